@@ -1,0 +1,113 @@
+package access
+
+import "time"
+
+// ReasonKind says what kind of statement makes a person hold a target.
+type ReasonKind string
+
+// The kinds of reason.
+const (
+	ReasonMapping ReasonKind = "mapping"
+	ReasonRule    ReasonKind = "rule"
+	ReasonGrant   ReasonKind = "grant"
+	ReasonReview  ReasonKind = "review"
+	ReasonUndo    ReasonKind = "undo" // the change takes back one of an earlier run
+)
+
+// Reason is why a person should hold a target, or, on a removal, the reason that ended.
+type Reason struct {
+	Kind   ReasonKind  `json:"kind"`
+	Name   string      `json:"name"`             // the mapping's or rule's name, the grant's id, the run undone
+	Via    Entitlement `json:"via,omitempty"`    // the target as the policy writes it, where that differs from the group
+	Source string      `json:"source,omitempty"` // the source group that gives it
+}
+
+// String is the reason in one line: "mapping engineering (source group eng-all, default:jira-software/acme/user)".
+func (r Reason) String() string {
+	s := string(r.Kind) + " " + r.Name
+	switch {
+	case r.Source != "" && r.Via != "":
+		return s + " (source group " + r.Source + ", " + string(r.Via) + ")"
+	case r.Source != "":
+		return s + " (source group " + r.Source + ")"
+	case r.Via != "":
+		return s + " (" + string(r.Via) + ")"
+	}
+	return s
+}
+
+// Action is what a change does.
+type Action string
+
+// The actions. Adopt writes nothing to Atlassian: it records that a membership which somebody else made, and which the
+// policy explains, is Castellan's from now on.
+const (
+	Add    Action = "add"
+	Remove Action = "remove"
+	Adopt  Action = "adopt"
+)
+
+// ChangeState is where a change stands.
+type ChangeState string
+
+// The states of a change. Planned, Held and Sent are open; all others are final for the run.
+const (
+	Planned    ChangeState = "planned"    // released, not yet written
+	Held       ChangeState = "held"       // stopped by the guard, waits for a decision
+	Rejected   ChangeState = "rejected"   // a person said no to it
+	Sent       ChangeState = "sent"       // a write was begun and its outcome is not known yet
+	Done       ChangeState = "done"       // written, and the API said so
+	Already    ChangeState = "already"    // found to be so: nothing had to be written
+	Shortage   ChangeState = "shortage"   // the app's licence limit is reached
+	Refused    ChangeState = "refused"    // the API or a floor refused it
+	Superseded ChangeState = "superseded" // the state read just before writing no longer asks for it
+	Failed     ChangeState = "failed"     // given up in this run; the next verification tries again
+	Recorded   ChangeState = "recorded"   // dry run or preview: shown, never written
+)
+
+// Open says that the change still waits for something.
+func (s ChangeState) Open() bool { return s == Planned || s == Held || s == Sent }
+
+// Change is one line of a plan: one person, one group or role, one action. Its key within a run is (Person, Target).
+type Change struct {
+	Person  string      `json:"person"`            // account id
+	Email   string      `json:"email,omitempty"`   // for people
+	Target  Entitlement `json:"target"`            // group:<live name> or role:org-admin: what is really written
+	GroupID string      `json:"groupId,omitempty"` // empty for a role
+	Action  Action      `json:"action"`
+	Reasons []Reason    `json:"reasons,omitempty"` // standing reasons of an add, ended reasons of a removal
+	Sources []string    `json:"sources,omitempty"` // ids of the source groups whose evidence the change stands on
+	Loses   []string    `json:"loses,omitempty"`   // apps on sites (app/site) of which a removal takes the person's last known access
+	HeldBy  []string    `json:"heldBy,omitempty"`  // guard rules that stopped it
+	State   ChangeState `json:"state,omitempty"`
+	Answer  string      `json:"answer,omitempty"` // what the API said, or why nothing was written
+	At      time.Time   `json:"at,omitzero"`      // when the state was reached
+}
+
+// Label names the change in one line: "add ana@acme.example to group:jira-users-acme".
+func (c Change) Label() string {
+	who := c.Email
+	if who == "" {
+		who = c.Person
+	}
+	switch c.Action {
+	case Remove:
+		return "remove " + who + " from " + string(c.Target)
+	case Adopt:
+		return "adopt " + who + " in " + string(c.Target)
+	default:
+		return "add " + who + " to " + string(c.Target)
+	}
+}
+
+// Holding is a person's membership in a target over a span of time, with the reasons that stood for it then.
+type Holding struct {
+	Person  string      `json:"person"`
+	Target  Entitlement `json:"target"`
+	GroupID string      `json:"groupId,omitempty"`
+	Owned   bool        `json:"owned"`             // Castellan made or adopted it; otherwise it is foreign
+	Reasons []Reason    `json:"reasons,omitempty"` // none: nothing in the policy explains it
+	Run     string      `json:"run"`               // the run that first saw it so
+	From    time.Time   `json:"from"`
+	Until   time.Time   `json:"until,omitzero"` // zero while it stands
+}

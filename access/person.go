@@ -1,0 +1,91 @@
+package access
+
+// Person is a user account in the organization's directory, as one read of it showed. The zero value of a field means
+// that the read did not say.
+type Person struct {
+	ID               string   `json:"id"`                         // Atlassian account id, opaque
+	Email            string   `json:"email,omitempty"`            // how humans name a person
+	Name             string   `json:"name,omitempty"`             // full name
+	AccountType      string   `json:"accountType,omitempty"`      // atlassian, app or customer
+	AccountStatus    string   `json:"accountStatus,omitempty"`    // active, inactive or closed
+	MembershipStatus string   `json:"membershipStatus,omitempty"` // active, suspended or no_membership
+	ClaimStatus      string   `json:"claimStatus,omitempty"`      // managed or unmanaged
+	ManagementSource string   `json:"managementSource,omitempty"` // invited or synced
+	GroupIDs         []string `json:"groupIds,omitempty"`         // every group the person is a member of
+	PlatformRoles    []string `json:"platformRoles,omitempty"`    // for example atlassian/org-admin
+}
+
+// RoleOrgAdmin is the platform role behind the entitlement OrgAdmin.
+const RoleOrgAdmin = "atlassian/org-admin"
+
+// IsApp says that the account belongs to an installed app. Apps sit in default and admin groups by design and are
+// never touched.
+func (p Person) IsApp() bool { return p.AccountType != "" && p.AccountType != "atlassian" }
+
+// CanReceive says that the directory would accept new entitlements for this person: an active account with an active
+// membership.
+func (p Person) CanReceive() bool {
+	return !p.IsApp() && (p.AccountStatus == "" || p.AccountStatus == "active") &&
+		(p.MembershipStatus == "" || p.MembershipStatus == "active")
+}
+
+// InGroup says whether the read showed the person in the group.
+func (p Person) InGroup(id string) bool {
+	for _, g := range p.GroupIDs {
+		if g == id {
+			return true
+		}
+	}
+	return false
+}
+
+// HasRole says whether the read showed the platform role.
+func (p Person) HasRole(role string) bool {
+	for _, r := range p.PlatformRoles {
+		if r == role {
+			return true
+		}
+	}
+	return false
+}
+
+// Label names the person for people: the e-mail address, else the account id.
+func (p Person) Label() string {
+	if p.Email != "" {
+		return p.Email
+	}
+	return p.ID
+}
+
+// Group is a group of the organization's directory.
+type Group struct {
+	ID         string `json:"id"`
+	Name       string `json:"name"`
+	Synced     bool   `json:"synced,omitempty"`     // owned by an identity provider: a source group
+	Modifiable bool   `json:"modifiable,omitempty"` // whether the key may change its members
+	Users      int    `json:"users"`                // members as the directory counts them; -1 when it did not say
+}
+
+// RoleAssignment is one role that a group gives on one resource.
+type RoleAssignment struct {
+	GroupID  string `json:"groupId"`
+	Resource string `json:"resource"` // ARI, for example ari:cloud:jira-software::site/<id>
+	Role     string `json:"role"`     // for example atlassian/user
+	Default  bool   `json:"default"`  // whether the group is a default group for this role on this resource
+}
+
+// Site is one app on one site of the organization.
+type Site struct {
+	App      string `json:"app"`      // key in the resource identifier, for example jira-software
+	Site     string `json:"site"`     // first label of the host name, for example acme
+	Resource string `json:"resource"` // ARI
+}
+
+// Outline is what one read of the organization showed of its groups, without its people: all that a policy is bound to.
+type Outline struct {
+	Directory string           `json:"directory"`       // id of the directory that holds the people and groups
+	Groups    []Group          `json:"groups"`          // all groups of the directory
+	Roles     []RoleAssignment `json:"roles"`           // roles given by the groups that may matter to the policy; not of every group
+	Sites     []Site           `json:"sites"`           // apps on sites
+	Owner     string           `json:"owner,omitempty"` // account id of the key's owner, when the policy names one
+}

@@ -1,0 +1,284 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/atlassian/organization"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/plan"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// ChangeInput names one line of a run's plan.
+type ChangeInput struct {
+	RunInput
+	Person string             `json:"person"`
+	Target access.Entitlement `json:"target"`
+}
+
+// ChangeResult is what came of it; it stands in the workflow's history, one line a change.
+type ChangeResult struct {
+	State  access.ChangeState `json:"state"`
+	Answer string             `json:"answer,omitempty"`
+}
+
+// Apply makes one change: one write to Atlassian, preceded by reads only where they are needed (an earlier attempt of
+// unknown outcome, a protected target).
+//
+// A repeat is safe: the ledger line tells whether the change is done (nothing happens), was begun without a known
+// outcome (the state is read back first), or never reached Atlassian (it is written). The calls themselves are
+// idempotent too: adding a member twice is answered "already", removing a stranger 404.
+func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, error) {
+	s, err := a.open(ctx, in.Org, in.Policy)
+	if err != nil {
+		return ChangeResult{}, err
+	}
+	line, err := s.ledger.BeginChange(ctx, in.Org, in.Run, in.Person, in.Target, s.now())
+	if err != nil {
+		return ChangeResult{}, err
+	}
+	if !line.State.Open() {
+		return ChangeResult{line.State, line.Answer}, nil
+	}
+	if line.State == access.Held {
+		return ChangeResult{}, stop(ErrPolicy, fmt.Errorf("%s is held; nothing held is ever written", line.Label()))
+	}
+	if line.State == access.Sent {
+		is, err := s.holds(ctx, line)
+		if err != nil {
+			return ChangeResult{}, explain("read back "+line.Label(), err)
+		}
+		if is == (line.Action == access.Add) {
+			return s.end(ctx, in.Run, line, access.Done, "done by an earlier attempt, found on reading back")
+		}
+	}
+	if line.Action == access.Remove {
+		if refusal, err := s.floor(ctx, in.Run, line); err != nil {
+			return ChangeResult{}, s.unsent(ctx, in.Run, line, explain("check the floor for "+line.Label(), err))
+		} else if refusal != nil {
+			return s.end(ctx, in.Run, line, access.Refused, refusal.Error())
+		}
+	}
+	return s.settle(ctx, in.Run, line, s.write(ctx, line))
+}
+
+// write is the one place that changes anything at Atlassian.
+func (s *session) write(ctx context.Context, c access.Change) error {
+	switch {
+	case c.Target == access.OrgAdmin && c.Action == access.Add:
+		return s.api.AssignOrgRole(ctx, c.Person, access.RoleOrgAdmin)
+	case c.Target == access.OrgAdmin:
+		return s.api.RevokeOrgRole(ctx, c.Person, access.RoleOrgAdmin)
+	case c.Action == access.Add:
+		return s.api.AddMember(ctx, s.directory, c.GroupID, c.Person)
+	default:
+		return s.api.RemoveMember(ctx, s.directory, c.GroupID, c.Person)
+	}
+}
+
+// settle records what the API answered to a write, or leaves the line open for the next attempt.
+func (s *session) settle(ctx context.Context, run string, line access.Change, err error) (ChangeResult, error) {
+	adding := line.Action == access.Add
+	switch {
+	case err == nil:
+		return s.end(ctx, run, line, access.Done, "accepted")
+	case adding && errors.Is(err, organization.ErrAlreadyMember):
+		if line.State == access.Sent {
+			return s.end(ctx, run, line, access.Done, "done by an earlier attempt: already a member")
+		}
+		return s.end(ctx, run, line, access.Already, "already a member")
+	case errors.Is(err, organization.ErrLicenceLimit):
+		return s.end(ctx, run, line, access.Shortage, "the app's licence limit is reached: "+text(err))
+	case adding && errors.Is(err, organization.ErrConflict):
+		is, readErr := s.holds(ctx, line)
+		if readErr != nil {
+			return ChangeResult{}, s.unsent(ctx, run, line, explain("read back "+line.Label(), readErr))
+		}
+		if is {
+			return s.end(ctx, run, line, access.Already, "already a member")
+		}
+		return s.end(ctx, run, line, access.Shortage, "refused by a conflict, most likely the app's licence limit: "+text(err))
+	case !adding && errors.Is(err, organization.ErrNotFound):
+		if line.State == access.Sent {
+			return s.end(ctx, run, line, access.Done, "done by an earlier attempt: no longer a member")
+		}
+		return s.end(ctx, run, line, access.Already, "was not a member any more")
+	case errors.Is(err, organization.ErrForbidden), errors.Is(err, organization.ErrNotFound), errors.Is(err, organization.ErrInvalid):
+		return s.end(ctx, run, line, access.Refused, text(err))
+	case errors.Is(err, organization.ErrOutcomeUnknown), errors.Is(err, context.DeadlineExceeded):
+		return ChangeResult{}, explain(line.Label(), err) // the line stays Sent: the next attempt reads back
+	case errors.Is(err, context.Canceled):
+		return ChangeResult{}, err
+	}
+	return ChangeResult{}, s.unsent(ctx, run, line, explain(line.Label(), err))
+}
+
+func (s *session) end(ctx context.Context, run string, line access.Change, state access.ChangeState, answer string) (ChangeResult, error) {
+	line.State, line.Answer, line.At = state, answer, s.now()
+	// An answer that came must be recorded even while the activity is being cancelled.
+	keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := s.ledger.EndChange(keep, s.org, run, line); err != nil {
+		return ChangeResult{}, fmt.Errorf("record the answer to %s: %w", line.Label(), err)
+	}
+	return ChangeResult{state, answer}, nil
+}
+
+// unsent puts a line back to planned, since the write certainly did not happen, and returns the error. A line that an
+// earlier attempt may have written stays Sent.
+func (s *session) unsent(ctx context.Context, run string, line access.Change, err error) error {
+	if line.State == access.Sent {
+		return err
+	}
+	line.State = access.Planned
+	keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return errors.Join(err, s.ledger.UpdateLines(keep, s.org, run, []access.Change{line}))
+}
+
+// holds reads whether the person holds the target now.
+func (s *session) holds(ctx context.Context, c access.Change) (bool, error) {
+	q := organization.UserQuery{AccountIDs: []string{c.Person}, Limit: 1, Expand: expandPeople}
+	page, err := s.api.SearchUsers(ctx, s.directory, q)
+	if err != nil {
+		return false, err
+	}
+	if len(page.Items) != 1 || page.Items[0].GroupIDs == nil {
+		return false, again(ErrEvidence, outcomePatience, fmt.Errorf("the directory does not show %s", c.Person))
+	}
+	return holding(person(page.Items[0]), c), nil
+}
+
+func holding(p access.Person, c access.Change) bool {
+	if c.Target == access.OrgAdmin {
+		return p.HasRole(access.RoleOrgAdmin)
+	}
+	return p.InGroup(c.GroupID)
+}
+
+// floor refuses a removal that would break a protected target's minimum or hit a named person. Holders are read now;
+// whom Castellan removed a moment ago does not count, though a lagging read may still show them.
+func (s *session) floor(ctx context.Context, run string, line access.Change) (refusal, err error) {
+	b, err := s.boundOf(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	i, known := b.Target(line.Target)
+	if !known || b.Targets[i].Protected == nil {
+		return nil, nil
+	}
+	target := b.Targets[i]
+	q := organization.UserQuery{Limit: pageSize, Expand: expandPeople, GroupIDs: []string{target.GroupID}}
+	if target.GroupID == "" {
+		q.GroupIDs, q.RoleIDs = nil, []string{access.RoleOrgAdmin}
+	}
+	read, err := s.search(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	gone, err := s.ledger.RemovedSince(ctx, s.org, line.Target, s.now().Add(-2*time.Minute))
+	if err != nil {
+		return nil, err
+	}
+	var subject access.Person
+	var holders []access.Person
+	for _, p := range read {
+		if p.ID == line.Person {
+			subject = p
+		}
+		if !gone[p.ID] {
+			holders = append(holders, p)
+		}
+	}
+	if subject.ID == "" {
+		subject = access.Person{ID: line.Person, Email: line.Email}
+	}
+	return plan.Floor(target, holders, subject, s.policy.Organization.KeyOwner), nil
+}
+
+func text(err error) string {
+	var answered *organization.Error
+	if errors.As(err, &answered) {
+		return answered.Error()
+	}
+	return err.Error()
+}
+
+// NextInput asks for the next lines to write.
+type NextInput struct {
+	RunInput
+	Actions []access.Action `json:"actions"`
+	After   string          `json:"after,omitempty"` // as the last answer said
+	Limit   int             `json:"limit"`
+}
+
+// NextResult are the lines, smallest form: they stand in the history.
+type NextResult struct {
+	Lines []Line `json:"lines"`
+	After string `json:"after,omitempty"`
+	More  bool   `json:"more"`
+}
+
+// Line is a plan line as the workflow needs it.
+type Line struct {
+	Person  string             `json:"p"`
+	Target  access.Entitlement `json:"t"`
+	Label   string             `json:"l"`           // for the Web UI
+	Guarded bool               `json:"g,omitempty"` // a protected target: written one at a time
+}
+
+// Next lists the next released lines of a run, in order. It changes nothing.
+func (a *Activities) Next(ctx context.Context, in NextInput) (NextResult, error) {
+	s, err := a.open(ctx, in.Org, in.Policy)
+	if err != nil {
+		return NextResult{}, err
+	}
+	b, err := s.boundOf(ctx, in.Run)
+	if err != nil {
+		return NextResult{}, err
+	}
+	filter := ledger.Filter{States: []access.ChangeState{access.Planned, access.Sent}, Actions: in.Actions, Limit: in.Limit}
+	if filter.After, err = readKey(in.After); err != nil {
+		return NextResult{}, stop(ErrUnknown, err)
+	}
+	lines, err := s.ledger.Lines(ctx, in.Org, in.Run, filter)
+	if err != nil {
+		return NextResult{}, err
+	}
+	result := NextResult{After: in.After, More: len(lines) == in.Limit}
+	for _, c := range lines {
+		result.Lines = append(result.Lines, Line{Person: c.Person, Target: c.Target, Label: c.Label(), Guarded: guarded(b, c)})
+		result.After = writeKey(c)
+	}
+	return result, nil
+}
+
+// A key travels as JSON text, so that a page of an answer can name the next one.
+func writeKey(c access.Change) string {
+	text, _ := json.Marshal(keyOf(c)) // three strings cannot fail
+	return string(text)
+}
+
+func readKey(text string) (key ledger.Key, err error) {
+	if text == "" {
+		return key, nil
+	}
+	if err := json.Unmarshal([]byte(text), &key); err != nil {
+		return key, fmt.Errorf("after %q is not what an earlier answer said", text)
+	}
+	return key, nil
+}
+
+func keyOf(c access.Change) ledger.Key {
+	return ledger.Key{Action: c.Action, Person: c.Person, Target: c.Target}
+}
+
+func guarded(b *policy.Bound, c access.Change) bool {
+	i, ok := b.Target(c.Target)
+	return ok && c.Action == access.Remove && b.Targets[i].Protected != nil
+}

@@ -1,0 +1,110 @@
+package activities
+
+import (
+	"context"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/plan"
+)
+
+// ConfirmInput asks for a run's released lines of some actions to be checked against the world as it is now.
+type ConfirmInput struct {
+	RunInput
+	Actions []access.Action `json:"actions"`
+}
+
+// ConfirmResult counts what still stands.
+type ConfirmResult struct {
+	Standing   int `json:"standing"`
+	Superseded int `json:"superseded"`
+	Calls      int `json:"calls"`
+}
+
+// Confirm reads the people of released lines again, just before they are written, and supersedes every line that the
+// fresh decision no longer asks for, or whose person cannot be read. A removal is so written only after two reads, some
+// time apart, said the same. A repeat reads again; what it superseded stays so.
+//
+// Calls: people/100.
+func (a *Activities) Confirm(ctx context.Context, in ConfirmInput) (ConfirmResult, error) {
+	var result ConfirmResult
+	s, err := a.open(ctx, in.Org, in.Policy)
+	if err != nil {
+		return result, err
+	}
+	filter := ledger.Filter{States: []access.ChangeState{access.Planned}, Actions: in.Actions, Limit: linesAtOnce}
+	for {
+		lines, err := s.ledger.Lines(ctx, in.Org, in.Run, filter)
+		if err != nil {
+			return result, err
+		}
+		gone, err := s.unconfirmed(ctx, in.Run, lines)
+		if err != nil {
+			return result, err
+		}
+		if len(gone) > 0 {
+			if err := s.ledger.RecordLines(ctx, in.Org, in.Run, gone); err != nil {
+				return result, err
+			}
+		}
+		result.Superseded += len(gone)
+		result.Standing += len(lines) - len(gone)
+		result.Calls = s.made()
+		activity.RecordHeartbeat(ctx, result)
+		if len(lines) < linesAtOnce {
+			return result, nil
+		}
+		filter.After = keyOf(lines[len(lines)-1])
+	}
+}
+
+// unconfirmed are the lines that a fresh read of their people does not ask for, in their final state.
+func (s *session) unconfirmed(ctx context.Context, run string, lines []access.Change) ([]access.Change, error) {
+	if len(lines) == 0 {
+		return nil, nil
+	}
+	b, err := s.boundOf(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for i, c := range lines {
+		if i == 0 || lines[i-1].Person != c.Person {
+			ids = append(ids, c.Person)
+		}
+	}
+	read, err := s.readPeople(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	states, err := s.ledger.States(ctx, s.org, ids, now.Add(-recentWrites))
+	if err != nil {
+		return nil, err
+	}
+	asked := map[ledger.Key]bool{}
+	seen := map[string]bool{}
+	for _, p := range read {
+		seen[p.ID] = true
+		known := states[p.ID]
+		d := plan.Decide(b, p, plan.State{Holdings: known.Holdings, Recent: known.Recent}, run, now)
+		for _, c := range d.Changes {
+			asked[keyOf(c)] = true
+		}
+	}
+	var gone []access.Change
+	for _, c := range lines {
+		if asked[keyOf(c)] {
+			continue
+		}
+		c.State, c.At = access.Superseded, now
+		c.Answer = "the state read just before writing no longer asks for it"
+		if !seen[c.Person] {
+			c.Answer = "the person could not be read just before writing"
+		}
+		gone = append(gone, c)
+	}
+	return gone, nil
+}

@@ -1,0 +1,284 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/plan"
+)
+
+// SetInput moves all released lines of a run that match to a final state, without a call to Atlassian.
+type SetInput struct {
+	RunInput
+	Action access.Action        `json:"action"`
+	Target []access.Entitlement `json:"target,omitempty"` // only these; empty for all
+	State  access.ChangeState   `json:"state"`
+	Answer string               `json:"answer"`
+}
+
+// Set ends lines that need no write of their own: adoptions (a matter of the ledger alone), adds to a target that takes
+// no more in this run, and what a stopped run did not reach. It returns how many. A repeat finds none left.
+func (a *Activities) Set(ctx context.Context, in SetInput) (int, error) {
+	n := 0
+	filter := ledger.Filter{States: []access.ChangeState{access.Planned}, Actions: []access.Action{in.Action}, Limit: linesAtOnce}
+	targets := map[access.Entitlement]bool{}
+	for _, t := range in.Target {
+		targets[t] = true
+	}
+	for {
+		lines, err := a.ledger.Lines(ctx, in.Org, in.Run, filter)
+		if err != nil {
+			return n, err
+		}
+		var ended []access.Change
+		for _, c := range lines {
+			if len(targets) == 0 || targets[c.Target] {
+				c.State, c.Answer, c.At = in.State, in.Answer, a.now()
+				ended = append(ended, c)
+			}
+		}
+		if len(ended) > 0 {
+			if err := a.ledger.RecordLines(ctx, in.Org, in.Run, ended); err != nil {
+				return n, err
+			}
+		}
+		n += len(ended)
+		activity.RecordHeartbeat(ctx, n)
+		if len(lines) < linesAtOnce {
+			return n, nil
+		}
+		filter.After = keyOf(lines[len(lines)-1])
+	}
+}
+
+// VerifyResult counts the changes that a later read shows.
+type VerifyResult struct {
+	Verified   int      `json:"verified"`
+	Unverified int      `json:"unverified"`
+	Open       []string `json:"open,omitempty"` // the first ten that the read does not show
+	Calls      int      `json:"calls"`
+}
+
+const verifiedMark = "; verified by reading back"
+
+// Verify reads everybody whom the run changed and compares. A repeat reads again.
+//
+// Calls: changed people/100.
+func (a *Activities) Verify(ctx context.Context, in RunInput) (VerifyResult, error) {
+	var result VerifyResult
+	s, err := a.open(ctx, in.Org, in.Policy)
+	if err != nil {
+		return result, err
+	}
+	after := ""
+	for {
+		ids, err := s.ledger.ChangedPeople(ctx, in.Org, in.Run, after, mostEmails)
+		if err != nil {
+			return result, err
+		}
+		if len(ids) == 0 {
+			return result, nil
+		}
+		read, err := s.readPeople(ctx, ids)
+		if err != nil {
+			return result, err
+		}
+		now := map[string]access.Person{}
+		for _, p := range read {
+			now[p.ID] = p
+		}
+		var marked []access.Change
+		for _, id := range ids {
+			lines, err := s.ledger.Lines(ctx, in.Org, in.Run, ledger.Filter{States: []access.ChangeState{access.Done}, Person: id, Limit: linesAtOnce})
+			if err != nil {
+				return result, err
+			}
+			for _, c := range lines {
+				if c.Action == access.Adopt {
+					continue
+				}
+				if p, seen := now[id]; !seen || holding(p, c) != (c.Action == access.Add) {
+					result.Unverified++
+					if len(result.Open) < 10 {
+						result.Open = append(result.Open, c.Label())
+					}
+					continue
+				}
+				result.Verified++
+				if !hasSuffix(c.Answer, verifiedMark) {
+					c.Answer += verifiedMark
+					marked = append(marked, c)
+				}
+			}
+		}
+		if len(marked) > 0 {
+			if err := s.ledger.UpdateLines(ctx, in.Org, in.Run, marked); err != nil {
+				return result, err
+			}
+		}
+		after = ids[len(ids)-1]
+		result.Calls = s.made()
+		activity.RecordHeartbeat(ctx, result)
+	}
+}
+
+func hasSuffix(s, suffix string) bool {
+	return len(s) >= len(suffix) && s[len(s)-len(suffix):] == suffix
+}
+
+// FinishInput closes a run.
+type FinishInput struct {
+	RunInput
+	Scope   string              `json:"scope"`
+	Summary messages.RunSummary `json:"summary"`
+}
+
+// Finish counts the run's lines by what came of them, closes its record, and, after a full verification without a
+// problem, takes its counts of source groups as the last good ones. It returns the final summary. A repeat comes to the
+// same.
+func (a *Activities) Finish(ctx context.Context, in FinishInput) (messages.RunSummary, error) {
+	sum := in.Summary
+	run, err := a.ledger.Run(ctx, in.Org, in.Run)
+	if errors.Is(err, ledger.ErrNotFound) { // it was stopped before its plan was judged
+		run = ledger.Run{Org: in.Org, ID: in.Run, Trigger: sum.Trigger, Scope: in.Scope, Policy: in.Policy, By: sum.By, DryRun: sum.DryRun, Preview: in.Preview, Started: sum.Started}
+		err = a.ledger.BeginRun(ctx, run)
+	}
+	if err != nil {
+		return sum, err
+	}
+	stats, err := a.ledger.LineStats(ctx, in.Org, in.Run)
+	if err != nil {
+		return sum, err
+	}
+	c := &sum.Counts
+	if in.Scope == messages.ScopeHold { // what was read and planned is what the held run read and planned
+		was := runMessage(run).Counts
+		c.People, c.Adds, c.Removals, c.Adopts, c.Foreign = was.People, was.Adds, was.Removals, was.Adopts, was.Foreign
+	}
+	c.Done, c.Already, c.Shortage, c.Refused, c.Superseded, c.Failed, c.Held = 0, 0, 0, 0, 0, 0, 0
+	for _, l := range stats {
+		switch l.State {
+		case access.Done:
+			c.Done += l.N
+		case access.Already:
+			c.Already += l.N
+		case access.Shortage:
+			c.Shortage += l.N
+		case access.Refused:
+			c.Refused += l.N
+		case access.Superseded:
+			c.Superseded += l.N
+		case access.Failed, access.Sent, access.Planned:
+			c.Failed += l.N
+		case access.Held:
+			c.Held += l.N
+		}
+	}
+	if in.Scope == messages.ScopeFull && sum.Problem == nil && !in.Preview {
+		if err := a.keepEvidence(ctx, in); err != nil {
+			return sum, err
+		}
+	}
+	sum.Ended = a.now()
+	run.State, run.Ended, run.Counts = sum.State, sum.Ended, ledgerCounts(sum.Counts)
+	if sum.Problem != nil {
+		run.Problem = sum.Problem.Kind + ": " + sum.Problem.Message
+	}
+	return sum, a.ledger.EndRun(ctx, run)
+}
+
+// keepEvidence saves the run's source counts but for the groups that were suspect: their last good count stays the
+// measure until a person decided or the group recovered.
+func (a *Activities) keepEvidence(ctx context.Context, in FinishInput) error {
+	s, err := a.open(ctx, in.Org, in.Policy)
+	if err != nil {
+		return err
+	}
+	b, err := s.boundOf(ctx, in.Run)
+	if err != nil {
+		return err
+	}
+	o, err := s.outlineOf(ctx, in.Run)
+	if err != nil {
+		return err
+	}
+	now := map[string]int{}
+	for _, g := range o.Groups {
+		if g.Synced {
+			now[g.ID] = g.Users
+		}
+	}
+	seen, _, err := s.ledger.Seen(ctx, in.Org, in.Run)
+	if err != nil {
+		return err
+	}
+	before, err := s.sourceCounts(ctx)
+	if err != nil {
+		return err
+	}
+	suspect := map[string]bool{}
+	for _, one := range plan.Suspects(s.policy, b, before, now, seen) {
+		suspect[one.GroupID] = true
+	}
+	return s.saveSources(ctx, in.Run, suspect)
+}
+
+// PlanUndo writes the inverse of a run's done changes as the plan of a new run.
+func (a *Activities) PlanUndo(ctx context.Context, in UndoInput) (int, error) {
+	run, err := a.ledger.Run(ctx, in.Org, in.Of)
+	if err != nil {
+		return 0, stop(ErrUnknown, fmt.Errorf("organization %s has no run %q to undo: %w", in.Org, in.Of, err))
+	}
+	s, err := a.open(ctx, in.Org, in.Policy)
+	if err != nil {
+		return 0, err
+	}
+	o, ok, err := s.latestOutline(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if !ok {
+		if o.Outline, err = s.readOutline(ctx); err != nil {
+			return 0, err
+		}
+	}
+	if err := s.keepOutline(ctx, in.RunInput, o); err != nil {
+		return 0, err
+	}
+	n, page := 0, 0
+	filter := ledger.Filter{States: []access.ChangeState{access.Done}, Limit: linesAtOnce}
+	for {
+		lines, err := s.ledger.Lines(ctx, in.Org, run.ID, filter)
+		if err != nil {
+			return n, err
+		}
+		var inverse []access.Change
+		for _, c := range lines {
+			if back, ok := plan.Inverse(c, run.ID); ok {
+				inverse = append(inverse, back)
+			}
+		}
+		if err := s.ledger.SavePage(ctx, in.Org, in.Run, ledger.Page{Key: fmt.Sprintf("undo-%04d", page), Changes: inverse}, s.now()); err != nil {
+			return n, err
+		}
+		n += len(inverse)
+		page++
+		activity.RecordHeartbeat(ctx, n)
+		if len(lines) < linesAtOnce {
+			return n, nil
+		}
+		filter.After = keyOf(lines[len(lines)-1])
+	}
+}
+
+// UndoInput asks for the inverse of the run Of.
+type UndoInput struct {
+	RunInput
+	Of string `json:"of"`
+}

@@ -1,0 +1,298 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/atlassian/organization"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// Array bounds of groups/search and how many role-assignment calls run at once.
+const (
+	mostResources = 20
+	mostRoles     = 10
+	mostGroupIDs  = 10
+	outlineAtOnce = 4
+)
+
+// RunInput names a run of an organization under a policy.
+type RunInput struct {
+	Org     string `json:"org"`
+	Run     string `json:"run"`
+	Policy  string `json:"policy"`
+	Preview bool   `json:"preview,omitempty"` // decide and record, but leave what the ledger knows of the world alone
+}
+
+// OutlineResult is what an outline showed.
+type OutlineResult struct {
+	Groups  int `json:"groups"`
+	Targets int `json:"targets"`
+	Calls   int `json:"calls"`
+}
+
+// Outline reads the organization's groups, sites and default roles, and binds the policy to them. It creates the groups
+// that the policy asks to create, unless it is a preview. A repeat reads again and replaces.
+//
+// Calls: groups/100, one or two for sites, one per group that gives a role the policy names.
+func (a *Activities) Outline(ctx context.Context, in RunInput) (OutlineResult, error) {
+	s, err := a.open(ctx, in.Org, in.Policy)
+	if err != nil {
+		return OutlineResult{}, err
+	}
+	outline, err := s.readOutline(ctx)
+	if err != nil {
+		return OutlineResult{}, err
+	}
+	last, err := s.lastGood(ctx)
+	if err != nil {
+		return OutlineResult{}, err
+	}
+	bound, _ := policy.BindSince(s.policy, outline, last)
+	if len(bound.Create) > 0 && !in.Preview && !s.policy.DryRun {
+		if outline, err = s.createGroups(ctx, in.Run, outline, bound.Create); err != nil {
+			return OutlineResult{}, err
+		}
+		bound, _ = policy.BindSince(s.policy, outline, last)
+	}
+	if err := s.keepOutline(ctx, in, runOutline{outline, last}); err != nil {
+		return OutlineResult{}, err
+	}
+	s.keepBound(in.Run, bound)
+	return OutlineResult{
+		Groups: len(outline.Groups), Targets: len(bound.Targets), Calls: s.made(),
+	}, nil
+}
+
+func (s *session) keepOutline(ctx context.Context, in RunInput, o runOutline) error {
+	body, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	return s.ledger.SaveOutline(ctx, in.Org, in.Run, in.Policy, body, s.now())
+}
+
+func (s *session) outlineOf(ctx context.Context, run string) (o runOutline, err error) {
+	body, err := s.ledger.Outline(ctx, s.org, run)
+	if err != nil {
+		return o, fmt.Errorf("outline of run %s of organization %s: %w", run, s.org, err)
+	}
+	return o, json.Unmarshal(body, &o)
+}
+
+// latestOutline is the newest outline read under the session's policy; ok is false when there is none.
+func (s *session) latestOutline(ctx context.Context) (o runOutline, ok bool, err error) {
+	_, body, _, err := s.ledger.LatestOutline(ctx, s.org, s.policy.Hash())
+	if errors.Is(err, ledger.ErrNotFound) {
+		return o, false, nil
+	}
+	if err != nil {
+		return o, false, err
+	}
+	return o, true, json.Unmarshal(body, &o)
+}
+
+func (s *session) bind(run string, o runOutline) *policy.Bound {
+	b, _ := policy.BindSince(s.policy, o.Outline, o.Last)
+	s.keepBound(run, b)
+	return b
+}
+
+// lastGood is what the last good run stood on: source groups that are gone since still say whose removals wait, and groups
+// that are no longer default are still emptied of what Castellan put there.
+func (s *session) lastGood(ctx context.Context) (policy.Last, error) {
+	counts, err := s.ledger.SourceCounts(ctx, s.org)
+	if err != nil {
+		return policy.Last{}, err
+	}
+	var last policy.Last
+	for _, c := range counts {
+		last.Sources = append(last.Sources, c.Name)
+	}
+	slices.Sort(last.Sources)
+	last.Defaults, err = s.ledger.KnownDefaults(ctx, s.org)
+	return last, err
+}
+
+// runOutline is what a run was bound to, kept so that every activity of the run binds the same.
+type runOutline struct {
+	access.Outline
+	Last policy.Last `json:"last"`
+}
+
+func (s *session) readOutline(ctx context.Context) (access.Outline, error) {
+	o := access.Outline{Directory: s.directory}
+	groups, err := s.readGroups(ctx, organization.GroupQuery{Limit: pageSize, Expand: []string{"counts.users"}})
+	if err != nil {
+		return o, err
+	}
+	o.Groups = groups
+	named := s.policy.Entitlements()
+	if needsSites(named) {
+		if o.Sites, err = s.readSites(ctx); err != nil {
+			return o, err
+		}
+	}
+	candidates, err := s.candidates(ctx, o, named)
+	if err != nil {
+		return o, err
+	}
+	o.Roles, err = s.readRoles(ctx, candidates)
+	return o, err
+}
+
+func (s *session) readGroups(ctx context.Context, q organization.GroupQuery) ([]access.Group, error) {
+	var groups []access.Group
+	for {
+		page, err := s.api.SearchGroups(ctx, s.directory, q)
+		if err != nil {
+			return nil, explain("read the groups of organization "+s.org, err)
+		}
+		for _, g := range page.Items {
+			groups = append(groups, access.Group{
+				ID: g.ID, Name: g.Name, Synced: g.ExternalSynced || g.ManagedBy == "external",
+				Modifiable: g.Modifiable, Users: g.Users,
+			})
+		}
+		if page.Next == "" {
+			return groups, nil
+		}
+		q.Cursor = page.Next
+	}
+}
+
+func (s *session) readSites(ctx context.Context) ([]access.Site, error) {
+	var sites []access.Site
+	cursor := ""
+	for {
+		page, err := s.api.Workspaces(ctx, cursor)
+		if err != nil {
+			return nil, explain("read the sites of organization "+s.org, err)
+		}
+		for _, w := range page.Items {
+			if site, ok := siteOf(w); ok {
+				sites = append(sites, site)
+			}
+		}
+		if cursor = page.Next; cursor == "" {
+			return sites, nil
+		}
+	}
+}
+
+func needsSites(named []access.Entitlement) bool {
+	return slices.ContainsFunc(named, func(e access.Entitlement) bool { _, _, _, ok := e.AppSiteRole(); return ok })
+}
+
+// candidates are the groups whose roles matter: those that give a role which the policy names, found by one search over
+// all resources and roles at once, and the policy's own target groups, whose apps the guard has to know.
+func (s *session) candidates(ctx context.Context, o access.Outline, named []access.Entitlement) ([]string, error) {
+	resources, roles := map[string]bool{}, map[string]bool{}
+	for _, e := range named {
+		app, site, role, ok := e.AppSiteRole()
+		if !ok {
+			continue
+		}
+		for _, known := range o.Sites {
+			if known.App == app && known.Site == site {
+				resources[known.Resource] = true
+				roles["atlassian/"+role] = true
+			}
+		}
+	}
+	ids := map[string]bool{}
+	for _, some := range chunks(sorted(resources), mostResources) {
+		for _, give := range chunks(sorted(roles), mostRoles) {
+			groups, err := s.readGroups(ctx, organization.GroupQuery{Limit: pageSize, ResourceIDs: some, RoleIDs: give})
+			if err != nil {
+				return nil, err
+			}
+			for _, g := range groups {
+				ids[g.ID] = true
+			}
+		}
+	}
+	bound, _ := policy.Bind(s.policy, o)
+	for _, t := range bound.Targets {
+		if t.GroupID != "" {
+			ids[t.GroupID] = true
+		}
+	}
+	return sorted(ids), nil
+}
+
+func (s *session) readRoles(ctx context.Context, groups []string) ([]access.RoleAssignment, error) {
+	found := make([][]access.RoleAssignment, len(groups))
+	work, ctx := errgroup.WithContext(ctx)
+	work.SetLimit(outlineAtOnce)
+	for i, group := range groups {
+		work.Go(func() error {
+			cursor := ""
+			for {
+				page, err := s.api.GroupRoleAssignments(ctx, s.directory, group, cursor)
+				if err != nil {
+					return explain("read the roles of group "+group+" of organization "+s.org, err)
+				}
+				for _, r := range page.Items {
+					for _, role := range r.Roles {
+						found[i] = append(found[i], access.RoleAssignment{
+							GroupID: group, Resource: r.ResourceID, Role: role, Default: r.DefaultRole == role,
+						})
+					}
+				}
+				if cursor = page.Next; cursor == "" {
+					return nil
+				}
+			}
+		})
+	}
+	if err := work.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.Concat(found...), nil
+}
+
+// createGroups makes the groups that mappings with `create: true` miss. The answer to a create carries no id and the
+// name is not searchable for a second or two, so the ids are looked up, patiently.
+func (s *session) createGroups(ctx context.Context, run string, o access.Outline, names []string) (access.Outline, error) {
+	for _, name := range names {
+		err := s.api.CreateGroup(ctx, s.directory, name, "Kept by Castellan for organization "+s.org)
+		if err != nil && !errors.Is(err, organization.ErrNameTaken) {
+			return o, explain("create group "+name+" in organization "+s.org, err)
+		}
+		body, _ := json.Marshal(map[string]string{"group": name})
+		if _, err := s.ledger.Append(ctx, ledger.Entry{Org: s.org, At: s.now(), Kind: "group-created", Run: run, Body: body}); err != nil {
+			return o, err
+		}
+	}
+	var made []access.Group
+	for _, some := range chunks(names, mostEmails) {
+		groups, err := s.readGroups(ctx, organization.GroupQuery{Names: some, Limit: pageSize, Expand: []string{"counts.users"}})
+		if err != nil {
+			return o, err
+		}
+		made = append(made, groups...)
+	}
+	if len(made) < len(names) {
+		return o, again(ErrUnavailable, 2*time.Second, fmt.Errorf("organization %s: %d of %d groups just created are not visible yet; looking again", s.org, len(names)-len(made), len(names)))
+	}
+	o.Groups = append(o.Groups, made...)
+	return o, nil
+}
+
+func sorted[V any](set map[string]V) []string {
+	keys := make([]string, 0, len(set))
+	for k := range set {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,112 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"mime"
+	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	maxErrorBody = 64 << 10 // bytes read of an answer that is not a success
+	maxText      = 300      // characters kept of each text in it
+)
+
+type errorBody struct{ code, title, detail string }
+
+// parseErrorBody reads every shape of error that the administration APIs answer, and falls back to the plain text:
+//
+//	{"errors":[{"id","status","code","title","detail"}]}            application and API errors, v1 and v2
+//	{"id","status","code","title","detail"}                         workspaces
+//	{"code":401,"message":"…"}                                      the gateway
+//	{"timestamp","status":403,"error","message","path","requestId"} domains
+//	{"schemas":[…],"status":"409","scimType","detail"}              SCIM
+//	{"error":"…","traceId":"…"}                                     SCIM's gateway
+//	{"message","scimErrorType","responseStatus",…}                  SCIM group replacement
+//	{"key":"…","context":{…}}                                       user management
+func parseErrorBody(body []byte) errorBody {
+	body = bytes.TrimSpace(body)
+	var shape struct {
+		Errors []struct{ Code, Title, Detail text }
+		Code, Title, Detail, Message,
+		Error, ScimType, ScimErrorType, Key text
+	}
+	if len(body) == 0 {
+		return errorBody{}
+	}
+	if err := json.Unmarshal(body, &shape); err != nil {
+		return errorBody{detail: string(body)}
+	}
+	if len(shape.Errors) > 0 {
+		first := shape.Errors[0]
+		return errorBody{code: string(first.Code), title: string(first.Title), detail: string(first.Detail)}
+	}
+	said := errorBody{
+		code:   first(shape.Code, shape.ScimType, shape.ScimErrorType, shape.Key),
+		title:  first(shape.Title, shape.Error),
+		detail: first(shape.Detail, shape.Message),
+	}
+	if said == (errorBody{}) {
+		said.detail = string(body)
+	}
+	return said
+}
+
+func first(texts ...text) string {
+	for _, t := range texts {
+		if t != "" {
+			return string(t)
+		}
+	}
+	return ""
+}
+
+// text takes a string or a number, and nothing from any other value: one odd member must not hide the rest.
+type text string
+
+func (t *text) UnmarshalJSON(data []byte) error {
+	var s string
+	if json.Unmarshal(data, &s) == nil {
+		*t = text(s)
+	} else if len(data) > 0 && (data[0] == '-' || (data[0] >= '0' && data[0] <= '9')) {
+		*t = text(data)
+	}
+	return nil
+}
+
+// clean makes a text of the API's fit for logs and for people: one line, bounded, printable, and never with the key in it.
+func clean(s, key string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case r == utf8.RuneError, !unicode.IsPrint(r):
+			return -1
+		}
+		return r
+	}, s)
+	s = strings.Join(strings.Fields(s), " ")
+	if key != "" {
+		s = strings.ReplaceAll(s, key, "[key]")
+	}
+	count := 0
+	for i := range s {
+		if count == maxText-1 && utf8.RuneCountInString(s[i:]) > 1 {
+			return s[:i] + "…"
+		}
+		count++
+	}
+	return s
+}
+
+// isHTML says that a web page came where the API would answer JSON. start may be nil when the body was not read yet.
+func isHTML(header http.Header, start []byte) bool {
+	media, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
+	if media == "text/html" || media == "application/xhtml+xml" {
+		return true
+	}
+	return bytes.HasPrefix(bytes.TrimSpace(start), []byte("<"))
+}

@@ -1,0 +1,192 @@
+package wire
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+)
+
+// Page is one page of a list.
+type Page[T any] struct {
+	Items []T
+	Next  string // the bare cursor of the next page; "" at the end of the list
+}
+
+// Links are the places where a list says how it goes on.
+type Links struct {
+	Next string // links.next: a bare cursor or a URL
+	Meta string // meta.next: a bare cursor, in the audit event lists
+}
+
+// DecodePage reads {"data":[…],"links":{…},"meta":{…}} item by item, so that a page never stands in memory twice. Each
+// item is given to take. An answer without a data array is an error: no list may look empty because it was not there.
+func DecodePage[T any](r io.Reader, take func(T) error) (Links, error) {
+	var links Links
+	found := false
+	err := DecodeObject(r, func(name string, d *json.Decoder) error {
+		switch name {
+		case "data":
+			found = true
+			return EachItem(d, take)
+		case "links", "meta":
+			var l struct{ Next *string }
+			if err := d.Decode(&l); err != nil {
+				return err
+			}
+			if l.Next != nil && name == "links" {
+				links.Next = *l.Next
+			} else if l.Next != nil {
+				links.Meta = *l.Next
+			}
+			return nil
+		}
+		return skip(d)
+	})
+	if err == nil && !found {
+		err = errors.New(`it has no "data"`)
+	}
+	return links, err
+}
+
+// DecodeData reads {"data":…} into v.
+func DecodeData(r io.Reader, v any) error {
+	found := false
+	err := DecodeObject(r, func(name string, d *json.Decoder) error {
+		if name != "data" {
+			return skip(d)
+		}
+		found = true
+		return d.Decode(v)
+	})
+	if err == nil && !found {
+		err = errors.New(`it has no "data"`)
+	}
+	return err
+}
+
+// DecodeObject reads one JSON object and nothing after it. member is called for each member, and must consume its value.
+func DecodeObject(r io.Reader, member func(name string, d *json.Decoder) error) error {
+	d := json.NewDecoder(r)
+	if err := expect(d, '{'); err != nil {
+		return err
+	}
+	for d.More() {
+		token, err := d.Token()
+		if err != nil {
+			return broken(err)
+		}
+		name, ok := token.(string)
+		if !ok {
+			return fmt.Errorf("a member's name is missing at byte %d", d.InputOffset())
+		}
+		if err := member(name, d); err != nil {
+			return broken(err)
+		}
+	}
+	if err := expect(d, '}'); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		if err == nil {
+			err = errors.New("something follows the JSON object")
+		}
+		return err
+	}
+	return nil
+}
+
+// EachItem reads an array item by item.
+func EachItem[T any](d *json.Decoder, take func(T) error) error {
+	if err := expect(d, '['); err != nil {
+		return err
+	}
+	for d.More() {
+		var item T
+		if err := d.Decode(&item); err != nil {
+			return err
+		}
+		if err := take(item); err != nil {
+			return err
+		}
+	}
+	return expect(d, ']')
+}
+
+func expect(d *json.Decoder, want json.Delim) error {
+	token, err := d.Token()
+	if err != nil {
+		return broken(err)
+	}
+	if got, ok := token.(json.Delim); !ok || got != want {
+		return fmt.Errorf("%q expected at byte %d", want.String(), d.InputOffset())
+	}
+	return nil
+}
+
+func skip(d *json.Decoder) error {
+	var ignored json.RawMessage
+	return d.Decode(&ignored)
+}
+
+// broken tells an object that breaks off from an orderly end.
+func broken(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// Cursor brings a link to the bare cursor in it. Atlassian's v2 lists link with the cursor itself, its v1 lists with a
+// URL; a cursor may hold slashes, plus and equals signs, so only a scheme or a cursor parameter makes a URL. A URL
+// without a cursor is an error: taking it for the end would cut the list short.
+func Cursor(link string) (string, error) {
+	link = strings.TrimSpace(link)
+	_, query, asked := strings.Cut(link, "?")
+	if !strings.HasPrefix(link, "https://") && !strings.HasPrefix(link, "http://") && !asked {
+		return link, nil
+	}
+	query, _, _ = strings.Cut(query, "#")
+	for pair := range strings.SplitSeq(query, "&") {
+		value, found := strings.CutPrefix(pair, "cursor=")
+		if !found || value == "" {
+			continue
+		}
+		// As in a path: a plus sign left as it is belongs to the cursor, which has no spaces.
+		cursor, err := url.PathUnescape(value)
+		if err != nil {
+			return "", errors.New("the link to the next page holds a cursor that is not escaped as it should be")
+		}
+		return cursor, nil
+	}
+	return "", errors.New("the link to the next page holds no cursor")
+}
+
+// Next is the cursor after a page that was asked for with the cursor asked. A list that repeats its cursor would never end.
+func Next(link, asked string) (string, error) {
+	next, err := Cursor(link)
+	if err != nil {
+		return "", err
+	}
+	if next != "" && next == asked {
+		return "", errors.New("it goes on with a repeated cursor, the one that it was asked with")
+	}
+	return next, nil
+}
+
+// Path joins segments to an escaped path. It is the callers' duty to have checked them with Segment.
+func Path(segments ...string) string {
+	var s strings.Builder
+	for _, segment := range segments {
+		s.WriteString("/" + url.PathEscape(segment))
+	}
+	return s.String()
+}
+
+// Segment says whether an id can stand in a path: not empty, no slash, no control characters, at most 255 bytes.
+func Segment(id string) bool {
+	return id != "" && id != "." && id != ".." && len(id) <= 255 &&
+		!strings.ContainsFunc(id, func(r rune) bool { return r == '/' || r == '\\' || r <= ' ' || r == 0x7f })
+}

@@ -1,0 +1,185 @@
+// Package scim is a client of Atlassian's user provisioning API (SCIM 2.0), as the vendor's OpenAPI file of 2023-08-08
+// describes it.
+//
+// Whoever provisions by this API acts as the identity provider: the groups it creates are read-only everywhere else.
+// The directory behind it has its own key and its own user and group ids, which are not those of the organization's
+// directory; User.AtlassianAccountID leads from one to the other. One method is one call: nothing is retried.
+package scim
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/castellan-io/castellan/atlassian/internal/wire"
+)
+
+const pkg = "scim"
+
+// Options say how to reach one SCIM directory.
+type Options struct {
+	BaseURL   string                                // the directory's base URL, https://api.atlassian.com/scim/directory/<id>
+	Key       func(context.Context) (string, error) // the directory's own key, asked for at every call; it is never logged and in no error
+	HTTP      *http.Client                          // default: one of its own. Redirections are never followed
+	UserAgent string                                // default castellan
+	Timeout   time.Duration                         // of one call, to the end of its answer; default 30 s
+	MaxBytes  int64                                 // bound of one answer's body; default 16 MiB. A group comes with all its members, some 200 bytes each
+	Observe   func(Call)                            // told of every call that was tried; may come from several goroutines at once
+}
+
+// What a call leaves behind, shared by all clients of Atlassian's APIs.
+type (
+	Call  = wire.Call
+	Rate  = wire.Rate
+	Error = wire.Error
+)
+
+// The kinds of failure; errors.Is tells them.
+var (
+	ErrUnauthorized   = wire.ErrUnauthorized   // 401
+	ErrForbidden      = wire.ErrForbidden      // 403
+	ErrNotFound       = wire.ErrNotFound       // 404
+	ErrRateLimited    = wire.ErrRateLimited    // 429, which the vendor's file does not mention
+	ErrUnavailable    = wire.ErrUnavailable    // 5xx or no answer to a read, a gateway's page, or no connection at all
+	ErrOutcomeUnknown = wire.ErrOutcomeUnknown // the write may have been done: read back
+	ErrConflict       = wire.ErrConflict       // 409 on anything but a creation
+	ErrNameTaken      = wire.ErrNameTaken      // 409 when a user or group was to be created
+	ErrInvalid        = wire.ErrInvalid        // 400 and its like, or a request that was refused before it was sent
+	ErrMalformed      = wire.ErrMalformed      // a success that is broken, cut off or too large
+)
+
+// The schemas that the messages name.
+const (
+	schemaUser  = "urn:ietf:params:scim:schemas:core:2.0:User"
+	schemaGroup = "urn:ietf:params:scim:schemas:core:2.0:Group"
+	schemaPatch = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+)
+
+// Client calls the API for one SCIM directory. It is safe for use by several goroutines.
+type Client struct{ wire *wire.Client }
+
+// New checks the options; it calls nothing.
+func New(o Options) (*Client, error) {
+	client, err := wire.NewClient(wire.Options{
+		Package: pkg, BaseURL: o.BaseURL, Media: "application/scim+json", Key: o.Key, HTTP: o.HTTP,
+		UserAgent: o.UserAgent, Timeout: o.Timeout, MaxBytes: o.MaxBytes, Observe: o.Observe,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Client{wire: client}, nil
+}
+
+// Page is one page of a list.
+type Page[T any] struct {
+	Items []T
+	Total int // of the whole list, as the API counts it
+	Next  int // start index of the next page, counted from 1; 0 at the end
+}
+
+// list asks for one page of resources.
+func list[I, T any](ctx context.Context, c *Client, operation, path, filter string, start, count int, convert func(I) (T, error)) (Page[T], error) {
+	if start < 0 || count < 0 {
+		return Page[T]{}, wire.Invalid(pkg, operation, "a start of %d or a count of %d is out of range", start, count)
+	}
+	start = max(start, 1)
+	page := Page[T]{}
+	err := c.wire.Do(ctx, wire.Request{
+		Operation: operation, Method: http.MethodGet, Path: path, Query: listQuery(filter, start, count),
+		Decode: func(body io.Reader) (err error) {
+			page, err = decodeList(body, start, convert)
+			return err
+		},
+	})
+	if err != nil {
+		return Page[T]{}, err // never a part of a page
+	}
+	return page, nil
+}
+
+// decodeList reads a ListResponse resource by resource. A list that starts elsewhere than it was asked to, or ends
+// before its own total, is an error: it would look shorter than it is.
+func decodeList[I, T any](body io.Reader, start int, convert func(I) (T, error)) (Page[T], error) {
+	page := Page[T]{Total: -1}
+	answered := start
+	err := wire.DecodeObject(body, func(name string, d *json.Decoder) error {
+		switch strings.ToLower(name) {
+		case "totalresults":
+			return d.Decode(&page.Total)
+		case "startindex":
+			return d.Decode(&answered)
+		case "resources":
+			return wire.EachItem(d, func(item I) error {
+				converted, err := convert(item)
+				page.Items = append(page.Items, converted)
+				return err
+			})
+		}
+		var ignored json.RawMessage
+		return d.Decode(&ignored)
+	})
+	next := start + len(page.Items)
+	switch {
+	case err != nil:
+		return page, err
+	case page.Total < 0:
+		return page, errors.New("a list without its totalResults")
+	case answered != start && len(page.Items) > 0:
+		return page, fmt.Errorf("a list that starts at %d, asked for from %d", answered, start)
+	case next <= page.Total && len(page.Items) == 0:
+		return page, fmt.Errorf("an empty page at %d of a list of %d", start, page.Total)
+	case next <= page.Total:
+		page.Next = next
+	}
+	return page, nil
+}
+
+// exchange sends an optional body and reads one resource.
+func exchange[I, T any](ctx context.Context, c *Client, r wire.Request, convert func(I) (T, error)) (T, error) {
+	var result, none T
+	r.Decode = func(body io.Reader) error {
+		var item I
+		d := json.NewDecoder(body)
+		if err := d.Decode(&item); err != nil {
+			return err
+		}
+		var err error
+		result, err = convert(item)
+		return err
+	}
+	if err := c.wire.Do(ctx, r); err != nil {
+		return none, err
+	}
+	return result, nil
+}
+
+// resourcePath is the path of one user or group.
+func resourcePath(operation, kind, id string) (string, error) {
+	if !wire.Segment(id) {
+		return "", wire.Invalid(pkg, operation, "%q cannot be a SCIM id", id)
+	}
+	return wire.Path(kind, id), nil
+}
+
+// patch is the body of a PATCH. The vendor's schema writes operations, its example Operations, as RFC 7644 does.
+type patch struct {
+	Schemas    []string         `json:"schemas"`
+	Operations []patchOperation `json:"Operations"`
+}
+
+type patchOperation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value"`
+}
+
+func patchOf(op, path string, value any) patch {
+	return patch{Schemas: []string{schemaPatch}, Operations: []patchOperation{{Op: op, Path: path, Value: value}}}
+}
+
+var errNoID = errors.New("a resource has no id")

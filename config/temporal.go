@@ -1,0 +1,28 @@
+package config
+
+import (
+	"fmt"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	"go.uber.org/zap"
+)
+
+// TemporalOptions returns how to reach Temporal: Temporal's own profile file and variables (TEMPORAL_ADDRESS,
+// TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_*, TEMPORAL_PROFILE, TEMPORAL_CONFIG_FILE), by default
+// localhost:7233 and the namespace default. It does not connect.
+// Source: https://docs.temporal.io/develop/environment-configuration.
+func TemporalOptions(logger *zap.Logger) (client.Options, error) {
+	options, err := envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return client.Options{}, fmt.Errorf("read Temporal's settings (TEMPORAL_* variables and the profile file): %w", err)
+	}
+	if options.HostPort == "" {
+		options.HostPort = client.DefaultHostPort
+	}
+	if options.Namespace == "" {
+		options.Namespace = client.DefaultNamespace
+	}
+	options.Logger = TemporalLogger(logger)
+	return options, nil
+}

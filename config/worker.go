@@ -1,0 +1,145 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+)
+
+// Worker is the worker's configuration.
+type Worker struct {
+	// Ledger is where the ledger lives. It is a Secret because a PostgreSQL URL may carry a password; see [Worker.LedgerURL].
+	Ledger Secret `env:"CASTELLAN_LEDGER" envDefault:"file:castellan.db" want:"file:PATH for an SQLite file, or postgres://USER@HOST/DATABASE"`
+
+	// LedgerPasswordFile holds the PostgreSQL password where the URL has none. Empty: none is added.
+	LedgerPasswordFile string `env:"CASTELLAN_LEDGER_PASSWORD_FILE" want:"the absolute path of a file with the PostgreSQL password, beside a postgres:// CASTELLAN_LEDGER without one"`
+
+	// AtlassianURL is the root of Atlassian's APIs. Plain http is accepted for loopback addresses only (the simulator):
+	// every call carries an organization's admin key.
+	AtlassianURL string `env:"CASTELLAN_ATLASSIAN_URL" envDefault:"https://api.atlassian.com" want:"an https URL of a host alone, such as https://api.atlassian.com; plain http is accepted for loopback addresses only"`
+
+	// Listen is the address that serves /metrics and health, or "off". An empty host means every interface.
+	Listen string `env:"CASTELLAN_LISTEN" envDefault:"127.0.0.1:9090" want:"HOST:PORT, such as 127.0.0.1:9090, or off"`
+
+	// CallsInFlight is how many calls to Atlassian this process makes at the same time, over all organizations.
+	CallsInFlight int `env:"CASTELLAN_CALLS_IN_FLIGHT" envDefault:"16" want:"a whole number from 1 to 1000"`
+
+	// SecretsDir is the only folder below which a policy's file:/path references may point.
+	SecretsDir string `env:"CASTELLAN_SECRETS_DIR" envDefault:"/run/secrets" want:"the absolute path of a folder"`
+
+	// DrainTimeout is how long a stopping worker lets running calls finish.
+	DrainTimeout time.Duration `env:"CASTELLAN_DRAIN_TIMEOUT" envDefault:"20s" want:"a duration from 0s to 10m, such as 20s"`
+
+	LogLevel  zapcore.Level `env:"CASTELLAN_LOG_LEVEL" envDefault:"info" want:"debug, info, warn or error"`
+	LogFormat LogFormat     `env:"CASTELLAN_LOG_FORMAT" envDefault:"json" want:"json or console"`
+}
+
+// Starter is the ops command's configuration. It needs Temporal and nothing else: no Atlassian key, no ledger.
+type Starter struct {
+	LogLevel  zapcore.Level `env:"CASTELLAN_LOG_LEVEL" envDefault:"warn" want:"debug, info, warn or error"`
+	LogFormat LogFormat     `env:"CASTELLAN_LOG_FORMAT" envDefault:"console" want:"json or console"`
+}
+
+// ListenOff is the value of CASTELLAN_LISTEN that serves nothing.
+const ListenOff = "off"
+
+// LedgerURL is the ledger's address with the password from [Worker.LedgerPasswordFile] put in. Its value is for opening
+// the ledger and for nothing else: it may carry the password.
+func (w Worker) LedgerURL() (string, error) {
+	if w.LedgerPasswordFile == "" {
+		return w.Ledger.Reveal(), nil
+	}
+	password, err := readSecret(filepath.Dir(w.LedgerPasswordFile), filepath.Base(w.LedgerPasswordFile))
+	if err != nil {
+		return "", fmt.Errorf("CASTELLAN_LEDGER_PASSWORD_FILE: read %s: %w", w.LedgerPasswordFile, err)
+	}
+	u, err := url.Parse(w.Ledger.Reveal())
+	if err != nil {
+		return "", errors.New("CASTELLAN_LEDGER: not a URL") // the parser's own error would quote it
+	}
+	u.User = url.UserPassword(u.User.Username(), password)
+	return u.String(), nil
+}
+
+// Secrets resolves the policy's secret references.
+func (w Worker) Secrets() Secrets { return Secrets{Dir: w.SecretsDir} }
+
+// rejects says whether the value of a variable, though of the right type, cannot be used.
+func (w Worker) rejects(variable string) bool {
+	switch variable {
+	case "CASTELLAN_LEDGER":
+		return !isLedger(w.Ledger.Reveal())
+	case "CASTELLAN_LEDGER_PASSWORD_FILE":
+		return w.LedgerPasswordFile != "" && !(filepath.IsAbs(w.LedgerPasswordFile) && lacksPassword(w.Ledger.Reveal()))
+	case "CASTELLAN_ATLASSIAN_URL":
+		return !isAtlassianURL(w.AtlassianURL)
+	case "CASTELLAN_LISTEN":
+		return w.Listen != ListenOff && !isHostPort(w.Listen)
+	case "CASTELLAN_CALLS_IN_FLIGHT":
+		return w.CallsInFlight < 1 || w.CallsInFlight > 1000
+	case "CASTELLAN_SECRETS_DIR":
+		return !filepath.IsAbs(w.SecretsDir)
+	case "CASTELLAN_DRAIN_TIMEOUT":
+		return w.DrainTimeout < 0 || w.DrainTimeout > 10*time.Minute
+	case "CASTELLAN_LOG_LEVEL":
+		return !usableLevel(w.LogLevel)
+	}
+	return false
+}
+
+func (s Starter) rejects(variable string) bool {
+	return variable == "CASTELLAN_LOG_LEVEL" && !usableLevel(s.LogLevel)
+}
+
+func isLedger(s string) bool {
+	if path, ok := strings.CutPrefix(s, "file:"); ok {
+		return path != ""
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		return false
+	}
+	return len(u.Path) > 1 && (u.Host != "" || u.Query().Has("host")) // host=/run/postgresql names a socket
+}
+
+func lacksPassword(ledger string) bool {
+	u, err := url.Parse(ledger)
+	if err != nil {
+		return false
+	}
+	_, has := u.User.Password()
+	return u.User.Username() != "" && !has
+}
+
+func isAtlassianURL(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return false
+	}
+	return u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname())
+}
+
+// isLoopback takes literal addresses and the name localhost; any other name might resolve elsewhere tomorrow.
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+func isHostPort(s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || strings.ContainsAny(host, " /") {
+		return false
+	}
+	_, err = netip.ParseAddrPort(net.JoinHostPort("127.0.0.1", port)) // a number from 0 to 65535
+	return err == nil
+}

@@ -1,0 +1,142 @@
+package contract_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/atlassian/organization"
+	"github.com/castellan-io/castellan/atlassian/scim"
+	"github.com/castellan-io/castellan/simulator/cloud"
+)
+
+// calls are all operations of the organization client, with the account and the group given.
+func (w *world) calls(client *organization.Client, group, account string) map[string]func(context.Context) error {
+	directory := w.info.DirectoryID
+	return map[string]func(context.Context) error{
+		"orgs":        func(ctx context.Context) error { _, err := client.Orgs(ctx, ""); return err },
+		"org":         func(ctx context.Context) error { _, err := client.Org(ctx); return err },
+		"directories": func(ctx context.Context) error { _, err := client.Directories(ctx, ""); return err },
+		"domains":     func(ctx context.Context) error { _, err := client.Domains(ctx, ""); return err },
+		"workspaces":  func(ctx context.Context) error { _, err := client.Workspaces(ctx, ""); return err },
+		"search groups": func(ctx context.Context) error {
+			_, err := client.SearchGroups(ctx, directory, organization.GroupQuery{})
+			return err
+		},
+		"search users": func(ctx context.Context) error {
+			_, err := client.SearchUsers(ctx, directory, organization.UserQuery{})
+			return err
+		},
+		"group": func(ctx context.Context) error { _, err := client.Group(ctx, directory, group); return err },
+		"role assignments": func(ctx context.Context) error {
+			_, err := client.GroupRoleAssignments(ctx, directory, group, "")
+			return err
+		},
+		"events":        func(ctx context.Context) error { _, err := client.Events(ctx, organization.EventQuery{}); return err },
+		"event actions": func(ctx context.Context) error { _, err := client.EventActions(ctx); return err },
+		"create group":  func(ctx context.Context) error { return client.CreateGroup(ctx, directory, "refused", "") },
+		"add member":    func(ctx context.Context) error { return client.AddMember(ctx, directory, group, account) },
+		"remove member": func(ctx context.Context) error { return client.RemoveMember(ctx, directory, group, account) },
+		"assign role":   func(ctx context.Context) error { return client.AssignOrgRole(ctx, account, organization.RoleOrgAdmin) },
+		"revoke role":   func(ctx context.Context) error { return client.RevokeOrgRole(ctx, account, organization.RoleOrgAdmin) },
+	}
+}
+
+var writes = map[string]bool{"create group": true, "add member": true, "remove member": true, "assign role": true, "revoke role": true}
+
+// driveRefusals meets every kind of refusal: its shape is checked, and that the client knows it for what it is.
+func driveRefusals(t *testing.T, check *checker) {
+	t.Run("keys", func(t *testing.T) {
+		w := newWorld(t, check, nil)
+		group, ana := w.group("some"), w.user("ana").AtlassianAccountID
+		for name, call := range w.calls(w.organization(w.info.OrgID, unknownKey), group, ana) {
+			require.ErrorIs(t, call(t.Context()), organization.ErrUnauthorized, name)
+		}
+		for name, call := range w.calls(w.organization(w.info.OrgID, readOnlyKey), group, ana) {
+			if writes[name] {
+				require.ErrorIs(t, call(t.Context()), organization.ErrForbidden, name)
+			}
+		}
+		other := w.organization(w.info.OrgID, otherOrgKey)
+		calls := w.calls(other, group, ana)
+		for _, name := range []string{"domains", "workspaces", "search groups", "search users"} { // the reads for which the vendor describes a 403
+			require.ErrorIs(t, calls[name](t.Context()), organization.ErrForbidden, name)
+		}
+		_, err := w.scimClient(unknownKey).Users(t.Context(), scim.UserQuery{})
+		require.ErrorIs(t, err, scim.ErrUnauthorized)
+	})
+	t.Run("no Guard", func(t *testing.T) {
+		w := newWorld(t, check, func(s *cloud.Settings) { s.Guard = false })
+		_, err := w.org.Events(t.Context(), organization.EventQuery{})
+		require.ErrorIs(t, err, organization.ErrForbidden)
+	})
+	t.Run("absent things", func(t *testing.T) {
+		w := newWorld(t, check, nil)
+		calls := w.calls(w.org, "6b1d5b2c-0000-4000-8000-000000000000", "712020:6b1d5b2c-0000-4000-8000-000000000000")
+		for _, name := range []string{"group", "role assignments", "add member", "remove member", "assign role", "revoke role"} {
+			require.ErrorIs(t, calls[name](t.Context()), organization.ErrNotFound, name)
+		}
+		_, err := w.organization("6b1d5b2c-0000-4000-8000-000000000000", cloud.DefaultKey).Org(t.Context())
+		require.ErrorIs(t, err, organization.ErrNotFound)
+		_, err = w.scim.Group(t.Context(), "nothing")
+		require.ErrorIs(t, err, scim.ErrNotFound)
+	})
+	t.Run("bad requests", func(t *testing.T) {
+		w := newWorld(t, check, nil)
+		ctx, directory := deliberate(t.Context()), w.inDirectory()
+		_, err := w.org.SearchUsers(ctx, w.info.DirectoryID, organization.UserQuery{Cursor: "not-one-of-yours"})
+		require.ErrorIs(t, err, organization.ErrInvalid)
+		_, err = w.org.Orgs(ctx, "not-one-of-yours")
+		require.ErrorIs(t, err, organization.ErrInvalid)
+		_, err = w.org.Events(ctx, organization.EventQuery{Cursor: "not-one-of-yours"})
+		require.ErrorIs(t, err, organization.ErrInvalid)
+		_, err = w.org.Workspaces(ctx, "not-one-of-yours")
+		require.ErrorIs(t, err, organization.ErrInvalid)
+		eleven := []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"}
+		w.raw(ctx, 400, http.MethodPost, directory+"/users/search", object{"accountIds": eleven})
+		w.raw(ctx, 400, http.MethodPost, directory+"/groups/search", object{"groupIds": eleven})
+		w.raw(ctx, 400, http.MethodPost, directory+"/groups/search", object{"groupNames": []string{"a"}, "searchTerm": "a"})
+		w.raw(ctx, 400, http.MethodPost, directory+"/users/search", object{"limit": 101})
+		w.raw(ctx, 400, http.MethodPost, directory+"/groups", object{"name": ""})
+		w.raw(ctx, 400, http.MethodPost, w.inOrg("v1")+"/users/x/role-assignments/assign", object{"role": "atlassian/king"})
+	})
+	t.Run("licences", func(t *testing.T) {
+		w := newWorld(t, check, func(s *cloud.Settings) { s.Licences = map[string]int{"jira/acme": 1} })
+		users := w.groupNamed("jira-users-acme")
+		require.NoError(t, w.org.AddMember(t.Context(), w.info.DirectoryID, users, w.user("ana").AtlassianAccountID))
+		require.ErrorIs(t, w.org.AddMember(t.Context(), w.info.DirectoryID, users, w.user("bo").AtlassianAccountID), organization.ErrLicenceLimit)
+	})
+	t.Run("limits and outages", func(t *testing.T) {
+		w := newWorld(t, check, nil)
+		group, ana := w.group("some"), w.user("ana").AtlassianAccountID
+		for name, call := range w.calls(w.org, group, ana) {
+			w.strike(cloud.Fault{Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: 429, RetryAfter: "7"}})
+			if name != "workspaces" { // the vendor describes no 429 for it
+				err := call(t.Context())
+				require.ErrorIs(t, err, organization.ErrRateLimited, name)
+				var failure *organization.Error
+				require.ErrorAs(t, err, &failure)
+				require.Equal(t, 7.0, failure.RetryAfter.Seconds())
+			}
+			w.strike(cloud.Fault{Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: 500}})
+			if writes[name] {
+				require.ErrorIs(t, call(t.Context()), organization.ErrOutcomeUnknown, name)
+			} else {
+				require.ErrorIs(t, call(t.Context()), organization.ErrUnavailable, name)
+			}
+		}
+		w.strike(cloud.Fault{Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: 503}})
+		_, err := w.scim.Users(t.Context(), scim.UserQuery{})
+		require.ErrorIs(t, err, scim.ErrUnavailable)
+	})
+}
+
+// strike arms one fault in place of all others.
+func (w *world) strike(f cloud.Fault) {
+	w.t.Helper()
+	w.sim.ClearFaults("")
+	_, err := w.sim.Inject(f)
+	require.NoError(w.t, err)
+}

@@ -1,0 +1,87 @@
+package stack
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// Simulator is a simulated Atlassian organization.
+type Simulator struct {
+	*Process
+	URL             string `json:"url"`
+	OrgID           string `json:"orgId"`
+	DirectoryID     string `json:"directoryId"`
+	SCIMDirectoryID string `json:"scimDirectoryId"`
+	KeyOwner        string `json:"keyOwner"`
+}
+
+// The simulator's keys, and the variable in which a worker finds the organization's.
+const (
+	OrgKey      = "sim-org-key"
+	SCIMKey     = "sim-scim-key"
+	KeyVariable = "CASTELLAN_KEY_SIM"
+)
+
+// StartSimulator starts the simulator that Build put into bin, with the flags given.
+func StartSimulator(ctx context.Context, bin, dir string, flags ...string) (*Simulator, error) {
+	cmd := exec.Command(filepath.Join(bin, "simulator"), flags...)
+	read, write, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	cmd.Stdout = write
+	s := &Simulator{}
+	if s.Process, err = start(cmd, filepath.Join(dir, "simulator.log")); err != nil {
+		return nil, fmt.Errorf("start the simulator: %w", err)
+	}
+	_ = write.Close()
+	ready := make(chan error, 1)
+	go func() {
+		line, err := bufio.NewReader(read).ReadBytes('\n')
+		if err == nil {
+			err = json.Unmarshal(line, s)
+		}
+		ready <- err
+	}()
+	select {
+	case err := <-ready:
+		if err != nil {
+			return nil, fmt.Errorf("the simulator did not start: %w\n%s", err, s.Output())
+		}
+		return s, nil
+	case <-time.After(2 * time.Minute):
+		s.Kill()
+		return nil, fmt.Errorf("the simulator did not start\n%s", s.Output())
+	case <-ctx.Done():
+		s.Kill()
+		return nil, ctx.Err()
+	}
+}
+
+// Worker is a Castellan worker.
+type Worker struct {
+	*Process
+}
+
+// StartWorker starts the worker that Build put into bin against a Temporal server and a simulator, with its ledger at
+// ledgerURL (empty: an SQLite file in dir). More environment can be given as NAME=value.
+func StartWorker(bin, dir, ledgerURL, temporal, simulator string, env ...string) (*Worker, error) {
+	if ledgerURL == "" {
+		ledgerURL = "file:" + filepath.Join(dir, "castellan.db")
+	}
+	cmd := exec.Command(filepath.Join(bin, "worker"))
+	cmd.Env = append(append(os.Environ(),
+		"TEMPORAL_ADDRESS="+temporal, "CASTELLAN_ATLASSIAN_URL="+simulator, "CASTELLAN_LEDGER="+ledgerURL,
+		"CASTELLAN_LISTEN=off", "CASTELLAN_LOG_FORMAT=console", KeyVariable+"="+OrgKey, "CASTELLAN_DRAIN_TIMEOUT=2s"), env...)
+	p, err := start(cmd, filepath.Join(dir, "worker.log"))
+	if err != nil {
+		return nil, fmt.Errorf("start the worker: %w", err)
+	}
+	return &Worker{p}, nil
+}

@@ -1,0 +1,114 @@
+package stack
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/castellan-io/castellan/atlassian/scim"
+	"github.com/castellan-io/castellan/simulator/cloud"
+)
+
+// control calls the simulator's control API.
+func (s *Simulator) control(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		data, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(data)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, s.URL+"/_sim/"+path, body)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	data, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("simulator %s %s: %s: %s", method, path, answer.Status, data)
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(data, out)
+}
+
+// Stats are the calls made since the start or the last reset.
+func (s *Simulator) Stats(ctx context.Context) (stats cloud.Stats, err error) {
+	return stats, s.control(ctx, http.MethodGet, "stats", nil, &stats)
+}
+
+// ResetStats starts counting anew.
+func (s *Simulator) ResetStats(ctx context.Context) error {
+	return s.control(ctx, http.MethodPost, "stats/reset", nil, nil)
+}
+
+// State is the whole truth, without any lag.
+func (s *Simulator) State(ctx context.Context) (state cloud.State, err error) {
+	return state, s.control(ctx, http.MethodGet, "state", nil, &state)
+}
+
+// Fault switches a fault on.
+func (s *Simulator) Fault(ctx context.Context, f cloud.Fault) error {
+	return s.control(ctx, http.MethodPost, "faults", f, nil)
+}
+
+// Faults lists the faults that are on, with how often each struck.
+func (s *Simulator) Faults(ctx context.Context) (faults []cloud.Fault, err error) {
+	return faults, s.control(ctx, http.MethodGet, "faults", nil, &faults)
+}
+
+// ClearFaults switches all faults off.
+func (s *Simulator) ClearFaults(ctx context.Context) error {
+	return s.control(ctx, http.MethodDelete, "faults", nil, nil)
+}
+
+// Set changes some of the simulator's settings, named as in its JSON.
+func (s *Simulator) Set(ctx context.Context, settings map[string]any) error {
+	return s.control(ctx, http.MethodPost, "settings", settings, nil)
+}
+
+// Invite adds people, named by e-mail address or account id, to a group as an admin or an invitation would.
+func (s *Simulator) Invite(ctx context.Context, group string, people ...string) error {
+	return s.control(ctx, http.MethodPost, "groups/"+url.PathEscape(group)+"/members", map[string]any{"members": people}, nil)
+}
+
+// MoveDefault makes another group the default one for a role.
+func (s *Simulator) MoveDefault(ctx context.Context, app, site, role, group string) error {
+	return s.control(ctx, http.MethodPost, "defaults", map[string]string{"app": app, "site": site, "role": role, "group": group}, nil)
+}
+
+// LocalGroup creates a group that no identity provider owns.
+func (s *Simulator) LocalGroup(ctx context.Context, name string) error {
+	return s.control(ctx, http.MethodPost, "groups", map[string]any{"name": name}, nil)
+}
+
+// SCIM is a client of the organization's SCIM directory: what the identity provider does.
+func (s *Simulator) SCIM() (*scim.Client, error) {
+	return scim.New(scim.Options{
+		BaseURL: s.URL + "/scim/directory/" + s.SCIMDirectoryID,
+		Key:     func(context.Context) (string, error) { return SCIMKey, nil },
+	})
+}
+
+// Members are the account ids in a group, by the group's name.
+func Members(state cloud.State, group string) []string {
+	for _, g := range state.Groups {
+		if g.Name == group {
+			return g.Members
+		}
+	}
+	return nil
+}

@@ -1,0 +1,188 @@
+package stack
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/client"
+
+	"github.com/castellan-io/castellan/messages"
+)
+
+// Stack is everything at once: a Temporal server, a simulated organization and a worker.
+type Stack struct {
+	Dir, Bin  string
+	LedgerURL string
+	Temporal  *Temporal
+	Simulator *Simulator
+	Worker    *Worker
+}
+
+// Start starts all three, with the simulator's flags given. Programs are built into bin if that is empty.
+func Start(ctx context.Context, dir, bin string, ui bool, flags ...string) (*Stack, error) {
+	s := &Stack{Dir: dir, Bin: bin}
+	if bin == "" {
+		s.Bin = dir
+		if err := Build(ctx, dir, "worker", "starter", "simulator"); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if s.Temporal, err = StartTemporal(ctx, dir, 0, ui); err != nil {
+		return nil, err
+	}
+	if s.Simulator, err = StartSimulator(ctx, s.Bin, dir, flags...); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	if err := s.StartWorker(); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+// StartWorker starts a worker, for example after one was killed.
+func (s *Stack) StartWorker(env ...string) (err error) {
+	s.Worker, err = StartWorker(s.Bin, s.Dir, s.LedgerURL, s.Temporal.Address, s.Simulator.URL, env...)
+	return err
+}
+
+// Stop ends all processes.
+func (s *Stack) Stop() {
+	if s.Worker != nil {
+		s.Worker.Stop(5 * time.Second)
+	}
+	if s.Simulator != nil {
+		s.Simulator.Stop(5 * time.Second)
+	}
+	if s.Temporal != nil {
+		if s.Temporal.Client != nil {
+			s.Temporal.Client.Close()
+		}
+		s.Temporal.Stop(5 * time.Second)
+	}
+}
+
+// Starter runs the ops command and returns what it printed.
+func (s *Stack) Starter(ctx context.Context, args ...string) (string, error) {
+	return s.command(ctx, filepath.Join(s.Bin, "starter"), args...)
+}
+
+// CLI runs the plain Temporal CLI and returns what it printed.
+func (s *Stack) CLI(ctx context.Context, args ...string) (string, error) {
+	return s.command(ctx, s.Temporal.CLI, args...)
+}
+
+func (s *Stack) command(ctx context.Context, program string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(cmd.Environ(), "TEMPORAL_ADDRESS="+s.Temporal.Address)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%s %v: %w\n%s", filepath.Base(program), args, err, out)
+	}
+	return string(out), err
+}
+
+// Apply starts the organization with a policy (YAML), or takes the policy into force.
+func (s *Stack) Apply(ctx context.Context, org, policy string) (answer messages.PolicyAnswer, err error) {
+	body, err := json.Marshal(policy)
+	if err != nil {
+		return answer, err
+	}
+	in := messages.PolicyInput{Policy: body, By: "test"}
+	_, err = s.Temporal.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: messages.OrgSyncID(org), TaskQueue: messages.QueueWorkflows}, messages.OrgSync, messages.OrgSyncInput{})
+	if err != nil {
+		return answer, err
+	}
+	return answer, s.Update(ctx, org, messages.ApplyPolicy, in, &answer)
+}
+
+// Update sends an update to the organization's loop and waits for the answer.
+func (s *Stack) Update(ctx context.Context, org, name string, in, out any) error {
+	handle, err := s.Temporal.Client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+		WorkflowID: messages.OrgSyncID(org), UpdateName: name, Args: []any{in}, WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	if err != nil {
+		return err
+	}
+	return handle.Get(ctx, out)
+}
+
+// Status asks the organization's loop how it is.
+func (s *Stack) Status(ctx context.Context, org string) (state messages.OrgSyncState, err error) {
+	value, err := s.Temporal.Client.QueryWorkflow(ctx, messages.OrgSyncID(org), "", messages.Status)
+	if err != nil {
+		return state, err
+	}
+	return state, value.Get(&state)
+}
+
+// Until waits for the organization's status to be as wanted and returns it; the error shows the last one seen.
+func (s *Stack) Until(ctx context.Context, org string, within time.Duration, want func(messages.OrgSyncState) bool) (state messages.OrgSyncState, err error) {
+	err = Eventually(ctx, within, func() error {
+		var err error
+		if state, err = s.Status(ctx, org); err != nil {
+			return err
+		}
+		if !want(state) {
+			seen, _ := json.Marshal(state)
+			return fmt.Errorf("the status is %s", seen)
+		}
+		return nil
+	})
+	return state, err
+}
+
+// Idle says that nothing runs and nothing is due.
+func Idle(s messages.OrgSyncState) bool {
+	p := s.Pending
+	return s.State == messages.StateOK && s.Running == nil && p.Full == "" && len(p.People)+len(p.Groups)+len(p.Jobs) == 0 && !p.Fresh && s.LastFull != nil
+}
+
+// Adopt consents to the first plan and waits until everything is in step.
+func (s *Stack) Adopt(ctx context.Context, org string, within time.Duration) (messages.OrgSyncState, error) {
+	held, err := s.Until(ctx, org, within, func(s messages.OrgSyncState) bool { return s.Hold != nil || s.Adopted && Idle(s) })
+	if err != nil || held.Hold == nil {
+		return held, err
+	}
+	if err := s.Decide(ctx, org, messages.ApprovePlan, held.Hold.Plan); err != nil {
+		return held, err
+	}
+	return s.Until(ctx, org, within, func(s messages.OrgSyncState) bool { return s.Adopted && Idle(s) })
+}
+
+// Decide approves or rejects a held plan.
+func (s *Stack) Decide(ctx context.Context, org, decision, plan string) error {
+	var answer messages.Answer
+	return s.Update(ctx, org, decision, messages.DecisionInput{Plan: plan, By: "test"}, &answer)
+}
+
+// Ask answers a question by a Report workflow.
+func (s *Stack) Ask(ctx context.Context, in messages.ReportInput) (answer messages.ReportAnswer, err error) {
+	run, err := s.Temporal.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: messages.ReportID(in.Org, in.Kind, uuid.NewString()), TaskQueue: messages.QueueWorkflows,
+	}, messages.Report, in)
+	if err != nil {
+		return answer, err
+	}
+	return answer, run.Get(ctx, &answer)
+}
+
+// RegisterAttributes makes the search attributes known to the server, as `starter apply` does.
+func (s *Stack) RegisterAttributes(ctx context.Context) error {
+	for name, kind := range map[string]string{
+		"CastellanOrg": "Keyword", "CastellanState": "Keyword", "CastellanTarget": "Keyword", "CastellanPerson": "Keyword", "CastellanUntil": "Datetime",
+	} {
+		if _, err := s.CLI(ctx, "operator", "search-attribute", "create", "--name", name, "--type", kind); err != nil {
+			return errors.Join(err, ctx.Err())
+		}
+	}
+	return nil
+}

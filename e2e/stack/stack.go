@@ -1,0 +1,158 @@
+// Package stack starts the real processes that tests, benchmarks and the demo work with: a Temporal server, the
+// simulated Atlassian organization, and workers. Everything listens on loopback addresses only.
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Root is the project's folder.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..")
+}
+
+// Build builds the project's programs into the folder and returns it.
+func Build(ctx context.Context, dir string, programs ...string) error {
+	args := []string{"build", "-o", dir + string(filepath.Separator)}
+	for _, p := range programs {
+		args = append(args, "./"+p)
+	}
+	build := exec.CommandContext(ctx, "go", args...)
+	build.Dir = Root()
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", strings.Join(programs, ", "), err, out)
+	}
+	return nil
+}
+
+// TemporalCLI is the Temporal CLI to work with: CASTELLAN_TEMPORAL_CLI, else bin/temporal, which `make tools` builds.
+func TemporalCLI() (string, error) {
+	path := os.Getenv("CASTELLAN_TEMPORAL_CLI")
+	if path == "" {
+		path = filepath.Join(Root(), "bin", "temporal")
+	}
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("the Temporal CLI is missing; build it with `make tools`: %w", err)
+	}
+	return path, nil
+}
+
+// Process is one running program. Its output goes to the file Log.
+type Process struct {
+	cmd  *exec.Cmd
+	Log  string
+	done chan struct{}
+}
+
+func start(cmd *exec.Cmd, log string) (*Process, error) {
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = out.Close() }()
+	if cmd.Stdout == nil {
+		cmd.Stdout = out
+	}
+	cmd.Stderr = out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // no process outlives a test that was killed
+	started := make(chan error, 1)
+	p := &Process{cmd: cmd, Log: log, done: make(chan struct{})}
+	go func() {
+		// The death signal follows the thread that forked, so that thread stays.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+		}
+		close(p.done)
+	}()
+	if err := <-started; err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Kill ends the process at once, as a crash would.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Signal(syscall.SIGKILL)
+	<-p.done
+}
+
+// Stop asks the process to end and waits; after the grace time it is killed.
+func (p *Process) Stop(grace time.Duration) {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(grace):
+		p.Kill()
+	}
+}
+
+// Done is closed when the process has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// PeakMemory is the most resident memory the process has had, in bytes (VmHWM of Linux); 0 when it cannot be told.
+func (p *Process) PeakMemory() int64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	for _, line := range strings.Split(string(status), "\n") {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(rest, "kB")), 10, 64)
+			return kib << 10
+		}
+	}
+	return 0
+}
+
+// Output is what the process has written so far.
+func (p *Process) Output() string {
+	out, _ := os.ReadFile(p.Log)
+	return string(out)
+}
+
+// Eventually tries until it works or the time is over; the error is the last try's.
+func Eventually(ctx context.Context, within time.Duration, try func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := try()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("not within %s: %w", within, err)
+		}
+	}
+}
+
+// freePort finds a loopback port that nobody listens on.
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+var errEnded = errors.New("the process ended")

@@ -1,0 +1,79 @@
+package ledger
+
+import (
+	"context"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// Count is how many members a source group had when it was last read well.
+type Count struct {
+	Name  string    `json:"name"`
+	Users int       `json:"users"`
+	At    time.Time `json:"at"`
+	Run   string    `json:"run"`
+}
+
+// SourceCounts returns the last good count of each source group, by group id.
+func (l *Ledger) SourceCounts(ctx context.Context, org string) (map[string]Count, error) {
+	counts := map[string]Count{}
+	err := l.reads.each(ctx, func(row scanner) error {
+		var id string
+		var c Count
+		var at int64
+		err := row.Scan(&id, &c.Name, &c.Users, &at, &c.Run)
+		c.At = fromInstant(at)
+		counts[id] = c
+		return err
+	}, `SELECT group_id, name, users, at, run FROM source_counts WHERE org = ?`, org)
+	return counts, reading(err, "the counts of source groups", org)
+}
+
+// SaveSourceCounts keeps the counts that a run found good (Name and Users; At and Run are those of the call), and forgets
+// the groups that are gone. Groups that are in neither keep their last good count.
+func (l *Ledger) SaveSourceCounts(ctx context.Context, org, run string, counts map[string]Count, gone []string, at time.Time) error {
+	at = orNow(at)
+	return l.write(ctx, org, "save the counts of source groups of run "+run, func(w *write) error {
+		for _, some := range chunks(gone) {
+			where, args := in("group_id", some)
+			if _, err := w.exec(ctx, `DELETE FROM source_counts WHERE org = ? AND `+where, append([]any{org}, args...)...); err != nil {
+				return err
+			}
+		}
+		rows := make([][]any, 0, len(counts))
+		for id, c := range counts {
+			rows = append(rows, []any{org, id, c.Name, c.Users, instant(at), run})
+		}
+		return w.execRows(ctx, `INSERT INTO source_counts (org, group_id, name, users, at, run) VALUES`, marks(6),
+			`ON CONFLICT (org, group_id) DO UPDATE SET name = excluded.name, users = excluded.users, at = excluded.at, run = excluded.run`, rows)
+	})
+}
+
+// KnownDefaults returns, per default entitlement, the ids of the groups that were last known to be default groups for it.
+func (l *Ledger) KnownDefaults(ctx context.Context, org string) (map[access.Entitlement][]string, error) {
+	known := map[access.Entitlement][]string{}
+	err := l.reads.each(ctx, func(row scanner) error {
+		var target access.Entitlement
+		var stored string
+		if err := row.Scan(&target, &stored); err != nil {
+			return err
+		}
+		groups, err := fromList[string](stored)
+		known[target] = groups
+		return err
+	}, `SELECT target, group_ids FROM known_defaults WHERE org = ?`, org)
+	return known, reading(err, "known default groups", org)
+}
+
+// SaveKnownDefaults keeps the groups of the given default entitlements and leaves all others as they are.
+func (l *Ledger) SaveKnownDefaults(ctx context.Context, org string, known map[access.Entitlement][]string) error {
+	return l.write(ctx, org, "save known default groups", func(w *write) error {
+		rows := make([][]any, 0, len(known))
+		for target, groups := range known {
+			rows = append(rows, []any{org, string(target), list(groups)})
+		}
+		return w.execRows(ctx, `INSERT INTO known_defaults (org, target, group_ids) VALUES`, marks(3),
+			`ON CONFLICT (org, target) DO UPDATE SET group_ids = excluded.group_ids`, rows)
+	})
+}

@@ -1,0 +1,68 @@
+package ledger
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// Exec runs a statement past the ledger's own rules, as someone with the database password could.
+func (l *Ledger) Exec(ctx context.Context, query string, args ...any) (int, error) {
+	return l.writes.exec(ctx, query, args...)
+}
+
+// Postgres says which database the ledger is in.
+func (l *Ledger) Postgres() bool { return l.writes.postgres }
+
+// explain is the database's plan for a query, one step a line.
+func (l *Ledger) explain(ctx context.Context, query string, args []any) (string, error) {
+	prefix := "EXPLAIN QUERY PLAN "
+	if l.reads.postgres {
+		prefix = "EXPLAIN "
+	}
+	steps, err := collect(ctx, l.reads, func(row scanner) (step string, err error) {
+		if l.reads.postgres {
+			return step, row.Scan(&step)
+		}
+		var id, parent, unused int
+		return step, row.Scan(&id, &parent, &unused, &step)
+	}, prefix+query, args...)
+	return strings.Join(steps, "\n"), err
+}
+
+func (l *Ledger) ExplainHoldingsAt(ctx context.Context, org, person string, target access.Entitlement, at time.Time) (string, error) {
+	query, args := holdingsAtQuery(org, person, target, at)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainHistory(ctx context.Context, org, person string, target access.Entitlement) (string, error) {
+	query, args := historyQuery(org, person, target, 100)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainForeign(ctx context.Context, org string, target access.Entitlement, after Key) (string, error) {
+	query, args := foreignQuery(org, target, 100, after)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainOpenHoldings(ctx context.Context, org string, people []string) (string, error) {
+	query, args := openHoldings(org, people)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainRecentWrites(ctx context.Context, org string, people []string, since time.Time) (string, error) {
+	query, args := recentWrites(org, people, since)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainLines(ctx context.Context, org, run string, f Filter) (string, error) {
+	query, args := linesQuery(org, run, f)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainHashOrder(ctx context.Context, org, run string, after Key) (string, error) {
+	query, args := hashOrderQuery(org, run, []access.ChangeState{access.Planned}, after, 100)
+	return l.explain(ctx, query, args)
+}

@@ -1,0 +1,202 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+const selectHolding = `SELECT person, target, group_id, owned, reasons, run, since, until FROM holdings`
+
+func scanHolding(row scanner) (h access.Holding, err error) {
+	var reasons string
+	var since, until int64
+	if err := row.Scan(&h.Person, &h.Target, &h.GroupID, &h.Owned, &reasons, &h.Run, &since, &until); err != nil {
+		return h, err
+	}
+	h.From, h.Until = fromInstant(since), fromInstant(until)
+	h.Reasons, err = fromList[access.Reason](reasons)
+	return h, err
+}
+
+// openHoldings selects what the people hold now; until = 0 stands in it as in the index holdings_open.
+func openHoldings(org string, people []string) (string, []any) {
+	where, args := among("org", "person", people, org)
+	return selectHolding + ` WHERE until = 0 AND ` + where, args
+}
+
+// HoldingsAt returns what was held at a past instant or is held now, by person, target and beginning: by the person (and,
+// with a target, of that target), or, with person "", everyone's holdings of the target. A holding counts from its From up
+// to, not including, its Until.
+func (l *Ledger) HoldingsAt(ctx context.Context, org, person string, target access.Entitlement, at time.Time) ([]access.Holding, error) {
+	if person == "" && target == "" {
+		return nil, reading(errors.New("name a person, a target or both"), "holdings", org)
+	}
+	query, args := holdingsAtQuery(org, person, target, at)
+	all, err := collect(ctx, l.reads, scanHolding, query, args...)
+	return all, reading(err, "what "+person+" held at "+at.UTC().Format(time.RFC3339), org)
+}
+
+func holdingsAtQuery(org, person string, target access.Entitlement, at time.Time) (string, []any) {
+	query, args := selectHolding+` WHERE org = ?`, []any{org}
+	if person != "" {
+		query += ` AND person = ?`
+		args = append(args, person)
+	}
+	if target != "" {
+		query += ` AND target = ?`
+		args = append(args, string(target))
+	}
+	return query + ` AND since <= ? AND (until = 0 OR until > ?) ORDER BY person, target, since`, append(args, instant(at), instant(at))
+}
+
+// Foreign returns at most limit (1,000 for 0) standing holdings that Castellan neither made nor adopted, of the target
+// ("": of all), by target and person. After is the last of the page before; its Action does not matter.
+func (l *Ledger) Foreign(ctx context.Context, org string, target access.Entitlement, limit int, after Key) ([]access.Holding, error) {
+	query, args := foreignQuery(org, target, limit, after)
+	all, err := collect(ctx, l.reads, scanHolding, query, args...)
+	return all, reading(err, "foreign holdings", org)
+}
+
+func foreignQuery(org string, target access.Entitlement, limit int, after Key) (string, []any) {
+	query, args := selectHolding+` WHERE org = ? AND until = 0 AND owned = 0`, []any{org}
+	if target != "" {
+		query += ` AND target = ?`
+		args = append(args, string(target))
+	}
+	if after != (Key{}) {
+		query += ` AND (target, person) > (?, ?)`
+		args = append(args, string(after.Target), after.Person)
+	}
+	return query + ` ORDER BY target, person LIMIT ?`, append(args, atMost(limit))
+}
+
+// History returns the chain's newest entries about a person (and, with a target, that target), or, with person "", about
+// a target; newest first, at most limit (1,000 for 0).
+func (l *Ledger) History(ctx context.Context, org, person string, target access.Entitlement, limit int) ([]Entry, error) {
+	if person == "" && target == "" {
+		return nil, reading(errors.New("name a person, a target or both"), "a history", org)
+	}
+	query, args := historyQuery(org, person, target, limit)
+	all, err := collect(ctx, l.reads, scanEntry, query, args...)
+	return all, reading(err, "the history of "+person+" "+string(target), org)
+}
+
+func historyQuery(org, person string, target access.Entitlement, limit int) (string, []any) {
+	query, args := selectEntry+` WHERE org = ?`, []any{org}
+	if person != "" {
+		query += ` AND person = ?`
+		args = append(args, person)
+	}
+	if target != "" {
+		query += ` AND target = ?`
+		args = append(args, string(target))
+	}
+	return query + ` ORDER BY seq DESC LIMIT ?`, append(args, atMost(limit))
+}
+
+// applyHoldings opens and closes holdings. Opening what stands just so does nothing; opening it with other reasons or
+// another owner ends the old span and begins a new one. What is owned stays owned until it is closed, so finding it there
+// again does not make it foreign; a holding given both to close and to open is replaced as given. Closing what does not
+// stand does nothing; with a From, only that very holding is closed. At stands for missing instants.
+func (w *write) applyHoldings(ctx context.Context, run string, open, closing []access.Holding, at time.Time) error {
+	if len(open)+len(closing) == 0 {
+		return nil
+	}
+	standing, err := w.standing(ctx, open, closing)
+	if err != nil {
+		return err
+	}
+	opening := make(map[lineKey]access.Holding, len(open))
+	for _, h := range open {
+		opening[lineKey{h.Person, h.Target}] = h
+	}
+	replaced := make(map[lineKey]bool)
+	var ends, begins [][]any
+	end := func(h access.Holding, until time.Time) {
+		if until.Before(h.From) {
+			until = h.From
+		}
+		ends = append(ends, []any{w.org, h.Person, string(h.Target), instant(h.From), instant(until)})
+	}
+	for _, h := range closing {
+		key := lineKey{h.Person, h.Target}
+		was, stands := standing[key]
+		if _, again := opening[key]; again {
+			replaced[key] = true
+			continue
+		}
+		if !stands || !h.From.IsZero() && instant(h.From) != instant(was.From) {
+			continue
+		}
+		end(was, orAt(h.Until, at))
+		delete(standing, key)
+	}
+	for _, h := range open {
+		key := lineKey{h.Person, h.Target}
+		if _, last := opening[key]; !last {
+			continue // given twice
+		}
+		h = opening[key]
+		delete(opening, key)
+		since := orAt(h.From, at)
+		if was, stands := standing[key]; stands {
+			h.Owned = h.Owned || was.Owned && !replaced[key]
+			if was.Owned == h.Owned && was.GroupID == h.GroupID && list(was.Reasons) == list(h.Reasons) {
+				continue
+			}
+			if was.From.Before(since) && instant(was.From) != instant(since) {
+				end(was, since)
+			} else {
+				since = was.From // of the same instant: the new one takes its place
+			}
+		}
+		if h.Run == "" {
+			h.Run = run
+		}
+		begins = append(begins, []any{w.org, h.Person, string(h.Target), instant(since), h.GroupID, flag(h.Owned), list(h.Reasons), h.Run})
+	}
+	if err := w.execRows(ctx, `UPDATE holdings SET until = v.column5 FROM (VALUES`, `?, ?, ?, CAST(? AS BIGINT), CAST(? AS BIGINT)`,
+		`) AS v WHERE org = v.column1 AND person = v.column2 AND target = v.column3 AND since = v.column4`, ends); err != nil {
+		return err
+	}
+	return w.execRows(ctx, `INSERT INTO holdings (org, person, target, since, group_id, owned, reasons, run, until) VALUES`,
+		marks(8)+", 0", `ON CONFLICT (org, person, target, since) DO UPDATE SET group_id = excluded.group_id,
+		owned = excluded.owned, reasons = excluded.reasons, run = excluded.run, until = 0`, begins)
+}
+
+// standing reads what stands of the holdings to open and close.
+func (w *write) standing(ctx context.Context, lists ...[]access.Holding) (map[lineKey]access.Holding, error) {
+	var people []string
+	asked := map[string]bool{}
+	for _, holdings := range lists {
+		for _, h := range holdings {
+			if !asked[h.Person] {
+				asked[h.Person] = true
+				people = append(people, h.Person)
+			}
+		}
+	}
+	standing := map[lineKey]access.Holding{}
+	for _, some := range chunks(people) {
+		query, args := openHoldings(w.org, some)
+		err := w.each(ctx, func(row scanner) error {
+			h, err := scanHolding(row)
+			standing[lineKey{h.Person, h.Target}] = h
+			return err
+		}, query, args...)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return standing, nil
+}
+
+func orAt(t, at time.Time) time.Time {
+	if t.IsZero() {
+		return at
+	}
+	return t
+}

@@ -1,0 +1,130 @@
+package ledger_test
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/stretchr/testify/require"
+)
+
+// noon is the instant at which the tests' stories begin.
+var noon = time.Date(2026, 5, 4, 12, 0, 0, 123456000, time.UTC)
+
+const org = "acme"
+
+// both runs a test on an empty ledger in SQLite and on one in PostgreSQL.
+func both(t *testing.T, test func(t *testing.T, l *ledger.Ledger)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, open(t, filepath.Join(t.TempDir(), "castellan.db")))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, open(t, postgresURL(t)))
+	})
+}
+
+func open(t testing.TB, url string) *ledger.Ledger {
+	t.Helper()
+	l, err := ledger.Open(t.Context(), url)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, l.Close()) })
+	return l
+}
+
+// postgresURL is the URL of an empty schema of its own in the database that CASTELLAN_TEST_POSTGRES names.
+func postgresURL(t testing.TB) string {
+	t.Helper()
+	given := os.Getenv("CASTELLAN_TEST_POSTGRES")
+	if given == "" {
+		t.Skip("CASTELLAN_TEST_POSTGRES is not set: the half of the tests that needs PostgreSQL is skipped (write postgres://user@host:5432/name)")
+	}
+	schema := "ledger_" + strings.ToLower(rand.Text())
+	pool, err := sql.Open("pgx", given)
+	require.NoError(t, err)
+	_, err = pool.ExecContext(t.Context(), "CREATE SCHEMA "+schema)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := pool.ExecContext(context.WithoutCancel(t.Context()), "DROP SCHEMA "+schema+" CASCADE")
+		require.NoError(t, errors.Join(err, pool.Close()))
+	})
+	u, err := url.Parse(given)
+	require.NoError(t, err)
+	query := u.Query()
+	query.Set("search_path", schema)
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+func group(name string) access.Entitlement { return access.GroupEntitlement(name) }
+
+func mapping(name string) []access.Reason {
+	return []access.Reason{{Kind: access.ReasonMapping, Name: name, Source: "src-" + name}}
+}
+
+func person(n int) access.Person {
+	return access.Person{
+		ID: fmt.Sprintf("id-%05d", n), Email: fmt.Sprintf("Person.%05d@acme.example", n), Name: fmt.Sprintf("Person %d", n),
+		AccountType: "atlassian", AccountStatus: "active", MembershipStatus: "active", ClaimStatus: "managed", ManagementSource: "synced",
+	}
+}
+
+func change(person access.Person, action access.Action, name string) access.Change {
+	return access.Change{
+		Person: person.ID, Email: person.Email, Target: group(name), GroupID: "gid-" + name, Action: action,
+		Reasons: mapping(name), Sources: []string{"src-" + name}, State: access.Planned, At: noon,
+	}
+}
+
+// plan saves a run's page with the changes and the people they are about.
+func plan(t testing.TB, l *ledger.Ledger, run string, changes ...access.Change) {
+	t.Helper()
+	people := map[string]access.Person{}
+	for _, c := range changes {
+		people[c.Person] = access.Person{ID: c.Person, Email: c.Email}
+	}
+	page := ledger.Page{Key: "page-of-" + run, Changes: changes}
+	for _, p := range people {
+		page.People = append(page.People, p)
+	}
+	require.NoError(t, l.SavePage(t.Context(), org, run, page, noon))
+}
+
+// answer is the change with a final state.
+func answer(c access.Change, state access.ChangeState, said string, at time.Time) access.Change {
+	c.State, c.Answer, c.At = state, said, at
+	return c
+}
+
+// kinds are the kinds of the chain's entries, in order.
+func kinds(t testing.TB, l *ledger.Ledger) []string {
+	t.Helper()
+	entries, err := l.Entries(t.Context(), org, 0, 0)
+	require.NoError(t, err)
+	var all []string
+	for _, e := range entries {
+		all = append(all, e.Kind)
+	}
+	return all
+}
+
+// sound requires that the whole chain holds.
+func sound(t testing.TB, l *ledger.Ledger) {
+	t.Helper()
+	check, err := l.VerifyChain(t.Context(), org, 0, 1_000_000)
+	require.NoError(t, err)
+	require.Nil(t, check.Broken)
+	require.False(t, check.More)
+}

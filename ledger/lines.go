@@ -1,0 +1,205 @@
+package ledger
+
+import (
+	"context"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// Key is a place in a listing: what comes after it is the next page. The zero Key is the beginning.
+type Key struct {
+	Action access.Action      `json:"action,omitempty"`
+	Person string             `json:"person,omitempty"`
+	Target access.Entitlement `json:"target,omitempty"`
+}
+
+// Filter chooses lines of a plan. The zero Filter chooses the first 1,000.
+type Filter struct {
+	States  []access.ChangeState // none: any
+	Actions []access.Action      // none: any
+	Person  string               // account id; "": anyone
+	After   Key                  // the last line of the page before, whole
+	Limit   int                  // 0: 1,000
+}
+
+// Lines returns lines of a run's plan: adds, adopts, then removals; within these by person and target, byte by byte.
+func (l *Ledger) Lines(ctx context.Context, org, run string, f Filter) ([]access.Change, error) {
+	query, args := linesQuery(org, run, f)
+	lines, err := collect(ctx, l.reads, scanChange, query, args...)
+	return lines, reading(err, "the plan lines of run "+run, org)
+}
+
+func linesQuery(org, run string, f Filter) (string, []any) {
+	query, args := selectChange+` WHERE org = ? AND run = ?`, []any{org, run}
+	and := func(condition string, values ...any) {
+		query += ` AND ` + condition
+		args = append(args, values...)
+	}
+	if len(f.States) > 0 {
+		where, values := in("state", f.States)
+		and(where, values...)
+	}
+	if len(f.Actions) > 0 {
+		where, values := in("action", f.Actions)
+		and(where, values...)
+	}
+	if f.Person != "" {
+		and(`person = ?`, f.Person)
+	}
+	if f.After != (Key{}) {
+		and(`(rank, person, target) > (?, ?, ?)`, rank(f.After.Action), f.After.Person, string(f.After.Target))
+	}
+	return query + ` ORDER BY rank, person, target LIMIT ?`, append(args, atMost(f.Limit))
+}
+
+// LinesInHashOrder returns at most limit lines (1,000 for 0) in one of the states (none: any) by person and target, byte
+// by byte: the order in which a plan is hashed. After is the last line of the page before; its Action does not matter.
+func (l *Ledger) LinesInHashOrder(ctx context.Context, org, run string, states []access.ChangeState, after Key, limit int) ([]access.Change, error) {
+	query, args := hashOrderQuery(org, run, states, after, limit)
+	lines, err := collect(ctx, l.reads, scanChange, query, args...)
+	return lines, reading(err, "the plan lines of run "+run, org)
+}
+
+func hashOrderQuery(org, run string, states []access.ChangeState, after Key, limit int) (string, []any) {
+	query, args := selectChange+` WHERE org = ? AND run = ? AND (person, target) > (?, ?)`, []any{org, run, after.Person, string(after.Target)}
+	if len(states) > 0 {
+		where, values := in("state", states)
+		query += ` AND ` + where
+		args = append(args, values...)
+	}
+	return query + ` ORDER BY person, target LIMIT ?`, append(args, atMost(limit))
+}
+
+// Line returns one line, or ErrNotFound.
+func (l *Ledger) Line(ctx context.Context, org, run, person string, target access.Entitlement) (access.Change, error) {
+	c, err := first(ctx, l.reads, scanChange, selectChange+` WHERE org = ? AND run = ? AND person = ? AND target = ?`,
+		org, run, person, string(target))
+	return c, reading(err, "the line "+person+" "+string(target)+" of run "+run, org)
+}
+
+// UpdateLines sets State, HeldBy, Answer and At of lines while a run is planned. Lines whose write was begun and lines
+// that are not there stay as they are.
+func (l *Ledger) UpdateLines(ctx context.Context, org, run string, changes []access.Change) error {
+	return l.write(ctx, org, "update plan lines of run "+run, func(w *write) error {
+		now := time.Now()
+		rows := make([][]any, len(changes))
+		for i, c := range changes {
+			if c.At.IsZero() {
+				c.At = now
+			}
+			rows[i] = []any{org, run, c.Person, string(c.Target), string(c.State), list(c.HeldBy), c.Answer, instant(c.At)}
+		}
+		return w.execRows(ctx, `UPDATE lines SET state = v.column5, held_by = v.column6, answer = v.column7, at = v.column8 FROM (VALUES`,
+			`?, ?, ?, ?, ?, ?, ?, CAST(? AS BIGINT)`, `) AS v WHERE `+wholeKey+` AND attempts = 0`, rows)
+	})
+}
+
+// wholeKey joins lines to a list of values that begins with their key. The whole key stands in the list, though org and
+// run are the same throughout: with these as constants SQLite would rather walk all lines of the run for each list.
+const wholeKey = `org = v.column1 AND run = v.column2 AND person = v.column3 AND target = v.column4`
+
+// replaceLines puts the changes in place of all lines that the people have in the run and whose write was not begun.
+func (w *write) replaceLines(ctx context.Context, run string, people []access.Person, changes []access.Change, at time.Time) error {
+	ids := make([]string, len(people))
+	for i, p := range people {
+		ids[i] = p.ID
+	}
+	for _, some := range chunks(ids) {
+		where, args := among("org, run", "person", some, w.org, run)
+		if _, err := w.exec(ctx, `DELETE FROM lines WHERE attempts = 0 AND `+where, args...); err != nil {
+			return err
+		}
+	}
+	return w.insertLines(ctx, run, changes, at)
+}
+
+// insertLines adds lines; one that is there already stays.
+func (w *write) insertLines(ctx context.Context, run string, changes []access.Change, at time.Time) error {
+	rows := make([][]any, len(changes))
+	for i, c := range changes {
+		if c.At.IsZero() {
+			c.At = at
+		}
+		if c.State == "" {
+			c.State = access.Planned
+		}
+		rows[i] = []any{w.org, run, c.Person, string(c.Target), rank(c.Action), string(c.Action), c.GroupID, c.Email, string(c.State),
+			list(c.Reasons), list(c.Sources), list(c.Loses), list(c.HeldBy), c.Answer, instant(c.At)}
+	}
+	return w.execRows(ctx, `INSERT INTO lines (org, run, person, target, rank, action, group_id, email, state, reasons, sources,
+		loses, held_by, answer, at, attempts) VALUES`, marks(15)+", 0", `ON CONFLICT (org, run, person, target) DO NOTHING`, rows)
+}
+
+// rank is the order of the actions in a listing: access is given before it is taken.
+func rank(action access.Action) int {
+	switch action {
+	case access.Add:
+		return 0
+	case access.Adopt:
+		return 1
+	default:
+		return 2
+	}
+}
+
+const changeColumns = `person, target, action, group_id, email, state, reasons, sources, loses, held_by, answer, at`
+
+const selectChange = `SELECT ` + changeColumns + ` FROM lines`
+
+func scanChange(row scanner) (c access.Change, err error) {
+	var reasons, sources, loses, heldBy string
+	var at int64
+	if err := row.Scan(&c.Person, &c.Target, &c.Action, &c.GroupID, &c.Email, &c.State, &reasons, &sources, &loses, &heldBy,
+		&c.Answer, &at); err != nil {
+		return c, err
+	}
+	c.At = fromInstant(at)
+	if c.Reasons, err = fromList[access.Reason](reasons); err != nil {
+		return c, err
+	}
+	if c.Sources, err = fromList[string](sources); err != nil {
+		return c, err
+	}
+	if c.Loses, err = fromList[string](loses); err != nil {
+		return c, err
+	}
+	c.HeldBy, err = fromList[string](heldBy)
+	return c, err
+}
+
+// CopyHeld carries the held lines of an earlier run into another, but for the people listed, whom the later run decided
+// anew, and says how many lines came. Lines that the later run has already stay. It reads and writes some hundred lines at
+// a time.
+func (l *Ledger) CopyHeld(ctx context.Context, org, from, to string, except []string) (int, error) {
+	skip := make(map[string]bool, len(except))
+	for _, person := range except {
+		skip[person] = true
+	}
+	copied := 0
+	err := l.write(ctx, org, "carry held lines from run "+from+" to run "+to, func(w *write) error {
+		after := Key{}
+		for {
+			query, args := hashOrderQuery(org, from, []access.ChangeState{access.Held}, after, 500)
+			held, err := collect(ctx, w.database, scanChange, query, args...)
+			if err != nil || len(held) == 0 {
+				return err
+			}
+			after = Key{Person: held[len(held)-1].Person, Target: held[len(held)-1].Target}
+			var take []access.Change
+			for _, c := range held {
+				if !skip[c.Person] {
+					take = append(take, c)
+				}
+			}
+			if err := w.insertLines(ctx, to, take, time.Time{}); err != nil {
+				return err
+			}
+			copied += len(take)
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	return copied, nil
+}

@@ -1,0 +1,98 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+func migratePostgres(ctx context.Context, pool *sql.DB) error {
+	return migrate(ctx, pool, goose.DialectPostgres, goose.WithSessionLocker(schemaLock{}))
+}
+
+// schemaLock lets one worker after the other migrate a schema of a PostgreSQL database. The server gives it free when
+// the connection ends in whatever way.
+type schemaLock struct{}
+
+const schemaLockKey = `hashtextextended('castellan migrates ' || current_schema(), 0)`
+
+func (schemaLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock(`+schemaLockKey+`)`)
+	return err
+}
+
+func (schemaLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, `SELECT pg_advisory_unlock(`+schemaLockKey+`)`)
+	return err
+}
+
+func migrateSQLite(ctx context.Context, pool *sql.DB, path string) error {
+	release, err := takeTurn(ctx, path+".migrating")
+	if err != nil {
+		return fmt.Errorf("ledger: wait for the migration that another worker runs (lock file %s.migrating): %w", path, err)
+	}
+	return errors.Join(migrate(ctx, pool, goose.DialectSQLite3), release())
+}
+
+func migrate(ctx context.Context, pool *sql.DB, dialect goose.Dialect, options ...goose.ProviderOption) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return fmt.Errorf("ledger: prepare the migration: %w", err)
+	}
+	options = append(options, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(bytewise(dialect)))
+	provider, err := goose.NewProvider(dialect, pool, files, options...)
+	if err != nil {
+		return fmt.Errorf("ledger: prepare the migration: %w", err)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("ledger: bring the tables up to date: %w", err)
+	}
+	current, latest, err := provider.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("ledger: read the version of the tables: %w", err)
+	}
+	if current > latest {
+		return fmt.Errorf("ledger: its tables are of version %d and this Castellan knows %d: run the newer Castellan that made them, or restore a backup", current, latest)
+	}
+	return nil
+}
+
+// bytewise is the first migration. PostgreSQL sorts text by the rules of a language unless told otherwise, SQLite by its
+// bytes; plan hashes need one order everywhere. SQLite reads the unknown type keytext as text.
+func bytewise(dialect goose.Dialect) *goose.Migration {
+	run := func(statement string) *goose.GoFunc {
+		return &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+			if dialect != goose.DialectPostgres {
+				return nil
+			}
+			_, err := tx.ExecContext(ctx, statement)
+			return err
+		}}
+	}
+	return goose.NewGoMigration(1, run(`CREATE DOMAIN keytext AS text COLLATE "C"`), run(`DROP DOMAIN keytext`))
+}
+
+// takeTurn keeps other processes from migrating the same SQLite file until release is called. It is an exclusive
+// transaction on an empty file beside it, which the operating system ends when the process ends in whatever way.
+func takeTurn(ctx context.Context, path string) (release func() error, err error) {
+	pool, err := sql.Open("sqlite", (&url.URL{
+		Scheme: "file", Path: path, RawQuery: "_txlock=exclusive&_pragma=busy_timeout(300000)",
+	}).String())
+	if err != nil {
+		return nil, err
+	}
+	tx, err := pool.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
+	return func() error { return errors.Join(tx.Rollback(), pool.Close()) }, nil
+}

@@ -1,0 +1,85 @@
+package ledger
+
+import (
+	"context"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// LineStat is how many lines of a run share target, action and state.
+type LineStat struct {
+	Target  access.Entitlement `json:"target"`
+	GroupID string             `json:"groupId,omitempty"`
+	Action  access.Action      `json:"action"`
+	State   access.ChangeState `json:"state"`
+	N       int                `json:"n"`
+}
+
+// LineStats counts a run's lines by target, action and state, in that order.
+func (l *Ledger) LineStats(ctx context.Context, org, run string) ([]LineStat, error) {
+	stats, err := collect(ctx, l.reads, func(row scanner) (s LineStat, err error) {
+		return s, row.Scan(&s.Target, &s.GroupID, &s.Action, &s.State, &s.N)
+	}, `SELECT target, group_id, action, state, COUNT(*) FROM lines WHERE org = ? AND run = ?
+		GROUP BY target, group_id, action, state ORDER BY target, group_id, action, state`, org, run)
+	return stats, reading(err, "the sums of run "+run, org)
+}
+
+// LosesStats counts, per app on a site (app/site), the people who lose their last known access to it by the run's
+// removals. Removals that a person rejected, that were refused or that turned out to be needless do not count.
+func (l *Ledger) LosesStats(ctx context.Context, org, run string) (map[string]int, error) {
+	people := map[string]int{}
+	last := map[string]string{} // app on a site → the person counted last; lines come person by person
+	err := l.reads.each(ctx, func(row scanner) error {
+		var person, stored string
+		if err := row.Scan(&person, &stored); err != nil {
+			return err
+		}
+		loses, err := fromList[string](stored)
+		for _, app := range loses {
+			if last[app] != person {
+				last[app] = person
+				people[app]++
+			}
+		}
+		return err
+	}, `SELECT person, loses FROM lines WHERE org = ? AND run = ? AND rank = 2 AND loses <> ''
+		AND state IN ('planned', 'held', 'sent', 'done', 'recorded') ORDER BY person, target`, org, run)
+	return people, reading(err, "who loses access by run "+run, org)
+}
+
+// RemovalsSince counts, per target, the removals done at t or later, over all runs.
+func (l *Ledger) RemovalsSince(ctx context.Context, org string, t time.Time) (map[access.Entitlement]int, error) {
+	removals := map[access.Entitlement]int{}
+	err := l.reads.each(ctx, func(row scanner) error {
+		var target access.Entitlement
+		var n int
+		err := row.Scan(&target, &n)
+		removals[target] = n
+		return err
+	}, `SELECT target, COUNT(*) FROM lines WHERE org = ? AND at >= ? AND state = 'done' AND action = 'remove' GROUP BY target`,
+		org, instant(t))
+	return removals, reading(err, "the removals since "+t.Format(time.RFC3339), org)
+}
+
+// WroteSince says whether Castellan wrote, or may have written, this person's membership in the group at t or later: an
+// event about it is then Castellan's own echo. A role has no group id: ask for it with "".
+func (l *Ledger) WroteSince(ctx context.Context, org, person, groupID string, t time.Time) (bool, error) {
+	wrote := false
+	err := l.reads.each(ctx, func(scanner) error { wrote = true; return errStop },
+		selectChange+` WHERE org = ? AND person = ? AND at >= ? AND state IN ('sent', 'done', 'already')
+		AND group_id = ? AND (state <> 'already' OR attempts > 1) LIMIT 1`, org, person, instant(t), groupID)
+	if wrote {
+		err = nil
+	}
+	return wrote, reading(err, "the writes for "+person, org)
+}
+
+// ChangedPeople returns at most limit account ids (1,000 for 0) after the given one, in byte order, of people for whom
+// the run wrote something or may have: those whom a verification reads again.
+func (l *Ledger) ChangedPeople(ctx context.Context, org, run, after string, limit int) ([]string, error) {
+	people, err := collect(ctx, l.reads, func(row scanner) (person string, err error) { return person, row.Scan(&person) },
+		`SELECT DISTINCT person FROM lines WHERE org = ? AND run = ? AND person > ? AND action <> 'adopt'
+		AND (state IN ('sent', 'done') OR state = 'failed' AND attempts > 0) ORDER BY person LIMIT ?`, org, run, after, atMost(limit))
+	return people, reading(err, "the people that run "+run+" changed", org)
+}

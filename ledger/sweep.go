@@ -1,0 +1,205 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// PersonState is what the ledger knows of one person when the person is decided.
+type PersonState struct {
+	Holdings []access.Holding // that stand, by target
+	Recent   []access.Change  // written, being written or found to be so (done, sent, already) since an instant, oldest first
+	Rejected []access.Change  // that someone said no to, by target
+}
+
+// States returns the state of each of the people, in three queries per 500 of them. Recent is of all runs from
+// writesSince on. A person of whom the ledger knows nothing has no entry in the map.
+func (l *Ledger) States(ctx context.Context, org string, people []string, writesSince time.Time) (map[string]PersonState, error) {
+	states := make(map[string]PersonState, len(people))
+	for _, some := range chunks(people) {
+		if err := l.states(ctx, org, some, writesSince, states); err != nil {
+			return nil, reading(err, "what is known of people", org)
+		}
+	}
+	return states, nil
+}
+
+func (l *Ledger) states(ctx context.Context, org string, people []string, since time.Time, states map[string]PersonState) error {
+	query, args := openHoldings(org, people)
+	err := l.reads.each(ctx, func(row scanner) error {
+		h, err := scanHolding(row)
+		state := states[h.Person]
+		state.Holdings = append(state.Holdings, h)
+		states[h.Person] = state
+		return err
+	}, query+` ORDER BY person, target`, args...)
+	if err != nil {
+		return err
+	}
+	query, args = recentWrites(org, people, since)
+	err = l.reads.each(ctx, func(row scanner) error {
+		c, err := scanChange(row)
+		state := states[c.Person]
+		state.Recent = append(state.Recent, c)
+		states[c.Person] = state
+		return err
+	}, query+` ORDER BY person, at, target`, args...)
+	if err != nil {
+		return err
+	}
+	where, args := among("org", "person", people, org)
+	return l.reads.each(ctx, func(row scanner) error {
+		c, err := scanChange(row)
+		state := states[c.Person]
+		state.Rejected = append(state.Rejected, c)
+		states[c.Person] = state
+		return err
+	}, `SELECT person, target, action, group_id, email, 'rejected', reasons, sources, loses, held_by, answer, at
+		FROM rejections WHERE `+where+` ORDER BY person, target, action`, args...)
+}
+
+// recentWrites names the states as the index lines_written does, or SQLite would not use it.
+func recentWrites(org string, people []string, since time.Time) (string, []any) {
+	where, args := among("org", "person", people, org)
+	return selectChange + ` WHERE state IN ('sent', 'done', 'already') AND ` + where + ` AND at >= ?`, append(args, instant(since))
+}
+
+// Page is what a sweep decided about one page of people.
+type Page struct {
+	Key        string // unique in the run
+	People     []access.Person
+	Changes    []access.Change  // the plan lines of these people
+	Open       []access.Holding // holdings that began or whose reasons or ownership changed; a zero From means now
+	Close      []access.Holding // holdings that ended; a zero Until means now
+	Lift       []access.Change  // rejections to forget, because nothing asks for these changes any more
+	Seen       map[string]int   // members of source groups on this page, by group id
+	Calls      int              // to Atlassian for this page
+	Foreign    int
+	Suppressed int
+	Observe    bool // preview or dry run: holdings and rejections stay as they are
+}
+
+// SavePage records a page of a run's sweep: people that changed, all plan lines of the page's people in place of those they
+// had in this run (but for lines whose write was begun: these stay), holdings, and the page's numbers under its key. A
+// repeat of the page replaces what it recorded. At is the instant of the read.
+func (l *Ledger) SavePage(ctx context.Context, org, run string, p Page, at time.Time) error {
+	at = orNow(at)
+	return l.write(ctx, org, "save page "+p.Key+" of run "+run, func(w *write) error {
+		if err := w.savePeople(ctx, p.People, at); err != nil {
+			return err
+		}
+		if err := w.replaceLines(ctx, run, p.People, p.Changes, at); err != nil {
+			return err
+		}
+		if !p.Observe {
+			if err := w.applyHoldings(ctx, run, p.Open, p.Close, at); err != nil {
+				return err
+			}
+			if err := w.lift(ctx, p.Lift); err != nil {
+				return err
+			}
+		}
+		return w.saveTally(ctx, run, p.Key, p.Seen, p.counts())
+	})
+}
+
+// lift forgets rejections.
+func (w *write) lift(ctx context.Context, changes []access.Change) error {
+	for _, c := range changes {
+		if _, err := w.exec(ctx, `DELETE FROM rejections WHERE org = ? AND person = ? AND target = ? AND action = ?`,
+			w.org, c.Person, string(c.Target), string(c.Action)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// counts are the page's own numbers.
+func (p Page) counts() Counts {
+	c := Counts{People: len(p.People), Pages: 1, Calls: p.Calls, Foreign: p.Foreign, Suppressed: p.Suppressed}
+	for _, change := range p.Changes {
+		switch change.State {
+		case access.Rejected:
+			c.Rejected++
+			continue // no line of the plan
+		case access.Held:
+			c.Held++
+		}
+		switch change.Action {
+		case access.Add:
+			c.Adds++
+		case access.Adopt:
+			c.Adopts++
+		case access.Remove:
+			c.Removals++
+		}
+	}
+	return c
+}
+
+func (w *write) saveTally(ctx context.Context, run, key string, seen map[string]int, counts Counts) error {
+	stored := ""
+	if len(seen) > 0 {
+		stored = text(seen)
+	}
+	_, err := w.exec(ctx, `INSERT INTO pages (org, run, page, seen, counts) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (org, run, page) DO UPDATE SET seen = excluded.seen, counts = excluded.counts`,
+		w.org, run, key, stored, text(counts))
+	return err
+}
+
+// Tally adds counts to a run under a key of the caller's: a repeat with the same key replaces them. Keys share their
+// room with the keys of pages.
+func (l *Ledger) Tally(ctx context.Context, org, run, key string, delta Counts) error {
+	return l.write(ctx, org, "count for run "+run, func(w *write) error {
+		return w.saveTally(ctx, run, key, nil, delta)
+	})
+}
+
+// Seen returns, summed over a run's pages and tallies, the members seen in each source group and the counts. It is there
+// until the first run that begins after this one has ended.
+func (l *Ledger) Seen(ctx context.Context, org, run string) (map[string]int, Counts, error) {
+	seen := map[string]int{}
+	var counts Counts
+	err := l.reads.each(ctx, func(row scanner) error {
+		var storedSeen, storedCounts string
+		if err := row.Scan(&storedSeen, &storedCounts); err != nil {
+			return err
+		}
+		if storedSeen != "" {
+			var here map[string]int
+			if err := json.Unmarshal([]byte(storedSeen), &here); err != nil {
+				return err
+			}
+			for group, n := range here {
+				seen[group] += n
+			}
+		}
+		var here Counts
+		err := json.Unmarshal([]byte(storedCounts), &here)
+		counts = counts.Plus(here)
+		return err
+	}, `SELECT seen, counts FROM pages WHERE org = ? AND run = ?`, org, run)
+	if err == nil {
+		err = l.reads.each(ctx, func(row scanner) error {
+			var group string
+			var n int
+			err := row.Scan(&group, &n)
+			seen[group] = n
+			return err
+		}, `SELECT group_id, users FROM rereads WHERE org = ? AND run = ?`, org, run)
+	}
+	return seen, counts, reading(err, "what run "+run+" saw", org)
+}
+
+// ReplaceSeen puts the members of a source group that was read again as a whole in place of the sum over the pages.
+func (l *Ledger) ReplaceSeen(ctx context.Context, org, run, group string, n int) error {
+	return l.write(ctx, org, "save the second reading of group "+group+" in run "+run, func(w *write) error {
+		_, err := w.exec(ctx, `INSERT INTO rereads (org, run, group_id, users) VALUES (?, ?, ?, ?)
+			ON CONFLICT (org, run, group_id) DO UPDATE SET users = excluded.users`, org, run, group, n)
+		return err
+	})
+}

@@ -1,0 +1,76 @@
+// Package messages is all that ops, workflows and commands say to each other: the names of workflows, signals, updates,
+// queries, task queues and search attributes, and the JSON objects that travel with them.
+//
+// Durations are written "2h30m", instants as RFC 3339. Every input is one JSON object; unknown fields are refused.
+package messages
+
+import (
+	"strings"
+
+	"go.temporal.io/sdk/temporal"
+)
+
+// Task queues: workflow tasks on one, everything that calls Atlassian or the ledger on the other, so that workflow
+// tasks are never held back by a rate limit.
+const (
+	QueueWorkflows = "castellan"
+	QueueAtlassian = "castellan-atlassian"
+)
+
+// Workflow types.
+const (
+	OrgSync   = "OrgSync"
+	Reconcile = "Reconcile"
+	Report    = "Report"
+)
+
+// What OrgSync listens to. Each is an update (validated, answered) and a signal of the same name and body (recorded,
+// shown in the status).
+const (
+	ApplyPolicy = "apply-policy"
+	ApprovePlan = "approve-plan"
+	RejectPlan  = "reject-plan"
+	SyncNow     = "sync-now"
+	Pause       = "pause"
+	Resume      = "resume"
+	Undo        = "undo"
+)
+
+// ForceContinueAsNew is a signal of OrgSync without a body: the repair tool that starts a fresh history now.
+const ForceContinueAsNew = "force-continue-as-new"
+
+// Status is the query of OrgSync and Reconcile.
+const Status = "status"
+
+// Between OrgSync and its Reconcile.
+const (
+	Gate   = "gate"     // OrgSync to Reconcile: may it write? (GateSignal)
+	HowFar = "progress" // Reconcile to OrgSync: how far it is (RunSummary)
+	Aside  = "aside"    // Reconcile to OrgSync: it stands aside, nothing of it is in flight (AsideSignal)
+)
+
+// Search attributes, registered by `starter apply`. All are keywords but CastellanUntil, an instant.
+var (
+	AttributeOrg    = temporal.NewSearchAttributeKeyKeyword("CastellanOrg")
+	AttributeState  = temporal.NewSearchAttributeKeyKeyword("CastellanState")
+	AttributeTarget = temporal.NewSearchAttributeKeyKeyword("CastellanTarget")
+	AttributePerson = temporal.NewSearchAttributeKeyKeyword("CastellanPerson")
+	AttributeUntil  = temporal.NewSearchAttributeKeyTime("CastellanUntil")
+)
+
+const orgSyncPrefix = "org-sync:"
+
+// OrgSyncID is the workflow ID of an organization's sync loop.
+func OrgSyncID(org string) string { return orgSyncPrefix + org }
+
+// OrgOf is the organization's short name in an OrgSync workflow ID; ok is false for any other ID.
+func OrgOf(workflowID string) (org string, ok bool) {
+	org, ok = strings.CutPrefix(workflowID, orgSyncPrefix)
+	return org, ok && org != ""
+}
+
+// ReconcileID is the workflow ID of one run.
+func ReconcileID(org, run string) string { return "reconcile:" + org + ":" + run }
+
+// ReportID is the workflow ID of one question.
+func ReportID(org, kind, id string) string { return "report:" + org + ":" + kind + ":" + id }

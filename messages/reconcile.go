@@ -1,0 +1,111 @@
+package messages
+
+import "time"
+
+// The scopes of a run.
+const (
+	ScopeFull   = "full"   // everybody
+	ScopePeople = "people" // the people named by account id or e-mail
+	ScopeGroups = "groups" // the members of the groups named by id, and of the targets they give
+	ScopeHold   = "hold"   // the lines of an approved hold
+	ScopeUndo   = "undo"   // the inverse of an earlier run
+)
+
+// Scope says what a run looks at.
+type Scope struct {
+	Kind   string   `json:"kind"`
+	People []string `json:"people,omitempty"`
+	Groups []string `json:"groups,omitempty"`
+	// Recount names groups whose member counts are read again as evidence, without looking at their members.
+	Recount []string `json:"recount,omitempty"`
+	Run     string   `json:"run,omitempty"`  // of a hold or an undo
+	Plan    string   `json:"plan,omitempty"` // of a hold: its hash
+}
+
+// ReconcileInput is one run. OrgSync starts it; nobody else should.
+type ReconcileInput struct {
+	Org      string    `json:"org"`
+	Run      string    `json:"run"`
+	Policy   string    `json:"policy"`
+	Trigger  string    `json:"trigger"` // why it runs, for people
+	By       string    `json:"by,omitempty"`
+	Scope    Scope     `json:"scope"`
+	Settings Settings  `json:"settings"`
+	DryRun   bool      `json:"dryRun,omitempty"`
+	Examined bool      `json:"examined,omitempty"` // the plan stands already in the ledger
+	Parent   string    `json:"parent"`             // workflow ID of the OrgSync
+	Progress *Progress `json:"progress,omitempty"` // carried by continue-as-new; leave it out
+}
+
+// Progress is how far a run has come.
+type Progress struct {
+	Phase  string     `json:"phase"`
+	Cursor string     `json:"cursor,omitempty"` // of the sweep
+	Block  int        `json:"block,omitempty"`
+	Since  time.Time  `json:"since"` // when the plan was judged: removals settle from here
+	Run    RunSummary `json:"run"`
+	Short  []string   `json:"short,omitempty"` // targets that took no more adds in this run
+	Gate   GateSignal `json:"gate"`
+}
+
+// RunSummary is what a run did, in numbers.
+type RunSummary struct {
+	Run     string    `json:"run"`
+	Trigger string    `json:"trigger"`
+	Scope   string    `json:"scope"`
+	By      string    `json:"by,omitempty"`
+	State   string    `json:"state"` // RunReading, …
+	Plan    string    `json:"plan,omitempty"`
+	DryRun  bool      `json:"dryRun,omitempty"`
+	Started time.Time `json:"started"`
+	Ended   time.Time `json:"ended,omitzero"`
+	Counts  Counts    `json:"counts"`
+	Hold    *Hold     `json:"hold,omitempty"` // the hold open after this run, whichever run opened it
+	Problem *Problem  `json:"problem,omitempty"`
+	// Findings are the first 20 in words, Reported how many there are.
+	Findings []string `json:"findings,omitempty"`
+	Reported int      `json:"reported,omitempty"`
+}
+
+// The states of a run.
+const (
+	RunReading   = "reading"
+	RunApplying  = "applying"
+	RunWaiting   = "standing aside"
+	RunVerifying = "verifying"
+	RunDone      = "done"
+	RunStopped   = "stopped" // by a problem; what was not reached is taken up by the next verification
+)
+
+// Counts are the numbers of a run.
+type Counts struct {
+	People     int `json:"people"`
+	Calls      int `json:"calls"` // calls to Atlassian
+	Adds       int `json:"adds"`  // planned
+	Removals   int `json:"removals"`
+	Adopts     int `json:"adopts,omitempty"`
+	Held       int `json:"held,omitempty"`
+	Suppressed int `json:"suppressed,omitempty"` // not raised again, since a person rejected them
+	Foreign    int `json:"foreign,omitempty"`    // memberships that nothing explains and Castellan did not make
+	Done       int `json:"done"`
+	Already    int `json:"already,omitempty"`
+	Shortage   int `json:"shortage,omitempty"`
+	Refused    int `json:"refused,omitempty"`
+	Superseded int `json:"superseded,omitempty"`
+	Failed     int `json:"failed,omitempty"`
+	Verified   int `json:"verified"`
+	Unverified int `json:"unverified,omitempty"`
+}
+
+// GateSignal tells a run whether it may write.
+type GateSignal struct {
+	Closed bool   `json:"closed"`
+	Why    string `json:"why,omitempty"`
+	Turn   int    `json:"turn"` // numbers the closings, so that an answer can be told from an older one
+}
+
+// AsideSignal answers a closed gate: nothing of the run is in flight.
+type AsideSignal struct {
+	Run  string `json:"run"`
+	Turn int    `json:"turn"`
+}

@@ -1,0 +1,172 @@
+package messages
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// OrgSyncInput starts an organization's sync loop.
+type OrgSyncInput struct {
+	// Policy is the policy file: as a JSON object, or as one JSON string that holds the YAML.
+	Policy json.RawMessage `json:"policy,omitempty"`
+	By     string          `json:"by,omitempty"` // who starts it, for the ledger
+	// State is carried by continue-as-new; leave it out.
+	State *OrgSyncState `json:"state,omitempty"`
+}
+
+// PolicyInput is the body of apply-policy.
+type PolicyInput struct {
+	Policy json.RawMessage `json:"policy"` // as in OrgSyncInput
+	By     string          `json:"by"`
+}
+
+// PolicyAnswer says what came of apply-policy.
+type PolicyAnswer struct {
+	Policy   string   `json:"policy"` // the policy's hash
+	Changed  bool     `json:"changed"`
+	Mappings int      `json:"mappings"`
+	Targets  int      `json:"targets"`
+	Findings []string `json:"findings,omitempty"`
+	Next     string   `json:"next"` // what happens now
+}
+
+// DecisionInput is the body of approve-plan and reject-plan.
+type DecisionInput struct {
+	Plan string `json:"plan"` // hash of the held plan, "sha256:…"
+	By   string `json:"by"`
+	Note string `json:"note,omitempty"` // for example a change ticket
+}
+
+// SyncNowInput is the body of sync-now: everything, or one person.
+type SyncNowInput struct {
+	Person string `json:"person,omitempty"` // e-mail address or account id; empty: a full verification
+	By     string `json:"by,omitempty"`
+	DryRun bool   `json:"dryRun,omitempty"` // plan and record, write nothing
+}
+
+// PauseInput is the body of pause.
+type PauseInput struct {
+	By     string `json:"by"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// ResumeInput is the body of resume.
+type ResumeInput struct {
+	By string `json:"by"`
+}
+
+// UndoInput is the body of undo: the changes of a run are taken back by their inverse, which passes the same guard.
+// The organization is paused by it, for the policy would make the same changes again.
+type UndoInput struct {
+	Run    string `json:"run"`
+	By     string `json:"by"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Answer is what the other updates return.
+type Answer struct {
+	Message string      `json:"message"`
+	Run     *RunSummary `json:"run,omitempty"`
+}
+
+// The states of an organization, as shown in CastellanState.
+const (
+	StateStarting  = "starting"  // no policy applied yet
+	StateOK        = "ok"        // in step, watching
+	StateVerifying = "verifying" // a full verification is under way
+	StateApplying  = "applying"  // changes are being written
+	StateHeld      = "held"      // changes wait for a person's decision
+	StatePaused    = "paused"
+	StateProblem   = "problem" // something keeps it from working; Problem says what
+)
+
+// OrgSyncState is all that an organization's loop remembers, and the answer of its status query.
+type OrgSyncState struct {
+	Org      string        `json:"org"`
+	State    string        `json:"state"`
+	Policy   string        `json:"policy,omitempty"` // hash of the policy in force
+	Adopted  bool          `json:"adopted"`          // the first run was consented to
+	Settings Settings      `json:"settings"`
+	Paused   *PauseInput   `json:"paused,omitempty"`
+	Problem  *Problem      `json:"problem,omitempty"`
+	Hold     *Hold         `json:"hold,omitempty"`
+	Running  *RunSummary   `json:"running,omitempty"`
+	LastRun  *RunSummary   `json:"lastRun,omitempty"`  // the last run of any scope that had something to say
+	LastFull *RunSummary   `json:"lastFull,omitempty"` // the last full verification
+	NextFull time.Time     `json:"nextFull,omitzero"`
+	Feed     Feed          `json:"feed"`
+	Pending  Pending       `json:"pending"`
+	Findings []string      `json:"findings,omitempty"` // of the last full verification, the first 20; the rest through a report
+	Refused  []RefusedWord `json:"refused,omitempty"`  // the last signals that were not accepted, and why
+	LastID   string        `json:"lastId,omitempty"`   // last run id given out
+}
+
+// Settings are the parts of the policy that steer the loop itself.
+type Settings struct {
+	Every    Duration `json:"every"`    // between full verifications
+	Feed     Duration `json:"feed"`     // between polls of the event feed
+	InFlight int      `json:"inFlight"` // writes at once
+	Pages    int      `json:"pages"`    // pages of people in one block of a sweep
+	Settle   Duration `json:"settle"`   // how long a removal must stay true before it is written
+	DryRun   bool     `json:"dryRun"`
+}
+
+// Problem is something that keeps the loop from its work.
+type Problem struct {
+	Kind    string    `json:"kind"`    // the error type, for example KeyRefused
+	Message string    `json:"message"` // what was tried and what to do
+	Since   time.Time `json:"since"`
+	Retry   time.Time `json:"retry"` // when the next attempt is made
+	Tries   int       `json:"tries"`
+}
+
+// Hold is a plan that waits for a decision.
+type Hold struct {
+	Plan     string    `json:"plan"` // the hash to approve or reject
+	Run      string    `json:"run"`
+	Adds     int       `json:"adds"`
+	Removals int       `json:"removals"`
+	Adopts   int       `json:"adopts,omitempty"`
+	People   int       `json:"people"`
+	Rules    []string  `json:"rules"`             // each with its numbers
+	Changed  string    `json:"changed,omitempty"` // how it differs from the hold it replaced
+	Opened   time.Time `json:"opened"`
+}
+
+// Feed is how the organization is watched between verifications.
+type Feed struct {
+	Mode   string    `json:"mode,omitempty"` // events, or counts where the organization has no event feed
+	Cursor string    `json:"cursor,omitempty"`
+	Seen   time.Time `json:"seen,omitzero"` // when the watch last reported
+	// Problem says why the watch does not work now; empty while it does.
+	Problem string `json:"problem,omitempty"`
+}
+
+// Pending is what waits to be looked at.
+type Pending struct {
+	Full   string   `json:"full,omitempty"` // why a full verification is due
+	FullBy string   `json:"fullBy,omitempty"`
+	DryRun bool     `json:"dryRun,omitempty"`
+	People []string `json:"people,omitempty"`
+	Groups []string `json:"groups,omitempty"`
+	// Recount are groups that events named together with a person: their counts are evidence, their members are not read.
+	Recount []string `json:"recount,omitempty"`
+	Fresh   bool     `json:"fresh,omitempty"` // groups came, went or changed their role
+	Jobs    []Job    `json:"jobs,omitempty"`
+}
+
+// Job is one thing that a person asked for.
+type Job struct {
+	Scope Scope  `json:"scope"`
+	By    string `json:"by,omitempty"`
+	Note  string `json:"note,omitempty"`
+	Dry   bool   `json:"dry,omitempty"`
+	Key   int    `json:"key"` // tells the asker's waiting update from others
+}
+
+// RefusedWord is a signal that was not accepted.
+type RefusedWord struct {
+	At   time.Time `json:"at"`
+	Name string    `json:"name"`
+	Why  string    `json:"why"`
+}

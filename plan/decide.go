@@ -1,0 +1,266 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// State is what is known of one person beside the read. None of it is about anybody else.
+type State struct {
+	Holdings []access.Holding // the current ones
+	Recent   []access.Change  // changes done within the settle and lag window: the truth over a read that lags
+	Rejected []access.Change  // changes that people said no to
+}
+
+// Decision is what follows for one person. The changes are planned and sorted by target. A holding in Close carries its
+// end; it is closed before those in Open are opened. Adds open no holding here: their write does.
+type Decision struct {
+	Changes    []access.Change
+	Open       []access.Holding
+	Close      []access.Holding
+	Foreign    int             // memberships that nothing explains and that somebody else made
+	Suppressed int             // changes not planned, because a person rejected the same before
+	Lift       []access.Change // rejections that no longer apply: the decision no longer asks for the change
+}
+
+// Decide compares what the person should hold with what the read and the state show. It never removes a membership for
+// which a reason stands, one that somebody else made unless the target's mode is all, or anything of an app. Changes that
+// a person rejected are not planned again while they would be the same.
+//
+// The reasons of a removal are those that ended: until it is written, the holding keeps them.
+func Decide(b *policy.Bound, p access.Person, s State, run string, at time.Time) Decision {
+	d := decider{bound: b, person: p, run: run, at: at}
+	if p.IsApp() {
+		return d.Decision
+	}
+	d.look(s)
+	for i := range d.lines {
+		d.decide(&d.lines[i])
+	}
+	d.strays(s)
+	d.reject(s.Rejected)
+	d.losses()
+	return d.Decision
+}
+
+// decider holds what is known of the person, by target.
+type decider struct {
+	Decision
+	bound  *policy.Bound
+	person access.Person
+	run    string
+	at     time.Time
+	lines  []line
+}
+
+// line is one target as it concerns the person.
+type line struct {
+	target  int
+	want    *policy.Want    // nil: no reason stands
+	held    bool            // by the read, or by a later write
+	holding *access.Holding // the current one
+	recent  *access.Change  // the last write done
+}
+
+// owned says that Castellan made or adopted the membership.
+func (l *line) owned() bool {
+	if l.recent != nil && l.recent.State == access.Done && l.recent.Action != access.Remove {
+		return true
+	}
+	return l.holding != nil && l.holding.Owned
+}
+
+// look brings together the read, the wants, the holdings and the recent writes, in the order of the targets.
+func (d *decider) look(s State) {
+	wants, held := d.bound.Resolve(d.person), d.bound.Held(d.person)
+	d.lines = make([]line, 0, len(wants)+len(held)+1)
+	for i := range wants {
+		d.lines = append(d.lines, line{target: wants[i].Target, want: &wants[i]})
+	}
+	for _, t := range held {
+		d.line(t).held = true
+	}
+	for i := range s.Holdings {
+		if t, managed := d.bound.Target(s.Holdings[i].Target); managed && s.Holdings[i].Until.IsZero() {
+			d.line(t).holding = &s.Holdings[i]
+		}
+	}
+	for i := range s.Recent {
+		c := &s.Recent[i]
+		t, managed := d.bound.Target(c.Target)
+		if !managed || c.State != access.Done && c.State != access.Already {
+			continue
+		}
+		if l := d.line(t); l.recent == nil || !c.At.Before(l.recent.At) {
+			l.recent = c
+		}
+	}
+	for i := range d.lines {
+		if l := &d.lines[i]; l.recent != nil {
+			l.held = l.recent.Action != access.Remove
+		}
+	}
+}
+
+// line finds the line of a target or makes it, keeping the order.
+func (d *decider) line(t int) *line {
+	i, found := slices.BinarySearchFunc(d.lines, t, func(l line, t int) int { return l.target - t })
+	if !found {
+		d.lines = slices.Insert(d.lines, i, line{target: t})
+	}
+	return &d.lines[i]
+}
+
+// decide plans the change of one target, if it needs one, and keeps its holding true.
+func (d *decider) decide(l *line) {
+	target := &d.bound.Targets[l.target]
+	switch owned := l.owned(); {
+	case l.want != nil && !l.held:
+		if d.person.CanReceive() {
+			d.change(access.Add, target, l.want.Reasons)
+		}
+	case l.want != nil && !owned && l.want.Adopt:
+		d.change(access.Adopt, target, l.want.Reasons)
+	case l.want == nil && l.held:
+		if !owned {
+			d.Foreign++
+		}
+		if target.Removals == policy.RemoveAll || target.Removals == policy.RemoveOwned && owned {
+			d.change(access.Remove, target, ended(l.holding))
+			d.record(l, target, ended(l.holding))
+			return
+		}
+	}
+	var reasons []access.Reason
+	if l.want != nil {
+		reasons = l.want.Reasons
+	}
+	d.record(l, target, reasons)
+}
+
+// ended is the reasons that stood for a membership last.
+func ended(h *access.Holding) []access.Reason {
+	if h == nil {
+		return nil
+	}
+	return h.Reasons
+}
+
+func (d *decider) change(action access.Action, target *policy.Target, reasons []access.Reason) {
+	d.Changes = append(d.Changes, access.Change{
+		Person: d.person.ID, Email: d.person.Email, Target: target.Entitlement, GroupID: target.GroupID, Action: action,
+		Reasons: reasons, Sources: target.Sources, State: access.Planned,
+	})
+}
+
+// record keeps the holding of a target true: it closes one that ended or changed, and opens the one that stands.
+func (d *decider) record(l *line, target *policy.Target, reasons []access.Reason) {
+	owned := l.owned()
+	if h := l.holding; h != nil {
+		if l.held && h.Owned == owned && slices.Equal(h.Reasons, reasons) {
+			return
+		}
+		closed := *h
+		closed.Until = d.at
+		d.Close = append(d.Close, closed)
+	}
+	if l.held {
+		d.Open = append(d.Open, access.Holding{
+			Person: d.person.ID, Target: target.Entitlement, GroupID: target.GroupID, Owned: owned,
+			Reasons: reasons, Run: d.run, From: d.at,
+		})
+	}
+}
+
+// strays closes the holdings of targets that are not managed now, once the read shows that they ended. Otherwise an
+// owned holding could outlive the membership and later claim one that somebody else made.
+func (d *decider) strays(s State) {
+	for _, h := range s.Holdings {
+		if _, managed := d.bound.Target(h.Target); managed || !h.Until.IsZero() {
+			continue
+		}
+		held := d.person.InGroup(h.GroupID)
+		if h.Target == access.OrgAdmin {
+			held = d.person.HasRole(access.RoleOrgAdmin)
+		}
+		written := slices.ContainsFunc(s.Recent, func(c access.Change) bool {
+			return c.Action != access.Remove && same(c.Target, h.Target)
+		})
+		if !held && !written {
+			h.Until = d.at
+			d.Close = append(d.Close, h)
+		}
+	}
+}
+
+// reject takes out the changes that people rejected, and lifts the rejections of managed targets that stop nothing.
+func (d *decider) reject(rejected []access.Change) {
+	for _, r := range rejected {
+		stops := func(c access.Change) bool {
+			return c.Action == r.Action && same(c.Target, r.Target)
+		}
+		before := len(d.Changes)
+		d.Changes = slices.DeleteFunc(d.Changes, stops)
+		d.Suppressed += before - len(d.Changes)
+		if _, managed := d.bound.Target(r.Target); managed && before == len(d.Changes) {
+			d.Lift = append(d.Lift, r)
+		}
+	}
+}
+
+// losses says of every removal which apps it takes away: those that no group the person is left with opens.
+func (d *decider) losses() {
+	removed := map[string]bool{}
+	for _, c := range d.Changes {
+		if c.Action == access.Remove {
+			removed[c.GroupID] = true
+		}
+	}
+	if len(removed) == 0 {
+		return
+	}
+	left := map[string]bool{}
+	keep := func(groupID string) {
+		if !removed[groupID] {
+			for _, app := range d.bound.Opens(groupID) {
+				left[app] = true
+			}
+		}
+	}
+	managed := map[string]bool{} // judged by their lines, since the read may lag
+	for _, l := range d.lines {
+		id := d.bound.Targets[l.target].GroupID
+		managed[id] = true
+		if l.held {
+			keep(id)
+		}
+	}
+	for _, id := range d.person.GroupIDs {
+		if !managed[id] {
+			keep(id)
+		}
+	}
+	for _, c := range d.Changes {
+		if c.Action == access.Add {
+			keep(c.GroupID)
+		}
+	}
+	for i := range d.Changes {
+		c := &d.Changes[i]
+		if c.Action != access.Remove {
+			continue
+		}
+		for _, app := range d.bound.Opens(c.GroupID) {
+			if !left[app] {
+				c.Loses = append(c.Loses, app)
+			}
+		}
+	}
+}
+
+// same compares two entitlements without regard to case.
+func same(a, b access.Entitlement) bool { return strings.EqualFold(string(a), string(b)) }

@@ -1,0 +1,212 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// The rules of the guard.
+const (
+	RuleAdopt          = "adopt"           // the first run after set-up waits for consent
+	RuleRunRemovals    = "run-removals"    // too many removals in the run
+	RuleRunShare       = "run-share"       // too large a share of all memberships
+	RuleTargetRemovals = "target-removals" // too many removals from one target
+	RuleTargetShare    = "target-share"    // too large a share of one target
+	RuleLastAccess     = "last-access"     // too many people lose an app
+	RuleWindow         = "window"          // too many removals over the past days
+	RuleSourceSuspect  = "source-suspect"  // the evidence is doubted
+	RuleDefaultMoved   = "default-moved"   // other groups are default now
+)
+
+// Verdict is one limit that a run goes beyond.
+type Verdict struct {
+	Rule   string `json:"rule"`
+	Scope  Scope  `json:"scope"`
+	Detail string `json:"detail"` // a sentence with the numbers and the limit
+}
+
+// Scope is which changes a verdict holds: removals, unless Everything is set; of all targets, unless it names some; of
+// everybody, unless it names an app.
+type Scope struct {
+	Everything bool                 `json:"everything,omitempty"` // adds and adoptions too
+	Targets    []access.Entitlement `json:"targets,omitempty"`
+	Source     string               `json:"source,omitempty"` // name of the suspect source group that gives the targets
+	App        string               `json:"app,omitempty"`    // only removals that take this app/site from the person
+}
+
+// Judge measures a run against the policy's limits. A verdict that would hold nothing is not given. The order is fixed.
+func Judge(p *policy.Policy, b *policy.Bound, s Stats) []Verdict {
+	j := judge{guard: p.Guard, bound: b, stats: s, total: s.Total()}
+	j.adopt()
+	j.run()
+	j.targets()
+	j.lastAccess()
+	j.window()
+	j.suspects()
+	j.moved()
+	return j.verdicts
+}
+
+// Stopped names the rules that hold a change, sorted; none means that it may go on. Additions go on while removals wait,
+// but for adopt and default-moved, which hold everything.
+func Stopped(vs []Verdict, b *policy.Bound, c access.Change) []string {
+	var rules []string
+	for _, v := range vs {
+		if v.Scope.holds(b, c) {
+			rules = append(rules, v.Rule)
+		}
+	}
+	slices.Sort(rules)
+	return slices.Compact(rules)
+}
+
+func (s Scope) holds(b *policy.Bound, c access.Change) bool {
+	if !s.Everything && c.Action != access.Remove {
+		return false
+	}
+	if s.App != "" && !slices.Contains(c.Loses, s.App) {
+		return false
+	}
+	return s.Targets == nil || slices.ContainsFunc(s.Targets, func(e access.Entitlement) bool {
+		if same(e, c.Target) {
+			return true
+		}
+		t, managed := b.Target(c.Target) // the change may name the target as the policy does
+		return managed && b.Targets[t].Entitlement == e
+	})
+}
+
+// judge gathers the verdicts.
+type judge struct {
+	guard    policy.Guard
+	bound    *policy.Bound
+	stats    Stats
+	total    Tally
+	verdicts []Verdict
+}
+
+func (j *judge) say(rule string, scope Scope, format string, args ...any) {
+	j.verdicts = append(j.verdicts, Verdict{Rule: rule, Scope: scope, Detail: fmt.Sprintf(format, args...)})
+}
+
+func (j *judge) adopt() {
+	if t := j.total; j.guard.Adopt == policy.AdoptAsk && !j.stats.Adopted && t.Adds+t.Removals+t.Adopts > 0 {
+		j.say(RuleAdopt, Scope{Everything: true},
+			"the first run needs consent: it would add %d, remove %d and adopt %d memberships (guard.adopt is ask)", t.Adds, t.Removals, t.Adopts)
+	}
+}
+
+func (j *judge) run() {
+	limit, t := j.guard.Run, j.total
+	if t.Removals > limit.Removals {
+		j.say(RuleRunRemovals, Scope{}, "the run would remove %d memberships; the limit is %d (guard.run.removals)", t.Removals, limit.Removals)
+	}
+	if t.Removals > limit.AtLeast && limit.Share.Exceeded(t.Removals, t.Members) {
+		j.say(RuleRunShare, Scope{}, "the run would remove %d of %d memberships; the limit is %s (guard.run.share)", t.Removals, t.Members, limit.Share)
+	}
+}
+
+func (j *judge) targets() {
+	limit := j.guard.Target
+	for e, t := range j.removing() {
+		scope := Scope{Targets: []access.Entitlement{e}}
+		if t.Removals > limit.Removals {
+			j.say(RuleTargetRemovals, scope, "the run would remove %d people from %s; the limit is %d (guard.target.removals)", t.Removals, e, limit.Removals)
+		}
+		if t.Members >= limit.Minimum && limit.Share.Exceeded(t.Removals, t.Members) {
+			j.say(RuleTargetShare, scope, "the run would remove %d of %d people from %s; the limit is %s (guard.target.share)", t.Removals, t.Members, e, limit.Share)
+		}
+	}
+}
+
+func (j *judge) lastAccess() {
+	limit := j.guard.LastAccess.People
+	for _, app := range slices.Sorted(maps.Keys(j.stats.LastAccess)) {
+		if people := j.stats.LastAccess[app]; people > limit {
+			j.say(RuleLastAccess, Scope{App: app}, "%d people would lose their last access to %s; the limit is %d (guard.lastAccess.people)", people, app, limit)
+		}
+	}
+}
+
+func (j *judge) window() {
+	limit, t := j.guard.Window, j.total
+	if sum := t.Window + t.Removals; t.Removals > 0 && sum > limit.Removals {
+		j.say(RuleWindow, Scope{}, "%d memberships were removed over %d days and the run would remove %d more; the limit is %d (guard.window.removals)",
+			t.Window, limit.Days, t.Removals, limit.Removals)
+	}
+	for e, t := range j.removing() {
+		had := t.Members + t.Window
+		if t.Members >= 0 && had >= j.guard.Target.Minimum && limit.Share.Exceeded(t.Window+t.Removals, had) {
+			j.say(RuleWindow, Scope{Targets: []access.Entitlement{e}}, "of the %d people in %s, %d were removed over %d days and the run would remove %d more; the limit is %s (guard.window.share)",
+				had, e, t.Window, limit.Days, t.Removals, limit.Share)
+		}
+	}
+}
+
+func (j *judge) suspects() {
+	for _, s := range j.stats.Suspects {
+		var targets []access.Entitlement
+		removals := 0
+		for _, i := range j.bound.Feeds(s.Name) {
+			target := j.bound.Targets[i].Entitlement
+			targets = append(targets, target)
+			removals += j.stats.Targets[target].Removals
+		}
+		if removals > 0 {
+			j.say(RuleSourceSuspect, Scope{Targets: targets, Source: s.Name}, "source group %s is suspect: %s; %d removals that stand on it wait", s.Name, s.Why, removals)
+		}
+	}
+}
+
+func (j *judge) moved() {
+	for _, m := range j.stats.Moved {
+		var targets []access.Entitlement
+		changes := 0
+		for _, e := range append(groups(m.New), groups(m.Old)...) {
+			if i, managed := j.bound.Target(e); managed && !slices.Contains(targets, j.bound.Targets[i].Entitlement) {
+				live := j.bound.Targets[i].Entitlement
+				t := j.stats.Targets[live]
+				targets = append(targets, live)
+				changes += t.Adds + t.Removals + t.Adopts
+			}
+		}
+		if changes > 0 {
+			slices.SortFunc(targets, compareTargets)
+			j.say(RuleDefaultMoved, Scope{Everything: true, Targets: targets}, "%s stood for %s and now stands for %s; %d changes wait",
+				m.Entitlement, listed(m.Old), listed(m.New), changes)
+		}
+	}
+}
+
+// removing goes through the targets with removals, in order.
+func (j *judge) removing() func(yield func(access.Entitlement, Tally) bool) {
+	return func(yield func(access.Entitlement, Tally) bool) {
+		for _, e := range slices.SortedFunc(maps.Keys(j.stats.Targets), compareTargets) {
+			if t := j.stats.Targets[e]; t.Removals > 0 && !yield(e, t) {
+				return
+			}
+		}
+	}
+}
+
+func groups(names []string) []access.Entitlement {
+	es := make([]access.Entitlement, len(names))
+	for i, name := range names {
+		es[i] = access.GroupEntitlement(name)
+	}
+	return es
+}
+
+func listed(names []string) string {
+	if len(names) == 0 {
+		return "no group"
+	}
+	return strings.Join(names, ", ")
+}
+
+func compareTargets(a, b access.Entitlement) int { return strings.Compare(string(a), string(b)) }

@@ -1,0 +1,134 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// Stats is what the guard needs to know of a run: sums only, so that it fits into a message however large the plan is.
+type Stats struct {
+	Adopted    bool                         `json:"adopted"` // the first run's consent was given
+	Targets    map[access.Entitlement]Tally `json:"targets,omitempty"`
+	LastAccess map[string]int               `json:"lastAccess,omitempty"` // people who lose their last access, by app/site
+	Window     int                          `json:"window"`               // removals done within the window, whatever the target
+	Suspects   []Suspect                    `json:"suspects,omitempty"`
+	Moved      []Moved                      `json:"moved,omitempty"`
+}
+
+// Tally is the sums of one target.
+type Tally struct {
+	Adds     int `json:"adds,omitempty"`
+	Removals int `json:"removals,omitempty"`
+	Adopts   int `json:"adopts,omitempty"`
+	Members  int `json:"members,omitempty"` // holders before the run; -1 when unknown, and shares are not judged
+	Window   int `json:"window,omitempty"`  // removals done within the window
+}
+
+// Moved is a default:… entitlement behind which other groups stand than at the last good run.
+type Moved struct {
+	Entitlement access.Entitlement `json:"entitlement"`
+	Old         []string           `json:"old"` // names of groups
+	New         []string           `json:"new"`
+}
+
+// NewStats begins the sums of a run, with the members that the directory counts.
+func NewStats(b *policy.Bound) Stats {
+	s := Stats{Targets: make(map[access.Entitlement]Tally, len(b.Targets)), LastAccess: map[string]int{}}
+	for _, t := range b.Targets {
+		s.Targets[t.Entitlement] = Tally{Members: t.Members}
+	}
+	return s
+}
+
+// Add counts one person's changes.
+func (s *Stats) Add(changes []access.Change) {
+	var lost []string
+	for _, c := range changes {
+		s.tally(c.Target, func(t *Tally) {
+			switch c.Action {
+			case access.Add:
+				t.Adds++
+			case access.Remove:
+				t.Removals++
+			case access.Adopt:
+				t.Adopts++
+			}
+		})
+		if c.Action == access.Remove {
+			lost = append(lost, c.Loses...)
+		}
+	}
+	slices.Sort(lost)
+	for _, app := range slices.Compact(lost) {
+		if s.LastAccess == nil {
+			s.LastAccess = map[string]int{}
+		}
+		s.LastAccess[app]++
+	}
+}
+
+// Past counts removals that were done within the window.
+func (s *Stats) Past(target access.Entitlement, removals int) {
+	s.Window += removals
+	if _, managed := s.Targets[target]; managed {
+		s.tally(target, func(t *Tally) { t.Window += removals })
+	}
+}
+
+// Merge adds the changes counted for other people of the same run, for example another block of pages. What is not about
+// changes is left as it is.
+func (s *Stats) Merge(other Stats) {
+	for target, o := range other.Targets {
+		s.tally(target, func(t *Tally) {
+			t.Adds += o.Adds
+			t.Removals += o.Removals
+			t.Adopts += o.Adopts
+		})
+	}
+	for app, people := range other.LastAccess {
+		if s.LastAccess == nil {
+			s.LastAccess = map[string]int{}
+		}
+		s.LastAccess[app] += people
+	}
+}
+
+func (s *Stats) tally(target access.Entitlement, count func(*Tally)) {
+	if s.Targets == nil {
+		s.Targets = map[access.Entitlement]Tally{}
+	}
+	t, known := s.Targets[target]
+	if !known {
+		t.Members = -1
+	}
+	count(&t)
+	s.Targets[target] = t
+}
+
+// Total is the sums over all targets; unknown members count as none.
+func (s *Stats) Total() Tally {
+	var sum Tally
+	for _, t := range s.Targets {
+		sum.Adds += t.Adds
+		sum.Removals += t.Removals
+		sum.Adopts += t.Adopts
+		sum.Members += max(t.Members, 0)
+	}
+	sum.Window = s.Window
+	return sum
+}
+
+// Moves finds the defaults behind which other groups stand than before. before is Bound.Defaults of the last good run; a
+// default that it does not know has not moved.
+func Moves(before map[access.Entitlement][]string, b *policy.Bound) []Moved {
+	var moved []Moved
+	for e, names := range b.Defaults() {
+		if old, known := before[e]; known && !slices.Equal(old, names) {
+			moved = append(moved, Moved{Entitlement: e, Old: old, New: names})
+		}
+	}
+	slices.SortFunc(moved, func(a, b Moved) int { return compareTargets(a.Entitlement, b.Entitlement) })
+	return moved
+}

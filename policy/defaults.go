@@ -1,0 +1,46 @@
+package policy
+
+import "time"
+
+// DefaultGuard is the guard of a policy file that sets none of its limits.
+func DefaultGuard() Guard {
+	return Guard{
+		Adopt:      AdoptAsk,
+		Run:        RunLimit{Removals: 100, Share: 10 * Percent, AtLeast: 5},
+		Target:     TargetLimit{Removals: 50, Share: 20 * Percent, Minimum: 10},
+		LastAccess: LastAccessLimit{People: 25},
+		Window:     WindowLimit{Days: 7, Removals: 200, Share: 20 * Percent},
+		Source:     SourceLimit{Share: 30 * Percent, Minimum: 5},
+		Settle:     Duration(5 * time.Second),
+	}
+}
+
+// DefaultSync is the pace of a policy file that sets none.
+func DefaultSync() Sync {
+	return Sync{Every: Duration(6 * time.Hour), Feed: Duration(30 * time.Second), InFlight: 8, Pages: 20}
+}
+
+// The bounds of a policy file. They are far above any real organization's needs and exist so that a hostile or broken
+// file is refused quickly.
+const (
+	MaxFile     = 1 << 20 // bytes
+	MaxMappings = 2000
+	MaxEntries  = 20000 // entries of all from, except and to lists together
+	MaxProblems = 200   // problems reported at once
+	maxList     = 500   // entries of one list
+	maxName     = 255   // characters of a group name or glob
+	maxText     = 1000  // characters of a description
+	maxNumber   = 1_000_000
+)
+
+// The bounds of the durations and paces a policy file can set.
+const (
+	minEvery  = 5 * time.Minute
+	maxEvery  = 7 * day
+	minFeed   = 5 * time.Second
+	maxFeed   = time.Hour
+	maxSettle = 10 * time.Minute
+	maxFlight = 32
+	maxPages  = 100
+	maxDays   = 90
+)

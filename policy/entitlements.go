@@ -1,0 +1,25 @@
+package policy
+
+import (
+	"slices"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// Entitlements are all that the policy names in full, mapped or protected, sorted: what an outline has to know the roles
+// of. Group targets with a star are left out; Bind finds the groups behind them.
+func (p *Policy) Entitlements() []access.Entitlement {
+	var all []access.Entitlement
+	for _, m := range p.Mappings {
+		for _, to := range m.To {
+			if stars(to) == 0 {
+				all = append(all, to)
+			}
+		}
+	}
+	for _, protected := range p.Protected {
+		all = append(all, protected.Target)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}

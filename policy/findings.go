@@ -1,0 +1,105 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// maxUncovered bounds how many uncovered groups are reported one by one.
+const maxUncovered = 100
+
+// find notes a finding, once for each subject.
+func (w *binder) find(rule, subject string, blocks bool, format string, args ...any) {
+	key := [2]string{rule, subject}
+	if _, known := w.findings[key]; !known {
+		w.findings[key] = access.Finding{Rule: rule, Subject: subject, Detail: fmt.Sprintf(format, args...), Blocks: blocks}
+	}
+}
+
+// sorted is all findings in a fixed order.
+func (w *binder) sorted() []access.Finding {
+	return slices.SortedFunc(maps.Values(w.findings), func(a, b access.Finding) int {
+		return cmp.Or(strings.Compare(a.Rule, b.Rule), strings.Compare(a.Subject, b.Subject))
+	})
+}
+
+// unmatched reports a from entry that gives nobody anything.
+func (w *binder) unmatched(r *rule, entry string, p pattern) {
+	matched := false
+	for _, g := range w.sources {
+		if p.match(g.folded) {
+			if !matches(r.except, g.folded) {
+				return
+			}
+			matched = true
+		}
+	}
+	local := w.byName[string(lower(entry))]
+	switch {
+	case matched:
+		w.find("source-unmatched", entry, false, "mapping %s: every group that this matches is taken out by except", r.Name)
+	case !p.glob && len(local) > 0:
+		w.find("source-is-local", entry, false, "mapping %s: the group exists, but no identity provider owns it, so it is no source; sync it or name another", r.Name)
+	default:
+		w.find("source-unmatched", entry, false, "mapping %s: no synced group has this name; correct it, or wait until the identity provider has sent the group", r.Name)
+	}
+}
+
+// missing reports the target groups that do not exist and that no mapping may create.
+func (w *binder) missing() {
+	for _, l := range w.lacking {
+		subject := string(access.GroupEntitlement(l.name))
+		if err := groupName(l.name); err != nil {
+			w.find("target-missing", subject, true, "no group can have this name: %s", err)
+		} else if !l.create {
+			w.find("target-missing", subject, true, "there is no such group; make it, correct the name, or set create: true in the mapping")
+		}
+	}
+}
+
+// uncovered reports the source groups that no mapping takes and that the policy does not ignore.
+func (w *binder) uncovered() {
+	var ignored []pattern
+	for _, text := range w.policy.Ignore {
+		if p, err := compile(text); err == nil {
+			ignored = append(ignored, p)
+		}
+	}
+	reported, more := 0, 0
+	for _, g := range w.sources {
+		if w.covered[g.ID] || matches(ignored, g.folded) {
+			continue
+		}
+		if reported++; reported > maxUncovered {
+			more++
+			continue
+		}
+		w.find("uncovered-group", g.Name, false, "no mapping takes this synced group; map it, or list it under ignore")
+	}
+	if more > 0 {
+		w.find("uncovered-group", fmt.Sprintf("%d more", more), false, "no mapping takes these synced groups; map them, or list them under ignore")
+	}
+}
+
+// siteList names the apps on sites that the organization has, for an error.
+func (w *binder) siteList() string {
+	const most = 20
+	var names []string
+	for _, s := range w.outline.Sites {
+		names = append(names, s.App+"/"+s.Site)
+	}
+	slices.Sort(names)
+	switch names = slices.Compact(names); {
+	case len(names) == 0:
+		return "none that the key may see"
+	case len(names) > most:
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
+	default:
+		return strings.Join(names, ", ")
+	}
+}

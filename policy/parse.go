@@ -1,0 +1,86 @@
+package policy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Parse reads a policy file in YAML or JSON, strictly, and applies the defaults. The error is of type Errors and holds
+// every problem found, each with its place; name is the file's name in it. A key's value is never repeated in an error.
+func Parse(name string, data []byte) (*Policy, error) {
+	root, err := document(name, data)
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{file: name, at: map[string]*yaml.Node{}}
+	p := r.policy(root)
+	r.check(p)
+	if len(r.problems) == 0 {
+		return p, nil
+	}
+	problems := r.problems.sorted()
+	if r.dropped > 0 {
+		problems = append(problems, Problem{File: name, Message: fmt.Sprintf("%d more problems are not shown; mend these first", r.dropped)})
+	}
+	return nil, problems
+}
+
+// document reads the one YAML document of a file as a tree. Anchors and aliases are left to the reader, which refuses
+// them; the tree never expands one.
+func document(name string, data []byte) (*yaml.Node, error) {
+	refuse := func(line, column int, format string, args ...any) error {
+		return Errors{{File: name, Line: line, Column: column, Message: fmt.Sprintf(format, args...)}}
+	}
+	if len(data) > MaxFile {
+		return nil, refuse(0, 0, "the file has %d bytes; a policy file has at most %d", len(data), MaxFile)
+	}
+	if !utf8.Valid(data) {
+		return nil, refuse(0, 0, "the file is not UTF-8; save it as UTF-8")
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, second yaml.Node
+	if err := decoder.Decode(&doc); errors.Is(err, io.EOF) {
+		return nil, refuse(0, 0, "the file is empty; begin with version: 1")
+	} else if err != nil {
+		line, column, message := place(data, err)
+		return nil, refuse(line, column, "%s", message)
+	}
+	if err := decoder.Decode(&second); err == nil {
+		return nil, refuse(max(second.Line, 1), max(second.Column, 1), "a second document begins here; keep one policy per file")
+	} else if !errors.Is(err, io.EOF) {
+		line, column, message := place(data, err)
+		return nil, refuse(line, column, "%s", message)
+	}
+	if len(doc.Content) == 0 {
+		return nil, refuse(0, 0, "the file is empty; begin with version: 1")
+	}
+	return doc.Content[0], nil
+}
+
+var (
+	syntaxError  = regexp.MustCompile(`^yaml: line (\d+): (.*)$`)
+	unknownAlias = regexp.MustCompile(`^yaml: unknown anchor '(.*)' referenced$`)
+)
+
+// place finds where the YAML library's complaint belongs.
+func place(data []byte, err error) (line, column int, message string) {
+	if m := syntaxError.FindStringSubmatch(err.Error()); m != nil {
+		line, _ = strconv.Atoi(m[1])
+		return line, 1, "not valid YAML: " + m[2] + "; mend the line or the one before it"
+	}
+	if m := unknownAlias.FindStringSubmatch(err.Error()); m != nil {
+		at := bytes.Index(data, []byte("*"+m[1]))
+		before := data[:max(at, 0)]
+		return 1 + bytes.Count(before, []byte("\n")), len(before) - bytes.LastIndexByte(before, '\n'),
+			fmt.Sprintf("YAML reads *%s as an alias; write a name that begins with * in quotes", m[1])
+	}
+	return 1, 1, "not valid YAML: " + strings.TrimPrefix(err.Error(), "yaml: ")
+}

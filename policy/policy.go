@@ -1,0 +1,126 @@
+package policy
+
+import "github.com/castellan-io/castellan/access"
+
+// Policy is a policy file with all defaults applied. Its JSON form is canonical and is itself a policy file.
+type Policy struct {
+	Version      int          `json:"version"`
+	Organization Organization `json:"organization"`
+	Mappings     []Mapping    `json:"mappings"`
+	Guard        Guard        `json:"guard"`
+	Protected    []Protected  `json:"protected,omitempty"`
+	Sync         Sync         `json:"sync"`
+	DryRun       bool         `json:"dryRun"`           // plan and record, write nothing
+	Ignore       []string     `json:"ignore,omitempty"` // source groups that need no mapping; names or globs
+}
+
+// Organization names the Atlassian organization and the key to it.
+type Organization struct {
+	Name       string `json:"name"`                // short name; stands in workflow IDs
+	ID         string `json:"id"`                  // Atlassian organization id
+	Directory  string `json:"directory,omitempty"` // directory id; needed only when the organization has several
+	Key        string `json:"key"`                 // secret reference: env:NAME or file:/path, never a value
+	KeyOwner   string `json:"keyOwner,omitempty"`  // whose key it is: e-mail address or account id
+	KeyExpires Date   `json:"keyExpires,omitzero"` // the day on which the key stops working
+}
+
+// Mapping gives targets to the members of source groups.
+type Mapping struct {
+	Name        string               `json:"name"`
+	Description string               `json:"description,omitempty"`
+	Owner       string               `json:"owner,omitempty"`
+	From        []string             `json:"from"`             // names or globs over source groups
+	Except      []string             `json:"except,omitempty"` // globs taken out of From
+	To          []access.Entitlement `json:"to"`               // a * in a group target stands for what the * of the matching From glob matched
+	Create      bool                 `json:"create"`           // make target groups that do not exist
+	Removals    Mode                 `json:"removals"`
+	Adopt       bool                 `json:"adopt"` // memberships that exist already and that this mapping explains become owned
+}
+
+// Mode says which memberships of a target a run may take away when no reason stands for them.
+type Mode string
+
+// The modes, most careful first.
+const (
+	RemoveNever Mode = "never" // additive: nobody is removed
+	RemoveOwned Mode = "owned" // those that Castellan made or adopted (the default)
+	RemoveAll   Mode = "all"   // everybody without a reason, whoever added them
+)
+
+// careful is the more careful of two modes.
+func careful(a, b Mode) Mode {
+	for _, m := range []Mode{RemoveNever, RemoveOwned} {
+		if a == m || b == m {
+			return m
+		}
+	}
+	return RemoveAll
+}
+
+// AdoptMode says whether the first run after set-up waits for a person's consent.
+type AdoptMode string
+
+// The modes of consent.
+const (
+	AdoptAsk  AdoptMode = "ask" // the default
+	AdoptAuto AdoptMode = "auto"
+)
+
+// Guard is the limits beyond which a run's changes are held until a person decides. A value on the limit passes; one
+// beyond it is held. The defaults are in DefaultGuard.
+type Guard struct {
+	Adopt      AdoptMode       `json:"adopt"`
+	Run        RunLimit        `json:"run"`
+	Target     TargetLimit     `json:"target"`
+	LastAccess LastAccessLimit `json:"lastAccess"`
+	Window     WindowLimit     `json:"window"`
+	Source     SourceLimit     `json:"source"`
+	Settle     Duration        `json:"settle"` // how long a removal must stay true before it is written
+}
+
+// RunLimit bounds the removals of one run.
+type RunLimit struct {
+	Removals int   `json:"removals"`
+	Share    Share `json:"share"`   // of all memberships in managed targets
+	AtLeast  int   `json:"atLeast"` // the share is judged only for more removals than this
+}
+
+// TargetLimit bounds the removals from one target in one run.
+type TargetLimit struct {
+	Removals int   `json:"removals"`
+	Share    Share `json:"share"`   // of the target's holders
+	Minimum  int   `json:"minimum"` // the share is judged only for targets with at least this many holders
+}
+
+// LastAccessLimit bounds the people who lose their last access to one app on one site in one run.
+type LastAccessLimit struct {
+	People int `json:"people"`
+}
+
+// WindowLimit bounds the removals of the past days together with this run's, so that a slow drain is caught.
+type WindowLimit struct {
+	Days     int   `json:"days"`
+	Removals int   `json:"removals"` // over the whole organization
+	Share    Share `json:"share"`    // per target, of its holders at the start of the window
+}
+
+// SourceLimit bounds how much a source group may shrink between two good runs before its evidence is doubted.
+type SourceLimit struct {
+	Share   Share `json:"share"`
+	Minimum int   `json:"minimum"` // judged only for groups that had at least this many members
+}
+
+// Protected is a target with a floor, checked at the moment of writing.
+type Protected struct {
+	Target  access.Entitlement `json:"target"`
+	Minimum int                `json:"minimum"`          // active holders who must remain
+	Always  []string           `json:"always,omitempty"` // people who are never removed: e-mail addresses or account ids
+}
+
+// Sync says how often to look and how fast to go.
+type Sync struct {
+	Every    Duration `json:"every"`    // full verification
+	Feed     Duration `json:"feed"`     // poll of the event feed
+	InFlight int      `json:"inFlight"` // writes in flight at once
+	Pages    int      `json:"pages"`    // pages of people read in one block
+}

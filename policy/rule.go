@@ -1,0 +1,74 @@
+package policy
+
+import (
+	"strings"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// rule is a mapping with its globs compiled.
+type rule struct {
+	*Mapping
+	from, except []pattern
+}
+
+// newRule compiles a mapping of a parsed policy, whose globs are known to be right.
+func newRule(m *Mapping) rule {
+	r := rule{Mapping: m}
+	for _, list := range []struct {
+		texts []string
+		into  *[]pattern
+	}{{m.From, &r.from}, {m.Except, &r.except}} {
+		for _, text := range list.texts {
+			if p, err := compile(text); err == nil {
+				*list.into = append(*list.into, p)
+			}
+		}
+	}
+	return r
+}
+
+// filled is a target of a mapping for one source group.
+type filled struct {
+	written access.Entitlement // as it stands in the policy
+	full    access.Entitlement // with the star filled in
+}
+
+// gives lists the targets that the mapping gives the members of a source group: none when it does not take the group.
+func (r *rule) gives(name string, folded []rune) []filled {
+	if matches(r.except, folded) {
+		return nil
+	}
+	var out []filled
+	for _, p := range r.from {
+		if !p.match(folded) {
+			continue
+		}
+		for _, to := range r.To {
+			if stars(to) > 0 {
+				out = append(out, filled{to, access.Entitlement(strings.Replace(string(to), "*", p.capture(name), 1))})
+			}
+		}
+		if len(out) == 0 { // no stars: one match is as good as many
+			break
+		}
+	}
+	if out == nil && !matches(r.from, folded) {
+		return nil
+	}
+	for _, to := range r.To {
+		if stars(to) == 0 {
+			out = append(out, filled{to, to})
+		}
+	}
+	return out
+}
+
+func matches(patterns []pattern, folded []rune) bool {
+	for _, p := range patterns {
+		if p.match(folded) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,121 @@
+package policy
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const day = 24 * time.Hour
+
+// Share is a part of a whole, exact to a hundredth of a percent; its written form is "20%".
+type Share int
+
+// Percent is one percent.
+const Percent Share = 100
+
+// Exceeded says whether part is more than this share of whole.
+func (s Share) Exceeded(part, whole int) bool {
+	return int64(part)*100*int64(Percent) > int64(s)*int64(whole)
+}
+
+// String is the written form: "20%", "2.5%".
+func (s Share) String() string {
+	return strconv.FormatFloat(float64(s)/float64(Percent), 'f', -1, 64) + "%"
+}
+
+// MarshalText is String.
+func (s Share) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads "20%" or "2.5%", from 0% to 100% with at most two decimals.
+func (s *Share) UnmarshalText(text []byte) error {
+	number, found := strings.CutSuffix(string(text), "%")
+	f, err := strconv.ParseFloat(number, 64)
+	if !found || err != nil || strings.Trim(number, "0123456789.") != "" {
+		return fmt.Errorf("write a percentage, for example 20%%")
+	}
+	exact := f * float64(Percent)
+	if exact < 0 || exact > float64(100*Percent) {
+		return fmt.Errorf("a percentage lies between 0%% and 100%%")
+	}
+	if math.Abs(exact-math.Round(exact)) > 1e-6 {
+		return fmt.Errorf("a percentage has at most two decimals")
+	}
+	*s = Share(math.Round(exact))
+	return nil
+}
+
+// Duration is a span of time; its written form is Go's, with d for days: "30s", "2h30m", "7d".
+type Duration time.Duration
+
+// Std is the duration as Go's own type.
+func (d Duration) Std() time.Duration { return time.Duration(d) }
+
+// String is the shortest written form: "6h" rather than "6h0m0s".
+func (d Duration) String() string {
+	if d != 0 && d.Std()%day == 0 {
+		return strconv.FormatInt(int64(d.Std()/day), 10) + "d"
+	}
+	s := d.Std().String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// MarshalText is String.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads a duration that is not negative.
+func (d *Duration) UnmarshalText(text []byte) error {
+	s := string(text)
+	var days time.Duration
+	if count, rest, found := strings.Cut(s, "d"); found {
+		n, err := strconv.ParseUint(count, 10, 16)
+		if err != nil {
+			return fmt.Errorf("write a duration, for example 30s, 2h30m or 7d")
+		}
+		days, s = time.Duration(n)*day, rest
+		if s == "" {
+			s = "0s"
+		}
+	}
+	rest, err := time.ParseDuration(s)
+	if err != nil || strings.ContainsAny(s, "+-") || rest > 100*365*day {
+		return fmt.Errorf("write a duration, for example 30s, 2h30m or 7d")
+	}
+	*d = Duration(days + rest)
+	return nil
+}
+
+// Date is a day in UTC; its written form is "2027-03-01".
+type Date struct{ time.Time }
+
+// String is the written form.
+func (d Date) String() string { return d.Format(time.DateOnly) }
+
+// MarshalText is String.
+func (d Date) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// MarshalJSON hides the one of time.Time.
+func (d Date) MarshalJSON() ([]byte, error) { return []byte(strconv.Quote(d.String())), nil }
+
+// UnmarshalText reads a day.
+func (d *Date) UnmarshalText(text []byte) error {
+	t, err := time.Parse(time.DateOnly, string(text))
+	if err != nil || t.Year() < 2000 {
+		return fmt.Errorf("write a date, for example 2027-03-01")
+	}
+	d.Time = t
+	return nil
+}
+
+// UnmarshalJSON hides the one of time.Time.
+func (d *Date) UnmarshalJSON(text []byte) error {
+	return d.UnmarshalText([]byte(strings.Trim(string(text), `"`)))
+}

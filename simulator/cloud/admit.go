@@ -1,0 +1,54 @@
+package cloud
+
+import (
+	"net/http"
+	"strings"
+)
+
+// admit checks credentials, organization, directory and rate limit; refused says that the answer is final.
+func (c *Cloud) admit(in *call, header http.Header) (out answer, refused bool) {
+	token, bearer := strings.CutPrefix(in.Header.Get("Authorization"), "Bearer ")
+	if in.op.style == styleSCIM || in.op.style == stylePUT {
+		return c.admitSCIM(in, token, bearer)
+	}
+	if !c.take(in.op.name, header) {
+		return in.op.refuseAs(http.StatusTooManyRequests, ""), true
+	}
+	state, known := c.settings.Keys[token]
+	switch {
+	case !bearer || !known || state == KeyExpired:
+		return in.op.refuseAs(http.StatusUnauthorized, ""), true
+	case state == KeyOtherOrg:
+		return in.op.refuseAs(http.StatusForbidden, ""), true
+	case state == KeyReadOnly && in.op.write, state == KeyScoped && in.op.scope == "":
+		return in.op.refuseAs(http.StatusForbidden, "The key does not have the rights that this call needs."), true
+	case in.op.guard && !c.settings.Guard:
+		return in.op.refuseAs(http.StatusForbidden, "The organization has no Atlassian Guard subscription."), true
+	}
+	if org := in.PathValue("orgId"); org != "" && org != c.info.OrgID {
+		return refuse(http.StatusNotFound, "ADMIN-404-2", "Organization "+org+" was not found."), true
+	}
+	// The dash stands for all directories. The vendor documents it for reads; a write needs a real directory.
+	if id := in.PathValue("directoryId"); id != "" && id != c.info.DirectoryID && (id != "-" || in.op.write) {
+		return refuse(http.StatusNotFound, "ADMIN-404-1", "Directory "+id+" was not found."), true
+	}
+	return answer{}, false
+}
+
+func (c *Cloud) admitSCIM(in *call, token string, bearer bool) (out answer, refused bool) {
+	if !bearer || token != c.options.SCIMKey || c.settings.SCIMKey != KeyValid {
+		return refuse(http.StatusUnauthorized, "", "Unauthorized"), true
+	}
+	if id := in.PathValue("directoryId"); id != c.info.SCIMDirectoryID {
+		return refuse(http.StatusForbidden, "", "The key is not for directory "+id+"."), true
+	}
+	return answer{}, false
+}
+
+// caller is the actor that the audit log names for a call of the organization API.
+func (c *Cloud) caller() actor {
+	if c.keyOwner == nil {
+		return actor{label: "API key"}
+	}
+	return actor{user: c.keyOwner, token: "organization API key"}
+}

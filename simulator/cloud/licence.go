@@ -1,0 +1,60 @@
+package cloud
+
+import "slices"
+
+// unbilled are the roles that take no licence (the vendor's list).
+var unbilled = []string{"atlassian/customer", "atlassian/contributor", "atlassian/basic", "atlassian/stakeholder", "atlassian/user-access-admin"}
+
+// billable says whether the user can take a seat at all: suspended and deactivated people and app accounts take none.
+func (u *user) billable() bool { return !u.app && !u.inactive && u.member.now && !u.suspended.now }
+
+// reseat counts anew in which apps the user takes a seat.
+func (c *Cloud) reseat(u *user) {
+	var seats []*resource
+	if u.billable() {
+		take := func(grants []roleGrant) {
+			for _, grant := range grants {
+				if !slices.Contains(unbilled, grant.role) && !slices.Contains(seats, grant.resource) {
+					seats = append(seats, grant.resource)
+				}
+			}
+		}
+		take(u.direct)
+		for _, g := range u.groups {
+			take(g.grants)
+		}
+	}
+	for _, r := range u.seats {
+		r.taken--
+	}
+	for _, r := range seats {
+		r.taken++
+	}
+	u.seats = seats
+}
+
+// shortage is the first app in which the grants would need a seat that is not there; nil when all fit.
+func (c *Cloud) shortage(u *user, grants []roleGrant) *resource {
+	if !u.billable() {
+		return nil
+	}
+	for _, grant := range grants {
+		r := grant.resource
+		if slices.Contains(unbilled, grant.role) || slices.Contains(u.seats, r) {
+			continue
+		}
+		if limit, limited := c.licences(r); limited && r.taken >= limit {
+			return r
+		}
+	}
+	return nil
+}
+
+func (c *Cloud) licences(r *resource) (limit int, limited bool) {
+	for _, name := range []string{r.app + "/" + r.site, r.owner + "/" + r.site} {
+		if limit, set := c.settings.Licences[name]; set && limit >= 0 {
+			return limit, true
+		}
+	}
+	return 0, false
+}

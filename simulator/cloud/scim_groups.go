@@ -1,0 +1,205 @@
+package cloud
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// scimMember names one member in a body.
+type scimMember struct {
+	Value string `json:"value"`
+}
+
+func (c *Cloud) scimGroupJSON(r *call, g *scimGroup) any {
+	members := []any{}
+	if !strings.Contains(r.URL.Query().Get("excludedAttributes"), "members") {
+		for _, u := range g.group.members {
+			if u.scim != nil {
+				members = append(members, map[string]any{"type": "User", "value": u.scim.id, "display": u.name})
+			}
+		}
+	}
+	out := map[string]any{"schemas": []string{scimGroupSchema}, "id": g.id, "displayName": g.name, "members": members,
+		"meta": c.scimMeta(r, "Group", g.id, g.created, g.modified)}
+	if g.externalID != "" {
+		out["externalId"] = g.externalID
+	}
+	return out
+}
+
+func (c *Cloud) listSCIMGroups(r *call) answer {
+	groups := c.scim.groups
+	if text := r.URL.Query().Get("filter"); text != "" {
+		_, value, err := scimFilter(text, "displayName")
+		if err != nil {
+			return scimError(http.StatusBadRequest, "invalidFilter", err.Error())
+		}
+		groups = nil
+		if g := c.scim.group(value); g != nil {
+			groups = []*scimGroup{g}
+		}
+	}
+	return scimList(r, len(groups), func(i int) any { return c.scimGroupJSON(r, groups[i]) })
+}
+
+func (c *Cloud) getSCIMGroup(r *call) answer {
+	g := c.scim.groupByID[r.PathValue("id")]
+	if g == nil {
+		return scimNotFound(r.PathValue("id"))
+	}
+	return ok(c.scimGroupJSON(r, g))
+}
+
+type scimGroupBody struct {
+	DisplayName string       `json:"displayName"`
+	ExternalID  string       `json:"externalId"`
+	Members     []scimMember `json:"members"`
+}
+
+// createSCIMGroup answers 409 for a name that any group has, except that of a default or built-in group: that one it accepts, and
+// the group never appears in the organization.
+func (c *Cloud) createSCIMGroup(r *call) answer {
+	var body scimGroupBody
+	if !r.decode(&body) || strings.TrimSpace(body.DisplayName) == "" {
+		return scimError(http.StatusBadRequest, "invalidValue", "displayName is required.")
+	}
+	existing := c.byName[strings.ToLower(body.DisplayName)]
+	phantom := slices.Contains(builtInGroups, strings.ToLower(body.DisplayName)) || existing != nil && existing.isDefault()
+	if c.scim.group(body.DisplayName) != nil || existing != nil && !phantom {
+		return scimError(http.StatusConflict, "uniqueness", "Resource [GROUP]: with displayName already exists.")
+	}
+	members, bad := c.scimMembers(body.Members)
+	if bad != nil {
+		return *bad
+	}
+	now := c.now()
+	g := &scimGroup{id: c.freshID("scim-group"), name: body.DisplayName, externalID: body.ExternalID, phantom: phantom, created: now, modified: now}
+	if phantom {
+		g.group = &group{id: c.freshID("group"), name: body.DisplayName, synced: true, created: now}
+	} else {
+		g.group = c.createGroup(body.DisplayName, "", true, scimActor)
+		g.group.scim = g
+	}
+	c.scim.addGroup(g)
+	c.changeSCIMMembers(r, g, members, nil)
+	return answer{status: http.StatusCreated, body: c.scimGroupJSON(r, g)}
+}
+
+// builtInGroups are names that Atlassian keeps for itself, beside those of the default groups.
+var builtInGroups = []string{orgAdminsGroup, "site-admins", "system-administrators", "administrators", "atlassian-addons-admin"}
+
+func (g *group) isDefault() bool {
+	return slices.ContainsFunc(g.grants, func(grant roleGrant) bool { return grant.byDefault })
+}
+
+func (c *Cloud) replaceSCIMGroup(r *call) answer {
+	g := c.scim.groupByID[r.PathValue("id")]
+	var body scimGroupBody
+	switch {
+	case g == nil:
+		return scimNotFound(r.PathValue("id"))
+	case !r.decode(&body):
+		return scimError(http.StatusBadRequest, "invalidSyntax", "The body is not a group.")
+	case body.DisplayName != "" && !strings.EqualFold(body.DisplayName, g.name):
+		return scimError(http.StatusBadRequest, "mutability", "A group cannot be renamed.")
+	}
+	members, bad := c.scimMembers(body.Members)
+	if bad != nil {
+		return *bad
+	}
+	if body.ExternalID != "" {
+		g.externalID = body.ExternalID
+	}
+	c.setSCIMMembers(r, g, members)
+	return ok(c.scimGroupJSON(r, g))
+}
+
+// patchSCIMGroup does all of its operations, or none when one of them is wrong.
+func (c *Cloud) patchSCIMGroup(r *call) answer {
+	g := c.scim.groupByID[r.PathValue("id")]
+	if g == nil {
+		return scimNotFound(r.PathValue("id"))
+	}
+	operations, bad := r.patchOperations()
+	if bad != nil {
+		return *bad
+	}
+	members := slices.Clone(g.group.members)
+	for _, op := range operations {
+		if members, bad = c.patchMembers(g, members, op); bad != nil {
+			return *bad
+		}
+	}
+	if len(members) > scimGroupLimit {
+		return scimError(http.StatusBadRequest, "tooMany", "A group holds at most 35,000 users.")
+	}
+	c.setSCIMMembers(r, g, members)
+	return ok(c.scimGroupJSON(r, g))
+}
+
+func (c *Cloud) deleteSCIMGroup(r *call) answer {
+	g := c.scim.groupByID[r.PathValue("id")]
+	if g == nil {
+		return scimNotFound(r.PathValue("id"))
+	}
+	if !g.phantom {
+		c.deleteGroup(g.group, scimActor)
+	}
+	delete(c.scim.groupByID, g.id)
+	c.scim.groups = slices.DeleteFunc(c.scim.groups, func(other *scimGroup) bool { return other == g })
+	return noContent()
+}
+
+// scimMembers finds the accounts behind SCIM ids, ordered by account id. A user without an account is a member of nothing.
+func (c *Cloud) scimMembers(values []scimMember) (members []*user, bad *answer) {
+	if len(values) > scimGroupLimit {
+		out := scimError(http.StatusBadRequest, "tooMany", "A group holds at most 35,000 users.")
+		return nil, &out
+	}
+	for _, value := range values {
+		u := c.scim.byID[value.Value]
+		if u == nil {
+			out := scimError(http.StatusBadRequest, "invalidValue", "Member "+value.Value+" does not exist.")
+			return nil, &out
+		}
+		if u.account != nil {
+			members = append(members, u.account)
+		}
+	}
+	slices.SortFunc(members, func(a, b *user) int { return strings.Compare(a.id, b.id) })
+	return slices.Compact(members), nil
+}
+
+func (c *Cloud) setSCIMMembers(r *call, g *scimGroup, wanted []*user) {
+	var added, removed []*user
+	for _, u := range wanted {
+		if _, there := slices.BinarySearchFunc(g.group.members, u.id, byUserID); !there {
+			added = append(added, u)
+		}
+	}
+	for _, u := range g.group.members {
+		if _, stays := slices.BinarySearchFunc(wanted, u.id, byUserID); !stays {
+			removed = append(removed, u)
+		}
+	}
+	c.changeSCIMMembers(r, g, added, removed)
+}
+
+func (c *Cloud) changeSCIMMembers(r *call, g *scimGroup, added, removed []*user) {
+	g.modified = c.now()
+	for _, u := range removed {
+		if g.phantom {
+			g.group.members = without(g.group.members, u)
+			continue
+		}
+		r.wrote(g.modified, g.name, "", u.id, c.removeMember(g.group, u, scimActor))
+	}
+	for _, u := range added {
+		if g.phantom {
+			g.group.members = with(g.group.members, u)
+			continue
+		}
+		r.wrote(g.modified, g.name, "", u.id, c.addMember(g.group, u, scimActor))
+	}
+}

@@ -1,0 +1,183 @@
+package cloud
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// OrgFile is an organization to start with. Its groups are source groups: synced from an identity provider.
+type OrgFile struct {
+	Source  string              `json:"source,omitempty"`
+	Domains []string            `json:"domains,omitempty"` // claimed; the first one gives people their addresses; default example.com
+	People  []string            `json:"people"`            // keys; a key with an @ is the whole address
+	Admins  []string            `json:"admins"`            // organization admins; the first one made the key
+	Groups  []OrgGroup          `json:"groups"`            // synced groups
+	Local   []OrgGroup          `json:"local,omitempty"`   // groups of the organization's own
+	Foreign map[string][]string `json:"foreign,omitempty"` // local or default group → people whom somebody put there by hand
+	Invited []string            `json:"invited,omitempty"` // people who came by invitation and have no SCIM record
+}
+
+// OrgGroup is one group of an OrgFile.
+type OrgGroup struct {
+	Name    string    `json:"name"`
+	Members []string  `json:"members"`
+	Roles   []OrgRole `json:"roles,omitempty"` // only for local groups
+}
+
+// OrgRole is a role that a local group gives.
+type OrgRole struct {
+	App     string `json:"app"`
+	Site    string `json:"site"`
+	Role    string `json:"role"` // user or atlassian/user
+	Default bool   `json:"default,omitempty"`
+}
+
+// SeedOrg replaces the organization by the one in the file. The error names the first thing in it that cannot be.
+func (c *Cloud) SeedOrg(file OrgFile) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seedOrg(file, c.options.Sites, c.options.Apps)
+}
+
+func (c *Cloud) seedOrg(file OrgFile, sites, apps []string) error {
+	domains := file.Domains
+	if len(domains) == 0 {
+		domains = []string{"example.com"}
+	}
+	s := &seeding{c: c, people: make(map[string]*user, len(file.People))}
+	before := c.directory
+	scimBefore, auditBefore := c.scim, c.audit
+	c.reset(sites, apps, domains)
+	if err := s.fill(file, domains[0]); err != nil {
+		c.directory, c.scim, c.audit = before, scimBefore, auditBefore
+		return err
+	}
+	c.settle()
+	return nil
+}
+
+// settle finishes seeding: what was seeded has always been so.
+func (c *Cloud) settle() {
+	c.sortUsers()
+	for _, g := range c.groups {
+		slices.SortFunc(g.members, func(a, b *user) int { return strings.Compare(a.id, b.id) })
+	}
+	for _, u := range c.users {
+		c.reseat(u)
+	}
+}
+
+// seeding fills an organization without journals and events.
+type seeding struct {
+	c      *Cloud
+	people map[string]*user
+}
+
+func (s *seeding) fill(file OrgFile, domain string) error {
+	for _, key := range file.People {
+		email := key
+		if !strings.Contains(key, "@") {
+			email = key + "@" + domain
+		}
+		if _, err := s.person(key, key, email, !slices.Contains(file.Invited, key)); err != nil {
+			return err
+		}
+	}
+	for _, g := range file.Groups {
+		if err := s.group(g, true); err != nil {
+			return err
+		}
+	}
+	for _, g := range file.Local {
+		if err := s.group(g, false); err != nil {
+			return err
+		}
+	}
+	for name, members := range file.Foreign {
+		g := s.c.byName[strings.ToLower(name)]
+		if g == nil || g.synced {
+			return fmt.Errorf("foreign: %q is not a local group", name)
+		}
+		if err := s.join(g, members); err != nil {
+			return err
+		}
+	}
+	return s.admins(file.Admins)
+}
+
+func (s *seeding) person(key, name, email string, synced bool) (*user, error) {
+	c := s.c
+	if s.people[key] != nil || c.byEmail[strings.ToLower(email)] != nil {
+		return nil, fmt.Errorf("people: %q is there twice", key)
+	}
+	u := &user{id: c.accountID(key), name: name, nickname: name, email: email, synced: synced, managed: c.claims(email)}
+	u.added = c.born - int64(c.chance(1200, "added", key)+1)*24*int64(3600e9)
+	u.member.now = true
+	c.appendUser(u)
+	if synced {
+		u.scim = &scimUser{id: c.stableID("scim-user", key), userName: email, account: u, created: u.added, modified: u.added}
+		c.scim.addUser(u.scim)
+	}
+	s.people[key] = u
+	return u, nil
+}
+
+func (s *seeding) group(file OrgGroup, synced bool) error {
+	c := s.c
+	if strings.TrimSpace(file.Name) == "" || c.byName[strings.ToLower(file.Name)] != nil {
+		return fmt.Errorf("groups: the name %q is empty or there twice", file.Name)
+	}
+	if synced && len(file.Roles) > 0 {
+		return fmt.Errorf("group %q: a synced group cannot be given roles here; write it under local", file.Name)
+	}
+	g := c.groupSeed(file.Name, synced)
+	for _, role := range file.Roles {
+		r, err := c.app(role.App, role.Site)
+		if err != nil {
+			return fmt.Errorf("group %q: %w", file.Name, err)
+		}
+		full, err := fullRole(role.Role)
+		if err != nil {
+			return fmt.Errorf("group %q: %w", file.Name, err)
+		}
+		g.grants = append(g.grants, roleGrant{resource: r, role: full, byDefault: role.Default})
+	}
+	return s.join(g, file.Members)
+}
+
+func (s *seeding) join(g *group, keys []string) error {
+	for _, key := range keys {
+		u := s.people[key]
+		if u == nil {
+			return fmt.Errorf("group %q: %q is not one of the people", g.name, key)
+		}
+		if g.synced && u.scim == nil {
+			return fmt.Errorf("group %q: %q was invited and has no SCIM record", g.name, key)
+		}
+		s.put(g, u)
+	}
+	return nil
+}
+
+func (s *seeding) put(g *group, u *user) {
+	if !slices.Contains(u.groups, g) {
+		g.members, u.groups = append(g.members, u), append(u.groups, g)
+	}
+}
+
+// admins hold the role itself; they also sit in org-admins, a leftover that gives them nothing.
+func (s *seeding) admins(keys []string) error {
+	for _, key := range keys {
+		u := s.people[key]
+		if u == nil {
+			return fmt.Errorf("admins: %q is not one of the people", key)
+		}
+		u.orgAdmin.now = true
+		s.put(s.c.byName[orgAdminsGroup], u)
+		if s.c.keyOwner == nil {
+			s.c.keyOwner = u
+		}
+	}
+	return nil
+}

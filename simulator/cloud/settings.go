@@ -1,0 +1,128 @@
+package cloud
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// KeyState is what an organization API key may do.
+type KeyState string
+
+// The states of a key.
+const (
+	KeyValid    KeyState = "valid"
+	KeyExpired  KeyState = "expired"  // 401
+	KeyReadOnly KeyState = "readonly" // 403 on every write
+	KeyOtherOrg KeyState = "otherOrg" // a good key of another organization: 403 with ADMIN-403-3
+	KeyScoped   KeyState = "scoped"   // a key with every scope: 403 on operations for which no scope exists
+)
+
+// How a 429 tells when to come back, beside its X-RateLimit-Reset header.
+const (
+	RetryAfterNone    = "none"
+	RetryAfterSeconds = "seconds"
+	RetryAfterDate    = "date" // an HTTP date
+)
+
+// Settings are what can be changed while the simulator runs, through POST /_sim/settings: fields that a body leaves out stay,
+// maps are merged.
+type Settings struct {
+	Latency  Duration `json:"latency"`  // before every answer
+	Lag      Duration `json:"lag"`      // until a write of groups, memberships or directory status shows in reads
+	RoleLag  Duration `json:"roleLag"`  // until an organization-level role shows in reads; the vendor says up to 30 s
+	EventLag Duration `json:"eventLag"` // until an audit event shows
+
+	Guard   bool                `json:"guard"`   // Atlassian Guard: without it the audit log answers 403
+	Keys    map[string]KeyState `json:"keys"`    // organization API keys
+	SCIMKey KeyState            `json:"scimKey"` // state of the SCIM directory's key: valid or expired
+
+	Limits        bool           `json:"limits"`        // whether rate limits refuse calls; the headers are always sent
+	RatePerMinute map[string]int `json:"ratePerMinute"` // by operation, "*" for all others
+	RetryAfter    string         `json:"retryAfter"`    // none, seconds or date
+	Licences      map[string]int `json:"licences"`      // seats by app/site, for example jira/acme; absent or negative: no limit
+
+	MaxPage       int  `json:"maxPage"`       // 1..100: largest page of v2 reads whatever the caller asks; 0: no cap
+	URLCursors    bool `json:"urlCursors"`    // v2 links.next as a URL instead of a bare cursor
+	PlainGroupIDs bool `json:"plainGroupIds"` // groups[].id of users as UUID instead of the ARI of the vendor's example
+	AppAccounts   bool `json:"appAccounts"`   // show accountType app, which the vendor's v2 schema does not declare
+	SyncedRefusal int  `json:"syncedRefusal"` // status for writing to a synced group: 403 or 400
+	AbsentRemoval int  `json:"absentRemoval"` // status for removing who is not a member: 404 or 204
+	Noise         int  `json:"noise"`         // log-ins and page views that are logged before each change
+}
+
+// DefaultSettings are those of a calm, centralized organization with Guard.
+func DefaultSettings() Settings {
+	return Settings{
+		Guard:   true,
+		Keys:    map[string]KeyState{},
+		SCIMKey: KeyValid,
+		// events and events-stream: the vendor's figures per path; last-active-dates: per organization. No other figure is published.
+		RatePerMinute: map[string]int{"*": 1000, "events.stream": 50, "events.list": 10, "events.get": 10, "event-actions.list": 10, "last-active.get": 200},
+		RetryAfter:    RetryAfterSeconds,
+		Licences:      map[string]int{},
+		SyncedRefusal: http.StatusForbidden,
+		AbsentRemoval: http.StatusNotFound,
+	}
+}
+
+func (s Settings) clone() Settings {
+	s.Keys = maps.Clone(s.Keys)
+	s.RatePerMinute = maps.Clone(s.RatePerMinute)
+	s.Licences = maps.Clone(s.Licences)
+	return s
+}
+
+// Validate says which setting cannot be.
+func (s Settings) Validate() error {
+	states := []KeyState{KeyValid, KeyExpired, KeyReadOnly, KeyOtherOrg, KeyScoped}
+	for _, state := range s.Keys {
+		if !slices.Contains(states, state) {
+			return fmt.Errorf("keys: state %q is unknown; write one of %v", state, states)
+		}
+	}
+	if !slices.Contains([]string{RetryAfterNone, RetryAfterSeconds, RetryAfterDate}, s.RetryAfter) {
+		return fmt.Errorf("retryAfter %q: write none, seconds or date", s.RetryAfter)
+	}
+	if s.SyncedRefusal != http.StatusForbidden && s.SyncedRefusal != http.StatusBadRequest {
+		return fmt.Errorf("syncedRefusal %d: write 403 or 400", s.SyncedRefusal)
+	}
+	if s.AbsentRemoval != http.StatusNotFound && s.AbsentRemoval != http.StatusNoContent {
+		return fmt.Errorf("absentRemoval %d: write 404 or 204", s.AbsentRemoval)
+	}
+	if s.MaxPage < 0 || s.MaxPage > 100 {
+		return fmt.Errorf("maxPage %d: write 0 to 100", s.MaxPage)
+	}
+	if s.Latency < 0 || s.Lag < 0 || s.RoleLag < 0 || s.EventLag < 0 {
+		return fmt.Errorf("latency, lag, roleLag and eventLag must not be negative")
+	}
+	for name, rate := range s.RatePerMinute {
+		if rate < 1 {
+			return fmt.Errorf("ratePerMinute of %s is %d: write 1 or more", name, rate)
+		}
+	}
+	return nil
+}
+
+// Duration is a time.Duration that JSON writes as "1m30s".
+type Duration time.Duration
+
+// MarshalJSON writes the duration as a string.
+func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(d).String()) }
+
+// UnmarshalJSON reads a string such as "250ms".
+func (d *Duration) UnmarshalJSON(b []byte) error {
+	var text string
+	if err := json.Unmarshal(b, &text); err != nil {
+		return fmt.Errorf("duration %s: write it as a string, for example \"250ms\"", b)
+	}
+	parsed, err := time.ParseDuration(text)
+	if err != nil || parsed < 0 {
+		return fmt.Errorf("duration %q: write it like \"250ms\" or \"2s\", not negative", text)
+	}
+	*d = Duration(parsed)
+	return nil
+}

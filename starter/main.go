@@ -1,0 +1,120 @@
+// Command starter is the ops command: it applies policies, shows plans and answers questions. It speaks to Temporal and to
+// nothing else, so it needs neither the Atlassian key nor the ledger, and whatever it does can be done with the plain
+// Temporal CLI as well.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"os/user"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/castellan-io/castellan/config"
+	"github.com/castellan-io/castellan/messages"
+)
+
+var version = "unknown" // set when it is built
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "starter:", explain(err))
+		os.Exit(1)
+	}
+}
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use: "starter", Short: "Apply Castellan's policies, see its plans, ask it questions", Version: version,
+		SilenceUsage: true, SilenceErrors: true,
+	}
+	s := &session{}
+	root.PersistentFlags().BoolVar(&s.json, "json", false, "print the answer as JSON")
+	root.PersistentFlags().StringVar(&s.by, "by", whoami(), "who acts, for the ledger")
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return s.dial(cmd.Context()) }
+	root.PersistentPostRun = func(*cobra.Command, []string) { s.client.Close() }
+	s.out = root.OutOrStdout()
+	root.AddCommand(s.apply(), s.plan(), s.status(), s.why(), s.runs(), s.undo(), s.verifyLedger())
+	return root
+}
+
+// dial reaches Temporal by Temporal's own settings (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, …).
+func (s *session) dial(ctx context.Context) error {
+	settings, err := config.Load[config.Starter]()
+	if err != nil {
+		return err
+	}
+	options, err := config.TemporalOptions(config.NewLogger(os.Stderr, settings.LogLevel, settings.LogFormat))
+	if err != nil {
+		return err
+	}
+	address := options.HostPort
+	if address == "" {
+		address = client.DefaultHostPort
+	}
+	if s.client, err = client.DialContext(ctx, options); err != nil {
+		return fmt.Errorf("reach Temporal at %s: is its server running, and is TEMPORAL_ADDRESS right? %w", address, err)
+	}
+	s.namespace = options.Namespace
+	if s.namespace == "" {
+		s.namespace = client.DefaultNamespace
+	}
+	return nil
+}
+
+// theOrg is the organization named, or the only one there is.
+func (s *session) theOrg(ctx context.Context, named []string) (string, error) {
+	if len(named) > 0 {
+		return named[0], nil
+	}
+	list, err := s.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+		Query: "WorkflowType = '" + messages.OrgSync + "' AND ExecutionStatus = 'Running'", PageSize: 100,
+	})
+	if err != nil {
+		return "", fmt.Errorf("list the organizations: %w", err)
+	}
+	var orgs []string
+	for _, e := range list.GetExecutions() {
+		if org, ok := messages.OrgOf(e.GetExecution().GetWorkflowId()); ok {
+			orgs = append(orgs, org)
+		}
+	}
+	switch len(orgs) {
+	case 0:
+		return "", errors.New("no organization is running; start one with `starter apply FILE`")
+	case 1:
+		return orgs[0], nil
+	}
+	return "", fmt.Errorf("there are several organizations, name one: %v", orgs)
+}
+
+func whoami() string {
+	u, err := user.Current()
+	if err != nil {
+		return "starter"
+	}
+	return u.Username
+}
+
+// explain takes Temporal's wrapping off an error.
+func explain(err error) string {
+	var missing *serviceerror.NotFound
+	if errors.As(err, &missing) {
+		return "there is no such workflow: is the organization's name right, and was `starter apply FILE` run? (" + missing.Message + ")"
+	}
+	var app *temporal.ApplicationError
+	if errors.As(err, &app) {
+		return app.Message()
+	}
+	return err.Error()
+}

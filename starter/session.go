@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/client"
+
+	"github.com/castellan-io/castellan/messages"
+)
+
+// session is one command's view of Temporal.
+type session struct {
+	client    client.Client
+	namespace string
+	out       io.Writer
+	json      bool
+	by        string
+}
+
+// patience is after how long a command says what it is waiting for.
+const patience = 5 * time.Second
+
+// ask starts a Report and waits for its answer.
+func (s *session) ask(ctx context.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
+	var answer messages.ReportAnswer
+	run, err := s.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: messages.ReportID(in.Org, in.Kind, uuid.NewString()), TaskQueue: messages.QueueWorkflows,
+		WorkflowExecutionTimeout: time.Hour, StaticSummary: in.Kind + " " + in.Person + in.Run,
+	}, messages.Report, in)
+	if err != nil {
+		return answer, err
+	}
+	defer s.hint()()
+	err = run.Get(ctx, &answer)
+	return answer, err
+}
+
+// update sends an update to an organization's loop and waits for its answer.
+func (s *session) update(ctx context.Context, org, name string, body, answer any) error {
+	defer s.hint()()
+	handle, err := s.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+		WorkflowID: messages.OrgSyncID(org), UpdateName: name, Args: []any{body}, WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	if err != nil {
+		return err
+	}
+	return handle.Get(ctx, answer)
+}
+
+// hint tells a person who waits that a worker may be missing; the function returned ends it.
+func (s *session) hint() func() {
+	timer := time.AfterFunc(patience, func() {
+		fmt.Fprintln(os.Stderr, "waiting for an answer; it comes from a worker: is one running in namespace "+s.namespace+"?")
+	})
+	return func() { timer.Stop() }
+}
+
+// show prints the answer, as JSON or in words.
+func (s *session) show(answer any, words func(w io.Writer)) error {
+	if !s.json {
+		words(s.out)
+		return nil
+	}
+	encoder := json.NewEncoder(s.out)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(answer)
+}

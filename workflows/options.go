@@ -1,0 +1,79 @@
+// Package workflows holds the durable processes: OrgSync, the loop of one organization; Reconcile, one run of it; and
+// Report, a read-only question. A workflow file reads as its own specification: its state, its loop, its handlers.
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/messages"
+)
+
+// Priorities on the queue of calls: lower goes first.
+const (
+	priorityUrgent = 1 // people who wait, and decisions
+	priorityWatch  = 2
+	priorityBulk   = 4
+)
+
+// preset names how an activity may behave.
+type preset struct {
+	timeout   time.Duration // of one attempt
+	heartbeat time.Duration // zero: none needed
+	attempts  int32         // zero: without end
+	longest   time.Duration // between attempts
+	over      time.Duration // of all attempts together; zero: without end
+	priority  int
+}
+
+var (
+	// lookup is a short question to the ledger.
+	lookup = preset{timeout: 30 * time.Second, attempts: 10, longest: 10 * time.Second, priority: priorityUrgent}
+	// check talks to Atlassian while a person waits for the answer.
+	check = preset{timeout: 2 * time.Minute, attempts: 3, longest: 10 * time.Second, priority: priorityUrgent}
+	// walk reads many pages; it heartbeats after each.
+	walk = preset{timeout: 30 * time.Minute, heartbeat: 2 * time.Minute, attempts: 6, longest: 20 * time.Second, priority: priorityBulk}
+	// glance reads a few people.
+	glance = preset{timeout: 5 * time.Minute, heartbeat: 2 * time.Minute, attempts: 5, longest: 10 * time.Second, priority: priorityUrgent}
+	// write is one change: an HTTP call of at most 30 s, its reads and its record. It is given up after a while, and taken
+	// up by the next verification.
+	write = preset{timeout: 90 * time.Second, longest: 30 * time.Second, over: 10 * time.Minute, priority: priorityBulk}
+	// watching is the long poll of the event feed.
+	watching = preset{timeout: time.Hour, heartbeat: 45 * time.Second, attempts: 3, longest: 10 * time.Second, priority: priorityWatch}
+	// record ends something in the ledger; it must succeed.
+	record = preset{timeout: 5 * time.Minute, heartbeat: 2 * time.Minute, longest: 30 * time.Second, priority: priorityUrgent}
+)
+
+// options are the preset as activity options, on the queue of calls, with a summary for the Web UI. Organizations share
+// the queue fairly: the fairness key is the organization.
+func (p preset) options(ctx workflow.Context, org, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              messages.QueueAtlassian,
+		StartToCloseTimeout:    p.timeout,
+		HeartbeatTimeout:       p.heartbeat,
+		ScheduleToCloseTimeout: p.over,
+		WaitForCancellation:    true,
+		Summary:                clip(summary),
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: p.longest, MaximumAttempts: p.attempts,
+		},
+		Priority: temporal.Priority{PriorityKey: p.priority, FairnessKey: fairnessKey(org)},
+	})
+}
+
+// The server's bounds of a summary and a fairness key, in bytes.
+const (
+	mostSummary  = 400
+	mostFairness = 64
+)
+
+func clip(s string) string {
+	if len(s) > mostSummary {
+		return s[:mostSummary-3] + "..."
+	}
+	return s
+}
+
+func fairnessKey(org string) string { return org[:min(len(org), mostFairness)] }

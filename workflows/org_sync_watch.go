@@ -1,0 +1,88 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/messages"
+)
+
+// watch keeps an eye on the organization between verifications: one long activity at a time, whose answers say where to
+// look. It starts again when a policy changes and ends when the history is renewed.
+func (s *orgSync) watch(ctx workflow.Context) {
+	s.watching = true
+	workflow.GoNamed(ctx, "watch", func(ctx workflow.Context) {
+		defer func() { s.watching, s.wake = false, true }()
+		for tries := 0; ctx.Err() == nil && !s.force; {
+			if s.Policy == "" || s.Paused != nil {
+				if workflow.Await(ctx, func() bool { return (s.Policy != "" && s.Paused == nil) || s.force }) != nil {
+					return
+				}
+				continue
+			}
+			once, stop := workflow.WithCancel(ctx)
+			s.restart = stop
+			result, err := watch(once, activities.WatchInput{
+				Org: s.Org, Policy: s.Policy, Mode: s.Feed.Mode, Cursor: s.Feed.Cursor, Every: s.Settings.Feed, Once: tries > 0,
+			})
+			stopped := once.Err() != nil
+			stop()
+			switch {
+			case err == nil:
+				tries = 0
+				s.noticed(ctx, result)
+			case stopped:
+			default:
+				tries++
+				s.Feed.Problem, s.wake = messageOf(err), true
+				pause := min(15*time.Second<<min(tries-1, 5), 5*time.Minute)
+				_, _ = workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
+					Timeout: pause, TimerOptions: workflow.TimerOptions{Summary: "watch again after a problem"},
+				}, func() bool { return s.force })
+			}
+		}
+	})
+}
+
+// rewatch has the watch start again under the policy in force.
+func (s *orgSync) rewatch() {
+	if s.restart != nil {
+		s.restart()
+	}
+}
+
+func (s *orgSync) noticed(ctx workflow.Context, r activities.WatchResult) {
+	s.Feed = messages.Feed{Mode: r.Mode, Cursor: r.Cursor, Seen: workflow.Now(ctx)}
+	s.wake = true
+	if !s.Adopted {
+		return // the first plan waits for consent; after it everybody is looked at anyway
+	}
+	p := &s.Pending
+	p.People = merge(p.People, r.People)
+	p.Groups = merge(p.Groups, r.Groups)
+	p.Recount = merge(p.Recount, r.Recount)
+	p.Fresh = p.Fresh || r.Fresh
+	switch {
+	case r.Full != "":
+		s.requestFull(r.Full, "")
+	case len(p.People)+len(p.Groups) > mostPending:
+		p.People, p.Groups, p.Recount, p.Fresh = nil, nil, nil, false
+		s.requestFull("more people were touched than are looked at one by one", "")
+	}
+}
+
+func merge(all, more []string) []string {
+	seen := make(map[string]bool, len(all))
+	for _, a := range all {
+		seen[a] = true
+	}
+	for _, m := range more {
+		if !seen[m] {
+			seen[m] = true
+			all = append(all, m)
+		}
+	}
+	return all
+}

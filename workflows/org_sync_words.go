@@ -1,0 +1,293 @@
+package workflows
+
+import (
+	"fmt"
+	"strings"
+
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/messages"
+)
+
+// listen registers everything that ops can say to an organization's loop.
+func (s *orgSync) listen(ctx workflow.Context) error {
+	if err := workflow.SetQueryHandlerWithOptions(ctx, messages.Status, func() (messages.OrgSyncState, error) {
+		return s.OrgSyncState, nil
+	}, workflow.QueryHandlerOptions{Description: "state, last run, what is held and how to release it"}); err != nil {
+		return err
+	}
+	w := &s.words
+	w.handle = map[string]func(workflow.Context, converter.RawValue) error{}
+	w.refused = s.refusedWord
+	err := firstError(
+		listen(ctx, w, messages.ApplyPolicy, "take a policy into force", checkPolicyInput, s.applyPolicy),
+		listen(ctx, w, messages.ApprovePlan, "release the held plan with this hash", s.checkDecision, s.approvePlan),
+		listen(ctx, w, messages.RejectPlan, "reject the held plan with this hash", s.checkDecision, s.rejectPlan),
+		listen(ctx, w, messages.SyncNow, "verify everybody, or one person, now", s.checkSyncNow, s.syncNow),
+		listen(ctx, w, messages.Pause, "write nothing until resume; revocations go on", checkPause, s.pause),
+		listen(ctx, w, messages.Resume, "go on after pause", s.checkResume, s.resume),
+		listen(ctx, w, messages.Undo, "take back what a run changed, and pause", s.checkUndo, s.undo),
+	)
+	if err != nil {
+		return err
+	}
+	w.serve(ctx)
+	s.hearRuns(ctx)
+	workflow.GoNamed(ctx, messages.ForceContinueAsNew, func(ctx workflow.Context) {
+		for workflow.GetSignalChannel(ctx, messages.ForceContinueAsNew).Receive(ctx, nil) {
+			s.force, s.wake = true, true
+		}
+	})
+	return nil
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refusedWord keeps a signal that was not accepted for the status.
+func (s *orgSync) refusedWord(ctx workflow.Context, name string, err error) {
+	s.Refused = append(s.Refused, messages.RefusedWord{At: workflow.Now(ctx), Name: name, Why: messageOf(err)})
+	s.Refused = s.Refused[max(0, len(s.Refused)-mostRefused):]
+	s.wake = true
+}
+
+func checkPolicyInput(in messages.PolicyInput) error {
+	if len(in.Policy) == 0 {
+		return refuse("policy is missing: send {\"policy\": {…}, \"by\": \"you@example.com\"}")
+	}
+	return nil
+}
+
+func (s *orgSync) applyPolicy(ctx workflow.Context, in messages.PolicyInput) (messages.PolicyAnswer, error) {
+	if err := workflow.Await(ctx, func() bool { return !s.admitting }); err != nil {
+		return messages.PolicyAnswer{}, err
+	}
+	s.admitting = true
+	defer func() { s.admitting, s.wake = false, true }()
+	result, err := admit(ctx, activities.AdmitInput{Org: s.Org, Policy: in.Policy, By: in.By})
+	if err != nil {
+		return messages.PolicyAnswer{}, err
+	}
+	answer := messages.PolicyAnswer{
+		Policy: result.Policy, Changed: result.Changed, Mappings: result.Mappings, Targets: result.Targets, Findings: result.Findings,
+		Next: "the policy was in force already; nothing changes",
+	}
+	if result.Policy != s.Policy {
+		s.stopBulk(ctx, "a new policy is in force")
+		s.Hold, s.Problem = nil, nil
+		s.requestFull("a policy was applied", in.By)
+		answer.Next = "a full verification starts now"
+		if !result.Adopted {
+			answer.Next += "; its plan is held until you approve it, since it is the first"
+		}
+		if s.Paused != nil {
+			answer.Next = "a full verification starts after resume: the organization is paused by " + s.Paused.By
+		}
+	}
+	s.Policy, s.Settings, s.Adopted = result.Policy, result.Settings, result.Adopted
+	s.rewatch()
+	return answer, nil
+}
+
+func (s *orgSync) checkDecision(in messages.DecisionInput) error {
+	switch {
+	case in.By == "":
+		return refuse("by is missing: say who decides")
+	case !strings.HasPrefix(in.Plan, "sha256:"):
+		return refuse("plan is missing: give the hash of the held plan, sha256:…, as the status shows it")
+	case s.Hold == nil:
+		return refuse("plan %s is not open: nothing is held", in.Plan)
+	case s.Hold.Plan != in.Plan:
+		return refuse("plan %s is not open; the plan that is held now is %s (%d adds, %d removals). Look at it before you decide", in.Plan, s.Hold.Plan, s.Hold.Adds, s.Hold.Removals)
+	}
+	return nil
+}
+
+func (s *orgSync) approvePlan(ctx workflow.Context, in messages.DecisionInput) (messages.Answer, error) {
+	if s.Paused != nil {
+		return messages.Answer{}, refuse("the organization is paused by %s; resume it first, then approve", s.Paused.By)
+	}
+	result, err := decide(ctx, activities.DecideInput{Org: s.Org, Decision: "approve", DecisionInput: in})
+	if err != nil {
+		return messages.Answer{}, err
+	}
+	s.stopFull(ctx, "a held plan was approved")
+	s.Hold, s.Problem = nil, nil
+	if result.Adoption {
+		s.Adopted = true
+		s.requestFull("the first plan was approved: look again at what happened meanwhile", "")
+	}
+	s.Pending.Jobs = append(s.Pending.Jobs, messages.Job{
+		Scope: messages.Scope{Kind: messages.ScopeHold, Run: result.Hold.Run, Plan: in.Plan},
+		By:    in.By, Note: "approved: " + in.Note,
+	})
+	s.wake = true
+	return messages.Answer{Message: fmt.Sprintf("released: %d adds, %d removals. Each is read again before it is written; what the world no longer asks for is left out", result.Hold.Adds, result.Hold.Removals)}, nil
+}
+
+func (s *orgSync) rejectPlan(ctx workflow.Context, in messages.DecisionInput) (messages.Answer, error) {
+	result, err := decide(ctx, activities.DecideInput{Org: s.Org, Decision: "reject", DecisionInput: in})
+	if err != nil {
+		return messages.Answer{}, err
+	}
+	s.Hold, s.wake = nil, true
+	if result.Adoption {
+		s.Paused = &messages.PauseInput{By: in.By, Reason: "the first plan was rejected: apply a corrected policy, then resume"}
+		return messages.Answer{Message: "rejected. The organization is paused: apply a corrected policy, then resume"}, nil
+	}
+	return messages.Answer{Message: fmt.Sprintf("rejected: the %d changes are not made, and not raised again while they stay the same", result.Hold.Adds+result.Hold.Removals)}, nil
+}
+
+func (s *orgSync) checkSyncNow(messages.SyncNowInput) error {
+	switch {
+	case s.Policy == "":
+		return refuse("no policy is in force; apply one first")
+	case s.Paused != nil:
+		return refuse("the organization is paused by %s (%s); resume it first", s.Paused.By, s.Paused.Reason)
+	}
+	return nil
+}
+
+// syncNow waits for one person's sync; a full verification is only started.
+func (s *orgSync) syncNow(ctx workflow.Context, in messages.SyncNowInput) (messages.Answer, error) {
+	if in.Person == "" {
+		s.requestFull("asked for", in.By)
+		s.Pending.DryRun = in.DryRun
+		if s.Problem != nil {
+			s.Problem.Retry = workflow.Now(ctx)
+		}
+		return messages.Answer{Message: "a full verification starts as soon as nothing else is running"}, nil
+	}
+	by := in.By
+	if by == "" {
+		by = "sync-now"
+	}
+	key := s.job(messages.Job{Scope: messages.Scope{Kind: messages.ScopePeople, People: []string{in.Person}}, By: by, Note: "asked for", Dry: in.DryRun})
+	var result outcome
+	if err := workflow.Await(ctx, func() (ok bool) { result, ok = s.done[key]; return ok }); err != nil {
+		return messages.Answer{}, err
+	}
+	delete(s.done, key)
+	if result.err != nil {
+		return messages.Answer{}, result.err
+	}
+	return messages.Answer{Message: inWords(result.run), Run: &result.run}, nil
+}
+
+func (s *orgSync) job(j messages.Job) int {
+	s.keys++
+	j.Key = s.keys
+	s.Pending.Jobs = append(s.Pending.Jobs, j)
+	s.wake = true
+	return j.Key
+}
+
+func checkPause(in messages.PauseInput) error {
+	if in.By == "" {
+		return refuse("by is missing: say who pauses, so that others know whom to ask")
+	}
+	return nil
+}
+
+func (s *orgSync) pause(ctx workflow.Context, in messages.PauseInput) (messages.Answer, error) {
+	s.Paused, s.wake = &in, true
+	if s.bulk != nil {
+		s.closeGate(ctx, "paused by "+in.By)
+	}
+	return messages.Answer{Message: "paused: nothing more is written, after the few writes in flight. Resume with the update " + messages.Resume}, nil
+}
+
+func (s *orgSync) checkResume(in messages.ResumeInput) error {
+	switch {
+	case in.By == "":
+		return refuse("by is missing: say who resumes")
+	case s.Paused == nil:
+		return refuse("the organization is not paused")
+	}
+	return nil
+}
+
+func (s *orgSync) resume(ctx workflow.Context, _ messages.ResumeInput) (messages.Answer, error) {
+	s.Paused, s.wake = nil, true
+	if s.bulk != nil {
+		s.turn++
+		s.signalBulk(ctx, messages.GateSignal{Turn: s.turn})
+		return messages.Answer{Message: "resumed: the run in the background goes on"}, nil
+	}
+	s.requestFull("resumed", "")
+	return messages.Answer{Message: "resumed: a full verification starts now"}, nil
+}
+
+func (s *orgSync) checkUndo(in messages.UndoInput) error {
+	switch {
+	case in.By == "":
+		return refuse("by is missing: say who takes the run back")
+	case in.Run == "":
+		return refuse("run is missing: give the id of the run to take back; `starter runs` lists them")
+	case s.Policy == "":
+		return refuse("no policy is in force")
+	case s.Running != nil && s.Running.Run == in.Run && s.Running.Scope != messages.ScopeFull:
+		return refuse("run %s is not over yet; pause first, or wait", in.Run)
+	}
+	return nil
+}
+
+// undo pauses the organization, since its policy would make the same changes again, and takes the run back.
+func (s *orgSync) undo(ctx workflow.Context, in messages.UndoInput) (messages.Answer, error) {
+	s.stopFull(ctx, "a run is taken back")
+	s.Paused = &messages.PauseInput{By: in.By, Reason: "run " + in.Run + " was taken back: apply a corrected policy, then resume"}
+	key := s.job(messages.Job{
+		Scope: messages.Scope{Kind: messages.ScopeUndo, Run: in.Run}, By: in.By, Note: strings.TrimSpace("undo of " + in.Run + " " + in.Reason),
+	})
+	var result outcome
+	if err := workflow.Await(ctx, func() (ok bool) { result, ok = s.done[key]; return ok }); err != nil {
+		return messages.Answer{}, err
+	}
+	delete(s.done, key)
+	if result.err != nil {
+		return messages.Answer{}, result.err
+	}
+	return messages.Answer{Message: inWords(result.run) + ". The organization is paused, for its policy would make the same changes again", Run: &result.run}, nil
+}
+
+// stopFull ends a full verification that is under way; other runs are left to their end.
+func (s *orgSync) stopFull(ctx workflow.Context, why string) {
+	if s.bulk != nil && s.bulk.scope == messages.ScopeFull {
+		s.stopBulk(ctx, why)
+		s.requestFull("again: "+why, "")
+	}
+}
+
+// hearRuns takes what the organization's own runs say.
+func (s *orgSync) hearRuns(ctx workflow.Context) {
+	workflow.GoNamed(ctx, messages.Aside, func(ctx workflow.Context) {
+		var in messages.AsideSignal
+		for workflow.GetSignalChannel(ctx, messages.Aside).Receive(ctx, &in) {
+			if s.bulk != nil && s.bulk.run == in.Run {
+				s.bulk.turn = max(s.bulk.turn, in.Turn)
+			}
+		}
+	})
+	workflow.GoNamed(ctx, messages.HowFar, func(ctx workflow.Context) {
+		for {
+			var in messages.RunSummary
+			if !workflow.GetSignalChannel(ctx, messages.HowFar).Receive(ctx, &in) {
+				return
+			}
+			if s.bulk != nil && s.bulk.run == in.Run {
+				s.Running, s.wake = &in, true
+				if in.Scope == messages.ScopeFull && !in.DryRun {
+					s.Hold = in.Hold
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,114 @@
+package workflows
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+// errRefused is the type of error with which an update refuses bad input.
+const errRefused = "Refused"
+
+func refuse(format string, args ...any) error {
+	return temporal.NewApplicationErrorWithOptions(fmt.Sprintf(format, args...), errRefused, temporal.ApplicationErrorOptions{NonRetryable: true})
+}
+
+// word reads what ops typed: exactly one JSON object, no field that is not documented.
+func word[T any](raw converter.RawValue) (T, error) {
+	var body T
+	payload := raw.Payload()
+	if payload == nil {
+		return body, refuse("a JSON object is needed, nothing came")
+	}
+	if encoding := string(payload.GetMetadata()[converter.MetadataEncoding]); encoding != converter.MetadataEncodingJSON {
+		return body, refuse("a JSON object is needed, this is %s", encoding)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(payload.GetData()))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&body); err != nil {
+		return body, refuse("the input is not what is needed: %v", err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return body, refuse("one JSON object is needed; something follows it")
+	}
+	return body, nil
+}
+
+// words are the signals a workflow listens to, each handled like the update of the same name.
+type words struct {
+	names   []string
+	handle  map[string]func(workflow.Context, converter.RawValue) error
+	refused func(ctx workflow.Context, name string, err error)
+	busy    int // signals being handled
+}
+
+// listen registers an action as an update and as a signal. check must not change anything: it is the update's validator,
+// and refuses without a trace in the history.
+func listen[T, R any](ctx workflow.Context, w *words, name, description string, check func(T) error, do func(workflow.Context, T) (R, error)) error {
+	w.names = append(w.names, name)
+	w.handle[name] = func(ctx workflow.Context, raw converter.RawValue) error {
+		body, err := word[T](raw)
+		if err == nil {
+			err = check(body)
+		}
+		if err == nil {
+			_, err = do(ctx, body)
+		}
+		return err
+	}
+	validate := func(raw converter.RawValue) error {
+		body, err := word[T](raw)
+		if err != nil {
+			return err
+		}
+		return check(body)
+	}
+	update := func(ctx workflow.Context, raw converter.RawValue) (R, error) {
+		body, err := word[T](raw)
+		if err != nil {
+			var none R
+			return none, err
+		}
+		return do(ctx, body)
+	}
+	return workflow.SetUpdateHandlerWithOptions(ctx, name, update, workflow.UpdateHandlerOptions{Validator: validate, Description: description})
+}
+
+// serve handles signals one after the other, for the life of the run. What is refused is recorded, never fatal.
+func (w *words) serve(ctx workflow.Context) {
+	workflow.GoNamed(ctx, "signals", func(ctx workflow.Context) {
+		selector := workflow.NewSelector(ctx)
+		for _, name := range w.names {
+			selector.AddReceive(workflow.GetSignalChannel(ctx, name), func(c workflow.ReceiveChannel, _ bool) {
+				var raw converter.RawValue
+				if !c.ReceiveAsync(&raw) {
+					return
+				}
+				w.busy++
+				if err := w.handle[name](ctx, raw); err != nil {
+					w.refused(ctx, name, err)
+				}
+				w.busy--
+			})
+		}
+		for ctx.Err() == nil {
+			selector.Select(ctx)
+		}
+	})
+}
+
+// pending says that signals wait or are being handled.
+func (w *words) pending(ctx workflow.Context) bool {
+	for _, name := range w.names {
+		if workflow.GetSignalChannel(ctx, name).Len() > 0 {
+			return true
+		}
+	}
+	return w.busy > 0
+}
