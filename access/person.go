@@ -1,5 +1,7 @@
 package access
 
+import "strings"
+
 // Person is a user account in the organization's directory, as one read of it showed. The zero value of a field means
 // that the read did not say.
 type Person struct {
@@ -18,9 +20,15 @@ type Person struct {
 // RoleOrgAdmin is the platform role behind the entitlement OrgAdmin.
 const RoleOrgAdmin = "atlassian/org-admin"
 
+// appDomain is the domain of the addresses that Atlassian gives to app accounts. The directory API declares no account
+// type but atlassian, so the address is often all that tells an app from a person.
+const appDomain = "@connect.atlassian.com"
+
 // IsApp says that the account belongs to an installed app. Apps sit in default and admin groups by design and are
 // never touched.
-func (p Person) IsApp() bool { return p.AccountType != "" && p.AccountType != "atlassian" }
+func (p Person) IsApp() bool {
+	return p.AccountType != "" && p.AccountType != "atlassian" || strings.HasSuffix(strings.ToLower(p.Email), appDomain)
+}
 
 // CanReceive says that the directory would accept new entitlements for this person: an active account with an active
 // membership.

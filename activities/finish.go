@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 
@@ -132,6 +133,12 @@ func hasSuffix(s, suffix string) bool {
 	return len(s) >= len(suffix) && s[len(s)-len(suffix):] == suffix
 }
 
+// Lines that were only shown, or that the world overtook, are kept so long; what was really written stays for good.
+const (
+	linesKept  = 30 * 24 * time.Hour
+	mostPruned = 20_000 // at a time
+)
+
 // FinishInput closes a run.
 type FinishInput struct {
 	RunInput
@@ -182,6 +189,11 @@ func (a *Activities) Finish(ctx context.Context, in FinishInput) (messages.RunSu
 	}
 	if in.Scope == messages.ScopeFull && sum.Problem == nil && !in.Preview {
 		if err := a.keepEvidence(ctx, in); err != nil {
+			return sum, err
+		}
+	}
+	if in.Scope == messages.ScopeFull {
+		if _, err := a.ledger.Prune(ctx, in.Org, a.now().Add(-linesKept), mostPruned); err != nil {
 			return sum, err
 		}
 	}

@@ -233,6 +233,9 @@ func TestWhatWasWrittenCanBeAsked(t *testing.T) {
 		removals, err := l.RemovalsSince(t.Context(), org, noon)
 		require.NoError(t, err)
 		require.Equal(t, map[access.Entitlement]int{group("dev"): 1}, removals)
+		gone, err := l.RemovedSince(t.Context(), org, group("dev"), noon)
+		require.NoError(t, err)
+		require.Equal(t, map[string]bool{late.Person: true}, gone)
 		for c, want := range map[*access.Change]bool{&add: true, &early: false, &late: true, &found: false, &tried: true, &role: true, &kept: false} {
 			wrote, err := l.WroteSince(t.Context(), org, c.Person, c.GroupID, noon)
 			require.NoError(t, err)

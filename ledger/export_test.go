@@ -62,6 +62,11 @@ func (l *Ledger) ExplainLines(ctx context.Context, org, run string, f Filter) (s
 	return l.explain(ctx, query, args)
 }
 
+func (l *Ledger) ExplainSupersede(ctx context.Context, org, run string, people []string, at time.Time) (string, error) {
+	query, args := supersedeQuery(org, run, people, at)
+	return l.explain(ctx, query, args)
+}
+
 func (l *Ledger) ExplainHashOrder(ctx context.Context, org, run string, after Key) (string, error) {
 	query, args := hashOrderQuery(org, run, []access.ChangeState{access.Planned}, after, 100)
 	return l.explain(ctx, query, args)

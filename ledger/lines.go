@@ -95,6 +95,27 @@ func (l *Ledger) UpdateLines(ctx context.Context, org, run string, changes []acc
 	})
 }
 
+// Supersede ends the planned lines that other runs still have for these people, because this run decided them anew. Held
+// lines are left to their hold, begun ones to their attempt.
+func (l *Ledger) Supersede(ctx context.Context, org, run string, people []string, at time.Time) error {
+	return l.write(ctx, org, "supersede older plan lines by run "+run, func(w *write) error {
+		for _, some := range chunks(people) {
+			query, args := supersedeQuery(org, run, some, at)
+			if _, err := w.exec(ctx, query, args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// supersedeQuery names the state as the index lines_planned does.
+func supersedeQuery(org, run string, people []string, at time.Time) (string, []any) {
+	where, args := among("org", "person", people, org)
+	return `UPDATE lines SET state = 'superseded', answer = 'decided anew by a later run', at = ?
+		WHERE state = 'planned' AND run <> ? AND ` + where, append([]any{instant(orNow(at)), run}, args...)
+}
+
 // wholeKey joins lines to a list of values that begins with their key. The whole key stands in the list, though org and
 // run are the same throughout: with these as constants SQLite would rather walk all lines of the run for each list.
 const wholeKey = `org = v.column1 AND run = v.column2 AND person = v.column3 AND target = v.column4`

@@ -140,6 +140,34 @@ func TestLosesCountsEachPersonOnce(t *testing.T) {
 	})
 }
 
+func TestALaterDecisionSupersedesPlannedLines(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		ana, bo := person(1), person(2)
+		planned, held, begun, other := change(ana, access.Add, "planned"), change(ana, access.Add, "held"), change(ana, access.Add, "begun"), change(bo, access.Add, "planned")
+		held.State = access.Held
+		plan(t, l, "r1", planned, held, begun, other)
+		_, err := l.BeginChange(t.Context(), org, "r1", ana.ID, begun.Target, noon)
+		require.NoError(t, err)
+		plan(t, l, "r2", planned)
+		require.NoError(t, l.Supersede(t.Context(), org, "r2", []string{ana.ID}, noon.Add(time.Minute)))
+		require.NoError(t, l.Supersede(t.Context(), org, "r2", nil, noon))
+
+		states := map[string]access.ChangeState{}
+		for _, run := range []string{"r1", "r2"} {
+			lines, err := l.Lines(t.Context(), org, run, ledger.Filter{})
+			require.NoError(t, err)
+			for _, c := range lines {
+				states[run+" "+c.Person+" "+c.Target.Group()] = c.State
+			}
+		}
+		require.Equal(t, map[string]access.ChangeState{
+			"r1 " + ana.ID + " planned": access.Superseded, "r1 " + ana.ID + " held": access.Held, "r1 " + ana.ID + " begun": access.Sent,
+			"r1 " + bo.ID + " planned": access.Planned, "r2 " + ana.ID + " planned": access.Planned,
+		}, states)
+	})
+}
+
 func TestHeldLinesAreCarriedToTheNextRun(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {

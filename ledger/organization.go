@@ -62,11 +62,9 @@ func (l *Ledger) SavePolicy(ctx context.Context, v PolicyVersion) (changed bool,
 		if err == nil && current.Policy == v.Hash {
 			return nil
 		}
-		if _, err := w.exec(ctx, `INSERT INTO policies (org, hash, body, source, org_id, directory, by_whom, at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (org, hash) DO UPDATE SET source = excluded.source, org_id = excluded.org_id,
-				directory = excluded.directory, by_whom = excluded.by_whom, at = excluded.at`,
-			v.Org, v.Hash, string(v.Body), string(v.Source), v.OrgID, v.Directory, v.By, instant(at)); err != nil {
+		v.At = at
+		if err := w.insertPolicy(ctx, v, `DO UPDATE SET source = excluded.source, org_id = excluded.org_id,
+			directory = excluded.directory, by_whom = excluded.by_whom, at = excluded.at`); err != nil {
 			return err
 		}
 		if _, err := w.exec(ctx, `INSERT INTO organizations (org, org_id, directory, policy, policy_at, adopted_at)
@@ -82,6 +80,22 @@ func (l *Ledger) SavePolicy(ctx context.Context, v PolicyVersion) (changed bool,
 		})})
 	})
 	return changed && err == nil, err
+}
+
+// KeepPolicy keeps a version without taking it into force, for a preview. It leaves no entry in the chain; a version that
+// is there already stays as it is.
+func (l *Ledger) KeepPolicy(ctx context.Context, v PolicyVersion) error {
+	v.At = orNow(v.At)
+	return l.write(ctx, v.Org, "keep policy "+v.Hash, func(w *write) error {
+		return w.insertPolicy(ctx, v, `DO NOTHING`)
+	})
+}
+
+func (w *write) insertPolicy(ctx context.Context, v PolicyVersion, orElse string) error {
+	_, err := w.exec(ctx, `INSERT INTO policies (org, hash, body, source, org_id, directory, by_whom, at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (org, hash) `+orElse,
+		v.Org, v.Hash, string(v.Body), string(v.Source), v.OrgID, v.Directory, v.By, instant(v.At))
+	return err
 }
 
 // Policy returns the version with the hash, or the current one for "", or ErrNotFound.

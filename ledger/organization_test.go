@@ -55,6 +55,31 @@ func TestPolicyBecomesCurrentAndIsRecordedOnceForEachChange(t *testing.T) {
 	})
 }
 
+func TestAKeptPolicyIsNotInForce(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		for range 2 {
+			require.NoError(t, l.KeepPolicy(t.Context(), version("draft", noon)))
+		}
+		_, err := l.Policy(t.Context(), org, "")
+		require.ErrorIs(t, err, ledger.ErrNotFound)
+		draft, err := l.Policy(t.Context(), org, "draft")
+		require.NoError(t, err)
+		require.Equal(t, version("draft", noon), draft)
+		require.Empty(t, kinds(t, l))
+
+		applied := version("draft", noon.Add(time.Hour))
+		applied.By = "bo@acme.example"
+		changed, err := l.SavePolicy(t.Context(), applied)
+		require.NoError(t, err)
+		require.True(t, changed)
+		require.NoError(t, l.KeepPolicy(t.Context(), version("draft", noon)))
+		current, err := l.Policy(t.Context(), org, "")
+		require.NoError(t, err)
+		require.Equal(t, applied, current)
+	})
+}
+
 func TestAdoptionIsRecordedOnce(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {

@@ -62,6 +62,19 @@ func (l *Ledger) RemovalsSince(ctx context.Context, org string, t time.Time) (ma
 	return removals, reading(err, "the removals since "+t.Format(time.RFC3339), org)
 }
 
+// RemovedSince names the people who were removed from the target at t or later, over all runs, by account id.
+func (l *Ledger) RemovedSince(ctx context.Context, org string, target access.Entitlement, t time.Time) (map[string]bool, error) {
+	gone := map[string]bool{}
+	err := l.reads.each(ctx, func(row scanner) error {
+		var person string
+		err := row.Scan(&person)
+		gone[person] = true
+		return err
+	}, `SELECT person FROM lines WHERE org = ? AND target = ? AND action = 'remove' AND state = 'done' AND at >= ?`,
+		org, string(target), instant(t))
+	return gone, reading(err, "recent removals from "+string(target), org)
+}
+
 // WroteSince says whether Castellan wrote, or may have written, this person's membership in the group at t or later: an
 // event about it is then Castellan's own echo. A role has no group id: ask for it with "".
 func (l *Ledger) WroteSince(ctx context.Context, org, person, groupID string, t time.Time) (bool, error) {

@@ -140,13 +140,14 @@ func TestHoldingsOverTime(t *testing.T) {
 		}
 		day := func(n int) time.Time { return noon.AddDate(0, 0, n) }
 		reasons := func(at time.Time) string {
-			for _, h := range holdings(t, l, ana.ID, at) {
-				if len(h.Reasons) == 0 {
-					return "foreign"
-				}
-				return h.Reasons[0].Name
+			all := holdings(t, l, ana.ID, at)
+			switch {
+			case len(all) == 0:
+				return "none"
+			case len(all[0].Reasons) == 0:
+				return "foreign"
 			}
-			return "none"
+			return all[0].Reasons[0].Name
 		}
 		foreign, owned := held(ana, "dev", false), held(ana, "dev", true)
 		other := owned

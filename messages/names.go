@@ -7,6 +7,7 @@ package messages
 import (
 	"strings"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 )
 
@@ -57,6 +58,15 @@ var (
 	AttributePerson = temporal.NewSearchAttributeKeyKeyword("CastellanPerson")
 	AttributeUntil  = temporal.NewSearchAttributeKeyTime("CastellanUntil")
 )
+
+// Attributes are all search attributes with their types, for registering them.
+func Attributes() map[string]enumspb.IndexedValueType {
+	all := map[string]enumspb.IndexedValueType{}
+	for _, key := range []temporal.SearchAttributeKey{AttributeOrg, AttributeState, AttributeTarget, AttributePerson, AttributeUntil} {
+		all[key.GetName()] = key.GetValueType()
+	}
+	return all
+}
 
 const orgSyncPrefix = "org-sync:"
 

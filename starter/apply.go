@@ -10,10 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 	enumspb "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/operatorservice/v1"
-	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
+	"github.com/castellan-io/castellan/config"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/policy"
 )
@@ -82,34 +81,13 @@ func (s *session) applyPolicy(ctx context.Context, org string, source json.RawMe
 	return answer, err
 }
 
-// register makes the search attributes known to the namespace. Where the caller may not (Temporal Cloud), it says what
-// has to be registered instead of failing: it may be there already.
+// register makes the search attributes known. Where the caller may not (Temporal Cloud), that is said and not fatal: they
+// may have been registered by hand.
 func (s *session) register(ctx context.Context) error {
-	wanted := map[string]enumspb.IndexedValueType{
-		messages.AttributeOrg.GetName():    enumspb.INDEXED_VALUE_TYPE_KEYWORD,
-		messages.AttributeState.GetName():  enumspb.INDEXED_VALUE_TYPE_KEYWORD,
-		messages.AttributeTarget.GetName(): enumspb.INDEXED_VALUE_TYPE_KEYWORD,
-		messages.AttributePerson.GetName(): enumspb.INDEXED_VALUE_TYPE_KEYWORD,
-		messages.AttributeUntil.GetName():  enumspb.INDEXED_VALUE_TYPE_DATETIME,
-	}
-	known, err := s.client.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: s.namespace})
-	if err == nil {
-		for name := range known.GetCustomAttributes() {
-			delete(wanted, name)
-		}
-	}
-	if len(wanted) == 0 {
+	err := config.RegisterSearchAttributes(ctx, s.client, s.namespace, messages.Attributes())
+	if errors.Is(err, config.ErrMayNotRegister) {
+		fmt.Fprintln(os.Stderr, err)
 		return nil
 	}
-	_, err = s.client.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: s.namespace, SearchAttributes: wanted})
-	var exists *serviceerror.AlreadyExists
-	var denied *serviceerror.PermissionDenied
-	switch {
-	case err == nil, errors.As(err, &exists):
-		return nil
-	case errors.As(err, &denied):
-		fmt.Fprintf(os.Stderr, "the search attributes could not be registered (%s); register them once by hand: CastellanOrg, CastellanState, CastellanTarget, CastellanPerson (Keyword), CastellanUntil (Datetime)\n", denied.Message)
-		return nil
-	}
-	return fmt.Errorf("register the search attributes: %w", err)
+	return err
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/castellan-io/castellan/activities"
 	"github.com/castellan-io/castellan/config"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
 )
 
 var version = "unknown" // set when it is built
@@ -82,6 +83,13 @@ func serve(ctx context.Context) error {
 		return fmt.Errorf("reach Temporal at %s (TEMPORAL_ADDRESS); is its server running? %w", orDefault(options.HostPort), err)
 	}
 	defer temporal.Close()
+	namespace := options.Namespace
+	if namespace == "" {
+		namespace = client.DefaultNamespace
+	}
+	if err := config.RegisterSearchAttributes(ctx, temporal, namespace, messages.Attributes()); err != nil {
+		log.Warn("workflows may not be able to show their state", zap.Error(err))
+	}
 	secrets := settings.Secrets()
 	acts := activities.New(activities.Options{
 		Ledger: store, AtlassianURL: settings.AtlassianURL + "/admin", HTTP: httpClient(settings.CallsInFlight),

@@ -197,7 +197,7 @@ func TestTheProgramsKnowTheirFlags(t *testing.T) {
 		require.Contains(t, passed, "--health")
 		for _, word := range passed {
 			if name := flag.FindStringSubmatch(word); name != nil {
-				require.Regexp(t, `(?m)^\s+--?`+name[1]+`\b`, string(help), "%s has no flag %s", program, word)
+				require.Regexp(t, `(?m)(^|[ \[])--?`+name[1]+`\b`, string(help), "%s has no flag %s", program, word)
 			}
 		}
 	}

@@ -82,7 +82,7 @@ func (s *Simulator) Set(ctx context.Context, settings map[string]any) error {
 
 // Invite adds people, named by e-mail address or account id, to a group as an admin or an invitation would.
 func (s *Simulator) Invite(ctx context.Context, group string, people ...string) error {
-	return s.control(ctx, http.MethodPost, "groups/"+url.PathEscape(group)+"/members", map[string]any{"members": people}, nil)
+	return s.control(ctx, http.MethodPost, "groups/"+url.PathEscape(group)+"/members", map[string]any{"people": people}, nil)
 }
 
 // MoveDefault makes another group the default one for a role.
@@ -111,4 +111,19 @@ func Members(state cloud.State, group string) []string {
 		}
 	}
 	return nil
+}
+
+// MembersOf reads the account ids in a group, by the group's name, without any lag.
+func (s *Simulator) MembersOf(ctx context.Context, group string) ([]string, error) {
+	var answer struct {
+		Members []struct {
+			AccountID string `json:"accountId"`
+		} `json:"members"`
+	}
+	err := s.control(ctx, http.MethodGet, "groups/"+url.PathEscape(group)+"/members", nil, &answer)
+	ids := make([]string, len(answer.Members))
+	for i, m := range answer.Members {
+		ids[i] = m.AccountID
+	}
+	return ids, err
 }

@@ -3,7 +3,6 @@ package stack
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -22,22 +21,31 @@ type Stack struct {
 	Temporal  *Temporal
 	Simulator *Simulator
 	Worker    *Worker
+	shared    bool // the server is somebody else's
 }
 
 // Start starts all three, with the simulator's flags given. Programs are built into bin if that is empty.
 func Start(ctx context.Context, dir, bin string, ui bool, flags ...string) (*Stack, error) {
-	s := &Stack{Dir: dir, Bin: bin}
 	if bin == "" {
-		s.Bin = dir
+		bin = dir
 		if err := Build(ctx, dir, "worker", "starter", "simulator"); err != nil {
 			return nil, err
 		}
 	}
-	var err error
-	if s.Temporal, err = StartTemporal(ctx, dir, 0, ui); err != nil {
+	temporal, err := StartTemporal(ctx, dir, 0, ui)
+	if err != nil {
 		return nil, err
 	}
-	if s.Simulator, err = StartSimulator(ctx, s.Bin, dir, flags...); err != nil {
+	return (&Stack{Dir: dir, Bin: bin, Temporal: temporal}).start(ctx, flags)
+}
+
+// StartOn is Start on a server that runs already and that Stop leaves running; see Temporal.In.
+func StartOn(ctx context.Context, temporal *Temporal, dir, bin string, flags ...string) (*Stack, error) {
+	return (&Stack{Dir: dir, Bin: bin, Temporal: temporal, shared: true}).start(ctx, flags)
+}
+
+func (s *Stack) start(ctx context.Context, flags []string) (_ *Stack, err error) {
+	if s.Simulator, err = StartSimulator(ctx, s.Bin, s.Dir, flags...); err != nil {
 		s.Stop()
 		return nil, err
 	}
@@ -50,7 +58,7 @@ func Start(ctx context.Context, dir, bin string, ui bool, flags ...string) (*Sta
 
 // StartWorker starts a worker, for example after one was killed.
 func (s *Stack) StartWorker(env ...string) (err error) {
-	s.Worker, err = StartWorker(s.Bin, s.Dir, s.LedgerURL, s.Temporal.Address, s.Simulator.URL, env...)
+	s.Worker, err = StartWorker(s.Bin, s.Dir, s.LedgerURL, s.Temporal.Address, s.Simulator.URL, append(s.Temporal.Env(), env...)...)
 	return err
 }
 
@@ -66,7 +74,9 @@ func (s *Stack) Stop() {
 		if s.Temporal.Client != nil {
 			s.Temporal.Client.Close()
 		}
-		s.Temporal.Stop(5 * time.Second)
+		if !s.shared {
+			s.Temporal.Stop(5 * time.Second)
+		}
 	}
 }
 
@@ -82,7 +92,7 @@ func (s *Stack) CLI(ctx context.Context, args ...string) (string, error) {
 
 func (s *Stack) command(ctx context.Context, program string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append(cmd.Environ(), "TEMPORAL_ADDRESS="+s.Temporal.Address)
+	cmd.Env = append(cmd.Environ(), s.Temporal.Env()...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("%s %v: %w\n%s", filepath.Base(program), args, err, out)
@@ -173,16 +183,4 @@ func (s *Stack) Ask(ctx context.Context, in messages.ReportInput) (answer messag
 		return answer, err
 	}
 	return answer, run.Get(ctx, &answer)
-}
-
-// RegisterAttributes makes the search attributes known to the server, as `starter apply` does.
-func (s *Stack) RegisterAttributes(ctx context.Context) error {
-	for name, kind := range map[string]string{
-		"CastellanOrg": "Keyword", "CastellanState": "Keyword", "CastellanTarget": "Keyword", "CastellanPerson": "Keyword", "CastellanUntil": "Datetime",
-	} {
-		if _, err := s.CLI(ctx, "operator", "search-attribute", "create", "--name", name, "--type", kind); err != nil {
-			return errors.Join(err, ctx.Err())
-		}
-	}
-	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 )
@@ -20,8 +21,10 @@ type Temporal struct {
 	Address string
 	UI      string // address of the Web UI; empty without one
 	Client  client.Client
-	args    []string
-	dir     string
+	// Namespace is the one that the client works in; empty: default.
+	Namespace string
+	args      []string
+	dir       string
 }
 
 // StartTemporal starts a server. A port of 0 takes a free one; the Web UI then listens on another free port.
@@ -71,7 +74,7 @@ func (t *Temporal) Restart(ctx context.Context) (err error) {
 		default:
 		}
 		if t.Client == nil {
-			c, err := client.DialContext(ctx, client.Options{HostPort: t.Address, Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+			c, err := client.DialContext(ctx, client.Options{HostPort: t.Address, Logger: quiet})
 			if err != nil {
 				return err
 			}
@@ -81,3 +84,33 @@ func (t *Temporal) Restart(ctx context.Context) (err error) {
 		return err
 	})
 }
+
+// In makes a namespace on the running server and returns the server as it is seen from there. Stacks in namespaces of their
+// own share the server and nothing else.
+func (t *Temporal) In(ctx context.Context, namespace string) (*Temporal, error) {
+	if out, err := exec.CommandContext(ctx, t.CLI, "operator", "namespace", "create", "--address", t.Address, "--namespace", namespace).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("make namespace %s: %w\n%s", namespace, err, out)
+	}
+	c, err := client.NewClientFromExisting(t.Client, client.Options{Namespace: namespace, Logger: quiet})
+	if err != nil {
+		return nil, err
+	}
+	seen := *t
+	seen.Client, seen.Namespace = c, namespace
+	// The server's other parts learn of a namespace some time after it was made.
+	return &seen, Eventually(ctx, time.Minute, func() error {
+		_, err := c.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{})
+		return err
+	})
+}
+
+// Env are the settings with which a program reaches the server.
+func (t *Temporal) Env() []string {
+	env := []string{"TEMPORAL_ADDRESS=" + t.Address}
+	if t.Namespace != "" {
+		env = append(env, "TEMPORAL_NAMESPACE="+t.Namespace)
+	}
+	return env
+}
+
+var quiet = log.NewStructuredLogger(slog.New(slog.DiscardHandler))

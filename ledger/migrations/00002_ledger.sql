@@ -110,6 +110,7 @@ CREATE TABLE lines (
 );
 CREATE INDEX lines_in_order ON lines (org, run, rank, person, target);
 CREATE INDEX lines_written ON lines (org, person, at) WHERE state IN ('sent', 'done', 'already');
+CREATE INDEX lines_planned ON lines (org, person) WHERE state = 'planned';
 CREATE INDEX lines_removed ON lines (org, at) WHERE state = 'done' AND action = 'remove';
 
 -- Lines that a person rejected: they are not planned again until what asked for them has gone.

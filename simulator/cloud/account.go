@@ -18,6 +18,11 @@ func (c *Cloud) managedAccount(r *call) (*user, *answer) {
 	return nil, &bad
 }
 
+// ownedBySCIM is how the API says that the identity provider decides.
+func ownedBySCIM() map[string]any {
+	return map[string]any{"allowed": false, "reason": map[string]any{"key": "externalDirectory.scim"}}
+}
+
 func (c *Cloud) getAccount(r *call) answer {
 	u, bad := c.managedAccount(r)
 	if bad != nil {
@@ -26,7 +31,7 @@ func (c *Cloud) getAccount(r *call) answer {
 	allowed := map[string]any{"allowed": true}
 	owned := allowed
 	if u.scim != nil {
-		owned = map[string]any{"allowed": false, "reason": map[string]any{"key": "externalDirectory.scim"}}
+		owned = ownedBySCIM()
 	}
 	profile := map[string]any{"name": owned, "nickname": allowed, "zoneinfo": allowed, "locale": allowed,
 		"extended_profile.job_title": owned, "extended_profile.department": owned, "extended_profile.organization": owned, "extended_profile.location": owned}
@@ -54,7 +59,7 @@ func (c *Cloud) changeLifecycle(r *call, inactive bool) answer {
 		return *bad
 	}
 	if u.scim != nil {
-		return refuse(http.StatusForbidden, "forbidden.action", "externalDirectory.scim")
+		return answer{status: http.StatusForbidden, problem: &problem{code: "forbidden.action", context: ownedBySCIM()}}
 	}
 	r.wrote(c.now(), "", "account", u.id, c.setInactive(u, inactive, c.caller()))
 	return noContent()

@@ -27,6 +27,7 @@ type problem struct {
 	code     string // for example ADMIN-404-10
 	detail   string
 	scimType string
+	context  any // user management: what is known of the refusal beside its key
 }
 
 func ok(body any) answer { return answer{status: http.StatusOK, body: body} }
@@ -49,7 +50,7 @@ const (
 	styleBare                 // workspaces: gateway shape for 401, otherwise a single error without envelope
 	styleSCIM                 // gateway failure for 401 and 403, otherwise a SCIM error
 	stylePUT                  // as SCIM, but 400 is a Java exception
-	styleAccount              // user management: a key and a context
+	styleAccount              // user management: a key, and a context where its schema has one
 )
 
 func (s style) render(status int, p problem, path, id string, now instant) any {
@@ -84,7 +85,11 @@ func (s style) render(status int, p problem, path, id string, now instant) any {
 		}
 		return body
 	case styleAccount:
-		return map[string]any{"key": p.code, "context": map[string]any{"message": p.detail}}
+		body := map[string]any{"key": p.code}
+		if p.context != nil {
+			body["context"] = p.context
+		}
+		return body
 	}
 	return envelope
 }

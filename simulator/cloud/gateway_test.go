@@ -110,7 +110,13 @@ func TestOrganizationDirectoriesDomainsAndAccounts(t *testing.T) {
 	account := "/users/" + s.account("bo") + "/manage"
 	require.Equal(t, "externalDirectory.scim", s.get(account).at("lifecycle.enablement", "reason", "key"))
 	require.Equal(t, "bo@example.com", s.get(account+"/profile").at("account", "email"))
-	require.Equal(t, 403, s.post(account+"/lifecycle/disable", nil).status)
+	refused := s.post(account+"/lifecycle/disable", nil)
+	require.Equal(t, 403, refused.status)
+	require.Equal(t, "forbidden.action", refused.at("key"))
+	require.Equal(t, "externalDirectory.scim", refused.at("context", "reason", "key"))
+	absent := s.get("/users/nobody/manage")
+	require.Equal(t, 404, absent.status)
+	require.Nil(t, absent.at("context"))
 }
 
 func TestConcurrentCallersSeeAConsistentOrganization(t *testing.T) {

@@ -1,0 +1,69 @@
+// Command demo shows Castellan at work on one machine: it starts a Temporal dev server with its Web UI, a simulated Atlassian
+// organization of 2,000 people and a worker, lets Castellan take the organization over, tells a small story, and then
+// stays up to be played with. Everything lives in .demo, which is emptied at each start. Run it with `make demo`.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/castellan-io/castellan/e2e/stack"
+)
+
+func main() {
+	exit := flag.Bool("exit", false, "end after the story instead of staying up: with status 0 if all went as it should, else 1")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	err := run(ctx, *exit)
+	if ctx.Err() != nil && !*exit {
+		fmt.Println("\nstopped; nothing is left running")
+		return
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "\n\ndemo: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, exit bool) error {
+	if err := prepare(); err != nil {
+		return err
+	}
+	d := &demo{out: newScreen(os.Stdout)}
+	defer d.stop()
+	if err := d.start(ctx); err != nil {
+		return err
+	}
+	if err := d.story(ctx); err != nil {
+		return fmt.Errorf("%w\nthe programs' own words are in %s/*.log", err, folder)
+	}
+	if exit {
+		d.out.say("\nEverything went as it should.")
+		return nil
+	}
+	return d.stay(ctx)
+}
+
+// prepare goes to the project's folder and takes settings out of the environment that are meant for another Temporal or
+// another worker: the demo's programs must meet only each other.
+func prepare() error {
+	if err := os.Chdir(stack.Root()); err != nil {
+		return err
+	}
+	for _, entry := range os.Environ() {
+		name, _, _ := strings.Cut(entry, "=")
+		if strings.HasPrefix(name, "TEMPORAL_") || strings.HasPrefix(name, "CASTELLAN_") && name != "CASTELLAN_TEMPORAL_CLI" {
+			if err := os.Unsetenv(name); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.Join(emptyFolder(), os.WriteFile(profile, nil, 0o600), os.Setenv("TEMPORAL_CONFIG_FILE", profile))
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/policy"
+)
+
+const (
+	folder   = ".demo"
+	profile  = folder + "/temporal.toml" // empty, so that nobody's own Temporal profile is used
+	lockFile = "lock"
+
+	people = 2000
+	groups = 80
+
+	temporalPort = 7233 // the Web UI listens 1000 above
+	uiPort       = temporalPort + 1000
+	metricsPort  = 9090
+)
+
+// demo is everything that runs.
+type demo struct {
+	stack.Stack
+	out     *screen
+	metrics string // address of the worker's metrics; empty when the port was taken
+	policy  *policy.Policy
+	first   string // the first run
+	hired   string // who joined in the story
+}
+
+// emptyFolder removes what an earlier demo left. The lock keeps two demos from removing each other's files; it is held
+// until the process ends.
+func emptyFolder() error {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	lock, err := os.OpenFile(filepath.Join(folder, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return errors.New("another demo is running from this folder: end it first (Ctrl-C where it runs)")
+	}
+	old, err := os.ReadDir(folder)
+	if err != nil {
+		return err
+	}
+	for _, entry := range old {
+		if entry.Name() != lockFile {
+			if err := os.RemoveAll(filepath.Join(folder, entry.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	held = lock
+	return nil
+}
+
+// held keeps the lock's file from being closed by the garbage collector.
+var held *os.File
+
+// start brings up the Temporal server, the simulated organization and the worker.
+func (d *demo) start(ctx context.Context) error {
+	dir, err := filepath.Abs(folder)
+	if err != nil {
+		return err
+	}
+	d.Dir, d.Bin = dir, filepath.Join(dir, "bin")
+	if err := os.MkdirAll(d.Bin, 0o700); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if d.policy, err = policy.Parse(file, text); err != nil {
+		return err
+	}
+	d.out.say("Castellan's demo: a Temporal server, a simulated Atlassian organization and a worker, all on this machine.\n")
+	if err := d.out.step("building the worker, the ops command and the simulator", func() (string, error) {
+		return "", stack.Build(ctx, d.Bin, "worker", "starter", "simulator")
+	}); err != nil {
+		return err
+	}
+	if err := d.out.step("starting Temporal and its Web UI", func() (string, error) {
+		port := temporalPort
+		if !free(temporalPort) || !free(uiPort) {
+			port = 0
+		}
+		d.Temporal, err = stack.StartTemporal(ctx, dir, port, true)
+		return d.Temporal.UI, err
+	}); err != nil {
+		return err
+	}
+	if err := d.out.step(fmt.Sprintf("inventing an Atlassian organization: %s people, %d synced groups", thousands(people), groups), func() (string, error) {
+		d.Simulator, err = stack.StartSimulator(ctx, d.Bin, dir, "--people", strconv.Itoa(people), "--groups", strconv.Itoa(groups), "--latency", "20ms", "--lag", "1s")
+		if err != nil {
+			return "", err
+		}
+		return d.Simulator.URL, nil
+	}); err != nil {
+		return err
+	}
+	return d.out.step("starting a worker", func() (string, error) {
+		var env []string
+		if free(metricsPort) {
+			address := "127.0.0.1:" + strconv.Itoa(metricsPort)
+			env, d.metrics = append(env, "CASTELLAN_LISTEN="+address), "http://"+address
+		}
+		if err := d.StartWorker(env...); err != nil {
+			return "", err
+		}
+		return d.metrics, stack.Eventually(ctx, time.Minute, d.alive)
+	})
+}
+
+// alive says whether the processes still run.
+func (d *demo) alive() error {
+	for name, p := range d.processes() {
+		select {
+		case <-p.Done():
+			return fmt.Errorf("the %s has ended:\n%s", name, tail(p.Output(), 2000))
+		default:
+		}
+	}
+	return nil
+}
+
+func (d *demo) processes() map[string]*stack.Process {
+	return map[string]*stack.Process{"Temporal server": d.Temporal.Process, "simulator": d.Simulator.Process, "worker": d.Worker.Process}
+}
+
+func (d *demo) stop() { d.Stop() }
+
+func free(port int) bool {
+	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}
+
+func tail(s string, most int) string {
+	if len(s) > most {
+		return "…" + s[len(s)-most:]
+	}
+	return s
+}

@@ -1,0 +1,94 @@
+// Command bench measures what Castellan costs and prints it as a Markdown table: real Temporal server, simulator and worker
+// as separate processes on one machine. `make bench` runs it; docs/benchmarks.md explains the method.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/castellan-io/castellan/e2e/stack"
+)
+
+func main() {
+	large := flag.Bool("large", true, "also measure an organization of 100,000 people")
+	latency := flag.Duration("latency", 50*time.Millisecond, "how long each simulated call takes")
+	singles := flag.Int("singles", 100, "single source changes whose delay is measured")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *large, *latency, *singles); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// size is an organization to measure.
+type size struct{ people, groups, memberships int }
+
+func (s size) String() string {
+	return fmt.Sprintf("%d people, %d groups, %d memberships, 10 targets", s.people, s.groups, s.memberships)
+}
+
+var (
+	small  = size{1_000, 100, 5_000}
+	medium = size{10_000, 200, 50_000}
+	big    = size{100_000, 1_000, 500_000}
+)
+
+type row struct{ what, at, bar, got string }
+
+func run(ctx context.Context, large bool, latency time.Duration, singles int) error {
+	dir, err := os.MkdirTemp("", "castellan-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := stack.Build(ctx, dir, "worker", "starter", "simulator"); err != nil {
+		return err
+	}
+	var rows []row
+	var growth []verification
+	sizes := []size{small, medium}
+	if large {
+		sizes = append(sizes, big)
+	}
+	for _, s := range sizes {
+		b, err := setUp(ctx, filepath.Join(dir, fmt.Sprint(s.people)), dir, s, latency)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s, err)
+		}
+		v, err := b.verification(ctx)
+		if err == nil {
+			growth = append(growth, v)
+			switch s {
+			case medium:
+				rows = append(rows, v.rows(s, latency)...)
+				rows, err = b.changes(ctx, rows, singles)
+			case big:
+				rows = append(rows, row{"worker memory (peak RSS), first and second full verification", s.String(), "≤ 200 MB", fmt.Sprintf("%d MB", v.memory>>20)})
+			}
+		}
+		b.Stop()
+		if err != nil {
+			return fmt.Errorf("%s: %w", s, err)
+		}
+	}
+	fmt.Printf("\n%d CPU, %s, %s; simulator answers after %s\n\n", runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format("2006-01-02"), latency)
+	fmt.Println("| what | at | bar | measured |\n|---|---|---|---|")
+	for _, r := range rows {
+		fmt.Printf("| %s | %s | %s | %s |\n", r.what, r.at, r.bar, r.got)
+	}
+	fmt.Println("\nHow a full verification grows (nothing to change):\n\n| people | groups | memberships | calls | calls per 100 people | time | time / (calls × latency) | worker peak RSS |\n|---|---|---|---|---|---|---|---|")
+	for _, v := range growth {
+		fmt.Printf("| %d | %d | %d | %d | %.2f | %.2f s | %.2f | %d MB |\n", v.people, v.groups, v.memberships, v.calls,
+			float64(v.calls)/float64(v.people)*100, v.took.Seconds(), v.took.Seconds()/(float64(v.calls)*latency.Seconds()), v.memory>>20)
+	}
+	return nil
+}

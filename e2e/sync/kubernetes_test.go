@@ -1,0 +1,154 @@
+package sync_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/simulator/cloud"
+)
+
+// kubernetes is the org file of a large open-source organization; the folder CASTELLAN_ORGS has it.
+func kubernetes(t *testing.T) (path string, org cloud.OrgFile) {
+	t.Helper()
+	folder := os.Getenv("CASTELLAN_ORGS")
+	if folder == "" {
+		t.Skip("CASTELLAN_ORGS is not set: it names the folder with the org file kubernetes.json")
+	}
+	path = filepath.Join(folder, "kubernetes.json")
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &org))
+	return path, org
+}
+
+// openSource maps every group of that organization, many to many.
+var openSource = []mapping{
+	{Name: "everybody reads the wiki", From: []string{"all-*"}, Except: []string{"all-kubernetes-sigs", "all-kubernetes"}, To: []string{"default:confluence/acme/user"}},
+	{Name: "everybody else may ask", From: []string{"all-kubernetes-sigs"}, To: []string{"default:jsm/beta/user"}},
+	{Name: "the core", From: []string{"kubernetes-*", "k8s*"}, Except: []string{"kubernetes-sigs-*", "*-bots"}, To: []string{"default:jira/acme/user", "default:confluence/acme/user"}},
+	{Name: "sub-projects", From: []string{"kubernetes-sigs-*"}, Except: []string{"*-bots", "kubernetes-sigs-cluster-api*"}, To: []string{"default:jira/beta/user"}},
+	{Name: "cluster api", From: []string{"kubernetes-sigs-cluster-api*"}, To: []string{"default:jira/beta/user", "default:confluence/beta/user", "default:jsm/acme/user"}},
+	{Name: "administrators", From: []string{"*-admins"}, To: []string{"default:jsm/acme/user", "default:jira/acme/user"}},
+	{Name: "maintainers", From: []string{"*-maintainers*"}, Except: []string{"kubernetes-sigs-*"}, To: []string{"default:confluence/beta/user"}},
+	{Name: "reviewers", From: []string{"*-reviewers*", "*-approvers*"}, To: []string{"default:confluence/beta/user", "default:jira/acme/user"}},
+	{Name: "special interest groups", From: []string{"sig-*"}, To: []string{"default:jira/acme/user", "default:confluence/acme/user"}},
+	{Name: "releases", From: []string{"*release*"}, To: []string{"default:jsm/acme/user", "default:jsm/beta/user"}},
+	{Name: "working groups", From: []string{"wg-*", "*-wg*", "ug-*"}, To: []string{"default:confluence/acme/user"}},
+	{Name: "all the rest", From: []string{"*"}, Except: []string{"all-*", "kubernetes-*", "k8s*", "*-admins", "*-maintainers*", "*-reviewers*", "*-approvers*", "sig-*", "*release*", "wg-*", "*-wg*", "ug-*"}, To: []string{"default:confluence/beta/user"}},
+}
+
+// uncoveredInKubernetes are the groups that openSource leaves out.
+var uncoveredInKubernetes = []string{"all-kubernetes", "*-bots"}
+
+func TestKubernetesOrganization(t *testing.T) {
+	t.Parallel()
+	path, file := kubernetes(t)
+	w := start(t, "--org", path, "--sites", "acme,beta", "--apps", "jira,confluence,jsm")
+	p := policyFile{mappings: openSource, guard: wide, more: map[string]any{"ignore": uncoveredInKubernetes, "sync": map[string]any{"feed": "5s", "every": "1h", "inFlight": 32}}}
+
+	state := w.settled(p)
+	w.requireInStep(openSource, nil)
+	require.Equal(t, len(file.People), state.LastFull.Counts.People)
+	require.Empty(t, state.Findings, "every group is covered")
+	w.requireClean(openSource)
+
+	t.Log("in step, another full verification writes nothing")
+	w.resetStats()
+	state = w.syncNow()
+	require.Zero(t, w.stats().Writes)
+	require.Equal(t, messages.RunDone, state.LastFull.State)
+	require.Zero(t, state.LastFull.Counts.Adds+state.LastFull.Counts.Removals)
+
+	before := w.state()
+	wanted := due(t, before, openSource)
+	newcomer, leaver, stayer := rolesToPlay(t, file, before, wanted)
+	const into = "kubernetes-sigs-cluster-api-admins"
+
+	t.Logf("%s joins a source group: a member of every target that it gives", newcomer)
+	w.join(into, newcomer)
+	w.eventually(func() error { return inStep(t, w.state(), openSource, nil) })
+	for _, target := range []string{"jira-users-beta", "confluence-users-beta", "jira-servicemanagement-users-acme", "jira-users-acme"} {
+		require.True(t, w.in(target, newcomer), target)
+	}
+
+	t.Logf("%s leaves every source group: out of every target", leaver)
+	for _, g := range file.Groups {
+		if slices.Contains(g.Members, leaver) {
+			w.leave(g.Name, leaver)
+		}
+	}
+	w.eventually(func() error { return inStep(t, w.state(), openSource, nil) })
+	for target := range wanted {
+		require.False(t, w.in(target, leaver), target)
+	}
+
+	t.Logf("%s leaves one of two source groups: keeps the target", stayer.key)
+	w.leave(stayer.from, stayer.key)
+	w.eventually(func() error { return inStep(t, w.state(), openSource, nil) })
+	require.True(t, w.in(stayer.target, stayer.key))
+
+	t.Log("who was invited stays, and is reported")
+	guest := strangers{"jira-users-beta": {leaver}}
+	w.invite("jira-users-beta", leaver)
+	state = w.syncNow()
+	w.requireInStep(openSource, guest)
+	require.Equal(t, 1, state.LastFull.Counts.Foreign)
+	answer, err := w.Ask(t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportForeign, Target: "default:jira/beta/user"})
+	require.NoError(t, err)
+	require.Len(t, answer.Foreign, 1)
+	require.Equal(t, person(t, before, leaver).AccountID, answer.Foreign[0].Person)
+	require.Equal(t, access.Entitlement("group:jira-users-beta"), answer.Foreign[0].Target)
+	w.requireClean(openSource)
+}
+
+// stays is somebody with a target by two source groups.
+type stays struct{ key, from, target string }
+
+// rolesToPlay finds somebody without any target, somebody with few, and somebody who has one by two source groups.
+func rolesToPlay(t *testing.T, file cloud.OrgFile, state cloud.State, wanted map[string]map[string]bool) (newcomer, leaver string, stayer stays) {
+	t.Helper()
+	in := map[string][]string{}
+	for _, g := range file.Groups {
+		for _, key := range g.Members {
+			in[key] = append(in[key], g.Name)
+		}
+	}
+	holds := func(key string) (n int) {
+		for _, members := range wanted {
+			if members[person(t, state, key).AccountID] {
+				n++
+			}
+		}
+		return n
+	}
+	sigs := func(key string) (found []string) {
+		for _, name := range in[key] {
+			if matchesAny(t, []string{"sig-*"}, name) {
+				found = append(found, name)
+			}
+		}
+		return found
+	}
+	for _, key := range file.People {
+		n := holds(key)
+		switch {
+		case newcomer == "" && n == 0:
+			newcomer = key
+		case leaver == "" && n >= 2 && len(in[key]) <= 5:
+			leaver = key
+		case stayer.key == "" && len(sigs(key)) >= 2:
+			stayer = stays{key, sigs(key)[0], "jira-users-acme"}
+		}
+	}
+	require.NotEmpty(t, newcomer)
+	require.NotEmpty(t, leaver)
+	require.NotEmpty(t, stayer.key)
+	return newcomer, leaver, stayer
+}
