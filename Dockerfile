@@ -10,7 +10,7 @@ COPY . .
 ARG TARGETOS TARGETARCH VERSION=unknown
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /out/ ./worker ./starter ./simulator
+    go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /out/ ./worker ./starter ./simulator ./deploy/probe
 # An empty folder to give to the user below: an image from scratch has nothing to make one with.
 RUN mkdir /data
 
@@ -34,9 +34,9 @@ COPY --from=build /out/starter /starter
 ENTRYPOINT ["/starter"]
 
 FROM base AS simulator
-COPY --from=build /out/simulator /simulator
+COPY --from=build /out/simulator /out/probe /
 EXPOSE 8085
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["/simulator", "--health", "http://127.0.0.1:8085"]
+HEALTHCHECK --interval=10s --timeout=6s --start-period=20s CMD ["/probe", "http://127.0.0.1:8085/_sim/stats"]
 ENTRYPOINT ["/simulator"]
 CMD ["--listen", "0.0.0.0:8085", "--people", "200", "--groups", "12"]
 
@@ -44,5 +44,5 @@ FROM base AS worker
 COPY --from=build /out/worker /worker
 ENV CASTELLAN_LISTEN=0.0.0.0:9090
 EXPOSE 9090
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["/worker", "--health"]
+HEALTHCHECK --interval=10s --timeout=6s --start-period=20s CMD ["/worker", "--health"]
 ENTRYPOINT ["/worker"]

@@ -12,7 +12,7 @@ RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 # The Temporal CLI that tests start servers with: the pinned one, so that everybody tests the same.
 export CASTELLAN_TEMPORAL_CLI ?= $(CURDIR)/bin/temporal
 
-.PHONY: help demo test test-unit test-e2e lint bench contract campaign up down build tools clean
+.PHONY: help demo test test-unit test-e2e lint bench bench-code contract campaign up down build tools clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,9 +39,12 @@ test-e2e: bin/gotestsum bin/temporal ## Run the end-to-end tests
 lint: bin/staticcheck bin/workflowcheck ## Check formatting, vet, staticcheck, workflow determinism, layout and go.mod
 	@scripts/lint
 
+bench: bin/temporal ## Measure the whole with real processes, as a Markdown table (ARGS=flags of e2e/bench)
+	@go run ./e2e/bench $(ARGS)
+
 BENCH ?= .
 PKG ?= ./...
-bench: ## Run the benchmarks (BENCH=pattern, PKG=packages)
+bench-code: ## Run the benchmarks beside the code (BENCH=pattern, PKG=packages)
 	@go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 30m $(PKG)
 
 # Tests find the folder in CASTELLAN_SPECS; SPECS is its name on make's command line.

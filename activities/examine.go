@@ -10,6 +10,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/atlassian/organization"
+	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/policy"
 )
@@ -22,6 +23,7 @@ type ExamineInput struct {
 	Scope   messages.Scope `json:"scope"`
 	Fresh   bool           `json:"fresh,omitempty"` // read the outline again: groups came, went or changed their role
 	DryRun  bool           `json:"dryRun,omitempty"`
+	Settled bool           `json:"settled,omitempty"` // this is the second look at these people: removals may be written
 }
 
 // Examine decides the people of a partial scope and judges the plan, all in one step, so that a quiet event costs no
@@ -58,9 +60,45 @@ func (a *Activities) Examine(ctx context.Context, in ExamineInput) (JudgeResult,
 	if err != nil {
 		return JudgeResult{}, err
 	}
+	switch {
+	case result.Open == 0:
+	case !in.Settled:
+		if err := s.letSettle(ctx, in.Run, &result); err != nil {
+			return JudgeResult{}, err
+		}
+	default:
+		gone, tooMany, err := s.corroborate(ctx, bound, in.Run)
+		if err != nil {
+			return JudgeResult{}, err
+		}
+		result.Open -= gone
+		result.TooMany = tooMany
+	}
 	result.Counts.People = len(ids)
 	result.Counts.Calls = s.made()
 	return result, nil
+}
+
+// letSettle takes the released removals out of the plan: their people are looked at again some time later, and only what
+// that second look still asks for is written.
+func (s *session) letSettle(ctx context.Context, run string, result *JudgeResult) error {
+	filter := ledger.Filter{States: []access.ChangeState{access.Planned}, Actions: []access.Action{access.Remove}, Limit: linesAtOnce}
+	for {
+		lines, err := s.ledger.Lines(ctx, s.org, run, filter)
+		if err != nil || len(lines) == 0 {
+			return err
+		}
+		for _, c := range lines {
+			if n := len(result.Settling); n == 0 || result.Settling[n-1] != c.Person {
+				result.Settling = append(result.Settling, c.Person)
+			}
+		}
+		if err := s.supersede(ctx, run, lines, "must stay true for a while: its person is looked at again"); err != nil {
+			return err
+		}
+		result.Open -= len(lines)
+		result.Counts.Removals -= len(lines)
+	}
 }
 
 // outlineFor gives the run an outline: the last one with the touched groups' counts read again, or a fresh one.
@@ -70,10 +108,10 @@ func (s *session) outlineFor(ctx context.Context, in ExamineInput) (*policy.Boun
 		return nil, err
 	}
 	if !known || in.Fresh {
-		if outline.Outline, err = s.readOutline(ctx); err != nil {
+		if outline.Last, err = s.lastGood(ctx); err != nil {
 			return nil, err
 		}
-		if outline.Last, err = s.lastGood(ctx); err != nil {
+		if outline.Outline, err = s.readOutline(ctx, outline.Last); err != nil {
 			return nil, err
 		}
 	} else if named := slices.Concat(in.Scope.Groups, in.Scope.Recount); len(named) > 0 {

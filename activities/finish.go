@@ -256,7 +256,7 @@ func (a *Activities) PlanUndo(ctx context.Context, in UndoInput) (int, error) {
 		return 0, err
 	}
 	if !ok {
-		if o.Outline, err = s.readOutline(ctx); err != nil {
+		if o.Outline, err = s.readOutline(ctx, o.Last); err != nil {
 			return 0, err
 		}
 	}

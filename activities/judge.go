@@ -38,6 +38,8 @@ type JudgeResult struct {
 	Findings []string        `json:"findings,omitempty"`
 	Reported int             `json:"reported,omitempty"`
 	Suspects int             `json:"suspects,omitempty"`
+	TooMany  bool            `json:"tooMany,omitempty"`  // too many lose something for a partial run: everybody has to be looked at
+	Settling []string        `json:"settling,omitempty"` // account ids of people whose removals need a second look
 }
 
 // Quiet says that the run has nothing to write and changed nothing that people wait for.

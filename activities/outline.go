@@ -48,11 +48,11 @@ func (a *Activities) Outline(ctx context.Context, in RunInput) (OutlineResult, e
 	if err != nil {
 		return OutlineResult{}, err
 	}
-	outline, err := s.readOutline(ctx)
+	last, err := s.lastGood(ctx)
 	if err != nil {
 		return OutlineResult{}, err
 	}
-	last, err := s.lastGood(ctx)
+	outline, err := s.readOutline(ctx, last)
 	if err != nil {
 		return OutlineResult{}, err
 	}
@@ -128,7 +128,7 @@ type runOutline struct {
 	Last policy.Last `json:"last"`
 }
 
-func (s *session) readOutline(ctx context.Context) (access.Outline, error) {
+func (s *session) readOutline(ctx context.Context, last policy.Last) (access.Outline, error) {
 	o := access.Outline{Directory: s.directory}
 	groups, err := s.readGroups(ctx, organization.GroupQuery{Limit: pageSize, Expand: []string{"counts.users"}})
 	if err != nil {
@@ -141,7 +141,7 @@ func (s *session) readOutline(ctx context.Context) (access.Outline, error) {
 			return o, err
 		}
 	}
-	candidates, err := s.candidates(ctx, o, named)
+	candidates, err := s.candidates(ctx, o, last, named)
 	if err != nil {
 		return o, err
 	}
@@ -194,7 +194,7 @@ func needsSites(named []access.Entitlement) bool {
 
 // candidates are the groups whose roles matter: those that give a role which the policy names, found by one search over
 // all resources and roles at once, and the policy's own target groups, whose apps the guard has to know.
-func (s *session) candidates(ctx context.Context, o access.Outline, named []access.Entitlement) ([]string, error) {
+func (s *session) candidates(ctx context.Context, o access.Outline, last policy.Last, named []access.Entitlement) ([]string, error) {
 	resources, roles := map[string]bool{}, map[string]bool{}
 	for _, e := range named {
 		app, site, role, ok := e.AppSiteRole()
@@ -220,7 +220,7 @@ func (s *session) candidates(ctx context.Context, o access.Outline, named []acce
 			}
 		}
 	}
-	bound, _ := policy.Bind(s.policy, o)
+	bound, _ := policy.BindSince(s.policy, o, last)
 	for _, t := range bound.Targets {
 		if t.GroupID != "" {
 			ids[t.GroupID] = true

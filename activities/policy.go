@@ -52,7 +52,7 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (AdmitResult, err
 	if err := s.checkKey(ctx); err != nil {
 		return AdmitResult{}, err
 	}
-	outline, err := s.readOutline(ctx)
+	outline, err := s.readOutline(ctx, policy.Last{})
 	if err != nil {
 		return AdmitResult{}, err
 	}

@@ -32,7 +32,6 @@ type ReconcileInput struct {
 	Scope    Scope     `json:"scope"`
 	Settings Settings  `json:"settings"`
 	DryRun   bool      `json:"dryRun,omitempty"`
-	Examined bool      `json:"examined,omitempty"` // the plan stands already in the ledger
 	Parent   string    `json:"parent"`             // workflow ID of the OrgSync
 	Progress *Progress `json:"progress,omitempty"` // carried by continue-as-new; leave it out
 }
@@ -46,6 +45,8 @@ type Progress struct {
 	Run    RunSummary `json:"run"`
 	Short  []string   `json:"short,omitempty"` // targets that took no more adds in this run
 	Gate   GateSignal `json:"gate"`
+	// Settled says that the removals stand on a second look already.
+	Settled bool `json:"settled,omitempty"`
 }
 
 // RunSummary is what a run did, in numbers.

@@ -152,7 +152,15 @@ type Pending struct {
 	// Recount are groups that events named together with a person: their counts are evidence, their members are not read.
 	Recount []string `json:"recount,omitempty"`
 	Fresh   bool     `json:"fresh,omitempty"` // groups came, went or changed their role
-	Jobs    []Job    `json:"jobs,omitempty"`
+	// Settling are people who seem to lose something: they are looked at a second time before it is taken.
+	Settling []Settling `json:"settling,omitempty"`
+	Jobs     []Job      `json:"jobs,omitempty"`
+}
+
+// Settling is people whose removals must stay true until an instant.
+type Settling struct {
+	People []string  `json:"people"`
+	Due    time.Time `json:"due"`
 }
 
 // Job is one thing that a person asked for.

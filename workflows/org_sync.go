@@ -32,7 +32,7 @@ func OrgSync(ctx workflow.Context, in messages.OrgSyncInput) error {
 	if !ok {
 		return refuse("the workflow ID must be %s, not %s", messages.OrgSyncID("<organization>"), workflow.GetInfo(ctx).WorkflowExecution.ID)
 	}
-	s := &orgSync{log: workflow.GetLogger(ctx), done: map[int]outcome{}}
+	s := &orgSync{log: workflow.GetLogger(ctx), done: map[int]outcome{}, written: map[string]bool{}}
 	if in.State != nil {
 		s.OrgSyncState = *in.State
 	}
@@ -61,6 +61,8 @@ type orgSync struct {
 	keys      int             // numbers the jobs
 	done      map[int]outcome // of jobs that an update waits for
 	turn      int             // numbers the closings of the gate
+	written   map[string]bool // partial runs that have written everything and only verify
+	tails     int             // how many partial runs are not over yet
 	force     bool            // continue as new now
 	wake      bool            // something changed: look again
 	restart   func()          // ends the watch so that it starts again
@@ -96,6 +98,8 @@ func (s *orgSync) run(ctx workflow.Context) error {
 			s.serve(ctx, job)
 		case s.touched():
 			s.lookAtTouched(ctx)
+		case s.settled(ctx):
+			s.lookAgain(ctx)
 		case s.bulkDue(ctx):
 			s.startBulk(ctx)
 		default:
@@ -122,10 +126,17 @@ func (s *orgSync) await(ctx workflow.Context) {
 // nextDue is when the clock asks for something; zero when it does not.
 func (s *orgSync) nextDue(ctx workflow.Context) (time.Time, string) {
 	switch {
-	case s.Policy == "" || s.Paused != nil || s.bulk != nil:
+	case s.Policy == "" || s.Paused != nil:
+		return time.Time{}, ""
+	case s.bulk != nil:
+		if s.Problem == nil && len(s.Pending.Settling) > 0 {
+			return s.Pending.Settling[0].Due, "second look at who seems to lose something"
+		}
 		return time.Time{}, ""
 	case s.Problem != nil:
 		return s.Problem.Retry, "try again after a problem"
+	case len(s.Pending.Settling) > 0 && s.Pending.Settling[0].Due.Before(s.NextFull):
+		return s.Pending.Settling[0].Due, "second look at who seems to lose something"
 	}
 	return s.NextFull, "full verification"
 }
@@ -145,6 +156,12 @@ func (s *orgSync) touched() bool {
 	p := s.Pending
 	return s.Policy != "" && s.Adopted && s.Paused == nil && s.Problem == nil &&
 		(len(p.People) > 0 || len(p.Groups) > 0 || (p.Fresh && p.Full == ""))
+}
+
+// settled says that a second look is due.
+func (s *orgSync) settled(ctx workflow.Context) bool {
+	waiting := s.Pending.Settling
+	return s.Policy != "" && s.Adopted && s.Paused == nil && s.Problem == nil && len(waiting) > 0 && !workflow.Now(ctx).Before(waiting[0].Due)
 }
 
 // bulkDue says that a hold, an undo or a full verification is to be run now.
@@ -286,7 +303,15 @@ func (s *orgSync) requestFull(why, by string) {
 func (s *orgSync) serve(ctx workflow.Context, job messages.Job) {
 	in := s.newRun(ctx)
 	in.Scope, in.By, in.Trigger, in.DryRun = job.Scope, job.By, job.Note, in.DryRun || job.Dry
-	sum, err := s.partial(ctx, in, false)
+	sum, settling, err := s.partial(ctx, in, look{wait: true})
+	if err == nil && len(settling) > 0 {
+		settle := workflow.TimerOptions{Summary: "let the removals of " + scopeInWords(job.Scope) + " settle"}
+		if err = workflow.NewTimerWithOptions(ctx, s.Settings.Settle.Std(), settle).Get(ctx, nil); err == nil {
+			again := s.newRun(ctx)
+			again.Scope, again.By, again.Trigger, again.DryRun = in.Scope, in.By, in.Trigger, in.DryRun
+			sum, _, err = s.partial(ctx, again, look{wait: true, settled: true})
+		}
+	}
 	s.done[job.Key] = outcome{sum, err}
 }
 
@@ -300,14 +325,40 @@ func (s *orgSync) lookAtTouched(ctx workflow.Context) {
 		in.Scope.Kind = messages.ScopeGroups
 	}
 	s.Pending.People, s.Pending.Groups, s.Pending.Recount, s.Pending.Fresh = nil, nil, nil, false
-	if _, err := s.partial(ctx, in, p.Fresh); err != nil {
+	_, settling, err := s.partial(ctx, in, look{fresh: p.Fresh})
+	s.failedLook(ctx, err)
+	if len(settling) > 0 {
+		s.Pending.Settling = append(s.Pending.Settling, messages.Settling{People: settling, Due: workflow.Now(ctx).Add(s.Settings.Settle.Std())})
+	}
+}
+
+// lookAgain looks a second time at people who seemed to lose something, and takes what the second look takes too.
+func (s *orgSync) lookAgain(ctx workflow.Context) {
+	in := s.newRun(ctx)
+	in.Trigger = "events"
+	in.Scope = messages.Scope{Kind: messages.ScopePeople, People: s.Pending.Settling[0].People}
+	s.Pending.Settling = s.Pending.Settling[1:]
+	_, _, err := s.partial(ctx, in, look{settled: true})
+	s.failedLook(ctx, err)
+}
+
+func (s *orgSync) failedLook(ctx workflow.Context, err error) {
+	if err != nil {
 		s.requestFull("looking at touched people failed", "")
 		s.struggle(ctx, messages.Problem{Kind: kindOf(err), Message: messageOf(err)})
 	}
 }
 
+// look says how a partial run looks.
+type look struct {
+	fresh   bool // read the outline again
+	settled bool // it is the second look: removals may be written
+	wait    bool // somebody waits for its end, verification included
+}
+
 // partial examines some people and, if there is something to write, has it written ahead of the run in the background.
-func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, fresh bool) (messages.RunSummary, error) {
+// It returns the people whose removals need a second look. Verification goes on behind its back, unless somebody waits.
+func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, how look) (messages.RunSummary, []string, error) {
 	sum := messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By, DryRun: in.DryRun, Started: workflow.Now(ctx), State: messages.RunDone}
 	s.serving = true
 	defer func() { s.serving = false }()
@@ -315,28 +366,42 @@ func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, fres
 	defer s.letGo(ctx)
 	verdict, err := examine(ctx, activities.ExamineInput{
 		RunInput: activities.RunInput{Org: s.Org, Run: in.Run, Policy: in.Policy, Preview: in.DryRun},
-		Trigger:  in.Trigger, By: in.By, Scope: in.Scope, Fresh: fresh, DryRun: in.DryRun,
+		Trigger:  in.Trigger, By: in.By, Scope: in.Scope, Fresh: how.fresh, DryRun: in.DryRun, Settled: how.settled,
 	})
 	if err != nil {
-		return sum, err
+		return sum, nil, err
 	}
 	sum.Plan, sum.Counts, sum.Hold, sum.Findings, sum.Reported = verdict.Plan, verdict.Counts, verdict.Hold, verdict.Findings, verdict.Reported
 	if !in.DryRun {
 		s.Hold = verdict.Hold
 	}
+	if verdict.TooMany {
+		s.requestFull("many people seem to lose something", "")
+	}
 	if verdict.Quiet() {
-		return sum, nil
+		return sum, verdict.Settling, nil
 	}
-	if verdict.Open > 0 || verdict.Counts.Held > 0 {
-		in.Examined = true
-		in.Progress = &messages.Progress{Phase: phaseAdopt, Since: workflow.Now(ctx), Run: sum}
-		in.Scope.People, in.Scope.Recount = clipList(in.Scope.People), nil // only for the Web UI from here on
-		if err := s.reconcile(ctx, in).Get(ctx, &sum); err != nil {
-			return sum, err
+	in.Progress = &messages.Progress{Phase: phaseAdopt, Since: workflow.Now(ctx), Run: sum, Settled: how.settled}
+	in.Scope.People, in.Scope.Recount = clipList(in.Scope.People), nil // only for the Web UI from here on
+	run := s.reconcile(ctx, in)
+	if how.wait {
+		err = run.Get(ctx, &sum)
+		if err == nil {
+			s.finished(ctx, sum, nil)
 		}
-		s.finished(ctx, sum, nil)
+		return sum, verdict.Settling, err
 	}
-	return sum, nil
+	s.tails++
+	workflow.GoNamed(ctx, "run "+in.Run, func(ctx workflow.Context) {
+		var end messages.RunSummary
+		err := run.Get(ctx, &end)
+		s.finished(ctx, end, err)
+		delete(s.written, in.Run)
+		s.tails--
+		s.wake = true
+	})
+	err = workflow.Await(ctx, func() bool { return run.IsReady() || s.written[in.Run] })
+	return sum, verdict.Settling, err
 }
 
 func clipList(all []string) []string { return all[:min(len(all), 20)] }
@@ -389,7 +454,7 @@ func (s *orgSync) stopBulk(ctx workflow.Context, why string) {
 func (s *orgSync) renewable(ctx workflow.Context) bool {
 	info := workflow.GetInfo(ctx)
 	long := info.GetContinueAsNewSuggested() || info.GetCurrentHistoryLength() > renewAt
-	return (long || s.force) && s.bulk == nil && !s.serving && !s.admitting && len(s.Pending.Jobs) == 0 &&
+	return (long || s.force) && s.bulk == nil && s.tails == 0 && !s.serving && !s.admitting && len(s.Pending.Jobs) == 0 &&
 		!s.words.pending(ctx) && workflow.AllHandlersFinished(ctx)
 }
 

@@ -68,7 +68,7 @@ func (s *orgSync) noticed(ctx workflow.Context, r activities.WatchResult) {
 	case r.Full != "":
 		s.requestFull(r.Full, "")
 	case len(p.People)+len(p.Groups) > mostPending:
-		p.People, p.Groups, p.Recount, p.Fresh = nil, nil, nil, false
+		p.People, p.Groups, p.Recount, p.Settling, p.Fresh = nil, nil, nil, nil, false
 		s.requestFull("more people were touched than are looked at one by one", "")
 	}
 }

@@ -282,6 +282,9 @@ func (s *orgSync) hearRuns(ctx workflow.Context) {
 			if !workflow.GetSignalChannel(ctx, messages.HowFar).Receive(ctx, &in) {
 				return
 			}
+			if in.State == messages.RunVerifying {
+				s.written[in.Run] = true
+			}
 			if s.bulk != nil && s.bulk.run == in.Run {
 				s.Running, s.wake = &in, true
 				if in.Scope == messages.ScopeFull && !in.DryRun {

@@ -180,12 +180,13 @@ func (r *reconcile) remove(ctx workflow.Context) error {
 			r.Phase = phaseVerify
 			return nil
 		}
-		if wait := r.in.Settings.Settle.Std() - workflow.Now(ctx).Sub(r.Since); wait > 0 {
+		wait := r.in.Settings.Settle.Std() - workflow.Now(ctx).Sub(r.Since)
+		if wait > 0 && !r.Settled {
 			if err := r.sleep(ctx, wait, "let removals settle before they are read again"); err != nil {
 				return err
 			}
 		}
-		if r.in.Scope.Kind != messages.ScopeUndo {
+		if r.in.Scope.Kind != messages.ScopeUndo && !r.Settled {
 			checked, err := confirm(ctx, activities.ConfirmInput{RunInput: r.ref(), Actions: []access.Action{access.Remove}})
 			if err != nil {
 				return err
@@ -307,6 +308,7 @@ func (r *reconcile) verify(ctx workflow.Context) error {
 	if r.Run.Counts.Done == 0 {
 		return nil
 	}
+	r.tell(ctx)
 	wait := r.in.Settings.Settle.Std()
 	for try := 1; ; try++ {
 		if err := r.sleep(ctx, wait, "let the writes become visible"); err != nil {

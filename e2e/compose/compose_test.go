@@ -2,6 +2,7 @@
 package compose_test
 
 import (
+	"encoding/json"
 	"net/url"
 	"os"
 	"os/exec"
@@ -185,22 +186,43 @@ func TestWhatTheComposeFileMountsAndBuildsExists(t *testing.T) {
 func TestTheProgramsKnowTheirFlags(t *testing.T) {
 	project := load(t)
 	flag := regexp.MustCompile(`^--([a-z-]+)$`)
+	checked := 0
 	for _, program := range []string{"worker", "simulator"} {
-		binary := filepath.Join(t.TempDir(), program)
-		build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./"+program)
-		build.Dir = root
-		output, err := build.CombinedOutput()
-		require.NoError(t, err, string(output))
-		help, _ := exec.CommandContext(t.Context(), binary, "--help").CombinedOutput() // may well exit with an error
+		help, _ := exec.CommandContext(t.Context(), build(t, program), "--help").CombinedOutput() // may well exit with an error
 		service := project.Services[program]
-		passed := slices.Concat([]string(service.HealthCheck.Test), []string(service.Command))
-		require.Contains(t, passed, "--health")
-		for _, word := range passed {
+		for _, word := range slices.Concat([]string(service.HealthCheck.Test), []string(service.Command)) {
 			if name := flag.FindStringSubmatch(word); name != nil {
+				checked++
 				require.Regexp(t, `(?m)(^|[ \[])--?`+name[1]+`\b`, string(help), "%s has no flag %s", program, word)
 			}
 		}
 	}
+	require.NotZero(t, checked)
+}
+
+// TestTheSimulatorsHealthCheck runs the simulator and its health check as the compose file does, but for the port.
+func TestTheSimulatorsHealthCheck(t *testing.T) {
+	service := load(t).Services["simulator"]
+	const listen = "0.0.0.0:8085"
+	arguments := slices.Clone([]string(service.Command))
+	at := slices.Index(arguments, listen)
+	require.GreaterOrEqual(t, at, 0)
+	arguments[at] = "127.0.0.1:0"
+	simulator := exec.CommandContext(t.Context(), build(t, "simulator"), arguments...)
+	output, err := simulator.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, simulator.Start())
+	t.Cleanup(func() { _ = simulator.Wait() }) // the end of the test's context kills it
+	var ready struct{ URL string }
+	require.NoError(t, json.NewDecoder(output).Decode(&ready))
+
+	require.Equal(t, "/probe", service.HealthCheck.Test[1])
+	path, ok := strings.CutPrefix(service.HealthCheck.Test[2], "http://127.0.0.1:8085/")
+	require.True(t, ok)
+	probe := build(t, "deploy/probe")
+	answer, err := exec.CommandContext(t.Context(), probe, ready.URL+"/"+path).CombinedOutput()
+	require.NoError(t, err, string(answer))
+	require.Error(t, exec.CommandContext(t.Context(), probe, ready.URL+"/nowhere").Run())
 }
 
 func TestTheBuildGetsEveryFolderOfTheProduct(t *testing.T) {
@@ -218,7 +240,8 @@ func TestTheBuildGetsEveryFolderOfTheProduct(t *testing.T) {
 		}
 	}
 	require.NotZero(t, seen)
-	require.NotContains(t, ignore, "!deploy", "passwords must not reach an image")
+	require.Regexp(t, `(?m)^\*$`, ignore, "what is not listed must stay out")
+	require.Equal(t, []string{"!deploy/probe"}, regexp.MustCompile(`(?m)^!deploy.*$`).FindAllString(ignore, -1), "passwords must not reach an image")
 }
 
 func TestTemporalIsFair(t *testing.T) {

@@ -2,6 +2,7 @@ package compose_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -31,6 +32,17 @@ func fileIn(path string) string {
 		return files[0]
 	}
 	return path
+}
+
+// build compiles one of the repository's programs and returns its path.
+func build(t *testing.T, folder string) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), filepath.Base(folder))
+	compile := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./"+folder)
+	compile.Dir = root
+	output, err := compile.CombinedOutput()
+	require.NoError(t, err, string(output))
+	return binary
 }
 
 func timeOf(t *testing.T, duration *types.Duration) time.Duration {

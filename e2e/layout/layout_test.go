@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"worker":     {"access", "messages", "policy", "plan", "atlassian", "ledger", "activities", "workflows", "config"},
 	"starter":    {"access", "messages", "policy", "config"},
 	"simulator":  {},
+	"deploy":     {},
 	"examples":   {"access", "policy"},
 }
 

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -76,7 +78,9 @@ func StartWorker(bin, dir, ledgerURL, temporal, simulator string, env ...string)
 		ledgerURL = "file:" + filepath.Join(dir, "castellan.db")
 	}
 	cmd := exec.Command(filepath.Join(bin, "worker"))
-	cmd.Env = append(append(os.Environ(),
+	// The tests' own variables are none of the worker's.
+	inherited := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CASTELLAN_") })
+	cmd.Env = append(append(inherited,
 		"TEMPORAL_ADDRESS="+temporal, "CASTELLAN_ATLASSIAN_URL="+simulator, "CASTELLAN_LEDGER="+ledgerURL,
 		"CASTELLAN_LISTEN=off", "CASTELLAN_LOG_FORMAT=console", KeyVariable+"="+OrgKey, "CASTELLAN_DRAIN_TIMEOUT=2s"), env...)
 	p, err := start(cmd, filepath.Join(dir, "worker.log"))

@@ -1,6 +1,7 @@
 package sync_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -51,6 +52,7 @@ func live(t *testing.T, s *stack.Stack) *world {
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the end of the worker's log:\n%s", tail(s.Worker.Output()))
+			w.tell()
 		}
 		s.Stop()
 	})
@@ -58,6 +60,27 @@ func live(t *testing.T, s *stack.Stack) *world {
 	require.NoError(t, err)
 	w.idp = idp
 	return w
+}
+
+// tell shows the last runs and their lines, for whoever has to find out why a test failed.
+func (w *world) tell() {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // the test's own context has ended
+	defer cancel()
+	answer, err := w.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportRuns, Limit: 6})
+	if err != nil {
+		w.t.Logf("the runs cannot be told: %v", err)
+		return
+	}
+	for _, r := range answer.Runs {
+		w.t.Logf("run %s (%s, %s) %s: %+v %v", r.Run, r.Scope, r.Trigger, r.State, r.Counts, r.Problem)
+		lines, err := w.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportPlan, Run: r.Run, Limit: 20})
+		if err != nil || lines.Plan == nil {
+			continue
+		}
+		for _, l := range lines.Plan.Lines {
+			w.t.Logf("    %s: %s %v: %s", l.Label(), l.State, l.HeldBy, l.Answer)
+		}
+	}
 }
 
 func tail(log string) string {
