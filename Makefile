@@ -26,12 +26,14 @@ test: tools ## Run all tests: those beside the code, end to end with real proces
 	$(MAKE) --no-print-directory test-e2e || failed=1; \
 	if [ -n "$(SPECS)" ]; then $(MAKE) --no-print-directory contract || failed=1; \
 	else echo "left out: the check against the vendor's OpenAPI files (make contract SPECS=dir)" >&2; fi; \
-	scripts/test summary unit e2e contract || failed=1; \
+	scripts/test summary unit large e2e contract || failed=1; \
 	exit $$failed
 
+# With the race detector -short, for SQLite is some twenty times slower under it; the large tests then run without it.
 test-unit: bin/gotestsum ## Run the tests beside the code
 	@[ -n "$(RACE)" ] || echo "no C compiler found: testing without the race detector" >&2
-	@scripts/test unit $(RACE) -timeout 5m $$(go list ./... | grep -v '/castellan/e2e')
+	@scripts/test unit $(RACE) -short -timeout 5m $$(go list ./... | grep -v '/castellan/e2e')
+	@scripts/test large -timeout 5m $$(grep -rl --include='*_test.go' 'testing\.Short()' --exclude-dir=e2e . | xargs -n1 dirname | sort -u)
 
 test-e2e: bin/gotestsum bin/temporal ## Run the end-to-end tests
 	@scripts/test e2e -count=1 -p 1 -timeout 9m -skip '^TestCampaign' $$(go list ./e2e/... | grep -v /e2e/contract)

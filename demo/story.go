@@ -41,7 +41,7 @@ func (d *demo) exports() string {
 
 // takeOver applies the policy, shows the first plan, consents to it, and waits until it is done.
 func (d *demo) takeOver(ctx context.Context) error {
-	d.out.chapter("1. A policy is applied. Castellan reads everybody and writes nothing: its first plan waits for consent.")
+	d.out.chapter("1. A policy is applied. Castellan reads everybody; its first plan waits for consent, and nobody's access changes.")
 	before, err := d.Simulator.State(ctx)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package sync_test
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -34,7 +35,7 @@ func shopFile() cloud.OrgFile {
 			{Name: "eng-web", Members: people[15:30]},
 			{Name: "eng-alumni", Members: people[55:]},
 			{Name: "ops", Members: people[25:40]},
-			{Name: "sales", Members: people[35:50]},
+			{Name: "sales", Members: append(people[35:50:50], people[:5]...)},
 		},
 	}
 }
@@ -45,7 +46,8 @@ type trouble struct {
 	faults   []cloud.Fault
 	settings map[string]any // switched on with the faults
 	mended   map[string]any // settings that undo them
-	says     string         // what the status says while it lasts; empty when Castellan gets through it
+	says     string         // what the status says while it lasts
+	later    bool           // it cannot be noticed: what it hides is done once it is over
 }
 
 func onPeople(kind string, params cloud.FaultParams) []cloud.Fault {
@@ -72,11 +74,11 @@ var troubles = []trouble{
 	{name: "people missing", faults: onPeople(cloud.FaultTruncatedPage, cloud.FaultParams{Next: "keep"}), says: "suspect"},
 	{name: "the read ends early", faults: onPeople(cloud.FaultTruncatedPage, cloud.FaultParams{Next: "drop", Share: 0.2}), says: "suspect"},
 	{name: "groups of people missing", faults: onPeople(cloud.FaultTruncatedGroups, cloud.FaultParams{}), says: "suspect"},
-	{name: "a list of groups is empty", faults: []cloud.Fault{{Operations: []string{"groups.search"}, Kind: cloud.FaultEmptyPage, Params: cloud.FaultParams{Next: "drop"}}}, says: "suspect"},
-	{name: "some groups missing", faults: []cloud.Fault{{Operations: []string{"groups.search"}, Kind: cloud.FaultTruncatedPage, Seed: 3}}, says: "suspect"},
+	{name: "a list of groups is empty", faults: []cloud.Fault{{Operations: []string{"groups.search"}, Kind: cloud.FaultEmptyPage, Params: cloud.FaultParams{Next: "drop"}}}, says: "source-unmatched"},
+	{name: "some groups missing", faults: []cloud.Fault{{Operations: []string{"groups.search"}, Kind: cloud.FaultTruncatedPage, Seed: 3}}, says: "source-unmatched"},
 	{name: "counts disagree", faults: []cloud.Fault{{Operations: []string{"groups.search"}, Kind: cloud.FaultCountsDisagree}}, says: "suspect"},
-	{name: "old memberships of some groups", faults: onPeople(cloud.FaultStaleRead, cloud.FaultParams{Age: cloud.Duration(time.Hour), Share: 0.5}), says: "suspect"},
-	{name: "old memberships of all groups", faults: onPeople(cloud.FaultStaleRead, cloud.FaultParams{Age: cloud.Duration(time.Hour)}), says: "suspect"},
+	{name: "old memberships of some groups", faults: onPeople(cloud.FaultStaleRead, cloud.FaultParams{Age: cloud.Duration(time.Hour), Share: 0.5}), later: true},
+	{name: "old memberships of all groups", faults: onPeople(cloud.FaultStaleRead, cloud.FaultParams{Age: cloud.Duration(time.Hour)}), later: true},
 	{name: "a cursor repeats", faults: twice(onPeople(cloud.FaultRepeatedCursor, cloud.FaultParams{}))},
 	{name: "429 on reads, with Retry-After", faults: twice(onPeople(cloud.FaultStatus, cloud.FaultParams{Status: 429, RetryAfter: "1"}))},
 	{name: "500 on reads", faults: twice(onPeople(cloud.FaultStatus, cloud.FaultParams{Status: 500}))},
@@ -107,6 +109,9 @@ func TestTrouble(t *testing.T) {
 	w.settled(policyFile{mappings: shop, guard: wide, more: map[string]any{"ignore": []string{"eng-alumni"}}})
 	w.requireInStep(shop, nil)
 	for _, trouble := range troubles {
+		if only := os.Getenv("ONLY"); only != "" && !strings.Contains(trouble.name, only) {
+			continue
+		}
 		ok := t.Run(trouble.name, func(t *testing.T) {
 			began := time.Now()
 			w := &world{Stack: w.Stack, t: t, idp: w.idp}
@@ -118,7 +123,7 @@ func TestTrouble(t *testing.T) {
 				w.set(trouble.settings)
 			}
 			w.turnOver()
-			state := w.syncNow()
+			state := w.syncWritten()
 			t.Logf("%s: state %s problem %v feed %v findings %v last %+v", time.Since(began), state.State, state.Problem, state.Feed.Problem, state.Findings, state.LastRun)
 			w.requireClean(shop)
 			faults, err := w.Simulator.Faults(t.Context())
@@ -126,10 +131,9 @@ func TestTrouble(t *testing.T) {
 			for _, f := range faults {
 				require.Positive(t, f.Struck, "the fault on %v never struck", f.Operations)
 			}
-			if trouble.says == "" {
-				w.requireInStep(shop, nil)
-			} else {
-				require.Contains(t, words(state), trouble.says)
+			require.Contains(t, words(state), trouble.says)
+			if trouble.says == "" && !trouble.later {
+				w.requireInStep(shop, nil) // Castellan got through it
 			}
 
 			require.NoError(t, w.Simulator.ClearFaults(t.Context()))
@@ -195,10 +199,12 @@ func words(s messages.OrgSyncState) string {
 	if s.Problem != nil {
 		all = append(all, s.Problem.Kind+": "+s.Problem.Message)
 	}
-	if s.LastFull != nil {
-		all = append(all, s.LastFull.Findings...)
-		if s.LastFull.Counts.Shortage > 0 {
-			all = append(all, fmt.Sprintf("%d short of licences", s.LastFull.Counts.Shortage))
+	for _, run := range []*messages.RunSummary{s.Running, s.LastFull} {
+		if run != nil {
+			all = append(all, run.Findings...)
+			if run.Counts.Shortage > 0 {
+				all = append(all, fmt.Sprintf("%d short of licences", run.Counts.Shortage))
+			}
 		}
 	}
 	return strings.Join(all, "\n")

@@ -226,20 +226,37 @@ func (w *world) until(want func(messages.OrgSyncState) bool) messages.OrgSyncSta
 	return state
 }
 
-// syncNow asks for a full verification and returns the status once one that began after the question is over and nothing
-// more is due, whether it went well or not.
+// syncNow asks for a full verification and returns the status once it is over and nothing more is due, whether it went
+// well or not.
 func (w *world) syncNow() messages.OrgSyncState {
+	w.t.Helper()
+	before := w.askForSync()
+	return w.until(func(s messages.OrgSyncState) bool { return over(s) && fullSince(s, before) })
+}
+
+// syncWritten is syncNow, but does not wait until a run that has written everything has read it back.
+func (w *world) syncWritten() messages.OrgSyncState {
+	w.t.Helper()
+	before := w.askForSync()
+	return w.until(func(s messages.OrgSyncState) bool {
+		verifying := s.Running != nil && s.Running.Run > before && s.Running.State == messages.RunVerifying
+		return verifying || over(s) && fullSince(s, before)
+	})
+}
+
+// askForSync asks for a full verification and returns the last run before it.
+func (w *world) askForSync() string {
 	w.t.Helper()
 	before := w.status().LastID
 	var answer messages.Answer
 	require.NoError(w.t, w.Update(w.t.Context(), org, messages.SyncNow, messages.SyncNowInput{By: "test"}, &answer))
-	return w.until(func(s messages.OrgSyncState) bool { return over(s) && fullSince(s, before) })
+	return before
 }
 
 // over says that nothing is running and nothing waits but the clock and people.
 func over(s messages.OrgSyncState) bool {
 	p := s.Pending
-	return s.Running == nil && p.Full == "" && len(p.People)+len(p.Groups)+len(p.Jobs) == 0 && !p.Fresh &&
+	return s.Running == nil && p.Full == "" && len(p.People)+len(p.Groups)+len(p.Settling)+len(p.Jobs) == 0 && !p.Fresh &&
 		s.State != messages.StateApplying && s.State != messages.StateVerifying
 }
 

@@ -1,0 +1,213 @@
+package workflows_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/messages"
+)
+
+func startWithID(id string) client.StartWorkflowOptions {
+	return client.StartWorkflowOptions{ID: id, TaskQueue: messages.QueueWorkflows}
+}
+
+// touched is a watch that reports people.
+func touched(after time.Duration, cursor string, people ...string) event {
+	return event{after: after, result: activities.WatchResult{Mode: "events", Cursor: cursor, People: people}}
+}
+
+func TestAFullVerificationRunsOnSchedule(t *testing.T) {
+	l := newLoop(t)
+	l.start(19 * time.Hour)
+	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull, messages.ScopeFull, messages.ScopeFull}, l.scopes())
+	require.Equal(t, "a policy was applied; on schedule; on schedule; on schedule", triggers(l.runs))
+	seen := map[string]bool{}
+	for _, in := range l.runs {
+		require.False(t, seen[in.Run], "run ids are never used twice")
+		seen[in.Run] = true
+	}
+}
+
+func TestAQuietEventCostsNoRun(t *testing.T) {
+	l := newLoop(t)
+	l.events = []event{touched(time.Minute, "c1", "x", "y")}
+	l.at(2*time.Minute, func() {
+		require.Equal(t, "c1", l.status().Feed.Cursor)
+		require.Empty(t, l.status().Pending.People)
+	})
+	l.start(time.Hour)
+	require.Len(t, l.examines, 1)
+	require.Equal(t, []string{"x", "y"}, l.examines[0].Scope.People)
+	require.Equal(t, messages.ScopePeople, l.examines[0].Scope.Kind)
+	require.Equal(t, []string{messages.ScopeFull}, l.scopes())
+	require.Equal(t, "c1", l.watches[len(l.watches)-1].Cursor, "the watch goes on where it was")
+}
+
+func TestTouchedPeopleWithSomethingToWriteGetARun(t *testing.T) {
+	l := newLoop(t)
+	l.events = []event{touched(time.Minute, "c1", "x")}
+	l.examine = func(activities.ExamineInput) (activities.JudgeResult, error) {
+		return activities.JudgeResult{Plan: "sha256:p", Open: 1, Counts: messages.Counts{People: 1, Adds: 1}}, nil
+	}
+	l.at(2*time.Minute, func() {
+		require.Equal(t, messages.ScopePeople, l.status().LastRun.Scope)
+		require.Equal(t, messages.StateOK, l.status().State)
+	})
+	l.start(time.Hour)
+	require.Equal(t, []string{messages.ScopeFull, messages.ScopePeople}, l.scopes())
+	run := l.runs[1]
+	require.Equal(t, l.examines[0].Run, run.Run, "the run writes the plan that was examined")
+	require.NotNil(t, run.Progress)
+	require.Equal(t, "adopt", run.Progress.Phase, "it does not read again")
+	require.Equal(t, "sha256:p", run.Progress.Run.Plan)
+}
+
+func TestTouchedGroupsAreLookedAtWithAFreshOutline(t *testing.T) {
+	l := newLoop(t)
+	l.events = []event{{after: time.Minute, result: activities.WatchResult{Mode: "events", Cursor: "c1", Groups: []string{"g"}, Recount: []string{"h"}, Fresh: true}}}
+	l.start(time.Hour)
+	require.Len(t, l.examines, 1)
+	require.True(t, l.examines[0].Fresh)
+	require.Equal(t, messages.Scope{Kind: messages.ScopeGroups, Groups: []string{"g"}, Recount: []string{"h"}}, l.examines[0].Scope)
+}
+
+func TestRemovalsOfAnEventAreLookedAtASecondTime(t *testing.T) {
+	l := newLoop(t)
+	l.events = []event{touched(time.Minute, "c1", "x")}
+	l.examine = func(in activities.ExamineInput) (activities.JudgeResult, error) {
+		if !in.Settled {
+			return activities.JudgeResult{Counts: messages.Counts{People: 1}, Settling: []string{"x"}}, nil
+		}
+		return activities.JudgeResult{Plan: "sha256:p", Open: 1, Counts: messages.Counts{People: 1, Removals: 1}}, nil
+	}
+	l.at(time.Minute+2*time.Second, func() {
+		require.Len(t, l.examines, 1)
+		require.Len(t, l.status().Pending.Settling, 1)
+		require.Equal(t, []string{messages.ScopeFull}, l.scopes(), "nothing is taken on one look")
+	})
+	l.start(time.Hour)
+	require.Len(t, l.examines, 2)
+	require.Equal(t, []string{"x"}, l.examines[1].Scope.People)
+	require.True(t, l.examines[1].Settled)
+	require.Equal(t, []string{messages.ScopeFull, messages.ScopePeople}, l.scopes())
+	require.True(t, l.runs[1].Progress.Settled)
+}
+
+func TestTooManyTouchedPeopleMeanEverybody(t *testing.T) {
+	l := newLoop(t)
+	crowd := make([]string, 2001)
+	for i := range crowd {
+		crowd[i] = fmt.Sprintf("p%d", i)
+	}
+	l.events = []event{touched(time.Minute, "c1", crowd...)}
+	l.start(time.Hour)
+	require.Empty(t, l.examines)
+	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull}, l.scopes())
+	require.Contains(t, l.runs[1].Trigger, "more people were touched")
+}
+
+func TestAChangeOfRolesMeansEverybody(t *testing.T) {
+	l := newLoop(t)
+	l.events = []event{{after: time.Minute, result: activities.WatchResult{Mode: "events", Cursor: "c1", Full: "the roles of a group changed"}}}
+	l.start(time.Hour)
+	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull}, l.scopes())
+	require.Equal(t, "the roles of a group changed", l.runs[1].Trigger)
+}
+
+func TestABrokenFeedIsShownAndTriedAgain(t *testing.T) {
+	l := newLoop(t)
+	refused := temporal.NewApplicationErrorWithOptions("Atlassian refused the organization key", activities.ErrKeyRefused, temporal.ApplicationErrorOptions{NonRetryable: true})
+	l.events = []event{touched(time.Minute, "c1"), {after: time.Minute, err: refused}, touched(time.Second, "c2")}
+	l.at(2*time.Minute+time.Second, func() {
+		require.Equal(t, messages.StateProblem, l.status().State)
+		require.Contains(t, l.status().Feed.Problem, "refused the organization key")
+		require.Contains(t, l.page(), "The event feed cannot be watched")
+	})
+	l.at(10*time.Minute, func() {
+		require.Equal(t, messages.StateOK, l.status().State)
+		require.Equal(t, "c2", l.status().Feed.Cursor)
+	})
+	l.start(time.Hour)
+	require.True(t, l.watches[2].Once, "the first watch after a problem reports at once")
+	require.Equal(t, "c1", l.watches[2].Cursor)
+}
+
+func TestAProblemIsRetriedWithPatienceAndForgotten(t *testing.T) {
+	l := newLoop(t)
+	broken := true
+	l.run = func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
+		sum := ended(in)
+		if broken {
+			sum.State = messages.RunStopped
+			sum.Problem = &messages.Problem{Kind: activities.ErrKeyRefused, Message: "make a new key"}
+		}
+		return sum, nil
+	}
+	l.at(time.Minute+50*time.Second, func() { // at 0 s, 15 s, 45 s, 105 s
+		require.Len(t, l.runs, 4)
+		state := l.status()
+		require.Equal(t, messages.StateProblem, state.State)
+		require.Equal(t, 4, state.Problem.Tries)
+		require.Equal(t, activities.ErrKeyRefused, state.Problem.Kind)
+		contains(t, l.page(), "KeyRefused", "make a new key", "Next attempt at")
+	})
+	l.at(2*time.Hour, func() {
+		gap := l.status().Problem.Retry.Sub(begin.Add(2 * time.Hour))
+		require.LessOrEqual(t, gap, 5*time.Minute)
+		broken = false
+	})
+	l.at(3*time.Hour, func() {
+		require.Nil(t, l.status().Problem)
+		require.Equal(t, messages.StateOK, l.status().State)
+		require.Contains(t, triggers(l.runs), "again after a problem")
+	})
+	l.start(4 * time.Hour)
+	n := len(l.runs)
+	require.Less(t, n, 40, "the backoff reaches five minutes")
+}
+
+func TestAFailedRunIsAProblemNotAnEnd(t *testing.T) {
+	l := newLoop(t)
+	l.run = func(workflow.Context, messages.ReconcileInput) (messages.RunSummary, error) {
+		return messages.RunSummary{}, errors.New("the worker's disk is full")
+	}
+	l.at(time.Second, func() {
+		require.Contains(t, l.status().Problem.Message, "disk is full")
+	})
+	l.start(time.Hour)
+}
+
+func TestALookThatFailsAsksForEverybody(t *testing.T) {
+	l := newLoop(t)
+	l.events = []event{touched(time.Minute, "c1", "x")}
+	l.examine = func(activities.ExamineInput) (activities.JudgeResult, error) {
+		return activities.JudgeResult{}, temporal.NewApplicationErrorWithOptions("no", activities.ErrInvalid, temporal.ApplicationErrorOptions{NonRetryable: true})
+	}
+	l.start(30 * time.Minute)
+	require.Len(t, l.examines, 1)
+	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull}, l.scopes())
+	require.Equal(t, "looking at touched people failed", l.runs[1].Trigger)
+}
+
+func TestTouchedPeopleGoAheadOfTheRunInTheBackground(t *testing.T) {
+	l := newLoop(t)
+	writing := false
+	l.run = gated(time.Hour, func(now bool) { writing = now })
+	l.events = []event{touched(10*time.Minute, "c1", "x")}
+	l.examine = func(activities.ExamineInput) (activities.JudgeResult, error) {
+		require.False(t, writing, "the run in the background stands aside")
+		return activities.JudgeResult{Open: 1, Counts: messages.Counts{Adds: 1}}, nil
+	}
+	l.at(11*time.Minute, func() { require.True(t, writing, "it goes on afterwards") })
+	l.start(2 * time.Hour)
+	require.Len(t, l.examines, 1)
+	require.Equal(t, []string{messages.ScopeFull, messages.ScopePeople}, l.scopes())
+}
