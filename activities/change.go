@@ -25,10 +25,12 @@ type ChangeInput struct {
 type ChangeResult struct {
 	State  access.ChangeState `json:"state"`
 	Answer string             `json:"answer,omitempty"`
+	// Closed says that the target takes nothing more from anybody in this run: no licences left, or not changeable.
+	Closed bool `json:"closed,omitempty"`
 }
 
 // Apply makes one change: one write to Atlassian, preceded by reads only where they are needed (an earlier attempt of
-// unknown outcome, a protected target).
+// unknown outcome, a membership that should have been there, a protected target).
 //
 // A repeat is safe: the ledger line tells whether the change is done (nothing happens), was begun without a known
 // outcome (the state is read back first), or never reached Atlassian (it is written). The calls themselves are
@@ -43,18 +45,27 @@ func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 		return ChangeResult{}, err
 	}
 	if !line.State.Open() {
-		return ChangeResult{line.State, line.Answer}, nil
+		return ChangeResult{State: line.State, Answer: line.Answer}, nil
 	}
 	if line.State == access.Held {
 		return ChangeResult{}, stop(ErrPolicy, fmt.Errorf("%s is held; nothing held is ever written", line.Label()))
 	}
-	if line.State == access.Sent {
+	doubted := line.State == access.Sent
+	if !doubted && line.Action == access.Add {
+		if doubted, err = s.ours(ctx, line); err != nil {
+			return ChangeResult{}, s.unsent(ctx, in.Run, line, err)
+		}
+	}
+	if doubted {
 		is, err := s.holds(ctx, line)
 		if err != nil {
-			return ChangeResult{}, explain("read back "+line.Label(), err)
+			return ChangeResult{}, s.unsent(ctx, in.Run, line, explain("read back "+line.Label(), err))
 		}
-		if is == (line.Action == access.Add) {
+		if is == (line.Action == access.Add) && line.State == access.Sent {
 			return s.end(ctx, in.Run, line, access.Done, "done by an earlier attempt, found on reading back")
+		}
+		if is && line.Action == access.Add {
+			return s.end(ctx, in.Run, line, access.Already, "was so all the time: the read before did not show it")
 		}
 	}
 	if line.Action == access.Remove {
@@ -93,7 +104,7 @@ func (s *session) settle(ctx context.Context, run string, line access.Change, er
 		}
 		return s.end(ctx, run, line, access.Already, "already a member")
 	case errors.Is(err, organization.ErrLicenceLimit):
-		return s.end(ctx, run, line, access.Shortage, "the app's licence limit is reached: "+text(err))
+		return closed(s.end(ctx, run, line, access.Shortage, "the app's licence limit is reached: "+text(err)))
 	case adding && errors.Is(err, organization.ErrConflict):
 		is, readErr := s.holds(ctx, line)
 		if readErr != nil {
@@ -102,13 +113,15 @@ func (s *session) settle(ctx context.Context, run string, line access.Change, er
 		if is {
 			return s.end(ctx, run, line, access.Already, "already a member")
 		}
-		return s.end(ctx, run, line, access.Shortage, "refused by a conflict, most likely the app's licence limit: "+text(err))
+		return closed(s.end(ctx, run, line, access.Shortage, "refused by a conflict, most likely the app's licence limit: "+text(err)))
 	case !adding && errors.Is(err, organization.ErrNotFound):
 		if line.State == access.Sent {
 			return s.end(ctx, run, line, access.Done, "done by an earlier attempt: no longer a member")
 		}
 		return s.end(ctx, run, line, access.Already, "was not a member any more")
-	case errors.Is(err, organization.ErrForbidden), errors.Is(err, organization.ErrNotFound), errors.Is(err, organization.ErrInvalid):
+	case errors.Is(err, organization.ErrForbidden):
+		return closed(s.end(ctx, run, line, access.Refused, "the key may not change it: "+text(err)))
+	case errors.Is(err, organization.ErrNotFound), errors.Is(err, organization.ErrInvalid):
 		return s.end(ctx, run, line, access.Refused, text(err))
 	case errors.Is(err, organization.ErrOutcomeUnknown), errors.Is(err, context.DeadlineExceeded):
 		return ChangeResult{}, explain(line.Label(), err) // the line stays Sent: the next attempt reads back
@@ -116,6 +129,11 @@ func (s *session) settle(ctx context.Context, run string, line access.Change, er
 		return ChangeResult{}, err
 	}
 	return ChangeResult{}, s.unsent(ctx, run, line, explain(line.Label(), err))
+}
+
+func closed(r ChangeResult, err error) (ChangeResult, error) {
+	r.Closed = err == nil
+	return r, err
 }
 
 func (s *session) end(ctx context.Context, run string, line access.Change, state access.ChangeState, answer string) (ChangeResult, error) {
@@ -126,7 +144,7 @@ func (s *session) end(ctx context.Context, run string, line access.Change, state
 	if err := s.ledger.EndChange(keep, s.org, run, line); err != nil {
 		return ChangeResult{}, fmt.Errorf("record the answer to %s: %w", line.Label(), err)
 	}
-	return ChangeResult{state, answer}, nil
+	return ChangeResult{State: state, Answer: answer}, nil
 }
 
 // unsent puts a line back to planned, since the write certainly did not happen, and returns the error. A line that an
@@ -135,23 +153,46 @@ func (s *session) unsent(ctx context.Context, run string, line access.Change, er
 	if line.State == access.Sent {
 		return err
 	}
-	line.State = access.Planned
 	keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return errors.Join(err, s.ledger.UpdateLines(keep, s.org, run, []access.Change{line}))
+	if failed := s.ledger.CancelChange(keep, s.org, run, line.Person, line.Target); failed != nil {
+		return fmt.Errorf("%w; and the ledger did not take it back: %w", err, failed)
+	}
+	return err
 }
 
-// holds reads whether the person holds the target now.
+// holds reads whether the person holds the target now. A group is asked first; only if it does not name the person, the
+// person's own list decides, which may be cut short but is never too long.
 func (s *session) holds(ctx context.Context, c access.Change) (bool, error) {
-	q := organization.UserQuery{AccountIDs: []string{c.Person}, Limit: 1, Expand: expandPeople}
-	page, err := s.api.SearchUsers(ctx, s.directory, q)
+	if c.GroupID != "" {
+		found, err := s.search(ctx, organization.UserQuery{AccountIDs: []string{c.Person}, GroupIDs: []string{c.GroupID}, Limit: 1, Expand: expandPeople})
+		if err != nil || len(found) > 0 {
+			return len(found) > 0, err
+		}
+	}
+	found, err := s.search(ctx, organization.UserQuery{AccountIDs: []string{c.Person}, Limit: 1, Expand: expandPeople})
 	if err != nil {
 		return false, err
 	}
-	if len(page.Items) != 1 || page.Items[0].GroupIDs == nil {
+	if len(found) != 1 {
 		return false, again(ErrEvidence, outcomePatience, fmt.Errorf("the directory does not show %s", c.Person))
 	}
-	return holding(person(page.Items[0]), c), nil
+	return holding(found[0], c), nil
+}
+
+// ours says that the ledger has the membership on its books as Castellan's own already: a read did not show it, and that
+// read may have been wrong.
+func (s *session) ours(ctx context.Context, c access.Change) (bool, error) {
+	states, err := s.ledger.States(ctx, s.org, []string{c.Person}, s.now())
+	if err != nil {
+		return false, err
+	}
+	for _, h := range states[c.Person].Holdings {
+		if h.Target == c.Target && h.Owned && h.Until.IsZero() {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 func holding(p access.Person, c access.Change) bool {

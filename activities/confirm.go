@@ -27,7 +27,9 @@ type ConfirmResult struct {
 // fresh decision no longer asks for, or whose person cannot be read. A removal is so written only after two reads, some
 // time apart, said the same. A repeat reads again; what it superseded stays so.
 //
-// Calls: people/100.
+// Removals also need the group search's word (see contradicted).
+//
+// Calls: people/100, and for removals people/10.
 func (a *Activities) Confirm(ctx context.Context, in ConfirmInput) (ConfirmResult, error) {
 	var result ConfirmResult
 	s, err := a.open(ctx, in.Org, in.Policy)
@@ -95,8 +97,15 @@ func (s *session) unconfirmed(ctx context.Context, run string, lines []access.Ch
 		}
 	}
 	var gone []access.Change
+	var removals []access.Change
 	for _, c := range lines {
+		if undoes(c) { // an inverse is what a person asked for, not the policy
+			continue
+		}
 		if asked[keyOf(c)] {
+			if c.Action == access.Remove {
+				removals = append(removals, c)
+			}
 			continue
 		}
 		c.State, c.At = access.Superseded, now
@@ -106,5 +115,14 @@ func (s *session) unconfirmed(ctx context.Context, run string, lines []access.Ch
 		}
 		gone = append(gone, c)
 	}
-	return gone, nil
+	against, err := s.contradicted(ctx, b, removals)
+	for _, c := range against {
+		c.State, c.At, c.Answer = access.Superseded, now, contradiction
+		gone = append(gone, c)
+	}
+	return gone, err
+}
+
+func undoes(c access.Change) bool {
+	return len(c.Reasons) > 0 && c.Reasons[0].Kind == access.ReasonUndo
 }

@@ -2,7 +2,7 @@ package activities
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"slices"
 
 	"github.com/castellan-io/castellan/access"
@@ -12,51 +12,104 @@ import (
 )
 
 // mostCorroborated is how many people may lose something in a partial run. When there are more, everybody is looked at
-// instead: a sweep proves its reads by the groups' counts, at a hundredth of the calls.
+// instead: a sweep also proves its reads by the groups' counts.
 const mostCorroborated = 50
 
-// corroborate asks the other side before a partial run removes anybody. Their own lists of groups said twice that they
-// are in no source group; now the group search is asked which groups they are in. A line that it contradicts is
-// superseded. It reports too many when a full verification has to take over.
-//
-// Calls: one for ten people, and one for each of them whom that does not clear.
-func (s *session) corroborate(ctx context.Context, b *policy.Bound, run string) (superseded int, tooMany bool, err error) {
-	lines, err := s.ledger.Lines(ctx, s.org, run, ledger.Filter{
-		States: []access.ChangeState{access.Planned}, Actions: []access.Action{access.Remove}, Limit: linesAtOnce,
+// Words of lines that a partial run does not write yet.
+const (
+	mustSettle = "must stay true for a while: its person is looked at again"
+	tooMany    = "too many people for a partial run: everybody is looked at instead"
+)
+
+// temper takes out of a partial plan the removals that may not be written yet. At the first look none may: their people
+// settle and are looked at again. At the second look only those that the first look asked for too, and that the group
+// search does not contradict.
+func (s *session) temper(ctx context.Context, b *policy.Bound, in ExamineInput, result *JudgeResult) error {
+	lines, err := s.ledger.Lines(ctx, s.org, in.Run, ledger.Filter{
+		States: []access.ChangeState{access.Planned}, Actions: []access.Action{access.Remove}, Limit: 10 * linesAtOnce,
 	})
 	if err != nil || len(lines) == 0 {
-		return 0, false, err
+		return err
 	}
-	byPerson := map[string][]access.Change{}
+	second, first, err := s.twice(ctx, in.First, lines)
+	if err != nil {
+		return err
+	}
+	if len(peopleOf(second)) > mostCorroborated {
+		result.TooMany = true
+		result.without(len(second))
+		if err := s.supersede(ctx, in.Run, second, tooMany); err != nil {
+			return err
+		}
+		second = nil
+	}
+	result.Settling = peopleOf(first)
+	result.without(len(first))
+	if err := s.supersede(ctx, in.Run, first, mustSettle); err != nil {
+		return err
+	}
+	against, err := s.contradicted(ctx, b, second)
+	if err != nil {
+		return err
+	}
+	result.without(len(against))
+	return s.supersede(ctx, in.Run, against, contradiction)
+}
+
+// without takes removals out of the plan's counts.
+func (r *JudgeResult) without(removals int) {
+	r.Open -= removals
+	r.Counts.Removals -= removals
+}
+
+// twice tells the lines that an earlier run asked for too from those seen for the first time.
+func (s *session) twice(ctx context.Context, earlier string, lines []access.Change) (second, first []access.Change, err error) {
 	for _, c := range lines {
-		byPerson[c.Person] = append(byPerson[c.Person], c)
+		was, err := s.ledger.Line(ctx, s.org, earlier, c.Person, c.Target)
+		switch {
+		case errors.Is(err, ledger.ErrNotFound):
+			first = append(first, c)
+		case err != nil:
+			return nil, nil, err
+		case was.Action == access.Remove && was.Answer == mustSettle:
+			second = append(second, c)
+		default:
+			first = append(first, c)
+		}
 	}
-	people := sorted(byPerson)
-	if len(people) > mostCorroborated || len(lines) == linesAtOnce {
-		return len(lines), true, s.supersede(ctx, run, lines, "too many people for a partial run: everybody is looked at instead")
+	return second, first, nil
+}
+
+const contradiction = "the group search still shows the person in a source group"
+
+// contradicted asks the other side before anybody is removed. A person's own list of groups said that they are in no
+// source group; now the group search is asked which groups they are in. It returns the lines that it contradicts.
+//
+// Calls: one for ten people, and one for each of them whom that does not clear.
+func (s *session) contradicted(ctx context.Context, b *policy.Bound, lines []access.Change) ([]access.Change, error) {
+	lose := map[string][]access.Change{}
+	for _, c := range lines {
+		lose[c.Person] = append(lose[c.Person], c)
 	}
-	for _, some := range chunks(people, mostAccountIDs) {
-		clear, err := s.inNoSource(ctx, b, some, byPerson)
+	var against []access.Change
+	for _, some := range chunks(peopleOf(lines), mostAccountIDs) {
+		clear, err := s.inNoSource(ctx, b, some, lose)
 		if err != nil {
-			return superseded, false, err
+			return nil, err
 		}
 		if clear {
 			continue
 		}
 		for _, p := range some {
-			if clear, err = s.inNoSource(ctx, b, []string{p}, byPerson); err != nil {
-				return superseded, false, err
+			if clear, err = s.inNoSource(ctx, b, []string{p}, lose); err != nil {
+				return nil, err
 			}
-			if clear {
-				continue
+			if !clear {
+				against = append(against, lose[p]...)
 			}
-			if err := s.supersede(ctx, run, byPerson[p], "the group search still shows the person in a source group"); err != nil {
-				return superseded, false, err
-			}
-			superseded += len(byPerson[p])
 		}
 	}
-	return superseded, false, nil
+	return against, nil
 }
 
 // inNoSource asks for all groups of these people together and says that none is a source of what they would lose.
@@ -69,7 +122,7 @@ func (s *session) inNoSource(ctx context.Context, b *policy.Bound, people []stri
 		for _, c := range lose[p] {
 			i, known := b.Target(c.Target)
 			if !known {
-				return false, stop(ErrPolicy, fmt.Errorf("%s: the target is not in the policy any more", c.Label()))
+				return false, nil
 			}
 			for _, g := range groups {
 				if slices.Contains(b.Targets[i].Sources, g.ID) {
@@ -82,9 +135,23 @@ func (s *session) inNoSource(ctx context.Context, b *policy.Bound, people []stri
 }
 
 func (s *session) supersede(ctx context.Context, run string, lines []access.Change, why string) error {
+	if len(lines) == 0 {
+		return nil
+	}
 	ended := slices.Clone(lines)
 	for i := range ended {
 		ended[i].State, ended[i].Answer, ended[i].At = access.Superseded, why, s.now()
 	}
 	return s.ledger.RecordLines(ctx, s.org, run, ended)
+}
+
+// peopleOf are the people of lines that are ordered by person, each once.
+func peopleOf(lines []access.Change) []string {
+	var ids []string
+	for _, c := range lines {
+		if n := len(ids); n == 0 || ids[n-1] != c.Person {
+			ids = append(ids, c.Person)
+		}
+	}
+	return ids
 }

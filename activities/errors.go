@@ -39,6 +39,13 @@ func again(kind string, after time.Duration, err error) error {
 	return temporal.NewApplicationErrorWithOptions(err.Error(), kind, temporal.ApplicationErrorOptions{NextRetryDelay: after})
 }
 
+// expected is a wait that is part of the plan: it is retried and not counted as a failure.
+func expected(after time.Duration, err error) error {
+	return temporal.NewApplicationErrorWithOptions(err.Error(), ErrUnavailable, temporal.ApplicationErrorOptions{
+		NextRetryDelay: after, Category: temporal.ApplicationErrorCategoryBenign,
+	})
+}
+
 // explain turns what the API answered into an error that says what was tried and what to do: the only place where API
 // errors become Temporal's.
 func explain(tried string, err error) error {

@@ -2,8 +2,6 @@ package activities
 
 import (
 	"context"
-	"fmt"
-	"slices"
 
 	"go.temporal.io/sdk/activity"
 
@@ -21,12 +19,12 @@ const mostRechecks = 50
 type evidence struct {
 	now      map[string]int // members as the directory counts them
 	seen     map[string]int // members seen; nil when the run did not sweep
-	people   int
 	suspects []plan.Suspect
+	doubtful bool // counts and members disagree: the read was incomplete, or people moved while it lasted
 }
 
 // evidence compares what was counted with what was seen. A source group that disagrees, and that a removal stands on, is
-// read again by itself, and its people are decided anew; if it still disagrees, it is suspect.
+// read again by itself; if it still disagrees, it is suspect.
 func (s *session) evidence(ctx context.Context, b *policy.Bound, o access.Outline, in RunInput, swept bool) (evidence, error) {
 	e := evidence{now: map[string]int{}}
 	for _, g := range o.Groups {
@@ -35,11 +33,11 @@ func (s *session) evidence(ctx context.Context, b *policy.Bound, o access.Outlin
 		}
 	}
 	if swept {
-		seen, counts, err := s.ledger.Seen(ctx, s.org, in.Run)
+		seen, _, err := s.ledger.Seen(ctx, s.org, in.Run)
 		if err != nil {
 			return e, err
 		}
-		e.seen, e.people = seen, counts.People
+		e.seen = seen
 		for id := range e.now {
 			if _, any := e.seen[id]; !any {
 				e.seen[id] = 0
@@ -54,6 +52,11 @@ func (s *session) evidence(ctx context.Context, b *policy.Bound, o access.Outlin
 		return e, err
 	}
 	e.suspects = plan.Suspects(s.policy, b, before, e.now, e.seen)
+	for _, one := range e.suspects {
+		if n, counted := e.now[one.GroupID]; counted && e.seen != nil && n >= 0 && n != e.seen[one.GroupID] {
+			e.doubtful = true
+		}
+	}
 	return e, nil
 }
 
@@ -92,11 +95,14 @@ func (s *session) recheck(ctx context.Context, b *policy.Bound, in RunInput, e *
 		return nil
 	}
 	for _, id := range groups {
-		n, err := s.recheckGroup(ctx, b, in, id)
+		n, err := s.recheckGroup(ctx, id)
 		if err != nil {
 			return err
 		}
 		e.seen[id] = n
+		if err := s.ledger.ReplaceSeen(ctx, s.org, in.Run, id, n); err != nil {
+			return err
+		}
 		activity.RecordHeartbeat(ctx, id)
 	}
 	for _, some := range chunks(groups, mostGroupIDs) {
@@ -111,25 +117,21 @@ func (s *session) recheck(ctx context.Context, b *policy.Bound, in RunInput, e *
 	return nil
 }
 
-// recheckGroup reads one group's members and decides them anew. A member counts as one even where the answer leaves the
-// group out of the member's own list.
-func (s *session) recheckGroup(ctx context.Context, b *policy.Bound, in RunInput, id string) (int, error) {
+// recheckGroup counts one group's members by the group itself. Only members whose own list names the group count: where
+// lists lack it, the sweep decided on lists that cannot be trusted. Nobody is decided anew on what is read here; whoever
+// moved while the sweep lasted is read again before anything is taken.
+func (s *session) recheckGroup(ctx context.Context, id string) (int, error) {
 	members := 0
 	q := organization.UserQuery{GroupIDs: []string{id}, Limit: pageSize, Expand: expandPeople}
-	for n := 0; ; n++ {
+	for {
 		page, err := s.api.SearchUsers(ctx, s.directory, q)
 		if err != nil {
 			return 0, explain("read the members of group "+id+" of organization "+s.org, err)
 		}
-		found := people(page.Items)
-		for i := range found {
-			if !slices.Contains(found[i].GroupIDs, id) {
-				found[i].GroupIDs = append(found[i].GroupIDs, id)
+		for _, p := range people(page.Items) {
+			if p.InGroup(id) {
+				members++
 			}
-		}
-		members += len(found)
-		if err := s.decide(ctx, b, in, fmt.Sprintf("recheck-%s-%04d", id, n), found, false); err != nil {
-			return 0, err
 		}
 		if page.Next == "" {
 			return members, nil

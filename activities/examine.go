@@ -10,7 +10,6 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/atlassian/organization"
-	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/policy"
 )
@@ -23,7 +22,7 @@ type ExamineInput struct {
 	Scope   messages.Scope `json:"scope"`
 	Fresh   bool           `json:"fresh,omitempty"` // read the outline again: groups came, went or changed their role
 	DryRun  bool           `json:"dryRun,omitempty"`
-	Settled bool           `json:"settled,omitempty"` // this is the second look at these people: removals may be written
+	First   string         `json:"first,omitempty"` // at a second look: the run that looked first
 }
 
 // Examine decides the people of a partial scope and judges the plan, all in one step, so that a quiet event costs no
@@ -36,7 +35,7 @@ func (a *Activities) Examine(ctx context.Context, in ExamineInput) (JudgeResult,
 	if err != nil {
 		return JudgeResult{}, err
 	}
-	bound, err := s.outlineFor(ctx, in)
+	bound, outline, err := s.outlineFor(ctx, in)
 	if err != nil {
 		return JudgeResult{}, err
 	}
@@ -54,75 +53,39 @@ func (a *Activities) Examine(ctx context.Context, in ExamineInput) (JudgeResult,
 			return JudgeResult{}, err
 		}
 	}
-	result, err := s.judge(ctx, bound, JudgeInput{
+	result, err := s.judge(ctx, bound, outline, JudgeInput{
 		RunInput: in.RunInput, Trigger: in.Trigger, By: in.By, Scope: in.Scope.Kind, DryRun: in.DryRun, Started: s.now(),
-	}, ids)
+	}, &partial{people: ids, temper: func(r *JudgeResult) error { return s.temper(ctx, bound, in, r) }})
 	if err != nil {
 		return JudgeResult{}, err
-	}
-	switch {
-	case result.Open == 0:
-	case !in.Settled:
-		if err := s.letSettle(ctx, in.Run, &result); err != nil {
-			return JudgeResult{}, err
-		}
-	default:
-		gone, tooMany, err := s.corroborate(ctx, bound, in.Run)
-		if err != nil {
-			return JudgeResult{}, err
-		}
-		result.Open -= gone
-		result.TooMany = tooMany
 	}
 	result.Counts.People = len(ids)
 	result.Counts.Calls = s.made()
 	return result, nil
 }
 
-// letSettle takes the released removals out of the plan: their people are looked at again some time later, and only what
-// that second look still asks for is written.
-func (s *session) letSettle(ctx context.Context, run string, result *JudgeResult) error {
-	filter := ledger.Filter{States: []access.ChangeState{access.Planned}, Actions: []access.Action{access.Remove}, Limit: linesAtOnce}
-	for {
-		lines, err := s.ledger.Lines(ctx, s.org, run, filter)
-		if err != nil || len(lines) == 0 {
-			return err
-		}
-		for _, c := range lines {
-			if n := len(result.Settling); n == 0 || result.Settling[n-1] != c.Person {
-				result.Settling = append(result.Settling, c.Person)
-			}
-		}
-		if err := s.supersede(ctx, run, lines, "must stay true for a while: its person is looked at again"); err != nil {
-			return err
-		}
-		result.Open -= len(lines)
-		result.Counts.Removals -= len(lines)
-	}
-}
-
 // outlineFor gives the run an outline: the last one with the touched groups' counts read again, or a fresh one.
-func (s *session) outlineFor(ctx context.Context, in ExamineInput) (*policy.Bound, error) {
+func (s *session) outlineFor(ctx context.Context, in ExamineInput) (*policy.Bound, runOutline, error) {
 	outline, known, err := s.latestOutline(ctx)
 	if err != nil {
-		return nil, err
+		return nil, outline, err
 	}
-	if !known || in.Fresh {
-		if outline.Last, err = s.lastGood(ctx); err != nil {
-			return nil, err
+	fresh := !known || in.Fresh
+	switch {
+	case fresh:
+		if outline.Last, err = s.lastGood(ctx); err == nil {
+			outline.Outline, err = s.readOutline(ctx, outline.Last)
 		}
-		if outline.Outline, err = s.readOutline(ctx, outline.Last); err != nil {
-			return nil, err
-		}
-	} else if named := slices.Concat(in.Scope.Groups, in.Scope.Recount); len(named) > 0 {
-		if outline.Groups, err = s.recount(ctx, outline.Groups, named); err != nil {
-			return nil, err
-		}
+	case len(in.Scope.Groups)+len(in.Scope.Recount) > 0:
+		outline.Groups, err = s.recount(ctx, outline.Groups, slices.Concat(in.Scope.Groups, in.Scope.Recount))
 	}
-	if err := s.keepOutline(ctx, in.RunInput, outline); err != nil {
-		return nil, err
+	if err == nil && fresh && !in.Preview {
+		err = s.keepOutline(ctx, in.RunInput, outline) // what the next partial runs stand on
 	}
-	return s.bind(in.Run, outline), nil
+	if err != nil {
+		return nil, outline, err
+	}
+	return s.bind(in.Run, outline), outline, nil
 }
 
 // recount reads the named groups' counts again. A group that is not shown any more is taken out.

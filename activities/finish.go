@@ -119,7 +119,7 @@ func (a *Activities) Verify(ctx context.Context, in RunInput) (VerifyResult, err
 			}
 		}
 		if len(marked) > 0 {
-			if err := s.ledger.UpdateLines(ctx, in.Org, in.Run, marked); err != nil {
+			if err := s.ledger.Annotate(ctx, in.Org, in.Run, marked); err != nil {
 				return result, err
 			}
 		}
@@ -187,7 +187,7 @@ func (a *Activities) Finish(ctx context.Context, in FinishInput) (messages.RunSu
 			c.Held += l.N
 		}
 	}
-	if in.Scope == messages.ScopeFull && sum.Problem == nil && !in.Preview {
+	if in.Scope == messages.ScopeFull && sum.State == messages.RunDone && !in.Preview {
 		if err := a.keepEvidence(ctx, in); err != nil {
 			return sum, err
 		}
@@ -220,22 +220,12 @@ func (a *Activities) keepEvidence(ctx context.Context, in FinishInput) error {
 	if err != nil {
 		return err
 	}
-	now := map[string]int{}
-	for _, g := range o.Groups {
-		if g.Synced {
-			now[g.ID] = g.Users
-		}
-	}
-	seen, _, err := s.ledger.Seen(ctx, in.Org, in.Run)
-	if err != nil {
-		return err
-	}
-	before, err := s.sourceCounts(ctx)
+	e, err := s.evidence(ctx, b, o.Outline, in.RunInput, true)
 	if err != nil {
 		return err
 	}
 	suspect := map[string]bool{}
-	for _, one := range plan.Suspects(s.policy, b, before, now, seen) {
+	for _, one := range e.suspects {
 		suspect[one.GroupID] = true
 	}
 	return s.saveSources(ctx, in.Run, suspect)
@@ -259,6 +249,12 @@ func (a *Activities) PlanUndo(ctx context.Context, in UndoInput) (int, error) {
 		if o.Outline, err = s.readOutline(ctx, o.Last); err != nil {
 			return 0, err
 		}
+	}
+	if err := s.ledger.BeginRun(ctx, ledger.Run{
+		Org: in.Org, ID: in.Run, Trigger: "undo of " + in.Of, Scope: messages.ScopeUndo, Policy: in.Policy, By: in.By,
+		State: messages.RunReading, Started: s.now(),
+	}); err != nil {
+		return 0, err
 	}
 	if err := s.keepOutline(ctx, in.RunInput, o); err != nil {
 		return 0, err
@@ -293,4 +289,5 @@ func (a *Activities) PlanUndo(ctx context.Context, in UndoInput) (int, error) {
 type UndoInput struct {
 	RunInput
 	Of string `json:"of"`
+	By string `json:"by,omitempty"`
 }

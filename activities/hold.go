@@ -59,7 +59,9 @@ func (s *session) settleHold(ctx context.Context, in JudgeInput, verdicts []plan
 	} else if isOpen {
 		hold.Opened, hold.Changed = open.Opened, open.Changed
 	}
-	return holdMessage(hold), s.ledger.OpenHold(ctx, hold)
+	m := holdMessage(hold)
+	m.Undo = in.Scope == messages.ScopeUndo
+	return m, s.ledger.OpenHold(ctx, hold)
 }
 
 func (s *session) anyHeld(ctx context.Context, run string, people []string) (bool, error) {
@@ -194,6 +196,11 @@ func (a *Activities) Decide(ctx context.Context, in DecideInput) (DecideResult, 
 		return DecideResult{}, err
 	}
 	result := DecideResult{Hold: *holdMessage(hold)}
+	run, err := a.ledger.Run(ctx, in.Org, hold.Run)
+	if err != nil {
+		return DecideResult{}, err
+	}
+	result.Hold.Undo = run.Scope == messages.ScopeUndo
 	for _, r := range hold.Rules {
 		result.Adoption = result.Adoption || r.Rule == plan.RuleAdopt
 	}

@@ -38,6 +38,7 @@ type JudgeResult struct {
 	Findings []string        `json:"findings,omitempty"`
 	Reported int             `json:"reported,omitempty"`
 	Suspects int             `json:"suspects,omitempty"`
+	Doubtful bool            `json:"doubtful,omitempty"` // the read itself was incomplete: look again soon
 	TooMany  bool            `json:"tooMany,omitempty"`  // too many lose something for a partial run: everybody has to be looked at
 	Settling []string        `json:"settling,omitempty"` // account ids of people whose removals need a second look
 }
@@ -56,20 +57,28 @@ func (a *Activities) Judge(ctx context.Context, in JudgeInput) (JudgeResult, err
 	if err != nil {
 		return JudgeResult{}, err
 	}
-	result, err := s.judge(ctx, bound, in, nil)
-	result.Counts.Calls = s.made()
-	return result, err
-}
-
-// judge does the work of Judge; touched are the people of a partial scope.
-func (s *session) judge(ctx context.Context, b *policy.Bound, in JudgeInput, touched []string) (JudgeResult, error) {
 	outline, err := s.outlineOf(ctx, in.Run)
 	if err != nil {
 		return JudgeResult{}, err
 	}
+	result, err := s.judge(ctx, bound, outline, in, nil)
+	result.Counts.Calls = s.made()
+	return result, err
+}
+
+// partial is what is special about a run that did not look at everybody.
+type partial struct {
+	people []string                 // whom it looked at
+	temper func(*JudgeResult) error // takes out removals that may not be written yet
+}
+
+// judge does the work of Judge.
+func (s *session) judge(ctx context.Context, b *policy.Bound, outline runOutline, in JudgeInput, some *partial) (JudgeResult, error) {
 	_, findings := policy.BindSince(s.policy, outline.Outline, outline.Last)
-	full := in.Scope == messages.ScopeFull
-	evidence, err := s.evidence(ctx, b, outline.Outline, in.RunInput, full)
+	for _, name := range b.Create {
+		findings = append(findings, access.Finding{Rule: "group-to-create", Subject: name, Detail: "it will be created, and filled, once the first plan is approved"})
+	}
+	evidence, err := s.evidence(ctx, b, outline.Outline, in.RunInput, in.Scope == messages.ScopeFull)
 	if err != nil {
 		return JudgeResult{}, err
 	}
@@ -88,26 +97,42 @@ func (s *session) judge(ctx context.Context, b *policy.Bound, in JudgeInput, tou
 	if err := s.stopLines(ctx, b, in.Run, verdicts, dry); err != nil {
 		return JudgeResult{}, err
 	}
-	result := JudgeResult{Findings: access.Summarize(findings, 20), Reported: len(findings), Suspects: len(evidence.suspects)}
-	if result.Hold, err = s.settleHold(ctx, in, verdicts, full, touched); err != nil {
+	result := JudgeResult{Findings: access.Summarize(findings, 20), Suspects: len(evidence.suspects), Doubtful: evidence.doubtful}
+	result.Reported = len(access.Summarize(findings, len(findings)))
+	var touched []string
+	if some != nil {
+		touched = some.people
+	}
+	if result.Hold, err = s.settleHold(ctx, in, verdicts, some == nil && in.Scope == messages.ScopeFull, touched); err != nil {
 		return JudgeResult{}, err
 	}
 	if result.Plan, result.Counts, err = s.tally(ctx, in.Run); err != nil {
 		return JudgeResult{}, err
 	}
 	result.Counts.People = max(result.Counts.People, len(touched))
-	result.Open = result.Counts.Adds + result.Counts.Removals + result.Counts.Adopts - result.Counts.Held
-	if dry {
-		result.Open = 0
+	if !dry {
+		result.Open = result.Counts.Adds + result.Counts.Removals + result.Counts.Adopts - result.Counts.Held
 	}
-	if result.Open == 0 && !full && result.Counts.Held == 0 {
-		return result, nil // a quiet look leaves no record
+	if some != nil {
+		if err := some.temper(&result); err != nil {
+			return JudgeResult{}, err
+		}
+		if result.Quiet() && !dry {
+			return result, nil // a quiet look leaves no record
+		}
+		if err := s.keepOutline(ctx, in.RunInput, outline); err != nil {
+			return JudgeResult{}, err
+		}
 	}
-	return result, s.ledger.BeginRun(ctx, ledger.Run{
+	record := ledger.Run{
 		Org: in.Org, ID: in.Run, Trigger: in.Trigger, Scope: in.Scope, Policy: in.Policy, By: in.By, DryRun: in.DryRun,
 		Preview: in.Preview, State: messages.RunReading, Plan: result.Plan, Started: in.Started,
 		Counts: ledgerCounts(result.Counts), Findings: findings,
-	})
+	}
+	if err := s.ledger.BeginRun(ctx, record); err != nil { // a full run was begun with its outline
+		return JudgeResult{}, err
+	}
+	return result, s.ledger.UpdateRun(ctx, record)
 }
 
 // stats gathers what the guard needs to know, in aggregates.

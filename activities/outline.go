@@ -8,11 +8,13 @@ import (
 	"slices"
 	"time"
 
+	"go.temporal.io/sdk/activity"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/atlassian/organization"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/policy"
 )
 
@@ -32,6 +34,22 @@ type RunInput struct {
 	Preview bool   `json:"preview,omitempty"` // decide and record, but leave what the ledger knows of the world alone
 }
 
+// OutlineInput begins a full run.
+type OutlineInput struct {
+	RunInput
+	Trigger string    `json:"trigger"`
+	By      string    `json:"by,omitempty"`
+	DryRun  bool      `json:"dryRun,omitempty"`
+	Started time.Time `json:"started"`
+}
+
+func (in OutlineInput) record() ledger.Run {
+	return ledger.Run{
+		Org: in.Org, ID: in.Run, Trigger: in.Trigger, Scope: messages.ScopeFull, Policy: in.Policy, By: in.By,
+		DryRun: in.DryRun, Preview: in.Preview, State: messages.RunReading, Started: in.Started,
+	}
+}
+
 // OutlineResult is what an outline showed.
 type OutlineResult struct {
 	Groups  int `json:"groups"`
@@ -43,7 +61,7 @@ type OutlineResult struct {
 // that the policy asks to create, unless it is a preview. A repeat reads again and replaces.
 //
 // Calls: groups/100, one or two for sites, one per group that gives a role the policy names.
-func (a *Activities) Outline(ctx context.Context, in RunInput) (OutlineResult, error) {
+func (a *Activities) Outline(ctx context.Context, in OutlineInput) (OutlineResult, error) {
 	s, err := a.open(ctx, in.Org, in.Policy)
 	if err != nil {
 		return OutlineResult{}, err
@@ -52,18 +70,25 @@ func (a *Activities) Outline(ctx context.Context, in RunInput) (OutlineResult, e
 	if err != nil {
 		return OutlineResult{}, err
 	}
+	if err := s.ledger.BeginRun(ctx, in.record()); err != nil { // its outline stays while it runs
+		return OutlineResult{}, err
+	}
 	outline, err := s.readOutline(ctx, last)
 	if err != nil {
 		return OutlineResult{}, err
 	}
 	bound, _ := policy.BindSince(s.policy, outline, last)
-	if len(bound.Create) > 0 && !in.Preview && !s.policy.DryRun {
+	adopted, err := s.adopted(ctx)
+	if err != nil {
+		return OutlineResult{}, err
+	}
+	if len(bound.Create) > 0 && adopted && !in.Preview && !s.policy.DryRun {
 		if outline, err = s.createGroups(ctx, in.Run, outline, bound.Create); err != nil {
 			return OutlineResult{}, err
 		}
 		bound, _ = policy.BindSince(s.policy, outline, last)
 	}
-	if err := s.keepOutline(ctx, in, runOutline{outline, last}); err != nil {
+	if err := s.keepOutline(ctx, in.RunInput, runOutline{outline, last}); err != nil {
 		return OutlineResult{}, err
 	}
 	s.keepBound(in.Run, bound)
@@ -104,6 +129,15 @@ func (s *session) bind(run string, o runOutline) *policy.Bound {
 	b, _ := policy.BindSince(s.policy, o.Outline, o.Last)
 	s.keepBound(run, b)
 	return b
+}
+
+// adopted says that the first run was consented to; before that nothing at all is written.
+func (s *session) adopted(ctx context.Context) (bool, error) {
+	known, err := s.ledger.Organization(ctx, s.org)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return false, nil
+	}
+	return !known.AdoptedAt.IsZero(), err
 }
 
 // lastGood is what the last good run stood on: source groups that are gone since still say whose removals wait, and groups
@@ -156,6 +190,7 @@ func (s *session) readGroups(ctx context.Context, q organization.GroupQuery) ([]
 		if err != nil {
 			return nil, explain("read the groups of organization "+s.org, err)
 		}
+		activity.RecordHeartbeat(ctx)
 		for _, g := range page.Items {
 			groups = append(groups, access.Group{
 				ID: g.ID, Name: g.Name, Synced: g.ExternalSynced || g.ManagedBy == "external",
@@ -241,6 +276,7 @@ func (s *session) readRoles(ctx context.Context, groups []string) ([]access.Role
 				if err != nil {
 					return explain("read the roles of group "+group+" of organization "+s.org, err)
 				}
+				activity.RecordHeartbeat(ctx)
 				for _, r := range page.Items {
 					for _, role := range r.Roles {
 						found[i] = append(found[i], access.RoleAssignment{
@@ -282,7 +318,7 @@ func (s *session) createGroups(ctx context.Context, run string, o access.Outline
 		made = append(made, groups...)
 	}
 	if len(made) < len(names) {
-		return o, again(ErrUnavailable, 2*time.Second, fmt.Errorf("organization %s: %d of %d groups just created are not visible yet; looking again", s.org, len(names)-len(made), len(names)))
+		return o, expected(2*time.Second, fmt.Errorf("organization %s: %d of %d groups just created are not visible yet; looking again", s.org, len(names)-len(made), len(names)))
 	}
 	o.Groups = append(o.Groups, made...)
 	return o, nil

@@ -3,6 +3,8 @@ package activities
 import (
 	"context"
 
+	"go.temporal.io/sdk/activity"
+
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/atlassian/organization"
 )
@@ -94,6 +96,7 @@ func (s *session) search(ctx context.Context, q organization.UserQuery) ([]acces
 		if err != nil {
 			return nil, explain("read people of organization "+s.org, err)
 		}
+		activity.RecordHeartbeat(ctx)
 		found = append(found, people(page.Items)...)
 		if page.Next == "" {
 			return found, nil

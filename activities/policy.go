@@ -38,6 +38,13 @@ type AdmitResult struct {
 // among them a target that is SCIM-synced, refuse it before anything is written. A repeat changes nothing.
 func (a *Activities) Admit(ctx context.Context, in AdmitInput) (AdmitResult, error) {
 	source := policySource(in.Policy)
+	if len(source) == 0 && in.Preview {
+		current, err := a.ledger.Policy(ctx, in.Org, "")
+		if err != nil {
+			return AdmitResult{}, stop(ErrUnknown, fmt.Errorf("organization %s has no policy in force to preview: give one: %w", in.Org, err))
+		}
+		source = current.Source
+	}
 	p, err := policy.Parse("policy", source)
 	if err != nil {
 		return AdmitResult{}, stop(ErrPolicy, fmt.Errorf("the policy is not accepted:\n%w", err))
@@ -71,10 +78,8 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (AdmitResult, err
 	if result.Changed, err = a.ledger.SavePolicy(ctx, version); err != nil {
 		return result, err
 	}
-	if result.Changed {
-		if err := a.ledger.CloseHold(ctx, in.Org, "a new policy is in force"); err != nil {
-			return result, err
-		}
+	if err := a.closeOldHold(ctx, in.Org, version.Hash); err != nil {
+		return result, err
 	}
 	if err := a.ledger.SaveKnownDefaults(ctx, in.Org, bound.Defaults()); err != nil {
 		return result, err
@@ -87,6 +92,21 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (AdmitResult, err
 	known, err := a.ledger.Organization(ctx, in.Org)
 	result.Adopted = !known.AdoptedAt.IsZero()
 	return result, err
+}
+
+// closeOldHold closes a hold that was judged under another policy.
+func (a *Activities) closeOldHold(ctx context.Context, org, policy string) error {
+	hold, err := a.ledger.CurrentHold(ctx, org)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if run, err := a.ledger.Run(ctx, org, hold.Run); err == nil && run.Policy == policy {
+		return nil
+	}
+	return a.ledger.CloseHold(ctx, org, "a new policy is in force")
 }
 
 // checkKey tells a key that is wrong or belongs to another organization from one that works, and finds the directory.

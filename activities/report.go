@@ -22,9 +22,10 @@ const (
 
 // Answer looks a question up in the ledger. It changes nothing and calls nobody else.
 func (a *Activities) Answer(ctx context.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
-	if _, err := a.ledger.Organization(ctx, in.Org); errors.Is(err, ledger.ErrNotFound) {
+	// A preview of a first policy has a run, and no organization in force yet.
+	if _, err := a.ledger.Organization(ctx, in.Org); errors.Is(err, ledger.ErrNotFound) && in.Run == "" {
 		return messages.ReportAnswer{}, stop(ErrUnknown, fmt.Errorf("no organization %q is known here; start it with `starter apply FILE`", in.Org))
-	} else if err != nil {
+	} else if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return messages.ReportAnswer{}, err
 	}
 	if in.Limit <= 0 {

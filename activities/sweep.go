@@ -56,6 +56,9 @@ func (a *Activities) Sweep(ctx context.Context, in SweepInput) (SweepResult, err
 			beat = sweepBeat{Cursor: in.Cursor}
 		}
 	}
+	if beat.Page > 0 && beat.Cursor == "" { // the last page was done, only the answer was lost
+		return SweepResult{People: beat.People}, nil
+	}
 	next := s.fetch(ctx, beat.Cursor)
 	for beat.Page < in.Pages {
 		page := <-next

@@ -21,11 +21,11 @@ import (
 const (
 	eventPage     = 500              // the most events of one call
 	watchFor      = 30 * time.Minute // a quiet watch returns then, so that its cursor is kept in the workflow
-	watchBeat     = 10 * time.Second
-	countsAtLeast = time.Minute      // between two looks at the group counts
-	mostTouched   = 1000             // people in one answer
-	fromPrefix    = "from:"          // a cursor that is an instant: epoch milliseconds
-	ownWrite      = 15 * time.Minute // how far back an event is looked up among our own writes
+	watchBeat     = 5 * time.Second
+	countsAtLeast = time.Minute // between two looks at the group counts
+	mostTouched   = 1000        // people in one answer
+	fromPrefix    = "from:"     // a cursor that is an instant: epoch milliseconds
+	ownWrite      = time.Minute // an event so soon after a write of our own is its echo
 )
 
 // WatchInput asks for what happens in an organization from a cursor on.
@@ -167,17 +167,16 @@ func (s *session) look(ctx context.Context, r *WatchResult, b *policy.Bound, kno
 	case len(people) > 0:
 		for _, p := range people {
 			for _, g := range groups {
-				ours, err := s.ledger.WroteSince(ctx, s.org, p, g, s.now().Add(-ownWrite))
+				ours, err := s.ledger.WroteSince(ctx, s.org, p, g, e.Time.Add(-ownWrite))
 				if err != nil {
 					return err
 				}
-				if ours {
-					return nil
+				if !ours || e.Time.IsZero() {
+					r.People = add(r.People, []string{p})
+					r.Recount = add(r.Recount, []string{g})
 				}
 			}
 		}
-		r.People = add(r.People, people)
-		r.Recount = add(r.Recount, groups)
 	case changesRoles(e.Action):
 		r.Full = "the roles of a group changed (" + e.Action + ")"
 	case len(groups) > 0:

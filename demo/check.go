@@ -123,6 +123,18 @@ func same(before, after cloud.State) error {
 	return nil
 }
 
+// absent says whether somebody is in no group that the identity provider does not own.
+func absent(truth cloud.State, address string) error {
+	for group, people := range memberships(truth) {
+		for id := range people {
+			if email(truth, id) == address {
+				return fmt.Errorf("%s is still in %s", address, group)
+			}
+		}
+	}
+	return nil
+}
+
 // memberships are those in the groups that no identity provider owns.
 func memberships(truth cloud.State) members {
 	all := members{}

@@ -36,6 +36,7 @@ type demo struct {
 	policy  *policy.Policy
 	first   string // the first run
 	hired   string // who joined in the story
+	joined  time.Time
 }
 
 // emptyFolder removes what an earlier demo left. The lock keeps two demos from removing each other's files; it is held

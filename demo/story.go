@@ -24,10 +24,10 @@ const (
 	emptied = "eng-core" // the source group that is emptied
 )
 
-// story plays four acts and checks each against the simulator's own truth.
+// story plays five acts and checks each against the simulator's own truth.
 func (d *demo) story(ctx context.Context) error {
 	d.out.say("\nWhat follows you can type yourself in another terminal, in this folder, after:\n\n  %s", d.exports())
-	for _, act := range []func(context.Context) error{d.takeOver, d.join, d.emptyOut, d.verifyLedger} {
+	for _, act := range []func(context.Context) error{d.takeOver, d.join, d.leave, d.emptyOut, d.verifyLedger} {
 		if err := act(ctx); err != nil {
 			return err
 		}
@@ -128,7 +128,7 @@ func (d *demo) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	person, err := idp.CreateUser(ctx, scim.User{UserName: d.hired, Email: d.hired, GivenName: "Robin", FamilyName: "Osei", DisplayName: "Robin Osei", Active: true})
+	hired, err := idp.CreateUser(ctx, scim.User{UserName: d.hired, Email: d.hired, GivenName: "Robin", FamilyName: "Osei", DisplayName: "Robin Osei", Active: true})
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (d *demo) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := idp.AddMembers(ctx, group.ID, person.ID); err != nil {
+	if _, err := idp.AddMembers(ctx, group.ID, hired.ID); err != nil {
 		return err
 	}
 	if err := d.out.step("from then until Atlassian has Robin in every product the policy gives", func() (string, error) {
@@ -153,7 +153,57 @@ func (d *demo) join(ctx context.Context) error {
 	if _, err := d.until(ctx, stack.Idle); err != nil {
 		return err
 	}
+	d.joined = time.Now()
 	return d.ops(ctx, "why", org, d.hired)
+}
+
+// leave moves the new hire out of the source group: a removal is looked at twice before it is written.
+func (d *demo) leave(ctx context.Context) error {
+	d.out.chapter(fmt.Sprintf("3. Robin leaves %s. A removal must stay true for %s (guard.settle) and is read a second time before it is written.", joins, d.policy.Guard.Settle))
+	idp, err := d.Simulator.SCIM()
+	if err != nil {
+		return err
+	}
+	group, err := sourceGroup(ctx, idp, joins)
+	if err != nil {
+		return err
+	}
+	found, err := idp.Users(ctx, scim.UserQuery{UserName: d.hired})
+	if err != nil {
+		return err
+	}
+	if len(found.Items) != 1 {
+		return fmt.Errorf("the identity provider has %d people named %s", len(found.Items), d.hired)
+	}
+	if _, err := idp.RemoveMembers(ctx, group.ID, found.Items[0].ID); err != nil {
+		return err
+	}
+	if err := d.out.step("from then until Robin is out of every product", func() (string, error) {
+		return "", stack.Eventually(ctx, patience, func() error {
+			now, err := d.Simulator.State(ctx)
+			if err != nil {
+				return err
+			}
+			return absent(now, d.hired)
+		})
+	}); err != nil {
+		return err
+	}
+	if _, err := d.until(ctx, stack.Idle); err != nil {
+		return err
+	}
+	d.out.say("\n  The ledger still knows why it was so a moment ago:\n")
+	if err := d.ops(ctx, "why", "--at", d.joined.UTC().Format("2006-01-02T15:04:05.000Z"), org, d.hired, "default:jira/acme/user"); err != nil {
+		return err
+	}
+	then, err := d.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportWhy, Person: d.hired, At: d.joined})
+	if err != nil {
+		return err
+	}
+	if then.Why == nil || len(then.Why.Holdings) != 2 {
+		return fmt.Errorf("the ledger does not know what %s held at %s: %s", d.hired, d.joined, then.Message)
+	}
+	return nil
 }
 
 // emptyOut empties a source group, as a bug or a slip at the identity provider would.
@@ -170,7 +220,7 @@ func (d *demo) emptyOut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.out.chapter(fmt.Sprintf("3. A slip at the identity provider: all %d people are taken out of %s.", len(group.MemberIDs), emptied))
+	d.out.chapter(fmt.Sprintf("4. A slip at the identity provider: all %d people are taken out of %s.", len(group.MemberIDs), emptied))
 	if _, err := idp.ReplaceMembers(ctx, group.ID); err != nil {
 		return err
 	}
@@ -208,7 +258,7 @@ func (d *demo) emptyOut(ctx context.Context) error {
 }
 
 func (d *demo) verifyLedger(ctx context.Context) error {
-	d.out.chapter("4. Everything above stands in a hash-chained ledger.")
+	d.out.chapter("5. Everything above stands in a hash-chained ledger.")
 	if err := d.ops(ctx, "runs", org); err != nil {
 		return err
 	}

@@ -33,6 +33,17 @@ func (l *Ledger) BeginChange(ctx context.Context, org, run, person string, targe
 	return before, err
 }
 
+// CancelChange takes a BeginChange back that found the line Planned, after the write certainly did not reach Atlassian:
+// the line is Planned as before, and the next attempt need not read first. A line with an answer stays as it is.
+func (l *Ledger) CancelChange(ctx context.Context, org, run, person string, target access.Entitlement) error {
+	return l.write(ctx, org, "cancel the change of "+person+" in "+string(target)+" of run "+run, func(w *write) error {
+		_, err := w.exec(ctx, `UPDATE lines SET state = 'planned', attempts = attempts - 1
+			WHERE org = ? AND run = ? AND person = ? AND target = ? AND state = 'sent' AND attempts = 1`,
+			org, run, person, string(target))
+		return err
+	})
+}
+
 // EndChange records a change's final answer: State, Answer and At of c, found by its Person and Target; what was decided
 // about it stands in the line. In the same transaction the answer goes into the chain, unless it is Superseded, and
 // the holding is opened (Done: owned; Already: foreign, unless an earlier attempt of ours may have made it or it is owned

@@ -95,6 +95,20 @@ func (l *Ledger) UpdateLines(ctx context.Context, org, run string, changes []acc
 	})
 }
 
+// Annotate replaces the words of lines that have their answer: what was seen of them afterwards. The chain keeps the answer
+// as it came.
+func (l *Ledger) Annotate(ctx context.Context, org, run string, changes []access.Change) error {
+	return l.write(ctx, org, "annotate lines of run "+run, func(w *write) error {
+		for _, c := range changes {
+			if _, err := w.exec(ctx, `UPDATE lines SET answer = ? WHERE org = ? AND run = ? AND person = ? AND target = ? AND state = ?`,
+				c.Answer, org, run, c.Person, string(c.Target), string(c.State)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // Supersede ends the planned lines that other runs still have for these people, because this run decided them anew. Held
 // lines are left to their hold, begun ones to their attempt.
 func (l *Ledger) Supersede(ctx context.Context, org, run string, people []string, at time.Time) error {

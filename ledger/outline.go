@@ -5,11 +5,15 @@ import (
 	"time"
 )
 
-// outlinesKept is how many outlines stay per organization: enough for every run that may still be open.
+// outlinesKept is how many outlines stay per organization besides those that something open stands on.
 const outlinesKept = 20
 
-// SaveOutline keeps what a run saw of the organization's groups, as the caller encodes it; a repeat replaces it. Only the
-// 20 newest outlines of an organization stay.
+// decidedKept is how long the outline of a decided hold stays: its changes may still be under way.
+const decidedKept = 7 * 24 * time.Hour
+
+// SaveOutline keeps what a run saw of the organization's groups, as the caller encodes it; a repeat replaces it. The 20
+// newest outlines of an organization stay, and those of runs that have not ended and of holds that are open or were
+// decided within a week.
 func (l *Ledger) SaveOutline(ctx context.Context, org, run, policy string, body []byte, at time.Time) error {
 	return l.write(ctx, org, "save the outline of run "+run, func(w *write) error {
 		if _, err := w.exec(ctx, `INSERT INTO outlines (org, run, policy, body, at) VALUES (?, ?, ?, ?, ?)
@@ -18,7 +22,10 @@ func (l *Ledger) SaveOutline(ctx context.Context, org, run, policy string, body 
 			return err
 		}
 		_, err := w.exec(ctx, `DELETE FROM outlines WHERE org = ? AND run NOT IN
-			(SELECT run FROM outlines WHERE org = ? ORDER BY at DESC, run DESC LIMIT ?)`, org, org, outlinesKept)
+			(SELECT run FROM outlines WHERE org = ? ORDER BY at DESC, run DESC LIMIT ?)
+			AND run NOT IN (SELECT id FROM runs WHERE org = ? AND ended = 0)
+			AND run NOT IN (SELECT run FROM holds WHERE org = ? AND (decision = '' OR decided >= ?))`,
+			org, org, outlinesKept, org, org, instant(orNow(at).Add(-decidedKept)))
 		return err
 	})
 }

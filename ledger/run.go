@@ -89,6 +89,16 @@ func (l *Ledger) BeginRun(ctx context.Context, r Run) error {
 	})
 }
 
+// UpdateRun keeps what is known of a run that is under way: State, Plan, Counts and Findings. A run that has ended, or was
+// never begun, stays as it is.
+func (l *Ledger) UpdateRun(ctx context.Context, r Run) error {
+	return l.write(ctx, r.Org, "update run "+r.ID, func(w *write) error {
+		_, err := w.exec(ctx, `UPDATE runs SET state = ?, plan = ?, counts = ?, findings = ? WHERE org = ? AND id = ? AND ended = 0`,
+			r.State, r.Plan, text(r.Counts), list(r.Findings), r.Org, r.ID)
+		return err
+	})
+}
+
 // EndRun records how a run ended: State, Plan, Ended, Problem, Counts and Findings; the rest of r is not looked at. Ending
 // it again with the same outcome does nothing. ErrNotFound: it was never begun.
 func (l *Ledger) EndRun(ctx context.Context, r Run) error {

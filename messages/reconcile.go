@@ -20,6 +20,7 @@ type Scope struct {
 	Recount []string `json:"recount,omitempty"`
 	Run     string   `json:"run,omitempty"`  // of a hold or an undo
 	Plan    string   `json:"plan,omitempty"` // of a hold: its hash
+	Undo    bool     `json:"undo,omitempty"` // of a hold: it takes a run back, also while paused
 }
 
 // ReconcileInput is one run. OrgSync starts it; nobody else should.
@@ -66,6 +67,7 @@ type RunSummary struct {
 	// Findings are the first 20 in words, Reported how many there are.
 	Findings []string `json:"findings,omitempty"`
 	Reported int      `json:"reported,omitempty"`
+	Doubtful bool     `json:"doubtful,omitempty"` // the read was incomplete: everybody is looked at again soon
 }
 
 // The states of a run.
@@ -109,4 +111,10 @@ type GateSignal struct {
 type AsideSignal struct {
 	Run  string `json:"run"`
 	Turn int    `json:"turn"`
+}
+
+// ProgressSignal tells OrgSync how far a run is.
+type ProgressSignal struct {
+	Run    RunSummary `json:"run"`
+	Judged bool       `json:"judged,omitempty"` // the guard has just spoken: Run.Hold is the organization's open hold now
 }

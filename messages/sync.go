@@ -96,6 +96,7 @@ type OrgSyncState struct {
 	NextFull time.Time     `json:"nextFull,omitzero"`
 	Feed     Feed          `json:"feed"`
 	Pending  Pending       `json:"pending"`
+	First    *PolicyInput  `json:"first,omitempty"`    // the policy the workflow was started with, until it or another is in force
 	Findings []string      `json:"findings,omitempty"` // of the last full verification, the first 20; the rest through a report
 	Refused  []RefusedWord `json:"refused,omitempty"`  // the last signals that were not accepted, and why
 	LastID   string        `json:"lastId,omitempty"`   // last run id given out
@@ -129,6 +130,7 @@ type Hold struct {
 	Adopts   int       `json:"adopts,omitempty"`
 	People   int       `json:"people"`
 	Rules    []string  `json:"rules"`             // each with its numbers
+	Undo     bool      `json:"undo,omitempty"`    // it takes a run back
 	Changed  string    `json:"changed,omitempty"` // how it differs from the hold it replaced
 	Opened   time.Time `json:"opened"`
 }
@@ -146,7 +148,6 @@ type Feed struct {
 type Pending struct {
 	Full   string   `json:"full,omitempty"` // why a full verification is due
 	FullBy string   `json:"fullBy,omitempty"`
-	DryRun bool     `json:"dryRun,omitempty"`
 	People []string `json:"people,omitempty"`
 	Groups []string `json:"groups,omitempty"`
 	// Recount are groups that events named together with a person: their counts are evidence, their members are not read.
@@ -161,6 +162,9 @@ type Pending struct {
 type Settling struct {
 	People []string  `json:"people"`
 	Due    time.Time `json:"due"`
+	First  string    `json:"first"`         // the run that looked first
+	By     string    `json:"by,omitempty"`  // who asked, if somebody did
+	Key    int       `json:"key,omitempty"` // of the job whose asker waits
 }
 
 // Job is one thing that a person asked for.

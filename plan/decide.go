@@ -74,6 +74,13 @@ func (l *line) owned() bool {
 	return l.holding != nil && l.holding.Owned
 }
 
+// unseen says that the read does not show a membership of Castellan's own. One read may lie about that, and whoever
+// forgot the membership then would take it for somebody else's later. So it stays on the books until a write settles it:
+// an add or a removal that finds it so already costs one call and harms nobody.
+func (l *line) unseen() bool {
+	return !l.held && l.recent == nil && l.holding != nil && l.holding.Owned
+}
+
 // look brings together the read, the wants, the holdings and the recent writes, in the order of the targets.
 func (d *decider) look(s State) {
 	wants, held := d.bound.Resolve(d.person), d.bound.Held(d.person)
@@ -123,6 +130,12 @@ func (d *decider) decide(l *line) {
 		if d.person.CanReceive() {
 			d.change(access.Add, target, l.want.Reasons)
 		}
+		if l.unseen() {
+			return
+		}
+	case l.want == nil && l.unseen() && target.Removals != policy.RemoveNever:
+		d.change(access.Remove, target, ended(l.holding))
+		return
 	case l.want != nil && !owned && l.want.Adopt:
 		d.change(access.Adopt, target, l.want.Reasons)
 	case l.want == nil && l.held:

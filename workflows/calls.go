@@ -31,7 +31,7 @@ func examine(ctx workflow.Context, in activities.ExamineInput) (activities.Judge
 	return call[activities.JudgeResult](ctx, glance, in.Org, "look at "+scopeInWords(in.Scope), act.Examine, in)
 }
 
-func outline(ctx workflow.Context, in activities.RunInput) (activities.OutlineResult, error) {
+func outline(ctx workflow.Context, in activities.OutlineInput) (activities.OutlineResult, error) {
 	return call[activities.OutlineResult](ctx, walk, in.Org, "read groups, sites and default roles", act.Outline, in)
 }
 

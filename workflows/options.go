@@ -3,6 +3,7 @@
 package workflows
 
 import (
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -32,16 +33,16 @@ var (
 	// lookup is a short question to the ledger.
 	lookup = preset{timeout: 30 * time.Second, attempts: 10, longest: 10 * time.Second, priority: priorityUrgent}
 	// check talks to Atlassian while a person waits for the answer.
-	check = preset{timeout: 2 * time.Minute, attempts: 3, longest: 10 * time.Second, priority: priorityUrgent}
+	check = preset{timeout: 10 * time.Minute, heartbeat: time.Minute, attempts: 3, longest: 10 * time.Second, priority: priorityUrgent}
 	// walk reads many pages; it heartbeats after each.
-	walk = preset{timeout: 30 * time.Minute, heartbeat: 2 * time.Minute, attempts: 6, longest: 20 * time.Second, priority: priorityBulk}
+	walk = preset{timeout: 30 * time.Minute, heartbeat: 2 * time.Minute, attempts: 8, longest: 20 * time.Second, priority: priorityBulk}
 	// glance reads a few people.
 	glance = preset{timeout: 5 * time.Minute, heartbeat: 2 * time.Minute, attempts: 5, longest: 10 * time.Second, priority: priorityUrgent}
 	// write is one change: an HTTP call of at most 30 s, its reads and its record. It is given up after a while, and taken
 	// up by the next verification.
-	write = preset{timeout: 90 * time.Second, longest: 30 * time.Second, over: 10 * time.Minute, priority: priorityBulk}
+	write = preset{timeout: 90 * time.Second, longest: 30 * time.Second, over: 4 * time.Minute, priority: priorityBulk}
 	// watching is the long poll of the event feed.
-	watching = preset{timeout: time.Hour, heartbeat: 45 * time.Second, attempts: 3, longest: 10 * time.Second, priority: priorityWatch}
+	watching = preset{timeout: time.Hour, heartbeat: 20 * time.Second, attempts: 3, longest: 10 * time.Second, priority: priorityWatch}
 	// record ends something in the ledger; it must succeed.
 	record = preset{timeout: 5 * time.Minute, heartbeat: 2 * time.Minute, longest: 30 * time.Second, priority: priorityUrgent}
 )
@@ -71,7 +72,7 @@ const (
 
 func clip(s string) string {
 	if len(s) > mostSummary {
-		return s[:mostSummary-3] + "..."
+		return strings.ToValidUTF8(s[:mostSummary-3], "") + "..."
 	}
 	return s
 }

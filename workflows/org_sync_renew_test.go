@@ -32,8 +32,8 @@ func TestAFreshHistoryCarriesTheState(t *testing.T) {
 	l := newLoop(t)
 	l.run = holding(held)
 	l.events = []event{touched(time.Minute, "c7")}
-	l.at(2*time.Minute, func() { l.env.SetContinueAsNewSuggested(true) })
-	l.signalAt(3*time.Minute, messages.Resume, typed(`{}`)) // refused, and wakes the loop
+	l.signalAt(2*time.Minute, messages.Resume, typed(`{}`)) // refused
+	l.at(3*time.Minute, func() { l.env.SetContinueAsNewSuggested(true) })
 	state := l.renewed(messages.OrgSyncInput{Policy: []byte(`"first"`), By: "ana"})
 	require.Equal(t, held, state.Hold.Plan)
 	require.Equal(t, "c7", state.Feed.Cursor)

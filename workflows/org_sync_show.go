@@ -33,7 +33,7 @@ func (s *orgSync) state() string {
 		return messages.StateHeld
 	case s.Policy == "":
 		return messages.StateStarting
-	case s.serving, s.Running != nil && s.Running.State != messages.RunReading:
+	case s.front != nil, s.Running != nil && s.Running.State != messages.RunReading:
 		return messages.StateApplying
 	case s.Running != nil:
 		return messages.StateVerifying
@@ -77,7 +77,8 @@ func (s *orgSync) details(ctx workflow.Context) string {
 		command("update execute", messages.RejectPlan, fmt.Sprintf(`{"plan":"%s","by":"you@example.com","note":""}`, h.Plan))
 	}
 	if r := s.Running; r != nil {
-		line("### Running\n\nRun `%s` (%s): %s since %s, see workflow `%s`.\n", r.Run, r.Trigger, r.State, instant(r.Started), messages.ReconcileID(s.Org, r.Run))
+		line("### Running\n\nRun `%s` (%s): %s since %s, see workflow `%s`.\n", r.Run, r.Trigger, r.State, instant(r.Started),
+			runID(messages.ReconcileInput{Org: s.Org, Run: r.Run, Scope: messages.Scope{Kind: r.Scope}}))
 	}
 	if s.LastRun != nil {
 		line("### Last run\n\n%s\n", runInWords(*s.LastRun))
@@ -91,7 +92,7 @@ func (s *orgSync) details(ctx workflow.Context) string {
 			line("- %s", oneLine(f))
 		}
 		if s.LastFull != nil && s.LastFull.Reported > len(s.Findings) {
-			line("- and %d more: `starter plan --run %s %s`", s.LastFull.Reported-len(s.Findings), s.LastFull.Run, s.Org)
+			line("- and %d more kinds: `starter plan --run %s %s`", s.LastFull.Reported-len(s.Findings), s.LastFull.Run, s.Org)
 		}
 		line("")
 	}
@@ -119,7 +120,7 @@ func clipDetails(s string) string {
 	if len(s) <= mostDetails {
 		return s
 	}
-	return s[:mostDetails] + "\n\n… cut; the status query has all of it"
+	return strings.ToValidUTF8(s[:mostDetails], "") + "\n\n… cut; the status query has all of it"
 }
 
 func feedInWords(f messages.Feed) string {

@@ -1,8 +1,6 @@
 package workflows
 
 import (
-	"time"
-
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/castellan-io/castellan/activities"
@@ -37,10 +35,7 @@ func (s *orgSync) watch(ctx workflow.Context) {
 			default:
 				tries++
 				s.Feed.Problem, s.wake = messageOf(err), true
-				pause := min(15*time.Second<<min(tries-1, 5), 5*time.Minute)
-				_, _ = workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
-					Timeout: pause, TimerOptions: workflow.TimerOptions{Summary: "watch again after a problem"},
-				}, func() bool { return s.force })
+				awaitUntil(ctx, workflow.Now(ctx).Add(backoff(tries)), "watch again after a problem", func() bool { return s.force })
 			}
 		}
 	})

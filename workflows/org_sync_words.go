@@ -13,9 +13,14 @@ import (
 
 // listen registers everything that ops can say to an organization's loop.
 func (s *orgSync) listen(ctx workflow.Context) error {
-	if err := workflow.SetQueryHandlerWithOptions(ctx, messages.Status, func() (messages.OrgSyncState, error) {
-		return s.OrgSyncState, nil
-	}, workflow.QueryHandlerOptions{Description: "state, last run, what is held and how to release it"}); err != nil {
+	status := func() (messages.OrgSyncState, error) {
+		now := s.OrgSyncState
+		now.State = s.state()
+		return now, nil
+	}
+	if err := workflow.SetQueryHandlerWithOptions(ctx, messages.Status, status, workflow.QueryHandlerOptions{
+		Description: "state, last run, what is held and how to release it",
+	}); err != nil {
 		return err
 	}
 	w := &s.words
@@ -26,7 +31,7 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 		listen(ctx, w, messages.ApprovePlan, "release the held plan with this hash", s.checkDecision, s.approvePlan),
 		listen(ctx, w, messages.RejectPlan, "reject the held plan with this hash", s.checkDecision, s.rejectPlan),
 		listen(ctx, w, messages.SyncNow, "verify everybody, or one person, now", s.checkSyncNow, s.syncNow),
-		listen(ctx, w, messages.Pause, "write nothing until resume; revocations go on", checkPause, s.pause),
+		listen(ctx, w, messages.Pause, "write nothing until resume", checkPause, s.pause),
 		listen(ctx, w, messages.Resume, "go on after pause", s.checkResume, s.resume),
 		listen(ctx, w, messages.Undo, "take back what a run changed, and pause", s.checkUndo, s.undo),
 	)
@@ -54,7 +59,7 @@ func firstError(errs ...error) error {
 
 // refusedWord keeps a signal that was not accepted for the status.
 func (s *orgSync) refusedWord(ctx workflow.Context, name string, err error) {
-	s.Refused = append(s.Refused, messages.RefusedWord{At: workflow.Now(ctx), Name: name, Why: messageOf(err)})
+	s.Refused = append(s.Refused, messages.RefusedWord{At: workflow.Now(ctx), Name: name, Why: bounded(messageOf(err))})
 	s.Refused = s.Refused[max(0, len(s.Refused)-mostRefused):]
 	s.wake = true
 }
@@ -80,10 +85,9 @@ func (s *orgSync) applyPolicy(ctx workflow.Context, in messages.PolicyInput) (me
 		Policy: result.Policy, Changed: result.Changed, Mappings: result.Mappings, Targets: result.Targets, Findings: result.Findings,
 		Next: "the policy was in force already; nothing changes",
 	}
-	if result.Policy != s.Policy {
-		s.stopBulk(ctx, "a new policy is in force")
-		s.Hold, s.Problem = nil, nil
-		s.requestFull("a policy was applied", in.By)
+	fresh := result.Policy != s.Policy
+	s.First, s.Policy, s.Settings, s.Adopted = nil, result.Policy, result.Settings, result.Adopted
+	if fresh {
 		answer.Next = "a full verification starts now"
 		if !result.Adopted {
 			answer.Next += "; its plan is held until you approve it, since it is the first"
@@ -91,8 +95,11 @@ func (s *orgSync) applyPolicy(ctx workflow.Context, in messages.PolicyInput) (me
 		if s.Paused != nil {
 			answer.Next = "a full verification starts after resume: the organization is paused by " + s.Paused.By
 		}
+		s.Hold, s.Problem = nil, nil
+		s.requestFull("a policy was applied", in.By)
+		s.stopBulk(ctx, "a new policy is in force")
+		s.Hold = nil // the run that was stopped may have been judged meanwhile
 	}
-	s.Policy, s.Settings, s.Adopted = result.Policy, result.Settings, result.Adopted
 	s.rewatch()
 	return answer, nil
 }
@@ -112,23 +119,25 @@ func (s *orgSync) checkDecision(in messages.DecisionInput) error {
 }
 
 func (s *orgSync) approvePlan(ctx workflow.Context, in messages.DecisionInput) (messages.Answer, error) {
-	if s.Paused != nil {
+	if s.Paused != nil && !s.Hold.Undo {
 		return messages.Answer{}, refuse("the organization is paused by %s; resume it first, then approve", s.Paused.By)
 	}
 	result, err := decide(ctx, activities.DecideInput{Org: s.Org, Decision: "approve", DecisionInput: in})
 	if err != nil {
 		return messages.Answer{}, err
 	}
-	s.stopFull(ctx, "a held plan was approved")
-	s.Hold, s.Problem = nil, nil
-	if result.Adoption {
-		s.Adopted = true
-		s.requestFull("the first plan was approved: look again at what happened meanwhile", "")
+	if s.Hold != nil && s.Hold.Plan == in.Plan { // not when somebody else said the same in the same instant
+		s.Hold, s.Problem = nil, nil
+		s.Pending.Jobs = append(s.Pending.Jobs, messages.Job{
+			Scope: messages.Scope{Kind: messages.ScopeHold, Run: result.Hold.Run, Plan: in.Plan, Undo: result.Hold.Undo},
+			By:    in.By, Note: strings.TrimSpace("approved by " + in.By + " " + bounded(in.Note)),
+		})
+		if result.Adoption {
+			s.Adopted = true
+			s.requestFull("the first plan was approved: look again at what happened meanwhile", "")
+		}
+		s.stopFull(ctx, "a held plan was approved")
 	}
-	s.Pending.Jobs = append(s.Pending.Jobs, messages.Job{
-		Scope: messages.Scope{Kind: messages.ScopeHold, Run: result.Hold.Run, Plan: in.Plan},
-		By:    in.By, Note: "approved: " + in.Note,
-	})
 	s.wake = true
 	return messages.Answer{Message: fmt.Sprintf("released: %d adds, %d removals. Each is read again before it is written; what the world no longer asks for is left out", result.Hold.Adds, result.Hold.Removals)}, nil
 }
@@ -158,28 +167,38 @@ func (s *orgSync) checkSyncNow(messages.SyncNowInput) error {
 
 // syncNow waits for one person's sync; a full verification is only started.
 func (s *orgSync) syncNow(ctx workflow.Context, in messages.SyncNowInput) (messages.Answer, error) {
+	if s.Problem != nil {
+		s.Problem.Retry = workflow.Now(ctx)
+	}
+	if in.Person == "" && in.DryRun {
+		s.job(messages.Job{Scope: messages.Scope{Kind: messages.ScopeFull}, By: in.By, Note: "asked for, dry run", Dry: true})
+		return messages.Answer{Message: "a dry run starts as soon as nothing else is running; starter runs shows it"}, nil
+	}
 	if in.Person == "" {
 		s.requestFull("asked for", in.By)
-		s.Pending.DryRun = in.DryRun
-		if s.Problem != nil {
-			s.Problem.Retry = workflow.Now(ctx)
-		}
 		return messages.Answer{Message: "a full verification starts as soon as nothing else is running"}, nil
 	}
 	by := in.By
 	if by == "" {
 		by = "sync-now"
 	}
-	key := s.job(messages.Job{Scope: messages.Scope{Kind: messages.ScopePeople, People: []string{in.Person}}, By: by, Note: "asked for", Dry: in.DryRun})
-	var result outcome
-	if err := workflow.Await(ctx, func() (ok bool) { result, ok = s.done[key]; return ok }); err != nil {
+	result, err := s.outcomeOf(ctx, s.job(messages.Job{
+		Scope: messages.Scope{Kind: messages.ScopePeople, People: []string{in.Person}}, By: by, Note: "asked for", Dry: in.DryRun,
+	}))
+	if err != nil {
 		return messages.Answer{}, err
 	}
-	delete(s.done, key)
-	if result.err != nil {
-		return messages.Answer{}, result.err
+	return messages.Answer{Message: inWords(result), Run: &result}, nil
+}
+
+// outcomeOf waits for a job's end.
+func (s *orgSync) outcomeOf(ctx workflow.Context, key int) (messages.RunSummary, error) {
+	var result outcome
+	if err := workflow.Await(ctx, func() (ok bool) { result, ok = s.done[key]; return ok }); err != nil {
+		return messages.RunSummary{}, err
 	}
-	return messages.Answer{Message: inWords(result.run), Run: &result.run}, nil
+	delete(s.done, key)
+	return result.run, result.err
 }
 
 func (s *orgSync) job(j messages.Job) int {
@@ -198,10 +217,9 @@ func checkPause(in messages.PauseInput) error {
 }
 
 func (s *orgSync) pause(ctx workflow.Context, in messages.PauseInput) (messages.Answer, error) {
+	in.By, in.Reason = bounded(in.By), bounded(in.Reason)
 	s.Paused, s.wake = &in, true
-	if s.bulk != nil {
-		s.closeGate(ctx, "paused by "+in.By)
-	}
+	s.closeGates(ctx, "paused by "+in.By)
 	return messages.Answer{Message: "paused: nothing more is written, after the few writes in flight. Resume with the update " + messages.Resume}, nil
 }
 
@@ -217,10 +235,9 @@ func (s *orgSync) checkResume(in messages.ResumeInput) error {
 
 func (s *orgSync) resume(ctx workflow.Context, _ messages.ResumeInput) (messages.Answer, error) {
 	s.Paused, s.wake = nil, true
-	if s.bulk != nil {
-		s.turn++
-		s.signalBulk(ctx, messages.GateSignal{Turn: s.turn})
-		return messages.Answer{Message: "resumed: the run in the background goes on"}, nil
+	if s.bulk != nil || s.front != nil {
+		s.openGate(ctx)
+		return messages.Answer{Message: "resumed: what was under way goes on; what is still to be written is read again first"}, nil
 	}
 	s.requestFull("resumed", "")
 	return messages.Answer{Message: "resumed: a full verification starts now"}, nil
@@ -234,63 +251,35 @@ func (s *orgSync) checkUndo(in messages.UndoInput) error {
 		return refuse("run is missing: give the id of the run to take back; `starter runs` lists them")
 	case s.Policy == "":
 		return refuse("no policy is in force")
-	case s.Running != nil && s.Running.Run == in.Run && s.Running.Scope != messages.ScopeFull:
-		return refuse("run %s is not over yet; pause first, or wait", in.Run)
+	case s.front != nil && s.front.run == in.Run:
+		return refuse("run %s is not over yet; try again in a moment", in.Run)
 	}
 	return nil
 }
 
 // undo pauses the organization, since its policy would make the same changes again, and takes the run back.
 func (s *orgSync) undo(ctx workflow.Context, in messages.UndoInput) (messages.Answer, error) {
-	s.stopFull(ctx, "a run is taken back")
-	s.Paused = &messages.PauseInput{By: in.By, Reason: "run " + in.Run + " was taken back: apply a corrected policy, then resume"}
+	s.Paused = &messages.PauseInput{By: bounded(in.By), Reason: "run " + in.Run + " was taken back: apply a corrected policy, then resume"}
 	key := s.job(messages.Job{
-		Scope: messages.Scope{Kind: messages.ScopeUndo, Run: in.Run}, By: in.By, Note: strings.TrimSpace("undo of " + in.Run + " " + in.Reason),
+		Scope: messages.Scope{Kind: messages.ScopeUndo, Run: in.Run}, By: in.By, Note: strings.TrimSpace("undo of " + in.Run + " " + bounded(in.Reason)),
 	})
-	var result outcome
-	if err := workflow.Await(ctx, func() (ok bool) { result, ok = s.done[key]; return ok }); err != nil {
+	s.closeGates(ctx, "a run is taken back")
+	s.stopBulk(ctx, "a run is taken back")
+	result, err := s.outcomeOf(ctx, key)
+	if err != nil {
 		return messages.Answer{}, err
 	}
-	delete(s.done, key)
-	if result.err != nil {
-		return messages.Answer{}, result.err
+	message := inWords(result) + ". The organization is paused, for its policy would make the same changes again"
+	if s.Hold != nil && s.Hold.Undo {
+		message += "; what the guard holds of it can be approved while it is paused"
 	}
-	return messages.Answer{Message: inWords(result.run) + ". The organization is paused, for its policy would make the same changes again", Run: &result.run}, nil
+	return messages.Answer{Message: message, Run: &result}, nil
 }
 
-// stopFull ends a full verification that is under way; other runs are left to their end.
-func (s *orgSync) stopFull(ctx workflow.Context, why string) {
-	if s.bulk != nil && s.bulk.scope == messages.ScopeFull {
-		s.stopBulk(ctx, why)
-		s.requestFull("again: "+why, "")
+// bounded bounds what people write, since it is carried and shown.
+func bounded(s string) string {
+	if len(s) <= mostWords {
+		return s
 	}
-}
-
-// hearRuns takes what the organization's own runs say.
-func (s *orgSync) hearRuns(ctx workflow.Context) {
-	workflow.GoNamed(ctx, messages.Aside, func(ctx workflow.Context) {
-		var in messages.AsideSignal
-		for workflow.GetSignalChannel(ctx, messages.Aside).Receive(ctx, &in) {
-			if s.bulk != nil && s.bulk.run == in.Run {
-				s.bulk.turn = max(s.bulk.turn, in.Turn)
-			}
-		}
-	})
-	workflow.GoNamed(ctx, messages.HowFar, func(ctx workflow.Context) {
-		for {
-			var in messages.RunSummary
-			if !workflow.GetSignalChannel(ctx, messages.HowFar).Receive(ctx, &in) {
-				return
-			}
-			if in.State == messages.RunVerifying {
-				s.written[in.Run] = true
-			}
-			if s.bulk != nil && s.bulk.run == in.Run {
-				s.Running, s.wake = &in, true
-				if in.Scope == messages.ScopeFull && !in.DryRun {
-					s.Hold = in.Hold
-				}
-			}
-		}
-	})
+	return strings.ToValidUTF8(s[:mostWords], "") + "…"
 }

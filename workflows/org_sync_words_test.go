@@ -152,13 +152,6 @@ func TestADryRunReplacesNothing(t *testing.T) {
 		}
 		require.Equal(t, 1, wrote, "ana asked for a verification that writes")
 	})
-	t.Run("touched people are looked at all the same", func(t *testing.T) {
-		l := newLoop(t)
-		l.run = gated(10*time.Minute, func(bool) {})
-		l.updateAt(time.Minute, messages.SyncNow, messages.SyncNowInput{By: "ana"})
-		l.updateAt(2*time.Minute, messages.SyncNow, messages.SyncNowInput{By: "bo", DryRun: true})
-		l.start(time.Hour)
-	})
 }
 
 func TestARunIsTakenBackAndTheOrganizationPaused(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -28,6 +29,8 @@ const (
 	renewRunAt     = 3500
 	verifyTries    = 4
 	verifyPatience = 10 * time.Second // role calls need up to 30 s to be seen
+	mostFailures   = 5                // in a row, until a run stops
+	longWait       = time.Minute      // after which what was read is old
 )
 
 // Reconcile is one run: read, judge, write, verify. It writes only lines that stand on a judged plan in the ledger, adds
@@ -36,7 +39,7 @@ const (
 // It always ends with a summary, also when a problem stops it or it is cancelled: what it did not reach is taken up by
 // the next verification. Only what OrgSync lets through its gate is written.
 func Reconcile(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
-	r := &reconcile{in: in}
+	r := &reconcile{in: in, log: workflow.GetLogger(ctx)}
 	if in.Progress != nil {
 		r.Progress = *in.Progress
 	} else {
@@ -60,8 +63,11 @@ func Reconcile(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSu
 type reconcile struct {
 	messages.Progress
 	in       messages.ReconcileInput
+	log      log.Logger
 	inFlight int
+	failures int   // in a row
 	problem  error // stops the writing
+	stale    bool  // the gate was closed for long: what is left has to be read again
 }
 
 func (r *reconcile) ref() activities.RunInput {
@@ -98,14 +104,16 @@ func (r *reconcile) walk(ctx workflow.Context) error {
 // read sweeps everybody in blocks, or plans an undo.
 func (r *reconcile) read(ctx workflow.Context) error {
 	if r.in.Scope.Kind == messages.ScopeUndo {
-		if _, err := planUndo(ctx, activities.UndoInput{RunInput: r.ref(), Of: r.in.Scope.Run}); err != nil {
+		if _, err := planUndo(ctx, activities.UndoInput{RunInput: r.ref(), Of: r.in.Scope.Run, By: r.in.By}); err != nil {
 			return err
 		}
 		r.Phase = phaseJudge
 		return nil
 	}
 	if r.Block == 0 {
-		seen, err := outline(ctx, r.ref())
+		seen, err := outline(ctx, activities.OutlineInput{
+			RunInput: r.ref(), Trigger: r.in.Trigger, By: r.in.By, DryRun: r.in.DryRun, Started: r.Run.Started,
+		})
 		if err != nil {
 			return err
 		}
@@ -142,12 +150,13 @@ func (r *reconcile) judge(ctx workflow.Context) error {
 	calls := r.Run.Counts.Calls + verdict.Counts.Calls
 	r.Run.Counts, r.Run.Plan, r.Run.Hold = verdict.Counts, verdict.Plan, verdict.Hold
 	r.Run.Findings, r.Run.Reported, r.Run.Counts.Calls = verdict.Findings, verdict.Reported, calls
+	r.Run.Doubtful = verdict.Doubtful
 	r.Since = workflow.Now(ctx)
 	r.Phase = phaseAdopt
 	if verdict.Open == 0 {
 		r.Phase = ""
 	}
-	r.tell(ctx)
+	r.tell(ctx, true)
 	return nil
 }
 
@@ -165,7 +174,7 @@ func (r *reconcile) adopt(ctx workflow.Context) error {
 		RunInput: r.ref(), Action: access.Adopt, State: access.Done, Answer: "recorded as Castellan's own; nothing is written to Atlassian",
 	})
 	r.Phase = phaseAdd
-	r.tell(ctx)
+	r.tell(ctx, false)
 	return err
 }
 
@@ -204,14 +213,24 @@ func (r *reconcile) write(ctx workflow.Context, action access.Action, then strin
 		if err != nil {
 			return err
 		}
+		stale := false
 		for _, line := range batch.Lines {
-			if action == access.Add && slices.Contains(r.Short, string(line.Target)) {
+			if slices.Contains(r.Short, string(line.Target)) {
 				continue
 			}
 			if err := r.place(ctx, line); err != nil {
 				return err
 			}
+			if stale = r.stale; stale {
+				break
+			}
 			r.launch(ctx, line)
+		}
+		if stale {
+			if err := r.freshen(ctx, action); err != nil {
+				return err
+			}
+			continue
 		}
 		r.Cursor, more = batch.After, batch.More
 		r.show(ctx)
@@ -225,17 +244,26 @@ func (r *reconcile) write(ctx workflow.Context, action access.Action, then strin
 		return err
 	}
 	for _, target := range r.Short {
-		if action == access.Add {
-			if _, err := set(ctx, "leave the rest for "+target, activities.SetInput{
-				RunInput: r.ref(), Action: access.Add, Target: []access.Entitlement{access.Entitlement(target)}, State: access.Shortage,
-				Answer: "not tried: the target takes no more in this run",
-			}); err != nil {
-				return err
-			}
+		if _, err := set(ctx, "leave the rest of "+target, activities.SetInput{
+			RunInput: r.ref(), Action: action, Target: []access.Entitlement{access.Entitlement(target)}, State: access.Refused,
+			Answer: "not tried: the target takes no more changes in this run, see those that were",
+		}); err != nil {
+			return err
 		}
 	}
 	r.Phase, r.Cursor = then, ""
 	return nil
+}
+
+// freshen reads the people of the lines that are left again, after the run had to wait for long.
+func (r *reconcile) freshen(ctx workflow.Context, action access.Action) error {
+	r.stale = false
+	if err := r.drain(ctx); err != nil {
+		return err
+	}
+	checked, err := confirm(ctx, activities.ConfirmInput{RunInput: r.ref(), Actions: []access.Action{action}})
+	r.Run.Counts.Calls += checked.Calls
+	return err
 }
 
 // place waits for the gate and a place among the writes in flight. A protected target's change goes alone, so that no
@@ -260,33 +288,43 @@ func (r *reconcile) launch(ctx workflow.Context, line activities.Line) {
 		defer func() { r.inFlight-- }()
 		var result activities.ChangeResult
 		if err := done.Get(ctx, &result); err != nil {
-			r.problem = err
+			r.failed(line, err)
 			return
 		}
-		r.count(line, result.State)
+		r.failures = 0
+		r.count(line, result)
 	})
 }
 
+// failed leaves a change that could not be made to the next verification. The run itself is stopped by a key that is
+// refused, and by several failures in a row: then it is not the change that is at fault.
+func (r *reconcile) failed(line activities.Line, err error) {
+	r.failures++
+	r.Run.Counts.Failed++
+	if r.problem == nil && (kindOf(err) == activities.ErrKeyRefused || r.failures >= mostFailures) {
+		r.problem = err
+	}
+	r.log.Warn("a change could not be made in this run", "change", line.Label, "error", err)
+}
+
 // count keeps the numbers for people; the ledger's own are taken at the end.
-func (r *reconcile) count(line activities.Line, state access.ChangeState) {
+func (r *reconcile) count(line activities.Line, result activities.ChangeResult) {
 	c := &r.Run.Counts
 	c.Calls++
-	switch state {
+	switch result.State {
 	case access.Done:
 		c.Done++
 	case access.Already:
 		c.Already++
 	case access.Superseded:
 		c.Superseded++
-	case access.Shortage, access.Refused:
-		if state == access.Shortage {
-			c.Shortage++
-		} else {
-			c.Refused++
-		}
-		if !line.Guarded && !slices.Contains(r.Short, string(line.Target)) {
-			r.Short = append(r.Short, string(line.Target))
-		}
+	case access.Shortage:
+		c.Shortage++
+	case access.Refused:
+		c.Refused++
+	}
+	if result.Closed && !slices.Contains(r.Short, string(line.Target)) {
+		r.Short = append(r.Short, string(line.Target))
 	}
 }
 
@@ -304,11 +342,10 @@ func (r *reconcile) drain(ctx workflow.Context) error {
 
 // verify reads back what was written, with patience.
 func (r *reconcile) verify(ctx workflow.Context) error {
-	r.Phase = ""
 	if r.Run.Counts.Done == 0 {
 		return nil
 	}
-	r.tell(ctx)
+	r.tell(ctx, false)
 	wait := r.in.Settings.Settle.Std()
 	for try := 1; ; try++ {
 		if err := r.sleep(ctx, wait, "let the writes become visible"); err != nil {
@@ -354,18 +391,29 @@ func (r *reconcile) end(ctx workflow.Context, err error) (messages.RunSummary, e
 // listenAtGate hears whether the run may write. Closed, it answers once nothing of it is in flight.
 func (r *reconcile) listenAtGate(ctx workflow.Context) {
 	workflow.GoNamed(ctx, messages.Gate, func(ctx workflow.Context) {
+		heard := workflow.GetSignalChannel(ctx, messages.Gate)
 		for {
+			if r.Progress.Gate.Closed {
+				closed := workflow.Now(ctx)
+				if workflow.Await(ctx, func() bool { return r.inFlight == 0 || heard.Len() > 0 }) != nil {
+					return
+				}
+				if r.inFlight == 0 {
+					r.answerGate(ctx)
+				}
+				var gate messages.GateSignal
+				if !heard.Receive(ctx, &gate) {
+					return
+				}
+				r.Progress.Gate = gate
+				r.stale = r.stale || workflow.Now(ctx).Sub(closed) > longWait
+				continue
+			}
 			var gate messages.GateSignal
-			if !workflow.GetSignalChannel(ctx, messages.Gate).Receive(ctx, &gate) {
+			if !heard.Receive(ctx, &gate) {
 				return
 			}
 			r.Progress.Gate = gate
-			if !gate.Closed {
-				continue
-			}
-			if workflow.Await(ctx, func() bool { return r.inFlight == 0 || !r.Progress.Gate.Closed }) == nil {
-				r.answerGate(ctx)
-			}
 		}
 	})
 }
@@ -375,11 +423,11 @@ func (r *reconcile) answerGate(ctx workflow.Context) {
 	_ = workflow.SignalExternalWorkflow(ctx, r.in.Parent, "", messages.Aside, in).Get(ctx, nil)
 }
 
-// tell lets OrgSync know how far the run is.
-func (r *reconcile) tell(ctx workflow.Context) {
-	if r.in.Parent != "" {
-		_ = workflow.SignalExternalWorkflow(ctx, r.in.Parent, "", messages.HowFar, r.Run).Get(ctx, nil)
-	}
+// tell lets OrgSync know how far the run is; judged says that the guard has just spoken.
+func (r *reconcile) tell(ctx workflow.Context, judged bool) {
+	r.show(ctx)
+	in := messages.ProgressSignal{Run: r.Run, Judged: judged}
+	_ = workflow.SignalExternalWorkflow(ctx, r.in.Parent, "", messages.HowFar, in).Get(ctx, nil)
 }
 
 // drainIfLong and renewIfLong start a fresh history when this one has grown.
@@ -396,6 +444,14 @@ func (r *reconcile) drainIfLong(ctx workflow.Context) error {
 func (r *reconcile) renewIfLong(ctx workflow.Context) error {
 	if !r.long(ctx) {
 		return nil
+	}
+	// A word about the gate that is not heard yet goes along: nothing may be lost between two histories.
+	for heard := workflow.GetSignalChannel(ctx, messages.Gate); ; {
+		var gate messages.GateSignal
+		if !heard.ReceiveAsync(&gate) {
+			break
+		}
+		r.Progress.Gate = gate
 	}
 	progress := r.Progress
 	again := r.in
@@ -414,7 +470,7 @@ func (r *reconcile) show(ctx workflow.Context) {
 	case r.Run.State == messages.RunDone, r.Run.State == messages.RunStopped:
 	case r.Progress.Gate.Closed:
 		r.Run.State = messages.RunWaiting
-	case r.Phase == phaseRead, r.Phase == phaseJudge:
+	case r.Phase == phaseRead, r.Phase == phaseJudge, r.Phase == "":
 		r.Run.State = messages.RunReading
 	case r.Phase == phaseVerify:
 		r.Run.State = messages.RunVerifying

@@ -33,7 +33,7 @@ func preview(ctx workflow.Context, in messages.ReportInput) (string, error) {
 	}
 	run := activities.RunInput{Org: in.Org, Run: "preview-" + workflow.Now(ctx).UTC().Format("20060102-150405.000"), Policy: admitted.Policy, Preview: true}
 	started := workflow.Now(ctx)
-	if _, err := outline(ctx, run); err != nil {
+	if _, err := outline(ctx, activities.OutlineInput{RunInput: run, Trigger: "preview", DryRun: true, Started: started}); err != nil {
 		return "", err
 	}
 	people := 0

@@ -80,7 +80,7 @@ func listen[T, R any](ctx workflow.Context, w *words, name, description string, 
 	return workflow.SetUpdateHandlerWithOptions(ctx, name, update, workflow.UpdateHandlerOptions{Validator: validate, Description: description})
 }
 
-// serve handles signals one after the other, for the life of the run. What is refused is recorded, never fatal.
+// serve handles signals in the order they came, for the life of the run. What is refused is recorded, never fatal.
 func (w *words) serve(ctx workflow.Context) {
 	workflow.GoNamed(ctx, "signals", func(ctx workflow.Context) {
 		selector := workflow.NewSelector(ctx)
@@ -91,10 +91,13 @@ func (w *words) serve(ctx workflow.Context) {
 					return
 				}
 				w.busy++
-				if err := w.handle[name](ctx, raw); err != nil {
-					w.refused(ctx, name, err)
-				}
-				w.busy--
+				// Each in its own coroutine: one that waits, such as undo, must not keep the next, such as resume, from being heard.
+				workflow.GoNamed(ctx, name, func(ctx workflow.Context) {
+					defer func() { w.busy-- }()
+					if err := w.handle[name](ctx, raw); err != nil {
+						w.refused(ctx, name, err)
+					}
+				})
 			})
 		}
 		for ctx.Err() == nil {

@@ -4,6 +4,7 @@ package sync_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -37,5 +38,11 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer server.Kill()
+	// The tests wait more than they work.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return m.Run()
 }

@@ -234,13 +234,14 @@ func (w *world) syncNow() messages.OrgSyncState {
 	return w.until(func(s messages.OrgSyncState) bool { return over(s) && fullSince(s, before) })
 }
 
-// syncWritten is syncNow, but does not wait until a run that has written everything has read it back.
+// syncWritten is syncNow, but waits neither until a run that has written everything has read it back, nor any longer once
+// there is a problem.
 func (w *world) syncWritten() messages.OrgSyncState {
 	w.t.Helper()
 	before := w.askForSync()
 	return w.until(func(s messages.OrgSyncState) bool {
 		verifying := s.Running != nil && s.Running.Run > before && s.Running.State == messages.RunVerifying
-		return verifying || over(s) && fullSince(s, before)
+		return verifying || s.Problem != nil || over(s) && fullSince(s, before)
 	})
 }
 

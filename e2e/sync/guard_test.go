@@ -1,0 +1,235 @@
+package sync_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/simulator/cloud"
+)
+
+// shopPolicy keeps the shop under the default guard, but for the settling.
+func shopPolicy() policyFile {
+	return policyFile{mappings: shop, more: map[string]any{"ignore": []string{"eng-alumni"}}}
+}
+
+func held(s messages.OrgSyncState) bool { return s.Hold != nil }
+
+func notHeld(s messages.OrgSyncState) bool { return s.Hold == nil && over(s) }
+
+// sellers are the members of the source group sales; confluenceOnly those to whom nothing else gives Confluence.
+func sellers() []string { return shopFile().Groups[4].Members }
+
+func confluenceOnly() (keys []string) {
+	for _, key := range sellers() {
+		if !slices.Contains(shopFile().Groups[3].Members, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+func removals(stats cloud.Stats) int { return stats.Operations["memberships.remove"] }
+
+func TestAnEmptiedSourceIsHeld(t *testing.T) {
+	t.Parallel()
+	w := start(t, "--org", orgFile(t, shopFile()))
+	w.settled(shopPolicy())
+	w.requireInStep(shop, nil)
+	w.resetStats()
+
+	t.Log("the source is emptied: its removals wait, and the rules say why")
+	w.leave("sales", sellers()...)
+	state := w.until(held)
+	require.Equal(t, messages.StateHeld, state.State)
+	require.Equal(t, len(confluenceOnly()), state.Hold.Removals)
+	require.Equal(t, len(confluenceOnly()), state.Hold.People)
+	rules := strings.Join(state.Hold.Rules, "\n")
+	require.Contains(t, rules, "source-suspect")
+	require.Contains(t, rules, "sales")
+	require.Contains(t, rules, confluence)
+	w.syncNow()
+	require.Zero(t, removals(w.stats()))
+
+	t.Log("a decision on another plan is refused, and says which one is open")
+	open := w.status().Hold.Plan
+	err := w.Decide(t.Context(), org, messages.ApprovePlan, "sha256:0000")
+	require.ErrorContains(t, err, open)
+	require.Equal(t, open, w.status().Hold.Plan)
+
+	t.Log("rejected, it is not raised again")
+	require.NoError(t, w.Decide(t.Context(), org, messages.RejectPlan, open))
+	w.until(notHeld)
+	state = w.syncNow()
+	require.Nil(t, state.Hold)
+	require.Equal(t, len(confluenceOnly()), state.LastFull.Counts.Suppressed)
+	require.Zero(t, removals(w.stats()))
+	require.ErrorContains(t, w.Decide(t.Context(), org, messages.ApprovePlan, open), "nothing is held")
+
+	t.Log("filled and emptied again, it is raised again")
+	w.join("sales", sellers()...)
+	state = w.syncNow()
+	require.Nil(t, state.Hold)
+	require.Zero(t, state.LastFull.Counts.Suppressed)
+	w.leave("sales", sellers()...)
+	w.until(held)
+
+	t.Log("some come back: the hold is replaced by a smaller one, and exactly that is released")
+	w.until(func(s messages.OrgSyncState) bool { return s.Hold != nil && over(s) })
+	first := w.status().Hold.Plan
+	back := confluenceOnly()[:5]
+	w.join("sales", back...)
+	state = w.until(func(s messages.OrgSyncState) bool {
+		return s.Hold != nil && s.Hold.Removals == len(confluenceOnly())-len(back) && over(s)
+	})
+	require.NotEmpty(t, state.Hold.Changed)
+	require.ErrorContains(t, w.Decide(t.Context(), org, messages.ApprovePlan, first), state.Hold.Plan)
+	w.resetStats()
+	require.NoError(t, w.Decide(t.Context(), org, messages.ApprovePlan, state.Hold.Plan))
+	w.until(notHeld)
+	w.eventually(func() error { return inStep(t, w.state(), shop, nil) })
+	require.Equal(t, len(confluenceOnly())-len(back), removals(w.stats()))
+	w.requireClean(shop)
+}
+
+func TestPauseStopsBulkWork(t *testing.T) {
+	t.Parallel()
+	const people = 200
+	w := start(t, "--org", orgFile(t, oneGroup(people)), "--latency", "20ms")
+	w.apply(policyFile{mappings: everybody})
+	state := w.until(held)
+	require.NoError(t, w.Decide(t.Context(), org, messages.ApprovePlan, state.Hold.Plan))
+	w.until(func(messages.OrgSyncState) bool { return w.stats().Operations["memberships.add"] >= 20 })
+
+	var answer messages.Answer
+	require.NoError(t, w.Update(t.Context(), org, messages.Pause, messages.PauseInput{By: "test", Reason: "lunch"}, &answer))
+	state = w.until(func(s messages.OrgSyncState) bool { return s.Running != nil && s.Running.State == messages.RunWaiting })
+	require.Equal(t, messages.StatePaused, state.State)
+	require.Equal(t, "lunch", state.Paused.Reason)
+	w.until(func(messages.OrgSyncState) bool { return w.stats().PeakInFlight > 0 })
+	written := w.stats().Writes
+	require.Less(t, written, people)
+	require.ErrorContains(t, w.Update(t.Context(), org, messages.SyncNow, messages.SyncNowInput{}, &answer), "paused by test")
+	for range 3 { // time passes: questions are still answered, nothing is written
+		_, err := w.Ask(t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportRuns})
+		require.NoError(t, err)
+	}
+	require.Equal(t, written, w.stats().Writes)
+
+	require.NoError(t, w.Update(t.Context(), org, messages.Resume, messages.ResumeInput{By: "test"}, &answer))
+	w.until(stack.Idle)
+	w.requireInStep(everybody, nil)
+	require.Equal(t, people, w.stats().Operations["memberships.add"])
+	w.requireClean(everybody)
+}
+
+// everybody maps the one source of oneGroup.
+var everybody = []mapping{{Name: "everybody", From: []string{"staff"}, To: []string{"default:jira/acme/user"}}}
+
+// oneGroup is an organization of so many people in one source group.
+func oneGroup(people int) cloud.OrgFile {
+	keys := crowd(people)
+	return cloud.OrgFile{People: append(keys, "boss"), Admins: []string{"boss"}, Groups: []cloud.OrgGroup{{Name: "staff", Members: keys}}}
+}
+
+func TestDryRunWritesNothing(t *testing.T) {
+	t.Parallel()
+	w := start(t, "--org", orgFile(t, shopFile()))
+	p := shopPolicy()
+	p.more["dryRun"] = true
+	w.apply(p)
+	state := w.until(func(s messages.OrgSyncState) bool { return s.LastFull != nil && over(s) })
+	require.True(t, state.LastFull.DryRun)
+	require.Equal(t, 70, state.LastFull.Counts.Adds)
+	answer, err := w.Ask(t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportPlan, Run: state.LastFull.Run})
+	require.NoError(t, err)
+	require.Len(t, answer.Plan.Lines, 70)
+	for _, line := range answer.Plan.Lines {
+		require.Equal(t, "recorded", string(line.State))
+	}
+	w.leave("sales", "p045")
+	w.syncNow()
+	require.Zero(t, w.stats().Writes-w.stats().Operations["scim.groups.patch"])
+	require.Empty(t, group(t, w.state(), jira).Members)
+
+	t.Log("without dryRun the same policy waits for consent, then writes")
+	w.settled(shopPolicy())
+	w.requireInStep(shop, nil)
+}
+
+func TestUndoTakesARunBack(t *testing.T) {
+	t.Parallel()
+	w := start(t, "--org", orgFile(t, shopFile()))
+	p := shopPolicy()
+	p.guard = wide
+	w.settled(p)
+	before := w.state()
+	w.leave("eng-core", "p006", "p007")
+	w.join("sales", "p051", "p052")
+	state := w.syncNow()
+	w.requireInStep(shop, nil)
+	runs, err := w.Ask(t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportRuns})
+	require.NoError(t, err)
+	var undone []string
+	for _, run := range runs.Runs { // events and the full run share the work
+		if run.Counts.Done > 0 && run.Counts.Adds+run.Counts.Removals < 10 {
+			undone = append(undone, run.Run)
+		}
+	}
+	require.NotEmpty(t, undone, "%+v", state)
+
+	for _, run := range undone {
+		var answer messages.Answer
+		require.NoError(t, w.Update(t.Context(), org, messages.Undo, messages.UndoInput{Run: run, By: "test", Reason: "a mistake"}, &answer))
+		require.Positive(t, answer.Run.Counts.Done)
+	}
+	for _, name := range []string{jira, confluence} {
+		require.ElementsMatch(t, group(t, before, name).Members, group(t, w.state(), name).Members, name)
+	}
+	state = w.status()
+	require.NotNil(t, state.Paused)
+	require.Contains(t, state.Paused.Reason, "taken back")
+
+	t.Log("resumed, the policy is followed again")
+	var answer messages.Answer
+	require.NoError(t, w.Update(t.Context(), org, messages.Resume, messages.ResumeInput{By: "test"}, &answer))
+	w.until(stack.Idle)
+	w.requireInStep(shop, nil)
+	require.ErrorContains(t, w.Update(t.Context(), org, messages.Undo, messages.UndoInput{Run: "20000101-000000.000", By: "test"}, &answer), "no run")
+}
+
+func TestSyncOnePersonNow(t *testing.T) {
+	t.Parallel()
+	w := start(t, "--org", orgFile(t, shopFile()), "--event-lag", "1h") // nothing but the question tells of changes
+	w.settled(shopPolicy())
+	ask := func(person string) (answer messages.Answer, err error) {
+		err = w.Update(t.Context(), org, messages.SyncNow, messages.SyncNowInput{Person: person, By: "test"}, &answer)
+		return answer, err
+	}
+
+	w.join("ops", "p051")
+	answer, err := ask("p051@example.com")
+	require.NoError(t, err)
+	require.Equal(t, 2, answer.Run.Counts.Done)
+	require.True(t, w.in(jira, "p051"))
+	require.True(t, w.in(confluence, "p051"))
+
+	w.leave("ops", "p051")
+	answer, err = ask(person(t, w.state(), "p051").AccountID)
+	require.NoError(t, err)
+	require.Equal(t, 2, answer.Run.Counts.Done)
+	w.requireInStep(shop, nil)
+
+	answer, err = ask("p052@example.com")
+	require.NoError(t, err)
+	require.Zero(t, answer.Run.Counts.Done, "nothing is due to somebody in no source group")
+
+	_, err = ask("nobody@example.com")
+	require.ErrorContains(t, err, "nobody@example.com")
+	require.Nil(t, w.status().Problem, "a question about nobody is nobody's problem")
+	require.Equal(t, messages.StateOK, w.status().State)
+}

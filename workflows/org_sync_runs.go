@@ -1,0 +1,382 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/messages"
+)
+
+// running is a Reconcile that this loop started.
+type running struct {
+	run, scope string
+	cancel     workflow.CancelFunc
+	future     workflow.ChildWorkflowFuture
+	turn       int // of its gate: what it answered last
+	over       bool
+}
+
+// newRun numbers a run by its instant, which no other run of the organization has.
+func (s *orgSync) newRun(ctx workflow.Context) messages.ReconcileInput {
+	at := workflow.Now(ctx).UTC()
+	id := at.Format("20060102-150405.000")
+	for id <= s.LastID {
+		at = at.Add(time.Millisecond)
+		id = at.Format("20060102-150405.000")
+	}
+	s.LastID = id
+	return messages.ReconcileInput{
+		Org: s.Org, Run: id, Policy: s.Policy, Settings: s.Settings, DryRun: s.Settings.DryRun,
+		Parent: workflow.GetInfo(ctx).WorkflowExecution.ID,
+	}
+}
+
+// reconcile starts a run.
+func (s *orgSync) reconcile(ctx workflow.Context, in messages.ReconcileInput, what string) *running {
+	child, cancel := workflow.WithCancel(ctx)
+	child = workflow.WithChildOptions(child, workflow.ChildWorkflowOptions{
+		WorkflowID: runID(in), TaskQueue: messages.QueueWorkflows, WaitForCancellation: true,
+		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_REQUEST_CANCEL,
+		StaticSummary:         clip(fmt.Sprintf("%s: %s (%s)", s.Org, what, in.Trigger)),
+		TypedSearchAttributes: temporal.NewSearchAttributes(messages.AttributeOrg.ValueSet(s.Org)),
+	})
+	return &running{run: in.Run, scope: in.Scope.Kind, cancel: cancel, future: workflow.ExecuteChildWorkflow(child, messages.Reconcile, in)}
+}
+
+// runID is the workflow ID of a run; an approved hold writes the lines of the run that was held.
+func runID(in messages.ReconcileInput) string {
+	id := messages.ReconcileID(in.Org, in.Run)
+	if in.Scope.Kind == messages.ScopeHold {
+		id += ":approved"
+	}
+	return id
+}
+
+// startBulk starts the next job, or a full verification, in the background.
+func (s *orgSync) startBulk(ctx workflow.Context) {
+	in := s.newRun(ctx)
+	if i := s.bulkJob(); i >= 0 {
+		job := s.takeJob(i)
+		in.Scope, in.By, in.Trigger, in.DryRun = job.Scope, job.By, job.Note, in.DryRun || job.Dry
+		if job.Scope.Kind == messages.ScopeHold {
+			in.Run = job.Scope.Run
+		}
+		s.runInBackground(ctx, in, &job)
+		return
+	}
+	in.Scope, in.By, in.Trigger = messages.Scope{Kind: messages.ScopeFull}, s.Pending.FullBy, s.Pending.Full
+	switch {
+	case in.Trigger == "" && s.Problem != nil:
+		in.Trigger = "again after a problem"
+	case in.Trigger == "":
+		in.Trigger = "on schedule"
+	}
+	// A full verification sees everything that was waiting to be looked at, but for second looks, which stand on the first.
+	s.Pending = messages.Pending{Jobs: s.Pending.Jobs, Settling: s.Pending.Settling}
+	s.runInBackground(ctx, in, nil)
+}
+
+func (s *orgSync) runInBackground(ctx workflow.Context, in messages.ReconcileInput, job *messages.Job) {
+	b := s.reconcile(ctx, in, scopeInWords(in.Scope))
+	s.bulk = b
+	s.Running = &messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By, State: messages.RunReading, Started: workflow.Now(ctx), DryRun: in.DryRun}
+	workflow.GoNamed(ctx, "run "+in.Run, func(ctx workflow.Context) {
+		var sum messages.RunSummary
+		err := b.future.Get(ctx, &sum)
+		b.over, s.bulk, s.Running = true, nil, nil
+		s.finished(ctx, sum, err)
+		if job != nil && job.Scope.Kind == messages.ScopeHold && (err != nil || sum.Problem != nil) {
+			s.Pending.Jobs = append(s.Pending.Jobs, *job) // what was approved stays approved
+		} else if job != nil && job.Key > 0 {
+			s.done[job.Key] = outcome{sum, err}
+		}
+		s.wake = true
+	})
+}
+
+// finished takes a run's end into the state. Whose hold is open was said when the run was judged.
+func (s *orgSync) finished(ctx workflow.Context, sum messages.RunSummary, err error) {
+	if err != nil {
+		var cancelled *temporal.CanceledError
+		if errors.As(err, &cancelled) {
+			return
+		}
+		sum.Problem = &messages.Problem{Kind: kindOf(err), Message: messageOf(err)}
+	}
+	if sum.Run != "" {
+		s.LastRun = &sum
+	}
+	switch {
+	case sum.Problem != nil:
+		s.struggle(ctx, *sum.Problem)
+	case sum.State == messages.RunStopped: // by us; whoever stopped it says what comes next
+	case sum.DryRun && !s.Settings.DryRun: // somebody's question
+	case sum.Scope == messages.ScopeFull:
+		s.Problem, s.LastFull, s.Findings = nil, &sum, sum.Findings
+		s.NextFull = workflow.Now(ctx).Add(s.Settings.Every.Std())
+		if sum.Doubtful {
+			s.NextFull = workflow.Now(ctx).Add(min(s.Settings.Every.Std(), doubtfulAgain))
+		}
+	default:
+		s.Problem = nil
+	}
+}
+
+// doubtfulAgain is when everybody is looked at again after a read that was incomplete.
+const doubtfulAgain = time.Minute
+
+// look says how a few people are looked at.
+type look struct {
+	fresh bool   // read the outline again
+	first string // at a second look: the run that looked first
+	key   int    // of the job that somebody waits for
+}
+
+// serve looks at whom somebody asked for.
+func (s *orgSync) serve(ctx workflow.Context) {
+	job := s.takeJob(s.askedFor())
+	in := s.newRun(ctx)
+	in.Scope, in.By, in.Trigger, in.DryRun = job.Scope, job.By, job.Note, in.DryRun || job.Dry
+	s.partial(ctx, in, look{key: job.Key})
+}
+
+// lookAtTouched looks at the people and groups that events named.
+func (s *orgSync) lookAtTouched(ctx workflow.Context) {
+	p := s.Pending
+	in := s.newRun(ctx)
+	in.Trigger = "events"
+	in.Scope = messages.Scope{Kind: messages.ScopePeople, People: p.People, Groups: p.Groups, Recount: p.Recount}
+	if len(p.Groups) > 0 || p.Fresh {
+		in.Scope.Kind = messages.ScopeGroups
+	}
+	s.Pending.People, s.Pending.Groups, s.Pending.Recount, s.Pending.Fresh = nil, nil, nil, false
+	s.partial(ctx, in, look{fresh: p.Fresh})
+}
+
+// lookAgain looks a second time at people who seemed to lose something, and takes what the second look takes too.
+func (s *orgSync) lookAgain(ctx workflow.Context) {
+	again := s.Pending.Settling[0]
+	s.Pending.Settling = s.Pending.Settling[1:]
+	in := s.newRun(ctx)
+	in.Trigger, in.By = "events, second look", again.By
+	in.Scope = messages.Scope{Kind: messages.ScopePeople, People: again.People}
+	s.partial(ctx, in, look{first: again.First, key: again.Key})
+}
+
+// partial looks at a few people and, if there is something to write, has it written ahead of the run in the background.
+// It returns when that is written; verification goes on behind its back.
+func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, how look) {
+	sum := messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By, DryRun: in.DryRun, Started: workflow.Now(ctx), State: messages.RunDone}
+	verdict, err := examine(ctx, activities.ExamineInput{
+		RunInput: activities.RunInput{Org: s.Org, Run: in.Run, Policy: in.Policy, Preview: in.DryRun},
+		Trigger:  in.Trigger, By: in.By, Scope: in.Scope, Fresh: how.fresh, DryRun: in.DryRun, First: how.first,
+	})
+	if err != nil {
+		s.failedLook(ctx, how, err)
+		return
+	}
+	sum.Plan, sum.Counts, sum.Hold, sum.Findings, sum.Reported = verdict.Plan, verdict.Counts, verdict.Hold, verdict.Findings, verdict.Reported
+	if !in.DryRun {
+		s.Hold = verdict.Hold
+	}
+	if verdict.TooMany {
+		s.requestFull("many people seem to lose something", "")
+	}
+	waits := len(verdict.Settling) > 0 && how.key > 0
+	if len(verdict.Settling) > 0 {
+		s.Pending.Settling = append(s.Pending.Settling, messages.Settling{
+			People: verdict.Settling, Due: workflow.Now(ctx).Add(s.Settings.Settle.Std()), First: in.Run, By: in.By, Key: how.key,
+		})
+	}
+	if verdict.Quiet() {
+		s.answer(how.key, waits, sum, nil)
+		return
+	}
+	s.standAside(ctx)
+	in.Progress = &messages.Progress{Phase: phaseAdopt, Since: workflow.Now(ctx), Run: sum, Settled: how.first != ""}
+	what := scopeInWords(in.Scope)
+	in.Scope.People, in.Scope.Recount = in.Scope.People[:min(len(in.Scope.People), 20)], nil // only for people to see from here on
+	front := s.reconcile(ctx, in, what)
+	s.front = front
+	s.tails++
+	workflow.GoNamed(ctx, "run "+in.Run, func(ctx workflow.Context) {
+		var end messages.RunSummary
+		err := front.future.Get(ctx, &end)
+		front.over = true
+		s.tails--
+		s.finished(ctx, end, err)
+		s.answer(how.key, waits, end, err)
+		s.writtenBy(ctx, front)
+	})
+	_ = workflow.Await(ctx, func() bool { return s.front != front || s.Paused != nil })
+}
+
+// writtenBy lets the background go on, once the run ahead of it has nothing left to write.
+func (s *orgSync) writtenBy(ctx workflow.Context, r *running) {
+	if s.front == r {
+		s.front = nil
+		s.openGate(ctx)
+	}
+	s.wake = true
+}
+
+// answer tells who asked for a sync what came of it, unless a second look is still to come.
+func (s *orgSync) answer(key int, waits bool, sum messages.RunSummary, err error) {
+	switch {
+	case key == 0:
+	case waits && err == nil:
+		s.parts[key] += sum.Counts.Done
+	default:
+		sum.Counts.Done += s.parts[key]
+		delete(s.parts, key)
+		s.done[key] = outcome{sum, err}
+	}
+	s.wake = true
+}
+
+// failedLook has everybody looked at when a look at a few failed, and tells who asked.
+func (s *orgSync) failedLook(ctx workflow.Context, how look, err error) {
+	s.answer(how.key, false, messages.RunSummary{}, err)
+	if how.key > 0 && kindOf(err) == activities.ErrUnknown {
+		return // a mistake of the asker, not of the organization
+	}
+	s.requestFull("looking at touched people failed", "")
+	s.struggle(ctx, messages.Problem{Kind: kindOf(err), Message: messageOf(err)})
+}
+
+// standAside has the run in the background finish what is in flight and write nothing more until the gate opens.
+func (s *orgSync) standAside(ctx workflow.Context) {
+	b := s.bulk
+	if b == nil || s.Paused != nil {
+		return
+	}
+	s.turn++
+	turn := s.turn
+	s.signal(ctx, b, messages.GateSignal{Closed: true, Why: "urgent work goes first", Turn: turn})
+	_ = workflow.Await(ctx, func() bool { return b.over || b.turn >= turn })
+}
+
+// closeGates stops all writing, for a pause.
+func (s *orgSync) closeGates(ctx workflow.Context, why string) {
+	for _, r := range []*running{s.front, s.bulk} {
+		if r != nil {
+			s.turn++
+			s.signal(ctx, r, messages.GateSignal{Closed: true, Why: why, Turn: s.turn})
+		}
+	}
+}
+
+// openGate lets one run write: the one ahead, else the one in the background.
+func (s *orgSync) openGate(ctx workflow.Context) {
+	r := s.front
+	if r == nil {
+		r = s.bulk
+	}
+	if r != nil && s.Paused == nil {
+		s.turn++
+		s.signal(ctx, r, messages.GateSignal{Turn: s.turn})
+	}
+}
+
+// signal tells a run something; that it ended meanwhile is no error.
+func (s *orgSync) signal(ctx workflow.Context, r *running, gate messages.GateSignal) {
+	if err := r.future.GetChildWorkflowExecution().Get(ctx, nil); err != nil {
+		return
+	}
+	if err := r.future.SignalChildWorkflow(ctx, messages.Gate, gate).Get(ctx, nil); err != nil {
+		s.log.Info("a run ended before it heard of its gate", "run", r.run)
+	}
+}
+
+// stopBulk ends the run in the background after what is in flight, and waits for its end. What is to come after it must be
+// in the state already.
+func (s *orgSync) stopBulk(ctx workflow.Context, why string) {
+	b := s.bulk
+	if b == nil {
+		return
+	}
+	s.log.Info("stopping the run in the background", "run", b.run, "why", why)
+	s.stopping = true
+	b.cancel()
+	whole, _ := workflow.NewDisconnectedContext(ctx)
+	_ = workflow.Await(whole, func() bool { return b.over })
+	s.stopping, s.wake = false, true
+}
+
+// stopFull ends a full verification that is under way, and asks for another.
+func (s *orgSync) stopFull(ctx workflow.Context, why string) {
+	if s.bulk != nil && s.bulk.scope == messages.ScopeFull {
+		s.requestFull("again: "+why, "")
+		s.stopBulk(ctx, why)
+	}
+}
+
+// hearRuns takes what the organization's own runs say.
+func (s *orgSync) hearRuns(ctx workflow.Context) {
+	workflow.GoNamed(ctx, messages.Aside, func(ctx workflow.Context) {
+		for {
+			var in messages.AsideSignal
+			if !workflow.GetSignalChannel(ctx, messages.Aside).Receive(ctx, &in) {
+				return
+			}
+			for _, r := range []*running{s.front, s.bulk} {
+				if r != nil && r.run == in.Run {
+					r.turn = max(r.turn, in.Turn)
+				}
+			}
+		}
+	})
+	workflow.GoNamed(ctx, messages.HowFar, func(ctx workflow.Context) {
+		for {
+			var in messages.ProgressSignal
+			if !workflow.GetSignalChannel(ctx, messages.HowFar).Receive(ctx, &in) {
+				return
+			}
+			s.heard(ctx, in)
+		}
+	})
+}
+
+func (s *orgSync) heard(ctx workflow.Context, in messages.ProgressSignal) {
+	if f := s.front; f != nil && f.run == in.Run.Run && in.Run.State == messages.RunVerifying {
+		s.writtenBy(ctx, f)
+	}
+	if b := s.bulk; b != nil && b.run == in.Run.Run {
+		if in.Judged && !in.Run.DryRun {
+			s.Hold = in.Run.Hold
+		}
+		in.Run.Hold = nil
+		s.Running, s.wake = &in.Run, true
+	}
+}
+
+func kindOf(err error) string {
+	var app *temporal.ApplicationError
+	if errors.As(err, &app) {
+		return app.Type()
+	}
+	var late *temporal.TimeoutError
+	if errors.As(err, &late) {
+		return "Timeout"
+	}
+	return "Error"
+}
+
+// messageOf is the innermost message that says what to do, without Temporal's wrapping.
+func messageOf(err error) string {
+	var app *temporal.ApplicationError
+	if errors.As(err, &app) {
+		return app.Message()
+	}
+	var late *temporal.TimeoutError
+	if errors.As(err, &late) {
+		return "an activity took too long; is a worker running? " + late.Error()
+	}
+	return err.Error()
+}

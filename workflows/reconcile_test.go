@@ -1,0 +1,229 @@
+package workflows_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/messages"
+)
+
+const jira, wiki = access.Entitlement("group:jira"), access.Entitlement("group:wiki")
+
+func adding(person string, target access.Entitlement) *line {
+	return &line{person: person, target: target, action: access.Add}
+}
+
+func removing(person string, target access.Entitlement) *line {
+	return &line{person: person, target: target, action: access.Remove}
+}
+
+func fatal(kind, message string) error {
+	return temporal.NewApplicationErrorWithOptions(message, kind, temporal.ApplicationErrorOptions{NonRetryable: true})
+}
+
+func TestThePhasesComeInOrder(t *testing.T) {
+	r := newRun(t, adding("a", jira), removing("b", jira), &line{person: "c", target: jira, action: access.Adopt})
+	r.blocks = 3
+	sum := r.do()
+	require.Equal(t, []string{
+		"Outline", "Sweep", "Sweep", "Sweep", "Judge", "Set", "Next", "add a", "Next", "Confirm", "Next", "remove b", "Verify", "Finish",
+	}, r.calls)
+	require.Equal(t, messages.RunDone, sum.State)
+	require.Equal(t, "sha256:plan", sum.Plan)
+	require.Equal(t, 2, sum.Counts.Done)
+	require.Equal(t, 2, sum.Counts.Verified)
+	require.Nil(t, sum.Problem)
+	require.Equal(t, access.Done, r.plan[2].state, "an adoption is a matter of the ledger")
+	require.Equal(t, []string{"", "cursor+", "cursor++"}, []string{r.sweeps[0].Cursor, r.sweeps[1].Cursor, r.sweeps[2].Cursor})
+	require.Equal(t, 20, r.sweeps[0].Pages)
+}
+
+func TestAPlanWithNothingToWriteIsClosedAtOnce(t *testing.T) {
+	r := newRun(t, &line{person: "a", target: jira, action: access.Remove, state: access.Held})
+	r.hold = &messages.Hold{Plan: held, Run: "r1", Removals: 1}
+	sum := r.do()
+	require.Equal(t, []string{"Outline", "Sweep", "Judge", "Finish"}, r.calls)
+	require.Equal(t, held, sum.Hold.Plan)
+	require.Equal(t, held, r.told[0].Hold.Plan, "the hold is told before the run ends")
+}
+
+func TestRemovalsSettleAndAreReadAgain(t *testing.T) {
+	r := newRun(t, removing("gone", jira), removing("back", jira))
+	r.stale = []string{"back"}
+	r.do()
+	require.GreaterOrEqual(t, r.at["Confirm"].Sub(r.at["Judge"]), 5*time.Second, "a removal must stay true for a while")
+	require.Less(t, r.index("Confirm"), r.index("remove gone"))
+	require.NotContains(t, r.calls, "remove back")
+	require.Equal(t, access.Superseded, r.plan[1].state)
+	require.Equal(t, []access.Action{access.Remove}, r.confirms[0].Actions)
+}
+
+func TestASecondLookIsNotTakenAThirdTime(t *testing.T) {
+	r := newRun(t, removing("gone", jira))
+	r.input.Scope = messages.Scope{Kind: messages.ScopePeople, People: []string{"gone"}}
+	r.input.Progress = &messages.Progress{Phase: "adopt", Since: begin, Settled: true, Run: messages.RunSummary{Run: "r1", Plan: "sha256:plan"}}
+	r.do()
+	require.Equal(t, []string{"Set", "Next", "Next", "Next", "remove gone", "Verify", "Finish"}, r.calls)
+}
+
+func TestAnApprovedPlanIsReadAgainAsAWhole(t *testing.T) {
+	r := newRun(t, adding("a", jira), adding("left", jira), removing("b", jira))
+	r.stale = []string{"left"}
+	r.input.Scope = messages.Scope{Kind: messages.ScopeHold, Run: "r1", Plan: held}
+	r.do()
+	require.Equal(t, "Confirm", r.calls[0])
+	require.Equal(t, []access.Action{access.Add, access.Adopt}, r.confirms[0].Actions)
+	require.Equal(t, []access.Action{access.Remove}, r.confirms[1].Actions)
+	require.NotContains(t, r.calls, "add left")
+	require.NotContains(t, r.calls, "Sweep")
+	require.Contains(t, r.calls, "remove b")
+}
+
+func TestAnUndoIsPlannedAndNotAskedOfThePolicy(t *testing.T) {
+	r := newRun(t, adding("a", jira), removing("b", jira))
+	r.input.Scope = messages.Scope{Kind: messages.ScopeUndo, Run: "r0"}
+	sum := r.do()
+	require.Equal(t, "PlanUndo", r.calls[0])
+	require.Empty(t, r.confirms, "the policy does not ask for an inverse")
+	require.Equal(t, 2, sum.Counts.Done)
+}
+
+func TestWritesAreBoundedAndConcurrent(t *testing.T) {
+	var plan []*line
+	for i := range 250 {
+		plan = append(plan, adding(fmt.Sprintf("p%03d", i), jira))
+	}
+	r := newRun(t, plan...)
+	sum := r.do()
+	require.Equal(t, 250, sum.Counts.Done)
+	require.Equal(t, 4, r.most, "as many at once as the policy says")
+	require.Equal(t, 3, count(r.calls[:r.index("Verify")], "Next")-1, "a hundred lines are fetched at a time, and the removals asked for once")
+}
+
+func TestRemovalsOfAProtectedTargetGoOneAtATime(t *testing.T) {
+	var plan []*line
+	for i := range 6 {
+		l := removing(fmt.Sprintf("admin%d", i), access.OrgAdmin)
+		l.guarded, l.takes = true, 10*time.Second
+		plan = append(plan, l)
+	}
+	r := newRun(t, plan...)
+	r.do()
+	require.Equal(t, 1, r.mostWhileGuarded)
+}
+
+func TestATargetThatTakesNoMoreIsLeftForThisRun(t *testing.T) {
+	var plan []*line
+	for i := range 30 {
+		l := adding(fmt.Sprintf("p%02d", i), jira)
+		l.answer = access.Shortage
+		plan = append(plan, l, adding(fmt.Sprintf("p%02d", i), wiki))
+	}
+	r := newRun(t, plan...)
+	r.input.Settings.InFlight = 1
+	r.do()
+	tried := 0
+	for _, l := range r.plan {
+		if l.target == jira {
+			require.Equal(t, access.Shortage, l.state)
+			continue
+		}
+		require.Equal(t, access.Done, l.state, "other targets go on")
+	}
+	for _, set := range r.sets {
+		if set.State == access.Shortage {
+			tried++
+			require.Equal(t, []access.Entitlement{jira}, set.Target)
+		}
+	}
+	require.Equal(t, 1, tried)
+	writes := 0
+	for _, call := range r.calls {
+		if strings.HasPrefix(call, "add ") {
+			writes++
+		}
+	}
+	require.LessOrEqual(t, writes, 32, "no call is made for what the target does not take")
+}
+
+// One person whom Atlassian refuses must not keep everybody else out of a target.
+func TestARefusedPersonDoesNotCloseTheTarget(t *testing.T) {
+	refused := adding("a", jira)
+	refused.answer = access.Refused
+	r := newRun(t, refused, adding("b", jira), adding("c", jira))
+	r.input.Settings.InFlight = 1
+	sum := r.do()
+	require.Equal(t, 2, sum.Counts.Done)
+	require.Equal(t, 1, sum.Counts.Refused)
+}
+
+func TestAFailingActivityEndsInASummary(t *testing.T) {
+	for _, name := range []string{"Outline", "Sweep", "Judge", "Set", "Next", "Confirm", "Verify"} {
+		t.Run(name, func(t *testing.T) {
+			r := newRun(t, adding("a", jira), removing("b", jira))
+			r.fail[name] = fatal(activities.ErrKeyRefused, "make a new key")
+			sum := r.do()
+			require.Equal(t, messages.RunStopped, sum.State)
+			require.Equal(t, activities.ErrKeyRefused, sum.Problem.Kind)
+			require.Equal(t, "make a new key", sum.Problem.Message)
+			require.Equal(t, "Finish", lastOf(r.calls))
+		})
+	}
+}
+
+func TestAWriteThatStopsTheRunWaitsForTheOthers(t *testing.T) {
+	bad := adding("a", jira)
+	bad.err = fatal(activities.ErrKeyRefused, "make a new key")
+	slow := adding("b", jira)
+	slow.takes = time.Minute
+	r := newRun(t, bad, slow, adding("c", wiki), adding("d", wiki), adding("e", wiki), adding("f", wiki), adding("g", wiki), removing("z", wiki))
+	sum := r.do()
+	require.Equal(t, activities.ErrKeyRefused, sum.Problem.Kind)
+	require.Equal(t, access.Done, slow.state, "what is in flight comes to its end")
+	require.Equal(t, "Finish", lastOf(r.calls))
+	require.NotContains(t, r.calls, "remove z")
+}
+
+func TestCancellingWaitsForWritesInFlight(t *testing.T) {
+	var plan []*line
+	for i := range 20 {
+		l := adding(fmt.Sprintf("p%02d", i), jira)
+		l.takes = time.Minute
+		plan = append(plan, l)
+	}
+	r := newRun(t, plan...)
+	r.env.RegisterDelayedCallback(r.env.CancelWorkflow, 90*time.Second)
+	sum := r.do()
+	require.Equal(t, messages.RunStopped, sum.State)
+	require.Nil(t, sum.Problem, "a run that was stopped has no problem")
+	states := map[access.ChangeState]int{}
+	for _, l := range r.plan {
+		states[l.state]++
+	}
+	require.Equal(t, map[access.ChangeState]int{access.Done: 8, access.Planned: 12}, states, "two times four were begun, and ended")
+}
+
+func TestVerificationIsPatient(t *testing.T) {
+	r := newRun(t, adding("a", jira))
+	r.unseen = 2
+	sum := r.do()
+	require.Equal(t, 3, count(r.calls, "Verify"))
+	require.Equal(t, 0, sum.Counts.Unverified)
+
+	r = newRun(t, adding("a", jira))
+	r.unseen = 100
+	sum = r.do()
+	require.Equal(t, 4, count(r.calls, "Verify"))
+	require.Equal(t, 1, sum.Counts.Unverified)
+	require.Equal(t, messages.RunDone, sum.State)
+	require.Nil(t, sum.Problem)
+	require.True(t, slices.ContainsFunc(r.told, func(s messages.RunSummary) bool { return s.State == messages.RunVerifying }), "it tells that it only verifies")
+}

@@ -1,0 +1,322 @@
+package workflows_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/temporalproto"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/simulator/cloud"
+)
+
+// TestRecord writes the histories that TestRecordedHistoriesReplay replays, from a real Temporal server:
+//
+//	make tools && CASTELLAN_RECORD=1 go test ./workflows -run '^TestRecord$' -count=1
+//
+// Record from code that is released, and add histories rather than replace them once it is.
+func TestRecord(t *testing.T) {
+	if os.Getenv("CASTELLAN_RECORD") == "" {
+		t.Skip("set CASTELLAN_RECORD=1 to record histories")
+	}
+	cli := os.Getenv("CASTELLAN_TEMPORAL_CLI")
+	if cli == "" {
+		cli = "../bin/temporal"
+	}
+	extra := []string{}
+	for name, kind := range messages.Attributes() {
+		extra = append(extra, "--search-attribute", name+"="+kind.String())
+	}
+	for _, value := range []string{"history.transferProcessorMaxPollRPS=1000", "history.timerProcessorMaxPollRPS=1000"} {
+		extra = append(extra, "--dynamic-config-value", value)
+	}
+	server, err := testsuite.StartDevServer(t.Context(), testsuite.DevServerOptions{
+		ExistingPath: cli, LogLevel: "error", ExtraArgs: extra, ClientOptions: &client.Options{Logger: quiet, Identity: "recorder"},
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = server.Stop() })
+	for name, play := range map[string]func(*recorded){
+		"adoption": playAdoption, "rejection": playRejection, "pause": playPause, "undo": playUndo, "events": playEvents,
+		"renewal": playRenewal,
+	} {
+		t.Run(name, func(t *testing.T) { play(newRecorded(t, server.Client())) })
+	}
+}
+
+// recorded is one organization whose histories are recorded: a simulated Atlassian, a ledger and a worker of its own.
+type recorded struct {
+	t      *testing.T
+	client client.Client
+	sim    *cloud.Cloud
+	url    string
+	policy func(guard string) json.RawMessage
+}
+
+// small is the organization: ten people, two source groups, two targets.
+var small = cloud.OrgFile{
+	People: []string{"ana", "bo", "carol", "dan", "eve", "finn", "gil", "hana", "ivo", "jo"},
+	Admins: []string{"ana"},
+	Groups: []cloud.OrgGroup{
+		{Name: "eng", Members: []string{"ana", "bo", "carol", "dan", "eve"}}, {Name: "support", Members: []string{"finn", "gil", "hana"}},
+	},
+	Local:   []cloud.OrgGroup{{Name: "builders"}, {Name: "helpers"}},
+	Foreign: map[string][]string{"helpers": {"finn"}},
+}
+
+func newRecorded(t *testing.T, temporal client.Client) *recorded {
+	t.Helper()
+	r := &recorded{t: t, client: temporal, sim: cloud.New(cloud.Options{})}
+	require.NoError(t, r.sim.SeedOrg(small))
+	served := httptest.NewServer(r.sim.Handler())
+	t.Cleanup(served.Close)
+	r.url = served.URL
+	store, err := ledger.Open(t.Context(), "file:"+filepath.Join(t.TempDir(), "ledger.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	acts := activities.New(activities.Options{
+		Ledger: store, AtlassianURL: served.URL + "/admin",
+		Secret: func(string) (string, error) { return cloud.DefaultKey, nil },
+	})
+	flows := worker.New(temporal, messages.QueueWorkflows, worker.Options{DisableRegistrationAliasing: true, BuildID: "recorder"})
+	register(flows)
+	calls := worker.New(temporal, messages.QueueAtlassian, worker.Options{DisableRegistrationAliasing: true, DisableWorkflowWorker: true})
+	calls.RegisterActivityWithOptions(acts, activity.RegisterOptions{SkipInvalidStructFunctions: true})
+	for _, w := range []worker.Worker{flows, calls} {
+		require.NoError(t, w.Start())
+		t.Cleanup(w.Stop)
+	}
+	r.policy = func(guard string) json.RawMessage {
+		text, err := json.Marshal(fmt.Sprintf(`
+version: 1
+organization: {name: acme, id: %s, key: "env:KEY"}
+mappings:
+  - {name: builders, from: [eng], to: ["group:builders"]}
+  - {name: helpers, from: [support], to: ["group:helpers"], adopt: true}
+guard: {settle: 1s, %s}
+sync: {feed: 5s, every: 1h, inFlight: 2}
+`, r.sim.Info().OrgID, guard))
+		require.NoError(t, err)
+		return text
+	}
+	return r
+}
+
+func (r *recorded) start(guard string) {
+	r.t.Helper()
+	_, err := r.client.ExecuteWorkflow(r.t.Context(), client.StartWorkflowOptions{
+		ID: messages.OrgSyncID(org), TaskQueue: messages.QueueWorkflows, WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+	}, messages.OrgSync, messages.OrgSyncInput{Policy: r.policy(guard), By: "ana"})
+	require.NoError(r.t, err)
+}
+
+func (r *recorded) update(name string, in any) {
+	r.t.Helper()
+	handle, err := r.client.UpdateWorkflow(r.t.Context(), client.UpdateWorkflowOptions{
+		WorkflowID: messages.OrgSyncID(org), UpdateName: name, Args: []any{in}, WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	require.NoError(r.t, err)
+	require.NoError(r.t, handle.Get(r.t.Context(), nil))
+}
+
+func (r *recorded) signal(name string, in any) {
+	r.t.Helper()
+	require.NoError(r.t, r.client.SignalWorkflow(r.t.Context(), messages.OrgSyncID(org), "", name, in))
+}
+
+// until waits for the status to be as wanted.
+func (r *recorded) until(want func(messages.OrgSyncState) bool) (state messages.OrgSyncState) {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool {
+		value, err := r.client.QueryWorkflow(r.t.Context(), messages.OrgSyncID(org), "", messages.Status)
+		return err == nil && value.Get(&state) == nil && want(state)
+	}, time.Minute, 50*time.Millisecond)
+	return state
+}
+
+// idle says that everybody was looked at and nothing is due.
+func idle(s messages.OrgSyncState) bool {
+	p := s.Pending
+	return s.Running == nil && s.LastFull != nil && p.Full == "" && !p.Fresh && len(p.People)+len(p.Groups)+len(p.Settling)+len(p.Jobs) == 0
+}
+
+func (r *recorded) adopt() messages.OrgSyncState {
+	r.t.Helper()
+	r.start("adopt: auto")
+	return r.until(idle)
+}
+
+// change moves people in or out of a source group, as its identity provider does.
+func (r *recorded) change(op, source string, names ...string) {
+	r.t.Helper()
+	state := r.sim.State()
+	group := state.Groups[slices.IndexFunc(state.Groups, func(g cloud.StateGroup) bool { return g.Name == source })]
+	var members []map[string]string
+	for _, name := range names {
+		p := state.People[slices.IndexFunc(state.People, func(p cloud.StatePerson) bool { return p.Name == name })]
+		members = append(members, map[string]string{"value": p.SCIMUserID})
+	}
+	body, err := json.Marshal(map[string]any{
+		"schemas":    []string{"urn:ietf:params:scim:api:messages:2.0:PatchOp"},
+		"Operations": []any{map[string]any{"op": op, "path": "members", "value": members}},
+	})
+	require.NoError(r.t, err)
+	url := r.url + "/scim/directory/" + r.sim.Info().SCIMDirectoryID + "/Groups/" + group.SCIMGroupID
+	request, err := http.NewRequestWithContext(r.t.Context(), http.MethodPatch, url, strings.NewReader(string(body)))
+	require.NoError(r.t, err)
+	request.Header.Set("Authorization", "Bearer "+cloud.DefaultSCIMKey)
+	request.Header.Set("Content-Type", "application/scim+json")
+	answer, err := http.DefaultClient.Do(request)
+	require.NoError(r.t, err)
+	require.NoError(r.t, answer.Body.Close())
+	require.Less(r.t, answer.StatusCode, 300, answer.Status)
+}
+
+// ask asks a question and records its history.
+func (r *recorded) ask(path string, in messages.ReportInput) {
+	r.t.Helper()
+	id := messages.ReportID(org, in.Kind, "1")
+	run, err := r.client.ExecuteWorkflow(r.t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: messages.QueueWorkflows}, messages.Report, in)
+	require.NoError(r.t, err)
+	require.NoError(r.t, run.Get(r.t.Context(), nil))
+	r.save("report-"+path, id)
+}
+
+// end ends the loop and records its history.
+func (r *recorded) end(path string) {
+	r.t.Helper()
+	require.NoError(r.t, r.client.CancelWorkflow(r.t.Context(), messages.OrgSyncID(org), ""))
+	require.Error(r.t, r.client.GetWorkflow(r.t.Context(), messages.OrgSyncID(org), "").Get(r.t.Context(), nil))
+	r.save("orgsync-"+path, messages.OrgSyncID(org))
+}
+
+// save writes a workflow's history.
+func (r *recorded) save(name, workflowID string) { r.t.Helper(); r.saveRun(name, workflowID, "") }
+
+func (r *recorded) saveRun(name, workflowID, runID string) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+	defer cancel()
+	history := &historypb.History{}
+	events := r.client.GetWorkflowHistory(ctx, workflowID, runID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		event, err := events.Next()
+		require.NoError(r.t, err)
+		history.Events = append(history.Events, event)
+	}
+	require.NotEmpty(r.t, history.Events)
+	data, err := temporalproto.CustomJSONMarshalOptions{}.Marshal(history)
+	require.NoError(r.t, err)
+	if host, err := os.Hostname(); err == nil && host != "" {
+		data = []byte(strings.ReplaceAll(string(data), host, "recorder"))
+	}
+	require.NoError(r.t, os.MkdirAll(histories, 0o755))
+	require.NoError(r.t, os.WriteFile(filepath.Join(histories, name+".json"), append(data, '\n'), 0o600))
+}
+
+// The first plan is held, shown, approved and written; then everybody is looked at again.
+func playAdoption(r *recorded) {
+	r.start("adopt: ask")
+	first := r.until(func(s messages.OrgSyncState) bool { return s.Hold != nil && idle(s) })
+	r.save("reconcile-held", messages.ReconcileID(org, first.Hold.Run))
+	r.ask("preview", messages.ReportInput{Org: org, Kind: messages.ReportPreview, Policy: r.policy("adopt: ask")})
+	r.update(messages.ApprovePlan, messages.DecisionInput{Plan: first.Hold.Plan, By: "carol", Note: "CHG-12"})
+	r.until(func(s messages.OrgSyncState) bool { return s.Adopted && idle(s) && s.LastFull.Run > first.LastID })
+	r.save("reconcile-approved", messages.ReconcileID(org, first.Hold.Run)+":approved")
+	r.ask("why", messages.ReportInput{Org: org, Kind: messages.ReportWhy, Person: "bo@example.com"})
+	r.end("adoption")
+}
+
+// Removals beyond the guard are held and rejected.
+func playRejection(r *recorded) {
+	r.start("adopt: auto, run: {removals: 0}")
+	r.until(idle)
+	r.change("remove", "eng", "bo", "carol")
+	r.signal(messages.SyncNow, messages.SyncNowInput{By: "ana"})
+	state := r.until(func(s messages.OrgSyncState) bool { return s.Hold != nil && idle(s) })
+	r.signal(messages.RejectPlan, messages.DecisionInput{Plan: "sha256:another", By: "carol"})
+	r.until(func(s messages.OrgSyncState) bool { return len(s.Refused) == 1 })
+	r.update(messages.RejectPlan, messages.DecisionInput{Plan: state.Hold.Plan, By: "carol"})
+	r.end("rejection")
+}
+
+// A run in the background stands aside while the organization is paused, and goes on after it.
+func playPause(r *recorded) {
+	require.NoError(r.t, r.sim.Configure(func(s *cloud.Settings) error { s.Latency = cloud.Duration(150 * time.Millisecond); return nil }))
+	r.start("adopt: auto")
+	state := r.until(func(s messages.OrgSyncState) bool { return s.Running != nil && s.Running.State == messages.RunApplying })
+	r.update(messages.Pause, messages.PauseInput{By: "ana", Reason: "audit"})
+	r.until(func(s messages.OrgSyncState) bool { return s.State == messages.StatePaused })
+	r.update(messages.Resume, messages.ResumeInput{By: "ana"})
+	r.until(idle)
+	r.save("reconcile-gated", messages.ReconcileID(org, state.Running.Run))
+	r.update(messages.Pause, messages.PauseInput{By: "ana"})
+	r.update(messages.Resume, messages.ResumeInput{By: "ana"})
+	r.until(func(s messages.OrgSyncState) bool { return idle(s) && s.LastFull.Run > state.Running.Run })
+	r.end("pause")
+}
+
+// Additions and removals are made, and taken back.
+func playUndo(r *recorded) {
+	r.adopt()
+	r.update(messages.Pause, messages.PauseInput{By: "ana"}) // so that the full run finds it all, not the event feed
+	r.change("remove", "eng", "bo")
+	r.change("add", "eng", "ivo")
+	before := r.until(func(s messages.OrgSyncState) bool { return s.Paused != nil }).LastID
+	r.update(messages.Resume, messages.ResumeInput{By: "ana"})
+	state := r.until(func(s messages.OrgSyncState) bool { return idle(s) && s.LastFull.Run > before })
+	require.Equal(r.t, 2, state.LastFull.Counts.Done)
+	r.save("reconcile-adds-and-removals", messages.ReconcileID(org, state.LastFull.Run))
+	r.update(messages.Undo, messages.UndoInput{Run: state.LastFull.Run, By: "ana", Reason: "wrong people"})
+	state = r.until(func(s messages.OrgSyncState) bool { return s.LastRun.Scope == messages.ScopeUndo })
+	r.save("reconcile-undo", messages.ReconcileID(org, state.LastRun.Run))
+	r.end("undo")
+}
+
+// People whom events name are looked at, and looked at again before something is taken from them.
+func playEvents(r *recorded) {
+	first := r.adopt().LastID
+	r.change("add", "eng", "ivo")
+	added := r.until(func(s messages.OrgSyncState) bool { return idle(s) && s.LastRun.Run > first })
+	r.save("reconcile-event", messages.ReconcileID(org, added.LastRun.Run))
+	r.change("remove", "eng", "bo")
+	r.until(func(s messages.OrgSyncState) bool { return idle(s) && s.LastRun.Run > added.LastRun.Run })
+	r.update(messages.SyncNow, messages.SyncNowInput{Person: "carol@example.com", By: "ana"})
+	r.update(messages.SyncNow, messages.SyncNowInput{By: "ana", DryRun: true})
+	r.until(func(s messages.OrgSyncState) bool { return idle(s) && s.LastRun.DryRun })
+	r.end("events")
+}
+
+// A fresh history is started, and goes on.
+func playRenewal(r *recorded) {
+	r.adopt()
+	old, err := r.client.DescribeWorkflowExecution(r.t.Context(), messages.OrgSyncID(org), "")
+	require.NoError(r.t, err)
+	runID := old.GetWorkflowExecutionInfo().GetExecution().GetRunId()
+	r.signal(messages.ForceContinueAsNew, nil)
+	require.Eventually(r.t, func() bool {
+		now, err := r.client.DescribeWorkflowExecution(r.t.Context(), messages.OrgSyncID(org), "")
+		return err == nil && now.GetWorkflowExecutionInfo().GetExecution().GetRunId() != runID
+	}, 2*time.Minute, 100*time.Millisecond)
+	r.saveRun("orgsync-renewed", messages.OrgSyncID(org), runID)
+	r.update(messages.ApplyPolicy, messages.PolicyInput{Policy: r.policy("adopt: auto, run: {removals: 7}"), By: "ana"})
+	r.until(idle)
+	r.end("carried")
+}

@@ -1,0 +1,54 @@
+package workflows_test
+
+import (
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/workflows"
+)
+
+// histories are recorded by TestRecord; a file is named <workflow>-<path>.json.
+const histories = "testdata/histories"
+
+var quiet = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
+
+// Workflows that run now must be able to go on under this code: every history that was ever recorded replays. Where one
+// does not, guard the change with workflow.GetVersion; record anew only what no running workflow can have done.
+func TestRecordedHistoriesReplay(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(histories, "*.json"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files, "there are no histories: record them (see record_test.go)")
+	replayed := map[string]bool{}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".json")
+		t.Run(name, func(t *testing.T) {
+			replayer := worker.NewWorkflowReplayer()
+			register(replayer)
+			require.NoError(t, replayer.ReplayWorkflowHistoryFromJSONFile(quiet, file))
+		})
+		flow, _, _ := strings.Cut(name, "-")
+		replayed[flow] = true
+	}
+	for _, flow := range []string{"orgsync", "reconcile", "report"} {
+		require.True(t, replayed[flow], "no history of %s is recorded", flow)
+	}
+}
+
+// registry is where workflows are registered: a worker or a replayer.
+type registry interface {
+	RegisterWorkflowWithOptions(w any, options workflow.RegisterOptions)
+}
+
+func register(r registry) {
+	r.RegisterWorkflowWithOptions(workflows.OrgSync, workflow.RegisterOptions{Name: messages.OrgSync})
+	r.RegisterWorkflowWithOptions(workflows.Reconcile, workflow.RegisterOptions{Name: messages.Reconcile})
+	r.RegisterWorkflowWithOptions(workflows.Report, workflow.RegisterOptions{Name: messages.Report})
+}

@@ -1,0 +1,122 @@
+package workflows_test
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/workflows"
+)
+
+// question plays the activities of one Report.
+type question struct {
+	t     *testing.T
+	env   *testsuite.TestWorkflowEnvironment
+	calls []string
+	admit activities.AdmitInput
+	runs  []activities.RunInput
+	asked messages.ReportInput
+	end   activities.FinishInput
+	judge activities.JudgeInput
+	fail  error
+}
+
+func newQuestion(t *testing.T) *question {
+	t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	q := &question{t: t, env: suite.NewTestWorkflowEnvironment()}
+	q.env.SetStartTime(begin)
+	q.env.SetTestTimeout(30 * time.Second)
+	q.env.RegisterWorkflowWithOptions(workflows.Report, workflow.RegisterOptions{Name: messages.Report})
+	for name, play := range map[string]any{
+		"Admit": func(_ context.Context, in activities.AdmitInput) (activities.AdmitResult, error) {
+			q.calls, q.admit = append(q.calls, "Admit"), in
+			return inForce(in, false), q.fail
+		},
+		"Outline": func(_ context.Context, in activities.RunInput) (activities.OutlineResult, error) {
+			q.calls, q.runs = append(q.calls, "Outline"), append(q.runs, in)
+			return activities.OutlineResult{}, nil
+		},
+		"Sweep": func(_ context.Context, in activities.SweepInput) (activities.SweepResult, error) {
+			q.calls, q.runs = append(q.calls, "Sweep"), append(q.runs, in.RunInput)
+			if in.Block == 0 {
+				return activities.SweepResult{Next: "c", People: 100}, nil
+			}
+			return activities.SweepResult{People: 7}, nil
+		},
+		"Judge": func(_ context.Context, in activities.JudgeInput) (activities.JudgeResult, error) {
+			q.calls, q.runs, q.judge = append(q.calls, "Judge"), append(q.runs, in.RunInput), in
+			return activities.JudgeResult{Plan: "sha256:p", Counts: messages.Counts{Adds: 3}}, nil
+		},
+		"Finish": func(_ context.Context, in activities.FinishInput) (messages.RunSummary, error) {
+			q.calls, q.runs, q.end = append(q.calls, "Finish"), append(q.runs, in.RunInput), in
+			return in.Summary, nil
+		},
+		"Answer": func(_ context.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
+			q.calls, q.asked = append(q.calls, "Answer"), in
+			return messages.ReportAnswer{Org: in.Org, Kind: in.Kind, Message: "the answer"}, q.fail
+		},
+	} {
+		q.env.RegisterActivityWithOptions(play, activity.RegisterOptions{Name: name})
+	}
+	return q
+}
+
+func (q *question) ask(in messages.ReportInput) (answer messages.ReportAnswer) {
+	q.t.Helper()
+	q.env.ExecuteWorkflow(messages.Report, in)
+	require.NoError(q.t, q.env.GetWorkflowError())
+	require.NoError(q.t, q.env.GetWorkflowResult(&answer))
+	return answer
+}
+
+func TestAQuestionIsAnsweredFromTheLedgerAlone(t *testing.T) {
+	for _, kind := range []string{messages.ReportWhy, messages.ReportRuns, messages.ReportPlan, messages.ReportForeign, messages.ReportLedger} {
+		t.Run(kind, func(t *testing.T) {
+			q := newQuestion(t)
+			in := messages.ReportInput{Org: org, Kind: kind, Person: "ana@acme.example", Target: jira, Run: "r1", Limit: 5, After: "x", At: begin}
+			answer := q.ask(in)
+			require.Equal(t, "the answer", answer.Message)
+			require.Equal(t, []string{"Answer"}, q.calls)
+			require.Equal(t, in, q.asked)
+		})
+	}
+}
+
+func TestAPreviewReadsEverybodyAndWritesNothing(t *testing.T) {
+	q := newQuestion(t)
+	q.ask(messages.ReportInput{Org: org, Kind: messages.ReportPreview, Policy: json.RawMessage(`"draft"`), Limit: 9})
+	require.Equal(t, []string{"Admit", "Outline", "Sweep", "Sweep", "Judge", "Finish", "Answer"}, q.calls)
+	require.True(t, q.admit.Preview, "the policy is not taken into force")
+	for _, run := range q.runs {
+		require.True(t, run.Preview, "the ledger's view of the world is left alone")
+		require.Equal(t, q.runs[0], run)
+		require.Equal(t, `hash of "draft"`, run.Policy)
+	}
+	require.True(t, q.judge.DryRun)
+	require.Equal(t, q.runs[0].Run, q.asked.Run, "the answer is the plan of this run")
+	require.Equal(t, 9, q.asked.Limit)
+	require.Empty(t, q.asked.Policy)
+	require.Equal(t, "sha256:p", q.end.Summary.Plan)
+}
+
+func TestAQuestionThatCannotBeAnsweredFails(t *testing.T) {
+	q := newQuestion(t)
+	q.fail = fatal(activities.ErrUnknown, "no organization acme is known here")
+	q.env.ExecuteWorkflow(messages.Report, messages.ReportInput{Org: org, Kind: messages.ReportRuns})
+	require.ErrorContains(t, q.env.GetWorkflowError(), "no organization acme is known here")
+
+	q = newQuestion(t)
+	q.fail = fatal(activities.ErrPolicy, "line 3: unknown field")
+	q.env.ExecuteWorkflow(messages.Report, messages.ReportInput{Org: org, Kind: messages.ReportPreview})
+	require.ErrorContains(t, q.env.GetWorkflowError(), "line 3: unknown field")
+	require.Equal(t, []string{"Admit"}, q.calls)
+}

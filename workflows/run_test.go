@@ -1,0 +1,340 @@
+package workflows_test
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/workflows"
+)
+
+// line is one line of the played plan.
+type line struct {
+	person  string
+	target  access.Entitlement
+	action  access.Action
+	guarded bool
+	state   access.ChangeState // planned when empty
+	answer  access.ChangeState // what writing it comes to; done when empty
+	err     error              // or how writing it fails
+	takes   time.Duration      // a second when zero
+}
+
+// run plays the activities of one Reconcile over a plan in memory.
+type run struct {
+	t   *testing.T
+	env *testsuite.TestWorkflowEnvironment
+
+	blocks int // of the sweep; 1 when zero
+	hold   *messages.Hold
+	plan   []*line
+	stale  []string         // people whose lines the fresh read no longer asks for
+	unseen int              // how many reads back do not show the writes yet
+	fail   map[string]error // activities that fail, by name
+
+	mu               sync.Mutex
+	calls            []string // every activity that was started, in order; changes by what they do
+	at               map[string]time.Time
+	finished         []activities.FinishInput
+	sets             []activities.SetInput
+	confirms         []activities.ConfirmInput
+	sweeps           []activities.SweepInput
+	inFlight         int
+	most             int // writes at once
+	guarded          int
+	mostWhileGuarded int // writes at once while a guarded one was under way, itself included
+	told             []messages.RunSummary
+	asides           []messages.AsideSignal
+	input            messages.ReconcileInput
+}
+
+func newRun(t *testing.T, plan ...*line) *run {
+	t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	r := &run{t: t, env: suite.NewTestWorkflowEnvironment(), plan: plan, fail: map[string]error{}, at: map[string]time.Time{}}
+	for _, l := range plan {
+		l.state = cmp.Or(l.state, access.Planned)
+		l.answer = cmp.Or(l.answer, access.Done)
+		l.takes = cmp.Or(l.takes, time.Second)
+	}
+	r.input = messages.ReconcileInput{
+		Org: org, Run: "r1", Policy: "p", Trigger: "on schedule", Scope: messages.Scope{Kind: messages.ScopeFull},
+		Settings: settings, Parent: messages.OrgSyncID(org),
+	}
+	r.env.SetStartTime(begin)
+	r.env.SetTestTimeout(30 * time.Second)
+	r.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: messages.ReconcileID(org, "r1"), TaskQueue: messages.QueueWorkflows})
+	r.env.RegisterWorkflowWithOptions(workflows.Reconcile, workflow.RegisterOptions{Name: messages.Reconcile})
+	r.register("Outline", r.playOutline)
+	r.register("Sweep", r.playSweep)
+	r.register("Judge", r.playJudge)
+	r.register("PlanUndo", r.playPlanUndo)
+	r.register("Next", r.playNext)
+	r.register("Set", r.playSet)
+	r.register("Confirm", r.playConfirm)
+	r.register("Verify", r.playVerify)
+	r.register("Finish", r.playFinish)
+	r.register("Apply", func(context.Context, activities.ChangeInput) (activities.ChangeResult, error) { panic("mocked") })
+	r.env.OnActivity("Apply", mock.Anything, mock.Anything).AfterFn(r.beginWrite).Return(r.playApply)
+	r.env.SetOnActivityStartedListener(r.note)
+	r.env.OnSignalExternalWorkflow(mock.Anything, messages.OrgSyncID(org), "", messages.HowFar, mock.Anything).Return(
+		func(_, _, _, _ string, arg any) error {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.told = append(r.told, arg.(messages.RunSummary))
+			return nil
+		}).Maybe()
+	r.env.OnSignalExternalWorkflow(mock.Anything, messages.OrgSyncID(org), "", messages.Aside, mock.Anything).Return(
+		func(_, _, _, _ string, arg any) error {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			require.Zero(t, r.inFlight, "it says that it stands aside while it writes")
+			r.asides = append(r.asides, arg.(messages.AsideSignal))
+			return nil
+		}).Maybe()
+	return r
+}
+
+func (r *run) register(name string, play any) {
+	r.env.RegisterActivityWithOptions(play, activity.RegisterOptions{Name: name})
+}
+
+// note writes down every activity as it starts.
+func (r *run) note(info *activity.Info, _ context.Context, args converter.EncodedValues) {
+	name := info.ActivityType.Name
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if name == "Apply" {
+		var in activities.ChangeInput
+		require.NoError(r.t, args.Get(&in))
+		l := r.line(in)
+		name = string(l.action) + " " + l.person
+		r.inFlight++
+		if l.guarded {
+			r.guarded++
+		}
+		r.most = max(r.most, r.inFlight)
+		if r.guarded > 0 {
+			r.mostWhileGuarded = max(r.mostWhileGuarded, r.guarded)
+		}
+	}
+	r.calls = append(r.calls, name)
+	r.at[name] = r.env.Now()
+}
+
+func (r *run) line(in activities.ChangeInput) *line {
+	for _, l := range r.plan {
+		if l.person == in.Person && l.target == in.Target {
+			return l
+		}
+	}
+	panic("there is no line of " + in.Person)
+}
+
+func (r *run) playOutline(context.Context, activities.RunInput) (activities.OutlineResult, error) {
+	return activities.OutlineResult{Calls: 3}, r.fail["Outline"]
+}
+
+func (r *run) playSweep(_ context.Context, in activities.SweepInput) (activities.SweepResult, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sweeps = append(r.sweeps, in)
+	result := activities.SweepResult{People: 100, Calls: 1}
+	if in.Block+1 < r.blocks {
+		result.Next = "cursor" + strings.Repeat("+", in.Block+1)
+	}
+	return result, r.fail["Sweep"]
+}
+
+func (r *run) playJudge(context.Context, activities.JudgeInput) (activities.JudgeResult, error) {
+	result := activities.JudgeResult{Plan: "sha256:plan", Hold: r.hold, Counts: messages.Counts{People: 100, Calls: 1}}
+	for _, l := range r.plan {
+		switch l.action {
+		case access.Add:
+			result.Counts.Adds++
+		case access.Remove:
+			result.Counts.Removals++
+		case access.Adopt:
+			result.Counts.Adopts++
+		}
+		if l.state == access.Held {
+			result.Counts.Held++
+		} else {
+			result.Open++
+		}
+	}
+	return result, r.fail["Judge"]
+}
+
+func (r *run) playPlanUndo(context.Context, activities.UndoInput) (int, error) {
+	return len(r.plan), r.fail["PlanUndo"]
+}
+
+// playNext lists as the ledger does: the planned lines of the actions, by action, person and target, after the last one.
+func (r *run) playNext(_ context.Context, in activities.NextInput) (activities.NextResult, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	result := activities.NextResult{After: in.After}
+	for _, l := range r.sorted() {
+		key := l.person + " " + string(l.target)
+		if !slices.Contains(in.Actions, l.action) || l.state != access.Planned || key <= in.After {
+			continue
+		}
+		if len(result.Lines) == in.Limit {
+			result.More = true
+			break
+		}
+		result.Lines = append(result.Lines, activities.Line{Person: l.person, Target: l.target, Label: string(l.action) + " " + l.person, Guarded: l.guarded})
+		result.After = key
+	}
+	return result, r.fail["Next"]
+}
+
+func (r *run) sorted() []*line {
+	all := slices.Clone(r.plan)
+	slices.SortFunc(all, func(a, b *line) int {
+		return cmp.Or(strings.Compare(a.person, b.person), strings.Compare(string(a.target), string(b.target)))
+	})
+	return all
+}
+
+func (r *run) playSet(_ context.Context, in activities.SetInput) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sets = append(r.sets, in)
+	n := 0
+	for _, l := range r.plan {
+		if l.action == in.Action && l.state == access.Planned && (len(in.Target) == 0 || slices.Contains(in.Target, l.target)) {
+			l.state = in.State
+			n++
+		}
+	}
+	return n, r.fail["Set"]
+}
+
+func (r *run) playConfirm(_ context.Context, in activities.ConfirmInput) (activities.ConfirmResult, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.confirms = append(r.confirms, in)
+	var result activities.ConfirmResult
+	for _, l := range r.plan {
+		if slices.Contains(in.Actions, l.action) && l.state == access.Planned {
+			if slices.Contains(r.stale, l.person) {
+				l.state = access.Superseded
+				result.Superseded++
+			} else {
+				result.Standing++
+			}
+		}
+	}
+	return result, r.fail["Confirm"]
+}
+
+// beginWrite is how long the write takes that was noted last.
+func (r *run) beginWrite() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := len(r.calls) - 1; i >= 0; i-- {
+		action, person, write := strings.Cut(r.calls[i], " ")
+		if !write {
+			continue
+		}
+		for _, l := range r.plan {
+			if string(l.action) == action && l.person == person {
+				return l.takes
+			}
+		}
+	}
+	return time.Second
+}
+
+func (r *run) playApply(_ context.Context, in activities.ChangeInput) (activities.ChangeResult, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := r.line(in)
+	r.inFlight--
+	if l.guarded {
+		r.guarded--
+	}
+	if l.err != nil {
+		return activities.ChangeResult{}, l.err
+	}
+	require.Equal(r.t, access.Planned, l.state, "%s is written though it is not planned", l.person)
+	l.state = l.answer
+	return activities.ChangeResult{State: l.state}, nil
+}
+
+func (r *run) playVerify(context.Context, activities.RunInput) (activities.VerifyResult, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.unseen > 0 {
+		r.unseen--
+		return activities.VerifyResult{Verified: 1, Unverified: 1, Calls: 1}, r.fail["Verify"]
+	}
+	return activities.VerifyResult{Verified: 2, Calls: 1}, r.fail["Verify"]
+}
+
+func (r *run) playFinish(_ context.Context, in activities.FinishInput) (messages.RunSummary, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	require.Zero(r.t, r.inFlight, "a run is closed while it writes")
+	r.finished = append(r.finished, in)
+	sum := in.Summary
+	sum.Ended = r.env.Now()
+	return sum, nil
+}
+
+// do runs the workflow to its end and returns its summary.
+func (r *run) do() messages.RunSummary {
+	r.t.Helper()
+	r.env.ExecuteWorkflow(messages.Reconcile, r.input)
+	require.True(r.t, r.env.IsWorkflowCompleted())
+	require.NoError(r.t, r.env.GetWorkflowError())
+	var sum messages.RunSummary
+	require.NoError(r.t, r.env.GetWorkflowResult(&sum))
+	require.Len(r.t, r.finished, 1, "a run is closed once, whatever happened")
+	return sum
+}
+
+// again runs the workflow until it starts a fresh history, and returns that one's input.
+func (r *run) again() messages.ReconcileInput {
+	r.t.Helper()
+	r.env.ExecuteWorkflow(messages.Reconcile, r.input)
+	err := r.env.GetWorkflowError()
+	require.True(r.t, workflow.IsContinueAsNewError(err), "%v", err)
+	var next *workflow.ContinueAsNewError
+	require.ErrorAs(r.t, err, &next)
+	var in messages.ReconcileInput
+	require.NoError(r.t, converter.GetDefaultDataConverter().FromPayloads(next.Input, &in))
+	require.Empty(r.t, r.finished)
+	return in
+}
+
+// gate closes or opens the gate after a while.
+func (r *run) gate(after time.Duration, closed bool, turn int) {
+	r.env.RegisterDelayedCallback(func() {
+		r.env.SignalWorkflow(messages.Gate, messages.GateSignal{Closed: closed, Why: "urgent work goes first", Turn: turn})
+	}, after)
+}
+
+func (r *run) index(call string) int {
+	r.t.Helper()
+	i := slices.Index(r.calls, call)
+	require.GreaterOrEqual(r.t, i, 0, "%s was not called: %v", call, r.calls)
+	return i
+}
