@@ -91,7 +91,13 @@ func (a *Activities) open(ctx context.Context, org, hash string) (*session, erro
 // connect builds a session from a policy alone, without a directory when the policy names none.
 func (a *Activities) connect(org string, p *policy.Policy) (*session, error) {
 	s := &session{Activities: a, org: org, policy: p, directory: p.Organization.Directory}
-	key := func(context.Context) (string, error) { return a.secret(p.Organization.Key) }
+	key := func(context.Context) (string, error) {
+		value, err := a.secret(p.Organization.Key)
+		if err != nil {
+			return "", stop(ErrKeyRefused, fmt.Errorf("the key of organization %s cannot be read: %w", org, err))
+		}
+		return value, nil
+	}
 	client := *a.http
 	client.Transport = a.paceOf(org).transport(a.http.Transport)
 	api, err := organization.New(organization.Options{

@@ -36,6 +36,7 @@ type ChangeResult struct {
 // outcome (the state is read back first), or never reached Atlassian (it is written). The calls themselves are
 // idempotent too: adding a member twice is answered "already", removing a stranger 404.
 func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, error) {
+	defer beating(ctx)()
 	s, err := a.open(ctx, in.Org, in.Policy)
 	if err != nil {
 		return ChangeResult{}, err

@@ -11,7 +11,6 @@ import (
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
-	"github.com/castellan-io/castellan/plan"
 )
 
 // SetInput moves all released lines of a run that match to a final state, without a call to Atlassian.
@@ -197,12 +196,31 @@ func (a *Activities) Finish(ctx context.Context, in FinishInput) (messages.RunSu
 			return sum, err
 		}
 	}
+	for _, f := range shortages(stats) {
+		run.Findings = append(run.Findings, f)
+		sum.Findings = append(sum.Findings, access.Summarize([]access.Finding{f}, 1)...)
+		sum.Reported++
+	}
 	sum.Ended = a.now()
 	run.State, run.Ended, run.Counts = sum.State, sum.Ended, ledgerCounts(sum.Counts)
 	if sum.Problem != nil {
 		run.Problem = sum.Problem.Kind + ": " + sum.Problem.Message
 	}
 	return sum, a.ledger.EndRun(ctx, run)
+}
+
+// shortages says which targets could not take everybody.
+func shortages(stats []ledger.LineStat) []access.Finding {
+	var found []access.Finding
+	for _, l := range stats {
+		switch l.State {
+		case access.Shortage:
+			found = append(found, access.Finding{Rule: "licence-shortage", Subject: string(l.Target), Detail: fmt.Sprintf("%d people wait for a licence of its app; they are tried again at every verification", l.N)})
+		case access.Refused:
+			found = append(found, access.Finding{Rule: "refused", Subject: string(l.Target), Detail: fmt.Sprintf("%d changes were refused; starter plan --run shows each with the answer", l.N)})
+		}
+	}
+	return found
 }
 
 // keepEvidence saves the run's source counts but for the groups that were suspect: their last good count stays the
@@ -229,65 +247,4 @@ func (a *Activities) keepEvidence(ctx context.Context, in FinishInput) error {
 		suspect[one.GroupID] = true
 	}
 	return s.saveSources(ctx, in.Run, suspect)
-}
-
-// PlanUndo writes the inverse of a run's done changes as the plan of a new run.
-func (a *Activities) PlanUndo(ctx context.Context, in UndoInput) (int, error) {
-	run, err := a.ledger.Run(ctx, in.Org, in.Of)
-	if err != nil {
-		return 0, stop(ErrUnknown, fmt.Errorf("organization %s has no run %q to undo: %w", in.Org, in.Of, err))
-	}
-	s, err := a.open(ctx, in.Org, in.Policy)
-	if err != nil {
-		return 0, err
-	}
-	o, ok, err := s.latestOutline(ctx)
-	if err != nil {
-		return 0, err
-	}
-	if !ok {
-		if o.Outline, err = s.readOutline(ctx, o.Last); err != nil {
-			return 0, err
-		}
-	}
-	if err := s.ledger.BeginRun(ctx, ledger.Run{
-		Org: in.Org, ID: in.Run, Trigger: "undo of " + in.Of, Scope: messages.ScopeUndo, Policy: in.Policy, By: in.By,
-		State: messages.RunReading, Started: s.now(),
-	}); err != nil {
-		return 0, err
-	}
-	if err := s.keepOutline(ctx, in.RunInput, o); err != nil {
-		return 0, err
-	}
-	n, page := 0, 0
-	filter := ledger.Filter{States: []access.ChangeState{access.Done}, Limit: linesAtOnce}
-	for {
-		lines, err := s.ledger.Lines(ctx, in.Org, run.ID, filter)
-		if err != nil {
-			return n, err
-		}
-		var inverse []access.Change
-		for _, c := range lines {
-			if back, ok := plan.Inverse(c, run.ID); ok {
-				inverse = append(inverse, back)
-			}
-		}
-		if err := s.ledger.SavePage(ctx, in.Org, in.Run, ledger.Page{Key: fmt.Sprintf("undo-%04d", page), Changes: inverse}, s.now()); err != nil {
-			return n, err
-		}
-		n += len(inverse)
-		page++
-		activity.RecordHeartbeat(ctx, n)
-		if len(lines) < linesAtOnce {
-			return n, nil
-		}
-		filter.After = keyOf(lines[len(lines)-1])
-	}
-}
-
-// UndoInput asks for the inverse of the run Of.
-type UndoInput struct {
-	RunInput
-	Of string `json:"of"`
-	By string `json:"by,omitempty"`
 }

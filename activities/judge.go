@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/atlassian/organization"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/plan"
@@ -86,12 +87,17 @@ func (s *session) judge(ctx context.Context, b *policy.Bound, outline runOutline
 	if err != nil {
 		return JudgeResult{}, err
 	}
-	findings = append(append(findings, more...), evidence.findings()...)
+	findings = append(append(append(s.keyFinding(), findings...), more...), evidence.findings()...)
 	stats, err := s.stats(ctx, b, in.Run)
 	if err != nil {
 		return JudgeResult{}, err
 	}
 	stats.Suspects, stats.Moved = evidence.suspects, moved
+	if some != nil {
+		if err := s.recountTargets(ctx, b, &stats); err != nil {
+			return JudgeResult{}, err
+		}
+	}
 	verdicts := plan.Judge(s.policy, b, stats)
 	dry := in.DryRun || in.Preview || s.policy.DryRun
 	if err := s.stopLines(ctx, b, in.Run, verdicts, dry); err != nil {
@@ -134,6 +140,44 @@ func (s *session) judge(ctx context.Context, b *policy.Bound, outline runOutline
 	}
 	return result, s.ledger.UpdateRun(ctx, record)
 }
+
+// recountTargets reads how many members the targets have from which a partial run would remove: its outline may be older
+// than the run that filled them.
+func (s *session) recountTargets(ctx context.Context, b *policy.Bound, stats *plan.Stats) error {
+	targets := map[string]access.Entitlement{}
+	for _, t := range b.Targets {
+		if stats.Targets[t.Entitlement].Removals > 0 && t.GroupID != "" {
+			targets[t.GroupID] = t.Entitlement
+		}
+	}
+	for _, some := range chunks(sorted(targets), mostGroupIDs) {
+		read, err := s.readGroups(ctx, organization.GroupQuery{GroupIDs: some, Limit: pageSize, Expand: []string{"counts.users"}})
+		if err != nil {
+			return err
+		}
+		for _, g := range read {
+			t := stats.Targets[targets[g.ID]]
+			t.Members = g.Users
+			stats.Targets[targets[g.ID]] = t
+		}
+	}
+	return nil
+}
+
+// keyFinding warns of a key that stops working soon.
+func (s *session) keyFinding() []access.Finding {
+	expires := s.policy.Organization.KeyExpires.Time
+	if expires.IsZero() || expires.After(s.now().Add(keyWarning)) {
+		return nil
+	}
+	return []access.Finding{{
+		Rule: "key-expires", Subject: expires.Format(time.DateOnly),
+		Detail: "the organization key stops working on that day: make a new one, put it where organization.key points, and set organization.keyExpires anew",
+	}}
+}
+
+// keyWarning is how long before its end a key is warned of.
+const keyWarning = 30 * 24 * time.Hour
 
 // stats gathers what the guard needs to know, in aggregates.
 func (s *session) stats(ctx context.Context, b *policy.Bound, run string) (plan.Stats, error) {
@@ -265,8 +309,8 @@ func (s *session) movedDefaults(ctx context.Context, b *policy.Bound, known map[
 	for _, m := range moved {
 		findings = append(findings, access.Finding{
 			Rule: "default-moved", Subject: string(m.Entitlement),
-			Detail: fmt.Sprintf("%s was given by group %s and is given by group %s now; changes to it wait. Approve the held plan to have Castellan move whom it put there, or apply the policy again to leave the former group as it is",
-				m.Entitlement, strings.Join(m.Old, ", "), strings.Join(m.New, ", ")),
+			Detail: fmt.Sprintf("%s was given by %s and is given by %s now; changes to it wait. Approve the held plan to have Castellan move whom it put there, or apply the policy again to leave the former group as it is",
+				m.Entitlement, listed(m.Old), listed(m.New)),
 		})
 	}
 	fresh := map[access.Entitlement][]string{}
@@ -279,4 +323,11 @@ func (s *session) movedDefaults(ctx context.Context, b *policy.Bound, known map[
 		return moved, findings, s.ledger.SaveKnownDefaults(ctx, s.org, fresh)
 	}
 	return moved, findings, nil
+}
+
+func listed(groups []string) string {
+	if len(groups) == 0 {
+		return "no group"
+	}
+	return "group " + strings.Join(groups, ", ")
 }

@@ -18,7 +18,7 @@ import (
 // AdmitInput is a policy to be taken into force, or only looked at.
 type AdmitInput struct {
 	Org     string          `json:"org"`
-	Policy  json.RawMessage `json:"policy"`
+	Policy  json.RawMessage `json:"policy,omitempty"`
 	By      string          `json:"by,omitempty"`
 	Preview bool            `json:"preview,omitempty"` // keep it for a preview, do not take it into force
 }
@@ -38,7 +38,7 @@ type AdmitResult struct {
 // among them a target that is SCIM-synced, refuse it before anything is written. A repeat changes nothing.
 func (a *Activities) Admit(ctx context.Context, in AdmitInput) (AdmitResult, error) {
 	source := policySource(in.Policy)
-	if len(source) == 0 && in.Preview {
+	if (len(source) == 0 || string(source) == "null") && in.Preview {
 		current, err := a.ledger.Policy(ctx, in.Org, "")
 		if err != nil {
 			return AdmitResult{}, stop(ErrUnknown, fmt.Errorf("organization %s has no policy in force to preview: give one: %w", in.Org, err))
@@ -111,18 +111,17 @@ func (a *Activities) closeOldHold(ctx context.Context, org, policy string) error
 
 // checkKey tells a key that is wrong or belongs to another organization from one that works, and finds the directory.
 func (s *session) checkKey(ctx context.Context) error {
-	if s.directory == "" {
-		directory, err := s.onlyDirectory(ctx)
-		if err != nil {
-			return err
-		}
-		s.directory = directory
-	}
 	_, err := s.api.Org(ctx)
 	if errors.Is(err, organization.ErrNotFound) || errors.Is(err, organization.ErrForbidden) {
 		return stop(ErrForbidden, fmt.Errorf("the key may not manage organization id %s: check organization.id, and that the key was made in that organization by an organization admin, without scopes: %w", s.policy.Organization.ID, err))
 	}
-	return explain("look up organization "+s.org, err)
+	if err != nil {
+		return explain("look up organization "+s.org, err)
+	}
+	if s.directory == "" {
+		s.directory, err = s.onlyDirectory(ctx)
+	}
+	return err
 }
 
 func blocking(findings []access.Finding) string {

@@ -237,8 +237,8 @@ func (s *session) watchCounts(ctx context.Context, in WatchInput) (WatchResult, 
 	}
 	every := max(in.Every.Std(), countsAtLeast)
 	end := s.now().Add(watchFor)
-	for s.now().Before(end) {
-		if !wait(ctx, every, "") {
+	for first := true; first || s.now().Before(end); first = false {
+		if !first && !wait(ctx, every, "") {
 			return result, nil
 		}
 		now, err := s.readGroups(ctx, organization.GroupQuery{Limit: pageSize, Expand: []string{"counts.users"}})
@@ -269,7 +269,7 @@ func (s *session) watchCounts(ctx context.Context, in WatchInput) (WatchResult, 
 			}
 		}
 		before = counted
-		if result.touched() {
+		if result.touched() || in.Once {
 			return result, nil
 		}
 	}

@@ -214,9 +214,12 @@ func (w *world) write(run activities.RunInput) map[string]activities.ChangeResul
 			must[int](w, w.acts.Set, activities.SetInput{RunInput: run, Action: access.Adopt, State: access.Done, Answer: "recorded"})
 			continue
 		}
-		next := must[activities.NextResult](w, w.acts.Next, activities.NextInput{RunInput: run, Actions: []access.Action{action}, Limit: 100})
-		for _, l := range next.Lines {
-			results[l.Label] = must[activities.ChangeResult](w, w.acts.Apply, activities.ChangeInput{RunInput: run, Person: l.Person, Target: l.Target})
+		for after, more := "", true; more; {
+			next := must[activities.NextResult](w, w.acts.Next, activities.NextInput{RunInput: run, Actions: []access.Action{action}, After: after, Limit: 25})
+			for _, l := range next.Lines {
+				results[l.Label] = must[activities.ChangeResult](w, w.acts.Apply, activities.ChangeInput{RunInput: run, Person: l.Person, Target: l.Target})
+			}
+			after, more = next.After, next.More
 		}
 	}
 	return results

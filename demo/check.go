@@ -114,6 +114,9 @@ func same(before, after cloud.State) error {
 		}
 	}
 	for target, people := range is {
+		if was[target] == nil {
+			return fmt.Errorf("the group %s has come", target)
+		}
 		for id := range people {
 			if !was[target][id] {
 				return fmt.Errorf("%s has come into %s", email(after, id), target)
@@ -180,12 +183,16 @@ func (d *demo) summary(ctx context.Context, before cloud.State) error {
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(runs.Runs, func(r messages.RunSummary) bool { return r.Run == d.first })
-	if i < 0 {
+	if !slices.ContainsFunc(runs.Runs, func(r messages.RunSummary) bool { return r.Run == d.first }) {
 		return fmt.Errorf("the ledger has no run %s", d.first)
 	}
-	c := runs.Runs[i].Counts
-	d.out.say("\n  %s people read and decided, %s changes made, %s calls to Atlassian. %d memberships are foreign: nothing in the\n  policy explains them; Castellan did not make them and leaves them alone.", thousands(c.People), thousands(c.Done), thousands(c.Calls), c.Foreign)
+	var changes, calls int
+	for _, r := range runs.Runs {
+		changes, calls = changes+r.Counts.Done, calls+r.Counts.Calls
+	}
+	last := runs.Runs[0].Counts // the newest comes first
+	d.out.say("\n  %d runs over %s people made %s changes with %s calls to Atlassian. %d memberships are foreign: nothing in the policy explains\n  them; Castellan did not make them and leaves them alone.",
+		len(runs.Runs), thousands(last.People), thousands(changes), thousands(calls), last.Foreign)
 	state, err := d.Status(ctx, org)
 	if err != nil {
 		return err

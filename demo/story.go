@@ -41,7 +41,7 @@ func (d *demo) exports() string {
 
 // takeOver applies the policy, shows the first plan, consents to it, and waits until it is done.
 func (d *demo) takeOver(ctx context.Context) error {
-	d.out.chapter("1. A policy is applied. Castellan reads everybody; its first plan waits for consent, and nobody's access changes.")
+	d.out.chapter("1. A policy is applied. Castellan reads everybody and changes nothing: its first plan waits for consent.")
 	before, err := d.Simulator.State(ctx)
 	if err != nil {
 		return err
@@ -75,7 +75,7 @@ func (d *demo) takeOver(ctx context.Context) error {
 	if err := d.watchApplying(ctx, held.Hold); err != nil {
 		return err
 	}
-	if err := d.out.step("looking at everybody once more, for what happened meanwhile", func() (string, error) {
+	if err := d.out.step("looking at everybody once more, and filling the groups that the policy asks to create", func() (string, error) {
 		_, err := d.until(ctx, stack.Idle)
 		return "", err
 	}); err != nil {
@@ -86,7 +86,7 @@ func (d *demo) takeOver(ctx context.Context) error {
 
 // watchApplying shows the run's progress as the run itself tells it.
 func (d *demo) watchApplying(ctx context.Context, h *messages.Hold) error {
-	started, total := time.Now(), h.Adds+h.Adopts+h.Removals
+	started, total, most := time.Now(), h.Adds+h.Adopts+h.Removals, 0
 	var sum messages.RunSummary
 	err := stack.Eventually(ctx, patience, func() error {
 		if err := d.alive(); err != nil {
@@ -103,7 +103,8 @@ func (d *demo) watchApplying(ctx context.Context, h *messages.Hold) error {
 		ended := c.Done + c.Already + c.Shortage + c.Refused + c.Superseded + c.Failed
 		if sum.Ended.IsZero() {
 			if sum.State == messages.RunApplying {
-				d.out.progress(ended, total, "changes")
+				most = max(most, ended)
+				d.out.progress(most, total, "changes")
 			}
 			return fmt.Errorf("run %s is still %s: %d of %d changes", sum.Run, sum.State, ended, total)
 		}
@@ -113,7 +114,7 @@ func (d *demo) watchApplying(ctx context.Context, h *messages.Hold) error {
 		return err
 	}
 	spent := time.Since(started)
-	d.out.progressed("%d of %d changes made in %s, each an activity of its own; %d writes read back and seen", sum.Counts.Done, total, took(spent), sum.Counts.Verified)
+	d.out.progressed("%d of %d changes made in %s, reading back included; each is an activity of its own; %d writes seen", sum.Counts.Done, total, took(spent), sum.Counts.Verified)
 	if sum.Problem != nil || sum.Counts.Failed+sum.Counts.Refused+sum.Counts.Unverified > 0 {
 		return fmt.Errorf("the run %s: %+v, problem %+v", sum.State, sum.Counts, sum.Problem)
 	}

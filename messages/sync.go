@@ -151,16 +151,17 @@ type Pending struct {
 	People []string `json:"people,omitempty"`
 	Groups []string `json:"groups,omitempty"`
 	// Recount are groups that events named together with a person: their counts are evidence, their members are not read.
-	Recount []string `json:"recount,omitempty"`
-	Fresh   bool     `json:"fresh,omitempty"` // groups came, went or changed their role
-	// Settling are people who seem to lose something: they are looked at a second time before it is taken.
+	Recount  []string   `json:"recount,omitempty"`
+	Fresh    bool       `json:"fresh,omitempty"` // groups came, went or changed their role
 	Settling []Settling `json:"settling,omitempty"`
 	Jobs     []Job      `json:"jobs,omitempty"`
 }
 
-// Settling is people whose removals must stay true until an instant.
+// Settling is who is looked at a second time: people whose removals must stay true until an instant, and all whom events
+// named, since an event may be seen before what it tells of can be read.
 type Settling struct {
-	People []string  `json:"people"`
+	People []string  `json:"people,omitempty"`
+	Groups []string  `json:"groups,omitempty"`
 	Due    time.Time `json:"due"`
 	First  string    `json:"first"`         // the run that looked first
 	By     string    `json:"by,omitempty"`  // who asked, if somebody did

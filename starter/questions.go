@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -146,7 +147,11 @@ func printStatus(w io.Writer, s messages.OrgSyncState) {
 	if r := s.LastFull; r != nil && (s.LastRun == nil || s.LastRun.Run != r.Run) {
 		fmt.Fprintf(w, "  last full verification: %s\n", runLine(*r))
 	}
-	fmt.Fprintf(w, "  next full verification: %s; watching: %s every %s\n  policy: %s\n", when(s.NextFull), s.Feed.Mode, s.Settings.Feed, s.Policy)
+	watching := s.Feed.Mode
+	if watching == "" {
+		watching = "not yet"
+	}
+	fmt.Fprintf(w, "  next full verification: %s; watching: %s, every %s\n  policy: %s\n", when(s.NextFull), watching, s.Settings.Feed, s.Policy)
 	for _, f := range s.Findings {
 		fmt.Fprintf(w, "  noticed: %s\n", f)
 	}
@@ -161,7 +166,7 @@ func runLine(r messages.RunSummary) string {
 	for _, part := range []struct {
 		n    int
 		what string
-	}{{c.Shortage, "short of licences"}, {c.Refused, "refused"}, {c.Failed, "not done"}, {c.Foreign, "foreign"}, {c.Unverified, "not seen when read back"}} {
+	}{{c.Shortage, "short of licences"}, {c.Refused, "refused"}, {c.Failed, "not done"}, {c.Suppressed, "rejected earlier"}, {c.Foreign, "foreign"}, {c.Unverified, "not seen when read back"}} {
 		if part.n > 0 {
 			line += fmt.Sprintf(", %d %s", part.n, part.what)
 		}
@@ -207,13 +212,22 @@ func (s *session) why() *cobra.Command {
 					return
 				}
 				for _, e := range answer.Why.History {
-					fmt.Fprintf(w, "  %s  #%d %s %s run %s  %s\n", when(e.At), e.Seq, e.Kind, e.Target, e.Run, e.Body)
+					fmt.Fprintf(w, "  %s  #%d %s\n", when(e.At), e.Seq, entryLine(e))
 				}
 			})
 		},
 	}
 	c.Flags().StringVar(&at, "at", "", "this instant instead of now, for example 2026-03-01T09:00:00Z")
 	return c
+}
+
+// entryLine is an entry of the ledger in one line.
+func entryLine(e messages.LedgerEntry) string {
+	var change access.Change
+	if e.Kind != "change" || json.Unmarshal(e.Body, &change) != nil {
+		return fmt.Sprintf("%s %s run %s %s", e.Kind, e.Target, e.Run, e.Body)
+	}
+	return fmt.Sprintf("%s %s: %s (%s), because of %s; run %s", change.Action, e.Target, change.State, change.Answer, reasons(change.Reasons), e.Run)
 }
 
 func (s *session) runs() *cobra.Command {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/castellan-io/castellan/messages"
 )
@@ -32,6 +33,7 @@ func (s *session) ask(ctx context.Context, in messages.ReportInput) (messages.Re
 	run, err := s.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: messages.ReportID(in.Org, in.Kind, uuid.NewString()), TaskQueue: messages.QueueWorkflows,
 		WorkflowExecutionTimeout: time.Hour, StaticSummary: in.Kind + " " + in.Person + in.Run,
+		TypedSearchAttributes: temporal.NewSearchAttributes(messages.AttributeOrg.ValueSet(in.Org)),
 	}, messages.Report, in)
 	if err != nil {
 		return answer, err

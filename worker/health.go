@@ -9,8 +9,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/attribute"
 	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
 	"go.temporal.io/sdk/client"
 	temporalotel "go.temporal.io/sdk/contrib/opentelemetry"
 
@@ -30,7 +32,12 @@ func newMetrics() (metrics, error) {
 	if err != nil {
 		return metrics{}, err
 	}
-	meter := metric.NewMeterProvider(metric.WithReader(exporter)).Meter("castellan")
+	// The SDK measures in seconds; the default buckets are meant for milliseconds.
+	seconds := metric.NewView(metric.Instrument{Kind: metric.InstrumentKindHistogram}, metric.Stream{
+		Aggregation: metric.AggregationExplicitBucketHistogram{Boundaries: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}},
+	})
+	itself := resource.NewSchemaless(attribute.String("service.name", "castellan"))
+	meter := metric.NewMeterProvider(metric.WithReader(exporter), metric.WithView(seconds), metric.WithResource(itself)).Meter("castellan")
 	return metrics{
 		handler: temporalotel.NewMetricsHandler(temporalotel.MetricsHandlerOptions{Meter: meter, UseMonotonicCounters: true}),
 		http:    promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),

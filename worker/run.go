@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
@@ -31,6 +33,8 @@ func start(temporal client.Client, acts *activities.Activities, settings config.
 	calls := worker.New(temporal, messages.QueueAtlassian, worker.Options{
 		DisableRegistrationAliasing: true, OnFatalError: fatal, WorkerStopTimeout: settings.DrainTimeout,
 		DisableWorkflowWorker: true,
+		// A watch learns from its heartbeats that it is to end: the usual throttle would let people wait for half a minute.
+		MaxHeartbeatThrottleInterval: 5 * time.Second,
 	})
 	calls.RegisterActivityWithOptions(acts, activity.RegisterOptions{SkipInvalidStructFunctions: true})
 	for _, w := range []worker.Worker{flows, calls} {

@@ -47,6 +47,10 @@ func planUndo(ctx workflow.Context, in activities.UndoInput) (int, error) {
 	return call[int](ctx, walk, in.Org, "plan the inverse of run "+in.Of, act.PlanUndo, in)
 }
 
+func findRun(ctx workflow.Context, org, run string) (messages.RunSummary, error) {
+	return call[messages.RunSummary](ctx, lookup, org, "look up run "+run, act.FindRun, activities.RunInput{Org: org, Run: run})
+}
+
 func next(ctx workflow.Context, in activities.NextInput) (activities.NextResult, error) {
 	return call[activities.NextResult](ctx, lookup, in.Org, fmt.Sprintf("list the next changes (%s)", in.Actions[0]), act.Next, in)
 }

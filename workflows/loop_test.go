@@ -42,11 +42,12 @@ type loop struct {
 	t   *testing.T
 	env *testsuite.TestWorkflowEnvironment
 
-	admit   func(activities.AdmitInput) (activities.AdmitResult, error)
-	examine func(activities.ExamineInput) (activities.JudgeResult, error)
-	decide  func(activities.DecideInput) (activities.DecideResult, error)
-	run     func(workflow.Context, messages.ReconcileInput) (messages.RunSummary, error)
-	events  []event // what the watches report: the first one, the second one, …; then nothing more
+	admit      func(activities.AdmitInput) (activities.AdmitResult, error)
+	examine    func(activities.ExamineInput) (activities.JudgeResult, error)
+	decide     func(activities.DecideInput) (activities.DecideResult, error)
+	run        func(workflow.Context, messages.ReconcileInput) (messages.RunSummary, error)
+	unknownRun error   // what looking up a run comes to
+	events     []event // what the watches report: the first one, the second one, …; then nothing more
 
 	mu       sync.Mutex // activities run beside the workflow
 	admits   []activities.AdmitInput
@@ -87,6 +88,9 @@ func newLoop(t *testing.T) *loop {
 	l.env.RegisterActivityWithOptions(l.playAdmit, activity.RegisterOptions{Name: "Admit"})
 	l.env.RegisterActivityWithOptions(l.playExamine, activity.RegisterOptions{Name: "Examine"})
 	l.env.RegisterActivityWithOptions(l.playDecide, activity.RegisterOptions{Name: "Decide"})
+	l.env.RegisterActivityWithOptions(func(_ context.Context, in activities.RunInput) (messages.RunSummary, error) {
+		return messages.RunSummary{Run: in.Run}, l.unknownRun
+	}, activity.RegisterOptions{Name: "FindRun"})
 	l.env.RegisterActivityWithOptions(func(context.Context, activities.WatchInput) (activities.WatchResult, error) {
 		panic("the watch is mocked")
 	}, activity.RegisterOptions{Name: "Watch"})
@@ -257,25 +261,39 @@ func typed(text string) converter.RawValue {
 	})
 }
 
-// holding is a run that comes to a hold on the plan.
+// holding is a run whose plan the guard holds.
 func holding(plan string) func(workflow.Context, messages.ReconcileInput) (messages.RunSummary, error) {
-	return func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
+	return func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		sum := ended(in)
 		if in.Scope.Kind == messages.ScopeFull {
 			sum.Hold = &messages.Hold{Plan: plan, Run: "held-run", Adds: 2, Removals: 3, People: 4, Rules: []string{"run-removals: too many"}, Opened: begin}
+			tell(ctx, in, sum, true)
 		}
 		return sum, nil
 	}
 }
 
-// gated is a run that takes a while, stands aside when its gate closes, and ends when it is cancelled. It notes when it
-// might write in writing.
+// tell says how far a run is, as Reconcile does.
+func tell(ctx workflow.Context, in messages.ReconcileInput, sum messages.RunSummary, judged bool) {
+	said := messages.ProgressSignal{Run: sum, Judged: judged}
+	_ = workflow.SignalExternalWorkflow(ctx, in.Parent, "", messages.HowFar, said).Get(ctx, nil)
+}
+
+// gated is a full verification that takes a while, stands aside when its gate closes, and ends when it is cancelled. It
+// notes when it might write in writing.
 func gated(takes time.Duration, writing func(bool)) func(workflow.Context, messages.ReconcileInput) (messages.RunSummary, error) {
 	return func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		if in.Scope.Kind != messages.ScopeFull {
 			return ended(in), nil
 		}
-		closed := false
+		return slow(takes, writing)(ctx, in)
+	}
+}
+
+// slow is gated whatever the run's scope.
+func slow(takes time.Duration, writing func(bool)) func(workflow.Context, messages.ReconcileInput) (messages.RunSummary, error) {
+	return func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
+		closed := in.Progress != nil && in.Progress.Gate.Closed
 		workflow.Go(ctx, func(ctx workflow.Context) {
 			for {
 				var gate messages.GateSignal
@@ -288,21 +306,20 @@ func gated(takes time.Duration, writing func(bool)) func(workflow.Context, messa
 				}
 			}
 		})
-		writing(true)
+		writing(!closed)
 		defer writing(false)
+		sum := ended(in)
 		for left := takes; left > 0; left -= time.Second {
-			if err := workflow.Sleep(ctx, time.Second); err != nil {
-				sum := ended(in)
-				sum.State = messages.RunStopped
-				return sum, nil //nolint:nilerr // a cancelled run ends with a summary
+			err := workflow.Await(ctx, func() bool { return !closed })
+			if err == nil {
+				err = workflow.Sleep(ctx, time.Second)
 			}
-			if err := workflow.Await(ctx, func() bool { return !closed }); err != nil {
-				sum := ended(in)
+			if err != nil { // a cancelled run ends with a summary
 				sum.State = messages.RunStopped
-				return sum, nil //nolint:nilerr // a cancelled run ends with a summary
+				break
 			}
 		}
-		return ended(in), nil
+		return sum, nil
 	}
 }
 

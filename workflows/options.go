@@ -40,7 +40,7 @@ var (
 	glance = preset{timeout: 5 * time.Minute, heartbeat: 2 * time.Minute, attempts: 5, longest: 10 * time.Second, priority: priorityUrgent}
 	// write is one change: an HTTP call of at most 30 s, its reads and its record. It is given up after a while, and taken
 	// up by the next verification.
-	write = preset{timeout: 90 * time.Second, longest: 30 * time.Second, over: 4 * time.Minute, priority: priorityBulk}
+	write = preset{timeout: 90 * time.Second, heartbeat: 20 * time.Second, longest: 30 * time.Second, over: 4 * time.Minute, priority: priorityBulk}
 	// watching is the long poll of the event feed.
 	watching = preset{timeout: time.Hour, heartbeat: 20 * time.Second, attempts: 3, longest: 10 * time.Second, priority: priorityWatch}
 	// record ends something in the ledger; it must succeed.

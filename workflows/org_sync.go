@@ -58,7 +58,8 @@ type orgSync struct {
 	done      map[int]outcome // of jobs that somebody waits for
 	parts     map[int]int     // changes made so far for such a job
 	turn      int             // numbers what is said to gates
-	force     bool            // continue as new now
+	force     bool            // continue as new as soon as nothing waits
+	ending    bool            // the history is about to end: the watch winds down
 	wake      bool            // something changed: look again
 	restart   func()          // ends the watch so that it starts again
 	watching  bool
@@ -73,15 +74,16 @@ type outcome struct {
 // run serves what is due, most urgent first, and otherwise waits.
 func (s *orgSync) run(ctx workflow.Context) error {
 	for {
+		s.windDown(ctx)
+		s.unknownSignals(ctx)
 		s.show(ctx)
 		switch {
 		case ctx.Err() != nil:
 			s.stopBulk(ctx, "the organization's workflow was cancelled")
 			return ctx.Err()
 		case s.renewable(ctx):
-			if err := s.renew(ctx); err != nil {
-				return err
-			}
+			state := s.OrgSyncState
+			return workflow.NewContinueAsNewError(ctx, messages.OrgSync, messages.OrgSyncInput{State: &state})
 		case s.firstPolicyDue(ctx):
 			s.takeFirstPolicy(ctx)
 		case s.mayServe() && s.askedFor() >= 0:
@@ -101,7 +103,9 @@ func (s *orgSync) run(ctx workflow.Context) error {
 // await waits for a word, an event, the end of a run, or the clock.
 func (s *orgSync) await(ctx workflow.Context) {
 	s.wake = false
-	woken := func() bool { return s.wake || s.renewable(ctx) }
+	woken := func() bool {
+		return s.wake || s.renewable(ctx) || s.tooLong(ctx) && !s.ending || len(workflow.GetUnhandledSignalNames(ctx)) > 0
+	}
 	due, why := s.nextDue()
 	if due.IsZero() {
 		_ = workflow.Await(ctx, woken)
@@ -231,25 +235,22 @@ func backoff(tries int) time.Duration {
 	return min(15*time.Second<<min(tries-1, 5), 5*time.Minute)
 }
 
-// renewable says that the history may end here: nothing runs, nothing waits.
-func (s *orgSync) renewable(ctx workflow.Context) bool {
+// tooLong says that the history should end soon.
+func (s *orgSync) tooLong(ctx workflow.Context) bool {
 	info := workflow.GetInfo(ctx)
-	long := info.GetContinueAsNewSuggested() || info.GetCurrentHistoryLength() > renewAt
-	return (long || s.force) && s.bulk == nil && s.front == nil && s.tails == 0 && !s.admitting && !s.stopping &&
-		len(s.Pending.Jobs) == 0 && !s.words.pending(ctx) && workflow.AllHandlersFinished(ctx)
+	return s.force || info.GetContinueAsNewSuggested() || info.GetCurrentHistoryLength() > renewAt
 }
 
-// renew continues as new. The watch is ended first, for its cursor; what came meanwhile is served before, and the renewal
-// tried again after it.
-func (s *orgSync) renew(ctx workflow.Context) error {
-	s.force = true
-	s.rewatch()
-	if err := workflow.Await(ctx, func() bool { return !s.watching }); err != nil {
-		return err
+// windDown ends the watch, for its cursor, once the history should end. Until it has ended, everything else goes on.
+func (s *orgSync) windDown(ctx workflow.Context) {
+	if s.tooLong(ctx) && !s.ending {
+		s.ending = true
+		s.rewatch()
 	}
-	if !s.renewable(ctx) {
-		return nil
-	}
-	state := s.OrgSyncState
-	return workflow.NewContinueAsNewError(ctx, messages.OrgSync, messages.OrgSyncInput{State: &state})
+}
+
+// renewable says that the history may end here: nothing runs, nothing waits, the watch has ended.
+func (s *orgSync) renewable(ctx workflow.Context) bool {
+	return s.ending && !s.watching && s.bulk == nil && s.front == nil && s.tails == 0 && !s.admitting && !s.stopping &&
+		len(s.Pending.Jobs) == 0 && !s.words.pending(ctx) && workflow.AllHandlersFinished(ctx)
 }

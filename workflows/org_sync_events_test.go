@@ -83,7 +83,7 @@ func TestRemovalsOfAnEventAreLookedAtASecondTime(t *testing.T) {
 	l := newLoop(t)
 	l.events = []event{touched(time.Minute, "c1", "x")}
 	l.examine = func(in activities.ExamineInput) (activities.JudgeResult, error) {
-		if !in.Settled {
+		if in.First == "" {
 			return activities.JudgeResult{Counts: messages.Counts{People: 1}, Settling: []string{"x"}}, nil
 		}
 		return activities.JudgeResult{Plan: "sha256:p", Open: 1, Counts: messages.Counts{People: 1, Removals: 1}}, nil
@@ -96,7 +96,7 @@ func TestRemovalsOfAnEventAreLookedAtASecondTime(t *testing.T) {
 	l.start(time.Hour)
 	require.Len(t, l.examines, 2)
 	require.Equal(t, []string{"x"}, l.examines[1].Scope.People)
-	require.True(t, l.examines[1].Settled)
+	require.Equal(t, l.examines[0].Run, l.examines[1].First)
 	require.Equal(t, []string{messages.ScopeFull, messages.ScopePeople}, l.scopes())
 	require.True(t, l.runs[1].Progress.Settled)
 }

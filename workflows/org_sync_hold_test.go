@@ -188,8 +188,7 @@ func TestApprovingStopsTheFullRunAndStartsItAgainAfterwards(t *testing.T) {
 			long := gated(time.Hour, func(bool) {})
 			l.run = func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 				if len(l.runs) == 1 {
-					sum, _ := holding(held)(ctx, in)
-					_ = workflow.SignalExternalWorkflow(ctx, in.Parent, "", messages.HowFar, sum).Get(ctx, nil)
+					_, _ = holding(held)(ctx, in)
 				}
 				return long(ctx, in)
 			}
@@ -216,7 +215,7 @@ func TestADecidedHoldDoesNotComeBack(t *testing.T) {
 				if in.Scope.Kind == messages.ScopePeople {
 					verifying := sum
 					verifying.State, verifying.Hold = messages.RunVerifying, hold
-					_ = workflow.SignalExternalWorkflow(ctx, in.Parent, "", messages.HowFar, verifying).Get(ctx, nil)
+					tell(ctx, in, verifying, false)
 					if err := workflow.Sleep(ctx, 5*time.Minute); err != nil {
 						return sum, err
 					}
@@ -240,7 +239,7 @@ func TestADecidedHoldDoesNotComeBack(t *testing.T) {
 				first = false
 				sum, _ := holding(held)(ctx, in)
 				for range 3 { // as a run does it: after judging, after adopting, before verifying
-					_ = workflow.SignalExternalWorkflow(ctx, in.Parent, "", messages.HowFar, sum).Get(ctx, nil)
+					tell(ctx, in, sum, false)
 					if workflow.Sleep(ctx, 5*time.Minute) != nil {
 						sum.State = messages.RunStopped
 						return sum, nil

@@ -157,7 +157,26 @@ func (s *orgSync) lookAtTouched(ctx workflow.Context) {
 	}
 	s.Pending.People, s.Pending.Groups, s.Pending.Recount, s.Pending.Fresh = nil, nil, nil, false
 	s.partial(ctx, in, look{fresh: p.Fresh})
+	s.settle(messages.Settling{
+		People: p.People, Groups: p.Groups, Due: workflow.Now(ctx).Add(max(s.Settings.Settle.Std(), readLag)), First: in.Run,
+	})
 }
+
+// settle has somebody looked at again. When that becomes many, everybody is looked at instead.
+func (s *orgSync) settle(again messages.Settling) {
+	many := len(again.People)
+	for _, waiting := range s.Pending.Settling {
+		many += len(waiting.People)
+	}
+	if many > 2*mostPending && again.Key == 0 {
+		s.requestFull("more people are to be looked at again than are looked at one by one", "")
+		return
+	}
+	s.Pending.Settling = append(s.Pending.Settling, again)
+}
+
+// readLag is how long Atlassian's reads may lag behind its events: whom an event names is looked at once more after it.
+const readLag = 5 * time.Second
 
 // lookAgain looks a second time at people who seemed to lose something, and takes what the second look takes too.
 func (s *orgSync) lookAgain(ctx workflow.Context) {
@@ -165,7 +184,10 @@ func (s *orgSync) lookAgain(ctx workflow.Context) {
 	s.Pending.Settling = s.Pending.Settling[1:]
 	in := s.newRun(ctx)
 	in.Trigger, in.By = "events, second look", again.By
-	in.Scope = messages.Scope{Kind: messages.ScopePeople, People: again.People}
+	in.Scope = messages.Scope{Kind: messages.ScopePeople, People: again.People, Groups: again.Groups}
+	if len(again.Groups) > 0 {
+		in.Scope.Kind = messages.ScopeGroups
+	}
 	s.partial(ctx, in, look{first: again.First, key: again.Key})
 }
 
@@ -173,11 +195,16 @@ func (s *orgSync) lookAgain(ctx workflow.Context) {
 // It returns when that is written; verification goes on behind its back.
 func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, how look) {
 	sum := messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By, DryRun: in.DryRun, Started: workflow.Now(ctx), State: messages.RunDone}
+	now := sum
+	now.State = messages.RunReading
+	s.running(&now)
+	defer s.show(ctx)
 	verdict, err := examine(ctx, activities.ExamineInput{
 		RunInput: activities.RunInput{Org: s.Org, Run: in.Run, Policy: in.Policy, Preview: in.DryRun},
 		Trigger:  in.Trigger, By: in.By, Scope: in.Scope, Fresh: how.fresh, DryRun: in.DryRun, First: how.first,
 	})
 	if err != nil {
+		s.over(in.Run)
 		s.failedLook(ctx, how, err)
 		return
 	}
@@ -190,14 +217,16 @@ func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, how 
 	}
 	waits := len(verdict.Settling) > 0 && how.key > 0
 	if len(verdict.Settling) > 0 {
-		s.Pending.Settling = append(s.Pending.Settling, messages.Settling{
+		s.settle(messages.Settling{
 			People: verdict.Settling, Due: workflow.Now(ctx).Add(s.Settings.Settle.Std()), First: in.Run, By: in.By, Key: how.key,
 		})
 	}
 	if verdict.Quiet() {
+		s.over(in.Run)
 		s.answer(how.key, waits, sum, nil)
 		return
 	}
+	now.State, now.Counts = messages.RunApplying, sum.Counts
 	s.standAside(ctx)
 	in.Progress = &messages.Progress{Phase: phaseAdopt, Since: workflow.Now(ctx), Run: sum, Settled: how.first != ""}
 	what := scopeInWords(in.Scope)
@@ -205,16 +234,31 @@ func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, how 
 	front := s.reconcile(ctx, in, what)
 	s.front = front
 	s.tails++
+	s.show(ctx)
 	workflow.GoNamed(ctx, "run "+in.Run, func(ctx workflow.Context) {
 		var end messages.RunSummary
 		err := front.future.Get(ctx, &end)
 		front.over = true
+		s.over(in.Run)
 		s.tails--
 		s.finished(ctx, end, err)
 		s.answer(how.key, waits, end, err)
 		s.writtenBy(ctx, front)
 	})
 	_ = workflow.Await(ctx, func() bool { return s.front != front || s.Paused != nil })
+}
+
+// running shows what a few people's run does, unless one in the background is shown.
+func (s *orgSync) running(sum *messages.RunSummary) {
+	if s.bulk == nil {
+		s.Running = sum
+	}
+}
+
+func (s *orgSync) over(run string) {
+	if s.Running != nil && s.Running.Run == run {
+		s.Running = nil
+	}
 }
 
 // writtenBy lets the background go on, once the run ahead of it has nothing left to write.
@@ -279,6 +323,9 @@ func (s *orgSync) openGate(ctx workflow.Context) {
 		r = s.bulk
 	}
 	if r != nil && s.Paused == nil {
+		if s.Running != nil && s.Running.Run == r.run && s.Running.State == messages.RunWaiting {
+			s.Running.State = messages.RunApplying
+		}
 		s.turn++
 		s.signal(ctx, r, messages.GateSignal{Turn: s.turn})
 	}
@@ -329,6 +376,9 @@ func (s *orgSync) hearRuns(ctx workflow.Context) {
 				if r != nil && r.run == in.Run {
 					r.turn = max(r.turn, in.Turn)
 				}
+			}
+			if s.Running != nil && s.Running.Run == in.Run {
+				s.Running.State, s.wake = messages.RunWaiting, true
 			}
 		}
 	})

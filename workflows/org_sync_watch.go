@@ -13,9 +13,9 @@ func (s *orgSync) watch(ctx workflow.Context) {
 	s.watching = true
 	workflow.GoNamed(ctx, "watch", func(ctx workflow.Context) {
 		defer func() { s.watching, s.wake = false, true }()
-		for tries := 0; ctx.Err() == nil && !s.force; {
+		for tries := 0; ctx.Err() == nil && !s.ending; {
 			if s.Policy == "" || s.Paused != nil {
-				if workflow.Await(ctx, func() bool { return (s.Policy != "" && s.Paused == nil) || s.force }) != nil {
+				if workflow.Await(ctx, func() bool { return (s.Policy != "" && s.Paused == nil) || s.ending }) != nil {
 					return
 				}
 				continue
@@ -35,7 +35,7 @@ func (s *orgSync) watch(ctx workflow.Context) {
 			default:
 				tries++
 				s.Feed.Problem, s.wake = messageOf(err), true
-				awaitUntil(ctx, workflow.Now(ctx).Add(backoff(tries)), "watch again after a problem", func() bool { return s.force })
+				awaitUntil(ctx, workflow.Now(ctx).Add(backoff(tries)), "watch again after a problem", func() bool { return s.ending })
 			}
 		}
 	})

@@ -64,6 +64,15 @@ func (s *orgSync) refusedWord(ctx workflow.Context, name string, err error) {
 	s.wake = true
 }
 
+// unknownSignals refuses signals that nobody listens to, so that a misspelt name does not go unnoticed.
+func (s *orgSync) unknownSignals(ctx workflow.Context) {
+	for _, name := range workflow.GetUnhandledSignalNames(ctx) {
+		for workflow.GetSignalChannel(ctx, name).ReceiveAsync(nil) {
+			s.refusedWord(ctx, bounded(name), refuse("there is no such signal; the signals are %s", strings.Join(s.words.names, ", ")))
+		}
+	}
+}
+
 func checkPolicyInput(in messages.PolicyInput) error {
 	if len(in.Policy) == 0 {
 		return refuse("policy is missing: send {\"policy\": {…}, \"by\": \"you@example.com\"}")
@@ -259,6 +268,9 @@ func (s *orgSync) checkUndo(in messages.UndoInput) error {
 
 // undo pauses the organization, since its policy would make the same changes again, and takes the run back.
 func (s *orgSync) undo(ctx workflow.Context, in messages.UndoInput) (messages.Answer, error) {
+	if _, err := findRun(ctx, s.Org, in.Run); err != nil {
+		return messages.Answer{}, err
+	}
 	s.Paused = &messages.PauseInput{By: bounded(in.By), Reason: "run " + in.Run + " was taken back: apply a corrected policy, then resume"}
 	key := s.job(messages.Job{
 		Scope: messages.Scope{Kind: messages.ScopeUndo, Run: in.Run}, By: in.By, Note: strings.TrimSpace("undo of " + in.Run + " " + bounded(in.Reason)),
@@ -268,6 +280,9 @@ func (s *orgSync) undo(ctx workflow.Context, in messages.UndoInput) (messages.An
 	result, err := s.outcomeOf(ctx, key)
 	if err != nil {
 		return messages.Answer{}, err
+	}
+	if result.Problem != nil {
+		return messages.Answer{}, refuse("the organization is paused, but run %s could not be taken back: %s", in.Run, result.Problem.Message)
 	}
 	message := inWords(result) + ". The organization is paused, for its policy would make the same changes again"
 	if s.Hold != nil && s.Hold.Undo {

@@ -75,7 +75,7 @@ func TestSyncNowForAPersonWaitsForTheResult(t *testing.T) {
 func TestSyncNowLooksTwiceBeforeItTakesSomething(t *testing.T) {
 	l := newLoop(t)
 	l.examine = func(in activities.ExamineInput) (activities.JudgeResult, error) {
-		if !in.Settled {
+		if in.First == "" {
 			return activities.JudgeResult{Settling: []string{"x"}, Counts: messages.Counts{People: 1}}, nil
 		}
 		return activities.JudgeResult{Open: 1, Counts: messages.Counts{People: 1, Removals: 1}}, nil

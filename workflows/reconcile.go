@@ -399,6 +399,7 @@ func (r *reconcile) listenAtGate(ctx workflow.Context) {
 					return
 				}
 				if r.inFlight == 0 {
+					r.show(ctx)
 					r.answerGate(ctx)
 				}
 				var gate messages.GateSignal

@@ -52,7 +52,8 @@ func TestAPlanWithNothingToWriteIsClosedAtOnce(t *testing.T) {
 	sum := r.do()
 	require.Equal(t, []string{"Outline", "Sweep", "Judge", "Finish"}, r.calls)
 	require.Equal(t, held, sum.Hold.Plan)
-	require.Equal(t, held, r.told[0].Hold.Plan, "the hold is told before the run ends")
+	require.True(t, r.told[0].Judged)
+	require.Equal(t, held, r.told[0].Run.Hold.Plan, "the hold is told before the run ends")
 }
 
 func TestRemovalsSettleAndAreReadAgain(t *testing.T) {
@@ -124,7 +125,7 @@ func TestATargetThatTakesNoMoreIsLeftForThisRun(t *testing.T) {
 	var plan []*line
 	for i := range 30 {
 		l := adding(fmt.Sprintf("p%02d", i), jira)
-		l.answer = access.Shortage
+		l.answer, l.closed = access.Shortage, true
 		plan = append(plan, l, adding(fmt.Sprintf("p%02d", i), wiki))
 	}
 	r := newRun(t, plan...)
@@ -133,13 +134,13 @@ func TestATargetThatTakesNoMoreIsLeftForThisRun(t *testing.T) {
 	tried := 0
 	for _, l := range r.plan {
 		if l.target == jira {
-			require.Equal(t, access.Shortage, l.state)
+			require.NotEqual(t, access.Planned, l.state)
 			continue
 		}
 		require.Equal(t, access.Done, l.state, "other targets go on")
 	}
 	for _, set := range r.sets {
-		if set.State == access.Shortage {
+		if len(set.Target) > 0 {
 			tried++
 			require.Equal(t, []access.Entitlement{jira}, set.Target)
 		}
@@ -225,5 +226,40 @@ func TestVerificationIsPatient(t *testing.T) {
 	require.Equal(t, 1, sum.Counts.Unverified)
 	require.Equal(t, messages.RunDone, sum.State)
 	require.Nil(t, sum.Problem)
-	require.True(t, slices.ContainsFunc(r.told, func(s messages.RunSummary) bool { return s.State == messages.RunVerifying }), "it tells that it only verifies")
+	require.True(t, slices.ContainsFunc(r.told, func(s messages.ProgressSignal) bool { return s.Run.State == messages.RunVerifying }), "it tells that it only verifies")
+}
+
+// Whoever leaves frees a licence: want of licences must never keep somebody in.
+func TestAShortageDoesNotKeepAnybodyIn(t *testing.T) {
+	full := adding("a", jira)
+	full.answer, full.closed = access.Shortage, true
+	r := newRun(t, full, removing("z", jira))
+	r.do()
+	require.Equal(t, access.Done, r.plan[1].state)
+}
+
+// One change that cannot be made keeps nobody else waiting; the next verification takes it up.
+func TestAChangeThatFailsDoesNotStopTheOthers(t *testing.T) {
+	bad := adding("b", jira)
+	bad.err = fatal(activities.ErrUnavailable, "503")
+	r := newRun(t, adding("a", jira), bad, adding("c", jira), removing("z", jira))
+	sum := r.do()
+	require.Equal(t, messages.RunDone, sum.State)
+	require.Nil(t, sum.Problem)
+	require.Equal(t, 3, sum.Counts.Done)
+	require.Equal(t, 1, sum.Counts.Failed)
+}
+
+func TestFailuresInARowStopTheRun(t *testing.T) {
+	var plan []*line
+	for i := range 50 {
+		l := adding(fmt.Sprintf("p%02d", i), jira)
+		l.err = fatal(activities.ErrUnavailable, "503")
+		plan = append(plan, l)
+	}
+	r := newRun(t, plan...)
+	sum := r.do()
+	require.Equal(t, messages.RunStopped, sum.State)
+	require.Equal(t, activities.ErrUnavailable, sum.Problem.Kind)
+	require.LessOrEqual(t, sum.Counts.Failed, 5+4)
 }

@@ -41,8 +41,8 @@ func newQuestion(t *testing.T) *question {
 			q.calls, q.admit = append(q.calls, "Admit"), in
 			return inForce(in, false), q.fail
 		},
-		"Outline": func(_ context.Context, in activities.RunInput) (activities.OutlineResult, error) {
-			q.calls, q.runs = append(q.calls, "Outline"), append(q.runs, in)
+		"Outline": func(_ context.Context, in activities.OutlineInput) (activities.OutlineResult, error) {
+			q.calls, q.runs = append(q.calls, "Outline"), append(q.runs, in.RunInput)
 			return activities.OutlineResult{}, nil
 		},
 		"Sweep": func(_ context.Context, in activities.SweepInput) (activities.SweepResult, error) {

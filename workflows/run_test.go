@@ -31,6 +31,7 @@ type line struct {
 	guarded bool
 	state   access.ChangeState // planned when empty
 	answer  access.ChangeState // what writing it comes to; done when empty
+	closed  bool               // the target takes no more
 	err     error              // or how writing it fails
 	takes   time.Duration      // a second when zero
 }
@@ -58,7 +59,7 @@ type run struct {
 	most             int // writes at once
 	guarded          int
 	mostWhileGuarded int // writes at once while a guarded one was under way, itself included
-	told             []messages.RunSummary
+	told             []messages.ProgressSignal
 	asides           []messages.AsideSignal
 	input            messages.ReconcileInput
 }
@@ -96,7 +97,7 @@ func newRun(t *testing.T, plan ...*line) *run {
 		func(_, _, _, _ string, arg any) error {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			r.told = append(r.told, arg.(messages.RunSummary))
+			r.told = append(r.told, arg.(messages.ProgressSignal))
 			return nil
 		}).Maybe()
 	r.env.OnSignalExternalWorkflow(mock.Anything, messages.OrgSyncID(org), "", messages.Aside, mock.Anything).Return(
@@ -146,7 +147,7 @@ func (r *run) line(in activities.ChangeInput) *line {
 	panic("there is no line of " + in.Person)
 }
 
-func (r *run) playOutline(context.Context, activities.RunInput) (activities.OutlineResult, error) {
+func (r *run) playOutline(context.Context, activities.OutlineInput) (activities.OutlineResult, error) {
 	return activities.OutlineResult{Calls: 3}, r.fail["Outline"]
 }
 
@@ -276,7 +277,7 @@ func (r *run) playApply(_ context.Context, in activities.ChangeInput) (activitie
 	}
 	require.Equal(r.t, access.Planned, l.state, "%s is written though it is not planned", l.person)
 	l.state = l.answer
-	return activities.ChangeResult{State: l.state}, nil
+	return activities.ChangeResult{State: l.state, Closed: l.closed}, nil
 }
 
 func (r *run) playVerify(context.Context, activities.RunInput) (activities.VerifyResult, error) {

@@ -66,7 +66,7 @@ func start(cmd *exec.Cmd, log string) (*Process, error) {
 		cmd.Stdout = out
 	}
 	cmd.Stderr = out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // no process outlives a test that was killed
+	cmd.SysProcAttr = dieWithParent() // no process outlives a test that was killed
 	started := make(chan error, 1)
 	p := &Process{cmd: cmd, Log: log, done: make(chan struct{})}
 	go func() {

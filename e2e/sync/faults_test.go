@@ -235,11 +235,14 @@ func words(s messages.OrgSyncState) string {
 	if s.Problem != nil {
 		all = append(all, s.Problem.Kind+": "+s.Problem.Message)
 	}
-	for _, run := range []*messages.RunSummary{s.Running, s.LastFull} {
+	for _, run := range []*messages.RunSummary{s.Running, s.LastRun, s.LastFull} {
 		if run != nil {
 			all = append(all, run.Findings...)
 			if run.Counts.Shortage > 0 {
 				all = append(all, fmt.Sprintf("%d short of licences", run.Counts.Shortage))
+			}
+			if run.Counts.Refused > 0 {
+				all = append(all, fmt.Sprintf("%d refused", run.Counts.Refused))
 			}
 		}
 	}

@@ -1,0 +1,203 @@
+package sync_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/messages"
+)
+
+const workflowID = "org-sync:" + org
+
+// cli types a command of the plain Temporal CLI.
+func (w *world) cli(args ...string) string {
+	w.t.Helper()
+	out, err := w.CLI(w.t.Context(), args...)
+	require.NoError(w.t, err)
+	return out
+}
+
+// update types an update; the error holds what the CLI printed.
+func (w *world) update(name, input string) (string, error) {
+	w.t.Helper()
+	return w.CLI(w.t.Context(), "workflow", "update", "execute", "--workflow-id", workflowID, "--name", name, "--input", input)
+}
+
+func (w *world) signal(name, input string) {
+	w.t.Helper()
+	w.cli("workflow", "signal", "--workflow-id", workflowID, "--name", name, "--input", input)
+}
+
+// startByHand starts an organization as the README shows it.
+func (w *world) startByHand(id string, policy any) {
+	w.t.Helper()
+	input, err := json.Marshal(map[string]any{"policy": policy, "by": "ops@example.com"})
+	require.NoError(w.t, err)
+	file := filepath.Join(w.t.TempDir(), "acme.json")
+	require.NoError(w.t, os.WriteFile(file, input, 0o600))
+	w.cli("workflow", "start", "--type", "OrgSync", "--workflow-id", id, "--task-queue", "castellan", "--input-file", file)
+}
+
+// queried is the status as the CLI shows it.
+func (w *world) queried() (state messages.OrgSyncState) {
+	w.t.Helper()
+	out := w.cli("workflow", "query", "--workflow-id", workflowID, "--type", "status", "--output", "json")
+	var answer struct {
+		QueryResult []messages.OrgSyncState `json:"queryResult"`
+	}
+	require.NoError(w.t, json.Unmarshal([]byte(out), &answer), out)
+	require.Len(w.t, answer.QueryResult, 1)
+	return answer.QueryResult[0]
+}
+
+// refused waits for a signal to be listed as not accepted, and returns why.
+func (w *world) refused(name string, nth int) string {
+	w.t.Helper()
+	var why string
+	w.until(func(s messages.OrgSyncState) bool {
+		n := 0
+		for _, r := range s.Refused {
+			if r.Name == name {
+				if n++; n == nth {
+					why = r.Why
+				}
+			}
+		}
+		return n >= nth
+	})
+	return why
+}
+
+func TestByHandWithTheTemporalCLI(t *testing.T) {
+	t.Parallel()
+	w := start(t, "--org", orgFile(t, shopFile()))
+	w.startByHand(workflowID, shopPolicy().object(w))
+	hold := w.until(held).Hold
+	require.Equal(t, *hold, *w.queried().Hold)
+
+	t.Log("it is found by its search attributes")
+	w.eventually(func() error {
+		out := w.cli("workflow", "list", "--query", `CastellanOrg="acme" AND CastellanState="held"`)
+		if !strings.Contains(out, workflowID) {
+			return fmt.Errorf("it is not listed:\n%s", out)
+		}
+		return nil
+	})
+
+	t.Log("wrong updates are refused with what to do")
+	for name, wrong := range map[string]struct{ update, input, says string }{
+		"text instead of an object": {messages.ApprovePlan, `"` + hold.Plan + `"`, "the input is not what is needed"},
+		"an unknown field":          {messages.ApprovePlan, `{"plan":"` + hold.Plan + `","by":"a","force":true}`, "force"},
+		"another plan":              {messages.ApprovePlan, `{"plan":"sha256:00","by":"a"}`, hold.Plan},
+		"nobody who decides":        {messages.RejectPlan, `{"plan":"` + hold.Plan + `"}`, "by is missing"},
+		"no plan":                   {messages.RejectPlan, `{"plan":"it","by":"a"}`, "plan is missing"},
+		"an unknown person":         {messages.SyncNow, `{"person":"nobody@example.com","by":"a"}`, "nobody@example.com"},
+		"a number for a person":     {messages.SyncNow, `{"person":7}`, "person"},
+		"resume without pause":      {messages.Resume, `{"by":"a"}`, "not paused"},
+		"pause by nobody":           {messages.Pause, `{}`, "by is missing"},
+		"undo of nothing":           {messages.Undo, `{"by":"a"}`, "run is missing"},
+		"no policy":                 {messages.ApplyPolicy, `{"by":"a"}`, "policy is missing"},
+		"a policy that is none":     {messages.ApplyPolicy, `{"by":"a","policy":{"version":1}}`, "mappings"},
+		"a policy for another":      {messages.ApplyPolicy, `{"by":"a","policy":` + strings.ReplaceAll(shopPolicy().text(w), `"acme"`, `"other"`) + `}`, "other"},
+	} {
+		_, err := w.update(wrong.update, wrong.input)
+		require.ErrorContains(t, err, wrong.says, name)
+	}
+	_, err := w.update("approve", `{}`)
+	require.ErrorContains(t, err, "unknown update", "an update that does not exist")
+
+	t.Log("wrong signals are listed, and harm nothing")
+	w.signal(messages.SyncNow, `"everybody"`)
+	require.Contains(t, w.refused(messages.SyncNow, 1), "the input is not what is needed")
+	w.signal(messages.SyncNow, `{"persons":["p001@example.com"]}`)
+	require.Contains(t, w.refused(messages.SyncNow, 2), "persons")
+	w.signal(messages.ApprovePlan, `{"plan":"sha256:00","by":"a"}`)
+	require.Contains(t, w.refused(messages.ApprovePlan, 1), hold.Plan)
+	w.signal(messages.Pause, `[]`)
+	w.refused(messages.Pause, 1)
+	w.signal(messages.SyncNow, `{"person":"nobody@example.com","by":"a"}`)
+	require.Contains(t, w.refused(messages.SyncNow, 3), "nobody@example.com")
+	require.Equal(t, hold, w.status().Hold)
+	require.Zero(t, w.stats().Writes)
+
+	t.Log("and the right ones work: an update, then signals")
+	out, err := w.update(messages.ApprovePlan, `{"plan":"`+hold.Plan+`","by":"carol@example.com","note":"CHG-12"}`)
+	require.NoError(t, err)
+	require.Contains(t, out, "released: 70 adds")
+	w.until(func(s messages.OrgSyncState) bool { return s.Adopted && over(s) && s.LastFull != nil })
+	w.requireInStep(shop, nil)
+	w.signal(messages.Pause, `{"by":"carol@example.com","reason":"an audit"}`)
+	w.until(func(s messages.OrgSyncState) bool { return s.State == messages.StatePaused })
+	require.Equal(t, "an audit", w.queried().Paused.Reason)
+	w.signal(messages.Resume, `{"by":"carol@example.com"}`)
+	w.until(func(s messages.OrgSyncState) bool { return s.State == messages.StateOK && over(s) })
+	w.join("ops", "p055")
+	w.signal(messages.SyncNow, `{"person":"p055@example.com","by":"carol@example.com"}`)
+	w.eventually(func() error { return inStep(t, w.state(), shop, nil) })
+}
+
+func TestWrongStarts(t *testing.T) {
+	t.Parallel()
+	w := start(t, "--org", orgFile(t, shopFile()))
+
+	t.Log("a wrong workflow id")
+	w.startByHand("acme", shopPolicy().object(w))
+	w.eventually(func() error {
+		out, err := w.CLI(t.Context(), "workflow", "result", "--workflow-id", "acme")
+		if err == nil || !strings.Contains(out, "the workflow ID must be org-sync:<organization>") {
+			return fmt.Errorf("the result is %q, %w", out, err)
+		}
+		return nil
+	})
+
+	t.Log("a policy that does not compile: said in the status, mended by a good one")
+	broken := shopPolicy().object(w)
+	broken["mapings"] = broken["mappings"]
+	w.startByHand(workflowID, broken)
+	state := w.until(func(s messages.OrgSyncState) bool { return s.Problem != nil })
+	require.Equal(t, "PolicyError", state.Problem.Kind)
+	require.Contains(t, state.Problem.Message, "mapings")
+	require.Equal(t, messages.StateProblem, state.State)
+
+	t.Log("an organization that the key may not manage")
+	other := shopPolicy()
+	other.id = "0a1b2c3d-0000-4000-8000-000000000001"
+	_, err := w.update(messages.ApplyPolicy, `{"by":"a","policy":`+other.text(w)+`}`)
+	require.ErrorContains(t, err, "organization.id")
+
+	t.Log("a key that is not there")
+	keyless := shopPolicy()
+	keyless.key = "env:CASTELLAN_KEY_NONE"
+	_, err = w.update(messages.ApplyPolicy, `{"by":"a","policy":`+keyless.text(w)+`}`)
+	require.ErrorContains(t, err, "CASTELLAN_KEY_NONE")
+
+	t.Log("a key of another organization")
+	w.set(map[string]any{"keys": map[string]string{"sim-org-key": "otherOrg"}})
+	_, err = w.update(messages.ApplyPolicy, `{"by":"a","policy":`+shopPolicy().text(w)+`}`)
+	require.ErrorContains(t, err, "without scopes")
+
+	t.Log("a key that may only read: everything is refused, and said")
+	w.set(map[string]any{"keys": map[string]string{"sim-org-key": "readonly"}})
+	_, err = w.update(messages.ApplyPolicy, `{"by":"a","policy":`+shopPolicy().text(w)+`}`)
+	require.NoError(t, err)
+	state = w.until(held)
+	require.Nil(t, state.Problem)
+	require.NoError(t, w.Decide(t.Context(), org, messages.ApprovePlan, state.Hold.Plan))
+	state = w.until(func(s messages.OrgSyncState) bool {
+		return over(s) && s.LastRun != nil && s.LastRun.Counts.Refused > 0
+	})
+	require.Contains(t, words(state), "refused")
+	require.Empty(t, group(t, w.state(), jira).Members)
+	require.Less(t, w.stats().Operations["memberships.add"], 40, "a target that refuses is not asked for everybody")
+
+	t.Log("with a good key it comes right")
+	w.set(map[string]any{"keys": map[string]string{"sim-org-key": "valid"}})
+	w.syncNow()
+	w.requireInStep(shop, nil)
+}

@@ -1,0 +1,106 @@
+package sync_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/messages"
+)
+
+// finding is the first finding of a rule in the status, or "".
+func finding(s messages.OrgSyncState, rule string) string {
+	for _, f := range s.Findings {
+		if strings.HasPrefix(f, rule+" ") {
+			return f
+		}
+	}
+	return ""
+}
+
+func TestDefaultGroupMoves(t *testing.T) {
+	t.Parallel()
+	w := start(t, "--org", orgFile(t, shopFile()))
+	w.settled(shopPolicy())
+	w.requireInStep(shop, nil)
+	w.invite(jira, "p060")
+
+	t.Log("another group becomes the default one: noticed without being asked, and nothing is changed")
+	w.resetStats()
+	require.NoError(t, w.Simulator.LocalGroup(t.Context(), "jira-newcomers"))
+	require.NoError(t, w.Simulator.MoveDefault(t.Context(), "jira", "acme", "user", "jira-newcomers"))
+	state := w.until(func(s messages.OrgSyncState) bool {
+		return s.Hold != nil && finding(s, "default-moved") != "" && over(s)
+	})
+	moved := finding(state, "default-moved")
+	require.Contains(t, moved, jira)
+	require.Contains(t, moved, "jira-newcomers")
+	require.Contains(t, strings.Join(state.Hold.Rules, "\n"), "default-moved")
+	require.Equal(t, 40, state.Hold.Adds)
+	require.Equal(t, 40, state.Hold.Removals)
+	require.Zero(t, w.stats().Writes)
+
+	t.Log("changes to other targets go on meanwhile")
+	w.join("sales", "p051")
+	w.eventually(func() error {
+		return inStep(t, w.state(), shop[2:], strangers{confluence: shopFile().Groups[3].Members})
+	})
+	require.False(t, w.in("jira-newcomers", "p001"))
+
+	t.Log("approved, the people are moved; who was invited stays")
+	state = w.until(func(s messages.OrgSyncState) bool { return s.Hold != nil && over(s) })
+	require.NoError(t, w.Decide(t.Context(), org, messages.ApprovePlan, state.Hold.Plan))
+	w.until(notHeld)
+	w.eventually(func() error { return inStep(t, w.state(), shop, nil) })
+	require.Len(t, group(t, w.state(), jira).Members, 1)
+	require.True(t, w.in(jira, "p060"))
+	state = w.syncNow()
+	require.Empty(t, finding(state, "default-moved"))
+	require.Nil(t, state.Hold)
+	w.requireClean(shop)
+}
+
+func TestSyncedTargetIsRefused(t *testing.T) {
+	t.Parallel()
+	w := start(t, "--org", orgFile(t, shopFile()))
+	_, err := w.Apply(t.Context(), org, policyFile{mappings: []mapping{{Name: "wrong way round", From: []string{"eng-*"}, To: []string{"group:sales"}}}}.text(w))
+	require.ErrorContains(t, err, "target-synced group:sales")
+	require.Zero(t, w.stats().Writes)
+	require.Empty(t, w.status().Policy, "no policy is in force")
+
+	t.Log("a good policy is taken by the same workflow, and another bad one does not displace it")
+	policy := w.apply(shopPolicy()).Policy
+	_, err = w.Apply(t.Context(), org, policyFile{mappings: append([]mapping{{Name: "wrong way round", From: []string{"eng-*"}, To: []string{"group:sales"}}}, shop...)}.text(w))
+	require.ErrorContains(t, err, "target-synced group:sales")
+	require.Equal(t, policy, w.status().Policy)
+	_, err = w.Adopt(t.Context(), org, patience)
+	require.NoError(t, err)
+	w.requireInStep(shop, nil)
+}
+
+func TestWhatIsNotMappedIsReported(t *testing.T) {
+	t.Parallel()
+	w := start(t, "--org", orgFile(t, shopFile()))
+	p := shopPolicy()
+	p.mappings = append([]mapping{{Name: "typing error", From: []string{"engineers", "opps*"}, To: []string{"default:jira/acme/user"}}}, shop...)
+	answer := w.apply(p)
+	require.Contains(t, strings.Join(answer.Findings, "\n"), "engineers")
+	state, err := w.Adopt(t.Context(), org, patience)
+	require.NoError(t, err)
+	unmatched := finding(state, "source-unmatched")
+	require.Contains(t, strings.Join(state.Findings, "\n"), "opps*")
+	require.Contains(t, unmatched, "typing error")
+	require.Empty(t, finding(state, "uncovered-group"))
+	w.requireInStep(p.mappings, nil)
+
+	t.Log("a new synced group that no mapping takes is reported without being asked")
+	w.newSource("marketing", "p055")
+	state = w.until(func(s messages.OrgSyncState) bool { return finding(s, "uncovered-group") != "" })
+	require.Contains(t, finding(state, "uncovered-group"), "marketing")
+
+	t.Log("a new synced group that a mapping takes gives its targets")
+	w.newSource("eng-data", "p053", "p054")
+	w.eventually(func() error { return inStep(t, w.state(), p.mappings, nil) })
+	require.True(t, w.in(jira, "p054"))
+}
