@@ -2,6 +2,8 @@ package activities
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +13,7 @@ import (
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/plan"
+	"github.com/castellan-io/castellan/policy"
 )
 
 // settleHold brings the organization's one open hold in line with the run: a full run replaces it, a partial run
@@ -62,6 +65,20 @@ func (s *session) settleHold(ctx context.Context, in JudgeInput, verdicts []plan
 	m := holdMessage(hold)
 	m.Undo = in.Scope == messages.ScopeUndo
 	return m, s.ledger.OpenHold(ctx, hold)
+}
+
+// emptyFirstPlan deals with a first plan without a line: there is nothing to consent to, unless groups are to be created,
+// whose members only show once they are there.
+func (s *session) emptyFirstPlan(ctx context.Context, b *policy.Bound, run string) (adopted bool, hold *messages.Hold, err error) {
+	if len(b.Create) == 0 {
+		return true, nil, s.ledger.Adopt(ctx, s.org, run, "nobody: the first plan was empty", s.now())
+	}
+	sum := sha256.Sum256([]byte(strings.Join(b.Create, "\n")))
+	open := ledger.Hold{
+		Org: s.org, Run: run, Plan: "sha256:" + hex.EncodeToString(sum[:]), Opened: s.now(),
+		Rules: []ledger.HoldRule{{Rule: plan.RuleAdopt, Detail: fmt.Sprintf("the first run needs consent: it would create the groups %s and fill them as the policy says (guard.adopt is ask)", strings.Join(b.Create, ", "))}},
+	}
+	return false, holdMessage(open), s.ledger.OpenHold(ctx, open)
 }
 
 func (s *session) anyHeld(ctx context.Context, run string, people []string) (bool, error) {

@@ -39,6 +39,7 @@ type JudgeResult struct {
 	Findings []string        `json:"findings,omitempty"`
 	Reported int             `json:"reported,omitempty"`
 	Suspects int             `json:"suspects,omitempty"`
+	Adopted  bool            `json:"adopted,omitempty"`  // the first plan was empty: there was nothing to consent to
 	Doubtful bool            `json:"doubtful,omitempty"` // the read itself was incomplete: look again soon
 	TooMany  bool            `json:"tooMany,omitempty"`  // too many lose something for a partial run: everybody has to be looked at
 	Settling []string        `json:"settling,omitempty"` // account ids of people whose removals need a second look
@@ -109,8 +110,14 @@ func (s *session) judge(ctx context.Context, b *policy.Bound, outline runOutline
 	if some != nil {
 		touched = some.people
 	}
-	if result.Hold, err = s.settleHold(ctx, in, verdicts, some == nil && in.Scope == messages.ScopeFull, touched); err != nil {
+	full := some == nil && in.Scope == messages.ScopeFull
+	if result.Hold, err = s.settleHold(ctx, in, verdicts, full, touched); err != nil {
 		return JudgeResult{}, err
+	}
+	if full && !dry && !stats.Adopted && result.Hold == nil {
+		if result.Adopted, result.Hold, err = s.emptyFirstPlan(ctx, b, in.Run); err != nil {
+			return JudgeResult{}, err
+		}
 	}
 	if result.Plan, result.Counts, err = s.tally(ctx, in.Run); err != nil {
 		return JudgeResult{}, err

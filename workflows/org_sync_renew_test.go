@@ -101,13 +101,14 @@ func TestWhatIsAskedJustBeforeAFreshHistoryIsServed(t *testing.T) {
 		l.env.SetContinueAsNewSuggested(true)
 		synced = l.update(messages.SyncNow, messages.SyncNowInput{Person: "x"})
 		l.env.SignalWorkflow(messages.SyncNow, typed(`{"person":"y"}`))
-		l.env.SignalWorkflow(messages.Pause, typed(`{"by":"ana"}`))
+		l.env.SignalWorkflow(messages.Resume, typed(`{"by":"ana"}`))
 	})
 	state := l.renewed(messages.OrgSyncInput{Policy: []byte(`"first"`)})
 	require.True(t, synced.over)
 	require.NoError(t, synced.err)
-	require.NotNil(t, state.Paused, "a signal that came in time is carried")
-	require.Len(t, l.examines, 2, "both were looked at")
+	require.Len(t, state.Refused, 1, "a signal that came in time is heard")
+	require.Len(t, l.examines, 1, "the pause came before the second was looked at, and says so")
+	require.Len(t, state.Refused, 1)
 	require.Empty(t, state.Pending.Jobs)
 }
 

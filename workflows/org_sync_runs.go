@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -156,10 +157,13 @@ func (s *orgSync) lookAtTouched(ctx workflow.Context) {
 		in.Scope.Kind = messages.ScopeGroups
 	}
 	s.Pending.People, s.Pending.Groups, s.Pending.Recount, s.Pending.Fresh = nil, nil, nil, false
-	s.partial(ctx, in, look{fresh: p.Fresh})
-	s.settle(messages.Settling{
-		People: p.People, Groups: p.Groups, Due: workflow.Now(ctx).Add(max(s.Settings.Settle.Std(), readLag)), First: in.Run,
-	})
+	settling, looked := s.partial(ctx, in, look{fresh: p.Fresh})
+	others := slices.DeleteFunc(p.People, func(id string) bool { return slices.Contains(settling, id) })
+	if looked && len(others)+len(p.Groups) > 0 {
+		s.settle(messages.Settling{
+			People: others, Groups: p.Groups, Due: workflow.Now(ctx).Add(max(s.Settings.Settle.Std(), readLag)), First: in.Run,
+		})
+	}
 }
 
 // settle has somebody looked at again. When that becomes many, everybody is looked at instead.
@@ -192,8 +196,9 @@ func (s *orgSync) lookAgain(ctx workflow.Context) {
 }
 
 // partial looks at a few people and, if there is something to write, has it written ahead of the run in the background.
-// It returns when that is written; verification goes on behind its back.
-func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, how look) {
+// It returns when that is written; verification goes on behind its back. settling are people who are looked at again
+// because they seem to lose something; ok is false when they could not be looked at.
+func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, how look) (settling []string, ok bool) {
 	sum := messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By, DryRun: in.DryRun, Started: workflow.Now(ctx), State: messages.RunDone}
 	now := sum
 	now.State = messages.RunReading
@@ -206,11 +211,14 @@ func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, how 
 	if err != nil {
 		s.over(in.Run)
 		s.failedLook(ctx, how, err)
-		return
+		return nil, false
 	}
 	sum.Plan, sum.Counts, sum.Hold, sum.Findings, sum.Reported = verdict.Plan, verdict.Counts, verdict.Hold, verdict.Findings, verdict.Reported
 	if !in.DryRun {
 		s.Hold = verdict.Hold
+		if how.fresh {
+			s.Findings = verdict.Findings
+		}
 	}
 	if verdict.TooMany {
 		s.requestFull("many people seem to lose something", "")
@@ -224,7 +232,7 @@ func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, how 
 	if verdict.Quiet() {
 		s.over(in.Run)
 		s.answer(how.key, waits, sum, nil)
-		return
+		return verdict.Settling, true
 	}
 	now.State, now.Counts = messages.RunApplying, sum.Counts
 	s.standAside(ctx)
@@ -246,6 +254,7 @@ func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, how 
 		s.writtenBy(ctx, front)
 	})
 	_ = workflow.Await(ctx, func() bool { return s.front != front || s.Paused != nil })
+	return verdict.Settling, true
 }
 
 // running shows what a few people's run does, unless one in the background is shown.
@@ -400,6 +409,7 @@ func (s *orgSync) heard(ctx workflow.Context, in messages.ProgressSignal) {
 	if b := s.bulk; b != nil && b.run == in.Run.Run {
 		if in.Judged && !in.Run.DryRun {
 			s.Hold = in.Run.Hold
+			s.Adopted = s.Adopted || in.Run.Adopted
 		}
 		in.Run.Hold = nil
 		s.Running, s.wake = &in.Run, true

@@ -228,6 +228,9 @@ func checkPause(in messages.PauseInput) error {
 func (s *orgSync) pause(ctx workflow.Context, in messages.PauseInput) (messages.Answer, error) {
 	in.By, in.Reason = bounded(in.By), bounded(in.Reason)
 	s.Paused, s.wake = &in, true
+	for i := s.askedFor(); i >= 0; i = s.askedFor() { // who waits for one person's sync is not left waiting for days
+		s.done[s.takeJob(i).Key] = outcome{err: refuse("the organization was paused by %s before this was looked at; ask again after resume", in.By)}
+	}
 	s.closeGates(ctx, "paused by "+in.By)
 	return messages.Answer{Message: "paused: nothing more is written, after the few writes in flight. Resume with the update " + messages.Resume}, nil
 }

@@ -150,7 +150,7 @@ func (r *reconcile) judge(ctx workflow.Context) error {
 	calls := r.Run.Counts.Calls + verdict.Counts.Calls
 	r.Run.Counts, r.Run.Plan, r.Run.Hold = verdict.Counts, verdict.Plan, verdict.Hold
 	r.Run.Findings, r.Run.Reported, r.Run.Counts.Calls = verdict.Findings, verdict.Reported, calls
-	r.Run.Doubtful = verdict.Doubtful
+	r.Run.Doubtful, r.Run.Adopted = verdict.Doubtful, verdict.Adopted
 	r.Since = workflow.Now(ctx)
 	r.Phase = phaseAdopt
 	if verdict.Open == 0 {

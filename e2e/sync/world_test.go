@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/castellan-io/castellan/atlassian/scim"
 	"github.com/castellan-io/castellan/e2e/stack"
@@ -43,7 +44,12 @@ func start(t *testing.T, flags ...string) *world {
 	require.NoError(t, err)
 	s, err := stack.StartOn(t.Context(), temporal, t.TempDir(), programs, flags...)
 	require.NoError(t, err)
-	return live(t, s)
+	w := live(t, s)
+	w.eventually(func() error { // until the worker has registered the search attributes
+		_, err := temporal.Client.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: `CastellanOrg = "acme"`})
+		return err
+	})
+	return w
 }
 
 func live(t *testing.T, s *stack.Stack) *world {
@@ -73,7 +79,7 @@ func (w *world) tell() {
 	}
 	for _, r := range answer.Runs {
 		w.t.Logf("run %s (%s, %s) %s: %+v %v", r.Run, r.Scope, r.Trigger, r.State, r.Counts, r.Problem)
-		lines, err := w.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportPlan, Run: r.Run, Limit: 20})
+		lines, err := w.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportPlan, Run: r.Run, Limit: 8})
 		if err != nil || lines.Plan == nil {
 			continue
 		}
