@@ -53,7 +53,7 @@ type orgSync struct {
 	tails int      // runs of a few people that are not over yet; all but the front one only verify
 
 	admitting bool            // a policy is just being taken into force
-	stopping  bool            // the bulk is just being ended
+	stopping  int             // runs that are just being ended
 	keys      int             // numbers the jobs
 	done      map[int]outcome // of jobs that somebody waits for
 	parts     map[int]int     // changes made so far for such a job
@@ -79,7 +79,7 @@ func (s *orgSync) run(ctx workflow.Context) error {
 		s.show(ctx)
 		switch {
 		case ctx.Err() != nil:
-			s.stopBulk(ctx, "the organization's workflow was cancelled")
+			s.stopRuns(ctx, "the organization's workflow was cancelled")
 			return ctx.Err()
 		case s.renewable(ctx):
 			state := s.OrgSyncState
@@ -127,13 +127,10 @@ func awaitUntil(ctx workflow.Context, due time.Time, why string, condition func(
 // nextDue is when the clock asks for something; zero when it does not.
 func (s *orgSync) nextDue() (due time.Time, why string) {
 	switch {
-	case s.Paused != nil:
-		return due, ""
-	case s.Problem != nil:
-		if s.Policy != "" && s.bulk != nil {
-			return due, ""
-		}
+	case s.Problem != nil && s.bulk == nil && (s.Paused == nil || s.bulkJob() >= 0):
 		return s.Problem.Retry, "try again after a problem"
+	case s.Paused != nil, s.Problem != nil:
+		return due, ""
 	case s.Policy == "":
 		return due, ""
 	}
@@ -159,7 +156,7 @@ func (s *orgSync) takeFirstPolicy(ctx workflow.Context) {
 
 // mayServe says that a few people's changes may be looked at and written now.
 func (s *orgSync) mayServe() bool {
-	return s.Policy != "" && s.Paused == nil && s.front == nil && !s.stopping
+	return s.Policy != "" && s.Paused == nil && s.front == nil && s.stopping == 0
 }
 
 // askedFor is the next job of a few people that somebody asked for, or -1.
@@ -185,7 +182,7 @@ func (s *orgSync) settled(ctx workflow.Context) bool {
 
 // bulkDue says that a hold, an undo or a full verification is to be run now.
 func (s *orgSync) bulkDue(ctx workflow.Context) bool {
-	if s.bulk != nil || s.front != nil || s.Policy == "" || s.stopping || s.admitting {
+	if s.bulk != nil || s.front != nil || s.Policy == "" || s.stopping > 0 || s.admitting {
 		return false
 	}
 	now := workflow.Now(ctx)
@@ -251,6 +248,6 @@ func (s *orgSync) windDown(ctx workflow.Context) {
 
 // renewable says that the history may end here: nothing runs, nothing waits, the watch has ended.
 func (s *orgSync) renewable(ctx workflow.Context) bool {
-	return s.ending && !s.watching && s.bulk == nil && s.front == nil && s.tails == 0 && !s.admitting && !s.stopping &&
+	return s.ending && !s.watching && s.bulk == nil && s.front == nil && s.tails == 0 && !s.admitting && s.stopping == 0 &&
 		len(s.Pending.Jobs) == 0 && !s.words.pending(ctx) && workflow.AllHandlersFinished(ctx)
 }

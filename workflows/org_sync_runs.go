@@ -237,6 +237,10 @@ func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, how 
 	now.State, now.Counts = messages.RunApplying, sum.Counts
 	s.standAside(ctx)
 	in.Progress = &messages.Progress{Phase: phaseAdopt, Since: workflow.Now(ctx), Run: sum, Settled: how.first != ""}
+	if s.Paused != nil { // it came while they were looked at
+		s.turn++
+		in.Progress.Gate = messages.GateSignal{Closed: true, Why: "paused by " + s.Paused.By, Turn: s.turn}
+	}
 	what := scopeInWords(in.Scope)
 	in.Scope.People, in.Scope.Recount = in.Scope.People[:min(len(in.Scope.People), 20)], nil // only for people to see from here on
 	front := s.reconcile(ctx, in, what)
@@ -350,26 +354,32 @@ func (s *orgSync) signal(ctx workflow.Context, r *running, gate messages.GateSig
 	}
 }
 
-// stopBulk ends the run in the background after what is in flight, and waits for its end. What is to come after it must be
-// in the state already.
-func (s *orgSync) stopBulk(ctx workflow.Context, why string) {
-	b := s.bulk
-	if b == nil {
-		return
-	}
-	s.log.Info("stopping the run in the background", "run", b.run, "why", why)
-	s.stopping = true
-	b.cancel()
+// stopRuns ends what is being written after what is in flight, and waits for its end. What is to come after it must be in
+// the state already.
+func (s *orgSync) stopRuns(ctx workflow.Context, why string) {
+	s.stop(ctx, why, s.front, s.bulk)
+}
+
+func (s *orgSync) stop(ctx workflow.Context, why string, runs ...*running) {
 	whole, _ := workflow.NewDisconnectedContext(ctx)
-	_ = workflow.Await(whole, func() bool { return b.over })
-	s.stopping, s.wake = false, true
+	for _, r := range runs {
+		if r == nil {
+			continue
+		}
+		s.log.Info("stopping a run", "run", r.run, "why", why)
+		s.stopping++
+		r.cancel()
+		_ = workflow.Await(whole, func() bool { return r.over })
+		s.stopping--
+		s.wake = true
+	}
 }
 
 // stopFull ends a full verification that is under way, and asks for another.
 func (s *orgSync) stopFull(ctx workflow.Context, why string) {
 	if s.bulk != nil && s.bulk.scope == messages.ScopeFull {
 		s.requestFull("again: "+why, "")
-		s.stopBulk(ctx, why)
+		s.stop(ctx, why, s.bulk)
 	}
 }
 

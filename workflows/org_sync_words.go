@@ -106,7 +106,7 @@ func (s *orgSync) applyPolicy(ctx workflow.Context, in messages.PolicyInput) (me
 		}
 		s.Hold, s.Problem = nil, nil
 		s.requestFull("a policy was applied", in.By)
-		s.stopBulk(ctx, "a new policy is in force")
+		s.stopRuns(ctx, "a new policy is in force")
 		s.Hold = nil // the run that was stopped may have been judged meanwhile
 	}
 	s.rewatch()
@@ -278,8 +278,10 @@ func (s *orgSync) undo(ctx workflow.Context, in messages.UndoInput) (messages.An
 	key := s.job(messages.Job{
 		Scope: messages.Scope{Kind: messages.ScopeUndo, Run: in.Run}, By: in.By, Note: strings.TrimSpace("undo of " + in.Run + " " + bounded(in.Reason)),
 	})
-	s.closeGates(ctx, "a run is taken back")
-	s.stopBulk(ctx, "a run is taken back")
+	if s.Problem != nil {
+		s.Problem.Retry = workflow.Now(ctx)
+	}
+	s.stopRuns(ctx, "a run is taken back")
 	result, err := s.outcomeOf(ctx, key)
 	if err != nil {
 		return messages.Answer{}, err
