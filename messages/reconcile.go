@@ -44,7 +44,7 @@ type Progress struct {
 	Block  int        `json:"block,omitempty"`
 	Since  time.Time  `json:"since"` // when the plan was judged: removals settle from here
 	Run    RunSummary `json:"run"`
-	Short  []string   `json:"short,omitempty"` // targets that took no more adds in this run
+	Short  []string   `json:"short,omitempty"` // changes that targets take no more of in this run: "add group:x"
 	Gate   GateSignal `json:"gate"`
 	// Settled says that the removals stand on a second look already.
 	Settled bool `json:"settled,omitempty"`

@@ -3,6 +3,7 @@ package workflows
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/log"
@@ -215,7 +216,7 @@ func (r *reconcile) write(ctx workflow.Context, action access.Action, then strin
 		}
 		stale := false
 		for _, line := range batch.Lines {
-			if slices.Contains(r.Short, string(line.Target)) {
+			if slices.Contains(r.Short, closedTo(action, line.Target)) {
 				continue
 			}
 			if err := r.place(ctx, line); err != nil {
@@ -224,7 +225,7 @@ func (r *reconcile) write(ctx workflow.Context, action access.Action, then strin
 			if stale = r.stale; stale {
 				break
 			}
-			r.launch(ctx, line)
+			r.launch(ctx, action, line)
 		}
 		if stale {
 			if err := r.freshen(ctx, action); err != nil {
@@ -243,7 +244,11 @@ func (r *reconcile) write(ctx workflow.Context, action access.Action, then strin
 	if err := r.drain(ctx); err != nil {
 		return err
 	}
-	for _, target := range r.Short {
+	for _, short := range r.Short {
+		target, ok := strings.CutPrefix(short, closedTo(action, ""))
+		if !ok {
+			continue
+		}
 		if _, err := set(ctx, "leave the rest of "+target, activities.SetInput{
 			RunInput: r.ref(), Action: action, Target: []access.Entitlement{access.Entitlement(target)}, State: access.Refused,
 			Answer: "not tried: the target takes no more changes in this run, see those that were",
@@ -280,7 +285,7 @@ func (r *reconcile) place(ctx workflow.Context, line activities.Line) error {
 }
 
 // launch starts one change. It is never cancelled half way: a cancelled run starts no more and waits for those in flight.
-func (r *reconcile) launch(ctx workflow.Context, line activities.Line) {
+func (r *reconcile) launch(ctx workflow.Context, action access.Action, line activities.Line) {
 	r.inFlight++
 	whole, _ := workflow.NewDisconnectedContext(ctx)
 	done := apply(whole, r.in.Org, activities.ChangeInput{RunInput: r.ref(), Person: line.Person, Target: line.Target}, line)
@@ -292,7 +297,7 @@ func (r *reconcile) launch(ctx workflow.Context, line activities.Line) {
 			return
 		}
 		r.failures = 0
-		r.count(line, result)
+		r.count(action, line, result)
 	})
 }
 
@@ -308,7 +313,7 @@ func (r *reconcile) failed(line activities.Line, err error) {
 }
 
 // count keeps the numbers for people; the ledger's own are taken at the end.
-func (r *reconcile) count(line activities.Line, result activities.ChangeResult) {
+func (r *reconcile) count(action access.Action, line activities.Line, result activities.ChangeResult) {
 	c := &r.Run.Counts
 	c.Calls++
 	switch result.State {
@@ -323,9 +328,15 @@ func (r *reconcile) count(line activities.Line, result activities.ChangeResult) 
 	case access.Refused:
 		c.Refused++
 	}
-	if result.Closed && !slices.Contains(r.Short, string(line.Target)) {
-		r.Short = append(r.Short, string(line.Target))
+	if short := closedTo(action, line.Target); result.Closed && !slices.Contains(r.Short, short) {
+		r.Short = append(r.Short, short)
 	}
+}
+
+// closedTo is how Progress.Short notes that a target takes no more changes of one kind. A target without licences left
+// still lets people go.
+func closedTo(action access.Action, target access.Entitlement) string {
+	return string(action) + " " + string(target)
 }
 
 // drain waits for all writes in flight.
