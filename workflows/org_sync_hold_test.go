@@ -28,8 +28,8 @@ func TestAHeldPlanIsShownWithTheCommandsToType(t *testing.T) {
 		require.Equal(t, messages.StateHeld, l.status().State)
 		contains(t, l.page(),
 			"## acme is held", "2 adds and 3 removals for 4 people are held since 2026-03-02 09:00:00 UTC", "- run-removals: too many",
-			`    temporal workflow update execute --workflow-id org-sync:acme --name approve-plan --input '{"plan":"sha256:aaaa","by":"you@example.com","note":""}'`,
-			`    temporal workflow update execute --workflow-id org-sync:acme --name reject-plan --input '{"plan":"sha256:aaaa","by":"you@example.com","note":""}'`)
+			"    temporal workflow update execute \\\n      --workflow-id org-sync:acme \\\n      --name approve-plan \\\n      --input '{\"plan\":\"sha256:aaaa\",\"by\":\"you@example.com\",\"note\":\"\"}'",
+			"    temporal workflow update execute \\\n      --workflow-id org-sync:acme \\\n      --name reject-plan \\\n      --input '{\"plan\":\"sha256:aaaa\",\"by\":\"you@example.com\",\"note\":\"\"}'")
 	})
 	l.start(time.Hour)
 }

@@ -47,7 +47,8 @@ func (s *orgSync) details(ctx workflow.Context) string {
 	id := workflow.GetInfo(ctx).WorkflowExecution.ID
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	command := func(kind, name, input string) {
-		line("\n    temporal workflow %s --workflow-id %s --name %s --input '%s'\n", kind, id, name, input)
+		// In lines of its own: the Web UI's panel is narrow.
+		line("\n    temporal workflow %s \\\n      --workflow-id %s \\\n      --name %s \\\n      --input '%s'\n", kind, id, name, input)
 	}
 	line("## %s is %s\n", s.Org, s.State)
 	switch {
@@ -72,7 +73,7 @@ func (s *orgSync) details(ctx workflow.Context) string {
 		if h.Changed != "" {
 			line("\nThis plan %s.", h.Changed)
 		}
-		line("\nSee every line with `starter plan --held %s`. Then approve or reject exactly this plan:", s.Org)
+		line("\nSee every line with `starter plan --held %s`. Then approve or reject exactly this plan, `%s`:", s.Org, h.Plan)
 		command("update execute", messages.ApprovePlan, fmt.Sprintf(`{"plan":"%s","by":"you@example.com","note":""}`, h.Plan))
 		command("update execute", messages.RejectPlan, fmt.Sprintf(`{"plan":"%s","by":"you@example.com","note":""}`, h.Plan))
 	}

@@ -139,7 +139,7 @@ func (s *orgSync) approvePlan(ctx workflow.Context, in messages.DecisionInput) (
 		s.Hold, s.Problem = nil, nil
 		s.Pending.Jobs = append(s.Pending.Jobs, messages.Job{
 			Scope: messages.Scope{Kind: messages.ScopeHold, Run: result.Hold.Run, Plan: in.Plan, Undo: result.Hold.Undo},
-			By:    in.By, Note: strings.TrimSpace("approved by " + in.By + " " + bounded(in.Note)),
+			By:    in.By, Note: strings.TrimSuffix("approved by "+in.By+": "+bounded(in.Note), ": "),
 		})
 		if result.Adoption {
 			s.Adopted = true
@@ -148,7 +148,11 @@ func (s *orgSync) approvePlan(ctx workflow.Context, in messages.DecisionInput) (
 		s.stopFull(ctx, "a held plan was approved")
 	}
 	s.wake = true
-	return messages.Answer{Message: fmt.Sprintf("released: %d adds, %d removals. Each is read again before it is written; what the world no longer asks for is left out", result.Hold.Adds, result.Hold.Removals)}, nil
+	message := fmt.Sprintf("released: %d adds, %d removals", result.Hold.Adds, result.Hold.Removals)
+	if !result.Hold.Undo {
+		message += ". Each is read again before it is written; what the world no longer asks for is left out"
+	}
+	return messages.Answer{Message: message}, nil
 }
 
 func (s *orgSync) rejectPlan(ctx workflow.Context, in messages.DecisionInput) (messages.Answer, error) {

@@ -19,6 +19,7 @@ import (
 	"go.temporal.io/api/temporalproto"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
 
@@ -144,10 +145,16 @@ func (r *recorded) signal(name string, in any) {
 // until waits for the status to be as wanted.
 func (r *recorded) until(want func(messages.OrgSyncState) bool) (state messages.OrgSyncState) {
 	r.t.Helper()
-	require.Eventually(r.t, func() bool {
-		value, err := r.client.QueryWorkflow(r.t.Context(), messages.OrgSyncID(org), "", messages.Status)
-		return err == nil && value.Get(&state) == nil && want(state)
-	}, time.Minute, 50*time.Millisecond)
+	var value converter.EncodedValue
+	var err error
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+		value, err = r.client.QueryWorkflow(r.t.Context(), messages.OrgSyncID(org), "", messages.Status)
+		if err == nil && value.Get(&state) == nil && want(state) {
+			return state
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	require.FailNow(r.t, "the status did not become as wanted", "%+v %v", state, err)
 	return state
 }
 
