@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -36,6 +35,11 @@ func run(ctx context.Context, exit bool) error {
 	if err := prepare(); err != nil {
 		return err
 	}
+	lock, err := emptyFolder()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
 	d := &demo{out: newScreen(os.Stdout)}
 	defer d.stop()
 	if err := d.start(ctx); err != nil {
@@ -65,5 +69,5 @@ func prepare() error {
 			}
 		}
 	}
-	return errors.Join(emptyFolder(), os.WriteFile(profile, nil, 0o600), os.Setenv("TEMPORAL_CONFIG_FILE", profile))
+	return os.Setenv("TEMPORAL_CONFIG_FILE", profile)
 }

@@ -39,36 +39,31 @@ type demo struct {
 	joined  time.Time
 }
 
-// emptyFolder removes what an earlier demo left. The lock keeps two demos from removing each other's files; it is held
-// until the process ends.
-func emptyFolder() error {
+// emptyFolder removes what an earlier demo left. The lock that it returns keeps two demos from removing each other's files
+// until it is closed.
+func emptyFolder() (lock *os.File, err error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return err
+		return nil, err
 	}
-	lock, err := os.OpenFile(filepath.Join(folder, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return err
+	if lock, err = os.OpenFile(filepath.Join(folder, lockFile), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return nil, err
 	}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return errors.New("another demo is running from this folder: end it first (Ctrl-C where it runs)")
+		return nil, errors.New("another demo is running from this folder: end it first (Ctrl-C where it runs)")
 	}
 	old, err := os.ReadDir(folder)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, entry := range old {
 		if entry.Name() != lockFile {
 			if err := os.RemoveAll(filepath.Join(folder, entry.Name())); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	held = lock
-	return nil
+	return lock, os.WriteFile(profile, nil, 0o600)
 }
-
-// held keeps the lock's file from being closed by the garbage collector.
-var held *os.File
 
 // start brings up the Temporal server, the simulated organization and the worker.
 func (d *demo) start(ctx context.Context) error {

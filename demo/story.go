@@ -311,7 +311,7 @@ func (d *demo) until(ctx context.Context, want func(messages.OrgSyncState) bool)
 		return state, gone
 	}
 	if err == nil && state.Problem != nil && !want(state) {
-		err = fmt.Errorf("Castellan has a problem: %s: %s", state.Problem.Kind, state.Problem.Message)
+		err = fmt.Errorf("the organization's loop has a problem: %s: %s", state.Problem.Kind, state.Problem.Message)
 	}
 	return state, err
 }

@@ -149,6 +149,7 @@ func (r *recorded) until(want func(messages.OrgSyncState) bool) (state messages.
 	var err error
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
 		value, err = r.client.QueryWorkflow(r.t.Context(), messages.OrgSyncID(org), "", messages.Status)
+		state = messages.OrgSyncState{}
 		if err == nil && value.Get(&state) == nil && want(state) {
 			return state
 		}
@@ -235,7 +236,7 @@ func (r *recorded) saveRun(name, workflowID, runID string) {
 		data = []byte(strings.ReplaceAll(string(data), host, "recorder"))
 	}
 	require.NoError(r.t, os.MkdirAll(histories, 0o755))
-	require.NoError(r.t, os.WriteFile(filepath.Join(histories, name+".json"), append(data, '\n'), 0o600))
+	require.NoError(r.t, os.WriteFile(filepath.Join(histories, name+".json"), append(data, '\n'), 0o644))
 }
 
 // The first plan is held, shown, approved and written; then everybody is looked at again.
