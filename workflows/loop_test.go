@@ -3,7 +3,6 @@ package workflows_test
 import (
 	"context"
 	"encoding/json"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -349,5 +348,3 @@ func triggers(runs []messages.ReconcileInput) string {
 }
 
 func lastOf[T any](all []T) T { return all[len(all)-1] }
-
-func has(all []string, one string) bool { return slices.Contains(all, one) }

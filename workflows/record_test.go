@@ -96,7 +96,7 @@ func newRecorded(t *testing.T, temporal client.Client) *recorded {
 		Ledger: store, AtlassianURL: served.URL + "/admin",
 		Secret: func(string) (string, error) { return cloud.DefaultKey, nil },
 	})
-	flows := worker.New(temporal, messages.QueueWorkflows, worker.Options{DisableRegistrationAliasing: true, BuildID: "recorder"})
+	flows := worker.New(temporal, messages.QueueWorkflows, worker.Options{DisableRegistrationAliasing: true})
 	register(flows)
 	calls := worker.New(temporal, messages.QueueAtlassian, worker.Options{DisableRegistrationAliasing: true, DisableWorkflowWorker: true})
 	calls.RegisterActivityWithOptions(acts, activity.RegisterOptions{SkipInvalidStructFunctions: true})

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/messages"
+)
+
+func printed(t *testing.T, print func(io.Writer)) string {
+	t.Helper()
+	var out bytes.Buffer
+	print(&out)
+	return out.String()
+}
+
+func TestAHeldOrganizationSaysWhatToType(t *testing.T) {
+	at := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	text := printed(t, func(w io.Writer) {
+		printStatus(w, messages.OrgSyncState{
+			Org: "acme", State: messages.StateHeld, Policy: "sha256:p", Settings: messages.Settings{Feed: messages.Duration(30 * time.Second)},
+			Hold:     &messages.Hold{Plan: "sha256:h", Adds: 1, Adopts: 2, Removals: 3, People: 4, Rules: []string{"adopt: the first run"}, Changed: "replaces sha256:g"},
+			Paused:   &messages.PauseInput{By: "ana", Reason: "audit"},
+			Problem:  &messages.Problem{Kind: "KeyRefused", Message: "make a new key", Since: at, Retry: at},
+			LastRun:  &messages.RunSummary{Run: "r2", Scope: messages.ScopePeople, State: messages.RunDone, Counts: messages.Counts{Done: 1, Shortage: 2}},
+			LastFull: &messages.RunSummary{Run: "r1", Scope: messages.ScopeFull, State: messages.RunDone},
+			Refused:  []messages.RefusedWord{{Name: "pause", Why: "by is missing"}}, Findings: []string{"uncovered-group x"},
+		})
+	})
+	for _, want := range []string{
+		"acme is held\n", "3 adds, 3 removals for 4 people", "plan sha256:h", "adopt: the first run", "this plan replaces sha256:g",
+		`temporal workflow update execute --workflow-id org-sync:acme --name approve-plan --input '{"plan":"sha256:h","by":"you@example.com"}'`,
+		"--name reject-plan", "starter plan --held acme", "paused by ana: audit", "KeyRefused: make a new key",
+		"last run: r2", "2 short of licences", "last full verification: r1", "signal pause at not set was not accepted: by is missing",
+		"noticed: uncovered-group x", "every 30s",
+	} {
+		require.Contains(t, text, want)
+	}
+}
+
+func TestAPlanIsATable(t *testing.T) {
+	text := printed(t, func(w io.Writer) {
+		printPlan(w, messages.ReportAnswer{Next: `{"person":"x"}`, Plan: &messages.PlanPage{
+			Run: messages.RunSummary{Run: "r1", Scope: messages.ScopeFull, Counts: messages.Counts{People: 7, Adds: 1, Removals: 1, Held: 1}},
+			Lines: []access.Change{
+				{Person: "1", Email: "ana@acme.example", Target: "group:jira", Action: access.Add, State: access.Done, Reasons: []access.Reason{{Kind: access.ReasonMapping, Name: "eng"}}},
+				{Person: "712020:x", Target: access.OrgAdmin, Action: access.Remove, State: access.Held, HeldBy: []string{"run-removals"}},
+			},
+			Findings: []access.Finding{{Rule: "key-expires", Subject: "key", Detail: "in 5 days"}},
+		}})
+	})
+	for _, want := range []string{"7 people read: 1 adds, 1 removals", "ana@acme.example", "mapping eng", "712020:x", "run-removals", "more: --after '{\"person\":\"x\"}'", "key-expires key: in 5 days"} {
+		require.Contains(t, text, want)
+	}
+	require.Equal(t, "nothing is held\n", printed(t, func(w io.Writer) { printPlan(w, messages.ReportAnswer{Message: "nothing is held"}) }))
+}
+
+func TestAnswersAreJSONWhenAskedFor(t *testing.T) {
+	var out bytes.Buffer
+	s := &session{out: &out, json: true}
+	require.NoError(t, s.show(messages.Answer{Message: "a <b> & c"}, func(io.Writer) { t.Fatal("words were not asked for") }))
+	var answer messages.Answer
+	require.NoError(t, json.Unmarshal(out.Bytes(), &answer))
+	require.Equal(t, "a <b> & c", answer.Message)
+	require.Contains(t, out.String(), "<b>", "people read it too")
+}
+
+func TestErrorsSayWhatToDo(t *testing.T) {
+	require.Contains(t, explain(serviceerror.NewNotFound("no execution")), "starter apply FILE")
+	refused := temporal.NewApplicationError("plan sha256:x is not open", "Refused")
+	require.Equal(t, "plan sha256:x is not open", explain(refused))
+	require.Equal(t, "disk full", explain(errors.New("disk full")))
+}
+
+func TestAPolicyFileIsCheckedBeforeItIsSent(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "acme.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("version: 1\nmapings: []\n"), 0o600))
+	_, _, err := readPolicy(file)
+	require.ErrorContains(t, err, "acme.yaml:2", "a mistake comes with its place")
+	_, _, err = readPolicy(filepath.Join(t.TempDir(), "none.yaml"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+
+	text := "version: 1\norganization: {name: acme, id: 0a1b2c3d-0000-4000-8000-000000000001, key: \"env:KEY\"}\nmappings: [{name: eng, from: [eng], to: [\"group:jira\"]}]\n"
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	p, source, err := readPolicy(file)
+	require.NoError(t, err)
+	require.Equal(t, "acme", p.Organization.Name)
+	var sent string
+	require.NoError(t, json.Unmarshal(source, &sent))
+	require.Equal(t, text, sent, "the file travels as its author wrote it")
+}
