@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -36,6 +37,7 @@ type world struct {
 	t      *testing.T
 	sim    *cloud.Cloud
 	url    string
+	file   string // the ledger's
 	ledger *ledger.Ledger
 	acts   *activities.Activities
 	key    string
@@ -66,18 +68,47 @@ func newWorld(t *testing.T) *world { t.Helper(); return newWorldOf(t, people) }
 
 func newWorldOf(t *testing.T, file cloud.OrgFile) *world {
 	t.Helper()
+	return worldOn(t, file, emptyLedger(t))
+}
+
+// worldOn is a world whose ledger holds what another one came to.
+func worldOn(t *testing.T, file cloud.OrgFile, book []byte) *world {
+	t.Helper()
 	w := &world{t: t, key: cloud.DefaultKey, now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)}
 	w.sim = cloud.New(cloud.Options{Now: w.clock})
 	require.NoError(t, w.sim.SeedOrg(file))
 	served := httptest.NewServer(w.sim.Handler())
 	t.Cleanup(served.Close)
 	w.url = served.URL
+	w.file = filepath.Join(t.TempDir(), "ledger.db")
+	require.NoError(t, os.WriteFile(w.file, book, 0o600))
 	var err error
-	w.ledger, err = ledger.Open(t.Context(), "file:"+filepath.Join(t.TempDir(), "ledger.db"))
+	w.ledger, err = ledger.Open(t.Context(), "file:"+w.file)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.ledger.Close()) })
 	w.restart()
 	return w
+}
+
+// Making a ledger and bringing an organization in step take most of a test's time, so each is done once and copied.
+var emptyBook, inStepBook struct {
+	sync.Mutex
+	data []byte
+}
+
+func emptyLedger(t *testing.T) []byte {
+	t.Helper()
+	emptyBook.Lock()
+	defer emptyBook.Unlock()
+	if emptyBook.data == nil {
+		file := filepath.Join(t.TempDir(), "empty.db")
+		l, err := ledger.Open(t.Context(), "file:"+file)
+		require.NoError(t, err)
+		require.NoError(t, l.Close())
+		emptyBook.data, err = os.ReadFile(file)
+		require.NoError(t, err)
+	}
+	return emptyBook.data
 }
 
 // restart forgets all that the activities hold in memory, as another worker would.
@@ -244,13 +275,29 @@ func (w *world) full() (activities.RunInput, messages.RunSummary) {
 	return run, sum
 }
 
-// inStep is a world whose policy is in force and carried out.
+// inStep is a world whose policy is in force and carried out by run-001, a minute ago.
 func inStep(t *testing.T) *world {
 	t.Helper()
-	w := newWorld(t)
-	w.admit(open)
-	_, sum := w.full()
-	require.Equal(t, 9, sum.Counts.Done, "six builders, two helpers and one adopted: %+v", sum.Counts)
+	inStepBook.Lock()
+	defer inStepBook.Unlock()
+	if inStepBook.data == nil {
+		w := newWorld(t)
+		w.admit(open)
+		_, sum := w.full()
+		require.Equal(t, 9, sum.Counts.Done, "six builders, two helpers and one adopted: %+v", sum.Counts)
+		require.NoError(t, w.ledger.Close())
+		var err error
+		inStepBook.data, err = os.ReadFile(w.file)
+		require.NoError(t, err)
+	}
+	carriedOut := people
+	carriedOut.Local = []cloud.OrgGroup{{Name: "builders", Members: people.Groups[0].Members}, {Name: "helpers", Members: []string{"finn", "gil", "hana", "lea"}}, {Name: "other"}}
+	carriedOut.Foreign = map[string][]string{"other": {"jo"}}
+	w := worldOn(t, carriedOut, inStepBook.data)
+	known, err := w.ledger.Organization(t.Context(), org)
+	require.NoError(t, err)
+	w.policy, w.runs = known.Policy, 1
+	w.pass(time.Minute)
 	return w
 }
 

@@ -46,6 +46,8 @@ type Progress struct {
 	Run    RunSummary `json:"run"`
 	Short  []string   `json:"short,omitempty"` // changes that targets take no more of in this run: "add group:x"
 	Gate   GateSignal `json:"gate"`
+	// Stale says that the run stood aside for long: what is left to write is read again first.
+	Stale bool `json:"stale,omitempty"`
 	// Settled says that the removals stand on a second look already.
 	Settled bool `json:"settled,omitempty"`
 }

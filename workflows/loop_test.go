@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/castellan-io/castellan/activities"
@@ -68,7 +69,7 @@ func newLoop(t *testing.T) *loop {
 	var suite testsuite.WorkflowTestSuite
 	l := &loop{t: t, env: suite.NewTestWorkflowEnvironment()}
 	l.env.SetStartTime(begin)
-	l.env.SetTestTimeout(30 * time.Second)
+	patient(l.env)
 	l.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: messages.OrgSyncID(org), TaskQueue: messages.QueueWorkflows})
 	l.env.RegisterWorkflowWithOptions(workflows.OrgSync, workflow.RegisterOptions{Name: messages.OrgSync})
 	l.env.RegisterWorkflowWithOptions(l.playRun, workflow.RegisterOptions{Name: messages.Reconcile})
@@ -112,6 +113,12 @@ func newLoop(t *testing.T) *loop {
 	}).Return(l.playWatch)
 	l.env.OnUpsertTypedSearchAttributes(mock.Anything).Return(nil).Maybe()
 	return l
+}
+
+// patient lets tests run on a slow machine.
+func patient(env *testsuite.TestWorkflowEnvironment) {
+	env.SetTestTimeout(time.Minute)
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute})
 }
 
 // inForce is what admitting a policy comes to; its hash is its text.

@@ -417,8 +417,11 @@ func (s *orgSync) heard(ctx workflow.Context, in messages.ProgressSignal) {
 		s.writtenBy(ctx, f)
 	}
 	if b := s.bulk; b != nil && b.run == in.Run.Run {
+		older := in.Run.Hold != nil && s.Hold != nil && in.Run.Hold.Opened.Before(s.Hold.Opened) // a few people's run spoke since
 		if in.Judged && !in.Run.DryRun {
-			s.Hold = in.Run.Hold
+			if !older {
+				s.Hold = in.Run.Hold
+			}
 			s.Adopted = s.Adopted || in.Run.Adopted
 		}
 		in.Run.Hold = nil

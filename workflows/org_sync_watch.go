@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"slices"
+
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/castellan-io/castellan/activities"
@@ -63,7 +65,8 @@ func (s *orgSync) noticed(ctx workflow.Context, r activities.WatchResult) {
 	case r.Full != "":
 		s.requestFull(r.Full, "")
 	case len(p.People)+len(p.Groups) > mostPending:
-		p.People, p.Groups, p.Recount, p.Settling, p.Fresh = nil, nil, nil, nil, false
+		p.People, p.Groups, p.Recount, p.Fresh = nil, nil, nil, false
+		p.Settling = slices.DeleteFunc(p.Settling, func(w messages.Settling) bool { return w.Key == 0 }) // but for whom somebody waits
 		s.requestFull("more people were touched than are looked at one by one", "")
 	}
 }

@@ -184,7 +184,8 @@ func (s *orgSync) syncNow(ctx workflow.Context, in messages.SyncNowInput) (messa
 		s.Problem.Retry = workflow.Now(ctx)
 	}
 	if in.Person == "" && in.DryRun {
-		s.job(messages.Job{Scope: messages.Scope{Kind: messages.ScopeFull}, By: in.By, Note: "asked for, dry run", Dry: true})
+		s.Pending.Jobs = append(s.Pending.Jobs, messages.Job{Scope: messages.Scope{Kind: messages.ScopeFull}, By: in.By, Note: "asked for, dry run", Dry: true})
+		s.wake = true
 		return messages.Answer{Message: "a dry run starts as soon as nothing else is running; starter runs shows it"}, nil
 	}
 	if in.Person == "" {

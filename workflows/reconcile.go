@@ -68,7 +68,6 @@ type reconcile struct {
 	inFlight int
 	failures int   // in a row
 	problem  error // stops the writing
-	stale    bool  // the gate was closed for long: what is left has to be read again
 }
 
 func (r *reconcile) ref() activities.RunInput {
@@ -222,7 +221,7 @@ func (r *reconcile) write(ctx workflow.Context, action access.Action, then strin
 			if err := r.place(ctx, line); err != nil {
 				return err
 			}
-			if stale = r.stale; stale {
+			if stale = r.Stale; stale {
 				break
 			}
 			r.launch(ctx, action, line)
@@ -262,7 +261,7 @@ func (r *reconcile) write(ctx workflow.Context, action access.Action, then strin
 
 // freshen reads the people of the lines that are left again, after the run had to wait for long.
 func (r *reconcile) freshen(ctx workflow.Context, action access.Action) error {
-	r.stale = false
+	r.Stale = false
 	if err := r.drain(ctx); err != nil {
 		return err
 	}
@@ -418,7 +417,7 @@ func (r *reconcile) listenAtGate(ctx workflow.Context) {
 					return
 				}
 				r.Progress.Gate = gate
-				r.stale = r.stale || workflow.Now(ctx).Sub(closed) > longWait
+				r.Stale = r.Stale || workflow.Now(ctx).Sub(closed) > longWait
 				continue
 			}
 			var gate messages.GateSignal

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
@@ -34,7 +33,7 @@ func newQuestion(t *testing.T) *question {
 	var suite testsuite.WorkflowTestSuite
 	q := &question{t: t, env: suite.NewTestWorkflowEnvironment()}
 	q.env.SetStartTime(begin)
-	q.env.SetTestTimeout(30 * time.Second)
+	patient(q.env)
 	q.env.RegisterWorkflowWithOptions(workflows.Report, workflow.RegisterOptions{Name: messages.Report})
 	for name, play := range map[string]any{
 		"Admit": func(_ context.Context, in activities.AdmitInput) (activities.AdmitResult, error) {

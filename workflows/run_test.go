@@ -78,7 +78,7 @@ func newRun(t *testing.T, plan ...*line) *run {
 		Settings: settings, Parent: messages.OrgSyncID(org),
 	}
 	r.env.SetStartTime(begin)
-	r.env.SetTestTimeout(30 * time.Second)
+	patient(r.env)
 	r.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: messages.ReconcileID(org, "r1"), TaskQueue: messages.QueueWorkflows})
 	r.env.RegisterWorkflowWithOptions(workflows.Reconcile, workflow.RegisterOptions{Name: messages.Reconcile})
 	r.register("Outline", r.playOutline)

@@ -24,7 +24,7 @@ import (
 const (
 	org = "acme"
 	// patience is how long anything may take on a slow machine before a test gives up; nothing is slower for it.
-	patience = 2 * time.Minute
+	patience = 4 * time.Minute
 )
 
 // world is one organization with everything that keeps it.
