@@ -54,6 +54,7 @@ func (w *world) line(in activities.ChangeInput) access.Change {
 }
 
 func TestAChangeIsMadeOnce(t *testing.T) {
+	t.Parallel()
 	for _, action := range []access.Action{access.Add, access.Remove} {
 		t.Run(string(action), func(t *testing.T) {
 			w, in := planned(t, action)
@@ -73,6 +74,7 @@ func TestAChangeIsMadeOnce(t *testing.T) {
 }
 
 func TestWhatIsAlreadySoIsNotClaimed(t *testing.T) {
+	t.Parallel()
 	w, in := planned(t, access.Add)
 	w.byHand(http.MethodPost, "builders", "jo")
 	require.Equal(t, access.Already, must[activities.ChangeResult](w, w.acts.Apply, in).State)
@@ -85,6 +87,7 @@ func TestWhatIsAlreadySoIsNotClaimed(t *testing.T) {
 }
 
 func TestALicenceLimitIsAShortageAndNoRetry(t *testing.T) {
+	t.Parallel()
 	w := newWorldOf(t, people)
 	w.configure(func(s *cloud.Settings) { s.Licences = map[string]int{"jira/acme": 0} })
 	w.policy = must[activities.AdmitResult](w, w.acts.Admit, w.admitIn(`
@@ -106,6 +109,7 @@ guard: {adopt: auto}
 
 // A write of which nobody knows whether it was done is read back before anything is written again.
 func TestAnUnknownOutcomeIsReadBack(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		action access.Action
 		fault  string
@@ -146,6 +150,7 @@ func TestAnUnknownOutcomeIsReadBack(t *testing.T) {
 }
 
 func TestAReadBackThatShowsNobodyWaits(t *testing.T) {
+	t.Parallel()
 	w, in := planned(t, access.Add)
 	w.inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultTimeoutBefore, Count: 1})
 	_, err := call[activities.ChangeResult](w, w.acts.Apply, in)
@@ -158,6 +163,7 @@ func TestAReadBackThatShowsNobodyWaits(t *testing.T) {
 }
 
 func TestARateLimitIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	w, in := planned(t, access.Add)
 	w.inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultStatus, Count: 1, Params: cloud.FaultParams{Status: 429, RetryAfter: "17"}})
 	_, err := call[activities.ChangeResult](w, w.acts.Apply, in)
@@ -171,6 +177,7 @@ func TestARateLimitIsWaitedFor(t *testing.T) {
 
 // Whoever was put there by somebody else while we waited stays somebody else's.
 func TestARateLimitClaimsNothing(t *testing.T) {
+	t.Parallel()
 	w, in := planned(t, access.Add)
 	w.inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultStatus, Count: 1, Params: cloud.FaultParams{Status: 429}})
 	_, err := call[activities.ChangeResult](w, w.acts.Apply, in)
@@ -181,6 +188,7 @@ func TestARateLimitClaimsNothing(t *testing.T) {
 }
 
 func TestARefusedKeyStopsAtOnce(t *testing.T) {
+	t.Parallel()
 	w, in := planned(t, access.Add)
 	w.inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultExpireKey})
 	_, err := call[activities.ChangeResult](w, w.acts.Apply, in)
@@ -192,6 +200,7 @@ func TestARefusedKeyStopsAtOnce(t *testing.T) {
 }
 
 func TestAKeyThatMayOnlyReadIsRefused(t *testing.T) {
+	t.Parallel()
 	w, in := planned(t, access.Add)
 	w.configure(func(s *cloud.Settings) { s.Keys = map[string]cloud.KeyState{w.key: cloud.KeyReadOnly} })
 	result := must[activities.ChangeResult](w, w.acts.Apply, in)
@@ -200,6 +209,7 @@ func TestAKeyThatMayOnlyReadIsRefused(t *testing.T) {
 }
 
 func TestWhatIsHeldIsNeverWritten(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.admit("")
 	run := w.newRun()
@@ -219,6 +229,7 @@ func protected(t *testing.T, floor string) *world {
 }
 
 func TestAFloorIsCheckedAsItIsWritten(t *testing.T) {
+	t.Parallel()
 	w := protected(t, "minimum: 4")
 	w.leave("eng", "carol", "dan", "eve")
 	run := w.newRun()
@@ -241,6 +252,7 @@ func TestAFloorIsCheckedAsItIsWritten(t *testing.T) {
 }
 
 func TestWhoAlwaysStaysIsNotRemoved(t *testing.T) {
+	t.Parallel()
 	w := protected(t, "minimum: 1, always: [carol@example.com]")
 	w.leave("eng", "carol")
 	run := w.newRun()
@@ -250,6 +262,7 @@ func TestWhoAlwaysStaysIsNotRemoved(t *testing.T) {
 }
 
 func TestAFloorThatCannotBeReadRefusesNothingForGood(t *testing.T) {
+	t.Parallel()
 	w := protected(t, "minimum: 1")
 	w.leave("eng", "carol")
 	run := w.newRun()
@@ -264,6 +277,7 @@ func TestAFloorThatCannotBeReadRefusesNothingForGood(t *testing.T) {
 }
 
 func TestSetEndsLinesWithoutACall(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.admit(open)
 	run := w.newRun()
@@ -281,6 +295,7 @@ func TestSetEndsLinesWithoutACall(t *testing.T) {
 }
 
 func TestVerifyReadsBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.admit(open)
 	w.configure(func(s *cloud.Settings) { s.Lag = cloud.Duration(10 * time.Second) })
@@ -302,6 +317,7 @@ func TestVerifyReadsBack(t *testing.T) {
 }
 
 func TestFinishCountsAndRepeats(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.admit(open)
 	run := w.newRun()
@@ -324,6 +340,7 @@ func TestFinishCountsAndRepeats(t *testing.T) {
 
 // A run can be stopped at any moment, also before it read anything.
 func TestFinishClosesARunThatWasStoppedEarly(t *testing.T) {
+	t.Parallel()
 	for name, reach := range map[string]func(*world, activities.RunInput){
 		"before the outline": func(*world, activities.RunInput) {},
 		"before the sweep":   func(w *world, run activities.RunInput) { w.outline(run) },
@@ -351,6 +368,7 @@ func TestFinishClosesARunThatWasStoppedEarly(t *testing.T) {
 }
 
 func TestARunIsTakenBack(t *testing.T) {
+	t.Parallel()
 	w := inStep(t)
 	w.leave("eng", "carol")
 	w.join("eng", "jo")
@@ -372,6 +390,7 @@ func TestARunIsTakenBack(t *testing.T) {
 
 // Undoing much passes the same guard; once approved, it is done, though the policy asks for the opposite.
 func TestAHeldUndoCanBeApproved(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.admit(open)
 	run, _ := w.full()

@@ -13,6 +13,7 @@ import (
 )
 
 func TestAdmitTakesAPolicyIntoForce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	first := w.admit("")
 	require.True(t, first.Changed)
@@ -37,6 +38,7 @@ func TestAdmitTakesAPolicyIntoForce(t *testing.T) {
 }
 
 func TestAdmitTakesJSONToo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	body, err := json.Marshal(map[string]any{
 		"version": 1, "organization": map[string]any{"name": org, "id": w.sim.Info().OrgID, "key": "env:KEY"},
@@ -47,6 +49,7 @@ func TestAdmitTakesJSONToo(t *testing.T) {
 }
 
 func TestAdmitRefusesWhatDoesNotFit(t *testing.T) {
+	t.Parallel()
 	swap := func(old, new string) func(*world) activities.AdmitInput {
 		return func(w *world) activities.AdmitInput {
 			text := w.text("")
@@ -94,6 +97,7 @@ func TestAdmitRefusesWhatDoesNotFit(t *testing.T) {
 }
 
 func TestAPreviewedPolicyIsNotInForce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.admit("")
 	in := w.admitIn(w.text(auto))
@@ -110,6 +114,7 @@ func TestAPreviewedPolicyIsNotInForce(t *testing.T) {
 }
 
 func TestANewPolicyClosesTheHold(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.admit("")
 	run := w.newRun()

@@ -24,6 +24,7 @@ func (w *world) ask(in messages.ReportInput) messages.ReportAnswer {
 }
 
 func TestWhySomebodyHoldsSomething(t *testing.T) {
+	t.Parallel()
 	w := inStep(t)
 	answer := w.ask(messages.ReportInput{Kind: messages.ReportWhy, Person: "CAROL@example.com"})
 	require.Equal(t, w.id("carol"), answer.Why.Person.ID)
@@ -48,6 +49,7 @@ func TestWhySomebodyHoldsSomething(t *testing.T) {
 }
 
 func TestRunsAndPlansAreListedInPages(t *testing.T) {
+	t.Parallel()
 	w := inStep(t)
 	w.pass(time.Minute)
 	w.full()
@@ -79,6 +81,7 @@ func TestRunsAndPlansAreListedInPages(t *testing.T) {
 }
 
 func TestTheOpenHoldIsShown(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.admit("")
 	run := w.newRun()
@@ -91,6 +94,7 @@ func TestTheOpenHoldIsShown(t *testing.T) {
 }
 
 func TestForeignMembershipsAreListed(t *testing.T) {
+	t.Parallel()
 	w := inStep(t)
 	answer := w.ask(messages.ReportInput{Kind: messages.ReportForeign})
 	require.Len(t, answer.Foreign, 1)
@@ -99,6 +103,7 @@ func TestForeignMembershipsAreListed(t *testing.T) {
 }
 
 func TestTheLedgerIsCheckedWhole(t *testing.T) {
+	t.Parallel()
 	w := inStep(t)
 	answer := w.ask(messages.ReportInput{Kind: messages.ReportLedger})
 	require.True(t, answer.Ledger.Whole)
@@ -107,6 +112,7 @@ func TestTheLedgerIsCheckedWhole(t *testing.T) {
 }
 
 func TestQuestionsThatMeanNothingAreRefused(t *testing.T) {
+	t.Parallel()
 	w := inStep(t)
 	for want, in := range map[string]messages.ReportInput{
 		"unknown kind of report":                {Org: org, Kind: "weather"},
@@ -126,6 +132,7 @@ func TestQuestionsThatMeanNothingAreRefused(t *testing.T) {
 
 // Whoever tries Castellan for the first time looks at what a policy would do before it is applied.
 func TestAPolicyIsPreviewedBeforeItIsApplied(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	in := w.admitIn(w.text(auto))
 	in.Preview = true

@@ -24,6 +24,7 @@ func crowded(n int) cloud.OrgFile {
 }
 
 func TestAnOutlineCostsFewCalls(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.admit(auto)
 	run := w.newRun()
@@ -36,6 +37,7 @@ func TestAnOutlineCostsFewCalls(t *testing.T) {
 }
 
 func TestAnOutlineMakesTheGroupsThatAreToBeMade(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	created := must[activities.AdmitResult](w, w.acts.Admit, w.admitIn(fmt.Sprintf(`
 version: 1
@@ -57,6 +59,7 @@ guard: {adopt: auto}
 }
 
 func TestASweepGoesBlockByBlock(t *testing.T) {
+	t.Parallel()
 	w := newWorldOf(t, crowded(350))
 	w.admit(auto)
 	run := w.newRun()
@@ -75,6 +78,7 @@ func TestASweepGoesBlockByBlock(t *testing.T) {
 }
 
 func TestASweepGoesOnWhereAnEarlierAttemptWas(t *testing.T) {
+	t.Parallel()
 	w := newWorldOf(t, crowded(350))
 	w.admit(auto)
 	run := w.newRun()
@@ -107,6 +111,7 @@ func TestASweepGoesOnWhereAnEarlierAttemptWas(t *testing.T) {
 }
 
 func TestASweepWhoseAnswerWasLostIsNotMadeAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorldOf(t, crowded(150))
 	w.admit(auto)
 	run := w.newRun()
@@ -121,6 +126,7 @@ func TestASweepWhoseAnswerWasLostIsNotMadeAgain(t *testing.T) {
 }
 
 func TestASweptBlockCanBeSweptAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.admit(auto)
 	run := w.newRun()
@@ -134,6 +140,7 @@ func TestASweptBlockCanBeSweptAgain(t *testing.T) {
 }
 
 func TestACursorThatRepeatsIsBadEvidence(t *testing.T) {
+	t.Parallel()
 	w := newWorldOf(t, crowded(350))
 	w.admit(auto)
 	run := w.newRun()
@@ -144,6 +151,7 @@ func TestACursorThatRepeatsIsBadEvidence(t *testing.T) {
 }
 
 func TestTheGuardHoldsTheFirstPlan(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.admit("")
 	run := w.newRun()
@@ -167,6 +175,7 @@ func TestTheGuardHoldsTheFirstPlan(t *testing.T) {
 func counted(c messages.Counts) messages.Counts { c.Calls = 0; return c }
 
 func TestADryRunRecordsAndReleasesNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.admit(auto + "\ndryRun: true")
 	run := w.newRun()
@@ -181,6 +190,7 @@ func TestADryRunRecordsAndReleasesNothing(t *testing.T) {
 }
 
 func TestRemovalsBeyondTheGuardAreHeldAndAdditionsGoOn(t *testing.T) {
+	t.Parallel()
 	w := inStep(t)
 	w.admit("guard: {adopt: auto, run: {removals: 1}, source: {share: 100%}}")
 	w.leave("eng", "carol", "dan", "eve")
@@ -205,6 +215,7 @@ func states(results map[string]activities.ChangeResult) map[string]access.Change
 
 // Whoever's list of groups came back cut short seems to have left; the groups' own counts say otherwise.
 func TestTruncatedGroupListsRemoveNobody(t *testing.T) {
+	t.Parallel()
 	t.Run("while they last, removals wait", func(t *testing.T) {
 		w := inStep(t)
 		w.inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedGroups, Params: cloud.FaultParams{Share: 0.9}})
@@ -232,6 +243,7 @@ func TestTruncatedGroupListsRemoveNobody(t *testing.T) {
 }
 
 func TestAMoveDuringTheSweepHoldsNothingUp(t *testing.T) {
+	t.Parallel()
 	w := inStep(t)
 	w.leave("eng", "carol")
 	run := w.newRun()
@@ -244,6 +256,7 @@ func TestAMoveDuringTheSweepHoldsNothingUp(t *testing.T) {
 }
 
 func TestASourceThatShrinksHoldsItsRemovals(t *testing.T) {
+	t.Parallel()
 	w := inStep(t)
 	w.admit("guard: {adopt: auto, run: {removals: 1000, share: 100%}, target: {removals: 1000, share: 100%}, lastAccess: {people: 1000}, window: {removals: 1000, share: 100%}, source: {share: 30%, minimum: 5}}")
 	w.leave("eng", "carol", "dan", "eve")
@@ -257,6 +270,7 @@ func TestASourceThatShrinksHoldsItsRemovals(t *testing.T) {
 }
 
 func TestAGroupSearchThatComesBackEmptyRemovesNobody(t *testing.T) {
+	t.Parallel()
 	w := inStep(t)
 	w.inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultEmptyPage, Params: cloud.FaultParams{Next: "drop"}})
 	run := w.newRun()

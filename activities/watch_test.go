@@ -30,6 +30,7 @@ func watched(t *testing.T) (*world, string) {
 }
 
 func TestEventsNameWhomToLookAt(t *testing.T) {
+	t.Parallel()
 	w, cursor := watched(t)
 	w.pass(time.Minute)
 	w.join("eng", "jo")
@@ -46,6 +47,7 @@ func TestEventsNameWhomToLookAt(t *testing.T) {
 }
 
 func TestWhatThePolicyDoesNotTouchIsNotLookedAt(t *testing.T) {
+	t.Parallel()
 	w, cursor := watched(t)
 	w.pass(time.Minute)
 	w.send(http.MethodPost, "/_sim/noise", map[string]any{"count": 50})
@@ -58,6 +60,7 @@ func TestWhatThePolicyDoesNotTouchIsNotLookedAt(t *testing.T) {
 }
 
 func TestOurOwnWritesAreNotLookedAt(t *testing.T) {
+	t.Parallel()
 	w, cursor := watched(t)
 	w.pass(time.Minute)
 	w.join("eng", "jo")
@@ -77,6 +80,7 @@ func TestOurOwnWritesAreNotLookedAt(t *testing.T) {
 }
 
 func TestAGroupThatNobodyKnowsNeedsAFreshOutline(t *testing.T) {
+	t.Parallel()
 	w, cursor := watched(t)
 	w.pass(time.Minute)
 	w.send(http.MethodPost, "/_sim/groups", map[string]any{"name": "brand-new", "members": []string{w.id("ivo")}})
@@ -86,6 +90,7 @@ func TestAGroupThatNobodyKnowsNeedsAFreshOutline(t *testing.T) {
 }
 
 func TestAWatchGoesOnAtItsHeartbeat(t *testing.T) {
+	t.Parallel()
 	w, cursor := watched(t)
 	w.pass(time.Minute)
 	w.join("eng", "jo")
@@ -96,6 +101,7 @@ func TestAWatchGoesOnAtItsHeartbeat(t *testing.T) {
 }
 
 func TestWithoutAFeedTheCountsAreWatched(t *testing.T) {
+	t.Parallel()
 	w, cursor := watched(t)
 	w.configure(func(s *cloud.Settings) { s.Guard = false })
 	w.join("support", "ivo")
@@ -106,6 +112,7 @@ func TestWithoutAFeedTheCountsAreWatched(t *testing.T) {
 }
 
 func TestAFeedThatFailsIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	w, cursor := watched(t)
 	w.inject(cloud.Fault{Operations: []string{"events.stream"}, Kind: cloud.FaultStatus, Count: 1, Params: cloud.FaultParams{Status: 503}})
 	_, err := call[activities.WatchResult](w, w.acts.Watch, activities.WatchInput{Org: org, Policy: w.policy, Cursor: cursor, Every: messages.Duration(time.Second), Once: true})
