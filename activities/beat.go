@@ -20,7 +20,9 @@ func beating(ctx context.Context) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				activity.RecordHeartbeat(ctx)
+				if ctx.Err() == nil {
+					activity.RecordHeartbeat(ctx)
+				}
 			case <-done:
 				return
 			}

@@ -51,6 +51,15 @@ func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 	if line.State == access.Held {
 		return ChangeResult{}, stop(ErrPolicy, fmt.Errorf("%s is held; nothing held is ever written", line.Label()))
 	}
+	if line.State == access.Planned {
+		other, err := s.ledger.MadeElsewhere(ctx, in.Org, in.Run, line, line.At)
+		if err != nil {
+			return ChangeResult{}, s.unsent(ctx, in.Run, line, err)
+		}
+		if other != "" {
+			return s.end(ctx, in.Run, line, access.Superseded, "made by run "+other+" meanwhile")
+		}
+	}
 	doubted := line.State == access.Sent
 	if !doubted && line.Action == access.Add {
 		if doubted, err = s.ours(ctx, line); err != nil {

@@ -59,6 +59,7 @@ func (a *Activities) Examine(ctx context.Context, in ExamineInput) (JudgeResult,
 	if err != nil {
 		return JudgeResult{}, err
 	}
+	result.ToCreate = len(bound.Create) > 0 && in.Fresh && !in.Preview
 	result.Counts.People = len(ids)
 	result.Counts.Calls = s.made()
 	return result, nil

@@ -42,6 +42,7 @@ type JudgeResult struct {
 	Adopted  bool            `json:"adopted,omitempty"`  // the first plan was empty: there was nothing to consent to
 	Doubtful bool            `json:"doubtful,omitempty"` // the read itself was incomplete: look again soon
 	TooMany  bool            `json:"tooMany,omitempty"`  // too many lose something for a partial run: everybody has to be looked at
+	ToCreate bool            `json:"toCreate,omitempty"` // groups are to be created, which a full verification does
 	Settling []string        `json:"settling,omitempty"` // account ids of people whose removals need a second look
 }
 

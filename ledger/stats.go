@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
@@ -86,6 +87,18 @@ func (l *Ledger) WroteSince(ctx context.Context, org, person, groupID string, t 
 		err = nil
 	}
 	return wrote, reading(err, "the writes for "+person, org)
+}
+
+// MadeElsewhere names a run other than this one that made the same change at t or later; "" when none did.
+func (l *Ledger) MadeElsewhere(ctx context.Context, org, run string, c access.Change, t time.Time) (string, error) {
+	other, err := first(ctx, l.reads, func(row scanner) (id string, err error) { return id, row.Scan(&id) },
+		`SELECT run FROM lines WHERE org = ? AND person = ? AND at >= ? AND state IN ('sent', 'done', 'already') AND state <> 'sent'
+		AND target = ? AND action = ? AND run <> ? ORDER BY at DESC LIMIT 1`,
+		org, c.Person, instant(t), string(c.Target), string(c.Action), run)
+	if errors.Is(err, ErrNotFound) {
+		return "", nil
+	}
+	return other, reading(err, "other runs' changes of "+c.Person, org)
 }
 
 // ChangedPeople returns at most limit account ids (1,000 for 0) after the given one, in byte order, of people for whom

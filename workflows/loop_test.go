@@ -46,8 +46,9 @@ type loop struct {
 	examine    func(activities.ExamineInput) (activities.JudgeResult, error)
 	decide     func(activities.DecideInput) (activities.DecideResult, error)
 	run        func(workflow.Context, messages.ReconcileInput) (messages.RunSummary, error)
-	unknownRun error   // what looking up a run comes to
-	events     []event // what the watches report: the first one, the second one, …; then nothing more
+	looking    time.Duration // how long looking at a few people takes
+	unknownRun error         // what looking up a run comes to
+	events     []event       // what the watches report: the first one, the second one, …; then nothing more
 
 	mu       sync.Mutex // activities run beside the workflow
 	admits   []activities.AdmitInput
@@ -103,6 +104,7 @@ func newLoop(t *testing.T) *loop {
 			l.watches = append(l.watches, in)
 		}
 	})
+	l.env.OnActivity("Examine", mock.Anything, mock.Anything).AfterFn(func() time.Duration { return l.looking }).Return(l.playExamine)
 	l.env.OnActivity("Watch", mock.Anything, mock.Anything).AfterFn(func() time.Duration {
 		l.mu.Lock()
 		defer l.mu.Unlock()

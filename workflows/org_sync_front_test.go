@@ -62,13 +62,16 @@ func TestAPauseDuringALookHoldsItsWrites(t *testing.T) {
 		}
 		return slow(time.Hour, func(now bool) { writing = now })(ctx, in)
 	}
-	l.updateAt(5*time.Minute, messages.SyncNow, messages.SyncNowInput{Person: "x"})
+	asked := l.updateAt(5*time.Minute, messages.SyncNow, messages.SyncNowInput{Person: "x"})
 	l.updateAt(5*time.Minute+30*time.Second, messages.Pause, messages.PauseInput{By: "ana"})
 	l.at(20*time.Minute, func() {
 		require.False(t, writing, "a person's run writes though the organization is paused")
 	})
 	l.updateAt(30*time.Minute, messages.Resume, messages.ResumeInput{By: "ana"})
-	l.at(31*time.Minute, func() { require.True(t, writing) })
+	l.at(31*time.Minute, func() {
+		require.True(t, asked.over)
+		require.ErrorContains(t, asked.err, "nothing was written")
+	})
 	l.start(40 * time.Minute)
 }
 
@@ -171,4 +174,43 @@ func TestAnApprovedPlanIsTriedAgainAfterAProblem(t *testing.T) {
 	l.updateAt(time.Minute, messages.ApprovePlan, messages.DecisionInput{Plan: held, By: "carol"})
 	l.start(10 * time.Minute)
 	require.Equal(t, []string{messages.ScopeFull, messages.ScopeHold, messages.ScopeHold}, l.scopes())
+}
+
+// looking is a loop that looks at a person from the fifth to the tenth minute, and would write then.
+func looking(t *testing.T) (l *loop, wrote map[string]bool, synced *answer) {
+	t.Helper()
+	l, wrote = newLoop(t), map[string]bool{}
+	l.looking = 5 * time.Minute
+	l.examine = func(activities.ExamineInput) (activities.JudgeResult, error) {
+		return activities.JudgeResult{Open: 1, Counts: messages.Counts{Adds: 1}}, nil
+	}
+	l.run = func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
+		if in.Scope.Kind == messages.ScopePeople && in.Progress.Phase != "" {
+			return slow(time.Minute, func(now bool) { wrote[in.Policy] = wrote[in.Policy] || now })(ctx, in)
+		}
+		return ended(in), nil
+	}
+	return l, wrote, l.updateAt(5*time.Minute, messages.SyncNow, messages.SyncNowInput{Person: "x"})
+}
+
+func TestAPolicyAppliedDuringALook(t *testing.T) {
+	l, wrote, synced := looking(t)
+	applied := l.updateAt(7*time.Minute, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"second"`), By: "bo"})
+	l.start(time.Hour)
+	require.NoError(t, applied.err)
+	require.False(t, wrote[`hash of "first"`], "the former policy is written")
+	require.True(t, synced.over, "who asked is answered")
+	require.Equal(t, messages.StateOK, l.status().State)
+}
+
+func TestUndoDuringALook(t *testing.T) {
+	l, wrote, synced := looking(t)
+	undone := l.updateAt(7*time.Minute, messages.Undo, messages.UndoInput{Run: "r", By: "ana"})
+	l.at(30*time.Minute, func() {
+		require.True(t, undone.over, "undo waits for a run that waits for resume")
+		require.Empty(t, wrote)
+	})
+	l.start(time.Hour)
+	require.NoError(t, undone.err)
+	require.True(t, synced.over, "who asked is answered")
 }

@@ -220,8 +220,11 @@ func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, how 
 			s.Findings = verdict.Findings
 		}
 	}
-	if verdict.TooMany {
+	switch {
+	case verdict.TooMany:
 		s.requestFull("many people seem to lose something", "")
+	case verdict.ToCreate && s.Adopted && !s.Settings.DryRun:
+		s.requestFull("groups are to be created", "")
 	}
 	waits := len(verdict.Settling) > 0 && how.key > 0
 	if len(verdict.Settling) > 0 {
@@ -237,9 +240,9 @@ func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, how 
 	now.State, now.Counts = messages.RunApplying, sum.Counts
 	s.standAside(ctx)
 	in.Progress = &messages.Progress{Phase: phaseAdopt, Since: workflow.Now(ctx), Run: sum, Settled: how.first != ""}
-	if s.Paused != nil { // it came while they were looked at
-		s.turn++
-		in.Progress.Gate = messages.GateSignal{Closed: true, Why: "paused by " + s.Paused.By, Turn: s.turn}
+	if s.Paused != nil || s.Policy != in.Policy { // it came while they were looked at
+		s.dropped(ctx, in, sum, how)
+		return nil, false
 	}
 	what := scopeInWords(in.Scope)
 	in.Scope.People, in.Scope.Recount = in.Scope.People[:min(len(in.Scope.People), 20)], nil // only for people to see from here on
@@ -259,6 +262,20 @@ func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, how 
 	})
 	_ = workflow.Await(ctx, func() bool { return s.front != front || s.Paused != nil })
 	return verdict.Settling, true
+}
+
+// dropped ends a look whose plan must not be written any more: a pause or another policy came meanwhile. Everybody is looked
+// at after it.
+func (s *orgSync) dropped(ctx workflow.Context, in messages.ReconcileInput, sum messages.RunSummary, how look) {
+	sum.State = messages.RunStopped
+	ref := activities.RunInput{Org: s.Org, Run: in.Run, Policy: in.Policy, Preview: in.DryRun}
+	if _, err := finish(ctx, activities.FinishInput{RunInput: ref, Scope: in.Scope.Kind, Summary: sum}); err != nil {
+		s.log.Warn("a look that was dropped is not closed in the ledger", "run", in.Run, "error", err)
+	}
+	s.over(in.Run)
+	s.answer(how.key, false, sum, refuse("nothing was written: the organization was paused, or another policy came, while this was looked at; ask again after it"))
+	s.requestFull("a look was dropped", "")
+	s.openGate(ctx)
 }
 
 // running shows what a few people's run does, unless one in the background is shown.
@@ -362,17 +379,20 @@ func (s *orgSync) stopRuns(ctx workflow.Context, why string) {
 
 func (s *orgSync) stop(ctx workflow.Context, why string, runs ...*running) {
 	whole, _ := workflow.NewDisconnectedContext(ctx)
+	s.stopping++
 	for _, r := range runs {
-		if r == nil {
-			continue
+		if r != nil {
+			s.log.Info("stopping a run", "run", r.run, "why", why)
+			r.cancel()
 		}
-		s.log.Info("stopping a run", "run", r.run, "why", why)
-		s.stopping++
-		r.cancel()
-		_ = workflow.Await(whole, func() bool { return r.over })
-		s.stopping--
-		s.wake = true
 	}
+	for _, r := range runs {
+		if r != nil {
+			_ = workflow.Await(whole, func() bool { return r.over })
+		}
+	}
+	s.stopping--
+	s.wake = true
 }
 
 // stopFull ends a full verification that is under way, and asks for another.
