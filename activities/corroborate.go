@@ -31,7 +31,7 @@ func (s *session) temper(ctx context.Context, b *policy.Bound, in ExamineInput, 
 	if err != nil || len(lines) == 0 {
 		return err
 	}
-	second, first, err := s.twice(ctx, in.First, lines)
+	second, first, err := s.twice(ctx, append([]string{in.First}, in.More...), lines)
 	if err != nil {
 		return err
 	}
@@ -63,21 +63,33 @@ func (r *JudgeResult) without(removals int) {
 }
 
 // twice tells the lines that an earlier run asked for too from those seen for the first time.
-func (s *session) twice(ctx context.Context, earlier string, lines []access.Change) (second, first []access.Change, err error) {
+func (s *session) twice(ctx context.Context, earlier []string, lines []access.Change) (second, first []access.Change, err error) {
 	for _, c := range lines {
-		was, err := s.ledger.Line(ctx, s.org, earlier, c.Person, c.Target)
+		asked, err := s.askedBefore(ctx, earlier, c)
 		switch {
-		case errors.Is(err, ledger.ErrNotFound):
-			first = append(first, c)
 		case err != nil:
 			return nil, nil, err
-		case was.Action == access.Remove && was.Answer == mustSettle:
+		case asked:
 			second = append(second, c)
 		default:
 			first = append(first, c)
 		}
 	}
 	return second, first, nil
+}
+
+// askedBefore says that one of the earlier runs asked for the removal and let it settle.
+func (s *session) askedBefore(ctx context.Context, earlier []string, c access.Change) (bool, error) {
+	for _, run := range earlier {
+		was, err := s.ledger.Line(ctx, s.org, run, c.Person, c.Target)
+		if errors.Is(err, ledger.ErrNotFound) {
+			continue
+		}
+		if err != nil || was.Action == access.Remove && was.Answer == mustSettle {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 const contradiction = "the group search still shows the person in a source group"

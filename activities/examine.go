@@ -23,6 +23,7 @@ type ExamineInput struct {
 	Fresh   bool           `json:"fresh,omitempty"` // read the outline again: groups came, went or changed their role
 	DryRun  bool           `json:"dryRun,omitempty"`
 	First   string         `json:"first,omitempty"` // at a second look: the run that looked first
+	More    []string       `json:"more,omitempty"`  // and others that did, where several second looks are one
 }
 
 // Examine decides the people of a partial scope and judges the plan, all in one step, so that a quiet event costs no

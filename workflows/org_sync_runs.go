@@ -136,7 +136,8 @@ const doubtfulAgain = time.Minute
 type look struct {
 	fresh bool   // read the outline again
 	first string // at a second look: the run that looked first
-	key   int    // of the job that somebody waits for
+	more  []string
+	key   int // of the job that somebody waits for
 }
 
 // serve looks at whom somebody asked for.
@@ -182,17 +183,31 @@ func (s *orgSync) settle(again messages.Settling) {
 // readLag is how long Atlassian's reads may lag behind its events: whom an event names is looked at once more after it.
 const readLag = 5 * time.Second
 
-// lookAgain looks a second time at people who seemed to lose something, and takes what the second look takes too.
+// lookAgain looks a second time at people who seemed to lose something, and takes what the second look takes too. All who
+// are due are one look, so that a stream of changes does not queue up; but whom somebody waits for is looked at alone.
 func (s *orgSync) lookAgain(ctx workflow.Context) {
 	again := s.Pending.Settling[0]
 	s.Pending.Settling = s.Pending.Settling[1:]
+	how := look{first: again.First, key: again.Key}
+	if again.Key == 0 {
+		var later []messages.Settling
+		for _, waiting := range s.Pending.Settling {
+			if waiting.Key != 0 || workflow.Now(ctx).Before(waiting.Due) {
+				later = append(later, waiting)
+				continue
+			}
+			again.People, again.Groups = merge(again.People, waiting.People), merge(again.Groups, waiting.Groups)
+			how.more = append(how.more, waiting.First)
+		}
+		s.Pending.Settling = later
+	}
 	in := s.newRun(ctx)
 	in.Trigger, in.By = "events, second look", again.By
 	in.Scope = messages.Scope{Kind: messages.ScopePeople, People: again.People, Groups: again.Groups}
 	if len(again.Groups) > 0 {
 		in.Scope.Kind = messages.ScopeGroups
 	}
-	s.partial(ctx, in, look{first: again.First, key: again.Key})
+	s.partial(ctx, in, how)
 }
 
 // partial looks at a few people and, if there is something to write, has it written ahead of the run in the background.
@@ -206,7 +221,7 @@ func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, how 
 	defer s.show(ctx)
 	verdict, err := examine(ctx, activities.ExamineInput{
 		RunInput: activities.RunInput{Org: s.Org, Run: in.Run, Policy: in.Policy, Preview: in.DryRun},
-		Trigger:  in.Trigger, By: in.By, Scope: in.Scope, Fresh: how.fresh, DryRun: in.DryRun, First: how.first,
+		Trigger:  in.Trigger, By: in.By, Scope: in.Scope, Fresh: how.fresh, DryRun: in.DryRun, First: how.first, More: how.more,
 	})
 	if err != nil {
 		s.over(in.Run)
