@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -17,13 +19,13 @@ import (
 )
 
 func main() {
-	large := flag.Bool("large", true, "also measure an organization of 100,000 people")
+	sizes := flag.String("sizes", "1000,10000,100000", "organizations to measure, by their people")
 	latency := flag.Duration("latency", 50*time.Millisecond, "how long each simulated call takes")
 	singles := flag.Int("singles", 100, "single source changes whose delay is measured")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *large, *latency, *singles); err != nil {
+	if err := run(ctx, *sizes, *latency, *singles); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -44,7 +46,7 @@ var (
 
 type row struct{ what, at, bar, got string }
 
-func run(ctx context.Context, large bool, latency time.Duration, singles int) error {
+func run(ctx context.Context, wanted string, latency time.Duration, singles int) error {
 	dir, err := os.MkdirTemp("", "castellan-bench-")
 	if err != nil {
 		return err
@@ -55,11 +57,10 @@ func run(ctx context.Context, large bool, latency time.Duration, singles int) er
 	}
 	var rows []row
 	var growth []verification
-	sizes := []size{small, medium}
-	if large {
-		sizes = append(sizes, big)
-	}
-	for _, s := range sizes {
+	for _, s := range []size{small, medium, big} {
+		if !slices.Contains(strings.Split(wanted, ","), fmt.Sprint(s.people)) {
+			continue
+		}
 		b, err := setUp(ctx, filepath.Join(dir, fmt.Sprint(s.people)), dir, s, latency)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s, err)
