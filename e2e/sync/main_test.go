@@ -40,7 +40,7 @@ func run(m *testing.M) int {
 	defer server.Kill()
 	// The tests wait more than they work.
 	flag.Parse()
-	if err := flag.Set("test.parallel", "4"); err != nil {
+	if err := flag.Set("test.parallel", "6"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
