@@ -8,11 +8,12 @@ import (
 
 	"github.com/castellan-io/castellan/e2e/stack"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
 func TestTargetsFollowTheirSourcesNames(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", orgFile(t, shopFile()), "--lag", "1s") // a new group cannot be found at once
+	w := start(t, "--org", orgFile(t, shopFile()), "--lag", "3s") // a new group cannot be found at once
 	starred := []mapping{{Name: "mirror", From: []string{"eng-*"}, To: []string{"group:*-members"}, Create: true}}
 	written := []mapping{ // what the star stands for, in full
 		{From: []string{"eng-core"}, To: []string{"group:core-members"}},
@@ -21,7 +22,7 @@ func TestTargetsFollowTheirSourcesNames(t *testing.T) {
 	}
 	w.settled(policyFile{mappings: starred, guard: wide})
 	w.requireInStep(written, nil)
-	require.Equal(t, 3, w.stats().Operations["groups.create"])
+	require.Equal(t, 3, created(w.stats()))
 
 	t.Log("a new source group brings its own target")
 	w.newSource("eng-data", "p050", "p051")
@@ -35,8 +36,18 @@ func TestTargetsFollowTheirSourcesNames(t *testing.T) {
 		return fmt.Errorf("group data-members is not there yet")
 	})
 	w.until(over)
-	require.Equal(t, 4, w.stats().Operations["groups.create"])
+	require.Equal(t, 4, created(w.stats()))
 	w.requireClean(written)
+}
+
+// created counts the groups that were made: while a new group cannot be found yet, making it again is refused with 409.
+func created(stats cloud.Stats) (n int) {
+	for status, calls := range stats.ByOperation["groups.create"] {
+		if status != "409" {
+			n += calls
+		}
+	}
+	return n
 }
 
 func TestForcedRenewalKeepsWhatIsOpen(t *testing.T) {
