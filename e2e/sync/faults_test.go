@@ -160,12 +160,12 @@ func survive(t *testing.T, troubles []trouble) {
 			}
 			w.turnOver()
 			state := w.syncWritten()
-			w.requireCleanAfter(trouble)
-			w.requireStruck()
 			require.Contains(t, words(state), trouble.says)
 			if trouble.says == "" && !trouble.later {
 				w.eventually(func() error { return inStep(t, w.state(), shop, nil) }) // Castellan gets through it
 			}
+			w.requireCleanAfter(trouble)
+			w.requireStruck()
 
 			require.NoError(t, w.Simulator.ClearFaults(t.Context()))
 			if trouble.mended != nil {
