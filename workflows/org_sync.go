@@ -63,6 +63,7 @@ type orgSync struct {
 	wake      bool            // something changed: look again
 	restart   func()          // ends the watch so that it starts again
 	watching  bool
+	feedAgain bool   // try the feed again now: something else has just worked
 	shown     string // the state last shown in the search attributes
 }
 

@@ -120,6 +120,7 @@ func (s *orgSync) finished(ctx workflow.Context, sum messages.RunSummary, err er
 	case sum.DryRun && !s.Settings.DryRun: // somebody's question
 	case sum.Scope == messages.ScopeFull:
 		s.Problem, s.LastFull, s.Findings = nil, &sum, sum.Findings
+		s.feedAgain = s.Feed.Problem != ""
 		s.NextFull = workflow.Now(ctx).Add(s.Settings.Every.Std())
 		if sum.Doubtful {
 			s.NextFull = workflow.Now(ctx).Add(min(s.Settings.Every.Std(), doubtfulAgain))

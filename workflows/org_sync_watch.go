@@ -37,7 +37,8 @@ func (s *orgSync) watch(ctx workflow.Context) {
 			default:
 				tries++
 				s.Feed.Problem, s.wake = messageOf(err), true
-				awaitUntil(ctx, workflow.Now(ctx).Add(backoff(tries)), "watch again after a problem", func() bool { return s.ending })
+				awaitUntil(ctx, workflow.Now(ctx).Add(backoff(tries)), "watch again after a problem", func() bool { return s.ending || s.feedAgain })
+				s.feedAgain = false
 			}
 		}
 	})

@@ -174,9 +174,14 @@ func survive(t *testing.T, troubles []trouble) {
 			state = w.syncNow()
 			w.requireInStep(shop, nil)
 			w.requireCleanAfter(trouble)
-			require.Equal(t, messages.StateOK, state.State)
 			require.Nil(t, state.Problem)
 			require.Empty(t, state.Findings)
+			w.eventually(func() error { // the feed is watched again, too
+				if state := w.status(); state.State != messages.StateOK {
+					return fmt.Errorf("the organization is in state %s: %s", state.State, state.Feed.Problem)
+				}
+				return nil
+			})
 		})
 		if !calm {
 			return // the next one would begin in disorder
