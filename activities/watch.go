@@ -22,11 +22,10 @@ const (
 	eventPage     = 500              // the most events of one call
 	watchFor      = 30 * time.Minute // a quiet watch returns then, so that its cursor is kept in the workflow
 	watchBeat     = 5 * time.Second
-	countsAtLeast = time.Minute             // between two looks at the group counts
-	mostTouched   = 1000                    // people in one answer
-	fromPrefix    = "from:"                 // a cursor that is an instant: epoch milliseconds
-	ownWrite      = time.Minute             // an event so soon after a write of our own is its echo
-	ripe          = 1500 * time.Millisecond // age of an event before its people are read: reads lag behind events
+	countsAtLeast = time.Minute // between two looks at the group counts
+	mostTouched   = 1000        // people in one answer
+	fromPrefix    = "from:"     // a cursor that is an instant: epoch milliseconds
+	ownWrite      = time.Minute // an event so soon after a write of our own is its echo
 )
 
 // WatchInput asks for what happens in an organization from a cursor on.
@@ -90,7 +89,6 @@ func (s *session) watchEvents(ctx context.Context, in WatchInput) (WatchResult, 
 		if !first && !wait(ctx, in.Every.Std(), result.Cursor) {
 			return result, nil
 		}
-		var youngest time.Time
 		for {
 			page, err := s.api.Events(ctx, eventQuery(result.Cursor))
 			if err != nil {
@@ -100,9 +98,6 @@ func (s *session) watchEvents(ctx context.Context, in WatchInput) (WatchResult, 
 				if err := s.look(ctx, &result, b, groups, e); err != nil {
 					return result, err
 				}
-				if e.Time.After(youngest) {
-					youngest = e.Time
-				}
 			}
 			if page.Next != "" {
 				result.Cursor = page.Next
@@ -111,10 +106,6 @@ func (s *session) watchEvents(ctx context.Context, in WatchInput) (WatchResult, 
 			if len(page.Events) < eventPage || page.Next == "" || len(result.People) >= mostTouched {
 				break
 			}
-		}
-		if result.touched() {
-			// A look that comes too early costs a removal another settling time.
-			wait(ctx, min(ripe, ripe-s.now().Sub(youngest)), result.Cursor)
 		}
 		if result.touched() || in.Once {
 			return result, nil
