@@ -20,6 +20,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/workflows"
@@ -104,6 +105,7 @@ func newLoop(t *testing.T) *loop {
 			l.watches = append(l.watches, in)
 		}
 	})
+	l.registerOneAdd()
 	l.env.OnActivity("Examine", mock.Anything, mock.Anything).AfterFn(func() time.Duration { return l.looking }).Return(l.playExamine)
 	l.env.OnActivity("Watch", mock.Anything, mock.Anything).AfterFn(func() time.Duration {
 		l.mu.Lock()
@@ -115,6 +117,29 @@ func newLoop(t *testing.T) *loop {
 	}).Return(l.playWatch)
 	l.env.OnUpsertTypedSearchAttributes(mock.Anything).Return(nil).Maybe()
 	return l
+}
+
+// registerOneAdd is for real runs: each makes one addition, which a read never shows.
+func (l *loop) registerOneAdd() {
+	play := func(name string, activityFunc any) {
+		l.env.RegisterActivityWithOptions(activityFunc, activity.RegisterOptions{Name: name})
+	}
+	play("Set", func(context.Context, activities.SetInput) (int, error) { return 0, nil })
+	play("Next", func(_ context.Context, in activities.NextInput) (activities.NextResult, error) {
+		if in.Actions[0] == access.Remove {
+			return activities.NextResult{}, nil
+		}
+		return activities.NextResult{Lines: []activities.Line{{Person: "p", Target: jira}}}, nil
+	})
+	play("Apply", func(context.Context, activities.ChangeInput) (activities.ChangeResult, error) {
+		return activities.ChangeResult{State: access.Done}, nil
+	})
+	play("Verify", func(context.Context, activities.RunInput) (activities.VerifyResult, error) {
+		return activities.VerifyResult{Unverified: 1}, nil
+	})
+	play("Finish", func(_ context.Context, in activities.FinishInput) (messages.RunSummary, error) {
+		return in.Summary, nil
+	})
 }
 
 // patient lets tests run on a slow machine.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/castellan-io/castellan/activities"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/workflows"
 )
 
 // busy is a loop in which a person's run writes for an hour from the fifth minute on; writing says by which policies
@@ -213,4 +214,26 @@ func TestUndoDuringALook(t *testing.T) {
 	l.start(time.Hour)
 	require.NoError(t, undone.err)
 	require.True(t, synced.over, "who asked is answered")
+}
+
+// Verification takes its time; nobody waits for somebody else's. Here the few people's runs are real ones.
+func TestAPersonsRunMakesWayOnceItOnlyVerifies(t *testing.T) {
+	l := newLoop(t)
+	var order []string
+	l.examine = func(in activities.ExamineInput) (activities.JudgeResult, error) {
+		order = append(order, "look at "+in.Scope.People[0])
+		return activities.JudgeResult{Open: 1, Counts: messages.Counts{Adds: 1}}, nil
+	}
+	l.run = func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
+		if in.Scope.Kind == messages.ScopeFull {
+			return ended(in), nil
+		}
+		sum, err := workflows.Reconcile(ctx, in)
+		order = append(order, "end of "+in.Scope.People[0])
+		return sum, err
+	}
+	l.updateAt(5*time.Minute, messages.SyncNow, messages.SyncNowInput{Person: "ana"})
+	l.updateAt(5*time.Minute+time.Second, messages.SyncNow, messages.SyncNowInput{Person: "bo"})
+	l.start(10 * time.Minute)
+	require.Equal(t, []string{"look at ana", "look at bo", "end of ana", "end of bo"}, order)
 }

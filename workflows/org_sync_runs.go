@@ -255,7 +255,9 @@ func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, how 
 	}
 	now.State, now.Counts = messages.RunApplying, sum.Counts
 	s.standAside(ctx)
-	in.Progress = &messages.Progress{Phase: phaseAdopt, Since: workflow.Now(ctx), Run: sum, Settled: how.first != ""}
+	begun := sum
+	begun.State = messages.RunApplying
+	in.Progress = &messages.Progress{Phase: phaseAdopt, Since: workflow.Now(ctx), Run: begun, Settled: how.first != ""}
 	if s.Paused != nil || s.Policy != in.Policy { // it came while they were looked at
 		s.dropped(ctx, in, sum, how)
 		return nil, false
@@ -450,6 +452,9 @@ func (s *orgSync) hearRuns(ctx workflow.Context) {
 
 func (s *orgSync) heard(ctx workflow.Context, in messages.ProgressSignal) {
 	if f := s.front; f != nil && f.run == in.Run.Run && in.Run.State == messages.RunVerifying {
+		if s.Running != nil && s.Running.Run == f.run {
+			s.Running.State = messages.RunVerifying
+		}
 		s.writtenBy(ctx, f)
 	}
 	if b := s.bulk; b != nil && b.run == in.Run.Run {
