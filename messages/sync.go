@@ -162,6 +162,7 @@ type Pending struct {
 type Settling struct {
 	People []string  `json:"people,omitempty"`
 	Groups []string  `json:"groups,omitempty"`
+	Fresh  bool      `json:"fresh,omitempty"` // groups came, went or changed their role
 	Due    time.Time `json:"due"`
 	First  string    `json:"first"`         // the run that looked first
 	By     string    `json:"by,omitempty"`  // who asked, if somebody did

@@ -83,6 +83,7 @@ func TestTouchedGroupsAreLookedAtWithAFreshOutline(t *testing.T) {
 	l.start(time.Hour)
 	require.Len(t, l.examines, 2)
 	require.True(t, l.examines[0].Fresh)
+	require.True(t, l.examines[1].Fresh, "a group may not be readable yet when its event is seen")
 	require.Equal(t, []string{"g"}, l.examines[1].Scope.Groups)
 	require.Equal(t, messages.Scope{Kind: messages.ScopeGroups, Groups: []string{"g"}, Recount: []string{"h"}}, l.examines[0].Scope)
 }

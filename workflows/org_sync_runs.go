@@ -161,9 +161,9 @@ func (s *orgSync) lookAtTouched(ctx workflow.Context) {
 	s.Pending.People, s.Pending.Groups, s.Pending.Recount, s.Pending.Fresh = nil, nil, nil, false
 	settling, looked := s.partial(ctx, in, look{fresh: p.Fresh})
 	others := slices.DeleteFunc(p.People, func(id string) bool { return slices.Contains(settling, id) })
-	if looked && len(others)+len(p.Groups) > 0 {
+	if looked && (len(others)+len(p.Groups) > 0 || p.Fresh) {
 		s.settle(messages.Settling{
-			People: others, Groups: p.Groups, Due: workflow.Now(ctx).Add(max(s.Settings.Settle.Std(), readLag)), First: in.Run,
+			People: others, Groups: p.Groups, Fresh: p.Fresh, Due: workflow.Now(ctx).Add(max(s.Settings.Settle.Std(), readLag)), First: in.Run,
 		})
 	}
 }
@@ -189,7 +189,7 @@ const readLag = 5 * time.Second
 func (s *orgSync) lookAgain(ctx workflow.Context) {
 	again := s.Pending.Settling[0]
 	s.Pending.Settling = s.Pending.Settling[1:]
-	how := look{first: again.First, key: again.Key}
+	how := look{fresh: again.Fresh, first: again.First, key: again.Key}
 	if again.Key == 0 {
 		var later []messages.Settling
 		for _, waiting := range s.Pending.Settling {
@@ -198,6 +198,7 @@ func (s *orgSync) lookAgain(ctx workflow.Context) {
 				continue
 			}
 			again.People, again.Groups = merge(again.People, waiting.People), merge(again.Groups, waiting.Groups)
+			how.fresh = how.fresh || waiting.Fresh
 			how.more = append(how.more, waiting.First)
 		}
 		s.Pending.Settling = later
@@ -205,7 +206,7 @@ func (s *orgSync) lookAgain(ctx workflow.Context) {
 	in := s.newRun(ctx)
 	in.Trigger, in.By = "events, second look", again.By
 	in.Scope = messages.Scope{Kind: messages.ScopePeople, People: again.People, Groups: again.Groups}
-	if len(again.Groups) > 0 {
+	if len(again.Groups) > 0 || how.fresh {
 		in.Scope.Kind = messages.ScopeGroups
 	}
 	s.partial(ctx, in, how)

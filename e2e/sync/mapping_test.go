@@ -13,7 +13,7 @@ import (
 
 func TestTargetsFollowTheirSourcesNames(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", orgFile(t, shopFile()), "--lag", "4s") // a new group cannot be found at once
+	w := start(t, "--org", orgFile(t, shopFile()), "--lag", "4900ms") // a new group cannot be found at once, not even at the look that its event brings
 	starred := []mapping{{Name: "mirror", From: []string{"eng-*"}, To: []string{"group:*-members"}, Create: true}}
 	written := []mapping{ // what the star stands for, in full
 		{From: []string{"eng-core"}, To: []string{"group:core-members"}},
