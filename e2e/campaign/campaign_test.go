@@ -49,6 +49,8 @@ type campaign struct {
 	wrongful  []string
 	repeated  []string
 	redundant int
+	hiding    bool // this round's faults have reads hide memberships
+	sure      int  // writes repeated in such rounds, to make sure
 }
 
 func begin(t *testing.T) *campaign {
@@ -76,6 +78,7 @@ func (c *campaign) schedule(t *testing.T, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 0x5eed))
 	faults := pick(random)
 	t.Logf("seed %d: %v", seed, names(faults))
+	c.hiding = slices.ContainsFunc(faults, hides)
 	for _, f := range faults {
 		c.faults[f.Kind]++
 		require.NoError(t, c.Simulator.Fault(ctx, f))
@@ -159,7 +162,8 @@ func (c *campaign) report(t *testing.T, n int, seed uint64) {
 	slices.Sort(c.runs)
 	t.Logf("%d fault schedules from seed %d: %v", n, seed, c.faults)
 	t.Logf("removals: %d, of which without evidence: %d", c.removals, len(c.wrongful))
-	t.Logf("writes repeated that were known to be done: %d; writes that found it so already: %d; writes in all: %d", len(c.repeated), c.redundant, c.seen)
+	t.Logf("writes repeated that were known to be done: %d, and %d that a read had hidden; writes that found it so already: %d; writes in all: %d",
+		len(c.repeated), c.sure, c.redundant, c.seen)
 	t.Logf("recovery: %s median, %s at most; full verifications asked for: %d median, %d at most",
 		c.recovered[len(c.recovered)/2].Round(time.Millisecond), c.recovered[len(c.recovered)-1].Round(time.Millisecond), c.runs[len(c.runs)/2], c.runs[len(c.runs)-1])
 	require.Empty(t, c.wrongful, "removals without evidence")
