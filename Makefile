@@ -58,7 +58,7 @@ contract: bin/gotestsum ## Check every request and simulated answer against the 
 
 N ?= 20
 campaign: bin/gotestsum bin/temporal ## Break things at random N times and check that nobody's access went wrong (N=20, SEED=first)
-	@CASTELLAN_CAMPAIGN=$(N) CASTELLAN_SEED="$(SEED)" scripts/test campaign -count=1 -timeout 60m -run '^TestCampaign' ./e2e/...
+	@FORMAT=standard-verbose CASTELLAN_CAMPAIGN=$(N) CASTELLAN_SEED="$(SEED)" scripts/test campaign -count=1 -timeout 60m -run '^TestCampaign' ./e2e/...
 
 up: ## Start PostgreSQL, Temporal, its Web UI and a worker in Docker (SIM=1: and the simulator)
 	@deploy/secrets.sh

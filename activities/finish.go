@@ -11,6 +11,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/plan"
 )
 
 // SetInput moves all released lines of a run that match to a final state, without a call to Atlassian.
@@ -104,6 +105,14 @@ func (a *Activities) Verify(ctx context.Context, in RunInput) (VerifyResult, err
 					continue
 				}
 				if p, seen := now[id]; !seen || holding(p, c) != (c.Action == access.Add) {
+					inverse, _ := plan.Inverse(c, in.Run)
+					later, err := s.ledger.MadeElsewhere(ctx, in.Org, in.Run, inverse, c.At)
+					if err != nil {
+						return result, err
+					}
+					if later != "" {
+						continue // taken back by a later run: there is nothing left to see
+					}
 					result.Unverified++
 					if len(result.Open) < 10 {
 						result.Open = append(result.Open, c.Label())

@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -51,6 +52,22 @@ func TestVerifyReadsBack(t *testing.T) {
 	again := must[activities.VerifyResult](w, w.acts.Verify, run)
 	require.Equal(t, late.Verified, again.Verified)
 	require.NotContains(t, w.lines(run.Run)["add carol@example.com to group:builders"].Answer, "back; verified")
+}
+
+func TestWhatALaterRunTookBackIsNotMissed(t *testing.T) {
+	t.Parallel()
+	w := inStep(t)
+	run := activities.RunInput{Org: org, Run: "run-001", Policy: w.policy}
+	before := must[activities.VerifyResult](w, w.acts.Verify, run)
+	w.leave("support", "lea")
+	_, sum := w.full()
+	require.Positive(t, sum.Counts.Done)
+	after := must[activities.VerifyResult](w, w.acts.Verify, run)
+	require.Less(t, after.Verified, before.Verified)
+	require.Zero(t, after.Unverified)
+
+	w.byHand(http.MethodDelete, "builders", "carol")
+	require.Equal(t, 1, must[activities.VerifyResult](w, w.acts.Verify, run).Unverified, "what somebody else took back is missed")
 }
 
 func TestFinishCountsAndRepeats(t *testing.T) {
