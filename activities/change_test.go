@@ -95,9 +95,7 @@ mappings: [{name: jira, from: [eng], to: ["default:jira/acme/user"]}]
 ignore: [support, unused]
 guard: {adopt: auto}
 `)).Policy
-	run := w.newRun()
-	w.sweep(run)
-	w.judge(run)
+	run, _ := w.planned()
 	next := must[activities.NextResult](w, w.acts.Next, activities.NextInput{RunInput: run, Actions: []access.Action{access.Add}, Limit: 1})
 	require.True(t, next.More)
 	result := must[activities.ChangeResult](w, w.acts.Apply, activities.ChangeInput{RunInput: run, Person: next.Lines[0].Person, Target: next.Lines[0].Target})
@@ -210,9 +208,7 @@ func TestWhatIsHeldIsNeverWritten(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.admit("")
-	run := w.newRun()
-	w.sweep(run)
-	w.judge(run)
+	run, _ := w.planned()
 	_, err := call[activities.ChangeResult](w, w.acts.Apply, activities.ChangeInput{RunInput: run, Person: w.id("carol"), Target: builders})
 	require.True(t, application(t, err).NonRetryable())
 	require.Zero(t, w.sim.Stats().Writes)
@@ -253,9 +249,7 @@ func TestWhoAlwaysStaysIsNotRemoved(t *testing.T) {
 	t.Parallel()
 	w := protected(t, "minimum: 1, always: [carol@example.com]")
 	w.leave("eng", "carol")
-	run := w.newRun()
-	w.sweep(run)
-	w.judge(run)
+	run, _ := w.planned()
 	require.Equal(t, map[string]access.ChangeState{"remove carol@example.com from group:builders": access.Refused}, states(w.write(run)))
 }
 
@@ -263,9 +257,7 @@ func TestAFloorThatCannotBeReadRefusesNothingForGood(t *testing.T) {
 	t.Parallel()
 	w := protected(t, "minimum: 1")
 	w.leave("eng", "carol")
-	run := w.newRun()
-	w.sweep(run)
-	w.judge(run)
+	run, _ := w.planned()
 	in := activities.ChangeInput{RunInput: run, Person: w.id("carol"), Target: builders}
 	w.inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus, Count: 1, Params: cloud.FaultParams{Status: 503}})
 	_, err := call[activities.ChangeResult](w, w.acts.Apply, in)

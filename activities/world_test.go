@@ -233,6 +233,14 @@ func (w *world) judge(run activities.RunInput) activities.JudgeResult {
 	})
 }
 
+// planned reads everybody in a run of its own and judges its plan.
+func (w *world) planned() (activities.RunInput, activities.JudgeResult) {
+	w.t.Helper()
+	run := w.newRun()
+	w.sweep(run)
+	return run, w.judge(run)
+}
+
 // write makes all released changes of a run and says what came of each, by its label.
 func (w *world) write(run activities.RunInput) map[string]activities.ChangeResult {
 	w.t.Helper()
@@ -263,9 +271,7 @@ func (w *world) finish(run activities.RunInput, scope string) messages.RunSummar
 // full does a whole verification.
 func (w *world) full() (activities.RunInput, messages.RunSummary) {
 	w.t.Helper()
-	run := w.newRun()
-	w.sweep(run)
-	w.judge(run)
+	run, _ := w.planned()
 	w.write(run)
 	sum := w.finish(run, messages.ScopeFull)
 	w.pass(time.Minute) // so that what was written is no longer recent

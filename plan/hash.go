@@ -52,15 +52,6 @@ func (h *Hasher) write(c access.Change) {
 // Sum is "sha256:" and the hash of the lines so far in hex.
 func (h *Hasher) Sum() string { return "sha256:" + hex.EncodeToString(h.sum.Sum(nil)) }
 
-// Hash is the hash of a whole plan, in whatever order its lines come.
-func Hash(changes []access.Change) string {
-	h := NewHasher()
-	for _, c := range ordered(changes) {
-		h.write(c)
-	}
-	return h.Sum()
-}
-
 // Compare says what has become of a plan: how many of its lines are gone and how many were added.
 func Compare(old, new []access.Change) (gone, added int) {
 	old, new = ordered(old), ordered(new)

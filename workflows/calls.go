@@ -96,6 +96,8 @@ func scopeInWords(s messages.Scope) string {
 		return fmt.Sprintf("the members of %d groups", len(s.Groups))
 	case s.Run != "":
 		return s.Kind + " of run " + s.Run
+	case s.Kind == messages.ScopeGroups:
+		return "what groups there are"
 	}
 	return "everybody"
 }

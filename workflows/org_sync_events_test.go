@@ -149,6 +149,27 @@ func TestABrokenFeedIsShownAndTriedAgain(t *testing.T) {
 	require.Equal(t, "c1", l.watches[2].Cursor)
 }
 
+// A key that was mended is not waited for any longer than until it is first seen to work.
+func TestABrokenFeedIsTriedAgainAsSoonAsAnythingWorks(t *testing.T) {
+	l := newLoop(t)
+	refused := temporal.NewApplicationErrorWithOptions("Atlassian refused the organization key", activities.ErrKeyRefused, temporal.ApplicationErrorOptions{NonRetryable: true})
+	for range 6 { // after the sixth it would wait for five minutes
+		l.events = append(l.events, event{after: time.Second, err: refused})
+	}
+	l.events = append(l.events, touched(time.Second, "c1"))
+	var tries int
+	l.at(9*time.Minute, func() {
+		require.NotEmpty(t, l.status().Feed.Problem)
+		tries = len(l.watches)
+		l.update(messages.SyncNow, messages.SyncNowInput{By: "ana"})
+	})
+	l.at(9*time.Minute+10*time.Second, func() {
+		require.Len(t, l.watches, tries+2, "tried, and watching on")
+		require.Equal(t, messages.StateOK, l.status().State)
+	})
+	l.start(time.Hour)
+}
+
 func TestAProblemIsRetriedWithPatienceAndForgotten(t *testing.T) {
 	l := newLoop(t)
 	broken := true

@@ -1,0 +1,12 @@
+package plan
+
+import "github.com/castellan-io/castellan/access"
+
+// Hash is the hash of a whole plan, in whatever order its lines come.
+func Hash(changes []access.Change) string {
+	h := NewHasher()
+	for _, c := range ordered(changes) {
+		h.write(c)
+	}
+	return h.Sum()
+}
