@@ -97,7 +97,7 @@ const contradiction = "the group search still shows the person in a source group
 // contradicted asks the other side before anybody is removed. A person's own list of groups said that they are in no
 // source group; now the group search is asked which groups they are in. It returns the lines that it contradicts.
 //
-// Calls: one for ten people, and one for each of them whom that does not clear.
+// Calls: one for ten people, and one for each of them whom that does not clear; one more where the search shows no group.
 func (s *session) contradicted(ctx context.Context, b *policy.Bound, lines []access.Change) ([]access.Change, error) {
 	lose := map[string][]access.Change{}
 	for _, c := range lines {
@@ -124,11 +124,21 @@ func (s *session) contradicted(ctx context.Context, b *policy.Bound, lines []acc
 	return against, nil
 }
 
-// inNoSource asks for all groups of these people together and says that none is a source of what they would lose.
+// inNoSource asks for all groups of these people together and says that none is a source of what they would lose. A search
+// that shows no group at all, whomever it is asked about, says nothing.
 func (s *session) inNoSource(ctx context.Context, b *policy.Bound, people []string, lose map[string][]access.Change) (bool, error) {
 	groups, err := s.readGroups(ctx, organization.GroupQuery{AccountIDs: people, Limit: pageSize})
 	if err != nil {
 		return false, err
+	}
+	if len(groups) == 0 {
+		any, err := s.api.SearchGroups(ctx, s.directory, organization.GroupQuery{Limit: 1})
+		if err != nil {
+			return false, explain("read a group of organization "+s.org, err)
+		}
+		if len(any.Items) == 0 {
+			return false, nil
+		}
 	}
 	for _, p := range people {
 		for _, c := range lose[p] {

@@ -299,3 +299,17 @@ func TestConfirmAsksTheGroupSearchToo(t *testing.T) {
 	require.Equal(t, 1, result.Superseded)
 	require.Contains(t, w.lines(run.Run)["remove carol@example.com from group:builders"].Answer, "the group search still shows")
 }
+
+// A search that shows no group at all is broken; its silence about somebody is no word against their membership.
+func TestAGroupSearchThatShowsNothingClearsNobody(t *testing.T) {
+	t.Parallel()
+	w := inStep(t)
+	w.leave("eng", "carol")
+	run, verdict := w.planned()
+	require.Equal(t, 1, verdict.Open)
+	w.join("eng", "carol")
+	w.inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedGroups, Params: cloud.FaultParams{Share: 1}})
+	w.inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultEmptyPage, Params: cloud.FaultParams{Next: "drop"}})
+	result := must[activities.ConfirmResult](w, w.acts.Confirm, activities.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
+	require.Equal(t, 1, result.Superseded)
+}

@@ -30,7 +30,7 @@ type Suspect struct {
 func Suspects(p *policy.Policy, b *policy.Bound, before map[string]Count, now, seen map[string]int) []Suspect {
 	ids := map[string]bool{}
 	for id, was := range before {
-		ids[id] = b.Source(id) || len(b.Feeds(was.Name)) > 0
+		ids[id] = b.Source(id) || b.Takes(was.Name)
 	}
 	for id := range now {
 		ids[id] = ids[id] || b.Source(id)

@@ -155,6 +155,12 @@ func (b *Bound) Feeds(name string) []int {
 	return slices.Compact(fed)
 }
 
+// Takes says that a mapping takes from a source group of this name, whether or not it or what it gives is there.
+func (b *Bound) Takes(name string) bool {
+	folded := lower(name)
+	return slices.ContainsFunc(b.rules, func(r rule) bool { return len(r.gives(name, folded)) > 0 })
+}
+
 // Opens lists the app/site that membership in a group opens, whether or not the group is a target, as far as roles were
 // read.
 func (b *Bound) Opens(groupID string) []string { return b.opens[groupID] }

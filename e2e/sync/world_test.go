@@ -72,7 +72,7 @@ func live(t *testing.T, s *stack.Stack) *world {
 func (w *world) tell() {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // the test's own context has ended
 	defer cancel()
-	answer, err := w.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportRuns, Limit: 6})
+	answer, err := w.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportRuns, Limit: 14})
 	if err != nil {
 		w.t.Logf("the runs cannot be told: %v", err)
 		return
