@@ -246,7 +246,7 @@ func (w *world) syncWritten() messages.OrgSyncState {
 	w.t.Helper()
 	before := w.askForSync()
 	return w.until(func(s messages.OrgSyncState) bool {
-		verifying := s.Running != nil && s.Running.Run > before && s.Running.State == messages.RunVerifying
+		verifying := s.Running != nil && s.Running.Scope == messages.ScopeFull && s.Running.Run > before && s.Running.State == messages.RunVerifying
 		return verifying || s.Problem != nil || over(s) && fullSince(s, before)
 	})
 }
