@@ -8,12 +8,15 @@ import (
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/plan"
+	"github.com/castellan-io/castellan/policy"
 )
 
 // ConfirmInput asks for a run's released lines of some actions to be checked against the world as it is now.
 type ConfirmInput struct {
 	RunInput
 	Actions []access.Action `json:"actions"`
+	// Fresh reads the groups again too: for an approved hold, since it may be the read of the groups that was held.
+	Fresh bool `json:"fresh,omitempty"`
 }
 
 // ConfirmResult counts what still stands.
@@ -29,10 +32,14 @@ type ConfirmResult struct {
 //
 // Removals also need the group search's word (see contradicted).
 //
-// Calls: people/100, and for removals people/10.
+// Calls: people/100, and for removals people/10; with Fresh, those of an outline.
 func (a *Activities) Confirm(ctx context.Context, in ConfirmInput) (ConfirmResult, error) {
 	var result ConfirmResult
 	s, err := a.open(ctx, in.Org, in.Policy)
+	if err != nil {
+		return result, err
+	}
+	b, err := s.confirmedBy(ctx, in)
 	if err != nil {
 		return result, err
 	}
@@ -42,7 +49,7 @@ func (a *Activities) Confirm(ctx context.Context, in ConfirmInput) (ConfirmResul
 		if err != nil {
 			return result, err
 		}
-		gone, err := s.unconfirmed(ctx, in.Run, lines)
+		gone, err := s.unconfirmed(ctx, b, in.Run, lines)
 		if err != nil {
 			return result, err
 		}
@@ -62,14 +69,28 @@ func (a *Activities) Confirm(ctx context.Context, in ConfirmInput) (ConfirmResul
 	}
 }
 
-// unconfirmed are the lines that a fresh read of their people does not ask for, in their final state.
-func (s *session) unconfirmed(ctx context.Context, run string, lines []access.Change) ([]access.Change, error) {
-	if len(lines) == 0 {
-		return nil, nil
+// confirmedBy is what the lines are held against: what the run was bound to, or the groups as they are shown now. What the
+// run had let go of stays in view, since that is what may have been approved.
+func (s *session) confirmedBy(ctx context.Context, in ConfirmInput) (*policy.Bound, error) {
+	if !in.Fresh {
+		return s.boundOf(ctx, in.Run)
 	}
-	b, err := s.boundOf(ctx, run)
+	was, err := s.outlineOf(ctx, in.Run)
 	if err != nil {
 		return nil, err
+	}
+	now, err := s.readOutline(ctx, was.Last)
+	if err != nil {
+		return nil, err
+	}
+	b, _ := policy.BindSince(s.policy, now, was.Last)
+	return b, nil
+}
+
+// unconfirmed are the lines that a fresh read of their people does not ask for, in their final state.
+func (s *session) unconfirmed(ctx context.Context, b *policy.Bound, run string, lines []access.Change) ([]access.Change, error) {
+	if len(lines) == 0 {
+		return nil, nil
 	}
 	var ids []string
 	for i, c := range lines {

@@ -313,3 +313,18 @@ func TestAGroupSearchThatShowsNothingClearsNobody(t *testing.T) {
 	result := must[activities.ConfirmResult](w, w.acts.Confirm, activities.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
 	require.Equal(t, 1, result.Superseded)
 }
+
+// What was held for a bad read of the groups is not written on it, even when it is approved.
+func TestAnApprovedPlanIsHeldAgainstTheGroupsAsTheyAreNow(t *testing.T) {
+	t.Parallel()
+	w := inStep(t)
+	run := w.newRun()
+	w.inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultTruncatedPage, Seed: 1, Count: 1, Params: cloud.FaultParams{Share: 0.5}})
+	w.sweep(run)
+	hold := w.judge(run).Hold
+	require.Positive(t, hold.Removals)
+	must[activities.DecideResult](w, w.acts.Decide, activities.DecideInput{Org: org, Decision: "approve", DecisionInput: messages.DecisionInput{Plan: hold.Plan, By: "carol"}})
+	result := must[activities.ConfirmResult](w, w.acts.Confirm, activities.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}, Fresh: true})
+	require.Equal(t, hold.Removals, result.Superseded)
+	require.Zero(t, result.Standing)
+}

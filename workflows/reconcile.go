@@ -161,7 +161,7 @@ func (r *reconcile) judge(ctx workflow.Context) error {
 // longer asks for: the plan may have waited for days.
 func (r *reconcile) adopt(ctx workflow.Context) error {
 	if r.in.Scope.Kind == messages.ScopeHold {
-		checked, err := confirm(ctx, activities.ConfirmInput{RunInput: r.ref(), Actions: []access.Action{access.Add, access.Adopt}})
+		checked, err := r.confirm(ctx, access.Add, access.Adopt)
 		if err != nil {
 			return err
 		}
@@ -193,7 +193,7 @@ func (r *reconcile) remove(ctx workflow.Context) error {
 			}
 		}
 		if r.in.Scope.Kind != messages.ScopeUndo && !r.Settled {
-			checked, err := confirm(ctx, activities.ConfirmInput{RunInput: r.ref(), Actions: []access.Action{access.Remove}})
+			checked, err := r.confirm(ctx, access.Remove)
 			if err != nil {
 				return err
 			}
@@ -201,6 +201,11 @@ func (r *reconcile) remove(ctx workflow.Context) error {
 		}
 	}
 	return r.write(ctx, access.Remove, phaseVerify)
+}
+
+// confirm reads the people of lines again. An approved hold may have waited for days, or been held for a bad read.
+func (r *reconcile) confirm(ctx workflow.Context, actions ...access.Action) (activities.ConfirmResult, error) {
+	return confirm(ctx, activities.ConfirmInput{RunInput: r.ref(), Actions: actions, Fresh: r.in.Scope.Kind == messages.ScopeHold})
 }
 
 // verify reads back what was written, with patience.

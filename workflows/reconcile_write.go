@@ -69,7 +69,7 @@ func (r *reconcile) freshen(ctx workflow.Context, action access.Action) error {
 	if err := r.drain(ctx); err != nil {
 		return err
 	}
-	checked, err := confirm(ctx, activities.ConfirmInput{RunInput: r.ref(), Actions: []access.Action{action}})
+	checked, err := r.confirm(ctx, action)
 	r.Run.Counts.Calls += checked.Calls
 	return err
 }
