@@ -111,3 +111,16 @@ type Holding struct {
 	From    time.Time   `json:"from"`
 	Until   time.Time   `json:"until,omitzero"` // zero while it stands
 }
+
+// Lapse says that the change takes back what grants alone gave: no limit on removals stands against it, only a floor.
+func (c Change) Lapse() bool { return c.Action == Remove && OnlyGrants(c.Reasons) }
+
+// OnlyGrants says that the reasons are grants and nothing else.
+func OnlyGrants(reasons []Reason) bool {
+	for _, r := range reasons {
+		if r.Kind != ReasonGrant {
+			return false
+		}
+	}
+	return len(reasons) > 0
+}

@@ -1,6 +1,9 @@
 package access
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // Person is a user account in the organization's directory, as one read of it showed. The zero value of a field means
 // that the read did not say.
@@ -15,6 +18,13 @@ type Person struct {
 	ManagementSource string   `json:"managementSource,omitempty"` // invited or synced
 	GroupIDs         []string `json:"groupIds,omitempty"`         // every group the person is a member of
 	PlatformRoles    []string `json:"platformRoles,omitempty"`    // for example atlassian/org-admin
+	// AppRoles are the app roles given to the person directly, without a group, as role:<app>/<site>/<role>. Nil: the read did
+	// not ask for them.
+	AppRoles []Entitlement `json:"appRoles,omitempty"`
+	// What conditions look at beside the above.
+	JobTitle   string    `json:"jobTitle,omitempty"`
+	Department string    `json:"department,omitempty"`
+	Added      time.Time `json:"added,omitzero"` // when the person was added to the organization
 }
 
 // RoleOrgAdmin is the platform role behind the entitlement OrgAdmin.

@@ -52,13 +52,18 @@ type given struct {
 }
 
 // Resolve answers the one question: which targets should this person hold now, and why? The reasons are the union over
-// the person's source groups. The order is fixed: by target, then by reason. Apps want nothing. The work is proportional
-// to the groups of the person.
-func (b *Bound) Resolve(p access.Person) []Want {
+// the person's source groups and the grants given, which are the person's own and in force. The order is fixed: by target,
+// then by reason. Apps want nothing. The work is proportional to the groups and grants of the person.
+func (b *Bound) Resolve(p access.Person, grants ...access.Grant) []Want {
 	if p.IsApp() {
 		return nil
 	}
 	var all []*given
+	for _, g := range grants {
+		for _, t := range b.All(g.Target) {
+			all = append(all, &given{target: t, reason: g.GrantReason()})
+		}
+	}
 	for _, id := range p.GroupIDs {
 		gives := b.gives[id]
 		for i := range gives {
@@ -71,7 +76,7 @@ func (b *Bound) Resolve(p access.Person) []Want {
 	slices.SortFunc(all, func(a, b *given) int {
 		return cmp.Or(cmp.Compare(a.target, b.target), compareReasons(a.reason, b.reason))
 	})
-	all = slices.Compact(all) // the read may name a group twice
+	all = slices.CompactFunc(all, func(a, b *given) bool { return *a == *b }) // the read may name a group twice
 	wants := make([]Want, 0, min(len(all), len(b.Targets)))
 	reasons := make([]access.Reason, 0, len(all))
 	for i, start := 0, 0; i < len(all); i++ {

@@ -9,6 +9,7 @@ type Policy struct {
 	Mappings     []Mapping    `json:"mappings"`
 	Guard        Guard        `json:"guard"`
 	Protected    []Protected  `json:"protected,omitempty"`
+	Grants       []Grantable  `json:"grants,omitempty"`
 	Sync         Sync         `json:"sync"`
 	DryRun       bool         `json:"dryRun"`           // plan and record, write nothing
 	Ignore       []string     `json:"ignore,omitempty"` // source groups that need no mapping; names or globs

@@ -1,0 +1,78 @@
+package access
+
+import "time"
+
+// GrantState is where a temporary grant stands.
+type GrantState string
+
+// The states of a grant. Waiting and Granted are open; all others are final.
+const (
+	GrantWaiting GrantState = "waiting" // for its approvals
+	GrantGranted GrantState = "granted" // a reason to hold the target from From to Until
+	GrantDenied  GrantState = "denied"  // an approver said no
+	GrantExpired GrantState = "expired" // nobody decided in time
+	GrantEnded   GrantState = "ended"   // it was granted, and is over: by time, or early
+)
+
+// Open says that the grant still waits for something.
+func (s GrantState) Open() bool { return s == GrantWaiting || s == GrantGranted }
+
+// Grant is one lease of a target to a person for a while, with all that led to it. Several may overlap: access lasts until
+// the last one ends. An extension is a grant of its own that renews another.
+type Grant struct {
+	ID        string      `json:"id"`              // the request's id
+	Person    string      `json:"person"`          // account id; the e-mail address while the directory does not show the person
+	Email     string      `json:"email,omitempty"` // for people
+	Target    Entitlement `json:"target"`          // as the policy writes it
+	State     GrantState  `json:"state"`
+	Entries   []string    `json:"entries,omitempty"` // names of the policy's entries that it was judged by
+	Reason    string      `json:"reason,omitempty"`
+	Ticket    string      `json:"ticket,omitempty"`
+	By        string      `json:"by"` // who asked
+	Requested time.Time   `json:"requested"`
+	Start     time.Time   `json:"start,omitzero"`       // asked for; zero: at once
+	Duration  Duration    `json:"duration"`             // granted, after all limits
+	Limit     string      `json:"limit,omitempty"`      // the limit that made it shorter than what was asked for, in words
+	From      time.Time   `json:"from,omitzero"`        // once granted
+	Until     time.Time   `json:"until,omitzero"`       // once granted; when it ended early, that instant
+	Remind    Duration    `json:"remind,omitempty"`     // how long before its end the person is reminded; 0: not
+	Urgent    bool        `json:"breakGlass,omitempty"` // taken without approval, to be reviewed after
+	Renews    string      `json:"renews,omitempty"`     // the grant that it extends
+
+	Needs     int        `json:"needs,omitempty"`     // approvals needed; 0: none
+	Approvers []string   `json:"approvers,omitempty"` // who may approve or deny: e-mail addresses or account ids
+	Codes     bool       `json:"codes,omitempty"`     // an approval needs the code that only its approver was sent
+	Decide    time.Time  `json:"decide,omitzero"`     // until when it waits for approvals
+	Approvals []Approval `json:"approvals,omitempty"`
+
+	ClosedBy  string    `json:"closedBy,omitempty"` // who denied it or ended it early
+	ClosedWhy string    `json:"closedWhy,omitempty"`
+	Given     time.Time `json:"given,omitzero"` // when access was seen to be given
+	Taken     time.Time `json:"taken,omitzero"` // when it was seen that nothing is left of it to take back
+}
+
+// Approval is one approver's consent.
+type Approval struct {
+	By   string    `json:"by"`
+	At   time.Time `json:"at"`
+	Note string    `json:"note,omitempty"`
+}
+
+// InForce says that the grant is a reason to hold its target at the instant.
+func (g Grant) InForce(at time.Time) bool {
+	return (g.State == GrantGranted || g.State == GrantEnded) && !at.Before(g.From) && at.Before(g.Until)
+}
+
+// Settled says that nothing is left to do about the grant.
+func (g Grant) Settled() bool {
+	switch g.State {
+	case GrantDenied, GrantExpired:
+		return true
+	case GrantEnded:
+		return !g.Taken.IsZero()
+	}
+	return false
+}
+
+// GrantReason is the reason that a grant in force gives.
+func (g Grant) GrantReason() Reason { return Reason{Kind: ReasonGrant, Name: g.ID} }

@@ -1,0 +1,97 @@
+package policy
+
+import (
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// Grantable is one entry of the grants section: who may hold some targets for a while, and on what terms. Several entries
+// may name one target; then all of them apply, and the strictest says what holds.
+type Grantable struct {
+	Name        string               `json:"name"`
+	Description string               `json:"description,omitempty"`
+	Targets     []access.Entitlement `json:"targets"`            // in full, no stars: group:, role: and directory
+	Eligible    string               `json:"eligible,omitempty"` // condition on the person; empty: everybody
+	Duration    GrantDuration        `json:"duration"`
+	Approval    *Approval            `json:"approval,omitempty"`   // none: nobody is asked
+	Reason      bool                 `json:"reason"`               // a reason must be given (the default)
+	Ticket      string               `json:"ticket,omitempty"`     // pattern that the ticket must match as a whole; empty: no ticket needed
+	Ahead       Duration             `json:"ahead"`                // how far ahead a start may be asked for; 0: only at once
+	Extend      *Extension           `json:"extend,omitempty"`     // none: a grant cannot be extended
+	Remind      Duration             `json:"remind"`               // how long before the end the person is reminded; 0: not
+	Cooldown    Duration             `json:"cooldown"`             // rest between the end of one grant and the start of the next
+	BreakGlass  *BreakGlass          `json:"breakGlass,omitempty"` // none: nobody may go round the approval
+	Lost        LostMode             `json:"lost"`                 // what becomes of access whose grant workflow was lost
+	End         EndMode              `json:"end"`                  // how presence in the organization ends; for the target directory
+}
+
+// GrantDuration bounds how long a grant lasts.
+type GrantDuration struct {
+	Default Duration `json:"default"` // when the request names none
+	Max     Duration `json:"max"`
+}
+
+// Approval says whose consent a grant needs. Nobody approves for themselves, nor what they asked for.
+type Approval struct {
+	Count  int      `json:"count"`            // approvals needed, each by another person
+	By     []string `json:"by,omitempty"`     // people who may approve: e-mail addresses or account ids
+	Groups []string `json:"groups,omitempty"` // groups whose members may approve, by name
+	Wait   Duration `json:"wait"`             // how long a request waits for them
+	Codes  bool     `json:"codes"`            // an approval needs the one-time code that only its approver was sent
+}
+
+// Extension says how a grant may be prolonged while it runs.
+type Extension struct {
+	Max      Duration `json:"max"`      // from the first start to the last end
+	Times    int      `json:"times"`    // how often
+	Approval bool     `json:"approval"` // each extension needs the same approvals as a grant
+}
+
+// BreakGlass says who may take the target at once, without approval; it is told to everybody concerned and reviewed after.
+type BreakGlass struct {
+	People []string `json:"people"` // e-mail addresses or account ids
+	Max    Duration `json:"max"`
+}
+
+// LostMode says what a verification does with access whose grant is over while nobody took it back: its workflow was lost.
+type LostMode string
+
+// The modes.
+const (
+	LostRemove LostMode = "remove" // take it back (the default)
+	LostHold   LostMode = "hold"   // hold the removal until a person decides
+	LostReport LostMode = "report" // say so and change nothing
+)
+
+// EndMode says how presence in the organization ends.
+type EndMode string
+
+// The modes.
+const (
+	EndSuspend EndMode = "suspend" // memberships and roles are kept (the default)
+	EndRemove  EndMode = "remove"  // the person leaves the organization
+)
+
+// Facts are what a condition may ask of a person.
+type Facts struct {
+	access.Person
+	Groups []string // names of all groups the person is in
+}
+
+// GrantRequest is what somebody asks for, with all that is known about it.
+type GrantRequest struct {
+	Person    Facts              // who is to hold the target
+	Unknown   bool               // the directory does not show the person: only directory can be granted, by e-mail address
+	Target    access.Entitlement // as access.ParseEntitlement returns it
+	Duration  time.Duration      // 0: the default
+	Start     time.Time          // zero: at once
+	Reason    string
+	Ticket    string
+	By        string // who asks: e-mail address or account id
+	Urgent    bool   // break-glass
+	Renews    *access.Grant
+	Earlier   []access.Grant // the person's other grants of this target, open or ended
+	Approvers []string       // members of the groups in Approval.Groups: e-mail addresses and account ids
+	Now       time.Time
+}
