@@ -1,0 +1,24 @@
+package messages
+
+import (
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// Notice is something that a person is told. It never travels through a workflow: it may carry a code.
+type Notice struct {
+	ID       string             `json:"id"`   // the same when the same notice is sent again: a receiver may drop the repeat
+	Kind     string             `json:"kind"` // for example grant-requested
+	Org      string             `json:"org"`
+	At       time.Time          `json:"at"`
+	To       string             `json:"to,omitempty"`       // e-mail address of the one addressee; empty: whoever watches the channel
+	Subject  string             `json:"subject"`            // one line
+	Text     string             `json:"text"`               // what happened and what to do, in plain lines
+	Command  string             `json:"command,omitempty"`  // to type, without the code
+	Code     string             `json:"code,omitempty"`     // one-time approval code; only on channels that the addressee alone reads
+	Workflow string             `json:"workflow,omitempty"` // to open in the Web UI
+	Grant    string             `json:"grant,omitempty"`
+	Person   string             `json:"person,omitempty"`
+	Target   access.Entitlement `json:"target,omitempty"`
+}
