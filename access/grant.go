@@ -23,6 +23,7 @@ type Grant struct {
 	ID        string      `json:"id"`              // the request's id
 	Person    string      `json:"person"`          // account id; the e-mail address while the directory does not show the person
 	Email     string      `json:"email,omitempty"` // for people
+	Key       string      `json:"key"`             // the person in the workflow id: the address in lower case, or the account id
 	Target    Entitlement `json:"target"`          // as the policy writes it
 	State     GrantState  `json:"state"`
 	Entries   []string    `json:"entries,omitempty"` // names of the policy's entries that it was judged by

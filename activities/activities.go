@@ -24,6 +24,8 @@ type Options struct {
 	AtlassianURL string                           // base of the organization API, for example https://api.atlassian.com/admin
 	Secret       func(ref string) (string, error) // resolves env:NAME and file:/path
 	HTTP         *http.Client                     // nil for the default
+	Temporal     Starter                          // for the workflows of grants
+	Notifier     Notifier                         // tells people about grants
 	Now          func() time.Time                 // nil for time.Now
 }
 
@@ -35,6 +37,9 @@ type Activities struct {
 	http    *http.Client
 	now     func() time.Time
 
+	temporal Starter
+	notifier Notifier
+
 	mu       sync.Mutex
 	policies map[string]*policy.Policy // by hash
 	bounds   map[string]*policy.Bound  // by run
@@ -45,6 +50,7 @@ type Activities struct {
 func New(o Options) *Activities {
 	a := &Activities{
 		ledger: o.Ledger, baseURL: o.AtlassianURL, secret: o.Secret, http: o.HTTP, now: o.Now,
+		temporal: o.Temporal, notifier: o.Notifier,
 		policies: map[string]*policy.Policy{}, bounds: map[string]*policy.Bound{}, paces: map[string]*pace{},
 	}
 	if a.http == nil {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
@@ -19,6 +21,8 @@ type ChangeInput struct {
 	RunInput
 	Person string             `json:"person"`
 	Target access.Entitlement `json:"target"`
+	// Now decides the line anew from one read just before it is written: what grants give and take is planned from the ledger.
+	Now bool `json:"now,omitempty"`
 }
 
 // ChangeResult is what came of it; it stands in the workflow's history, one line a change.
@@ -41,7 +45,7 @@ func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 	if err != nil {
 		return ChangeResult{}, err
 	}
-	line, err := s.ledger.BeginChange(ctx, in.Org, in.Run, in.Person, in.Target, s.now())
+	line, err := s.begin(ctx, in)
 	if err != nil {
 		return ChangeResult{}, err
 	}
@@ -60,45 +64,125 @@ func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 			return s.end(ctx, in.Run, line, access.Superseded, "made by run "+other+" meanwhile")
 		}
 	}
+	check := s.check
+	if in.Now {
+		check = s.stands
+	}
+	if answer, err := check(ctx, in.Run, &line); err != nil {
+		return ChangeResult{}, s.unsent(ctx, in.Run, line, explain("check before writing: "+line.Label(), err))
+	} else if answer != nil {
+		return *answer, nil
+	}
+	id, err := s.write(ctx, in.Run, line)
+	if id != "" && id != line.Person { // somebody was invited, and has an account id now
+		if err := s.ledger.Arrived(ctx, s.org, line.Person, id, s.now()); err != nil {
+			return ChangeResult{}, err
+		}
+		line.Person = id
+	}
+	return s.settle(ctx, in.Run, line, err)
+}
+
+// begin marks the line as being written.
+func (s *session) begin(ctx context.Context, in ChangeInput) (access.Change, error) {
+	line, err := s.ledger.BeginChange(ctx, in.Org, in.Run, in.Person, in.Target, s.now())
+	if !errors.Is(err, ledger.ErrNotFound) || !isEmail(in.Person) {
+		return line, err
+	}
+	id, err := s.nameNow(ctx, in.Person, in.Target)
+	if err != nil {
+		return line, err
+	}
+	return s.ledger.BeginChange(ctx, in.Org, in.Run, id, in.Target, s.now())
+}
+
+// check makes sure of what an earlier read may have got wrong. An answer ends the line without a write.
+func (s *session) check(ctx context.Context, run string, line *access.Change) (*ChangeResult, error) {
+	answer := func(state access.ChangeState, words string) (*ChangeResult, error) {
+		result, err := s.end(ctx, run, *line, state, words)
+		return &result, err
+	}
 	doubted := line.State == access.Sent
+	if !doubted {
+		if over, err := s.overtaken(ctx, *line); err != nil || over != "" {
+			if err != nil {
+				return nil, err
+			}
+			return answer(access.Superseded, over)
+		}
+	}
 	if !doubted && line.Action == access.Add {
-		if doubted, err = s.ours(ctx, line); err != nil {
-			return ChangeResult{}, s.unsent(ctx, in.Run, line, err)
+		var err error
+		if doubted, err = s.ours(ctx, *line); err != nil {
+			return nil, err
 		}
 	}
 	if doubted {
-		is, err := s.holds(ctx, line)
+		is, err := s.holds(ctx, *line)
 		if err != nil {
-			return ChangeResult{}, s.unsent(ctx, in.Run, line, explain("read back "+line.Label(), err))
+			return nil, explain("read back "+line.Label(), err)
 		}
 		if is == (line.Action == access.Add) && line.State == access.Sent {
-			return s.end(ctx, in.Run, line, access.Done, "done by an earlier attempt, found on reading back")
+			return answer(access.Done, "done by an earlier attempt, found on reading back")
 		}
 		if is && line.Action == access.Add {
-			return s.end(ctx, in.Run, line, access.Already, "was so all the time: the read before did not show it")
+			return answer(access.Already, "was so all the time: the read before did not show it")
 		}
 	}
 	if line.Action == access.Remove {
-		if refusal, err := s.floor(ctx, in.Run, line); err != nil {
-			return ChangeResult{}, s.unsent(ctx, in.Run, line, explain("check the floor for "+line.Label(), err))
-		} else if refusal != nil {
-			return s.end(ctx, in.Run, line, access.Refused, refusal.Error())
+		refusal, err := s.floor(ctx, run, *line)
+		if err != nil {
+			return nil, explain("check the floor for "+line.Label(), err)
+		}
+		if refusal != nil {
+			return answer(access.Refused, refusal.Error())
 		}
 	}
-	return s.settle(ctx, in.Run, line, s.write(ctx, line))
+	return nil, nil
 }
 
-// write is the one place that changes anything at Atlassian.
-func (s *session) write(ctx context.Context, c access.Change) error {
+// overtaken says that a grant began or ended since the line was planned: a removal of what a grant gives now, or an add of
+// what only grants gave that are over.
+func (s *session) overtaken(ctx context.Context, c access.Change) (string, error) {
+	if c.Action == access.Add && !access.OnlyGrants(c.Reasons) || len(s.policy.Grants) == 0 || undoes(c) {
+		return "", nil
+	}
+	states, err := s.ledger.States(ctx, s.org, []string{c.Person}, s.now())
+	if err != nil {
+		return "", err
+	}
+	for _, g := range states[c.Person].Grants {
+		if g.InForce(s.now()) && (strings.EqualFold(string(g.Target), string(c.Target)) || slices.ContainsFunc(c.Reasons, func(r access.Reason) bool { return r.Name == g.ID })) {
+			if c.Action == access.Remove {
+				return "grant " + g.ID + " gives it now", nil
+			}
+			return "", nil
+		}
+	}
+	if c.Action == access.Add {
+		return "the grant that gave it is over", nil
+	}
+	return "", nil
+}
+
+// write is the one place that changes anything at Atlassian. It returns the account id of somebody whom it invited.
+func (s *session) write(ctx context.Context, run string, c access.Change) (id string, err error) {
+	adding := c.Action == access.Add
 	switch {
-	case c.Target == access.OrgAdmin && c.Action == access.Add:
-		return s.api.AssignOrgRole(ctx, c.Person, access.RoleOrgAdmin)
+	case c.Target == access.OrgAdmin && adding:
+		return "", s.api.AssignOrgRole(ctx, c.Person, access.RoleOrgAdmin)
 	case c.Target == access.OrgAdmin:
-		return s.api.RevokeOrgRole(ctx, c.Person, access.RoleOrgAdmin)
-	case c.Action == access.Add:
-		return s.api.AddMember(ctx, s.directory, c.GroupID, c.Person)
+		return "", s.api.RevokeOrgRole(ctx, c.Person, access.RoleOrgAdmin)
+	case c.Target == access.Directory && adding:
+		return s.present(ctx, c)
+	case c.Target == access.Directory:
+		return "", s.absent(ctx, c)
+	case c.Target.Kind() == access.KindRole:
+		return "", s.appRole(ctx, run, c)
+	case adding:
+		return "", s.api.AddMember(ctx, s.directory, c.GroupID, c.Person)
 	default:
-		return s.api.RemoveMember(ctx, s.directory, c.GroupID, c.Person)
+		return "", s.api.RemoveMember(ctx, s.directory, c.GroupID, c.Person)
 	}
 }
 
@@ -212,6 +296,9 @@ func holding(p access.Person, c access.Change) bool {
 	return p.InGroup(c.GroupID)
 }
 
+// lagOfRemovals is how long a read may still show whom Castellan removed.
+const lagOfRemovals = 2 * time.Minute
+
 // floor refuses a removal that would break a protected target's minimum or hit a named person. Holders are read now;
 // whom Castellan removed a moment ago does not count, though a lagging read may still show them.
 func (s *session) floor(ctx context.Context, run string, line access.Change) (refusal, err error) {
@@ -232,7 +319,7 @@ func (s *session) floor(ctx context.Context, run string, line access.Change) (re
 	if err != nil {
 		return nil, err
 	}
-	gone, err := s.ledger.RemovedSince(ctx, s.org, line.Target, s.now().Add(-2*time.Minute))
+	gone, err := s.ledger.RemovedSince(ctx, s.org, line.Target, s.now().Add(-lagOfRemovals))
 	if err != nil {
 		return nil, err
 	}
@@ -285,6 +372,7 @@ type Line struct {
 
 // Next lists the next released lines of a run, in order. It changes nothing.
 func (a *Activities) Next(ctx context.Context, in NextInput) (NextResult, error) {
+	defer beating(ctx)()
 	s, err := a.open(ctx, in.Org, in.Policy)
 	if err != nil {
 		return NextResult{}, err

@@ -112,7 +112,7 @@ func (s *session) unconfirmed(ctx context.Context, b *policy.Bound, run string, 
 	for _, p := range read {
 		seen[p.ID] = true
 		known := states[p.ID]
-		d := plan.Decide(b, p, plan.State{Holdings: known.Holdings, Recent: known.Recent}, run, now)
+		d := plan.Decide(b, p, plan.State{Holdings: known.Holdings, Recent: known.Recent, Grants: known.Grants}, run, now)
 		for _, c := range d.Changes {
 			asked[keyOf(c)] = true
 		}

@@ -26,6 +26,7 @@ type SetInput struct {
 // Set ends lines that need no write of their own: adoptions (a matter of the ledger alone), adds to a target that takes
 // no more in this run, and what a stopped run did not reach. It returns how many. A repeat finds none left.
 func (a *Activities) Set(ctx context.Context, in SetInput) (int, error) {
+	defer beating(ctx)()
 	n := 0
 	filter := ledger.Filter{States: []access.ChangeState{access.Planned}, Actions: []access.Action{in.Action}, Limit: linesAtOnce}
 	targets := map[access.Entitlement]bool{}
@@ -104,7 +105,11 @@ func (a *Activities) Verify(ctx context.Context, in RunInput) (VerifyResult, err
 				if c.Action == access.Adopt {
 					continue
 				}
-				if p, seen := now[id]; !seen || holding(p, c) != (c.Action == access.Add) {
+				shows, err := s.shows(ctx, in.Run, now[id], c)
+				if err != nil {
+					return result, err
+				}
+				if !shows {
 					inverse, _ := plan.Inverse(c, in.Run)
 					later, err := s.ledger.MadeElsewhere(ctx, in.Org, in.Run, inverse, c.At)
 					if err != nil {
@@ -137,6 +142,30 @@ func (a *Activities) Verify(ctx context.Context, in RunInput) (VerifyResult, err
 	}
 }
 
+// shows says that a person, as read after a change, is as the change has it. A person without an ID was not read.
+func (s *session) shows(ctx context.Context, run string, p access.Person, c access.Change) (bool, error) {
+	adding := c.Action == access.Add
+	switch {
+	case c.Target == access.Directory:
+		return p.ID != "" == adding && adding == (p.MembershipStatus == "active") || !adding && p.MembershipStatus == "suspended", nil
+	case p.ID == "":
+		return false, nil
+	case c.Target != access.OrgAdmin && c.Target.Kind() == access.KindRole:
+		b, err := s.boundOf(ctx, run)
+		if err != nil {
+			return false, err
+		}
+		i, known := b.Target(c.Target)
+		if !known {
+			return false, nil
+		}
+		p, err = s.appRoles(ctx, p, b.Targets[i])
+		held, _ := b.Holds(p, i)
+		return err == nil && held == adding, err
+	}
+	return holding(p, c) == adding, nil
+}
+
 func hasSuffix(s, suffix string) bool {
 	return len(s) >= len(suffix) && s[len(s)-len(suffix):] == suffix
 }
@@ -158,6 +187,7 @@ type FinishInput struct {
 // problem, takes its counts of source groups as the last good ones. It returns the final summary. A repeat comes to the
 // same.
 func (a *Activities) Finish(ctx context.Context, in FinishInput) (messages.RunSummary, error) {
+	defer beating(ctx)()
 	sum := in.Summary
 	run, err := a.ledger.Run(ctx, in.Org, in.Run)
 	if errors.Is(err, ledger.ErrNotFound) { // it was stopped before its plan was judged

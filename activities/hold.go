@@ -205,6 +205,7 @@ type DecideResult struct {
 // Decide records the decision on exactly the plan with that hash. Approved lines are released, rejected ones are
 // remembered so that they are not raised again while they stay the same. A repeat of the same decision changes nothing.
 func (a *Activities) Decide(ctx context.Context, in DecideInput) (DecideResult, error) {
+	defer beating(ctx)()
 	hold, err := a.ledger.DecideHold(ctx, in.Org, in.Plan, in.Decision, in.By, in.Note, a.now())
 	if err != nil {
 		if errors.Is(err, ledger.ErrNotFound) || errors.Is(err, ledger.ErrNotOpen) {

@@ -204,12 +204,14 @@ func (s *session) stats(ctx context.Context, b *policy.Bound, run string) (plan.
 			continue
 		}
 		t := stats.Targets[l.Target]
-		switch l.Action {
-		case access.Add:
+		switch {
+		case l.Lapse:
+			t.Lapses += l.N
+		case l.Action == access.Add:
 			t.Adds += l.N
-		case access.Remove:
+		case l.Action == access.Remove:
 			t.Removals += l.N
-		case access.Adopt:
+		case l.Action == access.Adopt:
 			t.Adopts += l.N
 		}
 		stats.Targets[l.Target] = t

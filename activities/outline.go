@@ -152,6 +152,9 @@ func (s *session) lastGood(ctx context.Context) (policy.Last, error) {
 		last.Sources = append(last.Sources, c.Name)
 	}
 	slices.Sort(last.Sources)
+	if last.Granted, err = s.ledger.GrantedTargets(ctx, s.org); err != nil {
+		return policy.Last{}, err
+	}
 	last.Defaults, err = s.ledger.KnownDefaults(ctx, s.org)
 	return last, err
 }
@@ -169,7 +172,7 @@ func (s *session) readOutline(ctx context.Context, last policy.Last) (access.Out
 		return o, err
 	}
 	o.Groups = groups
-	named := s.policy.Entitlements()
+	named := slices.Concat(s.policy.Entitlements(), last.Granted)
 	if needsSites(named) {
 		if o.Sites, err = s.readSites(ctx); err != nil {
 			return o, err

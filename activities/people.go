@@ -22,7 +22,7 @@ func person(u organization.User) access.Person {
 	return access.Person{
 		ID: u.AccountID, Email: u.Email, Name: u.Name, AccountType: u.AccountType, AccountStatus: u.AccountStatus,
 		MembershipStatus: u.MembershipStatus, ClaimStatus: u.ClaimStatus, ManagementSource: u.ManagementSource,
-		GroupIDs: u.GroupIDs, PlatformRoles: u.PlatformRoles,
+		GroupIDs: u.GroupIDs, PlatformRoles: u.PlatformRoles, JobTitle: u.JobTitle, Department: u.Department, Added: u.AddedToOrg,
 	}
 }
 

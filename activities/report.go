@@ -22,6 +22,7 @@ const (
 
 // Answer looks a question up in the ledger. It changes nothing and calls nobody else.
 func (a *Activities) Answer(ctx context.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
+	defer beating(ctx)()
 	// A preview of a first policy has a run, and no organization in force yet.
 	if _, err := a.ledger.Organization(ctx, in.Org); errors.Is(err, ledger.ErrNotFound) && in.Run == "" {
 		return messages.ReportAnswer{}, stop(ErrUnknown, fmt.Errorf("no organization %q is known here; start it with `starter apply FILE`", in.Org))
@@ -43,10 +44,14 @@ func (a *Activities) Answer(ctx context.Context, in messages.ReportInput) (messa
 		err = a.planPage(ctx, in, &answer)
 	case messages.ReportForeign:
 		err = a.foreign(ctx, in, &answer)
+	case messages.ReportGrants:
+		err = a.grants(ctx, in, &answer)
+	case messages.ReportHours:
+		err = a.hours(ctx, in, &answer)
 	case messages.ReportLedger:
 		err = a.checkLedger(ctx, in, &answer)
 	default:
-		err = stop(ErrUnknown, fmt.Errorf("unknown kind of report %q; the kinds are why, runs, plan, preview, foreign and verify-ledger", in.Kind))
+		err = stop(ErrUnknown, fmt.Errorf("unknown kind of report %q; the kinds are why, runs, plan, preview, foreign, grants, grant-hours and verify-ledger", in.Kind))
 	}
 	return answer, err
 }

@@ -113,7 +113,7 @@ func (s *session) decide(ctx context.Context, b *policy.Bound, in RunInput, key 
 	}
 	for _, p := range ps {
 		known := states[p.ID]
-		d := plan.Decide(b, p, plan.State{Holdings: known.Holdings, Recent: known.Recent, Rejected: known.Rejected}, in.Run, now)
+		d := plan.Decide(b, p, plan.State{Holdings: known.Holdings, Recent: known.Recent, Rejected: known.Rejected, Grants: known.Grants}, in.Run, now)
 		page.Changes = append(page.Changes, d.Changes...)
 		page.Open = append(page.Open, d.Open...)
 		page.Close = append(page.Close, d.Close...)

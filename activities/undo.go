@@ -69,6 +69,7 @@ func (a *Activities) PlanUndo(ctx context.Context, in UndoInput) (int, error) {
 
 // FindRun looks a run up.
 func (a *Activities) FindRun(ctx context.Context, in RunInput) (messages.RunSummary, error) {
+	defer beating(ctx)()
 	run, err := a.ledger.Run(ctx, in.Org, in.Run)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return messages.RunSummary{}, stop(ErrUnknown, fmt.Errorf("organization %s has no run %q; starter runs lists them", in.Org, in.Run))

@@ -37,12 +37,22 @@ type Worker struct {
 	// DrainTimeout is how long a stopping worker lets running calls finish.
 	DrainTimeout time.Duration `env:"CASTELLAN_DRAIN_TIMEOUT" envDefault:"20s" want:"a duration from 0s to 10m, such as 20s"`
 
+	// Where notices go besides the log. [Worker.Notices] reads the secrets among them that stand in files.
+	NotifyWebhookURL    Secret   `env:"CASTELLAN_NOTIFY_WEBHOOK_URL" want:"the https URL that notices are posted to, or file:/PATH of a file with it; plain http is accepted for loopback addresses only"`
+	NotifyWebhookSecret Secret   `env:"CASTELLAN_NOTIFY_WEBHOOK_SECRET" want:"the shared secret of at least 16 characters that signs what is posted, or file:/PATH of a file with it, beside CASTELLAN_NOTIFY_WEBHOOK_URL"`
+	NotifySlackURL      Secret   `env:"CASTELLAN_NOTIFY_SLACK_URL" want:"the https URL of a Slack-compatible incoming webhook, or file:/PATH of a file with it; plain http is accepted for loopback addresses only"`
+	NotifySMTP          string   `env:"CASTELLAN_NOTIFY_SMTP" want:"smtp://USER@HOST:587 or smtps://USER@HOST:465, without a password"`
+	NotifySMTPPassword  Secret   `env:"CASTELLAN_NOTIFY_SMTP_PASSWORD" want:"the mail user's password, or file:/PATH of a file with it; it and a USER in CASTELLAN_NOTIFY_SMTP go together"`
+	NotifySMTPFrom      string   `env:"CASTELLAN_NOTIFY_SMTP_FROM" want:"the sender's e-mail address, such as Castellan <castellan@acme.example>; it and CASTELLAN_NOTIFY_SMTP go together"`
+	NotifyWatchers      []string `env:"CASTELLAN_NOTIFY_WATCHERS" want:"e-mail addresses, separated by commas, beside CASTELLAN_NOTIFY_SMTP"`
+
 	LogLevel  zapcore.Level `env:"CASTELLAN_LOG_LEVEL" envDefault:"info" want:"debug, info, warn or error"`
 	LogFormat LogFormat     `env:"CASTELLAN_LOG_FORMAT" envDefault:"json" want:"json or console"`
 }
 
 // Starter is the ops command's configuration. It needs Temporal and nothing else: no Atlassian key, no ledger.
 type Starter struct {
+	By        string        `env:"CASTELLAN_BY" want:"who acts: your e-mail address or account id"`
 	LogLevel  zapcore.Level `env:"CASTELLAN_LOG_LEVEL" envDefault:"warn" want:"debug, info, warn or error"`
 	LogFormat LogFormat     `env:"CASTELLAN_LOG_FORMAT" envDefault:"console" want:"json or console"`
 }
@@ -91,7 +101,7 @@ func (w Worker) rejects(variable string) bool {
 	case "CASTELLAN_LOG_LEVEL":
 		return !usableLevel(w.LogLevel)
 	}
-	return false
+	return w.rejectsNotify(variable)
 }
 
 func (s Starter) rejects(variable string) bool {

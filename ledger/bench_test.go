@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -117,6 +118,49 @@ func BenchmarkPlanOfAnOrganization(b *testing.B) {
 					lines[i].State, lines[i].At = access.Held, noon.Add(time.Minute)
 				}
 				return l.UpdateLines(b.Context(), org, "r1", lines)
+			}},
+		} {
+			b.Run(c.name, func(b *testing.B) {
+				for b.Loop() {
+					require.NoError(b, c.do())
+				}
+			})
+		}
+	})
+}
+
+// BenchmarkOpenGrants measures questions about 5,000 people who hold something for a while.
+func BenchmarkOpenGrants(b *testing.B) {
+	onEach(b, func(b *testing.B, l *ledger.Ledger) {
+		var people []string
+		for n := range 5000 {
+			g := lease(fmt.Sprint("g-", n))
+			g.Person, g.Email = person(n).ID, person(n).Email
+			_, _, err := l.RequestGrant(b.Context(), org, g)
+			require.NoError(b, err)
+			if n < 100 {
+				people = append(people, g.Person)
+			}
+		}
+		for _, c := range []struct {
+			name string
+			do   func() error
+		}{
+			{"GrantsOf", func() error {
+				_, err := l.GrantsOf(b.Context(), org, "person.04000@acme.example", access.OrgAdmin)
+				return err
+			}},
+			{"States100", func() error { _, err := l.States(b.Context(), org, people, noon); return err }},
+			{"Grants100", func() error {
+				_, err := l.Grants(b.Context(), org, ledger.GrantFilter{Unsettled: true, Limit: 100})
+				return err
+			}},
+			{"Lapsed100", func() error { _, err := l.Lapsed(b.Context(), org, noon.Add(3*time.Hour), 100); return err }},
+			{"RequestGrant", func() error {
+				g := lease(rand.Text())
+				g.Person, g.Email = g.ID, g.ID+"@acme.example"
+				_, _, err := l.RequestGrant(b.Context(), org, g)
+				return err
 			}},
 		} {
 			b.Run(c.name, func(b *testing.B) {

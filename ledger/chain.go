@@ -24,6 +24,16 @@ const (
 	EntryHoldOpened  = "hold-opened"  // a guard stopped changes
 	EntryHoldDecided = "hold-decided" // a hold was approved, rejected, replaced or closed
 	EntryChange      = "change"       // the final answer to one change, with its reasons
+
+	EntryGrantRequested = "grant-requested"
+	EntryGrantApproved  = "grant-approved" // one approver's consent
+	EntryGrantGranted   = "grant-granted"  // from then on it is a reason, once it begins
+	EntryGrantDenied    = "grant-denied"
+	EntryGrantExpired   = "grant-expired" // nobody decided in time
+	EntryGrantEnded     = "grant-ended"   // by time, early, or withdrawn before it was granted
+	EntryGrantGiven     = "grant-given"   // access was seen to be given
+	EntryGrantTaken     = "grant-taken"   // nothing is left of it to take back
+	EntryGrantArrived   = "grant-arrived" // the account id behind an e-mail address became known
 )
 
 // Entry is one link of an organization's hash chain. The package comment says how its hash is made.

@@ -176,7 +176,7 @@ func (a also) Scan(dest ...any) error { return a.scanner.Scan(append(dest, a.las
 
 // entry is the answer as the chain keeps it: who, what, why, answer; without the e-mail address.
 func (c attempted) entry(run string) Entry {
-	return Entry{At: c.At, Kind: EntryChange, Run: run, Person: c.Person, Target: c.Target, Body: body(struct {
+	return Entry{At: c.At, Kind: EntryChange, Run: run, Person: accountID(c.Person), Target: c.Target, Body: body(struct {
 		Action  access.Action      `json:"action"`
 		State   access.ChangeState `json:"state"`
 		GroupID string             `json:"groupId,omitempty"`

@@ -1,5 +1,5 @@
-// Package ledger is Castellan's memory: policies, runs, plan lines, decisions, holdings, evidence and, over what was
-// decided and done, a hash chain per organization.
+// Package ledger is Castellan's memory: policies, runs, plan lines, decisions, holdings, grants, evidence and, over
+// what was decided and done, a hash chain per organization.
 //
 // It lives in one SQLite file, or in PostgreSQL when several worker hosts share it; both hold the same tables and pass
 // the same tests.
@@ -14,7 +14,8 @@
 // # Values
 //
 // Instants are kept as microseconds since 1970 in UTC, and come back in UTC cut to the microsecond. Text must be UTF-8;
-// bytes that are not, and zero bytes, are replaced before they are stored. No secret belongs here, and none is stored.
+// bytes that are not, and zero bytes, are replaced before they are stored. No secret belongs here, and none is stored:
+// of an approver's code there is only the hash that the caller gives.
 //
 // # The chain
 //
@@ -25,7 +26,7 @@
 // where f(x) is the length of x in bytes as a decimal number, a colon, x itself and a line feed; seq is a decimal
 // number that starts at 1 and leaves nothing out; at is the instant in decimal microseconds since 1970; body is the
 // JSON text exactly as it is stored; and the first entry's prev is empty. Anyone with a copy of the table entries can
-// check it. Bodies name people by account id only, so that a person's name and address can be erased without touching
-// the chain. Who can rewrite the whole database can also rewrite the whole chain: keep a head (see Ledger.Head)
-// somewhere else to notice that.
+// check it. Entries name the people they are about by account id only, or not at all while it is not known, so that a
+// person's name and address can be erased without touching the chain. Who can rewrite the whole database can also
+// rewrite the whole chain: keep a head (see Ledger.Head) somewhere else to notice that.
 package ledger

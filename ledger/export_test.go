@@ -2,10 +2,12 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"strings"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/pressly/goose/v3"
 )
 
 // Exec runs a statement past the ledger's own rules, as someone with the database password could.
@@ -15,6 +17,23 @@ func (l *Ledger) Exec(ctx context.Context, query string, args ...any) (int, erro
 
 // Postgres says which database the ledger is in.
 func (l *Ledger) Postgres() bool { return l.writes.postgres }
+
+// OpenAt opens the ledger and takes its tables back to an older version.
+func OpenAt(ctx context.Context, url string, version int64) (*Ledger, error) {
+	l, err := Open(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	dialect := goose.DialectSQLite3
+	if l.Postgres() {
+		dialect = goose.DialectPostgres
+	}
+	provider, err := migrator(l.writes.querier.(*sql.DB), dialect)
+	if err == nil {
+		_, err = provider.DownTo(ctx, version)
+	}
+	return l, err
+}
 
 // explain is the database's plan for a query, one step a line.
 func (l *Ledger) explain(ctx context.Context, query string, args []any) (string, error) {
@@ -69,5 +88,45 @@ func (l *Ledger) ExplainSupersede(ctx context.Context, org, run string, people [
 
 func (l *Ledger) ExplainHashOrder(ctx context.Context, org, run string, after Key) (string, error) {
 	query, args := hashOrderQuery(org, run, []access.ChangeState{access.Planned}, after, 100)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainGrants(ctx context.Context, org string, f GrantFilter) (string, error) {
+	query, args := grantsQuery(org, f)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainGrantsOf(ctx context.Context, org, key string, target access.Entitlement) (string, error) {
+	query, args := grantsOfQuery(org, key, target)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainEarlier(ctx context.Context, org, person, email string, target access.Entitlement) (string, error) {
+	query, args := earlierQuery(org, person, email, target, 100)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainLapsed(ctx context.Context, org string, before time.Time) (string, error) {
+	query, args := lapsedQuery(org, before, 100)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainStandingGrants(ctx context.Context, org string, people []string) (string, error) {
+	query, args := standingGrants(org, people)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainHours(ctx context.Context, org string, from, to time.Time) (string, error) {
+	query, args := hoursQuery(org, from, to)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainNear(ctx context.Context, org string, g access.Grant) (string, error) {
+	query, args := nearQuery(org, g)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainNames(ctx context.Context, org string, typed ...string) (string, error) {
+	query, args := namesQuery(org, typed)
 	return l.explain(ctx, query, args)
 }

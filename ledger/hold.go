@@ -9,8 +9,9 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// ErrNotOpen says that the plan is not the one that waits for a decision; the error's text names the one that does.
-var ErrNotOpen = errors.New("no hold is open for this plan")
+// ErrNotOpen says that a plan or a grant does not wait for a decision; the error's text says what does, or what became of
+// it.
+var ErrNotOpen = errors.New("it does not wait for a decision")
 
 // The decisions that end a hold. People approve or reject it; the ledger replaces or closes it.
 const (

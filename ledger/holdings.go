@@ -27,6 +27,13 @@ func openHoldings(org string, people []string) (string, []any) {
 	return selectHolding + ` WHERE until = 0 AND ` + where, args
 }
 
+// Holding returns what stands of the person in the target, or ErrNotFound.
+func (l *Ledger) Holding(ctx context.Context, org, person string, target access.Entitlement) (access.Holding, error) {
+	h, err := first(ctx, l.reads, scanHolding, selectHolding+` WHERE until = 0 AND org = ? AND person = ? AND target = ?`,
+		org, person, string(target))
+	return h, reading(err, "what "+person+" holds of "+string(target), org)
+}
+
 // HoldingsAt returns what was held at a past instant or is held now, by person, target and beginning: by the person (and,
 // with a target, of that target), or, with person "", everyone's holdings of the target. A holding counts from its From up
 // to, not including, its Until.

@@ -160,10 +160,11 @@ func (w *write) insertLines(ctx context.Context, run string, changes []access.Ch
 			c.State = access.Planned
 		}
 		rows[i] = []any{w.org, run, c.Person, string(c.Target), rank(c.Action), string(c.Action), c.GroupID, c.Email, string(c.State),
-			list(c.Reasons), list(c.Sources), list(c.Loses), list(c.HeldBy), c.Answer, instant(c.At)}
+			list(c.Reasons), list(c.Sources), list(c.Loses), list(c.HeldBy), c.Answer, instant(c.At),
+			flag(c.Lapse())}
 	}
 	return w.execRows(ctx, `INSERT INTO lines (org, run, person, target, rank, action, group_id, email, state, reasons, sources,
-		loses, held_by, answer, at, attempts) VALUES`, marks(15)+", 0", `ON CONFLICT (org, run, person, target) DO NOTHING`, rows)
+		loses, held_by, answer, at, lapse, attempts) VALUES`, marks(16)+", 0", `ON CONFLICT (org, run, person, target) DO NOTHING`, rows)
 }
 
 // rank is the order of the actions in a listing: access is given before it is taken.

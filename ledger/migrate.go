@@ -44,12 +44,7 @@ func migrateSQLite(ctx context.Context, pool *sql.DB, path string) error {
 }
 
 func migrate(ctx context.Context, pool *sql.DB, dialect goose.Dialect, options ...goose.ProviderOption) error {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return fmt.Errorf("ledger: prepare the migration: %w", err)
-	}
-	options = append(options, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(bytewise(dialect)))
-	provider, err := goose.NewProvider(dialect, pool, files, options...)
+	provider, err := migrator(pool, dialect, options...)
 	if err != nil {
 		return fmt.Errorf("ledger: prepare the migration: %w", err)
 	}
@@ -64,6 +59,15 @@ func migrate(ctx context.Context, pool *sql.DB, dialect goose.Dialect, options .
 		return fmt.Errorf("ledger: its tables are of version %d and this Castellan knows %d: run the newer Castellan that made them, or restore a backup", current, latest)
 	}
 	return nil
+}
+
+func migrator(pool *sql.DB, dialect goose.Dialect, options ...goose.ProviderOption) (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	options = append(options, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(bytewise(dialect)))
+	return goose.NewProvider(dialect, pool, files, options...)
 }
 
 // bytewise is the first migration. PostgreSQL sorts text by the rules of a language unless told otherwise, SQLite by its

@@ -8,26 +8,27 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// LineStat is how many lines of a run share target, action and state.
+// LineStat is how many lines of a run share target, action, state and whether they are lapses.
 type LineStat struct {
 	Target  access.Entitlement `json:"target"`
 	GroupID string             `json:"groupId,omitempty"`
 	Action  access.Action      `json:"action"`
 	State   access.ChangeState `json:"state"`
+	Lapse   bool               `json:"lapse,omitempty"` // see access.Change.Lapse
 	N       int                `json:"n"`
 }
 
-// LineStats counts a run's lines by target, action and state, in that order.
+// LineStats counts a run's lines by target, action, state and lapse, in that order.
 func (l *Ledger) LineStats(ctx context.Context, org, run string) ([]LineStat, error) {
 	stats, err := collect(ctx, l.reads, func(row scanner) (s LineStat, err error) {
-		return s, row.Scan(&s.Target, &s.GroupID, &s.Action, &s.State, &s.N)
-	}, `SELECT target, group_id, action, state, COUNT(*) FROM lines WHERE org = ? AND run = ?
-		GROUP BY target, group_id, action, state ORDER BY target, group_id, action, state`, org, run)
+		return s, row.Scan(&s.Target, &s.GroupID, &s.Action, &s.State, &s.Lapse, &s.N)
+	}, `SELECT target, group_id, action, state, lapse, COUNT(*) FROM lines WHERE org = ? AND run = ?
+		GROUP BY target, group_id, action, state, lapse ORDER BY target, group_id, action, state, lapse`, org, run)
 	return stats, reading(err, "the sums of run "+run, org)
 }
 
 // LosesStats counts, per app on a site (app/site), the people who lose their last known access to it by the run's
-// removals. Removals that a person rejected, that were refused or that turned out to be needless do not count.
+// removals. Lapses do not count, nor removals that a person rejected, that were refused or that turned out to be needless.
 func (l *Ledger) LosesStats(ctx context.Context, org, run string) (map[string]int, error) {
 	people := map[string]int{}
 	last := map[string]string{} // app on a site → the person counted last; lines come person by person
@@ -44,12 +45,13 @@ func (l *Ledger) LosesStats(ctx context.Context, org, run string) (map[string]in
 			}
 		}
 		return err
-	}, `SELECT person, loses FROM lines WHERE org = ? AND run = ? AND rank = 2 AND loses <> ''
+	}, `SELECT person, loses FROM lines WHERE org = ? AND run = ? AND rank = 2 AND lapse = 0 AND loses <> ''
 		AND state IN ('planned', 'held', 'sent', 'done', 'recorded') ORDER BY person, target`, org, run)
 	return people, reading(err, "who loses access by run "+run, org)
 }
 
-// RemovalsSince counts, per target, the removals done at t or later, over all runs.
+// RemovalsSince counts, per target, the removals done at t or later, over all runs, without lapses: a grant that ends is
+// no sign of a drain.
 func (l *Ledger) RemovalsSince(ctx context.Context, org string, t time.Time) (map[access.Entitlement]int, error) {
 	removals := map[access.Entitlement]int{}
 	err := l.reads.each(ctx, func(row scanner) error {
@@ -58,7 +60,7 @@ func (l *Ledger) RemovalsSince(ctx context.Context, org string, t time.Time) (ma
 		err := row.Scan(&target, &n)
 		removals[target] = n
 		return err
-	}, `SELECT target, COUNT(*) FROM lines WHERE org = ? AND at >= ? AND state = 'done' AND action = 'remove' GROUP BY target`,
+	}, `SELECT target, COUNT(*) FROM lines WHERE org = ? AND at >= ? AND state = 'done' AND action = 'remove' AND lapse = 0 GROUP BY target`,
 		org, instant(t))
 	return removals, reading(err, "the removals since "+t.Format(time.RFC3339), org)
 }

@@ -13,9 +13,10 @@ type PersonState struct {
 	Holdings []access.Holding // that stand, by target
 	Recent   []access.Change  // written, being written or found to be so (done, sent, already) since an instant, oldest first
 	Rejected []access.Change  // that someone said no to, by target
+	Grants   []access.Grant   // granted or ended and not settled, by beginning; the caller's clock says which are in force
 }
 
-// States returns the state of each of the people, in three queries per 500 of them. Recent is of all runs from
+// States returns the state of each of the people, in four queries per 500 of them. Recent is of all runs from
 // writesSince on. A person of whom the ledger knows nothing has no entry in the map.
 func (l *Ledger) States(ctx context.Context, org string, people []string, writesSince time.Time) (map[string]PersonState, error) {
 	states := make(map[string]PersonState, len(people))
@@ -47,6 +48,17 @@ func (l *Ledger) states(ctx context.Context, org string, people []string, since 
 		states[c.Person] = state
 		return err
 	}, query+` ORDER BY person, at, target`, args...)
+	if err != nil {
+		return err
+	}
+	query, args = standingGrants(org, people)
+	err = l.reads.each(ctx, func(row scanner) error {
+		g, err := scanGrant(row)
+		state := states[g.Person]
+		state.Grants = append(state.Grants, g)
+		states[g.Person] = state
+		return err
+	}, query+` ORDER BY person, since, id`, args...)
 	if err != nil {
 		return err
 	}

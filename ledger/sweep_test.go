@@ -164,7 +164,12 @@ func TestHoldingsOverTime(t *testing.T) {
 		for range 2 {
 			save(day(5), ledger.Page{Close: []access.Holding{other}})
 		}
+		_, err := l.Holding(t.Context(), org, ana.ID, group("dev"))
+		require.ErrorIs(t, err, ledger.ErrNotFound, "it ended")
 		save(day(7), ledger.Page{Open: []access.Holding{foreign}})
+		standing, err := l.Holding(t.Context(), org, ana.ID, group("dev"))
+		require.NoError(t, err)
+		require.Equal(t, holdings(t, l, ana.ID, day(8)), []access.Holding{standing})
 
 		var got []string
 		for n := range 9 {

@@ -9,6 +9,8 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
+
+	"github.com/castellan-io/castellan/access"
 )
 
 // Task queues: workflow tasks on one, everything that calls Atlassian or the ledger on the other, so that workflow
@@ -20,9 +22,10 @@ const (
 
 // Workflow types.
 const (
-	OrgSync   = "OrgSync"
-	Reconcile = "Reconcile"
-	Report    = "Report"
+	OrgSync        = "OrgSync"
+	Reconcile      = "Reconcile"
+	Report         = "Report"
+	TemporaryGrant = "TemporaryGrant"
 )
 
 // What OrgSync listens to. Each is an update (validated, answered) and a signal of the same name and body (recorded,
@@ -35,12 +38,21 @@ const (
 	Pause       = "pause"
 	Resume      = "resume"
 	Undo        = "undo"
+	Grant       = "grant"
+	Revoke      = "revoke"
 )
 
-// ForceContinueAsNew is a signal of OrgSync without a body: the repair tool that starts a fresh history now.
+// What TemporaryGrant listens to, in the same way; and Revoke.
+const (
+	Approve = "approve"
+	Deny    = "deny"
+	Extend  = "extend"
+)
+
+// ForceContinueAsNew is a signal of OrgSync and TemporaryGrant without a body: the repair tool that starts a fresh history now.
 const ForceContinueAsNew = "force-continue-as-new"
 
-// Status is the query of OrgSync and Reconcile.
+// Status is the query of OrgSync, Reconcile and TemporaryGrant.
 const Status = "status"
 
 // Between OrgSync and its Reconcile.
@@ -48,6 +60,13 @@ const (
 	Gate   = "gate"     // OrgSync to Reconcile: may it write? (GateSignal)
 	HowFar = "progress" // Reconcile to OrgSync: how far it is (RunSummary)
 	Aside  = "aside"    // Reconcile to OrgSync: it stands aside, nothing of it is in flight (AsideSignal)
+)
+
+// Between OrgSync and TemporaryGrant, and from activities to TemporaryGrant.
+const (
+	Look     = "look"     // to a grant: something about its leases changed, read them (no body)
+	Attend   = "attend"   // to OrgSync: put this person right (AttendSignal)
+	Attended = "attended" // to a grant: what came of it (AttendedSignal)
 )
 
 // Search attributes, registered by `starter apply`. All are keywords but CastellanUntil, an instant.
@@ -81,6 +100,12 @@ func OrgOf(workflowID string) (org string, ok bool) {
 
 // ReconcileID is the workflow ID of one run.
 func ReconcileID(org, run string) string { return "reconcile:" + org + ":" + run }
+
+// GrantID is the workflow ID of what one person holds of one target by grants; key is the person's e-mail address in lower
+// case, or account id.
+func GrantID(org string, target access.Entitlement, key string) string {
+	return "grant:" + org + ":" + string(target) + ":" + key
+}
 
 // ReportID is the workflow ID of one question.
 func ReportID(org, kind, id string) string { return "report:" + org + ":" + kind + ":" + id }

@@ -9,6 +9,7 @@ const (
 	ScopeGroups = "groups" // the members of the groups named by id, and of the targets they give
 	ScopeHold   = "hold"   // the lines of an approved hold
 	ScopeUndo   = "undo"   // the inverse of an earlier run
+	ScopeGrants = "grants" // what grants give that began, and take that ended
 )
 
 // Scope says what a run looks at.
@@ -35,6 +36,8 @@ type ReconcileInput struct {
 	DryRun   bool      `json:"dryRun,omitempty"`
 	Parent   string    `json:"parent"`             // workflow ID of the OrgSync
 	Progress *Progress `json:"progress,omitempty"` // carried by continue-as-new; leave it out
+	// Asks are the grants that a run of scope grants serves, and tells at its end.
+	Asks []AttendSignal `json:"asks,omitempty"`
 }
 
 // Progress is how far a run has come.
@@ -50,6 +53,8 @@ type Progress struct {
 	Stale bool `json:"stale,omitempty"`
 	// Settled says that the removals stand on a second look already.
 	Settled bool `json:"settled,omitempty"`
+	// Slow says that a role was changed: it takes up to half a minute to be seen.
+	Slow bool `json:"slow,omitempty"`
 }
 
 // RunSummary is what a run did, in numbers.

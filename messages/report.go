@@ -14,6 +14,8 @@ const (
 	ReportPlan    = "plan"          // the lines of a run or of the open hold
 	ReportPreview = "preview"       // what a policy would do, nothing written
 	ReportForeign = "foreign"       // memberships that nothing in the policy explains
+	ReportGrants  = "grants"        // temporary grants, the newest first
+	ReportHours   = "grant-hours"   // hours of privilege held by grants, per month, person and target
 	ReportLedger  = "verify-ledger" // recompute the ledger's hash chain
 )
 
@@ -21,8 +23,11 @@ const (
 type ReportInput struct {
 	Org    string             `json:"org"`
 	Kind   string             `json:"kind"`
-	Person string             `json:"person,omitempty"` // why: e-mail address or account id
-	Target access.Entitlement `json:"target,omitempty"` // why, foreign: only this one
+	Person string             `json:"person,omitempty"` // why, grants: e-mail address or account id
+	Target access.Entitlement `json:"target,omitempty"` // why, foreign, grants: only this one
+	Grant  string             `json:"grant,omitempty"`  // grants: only this request
+	Open   bool               `json:"open,omitempty"`   // grants: only those that are not over and done
+	Since  time.Time          `json:"since,omitzero"`   // grant-hours: from here on; twelve months when left out
 	At     time.Time          `json:"at,omitzero"`      // why: this instant instead of now
 	Run    string             `json:"run,omitempty"`    // plan: the run; empty for the open hold
 	States []string           `json:"states,omitempty"` // plan: only lines in these states
@@ -40,6 +45,8 @@ type ReportAnswer struct {
 	Runs    []RunSummary     `json:"runs,omitempty"`
 	Plan    *PlanPage        `json:"plan,omitempty"`
 	Foreign []access.Holding `json:"foreign,omitempty"`
+	Grants  []access.Grant   `json:"grants,omitempty"`
+	Hours   []Privilege      `json:"hours,omitempty"`
 	Ledger  *LedgerCheck     `json:"ledger,omitempty"`
 	Next    string           `json:"next,omitempty"` // pass as after for more
 }
@@ -50,6 +57,15 @@ type Why struct {
 	At       time.Time        `json:"at"`
 	Holdings []access.Holding `json:"holdings"`
 	History  []LedgerEntry    `json:"history,omitempty"` // the newest first
+}
+
+// Privilege is how long one person held one target by grants in one month.
+type Privilege struct {
+	Month  string             `json:"month"` // 2026-11, in UTC
+	Person string             `json:"person"`
+	Target access.Entitlement `json:"target"`
+	Held   Duration           `json:"held"` // really held: from the write that gave it to the one that took it
+	Grants int                `json:"grants"`
 }
 
 // PlanPage is a page of a run's plan.

@@ -155,6 +155,8 @@ type Pending struct {
 	Fresh    bool       `json:"fresh,omitempty"` // groups came, went or changed their role
 	Settling []Settling `json:"settling,omitempty"`
 	Jobs     []Job      `json:"jobs,omitempty"`
+	// Grants are people to be put right since a grant of theirs began or ended. They go ahead of all else.
+	Grants []AttendSignal `json:"grants,omitempty"`
 }
 
 // Settling is who is looked at a second time: people whose removals must stay true until an instant, and all whom events

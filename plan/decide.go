@@ -14,7 +14,11 @@ type State struct {
 	Holdings []access.Holding // the current ones
 	Recent   []access.Change  // changes done within the settle and lag window: the truth over a read that lags
 	Rejected []access.Change  // changes that people said no to
+	Grants   []access.Grant   // those of which something may be left to give or take back
 }
+
+// grantGrace is how long the end of a grant is left to the grant's own workflow. After it, whoever looks takes it back.
+const grantGrace = 2 * time.Minute
 
 // Decision is what follows for one person. The changes are planned and sorted by target. A holding in Close carries its
 // end; it is closed before those in Open are opened. Adds open no holding here: their write does.
@@ -31,6 +35,9 @@ type Decision struct {
 // which a reason stands, one that somebody else made unless the target's mode is all, or anything of an app. Changes that
 // a person rejected are not planned again while they would be the same.
 //
+// Grants in force are reasons like any other. What grants alone gave is taken back whatever the target's mode, but for the
+// first moments after their end, which are their workflow's, and unless the policy only reports it.
+//
 // The reasons of a removal are those that ended: until it is written, the holding keeps them.
 func Decide(b *policy.Bound, p access.Person, s State, run string, at time.Time) Decision {
 	d := decider{bound: b, person: p, run: run, at: at}
@@ -38,6 +45,7 @@ func Decide(b *policy.Bound, p access.Person, s State, run string, at time.Time)
 		return d.Decision
 	}
 	d.look(s)
+	d.ending(s.Grants)
 	for i := range d.lines {
 		d.decide(&d.lines[i])
 	}
@@ -64,6 +72,8 @@ type line struct {
 	held    bool            // by the read, or by a later write
 	holding *access.Holding // the current one
 	recent  *access.Change  // the last write done
+	unknown bool            // the read did not say whether it is held
+	ending  bool            // a grant has just ended: its workflow sees to it
 }
 
 // owned says that Castellan made or adopted the membership.
@@ -72,6 +82,11 @@ func (l *line) owned() bool {
 		return true
 	}
 	return l.holding != nil && l.holding.Owned
+}
+
+// lapse says that the membership was given by grants alone, all of which are over.
+func (l *line) lapse() bool {
+	return l.want == nil && l.owned() && access.OnlyGrants(ended(l.holding))
 }
 
 // unseen says that the read does not show a membership of Castellan's own. One read may lie about that, and whoever
@@ -83,7 +98,13 @@ func (l *line) unseen() bool {
 
 // look brings together the read, the wants, the holdings and the recent writes, in the order of the targets.
 func (d *decider) look(s State) {
-	wants, held := d.bound.Resolve(d.person), d.bound.Held(d.person)
+	var grants []access.Grant
+	for _, g := range s.Grants {
+		if g.InForce(d.at) {
+			grants = append(grants, g)
+		}
+	}
+	wants, held := d.bound.Resolve(d.person, grants...), d.bound.Held(d.person)
 	d.lines = make([]line, 0, len(wants)+len(held)+1)
 	for i := range wants {
 		d.lines = append(d.lines, line{target: wants[i].Target, want: &wants[i]})
@@ -107,15 +128,34 @@ func (d *decider) look(s State) {
 		}
 	}
 	for i := range d.lines {
-		if l := &d.lines[i]; l.recent != nil {
-			l.held = l.recent.Action != access.Remove
+		l := &d.lines[i]
+		held, known := d.bound.Holds(d.person, l.target)
+		l.held, l.unknown = held, !known
+		if l.recent != nil {
+			l.held, l.unknown = l.recent.Action != access.Remove, false
 		}
 	}
 }
 
+// ending marks the targets of grants that ended a moment ago.
+func (d *decider) ending(grants []access.Grant) {
+	for _, g := range grants {
+		if g.State == access.GrantWaiting || !d.at.Before(g.Until.Add(grantGrace)) {
+			continue
+		}
+		for _, t := range d.bound.All(g.Target) {
+			if i, found := slices.BinarySearchFunc(d.lines, t, byTarget); found {
+				d.lines[i].ending = true
+			}
+		}
+	}
+}
+
+func byTarget(l line, t int) int { return l.target - t }
+
 // line finds the line of a target or makes it, keeping the order.
 func (d *decider) line(t int) *line {
-	i, found := slices.BinarySearchFunc(d.lines, t, func(l line, t int) int { return l.target - t })
+	i, found := slices.BinarySearchFunc(d.lines, t, byTarget)
 	if !found {
 		d.lines = slices.Insert(d.lines, i, line{target: t})
 	}
@@ -126,8 +166,15 @@ func (d *decider) line(t int) *line {
 func (d *decider) decide(l *line) {
 	target := &d.bound.Targets[l.target]
 	switch owned := l.owned(); {
+	case l.unknown:
+		return
+	case l.lapse() && (l.ending || target.Lost == policy.LostReport):
+		return // the books stay as they are until it is taken back
+	case l.lapse():
+		d.change(access.Remove, target, ended(l.holding))
+		return
 	case l.want != nil && !l.held:
-		if d.person.CanReceive() {
+		if d.person.CanReceive() || target.Entitlement == access.Directory {
 			d.change(access.Add, target, l.want.Reasons)
 		}
 		if l.unseen() {

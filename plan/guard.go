@@ -21,6 +21,7 @@ const (
 	RuleWindow         = "window"          // too many removals over the past days
 	RuleSourceSuspect  = "source-suspect"  // the evidence is doubted
 	RuleDefaultMoved   = "default-moved"   // other groups are default now
+	RuleGrantLost      = "grant-lost"      // a grant is over and its workflow did not take it back
 )
 
 // Verdict is one limit that a run goes beyond.
@@ -31,8 +32,10 @@ type Verdict struct {
 }
 
 // Scope is which changes a verdict holds: removals, unless Everything is set; of all targets, unless it names some; of
-// everybody, unless it names an app.
+// everybody, unless it names an app. What takes back a grant is held only by a verdict on Lapses: access that was lent is
+// not lost.
 type Scope struct {
+	Lapses     bool                 `json:"lapses,omitempty"`
 	Everything bool                 `json:"everything,omitempty"` // adds and adoptions too
 	Targets    []access.Entitlement `json:"targets,omitempty"`
 	Source     string               `json:"source,omitempty"` // name of the suspect source group that gives the targets
@@ -49,6 +52,7 @@ func Judge(p *policy.Policy, b *policy.Bound, s Stats) []Verdict {
 	j.window()
 	j.suspects()
 	j.moved()
+	j.lapses()
 	return j.verdicts
 }
 
@@ -66,7 +70,7 @@ func Stopped(vs []Verdict, b *policy.Bound, c access.Change) []string {
 }
 
 func (s Scope) holds(b *policy.Bound, c access.Change) bool {
-	if !s.Everything && c.Action != access.Remove {
+	if s.Lapses != c.Lapse() || !s.Everything && c.Action != access.Remove {
 		return false
 	}
 	if s.App != "" && !slices.Contains(c.Loses, s.App) {
@@ -179,6 +183,16 @@ func (j *judge) moved() {
 			slices.SortFunc(targets, compareTargets)
 			j.say(RuleDefaultMoved, Scope{Everything: true, Targets: targets}, "%s stood for %s and now stands for %s; %d changes wait",
 				m.Entitlement, listed(m.Old), listed(m.New), changes)
+		}
+	}
+}
+
+// lapses holds what grants left behind, where the policy wants a person to decide on it.
+func (j *judge) lapses() {
+	for _, t := range j.bound.Targets {
+		if n := j.stats.Targets[t.Entitlement].Lapses; n > 0 && t.Lost == policy.LostHold {
+			j.say(RuleGrantLost, Scope{Lapses: true, Targets: []access.Entitlement{t.Entitlement}},
+				"%d people hold %s by grants that are over and were not taken back (grants.lost is hold)", n, t.Entitlement)
 		}
 	}
 }

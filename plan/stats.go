@@ -24,6 +24,7 @@ type Tally struct {
 	Adopts   int `json:"adopts,omitempty"`
 	Members  int `json:"members,omitempty"` // holders before the run; -1 when unknown, and shares are not judged
 	Window   int `json:"window,omitempty"`  // removals done within the window
+	Lapses   int `json:"lapses,omitempty"`  // removals that take back grants: no other limit counts them
 }
 
 // Moved is a default:… entitlement behind which other groups stand than at the last good run.
@@ -47,16 +48,18 @@ func (s *Stats) Add(changes []access.Change) {
 	var lost []string
 	for _, c := range changes {
 		s.tally(c.Target, func(t *Tally) {
-			switch c.Action {
-			case access.Add:
+			switch {
+			case c.Lapse():
+				t.Lapses++
+			case c.Action == access.Add:
 				t.Adds++
-			case access.Remove:
+			case c.Action == access.Remove:
 				t.Removals++
-			case access.Adopt:
+			case c.Action == access.Adopt:
 				t.Adopts++
 			}
 		})
-		if c.Action == access.Remove {
+		if c.Action == access.Remove && !c.Lapse() {
 			lost = append(lost, c.Loses...)
 		}
 	}
@@ -85,6 +88,7 @@ func (s *Stats) Merge(other Stats) {
 			t.Adds += o.Adds
 			t.Removals += o.Removals
 			t.Adopts += o.Adopts
+			t.Lapses += o.Lapses
 		})
 	}
 	for app, people := range other.LastAccess {
@@ -114,6 +118,7 @@ func (s *Stats) Total() Tally {
 		sum.Adds += t.Adds
 		sum.Removals += t.Removals
 		sum.Adopts += t.Adopts
+		sum.Lapses += t.Lapses
 		sum.Members += max(t.Members, 0)
 	}
 	sum.Window = s.Window

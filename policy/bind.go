@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -14,10 +13,12 @@ import (
 type Last struct {
 	Sources  []string                        `json:"sources,omitempty"`  // names of the source groups
 	Defaults map[access.Entitlement][]string `json:"defaults,omitempty"` // Bound.Defaults
+	Granted  []access.Entitlement            `json:"granted,omitempty"`  // targets of grants that are not over and done
 }
 
 // Bind joins a policy with the organization's groups. Globs meet source groups only. A target that cannot be managed is
-// left wholly alone, and the finding that says so Blocks.
+// left wholly alone, and the finding that says so Blocks. What can be granted is managed even when no mapping gives it; it
+// never changes what a mapping says.
 //
 // The organization-admin role, once it is a target, never loses its last holder, even when the policy protects it in no
 // other way.
@@ -32,6 +33,8 @@ func BindSince(p *Policy, o access.Outline, last Last) (*Bound, []access.Finding
 	}
 	w.literals()
 	w.formerSources(last.Sources)
+	w.grants()
+	w.formerGrants(last.Granted)
 	w.formerDefaults(last.Defaults)
 	w.missing()
 	w.uncovered()
@@ -115,7 +118,7 @@ func (w *binder) source(g source) {
 		seen := map[gift]bool{}
 		for _, f := range r.gives(g.Name, g.folded) {
 			w.covered[g.ID] = true
-			for _, t := range w.target(f.full, r.Mapping, true) {
+			for _, t := range w.mapped(f.full, r.Mapping, true) {
 				reason := access.Reason{Kind: access.ReasonMapping, Name: r.Name, Source: g.Name}
 				if fold(f.written) != fold(t.Entitlement) {
 					reason.Via = f.written
@@ -137,7 +140,7 @@ func (w *binder) literals() {
 		r := &w.rules[i]
 		for _, to := range r.To {
 			if stars(to) == 0 {
-				w.target(to, r.Mapping, true)
+				w.mapped(to, r.Mapping, true)
 			}
 		}
 		for j, p := range r.from {
@@ -152,7 +155,7 @@ func (w *binder) formerSources(names []string) {
 		folded := lower(name)
 		for i := range w.rules {
 			for _, f := range w.rules[i].gives(name, folded) {
-				w.target(f.full, w.rules[i].Mapping, false)
+				w.mapped(f.full, w.rules[i].Mapping, false)
 			}
 		}
 	}
@@ -186,120 +189,6 @@ func (w *binder) mode(e access.Entitlement) Mode {
 	return mode
 }
 
-// target finds the groups or the role behind an entitlement and manages them as the mapping says. needed says that a
-// missing one matters.
-func (w *binder) target(e access.Entitlement, m *Mapping, needed bool) []*Target {
-	key := fold(e)
-	found, known := w.resolved[key]
-	if !known {
-		switch e.Kind() {
-		case access.KindGroup:
-			found = w.group(e)
-		case access.KindDefault:
-			found = w.roleDefaults(e)
-		default:
-			found = []*Target{w.manage(e, access.Group{Users: -1})}
-		}
-		w.resolved[key] = found
-	}
-	if len(found) == 0 && e.Kind() == access.KindGroup && needed && len(w.byName[string(lower(e.Group()))]) == 0 {
-		l := w.lacking[key]
-		if l == nil {
-			l = &lack{name: e.Group()}
-			w.lacking[key] = l
-		}
-		l.create = l.create || m.Create
-	}
-	for _, t := range found {
-		if !slices.Contains(t.Names, e) {
-			t.Names = append(t.Names, e)
-		}
-		t.Removals = careful(t.Removals, m.Removals)
-	}
-	return found
-}
-
-// group finds the group that a group:… target names.
-func (w *binder) group(e access.Entitlement) []*Target {
-	groups := w.byName[string(lower(e.Group()))]
-	if len(groups) == 0 || !w.writable(groups[0]) {
-		return nil
-	}
-	return []*Target{w.manage(access.GroupEntitlement(groups[0].Name), groups[0])}
-}
-
-// roleDefaults finds the groups that a default:… target stands for now.
-func (w *binder) roleDefaults(e access.Entitlement) []*Target {
-	groups, known := w.behind(e)
-	if !known {
-		w.find("site-unknown", string(e), true, "the organization has no such app on such a site; it has %s", w.siteList())
-		return nil
-	}
-	var found []*Target
-	names := make([]string, len(groups))
-	for i, g := range groups {
-		names[i] = g.Name
-		if w.writable(g) {
-			found = append(found, w.manage(access.GroupEntitlement(g.Name), g))
-		}
-	}
-	w.defaults[e] = names
-	if len(groups) == 0 {
-		w.find("default-missing", string(e), true, "no group is default for this role; make one the default in admin.atlassian.com, or name a group")
-	}
-	return found
-}
-
-// behind lists the groups that are default for a role now, by name; known is false when there is no such app and site.
-func (w *binder) behind(e access.Entitlement) (groups []access.Group, known bool) {
-	app, site, role, _ := e.AppSiteRole()
-	for _, s := range w.outline.Sites {
-		if access.AppKey(s.App) != app || !strings.EqualFold(s.Site, site) {
-			continue
-		}
-		known = true
-		for _, r := range w.outline.Roles {
-			g, exists := w.byID[r.GroupID]
-			if exists && r.Default && r.Resource == s.Resource && strings.EqualFold(r.Role, "atlassian/"+role) && !slices.Contains(groups, g) {
-				groups = append(groups, g)
-			}
-		}
-	}
-	slices.SortFunc(groups, byGroupName)
-	return groups, known
-}
-
-func byGroupName(a, b access.Group) int {
-	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
-}
-
-// writable says whether the key may change the group's members, and reports when not.
-func (w *binder) writable(g access.Group) bool {
-	subject := string(access.GroupEntitlement(g.Name))
-	switch same := len(w.byName[string(lower(g.Name))]); {
-	case same > 1:
-		w.find("target-ambiguous", subject, true, "%d groups have this name; delete all but one", same)
-	case g.Synced:
-		w.find("target-synced", subject, true, "an identity provider owns the group, so Atlassian refuses other writes; name a group of Atlassian's own")
-	case !g.Modifiable:
-		w.find("target-locked", subject, true, "Atlassian does not let the group's members be changed; name another group")
-	default:
-		return true
-	}
-	return false
-}
-
-// manage makes a target of a group or role, once.
-func (w *binder) manage(live access.Entitlement, g access.Group) *Target {
-	key := fold(live)
-	t := w.targets[key]
-	if t == nil {
-		t = &Target{Entitlement: live, GroupID: g.ID, Removals: RemoveAll, Apps: w.opens[g.ID], Members: g.Users}
-		w.targets[key] = t
-	}
-	return t
-}
-
 // bound gives the targets their order and everything its final form.
 func (w *binder) bound() *Bound {
 	w.protect()
@@ -318,9 +207,10 @@ func (w *binder) bound() *Bound {
 		b.Targets = append(b.Targets, *t)
 		index[t] = i
 		b.named[fold(t.Entitlement)] = []int{i}
-		if t.GroupID != "" {
+		switch {
+		case t.GroupID != "":
 			b.holds[t.GroupID] = i
-		} else {
+		case t.Entitlement == access.OrgAdmin:
 			b.admin = i
 		}
 	}

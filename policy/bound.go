@@ -25,11 +25,15 @@ type Bound struct {
 	defaults map[access.Entitlement][]string
 }
 
-// Target is one real group or role that the policy manages.
+// Target is one real group or role, or presence in the organization, that the policy manages.
 type Target struct {
-	Entitlement access.Entitlement   `json:"entitlement"` // group:<live name> or role:org-admin
-	GroupID     string               `json:"groupId,omitempty"`
-	Names       []access.Entitlement `json:"names"` // as the policy writes it, stars filled in
+	Entitlement access.Entitlement   `json:"entitlement"`        // group:<live name>, or as the policy writes it: role:… or directory
+	GroupID     string               `json:"groupId,omitempty"`  // of a group
+	Resource    string               `json:"resource,omitempty"` // of an app role: ARI of the app on its site
+	Role        string               `json:"role,omitempty"`     // of an app role: for example atlassian/admin
+	Names       []access.Entitlement `json:"names"`              // as the policy writes it, stars filled in
+	Granted     bool                 `json:"granted,omitempty"`  // no mapping names it: it is held by grants alone
+	Lost        LostMode             `json:"lost,omitempty"`     // what becomes of it when the workflow of a grant was lost; "" when it cannot be granted
 	Removals    Mode                 `json:"removals"`
 	Apps        []string             `json:"apps,omitempty"`    // app/site that the group opens, as far as roles were read
 	Members     int                  `json:"members"`           // as the directory counts them, -1 when unknown
@@ -61,7 +65,11 @@ func (b *Bound) Resolve(p access.Person, grants ...access.Grant) []Want {
 	var all []*given
 	for _, g := range grants {
 		for _, t := range b.All(g.Target) {
-			all = append(all, &given{target: t, reason: g.GrantReason()})
+			reason := g.GrantReason()
+			if fold(g.Target) != fold(b.Targets[t].Entitlement) {
+				reason.Via = g.Target
+			}
+			all = append(all, &given{target: t, reason: reason})
 		}
 	}
 	for _, id := range p.GroupIDs {
@@ -100,7 +108,8 @@ func compareReasons(a, b access.Reason) int {
 		strings.Compare(a.Source, b.Source), strings.Compare(string(a.Via), string(b.Via)))
 }
 
-// Held lists the targets that the read shows the person in, in order.
+// Held lists the targets that a sweep shows the person in, in order: groups and the organization-admin role. It says nothing
+// of app roles, which no sweep reads, and of directory, which everybody would hold.
 func (b *Bound) Held(p access.Person) []int {
 	var held []int
 	for _, id := range p.GroupIDs {
@@ -113,6 +122,20 @@ func (b *Bound) Held(p access.Person) []int {
 	}
 	slices.Sort(held)
 	return slices.Compact(held)
+}
+
+// Holds says whether the person holds the target, as far as the read showed; known is false when it did not say.
+func (b *Bound) Holds(p access.Person, t int) (held, known bool) {
+	switch target := &b.Targets[t]; {
+	case target.GroupID != "":
+		return p.InGroup(target.GroupID), true
+	case target.Entitlement == access.OrgAdmin:
+		return p.HasRole(access.RoleOrgAdmin), true
+	case target.Entitlement == access.Directory:
+		return p.MembershipStatus == "active", p.MembershipStatus != ""
+	default:
+		return slices.ContainsFunc(p.AppRoles, func(e access.Entitlement) bool { return canonical(e) == fold(target.Entitlement) }), p.AppRoles != nil
+	}
 }
 
 // Target finds a target by its live name or by a name of the policy, without regard to case. Of several groups that are

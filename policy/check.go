@@ -13,6 +13,7 @@ func (r *reader) check(p *Policy) {
 	r.checkStars(p)
 	r.checkModes(p)
 	r.checkProtected(p)
+	r.checkGrants(p)
 }
 
 // checkNames refuses two mappings of one name: reasons are told by it.

@@ -31,6 +31,17 @@ const (
 	maxName     = 255   // characters of a group name or glob
 	maxText     = 1000  // characters of a description
 	maxNumber   = 1_000_000
+	maxGrants   = 500     // entries of the grants section
+	maxTargets  = 100     // targets of one of them
+	maxPattern  = 500     // characters of a ticket pattern
+	maxWords    = 200_000 // characters of all conditions together
+)
+
+// defaultGrant is how long a grant lasts whose request and entry say nothing, within its maximum; defaultWait is how long
+// it waits for approvals.
+const (
+	defaultGrant = Duration(time.Hour)
+	defaultWait  = Duration(8 * time.Hour)
 )
 
 // The bounds of the durations and paces a policy file can set.
@@ -43,4 +54,8 @@ const (
 	maxFlight = 32
 	maxPages  = 100
 	maxDays   = 90
+	maxCount  = 20 // approvals of one grant
+	maxTimes  = 100
+	minGrant  = time.Second // of all durations of a grant that must be there
+	maxGrant  = 365 * day
 )

@@ -6,7 +6,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Entitlements are all that the policy names in full, mapped or protected, sorted: what an outline has to know the roles
+// Entitlements are all that the policy names in full, mapped, granted or protected, sorted: what an outline has to know the roles
 // of. Group targets with a star are left out; Bind finds the groups behind them.
 func (p *Policy) Entitlements() []access.Entitlement {
 	var all []access.Entitlement
@@ -16,6 +16,9 @@ func (p *Policy) Entitlements() []access.Entitlement {
 				all = append(all, to)
 			}
 		}
+	}
+	for _, entry := range p.Grants {
+		all = append(all, entry.Targets...)
 	}
 	for _, protected := range p.Protected {
 		all = append(all, protected.Target)

@@ -57,7 +57,7 @@ func (w *binder) missing() {
 		if err := groupName(l.name); err != nil {
 			w.find("target-missing", subject, true, "no group can have this name: %s", err)
 		} else if !l.create {
-			w.find("target-missing", subject, true, "there is no such group; make it, correct the name, or set create: true in the mapping")
+			w.find("target-missing", subject, true, "there is no such group; make it, correct the name, or set create: true in a mapping that gives it")
 		}
 	}
 }
@@ -84,6 +84,11 @@ func (w *binder) uncovered() {
 	if more > 0 {
 		w.find("uncovered-group", fmt.Sprintf("%d more", more), false, "no mapping takes these synced groups; map them, or list them under ignore")
 	}
+}
+
+// unknownSite reports an entitlement on an app or site that is not there.
+func (w *binder) unknownSite(e access.Entitlement) {
+	w.find("site-unknown", string(e), true, "the organization has no such app on such a site; it has %s", w.siteList())
 }
 
 // siteList names the apps on sites that the organization has, for an error.

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
@@ -73,12 +75,6 @@ const (
 	EndRemove  EndMode = "remove"  // the person leaves the organization
 )
 
-// Facts are what a condition may ask of a person.
-type Facts struct {
-	access.Person
-	Groups []string // names of all groups the person is in
-}
-
 // GrantRequest is what somebody asks for, with all that is known about it.
 type GrantRequest struct {
 	Person    Facts              // who is to hold the target
@@ -91,7 +87,69 @@ type GrantRequest struct {
 	By        string // who asks: e-mail address or account id
 	Urgent    bool   // break-glass
 	Renews    *access.Grant
-	Earlier   []access.Grant // the person's other grants of this target, open or ended
-	Approvers []string       // members of the groups in Approval.Groups: e-mail addresses and account ids
+	Earlier   []access.Grant             // the person's other grants of this target, open or ended
+	Approvers map[string][]access.Person // members of the groups that Policy.ApproverGroups names, by that name
 	Now       time.Time
+}
+
+// Grantable says that some entry lets the target be granted.
+func (p *Policy) Grantable(target access.Entitlement) bool { return len(p.entries(target)) > 0 }
+
+// GrantTargets lists every target that can be granted, as the policy writes it, sorted.
+func (p *Policy) GrantTargets() []access.Entitlement {
+	var all []access.Entitlement
+	for _, entry := range p.Grants {
+		all = append(all, entry.Targets...)
+	}
+	slices.SortFunc(all, func(a, b access.Entitlement) int { return strings.Compare(fold(a), fold(b)) })
+	return slices.CompactFunc(all, func(a, b access.Entitlement) bool { return fold(a) == fold(b) })
+}
+
+// ApproverGroups names the groups whose members may approve a grant of the target, sorted: whoever judges a request has to
+// read them first.
+func (p *Policy) ApproverGroups(target access.Entitlement) []string {
+	var names []string
+	for _, entry := range p.entries(target) {
+		if entry.Approval != nil {
+			names = append(names, entry.Approval.Groups...)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int { return slices.Compare(lower(a), lower(b)) })
+	return slices.CompactFunc(names, func(a, b string) bool { return slices.Equal(lower(a), lower(b)) })
+}
+
+// LostMode is what becomes of the target's access whose grant workflow was lost; LostRemove where no entry names it.
+func (p *Policy) LostMode(target access.Entitlement) LostMode {
+	for _, entry := range p.entries(target) {
+		return entry.Lost
+	}
+	return LostRemove
+}
+
+// EndMode is how presence in the organization ends when a grant of the target does; EndSuspend where no entry names it.
+func (p *Policy) EndMode(target access.Entitlement) EndMode {
+	for _, entry := range p.entries(target) {
+		return entry.End
+	}
+	return EndSuspend
+}
+
+// entries are all entries that name a target, in the order of the file.
+func (p *Policy) entries(target access.Entitlement) []*Grantable {
+	key := canonical(target)
+	var found []*Grantable
+	for i := range p.Grants {
+		if slices.ContainsFunc(p.Grants[i].Targets, func(e access.Entitlement) bool { return fold(e) == key }) {
+			found = append(found, &p.Grants[i])
+		}
+	}
+	return found
+}
+
+// canonical is the form in which all writings of one entitlement are equal: jira/Acme/user and jira-software/acme/user.
+func canonical(e access.Entitlement) string {
+	if full, err := access.ParseEntitlement(string(e)); err == nil {
+		return fold(full)
+	}
+	return fold(e)
 }

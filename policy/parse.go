@@ -20,10 +20,14 @@ func Parse(name string, data []byte) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{file: name, at: map[string]*yaml.Node{}}
+	r := &reader{file: name, at: map[string]*yaml.Node{}, conditions: map[string]*Condition{}}
+	for line := range bytes.Lines(data) {
+		r.lines = append(r.lines, []rune(string(line)))
+	}
 	p := r.policy(root)
 	r.check(p)
 	if len(r.problems) == 0 {
+		p.conditions = r.conditions
 		return p, nil
 	}
 	problems := r.problems.sorted()

@@ -13,6 +13,8 @@ type Policy struct {
 	Sync         Sync         `json:"sync"`
 	DryRun       bool         `json:"dryRun"`           // plan and record, write nothing
 	Ignore       []string     `json:"ignore,omitempty"` // source groups that need no mapping; names or globs
+
+	conditions map[string]*Condition // those of the file, by their text
 }
 
 // Organization names the Atlassian organization and the key to it.

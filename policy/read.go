@@ -25,6 +25,9 @@ func (r *reader) policy(n *yaml.Node) *Policy {
 		"protected": r.list(maxList, func(n *yaml.Node, path string) {
 			p.Protected = append(p.Protected, r.protected(n, path))
 		}),
+		"grants": r.list(maxGrants, func(n *yaml.Node, path string) {
+			p.Grants = append(p.Grants, r.grantable(n, path))
+		}),
 		"sync":   r.sync(&p.Sync),
 		"dryRun": r.flag(&p.DryRun),
 		"ignore": set(r, &p.Ignore, maxList, glob),
@@ -48,7 +51,7 @@ func (r *reader) organization(o *Organization) field {
 func (r *reader) mapping(n *yaml.Node, path string) Mapping {
 	m := Mapping{Removals: RemoveOwned}
 	r.object(n, path, map[string]field{
-		"name":        r.checked(&m.Name, mappingName),
+		"name":        r.checked(&m.Name, entryName),
 		"description": r.text(&m.Description),
 		"owner":       r.text(&m.Owner),
 		"from":        r.counted(set(r, &m.From, maxList, glob)),
@@ -110,9 +113,14 @@ func (r *reader) protected(n *yaml.Node, path string) Protected {
 			p.Target = t
 		},
 		"minimum": r.number(&p.Minimum, 1, maxNumber),
-		"always":  set(r, &p.Always, maxList, func(s string) (string, error) { return s, personName(s) }),
+		"always":  r.people(&p.Always),
 	}, "target")
 	return p
+}
+
+// people reads a list of e-mail addresses and account ids.
+func (r *reader) people(into *[]string) field {
+	return set(r, into, maxList, func(s string) (string, error) { return s, personName(s) })
 }
 
 func (r *reader) sync(s *Sync) field {
@@ -175,9 +183,9 @@ func vendorID(s string) error {
 	return nil
 }
 
-func mappingName(s string) error {
+func entryName(s string) error {
 	if strings.TrimSpace(s) != s || s == "" || len(s) > 100 || strings.ContainsAny(s, "\n\t") {
-		return fmt.Errorf("%q does not fit; give the mapping a name of 1 to 100 characters in one line", shown(s))
+		return fmt.Errorf("%q does not fit; give the entry a name of 1 to 100 characters in one line", shown(s))
 	}
 	return nil
 }

@@ -15,11 +15,14 @@ import (
 
 // reader walks the tree of a policy file, fills in a Policy and collects every problem on the way.
 type reader struct {
-	file     string
-	problems Errors
-	dropped  int                   // problems beyond the bound
-	entries  int                   // entries of mapping lists read so far
-	at       map[string]*yaml.Node // where each path stands
+	file       string
+	lines      [][]rune // of the file
+	problems   Errors
+	dropped    int                   // problems beyond the bound
+	entries    int                   // entries of mapping lists read so far
+	at         map[string]*yaml.Node // where each path stands
+	conditions map[string]*Condition // compiled so far, by text
+	words      int                   // characters of all conditions so far
 }
 
 // field reads one value of the file into its place in the policy.

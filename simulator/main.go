@@ -93,7 +93,7 @@ func parse(args []string, env func(string) string) (options, error) {
 	apps := flags.String("apps", "jira,confluence,jsm", "apps on every site, separated by commas")
 	flags.DurationVar((*time.Duration)(&settings.Latency), "latency", 0, "how long each answer takes")
 	flags.DurationVar((*time.Duration)(&settings.Lag), "lag", 0, "until a write of groups or memberships shows in reads")
-	flags.DurationVar((*time.Duration)(&settings.RoleLag), "role-lag", 0, "until an organization-level role shows in reads")
+	flags.DurationVar((*time.Duration)(&settings.RoleLag), "role-lag", 0, "until a role given to a person directly shows in reads")
 	flags.DurationVar((*time.Duration)(&settings.EventLag), "event-lag", 0, "until an audit event shows")
 	flags.StringVar(&o.cloud.Key, "key", orElse(env("SIM_ORG_KEY"), cloud.DefaultKey), "organization API key; also SIM_ORG_KEY")
 	flags.StringVar(&o.cloud.SCIMKey, "scim-key", orElse(env("SIM_SCIM_KEY"), cloud.DefaultSCIMKey), "key of the SCIM directory; also SIM_SCIM_KEY")

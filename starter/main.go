@@ -4,12 +4,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"os/user"
+	"regexp"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -35,16 +37,17 @@ func main() {
 
 func command() *cobra.Command {
 	root := &cobra.Command{
-		Use: "starter", Short: "Apply Castellan's policies, see its plans, ask it questions", Version: version,
+		Use: "starter", Short: "Apply Castellan's policies, see its plans, lend access for a while, ask questions", Version: version,
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	s := &session{}
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print the answer as JSON")
-	root.PersistentFlags().StringVar(&s.by, "by", whoami(), "who acts, for the ledger")
+	root.PersistentFlags().StringVar(&s.said, "by", "", "who acts, for the ledger: your e-mail address or account id (CASTELLAN_BY, or your user name, otherwise)")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return s.dial(cmd.Context()) }
 	root.PersistentPostRun = func(*cobra.Command, []string) { s.client.Close() }
 	s.out = root.OutOrStdout()
 	root.AddCommand(s.apply(), s.plan(), s.status(), s.why(), s.runs(), s.undo(), s.verifyLedger())
+	root.AddCommand(s.grant(), s.approve(), s.deny(), s.extend(), s.revoke(), s.grants())
 	return root
 }
 
@@ -54,6 +57,8 @@ func (s *session) dial(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.said = cmp.Or(s.said, settings.By)
+	s.by = cmp.Or(s.said, whoami())
 	options, err := config.TemporalOptions(config.NewLogger(os.Stderr, settings.LogLevel, settings.LogFormat))
 	if err != nil {
 		return err
@@ -96,6 +101,24 @@ func (s *session) theOrg(ctx context.Context, named []string) (string, error) {
 		return orgs[0], nil
 	}
 	return "", fmt.Errorf("there are several organizations, name one: %v", orgs)
+}
+
+// named is the organization that a flag names, if it does.
+func named(org string) []string {
+	if org == "" {
+		return nil
+	}
+	return []string{org}
+}
+
+var whoForm = regexp.MustCompile(`^([^@\s]+@[^@\s]+|[A-Za-z0-9:-]{8,128})$`)
+
+// who is the person who acts, as policies and approvers name people: a user name of this machine is nobody there.
+func (s *session) who() (string, error) {
+	if whoForm.MatchString(s.said) {
+		return s.said, nil
+	}
+	return "", fmt.Errorf("say who acts by e-mail address or Atlassian account id, which %q is not: pass --by you@example.com, or set CASTELLAN_BY", s.by)
 }
 
 func whoami() string {

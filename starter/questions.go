@@ -181,6 +181,19 @@ func when(t time.Time) string {
 	return t.Local().Format("2006-01-02 15:04:05 MST")
 }
 
+// instant reads what a flag says: an instant, or a day in UTC; zero when it says nothing.
+func instant(flag, written string) (t time.Time, err error) {
+	if written == "" {
+		return t, nil
+	}
+	for _, form := range []string{time.RFC3339, time.DateOnly} {
+		if t, err = time.Parse(form, written); err == nil {
+			return t, nil
+		}
+	}
+	return t, fmt.Errorf("%s %q: write an instant as 2026-03-01T09:00:00Z, or a day as 2026-03-01", flag, written)
+}
+
 func (s *session) why() *cobra.Command {
 	var at string
 	c := &cobra.Command{
@@ -195,12 +208,9 @@ func (s *session) why() *cobra.Command {
 				}
 				in.Target = target
 			}
-			if at != "" {
-				instant, err := time.Parse(time.RFC3339, at)
-				if err != nil {
-					return fmt.Errorf("--at %q: write an instant as 2026-03-01T09:00:00Z", at)
-				}
-				in.At = instant
+			var err error
+			if in.At, err = instant("--at", at); err != nil {
+				return err
 			}
 			answer, err := s.ask(cmd.Context(), in)
 			if err != nil {
@@ -267,11 +277,7 @@ func (s *session) undo() *cobra.Command {
 		Use: "undo RUN", Short: "Take back what a run changed, and pause the organization",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var named []string
-			if org != "" {
-				named = []string{org}
-			}
-			name, err := s.theOrg(cmd.Context(), named)
+			name, err := s.theOrg(cmd.Context(), named(org))
 			if err != nil {
 				return err
 			}

@@ -21,7 +21,8 @@ type session struct {
 	namespace string
 	out       io.Writer
 	json      bool
-	by        string
+	said      string // who acts, as far as it was said
+	by        string // who acts, or at least this machine's user
 }
 
 // patience is after how long a command says what it is waiting for.
@@ -48,9 +49,14 @@ func (s *session) ask(ctx context.Context, in messages.ReportInput) (messages.Re
 
 // update sends an update to an organization's loop and waits for its answer.
 func (s *session) update(ctx context.Context, org, name string, body, answer any) error {
+	return s.updateOn(ctx, messages.OrgSyncID(org), name, body, answer)
+}
+
+// updateOn sends an update to a workflow and waits for its answer.
+func (s *session) updateOn(ctx context.Context, workflow, name string, body, answer any) error {
 	defer s.hint()()
 	handle, err := s.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: messages.OrgSyncID(org), UpdateName: name, Args: []any{body}, WaitForStage: client.WorkflowUpdateStageCompleted,
+		WorkflowID: workflow, UpdateName: name, Args: []any{body}, WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ import (
 	"github.com/castellan-io/castellan/config"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/notify"
 )
 
 var version = "unknown" // set when it is built
@@ -98,9 +99,14 @@ func serve(ctx context.Context) error {
 	if err := config.RegisterSearchAttributes(ctx, temporal, namespace, messages.Attributes()); err != nil {
 		log.Warn("workflows may not be able to show their state", zap.Error(err))
 	}
+	notifier, err := notifierOf(settings, log)
+	if err != nil {
+		return err
+	}
 	secrets := settings.Secrets()
 	acts := activities.New(activities.Options{
 		Ledger: store, AtlassianURL: settings.AtlassianURL + "/admin", HTTP: httpClient(settings.CallsInFlight),
+		Temporal: temporal, Notifier: notifier,
 		Secret: func(ref string) (string, error) {
 			secret, err := secrets.Resolve(ref)
 			return secret.Reveal(), err
@@ -131,6 +137,18 @@ func orDefault(address string) string {
 		return client.DefaultHostPort
 	}
 	return address
+}
+
+// notifierOf tells people in all the ways that are set up.
+func notifierOf(settings config.Worker, log *zap.Logger) (*notify.Many, error) {
+	n, err := settings.Notices()
+	if err != nil {
+		return nil, err
+	}
+	return notify.New(notify.Options{
+		WebhookURL: n.WebhookURL.Reveal(), WebhookSecret: n.WebhookSecret.Reveal(), SlackURL: n.SlackURL.Reveal(),
+		SMTP: notify.SMTPOptions{Server: n.SMTP, Password: n.SMTPPassword.Reveal(), From: n.SMTPFrom, Watchers: n.Watchers},
+	}, log)
 }
 
 // httpClient keeps as many connections as there are calls in flight.

@@ -26,9 +26,12 @@ func start(temporal client.Client, acts *activities.Activities, settings config.
 	fatal := func(err error) { r.failed <- err }
 	flows := worker.New(temporal, messages.QueueWorkflows, worker.Options{
 		DisableRegistrationAliasing: true, OnFatalError: fatal, WorkerStopTimeout: settings.DrainTimeout,
+		// When this process dies, another takes its workflows over after so long: the end of a grant may be due.
+		StickyScheduleToStartTimeout: 2 * time.Second,
 	})
 	flows.RegisterWorkflowWithOptions(workflows.OrgSync, workflow.RegisterOptions{Name: messages.OrgSync})
 	flows.RegisterWorkflowWithOptions(workflows.Reconcile, workflow.RegisterOptions{Name: messages.Reconcile})
+	flows.RegisterWorkflowWithOptions(workflows.TemporaryGrant, workflow.RegisterOptions{Name: messages.TemporaryGrant})
 	flows.RegisterWorkflowWithOptions(workflows.Report, workflow.RegisterOptions{Name: messages.Report})
 	calls := worker.New(temporal, messages.QueueAtlassian, worker.Options{
 		DisableRegistrationAliasing: true, OnFatalError: fatal, WorkerStopTimeout: settings.DrainTimeout,

@@ -60,8 +60,8 @@ func confirm(ctx workflow.Context, in activities.ConfirmInput) (activities.Confi
 }
 
 // apply runs in the background: many are in flight.
-func apply(ctx workflow.Context, org string, in activities.ChangeInput, line activities.Line) workflow.Future {
-	return workflow.ExecuteActivity(write.options(ctx, org, line.Label), act.Apply, in)
+func apply(ctx workflow.Context, p preset, org string, in activities.ChangeInput, line activities.Line) workflow.Future {
+	return workflow.ExecuteActivity(p.options(ctx, org, line.Label), act.Apply, in)
 }
 
 func set(ctx workflow.Context, summary string, in activities.SetInput) (int, error) {
@@ -94,6 +94,8 @@ func scopeInWords(s messages.Scope) string {
 		return "the members of group " + s.Groups[0]
 	case len(s.Groups) > 0:
 		return fmt.Sprintf("the members of %d groups", len(s.Groups))
+	case s.Kind == messages.ScopeGrants:
+		return "grants"
 	case s.Run != "":
 		return s.Kind + " of run " + s.Run
 	case s.Kind == messages.ScopeGroups:

@@ -31,7 +31,7 @@ type preset struct {
 
 var (
 	// lookup is a short question to the ledger.
-	lookup = preset{timeout: 30 * time.Second, attempts: 10, longest: 10 * time.Second, priority: priorityUrgent}
+	lookup = preset{timeout: 30 * time.Second, heartbeat: 5 * time.Second, attempts: 10, longest: 10 * time.Second, priority: priorityUrgent}
 	// check talks to Atlassian while a person waits for the answer.
 	check = preset{timeout: 10 * time.Minute, heartbeat: time.Minute, attempts: 3, longest: 10 * time.Second, priority: priorityUrgent}
 	// walk reads many pages; it heartbeats after each.
@@ -41,10 +41,19 @@ var (
 	// write is one change: an HTTP call of at most 30 s, its reads and its record. It is given up after a while, and taken
 	// up by the next verification.
 	write = preset{timeout: 90 * time.Second, heartbeat: 20 * time.Second, longest: 30 * time.Second, over: 4 * time.Minute, priority: priorityBulk}
+	// ask judges a request. Somebody may wait for the answer; but a request that was signalled outlives an outage.
+	ask = preset{timeout: time.Minute, heartbeat: 10 * time.Second, longest: 5 * time.Second, over: 10 * time.Minute, priority: priorityUrgent}
+	// endless is a short step of a grant's life, in the ledger alone: it must come about.
+	endless = preset{timeout: 30 * time.Second, heartbeat: 5 * time.Second, longest: 5 * time.Second, priority: priorityUrgent}
+	// lend is one change that a grant gives or takes back, when somebody's access waits for it. Where it fails for long, the
+	// grant asks again.
+	lend = preset{timeout: time.Minute, heartbeat: 5 * time.Second, longest: 5 * time.Second, over: time.Minute, priority: priorityUrgent}
+	// notice tells people; not for ever, since news grows old, and since who was reached may be told again.
+	notice = preset{timeout: time.Minute, attempts: 6, longest: time.Minute, priority: priorityWatch}
 	// watching is the long poll of the event feed.
 	watching = preset{timeout: time.Hour, heartbeat: 20 * time.Second, attempts: 3, longest: 10 * time.Second, priority: priorityWatch}
 	// record ends something in the ledger; it must succeed.
-	record = preset{timeout: 5 * time.Minute, heartbeat: 2 * time.Minute, longest: 30 * time.Second, priority: priorityUrgent}
+	record = preset{timeout: 5 * time.Minute, heartbeat: 10 * time.Second, longest: 30 * time.Second, priority: priorityUrgent}
 )
 
 // options are the preset as activity options, on the queue of calls, with a summary for the Web UI. Organizations share

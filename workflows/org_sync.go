@@ -85,6 +85,8 @@ func (s *orgSync) run(ctx workflow.Context) error {
 		case s.renewable(ctx):
 			state := s.OrgSyncState
 			return workflow.NewContinueAsNewError(ctx, messages.OrgSync, messages.OrgSyncInput{State: &state})
+		case s.mayAttend():
+			s.attend(ctx)
 		case s.firstPolicyDue(ctx):
 			s.takeFirstPolicy(ctx)
 		case s.mayServe() && s.askedFor() >= 0:
@@ -250,5 +252,5 @@ func (s *orgSync) windDown(ctx workflow.Context) {
 // renewable says that the history may end here: nothing runs, nothing waits, the watch has ended.
 func (s *orgSync) renewable(ctx workflow.Context) bool {
 	return s.ending && !s.watching && s.bulk == nil && s.front == nil && s.tails == 0 && !s.admitting && s.stopping == 0 &&
-		len(s.Pending.Jobs) == 0 && !s.words.pending(ctx) && workflow.AllHandlersFinished(ctx)
+		len(s.Pending.Jobs) == 0 && !s.words.pending(ctx) && workflow.GetSignalChannel(ctx, messages.Attend).Len() == 0 && workflow.AllHandlersFinished(ctx)
 }

@@ -23,8 +23,8 @@ type running struct {
 	over       bool
 }
 
-// newRun numbers a run by its instant, which no other run of the organization has.
-func (s *orgSync) newRun(ctx workflow.Context) messages.ReconcileInput {
+// newID is the instant, which no other run or request of the organization has.
+func (s *orgSync) newID(ctx workflow.Context) string {
 	at := workflow.Now(ctx).UTC()
 	id := at.Format("20060102-150405.000")
 	for id <= s.LastID {
@@ -32,8 +32,13 @@ func (s *orgSync) newRun(ctx workflow.Context) messages.ReconcileInput {
 		id = at.Format("20060102-150405.000")
 	}
 	s.LastID = id
+	return id
+}
+
+// newRun numbers a run.
+func (s *orgSync) newRun(ctx workflow.Context) messages.ReconcileInput {
 	return messages.ReconcileInput{
-		Org: s.Org, Run: id, Policy: s.Policy, Settings: s.Settings, DryRun: s.Settings.DryRun,
+		Org: s.Org, Run: s.newID(ctx), Policy: s.Policy, Settings: s.Settings, DryRun: s.Settings.DryRun,
 		Parent: workflow.GetInfo(ctx).WorkflowExecution.ID,
 	}
 }
@@ -44,11 +49,15 @@ func (s *orgSync) reconcile(ctx workflow.Context, in messages.ReconcileInput, wh
 	child = workflow.WithChildOptions(child, workflow.ChildWorkflowOptions{
 		WorkflowID: runID(in), TaskQueue: messages.QueueWorkflows, WaitForCancellation: true,
 		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_REQUEST_CANCEL,
+		WorkflowTaskTimeout:   taskTimeout,
 		StaticSummary:         clip(fmt.Sprintf("%s: %s (%s)", s.Org, what, in.Trigger)),
 		TypedSearchAttributes: temporal.NewSearchAttributes(messages.AttributeOrg.ValueSet(s.Org)),
 	})
 	return &running{run: in.Run, scope: in.Scope.Kind, cancel: cancel, future: workflow.ExecuteChildWorkflow(child, messages.Reconcile, in)}
 }
+
+// taskTimeout is after how long another worker takes a run's step over from one that died.
+const taskTimeout = 5 * time.Second
 
 // runID is the workflow ID of a run; an approved hold writes the lines of the run that was held.
 func runID(in messages.ReconcileInput) string {
@@ -79,7 +88,7 @@ func (s *orgSync) startBulk(ctx workflow.Context) {
 		in.Trigger = "on schedule"
 	}
 	// A full verification sees everything that was waiting to be looked at, but for second looks, which stand on the first.
-	s.Pending = messages.Pending{Jobs: s.Pending.Jobs, Settling: s.Pending.Settling}
+	s.Pending = messages.Pending{Jobs: s.Pending.Jobs, Settling: s.Pending.Settling, Grants: s.Pending.Grants}
 	s.runInBackground(ctx, in, nil)
 }
 
@@ -355,10 +364,10 @@ func (s *orgSync) standAside(ctx workflow.Context) {
 	_ = workflow.Await(ctx, func() bool { return b.over || b.turn >= turn })
 }
 
-// closeGates stops all writing, for a pause.
+// closeGates stops all writing, for a pause, but that of grants: what was lent is taken back in time, paused or not.
 func (s *orgSync) closeGates(ctx workflow.Context, why string) {
 	for _, r := range []*running{s.front, s.bulk} {
-		if r != nil {
+		if r != nil && r.scope != messages.ScopeGrants {
 			s.turn++
 			s.signal(ctx, r, messages.GateSignal{Closed: true, Why: why, Turn: s.turn})
 		}
@@ -424,31 +433,17 @@ func (s *orgSync) stopFull(ctx workflow.Context, why string) {
 
 // hearRuns takes what the organization's own runs say.
 func (s *orgSync) hearRuns(ctx workflow.Context) {
-	workflow.GoNamed(ctx, messages.Aside, func(ctx workflow.Context) {
-		for {
-			var in messages.AsideSignal
-			if !workflow.GetSignalChannel(ctx, messages.Aside).Receive(ctx, &in) {
-				return
-			}
-			for _, r := range []*running{s.front, s.bulk} {
-				if r != nil && r.run == in.Run {
-					r.turn = max(r.turn, in.Turn)
-				}
-			}
-			if s.Running != nil && s.Running.Run == in.Run {
-				s.Running.State, s.wake = messages.RunWaiting, true
+	hear(ctx, messages.Aside, func(_ workflow.Context, in messages.AsideSignal) {
+		for _, r := range []*running{s.front, s.bulk} {
+			if r != nil && r.run == in.Run {
+				r.turn = max(r.turn, in.Turn)
 			}
 		}
-	})
-	workflow.GoNamed(ctx, messages.HowFar, func(ctx workflow.Context) {
-		for {
-			var in messages.ProgressSignal
-			if !workflow.GetSignalChannel(ctx, messages.HowFar).Receive(ctx, &in) {
-				return
-			}
-			s.heard(ctx, in)
+		if s.Running != nil && s.Running.Run == in.Run {
+			s.Running.State, s.wake = messages.RunWaiting, true
 		}
 	})
+	hear(ctx, messages.HowFar, s.heard)
 }
 
 func (s *orgSync) heard(ctx workflow.Context, in messages.ProgressSignal) {

@@ -34,17 +34,16 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 		listen(ctx, w, messages.Pause, "write nothing until resume", checkPause, s.pause),
 		listen(ctx, w, messages.Resume, "go on after pause", s.checkResume, s.resume),
 		listen(ctx, w, messages.Undo, "take back what a run changed, and pause", s.checkUndo, s.undo),
+		listen(ctx, w, messages.Grant, "have a person hold a target for a while", s.checkGrant, s.grant),
+		listen(ctx, w, messages.Revoke, "end what a person holds of a target by grants", s.checkRevoke, s.revoke),
 	)
 	if err != nil {
 		return err
 	}
 	w.serve(ctx)
 	s.hearRuns(ctx)
-	workflow.GoNamed(ctx, messages.ForceContinueAsNew, func(ctx workflow.Context) {
-		for workflow.GetSignalChannel(ctx, messages.ForceContinueAsNew).Receive(ctx, nil) {
-			s.force, s.wake = true, true
-		}
-	})
+	hear(ctx, messages.Attend, s.asked)
+	called(ctx, messages.ForceContinueAsNew, func() { s.force, s.wake = true, true })
 	return nil
 }
 
@@ -237,7 +236,7 @@ func (s *orgSync) pause(ctx workflow.Context, in messages.PauseInput) (messages.
 		s.done[s.takeJob(i).Key] = outcome{err: refuse("the organization was paused by %s before this was looked at; ask again after resume", in.By)}
 	}
 	s.closeGates(ctx, "paused by "+in.By)
-	return messages.Answer{Message: "paused: nothing more is written, after the few writes in flight. Resume with the update " + messages.Resume}, nil
+	return messages.Answer{Message: "paused: nothing more is written, after the few writes in flight, but what grants give and take. Resume with the update " + messages.Resume}, nil
 }
 
 func (s *orgSync) checkResume(in messages.ResumeInput) error {

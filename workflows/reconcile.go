@@ -27,8 +27,9 @@ const (
 	renewRunAt     = 3500
 	verifyTries    = 4
 	verifyPatience = 10 * time.Second // role calls need up to 30 s to be seen
-	mostFailures   = 5                // in a row, until a run stops
-	longWait       = time.Minute      // after which what was read is old
+	roleLag        = 30 * time.Second
+	mostFailures   = 5           // in a row, until a run stops
+	longWait       = time.Minute // after which what was read is old
 )
 
 // Reconcile is one run: read, judge, write, verify. It writes only lines that stand on a judged plan in the ledger, adds
@@ -37,7 +38,7 @@ const (
 // It always ends with a summary, also when a problem stops it or it is cancelled: what it did not reach is taken up by
 // the next verification. Only what OrgSync lets through its gate is written.
 func Reconcile(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
-	r := &reconcile{in: in, log: workflow.GetLogger(ctx)}
+	r := &reconcile{in: in, log: workflow.GetLogger(ctx), guarded: map[access.Entitlement]bool{}}
 	if in.Progress != nil {
 		r.Progress = *in.Progress
 	} else {
@@ -63,8 +64,9 @@ type reconcile struct {
 	in       messages.ReconcileInput
 	log      log.Logger
 	inFlight int
-	failures int   // in a row
-	problem  error // stops the writing
+	failures int                         // in a row
+	problem  error                       // stops the writing
+	guarded  map[access.Entitlement]bool // protected targets from which somebody is just being removed
 }
 
 func (r *reconcile) ref() activities.RunInput {
@@ -84,10 +86,13 @@ func (r *reconcile) walk(ctx workflow.Context) error {
 		case phaseAdopt:
 			err = r.adopt(ctx)
 		case phaseAdd:
-			err = r.write(ctx, access.Add, phaseRemove)
+			err = r.write(ctx, access.Add, r.after(phaseAdd))
 		case phaseRemove:
 			err = r.remove(ctx)
 		case phaseVerify:
+			if r.grants() { // what is written is read back, even when the loop that started this has moved on
+				ctx, _ = workflow.NewDisconnectedContext(ctx)
+			}
 			return r.verify(ctx)
 		default:
 			return nil
@@ -175,9 +180,23 @@ func (r *reconcile) adopt(ctx workflow.Context) error {
 	return err
 }
 
+// grants says that the run gives and takes what grants lend. There removals go first, and stand on two witnesses already:
+// the ledger's reasons, and a read at the moment of writing.
+func (r *reconcile) grants() bool { return r.in.Scope.Kind == messages.ScopeGrants }
+
+func (r *reconcile) after(phase string) string {
+	switch {
+	case phase == phaseAdd && !r.grants():
+		return phaseRemove
+	case phase == phaseRemove && r.grants():
+		return phaseAdd
+	}
+	return phaseVerify
+}
+
 // remove waits until the removals have settled, reads their people again, and writes what still stands.
 func (r *reconcile) remove(ctx workflow.Context) error {
-	if r.Cursor == "" {
+	if r.Cursor == "" && !r.grants() {
 		first, err := next(ctx, activities.NextInput{RunInput: r.ref(), Actions: []access.Action{access.Remove}, Limit: 1})
 		if err != nil {
 			return err
@@ -200,7 +219,7 @@ func (r *reconcile) remove(ctx workflow.Context) error {
 			r.Run.Counts.Calls += checked.Calls
 		}
 	}
-	return r.write(ctx, access.Remove, phaseVerify)
+	return r.write(ctx, access.Remove, r.after(phaseRemove))
 }
 
 // confirm reads the people of lines again. An approved hold may have waited for days, or been held for a bad read.
@@ -215,6 +234,9 @@ func (r *reconcile) verify(ctx workflow.Context) error {
 	}
 	r.tell(ctx, false)
 	wait := r.in.Settings.Settle.Std()
+	if r.grants() && r.Slow {
+		wait = roleLag
+	}
 	for try := 1; ; try++ {
 		if err := r.sleep(ctx, wait, "let the writes become visible"); err != nil {
 			return err
@@ -253,5 +275,18 @@ func (r *reconcile) end(ctx workflow.Context, err error) (messages.RunSummary, e
 	}
 	r.Run = sum
 	r.show(ctx)
+	if r.grants() {
+		return sum, r.tellGrants(whole)
+	}
 	return sum, nil
+}
+
+// tellGrants tells those who asked what came of it.
+func (r *reconcile) tellGrants(ctx workflow.Context) error {
+	in := activities.AttendInput{RunInput: r.ref(), Asks: r.in.Asks}
+	if r.Run.Problem != nil {
+		in.Failed = r.Run.Problem.Message
+	}
+	_, err := attended(ctx, in)
+	return err
 }

@@ -74,14 +74,17 @@ func (r *reconcile) freshen(ctx workflow.Context, action access.Action) error {
 	return err
 }
 
-// place waits for the gate and a place among the writes in flight. A protected target's change goes alone, so that no
-// two removals break its floor together.
+// place waits for the gate and a place among the writes in flight. A removal from a protected target goes alone, so that no
+// two break its floor together; where grants end, those of different targets go side by side.
 func (r *reconcile) place(ctx workflow.Context, line activities.Line) error {
 	most := max(r.in.Settings.InFlight, 1)
-	if line.Guarded {
+	if line.Guarded && !r.grants() {
 		most = 1
 	}
-	if err := workflow.Await(ctx, func() bool { return (!r.Gate.Closed && r.inFlight < most) || r.problem != nil }); err != nil {
+	mayGo := func() bool {
+		return !r.Gate.Closed && r.inFlight < most && !(line.Guarded && r.guarded[line.Target])
+	}
+	if err := workflow.Await(ctx, func() bool { return mayGo() || r.problem != nil }); err != nil {
 		return err
 	}
 	return r.problem
@@ -90,10 +93,20 @@ func (r *reconcile) place(ctx workflow.Context, line activities.Line) error {
 // launch starts one change. It is never cancelled half way: a cancelled run starts no more and waits for those in flight.
 func (r *reconcile) launch(ctx workflow.Context, action access.Action, line activities.Line) {
 	r.inFlight++
+	if line.Guarded {
+		r.guarded[line.Target] = true
+	}
+	preset := write
+	if r.grants() {
+		preset = lend
+	}
 	whole, _ := workflow.NewDisconnectedContext(ctx)
-	done := apply(whole, r.in.Org, activities.ChangeInput{RunInput: r.ref(), Person: line.Person, Target: line.Target}, line)
+	done := apply(whole, preset, r.in.Org, activities.ChangeInput{RunInput: r.ref(), Person: line.Person, Target: line.Target, Now: r.grants()}, line)
 	workflow.Go(whole, func(ctx workflow.Context) {
-		defer func() { r.inFlight-- }()
+		defer func() {
+			r.inFlight--
+			delete(r.guarded, line.Target)
+		}()
 		var result activities.ChangeResult
 		if err := done.Get(ctx, &result); err != nil {
 			r.failed(line, err)
@@ -122,6 +135,7 @@ func (r *reconcile) count(action access.Action, line activities.Line, result act
 	switch result.State {
 	case access.Done:
 		c.Done++
+		r.Slow = r.Slow || line.Target.Kind() == access.KindRole
 	case access.Already:
 		c.Already++
 	case access.Superseded:

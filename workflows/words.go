@@ -115,3 +115,25 @@ func (w *words) pending(ctx workflow.Context) bool {
 	}
 	return w.busy > 0
 }
+
+// hear takes the signals of a name that are no action of people's, for the life of the run.
+func hear[T any](ctx workflow.Context, name string, take func(workflow.Context, T)) {
+	workflow.GoNamed(ctx, name, func(ctx workflow.Context) {
+		for {
+			var in T
+			if !workflow.GetSignalChannel(ctx, name).Receive(ctx, &in) {
+				return
+			}
+			take(ctx, in)
+		}
+	})
+}
+
+// called is hear for signals without a body.
+func called(ctx workflow.Context, name string, do func()) {
+	workflow.GoNamed(ctx, name, func(ctx workflow.Context) {
+		for workflow.GetSignalChannel(ctx, name).Receive(ctx, nil) {
+			do()
+		}
+	})
+}

@@ -167,3 +167,14 @@ func (c *Client) SearchUsers(ctx context.Context, directory string, q UserQuery)
 	}
 	return list(ctx, c, wire.Request{Operation: operation, Method: http.MethodPost, Path: path, Body: body}, q.Cursor, interned{}.user)
 }
+
+// User reads one user of a directory, or of all of them: without groups, and not necessarily with platform roles.
+// ErrNotFound means that the directory does not show the account, or not yet.
+func (c *Client) User(ctx context.Context, directory, accountID string) (User, error) {
+	const operation = "read user"
+	path, err := c.directoryPath(operation, directory, false, "users", accountPart(accountID))
+	if err != nil {
+		return User{}, err
+	}
+	return get(ctx, c, operation, path, interned{}.user)
+}

@@ -11,6 +11,8 @@ import (
 	"github.com/castellan-io/castellan/atlassian/organization"
 )
 
+const jira = "ari:cloud:jira-software::site/1"
+
 func TestWrites(t *testing.T) {
 	x := &exchange{status: 204}
 	client := x.client(t)
@@ -31,6 +33,16 @@ func TestWrites(t *testing.T) {
 			http.MethodPost, "/admin/v1/orgs/org-1/users/a/role-assignments/assign", map[string]any{"role": "atlassian/org-admin"}},
 		"revoke role": {func(ctx context.Context) error { return client.RevokeOrgRole(ctx, "a", organization.RoleOrgAdmin) },
 			http.MethodPost, "/admin/v1/orgs/org-1/users/a/role-assignments/revoke", map[string]any{"role": "atlassian/org-admin"}},
+		"assign app role": {func(ctx context.Context) error { return client.AssignRole(ctx, "712020:a|b", "atlassian/admin", jira) },
+			http.MethodPost, "/admin/v1/orgs/org-1/users/712020:a%7Cb/roles/assign", map[string]any{"role": "atlassian/admin", "resource": jira}},
+		"revoke app role": {func(ctx context.Context) error { return client.RevokeRole(ctx, "a", "atlassian/admin", jira) },
+			http.MethodPost, "/admin/v1/orgs/org-1/users/a/roles/revoke", map[string]any{"role": "atlassian/admin", "resource": jira}},
+		"suspend": {func(ctx context.Context) error { return client.SuspendUser(ctx, "d1", "a") },
+			http.MethodPost, "/admin/v2/orgs/org-1/directories/d1/users/a/suspend", nil},
+		"restore": {func(ctx context.Context) error { return client.RestoreUser(ctx, "d1", "a") },
+			http.MethodPost, "/admin/v2/orgs/org-1/directories/d1/users/a/restore", nil},
+		"remove user": {func(ctx context.Context) error { return client.RemoveUser(ctx, "d1", "712020:a|b") },
+			http.MethodDelete, "/admin/v2/orgs/org-1/directories/d1/users/712020:a%7Cb", nil},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -60,6 +72,25 @@ func TestMeaningsOf409(t *testing.T) {
 	require.ErrorIs(t, client.CreateGroup(t.Context(), "d", "n", ""), organization.ErrNameTaken)
 }
 
+func TestMeaningsOfAShortage(t *testing.T) {
+	x := &exchange{}
+	client := x.client(t)
+	said := func(code string) string {
+		return `{"errors":[{"id":"1","status":"4","code":"` + code + `","title":"No","detail":null}]}`
+	}
+	x.status, x.answer = 409, said("ADMIN-UAM-409-3")
+	require.ErrorIs(t, client.AssignRole(t.Context(), "a", "atlassian/user", jira), organization.ErrLicenceLimit)
+	x.status, x.answer = 409, said("ADMIN-409-3")
+	require.ErrorIs(t, client.RestoreUser(t.Context(), "d", "a"), organization.ErrLicenceLimit)
+	x.status, x.answer = 400, said("ADMIN-400-32")
+	require.ErrorIs(t, client.RestoreUser(t.Context(), "d", "a"), organization.ErrLicenceLimit)
+	require.ErrorIs(t, client.SuspendUser(t.Context(), "d", "a"), organization.ErrInvalid, "who is suspended needs no licence")
+	x.status, x.answer = 400, said("ADMIN-UAM-400-3")
+	require.ErrorIs(t, client.AssignRole(t.Context(), "a", "atlassian/customer", jira), organization.ErrInvalid)
+	x.status, x.answer = 403, said("ADMIN-UAM-403-1")
+	require.ErrorIs(t, client.RevokeRole(t.Context(), "a", "atlassian/user", jira), organization.ErrForbidden)
+}
+
 func TestProgrammingErrorsAreNotSent(t *testing.T) {
 	x := &exchange{answer: `{"data":[]}`}
 	client := x.client(t)
@@ -78,6 +109,14 @@ func TestProgrammingErrorsAreNotSent(t *testing.T) {
 		_, err := client.SearchGroups(t.Context(), "-", q)
 		return err
 	}
+	roles := func(f organization.RoleFilter) error {
+		_, err := client.UserRoleAssignments(t.Context(), "-", "a", f, "")
+		return err
+	}
+	invite := func(i organization.Invitation) error {
+		_, err := client.Invite(t.Context(), i)
+		return err
+	}
 	good := map[string]error{
 		"ten accounts":       users(organization.UserQuery{AccountIDs: many(10)}),
 		"hundred addresses":  users(organization.UserQuery{Emails: many(100)}),
@@ -86,6 +125,7 @@ func TestProgrammingErrorsAreNotSent(t *testing.T) {
 		"ten, one of twice":  users(organization.UserQuery{AccountIDs: append(many(10), "v3")}),
 		"the greatest page":  users(organization.UserQuery{Limit: 100}),
 		"a group and a term": groups(organization.GroupQuery{GroupIDs: many(1), SearchTerm: "x"}),
+		"roles, narrowed":    roles(organization.RoleFilter{ResourceIDs: many(20), RoleIDs: many(10)}),
 	}
 	for name, err := range good {
 		require.NoError(t, err, name)
@@ -123,6 +163,27 @@ func TestProgrammingErrorsAreNotSent(t *testing.T) {
 		"path in an id":     client.RemoveMember(t.Context(), "d", "g", "../users/a"),
 		"no directory":      client.RemoveMember(t.Context(), "", "g", "a"),
 		"unknown role":      client.AssignOrgRole(t.Context(), "a", "atlassian/site-admin"),
+		"org-admin on app":  client.AssignRole(t.Context(), "a", organization.RoleOrgAdmin, jira),
+		"org-admin off app": client.RevokeRole(t.Context(), "a", organization.RoleOrgAdmin, jira),
+		"unknown app role":  client.AssignRole(t.Context(), "a", "atlassian/king", jira),
+		"short app role":    client.RevokeRole(t.Context(), "a", "admin", jira),
+		"no ARI":            client.AssignRole(t.Context(), "a", "atlassian/admin", "acme"),
+		"nobody's role":     client.RevokeRole(t.Context(), "", "atlassian/admin", jira),
+		"suspended where":   client.SuspendUser(t.Context(), "-", "a"),
+		"restored where":    client.RestoreUser(t.Context(), "-", "a"),
+		"removed where":     client.RemoveUser(t.Context(), "-", "a"),
+		"nobody removed":    client.RemoveUser(t.Context(), "d", ""),
+		"path in a user":    client.SuspendUser(t.Context(), "d", "a/b"),
+		"resources of one":  roles(organization.RoleFilter{ResourceIDs: many(21)}),
+		"roles of one":      roles(organization.RoleFilter{RoleIDs: many(11)}),
+		"no resources":      roles(organization.RoleFilter{ResourceIDs: []string{}}),
+		"nobody invited":    invite(organization.Invitation{}),
+		"invited by name":   invite(organization.Invitation{Email: "Eve <eve@acme.example>"}),
+		"invited twice":     invite(organization.Invitation{Email: "eve@acme.example, bo@acme.example"}),
+		"into no group":     invite(organization.Invitation{Email: "eve@acme.example", Groups: []string{""}}),
+		"to no resource":    invite(organization.Invitation{Email: "eve@acme.example", Rules: []organization.InviteRule{{Role: "atlassian/user"}}}),
+		"to a short role":   invite(organization.Invitation{Email: "eve@acme.example", Rules: []organization.InviteRule{{Resource: jira, Role: "user"}}}),
+		"unsent text":       invite(organization.Invitation{Email: "eve@acme.example", Text: "Welcome"}),
 	}
 	for name, err := range bad {
 		require.ErrorIs(t, err, organization.ErrInvalid, name)

@@ -115,6 +115,7 @@ func driveOrganization(w *world) {
 		_, err := client.SearchUsers(ctx, directory, q)
 		require.NoError(t, err)
 	}
+	drivePeople(w, ana.AtlassianAccountID)
 	driveEvents(w)
 }
 

@@ -3,6 +3,7 @@ package contract_test
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -41,16 +42,38 @@ func (w *world) calls(client *organization.Client, group, account string) map[st
 		"remove member": func(ctx context.Context) error { return client.RemoveMember(ctx, directory, group, account) },
 		"assign role":   func(ctx context.Context) error { return client.AssignOrgRole(ctx, account, organization.RoleOrgAdmin) },
 		"revoke role":   func(ctx context.Context) error { return client.RevokeOrgRole(ctx, account, organization.RoleOrgAdmin) },
+		"assign app role": func(ctx context.Context) error {
+			return client.AssignRole(ctx, account, "atlassian/admin", w.app())
+		},
+		"revoke app role": func(ctx context.Context) error {
+			return client.RevokeRole(ctx, account, "atlassian/admin", w.app())
+		},
+		"user": func(ctx context.Context) error { _, err := client.User(ctx, directory, account); return err },
+		"user roles": func(ctx context.Context) error {
+			_, err := client.UserRoleAssignments(ctx, directory, account, organization.RoleFilter{}, "")
+			return err
+		},
+		"suspend":     func(ctx context.Context) error { return client.SuspendUser(ctx, directory, account) },
+		"restore":     func(ctx context.Context) error { return client.RestoreUser(ctx, directory, account) },
+		"remove user": func(ctx context.Context) error { return client.RemoveUser(ctx, directory, account) },
+		"invite": func(ctx context.Context) error {
+			_, err := client.Invite(ctx, organization.Invitation{Email: "refused@acme.example"})
+			return err
+		},
 	}
 }
 
-var writes = map[string]bool{"create group": true, "add member": true, "remove member": true, "assign role": true, "revoke role": true}
+var writes = map[string]bool{
+	"create group": true, "add member": true, "remove member": true, "assign role": true, "revoke role": true, "assign app role": true,
+	"revoke app role": true, "suspend": true, "restore": true, "remove user": true, "invite": true,
+}
 
 // driveRefusals meets every kind of refusal: its shape is checked, and that the client knows it for what it is.
 func driveRefusals(t *testing.T, check *checker) {
 	t.Run("keys", func(t *testing.T) {
 		w := newWorld(t, check, nil)
 		group, ana := w.group("some"), w.user("ana").AtlassianAccountID
+		require.Len(t, w.calls(w.org, group, ana), reflect.TypeFor[*organization.Client]().NumMethod(), "a call of the client is left out")
 		for name, call := range w.calls(w.organization(w.info.OrgID, unknownKey), group, ana) {
 			require.ErrorIs(t, call(t.Context()), organization.ErrUnauthorized, name)
 		}
@@ -61,7 +84,7 @@ func driveRefusals(t *testing.T, check *checker) {
 		}
 		other := w.organization(w.info.OrgID, otherOrgKey)
 		calls := w.calls(other, group, ana)
-		for _, name := range []string{"domains", "workspaces", "search groups", "search users"} { // the reads for which the vendor describes a 403
+		for _, name := range []string{"domains", "workspaces", "search groups", "search users", "user"} { // the reads for which the vendor describes a 403
 			require.ErrorIs(t, calls[name](t.Context()), organization.ErrForbidden, name)
 		}
 		_, err := w.scimClient(unknownKey).Users(t.Context(), scim.UserQuery{})
@@ -75,7 +98,8 @@ func driveRefusals(t *testing.T, check *checker) {
 	t.Run("absent things", func(t *testing.T) {
 		w := newWorld(t, check, nil)
 		calls := w.calls(w.org, "6b1d5b2c-0000-4000-8000-000000000000", "712020:6b1d5b2c-0000-4000-8000-000000000000")
-		for _, name := range []string{"group", "role assignments", "add member", "remove member", "assign role", "revoke role"} {
+		for _, name := range []string{"group", "role assignments", "add member", "remove member", "assign role", "revoke role",
+			"assign app role", "revoke app role", "user", "user roles", "suspend", "restore", "remove user"} {
 			require.ErrorIs(t, calls[name](t.Context()), organization.ErrNotFound, name)
 		}
 		_, err := w.organization("6b1d5b2c-0000-4000-8000-000000000000", cloud.DefaultKey).Org(t.Context())
@@ -101,12 +125,38 @@ func driveRefusals(t *testing.T, check *checker) {
 		w.raw(ctx, 400, http.MethodPost, directory+"/users/search", object{"limit": 101})
 		w.raw(ctx, 400, http.MethodPost, directory+"/groups", object{"name": ""})
 		w.raw(ctx, 400, http.MethodPost, w.inOrg("v1")+"/users/x/role-assignments/assign", object{"role": "atlassian/king"})
+		w.raw(ctx, 400, http.MethodPost, w.inOrg("v2")+"/users/invite", object{"emails": []string{}})
+		ana := w.user("ana").AtlassianAccountID
+		require.ErrorIs(t, w.org.AssignRole(ctx, ana, "atlassian/admin", "ari:cloud:nothing::site/1"), organization.ErrInvalid)
+		_, err = w.org.UserRoleAssignments(ctx, w.info.DirectoryID, ana, organization.RoleFilter{}, "not-one-of-yours")
+		require.ErrorIs(t, err, organization.ErrInvalid)
+		_, err = w.org.Invite(ctx, organization.Invitation{Email: "eve@acme.example", Groups: []string{"nothing"}})
+		require.ErrorIs(t, err, organization.ErrNotFound)
 	})
 	t.Run("licences", func(t *testing.T) {
 		w := newWorld(t, check, func(s *cloud.Settings) { s.Licences = map[string]int{"jira/acme": 1} })
 		users := w.groupNamed("jira-users-acme")
 		require.NoError(t, w.org.AddMember(t.Context(), w.info.DirectoryID, users, w.user("ana").AtlassianAccountID))
-		require.ErrorIs(t, w.org.AddMember(t.Context(), w.info.DirectoryID, users, w.user("bo").AtlassianAccountID), organization.ErrLicenceLimit)
+		bo := w.user("bo").AtlassianAccountID
+		require.ErrorIs(t, w.org.AddMember(t.Context(), w.info.DirectoryID, users, bo), organization.ErrLicenceLimit)
+		require.ErrorIs(t, w.org.AssignRole(t.Context(), bo, "atlassian/user", w.app()), organization.ErrLicenceLimit)
+		eve := organization.Invitation{Email: "eve@acme.example", Rules: []organization.InviteRule{{Resource: w.app(), Role: "atlassian/user"}}, Groups: []string{w.group("some")}}
+		invited, err := w.org.Invite(t.Context(), eve)
+		require.NoError(t, err)
+		require.NotEmpty(t, invited.AccountID)
+		require.Len(t, invited.Failed, 1)
+		require.Equal(t, w.app(), invited.Failed[0].Resource)
+		for _, status := range []int{402, 409} {
+			w.strike(cloud.Fault{Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: status}})
+			_, err := w.org.Invite(t.Context(), eve)
+			require.ErrorIs(t, err, organization.ErrLicenceLimit)
+		}
+		w.sim.ClearFaults("")
+		suspended := w.user("carol").AtlassianAccountID
+		require.NoError(t, w.org.AssignRole(t.Context(), suspended, "atlassian/user", w.resource("confluence")))
+		require.NoError(t, w.org.SuspendUser(t.Context(), w.info.DirectoryID, suspended))
+		require.NoError(t, w.sim.Configure(func(s *cloud.Settings) error { s.Licences["confluence/acme"] = 0; return nil }))
+		require.ErrorIs(t, w.org.RestoreUser(t.Context(), w.info.DirectoryID, suspended), organization.ErrLicenceLimit)
 	})
 	t.Run("limits and outages", func(t *testing.T) {
 		w := newWorld(t, check, nil)

@@ -72,6 +72,20 @@ func (w *world) inOrg(version string) string { return "/admin/" + version + "/or
 func (w *world) inDirectory() string         { return w.inOrg("v2") + "/directories/" + w.info.DirectoryID }
 func (w *world) inSCIM() string              { return "/scim/directory/" + w.info.SCIMDirectoryID }
 
+// app is the ARI of Jira on the site, resource that of any app.
+func (w *world) app() string { return w.resource("jira-software") }
+
+func (w *world) resource(app string) string {
+	w.t.Helper()
+	for _, r := range w.sim.State().Resources {
+		if r.App == app {
+			return r.Resource
+		}
+	}
+	require.FailNow(w.t, "no such app", app)
+	return ""
+}
+
 // raw sends what the clients have no method for, and returns the answer's body.
 func (w *world) raw(ctx context.Context, want int, method, path string, body any) map[string]any {
 	w.t.Helper()

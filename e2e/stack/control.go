@@ -60,6 +60,11 @@ func (s *Simulator) State(ctx context.Context) (state cloud.State, err error) {
 	return state, s.control(ctx, http.MethodGet, "state", nil, &state)
 }
 
+// History is every change that took effect since the start, in order, on the simulator's clock.
+func (s *Simulator) History(ctx context.Context) (changes []cloud.Change, err error) {
+	return changes, s.control(ctx, http.MethodGet, "history", nil, &changes)
+}
+
 // Fault switches a fault on.
 func (s *Simulator) Fault(ctx context.Context, f cloud.Fault) error {
 	return s.control(ctx, http.MethodPost, "faults", f, nil)

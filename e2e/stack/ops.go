@@ -116,8 +116,13 @@ func (s *Stack) Apply(ctx context.Context, org, policy string) (answer messages.
 
 // Update sends an update to the organization's loop and waits for the answer.
 func (s *Stack) Update(ctx context.Context, org, name string, in, out any) error {
+	return s.UpdateOn(ctx, messages.OrgSyncID(org), name, in, out)
+}
+
+// UpdateOn sends an update to a workflow and waits for the answer.
+func (s *Stack) UpdateOn(ctx context.Context, workflow, name string, in, out any) error {
 	handle, err := s.Temporal.Client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: messages.OrgSyncID(org), UpdateName: name, Args: []any{in}, WaitForStage: client.WorkflowUpdateStageCompleted,
+		WorkflowID: workflow, UpdateName: name, Args: []any{in}, WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
 	if err != nil {
 		return err
@@ -148,6 +153,20 @@ func (s *Stack) Until(ctx context.Context, org string, within time.Duration, wan
 		return nil
 	})
 	return state, err
+}
+
+// Grant asks for a grant.
+func (s *Stack) Grant(ctx context.Context, org string, in messages.GrantInput) (answer messages.GrantAnswer, err error) {
+	return answer, s.Update(ctx, org, messages.Grant, in, &answer)
+}
+
+// GrantStatus asks a grant's workflow how it is.
+func (s *Stack) GrantStatus(ctx context.Context, workflow string) (state messages.GrantState, err error) {
+	value, err := s.Temporal.Client.QueryWorkflow(ctx, workflow, "", messages.Status)
+	if err != nil {
+		return state, err
+	}
+	return state, value.Get(&state)
 }
 
 // Idle says that nothing runs and nothing is due.

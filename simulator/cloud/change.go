@@ -6,13 +6,20 @@ import (
 )
 
 // Every change of the organization goes through these methods, whichever API asked for it: they keep the indexes, the journals,
-// the licence count and the audit log together. Each says whether anything changed.
+// the licence count, the history and the audit log together. Each says whether anything changed.
 
 func (c *Cloud) createUser(u *user, by actor, action string) {
 	u.added = c.now()
 	u.managed = c.claims(u.email)
-	u.member.set(u.added, true)
 	c.insertUser(u)
+	c.enter(u, by, action)
+}
+
+// enter brings a user into the directory: a new one, or one who was removed and comes back with the same account and nothing else.
+func (c *Cloud) enter(u *user, by actor, action string) {
+	u.member.set(c.now(), true)
+	c.note(u, WhatPresence, true, by)
+	c.note(u, WhatDirectory, true, by)
 	c.record(event{action: action, actor: by, user: u})
 }
 
@@ -25,7 +32,7 @@ func (c *Cloud) createGroup(name, description string, synced bool, by actor) *gr
 
 func (c *Cloud) deleteGroup(g *group, by actor) {
 	for _, u := range slices.Clone(g.members) {
-		c.leave(g, u)
+		c.leave(g, u, by)
 	}
 	g.deleted = c.now()
 	delete(c.byName, g.key)
@@ -33,7 +40,7 @@ func (c *Cloud) deleteGroup(g *group, by actor) {
 }
 
 func (c *Cloud) addMember(g *group, u *user, by actor) bool {
-	if !c.join(g, u) {
+	if !c.join(g, u, by) {
 		return false
 	}
 	c.record(event{action: "user_added_to_group", actor: by, user: u, group: g})
@@ -41,7 +48,7 @@ func (c *Cloud) addMember(g *group, u *user, by actor) bool {
 }
 
 func (c *Cloud) removeMember(g *group, u *user, by actor) bool {
-	if !c.leave(g, u) {
+	if !c.leave(g, u, by) {
 		return false
 	}
 	c.record(event{action: "user_removed_from_group", actor: by, user: u, group: g})
@@ -49,7 +56,7 @@ func (c *Cloud) removeMember(g *group, u *user, by actor) bool {
 }
 
 // join and leave change a membership without a word in the audit log.
-func (c *Cloud) join(g *group, u *user) bool {
+func (c *Cloud) join(g *group, u *user, by actor) bool {
 	if slices.Contains(u.groups, g) {
 		return false
 	}
@@ -57,10 +64,11 @@ func (c *Cloud) join(g *group, u *user) bool {
 	g.members, u.groups = with(g.members, u), append(u.groups, g)
 	g.journal, u.journal = append(g.journal, entry), append(u.journal, entry)
 	c.reseat(u)
+	c.note(u, "group:"+g.name, true, by)
 	return true
 }
 
-func (c *Cloud) leave(g *group, u *user) bool {
+func (c *Cloud) leave(g *group, u *user, by actor) bool {
 	at := slices.Index(u.groups, g)
 	if at < 0 {
 		return false
@@ -69,6 +77,7 @@ func (c *Cloud) leave(g *group, u *user) bool {
 	g.members, u.groups = without(g.members, u), slices.Delete(u.groups, at, at+1)
 	g.journal, u.journal = append(g.journal, entry), append(u.journal, entry)
 	c.reseat(u)
+	c.note(u, "group:"+g.name, false, by)
 	return true
 }
 
@@ -77,15 +86,17 @@ func (c *Cloud) setOrgAdmin(u *user, holds bool, by actor) bool {
 		return false
 	}
 	u.orgAdmin.set(c.now(), holds)
+	c.note(u, WhatOrgAdmin, holds, by)
 	c.record(event{action: grantAction(holds), actor: by, user: u, role: "atlassian/org-admin"})
 	return true
 }
 
 func (c *Cloud) setSiteAdmin(u *user, holds bool, by actor) bool {
-	if u.siteAdmin == holds {
+	if u.siteAdmin.now == holds {
 		return false
 	}
-	u.siteAdmin = holds
+	u.siteAdmin.set(c.now(), holds)
+	c.note(u, WhatSiteAdmin, holds, by)
 	c.record(event{action: grantAction(holds), actor: by, user: u, role: "atlassian/site-admin"})
 	return true
 }
@@ -101,7 +112,9 @@ func (c *Cloud) setDirectRole(u *user, r *resource, role string, holds bool, by 
 	} else {
 		u.direct = slices.Delete(u.direct, at, at+1)
 	}
+	u.given = append(u.given, directChange{at: c.now(), grant: grant, given: holds})
 	c.reseat(u)
+	c.note(u, grant.what(), holds, by)
 	c.record(event{action: grantAction(holds), actor: by, user: u, resource: r, role: role})
 	return true
 }
@@ -151,6 +164,9 @@ func (c *Cloud) setSuspended(u *user, suspended bool, by actor) bool {
 	}
 	u.suspended.set(c.now(), suspended)
 	c.reseat(u)
+	if u.member.now {
+		c.note(u, WhatDirectory, !suspended, by)
+	}
 	action := "user_access_restored"
 	if suspended {
 		action = "user_access_suspended"
@@ -174,17 +190,28 @@ func (c *Cloud) setInactive(u *user, inactive bool, by actor) bool {
 }
 
 // removeUser takes the user out of the directory; groups and roles are lost.
-func (c *Cloud) removeUser(u *user, by actor) {
+func (c *Cloud) removeUser(u *user, by actor) bool {
+	if !u.member.now {
+		return false
+	}
 	for _, g := range slices.Clone(u.groups) {
 		c.removeMember(g, u, by)
 	}
-	u.direct, u.siteAdmin = nil, false
+	for _, grant := range slices.Clone(u.direct) {
+		c.setDirectRole(u, grant.resource, grant.role, false, by)
+	}
+	c.setSiteAdmin(u, false, by)
 	c.setOrgAdmin(u, false, by)
+	if !u.suspended.now {
+		c.note(u, WhatDirectory, false, by)
+	}
+	c.note(u, WhatPresence, false, by)
 	at := c.now()
 	u.member.set(at, false)
 	u.suspended.set(at, false)
 	c.reseat(u)
 	c.record(event{action: "user_removed_from_directory", actor: by, user: u})
+	return true
 }
 
 func (c *Cloud) setEmail(u *user, email string) {

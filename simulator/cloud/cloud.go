@@ -49,8 +49,9 @@ type Cloud struct {
 	serials  map[string]int // how many fresh ids of a kind were given out
 	random   *rand.Rand
 	directory
-	scim  scimDirectory
-	audit auditLog
+	scim    scimDirectory
+	audit   auditLog
+	changes []Change // since seeding
 }
 
 // New makes an organization that has its sites and local groups and no people. Fill it with SeedOrg or SeedGenerated.
@@ -114,7 +115,7 @@ func (c *Cloud) reset(sites, apps, domains []string) {
 	c.directory = newDirectory(domains)
 	c.directory.born = c.now()
 	c.scim = newSCIMDirectory()
-	c.audit = auditLog{}
+	c.audit, c.changes = auditLog{}, nil
 	c.addSites(sites, apps)
 }
 

@@ -16,6 +16,7 @@ func (c *Cloud) controlRoutes(mux *http.ServeMux) {
 	for pattern, handle := range map[string]func(*http.Request) (any, error){
 		"GET /_sim/info":                     func(*http.Request) (any, error) { return c.Info(), nil },
 		"GET /_sim/state":                    func(*http.Request) (any, error) { return c.State(), nil },
+		"GET /_sim/history":                  func(*http.Request) (any, error) { return c.History(), nil },
 		"GET /_sim/stats":                    func(*http.Request) (any, error) { return c.Stats(), nil },
 		"POST /_sim/stats/reset":             func(*http.Request) (any, error) { c.stats.reset(); return done, nil },
 		"GET /_sim/settings":                 func(*http.Request) (any, error) { return c.Settings(), nil },

@@ -18,8 +18,9 @@ type user struct {
 	member    timeline // of the directory
 	suspended timeline
 	orgAdmin  timeline
-	siteAdmin bool
-	direct    []roleGrant // app roles given to the person, not to a group
+	siteAdmin timeline
+	direct    []roleGrant    // app roles given to the person, not to a group
+	given     []directChange // their journal
 
 	groups     []*group
 	journal    []membershipChange
@@ -180,6 +181,12 @@ func (u *user) accountStatus() string {
 		return "inactive"
 	}
 	return "active"
+}
+
+// knows says that the view shows the account at all: one that has just come does not show yet, one that has left still does.
+func (v view) knows(u *user) bool {
+	past := u.member.past
+	return len(past) == 0 || past[0].was || past[0].at <= v.until
 }
 
 func (v view) membershipStatus(u *user) string {

@@ -38,6 +38,15 @@ func (c *Cloud) accountID(key string) string {
 	}
 }
 
+// newAccountID is the id of a new account at the address.
+func (c *Cloud) newAccountID(email string) string {
+	id := c.accountID(strings.ToLower(email))
+	if c.userByID[id] != nil { // an account of that address existed once and moved to another address
+		id = c.accountID(c.freshID("account"))
+	}
+	return id
+}
+
 // chance is a stable number in [0, n) for the parts.
 func (c *Cloud) chance(n uint64, parts ...string) uint64 {
 	d := c.digest(parts...)

@@ -48,15 +48,16 @@ func (c *Cloud) inviteUsers(r *call) answer {
 
 func (c *Cloud) invite(r *call, email string, body invitation) (out any, good bool) {
 	u := c.byEmail[strings.ToLower(email)]
+	entered := u == nil || !u.member.now
 	switch {
 	case u == nil:
 		name, _, _ := strings.Cut(email, "@")
-		u = &user{id: c.accountID(strings.ToLower(email)), name: name, nickname: name, email: email}
+		u = &user{id: c.newAccountID(email), name: name, nickname: name, email: email}
 		c.createUser(u, c.caller(), "user_invited")
-	case !u.member.now:
-		u.member.set(c.now(), true)
-		c.record(event{action: "user_invited", actor: c.caller(), user: u})
+	case entered:
+		c.enter(u, c.caller(), "user_invited")
 	}
+	r.wrote(c.now(), "", "directory", u.id, entered)
 	good = true
 	result := func(key, id string, reason any) map[string]any {
 		state := "INVITED"

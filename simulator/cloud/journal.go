@@ -13,6 +13,13 @@ type membershipChange struct {
 	added bool
 }
 
+// directChange is one entry in the journal of the roles given to a person directly.
+type directChange struct {
+	at    instant
+	grant roleGrant
+	given bool
+}
+
 // timeline is a yes-or-no with its history.
 type timeline struct {
 	now  bool
@@ -42,7 +49,7 @@ func (t *timeline) at(until instant) bool {
 // view is the directory as one read sees it.
 type view struct {
 	until instant           // changes after this are not seen
-	roles instant           // the same for organization-level roles
+	roles instant           // the same for roles given to people directly
 	stale func(*group) bool // groups of which even older data is served; nil for none
 	older instant           // how old
 }
@@ -109,6 +116,22 @@ func (v view) groupsOf(u *user) []*group {
 		}
 	}
 	return groups
+}
+
+// directOf are the app roles that the view shows as given to the user directly. The caller must not change or keep the slice.
+func (v view) directOf(u *user) []roleGrant {
+	direct, copied := u.direct, false
+	for i := len(u.given) - 1; i >= 0 && u.given[i].at > v.roles; i-- {
+		if !copied {
+			direct, copied = slices.Clone(direct), true
+		}
+		if entry := u.given[i]; entry.given {
+			direct = slices.DeleteFunc(direct, func(g roleGrant) bool { return g == entry.grant })
+		} else {
+			direct = append(direct, entry.grant)
+		}
+	}
+	return direct
 }
 
 // with and without keep a slice of users in the order of their ids.

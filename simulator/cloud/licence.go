@@ -8,21 +8,27 @@ var unbilled = []string{"atlassian/customer", "atlassian/contributor", "atlassia
 // billable says whether the user can take a seat at all: suspended and deactivated people and app accounts take none.
 func (u *user) billable() bool { return !u.app && !u.inactive && u.member.now && !u.suspended.now }
 
+// wantedSeats are the apps in which the user's roles need a seat, while the user is billable.
+func (u *user) wantedSeats() (seats []*resource) {
+	take := func(grants []roleGrant) {
+		for _, grant := range grants {
+			if !slices.Contains(unbilled, grant.role) && !slices.Contains(seats, grant.resource) {
+				seats = append(seats, grant.resource)
+			}
+		}
+	}
+	take(u.direct)
+	for _, g := range u.groups {
+		take(g.grants)
+	}
+	return seats
+}
+
 // reseat counts anew in which apps the user takes a seat.
 func (c *Cloud) reseat(u *user) {
 	var seats []*resource
 	if u.billable() {
-		take := func(grants []roleGrant) {
-			for _, grant := range grants {
-				if !slices.Contains(unbilled, grant.role) && !slices.Contains(seats, grant.resource) {
-					seats = append(seats, grant.resource)
-				}
-			}
-		}
-		take(u.direct)
-		for _, g := range u.groups {
-			take(g.grants)
-		}
+		seats = u.wantedSeats()
 	}
 	for _, r := range u.seats {
 		r.taken--
@@ -40,14 +46,17 @@ func (c *Cloud) shortage(u *user, grants []roleGrant) *resource {
 	}
 	for _, grant := range grants {
 		r := grant.resource
-		if slices.Contains(unbilled, grant.role) || slices.Contains(u.seats, r) {
-			continue
-		}
-		if limit, limited := c.licences(r); limited && r.taken >= limit {
+		if !slices.Contains(unbilled, grant.role) && !slices.Contains(u.seats, r) && c.full(r) {
 			return r
 		}
 	}
 	return nil
+}
+
+// full says that the app has no free seat.
+func (c *Cloud) full(r *resource) bool {
+	limit, limited := c.licences(r)
+	return limited && r.taken >= limit
 }
 
 func (c *Cloud) licences(r *resource) (limit int, limited bool) {

@@ -33,7 +33,7 @@ func (c *Cloud) roleHolder(r *call) (*user, *answer) {
 	return nil, &bad
 }
 
-// assignRole gives a person a role directly, without a group.
+// assignRole gives a person a role directly, without a group. Reads follow after RoleLag.
 func (c *Cloud) assignRole(r *call) answer { return c.changeRole(r, true) }
 
 func (c *Cloud) revokeRole(r *call) answer { return c.changeRole(r, false) }
@@ -138,7 +138,7 @@ func (c *Cloud) listGroupRoles(r *call) answer {
 
 func (c *Cloud) listUserRoles(r *call) answer {
 	u := c.userByID[r.PathValue("accountId")]
-	if u == nil {
+	if u == nil || !r.view.knows(u) {
 		return userNotFound(r.PathValue("accountId"))
 	}
 	return c.assignmentPage(r, func(f roleFilter) (keys []string, rows []any) {

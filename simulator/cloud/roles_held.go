@@ -26,7 +26,7 @@ func (v view) rolesOf(u *user) (held []heldRole) {
 			}
 		}
 	}
-	take(u.direct, "direct")
+	take(v.directOf(u), "direct")
 	for _, g := range v.groupsOf(u) {
 		if v.shows(g) {
 			take(g.grants, "group_direct")
@@ -53,7 +53,7 @@ func (v view) platformRoles(u *user) []string {
 	if u.orgAdmin.at(v.roles) {
 		roles = append(roles, "atlassian/org-admin")
 	}
-	if u.siteAdmin {
+	if u.siteAdmin.at(v.roles) {
 		roles = append(roles, "atlassian/site-admin")
 	}
 	if slices.ContainsFunc(v.rolesOf(u), func(h heldRole) bool { return h.role == "atlassian/user-access-admin" }) {

@@ -103,14 +103,10 @@ func (c *Cloud) createSCIMUser(r *call) answer {
 	now := c.now()
 	u := &scimUser{id: c.freshID("scim-user"), userName: p.UserName, profile: &p, created: now, modified: now}
 	if account == nil {
-		account = &user{id: c.accountID(email), name: p.fullName(), nickname: orElse(p.NickName, p.fullName()), email: email}
-		if c.userByID[account.id] != nil { // an account of that address existed once and moved to another address
-			account.id = c.accountID(c.freshID("account"))
-		}
+		account = &user{id: c.newAccountID(email), name: p.fullName(), nickname: orElse(p.NickName, p.fullName()), email: email}
 		c.createUser(account, scimActor, "user_created")
 	} else if !account.member.now {
-		account.member.set(now, true)
-		c.record(event{action: "user_created", actor: scimActor, user: account})
+		c.enter(account, scimActor, "user_created")
 	}
 	u.account, account.scim, account.synced = account, u, true
 	c.scim.addUser(u)

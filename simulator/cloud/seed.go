@@ -47,10 +47,10 @@ func (c *Cloud) seedOrg(file OrgFile, sites, apps []string) error {
 	}
 	s := &seeding{c: c, people: make(map[string]*user, len(file.People))}
 	before := c.directory
-	scimBefore, auditBefore := c.scim, c.audit
+	scimBefore, auditBefore, changesBefore := c.scim, c.audit, c.changes
 	c.reset(sites, apps, domains)
 	if err := s.fill(file, domains[0]); err != nil {
-		c.directory, c.scim, c.audit = before, scimBefore, auditBefore
+		c.directory, c.scim, c.audit, c.changes = before, scimBefore, auditBefore, changesBefore
 		return err
 	}
 	c.settle()

@@ -33,7 +33,7 @@ const (
 type Settings struct {
 	Latency  Duration `json:"latency"`  // before every answer
 	Lag      Duration `json:"lag"`      // until a write of groups, memberships or directory status shows in reads
-	RoleLag  Duration `json:"roleLag"`  // until an organization-level role shows in reads; the vendor says up to 30 s
+	RoleLag  Duration `json:"roleLag"`  // until a role given to a person directly shows in reads; the vendor says up to 30 s
 	EventLag Duration `json:"eventLag"` // until an audit event shows
 
 	Guard   bool                `json:"guard"`   // Atlassian Guard: without it the audit log answers 403

@@ -75,7 +75,7 @@ func (c *Cloud) State() State {
 	}
 	for _, u := range c.users {
 		p := StatePerson{AccountID: u.id, Email: u.email, Name: u.name, App: u.app, Inactive: u.inactive, Absent: !u.member.now, Suspended: u.suspended.now,
-			OrgAdmin: u.orgAdmin.now, SiteAdmin: u.siteAdmin, Roles: stateRoles(u.direct)}
+			OrgAdmin: u.orgAdmin.now, SiteAdmin: u.siteAdmin.now, Roles: stateRoles(u.direct)}
 		if u.scim != nil {
 			p.SCIMUserID = u.scim.id
 		}

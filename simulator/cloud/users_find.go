@@ -192,6 +192,8 @@ func (c *Cloud) userMatches(u *user, q *userQuery, v view) bool {
 	membership := v.membershipStatus(u)
 	has := func(filter []string, value string) bool { return filter == nil || slices.Contains(filter, value) }
 	switch {
+	case !v.knows(u):
+		return false
 	case membership == "no_membership" && q.MembershipStatus == nil && q.Status == nil:
 		return false // people outside every directory show only to those who ask for them
 	case !has(q.MembershipStatus, membership), !has(q.Status, v.status(u)), !has(q.AccountStatus, u.accountStatus()), !has(q.AccountIDs, u.id),

@@ -1,0 +1,321 @@
+package activities
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.temporal.io/api/serviceerror"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// AttendInput names the people whose grants began or ended.
+type AttendInput struct {
+	RunInput
+	Asks   []messages.AttendSignal `json:"asks"`
+	Failed string                  `json:"failed,omitempty"` // when they are told: what stopped the run
+}
+
+// AttendResult is what there is to write.
+type AttendResult struct {
+	Plan   string          `json:"plan"`
+	Open   int             `json:"open"`
+	Counts messages.Counts `json:"counts"`
+}
+
+// Attend plans what grants give that began, and take that ended, from the ledger alone: the world is read at the moment of
+// writing, by Apply. A removal is planned only where the last recorded reasons of a membership of Castellan's own are grants
+// and nothing else, and all of these are over. A repeat plans anew.
+//
+// Calls: none, once the organization was verified under this policy.
+func (a *Activities) Attend(ctx context.Context, in AttendInput) (AttendResult, error) {
+	defer beating(ctx)()
+	s, err := a.open(ctx, in.Org, in.Policy)
+	if err != nil {
+		return AttendResult{}, err
+	}
+	b, outline, err := s.outlineFor(ctx, ExamineInput{RunInput: in.RunInput, Scope: messages.Scope{Kind: messages.ScopeGrants}})
+	if err != nil {
+		return AttendResult{}, err
+	}
+	var page ledger.Page
+	page.Key = "grants"
+	for _, one := range in.Asks {
+		books, err := s.books(ctx, one)
+		if err != nil {
+			return AttendResult{}, err
+		}
+		due := books.due(b, in.Run)
+		page.Changes = append(page.Changes, due.lines...)
+		page.Open = append(page.Open, due.holdings...)
+	}
+	if len(page.Changes)+len(page.Open) == 0 {
+		return AttendResult{}, nil
+	}
+	if err := s.ledger.SavePage(ctx, s.org, in.Run, page, s.now()); err != nil {
+		return AttendResult{}, err
+	}
+	if len(page.Changes) == 0 {
+		return AttendResult{}, nil
+	}
+	if err := s.keepOutline(ctx, in.RunInput, outline); err != nil {
+		return AttendResult{}, err
+	}
+	result := AttendResult{Open: len(page.Changes)}
+	if result.Plan, result.Counts, err = s.tally(ctx, in.Run); err != nil {
+		return AttendResult{}, err
+	}
+	result.Counts.People = len(in.Asks)
+	return result, s.ledger.BeginRun(ctx, ledger.Run{
+		Org: in.Org, ID: in.Run, Trigger: "grants", Scope: messages.ScopeGrants, Policy: in.Policy, State: messages.RunApplying,
+		Plan: result.Plan, Started: s.now(), Counts: ledgerCounts(result.Counts),
+	})
+}
+
+// books is what the ledger says of one person and one target.
+type books struct {
+	person string
+	email  string
+	target access.Entitlement
+	grants []access.Grant // of this target, not settled, waiting ones left out
+	all    []access.Grant // of every target, likewise
+	known  ledger.PersonState
+	doubts map[access.Entitlement]access.Change // writes that were never answered
+	at     time.Time
+}
+
+func (s *session) books(ctx context.Context, ask messages.AttendSignal) (books, error) {
+	k := books{person: ask.Person, email: ask.Email, target: ask.Target, at: s.now()}
+	key := strings.TrimPrefix(ask.Workflow, messages.GrantID(s.org, ask.Target, ""))
+	open, err := s.ledger.GrantsOf(ctx, s.org, key, ask.Target)
+	if err != nil {
+		return k, err
+	}
+	for _, g := range open {
+		if g.State != access.GrantWaiting {
+			k.grants = append(k.grants, g)
+			k.person, k.email = g.Person, g.Email // somebody who was invited has an account id by now
+		}
+	}
+	states, err := s.ledger.States(ctx, s.org, []string{k.person}, k.at.Add(-recentWrites))
+	if err != nil {
+		return k, err
+	}
+	k.known = states[k.person]
+	k.all = k.known.Grants
+	k.doubts, err = s.ledger.Doubtful(ctx, s.org, k.person)
+	return k, err
+}
+
+// inForce are the grants of the target that are in force.
+func (k books) inForce() (now []access.Grant) {
+	for _, g := range k.grants {
+		if g.InForce(k.at) {
+			now = append(now, g)
+		}
+	}
+	return now
+}
+
+// alive keeps of some reasons those that are no grants, and the grants that are in force.
+func (k books) alive(reasons []access.Reason) (kept []access.Reason) {
+	for _, r := range reasons {
+		if r.Kind != access.ReasonGrant || slices.ContainsFunc(k.all, func(g access.Grant) bool { return g.ID == r.Name && g.InForce(k.at) }) {
+			kept = append(kept, r)
+		}
+	}
+	return kept
+}
+
+// dues are the changes that bring the world in line with the grants, and the holdings whose reasons change without one.
+type dues struct {
+	lines    []access.Change
+	holdings []access.Holding
+}
+
+func (k books) due(b *policy.Bound, run string) (d dues) {
+	given := map[access.Entitlement]bool{}
+	if now := k.inForce(); len(now) > 0 {
+		for _, t := range b.All(k.target) {
+			target := b.Targets[t]
+			given[target.Entitlement] = true
+			d.give(k, target, now, run)
+		}
+	}
+	held := map[access.Entitlement]bool{}
+	for _, h := range k.known.Holdings {
+		held[h.Target] = true
+		if !given[h.Target] && slices.ContainsFunc(h.Reasons, k.lent) {
+			d.take(k, h, run)
+		}
+	}
+	for target, c := range k.doubts { // an add that was never answered may have been done
+		if c.Action == access.Add && !given[target] && !held[target] && slices.ContainsFunc(c.Reasons, k.lent) {
+			d.remove(k, target, c.GroupID, c.Reasons)
+		}
+	}
+	return d
+}
+
+// lent says that the reason is one of these grants.
+func (k books) lent(r access.Reason) bool {
+	return r.Kind == access.ReasonGrant && slices.ContainsFunc(k.grants, func(g access.Grant) bool { return g.ID == r.Name })
+}
+
+func (d *dues) give(k books, target policy.Target, now []access.Grant, run string) {
+	var reasons []access.Reason
+	for _, g := range now {
+		r := g.GrantReason()
+		if !strings.EqualFold(string(g.Target), string(target.Entitlement)) {
+			r.Via = g.Target
+		}
+		reasons = append(reasons, r)
+	}
+	for _, h := range k.known.Holdings {
+		if h.Target != target.Entitlement || !h.Owned && !slices.ContainsFunc(h.Reasons, k.lent) {
+			continue // what somebody else gave may be gone by now: see
+		}
+		d.reasons(h, append(k.alive(slices.DeleteFunc(slices.Clone(h.Reasons), k.lent)), reasons...), run, k.at)
+		return
+	}
+	d.lines = append(d.lines, access.Change{
+		Person: k.person, Email: k.email, Target: target.Entitlement, GroupID: target.GroupID, Action: access.Add, Reasons: reasons, State: access.Planned,
+	})
+}
+
+func (d *dues) take(k books, h access.Holding, run string) {
+	if alive := k.alive(h.Reasons); !h.Owned || len(alive) > 0 {
+		d.reasons(h, alive, run, k.at)
+		return
+	}
+	d.remove(k, h.Target, h.GroupID, h.Reasons)
+}
+
+func (d *dues) remove(k books, target access.Entitlement, group string, reasons []access.Reason) {
+	d.lines = append(d.lines, access.Change{
+		Person: k.person, Email: k.email, Target: target, GroupID: group, Action: access.Remove, Reasons: reasons, State: access.Planned,
+	})
+}
+
+// reasons gives a standing holding other reasons.
+func (d *dues) reasons(h access.Holding, reasons []access.Reason, run string, at time.Time) {
+	if slices.Equal(h.Reasons, reasons) {
+		return
+	}
+	h.Reasons, h.Run, h.From, h.Until = reasons, run, at, time.Time{}
+	d.holdings = append(d.holdings, h)
+}
+
+// Attended tells the grants what was done: right is who holds just what the grants say, as the read after the write showed.
+// It records for these what began and what is over. A repeat tells again. It returns how many were told.
+func (a *Activities) Attended(ctx context.Context, in AttendInput) (int, error) {
+	defer beating(ctx)()
+	s, err := a.open(ctx, in.Org, in.Policy)
+	if err != nil {
+		return 0, err
+	}
+	b, _, err := s.outlineFor(ctx, ExamineInput{RunInput: in.RunInput, Scope: messages.Scope{Kind: messages.ScopeGrants}})
+	if err != nil {
+		return 0, err
+	}
+	told := 0
+	for _, one := range in.Asks {
+		answer, err := s.outcome(ctx, b, in, one)
+		if err != nil {
+			return told, err
+		}
+		err = a.temporal.SignalWorkflow(ctx, one.Workflow, "", messages.Attended, answer)
+		var gone *serviceerror.NotFound
+		if err != nil && !errors.As(err, &gone) { // it was terminated: there is nobody to tell
+			return told, fmt.Errorf("tell %s what was done: %w", one.Workflow, err)
+		}
+		told++
+	}
+	return told, nil
+}
+
+// outcome says what came of one question.
+func (s *session) outcome(ctx context.Context, b *policy.Bound, in AttendInput, ask messages.AttendSignal) (messages.AttendedSignal, error) {
+	answer := messages.AttendedSignal{Turn: ask.Turn, Run: in.Run, Soon: true}
+	k, err := s.books(ctx, ask)
+	if err != nil {
+		return answer, err
+	}
+	lines, err := s.ledger.Lines(ctx, s.org, in.Run, ledger.Filter{Person: k.person})
+	if err != nil {
+		return answer, err
+	}
+	for _, c := range lines {
+		if !slices.ContainsFunc(c.Reasons, k.lent) {
+			continue
+		}
+		switch {
+		case c.State == access.Done && !hasSuffix(c.Answer, verifiedMark):
+			answer.Why = c.Label() + ": written, and the directory does not show it yet"
+		case c.State == access.Refused, c.State == access.Shortage, c.State == access.Superseded:
+			answer.Why, answer.Soon = c.Label()+": "+c.Answer, false
+		case c.State.Open(), c.State == access.Failed:
+			answer.Why = c.Label() + ": not done yet: " + cmp.Or(in.Failed, "its attempts failed")
+		}
+	}
+	due := k.due(b, in.Run)
+	switch {
+	case answer.Why != "" && len(due.lines) > 0 || answer.Why != "" && answer.Soon:
+		return answer, nil
+	case len(due.lines) > 0:
+		answer.Why = due.lines[0].Label() + ": not done yet: " + cmp.Or(in.Failed, "it became due meanwhile")
+		return answer, nil
+	case len(k.inForce()) > 0 && len(b.All(k.target)) == 0:
+		answer.Why, answer.Soon = fmt.Sprintf("the organization does not show %s any more", k.target), false
+		return answer, nil
+	}
+	return messages.AttendedSignal{Turn: ask.Turn, Run: in.Run, Right: true}, s.settleGrants(ctx, k)
+}
+
+// settleGrants records that what is in force was given and what is over was taken back.
+func (s *session) settleGrants(ctx context.Context, k books) error {
+	var given, over []string
+	for _, g := range k.grants {
+		switch {
+		case g.InForce(k.at) && g.Given.IsZero():
+			given = append(given, g.ID)
+		case !k.at.Before(g.Until) && g.Taken.IsZero():
+			over = append(over, g.ID)
+		}
+	}
+	if len(given) > 0 {
+		if err := s.ledger.GrantGiven(ctx, s.org, given, k.at); err != nil {
+			return err
+		}
+	}
+	if len(over) == 0 {
+		return nil
+	}
+	return s.ledger.GrantTaken(ctx, s.org, over, k.at, k.left())
+}
+
+// left says what the person still holds of the target, and why.
+func (k books) left() string {
+	var stays []string
+	for _, h := range k.known.Holdings {
+		if strings.EqualFold(string(h.Target), string(k.target)) {
+			why := "somebody else gave it before"
+			if len(h.Reasons) > 0 {
+				why = h.Reasons[0].String()
+			}
+			stays = append(stays, why)
+		}
+	}
+	if len(stays) == 0 {
+		return "nothing is left"
+	}
+	return "stays, for another reason: " + strings.Join(stays, "; ")
+}

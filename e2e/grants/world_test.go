@@ -1,0 +1,156 @@
+package grants_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/workflowservice/v1"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/simulator/cloud"
+)
+
+const (
+	org = "acme"
+	// patience is how long anything may take on a slow machine before a test gives up; nothing is slower for it.
+	patience = 4 * time.Minute
+)
+
+// world is one organization with everything that keeps it.
+type world struct {
+	*stack.Stack
+	t *testing.T
+}
+
+var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
+
+// start starts a world in a namespace of its own, with a policy in force and its first plan approved.
+func start(t *testing.T, policy string, flags ...string) *world {
+	t.Helper()
+	return startWith(t, staff, policy, flags...)
+}
+
+func startWith(t *testing.T, people cloud.OrgFile, policy string, flags ...string) *world {
+	t.Helper()
+	name := strings.Trim(notInNames.ReplaceAllString(strings.ToLower(t.Name()), "-"), "-")
+	temporal, err := server.In(t.Context(), name)
+	require.NoError(t, err)
+	file, err := json.Marshal(people)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "org.json")
+	require.NoError(t, os.WriteFile(path, file, 0o600))
+	s, err := stack.StartOn(t.Context(), temporal, t.TempDir(), programs, append([]string{"--org", path}, flags...)...)
+	require.NoError(t, err)
+	w := &world{Stack: s, t: t}
+	t.Cleanup(func() {
+		if t.Failed() {
+			log := s.Worker.Output()
+			t.Logf("the end of the worker's log:\n%s", log[max(0, len(log)-6000):])
+		}
+		s.Stop()
+	})
+	require.NoError(t, stack.Eventually(t.Context(), patience, func() error { // until the worker has registered the search attributes
+		_, err := temporal.Client.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: `CastellanOrg = "acme"`})
+		return err
+	}))
+	w.apply(policy)
+	_, err = w.Adopt(t.Context(), org, patience)
+	require.NoError(t, err)
+	return w
+}
+
+// staff are the people of all these tests. Ana and bo are admins already.
+var staff = cloud.OrgFile{
+	People:  []string{"ana", "bo", "carol", "dan", "eve", "finn", "gil", "hana"},
+	Admins:  []string{"ana", "bo"},
+	Groups:  []cloud.OrgGroup{{Name: "ops", Members: []string{"carol", "dan", "eve"}}, {Name: "eng", Members: []string{"carol", "finn"}}},
+	Local:   []cloud.OrgGroup{{Name: "site-admins"}, {Name: "builders"}, {Name: "vault"}},
+	Foreign: map[string][]string{"site-admins": {"hana"}},
+}
+
+func (w *world) apply(grants string) messages.PolicyAnswer {
+	w.t.Helper()
+	answer, err := w.Apply(w.t.Context(), org, fmt.Sprintf(`
+version: 1
+organization: {name: acme, id: %s, key: "env:%s"}
+mappings:
+  - {name: builders, from: [eng], to: ["group:builders"]}
+guard: {settle: 2s}
+sync: {feed: 5s}
+%s
+`, w.Simulator.OrgID, stack.KeyVariable, grants))
+	require.NoError(w.t, err)
+	return answer
+}
+
+// email is the address of somebody named in staff.
+func (w *world) email(name string) string { w.t.Helper(); return w.person(name).Email }
+
+func (w *world) person(name string) cloud.StatePerson {
+	w.t.Helper()
+	state, err := w.Simulator.State(w.t.Context())
+	require.NoError(w.t, err)
+	i := slices.IndexFunc(state.People, func(p cloud.StatePerson) bool { return p.Name == name })
+	require.GreaterOrEqual(w.t, i, 0, "nobody is called %s", name)
+	return state.People[i]
+}
+
+// ask asks for a grant of somebody in staff.
+func (w *world) ask(name string, target access.Entitlement, d time.Duration, change ...func(*messages.GrantInput)) (messages.GrantAnswer, error) {
+	w.t.Helper()
+	in := messages.GrantInput{Person: w.email(name), Target: target, Duration: messages.Duration(d), Reason: "test", RequestedBy: w.email(name)}
+	for _, c := range change {
+		c(&in)
+	}
+	return w.Grant(w.t.Context(), org, in)
+}
+
+// until waits until a grant's workflow is as wanted.
+func (w *world) until(workflow string, want func(messages.GrantState) bool) (state messages.GrantState) {
+	w.t.Helper()
+	require.NoError(w.t, stack.Eventually(w.t.Context(), patience, func() (err error) {
+		if state, err = w.GrantStatus(w.t.Context(), workflow); err != nil {
+			return err
+		}
+		if !want(state) {
+			seen, _ := json.Marshal(state)
+			return fmt.Errorf("the grant is %s", seen)
+		}
+		return nil
+	}))
+	return state
+}
+
+func is(state string) func(messages.GrantState) bool {
+	return func(s messages.GrantState) bool { return s.State == state }
+}
+
+// held is since when and until when somebody held something, as it really was: pairs of instants, the last one zero while
+// it is held.
+func (w *world) held(name, what string) (spans [][2]time.Time) {
+	w.t.Helper()
+	history, err := w.Simulator.History(w.t.Context())
+	require.NoError(w.t, err)
+	account := w.person(name).AccountID
+	for _, c := range history {
+		if c.Account != account || c.What != what {
+			continue
+		}
+		if c.Holds {
+			spans = append(spans, [2]time.Time{c.At})
+		} else if n := len(spans); n > 0 {
+			spans[n-1][1] = c.At
+		}
+	}
+	return spans
+}

@@ -1,0 +1,129 @@
+package notify
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/castellan-io/castellan/messages"
+)
+
+// The longest that each part of a notice may be, in characters. What is longer ends in "…".
+const (
+	maxLine    = 300 // also more than the 254 of an e-mail address
+	maxText    = 4000
+	maxCommand = 2000
+)
+
+// tidy bounds every text of the notice, keeps control characters out, and leaves each but Text on one line. An id that
+// cannot stay as it is becomes its hash, so that two never become one.
+func tidy(n messages.Notice) messages.Notice {
+	if n.ID != bounded(oneLine(n.ID), maxLine) {
+		n.ID = fmt.Sprintf("%x", sha256.Sum256([]byte(n.ID)))
+	}
+	for _, s := range shortTexts(&n) {
+		*s = bounded(oneLine(*s), maxLine)
+	}
+	n.Command = bounded(oneLine(n.Command), maxCommand)
+	n.Text = bounded(severalLines(n.Text), maxText)
+	return n
+}
+
+// withoutCode takes the code off, also where it stands in a text by mistake.
+func withoutCode(n messages.Notice) messages.Notice {
+	code := n.Code
+	n.Code = ""
+	if code == "" {
+		return n
+	}
+	for _, s := range append(shortTexts(&n), &n.Text, &n.Command) {
+		*s = strings.ReplaceAll(*s, code, "[code]")
+	}
+	return n
+}
+
+// shortTexts are all texts of the notice but Text and Command.
+func shortTexts(n *messages.Notice) []*string {
+	return []*string{&n.ID, &n.Kind, &n.Org, &n.To, &n.Subject, &n.Code, &n.Workflow, &n.Grant, &n.Person, (*string)(&n.Target)}
+}
+
+// subject is the notice's headline.
+func subject(n messages.Notice) string {
+	if n.Org == "" {
+		return n.Subject
+	}
+	return "[" + n.Org + "] " + n.Subject
+}
+
+// markup is how a channel writes what is not plain text.
+type markup struct {
+	escape func(string) string // of everything that the notice says
+	block  func(string) string // sets a command, which is escaped already, apart
+}
+
+// plain is for people who read letters, not markup.
+var plain = markup{
+	escape: func(s string) string { return s },
+	block:  func(command string) string { return "    " + command },
+}
+
+// body is what a channel says below the headline: the text, the command, the code if there is one, and where to look.
+func body(n messages.Notice, m markup) string {
+	parts := []string{m.escape(n.Text)}
+	if n.Command != "" {
+		parts = append(parts, "To type:", m.block(m.escape(n.Command)))
+	}
+	if n.Code != "" {
+		parts = append(parts, "One-time code: "+m.escape(n.Code)+"\nIt is for "+m.escape(n.To)+" alone: do not pass it on.")
+	}
+	var where []string
+	if n.Workflow != "" {
+		where = append(where, "Workflow: "+m.escape(n.Workflow))
+	}
+	if !n.At.IsZero() {
+		where = append(where, "Time: "+n.At.UTC().Format(time.RFC3339))
+	}
+	if len(where) > 0 {
+		parts = append(parts, strings.Join(where, "\n"))
+	}
+	return strings.Join(parts, "\n\n")
+}
+
+// oneLine turns line ends and other control characters into spaces and drops invisible characters.
+func oneLine(s string) string {
+	return strings.TrimSpace(strings.Map(visible, strings.ToValidUTF8(s, "\uFFFD")))
+}
+
+// severalLines is oneLine that keeps the line ends.
+func severalLines(s string) string {
+	lines := strings.Split(strings.ReplaceAll(s, "\r\n", "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(strings.Map(visible, strings.ToValidUTF8(line, "\uFFFD")), " ")
+	}
+	return strings.Trim(strings.Join(lines, "\n"), "\n")
+}
+
+func visible(r rune) rune {
+	switch {
+	case unicode.IsControl(r), unicode.In(r, unicode.Zl, unicode.Zp):
+		return ' '
+	case r == '\u200c', r == '\u200d': // the joiners, which some scripts and emoji need
+		return r
+	case unicode.Is(unicode.Cf, r): // among them those that turn the direction of reading
+		return -1
+	}
+	return r
+}
+
+func bounded(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	runes := []rune(s)
+	if len(runes) <= limit {
+		return s
+	}
+	return string(runes[:limit-1]) + "…"
+}

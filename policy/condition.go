@@ -1,0 +1,145 @@
+package policy
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/types"
+)
+
+// The bounds of a condition.
+const (
+	MaxCondition = 4000      // characters of its text
+	maxNesting   = 50        // of parentheses, lists and calls within each other
+	maxNodes     = 10_000    // of its syntax tree
+	maxCost      = 200_000   // of one evaluation, in CEL's units: about one for each step
+	maxMemory    = 1_000_000 // of one evaluation, in CEL's units: about one for each byte
+)
+
+// Condition is a question about a person that is true or false, written in the Common Expression Language (cel.dev) over
+// the facts and helpers that docs/policy.md lists. It is immutable and safe for concurrent use.
+type Condition struct {
+	text    string
+	program cel.Program
+}
+
+// ConditionError is what is wrong with the text of a condition, and where.
+type ConditionError struct {
+	Offset  int // characters of the text before the place
+	Message string
+}
+
+func (e *ConditionError) Error() string { return e.Message }
+
+// CompileCondition reads and type-checks a condition of at most MaxCondition characters. The error is a *ConditionError.
+func CompileCondition(text string) (*Condition, error) {
+	if strings.TrimSpace(text) == "" {
+		return nil, &ConditionError{0, "the condition is empty; write one, for example in(\"it-ops\") && managed"}
+	}
+	if n := utf8.RuneCountInString(text); n > MaxCondition {
+		return nil, &ConditionError{0, fmt.Sprintf("the condition has %d characters; at most %d are allowed", n, MaxCondition)}
+	}
+	standard, err := standIn(text)
+	if err != nil {
+		return nil, err
+	}
+	env := environment()
+	checked, issues := env.Compile(standard)
+	if found := issues.Errors(); len(found) > 0 {
+		at := found[0].Location
+		return nil, &ConditionError{offset(text, at.Line(), at.Column()), inWords(found[0].Message)}
+	}
+	if given := checked.OutputType(); !given.IsExactType(cel.BoolType) {
+		return nil, &ConditionError{0, fmt.Sprintf("the condition is %s; write one that is true or false", given)}
+	}
+	program, err := env.Program(checked, cel.CostLimit(maxCost), cel.MemoryLimit(maxMemory))
+	if err != nil {
+		return nil, &ConditionError{0, "not a condition: " + inWords(err.Error())}
+	}
+	return &Condition{text, program}, nil
+}
+
+// Holds answers the condition for a person at an instant. The error says why there is no answer: a fact that it needs is
+// not known, or it is too costly.
+func (c *Condition) Holds(f Facts, now time.Time) (bool, error) {
+	facts, err := cel.FunctionVars(facts{f, now}, helpers(f, now))
+	if err != nil {
+		return false, fmt.Errorf("the condition %q cannot be answered for %s: %w", c, f.Label(), err)
+	}
+	answer, _, err := c.program.Eval(facts)
+	if err != nil {
+		return false, fmt.Errorf("the condition %q cannot be answered for %s: %s", c, f.Label(), inWords(err.Error()))
+	}
+	return answer == types.True, nil
+}
+
+// String is the text.
+func (c *Condition) String() string { return c.text }
+
+// environment is the language of conditions.
+var environment = sync.OnceValue(func() *cel.Env {
+	options := []cel.EnvOption{
+		cel.ParserRecursionLimit(maxNesting), cel.ParserExpressionSizeLimit(MaxCondition), cel.ExpressionNodeLimit(maxNodes),
+		cel.ASTValidators(cel.ValidateRegexLiterals()),
+		cel.Function(inStandIn, cel.Overload("in_group", []*cel.Type{cel.StringType}, cel.BoolType, cel.LateFunctionBinding())),
+		cel.Function("inAny", cel.Overload("in_any_group", []*cel.Type{cel.ListType(cel.StringType)}, cel.BoolType, cel.LateFunctionBinding())),
+		cel.Function("addedWithin", cel.Overload("added_within", []*cel.Type{cel.StringType}, cel.BoolType, cel.LateFunctionBinding())),
+		cel.Macros(cel.GlobalMacro("addedWithin", 1, checkSpan)),
+	}
+	for _, f := range factTypes {
+		options = append(options, cel.Variable(f.name, f.kind))
+	}
+	env, err := cel.NewEnv(options...)
+	if err != nil {
+		panic("policy: the language of conditions is fixed and always builds: " + err.Error())
+	}
+	return env
+})
+
+// checkSpan refuses a duration that is written out and wrong already when the policy is read. It expands nothing.
+func checkSpan(helper cel.MacroExprFactory, _ ast.Expr, args []ast.Expr) (ast.Expr, *cel.Error) {
+	if args[0].Kind() == ast.LiteralKind {
+		if s, is := args[0].AsLiteral().(types.String); is {
+			var d Duration
+			if err := d.UnmarshalText([]byte(s)); err != nil {
+				return nil, helper.NewError(args[0].ID(), fmt.Sprintf("%q does not fit: %s", string(s), err))
+			}
+		}
+	}
+	return nil, nil
+}
+
+var (
+	container = regexp.MustCompile(` \(in container '[^']*'\)`)
+	standsIn  = regexp.MustCompile(`\b` + inStandIn + `\b`)
+)
+
+// inWords is a message of the CEL library as the author of a condition should read it.
+func inWords(message string) string {
+	message = strings.ReplaceAll(standsIn.ReplaceAllString(container.ReplaceAllString(message, ""), "in"), "\n", " ")
+	if strings.HasPrefix(message, "undeclared reference") {
+		return message + "; the facts are " + factNames() + ", the helpers in(\"group\"), inAny([…]) and addedWithin(\"14d\")"
+	}
+	return message
+}
+
+// offset counts the characters before a place; line is from 1, column from 0.
+func offset(text string, line, column int) int {
+	at := 0
+	for _, r := range text {
+		if line <= 1 {
+			break
+		}
+		if r == '\n' {
+			line--
+		}
+		at++
+	}
+	return min(at+max(column, 0), utf8.RuneCountInString(text))
+}

@@ -1,0 +1,166 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// The rules of a refusal.
+const (
+	RefusedNotGrantable  = "not-grantable"  // no entry names the target
+	RefusedUnknownPerson = "unknown-person" // the directory does not show the person
+	RefusedApp           = "app-account"    // apps are never touched
+	RefusedInactive      = "not-active"     // the person's account or membership is not active
+	RefusedNotEligible   = "not-eligible"   // a condition does not hold, or cannot be answered
+	RefusedReason        = "reason"         // none was given
+	RefusedTicket        = "ticket"         // none was given, or it does not fit
+	RefusedNotExtendable = "not-extendable" // the grant cannot be extended, or not any more
+	RefusedStart         = "start"          // in the past, or too far ahead
+	RefusedDuration      = "duration"       // not a length of time
+	RefusedTooLong       = "too-long"       // longer than some entry allows
+	RefusedCooldown      = "cooldown"       // too soon after, or before, another grant
+	RefusedBreakGlass    = "break-glass"    // not everybody concerned is listed
+	RefusedApprovers     = "approvers"      // too few people could approve
+	RefusedKeyExpires    = "key-expires"    // nobody could take the access back
+)
+
+// slack is how far in the past a start may lie: a request takes its time to arrive.
+const slack = time.Minute
+
+// Refusal is why a request is not granted, nor put to any approver.
+type Refusal struct {
+	Rule    string // stable key, one of Refused…
+	Message string // what was asked for whom, and what to do
+}
+
+func (r *Refusal) Error() string { return r.Message }
+
+// Grant judges a request by all entries that name its target: in every dimension the strictest holds. The grant that it
+// returns is granted, or waits for approvals; its ID is for the caller to fill in. The error is a *Refusal. A request may be
+// judged again and again: the answer depends on nothing but the policy and the request.
+func (p *Policy) Grant(r GrantRequest) (access.Grant, error) {
+	j := judge{policy: p, terms: newTerms(p.entries(r.Target)), request: r}
+	for _, step := range []func() error{
+		j.target, j.person, j.eligible, j.words, j.renewal, j.breakGlass, j.begin, j.length, j.cooldown, j.approval, j.keyLife,
+	} {
+		if err := step(); err != nil {
+			return access.Grant{}, err
+		}
+	}
+	return j.grant, nil
+}
+
+// judge fills in a grant step by step.
+type judge struct {
+	policy  *Policy
+	terms   terms
+	request GrantRequest
+	grant   access.Grant
+	first   access.Grant // of an extension: the grant that the chain began with
+	start   time.Time    // when it would begin, were it granted now
+}
+
+func (j *judge) refuse(rule, format string, args ...any) error {
+	return &Refusal{rule, fmt.Sprintf("%s for %s: ", j.request.Target, j.request.Person.Label()) + fmt.Sprintf(format, args...)}
+}
+
+func (j *judge) target() error {
+	if len(j.terms.entries) == 0 {
+		return j.refuse(RefusedNotGrantable, "no entry of the policy's grants names this target; ask for another, or add it to the policy")
+	}
+	r := &j.request
+	written := j.terms.entries[0].Targets
+	at := slices.IndexFunc(written, func(e access.Entitlement) bool { return fold(e) == canonical(r.Target) })
+	j.grant = access.Grant{
+		Person: r.Person.ID, Email: r.Person.Email, Target: written[at], Entries: j.terms.names(),
+		Reason: r.Reason, Ticket: r.Ticket, By: r.By, Requested: r.Now, Start: r.Start, Remind: access.Duration(j.terms.remind),
+	}
+	return nil
+}
+
+func (j *judge) person() error {
+	person, presence := &j.request.Person, j.grant.Target == access.Directory
+	switch {
+	case person.IsApp():
+		return j.refuse(RefusedApp, "this is an app's account, which is never touched; name a person")
+	case j.request.Unknown && !presence:
+		return j.refuse(RefusedUnknownPerson, "the directory shows nobody of this name; correct it, or have %s granted first", access.Directory)
+	case j.request.Unknown && !emailForm.MatchString(person.Email):
+		return j.refuse(RefusedUnknownPerson, "who is not in the directory is invited by e-mail address; give one")
+	case person.AccountStatus != "" && person.AccountStatus != "active":
+		return j.refuse(RefusedInactive, "the account is %s; activate it first", person.AccountStatus)
+	case person.MembershipStatus != "" && person.MembershipStatus != "active" && !presence:
+		return j.refuse(RefusedInactive, "the membership of the organization is %s; restore it, or have %s granted first", person.MembershipStatus, access.Directory)
+	}
+	if j.request.Unknown {
+		j.grant.Person = strings.ToLower(person.Email)
+	}
+	return nil
+}
+
+func (j *judge) eligible() error {
+	if err := j.policy.Eligible(j.request.Target, j.request.Person, j.request.Now); err != nil {
+		return j.refuse(RefusedNotEligible, "%s", err)
+	}
+	return nil
+}
+
+// words judges the reason and the ticket.
+func (j *judge) words() error {
+	for _, entry := range j.terms.entries {
+		if entry.Reason && strings.TrimSpace(j.request.Reason) == "" {
+			return j.refuse(RefusedReason, "entry %s asks for a reason; give one", entry.Name)
+		}
+		if entry.Ticket == "" {
+			continue
+		}
+		if pattern, err := ticketPattern(entry.Ticket); err != nil || !pattern.MatchString(j.request.Ticket) {
+			return j.refuse(RefusedTicket, "the ticket %q does not fit; entry %s asks for one like %s", shown(j.request.Ticket), entry.Name, entry.Ticket)
+		}
+	}
+	return nil
+}
+
+// breakGlass judges whether the approvals may be gone round. Where none are needed, there is nothing to break.
+func (j *judge) breakGlass() error {
+	if !j.request.Urgent {
+		return nil
+	}
+	if j.request.Renews != nil {
+		return j.refuse(RefusedBreakGlass, "a grant is extended by a request like any other; leave break-glass out")
+	}
+	for _, entry := range j.terms.approvals {
+		person := &j.request.Person
+		listed := func(names ...string) bool {
+			return entry.BreakGlass != nil && slices.ContainsFunc(entry.BreakGlass.People, func(s string) bool {
+				return slices.ContainsFunc(names, func(n string) bool { return n != "" && strings.EqualFold(n, s) })
+			})
+		}
+		own := strings.EqualFold(j.request.By, person.Email) || strings.EqualFold(j.request.By, person.ID)
+		if !listed(person.Email, person.ID) || !own && !listed(j.request.By) {
+			return j.refuse(RefusedBreakGlass, "entry %s lists the people who may take it without approval, and both who asks and who receives must be among them; ask for approval", entry.Name)
+		}
+		j.grant.Urgent = true
+	}
+	return nil
+}
+
+// keyLife judges whether the key to the organization lives long enough to take the access back.
+func (j *judge) keyLife() error {
+	last := j.start
+	if j.grant.Decide.After(last) {
+		last = j.grant.Decide
+	}
+	last = last.Add(j.grant.Duration.Std())
+	if stop := j.policy.Organization.KeyExpires; !stop.IsZero() && last.After(stop.Time) {
+		return j.refuse(RefusedKeyExpires, "it could last until %s, and the key to the organization stops working on %s, so that nobody could take it back; make a new key first, or ask for less",
+			instant(last), stop)
+	}
+	return nil
+}
+
+func instant(t time.Time) string { return t.UTC().Format(time.RFC3339) }

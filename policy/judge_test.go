@@ -1,0 +1,301 @@
+package policy_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// request is ana's for the organization-admin role, with a reason.
+func request(edits ...func(*policy.GrantRequest)) policy.GrantRequest {
+	r := policy.GrantRequest{Person: ana(), Target: access.OrgAdmin, Reason: "INC-1", By: "ana@acme.example", Now: noon}
+	for _, edit := range edits {
+		edit(&r)
+	}
+	return r
+}
+
+// judged judges a request by grants written in YAML.
+func judged(t testing.TB, entries string, r policy.GrantRequest) (access.Grant, error) {
+	return parse(t, minimal+"\ngrants:\n"+entries).Grant(r)
+}
+
+func refusal(t testing.TB, err error) *policy.Refusal {
+	var refused *policy.Refusal
+	require.ErrorAs(t, err, &refused)
+	return refused
+}
+
+func hours(n float64) access.Duration { return access.Duration(n * float64(time.Hour)) }
+
+func members(emails ...string) (people []access.Person) {
+	for _, e := range emails {
+		people = append(people, access.Person{ID: "id-of-" + e, Email: e, AccountStatus: "active", MembershipStatus: "active"})
+	}
+	return people
+}
+
+func TestAGrantWithoutApprovalBeginsAtOnce(t *testing.T) {
+	got, err := judged(t, "- {name: a, targets: [directory, 'role:org-admin'], duration: {default: 2h, max: 4h}, remind: 5m}\n",
+		request(func(r *policy.GrantRequest) { r.Ticket = "T-1" }))
+	require.NoError(t, err)
+	require.Equal(t, access.Grant{
+		Person: "557058:ana", Email: "Ana@Acme.example", Target: access.OrgAdmin, State: access.GrantGranted, Entries: []string{"a"},
+		Reason: "INC-1", Ticket: "T-1", By: "ana@acme.example", Requested: noon, Duration: hours(2), From: noon, Until: noon.Add(2 * time.Hour),
+		Remind: access.Duration(5 * time.Minute),
+	}, got)
+}
+
+func TestTheStrictestOfSeveralEntriesHolds(t *testing.T) {
+	const entries = `
+- {name: z, targets: ["group:Wiki Admins"], duration: {default: 3h, max: 6h}, approval: {by: [bo@acme.example, cy@acme.example], groups: [leads], wait: 2h}, ahead: 5d, remind: 5m}
+- {name: a, targets: ["group:wiki admins"], duration: {default: 2h, max: 5h}, approval: {count: 2, groups: [LEADS, it], wait: 3h, codes: true}, ahead: 2d, remind: 9m, reason: false}
+`
+	r := request(func(r *policy.GrantRequest) {
+		r.Target = "group:WIKI admins"
+		r.Approvers = map[string][]access.Person{
+			"leads": members("Bo@acme.example", "dan@acme.example", "ana@acme.example"), "it": members("cy@acme.example", "eve@acme.example"),
+		}
+	})
+	got, err := judged(t, entries, r)
+	require.NoError(t, err)
+	require.Equal(t, access.Grant{
+		Person: "557058:ana", Email: "Ana@Acme.example", Target: "group:Wiki Admins", State: access.GrantWaiting, Entries: []string{"a", "z"},
+		Reason: "INC-1", By: "ana@acme.example", Requested: noon, Duration: hours(2), Limit: "2h by default, by entry a",
+		Remind: access.Duration(9 * time.Minute), Needs: 2, Approvers: []string{"bo@acme.example", "cy@acme.example", "dan@acme.example"}, Codes: true,
+		Decide: noon.Add(2 * time.Hour),
+	}, got)
+
+	r.Duration = 5*time.Hour + 1
+	_, err = judged(t, entries, r)
+	require.Equal(t, policy.RefusedTooLong, refusal(t, err).Rule)
+	require.ErrorContains(t, err, "group:WIKI admins for Ana@Acme.example: 5h0m0.000000001s is too long (5h at most, by entry a); ask for at most 5h")
+	r.Duration, r.Start = 5*time.Hour, noon.Add(48*time.Hour)
+	got, err = judged(t, entries, r)
+	require.NoError(t, err)
+	require.Equal(t, r.Start, got.Start)
+	require.Zero(t, got.From)
+	require.Empty(t, got.Limit, "nothing but the request decided")
+	r.Start = r.Start.Add(1)
+	_, err = judged(t, entries, r)
+	require.Equal(t, policy.RefusedStart, refusal(t, err).Rule)
+	require.ErrorContains(t, err, "2d ahead, by entry a")
+}
+
+func TestRefusals(t *testing.T) {
+	const open = "- {name: a, targets: ['role:org-admin', directory], duration: {max: 4h}}\n"
+	with := func(keys string) string { return strings.Replace(open, "4h}", "4h}, "+keys, 1) }
+	person := func(edit func(*access.Person)) func(*policy.GrantRequest) {
+		return func(r *policy.GrantRequest) { edit(&r.Person.Person) }
+	}
+	held := func(state access.GrantState, from, until time.Duration) func(*policy.GrantRequest) {
+		return func(r *policy.GrantRequest) {
+			r.Earlier = append(r.Earlier, access.Grant{ID: "g0", State: state, From: noon.Add(from), Until: noon.Add(until)})
+		}
+	}
+	urgent := func(r *policy.GrantRequest) { r.Urgent = true }
+	const glass = "approval: {by: [bo@acme.example]}, breakGlass: {people: [ana@acme.example], max: 1h}"
+	tests := map[string]struct {
+		entries string
+		edit    func(*policy.GrantRequest)
+		rule    string // "": it is not refused
+		want    string
+	}{
+		"no entry": {open, func(r *policy.GrantRequest) { r.Target = "group:x" }, policy.RefusedNotGrantable, "group:x for Ana@Acme.example: no entry"},
+		"an app":   {open, person(func(p *access.Person) { p.AccountType = "app" }), policy.RefusedApp, "never touched"},
+		"inactive": {open, person(func(p *access.Person) { p.AccountStatus = "inactive" }), policy.RefusedInactive, "the account is inactive"},
+		"suspended": {open, person(func(p *access.Person) { p.MembershipStatus = "suspended" }), policy.RefusedInactive,
+			"the membership of the organization is suspended; restore it, or have directory granted"},
+		"suspended is the point": {open, func(r *policy.GrantRequest) { r.Target, r.Person.MembershipStatus = access.Directory, "suspended" }, "", ""},
+		"a closed account":       {open, func(r *policy.GrantRequest) { r.Target, r.Person.AccountStatus = access.Directory, "closed" }, policy.RefusedInactive, "closed"},
+		"unknown":                {open, func(r *policy.GrantRequest) { r.Unknown = true }, policy.RefusedUnknownPerson, "shows nobody of this name"},
+		"unknown without address": {open, func(r *policy.GrantRequest) { r.Unknown, r.Target, r.Person = true, access.Directory, policy.Facts{} },
+			policy.RefusedUnknownPerson, "give one"},
+
+		"eligible":     {with(`eligible: 'in("it-ops")'`), nil, "", ""},
+		"not eligible": {with(`eligible: 'in("sales")'`), nil, policy.RefusedNotEligible, `entry a is only for people of whom this is true: in("sales")`},
+		"who knows": {with(`eligible: 'addedWithin("20d")'`), person(func(p *access.Person) { p.Added = time.Time{} }), policy.RefusedNotEligible,
+			"it is not known when the person was added"},
+		"one of two conditions": {with("eligible: managed") + "- {name: b, targets: ['role:org-admin'], duration: {max: 4h}, eligible: '!managed'}\n", nil,
+			policy.RefusedNotEligible, "entry b is only for"},
+		"no reason":        {open, func(r *policy.GrantRequest) { r.Reason = " " }, policy.RefusedReason, "entry a asks for a reason"},
+		"no reason needed": {with("reason: false"), func(r *policy.GrantRequest) { r.Reason = "" }, "", ""},
+		"ticket":           {with("ticket: 'A-[0-9]|B-[0-9]'"), func(r *policy.GrantRequest) { r.Ticket = "B-1" }, "", ""},
+		"no ticket":        {with("ticket: 'A-[0-9]|B-[0-9]'"), nil, policy.RefusedTicket, `the ticket "" does not fit; entry a asks for one like A-[0-9]|B-[0-9]`},
+		"half a ticket":    {with("ticket: 'A-[0-9]|B-[0-9]'"), func(r *policy.GrantRequest) { r.Ticket = "A-12" }, policy.RefusedTicket, ""},
+		"line of a ticket": {with("ticket: '(?m)A-[0-9]$'"), func(r *policy.GrantRequest) { r.Ticket = "A-1\nx" }, policy.RefusedTicket, ""},
+
+		"the longest":   {open, func(r *policy.GrantRequest) { r.Duration = 4 * time.Hour }, "", ""},
+		"too long":      {open, func(r *policy.GrantRequest) { r.Duration = 5 * time.Hour }, policy.RefusedTooLong, "5h is too long (4h at most, by entry a)"},
+		"backwards":     {open, func(r *policy.GrantRequest) { r.Duration = -time.Hour }, policy.RefusedDuration, "ask for at least 1s"},
+		"no time":       {open, func(r *policy.GrantRequest) { r.Duration = time.Millisecond }, policy.RefusedDuration, ""},
+		"in the past":   {open, func(r *policy.GrantRequest) { r.Start = noon.Add(-2 * time.Minute) }, policy.RefusedStart, "in the past"},
+		"a little late": {open, func(r *policy.GrantRequest) { r.Start = noon.Add(-time.Minute) }, "", ""},
+		"only at once":  {open, func(r *policy.GrantRequest) { r.Start = noon.Add(time.Minute) }, policy.RefusedStart, "lets nobody ask ahead"},
+
+		"rested":        {with("cooldown: 2h"), held(access.GrantEnded, -3*time.Hour, -2*time.Hour), "", ""},
+		"not rested":    {with("cooldown: 2h"), held(access.GrantEnded, -3*time.Hour, -time.Hour), policy.RefusedCooldown, "2h between two grants, by entry a, and grant g0 runs until 2026-05-04T11:00:00Z; ask for a start from 2026-05-04T13:00:00Z on"},
+		"still running": {with("cooldown: 2h"), held(access.GrantGranted, -time.Hour, time.Hour), policy.RefusedCooldown, "from 2026-05-04T15:00:00Z on"},
+		"another soon":  {with("cooldown: 2h"), held(access.GrantGranted, 2*time.Hour, 3*time.Hour), policy.RefusedCooldown, ""},
+		"another later": {with("cooldown: 2h"), held(access.GrantGranted, 3*time.Hour, 4*time.Hour), "", ""},
+		"never held":    {with("cooldown: 2h"), held(access.GrantDenied, 0, 0), "", ""},
+		"ended before":  {with("cooldown: 2h"), held(access.GrantEnded, time.Hour, time.Hour), "", ""},
+		"no cooldown":   {open, held(access.GrantGranted, -time.Hour, time.Hour), "", ""},
+
+		"glass":          {with(glass), urgent, "", ""},
+		"glass too long": {with(glass), func(r *policy.GrantRequest) { r.Urgent, r.Duration = true, 2*time.Hour }, policy.RefusedTooLong, "1h at most as break-glass, by entry a"},
+		"glass ahead":    {with(glass + ", ahead: 1d"), func(r *policy.GrantRequest) { r.Urgent, r.Start = true, noon.Add(time.Hour) }, policy.RefusedStart, "at once"},
+		"glass of another": {with(glass), func(r *policy.GrantRequest) { r.Urgent, r.By = true, "bo@acme.example" }, policy.RefusedBreakGlass,
+			"must be among them"},
+		"glass for another": {with(glass), func(r *policy.GrantRequest) {
+			r.Urgent, r.Person.Email, r.Person.ID = true, "bo@acme.example", "557058:bo"
+		},
+			policy.RefusedBreakGlass, ""},
+		"glass by account": {with(glass), func(r *policy.GrantRequest) { r.Urgent, r.By = true, "557058:ANA" }, "", ""},
+		"no glass in one of two": {with(glass) + "- {name: b, targets: ['role:org-admin'], duration: {max: 4h}, approval: {by: [bo@acme.example]}}\n", urgent,
+			policy.RefusedBreakGlass, "entry b lists"},
+
+		"no approver": {with("approval: {groups: [leads]}"), nil, policy.RefusedApprovers, "1 are needed, and there are 0 beside"},
+		"only oneself": {with("approval: {by: [Ana@acme.example, '557058:ana', bo@acme.example]}"),
+			func(r *policy.GrantRequest) { r.By = "BO@acme.example" }, policy.RefusedApprovers, "there are 0 beside"},
+		"only oneself by group": {with("approval: {groups: [leads]}"), func(r *policy.GrantRequest) {
+			r.By = "id-of-bo@acme.example"
+			r.Approvers = map[string][]access.Person{"leads": append(members("bo@acme.example"), access.Person{ID: "557058:ana"})}
+		}, policy.RefusedApprovers, "there are 0 beside"},
+		"one person, two names": {with("approval: {count: 2, by: [bo@acme.example], groups: [leads, it]}"), func(r *policy.GrantRequest) {
+			r.Approvers = map[string][]access.Person{"leads": members("bo@acme.example"), "it": {{ID: "id-of-bo@acme.example"}}}
+		}, policy.RefusedApprovers, "there are 1 beside"},
+		"suspended approver": {with("approval: {groups: [leads]}"), func(r *policy.GrantRequest) {
+			r.Approvers = map[string][]access.Person{"leads": {{ID: "557058:bo", MembershipStatus: "suspended"}}}
+		}, policy.RefusedApprovers, ""},
+		"nobody for both": {with("approval: {by: [bo@acme.example]}") + "- {name: b, targets: ['role:org-admin'], duration: {max: 4h}, approval: {by: [cy@acme.example]}}\n", nil,
+			policy.RefusedApprovers, "name more in each of the entries a, b"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := request()
+			if tt.edit != nil {
+				tt.edit(&r)
+			}
+			got, err := judged(t, tt.entries, r)
+			if tt.rule == "" {
+				require.NoError(t, err)
+				require.Equal(t, access.GrantGranted, got.State)
+				require.Equal(t, r.Urgent, got.Urgent)
+				return
+			}
+			refused := refusal(t, err)
+			require.Equal(t, tt.rule, refused.Rule, err)
+			require.Contains(t, refused.Message, tt.want)
+			require.Zero(t, got)
+		})
+	}
+}
+
+func TestAnUnknownPersonIsInvitedByAddress(t *testing.T) {
+	got, err := judged(t, "- {name: partners, targets: [directory], duration: {max: 30d}, eligible: domain == \"partner.example\"}\n",
+		request(func(r *policy.GrantRequest) {
+			r.Unknown, r.Target, r.Person = true, access.Directory, policy.Facts{Person: access.Person{Email: "Pat@Partner.example"}}
+		}))
+	require.NoError(t, err)
+	require.Equal(t, "pat@partner.example", got.Person)
+	require.Equal(t, "Pat@Partner.example", got.Email)
+}
+
+func TestBreakGlassIsShortAndMarked(t *testing.T) {
+	const entries = "- {name: a, targets: ['role:org-admin'], duration: {max: 4h}, approval: {by: [bo@acme.example]}, breakGlass: {people: [ana@acme.example, bo@acme.example], max: 20m}}\n"
+	got, err := judged(t, entries, request(func(r *policy.GrantRequest) { r.Urgent, r.By = true, "BO@acme.example" }))
+	require.NoError(t, err)
+	require.True(t, got.Urgent)
+	require.Equal(t, noon.Add(20*time.Minute), got.Until)
+	require.Equal(t, "20m at most as break-glass, by entry a", got.Limit)
+	require.Zero(t, got.Needs)
+	got, err = judged(t, "- {name: a, targets: ['role:org-admin'], duration: {max: 4h}}\n", request(func(r *policy.GrantRequest) { r.Urgent = true }))
+	require.NoError(t, err)
+	require.False(t, got.Urgent, "where nobody is asked, there is nothing to break")
+}
+
+func TestNoGrantOutlivesTheKey(t *testing.T) {
+	text := strings.Replace(minimal, "key:", "keyExpires: 2026-05-05, key:", 1) + "\ngrants:\n- {name: a, targets: ['role:org-admin'], duration: {max: 1d}"
+	granted, waiting := parse(t, text+"}\n"), parse(t, text+", approval: {by: [bo@acme.example], wait: 2h}}\n")
+	for duration, refused := range map[time.Duration][2]bool{
+		10 * time.Hour: {false, false}, 10*time.Hour + 1: {false, true}, 12 * time.Hour: {false, true}, 12*time.Hour + 1: {true, true},
+	} {
+		for i, p := range []*policy.Policy{granted, waiting} {
+			_, err := p.Grant(request(func(r *policy.GrantRequest) { r.Duration = duration }))
+			require.Equal(t, refused[i], err != nil, "%s %d", duration, i)
+			if err != nil {
+				require.Equal(t, policy.RefusedKeyExpires, refusal(t, err).Rule)
+				require.ErrorContains(t, err, "stops working on 2026-05-05")
+			}
+		}
+	}
+}
+
+func TestExtensions(t *testing.T) {
+	const open = "- {name: a, targets: ['role:org-admin'], duration: {default: 2h, max: 4h}, approval: {by: [bo@acme.example]}, cooldown: 1d, extend: {max: 6h, times: 2}}\n"
+	at := func(h float64) time.Time { return noon.Add(time.Duration(h * float64(time.Hour))) }
+	granted := func(id, renews string, from, until float64) access.Grant {
+		return access.Grant{ID: id, Person: "557058:ana", Target: "role:org-admin", State: access.GrantGranted, From: at(from), Until: at(until), Renews: renews}
+	}
+	extending := func(g access.Grant, earlier ...access.Grant) func(*policy.GrantRequest) {
+		return func(r *policy.GrantRequest) { r.Renews, r.Earlier = &g, append(earlier, g) }
+	}
+	changed := func(g access.Grant, edit func(*access.Grant)) access.Grant { edit(&g); return g }
+	g1, g2, g3 := granted("g1", "", -1, 1), granted("g2", "g1", 1, 2), granted("g3", "g2", 2, 3)
+	ended := changed(g1, func(g *access.Grant) { g.State, g.Until = access.GrantEnded, at(0) })
+	never := strings.Replace(open, ", extend: {max: 6h, times: 2}", "", 1)
+	other := strings.NewReplacer("name: a", "name: b", "max: 6h, times: 2", "max: 3h, approval: true").Replace(open)
+	tests := map[string]struct {
+		entries string
+		edit    func(*policy.GrantRequest)
+		rule    string
+		want    access.Grant // what matters of it
+	}{
+		"continues":           {open, extending(g1), "", access.Grant{State: access.GrantGranted, From: at(1), Until: at(3), Start: at(1)}},
+		"again":               {open, extending(g2, g1), "", access.Grant{State: access.GrantGranted, From: at(2), Until: at(4), Start: at(2)}},
+		"too often":           {open, extending(g3, g1, g2), policy.RefusedNotExtendable, access.Grant{}},
+		"beginning forgotten": {open, extending(g2), policy.RefusedNotExtendable, access.Grant{}},
+		"in a circle":         {open, extending(changed(g1, func(g *access.Grant) { g.Renews = "g1" })), policy.RefusedNotExtendable, access.Grant{}},
+		"extended already":    {open, extending(g1, g2), policy.RefusedNotExtendable, access.Grant{}},
+		"extension was denied": {open, extending(g1, changed(g2, func(g *access.Grant) { g.State = access.GrantDenied })), "",
+			access.Grant{State: access.GrantGranted, From: at(1), Until: at(3), Start: at(1)}},
+		"over":             {open, extending(granted("g1", "", -1, 0)), policy.RefusedNotExtendable, access.Grant{}},
+		"ended early":      {open, extending(ended), policy.RefusedNotExtendable, access.Grant{}},
+		"another person's": {open, extending(changed(g1, func(g *access.Grant) { g.Person = "557058:bo" })), policy.RefusedNotExtendable, access.Grant{}},
+		"another target":   {open, extending(changed(g1, func(g *access.Grant) { g.Target = "directory" })), policy.RefusedNotExtendable, access.Grant{}},
+		"not allowed":      {never, extending(g1), policy.RefusedNotExtendable, access.Grant{}},
+		"not by one":       {strings.Replace(never, "name: a", "name: b", 1) + open, extending(g1), policy.RefusedNotExtendable, access.Grant{}},
+		"what is left": {open, extending(granted("g1", "", -3.5, 1)), "",
+			access.Grant{State: access.GrantGranted, From: at(1), Until: at(2.5), Start: at(1), Limit: "1h30m left of 6h in all, by entry a"}},
+		"more than is left": {open, func(r *policy.GrantRequest) { extending(granted("g1", "", -3.5, 1))(r); r.Duration = 2 * time.Hour },
+			policy.RefusedTooLong, access.Grant{}},
+		"nothing left":   {open, extending(granted("g1", "", -5, 1)), policy.RefusedNotExtendable, access.Grant{}},
+		"another start":  {open, func(r *policy.GrantRequest) { extending(g1)(r); r.Start = at(2) }, policy.RefusedStart, access.Grant{}},
+		"by break-glass": {open, func(r *policy.GrantRequest) { extending(g1)(r); r.Urgent = true }, policy.RefusedBreakGlass, access.Grant{}},
+		"with approval": {open + other, extending(g1), "", access.Grant{
+			State: access.GrantWaiting, Start: at(1), Needs: 1, Approvers: []string{"bo@acme.example"}, Decide: at(1), Limit: "1h left of 3h in all, by entry b",
+		}},
+		"of break-glass": {open, extending(changed(g1, func(g *access.Grant) { g.Urgent = true })), "", access.Grant{
+			State: access.GrantWaiting, Start: at(1), Needs: 1, Approvers: []string{"bo@acme.example"}, Decide: at(1),
+		}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := judged(t, tt.entries, request(tt.edit))
+			if tt.rule != "" {
+				require.Equal(t, tt.rule, refusal(t, err).Rule, err)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, tt.want, access.Grant{
+				State: got.State, From: got.From, Until: got.Until, Start: got.Start, Needs: got.Needs, Approvers: got.Approvers, Decide: got.Decide, Limit: got.Limit,
+			})
+		})
+	}
+}

@@ -1,0 +1,151 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// renewal judges whether the grant that the request extends can be extended, and finds where its chain began.
+func (j *judge) renewal() error {
+	old, earlier := j.request.Renews, j.request.Earlier
+	if old == nil {
+		return nil
+	}
+	same := fold(old.Target) == fold(j.grant.Target) &&
+		(strings.EqualFold(old.Person, j.grant.Person) || old.Email != "" && strings.EqualFold(old.Email, j.grant.Email))
+	switch {
+	case !same:
+		return j.refuse(RefusedNotExtendable, "grant %s is another person's or of another target; name a grant of this one", old.ID)
+	case old.State != access.GrantGranted || !old.Until.After(j.request.Now):
+		return j.refuse(RefusedNotExtendable, "grant %s does not run any more, or not yet; ask for a new one", old.ID)
+	case j.terms.extend.never != "":
+		return j.refuse(RefusedNotExtendable, "entry %s lets no grant be extended; ask for a new one", j.terms.extend.never)
+	}
+	for _, g := range earlier {
+		if g.Renews == old.ID && (g.State.Open() || g.State == access.GrantEnded) {
+			return j.refuse(RefusedNotExtendable, "grant %s is extended by %s already, which is %s; extend that one", old.ID, g.ID, g.State)
+		}
+	}
+	times := 0
+	for j.first = *old; j.first.Renews != ""; times++ {
+		i := slices.IndexFunc(earlier, func(g access.Grant) bool { return g.ID == j.first.Renews })
+		if i < 0 || times > len(earlier) {
+			return j.refuse(RefusedNotExtendable, "the grant %s that began it is not known any more; ask for a new one", j.first.Renews)
+		}
+		j.first = earlier[i]
+	}
+	if times >= j.terms.extend.times {
+		return j.refuse(RefusedNotExtendable, "it was extended %d times, the most that entry %s allows; ask for a new one when it is over", times, j.terms.extend.few)
+	}
+	return nil
+}
+
+// begin judges when the grant starts: an extension when the grant before it ends.
+func (j *judge) begin() error {
+	now, asked := j.request.Now, j.request.Start
+	ahead := j.terms.ahead
+	switch old := j.request.Renews; {
+	case old != nil && !asked.IsZero() && !asked.Equal(old.Until):
+		return j.refuse(RefusedStart, "an extension starts when the grant ends, at %s; leave the start out", instant(old.Until))
+	case old != nil:
+		j.start, j.grant.Start = old.Until, old.Until
+		return nil
+	case asked.IsZero():
+		j.start = now
+		return nil
+	case asked.Before(now.Add(-slack)):
+		return j.refuse(RefusedStart, "the start %s is in the past; leave it out to start at once", instant(asked))
+	case asked.After(now) && j.request.Urgent:
+		return j.refuse(RefusedStart, "break-glass starts at once; leave the start out")
+	case asked.After(now) && ahead.span == 0:
+		return j.refuse(RefusedStart, "entry %s lets nobody ask ahead; leave the start out, and ask when it is needed", ahead.entry)
+	case asked.After(now.Add(ahead.span.Std())):
+		return j.refuse(RefusedStart, "the start %s is too far ahead (%s); ask for one until %s", instant(asked), ahead, instant(now.Add(ahead.span.Std())))
+	}
+	j.start = now
+	if asked.After(now) {
+		j.start = asked
+	}
+	return nil
+}
+
+// length judges the duration. What was asked for is never cut short; what was left open takes what every limit allows.
+func (j *judge) length() error {
+	asked, most := j.request.Duration, j.terms.most
+	if j.grant.Urgent && j.terms.breakGlass.span < most.span {
+		most = j.terms.breakGlass
+	}
+	if j.request.Renews != nil {
+		left := j.terms.extend.total
+		used := j.start.Sub(j.first.From)
+		left.words = (left.span - Duration(used)).String() + " left of " + left.words
+		if left.span -= Duration(used); left.span < Duration(minGrant) {
+			return j.refuse(RefusedNotExtendable, "it lasts %s already (%s); ask for a new one when it is over", Duration(used), j.terms.extend.total)
+		}
+		if left.span < most.span {
+			most = left
+		}
+	}
+	switch {
+	case asked < 0 || asked > 0 && asked < minGrant:
+		return j.refuse(RefusedDuration, "%s is no duration to grant for; ask for at least %s", Duration(asked), minGrant)
+	case asked > most.span.Std():
+		return j.refuse(RefusedTooLong, "%s is too long (%s); ask for at most %s", Duration(asked), most, most.span)
+	case asked == 0:
+		decides := j.terms.byDefault
+		if most.span < decides.span {
+			decides = most
+		}
+		asked = decides.span.Std()
+		if decides.entry != j.terms.entries[0].Name || decides != j.terms.byDefault {
+			j.grant.Limit = decides.String()
+		}
+	}
+	j.grant.Duration = access.Duration(asked)
+	return nil
+}
+
+// cooldown judges the rest between the grant and the person's others. An extension takes none.
+func (j *judge) cooldown() error {
+	rest := j.terms.cooldown
+	if rest.span == 0 || j.request.Renews != nil {
+		return nil
+	}
+	end := j.start.Add(j.grant.Duration.Std())
+	for _, g := range j.request.Earlier {
+		held := (g.State == access.GrantGranted || g.State == access.GrantEnded) && g.Until.After(g.From)
+		if held && j.start.Before(g.Until.Add(rest.span.Std())) && g.From.Before(end.Add(rest.span.Std())) {
+			return j.refuse(RefusedCooldown, "there must be %s, and grant %s runs until %s; ask for a start from %s on",
+				rest, g.ID, instant(g.Until), instant(g.Until.Add(rest.span.Std())))
+		}
+	}
+	return nil
+}
+
+// approval judges whether the grant has to wait, and for whom.
+func (j *judge) approval() error {
+	old := j.request.Renews
+	needed := len(j.terms.approvals) > 0 && !j.grant.Urgent
+	if old != nil { // what nobody approved at first is not prolonged without approval either
+		needed = needed && (j.terms.extend.approval || old.Urgent)
+	}
+	if !needed {
+		j.grant.State = access.GrantGranted
+		j.grant.From, j.grant.Until = j.start, j.start.Add(j.grant.Duration.Std())
+		return nil
+	}
+	approvers := j.terms.approvers(&j.request)
+	if len(approvers) < j.terms.needs {
+		return j.refuse(RefusedApprovers, "too few people could approve: %d are needed, and there are %d beside who asks and who receives; name more in each of the entries %s",
+			j.terms.needs, len(approvers), strings.Join(j.grant.Entries, ", "))
+	}
+	j.grant.State = access.GrantWaiting
+	j.grant.Needs, j.grant.Approvers, j.grant.Codes = j.terms.needs, approvers, j.terms.codes
+	j.grant.Decide = j.request.Now.Add(j.terms.wait.Std())
+	if old != nil && j.grant.Decide.After(old.Until) {
+		j.grant.Decide = old.Until // it continues, or it is not needed
+	}
+	return nil
+}

@@ -1,0 +1,158 @@
+package policy
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// mapped manages what stands behind an entitlement as a mapping says. needed says that a missing one matters.
+func (w *binder) mapped(e access.Entitlement, m *Mapping, needed bool) []*Target {
+	found := w.target(e)
+	if needed {
+		w.lack(e, m.Create)
+	}
+	for _, t := range found {
+		t.Removals = careful(t.Removals, m.Removals)
+	}
+	return found
+}
+
+// target finds the groups or the role behind an entitlement and manages them.
+func (w *binder) target(e access.Entitlement) []*Target {
+	key := fold(e)
+	found, known := w.resolved[key]
+	if !known {
+		switch {
+		case e.Kind() == access.KindGroup:
+			found = w.group(e)
+		case e.Kind() == access.KindDefault:
+			found = w.roleDefaults(e)
+		case e.Kind() == access.KindRole && e != access.OrgAdmin:
+			found = w.appRole(e)
+		default:
+			found = []*Target{w.manage(e, access.Group{Users: -1})}
+		}
+		w.resolved[key] = found
+	}
+	for _, t := range found {
+		if !slices.Contains(t.Names, e) {
+			t.Names = append(t.Names, e)
+		}
+	}
+	return found
+}
+
+// lack notes a target group that does not exist.
+func (w *binder) lack(e access.Entitlement, create bool) {
+	if e.Kind() != access.KindGroup || len(w.byName[string(lower(e.Group()))]) > 0 {
+		return
+	}
+	l := w.lacking[fold(e)]
+	if l == nil {
+		l = &lack{name: e.Group()}
+		w.lacking[fold(e)] = l
+	}
+	l.create = l.create || create
+}
+
+// group finds the group that a group:… target names.
+func (w *binder) group(e access.Entitlement) []*Target {
+	groups := w.byName[string(lower(e.Group()))]
+	if len(groups) == 0 || !w.writable(groups[0]) {
+		return nil
+	}
+	return []*Target{w.manage(access.GroupEntitlement(groups[0].Name), groups[0])}
+}
+
+// roleDefaults finds the groups that a default:… target stands for now.
+func (w *binder) roleDefaults(e access.Entitlement) []*Target {
+	groups, known := w.behind(e)
+	if !known {
+		w.unknownSite(e)
+		return nil
+	}
+	var found []*Target
+	names := make([]string, len(groups))
+	for i, g := range groups {
+		names[i] = g.Name
+		if w.writable(g) {
+			found = append(found, w.manage(access.GroupEntitlement(g.Name), g))
+		}
+	}
+	w.defaults[e] = names
+	if len(groups) == 0 {
+		w.find("default-missing", string(e), true, "no group is default for this role; make one the default in admin.atlassian.com, or name a group")
+	}
+	return found
+}
+
+// behind lists the groups that are default for a role now, by name; known is false when there is no such app and site.
+func (w *binder) behind(e access.Entitlement) (groups []access.Group, known bool) {
+	app, site, role, _ := e.AppSiteRole()
+	for _, s := range w.outline.Sites {
+		if access.AppKey(s.App) != app || !strings.EqualFold(s.Site, site) {
+			continue
+		}
+		known = true
+		for _, r := range w.outline.Roles {
+			g, exists := w.byID[r.GroupID]
+			if exists && r.Default && r.Resource == s.Resource && strings.EqualFold(r.Role, "atlassian/"+role) && !slices.Contains(groups, g) {
+				groups = append(groups, g)
+			}
+		}
+	}
+	slices.SortFunc(groups, byGroupName)
+	return groups, known
+}
+
+// appRole finds the app on the site whose role is given directly.
+func (w *binder) appRole(e access.Entitlement) []*Target {
+	app, site, role, _ := e.AppSiteRole()
+	var resources []string
+	for _, s := range w.outline.Sites {
+		if access.AppKey(s.App) == app && strings.EqualFold(s.Site, site) {
+			resources = append(resources, s.Resource)
+		}
+	}
+	if len(resources) == 0 {
+		w.unknownSite(e)
+		return nil
+	}
+	t := w.manage(e, access.Group{Users: -1})
+	t.Resource, t.Role = slices.Min(resources), "atlassian/"+role
+	return []*Target{t}
+}
+
+func byGroupName(a, b access.Group) int {
+	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
+}
+
+// writable says whether the key may change the group's members, and reports when not.
+func (w *binder) writable(g access.Group) bool {
+	subject := string(access.GroupEntitlement(g.Name))
+	switch same := len(w.byName[string(lower(g.Name))]); {
+	case same > 1:
+		w.find("target-ambiguous", subject, true, "%d groups have this name; delete all but one", same)
+	case g.Synced:
+		w.find("target-synced", subject, true, "an identity provider owns the group, so Atlassian refuses other writes; name a group of Atlassian's own")
+	case !g.Modifiable:
+		w.find("target-locked", subject, true, "Atlassian does not let the group's members be changed; name another group")
+	default:
+		return true
+	}
+	return false
+}
+
+// manage makes a target of a group or role, once.
+func (w *binder) manage(live access.Entitlement, g access.Group) *Target {
+	key := fold(live)
+	t := w.targets[key]
+	if t == nil {
+		t = &Target{Entitlement: live, GroupID: g.ID, Removals: RemoveAll, Apps: w.opens[g.ID], Members: g.Users}
+		w.targets[key] = t
+	}
+	return t
+}

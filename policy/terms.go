@@ -1,0 +1,101 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+)
+
+// terms are what all entries that name one target say together: in every dimension the strictest.
+type terms struct {
+	entries    []*Grantable
+	byDefault  limit // duration when the request names none
+	most       limit // duration
+	breakGlass limit // duration without approval
+	ahead      limit // how far ahead a start may lie
+	cooldown   limit // rest between two grants
+	remind     Duration
+	approvals  []*Grantable // entries that ask for approvals
+	needs      int          // approvals
+	wait       Duration     // for them
+	codes      bool
+	extend     extend
+}
+
+// extend is how a grant may be prolonged.
+type extend struct {
+	never    string // entry that does not let it
+	total    limit  // from the first start to the last end
+	times    int
+	few      string // entry that sets times
+	approval bool
+}
+
+// limit is a bound with the entry that sets it.
+type limit struct {
+	span  Duration
+	words string // what the bound is, for people
+	entry string
+}
+
+func (l limit) String() string { return fmt.Sprintf("%s, by entry %s", l.words, l.entry) }
+
+// atMost tightens the limit to what an entry says.
+func (l *limit) atMost(span Duration, entry *Grantable, format string) {
+	if l.entry == "" || span < l.span {
+		*l = limit{span, fmt.Sprintf(format, span), entry.Name}
+	}
+}
+
+func newTerms(entries []*Grantable) terms {
+	t := terms{entries: entries}
+	for _, e := range entries {
+		t.byDefault.atMost(e.Duration.Default, e, "%s by default")
+		t.most.atMost(e.Duration.Max, e, "%s at most")
+		t.ahead.atMost(e.Ahead, e, "%s ahead")
+		t.remind = max(t.remind, e.Remind)
+		if t.cooldown.entry == "" || e.Cooldown > t.cooldown.span {
+			t.cooldown = limit{e.Cooldown, fmt.Sprintf("%s between two grants", e.Cooldown), e.Name}
+		}
+		t.addApproval(e)
+		t.addExtension(e)
+	}
+	return t
+}
+
+func (t *terms) addApproval(e *Grantable) {
+	a := e.Approval
+	if a == nil {
+		return
+	}
+	if len(t.approvals) == 0 || a.Wait < t.wait {
+		t.wait = a.Wait
+	}
+	t.approvals = append(t.approvals, e)
+	t.needs = max(t.needs, a.Count)
+	t.codes = t.codes || a.Codes
+	if e.BreakGlass != nil {
+		t.breakGlass.atMost(e.BreakGlass.Max, e, "%s at most as break-glass")
+	}
+}
+
+func (t *terms) addExtension(e *Grantable) {
+	if e.Extend == nil {
+		t.extend.never = e.Name
+		return
+	}
+	t.extend.total.atMost(e.Extend.Max, e, "%s in all")
+	if t.extend.few == "" || e.Extend.Times < t.extend.times {
+		t.extend.times, t.extend.few = e.Extend.Times, e.Name
+	}
+	t.extend.approval = t.extend.approval || e.Extend.Approval
+}
+
+// names are the entries' names, sorted.
+func (t *terms) names() []string {
+	var names []string
+	for _, e := range t.entries {
+		names = append(names, e.Name)
+	}
+	slices.Sort(names)
+	return names
+}

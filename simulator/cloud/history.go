@@ -1,0 +1,48 @@
+package cloud
+
+import (
+	"strings"
+	"time"
+)
+
+// Change is one change that took effect, whoever made it and by whichever API; a write that found it so already is none.
+// What was seeded has no entry: the state after seeding is what the history begins with.
+type Change struct {
+	At      time.Time `json:"at"` // on the simulator's clock; reads show it only after their lag
+	Account string    `json:"account"`
+	Email   string    `json:"email"`
+	What    string    `json:"what"`          // a What…, group:<name>, or role:<app>/<site>/<role> given directly
+	Holds   bool      `json:"holds"`         // whether the person holds it from then on
+	By      string    `json:"by"`            // e-mail address of who did it, or SCIM
+	Key     string    `json:"key,omitempty"` // label of the API key it was done with; absent: by the web interface or SCIM
+}
+
+// What a change may be about, beside groups and app roles.
+const (
+	WhatOrgAdmin  = "role:org-admin"
+	WhatSiteAdmin = "role:site-admin"
+	WhatPresence  = "presence"  // in the directory, suspended or not
+	WhatDirectory = "directory" // in the directory and not suspended
+)
+
+// note adds a change to the history.
+func (c *Cloud) note(u *user, what string, holds bool, by actor) {
+	change := Change{
+		At: time.Unix(0, c.now()).UTC(), Account: u.id, Email: u.email, What: what, Holds: holds, By: by.label, Key: by.token,
+	}
+	if by.user != nil {
+		change.By = by.user.email
+	}
+	c.changes = append(c.changes, change)
+}
+
+func (g roleGrant) what() string {
+	return "role:" + g.resource.owner + "/" + g.resource.site + "/" + strings.TrimPrefix(g.role, "atlassian/")
+}
+
+// History returns all changes since seeding, in order.
+func (c *Cloud) History() []Change {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]Change{}, c.changes...)
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/messages"
+)
+
+func (s *session) grant() *cobra.Command {
+	var org, start string
+	var span time.Duration
+	var wait bool
+	var in messages.GrantInput
+	c := &cobra.Command{
+		Use: "grant PERSON TARGET", Short: "Ask for a target for a while: it is taken back when the time is over",
+		Long: "Asks for a grant, as the policy's grants section allows it. PERSON is an e-mail address or account id, TARGET for example\nrole:org-admin or group:jira-admins-acme. Where the policy wants approval, the approvers are told, and it waits for them.",
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if in.RequestedBy, err = s.who(); err != nil {
+				return err
+			}
+			if in.Start, err = instant("--start", start); err != nil {
+				return err
+			}
+			if in.Target, err = access.ParseEntitlement(args[1]); err != nil {
+				return err
+			}
+			in.Person, in.Duration = args[0], messages.Duration(span)
+			if org, err = s.theOrg(cmd.Context(), named(org)); err != nil {
+				return err
+			}
+			var answer messages.GrantAnswer
+			if err := s.update(cmd.Context(), org, messages.Grant, in, &answer); err != nil {
+				return err
+			}
+			if wait {
+				if answer, err = s.given(cmd.Context(), answer); err != nil {
+					return err
+				}
+			}
+			return s.show(answer, func(w io.Writer) { printAnswer(w, answer) })
+		},
+	}
+	c.Flags().StringVar(&org, "org", "", "the organization, when there are several")
+	c.Flags().DurationVar(&span, "for", 0, "how long, for example 2h30m; the policy's default otherwise")
+	c.Flags().StringVar(&in.Reason, "reason", "", "why, for the approvers and the ledger")
+	c.Flags().StringVar(&in.Ticket, "ticket", "", "the change or incident, where the policy asks for one")
+	c.Flags().StringVar(&start, "start", "", "when it begins, for example 2026-03-01T09:00:00Z; at once otherwise")
+	c.Flags().StringVar(&in.RequestID, "id", "", "the request's id: the same id again changes nothing")
+	c.Flags().BoolVar(&in.BreakGlass, "break-glass", false, "at once, without approval, to be reviewed after; where the policy lets you")
+	c.Flags().BoolVar(&wait, "wait", false, "until access was seen to be given, or waits for approval or for its start")
+	return c
+}
+
+// How long grant --wait waits, and how often it looks.
+const (
+	waitForGrant = 3 * time.Minute
+	lookAtGrant  = 500 * time.Millisecond
+)
+
+// given waits until access was seen to be given, or there is nothing to wait for.
+func (s *session) given(ctx context.Context, answer messages.GrantAnswer) (messages.GrantAnswer, error) {
+	if len(answer.Grants) == 0 {
+		return answer, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, waitForGrant)
+	defer cancel()
+	tick := time.NewTicker(lookAtGrant)
+	defer tick.Stop()
+	asked := answer.Grants[0]
+	for {
+		state, err := s.grantStatus(ctx, answer.Workflow)
+		if err != nil {
+			return answer, err
+		}
+		if i := slices.IndexFunc(state.Grants, func(g access.Grant) bool { return g.ID == asked.ID }); i >= 0 {
+			g := state.Grants[i]
+			switch {
+			case !g.Given.IsZero():
+				answer.Grants[0], answer.Message = g, fmt.Sprintf("given: %s holds %s until %s", label(g), g.Target, when(g.Until))
+				return answer, nil
+			case g.State != access.GrantGranted, !g.Start.IsZero() && time.Now().Before(g.From):
+				answer.Grants[0] = g
+				return answer, nil
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return answer, notGiven(asked, state)
+		}
+	}
+}
+
+// notGiven says why a grant was not seen to be given in time.
+func notGiven(g access.Grant, state messages.GrantState) error {
+	why := "nothing is known to be in its way"
+	if state.Blocked != nil {
+		why = state.Blocked.Why
+	}
+	return fmt.Errorf("request %s: %s was not seen to hold %s yet: %s. It is tried on; look with starter grants --person %s", g.ID, label(g), g.Target, why, label(g))
+}
+
+func (s *session) grantStatus(ctx context.Context, workflow string) (state messages.GrantState, err error) {
+	value, err := s.client.QueryWorkflow(ctx, workflow, "", messages.Status)
+	if err != nil {
+		return state, err
+	}
+	return state, value.Get(&state)
+}
+
+// printAnswer says what came of a request, and what can be typed next.
+func printAnswer(w io.Writer, answer messages.GrantAnswer) {
+	fmt.Fprintln(w, answer.Message)
+	for _, g := range answer.Grants {
+		switch g.State {
+		case access.GrantWaiting:
+			fmt.Fprintf(w, "  approve it, as one of them:  starter approve %s --by you@example.com\n", g.ID)
+		case access.GrantGranted:
+			fmt.Fprintf(w, "  end it early:  starter revoke --request %s --reason done\n", g.ID)
+		}
+	}
+	if answer.Workflow != "" {
+		fmt.Fprintf(w, "  its workflow:  %s\n", answer.Workflow)
+	}
+}
+
+func label(g access.Grant) string {
+	if g.Email != "" {
+		return g.Email
+	}
+	return g.Person
+}

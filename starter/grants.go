@@ -1,0 +1,141 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/messages"
+)
+
+func (s *session) grants() *cobra.Command {
+	var hours bool
+	var target, since string
+	var in messages.ReportInput
+	c := &cobra.Command{
+		Use: "grants [ORG]", Short: "List temporary grants, or the hours of privilege held by them",
+		Long: "Lists requests for grants with their state, the newest first. With --hours: how long people really held what they were\ngranted, per month, person and target, and all of it together.",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			in.Kind = messages.ReportGrants
+			if hours {
+				in.Kind = messages.ReportHours
+			}
+			if in.Since, err = instant("--since", since); err != nil {
+				return err
+			}
+			if target != "" {
+				if in.Target, err = access.ParseEntitlement(target); err != nil {
+					return err
+				}
+			}
+			if in.Org, err = s.theOrg(cmd.Context(), args); err != nil {
+				return err
+			}
+			answer, err := s.ask(cmd.Context(), in)
+			if err != nil {
+				return err
+			}
+			return s.show(answer, func(w io.Writer) {
+				if hours {
+					printHours(w, answer)
+				} else {
+					printGrants(w, answer, time.Now())
+				}
+			})
+		},
+	}
+	c.Flags().StringVar(&in.Person, "person", "", "only this person's: e-mail address or account id")
+	c.Flags().StringVar(&target, "target", "", "only of this target")
+	c.Flags().BoolVar(&in.Open, "open", false, "only those that are not over and done")
+	c.Flags().IntVar(&in.Limit, "limit", 50, "grants at most, up to 2000")
+	c.Flags().StringVar(&in.After, "after", "", "the page after this one: next of the last answer")
+	c.Flags().BoolVar(&hours, "hours", false, "sum up the hours of privilege instead")
+	c.Flags().StringVar(&since, "since", "", "with --hours: from this day or instant on, for example 2026-01-01; twelve months otherwise")
+	c.MarkFlagsMutuallyExclusive("hours", "person")
+	c.MarkFlagsMutuallyExclusive("hours", "target")
+	c.MarkFlagsMutuallyExclusive("hours", "open")
+	c.MarkFlagsMutuallyExclusive("hours", "after")
+	return c
+}
+
+func printGrants(w io.Writer, answer messages.ReportAnswer, now time.Time) {
+	if len(answer.Grants) == 0 {
+		fmt.Fprintln(w, "no grants")
+		return
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "REQUEST\tPERSON\tTARGET\tSTATE\tFROM\tUNTIL\tASKED BY\tAPPROVED BY\tREASON")
+	for _, g := range answer.Grants {
+		from, until := "", ""
+		if !g.From.IsZero() {
+			from, until = when(g.From), when(g.Until)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.ID, label(g), g.Target, grantState(g, now), from, until, g.By, approvedBy(g), reasonOf(g))
+	}
+	_ = table.Flush()
+	if answer.Next != "" {
+		fmt.Fprintf(w, "\nmore: --after %s\n", answer.Next)
+	}
+}
+
+// grantState is where a grant stands, in words.
+func grantState(g access.Grant, now time.Time) string {
+	switch g.State {
+	case access.GrantWaiting:
+		return fmt.Sprintf("waits for approval (%d of %d) until %s", len(g.Approvals), g.Needs, when(g.Decide))
+	case access.GrantDenied:
+		return "denied by " + g.ClosedBy
+	case access.GrantExpired:
+		return "nobody decided in time"
+	}
+	switch {
+	case now.Before(g.From):
+		return "not begun"
+	case now.Before(g.Until) && g.Given.IsZero():
+		return "being given"
+	case now.Before(g.Until):
+		return "active"
+	case g.Taken.IsZero():
+		return "being taken back"
+	case g.ClosedBy != "" && g.From.Equal(g.Until):
+		return "withdrawn by " + g.ClosedBy
+	case g.ClosedBy != "":
+		return "ended early by " + g.ClosedBy
+	}
+	return "over"
+}
+
+func approvedBy(g access.Grant) string {
+	var names []string
+	for _, a := range g.Approvals {
+		names = append(names, a.By)
+	}
+	if g.Urgent {
+		names = append(names, "nobody: break-glass")
+	}
+	return strings.Join(names, ", ")
+}
+
+// reasonOf is what a person gave as ticket and reason, in one line.
+func reasonOf(g access.Grant) string {
+	return strings.Join(strings.Fields(g.Ticket+" "+g.Reason), " ")
+}
+
+func printHours(w io.Writer, answer messages.ReportAnswer) {
+	if len(answer.Hours) > 0 {
+		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "MONTH\tPERSON\tTARGET\tHELD\tGRANTS")
+		for _, p := range answer.Hours {
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\n", p.Month, p.Person, p.Target, p.Held.Std().Round(time.Second), p.Grants)
+		}
+		_ = table.Flush()
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintln(w, answer.Message)
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/messages"
+)
+
+var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+
+// lease is a grant of one hour from noon on, which was given.
+func lease(change func(*access.Grant)) access.Grant {
+	g := access.Grant{
+		ID: "g1", Person: "712020:ana", Email: "ana@acme.example", Target: access.OrgAdmin, State: access.GrantGranted, Ticket: "INC-1",
+		Reason: "mail\nis down", By: "bo@acme.example", From: noon, Until: noon.Add(time.Hour), Given: noon.Add(time.Second),
+		Approvals: []access.Approval{{By: "cy@acme.example"}, {By: "dan@acme.example"}},
+	}
+	change(&g)
+	return g
+}
+
+func TestAGrantsStateIsTold(t *testing.T) {
+	after := noon.Add(2 * time.Hour)
+	for want, c := range map[string]struct {
+		at     time.Time
+		change func(*access.Grant)
+	}{
+		"waits for approval (1 of 2) until " + when(after): {noon, func(g *access.Grant) {
+			*g = access.Grant{State: access.GrantWaiting, Needs: 2, Approvals: g.Approvals[:1], Decide: after}
+		}},
+		"denied by cy@acme.example": {noon, func(g *access.Grant) { g.State, g.ClosedBy = access.GrantDenied, "cy@acme.example" }},
+		"nobody decided in time":    {noon, func(g *access.Grant) { g.State = access.GrantExpired }},
+		"not begun":                 {noon.Add(-time.Second), func(g *access.Grant) { g.Given = time.Time{} }},
+		"being given":               {noon, func(g *access.Grant) { g.Given = time.Time{} }},
+		"active":                    {noon, func(*access.Grant) {}},
+		"being taken back":          {noon.Add(time.Hour), func(*access.Grant) {}},
+		"over":                      {after, func(g *access.Grant) { g.State, g.Taken = access.GrantEnded, after }},
+		"ended early by ana@acme.example": {after, func(g *access.Grant) {
+			g.State, g.Taken, g.ClosedBy = access.GrantEnded, after, "ana@acme.example"
+		}},
+		"withdrawn by ana@acme.example": {after, func(g *access.Grant) {
+			g.State, g.From, g.Until, g.Taken, g.ClosedBy = access.GrantEnded, noon, noon, noon, "ana@acme.example"
+		}},
+	} {
+		require.Equal(t, want, grantState(lease(c.change), c.at))
+	}
+}
+
+func TestGrantsAreATable(t *testing.T) {
+	text := printed(t, func(w io.Writer) {
+		printGrants(w, messages.ReportAnswer{Next: "g0", Grants: []access.Grant{
+			lease(func(*access.Grant) {}),
+			lease(func(g *access.Grant) { g.ID, g.Email, g.Urgent, g.Approvals = "g2", "", true, nil }),
+		}}, noon)
+	})
+	for _, want := range []string{"g1", "ana@acme.example", "role:org-admin", "active", "bo@acme.example", "cy@acme.example, dan@acme.example", "INC-1 mail is down", "712020:ana", "nobody: break-glass", "more: --after g0"} {
+		require.Contains(t, text, want)
+	}
+	require.Equal(t, "no grants\n", printed(t, func(w io.Writer) { printGrants(w, messages.ReportAnswer{}, noon) }))
+}
+
+func TestHoursAreATableWithTheirSum(t *testing.T) {
+	answer := messages.ReportAnswer{Message: "2.5 hours of privilege since 2026-01-01", Hours: []messages.Privilege{
+		{Month: "2026-02", Person: "ana@acme.example", Target: access.OrgAdmin, Held: messages.Duration(2*time.Hour + 30*time.Minute + 100*time.Millisecond), Grants: 3},
+	}}
+	text := printed(t, func(w io.Writer) { printHours(w, answer) })
+	require.Regexp(t, `2026-02 +ana@acme.example +role:org-admin +2h30m0s +3\n\n2.5 hours of privilege since 2026-01-01\n$`, text)
+}
+
+func TestAnAnswerSaysWhatToTypeNext(t *testing.T) {
+	text := printed(t, func(w io.Writer) {
+		printAnswer(w, messages.GrantAnswer{Message: "it waits", Workflow: "grant:acme:role:org-admin:ana@acme.example", Grants: []access.Grant{
+			lease(func(g *access.Grant) { g.State = access.GrantWaiting }), lease(func(g *access.Grant) { g.ID = "g2" }),
+		}})
+	})
+	for _, want := range []string{"it waits\n", "starter approve g1 --by", "starter revoke --request g2", "grant:acme:role:org-admin:ana@acme.example"} {
+		require.Contains(t, text, want)
+	}
+}
+
+func TestWhoActsIsAPersonOfAtlassian(t *testing.T) {
+	for said, right := range map[string]bool{
+		"bo@acme.example": true, "712020:5b1c-77": true, "5b10ac8d82e05b22cc7d4ef5": true,
+		"": false, "root": false, "Bo Ray": false, "bo@acme@example": false, "@": false,
+	} {
+		who, err := (&session{said: said, by: "root"}).who()
+		if right {
+			require.NoError(t, err, said)
+			require.Equal(t, said, who)
+			continue
+		}
+		require.ErrorContains(t, err, "--by you@example.com", said)
+		require.ErrorContains(t, err, "CASTELLAN_BY", said)
+	}
+}
+
+func TestACodeIsReadWhereNobodySeesIt(t *testing.T) {
+	waiting := lease(func(g *access.Grant) { g.State, g.Codes = access.GrantWaiting, true })
+	for name, c := range map[string]struct {
+		grant              access.Grant
+		given, typed, want string
+		err                string
+	}{
+		"given":                  {grant: waiting, given: "ABCDE", want: "ABCDE"},
+		"from standard input":    {grant: waiting, given: "-", typed: " ABCDE \nmore", want: "ABCDE"},
+		"without an end of line": {grant: waiting, given: "-", typed: "ABCDE", want: "ABCDE"},
+		"nothing comes":          {grant: waiting, given: "-", err: "no code came"},
+		"no terminal to ask on":  {grant: waiting, typed: "ABCDE", err: "--code -"},
+		"none is wanted":         {grant: lease(func(g *access.Grant) { g.State = access.GrantWaiting })},
+		"decided already":        {grant: lease(func(g *access.Grant) { g.Codes = true })},
+	} {
+		got, err := code(strings.NewReader(c.typed), c.given, c.grant)
+		if c.err != "" {
+			require.ErrorContains(t, err, c.err, name)
+			continue
+		}
+		require.NoError(t, err, name)
+		require.Equal(t, c.want, got, name)
+	}
+}
+
+func TestARequestThatIsOverSaysSo(t *testing.T) {
+	err := over(lease(func(g *access.Grant) { g.State, g.ClosedBy = access.GrantDenied, "cy@acme.example" }), messages.Approve)
+	require.EqualError(t, err, "approve request g1 (ana@acme.example of role:org-admin): it is over: denied by cy@acme.example. Ask for a new one with starter grant")
+	err = over(lease(func(g *access.Grant) { g.State = access.GrantWaiting }), messages.Approve)
+	require.ErrorContains(t, err, "its workflow was lost")
+	require.ErrorContains(t, err, "starter grant ana@acme.example role:org-admin --id g1")
+}
+
+func TestInstants(t *testing.T) {
+	for written, want := range map[string]time.Time{
+		"": {}, "2026-03-02": noon.Add(-12 * time.Hour), "2026-03-02T13:00:00+01:00": noon,
+	} {
+		at, err := instant("--since", written)
+		require.NoError(t, err)
+		require.True(t, want.Equal(at), written)
+	}
+	_, err := instant("--since", "yesterday")
+	require.ErrorContains(t, err, `--since "yesterday"`)
+}

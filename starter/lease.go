@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/messages"
+)
+
+func (s *session) extend() *cobra.Command {
+	var org string
+	var span time.Duration
+	var in messages.ExtendInput
+	c := &cobra.Command{
+		Use: "extend REQUEST | extend PERSON TARGET", Short: "Prolong a grant that runs",
+		Long: "Asks for a grant that begins when the other ends, as far as the policy lets it: of the request named, or of what PERSON\nholds of TARGET the longest.",
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if in.RequestedBy, err = s.who(); err != nil {
+				return err
+			}
+			if org, err = s.theOrg(cmd.Context(), named(org)); err != nil {
+				return err
+			}
+			var g access.Grant
+			if len(args) == 1 {
+				in.Request = args[0]
+				g, err = s.request(cmd.Context(), org, args[0])
+			} else {
+				g, err = s.running(cmd.Context(), org, args[0], args[1])
+			}
+			if err != nil {
+				return err
+			}
+			in.Duration = messages.Duration(span)
+			var answer messages.GrantAnswer
+			if err := s.tellGrant(cmd.Context(), org, g, messages.Extend, in, &answer); err != nil {
+				return err
+			}
+			return s.show(answer, func(w io.Writer) { printAnswer(w, answer) })
+		},
+	}
+	c.Flags().StringVar(&org, "org", "", "the organization, when there are several")
+	c.Flags().DurationVar(&span, "for", 0, "how much longer, for example 1h")
+	c.Flags().StringVar(&in.Reason, "reason", "", "why, for the approvers and the ledger")
+	c.Flags().StringVar(&in.Ticket, "ticket", "", "the change or incident, where the policy asks for one")
+	c.Flags().StringVar(&in.RequestID, "id", "", "the extension's id: the same id again changes nothing")
+	return c
+}
+
+// running is a grant by which the person holds the target.
+func (s *session) running(ctx context.Context, org, person, written string) (access.Grant, error) {
+	target, err := access.ParseEntitlement(written)
+	if err != nil {
+		return access.Grant{}, err
+	}
+	answer, err := s.ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportGrants, Person: person, Target: target, Open: true})
+	if err != nil {
+		return access.Grant{}, err
+	}
+	i := slices.IndexFunc(answer.Grants, func(g access.Grant) bool { return g.State == access.GrantGranted })
+	if i < 0 {
+		return access.Grant{}, fmt.Errorf("%s holds %s in organization %s by no grant that runs; ask for one with starter grant", person, target, org)
+	}
+	return answer.Grants[i], nil
+}
+
+func (s *session) revoke() *cobra.Command {
+	var org string
+	var in messages.RevokeInput
+	c := &cobra.Command{
+		Use: "revoke PERSON TARGET | revoke --request REQUEST", Short: "End grants now",
+		Long: "Ends all grants of TARGET that PERSON has, or the one request named, also such as still wait for approval. What they gave\nis taken back at once; what something else gives stays.",
+		Args: cobra.MaximumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if in.RequestedBy, err = s.who(); err != nil {
+				return err
+			}
+			switch {
+			case in.Request != "" && len(args) == 0:
+			case in.Request == "" && len(args) == 2:
+				in.Person = args[0]
+				if in.Target, err = access.ParseEntitlement(args[1]); err != nil {
+					return err
+				}
+			default:
+				return errors.New("name either PERSON and TARGET, or --request REQUEST")
+			}
+			if org, err = s.theOrg(cmd.Context(), named(org)); err != nil {
+				return err
+			}
+			var answer messages.GrantAnswer
+			if err := s.update(cmd.Context(), org, messages.Revoke, in, &answer); err != nil {
+				return err
+			}
+			return s.show(answer, func(w io.Writer) { printAnswer(w, answer) })
+		},
+	}
+	c.Flags().StringVar(&org, "org", "", "the organization, when there are several")
+	c.Flags().StringVar(&in.Request, "request", "", "only this request")
+	c.Flags().StringVar(&in.Reason, "reason", "", "why, for the ledger")
+	return c
+}

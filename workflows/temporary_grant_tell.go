@@ -1,0 +1,126 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities"
+)
+
+// The notices that a grant sends. Who gets each, and what it says, is the activity's.
+const (
+	noticeRequested  = activities.NoticeRequested
+	noticeBreakGlass = activities.NoticeBreakGlass
+	noticeGranted    = activities.NoticeGranted
+	noticeDenied     = activities.NoticeDenied
+	noticeExpired    = activities.NoticeExpired
+	noticeGiven      = activities.NoticeGiven
+	noticeReminder   = activities.NoticeReminder
+	noticeEnded      = activities.NoticeEnded
+	noticeBlocked    = activities.NoticeBlocked
+)
+
+// notices are those due for one grant, in the order in which they are sent.
+func notices(one access.Grant, now time.Time) []string {
+	var due []string
+	switch one.State {
+	case access.GrantWaiting:
+		return []string{noticeRequested}
+	case access.GrantDenied:
+		return []string{noticeDenied}
+	case access.GrantExpired:
+		return []string{noticeExpired}
+	}
+	if one.Urgent {
+		due = append(due, noticeBreakGlass)
+	}
+	if one.Needs > 0 && len(one.Approvals) > 0 {
+		due = append(due, noticeGranted)
+	}
+	if !one.Given.IsZero() {
+		due = append(due, noticeGiven)
+	}
+	if !one.Given.IsZero() && one.Remind > 0 && !now.Before(one.Until.Add(-one.Remind.Std())) && now.Before(one.Until) {
+		due = append(due, noticeReminder)
+	}
+	if !one.Given.IsZero() && one.Settled() {
+		due = append(due, noticeEnded)
+	}
+	return due
+}
+
+// alarmAfter is how many attempts fail before somebody is told; after that, every hour.
+const alarmAfter = 3
+
+// alarm is the notice that something stays wrong; "" while it is not due.
+func (g *temporaryGrant) alarm(now time.Time) string {
+	if g.Blocked == nil || g.Blocked.Tries < alarmAfter {
+		return ""
+	}
+	return fmt.Sprintf("%s %s", noticeBlocked, g.Blocked.Since.Add(now.Sub(g.Blocked.Since).Truncate(time.Hour)).UTC().Format(time.RFC3339))
+}
+
+func (g *temporaryGrant) told(kind, id string) bool { return slices.Contains(g.Told, kind+" "+id) }
+
+// next is the notice to send now.
+func (g *temporaryGrant) next(now time.Time) (kind string, about access.Grant, ok bool) {
+	if alarm := g.alarm(now); alarm != "" && !slices.Contains(g.Told, alarm) && len(g.Grants) > 0 {
+		return noticeBlocked, g.Grants[len(g.Grants)-1], true
+	}
+	for _, one := range g.Grants {
+		for _, kind := range notices(one, now) {
+			if !g.told(kind, one.ID) {
+				return kind, one, true
+			}
+		}
+	}
+	return "", access.Grant{}, false
+}
+
+func (g *temporaryGrant) untold(now time.Time) bool {
+	_, _, ok := g.next(now)
+	return ok
+}
+
+// tell sends the next notice, beside everything else: a notifier that does not work keeps nobody's access.
+func (g *temporaryGrant) tell(ctx workflow.Context, now time.Time) {
+	kind, about, _ := g.next(now)
+	in := activities.TellInput{Org: g.in.Org, Workflow: workflow.GetInfo(ctx).WorkflowExecution.ID, Kind: kind, Grant: about.ID}
+	if kind == noticeBlocked {
+		in.Why = g.Blocked.Why
+		g.Told = append(g.Told, g.alarm(now))
+	} else {
+		g.Told = append(g.Told, kind+" "+about.ID)
+	}
+	g.forget()
+	g.telling++
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		defer func() { g.telling--; g.wake = true }()
+		g.Untold = ""
+		if err := tell(ctx, in); err != nil {
+			g.Untold = bounded(kind + ": " + messageOf(err))
+		}
+	})
+}
+
+// forget drops what was told about grants that are not shown any more, and older alarms.
+func (g *temporaryGrant) forget() {
+	last := ""
+	for _, told := range g.Told {
+		if strings.HasPrefix(told, noticeBlocked+" ") {
+			last = told
+		}
+	}
+	g.Told = slices.DeleteFunc(g.Told, func(told string) bool {
+		kind, id, _ := strings.Cut(told, " ")
+		if kind == noticeBlocked {
+			return told != last
+		}
+		return !slices.ContainsFunc(g.Grants, func(one access.Grant) bool { return one.ID == id })
+	})
+}
