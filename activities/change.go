@@ -45,7 +45,10 @@ func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 	if err != nil {
 		return ChangeResult{}, err
 	}
-	line, err := s.begin(ctx, in)
+	if in.Now {
+		return s.lend(ctx, in)
+	}
+	line, err := s.ledger.BeginChange(ctx, in.Org, in.Run, in.Person, in.Target, s.now())
 	if err != nil {
 		return ChangeResult{}, err
 	}
@@ -64,47 +67,24 @@ func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 			return s.end(ctx, in.Run, line, access.Superseded, "made by run "+other+" meanwhile")
 		}
 	}
-	check := s.check
-	if in.Now {
-		check = s.stands
-	}
-	if answer, err := check(ctx, in.Run, &line); err != nil {
+	if answer, err := s.check(ctx, in.Run, line); err != nil {
 		return ChangeResult{}, s.unsent(ctx, in.Run, line, explain("check before writing: "+line.Label(), err))
 	} else if answer != nil {
 		return *answer, nil
 	}
-	id, err := s.write(ctx, in.Run, line)
-	if id != "" && id != line.Person { // somebody was invited, and has an account id now
-		if err := s.ledger.Arrived(ctx, s.org, line.Person, id, s.now()); err != nil {
-			return ChangeResult{}, err
-		}
-		line.Person = id
-	}
+	_, err = s.write(ctx, in.Run, line)
 	return s.settle(ctx, in.Run, line, err)
 }
 
-// begin marks the line as being written.
-func (s *session) begin(ctx context.Context, in ChangeInput) (access.Change, error) {
-	line, err := s.ledger.BeginChange(ctx, in.Org, in.Run, in.Person, in.Target, s.now())
-	if !errors.Is(err, ledger.ErrNotFound) || !isEmail(in.Person) {
-		return line, err
-	}
-	id, err := s.nameNow(ctx, in.Person, in.Target)
-	if err != nil {
-		return line, err
-	}
-	return s.ledger.BeginChange(ctx, in.Org, in.Run, id, in.Target, s.now())
-}
-
 // check makes sure of what an earlier read may have got wrong. An answer ends the line without a write.
-func (s *session) check(ctx context.Context, run string, line *access.Change) (*ChangeResult, error) {
+func (s *session) check(ctx context.Context, run string, line access.Change) (*ChangeResult, error) {
 	answer := func(state access.ChangeState, words string) (*ChangeResult, error) {
-		result, err := s.end(ctx, run, *line, state, words)
+		result, err := s.end(ctx, run, line, state, words)
 		return &result, err
 	}
 	doubted := line.State == access.Sent
 	if !doubted {
-		if over, err := s.overtaken(ctx, *line); err != nil || over != "" {
+		if over, err := s.overtaken(ctx, line); err != nil || over != "" {
 			if err != nil {
 				return nil, err
 			}
@@ -113,12 +93,12 @@ func (s *session) check(ctx context.Context, run string, line *access.Change) (*
 	}
 	if !doubted && line.Action == access.Add {
 		var err error
-		if doubted, err = s.ours(ctx, *line); err != nil {
+		if doubted, err = s.ours(ctx, line); err != nil {
 			return nil, err
 		}
 	}
 	if doubted {
-		is, err := s.holds(ctx, *line)
+		is, err := s.holds(ctx, line)
 		if err != nil {
 			return nil, explain("read back "+line.Label(), err)
 		}
@@ -130,7 +110,7 @@ func (s *session) check(ctx context.Context, run string, line *access.Change) (*
 		}
 	}
 	if line.Action == access.Remove {
-		refusal, err := s.floor(ctx, run, *line)
+		refusal, err := s.floor(ctx, run, line)
 		if err != nil {
 			return nil, explain("check the floor for "+line.Label(), err)
 		}

@@ -142,18 +142,20 @@ type dues struct {
 }
 
 func (k books) due(b *policy.Bound, run string) (d dues) {
-	given := map[access.Entitlement]bool{}
-	if now := k.inForce(); len(now) > 0 {
-		for _, t := range b.All(k.target) {
-			target := b.Targets[t]
+	given, named, held := map[access.Entitlement]bool{}, map[access.Entitlement]bool{}, map[access.Entitlement]bool{}
+	now := k.inForce()
+	for _, t := range b.All(k.target) {
+		target := b.Targets[t]
+		named[target.Entitlement] = true
+		if len(now) > 0 {
 			given[target.Entitlement] = true
 			d.give(k, target, now, run)
 		}
 	}
-	held := map[access.Entitlement]bool{}
 	for _, h := range k.known.Holdings {
 		held[h.Target] = true
-		if !given[h.Target] && slices.ContainsFunc(h.Reasons, k.lent) {
+		over := len(k.alive(h.Reasons)) < len(h.Reasons) // also by grants that are settled: then their end came unnoticed
+		if !given[h.Target] && (slices.ContainsFunc(h.Reasons, k.lent) || named[h.Target] && over) {
 			d.take(k, h, run)
 		}
 	}
@@ -277,11 +279,17 @@ func (s *session) outcome(ctx context.Context, b *policy.Bound, in AttendInput, 
 		answer.Why, answer.Soon = fmt.Sprintf("the organization does not show %s any more", k.target), false
 		return answer, nil
 	}
-	return messages.AttendedSignal{Turn: ask.Turn, Run: in.Run, Right: true}, s.settleGrants(ctx, k)
+	return messages.AttendedSignal{Turn: ask.Turn, Run: in.Run, Right: true}, s.settleGrants(ctx, in.Run, k, due)
 }
 
-// settleGrants records that what is in force was given and what is over was taken back.
-func (s *session) settleGrants(ctx context.Context, k books) error {
+// settleGrants records that what is in force was given and what is over was taken back. Before a grant is forgotten, no
+// holding stands on it any more.
+func (s *session) settleGrants(ctx context.Context, run string, k books, due dues) error {
+	if len(due.holdings) > 0 {
+		if err := s.ledger.SavePage(ctx, s.org, run, ledger.Page{Key: "grants of " + k.person, Open: due.holdings}, k.at); err != nil {
+			return err
+		}
+	}
 	var given, over []string
 	for _, g := range k.grants {
 		switch {

@@ -26,6 +26,40 @@ type lending struct {
 	person access.Person  // as read; without an ID when the directory does not show anybody
 }
 
+// lend makes one change of a grant. The read comes before the line is marked as being written: so a line that is marked was
+// not held when its write began, and what is held then is of our making.
+func (s *session) lend(ctx context.Context, in ChangeInput) (ChangeResult, error) {
+	name, err := s.nameNow(ctx, in.Person, in.Target)
+	if err != nil {
+		return ChangeResult{}, err
+	}
+	line, err := s.ledger.Line(ctx, in.Org, in.Run, name, in.Target)
+	if err != nil {
+		return ChangeResult{}, err
+	}
+	if !line.State.Open() {
+		return ChangeResult{State: line.State, Answer: line.Answer}, nil
+	}
+	answer, err := s.stands(ctx, in.Run, &line)
+	if err != nil {
+		return ChangeResult{}, explain("check before writing: "+line.Label(), err)
+	}
+	if answer != nil {
+		return *answer, nil
+	}
+	if _, err := s.ledger.BeginChange(ctx, in.Org, in.Run, line.Person, in.Target, s.now()); err != nil {
+		return ChangeResult{}, err
+	}
+	id, err := s.write(ctx, in.Run, line)
+	if id != "" && id != line.Person { // somebody was invited, and has an account id now
+		if err := s.ledger.Arrived(ctx, s.org, line.Person, id, s.now()); err != nil {
+			return ChangeResult{}, err
+		}
+		line.Person = id
+	}
+	return s.settle(ctx, in.Run, line, err)
+}
+
 // stands decides a grant's line anew from what is read at this moment. An answer ends the line without a write; none says
 // that it is to be written.
 //
@@ -283,6 +317,9 @@ func (s *session) absent(ctx context.Context, c access.Change) error {
 
 // nameNow is the account id of somebody whom a line named by e-mail address before an earlier attempt brought them in.
 func (s *session) nameNow(ctx context.Context, name string, target access.Entitlement) (string, error) {
+	if !isEmail(name) {
+		return name, nil
+	}
 	earlier, err := s.ledger.Earlier(ctx, s.org, "", name, target, 1)
 	if err != nil || len(earlier) == 0 || strings.EqualFold(earlier[0].Person, name) {
 		return name, err

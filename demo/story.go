@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/atlassian/scim"
 	"github.com/castellan-io/castellan/e2e/stack"
 	"github.com/castellan-io/castellan/messages"
@@ -24,10 +25,10 @@ const (
 	emptied = "eng-core" // the source group that is emptied
 )
 
-// story plays five acts and checks each against the simulator's own truth.
+// story plays six acts and checks each against the simulator's own truth.
 func (d *demo) story(ctx context.Context) error {
 	d.out.say("\nWhat follows you can type yourself in another terminal, in this folder, after:\n\n  %s", d.exports())
-	for _, act := range []func(context.Context) error{d.takeOver, d.join, d.leave, d.emptyOut, d.verifyLedger} {
+	for _, act := range []func(context.Context) error{d.takeOver, d.join, d.leave, d.emptyOut, d.lend, d.verifyLedger} {
 		if err := act(ctx); err != nil {
 			return err
 		}
@@ -259,7 +260,7 @@ func (d *demo) emptyOut(ctx context.Context) error {
 }
 
 func (d *demo) verifyLedger(ctx context.Context) error {
-	d.out.chapter("5. Everything above stands in a hash-chained ledger.")
+	d.out.chapter("6. Everything above stands in a hash-chained ledger.")
 	if err := d.ops(ctx, "runs", org); err != nil {
 		return err
 	}
@@ -331,6 +332,7 @@ func sourceGroup(ctx context.Context, idp *scim.Client, name string) (scim.Group
 func (d *demo) stay(ctx context.Context) error {
 	d.out.chapter("It stays up. Ctrl-C ends everything.")
 	d.out.say("Open   %s/namespaces/default/workflows/%s", d.Temporal.UI, strings.ReplaceAll(messages.OrgSyncID(org), ":", "%3A"))
+	d.out.say("       %s/namespaces/default/workflows/%s", d.Temporal.UI, strings.ReplaceAll(messages.GrantID(org, access.OrgAdmin, borrower), ":", "%3A"))
 	if d.metrics != "" {
 		d.out.say("       %s/metrics and %s/healthz: the worker", d.metrics, d.metrics)
 	}
@@ -344,6 +346,11 @@ func (d *demo) stay(ctx context.Context) error {
 		"temporal workflow update execute --workflow-id org-sync:" + org + " --name sync-now --input '{\"person\":\"" + d.hired + "\"}'",
 		"temporal workflow signal --workflow-id org-sync:" + org + " --name pause --input '{\"by\":\"you\",\"reason\":\"a look around\"}'",
 		"temporal workflow signal --workflow-id org-sync:" + org + " --name resume --input '{\"by\":\"you\"}'",
+		"starter grant " + borrower + " role:org-admin --for 10m --reason 'once more' --id femi-2 --by " + borrower,
+		"temporal workflow update execute --workflow-id " + messages.GrantID(org, access.OrgAdmin, borrower) + " --name approve --input '{\"request\":\"femi-2\",\"by\":\"" + approver + "\"}'",
+		"starter grants",
+		"temporal workflow list --query 'CastellanTarget=\"role:org-admin\" AND CastellanState=\"active\"'",
+		"starter revoke --request femi-2 --reason done --by " + borrower,
 		"starter undo " + d.first + " --reason 'the demo is over'",
 	} {
 		d.out.say("       %s", line)

@@ -31,7 +31,8 @@ func (s *session) decision(name, short string) *cobra.Command {
 	var in messages.ApprovalInput
 	c := &cobra.Command{
 		Use: name + " REQUEST", Short: short,
-		Long: short + ", as one of the approvers that it names. Where the policy demands codes, give the one\nthat you were sent: you are asked for it on a terminal, and --code - reads it from standard input.",
+		Long: short + ", as one of the approvers that it names. Where the policy demands codes, give the one\n" +
+			"that you were sent: you are asked for it on a terminal, and --code - reads it from standard input.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if in.By, err = s.who(); err != nil {
@@ -124,5 +125,6 @@ func over(g access.Grant, name string) error {
 		return fmt.Errorf("%s request %s (%s of %s, %s): its workflow was lost; the same request again starts it anew: starter grant %s %s --id %s --by %s",
 			name, g.ID, label(g), g.Target, state, label(g), g.Target, g.ID, g.By)
 	}
-	return fmt.Errorf("%s request %s (%s of %s): it is over: %s. Ask for a new one with starter grant", name, g.ID, label(g), g.Target, state)
+	return fmt.Errorf("%s request %s (%s of %s): it is over: %s. Ask for a new one with starter grant",
+		name, g.ID, label(g), g.Target, state)
 }

@@ -20,7 +20,8 @@ func (s *session) grant() *cobra.Command {
 	var in messages.GrantInput
 	c := &cobra.Command{
 		Use: "grant PERSON TARGET", Short: "Ask for a target for a while: it is taken back when the time is over",
-		Long: "Asks for a grant, as the policy's grants section allows it. PERSON is an e-mail address or account id, TARGET for example\nrole:org-admin or group:jira-admins-acme. Where the policy wants approval, the approvers are told, and it waits for them.",
+		Long: "Asks for a grant, as the policy's grants section allows it. PERSON is an e-mail address or account id, TARGET for example\n" +
+			"role:org-admin or group:jira-admins-acme. Where the policy wants approval, the approvers are told, and it waits for them.",
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if in.RequestedBy, err = s.who(); err != nil {
@@ -84,7 +85,8 @@ func (s *session) given(ctx context.Context, answer messages.GrantAnswer) (messa
 			g := state.Grants[i]
 			switch {
 			case !g.Given.IsZero():
-				answer.Grants[0], answer.Message = g, fmt.Sprintf("given: %s holds %s until %s", label(g), g.Target, when(g.Until))
+				answer.Grants[0] = g
+				answer.Message = fmt.Sprintf("given: %s holds %s until %s", label(g), g.Target, when(g.Until))
 				return answer, nil
 			case g.State != access.GrantGranted, !g.Start.IsZero() && time.Now().Before(g.From):
 				answer.Grants[0] = g
@@ -105,7 +107,8 @@ func notGiven(g access.Grant, state messages.GrantState) error {
 	if state.Blocked != nil {
 		why = state.Blocked.Why
 	}
-	return fmt.Errorf("request %s: %s was not seen to hold %s yet: %s. It is tried on; look with starter grants --person %s", g.ID, label(g), g.Target, why, label(g))
+	return fmt.Errorf("request %s: %s was not seen to hold %s yet: %s. It is tried on; look with starter grants --person %s",
+		g.ID, label(g), g.Target, why, label(g))
 }
 
 func (s *session) grantStatus(ctx context.Context, workflow string) (state messages.GrantState, err error) {

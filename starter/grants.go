@@ -19,7 +19,8 @@ func (s *session) grants() *cobra.Command {
 	var in messages.ReportInput
 	c := &cobra.Command{
 		Use: "grants [ORG]", Short: "List temporary grants, or the hours of privilege held by them",
-		Long: "Lists requests for grants with their state, the newest first. With --hours: how long people really held what they were\ngranted, per month, person and target, and all of it together.",
+		Long: "Lists requests for grants with their state, the newest first. With --hours: how long people really held what they were\n" +
+			"granted, per month, person and target, and all of it together.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			in.Kind = messages.ReportGrants
@@ -76,7 +77,8 @@ func printGrants(w io.Writer, answer messages.ReportAnswer, now time.Time) {
 		if !g.From.IsZero() {
 			from, until = when(g.From), when(g.Until)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.ID, label(g), g.Target, grantState(g, now), from, until, g.By, approvedBy(g), reasonOf(g))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
+			g.ID, label(g), g.Target, grantState(g, now), from, until, g.By, approvedBy(g), reasonOf(g))
 	}
 	_ = table.Flush()
 	if answer.Next != "" {

@@ -20,7 +20,8 @@ func (s *session) extend() *cobra.Command {
 	var in messages.ExtendInput
 	c := &cobra.Command{
 		Use: "extend REQUEST | extend PERSON TARGET", Short: "Prolong a grant that runs",
-		Long: "Asks for a grant that begins when the other ends, as far as the policy lets it: of the request named, or of what PERSON\nholds of TARGET the longest.",
+		Long: "Asks for a grant that begins when the other ends, as far as the policy lets it: of the request named, or of what PERSON\n" +
+			"holds of TARGET the longest.",
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if in.RequestedBy, err = s.who(); err != nil {
@@ -67,7 +68,8 @@ func (s *session) running(ctx context.Context, org, person, written string) (acc
 	}
 	i := slices.IndexFunc(answer.Grants, func(g access.Grant) bool { return g.State == access.GrantGranted })
 	if i < 0 {
-		return access.Grant{}, fmt.Errorf("%s holds %s in organization %s by no grant that runs; ask for one with starter grant", person, target, org)
+		return access.Grant{}, fmt.Errorf("%s holds %s in organization %s by no grant that runs; ask for one with starter grant",
+			person, target, org)
 	}
 	return answer.Grants[i], nil
 }
@@ -77,7 +79,8 @@ func (s *session) revoke() *cobra.Command {
 	var in messages.RevokeInput
 	c := &cobra.Command{
 		Use: "revoke PERSON TARGET | revoke --request REQUEST", Short: "End grants now",
-		Long: "Ends all grants of TARGET that PERSON has, or the one request named, also such as still wait for approval. What they gave\nis taken back at once; what something else gives stays.",
+		Long: "Ends all grants of TARGET that PERSON has, or the one request named, also such as still wait for approval. What they gave\n" +
+			"is taken back at once; what something else gives stays.",
 		Args: cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if in.RequestedBy, err = s.who(); err != nil {

@@ -42,7 +42,8 @@ func command() *cobra.Command {
 	}
 	s := &session{}
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print the answer as JSON")
-	root.PersistentFlags().StringVar(&s.said, "by", "", "who acts, for the ledger: your e-mail address or account id (CASTELLAN_BY, or your user name, otherwise)")
+	root.PersistentFlags().StringVar(&s.said, "by", "",
+		"who acts, for the ledger: your e-mail address or account id (CASTELLAN_BY, or your user name, otherwise)")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return s.dial(cmd.Context()) }
 	root.PersistentPostRun = func(*cobra.Command, []string) { s.client.Close() }
 	s.out = root.OutOrStdout()
@@ -118,7 +119,8 @@ func (s *session) who() (string, error) {
 	if whoForm.MatchString(s.said) {
 		return s.said, nil
 	}
-	return "", fmt.Errorf("say who acts by e-mail address or Atlassian account id, which %q is not: pass --by you@example.com, or set CASTELLAN_BY", s.by)
+	return "", fmt.Errorf("say who acts by e-mail address or Atlassian account id, which %q is not: "+
+		"pass --by you@example.com, or set CASTELLAN_BY", s.by)
 }
 
 func whoami() string {

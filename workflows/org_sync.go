@@ -76,7 +76,7 @@ type outcome struct {
 func (s *orgSync) run(ctx workflow.Context) error {
 	for {
 		s.windDown(ctx)
-		s.unknownSignals(ctx)
+		s.words.refuseUnknown(ctx)
 		s.show(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -107,7 +107,7 @@ func (s *orgSync) run(ctx workflow.Context) error {
 func (s *orgSync) await(ctx workflow.Context) {
 	s.wake = false
 	woken := func() bool {
-		return s.wake || s.renewable(ctx) || s.tooLong(ctx) && !s.ending || len(workflow.GetUnhandledSignalNames(ctx)) > 0
+		return s.wake || s.renewable(ctx) || s.tooLong(ctx) && !s.ending || len(s.words.unknown(ctx)) > 0
 	}
 	due, why := s.nextDue()
 	if due.IsZero() {

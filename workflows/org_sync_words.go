@@ -40,6 +40,9 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 	if err != nil {
 		return err
 	}
+	if workflow.GetVersion(ctx, "signals-with-the-start", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
+		w.heard = append([]string{messages.Attend, messages.Aside, messages.HowFar, messages.ForceContinueAsNew}, w.names...)
+	}
 	w.serve(ctx)
 	s.hearRuns(ctx)
 	hear(ctx, messages.Attend, s.asked)
@@ -61,15 +64,6 @@ func (s *orgSync) refusedWord(ctx workflow.Context, name string, err error) {
 	s.Refused = append(s.Refused, messages.RefusedWord{At: workflow.Now(ctx), Name: name, Why: bounded(messageOf(err))})
 	s.Refused = s.Refused[max(0, len(s.Refused)-mostRefused):]
 	s.wake = true
-}
-
-// unknownSignals refuses signals that nobody listens to, so that a misspelt name does not go unnoticed.
-func (s *orgSync) unknownSignals(ctx workflow.Context) {
-	for _, name := range workflow.GetUnhandledSignalNames(ctx) {
-		for workflow.GetSignalChannel(ctx, name).ReceiveAsync(nil) {
-			s.refusedWord(ctx, bounded(name), refuse("there is no such signal; the signals are %s", strings.Join(s.words.names, ", ")))
-		}
-	}
 }
 
 func checkPolicyInput(in messages.PolicyInput) error {

@@ -72,7 +72,7 @@ type timer struct {
 func (g *temporaryGrant) run(ctx workflow.Context) (messages.GrantState, error) {
 	whole, _ := workflow.NewDisconnectedContext(ctx)
 	for {
-		g.unknownSignals(ctx)
+		g.words.refuseUnknown(ctx)
 		g.arm(whole)
 		g.show(whole)
 		now := workflow.Now(ctx)
@@ -99,7 +99,7 @@ func (g *temporaryGrant) run(ctx workflow.Context) (messages.GrantState, error) 
 		default:
 			g.wake = false
 			_ = workflow.Await(whole, func() bool {
-				return g.wake || ctx.Err() != nil && !g.over || len(workflow.GetUnhandledSignalNames(ctx)) > 0
+				return g.wake || ctx.Err() != nil && !g.over || len(g.words.unknown(ctx)) > 0
 			})
 		}
 	}

@@ -35,6 +35,7 @@ func (g *temporaryGrant) listen(ctx workflow.Context) error {
 	if err != nil {
 		return err
 	}
+	w.heard = append([]string{messages.Look, messages.Attended, messages.ForceContinueAsNew}, w.names...)
 	w.serve(ctx)
 	whole, _ := workflow.NewDisconnectedContext(ctx) // a cancelled workflow goes on listening until it has ended
 	hear(whole, messages.Attended, func(_ workflow.Context, in messages.AttendedSignal) { g.heard, g.wake = append(g.heard, in), true })
@@ -47,15 +48,6 @@ func (g *temporaryGrant) refusedWord(ctx workflow.Context, name string, err erro
 	g.Refused = append(g.Refused, messages.RefusedWord{At: workflow.Now(ctx), Name: name, Why: bounded(messageOf(err))})
 	g.Refused = g.Refused[max(0, len(g.Refused)-mostRefused):]
 	g.wake = true
-}
-
-// unknownSignals refuses signals that nobody listens to.
-func (g *temporaryGrant) unknownSignals(ctx workflow.Context) {
-	for _, name := range workflow.GetUnhandledSignalNames(ctx) {
-		for workflow.GetSignalChannel(ctx, name).ReceiveAsync(nil) {
-			g.refusedWord(ctx, bounded(name), refuse("there is no such signal; the signals are %s", strings.Join(g.words.names, ", ")))
-		}
-	}
 }
 
 func checkApproval(in messages.ApprovalInput) error {

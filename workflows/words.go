@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
@@ -42,7 +44,8 @@ func word[T any](raw converter.RawValue) (T, error) {
 
 // words are the signals a workflow listens to, each handled like the update of the same name.
 type words struct {
-	names   []string
+	names   []string // of actions
+	heard   []string // all that somebody listens to
 	handle  map[string]func(workflow.Context, converter.RawValue) error
 	refused func(ctx workflow.Context, name string, err error)
 	busy    int // signals being handled
@@ -78,6 +81,23 @@ func listen[T, R any](ctx workflow.Context, w *words, name, description string, 
 		return do(ctx, body)
 	}
 	return workflow.SetUpdateHandlerWithOptions(ctx, name, update, workflow.UpdateHandlerOptions{Validator: validate, Description: description})
+}
+
+// unknown names the signals that came and that nobody listens to. A signal that came with the start is not unknown because
+// its listener has not begun yet.
+func (w *words) unknown(ctx workflow.Context) []string {
+	return slices.DeleteFunc(workflow.GetUnhandledSignalNames(ctx), func(name string) bool {
+		return slices.Contains(w.heard, name)
+	})
+}
+
+// refuseUnknown refuses signals that nobody listens to, so that a misspelt name does not go unnoticed.
+func (w *words) refuseUnknown(ctx workflow.Context) {
+	for _, name := range w.unknown(ctx) {
+		for workflow.GetSignalChannel(ctx, name).ReceiveAsync(nil) {
+			w.refused(ctx, bounded(name), refuse("there is no such signal; the signals are %s", strings.Join(w.names, ", ")))
+		}
+	}
 }
 
 // serve handles signals in the order they came, for the life of the run. What is refused is recorded, never fatal.
@@ -118,10 +138,11 @@ func (w *words) pending(ctx workflow.Context) bool {
 
 // hear takes the signals of a name that are no action of people's, for the life of the run.
 func hear[T any](ctx workflow.Context, name string, take func(workflow.Context, T)) {
+	heard := workflow.GetSignalChannel(ctx, name)
 	workflow.GoNamed(ctx, name, func(ctx workflow.Context) {
 		for {
 			var in T
-			if !workflow.GetSignalChannel(ctx, name).Receive(ctx, &in) {
+			if !heard.Receive(ctx, &in) {
 				return
 			}
 			take(ctx, in)
@@ -131,8 +152,9 @@ func hear[T any](ctx workflow.Context, name string, take func(workflow.Context, 
 
 // called is hear for signals without a body.
 func called(ctx workflow.Context, name string, do func()) {
+	heard := workflow.GetSignalChannel(ctx, name)
 	workflow.GoNamed(ctx, name, func(ctx workflow.Context) {
-		for workflow.GetSignalChannel(ctx, name).Receive(ctx, nil) {
+		for heard.Receive(ctx, nil) {
 			do()
 		}
 	})

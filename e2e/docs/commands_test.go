@@ -16,7 +16,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// bodies are what ops can send to an organization's loop, by name.
+// bodies are what ops can send to an organization's loop and to a grant, by name.
 var bodies = map[string]any{
 	messages.ApplyPolicy: &messages.PolicyInput{},
 	messages.ApprovePlan: &messages.DecisionInput{},
@@ -25,6 +25,11 @@ var bodies = map[string]any{
 	messages.Pause:       &messages.PauseInput{},
 	messages.Resume:      &messages.ResumeInput{},
 	messages.Undo:        &messages.UndoInput{},
+	messages.Grant:       &messages.GrantInput{},
+	messages.Revoke:      &messages.RevokeInput{},
+	messages.Approve:     &messages.ApprovalInput{},
+	messages.Deny:        &messages.ApprovalInput{},
+	messages.Extend:      &messages.ExtendInput{},
 }
 
 func TestMakeTargetsExist(t *testing.T) {

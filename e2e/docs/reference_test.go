@@ -34,8 +34,10 @@ func TestEverySettingIsListedWithItsDefault(t *testing.T) {
 		}
 	}
 	known := map[string]bool{"CASTELLAN_": true, "CASTELLAN_KEY_": true, "CASTELLAN_KEY_ACME": true}
-	for v := range config.Variables[config.Worker]() {
-		known[v.Name] = true
+	for _, variables := range []func(func(config.Variable) bool){config.Variables[config.Worker](), config.Variables[config.Starter]()} {
+		for v := range variables {
+			known[v.Name] = true
+		}
 	}
 	for _, file := range documents(t) {
 		for _, name := range regexp.MustCompile(`\bCASTELLAN_[A-Z_]*`).FindAllString(string(read(t, file)), -1) {
@@ -124,6 +126,12 @@ func TestRulesFindingsAndStatesAreExplained(t *testing.T) {
 	states := chapter(t, string(read(t, "docs/operations.md")), "States")
 	for _, state := range []string{
 		messages.StateStarting, messages.StateOK, messages.StateVerifying, messages.StateApplying, messages.StateHeld, messages.StatePaused, messages.StateProblem,
+	} {
+		require.Contains(t, states, "| `"+state+"` |")
+	}
+	states = chapter(t, string(read(t, "docs/operations.md")), "Grants")
+	for _, state := range []string{
+		messages.GrantWaiting, messages.GrantScheduled, messages.GrantGiving, messages.GrantActive, messages.GrantTaking, messages.GrantBlocked, messages.GrantOver,
 	} {
 		require.Contains(t, states, "| `"+state+"` |")
 	}

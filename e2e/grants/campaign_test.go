@@ -249,12 +249,18 @@ func (c *campaign) check(err error) {
 func (c *campaign) settle() {
 	c.t.Helper()
 	require.NoError(c.t, stack.Eventually(c.t.Context(), patience, func() error {
-		open, err := c.Ask(c.t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportGrants, Open: true, Limit: 2000})
+		all, err := c.Ask(c.t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportGrants, Limit: 2000})
 		if err != nil {
 			return err
 		}
-		if n := len(open.Grants); n > 0 {
-			return fmt.Errorf("%d grants are open, for example %+v", n, open.Grants[0])
+		for _, g := range all.Grants {
+			if !g.Settled() {
+				return fmt.Errorf("grant %s of %s to %s is open: %+v", g.ID, g.Target, g.Email, g)
+			}
+		}
+		if n := len(all.Grants); n < len(c.wishes) {
+			state, err := c.Status(c.t.Context(), org)
+			return fmt.Errorf("%d of %d requests were heard; refused: %+v (%v)", n, len(c.wishes), state.Refused, err)
 		}
 		return nil
 	}))
@@ -265,11 +271,6 @@ func (c *campaign) judge() {
 	c.t.Helper()
 	answer, err := c.Ask(c.t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportGrants, Limit: 2000})
 	require.NoError(c.t, err)
-	if len(answer.Grants) != len(c.wishes) {
-		state, err := c.Status(c.t.Context(), org)
-		require.NoError(c.t, err)
-		c.t.Logf("refused: %+v", state.Refused)
-	}
 	require.Equal(c.t, len(c.wishes), len(answer.Grants), "every request was heard once")
 	granted := map[[2]string][]access.Grant{}
 	for _, g := range answer.Grants {
@@ -308,19 +309,13 @@ func (c *campaign) judge() {
 				lateAfter = append(lateAfter, max(change.At.Sub(c.broke[1]), 0))
 			} else {
 				late = append(late, change.At.Sub(until))
-				if change.At.Sub(until) > 20*time.Second && os.Getenv("DUMP") != "" {
-					c.t.Logf("LATE %s %s %s", change.Email, change.What, until)
-					for _, id := range []string{"org-sync:acme", messages.GrantID(org, access.Entitlement(change.What), change.Email)} {
-						out, _ := c.CLI(context.Background(), "workflow", "show", "--workflow-id", id, "--output", "json")
-						_ = os.WriteFile("/tmp/dump-"+strings.ReplaceAll(id, ":", "_")+".json", []byte(out), 0o600)
-					}
-				}
 			}
 		}
 	}
 	for key, since := range held {
 		if !keeps[key] {
 			c.t.Errorf("%v is still held since %s", key, since)
+			c.tell(key[0], access.Entitlement(key[1]))
 		}
 	}
 	require.NotEmpty(c.t, append(late, lateAfter...))
@@ -329,6 +324,19 @@ func (c *campaign) judge() {
 		c.t.Logf("%s: %d ends fell into an outage of %s; taken back, after it was over, after %s", c.weather, len(lateAfter), c.broke[1].Sub(c.broke[0]).Round(time.Second), spread(lateAfter))
 	}
 	c.t.Logf("%s: %d times a grant began while the one before was just being taken back, and was given again", c.weather, handovers)
+}
+
+// tell shows what the ledger knows of somebody who holds what they should not.
+func (c *campaign) tell(person string, target access.Entitlement) {
+	answer, err := c.Ask(c.t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportWhy, Person: person, Target: target})
+	if err != nil {
+		c.t.Logf("why is not known: %v", err)
+		return
+	}
+	c.t.Log(answer.Message)
+	for _, e := range answer.Why.History {
+		c.t.Logf("%s %s %s %s", e.At, e.Kind, e.Run, e.Body)
+	}
 }
 
 // outage says that the instant fell into the outage, or shortly before its beginning.
