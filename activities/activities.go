@@ -70,6 +70,7 @@ type session struct {
 	api       *organization.Client
 	directory string
 	calls     atomic.Int64
+	again     []Regiven // noticed on the way
 }
 
 // open resolves an organization and a policy that the ledger knows.

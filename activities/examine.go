@@ -32,6 +32,7 @@ type ExamineInput struct {
 // Calls: people/100 by e-mail address or people/10 by account id; for groups (members of the sources and of their
 // targets)/100; one per ten groups for their counts.
 func (a *Activities) Examine(ctx context.Context, in ExamineInput) (JudgeResult, error) {
+	defer beating(ctx)()
 	s, err := a.open(ctx, in.Org, in.Policy)
 	if err != nil {
 		return JudgeResult{}, err
@@ -61,6 +62,9 @@ func (a *Activities) Examine(ctx context.Context, in ExamineInput) (JudgeResult,
 		return JudgeResult{}, err
 	}
 	result.ToCreate = len(bound.Create) > 0 && in.Fresh && !in.Preview
+	if !in.Preview {
+		result.Regiven = s.again
+	}
 	result.Counts.People = len(ids)
 	result.Counts.Calls = s.made()
 	return result, nil

@@ -34,7 +34,7 @@ func (a *Activities) poke(ctx context.Context, org string, target access.Entitle
 	_, err := a.temporal.SignalWithStartWorkflow(ctx, id, messages.Look, nil, client.StartWorkflowOptions{
 		ID: id, TaskQueue: messages.QueueWorkflows, WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowTaskTimeout: taskTimeout,
-		StaticSummary: fmt.Sprintf("%s: %s of %s, for a while", key, target, org),
+		StaticSummary:       fmt.Sprintf("%s: %s of %s, for a while", key, target, org),
 		TypedSearchAttributes: temporal.NewSearchAttributes(
 			messages.AttributeOrg.ValueSet(org), messages.AttributeTarget.ValueSet(string(target)), messages.AttributePerson.ValueSet(key),
 			messages.AttributeState.ValueSet(messages.GrantStarting),

@@ -54,6 +54,9 @@ func (a *Activities) Attend(ctx context.Context, in AttendInput) (AttendResult, 
 			return AttendResult{}, err
 		}
 		due := books.due(b, in.Run)
+		if s.policy.DryRun { // what was given before the policy said so is taken back all the same
+			due.lines = slices.DeleteFunc(due.lines, func(c access.Change) bool { return c.Action == access.Add })
+		}
 		page.Changes = append(page.Changes, due.lines...)
 		page.Open = append(page.Open, due.holdings...)
 	}
@@ -271,6 +274,9 @@ func (s *session) outcome(ctx context.Context, b *policy.Bound, in AttendInput, 
 	due := k.due(b, in.Run)
 	switch {
 	case answer.Why != "" && len(due.lines) > 0 || answer.Why != "" && answer.Soon:
+		return answer, nil
+	case len(due.lines) > 0 && due.lines[0].Action == access.Add && s.policy.DryRun:
+		answer.Why, answer.Soon = due.lines[0].Label()+": the policy says dryRun: nothing is given", false
 		return answer, nil
 	case len(due.lines) > 0:
 		answer.Why = due.lines[0].Label() + ": not done yet: " + cmp.Or(in.Failed, "it became due meanwhile")

@@ -53,6 +53,6 @@ func (a *Activities) hours(ctx context.Context, in messages.ReportInput, answer 
 		})
 	}
 	answer.Hours = answer.Hours[:min(len(answer.Hours), mostRows)]
-	answer.Message = fmt.Sprintf("%.1f hours of privilege since %s", all.Hours(), in.Since.Format(time.DateOnly))
+	answer.Message = fmt.Sprintf("%.2f hours of privilege since %s", all.Hours(), in.Since.Format(time.DateOnly))
 	return nil
 }

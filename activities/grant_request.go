@@ -257,7 +257,7 @@ func granted(org string, g access.Grant) messages.GrantAnswer {
 	answer := messages.GrantAnswer{Grants: []access.Grant{g}, Workflow: messages.GrantID(org, g.Target, g.Key)}
 	switch {
 	case g.State == access.GrantWaiting:
-		answer.Message = fmt.Sprintf("request %s waits until %s for %d approvals, by %s; they are told", g.ID, clock(g.Decide), g.Needs, strings.Join(g.Approvers, ", "))
+		answer.Message = fmt.Sprintf("request %s waits until %s for approval (%d needed) by %s; they are told", g.ID, clock(g.Decide), g.Needs, strings.Join(g.Approvers, ", "))
 	case g.State == access.GrantGranted:
 		answer.Message = fmt.Sprintf("granted: %s holds %s from %s to %s", personOf(g), g.Target, clock(g.From), clock(g.Until))
 	default:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/notify"
 )
 
 // Notifier tells people what concerns them.
@@ -60,15 +62,24 @@ func (a *Activities) Tell(ctx context.Context, in TellInput) error {
 	if activity.HasHeartbeatDetails(ctx) {
 		_ = activity.GetHeartbeatDetails(ctx, &reached)
 	}
+	var failed []error // one bad address does not keep the others from being told
 	for ; reached < len(to); reached++ {
 		n, err := a.notice(ctx, in, g, to[reached])
 		if err != nil {
 			return err
 		}
-		if err := a.notifier.Notify(ctx, n); err != nil {
-			return fmt.Errorf("tell %s of %s: %w", cmp.Or(n.To, "those who watch"), in.Kind, err)
+		err = a.notifier.Notify(ctx, n)
+		if err != nil {
+			err = fmt.Errorf("tell %s of %s: %w", cmp.Or(n.To, "those who watch"), in.Kind, err)
 		}
+		if err != nil && !errors.Is(err, notify.ErrPermanent) {
+			return err
+		}
+		failed = append(failed, err)
 		activity.RecordHeartbeat(ctx, reached+1)
+	}
+	if err := errors.Join(failed...); err != nil {
+		return stop(ErrInvalid, err)
 	}
 	return nil
 }
@@ -121,7 +132,7 @@ func (a *Activities) notice(ctx context.Context, in TellInput, g access.Grant, t
 	switch in.Kind {
 	case NoticeRequested:
 		n.Subject = "Approve? " + what
-		n.Text = fmt.Sprintf("%s\nIt waits until %s for %d approvals. To deny it, say deny instead of approve.", asked, clock(g.Decide), g.Needs)
+		n.Text = fmt.Sprintf("%s\nIt waits until %s for approval; it needs %d. To deny it, say deny instead of approve.", asked, clock(g.Decide), g.Needs)
 		body := map[string]string{"request": g.ID, "by": to}
 		if g.Codes {
 			code := newCode()
@@ -129,6 +140,7 @@ func (a *Activities) notice(ctx context.Context, in TellInput, g access.Grant, t
 				return n, err
 			}
 			n.Code, body["code"] = code, "CODE"
+			n.Text += " Put your code in place of CODE: it works once, for this request, and is for you alone."
 		}
 		n.Command = updateCommand(in.Workflow, messages.Approve, body)
 	case NoticeBreakGlass:

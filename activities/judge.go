@@ -43,6 +43,7 @@ type JudgeResult struct {
 	Doubtful bool            `json:"doubtful,omitempty"` // the read itself was incomplete: look again soon
 	TooMany  bool            `json:"tooMany,omitempty"`  // too many lose something for a partial run: everybody has to be looked at
 	ToCreate bool            `json:"toCreate,omitempty"` // groups are to be created, which a full verification does
+	Regiven  []Regiven       `json:"regiven,omitempty"`  // by hand, after a grant was over
 	Settling []string        `json:"settling,omitempty"` // account ids of people whose removals need a second look
 }
 
@@ -90,6 +91,14 @@ func (s *session) judge(ctx context.Context, b *policy.Bound, outline runOutline
 		return JudgeResult{}, err
 	}
 	findings = append(append(append(s.keyFinding(), findings...), more...), evidence.findings()...)
+	dry := in.DryRun || in.Preview || s.policy.DryRun
+	if some == nil && in.Scope == messages.ScopeFull && !dry {
+		lost, err := s.lost(ctx, b, in.RunInput)
+		if err != nil {
+			return JudgeResult{}, err
+		}
+		findings = append(findings, lost...)
+	}
 	stats, err := s.stats(ctx, b, in.Run)
 	if err != nil {
 		return JudgeResult{}, err
@@ -101,7 +110,6 @@ func (s *session) judge(ctx context.Context, b *policy.Bound, outline runOutline
 		}
 	}
 	verdicts := plan.Judge(s.policy, b, stats)
-	dry := in.DryRun || in.Preview || s.policy.DryRun
 	if err := s.stopLines(ctx, b, in.Run, verdicts, dry); err != nil {
 		return JudgeResult{}, err
 	}

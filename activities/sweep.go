@@ -121,6 +121,11 @@ func (s *session) decide(ctx context.Context, b *policy.Bound, in RunInput, key 
 		page.Foreign += d.Foreign
 		page.Suppressed += d.Suppressed
 		if !count {
+			some, err := s.regiven(ctx, b, p, d.Open)
+			if err != nil {
+				return err
+			}
+			s.again = append(s.again, some...)
 			continue
 		}
 		for _, g := range p.GroupIDs {

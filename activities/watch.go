@@ -45,6 +45,7 @@ type WatchResult struct {
 	People  []string `json:"people,omitempty"`  // account ids
 	Groups  []string `json:"groups,omitempty"`  // ids of groups whose members have to be looked at
 	Recount []string `json:"recount,omitempty"` // ids of groups that people were touched in
+	Later   []string `json:"later,omitempty"`   // those of them whom a read may show as we left them: look once more after a while
 	Fresh   bool     `json:"fresh,omitempty"`   // groups came, went or changed their role
 	Full    string   `json:"full,omitempty"`    // why everybody has to be looked at
 }
@@ -163,16 +164,19 @@ func (s *session) look(ctx context.Context, r *WatchResult, b *policy.Bound, kno
 	case !touchesPolicy && !changesRoles(e.Action):
 		return nil
 	case len(people) > 0 && len(groups) == 0:
-		r.People = add(r.People, people)
+		for _, p := range people {
+			if _, err := s.touch(ctx, r, e, p, ""); err != nil {
+				return err
+			}
+		}
 	case len(people) > 0:
 		for _, p := range people {
 			for _, g := range groups {
-				ours, err := s.ledger.WroteSince(ctx, s.org, p, g, e.Time.Add(-ownWrite))
+				touched, err := s.touch(ctx, r, e, p, g)
 				if err != nil {
 					return err
 				}
-				if !ours || e.Time.IsZero() {
-					r.People = add(r.People, []string{p})
+				if touched {
 					r.Recount = add(r.Recount, []string{g})
 				}
 			}
@@ -184,6 +188,32 @@ func (s *session) look(ctx context.Context, r *WatchResult, b *policy.Bound, kno
 		r.Fresh = true
 	}
 	return nil
+}
+
+// touch notes a person whom an event names, unless it tells of a write of our own. One that tells of the opposite does not:
+// somebody gave by hand what we have just taken. Since our own writes are believed over reads for a while, such a person is
+// looked at once more after that.
+func (s *session) touch(ctx context.Context, r *WatchResult, e organization.Event, person, group string) (bool, error) {
+	var wrote access.Action
+	if !e.Time.IsZero() {
+		var err error
+		if wrote, err = s.ledger.WroteSince(ctx, s.org, person, group, e.Time.Add(-ownWrite)); err != nil {
+			return false, err
+		}
+	}
+	if wrote != "" {
+		opposite := []string{"remov", "revok", "suspend", "delet"}
+		if wrote == access.Remove {
+			opposite = []string{"add", "grant", "assign", "restor", "invit"}
+		}
+		action := strings.ToLower(e.Action)
+		if !slices.ContainsFunc(opposite, func(word string) bool { return strings.Contains(action, word) }) {
+			return false, nil
+		}
+		r.Later = add(r.Later, []string{person})
+	}
+	r.People = add(r.People, []string{person})
+	return true, nil
 }
 
 // relevant tells events about who may what from the many others. The vendor publishes no list of action names, so words

@@ -46,6 +46,10 @@ type world struct {
 	beat  any               // heartbeat of an earlier attempt
 	beats []func(any) error // heartbeats of the last call
 	runs  int
+
+	temporal *fakeTemporal
+	notifier *fakeNotifier
+	asked    int // for grants
 }
 
 // people are twelve, in two source groups; finn and gil were put among the helpers by hand.
@@ -71,7 +75,7 @@ func newWorldOf(t *testing.T, file cloud.OrgFile) *world {
 // worldOn is a world whose ledger holds what another one came to.
 func worldOn(t *testing.T, file cloud.OrgFile, book []byte) *world {
 	t.Helper()
-	w := &world{t: t, key: cloud.DefaultKey, now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)}
+	w := &world{t: t, key: cloud.DefaultKey, now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC), temporal: &fakeTemporal{}, notifier: &fakeNotifier{}}
 	w.sim = cloud.New(cloud.Options{Now: w.clock})
 	require.NoError(t, w.sim.SeedOrg(file))
 	served := httptest.NewServer(w.sim.Handler())
@@ -112,7 +116,7 @@ func emptyLedger(t *testing.T) []byte {
 func (w *world) restart() {
 	w.acts = activities.New(activities.Options{
 		Ledger: w.ledger, AtlassianURL: w.url + "/admin", Now: w.clock,
-		Secret: func(string) (string, error) { return w.key, nil },
+		Secret: func(string) (string, error) { return w.key, nil }, Temporal: w.temporal, Notifier: w.notifier,
 	})
 }
 

@@ -78,17 +78,15 @@ func (l *Ledger) RemovedSince(ctx context.Context, org string, target access.Ent
 	return gone, reading(err, "recent removals from "+string(target), org)
 }
 
-// WroteSince says whether Castellan wrote, or may have written, this person's membership in the group at t or later: an
-// event about it is then Castellan's own echo. A role has no group id: ask for it with "".
-func (l *Ledger) WroteSince(ctx context.Context, org, person, groupID string, t time.Time) (bool, error) {
-	wrote := false
-	err := l.reads.each(ctx, func(scanner) error { wrote = true; return errStop },
-		selectChange+` WHERE org = ? AND person = ? AND at >= ? AND state IN ('sent', 'done', 'already')
-		AND group_id = ? AND (state <> 'already' OR attempts > 1) LIMIT 1`, org, person, instant(t), groupID)
-	if wrote {
-		err = nil
+// WroteSince is what Castellan wrote last, or may have written, of this person's membership in the group at t or later; ""
+// when nothing: an event about it is then Castellan's own echo. A role has no group id: ask for it with "".
+func (l *Ledger) WroteSince(ctx context.Context, org, person, groupID string, t time.Time) (access.Action, error) {
+	last, err := first(ctx, l.reads, scanChange, selectChange+` WHERE org = ? AND person = ? AND at >= ? AND state IN ('sent', 'done', 'already')
+		AND group_id = ? AND (state <> 'already' OR attempts > 1) ORDER BY at DESC LIMIT 1`, org, person, instant(t), groupID)
+	if errors.Is(err, ErrNotFound) {
+		return "", nil
 	}
-	return wrote, reading(err, "the writes for "+person, org)
+	return last.Action, reading(err, "the writes for "+person, org)
 }
 
 // MadeElsewhere names a run other than this one that made the same change at t or later; "" when none did.

@@ -98,6 +98,7 @@ type OrgSyncState struct {
 	Pending  Pending       `json:"pending"`
 	First    *PolicyInput  `json:"first,omitempty"`    // the policy the workflow was started with, until it or another is in force
 	Findings []string      `json:"findings,omitempty"` // of the last full verification, the first 20; the rest through a report
+	Noticed  []string      `json:"noticed,omitempty"`  // what was given by hand after a grant was over, the last ten
 	Refused  []RefusedWord `json:"refused,omitempty"`  // the last signals that were not accepted, and why
 	LastID   string        `json:"lastId,omitempty"`   // last run id given out
 }
@@ -154,7 +155,9 @@ type Pending struct {
 	Recount  []string   `json:"recount,omitempty"`
 	Fresh    bool       `json:"fresh,omitempty"` // groups came, went or changed their role
 	Settling []Settling `json:"settling,omitempty"`
-	Jobs     []Job      `json:"jobs,omitempty"`
+	// Later are people whom somebody changed just after Castellan did: its writes are believed over reads for a while.
+	Later []Settling `json:"later,omitempty"`
+	Jobs  []Job      `json:"jobs,omitempty"`
 	// Grants are people to be put right since a grant of theirs began or ended. They go ahead of all else.
 	Grants []AttendSignal `json:"grants,omitempty"`
 }

@@ -28,6 +28,7 @@ func (j *judge) renewal() error {
 			return j.refuse(RefusedNotExtendable, "grant %s is extended by %s already, which is %s; extend that one", old.ID, g.ID, g.State)
 		}
 	}
+	j.grant.Renews = old.ID
 	times := 0
 	for j.first = *old; j.first.Renews != ""; times++ {
 		i := slices.IndexFunc(earlier, func(g access.Grant) bool { return g.ID == j.first.Renews })

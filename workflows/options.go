@@ -37,7 +37,7 @@ var (
 	// walk reads many pages; it heartbeats after each.
 	walk = preset{timeout: 30 * time.Minute, heartbeat: 2 * time.Minute, attempts: 8, longest: 20 * time.Second, priority: priorityBulk}
 	// glance reads a few people.
-	glance = preset{timeout: 5 * time.Minute, heartbeat: 2 * time.Minute, attempts: 5, longest: 10 * time.Second, priority: priorityUrgent}
+	glance = preset{timeout: 5 * time.Minute, heartbeat: 15 * time.Second, attempts: 5, longest: 10 * time.Second, priority: priorityUrgent}
 	// write is one change: an HTTP call of at most 30 s, its reads and its record. It is given up after a while, and taken
 	// up by the next verification.
 	write = preset{timeout: 90 * time.Second, heartbeat: 20 * time.Second, longest: 30 * time.Second, over: 4 * time.Minute, priority: priorityBulk}

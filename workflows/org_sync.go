@@ -38,6 +38,7 @@ func OrgSync(ctx workflow.Context, in messages.OrgSyncInput) error {
 	if err := s.listen(ctx); err != nil {
 		return err
 	}
+	s.attendGrants(ctx)
 	s.watch(ctx)
 	return s.run(ctx)
 }
@@ -48,11 +49,13 @@ type orgSync struct {
 	log   log.Logger
 	words words
 
-	bulk  *running // a full verification, an approved hold or an undo, in the background
-	front *running // a few people's changes being written, ahead of the bulk
-	tails int      // runs of a few people that are not over yet; all but the front one only verify
+	bulk    *running // a full verification, an approved hold or an undo, in the background
+	front   *running // a few people's changes being written, ahead of the bulk
+	lending *running // what grants give and take is being written: ahead of both
+	tails   int      // runs of a few people that are not over yet; all but the front one only verify
 
 	admitting bool            // a policy is just being taken into force
+	attending bool            // what grants give and take is just being planned or written
 	stopping  int             // runs that are just being ended
 	keys      int             // numbers the jobs
 	done      map[int]outcome // of jobs that somebody waits for
@@ -85,8 +88,6 @@ func (s *orgSync) run(ctx workflow.Context) error {
 		case s.renewable(ctx):
 			state := s.OrgSyncState
 			return workflow.NewContinueAsNewError(ctx, messages.OrgSync, messages.OrgSyncInput{State: &state})
-		case s.mayAttend():
-			s.attend(ctx)
 		case s.firstPolicyDue(ctx):
 			s.takeFirstPolicy(ctx)
 		case s.mayServe() && s.askedFor() >= 0:
@@ -140,8 +141,10 @@ func (s *orgSync) nextDue() (due time.Time, why string) {
 	if s.bulk == nil {
 		due, why = s.NextFull, "full verification"
 	}
-	if waiting := s.Pending.Settling; len(waiting) > 0 && s.front == nil && (due.IsZero() || waiting[0].Due.Before(due)) {
-		due, why = waiting[0].Due, "second look at who seems to lose something"
+	for _, waiting := range [][]messages.Settling{s.Pending.Settling, s.Pending.Later} {
+		if len(waiting) > 0 && s.front == nil && (due.IsZero() || waiting[0].Due.Before(due)) {
+			due, why = waiting[0].Due, "second look at who seems to lose something"
+		}
 	}
 	return due, why
 }
@@ -179,13 +182,16 @@ func (s *orgSync) touched() bool {
 
 // settled says that a second look is due.
 func (s *orgSync) settled(ctx workflow.Context) bool {
-	waiting := s.Pending.Settling
+	return isDue(ctx, s.Pending.Settling) || isDue(ctx, s.Pending.Later)
+}
+
+func isDue(ctx workflow.Context, waiting []messages.Settling) bool {
 	return len(waiting) > 0 && !workflow.Now(ctx).Before(waiting[0].Due)
 }
 
 // bulkDue says that a hold, an undo or a full verification is to be run now.
 func (s *orgSync) bulkDue(ctx workflow.Context) bool {
-	if s.bulk != nil || s.front != nil || s.Policy == "" || s.stopping > 0 || s.admitting {
+	if s.bulk != nil || s.front != nil || s.attending || s.Policy == "" || s.stopping > 0 || s.admitting {
 		return false
 	}
 	now := workflow.Now(ctx)
@@ -251,6 +257,7 @@ func (s *orgSync) windDown(ctx workflow.Context) {
 
 // renewable says that the history may end here: nothing runs, nothing waits, the watch has ended.
 func (s *orgSync) renewable(ctx workflow.Context) bool {
-	return s.ending && !s.watching && s.bulk == nil && s.front == nil && s.tails == 0 && !s.admitting && s.stopping == 0 &&
-		len(s.Pending.Jobs) == 0 && !s.words.pending(ctx) && workflow.GetSignalChannel(ctx, messages.Attend).Len() == 0 && workflow.AllHandlersFinished(ctx)
+	return s.ending && !s.watching && s.bulk == nil && s.front == nil && s.tails == 0 && !s.admitting && !s.attending &&
+		s.stopping == 0 && len(s.Pending.Jobs) == 0 && !s.words.pending(ctx) && workflow.GetSignalChannel(ctx, messages.Attend).Len() == 0 &&
+		workflow.AllHandlersFinished(ctx)
 }

@@ -79,9 +79,19 @@ func (s *orgSync) asked(_ workflow.Context, in messages.AttendSignal) {
 	s.Pending.Grants = append(s.Pending.Grants, in)
 }
 
-// mayAttend says that grants may be attended to now: also while paused, and whatever else is wrong.
-func (s *orgSync) mayAttend() bool {
-	return len(s.Pending.Grants) > 0 && s.Policy != "" && s.front == nil && s.stopping == 0
+// attendGrants serves grants for the life of the run, beside whatever else the loop does: also while paused, and whatever
+// else is wrong.
+func (s *orgSync) attendGrants(ctx workflow.Context) {
+	workflow.GoNamed(ctx, "grants", func(ctx workflow.Context) {
+		mayAttend := func() bool {
+			return len(s.Pending.Grants) > 0 && s.Policy != "" && s.stopping == 0
+		}
+		for workflow.Await(ctx, mayAttend) == nil {
+			s.attending = true
+			s.attend(ctx)
+			s.attending, s.wake = false, true
+		}
+	})
 }
 
 // attend has what began given and what ended taken back, in one run for all that wait. It returns when that is written; the
@@ -101,23 +111,32 @@ func (s *orgSync) attend(ctx workflow.Context) {
 		s.tellGrants(ctx, batch, err)
 		return
 	}
-	s.standAside(ctx)
+	s.aside(ctx, "grants go first", s.front, s.bulk)
 	in.Progress = &messages.Progress{Phase: phaseRemove, Since: workflow.Now(ctx), Settled: true, Run: messages.RunSummary{
 		Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, Started: workflow.Now(ctx), State: messages.RunApplying, Plan: plan.Plan, Counts: plan.Counts,
 	}}
 	in.Asks = asks
-	front := s.reconcile(ctx, in, what)
-	s.front = front
+	run := s.reconcile(ctx, in, what)
+	s.lending = run
 	s.show(ctx)
 	workflow.GoNamed(ctx, "run "+in.Run, func(ctx workflow.Context) {
 		var end messages.RunSummary
-		if err := front.future.Get(ctx, &end); err == nil {
+		if err := run.future.Get(ctx, &end); err == nil {
 			s.LastRun = &end
 		}
-		front.over = true
-		s.writtenBy(ctx, front)
+		run.over = true
+		s.lent(ctx, run)
 	})
-	_ = workflow.Await(ctx, func() bool { return s.front != front })
+	_ = workflow.Await(ctx, func() bool { return s.lending != run })
+}
+
+// lent lets the others go on, once a run of grants has nothing left to write.
+func (s *orgSync) lent(ctx workflow.Context, run *running) {
+	if s.lending == run {
+		s.lending = nil
+		s.openGate(ctx)
+	}
+	s.wake = true
 }
 
 // tellGrants answers those for whom there is nothing to write. Where even that fails they ask again by themselves.
@@ -132,4 +151,22 @@ func (s *orgSync) tellGrants(ctx workflow.Context, batch activities.AttendInput,
 			s.log.Warn("grants were not told what was done; they ask again", "run", batch.Run, "error", err)
 		}
 	})
+}
+
+// mostNoticed is how many of the things noticed last are shown.
+const mostNoticed = 10
+
+// tellRegiven tells at once what somebody gave by hand after a grant of it was over.
+func (s *orgSync) tellRegiven(ctx workflow.Context, again []activities.Regiven) {
+	for _, one := range again {
+		s.Noticed = append(s.Noticed, instant(workflow.Now(ctx))+" "+bounded(one.Text))
+		s.Noticed = s.Noticed[max(0, len(s.Noticed)-mostNoticed):]
+		s.tails++
+		workflow.GoNamed(ctx, "tell", func(ctx workflow.Context) {
+			defer func() { s.tails--; s.wake = true }()
+			if err := tell(ctx, activities.TellInput{Org: s.Org, Workflow: one.Workflow, Kind: activities.NoticeForeign, Grant: one.Grant}); err != nil {
+				s.log.Warn("nobody was told of what was given by hand", "grant", one.Grant, "error", err)
+			}
+		})
+	}
 }

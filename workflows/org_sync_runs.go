@@ -88,7 +88,7 @@ func (s *orgSync) startBulk(ctx workflow.Context) {
 		in.Trigger = "on schedule"
 	}
 	// A full verification sees everything that was waiting to be looked at, but for second looks, which stand on the first.
-	s.Pending = messages.Pending{Jobs: s.Pending.Jobs, Settling: s.Pending.Settling, Grants: s.Pending.Grants}
+	s.Pending = messages.Pending{Jobs: s.Pending.Jobs, Settling: s.Pending.Settling, Later: s.Pending.Later, Grants: s.Pending.Grants}
 	s.runInBackground(ctx, in, nil)
 }
 
@@ -196,6 +196,10 @@ const readLag = 5 * time.Second
 // lookAgain looks a second time at people who seemed to lose something, and takes what the second look takes too. All who
 // are due are one look, so that a stream of changes does not queue up; but whom somebody waits for is looked at alone.
 func (s *orgSync) lookAgain(ctx workflow.Context) {
+	for isDue(ctx, s.Pending.Later) {
+		s.Pending.Settling = append([]messages.Settling{s.Pending.Later[0]}, s.Pending.Settling...)
+		s.Pending.Later = s.Pending.Later[1:]
+	}
 	again := s.Pending.Settling[0]
 	s.Pending.Settling = s.Pending.Settling[1:]
 	how := look{fresh: again.Fresh, first: again.First, key: again.Key}
@@ -240,6 +244,7 @@ func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, how 
 		return nil, false
 	}
 	sum.Plan, sum.Counts, sum.Hold, sum.Findings, sum.Reported = verdict.Plan, verdict.Counts, verdict.Hold, verdict.Findings, verdict.Reported
+	s.tellRegiven(ctx, verdict.Regiven)
 	if !in.DryRun {
 		s.Hold = verdict.Hold
 		if how.fresh {
@@ -264,7 +269,7 @@ func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, how 
 		return verdict.Settling, true
 	}
 	now.State, now.Counts = messages.RunApplying, sum.Counts
-	s.standAside(ctx)
+	s.clearTheWay(ctx)
 	begun := sum
 	begun.State = messages.RunApplying
 	in.Progress = &messages.Progress{Phase: phaseAdopt, Since: workflow.Now(ctx), Run: begun, Settled: how.first != ""}
@@ -354,20 +359,38 @@ func (s *orgSync) failedLook(ctx workflow.Context, how look, err error) {
 
 // standAside has the run in the background finish what is in flight and write nothing more until the gate opens.
 func (s *orgSync) standAside(ctx workflow.Context) {
-	b := s.bulk
-	if b == nil || s.Paused != nil {
-		return
+	if s.Paused == nil {
+		s.aside(ctx, "urgent work goes first", s.bulk)
 	}
-	s.turn++
-	turn := s.turn
-	s.signal(ctx, b, messages.GateSignal{Closed: true, Why: "urgent work goes first", Turn: turn})
-	_ = workflow.Await(ctx, func() bool { return b.over || b.turn >= turn })
+}
+
+// aside has runs finish what is in flight and write nothing more until the gate opens, whether they are paused already or not.
+func (s *orgSync) aside(ctx workflow.Context, why string, runs ...*running) {
+	for _, r := range runs {
+		if r != nil {
+			s.turn++
+			turn := s.turn
+			s.signal(ctx, r, messages.GateSignal{Closed: true, Why: why, Turn: turn})
+			_ = workflow.Await(ctx, func() bool { return r.over || r.turn >= turn })
+		}
+	}
+}
+
+// clearTheWay has the run in the background stand aside, once no grants are attended to.
+func (s *orgSync) clearTheWay(ctx workflow.Context) {
+	for ctx.Err() == nil {
+		s.standAside(ctx)
+		if !s.attending {
+			return
+		}
+		_ = workflow.Await(ctx, func() bool { return !s.attending })
+	}
 }
 
 // closeGates stops all writing, for a pause, but that of grants: what was lent is taken back in time, paused or not.
 func (s *orgSync) closeGates(ctx workflow.Context, why string) {
 	for _, r := range []*running{s.front, s.bulk} {
-		if r != nil && r.scope != messages.ScopeGrants {
+		if r != nil {
 			s.turn++
 			s.signal(ctx, r, messages.GateSignal{Closed: true, Why: why, Turn: s.turn})
 		}
@@ -380,7 +403,7 @@ func (s *orgSync) openGate(ctx workflow.Context) {
 	if r == nil {
 		r = s.bulk
 	}
-	if r != nil && s.Paused == nil {
+	if r != nil && s.Paused == nil && s.lending == nil {
 		if s.Running != nil && s.Running.Run == r.run && s.Running.State == messages.RunWaiting {
 			s.Running.State = messages.RunApplying
 		}
@@ -447,6 +470,9 @@ func (s *orgSync) hearRuns(ctx workflow.Context) {
 }
 
 func (s *orgSync) heard(ctx workflow.Context, in messages.ProgressSignal) {
+	if l := s.lending; l != nil && l.run == in.Run.Run && in.Run.State == messages.RunVerifying {
+		s.lent(ctx, l)
+	}
 	if f := s.front; f != nil && f.run == in.Run.Run && in.Run.State == messages.RunVerifying {
 		if s.Running != nil && s.Running.Run == f.run {
 			s.Running.State = messages.RunVerifying

@@ -33,7 +33,7 @@ func (s *orgSync) state() string {
 		return messages.StateHeld
 	case s.Policy == "":
 		return messages.StateStarting
-	case s.front != nil, s.Running != nil && s.Running.State != messages.RunReading:
+	case s.front != nil, s.lending != nil, s.Running != nil && s.Running.State != messages.RunReading:
 		return messages.StateApplying
 	case s.Running != nil:
 		return messages.StateVerifying
@@ -81,6 +81,9 @@ func (s *orgSync) details(ctx workflow.Context) string {
 		line("### Running\n\nRun `%s` (%s): %s since %s, see workflow `%s`.\n", r.Run, r.Trigger, r.State, instant(r.Started),
 			runID(messages.ReconcileInput{Org: s.Org, Run: r.Run, Scope: messages.Scope{Kind: r.Scope}}))
 	}
+	if n := len(s.Pending.Grants); n > 0 || s.lending != nil {
+		line("### Grants\n\n%d people wait to be put right by a run of grants; it goes ahead of all else, also while paused.\n", n)
+	}
 	if s.LastRun != nil {
 		line("### Last run\n\n%s\n", runInWords(*s.LastRun))
 	}
@@ -94,6 +97,13 @@ func (s *orgSync) details(ctx workflow.Context) string {
 		}
 		if s.LastFull != nil && s.LastFull.Reported > len(s.Findings) {
 			line("- and %d more kinds: `starter plan --run %s %s`", s.LastFull.Reported-len(s.Findings), s.LastFull.Run, s.Org)
+		}
+		line("")
+	}
+	if len(s.Noticed) > 0 {
+		line("### Given by hand after a grant\n")
+		for _, n := range s.Noticed {
+			line("- %s", oneLine(n))
 		}
 		line("")
 	}

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"slices"
+	"time"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -57,6 +58,9 @@ func (s *orgSync) noticed(ctx workflow.Context, r activities.WatchResult) {
 	if !s.Adopted {
 		return // the first plan waits for consent; after it everybody is looked at anyway
 	}
+	if len(r.Later) > 0 {
+		s.Pending.Later = append(s.Pending.Later, messages.Settling{People: r.Later, Due: workflow.Now(ctx).Add(writesBelieved)})
+	}
 	p := &s.Pending
 	p.People = merge(p.People, r.People)
 	p.Groups = merge(p.Groups, r.Groups)
@@ -71,6 +75,9 @@ func (s *orgSync) noticed(ctx workflow.Context, r activities.WatchResult) {
 		s.requestFull("more people were touched than are looked at one by one", "")
 	}
 }
+
+// writesBelieved is how long what Castellan wrote is believed over what a read shows.
+const writesBelieved = 35 * time.Second
 
 func merge(all, more []string) []string {
 	seen := make(map[string]bool, len(all))

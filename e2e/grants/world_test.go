@@ -1,7 +1,9 @@
 package grants_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -129,6 +131,26 @@ func (w *world) until(workflow string, want func(messages.GrantState) bool) (sta
 		return nil
 	}))
 	return state
+}
+
+// over waits until a grant's workflow has ended.
+func (w *world) over(workflow string) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	var state messages.GrantState
+	require.NoError(w.t, w.Temporal.Client.GetWorkflow(ctx, workflow, "").Get(ctx, &state))
+	require.Equal(w.t, messages.GrantOver, state.State)
+}
+
+func (w *world) eventually(ok func() bool) {
+	w.t.Helper()
+	require.NoError(w.t, stack.Eventually(w.t.Context(), patience, func() error {
+		if !ok() {
+			return errors.New("not yet")
+		}
+		return nil
+	}))
 }
 
 func is(state string) func(messages.GrantState) bool {

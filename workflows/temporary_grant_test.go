@@ -1,0 +1,254 @@
+package workflows_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/messages"
+)
+
+// given and taken are moves, a while after the beginning.
+func given(at time.Duration) move { return move{true, at} }
+func taken(at time.Duration) move { return move{false, at} }
+
+func TestAGrantIsGivenAndTakenOnTime(t *testing.T) {
+	l := newLending(t, lease("g1", 0, 2*time.Hour))
+	l.replies = func(int, messages.AttendSignal) reply { return reply{after: time.Second, verify: 2 * time.Second} }
+	l.at(2*time.Second, func() { require.Equal(t, messages.GrantGiving, l.status().State) })
+	l.at(time.Hour, func() {
+		require.Equal(t, messages.GrantActive, l.status().State)
+		contains(t, l.page(), holder, string(admin), "until 2026-03-02 11:00", "INC-1", "--name revoke")
+	})
+	l.at(2*time.Hour+2*time.Second, func() { require.Equal(t, messages.GrantTaking, l.status().State) })
+	state := l.ends()
+	require.Equal(t, []move{given(time.Second), taken(2*time.Hour + time.Second)}, l.moves)
+	require.Len(t, l.asks, 2, "it asks once for each")
+	require.Equal(t, messages.GrantOver, state.State)
+	require.Equal(t, begin.Add(2*time.Hour+3*time.Second), state.Grants[0].Taken.Truncate(time.Second))
+	require.Nil(t, state.Blocked)
+}
+
+// The end is arranged before the beginning.
+func TestTheEndTimerRunsBeforeAccessIsAskedFor(t *testing.T) {
+	for name, one := range map[string]access.Grant{
+		"at once": lease("g1", 0, time.Hour), "later": lease("g1", 3*24*time.Hour, time.Hour),
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLending(t, one)
+			l.ends()
+			require.True(t, l.asks[0].armed, "nobody would wake for the end if this were its last task")
+		})
+	}
+}
+
+// Overlapping leases are a union: the loop is asked at each begin and end, and takes after the last.
+func TestOverlappingLeases(t *testing.T) {
+	l := newLending(t, lease("g1", 0, 2*time.Hour))
+	l.at(time.Hour, func() { l.lend(lease("g2", time.Hour, 3*time.Hour)) })
+	l.at(90*time.Minute, func() { l.lend(lease("g3", 90*time.Minute, 10*time.Minute)) })
+	l.at(2*time.Hour+time.Minute, func() {
+		require.Equal(t, messages.GrantActive, l.status().State)
+		require.False(t, l.grant("g1").Taken.IsZero(), "the first is settled while the second lasts")
+	})
+	state := l.ends()
+	require.Equal(t, []move{given(0), taken(4 * time.Hour)}, l.moves)
+	require.Len(t, state.Grants, 3)
+	require.Len(t, l.notices("grant-given"), 3)
+	require.Len(t, l.notices("grant-ended"), 3)
+}
+
+func TestLeasesWithAGapAreGivenTwice(t *testing.T) {
+	l := newLending(t, lease("g1", 0, time.Hour), lease("g2", 2*time.Hour, time.Hour))
+	l.at(90*time.Minute, func() { require.Equal(t, messages.GrantScheduled, l.status().State) })
+	l.ends()
+	require.Equal(t, []move{given(0), taken(time.Hour), given(2 * time.Hour), taken(3 * time.Hour)}, l.moves)
+}
+
+func TestLeasesThatTouchAreNotTakenBetween(t *testing.T) {
+	l := newLending(t, lease("g1", 0, time.Hour), lease("g2", time.Hour, time.Hour))
+	l.ends()
+	require.Equal(t, []move{given(0), taken(2 * time.Hour)}, l.moves)
+}
+
+func TestAnEarlyEnd(t *testing.T) {
+	done := messages.RevokeInput{Reason: "done", RequestedBy: "bo@acme.example"}
+	t.Run("of all", func(t *testing.T) {
+		l := newLending(t, lease("g1", 0, 2*time.Hour), lease("g2", 0, 3*time.Hour), lease("g3", 5*time.Hour, time.Hour))
+		ended := l.updateAt(time.Hour, messages.Revoke, done)
+		state := l.ends()
+		require.NoError(t, ended.err)
+		require.Equal(t, []move{given(0), taken(time.Hour)}, l.moves)
+		require.Equal(t, "bo@acme.example", state.Grants[0].ClosedBy)
+		require.Equal(t, time.Hour, l.since(), "nothing is waited for that was ended before it began")
+	})
+	t.Run("of one", func(t *testing.T) {
+		l := newLending(t, lease("g1", 0, 2*time.Hour), lease("g2", 0, 3*time.Hour))
+		one := done
+		one.Request = "g2"
+		l.signalAt(time.Hour, messages.Revoke, one)
+		l.ends()
+		require.Equal(t, []move{given(0), taken(2 * time.Hour)}, l.moves)
+	})
+	t.Run("elsewhere", func(t *testing.T) { // by OrgSync: the ledger's activity says look
+		l := newLending(t, lease("g1", 0, 2*time.Hour))
+		l.at(time.Hour, func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.end(&l.book[0], "bo", "done")
+			l.env.SignalWorkflow(messages.Look, nil)
+		})
+		l.ends()
+		require.Equal(t, []move{given(0), taken(time.Hour)}, l.moves)
+	})
+	t.Run("while it is given", func(t *testing.T) {
+		l := newLending(t, lease("g1", 0, 2*time.Hour))
+		l.replies = func(int, messages.AttendSignal) reply {
+			return reply{after: 10 * time.Second, verify: 10 * time.Second}
+		}
+		l.updateAt(15*time.Second, messages.Revoke, done)
+		l.ends()
+		require.Equal(t, []move{given(10 * time.Second), taken(25 * time.Second)}, l.moves, "the end is asked for though the beginning is not answered")
+	})
+}
+
+func TestAGrantThatIsApproved(t *testing.T) {
+	l := newLending(t, waiting("g1", time.Hour, 24*time.Hour))
+	l.book[0].Needs = 2
+	l.at(time.Hour, func() {
+		require.Equal(t, messages.GrantWaiting, l.status().State)
+		require.Empty(t, l.asks, "nothing is asked for before it is approved")
+		contains(t, l.page(), "2 of 2 approvals", "carol@acme.example", "--name approve", "--name deny")
+	})
+	first := l.updateAt(2*time.Hour, messages.Approve, messages.ApprovalInput{By: "carol@acme.example", Note: "CHG-1"})
+	again := l.updateAt(3*time.Hour, messages.Approve, messages.ApprovalInput{By: "carol@acme.example"})
+	l.at(3*time.Hour+time.Minute, func() { contains(t, l.page(), "1 of 2 approvals", "approved by carol@acme.example") })
+	l.signalAt(5*time.Hour, messages.Approve, messages.ApprovalInput{By: "dan@acme.example"})
+	l.ends()
+	contains(t, first.message(t), "approved")
+	contains(t, again.message(t), "nothing changes")
+	require.Equal(t, []move{given(5 * time.Hour), taken(6 * time.Hour)}, l.moves)
+	require.Equal(t, []time.Duration{0}, l.notices("grant-requested g1"))
+	require.Equal(t, []time.Duration{5 * time.Hour}, l.notices("grant-granted g1"))
+}
+
+// The code goes no further than its hash.
+func TestAnApprovalByCode(t *testing.T) {
+	l := newLending(t, waiting("g1", time.Hour, 24*time.Hour))
+	l.book[0].Codes = true
+	l.hashes["carol@acme.example"] = messages.CodeHash("ABCDE-FGHIJ")
+	wrong := l.updateAt(time.Hour, messages.Approve, messages.ApprovalInput{By: "carol@acme.example", Code: "WRONG-CODES"})
+	right := l.updateAt(2*time.Hour, messages.Approve, messages.ApprovalInput{By: "carol@acme.example", Code: "abcde fghij"})
+	l.at(2*time.Hour+time.Second, func() { require.NotContains(t, l.page(), "FGHIJ") })
+	l.ends()
+	require.ErrorContains(t, wrong.err, "the code is not the one")
+	require.NoError(t, right.err)
+	for _, in := range l.decided {
+		require.Empty(t, in.Code, "the code stands in the history")
+		require.Len(t, in.CodeHash, 64)
+	}
+}
+
+func TestAGrantThatIsDenied(t *testing.T) {
+	l := newLending(t, waiting("g1", time.Hour, 24*time.Hour))
+	l.updateAt(time.Hour, messages.Deny, messages.ApprovalInput{By: "dan@acme.example", Note: "not now"})
+	state := l.ends()
+	require.Equal(t, access.GrantDenied, state.Grants[0].State)
+	require.Empty(t, l.asks)
+	require.Equal(t, []time.Duration{time.Hour}, l.notices("grant-denied g1"))
+	require.Equal(t, time.Hour, l.since())
+}
+
+func TestAGrantThatNobodyDecides(t *testing.T) {
+	l := newLending(t, waiting("g1", time.Hour, 24*time.Hour))
+	state := l.ends()
+	require.Equal(t, access.GrantExpired, state.Grants[0].State)
+	require.Empty(t, l.asks)
+	require.Equal(t, []time.Duration{24 * time.Hour}, l.notices("grant-expired g1"))
+}
+
+// A request that expires takes nothing of what another lease gives.
+func TestARequestBesideALease(t *testing.T) {
+	l := newLending(t, lease("g1", 0, 48*time.Hour), waiting("g2", time.Hour, 24*time.Hour))
+	l.at(time.Hour, func() { require.Equal(t, messages.GrantActive, l.status().State) })
+	l.ends()
+	require.Equal(t, []move{given(0), taken(48 * time.Hour)}, l.moves)
+}
+
+func TestAnExtension(t *testing.T) {
+	l := newLending(t, lease("g1", 0, time.Hour))
+	body := messages.ExtendInput{Duration: messages.Duration(time.Hour), RequestedBy: "eve@acme.example", RequestID: "x1"}
+	l.updateAt(50*time.Minute, messages.Extend, body)
+	repeated := l.updateAt(55*time.Minute, messages.Extend, body)
+	l.at(90*time.Minute, func() { contains(t, l.page(), "continues `g1`") })
+	state := l.ends()
+	contains(t, repeated.message(t), "asked for already")
+	require.Equal(t, []move{given(0), taken(2 * time.Hour)}, l.moves)
+	require.Equal(t, "g1", state.Grants[1].Renews)
+}
+
+func TestAGrantThatStartsLater(t *testing.T) {
+	l := newLending(t, lease("g1", 72*time.Hour, time.Hour))
+	l.at(71*time.Hour, func() {
+		require.Equal(t, messages.GrantScheduled, l.status().State)
+		require.Empty(t, l.asks)
+	})
+	l.ends()
+	require.Equal(t, []move{given(72 * time.Hour), taken(73 * time.Hour)}, l.moves)
+}
+
+func TestTheReminder(t *testing.T) {
+	one := lease("g1", 0, 2*time.Hour)
+	one.Remind = access.Duration(15 * time.Minute)
+	l := newLending(t, one)
+	l.ends()
+	require.Equal(t, []time.Duration{105 * time.Minute}, l.notices("grant-reminder g1"))
+	require.Equal(t, []time.Duration{0}, l.notices("grant-given g1"))
+	require.Equal(t, []time.Duration{2 * time.Hour}, l.notices("grant-ended g1"))
+}
+
+func TestABreakGlassGrantIsToldAtOnce(t *testing.T) {
+	one := lease("g1", 0, time.Hour)
+	one.Urgent = true
+	l := newLending(t, one)
+	l.ends()
+	require.Equal(t, []time.Duration{0}, l.notices("grant-break-glass g1"))
+}
+
+// The workflow list shows who, what, how it stands, and until when.
+func TestSearchAttributesOfAGrant(t *testing.T) {
+	l := newLending(t, lease("g1", 0, time.Hour))
+	is := func(state string, until time.Duration) {
+		t.Helper()
+		for key, want := range map[temporal.SearchAttributeKeyKeyword]string{
+			messages.AttributeOrg: org, messages.AttributeTarget: string(admin), messages.AttributePerson: holder, messages.AttributeState: state,
+		} {
+			have, ok := l.shown.GetKeyword(key)
+			require.True(t, ok, key.GetName())
+			require.Equal(t, want, have)
+		}
+		have, _ := l.shown.GetTime(messages.AttributeUntil)
+		require.Equal(t, begin.Add(until), have.UTC())
+	}
+	l.at(30*time.Minute, func() { is(messages.GrantActive, time.Hour) })
+	l.at(40*time.Minute, func() { l.lend(lease("g2", 40*time.Minute, time.Hour)) })
+	l.at(41*time.Minute, func() { is(messages.GrantActive, 100*time.Minute) })
+	l.ends()
+	is(messages.GrantOver, 100*time.Minute)
+}
+
+func TestAGrantUnderAnotherWorkflowIDIsRefused(t *testing.T) {
+	l := newLending(t)
+	l.open(begin)
+	l.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: "grant:acme:mine", TaskQueue: messages.QueueWorkflows})
+	l.env.ExecuteWorkflow(messages.TemporaryGrant, l.input)
+	err := l.env.GetWorkflowError()
+	require.False(t, workflow.IsContinueAsNewError(err))
+	require.ErrorContains(t, err, messages.GrantID(org, admin, holder))
+	require.Empty(t, l.asks)
+}
