@@ -57,8 +57,9 @@ contract: bin/gotestsum ## Check every request and simulated answer against the 
 	@CASTELLAN_SPECS="$(abspath $(SPECS))" FORMAT=standard-verbose scripts/test contract -count=1 -timeout 5m ./e2e/contract/...
 
 N ?= 20
-campaign: bin/gotestsum bin/temporal ## Break things at random N times and check that nobody's access went wrong (N=20, SEED=first)
-	@FORMAT=standard-verbose CASTELLAN_CAMPAIGN=$(N) CASTELLAN_SEED="$(SEED)" scripts/test campaign -count=1 -timeout 60m -run '^TestCampaign' ./e2e/...
+GRANTS ?= 40
+campaign: bin/gotestsum bin/temporal ## Break things at random N times, lend GRANTS grants in each weather, check that all access is right (SEED=first)
+	@FORMAT=standard-verbose CASTELLAN_CAMPAIGN=$(N) CASTELLAN_GRANTS=$(GRANTS) CASTELLAN_SEED="$(SEED)" scripts/test campaign -count=1 -p 1 -timeout 60m -run '^TestCampaign' ./e2e/...
 
 up: ## Start PostgreSQL, Temporal, its Web UI and a worker in Docker (SIM=1: and the simulator)
 	@deploy/secrets.sh

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	lostAfter = 2 * time.Minute // a grant's own workflow has so long to take it back
+	lostAfter = time.Minute // a grant's own workflow has so long to take it back
 	mostLost  = 1000            // grants looked at in one verification
 )
 

@@ -3,6 +3,8 @@ package activities_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,7 +14,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/testsuite"
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities"
@@ -133,6 +139,16 @@ func (w *world) askOf(g access.Grant) messages.AttendSignal {
 	}
 }
 
+// direct runs an activity in an environment of its own, so that several may run at once.
+func (w *world) direct(run func(*activities.Activities) any, in any) (converter.EncodedValue, error) {
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
+	env := suite.NewTestActivityEnvironment()
+	env.SetTestTimeout(30 * time.Second)
+	env.RegisterActivityWithOptions(w.acts, activity.RegisterOptions{SkipInvalidStructFunctions: true})
+	return env.ExecuteActivity(run(w.acts), in)
+}
+
 // round is one run of grants.
 type round struct {
 	activities.AttendInput
@@ -179,7 +195,7 @@ func (w *world) linesOf(r *round) (lines []activities.Line) {
 		return nil
 	}
 	for _, action := range []access.Action{access.Remove, access.Add} {
-		next := must[activities.NextResult](w, w.acts.Next, activities.NextInput{RunInput: r.RunInput, Actions: []access.Action{action}, Limit: 100})
+		next := must[activities.NextResult](w, w.acts.Next, activities.NextInput{RunInput: r.RunInput, Actions: []access.Action{action}, Limit: 1000})
 		require.False(w.t, next.More)
 		lines = append(lines, next.Lines...)
 	}

@@ -18,7 +18,7 @@ type State struct {
 }
 
 // grantGrace is how long the end of a grant is left to the grant's own workflow. After it, whoever looks takes it back.
-const grantGrace = 2 * time.Minute
+const grantGrace = time.Minute
 
 // Decision is what follows for one person. The changes are planned and sorted by target. A holding in Close carries its
 // end; it is closed before those in Open are opened. Adds open no holding here: their write does.

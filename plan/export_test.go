@@ -2,6 +2,9 @@ package plan
 
 import "github.com/castellan-io/castellan/access"
 
+// GrantGrace is how long the end of a grant is left to its workflow.
+const GrantGrace = grantGrace
+
 // Hash is the hash of a whole plan, in whatever order its lines come.
 func Hash(changes []access.Change) string {
 	h := NewHasher()

@@ -66,7 +66,8 @@ type event struct {
 	err    error
 }
 
-func newLoop(t *testing.T) *loop {
+// newLoop makes a loop; more registers what else a test needs, which must come before anything is mocked.
+func newLoop(t *testing.T, more ...func(*loop)) *loop {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	l := &loop{t: t, env: suite.NewTestWorkflowEnvironment()}
@@ -106,6 +107,9 @@ func newLoop(t *testing.T) *loop {
 		}
 	})
 	l.registerOneAdd()
+	for _, register := range more {
+		register(l)
+	}
 	l.env.OnActivity("Examine", mock.Anything, mock.Anything).AfterFn(func() time.Duration { return l.looking }).Return(l.playExamine)
 	l.env.OnActivity("Watch", mock.Anything, mock.Anything).AfterFn(func() time.Duration {
 		l.mu.Lock()

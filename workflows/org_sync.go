@@ -86,6 +86,9 @@ func (s *orgSync) run(ctx workflow.Context) error {
 			s.stopRuns(ctx, "the organization's workflow was cancelled")
 			return ctx.Err()
 		case s.renewable(ctx):
+			if others(ctx); !s.renewable(ctx) {
+				continue
+			}
 			state := s.OrgSyncState
 			return workflow.NewContinueAsNewError(ctx, messages.OrgSync, messages.OrgSyncInput{State: &state})
 		case s.firstPolicyDue(ctx):

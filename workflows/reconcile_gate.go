@@ -67,6 +67,7 @@ func (r *reconcile) renewIfLong(ctx workflow.Context) error {
 		return nil
 	}
 	// A word about the gate that is not heard yet goes along: nothing may be lost between two histories.
+	others(ctx)
 	for heard := workflow.GetSignalChannel(ctx, messages.Gate); ; {
 		var gate messages.GateSignal
 		if !heard.ReceiveAsync(&gate) {

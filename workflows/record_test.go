@@ -33,7 +33,8 @@ import (
 //
 //	make tools && CASTELLAN_RECORD=1 go test ./workflows -run '^TestRecord$' -count=1
 //
-// Record from code that is released, and add histories rather than replace them once it is.
+// Record from code that is released, and add histories rather than replace them: one that is there is never written over.
+// To record one path alone, name it: -run '^TestRecord$/^grant$'.
 func TestRecord(t *testing.T) {
 	if os.Getenv("CASTELLAN_RECORD") == "" {
 		t.Skip("set CASTELLAN_RECORD=1 to record histories")
@@ -56,7 +57,7 @@ func TestRecord(t *testing.T) {
 	t.Cleanup(func() { _ = server.Stop() })
 	for name, play := range map[string]func(*recorded){
 		"adoption": playAdoption, "rejection": playRejection, "pause": playPause, "undo": playUndo, "events": playEvents,
-		"renewal": playRenewal,
+		"renewal": playRenewal, "signalled": playSignalled, "grant": playGrant, "decided grant": playDecidedGrant, "blocked grant": playBlockedGrant,
 	} {
 		t.Run(name, func(t *testing.T) { play(newRecorded(t, server.Client())) })
 	}
@@ -69,6 +70,7 @@ type recorded struct {
 	sim    *cloud.Cloud
 	url    string
 	policy func(guard string) json.RawMessage
+	grants string // the policy's section
 }
 
 // small is the organization: ten people, two source groups, two targets.
@@ -78,7 +80,7 @@ var small = cloud.OrgFile{
 	Groups: []cloud.OrgGroup{
 		{Name: "eng", Members: []string{"ana", "bo", "carol", "dan", "eve"}}, {Name: "support", Members: []string{"finn", "gil", "hana"}},
 	},
-	Local:   []cloud.OrgGroup{{Name: "builders"}, {Name: "helpers"}},
+	Local:   []cloud.OrgGroup{{Name: "builders"}, {Name: "helpers"}, {Name: "vault"}},
 	Foreign: map[string][]string{"helpers": {"finn"}},
 }
 
@@ -94,7 +96,8 @@ func newRecorded(t *testing.T, temporal client.Client) *recorded {
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
 	acts := activities.New(activities.Options{
 		Ledger: store, AtlassianURL: served.URL + "/admin",
-		Secret: func(string) (string, error) { return cloud.DefaultKey, nil },
+		Secret:   func(string) (string, error) { return cloud.DefaultKey, nil },
+		Temporal: temporal, Notifier: nobody{},
 	})
 	flows := worker.New(temporal, messages.QueueWorkflows, worker.Options{DisableRegistrationAliasing: true})
 	register(flows)
@@ -113,12 +116,19 @@ mappings:
   - {name: helpers, from: [support], to: ["group:helpers"], adopt: true}
 guard: {settle: 1s, %s}
 sync: {feed: 5s, every: 1h, inFlight: 2}
-`, r.sim.Info().OrgID, guard))
+%s
+`, r.sim.Info().OrgID, guard, r.grants))
 		require.NoError(t, err)
 		return text
 	}
 	return r
 }
+
+// nobody is told what notices say.
+type nobody struct{}
+
+func (nobody) Private() bool                                 { return true }
+func (nobody) Notify(context.Context, messages.Notice) error { return nil }
 
 func (r *recorded) start(guard string) {
 	r.t.Helper()
@@ -130,8 +140,13 @@ func (r *recorded) start(guard string) {
 
 func (r *recorded) update(name string, in any) {
 	r.t.Helper()
+	r.updateOf(messages.OrgSyncID(org), name, in)
+}
+
+func (r *recorded) updateOf(workflowID, name string, in any) {
+	r.t.Helper()
 	handle, err := r.client.UpdateWorkflow(r.t.Context(), client.UpdateWorkflowOptions{
-		WorkflowID: messages.OrgSyncID(org), UpdateName: name, Args: []any{in}, WaitForStage: client.WorkflowUpdateStageCompleted,
+		WorkflowID: workflowID, UpdateName: name, Args: []any{in}, WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
 	require.NoError(r.t, err)
 	require.NoError(r.t, handle.Get(r.t.Context(), nil))
@@ -143,13 +158,20 @@ func (r *recorded) signal(name string, in any) {
 }
 
 // until waits for the status to be as wanted.
-func (r *recorded) until(want func(messages.OrgSyncState) bool) (state messages.OrgSyncState) {
+func (r *recorded) until(want func(messages.OrgSyncState) bool) messages.OrgSyncState {
+	r.t.Helper()
+	return statusOf(r, messages.OrgSyncID(org), want)
+}
+
+// statusOf waits for a workflow's status to be as wanted.
+func statusOf[S any](r *recorded, workflowID string, want func(S) bool) S {
 	r.t.Helper()
 	var value converter.EncodedValue
+	var state, none S
 	var err error
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
-		value, err = r.client.QueryWorkflow(r.t.Context(), messages.OrgSyncID(org), "", messages.Status)
-		state = messages.OrgSyncState{}
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		value, err = r.client.QueryWorkflow(r.t.Context(), workflowID, "", messages.Status)
+		state = none
 		if err == nil && value.Get(&state) == nil && want(state) {
 			return state
 		}
@@ -236,7 +258,23 @@ func (r *recorded) saveRun(name, workflowID, runID string) {
 		data = []byte(strings.ReplaceAll(string(data), host, "recorder"))
 	}
 	require.NoError(r.t, os.MkdirAll(histories, 0o755))
-	require.NoError(r.t, os.WriteFile(filepath.Join(histories, name+".json"), append(data, '\n'), 0o644))
+	file := filepath.Join(histories, name+".json")
+	require.NoFileExists(r.t, file, "histories are added, not replaced; one of a workflow that never landed may be deleted first")
+	require.NoError(r.t, os.WriteFile(file, append(data, '\n'), 0o644))
+}
+
+// renew has a fresh history started, and records the one that ended.
+func (r *recorded) renew(name, workflowID string) {
+	r.t.Helper()
+	runID := func() string {
+		now, err := r.client.DescribeWorkflowExecution(r.t.Context(), workflowID, "")
+		require.NoError(r.t, err)
+		return now.GetWorkflowExecutionInfo().GetExecution().GetRunId()
+	}
+	old := runID()
+	require.NoError(r.t, r.client.SignalWorkflow(r.t.Context(), workflowID, "", messages.ForceContinueAsNew, nil))
+	require.Eventually(r.t, func() bool { return runID() != old }, 2*time.Minute, 100*time.Millisecond)
+	r.saveRun(name, workflowID, old)
 }
 
 // The first plan is held, shown, approved and written; then everybody is looked at again.
@@ -315,15 +353,7 @@ func playEvents(r *recorded) {
 // A fresh history is started, and goes on.
 func playRenewal(r *recorded) {
 	r.adopt()
-	old, err := r.client.DescribeWorkflowExecution(r.t.Context(), messages.OrgSyncID(org), "")
-	require.NoError(r.t, err)
-	runID := old.GetWorkflowExecutionInfo().GetExecution().GetRunId()
-	r.signal(messages.ForceContinueAsNew, nil)
-	require.Eventually(r.t, func() bool {
-		now, err := r.client.DescribeWorkflowExecution(r.t.Context(), messages.OrgSyncID(org), "")
-		return err == nil && now.GetWorkflowExecutionInfo().GetExecution().GetRunId() != runID
-	}, 2*time.Minute, 100*time.Millisecond)
-	r.saveRun("orgsync-renewed", messages.OrgSyncID(org), runID)
+	r.renew("orgsync-renewed", messages.OrgSyncID(org))
 	r.update(messages.ApplyPolicy, messages.PolicyInput{Policy: r.policy("adopt: auto, run: {removals: 7}"), By: "ana"})
 	r.until(idle)
 	r.end("carried")

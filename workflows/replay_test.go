@@ -8,7 +8,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -39,16 +41,27 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 			require.NoError(t, err)
 			replayer := worker.NewWorkflowReplayer()
 			register(replayer)
-			// OrgSync reads its organization from its workflow ID, which a history does not hold.
-			original := worker.ReplayWorkflowHistoryOptions{OriginalExecution: workflow.Execution{ID: messages.OrgSyncID(org)}}
+			original := worker.ReplayWorkflowHistoryOptions{OriginalExecution: workflow.Execution{ID: idOf(t, history)}}
 			require.NoError(t, replayer.ReplayWorkflowHistoryWithOptions(quiet, history, original))
 		})
 		flow, _, _ := strings.Cut(name, "-")
 		replayed[flow] = true
 	}
-	for _, flow := range []string{"orgsync", "reconcile", "report"} {
+	for _, flow := range []string{"orgsync", "reconcile", "report", "grant"} {
 		require.True(t, replayed[flow], "no history of %s is recorded", flow)
 	}
+}
+
+// idOf is the workflow ID, which a history does not hold: OrgSync reads its organization from it, TemporaryGrant checks it.
+func idOf(t *testing.T, history *historypb.History) string {
+	t.Helper()
+	began := history.GetEvents()[0].GetWorkflowExecutionStartedEventAttributes()
+	if began.GetWorkflowType().GetName() != messages.TemporaryGrant {
+		return messages.OrgSyncID(org)
+	}
+	var in messages.TemporaryGrantInput
+	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(began.GetInput(), &in))
+	return messages.GrantID(in.Org, in.Target, in.Key)
 }
 
 // registry is where workflows are registered: a worker or a replayer.
@@ -59,5 +72,6 @@ type registry interface {
 func register(r registry) {
 	r.RegisterWorkflowWithOptions(workflows.OrgSync, workflow.RegisterOptions{Name: messages.OrgSync})
 	r.RegisterWorkflowWithOptions(workflows.Reconcile, workflow.RegisterOptions{Name: messages.Reconcile})
+	r.RegisterWorkflowWithOptions(workflows.TemporaryGrant, workflow.RegisterOptions{Name: messages.TemporaryGrant})
 	r.RegisterWorkflowWithOptions(workflows.Report, workflow.RegisterOptions{Name: messages.Report})
 }

@@ -90,8 +90,13 @@ func (g *temporaryGrant) run(ctx workflow.Context) (messages.GrantState, error) 
 		case g.untold(now):
 			g.tell(whole, now)
 		case g.done(ctx):
-			return g.GrantState, ctx.Err()
+			if others(ctx); g.done(ctx) {
+				return g.GrantState, ctx.Err()
+			}
 		case g.renewable(ctx):
+			if others(ctx); !g.renewable(ctx) {
+				continue
+			}
 			state := g.GrantState
 			again := g.in
 			again.State = &state

@@ -37,6 +37,7 @@ type lending struct {
 	input   messages.TemporaryGrantInput
 	replies func(n int, in messages.AttendSignal) reply // what the loop does about its nth question; it serves it at once when nil
 	refuses map[string]error                            // activities that fail, by name
+	readErr func() error                                // how the next read of the ledger fails; not when nil
 	behind  time.Duration                               // of the ledger's clock
 
 	mu        sync.Mutex // activities run beside the workflow
@@ -71,6 +72,7 @@ type reply struct {
 	why    string        // it does not write, for this reason
 	soon   bool          // and that is no refusal
 	twice  time.Duration // after which it answers again
+	mute   bool          // it writes, and never answers
 }
 
 // move is what the loop gave or took.
@@ -241,6 +243,9 @@ func (l *lending) playLoop(_, _, _, _ string, arg any) error {
 		})
 	default:
 		l.plan(now.Add(r.after), l.write)
+		if r.mute {
+			break
+		}
 		l.answer(now.Add(r.after+r.verify), r, func() messages.AttendedSignal { return l.outcome(in.Turn) })
 	}
 	return nil
@@ -267,7 +272,7 @@ func (l *lending) write() {
 	defer l.mu.Unlock()
 	if now := l.lent(); now != l.holds {
 		l.holds = now
-		l.moves = append(l.moves, move{now, l.since()})
+		l.moves = append(l.moves, move{now, l.env.Now().Sub(begin)})
 	}
 }
 

@@ -36,8 +36,8 @@ func (g *temporaryGrant) listen(ctx workflow.Context) error {
 		return err
 	}
 	w.heard = append([]string{messages.Look, messages.Attended, messages.ForceContinueAsNew}, w.names...)
-	w.serve(ctx)
 	whole, _ := workflow.NewDisconnectedContext(ctx) // a cancelled workflow goes on listening until it has ended
+	w.serve(whole)
 	hear(whole, messages.Attended, func(_ workflow.Context, in messages.AttendedSignal) { g.heard, g.wake = append(g.heard, in), true })
 	called(whole, messages.Look, func() { g.stale, g.wake = true, true })
 	called(whole, messages.ForceContinueAsNew, func() { g.force, g.wake = true, true })

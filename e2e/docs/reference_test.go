@@ -84,6 +84,7 @@ func TestEveryPolicyKeyIsListed(t *testing.T) {
 	}
 	walk("mappings", "", whole.Defs["mapping"])
 	walk("protected", "", whole.Defs["protected"])
+	walk("grants", "", whole.Defs["grant"])
 	require.Greater(t, rows, 40)
 }
 

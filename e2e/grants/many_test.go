@@ -1,0 +1,113 @@
+package grants_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/workflowservice/v1"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/simulator/cloud"
+)
+
+// TestManyOpenGrants measures what CASTELLAN_OPEN_GRANTS open grants cost: asking, listing, looking, ending one, memory.
+func TestManyOpenGrants(t *testing.T) {
+	n, err := strconv.Atoi(os.Getenv("CASTELLAN_OPEN_GRANTS"))
+	if err != nil {
+		t.Skip("skipped: CASTELLAN_OPEN_GRANTS does not say how many grants to open (5000)")
+	}
+	const holders = 500
+	people := staff
+	people.People = slices.Clone(staff.People)
+	for i := range holders {
+		people.People = append(people.People, fmt.Sprintf("p%03d", i))
+	}
+	var targets []access.Entitlement
+	for i := range (n + holders - 1) / holders {
+		people.Local = append(slices.Clone(people.Local), cloud.OrgGroup{Name: fmt.Sprintf("vault-%d", i)})
+		targets = append(targets, access.GroupEntitlement(fmt.Sprintf("vault-%d", i)))
+	}
+	w := startWith(t, people, fmt.Sprintf(`
+grants:
+  - {name: all, targets: [%q], duration: {max: 10h}}
+`, targets[0])+more(targets[1:]))
+	idle := w.Worker.PeakMemory()
+	measured := func(what string, do func()) {
+		begin := time.Now()
+		do()
+		t.Logf("%s: %s", what, time.Since(begin).Round(time.Millisecond))
+	}
+	measured(fmt.Sprintf("%d grants asked for and given", n), func() {
+		for i := range n {
+			require.NoError(t, w.Temporal.Client.SignalWorkflow(t.Context(), messages.OrgSyncID(org), "", messages.Grant, messages.GrantInput{
+				Person: fmt.Sprintf("p%03d@example.com", i%holders), Target: targets[i/holders], Duration: messages.Duration(5 * time.Hour),
+				Reason: "many", RequestedBy: "admin@acme.example", RequestID: fmt.Sprintf("many-%05d", i),
+			}))
+		}
+		require.NoError(t, stack.Eventually(t.Context(), 20*time.Minute, func() error {
+			count, err := w.Temporal.Client.CountWorkflow(t.Context(), &workflowservice.CountWorkflowExecutionsRequest{
+				Query: `CastellanOrg = "acme" AND CastellanState = "active"`,
+			})
+			if err == nil && count.GetCount() < int64(n) {
+				err = fmt.Errorf("%d are active", count.GetCount())
+			}
+			return err
+		}))
+	})
+	t.Logf("the worker's memory at most: %d MB idle, %d MB after that", idle>>20, w.Worker.PeakMemory()>>20)
+	measured("list those of one target in Temporal", func() {
+		list, err := w.Temporal.Client.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
+			Query: fmt.Sprintf(`CastellanOrg = "acme" AND CastellanTarget = %q AND CastellanState = "active"`, targets[0]), PageSize: 1000,
+		})
+		require.NoError(t, err)
+		require.Len(t, list.GetExecutions(), min(n, holders))
+	})
+	measured("starter grants --open --limit 2000", func() {
+		_, err := w.Starter(t.Context(), "grants", org, "--open", "--limit", "2000")
+		require.NoError(t, err)
+	})
+	measured("the status of one grant", func() {
+		_, err := w.GrantStatus(t.Context(), messages.GrantID(org, targets[0], "p000@example.com"))
+		require.NoError(t, err)
+	})
+	measured("the status of the organization", func() {
+		_, err := w.Status(t.Context(), org)
+		require.NoError(t, err)
+	})
+	measured("end one and see it gone", func() {
+		var answer messages.GrantAnswer
+		require.NoError(t, w.Update(t.Context(), org, messages.Revoke, messages.RevokeInput{
+			Person: "p000@example.com", Target: targets[0], RequestedBy: "admin@acme.example",
+		}, &answer))
+		w.eventually(func() bool { return !w.holds("p000", string(targets[0])) })
+	})
+	require.NoError(t, w.Simulator.ResetStats(t.Context()))
+	measured("a full verification", func() {
+		state, err := w.Status(t.Context(), org)
+		require.NoError(t, err)
+		var answer messages.Answer
+		require.NoError(t, w.Update(t.Context(), org, messages.SyncNow, messages.SyncNowInput{By: "test"}, &answer))
+		_, err = w.Until(t.Context(), org, patience, func(s messages.OrgSyncState) bool {
+			return s.LastFull != nil && s.LastFull.Run != state.LastFull.Run && stack.Idle(s)
+		})
+		require.NoError(t, err)
+	})
+	stats, err := w.Simulator.Stats(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, stats.Writes, "a verification changes nothing of what grants give")
+}
+
+// more are further entries of the policy, one for each target.
+func more(targets []access.Entitlement) (text string) {
+	for i, target := range targets {
+		text += fmt.Sprintf("  - {name: more-%d, targets: [%q], duration: {max: 10h}}\n", i, target)
+	}
+	return text
+}
