@@ -197,9 +197,14 @@ func (s *siege) verify(between func()) {
 		}
 		next := must[activities.NextResult](s.world, s.acts.Next, activities.NextInput{RunInput: run, Actions: []access.Action{action}, Limit: 100})
 		for _, l := range next.Lines {
-			result, err := call[activities.ChangeResult](s.world, s.acts.Apply, activities.ChangeInput{RunInput: run, Person: l.Person, Target: l.Target})
-			s.story("%s %s: %v %v", run.Run, l.Label, result, err)
-			s.check()
+			for range 3 {
+				result, err := call[activities.ChangeResult](s.world, s.acts.Apply, activities.ChangeInput{RunInput: run, Person: l.Person, Target: l.Target})
+				s.story("%s %s: %v %v", run.Run, l.Label, result, err)
+				s.check()
+				if err == nil {
+					break
+				}
+			}
 		}
 	}
 	s.finish(run, messages.ScopeFull)
@@ -234,24 +239,51 @@ func (s *siege) hand() {
 	s.byHand(http.MethodPost, m.group, m.name)
 }
 
-// quiet lets all grants end, has everybody attended to, and verifies once.
+// quiet lets all grants end, and everybody leave: what Castellan gave is taken back, where the floors let it.
 func (s *siege) quiet() {
 	s.pass(10 * time.Hour)
 	for _, g := range s.grants(access.GrantWaiting) {
 		must[access.Grant](s.world, s.acts.ExpireGrant, activities.GrantInput{Org: org, ID: g.ID})
 	}
-	for round := 0; ; round++ {
-		wrong := slices.DeleteFunc(s.attendAll(true), func(a messages.AttendedSignal) bool {
-			return a.Right || strings.Contains(a.Why, "active holders would remain")
-		})
-		s.check()
-		if len(wrong) == 0 {
-			break
-		}
-		require.Less(s, round, 5, "it does not come right: %+v", wrong)
-	}
+	s.settle()
 	s.pass(3 * time.Minute)
 	s.verify(nil)
+	s.settle() // a mapping that began with a write that was never answered is made sure of by the verification
+	require.Empty(s, s.wrong(), "it does not come right")
+	s.nothingLeft()
+	for _, name := range castle.People {
+		for _, source := range []string{"eng", "ops"} {
+			if s.members[membership{name, source}] {
+				s.leave(source, name)
+			}
+		}
+	}
+	s.pass(3 * time.Minute)
+	s.check()
+	s.verify(nil)
+	s.nothingLeft()
+}
+
+// settle attends to the grants until all is right, or nothing more comes of it.
+func (s *siege) settle() {
+	for range 3 {
+		if len(s.wrong()) == 0 {
+			return
+		}
+	}
+}
+
+// wrong attends to all grants, and returns the answers that nothing explains.
+func (s *siege) wrong() []messages.AttendedSignal {
+	answers := s.attendAll(true)
+	s.check()
+	return slices.DeleteFunc(answers, func(a messages.AttendedSignal) bool {
+		return a.Right || strings.Contains(a.Why, "active holders would remain")
+	})
+}
+
+// nothingLeft says that what Castellan gave is held for a reason or to keep a floor, and that what a mapping gives is held.
+func (s *siege) nothingLeft() {
 	for _, name := range castle.People {
 		for _, group := range castleGroups {
 			m := membership{name, group}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"go.temporal.io/sdk/converter"
@@ -83,12 +82,16 @@ func listen[T, R any](ctx workflow.Context, w *words, name, description string, 
 	return workflow.SetUpdateHandlerWithOptions(ctx, name, update, workflow.UpdateHandlerOptions{Validator: validate, Description: description})
 }
 
-// unknown names the signals that came and that nobody listens to. A signal that came with the start is not unknown because
-// its listener has not begun yet.
+// unknown names the signals that came and that nobody listens to. While one that somebody listens to waits to be heard, it
+// says nothing: the SDK finds the names by taking a signal out of its channel and putting it back, and where a selector is just
+// being handed another of the same name, one of the two is lost.
 func (w *words) unknown(ctx workflow.Context) []string {
-	return slices.DeleteFunc(workflow.GetUnhandledSignalNames(ctx), func(name string) bool {
-		return slices.Contains(w.heard, name)
-	})
+	for _, name := range w.heard {
+		if workflow.GetSignalChannel(ctx, name).Len() > 0 {
+			return nil
+		}
+	}
+	return workflow.GetUnhandledSignalNames(ctx)
 }
 
 // refuseUnknown refuses signals that nobody listens to, so that a misspelt name does not go unnoticed.
