@@ -105,6 +105,23 @@ func TestAnUnknownOutcomeIsLeftToAMapping(t *testing.T) {
 	}
 }
 
+// A verification that finds the target held cannot know that a write which was never answered gave it.
+func TestAnUnknownOutcomeIsNotForgottenByAVerification(t *testing.T) {
+	t.Parallel()
+	w := lending(t, lendable)
+	g := w.grant("kim", other, time.Hour)
+	run, verdict := w.planned()
+	require.Equal(t, 1, verdict.Open, "the verification gives it too")
+	w.inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultTimeoutAfter, Count: 1})
+	r := w.begin(g)
+	w.lend(r, 1)
+	w.write(run)
+	w.answer(r)
+	w.until(g)
+	w.right(g)
+	require.False(t, w.holds("kim", other))
+}
+
 // A removal that is begun and never answered is begun again by the next question.
 func TestARemovalThatWasCutOffIsMade(t *testing.T) {
 	t.Parallel()

@@ -12,7 +12,7 @@ import (
 
 const (
 	lostAfter = time.Minute // a grant's own workflow has so long to take it back
-	mostLost  = 1000            // grants looked at in one verification
+	mostLost  = 1000        // grants looked at in one verification
 )
 
 // lost looks for grants that are over and were not taken back: their workflow was lost, or something keeps it from its work.

@@ -126,7 +126,7 @@ func (c *campaign) wish(n int, people []string, targets []access.Entitlement) {
 	for _, p := range state.People {
 		emails[p.Name] = p.Email
 	}
-	spread := time.Duration(n) * 120 * time.Millisecond
+	spread := time.Duration(n) * 400 * time.Millisecond
 	taken := map[string]bool{}
 	for len(c.wishes) < n {
 		one := wish{
