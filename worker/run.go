@@ -27,7 +27,7 @@ func start(temporal client.Client, acts *activities.Activities, settings config.
 	flows := worker.New(temporal, messages.QueueWorkflows, worker.Options{
 		DisableRegistrationAliasing: true, OnFatalError: fatal, WorkerStopTimeout: settings.DrainTimeout,
 		// When this process dies, another takes its workflows over after so long: the end of a grant may be due.
-		StickyScheduleToStartTimeout: 2 * time.Second,
+		StickyScheduleToStartTimeout: 3 * time.Second,
 	})
 	flows.RegisterWorkflowWithOptions(workflows.OrgSync, workflow.RegisterOptions{Name: messages.OrgSync})
 	flows.RegisterWorkflowWithOptions(workflows.Reconcile, workflow.RegisterOptions{Name: messages.Reconcile})
