@@ -67,7 +67,7 @@ func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 			return s.end(ctx, in.Run, line, access.Superseded, "made by run "+other+" meanwhile")
 		}
 	}
-	if answer, err := s.check(ctx, in.Run, line); err != nil {
+	if answer, err := s.check(ctx, in.Run, &line); err != nil {
 		return ChangeResult{}, s.unsent(ctx, in.Run, line, explain("check before writing: "+line.Label(), err))
 	} else if answer != nil {
 		return *answer, nil
@@ -77,14 +77,14 @@ func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 }
 
 // check makes sure of what an earlier read may have got wrong. An answer ends the line without a write.
-func (s *session) check(ctx context.Context, run string, line access.Change) (*ChangeResult, error) {
+func (s *session) check(ctx context.Context, run string, line *access.Change) (*ChangeResult, error) {
 	answer := func(state access.ChangeState, words string) (*ChangeResult, error) {
-		result, err := s.end(ctx, run, line, state, words)
+		result, err := s.end(ctx, run, *line, state, words)
 		return &result, err
 	}
 	doubted := line.State == access.Sent
 	if !doubted {
-		if over, err := s.overtaken(ctx, line); err != nil || over != "" {
+		if over, err := s.overtaken(ctx, *line); err != nil || over != "" {
 			if err != nil {
 				return nil, err
 			}
@@ -92,13 +92,17 @@ func (s *session) check(ctx context.Context, run string, line access.Change) (*C
 		}
 	}
 	if !doubted && line.Action == access.Add {
-		var err error
-		if doubted, err = s.ours(ctx, line); err != nil {
+		if err := s.doubt(ctx, run, line); err != nil {
 			return nil, err
 		}
+		ours, err := s.ours(ctx, *line)
+		if err != nil {
+			return nil, err
+		}
+		doubted = ours || line.State == access.Sent
 	}
 	if doubted {
-		is, err := s.holds(ctx, line)
+		is, err := s.holds(ctx, *line)
 		if err != nil {
 			return nil, explain("read back "+line.Label(), err)
 		}
@@ -110,7 +114,7 @@ func (s *session) check(ctx context.Context, run string, line access.Change) (*C
 		}
 	}
 	if line.Action == access.Remove {
-		refusal, err := s.floor(ctx, run, line)
+		refusal, err := s.floor(ctx, run, *line)
 		if err != nil {
 			return nil, explain("check the floor for "+line.Label(), err)
 		}
@@ -267,6 +271,42 @@ func (s *session) ours(ctx context.Context, c access.Change) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// doubt marks an add as begun that an earlier run began and never heard the answer to: it may be done by now.
+func (s *session) doubt(ctx context.Context, run string, line *access.Change) error {
+	doubts, err := s.ledger.Doubtful(ctx, s.org, run, line.Person)
+	if doubts[line.Person][line.Target].Action == access.Add {
+		line.State = access.Sent
+	}
+	return err
+}
+
+// resolve takes the adds of these people that were never answered, and that a read shows, as done: they are Castellan's own.
+// Before each was begun a read did not show it.
+func (s *session) resolve(ctx context.Context, b *policy.Bound, people ...access.Person) error {
+	ids := make([]string, len(people))
+	for i, p := range people {
+		ids[i] = p.ID
+	}
+	doubts, err := s.ledger.Doubtful(ctx, s.org, "", ids...)
+	if err != nil {
+		return err
+	}
+	for _, p := range people {
+		for target, d := range doubts[p.ID] {
+			i, managed := b.Target(target)
+			if !managed || d.Action != access.Add {
+				continue
+			}
+			if held, _ := b.Holds(p, i); held {
+				if _, err := s.end(ctx, d.Run, d.Change, access.Done, "done, though it was never answered: found when the person was read"); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func holding(p access.Person, c access.Change) bool {

@@ -91,7 +91,7 @@ type books struct {
 	grants []access.Grant // of this target, not settled, waiting ones left out
 	all    []access.Grant // of every target, likewise
 	known  ledger.PersonState
-	doubts map[access.Entitlement]access.Change // writes that were never answered
+	doubts map[access.Entitlement]ledger.Doubt // writes that were never answered
 	at     time.Time
 }
 
@@ -114,7 +114,8 @@ func (s *session) books(ctx context.Context, ask messages.AttendSignal) (books, 
 	}
 	k.known = states[k.person]
 	k.all = k.known.Grants
-	k.doubts, err = s.ledger.Doubtful(ctx, s.org, k.person)
+	doubts, err := s.ledger.Doubtful(ctx, s.org, "", k.person)
+	k.doubts = doubts[k.person]
 	return k, err
 }
 
@@ -156,7 +157,7 @@ func (k books) due(b *policy.Bound, run string) (d dues) {
 		}
 	}
 	for _, h := range k.known.Holdings {
-		held[h.Target] = true
+		held[h.Target] = h.Owned
 		over := len(k.alive(h.Reasons)) < len(h.Reasons) // also by grants that are settled: then their end came unnoticed
 		if !given[h.Target] && (slices.ContainsFunc(h.Reasons, k.lent) || named[h.Target] && over) {
 			d.take(k, h, run)

@@ -187,7 +187,9 @@ func (s *siege) verify(between func()) {
 		}
 	}
 	if between != nil {
+		s.underway = true
 		between()
+		s.underway = false
 		s.pass(5 * time.Second)
 	}
 	s.story("verification: writes")
@@ -231,10 +233,10 @@ func (s *siege) hand() {
 		return
 	}
 	h := s.held(m.name, access.GroupEntitlement(m.group))
-	doubts, err := s.ledger.Doubtful(s.world.t.Context(), org, s.id(m.name))
+	doubts, err := s.ledger.Doubtful(s.world.t.Context(), org, "", s.id(m.name))
 	require.NoError(s.world.t, err)
-	_, doubtful := doubts[access.GroupEntitlement(m.group)]
-	s.foreign[m] = (h == nil || !h.Owned) && !doubtful
+	_, doubtful := doubts[s.id(m.name)][access.GroupEntitlement(m.group)]
+	s.foreign[m] = (h == nil || !h.Owned) && !doubtful && !s.underway // else the write that comes may be lost, and take it for its own
 	s.story("%s is put into %s by hand; foreign: %t", m.name, m.group, s.foreign[m])
 	s.byHand(http.MethodPost, m.group, m.name)
 }

@@ -64,6 +64,7 @@ type siege struct {
 	ours     map[membership]bool   // whether Castellan made it
 	foreign  map[membership]bool   // whether somebody else did, beyond doubt
 	read     map[membership]bool   // what a mapping gave when a verification last read it
+	underway bool                  // a verification has read, and will write
 	begun    []*round              // rounds, for stragglers
 	stories  []string              // what was done, for whoever reads a failure
 	accounts map[string]string     // names by account id

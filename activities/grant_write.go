@@ -83,17 +83,14 @@ func (s *session) stands(ctx context.Context, run string, line *access.Change) (
 			l.grants = append(l.grants, g)
 		}
 	}
-	doubts, err := s.ledger.Doubtful(ctx, s.org, line.Person)
-	if err != nil {
+	if line.Action == access.Remove {
+		return l.taking(ctx)
+	}
+	if err := s.doubt(ctx, run, line); err != nil {
 		return nil, err
 	}
-	if doubts[line.Target].Action == access.Add && line.Action == access.Add {
-		line.State, l.line.State = access.Sent, access.Sent // what an earlier run began may be done by now
-	}
-	if line.Action == access.Add {
-		return l.giving(ctx, line)
-	}
-	return l.taking(ctx)
+	l.line = *line
+	return l.giving(ctx, line)
 }
 
 // giving answers an add whose grant is over, whose person is not fit for it any more, or who holds the target already.
@@ -175,6 +172,9 @@ func (l *lending) taking(ctx context.Context) (*ChangeResult, error) {
 		}
 	}
 	if l.index >= 0 {
+		if err := l.resolve(ctx, l.bound, l.person); err != nil {
+			return nil, err
+		}
 		for _, want := range l.bound.Resolve(l.person, l.grants...) {
 			if want.Target == l.index {
 				return l.keep(ctx, want.Reasons)

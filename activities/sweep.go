@@ -102,6 +102,11 @@ func (s *session) decide(ctx context.Context, b *policy.Bound, in RunInput, key 
 	for i, p := range ps {
 		ids[i] = p.ID
 	}
+	if !in.Preview {
+		if err := s.resolve(ctx, b, ps...); err != nil {
+			return err
+		}
+	}
 	now := s.now()
 	states, err := s.ledger.States(ctx, s.org, ids, now.Add(-recentWrites))
 	if err != nil {

@@ -236,7 +236,7 @@ func TestWhatWasWrittenCanBeAsked(t *testing.T) {
 		gone, err := l.RemovedSince(t.Context(), org, group("dev"), noon)
 		require.NoError(t, err)
 		require.Equal(t, map[string]bool{late.Person: true}, gone)
-		for c, want := range map[*access.Change]bool{&add: true, &early: false, &late: true, &found: false, &tried: true, &role: true, &kept: false} {
+		for c, want := range map[*access.Change]access.Action{&add: access.Add, &early: "", &late: access.Remove, &found: "", &tried: access.Add, &role: access.Add, &kept: ""} {
 			wrote, err := l.WroteSince(t.Context(), org, c.Person, c.GroupID, noon)
 			require.NoError(t, err)
 			require.Equal(t, want, wrote, c.Label())

@@ -6,22 +6,47 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Doubtful returns the person's changes, by target, whose last write was begun and never answered: nobody knows whether it
-// was done.
-func (l *Ledger) Doubtful(ctx context.Context, org, person string) (map[access.Entitlement]access.Change, error) {
-	last := map[access.Entitlement]access.Change{}
-	err := l.reads.each(ctx, func(row scanner) error {
-		c, err := scanChange(row)
-		last[c.Target] = c
-		return err
-	}, selectChange+` WHERE org = ? AND person = ? AND state IN ('sent', 'done', 'already') ORDER BY at, run`, org, person)
-	if err != nil {
-		return nil, reading(err, "the unanswered writes for "+person, org)
-	}
-	for target, c := range last {
-		if c.State != access.Sent {
-			delete(last, target)
+// Doubt is a change whose write was begun and never answered: nobody knows whether it was done.
+type Doubt struct {
+	access.Change
+	Run string
+}
+
+// Doubtful returns the last writes of these people that were never answered, by person and target. One that a later write of
+// the same target was answered after is none. Lines of the run except do not count.
+func (l *Ledger) Doubtful(ctx context.Context, org, except string, people ...string) (map[string]map[access.Entitlement]Doubt, error) {
+	doubts := map[string]map[access.Entitlement]Doubt{}
+	var unanswered []string
+	for _, some := range chunks(people) {
+		where, args := among("org", "person", some, org)
+		err := l.reads.each(ctx, func(row scanner) error {
+			var person string
+			err := row.Scan(&person)
+			unanswered = append(unanswered, person)
+			return err
+		}, `SELECT DISTINCT person FROM lines WHERE state IN ('sent', 'done', 'already') AND state = 'sent' AND `+where+` AND run <> ?`, append(args, except)...)
+		if err != nil {
+			return nil, reading(err, "the unanswered writes", org)
 		}
 	}
-	return last, nil
+	for _, person := range unanswered {
+		last := map[access.Entitlement]Doubt{}
+		err := l.reads.each(ctx, func(row scanner) error {
+			var run string
+			c, err := scanChange(also{row, &run})
+			last[c.Target] = Doubt{c, run}
+			return err
+		}, `SELECT `+changeColumns+`, run FROM lines WHERE org = ? AND person = ? AND state IN ('sent', 'done', 'already')
+			AND run <> ? ORDER BY at, run`, org, person, except)
+		if err != nil {
+			return nil, reading(err, "the unanswered writes for "+person, org)
+		}
+		for target, d := range last {
+			if d.State != access.Sent {
+				delete(last, target)
+			}
+		}
+		doubts[person] = last
+	}
+	return doubts, nil
 }

@@ -77,7 +77,9 @@ type GrantState struct {
 	Told    []string       `json:"told,omitempty"`    // notices sent: "<kind> <request>"
 	Untold  string         `json:"untold,omitempty"`  // why the last notice could not be sent
 	Refused []RefusedWord  `json:"refused,omitempty"` // the last signals that were not accepted, and why
-	Turn    int            `json:"turn,omitempty"`    // numbers what the organization's loop is asked
+	// Cancelled says that all grants were ended because the workflow was cancelled in Temporal.
+	Cancelled bool `json:"cancelled,omitempty"`
+	Turn      int  `json:"turn,omitempty"` // numbers what the organization's loop is asked
 }
 
 // The states of a grant's workflow, as shown in CastellanState.

@@ -140,7 +140,7 @@ func (d *decider) look(s State) {
 // ending marks the targets of grants that ended a moment ago.
 func (d *decider) ending(grants []access.Grant) {
 	for _, g := range grants {
-		if g.State == access.GrantWaiting || !d.at.Before(g.Until.Add(grantGrace)) {
+		if g.State == access.GrantWaiting || d.at.Before(g.From) || !d.at.Before(g.Until.Add(grantGrace)) {
 			continue
 		}
 		for _, t := range d.bound.All(g.Target) {

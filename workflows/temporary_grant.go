@@ -58,7 +58,7 @@ type temporaryGrant struct {
 	telling int     // notices being sent
 	timer   timer   // of what is due next
 	shown   shownAs // what the search attributes say
-	over    bool    // cancelled, and all grants were ended for it
+	right   string  // what the loop has just said is right, and the ledger has to show
 	heard   []messages.AttendedSignal
 }
 
@@ -81,7 +81,7 @@ func (g *temporaryGrant) run(ctx workflow.Context) (messages.GrantState, error) 
 			g.take(now)
 		case g.stale:
 			g.read(whole)
-		case ctx.Err() != nil && !g.over:
+		case ctx.Err() != nil && !g.Cancelled:
 			g.end(whole)
 		case g.undecided(now) != "":
 			g.expire(whole, g.undecided(now))
@@ -104,7 +104,7 @@ func (g *temporaryGrant) run(ctx workflow.Context) (messages.GrantState, error) 
 		default:
 			g.wake = false
 			_ = workflow.Await(whole, func() bool {
-				return g.wake || ctx.Err() != nil && !g.over || len(g.words.unknown(ctx)) > 0
+				return g.wake || ctx.Err() != nil && !g.Cancelled || len(g.words.unknown(ctx)) > 0
 			})
 		}
 	}
@@ -131,11 +131,18 @@ func (g *temporaryGrant) read(ctx workflow.Context) {
 		return
 	}
 	g.Grants = append(over[max(0, len(over)-mostKept):], book...)
+	switch what, _ := g.needs(workflow.Now(ctx)); what {
+	case "":
+		g.Blocked = nil
+	case g.right: // the ledger's clock is behind ours
+		g.blocked(workflow.Now(ctx), "the ledger does not say yet that it is right", true)
+	}
+	g.right = ""
 }
 
 // end ends all grants, because the workflow was cancelled.
 func (g *temporaryGrant) end(ctx workflow.Context) {
-	g.over = true
+	g.Cancelled = true
 	if _, err := revokeGrant(ctx, activities.RevokeGrantInput{
 		Org: g.in.Org, Key: g.in.Key, RevokeInput: messages.RevokeInput{Target: g.in.Target, RequestedBy: "Temporal", Reason: "the grant's workflow was cancelled"},
 	}); err != nil {
@@ -160,6 +167,9 @@ func (g *temporaryGrant) expire(ctx workflow.Context, id string) {
 		g.log.Error("a request that nobody decided is not closed", "request", id, "error", err)
 		g.drop(id)
 		return
+	}
+	if one.State == access.GrantWaiting { // the ledger's clock is behind ours
+		one.Decide = workflow.Now(ctx).Add(firstGrantTry)
 	}
 	g.replace(one)
 }
@@ -232,7 +242,7 @@ func (g *temporaryGrant) take(now time.Time) {
 	asked := g.Asked
 	g.Asked = nil
 	if in.Right {
-		g.Blocked, g.stale = nil, true
+		g.Blocked, g.stale, g.right = nil, true, asked.For
 		return
 	}
 	g.blocked(now, in.Why, in.Soon)
@@ -273,7 +283,7 @@ func (g *temporaryGrant) done(ctx workflow.Context) bool {
 func (g *temporaryGrant) renewable(ctx workflow.Context) bool {
 	info := workflow.GetInfo(ctx)
 	long := g.force || info.GetContinueAsNewSuggested() || info.GetCurrentHistoryLength() > renewGrantAt
-	return long && ctx.Err() == nil && g.telling == 0 && g.quiet(ctx)
+	return long && (ctx.Err() == nil || g.Cancelled) && g.telling == 0 && g.quiet(ctx)
 }
 
 // quiet says that nothing said to the workflow is unheard or being handled.

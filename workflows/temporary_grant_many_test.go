@@ -22,7 +22,7 @@ import (
 func TestTenThousandGrants(t *testing.T) {
 	leases, parts := 10_000, 8
 	if testing.Short() || raced() {
-		leases = 300
+		leases = 200
 	}
 	var mu sync.Mutex
 	var all, calm lateness
@@ -112,7 +112,7 @@ func newScene(t *testing.T, seed uint64) *scene {
 		s.troubles = append(s.troubles, one)
 	}
 	slices.SortFunc(s.troubles, func(a, b trouble) int { return int(a.from - b.from) })
-	for range s.random.IntN(3) {
+	for range s.random.IntN(2) {
 		s.signalAt(s.upTo(6*time.Hour), messages.Look, nil)
 		s.signalAt(s.upTo(6*time.Hour), messages.ForceContinueAsNew, nil)
 		s.at(s.upTo(6*time.Hour), s.repeatAnOldAnswer)
@@ -184,9 +184,9 @@ func (s *scene) reply(int, messages.AttendSignal) reply {
 	return r
 }
 
-// readFails lets one read of the ledger in ten fail, but not more than two on end.
+// readFails lets one read of the ledger in twenty fail, but not more than two on end.
 func (s *scene) readFails() error {
-	if s.random.IntN(10) > 0 || s.failed == 2 {
+	if s.random.IntN(20) > 0 || s.failed == 2 {
 		s.failed = 0
 		return nil
 	}
