@@ -88,10 +88,10 @@ func TestWhatALostGrantLeftCanBeReportedOnly(t *testing.T) {
 // What was lent is not lost: no limit on removals counts it, now or later.
 func TestTheEndsOfGrantsCountAgainstNoLimit(t *testing.T) {
 	t.Parallel()
-	const many = 101
+	const many = 13
 	file := crowded(many)
 	w := newWorldOf(t, file)
-	w.admit("guard: {adopt: auto, run: {removals: 100}, target: {removals: 50}, window: {removals: 100}}\n" + strings.ReplaceAll(lendable, "group:other", "group:helpers"))
+	w.admit("guard: {adopt: auto, run: {removals: 10}, target: {removals: 5}, window: {removals: 10}}\n" + strings.ReplaceAll(lendable, "group:other", "group:helpers"))
 	w.full()
 	w.pass(time.Minute)
 	var grants []access.Grant
@@ -111,7 +111,7 @@ func TestTheEndsOfGrantsCountAgainstNoLimit(t *testing.T) {
 	require.Len(t, w.group("helpers").Members, 2)
 
 	w.pass(time.Hour)
-	w.leave("eng", "p0100")
+	w.leave("eng", "p0012")
 	_, verdict = w.planned()
 	require.Equal(t, 1, verdict.Counts.Removals)
 	require.Zero(t, verdict.Counts.Held, "nor does the window of later runs: %+v", verdict.Hold)
