@@ -66,7 +66,7 @@ func (s *session) regiven(ctx context.Context, b *policy.Bound, p access.Person,
 			if err != nil {
 				return nil, err
 			}
-			if len(earlier) == 1 && !earlier[0].Given.IsZero() {
+			if len(earlier) == 1 && earlier[0].State == access.GrantEnded {
 				g := earlier[0]
 				found = append(found, Regiven{g.ID, messages.GrantID(s.org, g.Target, g.Key), fmt.Sprintf(
 					"%s holds %s again, given by hand: grant %s was over at %s. It is foreign, and stays until somebody decides", p.Label(), h.Target, g.ID, clock(g.Until))})

@@ -51,6 +51,7 @@ func TestWhatIsGivenByHandAfterAGrantIsToldOf(t *testing.T) {
 	answer, err := w.ask("dan", "group:vault", 3*time.Second)
 	require.NoError(t, err)
 	w.over(answer.Workflow)
+	require.False(t, w.holds("dan", "group:vault"))
 	require.NoError(t, w.Simulator.Invite(t.Context(), "vault", w.person("dan").AccountID))
 	state, err := w.Until(t.Context(), org, patience, func(s messages.OrgSyncState) bool { return len(s.Noticed) > 0 })
 	require.NoError(t, err)
