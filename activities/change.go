@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
@@ -84,7 +83,7 @@ func (s *session) check(ctx context.Context, run string, line *access.Change) (*
 	}
 	doubted := line.State == access.Sent
 	if !doubted {
-		if over, err := s.overtaken(ctx, *line); err != nil || over != "" {
+		if over, err := s.overtaken(ctx, run, *line); err != nil || over != "" {
 			if err != nil {
 				return nil, err
 			}
@@ -127,7 +126,7 @@ func (s *session) check(ctx context.Context, run string, line *access.Change) (*
 
 // overtaken says that a grant began or ended since the line was planned: a removal of what a grant gives now, or an add of
 // what only grants gave that are over.
-func (s *session) overtaken(ctx context.Context, c access.Change) (string, error) {
+func (s *session) overtaken(ctx context.Context, run string, c access.Change) (string, error) {
 	if c.Action == access.Add && !access.OnlyGrants(c.Reasons) || len(s.policy.Grants) == 0 || undoes(c) {
 		return "", nil
 	}
@@ -135,8 +134,16 @@ func (s *session) overtaken(ctx context.Context, c access.Change) (string, error
 	if err != nil {
 		return "", err
 	}
-	for _, g := range states[c.Person].Grants {
-		if g.InForce(s.now()) && (strings.EqualFold(string(g.Target), string(c.Target)) || slices.ContainsFunc(c.Reasons, func(r access.Reason) bool { return r.Name == g.ID })) {
+	if len(states[c.Person].Grants) > 0 {
+		b, err := s.boundOf(ctx, run)
+		if err != nil {
+			return "", err
+		}
+		i, _ := b.Target(c.Target)
+		for _, g := range states[c.Person].Grants {
+			if !g.InForce(s.now()) || !slices.Contains(b.All(g.Target), i) {
+				continue
+			}
 			if c.Action == access.Remove {
 				return "grant " + g.ID + " gives it now", nil
 			}

@@ -92,6 +92,7 @@ type books struct {
 	all    []access.Grant // of every target, likewise
 	known  ledger.PersonState
 	doubts map[access.Entitlement]ledger.Doubt // writes that were never answered
+	seen   map[access.Entitlement]bool         // targets that this run saw held
 	at     time.Time
 }
 
@@ -186,11 +187,16 @@ func (d *dues) give(k books, target policy.Target, now []access.Grant, run strin
 		reasons = append(reasons, r)
 	}
 	for _, h := range k.known.Holdings {
-		if h.Target != target.Entitlement || !h.Owned && !slices.ContainsFunc(h.Reasons, k.lent) {
-			continue // what somebody else gave may be gone by now: see
+		if h.Target != target.Entitlement {
+			continue
 		}
-		d.reasons(h, append(k.alive(slices.DeleteFunc(slices.Clone(h.Reasons), k.lent)), reasons...), run, k.at)
-		return
+		// What the ledger has on its books may be gone by now, taken by hand: a grant that begins is seen to be held once.
+		begins := !k.seen[target.Entitlement] && slices.ContainsFunc(reasons, func(r access.Reason) bool { return !slices.Contains(h.Reasons, r) })
+		reasons = append(k.alive(slices.DeleteFunc(slices.Clone(h.Reasons), k.lent)), reasons...)
+		if !begins {
+			d.reasons(h, reasons, run, k.at)
+			return
+		}
 	}
 	d.lines = append(d.lines, access.Change{
 		Person: k.person, Email: k.email, Target: target.Entitlement, GroupID: target.GroupID, Action: access.Add, Reasons: reasons, State: access.Planned,
@@ -259,7 +265,9 @@ func (s *session) outcome(ctx context.Context, b *policy.Bound, in AttendInput, 
 	if err != nil {
 		return answer, err
 	}
+	k.seen = map[access.Entitlement]bool{}
 	for _, c := range lines {
+		k.seen[c.Target] = c.Action == access.Add && (c.State == access.Done || c.State == access.Already)
 		if !slices.ContainsFunc(c.Reasons, k.lent) {
 			continue
 		}

@@ -170,3 +170,18 @@ func TestAGrantThatBeganBeforeTheRemovalKeepsIt(t *testing.T) {
 		})
 	}
 }
+
+// The ledger may have on its books what somebody has taken by hand: a grant that begins is seen to be held.
+func TestAGrantAfterAHandTookTheOneBeforeIsGiven(t *testing.T) {
+	t.Parallel()
+	w := lending(t, lendable)
+	w.right(w.grant("kim", other, time.Hour))
+	w.byHand(http.MethodDelete, "other", "kim") // and nobody looks
+	w.pass(time.Minute)
+	second := w.grant("kim", other, 2*time.Hour)
+	w.right(second)
+	require.True(t, w.holds("kim", other))
+	w.until(second)
+	w.right(second)
+	require.False(t, w.holds("kim", other))
+}

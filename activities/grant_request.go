@@ -100,7 +100,7 @@ func (s *session) prolongable(ctx context.Context, in ExtendGrantInput) (access.
 	return last, nil
 }
 
-// openCurrent is open under the policy in force.
+// openCurrent is open under the policy in force, for what is to be granted.
 func (a *Activities) openCurrent(ctx context.Context, org string) (*session, error) {
 	known, err := a.ledger.Organization(ctx, org)
 	if errors.Is(err, ledger.ErrNotFound) {
@@ -112,7 +112,11 @@ func (a *Activities) openCurrent(ctx context.Context, org string) (*session, err
 	if known.AdoptedAt.IsZero() {
 		return nil, refused("the first plan of organization %s was not approved yet; nothing is written before that", org)
 	}
-	return a.open(ctx, org, known.Policy)
+	s, err := a.open(ctx, org, known.Policy)
+	if err == nil && s.policy.DryRun {
+		return nil, refused("the policy of organization %s says dryRun: nothing is written, so nothing can be granted", org)
+	}
+	return s, err
 }
 
 // repeated answers a request whose id is known already.

@@ -246,3 +246,13 @@ func TestAnExtensionContinuesAGrant(t *testing.T) {
 	in.Request = ""
 	w.refuses(func() error { _, err := call[messages.GrantAnswer](w, w.acts.ExtendGrant, in); return err }, "kim@example.com", "ask for a new one")
 }
+
+func TestNothingIsGrantedInADryRun(t *testing.T) {
+	t.Parallel()
+	w := lending(t, lendable+"\ndryRun: true")
+	_, err := call[messages.GrantAnswer](w, w.acts.RequestGrant, activities.RequestGrantInput{Org: org, GrantInput: messages.GrantInput{
+		Person: "kim@example.com", Target: other, RequestedBy: "kim@example.com", Reason: "test", RequestID: "dry",
+	}})
+	require.Equal(t, activities.ErrRefused, application(t, err).Type())
+	require.ErrorContains(t, err, "dryRun")
+}

@@ -131,7 +131,7 @@ func (l *lending) giving(ctx context.Context, line *access.Change) (*ChangeResul
 	if l.line.State == access.Sent {
 		return l.answer(ctx, access.Done, "done by an earlier attempt, found on reading back")
 	}
-	return l.answer(ctx, access.Already, "the person held it before, so it stays when the grant is over")
+	return l.answer(ctx, access.Already, "held already: what was there before the grant stays when it is over")
 }
 
 // no ends an add without a write. One that an earlier attempt may have written stays open instead, for the end of its grant to
