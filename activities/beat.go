@@ -8,7 +8,7 @@ import (
 )
 
 // beatEvery is how often a call that takes long shows that its worker is alive.
-const beatEvery = 2 * time.Second
+const beatEvery = 500 * time.Millisecond
 
 // beating heartbeats until the function it returns is called, so that a worker that died is noticed long before the call's
 // own timeout.

@@ -51,7 +51,7 @@ func (a *Activities) Examine(ctx context.Context, in ExamineInput) (JudgeResult,
 	}
 	ids = append(ids, more...)
 	if !in.Preview {
-		if err := s.ledger.Supersede(ctx, in.Org, in.Run, ids, s.now()); err != nil {
+		if err := s.ledger.Supersede(ctx, in.Org, in.Run, ids, messages.ScopeGrants, s.now()); err != nil {
 			return JudgeResult{}, err
 		}
 	}

@@ -33,7 +33,7 @@ func (a *Activities) poke(ctx context.Context, org string, target access.Entitle
 	id := messages.GrantID(org, target, key)
 	_, err := a.temporal.SignalWithStartWorkflow(ctx, id, messages.Look, nil, client.StartWorkflowOptions{
 		ID: id, TaskQueue: messages.QueueWorkflows, WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-		WorkflowTaskTimeout: taskTimeout,
+		WorkflowTaskTimeout: messages.TaskTimeout,
 		StaticSummary:       fmt.Sprintf("%s: %s of %s, for a while", key, target, org),
 		TypedSearchAttributes: temporal.NewSearchAttributes(
 			messages.AttributeOrg.ValueSet(org), messages.AttributeTarget.ValueSet(string(target)), messages.AttributePerson.ValueSet(key),
@@ -45,9 +45,6 @@ func (a *Activities) poke(ctx context.Context, org string, target access.Entitle
 	}
 	return nil
 }
-
-// taskTimeout is after how long another worker takes a workflow's step over from one that died.
-const taskTimeout = 5 * time.Second
 
 // GrantInput names a grant.
 type GrantInput struct {

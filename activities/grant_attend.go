@@ -63,6 +63,12 @@ func (a *Activities) Attend(ctx context.Context, in AttendInput) (AttendResult, 
 	if len(page.Changes)+len(page.Open) == 0 {
 		return AttendResult{}, nil
 	}
+	run := ledger.Run{Org: in.Org, ID: in.Run, Trigger: "grants", Scope: messages.ScopeGrants, Policy: in.Policy, State: messages.RunApplying, Started: s.now()}
+	if len(page.Changes) > 0 { // before its lines: a look at the same people would end those of a run that is not known
+		if err := s.ledger.BeginRun(ctx, run); err != nil {
+			return AttendResult{}, err
+		}
+	}
 	if err := s.ledger.SavePage(ctx, s.org, in.Run, page, s.now()); err != nil {
 		return AttendResult{}, err
 	}
@@ -77,10 +83,8 @@ func (a *Activities) Attend(ctx context.Context, in AttendInput) (AttendResult, 
 		return AttendResult{}, err
 	}
 	result.Counts.People = len(in.Asks)
-	return result, s.ledger.BeginRun(ctx, ledger.Run{
-		Org: in.Org, ID: in.Run, Trigger: "grants", Scope: messages.ScopeGrants, Policy: in.Policy, State: messages.RunApplying,
-		Plan: result.Plan, Started: s.now(), Counts: ledgerCounts(result.Counts),
-	})
+	run.Plan, run.Counts = result.Plan, ledgerCounts(result.Counts)
+	return result, s.ledger.UpdateRun(ctx, run)
 }
 
 // books is what the ledger says of one person and one target.

@@ -82,7 +82,7 @@ func (l *Ledger) ExplainLines(ctx context.Context, org, run string, f Filter) (s
 }
 
 func (l *Ledger) ExplainSupersede(ctx context.Context, org, run string, people []string, at time.Time) (string, error) {
-	query, args := supersedeQuery(org, run, people, at)
+	query, args := supersedeQuery(org, run, people, "grants", at)
 	return l.explain(ctx, query, args)
 }
 

@@ -110,11 +110,11 @@ func (l *Ledger) Annotate(ctx context.Context, org, run string, changes []access
 }
 
 // Supersede ends the planned lines that other runs still have for these people, because this run decided them anew. Held
-// lines are left to their hold, begun ones to their attempt.
-func (l *Ledger) Supersede(ctx context.Context, org, run string, people []string, at time.Time) error {
+// lines are left to their hold, begun ones to their attempt, and those of runs of one scope to their runs.
+func (l *Ledger) Supersede(ctx context.Context, org, run string, people []string, but string, at time.Time) error {
 	return l.write(ctx, org, "supersede older plan lines by run "+run, func(w *write) error {
 		for _, some := range chunks(people) {
-			query, args := supersedeQuery(org, run, some, at)
+			query, args := supersedeQuery(org, run, some, but, at)
 			if _, err := w.exec(ctx, query, args...); err != nil {
 				return err
 			}
@@ -124,10 +124,12 @@ func (l *Ledger) Supersede(ctx context.Context, org, run string, people []string
 }
 
 // supersedeQuery names the state as the index lines_planned does.
-func supersedeQuery(org, run string, people []string, at time.Time) (string, []any) {
+func supersedeQuery(org, run string, people []string, but string, at time.Time) (string, []any) {
 	where, args := among("org", "person", people, org)
 	return `UPDATE lines SET state = 'superseded', answer = 'decided anew by a later run', at = ?
-		WHERE state = 'planned' AND run <> ? AND ` + where, append([]any{instant(orNow(at)), run}, args...)
+		WHERE state = 'planned' AND run <> ? AND NOT EXISTS (
+			SELECT 1 FROM runs r WHERE r.org = lines.org AND r.id = lines.run AND r.scope = ?) AND ` + where,
+		append([]any{instant(orNow(at)), run, but}, args...)
 }
 
 // wholeKey joins lines to a list of values that begins with their key. The whole key stands in the list, though org and

@@ -150,11 +150,13 @@ func TestALaterDecisionSupersedesPlannedLines(t *testing.T) {
 		_, err := l.BeginChange(t.Context(), org, "r1", ana.ID, begun.Target, noon)
 		require.NoError(t, err)
 		plan(t, l, "r2", planned)
-		require.NoError(t, l.Supersede(t.Context(), org, "r2", []string{ana.ID}, noon.Add(time.Minute)))
-		require.NoError(t, l.Supersede(t.Context(), org, "r2", nil, noon))
+		require.NoError(t, l.BeginRun(t.Context(), ledger.Run{Org: org, ID: "lent", Scope: "grants", Started: noon}))
+		plan(t, l, "lent", planned)
+		require.NoError(t, l.Supersede(t.Context(), org, "r2", []string{ana.ID}, "grants", noon.Add(time.Minute)))
+		require.NoError(t, l.Supersede(t.Context(), org, "r2", nil, "", noon))
 
 		states := map[string]access.ChangeState{}
-		for _, run := range []string{"r1", "r2"} {
+		for _, run := range []string{"r1", "r2", "lent"} {
 			lines, err := l.Lines(t.Context(), org, run, ledger.Filter{})
 			require.NoError(t, err)
 			for _, c := range lines {
@@ -164,6 +166,7 @@ func TestALaterDecisionSupersedesPlannedLines(t *testing.T) {
 		require.Equal(t, map[string]access.ChangeState{
 			"r1 " + ana.ID + " planned": access.Superseded, "r1 " + ana.ID + " held": access.Held, "r1 " + ana.ID + " begun": access.Sent,
 			"r1 " + bo.ID + " planned": access.Planned, "r2 " + ana.ID + " planned": access.Planned,
+			"lent " + ana.ID + " planned": access.Planned,
 		}, states)
 	})
 }

@@ -6,6 +6,7 @@ package messages
 
 import (
 	"strings"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
@@ -19,6 +20,9 @@ const (
 	QueueWorkflows = "castellan"
 	QueueAtlassian = "castellan-atlassian"
 )
+
+// TaskTimeout is after how long a step of a workflow is done again by another worker, when the one that had it died.
+const TaskTimeout = 2 * time.Second
 
 // Workflow types.
 const (

@@ -99,6 +99,7 @@ type OrgSyncState struct {
 	First    *PolicyInput  `json:"first,omitempty"`    // the policy the workflow was started with, until it or another is in force
 	Findings []string      `json:"findings,omitempty"` // of the last full verification, the first 20; the rest through a report
 	Noticed  []string      `json:"noticed,omitempty"`  // what was given by hand after a grant was over, the last ten
+	Kept     []KeptWord    `json:"kept,omitempty"`     // signals for the next history
 	Refused  []RefusedWord `json:"refused,omitempty"`  // the last signals that were not accepted, and why
 	LastID   string        `json:"lastId,omitempty"`   // last run id given out
 }
@@ -181,6 +182,12 @@ type Job struct {
 	Note  string `json:"note,omitempty"`
 	Dry   bool   `json:"dry,omitempty"`
 	Key   int    `json:"key"` // tells the asker's waiting update from others
+}
+
+// KeptWord is a signal that came while a history was ending; the next one handles it.
+type KeptWord struct {
+	Name string          `json:"name"`
+	Body json.RawMessage `json:"body"`
 }
 
 // RefusedWord is a signal that was not accepted.

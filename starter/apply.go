@@ -65,6 +65,7 @@ func (s *session) applyPolicy(ctx context.Context, org string, source json.RawMe
 	start := s.client.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
 		ID: messages.OrgSyncID(org), TaskQueue: messages.QueueWorkflows,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		WorkflowTaskTimeout:      messages.TaskTimeout,
 		StaticSummary:            "keeps access in organization " + org + " as its policy says",
 	}, messages.OrgSync, messages.OrgSyncInput{By: s.by})
 	handle, err := s.client.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{

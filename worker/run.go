@@ -27,7 +27,7 @@ func start(temporal client.Client, acts *activities.Activities, settings config.
 	flows := worker.New(temporal, messages.QueueWorkflows, worker.Options{
 		DisableRegistrationAliasing: true, OnFatalError: fatal, WorkerStopTimeout: settings.DrainTimeout,
 		// When this process dies, another takes its workflows over after so long: the end of a grant may be due.
-		StickyScheduleToStartTimeout: 3 * time.Second,
+		StickyScheduleToStartTimeout: time.Second,
 	})
 	flows.RegisterWorkflowWithOptions(workflows.OrgSync, workflow.RegisterOptions{Name: messages.OrgSync})
 	flows.RegisterWorkflowWithOptions(workflows.Reconcile, workflow.RegisterOptions{Name: messages.Reconcile})
@@ -37,7 +37,8 @@ func start(temporal client.Client, acts *activities.Activities, settings config.
 		DisableRegistrationAliasing: true, OnFatalError: fatal, WorkerStopTimeout: settings.DrainTimeout,
 		DisableWorkflowWorker: true,
 		// A watch learns from its heartbeats that it is to end: the usual throttle would let people wait for half a minute.
-		MaxHeartbeatThrottleInterval: 5 * time.Second,
+		// And a worker that stalls for a moment is not taken for dead.
+		MaxHeartbeatThrottleInterval: 500 * time.Millisecond,
 	})
 	calls.RegisterActivityWithOptions(acts, activity.RegisterOptions{SkipInvalidStructFunctions: true})
 	for _, w := range []worker.Worker{flows, calls} {

@@ -3,6 +3,7 @@
 package workflows
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -24,14 +25,18 @@ type preset struct {
 	timeout   time.Duration // of one attempt
 	heartbeat time.Duration // zero: none needed
 	attempts  int32         // zero: without end
+	shortest  time.Duration // between attempts; zero: a second
 	longest   time.Duration // between attempts
 	over      time.Duration // of all attempts together; zero: without end
 	priority  int
 }
 
+// soon is short, for what a worker that died left behind; the waits grow from there.
+const soon = 250 * time.Millisecond
+
 var (
 	// lookup is a short question to the ledger.
-	lookup = preset{timeout: 30 * time.Second, heartbeat: 5 * time.Second, attempts: 10, longest: 10 * time.Second, priority: priorityUrgent}
+	lookup = preset{timeout: 30 * time.Second, heartbeat: 2 * time.Second, attempts: 10, shortest: soon, longest: 10 * time.Second, priority: priorityUrgent}
 	// check talks to Atlassian while a person waits for the answer.
 	check = preset{timeout: 10 * time.Minute, heartbeat: time.Minute, attempts: 3, longest: 10 * time.Second, priority: priorityUrgent}
 	// walk reads many pages; it heartbeats after each.
@@ -42,16 +47,16 @@ var (
 	// up by the next verification.
 	write = preset{timeout: 90 * time.Second, heartbeat: 20 * time.Second, longest: 30 * time.Second, over: 4 * time.Minute, priority: priorityBulk}
 	// ask judges a request. Somebody may wait for the answer; but a request that was signalled outlives an outage.
-	ask = preset{timeout: time.Minute, heartbeat: 10 * time.Second, longest: 5 * time.Second, over: 10 * time.Minute, priority: priorityUrgent}
+	ask = preset{timeout: time.Minute, heartbeat: 3 * time.Second, shortest: soon, longest: 5 * time.Second, over: 10 * time.Minute, priority: priorityUrgent}
 	// endless is a short step of a grant's life, in the ledger alone: it must come about.
-	endless = preset{timeout: 30 * time.Second, heartbeat: 5 * time.Second, longest: 5 * time.Second, priority: priorityUrgent}
+	endless = preset{timeout: 30 * time.Second, heartbeat: 2 * time.Second, shortest: soon, longest: 5 * time.Second, priority: priorityUrgent}
 	// lend is one change that a grant gives or takes back, when somebody's access waits for it. Where it fails for long, the
 	// grant asks again.
-	lend = preset{timeout: time.Minute, heartbeat: 5 * time.Second, longest: 5 * time.Second, over: time.Minute, priority: priorityUrgent}
+	lend = preset{timeout: time.Minute, heartbeat: 3 * time.Second, shortest: soon, longest: 5 * time.Second, over: time.Minute, priority: priorityUrgent}
 	// notice tells people; not for ever, since news grows old, and since who was reached may be told again.
 	notice = preset{timeout: time.Minute, attempts: 6, longest: time.Minute, priority: priorityWatch}
 	// watching is the long poll of the event feed.
-	watching = preset{timeout: time.Hour, heartbeat: 20 * time.Second, attempts: 3, longest: 10 * time.Second, priority: priorityWatch}
+	watching = preset{timeout: time.Hour, heartbeat: 12 * time.Second, attempts: 3, longest: 10 * time.Second, priority: priorityWatch}
 	// record ends something in the ledger; it must succeed.
 	record = preset{timeout: 5 * time.Minute, heartbeat: 10 * time.Second, longest: 30 * time.Second, priority: priorityUrgent}
 )
@@ -67,7 +72,7 @@ func (p preset) options(ctx workflow.Context, org, summary string) workflow.Cont
 		WaitForCancellation:    true,
 		Summary:                clip(summary),
 		RetryPolicy: &temporal.RetryPolicy{
-			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: p.longest, MaximumAttempts: p.attempts,
+			InitialInterval: cmp.Or(p.shortest, time.Second), BackoffCoefficient: 2, MaximumInterval: p.longest, MaximumAttempts: p.attempts,
 		},
 		Priority: temporal.Priority{PriorityKey: p.priority, FairnessKey: fairnessKey(org)},
 	})

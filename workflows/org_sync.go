@@ -63,6 +63,9 @@ type orgSync struct {
 	turn      int             // numbers what is said to gates
 	force     bool            // continue as new as soon as nothing waits
 	ending    bool            // the history is about to end: the watch winds down
+	mayKeep   bool            // what comes while the history ends may wait for the next one
+	closing   bool            // and so it does just now
+	closeAt   int             // the history's length at which that is tried again
 	wake      bool            // something changed: look again
 	restart   func()          // ends the watch so that it starts again
 	watching  bool
@@ -90,7 +93,10 @@ func (s *orgSync) run(ctx workflow.Context) error {
 				continue
 			}
 			state := s.OrgSyncState
-			return workflow.NewContinueAsNewError(ctx, messages.OrgSync, messages.OrgSyncInput{State: &state})
+			again := workflow.WithWorkflowTaskTimeout(ctx, messages.TaskTimeout) // whatever it was started with
+			return workflow.NewContinueAsNewError(again, messages.OrgSync, messages.OrgSyncInput{State: &state})
+		case s.closable(ctx):
+			s.close(ctx)
 		case s.firstPolicyDue(ctx):
 			s.takeFirstPolicy(ctx)
 		case s.mayServe() && s.askedFor() >= 0:
@@ -111,7 +117,7 @@ func (s *orgSync) run(ctx workflow.Context) error {
 func (s *orgSync) await(ctx workflow.Context) {
 	s.wake = false
 	woken := func() bool {
-		return s.wake || s.renewable(ctx) || s.tooLong(ctx) && !s.ending || len(s.words.unknown(ctx)) > 0
+		return s.wake || s.renewable(ctx) || s.closable(ctx) || s.tooLong(ctx) && !s.ending || len(s.words.unknown(ctx)) > 0
 	}
 	due, why := s.nextDue()
 	if due.IsZero() {
@@ -260,7 +266,40 @@ func (s *orgSync) windDown(ctx workflow.Context) {
 
 // renewable says that the history may end here: nothing runs, nothing waits, the watch has ended.
 func (s *orgSync) renewable(ctx workflow.Context) bool {
-	return s.ending && !s.watching && s.bulk == nil && s.front == nil && s.tails == 0 && !s.admitting && !s.attending &&
-		s.stopping == 0 && len(s.Pending.Jobs) == 0 && !s.words.pending(ctx) && workflow.GetSignalChannel(ctx, messages.Attend).Len() == 0 &&
+	return s.nothingRuns() && !s.attending && !s.words.pending(ctx) && workflow.GetSignalChannel(ctx, messages.Attend).Len() == 0 &&
 		workflow.AllHandlersFinished(ctx)
+}
+
+func (s *orgSync) nothingRuns() bool {
+	return s.ending && !s.watching && s.bulk == nil && s.front == nil && s.tails == 0 && !s.admitting && s.stopping == 0 && len(s.Pending.Jobs) == 0
+}
+
+// How long new requests wait so that a history can end, and how much longer it becomes before that is tried again.
+const (
+	closeFor   = 2 * time.Second
+	closeEvery = 500
+)
+
+// closable says that only a stream of requests keeps the history from its end.
+func (s *orgSync) closable(ctx workflow.Context) bool {
+	return s.mayKeep && s.nothingRuns() && workflow.GetInfo(ctx).GetCurrentHistoryLength() >= s.closeAt
+}
+
+// close lets what is being handled come to its end, while what comes waits for the next history. If something takes long,
+// such as a request during an outage, this history goes on for now.
+func (s *orgSync) close(ctx workflow.Context) {
+	s.closing = true
+	awaitUntil(ctx, workflow.Now(ctx).Add(closeFor), "let the history end", func() bool { return s.renewable(ctx) })
+	s.closing = false
+	if s.renewable(ctx) {
+		return
+	}
+	s.closeAt = workflow.GetInfo(ctx).GetCurrentHistoryLength() + closeEvery
+	s.takeKept(ctx)
+}
+
+func (s *orgSync) takeKept(ctx workflow.Context) {
+	kept := s.Kept
+	s.Kept = nil
+	s.words.takeKept(ctx, kept)
 }

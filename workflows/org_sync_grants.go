@@ -1,10 +1,9 @@
 package workflows
 
 import (
-	"slices"
-
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities"
 	"github.com/castellan-io/castellan/messages"
 )
@@ -84,7 +83,7 @@ func (s *orgSync) asked(_ workflow.Context, in messages.AttendSignal) {
 func (s *orgSync) attendGrants(ctx workflow.Context) {
 	workflow.GoNamed(ctx, "grants", func(ctx workflow.Context) {
 		mayAttend := func() bool {
-			return len(s.Pending.Grants) > 0 && s.Policy != "" && s.stopping == 0 && !s.renewable(ctx)
+			return len(s.Pending.Grants) > 0 && s.Policy != "" && s.stopping == 0 && !s.closing && !s.renewable(ctx)
 		}
 		for workflow.Await(ctx, mayAttend) == nil {
 			s.attending = true
@@ -94,11 +93,25 @@ func (s *orgSync) attendGrants(ctx workflow.Context) {
 	})
 }
 
+// nextAsks takes the questions of the next run: roles, which take half a minute to be seen, or all that is seen sooner.
+func (s *orgSync) nextAsks() (asks []messages.AttendSignal) {
+	slow := s.Pending.Grants[0].Target.Kind() == access.KindRole
+	var rest []messages.AttendSignal
+	for _, one := range s.Pending.Grants {
+		if len(asks) < mostAttended && (one.Target.Kind() == access.KindRole) == slow {
+			asks = append(asks, one)
+		} else {
+			rest = append(rest, one)
+		}
+	}
+	s.Pending.Grants = rest
+	return asks
+}
+
 // attend has what began given and what ended taken back, in one run for all that wait. It returns when that is written; the
 // run reads it back and tells the grants by itself, whatever becomes of this history.
 func (s *orgSync) attend(ctx workflow.Context) {
-	asks := s.Pending.Grants[:min(len(s.Pending.Grants), mostAttended)]
-	s.Pending.Grants = slices.Clone(s.Pending.Grants[len(asks):])
+	asks := s.nextAsks()
 	in := s.newRun(ctx)
 	in.Trigger, in.Scope = "grants", messages.Scope{Kind: messages.ScopeGrants}
 	for _, one := range asks[:min(len(asks), 20)] {

@@ -24,6 +24,7 @@ type desk struct {
 	*loop
 	open      int           // changes that there are to write for whoever asks
 	planning  time.Duration // how long planning them takes
+	judging   time.Duration // how long judging a request takes
 	writing   bool
 	both      bool // a run of another scope wrote at the same time
 	plans     []activities.AttendInput
@@ -46,6 +47,7 @@ func newDesk(t *testing.T) *desk {
 	d.run = d.lending(func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		return ended(in), nil
 	})
+	d.env.OnActivity("RequestGrant", mock.Anything, mock.Anything).AfterFn(func() time.Duration { return d.judging }).Return(d.playRequest)
 	d.env.OnActivity("Attend", mock.Anything, mock.Anything).AfterFn(func() time.Duration { return d.planning }).Return(d.playAttend)
 	return d
 }
@@ -151,6 +153,22 @@ func TestManyWhoAskAreOneRun(t *testing.T) {
 	require.Equal(t, "sha256:lent", runs[1].Progress.Run.Plan)
 }
 
+// Whoever waits for a group does not wait until a role is seen.
+func TestRolesAreARunOfTheirOwn(t *testing.T) {
+	d := newDesk(t)
+	d.askAt(time.Minute, "first", 1)
+	for i, target := range []access.Entitlement{jira, access.OrgAdmin, jira, access.OrgAdmin} {
+		one := asks(fmt.Sprint(i), 1)
+		one.Workflow, one.Target = messages.GrantID(org, target, one.Person), target
+		d.signalAt(time.Minute+time.Second, messages.Attend, one)
+	}
+	d.start(time.Hour)
+	runs := d.lentRuns()
+	require.Len(t, runs, 3)
+	require.Equal(t, []string{"0 1", "2 1"}, whom(runs[1].Asks))
+	require.Equal(t, []string{"1 1", "3 1"}, whom(runs[2].Asks))
+}
+
 // A later question of the same grant takes the place of an earlier one.
 func TestTheLastQuestionOfAGrantCounts(t *testing.T) {
 	d := newDesk(t)
@@ -235,6 +253,53 @@ func TestQuestionsSurviveAFreshHistory(t *testing.T) {
 	require.GreaterOrEqual(t, len(served), min(20, until), "somebody who asked was forgotten")
 	slices.Sort(served)
 	require.Equal(t, served, slices.Compact(slices.Clone(served)), "somebody is served twice")
+}
+
+// A stream of requests, of which one or another is always being judged, does not keep a history from its end: what comes
+// then is handled by the next one.
+func TestAStreamOfRequestsDoesNotKeepAHistory(t *testing.T) {
+	d := newDesk(t)
+	d.judging = 1500 * time.Millisecond
+	d.signalAt(time.Minute, messages.ForceContinueAsNew, nil)
+	requests := 0
+	for after := 30 * time.Second; after < 5*time.Minute; after += 500 * time.Millisecond {
+		requests++
+		d.signalAt(after, messages.Grant, messages.GrantInput{
+			Person: "eve", Target: jira, RequestedBy: "eve", RequestID: after.String(), Duration: messages.Duration(time.Hour),
+		})
+	}
+	state := d.renewed(messages.OrgSyncInput{Policy: json.RawMessage(`"first"`), By: "ana"})
+	require.Less(t, d.env.Now().Sub(begin), time.Minute+20*time.Second, "it ended in the middle of the stream")
+	require.NotEmpty(t, state.Kept)
+
+	next := newDesk(t)
+	next.env.SetStartTime(d.env.Now())
+	next.startWith(messages.OrgSyncInput{State: &state}, time.Minute)
+	var heard []string
+	for _, in := range append(slices.Clone(d.requested), next.requested...) {
+		heard = append(heard, in.RequestID)
+	}
+	came := int((d.env.Now().Sub(begin)-30*time.Second)/(500*time.Millisecond)) + 1
+	require.InDelta(t, came, len(heard), 1, "every request that came was judged")
+	require.Len(t, slices.Compact(slices.Sorted(slices.Values(heard))), len(heard), "and none twice")
+}
+
+// While something takes too long, such as a request during an outage, the history goes on.
+func TestAHistoryDoesNotEndWhileARequestTakesLong(t *testing.T) {
+	d := newDesk(t)
+	d.judging = time.Minute
+	d.signalAt(time.Minute, messages.ForceContinueAsNew, nil)
+	for i := range 5 {
+		d.signalAt(59*time.Second+time.Duration(i)*2*time.Second, messages.Grant, messages.GrantInput{
+			Person: "eve", Target: jira, RequestedBy: "eve", RequestID: fmt.Sprint(i), Duration: messages.Duration(time.Hour),
+		})
+	}
+	d.askAt(70*time.Second, "a", 1)
+	state := d.renewed(messages.OrgSyncInput{Policy: json.RawMessage(`"first"`), By: "ana"})
+	require.Empty(t, state.Kept)
+	require.Len(t, d.requested, 5)
+	require.Len(t, d.lentRuns(), 1)
+	require.Equal(t, 70*time.Second, d.planned[0], "who waits for a grant is served meanwhile")
 }
 
 // A run of grants that is being written when a policy comes is not stopped.

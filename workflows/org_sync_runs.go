@@ -49,15 +49,12 @@ func (s *orgSync) reconcile(ctx workflow.Context, in messages.ReconcileInput, wh
 	child = workflow.WithChildOptions(child, workflow.ChildWorkflowOptions{
 		WorkflowID: runID(in), TaskQueue: messages.QueueWorkflows, WaitForCancellation: true,
 		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_REQUEST_CANCEL,
-		WorkflowTaskTimeout:   taskTimeout,
+		WorkflowTaskTimeout:   messages.TaskTimeout,
 		StaticSummary:         clip(fmt.Sprintf("%s: %s (%s)", s.Org, what, in.Trigger)),
 		TypedSearchAttributes: temporal.NewSearchAttributes(messages.AttributeOrg.ValueSet(s.Org)),
 	})
 	return &running{run: in.Run, scope: in.Scope.Kind, cancel: cancel, future: workflow.ExecuteChildWorkflow(child, messages.Reconcile, in)}
 }
-
-// taskTimeout is after how long another worker takes a run's step over from one that died.
-const taskTimeout = 5 * time.Second
 
 // runID is the workflow ID of a run; an approved hold writes the lines of the run that was held.
 func runID(in messages.ReconcileInput) string {

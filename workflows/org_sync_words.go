@@ -43,11 +43,23 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 	if workflow.GetVersion(ctx, "signals-with-the-start", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
 		w.heard = append([]string{messages.Attend, messages.Aside, messages.HowFar, messages.ForceContinueAsNew}, w.names...)
 	}
+	if workflow.GetVersion(ctx, "words-kept-for-the-next-history", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
+		s.mayKeep, w.keep = true, s.keep
+	}
 	w.serve(ctx)
+	s.takeKept(ctx)
 	s.hearRuns(ctx)
 	hear(ctx, messages.Attend, s.asked)
 	called(ctx, messages.ForceContinueAsNew, func() { s.force, s.wake = true, true })
 	return nil
+}
+
+// keep keeps a signal for the next history, while this one ends.
+func (s *orgSync) keep(word messages.KeptWord) bool {
+	if s.closing {
+		s.Kept = append(s.Kept, word)
+	}
+	return s.closing
 }
 
 func firstError(errs ...error) error {

@@ -8,9 +8,12 @@ import (
 	"io"
 	"strings"
 
+	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/messages"
 )
 
 // errRefused is the type of error with which an update refuses bad input.
@@ -47,7 +50,8 @@ type words struct {
 	heard   []string // all that somebody listens to
 	handle  map[string]func(workflow.Context, converter.RawValue) error
 	refused func(ctx workflow.Context, name string, err error)
-	busy    int // signals being handled
+	busy    int                          // signals being handled
+	keep    func(messages.KeptWord) bool // says that a signal is kept for the next history instead
 }
 
 // listen registers an action as an update and as a signal. check must not change anything: it is the update's validator,
@@ -113,20 +117,49 @@ func (w *words) serve(ctx workflow.Context) {
 				if !c.ReceiveAsync(&raw) {
 					return
 				}
-				w.busy++
-				// Each in its own coroutine: one that waits, such as undo, must not keep the next, such as resume, from being heard.
-				workflow.GoNamed(ctx, name, func(ctx workflow.Context) {
-					defer func() { w.busy-- }()
-					if err := w.handle[name](ctx, raw); err != nil {
-						w.refused(ctx, name, err)
-					}
-				})
+				if w.keep == nil || !plain(raw) || !w.keep(messages.KeptWord{Name: name, Body: raw.Payload().GetData()}) {
+					w.take(ctx, name, raw)
+				}
 			})
 		}
 		for ctx.Err() == nil {
 			selector.Select(ctx)
 		}
 	})
+}
+
+// take handles one signal, in its own coroutine: one that waits, such as undo, must not keep the next, such as resume, from
+// being heard.
+func (w *words) take(ctx workflow.Context, name string, raw converter.RawValue) {
+	w.busy++
+	workflow.GoNamed(ctx, name, func(ctx workflow.Context) {
+		defer func() { w.busy-- }()
+		if err := w.handle[name](ctx, raw); err != nil {
+			w.refused(ctx, name, err)
+		}
+	})
+}
+
+// mostKeptWord is the size of a signal that is still carried to another history, in bytes.
+const mostKeptWord = 16 << 10
+
+// plain says that a signal can be kept: some JSON of moderate size.
+func plain(raw converter.RawValue) bool {
+	payload := raw.Payload()
+	return string(payload.GetMetadata()[converter.MetadataEncoding]) == converter.MetadataEncodingJSON &&
+		len(payload.GetData()) <= mostKeptWord && json.Valid(payload.GetData())
+}
+
+// takeKept handles signals that were kept.
+func (w *words) takeKept(ctx workflow.Context, kept []messages.KeptWord) {
+	for _, word := range kept {
+		if w.handle[word.Name] == nil {
+			continue // of a version that knew more
+		}
+		w.take(ctx, word.Name, converter.NewRawValue(&commonpb.Payload{
+			Metadata: map[string][]byte{converter.MetadataEncoding: []byte(converter.MetadataEncodingJSON)}, Data: word.Body,
+		}))
+	}
 }
 
 // pending says that signals wait or are being handled.

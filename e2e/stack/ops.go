@@ -107,7 +107,9 @@ func (s *Stack) Apply(ctx context.Context, org, policy string) (answer messages.
 		return answer, err
 	}
 	in := messages.PolicyInput{Policy: body, By: "test"}
-	_, err = s.Temporal.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: messages.OrgSyncID(org), TaskQueue: messages.QueueWorkflows}, messages.OrgSync, messages.OrgSyncInput{})
+	_, err = s.Temporal.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: messages.OrgSyncID(org), TaskQueue: messages.QueueWorkflows, WorkflowTaskTimeout: messages.TaskTimeout,
+	}, messages.OrgSync, messages.OrgSyncInput{})
 	if err != nil {
 		return answer, err
 	}
