@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/atlassian/organization"
@@ -26,6 +27,9 @@ type lending struct {
 	person access.Person  // as read; without an ID when the directory does not show anybody
 }
 
+// lendPatience is how long the calls of one attempt may take: others wait for their turn behind a call that hangs.
+const lendPatience = 10 * time.Second
+
 // lend makes one change of a grant. The read comes before the line is marked as being written: so a line that is marked was
 // not held when its write began, and what is held then is of our making.
 func (s *session) lend(ctx context.Context, in ChangeInput) (ChangeResult, error) {
@@ -40,7 +44,9 @@ func (s *session) lend(ctx context.Context, in ChangeInput) (ChangeResult, error
 	if !line.State.Open() {
 		return ChangeResult{State: line.State, Answer: line.Answer}, nil
 	}
-	answer, err := s.stands(ctx, in.Run, &line)
+	calls, cancel := context.WithTimeout(ctx, lendPatience)
+	defer cancel()
+	answer, err := s.stands(calls, in.Run, &line)
 	if err != nil {
 		return ChangeResult{}, explain("check before writing: "+line.Label(), err)
 	}
@@ -50,7 +56,7 @@ func (s *session) lend(ctx context.Context, in ChangeInput) (ChangeResult, error
 	if _, err := s.ledger.BeginChange(ctx, in.Org, in.Run, line.Person, in.Target, s.now()); err != nil {
 		return ChangeResult{}, err
 	}
-	id, err := s.write(ctx, in.Run, line)
+	id, err := s.write(calls, in.Run, line)
 	if id != "" && id != line.Person { // somebody was invited, and has an account id now
 		if err := s.ledger.Arrived(ctx, s.org, line.Person, id, s.now()); err != nil {
 			return ChangeResult{}, err

@@ -90,6 +90,7 @@ func (s *orgSync) run(ctx workflow.Context) error {
 			return ctx.Err()
 		case s.renewable(ctx):
 			if others(ctx); !s.renewable(ctx) {
+				s.closing = false
 				continue
 			}
 			state := s.OrgSyncState
@@ -290,16 +291,9 @@ func (s *orgSync) closable(ctx workflow.Context) bool {
 func (s *orgSync) close(ctx workflow.Context) {
 	s.closing = true
 	awaitUntil(ctx, workflow.Now(ctx).Add(closeFor), "let the history end", func() bool { return s.renewable(ctx) })
-	s.closing = false
 	if s.renewable(ctx) {
-		return
+		return // it ends now
 	}
+	s.closing = false
 	s.closeAt = workflow.GetInfo(ctx).GetCurrentHistoryLength() + closeEvery
-	s.takeKept(ctx)
-}
-
-func (s *orgSync) takeKept(ctx workflow.Context) {
-	kept := s.Kept
-	s.Kept = nil
-	s.words.takeKept(ctx, kept)
 }

@@ -22,16 +22,17 @@ import (
 // desk is an organization's loop with the activities that grants need. A run of grants writes for ten seconds.
 type desk struct {
 	*loop
-	open      int           // changes that there are to write for whoever asks
-	planning  time.Duration // how long planning them takes
-	judging   time.Duration // how long judging a request takes
-	writing   bool
-	both      bool // a run of another scope wrote at the same time
-	plans     []activities.AttendInput
-	planned   []time.Duration // when
-	told      []activities.AttendInput
-	requested []activities.RequestGrantInput
-	revoked   []activities.RevokeGrantInput
+	open                 int           // changes that there are to write for whoever asks
+	planning             time.Duration // how long planning them takes
+	judging              time.Duration // how long judging a request takes
+	judged, judgedAtMost int           // requests at the same time
+	writing              bool
+	both                 bool // a run of another scope wrote at the same time
+	plans                []activities.AttendInput
+	planned              []time.Duration // when
+	told                 []activities.AttendInput
+	requested            []activities.RequestGrantInput
+	revoked              []activities.RevokeGrantInput
 }
 
 func newDesk(t *testing.T) *desk {
@@ -47,7 +48,7 @@ func newDesk(t *testing.T) *desk {
 	d.run = d.lending(func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		return ended(in), nil
 	})
-	d.env.OnActivity("RequestGrant", mock.Anything, mock.Anything).AfterFn(func() time.Duration { return d.judging }).Return(d.playRequest)
+	d.env.OnActivity("RequestGrant", mock.Anything, mock.Anything).AfterFn(d.judge).Return(d.playRequest)
 	d.env.OnActivity("Attend", mock.Anything, mock.Anything).AfterFn(func() time.Duration { return d.planning }).Return(d.playAttend)
 	return d
 }
@@ -59,9 +60,19 @@ func (d *desk) playAttended(_ context.Context, in activities.AttendInput) (int, 
 	return len(in.Asks), nil
 }
 
+// judge is called when the judging of a request begins.
+func (d *desk) judge() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.judged++
+	d.judgedAtMost = max(d.judgedAtMost, d.judged)
+	return d.judging
+}
+
 func (d *desk) playRequest(_ context.Context, in activities.RequestGrantInput) (messages.GrantAnswer, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.judged--
 	d.requested = append(d.requested, in)
 	return messages.GrantAnswer{Message: "granted"}, nil
 }
@@ -282,6 +293,22 @@ func TestAStreamOfRequestsDoesNotKeepAHistory(t *testing.T) {
 	came := int((d.env.Now().Sub(begin)-30*time.Second)/(500*time.Millisecond)) + 1
 	require.InDelta(t, came, len(heard), 1, "every request that came was judged")
 	require.Len(t, slices.Compact(slices.Sorted(slices.Values(heard))), len(heard), "and none twice")
+}
+
+// A flood of requests is judged some hundred at a time: a workflow may have only so many activities under way.
+func TestAFloodOfRequestsIsJudgedInParts(t *testing.T) {
+	d := newDesk(t)
+	d.judging = time.Second
+	d.at(time.Minute, func() {
+		for i := range 450 {
+			d.env.SignalWorkflow(messages.Grant, messages.GrantInput{
+				Person: "eve", Target: jira, RequestedBy: "eve", RequestID: fmt.Sprint(i), Duration: messages.Duration(time.Hour),
+			})
+		}
+	})
+	d.start(time.Hour)
+	require.Len(t, d.requested, 450)
+	require.LessOrEqual(t, d.judgedAtMost, 200)
 }
 
 // While something takes too long, such as a request during an outage, the history goes on.

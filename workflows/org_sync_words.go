@@ -45,9 +45,9 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 	}
 	if workflow.GetVersion(ctx, "words-kept-for-the-next-history", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
 		s.mayKeep, w.keep = true, s.keep
+		s.takeKept(ctx)
 	}
 	w.serve(ctx)
-	s.takeKept(ctx)
 	s.hearRuns(ctx)
 	hear(ctx, messages.Attend, s.asked)
 	called(ctx, messages.ForceContinueAsNew, func() { s.force, s.wake = true, true })
@@ -56,10 +56,26 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 
 // keep keeps a signal for the next history, while this one ends.
 func (s *orgSync) keep(word messages.KeptWord) bool {
-	if s.closing {
-		s.Kept = append(s.Kept, word)
+	size := len(word.Body)
+	for _, kept := range s.Kept {
+		size += len(kept.Body)
 	}
-	return s.closing
+	if !s.closing || size > mostKeptWords {
+		return false
+	}
+	s.Kept = append(s.Kept, word)
+	return true
+}
+
+// takeKept handles what was kept, for the life of the run.
+func (s *orgSync) takeKept(ctx workflow.Context) {
+	workflow.GoNamed(ctx, "kept signals", func(ctx workflow.Context) {
+		for workflow.Await(ctx, func() bool { return len(s.Kept) > 0 && !s.closing && s.words.busy < mostBusy }) == nil {
+			word := s.Kept[0]
+			s.Kept = s.Kept[1:]
+			s.words.takeKept(ctx, word)
+		}
+	})
 }
 
 func firstError(errs ...error) error {

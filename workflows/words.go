@@ -123,6 +123,10 @@ func (w *words) serve(ctx workflow.Context) {
 			})
 		}
 		for ctx.Err() == nil {
+			if w.busy >= mostBusy {
+				_ = workflow.Await(ctx, func() bool { return w.busy < mostBusy })
+				continue
+			}
 			selector.Select(ctx)
 		}
 	})
@@ -140,8 +144,14 @@ func (w *words) take(ctx workflow.Context, name string, raw converter.RawValue) 
 	})
 }
 
-// mostKeptWord is the size of a signal that is still carried to another history, in bytes.
-const mostKeptWord = 16 << 10
+// mostBusy is how many signals are handled at once: a workflow may have 2,000 activities under way.
+const mostBusy = 200
+
+// mostKeptWord is the size of a signal that is still carried to another history, in bytes; mostKeptWords that of all together.
+const (
+	mostKeptWord  = 16 << 10
+	mostKeptWords = 1 << 20
+)
 
 // plain says that a signal can be kept: some JSON of moderate size.
 func plain(raw converter.RawValue) bool {
@@ -150,16 +160,14 @@ func plain(raw converter.RawValue) bool {
 		len(payload.GetData()) <= mostKeptWord && json.Valid(payload.GetData())
 }
 
-// takeKept handles signals that were kept.
-func (w *words) takeKept(ctx workflow.Context, kept []messages.KeptWord) {
-	for _, word := range kept {
-		if w.handle[word.Name] == nil {
-			continue // of a version that knew more
-		}
-		w.take(ctx, word.Name, converter.NewRawValue(&commonpb.Payload{
-			Metadata: map[string][]byte{converter.MetadataEncoding: []byte(converter.MetadataEncodingJSON)}, Data: word.Body,
-		}))
+// takeKept handles a signal that was kept.
+func (w *words) takeKept(ctx workflow.Context, word messages.KeptWord) {
+	if w.handle[word.Name] == nil {
+		return // of a version that knew more
 	}
+	w.take(ctx, word.Name, converter.NewRawValue(&commonpb.Payload{
+		Metadata: map[string][]byte{converter.MetadataEncoding: []byte(converter.MetadataEncodingJSON)}, Data: word.Body,
+	}))
 }
 
 // pending says that signals wait or are being handled.

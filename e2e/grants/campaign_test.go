@@ -231,7 +231,7 @@ func (c *campaign) blow(ctx context.Context) (wait func()) {
 		})
 	case "outage":
 		over.Go(func() {
-			at(ctx, time.Now().Add(8*time.Second))
+			at(ctx, time.Now().Add(time.Duration(len(c.wishes))*askEvery/3)) // when many are lent
 			c.check(c.Simulator.Fault(context.Background(), cloud.Fault{Kind: cloud.FaultTimeoutAfter, Operations: []string{"memberships.*", "org-roles.*"}, Probability: 0.2, Count: 20}))
 			at(ctx, time.Now().Add(2*time.Second))
 			c.broke[0] = time.Now()
