@@ -22,7 +22,10 @@ const (
 )
 
 // TaskTimeout is after how long a step of a workflow is done again by another worker, when the one that had it died.
-const TaskTimeout = 2 * time.Second
+const TaskTimeout = 5 * time.Second
+
+// PriorityOfSync puts the steps of OrgSync ahead of those of grants, which are 3 unless somebody says otherwise.
+const PriorityOfSync = 1
 
 // Workflow types.
 const (

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/castellan-io/castellan/config"
 	"github.com/castellan-io/castellan/messages"
@@ -66,6 +67,7 @@ func (s *session) applyPolicy(ctx context.Context, org string, source json.RawMe
 		ID: messages.OrgSyncID(org), TaskQueue: messages.QueueWorkflows,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		WorkflowTaskTimeout:      messages.TaskTimeout,
+		Priority:                 temporal.Priority{PriorityKey: messages.PriorityOfSync},
 		StaticSummary:            "keeps access in organization " + org + " as its policy says",
 	}, messages.OrgSync, messages.OrgSyncInput{By: s.by})
 	handle, err := s.client.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{

@@ -16,7 +16,7 @@ import (
 // Priorities on the queue of calls: lower goes first.
 const (
 	priorityUrgent = 1 // people who wait, and decisions
-	priorityWatch  = 2
+	priorityWatch  = 2 // also requests: what was granted goes ahead
 	priorityBulk   = 4
 )
 
@@ -47,7 +47,7 @@ var (
 	// up by the next verification.
 	write = preset{timeout: 90 * time.Second, heartbeat: 20 * time.Second, longest: 30 * time.Second, over: 4 * time.Minute, priority: priorityBulk}
 	// ask judges a request. Somebody may wait for the answer; but a request that was signalled outlives an outage.
-	ask = preset{timeout: time.Minute, heartbeat: 3 * time.Second, shortest: soon, longest: 5 * time.Second, over: 10 * time.Minute, priority: priorityUrgent}
+	ask = preset{timeout: time.Minute, heartbeat: 3 * time.Second, shortest: soon, longest: 5 * time.Second, over: 10 * time.Minute, priority: priorityWatch}
 	// endless is a short step of a grant's life, in the ledger alone: it must come about.
 	endless = preset{timeout: 30 * time.Second, heartbeat: 2 * time.Second, shortest: soon, longest: 5 * time.Second, priority: priorityUrgent}
 	// lend is one change that a grant gives or takes back, when somebody's access waits for it. Where it fails for long, the

@@ -65,6 +65,7 @@ type orgSync struct {
 	ending    bool            // the history is about to end: the watch winds down
 	mayKeep   bool            // what comes while the history ends may wait for the next one
 	closing   bool            // and so it does just now
+	keptSize  int             // of Kept, in bytes
 	closeAt   int             // the history's length at which that is tried again
 	wake      bool            // something changed: look again
 	restart   func()          // ends the watch so that it starts again
@@ -277,7 +278,7 @@ func (s *orgSync) nothingRuns() bool {
 
 // How long new requests wait so that a history can end, and how much longer it becomes before that is tried again.
 const (
-	closeFor   = 2 * time.Second
+	closeFor   = 4 * time.Second
 	closeEvery = 500
 )
 
@@ -290,6 +291,9 @@ func (s *orgSync) closable(ctx workflow.Context) bool {
 // such as a request during an outage, this history goes on for now.
 func (s *orgSync) close(ctx workflow.Context) {
 	s.closing = true
+	if s.attending { // others who wait for a grant would have to wait for that anyway
+		awaitUntil(ctx, workflow.Now(ctx).Add(time.Minute), "let the run of grants end", func() bool { return !s.attending })
+	}
 	awaitUntil(ctx, workflow.Now(ctx).Add(closeFor), "let the history end", func() bool { return s.renewable(ctx) })
 	if s.renewable(ctx) {
 		return // it ends now

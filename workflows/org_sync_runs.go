@@ -43,13 +43,18 @@ func (s *orgSync) newRun(ctx workflow.Context) messages.ReconcileInput {
 	}
 }
 
-// reconcile starts a run.
+// reconcile starts a run. Its steps go ahead of those of grants, which may be many at once and wait for it.
 func (s *orgSync) reconcile(ctx workflow.Context, in messages.ReconcileInput, what string) *running {
+	first := priorityUrgent
+	if in.Scope.Kind != messages.ScopeGrants && in.Scope.Kind != messages.ScopePeople && in.Scope.Kind != messages.ScopeGroups {
+		first = priorityBulk
+	}
 	child, cancel := workflow.WithCancel(ctx)
 	child = workflow.WithChildOptions(child, workflow.ChildWorkflowOptions{
 		WorkflowID: runID(in), TaskQueue: messages.QueueWorkflows, WaitForCancellation: true,
 		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_REQUEST_CANCEL,
 		WorkflowTaskTimeout:   messages.TaskTimeout,
+		Priority:              temporal.Priority{PriorityKey: first},
 		StaticSummary:         clip(fmt.Sprintf("%s: %s (%s)", s.Org, what, in.Trigger)),
 		TypedSearchAttributes: temporal.NewSearchAttributes(messages.AttributeOrg.ValueSet(s.Org)),
 	})

@@ -44,7 +44,7 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 		w.heard = append([]string{messages.Attend, messages.Aside, messages.HowFar, messages.ForceContinueAsNew}, w.names...)
 	}
 	if workflow.GetVersion(ctx, "words-kept-for-the-next-history", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
-		s.mayKeep, w.keep = true, s.keep
+		s.mayKeep, w.keep, w.keeping = true, s.keep, s.keeping
 		s.takeKept(ctx)
 	}
 	w.serve(ctx)
@@ -54,25 +54,24 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 	return nil
 }
 
-// keep keeps a signal for the next history, while this one ends.
-func (s *orgSync) keep(word messages.KeptWord) bool {
-	size := len(word.Body)
-	for _, kept := range s.Kept {
-		size += len(kept.Body)
-	}
-	if !s.closing || size > mostKeptWords {
-		return false
-	}
+// keeping says that signals are kept for the next history, while this one ends.
+func (s *orgSync) keeping() bool { return s.closing && s.keptSize < mostKeptWords }
+
+func (s *orgSync) keep(word messages.KeptWord) {
 	s.Kept = append(s.Kept, word)
-	return true
+	s.keptSize += len(word.Body)
 }
 
 // takeKept handles what was kept, for the life of the run.
 func (s *orgSync) takeKept(ctx workflow.Context) {
+	for _, word := range s.Kept {
+		s.keptSize += len(word.Body)
+	}
 	workflow.GoNamed(ctx, "kept signals", func(ctx workflow.Context) {
 		for workflow.Await(ctx, func() bool { return len(s.Kept) > 0 && !s.closing && s.words.busy < mostBusy }) == nil {
 			word := s.Kept[0]
 			s.Kept = s.Kept[1:]
+			s.keptSize -= len(word.Body)
 			s.words.takeKept(ctx, word)
 		}
 	})

@@ -50,8 +50,9 @@ type words struct {
 	heard   []string // all that somebody listens to
 	handle  map[string]func(workflow.Context, converter.RawValue) error
 	refused func(ctx workflow.Context, name string, err error)
-	busy    int                          // signals being handled
-	keep    func(messages.KeptWord) bool // says that a signal is kept for the next history instead
+	busy    int         // signals being handled
+	keeping func() bool // signals are kept for the next history just now
+	keep    func(messages.KeptWord)
 }
 
 // listen registers an action as an update and as a signal. check must not change anything: it is the update's validator,
@@ -117,14 +118,16 @@ func (w *words) serve(ctx workflow.Context) {
 				if !c.ReceiveAsync(&raw) {
 					return
 				}
-				if w.keep == nil || !plain(raw) || !w.keep(messages.KeptWord{Name: name, Body: raw.Payload().GetData()}) {
+				if w.keeping != nil && w.keeping() && plain(raw) {
+					w.keep(messages.KeptWord{Name: name, Body: raw.Payload().GetData()})
+				} else {
 					w.take(ctx, name, raw)
 				}
 			})
 		}
 		for ctx.Err() == nil {
-			if w.busy >= mostBusy {
-				_ = workflow.Await(ctx, func() bool { return w.busy < mostBusy })
+			if mayTake := func() bool { return w.busy < mostBusy || w.keeping != nil && w.keeping() }; !mayTake() {
+				_ = workflow.Await(ctx, mayTake)
 				continue
 			}
 			selector.Select(ctx)
@@ -144,8 +147,9 @@ func (w *words) take(ctx workflow.Context, name string, raw converter.RawValue) 
 	})
 }
 
-// mostBusy is how many signals are handled at once: a workflow may have 2,000 activities under way.
-const mostBusy = 200
+// mostBusy is how many signals are handled at once: a workflow may have 2,000 activities under way, and soon none when its
+// history is to end.
+const mostBusy = 50
 
 // mostKeptWord is the size of a signal that is still carried to another history, in bytes; mostKeptWords that of all together.
 const (

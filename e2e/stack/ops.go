@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/castellan-io/castellan/messages"
 )
@@ -109,6 +110,7 @@ func (s *Stack) Apply(ctx context.Context, org, policy string) (answer messages.
 	in := messages.PolicyInput{Policy: body, By: "test"}
 	_, err = s.Temporal.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: messages.OrgSyncID(org), TaskQueue: messages.QueueWorkflows, WorkflowTaskTimeout: messages.TaskTimeout,
+		Priority: temporal.Priority{PriorityKey: messages.PriorityOfSync},
 	}, messages.OrgSync, messages.OrgSyncInput{})
 	if err != nil {
 		return answer, err
