@@ -51,7 +51,7 @@ grants:
 				Reason: "many", RequestedBy: "admin@acme.example", RequestID: fmt.Sprintf("many-%05d", i),
 			}))
 		}
-		require.NoError(t, stack.Eventually(t.Context(), 20*time.Minute, func() error {
+		require.NoError(t, stack.Eventually(t.Context(), time.Hour, func() error {
 			count, err := w.Temporal.Client.CountWorkflow(t.Context(), &workflowservice.CountWorkflowExecutionsRequest{
 				Query: `CastellanOrg = "acme" AND CastellanState = "active"`,
 			})
