@@ -36,7 +36,7 @@ const soon = 250 * time.Millisecond
 
 var (
 	// lookup is a short question to the ledger.
-	lookup = preset{timeout: 30 * time.Second, heartbeat: 2 * time.Second, attempts: 10, shortest: soon, longest: 10 * time.Second, priority: priorityUrgent}
+	lookup = preset{timeout: 30 * time.Second, heartbeat: 3 * time.Second, attempts: 10, shortest: soon, longest: 10 * time.Second, priority: priorityUrgent}
 	// check talks to Atlassian while a person waits for the answer.
 	check = preset{timeout: 10 * time.Minute, heartbeat: time.Minute, attempts: 3, longest: 10 * time.Second, priority: priorityUrgent}
 	// walk reads many pages; it heartbeats after each.
@@ -47,12 +47,12 @@ var (
 	// up by the next verification.
 	write = preset{timeout: 90 * time.Second, heartbeat: 20 * time.Second, longest: 30 * time.Second, over: 4 * time.Minute, priority: priorityBulk}
 	// ask judges a request. Somebody may wait for the answer; but a request that was signalled outlives an outage.
-	ask = preset{timeout: time.Minute, heartbeat: 3 * time.Second, shortest: soon, longest: 5 * time.Second, over: 10 * time.Minute, priority: priorityWatch}
+	ask = preset{timeout: time.Minute, heartbeat: 10 * time.Second, shortest: soon, longest: 5 * time.Second, over: 10 * time.Minute, priority: priorityWatch}
 	// endless is a short step of a grant's life, in the ledger alone: it must come about.
-	endless = preset{timeout: 30 * time.Second, heartbeat: 2 * time.Second, shortest: soon, longest: 5 * time.Second, priority: priorityUrgent}
+	endless = preset{timeout: 30 * time.Second, heartbeat: 3 * time.Second, shortest: soon, longest: 5 * time.Second, priority: priorityUrgent}
 	// lend is one change that a grant gives or takes back, when somebody's access waits for it. Where it fails for long, the
 	// grant asks again.
-	lend = preset{timeout: time.Minute, heartbeat: 3 * time.Second, shortest: soon, longest: 5 * time.Second, over: time.Minute, priority: priorityUrgent}
+	lend = preset{timeout: time.Minute, heartbeat: 5 * time.Second, shortest: soon, longest: 5 * time.Second, over: time.Minute, priority: priorityUrgent}
 	// notice tells people; not for ever, since news grows old, and since who was reached may be told again.
 	notice = preset{timeout: time.Minute, attempts: 6, longest: time.Minute, priority: priorityWatch}
 	// watching is the long poll of the event feed.
