@@ -42,6 +42,7 @@ func TemporaryGrant(ctx workflow.Context, in messages.TemporaryGrantInput) (mess
 	if err := g.listen(ctx); err != nil {
 		return g.GrantState, err
 	}
+	others(ctx) // the signal that started this asks for the look that is taken anyway
 	return g.run(ctx)
 }
 
