@@ -12,7 +12,7 @@ RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 # The Temporal CLI that tests start servers with: the pinned one, so that everybody tests the same.
 export CASTELLAN_TEMPORAL_CLI ?= $(CURDIR)/bin/temporal
 
-.PHONY: help demo test test-unit test-e2e lint bench bench-code contract campaign up down build tools clean
+.PHONY: help demo test test-unit test-e2e lint bench bench-code bench-grants contract campaign up down build tools clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ N ?= 20
 GRANTS ?= 40
 campaign: bin/gotestsum bin/temporal ## Break things at random N times, lend GRANTS grants in each weather, check that all access is right (SEED=first)
 	@FORMAT=standard-verbose CASTELLAN_CAMPAIGN=$(N) CASTELLAN_GRANTS=$(GRANTS) CASTELLAN_SEED="$(SEED)" scripts/test campaign -count=1 -p 1 -timeout 60m -run '^TestCampaign' ./e2e/...
+
+bench-grants: bin/gotestsum bin/temporal ## Measure what N open grants cost (5000 take ten minutes and more)
+	@FORMAT=standard-verbose CASTELLAN_OPEN_GRANTS=$(N) scripts/test bench-grants -count=1 -timeout 90m -run '^TestManyOpenGrants$$' ./e2e/grants
 
 up: ## Start PostgreSQL, Temporal, its Web UI and a worker in Docker (SIM=1: and the simulator)
 	@deploy/secrets.sh
