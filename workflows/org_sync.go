@@ -63,9 +63,6 @@ type orgSync struct {
 	turn      int             // numbers what is said to gates
 	force     bool            // continue as new as soon as nothing waits
 	ending    bool            // the history is about to end: the watch winds down
-	mayKeep   bool            // what comes while the history ends may wait for the next one
-	closing   bool            // and so it does just now
-	keptSize  int             // of Kept, in bytes
 	closeAt   int             // the history's length at which that is tried again
 	wake      bool            // something changed: look again
 	restart   func()          // ends the watch so that it starts again
@@ -91,7 +88,7 @@ func (s *orgSync) run(ctx workflow.Context) error {
 			return ctx.Err()
 		case s.renewable(ctx):
 			if others(ctx); !s.renewable(ctx) {
-				s.closing = false
+				s.keepWords(false)
 				continue
 			}
 			state := s.OrgSyncState
@@ -284,20 +281,30 @@ const (
 
 // closable says that only a stream of requests keeps the history from its end.
 func (s *orgSync) closable(ctx workflow.Context) bool {
-	return s.mayKeep && s.nothingRuns() && workflow.GetInfo(ctx).GetCurrentHistoryLength() >= s.closeAt
+	return s.words.queue != nil && s.nothingRuns() && workflow.GetInfo(ctx).GetCurrentHistoryLength() >= s.closeAt
 }
 
 // close lets what is being handled come to its end, while what comes waits for the next history. If something takes long,
-// such as a request during an outage, this history goes on for now.
+// such as a request during an outage, or there is something to run, this history goes on for now.
 func (s *orgSync) close(ctx workflow.Context) {
-	s.closing = true
+	s.keepWords(true)
 	if s.attending { // others who wait for a grant would have to wait for that anyway
-		awaitUntil(ctx, workflow.Now(ctx).Add(time.Minute), "let the run of grants end", func() bool { return !s.attending })
+		awaitUntil(ctx, workflow.Now(ctx).Add(time.Minute), "let the run of grants end", func() bool { return !s.attending || !s.nothingRuns() })
 	}
-	awaitUntil(ctx, workflow.Now(ctx).Add(closeFor), "let the history end", func() bool { return s.renewable(ctx) })
+	awaitUntil(ctx, workflow.Now(ctx).Add(closeFor), "let the history end", func() bool { return s.renewable(ctx) || !s.nothingRuns() })
 	if s.renewable(ctx) {
 		return // it ends now
 	}
-	s.closing = false
+	s.keepWords(false)
 	s.closeAt = workflow.GetInfo(ctx).GetCurrentHistoryLength() + closeEvery
 }
+
+// keepWords has what comes wait for the next history, or not any more.
+func (s *orgSync) keepWords(keep bool) {
+	if s.words.queue != nil {
+		s.words.queue.closed = keep
+	}
+}
+
+// closing says that what comes waits for the next history.
+func (s *orgSync) closing() bool { return s.words.queue != nil && s.words.queue.closed }

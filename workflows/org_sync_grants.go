@@ -83,7 +83,7 @@ func (s *orgSync) asked(_ workflow.Context, in messages.AttendSignal) {
 func (s *orgSync) attendGrants(ctx workflow.Context) {
 	workflow.GoNamed(ctx, "grants", func(ctx workflow.Context) {
 		mayAttend := func() bool {
-			return len(s.Pending.Grants) > 0 && s.Policy != "" && s.stopping == 0 && !s.closing && !s.renewable(ctx)
+			return len(s.Pending.Grants) > 0 && s.Policy != "" && s.stopping == 0 && !s.closing() && !s.renewable(ctx)
 		}
 		for workflow.Await(ctx, mayAttend) == nil {
 			s.attending = true

@@ -295,7 +295,7 @@ func TestAStreamOfRequestsDoesNotKeepAHistory(t *testing.T) {
 	require.Len(t, slices.Compact(slices.Sorted(slices.Values(heard))), len(heard), "and none twice")
 }
 
-// A flood of requests is judged some hundred at a time: a workflow may have only so many activities under way.
+// A flood of requests is judged fifty at a time: a workflow may have only so many activities under way.
 func TestAFloodOfRequestsIsJudgedInParts(t *testing.T) {
 	d := newDesk(t)
 	d.judging = time.Second
@@ -305,6 +305,11 @@ func TestAFloodOfRequestsIsJudgedInParts(t *testing.T) {
 				Person: "eve", Target: jira, RequestedBy: "eve", RequestID: fmt.Sprint(i), Duration: messages.Duration(time.Hour),
 			})
 		}
+	})
+	d.signalAt(time.Minute+time.Millisecond, messages.Pause, messages.PauseInput{By: "ana"})
+	d.at(time.Minute+500*time.Millisecond, func() {
+		require.Equal(t, messages.StatePaused, d.status().State, "nobody else waits for them")
+		require.Len(t, d.status().Kept, 400)
 	})
 	d.start(time.Hour)
 	require.Len(t, d.requested, 450)

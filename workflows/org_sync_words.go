@@ -24,7 +24,7 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 		return err
 	}
 	w := &s.words
-	w.handle = map[string]func(workflow.Context, converter.RawValue) error{}
+	w.handle, w.busyOf = map[string]func(workflow.Context, converter.RawValue) error{}, map[string]int{}
 	w.refused = s.refusedWord
 	err := firstError(
 		listen(ctx, w, messages.ApplyPolicy, "take a policy into force", checkPolicyInput, s.applyPolicy),
@@ -44,37 +44,14 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 		w.heard = append([]string{messages.Attend, messages.Aside, messages.HowFar, messages.ForceContinueAsNew}, w.names...)
 	}
 	if workflow.GetVersion(ctx, "words-kept-for-the-next-history", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
-		s.mayKeep, w.keep, w.keeping = true, s.keep, s.keeping
-		s.takeKept(ctx)
+		w.queue = newQueue(&s.Kept)
+		w.serveQueue(ctx)
 	}
 	w.serve(ctx)
 	s.hearRuns(ctx)
 	hear(ctx, messages.Attend, s.asked)
 	called(ctx, messages.ForceContinueAsNew, func() { s.force, s.wake = true, true })
 	return nil
-}
-
-// keeping says that signals are kept for the next history, while this one ends.
-func (s *orgSync) keeping() bool { return s.closing && s.keptSize < mostKeptWords }
-
-func (s *orgSync) keep(word messages.KeptWord) {
-	s.Kept = append(s.Kept, word)
-	s.keptSize += len(word.Body)
-}
-
-// takeKept handles what was kept, for the life of the run.
-func (s *orgSync) takeKept(ctx workflow.Context) {
-	for _, word := range s.Kept {
-		s.keptSize += len(word.Body)
-	}
-	workflow.GoNamed(ctx, "kept signals", func(ctx workflow.Context) {
-		for workflow.Await(ctx, func() bool { return len(s.Kept) > 0 && !s.closing && s.words.busy < mostBusy }) == nil {
-			word := s.Kept[0]
-			s.Kept = s.Kept[1:]
-			s.keptSize -= len(word.Body)
-			s.words.takeKept(ctx, word)
-		}
-	})
 }
 
 func firstError(errs ...error) error {

@@ -24,7 +24,7 @@ func (g *temporaryGrant) listen(ctx workflow.Context) error {
 		return err
 	}
 	w := &g.words
-	w.handle = map[string]func(workflow.Context, converter.RawValue) error{}
+	w.handle, w.busyOf = map[string]func(workflow.Context, converter.RawValue) error{}, map[string]int{}
 	w.refused = g.refusedWord
 	err := firstError(
 		listen(ctx, w, messages.Approve, "approve a request", checkApproval, g.approve),

@@ -8,7 +8,6 @@ import (
 	"io"
 	"strings"
 
-	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -50,9 +49,9 @@ type words struct {
 	heard   []string // all that somebody listens to
 	handle  map[string]func(workflow.Context, converter.RawValue) error
 	refused func(ctx workflow.Context, name string, err error)
-	busy    int         // signals being handled
-	keeping func() bool // signals are kept for the next history just now
-	keep    func(messages.KeptWord)
+	busy    int            // signals being handled
+	busyOf  map[string]int // by name
+	queue   *queue         // of signals that wait; nil: none does
 }
 
 // listen registers an action as an update and as a signal. check must not change anything: it is the update's validator,
@@ -118,16 +117,16 @@ func (w *words) serve(ctx workflow.Context) {
 				if !c.ReceiveAsync(&raw) {
 					return
 				}
-				if w.keeping != nil && w.keeping() && plain(raw) {
-					w.keep(messages.KeptWord{Name: name, Body: raw.Payload().GetData()})
+				if w.queue != nil && !w.mayTake(name) && plain(raw) {
+					w.queue.add(messages.KeptWord{Name: name, Body: raw.Payload().GetData()})
 				} else {
 					w.take(ctx, name, raw)
 				}
 			})
 		}
 		for ctx.Err() == nil {
-			if mayTake := func() bool { return w.busy < mostBusy || w.keeping != nil && w.keeping() }; !mayTake() {
-				_ = workflow.Await(ctx, mayTake)
+			if w.queue != nil && w.queue.size >= mostQueued {
+				_ = workflow.Await(ctx, func() bool { return w.queue.size < mostQueued })
 				continue
 			}
 			selector.Select(ctx)
@@ -139,39 +138,13 @@ func (w *words) serve(ctx workflow.Context) {
 // being heard.
 func (w *words) take(ctx workflow.Context, name string, raw converter.RawValue) {
 	w.busy++
+	w.busyOf[name]++
 	workflow.GoNamed(ctx, name, func(ctx workflow.Context) {
-		defer func() { w.busy-- }()
+		defer func() { w.busy--; w.busyOf[name]-- }()
 		if err := w.handle[name](ctx, raw); err != nil {
 			w.refused(ctx, name, err)
 		}
 	})
-}
-
-// mostBusy is how many signals are handled at once: a workflow may have 2,000 activities under way, and soon none when its
-// history is to end.
-const mostBusy = 50
-
-// mostKeptWord is the size of a signal that is still carried to another history, in bytes; mostKeptWords that of all together.
-const (
-	mostKeptWord  = 16 << 10
-	mostKeptWords = 1 << 20
-)
-
-// plain says that a signal can be kept: some JSON of moderate size.
-func plain(raw converter.RawValue) bool {
-	payload := raw.Payload()
-	return string(payload.GetMetadata()[converter.MetadataEncoding]) == converter.MetadataEncodingJSON &&
-		len(payload.GetData()) <= mostKeptWord && json.Valid(payload.GetData())
-}
-
-// takeKept handles a signal that was kept.
-func (w *words) takeKept(ctx workflow.Context, word messages.KeptWord) {
-	if w.handle[word.Name] == nil {
-		return // of a version that knew more
-	}
-	w.take(ctx, word.Name, converter.NewRawValue(&commonpb.Payload{
-		Metadata: map[string][]byte{converter.MetadataEncoding: []byte(converter.MetadataEncodingJSON)}, Data: word.Body,
-	}))
 }
 
 // pending says that signals wait or are being handled.
