@@ -22,25 +22,30 @@ type User struct {
 	Email            string
 	JobTitle         string
 	Department       string
+	Organization     string          // of the user's profile, for example a department's or an employer's name
+	Location         string          // of the user's profile
+	EmailVerified    *bool           // nil when the answer does not say
+	MFAEnabled       *bool           // two-step verification, which the API knows of managed accounts; nil when the answer does not say
 	AddedToOrg       time.Time       // zero when not known
 	PlatformRoles    []string        // with ExpandPlatformRoles; nil when the answer has none
 	GroupIDs         []string        // with ExpandGroups, without the ARI around them; nil when the answer has none
-	ProductAccess    []ProductAccess // with ExpandProductAccess; an app never used is missing
+	ProductAccess    []ProductAccess // with ExpandProductAccess; empty when the answer names no app, nil when it does not say
 }
 
 // ProductAccess is when a user last used an app. The API is up to a day behind.
 type ProductAccess struct {
 	ResourceID string    // ARI
 	Key        string    // the app's key
-	LastActive time.Time // zero when the API does not say
+	LastActive time.Time // zero when the API does not say: in a search, never and unknown look alike; Client.LastActive tells them apart
 }
 
 type userItem struct {
 	AccountID, AccountType, AccountStatus, MembershipStatus, Status, ClaimStatus, ManagementSource,
-	Name, Email, JobTitle, Department, AddedToOrg string
-	PlatformRoles []string
-	Groups        []struct{ ID string }
-	ProductAccess []struct{ ID, Key, LastActiveTimestamp string }
+	Name, Email, JobTitle, Department, Organization, Location, AddedToOrg string
+	EmailVerified, MFAEnabled *bool
+	PlatformRoles             []string
+	Groups                    []struct{ ID string }
+	ProductAccess             []struct{ ID, Key, LastActiveTimestamp string }
 }
 
 // interned keeps one copy of each id on a page: a hundred people share most of their groups.
@@ -62,7 +67,8 @@ func (in interned) user(i userItem) (User, error) {
 	u := User{
 		AccountID: i.AccountID, AccountType: i.AccountType, AccountStatus: i.AccountStatus, MembershipStatus: i.MembershipStatus,
 		Status: i.Status, ClaimStatus: i.ClaimStatus, ManagementSource: i.ManagementSource, Name: i.Name, Email: i.Email,
-		JobTitle: i.JobTitle, Department: i.Department, AddedToOrg: instant(i.AddedToOrg), PlatformRoles: i.PlatformRoles,
+		JobTitle: i.JobTitle, Department: i.Department, Organization: i.Organization, Location: i.Location,
+		EmailVerified: i.EmailVerified, MFAEnabled: i.MFAEnabled, AddedToOrg: instant(i.AddedToOrg), PlatformRoles: i.PlatformRoles,
 	}
 	if i.Groups != nil {
 		u.GroupIDs = make([]string, len(i.Groups))
@@ -73,8 +79,11 @@ func (in interned) user(i userItem) (User, error) {
 		}
 		u.GroupIDs[n] = in.bare(g.ID)
 	}
-	for _, p := range i.ProductAccess {
-		u.ProductAccess = append(u.ProductAccess, ProductAccess{ResourceID: p.ID, Key: p.Key, LastActive: instant(p.LastActiveTimestamp)})
+	if i.ProductAccess != nil {
+		u.ProductAccess = make([]ProductAccess, len(i.ProductAccess))
+	}
+	for n, p := range i.ProductAccess {
+		u.ProductAccess[n] = ProductAccess{ResourceID: p.ID, Key: p.Key, LastActive: instant(p.LastActiveTimestamp)}
 	}
 	return u, nil
 }

@@ -116,6 +116,7 @@ func driveOrganization(w *world) {
 		require.NoError(t, err)
 	}
 	drivePeople(w, ana.AtlassianAccountID)
+	driveProfiles(w, ana.AtlassianAccountID)
 	driveEvents(w)
 }
 

@@ -54,7 +54,6 @@ func driveOtherOrganization(w *world) {
 
 	v1 := w.inOrg("v1")
 	w.raw(ctx, 200, http.MethodGet, v1+"/users", nil)
-	w.raw(ctx, 200, http.MethodGet, v1+"/directory/users/"+ana.AtlassianAccountID+"/last-active-dates", nil)
 	w.raw(ctx, 200, http.MethodGet, v1+"/policies", nil)
 	domains := w.raw(ctx, 200, http.MethodGet, v1+"/domains", nil)
 	for _, d := range domains["data"].([]any) {

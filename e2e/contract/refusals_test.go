@@ -53,6 +53,7 @@ func (w *world) calls(client *organization.Client, group, account string) map[st
 			_, err := client.UserRoleAssignments(ctx, directory, account, organization.RoleFilter{}, "")
 			return err
 		},
+		"last active": func(ctx context.Context) error { _, err := client.LastActive(ctx, account, ""); return err },
 		"suspend":     func(ctx context.Context) error { return client.SuspendUser(ctx, directory, account) },
 		"restore":     func(ctx context.Context) error { return client.RestoreUser(ctx, directory, account) },
 		"remove user": func(ctx context.Context) error { return client.RemoveUser(ctx, directory, account) },
@@ -84,7 +85,7 @@ func driveRefusals(t *testing.T, check *checker) {
 		}
 		other := w.organization(w.info.OrgID, otherOrgKey)
 		calls := w.calls(other, group, ana)
-		for _, name := range []string{"domains", "workspaces", "search groups", "search users", "user"} { // the reads for which the vendor describes a 403
+		for _, name := range []string{"domains", "workspaces", "search groups", "search users", "user", "last active"} { // the reads for which the vendor describes a 403
 			require.ErrorIs(t, calls[name](t.Context()), organization.ErrForbidden, name)
 		}
 		_, err := w.scimClient(unknownKey).Users(t.Context(), scim.UserQuery{})
@@ -99,7 +100,7 @@ func driveRefusals(t *testing.T, check *checker) {
 		w := newWorld(t, check, nil)
 		calls := w.calls(w.org, "6b1d5b2c-0000-4000-8000-000000000000", "712020:6b1d5b2c-0000-4000-8000-000000000000")
 		for _, name := range []string{"group", "role assignments", "add member", "remove member", "assign role", "revoke role",
-			"assign app role", "revoke app role", "user", "user roles", "suspend", "restore", "remove user"} {
+			"assign app role", "revoke app role", "user", "user roles", "last active", "suspend", "restore", "remove user"} {
 			require.ErrorIs(t, calls[name](t.Context()), organization.ErrNotFound, name)
 		}
 		_, err := w.organization("6b1d5b2c-0000-4000-8000-000000000000", cloud.DefaultKey).Org(t.Context())
@@ -129,6 +130,8 @@ func driveRefusals(t *testing.T, check *checker) {
 		ana := w.user("ana").AtlassianAccountID
 		require.ErrorIs(t, w.org.AssignRole(ctx, ana, "atlassian/admin", "ari:cloud:nothing::site/1"), organization.ErrInvalid)
 		_, err = w.org.UserRoleAssignments(ctx, w.info.DirectoryID, ana, organization.RoleFilter{}, "not-one-of-yours")
+		require.ErrorIs(t, err, organization.ErrInvalid)
+		_, err = w.org.LastActive(ctx, ana, "not-one-of-yours")
 		require.ErrorIs(t, err, organization.ErrInvalid)
 		_, err = w.org.Invite(ctx, organization.Invitation{Email: "eve@acme.example", Groups: []string{"nothing"}})
 		require.ErrorIs(t, err, organization.ErrNotFound)

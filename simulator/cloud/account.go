@@ -46,7 +46,7 @@ func (c *Cloud) getProfile(r *call) answer {
 	}
 	return ok(map[string]any{"account": map[string]any{"account_id": u.id, "account_type": "atlassian", "account_status": u.accountStatus(), "name": u.name,
 		"nickname": u.nickname, "email": u.email, "picture": picture, "locale": "en-US", "zoneinfo": "UTC", "characteristics": map[string]any{"not_mentionable": false},
-		"extended_profile": map[string]any{"job_title": u.title, "department": u.department}}})
+		"extended_profile": map[string]any{"job_title": u.title, "department": u.department, "organization": u.organization, "location": u.location}}})
 }
 
 func (c *Cloud) disableAccount(r *call) answer { return c.changeLifecycle(r, true) }

@@ -50,6 +50,7 @@ var eventActions = []eventAction{
 	{"user_removed_from_directory", "Removed user from directory", "Users"},
 	{"user_activated", "Activated account", "Managed accounts"},
 	{"user_deactivated", "Deactivated account", "Managed accounts"},
+	{"twosv_disabled_for_user", "Disabled two-step verification for user", "Managed accounts"},
 	{"user_login", "Logged in", "Authentication"},
 	{"jira_issue_viewed", "Viewed issue", "Jira"},
 }

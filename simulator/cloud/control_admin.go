@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 )
 
 // These calls act as an administrator would in the web interface: at once, with an audit event, and without asking anybody.
@@ -157,9 +156,10 @@ func (c *Cloud) postDefault(r *http.Request) (any, error) {
 	return done, nil
 }
 
-// postPerson changes what an administrator can change of one person.
+// postPerson changes what an administrator can change of one person by hand: all of it, or nothing with an error.
 func (c *Cloud) postPerson(r *http.Request) (any, error) {
 	var body struct {
+		profileChange
 		Suspended *bool `json:"suspended"`
 		Inactive  *bool `json:"inactive"`
 		OrgAdmin  *bool `json:"orgAdmin"`
@@ -175,6 +175,10 @@ func (c *Cloud) postPerson(r *http.Request) (any, error) {
 		return nil, err
 	}
 	u := people[0]
+	if err := body.check(u); err != nil {
+		return nil, fmt.Errorf("person %q: %w", r.PathValue("name"), err)
+	}
+	c.setProfile(u, body.profileChange, c.webAdmin())
 	if body.Suspended != nil {
 		c.setSuspended(u, *body.Suspended, c.webAdmin())
 	}
@@ -190,16 +194,20 @@ func (c *Cloud) postPerson(r *http.Request) (any, error) {
 	return done, nil
 }
 
-// postActivity says when somebody last used an app; without a time: never.
+// postActivity says when somebody last used an app. Without a time, as with the word never, they never did.
 func (c *Cloud) postActivity(r *http.Request) (any, error) {
 	var body struct {
-		People []string  `json:"people"`
-		App    string    `json:"app"`
-		Site   string    `json:"site"`
-		At     time.Time `json:"at"`
+		People []string `json:"people"`
+		App    string   `json:"app"`
+		Site   string   `json:"site"`
+		At     string   `json:"at"` // RFC 3339
 	}
 	if err := read(r, &body); err != nil {
 		return nil, err
+	}
+	at, err := lastUse(orElse(body.At, "never"))
+	if err != nil {
+		return nil, fmt.Errorf("at: %w", err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -212,13 +220,7 @@ func (c *Cloud) postActivity(r *http.Request) (any, error) {
 		return nil, err
 	}
 	for _, u := range people {
-		if u.lastActive == nil {
-			u.lastActive = map[*resource]instant{}
-		}
-		u.lastActive[app] = 0
-		if !body.At.IsZero() {
-			u.lastActive[app] = body.At.UnixNano()
-		}
+		u.setLastActive(app, at)
 	}
 	return map[string]int{"changed": len(slices.Compact(people))}, nil
 }

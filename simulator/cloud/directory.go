@@ -9,10 +9,13 @@ import (
 type user struct {
 	id, name, nickname, email string
 	title, department         string
-	app                       bool // belongs to an installed app
-	inactive                  bool // account deactivated
-	managed                   bool // e-mail domain claimed by the organization
-	synced                    bool // came through SCIM
+	organization, location    string
+	app                       bool  // belongs to an installed app
+	inactive                  bool  // account deactivated
+	managed                   bool  // e-mail domain claimed by the organization
+	synced                    bool  // came through SCIM
+	unverified                bool  // e-mail address never confirmed
+	twoStep                   *bool // two-step verification where somebody set it
 	added, deactivated        instant
 
 	member    timeline // of the directory

@@ -100,14 +100,31 @@ func (c *Cloud) getLastActive(r *call) answer {
 	if u == nil {
 		return userNotFound(r.PathValue("accountId"))
 	}
+	given := r.URL.Query().Get("cursor")
+	cur, valid := parseCursor(r.op.name, given)
+	if given != "" && !valid {
+		return badRequest("ADMIN-400-4", "The cursor is not valid.")
+	}
 	access := []any{}
 	for _, app := range r.view.appsOf(u) {
 		if at, ever := c.lastActive(u, app); ever && slices.Contains(productKeys, app.activity) {
 			access = append(access, map[string]any{"id": app.ari, "key": app.activity, "last_active": timestamp(at)[:10], "last_active_timestamp": timestamp(at)})
 		}
 	}
-	added := timestamp(u.added)
-	return ok(map[string]any{"data": map[string]any{"product_access": access, "added_to_org": added[:10], "added_to_org_timestamp": added}, "links": map[string]any{}})
+	start := min(cur.Position, len(access))
+	end := min(start+c.cut(nil, maxLimit), len(access))
+	p := &page{items: access[start:end], self: cursor{Operation: r.op.name, Position: start}.String()}
+	if end < len(access) {
+		p.next = cursor{Operation: r.op.name, Position: end}.String()
+	}
+	p.render = func(items []any, next string) any {
+		added, links := timestamp(u.added), map[string]any{}
+		if next != "" {
+			links["next"] = c.cursorLink(r, next)
+		}
+		return map[string]any{"data": map[string]any{"product_access": items, "added_to_org": added[:10], "added_to_org_timestamp": added}, "links": links}
+	}
+	return answer{status: http.StatusOK, page: p}
 }
 
 func (c *Cloud) domainJSON(r *call, i int) map[string]any {

@@ -71,6 +71,13 @@ func (p *scimProfile) department() string {
 	return p.Department
 }
 
+func (p *scimProfile) organization() string {
+	if p.Enterprise != nil && p.Enterprise.Organization != "" {
+		return p.Enterprise.Organization
+	}
+	return p.Organization
+}
+
 // current is the profile as it stands, with the state of the user written in.
 func (u *scimUser) current() scimProfile {
 	active := !u.inactive
@@ -83,7 +90,7 @@ func (u *scimUser) current() scimProfile {
 	if a := u.account; a != nil {
 		given, family, _ := strings.Cut(a.name, " ")
 		p.Name = scimName{Formatted: a.name, GivenName: given, FamilyName: family}
-		p.DisplayName, p.NickName, p.Title, p.Department = a.name, a.nickname, a.title, a.department
+		p.DisplayName, p.NickName, p.Title, p.Department, p.Organization = a.name, a.nickname, a.title, a.department, a.organization
 		p.Emails = []scimEmail{{Value: a.email, Type: "work", Primary: true}}
 	}
 	return p

@@ -19,7 +19,7 @@ func (c *Cloud) scimUserJSON(r *call, u *scimUser) any {
 	}
 	out["id"] = u.id
 	out["schemas"] = []string{scimUserSchema, scimEnterpriseSchema, scimAtlassianSchema}
-	out[scimEnterpriseSchema] = scimEnterprise{Organization: p.Organization, Department: p.department()}
+	out[scimEnterpriseSchema] = scimEnterprise{Organization: p.organization(), Department: p.department()}
 	extension := map[string]any{}
 	groups := []any{}
 	if u.account != nil {
@@ -172,7 +172,7 @@ func (c *Cloud) applyProfile(u *scimUser, p scimProfile) {
 		}
 		c.setEmail(a, strings.ToLower(p.email()))
 	}
-	a.name, a.title, a.department = p.fullName(), p.Title, p.department()
+	a.name, a.title, a.department, a.organization = p.fullName(), p.Title, p.department(), p.organization()
 	a.nickname = orElse(a.nickname, a.name) // the public name stays the person's own (ACCESS-1843)
 	if a.managed {
 		c.setInactive(a, u.inactive, scimActor)

@@ -16,6 +16,9 @@ type OrgFile struct {
 	Local   []OrgGroup          `json:"local,omitempty"`   // groups of the organization's own
 	Foreign map[string][]string `json:"foreign,omitempty"` // local or default group → people whom somebody put there by hand
 	Invited []string            `json:"invited,omitempty"` // people who came by invitation and have no SCIM record
+
+	Suspended []string              `json:"suspended,omitempty"` // people who start suspended
+	Profiles  map[string]OrgProfile `json:"profiles,omitempty"`  // by key
 }
 
 // OrgGroup is one group of an OrgFile.
@@ -83,6 +86,9 @@ func (s *seeding) fill(file OrgFile, domain string) error {
 		if _, err := s.person(key, key, email, !slices.Contains(file.Invited, key)); err != nil {
 			return err
 		}
+	}
+	if err := firstError(s.profiles(file.Profiles), s.suspended(file.Suspended)); err != nil {
+		return err
 	}
 	for _, g := range file.Groups {
 		if err := s.group(g, true); err != nil {

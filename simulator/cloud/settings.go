@@ -45,13 +45,17 @@ type Settings struct {
 	RetryAfter    string         `json:"retryAfter"`    // none, seconds or date
 	Licences      map[string]int `json:"licences"`      // seats by app/site, for example jira/acme; absent or negative: no limit
 
-	MaxPage       int  `json:"maxPage"`       // 1..100: largest page of v2 reads whatever the caller asks; 0: no cap
+	MaxPage       int  `json:"maxPage"`       // 1..100: largest page of v2 reads and of last-active-dates whatever the caller asks; 0: no cap
 	URLCursors    bool `json:"urlCursors"`    // v2 links.next as a URL instead of a bare cursor
 	PlainGroupIDs bool `json:"plainGroupIds"` // groups[].id of users as UUID instead of the ARI of the vendor's example
 	AppAccounts   bool `json:"appAccounts"`   // show accountType app, which the vendor's v2 schema does not declare
 	SyncedRefusal int  `json:"syncedRefusal"` // status for writing to a synced group: 403 or 400
 	AbsentRemoval int  `json:"absentRemoval"` // status for removing who is not a member: 404 or 204
 	Noise         int  `json:"noise"`         // log-ins and page views that are logged before each change
+
+	// ActivityGaps is the share, 0 to 1, of the entries of an expanded productAccess that have no lastActiveTimestamp although
+	// last-active-dates knows the date: always the same entries. Nothing promises that the expanded read is complete.
+	ActivityGaps float64 `json:"activityGaps"`
 }
 
 // DefaultSettings are those of a calm, centralized organization with Guard.
@@ -95,6 +99,9 @@ func (s Settings) Validate() error {
 	}
 	if s.MaxPage < 0 || s.MaxPage > 100 {
 		return fmt.Errorf("maxPage %d: write 0 to 100", s.MaxPage)
+	}
+	if s.ActivityGaps < 0 || s.ActivityGaps > 1 {
+		return fmt.Errorf("activityGaps %v: write a share from 0 to 1", s.ActivityGaps)
 	}
 	if s.Latency < 0 || s.Lag < 0 || s.RoleLag < 0 || s.EventLag < 0 {
 		return fmt.Errorf("latency, lag, roleLag and eventLag must not be negative")

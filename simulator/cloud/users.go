@@ -23,6 +23,8 @@ type userJSON struct {
 	DeactivatedOn    string           `json:"deactivatedOn,omitempty"` // only in users/{id}
 	JobTitle         string           `json:"jobTitle,omitempty"`
 	Department       string           `json:"department,omitempty"`
+	Organization     string           `json:"organization,omitempty"`
+	Location         string           `json:"location,omitempty"`
 	Picture          string           `json:"picture"`
 	PlatformRoles    *[]string        `json:"platformRoles,omitempty"`
 	Counts           *userCounts      `json:"counts,omitempty"`
@@ -37,7 +39,7 @@ type userCounts struct {
 type appAccess struct {
 	ID         string `json:"id"`
 	Key        string `json:"key"`
-	LastActive string `json:"lastActiveTimestamp,omitempty"` // absent: never active
+	LastActive string `json:"lastActiveTimestamp,omitempty"` // absent: never active, or left out by the settings
 }
 
 type userGroupJSON struct {
@@ -50,8 +52,8 @@ const picture = "https://secure.gravatar.com/avatar/default"
 
 func (c *Cloud) userJSON(u *user, v view, expand []string) *userJSON {
 	out := &userJSON{AccountID: u.id, AccountType: "atlassian", AccountStatus: u.accountStatus(), Status: v.status(u), MembershipStatus: v.membershipStatus(u),
-		ClaimStatus: u.claimStatus(), ManagementSource: "invited", Name: u.name, Nickname: u.nickname, Email: u.email, EmailVerified: true, MFAEnabled: u.mfa(),
-		AddedToOrg: timestamp(u.added), JobTitle: u.title, Department: u.department, Picture: picture}
+		ClaimStatus: u.claimStatus(), ManagementSource: "invited", Name: u.name, Nickname: u.nickname, Email: u.email, EmailVerified: !u.unverified, MFAEnabled: u.mfa(),
+		AddedToOrg: timestamp(u.added), JobTitle: u.title, Department: u.department, Organization: u.organization, Location: u.location, Picture: picture}
 	if u.synced {
 		out.ManagementSource = "synced"
 	}
@@ -69,7 +71,7 @@ func (c *Cloud) userJSON(u *user, v view, expand []string) *userJSON {
 			access := []appAccess{}
 			for _, r := range v.appsOf(u) {
 				one := appAccess{ID: r.ari, Key: r.activity}
-				if at, ever := c.lastActive(u, r); ever {
+				if at, ever := c.lastActive(u, r); ever && !c.leavesOut(u, r) {
 					one.LastActive = timestamp(at)
 				}
 				access = append(access, one)
@@ -103,8 +105,18 @@ func (u *user) claimStatus() string {
 	return "unmanaged"
 }
 
-// mfa is known of managed accounts only; one in eight of them lacks it.
-func (u *user) mfa() bool { return u.managed && u.id[len(u.id)-1]%8 != 0 }
+// leavesOut says that the expanded read has no date of the app although there is one.
+func (c *Cloud) leavesOut(u *user, r *resource) bool {
+	return c.settings.ActivityGaps > 0 && c.chance(1000, "gap", u.id, r.ari) < uint64(c.settings.ActivityGaps*1000)
+}
+
+// mfa is known of managed accounts only; one in eight of them lacks it, until somebody says otherwise.
+func (u *user) mfa() bool {
+	if u.twoStep != nil {
+		return u.managed && *u.twoStep
+	}
+	return u.managed && u.id[len(u.id)-1]%8 != 0
+}
 
 func (c *Cloud) searchUsers(r *call) answer {
 	var asked userQuery
