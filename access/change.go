@@ -63,6 +63,7 @@ const (
 	Superseded ChangeState = "superseded" // the state read just before writing no longer asks for it
 	Failed     ChangeState = "failed"     // given up in this run; the next verification tries again
 	Recorded   ChangeState = "recorded"   // dry run or preview: shown, never written
+	Observed   ChangeState = "observed"   // what rules that only observe would do: shown, never written
 )
 
 // Open says that the change still waits for something.
@@ -90,14 +91,28 @@ func (c Change) Label() string {
 	if who == "" {
 		who = c.Person
 	}
-	switch c.Action {
-	case Remove:
+	switch verb := c.Verb(); {
+	case verb == "suspend" || verb == "restore":
+		return verb + " " + who
+	case c.Target == Organization:
+		return "remove " + who + " from the organization"
+	case c.Action == Remove:
 		return "remove " + who + " from " + string(c.Target)
-	case Adopt:
+	case c.Action == Adopt:
 		return "adopt " + who + " in " + string(c.Target)
-	default:
-		return "add " + who + " to " + string(c.Target)
 	}
+	return "add " + who + " to " + string(c.Target)
+}
+
+// Verb is what the change does, in a word: suspend and restore, where it is about presence and no grant.
+func (c Change) Verb() string {
+	switch {
+	case c.Target != Directory || OnlyGrants(c.Reasons):
+		return string(c.Action)
+	case c.Action == Remove:
+		return "suspend"
+	}
+	return "restore"
 }
 
 // Holding is a person's membership in a target over a span of time, with the reasons that stood for it then.
@@ -119,6 +134,16 @@ func (c Change) Lapse() bool { return c.Action == Remove && OnlyGrants(c.Reasons
 func OnlyGrants(reasons []Reason) bool {
 	for _, r := range reasons {
 		if r.Kind != ReasonGrant {
+			return false
+		}
+	}
+	return len(reasons) > 0
+}
+
+// OnlyRules says that the reasons are rules and nothing else.
+func OnlyRules(reasons []Reason) bool {
+	for _, r := range reasons {
+		if r.Kind != ReasonRule {
 			return false
 		}
 	}

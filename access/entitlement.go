@@ -12,6 +12,7 @@ import (
 //	role:org-admin                the organization-admin role (through the role calls, not through a group)
 //	role:<app>/<site>/<role>      an app role given directly
 //	directory                     being active rather than suspended in the directory
+//	organization                  being in the directory at all
 //
 // Group names compare without regard to case, as Atlassian's own search does.
 type Entitlement string
@@ -25,6 +26,8 @@ const (
 	KindDefault   Kind = "default"
 	KindRole      Kind = "role"
 	KindDirectory Kind = "directory"
+
+	KindOrganization Kind = "organization"
 )
 
 // OrgAdmin is the organization-admin role.
@@ -32,6 +35,12 @@ const OrgAdmin Entitlement = "role:org-admin"
 
 // Directory is the entitlement to be active in the directory.
 const Directory Entitlement = "directory"
+
+// Organization is the entitlement to be in the organization at all. Rules take it away; nothing gives it.
+const Organization Entitlement = "organization"
+
+// Presence says that the entitlement is about being there, rather than about access.
+func (e Entitlement) Presence() bool { return e == Directory || e == Organization }
 
 // GroupEntitlement returns the entitlement of membership in the named group.
 func GroupEntitlement(name string) Entitlement {
@@ -41,8 +50,8 @@ func GroupEntitlement(name string) Entitlement {
 // ParseEntitlement reads an entitlement's written form and brings its app name to Atlassian's own (jira becomes
 // jira-software). The error says what was written and what the form should be.
 func ParseEntitlement(s string) (Entitlement, error) {
-	if s == string(Directory) {
-		return Directory, nil
+	if Entitlement(s).Presence() {
+		return Entitlement(s), nil
 	}
 	kind, rest, found := strings.Cut(s, ":")
 	if !found || rest == "" {

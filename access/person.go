@@ -22,10 +22,27 @@ type Person struct {
 	// not ask for them.
 	AppRoles []Entitlement `json:"appRoles,omitempty"`
 	// What conditions look at beside the above.
-	JobTitle   string    `json:"jobTitle,omitempty"`
-	Department string    `json:"department,omitempty"`
-	Added      time.Time `json:"added,omitzero"` // when the person was added to the organization
+	EmailVerified *bool     `json:"emailVerified,omitempty"`
+	MFA           *bool     `json:"mfa,omitempty"` // two-step verification; known of managed accounts only
+	JobTitle      string    `json:"jobTitle,omitempty"`
+	Department    string    `json:"department,omitempty"`
+	Organization  string    `json:"organization,omitempty"` // as the profile names it
+	Location      string    `json:"location,omitempty"`
+	Added         time.Time `json:"added,omitzero"` // when the person was added to the organization
+	// Activity says when the person last used each app that they have access to. Nil: the read did not ask for it.
+	Activity []Activity `json:"activity,omitempty"`
 }
+
+// Activity is a person's use of one app on one site. With neither an instant nor Never, it is not known, which never means
+// that there was none.
+type Activity struct {
+	Resource string    `json:"resource"`       // ARI of the app on its site
+	Last     time.Time `json:"last,omitzero"`  // Atlassian is up to a day behind
+	Never    bool      `json:"never,omitzero"` // has access and never used it
+}
+
+// Known says that the read told when the app was last used, or that it never was.
+func (a Activity) Known() bool { return a.Never || !a.Last.IsZero() }
 
 // RoleOrgAdmin is the platform role behind the entitlement OrgAdmin.
 const RoleOrgAdmin = "atlassian/org-admin"
@@ -101,9 +118,11 @@ type Site struct {
 
 // Outline is what one read of the organization showed of its groups, without its people: all that a policy is bound to.
 type Outline struct {
-	Directory string           `json:"directory"`       // id of the directory that holds the people and groups
-	Groups    []Group          `json:"groups"`          // all groups of the directory
-	Roles     []RoleAssignment `json:"roles"`           // roles given by the groups that may matter to the policy; not of every group
-	Sites     []Site           `json:"sites"`           // apps on sites
-	Owner     string           `json:"owner,omitempty"` // account id of the key's owner, when the policy names one
+	Directory string           `json:"directory"` // id of the directory that holds the people and groups
+	Groups    []Group          `json:"groups"`    // all groups of the directory
+	Roles     []RoleAssignment `json:"roles"`     // roles given by the groups that may matter to the policy; not of every group
+	Sites     []Site           `json:"sites"`     // apps on sites
+	// Domains are the e-mail domains that the organization has verified, in lower case; nil: the read did not ask.
+	Domains []string `json:"domains,omitempty"`
+	Owner   string   `json:"owner,omitempty"` // account id of the key's owner, when the policy names one
 }

@@ -14,6 +14,7 @@ type Last struct {
 	Sources  []string                        `json:"sources,omitempty"`  // names of the source groups
 	Defaults map[access.Entitlement][]string `json:"defaults,omitempty"` // Bound.Defaults
 	Granted  []access.Entitlement            `json:"granted,omitempty"`  // targets of grants that are not over and done
+	Domains  []string                        `json:"domains,omitempty"`  // Bound.Domains
 }
 
 // Bind joins a policy with the organization's groups. Globs meet source groups only. A target that cannot be managed is
@@ -35,17 +36,20 @@ func BindSince(p *Policy, o access.Outline, last Last) (*Bound, []access.Finding
 	w.formerSources(last.Sources)
 	w.grants()
 	w.formerGrants(last.Granted)
+	w.rules()
 	w.formerDefaults(last.Defaults)
 	w.missing()
 	w.uncovered()
-	return w.bound(), w.sorted()
+	b := w.bound()
+	b.home = w.home(last.Domains)
+	return b, w.sorted()
 }
 
 // binder joins step by step. Targets are kept by pointer until their order is known.
 type binder struct {
 	policy   *Policy
 	outline  access.Outline
-	rules    []rule
+	routes   []route
 	sources  []source                  // synced groups by name
 	byID     map[string]access.Group   // all groups
 	byName   map[string][]access.Group // all groups, by folded name
@@ -55,6 +59,8 @@ type binder struct {
 	defaults map[access.Entitlement][]string
 	covered  map[string]bool              // source groups that a mapping takes
 	gifts    map[string][]gift            // by source group id
+	ruledBy  []ruled                      // the rules
+	asked    map[string]bool              // groups that rules' conditions ask for, by id
 	lacking  map[string]*lack             // target groups that do not exist, by folded name
 	findings map[[2]string]access.Finding // by rule and subject
 }
@@ -65,7 +71,7 @@ type source struct {
 	folded []rune
 }
 
-// gift is a given whose target has no index yet.
+// gift is a voice whose target has no index yet.
 type gift struct {
 	target *Target
 	reason access.Reason
@@ -83,10 +89,10 @@ func newBinder(p *Policy, o access.Outline) *binder {
 		policy: p, outline: o,
 		byID: map[string]access.Group{}, byName: map[string][]access.Group{}, opens: map[string][]string{},
 		targets: map[string]*Target{}, resolved: map[string][]*Target{}, defaults: map[access.Entitlement][]string{},
-		covered: map[string]bool{}, gifts: map[string][]gift{}, lacking: map[string]*lack{}, findings: map[[2]string]access.Finding{},
+		covered: map[string]bool{}, gifts: map[string][]gift{}, lacking: map[string]*lack{}, asked: map[string]bool{}, findings: map[[2]string]access.Finding{},
 	}
 	for i := range p.Mappings {
-		w.rules = append(w.rules, newRule(&p.Mappings[i]))
+		w.routes = append(w.routes, newRoute(&p.Mappings[i]))
 	}
 	for _, g := range o.Groups {
 		w.byID[g.ID] = g
@@ -113,8 +119,8 @@ func newBinder(p *Policy, o access.Outline) *binder {
 
 // source notes what every mapping gives the members of one source group.
 func (w *binder) source(g source) {
-	for i := range w.rules {
-		r := &w.rules[i]
+	for i := range w.routes {
+		r := &w.routes[i]
 		seen := map[gift]bool{}
 		for _, f := range r.gives(g.Name, g.folded) {
 			w.covered[g.ID] = true
@@ -136,8 +142,8 @@ func (w *binder) source(g source) {
 // literals manages the targets that mappings name in full even while no source group gives them, and reports from
 // entries that match nothing.
 func (w *binder) literals() {
-	for i := range w.rules {
-		r := &w.rules[i]
+	for i := range w.routes {
+		r := &w.routes[i]
 		for _, to := range r.To {
 			if stars(to) == 0 {
 				w.mapped(to, r.Mapping, true)
@@ -153,9 +159,9 @@ func (w *binder) literals() {
 func (w *binder) formerSources(names []string) {
 	for _, name := range names {
 		folded := lower(name)
-		for i := range w.rules {
-			for _, f := range w.rules[i].gives(name, folded) {
-				w.mapped(f.full, w.rules[i].Mapping, false)
+		for i := range w.routes {
+			for _, f := range w.routes[i].gives(name, folded) {
+				w.mapped(f.full, w.routes[i].Mapping, false)
 			}
 		}
 	}
@@ -181,7 +187,7 @@ func (w *binder) formerDefaults(last map[access.Entitlement][]string) {
 // mode is the most careful mode of the mappings that give a target.
 func (w *binder) mode(e access.Entitlement) Mode {
 	mode := RemoveAll
-	for _, r := range w.rules {
+	for _, r := range w.routes {
 		if slices.Contains(r.To, e) {
 			mode = careful(mode, r.Removals)
 		}
@@ -193,8 +199,8 @@ func (w *binder) mode(e access.Entitlement) Mode {
 func (w *binder) bound() *Bound {
 	w.protect()
 	b := &Bound{
-		Owner: w.outline.Owner, rules: w.rules, gives: map[string][]given{}, holds: map[string]int{}, admin: -1,
-		named: map[string][]int{}, synced: map[string]string{}, opens: w.opens, defaults: w.defaults,
+		Owner: w.outline.Owner, routes: w.routes, gives: map[string][]voice{}, holds: map[string]int{}, admin: -1,
+		named: map[string][]int{}, synced: map[string]string{}, names: map[string]string{}, there: map[string]bool{}, sites: map[string]access.Site{}, opens: w.opens, defaults: w.defaults,
 	}
 	targets := slices.SortedFunc(maps.Values(w.targets), func(a, b *Target) int {
 		return strings.Compare(string(a.Entitlement), string(b.Entitlement))
@@ -204,6 +210,8 @@ func (w *binder) bound() *Bound {
 		slices.Sort(t.Names)
 		slices.Sort(t.Sources)
 		t.Sources = slices.Compact(t.Sources)
+		slices.Sort(t.Evidence)
+		t.Evidence = slices.Compact(t.Evidence)
 		b.Targets = append(b.Targets, *t)
 		index[t] = i
 		b.named[fold(t.Entitlement)] = []int{i}
@@ -226,12 +234,23 @@ func (w *binder) bound() *Bound {
 	}
 	for id, gifts := range w.gifts {
 		for _, g := range gifts {
-			b.gives[id] = append(b.gives[id], given{index[g.target], g.reason, g.adopt})
+			b.gives[id] = append(b.gives[id], voice{target: index[g.target], reason: g.reason, adopt: g.adopt})
 		}
 	}
 	for _, g := range w.sources {
 		b.synced[g.ID] = g.Name
 	}
+	for id, g := range w.byID {
+		b.names[id] = g.Name
+	}
+	for name := range w.byName {
+		b.there[name] = true
+	}
+	for _, site := range w.outline.Sites {
+		b.sites[site.Resource] = site
+	}
+	b.rules, b.asked, b.verified = w.boundRules(index), w.asked, w.outline.Domains
+	b.constants = constantsOf(conditionsOf(b.rules))
 	for _, l := range w.lacking {
 		if l.create && groupName(l.name) == nil {
 			b.Create = append(b.Create, l.name)
@@ -261,6 +280,9 @@ func (w *binder) protect() {
 				t.Protected = &Protected{Target: t.Entitlement}
 			}
 			t.Protected.Minimum = max(t.Protected.Minimum, entry.Minimum)
+			if entry.Maximum > 0 && (t.Protected.Maximum == 0 || entry.Maximum < t.Protected.Maximum) {
+				t.Protected.Maximum = entry.Maximum
+			}
 			for _, person := range entry.Always {
 				if !slices.Contains(t.Protected.Always, person) {
 					t.Protected.Always = append(t.Protected.Always, person)

@@ -129,13 +129,13 @@ func TestResolveUnitesMappingsAndGrants(t *testing.T) {
 		{Target: 3, Reasons: []access.Reason{because("g3", "")}},
 	}
 	require.Equal(t, []string{"directory", "group:jira-users-acme", "group:jira-users-extra", "role:org-admin"}, entitlements(b))
-	require.Equal(t, want, b.Resolve(seller, leases...))
+	require.Equal(t, want, b.Resolve(seller, policy.Known{Grants: leases}).Wants)
 	for i, j := 0, len(leases)-1; i < j; i, j = i+1, j-1 {
 		leases[i], leases[j] = leases[j], leases[i]
 	}
-	require.Equal(t, want, b.Resolve(seller, leases...), "the order of the leases does not matter")
-	require.Equal(t, []policy.Want{{Target: 1, Reasons: []access.Reason{mapping}}}, b.Resolve(seller), "the mapping's own stays when the leases end")
-	require.Empty(t, b.Resolve(access.Person{ID: "app", AccountType: "app"}, leases...))
+	require.Equal(t, want, b.Resolve(seller, policy.Known{Grants: leases}).Wants, "the order of the leases does not matter")
+	require.Equal(t, []policy.Want{{Target: 1, Reasons: []access.Reason{mapping}}}, b.Resolve(seller, policy.Known{}).Wants, "the mapping's own stays when the leases end")
+	require.Empty(t, b.Resolve(access.Person{ID: "app", AccountType: "app"}, policy.Known{Grants: leases}).Wants)
 }
 
 func TestHoldsSaysWhatTheReadShowed(t *testing.T) {

@@ -128,14 +128,14 @@ func TestResolveIsTheUnionOfReasons(t *testing.T) {
 		{Target: 0, Adopt: true, Reasons: []access.Reason{all("Eng-Data"), all("eng-web"), eng("Eng-Data", via), eng("eng-web", via)}},
 		{Target: 1, Reasons: []access.Reason{eng("Eng-Data", via), eng("eng-web", via)}},
 		{Target: 2, Reasons: []access.Reason{eng("eng-web", "group:*-members")}},
-	}, b.Resolve(ana))
+	}, b.Resolve(ana, policy.Known{}).Wants)
 	require.Equal(t, []int{1}, b.Held(ana))
 
 	app := ana
 	app.AccountType = "app"
-	require.Empty(t, b.Resolve(app))
-	require.Empty(t, b.Resolve(access.Person{ID: "none", GroupIDs: []string{"j1"}}))
-	contractor := b.Resolve(access.Person{ID: "con", GroupIDs: []string{"s3"}})
+	require.Empty(t, b.Resolve(app, policy.Known{}).Wants)
+	require.Empty(t, b.Resolve(access.Person{ID: "none", GroupIDs: []string{"j1"}}, policy.Known{}).Wants)
+	contractor := b.Resolve(access.Person{ID: "con", GroupIDs: []string{"s3"}}, policy.Known{}).Wants
 	require.Equal(t, []policy.Want{{Target: 0, Adopt: true, Reasons: []access.Reason{all("eng-contractors")}}}, contractor)
 }
 
@@ -281,5 +281,5 @@ func TestBindDoesNotDependOnTheOrderOfTheRead(t *testing.T) {
 	require.Equal(t, findings, again)
 	person := access.Person{ID: "p", GroupIDs: strings.Fields("s1 s2 s3 s4")}
 	reversed := access.Person{ID: "p", GroupIDs: strings.Fields("s4 s3 s2 s1")}
-	require.Equal(t, b.Resolve(person), turned.Resolve(reversed))
+	require.Equal(t, b.Resolve(person, policy.Known{}).Wants, turned.Resolve(reversed, policy.Known{}).Wants)
 }

@@ -1,9 +1,7 @@
 package policy
 
 import (
-	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/castellan-io/castellan/access"
 )
@@ -15,14 +13,22 @@ type Bound struct {
 	Create  []string // names of target groups to create, sorted; bind again once they exist
 	Owner   string   // account id of the key's owner, "" when the read did not say
 
-	rules    []rule
-	gives    map[string][]given // by source group id
-	holds    map[string]int     // target by group id
-	admin    int                // target that is the organization-admin role, -1 when not managed
-	named    map[string][]int   // targets by every name they go by, folded
-	synced   map[string]string  // names of all source groups that the read showed, by id
-	opens    map[string][]string
-	defaults map[access.Entitlement][]string
+	routes    []route
+	rules     []boundRule
+	home      home
+	constants constants              // of the rules' conditions
+	verified  []string               // domains that the read showed
+	gives     map[string][]voice     // by source group id
+	asked     map[string]bool        // groups that rules' conditions ask for, by id
+	names     map[string]string      // of all groups, by id
+	there     map[string]bool        // names of all groups, folded
+	sites     map[string]access.Site // by resource
+	holds     map[string]int         // target by group id
+	admin     int                    // target that is the organization-admin role, -1 when not managed
+	named     map[string][]int       // targets by every name they go by, folded
+	synced    map[string]string      // names of all source groups that the read showed, by id
+	opens     map[string][]string
+	defaults  map[access.Entitlement][]string
 }
 
 // Target is one real group or role, or presence in the organization, that the policy manages.
@@ -35,77 +41,36 @@ type Target struct {
 	Granted     bool                 `json:"granted,omitempty"`  // no mapping names it: it is held by grants alone
 	Lost        LostMode             `json:"lost,omitempty"`     // what becomes of it when the workflow of a grant was lost; "" when it cannot be granted
 	Removals    Mode                 `json:"removals"`
-	Apps        []string             `json:"apps,omitempty"`    // app/site that the group opens, as far as roles were read
-	Members     int                  `json:"members"`           // as the directory counts them, -1 when unknown
-	Sources     []string             `json:"sources,omitempty"` // ids of all source groups mapped to it, sorted
+	Apps        []string             `json:"apps,omitempty"`     // app/site that the group opens, as far as roles were read
+	Members     int                  `json:"members"`            // as the directory counts them, -1 when unknown
+	Sources     []string             `json:"sources,omitempty"`  // ids of all source groups mapped to it, sorted
+	Evidence    []string             `json:"evidence,omitempty"` // ids of the groups that its rules ask for, sorted
+	Ruled       bool                 `json:"ruled,omitempty"`    // some rule gives or denies it
+	Would       Mode                 `json:"would,omitempty"`    // of a target that only rules name: Removals, if those that only observe were enforced
 	Protected   *Protected           `json:"protected,omitempty"`
+
+	fresh     bool // just found
+	byRules   bool // no mapping names it; of grants, rules say more
+	ruleGives bool // a rule that is enforced gives it
+	wouldGive bool // some rule gives it
 }
 
-// Want is one target that a person should hold, with all reasons for it.
-type Want struct {
-	Target  int // index in Bound.Targets
-	Reasons []access.Reason
-	Adopt   bool // one of the reasons makes a membership owned that exists already
+// Grounds are the ids of all groups on which it stands who holds the target, sorted.
+func (t *Target) Grounds() []string {
+	if t.Evidence == nil {
+		return t.Sources
+	}
+	all := slices.Concat(t.Sources, t.Evidence)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
-// given is what one mapping gives the members of one source group.
-type given struct {
-	target int
-	reason access.Reason
-	adopt  bool
-}
-
-// Resolve answers the one question: which targets should this person hold now, and why? The reasons are the union over
-// the person's source groups and the grants given, which are the person's own and in force. The order is fixed: by target,
-// then by reason. Apps want nothing. The work is proportional to the groups and grants of the person.
-func (b *Bound) Resolve(p access.Person, grants ...access.Grant) []Want {
-	if p.IsApp() {
-		return nil
+// Mode is Removals, or what they would be if the rules that only observe were enforced.
+func (t *Target) Mode(would bool) Mode {
+	if would && t.Would != "" {
+		return t.Would
 	}
-	var all []*given
-	for _, g := range grants {
-		for _, t := range b.All(g.Target) {
-			reason := g.GrantReason()
-			if fold(g.Target) != fold(b.Targets[t].Entitlement) {
-				reason.Via = g.Target
-			}
-			all = append(all, &given{target: t, reason: reason})
-		}
-	}
-	for _, id := range p.GroupIDs {
-		gives := b.gives[id]
-		for i := range gives {
-			all = append(all, &gives[i])
-		}
-	}
-	if len(all) == 0 {
-		return nil
-	}
-	slices.SortFunc(all, func(a, b *given) int {
-		return cmp.Or(cmp.Compare(a.target, b.target), compareReasons(a.reason, b.reason))
-	})
-	all = slices.CompactFunc(all, func(a, b *given) bool { return *a == *b }) // the read may name a group twice
-	wants := make([]Want, 0, min(len(all), len(b.Targets)))
-	reasons := make([]access.Reason, 0, len(all))
-	for i, start := 0, 0; i < len(all); i++ {
-		g := all[i]
-		reasons = append(reasons, g.reason)
-		if i == start {
-			wants = append(wants, Want{Target: g.target})
-		}
-		want := &wants[len(wants)-1]
-		want.Adopt = want.Adopt || g.adopt
-		want.Reasons = reasons[start : i+1 : i+1]
-		if i+1 < len(all) && all[i+1].target != g.target {
-			start = i + 1
-		}
-	}
-	return wants
-}
-
-func compareReasons(a, b access.Reason) int {
-	return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Name, b.Name),
-		strings.Compare(a.Source, b.Source), strings.Compare(string(a.Via), string(b.Via)))
+	return t.Removals
 }
 
 // Held lists the targets that a sweep shows the person in, in order: groups and the organization-admin role. It says nothing
@@ -133,6 +98,8 @@ func (b *Bound) Holds(p access.Person, t int) (held, known bool) {
 		return p.HasRole(access.RoleOrgAdmin), true
 	case target.Entitlement == access.Directory:
 		return p.MembershipStatus == "active", p.MembershipStatus != ""
+	case target.Entitlement == access.Organization:
+		return p.MembershipStatus != "no_membership", p.MembershipStatus != ""
 	default:
 		return slices.ContainsFunc(p.AppRoles, func(e access.Entitlement) bool { return canonical(e) == fold(target.Entitlement) }), p.AppRoles != nil
 	}
@@ -163,8 +130,10 @@ func (b *Bound) All(e access.Entitlement) []int {
 	return b.named[fold(full)]
 }
 
-// Source says whether the group is a source group that a mapping takes from.
-func (b *Bound) Source(groupID string) bool { return b.gives[groupID] != nil }
+// Source says whether the group is a source group that a mapping takes from, or that a rule asks for.
+func (b *Bound) Source(groupID string) bool {
+	return b.gives[groupID] != nil || b.asked[groupID] && b.synced[groupID] != ""
+}
 
 // SourceName is the name of a source group, mapped or not; "" when the read showed no source group of this id.
 func (b *Bound) SourceName(groupID string) string { return b.synced[groupID] }
@@ -174,19 +143,34 @@ func (b *Bound) SourceName(groupID string) string { return b.synced[groupID] }
 func (b *Bound) Feeds(name string) []int {
 	var fed []int
 	folded := lower(name)
-	for i := range b.rules {
-		for _, e := range b.rules[i].gives(name, folded) {
+	for i := range b.routes {
+		for _, e := range b.routes[i].gives(name, folded) {
 			fed = append(fed, b.named[fold(e.full)]...)
+		}
+	}
+	for i := range b.rules {
+		if r := &b.rules[i]; r.asks(folded) {
+			fed = append(append(fed, r.give...), r.deny...)
 		}
 	}
 	slices.Sort(fed)
 	return slices.Compact(fed)
 }
 
-// Takes says that a mapping takes from a source group of this name, whether or not it or what it gives is there.
+// asks says that the rule's answers stand on a group of this name.
+func (r *boundRule) asks(folded []rune) bool {
+	n := r.condition.needs
+	if r.release != nil {
+		n = n.and(r.release.needs)
+	}
+	return n.anyGroup || slices.ContainsFunc(n.groups, func(name string) bool { return slices.Equal(lower(name), folded) })
+}
+
+// Takes says that a mapping takes from a source group of this name, or a rule asks for it, whether or not it or what it gives is there.
 func (b *Bound) Takes(name string) bool {
 	folded := lower(name)
-	return slices.ContainsFunc(b.rules, func(r rule) bool { return len(r.gives(name, folded)) > 0 })
+	return slices.ContainsFunc(b.routes, func(r route) bool { return len(r.gives(name, folded)) > 0 }) ||
+		slices.ContainsFunc(b.rules, func(r boundRule) bool { return r.asks(folded) })
 }
 
 // Opens lists the app/site that membership in a group opens, whether or not the group is a target, as far as roles were

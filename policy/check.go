@@ -14,6 +14,7 @@ func (r *reader) check(p *Policy) {
 	r.checkModes(p)
 	r.checkProtected(p)
 	r.checkGrants(p)
+	r.checkRules(p)
 }
 
 // checkNames refuses two mappings of one name: reasons are told by it.
@@ -80,7 +81,7 @@ func (r *reader) pathOf(list string, to access.Entitlement) string {
 	return list
 }
 
-// checkProtected refuses two floors for one target.
+// checkProtected refuses two floors for one target, and one that cannot be kept.
 func (r *reader) checkProtected(p *Policy) {
 	first := map[string]int{}
 	for i, entry := range p.Protected {
@@ -90,5 +91,8 @@ func (r *reader) checkProtected(p *Policy) {
 			continue
 		}
 		first[key] = i
+		if entry.Maximum > 0 && entry.Maximum < entry.Minimum {
+			r.failAt(fmt.Sprintf("protected[%d].maximum", i), "%d is less than minimum, %d; write at least that", entry.Maximum, entry.Minimum)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -9,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
 )
 
@@ -18,7 +18,7 @@ const (
 	MaxCondition = 4000      // characters of its text
 	maxNesting   = 50        // of parentheses, lists and calls within each other
 	maxNodes     = 10_000    // of its syntax tree
-	maxCost      = 200_000   // of one evaluation, in CEL's units: about one for each step
+	maxCost      = 20_000    // of one evaluation, in CEL's units: about one for each step
 	maxMemory    = 1_000_000 // of one evaluation, in CEL's units: about one for each byte
 )
 
@@ -26,6 +26,8 @@ const (
 // the facts and helpers that docs/policy.md lists. It is immutable and safe for concurrent use.
 type Condition struct {
 	text    string
+	needs   needs
+	quicks  []quick
 	program cel.Program
 }
 
@@ -58,25 +60,44 @@ func CompileCondition(text string) (*Condition, error) {
 	if given := checked.OutputType(); !given.IsExactType(cel.BoolType) {
 		return nil, &ConditionError{0, fmt.Sprintf("the condition is %s; write one that is true or false", given)}
 	}
-	program, err := env.Program(checked, cel.CostLimit(maxCost), cel.MemoryLimit(maxMemory))
+	needs := needsOf(checked)
+	var limits []cel.ProgramOption
+	if needs.comprises { // anything else takes at most a step for each of its parts, and counting them costs more than that
+		limits = []cel.ProgramOption{cel.CostLimit(maxCost), cel.MemoryLimit(maxMemory)}
+	}
+	program, err := env.Program(checked, limits...)
 	if err != nil {
 		return nil, &ConditionError{0, "not a condition: " + inWords(err.Error())}
 	}
-	return &Condition{text, program}, nil
+	return &Condition{text, needs, quicks(checked), program}, nil
 }
 
 // Holds answers the condition for a person at an instant. The error says why there is no answer: a fact that it needs is
 // not known, or it is too costly.
 func (c *Condition) Holds(f Facts, now time.Time) (bool, error) {
-	facts, err := cel.FunctionVars(facts{f, now}, helpers(f, now))
+	holds, err := c.answer(f.ask(now, constants{}))
 	if err != nil {
 		return false, fmt.Errorf("the condition %q cannot be answered for %s: %w", c, f.Label(), err)
 	}
-	answer, _, err := c.program.Eval(facts)
-	if err != nil {
-		return false, fmt.Errorf("the condition %q cannot be answered for %s: %s", c, f.Label(), inWords(err.Error()))
+	return holds, nil
+}
+
+// answer asks the condition of facts that were readied.
+func (c *Condition) answer(s *subject) (bool, error) {
+	for _, q := range c.quicks {
+		if q.no(s) {
+			return false, nil
+		}
 	}
-	return answer == types.True, nil
+	return c.evaluate(s)
+}
+
+func (c *Condition) evaluate(s *subject) (bool, error) {
+	value, _, err := c.program.Eval(s.activation)
+	if err != nil {
+		return false, errors.New(inWords(err.Error()))
+	}
+	return value == types.True, nil
 }
 
 // String is the text.
@@ -87,11 +108,8 @@ var environment = sync.OnceValue(func() *cel.Env {
 	options := []cel.EnvOption{
 		cel.ParserRecursionLimit(maxNesting), cel.ParserExpressionSizeLimit(MaxCondition), cel.ExpressionNodeLimit(maxNodes),
 		cel.ASTValidators(cel.ValidateRegexLiterals()),
-		cel.Function(inStandIn, cel.Overload("in_group", []*cel.Type{cel.StringType}, cel.BoolType, cel.LateFunctionBinding())),
-		cel.Function("inAny", cel.Overload("in_any_group", []*cel.Type{cel.ListType(cel.StringType)}, cel.BoolType, cel.LateFunctionBinding())),
-		cel.Function("addedWithin", cel.Overload("added_within", []*cel.Type{cel.StringType}, cel.BoolType, cel.LateFunctionBinding())),
-		cel.Macros(cel.GlobalMacro("addedWithin", 1, checkSpan)),
 	}
+	options = append(options, helperFunctions()...)
 	for _, f := range factTypes {
 		options = append(options, cel.Variable(f.name, f.kind))
 	}
@@ -102,19 +120,6 @@ var environment = sync.OnceValue(func() *cel.Env {
 	return env
 })
 
-// checkSpan refuses a duration that is written out and wrong already when the policy is read. It expands nothing.
-func checkSpan(helper cel.MacroExprFactory, _ ast.Expr, args []ast.Expr) (ast.Expr, *cel.Error) {
-	if args[0].Kind() == ast.LiteralKind {
-		if s, is := args[0].AsLiteral().(types.String); is {
-			var d Duration
-			if err := d.UnmarshalText([]byte(s)); err != nil {
-				return nil, helper.NewError(args[0].ID(), fmt.Sprintf("%q does not fit: %s", string(s), err))
-			}
-		}
-	}
-	return nil, nil
-}
-
 var (
 	container = regexp.MustCompile(` \(in container '[^']*'\)`)
 	standsIn  = regexp.MustCompile(`\b` + inStandIn + `\b`)
@@ -124,7 +129,7 @@ var (
 func inWords(message string) string {
 	message = strings.ReplaceAll(standsIn.ReplaceAllString(container.ReplaceAllString(message, ""), "in"), "\n", " ")
 	if strings.HasPrefix(message, "undeclared reference") {
-		return message + "; the facts are " + factNames() + ", the helpers in(\"group\"), inAny([…]) and addedWithin(\"14d\")"
+		return message + "; the facts are " + factNames() + ", the helpers " + helperNames
 	}
 	return message
 }

@@ -6,11 +6,13 @@ import "time"
 func DefaultGuard() Guard {
 	return Guard{
 		Adopt:      AdoptAsk,
+		Rules:      AdoptAsk,
 		Run:        RunLimit{Removals: 100, Share: 10 * Percent, AtLeast: 5},
 		Target:     TargetLimit{Removals: 50, Share: 20 * Percent, Minimum: 10},
 		LastAccess: LastAccessLimit{People: 25},
 		Window:     WindowLimit{Days: 7, Removals: 200, Share: 20 * Percent},
 		Source:     SourceLimit{Share: 30 * Percent, Minimum: 5},
+		Flapping:   4,
 		Settle:     Duration(5 * time.Second),
 	}
 }
@@ -32,10 +34,15 @@ const (
 	maxText     = 1000  // characters of a description
 	maxNumber   = 1_000_000
 	maxGrants   = 500     // entries of the grants section
+	maxRules    = 1000    // entries of the rules section
 	maxTargets  = 100     // targets of one of them
 	maxPattern  = 500     // characters of a ticket pattern
 	maxWords    = 200_000 // characters of all conditions together
+	maxLoops    = 100     // conditions that go through lists: only such can be costly
 )
+
+// DefaultInactive is after how long without use somebody is reported as inactive.
+const DefaultInactive = Duration(90 * day)
 
 // defaultGrant is how long a grant lasts whose request and entry say nothing, within its maximum; defaultWait is how long
 // it waits for approvals.

@@ -6,7 +6,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Entitlements are all that the policy names in full, mapped, granted or protected, sorted: what an outline has to know the roles
+// Entitlements are all that the policy names in full, mapped, granted, ruled or protected, sorted: what an outline has to know the roles
 // of. Group targets with a star are left out; Bind finds the groups behind them.
 func (p *Policy) Entitlements() []access.Entitlement {
 	var all []access.Entitlement
@@ -19,6 +19,9 @@ func (p *Policy) Entitlements() []access.Entitlement {
 	}
 	for _, entry := range p.Grants {
 		all = append(all, entry.Targets...)
+	}
+	for i := range p.Rules {
+		all = append(append(all, p.Rules[i].Give...), p.Rules[i].Deny...)
 	}
 	for _, protected := range p.Protected {
 		all = append(all, protected.Target)

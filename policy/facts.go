@@ -2,10 +2,9 @@ package policy
 
 import (
 	"errors"
-	"reflect"
+	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"cel.dev/cel-go/cel"
@@ -15,10 +14,24 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Facts are what a condition may ask of a person.
+// Facts are what a condition may ask of a person. What is not known is an error to whoever asks for it, never an answer.
 type Facts struct {
 	access.Person
-	Groups []string // names of all groups the person is in
+	Groups   []string       // names of all groups the person is in
+	Sources  []string       // those of them that an identity provider owns
+	Granted  []access.Grant // in force
+	Apps     []AppUse       // that the person has access to; nil: not known
+	External *bool          // whether the person is from outside; nil: not known
+
+	there   func(folded string) bool // says that there is a group of this name; nil: any may be
+	strange bool                     // the person is in groups whose names are not known
+}
+
+// AppUse is an app on a site that a person has access to, and when they last used it.
+type AppUse struct {
+	App, Site string    // as in access.Site
+	Since     time.Time // since when they are known to have access; zero: not known
+	access.Activity
 }
 
 // factTypes lists the facts by the names that conditions know them by.
@@ -26,11 +39,12 @@ var factTypes = []struct {
 	name string
 	kind *cel.Type
 }{
-	{"accountStatus", cel.StringType}, {"accountType", cel.StringType}, {"added", cel.TimestampType},
+	{"accountStatus", cel.StringType}, {"accountType", cel.StringType}, {"added", cel.TimestampType}, {"apps", cel.ListType(cel.StringType)},
 	{"claimStatus", cel.StringType}, {"department", cel.StringType}, {"domain", cel.StringType}, {"email", cel.StringType},
-	{"groups", cel.ListType(cel.StringType)}, {"managed", cel.BoolType}, {"managementSource", cel.StringType},
-	{"membershipStatus", cel.StringType}, {"name", cel.StringType}, {"now", cel.TimestampType},
-	{"roles", cel.ListType(cel.StringType)}, {"title", cel.StringType},
+	{"emailVerified", cel.BoolType}, {"external", cel.BoolType}, {"groups", cel.ListType(cel.StringType)}, {"location", cel.StringType},
+	{"managed", cel.BoolType}, {"managementSource", cel.StringType}, {"membershipStatus", cel.StringType}, {"mfa", cel.BoolType},
+	{"name", cel.StringType}, {"now", cel.TimestampType}, {"organization", cel.StringType}, {"roles", cel.ListType(cel.StringType)},
+	{"sources", cel.ListType(cel.StringType)}, {"sponsor", cel.StringType}, {"title", cel.StringType},
 }
 
 func factNames() string {
@@ -41,91 +55,171 @@ func factNames() string {
 	return strings.Join(names, ", ")
 }
 
-var errUnknownAdded = errors.New("it is not known when the person was added to the organization")
+// What may not be known.
+var (
+	errUnknownAdded    = errors.New("it is not known when the person was added to the organization")
+	errUnknownEmail    = errors.New("the read shows no e-mail address")
+	errUnknownClaim    = errors.New("it is not known whether the account is managed")
+	errUnknownVerified = errors.New("it is not known whether the e-mail address is verified")
+	errUnknownMFA      = errors.New("it is not known whether two-step verification is on; it is known of managed accounts only")
+	errUnknownExternal = errors.New("it is not known whether the person is from outside")
+	errUnknownGroups   = errors.New("the person is in groups whose names are not known yet")
+	errNotShown        = errors.New("the read does not show it")
+	errUnknownUse      = errors.New("it is not known when the person used which app")
+)
 
-// facts are a person's facts at an instant, as CEL asks for them.
-type facts struct {
+// subject is a person's facts at an instant, as CEL asks for them. Any number of conditions may ask, one after the other.
+type subject struct {
 	Facts
-	now time.Time
+	constants
+	now        time.Time
+	groups     map[string]bool // folded, once somebody asked
+	activation cel.FunctionActivation
+}
+
+// ask readies the facts for conditions.
+func (f Facts) ask(now time.Time, c constants) *subject {
+	s := &subject{Facts: f, constants: c, now: now}
+	activation, err := cel.FunctionVars(s, s.helpers())
+	if err != nil {
+		panic("policy: facts are an activation and always fit: " + err.Error())
+	}
+	s.activation = activation
+	return s
 }
 
 // Parent says that there is nothing behind the facts.
-func (f facts) Parent() cel.Activation { return nil }
+func (s *subject) Parent() cel.Activation { return nil }
 
-// ResolveName is the fact of a name. A text that the read did not say is empty; an instant that it did not say is an
-// error, since no instant would be true.
-func (f facts) ResolveName(name string) (any, bool) {
+// ResolveName is the fact of a name. A text that the profile does not have is empty.
+func (s *subject) ResolveName(name string) (any, bool) {
 	switch name {
 	case "accountStatus":
-		return f.AccountStatus, true
+		return orUnknown(s.AccountStatus != "", errNotShown, types.String(s.AccountStatus)), true
 	case "accountType":
-		return f.AccountType, true
+		return orUnknown(s.AccountType != "", errNotShown, types.String(s.AccountType)), true
 	case "added":
-		if f.Added.IsZero() {
-			return types.WrapErr(errUnknownAdded), true
-		}
-		return f.Added, true
+		return orUnknown(!s.Added.IsZero(), errUnknownAdded, types.Timestamp{Time: s.Added}), true
+	case "apps":
+		return s.apps(), true
 	case "claimStatus":
-		return f.ClaimStatus, true
+		return orUnknown(s.ClaimStatus != "", errUnknownClaim, types.String(s.ClaimStatus)), true
 	case "department":
-		return f.Department, true
+		return types.String(s.Department), true
 	case "domain":
-		_, domain, _ := strings.Cut(strings.ToLower(f.Email), "@")
-		return domain, true
+		return orUnknown(s.Email != "", errUnknownEmail, types.String(domainOf(s.Email))), true
 	case "email":
-		return strings.ToLower(f.Email), true
+		return orUnknown(s.Email != "", errUnknownEmail, types.String(strings.ToLower(s.Email))), true
+	case "emailVerified":
+		return truth(s.EmailVerified, errUnknownVerified), true
+	case "external":
+		return truth(s.External, errUnknownExternal), true
 	case "groups":
-		return f.Groups, true
+		if s.strange {
+			return types.WrapErr(errUnknownGroups), true
+		}
+		return s.Groups, true
+	case "location":
+		return types.String(s.Location), true
 	case "managed":
-		return f.ClaimStatus == "managed", true
+		return orUnknown(s.ClaimStatus != "", errUnknownClaim, types.Bool(s.ClaimStatus == "managed")), true
 	case "managementSource":
-		return f.ManagementSource, true
+		return types.String(s.ManagementSource), true
 	case "membershipStatus":
-		return f.MembershipStatus, true
+		return orUnknown(s.MembershipStatus != "", errNotShown, types.String(s.MembershipStatus)), true
+	case "mfa":
+		return truth(s.MFA, errUnknownMFA), true
 	case "name":
-		return f.Name, true
+		return types.String(s.Name), true
 	case "now":
-		return f.now, true
+		return types.Timestamp{Time: s.now}, true
+	case "organization":
+		return types.String(s.Organization), true
 	case "roles":
-		return f.PlatformRoles, true
+		if s.PlatformRoles == nil {
+			return types.WrapErr(errNotShown), true
+		}
+		return s.PlatformRoles, true
+	case "sources":
+		if s.strange {
+			return types.WrapErr(errUnknownGroups), true
+		}
+		return s.Sources, true
+	case "sponsor":
+		return types.String(s.sponsor()), true
 	case "title":
-		return f.JobTitle, true
+		return types.String(s.JobTitle), true
 	}
 	return nil, false
 }
 
-// helpers are the functions that ask a person's facts themselves.
-func helpers(f Facts, now time.Time) map[string]cel.LateBoundFunction {
-	groups := sync.OnceValue(func() map[string]bool {
-		folded := make(map[string]bool, len(f.Groups))
-		for _, name := range f.Groups {
-			folded[string(lower(name))] = true
-		}
-		return folded
-	})
-	in := func(name string) bool { return groups()[string(lower(name))] }
-	return map[string]cel.LateBoundFunction{
-		inStandIn: func(_ string, args ...ref.Val) ref.Val {
-			name, _ := args[0].Value().(string)
-			return types.Bool(in(name))
-		},
-		"inAny": func(_ string, args ...ref.Val) ref.Val {
-			names, err := args[0].ConvertToNative(reflect.TypeFor[[]string]())
-			if err != nil {
-				return types.WrapErr(err)
-			}
-			return types.Bool(slices.ContainsFunc(names.([]string), in))
-		},
-		"addedWithin": func(_ string, args ...ref.Val) ref.Val {
-			var span Duration
-			text, _ := args[0].Value().(string)
-			if err := span.UnmarshalText([]byte(text)); err != nil {
-				return types.WrapErr(err)
-			}
-			if f.Added.IsZero() {
-				return types.WrapErr(errUnknownAdded)
-			}
-			return types.Bool(!now.After(f.Added.Add(span.Std())))
-		},
+func orUnknown(known bool, why error, value ref.Val) ref.Val {
+	if !known {
+		return types.WrapErr(why)
 	}
+	return value
+}
+
+func truth(fact *bool, why error) ref.Val {
+	if fact == nil {
+		return types.WrapErr(why)
+	}
+	return types.Bool(*fact)
+}
+
+// domainOf is the part of an address after the @, in lower case.
+func domainOf(email string) string {
+	_, domain, _ := strings.Cut(strings.ToLower(email), "@")
+	return domain
+}
+
+// sponsor is who asked for the person's presence; "" when no grant of it is in force.
+func (s *subject) sponsor() string {
+	for _, g := range s.Granted {
+		if g.Target == access.Directory {
+			return strings.ToLower(g.By)
+		}
+	}
+	return ""
+}
+
+func (s *subject) apps() any {
+	if s.Apps == nil {
+		return types.WrapErr(errUnknownUse)
+	}
+	var keys []string
+	for _, a := range s.Apps {
+		if !slices.Contains(keys, a.App) {
+			keys = append(keys, a.App)
+		}
+	}
+	return keys
+}
+
+// in says whether the person is in the group. That somebody is in none is only said of a group that is there, and of
+// somebody whose groups are all known.
+func (s *subject) in(name string) (bool, error) {
+	folded, readied := s.constants.groups[name]
+	if !readied {
+		folded = string(lower(name))
+	}
+	return s.inFolded(name, folded)
+}
+
+func (s *subject) inFolded(name, folded string) (bool, error) {
+	if s.groups == nil {
+		s.groups = make(map[string]bool, len(s.Groups))
+		for _, g := range s.Groups {
+			s.groups[string(lower(g))] = true
+		}
+	}
+	switch {
+	case s.groups[folded]:
+		return true, nil
+	case s.there != nil && !s.there(folded):
+		return false, fmt.Errorf("there is no group %q", name)
+	case s.strange:
+		return false, errUnknownGroups
+	}
+	return false, nil
 }

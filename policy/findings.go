@@ -29,7 +29,7 @@ func (w *binder) sorted() []access.Finding {
 }
 
 // unmatched reports a from entry that gives nobody anything.
-func (w *binder) unmatched(r *rule, entry string, p pattern) {
+func (w *binder) unmatched(r *route, entry string, p pattern) {
 	matched := false
 	for _, g := range w.sources {
 		if p.match(g.folded) {

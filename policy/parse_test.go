@@ -57,6 +57,7 @@ func TestParseReadsEveryKey(t *testing.T) {
 	require.Equal(t, policy.Organization{
 		Name: "acme", ID: "0a1b2c3d-0000-4000-8000-000000000001", Directory: "dir-1", Key: "env:CASTELLAN_KEY_ACME",
 		KeyOwner: "ops@acme.example", KeyExpires: policy.Date{Time: time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)},
+		Domains: []string{"acme-labs.example"},
 	}, p.Organization)
 	require.Equal(t, []policy.Mapping{
 		{
@@ -68,16 +69,18 @@ func TestParseReadsEveryKey(t *testing.T) {
 	}, p.Mappings)
 	require.Equal(t, policy.Guard{
 		Adopt:      policy.AdoptAuto,
+		Rules:      policy.AdoptAuto,
 		Run:        policy.RunLimit{Removals: 1, Share: 2 * policy.Percent, AtLeast: 3},
 		Target:     policy.TargetLimit{Removals: 4, Share: 525, Minimum: 6},
 		LastAccess: policy.LastAccessLimit{People: 7},
 		Window:     policy.WindowLimit{Days: 8, Removals: 9, Share: 10 * policy.Percent},
 		Source:     policy.SourceLimit{Share: 11 * policy.Percent, Minimum: 12},
+		Flapping:   14,
 		Settle:     policy.Duration(13 * time.Second),
 	}, p.Guard)
 	require.Equal(t, []policy.Protected{
 		{Target: "group:org-admins", Minimum: 2, Always: []string{"ana@acme.example", "557058:aaaa-bbbb"}},
-		{Target: access.OrgAdmin, Minimum: 1},
+		{Target: access.OrgAdmin, Minimum: 1, Maximum: 5},
 	}, p.Protected)
 	hours := func(h time.Duration) policy.Duration { return policy.Duration(h * time.Hour) }
 	require.Equal(t, []policy.Grantable{{
@@ -91,6 +94,23 @@ func TestParseReadsEveryKey(t *testing.T) {
 		Remind: hours(1) / 6, Cooldown: hours(1), BreakGlass: &policy.BreakGlass{People: []string{"557058:aaaa-bbbb"}, Max: hours(1)},
 		Lost: policy.LostHold, End: policy.EndRemove,
 	}}, p.Grants)
+	require.Equal(t, []policy.Rule{
+		{
+			Name: "partners", Description: "Partners keep to their own", Owner: "ana@acme.example", Mode: policy.RuleEnforce,
+			Shown: "sha256:" + strings.Repeat("0123456789abcdef", 4), When: `external && inAny(["partner-a", 'partner-b'])`,
+			Give: []access.Entitlement{"group:Partner wiki", access.OrgAdmin},
+			Deny: []access.Entitlement{"default:jira-software/acme/admin", "group:confluence-power-users"}, Suspend: true,
+			Notify: []string{policy.NotifyOwner, policy.NotifyPerson, "sec@acme.example"}, Removals: policy.RemoveNever,
+			During: &policy.Window{
+				From: time.Date(2026, 11, 30, 23, 0, 0, 0, time.UTC), Until: time.Date(2027, 12, 1, 0, 0, 0, 0, time.UTC),
+				Zone: "Europe/Berlin", Weekly: []string{"Mon-Fri 08:00-18:00"},
+			},
+			After: hours(7 * 24), Grace: hours(14 * 24),
+		},
+		{Name: "back", Mode: policy.RuleObserve, When: "managed", Restore: true, Removals: policy.RemoveOwned, During: &policy.Window{Cron: "0 8 1 * *", For: hours(12)}},
+		{Name: "leave", Owner: "557058:aaaa-bbbb", Mode: policy.RuleObserve, When: `domain == "gone.example"`, Remove: true, Removals: policy.RemoveOwned},
+	}, p.Rules)
+	require.Equal(t, &policy.Governance{Schedule: "0 6 * * 1", Zone: "Europe/Berlin", Inactive: hours(60 * 24), Notify: []string{"sec@acme.example"}}, p.Governance)
 	require.Equal(t, policy.Sync{Every: policy.Duration(36 * time.Hour), Feed: policy.Duration(10 * time.Second), InFlight: 4, Pages: 5}, p.Sync)
 	require.True(t, p.DryRun)
 	require.Equal(t, []string{"test-*", "Tmp ?"}, p.Ignore)
@@ -111,7 +131,7 @@ func TestParseRefuses(t *testing.T) {
 		"broken yaml":        {"version: [1\n", "acme.yaml:"},
 		"two documents":      {minimal + "---\nversion: 1\n", "acme.yaml:8:1: a second document"},
 		"a list":             {"- 1\n", "acme.yaml:1:1: a list does not belong here; write keys and values"},
-		"unknown key":        {minimal + "gaurd: {}\n", "acme.yaml:8:1: gaurd: unknown key; the keys here are dryRun, grants, guard"},
+		"unknown key":        {minimal + "gaurd: {}\n", "acme.yaml:8:1: gaurd: unknown key; the keys here are dryRun, governance, grants, guard"},
 		"nested unknown key": {minimal + "guard:\n  run: {removal: 1}\n", "acme.yaml:9:9: guard.run.removal: unknown key"},
 		"duplicate key":      {minimal + "dryRun: true\ndryRun: true\n", "acme.yaml:9:1: dryRun: the key stands twice"},
 		"version":            {edit("version: 1", "version: 2"), "acme.yaml:2:10: version: 2 is out of bounds"},

@@ -10,6 +10,8 @@ type Policy struct {
 	Guard        Guard        `json:"guard"`
 	Protected    []Protected  `json:"protected,omitempty"`
 	Grants       []Grantable  `json:"grants,omitempty"`
+	Rules        []Rule       `json:"rules,omitempty"`
+	Governance   *Governance  `json:"governance,omitempty"` // none: findings are looked for when somebody asks
 	Sync         Sync         `json:"sync"`
 	DryRun       bool         `json:"dryRun"`           // plan and record, write nothing
 	Ignore       []string     `json:"ignore,omitempty"` // source groups that need no mapping; names or globs
@@ -25,6 +27,8 @@ type Organization struct {
 	Key        string `json:"key"`                 // secret reference: env:NAME or file:/path, never a value
 	KeyOwner   string `json:"keyOwner,omitempty"`  // whose key it is: e-mail address or account id
 	KeyExpires Date   `json:"keyExpires,omitzero"` // the day on which the key stops working
+	// Domains are e-mail domains that count as the organization's own beside those it has verified.
+	Domains []string `json:"domains,omitempty"`
 }
 
 // Mapping gives targets to the members of source groups.
@@ -73,12 +77,14 @@ const (
 // beyond it is held. The defaults are in DefaultGuard.
 type Guard struct {
 	Adopt      AdoptMode       `json:"adopt"`
+	Rules      AdoptMode       `json:"rules"` // whether what a rule asks for when it is first enforced waits for consent
 	Run        RunLimit        `json:"run"`
 	Target     TargetLimit     `json:"target"`
 	LastAccess LastAccessLimit `json:"lastAccess"`
 	Window     WindowLimit     `json:"window"`
 	Source     SourceLimit     `json:"source"`
-	Settle     Duration        `json:"settle"` // how long a removal must stay true before it is written
+	Flapping   int             `json:"flapping"` // changes of one person in one target within window.days after which one more is held; 0: none is
+	Settle     Duration        `json:"settle"`   // how long a removal must stay true before it is written
 }
 
 // RunLimit bounds the removals of one run.
@@ -116,8 +122,17 @@ type SourceLimit struct {
 // Protected is a target with a floor, checked at the moment of writing.
 type Protected struct {
 	Target  access.Entitlement `json:"target"`
-	Minimum int                `json:"minimum"`          // active holders who must remain
-	Always  []string           `json:"always,omitempty"` // people who are never removed: e-mail addresses or account ids
+	Minimum int                `json:"minimum"`           // active holders who must remain
+	Always  []string           `json:"always,omitempty"`  // people who are never removed: e-mail addresses or account ids
+	Maximum int                `json:"maximum,omitempty"` // more holders than this are reported; 0: any number
+}
+
+// Governance says when the organization is looked at as a whole, for findings that no rule acts on.
+type Governance struct {
+	Schedule string   `json:"schedule"`         // cron, five fields
+	Zone     string   `json:"zone,omitempty"`   // IANA name; "" is UTC
+	Inactive Duration `json:"inactive"`         // whoever used nothing for so long is inactive
+	Notify   []string `json:"notify,omitempty"` // e-mail addresses that are told what was found
 }
 
 // Sync says how often to look and how fast to go.

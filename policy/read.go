@@ -28,9 +28,13 @@ func (r *reader) policy(n *yaml.Node) *Policy {
 		"grants": r.list(maxGrants, func(n *yaml.Node, path string) {
 			p.Grants = append(p.Grants, r.grantable(n, path))
 		}),
-		"sync":   r.sync(&p.Sync),
-		"dryRun": r.flag(&p.DryRun),
-		"ignore": set(r, &p.Ignore, maxList, glob),
+		"rules": r.list(maxRules, func(n *yaml.Node, path string) {
+			p.Rules = append(p.Rules, r.rule(n, path))
+		}),
+		"governance": section(&p.Governance, r.governance),
+		"sync":       r.sync(&p.Sync),
+		"dryRun":     r.flag(&p.DryRun),
+		"ignore":     set(r, &p.Ignore, maxList, glob),
 	}, "version", "organization", "mappings")
 	return p
 }
@@ -44,6 +48,7 @@ func (r *reader) organization(o *Organization) field {
 			"key":        r.secret(&o.Key),
 			"keyOwner":   r.checked(&o.KeyOwner, personName),
 			"keyExpires": r.value(&o.KeyExpires),
+			"domains":    set(r, &o.Domains, maxList, emailDomain),
 		}, "name", "id", "key")
 	}
 }
@@ -70,6 +75,7 @@ func (r *reader) guard(g *Guard) field {
 	}
 	return section(map[string]field{
 		"adopt": oneOf(r, &g.Adopt, AdoptAsk, AdoptAuto),
+		"rules": oneOf(r, &g.Rules, AdoptAsk, AdoptAuto),
 		"run": section(map[string]field{
 			"removals": r.number(&g.Run.Removals, 0, maxNumber),
 			"share":    r.value(&g.Run.Share),
@@ -90,7 +96,8 @@ func (r *reader) guard(g *Guard) field {
 			"share":   r.value(&g.Source.Share),
 			"minimum": r.number(&g.Source.Minimum, 1, maxNumber),
 		}),
-		"settle": r.duration(&g.Settle, 0, Duration(maxSettle)),
+		"flapping": r.number(&g.Flapping, 0, maxNumber),
+		"settle":   r.duration(&g.Settle, 0, Duration(maxSettle)),
 	})
 }
 
@@ -114,6 +121,7 @@ func (r *reader) protected(n *yaml.Node, path string) Protected {
 		},
 		"minimum": r.number(&p.Minimum, 1, maxNumber),
 		"always":  r.people(&p.Always),
+		"maximum": r.number(&p.Maximum, 1, maxNumber),
 	}, "target")
 	return p
 }
@@ -151,6 +159,7 @@ var (
 	shortForm    = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
 	vendorForm   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
 	emailForm    = regexp.MustCompile(`^[^@\s]{1,64}@[^@\s]{1,190}$`)
+	domainForm   = regexp.MustCompile(`^[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,9}$`)
 	accountForm  = regexp.MustCompile(`^[A-Za-z0-9:-]{8,128}$`)
 )
 
@@ -188,6 +197,13 @@ func entryName(s string) error {
 		return fmt.Errorf("%q does not fit; give the entry a name of 1 to 100 characters in one line", shown(s))
 	}
 	return nil
+}
+
+func emailDomain(s string) (string, error) {
+	if !domainForm.MatchString(s) {
+		return "", fmt.Errorf("%q is not an e-mail domain; write the part after the @, for example acme.example", shown(s))
+	}
+	return strings.ToLower(s), nil
 }
 
 func personName(s string) error {

@@ -103,6 +103,12 @@ func (r *reader) condition(into *string) field {
 			r.fail(&yaml.Node{Line: line, Column: column}, path, "%s", err)
 			return
 		}
+		if r.conditions[text] == nil && compiled.needs.comprises {
+			if r.loops++; r.loops > maxLoops {
+				r.fail(n, path, "more than %d conditions of the file go through lists (exists, all, map, filter); write in() and inAny() where you can", maxLoops)
+				return
+			}
+		}
 		*into = text
 		r.conditions[text] = compiled
 	}

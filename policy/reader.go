@@ -23,6 +23,7 @@ type reader struct {
 	at         map[string]*yaml.Node // where each path stands
 	conditions map[string]*Condition // compiled so far, by text
 	words      int                   // characters of all conditions so far
+	loops      int                   // conditions that go through lists so far
 }
 
 // field reads one value of the file into its place in the policy.

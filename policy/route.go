@@ -6,15 +6,15 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// rule is a mapping with its globs compiled.
-type rule struct {
+// route is a mapping with its globs compiled.
+type route struct {
 	*Mapping
 	from, except []pattern
 }
 
-// newRule compiles a mapping of a parsed policy, whose globs are known to be right.
-func newRule(m *Mapping) rule {
-	r := rule{Mapping: m}
+// newRoute compiles a mapping of a parsed policy, whose globs are known to be right.
+func newRoute(m *Mapping) route {
+	r := route{Mapping: m}
 	for _, list := range []struct {
 		texts []string
 		into  *[]pattern
@@ -35,7 +35,7 @@ type filled struct {
 }
 
 // gives lists the targets that the mapping gives the members of a source group: none when it does not take the group.
-func (r *rule) gives(name string, folded []rune) []filled {
+func (r *route) gives(name string, folded []rune) []filled {
 	if matches(r.except, folded) {
 		return nil
 	}

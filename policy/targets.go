@@ -151,7 +151,7 @@ func (w *binder) manage(live access.Entitlement, g access.Group) *Target {
 	key := fold(live)
 	t := w.targets[key]
 	if t == nil {
-		t = &Target{Entitlement: live, GroupID: g.ID, Removals: RemoveAll, Apps: w.opens[g.ID], Members: g.Users}
+		t = &Target{Entitlement: live, GroupID: g.ID, Removals: RemoveAll, Apps: w.opens[g.ID], Members: g.Users, fresh: true}
 		w.targets[key] = t
 	}
 	return t

@@ -1,0 +1,256 @@
+package policy
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// boundRule is a rule with its condition compiled and its targets found.
+type boundRule struct {
+	*Rule
+	key        string
+	condition  *Condition
+	release    *Condition // nil: it holds as long as its condition does
+	window     *CompiledWindow
+	give, deny []int // targets
+	acts       bool  // its changes are made
+}
+
+// ruled is a boundRule whose targets have no index yet.
+type ruled struct {
+	boundRule
+	gives, denies []*Target
+}
+
+// rules manages what rules give and deny. It comes last: what others say of a target stands.
+func (w *binder) rules() {
+	for _, t := range w.targets {
+		t.fresh = false
+	}
+	for i := range w.policy.Rules {
+		x := &w.policy.Rules[i]
+		condition, err := w.policy.condition(x.When)
+		if err != nil {
+			w.find("rule-broken", x.Name, true, "its condition cannot be read: %s", err)
+			continue
+		}
+		var release *Condition
+		if x.Release != "" {
+			if release, err = w.policy.condition(x.Release); err != nil {
+				w.find("rule-broken", x.Name, true, "its release cannot be read: %s", err)
+				continue
+			}
+		}
+		window, err := CompileWindow(x.Window())
+		if err != nil {
+			w.find("rule-broken", x.Name, true, "its times cannot be read: %s", err)
+			continue
+		}
+		r := ruled{boundRule: boundRule{Rule: x, key: x.Key(), condition: condition, release: release, window: window, acts: x.Mode == RuleEnforce}}
+		give, deny := x.given()
+		r.gives, r.denies = w.ruled(give), w.ruled(deny)
+		for _, t := range r.gives {
+			w.given(t, x)
+			if slices.Contains(r.denies, t) {
+				w.find("rule-contradicts-itself", x.Name, true, "it gives and denies %s, by two names of it; keep one", t.Entitlement)
+			}
+			if slices.ContainsFunc(condition.needs.groups, func(name string) bool {
+				return t.GroupID != "" && slices.Equal(lower(name), lower(t.Entitlement.Group()))
+			}) {
+				w.find("rule-asks-itself", x.Name, true, "whether it gives %s hangs on who is in it already; ask for another group", t.Entitlement)
+			}
+		}
+		w.evidence(&r)
+		w.ruledBy = append(w.ruledBy, r)
+	}
+}
+
+// Window is when the rule is in force.
+func (r *Rule) Window() Window {
+	if r.During == nil {
+		return Window{}
+	}
+	return *r.During
+}
+
+// ruled finds the targets behind entitlements of a rule. One that nothing else manages loses nobody but whom a rule denies it.
+func (w *binder) ruled(all []access.Entitlement) []*Target {
+	var found []*Target
+	for _, e := range all {
+		w.lack(e, false)
+		for _, t := range w.target(e) {
+			if t.fresh {
+				t.Removals, t.Would, t.byRules, t.fresh = RemoveNever, RemoveNever, true, false
+			}
+			if !slices.Contains(found, t) {
+				found = append(found, t)
+			}
+		}
+	}
+	return found
+}
+
+// given notes what a rule that gives a target lets be taken from it, where only rules speak of it. Elsewhere the mappings or
+// grants say so already.
+func (w *binder) given(t *Target, x *Rule) {
+	if !t.byRules && !t.Granted || t.Entitlement.Presence() {
+		return
+	}
+	t.Would = first(t.wouldGive, t.Would, x.Removals)
+	t.wouldGive = true
+	if x.Mode == RuleEnforce {
+		t.Removals, t.Granted, t.byRules = first(t.ruleGives, t.Removals, x.Removals), false, true
+		t.ruleGives = true
+	}
+}
+
+// first is the mode of the first rule that gives a target; then the more careful.
+func first(given bool, is, mode Mode) Mode {
+	if given {
+		return careful(is, mode)
+	}
+	return mode
+}
+
+// evidence notes which groups a rule's answers stand on.
+func (w *binder) evidence(r *ruled) {
+	var ids []string
+	asks := r.condition.needs
+	if r.release != nil {
+		asks = asks.and(r.release.needs)
+	}
+	for _, app := range asks.apps {
+		if !w.hasApp(app) {
+			w.find("rule-app-unknown", app, true, "rule %s asks for the use of an app that the organization does not have; it has %s", r.Name, w.siteList())
+		}
+	}
+	for _, name := range asks.groups {
+		groups := w.byName[string(lower(name))]
+		if len(groups) == 0 {
+			w.find("rule-group-unknown", name, true, "rule %s asks for a group that is not there; correct the name, or make the group. Until then the rule cannot be answered", r.Name)
+		}
+		for _, g := range groups {
+			ids = append(ids, g.ID)
+		}
+	}
+	if asks.anyGroup {
+		for _, g := range w.sources {
+			ids = append(ids, g.ID)
+		}
+	}
+	for _, id := range ids {
+		w.asked[id] = true
+	}
+	for _, t := range slices.Concat(r.gives, r.denies) {
+		t.Ruled = true
+		t.Evidence = append(t.Evidence, ids...)
+	}
+}
+
+// hasApp says that the organization has the app (confluence), or has it on the site (confluence/acme).
+func (w *binder) hasApp(app string) bool {
+	key, site, _ := strings.Cut(app, "/")
+	return slices.ContainsFunc(w.outline.Sites, func(s access.Site) bool {
+		return access.AppKey(s.App) == access.AppKey(key) && (site == "" || strings.EqualFold(s.Site, site))
+	})
+}
+
+// boundRules gives the rules their targets' indices.
+func (w *binder) boundRules(index map[*Target]int) []boundRule {
+	var all []boundRule
+	number := func(targets []*Target) []int {
+		var numbers []int
+		for _, t := range targets {
+			numbers = append(numbers, index[t])
+		}
+		slices.Sort(numbers)
+		return numbers
+	}
+	for _, r := range w.ruledBy {
+		r.give, r.deny = number(r.gives), number(r.denies)
+		all = append(all, r.boundRule)
+	}
+	return all
+}
+
+// conditionsOf are the conditions of rules.
+func conditionsOf(rules []boundRule) []*Condition {
+	var all []*Condition
+	for i := range rules {
+		all = append(all, rules[i].condition)
+		if rules[i].release != nil {
+			all = append(all, rules[i].release)
+		}
+	}
+	return all
+}
+
+// home is which domains are the organization's own.
+type home struct {
+	own      map[string]bool
+	doubtful map[string]bool // were own at the last good run, and are not shown any more
+}
+
+// home joins the domains that the policy lists with those that the organization has verified.
+func (w *binder) home(last []string) home {
+	h := home{own: map[string]bool{}, doubtful: map[string]bool{}}
+	for _, d := range slices.Concat(w.policy.Organization.Domains, w.outline.Domains) {
+		h.own[d] = true
+	}
+	for _, d := range last {
+		if !h.own[d] {
+			h.doubtful[d] = true
+			w.find("domain-gone", d, false, "it was a verified domain of the organization and is not shown any more; whether its people are external is not known until the policy is applied again")
+		}
+	}
+	return h
+}
+
+// external says whether somebody is from outside; nil when it cannot be told.
+func (h home) external(p access.Person) *bool {
+	yes, no := true, false
+	domain := domainOf(p.Email)
+	switch {
+	case p.ClaimStatus == "managed" || domain != "" && h.own[domain]:
+		return &no
+	case domain == "" || h.doubtful[domain] || len(h.own) == 0:
+		return nil
+	}
+	return &yes
+}
+
+// Acting is the policy with only those of its enforced rules acting whose keys are named; the others observe. It shares all
+// else.
+func (b *Bound) Acting(keys map[string]bool) *Bound {
+	other := *b
+	other.rules = slices.Clone(b.rules)
+	for i := range other.rules {
+		r := &other.rules[i]
+		r.acts = r.Mode == RuleEnforce && keys[r.key]
+	}
+	return &other
+}
+
+// Rules are the keys of the rules that are enforced, sorted.
+func (b *Bound) Rules() []string {
+	keys := map[string]bool{}
+	for i := range b.rules {
+		if r := &b.rules[i]; r.Mode == RuleEnforce && r.Acts() {
+			keys[r.key] = true
+		}
+	}
+	return slices.SortedFunc(maps.Keys(keys), cmp.Compare)
+}
+
+// Observes says that some rule does not act, so that what it would do is worth a look.
+func (b *Bound) Observes() bool {
+	return slices.ContainsFunc(b.rules, func(r boundRule) bool { return !r.acts && r.Acts() })
+}
+
+// Domains are the organization's own e-mail domains as the read showed them: kept beside a good run, they show the next one
+// which are gone.
+func (b *Bound) Domains() []string { return b.verified }

@@ -1,0 +1,235 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// judgement is one case before the policy.
+type judgement struct {
+	*trial
+	*Case
+	bound *Bound
+	facts *subject
+	said  Resolution
+	wants map[int]*Want // by target
+	wrong []string
+}
+
+func (t *trial) judge(c *Case) *judgement {
+	j := &judgement{trial: t, Case: c, bound: t.enforced, wants: map[int]*Want{}}
+	if c.As == CaseNow {
+		j.bound = t.asIs
+	}
+	person, grants := j.person(), slices.Clone(c.Grants)
+	for i := range grants {
+		grants[i].From, grants[i].Until = c.At.Add(-time.Hour), c.At.Add(time.Hour)
+	}
+	known := Known{Grants: grants, Marks: j.marks(), Now: c.At, All: true}
+	j.facts = j.bound.Facts(person, known).ask(c.At, j.bound.constants)
+	j.said = j.bound.Resolve(person, known)
+	for i := range j.said.Wants {
+		j.wants[j.said.Wants[i].Target] = &j.said.Wants[i]
+	}
+	j.holds()
+	j.each(c.Expect.Gives, "to be held", j.held)
+	j.each(c.Expect.Denies, "to be denied", func(t int) bool { w := j.wants[t]; return w != nil && len(w.Denied) > 0 })
+	j.each(c.Expect.Unknown, "to stay as it is, since a rule cannot be answered", j.unknown)
+	j.presence()
+	j.rules()
+	return j
+}
+
+func (j *judgement) fail(format string, args ...any) {
+	j.wrong = append(j.wrong, fmt.Sprintf(format, args...))
+}
+
+// person is the case's person as a read would show them.
+func (j *judgement) person() access.Person {
+	p := j.Case.Person
+	p.ID = "made up for " + j.Name
+	p.GroupIDs = []string{}
+	for _, name := range j.Groups {
+		id, _ := j.world.group(name, false)
+		p.GroupIDs = append(p.GroupIDs, id)
+	}
+	for _, name := range j.Local {
+		id, _ := j.world.group(name, true)
+		p.GroupIDs = append(p.GroupIDs, id)
+	}
+	if j.Apps != nil {
+		p.Activity = []access.Activity{}
+	}
+	for _, use := range j.Apps {
+		use.Resource = madeUpSite(use.App, use.Site)
+		p.Activity = append(p.Activity, use.Activity)
+	}
+	return p
+}
+
+// marks are since when which rules hold. A name that no rule has is wrong: the case would say nothing.
+func (j *judgement) marks() []access.Mark {
+	var marks []access.Mark
+	for _, name := range slices.Sorted(maps.Keys(j.Holding)) { // whoever is told of a rule is there too
+		if r := j.rule(name); r != nil {
+			marks = append(marks, access.Mark{Rule: r.Key(), Since: j.Holding[name], Told: j.Told[name]})
+		} else {
+			j.fail("%s", j.noRule(name))
+		}
+	}
+	return marks
+}
+
+func (j *judgement) rule(name string) *Rule {
+	i := slices.IndexFunc(j.Policy.Rules, func(r Rule) bool { return strings.EqualFold(r.Name, name) })
+	if i < 0 {
+		return nil
+	}
+	return &j.Policy.Rules[i]
+}
+
+func (j *judgement) noRule(name string) string {
+	var names []string
+	for _, r := range j.Policy.Rules {
+		names = append(names, r.Name)
+	}
+	return fmt.Sprintf("the policy has no rule %q%s", name, meant(similar(name, names)))
+}
+
+// held says that the person should hold the target, whatever becomes known later.
+func (j *judgement) held(t int) bool {
+	w := j.wants[t]
+	return w != nil && len(w.Standing(nil)) > 0 && len(w.Barred) == 0
+}
+
+// unknown says that nothing can be done about the target now.
+func (j *judgement) unknown(t int) bool {
+	w := j.wants[t]
+	return w != nil && len(w.Denied) == 0 && (len(w.Barred) > 0 || len(w.Unsure) > 0 && len(w.Reasons) == 0)
+}
+
+// each checks that something is so of every target.
+func (j *judgement) each(all []access.Entitlement, what string, so func(t int) bool) {
+	for _, e := range all {
+		j.all(e, what, so)
+	}
+}
+
+// all finds the targets behind an entitlement and checks each.
+func (j *judgement) all(e access.Entitlement, what string, so func(t int) bool) []int {
+	found := j.bound.All(e)
+	if len(found) == 0 {
+		j.fail("expected %s %s; %s", e, what, j.unmanaged(e))
+	}
+	for _, t := range found {
+		if !so(t) {
+			j.fail("expected %s %s; %s", e, what, j.about(t))
+		}
+	}
+	return found
+}
+
+// unmanaged says why the policy does not manage what a case names.
+func (j *judgement) unmanaged(e access.Entitlement) string {
+	if why := j.blocked[fold(e)]; why != "" {
+		return "the policy cannot manage it: " + why
+	}
+	var names []string
+	for i := range j.bound.Targets {
+		for _, name := range j.bound.Targets[i].Names {
+			names = append(names, string(name))
+		}
+	}
+	return "the policy gives and denies no such target" + meant(similar(string(e), names))
+}
+
+// holds checks that exactly the targets of the list are held.
+func (j *judgement) holds() {
+	if j.Expect.Holds == nil {
+		return
+	}
+	listed := map[int]bool{}
+	for _, e := range j.Expect.Holds {
+		for _, t := range j.all(e, "to be held", j.held) {
+			listed[t] = true
+		}
+	}
+	for i := range j.said.Wants {
+		t := j.said.Wants[i].Target
+		if target := &j.bound.Targets[t]; !listed[t] && j.held(t) && !target.Entitlement.Presence() {
+			j.fail("expected %s not to be held; %s", target.Names[0], j.about(t))
+		}
+	}
+}
+
+// presence checks what becomes of the person's being there.
+func (j *judgement) presence() {
+	want := j.Expect.Presence
+	if want == "" {
+		return
+	}
+	got := j.present()
+	if got == want {
+		return
+	}
+	about := "no rule and no grant speaks of presence"
+	var parts []string
+	for _, e := range []access.Entitlement{access.Directory, access.Organization} {
+		if t, managed := j.bound.Target(e); managed {
+			parts = append(parts, j.about(t))
+		}
+	}
+	if len(parts) > 0 {
+		about = strings.Join(slices.Compact(parts), "; ")
+	}
+	if want == PresenceRestored && !j.Suspended {
+		about += "; a rule restores only whom Castellan suspended: suspendedByCastellan: true"
+	}
+	j.fail("expected presence %s, came %s; %s", want, got, about)
+}
+
+// present is what becomes of the person's being there, as plan.Decide plans it.
+func (j *judgement) present() Presence {
+	want := func(e access.Entitlement) *Want {
+		if t, managed := j.bound.Target(e); managed && j.wants[t] != nil {
+			return j.wants[t]
+		}
+		return &Want{}
+	}
+	there := want(access.Directory)
+	reasons := there.Standing(nil)
+	byRule := access.OnlyRules(reasons)
+	switch p := &j.Case.Person; {
+	case len(want(access.Organization).Denied) > 0:
+		return PresenceRemoved
+	case len(there.Denied) > 0:
+		return PresenceSuspended
+	case len(reasons) == 0 || len(there.Barred) > 0 || p.MembershipStatus == "active":
+	case !byRule || j.Suspended && p.MembershipStatus == "suspended" && p.AccountStatus == "active":
+		return PresenceRestored
+	}
+	return PresenceUntouched
+}
+
+// rules checks what rules say.
+func (j *judgement) rules() {
+	for _, want := range j.Expect.Rules {
+		r := j.rule(want.Rule)
+		if r == nil {
+			j.fail("%s", j.noRule(want.Rule))
+			continue
+		}
+		i := slices.IndexFunc(j.said.Rules, func(a RuleAnswer) bool { return a.Name == r.Name })
+		switch {
+		case i < 0:
+			j.fail("expected rule %s to say %s; %s", r.Name, want.Verdict, j.silent(r))
+		case j.said.Rules[i].Verdict != want.Verdict:
+			j.fail("expected rule %s to say %s; it says %s%s", r.Name, want.Verdict, j.said.Rules[i].Verdict, j.since(j.said.Rules[i]))
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// silent says why a rule says nothing at all.
+func (j *judgement) silent(r *Rule) string {
+	if j.Case.Person.IsApp() {
+		return "no rule speaks of apps"
+	}
+	return "it says nothing: " + orElse(j.blocked[fold(access.Entitlement(r.Name))], "it cannot be read")
+}
+
+// about is everything that was said of a target.
+func (j *judgement) about(t int) string {
+	var parts []string
+	gives := false
+	if w := j.wants[t]; w != nil {
+		for _, r := range w.Reasons {
+			if gives = true; r.Kind != access.ReasonRule {
+				parts = append(parts, r.String()+" gives it")
+			}
+		}
+	}
+	for _, a := range j.said.Rules {
+		r := &j.bound.rules[a.Rule]
+		if slices.Contains(r.give, t) {
+			parts = append(parts, j.says(a, "gives it", false))
+		}
+		if slices.Contains(r.deny, t) {
+			parts = append(parts, j.says(a, "denies it", true))
+		}
+	}
+	switch {
+	case j.Case.Person.IsApp():
+		parts = append(parts, "the policy never touches apps")
+	case !gives && !j.bound.Targets[t].Entitlement.Presence():
+		parts = append([]string{"nothing gives it"}, parts...)
+	case len(parts) == 0:
+		parts = append(parts, "nothing speaks of it")
+	}
+	return strings.Join(parts, "; ")
+}
+
+// says is what a rule that gives or denies a target says of the person.
+func (j *judgement) says(a RuleAnswer, does string, harms bool) string {
+	switch {
+	case a.Verdict != VerdictHolds && (a.Verdict != VerdictGrace || harms):
+		return fmt.Sprintf("rule %s, which %s, says %s%s", a.Name, does, a.Verdict, j.since(a))
+	case !a.Acting:
+		return fmt.Sprintf("rule %s %s, but it only observes", a.Name, does)
+	}
+	return fmt.Sprintf("rule %s %s", a.Name, does)
+}
+
+// since is why a rule says what it says.
+func (j *judgement) since(a RuleAnswer) string {
+	r := &j.bound.rules[a.Rule]
+	switch a.Verdict {
+	case VerdictNo:
+		if r.release != nil && !j.Holding[strings.ToLower(r.Name)].IsZero() {
+			return ", since its condition is false, and its release is true"
+		}
+		return j.whyNot(r.condition)
+	case VerdictClosed:
+		next := r.window.Next(j.At)
+		if next.IsZero() {
+			return fmt.Sprintf(", since it is not in force at %s, nor ever after", exactly(j.At))
+		}
+		return fmt.Sprintf(", since it is not in force at %s; it is from %s on", exactly(j.At), exactly(next))
+	case VerdictUnknown:
+		return ", since " + a.Why
+	case VerdictWaits:
+		return fmt.Sprintf(", since it holds only since %s, and waits until %s", exactly(a.Since), exactly(a.Due))
+	case VerdictGrace:
+		if a.Due.IsZero() {
+			return ", since nobody was told of it yet, so that its grace period has not begun"
+		}
+		return fmt.Sprintf(", since its grace period ends only at %s", exactly(a.Due))
+	}
+	return ""
+}
+
+// part is an operand of the outermost && of a condition.
+type part struct {
+	text      string
+	condition *Condition
+	facts     []string // that it asks for
+}
+
+// whyNot names the first part of a condition that is false, and the facts it asks for.
+func (j *judgement) whyNot(c *Condition) string {
+	all, known := j.parts[c.text]
+	if !known {
+		all = partsOf(c)
+		j.parts[c.text] = all
+	}
+	for _, p := range all {
+		if holds, err := p.condition.answer(j.facts); err != nil || holds {
+			continue
+		}
+		if len(p.facts) == 1 && p.text == p.facts[0] {
+			return ", since " + p.text + " is false"
+		}
+		return fmt.Sprintf(", since %s is false%s", p.text, j.values(p.facts))
+	}
+	return ", since its condition is false"
+}
+
+// values are what simple facts are.
+func (j *judgement) values(facts []string) string {
+	var words []string
+	for _, name := range facts {
+		value, _ := j.facts.ResolveName(name)
+		switch v := value.(type) {
+		case types.String:
+			words = append(words, fmt.Sprintf("%s is %q", name, shown(string(v))))
+		case types.Bool:
+			words = append(words, fmt.Sprintf("%s is %t", name, bool(v)))
+		case types.Timestamp:
+			words = append(words, fmt.Sprintf("%s is %s", name, exactly(v.UTC())))
+		case []string:
+			words = append(words, fmt.Sprintf("%s are %q", name, v[:min(len(v), 10)]))
+		}
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(words, ", ") + ")"
+}
+
+// partsOf takes a condition apart. What cannot be written out again is left out.
+func partsOf(c *Condition) []part {
+	standard, err := standIn(c.text)
+	if err != nil {
+		return nil
+	}
+	checked, issues := environment().Compile(standard)
+	if issues.Err() != nil {
+		return nil
+	}
+	var parts []part
+	var take func(e ast.Expr)
+	take = func(e ast.Expr) {
+		if e.Kind() == ast.CallKind && e.AsCall().FunctionName() == operators.LogicalAnd {
+			for _, arg := range e.AsCall().Args() {
+				take(arg)
+			}
+			return
+		}
+		text, err := cel.ExprToString(e, checked.NativeRep().SourceInfo())
+		if err != nil {
+			return
+		}
+		text = standsIn.ReplaceAllString(text, "in")
+		condition, err := CompileCondition(text)
+		if err != nil {
+			return
+		}
+		p := part{text: shown(text), condition: condition}
+		ast.PreOrderVisit(e, ast.NewExprVisitor(func(e ast.Expr) {
+			if e.Kind() != ast.IdentKind || slices.Contains(p.facts, e.AsIdent()) {
+				return
+			}
+			for _, f := range factTypes {
+				if f.name == e.AsIdent() {
+					p.facts = append(p.facts, f.name)
+				}
+			}
+		}))
+		parts = append(parts, p)
+	}
+	take(checked.NativeRep().Expr())
+	return parts
+}

@@ -1,0 +1,307 @@
+package policy
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// Known is what Resolve has to know of a person beside the read.
+type Known struct {
+	Grants []access.Grant   // the person's own, in force
+	Marks  []access.Mark    // how long which rules' conditions have held
+	Held   []access.Holding // what the books say: since when the person has had which access
+	Now    time.Time
+	// Fresh are keys of rules that are enforced and to whose changes nobody has consented: they are answered as if their
+	// time of grace were over, so that the consent is to all they will do.
+	Fresh map[string]bool
+	Would bool // as if the rules that only observe were enforced
+	All   bool // answer of every rule, also of those that say no
+}
+
+// Resolution is what a person should hold, and what the rules said.
+type Resolution struct {
+	Wants []Want
+	Rules []RuleAnswer // those that do not say no, and those out of force that began to hold before, in the order of the file; all, if that was asked
+}
+
+// Want is what the policy says of one target for one person.
+type Want struct {
+	Target  int             // index in Bound.Targets
+	Reasons []access.Reason // to hold it
+	Denied  []access.Reason // not to hold it, whatever the reasons
+	Unsure  []access.Reason // rules that may give it: it cannot be told now
+	Barred  []access.Reason // rules that may deny it: it cannot be told now
+	Adopt   bool            // one of the reasons makes a membership owned that exists already
+}
+
+// Standing are the reasons to hold the target, none when a rule denies it. A rule that cannot be answered now still stands for
+// what it is known to have given: it is among the last reasons.
+func (w Want) Standing(last []access.Reason) []access.Reason {
+	if len(w.Denied) > 0 {
+		return nil
+	}
+	reasons := w.Reasons
+	for _, r := range w.Unsure {
+		if slices.Contains(last, r) {
+			reasons = append(slices.Clone(reasons), r)
+		}
+	}
+	if len(reasons) > len(w.Reasons) {
+		slices.SortFunc(reasons, compareReasons)
+	}
+	return reasons
+}
+
+// voice is what one mapping, grant or rule says of one target.
+type voice struct {
+	target int
+	says   says
+	reason access.Reason
+	adopt  bool
+}
+
+type says int
+
+const (
+	saysGive says = iota
+	saysDeny
+	saysUnsure
+	saysBarred
+)
+
+// Resolve answers the one question: which targets should this person hold now, and why? The reasons are the union over the
+// person's source groups, the grants in force, and the rules; a target that any rule denies is not to be held. The order is
+// fixed: by target, then by reason. Apps want nothing, and no rule speaks of them. The work is proportional to the groups and
+// grants of the person and to the rules.
+func (b *Bound) Resolve(p access.Person, k Known) Resolution {
+	if p.IsApp() {
+		return Resolution{}
+	}
+	var all []voice
+	for _, g := range k.Grants {
+		for _, t := range b.All(g.Target) {
+			reason := g.GrantReason()
+			if fold(g.Target) != fold(b.Targets[t].Entitlement) {
+				reason.Via = g.Target
+			}
+			all = append(all, voice{target: t, reason: reason})
+		}
+	}
+	for _, id := range p.GroupIDs {
+		all = append(all, b.gives[id]...)
+	}
+	answers := b.answers(p, k)
+	for _, a := range answers {
+		all = append(all, b.voices(a, k.Would)...)
+	}
+	return Resolution{Wants: b.wants(all), Rules: answers}
+}
+
+// wants gathers what was said of each target.
+func (b *Bound) wants(all []voice) []Want {
+	if len(all) == 0 {
+		return nil
+	}
+	slices.SortFunc(all, func(a, b voice) int {
+		return cmp.Or(cmp.Compare(a.target, b.target), cmp.Compare(a.says, b.says), compareReasons(a.reason, b.reason))
+	})
+	all = slices.Compact(all) // the read may name a group twice
+	wants := make([]Want, 0, min(len(all), len(b.Targets)))
+	reasons := make([]access.Reason, len(all))
+	for i := 0; i < len(all); {
+		v := all[i]
+		start := i
+		want := &wants
+		if n := len(*want); n == 0 || (*want)[n-1].Target != v.target {
+			wants = append(wants, Want{Target: v.target})
+		}
+		w := &wants[len(wants)-1]
+		for ; i < len(all) && all[i].target == v.target && all[i].says == v.says; i++ {
+			reasons[i] = all[i].reason
+			w.Adopt = w.Adopt || all[i].adopt
+		}
+		some := reasons[start:i:i]
+		switch v.says {
+		case saysGive:
+			w.Reasons = some
+		case saysDeny:
+			w.Denied = some
+		case saysUnsure:
+			w.Unsure = some
+		case saysBarred:
+			w.Barred = some
+		}
+	}
+	return wants
+}
+
+func compareReasons(a, b access.Reason) int {
+	return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Name, b.Name),
+		strings.Compare(a.Source, b.Source), strings.Compare(string(a.Via), string(b.Via)))
+}
+
+// answers asks the rules.
+func (b *Bound) answers(p access.Person, k Known) []RuleAnswer {
+	if len(b.rules) == 0 {
+		return nil
+	}
+	asked := b.Facts(p, k).ask(k.Now, b.constants)
+	var answers []RuleAnswer
+	for i := range b.rules {
+		r := &b.rules[i]
+		if a := r.answer(asked, k); k.All || a.Verdict != VerdictNo && (a.Verdict != VerdictClosed || !a.Since.IsZero()) {
+			a.Rule = i
+			answers = append(answers, a)
+		}
+	}
+	return answers
+}
+
+// answer asks one rule. While it is out of force, what it remembers stays as it is.
+func (r *boundRule) answer(asked *subject, k Known) RuleAnswer {
+	a := RuleAnswer{Name: r.Name, Key: r.key, Verdict: VerdictHolds, Acting: r.acts}
+	var told time.Time
+	if i := slices.IndexFunc(k.Marks, func(m access.Mark) bool { return m.Rule == r.key }); i >= 0 {
+		a.Since, told = k.Marks[i].Since, k.Marks[i].Told
+	}
+	if !r.window.Open(k.Now) {
+		a.Verdict = VerdictClosed
+		return a
+	}
+	supposed := !r.acts && k.Would || k.Fresh[r.key] // then what it comes to in the end is what matters
+	ripe := !a.Since.IsZero() && !k.Now.Before(a.Since.Add(r.After.Std()))
+	over := r.Grace == 0 || supposed || !told.IsZero() && !k.Now.Before(told.Add(r.Grace.Std()))
+	holds, err := r.ask(asked, ripe)
+	switch {
+	case err != nil:
+		a.Verdict, a.Why = VerdictUnknown, err.Error()
+		a.AsksUse = strings.Contains(a.Why, errUnknownUse.Error())
+		a.early = !(ripe || r.After == 0) || !over
+		return a
+	case !holds:
+		a.Verdict, a.Since = VerdictNo, time.Time{}
+		return a
+	case a.Since.IsZero():
+		a.Since = k.Now
+		ripe = r.After == 0
+	}
+	if !ripe {
+		a.Verdict, a.Due = VerdictWaits, a.Since.Add(r.After.Std())
+		return a
+	}
+	a.Tell = told.IsZero() && r.acts && (len(r.Notify) > 0 || r.Grace > 0)
+	if !over {
+		a.Verdict = VerdictGrace
+		if !told.IsZero() {
+			a.Due = told.Add(r.Grace.Std())
+		}
+	}
+	return a
+}
+
+// ask asks the rule's condition. With a release it never holds while that is true, and otherwise holds on once it began to.
+func (r *boundRule) ask(asked *subject, held bool) (holds bool, err error) {
+	if r.release != nil {
+		if released, err := r.release.answer(asked); err != nil || released {
+			return false, err
+		}
+		if held {
+			return true, nil
+		}
+	}
+	return r.condition.answer(asked)
+}
+
+// voices is what a rule's answer says of its targets.
+func (b *Bound) voices(a RuleAnswer, would bool) []voice {
+	r := &b.rules[a.Rule]
+	if !r.acts && !would {
+		return nil
+	}
+	give, deny := saysGive, saysDeny
+	switch a.Verdict {
+	case VerdictUnknown:
+		give, deny = saysUnsure, saysBarred
+	case VerdictHolds, VerdictGrace:
+	default:
+		return nil
+	}
+	reason := access.Reason{Kind: access.ReasonRule, Name: r.Name}
+	var all []voice
+	for _, t := range r.give {
+		all = append(all, voice{target: t, says: give, reason: reason})
+	}
+	if a.Verdict != VerdictGrace && !a.early {
+		for _, t := range r.deny {
+			all = append(all, voice{target: t, says: deny, reason: reason})
+		}
+	}
+	return all
+}
+
+// Marked says that the ledger keeps since when the rule of the answer holds.
+func (b *Bound) Marked(a RuleAnswer) bool {
+	r := &b.rules[a.Rule]
+	return (r.After > 0 || r.Grace > 0 || len(r.Notify) > 0 || r.release != nil) && !a.Since.IsZero()
+}
+
+// Facts are what the rules' conditions ask of a person.
+func (b *Bound) Facts(p access.Person, k Known) Facts {
+	f := Facts{
+		Person: p, Granted: k.Grants, External: b.home.external(p),
+		there: func(folded string) bool { return b.there[folded] },
+	}
+	f.Groups, f.strange = make([]string, 0, len(p.GroupIDs)), p.GroupIDs == nil
+	for _, id := range p.GroupIDs {
+		name, known := b.names[id]
+		if !known {
+			f.strange = true
+			continue
+		}
+		f.Groups = append(f.Groups, name)
+		if b.synced[id] != "" {
+			f.Sources = append(f.Sources, name)
+		}
+	}
+	if p.Activity != nil {
+		doubtful := slices.ContainsFunc(k.Held, func(h access.Holding) bool { // its group is not shown, so what it opens is not known
+			return h.Owned && h.GroupID != "" && b.names[h.GroupID] == ""
+		})
+		f.Apps = make([]AppUse, 0, len(p.Activity))
+		for _, a := range p.Activity {
+			s := b.sites[a.Resource]
+			a.Never = a.Never && !doubtful // since when they could have used it is not known
+			f.Apps = append(f.Apps, AppUse{App: s.App, Site: s.Site, Since: b.since(s, k.Held), Activity: a})
+		}
+	}
+	return f
+}
+
+// since is when Castellan gave somebody an app: the first of what it gave that they hold now and that opens it.
+func (b *Bound) since(s access.Site, held []access.Holding) (since time.Time) {
+	for _, h := range held {
+		if h.Owned && slices.Contains(b.opens[h.GroupID], s.App+"/"+s.Site) && (since.IsZero() || h.From.Before(since)) {
+			since = h.From
+		}
+	}
+	return since
+}
+
+// NeedsActivity says that some rule asks when apps were used.
+func (p *Policy) NeedsActivity() bool { return p.needs(func(n needs) bool { return n.activity }) }
+
+// NeedsDomains says that some condition asks who is from outside.
+func (p *Policy) NeedsDomains() bool { return p.needs(func(n needs) bool { return n.outside }) }
+
+func (p *Policy) needs(what func(needs) bool) bool {
+	for _, c := range p.conditions {
+		if what(c.needs) {
+			return true
+		}
+	}
+	return false
+}
