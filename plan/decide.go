@@ -15,6 +15,11 @@ type State struct {
 	Recent   []access.Change  // changes done within the settle and lag window: the truth over a read that lags
 	Rejected []access.Change  // changes that people said no to
 	Grants   []access.Grant   // those of which something may be left to give or take back
+	Marks    []access.Mark    // since when which rules hold
+	// Suspension is Castellan's own suspension of the person, while it lasts: a rule restores only whom Castellan suspended.
+	Suspension *access.Suspension
+	Would      bool            // as if the rules that only observe were enforced
+	Fresh      map[string]bool // keys of enforced rules that nobody has consented to: see policy.Known
 }
 
 // grantGrace is how long the end of a grant is left to the grant's own workflow. After it, whoever looks takes it back.
@@ -29,6 +34,19 @@ type Decision struct {
 	Foreign    int             // memberships that nothing explains and that somebody else made
 	Suppressed int             // changes not planned, because a person rejected the same before
 	Lift       []access.Change // rejections that no longer apply: the decision no longer asks for the change
+
+	Rules     []policy.RuleAnswer // rules that hold, wait, or cannot be answered
+	Mark      []access.Mark       // rules that began to hold
+	Unmark    []string            // keys of rules that hold no longer
+	Unsuspend bool                // Castellan's suspension was taken back by somebody else
+	Fights    []Fight
+}
+
+// Fight is a target that something gives and a rule denies.
+type Fight struct {
+	Target access.Entitlement
+	Gives  access.Reason
+	Denies string // the rule
 }
 
 // Decide compares what the person should hold with what the read and the state show. It never removes a membership for
@@ -38,9 +56,12 @@ type Decision struct {
 // Grants in force are reasons like any other. What grants alone gave is taken back whatever the target's mode, but for the
 // first moments after their end, which are their workflow's, and unless the policy only reports it.
 //
-// The reasons of a removal are those that ended: until it is written, the holding keeps them.
+// What a rule denies is taken from whoever holds it. What cannot be told of a rule changes nothing: what it may have given
+// stays, what it may deny is not given anew.
+//
+// The reasons of a removal are the rules that deny it, or else those that ended: until it is written, the holding keeps them.
 func Decide(b *policy.Bound, p access.Person, s State, run string, at time.Time) Decision {
-	d := decider{bound: b, person: p, run: run, at: at}
+	d := decider{bound: b, person: p, run: run, at: at, would: s.Would, suspension: s.Suspension}
 	if p.IsApp() {
 		return d.Decision
 	}
@@ -50,6 +71,7 @@ func Decide(b *policy.Bound, p access.Person, s State, run string, at time.Time)
 		d.decide(&d.lines[i])
 	}
 	d.strays(s)
+	d.leaves()
 	d.reject(s.Rejected)
 	d.losses()
 	return d.Decision
@@ -63,12 +85,18 @@ type decider struct {
 	run    string
 	at     time.Time
 	lines  []line
+
+	would      bool
+	suspension *access.Suspension
 }
 
 // line is one target as it concerns the person.
 type line struct {
 	target  int
-	want    *policy.Want    // nil: no reason stands
+	said    *policy.Want    // what the policy says of it; nil: nothing
+	want    *policy.Want    // nil: no reason stands, or a rule denies it
+	denied  []access.Reason // rules
+	barred  bool            // a rule may deny it; that cannot be told now
 	held    bool            // by the read, or by a later write
 	holding *access.Holding // the current one
 	recent  *access.Change  // the last write done
@@ -104,10 +132,12 @@ func (d *decider) look(s State) {
 			grants = append(grants, g)
 		}
 	}
-	wants, held := d.bound.Resolve(d.person, grants...), d.bound.Held(d.person)
+	said := d.bound.Resolve(d.person, policy.Known{Grants: grants, Marks: s.Marks, Held: s.Holdings, Now: d.at, Would: d.would, Fresh: s.Fresh})
+	wants, held := said.Wants, d.bound.Held(d.person)
+	d.rules(said.Rules, s)
 	d.lines = make([]line, 0, len(wants)+len(held)+1)
 	for i := range wants {
-		d.lines = append(d.lines, line{target: wants[i].Target, want: &wants[i]})
+		d.lines = append(d.lines, line{target: wants[i].Target, said: &wants[i]})
 	}
 	for _, t := range held {
 		d.line(t).held = true
@@ -134,6 +164,8 @@ func (d *decider) look(s State) {
 		if l.recent != nil {
 			l.held, l.unknown = l.recent.Action != access.Remove, false
 		}
+		l.weigh()
+		d.fights(l)
 	}
 }
 
@@ -165,9 +197,23 @@ func (d *decider) line(t int) *line {
 // decide plans the change of one target, if it needs one, and keeps its holding true.
 func (d *decider) decide(l *line) {
 	target := &d.bound.Targets[l.target]
+	presence := target.Entitlement.Presence()
 	switch owned := l.owned(); {
 	case l.unknown:
 		return
+	case len(l.denied) > 0 && (l.held || l.unseen()):
+		d.change(access.Remove, target, l.denied)
+		if l.held && !presence {
+			d.record(l, target, ended(l.holding))
+		}
+		return
+	case l.want != nil && !l.held && l.barred:
+		return
+	case presence && l.holding == nil && (l.want == nil || access.OnlyRules(l.want.Reasons)):
+		if l.want != nil && !l.held && d.restorable(target) {
+			d.change(access.Add, target, l.want.Reasons)
+		}
+		return // everybody is there: that is on nobody's books
 	case l.lapse() && (l.ending || target.Lost == policy.LostReport):
 		return // the books stay as they are until it is taken back
 	case l.lapse():
@@ -180,7 +226,7 @@ func (d *decider) decide(l *line) {
 		if l.unseen() {
 			return
 		}
-	case l.want == nil && l.unseen() && target.Removals != policy.RemoveNever:
+	case l.want == nil && l.unseen() && target.Mode(d.would) != policy.RemoveNever:
 		d.change(access.Remove, target, ended(l.holding))
 		return
 	case l.want != nil && !owned && l.want.Adopt:
@@ -189,7 +235,7 @@ func (d *decider) decide(l *line) {
 		if !owned {
 			d.Foreign++
 		}
-		if target.Removals == policy.RemoveAll || target.Removals == policy.RemoveOwned && owned {
+		if mode := target.Mode(d.would); mode == policy.RemoveAll || mode == policy.RemoveOwned && owned {
 			d.change(access.Remove, target, ended(l.holding))
 			d.record(l, target, ended(l.holding))
 			return
@@ -213,7 +259,7 @@ func ended(h *access.Holding) []access.Reason {
 func (d *decider) change(action access.Action, target *policy.Target, reasons []access.Reason) {
 	d.Changes = append(d.Changes, access.Change{
 		Person: d.person.ID, Email: d.person.Email, Target: target.Entitlement, GroupID: target.GroupID, Action: action,
-		Reasons: reasons, Sources: target.Sources, State: access.Planned,
+		Reasons: reasons, Sources: target.Grounds(), State: access.Planned,
 	})
 }
 
@@ -275,12 +321,18 @@ func (d *decider) reject(rejected []access.Change) {
 // losses says of every removal which apps it takes away: those that no group the person is left with opens.
 func (d *decider) losses() {
 	removed := map[string]bool{}
+	leaves := false
 	for _, c := range d.Changes {
 		if c.Action == access.Remove {
 			removed[c.GroupID] = true
+			leaves = leaves || c.Target.Presence()
 		}
 	}
 	if len(removed) == 0 {
+		return
+	}
+	if leaves {
+		d.losesAll()
 		return
 	}
 	left := map[string]bool{}
@@ -318,6 +370,21 @@ func (d *decider) losses() {
 			if !left[app] {
 				c.Loses = append(c.Loses, app)
 			}
+		}
+	}
+}
+
+// losesAll says of whoever is suspended or removed that they lose every app.
+func (d *decider) losesAll() {
+	var apps []string
+	for _, id := range d.person.GroupIDs {
+		apps = append(apps, d.bound.Opens(id)...)
+	}
+	slices.Sort(apps)
+	apps = slices.Compact(apps)
+	for i := range d.Changes {
+		if c := &d.Changes[i]; c.Target.Presence() && c.Action == access.Remove {
+			c.Loses = apps
 		}
 	}
 }

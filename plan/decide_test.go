@@ -184,7 +184,7 @@ func TestDecisionsAreSafe(t *testing.T) {
 		w := drawWorld(t, b)
 		d := plan.Decide(b, w.person, w.state(), run, now)
 		wanted := map[access.Entitlement][]access.Reason{}
-		for _, want := range b.Resolve(w.person) {
+		for _, want := range b.Resolve(w.person, policy.Known{}).Wants {
 			wanted[b.Targets[want.Target].Entitlement] = want.Reasons
 		}
 		owned := map[access.Entitlement]bool{}
@@ -262,11 +262,11 @@ func TestReasonsAreAUnion(t *testing.T) {
 				}
 			}
 		}
-		collect(together, b.Resolve(p))
+		collect(together, b.Resolve(p, policy.Known{}).Wants)
 		for _, id := range p.GroupIDs {
 			one := p
 			one.GroupIDs = []string{id}
-			collect(apart, b.Resolve(one))
+			collect(apart, b.Resolve(one, policy.Known{}).Wants)
 		}
 		require.Equal(t, apart, together)
 	})

@@ -46,6 +46,16 @@ func Floor(t policy.Target, holders []access.Person, person access.Person, owner
 	return nil
 }
 
+// KeepsKey refuses to suspend or remove the owner of Castellan's own key, whatever they hold.
+func KeepsKey(person access.Person, owner string) error {
+	if is, known := isPerson(person, owner); is {
+		return fmt.Errorf("taking %s out: refused, this person owns the key that Castellan works with; give Castellan a key of somebody else first", person.Label())
+	} else if !known {
+		return fmt.Errorf("taking %s out: refused, the read shows no e-mail address, so this might be the key's owner; name the owner by account id in the policy (organization.keyOwner)", person.Label())
+	}
+	return nil
+}
+
 // isPerson says whether a person goes by the name, an account id or e-mail address; known is false when the read shows
 // too little to tell.
 func isPerson(p access.Person, name string) (is, known bool) {

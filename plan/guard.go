@@ -22,6 +22,8 @@ const (
 	RuleSourceSuspect  = "source-suspect"  // the evidence is doubted
 	RuleDefaultMoved   = "default-moved"   // other groups are default now
 	RuleGrantLost      = "grant-lost"      // a grant is over and its workflow did not take it back
+	RuleRuleNew        = "rule-new"        // a rule is enforced for the first time since it says what it says
+	RuleFlapping       = "flapping"        // a change was made and taken back several times
 )
 
 // Verdict is one limit that a run goes beyond.
@@ -40,6 +42,15 @@ type Scope struct {
 	Targets    []access.Entitlement `json:"targets,omitempty"`
 	Source     string               `json:"source,omitempty"` // name of the suspect source group that gives the targets
 	App        string               `json:"app,omitempty"`    // only removals that take this app/site from the person
+	Rule       string               `json:"rule,omitempty"`   // only what this rule asks for
+	Rules      []string             `json:"rules,omitempty"`  // and nobody but these
+	Pairs      []Pair               `json:"pairs,omitempty"`  // only these people in these targets
+}
+
+// Pair is a person and a target.
+type Pair struct {
+	Person string             `json:"person"`
+	Target access.Entitlement `json:"target"`
 }
 
 // Judge measures a run against the policy's limits. A verdict that would hold nothing is not given. The order is fixed.
@@ -53,11 +64,13 @@ func Judge(p *policy.Policy, b *policy.Bound, s Stats) []Verdict {
 	j.suspects()
 	j.moved()
 	j.lapses()
+	j.fresh()
+	j.flaps()
 	return j.verdicts
 }
 
 // Stopped names the rules that hold a change, sorted; none means that it may go on. Additions go on while removals wait,
-// but for adopt and default-moved, which hold everything.
+// but for adopt, default-moved, rule-new and flapping, which hold everything.
 func Stopped(vs []Verdict, b *policy.Bound, c access.Change) []string {
 	var rules []string
 	for _, v := range vs {
@@ -73,7 +86,12 @@ func (s Scope) holds(b *policy.Bound, c access.Change) bool {
 	if s.Lapses != c.Lapse() || !s.Everything && c.Action != access.Remove {
 		return false
 	}
-	if s.App != "" && !slices.Contains(c.Loses, s.App) {
+	switch {
+	case s.App != "" && !slices.Contains(c.Loses, s.App):
+		return false
+	case s.Rule != "" && !asked(c, s.Rule, s.Rules):
+		return false
+	case s.Pairs != nil && !slices.Contains(s.Pairs, Pair{c.Person, c.Target}):
 		return false
 	}
 	return s.Targets == nil || slices.ContainsFunc(s.Targets, func(e access.Entitlement) bool {
@@ -194,6 +212,46 @@ func (j *judge) lapses() {
 			j.say(RuleGrantLost, Scope{Lapses: true, Targets: []access.Entitlement{t.Entitlement}},
 				"%d people hold %s by grants that are over and were not taken back (grants.lost is hold)", n, t.Entitlement)
 		}
+	}
+}
+
+// fresh holds what rules ask for that are enforced for the first time, unless it is just what the policy says they were shown
+// to do.
+func (j *judge) fresh() {
+	var names []string
+	for _, r := range j.stats.Fresh {
+		names = append(names, r.Name)
+	}
+	for _, r := range j.stats.Fresh {
+		detail := fmt.Sprintf("rule %s is enforced for the first time; its changes: %d, %s", r.Name, r.Lines, r.Plan)
+		switch {
+		case r.Agreed != "" && r.Agreed != r.Plan:
+			detail += fmt.Sprintf(", which is not what the policy agreed to (shown: %s)", r.Agreed)
+		case r.Seen == r.Plan:
+			detail += ", just what it was last shown to do"
+		case r.Seen != "":
+			detail += ", which is not what it was last shown to do, " + r.Seen
+		}
+		if r.Grace != "" && r.Grace != "0s" {
+			detail += fmt.Sprintf(". Approving it begins the notices: nobody loses anything before theirs went out, and %s after it", r.Grace)
+		}
+		j.say(RuleRuleNew, Scope{Everything: true, Rule: r.Name, Rules: names}, "%s", detail)
+	}
+}
+
+// asked says that the rule asks for the change, and nothing but the rules named does.
+func asked(c access.Change, rule string, among []string) bool {
+	return access.OnlyRules(c.Reasons) &&
+		slices.ContainsFunc(c.Reasons, func(r access.Reason) bool { return r.Name == rule }) &&
+		!slices.ContainsFunc(c.Reasons, func(r access.Reason) bool { return !slices.Contains(among, r.Name) })
+}
+
+// flaps holds changes that were made and taken back again and again.
+func (j *judge) flaps() {
+	for _, f := range j.stats.Flaps {
+		j.say(RuleFlapping, Scope{Everything: true, Pairs: []Pair{{f.Person, f.Target}}},
+			"%s in %s was changed %d times within %d days, last by %s; now it would be: %s. Two sides fight over it: settle which is right, then approve or reject",
+			f.Label, f.Target, f.Times, j.guard.Window.Days, f.Last, f.Now)
 	}
 }
 

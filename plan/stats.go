@@ -15,6 +15,29 @@ type Stats struct {
 	Window     int                          `json:"window"`               // removals done within the window, whatever the target
 	Suspects   []Suspect                    `json:"suspects,omitempty"`
 	Moved      []Moved                      `json:"moved,omitempty"`
+	Fresh      []FreshRule                  `json:"fresh,omitempty"`
+	Flaps      []Flap                       `json:"flaps,omitempty"`
+}
+
+// FreshRule is a rule that is enforced and whose changes nobody has consented to since it says what it says.
+type FreshRule struct {
+	Name   string `json:"name"`
+	Key    string `json:"key"`
+	Lines  int    `json:"lines"`            // changes that it asks for
+	Plan   string `json:"plan"`             // their hash
+	Agreed string `json:"agreed,omitempty"` // hash that the policy consents to
+	Grace  string `json:"grace,omitempty"`  // how long after the notice it takes something
+	Seen   string `json:"seen,omitempty"`   // hash of what it was last shown to do, while it observed
+}
+
+// Flap is a change of one person in one target that was made and taken back several times within the guard's window.
+type Flap struct {
+	Person string             `json:"person"`
+	Label  string             `json:"label"`
+	Target access.Entitlement `json:"target"`
+	Times  int                `json:"times"`
+	Last   string             `json:"last"` // what made the last change
+	Now    string             `json:"now"`  // what is asked for now, and by what
 }
 
 // Tally is the sums of one target.
@@ -114,12 +137,14 @@ func (s *Stats) tally(target access.Entitlement, count func(*Tally)) {
 // Total is the sums over all targets; unknown members count as none.
 func (s *Stats) Total() Tally {
 	var sum Tally
-	for _, t := range s.Targets {
+	for e, t := range s.Targets {
 		sum.Adds += t.Adds
 		sum.Removals += t.Removals
 		sum.Adopts += t.Adopts
 		sum.Lapses += t.Lapses
-		sum.Members += max(t.Members, 0)
+		if e != access.Organization { // whose members are those of directory
+			sum.Members += max(t.Members, 0)
+		}
 	}
 	sum.Window = s.Window
 	return sum

@@ -1,0 +1,88 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// weigh brings together what the policy says of a target.
+func (l *line) weigh() {
+	if l.said == nil {
+		return
+	}
+	l.denied, l.barred = l.said.Denied, len(l.said.Barred) > 0
+	if reasons := l.said.Standing(ended(l.holding)); len(reasons) > 0 {
+		want := *l.said
+		want.Reasons = reasons
+		l.want = &want
+	}
+}
+
+// fights notes what rules give and deny at once.
+func (d *decider) fights(l *line) {
+	if l.said == nil || len(l.denied) == 0 {
+		return
+	}
+	for _, gives := range l.said.Reasons {
+		if gives.Kind != access.ReasonRule {
+			continue // that a rule denies what a mapping gives is what it is for
+		}
+		for _, denies := range l.denied {
+			d.Fights = append(d.Fights, Fight{d.bound.Targets[l.target].Entitlement, gives, denies.Name})
+		}
+	}
+}
+
+// rules takes over what the rules said, and keeps the marks of those whose time matters.
+func (d *decider) rules(answers []policy.RuleAnswer, s State) {
+	d.Rules = answers
+	stands := map[string]bool{}
+	for _, a := range answers {
+		stands[a.Key] = true
+		marked := slices.ContainsFunc(s.Marks, func(m access.Mark) bool { return m.Rule == a.Key })
+		if !marked && a.Verdict != policy.VerdictUnknown && d.bound.Marked(a) {
+			d.Mark = append(d.Mark, access.Mark{Person: d.person.ID, Rule: a.Key, Since: a.Since})
+		}
+	}
+	for _, m := range s.Marks {
+		if !stands[m.Rule] {
+			d.Unmark = append(d.Unmark, m.Rule)
+		}
+	}
+	if d.suspension != nil && d.person.MembershipStatus == "active" {
+		d.Unsuspend = !slices.ContainsFunc(s.Recent, func(c access.Change) bool { return c.Target == access.Directory })
+	}
+}
+
+// restorable says that a rule may restore the person: Castellan suspended them, and the account itself is active.
+func (d *decider) restorable(t *policy.Target) bool {
+	return t.Entitlement == access.Directory && d.suspension != nil && d.person.MembershipStatus == "suspended" &&
+		(d.person.AccountStatus == "" || d.person.AccountStatus == "active")
+}
+
+// leaves spares whoever is suspended or removed all else that this would make pointless: what they would be given, and, of
+// whoever leaves the organization, every other change.
+func (d *decider) leaves() {
+	gone := func(e access.Entitlement) bool {
+		return slices.ContainsFunc(d.Changes, func(c access.Change) bool { return c.Target == e && c.Action == access.Remove })
+	}
+	removed, suspended := gone(access.Organization), gone(access.Directory)
+	d.Changes = slices.DeleteFunc(d.Changes, func(c access.Change) bool {
+		return removed && c.Target != access.Organization || suspended && c.Action != access.Remove
+	})
+}
+
+// Observed are the lines of a person that only the rules that observe ask for: those of the decision as if they were enforced
+// whose person and target the decision itself says nothing of.
+func Observed(is, would Decision) []access.Change {
+	var lines []access.Change
+	for _, c := range would.Changes {
+		if !slices.ContainsFunc(is.Changes, func(o access.Change) bool { return o.Target == c.Target }) {
+			c.State = access.Observed
+			lines = append(lines, c)
+		}
+	}
+	return lines
+}
