@@ -24,6 +24,7 @@ const (
 	EntryHoldOpened  = "hold-opened"  // a guard stopped changes
 	EntryHoldDecided = "hold-decided" // a hold was approved, rejected, replaced or closed
 	EntryChange      = "change"       // the final answer to one change, with its reasons
+	EntryRule        = "rule"         // the changes of a rule were consented to
 
 	EntryGrantRequested = "grant-requested"
 	EntryGrantApproved  = "grant-approved" // one approver's consent

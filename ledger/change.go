@@ -89,6 +89,7 @@ func (w *write) record(ctx context.Context, run string, changes []access.Change)
 	var rows [][]any
 	var entries []Entry
 	var opened, closed []access.Holding
+	var answered []attempted
 	for _, c := range changes {
 		key := lineKey{c.Person, c.Target}
 		line, found := lines[key]
@@ -108,6 +109,7 @@ func (w *write) record(ctx context.Context, run string, changes []access.Change)
 		if line.State != access.Superseded {
 			entries = append(entries, line.entry(run))
 		}
+		answered = append(answered, line)
 		open, end := line.holding(run)
 		opened, closed = append(opened, open...), append(closed, end...)
 	}
@@ -121,6 +123,9 @@ func (w *write) record(ctx context.Context, run string, changes []access.Change)
 		return err
 	}
 	if err := w.applyHoldings(ctx, run, opened, closed, time.Time{}); err != nil {
+		return err
+	}
+	if err := w.suspend(ctx, run, answered); err != nil {
 		return err
 	}
 	return w.append(ctx, entries...)
@@ -199,6 +204,9 @@ func (c attempted) holding(run string) (opened, closed []access.Holding) {
 	if c.Action == access.Remove {
 		h.Until = c.At
 		return nil, []access.Holding{h}
+	}
+	if c.Target.Presence() && access.OnlyRules(c.Reasons) {
+		return nil, nil // being there again is on nobody's books
 	}
 	h.From = c.At
 	return []access.Holding{h}, nil

@@ -14,9 +14,12 @@ type PersonState struct {
 	Recent   []access.Change  // written, being written or found to be so (done, sent, already) since an instant, oldest first
 	Rejected []access.Change  // that someone said no to, by target
 	Grants   []access.Grant   // granted or ended and not settled, by beginning; the caller's clock says which are in force
+	Marks    []access.Mark    // how long the conditions of rules have held
+
+	Suspension *access.Suspension // Castellan's own, while it lasts
 }
 
-// States returns the state of each of the people, in four queries per 500 of them. Recent is of all runs from
+// States returns the state of each of the people, in six queries per 500 of them. Recent is of all runs from
 // writesSince on. A person of whom the ledger knows nothing has no entry in the map.
 func (l *Ledger) States(ctx context.Context, org string, people []string, writesSince time.Time) (map[string]PersonState, error) {
 	states := make(map[string]PersonState, len(people))
@@ -63,6 +66,26 @@ func (l *Ledger) states(ctx context.Context, org string, people []string, since 
 		return err
 	}
 	where, args := among("org", "person", people, org)
+	err = l.reads.each(ctx, func(row scanner) error {
+		m, err := scanMark(row)
+		state := states[m.Person]
+		state.Marks = append(state.Marks, m)
+		states[m.Person] = state
+		return err
+	}, selectMark+` WHERE `+where+` ORDER BY person, rule`, args...)
+	if err != nil {
+		return err
+	}
+	err = l.reads.each(ctx, func(row scanner) error {
+		s, err := scanSuspension(row)
+		state := states[s.Person]
+		state.Suspension = &s
+		states[s.Person] = state
+		return err
+	}, selectSuspension+` WHERE `+where, args...)
+	if err != nil {
+		return err
+	}
 	return l.reads.each(ctx, func(row scanner) error {
 		c, err := scanChange(row)
 		state := states[c.Person]
@@ -87,7 +110,11 @@ type Page struct {
 	Open       []access.Holding // holdings that began or whose reasons or ownership changed; a zero From means now
 	Close      []access.Holding // holdings that ended; a zero Until means now
 	Lift       []access.Change  // rejections to forget, because nothing asks for these changes any more
+	Mark       []access.Mark    // rules that began to hold
+	Unmark     []access.Mark    // rules that hold no longer
+	Unsuspend  []string         // people whose suspension somebody else took back
 	Seen       map[string]int   // members of source groups on this page, by group id
+	Notes      map[string]int   // whatever else is to be counted over all pages, by the caller's own keys
 	Calls      int              // to Atlassian for this page
 	Foreign    int
 	Suppressed int
@@ -113,8 +140,14 @@ func (l *Ledger) SavePage(ctx context.Context, org, run string, p Page, at time.
 			if err := w.lift(ctx, p.Lift); err != nil {
 				return err
 			}
+			if err := w.applyMarks(ctx, p.Mark, p.Unmark); err != nil {
+				return err
+			}
+			if err := w.unsuspend(ctx, p.Unsuspend); err != nil {
+				return err
+			}
 		}
-		return w.saveTally(ctx, run, p.Key, p.Seen, p.counts())
+		return w.saveTally(ctx, run, p.Key, p.Seen, p.Notes, p.counts())
 	})
 }
 
@@ -137,6 +170,8 @@ func (p Page) counts() Counts {
 		case access.Rejected:
 			c.Rejected++
 			continue // no line of the plan
+		case access.Observed:
+			continue
 		case access.Held:
 			c.Held++
 		}
@@ -152,22 +187,49 @@ func (p Page) counts() Counts {
 	return c
 }
 
-func (w *write) saveTally(ctx context.Context, run, key string, seen map[string]int, counts Counts) error {
-	stored := ""
-	if len(seen) > 0 {
-		stored = text(seen)
+func (w *write) saveTally(ctx context.Context, run, key string, seen, notes map[string]int, counts Counts) error {
+	stored := func(m map[string]int) string {
+		if len(m) == 0 {
+			return ""
+		}
+		return text(m)
 	}
-	_, err := w.exec(ctx, `INSERT INTO pages (org, run, page, seen, counts) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (org, run, page) DO UPDATE SET seen = excluded.seen, counts = excluded.counts`,
-		w.org, run, key, stored, text(counts))
+	_, err := w.exec(ctx, `INSERT INTO pages (org, run, page, seen, notes, counts) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (org, run, page) DO UPDATE SET seen = excluded.seen, notes = excluded.notes, counts = excluded.counts`,
+		w.org, run, key, stored(seen), stored(notes), text(counts))
 	return err
+}
+
+// Notes returns, summed over a run's pages, what they noted. It is there as long as Seen is.
+func (l *Ledger) Notes(ctx context.Context, org, run string) (map[string]int, error) {
+	notes := map[string]int{}
+	err := l.reads.each(ctx, func(row scanner) error {
+		var stored string
+		if err := row.Scan(&stored); err != nil {
+			return err
+		}
+		return addUp(notes, stored)
+	}, `SELECT notes FROM pages WHERE org = ? AND run = ? AND notes <> ''`, org, run)
+	return notes, reading(err, "what run "+run+" noted", org)
+}
+
+// addUp adds stored numbers to a sum.
+func addUp(sum map[string]int, stored string) error {
+	var here map[string]int
+	if err := json.Unmarshal([]byte(stored), &here); err != nil {
+		return err
+	}
+	for key, n := range here {
+		sum[key] += n
+	}
+	return nil
 }
 
 // Tally adds counts to a run under a key of the caller's: a repeat with the same key replaces them. Keys share their
 // room with the keys of pages.
 func (l *Ledger) Tally(ctx context.Context, org, run, key string, delta Counts) error {
 	return l.write(ctx, org, "count for run "+run, func(w *write) error {
-		return w.saveTally(ctx, run, key, nil, delta)
+		return w.saveTally(ctx, run, key, nil, nil, delta)
 	})
 }
 
@@ -182,12 +244,8 @@ func (l *Ledger) Seen(ctx context.Context, org, run string) (map[string]int, Cou
 			return err
 		}
 		if storedSeen != "" {
-			var here map[string]int
-			if err := json.Unmarshal([]byte(storedSeen), &here); err != nil {
+			if err := addUp(seen, storedSeen); err != nil {
 				return err
-			}
-			for group, n := range here {
-				seen[group] += n
 			}
 		}
 		var here Counts
