@@ -1,0 +1,164 @@
+package report
+
+import (
+	"bufio"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"strings"
+	"time"
+)
+
+//go:embed page.html
+var pageText string
+
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+	"text": func(s string) string { return shorten(visible(s), mostShown) },
+}).Parse(pageText))
+
+// mostShown is how many bytes of one text the page shows, so that no single name fills it.
+const mostShown = 2_000
+
+// HTML writes one page that needs nothing but itself: no script, font, style sheet or image from elsewhere, and a policy
+// in it that forbids them. It adapts to phones, to dark screens and to paper, and needs no colour to be understood. Rows
+// beyond the first few are folded; what is folded is not printed, and the page says so.
+//
+// Invisible characters are written as ⟨U+202E⟩, and a text ends with … after 2,000 bytes. JSON has every value as it is.
+func (r Report) HTML(w io.Writer) error {
+	if err := r.Check(); err != nil {
+		return err
+	}
+	out := bufio.NewWriter(w)
+	if err := pageTemplate.Execute(out, pageOf(r)); err != nil {
+		return fmt.Errorf("report: writing the page: %w", err)
+	}
+	return out.Flush()
+}
+
+// page is a report as the template shows it.
+type page struct {
+	Title, Org, ID, Policy string
+	At, AtExact            string
+	Last                   string // when the report before was made; empty: there is none
+	Facts                  []Fact
+	Verdict                []string // sentences
+	Sections               []part
+	Columns                []int // 1 to the most columns of a section, for the style sheet
+}
+
+// part is a section as the template shows it.
+type part struct {
+	Key, Title, About, Incomplete string
+	Severity                      Severity
+	Word                          string // the severity
+	Clear                         bool   // nothing was found
+	Found                         string
+	Change                        string // since the report before; empty: there is none
+	Trend                         *trend
+	Note                          string // rows were cut
+	Open, Folded                  *table
+}
+
+func pageOf(r Report) page {
+	p := page{
+		Title: r.Title, Org: r.Org, ID: r.ID, Policy: r.Policy,
+		At: when(r.At), AtExact: r.At.UTC().Format(time.RFC3339),
+		Facts: r.Facts, Verdict: verdict(r.Sections),
+	}
+	if len(r.Past) > 0 {
+		p.Last = when(r.Past[len(r.Past)-1].At)
+	}
+	for _, s := range r.Sections {
+		p.Sections = append(p.Sections, partOf(s, r.Past))
+		for len(p.Columns) < len(s.Columns) {
+			p.Columns = append(p.Columns, len(p.Columns)+1)
+		}
+	}
+	return p
+}
+
+func partOf(s Section, past []Past) part {
+	p := part{
+		Key: s.Key, Title: s.Title, About: s.About, Incomplete: s.Incomplete,
+		Severity: s.Severity, Word: words[s.Severity],
+		Clear:  s.Incomplete == "" && s.Count == 0,
+		Found:  grouped(s.Count),
+		Change: change(s, past), Trend: trendOf(s, past),
+	}
+	if s.cut() {
+		p.Note = fmt.Sprintf("This report holds %s of %s rows; %s left out.", grouped(len(s.Rows)), grouped(s.Count), some(s.Count-len(s.Rows), "is", "are"))
+	}
+	p.Open, p.Folded = tablesOf(s)
+	return p
+}
+
+var words = map[Severity]string{Act: "Act", Look: "Look", Know: "Know"}
+
+func when(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
+
+// verdict says in a sentence or two what the report asks for.
+func verdict(sections []Section) []string {
+	if len(sections) == 0 {
+		return []string{"This report has no sections: nothing was looked at."}
+	}
+	asks := make(map[Severity]int)
+	unseen := 0
+	for _, s := range sections {
+		if s.Incomplete != "" {
+			unseen++
+		} else if s.Count > 0 {
+			asks[s.Severity]++
+		}
+	}
+	sentence := "Nothing to act on or to look at."
+	switch act, look := asks[Act], asks[Look]; {
+	case act > 0 && look > 0:
+		sentence = fmt.Sprintf("%s to act on, and %s to look at.", some(act, "section", "sections"), grouped(look))
+	case act > 0:
+		sentence = some(act, "section", "sections") + " to act on."
+	case look > 0:
+		sentence = some(look, "section", "sections") + " to look at, none to act on."
+	}
+	sentences := []string{sentence}
+	if unseen > 0 {
+		sentences = append(sentences, some(unseen, "section", "sections")+" could not be looked at: what is there is not known.")
+	}
+	return sentences
+}
+
+// change is what the summary says of a section since the report before. Where rows cannot be compared, counts still can.
+func change(s Section, past []Past) string {
+	if len(past) == 0 {
+		return ""
+	}
+	if s.Incomplete != "" {
+		return "not known"
+	}
+	last, known := past[len(past)-1].Counts[s.Key]
+	if !known {
+		return "not known"
+	}
+	more := s.Count - last
+	// A report that was never compared has zeros, which would say "no change" of a count that did change.
+	if s.New >= 0 && s.Gone >= 0 && s.New-s.Gone == more {
+		var said []string
+		if s.New > 0 {
+			said = append(said, grouped(s.New)+" new")
+		}
+		if s.Gone > 0 {
+			said = append(said, grouped(s.Gone)+" gone")
+		}
+		if len(said) == 0 {
+			return "no change"
+		}
+		return strings.Join(said, ", ")
+	}
+	switch {
+	case more > 0:
+		return grouped(more) + " more"
+	case more < 0:
+		return grouped(-more) + " fewer"
+	}
+	return "as many"
+}

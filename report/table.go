@@ -1,0 +1,148 @@
+package report
+
+import (
+	"fmt"
+	"html/template"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// A section with more rows than mostOpen has those after the first firstOpen folded: folding a few would help nobody.
+const (
+	mostOpen  = 15
+	firstOpen = 10
+)
+
+// table is some rows of a section.
+type table struct {
+	Rows    [][]string
+	Caption string // which of the rows these are
+	Columns []string
+	Widths  []int        // in percent, one for each column
+	Style   template.CSS // what the style sheet needs to know of the columns
+	Fold    string       // what the closed table says, for the folded one
+}
+
+// tablesOf is the section's open table and its folded one, each nil where it has no rows. Both have columns of the same
+// widths, so that they read as one.
+func tablesOf(s Section) (open, folded *table) {
+	if len(s.Rows) == 0 {
+		return nil, nil
+	}
+	widths, style := widthsOf(s), styleOf(s)
+	part := func(from, to int) *table {
+		caption := some(len(s.Rows), "row", "rows")
+		if to-from < len(s.Rows) {
+			caption = fmt.Sprintf("Rows %s to %s of %s", grouped(from+1), grouped(to), grouped(len(s.Rows)))
+		}
+		return &table{Rows: s.Rows[from:to], Caption: caption, Columns: s.Columns, Widths: widths, Style: style}
+	}
+	if len(s.Rows) <= mostOpen {
+		return part(0, len(s.Rows)), nil
+	}
+	open, folded = part(0, firstOpen), part(firstOpen, len(s.Rows))
+	folded.Fold = some(len(s.Rows)-firstOpen, "more row", "more rows")
+	return open, folded
+}
+
+// Widths in characters: of all columns together, and what each needs besides its text.
+const (
+	lineWidth   = 112
+	columnSpace = 4
+	numberSpace = 6
+)
+
+// widthsOf shares the width among the columns, in percent. Where their texts do not fit, the widest give way, so that
+// a date stays on its line beside a long name.
+func widthsOf(s Section) []int {
+	widths := make([]int, len(s.Columns))
+	sum := 0
+	for i, name := range s.Columns {
+		widths[i] = usualLength(s.Rows, i)
+		for word := range strings.FieldsSeq(name) {
+			widths[i] = max(widths[i], utf8.RuneCountInString(word))
+		}
+		space := columnSpace
+		switch {
+		case i == 0:
+			widths[i] += widths[i] / 7 // the identity stands in bold
+		case numeric(s.Rows, i):
+			space = numberSpace
+		}
+		widths[i] = min(widths[i], lineWidth) + space
+		sum += widths[i]
+	}
+	for sum > lineWidth {
+		widest := 0
+		for i, width := range widths {
+			if width > widths[widest] {
+				widest = i
+			}
+		}
+		if widths[widest] == 1 {
+			break
+		}
+		widths[widest]--
+		sum--
+	}
+	for i := range widths {
+		widths[i] = max(1, widths[i]*100/sum)
+	}
+	return widths
+}
+
+// usualLength is the length that nine in ten of a column's texts do not exceed: a few odd names may wrap.
+func usualLength(rows [][]string, column int) int {
+	lengths := make([]int, len(rows))
+	for i, row := range rows {
+		lengths[i] = utf8.RuneCountInString(row[column])
+	}
+	slices.Sort(lengths)
+	return lengths[len(lengths)*9/10]
+}
+
+var number = regexp.MustCompile(`^[-+−]?[0-9][0-9,.]*( ?%)?$`)
+
+// styleOf gives the style sheet each column's name, which phones show beside the cell, and where numbers
+// stand: once for the table, where an attribute of each cell would double the page.
+func styleOf(s Section) template.CSS {
+	var b strings.Builder
+	for i, name := range s.Columns {
+		fmt.Fprintf(&b, "--name%d:%s;", i+1, cssString(shorten(visible(name), mostShown)))
+		if i > 0 && numeric(s.Rows, i) {
+			fmt.Fprintf(&b, "--side%d:end;--room%d:2.5rem;", i+1, i+1)
+		}
+	}
+	return template.CSS(b.String())
+}
+
+func numeric(rows [][]string, column int) bool {
+	found := false
+	for _, row := range rows {
+		if row[column] == "" {
+			continue
+		}
+		if !number.MatchString(row[column]) {
+			return false
+		}
+		found = true
+	}
+	return found
+}
+
+// cssString writes all but ASCII letters and digits by their number, so that nothing ends the string.
+func cssString(text string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range text {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, `\%x `, r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
