@@ -25,6 +25,7 @@ type Options struct {
 	Secret       func(ref string) (string, error) // resolves env:NAME and file:/path
 	HTTP         *http.Client                     // nil for the default
 	Temporal     Starter                          // for the workflows of grants
+	Schedules    Schedules                        // for reports on a schedule
 	Notifier     Notifier                         // tells people about grants
 	Now          func() time.Time                 // nil for time.Now
 }
@@ -37,8 +38,9 @@ type Activities struct {
 	http    *http.Client
 	now     func() time.Time
 
-	temporal Starter
-	notifier Notifier
+	temporal  Starter
+	schedules Schedules
+	notifier  Notifier
 
 	mu       sync.Mutex
 	policies map[string]*policy.Policy // by hash
@@ -50,7 +52,7 @@ type Activities struct {
 func New(o Options) *Activities {
 	a := &Activities{
 		ledger: o.Ledger, baseURL: o.AtlassianURL, secret: o.Secret, http: o.HTTP, now: o.Now,
-		temporal: o.Temporal, notifier: o.Notifier,
+		temporal: o.Temporal, schedules: o.Schedules, notifier: o.Notifier,
 		policies: map[string]*policy.Policy{}, bounds: map[string]*policy.Bound{}, paces: map[string]*pace{},
 	}
 	if a.http == nil {
@@ -71,6 +73,7 @@ type session struct {
 	directory string
 	calls     atomic.Int64
 	again     []Regiven // noticed on the way
+	uses      int       // scarce calls made for when people used apps
 }
 
 // open resolves an organization and a policy that the ledger knows.

@@ -11,7 +11,6 @@ import (
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/atlassian/organization"
 	"github.com/castellan-io/castellan/ledger"
-	"github.com/castellan-io/castellan/plan"
 	"github.com/castellan-io/castellan/policy"
 )
 
@@ -166,6 +165,10 @@ func (s *session) write(ctx context.Context, run string, c access.Change) (id st
 		return "", s.api.RevokeOrgRole(ctx, c.Person, access.RoleOrgAdmin)
 	case c.Target == access.Directory && adding:
 		return s.present(ctx, c)
+	case c.Target == access.Organization:
+		return "", s.api.RemoveUser(ctx, s.directory, c.Person)
+	case c.Target == access.Directory && access.OnlyRules(c.Reasons):
+		return "", s.api.SuspendUser(ctx, s.directory, c.Person)
 	case c.Target == access.Directory:
 		return "", s.absent(ctx, c)
 	case c.Target.Kind() == access.KindRole:
@@ -259,6 +262,9 @@ func (s *session) holds(ctx context.Context, c access.Change) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	if len(found) == 0 && c.Target == access.Organization {
+		return false, nil
+	}
 	if len(found) != 1 {
 		return false, again(ErrEvidence, outcomePatience, fmt.Errorf("the directory does not show %s", c.Person))
 	}
@@ -317,53 +323,15 @@ func (s *session) resolve(ctx context.Context, b *policy.Bound, people ...access
 }
 
 func holding(p access.Person, c access.Change) bool {
-	if c.Target == access.OrgAdmin {
+	switch c.Target {
+	case access.OrgAdmin:
 		return p.HasRole(access.RoleOrgAdmin)
+	case access.Directory:
+		return p.MembershipStatus == "active"
+	case access.Organization:
+		return p.MembershipStatus != "no_membership"
 	}
 	return p.InGroup(c.GroupID)
-}
-
-// lagOfRemovals is how long a read may still show whom Castellan removed.
-const lagOfRemovals = 2 * time.Minute
-
-// floor refuses a removal that would break a protected target's minimum or hit a named person. Holders are read now;
-// whom Castellan removed a moment ago does not count, though a lagging read may still show them.
-func (s *session) floor(ctx context.Context, run string, line access.Change) (refusal, err error) {
-	b, err := s.boundOf(ctx, run)
-	if err != nil {
-		return nil, err
-	}
-	i, known := b.Target(line.Target)
-	if !known || b.Targets[i].Protected == nil {
-		return nil, nil
-	}
-	target := b.Targets[i]
-	q := organization.UserQuery{Limit: pageSize, Expand: expandPeople, GroupIDs: []string{target.GroupID}}
-	if target.GroupID == "" {
-		q.GroupIDs, q.RoleIDs = nil, []string{access.RoleOrgAdmin}
-	}
-	read, err := s.search(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	gone, err := s.ledger.RemovedSince(ctx, s.org, line.Target, s.now().Add(-lagOfRemovals))
-	if err != nil {
-		return nil, err
-	}
-	var subject access.Person
-	var holders []access.Person
-	for _, p := range read {
-		if p.ID == line.Person {
-			subject = p
-		}
-		if !gone[p.ID] {
-			holders = append(holders, p)
-		}
-	}
-	if subject.ID == "" {
-		subject = access.Person{ID: line.Person, Email: line.Email}
-	}
-	return plan.Floor(target, holders, subject, s.policy.Organization.KeyOwner), nil
 }
 
 func text(err error) string {
@@ -444,7 +412,8 @@ func keyOf(c access.Change) ledger.Key {
 	return ledger.Key{Action: c.Action, Person: c.Person, Target: c.Target}
 }
 
+// guarded says that a floor may stand against the line. Whoever is suspended or removed may hold any protected target.
 func guarded(b *policy.Bound, c access.Change) bool {
 	i, ok := b.Target(c.Target)
-	return ok && c.Action == access.Remove && b.Targets[i].Protected != nil
+	return c.Action == access.Remove && (c.Target.Presence() || ok && b.Targets[i].Protected != nil)
 }

@@ -83,8 +83,7 @@ func (s *session) confirmedBy(ctx context.Context, in ConfirmInput) (*policy.Bou
 	if err != nil {
 		return nil, err
 	}
-	b, _ := policy.BindSince(s.policy, now, was.Last)
-	return b, nil
+	return s.bound(runOutline{now, was.Last, was.Acting}), nil
 }
 
 // unconfirmed are the lines that a fresh read of their people does not ask for, in their final state.
@@ -107,12 +106,16 @@ func (s *session) unconfirmed(ctx context.Context, b *policy.Bound, run string, 
 	if err != nil {
 		return nil, err
 	}
+	if err := s.learnUse(ctx, b, read, states); err != nil {
+		return nil, err
+	}
 	asked := map[ledger.Key]bool{}
 	seen := map[string]bool{}
 	for _, p := range read {
 		seen[p.ID] = true
-		known := states[p.ID]
-		d := plan.Decide(b, p, plan.State{Holdings: known.Holdings, Recent: known.Recent, Grants: known.Grants}, run, now)
+		known := stateOf(states[p.ID])
+		known.Rejected = nil
+		d := plan.Decide(b, p, known, run, now)
 		for _, c := range d.Changes {
 			asked[keyOf(c)] = true
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/atlassian/organization"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/plan"
 	"github.com/castellan-io/castellan/policy"
 )
 
@@ -92,13 +93,96 @@ func (s *session) askedBefore(ctx context.Context, earlier []string, c access.Ch
 	return false, nil
 }
 
-const contradiction = "the group search still shows the person in a source group"
+const contradiction = "the group search still shows the person in a source group, or not as a rule has it"
 
-// contradicted asks the other side before anybody is removed. A person's own list of groups said that they are in no
-// source group; now the group search is asked which groups they are in. It returns the lines that it contradicts.
+// contradicted asks the other side before anybody is removed. A person's own list of groups spoke for it; now the group search
+// is asked which groups they are in. It returns the lines that it contradicts.
 //
-// Calls: one for ten people, and one for each of them whom that does not clear; one more where the search shows no group.
+// Calls: one for ten people, and one for each of them whom that does not clear or who loses something by a rule; one more where
+// the search shows no group.
 func (s *session) contradicted(ctx context.Context, b *policy.Bound, lines []access.Change) ([]access.Change, error) {
+	var mapped, ruled []access.Change
+	for _, c := range lines {
+		if i, known := b.Target(c.Target); known && b.Targets[i].Ruled {
+			ruled = append(ruled, c)
+		} else {
+			mapped = append(mapped, c)
+		}
+	}
+	against, err := s.againstMapped(ctx, b, mapped)
+	if err != nil {
+		return nil, err
+	}
+	more, err := s.againstRuled(ctx, b, ruled)
+	return append(against, more...), err
+}
+
+// againstRuled decides anew, on the groups that the group search shows, what rules have a say in.
+func (s *session) againstRuled(ctx context.Context, b *policy.Bound, lines []access.Change) ([]access.Change, error) {
+	var against []access.Change
+	for _, some := range chunks(peopleOf(lines), mostEmails) {
+		read, err := s.readPeople(ctx, some)
+		if err != nil {
+			return nil, err
+		}
+		states, err := s.ledger.States(ctx, s.org, some, s.now().Add(-recentWrites))
+		if err != nil {
+			return nil, err
+		}
+		if err := s.learnUse(ctx, b, read, states); err != nil {
+			return nil, err
+		}
+		asked := map[ledger.Key]bool{}
+		for _, p := range read {
+			if p.GroupIDs, err = s.searchedGroups(ctx, p.ID); err != nil {
+				return nil, err
+			}
+			if p.GroupIDs == nil {
+				continue
+			}
+			for _, c := range plan.Decide(b, p, stateOf(states[p.ID]), "", s.now()).Changes {
+				asked[keyOf(c)] = true
+			}
+		}
+		for _, c := range lines {
+			if slices.Contains(some, c.Person) && !asked[keyOf(c)] {
+				against = append(against, c)
+			}
+		}
+	}
+	return against, nil
+}
+
+// searchedGroups are a person's groups as the group search shows them; nil when it shows no group of anybody, which says
+// nothing.
+func (s *session) searchedGroups(ctx context.Context, person string) ([]string, error) {
+	groups, err := s.readGroups(ctx, organization.GroupQuery{AccountIDs: []string{person}, Limit: pageSize})
+	if err != nil {
+		return nil, err
+	}
+	if len(groups) == 0 {
+		if any, err := s.showsGroups(ctx); err != nil || !any {
+			return nil, err
+		}
+	}
+	ids := make([]string, len(groups))
+	for i, g := range groups {
+		ids[i] = g.ID
+	}
+	return ids, nil
+}
+
+// showsGroups says that the group search shows some group.
+func (s *session) showsGroups(ctx context.Context) (bool, error) {
+	any, err := s.api.SearchGroups(ctx, s.directory, organization.GroupQuery{Limit: 1})
+	if err != nil {
+		return false, explain("read a group of organization "+s.org, err)
+	}
+	return len(any.Items) > 0, nil
+}
+
+// againstMapped are the lines of people whom the group search shows in a source group of what they would lose.
+func (s *session) againstMapped(ctx context.Context, b *policy.Bound, lines []access.Change) ([]access.Change, error) {
 	lose := map[string][]access.Change{}
 	for _, c := range lines {
 		lose[c.Person] = append(lose[c.Person], c)
@@ -125,19 +209,21 @@ func (s *session) contradicted(ctx context.Context, b *policy.Bound, lines []acc
 }
 
 // inNoSource asks for all groups of these people together and says that none is a source of what they would lose. A search
-// that shows no group at all, whomever it is asked about, says nothing.
+// that shows no group at all, whomever it is asked about, says nothing; nor does one that shows a source group which the
+// outline lacks.
 func (s *session) inNoSource(ctx context.Context, b *policy.Bound, people []string, lose map[string][]access.Change) (bool, error) {
 	groups, err := s.readGroups(ctx, organization.GroupQuery{AccountIDs: people, Limit: pageSize})
 	if err != nil {
 		return false, err
 	}
 	if len(groups) == 0 {
-		any, err := s.api.SearchGroups(ctx, s.directory, organization.GroupQuery{Limit: 1})
-		if err != nil {
-			return false, explain("read a group of organization "+s.org, err)
+		if any, err := s.showsGroups(ctx); err != nil || !any {
+			return false, err
 		}
-		if len(any.Items) == 0 {
-			return false, nil
+	}
+	for _, g := range groups {
+		if g.Synced && b.SourceName(g.ID) == "" {
+			return false, nil // what the lines were planned on lacks this group, and cannot tell what it gives
 		}
 	}
 	for _, p := range people {

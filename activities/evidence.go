@@ -83,7 +83,7 @@ func (s *session) recheck(ctx context.Context, b *policy.Bound, in RunInput, e *
 			continue
 		}
 		if t, ok := b.Target(l.Target); ok {
-			for _, source := range b.Targets[t].Sources {
+			for _, source := range b.Targets[t].Grounds() {
 				if n, counted := e.now[source]; counted && n >= 0 && n != e.seen[source] {
 					matter[source] = true
 				}

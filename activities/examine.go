@@ -85,6 +85,10 @@ func (s *session) outlineFor(ctx context.Context, in ExamineInput) (*policy.Boun
 	case len(in.Scope.Groups)+len(in.Scope.Recount) > 0:
 		outline.Groups, err = s.recount(ctx, outline.Groups, slices.Concat(in.Scope.Groups, in.Scope.Recount))
 	}
+	if err == nil {
+		enforced, _ := policy.BindSince(s.policy, outline.Outline, outline.Last)
+		outline.Acting, err = s.consented(ctx, enforced)
+	}
 	if err == nil && fresh && !in.Preview {
 		err = s.keepOutline(ctx, in.RunInput, outline) // what the next partial runs stand on
 	}
@@ -157,7 +161,7 @@ func (s *session) examineGroups(ctx context.Context, b *policy.Bound, in Examine
 	for _, id := range in.Scope.Groups {
 		groups[id] = true
 		for _, t := range b.Targets {
-			if t.GroupID != "" && slices.Contains(t.Sources, id) {
+			if t.GroupID != "" && slices.Contains(t.Grounds(), id) {
 				groups[t.GroupID] = true
 			}
 		}
@@ -166,7 +170,7 @@ func (s *session) examineGroups(ctx context.Context, b *policy.Bound, in Examine
 	var ids []string
 	n := 0
 	for _, some := range chunks(sorted(groups), mostGroupIDs) {
-		q := organization.UserQuery{GroupIDs: some, Limit: pageSize, Expand: expandPeople}
+		q := organization.UserQuery{GroupIDs: some, Limit: pageSize, Expand: s.expand()}
 		for {
 			page, err := s.api.SearchUsers(ctx, s.directory, q)
 			if err != nil {

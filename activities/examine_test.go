@@ -201,7 +201,7 @@ func TestAHoldCanBeApprovedAfterManyEvents(t *testing.T) {
 	hold := w.judge(run).Hold
 	w.finish(run, messages.ScopeFull)
 	for range 22 {
-		w.pass(time.Minute)
+		w.pass(48 * time.Hour) // more often, and it would be taken for two sides that fight
 		w.join("support", "ivo")
 		look := w.newRun()
 		w.examine(look, "", w.id("ivo"))

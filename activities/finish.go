@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -146,6 +147,8 @@ func (a *Activities) Verify(ctx context.Context, in RunInput) (VerifyResult, err
 func (s *session) shows(ctx context.Context, run string, p access.Person, c access.Change) (bool, error) {
 	adding := c.Action == access.Add
 	switch {
+	case c.Target == access.Organization:
+		return p.ID == "" || p.MembershipStatus == "no_membership", nil
 	case c.Target == access.Directory:
 		return p.ID != "" == adding && adding == (p.MembershipStatus == "active") || !adding && p.MembershipStatus == "suspended", nil
 	case p.ID == "":
@@ -245,7 +248,13 @@ func (a *Activities) Finish(ctx context.Context, in FinishInput) (messages.RunSu
 	if sum.Problem != nil {
 		run.Problem = sum.Problem.Kind + ": " + sum.Problem.Message
 	}
-	return sum, a.ledger.EndRun(ctx, run)
+	if err := a.ledger.EndRun(ctx, run); err != nil {
+		return sum, err
+	}
+	if in.Scope == messages.ScopeFull && sum.State == messages.RunDone && !in.Preview && !sum.DryRun {
+		return sum, a.alert(ctx, run)
+	}
+	return sum, nil
 }
 
 // shortages says which targets could not take everybody.
@@ -256,7 +265,7 @@ func shortages(stats []ledger.LineStat) []access.Finding {
 		case access.Shortage:
 			found = append(found, access.Finding{Rule: "licence-shortage", Subject: string(l.Target), Detail: fmt.Sprintf("%d people wait for a licence of its app; they are tried again at every verification", l.N)})
 		case access.Refused:
-			found = append(found, access.Finding{Rule: "refused", Subject: string(l.Target), Detail: fmt.Sprintf("%d changes were refused; starter plan --run shows each with the answer", l.N)})
+			found = append(found, access.Finding{Rule: "refused", Subject: string(l.Target), Detail: ofChanges(l.N) + " refused; `starter plan --run` shows each with the answer"})
 		}
 	}
 	return found
@@ -285,5 +294,17 @@ func (a *Activities) keepEvidence(ctx context.Context, in FinishInput) error {
 	for _, one := range e.suspects {
 		suspect[one.GroupID] = true
 	}
+	if s.policy.NeedsDomains() && len(o.Domains) > 0 {
+		if err := s.ledger.SaveDomains(ctx, in.Org, union(o.Domains, o.Last.Domains)); err != nil {
+			return err
+		}
+	}
 	return s.saveSources(ctx, in.Run, suspect)
+}
+
+// union are the strings of both lists, sorted. A domain that is not shown any more stays the measure until a new policy.
+func union(a, b []string) []string {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
 }

@@ -168,13 +168,11 @@ func (s *session) factsOf(ctx context.Context, p access.Person) (policy.Facts, e
 	if !known {
 		return policy.Facts{}, again(ErrUnavailable, 0, fmt.Errorf("organization %s was not verified under this policy yet; trying again", s.org))
 	}
-	f := policy.Facts{Person: p}
-	for _, g := range outline.Groups {
-		if p.InGroup(g.ID) {
-			f.Groups = append(f.Groups, g.Name)
-		}
+	states, err := s.ledger.States(ctx, s.org, []string{p.ID}, s.now())
+	if err != nil {
+		return policy.Facts{}, err
 	}
-	return f, nil
+	return s.bound(outline).Facts(p, policy.Known{Grants: s.inForce(states[p.ID].Grants), Held: states[p.ID].Holdings, Now: s.now()}), nil
 }
 
 // request judges and stores.

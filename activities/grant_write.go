@@ -24,6 +24,8 @@ type lending struct {
 	index  int // of the target; -1 when the policy does not know it any more
 	line   access.Change
 	grants []access.Grant // of the person, in force
+	marks  []access.Mark  // of the person
+	held   access.Holding // what the books say of the person and the target
 	person access.Person  // as read; without an ID when the directory does not show anybody
 }
 
@@ -89,6 +91,12 @@ func (s *session) stands(ctx context.Context, run string, line *access.Change) (
 			l.grants = append(l.grants, g)
 		}
 	}
+	l.marks = states[line.Person].Marks
+	for _, h := range states[line.Person].Holdings {
+		if h.Target == line.Target {
+			l.held = h
+		}
+	}
 	if line.Action == access.Remove {
 		return l.taking(ctx)
 	}
@@ -130,6 +138,9 @@ func (l *lending) giving(ctx context.Context, line *access.Change) (*ChangeResul
 	}
 	if err := l.eligible(ctx, l.grants[i].Target); err != nil {
 		return l.no(ctx, access.Refused, err.Error())
+	}
+	if said := l.said(); len(said.Denied) > 0 {
+		return l.no(ctx, access.Refused, said.Denied[0].String()+" denies it")
 	}
 	if held, known := l.bound.Holds(l.person, l.index); !known || !held {
 		return nil, nil
@@ -181,10 +192,8 @@ func (l *lending) taking(ctx context.Context) (*ChangeResult, error) {
 		if err := l.resolve(ctx, l.bound, l.person); err != nil {
 			return nil, err
 		}
-		for _, want := range l.bound.Resolve(l.person, l.grants...) {
-			if want.Target == l.index {
-				return l.keep(ctx, want.Reasons)
-			}
+		if reasons := l.said().Standing(l.held.Reasons); len(reasons) > 0 {
+			return l.keep(ctx, reasons)
 		}
 	}
 	if !protected {
@@ -198,6 +207,16 @@ func (l *lending) taking(ctx context.Context) (*ChangeResult, error) {
 		return l.answer(ctx, access.Refused, no.Error())
 	}
 	return nil, nil
+}
+
+// said is what the policy says of the target for the person as read.
+func (l *lending) said() policy.Want {
+	for _, want := range l.bound.Resolve(l.person, policy.Known{Grants: l.grants, Marks: l.marks, Now: l.now()}).Wants {
+		if want.Target == l.index {
+			return want
+		}
+	}
+	return policy.Want{}
 }
 
 // keep ends a removal for which a reason stands, and notes that reason.
@@ -225,7 +244,7 @@ func (l *lending) read(ctx context.Context) error {
 		l.person = p
 		return err
 	}
-	q := organization.UserQuery{Limit: 1, Expand: expandPeople, AccountIDs: []string{l.line.Person}}
+	q := organization.UserQuery{Limit: 1, Expand: l.expand(), AccountIDs: []string{l.line.Person}}
 	if isEmail(l.line.Person) {
 		q.AccountIDs, q.Emails = nil, []string{l.line.Person}
 	}
@@ -265,7 +284,7 @@ func (s *session) appRoles(ctx context.Context, p access.Person, target policy.T
 
 // holders reads who holds a protected target, until the person is found among enough others.
 func (l *lending) holders(ctx context.Context) ([]access.Person, error) {
-	q := organization.UserQuery{Limit: pageSize, Expand: expandPeople, GroupIDs: []string{l.target.GroupID}}
+	q := organization.UserQuery{Limit: pageSize, Expand: l.expand(), GroupIDs: []string{l.target.GroupID}}
 	if l.target.GroupID == "" {
 		q.GroupIDs, q.RoleIDs = nil, []string{access.RoleOrgAdmin}
 	}

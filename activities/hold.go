@@ -228,7 +228,32 @@ func (a *Activities) Decide(ctx context.Context, in DecideInput) (DecideResult, 
 	if in.Decision == ledger.Approve && err == nil {
 		err = a.acceptSources(ctx, in.Org, hold)
 	}
+	if in.Decision == ledger.Approve && err == nil {
+		err = a.acceptRules(ctx, run, hold, in)
+	}
 	return result, err
+}
+
+// acceptRules takes the approval of a plan for the consent to the rules that were enforced in it for the first time.
+func (a *Activities) acceptRules(ctx context.Context, run ledger.Run, hold ledger.Hold, in DecideInput) error {
+	if !slices.ContainsFunc(hold.Rules, func(r ledger.HoldRule) bool { return r.Rule == plan.RuleAdopt || r.Rule == plan.RuleRuleNew }) {
+		return nil
+	}
+	s, err := a.open(ctx, in.Org, run.Policy)
+	if err != nil {
+		return err
+	}
+	o, err := s.outlineOf(ctx, hold.Run)
+	if err != nil {
+		return err
+	}
+	rules := map[string]string{}
+	for i := range s.policy.Rules {
+		if r := &s.policy.Rules[i]; slices.Contains(o.Acting, r.Key()) {
+			rules[r.Key()] = r.Name
+		}
+	}
+	return a.ledger.ReleaseRules(ctx, in.Org, hold.Run, rules, in.By, "the plan "+hold.Plan+" was approved", a.now())
 }
 
 // acceptSources takes the counts that the approved plan stood on as good: what was suspect was looked at by a person.

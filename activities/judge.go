@@ -86,13 +86,21 @@ func (s *session) judge(ctx context.Context, b *policy.Bound, outline runOutline
 	if err != nil {
 		return JudgeResult{}, err
 	}
+	full := some == nil && in.Scope == messages.ScopeFull
 	moved, more, err := s.movedDefaults(ctx, b, outline.Last.Defaults, in.Preview)
 	if err != nil {
 		return JudgeResult{}, err
 	}
 	findings = append(append(append(s.keyFinding(), findings...), more...), evidence.findings()...)
 	dry := in.DryRun || in.Preview || s.policy.DryRun
-	if some == nil && in.Scope == messages.ScopeFull && !dry {
+	notes := map[string]int{}
+	if full {
+		if notes, err = s.ledger.Notes(ctx, s.org, in.Run); err != nil {
+			return JudgeResult{}, err
+		}
+		findings = append(findings, noted(notes, b)...)
+	}
+	if full && !dry {
 		lost, err := s.lost(ctx, b, in.RunInput)
 		if err != nil {
 			return JudgeResult{}, err
@@ -104,6 +112,19 @@ func (s *session) judge(ctx context.Context, b *policy.Bound, outline runOutline
 		return JudgeResult{}, err
 	}
 	stats.Suspects, stats.Moved = evidence.suspects, moved
+	if full {
+		presence(&stats, notes)
+		shown, err := s.judgeRules(ctx, b, in, outline.Acting, notes, &stats, dry)
+		if err != nil {
+			return JudgeResult{}, err
+		}
+		findings = append(findings, shown...)
+	}
+	flapping, err := s.flaps(ctx, in.RunInput, &stats)
+	if err != nil {
+		return JudgeResult{}, err
+	}
+	findings = append(findings, flapping...)
 	if some != nil {
 		if err := s.recountTargets(ctx, b, &stats); err != nil {
 			return JudgeResult{}, err
@@ -119,7 +140,6 @@ func (s *session) judge(ctx context.Context, b *policy.Bound, outline runOutline
 	if some != nil {
 		touched = some.people
 	}
-	full := some == nil && in.Scope == messages.ScopeFull
 	if result.Hold, err = s.settleHold(ctx, in, verdicts, full, touched); err != nil {
 		return JudgeResult{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -60,7 +61,7 @@ type OutlineResult struct {
 // Outline reads the organization's groups, sites and default roles, and binds the policy to them. It creates the groups
 // that the policy asks to create, unless it is a preview. A repeat reads again and replaces.
 //
-// Calls: groups/100, one or two for sites, one per group that gives a role the policy names.
+// Calls: groups/100, one or two for sites, one for domains where a rule asks who is from outside, one per group that gives a role the policy names.
 func (a *Activities) Outline(ctx context.Context, in OutlineInput) (OutlineResult, error) {
 	s, err := a.open(ctx, in.Org, in.Policy)
 	if err != nil {
@@ -88,7 +89,7 @@ func (a *Activities) Outline(ctx context.Context, in OutlineInput) (OutlineResul
 		}
 		bound, _ = policy.BindSince(s.policy, outline, last)
 	}
-	if err := s.keepOutline(ctx, in.RunInput, runOutline{outline, last}); err != nil {
+	if err := s.keepOutline(ctx, in.RunInput, runOutline{outline, last, bound.Rules()}); err != nil {
 		return OutlineResult{}, err
 	}
 	s.keepBound(in.Run, bound)
@@ -126,9 +127,29 @@ func (s *session) latestOutline(ctx context.Context) (o runOutline, ok bool, err
 }
 
 func (s *session) bind(run string, o runOutline) *policy.Bound {
-	b, _ := policy.BindSince(s.policy, o.Outline, o.Last)
+	b := s.bound(o)
 	s.keepBound(run, b)
 	return b
+}
+
+// bound joins the policy with an outline.
+func (s *session) bound(o runOutline) *policy.Bound {
+	b, _ := policy.BindSince(s.policy, o.Outline, o.Last)
+	acting := map[string]bool{}
+	for _, key := range o.Acting {
+		acting[key] = true
+	}
+	return b.Acting(acting)
+}
+
+// consented are the keys of the enforced rules whose changes somebody consented to.
+func (s *session) consented(ctx context.Context, b *policy.Bound) ([]string, error) {
+	enforced := b.Rules()
+	if len(enforced) == 0 {
+		return nil, nil
+	}
+	known, err := s.ledger.Rules(ctx, s.org)
+	return slices.DeleteFunc(enforced, func(key string) bool { return known[key].Released.IsZero() }), err
 }
 
 // adopted says that the first run was consented to; before that nothing at all is written.
@@ -155,6 +176,9 @@ func (s *session) lastGood(ctx context.Context) (policy.Last, error) {
 	if last.Granted, err = s.ledger.GrantedTargets(ctx, s.org); err != nil {
 		return policy.Last{}, err
 	}
+	if last.Domains, err = s.ledger.Domains(ctx, s.org); err != nil {
+		return policy.Last{}, err
+	}
 	last.Defaults, err = s.ledger.KnownDefaults(ctx, s.org)
 	return last, err
 }
@@ -163,6 +187,9 @@ func (s *session) lastGood(ctx context.Context) (policy.Last, error) {
 type runOutline struct {
 	access.Outline
 	Last policy.Last `json:"last"`
+	// Acting are the keys of the rules whose changes the run makes: in a full run all that are enforced, since what nobody has
+	// consented to is held there; in others those that somebody consented to.
+	Acting []string `json:"acting,omitempty"`
 }
 
 func (s *session) readOutline(ctx context.Context, last policy.Last) (access.Outline, error) {
@@ -173,8 +200,13 @@ func (s *session) readOutline(ctx context.Context, last policy.Last) (access.Out
 	}
 	o.Groups = groups
 	named := slices.Concat(s.policy.Entitlements(), last.Granted)
-	if needsSites(named) {
+	if needsSites(named) || s.policy.NeedsActivity() {
 		if o.Sites, err = s.readSites(ctx); err != nil {
+			return o, err
+		}
+	}
+	if s.policy.NeedsDomains() {
+		if o.Domains, err = s.readDomains(ctx); err != nil {
 			return o, err
 		}
 	}
@@ -222,6 +254,41 @@ func (s *session) readSites(ctx context.Context) ([]access.Site, error) {
 		}
 		if cursor = page.Next; cursor == "" {
 			return sites, nil
+		}
+	}
+}
+
+// fresh are the keys of the enforced rules whose changes nobody has consented to.
+func (s *session) fresh(ctx context.Context, b *policy.Bound) (map[string]bool, error) {
+	enforced := b.Rules()
+	if len(enforced) == 0 {
+		return nil, nil
+	}
+	known, err := s.ledger.Rules(ctx, s.org)
+	fresh := map[string]bool{}
+	for _, key := range enforced {
+		fresh[key] = known[key].Released.IsZero()
+	}
+	return fresh, err
+}
+
+// readDomains reads the domains that the organization has verified. One that it has not says nothing of whose people are.
+func (s *session) readDomains(ctx context.Context) ([]string, error) {
+	domains := []string{}
+	cursor := ""
+	for {
+		page, err := s.api.Domains(ctx, cursor)
+		if err != nil {
+			return nil, explain("read the domains of organization "+s.org, err)
+		}
+		for _, d := range page.Items {
+			if d.Verified() {
+				domains = append(domains, strings.ToLower(d.Name))
+			}
+		}
+		if cursor = page.Next; cursor == "" {
+			slices.Sort(domains)
+			return domains, nil
 		}
 	}
 }

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"slices"
 
 	"go.temporal.io/sdk/activity"
 
@@ -18,12 +19,31 @@ const (
 
 var expandPeople = []string{"groups", "platformRoles"}
 
+// expand is what is asked of people: when they used apps only where a rule looks at it.
+func (s *session) expand() []string {
+	if s.policy.NeedsActivity() {
+		return append(slices.Clone(expandPeople), organization.ExpandProductAccess)
+	}
+	return expandPeople
+}
+
 func person(u organization.User) access.Person {
-	return access.Person{
+	p := access.Person{
 		ID: u.AccountID, Email: u.Email, Name: u.Name, AccountType: u.AccountType, AccountStatus: u.AccountStatus,
 		MembershipStatus: u.MembershipStatus, ClaimStatus: u.ClaimStatus, ManagementSource: u.ManagementSource,
-		GroupIDs: u.GroupIDs, PlatformRoles: u.PlatformRoles, JobTitle: u.JobTitle, Department: u.Department, Added: u.AddedToOrg,
+		GroupIDs: u.GroupIDs, PlatformRoles: u.PlatformRoles, JobTitle: u.JobTitle, Department: u.Department, Organization: u.Organization, Location: u.Location, Added: u.AddedToOrg,
+		EmailVerified: u.EmailVerified,
 	}
+	if u.ClaimStatus == "managed" { // of other accounts the API answers false, and does not know
+		p.MFA = u.MFAEnabled
+	}
+	if u.ProductAccess != nil {
+		p.Activity = make([]access.Activity, len(u.ProductAccess))
+	}
+	for i, use := range u.ProductAccess {
+		p.Activity[i] = access.Activity{Resource: use.ResourceID, Last: use.LastActive}
+	}
+	return p
 }
 
 // people leaves out whoever the answer shows without a list of groups: that is no evidence of being in none.
@@ -62,7 +82,7 @@ func (s *session) readPeople(ctx context.Context, names []string) ([]access.Pers
 		}
 	}
 	for _, some := range chunks(emails, mostEmails) {
-		read, err := s.search(ctx, organization.UserQuery{Emails: some, Limit: pageSize, Expand: expandPeople})
+		read, err := s.search(ctx, organization.UserQuery{Emails: some, Limit: pageSize, Expand: s.expand()})
 		if err != nil {
 			return nil, err
 		}
@@ -79,7 +99,7 @@ func (s *session) readPeople(ctx context.Context, names []string) ([]access.Pers
 		}
 	}
 	for _, some := range chunks(rest, mostAccountIDs) {
-		read, err := s.search(ctx, organization.UserQuery{AccountIDs: some, Limit: pageSize, Expand: expandPeople})
+		read, err := s.search(ctx, organization.UserQuery{AccountIDs: some, Limit: pageSize, Expand: s.expand()})
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/castellan-io/castellan/access"
@@ -64,6 +65,11 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (AdmitResult, err
 		return AdmitResult{}, err
 	}
 	bound, findings := policy.Bind(p, outline)
+	more, err := s.checkRules(ctx, bound)
+	if err != nil {
+		return AdmitResult{}, err
+	}
+	findings = append(findings, more...)
 	if refused := blocking(findings); refused != "" && !in.Preview {
 		return AdmitResult{}, stop(ErrPolicy, fmt.Errorf("the policy does not fit organization %s:\n%s", in.Org, refused))
 	}
@@ -82,6 +88,9 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (AdmitResult, err
 		return result, err
 	}
 	if err := a.ledger.SaveKnownDefaults(ctx, in.Org, bound.Defaults()); err != nil {
+		return result, err
+	}
+	if err := a.ledger.SaveDomains(ctx, in.Org, bound.Domains()); err != nil {
 		return result, err
 	}
 	if p.Guard.Adopt == policy.AdoptAuto {
@@ -147,5 +156,7 @@ func settings(p *policy.Policy) messages.Settings {
 	return messages.Settings{
 		Every: messages.Duration(p.Sync.Every), Feed: messages.Duration(p.Sync.Feed), InFlight: p.Sync.InFlight,
 		Pages: p.Sync.Pages, Settle: messages.Duration(p.Guard.Settle), DryRun: p.DryRun,
+		Scheduled: scheduled(p),
+		Clocked:   slices.ContainsFunc(p.Rules, func(r policy.Rule) bool { return r.Clocked() }),
 	}
 }

@@ -48,10 +48,12 @@ func (a *Activities) Answer(ctx context.Context, in messages.ReportInput) (messa
 		err = a.grants(ctx, in, &answer)
 	case messages.ReportHours:
 		err = a.hours(ctx, in, &answer)
+	case messages.ReportFindings:
+		err = a.findings(ctx, in, &answer)
 	case messages.ReportLedger:
 		err = a.checkLedger(ctx, in, &answer)
 	default:
-		err = stop(ErrUnknown, fmt.Errorf("unknown kind of report %q; the kinds are why, runs, plan, preview, foreign, grants, grant-hours and verify-ledger", in.Kind))
+		err = stop(ErrUnknown, fmt.Errorf("unknown kind of report %q; the kinds are why, runs, plan, preview, explain, governance, findings, foreign, grants, grant-hours and verify-ledger", in.Kind))
 	}
 	return answer, err
 }

@@ -50,13 +50,8 @@ func (a *Activities) Sweep(ctx context.Context, in SweepInput) (SweepResult, err
 	if err != nil {
 		return SweepResult{}, err
 	}
-	beat := sweepBeat{Cursor: in.Cursor}
-	if activity.HasHeartbeatDetails(ctx) {
-		if err := activity.GetHeartbeatDetails(ctx, &beat); err != nil {
-			beat = sweepBeat{Cursor: in.Cursor}
-		}
-	}
-	if beat.Page > 0 && beat.Cursor == "" { // the last page was done, only the answer was lost
+	beat, over := resumed(ctx, in.Cursor)
+	if over {
 		return SweepResult{People: beat.People}, nil
 	}
 	next := s.fetch(ctx, beat.Cursor)
@@ -81,6 +76,15 @@ func (a *Activities) Sweep(ctx context.Context, in SweepInput) (SweepResult, err
 	return SweepResult{Next: beat.Cursor, People: beat.People, Calls: s.made()}, nil
 }
 
+// resumed is where an earlier attempt at a block of pages came to; over says that its last page was done and only the answer
+// was lost.
+func resumed(ctx context.Context, cursor string) (beat sweepBeat, over bool) {
+	if !activity.HasHeartbeatDetails(ctx) || activity.GetHeartbeatDetails(ctx, &beat) != nil {
+		beat = sweepBeat{Cursor: cursor}
+	}
+	return beat, beat.Page > 0 && beat.Cursor == ""
+}
+
 type fetched struct {
 	organization.Page[organization.User]
 	err error
@@ -88,7 +92,7 @@ type fetched struct {
 
 func (s *session) fetch(ctx context.Context, cursor string) <-chan fetched {
 	out := make(chan fetched, 1)
-	q := organization.UserQuery{Cursor: cursor, Limit: pageSize, Expand: expandPeople}
+	q := organization.UserQuery{Cursor: cursor, Limit: pageSize, Expand: s.expand()}
 	go func() {
 		page, err := s.api.SearchUsers(ctx, s.directory, q)
 		out <- fetched{page, err}
@@ -112,19 +116,26 @@ func (s *session) decide(ctx context.Context, b *policy.Bound, in RunInput, key 
 	if err != nil {
 		return err
 	}
+	if err := s.learnUse(ctx, b, ps, states); err != nil {
+		return err
+	}
+	fresh, err := s.fresh(ctx, b)
+	if err != nil {
+		return err
+	}
 	page := ledger.Page{Key: key, People: ps, Observe: in.Preview}
 	if count {
-		page.Seen = map[string]int{}
+		page.Seen, page.Notes = map[string]int{}, map[string]int{}
 	}
 	for _, p := range ps {
-		known := states[p.ID]
-		d := plan.Decide(b, p, plan.State{Holdings: known.Holdings, Recent: known.Recent, Rejected: known.Rejected, Grants: known.Grants}, in.Run, now)
-		page.Changes = append(page.Changes, d.Changes...)
-		page.Open = append(page.Open, d.Open...)
-		page.Close = append(page.Close, d.Close...)
-		page.Lift = append(page.Lift, d.Lift...)
-		page.Foreign += d.Foreign
-		page.Suppressed += d.Suppressed
+		known := stateOf(states[p.ID])
+		known.Fresh = fresh
+		d := plan.Decide(b, p, known, in.Run, now)
+		enter(&page, p, d)
+		if b.Observes() {
+			known.Would = true
+			page.Changes = append(page.Changes, plan.Observed(d, plan.Decide(b, p, known, in.Run, now))...)
+		}
 		if !count {
 			some, err := s.regiven(ctx, b, p, d.Open)
 			if err != nil {
@@ -138,6 +149,32 @@ func (s *session) decide(ctx context.Context, b *policy.Bound, in RunInput, key 
 				page.Seen[g]++
 			}
 		}
+		note(page.Notes, b, p, known, d)
 	}
 	return s.ledger.SavePage(ctx, s.org, in.Run, page, now)
+}
+
+// stateOf is what the ledger knows of a person, as a decision takes it.
+func stateOf(known ledger.PersonState) plan.State {
+	return plan.State{
+		Holdings: known.Holdings, Recent: known.Recent, Rejected: known.Rejected, Grants: known.Grants, Marks: known.Marks,
+		Suspension: known.Suspension,
+	}
+}
+
+// enter puts a person's decision on a page.
+func enter(page *ledger.Page, p access.Person, d plan.Decision) {
+	page.Changes = append(page.Changes, d.Changes...)
+	page.Open = append(page.Open, d.Open...)
+	page.Close = append(page.Close, d.Close...)
+	page.Lift = append(page.Lift, d.Lift...)
+	page.Foreign += d.Foreign
+	page.Suppressed += d.Suppressed
+	page.Mark = append(page.Mark, d.Mark...)
+	for _, rule := range d.Unmark {
+		page.Unmark = append(page.Unmark, access.Mark{Person: p.ID, Rule: rule})
+	}
+	if d.Unsuspend {
+		page.Unsuspend = append(page.Unsuspend, p.ID)
+	}
 }

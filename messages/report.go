@@ -9,31 +9,38 @@ import (
 
 // Kinds of question.
 const (
-	ReportWhy     = "why"           // why a person holds something, now or at any past instant
-	ReportRuns    = "runs"          // the last runs
-	ReportPlan    = "plan"          // the lines of a run or of the open hold
-	ReportPreview = "preview"       // what a policy would do, nothing written
-	ReportForeign = "foreign"       // memberships that nothing in the policy explains
-	ReportGrants  = "grants"        // temporary grants, the newest first
-	ReportHours   = "grant-hours"   // hours of privilege held by grants, per month, person and target
-	ReportLedger  = "verify-ledger" // recompute the ledger's hash chain
+	ReportWhy        = "why"           // why a person holds something, now or at any past instant
+	ReportRuns       = "runs"          // the last runs
+	ReportPlan       = "plan"          // the lines of a run or of the open hold
+	ReportPreview    = "preview"       // what a policy would do, nothing written
+	ReportForeign    = "foreign"       // memberships that nothing in the policy explains
+	ReportGrants     = "grants"        // temporary grants, the newest first
+	ReportHours      = "grant-hours"   // hours of privilege held by grants, per month, person and target
+	ReportGovernance = "governance"    // look at the organization as a whole, and keep what is found
+	ReportFindings   = "findings"      // a kept report, in one of its forms
+	ReportExplain    = "explain"       // the whole decision for one person now, or what if
+	ReportLedger     = "verify-ledger" // recompute the ledger's hash chain
 )
 
 // ReportInput is a read-only question; the answer is the workflow's result.
 type ReportInput struct {
-	Org    string             `json:"org"`
-	Kind   string             `json:"kind"`
-	Person string             `json:"person,omitempty"` // why, grants: e-mail address or account id
-	Target access.Entitlement `json:"target,omitempty"` // why, foreign, grants: only this one
-	Grant  string             `json:"grant,omitempty"`  // grants: only this request
-	Open   bool               `json:"open,omitempty"`   // grants: only those that are not over and done
-	Since  time.Time          `json:"since,omitzero"`   // grant-hours: from here on; twelve months when left out
-	At     time.Time          `json:"at,omitzero"`      // why: this instant instead of now
-	Run    string             `json:"run,omitempty"`    // plan: the run; empty for the open hold
-	States []string           `json:"states,omitempty"` // plan: only lines in these states
-	Policy json.RawMessage    `json:"policy,omitempty"` // preview: as in OrgSyncInput; empty for the one in force
-	Limit  int                `json:"limit,omitempty"`  // rows at most; 200 when left out, 2,000 at most
-	After  string             `json:"after,omitempty"`  // the page after this one: next of the last answer
+	Org       string             `json:"org"`
+	Kind      string             `json:"kind"`
+	Person    string             `json:"person,omitempty"`    // why, explain, grants: e-mail address or account id
+	If        []string           `json:"if,omitempty"`        // explain: what to suppose, for example groups+=it-ops
+	Target    access.Entitlement `json:"target,omitempty"`    // why, foreign, grants: only this one
+	Grant     string             `json:"grant,omitempty"`     // grants: only this request
+	Open      bool               `json:"open,omitempty"`      // grants: only those that are not over and done
+	Since     time.Time          `json:"since,omitzero"`      // grant-hours: from here on; twelve months when left out
+	At        time.Time          `json:"at,omitzero"`         // why: this instant instead of now
+	Run       string             `json:"run,omitempty"`       // plan: the run; empty for the open hold
+	States    []string           `json:"states,omitempty"`    // plan: only lines in these states
+	Policy    json.RawMessage    `json:"policy,omitempty"`    // preview: as in OrgSyncInput; empty for the one in force
+	ID        string             `json:"id,omitempty"`        // findings: which report; the newest when left out
+	Scheduled bool               `json:"scheduled,omitempty"` // governance: a schedule asks, and whom the policy names are told
+	Format    string             `json:"format,omitempty"`    // findings: summary, json, csv or html
+	Limit     int                `json:"limit,omitempty"`     // rows at most; 200 when left out, 2,000 at most
+	After     string             `json:"after,omitempty"`     // the page after this one: next of the last answer
 }
 
 // ReportAnswer answers a ReportInput; only the fields of its kind are set.
@@ -42,6 +49,8 @@ type ReportAnswer struct {
 	Kind    string           `json:"kind"`
 	Message string           `json:"message"` // the answer in words
 	Why     *Why             `json:"why,omitempty"`
+	Explain *Explanation     `json:"explain,omitempty"`
+	Report  *Governance      `json:"report,omitempty"`
 	Runs    []RunSummary     `json:"runs,omitempty"`
 	Plan    *PlanPage        `json:"plan,omitempty"`
 	Foreign []access.Holding `json:"foreign,omitempty"`
@@ -57,6 +66,69 @@ type Why struct {
 	At       time.Time        `json:"at"`
 	Holdings []access.Holding `json:"holdings"`
 	History  []LedgerEntry    `json:"history,omitempty"` // the newest first
+}
+
+// Governance is a governance report: its summary and, where that was asked for, a piece of its document.
+type Governance struct {
+	ID       string    `json:"id"`
+	At       time.Time `json:"at"`
+	Sections []Found   `json:"sections,omitempty"`
+	// Document is a piece of the report in the form asked for, compressed with gzip. Next of the answer names the next piece;
+	// the pieces together are the file.
+	Document []byte `json:"document,omitempty"`
+}
+
+// Found is one section of a governance report in numbers.
+type Found struct {
+	Key        string `json:"key"`
+	Title      string `json:"title"`
+	Severity   string `json:"severity"`
+	Count      int    `json:"count"`
+	New        int    `json:"new"`  // since the report before; -1: not known
+	Gone       int    `json:"gone"` // likewise
+	Incomplete string `json:"incomplete,omitempty"`
+}
+
+// Explanation is the whole decision for one person.
+type Explanation struct {
+	Person   access.Person   `json:"person"`
+	At       time.Time       `json:"at"`
+	Supposed []string        `json:"supposed,omitempty"` // what is not so, but was to be supposed
+	Facts    []Fact          `json:"facts"`
+	Mappings []Saying        `json:"mappings"`
+	Rules    []Saying        `json:"rules,omitempty"`
+	Grants   []Saying        `json:"grants,omitempty"`
+	Targets  []Explained     `json:"targets"` // those that something speaks of, and those that are held
+	Others   int             `json:"others"`  // targets that nothing speaks of and that are not held
+	Changes  []access.Change `json:"changes"` // what would be done; heldBy says what the guard stops
+	Guard    []string        `json:"guard,omitempty"`
+	Rejected []access.Change `json:"rejected,omitempty"` // what would be done, had not somebody said no to it
+}
+
+// Fact is one fact of a person as conditions see it.
+type Fact struct {
+	Name    string `json:"name"`
+	Value   string `json:"value,omitempty"`
+	Unknown string `json:"unknown,omitempty"` // why it is not known
+}
+
+// Saying is what one mapping, rule or grant says of a person.
+type Saying struct {
+	Name    string    `json:"name"`
+	Verdict string    `json:"verdict"`
+	Why     string    `json:"why,omitempty"`
+	Until   time.Time `json:"until,omitzero"` // when it changes by itself
+}
+
+// Explained is one target as it concerns a person.
+type Explained struct {
+	Target  access.Entitlement `json:"target"`
+	Held    string             `json:"held"` // yes, no or unknown
+	Owned   bool               `json:"owned,omitempty"`
+	Since   time.Time          `json:"since,omitzero"`
+	Reasons []access.Reason    `json:"reasons,omitempty"` // to hold it
+	Denied  []access.Reason    `json:"denied,omitempty"`  // not to
+	Unsure  []access.Reason    `json:"unsure,omitempty"`  // may give it, or deny it: it cannot be told
 }
 
 // Privilege is how long one person held one target by grants in one month.

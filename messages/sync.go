@@ -100,18 +100,21 @@ type OrgSyncState struct {
 	Findings []string      `json:"findings,omitempty"` // of the last full verification, the first 20; the rest through a report
 	Noticed  []string      `json:"noticed,omitempty"`  // what was given by hand after a grant was over, the last ten
 	Kept     []KeptWord    `json:"kept,omitempty"`     // signals for the next history
-	Refused  []RefusedWord `json:"refused,omitempty"`  // the last signals that were not accepted, and why
-	LastID   string        `json:"lastId,omitempty"`   // last run id given out
+	Rules    RuleClock     `json:"rules,omitzero"`
+	Refused  []RefusedWord `json:"refused,omitempty"` // the last signals that were not accepted, and why
+	LastID   string        `json:"lastId,omitempty"`  // last run id given out
 }
 
 // Settings are the parts of the policy that steer the loop itself.
 type Settings struct {
-	Every    Duration `json:"every"`    // between full verifications
-	Feed     Duration `json:"feed"`     // between polls of the event feed
-	InFlight int      `json:"inFlight"` // writes at once
-	Pages    int      `json:"pages"`    // pages of people in one block of a sweep
-	Settle   Duration `json:"settle"`   // how long a removal must stay true before it is written
-	DryRun   bool     `json:"dryRun"`
+	Every     Duration `json:"every"`    // between full verifications
+	Feed      Duration `json:"feed"`     // between polls of the event feed
+	InFlight  int      `json:"inFlight"` // writes at once
+	Pages     int      `json:"pages"`    // pages of people in one block of a sweep
+	Settle    Duration `json:"settle"`   // how long a removal must stay true before it is written
+	DryRun    bool     `json:"dryRun"`
+	Scheduled bool     `json:"scheduled,omitempty"` // something is made on a schedule, for example the governance report
+	Clocked   bool     `json:"clocked,omitempty"`   // time matters to some rule, or somebody is to be told when it holds
 }
 
 // Problem is something that keeps the loop from its work.
@@ -182,6 +185,13 @@ type Job struct {
 	Note  string `json:"note,omitempty"`
 	Dry   bool   `json:"dry,omitempty"`
 	Key   int    `json:"key"` // tells the asker's waiting update from others
+}
+
+// RuleClock is what time means to the policy's rules.
+type RuleClock struct {
+	Asked  time.Time `json:"asked,omitzero"`   // when that was asked last
+	Next   time.Time `json:"next,omitzero"`    // when something is due next
+	Untold string    `json:"untold,omitempty"` // what kept somebody from being told; it is tried again
 }
 
 // KeptWord is a signal that came while a history was ending; the next one handles it.

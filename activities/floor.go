@@ -1,0 +1,93 @@
+package activities
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/atlassian/organization"
+	"github.com/castellan-io/castellan/plan"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// lagOfRemovals is how long a read may still show whom Castellan removed.
+const lagOfRemovals = 2 * time.Minute
+
+// floor refuses a removal that would break a protected target's minimum or hit a named person; of whoever is suspended or
+// removed, every protected target that they hold counts. Holders are read now; whom Castellan removed a moment ago does not
+// count, though a lagging read may still show them.
+//
+// Calls: holders/100 of each protected target concerned, and one more for a suspension or a removal from the organization.
+func (s *session) floor(ctx context.Context, run string, line access.Change) (refusal, err error) {
+	b, err := s.boundOf(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	if line.Target.Presence() {
+		return s.floorsOfPresence(ctx, b, line)
+	}
+	i, known := b.Target(line.Target)
+	if !known || b.Targets[i].Protected == nil {
+		return nil, nil
+	}
+	return s.floorOf(ctx, b.Targets[i], access.Person{ID: line.Person, Email: line.Email})
+}
+
+// floorOf holds one protected target against its floor. The person is taken from the read where that shows them.
+func (s *session) floorOf(ctx context.Context, target policy.Target, person access.Person) (refusal, err error) {
+	q := organization.UserQuery{Limit: pageSize, Expand: expandPeople, GroupIDs: []string{target.GroupID}}
+	if target.GroupID == "" {
+		q.GroupIDs, q.RoleIDs = nil, []string{access.RoleOrgAdmin}
+	}
+	read, err := s.search(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	since := s.now().Add(-lagOfRemovals)
+	gone := map[string]bool{}
+	for _, e := range []access.Entitlement{target.Entitlement, access.Directory, access.Organization} {
+		some, err := s.ledger.RemovedSince(ctx, s.org, e, since)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(gone, some)
+	}
+	var holders []access.Person
+	for _, p := range read {
+		if p.ID == person.ID {
+			person = p
+		}
+		if !gone[p.ID] {
+			holders = append(holders, p)
+		}
+	}
+	return plan.Floor(target, holders, person, s.policy.Organization.KeyOwner), nil
+}
+
+// floorsOfPresence holds whoever is to be suspended or removed against the floor of every protected target that they hold. The
+// organization never loses its last admin so, even where the policy does not manage that role.
+func (s *session) floorsOfPresence(ctx context.Context, b *policy.Bound, line access.Change) (refusal, err error) {
+	found, err := s.search(ctx, organization.UserQuery{AccountIDs: []string{line.Person}, Limit: 1, Expand: expandPeople})
+	if err != nil || len(found) == 0 {
+		return nil, err // whom the directory does not show holds nothing
+	}
+	p := found[0]
+	if refusal := plan.KeepsKey(p, s.policy.Organization.KeyOwner); refusal != nil {
+		return refusal, nil
+	}
+	targets := b.Targets
+	if _, managed := b.Target(access.OrgAdmin); !managed {
+		targets = append(targets[:len(targets):len(targets)], policy.Target{Entitlement: access.OrgAdmin, Protected: &policy.Protected{Target: access.OrgAdmin, Minimum: 1}})
+	}
+	for _, t := range targets {
+		held := t.GroupID != "" && p.InGroup(t.GroupID) || t.Entitlement == access.OrgAdmin && p.HasRole(access.RoleOrgAdmin)
+		if t.Protected == nil || !held {
+			continue
+		}
+		if refusal, err = s.floorOf(ctx, t, p); refusal != nil || err != nil {
+			return refusal, err
+		}
+	}
+	return nil, nil
+}

@@ -1,0 +1,249 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/atlassian/organization"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/plan"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// GovernInput asks for one block of pages of everybody, to find what no rule acts on.
+type GovernInput struct {
+	Org    string `json:"org"`
+	Policy string `json:"policy"`
+	Report string `json:"report"` // its id
+	Cursor string `json:"cursor,omitempty"`
+	Block  int    `json:"block"`
+	Pages  int    `json:"pages"`
+}
+
+// GovernStart is what a look at the organization as a whole begins with.
+type GovernStart struct {
+	Policy string `json:"policy"`
+	Pages  int    `json:"pages"`
+}
+
+// GovernBegin says under which policy the organization is looked at as a whole. It changes nothing.
+func (a *Activities) GovernBegin(ctx context.Context, org string) (GovernStart, error) {
+	version, err := a.ledger.Policy(ctx, org, "")
+	if errors.Is(err, ledger.ErrNotFound) {
+		return GovernStart{}, stop(ErrUnknown, fmt.Errorf("no organization %q is known here; start it with `starter apply FILE`", org))
+	}
+	if err != nil {
+		return GovernStart{}, err
+	}
+	p, err := a.policyOf(ctx, org, version.Hash)
+	if err != nil {
+		return GovernStart{}, err
+	}
+	return GovernStart{Policy: version.Hash, Pages: p.Sync.Pages}, nil
+}
+
+// Govern reads a block of pages of people and keeps what is worth a look. Nothing at Atlassian changes. A repeat resumes at the
+// last page that a heartbeat named; what is found twice replaces itself.
+//
+// Calls: people/100.
+func (a *Activities) Govern(ctx context.Context, in GovernInput) (SweepResult, error) {
+	s, err := a.open(ctx, in.Org, in.Policy)
+	if err != nil {
+		return SweepResult{}, err
+	}
+	b, err := s.governed(ctx)
+	if err != nil {
+		return SweepResult{}, err
+	}
+	beat, over := resumed(ctx, in.Cursor)
+	if over {
+		return SweepResult{People: beat.People}, nil
+	}
+	for beat.Page < in.Pages {
+		page, err := s.api.SearchUsers(ctx, s.directory, organization.UserQuery{
+			Cursor: beat.Cursor, Limit: pageSize, Expand: append([]string{organization.ExpandProductAccess}, expandPeople...),
+		})
+		if err != nil {
+			return SweepResult{}, explain("read people of organization "+in.Org, err)
+		}
+		if err := s.governPage(ctx, b, in.Report, fmt.Sprintf("%04d-%04d", in.Block, beat.Page), people(page.Items)); err != nil {
+			return SweepResult{}, err
+		}
+		beat = sweepBeat{Page: beat.Page + 1, Cursor: page.Next, People: beat.People + len(page.Items)}
+		activity.RecordHeartbeat(ctx, beat)
+		if page.Next == "" {
+			break
+		}
+	}
+	return SweepResult{Next: beat.Cursor, People: beat.People, Calls: s.made()}, nil
+}
+
+// governed joins the policy with the last outline, and with the sites and domains if no rule needed those there.
+//
+// Calls: up to two.
+func (s *session) governed(ctx context.Context) (*policy.Bound, error) {
+	outline, known, err := s.latestOutline(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		return nil, stop(ErrUnknown, fmt.Errorf("organization %s was not verified under its policy yet; ask again after the first full verification", s.org))
+	}
+	enforced, _ := policy.BindSince(s.policy, outline.Outline, outline.Last)
+	if outline.Acting, err = s.consented(ctx, enforced); err != nil {
+		return nil, err
+	}
+	if outline.Sites == nil {
+		if outline.Sites, err = s.readSites(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if outline.Domains == nil {
+		if outline.Domains, err = s.readDomains(ctx); err != nil {
+			var app *temporal.ApplicationError
+			if !errors.As(err, &app) || app.Type() != ErrForbidden {
+				return nil, err
+			}
+			outline.Domains = nil // a key that may not read them leaves it unknown who is from outside
+		}
+	}
+	return s.bound(outline), nil
+}
+
+// governPage keeps what one page of people shows.
+func (s *session) governPage(ctx context.Context, b *policy.Bound, report, page string, ps []access.Person) error {
+	ids := make([]string, len(ps))
+	for i, p := range ps {
+		ids[i] = p.ID
+	}
+	now := s.now()
+	states, err := s.ledger.States(ctx, s.org, ids, now.Add(-recentWrites))
+	if err != nil {
+		return err
+	}
+	g := governing{session: s, bound: b, now: now, inactive: s.inactiveAfter(), counts: map[string]int{}}
+	for _, p := range ps {
+		if !p.IsApp() {
+			g.look(p, stateOf(states[p.ID]))
+		}
+	}
+	g.rows = append(g.rows, ledger.ReportRow{Section: sectionCounts, Identity: page, Cells: countCells(g.counts)})
+	return s.ledger.SaveReportRows(ctx, s.org, report, g.rows)
+}
+
+func (s *session) inactiveAfter() time.Duration {
+	if s.policy.Governance != nil {
+		return s.policy.Governance.Inactive.Std()
+	}
+	return policy.DefaultInactive.Std()
+}
+
+// governing looks at people one by one.
+type governing struct {
+	*session
+	bound    *policy.Bound
+	now      time.Time
+	inactive time.Duration
+	rows     []ledger.ReportRow
+	counts   map[string]int
+}
+
+func (g *governing) row(section string, identity string, cells ...string) {
+	g.rows = append(g.rows, ledger.ReportRow{Section: section, Identity: identity, Cells: cells})
+}
+
+// look finds what is worth a look about one person.
+func (g *governing) look(p access.Person, known plan.State) {
+	known.Grants = g.inForce(known.Grants)
+	facts := g.bound.Facts(p, policy.Known{Grants: known.Grants, Marks: known.Marks, Held: known.Holdings, Now: g.now})
+	g.counts["people"]++
+	active := p.CanReceive()
+	if active {
+		g.counts["active"]++
+		g.counts["domain "+domainOf(p)]++
+	}
+	if p.MembershipStatus == "suspended" {
+		g.counts["suspended"]++
+	}
+	last, used := lastUse(facts, g.now.Add(-g.inactive))
+	admin := g.protected(p, known, last, used)
+	if admin > 1 {
+		g.row(sectionBroad, "several "+p.ID, p.Label(), fmt.Sprintf("holds %d protected targets at once", admin), last)
+	}
+	switch {
+	case facts.External != nil && *facts.External && active:
+		g.counts["external"]++
+		g.external(p, facts, known, last)
+	case facts.External == nil && active:
+		g.row(sectionUnclear, p.ID, p.Label(), "it is not known whether the person is from outside", p.ClaimStatus)
+	case p.ClaimStatus == "unmanaged" && active:
+		g.row(sectionUnmanaged, p.ID, p.Label(), domainOf(p), day(p.Added))
+	}
+	if active && p.ClaimStatus == "managed" && p.ManagementSource != "synced" {
+		g.row(sectionUnlinked, p.ID, p.Label(), p.ManagementSource, fmt.Sprint(len(facts.Sources)), day(p.Added))
+	}
+	if active && p.ClaimStatus == "managed" && len(facts.Sources) == 0 {
+		g.row(sectionLeft, p.ID, p.Label(), p.ManagementSource, last, day(p.Added))
+	}
+	if active && len(facts.Apps) > 0 && used == useNone {
+		g.row(sectionInactive, p.ID, p.Label(), appsOf(facts), last, day(p.Added))
+	}
+	if active && len(facts.Apps) > 0 && used == useUnknown {
+		g.counts["use unknown"]++
+	}
+	if known.Suspension != nil {
+		g.row(sectionSuspended, p.ID, p.Label(), day(known.Suspension.Since), reasonsOf(known.Suspension.Reasons))
+	}
+}
+
+// protected lists what protected targets somebody holds and why, and counts them.
+func (g *governing) protected(p access.Person, known plan.State, last, used string) (held int) {
+	for _, t := range g.bound.Held(p) {
+		target := g.bound.Targets[t]
+		if target.Protected == nil {
+			continue
+		}
+		held++
+		g.counts["holders of "+string(target.Entitlement)]++
+		why, since := "made by somebody else; nothing in the policy gives it", ""
+		for _, h := range known.Holdings {
+			if h.Target != target.Entitlement {
+				continue
+			}
+			since = day(h.From)
+			if len(h.Reasons) > 0 {
+				why = reasonsOf(h.Reasons)
+			} else if h.Owned {
+				why = "made by Castellan; its reasons ended"
+			} else {
+				g.row(sectionByHand, string(target.Entitlement)+" "+p.ID, p.Label(), string(target.Entitlement), since, last)
+			}
+		}
+		g.row(sectionProtected, string(target.Entitlement)+" "+p.ID, string(target.Entitlement), p.Label(), since, why, last, p.MembershipStatus)
+		if used == useNone {
+			g.row(sectionStale, string(target.Entitlement)+" "+p.ID, p.Label(), string(target.Entitlement), last)
+		}
+	}
+	return held
+}
+
+// external lists somebody from outside, with who answers for them and until when.
+func (g *governing) external(p access.Person, f policy.Facts, known plan.State, last string) {
+	sponsor, until := "nobody", "never"
+	for _, grant := range known.Grants {
+		if grant.Target == access.Directory {
+			sponsor, until = grant.By, day(grant.Until)
+		}
+	}
+	origin := p.ManagementSource
+	if len(f.Sources) == 0 {
+		origin += ", in no source group"
+	}
+	g.row(sectionExternal, p.ID, p.Label(), domainOf(p), origin, sponsor, until, appsOf(f), last)
+}

@@ -1,0 +1,138 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/atlassian/organization"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/policy"
+)
+
+const (
+	useKept  = 20 * time.Hour // what the scarce call said is believed so long; Atlassian itself is up to a day behind
+	mostUses = 150            // scarce calls of one activity; who is not reached is unknown until the next time
+)
+
+// countedApps are the services of which Atlassian says when they were used (the vendor's list of keys): only of these does
+// silence mean that somebody never did.
+var countedApps = []string{"jira-software", "jira-servicedesk", "jira-core", "jira-ops", "confluence", "bitbucket", "trello", "opsgenie", "statuspage"}
+
+// learnUse asks when people used apps, of those alone for whom a rule's answer hangs on it and whom the search left unanswered.
+// The call for that is limited to 200 a minute for the whole organization; so what it says is kept for some hours. Where it is
+// refused for its limit, or fails, people stay unknown for now. That somebody never used an app is taken from silence, and so not kept.
+//
+// Calls: one for each such person, 150 at most.
+func (s *session) learnUse(ctx context.Context, b *policy.Bound, ps []access.Person, states map[string]ledger.PersonState) error {
+	if !s.policy.NeedsActivity() {
+		return nil
+	}
+	var ids []string
+	for _, p := range ps {
+		answers := b.Resolve(p, policy.Known{Marks: states[p.ID].Marks, Held: states[p.ID].Holdings, Grants: s.inForce(states[p.ID].Grants), Now: s.now(), Would: true}).Rules
+		if slices.ContainsFunc(answers, func(a policy.RuleAnswer) bool { return a.AsksUse }) && p.Activity != nil {
+			ids = append(ids, p.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	used, err := s.ledger.Activity(ctx, s.org, ids, s.now().Add(-useKept))
+	if err != nil {
+		return err
+	}
+	fresh := map[string][]access.Activity{}
+	for _, id := range ids {
+		if _, known := used[id]; known || s.uses >= mostUses {
+			continue
+		}
+		s.uses++
+		all, err := s.use(ctx, id)
+		if errors.Is(err, organization.ErrNotFound) {
+			continue
+		}
+		if err != nil { // it is no reason to keep everything else waiting
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			activity.GetLogger(ctx).Info("it is not known for now when people used apps", "error", err)
+			s.uses = mostUses
+			break
+		}
+		used[id] = all
+		if i := slices.IndexFunc(ps, func(p access.Person) bool { return p.ID == id }); namesAll(all, ps[i].Activity) {
+			fresh[id] = all // silence is asked about again at every look: one empty answer proves nothing
+		}
+		activity.RecordHeartbeat(ctx)
+	}
+	if len(fresh) > 0 {
+		if err := s.ledger.SaveActivity(ctx, s.org, fresh, s.now()); err != nil {
+			return err
+		}
+	}
+	for i := range ps {
+		if all, known := used[ps[i].ID]; known {
+			ps[i].Activity = merged(ps[i].Activity, all)
+		}
+	}
+	return nil
+}
+
+// inForce are the grants that are reasons now.
+func (s *session) inForce(all []access.Grant) []access.Grant {
+	return slices.DeleteFunc(slices.Clone(all), func(g access.Grant) bool { return !g.InForce(s.now()) })
+}
+
+// use asks when one person used which app.
+func (s *session) use(ctx context.Context, id string) ([]access.Activity, error) {
+	all := []access.Activity{}
+	cursor := ""
+	for {
+		page, err := s.api.LastActive(ctx, id, cursor)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range page.Apps {
+			all = append(all, access.Activity{Resource: a.ResourceID, Last: a.LastActive})
+		}
+		if cursor = page.Next; cursor == "" {
+			return all, nil
+		}
+	}
+}
+
+// namesAll says that an answer names every app that the person has access to and of which Atlassian counts the use.
+func namesAll(used, shown []access.Activity) bool {
+	return !slices.ContainsFunc(shown, func(a access.Activity) bool {
+		return told(a.Resource) && !slices.ContainsFunc(used, func(u access.Activity) bool { return u.Resource == a.Resource })
+	})
+}
+
+// merged fills in what the search did not say of apps that the person has access to.
+func merged(shown, used []access.Activity) []access.Activity {
+	all := slices.Clone(shown)
+	for i := range all {
+		if all[i].Known() {
+			continue
+		}
+		at := slices.IndexFunc(used, func(u access.Activity) bool { return u.Resource == all[i].Resource })
+		switch {
+		case at >= 0:
+			all[i].Last = used[at].Last
+		case told(all[i].Resource):
+			all[i].Never = true
+		}
+	}
+	return all
+}
+
+func told(resource string) bool {
+	parts := strings.Split(resource, ":")
+	return len(parts) > 2 && slices.Contains(countedApps, parts[2])
+}
