@@ -106,7 +106,7 @@ func serve(ctx context.Context) error {
 	secrets := settings.Secrets()
 	acts := activities.New(activities.Options{
 		Ledger: store, AtlassianURL: settings.AtlassianURL + "/admin", HTTP: httpClient(settings.CallsInFlight),
-		Temporal: temporal, Notifier: notifier,
+		Temporal: temporal, Schedules: temporal, Notifier: notifier,
 		Secret: func(ref string) (string, error) {
 			secret, err := secrets.Resolve(ref)
 			return secret.Reveal(), err

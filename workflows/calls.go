@@ -31,6 +31,10 @@ func examine(ctx workflow.Context, in activities.ExamineInput) (activities.Judge
 	return call[activities.JudgeResult](ctx, glance, in.Org, "look at "+scopeInWords(in.Scope), act.Examine, in)
 }
 
+func ruleTime(ctx workflow.Context, in activities.RuleTimeInput) (activities.RuleTimeResult, error) {
+	return call[activities.RuleTimeResult](ctx, digest, in.Org, "tell whom rules hold for, see who is due", act.RuleTime, in)
+}
+
 func outline(ctx workflow.Context, in activities.OutlineInput) (activities.OutlineResult, error) {
 	return call[activities.OutlineResult](ctx, walk, in.Org, "read groups, sites and default roles", act.Outline, in)
 }
@@ -82,6 +86,26 @@ func watch(ctx workflow.Context, in activities.WatchInput) (activities.WatchResu
 
 func answer(ctx workflow.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
 	return call[messages.ReportAnswer](ctx, walk, in.Org, "look it up in the ledger", act.Answer, in)
+}
+
+func governBegin(ctx workflow.Context, org string) (activities.GovernStart, error) {
+	return call[activities.GovernStart](ctx, lookup, org, "see under which policy", act.GovernBegin, org)
+}
+
+func govern(ctx workflow.Context, in activities.GovernInput, people int) (activities.SweepResult, error) {
+	return call[activities.SweepResult](ctx, walk, in.Org, fmt.Sprintf("look at people from no. %d on", people+1), act.Govern, in)
+}
+
+func governEnd(ctx workflow.Context, in activities.GovernEndInput) (messages.Governance, error) {
+	return call[messages.Governance](ctx, digest, in.Org, "make the report, compare it with the last, tell who wants to know", act.GovernEnd, in)
+}
+
+func keepSchedules(ctx workflow.Context, in activities.KeepSchedulesInput) error {
+	return workflow.ExecuteActivity(lookup.options(ctx, in.Org, "keep the schedules that the policy names"), act.KeepSchedules, in).Get(ctx, nil)
+}
+
+func explainPerson(ctx workflow.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
+	return call[messages.ReportAnswer](ctx, glance, in.Org, "decide "+in.Person+" and tell why", act.Explain, in)
 }
 
 func scopeInWords(s messages.Scope) string {

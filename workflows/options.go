@@ -55,6 +55,8 @@ var (
 	lend = preset{timeout: time.Minute, heartbeat: 5 * time.Second, shortest: soon, longest: 5 * time.Second, over: time.Minute, priority: priorityUrgent}
 	// notice tells people; not for ever, since news grows old, and since who was reached may be told again.
 	notice = preset{timeout: time.Minute, attempts: 6, longest: time.Minute, priority: priorityWatch}
+	// digest is notices that gather: many may go out in one step.
+	digest = preset{timeout: 10 * time.Minute, heartbeat: 15 * time.Second, attempts: 4, longest: 30 * time.Second, priority: priorityWatch}
 	// watching is the long poll of the event feed.
 	watching = preset{timeout: time.Hour, heartbeat: 12 * time.Second, attempts: 3, longest: 10 * time.Second, priority: priorityWatch}
 	// record ends something in the ledger; it must succeed.

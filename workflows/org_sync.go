@@ -40,6 +40,7 @@ func OrgSync(ctx workflow.Context, in messages.OrgSyncInput) error {
 	}
 	s.attendGrants(ctx)
 	s.watch(ctx)
+	s.keepTime(ctx)
 	return s.run(ctx)
 }
 
@@ -65,6 +66,8 @@ type orgSync struct {
 	ending    bool            // the history is about to end: the watch winds down
 	closeAt   int             // the history's length at which that is tried again
 	wake      bool            // something changed: look again
+	ruleWake  bool            // rules may have begun to hold: ask what time means to them
+	timing    bool            // that is just being asked
 	restart   func()          // ends the watch so that it starts again
 	watching  bool
 	feedAgain bool   // try the feed again now: something else has just worked
@@ -270,7 +273,7 @@ func (s *orgSync) renewable(ctx workflow.Context) bool {
 }
 
 func (s *orgSync) nothingRuns() bool {
-	return s.ending && !s.watching && s.bulk == nil && s.front == nil && s.tails == 0 && !s.admitting && s.stopping == 0 && len(s.Pending.Jobs) == 0
+	return s.ending && !s.watching && s.bulk == nil && s.front == nil && s.tails == 0 && !s.admitting && s.stopping == 0 && len(s.Pending.Jobs) == 0 && !s.timing
 }
 
 // How long new requests wait so that a history can end, and how much longer it becomes before that is tried again.

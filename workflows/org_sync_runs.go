@@ -124,6 +124,7 @@ func (s *orgSync) finished(ctx workflow.Context, sum messages.RunSummary, err er
 	if sum.Run != "" {
 		s.LastRun = &sum
 	}
+	s.ruleWake = true
 	switch {
 	case sum.Problem != nil:
 		s.struggle(ctx, *sum.Problem)
@@ -245,6 +246,7 @@ func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, how 
 		s.failedLook(ctx, how, err)
 		return nil, false
 	}
+	s.ruleWake = true
 	sum.Plan, sum.Counts, sum.Hold, sum.Findings, sum.Reported = verdict.Plan, verdict.Counts, verdict.Hold, verdict.Findings, verdict.Reported
 	s.tellRegiven(ctx, verdict.Regiven)
 	if !in.DryRun {

@@ -117,6 +117,12 @@ func (s *orgSync) details(ctx workflow.Context) string {
 	line("### Watching\n")
 	line("- next full verification: %s", instant(s.NextFull))
 	line("- between them: %s, every %s", feedInWords(s.Feed), s.Settings.Feed)
+	if s.Settings.Clocked && !s.Rules.Next.IsZero() {
+		line("- a rule's time: %s", instant(s.Rules.Next))
+	}
+	if s.Rules.Untold != "" {
+		line("- **not told yet**, and tried again: %s", oneLine(s.Rules.Untold))
+	}
 	line("- policy: `%s`", s.Policy)
 	if s.Settings.DryRun {
 		line("- **dry run**: plans are recorded, nothing is written")

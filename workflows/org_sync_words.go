@@ -92,6 +92,11 @@ func (s *orgSync) applyPolicy(ctx workflow.Context, in messages.PolicyInput) (me
 		Next: "the policy was in force already; nothing changes",
 	}
 	fresh := result.Policy != s.Policy
+	if result.Settings.Scheduled || s.Settings.Scheduled {
+		if err := keepSchedules(ctx, activities.KeepSchedulesInput{Org: s.Org, Policy: result.Policy}); err != nil {
+			answer.Findings = append(answer.Findings, "schedule: the governance report is not scheduled as the policy says: "+messageOf(err)+"; apply the policy again")
+		}
+	}
 	s.First, s.Policy, s.Settings, s.Adopted = nil, result.Policy, result.Settings, result.Adopted
 	if fresh {
 		answer.Next = "a full verification starts now"
@@ -102,6 +107,7 @@ func (s *orgSync) applyPolicy(ctx workflow.Context, in messages.PolicyInput) (me
 			answer.Next = "a full verification starts after resume: the organization is paused by " + s.Paused.By
 		}
 		s.Hold, s.Problem = nil, nil
+		s.Rules, s.ruleWake = messages.RuleClock{Asked: s.Rules.Asked}, true
 		s.requestFull("a policy was applied", in.By)
 		s.stopRuns(ctx, "a new policy is in force")
 		s.Hold = nil // the run that was stopped may have been judged meanwhile

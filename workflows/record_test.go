@@ -58,6 +58,7 @@ func TestRecord(t *testing.T) {
 	for name, play := range map[string]func(*recorded){
 		"adoption": playAdoption, "rejection": playRejection, "pause": playPause, "undo": playUndo, "events": playEvents,
 		"renewal": playRenewal, "signalled": playSignalled, "grant": playGrant, "decided grant": playDecidedGrant, "blocked grant": playBlockedGrant,
+		"rules": playRules,
 	} {
 		t.Run(name, func(t *testing.T) { play(newRecorded(t, server.Client())) })
 	}
@@ -71,6 +72,7 @@ type recorded struct {
 	url    string
 	policy func(guard string) json.RawMessage
 	grants string // the policy's section
+	rules  string // the policy's sections rules and governance
 }
 
 // small is the organization: ten people, two source groups, two targets.
@@ -97,7 +99,7 @@ func newRecorded(t *testing.T, temporal client.Client) *recorded {
 	acts := activities.New(activities.Options{
 		Ledger: store, AtlassianURL: served.URL + "/admin",
 		Secret:   func(string) (string, error) { return cloud.DefaultKey, nil },
-		Temporal: temporal, Notifier: nobody{},
+		Temporal: temporal, Schedules: temporal, Notifier: nobody{},
 	})
 	flows := worker.New(temporal, messages.QueueWorkflows, worker.Options{DisableRegistrationAliasing: true})
 	register(flows)
@@ -117,7 +119,8 @@ mappings:
 guard: {settle: 1s, %s}
 sync: {feed: 5s, every: 1h, inFlight: 2}
 %s
-`, r.sim.Info().OrgID, guard, r.grants))
+%s
+`, r.sim.Info().OrgID, guard, r.grants, r.rules))
 		require.NoError(t, err)
 		return text
 	}
@@ -357,4 +360,49 @@ func playRenewal(r *recorded) {
 	r.update(messages.ApplyPolicy, messages.PolicyInput{Policy: r.policy("adopt: auto, run: {removals: 7}"), By: "ana"})
 	r.until(idle)
 	r.end("carried")
+}
+
+// Rules come into force, people are due, somebody is suspended and restored; the organization is looked at as a whole.
+func playRules(r *recorded) {
+	soon := time.Now().Add(8 * time.Second).UTC().Format(time.RFC3339)
+	r.rules = `
+governance: {schedule: "0 6 1 1 *"}
+rules:
+  - {name: idle, owner: ana@example.com, mode: enforce, when: 'title == "Idler"', suspend: true, after: 2s, grace: 2s}
+  - {name: back, mode: enforce, when: 'title == "Engineer"', restore: true}
+  - {name: later, mode: enforce, when: in("support"), give: ["group:vault"], during: {from: "` + soon + `"}}
+  - {name: idea, owner: ana@example.com, when: in("eng"), deny: ["group:vault"]}`
+	r.start("adopt: auto, rules: auto")
+	first := r.until(func(s messages.OrgSyncState) bool { return idle(s) && !s.Rules.Next.IsZero() })
+	r.until(func(s messages.OrgSyncState) bool {
+		return idle(s) && s.LastFull.Run > first.LastFull.Run && s.LastFull.Counts.Done == 3
+	})
+	person := func(title string) {
+		r.post("/_sim/people/dan@example.com", map[string]any{"title": title})
+		r.signal(messages.SyncNow, messages.SyncNowInput{Person: "dan@example.com", By: "ana"})
+	}
+	suspended := func(is bool) {
+		require.Eventually(r.t, func() bool {
+			return slices.ContainsFunc(r.sim.State().People, func(p cloud.StatePerson) bool { return p.Name == "dan" && p.Suspended == is })
+		}, time.Minute, 50*time.Millisecond)
+	}
+	person("Idler")
+	suspended(true)
+	person("Engineer")
+	suspended(false)
+	r.until(idle)
+	r.ask("explain", messages.ReportInput{Org: org, Kind: messages.ReportExplain, Person: "dan@example.com", If: []string{"title=Idler"}})
+	r.ask("governance", messages.ReportInput{Org: org, Kind: messages.ReportGovernance})
+	r.end("rules")
+}
+
+// post changes the simulated organization by hand.
+func (r *recorded) post(path string, body any) {
+	r.t.Helper()
+	data, err := json.Marshal(body)
+	require.NoError(r.t, err)
+	answer, err := http.Post(r.url+path, "application/json", strings.NewReader(string(data)))
+	require.NoError(r.t, err)
+	require.NoError(r.t, answer.Body.Close())
+	require.Less(r.t, answer.StatusCode, 300, answer.Status)
 }

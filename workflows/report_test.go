@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	sdkpb "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
@@ -26,6 +27,9 @@ type question struct {
 	end   activities.FinishInput
 	judge activities.JudgeInput
 	fail  error
+
+	governed  []activities.GovernInput
+	governEnd activities.GovernEndInput
 }
 
 func newQuestion(t *testing.T) *question {
@@ -59,6 +63,27 @@ func newQuestion(t *testing.T) *question {
 			q.calls, q.runs, q.end = append(q.calls, "Finish"), append(q.runs, in.RunInput), in
 			return in.Summary, nil
 		},
+		"Explain": func(_ context.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
+			q.calls, q.asked = append(q.calls, "Explain"), in
+			return messages.ReportAnswer{Org: in.Org, Kind: in.Kind, Message: "the whole decision"}, q.fail
+		},
+		"GovernBegin": func(context.Context, string) (activities.GovernStart, error) {
+			q.calls = append(q.calls, "GovernBegin")
+			return activities.GovernStart{Policy: "p", Pages: 3}, q.fail
+		},
+		"Govern": func(_ context.Context, in activities.GovernInput) (activities.SweepResult, error) {
+			q.calls, q.governed = append(q.calls, "Govern"), append(q.governed, in)
+			if in.Block == 0 {
+				return activities.SweepResult{Next: "c", People: 300}, nil
+			}
+			return activities.SweepResult{People: 7}, nil
+		},
+		"GovernEnd": func(_ context.Context, in activities.GovernEndInput) (messages.Governance, error) {
+			q.calls, q.governEnd = append(q.calls, "GovernEnd"), in
+			return messages.Governance{ID: in.Report, Sections: []messages.Found{
+				{Title: "Admins", Count: 3, New: 1, Gone: 0}, {Title: "Domains", New: -1, Gone: -1, Incomplete: "no"},
+			}}, nil
+		},
 		"Answer": func(_ context.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
 			q.calls, q.asked = append(q.calls, "Answer"), in
 			return messages.ReportAnswer{Org: in.Org, Kind: in.Kind, Message: "the answer"}, q.fail
@@ -88,6 +113,28 @@ func TestAQuestionIsAnsweredFromTheLedgerAlone(t *testing.T) {
 			require.Equal(t, in, q.asked)
 		})
 	}
+}
+
+func TestOnePersonsDecisionIsExplained(t *testing.T) {
+	q := newQuestion(t)
+	in := messages.ReportInput{Org: org, Kind: messages.ReportExplain, Person: "ana@acme.example", If: []string{"groups+=x"}}
+	require.Equal(t, "the whole decision", q.ask(in).Message)
+	require.Equal(t, []string{"Explain"}, q.calls)
+	require.Equal(t, in, q.asked)
+}
+
+func TestTheOrganizationIsLookedAtAsAWhole(t *testing.T) {
+	q := newQuestion(t)
+	answer := q.ask(messages.ReportInput{Org: org, Kind: messages.ReportGovernance, Scheduled: true})
+	require.Equal(t, []string{"GovernBegin", "Govern", "Govern", "GovernEnd"}, q.calls)
+	require.Equal(t, activities.GovernInput{Org: org, Policy: "p", Report: "20260302-090000.000", Cursor: "c", Block: 1, Pages: 3}, q.governed[1])
+	require.Equal(t, activities.GovernEndInput{Org: org, Policy: "p", Report: "20260302-090000.000", Started: begin, Scheduled: true}, q.governEnd)
+	require.Equal(t, "governance report 20260302-090000.000: 307 people looked at", answer.Message)
+	value, err := q.env.QueryWorkflow("__temporal_workflow_metadata")
+	require.NoError(t, err)
+	var metadata sdkpb.WorkflowMetadata
+	require.NoError(t, value.Get(&metadata))
+	contains(t, metadata.GetCurrentDetails(), "|  | Admins | 3 | 1 | 0 |\n|  | Domains | not known |  |  |\n", "starter findings acme --id 20260302-090000.000")
 }
 
 func TestAPreviewReadsEverybodyAndWritesNothing(t *testing.T) {

@@ -1,0 +1,158 @@
+package workflows_test
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+
+	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/messages"
+)
+
+// clocked is a loop whose policy has rules for which time matters; say is what time means to them.
+type clocked struct {
+	*loop
+	say       func(activities.RuleTimeInput) (activities.RuleTimeResult, error)
+	asked     []time.Time // when
+	since     []time.Time
+	schedules []string
+	scheduled bool
+}
+
+func newClocked(t *testing.T) *clocked {
+	t.Helper()
+	c := &clocked{}
+	c.say = func(activities.RuleTimeInput) (activities.RuleTimeResult, error) {
+		return activities.RuleTimeResult{}, nil
+	}
+	c.loop = newLoop(t, func(l *loop) {
+		l.env.RegisterActivityWithOptions(func(_ context.Context, in activities.RuleTimeInput) (activities.RuleTimeResult, error) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			now := l.env.Now().UTC()
+			c.asked, c.since = append(c.asked, now), append(c.since, in.Since)
+			result, err := c.say(in)
+			result.At = now
+			return result, err
+		}, activity.RegisterOptions{Name: "RuleTime"})
+		l.env.RegisterActivityWithOptions(func(_ context.Context, in activities.KeepSchedulesInput) error {
+			c.schedules = append(c.schedules, in.Policy)
+			return nil
+		}, activity.RegisterOptions{Name: "KeepSchedules"})
+	})
+	c.admit = func(in activities.AdmitInput) (activities.AdmitResult, error) {
+		result := inForce(in, true)
+		result.Settings.Clocked, result.Settings.Scheduled = true, c.scheduled
+		return result, nil
+	}
+	return c
+}
+
+// A rule that comes into force, or goes out of it, has everybody looked at by a timer of the loop's own.
+func TestARulesTimeHasEverybodyLookedAt(t *testing.T) {
+	c := newClocked(t)
+	edge := begin.Add(90 * time.Minute)
+	c.say = func(in activities.RuleTimeInput) (activities.RuleTimeResult, error) {
+		if c.env.Now().Before(edge) {
+			return activities.RuleTimeResult{Next: edge}, nil
+		}
+		return activities.RuleTimeResult{Full: in.Since.Before(edge)}, nil
+	}
+	c.at(time.Hour, func() {
+		require.Equal(t, edge, c.status().Rules.Next)
+		contains(t, c.page(), "a rule's time: 2026-03-02 10:30:00 UTC")
+	})
+	c.start(3 * time.Hour)
+	require.Equal(t, "a policy was applied; a rule came into force, or went out of it", triggers(c.runs))
+	at := slices.IndexFunc(c.asked, edge.Equal)
+	require.Positive(t, at, "it is asked when it is due: %s", c.asked)
+	for i := range c.asked[1:] {
+		require.Equal(t, c.asked[i], c.since[i+1], "so that nothing between two times is missed")
+	}
+	require.LessOrEqual(t, len(c.asked), 4, "after each run, and when it is due")
+}
+
+// Whose waiting or grace is over is looked at, without everybody else.
+func TestWhoIsDueIsLookedAt(t *testing.T) {
+	c := newClocked(t)
+	due := begin.Add(time.Hour)
+	c.say = func(in activities.RuleTimeInput) (activities.RuleTimeResult, error) {
+		switch {
+		case c.env.Now().Before(due):
+			return activities.RuleTimeResult{Next: due}, nil
+		case in.Since.Before(due):
+			return activities.RuleTimeResult{People: []string{"eve", "sam"}}, nil
+		}
+		return activities.RuleTimeResult{}, nil
+	}
+	c.start(2 * time.Hour)
+	require.Equal(t, []string{"eve", "sam"}, c.examines[0].Scope.People)
+	require.Equal(t, []string{"eve", "sam"}, c.examines[1].Scope.People, "and once more, since reads lag")
+	require.Equal(t, "a policy was applied", triggers(c.runs))
+}
+
+// While paused nobody is told anything and no rule's time comes; after it, what was missed is asked for.
+func TestAPauseStopsTheRulesClock(t *testing.T) {
+	c := newClocked(t)
+	due := begin.Add(time.Hour)
+	c.say = func(activities.RuleTimeInput) (activities.RuleTimeResult, error) {
+		if c.env.Now().Before(due) {
+			return activities.RuleTimeResult{Next: due}, nil
+		}
+		return activities.RuleTimeResult{}, nil
+	}
+	c.signalAt(30*time.Minute, messages.Pause, messages.PauseInput{By: "ana"})
+	c.signalAt(2*time.Hour, messages.Resume, messages.ResumeInput{By: "ana"})
+	c.start(3 * time.Hour)
+	for _, at := range c.asked {
+		require.False(t, at.After(begin.Add(30*time.Minute)) && at.Before(begin.Add(2*time.Hour)), at)
+	}
+	require.False(t, lastOf(c.asked).Before(begin.Add(2*time.Hour)), "what was missed is asked for after it")
+}
+
+// What cannot be asked is asked again, and does not keep the loop from its other work.
+func TestTheRulesClockIsPatient(t *testing.T) {
+	c := newClocked(t)
+	fails := 2 // after the policy came, and after the first run
+	c.say = func(activities.RuleTimeInput) (activities.RuleTimeResult, error) {
+		if fails > 0 {
+			fails--
+			return activities.RuleTimeResult{}, fatal(activities.ErrPolicy, "the clock is away")
+		}
+		return activities.RuleTimeResult{Untold: "the mail server is away", Next: begin.Add(5 * time.Hour)}, nil
+	}
+	c.at(time.Minute, func() { require.Equal(t, "the clock is away", c.status().Rules.Untold) })
+	c.at(time.Hour, func() { contains(t, c.page(), "**not told yet**, and tried again: the mail server is away") })
+	c.start(2 * time.Hour)
+	require.Len(t, c.asked, 3)
+	require.Len(t, c.runs, 1)
+}
+
+// Without rules for which time matters, nothing is asked.
+func TestOtherPoliciesHaveNoClock(t *testing.T) {
+	c := newClocked(t)
+	c.admit = func(in activities.AdmitInput) (activities.AdmitResult, error) { return inForce(in, true), nil }
+	c.start(7 * time.Hour)
+	require.Empty(t, c.asked)
+	require.Empty(t, c.schedules)
+}
+
+// The schedule of the governance report follows the policy.
+func TestSchedulesFollowThePolicy(t *testing.T) {
+	c := newClocked(t)
+	c.scheduled = true
+	c.at(time.Hour, func() {
+		c.scheduled = false
+		c.update(messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"second"`), By: "ana"})
+	})
+	c.at(2*time.Hour, func() {
+		c.update(messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"third"`), By: "ana"})
+	})
+	c.start(3 * time.Hour)
+	require.Equal(t, []string{`hash of "first"`, `hash of "second"`}, c.schedules, "once more when it goes, and then no more")
+}
