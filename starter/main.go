@@ -30,7 +30,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := command().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "starter:", explain(err))
+		fmt.Fprintln(os.Stderr, "starter:", unwrapped(err))
 		os.Exit(1)
 	}
 }
@@ -47,7 +47,8 @@ func command() *cobra.Command {
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return s.dial(cmd.Context()) }
 	root.PersistentPostRun = func(*cobra.Command, []string) { s.client.Close() }
 	s.out = root.OutOrStdout()
-	root.AddCommand(s.apply(), s.plan(), s.status(), s.why(), s.runs(), s.undo(), s.verifyLedger())
+	root.AddCommand(s.apply(), s.plan(), s.status(), s.why(), s.runs(), s.undo(), s.verifyLedger(), s.explain(), s.findings())
+	root.AddCommand(s.rules())
 	root.AddCommand(s.grant(), s.approve(), s.deny(), s.extend(), s.revoke(), s.grants())
 	return root
 }
@@ -131,8 +132,8 @@ func whoami() string {
 	return u.Username
 }
 
-// explain takes Temporal's wrapping off an error.
-func explain(err error) string {
+// unwrapped takes Temporal's wrapping off an error.
+func unwrapped(err error) string {
 	var missing *serviceerror.NotFound
 	if errors.As(err, &missing) {
 		return "there is no such workflow: is the organization's name right, and was `starter apply FILE` run? (" + missing.Message + ")"

@@ -77,10 +77,10 @@ func TestAnswersAreJSONWhenAskedFor(t *testing.T) {
 }
 
 func TestErrorsSayWhatToDo(t *testing.T) {
-	require.Contains(t, explain(serviceerror.NewNotFound("no execution")), "starter apply FILE")
+	require.Contains(t, unwrapped(serviceerror.NewNotFound("no execution")), "starter apply FILE")
 	refused := temporal.NewApplicationError("plan sha256:x is not open", "Refused")
-	require.Equal(t, "plan sha256:x is not open", explain(refused))
-	require.Equal(t, "disk full", explain(errors.New("disk full")))
+	require.Equal(t, "plan sha256:x is not open", unwrapped(refused))
+	require.Equal(t, "disk full", unwrapped(errors.New("disk full")))
 }
 
 func TestAPolicyFileIsCheckedBeforeItIsSent(t *testing.T) {

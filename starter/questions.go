@@ -17,13 +17,14 @@ import (
 func (s *session) plan() *cobra.Command {
 	var held bool
 	var run, after string
+	var states []string
 	var limit int
 	c := &cobra.Command{
 		Use: "plan FILE | plan --held [ORG] | plan --run RUN [ORG]", Short: "Show what a policy would do, what is held, or what a run did",
 		Long: "With a policy file: reads the living organization and shows what that policy would change; nothing is written.\nWith --held: the lines that wait for a decision. With --run: the lines of an earlier run and what came of each.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in := messages.ReportInput{Kind: messages.ReportPlan, Run: run, Limit: limit, After: after}
+			in := messages.ReportInput{Kind: messages.ReportPlan, Run: run, States: states, Limit: limit, After: after}
 			var err error
 			if held || run != "" {
 				in.Org, err = s.theOrg(cmd.Context(), args)
@@ -49,6 +50,7 @@ func (s *session) plan() *cobra.Command {
 	}
 	c.Flags().BoolVar(&held, "held", false, "the lines that wait for a decision")
 	c.Flags().StringVar(&run, "run", "", "the lines of this run")
+	c.Flags().StringSliceVar(&states, "state", nil, "only lines in these states, for example observed: what rules that observe would do")
 	c.Flags().IntVar(&limit, "limit", 200, "lines at most, up to 2000")
 	c.Flags().StringVar(&after, "after", "", "the page after this one: next of the last answer")
 	return c
@@ -69,7 +71,7 @@ func printPlan(w io.Writer, answer messages.ReportAnswer) {
 		if who == "" {
 			who = l.Person
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Action, who, l.Target, l.State, strings.Join(l.HeldBy, ","), reasons(l.Reasons), l.Answer)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Verb(), who, l.Target, l.State, strings.Join(l.HeldBy, ","), reasons(l.Reasons), l.Answer)
 	}
 	_ = table.Flush()
 	if answer.Next != "" {

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/messages"
+)
+
+func (s *session) explain() *cobra.Command {
+	var suppose []string
+	c := &cobra.Command{
+		Use: "explain [ORG] PERSON", Short: "Show the whole decision for one person now: facts, what each mapping, rule and grant says, what would be done",
+		Long: "Reads the person from Atlassian and decides them as any run would; nothing is written.\nWith --if, what is supposed is supposed of this person alone, for example: --if 'groups+=it-ops' --if 'now+=30d' --if 'title=Engineer'",
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			org, err := s.theOrg(cmd.Context(), args[:len(args)-1])
+			if err != nil {
+				return err
+			}
+			answer, err := s.ask(cmd.Context(), messages.ReportInput{Org: org, Kind: messages.ReportExplain, Person: args[len(args)-1], If: suppose})
+			if err != nil {
+				return err
+			}
+			return s.show(answer, func(w io.Writer) { printExplanation(w, *answer.Explain) })
+		},
+	}
+	c.Flags().StringArrayVar(&suppose, "if", nil, "what to suppose, for example groups+=it-ops; may be given several times")
+	return c
+}
+
+func printExplanation(w io.Writer, x messages.Explanation) {
+	fmt.Fprintf(w, "%s (%s), as decided for %s\n", x.Person.Label(), x.Person.ID, when(x.At))
+	for _, text := range x.Supposed {
+		fmt.Fprintf(w, "  supposed: %s\n", text)
+	}
+	section := func(title string, rows func(t io.Writer)) {
+		fmt.Fprintf(w, "\n%s\n", title)
+		t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
+		rows(t)
+		_ = t.Flush()
+	}
+	section("facts", func(t io.Writer) {
+		for _, f := range x.Facts {
+			value := f.Value
+			if f.Unknown != "" {
+				value = "not known: " + f.Unknown
+			}
+			if value != "" {
+				fmt.Fprintf(t, "  %s\t%s\n", f.Name, value)
+			}
+		}
+	})
+	for _, sayings := range []struct {
+		title string
+		all   []messages.Saying
+		dull  string // a verdict that is only counted
+	}{{"mappings", x.Mappings, "no"}, {"rules", x.Rules, ""}, {"grants", x.Grants, ""}} {
+		if len(sayings.all) == 0 {
+			continue
+		}
+		section(sayings.title, func(t io.Writer) {
+			dull := 0
+			for _, one := range sayings.all {
+				if one.Verdict == sayings.dull {
+					dull++
+					continue
+				}
+				until := ""
+				if !one.Until.IsZero() {
+					until = "until " + when(one.Until)
+				}
+				fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", one.Name, one.Verdict, one.Why, until)
+			}
+			if dull > 0 {
+				fmt.Fprintf(t, "  and %d that do not concern the person\n", dull)
+			}
+		})
+	}
+	section("targets", func(t io.Writer) {
+		for _, one := range x.Targets {
+			fmt.Fprintf(t, "  %s\t%s\t%s\n", one.Target, heldInWords(one), saidInWords(one))
+		}
+		fmt.Fprintf(t, "  and %d that nothing speaks of and that are not held\n", x.Others)
+	})
+	fmt.Fprintln(w, "\nwhat would be done")
+	if len(x.Changes) == 0 {
+		fmt.Fprintln(w, "  nothing")
+	}
+	for _, c := range x.Changes {
+		fmt.Fprintf(w, "  %s: %s\n", c.Label(), reasons(c.Reasons))
+		if len(c.HeldBy) > 0 {
+			fmt.Fprintf(w, "    the guard would hold it: %s\n", strings.Join(c.HeldBy, ", "))
+		}
+		if c.Answer != "" {
+			fmt.Fprintf(w, "    a floor would refuse it: %s\n", c.Answer)
+		}
+	}
+	for _, c := range x.Rejected {
+		fmt.Fprintf(w, "  not: %s, since somebody rejected it\n", c.Label())
+	}
+	for _, line := range x.Guard {
+		fmt.Fprintf(w, "  guard: %s\n", line)
+	}
+}
+
+func heldInWords(one messages.Explained) string {
+	switch {
+	case one.Held == "yes" && one.Target.Presence():
+		return "held"
+	case one.Held == "yes" && one.Owned:
+		return "held since " + when(one.Since) + ", made by Castellan"
+	case one.Held == "yes":
+		return "held, made by somebody else"
+	case one.Held == "unknown":
+		return "not known whether held"
+	}
+	return "not held"
+}
+
+func saidInWords(one messages.Explained) string {
+	var words []string
+	say := func(what string, all []access.Reason) {
+		if len(all) > 0 {
+			words = append(words, what+" "+reasons(all))
+		}
+	}
+	say("given by", one.Reasons)
+	say("denied by", one.Denied)
+	say("left as it is, since it cannot be told what they say:", one.Unsure)
+	if len(words) == 0 {
+		return "nothing gives it"
+	}
+	return strings.Join(words, "; ")
+}

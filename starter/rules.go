@@ -1,0 +1,100 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/castellan-io/castellan/policy"
+)
+
+func (s *session) rules() *cobra.Command {
+	c := &cobra.Command{
+		Use: "rules", Short: "Work on a policy's rules, without Temporal and without a key",
+		PersistentPreRun:  func(*cobra.Command, []string) {}, // in place of the root's, which reach Temporal
+		PersistentPostRun: func(*cobra.Command, []string) {},
+	}
+	c.AddCommand(s.rulesTest())
+	return c
+}
+
+// The exit statuses of rules test, so that a pipeline can tell a wrong policy from a broken file.
+const (
+	asExpected = iota
+	notAsExpected
+	unreadable
+)
+
+func (s *session) rulesTest() *cobra.Command {
+	var cases string
+	c := &cobra.Command{
+		Use: "test FILE --cases CASES.yaml", Short: "Put a table of made-up people to a policy and say which decisions are not as expected",
+		Long: "Reads both files and nothing else: no network, no Temporal, no clock. Rules count as enforced, whatever their mode,\n" +
+			"unless a case says as: now. The exit status is 0 when all is as expected, 1 when a case is not, 2 when a file cannot be read.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			status, err := s.tryCases(args[0], cases)
+			if status == unreadable {
+				fmt.Fprintln(cmd.ErrOrStderr(), "starter:", err)
+				os.Exit(unreadable)
+			}
+			return err
+		},
+	}
+	c.Flags().StringVar(&cases, "cases", "", "the table of cases (see examples/cases/rules.yaml)")
+	_ = c.MarkFlagRequired("cases")
+	return c
+}
+
+// tried is the answer as JSON.
+type tried struct {
+	Cases   int                 `json:"cases"`
+	Wrong   int                 `json:"wrong"`
+	Results []policy.CaseResult `json:"results"`
+}
+
+// tryCases prints what came of every case that is not as expected. The error is for whoever typed the command.
+func (s *session) tryCases(file, casesFile string) (status int, err error) {
+	p, _, err := readPolicy(file)
+	if err != nil {
+		return unreadable, err
+	}
+	data, err := os.ReadFile(casesFile)
+	if err != nil {
+		return unreadable, err
+	}
+	c, err := policy.ReadCases(casesFile, data)
+	if err != nil {
+		return unreadable, fmt.Errorf("the cases are not accepted:\n%w", err)
+	}
+	answer := tried{Cases: len(c.Cases), Results: p.Try(c)}
+	for _, r := range answer.Results {
+		if !r.OK {
+			answer.Wrong++
+		}
+	}
+	if err := s.show(answer, func(w io.Writer) { printTried(w, casesFile, answer) }); err != nil {
+		return unreadable, err
+	}
+	if answer.Wrong > 0 {
+		return notAsExpected, errors.New("the policy does not decide as its cases expect")
+	}
+	return asExpected, nil
+}
+
+func printTried(w io.Writer, file string, answer tried) {
+	for _, r := range answer.Results {
+		if !r.OK {
+			fmt.Fprintf(w, "%s:%d: %s: %s\n", file, r.Line, r.Name, strings.Join(r.Wrong, "\n    "))
+		}
+	}
+	cases := "cases"
+	if answer.Cases == 1 {
+		cases = "case"
+	}
+	fmt.Fprintf(w, "%d %s: %d as expected, %d not\n", answer.Cases, cases, answer.Cases-answer.Wrong, answer.Wrong)
+}
