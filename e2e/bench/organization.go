@@ -49,7 +49,7 @@ func groupOf(target string) string {
 func policy(orgID string, feed time.Duration) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "version: 1\norganization: {name: %s, id: %s, key: \"env:%s\"}\n", org, orgID, stack.KeyVariable)
-	fmt.Fprintf(&b, "guard:\n  adopt: auto\n  run: {removals: 100000, share: 100%%}\n  target: {removals: 100000, share: 100%%}\n  lastAccess: {people: 100000}\n  window: {removals: 100000, share: 100%%}\n  source: {share: 100%%}\n")
+	fmt.Fprintf(&b, "guard:\n  adopt: auto\n  run: {removals: 100000, share: 100%%}\n  target: {removals: 100000, share: 100%%}\n  lastAccess: {people: 100000}\n  window: {removals: 100000, share: 100%%}\n  source: {share: 100%%}\n  flapping: 0\n")
 	fmt.Fprintf(&b, "sync: {every: 24h, feed: %s}\nignore: [\"*\"]\nmappings:\n", feed)
 	for i, g := range gives {
 		fmt.Fprintf(&b, "  - name: m%d\n    from: [\"%s\"]\n    adopt: true\n    to:\n", i, strings.Join(g.from, `", "`))

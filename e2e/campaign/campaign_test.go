@@ -16,57 +16,101 @@ import (
 
 	"github.com/castellan-io/castellan/e2e/stack"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
 const org = "campaign"
 
 // TestCampaign runs CASTELLAN_CAMPAIGN schedules from CASTELLAN_SEED on, on one organization that lives through all of
-// them.
+// them and has mappings alone.
 func TestCampaign(t *testing.T) {
-	n, err := strconv.Atoi(os.Getenv("CASTELLAN_CAMPAIGN"))
-	if err != nil || n < 1 {
-		t.Skip("skipped: CASTELLAN_CAMPAIGN does not say how many fault schedules to run (make campaign N=20)")
-	}
-	seed, err := strconv.ParseUint(os.Getenv("CASTELLAN_SEED"), 10, 64)
-	if err != nil {
-		seed = 1
-	}
-	c := begin(t)
+	n, seed := asked(t)
+	c := begin(t, mappedOrganization)
 	for i := range n {
 		c.schedule(t, seed+uint64(i))
 	}
 	c.report(t, n, seed)
 }
 
+// TestCampaignOfRules does the same on an organization whose rules give and deny, suspend and restore people, and remove them.
+func TestCampaignOfRules(t *testing.T) {
+	n, seed := asked(t)
+	c := begin(t, ruledOrganization)
+	for i := range n {
+		c.schedule(t, seed+uint64(i))
+	}
+	c.report(t, n, seed)
+}
+
+// TestRulesUnderFaults is a short campaign of rules for every run of the tests.
+func TestRulesUnderFaults(t *testing.T) {
+	const n, seed = 1, 1
+	c := begin(t, ruledOrganization)
+	for i := range n {
+		c.schedule(t, seed+uint64(i))
+	}
+	c.report(t, n, seed)
+}
+
+// asked is how many schedules are asked for, and the first one's seed.
+func asked(t *testing.T) (n int, seed uint64) {
+	t.Helper()
+	n, err := strconv.Atoi(os.Getenv("CASTELLAN_CAMPAIGN"))
+	if err != nil || n < 1 {
+		t.Skip("skipped: CASTELLAN_CAMPAIGN does not say how many fault schedules to run (make campaign N=20)")
+	}
+	if seed, err = strconv.ParseUint(os.Getenv("CASTELLAN_SEED"), 10, 64); err != nil {
+		seed = 1
+	}
+	return n, seed
+}
+
 type campaign struct {
 	*stack.Stack
-	world     *world
+	world     world
 	recovered []time.Duration
 	runs      []int // full verifications until everything was right again
 	faults    map[string]int
-	seen      int // writes looked at so far
-	removals  int
-	wrongful  []string
-	repeated  []string
-	redundant int
-	hiding    bool // this round's faults have reads hide memberships
-	sure      int  // writes repeated in such rounds, to make sure
 }
 
-func begin(t *testing.T) *campaign {
+// world is what the test knows of the organization by itself, and what it does to it.
+type world interface {
+	policy() string
+	begun(ctx context.Context) error // the policy is in force, and everything in step
+	pick(random *rand.Rand) []cloud.Fault
+	// day is some of what goes on in the organization, whatever else is broken.
+	day(ctx context.Context, random *rand.Rand) error
+	// look checks every write since the last look against what was true around that time.
+	look(ctx context.Context, seed uint64) error
+	// right says what is not as it should be in the end.
+	right(ctx context.Context) error
+	tally() string
+	report(t *testing.T)
+}
+
+// organizationOf is how to invent one, and what is known of it before Castellan does anything.
+type organizationOf struct {
+	flags func(t *testing.T) []string // of the simulator
+	world func(ctx context.Context, s *stack.Stack) (world, error)
+}
+
+func begin(t *testing.T, o organizationOf) *campaign {
 	t.Helper()
 	ctx := t.Context()
-	s, err := stack.Start(ctx, t.TempDir(), "", false, "--people", "150", "--groups", "24", "--memberships", "700", "--seed", "11")
+	s, err := stack.Start(ctx, t.TempDir(), "", false, o.flags(t)...)
 	require.NoError(t, err)
 	t.Cleanup(s.Stop)
 	c := &campaign{Stack: s, faults: map[string]int{}}
-	c.world, err = newWorld(ctx, s)
+	c.world, err = o.world(ctx, s)
 	require.NoError(t, err)
-	_, err = s.Apply(ctx, org, policy(s.Simulator.OrgID))
+	_, err = s.Apply(ctx, org, c.world.policy())
 	require.NoError(t, err)
 	_, err = s.Until(ctx, org, 3*time.Minute, stack.Idle)
 	require.NoError(t, err)
-	require.NoError(t, c.right(ctx), "before any fault")
+	_, err = c.mend(ctx)
+	require.NoError(t, err, "before any fault")
+	require.NoError(t, c.world.begun(ctx))
+	t.Logf("begun: %s", c.world.tally())
 	return c
 }
 
@@ -76,9 +120,7 @@ func (c *campaign) schedule(t *testing.T, seed uint64) {
 	t.Helper()
 	ctx := t.Context()
 	random := rand.New(rand.NewPCG(seed, 0x5eed))
-	faults := pick(random)
-	t.Logf("seed %d: %v", seed, names(faults))
-	c.hiding = slices.ContainsFunc(faults, hides)
+	faults := c.world.pick(random)
 	for _, f := range faults {
 		c.faults[f.Kind]++
 		require.NoError(t, c.Simulator.Fault(ctx, f))
@@ -90,10 +132,11 @@ func (c *campaign) schedule(t *testing.T, seed uint64) {
 		}
 		c.breathe(ctx, random)
 	}
-	c.look(t, seed)
+	require.NoError(t, c.world.look(ctx, seed))
 	require.NoError(t, c.Simulator.ClearFaults(ctx))
-	c.recover(t, seed)
-	c.look(t, seed)
+	c.recover(t, seed, faults)
+	require.NoError(t, c.world.look(ctx, seed))
+	t.Logf("seed %d: %v: %s; right again after %s", seed, names(faults), c.world.tally(), c.recovered[len(c.recovered)-1].Round(time.Millisecond))
 }
 
 // breathe lets the system work on what happened: until it made some more calls, or a moment passed.
@@ -111,13 +154,23 @@ func (c *campaign) breathe(ctx context.Context, random *rand.Rand) {
 	})
 }
 
-// recover asks for verifications until the memberships are what the sources say.
-func (c *campaign) recover(t *testing.T, seed uint64) {
+// recover waits until everything is as it should be.
+func (c *campaign) recover(t *testing.T, seed uint64, faults []cloud.Fault) {
 	t.Helper()
-	ctx := t.Context()
-	began, verifications := time.Now(), 0
-	err := stack.Eventually(ctx, 4*time.Minute, func() error {
-		if err := c.right(ctx); err == nil {
+	began := time.Now()
+	verifications, err := c.mend(t.Context())
+	if err != nil && c.world.look(t.Context(), seed) == nil {
+		t.Logf("seed %d: %s", seed, c.world.tally())
+	}
+	require.NoError(t, err, "seed %d: %v: no recovery after the faults ended", seed, names(faults))
+	c.recovered = append(c.recovered, time.Since(began))
+	c.runs = append(c.runs, verifications)
+}
+
+// mend asks for verifications until everything is as it should be, and says how many.
+func (c *campaign) mend(ctx context.Context) (verifications int, err error) {
+	err = stack.Eventually(ctx, 4*time.Minute, func() error {
+		if err := c.world.right(ctx); err == nil {
 			return nil
 		}
 		verifications++
@@ -138,22 +191,9 @@ func (c *campaign) recover(t *testing.T, seed uint64) {
 		if err != nil {
 			return err
 		}
-		return c.right(ctx)
+		return c.world.right(ctx)
 	})
-	require.NoError(t, err, "seed %d: no recovery after the faults ended", seed)
-	c.recovered = append(c.recovered, time.Since(began))
-	c.runs = append(c.runs, verifications)
-}
-
-// look checks every write since the last look against what the sources said around that time.
-func (c *campaign) look(t *testing.T, seed uint64) {
-	t.Helper()
-	stats, err := c.Simulator.Stats(t.Context())
-	require.NoError(t, err)
-	for _, w := range stats.WritesByMembership[c.seen:] {
-		c.world.judge(c, seed, w)
-	}
-	c.seen = len(stats.WritesByMembership)
+	return verifications, err
 }
 
 func (c *campaign) report(t *testing.T, n int, seed uint64) {
@@ -161,13 +201,9 @@ func (c *campaign) report(t *testing.T, n int, seed uint64) {
 	slices.Sort(c.recovered)
 	slices.Sort(c.runs)
 	t.Logf("%d fault schedules from seed %d: %v", n, seed, c.faults)
-	t.Logf("removals: %d, of which without evidence: %d", c.removals, len(c.wrongful))
-	t.Logf("writes repeated that were known to be done: %d, and %d that a read had hidden; writes that found it so already: %d; writes in all: %d",
-		len(c.repeated), c.sure, c.redundant, c.seen)
 	t.Logf("recovery: %s median, %s at most; full verifications asked for: %d median, %d at most",
 		c.recovered[len(c.recovered)/2].Round(time.Millisecond), c.recovered[len(c.recovered)-1].Round(time.Millisecond), c.runs[len(c.runs)/2], c.runs[len(c.runs)-1])
-	require.Empty(t, c.wrongful, "removals without evidence")
-	require.Empty(t, c.repeated, "writes repeated that were known to be done")
+	c.world.report(t)
 	answer, err := c.Ask(t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportLedger})
 	require.NoError(t, err)
 	require.True(t, answer.Ledger.Whole, answer.Message)

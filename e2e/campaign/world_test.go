@@ -7,7 +7,10 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/atlassian/scim"
 	"github.com/castellan-io/castellan/e2e/stack"
@@ -25,17 +28,25 @@ var written = map[string]string{
 	"jira-users-acme": "jira", "confluence-users-acme": "confluence", "jira-servicemanagement-users-acme": "jsm",
 }
 
-func policy(orgID string) string {
+// mappedOrganization is an invented one.
+var mappedOrganization = organizationOf{
+	flags: func(*testing.T) []string {
+		return []string{"--people", "150", "--groups", "24", "--memberships", "700", "--seed", "11"}
+	},
+	world: newMapped,
+}
+
+func (w *mapped) policy() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "version: 1\norganization: {name: %s, id: %s, key: \"env:%s\"}\nguard: {adopt: auto, settle: 2s}\nsync: {feed: 5s}\nignore: [\"*\"]\nmappings:\n", org, orgID, stack.KeyVariable)
+	fmt.Fprintf(&b, "version: 1\norganization: {name: %s, id: %s, key: \"env:%s\"}\nguard: {adopt: auto, settle: 2s, flapping: 0}\nsync: {feed: 5s}\nignore: [\"*\"]\nmappings:\n", org, w.sim.OrgID, stack.KeyVariable)
 	for i, target := range []string{"jira-users-acme", "confluence-users-acme", "jira-servicemanagement-users-acme"} {
 		fmt.Fprintf(&b, "  - {name: m%d, from: [\"%s\"], to: [\"default:%s/acme/user\"]}\n", i, strings.Join(gives[target], `", "`), written[target])
 	}
 	return b.String()
 }
 
-// world is what the test knows of the organization by itself: who is in which source group, and since when.
-type world struct {
+// mapped is what the test knows of an organization with mappings alone: who is in which source group, and since when.
+type mapped struct {
 	sim     *stack.Simulator
 	idp     *scim.Client
 	groups  []source
@@ -43,6 +54,14 @@ type world struct {
 	foreign map[[2]string]bool // memberships in targets that were there before
 	without map[[2]string][]span
 	last    map[[2]string]cloud.MembershipWrite
+
+	seen      int // writes looked at so far
+	removals  int
+	wrongful  []string
+	repeated  []string
+	redundant int
+	hiding    bool // this round's faults have reads hide memberships
+	sure      int  // writes repeated in such rounds, to make sure
 }
 
 type source struct {
@@ -55,12 +74,12 @@ type member struct{ account, scim string }
 // span is a time in which a person had no source for a target; open while Until is zero.
 type span struct{ from, until time.Time }
 
-func newWorld(ctx context.Context, s *stack.Stack) (*world, error) {
+func newMapped(ctx context.Context, s *stack.Stack) (world, error) {
 	state, err := s.Simulator.State(ctx)
 	if err != nil {
 		return nil, err
 	}
-	w := &world{sim: s.Simulator, foreign: map[[2]string]bool{}, without: map[[2]string][]span{}, last: map[[2]string]cloud.MembershipWrite{}}
+	w := &mapped{sim: s.Simulator, foreign: map[[2]string]bool{}, without: map[[2]string][]span{}, last: map[[2]string]cloud.MembershipWrite{}}
 	if w.idp, err = s.Simulator.SCIM(); err != nil {
 		return nil, err
 	}
@@ -93,7 +112,7 @@ func newWorld(ctx context.Context, s *stack.Stack) (*world, error) {
 	return w, nil
 }
 
-func (w *world) wanted(account, target string) bool {
+func (w *mapped) wanted(account, target string) bool {
 	return slices.ContainsFunc(w.groups, func(g source) bool {
 		return g.members[account] && slices.ContainsFunc(gives[target], func(glob string) bool {
 			ok, _ := path.Match(glob, g.name)
@@ -102,8 +121,22 @@ func (w *world) wanted(account, target string) bool {
 	})
 }
 
+func (w *mapped) begun(context.Context) error { return nil }
+
+func (w *mapped) pick(random *rand.Rand) []cloud.Fault {
+	faults := pick(random, aims{
+		cut:    [][]string{{"users.search"}, {"groups.search"}, {"users.search", "groups.search"}},
+		stale:  [][]string{{"users.search"}},
+		reads:  []string{"users.search", "groups.search", "role-assignments.list", "events.stream"},
+		writes: []string{"memberships.*"},
+		all:    []string{"users.search", "groups.search", "memberships.*", "events.stream"},
+	})
+	w.hiding = slices.ContainsFunc(faults, hides)
+	return faults
+}
+
 // day is some of what an identity provider does: people join, leave, and move from one group to another.
-func (w *world) day(ctx context.Context, random *rand.Rand) error {
+func (w *mapped) day(ctx context.Context, random *rand.Rand) error {
 	for range 1 + random.IntN(4) {
 		p := w.people[random.IntN(len(w.people))]
 		to := &w.groups[random.IntN(len(w.groups))]
@@ -128,7 +161,7 @@ func (w *world) day(ctx context.Context, random *rand.Rand) error {
 	return nil
 }
 
-func (w *world) of(account string, random *rand.Rand) *source {
+func (w *mapped) of(account string, random *rand.Rand) *source {
 	var in []*source
 	for i := range w.groups {
 		if w.groups[i].members[account] {
@@ -141,7 +174,7 @@ func (w *world) of(account string, random *rand.Rand) *source {
 	return in[random.IntN(len(in))]
 }
 
-func (w *world) join(ctx context.Context, g *source, p member) error {
+func (w *mapped) join(ctx context.Context, g *source, p member) error {
 	if g.members[p.account] {
 		return nil
 	}
@@ -151,7 +184,7 @@ func (w *world) join(ctx context.Context, g *source, p member) error {
 	return err
 }
 
-func (w *world) leave(ctx context.Context, g *source, p member) error {
+func (w *mapped) leave(ctx context.Context, g *source, p member) error {
 	_, err := w.idp.RemoveMembers(ctx, g.id, p.scim)
 	delete(g.members, p.account)
 	w.note(p.account)
@@ -159,7 +192,7 @@ func (w *world) leave(ctx context.Context, g *source, p member) error {
 }
 
 // note keeps the spans in which a person had no source for a target.
-func (w *world) note(account string) {
+func (w *mapped) note(account string) {
 	now := time.Now()
 	for target := range gives {
 		key := [2]string{account, target}
@@ -177,41 +210,53 @@ func (w *world) note(account string) {
 // stale read shows the past on purpose.
 const reach = 10 * time.Second
 
+func (w *mapped) look(ctx context.Context, seed uint64) error {
+	stats, err := w.sim.Stats(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range stats.WritesByMembership[w.seen:] {
+		w.judge(seed, m)
+	}
+	w.seen = len(stats.WritesByMembership)
+	return nil
+}
+
 // judge holds one write against what the sources said.
-func (w *world) judge(c *campaign, seed uint64, m cloud.MembershipWrite) {
+func (w *mapped) judge(seed uint64, m cloud.MembershipWrite) {
 	if gives[m.Group] == nil || m.Operation != "memberships.add" && m.Operation != "memberships.remove" {
 		return
 	}
 	key := [2]string{m.Account, m.Group}
 	at, _ := time.Parse(time.RFC3339Nano, m.At)
 	if !m.Changed && m.Status != "403" {
-		c.redundant++
+		w.redundant++
 	}
 	before, again := w.last[key]
 	if again && before.Operation == m.Operation && before.Status == "204" && !m.Changed && (m.Status == "204" || m.Status == "409" || m.Status == "404") {
-		if c.hiding { // what a read hides is not known any more: writing it again is how Castellan makes sure
-			c.sure++
+		if w.hiding { // what a read hides is not known any more: writing it again is how Castellan makes sure
+			w.sure++
 		} else {
-			c.repeated = append(c.repeated, fmt.Sprintf("seed %d: %s of %s in %s at %s, done before at %s", seed, m.Operation, m.Account, m.Group, m.At, before.At))
+			w.repeated = append(w.repeated, fmt.Sprintf("seed %d: %s of %s in %s at %s, done before at %s", seed, m.Operation, m.Account, m.Group, m.At, before.At))
 		}
 	}
 	w.last[key] = m
 	if m.Operation != "memberships.remove" || !m.Changed {
 		return
 	}
-	c.removals++
+	w.removals++
 	evidence := slices.ContainsFunc(w.without[key], func(s span) bool {
 		return s.from.Before(at) && (s.until.IsZero() || s.until.After(at.Add(-reach)))
 	})
 	if !evidence || w.foreign[key] {
-		c.wrongful = append(c.wrongful, fmt.Sprintf("seed %d: %s removed from %s at %s", seed, m.Account, m.Group, m.At))
+		w.wrongful = append(w.wrongful, fmt.Sprintf("seed %d: %s removed from %s at %s", seed, m.Account, m.Group, m.At))
 	}
 }
 
 // right compares the target memberships with an independent calculation from the sources.
-func (c *campaign) right(ctx context.Context) error {
+func (w *mapped) right(ctx context.Context) error {
 	for target := range gives {
-		members, err := c.Simulator.MembersOf(ctx, target)
+		members, err := w.sim.MembersOf(ctx, target)
 		if err != nil {
 			return err
 		}
@@ -219,8 +264,8 @@ func (c *campaign) right(ctx context.Context) error {
 		for _, m := range members {
 			in[m] = true
 		}
-		for _, p := range c.world.people {
-			want := c.world.wanted(p.account, target) || c.world.foreign[[2]string{p.account, target}]
+		for _, p := range w.people {
+			want := w.wanted(p.account, target) || w.foreign[[2]string{p.account, target}]
 			if in[p.account] != want {
 				return fmt.Errorf("%s in %s: is %v, should be %v", p.account, target, in[p.account], want)
 			}
@@ -229,69 +274,15 @@ func (c *campaign) right(ctx context.Context) error {
 	return nil
 }
 
-// pick chooses one to three faults.
-func pick(random *rand.Rand) []cloud.Fault {
-	reads := []string{"users.search", "groups.search", "role-assignments.list", "events.stream"}
-	people := []string{"users.search"}
-	writes := []string{"memberships.*"}
-	all := []string{"users.search", "groups.search", "memberships.*", "events.stream"}
-	choice := func() cloud.Fault {
-		f := cloud.Fault{Seed: random.Uint64(), Probability: 0.2 + 0.6*random.Float64()}
-		switch random.IntN(14) {
-		case 0:
-			f.Kind, f.Operations, f.Params.Next = "emptyPage", people, keepOrDrop(random)
-		case 1:
-			f.Kind, f.Operations, f.Params.Next = "truncatedPage", people, keepOrDrop(random)
-		case 2:
-			f.Kind, f.Operations = "truncatedGroups", people
-		case 3:
-			f.Kind, f.Operations = "repeatedCursor", reads
-		case 4:
-			f.Kind, f.Operations, f.Params.Status, f.Params.RetryAfter = "status", all, 429, "1"
-		case 5:
-			f.Kind, f.Operations, f.Params.Status, f.Probability = "status", all, 429, 0.2
-		case 6:
-			f.Kind, f.Operations, f.Params.Status = "status", all, 500
-		case 7:
-			f.Kind, f.Operations, f.Params.Status, f.Params.Done = "status", writes, 503, true
-		case 8:
-			f.Kind, f.Operations = "timeoutAfter", writes
-		case 9:
-			f.Kind, f.Operations = "timeoutBefore", all
-		case 10:
-			f.Kind, f.Operations, f.Params.Age, f.Params.Share = "staleRead", people, cloud.Duration(time.Duration(1+random.IntN(6))*time.Second), random.Float64()
-		case 11:
-			f.Kind, f.Operations, f.Params.Off = "countsDisagree", []string{"groups.search"}, 1+random.IntN(3)
-		case 12:
-			f.Kind, f.Operations = "html", all
-		default:
-			f.Kind, f.Operations, f.Count = "garbage", all, 3
-		}
-		return f
-	}
-	var faults []cloud.Fault
-	for range 1 + random.IntN(3) {
-		faults = append(faults, choice())
-	}
-	return faults
+func (w *mapped) tally() string {
+	return fmt.Sprintf("%d removals so far, %d without evidence", w.removals, len(w.wrongful))
 }
 
-// hides says that a fault makes reads leave out memberships that there are, or show some that there were.
-func hides(f cloud.Fault) bool {
-	return slices.Contains([]string{cloud.FaultEmptyPage, cloud.FaultTruncatedPage, cloud.FaultTruncatedGroups, cloud.FaultStaleRead}, f.Kind)
-}
-
-func keepOrDrop(random *rand.Rand) string {
-	if random.IntN(2) == 0 {
-		return "keep"
-	}
-	return "drop"
-}
-
-func names(faults []cloud.Fault) []string {
-	var out []string
-	for _, f := range faults {
-		out = append(out, fmt.Sprintf("%s on %s (%.0f %%)", f.Kind, strings.Join(f.Operations, ","), f.Probability*100))
-	}
-	return out
+func (w *mapped) report(t *testing.T) {
+	t.Helper()
+	t.Logf("removals: %d, of which without evidence: %d", w.removals, len(w.wrongful))
+	t.Logf("writes repeated that were known to be done: %d, and %d that a read had hidden; writes that found it so already: %d; writes in all: %d",
+		len(w.repeated), w.sure, w.redundant, w.seen)
+	require.Empty(t, w.wrongful, "removals without evidence")
+	require.Empty(t, w.repeated, "writes repeated that were known to be done")
 }

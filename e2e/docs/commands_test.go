@@ -58,6 +58,11 @@ func TestStarterCommandsExist(t *testing.T) {
 		name := c.words[1]
 		require.True(t, slices.ContainsFunc(known, func(m []string) bool { return m[1] == name }), "%s: starter has no command %s", c.where, name)
 		usage := help(name)
+		if strings.Contains(usage, "starter "+name+" [command]") {
+			require.GreaterOrEqual(t, len(c.words), 3, c.where)
+			require.Regexp(t, `(?m)^  `+regexp.QuoteMeta(c.words[2])+` `, usage, c.where)
+			usage = help(name, c.words[2])
+		}
 		for _, flag := range c.words[2:] {
 			if strings.HasPrefix(flag, "--") {
 				require.Regexp(t, `(?m)^ +(-[a-z], )?`+regexp.QuoteMeta(flag)+`\b`, usage, c.where)

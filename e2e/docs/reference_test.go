@@ -85,6 +85,7 @@ func TestEveryPolicyKeyIsListed(t *testing.T) {
 	walk("mappings", "", whole.Defs["mapping"])
 	walk("protected", "", whole.Defs["protected"])
 	walk("grants", "", whole.Defs["grant"])
+	walk("rules", "", whole.Defs["rule"])
 	require.Greater(t, rows, 40)
 }
 
@@ -103,7 +104,7 @@ func TestRulesFindingsAndStatesAreExplained(t *testing.T) {
 	text := string(read(t, "docs/policy.md"))
 	for _, rule := range []string{
 		plan.RuleAdopt, plan.RuleRunRemovals, plan.RuleRunShare, plan.RuleTargetRemovals, plan.RuleTargetShare, plan.RuleLastAccess,
-		plan.RuleWindow, plan.RuleSourceSuspect, plan.RuleDefaultMoved,
+		plan.RuleWindow, plan.RuleSourceSuspect, plan.RuleDefaultMoved, plan.RuleRuleNew, plan.RuleFlapping,
 	} {
 		require.True(t, strings.Contains(chapter(t, text, "guard"), "`"+rule+"`"), "docs/policy.md does not explain the rule %s", rule)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/castellan-io/castellan/atlassian/scim"
 	"github.com/castellan-io/castellan/simulator/cloud"
@@ -88,6 +89,21 @@ func (s *Simulator) Set(ctx context.Context, settings map[string]any) error {
 // Invite adds people, named by e-mail address or account id, to a group as an admin or an invitation would.
 func (s *Simulator) Invite(ctx context.Context, group string, people ...string) error {
 	return s.control(ctx, http.MethodPost, "groups/"+url.PathEscape(group)+"/members", map[string]any{"people": people}, nil)
+}
+
+// Expel takes people out of a group as an admin would.
+func (s *Simulator) Expel(ctx context.Context, group string, people ...string) error {
+	return s.control(ctx, http.MethodDelete, "groups/"+url.PathEscape(group)+"/members", map[string]any{"people": people}, nil)
+}
+
+// Person changes what an admin can change of a person by hand, named as in the simulator's JSON: title, suspended and others.
+func (s *Simulator) Person(ctx context.Context, name string, change map[string]any) error {
+	return s.control(ctx, http.MethodPost, "people/"+url.PathEscape(name), change, nil)
+}
+
+// Activity says when people last used an app of a site.
+func (s *Simulator) Activity(ctx context.Context, app, site string, at time.Time, people ...string) error {
+	return s.control(ctx, http.MethodPost, "activity", map[string]any{"people": people, "app": app, "site": site, "at": at.Format(time.RFC3339)}, nil)
 }
 
 // MoveDefault makes another group the default one for a role.

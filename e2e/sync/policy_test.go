@@ -28,6 +28,7 @@ type mapping struct {
 
 // wide is a guard that lets everything through but the first run.
 var wide = map[string]any{
+	"flapping":   0,
 	"settle":     "0s",
 	"run":        map[string]any{"removals": 100000, "share": "100%"},
 	"target":     map[string]any{"removals": 100000, "share": "100%"},

@@ -1,0 +1,58 @@
+package rules_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/simulator/cloud"
+)
+
+// TestAnEventMakesARuleActThroughCrashes kills the worker between the two looks, and again between a write and its answer.
+func TestAnEventMakesARuleActThroughCrashes(t *testing.T) {
+	t.Parallel()
+	w := start(t, company)
+	w.settled("guard: {adopt: auto, rules: auto, settle: 5s}\n" + rulesOf(`{name: left, owner: ana@example.com, mode: enforce, when: managed && !in("staff"), suspend: true}`))
+	require.NoError(t, w.Simulator.ResetStats(t.Context()))
+	require.NoError(t, w.Simulator.Fault(t.Context(), cloud.Fault{Operations: []string{"users.suspend"}, Kind: cloud.FaultTimeoutAfter, Count: 1}))
+
+	eve := w.person("eve").AccountID
+	w.leave("staff", "eve")
+	w.until(func(s messages.OrgSyncState) bool { // the first look is over, the second is to come
+		return len(s.Pending.Settling) > 0
+	})
+	w.Worker.Kill()
+	require.False(t, w.person("eve").Suspended, "nobody is suspended after one look")
+	require.NoError(t, w.StartWorker())
+
+	w.eventually(func() error {
+		if !w.person("eve").Suspended {
+			return fmt.Errorf("eve is not suspended")
+		}
+		return nil
+	})
+	w.Worker.Kill() // the answer never came: whether it was done is not known
+	require.NoError(t, w.StartWorker())
+	w.until(stack.Idle)
+
+	require.Len(t, w.losses("eve", cloud.WhatDirectory), 1)
+	stats, err := w.Simulator.Stats(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, stats.Operations["users.suspend"], "what may have been done is read, not done again")
+	done := 0
+	for _, r := range answered[messages.ReportAnswer](w, "runs", org).Runs {
+		require.Zero(t, r.Counts.Failed, "%+v", r)
+		for _, l := range answered[messages.ReportAnswer](w, "plan", "--run", r.Run, org).Plan.Lines {
+			if l.Person == eve && l.Target == access.Directory && (l.State == access.Done || l.State == access.Already) {
+				done++
+				require.Equal(t, "left", l.Reasons[0].Name)
+			}
+		}
+	}
+	require.Equal(t, 1, done, "the ledger knows it, once")
+	require.Contains(t, w.starter("verify-ledger", org), "is whole")
+}

@@ -1,0 +1,57 @@
+package rules_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/messages"
+)
+
+func TestExplainShowsTheWholeDecisionAndWritesNothing(t *testing.T) {
+	t.Parallel()
+	w := start(t, company)
+	w.settled(consenting + rulesOf(
+		`{name: labs, mode: enforce, when: department == "IT", give: ["group:lab"]}`,
+		`{name: no contractors, owner: ana@example.com, mode: enforce, when: in("contractors"), deny: ["group:builders"], suspend: true}`,
+		`{name: controllers, when: title == "Controller", give: ["group:vault"]}`,
+	))
+	require.NoError(t, w.Simulator.ResetStats(t.Context()))
+
+	out := w.starter("explain", org, "dan@example.com")
+	for _, says := range []string{
+		`dan@example\.com \(\S+\), as decided for `, `(?m)^facts$`, `department +IT`, `sources +.*staff`, `(?m)^mappings$`,
+		`builders +gives +group:builders through source group staff`, `(?m)^rules$`, `labs +holds`, `no contractors +no`, `controllers +no \(observes\)`,
+		`group:lab +held since .*, made by Castellan +given by rule labs`, `(?m)^what would be done\n +nothing$`,
+	} {
+		require.Regexp(t, says, out)
+	}
+
+	t.Log("what if")
+	out = w.starter("explain", org, "dan@example.com", "--if", "groups+=contractors", "--if", "department=Sales")
+	for _, says := range []string{
+		`supposed: groups\+=contractors`, `supposed: department=Sales`, `department +Sales`, `no contractors +holds`, `labs +no`,
+		`denied by rule no contractors`, `remove dan@example\.com from group:builders: rule no contractors`,
+		`suspend dan@example\.com: rule no contractors`,
+	} {
+		require.Regexp(t, says, out)
+	}
+	x := answered[messages.ReportAnswer](w, "explain", org, "dan@example.com", "--if", "groups+=contractors").Explain
+	require.Equal(t, []string{"groups+=contractors"}, x.Supposed)
+	i := slices.IndexFunc(x.Changes, func(c access.Change) bool { return c.Target == access.Directory })
+	require.GreaterOrEqual(t, i, 0, "%+v", x.Changes)
+	require.Equal(t, "no contractors", x.Changes[i].Reasons[0].Name)
+
+	t.Log("what cannot be told")
+	require.Contains(t, w.fails("explain", org, "nobody@example.com"), "organization acme shows nobody named nobody@example.com; check the e-mail address or account id")
+	require.Contains(t, w.fails("explain", org, "dan@example.com", "--if", "groups+=nowhere"), "nowhere")
+	require.Contains(t, w.fails("explain", org, "dan@example.com", "--if", "shoe=42"), "shoe")
+	require.Contains(t, w.fails("explain", "other", "dan@example.com"), `organization other has no policy in force`)
+
+	stats, err := w.Simulator.Stats(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, stats.Writes)
+	require.False(t, w.person("dan").Suspended)
+}

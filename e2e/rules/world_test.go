@@ -1,0 +1,291 @@
+package rules_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/workflowservice/v1"
+
+	"github.com/castellan-io/castellan/atlassian/scim"
+	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/simulator/cloud"
+)
+
+const (
+	org  = "acme"
+	loop = "org-sync:" + org
+	// patience is how long anything may take on a slow machine before a test gives up; nothing is slower for it.
+	patience = 2 * time.Minute
+)
+
+// company is an organization as it grows: staff synced from an identity provider, and partners who were invited. Ana and bo are
+// its admins.
+var company = cloud.OrgFile{
+	People:  []string{"ana", "bo", "carol", "dan", "eve", "finn", "gil", "paul@partner.example", "pia@partner.example"},
+	Invited: []string{"paul@partner.example", "pia@partner.example"},
+	Admins:  []string{"ana", "bo"},
+	Groups: []cloud.OrgGroup{
+		{Name: "staff", Members: []string{"ana", "bo", "carol", "dan", "eve", "finn", "gil"}},
+		{Name: "contractors", Members: []string{"gil"}},
+	},
+	Local: []cloud.OrgGroup{
+		{Name: "builders"}, {Name: "lab"}, {Name: "vault"},
+		{Name: "internal-wiki", Members: []string{"pia@partner.example"}}, {Name: "partner-wiki", Members: []string{"paul@partner.example"}},
+	},
+	Profiles: map[string]cloud.OrgProfile{"dan": {Title: "Engineer", Department: "IT"}, "finn": {Title: "Controller", Department: "Finance"}},
+}
+
+// consenting lets the first plan and the rules act without being asked.
+const consenting = "guard: {adopt: auto, rules: auto, settle: 0s}\n"
+
+// world is one organization with everything that keeps it.
+type world struct {
+	*stack.Stack
+	t   *testing.T
+	idp *scim.Client
+}
+
+var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
+
+// start starts a world in a namespace of its own on the shared server.
+func start(t *testing.T, file cloud.OrgFile) *world {
+	t.Helper()
+	name := strings.Trim(notInNames.ReplaceAllString(strings.ToLower(t.Name()), "-"), "-")
+	temporal, err := server.In(t.Context(), name)
+	require.NoError(t, err)
+	data, err := json.Marshal(file)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "org.json")
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+	s, err := stack.StartOn(t.Context(), temporal, t.TempDir(), programs, "--org", path)
+	require.NoError(t, err)
+	w := &world{Stack: s, t: t}
+	t.Cleanup(func() {
+		if t.Failed() {
+			w.tell()
+		}
+		s.Stop()
+	})
+	w.idp, err = s.Simulator.SCIM()
+	require.NoError(t, err)
+	w.eventually(func() error { // until the worker has registered the search attributes
+		_, err := temporal.Client.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: `CastellanOrg = "acme"`})
+		return err
+	})
+	return w
+}
+
+// tell shows the last runs and their lines, for whoever has to find out why a test failed.
+func (w *world) tell() {
+	log := w.Worker.Output()
+	w.t.Logf("the end of the worker's log:\n%s", log[max(0, len(log)-4000):])
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // the test's own context has ended
+	defer cancel()
+	answer, err := w.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportRuns, Limit: 14})
+	if err != nil {
+		w.t.Logf("the runs cannot be told: %v", err)
+		return
+	}
+	for _, r := range answer.Runs {
+		w.t.Logf("run %s (%s, %s) %s: %+v %v", r.Run, r.Scope, r.Trigger, r.State, r.Counts, r.Problem)
+		lines, err := w.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportPlan, Run: r.Run, Limit: 8})
+		if err != nil || lines.Plan == nil {
+			continue
+		}
+		for _, l := range lines.Plan.Lines {
+			w.t.Logf("    %s: %s %v: %s", l.Label(), l.State, l.HeldBy, l.Answer)
+		}
+	}
+}
+
+// policyText is a policy with one mapping, and more.
+func (w *world) policyText(more string) string {
+	return fmt.Sprintf(`version: 1
+organization: {name: acme, id: %s, key: "env:%s"}
+mappings:
+  - {name: builders, from: [staff], to: ["group:builders"]}
+ignore: ["*"]
+sync: {feed: 5s, every: 24h}
+%s`, w.Simulator.OrgID, stack.KeyVariable, more)
+}
+
+func rulesOf(all ...string) string { return "rules:\n  - " + strings.Join(all, "\n  - ") + "\n" }
+
+// file writes a policy and returns its path.
+func (w *world) file(text string) string {
+	w.t.Helper()
+	path := filepath.Join(w.t.TempDir(), "acme.yaml")
+	require.NoError(w.t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+// apply takes a policy into force as ops do, with one command, and returns what it printed.
+func (w *world) apply(more string) string {
+	w.t.Helper()
+	return w.starter("apply", w.file(w.policyText(more)))
+}
+
+// settled applies a policy and waits until there is nothing left to do under it.
+func (w *world) settled(more string) messages.OrgSyncState {
+	w.t.Helper()
+	before := w.last()
+	w.apply(more)
+	return w.until(func(s messages.OrgSyncState) bool { return stack.Idle(s) && s.LastFull.Run > before })
+}
+
+// last is the id of the last full verification.
+func (w *world) last() string {
+	w.t.Helper()
+	state, err := w.Status(w.t.Context(), org)
+	if err != nil || state.LastFull == nil {
+		return ""
+	}
+	return state.LastFull.Run
+}
+
+// starter types an ops command that must work.
+func (w *world) starter(args ...string) string {
+	w.t.Helper()
+	out, err := w.Starter(w.t.Context(), args...)
+	require.NoError(w.t, err)
+	return out
+}
+
+// fails types an ops command that must not work, and returns what it printed.
+func (w *world) fails(args ...string) string {
+	w.t.Helper()
+	out, err := w.Starter(w.t.Context(), args...)
+	require.Equal(w.t, 1, exitOf(err), out)
+	return out
+}
+
+// exitOf is the exit status behind an error of running a command.
+func exitOf(err error) int {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return exit.ExitCode()
+	}
+	return -1
+}
+
+// answered types an ops command with --json and reads its answer.
+func answered[T any](w *world, args ...string) (answer T) {
+	w.t.Helper()
+	out := w.starter(append(args, "--json")...)
+	require.NoError(w.t, json.Unmarshal([]byte(out), &answer), out)
+	return answer
+}
+
+// cli types a command of the plain Temporal CLI that must work.
+func (w *world) cli(args ...string) string {
+	w.t.Helper()
+	out, err := w.CLI(w.t.Context(), args...)
+	require.NoError(w.t, err)
+	return out
+}
+
+func (w *world) until(want func(messages.OrgSyncState) bool) messages.OrgSyncState {
+	w.t.Helper()
+	state, err := w.Until(w.t.Context(), org, patience, want)
+	require.NoError(w.t, err)
+	return state
+}
+
+// eventually tries until it works.
+func (w *world) eventually(try func() error) {
+	w.t.Helper()
+	require.NoError(w.t, stack.Eventually(w.t.Context(), patience, try))
+}
+
+// finding is the finding of a rule about a subject in the status, or "".
+func finding(s messages.OrgSyncState, rule, subject string) string {
+	for _, f := range s.Findings {
+		if strings.HasPrefix(f, rule+" "+subject) {
+			return f
+		}
+	}
+	return ""
+}
+
+func (w *world) state() cloud.State {
+	w.t.Helper()
+	state, err := w.Simulator.State(w.t.Context())
+	require.NoError(w.t, err)
+	return state
+}
+
+func (w *world) person(name string) cloud.StatePerson {
+	w.t.Helper()
+	state := w.state()
+	i := slices.IndexFunc(state.People, func(p cloud.StatePerson) bool { return p.Name == name })
+	require.GreaterOrEqual(w.t, i, 0, "nobody is called %s", name)
+	return state.People[i]
+}
+
+// members are the names of who is in a group, sorted.
+func (w *world) members(group string) string {
+	w.t.Helper()
+	state := w.state()
+	var names []string
+	for _, id := range stack.Members(state, group) {
+		i := slices.IndexFunc(state.People, func(p cloud.StatePerson) bool { return p.AccountID == id })
+		names = append(names, state.People[i].Name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, " ")
+}
+
+// changed are the changes of people since there were so many, in words and sorted.
+func (w *world) changed(since int) []string {
+	w.t.Helper()
+	var words []string
+	for _, c := range w.history()[since:] {
+		words = append(words, fmt.Sprintf("%s %s %t", c.Email, c.What, c.Holds))
+	}
+	slices.Sort(words)
+	return words
+}
+
+func (w *world) history() []cloud.Change {
+	w.t.Helper()
+	all, err := w.Simulator.History(w.t.Context())
+	require.NoError(w.t, err)
+	return all
+}
+
+// losses are the instants at which somebody lost something, as it really was.
+func (w *world) losses(name, what string) (at []time.Time) {
+	w.t.Helper()
+	account := w.person(name).AccountID
+	for _, c := range w.history() {
+		if c.Account == account && c.What == what && !c.Holds {
+			at = append(at, c.At)
+		}
+	}
+	return at
+}
+
+// leave takes somebody out of a source group as its identity provider does.
+func (w *world) leave(source, name string) {
+	w.t.Helper()
+	state := w.state()
+	i := slices.IndexFunc(state.Groups, func(g cloud.StateGroup) bool { return g.Name == source })
+	require.GreaterOrEqual(w.t, i, 0, "no group is called %s", source)
+	_, err := w.idp.RemoveMembers(w.t.Context(), state.Groups[i].SCIMGroupID, w.person(name).SCIMUserID)
+	require.NoError(w.t, err)
+}
