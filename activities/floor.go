@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"time"
 
@@ -18,7 +19,7 @@ const lagOfRemovals = 2 * time.Minute
 // removed, every protected target that they hold counts. Holders are read now; whom Castellan removed a moment ago does not
 // count, though a lagging read may still show them.
 //
-// Calls: holders/100 of each protected target concerned, and one more for a suspension or a removal from the organization.
+// Calls: holders/100 of each protected target concerned, and two more for a suspension or a removal from the organization.
 func (s *session) floor(ctx context.Context, run string, line access.Change) (refusal, err error) {
 	b, err := s.boundOf(ctx, run)
 	if err != nil {
@@ -69,10 +70,18 @@ func (s *session) floorOf(ctx context.Context, target policy.Target, person acce
 // organization never loses its last admin so, even where the policy does not manage that role.
 func (s *session) floorsOfPresence(ctx context.Context, b *policy.Bound, line access.Change) (refusal, err error) {
 	found, err := s.search(ctx, organization.UserQuery{AccountIDs: []string{line.Person}, Limit: 1, Expand: expandPeople})
-	if err != nil || len(found) == 0 {
-		return nil, err // whom the directory does not show holds nothing
+	if err != nil {
+		return nil, err
+	}
+	searched, err := s.searchedGroups(ctx, line.Person) // one list of groups may be cut short
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 || found[0].GroupIDs == nil || searched == nil {
+		return fmt.Errorf("%s: refused, the directory does not show this person with their groups just now, so it cannot be told which protected targets they hold; the next verification tries again", line.Label()), nil
 	}
 	p := found[0]
+	p.GroupIDs = append(p.GroupIDs, searched...)
 	if refusal := plan.KeepsKey(p, s.policy.Organization.KeyOwner); refusal != nil {
 		return refusal, nil
 	}

@@ -83,6 +83,31 @@ func TestSuspensionRespectsFloors(t *testing.T) {
 	require.Equal(t, 1, refused, "one admin stays, though no line of the policy names the role")
 }
 
+// Where the directory does not show the person, or not all of their groups, at the moment of writing, no floor is passed over.
+func TestFloorsOfWhomTheDirectoryHides(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[string]string{
+		"emptyPage":       "the directory does not show this person with their groups just now",
+		"truncatedGroups": "active holders would remain",
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			w := companyWith(t, "")
+			w.take(consenting + "protected: [{target: \"group:builders\", minimum: 50}]\n" +
+				rulesOf(`{name: all, owner: carol@acme.example, mode: enforce, when: managed, suspend: true}`))
+			run, _ := w.planned()
+			w.pass(10 * time.Second)
+			must[activities.ConfirmResult](w, w.acts.Confirm, activities.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
+			w.inject(cloud.Fault{Operations: []string{"users.search"}, Kind: kind})
+			for label, r := range w.write(run) {
+				require.Equal(t, access.Refused, r.State, label)
+				require.Contains(t, r.Answer, want, label)
+			}
+			require.Empty(t, w.suspended())
+		})
+	}
+}
+
 // A rule takes nothing on the word of one list of groups: the group search is asked too.
 func TestRulesNeedTheGroupSearchToo(t *testing.T) {
 	t.Parallel()
