@@ -93,13 +93,17 @@ func (s *session) askedBefore(ctx context.Context, earlier []string, c access.Ch
 	return false, nil
 }
 
-const contradiction = "the group search still shows the person in a source group, or not as a rule has it"
+const contradiction = "another search still shows the person in a source group, or not as a rule has it"
 
-// contradicted asks the other side before anybody is removed. A person's own list of groups spoke for it; now the group search
-// is asked which groups they are in. It returns the lines that it contradicts.
+// mostAsked is how many groups a person is looked for in before they lose something by a rule.
+const mostAsked = 100
+
+// contradicted asks the other sides before anybody is removed. A person's own list of groups spoke for it; now the group search
+// is asked which groups they are in, and then the user search whether they are among the members of the very groups that gave
+// it, or that rules ask for. It returns the lines that either contradicts.
 //
-// Calls: one for ten people, and one for each of them whom that does not clear or who loses something by a rule; one more where
-// the search shows no group.
+// Calls: two for ten people, and two for each of them whom that does not clear or who loses something by a rule; one more where
+// the search shows no group, or where there are more than ten groups to look in.
 func (s *session) contradicted(ctx context.Context, b *policy.Bound, lines []access.Change) ([]access.Change, error) {
 	var mapped, ruled []access.Change
 	for _, c := range lines {
@@ -140,6 +144,11 @@ func (s *session) againstRuled(ctx context.Context, b *policy.Bound, lines []acc
 			if p.GroupIDs == nil {
 				continue
 			}
+			if among, err := s.amongMembers(ctx, []string{p.ID}, unseen(b, p, lines)); err != nil {
+				return nil, err
+			} else if among {
+				continue
+			}
 			for _, c := range plan.Decide(b, p, stateOf(states[p.ID]), "", s.now()).Changes {
 				asked[keyOf(c)] = true
 			}
@@ -151,6 +160,44 @@ func (s *session) againstRuled(ctx context.Context, b *policy.Bound, lines []acc
 		}
 	}
 	return against, nil
+}
+
+// unseen are the groups that speak for what the person loses, or that rules about it ask for, and in which they are not shown.
+func unseen(b *policy.Bound, p access.Person, lines []access.Change) []string {
+	var gave, asked []string
+	for _, c := range lines {
+		if i, known := b.Target(c.Target); known && c.Person == p.ID {
+			gave, asked = append(gave, endedSources(b, c)...), append(asked, b.Targets[i].Evidence...)
+		}
+	}
+	groups := slices.DeleteFunc(each(append(gave, asked...)), func(id string) bool { return slices.Contains(p.GroupIDs, id) })
+	return groups[:min(len(groups), mostAsked)]
+}
+
+// endedSources are the ids of the source groups that gave what a line takes.
+func endedSources(b *policy.Bound, c access.Change) []string {
+	i, known := b.Target(c.Target)
+	if !known {
+		return nil
+	}
+	var ids []string
+	for _, id := range b.Targets[i].Sources {
+		if slices.ContainsFunc(c.Reasons, func(r access.Reason) bool { return r.Source != "" && r.Source == b.SourceName(id) }) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// amongMembers says that one of these people, ten at most, is a member of one of the groups.
+func (s *session) amongMembers(ctx context.Context, people, groups []string) (bool, error) {
+	for _, some := range chunks(groups, mostGroupIDs) {
+		found, err := s.search(ctx, organization.UserQuery{AccountIDs: people, GroupIDs: some, Limit: pageSize, Expand: expandPeople})
+		if err != nil || len(found) > 0 {
+			return len(found) > 0, err
+		}
+	}
+	return false, nil
 }
 
 // searchedGroups are a person's groups as the group search shows them; nil when it shows no group of anybody, which says
@@ -208,8 +255,8 @@ func (s *session) againstMapped(ctx context.Context, b *policy.Bound, lines []ac
 	return against, nil
 }
 
-// inNoSource asks for all groups of these people together and says that none is a source of what they would lose. A search
-// that shows no group at all, whomever it is asked about, says nothing; nor does one that shows a source group which the
+// inNoSource asks for all groups of these people together, and for them among the members of those that gave what they would
+// lose, and says that they are in none of its sources. A search that shows no group at all, whomever it is asked about, says nothing; nor does one that shows a source group which the
 // outline lacks.
 func (s *session) inNoSource(ctx context.Context, b *policy.Bound, people []string, lose map[string][]access.Change) (bool, error) {
 	groups, err := s.readGroups(ctx, organization.GroupQuery{AccountIDs: people, Limit: pageSize})
@@ -226,12 +273,14 @@ func (s *session) inNoSource(ctx context.Context, b *policy.Bound, people []stri
 			return false, nil // what the lines were planned on lacks this group, and cannot tell what it gives
 		}
 	}
+	var gave []string
 	for _, p := range people {
 		for _, c := range lose[p] {
 			i, known := b.Target(c.Target)
 			if !known {
 				return false, nil
 			}
+			gave = append(gave, endedSources(b, c)...)
 			for _, g := range groups {
 				if slices.Contains(b.Targets[i].Sources, g.ID) {
 					return false, nil
@@ -239,7 +288,8 @@ func (s *session) inNoSource(ctx context.Context, b *policy.Bound, people []stri
 			}
 		}
 	}
-	return true, nil
+	among, err := s.amongMembers(ctx, people, each(gave))
+	return !among, err
 }
 
 func (s *session) supersede(ctx context.Context, run string, lines []access.Change, why string) error {
@@ -262,4 +312,14 @@ func peopleOf(lines []access.Change) []string {
 		}
 	}
 	return ids
+}
+
+// each is every one of these once, in their order.
+func each(all []string) []string {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(all, func(s string) bool {
+		was := seen[s]
+		seen[s] = true
+		return was
+	})
 }

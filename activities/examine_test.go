@@ -297,7 +297,23 @@ func TestConfirmAsksTheGroupSearchToo(t *testing.T) {
 	w.inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedGroups, Params: cloud.FaultParams{Share: 1}})
 	result := must[activities.ConfirmResult](w, w.acts.Confirm, activities.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
 	require.Equal(t, 1, result.Superseded)
-	require.Contains(t, w.lines(run.Run)["remove carol@example.com from group:builders"].Answer, "the group search still shows")
+	require.Contains(t, w.lines(run.Run)["remove carol@example.com from group:builders"].Answer, "another search still shows")
+}
+
+// Two lists lie; the group's own members do not.
+func TestConfirmLooksAmongTheMembersToo(t *testing.T) {
+	t.Parallel()
+	w := inStep(t)
+	w.leave("eng", "carol", "dan")
+	run, verdict := w.planned()
+	require.Equal(t, 2, verdict.Open)
+	w.join("eng", "carol")
+	w.inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedGroups, Params: cloud.FaultParams{Share: 1}})
+	w.inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultEmptyPage, Count: 1, Params: cloud.FaultParams{Next: "drop"}})
+	result := must[activities.ConfirmResult](w, w.acts.Confirm, activities.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
+	require.Equal(t, 1, result.Superseded)
+	require.Contains(t, w.lines(run.Run)["remove carol@example.com from group:builders"].Answer, "another search still shows")
+	require.Equal(t, map[string]access.ChangeState{"remove dan@example.com from group:builders": access.Done}, states(w.write(run)))
 }
 
 // A search that shows no group at all is broken; its silence about somebody is no word against their membership.

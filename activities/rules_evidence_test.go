@@ -28,6 +28,7 @@ func TestInactivePeopleLoseTheApp(t *testing.T) {
 	calls := w.calls(func() { w.verify() })
 	require.Equal(t, 4, calls["last-active.get"], "of those alone whose answer hangs on it")
 	require.Equal(t, 4, w.calls(func() { w.verify() })["last-active.get"], "three more were given it, and gus, of whom it said nothing, is asked about again; the others' answers are kept for some hours")
+	require.Equal(t, 3, w.calls(func() { w.verify() })["last-active.get"], "of those three it said nothing either; that gus never used it is known by now")
 	require.Contains(t, w.members("jira-users-acme"), "ana bo carol", "whoever was just given it and never used it is not idle")
 	w.pass(day)
 	done := w.verify()

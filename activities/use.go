@@ -26,7 +26,8 @@ var countedApps = []string{"jira-software", "jira-servicedesk", "jira-core", "ji
 
 // learnUse asks when people used apps, of those alone for whom a rule's answer hangs on it and whom the search left unanswered.
 // The call for that is limited to 200 a minute for the whole organization; so what it says is kept for some hours. Where it is
-// refused for its limit, or fails, people stay unknown for now. That somebody never used an app is taken from silence, and so not kept.
+// refused for its limit, or fails, people stay unknown for now. That somebody never used an app is taken from silence: two answers
+// have to leave it out.
 //
 // Calls: one for each such person, 150 at most.
 func (s *session) learnUse(ctx context.Context, b *policy.Bound, ps []access.Person, states map[string]ledger.PersonState) error {
@@ -43,13 +44,18 @@ func (s *session) learnUse(ctx context.Context, b *policy.Bound, ps []access.Per
 	if len(ids) == 0 {
 		return nil
 	}
-	used, err := s.ledger.Activity(ctx, s.org, ids, s.now().Add(-useKept))
+	kept, err := s.ledger.Use(ctx, s.org, ids, s.now().Add(-useKept))
 	if err != nil {
 		return err
 	}
-	fresh := map[string][]access.Activity{}
+	used, fresh := map[string][]access.Activity{}, map[string]ledger.Use{}
 	for _, id := range ids {
-		if _, known := used[id]; known || s.uses >= mostUses {
+		before, known := kept[id]
+		if known && !before.Silent {
+			used[id] = before.Apps
+			continue
+		}
+		if s.uses >= mostUses {
 			continue
 		}
 		s.uses++
@@ -65,14 +71,15 @@ func (s *session) learnUse(ctx context.Context, b *policy.Bound, ps []access.Per
 			s.uses = mostUses
 			break
 		}
-		used[id] = all
-		if i := slices.IndexFunc(ps, func(p access.Person) bool { return p.ID == id }); namesAll(all, ps[i].Activity) {
-			fresh[id] = all // silence is asked about again at every look: one empty answer proves nothing
+		i := slices.IndexFunc(ps, func(p access.Person) bool { return p.ID == id })
+		silent := !known && !namesAll(all, ps[i].Activity)
+		if fresh[id] = (ledger.Use{Apps: all, Silent: silent}); !silent {
+			used[id] = all
 		}
 		activity.RecordHeartbeat(ctx)
 	}
 	if len(fresh) > 0 {
-		if err := s.ledger.SaveActivity(ctx, s.org, fresh, s.now()); err != nil {
+		if err := s.ledger.SaveUse(ctx, s.org, fresh, s.now()); err != nil {
 			return err
 		}
 	}

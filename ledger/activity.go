@@ -7,36 +7,41 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// SaveActivity keeps when people used which app, as the scarce call said at the instant.
-func (l *Ledger) SaveActivity(ctx context.Context, org string, used map[string][]access.Activity, at time.Time) error {
+// Use is when one person used which app, as the scarce call said.
+type Use struct {
+	Apps []access.Activity
+	// Silent says that the answer left out apps which the person has access to, and that it was the first to do so.
+	Silent bool
+}
+
+// SaveUse keeps when people used which app, as read at the instant.
+func (l *Ledger) SaveUse(ctx context.Context, org string, used map[string]Use, at time.Time) error {
 	return l.write(ctx, org, "save when people used apps", func(w *write) error {
 		var rows [][]any
-		for person, all := range used {
-			rows = append(rows, []any{org, person, instant(orNow(at)), list(all)})
+		for person, use := range used {
+			rows = append(rows, []any{org, person, instant(orNow(at)), flag(use.Silent), list(use.Apps)})
 		}
-		return w.execRows(ctx, `INSERT INTO activity (org, person, at, body) VALUES`, marks(4),
-			`ON CONFLICT (org, person) DO UPDATE SET at = excluded.at, body = excluded.body`, rows)
+		return w.execRows(ctx, `INSERT INTO activity (org, person, at, silent, body) VALUES`, marks(5),
+			`ON CONFLICT (org, person) DO UPDATE SET at = excluded.at, silent = excluded.silent, body = excluded.body`, rows)
 	})
 }
 
-// Activity returns what was kept of these people at the instant or later. Who used nothing has an empty list; of whom nothing
-// is kept there is none.
-func (l *Ledger) Activity(ctx context.Context, org string, people []string, since time.Time) (map[string][]access.Activity, error) {
-	used := map[string][]access.Activity{}
+// Use returns what was kept of these people at the instant or later. Who used nothing has no apps; of whom nothing is kept
+// there is no entry.
+func (l *Ledger) Use(ctx context.Context, org string, people []string, since time.Time) (map[string]Use, error) {
+	used := map[string]Use{}
 	for _, some := range chunks(people) {
 		where, args := among("org", "person", some, org)
-		err := l.reads.each(ctx, func(row scanner) error {
+		err := l.reads.each(ctx, func(row scanner) (err error) {
 			var person, body string
-			if err := row.Scan(&person, &body); err != nil {
+			var use Use
+			if err := row.Scan(&person, &use.Silent, &body); err != nil {
 				return err
 			}
-			all, err := fromList[access.Activity](body)
-			if all == nil {
-				all = []access.Activity{}
-			}
-			used[person] = all
+			use.Apps, err = fromList[access.Activity](body)
+			used[person] = use
 			return err
-		}, `SELECT person, body FROM activity WHERE `+where+` AND at >= ?`, append(args, instant(since))...)
+		}, `SELECT person, silent, body FROM activity WHERE `+where+` AND at >= ?`, append(args, instant(since))...)
 		if err != nil {
 			return nil, reading(err, "when people used apps", org)
 		}

@@ -153,12 +153,12 @@ func TestFlapsAreCounted(t *testing.T) {
 func TestUseAndNotesAreKept(t *testing.T) {
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		ctx := t.Context()
-		used := map[string][]access.Activity{"a": {{Resource: "x", Last: noon}}, "b": {}}
-		require.NoError(t, l.SaveActivity(ctx, org, used, noon))
-		known, err := l.Activity(ctx, org, []string{"a", "b", "c"}, noon)
+		used := map[string]ledger.Use{"a": {Apps: []access.Activity{{Resource: "x", Last: noon}}}, "b": {Silent: true}}
+		require.NoError(t, l.SaveUse(ctx, org, used, noon))
+		known, err := l.Use(ctx, org, []string{"a", "b", "c"}, noon)
 		require.NoError(t, err)
 		require.Equal(t, used, known, "who used nothing is told from who is not known")
-		known, err = l.Activity(ctx, org, []string{"a"}, noon.Add(time.Second))
+		known, err = l.Use(ctx, org, []string{"a"}, noon.Add(time.Second))
 		require.NoError(t, err)
 		require.Empty(t, known)
 

@@ -284,11 +284,20 @@ func (b *Bound) Facts(p access.Person, k Known) Facts {
 // since is when Castellan gave somebody an app: the first of what it gave that they hold now and that opens it.
 func (b *Bound) since(s access.Site, held []access.Holding) (since time.Time) {
 	for _, h := range held {
-		if h.Owned && slices.Contains(b.opens[h.GroupID], s.App+"/"+s.Site) && (since.IsZero() || h.From.Before(since)) {
+		if h.Owned && (since.IsZero() || h.From.Before(since)) && (slices.Contains(b.opens[h.GroupID], s.App+"/"+s.Site) || gaveFor(h, s)) {
 			since = h.From
 		}
 	}
 	return since
+}
+
+// gaveFor says that Castellan gave somebody a group for the sake of an app: it opened the app then, whatever is read of it now.
+func gaveFor(h access.Holding, s access.Site) bool {
+	return slices.ContainsFunc(h.Reasons, func(r access.Reason) bool {
+		via, _ := access.ParseEntitlement(string(r.Via))
+		app, site, _, ok := via.AppSiteRole()
+		return ok && app == s.App && site == s.Site
+	})
 }
 
 // NeedsActivity says that some rule asks when apps were used.

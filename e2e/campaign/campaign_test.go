@@ -42,6 +42,16 @@ func TestCampaignOfRules(t *testing.T) {
 	c.report(t, n, seed)
 }
 
+// TestCampaignOfLies has several reads leave things out at once: the ones that rules go by, and the ones that speak against them.
+func TestCampaignOfLies(t *testing.T) {
+	n, seed := asked(t)
+	c := begin(t, ruledOrganization)
+	for i := range n {
+		c.schedule(t, seed+uint64(i), lies[i%len(lies)]...)
+	}
+	c.report(t, n, seed)
+}
+
 // TestRulesUnderFaults is a short campaign of rules for every run of the tests.
 func TestRulesUnderFaults(t *testing.T) {
 	const n, seed = 1, 1
@@ -115,12 +125,15 @@ func begin(t *testing.T, o organizationOf) *campaign {
 }
 
 // schedule is one round: faults on, the identity provider goes on with its day, verifications are asked for; faults off,
-// and everything must come right.
-func (c *campaign) schedule(t *testing.T, seed uint64) {
+// and everything must come right. The faults are chosen at random unless they are given.
+func (c *campaign) schedule(t *testing.T, seed uint64, given ...cloud.Fault) {
 	t.Helper()
 	ctx := t.Context()
 	random := rand.New(rand.NewPCG(seed, 0x5eed))
 	faults := c.world.pick(random)
+	if len(given) > 0 {
+		faults = given
+	}
 	for _, f := range faults {
 		c.faults[f.Kind]++
 		require.NoError(t, c.Simulator.Fault(ctx, f))

@@ -75,6 +75,20 @@ func pick(random *rand.Rand, at aims) []cloud.Fault {
 	return faults
 }
 
+// lies are pairs of faults that hide the same thing from both who claims it and who would contradict.
+var lies = [][]cloud.Fault{
+	{lie(cloud.FaultEmptyPage, "users.search", "keep"), lie(cloud.FaultTruncatedPage, "groups.search", "drop")},
+	{lie(cloud.FaultTruncatedGroups, "users.search", ""), lie(cloud.FaultTruncatedPage, "groups.search", "keep")},
+	{lie(cloud.FaultTruncatedGroups, "users.search", ""), lie(cloud.FaultEmptyPage, "last-active.get", "drop")},
+	{lie(cloud.FaultTruncatedPage, "users.search", "drop"), lie(cloud.FaultEmptyPage, "groups.search", "drop")},
+}
+
+func lie(kind, operation, next string) cloud.Fault {
+	f := cloud.Fault{Kind: kind, Operations: []string{operation}, Probability: 0.5, Seed: 1}
+	f.Params.Next = next
+	return f
+}
+
 // hides says that a fault makes reads leave out memberships that there are, or show some that there were.
 func hides(f cloud.Fault) bool {
 	return slices.Contains([]string{cloud.FaultEmptyPage, cloud.FaultTruncatedPage, cloud.FaultTruncatedGroups, cloud.FaultStaleRead}, f.Kind)

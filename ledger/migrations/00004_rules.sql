@@ -38,10 +38,11 @@ CREATE TABLE rules (
 
 -- When people used which app, as asked one by one: that call is scarce.
 CREATE TABLE activity (
-    org    keytext NOT NULL,
-    person keytext NOT NULL,
-    at     BIGINT  NOT NULL, -- when it was read
-    body   TEXT    NOT NULL,
+    org    keytext  NOT NULL,
+    person keytext  NOT NULL,
+    at     BIGINT   NOT NULL, -- when it was read
+    silent SMALLINT NOT NULL, -- it left out apps that the person has access to, and was the first to do so
+    body   TEXT     NOT NULL,
     PRIMARY KEY (org, person)
 );
 
