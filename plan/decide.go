@@ -143,9 +143,15 @@ func (d *decider) look(s State) {
 		d.line(t).held = true
 	}
 	for i := range s.Holdings {
-		if t, managed := d.bound.Target(s.Holdings[i].Target); managed && s.Holdings[i].Until.IsZero() {
-			d.line(t).holding = &s.Holdings[i]
+		t, managed := d.bound.Target(s.Holdings[i].Target)
+		if !managed || !s.Holdings[i].Until.IsZero() {
+			continue
 		}
+		if now, then := d.bound.Targets[t].GroupID, s.Holdings[i].GroupID; now != "" && then != "" && now != then {
+			d.close(s.Holdings[i]) // another group has its name now
+			continue
+		}
+		d.line(t).holding = &s.Holdings[i]
 	}
 	for i := range s.Recent {
 		c := &s.Recent[i]
@@ -270,9 +276,7 @@ func (d *decider) record(l *line, target *policy.Target, reasons []access.Reason
 		if l.held && h.Owned == owned && slices.Equal(h.Reasons, reasons) {
 			return
 		}
-		closed := *h
-		closed.Until = d.at
-		d.Close = append(d.Close, closed)
+		d.close(*h)
 	}
 	if l.held {
 		d.Open = append(d.Open, access.Holding{
@@ -283,10 +287,11 @@ func (d *decider) record(l *line, target *policy.Target, reasons []access.Reason
 }
 
 // strays closes the holdings of targets that are not managed now, once the read shows that they ended. Otherwise an
-// owned holding could outlive the membership and later claim one that somebody else made.
+// owned holding could outlive the membership and later claim one that somebody else made. A group that the read does not
+// show at all says nothing: it may be gone, or hidden.
 func (d *decider) strays(s State) {
 	for _, h := range s.Holdings {
-		if _, managed := d.bound.Target(h.Target); managed || !h.Until.IsZero() {
+		if _, managed := d.bound.Target(h.Target); managed || !h.Until.IsZero() || h.GroupID != "" && !d.bound.Shown(h.GroupID) {
 			continue
 		}
 		held := d.person.InGroup(h.GroupID)
@@ -297,10 +302,14 @@ func (d *decider) strays(s State) {
 			return c.Action != access.Remove && same(c.Target, h.Target)
 		})
 		if !held && !written {
-			h.Until = d.at
-			d.Close = append(d.Close, h)
+			d.close(h)
 		}
 	}
+}
+
+func (d *decider) close(h access.Holding) {
+	h.Until = d.at
+	d.Close = append(d.Close, h)
 }
 
 // reject takes out the changes that people rejected, and lifts the rejections of managed targets that stop nothing.

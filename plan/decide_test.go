@@ -175,6 +175,20 @@ func TestHoldingsOutsideThePolicyEndWithTheMembership(t *testing.T) {
 	s.Recent = nil
 	stray.Until = now
 	require.Equal(t, []access.Holding{stray}, plan.Decide(b, access.Person{ID: ana}, s, run, now).Close)
+	s.Holdings[0].GroupID = "hidden"
+	require.Empty(t, plan.Decide(b, access.Person{ID: ana}, s, run, now).Close, "the read does not show the group")
+}
+
+func TestAGroupMadeAnewIsNotTheOneOfItsName(t *testing.T) {
+	_, b := bind(t, owning)
+	was := holding(true, why)
+	was.GroupID = "gone"
+	d := plan.Decide(b, access.Person{ID: ana, GroupIDs: []string{"t0"}}, plan.State{Holdings: []access.Holding{was}}, run, now)
+	require.Empty(t, d.Changes, "who is in it was put there by somebody else")
+	was.Until = now
+	require.Equal(t, []access.Holding{was}, d.Close)
+	require.Len(t, d.Open, 1)
+	require.False(t, d.Open[0].Owned)
 }
 
 // What must hold of every decision, whatever the policy, the person and the ledger's memory.

@@ -138,6 +138,9 @@ func (b *Bound) Source(groupID string) bool {
 // SourceName is the name of a source group, mapped or not; "" when the read showed no source group of this id.
 func (b *Bound) SourceName(groupID string) string { return b.synced[groupID] }
 
+// Shown says that the read showed the group.
+func (b *Bound) Shown(groupID string) bool { return b.names[groupID] != "" }
+
 // Feeds lists the targets that a source group of this name gives or, were it there, would give, in order. It answers for
 // groups that are gone.
 func (b *Bound) Feeds(name string) []int {
