@@ -141,8 +141,8 @@ func (s *session) againstRuled(ctx context.Context, b *policy.Bound, lines []acc
 			if p.GroupIDs, err = s.searchedGroups(ctx, p.ID); err != nil {
 				return nil, err
 			}
-			if p.GroupIDs == nil {
-				continue
+			if p.GroupIDs == nil || slices.ContainsFunc(p.GroupIDs, func(id string) bool { return !b.Shown(id) }) {
+				continue // what the lines were planned on lacks a group, and cannot tell what it gives
 			}
 			if among, err := s.amongMembers(ctx, []string{p.ID}, unseen(b, p, lines)); err != nil {
 				return nil, err

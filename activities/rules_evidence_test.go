@@ -1,6 +1,8 @@
 package activities_test
 
 import (
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,6 +124,21 @@ func TestRulesNeedTheGroupSearchToo(t *testing.T) {
 	w.leave("staff", "dan")
 	w.verify()
 	require.Equal(t, "dan", w.suspended())
+}
+
+// Nor on a read of the groups that lacks one of theirs: what it gives, or what a rule says of it, cannot be told.
+func TestRulesNeedEveryGroupShown(t *testing.T) {
+	t.Parallel()
+	w := newWorldOf(t, company)
+	text := w.companyText(consenting + rulesOf(`{name: no guests, owner: ana@acme.example, mode: enforce, when: title == "Guest", deny: ["group:builders"]}`))
+	w.policy = must[activities.AdmitResult](w, w.acts.Admit, w.admitIn(strings.Replace(text, "[staff]", `["staff*"]`, 1))).Policy
+	w.verify()
+	w.leave("staff", "dan", "fay")
+	run, _ := w.planned()
+	w.send(http.MethodPost, "/_sim/groups", map[string]any{"name": "staff-abroad", "members": []string{w.id("dan")}})
+	w.pass(10 * time.Second)
+	must[activities.ConfirmResult](w, w.acts.Confirm, activities.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
+	require.Equal(t, map[string]access.ChangeState{"remove fay@acme.example from group:builders": access.Done}, states(w.write(run)))
 }
 
 // The domains of the organization are evidence like any other.
