@@ -34,11 +34,11 @@ test: tools ## Run all tests: those beside the code, end to end with real proces
 LARGE = $(shell grep -rl --include='*_test.go' 'testing\.Short()' --exclude-dir=e2e .)
 test-unit: bin/gotestsum ## Run the tests beside the code
 	@[ -n "$(RACE)" ] || echo "no C compiler found: testing without the race detector" >&2
-	@scripts/test unit $(RACE) -short -timeout 5m $$(go list ./... | grep -v '/castellan/e2e')
-	@scripts/test large -timeout 5m -run "^($$(grep -ho '^func Test[A-Za-z0-9_]*' $(LARGE) | cut -c6- | paste -sd '|'))$$" $(sort $(dir $(LARGE)))
+	@scripts/test unit $(RACE) -short -timeout 15m $$(go list ./... | grep -v '/castellan/e2e')
+	@scripts/test large -timeout 15m -run "^($$(grep -ho '^func Test[A-Za-z0-9_]*' $(LARGE) | cut -c6- | paste -sd '|'))$$" $(sort $(dir $(LARGE)))
 
 test-e2e: bin/gotestsum bin/temporal ## Run the end-to-end tests
-	@scripts/test e2e -count=1 -p 1 -timeout 9m -skip '^TestCampaign' $$(go list ./e2e/... | grep -v /e2e/contract)
+	@scripts/test e2e -count=1 -p 1 -timeout 30m -skip '^TestCampaign' $$(go list ./e2e/... | grep -v /e2e/contract)
 
 lint: bin/staticcheck bin/workflowcheck ## Check formatting, vet, staticcheck, workflow determinism, layout and go.mod
 	@scripts/lint

@@ -81,7 +81,7 @@ func (w *world) typed(name string, args ...string) (answer messages.GrantAnswer)
 	w.t.Helper()
 	out, err := w.as(name, append(args, "--json")...)
 	require.NoError(w.t, err)
-	require.NoError(w.t, json.Unmarshal([]byte(out), &answer), out)
+	require.NoError(w.t, stack.Answer(out, &answer))
 	require.Len(w.t, answer.Grants, 1, out)
 	return answer
 }
@@ -208,7 +208,7 @@ func (w *world) listed(flags ...string) (answer messages.ReportAnswer) {
 	w.t.Helper()
 	out, err := w.as("ana", append([]string{"grants", "--json"}, flags...)...)
 	require.NoError(w.t, err)
-	require.NoError(w.t, json.Unmarshal([]byte(out), &answer), out)
+	require.NoError(w.t, stack.Answer(out, &answer))
 	return answer
 }
 

@@ -24,10 +24,9 @@ import (
 )
 
 const (
-	org  = "acme"
-	loop = "org-sync:" + org
-	// patience is how long anything may take on a slow machine before a test gives up; nothing is slower for it.
-	patience = 2 * time.Minute
+	org      = "acme"
+	loop     = "org-sync:" + org
+	patience = stack.Patience
 )
 
 // company is an organization as it grows: staff synced from an identity provider, and partners who were invited. Ana and bo are
@@ -187,7 +186,7 @@ func exitOf(err error) int {
 func answered[T any](w *world, args ...string) (answer T) {
 	w.t.Helper()
 	out := w.starter(append(args, "--json")...)
-	require.NoError(w.t, json.Unmarshal([]byte(out), &answer), out)
+	require.NoError(w.t, stack.Answer(out, &answer))
 	return answer
 }
 

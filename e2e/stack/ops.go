@@ -3,12 +3,15 @@ package stack
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
@@ -101,6 +104,15 @@ func (s *Stack) command(ctx context.Context, program string, args ...string) (st
 	return string(out), err
 }
 
+// Answer reads the object that a command printed; what it says while it waits comes before.
+func Answer(out string, answer any) error {
+	_, object, _ := strings.Cut(out, "{")
+	if err := json.Unmarshal([]byte("{"+object), answer); err != nil {
+		return fmt.Errorf("%w in\n%s", err, out)
+	}
+	return nil
+}
+
 // Apply starts the organization with a policy (YAML), or takes the policy into force.
 func (s *Stack) Apply(ctx context.Context, org, policy string) (answer messages.PolicyAnswer, err error) {
 	body, err := json.Marshal(policy)
@@ -136,11 +148,21 @@ func (s *Stack) UpdateOn(ctx context.Context, workflow, name string, in, out any
 
 // Status asks the organization's loop how it is.
 func (s *Stack) Status(ctx context.Context, org string) (state messages.OrgSyncState, err error) {
-	value, err := s.Temporal.Client.QueryWorkflow(ctx, messages.OrgSyncID(org), "", messages.Status)
-	if err != nil {
-		return state, err
+	return state, s.query(ctx, messages.OrgSyncID(org), &state)
+}
+
+// query asks a workflow for its status, again if the answer takes too long.
+func (s *Stack) query(ctx context.Context, workflow string, state any) error {
+	for tries := 0; ; tries++ {
+		value, err := s.Temporal.Client.QueryWorkflow(ctx, workflow, "", messages.Status)
+		if late := new(serviceerror.DeadlineExceeded); errors.As(err, &late) && ctx.Err() == nil && tries < 5 {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		return value.Get(state)
 	}
-	return state, value.Get(&state)
 }
 
 // Until waits for the organization's status to be as wanted and returns it; the error shows the last one seen.
@@ -166,11 +188,7 @@ func (s *Stack) Grant(ctx context.Context, org string, in messages.GrantInput) (
 
 // GrantStatus asks a grant's workflow how it is.
 func (s *Stack) GrantStatus(ctx context.Context, workflow string) (state messages.GrantState, err error) {
-	value, err := s.Temporal.Client.QueryWorkflow(ctx, workflow, "", messages.Status)
-	if err != nil {
-		return state, err
-	}
-	return state, value.Get(&state)
+	return state, s.query(ctx, workflow, &state)
 }
 
 // Idle says that nothing runs and nothing is due.

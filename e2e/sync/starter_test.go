@@ -1,7 +1,6 @@
 package sync_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/castellan-io/castellan/e2e/stack"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -28,7 +28,7 @@ func (w *world) starter(args ...string) string {
 func answered[T any](w *world, args ...string) (answer T) {
 	w.t.Helper()
 	out := w.starter(append(args, "--json")...)
-	require.NoError(w.t, json.Unmarshal([]byte(out), &answer), out)
+	require.NoError(w.t, stack.Answer(out, &answer))
 	return answer
 }
 

@@ -22,9 +22,8 @@ import (
 )
 
 const (
-	org = "acme"
-	// patience is how long anything may take on a slow machine before a test gives up; nothing is slower for it.
-	patience = 4 * time.Minute
+	org      = "acme"
+	patience = stack.Patience
 )
 
 // world is one organization with everything that keeps it.
