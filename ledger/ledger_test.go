@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,13 +29,37 @@ func both(t *testing.T, test func(t *testing.T, l *ledger.Ledger)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		test(t, open(t, filepath.Join(t.TempDir(), "castellan.db")))
+		file := filepath.Join(t.TempDir(), "castellan.db")
+		require.NoError(t, os.WriteFile(file, emptyFile(), 0o600))
+		test(t, open(t, file))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
 		test(t, open(t, postgresURL(t)))
 	})
 }
+
+// emptyFile is an SQLite ledger with nothing in it; making its tables costs more than most tests do with them.
+var emptyFile = sync.OnceValue(func() []byte {
+	dir, err := os.MkdirTemp("", "ledger")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "empty.db")
+	l, err := ledger.Open(context.Background(), file)
+	if err == nil {
+		err = l.Close()
+	}
+	if err != nil {
+		panic(err)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		panic(err)
+	}
+	return data
+})
 
 func open(t testing.TB, url string) *ledger.Ledger {
 	t.Helper()

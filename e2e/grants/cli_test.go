@@ -177,7 +177,7 @@ func TestGrantsByTheOpsCommand(t *testing.T) {
 	require.NotContains(t, out, code)
 
 	t.Log("one ends by itself, and the hours are summed up")
-	answer = w.typed("finn", "grant", "finn@example.com", "group:site-admins", "--for", "5s", "--reason", "a look", "--id", "r5", "--wait")
+	answer = w.typed("finn", "grant", "finn@example.com", "group:site-admins", "--for", "15s", "--reason", "a look", "--id", "r5", "--wait")
 	require.False(t, answer.Grants[0].Given.IsZero())
 	w.until(answer.Workflow, is(messages.GrantOver))
 	require.False(t, w.holds("finn", "group:site-admins"))

@@ -1,6 +1,7 @@
 package grants_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -27,7 +28,7 @@ func TestAGrantBeginsAndEnds(t *testing.T) {
 			t.Parallel()
 			w := start(t, openGrants, "--lag", "500ms", "--role-lag", "3s")
 			reads := 0
-			for range 3 { // a step that a busy machine starves is done twice, with more reads
+			for range 3 { // steps that a busy machine starves are done twice, with more reads, or come too late
 				if reads = w.lent("dan", target); reads <= 5 {
 					break
 				}
@@ -37,14 +38,18 @@ func TestAGrantBeginsAndEnds(t *testing.T) {
 	}
 }
 
-// lent lends somebody a target, says when they held it, and returns how many reads that took.
+// lent lends somebody a target, says when they held it, and returns how many reads that took; many when they never did.
 func (w *world) lent(name string, target access.Entitlement) int {
 	w.t.Helper()
 	require.NoError(w.t, w.Simulator.ResetStats(w.t.Context()))
+	before := len(w.held(name, string(target)))
 	answer, err := w.ask(name, target, 6*time.Second)
 	require.NoError(w.t, err)
 	w.over(answer.Workflow)
 	spans := w.held(name, string(target))
+	if len(spans) == before {
+		return math.MaxInt
+	}
 	last := spans[len(spans)-1]
 	until := answer.Grants[0].Until
 	require.False(w.t, last[1].IsZero(), "it was not taken back")
