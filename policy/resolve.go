@@ -115,8 +115,7 @@ func (b *Bound) wants(all []voice) []Want {
 	for i := 0; i < len(all); {
 		v := all[i]
 		start := i
-		want := &wants
-		if n := len(*want); n == 0 || (*want)[n-1].Target != v.target {
+		if n := len(wants); n == 0 || wants[n-1].Target != v.target {
 			wants = append(wants, Want{Target: v.target})
 		}
 		w := &wants[len(wants)-1]

@@ -5,26 +5,22 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
 const (
-	org      = "acme"
-	patience = stack.Patience
+	org      = suite.Org
+	patience = suite.Patience
 )
 
 // world is one organization with everything that keeps it.
@@ -32,8 +28,6 @@ type world struct {
 	*stack.Stack
 	t *testing.T
 }
-
-var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 
 // start starts a world in a namespace of its own, with a policy in force and its first plan approved.
 func start(t *testing.T, policy string, flags ...string) *world {
@@ -43,29 +37,9 @@ func start(t *testing.T, policy string, flags ...string) *world {
 
 func startWith(t *testing.T, people cloud.OrgFile, policy string, flags ...string) *world {
 	t.Helper()
-	name := strings.Trim(notInNames.ReplaceAllString(strings.ToLower(t.Name()), "-"), "-")
-	temporal, err := server.In(t.Context(), name)
-	require.NoError(t, err)
-	file, err := json.Marshal(people)
-	require.NoError(t, err)
-	path := filepath.Join(t.TempDir(), "org.json")
-	require.NoError(t, os.WriteFile(path, file, 0o600))
-	s, err := stack.StartOn(t.Context(), temporal, t.TempDir(), programs, append([]string{"--org", path}, flags...)...)
-	require.NoError(t, err)
-	w := &world{Stack: s, t: t}
-	t.Cleanup(func() {
-		if t.Failed() {
-			log := s.Worker.Output()
-			t.Logf("the end of the worker's log:\n%s", log[max(0, len(log)-6000):])
-		}
-		s.Stop()
-	})
-	require.NoError(t, stack.Eventually(t.Context(), patience, func() error { // until the worker has registered the search attributes
-		_, err := temporal.Client.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: `CastellanOrg = "acme"`})
-		return err
-	}))
+	w := &world{Stack: suite.Start(t, append([]string{"--org", suite.OrgFile(t, people)}, flags...)...), t: t}
 	w.apply(policy)
-	_, err = w.Adopt(t.Context(), org, patience)
+	_, err := w.Adopt(t.Context(), org, patience)
 	require.NoError(t, err)
 	return w
 }

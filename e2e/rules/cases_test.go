@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/e2e/suite"
 )
 
 func TestRulesAreTestedWithoutTemporal(t *testing.T) {
@@ -17,7 +18,7 @@ func TestRulesAreTestedWithoutTemporal(t *testing.T) {
 	policy, cases := filepath.Join(stack.Root(), "examples", "rules.yaml"), filepath.Join(stack.Root(), "examples", "cases", "rules.yaml")
 	try := func(args ...string) (string, int) {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), filepath.Join(programs, "starter"), append([]string{"rules", "test"}, args...)...)
+		cmd := exec.CommandContext(t.Context(), filepath.Join(suite.Programs, "starter"), append([]string{"rules", "test"}, args...)...)
 		cmd.Env = append(os.Environ(), "TEMPORAL_ADDRESS=127.0.0.1:1")
 		out, err := cmd.CombinedOutput()
 		return string(out), exitOf(err)

@@ -1,32 +1,29 @@
 package rules_test
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/castellan-io/castellan/atlassian/scim"
 	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
 const (
-	org      = "acme"
+	org      = suite.Org
 	loop     = "org-sync:" + org
-	patience = stack.Patience
+	patience = suite.Patience
 )
 
 // company is an organization as it grows: staff synced from an identity provider, and partners who were invited. Ana and bo are
@@ -56,57 +53,13 @@ type world struct {
 	idp *scim.Client
 }
 
-var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
-
 // start starts a world in a namespace of its own on the shared server.
 func start(t *testing.T, file cloud.OrgFile) *world {
 	t.Helper()
-	name := strings.Trim(notInNames.ReplaceAllString(strings.ToLower(t.Name()), "-"), "-")
-	temporal, err := server.In(t.Context(), name)
+	s := suite.Start(t, "--org", suite.OrgFile(t, file))
+	idp, err := s.Simulator.SCIM()
 	require.NoError(t, err)
-	data, err := json.Marshal(file)
-	require.NoError(t, err)
-	path := filepath.Join(t.TempDir(), "org.json")
-	require.NoError(t, os.WriteFile(path, data, 0o600))
-	s, err := stack.StartOn(t.Context(), temporal, t.TempDir(), programs, "--org", path)
-	require.NoError(t, err)
-	w := &world{Stack: s, t: t}
-	t.Cleanup(func() {
-		if t.Failed() {
-			w.tell()
-		}
-		s.Stop()
-	})
-	w.idp, err = s.Simulator.SCIM()
-	require.NoError(t, err)
-	w.eventually(func() error { // until the worker has registered the search attributes
-		_, err := temporal.Client.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: `CastellanOrg = "acme"`})
-		return err
-	})
-	return w
-}
-
-// tell shows the last runs and their lines, for whoever has to find out why a test failed.
-func (w *world) tell() {
-	log := w.Worker.Output()
-	w.t.Logf("the end of the worker's log:\n%s", log[max(0, len(log)-4000):])
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // the test's own context has ended
-	defer cancel()
-	answer, err := w.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportRuns, Limit: 14})
-	if err != nil {
-		w.t.Logf("the runs cannot be told: %v", err)
-		return
-	}
-	for _, r := range answer.Runs {
-		w.t.Logf("run %s (%s, %s) %s: %+v %v", r.Run, r.Scope, r.Trigger, r.State, r.Counts, r.Problem)
-		lines, err := w.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportPlan, Run: r.Run, Limit: 8})
-		if err != nil || lines.Plan == nil {
-			continue
-		}
-		for _, l := range lines.Plan.Lines {
-			w.t.Logf("    %s: %s %v: %s", l.Label(), l.State, l.HeldBy, l.Answer)
-		}
-	}
+	return &world{Stack: s, t: t, idp: idp}
 }
 
 // policyText is a policy with one mapping, and more.

@@ -126,10 +126,6 @@ func (p *Process) Output() string {
 	return string(out)
 }
 
-// Patience is how long anything may take before a test gives up: a host may take most of a machine's processors away for
-// minutes. Nothing is slower for it.
-const Patience = 10 * time.Minute
-
 // Eventually tries until it works or the time is over; the error is the last try's.
 func Eventually(ctx context.Context, within time.Duration, try func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -76,7 +77,7 @@ func (w *world) refused(name string, nth int) string {
 
 func TestByHandWithTheTemporalCLI(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", orgFile(t, shopFile()))
+	w := start(t, "--org", suite.OrgFile(t, shopFile()))
 	w.startByHand(workflowID, shopPolicy().object(w))
 	hold := w.until(held).Hold
 	require.Equal(t, *hold, *w.queried().Hold)
@@ -144,7 +145,7 @@ func TestByHandWithTheTemporalCLI(t *testing.T) {
 
 func TestWrongStarts(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", orgFile(t, shopFile()))
+	w := start(t, "--org", suite.OrgFile(t, shopFile()))
 
 	t.Log("a wrong workflow id")
 	w.startByHand("acme", shopPolicy().object(w))

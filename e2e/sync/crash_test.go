@@ -7,6 +7,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
@@ -74,7 +75,7 @@ func (w *world) secondTries(stats cloud.Stats) int {
 
 func TestKilledWorkerGoesOn(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", orgFile(t, oneGroup(many)), "--latency", "20ms")
+	w := start(t, "--org", suite.OrgFile(t, oneGroup(many)), "--latency", "20ms")
 	underWay(w)
 	w.Worker.Kill()
 	require.Less(t, w.stats().Operations["memberships.add"], many, "the worker was killed too late")
@@ -84,8 +85,9 @@ func TestKilledWorkerGoesOn(t *testing.T) {
 
 func TestKilledServerGoesOn(t *testing.T) {
 	t.Parallel()
-	s, err := stack.Start(t.Context(), t.TempDir(), programs, false, "--org", orgFile(t, oneGroup(many)), "--latency", "20ms")
+	s, err := stack.Start(t.Context(), t.TempDir(), suite.Programs, false, "--org", suite.OrgFile(t, oneGroup(many)), "--latency", "20ms")
 	require.NoError(t, err)
+	suite.Watch(t, s)
 	w := live(t, s)
 	underWay(w)
 	w.Temporal.Kill()

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -21,7 +22,7 @@ func finding(s messages.OrgSyncState, rule string) string {
 
 func TestDefaultGroupMoves(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", orgFile(t, shopFile()))
+	w := start(t, "--org", suite.OrgFile(t, shopFile()))
 	w.settled(shopPolicy())
 	w.requireInStep(shop, nil)
 	w.invite(jira, "p060")
@@ -63,7 +64,7 @@ func TestDefaultGroupMoves(t *testing.T) {
 
 func TestSyncedTargetIsRefused(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", orgFile(t, shopFile()))
+	w := start(t, "--org", suite.OrgFile(t, shopFile()))
 	_, err := w.Apply(t.Context(), org, policyFile{mappings: []mapping{{Name: "wrong way round", From: []string{"eng-*"}, To: []string{"group:sales"}}}}.text(w))
 	require.ErrorContains(t, err, "target-synced group:sales")
 	require.Zero(t, w.stats().Writes)
@@ -81,7 +82,7 @@ func TestSyncedTargetIsRefused(t *testing.T) {
 
 func TestWhatIsNotMappedIsReported(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", orgFile(t, shopFile()))
+	w := start(t, "--org", suite.OrgFile(t, shopFile()))
 	p := shopPolicy()
 	p.mappings = append([]mapping{{Name: "typing error", From: []string{"engineers", "opps*"}, To: []string{"default:jira/acme/user"}}}, shop...)
 	answer := w.apply(p)

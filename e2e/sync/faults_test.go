@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
@@ -144,7 +145,7 @@ func TestWritesThatFail(t *testing.T) {
 // gives, nothing known to be done may be written again, and once the trouble is over everything is in step. The guard's
 // limits are wide, so that it is the evidence that protects.
 func survive(t *testing.T, troubles []trouble) {
-	w := start(t, "--org", orgFile(t, shopFile()))
+	w := start(t, "--org", suite.OrgFile(t, shopFile()))
 	w.set(map[string]any{"maxPage": 20})
 	w.settled(policyFile{mappings: shop, guard: wide, more: map[string]any{"ignore": []string{"eng-alumni"}}})
 	w.requireInStep(shop, nil)

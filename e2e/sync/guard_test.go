@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
@@ -37,7 +38,7 @@ func removals(stats cloud.Stats) int { return stats.Operations["memberships.remo
 
 func TestAnEmptiedSourceIsHeld(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", orgFile(t, shopFile()))
+	w := start(t, "--org", suite.OrgFile(t, shopFile()))
 	w.settled(shopPolicy())
 	w.requireInStep(shop, nil)
 	w.resetStats()
@@ -99,7 +100,7 @@ func TestAnEmptiedSourceIsHeld(t *testing.T) {
 func TestPauseStopsBulkWork(t *testing.T) {
 	t.Parallel()
 	const people = 200
-	w := start(t, "--org", orgFile(t, oneGroup(people)), "--latency", "20ms")
+	w := start(t, "--org", suite.OrgFile(t, oneGroup(people)), "--latency", "20ms")
 	w.apply(policyFile{mappings: everybody})
 	state := w.until(held)
 	require.NoError(t, w.Decide(t.Context(), org, messages.ApprovePlan, state.Hold.Plan))
@@ -138,7 +139,7 @@ func oneGroup(people int) cloud.OrgFile {
 
 func TestDryRunWritesNothing(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", orgFile(t, shopFile()))
+	w := start(t, "--org", suite.OrgFile(t, shopFile()))
 	p := shopPolicy()
 	p.more["dryRun"] = true
 	w.apply(p)
@@ -163,7 +164,7 @@ func TestDryRunWritesNothing(t *testing.T) {
 
 func TestUndoTakesARunBack(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", orgFile(t, shopFile()))
+	w := start(t, "--org", suite.OrgFile(t, shopFile()))
 	p := shopPolicy()
 	p.guard = wide
 	w.settled(p)
@@ -204,7 +205,7 @@ func TestUndoTakesARunBack(t *testing.T) {
 
 func TestSyncOnePersonNow(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", orgFile(t, shopFile()), "--event-lag", "1h") // nothing but the question tells of changes
+	w := start(t, "--org", suite.OrgFile(t, shopFile()), "--event-lag", "1h") // nothing but the question tells of changes
 	w.settled(shopPolicy())
 	ask := func(person string) (answer messages.Answer, err error) {
 		err = w.Update(t.Context(), org, messages.SyncNow, messages.SyncNowInput{Person: person, By: "test"}, &answer)

@@ -7,13 +7,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
 func TestTargetsFollowTheirSourcesNames(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", orgFile(t, shopFile()), "--lag", "4900ms") // a new group cannot be found at once, not even at the look that its event brings
+	w := start(t, "--org", suite.OrgFile(t, shopFile()), "--lag", "4900ms") // a new group cannot be found at once, not even at the look that its event brings
 	starred := []mapping{{Name: "mirror", From: []string{"eng-*"}, To: []string{"group:*-members"}, Create: true}}
 	written := []mapping{ // what the star stands for, in full
 		{From: []string{"eng-core"}, To: []string{"group:core-members"}},
@@ -52,7 +53,7 @@ func created(stats cloud.Stats) (n int) {
 
 func TestForcedRenewalKeepsWhatIsOpen(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", orgFile(t, shopFile()))
+	w := start(t, "--org", suite.OrgFile(t, shopFile()))
 	w.settled(shopPolicy())
 	w.leave("sales", sellers()...)
 	before := w.until(func(s messages.OrgSyncState) bool { return s.Hold != nil && over(s) })
@@ -82,7 +83,7 @@ func TestForcedRenewalKeepsWhatIsOpen(t *testing.T) {
 
 func TestWithoutAnEventFeed(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", orgFile(t, shopFile()), "--guard=false")
+	w := start(t, "--org", suite.OrgFile(t, shopFile()), "--guard=false")
 	w.settled(shopPolicy())
 	w.join("ops", "p055")
 	w.leave("eng-core", "p006")

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -41,7 +42,7 @@ func (w *world) policyFile(p policyFile) string {
 
 func TestOpsCommands(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", orgFile(t, shopFile()))
+	w := start(t, "--org", suite.OrgFile(t, shopFile()))
 	file := w.policyFile(shopPolicy())
 
 	t.Log("plan before anything runs: the whole plan, nothing written")
@@ -122,7 +123,7 @@ func TestOpsCommands(t *testing.T) {
 
 func TestOpsCommandsSayWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", orgFile(t, shopFile()))
+	w := start(t, "--org", suite.OrgFile(t, shopFile()))
 
 	t.Log("no such organization")
 	for _, args := range [][]string{{"status", "other"}, {"undo", "x", "--org", "other"}} {

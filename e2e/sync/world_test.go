@@ -1,29 +1,22 @@
 package sync_test
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/castellan-io/castellan/atlassian/scim"
 	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
 const (
-	org      = "acme"
-	patience = stack.Patience
+	org      = suite.Org
+	patience = suite.Patience
 )
 
 // world is one organization with everything that keeps it.
@@ -33,74 +26,17 @@ type world struct {
 	idp *scim.Client
 }
 
-var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
-
 // start starts a world in a namespace of its own on the shared server.
 func start(t *testing.T, flags ...string) *world {
 	t.Helper()
-	name := strings.Trim(notInNames.ReplaceAllString(strings.ToLower(t.Name()), "-"), "-")
-	temporal, err := server.In(t.Context(), name)
-	require.NoError(t, err)
-	s, err := stack.StartOn(t.Context(), temporal, t.TempDir(), programs, flags...)
-	require.NoError(t, err)
-	w := live(t, s)
-	w.eventually(func() error { // until the worker has registered the search attributes
-		_, err := temporal.Client.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: `CastellanOrg = "acme"`})
-		return err
-	})
-	return w
+	return live(t, suite.Start(t, flags...))
 }
 
 func live(t *testing.T, s *stack.Stack) *world {
 	t.Helper()
-	w := &world{Stack: s, t: t}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the end of the worker's log:\n%s", tail(s.Worker.Output()))
-			w.tell()
-		}
-		s.Stop()
-	})
 	idp, err := s.Simulator.SCIM()
 	require.NoError(t, err)
-	w.idp = idp
-	return w
-}
-
-// tell shows the last runs and their lines, for whoever has to find out why a test failed.
-func (w *world) tell() {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // the test's own context has ended
-	defer cancel()
-	answer, err := w.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportRuns, Limit: 14})
-	if err != nil {
-		w.t.Logf("the runs cannot be told: %v", err)
-		return
-	}
-	for _, r := range answer.Runs {
-		w.t.Logf("run %s (%s, %s) %s: %+v %v", r.Run, r.Scope, r.Trigger, r.State, r.Counts, r.Problem)
-		lines, err := w.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportPlan, Run: r.Run, Limit: 8})
-		if err != nil || lines.Plan == nil {
-			continue
-		}
-		for _, l := range lines.Plan.Lines {
-			w.t.Logf("    %s: %s %v: %s", l.Label(), l.State, l.HeldBy, l.Answer)
-		}
-	}
-}
-
-func tail(log string) string {
-	const most = 4000
-	return log[max(0, len(log)-most):]
-}
-
-// orgFile writes an organization for the simulator and returns its path.
-func orgFile(t *testing.T, file cloud.OrgFile) string {
-	t.Helper()
-	data, err := json.Marshal(file)
-	require.NoError(t, err)
-	path := filepath.Join(t.TempDir(), "org.json")
-	require.NoError(t, os.WriteFile(path, data, 0o600))
-	return path
+	return &world{Stack: s, t: t, idp: idp}
 }
 
 // crowd is n keys of people: p001, p002, …
