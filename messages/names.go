@@ -33,6 +33,7 @@ const (
 	Reconcile      = "Reconcile"
 	Report         = "Report"
 	TemporaryGrant = "TemporaryGrant"
+	AccessReview   = "AccessReview"
 )
 
 // What OrgSync listens to. Each is an update (validated, answered) and a signal of the same name and body (recorded,
@@ -56,10 +57,22 @@ const (
 	Extend  = "extend"
 )
 
-// ForceContinueAsNew is a signal of OrgSync and TemporaryGrant without a body: the repair tool that starts a fresh history now.
+// What AccessReview listens to, in the same way; and Extend.
+const (
+	DecideItems   = "decide"
+	DelegateItems = "delegate"
+	CommentItem   = "comment"
+	ReopenItems   = "reopen"
+	Remind        = "remind"
+	RevokeLinks   = "revoke-links"
+	CloseReview   = "close"
+	CancelReview  = "cancel"
+)
+
+// ForceContinueAsNew is a signal of OrgSync, TemporaryGrant and AccessReview without a body: the repair tool that starts a fresh history now.
 const ForceContinueAsNew = "force-continue-as-new"
 
-// Status is the query of OrgSync, Reconcile and TemporaryGrant.
+// Status is the query of OrgSync, Reconcile, TemporaryGrant and AccessReview.
 const Status = "status"
 
 // Between OrgSync and its Reconcile.
@@ -71,7 +84,7 @@ const (
 
 // Between OrgSync and TemporaryGrant, and from activities to TemporaryGrant.
 const (
-	Look     = "look"     // to a grant: something about its leases changed, read them (no body)
+	Look     = "look"     // to a grant or a review: something about it changed in the ledger, read it (no body)
 	Attend   = "attend"   // to OrgSync: put this person right (AttendSignal)
 	Attended = "attended" // to a grant: what came of it (AttendedSignal)
 )
@@ -112,6 +125,17 @@ func ReconcileID(org, run string) string { return "reconcile:" + org + ":" + run
 // case, or account id.
 func GrantID(org string, target access.Entitlement, key string) string {
 	return "grant:" + org + ":" + string(target) + ":" + key
+}
+
+const reviewPrefix = "access-review:"
+
+// ReviewID is the workflow ID of one review; review is its campaign and its date.
+func ReviewID(org, review string) string { return reviewPrefix + org + ":" + review }
+
+// ReviewOf is the review in the workflow ID of one of the organization's; ok is false for any other ID.
+func ReviewOf(org, workflowID string) (review string, ok bool) {
+	review, ok = strings.CutPrefix(workflowID, reviewPrefix+org+":")
+	return review, ok && review != ""
 }
 
 // ReportID is the workflow ID of one question.

@@ -1,0 +1,263 @@
+package messages
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// AccessReviewInput starts one campaign of the policy's reviews. Its workflow ID is access-review:<org>:<campaign>:<date>; a
+// schedule appends the instant by itself.
+type AccessReviewInput struct {
+	Org      string       `json:"org"`
+	Campaign string       `json:"campaign"`
+	By       string       `json:"by,omitempty"`    // who starts it; empty: the schedule
+	State    *ReviewCarry `json:"state,omitempty"` // carried by continue-as-new; leave it out
+}
+
+// DecideInput is the body of decide on a review's workflow: what a reviewer says of one item, of several, or of all of theirs
+// that fit. Exactly one of items, all and lines says which.
+type DecideInput struct {
+	By      string         `json:"by"` // e-mail address or account id
+	Verdict access.Verdict `json:"verdict,omitempty"`
+	Comment string         `json:"comment,omitempty"`
+	Items   []int          `json:"items,omitempty"`
+	All     *ItemFilter    `json:"all,omitempty"`
+	Lines   []DecideLine   `json:"lines,omitempty"` // each with a verdict of its own
+	Pass
+}
+
+// ItemFilter chooses among a reviewer's items; what is left out does not matter.
+type ItemFilter struct {
+	Person    string             `json:"person,omitempty"` // e-mail address or account id
+	Target    access.Entitlement `json:"target,omitempty"`
+	Recommend access.Verdict     `json:"recommend,omitempty"`
+	Undecided bool               `json:"undecided,omitempty"` // only those of which the reviewer has said nothing in this stage
+}
+
+// DecideLine is one line of an import.
+type DecideLine struct {
+	Item    int            `json:"item"`
+	Verdict access.Verdict `json:"verdict"`
+	Comment string         `json:"comment,omitempty"`
+	Version *int           `json:"version,omitempty"` // as exported: if more was said of the item since, the line is stale
+}
+
+// DelegateInput is the body of delegate: the reviewer hands items on to somebody else.
+type DelegateInput struct {
+	By      string      `json:"by"`
+	To      string      `json:"to"` // e-mail address or account id
+	Items   []int       `json:"items,omitempty"`
+	All     *ItemFilter `json:"all,omitempty"` // with neither: everything undecided
+	Comment string      `json:"comment,omitempty"`
+	Pass
+}
+
+// CommentInput is the body of comment: a word on an item that decides nothing.
+type CommentInput struct {
+	By      string `json:"by"`
+	Item    int    `json:"item"`
+	Comment string `json:"comment"`
+	Pass
+}
+
+// ReopenInput is the body of reopen: the reviewer takes back what they said, while the stage lasts.
+type ReopenInput struct {
+	By      string      `json:"by"`
+	Items   []int       `json:"items,omitempty"`
+	All     *ItemFilter `json:"all,omitempty"`
+	Comment string      `json:"comment,omitempty"`
+	Pass
+}
+
+// Pass proves who a reviewer is, where the campaign asks for codes.
+type Pass struct {
+	// Code is the reviewer's code. It stands in the history then, so it works once; ask for another by remind.
+	Code string `json:"code,omitempty"`
+	// Proof is made of the code and of all else in the body, which starter does: the code itself goes nowhere.
+	Proof string `json:"proof,omitempty"`
+	// Nonce makes two proofs of the same words differ.
+	Nonce string `json:"nonce,omitempty"`
+}
+
+// WithPass is a body that a reviewer proves to be theirs.
+type WithPass interface {
+	DecideInput | DelegateInput | CommentInput | ReopenInput
+}
+
+// Proof proves knowledge of a code to whoever knows its hash (CodeHash), for one body on one workflow; the body's own code and
+// proof are left out of it.
+func Proof[B WithPass](codeHash, workflow, name string, body B) string {
+	switch b := any(&body).(type) {
+	case *DecideInput:
+		b.Code, b.Proof = "", ""
+	case *DelegateInput:
+		b.Code, b.Proof = "", ""
+	case *CommentInput:
+		b.Code, b.Proof = "", ""
+	case *ReopenInput:
+		b.Code, b.Proof = "", ""
+	}
+	text, _ := json.Marshal(body) // plain data always encodes
+	mac := hmac.New(sha256.New, []byte(codeHash))
+	for _, part := range []string{workflow, name, string(text)} {
+		sum := sha256.Sum256([]byte(part))
+		mac.Write(sum[:])
+	}
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// ReviewAnswer says what came of what a reviewer said.
+type ReviewAnswer struct {
+	Message  string        `json:"message"`
+	Applied  int           `json:"applied"`            // items changed
+	Repeated int           `json:"repeated,omitempty"` // items of which the same was said before
+	Refused  []RefusedItem `json:"refused,omitempty"`  // the first MostRefusedItems of them
+	Declined int           `json:"declined,omitempty"` // how many were refused
+	Left     int           `json:"left"`               // items on which the reviewer is still asked
+}
+
+// RefusedItem is an item of which nothing was changed, and why.
+type RefusedItem struct {
+	Item int    `json:"item"`
+	Why  string `json:"why"`
+}
+
+// Bounds of what a reviewer says at once, and of the answer.
+const (
+	MostItems        = 500
+	MostRefusedItems = 50
+)
+
+// RemindInput is the body of remind: reviewers are told again, with a fresh link and code.
+type RemindInput struct {
+	By       string `json:"by"`
+	Reviewer string `json:"reviewer,omitempty"` // empty: everybody who has something left to decide
+}
+
+// RevokeLinksInput is the body of revoke-links: the links that were sent so far open nothing any more.
+type RevokeLinksInput struct {
+	By       string `json:"by"`
+	Reviewer string `json:"reviewer,omitempty"` // empty: everybody's
+	Reason   string `json:"reason,omitempty"`
+}
+
+// ExtendReviewInput is the body of extend on a review's workflow: the stage that runs ends later.
+type ExtendReviewInput struct {
+	By       string   `json:"by"`
+	Duration Duration `json:"duration"` // beyond when it would end
+	Reason   string   `json:"reason,omitempty"`
+}
+
+// EndReviewInput is the body of close (deciding ends now, and what was decided is carried out) and of cancel (nothing more is
+// carried out).
+type EndReviewInput struct {
+	By     string `json:"by"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// ReviewCarry is what a review's workflow carries from one history to the next. Items and decisions are the ledger's.
+type ReviewCarry struct {
+	Phase    string          `json:"phase"`
+	Cursor   string          `json:"cursor,omitempty"` // of the sweep that takes the items
+	Block    int             `json:"block,omitempty"`
+	People   int             `json:"people,omitempty"`
+	Review   access.Review   `json:"review"`
+	Settings ReviewSettings  `json:"settings"`
+	Status   ReviewProgress  `json:"status"`
+	Told     []string        `json:"told,omitempty"` // notices sent, by stage: "<kind> <stage>"
+	Stage    StageCarry      `json:"stage"`
+	Tries    int             `json:"tries,omitempty"`   // looks at what is being carried out
+	Asked    time.Time       `json:"asked,omitzero"`    // when the organization's loop was last asked to look
+	Until    time.Time       `json:"until,omitzero"`    // until when removals are waited for
+	Untold   string          `json:"untold,omitempty"`  // why the last notice could not be sent
+	Refused  []RefusedWord   `json:"refused,omitempty"` // the last signals that were not accepted
+	End      *EndReviewInput `json:"end,omitempty"`     // deciding was ended by hand
+	Cancel   *EndReviewInput `json:"cancel,omitempty"`
+}
+
+// StageCarry are the instants of the stage that runs.
+type StageCarry struct {
+	Began     time.Time `json:"began,omitzero"`
+	Due       time.Time `json:"due,omitzero"`
+	Fallback  time.Time `json:"fallback,omitzero"`
+	Escalate  time.Time `json:"escalate,omitzero"`
+	FellBack  bool      `json:"fellBack,omitempty"`
+	Escalated bool      `json:"escalated,omitempty"`
+	Checked   time.Time `json:"checked,omitzero"` // when the reviewers were last looked for
+}
+
+// ReviewSettings are what the policy says of a campaign, as far as its workflow has to know.
+type ReviewSettings struct {
+	Stages   []StageSettings `json:"stages"`
+	Remind   []string        `json:"remind,omitempty"` // start, middle, last
+	AtOnce   bool            `json:"atOnce,omitempty"` // removals are carried out as they are decided
+	Pages    int             `json:"pages"`            // of people in one block of the sweep
+	Patience Duration        `json:"patience"`         // how long removals may take once deciding is over
+}
+
+// StageSettings are one stage of a campaign.
+type StageSettings struct {
+	Length        Duration `json:"length"`
+	FallbackAfter Duration `json:"fallbackAfter,omitempty"` // 0: there is no fallback
+	Escalate      Duration `json:"escalate,omitempty"`      // before the end; 0: the owner is not asked
+}
+
+// ReviewProgress is how far a review is, in numbers.
+type ReviewProgress struct {
+	Items     int                    `json:"items"`   // of the review
+	Asked     int                    `json:"asked"`   // of the stage
+	Decided   int                    `json:"decided"` // of the stage's, of which somebody has said something
+	Keep      int                    `json:"keep"`
+	Remove    int                    `json:"remove"`
+	Complete  bool                   `json:"complete"` // nobody is asked anything more in this stage
+	Outcomes  map[access.Outcome]int `json:"outcomes,omitempty"`
+	Reviewers []ReviewerProgress     `json:"reviewers,omitempty"` // who has most left first
+	Plan      string                 `json:"plan,omitempty"`      // that the guard holds with removals of this review
+	Carry     int                    `json:"carry,omitempty"`     // removals decided that nothing was begun for yet
+}
+
+// ReviewerProgress is how far one reviewer is in the stage.
+type ReviewerProgress struct {
+	Reviewer string          `json:"reviewer"`
+	Role     access.TaskRole `json:"role"`
+	Items    int             `json:"items"`
+	Decided  int             `json:"decided"`
+	Gone     bool            `json:"gone,omitempty"` // the directory shows them inactive, or not at all
+}
+
+// ReviewStatus is the answer of the query status of a review's workflow.
+type ReviewStatus struct {
+	Review   access.Review  `json:"review"`
+	Phase    string         `json:"phase"`
+	Progress ReviewProgress `json:"progress"`
+	Next     string         `json:"next,omitempty"` // what the clock does next
+	NextAt   time.Time      `json:"nextAt,omitzero"`
+	Untold   string         `json:"untold,omitempty"`
+	Refused  []RefusedWord  `json:"refused,omitempty"`
+}
+
+// The phases of a review's workflow, as shown in CastellanState.
+const (
+	ReviewTaking    = "opening"      // items are being taken
+	ReviewDeciding  = "deciding"     // reviewers are asked
+	ReviewCarrying  = "carrying out" // removals are being written and read back
+	ReviewHeld      = "held"         // the guard holds removals: a person must decide on the plan
+	ReviewProving   = "evidence"     // the pack is being made
+	ReviewOver      = "done"
+	ReviewSkipped   = "skipped"
+	ReviewCancelled = "cancelled"
+)
+
+// Evidence is where a review's evidence is, and what proves it.
+type Evidence struct {
+	Review string `json:"review"`
+	Lines  int    `json:"lines"`
+	Head   string `json:"head"` // hash of the last line
+	// Document is a piece of the pack, compressed with gzip. Next of the answer names the next piece.
+	Document []byte `json:"document,omitempty"`
+}

@@ -1,0 +1,130 @@
+package policy
+
+import "github.com/castellan-io/castellan/access"
+
+// Review is one campaign of access reviews: who is asked about which access, when, and what becomes of the answers.
+type Review struct {
+	Name        string          `json:"name"` // stands in workflow IDs
+	Description string          `json:"description,omitempty"`
+	Owner       string          `json:"owner"`              // who answers for the campaign: e-mail address
+	Schedule    string          `json:"schedule,omitempty"` // cron, five fields; empty: started by hand
+	Zone        string          `json:"zone,omitempty"`     // IANA name; "" is UTC
+	Scope       ReviewScope     `json:"scope,omitzero"`
+	Owners      []TargetOwner   `json:"owners,omitempty"` // who the word owner stands for in stages; the campaign's owner for other targets
+	Stages      []ReviewStage   `json:"stages"`           // one to three
+	Reminders   []Reminder      `json:"reminders"`
+	Silence     Silence         `json:"silence"` // what becomes of an item that nobody decided
+	SilenceOf   []TargetSilence `json:"silenceOf,omitempty"`
+	Apply       ReviewApply     `json:"apply"`    // when removals are carried out
+	Most        int             `json:"most"`     // items that one reviewer is asked about, as long as there are others to ask
+	Deny        Duration        `json:"deny"`     // how long a target is denied that its source gives back after a removal; 0: it is left, and reported
+	Keep        Duration        `json:"keep"`     // how long a decision to keep is a reason for what nothing else gives
+	Codes       bool            `json:"codes"`    // a decision that does not come from the reviewer's page needs the reviewer's code
+	Patience    Duration        `json:"patience"` // how long removals may take once deciding is over
+}
+
+// ReviewScope says what a campaign asks about. Left out, it is every target of the policy and everybody.
+type ReviewScope struct {
+	// Targets are names, or globs over the groups of Atlassian's own. What is named here is managed: a review may take it, and
+	// nothing else does unless it is named elsewhere.
+	Targets []access.Entitlement `json:"targets,omitempty"`
+	People  string               `json:"people,omitempty"` // condition; empty: everybody
+	Only    ReviewOnly           `json:"only"`
+}
+
+// ReviewOnly says which of a campaign's items are asked about.
+type ReviewOnly string
+
+// The choices.
+const (
+	ReviewAll     ReviewOnly = "all"     // the default
+	ReviewChanged ReviewOnly = "changed" // what is new, or held for other reasons, since somebody last decided to keep it
+)
+
+// TargetOwner names who answers for targets.
+type TargetOwner struct {
+	Targets []access.Entitlement `json:"targets"` // names or globs
+	By      []string             `json:"by"`      // e-mail addresses or account ids
+}
+
+// ReviewStage is one round of a campaign.
+type ReviewStage struct {
+	// Reviewers are e-mail addresses, account ids, group:<name> (its members), or one of the words person (who holds it), sponsor
+	// (who asked for the presence of somebody from outside) and owner (of the target).
+	Reviewers     []string     `json:"reviewers"`
+	Assign        ReviewAssign `json:"assign"`
+	Fallback      []string     `json:"fallback,omitempty"`      // asked where a reviewer is gone, or silent; as reviewers, without person
+	FallbackAfter Duration     `json:"fallbackAfter,omitempty"` // how long reviewers may be silent; half the length when left out
+	Escalate      Duration     `json:"escalate"`                // how long before the end the campaign's owner is asked; 0: never
+	Length        Duration     `json:"length"`
+	Next          ReviewNext   `json:"next"` // which items go on to the next stage
+}
+
+// ReviewAssign says how a stage's items are given to its reviewers.
+type ReviewAssign string
+
+// The ways.
+const (
+	AssignOne ReviewAssign = "one" // each item to one of them, spread evenly (the default)
+	AssignAll ReviewAssign = "all" // each item to each of them
+)
+
+// ReviewNext says which items of a stage go on to the next one. The last stage in which somebody decided an item counts.
+type ReviewNext string
+
+// The choices.
+const (
+	NextUndecided ReviewNext = "undecided" // the default
+	NextKept      ReviewNext = "kept"
+	NextRemoved   ReviewNext = "removed"
+	NextAll       ReviewNext = "all"
+)
+
+// Goes says that an item of which a stage said this goes on.
+func (n ReviewNext) Goes(v access.Verdict) bool {
+	switch n {
+	case NextAll:
+		return true
+	case NextKept:
+		return v == access.VerdictKeep
+	case NextRemoved:
+		return v == access.VerdictRemove
+	}
+	return v == ""
+}
+
+// Reminder is when reviewers are reminded.
+type Reminder string
+
+// The instants.
+const (
+	RemindStart  Reminder = "start"  // of each stage
+	RemindMiddle Reminder = "middle" // whoever has something left
+	RemindLast   Reminder = "last"   // the last day, or the last fifth of a short stage; whoever has something left
+)
+
+// Silence is what becomes of an item that nobody decided.
+type Silence string
+
+// The choices.
+const (
+	SilenceKeep      Silence = "keep" // (the default)
+	SilenceRemove    Silence = "remove"
+	SilenceRecommend Silence = "recommendation" // what was recommended; where nothing was, as hold
+	SilenceHold      Silence = "hold"           // it stays as it is, is no decision, and is reported to the owner
+)
+
+// TargetSilence is what silence means for some targets.
+type TargetSilence struct {
+	Targets []access.Entitlement `json:"targets"` // names or globs
+	Do      Silence              `json:"do"`
+}
+
+// ReviewApply says when a removal is carried out.
+type ReviewApply string
+
+// The choices.
+const (
+	ApplyClose  ReviewApply = "close"   // once deciding is over (the default)
+	ApplyAtOnce ReviewApply = "at-once" // as soon as it is decided in the last stage that the item comes to
+)
