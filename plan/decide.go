@@ -15,6 +15,7 @@ type State struct {
 	Recent   []access.Change  // changes done within the settle and lag window: the truth over a read that lags
 	Rejected []access.Change  // changes that people said no to
 	Grants   []access.Grant   // those of which something may be left to give or take back
+	Rulings  []access.Ruling  // verdicts of reviews that bear on the person
 	Marks    []access.Mark    // since when which rules hold
 	// Suspension is Castellan's own suspension of the person, while it lasts: a rule restores only whom Castellan suspended.
 	Suspension *access.Suspension
@@ -56,10 +57,13 @@ type Fight struct {
 // Grants in force are reasons like any other. What grants alone gave is taken back whatever the target's mode, but for the
 // first moments after their end, which are their workflow's, and unless the policy only reports it.
 //
-// What a rule denies is taken from whoever holds it. What cannot be told of a rule changes nothing: what it may have given
-// stays, what it may deny is not given anew.
+// What a rule or a review denies is taken from whoever holds it. What cannot be told of a rule changes nothing: what it may have
+// given stays, what it may deny is not given anew.
 //
-// The reasons of a removal are the rules that deny it, or else those that ended: until it is written, the holding keeps them.
+// That a review lets somebody keep a target is a reason not to take it, and none to give it: it is never an addition's.
+//
+// The reasons of a removal are the rules and reviews that deny it, or else those that ended: until it is written, the holding
+// keeps them.
 func Decide(b *policy.Bound, p access.Person, s State, run string, at time.Time) Decision {
 	d := decider{bound: b, person: p, run: run, at: at, would: s.Would, suspension: s.Suspension}
 	if p.IsApp() {
@@ -94,8 +98,9 @@ type decider struct {
 type line struct {
 	target  int
 	said    *policy.Want    // what the policy says of it; nil: nothing
-	want    *policy.Want    // nil: no reason stands, or a rule denies it
-	denied  []access.Reason // rules
+	want    *policy.Want    // nil: no reason stands, or it is denied
+	kept    bool            // it is not held, and all that stands is that it may be kept
+	denied  []access.Reason // rules and reviews
 	barred  bool            // a rule may deny it; that cannot be told now
 	held    bool            // by the read, or by a later write
 	holding *access.Holding // the current one
@@ -117,6 +122,11 @@ func (l *line) lapse() bool {
 	return l.want == nil && l.owned() && access.OnlyGrants(ended(l.holding))
 }
 
+// lent says that a grant gives the target.
+func (l *line) lent() bool {
+	return l.want != nil && slices.ContainsFunc(l.want.Reasons, func(r access.Reason) bool { return r.Kind == access.ReasonGrant })
+}
+
 // unseen says that the read does not show a membership of Castellan's own. One read may lie about that, and whoever
 // forgot the membership then would take it for somebody else's later. So it stays on the books until a write settles it:
 // an add or a removal that finds it so already costs one call and harms nobody.
@@ -132,7 +142,7 @@ func (d *decider) look(s State) {
 			grants = append(grants, g)
 		}
 	}
-	said := d.bound.Resolve(d.person, policy.Known{Grants: grants, Marks: s.Marks, Held: s.Holdings, Now: d.at, Would: d.would, Fresh: s.Fresh})
+	said := d.bound.Resolve(d.person, policy.Known{Grants: grants, Rulings: s.Rulings, Marks: s.Marks, Held: s.Holdings, Now: d.at, Would: d.would, Fresh: s.Fresh})
 	wants, held := said.Wants, d.bound.Held(d.person)
 	d.rules(said.Rules, s)
 	d.lines = make([]line, 0, len(wants)+len(held)+1)
@@ -215,14 +225,19 @@ func (d *decider) decide(l *line) {
 		return
 	case l.want != nil && !l.held && l.barred:
 		return
-	case presence && l.holding == nil && (l.want == nil || access.OnlyRules(l.want.Reasons)):
+	case l.kept:
+		if !l.unseen() { // if it is held after all it is to be kept: then the books stay as they are
+			d.record(l, target, nil)
+		}
+		return
+	case presence && l.holding == nil && !l.lent():
 		if l.want != nil && !l.held && d.restorable(target) {
 			d.change(access.Add, target, l.want.Reasons)
 		}
 		return // everybody is there: that is on nobody's books
 	case l.lapse() && (l.ending || target.Lost == policy.LostReport):
 		return // the books stay as they are until it is taken back
-	case l.lapse():
+	case l.lapse() && !target.Reviewed:
 		d.change(access.Remove, target, ended(l.holding))
 		return
 	case l.want != nil && !l.held:

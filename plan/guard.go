@@ -128,9 +128,21 @@ func (j *judge) run() {
 	if t.Removals > limit.Removals {
 		j.say(RuleRunRemovals, Scope{}, "the run would remove %d memberships; the limit is %d (guard.run.removals)", t.Removals, limit.Removals)
 	}
-	if t.Removals > limit.AtLeast && limit.Share.Exceeded(t.Removals, t.Members) {
-		j.say(RuleRunShare, Scope{}, "the run would remove %d of %d memberships; the limit is %s (guard.run.share)", t.Removals, t.Members, limit.Share)
+	for _, t := range []Tally{t, j.unreviewed()} {
+		if t.Removals > limit.AtLeast && limit.Share.Exceeded(t.Removals, t.Members) {
+			j.say(RuleRunShare, Scope{}, "the run would remove %d of %d memberships; the limit is %s (guard.run.share)", t.Removals, t.Members, limit.Share)
+			return
+		}
 	}
+}
+
+// unreviewed is the sums without the targets that only reviews name. A campaign may name a great many, which would make the share
+// of all else look small.
+func (j *judge) unreviewed() Tally {
+	return j.stats.sum(func(e access.Entitlement) bool {
+		i, managed := j.bound.Target(e)
+		return !managed || !j.bound.Targets[i].Reviewed
+	})
 }
 
 func (j *judge) targets() {

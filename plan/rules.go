@@ -13,14 +13,20 @@ func (l *line) weigh() {
 		return
 	}
 	l.denied, l.barred = l.said.Denied, len(l.said.Barred) > 0
-	if reasons := l.said.Standing(ended(l.holding)); len(reasons) > 0 {
+	reasons := l.said.Standing(ended(l.holding))
+	if !l.held {
+		standing := len(reasons) > 0
+		reasons = l.said.Giving(ended(l.holding))
+		l.kept = standing && len(reasons) == 0
+	}
+	if len(reasons) > 0 {
 		want := *l.said
 		want.Reasons = reasons
 		l.want = &want
 	}
 }
 
-// fights notes what rules give and deny at once.
+// fights notes what rules give and deny at once. That a review takes what a rule gives is for the review to report.
 func (d *decider) fights(l *line) {
 	if l.said == nil || len(l.denied) == 0 {
 		return
@@ -30,6 +36,9 @@ func (d *decider) fights(l *line) {
 			continue // that a rule denies what a mapping gives is what it is for
 		}
 		for _, denies := range l.denied {
+			if denies.Kind != access.ReasonRule {
+				continue
+			}
 			d.Fights = append(d.Fights, Fight{d.bound.Targets[l.target].Entitlement, gives, denies.Name})
 		}
 	}

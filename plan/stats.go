@@ -135,9 +135,15 @@ func (s *Stats) tally(target access.Entitlement, count func(*Tally)) {
 }
 
 // Total is the sums over all targets; unknown members count as none.
-func (s *Stats) Total() Tally {
+func (s *Stats) Total() Tally { return s.sum(func(access.Entitlement) bool { return true }) }
+
+// sum is the sums over some targets.
+func (s *Stats) sum(counts func(access.Entitlement) bool) Tally {
 	var sum Tally
 	for e, t := range s.Targets {
+		if !counts(e) {
+			continue
+		}
 		sum.Adds += t.Adds
 		sum.Removals += t.Removals
 		sum.Adopts += t.Adopts

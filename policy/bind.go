@@ -18,8 +18,8 @@ type Last struct {
 }
 
 // Bind joins a policy with the organization's groups. Globs meet source groups only. A target that cannot be managed is
-// left wholly alone, and the finding that says so Blocks. What can be granted is managed even when no mapping gives it; it
-// never changes what a mapping says.
+// left wholly alone, and the finding that says so Blocks. What can be granted or is reviewed is managed even when no mapping
+// gives it; it never changes what a mapping says.
 //
 // The organization-admin role, once it is a target, never loses its last holder, even when the policy protects it in no
 // other way.
@@ -38,10 +38,12 @@ func BindSince(p *Policy, o access.Outline, last Last) (*Bound, []access.Finding
 	w.formerGrants(last.Granted)
 	w.rules()
 	w.formerDefaults(last.Defaults)
+	w.reviews()
 	w.missing()
 	w.uncovered()
 	b := w.bound()
 	b.home = w.home(last.Domains)
+	w.unasked(b)
 	return b, w.sorted()
 }
 
@@ -268,12 +270,7 @@ func (w *binder) protect() {
 			found = []*Target{t}
 		}
 		if found == nil && entry.Target.Kind() == access.KindDefault {
-			groups, _ := w.behind(entry.Target)
-			for _, g := range groups {
-				if t := w.targets[fold(access.GroupEntitlement(g.Name))]; t != nil {
-					found = append(found, t)
-				}
-			}
+			found = w.managedBehind(entry.Target)
 		}
 		for _, t := range found {
 			if t.Protected == nil {

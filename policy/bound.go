@@ -40,6 +40,7 @@ type Target struct {
 	Names       []access.Entitlement `json:"names"`              // as the policy writes it, stars filled in
 	Granted     bool                 `json:"granted,omitempty"`  // no mapping names it: it is held by grants alone
 	Lost        LostMode             `json:"lost,omitempty"`     // what becomes of it when the workflow of a grant was lost; "" when it cannot be granted
+	Reviewed    bool                 `json:"reviewed,omitempty"` // only reviews name it: nobody is given it, and nobody loses it but by a ruling
 	Removals    Mode                 `json:"removals"`
 	Apps        []string             `json:"apps,omitempty"`     // app/site that the group opens, as far as roles were read
 	Members     int                  `json:"members"`            // as the directory counts them, -1 when unknown

@@ -98,6 +98,9 @@ func (w *world) targetsOf(p *Policy) []access.Entitlement {
 	for i := range p.Grants {
 		all = append(all, p.Grants[i].Targets...)
 	}
+	for i := range p.Reviews {
+		all = append(all, p.Reviews[i].named()...)
+	}
 	for _, entry := range p.Protected {
 		all = append(all, entry.Target)
 	}

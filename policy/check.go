@@ -15,6 +15,7 @@ func (r *reader) check(p *Policy) {
 	r.checkProtected(p)
 	r.checkGrants(p)
 	r.checkRules(p)
+	r.checkReviews(p)
 }
 
 // checkNames refuses two mappings of one name: reasons are told by it.
@@ -74,7 +75,7 @@ func (r *reader) checkModes(p *Policy) {
 // pathOf is the path of the entry that gives a target in a list of targets.
 func (r *reader) pathOf(list string, to access.Entitlement) string {
 	for i, n := range r.at[list].Content {
-		if e, err := target(n.Value); err == nil && e == to {
+		if e, err := access.ParseEntitlement(n.Value); err == nil && e == to {
 			return fmt.Sprintf("%s[%d]", list, i)
 		}
 	}

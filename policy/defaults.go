@@ -35,7 +35,9 @@ const (
 	maxNumber   = 1_000_000
 	maxGrants   = 500     // entries of the grants section
 	maxRules    = 1000    // entries of the rules section
-	maxTargets  = 100     // targets of one of them
+	maxReviews  = 100     // campaigns of the reviews section
+	maxStages   = 3       // of one of them
+	maxTargets  = 100     // targets of one entry of any of these sections, and entries of a campaign's other lists
 	maxPattern  = 500     // characters of a ticket pattern
 	maxWords    = 200_000 // characters of all conditions together
 	maxLoops    = 100     // conditions that go through lists: only such can be costly
@@ -51,6 +53,18 @@ const (
 	defaultWait  = Duration(8 * time.Hour)
 )
 
+// What holds of a campaign and its stages that say nothing else.
+const (
+	defaultStage    = Duration(14 * day)
+	defaultEscalate = Duration(day) // of stages that last twice as long or longer
+	defaultMost     = 50
+	defaultKeep     = Duration(400 * day)
+	defaultPatience = Duration(14 * day)
+)
+
+// MinStage is the shortest length of a stage. People need days: minutes are for trying out.
+const MinStage = time.Minute
+
 // The bounds of the durations and paces a policy file can set.
 const (
 	minEvery  = 5 * time.Minute
@@ -65,4 +79,10 @@ const (
 	maxTimes  = 100
 	minGrant  = time.Second // of all durations of a grant that must be there
 	maxGrant  = 365 * day
+
+	maxStage    = 180 * day
+	maxMost     = 1000
+	maxKeep     = 3 * 365 * day
+	minPatience = time.Hour
+	maxPatience = 90 * day
 )

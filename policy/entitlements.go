@@ -6,8 +6,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Entitlements are all that the policy names in full, mapped, granted, ruled or protected, sorted: what an outline has to know the roles
-// of. Group targets with a star are left out; Bind finds the groups behind them.
+// Entitlements are all that the policy names in full, mapped, granted, ruled, reviewed or protected, sorted: what an outline has
+// to know the roles of. Globs over groups, and group targets with a star, are left out; Bind finds the groups behind them.
 func (p *Policy) Entitlements() []access.Entitlement {
 	var all []access.Entitlement
 	for _, m := range p.Mappings {
@@ -22,6 +22,9 @@ func (p *Policy) Entitlements() []access.Entitlement {
 	}
 	for i := range p.Rules {
 		all = append(append(all, p.Rules[i].Give...), p.Rules[i].Deny...)
+	}
+	for i := range p.Reviews {
+		all = append(all, p.Reviews[i].named()...)
 	}
 	for _, protected := range p.Protected {
 		all = append(all, protected.Target)

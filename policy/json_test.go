@@ -34,7 +34,7 @@ func TestHashKnowsOnlyContent(t *testing.T) {
 }
 
 func TestJSONIsAPolicyFile(t *testing.T) {
-	for _, text := range []string{minimal, string(full(t)), edit("engineering", `"a <b> & \"c\" ü 🎈"`)} {
+	for _, text := range []string{minimal, string(full(t)), minimal + reviews, edit("engineering", `"a <b> & \"c\" ü 🎈"`)} {
 		p := parse(t, text)
 		again := parse(t, string(p.JSON()))
 		require.Equal(t, p.Plain(), again.Plain())
@@ -79,7 +79,7 @@ func TestSchemaAgrees(t *testing.T) {
 	var root map[string]any
 	require.NoError(t, json.Unmarshal(policy.Schema(), &root))
 	var defaults map[string]any
-	require.NoError(t, json.Unmarshal(parse(t, minimal+grants+"  approval: {groups: [it-leads]}\n  extend: {max: 4h}\n").JSON(), &defaults))
+	require.NoError(t, json.Unmarshal(parse(t, minimal+grants+"  approval: {groups: [it-leads]}\n  extend: {max: 4h}\n"+reviews).JSON(), &defaults))
 	agree(t, root, root, reflect.TypeFor[policy.Policy](), defaults, "policy")
 }
 

@@ -110,6 +110,38 @@ func TestParseReadsEveryKey(t *testing.T) {
 		{Name: "back", Mode: policy.RuleObserve, When: "managed", Restore: true, Removals: policy.RemoveOwned, During: &policy.Window{Cron: "0 8 1 * *", For: hours(12)}},
 		{Name: "leave", Owner: "557058:aaaa-bbbb", Mode: policy.RuleObserve, When: `domain == "gone.example"`, Remove: true, Removals: policy.RemoveOwned},
 	}, p.Rules)
+	require.Equal(t, []policy.Review{
+		{
+			Name: "q-admins", Description: "Administrators, each quarter", Owner: "cy@acme.example", Schedule: "0 9 1 1,4,7,10 *", Zone: "Europe/Berlin",
+			Scope: policy.ReviewScope{
+				Targets: []access.Entitlement{access.OrgAdmin, "default:jira-software/acme/admin", "role:jira-servicedesk/acme/admin", "group:confluence-*", access.Directory},
+				People:  `external || in("it-ops")`, Only: policy.ReviewChanged,
+			},
+			Owners: []policy.TargetOwner{{
+				Targets: []access.Entitlement{"default:jira-software/acme/admin", "group:Confluence-?"}, By: []string{"ana@acme.example", "557058:aaaa-bbbb"},
+			}},
+			Stages: []policy.ReviewStage{
+				{
+					Reviewers: []string{policy.ReviewerOwner, policy.ReviewerSponsor, policy.ReviewerPerson}, Assign: policy.AssignAll,
+					Fallback: []string{"group:IT leads", "557058:aaaa-bbbb"}, FallbackAfter: hours(3 * 24), Escalate: hours(2 * 24), Length: hours(7 * 24), Next: policy.NextKept,
+				},
+				{Reviewers: []string{"sec@acme.example"}, Assign: policy.AssignOne, Escalate: hours(24), Length: hours(14 * 24), Next: policy.NextUndecided},
+			},
+			Reminders: []policy.Reminder{policy.RemindLast, policy.RemindStart}, Silence: policy.SilenceRecommend,
+			SilenceOf: []policy.TargetSilence{
+				{Targets: []access.Entitlement{access.OrgAdmin}, Do: policy.SilenceRemove}, {Targets: []access.Entitlement{"group:*"}, Do: policy.SilenceHold},
+			},
+			Apply: policy.ApplyAtOnce, Most: 20, Deny: hours(30 * 24), Keep: hours(90 * 24), Codes: true, Patience: hours(2 * 24),
+		},
+		{
+			Name: "all", Owner: "cy@acme.example", Scope: policy.ReviewScope{Only: policy.ReviewAll},
+			Stages: []policy.ReviewStage{{
+				Reviewers: []string{policy.ReviewerOwner}, Assign: policy.AssignOne, Length: policy.Duration(3 * time.Minute), Next: policy.NextUndecided,
+			}},
+			Reminders: []policy.Reminder{policy.RemindStart, policy.RemindMiddle, policy.RemindLast}, Silence: policy.SilenceKeep,
+			Apply: policy.ApplyClose, Most: 50, Keep: hours(400 * 24), Patience: hours(14 * 24),
+		},
+	}, p.Plain().Reviews)
 	require.Equal(t, &policy.Governance{Schedule: "0 6 * * 1", Zone: "Europe/Berlin", Inactive: hours(60 * 24), Notify: []string{"sec@acme.example"}}, p.Governance)
 	require.Equal(t, policy.Sync{Every: policy.Duration(36 * time.Hour), Feed: policy.Duration(10 * time.Second), InFlight: 4, Pages: 5}, p.Sync)
 	require.True(t, p.DryRun)
@@ -292,13 +324,14 @@ func TestParseBoundsTheFile(t *testing.T) {
 		text.WriteString("]}\n")
 	}
 	_, err = policy.Parse("acme.yaml", []byte(text.String()))
-	require.ErrorContains(t, err, "mappings[39].from: the from, except and to lists of the file have more than 20000 entries together")
+	require.ErrorContains(t, err, "mappings[39].from: the lists of groups and targets of the file have more than 20000 entries together")
 	require.Len(t, err, 1)
 }
 
 func FuzzParse(f *testing.F) {
 	f.Add(full(f))
 	f.Add([]byte(minimal))
+	f.Add([]byte(minimal + reviews))
 	f.Add([]byte("a: &a [*a]\n<<: *a\n"))
 	f.Add([]byte("? [a]\n: {b: !!binary x}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -11,6 +11,7 @@ type Policy struct {
 	Protected    []Protected  `json:"protected,omitempty"`
 	Grants       []Grantable  `json:"grants,omitempty"`
 	Rules        []Rule       `json:"rules,omitempty"`
+	Reviews      []Review     `json:"reviews,omitempty"`
 	Governance   *Governance  `json:"governance,omitempty"` // none: findings are looked for when somebody asks
 	Sync         Sync         `json:"sync"`
 	DryRun       bool         `json:"dryRun"`           // plan and record, write nothing

@@ -31,6 +31,9 @@ func (r *reader) policy(n *yaml.Node) *Policy {
 		"rules": r.list(maxRules, func(n *yaml.Node, path string) {
 			p.Rules = append(p.Rules, r.rule(n, path))
 		}),
+		"reviews": r.list(maxReviews, func(n *yaml.Node, path string) {
+			p.Reviews = append(p.Reviews, r.review(n, path))
+		}),
 		"governance": section(&p.Governance, r.governance),
 		"sync":       r.sync(&p.Sync),
 		"dryRun":     r.flag(&p.DryRun),
@@ -149,7 +152,7 @@ func (r *reader) counted(read field) field {
 		if r.entries += len(n.Content); r.entries <= MaxEntries {
 			read(n, path)
 		} else if within {
-			r.fail(n, path, "the from, except and to lists of the file have more than %d entries together; use globs", MaxEntries)
+			r.fail(n, path, "the lists of groups and targets of the file have more than %d entries together; use globs", MaxEntries)
 		}
 	}
 }

@@ -47,11 +47,16 @@ func (r *reader) governance(n *yaml.Node, path string) Governance {
 		"notify":   set(r, &g.Notify, maxTargets, address),
 	}, "schedule")
 	if g.Schedule != "" {
-		if err := (Window{Cron: g.Schedule, Zone: g.Zone, For: Duration(time.Minute)}).Check(); err != nil {
-			r.fail(n, path, "%s", err)
-		}
+		r.schedule(n, path, g.Schedule, g.Zone)
 	}
 	return g
+}
+
+// schedule checks a cron expression and its zone.
+func (r *reader) schedule(n *yaml.Node, path, schedule, zone string) {
+	if err := (Window{Cron: schedule, Zone: zone, For: Duration(time.Minute)}).Check(); err != nil {
+		r.fail(n, path, "%s", err)
+	}
 }
 
 func address(s string) (string, error) {

@@ -14,7 +14,9 @@ type Known struct {
 	Grants []access.Grant   // the person's own, in force
 	Marks  []access.Mark    // how long which rules' conditions have held
 	Held   []access.Holding // what the books say: since when the person has had which access
-	Now    time.Time
+	// Rulings are verdicts of reviews that bear on the person. Only those in force are heard.
+	Rulings []access.Ruling
+	Now     time.Time
 	// Fresh are keys of rules that are enforced and to whose changes nobody has consented: they are answered as if their
 	// time of grace were over, so that the consent is to all they will do.
 	Fresh map[string]bool
@@ -32,14 +34,14 @@ type Resolution struct {
 type Want struct {
 	Target  int             // index in Bound.Targets
 	Reasons []access.Reason // to hold it
-	Denied  []access.Reason // not to hold it, whatever the reasons
+	Denied  []access.Reason // not to hold it, whatever the reasons: rules and reviews
 	Unsure  []access.Reason // rules that may give it: it cannot be told now
 	Barred  []access.Reason // rules that may deny it: it cannot be told now
 	Adopt   bool            // one of the reasons makes a membership owned that exists already
 }
 
-// Standing are the reasons to hold the target, none when a rule denies it. A rule that cannot be answered now still stands for
-// what it is known to have given: it is among the last reasons.
+// Standing are the reasons to hold the target, none when a rule or a review denies it. A rule that cannot be answered now still
+// stands for what it is known to have given: it is among the last reasons.
 func (w Want) Standing(last []access.Reason) []access.Reason {
 	if len(w.Denied) > 0 {
 		return nil
@@ -56,7 +58,19 @@ func (w Want) Standing(last []access.Reason) []access.Reason {
 	return reasons
 }
 
-// voice is what one mapping, grant or rule says of one target.
+// Giving are the reasons to give the target to whoever does not hold it: those that stand, but for reviews. That somebody may
+// keep what they have is no reason to give it to them.
+func (w Want) Giving(last []access.Reason) []access.Reason {
+	var reasons []access.Reason
+	for _, r := range w.Standing(last) {
+		if r.Kind != access.ReasonReview {
+			reasons = append(reasons, r)
+		}
+	}
+	return reasons
+}
+
+// voice is what one mapping, grant, rule or review says of one target.
 type voice struct {
 	target int
 	says   says
@@ -74,23 +88,18 @@ const (
 )
 
 // Resolve answers the one question: which targets should this person hold now, and why? The reasons are the union over the
-// person's source groups, the grants in force, and the rules; a target that any rule denies is not to be held. The order is
-// fixed: by target, then by reason. Apps want nothing, and no rule speaks of them. The work is proportional to the groups and
-// grants of the person and to the rules.
+// person's source groups, the grants in force, the rules, and what reviews let them keep; a target that any rule or review
+// denies is not to be held. The order is fixed: by target, then by reason. Apps want nothing, and no rule speaks of them. The
+// work is proportional to the groups, grants and rulings of the person and to the rules.
 func (b *Bound) Resolve(p access.Person, k Known) Resolution {
 	if p.IsApp() {
 		return Resolution{}
 	}
 	var all []voice
 	for _, g := range k.Grants {
-		for _, t := range b.All(g.Target) {
-			reason := g.GrantReason()
-			if fold(g.Target) != fold(b.Targets[t].Entitlement) {
-				reason.Via = g.Target
-			}
-			all = append(all, voice{target: t, reason: reason})
-		}
+		all = append(all, b.speak(saysGive, g.Target, g.GrantReason())...)
 	}
+	all = append(all, b.rulings(k)...)
 	for _, id := range p.GroupIDs {
 		all = append(all, b.gives[id]...)
 	}
@@ -99,6 +108,35 @@ func (b *Bound) Resolve(p access.Person, k Known) Resolution {
 		all = append(all, b.voices(a, k.Would)...)
 	}
 	return Resolution{Wants: b.wants(all), Rules: answers}
+}
+
+// speak says one thing of every target that goes by a name.
+func (b *Bound) speak(what says, of access.Entitlement, reason access.Reason) []voice {
+	var all []voice
+	for _, t := range b.All(of) {
+		v := voice{target: t, says: what, reason: reason}
+		if fold(of) != fold(b.Targets[t].Entitlement) {
+			v.reason.Via = of
+		}
+		all = append(all, v)
+	}
+	return all
+}
+
+// rulings is what reviews say: a removal denies, a keep gives. It never adopts: who decided to keep what somebody else gave did
+// not make it Castellan's.
+func (b *Bound) rulings(k Known) []voice {
+	var all []voice
+	for _, r := range k.Rulings {
+		switch {
+		case !r.InForce(k.Now):
+		case r.Verdict == access.VerdictRemove:
+			all = append(all, b.speak(saysDeny, r.Target, r.RulingReason())...)
+		case r.Verdict == access.VerdictKeep:
+			all = append(all, b.speak(saysGive, r.Target, r.RulingReason())...)
+		}
+	}
+	return all
 }
 
 // wants gathers what was said of each target.
@@ -299,15 +337,20 @@ func gaveFor(h access.Holding, s access.Site) bool {
 	})
 }
 
-// NeedsActivity says that some rule asks when apps were used.
-func (p *Policy) NeedsActivity() bool { return p.needs(func(n needs) bool { return n.activity }) }
+// NeedsActivity says that some rule asks when apps were used. Rules are asked of everybody in every sweep; conditions of grants
+// and reviews are not, and do not make sweeps read more.
+func (p *Policy) NeedsActivity() bool {
+	asks := func(text string) bool {
+		c := p.conditions[text]
+		return c != nil && c.needs.activity
+	}
+	return slices.ContainsFunc(p.Rules, func(r Rule) bool { return asks(r.When) || asks(r.Release) })
+}
 
-// NeedsDomains says that some condition asks who is from outside.
-func (p *Policy) NeedsDomains() bool { return p.needs(func(n needs) bool { return n.outside }) }
-
-func (p *Policy) needs(what func(needs) bool) bool {
+// NeedsDomains says that some condition, of whatever section, asks who is from outside.
+func (p *Policy) NeedsDomains() bool {
 	for _, c := range p.conditions {
-		if what(c.needs) {
+		if c.needs.outside {
 			return true
 		}
 	}

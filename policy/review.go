@@ -21,6 +21,8 @@ type Review struct {
 	Keep        Duration        `json:"keep"`     // how long a decision to keep is a reason for what nothing else gives
 	Codes       bool            `json:"codes"`    // a decision that does not come from the reviewer's page needs the reviewer's code
 	Patience    Duration        `json:"patience"` // how long removals may take once deciding is over
+
+	people *Condition // Scope.People, as read
 }
 
 // ReviewScope says what a campaign asks about. Left out, it is every target of the policy and everybody.

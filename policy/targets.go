@@ -108,6 +108,18 @@ func (w *binder) behind(e access.Entitlement) (groups []access.Group, known bool
 	return groups, known
 }
 
+// managedBehind lists the groups that are default for a role now as far as they are managed, and manages none.
+func (w *binder) managedBehind(e access.Entitlement) []*Target {
+	groups, _ := w.behind(e)
+	var found []*Target
+	for _, g := range groups {
+		if t := w.targets[fold(access.GroupEntitlement(g.Name))]; t != nil {
+			found = append(found, t)
+		}
+	}
+	return found
+}
+
 // appRole finds the app on the site whose role is given directly.
 func (w *binder) appRole(e access.Entitlement) []*Target {
 	app, site, role, _ := e.AppSiteRole()

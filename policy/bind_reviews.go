@@ -1,0 +1,126 @@
+package policy
+
+import (
+	"slices"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// reviews manages what campaigns name in their scope and nothing else does: so that a ruling can take it, and nothing but a
+// ruling. It comes last, after the defaults of old too: what others say of a target stands.
+func (w *binder) reviews() {
+	if len(w.policy.Reviews) == 0 {
+		return
+	}
+	known, own := w.managed(), w.own()
+	for i := range w.policy.Reviews {
+		x := &w.policy.Reviews[i]
+		for _, e := range x.Scope.Targets {
+			for _, t := range w.reviewed(x, e, own) {
+				if !known[t] {
+					t.Reviewed, t.Removals = true, RemoveNever
+				}
+			}
+		}
+		w.reviewers(x)
+	}
+	for i := range w.policy.Reviews {
+		for _, e := range w.policy.Reviews[i].named() {
+			if _, resolved := w.resolved[fold(e)]; !resolved && e.Kind() == access.KindDefault {
+				w.resolved[fold(e)] = w.managedBehind(e) // a name for what is managed already
+			}
+		}
+	}
+}
+
+// own are the groups of Atlassian's own whose members the key may change.
+func (w *binder) own() []source {
+	var own []source
+	for _, g := range w.outline.Groups {
+		if !g.Synced && g.Modifiable {
+			own = append(own, source{g, lower(g.Name)})
+		}
+	}
+	return own
+}
+
+// reviewed finds the targets behind an entry of a campaign's scope.
+func (w *binder) reviewed(x *Review, e access.Entitlement, own []source) []*Target {
+	glob, is := globOf(e)
+	if !is {
+		if e.Kind() == access.KindGroup && len(w.byName[string(lower(e.Group()))]) == 0 && !w.coming(e) {
+			w.find("review-target-unknown", string(e), false, "campaign %s asks about a group that is not there; correct the name, or make the group", x.Name)
+		}
+		return w.target(e)
+	}
+	var found []*Target
+	matched := false
+	for _, g := range own {
+		if !glob.match(g.folded) {
+			continue
+		}
+		matched = true
+		live := access.GroupEntitlement(g.Name)
+		if same := len(w.byName[string(g.folded)]); same > 1 {
+			w.find("target-ambiguous", string(live), false, "%d groups have this name, so campaign %s asks about none of them; delete all but one", same, x.Name)
+			continue
+		}
+		found = append(found, w.target(live)...)
+	}
+	if !matched {
+		w.find("review-target-unknown", string(e), false, "campaign %s asks about groups by this name, and no group of Atlassian's own matches; correct it, or make such a group", x.Name)
+	}
+	return found
+}
+
+// coming says that a mapping will make the group.
+func (w *binder) coming(e access.Entitlement) bool {
+	l := w.lacking[fold(e)]
+	return l != nil && l.create
+}
+
+// reviewers reports the groups that a campaign names and that are not there: those whose members should review, and those that
+// its condition asks for.
+func (w *binder) reviewers(x *Review) {
+	there := func(name string) bool { return len(w.byName[string(lower(name))]) > 0 }
+	for _, stage := range x.Stages {
+		for _, entry := range slices.Concat(stage.Reviewers, stage.Fallback) {
+			if name, is := ReviewerGroup(entry); is && !there(name) {
+				w.find("review-group-unknown", name, false, "campaign %s asks its members to review, and there is no such group; correct the name, or make the group", x.Name)
+			}
+		}
+	}
+	if x.Scope.People == "" {
+		return
+	}
+	condition, err := w.policy.condition(x.Scope.People)
+	if err != nil {
+		return // Asks says so
+	}
+	for _, name := range condition.needs.groups {
+		if !there(name) {
+			w.find("review-group-unknown", name, false, "campaign %s chooses people by a group that is not there; correct the name, or make the group. Until then it cannot be told whom it asks about", x.Name)
+		}
+	}
+}
+
+// unasked reports what owners and silenceOf name and the campaign does not ask about: they say nothing then.
+func (w *binder) unasked(b *Bound) {
+	for i := range w.policy.Reviews {
+		x := &w.policy.Reviews[i]
+		asked := b.Reviewed(x)
+		report := func(key string, targets []access.Entitlement) {
+			for _, e := range targets {
+				if one := b.selection([]access.Entitlement{e}); !slices.ContainsFunc(asked, one.has) && !w.coming(e) {
+					w.find("review-target-unknown", string(e), false, "%s of campaign %s names it, and the campaign asks about no such target; correct it, or add it to the campaign's scope", key, x.Name)
+				}
+			}
+		}
+		for _, o := range x.Owners {
+			report("owners", o.Targets)
+		}
+		for _, s := range x.SilenceOf {
+			report("silenceOf", s.Targets)
+		}
+	}
+}

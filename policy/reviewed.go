@@ -1,0 +1,89 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// Review finds a campaign by its name.
+func (p *Policy) Review(name string) (*Review, bool) {
+	i := slices.IndexFunc(p.Reviews, func(r Review) bool { return r.Name == name })
+	if i < 0 {
+		return nil, false
+	}
+	return &p.Reviews[i], true
+}
+
+// Reviewed lists the targets that a campaign of the policy asks about, in order.
+func (b *Bound) Reviewed(r *Review) []int {
+	named := b.selection(r.Scope.Targets)
+	var all []int
+	for t := range b.Targets {
+		if len(r.Scope.Targets) == 0 && !b.Targets[t].Entitlement.Presence() || named.has(t) {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// Asks says whether the campaign asks about the person. The error says why there is no answer: a fact that the condition
+// needs is not known.
+func (r *Review) Asks(f Facts, now time.Time) (bool, error) {
+	if r.Scope.People == "" {
+		return true, nil
+	}
+	people := r.people
+	if people == nil { // the policy was not parsed
+		var err error
+		if people, err = CompileCondition(r.Scope.People); err != nil {
+			return false, err
+		}
+	}
+	return people.Holds(f, now)
+}
+
+// SilenceFor is what becomes of an item of the target that nobody decided: what the first entry of silenceOf says that names
+// it, by any name it goes by. Ask once for each target, not for each item.
+func (r *Review) SilenceFor(b *Bound, t int) Silence {
+	for _, s := range r.SilenceOf {
+		if b.selection(s.Targets).has(t) {
+			return s.Do
+		}
+	}
+	return r.Silence
+}
+
+// OwnersOf are the people for whom the word owner stands with the target: those of all entries that name it, by any name it
+// goes by; the campaign's owner where none does. Ask once for each target, not for each item.
+func (r *Review) OwnersOf(b *Bound, t int) []string {
+	var owners []string
+	for _, o := range r.Owners {
+		if !b.selection(o.Targets).has(t) {
+			continue
+		}
+		for _, by := range o.By {
+			if !slices.ContainsFunc(owners, func(s string) bool { return strings.EqualFold(s, by) }) {
+				owners = append(owners, by)
+			}
+		}
+	}
+	if owners == nil {
+		return []string{r.Owner}
+	}
+	return owners
+}
+
+// named are the targets that the campaign names in full, wherever it does.
+func (r *Review) named() []access.Entitlement {
+	all := slices.Clone(r.Scope.Targets)
+	for _, o := range r.Owners {
+		all = append(all, o.Targets...)
+	}
+	for _, s := range r.SilenceOf {
+		all = append(all, s.Targets...)
+	}
+	return slices.DeleteFunc(all, func(e access.Entitlement) bool { _, glob := globOf(e); return glob })
+}
