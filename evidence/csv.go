@@ -1,0 +1,161 @@
+package evidence
+
+import (
+	"bytes"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+var csvHead = []string{
+	"item", "person", "e-mail", "name", "external", "target", "opens", "reasons", "since", "owned", "uses", "peers",
+	"recommendation", "because", "risk", "decided", "silent", "by", "comments", "decided at",
+	"outcome", "why", "plan", "run", "until", "settled",
+}
+
+// CSV checks the pack and writes its items as a table for a spreadsheet, one row for each: UTF-8 with the mark that has
+// Excel see it. Nothing is written of a pack that does not pass Verify; so the table is held in memory first.
+//
+// Several values in one cell are separated by a semicolon and a space. What is not known is "unknown", and instants are
+// in UTC. A cell that a spreadsheet might take for a formula has an apostrophe in front, also after a line break, a tab or
+// a semicolon within it, where some split cells. Invisible characters are written as ⟨U+202E⟩, and a cell ends with …
+// after 32,000 bytes, short of what Excel takes. The pack has every value as it is.
+func CSV(r io.Reader, w io.Writer) error {
+	var table bytes.Buffer
+	table.WriteString("\ufeff")
+	out := csv.NewWriter(&table)
+	_ = out.Write(csvHead) // a buffer takes everything
+	if _, err := read(r, visitor{item: func(i access.Item) { _ = out.Write(csvRow(i)) }}); err != nil {
+		return err
+	}
+	out.Flush()
+	if _, err := table.WriteTo(w); err != nil {
+		return fmt.Errorf("evidence: write the table: %w", err)
+	}
+	return nil
+}
+
+func csvRow(i access.Item) []string {
+	row := []string{
+		strconv.Itoa(i.N), i.Person, i.Email, i.Name, external(i), string(i.Target), strings.Join(i.Opens, "; "),
+		reasons(i), since(i), yes(i.Owned), uses(i), peers(i),
+		string(i.Recommend), i.Because, strconv.Itoa(i.Risk), string(i.Verdict), yes(i.Silent),
+		each(i.Said, func(s access.Said) string { return s.By }),
+		each(i.Said, comment),
+		each(i.Said, func(s access.Said) string { return s.At.UTC().Format(time.RFC3339) }),
+		string(i.Outcome), i.Why, i.Plan, i.Run, instant(i.Until), instant(i.Settled),
+	}
+	for n, cell := range row {
+		row[n] = shorten(visible(unarmed(cell)), mostCell)
+	}
+	return row
+}
+
+// each joins what is not empty.
+func each[T any](all []T, text func(T) string) string {
+	var texts []string
+	for _, one := range all {
+		if t := text(one); t != "" {
+			texts = append(texts, t)
+		}
+	}
+	return strings.Join(texts, "; ")
+}
+
+func comment(s access.Said) string {
+	if s.Comment == "" {
+		return ""
+	}
+	return s.By + ": " + s.Comment
+}
+
+const unknown = "unknown"
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func external(i access.Item) string {
+	if i.External == nil {
+		return unknown
+	}
+	return yes(*i.External)
+}
+
+func reasons(i access.Item) string {
+	if len(i.Reasons) == 0 {
+		return "none"
+	}
+	return each(i.Reasons, access.Reason.String)
+}
+
+func since(i access.Item) string {
+	if i.Since.IsZero() {
+		return unknown
+	}
+	return i.Since.UTC().Format(time.DateOnly)
+}
+
+func uses(i access.Item) string {
+	if len(i.Uses) == 0 {
+		return unknown
+	}
+	return each(i.Uses, func(u access.Use) string { return u.App + " " + used(u) })
+}
+
+func used(u access.Use) string {
+	switch {
+	case u.Never:
+		return "never"
+	case u.Last.IsZero():
+		return unknown
+	}
+	return u.Last.UTC().Format(time.DateOnly)
+}
+
+func peers(i access.Item) string {
+	if i.Peers == nil {
+		return "none"
+	}
+	return fmt.Sprintf("%s of %s in %s", grouped(i.Peers.Hold), grouped(i.Peers.Of), i.Peers.Group)
+}
+
+// instant is empty for the zero instant: what it is of did not happen.
+func instant(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// mostCell is less than the 32,767 UTF-16 units that Excel takes: it moves the rest to a line of its own.
+const mostCell = 32_000
+
+var (
+	// Spreadsheets set to a comma as the decimal sign split at semicolons, and then take quotes for text.
+	formula = regexp.MustCompile(`(^|[;\t\r\n])([\s"\x{a0}\x{ad}\x{200b}-\x{200f}\x{202a}-\x{202e}\x{2060}-\x{206f}\x{feff}]*[=+\-@＝＋－＠])`)
+	control = regexp.MustCompile(`^[\t\r\n]`)
+)
+
+// unarmed is the cell as no spreadsheet takes it for a formula. Most cells begin with a letter or a digit and have nothing
+// at which they could be split: those are not asked twice.
+func unarmed(cell string) string {
+	if cell == "" || harmless(cell[0]) && !strings.ContainsAny(cell, ";\t\r\n") {
+		return cell
+	}
+	cell = formula.ReplaceAllString(cell, "$1'$2")
+	return control.ReplaceAllString(cell, "'$0")
+}
+
+func harmless(b byte) bool {
+	return b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z'
+}

@@ -1,0 +1,158 @@
+package evidence
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"unicode/utf8"
+)
+
+// MaxLine is how many bytes a line may have, with its line feed: what a pack says of one item is far less, and a reader
+// must not be made to hold a hostile file at once.
+const MaxLine = 1 << 20
+
+// frame is one line in its written form, and its hash. Kinds and hashes need no escaping in JSON.
+func frame(seq int, kind string, body []byte, prev string) (line []byte, hash string) {
+	hash = sum(prev, seq, kind, body)
+	line = make([]byte, 0, len(body)+256)
+	line = append(line, `{"seq":`...)
+	line = strconv.AppendInt(line, int64(seq), 10)
+	line = append(line, `,"kind":"`...)
+	line = append(line, kind...)
+	line = append(line, `","body":`...)
+	line = append(line, body...)
+	line = append(line, `,"prev":"`...)
+	line = append(line, prev...)
+	line = append(line, `","hash":"`...)
+	line = append(line, hash...)
+	return append(line, "\"}\n"...), hash
+}
+
+func sum(prev string, seq int, kind string, body []byte) string {
+	sum := sha256.New()
+	var length []byte
+	for _, field := range [][]byte{[]byte(prev), strconv.AppendInt(nil, int64(seq), 10), []byte(kind), body} {
+		length = append(strconv.AppendInt(length[:0], int64(len(field)), 10), ':')
+		sum.Write(length)
+		sum.Write(field)
+		sum.Write([]byte{'\n'})
+	}
+	return "sha256:" + hex.EncodeToString(sum.Sum(nil))
+}
+
+// bodyOf is the value in the one form that a body has. Bytes that are no text are written as �: how JSON escapes them at
+// first is not how it writes what is read back.
+func bodyOf[T any](value T) ([]byte, error) {
+	body, err := json.Marshal(value)
+	if err != nil || !bytes.Contains(body, []byte(`\ufffd`)) {
+		return body, err
+	}
+	var read T
+	if err := json.Unmarshal(body, &read); err != nil {
+		return nil, err
+	}
+	return json.Marshal(read)
+}
+
+// valueOf reads a body, and refuses what is not in the form that bodyOf gives it: a repeated or unknown key, one of
+// another case, a space.
+func valueOf[T any](body []byte) (value T, err error) {
+	if err := json.Unmarshal(body, &value); err != nil {
+		return value, fmt.Errorf("its body cannot be read: %w", err)
+	}
+	form, err := json.Marshal(value)
+	if err != nil {
+		return value, fmt.Errorf("its body cannot be read: %w", err)
+	}
+	if !bytes.Equal(form, body) {
+		return value, fmt.Errorf("its body is not in the form that this version of Castellan writes, from byte %d on", differ(form, body)+1)
+	}
+	return value, nil
+}
+
+// differ is how many bytes the two have in common at their beginning.
+func differ(a, b []byte) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return min(len(a), len(b))
+}
+
+// chain reads lines and checks that each is whole, in its one form, and follows the one before.
+type chain struct {
+	scan *bufio.Scanner
+	seq  int    // of the line read last
+	head string // its hash
+}
+
+var errCut = errors.New("it does not end with a line feed: the file was cut")
+
+func newChain(r io.Reader) *chain {
+	scan := bufio.NewScanner(r)
+	scan.Buffer(nil, MaxLine)
+	scan.Split(func(data []byte, atEnd bool) (int, []byte, error) {
+		if i := bytes.IndexByte(data, '\n'); i >= 0 {
+			return i + 1, data[:i+1], nil
+		}
+		if atEnd && len(data) > 0 {
+			return 0, nil, errCut
+		}
+		return 0, nil, nil
+	})
+	return &chain{scan: scan}
+}
+
+// next is the next line's kind and body; io.EOF after the last.
+func (c *chain) next() (kind string, body []byte, err error) {
+	if !c.scan.Scan() {
+		switch err := c.scan.Err(); {
+		case err == nil:
+			return "", nil, io.EOF
+		case errors.Is(err, bufio.ErrTooLong):
+			return "", nil, fmt.Errorf("line %d: it is longer than %s bytes", c.seq+1, grouped(MaxLine))
+		default:
+			return "", nil, fmt.Errorf("line %d: %w", c.seq+1, err)
+		}
+	}
+	c.seq++
+	if kind, body, err = c.check(c.scan.Bytes()); err != nil {
+		return "", nil, fmt.Errorf("line %d: %w", c.seq, err)
+	}
+	return kind, body, nil
+}
+
+func (c *chain) check(line []byte) (kind string, body []byte, err error) {
+	var l struct {
+		Seq        int
+		Kind       string
+		Body       json.RawMessage
+		Prev, Hash string
+	}
+	if !utf8.Valid(line) {
+		return "", nil, errors.New("it is not UTF-8")
+	}
+	if err := json.Unmarshal(line, &l); err != nil {
+		return "", nil, fmt.Errorf("it is no line of an evidence pack: %w", err)
+	}
+	form, hash := frame(c.seq, l.Kind, l.Body, c.head)
+	switch {
+	case bytes.Equal(form, line):
+		c.head = hash
+		return l.Kind, l.Body, nil
+	case l.Seq != c.seq:
+		return "", nil, fmt.Errorf("its number is %d: lines are missing, doubled or out of order", l.Seq)
+	case l.Prev != c.head:
+		return "", nil, errors.New("it does not follow the line before it: one of them is not the one that was written")
+	case l.Hash != hash:
+		return "", nil, errors.New("its hash is not that of its content: it was changed after it was written")
+	}
+	return "", nil, errors.New("it is not in the form that Castellan writes")
+}

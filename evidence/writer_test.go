@@ -1,0 +1,190 @@
+package evidence_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/evidence"
+)
+
+func TestWhatIsWrittenIsVerified(t *testing.T) {
+	m := sample(60)
+	m.head.Review.Head, m.head.Review.Lines = "sha256:of an earlier pack", 7
+	var pack bytes.Buffer
+	seal := write(t, m, &pack)
+	checked, err := evidence.Verify(&pack)
+	require.NoError(t, err)
+	require.Equal(t, 1+60+len(m.events)+1, seal.Lines)
+	review := m.head.Review
+	review.Head, review.Lines = "", 0
+	require.Equal(t, evidence.Checked{
+		Org: "acme", Review: review, Made: m.head.Made, Castellan: "v1.4.0", Seal: seal,
+		Counts: evidence.Counts{
+			Items: 60, Events: len(m.events), Verdicts: map[string]int{"keep": 44, "remove": 9, "none": 7},
+			Outcomes:   map[string]int{"kept": 44, "removed": 3, "gone": 2, "refused": 2, "denied": 2, "undecided": 7},
+			Exceptions: 11, Silent: 7,
+		},
+	}, checked)
+}
+
+func TestTheSameMakesTheSamePack(t *testing.T) {
+	require.Equal(t, written(t, sample(60)), written(t, sample(60)))
+}
+
+// TestPacksOfOldAreStillVerified: a pack is kept for years. A field that is added to what a pack holds must be left out of
+// its JSON while it is zero; where this fails, it is not.
+func TestPacksOfOldAreStillVerified(t *testing.T) {
+	file, err := os.Open("testdata/pack.jsonl")
+	require.NoError(t, err)
+	defer file.Close()
+	checked, err := evidence.Verify(file)
+	require.NoError(t, err)
+	require.Equal(t, evidence.Seal{Lines: 34, Head: "sha256:52d3e4dfca19f8d01923b048cf1d144aaf4da3c978a77e02ef93348ecf5abe03"}, checked.Seal)
+}
+
+func TestSkippedAndCancelledReviewsHavePacksToo(t *testing.T) {
+	empty := sample(0)
+	empty.head.Review.State, empty.events = access.ReviewSkipped, nil
+	says(t, read(t, written(t, empty)).words, "There was nothing to review.")
+
+	cancelled := sample(20)
+	cancelled.head.Review.State, cancelled.head.Review.ClosedBy = access.ReviewCancelled, "lea.fontaine@acme.example"
+	for n := range cancelled.items {
+		i := &cancelled.items[n]
+		i.Outcome = []access.Outcome{access.OutcomeDropped, access.OutcomeOpen, access.OutcomeHeld, "", access.OutcomeRemoved}[n%5]
+	}
+	page := read(t, written(t, cancelled))
+	says(t, page.words, "This review was cancelled by lea.fontaine@acme.example.")
+	require.Len(t, page.section(t, "outcome").all("tbody")[0].kids, 5)
+
+	early := sample(0)
+	early.head.Review.State, early.head.Review.Stage, early.head.Review.Stages = access.ReviewCancelled, 0, 0
+	early.items, early.events = []access.Item{{N: 1, Person: "p", Target: "t", Outcome: access.OutcomeDropped}}, nil
+	written(t, early)
+}
+
+func TestBytesThatAreNoTextMakeAPackToo(t *testing.T) {
+	m := sample(1)
+	m.items[0].Name, m.items[0].Why = "not\xffutf8", "\u2028 <b> \\ufffd \ufffd"
+	checked := string(written(t, m))
+	says(t, checked, `"name":"not`+"\ufffd"+`utf8"`)
+}
+
+func TestTheWriterSeesToTheForm(t *testing.T) {
+	m := sample(2)
+	for name, c := range map[string]struct {
+		write func(w *evidence.Writer) error
+		says  string
+	}{
+		"an item left out":      {func(w *evidence.Writer) error { return w.Item(m.items[1]) }, "write item 2: the next is item 1"},
+		"an event left out":     {func(w *evidence.Writer) error { return w.Event(m.events[1]) }, "write event 2: the next is event 1"},
+		"an item behind events": {func(w *evidence.Writer) error { return errors.Join(w.Event(m.events[0]), w.Item(m.items[0])) }, "items come before the events"},
+		"a line too long": {func(w *evidence.Writer) error {
+			return w.Item(access.Item{N: 1, Why: strings.Repeat("x", evidence.MaxLine)})
+		}, "at most 1,048,576 are read back"},
+		"a time that JSON cannot hold": {func(w *evidence.Writer) error {
+			return w.Item(access.Item{N: 1, Since: time.Date(12026, 1, 1, 0, 0, 0, 0, time.UTC)})
+		}, "write line 2 (item)"},
+	} {
+		w, err := evidence.NewWriter(&bytes.Buffer{}, m.head)
+		require.NoError(t, err)
+		require.ErrorContains(t, c.write(w), c.says, name)
+		require.ErrorContains(t, w.Event(m.events[0]), c.says, "%s: after it", name)
+		_, err = w.Close()
+		require.ErrorContains(t, err, c.says, "%s: at the end", name)
+	}
+}
+
+func TestALineAsLongAsMayBeIsReadBack(t *testing.T) {
+	for _, over := range []int{0, 1} {
+		m := sample(1)
+		var pack bytes.Buffer
+		write(t, m, &pack)
+		room := evidence.MaxLine - len(bytes.SplitAfter(pack.Bytes(), []byte("\n"))[1]) - len(`,"why":""`)
+		m.items[0].Why = strings.Repeat("x", room+over)
+		pack.Reset()
+		w, err := evidence.NewWriter(&pack, m.head)
+		require.NoError(t, err)
+		require.Equal(t, over == 0, w.Item(m.items[0]) == nil)
+		if over == 0 {
+			written(t, m)
+		}
+	}
+}
+
+func TestAClosedPackTakesNoMore(t *testing.T) {
+	m := sample(0)
+	w, err := evidence.NewWriter(&bytes.Buffer{}, m.head)
+	require.NoError(t, err)
+	_, err = w.Close()
+	require.NoError(t, err)
+	require.ErrorContains(t, w.Event(m.events[0]), "the pack is closed")
+	_, err = w.Close()
+	require.ErrorContains(t, err, "the pack is closed")
+}
+
+// full takes so many bytes.
+type full struct{ room int }
+
+func (f *full) Write(p []byte) (int, error) {
+	if f.room -= len(p); f.room < 0 {
+		return 0, errors.New("no space left")
+	}
+	return len(p), nil
+}
+
+func TestAFullDiskIsAnError(t *testing.T) {
+	m := sample(60)
+	var whole bytes.Buffer
+	write(t, m, &whole)
+	for _, room := range []int{0, 5000, whole.Len() - 1} {
+		w, err := evidence.NewWriter(&full{room}, m.head)
+		for _, i := range m.items {
+			if err == nil {
+				err = w.Item(i)
+			}
+		}
+		for _, e := range m.events {
+			if err == nil {
+				err = w.Event(e)
+			}
+		}
+		if err == nil {
+			_, err = w.Close()
+		}
+		require.ErrorContains(t, err, "no space left", "%d bytes", room)
+		require.ErrorContains(t, evidence.CSV(bytes.NewReader(whole.Bytes()), &full{0}), "no space left")
+		require.ErrorContains(t, evidence.HTML(bytes.NewReader(whole.Bytes()), &full{0}), "no space left")
+	}
+}
+
+func TestAHeadThatIsNoneIsRefused(t *testing.T) {
+	for says, spoil := range map[string]func(h *evidence.Head){
+		"no organization is named": func(h *evidence.Head) { h.Org = "" },
+		"the review has no id":     func(h *evidence.Head) { h.Review.ID = "" },
+		"the review is open":       func(h *evidence.Head) { h.Review.State = access.ReviewOpen },
+		`"over" is no state`:       func(h *evidence.Head) { h.Review.State = "over" },
+		"the campaign is from":     func(h *evidence.Head) { h.Policy = "sha256:another" },
+		"it is no JSON object":     func(h *evidence.Head) { h.Campaign = json.RawMessage(`[]`) },
+		"the campaign cannot be":   func(h *evidence.Head) { h.Campaign = nil },
+		`it says "days" twice`:     func(h *evidence.Head) { h.Campaign = json.RawMessage(`{"stage":[{"days":1,"days":2}]}`) },
+		"something comes after it": func(h *evidence.Head) { h.Campaign = json.RawMessage(`{} {}`) },
+		"nested more than 16 deep": func(h *evidence.Head) {
+			h.Campaign = json.RawMessage(`{"a":` + strings.Repeat("[", 99) + strings.Repeat("]", 99) + `}`)
+		},
+		"the campaign is not UTF-8": func(h *evidence.Head) { h.Campaign = json.RawMessage("{\"a\":\"\xff\"}") },
+	} {
+		head := sample(1).head
+		spoil(&head)
+		_, err := evidence.NewWriter(&bytes.Buffer{}, head)
+		require.ErrorContains(t, err, says)
+	}
+}
