@@ -46,6 +46,11 @@ type Worker struct {
 	NotifySMTPFrom      string   `env:"CASTELLAN_NOTIFY_SMTP_FROM" want:"the sender's e-mail address, such as Castellan <castellan@acme.example>; it and CASTELLAN_NOTIFY_SMTP go together"`
 	NotifyWatchers      []string `env:"CASTELLAN_NOTIFY_WATCHERS" want:"e-mail addresses, separated by commas, beside CASTELLAN_NOTIFY_SMTP"`
 
+	// The page where reviewers decide. [Worker.ReviewPage] reads the key that stands in a file.
+	ReviewAddr string `env:"CASTELLAN_REVIEW_ADDR" envDefault:"off" want:"HOST:PORT, such as 127.0.0.1:8090, or off"`
+	ReviewURL  string `env:"CASTELLAN_REVIEW_URL" want:"the https URL of a host alone at which reviewers reach CASTELLAN_REVIEW_ADDR, such as https://reviews.acme.example; plain http is accepted for loopback addresses only; it may be left out where CASTELLAN_REVIEW_ADDR is a loopback address with a port"`
+	ReviewKey  Secret `env:"CASTELLAN_REVIEW_KEY" want:"the secret of at least 32 characters that signs reviewers' links, the same for all workers, or file:/PATH of a file with it; make one by openssl rand -base64 32"`
+
 	LogLevel  zapcore.Level `env:"CASTELLAN_LOG_LEVEL" envDefault:"info" want:"debug, info, warn or error"`
 	LogFormat LogFormat     `env:"CASTELLAN_LOG_FORMAT" envDefault:"json" want:"json or console"`
 }
@@ -53,11 +58,12 @@ type Worker struct {
 // Starter is the ops command's configuration. It needs Temporal and nothing else: no Atlassian key, no ledger.
 type Starter struct {
 	By        string        `env:"CASTELLAN_BY" want:"who acts: your e-mail address or account id"`
+	Code      Secret        `env:"CASTELLAN_CODE" want:"the code that you were sent as a reviewer of an access review"`
 	LogLevel  zapcore.Level `env:"CASTELLAN_LOG_LEVEL" envDefault:"warn" want:"debug, info, warn or error"`
 	LogFormat LogFormat     `env:"CASTELLAN_LOG_FORMAT" envDefault:"console" want:"json or console"`
 }
 
-// ListenOff is the value of CASTELLAN_LISTEN that serves nothing.
+// ListenOff is the value of CASTELLAN_LISTEN and CASTELLAN_REVIEW_ADDR that serves nothing.
 const ListenOff = "off"
 
 // LedgerURL is the ledger's address with the password from [Worker.LedgerPasswordFile] put in. Its value is for opening
@@ -89,7 +95,7 @@ func (w Worker) rejects(variable string) bool {
 	case "CASTELLAN_LEDGER_PASSWORD_FILE":
 		return w.LedgerPasswordFile != "" && !(filepath.IsAbs(w.LedgerPasswordFile) && lacksPassword(w.Ledger.Reveal()))
 	case "CASTELLAN_ATLASSIAN_URL":
-		return !isAtlassianURL(w.AtlassianURL)
+		return !isRootURL(w.AtlassianURL)
 	case "CASTELLAN_LISTEN":
 		return w.Listen != ListenOff && !isHostPort(w.Listen)
 	case "CASTELLAN_CALLS_IN_FLIGHT":
@@ -101,7 +107,7 @@ func (w Worker) rejects(variable string) bool {
 	case "CASTELLAN_LOG_LEVEL":
 		return !usableLevel(w.LogLevel)
 	}
-	return w.rejectsNotify(variable)
+	return w.rejectsNotify(variable) || w.rejectsReview(variable)
 }
 
 func (s Starter) rejects(variable string) bool {
@@ -128,7 +134,8 @@ func lacksPassword(ledger string) bool {
 	return u.User.Username() != "" && !has
 }
 
-func isAtlassianURL(s string) bool {
+// isRootURL takes the URL of a host alone, by https or on this machine.
+func isRootURL(s string) bool {
 	u, err := url.Parse(s)
 	if err != nil || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 		return false

@@ -51,9 +51,9 @@ func TestWorkflowIDs(t *testing.T) {
 
 func TestSearchAttributesHaveTheirTypes(t *testing.T) {
 	all := messages.Attributes()
-	require.Len(t, all, 5)
+	require.Len(t, all, 6)
 	require.Equal(t, enumspb.INDEXED_VALUE_TYPE_DATETIME, all["CastellanUntil"])
-	for _, name := range []string{"CastellanOrg", "CastellanState", "CastellanTarget", "CastellanPerson"} {
+	for _, name := range []string{"CastellanOrg", "CastellanState", "CastellanTarget", "CastellanPerson", "CastellanCampaign"} {
 		require.Equal(t, enumspb.INDEXED_VALUE_TYPE_KEYWORD, all[name], name)
 	}
 }

@@ -89,6 +89,9 @@ const (
 	Attended = "attended" // to a grant: what came of it (AttendedSignal)
 )
 
+// LookAt is a signal from AccessReview to OrgSync: verdicts came into force, look at these people (LookAtSignal).
+const LookAt = "look-at"
+
 // Search attributes, registered by `starter apply`. All are keywords but CastellanUntil, an instant.
 var (
 	AttributeOrg    = temporal.NewSearchAttributeKeyKeyword("CastellanOrg")
@@ -96,12 +99,14 @@ var (
 	AttributeTarget = temporal.NewSearchAttributeKeyKeyword("CastellanTarget")
 	AttributePerson = temporal.NewSearchAttributeKeyKeyword("CastellanPerson")
 	AttributeUntil  = temporal.NewSearchAttributeKeyTime("CastellanUntil")
+
+	AttributeCampaign = temporal.NewSearchAttributeKeyKeyword("CastellanCampaign")
 )
 
 // Attributes are all search attributes with their types, for registering them.
 func Attributes() map[string]enumspb.IndexedValueType {
 	all := map[string]enumspb.IndexedValueType{}
-	for _, key := range []temporal.SearchAttributeKey{AttributeOrg, AttributeState, AttributeTarget, AttributePerson, AttributeUntil} {
+	for _, key := range []temporal.SearchAttributeKey{AttributeOrg, AttributeState, AttributeTarget, AttributePerson, AttributeUntil, AttributeCampaign} {
 		all[key.GetName()] = key.GetValueType()
 	}
 	return all

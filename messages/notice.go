@@ -6,7 +6,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Notice is something that a person is told. It never travels through a workflow: it may carry a code.
+// Notice is something that a person is told. It never travels through a workflow: it may carry a code or a link.
 type Notice struct {
 	ID       string             `json:"id"`   // the same when the same notice is sent again: a receiver may drop the repeat
 	Kind     string             `json:"kind"` // for example grant-requested
@@ -16,9 +16,11 @@ type Notice struct {
 	Subject  string             `json:"subject"`            // one line
 	Text     string             `json:"text"`               // what happened and what to do, in plain lines
 	Command  string             `json:"command,omitempty"`  // to type, without the code
-	Code     string             `json:"code,omitempty"`     // one-time approval code; only on channels that the addressee alone reads
+	Code     string             `json:"code,omitempty"`     // approval code, or reviewer's; only on channels that the addressee alone reads
+	Link     string             `json:"link,omitempty"`     // personal page, to be opened by the addressee; only on such channels too
 	Workflow string             `json:"workflow,omitempty"` // to open in the Web UI
 	Grant    string             `json:"grant,omitempty"`
+	Review   string             `json:"review,omitempty"`
 	Person   string             `json:"person,omitempty"`
 	Target   access.Entitlement `json:"target,omitempty"`
 }

@@ -19,6 +19,9 @@ const (
 	ReportGovernance = "governance"    // look at the organization as a whole, and keep what is found
 	ReportFindings   = "findings"      // a kept report, in one of its forms
 	ReportExplain    = "explain"       // the whole decision for one person now, or what if
+	ReportReviews    = "reviews"       // access reviews, the newest first
+	ReportReview     = "review"        // the items of one review
+	ReportEvidence   = "evidence"      // the evidence of one review that is over
 	ReportLedger     = "verify-ledger" // recompute the ledger's hash chain
 )
 
@@ -30,13 +33,15 @@ type ReportInput struct {
 	If        []string           `json:"if,omitempty"`        // explain: what to suppose, for example groups+=it-ops
 	Target    access.Entitlement `json:"target,omitempty"`    // why, foreign, grants: only this one
 	Grant     string             `json:"grant,omitempty"`     // grants: only this request
-	Open      bool               `json:"open,omitempty"`      // grants: only those that are not over and done
+	Open      bool               `json:"open,omitempty"`      // grants: only those that are not over and done; review: only what nobody has decided
 	Since     time.Time          `json:"since,omitzero"`      // grant-hours: from here on; twelve months when left out
 	At        time.Time          `json:"at,omitzero"`         // why: this instant instead of now
 	Run       string             `json:"run,omitempty"`       // plan: the run; empty for the open hold
 	States    []string           `json:"states,omitempty"`    // plan: only lines in these states
 	Policy    json.RawMessage    `json:"policy,omitempty"`    // preview: as in OrgSyncInput; empty for the one in force
-	ID        string             `json:"id,omitempty"`        // findings: which report; the newest when left out
+	ID        string             `json:"id,omitempty"`        // findings: which report; the newest when left out. review, evidence: which review
+	Campaign  string             `json:"campaign,omitempty"`  // reviews: only of this one
+	By        string             `json:"by,omitempty"`        // review: only the items of this reviewer
 	Scheduled bool               `json:"scheduled,omitempty"` // governance: a schedule asks, and whom the policy names are told
 	Format    string             `json:"format,omitempty"`    // findings: summary, json, csv or html
 	Limit     int                `json:"limit,omitempty"`     // rows at most; 200 when left out, 2,000 at most
@@ -45,19 +50,23 @@ type ReportInput struct {
 
 // ReportAnswer answers a ReportInput; only the fields of its kind are set.
 type ReportAnswer struct {
-	Org     string           `json:"org"`
-	Kind    string           `json:"kind"`
-	Message string           `json:"message"` // the answer in words
-	Why     *Why             `json:"why,omitempty"`
-	Explain *Explanation     `json:"explain,omitempty"`
-	Report  *Governance      `json:"report,omitempty"`
-	Runs    []RunSummary     `json:"runs,omitempty"`
-	Plan    *PlanPage        `json:"plan,omitempty"`
-	Foreign []access.Holding `json:"foreign,omitempty"`
-	Grants  []access.Grant   `json:"grants,omitempty"`
-	Hours   []Privilege      `json:"hours,omitempty"`
-	Ledger  *LedgerCheck     `json:"ledger,omitempty"`
-	Next    string           `json:"next,omitempty"` // pass as after for more
+	Org      string           `json:"org"`
+	Kind     string           `json:"kind"`
+	Message  string           `json:"message"` // the answer in words
+	Why      *Why             `json:"why,omitempty"`
+	Explain  *Explanation     `json:"explain,omitempty"`
+	Report   *Governance      `json:"report,omitempty"`
+	Runs     []RunSummary     `json:"runs,omitempty"`
+	Plan     *PlanPage        `json:"plan,omitempty"`
+	Foreign  []access.Holding `json:"foreign,omitempty"`
+	Grants   []access.Grant   `json:"grants,omitempty"`
+	Hours    []Privilege      `json:"hours,omitempty"`
+	Reviews  []ReviewListed   `json:"reviews,omitempty"`
+	Review   *ReviewStatus    `json:"review,omitempty"`
+	Items    []access.Item    `json:"items,omitempty"`
+	Evidence *Evidence        `json:"evidence,omitempty"`
+	Ledger   *LedgerCheck     `json:"ledger,omitempty"`
+	Next     string           `json:"next,omitempty"` // pass as after for more
 }
 
 // Why explains what one person holds.
@@ -98,9 +107,10 @@ type Explanation struct {
 	Mappings []Saying        `json:"mappings"`
 	Rules    []Saying        `json:"rules,omitempty"`
 	Grants   []Saying        `json:"grants,omitempty"`
-	Targets  []Explained     `json:"targets"` // those that something speaks of, and those that are held
-	Others   int             `json:"others"`  // targets that nothing speaks of and that are not held
-	Changes  []access.Change `json:"changes"` // what would be done; heldBy says what the guard stops
+	Reviews  []Saying        `json:"reviews,omitempty"` // decisions that bear on what the person should hold
+	Targets  []Explained     `json:"targets"`           // those that something speaks of, and those that are held
+	Others   int             `json:"others"`            // targets that nothing speaks of and that are not held
+	Changes  []access.Change `json:"changes"`           // what would be done; heldBy says what the guard stops
 	Guard    []string        `json:"guard,omitempty"`
 	Rejected []access.Change `json:"rejected,omitempty"` // what would be done, had not somebody said no to it
 }
@@ -112,7 +122,7 @@ type Fact struct {
 	Unknown string `json:"unknown,omitempty"` // why it is not known
 }
 
-// Saying is what one mapping, rule or grant says of a person.
+// Saying is what one mapping, rule, grant or review says of a person.
 type Saying struct {
 	Name    string    `json:"name"`
 	Verdict string    `json:"verdict"`

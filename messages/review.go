@@ -111,6 +111,13 @@ func Proof[B WithPass](codeHash, workflow, name string, body B) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
+// LookAtSignal asks OrgSync to look at people of whom a review has decided something.
+type LookAtSignal struct {
+	Review    string   `json:"review"`
+	People    []string `json:"people,omitempty"` // account ids
+	Everybody bool     `json:"everybody,omitempty"`
+}
+
 // ReviewAnswer says what came of what a reviewer said.
 type ReviewAnswer struct {
 	Message  string        `json:"message"`
@@ -171,13 +178,23 @@ type ReviewCarry struct {
 	Status   ReviewProgress  `json:"status"`
 	Told     []string        `json:"told,omitempty"` // notices sent, by stage: "<kind> <stage>"
 	Stage    StageCarry      `json:"stage"`
-	Tries    int             `json:"tries,omitempty"`   // looks at what is being carried out
-	Asked    time.Time       `json:"asked,omitzero"`    // when the organization's loop was last asked to look
-	Until    time.Time       `json:"until,omitzero"`    // until when removals are waited for
+	Carried  CarryState      `json:"carried"`
+	Problem  *Problem        `json:"problem,omitempty"` // what keeps it from going on; it is tried again
 	Untold   string          `json:"untold,omitempty"`  // why the last notice could not be sent
 	Refused  []RefusedWord   `json:"refused,omitempty"` // the last signals that were not accepted
 	End      *EndReviewInput `json:"end,omitempty"`     // deciding was ended by hand
 	Cancel   *EndReviewInput `json:"cancel,omitempty"`
+}
+
+// CarryState is how far removals are.
+type CarryState struct {
+	Tries int       `json:"tries,omitempty"`
+	Next  time.Time `json:"next,omitzero"`  // when they are looked at again
+	Asked time.Time `json:"asked,omitzero"` // when the organization's loop was last asked to look
+	Until time.Time `json:"until,omitzero"` // until when they are waited for
+	Open  int       `json:"open,omitempty"`
+	Held  int       `json:"held,omitempty"`
+	Plan  string    `json:"plan,omitempty"` // that the guard holds
 }
 
 // StageCarry are the instants of the stage that runs.
@@ -237,6 +254,7 @@ type ReviewStatus struct {
 	Progress ReviewProgress `json:"progress"`
 	Next     string         `json:"next,omitempty"` // what the clock does next
 	NextAt   time.Time      `json:"nextAt,omitzero"`
+	Problem  *Problem       `json:"problem,omitempty"`
 	Untold   string         `json:"untold,omitempty"`
 	Refused  []RefusedWord  `json:"refused,omitempty"`
 }
@@ -260,4 +278,11 @@ type Evidence struct {
 	Head   string `json:"head"` // hash of the last line
 	// Document is a piece of the pack, compressed with gzip. Next of the answer names the next piece.
 	Document []byte `json:"document,omitempty"`
+}
+
+// ReviewListed is a review in a list.
+type ReviewListed struct {
+	access.Review
+	Decided  int                    `json:"decided"` // items with a verdict
+	Outcomes map[access.Outcome]int `json:"outcomes,omitempty"`
 }

@@ -29,7 +29,7 @@ func (m *Many) Notify(ctx context.Context, n messages.Notice) error {
 	for i, c := range m.channels {
 		theirs := n
 		if !c.Private() {
-			theirs = withoutCode(n)
+			theirs = withoutSecrets(n)
 		}
 		sending.Go(func() {
 			failures[i] = m.done.once(i, n, func() error { return c.Notify(ctx, theirs) })

@@ -2,7 +2,7 @@
 //
 // Every channel takes a [messages.Notice] and sends it once: it never retries and never sleeps, that is its caller's
 // business. What people typed (names, reasons) is bounded and freed of control characters, and each channel escapes what
-// means something there. A one-time code leaves only by a private channel, and only to one addressee; it never stands in
+// means something there. A code, or a link to somebody's page, leaves only by a private channel, and only to one addressee; it never stands in
 // an error.
 package notify
 
@@ -63,18 +63,18 @@ func New(o Options, logger *zap.Logger) (*Many, error) {
 
 // channel is one way to reach people.
 type channel interface {
-	// Private says that what is sent to one addressee reaches only them; only then may a notice carry a code.
+	// Private says that what is sent to one addressee reaches only them; only then may a notice carry a code or a link.
 	Private() bool
 	// Notify sends the notice once.
 	Notify(ctx context.Context, n messages.Notice) error
 }
 
-// deliverable refuses a notice whose code could reach somebody else, or whose addressee is not one plain address: a name
+// deliverable refuses a notice whose code or link could reach somebody else, or whose addressee is not one plain address: a name
 // or a control character in it could carry a second address.
 func deliverable(n messages.Notice) error {
 	if n.To == "" {
-		if n.Code != "" {
-			return fmt.Errorf("it has a code but no addressee: %w", ErrPermanent)
+		if n.Code != "" || n.Link != "" {
+			return fmt.Errorf("it has a code or a link but no addressee: %w", ErrPermanent)
 		}
 		return nil
 	}

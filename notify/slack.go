@@ -26,7 +26,7 @@ func (s *Slack) Private() bool { return false }
 
 // Notify posts the notice. Answers of 4xx but 408, 425 and 429 are ErrPermanent.
 func (s *Slack) Notify(ctx context.Context, n messages.Notice) error {
-	n = tidy(withoutCode(n))
+	n = tidy(withoutSecrets(n))
 	text := "*" + mrkdwn.escape(subject(n)) + "*\n"
 	if n.To != "" {
 		text += "For " + mrkdwn.escape(n.To) + "\n"

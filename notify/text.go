@@ -27,26 +27,29 @@ func tidy(n messages.Notice) messages.Notice {
 		*s = bounded(oneLine(*s), maxLine)
 	}
 	n.Command = bounded(oneLine(n.Command), maxCommand)
+	n.Link = oneLine(n.Link)
 	n.Text = bounded(severalLines(n.Text), maxText)
 	return n
 }
 
-// withoutCode takes the code off, also where it stands in a text by mistake.
-func withoutCode(n messages.Notice) messages.Notice {
-	code := n.Code
-	n.Code = ""
-	if code == "" {
-		return n
-	}
-	for _, s := range append(shortTexts(&n), &n.Text, &n.Command) {
-		*s = strings.ReplaceAll(*s, code, "[code]")
+// withoutSecrets takes code and link off, also where they stand in a text by mistake.
+func withoutSecrets(n messages.Notice) messages.Notice {
+	for secret, instead := range map[*string]string{&n.Code: "[code]", &n.Link: "[link]"} {
+		is := *secret
+		*secret = ""
+		if is == "" {
+			continue
+		}
+		for _, s := range append(shortTexts(&n), &n.Text, &n.Command) {
+			*s = strings.ReplaceAll(*s, is, instead)
+		}
 	}
 	return n
 }
 
 // shortTexts are all texts of the notice but Text and Command.
 func shortTexts(n *messages.Notice) []*string {
-	return []*string{&n.ID, &n.Kind, &n.Org, &n.To, &n.Subject, &n.Code, &n.Workflow, &n.Grant, &n.Person, (*string)(&n.Target)}
+	return []*string{&n.ID, &n.Kind, &n.Org, &n.To, &n.Subject, &n.Code, &n.Workflow, &n.Grant, &n.Review, &n.Person, (*string)(&n.Target)}
 }
 
 // subject is the notice's headline.
@@ -72,11 +75,18 @@ var plain = markup{
 // body is what a channel says below the headline: the text, the command, the code if there is one, and where to look.
 func body(n messages.Notice, m markup) string {
 	parts := []string{m.escape(n.Text)}
+	if n.Link != "" {
+		parts = append(parts, "Open your page:\n"+n.Link+"\nThe link is for "+m.escape(n.To)+" alone: do not pass it on.")
+	}
 	if n.Command != "" {
 		parts = append(parts, "To type:", m.block(m.escape(n.Command)))
 	}
 	if n.Code != "" {
-		parts = append(parts, "One-time code: "+m.escape(n.Code)+"\nIt is for "+m.escape(n.To)+" alone: do not pass it on.")
+		what := "One-time code: "
+		if n.Review != "" {
+			what = "Your code: "
+		}
+		parts = append(parts, what+m.escape(n.Code)+"\nIt is for "+m.escape(n.To)+" alone: do not pass it on.")
 	}
 	var where []string
 	if n.Workflow != "" {

@@ -44,7 +44,7 @@ func (w *Webhook) Private() bool { return w.secret != "" }
 // Notify posts the notice. Answers of 4xx but 408, 425 and 429 are ErrPermanent.
 func (w *Webhook) Notify(ctx context.Context, n messages.Notice) error {
 	if !w.Private() {
-		n = withoutCode(n)
+		n = withoutSecrets(n)
 	}
 	err := deliverable(n)
 	if err == nil {

@@ -1,0 +1,415 @@
+package reviewpage_test
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/reviewpage"
+)
+
+func at(n int) *int { return &n }
+
+func TestWhatFormsSay(t *testing.T) {
+	for name, c := range map[string]struct {
+		path string
+		form map[string]string
+		want any
+	}{
+		"one item": {"/review/decide", map[string]string{"item": "2", "verdict-2": "remove", "comment-2": " left\r\nin May ", "verdict-1": "keep"},
+			messages.DecideInput{By: "mia@acme.example", Lines: []messages.DecideLine{{Item: 2, Verdict: "remove", Comment: "left\nin May", Version: at(0)}}}},
+		"the page": {"/review/decide", map[string]string{"save": "page", "verdict-1": "keep", "verdict-3": "remove", "comment-3": "x"},
+			messages.DecideInput{By: "mia@acme.example", Lines: []messages.DecideLine{{Item: 1, Verdict: "keep", Version: at(0)}, {Item: 3, Verdict: "remove", Comment: "x", Version: at(0)}}}},
+		"as recommended": {"/review/decide", map[string]string{"recommended": "keep", "why": "as last time"},
+			messages.DecideInput{By: "mia@acme.example", Verdict: "keep", Comment: "as last time", All: &messages.ItemFilter{Undecided: true, Recommend: "keep"}}},
+		"a comment": {"/review/comment", map[string]string{"item": "1", "comment-1": "who is this?"},
+			messages.CommentInput{By: "mia@acme.example", Item: 1, Comment: "who is this?"}},
+		"handed on": {"/review/delegate", map[string]string{"item": "3", "to": " bo@acme.example ", "note": "yours"},
+			messages.DelegateInput{By: "mia@acme.example", To: "bo@acme.example", Items: []int{3}, Comment: "yours"}},
+		"all handed on": {"/review/delegate", map[string]string{"all": "undecided", "to": "bo@acme.example"},
+			messages.DelegateInput{By: "mia@acme.example", To: "bo@acme.example", All: &messages.ItemFilter{Undecided: true}}},
+		"taken back": {"/review/reopen", map[string]string{"item": "4"},
+			messages.ReopenInput{By: "mia@acme.example", Items: []int{4}}},
+		"taken back, with a word": {"/review/reopen", map[string]string{"item": "4", "comment-4": "too soon"},
+			messages.ReopenInput{By: "mia@acme.example", Items: []int{4}, Comment: "too soon"}},
+		"in another's name": {"/review/reopen", map[string]string{"item": "4", "by": "bo@acme.example", "By": "bo@acme.example", "code": "123", "proof": "x"},
+			messages.ReopenInput{By: "mia@acme.example", Items: []int{4}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, https, 4)
+			w.set(func(d *desk) { d.sheet.Items[3].Mine, d.sheet.Items[3].MyComment = access.VerdictKeep, "fine" })
+			answer := w.post(c.path, w.fields("/review", c.form))
+			require.Equal(t, http.StatusSeeOther, answer.Code, answer.Body)
+			require.Equal(t, []any{c.want}, w.heard())
+		})
+	}
+}
+
+func TestAnAnswerIsToldOnce(t *testing.T) {
+	w := newWorld(t, https, 30)
+	answer := w.post("/review/decide", w.fields("/review?undecided=1&after=3", map[string]string{"item": "5", "verdict-5": "keep"}))
+	require.Equal(t, "/review?after=3&undecided=1#item-5", answer.Header().Get("Location"), "back to where it came from")
+	cookie := answer.Result().Cookies()[0]
+	require.Equal(t, "/review", cookie.Path)
+	require.True(t, cookie.HttpOnly && cookie.Secure && cookie.SameSite == http.SameSiteStrictMode)
+
+	told := w.follow(answer)
+	page := read(t, told.Body.String())
+	require.Equal(t, "Saved: 1.", page.id("told").text(), "its item is not on the page any more")
+	require.Contains(t, page.id("progress").text(), "1 of 30 decided")
+	gone := told.Result().Cookies()[0]
+	require.Equal(t, cookie.Name, gone.Name)
+	require.Negative(t, gone.MaxAge)
+
+	answer = w.post("/review/decide", w.fields("/review", map[string]string{"item": "6", "verdict-6": "remove"}))
+	page = read(t, w.follow(answer).Body.String())
+	require.Empty(t, page.id("told").text())
+	require.Equal(t, "Saved: 1.", page.id("item-6").class("flash")[0].text(), "it stands where the browser scrolls to")
+	require.Contains(t, page.id("item-6").text(), "You said: remove")
+}
+
+func TestRefusedItemsAreListed(t *testing.T) {
+	w := newWorld(t, https, 20)
+	fill := map[string]string{"save": "page"}
+	w.set(func(d *desk) {
+		for n := 1; n <= 14; n++ {
+			d.refuse[n] = "more was said of it since"
+		}
+	})
+	for _, item := range w.sheet.Items {
+		fill["verdict-"+itoa(item.N)] = "keep"
+	}
+	page := read(t, w.follow(w.post("/review/decide", w.fields("/review", fill))).Body.String())
+	told := page.id("told")
+	require.Contains(t, told.text(), "Saved: 6.")
+	require.Contains(t, told.text(), "Item 10: more was said of it since and 4 more")
+	require.Contains(t, told.class("flash")[0].attrs["class"], "bad")
+	require.Equal(t, "#item-1", told.all("a")[0].attrs["href"])
+	require.Contains(t, page.id("item-14").text(), "What is chosen or written here is not saved yet.", "what was chosen is not lost")
+	require.NotContains(t, page.id("item-15").text(), "not saved yet")
+}
+
+// TestOtherItemsKeepWhatWasChosen: without JavaScript the whole page is sent with one item's button.
+func TestOtherItemsKeepWhatWasChosen(t *testing.T) {
+	w := newWorld(t, https, 4)
+	form := w.fields("/review", map[string]string{"item": "1", "verdict-1": "keep", "verdict-2": "remove", "comment-3": "asking <Bo>\nfirst"})
+	page := read(t, w.follow(w.post("/review/decide", form)).Body.String())
+	require.Len(t, w.heard(), 1)
+	checked := func(n string) (chosen string) {
+		for _, radio := range page.id("item-" + n).all("input") {
+			if radio.attrs["checked"] != "" {
+				chosen = radio.attrs["value"]
+			}
+		}
+		return chosen
+	}
+	require.Equal(t, "keep", checked("1"))
+	require.NotContains(t, page.id("item-1").text(), "not saved yet")
+	require.Equal(t, "remove", checked("2"))
+	require.Contains(t, page.id("item-2").text(), "Not decided yet")
+	require.Contains(t, page.id("item-2").text(), "not saved yet")
+	require.Equal(t, "asking <Bo>\nfirst", page.id("comment-3").words)
+	require.Empty(t, checked("4"))
+
+	// And from there, all of it.
+	form = url.Values{}
+	maps.Copy(form, w.fields("/review", map[string]string{"save": "page", "verdict-2": "remove", "comment-3": "asking first"}))
+	page = read(t, w.follow(w.post("/review/decide", form)).Body.String())
+	require.Equal(t, []messages.DecideLine{{Item: 2, Verdict: "remove", Version: at(0)}}, w.heard()[1].(messages.DecideInput).Lines, "a comment alone decides nothing")
+	require.Equal(t, "asking first", page.id("comment-3").words)
+}
+
+func TestACommentLeavesWhatIsChosen(t *testing.T) {
+	w := newWorld(t, https, 2)
+	page := read(t, w.follow(w.post("/review/comment", w.fields("/review", map[string]string{"item": "1", "verdict-1": "remove", "comment-1": "hm"}))).Body.String())
+	require.Contains(t, page.id("item-1").text(), "Not decided yet")
+	require.Contains(t, page.id("item-1").text(), "not saved yet")
+	page = read(t, w.follow(w.post("/review/comment", w.fields("/review", map[string]string{"item": "2", "comment-2": "hm"}))).Body.String())
+	require.NotContains(t, page.id("item-2").text(), "not saved yet")
+}
+
+func TestFormsThatMakeNoSenseSayWhy(t *testing.T) {
+	long := strings.Repeat("ü", 1001)
+	for name, c := range map[string]struct {
+		path string
+		form map[string]string
+		why  string
+	}{
+		"nothing chosen":             {"/review/decide", map[string]string{"item": "1"}, "choose keep or remove first"},
+		"nothing chosen on the page": {"/review/decide", map[string]string{"save": "page"}, "nothing new was chosen"},
+		"a verdict of its own":       {"/review/decide", map[string]string{"item": "1", "verdict-1": "approve"}, "choose keep or remove first"},
+		"an item of another page":    {"/review/decide", map[string]string{"item": "99", "verdict-99": "keep"}, "nothing new was chosen"},
+		"a long comment":             {"/review/decide", map[string]string{"item": "1", "verdict-1": "keep", "comment-1": long}, "has 1001 characters, and may have 1000"},
+		"no recommendation":          {"/review/decide", map[string]string{"recommended": "x"}, "choose which of the recommendations"},
+		"an empty comment":           {"/review/comment", map[string]string{"item": "1", "comment-1": "  "}, "write a comment first"},
+		"a comment on nothing":       {"/review/comment", map[string]string{"comment-1": "x"}, "which item"},
+		"handed on to nobody":        {"/review/delegate", map[string]string{"item": "1", "note": "please"}, "write the e-mail address"},
+		"nothing handed on":          {"/review/delegate", map[string]string{"to": "bo@acme.example"}, "which item"},
+		"a long address":             {"/review/delegate", map[string]string{"item": "1", "to": long}, "may have 254"},
+		"nothing taken back":         {"/review/reopen", map[string]string{"item": "x"}, "which item"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, https, 2)
+			page := read(t, w.follow(w.post(c.path, w.fields("/review", c.form))).Body.String())
+			require.Contains(t, page.class("flash")[0].text(), c.why)
+			require.Contains(t, page.class("flash")[0].attrs["class"], "bad")
+			require.Empty(t, w.heard())
+		})
+	}
+}
+
+func TestWhatTheDeskRefusesIsToldAndKept(t *testing.T) {
+	w := newWorld(t, https, 2)
+	w.set(func(d *desk) { d.sayErr = reviewpage.Refused{Why: "There is nobody of this address."} })
+	page := read(t, w.follow(w.post("/review/delegate", w.fields("/review", map[string]string{"item": "2", "to": "bo@acme.exmaple", "note": "yours"}))).Body.String())
+	require.Contains(t, page.id("item-2").class("flash")[0].text(), "There is nobody of this address.")
+	require.Equal(t, "bo@acme.exmaple", page.id("to-2").attrs["value"])
+	require.Equal(t, "yours", page.id("note-2").attrs["value"])
+	page = read(t, w.follow(w.post("/review/delegate", w.fields("/review", map[string]string{"all": "undecided", "to": "bo@acme.exmaple"}))).Body.String())
+	require.Contains(t, page.id("told").text(), "There is nobody of this address.")
+	require.Equal(t, "bo@acme.exmaple", page.id("to-all").attrs["value"])
+	page = read(t, w.follow(w.post("/review/decide", w.fields("/review", map[string]string{"recommended": "keep", "why": "as last time"}))).Body.String())
+	require.Equal(t, "as last time", page.id("why-all").attrs["value"])
+	require.Zero(t, w.logs.Len(), "it is no failure")
+}
+
+func TestAnAnswerThatTookNothingKeepsWhatWasSent(t *testing.T) {
+	w := newWorld(t, https, 2)
+	w.set(func(d *desk) { d.sheet.Items = d.sheet.Items[1:] }) // the desk knows nothing of item 1 when it is asked
+	page := read(t, w.follow(w.post("/review/delegate", w.fields("/review", map[string]string{"item": "1", "to": "bo@acme.example"}))).Body.String())
+	require.Contains(t, page.id("told").text(), "Handed on: 0.")
+	require.Contains(t, page.id("told").all("div")[0].attrs["class"], "bad")
+}
+
+// TestWhatIsNotAnsweredCanBeSentAgain: without JavaScript, too, nothing that was written is lost.
+func TestWhatIsNotAnsweredCanBeSentAgain(t *testing.T) {
+	w := newWorld(t, https, 2)
+	w.set(func(d *desk) { d.sayErr = errLedger })
+	form := w.fields("/review", map[string]string{"item": "1", "verdict-1": "remove", "comment-1": `left "us"`})
+	answer := w.post("/review/decide", form)
+	require.Equal(t, http.StatusServiceUnavailable, answer.Code)
+	page := read(t, answer.Body.String())
+	require.Contains(t, page.text(), "It is not certain that what you sent was saved.")
+	require.Equal(t, `remove, left "us"`, page.fact("Item 1"))
+	again := url.Values{}
+	for _, input := range page.all("input") {
+		again.Add(input.attrs["name"], input.attrs["value"])
+	}
+	require.Equal(t, form, again)
+	w.set(func(d *desk) { d.sayErr = nil })
+	require.Equal(t, http.StatusSeeOther, w.post(page.all("form")[0].attrs["action"], again).Code)
+	require.Equal(t, w.heard()[0], w.heard()[1])
+
+	w.set(func(d *desk) { d.sayErr = reviewpage.ErrNoEntry })
+	require.Equal(t, http.StatusForbidden, w.post("/review/decide", form).Code)
+}
+
+// TestFormsOfOthersAreRefused: what another site, another link's page or nobody's page sent changes nothing.
+func TestFormsOfOthersAreRefused(t *testing.T) {
+	w := newWorld(t, https, 2)
+	good := func() url.Values { return w.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"}) }
+	other := w.link()
+	other.ID = "LINK-2"
+	for name, c := range map[string]struct {
+		change func(r *http.Request)
+		form   func(url.Values)
+		status int
+	}{
+		"another origin":           {change: func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }},
+		"another port":             {change: func(r *http.Request) { r.Header.Set("Origin", https+":8443") }},
+		"another scheme":           {change: func(r *http.Request) { r.Header.Set("Origin", "http://reviews.acme.example") }},
+		"a longer host":            {change: func(r *http.Request) { r.Header.Set("Origin", https+".evil.example") }},
+		"cross-site":               {change: func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }},
+		"same-site":                {change: func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") }},
+		"typed in":                 {change: func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "none") }},
+		"a hidden origin":          {change: func(r *http.Request) { r.Header.Set("Origin", "null"); r.Header.Del("Sec-Fetch-Site") }},
+		"a hidden origin, crossed": {change: func(r *http.Request) { r.Header.Set("Origin", "null"); r.Header.Set("Sec-Fetch-Site", "cross-site") }},
+		"nothing said":             {change: func(r *http.Request) { r.Header.Del("Origin"); r.Header.Del("Sec-Fetch-Site") }},
+		"no mark":                  {form: func(f url.Values) { f.Del("form") }},
+		"an empty mark":            {form: func(f url.Values) { f.Set("form", "") }},
+		"a wrong mark":             {form: func(f url.Values) { f.Set("form", "x"+f.Get("form")[1:]) }},
+		"another link's mark":      {form: func(f url.Values) { f.Set("form", w.signer.Mark(other, "form", "")) }},
+		"a mark of another use":    {form: func(f url.Values) { f.Set("form", w.signer.Mark(w.link(), "flash", "")) }},
+		"mark in the address":      {form: func(f url.Values) { f.Del("form") }, change: func(r *http.Request) { r.URL.RawQuery = "form=" + w.signer.Mark(w.link(), "form", "") }},
+		"as text":                  {change: func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, status: http.StatusBadRequest},
+		"as JSON":                  {change: func(r *http.Request) { r.Header.Set("Content-Type", "application/json") }, status: http.StatusBadRequest},
+		"of no type":               {change: func(r *http.Request) { r.Header.Del("Content-Type") }, status: http.StatusBadRequest},
+		"no text":                  {form: func(f url.Values) { f.Set("comment-1", "\xff") }, status: http.StatusBadRequest},
+		"a zero":                   {form: func(f url.Values) { f.Set("comment-1", "a\x00b") }, status: http.StatusBadRequest},
+		"half an escape":           {change: func(r *http.Request) { r.Body = body("form=%zz") }, status: http.StatusBadRequest},
+		"too much":                 {form: func(f url.Values) { f.Set("comment-1", strings.Repeat("x", 600<<10)) }, status: http.StatusRequestEntityTooLarge},
+		"too many items": {form: func(f url.Values) {
+			for n := range 30 {
+				f.Set("was-"+itoa(n+1), ".")
+			}
+		}, status: http.StatusRequestEntityTooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			form := good()
+			if c.form != nil {
+				c.form(form)
+			}
+			for _, path := range []string{"/review/decide", "/review/comment", "/review/delegate", "/review/reopen"} {
+				r := w.request(http.MethodPost, path, w.token(), form)
+				if c.change != nil {
+					c.change(r)
+				}
+				answer := w.do(r)
+				want := c.status
+				if want == 0 {
+					want = http.StatusForbidden
+				}
+				require.Equal(t, want, answer.Code, answer.Body)
+				require.Contains(t, answer.Body.String(), "Nothing was changed")
+				require.Contains(t, answer.Body.String(), `href="/review"`)
+			}
+			require.Empty(t, w.heard())
+			w.wait(60e9)
+		})
+	}
+	for name, change := range map[string]func(r *http.Request){
+		"as browsers do":            func(*http.Request) {},
+		"older ones":                func(r *http.Request) { r.Header.Del("Sec-Fetch-Site") },
+		"from a page that hides":    func(r *http.Request) { r.Header.Set("Origin", "null") },
+		"without an origin":         func(r *http.Request) { r.Header.Del("Origin") },
+		"with a charset":            func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded;charset=UTF-8") },
+		"though another is claimed": func(r *http.Request) { r.Host = "internal:8090"; r.Header.Set("X-Forwarded-Host", "evil.example") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := w.request(http.MethodPost, "/review/decide", w.token(), good())
+			change(r)
+			require.Equal(t, http.StatusSeeOther, w.do(r).Code)
+			w.wait(60e9)
+		})
+	}
+}
+
+func TestTheOriginIsAsBrowsersWriteIt(t *testing.T) {
+	for base, origin := range map[string]string{
+		"https://Reviews.ACME.example:443": "https://reviews.acme.example", "http://localhost:80": "http://localhost",
+		"https://reviews.acme.example:8443": "https://reviews.acme.example:8443", "http://[::1]:8090": "http://[::1]:8090",
+	} {
+		w := newWorld(t, base, 1)
+		r := w.request(http.MethodPost, "/review/decide", w.token(), w.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"}))
+		r.Header.Set("Origin", origin)
+		require.Equal(t, http.StatusSeeOther, w.do(r).Code, base)
+	}
+}
+
+// TestNoGetChangesAnything, whatever is in the address.
+func TestNoGetChangesAnything(t *testing.T) {
+	w := newWorld(t, https, 2)
+	query := "?" + w.fields("/review", map[string]string{"item": "1", "verdict-1": "remove", "to": "bo@acme.example", "all": "undecided"}).Encode()
+	for _, path := range []string{"/review/decide", "/review/comment", "/review/delegate", "/review/reopen"} {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodOptions} {
+			answer := w.do(w.request(method, path+query, w.token(), nil))
+			require.Equal(t, http.StatusMethodNotAllowed, answer.Code, method)
+			require.Equal(t, "POST", answer.Header().Get("Allow"))
+		}
+	}
+	for _, path := range []string{"/review", "/enter", "/r/" + w.token()} {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			require.Less(t, w.do(w.request(method, path+query, w.token(), nil)).Code, 400)
+		}
+		require.Equal(t, http.StatusMethodNotAllowed, w.do(w.request(http.MethodPost, path+query, w.token(), nil)).Code)
+	}
+	require.Empty(t, w.heard())
+	require.Empty(t, w.row(1).Mine)
+}
+
+func TestThereIsNothingElse(t *testing.T) {
+	w := newWorld(t, https, 2)
+	for _, path := range []string{"/", "/review/", "/review/items", "/review/export", "/healthz", "/metrics", "/assets/", "/assets/list.html", "/debug/pprof/", "/favicon.ico", "/robots.txt"} {
+		answer := w.get(path, w.token())
+		require.Equal(t, http.StatusNotFound, answer.Code, path)
+		require.Equal(t, "text/plain; charset=utf-8", answer.Header().Get("Content-Type"))
+	}
+}
+
+func TestEveryAnswerHasItsHeaders(t *testing.T) {
+	w := newWorld(t, https, 1)
+	assets := make([]string, 0, 2)
+	page := read(t, w.get("/review", w.token()).Body.String())
+	for _, e := range slices.Concat(page.all("link"), page.all("script")) {
+		if path := e.attrs["href"] + e.attrs["src"]; strings.HasPrefix(path, "/assets/") {
+			assets = append(assets, path)
+		}
+	}
+	require.Len(t, assets, 2)
+	paths := append([]string{"/r/" + w.token(), "/r/x", "/enter", "/review", "/review/decide", "/nothing"}, assets...)
+	for _, path := range paths {
+		h := w.get(path, w.token()).Header()
+		require.Equal(t, "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'", h.Get("Content-Security-Policy"))
+		require.Equal(t, "nosniff", h.Get("X-Content-Type-Options"))
+		require.Equal(t, "DENY", h.Get("X-Frame-Options"))
+		require.Equal(t, "same-origin", h.Get("Cross-Origin-Opener-Policy"))
+		require.Equal(t, "max-age=31536000", h.Get("Strict-Transport-Security"))
+		require.Contains(t, h.Get("Permissions-Policy"), "camera=()")
+		switch {
+		case slices.Contains(assets, path):
+			require.Regexp(t, `^/assets/(style|page)\.[0-9a-f]{16}\.(css|js)$`, path)
+			require.Equal(t, "public, max-age=31536000, immutable", h.Get("Cache-Control"))
+			require.Regexp(t, `^text/(css|javascript); charset=utf-8$`, h.Get("Content-Type"))
+		default:
+			require.Equal(t, "no-store", h.Get("Cache-Control"))
+		}
+		if path == "/review" {
+			require.Equal(t, "same-origin", h.Get("Referrer-Policy"))
+		} else {
+			require.Equal(t, "no-referrer", h.Get("Referrer-Policy"))
+		}
+	}
+	require.Empty(t, newWorld(t, "http://127.0.0.1:8090", 1).get("/review", "").Header().Get("Strict-Transport-Security"))
+}
+
+// TestForgedWordsAreNotTold: whoever can set a cookie for the host cannot put words on the page.
+func TestForgedWordsAreNotTold(t *testing.T) {
+	w := newWorld(t, https, 1)
+	answer := w.post("/review/comment", w.fields("/review", map[string]string{"item": "1"}))
+	real := answer.Result().Cookies()[0]
+	told := func(value string) string {
+		r := w.request(http.MethodGet, "/review", w.token(), nil)
+		r.AddCookie(&http.Cookie{Name: real.Name, Value: value})
+		return w.do(r).Body.String()
+	}
+	require.Contains(t, told(real.Value), "write a comment first")
+	for _, forged := range []string{"", ".", "x", "x.y", "A" + real.Value[1:], real.Value + "x", strings.Split(real.Value, ".")[0]} {
+		page := told(forged)
+		require.NotContains(t, page, "write a comment first", forged)
+		require.NotContains(t, page, `class="flash`, forged)
+	}
+}
+
+func TestWhatIsTooLongForACookieIsSaid(t *testing.T) {
+	w := newWorld(t, https, 25)
+	w.set(func(d *desk) { d.refuse[1] = strings.Repeat("<y>", 700) })
+	fill := map[string]string{"item": "1", "verdict-1": "keep"}
+	for n := 2; n <= 25; n++ {
+		fill["comment-"+itoa(n)] = strings.Repeat("ü", n*40)
+	}
+	answer := w.post("/review/decide", w.fields("/review", fill))
+	require.Less(t, len(answer.Header().Get("Set-Cookie")), 4000, "browsers keep 4096 bytes")
+	page := read(t, w.follow(answer).Body.String())
+	require.Contains(t, page.id("item-1").class("flash")[0].text(), "Saved: 0.")
+	require.Regexp(t, `What you had chosen or written for \d+ more could not be kept`, page.text())
+	require.NotEmpty(t, page.id("comment-2").words, "the shorter ones are kept")
+	require.Empty(t, page.id("comment-25").words)
+}
+
+func TestErrorsOfTheDeskThatAreWrapped(t *testing.T) {
+	w := newWorld(t, https, 1)
+	w.set(func(d *desk) {
+		d.err = errors.Join(errors.New("link LINK-1 was revoked by sec@acme.example"), reviewpage.ErrNoEntry)
+	})
+	answer := w.get("/review", w.token())
+	require.Equal(t, http.StatusForbidden, answer.Code)
+	require.NotContains(t, answer.Body.String(), "revoked by")
+}

@@ -1,0 +1,260 @@
+package reviewpage
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+const notKnown = "not known"
+
+// apps are the names under which people know the apps.
+var apps = map[string]string{
+	"jira-software":          "Jira",
+	"jira-servicedesk":       "Jira Service Management",
+	"jira-product-discovery": "Jira Product Discovery",
+	"jira-core":              "Jira Work Management",
+	"confluence":             "Confluence",
+	"bitbucket":              "Bitbucket",
+	"compass":                "Compass",
+	"trello":                 "Trello",
+	"statuspage":             "Statuspage",
+	"opsgenie":               "Opsgenie",
+	"loom":                   "Loom",
+}
+
+// appOn is "Jira on acme" of jira-software/acme.
+func appOn(key string) string {
+	app, site, found := strings.Cut(key, "/")
+	if name, known := apps[access.AppKey(app)]; known {
+		app = name
+	}
+	if !found {
+		return app
+	}
+	return app + " on " + site
+}
+
+// targetWords is a target as its holder would call it.
+func targetWords(t access.Entitlement) string {
+	if t == access.OrgAdmin {
+		return "organization admin"
+	}
+	app, site, role, ok := t.AppSiteRole()
+	switch {
+	case t.Kind() == access.KindGroup:
+		return "group " + t.Group()
+	case ok && t.Kind() == access.KindDefault:
+		return "the usual access to " + appOn(app+"/"+site) + ", as " + role
+	case ok:
+		return "the role " + role + " in " + appOn(app+"/"+site)
+	case t == access.Directory:
+		return "an active account"
+	case t == access.Organization:
+		return "an account in the organization"
+	}
+	return string(t)
+}
+
+// opens says what the target lets its holder do.
+func opens(i access.Item) []string {
+	switch {
+	case i.Target == access.OrgAdmin:
+		return []string{"everything: the administration of the whole organization"}
+	case i.Target.Presence():
+		return []string{"whatever else the person holds: without it, nothing"}
+	case len(i.Opens) == 0:
+		return []string{"no app that Castellan knows of"}
+	}
+	var words []string
+	for _, key := range i.Opens {
+		words = append(words, appOn(key))
+	}
+	return words
+}
+
+// reasons say why the target is held.
+func reasons(i access.Item) []string {
+	var words []string
+	for _, r := range i.Reasons {
+		words = append(words, reasonWords(r))
+	}
+	switch {
+	case len(words) == 0 && i.Owned:
+		return []string{"nothing in the policy explains it any more; Castellan gave it earlier"}
+	case len(words) == 0:
+		return []string{"nothing in the policy explains it; somebody added it by hand"}
+	case !i.Owned:
+		words = append(words, "somebody added it by hand, too")
+	}
+	return words
+}
+
+func reasonWords(r access.Reason) string {
+	words := string(r.Kind) + " " + r.Name
+	switch r.Kind {
+	case access.ReasonMapping:
+		words = "the mapping " + r.Name + " gives it"
+	case access.ReasonRule:
+		words = "the rule " + r.Name + " gives it"
+	case access.ReasonGrant:
+		words = "a temporary grant gives it (" + r.Name + ")"
+	case access.ReasonReview:
+		words = "an earlier review kept it (" + r.Name + ")"
+	case access.ReasonUndo:
+		words = "an earlier run was undone (" + r.Name + ")"
+	}
+	if r.Source != "" {
+		words += ", to everybody in the source group " + r.Source
+	}
+	return words
+}
+
+// lastUses say when each app was last used, as it was known when the review opened. What is not known is never shown as not
+// used.
+func lastUses(i access.Item, opened time.Time) []string {
+	if len(i.Uses) == 0 {
+		return []string{notKnown}
+	}
+	var words []string
+	for _, u := range i.Uses {
+		said := notKnown
+		switch {
+		case u.Never:
+			said = "never used"
+		case !u.Last.IsZero():
+			said = day(u.Last) + before(u.Last, opened)
+		}
+		words = append(words, appOn(u.App)+": "+said)
+	}
+	return words
+}
+
+// before says how long the use was before the review opened, in days.
+func before(last, opened time.Time) string {
+	if opened.IsZero() || last.After(opened) {
+		return ""
+	}
+	switch days := int(opened.Sub(last).Hours() / 24); days {
+	case 0:
+		return ", within a day of the review's opening"
+	case 1:
+		return ", a day before the review opened"
+	default:
+		return fmt.Sprintf(", %d days before the review opened", days)
+	}
+}
+
+// peers say how usual it is to hold the target.
+func peers(i access.Item) string {
+	if i.Peers == nil || i.Peers.Of == 0 {
+		return "nobody to compare with"
+	}
+	return fmt.Sprintf("%d of %s in %s %s it too", i.Peers.Hold, some(i.Peers.Of, "other", "others"), i.Peers.Group, hold(i.Peers.Hold))
+}
+
+func hold(n int) string {
+	if n == 1 {
+		return "holds"
+	}
+	return "hold"
+}
+
+// riskWords are the item's risk as a word.
+func riskWords(risk int) string {
+	switch {
+	case risk >= 70:
+		return "high"
+	case risk >= 40:
+		return "medium"
+	}
+	return "low"
+}
+
+// lastTime says how the review before this one ended for the item.
+func lastTime(past *access.PastDecision) string {
+	if past == nil {
+		return ""
+	}
+	by := "by " + past.By
+	if past.By == "" {
+		by = "by the rule for silence: nobody decided"
+	}
+	return string(past.Verdict) + ", " + by + ", " + day(past.At) + " (" + past.Review + ")"
+}
+
+// saidWords is what another reviewer said.
+func saidWords(s access.Said, stages int) string {
+	words := s.By
+	if stages > 1 {
+		words += ", stage " + strconv.Itoa(s.Stage)
+	}
+	if s.Verdict != "" {
+		words += ": " + string(s.Verdict)
+	}
+	if s.Comment != "" {
+		words += ", “" + s.Comment + "”"
+	}
+	return words + ", " + day(s.At)
+}
+
+func day(t time.Time) string {
+	if t.IsZero() {
+		return notKnown
+	}
+	return t.UTC().Format("2 January 2006")
+}
+
+func instant(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
+
+// left says how long there is until an instant.
+func left(until time.Duration) string {
+	switch {
+	case until <= 0:
+		return "now"
+	case until < time.Hour:
+		return "in " + some(int(until.Minutes())+1, "minute", "minutes")
+	case until < 48*time.Hour:
+		return "in " + some(int(until.Hours()), "hour", "hours")
+	}
+	return "in " + some(int(until.Hours()/24), "day", "days")
+}
+
+// some writes "1 item" and "2 items".
+func some(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
+}
+
+// visible writes characters that cannot be seen, or that turn the text around them, by their number, so that no name passes
+// for another. Line ends stay, and joiners, which names need.
+func visible(text string) string {
+	var b strings.Builder
+	for _, r := range strings.ToValidUTF8(text, "\ufffd") {
+		if r != '\n' && r != '\u200c' && r != '\u200d' && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
+			fmt.Fprintf(&b, "⟨U+%04X⟩", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// shorten cuts text to so many bytes, at a whole character, and says so with an ellipsis.
+func shorten(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	most -= len("…")
+	for !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most] + "…"
+}
