@@ -84,13 +84,17 @@ func (s *session) applyPolicy(ctx context.Context, org string, source json.RawMe
 	return answer, err
 }
 
-// register makes the search attributes known. Where the caller may not (Temporal Cloud), that is said and not fatal: they
+// register makes the search attributes known, once. Where the caller may not (Temporal Cloud), that is said and not fatal: they
 // may have been registered by hand.
 func (s *session) register(ctx context.Context) error {
-	err := config.RegisterSearchAttributes(ctx, s.client, s.namespace, messages.Attributes())
-	if errors.Is(err, config.ErrMayNotRegister) {
-		fmt.Fprintln(os.Stderr, err)
+	if s.registered {
 		return nil
 	}
+	err := config.RegisterSearchAttributes(ctx, s.client, s.namespace, messages.Attributes())
+	if errors.Is(err, config.ErrMayNotRegister) {
+		fmt.Fprintln(s.notes, err)
+		err = nil
+	}
+	s.registered = err == nil
 	return err
 }

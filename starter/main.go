@@ -37,19 +37,32 @@ func main() {
 
 func command() *cobra.Command {
 	root := &cobra.Command{
-		Use: "starter", Short: "Apply Castellan's policies, see its plans, lend access for a while, ask questions", Version: version,
+		Use: "starter", Short: "Apply Castellan's policies, see its plans, lend access for a while, review it, ask questions", Version: version,
+		Long: "Applies Castellan's policies, shows its plans, lends access for a while, runs access reviews, answers questions.\n\n" +
+			"It reaches Temporal by Temporal's own settings (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, …) and nothing else. CASTELLAN_BY says\n" +
+			"who acts; CASTELLAN_CODE is the code that you were sent as a reviewer, where a review asks for one.",
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	s := &session{}
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print the answer as JSON")
 	root.PersistentFlags().StringVar(&s.said, "by", "",
 		"who acts, for the ledger: your e-mail address or account id (CASTELLAN_BY, or your user name, otherwise)")
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return s.dial(cmd.Context()) }
-	root.PersistentPostRun = func(*cobra.Command, []string) { s.client.Close() }
-	s.out = root.OutOrStdout()
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.HasSubCommands() {
+			return nil // it shows its help
+		}
+		return s.dial(cmd.Context())
+	}
+	root.PersistentPostRun = func(*cobra.Command, []string) {
+		if s.client != nil {
+			s.client.Close()
+		}
+	}
+	s.out, s.notes = root.OutOrStdout(), root.ErrOrStderr()
 	root.AddCommand(s.apply(), s.plan(), s.status(), s.why(), s.runs(), s.undo(), s.verifyLedger(), s.explain(), s.findings())
 	root.AddCommand(s.rules())
 	root.AddCommand(s.grant(), s.approve(), s.deny(), s.extend(), s.revoke(), s.grants())
+	root.AddCommand(s.review(), s.verifyEvidence())
 	return root
 }
 
@@ -59,7 +72,7 @@ func (s *session) dial(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.said = cmp.Or(s.said, settings.By)
+	s.said, s.code = cmp.Or(s.said, settings.By), settings.Code
 	s.by = cmp.Or(s.said, whoami())
 	options, err := config.TemporalOptions(config.NewLogger(os.Stderr, settings.LogLevel, settings.LogFormat))
 	if err != nil {

@@ -5,13 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/castellan-io/castellan/config"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -20,9 +21,13 @@ type session struct {
 	client    client.Client
 	namespace string
 	out       io.Writer
+	notes     io.Writer // what is said while it waits
 	json      bool
 	said      string // who acts, as far as it was said
 	by        string // who acts, or at least this machine's user
+	code      config.Secret
+
+	registered bool // the search attributes are known
 }
 
 // patience is after how long a command says what it is waiting for.
@@ -36,7 +41,7 @@ func (s *session) ask(ctx context.Context, in messages.ReportInput) (messages.Re
 	}
 	run, err := s.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: messages.ReportID(in.Org, in.Kind, uuid.NewString()), TaskQueue: messages.QueueWorkflows,
-		WorkflowExecutionTimeout: time.Hour, StaticSummary: in.Kind + " " + in.Person + in.Run,
+		WorkflowExecutionTimeout: time.Hour, StaticSummary: strings.TrimSpace(in.Kind + " " + in.Person + in.Run + in.ID),
 		TypedSearchAttributes: temporal.NewSearchAttributes(messages.AttributeOrg.ValueSet(in.Org)),
 	}, messages.Report, in)
 	if err != nil {
@@ -54,9 +59,14 @@ func (s *session) update(ctx context.Context, org, name string, body, answer any
 
 // updateOn sends an update to a workflow and waits for its answer.
 func (s *session) updateOn(ctx context.Context, workflow, name string, body, answer any) error {
+	return s.updateAs(ctx, workflow, name, "", body, answer)
+}
+
+// updateAs is updateOn for an update of an id: sent again, it is the same one. Without an id, one is made.
+func (s *session) updateAs(ctx context.Context, workflow, name, id string, body, answer any) error {
 	defer s.hint()()
 	handle, err := s.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: workflow, UpdateName: name, Args: []any{body}, WaitForStage: client.WorkflowUpdateStageCompleted,
+		WorkflowID: workflow, UpdateName: name, UpdateID: id, Args: []any{body}, WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
 	if err != nil {
 		return err
@@ -67,7 +77,7 @@ func (s *session) updateOn(ctx context.Context, workflow, name string, body, ans
 // hint tells a person who waits that a worker may be missing; the function returned ends it.
 func (s *session) hint() func() {
 	timer := time.AfterFunc(patience, func() {
-		fmt.Fprintln(os.Stderr, "waiting for an answer; it comes from a worker: is one running in namespace "+s.namespace+"?")
+		fmt.Fprintln(s.notes, "waiting for an answer; it comes from a worker: is one running in namespace "+s.namespace+"?")
 	})
 	return func() { timer.Stop() }
 }

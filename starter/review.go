@@ -1,0 +1,330 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/messages"
+)
+
+// The groups in the help of review.
+const (
+	reviewLook   = "look"
+	reviewDecide = "decide"
+	reviewSheet  = "sheet"
+	reviewRun    = "run"
+)
+
+func (s *session) review() *cobra.Command {
+	c := &cobra.Command{
+		Use: "review", Short: "Access reviews: start one, see how far it is, decide, get its evidence",
+		Long: `An access review asks people who should go on holding what. The policy's reviews say who is asked about what, and when; each
+time one is run is a review of its own, named after its campaign and its date, for example quarterly:2026-11-22.
+
+REVIEW is that name, or the campaign's alone while just one of its reviews is open (for evidence: the last that is over). ITEM is
+an item's number as show and export have it; 7-12 are several. Who reviews says who they are by --by or CASTELLAN_BY, and, where the review asks for it, proves it
+with the code that they were sent: in CASTELLAN_CODE, in a file (--code-file FILE), or on standard input (--code-file -).
+The code itself is sent nowhere.`,
+		Example: `  starter review show quarterly --mine --undecided          what am I asked about?
+  starter review decide quarterly keep 1 4 7-12             it should stay
+  starter review decide quarterly remove --person ana@acme.example --comment 'left the team'
+  starter review export quarterly --mine --out mine.csv     or all of it in a spreadsheet,
+  starter review import mine.csv                            and back`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				return fmt.Errorf("review has no command %q; did you mean %s?", args[0], strings.Join(near, " or "))
+			}
+			return fmt.Errorf("review has no command %q; starter review --help lists them", args[0])
+		},
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		DisableFlagsInUseLine:      true,
+		SuggestionsMinimumDistance: 2,
+	}
+	c.AddGroup(
+		&cobra.Group{ID: reviewLook, Title: "Look:"},
+		&cobra.Group{ID: reviewDecide, Title: "Decide, as a reviewer:"},
+		&cobra.Group{ID: reviewSheet, Title: "Decide in a spreadsheet:"},
+		&cobra.Group{ID: reviewRun, Title: "Run a review:"},
+	)
+	for group, commands := range map[string][]*cobra.Command{
+		reviewLook:   {s.reviewList(), s.reviewShow(), s.reviewEvidence()},
+		reviewDecide: {s.reviewDecide(), s.reviewDelegate(), s.reviewComment(), s.reviewReopen()},
+		reviewSheet:  {s.reviewExport(), s.reviewImport()},
+		reviewRun:    {s.reviewStart(), s.reviewRemind(), s.reviewExtend(), s.reviewClose(), s.reviewCancel(), s.reviewRevokeLinks()},
+	} {
+		for _, command := range commands {
+			command.GroupID = group
+			c.AddCommand(command)
+		}
+	}
+	return c
+}
+
+// aReview is one review of one organization.
+type aReview struct {
+	org, id string
+}
+
+func (r aReview) workflow() string { return messages.ReviewID(r.org, r.id) }
+
+func (r aReview) String() string { return "review " + r.id + " of " + r.org }
+
+// args is how the review is named in a command to type.
+func (r aReview) args() string { return "'" + r.id + "' --org " + r.org }
+
+// orgFlag is the organization of a command about reviews.
+func orgFlag(c *cobra.Command, org *string) {
+	c.Flags().StringVar(org, "org", "", "the organization, when there are several")
+}
+
+// theReview is the review that is named: as a whole, or, where just one of its reviews is open, by its campaign.
+func (s *session) theReview(ctx context.Context, org, name string) (aReview, error) {
+	return s.chosen(ctx, org, name, openOf)
+}
+
+// chosen is the review that is named: as a whole, or as one of the campaign's reviews, the newest first.
+func (s *session) chosen(ctx context.Context, org, name string, choose func(reviews []messages.ReviewListed, org, campaign string) (string, error)) (aReview, error) {
+	org, err := s.theOrg(ctx, named(org))
+	if err != nil {
+		return aReview{}, err
+	}
+	if id, ok := messages.ReviewOf(org, name); ok {
+		return aReview{org, id}, nil
+	}
+	if strings.Contains(name, ":") { // every review has one: before its date, or within its instant
+		return aReview{org, name}, nil
+	}
+	answer, err := s.ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportReviews, Campaign: name})
+	if err != nil {
+		return aReview{}, err
+	}
+	id, err := choose(answer.Reviews, org, name)
+	return aReview{org, id}, err
+}
+
+// lastOf is the campaign's last review that left evidence.
+func lastOf(reviews []messages.ReviewListed, org, campaign string) (string, error) {
+	for _, r := range reviews {
+		if r.Head != "" {
+			return r.ID, nil
+		}
+	}
+	if len(reviews) > 0 {
+		return "", fmt.Errorf("no review of campaign %s has evidence yet: it is made when one is over; the last is %s (%s)", campaign, reviews[0].ID, reviews[0].State)
+	}
+	return "", noReviews(org, campaign)
+}
+
+func noReviews(org, campaign string) error {
+	return fmt.Errorf("organization %s had no review of a campaign named %q; starter review list names them all", org, campaign)
+}
+
+// openOf is the one review of a campaign that is open.
+func openOf(reviews []messages.ReviewListed, org, campaign string) (string, error) {
+	var open []string
+	for _, r := range reviews {
+		if !r.State.Final() {
+			open = append(open, r.ID)
+		}
+	}
+	switch {
+	case len(open) == 1:
+		return open[0], nil
+	case len(open) > 1:
+		return "", fmt.Errorf("campaign %s has several open reviews, name one: %s", campaign, strings.Join(open, ", "))
+	case len(reviews) > 0:
+		return "", fmt.Errorf("campaign %s has no open review; the last is %s (%s): name it as a whole", campaign, reviews[0].ID, reviews[0].State)
+	}
+	return "", noReviews(org, campaign)
+}
+
+// started is the answer of start as JSON.
+type started struct {
+	Org      string `json:"org"`
+	Review   string `json:"review"`
+	Workflow string `json:"workflow"`
+	Run      string `json:"run"`
+	Begun    bool   `json:"begun"` // a worker was seen to take it up
+}
+
+func (s *session) reviewStart() *cobra.Command {
+	var org, date string
+	c := &cobra.Command{
+		Use: "start CAMPAIGN", Short: "Start a campaign of the policy's reviews by hand",
+		Long: "Starts the campaign now: its items are taken, then its reviewers are told. A campaign has one review of a date.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if date == "" {
+				date = time.Now().Format(time.DateOnly)
+			}
+			if _, err := time.Parse(time.DateOnly, date); err != nil {
+				return fmt.Errorf("--date %q: write a day as 2026-11-22", date)
+			}
+			if org, err = s.theOrg(cmd.Context(), named(org)); err != nil {
+				return err
+			}
+			answer, err := s.startReview(cmd.Context(), aReview{org, args[0] + ":" + date}, args[0])
+			if err != nil {
+				return err
+			}
+			return s.show(answer, func(w io.Writer) { printStarted(w, answer, args[0]) })
+		},
+	}
+	orgFlag(c, &org)
+	c.Flags().StringVar(&date, "date", "", "the day that the review is named after, for example 2026-11-22; today when left out")
+	return c
+}
+
+func (s *session) startReview(ctx context.Context, r aReview, campaign string) (started, error) {
+	if err := s.register(ctx); err != nil {
+		return started{}, err
+	}
+	run, err := s.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: r.workflow(), TaskQueue: messages.QueueWorkflows, WorkflowTaskTimeout: messages.TaskTimeout,
+		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		WorkflowExecutionErrorWhenAlreadyStarted: true,
+		TypedSearchAttributes:                    temporal.NewSearchAttributes(messages.AttributeOrg.ValueSet(r.org), messages.AttributeCampaign.ValueSet(campaign)),
+		StaticSummary:                            r.org + ": access review " + campaign,
+	}, messages.AccessReview, messages.AccessReviewInput{Org: r.org, Campaign: campaign, By: s.by})
+	var before *serviceerror.WorkflowExecutionAlreadyStarted
+	if errors.As(err, &before) {
+		return started{}, fmt.Errorf("%s was started before: look at it with starter review show %s. For another one, name another day with --date", r, r.args())
+	}
+	if err != nil {
+		return started{}, err
+	}
+	answer := started{Org: r.org, Review: r.id, Workflow: r.workflow(), Run: run.GetRunID()}
+	answer.Begun, err = s.begun(ctx, run)
+	return answer, err
+}
+
+// How long start waits for a worker to take a review up, and how often it looks.
+const (
+	waitForBegin = 15 * time.Second
+	lookAtBegin  = 250 * time.Millisecond
+)
+
+// begun waits until a worker has taken the review up, so that a campaign that the policy does not have is told at once.
+func (s *session) begun(ctx context.Context, run client.WorkflowRun) (bool, error) {
+	defer s.hint()()
+	wait, cancel := context.WithTimeout(ctx, waitForBegin)
+	defer cancel()
+	failed := make(chan error, 1)
+	go func() { failed <- run.Get(wait, nil) }()
+	tick := time.NewTicker(lookAtBegin)
+	defer tick.Stop()
+	for {
+		value, err := s.client.QueryWorkflow(wait, run.GetID(), run.GetRunID(), messages.Status)
+		var status messages.ReviewStatus
+		if err == nil && value.Get(&status) == nil && status.Review.ID != "" {
+			return true, nil
+		}
+		select {
+		case err := <-failed:
+			if wait.Err() != nil {
+				return false, ctx.Err()
+			}
+			return err == nil, err
+		case <-wait.Done():
+			return false, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+func printStarted(w io.Writer, a started, campaign string) {
+	r := aReview{a.Org, a.Review}
+	fmt.Fprintf(w, "%s is started\n", r)
+	if !a.Begun {
+		fmt.Fprintln(w, "  no worker has taken it up yet: is one running?")
+	}
+	fmt.Fprintf(w, "  open:    workflow %s in the Temporal Web UI\n", a.Workflow)
+	fmt.Fprintf(w, "  follow:  starter review show %s\n", r.args())
+	fmt.Fprintf(w, "  all:     temporal workflow list --query '%s=\"%s\"'\n", messages.AttributeCampaign.GetName(), campaign)
+}
+
+func (s *session) reviewList() *cobra.Command {
+	in := messages.ReportInput{Kind: messages.ReportReviews}
+	c := &cobra.Command{
+		Use: "list [ORG]", Short: "List reviews, the newest first", Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if in.Org, err = s.theOrg(cmd.Context(), args); err != nil {
+				return err
+			}
+			answer, err := s.ask(cmd.Context(), in)
+			if err != nil {
+				return err
+			}
+			return s.show(answer, func(w io.Writer) { printReviews(w, answer) })
+		},
+	}
+	c.Flags().StringVar(&in.Campaign, "campaign", "", "only of this campaign")
+	c.Flags().IntVar(&in.Limit, "limit", 20, "reviews at most, up to 2000")
+	c.Flags().StringVar(&in.After, "after", "", "the page after this one: next of the last answer")
+	return c
+}
+
+func printReviews(w io.Writer, answer messages.ReportAnswer) {
+	if len(answer.Reviews) == 0 {
+		fmt.Fprintln(w, "no reviews")
+		return
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "REVIEW\tSTATE\tOPENED\tDUE\tDECIDED\tEXCEPTIONS")
+	for _, r := range answer.Reviews {
+		due := ""
+		if r.State == access.ReviewOpen {
+			due = when(r.Due)
+		}
+		exceptions := 0
+		for o, n := range r.Outcomes {
+			if o.Exception() {
+				exceptions += n
+			}
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d/%d\t%d\n", r.ID, reviewState(r.Review), when(r.Opened), due, r.Decided, r.Items, exceptions)
+	}
+	_ = table.Flush()
+	if answer.Next != "" {
+		fmt.Fprintf(w, "\nmore: --after '%s'\n", answer.Next)
+	}
+}
+
+// reviewState is where a review stands, in words.
+func reviewState(r access.Review) string {
+	if r.State == access.ReviewOpen && r.Stages > 1 {
+		return fmt.Sprintf("open, stage %d of %d", r.Stage, r.Stages)
+	}
+	return string(r.State)
+}
+
+// outcomes are what can become of an item.
+var outcomes = []access.Outcome{
+	access.OutcomeOpen, access.OutcomeHeld, access.OutcomeKept, access.OutcomeRemoved, access.OutcomeGone, access.OutcomeSource, access.OutcomeDenied,
+	access.OutcomeUndecided, access.OutcomeSpared, access.OutcomeRejected, access.OutcomeRefused, access.OutcomeLate, access.OutcomeDropped,
+}
+
+func checkOutcomes(named []string) error {
+	for _, name := range named {
+		if !slices.Contains(outcomes, access.Outcome(name)) {
+			return fmt.Errorf("--outcome %q: the outcomes are %v", name, outcomes)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/messages"
+)
+
+// sheetOf writes items as bo exports them.
+func sheetOf(t require.TestingT, separator rune, items ...access.Item) string {
+	var out bytes.Buffer
+	w, err := newSheetWriter(&out, quarterly, separator, func(s access.Said) bool { return s.By == "bo@acme.example" })
+	require.NoError(t, err)
+	for _, i := range items {
+		require.NoError(t, w.item(i))
+	}
+	require.NoError(t, w.close())
+	return out.String()
+}
+
+func versioned(n int) *int { return &n }
+
+func TestItemsAreASheet(t *testing.T) {
+	text := sheetOf(t, ',', known(), unclear())
+	require.True(t, strings.HasPrefix(text, "\ufeffreview,item,version,verdict,comment,risk,person,name,"), text)
+	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "\ufeff"))).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, rows, 3)
+	require.Equal(t, []string{
+		"quarterly:2026-03-02", "1", "2", "keep", "", "85", "ana@partner.example", "Ana Ray", "yes", "cy@acme.example", "group:jira-admins",
+		"jira/acme, confluence/acme", "mapping admins (source group it); grant g1", "2026-01-02", "Castellan",
+		"jira/acme 2026-02-27, confluence/acme never, jsm/acme not known", "2 of 14 others in it hold it", "remove", "2 of 14 peers hold it",
+		"protected, few peers", "keep by dan@acme.example on 2025-12-02", "remove by cy@acme.example: left\nthe team", "712020:ana", "acme",
+	}, rows[1])
+	require.Equal(t, []string{
+		"quarterly:2026-03-02", "12", "0", "", "", "3", "712020:x", "", "not known", "", "role:org-admin", "", "nothing in the policy explains it",
+		"not known", "somebody else", "not known", "nobody to compare with", "", "", "", "", "", "712020:x", "acme",
+	}, rows[2])
+}
+
+// What a spreadsheet takes for a formula, wherever it thinks that a cell begins.
+var dangerous = regexp.MustCompile(`(^|[;\t\r\n])[\s"]*[=+\-@＝＋－＠]`)
+
+func TestNoCellIsAFormula(t *testing.T) {
+	for _, hostile := range []string{
+		`=HYPERLINK("http://evil")`, "+1", "-1", "@SUM(1)", " =1", "\t=1", "\r=1", "\n=1", `"=1`, "'=1", "''=1", "＝1", "a;=1", "a\n=1", "a\t+1",
+		"\u200b=1", "\tx", "\rx", "\nx", "'\nx", "x;'=1", ";=;=", "--", "=", "\"\n\"=1",
+	} {
+		i := unclear()
+		i.Name, i.Because, i.Risks = hostile, hostile, []string{hostile}
+		i.Said = []access.Said{{By: "bo@acme.example", Verdict: access.VerdictKeep, Comment: hostile}, {By: "cy@acme.example", Verdict: access.VerdictKeep, Comment: hostile}}
+		rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(sheetOf(t, ',', i), "\ufeff"))).ReadAll()
+		require.NoError(t, err)
+		for n, cell := range rows[1] {
+			require.NotRegexp(t, dangerous, cell, "%q in %s", hostile, sheetHead[n])
+			require.NotRegexp(t, `^[\t\r\n]`, cell)
+		}
+		require.Equal(t, hostile, disarmed(armless(hostile)), "%q is read back as it was", hostile)
+	}
+}
+
+func TestDisarmingIsTheWayBack(t *testing.T) {
+	cell := rapid.StringOf(rapid.SampledFrom([]rune("ab'\"= +-@;\t\n\r\u200bü＝")))
+	rapid.Check(t, func(t *rapid.T) {
+		text := cell.Draw(t, "cell")
+		guarded := armless(text)
+		require.NotRegexp(t, dangerous, guarded)
+		require.Equal(t, text, disarmed(guarded))
+	})
+}
+
+// What is exported and comes back unchanged, or changed by a reviewer, is what is sent, whatever the spreadsheet did to the file.
+func TestASheetComesBackAsItWent(t *testing.T) {
+	comment := rapid.OneOf(rapid.Just(""), rapid.StringOf(rapid.SampledFrom([]rune("ab,;'\"= +-@\n\tü―\u200b😀"))), rapid.StringN(0, 200, -1).Filter(func(s string) bool { return !strings.Contains(s, "\r") }))
+	verdict := rapid.SampledFrom([]access.Verdict{"", access.VerdictKeep, access.VerdictRemove})
+	rapid.Check(t, func(t *rapid.T) {
+		var items []access.Item
+		var want []messages.DecideLine
+		for n := range rapid.IntRange(0, 8).Draw(t, "items") {
+			i := unclear()
+			i.N, i.Version, i.Name, i.Because = n+1, rapid.IntRange(0, 9).Draw(t, "version"), comment.Draw(t, "name"), comment.Draw(t, "because")
+			if v := verdict.Draw(t, "verdict"); v != "" {
+				i.Said = []access.Said{{By: "bo@acme.example", Verdict: v, Comment: comment.Draw(t, "comment")}}
+				want = append(want, messages.DecideLine{Item: i.N, Verdict: v, Comment: i.Said[0].Comment, Version: versioned(i.Version)})
+			}
+			items = append(items, i)
+		}
+		text := sheetOf(t, rapid.SampledFrom([]rune(",;\t")).Draw(t, "separator"), items...)
+		if rapid.Bool().Draw(t, "without a mark") {
+			text = strings.TrimPrefix(text, "\ufeff")
+		}
+		if rapid.Bool().Draw(t, "CRLF") {
+			text = strings.ReplaceAll(text, "\n", "\r\n")
+		}
+		filled, err := readSheet(strings.NewReader(text))
+		require.NoError(t, err)
+		var got []messages.DecideLine
+		for _, line := range filled.of(quarterly) {
+			got = append(got, line.DecideLine)
+		}
+		require.Empty(t, filled.refused)
+		require.Equal(t, want, got)
+		require.Equal(t, len(items)-len(want), filled.empty)
+	})
+}
+
+func TestSheetsAreReadAsSpreadsheetsWriteThem(t *testing.T) {
+	want := []sheetLine{
+		{line: 2, review: quarterly.id, DecideLine: messages.DecideLine{Item: 1, Verdict: access.VerdictKeep, Comment: "nötig; noch", Version: versioned(2)}},
+		{line: 4, review: quarterly.id, DecideLine: messages.DecideLine{Item: 3, Verdict: access.VerdictRemove, Version: versioned(0)}},
+	}
+	for name, text := range map[string]string{
+		"German Excel":  "\ufeffreview;item;version;verdict;comment\r\nquarterly:2026-03-02;1;2;Keep;\"nötig; noch\"\r\nquarterly:2026-03-02;2;0;;\r\nquarterly:2026-03-02;3;0;REMOVE;\r\n;;;;\r\n",
+		"commas":        "review,item,version,verdict,comment\nquarterly:2026-03-02,1,2,keep,nötig; noch\nquarterly:2026-03-02,2,0,,\nquarterly:2026-03-02,3,0, remove ,\n,,,,\n",
+		"tabs":          "review\titem\tversion\tverdict\tcomment\nquarterly:2026-03-02\t1\t2\tkeep\tnötig; noch\nquarterly:2026-03-02\t2\t0\t\t\nquarterly:2026-03-02\t3\t0\tremove\t\n\t\t\t\t\n",
+		"another order": "Comment, VERDICT ,mine,version,Item,Review\nnötig; noch,keep,,2,1,quarterly:2026-03-02\n,,,0,2,quarterly:2026-03-02\n,remove,x,0,3,quarterly:2026-03-02\n,,,,,\n",
+		"cut lines":     "review,item,version,verdict,comment\nquarterly:2026-03-02,1,2,keep,nötig; noch\nquarterly:2026-03-02,2\nquarterly:2026-03-02,3,0,remove\n,\n",
+	} {
+		filled, err := readSheet(strings.NewReader(text))
+		require.NoError(t, err, name)
+		require.Equal(t, sheet{lines: want, empty: 2}, filled, name)
+	}
+}
+
+func TestASheetThatCannotBeReadSaysWhy(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                       "line 1: it does not name the columns item and verdict",
+		"a,b\n1,keep\n":                          "as the file of starter review export does",
+		"item,verdict,Item\n1,keep,1\n":          "line 1: it has two columns named item",
+		"item,verdict\n1,\"keep\n":               `line 2, column 9: extraneous or missing " in quoted-field`,
+		"item,verdict,comment\n1,keep,gr\xfcn\n": `it is not in UTF-8: save it as "CSV UTF-8"`,
+		"\xff\xfei\x00t\x00e\x00m\x00":           "it is not in UTF-8",
+	} {
+		_, err := readSheet(strings.NewReader(text))
+		require.ErrorContains(t, err, want, "%q", text)
+	}
+}
+
+func TestLinesAreRefusedOneByOne(t *testing.T) {
+	filled, err := readSheet(strings.NewReader(strings.Join([]string{
+		"org,review,item,version,verdict,comment",
+		",quarterly:2026-03-02,1,0,keep,", // 2
+		",,2,,remove,typed by hand",       // 3: no review, no version
+		",quarterly:2026-03-02,3,0,yes,",
+		",quarterly:2026-03-02,x,0,keep,",
+		",quarterly:2026-03-02,0,0,keep,",
+		",quarterly:2026-03-02,6,v1,keep,",
+		",quarterly:2026-01-01,7,0,keep,", // 8
+		"beta,quarterly:2026-03-02,7,0,keep,",
+		",quarterly:2026-03-02,8,0,keep,a", // 10: twice, and not alike
+		",quarterly:2026-03-02,9,0,keep,same",
+		",quarterly:2026-03-02,8,0,remove,a",
+		",quarterly:2026-03-02,9,0,Keep,same", // 13: twice, alike
+		",quarterly:2026-03-02,10,0,,talk",
+		",quarterly:2026-03-02,11,0,keep," + strings.Repeat("x", 1001),
+	}, "\n")))
+	require.NoError(t, err)
+	org, review := filled.named()
+	require.Empty(t, org)
+	require.Equal(t, quarterly.id, review)
+	var lines []int
+	for _, line := range filled.of(quarterly) {
+		lines = append(lines, line.line)
+	}
+	require.Equal(t, []int{2, 3, 11}, lines)
+	require.ElementsMatch(t, []refusedLine{
+		{4, 3, `"yes" is no verdict: write keep or remove, or nothing`},
+		{5, 0, `item "x" is no item's number`},
+		{6, 0, `item "0" is no item's number`},
+		{7, 6, `version "v1" is no number: leave it as it was exported`},
+		{8, 7, "it belongs to another review: quarterly:2026-01-01"},
+		{9, 7, "it belongs to another review: quarterly:2026-03-02 of beta"},
+		{10, 8, "line 12 says something else of the same item"},
+		{12, 8, "line 10 says something else of the same item"},
+		{15, 11, "the comment has 1001 characters; at most 1000 are taken"},
+	}, filled.refused)
+	require.Equal(t, 1, filled.empty)
+	require.Equal(t, 1, filled.talking)
+}

@@ -1,0 +1,295 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/messages"
+)
+
+// exported is the answer of export as JSON.
+type exported struct {
+	File   string `json:"file"`
+	Review string `json:"review"`
+	Items  int    `json:"items"`
+}
+
+func (s *session) reviewExport() *cobra.Command {
+	var org, out string
+	var mine, semicolons bool
+	c := &cobra.Command{
+		Use: "export REVIEW", Short: "Write items as a CSV file, to fill in with a spreadsheet",
+		Long: "Writes one line for each item. Fill in the columns verdict (keep or remove; nothing leaves the item as it is) and comment, leave\n" +
+			"review, item and version as they are, save as \"CSV UTF-8\" and give the file to starter review import. What you have said\n" +
+			"already stands in it.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in := messages.ReportInput{Kind: messages.ReportReview, Limit: messages.MostItems}
+			r, err := s.question(cmd, &in, org, args[0], "", mine)
+			if err != nil {
+				return err
+			}
+			by, err := s.reviewerName(cmd.Context(), r.org)
+			if err != nil {
+				return err
+			}
+			separator := ','
+			if semicolons {
+				separator = ';'
+			}
+			if out == "" {
+				_, err := s.writeSheet(cmd.Context(), s.out, in, r, separator, by)
+				return err
+			}
+			answer := exported{File: out, Review: r.id}
+			if err := replaced(out, func(w io.Writer) error {
+				answer.Items, err = s.writeSheet(cmd.Context(), w, in, r, separator, by)
+				return err
+			}); err != nil {
+				return err
+			}
+			return s.show(answer, func(w io.Writer) {
+				fmt.Fprintf(w, "%s: %s of %s\nfill in verdict and comment, then: starter review import %s\n", out, counted(answer.Items, "item", "items"), r, out)
+			})
+		},
+	}
+	orgFlag(c, &org)
+	c.Flags().BoolVar(&mine, "mine", false, "only what whoever acts (--by) is asked about in this stage")
+	c.Flags().StringVar(&out, "out", "", "the file to write; standard output when left out")
+	c.Flags().BoolVar(&semicolons, "semicolons", false, "separate by semicolons, as Excel wants it where the comma is the decimal sign")
+	return c
+}
+
+// writeSheet writes all items, page by page.
+func (s *session) writeSheet(ctx context.Context, w io.Writer, in messages.ReportInput, r aReview, separator rune, by string) (items int, err error) {
+	stage := 0
+	sheet, err := newSheetWriter(w, r, separator, func(one access.Said) bool { return one.Stage == stage && by != "" && strings.EqualFold(one.By, by) })
+	if err != nil {
+		return 0, err
+	}
+	for {
+		answer, err := s.ask(ctx, in)
+		if err != nil {
+			return items, err
+		}
+		if answer.Review != nil {
+			stage = answer.Review.Review.Stage
+		}
+		for _, i := range answer.Items {
+			if err := sheet.item(i); err != nil {
+				return items, err
+			}
+		}
+		items += len(answer.Items)
+		if in.After = answer.Next; in.After == "" {
+			return items, sheet.close()
+		}
+	}
+}
+
+// reviewerName is what whoever acts goes by in reviews: the address behind an account id. "" where nobody says who acts.
+func (s *session) reviewerName(ctx context.Context, org string) (string, error) {
+	if strings.Contains(s.said, "@") || !whoForm.MatchString(s.said) {
+		return strings.ToLower(s.said), nil
+	}
+	answer, err := s.ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportWhy, Person: s.said})
+	if err != nil {
+		return "", err
+	}
+	if answer.Why != nil && answer.Why.Person.Email != "" {
+		return strings.ToLower(answer.Why.Person.Email), nil
+	}
+	return s.said, nil
+}
+
+// replaced writes a file beside its place and moves it there once it is whole.
+func replaced(path string, write func(io.Writer) error) (err error) {
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = file.Close()
+			_ = os.Remove(file.Name())
+		}
+	}()
+	if err := write(file); err != nil {
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), path)
+}
+
+// imported is the answer of import as JSON.
+type imported struct {
+	File    string        `json:"file"`
+	Review  string        `json:"review"`
+	Lines   int           `json:"lines"`             // with a verdict
+	Applied int           `json:"applied"`           // that changed something
+	Before  int           `json:"before"`            // that said what had been said before
+	Empty   int           `json:"empty"`             // without a verdict
+	Talking int           `json:"talking,omitempty"` // of those, with a comment
+	Refused []refusedLine `json:"refused,omitempty"`
+	Unsent  int           `json:"unsent,omitempty"` // not known to be taken, since an error came before
+	Left    *int          `json:"left,omitempty"`   // items on which the reviewer is still asked
+}
+
+func (s *session) reviewImport() *cobra.Command {
+	var who reviewer
+	c := &cobra.Command{
+		Use: "import FILE.csv [REVIEW]", Short: "Decide as a filled-in CSV file says",
+		Long: "Reads a file of starter review export back. The names of its columns decide, not their order; commas, semicolons and tabs all\n" +
+			"separate. Lines without a verdict change nothing. A line is refused if it cannot be read, belongs to another review, if more\n" +
+			"was said of its item since the export, or if you are not asked about it; all others are applied, and the status is 1 then.\n" +
+			"The same file again changes nothing.",
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			filled, err := openSheet(args[0])
+			if err != nil {
+				return err
+			}
+			org, review := filled.named()
+			if who.org == "" {
+				who.org = org
+			}
+			if len(args) == 2 {
+				review = args[1]
+			}
+			if review == "" {
+				return fmt.Errorf("%s: no line with a verdict names its review: name it after the file", args[0])
+			}
+			speaks, err := s.speaker(cmd, who, review)
+			if err != nil {
+				return err
+			}
+			answer, err := deliver(&filled, speaks.review, func(lines []messages.DecideLine) (messages.ReviewAnswer, error) {
+				return say(cmd.Context(), speaks, messages.DecideItems, messages.DecideInput{By: speaks.by, Lines: lines})
+			})
+			answer.File = args[0]
+			if err := errors.Join(err, s.show(answer, func(w io.Writer) { printImported(w, answer) })); err != nil {
+				return err
+			}
+			if n := len(answer.Refused); n > 0 {
+				return fmt.Errorf("%s; all others are applied", counted(n, "line was refused", "lines were refused"))
+			}
+			return nil
+		},
+	}
+	who.flags(c)
+	return c
+}
+
+func openSheet(path string) (sheet, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return sheet{}, err
+	}
+	defer file.Close()
+	filled, err := readSheet(file)
+	if err != nil {
+		return sheet{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return filled, nil
+}
+
+// mostTold is how many bytes of comments go into one update.
+const mostTold = 256 << 10
+
+// batches cuts lines into what one update takes.
+func batches(lines []sheetLine) (all [][]sheetLine) {
+	first, size := 0, 0
+	for n, line := range lines {
+		if n-first == messages.MostItems || size+len(line.Comment) > mostTold {
+			all, first, size = append(all, lines[first:n]), n, 0
+		}
+		size += len(line.Comment)
+	}
+	if first < len(lines) {
+		all = append(all, lines[first:])
+	}
+	return all
+}
+
+// deliver has a review take what a sheet says. An answer names some of what it refused: what is left is then said again, which
+// changes nothing of what was taken, until every refused line is known. An error says how far it came.
+func deliver(filled *sheet, r aReview, send func([]messages.DecideLine) (messages.ReviewAnswer, error)) (sum imported, err error) {
+	lines := filled.of(r)
+	sum = imported{Review: r.id, Lines: len(lines) + len(filled.refused), Empty: filled.empty, Talking: filled.talking, Refused: filled.refused}
+	for n, batch := range batches(lines) {
+		if err = sum.deliver(batch, send); err != nil && n > 0 {
+			err = fmt.Errorf("stopped at line %d: %s\nwhat stands before it is done; the same file again goes on from there", batch[0].line, unwrapped(err))
+		}
+		if err != nil {
+			break
+		}
+	}
+	sum.Unsent = sum.Lines - len(sum.Refused) - sum.Applied - sum.Before
+	slices.SortFunc(sum.Refused, func(a, b refusedLine) int { return a.Line - b.Line })
+	return sum, err
+}
+
+func (a *imported) deliver(batch []sheetLine, send func([]messages.DecideLine) (messages.ReviewAnswer, error)) error {
+	applied := 0
+	for more := true; more && len(batch) > 0; {
+		said := make([]messages.DecideLine, len(batch))
+		for n := range batch {
+			said[n] = batch[n].DecideLine
+		}
+		answer, err := send(said)
+		if err != nil {
+			return err
+		}
+		why := map[int]string{}
+		for _, refused := range answer.Refused {
+			why[refused.Item] = refused.Why
+		}
+		var rest []sheetLine
+		for _, line := range batch {
+			if text, refused := why[line.Item]; refused {
+				a.Refused = append(a.Refused, refusedLine{line.line, line.Item, text})
+			} else {
+				rest = append(rest, line)
+			}
+		}
+		more = answer.Declined > len(answer.Refused) && len(rest) < len(batch)
+		applied, a.Applied, a.Left, batch = applied+answer.Applied, a.Applied+answer.Applied, &answer.Left, rest
+	}
+	a.Before += len(batch) - applied
+	return nil
+}
+
+func printImported(w io.Writer, a imported) {
+	for _, r := range a.Refused {
+		item := ""
+		if r.Item > 0 {
+			item = fmt.Sprintf("item %d: ", r.Item)
+		}
+		fmt.Fprintf(w, "line %d: %s%s\n", r.Line, item, plain(r.Why))
+	}
+	fmt.Fprintf(w, "%s, review %s: %s with a verdict: %d applied, %d said so before, %d refused; %d without a verdict\n",
+		a.File, a.Review, counted(a.Lines, "line", "lines"), a.Applied, a.Before, len(a.Refused), a.Empty)
+	if a.Talking > 0 {
+		fmt.Fprintf(w, "%s a comment and no verdict, and nothing was taken of it: starter review comment says it\n", counted(a.Talking, "line has", "lines have"))
+	}
+	if a.Unsent > 0 {
+		fmt.Fprintf(w, "%s not known to be taken\n", counted(a.Unsent, "line is", "lines are"))
+	}
+	if a.Left != nil {
+		fmt.Fprintf(w, "%s left to decide\n", counted(*a.Left, "item", "items"))
+	}
+}

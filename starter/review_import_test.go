@@ -1,0 +1,239 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/config"
+	"github.com/castellan-io/castellan/messages"
+)
+
+// words are what is typed of a command about a review, R.
+func words(typed string) []string {
+	return strings.Fields(strings.ReplaceAll(typed, "R", quarterly.id))
+}
+
+// desk is a review as the ledger keeps it: what bo said, and what is refused.
+type desk struct {
+	refuses map[int]string
+	said    map[int]messages.DecideLine
+	sent    []int // lines, by update
+}
+
+func (d *desk) hear(lines []messages.DecideLine) (messages.ReviewAnswer, error) {
+	d.sent = append(d.sent, len(lines))
+	var a messages.ReviewAnswer
+	for _, line := range lines {
+		switch before, known := d.said[line.Item]; {
+		case d.refuses[line.Item] != "":
+			if a.Declined++; len(a.Refused) < messages.MostRefusedItems {
+				a.Refused = append(a.Refused, messages.RefusedItem{Item: line.Item, Why: d.refuses[line.Item]})
+			}
+		case known && before.Verdict == line.Verdict && before.Comment == line.Comment:
+			a.Repeated++
+		default:
+			d.said[line.Item] = line
+			a.Applied++
+		}
+	}
+	a.Left = 1000 - len(d.said)
+	return a, nil
+}
+
+// filled is a sheet of items 1 to n, all to be kept.
+func filled(n int) *sheet {
+	var s sheet
+	for i := range n {
+		s.lines = append(s.lines, sheetLine{line: i + 2, review: quarterly.id, DecideLine: messages.DecideLine{Item: i + 1, Verdict: access.VerdictKeep}})
+	}
+	return &s
+}
+
+func TestEveryRefusedLineIsKnown(t *testing.T) {
+	d := &desk{refuses: map[int]string{}, said: map[int]messages.DecideLine{}}
+	for n := 1; n <= 120; n++ {
+		d.refuses[n*5] = "more was said of it since"
+	}
+	s := filled(700)
+	s.refused = []refusedLine{{Line: 900, Why: "unreadable"}}
+	sum, err := deliver(s, quarterly, d.hear)
+	require.NoError(t, err)
+	require.Equal(t, 701, sum.Lines)
+	require.Equal(t, 580, sum.Applied)
+	require.Zero(t, sum.Before)
+	require.Zero(t, sum.Unsent)
+	require.Len(t, sum.Refused, 121)
+	for n, r := range sum.Refused[:120] {
+		require.Equal(t, refusedLine{(n+1)*5 + 1, (n + 1) * 5, "more was said of it since"}, r, "in the order of the file")
+	}
+	require.Equal(t, []int{500, 450, 200}, d.sent, "what one answer cannot name is asked for again")
+	require.Equal(t, 420, *sum.Left)
+
+	again, err := deliver(filled(700), quarterly, d.hear)
+	require.NoError(t, err)
+	require.Zero(t, again.Applied, "the same file again changes nothing")
+	require.Equal(t, 580, again.Before)
+	require.Len(t, again.Refused, 120)
+}
+
+func TestAnImportThatIsCutSaysHowFarItCame(t *testing.T) {
+	d := &desk{said: map[int]messages.DecideLine{}}
+	sum, err := deliver(filled(1200), quarterly, func(lines []messages.DecideLine) (messages.ReviewAnswer, error) {
+		if len(d.sent) == 2 {
+			return messages.ReviewAnswer{}, temporal.NewApplicationError("deciding is over", "Refused")
+		}
+		return d.hear(lines)
+	})
+	require.Equal(t, "stopped at line 1002: deciding is over\nwhat stands before it is done; the same file again goes on from there", unwrapped(err))
+	require.Equal(t, 1000, sum.Applied)
+	require.Equal(t, 200, sum.Unsent)
+}
+
+func TestUpdatesAreBounded(t *testing.T) {
+	s := filled(1001)
+	for n := range s.lines[:10] {
+		s.lines[n].Comment = strings.Repeat("x", 100_000)
+	}
+	var sizes []int
+	for _, batch := range batches(s.lines) {
+		sizes = append(sizes, len(batch))
+	}
+	require.Equal(t, []int{2, 2, 2, 2, 500, 493}, sizes)
+	require.Empty(t, batches(nil))
+}
+
+func TestAnImportTellsEachLine(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "mine.csv")
+	require.NoError(t, os.WriteFile(file, []byte(strings.Join([]string{
+		"\ufeffreview;item;version;verdict;comment",
+		"quarterly:2026-03-02;1;0;keep;",
+		"quarterly:2026-03-02;2;0;remove;left",
+		"quarterly:2026-03-02;3;0;maybe;",
+		"quarterly:2026-03-02;4;0;keep;",
+		"quarterly:2026-03-02;5;0;;hm",
+		"quarterly:2026-03-02;6;0;;",
+		"quarterly:2026-03-02;7;0;keep;",
+	}, "\r\n")), 0o600))
+	d := &desk{
+		refuses: map[int]string{4: "more was said of it since this was exported; look at it again"},
+		said:    map[int]messages.DecideLine{7: {Item: 7, Verdict: access.VerdictKeep}},
+	}
+	f := &fakeTemporal{hear: func(_ int, _ string, body any) (any, error) { return d.hear(body.(messages.DecideInput).Lines) }}
+	s, out, _ := f.acting()
+	s.code = config.NewSecret("abcd-efgh")
+	err := f.run(t, s, "", "import", file)
+	require.EqualError(t, err, "2 lines were refused; all others are applied")
+	require.Equal(t, `line 4: item 3: "maybe" is no verdict: write keep or remove, or nothing
+line 5: item 4: more was said of it since this was exported; look at it again
+`+file+`, review quarterly:2026-03-02: 5 lines with a verdict: 2 applied, 1 said so before, 2 refused; 2 without a verdict
+1 line has a comment and no verdict, and nothing was taken of it: starter review comment says it
+997 items left to decide
+`, out.String())
+	require.Len(t, f.heard, 1)
+	body := f.heard[0].Args[0].(messages.DecideInput)
+	require.Equal(t, messages.Proof(messages.CodeHash("ABCDEFGH"), quarterly.workflow(), messages.DecideItems, body), body.Proof)
+	require.Equal(t, []messages.DecideLine{
+		{Item: 1, Verdict: access.VerdictKeep, Version: versioned(0)}, {Item: 2, Verdict: access.VerdictRemove, Comment: "left", Version: versioned(0)},
+		{Item: 4, Verdict: access.VerdictKeep, Version: versioned(0)}, {Item: 7, Verdict: access.VerdictKeep, Version: versioned(0)},
+	}, body.Lines)
+
+	out.Reset()
+	s.json = true
+	require.Error(t, f.run(t, s, "", "import", file, quarterly.id))
+	var answer imported
+	require.NoError(t, json.Unmarshal(out.Bytes(), &answer))
+	require.Zero(t, answer.Applied)
+	require.Equal(t, 3, answer.Before)
+
+	require.ErrorContains(t, f.run(t, s, "", "import", file, "quarterly:2026-01-01"), "5 lines were refused")
+	require.Len(t, f.heard, 2, "nothing is sent of another review's file")
+}
+
+func TestAnImportNeedsAReview(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "mine.csv")
+	require.NoError(t, os.WriteFile(file, []byte("item,verdict\n1,keep\n"), 0o600))
+	f := &fakeTemporal{hear: func(int, string, any) (any, error) { return messages.ReviewAnswer{Applied: 1, Left: 2}, nil }}
+	s, out, _ := f.acting()
+	require.ErrorContains(t, f.run(t, s, "", "import", file), "name it after the file")
+	require.NoError(t, f.run(t, s, "", "import", file, quarterly.id))
+	require.Contains(t, out.String(), "1 line with a verdict: 1 applied")
+	require.ErrorContains(t, f.run(t, s, "", "import", file+"x"), "no such file")
+}
+
+func TestAnExportReadsPageByPage(t *testing.T) {
+	var items []access.Item
+	for n := range 3 {
+		i := known()
+		i.N = n + 1
+		items = append(items, i)
+	}
+	items[2].Said[0].Stage = 7 // said in another stage
+	f := &fakeTemporal{answer: func(in messages.ReportInput) (messages.ReportAnswer, error) {
+		if in.Kind == messages.ReportWhy {
+			return messages.ReportAnswer{Why: &messages.Why{Person: access.Person{ID: in.Person, Email: "Bo@acme.example"}}}, nil
+		}
+		after, _ := strconv.Atoi(in.After)
+		answer := messages.ReportAnswer{Items: items[after : after+1], Review: &messages.ReviewStatus{Review: listed("2026-03-02", access.ReviewOpen).Review}}
+		if after < 2 {
+			answer.Next = fmt.Sprint(after + 1)
+		}
+		return answer, nil
+	}}
+	file := filepath.Join(t.TempDir(), "mine.csv")
+	s, out, _ := f.acting()
+	s.said = "712020:5b1c-77"
+	require.NoError(t, f.run(t, s, "", "export", quarterly.id, "--mine", "--semicolons", "--out", file))
+	require.Equal(t, file+": 3 items of review quarterly:2026-03-02 of acme\nfill in verdict and comment, then: starter review import "+file+"\n", out.String())
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	lines := strings.Split(string(text), "\n")
+	require.True(t, strings.HasPrefix(lines[0], "\ufeffreview;item;version;verdict;comment;risk;"), lines[0])
+	require.True(t, strings.HasPrefix(lines[1], "quarterly:2026-03-02;1;2;keep;;85;"), lines[1])
+	filled, err := openSheet(file)
+	require.NoError(t, err)
+	require.Len(t, filled.lines, 2, "what was said in another stage is not said in this one")
+	require.Equal(t, "acme", filled.lines[0].org)
+	for _, in := range f.asked {
+		if in.Kind == messages.ReportReview {
+			require.Equal(t, messages.MostItems, in.Limit)
+			require.Equal(t, "712020:5b1c-77", in.By)
+		}
+	}
+	left, err := os.ReadDir(filepath.Dir(file))
+	require.NoError(t, err)
+	require.Len(t, left, 1, "nothing is left beside it")
+
+	s, out, _ = f.acting()
+	require.NoError(t, f.run(t, s, "", "export", quarterly.id))
+	require.True(t, strings.HasPrefix(out.String(), "\ufeffreview,item,"), "to standard output, and nothing else")
+	require.Equal(t, 3, strings.Count(out.String(), "quarterly:2026-03-02,"))
+}
+
+func TestAFileIsReplacedAsAWhole(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "mine.csv")
+	require.NoError(t, os.WriteFile(file, []byte("before"), 0o600))
+	f := &fakeTemporal{answer: func(in messages.ReportInput) (messages.ReportAnswer, error) {
+		if in.After == "" {
+			return messages.ReportAnswer{Items: []access.Item{known()}, Next: "1"}, nil
+		}
+		return messages.ReportAnswer{}, errors.New("the worker is gone")
+	}}
+	s, _, _ := f.acting()
+	require.ErrorContains(t, f.run(t, s, "", "export", quarterly.id, "--out", file), "the worker is gone")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, "before", string(text))
+	left, err := os.ReadDir(filepath.Dir(file))
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// steer has a review's workflow do something, and shows its answer.
+func (s *session) steer(cmd *cobra.Command, org, name, update string, body any) error {
+	r, err := s.theReview(cmd.Context(), org, name)
+	if err != nil {
+		return err
+	}
+	var answer messages.Answer
+	if err := s.tell(cmd.Context(), r, update, uuid.NewString(), body, &answer); err != nil {
+		return err
+	}
+	return s.show(answer, func(w io.Writer) { fmt.Fprintf(w, "%s: %s\n", r, answer.Message) })
+}
+
+func (s *session) reviewExtend() *cobra.Command {
+	var org string
+	var in messages.ExtendReviewInput
+	c := &cobra.Command{
+		Use: "extend REVIEW DURATION", Short: "Let the stage that runs end later, for example by 3d or 12h",
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var span policy.Duration // has days, too
+			if err := span.UnmarshalText([]byte(args[1])); err != nil || span == 0 {
+				return fmt.Errorf("%q: say how much longer, for example 12h or 3d", args[1])
+			}
+			in.By, in.Duration = s.by, messages.Duration(span)
+			return s.steer(cmd, org, args[0], messages.Extend, in)
+		},
+	}
+	orgFlag(c, &org)
+	c.Flags().StringVar(&in.Reason, "reason", "", "why, for the evidence")
+	return c
+}
+
+func (s *session) reviewClose() *cobra.Command {
+	return s.reviewEnding("close", messages.CloseReview, "End deciding now, and carry out what was decided",
+		"Ends deciding: what nobody decided, the campaign's rule for silence decides, and removals are carried out. Once deciding is over,\n"+
+			"it ends the waiting for removals that are not done yet: those are reported as late.")
+}
+
+func (s *session) reviewCancel() *cobra.Command {
+	return s.reviewEnding("cancel", messages.CancelReview, "Stop a review for good: nothing more is carried out",
+		"Stops a review for good. What was decided is not carried out; what was written already stays. Its evidence is made all the same.")
+}
+
+// reviewEnding is close or cancel.
+func (s *session) reviewEnding(name, update, short, long string) *cobra.Command {
+	var org string
+	var in messages.EndReviewInput
+	c := &cobra.Command{
+		Use: name + " REVIEW", Short: short, Long: long, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in.By = s.by
+			return s.steer(cmd, org, args[0], update, in)
+		},
+	}
+	orgFlag(c, &org)
+	c.Flags().StringVar(&in.Reason, "reason", "", "why, for the evidence")
+	return c
+}
+
+func (s *session) reviewRemind() *cobra.Command {
+	var org string
+	var in messages.RemindInput
+	c := &cobra.Command{
+		Use: "remind REVIEW", Short: "Tell reviewers who have something left again, with a fresh link and code",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in.By = s.by
+			return s.steer(cmd, org, args[0], messages.Remind, in)
+		},
+	}
+	orgFlag(c, &org)
+	c.Flags().StringVar(&in.Reviewer, "reviewer", "", "only this one: e-mail address or account id")
+	return c
+}
+
+func (s *session) reviewRevokeLinks() *cobra.Command {
+	var org string
+	var in messages.RevokeLinksInput
+	c := &cobra.Command{
+		Use: "revoke-links REVIEW", Short: "Make the links and codes that were sent so far useless",
+		Long: "Makes the links and codes that were sent so far useless, for example because a mail went astray. remind sends new ones.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in.By = s.by
+			return s.steer(cmd, org, args[0], messages.RevokeLinks, in)
+		},
+	}
+	orgFlag(c, &org)
+	c.Flags().StringVar(&in.Reviewer, "reviewer", "", "only this one's: e-mail address or account id")
+	c.Flags().StringVar(&in.Reason, "reason", "", "why, for the evidence")
+	return c
+}

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/messages"
+)
+
+func (s *session) reviewShow() *cobra.Command {
+	var org, target string
+	var mine bool
+	in := messages.ReportInput{Kind: messages.ReportReview}
+	c := &cobra.Command{
+		Use: "show REVIEW", Short: "Show how far a review is, and its items, the riskiest first",
+		Long: "Shows where the review stands, who has most left to decide, and its items with what a reviewer needs to know of each, as it\n" +
+			"was when the review opened. --mine shows what whoever acts is asked about.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := s.question(cmd, &in, org, args[0], target, mine)
+			if err != nil {
+				return err
+			}
+			answer, err := s.ask(cmd.Context(), in)
+			if err != nil {
+				return err
+			}
+			return s.show(answer, func(w io.Writer) { printReview(w, r, answer, in) })
+		},
+	}
+	orgFlag(c, &org)
+	c.Flags().BoolVar(&mine, "mine", false, "only what whoever acts (--by) is asked about in this stage")
+	c.Flags().BoolVar(&in.Open, "undecided", false, "only what nobody has decided; with --mine, what I have not")
+	c.Flags().StringVar(&in.Person, "person", "", "only what this person holds: e-mail address or account id")
+	c.Flags().StringVar(&target, "target", "", "only this target")
+	c.Flags().StringSliceVar(&in.States, "outcome", nil, "only items that this became of, for example held or refused")
+	c.Flags().IntVar(&in.Limit, "limit", 50, "items at most, up to 500")
+	c.Flags().StringVar(&in.After, "after", "", "the page after this one: next of the last answer")
+	return c
+}
+
+// question completes a question about a review's items by what the flags say.
+func (s *session) question(cmd *cobra.Command, in *messages.ReportInput, org, name, target string, mine bool) (r aReview, err error) {
+	if err := checkOutcomes(in.States); err != nil {
+		return r, err
+	}
+	if target != "" {
+		if in.Target, err = access.ParseEntitlement(target); err != nil {
+			return r, err
+		}
+	}
+	if mine {
+		if in.By, err = s.who(); err != nil {
+			return r, err
+		}
+	}
+	if r, err = s.theReview(cmd.Context(), org, name); err != nil {
+		return r, err
+	}
+	in.Org, in.ID = r.org, r.id
+	return r, nil
+}
+
+// mostLeft is how many reviewers show names.
+const mostLeft = 10
+
+func printReview(w io.Writer, r aReview, answer messages.ReportAnswer, in messages.ReportInput) {
+	if answer.Review == nil {
+		fmt.Fprintln(w, answer.Message)
+		return
+	}
+	printHeader(w, r, *answer.Review)
+	if len(answer.Items) == 0 {
+		fmt.Fprintln(w, "\nno items fit")
+		return
+	}
+	for _, i := range answer.Items {
+		printItem(w, i)
+	}
+	if answer.Next != "" {
+		fmt.Fprintf(w, "\nmore: --after %s\n", answer.Next)
+	}
+	if in.By != "" && answer.Review.Review.State == access.ReviewOpen {
+		fmt.Fprintf(w, "\ndecide: starter review decide %s keep ITEM… (or remove ITEM…, or --recommended) --by %s\n", r.args(), in.By)
+	}
+}
+
+// printHeader says where a review stands.
+func printHeader(w io.Writer, r aReview, status messages.ReviewStatus) {
+	is, p := status.Review, status.Progress
+	fmt.Fprintf(w, "%s: %s\n", r, reviewState(is))
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(table, "  %s\t%s\n", name, fmt.Sprintf(format, args...))
+	}
+	line("opened", "%s, %s", when(is.Opened), counted(is.Items, "item", "items"))
+	if is.State == access.ReviewOpen {
+		line("due", "%s", when(is.Due))
+		line("decided", "%d of %d in this stage", p.Decided, p.Asked)
+	}
+	line("verdicts", "%d keep, %d remove, %d none", p.Keep, p.Remove, max(0, p.Items-p.Keep-p.Remove))
+	if len(p.Outcomes) > 0 {
+		line("outcomes", "%s", outcomeWords(p.Outcomes))
+	}
+	if p.Plan != "" {
+		line("held", "the guard holds plan %s: starter plan --held %s", p.Plan, r.org)
+	}
+	if is.ClosedBy != "" || is.ClosedWhy != "" {
+		line("closed", "%s, %s", when(is.Closed), plain(strings.Join(slices.DeleteFunc([]string{is.ClosedBy, is.ClosedWhy}, func(s string) bool { return s == "" }), ": ")))
+	}
+	if is.Head != "" {
+		line("evidence", "%d lines, head %s: starter review evidence %s", is.Lines, is.Head, r.args())
+	}
+	for _, f := range is.Findings {
+		line("noticed", "%s", plain(f))
+	}
+	_ = table.Flush()
+	if is.State == access.ReviewOpen {
+		printLeft(w, p.Reviewers)
+	}
+}
+
+// printLeft says who has most left.
+func printLeft(w io.Writer, reviewers []messages.ReviewerProgress) {
+	all := slices.DeleteFunc(slices.Clone(reviewers), func(one messages.ReviewerProgress) bool { return one.Decided == one.Items })
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\nwho has most left:")
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, one := range all[:min(len(all), mostLeft)] {
+		var more string
+		if one.Role != access.TaskReviewer {
+			more = ", as " + string(one.Role)
+		}
+		if one.Gone {
+			more += ", gone"
+		}
+		fmt.Fprintf(table, "  %s\t%d of %d decided%s\n", plain(one.Reviewer), one.Decided, one.Items, more)
+	}
+	_ = table.Flush()
+	if n := len(all) - mostLeft; n > 0 {
+		fmt.Fprintf(w, "  and %d more\n", n)
+	}
+}
+
+// outcomeWords lists what became of items, what somebody has to look at first.
+func outcomeWords(numbers map[access.Outcome]int) string {
+	var words []string
+	for _, exception := range []bool{true, false} {
+		for _, o := range outcomes {
+			if n := numbers[o]; n > 0 && o.Exception() == exception {
+				words = append(words, fmt.Sprintf("%d %s", n, o))
+			}
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// printItem shows an item with what a reviewer needs to know.
+func printItem(w io.Writer, i access.Item) {
+	fmt.Fprintf(w, "\n%d  risk %d  %s%s  %s\n", i.N, i.Risk, plain(personOf(i)), about(i), plain(string(i.Target)))
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(name, text string) {
+		if text != "" {
+			fmt.Fprintf(table, "   %s\t%s\n", name, plain(text))
+		}
+	}
+	line("why held", whyHeld(i))
+	line("since", heldSince(i)+", made by "+madeBy(i))
+	line("last use", lastUse(i))
+	line("peers", peersOf(i))
+	line("risks", strings.Join(i.Risks, ", "))
+	line("before", earlier(i))
+	line("recommended", recommended(i))
+	line("decided", decidedWords(i))
+	line("outcome", outcomeOf(i))
+	_ = table.Flush()
+}
+
+// about is what stands beside a person: the name, and what sets them apart.
+func about(i access.Item) string {
+	var words []string
+	if i.Name != "" {
+		words = append(words, plain(i.Name))
+	}
+	if i.External != nil && *i.External {
+		words = append(words, "from outside")
+	}
+	if i.Sponsor != "" {
+		words = append(words, "sponsor "+plain(i.Sponsor))
+	}
+	if i.Status != "" && i.Status != "active" {
+		words = append(words, plain(i.Status))
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(words, ", ") + ")"
+}
+
+func recommended(i access.Item) string {
+	switch {
+	case i.Recommend == "":
+		return "nothing"
+	case i.Because == "":
+		return string(i.Recommend)
+	}
+	return string(i.Recommend) + ": " + i.Because
+}
+
+func decidedWords(i access.Item) string {
+	switch {
+	case i.Verdict == "" && len(i.Said) == 0:
+		return "by nobody yet"
+	case i.Silent:
+		return string(i.Verdict) + " by nobody: the rule for silence"
+	case len(i.Said) > 1:
+		return string(i.Verdict) + " (" + saidOf(i, nil) + ")"
+	}
+	return saidOf(i, nil)
+}
+
+func outcomeOf(i access.Item) string {
+	if i.Outcome == "" {
+		return ""
+	}
+	text := string(i.Outcome)
+	if i.Why != "" {
+		text += ": " + i.Why
+	}
+	if !i.Until.IsZero() {
+		text += ", until " + when(i.Until)
+	}
+	return text
+}
