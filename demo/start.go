@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -26,6 +27,7 @@ const (
 	temporalPort = 7233 // the Web UI listens 1000 above
 	uiPort       = temporalPort + 1000
 	metricsPort  = 9090
+	reviewPort   = 8090 // of reviewers' pages
 )
 
 // demo is everything that runs.
@@ -37,6 +39,8 @@ type demo struct {
 	first   string // the first run
 	hired   string // who joined in the story
 	joined  time.Time
+	mail    *stack.Mailbox // where notices arrive
+	page    string         // address of reviewers' pages; empty when the port was taken
 }
 
 // emptyFolder removes what an earlier demo left. The lock that it returns keeps two demos from removing each other's files
@@ -109,6 +113,13 @@ func (d *demo) start(ctx context.Context) error {
 	}
 	return d.out.step("starting a worker", func() (string, error) {
 		var env []string
+		d.mail = stack.OpenMailbox()
+		env = append(env, d.mail.Env()...)
+		if free(reviewPort) {
+			address := "127.0.0.1:" + strconv.Itoa(reviewPort)
+			d.page = "http://" + address
+			env = append(env, "CASTELLAN_REVIEW_ADDR="+address, "CASTELLAN_REVIEW_KEY="+rand.Text()+rand.Text())
+		}
 		if free(metricsPort) {
 			address := "127.0.0.1:" + strconv.Itoa(metricsPort)
 			env, d.metrics = append(env, "CASTELLAN_LISTEN="+address), "http://"+address
@@ -136,7 +147,12 @@ func (d *demo) processes() map[string]*stack.Process {
 	return map[string]*stack.Process{"Temporal server": d.Temporal.Process, "simulator": d.Simulator.Process, "worker": d.Worker.Process}
 }
 
-func (d *demo) stop() { d.Stop() }
+func (d *demo) stop() {
+	d.Stop()
+	if d.mail != nil {
+		d.mail.Close()
+	}
+}
 
 func free(port int) bool {
 	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))

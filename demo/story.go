@@ -25,10 +25,10 @@ const (
 	emptied = "eng-core" // the source group that is emptied
 )
 
-// story plays six acts and checks each against the simulator's own truth.
+// story plays seven acts and checks each against the simulator's own truth.
 func (d *demo) story(ctx context.Context) error {
 	d.out.say("\nWhat follows you can type yourself in another terminal, in this folder, after:\n\n  %s", d.exports())
-	for _, act := range []func(context.Context) error{d.takeOver, d.join, d.leave, d.emptyOut, d.lend, d.verifyLedger} {
+	for _, act := range []func(context.Context) error{d.takeOver, d.join, d.leave, d.emptyOut, d.lend, d.review, d.verifyLedger} {
 		if err := act(ctx); err != nil {
 			return err
 		}
@@ -260,7 +260,7 @@ func (d *demo) emptyOut(ctx context.Context) error {
 }
 
 func (d *demo) verifyLedger(ctx context.Context) error {
-	d.out.chapter("6. Everything above stands in a hash-chained ledger.")
+	d.out.chapter("7. Everything above stands in a hash-chained ledger.")
 	if err := d.ops(ctx, "runs", org); err != nil {
 		return err
 	}
@@ -333,6 +333,7 @@ func (d *demo) stay(ctx context.Context) error {
 	d.out.chapter("It stays up. Ctrl-C ends everything.")
 	d.out.say("Open   %s/namespaces/default/workflows/%s", d.Temporal.UI, strings.ReplaceAll(messages.OrgSyncID(org), ":", "%3A"))
 	d.out.say("       %s/namespaces/default/workflows/%s", d.Temporal.UI, strings.ReplaceAll(messages.GrantID(org, access.OrgAdmin, borrower), ":", "%3A"))
+	d.out.say("       %s/namespaces/default/workflows/%s", d.Temporal.UI, strings.ReplaceAll(messages.ReviewID(org, reviewID), ":", "%3A"))
 	if d.metrics != "" {
 		d.out.say("       %s/metrics and %s/healthz: the worker", d.metrics, d.metrics)
 	}
@@ -351,12 +352,18 @@ func (d *demo) stay(ctx context.Context) error {
 		"starter grants",
 		"temporal workflow list --query 'CastellanTarget=\"role:org-admin\" AND CastellanState=\"active\"'",
 		"starter revoke --request femi-2 --reason done --by " + borrower,
+		"starter review start " + campaign + " --date " + time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly) + " --by " + ops,
+		"temporal workflow list --query 'CastellanCampaign=\"" + campaign + "\" AND CastellanState=\"deciding\"'",
 		"starter undo " + d.first + " --reason 'the demo is over'",
 	} {
 		d.out.say("       %s", line)
 	}
 	d.out.say("\nPut somebody into a default group by hand, as an admin would, and see who calls it foreign:\n")
 	d.out.say("       curl -d '{\"people\":[\"wei.shah\"]}' %s/_sim/groups/jira-users-%s/members\n", d.Simulator.URL, org)
+	if d.page != "" {
+		d.out.say("Start another review (above), and open the link of Wei's mail, which is shown here:\n")
+	}
+	d.mail.Watch(func(n messages.Notice) { d.out.say("  mail to %s: %s %s", n.To, n.Subject, n.Link) })
 	gone := make(chan error, 3)
 	for _, p := range d.processes() {
 		go func() { <-p.Done(); gone <- d.alive() }()

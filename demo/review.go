@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/messages"
+)
+
+const (
+	campaign = "jira-admins"
+	admins   = "jira-admins-" + org
+	reviewer = "wei.shah@acme.example" // whom the policy names
+)
+
+// reviewID is the review that the demo starts: today's.
+var date = time.Now().UTC().Format(time.DateOnly)
+var reviewID = campaign + ":" + date
+
+// review has Wei say who still needs to administer Jira, and sees to it that what was decided is done.
+func (d *demo) review(ctx context.Context) error {
+	d.out.chapter(fmt.Sprintf("6. An access review. Somebody has made %s a Jira admin by hand; Wei Shah is asked who still needs to be one.", d.hired))
+	if err := d.Simulator.Invite(ctx, admins, d.hired); err != nil {
+		return err
+	}
+	if err := d.out.step("until Atlassian's own reads show it", func() (string, error) {
+		return "", stack.Eventually(ctx, patience, func() error { return d.shown(ctx) })
+	}); err != nil {
+		return err
+	}
+	if err := d.ops(ctx, "review", "start", campaign, "--date", date, "--by", ops); err != nil {
+		return err
+	}
+	var link string
+	if err := d.out.step("taking the items, asking Wei", func() (string, error) {
+		if _, err := d.untilReview(ctx, func(s messages.ReviewStatus) bool { return s.Progress.Asked > 0 }); err != nil {
+			return "", err
+		}
+		return "", stack.Eventually(ctx, patience, func() error {
+			mail := d.mail.Of("review-asked", reviewer)
+			if len(mail) == 0 {
+				return errors.New("Wei was not asked yet")
+			}
+			link = mail[0].Link
+			return nil
+		})
+	}); err != nil {
+		return err
+	}
+	if err := d.ops(ctx, "review", "show", reviewID, "--limit", "4"); err != nil {
+		return err
+	}
+	if link != "" {
+		d.out.say("  Wei's mail has a personal link to a page, which is where most reviewers decide:\n\n    %s\n", link)
+	}
+	stranger, err := d.stranger(ctx)
+	if err != nil {
+		return err
+	}
+	d.out.say("  Nothing in the policy explains why %s is an admin. Wei removes that, and keeps the others; here by commands:\n", stranger.Email)
+	if err := d.ops(ctx, "review", "decide", reviewID, "remove", strconv.Itoa(stranger.N), "--comment", "not on the Jira team", "--by", reviewer); err != nil {
+		return err
+	}
+	if err := d.ops(ctx, "review", "decide", reviewID, "keep", "--undecided", "--by", reviewer); err != nil {
+		return err
+	}
+	var done messages.ReviewStatus
+	if err := d.out.step("everything is decided: the removal goes through the guard, is written, read back, and proven", func() (string, error) {
+		done, err = d.untilReview(ctx, func(s messages.ReviewStatus) bool { return s.Phase == messages.ReviewOver })
+		return "", err
+	}); err != nil {
+		return err
+	}
+	if done.Progress.Outcomes[access.OutcomeRemoved] != 1 {
+		return fmt.Errorf("one removal was decided, and the review ended with %v", done.Progress.Outcomes)
+	}
+	truth, err := d.Simulator.State(ctx)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(stack.Members(truth, stranger.Target.Group()), stranger.Person) {
+		return fmt.Errorf("%s is still in %s", stranger.Email, stranger.Target)
+	}
+	d.out.say("  Checked in Atlassian: %s is out, everybody else is in. The evidence can be checked by a stranger, offline:\n", stranger.Email)
+	prefix := filepath.Join(folder, "evidence")
+	if err := d.ops(ctx, "review", "evidence", reviewID, "--out", prefix); err != nil {
+		return err
+	}
+	return d.ops(ctx, "verify-evidence", prefix+".jsonl", "--head", done.Review.Head)
+}
+
+// shown says that whoever was made an admin by hand is read as one: Atlassian's reads lag.
+func (d *demo) shown(ctx context.Context) error {
+	answer, err := d.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportExplain, Person: d.hired})
+	if err == nil && !slices.ContainsFunc(answer.Explain.Targets, func(t messages.Explained) bool { return t.Target.Group() == admins && t.Held == "yes" }) {
+		err = fmt.Errorf("%s is not shown in %s yet", d.hired, admins)
+	}
+	return err
+}
+
+// stranger is the item that nothing in the policy explains.
+func (d *demo) stranger(ctx context.Context) (access.Item, error) {
+	answer, err := d.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportReview, ID: reviewID, Limit: 500})
+	if err != nil {
+		return access.Item{}, err
+	}
+	i := slices.IndexFunc(answer.Items, func(i access.Item) bool { return i.Email == d.hired })
+	if i < 0 || len(answer.Items[i].Reasons) > 0 {
+		return access.Item{}, fmt.Errorf("of the %d items none shows that %s was made an admin by hand", len(answer.Items), d.hired)
+	}
+	return answer.Items[i], nil
+}
+
+func (d *demo) untilReview(ctx context.Context, want func(messages.ReviewStatus) bool) (s messages.ReviewStatus, err error) {
+	return s, stack.Eventually(ctx, patience, func() error {
+		if err := d.alive(); err != nil {
+			return err
+		}
+		value, err := d.Temporal.Client.QueryWorkflow(ctx, messages.ReviewID(org, reviewID), "", messages.Status)
+		if err != nil {
+			return err
+		}
+		if err := value.Get(&s); err != nil {
+			return err
+		}
+		if !want(s) {
+			return fmt.Errorf("the review is %s: %+v", s.Phase, s.Progress)
+		}
+		return nil
+	})
+}
