@@ -35,6 +35,15 @@ const (
 	EntryGrantGiven     = "grant-given"   // access was seen to be given
 	EntryGrantTaken     = "grant-taken"   // nothing is left of it to take back
 	EntryGrantArrived   = "grant-arrived" // the account id behind an e-mail address became known
+
+	EntryReviewOpened    = "review-opened"
+	EntryReviewDecided   = "review-decided"  // one reviewer's verdict on one item
+	EntryReviewReopened  = "review-reopened" // taken back
+	EntryReviewExtended  = "review-extended"
+	EntryReviewClosed    = "review-closed"  // deciding was over
+	EntryReviewOutcome   = "review-outcome" // what became of one item
+	EntryReviewCancelled = "review-cancelled"
+	EntryReviewEnded     = "review-ended" // with the head of its evidence
 )
 
 // Entry is one link of an organization's hash chain. The package comment says how its hash is made.

@@ -130,3 +130,61 @@ func (l *Ledger) ExplainNames(ctx context.Context, org string, typed ...string) 
 	query, args := namesQuery(org, typed)
 	return l.explain(ctx, query, args)
 }
+
+func (l *Ledger) ExplainItems(ctx context.Context, org, review string, f ItemFilter) (string, error) {
+	query, args := itemsQuery(org, review, f)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainOpenTasks(ctx context.Context, org, review string, stage int, reviewer string) (string, error) {
+	query, args := openTasksQuery(org, review, stage, reviewer)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainTasksOf(ctx context.Context, org, review string, stage int, reviewer string, numbers []int) (string, error) {
+	query, args := tasksQuery(org, review, stage, names{reviewer: true, "id-" + reviewer: true}, numbers)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainLeft(ctx context.Context, org, review string, stage int, reviewer string) (string, error) {
+	query, args := leftQuery(org, review, stage, names{reviewer: true, "id-" + reviewer: true})
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainSaid(ctx context.Context, org, review string, word ReviewWord) (string, error) {
+	query, args := saidQuery(org, review, 1, 1000, word, names{word.By: true, "id-" + word.By: true})
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainStage(ctx context.Context, org, review string, stage int, numbers []int) (string, error) {
+	query, args := stageQuery(org, review, stage, numbers)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainCounts(ctx context.Context, org, review string, stage int) (items, tasks string, err error) {
+	if items, err = l.explain(ctx, countItems, []any{org, review}); err != nil {
+		return "", "", err
+	}
+	tasks, err = l.explain(ctx, countTasks, []any{org, review, stage})
+	return items, tasks, err
+}
+
+func (l *Ledger) ExplainRulings(ctx context.Context, org string, people []string) (string, error) {
+	query, args := rulingsQuery(org, people)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainRemovals(ctx context.Context, org string, people []string, since time.Time) (written, stopped string, err error) {
+	query, args := removalsQuery(removalQueries[0], org, people, since)
+	if written, err = l.explain(ctx, query, args); err != nil {
+		return "", "", err
+	}
+	query, args = removalsQuery(removalQueries[1], org, people, since)
+	stopped, err = l.explain(ctx, query, args)
+	return written, stopped, err
+}
+
+func (l *Ledger) ExplainLastDecisions(ctx context.Context, org, campaign string, people []string) (string, error) {
+	query, args := lastQuery(org, campaign, people)
+	return l.explain(ctx, query, args)
+}

@@ -79,7 +79,7 @@ func undecided(g access.Grant, at time.Time) bool {
 	return g.State == access.GrantWaiting && !g.Decide.IsZero() && !at.Before(g.Decide)
 }
 
-// names are all that one person goes by, in lower case.
+// names are all that one person goes by, in lower case, and account ids as they are too.
 type names map[string]bool
 
 func (n names) has(name string) bool { return name != "" && n[strings.ToLower(name)] }
@@ -92,7 +92,7 @@ func (w *write) namesOf(ctx context.Context, typed ...string) (names, error) {
 	known := names{}
 	for _, name := range typed {
 		if name != "" {
-			known[strings.ToLower(name)] = true
+			known[strings.ToLower(name)], known[taskName(name)] = true, true
 		}
 	}
 	if len(known) == 0 {
@@ -102,7 +102,7 @@ func (w *write) namesOf(ctx context.Context, typed ...string) (names, error) {
 	err := w.each(ctx, func(row scanner) error {
 		var id, address string
 		err := row.Scan(&id, &address)
-		known[strings.ToLower(id)] = true
+		known[strings.ToLower(id)], known[id] = true, true
 		if address != "" {
 			known[address] = true
 		}

@@ -65,3 +65,45 @@ func TestALedgerWithoutGrantsIsBroughtUpToDate(t *testing.T) {
 		test(t, postgresURL(t))
 	})
 }
+
+func TestALedgerWithoutReviewsIsBroughtUpToDate(t *testing.T) {
+	t.Parallel()
+	test := func(t *testing.T, url string) {
+		before, err := ledger.OpenAt(t.Context(), url, 4)
+		require.NoError(t, err)
+		line := change(person(1), access.Remove, "ops")
+		line.State = access.Held
+		plan(t, before, "r1", line)
+		_, err = before.Exec(t.Context(), `SELECT id FROM reviews`)
+		require.Error(t, err, "version 4 knows no reviews")
+		require.NoError(t, before.Close())
+		for range 2 {
+			l := open(t, url)
+			found, err := l.Removals(t.Context(), org, []ledger.Key{{Person: line.Person, Target: line.Target}}, noon)
+			require.NoError(t, err)
+			require.Len(t, found, 1, "what was held before is found")
+			taken(t, l, campaign(spring), asks(1, "ops"))
+			inStage(t, l, spring, 1, map[string][]int{carol: {1}})
+			tell(t, l, spring, word(carol, remove, 1))
+			require.Equal(t, "remove: 1 carol remove", verdicts(t, l, spring, 1))
+			sound(t, l)
+		}
+		back, err := ledger.OpenAt(t.Context(), url, 4)
+		require.NoError(t, err)
+		still, err := back.Line(t.Context(), org, "r1", line.Person, line.Target)
+		require.NoError(t, err)
+		require.Equal(t, access.Held, still.State, "the way back keeps the rest")
+		entries, err := back.Entries(t.Context(), org, 0, 0)
+		require.NoError(t, err)
+		require.Len(t, entries, 2)
+		require.NoError(t, back.Close())
+	}
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, filepath.Join(t.TempDir(), "castellan.db"))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, postgresURL(t))
+	})
+}

@@ -15,11 +15,12 @@ type PersonState struct {
 	Rejected []access.Change  // that someone said no to, by target
 	Grants   []access.Grant   // granted or ended and not settled, by beginning; the caller's clock says which are in force
 	Marks    []access.Mark    // how long the conditions of rules have held
+	Rulings  []access.Ruling  // of reviews, that may bear on the person
 
 	Suspension *access.Suspension // Castellan's own, while it lasts
 }
 
-// States returns the state of each of the people, in six queries per 500 of them. Recent is of all runs from
+// States returns the state of each of the people, in seven queries per 500 of them. Recent is of all runs from
 // writesSince on. A person of whom the ledger knows nothing has no entry in the map.
 func (l *Ledger) States(ctx context.Context, org string, people []string, writesSince time.Time) (map[string]PersonState, error) {
 	states := make(map[string]PersonState, len(people))
@@ -73,6 +74,17 @@ func (l *Ledger) states(ctx context.Context, org string, people []string, since 
 		states[m.Person] = state
 		return err
 	}, selectMark+` WHERE `+where+` ORDER BY person, rule`, args...)
+	if err != nil {
+		return err
+	}
+	query, args = rulingsQuery(org, people)
+	err = l.reads.each(ctx, func(row scanner) error {
+		r, err := scanRuling(row)
+		state := states[r.Person]
+		state.Rulings = append(state.Rulings, r)
+		states[r.Person] = state
+		return err
+	}, query, args...)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,565 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// Why what a reviewer says is refused as a whole.
+var (
+	ErrNotReviewer = errors.New("nobody of this name is asked about anything in this stage of the review")
+	ErrReviewOver  = errors.New("deciding is over")
+)
+
+// ReviewWord is something that one reviewer says about items.
+type ReviewWord struct {
+	Kind    string // access.EventDecided, …Commented, …Delegated or …Reopened
+	By      string // as typed
+	Account string // the account id behind By, where it is known
+	Via     string
+	Pass    Pass
+	Lines   []ItemWord  // item by item; or
+	All     *WordFilter // all items that the reviewer is asked about and that fit
+	Verdict access.Verdict
+	Comment string
+	To      string    // of a delegation: the reviewer's name in tasks
+	At      time.Time // when it was said; the same for a repeat (a zero At means now)
+}
+
+// ItemWord is a word on one item. Without a verdict or a comment of its own it takes those of the whole.
+type ItemWord struct {
+	N       int
+	Verdict access.Verdict
+	Comment string
+	Version *int // of the item as the reviewer saw it; nil: it does not matter
+}
+
+// WordFilter chooses among the items that a reviewer is asked about.
+type WordFilter struct {
+	Person    string // account id or address; "": anyone
+	Target    access.Entitlement
+	Recommend access.Verdict
+	Undecided bool // of which they have said nothing
+}
+
+// ReviewSaid is what came of a word.
+type ReviewSaid struct {
+	Err      error // the whole was refused
+	Applied  []int
+	Repeated []int
+	Refused  []RefusedWord
+	Left     int // items on which the reviewer is asked and nobody has said anything, once all words are recorded
+}
+
+// RefusedWord is an item of which a word changed nothing, and why.
+type RefusedWord struct {
+	N   int
+	Why string
+}
+
+// Say records what reviewers say, each word for itself and all in one transaction: what is answered is kept. A word of which
+// everything was said before changes nothing, also when its repeat comes late: after something else was said, or when nobody may
+// decide any more. Of several reviewers who say different things of one item in one stage, a removal counts (access.Stricter).
+func (l *Ledger) Say(ctx context.Context, org, review string, words []ReviewWord) ([]ReviewSaid, error) {
+	var said []ReviewSaid
+	err := l.write(ctx, org, "record what was said in review "+review, func(w *write) error {
+		said = make([]ReviewSaid, len(words))
+		r, err := w.review(ctx, review)
+		if err != nil {
+			return err
+		}
+		last, err := w.lastEvent(ctx, review)
+		if err != nil {
+			return err
+		}
+		by := make([]names, len(words))
+		for i, word := range words {
+			if by[i], err = w.namesOf(ctx, word.By, word.Account); err != nil {
+				return err
+			}
+			if err := w.say(ctx, r, last, word, by[i], &said[i]); err != nil {
+				return err
+			}
+		}
+		return w.leftOf(ctx, r, by, said)
+	})
+	return said, err
+}
+
+// say records one word. Last is the log's end before the words that came with it.
+func (w *write) say(ctx context.Context, r access.Review, last int, word ReviewWord, known names, said *ReviewSaid) (err error) {
+	word.At, word.To = cut(orNow(word.At)), taskName(word.To)
+	t := telling{write: w, review: r, word: word, names: known, said: said}
+	if t.before, err = w.saidBefore(ctx, r, last, word, known); err != nil {
+		return err
+	}
+	if err = t.hear(ctx); refuses(err) {
+		*said = ReviewSaid{Err: err}
+		t.repeats(err)
+		err = nil
+	}
+	return err
+}
+
+// refuses says that an error refuses a word as a whole.
+func refuses(err error) bool {
+	return errors.Is(err, ErrNotReviewer) || errors.Is(err, ErrReviewOver) || errors.Is(err, ErrCode)
+}
+
+// hear records the word, or says why it is refused as a whole.
+func (t *telling) hear(ctx context.Context) (err error) {
+	if t.review.State != access.ReviewOpen {
+		return fmt.Errorf("%w: the review is %s", ErrReviewOver, t.review.State)
+	}
+	if t.tasks, err = t.tasksOf(ctx, t.review, t.names, t.word.Lines); err != nil {
+		return err
+	}
+	if len(t.tasks) == 0 {
+		others, err := t.tasksOf(ctx, t.review, t.names, nil)
+		if err != nil {
+			return err
+		}
+		if len(others) == 0 {
+			return ErrNotReviewer
+		}
+	}
+	spent, wrong := t.admit(ctx, t.review.ID, t.names, t.word.Pass, t.word.At)
+	if wrong != nil && !errors.Is(wrong, ErrCode) {
+		return wrong
+	}
+	found, err := t.meant(ctx)
+	if err != nil {
+		return err
+	}
+	var n news
+	switch t.word.Kind {
+	case access.EventDecided:
+		n = t.decide(found)
+	case access.EventReopened:
+		n = t.reopen(found)
+	case access.EventDelegated:
+		n, err = t.delegate(ctx, found)
+	default:
+		n = t.comment(found)
+	}
+	switch {
+	case err != nil:
+		return err
+	case wrong != nil && (len(n.events) > 0 || len(t.said.Repeated) == 0):
+		return wrong
+	case spent:
+		t.said.Repeated, t.said.Applied, n = append(t.said.Repeated, t.said.Applied...), nil, news{}
+	}
+	slices.Sort(t.said.Repeated)
+	return t.record(ctx, n)
+}
+
+// saidBefore are the entries of the log that this very word may have left, by item: what its reviewer said at the same instant, up to
+// the entry last; of comments, in the same stage.
+func (w *write) saidBefore(ctx context.Context, r access.Review, last int, word ReviewWord, by names) (map[int][]access.ReviewEvent, error) {
+	before := map[int][]access.ReviewEvent{}
+	query, args := saidQuery(w.org, r.ID, r.Stage, last, word, by)
+	return before, w.each(ctx, func(row scanner) error {
+		var e access.ReviewEvent
+		err := row.Scan(&e.Item, &e.Verdict, &e.To, &e.Text)
+		before[e.Item] = append(before[e.Item], e)
+		return err
+	}, query, args...)
+}
+
+func saidQuery(org, review string, stage, last int, word ReviewWord, by names) (string, []any) {
+	who, args := in("by_whom", by.list())
+	query := `SELECT n, verdict, to_whom, body FROM review_events WHERE ` + byPerson + ` AND ` + who + ` AND kind = ?`
+	args = append(append([]any{org, review}, args...), word.Kind)
+	if word.Kind == access.EventCommented {
+		return query + ` AND stage = ?`, append(args, stage)
+	}
+	return query + ` AND at = ? AND seq <= ?`, append(args, instant(word.At), last)
+}
+
+// told says that this very word was recorded of the item before.
+func (t *telling) told(n int) bool {
+	line := t.of(n)
+	return slices.ContainsFunc(t.before[n], func(e access.ReviewEvent) bool {
+		switch t.word.Kind {
+		case access.EventDecided:
+			return e.Verdict == line.Verdict && e.Text == line.Comment
+		case access.EventDelegated:
+			return e.To == t.word.To && e.Text == line.Comment
+		}
+		return e.Text == line.Comment
+	})
+}
+
+// repeats answers a word that would be refused now as the repeat that it is, if it was recorded before.
+func (t *telling) repeats(refusal error) {
+	var said ReviewSaid
+	lines := slices.Collect(maps.Keys(t.before))
+	if t.word.All == nil {
+		lines = numbersOf(t.word.Lines)
+	}
+	slices.Sort(lines)
+	for _, n := range slices.Compact(lines) {
+		if t.told(n) {
+			said.Repeated = append(said.Repeated, n)
+		} else if t.word.All == nil {
+			said.Refused = append(said.Refused, RefusedWord{n, refusal.Error()})
+		}
+	}
+	if len(said.Repeated) > 0 {
+		*t.said = said
+	}
+}
+
+func numbersOf(lines []ItemWord) []int {
+	numbers := make([]int, len(lines))
+	for i, line := range lines {
+		numbers[i] = line.N
+	}
+	return numbers
+}
+
+// ownTask is a task of the reviewer who speaks.
+type ownTask struct {
+	access.Task
+	verdict access.Verdict
+	names   []string // all by which they are asked of the item
+}
+
+// tasksOf are a reviewer's tasks, by item; those of these lines alone when there are any.
+func (w *write) tasksOf(ctx context.Context, r access.Review, by names, lines []ItemWord) (map[int]ownTask, error) {
+	tasks := map[int]ownTask{}
+	numbers := numbersOf(lines)
+	slices.Sort(numbers)
+	pieces := chunks(slices.Compact(numbers))
+	if len(lines) == 0 {
+		pieces = [][]int{nil}
+	}
+	for _, numbers := range pieces {
+		query, args := tasksQuery(w.org, r.ID, r.Stage, by, numbers)
+		if err := w.each(ctx, func(row scanner) error {
+			var t ownTask
+			var since int64
+			err := row.Scan(&t.N, &t.Reviewer, &t.Role, &since, &t.verdict)
+			t.Since = fromInstant(since)
+			is, twice := tasks[t.N]
+			t.names = append(is.names, t.Reviewer)
+			if twice && t.verdict == "" {
+				t.Task, t.verdict = is.Task, is.verdict
+			}
+			tasks[t.N] = t
+			return err
+		}, query, args...); err != nil {
+			return nil, err
+		}
+	}
+	return tasks, nil
+}
+
+func tasksQuery(org, review string, stage int, by names, numbers []int) (string, []any) {
+	who, whom := in("reviewer", by.list())
+	query, args := `SELECT n, reviewer, role, since, verdict FROM review_tasks WHERE org = ? AND review = ? AND stage = ? AND `+who,
+		append([]any{org, review, stage}, whom...)
+	if len(numbers) > 0 {
+		query += ` AND n IN (` + marks(len(numbers)) + `)`
+		for _, n := range numbers {
+			args = append(args, n)
+		}
+	}
+	return query + ` ORDER BY reviewer`, args
+}
+
+// leftOf counts, once all words are recorded, what is left to each who was heard.
+func (w *write) leftOf(ctx context.Context, r access.Review, by []names, said []ReviewSaid) (err error) {
+	counted := map[string]int{}
+	for i := range said {
+		if said[i].Err != nil {
+			continue
+		}
+		key := strings.Join(slices.Sorted(maps.Keys(by[i])), "\n")
+		n, known := counted[key]
+		if !known {
+			query, args := leftQuery(w.org, r.ID, r.Stage, by[i])
+			if n, err = first(ctx, w.database, func(row scanner) (n int, err error) { return n, row.Scan(&n) }, query, args...); err != nil {
+				return err
+			}
+			counted[key] = n
+		}
+		said[i].Left = n
+	}
+	return nil
+}
+
+// leftQuery asks about each task for itself, or SQLite would walk all items.
+func leftQuery(org, review string, stage int, by names) (string, []any) {
+	who, args := in("t.reviewer", by.list())
+	return `SELECT COUNT(DISTINCT t.n) FROM review_tasks t WHERE t.org = ? AND t.review = ? AND t.stage = ? AND ` + who + `
+		AND (SELECT i.spoke FROM review_items i WHERE i.org = t.org AND i.review = t.review AND i.n = t.n) < t.stage`,
+		append([]any{org, review, stage}, args...)
+}
+
+// meant are the items that the word is about, and of which the reviewer is asked.
+func (t *telling) meant(ctx context.Context) ([]access.Item, error) {
+	var numbers []int
+	if t.word.All == nil {
+		lines := map[int]ItemWord{}
+		for _, line := range t.word.Lines {
+			other, twice := lines[line.N]
+			lines[line.N] = line
+			switch _, asked := t.tasks[line.N]; {
+			case twice && (other.Verdict != line.Verdict || other.Comment != line.Comment):
+				t.refuse(line.N, "it stands more than once in what you sent, and not alike")
+				numbers = slices.DeleteFunc(numbers, func(n int) bool { return n == line.N })
+			case twice:
+			case asked:
+				numbers = append(numbers, line.N)
+			case t.told(line.N):
+				t.said.Repeated = append(t.said.Repeated, line.N)
+			default:
+				t.refuse(line.N, "it is not one of the items that you are asked about in this stage of the review")
+			}
+		}
+	} else {
+		for n, task := range t.tasks {
+			if !t.word.All.Undecided || task.verdict == "" {
+				numbers = append(numbers, n)
+			}
+		}
+		for n := range t.before {
+			if t.told(n) {
+				numbers = append(numbers, n)
+			}
+		}
+	}
+	if len(numbers) == 0 {
+		return nil, nil
+	}
+	all, err := items(ctx, t.database, t.org, t.review.ID, ItemFilter{Numbers: numbers})
+	if err != nil {
+		return all, err
+	}
+	return slices.DeleteFunc(all, func(i access.Item) bool {
+		if t.word.All != nil && !t.word.All.fits(i) {
+			return true
+		}
+		repeated := t.told(i.N)
+		if repeated {
+			t.said.Repeated = append(t.said.Repeated, i.N)
+		}
+		return repeated
+	}), nil
+}
+
+// refuse answers that nothing is changed of an item.
+func (t *telling) refuse(n int, why string) {
+	t.said.Refused = append(t.said.Refused, RefusedWord{n, why})
+}
+
+func (f *WordFilter) fits(i access.Item) bool {
+	return (f.Person == "" || strings.EqualFold(f.Person, i.Person) || strings.EqualFold(f.Person, i.Email)) &&
+		(f.Target == "" || strings.EqualFold(string(f.Target), string(i.Target))) &&
+		(f.Recommend == "" || f.Recommend == i.Recommend)
+}
+
+// telling is one word as it is recorded.
+type telling struct {
+	*write
+	review access.Review
+	word   ReviewWord
+	names  names
+	before map[int][]access.ReviewEvent
+	tasks  map[int]ownTask
+	said   *ReviewSaid
+}
+
+// news is what a word changes.
+type news struct {
+	items  []access.Item // of which something else is said now
+	give   []access.Task
+	drop   []ownTask
+	events []access.ReviewEvent // one for each item
+}
+
+// of is what the word says of one item.
+func (t *telling) of(n int) ItemWord {
+	line := ItemWord{N: n}
+	if at := slices.IndexFunc(t.word.Lines, func(line ItemWord) bool { return line.N == n }); at >= 0 {
+		line = t.word.Lines[at]
+	}
+	line.Verdict, line.Comment = cmp.Or(line.Verdict, t.word.Verdict), clean(cmp.Or(line.Comment, t.word.Comment))
+	return line
+}
+
+// event is the log's entry of the word on one item.
+func (t *telling) event(i access.Item) access.ReviewEvent {
+	t.said.Applied = append(t.said.Applied, i.N)
+	line := t.of(i.N)
+	e := access.ReviewEvent{At: t.word.At, Kind: t.word.Kind, By: t.tasks[i.N].Reviewer, Via: t.word.Via, Item: i.N, Stage: t.review.Stage, Text: line.Comment}
+	switch t.word.Kind {
+	case access.EventDecided:
+		e.Verdict = line.Verdict
+	case access.EventDelegated:
+		e.To = t.word.To
+	}
+	return e
+}
+
+func (t *telling) decide(found []access.Item) (n news) {
+	for _, i := range found {
+		line, task := t.of(i.N), t.tasks[i.N]
+		one := access.Said{Stage: t.review.Stage, By: task.Reviewer, Verdict: line.Verdict, Comment: line.Comment, At: t.word.At}
+		at := t.own(i)
+		if at >= 0 && i.Said[at].Verdict == one.Verdict && (one.Comment == "" || one.Comment == i.Said[at].Comment) {
+			t.said.Repeated = append(t.said.Repeated, i.N)
+			continue
+		}
+		switch {
+		case one.Verdict != access.VerdictKeep && one.Verdict != access.VerdictRemove:
+			t.refuse(i.N, fmt.Sprintf("%q is no verdict: write keep or remove", one.Verdict))
+			continue
+		case line.Version != nil && *line.Version != i.Version:
+			t.refuse(i.N, "more was said of it since you saw it; look at it again")
+			continue
+		}
+		if at >= 0 {
+			i.Said[at] = one
+		} else {
+			i.Said = append(i.Said, one)
+		}
+		slices.SortStableFunc(i.Said, func(a, b access.Said) int { return cmp.Or(cmp.Compare(a.Stage, b.Stage), strings.Compare(a.By, b.By)) })
+		if v, _ := verdictOf(i.Said); i.Outcome != "" && v != i.Verdict {
+			t.refuse(i.N, carriedOut)
+			continue
+		}
+		n.items, n.events = append(n.items, i), append(n.events, t.event(i))
+	}
+	return n
+}
+
+const carriedOut = "it is being carried out already"
+
+// own is where in what was said of an item the reviewer's own word of this stage stands; -1 when they said nothing.
+func (t *telling) own(i access.Item) int {
+	return slices.IndexFunc(i.Said, func(s access.Said) bool { return s.Stage == t.review.Stage && t.names.has(s.By) })
+}
+
+func (t *telling) reopen(found []access.Item) (n news) {
+	for _, i := range found {
+		at := t.own(i)
+		switch {
+		case at < 0:
+			t.said.Repeated = append(t.said.Repeated, i.N)
+			continue
+		case i.Outcome != "":
+			t.refuse(i.N, carriedOut)
+			continue
+		}
+		i.Said = slices.Delete(i.Said, at, at+1)
+		n.items, n.events = append(n.items, i), append(n.events, t.event(i))
+	}
+	return n
+}
+
+// delegate hands the reviewer's items on, those of which they have said nothing.
+func (t *telling) delegate(ctx context.Context, found []access.Item) (n news, err error) {
+	to, err := t.namesOf(ctx, t.word.To)
+	if err != nil {
+		return n, err
+	}
+	for _, i := range found {
+		task := t.tasks[i.N]
+		switch {
+		case len(to) == 0:
+			t.refuse(i.N, "it is not said to whom it is to be handed")
+		case task.verdict != "":
+			t.refuse(i.N, "you decided it already; reopen it first")
+		case to.has(i.Person) || to.has(i.Email):
+			t.refuse(i.N, "it is about the very person it would be handed to")
+		case to.has(task.Reviewer):
+			t.said.Repeated = append(t.said.Repeated, i.N)
+		default:
+			n.give = append(n.give, access.Task{N: i.N, Reviewer: t.word.To, Role: access.TaskDelegate, Since: t.word.At})
+			n.drop = append(n.drop, task)
+			n.events = append(n.events, t.event(i))
+		}
+	}
+	return n, nil
+}
+
+// comment adds a word that decides nothing.
+func (t *telling) comment(found []access.Item) (n news) {
+	for _, i := range found {
+		n.events = append(n.events, t.event(i))
+	}
+	return n
+}
+
+// record keeps what the word changes.
+func (t *telling) record(ctx context.Context, n news) error {
+	index := map[int]access.Item{}
+	var items, tasks, drop [][]any
+	for _, i := range n.items {
+		var spoke int
+		i.Verdict, spoke = verdictOf(i.Said)
+		i.Version++
+		index[i.N] = i
+		items = append(items, []any{t.org, t.review.ID, i.Person, string(i.Target), list(i.Said), string(i.Verdict), spoke, i.Version})
+		verdict := access.Verdict("")
+		if at := t.own(i); at >= 0 {
+			verdict = i.Said[at].Verdict
+		}
+		for _, name := range t.tasks[i.N].names {
+			tasks = append(tasks, []any{t.org, t.review.ID, t.review.Stage, name, i.N, string(verdict)})
+		}
+	}
+	for _, task := range n.drop {
+		for _, name := range task.names {
+			drop = append(drop, []any{t.org, t.review.ID, t.review.Stage, name, task.N})
+		}
+	}
+	if err := t.execRows(ctx, `UPDATE review_items SET said = v.column5, verdict = v.column6, spoke = v.column7, version = v.column8 FROM (VALUES`,
+		`?, ?, ?, ?, ?, ?, CAST(? AS BIGINT), CAST(? AS BIGINT)`, `) AS v WHERE `+wholeItem, items); err != nil {
+		return err
+	}
+	if err := t.execRows(ctx, `UPDATE review_tasks SET verdict = v.column6 FROM (VALUES`,
+		`?, ?, CAST(? AS BIGINT), ?, CAST(? AS BIGINT), ?`, `) AS v WHERE `+wholeTask, tasks); err != nil {
+		return err
+	}
+	if err := t.execRows(ctx, `DELETE FROM review_tasks WHERE (org, review, stage, reviewer, n) IN (VALUES`,
+		`?, ?, CAST(? AS BIGINT), ?, CAST(? AS BIGINT)`, `)`, drop); err != nil {
+		return err
+	}
+	if err := t.giveTasks(ctx, t.review.ID, t.review.Stage, n.give); err != nil {
+		return err
+	}
+	for at := range n.events {
+		if t.word.Kind != access.EventCommented {
+			n.events[at].Bulk = len(n.events)
+		}
+	}
+	return t.noteOf(ctx, t.review.ID, index, n.events...)
+}
+
+// wholeTask joins tasks to a list of values that begins with their key; see wholeKey.
+const wholeTask = `org = v.column1 AND review = v.column2 AND stage = v.column3 AND reviewer = v.column4 AND n = v.column5`
+
+// verdictOf is what words come to: those of the last stage in which somebody said something, the stricter of several.
+func verdictOf(said []access.Said) (v access.Verdict, stage int) {
+	for _, s := range said {
+		switch {
+		case s.Stage > stage:
+			v, stage = s.Verdict, s.Stage
+		case s.Stage == stage:
+			v = access.Stricter(v, s.Verdict)
+		}
+	}
+	return v, stage
+}

@@ -1,0 +1,673 @@
+package ledger_test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/stretchr/testify/require"
+)
+
+const eve = "eve@acme.example"
+
+func about(numbers ...int) (lines []ledger.ItemWord) {
+	for _, n := range numbers {
+		lines = append(lines, ledger.ItemWord{N: n})
+	}
+	return lines
+}
+
+// word is a decision ten minutes after noon.
+func word(by string, v access.Verdict, numbers ...int) ledger.ReviewWord {
+	return ledger.ReviewWord{Kind: decided, By: by, Via: "page", Verdict: v, Lines: about(numbers...), Pass: ledger.Pass{Trusted: true}, At: minutes(10)}
+}
+
+func again(by string, numbers ...int) ledger.ReviewWord {
+	w := word(by, "", numbers...)
+	w.Kind = reopened
+	return w
+}
+
+func remark(by, text string, numbers ...int) ledger.ReviewWord {
+	w := word(by, "", numbers...)
+	w.Kind, w.Comment = commented, text
+	return w
+}
+
+func handOn(by, to string, numbers ...int) ledger.ReviewWord {
+	w := word(by, "", numbers...)
+	w.Kind, w.To = delegated, to
+	return w
+}
+
+// after is the word so many minutes after noon.
+func after(n int, w ledger.ReviewWord) ledger.ReviewWord {
+	w.At = minutes(n)
+	return w
+}
+
+// every is the word on all items that fit.
+func every(w ledger.ReviewWord, f ledger.WordFilter) ledger.ReviewWord {
+	w.Lines, w.All = nil, &f
+	return w
+}
+
+// tell says words and requires that none is refused.
+func tell(t testing.TB, l *ledger.Ledger, id string, words ...ledger.ReviewWord) []ledger.ReviewSaid {
+	t.Helper()
+	said := hear(t, l, id, words...)
+	for i := range said {
+		require.NoError(t, said[i].Err)
+		require.Empty(t, said[i].Refused)
+	}
+	return said
+}
+
+func hear(t testing.TB, l *ledger.Ledger, id string, words ...ledger.ReviewWord) []ledger.ReviewSaid {
+	t.Helper()
+	said, err := l.Say(t.Context(), org, id, words)
+	require.NoError(t, err)
+	require.Len(t, said, len(words))
+	return said
+}
+
+// heard is what came of one word, in short: applied, repeated, refused, left.
+func heard(t testing.TB, l *ledger.Ledger, id string, w ledger.ReviewWord) string {
+	t.Helper()
+	said := hear(t, l, id, w)[0]
+	if said.Err != nil {
+		require.Equal(t, ledger.ReviewSaid{Err: said.Err}, said)
+		return "refused"
+	}
+	var refused []int
+	for _, r := range said.Refused {
+		refused = append(refused, r.N)
+	}
+	return fmt.Sprintf("%v %v %v %d", said.Applied, said.Repeated, refused, said.Left)
+}
+
+// verdicts are what was said of an item, in short.
+func verdicts(t testing.TB, l *ledger.Ledger, id string, n int) string {
+	t.Helper()
+	i := item(t, l, id, n)
+	text := string(i.Verdict) + ":"
+	for _, s := range i.Said {
+		text += fmt.Sprintf(" %d %s %s", s.Stage, s.By[:len(s.By)-len("@acme.example")], s.Verdict)
+	}
+	return text
+}
+
+// entriesOf is how long the chain and the log are: what a repeat must leave alone.
+func entriesOf(t testing.TB, l *ledger.Ledger, id string) [2]int64 {
+	t.Helper()
+	seq, _, err := l.Head(t.Context(), org)
+	require.NoError(t, err)
+	return [2]int64{seq, int64(len(logged(t, l, id)))}
+}
+
+func TestADecisionIsKept(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		underReview(t, l, spring, 4, map[string][]int{carol: {1, 2, 3}, dan: {4}})
+		w := word(carol, remove, 2)
+		w.Comment, w.Via = "left the \x00team", "update"
+		require.Equal(t, "[2] [] [] 2", heard(t, l, spring, w))
+		i := item(t, l, spring, 2)
+		require.Equal(t, []access.Said{{Stage: 1, By: carol, Verdict: remove, Comment: "left the team", At: minutes(10)}}, i.Said)
+		require.Equal(t, []any{remove, 1, 1}, []any{i.Verdict, i.Version, i.Stage})
+		event := access.ReviewEvent{
+			Seq: 3, At: minutes(10), Kind: "decided", By: carol, Via: "update", Item: 2, Stage: 1, Verdict: remove, Bulk: 1, Text: "left the team",
+		}
+		require.Equal(t, event, logged(t, l, spring)[2])
+		entries, err := l.Entries(t.Context(), org, 0, 0)
+		require.NoError(t, err)
+		require.Len(t, entries, 2)
+		require.Equal(t, []any{"review-decided", "id-00002", group("ops"), minutes(10)}, []any{entries[1].Kind, entries[1].Person, entries[1].Target, entries[1].At})
+		require.JSONEq(t, `{"by": "carol@acme.example", "item": 2, "review": "quarterly:2026-05-04", "stage": 1, "text": "left the team", "verdict": "remove"}`,
+			string(entries[1].Body))
+
+		was := entriesOf(t, l, spring)
+		require.Equal(t, "[] [2] [] 2", heard(t, l, spring, w), "a repeat")
+		require.Equal(t, "[] [2] [] 2", heard(t, l, spring, after(50, word("CAROL@acme.example", remove, 2))), "the same again, without a comment")
+		require.Equal(t, was, entriesOf(t, l, spring))
+		require.Equal(t, i, item(t, l, spring, 2))
+
+		require.Equal(t, "[2] [] [] 2", heard(t, l, spring, after(60, word(carol, keep, 2))), "on second thoughts")
+		i = item(t, l, spring, 2)
+		require.Equal(t, []access.Said{{Stage: 1, By: carol, Verdict: keep, At: minutes(60)}}, i.Said)
+		require.Equal(t, []any{keep, 2}, []any{i.Verdict, i.Version})
+		was = entriesOf(t, l, spring)
+		require.Equal(t, "[] [2] [] 2", heard(t, l, spring, w), "the first word again, late, does not undo the second")
+		require.Equal(t, was, entriesOf(t, l, spring))
+		require.Equal(t, keep, item(t, l, spring, 2).Verdict)
+
+		commented := after(70, word(carol, keep, 2))
+		commented.Comment = "still needed"
+		require.Equal(t, "[2] [] [] 2", heard(t, l, spring, commented), "a reason to add")
+		require.Equal(t, "still needed", item(t, l, spring, 2).Said[0].Comment)
+		require.Equal(t, 3, item(t, l, spring, 2).Version)
+		_, err = l.Say(t.Context(), org, "none", []ledger.ReviewWord{w})
+		require.ErrorIs(t, err, ledger.ErrNotFound)
+		sound(t, l)
+	})
+}
+
+func TestWordsThatDoNotCount(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		_, err := l.BeginReview(t.Context(), org, campaign(spring))
+		require.NoError(t, err)
+		require.ErrorIs(t, hear(t, l, spring, word(carol, keep, 1))[0].Err, ledger.ErrReviewOver, "it has not begun")
+		underReview(t, l, spring, 4, map[string][]int{carol: {1, 2, 3}, dan: {4}})
+		was := entriesOf(t, l, spring)
+		for name, c := range map[string]struct {
+			w    ledger.ReviewWord
+			err  error
+			want string
+			why  string
+		}{
+			"somebody else's item": {word(carol, keep, 4), nil, "[] [] [4] 3", "not one of the items that you are asked about"},
+			"no such item":         {word(carol, keep, 99), nil, "[] [] [99] 3", "not one of the items that you are asked about"},
+			"no such verdict":      {word(carol, "perhaps", 1), nil, "[] [] [1] 3", `"perhaps" is no verdict`},
+			"no verdict":           {word(carol, "", 1), nil, "[] [] [1] 3", "is no verdict"},
+			"a stranger":           {word(eve, keep, 1), ledger.ErrNotReviewer, "refused", ""},
+			"nobody":               {word("", keep, 1), ledger.ErrNotReviewer, "refused", ""},
+			"nothing":              {word(carol, keep), nil, "[] [] [] 3", ""},
+			"not alike": {func() ledger.ReviewWord {
+				w := word(carol, "", 1)
+				w.Lines = []ledger.ItemWord{{N: 1, Verdict: keep}, {N: 1, Verdict: remove}}
+				return w
+			}(), nil, "[] [] [1] 3", "more than once"},
+			"stale": {func() ledger.ReviewWord {
+				w, version := word(carol, keep, 1), 7
+				w.Lines[0].Version = &version
+				return w
+			}(), nil, "[] [] [1] 3", "more was said of it"},
+			"handed to nobody":             {handOn(carol, "", 1), nil, "[] [] [1] 3", "to whom"},
+			"handed to the person's id":    {handOn(carol, "id-00001", 1), nil, "[] [] [1] 3", "the very person"},
+			"handed to the person's email": {handOn(carol, "Person.00001@ACME.example", 1), nil, "[] [] [1] 3", "the very person"},
+			"handed to oneself":            {handOn(carol, "Carol@ACME.example", 1), nil, "[] [1] [] 3", ""},
+			"nothing to take back":         {again(carol, 1), nil, "[] [1] [] 3", ""},
+		} {
+			said := hear(t, l, spring, c.w)[0]
+			require.ErrorIs(t, said.Err, c.err, name)
+			require.Equal(t, c.want, heard(t, l, spring, c.w), name)
+			if c.why != "" {
+				require.Contains(t, said.Refused[0].Why, c.why, name)
+			}
+		}
+		require.Equal(t, was, entriesOf(t, l, spring), "nothing of it stands anywhere")
+		require.Zero(t, count(t, l, spring).Decided)
+
+		good, version := word(carol, keep, 1), 0
+		good.Lines[0].Version = &version
+		require.Equal(t, "[1] [] [] 2", heard(t, l, spring, good))
+		require.Equal(t, "[] [1] [] 2", heard(t, l, spring, good), "a repeat is not stale by its own doing")
+		other := after(20, word(carol, remove, 1))
+		other.Lines[0].Version = &version
+		require.Equal(t, "[] [] [1] 2", heard(t, l, spring, other))
+
+		r, err := l.ChangeReview(t.Context(), org, spring, func(r *access.Review) bool { r.State = access.ReviewClosing; return true })
+		require.NoError(t, err)
+		require.Equal(t, access.ReviewClosing, r.State)
+		require.Equal(t, "refused", heard(t, l, spring, after(30, word(carol, remove, 1))))
+		require.ErrorIs(t, hear(t, l, spring, after(30, word(carol, keep, 2)))[0].Err, ledger.ErrReviewOver)
+		require.Equal(t, "[] [1] [] 2", heard(t, l, spring, good), "what was recorded in time is answered so, however late its repeat comes")
+		both := good
+		both.Lines = append(about(3), good.Lines...)
+		require.Equal(t, "[] [1] [3] 2", heard(t, l, spring, both))
+		require.Equal(t, "keep: 1 carol keep", verdicts(t, l, spring, 1))
+	})
+}
+
+func TestOneBadWordHarmsNoOther(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		underReview(t, l, spring, 4, map[string][]int{carol: {1, 2, 3}, dan: {3, 4}})
+		noPass := word(dan, remove, 4)
+		noPass.Pass = ledger.Pass{CodeHash: "guess"}
+		mixed := word(dan, keep, 3, 1, 99)
+		words := []ledger.ReviewWord{word(carol, keep, 1), word(eve, remove, 1), noPass, mixed, word(carol, "no", 2), word(carol, remove, 3)}
+		for times := range 2 {
+			said := hear(t, l, spring, words...)
+			applied := [][]int{{1}, nil, nil, {3}, nil, {3}}
+			for i, s := range said {
+				if times > 0 {
+					require.Equal(t, applied[i], s.Repeated, "word %d", i)
+				} else {
+					require.Equal(t, applied[i], s.Applied, "word %d", i)
+				}
+			}
+			require.ErrorIs(t, said[1].Err, ledger.ErrNotReviewer)
+			require.ErrorIs(t, said[2].Err, ledger.ErrCode)
+			require.Equal(t, []int{1, 99}, []int{said[3].Refused[0].N, said[3].Refused[1].N})
+			require.Equal(t, []int{1, 1, 1, 1}, []int{said[0].Left, said[3].Left, said[4].Left, said[5].Left}, "once all is said")
+			require.Len(t, logged(t, l, spring), 5)
+		}
+		require.Equal(t, "remove: 1 carol remove 1 dan keep", verdicts(t, l, spring, 3))
+		sound(t, l)
+	})
+}
+
+func TestReviewersDisagree(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		underReview(t, l, spring, 3, map[string][]int{carol: {1, 2, 3}, dan: {1, 2, 3}})
+		tell(t, l, spring, word(dan, keep, 1), word(carol, remove, 1), word(dan, remove, 2), word(carol, keep, 2), word(carol, keep, 3))
+		require.Equal(t, "remove: 1 carol remove 1 dan keep", verdicts(t, l, spring, 1), "a removal wins, whoever spoke first, and both are kept")
+		require.Equal(t, "remove: 1 carol keep 1 dan remove", verdicts(t, l, spring, 2))
+		tell(t, l, spring, after(20, word(carol, keep, 1)))
+		require.Equal(t, "keep: 1 carol keep 1 dan keep", verdicts(t, l, spring, 1), "until nobody says it any more")
+		tell(t, l, spring, after(20, again(dan, 2)))
+		require.Equal(t, "keep: 1 carol keep", verdicts(t, l, spring, 2))
+
+		inStage(t, l, spring, 2, map[string][]int{dan: {1, 2}, bo: {1, 3}})
+		require.Equal(t, 0, count(t, l, spring).Decided)
+		require.Equal(t, "[1] [] [] 1", heard(t, l, spring, after(30, word(dan, remove, 1))))
+		require.Equal(t, "remove: 1 carol keep 1 dan keep 2 dan remove", verdicts(t, l, spring, 1), "a later stage counts alone")
+		tell(t, l, spring, after(31, word(dan, keep, 2)))
+		require.Equal(t, "keep: 1 carol keep 2 dan keep", verdicts(t, l, spring, 2))
+		tell(t, l, spring, after(32, word(bo, keep, 1)), after(33, again(dan, 1)))
+		require.Equal(t, "keep: 1 carol keep 1 dan keep 2 bo keep", verdicts(t, l, spring, 1))
+		require.Equal(t, "[1] [] [] 2", heard(t, l, spring, after(34, again(bo, 1))))
+		require.Equal(t, "keep: 1 carol keep 1 dan keep", verdicts(t, l, spring, 1), "what the stage before said stands again")
+		require.Equal(t, []int{1, 2}, numbers(t, l, spring, ledger.ItemFilter{Numbers: []int{1, 2}}))
+		require.Equal(t, 1, count(t, l, spring).Decided, "the second item")
+		require.Equal(t, "refused", heard(t, l, spring, after(40, word(carol, remove, 1))), "her stage is over")
+		require.Equal(t, "[] [3] [] 0", heard(t, l, spring, word(carol, keep, 3)), "but what she said in it, she said")
+		sound(t, l)
+	})
+}
+
+func TestAReviewerTakesAWordBack(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		underReview(t, l, spring, 3, map[string][]int{carol: {1, 2}, dan: {1}})
+		tell(t, l, spring, word(carol, keep, 1, 2), word(dan, keep, 1))
+		back := after(20, again(carol, 1, 2))
+		back.Comment = "wrong list"
+		require.Equal(t, "[1 2] [] [] 1", heard(t, l, spring, back), "somebody else has spoken of the first")
+		require.Equal(t, "keep: 1 dan keep", verdicts(t, l, spring, 1))
+		require.Equal(t, ":", verdicts(t, l, spring, 2))
+		require.Equal(t, 2, item(t, l, spring, 2).Version)
+		require.Equal(t, []int{1, 2}, numbers(t, l, spring, ledger.ItemFilter{Reviewer: []string{carol}, Stage: 1, Undecided: true}))
+		all := logged(t, l, spring)
+		require.Equal(t, access.ReviewEvent{Seq: 6, At: minutes(20), Kind: "reopened", By: carol, Via: "page", Item: 1, Stage: 1, Bulk: 2, Text: "wrong list"}, all[5])
+		entries, err := l.History(t.Context(), org, "id-00002", "", 0)
+		require.NoError(t, err)
+		require.Equal(t, []string{"review-reopened", "review-decided"}, []string{entries[0].Kind, entries[1].Kind})
+
+		tell(t, l, spring, after(30, word(carol, remove, 1, 2)))
+		was := entriesOf(t, l, spring)
+		require.Equal(t, "[] [1 2] [] 0", heard(t, l, spring, back), "a late repeat takes nothing else back")
+		require.Equal(t, was, entriesOf(t, l, spring))
+		require.Equal(t, "remove: 1 carol remove", verdicts(t, l, spring, 2))
+
+		words := []ledger.ReviewWord{after(40, again(carol, 2)), after(40, word(carol, keep, 2)), after(40, again(carol, 2)), after(40, word(carol, keep, 2))}
+		for _, s := range tell(t, l, spring, words...) {
+			require.Equal(t, []int{2}, s.Applied, "four words of one instant are four")
+		}
+		require.Equal(t, "keep: 1 carol keep", verdicts(t, l, spring, 2))
+		was = entriesOf(t, l, spring)
+		for _, s := range hear(t, l, spring, words...) {
+			require.Equal(t, []int{2}, s.Repeated)
+		}
+		require.Equal(t, was, entriesOf(t, l, spring))
+		sound(t, l)
+	})
+}
+
+func TestWhatIsCarriedOutStays(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		underReview(t, l, spring, 3, map[string][]int{carol: {1, 2, 3}, dan: {1, 2, 3}})
+		tell(t, l, spring, word(carol, remove, 1, 2, 3))
+		require.NoError(t, l.Settle(t.Context(), org, spring, []ledger.Settlement{
+			outcome(t, l, spring, 1, access.OutcomeOpen), outcome(t, l, spring, 2, access.OutcomeRemoved),
+		}, minutes(15)))
+		said := hear(t, l, spring, after(20, word(carol, keep, 1, 2, 3)), after(20, again(carol, 1, 2)))
+		require.Equal(t, []int{3}, said[0].Applied)
+		require.Equal(t, []ledger.RefusedWord{{N: 1, Why: "it is being carried out already"}, {N: 2, Why: "it is being carried out already"}}, said[0].Refused)
+		require.Equal(t, said[0].Refused, said[1].Refused)
+		require.Equal(t, "[1 2] [] [] 0", heard(t, l, spring, after(21, word(dan, keep, 1, 2))), "what changes nothing may be said")
+		require.Equal(t, "remove: 1 carol remove 1 dan keep", verdicts(t, l, spring, 1))
+		require.Equal(t, access.OutcomeRemoved, item(t, l, spring, 2).Outcome)
+	})
+}
+
+func TestItemsAreHandedOn(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		underReview(t, l, spring, 4, map[string][]int{carol: {1, 2, 3, 4}, dan: {3}})
+		tell(t, l, spring, word(carol, keep, 1))
+		on := handOn(carol, "Dan@ACME.example", 1, 2, 3)
+		on.Comment = "his team"
+		said := hear(t, l, spring, on)[0]
+		require.Equal(t, []int{2, 3}, said.Applied)
+		require.Equal(t, []ledger.RefusedWord{{N: 1, Why: "you decided it already; reopen it first"}}, said.Refused)
+		require.Equal(t, 1, said.Left)
+		require.Equal(t, []int{1, 4}, numbers(t, l, spring, ledger.ItemFilter{Reviewer: []string{carol}, Stage: 1}))
+		require.Equal(t, []int{2, 3}, numbers(t, l, spring, ledger.ItemFilter{Reviewer: []string{dan}, Stage: 1}))
+		all := logged(t, l, spring)
+		require.Equal(t, access.ReviewEvent{Seq: 4, At: minutes(10), Kind: "delegated", By: carol, Via: "page", Item: 2, Stage: 1, Bulk: 2, To: dan, Text: "his team"}, all[3])
+		require.Len(t, all, 5)
+		tasks, err := l.OpenTasks(t.Context(), org, spring, 1, dan)
+		require.NoError(t, err)
+		require.Equal(t, []access.Task{{N: 2, Reviewer: dan, Role: access.TaskDelegate, Since: minutes(10)}, task(3, dan)}, tasks, "what he was asked anyway he is asked as before")
+
+		require.Equal(t, "[] [2 3] [1] 1", heard(t, l, spring, on), "a repeat")
+		require.Equal(t, "[2] [] [] 1", heard(t, l, spring, after(20, handOn(dan, carol, 2))), "and back")
+		require.Equal(t, "[] [2 3] [1] 2", heard(t, l, spring, on), "a late repeat hands nothing on")
+		require.Equal(t, "[2] [] [] 1", heard(t, l, spring, after(30, handOn(carol, dan, 2))))
+		require.Len(t, logged(t, l, spring), 7)
+
+		require.Equal(t, "[4] [] [] 0", heard(t, l, spring, every(after(40, handOn(carol, eve)), ledger.WordFilter{Undecided: true})))
+		require.Equal(t, "[] [4] [] 0", heard(t, l, spring, every(after(40, handOn(carol, eve)), ledger.WordFilter{Undecided: true})))
+		tell(t, l, spring, every(after(50, handOn(dan, eve)), ledger.WordFilter{}))
+		require.Equal(t, "[] [2 3] [] 0", heard(t, l, spring, every(after(50, handOn(dan, eve)), ledger.WordFilter{})), "he has nothing left to be asked")
+		require.Equal(t, "refused", heard(t, l, spring, after(51, word(dan, keep, 3))))
+		require.Equal(t, "[2 3 4] [] [] 0", heard(t, l, spring, after(52, word(eve, remove, 2, 3, 4))))
+		require.Equal(t, 4, count(t, l, spring).Decided)
+		sound(t, l)
+	})
+}
+
+func TestRemarks(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		underReview(t, l, spring, 3, map[string][]int{carol: {1, 2}, dan: {1}})
+		require.Equal(t, "[1] [] [] 2", heard(t, l, spring, remark(carol, "who is that?", 1)))
+		require.Equal(t, "[] [1] [] 2", heard(t, l, spring, after(11, remark(carol, "who is that?", 1))), "a repeat, whenever")
+		require.Equal(t, "[2] [1] [3] 2", heard(t, l, spring, after(12, remark(carol, "who is that?", 1, 2, 3))))
+		require.Equal(t, "[1] [] [] 1", heard(t, l, spring, remark(dan, "who is that?", 1)), "another asks the same")
+		require.Equal(t, "[1] [] [] 2", heard(t, l, spring, remark(carol, "ah", 1)))
+		own := remark(carol, "", 2)
+		own.Lines[0].Comment = "on this alone"
+		tell(t, l, spring, own)
+		require.Equal(t, ":", verdicts(t, l, spring, 1))
+		require.Zero(t, item(t, l, spring, 1).Version)
+		all := logged(t, l, spring)
+		require.Len(t, all, 7)
+		require.Equal(t, access.ReviewEvent{Seq: 3, At: minutes(10), Kind: "commented", By: carol, Via: "page", Item: 1, Stage: 1, Text: "who is that?"}, all[2])
+		require.Equal(t, "on this alone", all[6].Text)
+		inStage(t, l, spring, 2, map[string][]int{carol: {1}})
+		require.Equal(t, "[1] [] [] 1", heard(t, l, spring, after(20, remark(carol, "ah", 1))), "another stage")
+		require.Equal(t, []string{"review-opened"}, kinds(t, l))
+	})
+}
+
+func TestManyItemsInOneWord(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		var items []access.Item
+		for n := 1; n <= 8; n++ {
+			i := asks(n, []string{"dev", "ops"}[n%2])
+			i.Recommend = []access.Verdict{keep, remove, ""}[n%3]
+			items = append(items, i)
+		}
+		taken(t, l, campaign(spring), items...)
+		inStage(t, l, spring, 1, map[string][]int{carol: {1, 2, 3, 4, 5, 6}, dan: {7, 8}})
+		tell(t, l, spring, word(carol, remove, 1))
+		all := func(v access.Verdict, at int, f ledger.WordFilter) string {
+			t.Helper()
+			return heard(t, l, spring, after(at, every(word(carol, v), f)))
+		}
+		require.Equal(t, "[4] [] [] 4", all(remove, 20, ledger.WordFilter{Recommend: remove, Undecided: true}), "the first is decided")
+		require.Equal(t, "[] [4] [] 4", all(remove, 20, ledger.WordFilter{Recommend: remove, Undecided: true}), "a repeat says so, though nothing fits any more")
+		require.Equal(t, "[] [] [] 4", all(remove, 21, ledger.WordFilter{Recommend: remove, Undecided: true}))
+		require.Equal(t, "[] [1 4] [] 4", all(remove, 22, ledger.WordFilter{Recommend: remove}))
+		require.Equal(t, "[2] [] [] 3", all(keep, 23, ledger.WordFilter{Person: "Person.00002@acme.example"}))
+		require.Equal(t, "[] [2] [] 3", all(keep, 24, ledger.WordFilter{Person: "ID-00002"}))
+		require.Equal(t, "[3 5] [] [] 1", all(keep, 25, ledger.WordFilter{Target: "GROUP:ops", Undecided: true}))
+		require.Equal(t, "[] [] [] 1", all(keep, 26, ledger.WordFilter{Target: group("none")}))
+		events := logged(t, l, spring)
+		require.Equal(t, []int{2, 2}, []int{events[len(events)-1].Bulk, events[len(events)-2].Bulk}, "how many one click decided")
+		require.Equal(t, "[1 4 6] [2 3 5] [] 0", all(keep, 30, ledger.WordFilter{}))
+		require.Equal(t, 6, count(t, l, spring).Verdicts[keep], "the others are dan's")
+
+		mixed := after(40, word(carol, remove, 1, 2, 3))
+		mixed.Comment = "all of them"
+		mixed.Lines[1].Verdict, mixed.Lines[1].Comment = keep, "but this"
+		tell(t, l, spring, mixed)
+		require.Equal(t, []access.Said{{Stage: 1, By: carol, Verdict: keep, Comment: "but this", At: minutes(40)}}, item(t, l, spring, 2).Said, "a line's own word counts")
+		require.Equal(t, []access.Said{{Stage: 1, By: carol, Verdict: remove, Comment: "all of them", At: minutes(40)}}, item(t, l, spring, 3).Said)
+		sound(t, l)
+	})
+}
+
+func TestTwoWordsOfOneInstantAreTwo(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		taken(t, l, campaign(spring), asks(1, "ops"), asks(2, "dev"), asks(3, "ops"))
+		inStage(t, l, spring, 1, map[string][]int{carol: {1, 2, 3}})
+		for _, c := range [][2]string{{"group:ops", "[1 3] [] [] 1"}, {"group:dev", "[2] [] [] 0"}} {
+			require.Equal(t, c[1], heard(t, l, spring, every(word(carol, keep), ledger.WordFilter{Target: access.Entitlement(c[0])})))
+		}
+		require.Equal(t, "[1] [] [] 0", heard(t, l, spring, word(carol, remove, 1)))
+	})
+}
+
+func TestMoreItemsThanOneStatementTakes(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		mine := make([]int, 1100)
+		for n := range mine {
+			mine[n] = n + 1
+		}
+		underReview(t, l, spring, len(mine), map[string][]int{carol: mine})
+		said := tell(t, l, spring, word(carol, keep, mine[:1050]...))
+		require.Equal(t, mine[:1050], said[0].Applied)
+		require.Equal(t, 50, said[0].Left)
+		said = tell(t, l, spring, after(20, every(word(carol, remove), ledger.WordFilter{})))
+		require.Len(t, said[0].Applied, 1100)
+		said = tell(t, l, spring, after(30, every(again(carol), ledger.WordFilter{})))
+		require.Len(t, said[0].Applied, 1100)
+		require.Equal(t, 1100, said[0].Left)
+		said = tell(t, l, spring, after(40, handOn(carol, dan, mine...)))
+		require.Len(t, said[0].Applied, 1100)
+		c := count(t, l, spring)
+		require.Equal(t, map[access.Verdict]int{"": 1100}, c.Verdicts)
+		require.Equal(t, []ledger.ReviewerCount{{Reviewer: dan, Role: access.TaskDelegate, Items: 1100, Left: 1100}}, c.Reviewers)
+		require.Equal(t, mine, numbers(t, l, spring, ledger.ItemFilter{Numbers: append([]int{2000}, mine...)}))
+		require.Equal(t, mine[497:1000], numbers(t, l, spring, ledger.ItemFilter{Numbers: mine[497:], Limit: 503}))
+		check, err := l.VerifyChain(t.Context(), org, 0, 10_000)
+		require.NoError(t, err)
+		require.Nil(t, check.Broken)
+		require.EqualValues(t, 1+1050+1100+1100, check.To)
+	})
+}
+
+func TestOneReviewerIsOnePersonUnderAllNames(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		require.NoError(t, l.SavePage(t.Context(), org, "r1", ledger.Page{Key: "1", People: []access.Person{
+			{ID: "ID-carol", Email: "Carol@acme.example"}, {ID: "id-dan", Email: dan}, {ID: "ID-unseen"},
+		}}, noon))
+		underReview(t, l, spring, 6, map[string][]int{carol: {1, 2}, "ID-carol": {2, 3}, "id-dan": {4, 5}, "ID-unseen": {6}})
+		require.Equal(t, "[1] [] [] 2", heard(t, l, spring, word("ID-carol", keep, 1)), "by account id")
+		require.Equal(t, "[3] [1] [] 1", heard(t, l, spring, word(carol, keep, 1, 3)), "by address")
+		require.Equal(t, "[2] [] [] 0", heard(t, l, spring, after(11, word("Carol@acme.example", remove, 2))))
+		require.Len(t, item(t, l, spring, 2).Said, 1, "she is one, though she is asked twice")
+		require.Empty(t, numbers(t, l, spring, ledger.ItemFilter{Reviewer: []string{carol, "ID-carol"}, Stage: 1, Undecided: true}))
+		require.Equal(t, "refused", heard(t, l, spring, word("id-eve", keep, 1)))
+		require.Equal(t, "[6] [] [] 0", heard(t, l, spring, word("ID-unseen", keep, 6)), "an account id without an address")
+		require.Equal(t, "[4] [] [] 1", heard(t, l, spring, word(dan, keep, 4)), "asked by account id, speaking by address")
+		by := word("Daniel", keep, 4, 5)
+		by.Account = "id-dan"
+		require.Equal(t, "[5] [4] [] 0", heard(t, l, spring, by))
+		require.Equal(t, "[2] [] [] 1", heard(t, l, spring, after(20, again("ID-carol", 2))), "taken back under the other name")
+		require.Equal(t, "[] [2] [] 1", heard(t, l, spring, after(21, handOn(carol, "ID-carol", 2))), "to oneself")
+		require.Equal(t, "[2] [] [] 0", heard(t, l, spring, after(22, handOn(carol, "id-dan", 2))), "both of her tasks go")
+		require.Equal(t, "[2] [] [] 0", heard(t, l, spring, after(23, word(dan, remove, 2))))
+		require.NoError(t, l.SaveReviewCode(t.Context(), org, spring, "ID-carol", hashOf("c"), noon))
+		coded := after(30, word(carol, remove, 1))
+		coded.Pass = ledger.Pass{CodeHash: hashOf("c")}
+		require.Equal(t, "[1] [] [] 0", heard(t, l, spring, coded), "her code is hers by any name")
+		sound(t, l)
+	})
+}
+
+func TestDecisionsInOneInstantAreAllKept(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		const reviewers, each = 20, 50
+		asked := map[string][]int{}
+		for n := range reviewers * each {
+			by := fmt.Sprintf("reviewer.%02d@acme.example", n%reviewers)
+			asked[by] = append(asked[by], n+1, (n+1)%(reviewers*each)+1) // each item has two
+		}
+		underReview(t, l, spring, reviewers*each, asked)
+		var wait sync.WaitGroup
+		for r := range reviewers {
+			by := fmt.Sprintf("reviewer.%02d@acme.example", r)
+			wait.Go(func() {
+				for k := range each {
+					said, err := l.Say(t.Context(), org, spring, []ledger.ReviewWord{word(by, []access.Verdict{keep, remove}[r%2], asked[by][2*k])})
+					if err != nil || said[0].Err != nil || len(said[0].Applied) != 1 {
+						t.Error(by, err, said)
+					}
+				}
+			})
+		}
+		wait.Wait()
+		c := count(t, l, spring)
+		require.Equal(t, map[access.Verdict]int{keep: reviewers * each / 2, remove: reviewers * each / 2}, c.Verdicts)
+		require.Equal(t, reviewers*each, c.Decided)
+		require.Len(t, c.Reviewers, reviewers)
+		for _, one := range c.Reviewers {
+			require.Equal(t, []int{2 * each, each, 0}, []int{one.Items, one.Spoken, one.Left})
+		}
+		seen := map[int]bool{}
+		after := 0
+		for {
+			events, err := l.ReviewEvents(t.Context(), org, spring, after, 0)
+			require.NoError(t, err)
+			if len(events) == 0 {
+				break
+			}
+			for _, e := range events {
+				after++
+				require.Equal(t, after, e.Seq, "the log leaves nothing out")
+				seen[e.Item] = true
+			}
+		}
+		require.Equal(t, 2+reviewers*each, after)
+		require.Len(t, seen, 1+reviewers*each)
+		sound(t, l)
+	})
+}
+
+// proves is a pass that shows knowledge of a code for some words.
+func proves(code, words string) ledger.Pass {
+	return ledger.Pass{Proof: proof(hashOf(code), words), Proves: func(hash string) bool { return proof(hash, words) == proof(hashOf(code), words) }}
+}
+
+func hashOf(code string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(code))) }
+
+func proof(hash, words string) string { return hashOf(hash + words) }
+
+func TestADecisionNeedsItsCode(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		underReview(t, l, spring, 6, map[string][]int{carol: {1, 2, 3, 4, 5, 6}, dan: {1}})
+		underReview(t, l, "autumn", 1, map[string][]int{carol: {1}})
+		require.ErrorIs(t, l.SaveReviewCode(t.Context(), org, "none", carol, "h", noon), ledger.ErrNotFound)
+		for _, code := range [][3]string{
+			{spring, "Carol@ACME.example", "c1"}, {spring, carol, "c2"}, {spring, carol, "c2"}, {spring, carol, "c3"}, {spring, dan, "d"}, {"autumn", carol, "autumn"},
+		} {
+			require.NoError(t, l.SaveReviewCode(t.Context(), org, code[0], code[1], hashOf(code[2]), noon))
+		}
+		with := func(p ledger.Pass, w ledger.ReviewWord) ledger.ReviewWord { w.Pass = p; return w }
+		plain := func(code string) ledger.Pass { return ledger.Pass{CodeHash: hashOf(code)} }
+		was := entriesOf(t, l, spring)
+		for name, p := range map[string]ledger.Pass{
+			"none": {}, "wrong": plain("guess"), "of another": plain("d"), "of another review": plain("autumn"),
+			"proof of a wrong one": proves("guess", "w"), "proof of another's": proves("d", "w"),
+		} {
+			said := hear(t, l, spring, with(p, word(carol, keep, 1)))[0]
+			require.ErrorIs(t, said.Err, ledger.ErrCode, name)
+			require.NotContains(t, said.Err.Error(), hashOf("d"))
+		}
+		require.Equal(t, was, entriesOf(t, l, spring))
+
+		one := with(plain("c1"), word(carol, keep, 1))
+		require.Equal(t, "[1] [] [] 5", heard(t, l, spring, one))
+		require.Equal(t, "[] [1] [] 5", heard(t, l, spring, one), "a repeat needs no other code")
+		require.Equal(t, "refused", heard(t, l, spring, after(20, with(plain("c1"), word(carol, remove, 1)))), "it may have been read on the way")
+		require.Equal(t, "refused", heard(t, l, spring, after(20, with(proves("c1", "w"), word(carol, remove, 1)))), "and proves nothing any more")
+		require.Equal(t, "[2] [] [] 4", heard(t, l, spring, after(21, with(plain("c2"), word(carol, keep, 2)))), "another of hers is good")
+		require.Equal(t, "[] [2] [] 4", heard(t, l, spring, after(22, with(plain("c3"), word(carol, keep, 2)))), "what changes nothing")
+		require.Equal(t, "refused", heard(t, l, spring, after(23, with(plain("c3"), word(carol, keep, 3)))), "uses the code up all the same")
+
+		require.NoError(t, l.SaveReviewCode(t.Context(), org, spring, carol, hashOf("c4"), noon))
+		keep3 := after(30, with(proves("c4", "keep 3"), word(carol, keep, 3)))
+		require.Equal(t, "[3] [] [] 3", heard(t, l, spring, keep3))
+		require.Equal(t, "[3] [] [] 3", heard(t, l, spring, after(31, with(proves("c4", "remove 3"), word(carol, remove, 3)))), "a proof leaves the code good")
+		was = entriesOf(t, l, spring)
+		replayed := keep3
+		replayed.At = minutes(32)
+		require.Equal(t, "[] [3] [] 3", heard(t, l, spring, replayed), "who plays it again changes nothing")
+		replayed.By, replayed.Account = dan, carol
+		require.Equal(t, "[] [3] [] 3", heard(t, l, spring, replayed))
+		require.Equal(t, "refused", heard(t, l, spring, after(33, with(keep3.Pass, word(dan, keep, 1)))), "it is not his")
+		require.Equal(t, was, entriesOf(t, l, spring))
+		require.Equal(t, "remove: 1 carol remove", verdicts(t, l, spring, 3))
+
+		require.Equal(t, "refused", heard(t, l, spring, with(proves("c4", "w"), word(eve, keep, 4))))
+		batch := hear(t, l, spring, after(40, with(proves("c4", "a"), word(carol, keep, 4))), after(40, with(plain("bad"), word(carol, remove, 4))),
+			after(40, with(proves("c4", "b"), remark(carol, "so be it", 4))), after(40, with(plain("d"), word(dan, keep, 1))))
+		require.Equal(t, []error{nil, ledger.ErrCode, nil, nil}, []error{batch[0].Err, batch[1].Err, batch[2].Err, batch[3].Err})
+		require.Equal(t, "keep: 1 carol keep", verdicts(t, l, spring, 4))
+		for _, kind := range []ledger.ReviewWord{again(carol, 4), handOn(carol, eve, 5), remark(carol, "no", 5)} {
+			require.Equal(t, "refused", heard(t, l, spring, after(50, with(plain("bad"), kind))), "whatever is said needs one")
+		}
+
+		n, err := l.RevokeReviewLinks(t.Context(), org, spring, carol, minutes(55))
+		require.NoError(t, err)
+		require.Zero(t, n, "she was sent no links")
+		require.Equal(t, "refused", heard(t, l, spring, after(60, with(proves("c4", "c"), word(carol, remove, 4)))), "revoked")
+		require.Equal(t, "[] [3] [] 2", heard(t, l, spring, keep3), "what counted is answered as before")
+		entries, err := l.Entries(t.Context(), org, 0, 0)
+		require.NoError(t, err)
+		for _, e := range entries {
+			for _, code := range []string{"c1", "c2", "c3", "c4", "d"} {
+				require.NotContains(t, string(e.Body), hashOf(code))
+			}
+		}
+		sound(t, l)
+	})
+}
+
+func TestNobodySaysTheSameTwiceInOneInstant(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		underReview(t, l, spring, 1, map[string][]int{carol: {1}})
+		require.NoError(t, l.SaveReviewCode(t.Context(), org, spring, carol, hashOf("c"), noon))
+		applied := make(chan int, 16)
+		var wait sync.WaitGroup
+		for n := range cap(applied) {
+			wait.Go(func() {
+				w := word(carol, remove, 1)
+				w.At = noon.Add(time.Duration(n) * time.Second)
+				w.Pass = ledger.Pass{CodeHash: hashOf("c")}
+				said, err := l.Say(t.Context(), org, spring, []ledger.ReviewWord{w})
+				if err != nil || said[0].Err != nil {
+					t.Error(err, said)
+				}
+				applied <- len(said[0].Applied)
+			})
+		}
+		wait.Wait()
+		close(applied)
+		times := 0
+		for n := range applied {
+			times += n
+		}
+		require.Equal(t, 1, times)
+		require.Equal(t, 1, item(t, l, spring, 1).Version)
+	})
+}

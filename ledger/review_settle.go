@@ -1,0 +1,211 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// Settlement is what happens to one item once deciding is over, or at once.
+type Settlement struct {
+	Item access.Item    // with its verdict, outcome and all that belongs to that
+	Rule *access.Ruling // comes into force; nil: as it was
+	Free bool           // its ruling ends
+}
+
+// Settle records outcomes, and lets rulings come into force and end. A final outcome stays: only a denial may still change its
+// words and its date. It is added to the chain, and kept as the last decision of its campaign. A ruling comes into force only with
+// an outcome that is recorded, so that a late repeat brings none back. While reviewers decide, a settlement of a verdict that is not
+// what they say any more is left out. ErrNotFound: the review has no such item.
+func (l *Ledger) Settle(ctx context.Context, org, review string, all []Settlement, at time.Time) error {
+	at = cut(orNow(at))
+	return l.write(ctx, org, "settle items of review "+review, func(w *write) error {
+		r, err := w.review(ctx, review)
+		if err != nil {
+			return err
+		}
+		if _, err := w.countItems(ctx, review); err != nil {
+			return err
+		}
+		var entries []Entry
+		for _, s := range all {
+			entry, err := w.settle(ctx, r, s, at)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.Item.Label(), err)
+			}
+			entries = append(entries, entry...)
+		}
+		return w.append(ctx, entries...)
+	})
+}
+
+// settle settles one item, and returns what is to be added to the chain.
+func (w *write) settle(ctx context.Context, r access.Review, s Settlement, at time.Time) ([]Entry, error) {
+	i := s.Item
+	was, err := first(ctx, w.database, scanItem, selectItem+` WHERE i.org = ? AND i.review = ? AND i.person = ? AND i.target = ?`,
+		w.org, r.ID, i.Person, string(i.Target))
+	if err != nil {
+		return nil, err
+	}
+	if r.State == access.ReviewOpen && was.Outcome == "" && was.Verdict != i.Verdict {
+		return nil, nil
+	}
+	if s.Free || i.Outcome == access.OutcomeDropped {
+		if _, err := w.exec(ctx, `DELETE FROM rulings WHERE org = ? AND person = ? AND target = ? AND review || '' = ?`,
+			w.org, i.Person, string(i.Target), r.ID); err != nil {
+			return nil, err
+		}
+	}
+	if was.Outcome == access.OutcomeDenied && i.Outcome == access.OutcomeDenied {
+		i.Settled = was.Settled
+		if i.Verdict == was.Verdict && resultOf(i) == resultOf(was) {
+			return nil, nil
+		}
+	} else if was.Outcome.Final() {
+		return nil, nil
+	}
+	if i.Outcome.Final() && i.Settled.IsZero() {
+		i.Settled = at
+	}
+	if _, err := w.exec(ctx, `UPDATE review_items SET verdict = ?, outcome = ?, result = ? WHERE org = ? AND review = ? AND person = ? AND target = ?`,
+		string(i.Verdict), string(i.Outcome), text(resultOf(i)), w.org, r.ID, i.Person, string(i.Target)); err != nil {
+		return nil, err
+	}
+	if s.Rule != nil && !s.Free {
+		if err := w.rule(ctx, r.ID, *s.Rule, at); err != nil {
+			return nil, err
+		}
+	}
+	if !i.Outcome.Final() {
+		return nil, nil
+	}
+	i.N, i.Said, i.Reasons, i.Owned = was.N, was.Said, was.Reasons, was.Owned
+	fields := map[string]any{"review": r.ID, "item": i.N, "verdict": i.Verdict, "outcome": i.Outcome, "silent": i.Silent, "why": i.Why, "run": i.Run}
+	return []Entry{{At: at, Kind: EntryReviewOutcome, Run: i.Run, Person: i.Person, Target: i.Target, Body: body(fields)}}, w.remember(ctx, r, i, at)
+}
+
+// rule lets a ruling come into force. One that is in force keeps its beginning, unless it said something else.
+func (w *write) rule(ctx context.Context, review string, rule access.Ruling, at time.Time) error {
+	if rule.At.IsZero() {
+		rule.At = at
+	}
+	_, err := w.exec(ctx, `INSERT INTO rulings (org, person, target, review, verdict, at, until) VALUES (`+marks(7)+`)
+		ON CONFLICT (org, person, target, review) DO UPDATE SET verdict = excluded.verdict, until = excluded.until,
+		at = CASE WHEN rulings.verdict = excluded.verdict THEN rulings.at ELSE excluded.at END`,
+		w.org, rule.Person, string(rule.Target), review, string(rule.Verdict), instant(rule.At), instant(rule.Until))
+	return err
+}
+
+// remember keeps how an item ended for the next review of its campaign, which takes over what the keeps of older ones said. What a
+// later review says already stays.
+func (w *write) remember(ctx context.Context, r access.Review, i access.Item, at time.Time) error {
+	if i.Verdict == "" || i.Outcome == access.OutcomeDropped {
+		return nil
+	}
+	_, err := w.exec(ctx, `INSERT INTO review_last (org, campaign, person, target, review, verdict, by_whom, at, held) VALUES (`+marks(9)+`)
+		ON CONFLICT (org, campaign, person, target) DO UPDATE SET review = excluded.review, verdict = excluded.verdict, by_whom = excluded.by_whom,
+		at = excluded.at, held = excluded.held WHERE NOT EXISTS (
+			SELECT 1 FROM reviews later WHERE later.org = review_last.org AND later.id = review_last.review AND later.opened > ?)`,
+		w.org, r.Campaign, i.Person, string(i.Target), r.ID, string(i.Verdict), decider(i), instant(at), HeldFor(i), instant(r.Opened))
+	if err != nil {
+		return err
+	}
+	_, err = w.exec(ctx, `DELETE FROM rulings WHERE org = ? AND person = ? AND target = ? AND verdict = 'keep' AND review <> ?
+		AND review || '' IN (SELECT id FROM reviews WHERE org = ? AND campaign = ? AND opened <= ?)`,
+		w.org, i.Person, string(i.Target), r.ID, w.org, r.Campaign, instant(r.Opened))
+	return err
+}
+
+// decider is who last said the verdict that counts; "" for an item that silence decided.
+func decider(i access.Item) (by string) {
+	if i.Silent {
+		return ""
+	}
+	var at time.Time
+	_, stage := verdictOf(i.Said)
+	for _, s := range i.Said {
+		if s.Stage == stage && s.Verdict == i.Verdict && !s.At.Before(at) {
+			by, at = s.By, s.At
+		}
+	}
+	return by
+}
+
+// Rulings returns the rulings of one review, by person and target.
+func (l *Ledger) Rulings(ctx context.Context, org, review string) ([]access.Ruling, error) {
+	all, err := collect(ctx, l.reads, scanRuling, selectRuling+` WHERE org = ? AND review = ? ORDER BY person, target`, org, review)
+	return all, reading(err, "the rulings of review "+review, org)
+}
+
+// FreeRulings ends all rulings of a review that is cancelled.
+func (l *Ledger) FreeRulings(ctx context.Context, org, review string) error {
+	return l.write(ctx, org, "end the rulings of review "+review, func(w *write) error {
+		_, err := w.exec(ctx, `DELETE FROM rulings WHERE org = ? AND review = ?`, org, review)
+		return err
+	})
+}
+
+const selectRuling = `SELECT review, person, target, verdict, at, until FROM rulings`
+
+func rulingsQuery(org string, people []string) (string, []any) {
+	where, args := among("org", "person", people, org)
+	return selectRuling + ` WHERE ` + where + ` ORDER BY person, target, review`, args
+}
+
+func scanRuling(row scanner) (r access.Ruling, err error) {
+	var at, until int64
+	err = row.Scan(&r.Review, &r.Person, &r.Target, &r.Verdict, &at, &until)
+	r.At, r.Until = fromInstant(at), fromInstant(until)
+	return r, err
+}
+
+// RunLine is a plan line with the run it belongs to.
+type RunLine struct {
+	access.Change
+	Run string
+}
+
+// Removals returns of each of these people and targets the last removal that was begun, answered, refused or held since an
+// instant, whichever run it belongs to.
+func (l *Ledger) Removals(ctx context.Context, org string, keys []Key, since time.Time) (map[Key]RunLine, error) {
+	found := map[Key]RunLine{}
+	wanted := map[Key]bool{}
+	var people []string
+	for _, k := range keys {
+		wanted[k] = true
+		people = append(people, k.Person)
+	}
+	for _, some := range chunks(people) {
+		for _, query := range removalQueries {
+			query, args := removalsQuery(query, org, some, since)
+			err := l.reads.each(ctx, func(row scanner) error {
+				var line RunLine
+				c, err := scanChange(also{row, &line.Run})
+				line.Change = c
+				if key := (Key{Person: c.Person, Target: c.Target}); wanted[key] && !c.At.Before(found[key].At) {
+					found[key] = line
+				}
+				return err
+			}, query, args...)
+			if err != nil {
+				return nil, reading(err, "what was done for a review", org)
+			}
+		}
+	}
+	return found, nil
+}
+
+// removalQueries name the states as the indexes do, or SQLite would not use them.
+var removalQueries = []string{
+	`SELECT ` + changeColumns + `, run FROM lines WHERE state IN ('sent', 'done', 'already') AND `,
+	`SELECT ` + changeColumns + `, run FROM lines WHERE state IN ('held', 'refused') AND `,
+}
+
+// removalsQuery orders lines of one instant by their runs: a held line is carried from run to run with its instant.
+func removalsQuery(query, org string, people []string, since time.Time) (string, []any) {
+	where, args := among("org", "person", people, org)
+	return query + where + ` AND at >= ? AND action = 'remove'
+		ORDER BY at, COALESCE((SELECT started FROM runs WHERE runs.org = lines.org AND runs.id = lines.run), 0)`, append(args, instant(since))
+}
