@@ -149,3 +149,13 @@ func OnlyRules(reasons []Reason) bool {
 	}
 	return len(reasons) > 0
 }
+
+// HasKind says that one of the reasons is of a kind.
+func HasKind(reasons []Reason, kind ReasonKind) bool {
+	for _, r := range reasons {
+		if r.Kind == kind {
+			return true
+		}
+	}
+	return false
+}

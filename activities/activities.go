@@ -26,8 +26,10 @@ type Options struct {
 	HTTP         *http.Client                     // nil for the default
 	Temporal     Starter                          // for the workflows of grants
 	Schedules    Schedules                        // for reports on a schedule
-	Notifier     Notifier                         // tells people about grants
+	Notifier     Notifier                         // tells people about grants and reviews
+	Pages        *ReviewPages                     // where reviewers' pages are served; nil: nowhere
 	Now          func() time.Time                 // nil for time.Now
+	Version      string                           // of this program, for evidence
 }
 
 // Activities holds what all of them share. Its exported methods are the activities.
@@ -41,6 +43,9 @@ type Activities struct {
 	temporal  Starter
 	schedules Schedules
 	notifier  Notifier
+	pages     *ReviewPages
+	waking    wakes // of reviews, by what is decided on pages
+	version   string
 
 	mu       sync.Mutex
 	policies map[string]*policy.Policy // by hash
@@ -52,7 +57,7 @@ type Activities struct {
 func New(o Options) *Activities {
 	a := &Activities{
 		ledger: o.Ledger, baseURL: o.AtlassianURL, secret: o.Secret, http: o.HTTP, now: o.Now,
-		temporal: o.Temporal, schedules: o.Schedules, notifier: o.Notifier,
+		temporal: o.Temporal, schedules: o.Schedules, notifier: o.Notifier, pages: o.Pages, version: o.Version,
 		policies: map[string]*policy.Policy{}, bounds: map[string]*policy.Bound{}, paces: map[string]*pace{},
 	}
 	if a.http == nil {

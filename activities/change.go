@@ -143,7 +143,7 @@ func (s *session) overtaken(ctx context.Context, run string, c access.Change) (s
 			if !g.InForce(s.now()) || !slices.Contains(b.All(g.Target), i) {
 				continue
 			}
-			if c.Action == access.Remove {
+			if c.Action == access.Remove && !s.denies(b, states[c.Person].Rulings, c) {
 				return "grant " + g.ID + " gives it now", nil
 			}
 			return "", nil
@@ -153,6 +153,20 @@ func (s *session) overtaken(ctx context.Context, run string, c access.Change) (s
 		return "the grant that gave it is over", nil
 	}
 	return "", nil
+}
+
+// denies says that a rule or a review denies what a line removes: then a grant gives it in vain.
+func (s *session) denies(b *policy.Bound, rulings []access.Ruling, c access.Change) bool {
+	i, _ := b.Target(c.Target)
+	if slices.ContainsFunc(rulings, func(r access.Ruling) bool {
+		return r.Verdict == access.VerdictRemove && r.InForce(s.now()) && slices.Contains(b.All(r.Target), i)
+	}) {
+		return true
+	}
+	return slices.ContainsFunc(s.policy.Rules, func(r policy.Rule) bool {
+		said := slices.ContainsFunc(c.Reasons, func(reason access.Reason) bool { return reason.Kind == access.ReasonRule && reason.Name == r.Name })
+		return said && (c.Target.Presence() && (r.Suspend || r.Remove) || slices.ContainsFunc(r.Deny, func(e access.Entitlement) bool { return slices.Contains(b.All(e), i) }))
+	})
 }
 
 // write is the one place that changes anything at Atlassian. It returns the account id of somebody whom it invited.
@@ -167,7 +181,7 @@ func (s *session) write(ctx context.Context, run string, c access.Change) (id st
 		return s.present(ctx, c)
 	case c.Target == access.Organization:
 		return "", s.api.RemoveUser(ctx, s.directory, c.Person)
-	case c.Target == access.Directory && access.OnlyRules(c.Reasons):
+	case c.Target == access.Directory && !access.OnlyGrants(c.Reasons):
 		return "", s.api.SuspendUser(ctx, s.directory, c.Person)
 	case c.Target == access.Directory:
 		return "", s.absent(ctx, c)

@@ -107,7 +107,7 @@ const mostAsked = 100
 func (s *session) contradicted(ctx context.Context, b *policy.Bound, lines []access.Change) ([]access.Change, error) {
 	var mapped, ruled []access.Change
 	for _, c := range lines {
-		if i, known := b.Target(c.Target); known && b.Targets[i].Ruled {
+		if i, known := b.Target(c.Target); known && b.Targets[i].Ruled || access.HasKind(c.Reasons, access.ReasonReview) {
 			ruled = append(ruled, c)
 		} else {
 			mapped = append(mapped, c)
@@ -121,7 +121,7 @@ func (s *session) contradicted(ctx context.Context, b *policy.Bound, lines []acc
 	return append(against, more...), err
 }
 
-// againstRuled decides anew, on the groups that the group search shows, what rules have a say in.
+// againstRuled decides anew, on the groups that the group search shows, what rules have a say in, or a review.
 func (s *session) againstRuled(ctx context.Context, b *policy.Bound, lines []access.Change) ([]access.Change, error) {
 	var against []access.Change
 	for _, some := range chunks(peopleOf(lines), mostEmails) {

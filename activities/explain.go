@@ -93,7 +93,7 @@ func (e *explaining) explain(ctx context.Context) (*messages.Explanation, error)
 	}
 	e.person, e.state = people[0], stateOf(states[e.person.ID])
 	grants := slices.DeleteFunc(slices.Clone(e.state.Grants), func(g access.Grant) bool { return !g.InForce(e.at) })
-	e.known = policy.Known{Grants: grants, Marks: e.state.Marks, Held: e.state.Holdings, Now: e.at, All: true}
+	e.known = policy.Known{Grants: grants, Marks: e.state.Marks, Rulings: e.state.Rulings, Held: e.state.Holdings, Now: e.at, All: true}
 	said := e.bound.Resolve(e.person, e.known)
 	x := &messages.Explanation{Person: e.person, At: e.at, Supposed: e.supposed}
 	for _, f := range e.bound.Facts(e.person, e.known).List(e.at) {
@@ -104,7 +104,7 @@ func (e *explaining) explain(ctx context.Context) (*messages.Explanation, error)
 	return x, e.changes(ctx, x)
 }
 
-// sayings lists what each mapping, rule and grant says.
+// sayings lists what each mapping, rule, grant and review says.
 func (e *explaining) sayings(x *messages.Explanation, said policy.Resolution) {
 	gives := map[string][]string{}
 	for _, want := range said.Wants {
@@ -142,6 +142,13 @@ func (e *explaining) sayings(x *messages.Explanation, said policy.Resolution) {
 			saying.Verdict, saying.Until = "to come", g.From
 		}
 		x.Grants = append(x.Grants, saying)
+	}
+	for _, r := range e.state.Rulings {
+		saying := messages.Saying{Name: r.Review, Verdict: string(r.Verdict), Why: string(r.Target), Until: r.Until}
+		if !r.InForce(e.at) {
+			saying.Verdict = "over"
+		}
+		x.Reviews = append(x.Reviews, saying)
 	}
 }
 

@@ -25,8 +25,10 @@ type lending struct {
 	line   access.Change
 	grants []access.Grant // of the person, in force
 	marks  []access.Mark  // of the person
-	held   access.Holding // what the books say of the person and the target
-	person access.Person  // as read; without an ID when the directory does not show anybody
+
+	rulings []access.Ruling // likewise
+	held    access.Holding  // what the books say of the person and the target
+	person  access.Person   // as read; without an ID when the directory does not show anybody
 }
 
 // lendPatience is how long the calls of one attempt may take: others wait for their turn behind a call that hangs.
@@ -91,7 +93,7 @@ func (s *session) stands(ctx context.Context, run string, line *access.Change) (
 			l.grants = append(l.grants, g)
 		}
 	}
-	l.marks = states[line.Person].Marks
+	l.marks, l.rulings = states[line.Person].Marks, states[line.Person].Rulings
 	for _, h := range states[line.Person].Holdings {
 		if h.Target == line.Target {
 			l.held = h
@@ -211,7 +213,7 @@ func (l *lending) taking(ctx context.Context) (*ChangeResult, error) {
 
 // said is what the policy says of the target for the person as read.
 func (l *lending) said() policy.Want {
-	for _, want := range l.bound.Resolve(l.person, policy.Known{Grants: l.grants, Marks: l.marks, Now: l.now()}).Wants {
+	for _, want := range l.bound.Resolve(l.person, policy.Known{Grants: l.grants, Marks: l.marks, Rulings: l.rulings, Now: l.now()}).Wants {
 		if want.Target == l.index {
 			return want
 		}

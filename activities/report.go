@@ -50,10 +50,16 @@ func (a *Activities) Answer(ctx context.Context, in messages.ReportInput) (messa
 		err = a.hours(ctx, in, &answer)
 	case messages.ReportFindings:
 		err = a.findings(ctx, in, &answer)
+	case messages.ReportReviews:
+		err = a.reviews(ctx, in, &answer)
+	case messages.ReportReview:
+		err = a.reviewItems(ctx, in, &answer)
+	case messages.ReportEvidence:
+		err = a.reviewEvidence(ctx, in, &answer)
 	case messages.ReportLedger:
 		err = a.checkLedger(ctx, in, &answer)
 	default:
-		err = stop(ErrUnknown, fmt.Errorf("unknown kind of report %q; the kinds are why, runs, plan, preview, explain, governance, findings, foreign, grants, grant-hours and verify-ledger", in.Kind))
+		err = stop(ErrUnknown, fmt.Errorf("unknown kind of report %q; the kinds are why, runs, plan, preview, explain, governance, findings, foreign, grants, grant-hours, reviews, review, evidence and verify-ledger", in.Kind))
 	}
 	return answer, err
 }

@@ -158,7 +158,7 @@ func (s *session) decide(ctx context.Context, b *policy.Bound, in RunInput, key 
 func stateOf(known ledger.PersonState) plan.State {
 	return plan.State{
 		Holdings: known.Holdings, Recent: known.Recent, Rejected: known.Rejected, Grants: known.Grants, Marks: known.Marks,
-		Suspension: known.Suspension,
+		Rulings: known.Rulings, Suspension: known.Suspension,
 	}
 }
 

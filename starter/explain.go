@@ -60,7 +60,7 @@ func printExplanation(w io.Writer, x messages.Explanation) {
 		title string
 		all   []messages.Saying
 		dull  string // a verdict that is only counted
-	}{{"mappings", x.Mappings, "no"}, {"rules", x.Rules, ""}, {"grants", x.Grants, ""}} {
+	}{{"mappings", x.Mappings, "no"}, {"rules", x.Rules, ""}, {"grants", x.Grants, ""}, {"reviews", x.Reviews, ""}} {
 		if len(sayings.all) == 0 {
 			continue
 		}

@@ -103,10 +103,18 @@ func serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	page, err := settings.ReviewPage()
+	if err != nil {
+		return err
+	}
+	pages, err := pagesOf(page)
+	if err != nil {
+		return err
+	}
 	secrets := settings.Secrets()
 	acts := activities.New(activities.Options{
 		Ledger: store, AtlassianURL: settings.AtlassianURL + "/admin", HTTP: httpClient(settings.CallsInFlight),
-		Temporal: temporal, Schedules: temporal, Notifier: notifier,
+		Temporal: temporal, Schedules: temporal, Notifier: notifier, Pages: pages, Version: version,
 		Secret: func(ref string) (string, error) {
 			secret, err := secrets.Resolve(ref)
 			return secret.Reveal(), err
@@ -122,7 +130,12 @@ func serve(ctx context.Context) error {
 		return err
 	}
 	defer served.stop()
-	log.Info("working", zap.String("version", version), zap.String("namespace", options.Namespace), zap.String("listen", served.address))
+	reviews, err := servePages(ctx, page, pages, acts, log)
+	if err != nil {
+		return err
+	}
+	defer reviews.stop()
+	log.Info("working", zap.String("version", version), zap.String("namespace", options.Namespace), zap.String("listen", served.address), zap.String("reviews", reviews.address))
 	select {
 	case <-ctx.Done():
 		log.Info("stopping; running calls may finish", zap.Duration("within", settings.DrainTimeout))

@@ -1,5 +1,6 @@
-// Package workflows holds the durable processes: OrgSync, the loop of one organization; Reconcile, one run of it; and
-// Report, a read-only question. A workflow file reads as its own specification: its state, its loop, its handlers.
+// Package workflows holds the durable processes: OrgSync, the loop of one organization; Reconcile, one run of it;
+// TemporaryGrant, what one person holds of one target for a while; AccessReview, one campaign; and Report, a read-only question.
+// A workflow file reads as its own specification: its state, its loop, its handlers.
 package workflows
 
 import (
@@ -57,6 +58,8 @@ var (
 	notice = preset{timeout: time.Minute, attempts: 6, longest: time.Minute, priority: priorityWatch}
 	// digest is notices that gather: many may go out in one step.
 	digest = preset{timeout: 10 * time.Minute, heartbeat: 15 * time.Second, attempts: 4, longest: 30 * time.Second, priority: priorityWatch}
+	// settle carries out what a review decided: many people may have to be read.
+	settle = preset{timeout: 10 * time.Minute, heartbeat: 15 * time.Second, attempts: 5, longest: 15 * time.Second, priority: priorityUrgent}
 	// watching is the long poll of the event feed.
 	watching = preset{timeout: time.Hour, heartbeat: 12 * time.Second, attempts: 3, longest: 10 * time.Second, priority: priorityWatch}
 	// record ends something in the ledger; it must succeed.

@@ -269,6 +269,7 @@ func (s *orgSync) windDown(ctx workflow.Context) {
 // renewable says that the history may end here: nothing runs, nothing waits, the watch has ended.
 func (s *orgSync) renewable(ctx workflow.Context) bool {
 	return s.nothingRuns() && !s.attending && !s.words.pending(ctx) && workflow.GetSignalChannel(ctx, messages.Attend).Len() == 0 &&
+		workflow.GetSignalChannel(ctx, messages.LookAt).Len() == 0 &&
 		workflow.AllHandlersFinished(ctx)
 }
 

@@ -41,7 +41,7 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 		return err
 	}
 	if workflow.GetVersion(ctx, "signals-with-the-start", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
-		w.heard = append([]string{messages.Attend, messages.Aside, messages.HowFar, messages.ForceContinueAsNew}, w.names...)
+		w.heard = append([]string{messages.Attend, messages.Aside, messages.HowFar, messages.ForceContinueAsNew, messages.LookAt}, w.names...)
 	}
 	if workflow.GetVersion(ctx, "words-kept-for-the-next-history", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
 		w.queue = newQueue(&s.Kept)
@@ -50,6 +50,7 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 	w.serve(ctx)
 	s.hearRuns(ctx)
 	hear(ctx, messages.Attend, s.asked)
+	hear(ctx, messages.LookAt, s.lookAt)
 	called(ctx, messages.ForceContinueAsNew, func() { s.force, s.wake = true, true })
 	return nil
 }
@@ -310,4 +311,15 @@ func bounded(s string) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:mostWords], "") + "…"
+}
+
+// lookAt has people looked at of whom a review has decided something. They are looked at ahead of bulk work; when they are many,
+// everybody is, so that the guard judges all that the review takes as one plan.
+func (s *orgSync) lookAt(_ workflow.Context, in messages.LookAtSignal) {
+	if in.Everybody {
+		s.requestFull("review "+bounded(in.Review)+" decided on many people", "")
+		return
+	}
+	s.touch(in.People)
+	s.wake = true
 }

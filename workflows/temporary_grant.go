@@ -63,12 +63,6 @@ type temporaryGrant struct {
 	heard   []messages.AttendedSignal
 }
 
-// timer is the one timer that runs.
-type timer struct {
-	due    time.Time
-	cancel workflow.CancelFunc
-}
-
 // run does what is due, and otherwise waits. What it does, it does to the end, even when it is cancelled.
 func (g *temporaryGrant) run(ctx workflow.Context) (messages.GrantState, error) {
 	whole, _ := workflow.NewDisconnectedContext(ctx)
@@ -300,26 +294,7 @@ func (g *temporaryGrant) quiet(ctx workflow.Context) bool {
 // arm keeps one timer running, of what is due next; it runs before anything is asked for.
 func (g *temporaryGrant) arm(ctx workflow.Context) {
 	due, why := g.nextDue(workflow.Now(ctx))
-	if due.Equal(g.timer.due) {
-		return
-	}
-	if g.timer.cancel != nil {
-		g.timer.cancel()
-	}
-	g.timer = timer{due: due}
-	if due.IsZero() {
-		return
-	}
-	once, cancel := workflow.WithCancel(ctx)
-	g.timer.cancel = cancel
-	rings := workflow.NewTimerWithOptions(once, max(due.Sub(workflow.Now(ctx)), time.Millisecond), workflow.TimerOptions{
-		Summary: clip(why + " at " + due.UTC().Format(time.RFC3339)),
-	})
-	workflow.Go(once, func(ctx workflow.Context) {
-		if rings.Get(ctx, nil) == nil {
-			g.timer.due, g.wake = time.Time{}, true
-		}
-	})
+	g.timer.arm(ctx, due, why, func() { g.wake = true })
 }
 
 // nextDue is when the clock asks for something; zero when it does not.

@@ -4,18 +4,13 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
-	sdkpb "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
-	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/castellan-io/castellan/access"
@@ -32,35 +27,24 @@ const (
 // lending runs one TemporaryGrant in time-skipping time, history after history, and plays what is around it: the ledger, the
 // organization's loop, which alone gives and takes, and the notifier.
 type lending struct {
-	t       *testing.T
-	env     *testsuite.TestWorkflowEnvironment // of the history that runs now
+	player
 	input   messages.TemporaryGrantInput
 	replies func(n int, in messages.AttendSignal) reply // what the loop does about its nth question; it serves it at once when nil
 	refuses map[string]error                            // activities that fail, by name
 	readErr func() error                                // how the next read of the ledger fails; not when nil
 	behind  time.Duration                               // of the ledger's clock
 
-	mu        sync.Mutex // activities run beside the workflow
-	agenda    []*deed
-	book      []access.Grant
-	hashes    map[string]string // of approval codes, by approver
-	holds     bool
-	moves     []move
-	asks      []asking
-	told      []news
-	rings     []time.Time // when the timers ring that were started
-	decided   []activities.DecideGrantInput
-	revoked   []activities.RevokeGrantInput
-	shown     temporal.SearchAttributes
-	expires   int
-	histories int
-}
-
-// deed is what happens at an instant, whichever history runs by then.
-type deed struct {
-	at   time.Time
-	do   func()
-	done bool
+	book    []access.Grant
+	hashes  map[string]string // of approval codes, by approver
+	holds   bool
+	moves   []move
+	asks    []asking
+	told    []news
+	rings   []time.Time // when the timers ring that were started
+	decided []activities.DecideGrantInput
+	revoked []activities.RevokeGrantInput
+	shown   temporal.SearchAttributes
+	expires int
 }
 
 // news is a notice that was sent.
@@ -73,7 +57,7 @@ type news struct {
 func newLending(t *testing.T, leases ...access.Grant) *lending {
 	t.Helper()
 	return &lending{
-		t: t, book: leases, refuses: map[string]error{}, hashes: map[string]string{},
+		player: player{t: t}, book: leases, refuses: map[string]error{}, hashes: map[string]string{},
 		input: messages.TemporaryGrantInput{Org: org, Target: admin, Key: holder},
 	}
 }
@@ -97,25 +81,10 @@ func waiting(id string, lasts, decide time.Duration) access.Grant {
 // live runs the workflow until it has ended.
 func (l *lending) live() (state messages.GrantState, err error) {
 	l.t.Helper()
-	in, start := l.input, begin
-	for {
-		l.histories++
-		l.open(start)
-		l.env.ExecuteWorkflow(messages.TemporaryGrant, in)
-		require.True(l.t, l.env.IsWorkflowCompleted())
-		start = l.env.Now()
-		var again *workflow.ContinueAsNewError
-		switch err = l.env.GetWorkflowError(); {
-		case err == nil:
-			return state, l.env.GetWorkflowResult(&state)
-		case !workflow.IsContinueAsNewError(err):
-			return state, err
-		}
-		require.ErrorAs(l.t, err, &again)
-		in = messages.TemporaryGrantInput{}
-		require.NoError(l.t, converter.GetDefaultDataConverter().FromPayloads(again.Input, &in))
-		require.NotNil(l.t, in.State)
+	if err = l.player.live(messages.TemporaryGrant, l.input, l.open); err == nil {
+		err = l.env.GetWorkflowResult(&state)
 	}
+	return state, err
 }
 
 // ends is live for a workflow that ends well.
@@ -129,12 +98,7 @@ func (l *lending) ends() messages.GrantState {
 
 // open makes the environment of a history.
 func (l *lending) open(start time.Time) {
-	var suite testsuite.WorkflowTestSuite
-	suite.SetLogger(quiet)
-	env := suite.NewTestWorkflowEnvironment()
-	patient(env)
-	env.SetStartTime(start)
-	env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: messages.GrantID(org, admin, holder), TaskQueue: messages.QueueWorkflows})
+	env := l.fresh(messages.GrantID(org, admin, holder), start)
 	env.RegisterWorkflowWithOptions(workflows.TemporaryGrant, workflow.RegisterOptions{Name: messages.TemporaryGrant})
 	for name, play := range map[string]any{
 		"ReadGrants": l.playRead, "ExpireGrant": l.playExpire, "DecideGrant": l.playDecide, "RevokeGrant": l.playRevoke,
@@ -152,43 +116,7 @@ func (l *lending) open(start time.Time) {
 		defer l.mu.Unlock()
 		l.rings = append(l.rings, env.Now().Add(d))
 	})
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.env = env
-	for _, d := range l.agenda {
-		if !d.done {
-			l.enter(d)
-		}
-	}
-}
-
-// at has something done a while after the beginning.
-func (l *lending) at(after time.Duration, do func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.plan(begin.Add(after), do)
-}
-
-func (l *lending) plan(at time.Time, do func()) {
-	d := &deed{at: at, do: do}
-	l.agenda = append(l.agenda, d)
-	if l.env != nil {
-		l.enter(d)
-	}
-}
-
-func (l *lending) enter(d *deed) {
-	l.env.RegisterDelayedCallback(func() {
-		if !d.done {
-			d.done = true
-			d.do()
-		}
-	}, max(0, d.at.Sub(l.env.Now())))
-}
-
-// since is how long after the beginning it is, in tenths of a second.
-func (l *lending) since() time.Duration {
-	return l.env.Now().Sub(begin).Truncate(100 * time.Millisecond)
+	l.runs(env)
 }
 
 // now is the ledger's clock.
@@ -214,33 +142,9 @@ func (l *lending) index(id string) int {
 }
 
 // status is the answer of the status query.
-func (l *lending) status() (state messages.GrantState) {
+func (l *lending) status() messages.GrantState {
 	l.t.Helper()
-	value, err := l.env.QueryWorkflow(messages.Status)
-	require.NoError(l.t, err)
-	require.NoError(l.t, value.Get(&state))
-	return state
-}
-
-// page is the Markdown that the Web UI shows now.
-func (l *lending) page() string {
-	l.t.Helper()
-	value, err := l.env.QueryWorkflow("__temporal_workflow_metadata")
-	require.NoError(l.t, err)
-	var metadata sdkpb.WorkflowMetadata
-	require.NoError(l.t, value.Get(&metadata))
-	return metadata.GetCurrentDetails()
-}
-
-// updateAt sends an update after a while and returns where its answer will stand.
-func (l *lending) updateAt(after time.Duration, name string, body any) *answer {
-	a := &answer{}
-	l.at(after, func() { l.env.UpdateWorkflow(name, "", a, body) })
-	return a
-}
-
-func (l *lending) signalAt(after time.Duration, name string, body any) {
-	l.at(after, func() { l.env.SignalWorkflow(name, body) })
+	return queried[messages.GrantState](&l.player)
 }
 
 // notices are the notices of a kind, or of a kind and a grant, and when they were sent.

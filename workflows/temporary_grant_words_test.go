@@ -113,8 +113,6 @@ func (l *lending) cancelled() {
 	}
 }
 
-func (l *lending) cancelAt(after time.Duration) { l.at(after, func() { l.env.CancelWorkflow() }) }
-
 // A cancelled grant ends early, and is taken back before the workflow ends.
 func TestACancelledGrant(t *testing.T) {
 	l := newLending(t, lease("g1", 0, 10*time.Hour), lease("g2", 0, 20*time.Hour), lease("g3", 30*time.Hour, time.Hour), waiting("g4", time.Hour, 40*time.Hour))

@@ -18,6 +18,14 @@ import (
 // errRefused is the type of error with which an update refuses bad input.
 const errRefused = "Refused"
 
+// errRenewing is the type of error with which an update is not taken just now: the history is about to end, and the next one takes
+// it. Whoever asked tries again in a moment; nothing was done.
+const errRenewing = "Renewing"
+
+func renewing() error {
+	return temporal.NewApplicationErrorWithOptions("the history is being renewed; try again in a moment", errRenewing, temporal.ApplicationErrorOptions{})
+}
+
 func refuse(format string, args ...any) error {
 	return temporal.NewApplicationErrorWithOptions(fmt.Sprintf(format, args...), errRefused, temporal.ApplicationErrorOptions{NonRetryable: true})
 }
@@ -52,6 +60,8 @@ type words struct {
 	busy    int            // signals being handled
 	busyOf  map[string]int // by name
 	queue   *queue         // of signals that wait; nil: none does
+	updates int            // accepted by this history
+	closed  func() bool    // no update is taken just now; nil: each is
 }
 
 // listen registers an action as an update and as a signal. check must not change anything: it is the update's validator,
@@ -70,12 +80,16 @@ func listen[T, R any](ctx workflow.Context, w *words, name, description string, 
 	}
 	validate := func(raw converter.RawValue) error {
 		body, err := word[T](raw)
-		if err != nil {
-			return err
+		if err == nil {
+			err = check(body)
 		}
-		return check(body)
+		if err == nil && w.closed != nil && w.closed() {
+			err = renewing()
+		}
+		return err
 	}
 	update := func(ctx workflow.Context, raw converter.RawValue) (R, error) {
+		w.updates++
 		body, err := word[T](raw)
 		if err != nil {
 			var none R

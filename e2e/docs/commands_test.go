@@ -32,6 +32,19 @@ var bodies = map[string]any{
 	messages.Extend:      &messages.ExtendInput{},
 }
 
+// reviewBodies are what reviewers and ops can send to a review.
+var reviewBodies = map[string]any{
+	messages.DecideItems:   &messages.DecideInput{},
+	messages.DelegateItems: &messages.DelegateInput{},
+	messages.CommentItem:   &messages.CommentInput{},
+	messages.ReopenItems:   &messages.ReopenInput{},
+	messages.Remind:        &messages.RemindInput{},
+	messages.RevokeLinks:   &messages.RevokeLinksInput{},
+	messages.Extend:        &messages.ExtendReviewInput{},
+	messages.CloseReview:   &messages.EndReviewInput{},
+	messages.CancelReview:  &messages.EndReviewInput{},
+}
+
 func TestMakeTargetsExist(t *testing.T) {
 	makefile := string(read(t, "Makefile"))
 	seen := 0
@@ -94,10 +107,18 @@ func TestTemporalCommandsSayWhatTheCodeKnows(t *testing.T) {
 				require.Empty(t, input, c.where)
 				continue
 			}
-			requireBody(t, c, input, bodies[name])
+			known := bodies
+			if strings.HasPrefix(c.flag("--workflow-id"), "access-review:") {
+				known = reviewBodies
+			}
+			requireBody(t, c, input, known[name])
 		case strings.HasPrefix(verb, "start"):
-			require.Equal(t, messages.OrgSync, c.flag("--type"), c.where)
 			require.Equal(t, messages.QueueWorkflows, c.flag("--task-queue"), c.where)
+			if c.flag("--type") == messages.AccessReview {
+				requireBody(t, c, input, &messages.AccessReviewInput{})
+				continue
+			}
+			require.Equal(t, messages.OrgSync, c.flag("--type"), c.where)
 			requireBody(t, c, input, &messages.OrgSyncInput{})
 		case strings.HasPrefix(verb, "execute"):
 			require.Equal(t, messages.Report, c.flag("--type"), c.where)
@@ -118,6 +139,10 @@ func TestEveryActionIsShown(t *testing.T) {
 	for name := range bodies {
 		require.Contains(t, text, "| `"+name+"` |")
 		require.Regexp(t, `(?m)^    temporal workflow .*--name `+name+` `, text)
+	}
+	for name := range reviewBodies {
+		require.Contains(t, text, "| `"+name+"` |")
+		require.Regexp(t, `(?m)^    temporal workflow .*--workflow-id access-review:.*--name `+name+` `, text)
 	}
 }
 

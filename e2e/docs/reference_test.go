@@ -86,6 +86,7 @@ func TestEveryPolicyKeyIsListed(t *testing.T) {
 	walk("protected", "", whole.Defs["protected"])
 	walk("grants", "", whole.Defs["grant"])
 	walk("rules", "", whole.Defs["rule"])
+	walk("reviews", "", whole.Defs["review"])
 	require.Greater(t, rows, 40)
 }
 

@@ -1,0 +1,278 @@
+package reviews_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/simulator/cloud"
+)
+
+// crowd is an organization in which so many people sit in two groups by hand, and so many managers are asked about them.
+func crowd(people, managers int) cloud.OrgFile {
+	file := cloud.OrgFile{Domains: []string{"acme.example"}, People: []string{"ana", "bo"}, Admins: []string{"ana", "bo"},
+		Groups: []cloud.OrgGroup{{Name: "managers"}, {Name: "staff"}}, Local: []cloud.OrgGroup{{Name: "builders"}, {Name: "vault"}, {Name: "wiki"}}}
+	for i := range managers {
+		name := fmt.Sprintf("m%03d", i)
+		file.People = append(file.People, name)
+		file.Groups[0].Members = append(file.Groups[0].Members, name)
+	}
+	for i := range people {
+		name := fmt.Sprintf("p%04d", i)
+		file.People = append(file.People, name)
+		file.Groups[1].Members = append(file.Groups[1].Members, name)
+		file.Local[1].Members = append(file.Local[1].Members, name)
+		file.Local[2].Members = append(file.Local[2].Members, name)
+	}
+	return file
+}
+
+const crowded = `
+reviews:
+  - name: crowd
+    owner: bo@acme.example
+    codes: false
+    most: 1000
+    scope: {targets: ["group:vault", "group:wiki"]}
+    stages: [{reviewers: ["group:managers"], length: 12h, escalate: 0s}]
+    silence: keep
+    patience: 1h
+`
+
+// decide is the update of one reviewer, tried again while the run takes no more updates.
+func (w *world) decide(review, by string, items []int, v access.Verdict) (answer messages.ReviewAnswer, err error) {
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		err := w.update(review, messages.DecideItems, messages.DecideInput{By: by, Items: items, Verdict: v}, &answer)
+		var full *serviceerror.ResourceExhausted
+		var app *temporal.ApplicationError
+		busy := errors.As(err, &full) || errors.As(err, &app) && app.Type() == "Renewing"
+		if !busy {
+			return answer, err
+		}
+		select {
+		case <-w.t.Context().Done():
+			return answer, w.t.Context().Err()
+		case <-time.After(wait + rand.N(wait)):
+		}
+	}
+}
+
+// given are the items that each reviewer is asked about.
+func (w *world) given(review string, reviewers int) map[string][]int {
+	w.t.Helper()
+	given := map[string][]int{}
+	for i := range reviewers {
+		who := fmt.Sprintf("m%03d@acme.example", i)
+		in := messages.ReportInput{Org: org, Kind: messages.ReportReview, ID: review, By: who, Limit: 500}
+		answer, err := w.Ask(w.t.Context(), in)
+		require.NoError(w.t, err)
+		for _, item := range answer.Items {
+			given[who] = append(given[who], item.N)
+		}
+	}
+	return given
+}
+
+// atOnce does something for each reviewer, all at the same time.
+func atOnce(t *testing.T, given map[string][]int, do func(who string, items []int) error) time.Duration {
+	t.Helper()
+	begun := time.Now()
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var failed []error
+	for who, items := range given {
+		all.Go(func() {
+			if err := do(who, items); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed = append(failed, fmt.Errorf("%s: %w", who, err))
+			}
+		})
+	}
+	all.Wait()
+	require.Empty(t, failed)
+	return time.Since(begun)
+}
+
+// TestFiftyReviewersAtOnce has fifty reviewers decide at the same time, each item by an update of its own: a run takes ten updates at
+// once and 2,000 in all. No decision is lost, and none doubled.
+func TestFiftyReviewersAtOnce(t *testing.T) {
+	t.Parallel()
+	const people, managers = 300, 50
+	w := start(t, crowd(people, managers), crowded)
+	id := w.review("crowd")
+	given := w.given(id, managers)
+	require.Len(t, given, managers)
+	var said atomic.Int64
+	took := atOnce(t, given, func(who string, items []int) error {
+		for n, item := range items {
+			verdict := access.VerdictKeep
+			if n%7 == 6 {
+				verdict = access.VerdictRemove
+			}
+			answer, err := w.decide(id, who, []int{item}, verdict)
+			if err != nil {
+				return err
+			}
+			if answer.Applied != 1 {
+				return fmt.Errorf("item %d: %+v", item, answer)
+			}
+			said.Add(1)
+		}
+		return nil
+	})
+	require.Equal(t, int64(2*people), said.Load())
+	t.Logf("%d decisions of %d reviewers, one to an update: %.0f a second (%s)", said.Load(), managers, float64(said.Load())/took.Seconds(), took.Round(time.Millisecond))
+	w.tallied(id, given)
+	done := w.over(id)
+	require.Equal(t, access.ReviewDone, done.Review.State)
+	w.measured(id)
+}
+
+// tallied says that every item was decided by whom it was given to, once.
+func (w *world) tallied(review string, given map[string][]int) {
+	w.t.Helper()
+	by := map[int]string{}
+	for who, items := range given {
+		for _, n := range items {
+			by[n] = who
+		}
+	}
+	all := w.items(review)
+	require.Len(w.t, all, len(by))
+	for _, i := range all {
+		require.Len(w.t, i.Said, 1, "item %d", i.N)
+		require.Equal(w.t, by[i.N], i.Said[0].By, "item %d", i.N)
+		require.Equal(w.t, 1, i.Version, "item %d was said once", i.N)
+	}
+}
+
+// measured tells what a review cost in Temporal: histories, events, bytes, activities.
+func (w *world) measured(review string) (runs int, events, bytes, activities int64) {
+	w.t.Helper()
+	list, err := w.Temporal.Client.ListWorkflow(w.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: fmt.Sprintf("WorkflowId = %q", messages.ReviewID(org, review))})
+	require.NoError(w.t, err)
+	var longest, largest int64
+	for _, e := range list.GetExecutions() {
+		is, err := w.Temporal.Client.DescribeWorkflowExecution(w.t.Context(), e.GetExecution().GetWorkflowId(), e.GetExecution().GetRunId())
+		require.NoError(w.t, err)
+		info := is.GetWorkflowExecutionInfo()
+		runs++
+		events, bytes = events+info.GetHistoryLength(), bytes+info.GetHistorySizeBytes()
+		longest, largest = max(longest, info.GetHistoryLength()), max(largest, info.GetHistorySizeBytes())
+		history := w.Temporal.Client.GetWorkflowHistory(w.t.Context(), e.GetExecution().GetWorkflowId(), e.GetExecution().GetRunId(), false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		for history.HasNext() {
+			event, err := history.Next()
+			require.NoError(w.t, err)
+			if event.GetEventType() == enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED {
+				activities++
+			}
+		}
+	}
+	w.t.Logf("%d histories, %d events (%d at most), %d KB (%d at most), %d activities; the worker's memory at most %d MB",
+		runs, events, longest, bytes>>10, largest>>10, activities, w.Worker.PeakMemory()>>20)
+	require.Less(w.t, longest, int64(20_000), "far below the server's bound of 50,000 events")
+	require.Less(w.t, largest, int64(20<<20), "and of 50 MB")
+	return runs, events, bytes, activities
+}
+
+// TestDecisionsSurviveAKilledWorker kills the worker, more than once, while decisions stream in.
+func TestDecisionsSurviveAKilledWorker(t *testing.T) {
+	t.Parallel()
+	const people, managers = 120, 12
+	w := start(t, crowd(people, managers), crowded)
+	id := w.review("crowd")
+	given := w.given(id, managers)
+	var said atomic.Int64
+	killed := make(chan struct{})
+	go func() {
+		defer close(killed)
+		for _, after := range []int64{20, 90, 160} {
+			for said.Load() < after && w.t.Context().Err() == nil {
+				<-time.After(5 * time.Millisecond)
+			}
+			w.Worker.Kill()
+			w.work()
+		}
+	}()
+	atOnce(t, given, func(who string, items []int) error {
+		for _, item := range items {
+			answer, err := w.decide(id, who, []int{item}, access.VerdictKeep)
+			if err != nil {
+				return err
+			}
+			if answer.Applied+answer.Repeated != 1 {
+				return fmt.Errorf("item %d: %+v", item, answer)
+			}
+			said.Add(1)
+			again, err := w.decide(id, who, []int{item}, access.VerdictKeep) // the same twice changes nothing
+			if err != nil && !strings.Contains(err.Error(), "deciding is over") {
+				return err
+			}
+			if err == nil && again.Applied != 0 {
+				return fmt.Errorf("item %d was decided twice: %+v", item, again)
+			}
+		}
+		return nil
+	})
+	<-killed
+	w.tallied(id, given)
+	require.Equal(t, access.ReviewDone, w.over(id).Review.State)
+	_, checked := w.evidence(id)
+	require.Equal(t, 2*people, checked.Counts.Items)
+}
+
+// TestALargeReview measures a campaign of the size that CASTELLAN_REVIEW says: items and reviewers, as 10000x300.
+func TestALargeReview(t *testing.T) {
+	var items, managers int
+	if n, _ := fmt.Sscanf(os.Getenv("CASTELLAN_REVIEW"), "%dx%d", &items, &managers); n != 2 {
+		t.Skip("skipped: CASTELLAN_REVIEW does not say how large a review to measure (10000x300)")
+	}
+	w := start(t, crowd(items/2, managers), crowded)
+	measured := func(what string, do func()) {
+		begin := time.Now()
+		do()
+		t.Logf("%s: %s", what, time.Since(begin).Round(10*time.Millisecond))
+	}
+	idle := w.Worker.PeakMemory()
+	var id string
+	measured(fmt.Sprintf("%d items taken, ranked and given to %d reviewers, who are told", items, managers), func() {
+		id = w.review("crowd")
+		w.asked(fmt.Sprintf("m%03d@acme.example", managers-1))
+	})
+	var given map[string][]int
+	measured(fmt.Sprintf("%d reviewers look at their items", managers), func() { given = w.given(id, managers) })
+	took := atOnce(t, given, func(who string, items []int) error {
+		for len(items) > 0 {
+			some := items[:min(len(items), 5)]
+			items = items[len(some):]
+			if _, err := w.decide(id, who, some, access.VerdictKeep); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	t.Logf("%d decisions, five to an update, by all %d reviewers at once: %.0f a second (%s)", items, managers, float64(items)/took.Seconds(), took.Round(time.Millisecond))
+	measured("carried out, evidence made", func() { require.Equal(t, access.ReviewDone, w.over(id).Review.State) })
+	w.tallied(id, given)
+	t.Logf("the worker's memory at most: %d MB before, %d MB after", idle>>20, w.Worker.PeakMemory()>>20)
+	w.measured(id)
+	measured("starter review evidence: fetched, checked, written as CSV and page", func() {
+		_, err := w.Starter(t.Context(), "review", "evidence", id, "--out", t.TempDir()+"/evidence")
+		require.NoError(t, err)
+	})
+}

@@ -1,0 +1,180 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/messages"
+)
+
+// begin has the ledger know of the review.
+func (r *accessReview) begin(ctx workflow.Context) error {
+	begun, err := reviewBegin(ctx, activities.ReviewBeginInput{
+		ReviewInput: r.id, Campaign: r.in.Campaign, Run: workflow.GetInfo(ctx).FirstRunID, By: r.in.By,
+	})
+	if err != nil {
+		return err
+	}
+	r.Review, r.Settings = begun.Review, begun.Settings
+	r.takeUp(workflow.Now(ctx))
+	return nil
+}
+
+// takeUp goes on where the ledger says that the review is: not at its opening, when the workflow was reset.
+func (r *accessReview) takeUp(now time.Time) {
+	switch r.Review.State {
+	case access.ReviewOpen:
+		r.Phase = messages.ReviewDeciding
+		if r.Review.Stage > 0 {
+			r.stageBegan(now)
+		}
+	case access.ReviewClosing:
+		r.Phase = messages.ReviewCarrying
+		r.Carried = messages.CarryState{Next: now, Until: now.Add(r.Settings.Patience.Std())}
+	case access.ReviewDone:
+		r.Phase = messages.ReviewOver
+	case access.ReviewSkipped:
+		r.Phase = messages.ReviewSkipped
+	case access.ReviewCancelled:
+		r.Phase = messages.ReviewCancelled
+	}
+}
+
+// open takes the items, block by block.
+func (r *accessReview) open(ctx workflow.Context) error {
+	for r.Cursor != "" || r.Block == 0 {
+		block, err := reviewSweep(ctx, activities.ReviewSweepInput{ReviewInput: r.id, Cursor: r.Cursor, Block: r.Block, Pages: r.Settings.Pages}, r.People)
+		if err != nil {
+			return err
+		}
+		if block.Next != "" && block.Next == r.Cursor {
+			return temporal.NewApplicationError("the read of people goes round in circles: Atlassian answers with the cursor that it was given", activities.ErrEvidence)
+		}
+		r.Cursor, r.People, r.Problem = block.Next, r.People+block.People, nil
+		r.Block++
+		r.show(ctx)
+		if r.Cursor != "" && r.tooLong(ctx) {
+			return nil // the next history goes on
+		}
+	}
+	taken, err := reviewRank(ctx, r.id)
+	if err != nil {
+		return err
+	}
+	r.Review = taken.Review
+	r.Phase = messages.ReviewDeciding
+	if taken.Items == 0 {
+		r.Phase = messages.ReviewProving
+	}
+	return nil
+}
+
+// decided says that the stage is over: everything is decided, its time is over, or somebody said so. So is what comes before the
+// first one.
+func (r *accessReview) decided(now time.Time) bool {
+	if r.Phase != messages.ReviewDeciding || r.extending {
+		return false
+	}
+	complete := r.Status.Complete && r.Status.Asked > 0 && !r.stale && r.recorded == r.spoken
+	return r.Review.Stage == 0 || r.End != nil || !now.Before(r.Stage.Due) || complete
+}
+
+// lasts says that a stage runs, and that nothing ends it yet.
+func (r *accessReview) lasts(now time.Time) bool {
+	return r.Phase == messages.ReviewDeciding && r.Review.Stage > 0 && r.End == nil && r.Cancel == nil && now.Before(r.Stage.Due)
+}
+
+// nextStage begins the next stage, or ends deciding where there is none, or nothing comes to it.
+func (r *accessReview) nextStage(ctx workflow.Context) error {
+	if err := r.alone(ctx); err != nil {
+		return err
+	}
+	now := workflow.Now(ctx)
+	stage := r.Review.Stage + 1
+	if r.End != nil || stage > len(r.Settings.Stages) {
+		return r.endDeciding(ctx)
+	}
+	is := r.Settings.Stages[stage-1]
+	begun, err := reviewStage(ctx, activities.ReviewStageInput{ReviewInput: r.id, Stage: stage, Due: now.Add(is.Length.Std())})
+	if err != nil {
+		return err
+	}
+	if begun.Items == 0 {
+		return r.endDeciding(ctx)
+	}
+	r.Review = begun.Of
+	r.stageBegan(now)
+	if r.reminds(remindStart) {
+		r.remind(ctx, remindStart)
+	}
+	return nil
+}
+
+// stageBegan takes note of the instants of a stage.
+func (r *accessReview) stageBegan(now time.Time) {
+	r.Stage = messages.StageCarry{Began: now, Due: r.Review.Due, Checked: now}
+	if after := r.Settings.Stages[r.Review.Stage-1].FallbackAfter.Std(); after > 0 {
+		r.Stage.Fallback = now.Add(after)
+	}
+	r.Attend, r.Gone = nil, nil
+	r.stale, r.recount = true, time.Time{}
+}
+
+// endDeciding ends it. What was decided is carried out next.
+func (r *accessReview) endDeciding(ctx workflow.Context) error {
+	in := activities.ReviewCloseInput{ReviewInput: r.id, Why: "time was over"}
+	switch {
+	case r.End != nil:
+		in.By, in.Why = r.End.By, r.End.Reason
+	case r.Status.Complete:
+		in.Why = "everything was decided"
+	}
+	if _, err := reviewClose(ctx, in); err != nil {
+		return err
+	}
+	now := workflow.Now(ctx)
+	r.Phase, r.End, r.AtOnce = messages.ReviewCarrying, nil, nil
+	r.Carried = messages.CarryState{Next: now, Until: now.Add(r.Settings.Patience.Std())}
+	r.Review.State, r.Review.Closed, r.Review.ClosedBy, r.Review.ClosedWhy = access.ReviewClosing, now, in.By, in.Why
+	return nil
+}
+
+// cancel ends the review without carrying anything more out.
+func (r *accessReview) cancel(ctx workflow.Context) error {
+	if r.unknown() {
+		r.Phase = messages.ReviewCancelled
+		return nil
+	}
+	if err := r.alone(ctx); err != nil {
+		return err
+	}
+	if _, err := reviewClose(ctx, activities.ReviewCloseInput{ReviewInput: r.id, By: r.Cancel.By, Why: r.Cancel.Reason, Cancel: true}); err != nil {
+		return err
+	}
+	r.Phase = messages.ReviewProving
+	return nil
+}
+
+// prove makes the evidence and ends the review.
+func (r *accessReview) prove(ctx workflow.Context) error {
+	state, kind, phase := access.ReviewDone, activities.NoticeReviewDone, messages.ReviewOver
+	switch {
+	case r.Cancel != nil:
+		state, kind, phase = access.ReviewCancelled, activities.NoticeReviewCancelled, messages.ReviewCancelled
+	case r.Review.Items == 0:
+		state, kind, phase = access.ReviewSkipped, activities.NoticeReviewSkipped, messages.ReviewSkipped
+	}
+	is, err := reviewEnd(ctx, activities.ReviewEndInput{ReviewInput: r.id, State: state})
+	if err != nil {
+		return err
+	}
+	r.Review = is
+	r.count(ctx)
+	r.Phase = phase
+	r.tell(ctx, activities.ReviewTellInput{ReviewInput: r.id, Kind: kind})
+	return nil
+}

@@ -1,0 +1,109 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/activities"
+)
+
+// When reviewers are told.
+const (
+	remindStart  = "start"
+	remindMiddle = "middle"
+	remindLast   = "last"
+)
+
+func (r *accessReview) reminds(word string) bool { return slices.Contains(r.Settings.Remind, word) }
+
+func (r *accessReview) toldKey(word string) string { return fmt.Sprintf("%s %d", word, r.Review.Stage) }
+
+// reminder is when a reminder is due; zero when the policy wants none, or it was sent.
+func (r *accessReview) reminder(word string) time.Time {
+	if !r.reminds(word) || slices.Contains(r.Told, r.toldKey(word)) || r.Review.Stage == 0 {
+		return time.Time{}
+	}
+	return r.reminderAt(word)
+}
+
+func (r *accessReview) reminderAt(word string) time.Time {
+	length := r.Stage.Due.Sub(r.Stage.Began)
+	if word == remindMiddle {
+		return r.Stage.Began.Add(length / 2)
+	}
+	return r.Stage.Due.Add(-min(24*time.Hour, length/5))
+}
+
+// untold is the reminder that is due; "" for none.
+func (r *accessReview) untold(now time.Time) string {
+	if !r.lasts(now) {
+		return ""
+	}
+	for _, word := range []string{remindLast, remindMiddle} {
+		if at := r.reminder(word); !at.IsZero() && !now.Before(at) {
+			return word
+		}
+	}
+	return ""
+}
+
+// remind tells whoever has something left.
+func (r *accessReview) remind(ctx workflow.Context, word string) {
+	r.Told = append(r.Told, r.toldKey(word))
+	if word == remindLast && !slices.Contains(r.Told, r.toldKey(remindMiddle)) {
+		r.Told = append(r.Told, r.toldKey(remindMiddle)) // it comes too late for that
+	}
+	kind := activities.NoticeReviewReminder
+	if word == remindStart {
+		kind = activities.NoticeReviewAsked
+	}
+	r.tell(ctx, activities.ReviewTellInput{ReviewInput: r.id, Kind: kind, Stage: r.Review.Stage, When: word})
+}
+
+// movedEnd lets what comes before the end of the stage come again, where it is still to come now that the end was moved.
+func (r *accessReview) movedEnd(now time.Time) {
+	if before := r.Settings.Stages[r.Review.Stage-1].Escalate.Std(); now.Before(r.Stage.Due.Add(-before)) {
+		r.Stage.Escalated = false
+	}
+	if now.Before(r.reminderAt(remindLast)) {
+		last := r.toldKey(remindLast)
+		r.Told = slices.DeleteFunc(r.Told, func(told string) bool { return told == last })
+	}
+}
+
+// tellings are the notices being sent.
+type tellings struct {
+	telling int                         // how many
+	asking  bool                        // one of them asks reviewers
+	more    *activities.ReviewTellInput // others are to be asked after it
+}
+
+// tell sends a notice, beside everything else: a notifier that does not work keeps no review from its end. Reviewers are asked by one
+// notice after the other, so that nobody who is asked by two at once gets both.
+func (r *accessReview) tell(ctx workflow.Context, in activities.ReviewTellInput) {
+	asks := in.Kind == activities.NoticeReviewAsked
+	if asks && r.asking {
+		r.more = &in
+		return
+	}
+	r.asking = r.asking || asks
+	r.telling++
+	whole, _ := workflow.NewDisconnectedContext(ctx)
+	workflow.GoNamed(whole, "tell", func(ctx workflow.Context) {
+		told, err := reviewTell(ctx, in)
+		if r.Untold = bounded(told.Untold); err != nil {
+			r.Untold = bounded(in.Kind + ": " + messageOf(err))
+		}
+		r.telling, r.wake = r.telling-1, true
+		if asks {
+			r.asking = false
+			if more := r.more; more != nil {
+				r.more = nil
+				r.tell(ctx, *more)
+			}
+		}
+	})
+}

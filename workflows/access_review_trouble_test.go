@@ -1,0 +1,325 @@
+package workflows_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/messages"
+)
+
+// A campaign that is refused fails the workflow, with the reason.
+func TestACampaignThatIsRefused(t *testing.T) {
+	c := newReview(t)
+	c.id, c.input.Campaign = messages.ReviewID(org, "yearly:2026-03-02"), "yearly"
+	_, err := c.live()
+	require.ErrorContains(t, err, `has no review named "yearly"; its reviews are: quarterly`)
+	require.Equal(t, []string{"ReviewBegin"}, c.calls)
+	require.Zero(t, c.since())
+}
+
+func TestALedgerThatFailsAtTheBeginning(t *testing.T) {
+	t.Run("for a day", func(t *testing.T) {
+		c := newReview(t)
+		c.until(day, "ReviewBegin", down())
+		c.at(time.Hour, func() { contains(t, c.page(), "**It cannot go on since") })
+		c.all(2*day, keep)
+		c.ends()
+	})
+	t.Run("without end", func(t *testing.T) {
+		c := newReview(t)
+		c.until(100*day, "ReviewBegin", down())
+		_, err := c.live()
+		require.ErrorContains(t, err, "Atlassian cannot be reached")
+		require.GreaterOrEqual(t, c.since(), 72*time.Hour)
+		require.Less(t, c.since(), 73*time.Hour)
+		require.Empty(t, c.notices, "nobody can be told of what the ledger does not know")
+	})
+	t.Run("and ops cancel", func(t *testing.T) {
+		c := newReview(t)
+		c.until(100*day, "ReviewBegin", down())
+		cancelled := c.updateAt(time.Hour, messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example"})
+		s, err := c.live()
+		require.NoError(t, err)
+		require.NoError(t, cancelled.err)
+		require.Equal(t, messages.ReviewCancelled, s.Phase)
+		require.Less(t, c.since(), 2*time.Hour)
+	})
+}
+
+// The items cannot be taken: the review is given up after as long as the campaign has patience, and says why.
+func TestAnOutageAtTheOpening(t *testing.T) {
+	for _, step := range []string{"ReviewSweep", "ReviewRank"} {
+		t.Run("for days, "+step, func(t *testing.T) {
+			c := newReview(t)
+			c.until(3*day, step, fatal(activities.ErrPolicy, "organization acme has 2 directories"))
+			c.all(4*day, keep)
+			c.ends()
+			require.Len(t, c.got("review-trouble", olga), 1)
+		})
+		t.Run("without end, "+step, func(t *testing.T) {
+			c := newReview(t)
+			c.until(100*day, step, fatal(activities.ErrPolicy, "organization acme has 2 directories"))
+			s := c.ends()
+			require.Equal(t, messages.ReviewCancelled, s.Phase)
+			require.Equal(t, "castellan", c.review.ClosedBy)
+			contains(t, c.review.ClosedWhy, "it could not be opened since 2026-03-02 09:00:00 UTC: organization acme has 2 directories")
+			require.Len(t, c.got("review-cancelled", olga), 1)
+			require.GreaterOrEqual(t, c.since(), 14*day)
+			require.Less(t, c.since(), 14*day+16*time.Minute)
+		})
+	}
+}
+
+// A read of people that comes back to where it was does not go on for ever.
+func TestASweepThatGoesRoundInCircles(t *testing.T) {
+	c := newReview(t)
+	c.blocks = 3
+	c.circle = true
+	c.at(time.Hour, func() { contains(t, c.status().Problem.Message, "goes round in circles"); c.circle = false })
+	c.all(day, keep)
+	c.ends()
+	require.Less(t, c.called("ReviewSweep"), 20)
+}
+
+// Nobody could ever be asked: silence decides nothing then.
+func TestAStageThatCannotBegin(t *testing.T) {
+	t.Run("for days", func(t *testing.T) {
+		c := newReview(t)
+		c.until(3*day, "ReviewStage", down())
+		early := c.decides(day, rita, keep, 1)
+		c.all(4*day, keep)
+		c.ends()
+		require.ErrorContains(t, early.rejected, "the review is just opening")
+		require.Less(t, from(c.opened()), 3*day+time.Hour)
+	})
+	t.Run("without end", func(t *testing.T) {
+		c := newReview(t)
+		c.silence = remove
+		c.until(100*day, "ReviewStage", down())
+		s := c.ends()
+		require.Equal(t, messages.ReviewCancelled, s.Phase)
+		contains(t, c.review.ClosedWhy, "nobody could be asked since 2026-03-02", "Atlassian cannot be reached")
+		require.Equal(t, access.OutcomeDropped, c.outcomes()[0])
+		require.Less(t, c.since(), 14*day+20*time.Minute)
+	})
+}
+
+// Of a review whose second stage cannot begin, what was decided in the first counts.
+func TestASecondStageThatCannotBegin(t *testing.T) {
+	c := newReview(t, stage(), stage())
+	c.silence = keep
+	c.decides(day, rita, remove, 1)
+	c.between(10*day, 100*day, "ReviewStage", down())
+	c.decides(11*day, rita, remove, 2) // the first stage lasts for as long
+	c.ends()
+	require.Equal(t, access.ReviewDone, c.review.State)
+	contains(t, c.review.ClosedWhy, "stage 2 could not begin since 2026-03-12", "Atlassian cannot be reached")
+	require.Equal(t, []access.Outcome{access.OutcomeRemoved, access.OutcomeRemoved, access.OutcomeKept, access.OutcomeKept}, c.outcomes())
+	require.Less(t, from(c.review.Closed), 24*day+20*time.Minute)
+	require.Len(t, c.got("review-trouble 1", olga), 1)
+}
+
+// Deciding cannot be ended: it is tried again, and after as long as the campaign has patience, the review is cancelled.
+func TestAnOutageAtTheClose(t *testing.T) {
+	t.Run("for days", func(t *testing.T) {
+		c := removals(t)
+		c.until(3*day, "ReviewClose", down())
+		c.ends()
+		require.Equal(t, access.OutcomeRemoved, c.outcomes()[0])
+	})
+	t.Run("without end", func(t *testing.T) {
+		c := removals(t)
+		c.noOutage = true // a cancellation asks nobody but the ledger
+		c.until(100*day, "ReviewClose", down())
+		s := c.ends()
+		require.Equal(t, messages.ReviewCancelled, s.Phase)
+		contains(t, c.review.ClosedWhy, "deciding could not be ended since 2026-03-02")
+		require.Less(t, c.since(), 14*day+2*time.Hour)
+	})
+}
+
+// An extension makes what could not be done unnecessary, for now.
+func TestAnExtensionDuringAnOutage(t *testing.T) {
+	c := newReview(t, stage(), stage())
+	c.between(10*day, 20*day, "ReviewStage", down())
+	c.updateAt(12*day, messages.Extend, messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(5 * day)})
+	c.at(13*day, func() { require.Nil(t, c.status().Problem) })
+	c.at(20*day+20*time.Minute, func() { require.Equal(t, 2, c.status().Review.Stage) })
+	c.ends()
+}
+
+// Reviewers cannot be looked after: nothing else waits for it, and it is tried again.
+func TestAnOutageWhileReviewersAreLookedAfter(t *testing.T) {
+	c := newReview(t)
+	c.silence = keep
+	c.until(7*day, "ReviewAttend", down())
+	c.at(6*day+12*time.Hour, func() {
+		require.NotNil(t, c.status().Problem)
+		contains(t, c.page(), "**Reviewers cannot be looked after since", "nothing else waits for it")
+	})
+	c.decides(5*day, rita, keep, 1, 2)
+	c.at(5*day+time.Minute, func() { require.Equal(t, 2, c.status().Progress.Decided, "words are counted meanwhile") })
+	c.ends()
+	require.Equal(t, []time.Duration{5 * day, 9 * day}, c.got("review-reminder 1", sam))
+	require.Equal(t, []time.Duration{7 * day}, truncated(c.got("review-asked 1", fay)), "the fallback is asked as soon as it can be")
+	require.Len(t, c.got("review-asked 1", olga), 1)
+	require.Len(t, c.got("review-trouble 1", olga), 1)
+	require.Equal(t, 10*day, from(c.review.Closed))
+}
+
+func TestALookAtReviewersThatFailsToTheEnd(t *testing.T) {
+	c := newReview(t)
+	c.until(100*day, "ReviewAttend", down())
+	c.ends()
+	require.Equal(t, 10*day, from(c.review.Closed))
+	require.Empty(t, c.got("review-asked 1", fay))
+	require.Less(t, c.called("ReviewAttend"), 8000, "not without a pause")
+}
+
+func TestALookAtReviewersThatHangs(t *testing.T) {
+	c := newReview(t)
+	c.hangs("ReviewAttend", 0, 11*day)
+	c.decides(5*day, rita, keep, 1, 2)
+	c.at(5*day+time.Minute, func() { require.Equal(t, 2, c.status().Progress.Decided) })
+	c.ends()
+	require.Equal(t, []time.Duration{5 * day, 9 * day}, c.got("review-reminder 1", sam))
+	require.Equal(t, 10*day, from(c.review.Closed))
+}
+
+// The owner is asked in the end though the first attempt failed.
+func TestAnEscalationThatFailsAtFirst(t *testing.T) {
+	c := newReview(t)
+	c.between(9*day, 9*day+14*time.Hour, "ReviewAttend", down())
+	c.ends()
+	require.Equal(t, []time.Duration{9*day + 14*time.Hour}, truncated(c.got("review-asked 1", olga)))
+}
+
+// A mistake that keeps it from being counted does not make it count without end.
+func TestACountThatFails(t *testing.T) {
+	c := newReview(t)
+	c.between(day, 2*day, "ReviewProgress", fatal(activities.ErrInvalid, "a mistake of ours"))
+	c.decides(day, rita, keep, 1)
+	c.at(3*day, func() { require.Equal(t, 1, c.status().Progress.Decided) })
+	c.ends()
+	require.Less(t, c.called("ReviewProgress"), 200)
+}
+
+func TestANotifierThatFailsKeepsNoReview(t *testing.T) {
+	c := newReview(t)
+	c.until(100*day, "ReviewTell", fatal(activities.ErrInvalid, "the mail server does not answer"))
+	c.at(day, func() {
+		contains(t, c.status().Untold, "review-asked", "the mail server")
+		contains(t, c.page(), "**Not everybody could be told:**")
+	})
+	c.ends()
+	require.Equal(t, 10*day, from(c.review.Closed))
+}
+
+// The evidence and a cancellation need the ledger alone, and are tried without end.
+func TestALedgerThatFailsAtTheEnd(t *testing.T) {
+	t.Run("at the evidence", func(t *testing.T) {
+		c := removals(t)
+		c.until(30*day, "ReviewEnd", fatal(activities.ErrInvalid, "the database is read-only"))
+		c.at(29*day, func() { require.Equal(t, messages.ReviewProving, c.status().Phase) })
+		s := c.ends()
+		require.Equal(t, messages.ReviewOver, s.Phase)
+		require.Less(t, c.since(), 30*day+20*time.Minute)
+	})
+	t.Run("at a cancellation", func(t *testing.T) {
+		c := newReview(t)
+		c.between(day, 30*day, "ReviewClose", fatal(activities.ErrInvalid, "the database is read-only"))
+		c.updateAt(day, messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example"})
+		again := c.updateAt(2*day, messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example"})
+		decided := c.decides(2*day, rita, keep, 1)
+		c.at(29*day, func() { contains(t, c.page(), "It is being cancelled") })
+		s := c.ends()
+		require.ErrorContains(t, again.rejected, "the review is being cancelled: bo@acme.example says so")
+		require.ErrorContains(t, decided.rejected, "deciding is over")
+		require.Equal(t, messages.ReviewCancelled, s.Phase)
+		require.Less(t, c.called("ReviewClose"), 4000)
+	})
+}
+
+// The ledger has lost the review: the workflow does not stay for ever.
+func TestAReviewThatTheLedgerHasLost(t *testing.T) {
+	lost := fatal(activities.ErrUnknown, "organization acme has no review quarterly:2026-03-02")
+	for _, step := range []string{"ReviewCarry", "ReviewEnd"} {
+		t.Run(step, func(t *testing.T) {
+			c := removals(t)
+			c.lost = true
+			c.until(1000*day, step, lost)
+			_, err := c.live()
+			require.ErrorContains(t, err, "has no review quarterly")
+			require.GreaterOrEqual(t, c.since(), 14*day)
+			require.Less(t, c.since(), 15*day)
+		})
+	}
+}
+
+// A cancelled workflow carries nothing more out, wherever it is, and makes its evidence.
+func TestTemporalCancelsAReview(t *testing.T) {
+	for name, test := range map[string]struct {
+		after time.Duration
+		set   func(c *reviewing)
+	}{
+		"at its beginning":           {0, func(*reviewing) {}},
+		"while it opens":             {time.Hour, func(c *reviewing) { c.hangs("ReviewSweep", 0, 3*day) }},
+		"while opening fails":        {time.Hour, func(c *reviewing) { c.until(3*day, "ReviewSweep", down()) }},
+		"while a stage begins":       {time.Hour, func(c *reviewing) { c.hangs("ReviewStage", 0, 3*day) }},
+		"while a stage cannot begin": {time.Hour, func(c *reviewing) { c.until(3*day, "ReviewStage", down()) }},
+		"while it is decided":        {time.Hour, func(*reviewing) {}},
+		"while it is looked after":   {day + time.Hour, func(c *reviewing) { c.hangs("ReviewAttend", 0, 3*day) }},
+		"while the guard holds it":   {day, func(c *reviewing) { c.guard = plan; c.all(time.Hour, remove) }},
+		"while it is carried out":    {day, func(c *reviewing) { c.paused = true; c.all(time.Hour, remove) }},
+		"while carrying out hangs":   {day, func(c *reviewing) { c.all(time.Hour, remove); c.hangs("ReviewCarry", 0, 3*day) }},
+		"while carrying out fails":   {day, func(c *reviewing) { c.all(time.Hour, remove); c.until(3*day, "ReviewCarry", down()) }},
+		"while removals are at once": {day, func(c *reviewing) { c.settings.AtOnce, c.paused = true, true; c.decides(time.Hour, rita, remove, 1) }},
+		"in a fresh history":         {day, func(c *reviewing) { c.signalAt(time.Hour, messages.ForceContinueAsNew, nil) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newReview(t)
+			test.set(c)
+			c.cancelAt(test.after)
+			_, err := c.live()
+			var cancelled *temporal.CanceledError
+			require.ErrorAs(t, err, &cancelled)
+			require.Equal(t, access.ReviewCancelled, c.review.State)
+			require.Equal(t, "Temporal", c.review.ClosedBy)
+			require.NotEmpty(t, c.review.Head)
+			require.Less(t, c.since(), test.after+time.Minute, "it is cancelled at once")
+			for _, i := range c.items {
+				require.Equal(t, access.OutcomeDropped, i.Outcome)
+			}
+			require.Len(t, c.got("review-cancelled", olga), 1)
+		})
+	}
+}
+
+// A cancellation that comes when everything is carried out comes too late: the review is done.
+func TestACancellationThatComesTooLate(t *testing.T) {
+	c := removals(t)
+	c.hangs("ReviewEnd", 0, day)
+	c.cancelAt(12 * time.Hour)
+	refused := c.updateAt(13*time.Hour, messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example"})
+	s := c.ends()
+	require.ErrorContains(t, refused.rejected, "the review is evidence")
+	require.Equal(t, messages.ReviewOver, s.Phase)
+	require.Equal(t, access.ReviewDone, c.review.State)
+}
+
+// Who waits for an answer when the workflow is cancelled gets it.
+func TestAnAnswerToACancelledReview(t *testing.T) {
+	c := newReview(t)
+	c.hangs("ReviewSay", 0, day+time.Minute)
+	decided := c.decides(day, rita, keep, 1)
+	c.cancelAt(day + time.Second)
+	_, err := c.live()
+	require.Error(t, err)
+	contains(t, decided.message(t), `"applied":1`)
+	require.Equal(t, []string{"decided keep"}, c.spoken(1))
+}

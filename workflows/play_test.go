@@ -1,0 +1,153 @@
+package workflows_test
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	sdkpb "go.temporal.io/api/sdk/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/messages"
+)
+
+// player runs one workflow in time-skipping time, history after history. What is to happen at an instant happens whichever history
+// runs by then.
+type player struct {
+	t   *testing.T
+	env *testsuite.TestWorkflowEnvironment // of the history that runs now
+
+	mu        sync.Mutex // activities run beside the workflow
+	agenda    []*deed
+	histories int
+	carried   []string // what each history gave to the next one
+}
+
+// deed is what happens at an instant.
+type deed struct {
+	at   time.Time
+	do   func()
+	done bool
+	test bool // the test wants it; not what is played
+}
+
+// live runs the workflow until it has ended; open makes the environment of each history.
+func (p *player) live(flow string, in any, open func(start time.Time)) error {
+	p.t.Helper()
+	start := begin
+	for {
+		p.histories++
+		open(start)
+		p.env.ExecuteWorkflow(flow, in)
+		require.True(p.t, p.env.IsWorkflowCompleted())
+		start = p.env.Now()
+		var again *workflow.ContinueAsNewError
+		err := p.env.GetWorkflowError()
+		if !errors.As(err, &again) {
+			return err
+		}
+		require.Equal(p.t, flow, again.WorkflowType.Name)
+		payload := again.Input.GetPayloads()[0]
+		require.Contains(p.t, string(payload.GetData()), `"state":{`)
+		p.carried = append(p.carried, string(payload.GetData()))
+		in = converter.NewRawValue(payload)
+	}
+}
+
+// fresh makes the environment of a history, in which nothing is registered yet.
+func (p *player) fresh(workflowID string, start time.Time) *testsuite.TestWorkflowEnvironment {
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(quiet)
+	env := suite.NewTestWorkflowEnvironment()
+	patient(env)
+	env.SetStartTime(start)
+	env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: workflowID, TaskQueue: messages.QueueWorkflows})
+	return env
+}
+
+// runs makes an environment that of the history that runs now.
+func (p *player) runs(env *testsuite.TestWorkflowEnvironment) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.env = env
+	for _, d := range p.agenda {
+		if !d.done {
+			p.enter(d)
+		}
+	}
+}
+
+// at has something done a while after the beginning.
+func (p *player) at(after time.Duration, do func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.plan(begin.Add(after), do).test = true
+}
+
+func (p *player) plan(at time.Time, do func()) *deed {
+	d := &deed{at: at, do: do}
+	p.agenda = append(p.agenda, d)
+	if p.env != nil {
+		p.enter(d)
+	}
+	return d
+}
+
+// allDone says that everything happened that the test wanted.
+func (p *player) allDone() {
+	p.t.Helper()
+	for _, d := range p.agenda {
+		require.True(p.t, d.done || !d.test, "the workflow ended before what the test wants to happen after %s", d.at.Sub(begin))
+	}
+}
+
+func (p *player) enter(d *deed) {
+	p.env.RegisterDelayedCallback(func() {
+		if !d.done {
+			d.done = true
+			d.do()
+		}
+	}, max(0, d.at.Sub(p.env.Now())))
+}
+
+// since is how long after the beginning it is, in tenths of a second.
+func (p *player) since() time.Duration {
+	return p.env.Now().Sub(begin).Truncate(100 * time.Millisecond)
+}
+
+// updateAt sends an update after a while and returns where its answer will stand.
+func (p *player) updateAt(after time.Duration, name string, body any) *answer {
+	a := &answer{}
+	p.at(after, func() { p.env.UpdateWorkflow(name, "", a, body) })
+	return a
+}
+
+func (p *player) signalAt(after time.Duration, name string, body any) {
+	p.at(after, func() { p.env.SignalWorkflow(name, body) })
+}
+
+func (p *player) cancelAt(after time.Duration) { p.at(after, func() { p.env.CancelWorkflow() }) }
+
+// page is the Markdown that the Web UI shows now.
+func (p *player) page() string {
+	p.t.Helper()
+	value, err := p.env.QueryWorkflow("__temporal_workflow_metadata")
+	require.NoError(p.t, err)
+	var metadata sdkpb.WorkflowMetadata
+	require.NoError(p.t, value.Get(&metadata))
+	return metadata.GetCurrentDetails()
+}
+
+// queried is the answer of the status query.
+func queried[S any](p *player) (state S) {
+	p.t.Helper()
+	value, err := p.env.QueryWorkflow(messages.Status)
+	require.NoError(p.t, err)
+	require.NoError(p.t, value.Get(&state))
+	return state
+}
