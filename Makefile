@@ -12,7 +12,7 @@ RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race '-gcflags=modernc.org
 # The Temporal CLI that tests start servers with: the pinned one, so that everybody tests the same.
 export CASTELLAN_TEMPORAL_CLI ?= $(CURDIR)/bin/temporal
 
-.PHONY: help demo test test-unit test-e2e lint bench bench-code bench-grants contract campaign up down build tools clean
+.PHONY: help demo test test-unit test-e2e lint bench bench-code bench-grants bench-reviews contract campaign up down build tools clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ campaign: bin/gotestsum bin/temporal ## Break things at random N times, lend GRA
 
 bench-grants: bin/gotestsum bin/temporal ## Measure what N open grants cost (5000 take ten minutes and more)
 	@FORMAT=standard-verbose CASTELLAN_OPEN_GRANTS=$(N) scripts/test bench-grants -count=1 -timeout 90m -run '^TestManyOpenGrants$$' ./e2e/grants
+
+REVIEW ?= 10000x300
+bench-reviews: bin/gotestsum bin/temporal ## Measure a review of so many items and reviewers (REVIEW=10000x300)
+	@FORMAT=standard-verbose CASTELLAN_REVIEW=$(REVIEW) scripts/test bench-reviews -count=1 -timeout 30m -run '^TestALargeReview$$' ./e2e/reviews
 
 up: ## Start PostgreSQL, Temporal, its Web UI and a worker in Docker (SIM=1: and the simulator)
 	@deploy/secrets.sh

@@ -135,9 +135,6 @@ func (a *Activities) campaignOf(ctx context.Context, in ReviewInput) (access.Rev
 	return r, campaign, nil
 }
 
-// stage is what the policy says of the review's present stage.
-func (r *reviewing) stage() policy.ReviewStage { return r.campaign.Stages[max(r.review.Stage, 1)-1] }
-
 // find adds to what is said of how the review was set up.
 func (r *reviewing) find(ctx context.Context, found ...string) error {
 	if len(found) == 0 {

@@ -46,7 +46,7 @@ func (d *demo) review(ctx context.Context) error {
 		return "", stack.Eventually(ctx, patience, func() error {
 			mail := d.mail.Of("review-asked", reviewer)
 			if len(mail) == 0 {
-				return errors.New("Wei was not asked yet")
+				return errors.New("nobody was asked yet")
 			}
 			link = mail[0].Link
 			return nil

@@ -134,6 +134,10 @@ type RefusedItem struct {
 	Why  string `json:"why"`
 }
 
+// Renewing is the type of error with which an update is not taken just now: the history is about to end, and the next one takes it.
+// Nothing was done; whoever asked tries again in a moment.
+const Renewing = "Renewing"
+
 // Bounds of what a reviewer says at once, and of the answer.
 const (
 	MostItems        = 500

@@ -154,11 +154,8 @@ const (
 	longestWait  = 8 * time.Second
 )
 
-// What a review answers an update that it could not take just now, by type of error.
-const (
-	renewing = "Renewing"                        // it is about to start a fresh history
-	cutOff   = "AcceptedUpdateCompletedWorkflow" // it started one while the update was being handled
-)
+// cutOff is the type of error with which Temporal answers an update that was being handled when a fresh history began.
+const cutOff = "AcceptedUpdateCompletedWorkflow"
 
 // tell sends an update to a review, and tries again for a while where it cannot be heard just now: a review hears ten at once, and
 // nothing while it starts a fresh history. A repeat whose answer was lost finds the same update by its id; one that was answered is
@@ -204,7 +201,7 @@ func (s *session) unheard(ctx context.Context, r aReview, err error) (again, isA
 	var missing *serviceerror.NotFound
 	switch {
 	case errors.As(err, &app):
-		again = app.Type() == renewing || app.Type() == cutOff
+		again = app.Type() == messages.Renewing || app.Type() == cutOff
 		return again, again
 	case ctx.Err() != nil:
 		return false, false
