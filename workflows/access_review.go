@@ -96,6 +96,7 @@ func (r *accessReview) run(ctx workflow.Context) (messages.ReviewStatus, error) 
 		r.arm(whole)
 		r.show(whole)
 		now := workflow.Now(ctx)
+		r.forget(now)
 		switch {
 		case r.over():
 			if others(ctx); r.silent(ctx) {

@@ -142,11 +142,14 @@ func (c *reviewing) playAttend(in activities.ReviewAttendInput) (activities.Revi
 		for _, t := range slices.Clone(c.tasks) {
 			switch {
 			case t.stage != in.Stage || t.n != i.N:
-			case !c.gone[t.who]:
+			case !c.gone[t.who] && !c.hidden[t.who]:
 				there++
 			default:
 				if !slices.Contains(answer.Gone, t.who) {
 					answer.Gone = append(answer.Gone, t.who)
+				}
+				if c.hidden[t.who] {
+					continue
 				}
 				c.tasks = slices.DeleteFunc(c.tasks, func(other *task) bool { return other == t })
 			}

@@ -35,6 +35,7 @@ const (
 	quarterly = "quarterly"
 	spring    = quarterly + ":2026-03-02"
 	day       = 24 * time.Hour
+	waits     = 5 * day // how much patience the campaign has
 )
 
 // round is one stage of the played campaign.
@@ -65,6 +66,7 @@ type reviewing struct {
 	blocks   int            // of the sweep; 1 when zero
 	codes    map[string]string
 	gone     map[string]bool // reviewers who are not active
+	hidden   map[string]bool // reviewers whom the directory does not show: that may be one bad read
 
 	fails map[string]func(attempt int) error // how activities fail, by name; they do not when it returns nil
 	takes map[string]func() time.Duration    // how long they take; nothing when there is none
@@ -87,7 +89,6 @@ type reviewing struct {
 	written map[int]bool // removals that were written
 	ruled   map[int]bool // removals that the loop may write
 	held    map[int]bool // removals that the guard holds
-	spent   []string     // codes
 	log     []access.ReviewEvent
 	told    map[string]bool // reviewers who were told in a stage
 	links   int             // revocations
@@ -117,7 +118,7 @@ type noticed struct {
 }
 
 // newReview plays a campaign of four items, of which rita and sam decide two each: one stage of ten days, with reminders after five
-// and nine, the fallback asked after six and the owner after nine and a half. Removals may take two weeks.
+// and nine, the fallback asked after six and the owner after nine and a half.
 func newReview(t *testing.T, rounds ...round) *reviewing {
 	t.Helper()
 	if len(rounds) == 0 {
@@ -125,12 +126,12 @@ func newReview(t *testing.T, rounds ...round) *reviewing {
 	}
 	c := &reviewing{
 		player: player{t: t}, id: messages.ReviewID(org, spring), rounds: rounds, input: messages.AccessReviewInput{Org: org, Campaign: quarterly},
-		codes: map[string]string{}, gone: map[string]bool{}, fails: map[string]func(int) error{}, takes: map[string]func() time.Duration{},
+		codes: map[string]string{}, gone: map[string]bool{}, hidden: map[string]bool{}, fails: map[string]func(int) error{}, takes: map[string]func() time.Duration{},
 		holds: map[int]bool{}, written: map[int]bool{}, ruled: map[int]bool{}, held: map[int]bool{}, told: map[string]bool{}, begun: map[string]int{},
 		accepted: map[int]int{},
 		writes:   time.Minute,
 		settings: messages.ReviewSettings{
-			Remind: []string{"start", "middle", "last"}, Pages: 20, Patience: messages.Duration(14 * day),
+			Remind: []string{"start", "middle", "last"}, Pages: 20, Patience: messages.Duration(waits),
 		},
 	}
 	for _, r := range rounds {

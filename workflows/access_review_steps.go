@@ -90,7 +90,7 @@ func (r *accessReview) lasts(now time.Time) bool {
 
 // nextStage begins the next stage, or ends deciding where there is none, or nothing comes to it.
 func (r *accessReview) nextStage(ctx workflow.Context) error {
-	if err := r.alone(ctx); err != nil {
+	if err := firstError(r.alone(ctx), r.heardOut(ctx)); err != nil {
 		return err
 	}
 	now := workflow.Now(ctx)

@@ -105,6 +105,22 @@ func TestAReviewerWhoLeavesTheCompany(t *testing.T) {
 	require.Equal(t, []time.Duration{0}, c.got("review-asked 1", rita), "who was told is not told again")
 }
 
+// Whom one read does not show stays asked, and is shown as gone; others are asked too.
+func TestAReviewerWhomTheDirectoryHides(t *testing.T) {
+	c := newReview(t)
+	c.at(36*time.Hour, func() { c.hidden[sam] = true })
+	c.at(2*day+time.Minute, func() {
+		contains(t, c.page(), "| sam@acme.example | 0 | 2 | gone |", "| fay@acme.example | 0 | 2 | fallback |")
+		c.hidden[sam] = false
+	})
+	c.renewedAt(2*day + 2*time.Minute)
+	c.at(2*day+3*time.Minute, func() { contains(t, c.page(), "| sam@acme.example | 0 | 2 | gone |") })
+	c.at(3*day+time.Minute, func() { c.env.SignalWorkflow(messages.Look, nil) })
+	c.at(3*day+2*time.Minute, func() { require.NotContains(t, c.page(), "gone") })
+	c.ends()
+	require.Equal(t, []time.Duration{2 * day}, c.got("review-asked 1", fay))
+}
+
 func TestOpsEndAReviewEarly(t *testing.T) {
 	c := newReview(t)
 	c.silence = keep

@@ -72,12 +72,16 @@ func (r *accessReview) stopBeside() {
 	}
 }
 
-// alone ends what is done beside, waits until it has ended, and until what was said so far is recorded: nobody's word that came in
-// time comes too late.
+// alone ends what is done beside, and waits until it has ended.
 func (r *accessReview) alone(ctx workflow.Context) error {
 	r.stopBeside()
+	return workflow.Await(ctx, func() bool { return !r.beside })
+}
+
+// heardOut waits until what was said so far is recorded: nobody's word that came in time comes too late.
+func (r *accessReview) heardOut(ctx workflow.Context) error {
 	last := r.spoken
-	return workflow.Await(ctx, func() bool { return !r.beside && r.recorded >= last })
+	return workflow.Await(ctx, func() bool { return r.recorded >= last })
 }
 
 // mayTry says that nothing failed, or that its next attempt is due.
@@ -90,16 +94,19 @@ func (r *accessReview) triedFor(ctx workflow.Context, long time.Duration) bool {
 	return r.Problem != nil && workflow.Now(ctx).Sub(r.Problem.Since) >= long
 }
 
-// tryNow takes what failed up again now.
-func (r *accessReview) tryNow(now time.Time) {
-	if r.wake = true; r.Problem != nil {
-		r.Problem.Retry = now
+// forget drops a problem of ending a stage that need not end any more, such as when something was reopened.
+func (r *accessReview) forget(now time.Time) {
+	if r.Problem != nil && r.lasts(now) && !r.stale && r.recorded == r.spoken && !r.decided(now) {
+		r.Problem = nil
 	}
 }
 
+// patience is for how long something may fail until it is given up.
+func (r *accessReview) patience() time.Duration { return max(r.Settings.Patience.Std(), time.Hour) }
+
 // struggle notes that a step on the review's way failed. What has failed for as long as the campaign has patience is given up.
 func (r *accessReview) struggle(ctx workflow.Context, err error) {
-	if r.Problem = r.troubled(ctx, r.Problem, err); !r.unknown() && r.triedFor(ctx, r.Settings.Patience.Std()) {
+	if r.Problem = r.troubled(ctx, r.Problem, err); !r.unknown() && r.triedFor(ctx, r.patience()) {
 		r.giveUp()
 	}
 }
@@ -130,7 +137,7 @@ const castellan = "castellan"
 func (r *accessReview) lost(now time.Time) bool {
 	decided := r.Phase == messages.ReviewCarrying || r.Phase == messages.ReviewHeld || r.Phase == messages.ReviewProving
 	return r.Problem != nil && r.Problem.Kind == activities.ErrUnknown && (decided || r.ending()) &&
-		now.Sub(r.Problem.Since) >= r.Settings.Patience.Std()
+		now.Sub(r.Problem.Since) >= r.patience()
 }
 
 // troubled notes a failure. Whoever answers for the review is told when the second attempt fails too.

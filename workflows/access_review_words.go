@@ -1,7 +1,7 @@
 package workflows
 
 import (
-	"encoding/json"
+	"bytes"
 	"fmt"
 	"time"
 
@@ -22,14 +22,14 @@ func (r *accessReview) listen(ctx workflow.Context) error {
 	}
 	w := &r.words
 	w.handle, w.busyOf = map[string]func(workflow.Context, converter.RawValue) error{}, map[string]int{}
-	w.refused = r.refusedWord
+	w.refused, w.strict = r.refusedWord, recordable
 	err := firstError(
 		listen(ctx, w, messages.DecideItems, "say which items are kept and which removed", r.checkDecide, r.decide),
 		listen(ctx, w, messages.DelegateItems, "hand items on to somebody else", r.checkDelegate, r.delegate),
 		listen(ctx, w, messages.CommentItem, "comment on an item", r.checkComment, r.comment),
 		listen(ctx, w, messages.ReopenItems, "take back what was said, while the stage lasts", r.checkReopen, r.reopen),
 		listen(ctx, w, messages.Remind, "tell reviewers again, with a fresh link and code", r.checkRemind, r.remindNow),
-		listen(ctx, w, messages.RevokeLinks, "make the links and codes sent so far useless", checkRevokeLinks, r.revokeLinks),
+		listen(ctx, w, messages.RevokeLinks, "make the links and codes sent so far useless", r.checkRevokeLinks, r.revokeLinks),
 		listen(ctx, w, messages.Extend, "let the stage end later", r.checkExtend, r.extend),
 		listen(ctx, w, messages.CloseReview, "end deciding now and carry out what was decided", r.checkClose, r.closeNow),
 		listen(ctx, w, messages.CancelReview, "end the review and carry nothing more out", r.checkCancel, r.cancelNow),
@@ -67,7 +67,7 @@ func (r *accessReview) checkOpen(by string) error {
 	case r.Cancel != nil || r.End != nil:
 		return refuse("deciding is over: it is just being ended")
 	}
-	return nil
+	return checkName(by)
 }
 
 func checkVerdict(v access.Verdict) error {
@@ -94,16 +94,31 @@ func checkItems(items []int, all *messages.ItemFilter, lines int) error {
 	return nil
 }
 
-// checkSize says that somebody says too much at once.
-func checkSize(body any) error {
-	if text, err := json.Marshal(body); err == nil && len(text) > mostWordSize {
+// recordable says why a body cannot be recorded, whatever it says: it is too large for a step's input, or it has a character that
+// databases do not take.
+func recordable(raw converter.RawValue) error {
+	switch text := raw.Payload().GetData(); {
+	case len(text) > mostWordSize:
 		return refuse("that is %d KB at once; at most %d are allowed: say it in several pieces, or with shorter comments", len(text)>>10, mostWordSize>>10)
+	case bytes.Contains(text, []byte(`\u0000`)):
+		return refuse("the input has a character U+0000, which cannot be recorded")
 	}
 	return nil
 }
 
+// checkName says that what stands for a person is too long to be an address or an account id.
+func checkName(name string) error {
+	if len(name) > mostName {
+		return refuse("%q is no e-mail address and no account id: it is too long", name[:32]+"…")
+	}
+	return nil
+}
+
+// mostName is how long an address or an account id may be, in bytes.
+const mostName = 320
+
 func (r *accessReview) checkDecide(in messages.DecideInput) error {
-	if err := firstError(r.checkOpen(in.By), checkItems(in.Items, in.All, len(in.Lines)), checkSize(in)); err != nil {
+	if err := firstError(r.checkOpen(in.By), checkItems(in.Items, in.All, len(in.Lines))); err != nil {
 		return err
 	}
 	if len(in.Items) == 0 && in.All == nil && len(in.Lines) == 0 {
@@ -128,13 +143,13 @@ func (r *accessReview) decide(ctx workflow.Context, in messages.DecideInput) (me
 }
 
 func (r *accessReview) checkDelegate(in messages.DelegateInput) error {
-	if err := firstError(r.checkOpen(in.By), checkItems(in.Items, in.All, 0), checkSize(in)); err != nil {
+	if err := firstError(r.checkOpen(in.By), checkItems(in.Items, in.All, 0)); err != nil {
 		return err
 	}
 	if in.To == "" {
 		return refuse("to is missing: say who decides instead, by e-mail address or account id")
 	}
-	return nil
+	return checkName(in.To)
 }
 
 func (r *accessReview) delegate(ctx workflow.Context, in messages.DelegateInput) (messages.ReviewAnswer, error) {
@@ -144,7 +159,7 @@ func (r *accessReview) delegate(ctx workflow.Context, in messages.DelegateInput)
 }
 
 func (r *accessReview) checkComment(in messages.CommentInput) error {
-	switch err := firstError(r.checkOpen(in.By), checkSize(in)); {
+	switch err := r.checkOpen(in.By); {
 	case err != nil:
 		return err
 	case in.Item <= 0:
@@ -162,7 +177,7 @@ func (r *accessReview) comment(ctx workflow.Context, in messages.CommentInput) (
 }
 
 func (r *accessReview) checkReopen(in messages.ReopenInput) error {
-	if err := firstError(r.checkOpen(in.By), checkItems(in.Items, in.All, 0), checkSize(in)); err != nil {
+	if err := firstError(r.checkOpen(in.By), checkItems(in.Items, in.All, 0)); err != nil {
 		return err
 	}
 	if len(in.Items) == 0 && in.All == nil {
@@ -177,7 +192,9 @@ func (r *accessReview) reopen(ctx workflow.Context, in messages.ReopenInput) (me
 	return r.say(ctx, activities.ReviewWord{Reopen: &in, CodeHash: hash})
 }
 
-func (r *accessReview) checkRemind(in messages.RemindInput) error { return r.checkOpen(in.By) }
+func (r *accessReview) checkRemind(in messages.RemindInput) error {
+	return firstError(r.checkOpen(in.By), checkName(in.Reviewer))
+}
 
 // remindNow tells reviewers again.
 func (r *accessReview) remindNow(ctx workflow.Context, in messages.RemindInput) (messages.Answer, error) {
@@ -192,11 +209,14 @@ func (r *accessReview) remindNow(ctx workflow.Context, in messages.RemindInput) 
 	return messages.Answer{Message: fmt.Sprintf("told again: %d of the reviewers", told.Told)}, nil
 }
 
-func checkRevokeLinks(in messages.RevokeLinksInput) error {
-	if in.By == "" {
+func (r *accessReview) checkRevokeLinks(in messages.RevokeLinksInput) error {
+	switch {
+	case in.By == "":
 		return refuse("by is missing: say who revokes them")
+	case r.unknown():
+		return refuse("the review is just opening; no links were sent yet")
 	}
-	return nil
+	return checkName(in.Reviewer)
 }
 
 func (r *accessReview) revokeLinks(ctx workflow.Context, in messages.RevokeLinksInput) (messages.Answer, error) {
@@ -260,10 +280,9 @@ func (r *accessReview) checkClose(in messages.EndReviewInput) error {
 }
 
 // closeNow ends deciding; once deciding is over, it ends the waiting for removals that are not done.
-func (r *accessReview) closeNow(ctx workflow.Context, in messages.EndReviewInput) (messages.Answer, error) {
+func (r *accessReview) closeNow(_ workflow.Context, in messages.EndReviewInput) (messages.Answer, error) {
 	in.By, in.Reason = bounded(in.By), bounded(in.Reason)
-	r.End = &in
-	r.tryNow(workflow.Now(ctx))
+	r.End, r.Problem, r.wake = &in, nil, true // what failed so far is tried again now, as long as before
 	if r.Phase != messages.ReviewDeciding {
 		return messages.Answer{Message: "what was not carried out so far is given up, and reported"}, nil
 	}

@@ -23,6 +23,12 @@ var badWords = map[string]struct{ name, body, why string }{
 	"a line without a verdict":    {messages.DecideItems, `{"by":"rita@acme.example","lines":[{"item":1}]}`, `the verdict "" is unknown`},
 	"too many items":              {messages.DecideItems, `{"by":"rita@acme.example","verdict":"keep","items":[` + strings.Repeat("1,", 500) + `1]}`, "501 items at once; at most 500 are allowed"},
 	"an endless comment":          {messages.DecideItems, `{"by":"rita@acme.example","verdict":"keep","items":[1],"comment":"` + strings.Repeat("x", 1<<20) + `"}`, "say it in several pieces"},
+	"a character of no text":      {messages.DecideItems, `{"by":"rita@acme.example","verdict":"keep","items":[1],"comment":"a\u0000b"}`, "U+0000"},
+	"a reason of no text":         {messages.Extend, `{"by":"bo@acme.example","duration":"24h","reason":"\u0000"}`, "U+0000"},
+	"a name that is none":         {messages.DecideItems, `{"by":"` + strings.Repeat("r", 321) + `","verdict":"keep","items":[1]}`, "it is too long"},
+	"a delegate that is none":     {messages.DelegateItems, `{"by":"rita@acme.example","to":"` + strings.Repeat("r", 321) + `"}`, "it is too long"},
+	"a reviewer that is none":     {messages.Remind, `{"by":"bo@acme.example","reviewer":"` + strings.Repeat("r", 321) + `"}`, "it is too long"},
+	"links of nobody":             {messages.RevokeLinks, `{"by":"bo@acme.example","reviewer":"` + strings.Repeat("r", 321) + `"}`, "it is too long"},
 	"an unknown field":            {messages.DecideItems, `{"by":"rita@acme.example","verdict":"keep","item":1}`, `unknown field "item"`},
 	"no JSON object":              {messages.DecideItems, `"keep"`, "not what is needed"},
 	"two objects":                 {messages.DecideItems, `{"by":"rita@acme.example","verdict":"keep","items":[1]} {}`, "something follows it"},
@@ -337,12 +343,15 @@ func TestWordsAtTheWrongTime(t *testing.T) {
 	c := removals(t)
 	c.paused = true
 	c.hangs("ReviewStage", 0, time.Minute)
+	c.hangs("ReviewBegin", 0, time.Second)
+	links := c.updateAt(time.Millisecond, messages.RevokeLinks, messages.RevokeLinksInput{By: "bo@acme.example"})
 	early := c.decides(30*time.Second, rita, keep, 1)
 	earlyClose := c.updateAt(30*time.Second, messages.CloseReview, messages.EndReviewInput{By: "bo@acme.example"})
 	late := c.decides(2*time.Hour, rita, keep, 1)
 	lateExtension := c.updateAt(2*time.Hour, messages.Extend, messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(day)})
 	lateReminder := c.updateAt(2*time.Hour, messages.Remind, messages.RemindInput{By: "bo@acme.example"})
 	c.ends()
+	require.ErrorContains(t, links.rejected, "no links were sent yet")
 	require.ErrorContains(t, early.rejected, "just opening; try again in a moment")
 	require.ErrorContains(t, earlyClose.rejected, "just opening; to stop it, use cancel")
 	require.ErrorContains(t, late.rejected, "deciding is over: the review is carrying out")

@@ -42,7 +42,7 @@ func reviewProgress(ctx workflow.Context, in activities.ReviewInput) (messages.R
 }
 
 func reviewSay(ctx workflow.Context, in activities.ReviewSayInput) ([]activities.ReviewHeard, error) {
-	return call[[]activities.ReviewHeard](ctx, endless, in.Org, fmt.Sprintf("record what reviewers said (%d)", len(in.Words)), act.ReviewSay, in)
+	return call[[]activities.ReviewHeard](ctx, hearing, in.Org, fmt.Sprintf("record what reviewers said (%d)", len(in.Words)), act.ReviewSay, in)
 }
 
 func reviewTell(ctx workflow.Context, in activities.ReviewTellInput) (activities.ReviewTold, error) {
@@ -50,11 +50,11 @@ func reviewTell(ctx workflow.Context, in activities.ReviewTellInput) (activities
 }
 
 func reviewMark(ctx workflow.Context, in activities.ReviewMarkInput) (access.Review, error) {
-	return call[access.Review](ctx, endless, in.Org, "record that it was "+in.Kind+" by "+in.By, act.ReviewMark, in)
+	return call[access.Review](ctx, hearing, in.Org, "record that it was "+in.Kind+" by "+in.By, act.ReviewMark, in)
 }
 
 func reviewRevoke(ctx workflow.Context, in activities.ReviewRevokeInput) (int, error) {
-	return call[int](ctx, endless, in.Org, "revoke links, as "+in.By+" says", act.ReviewRevoke, in)
+	return call[int](ctx, hearing, in.Org, "revoke links, as "+in.By+" says", act.ReviewRevoke, in)
 }
 
 func reviewClose(ctx workflow.Context, in activities.ReviewCloseInput) (activities.ReviewClosed, error) {

@@ -51,6 +51,9 @@ var (
 	ask = preset{timeout: time.Minute, heartbeat: 10 * time.Second, shortest: soon, longest: 5 * time.Second, over: 10 * time.Minute, priority: priorityWatch}
 	// endless is a short step of a grant's life, in the ledger alone: it must come about.
 	endless = preset{timeout: 30 * time.Second, heartbeat: 3 * time.Second, shortest: soon, longest: 5 * time.Second, priority: priorityUrgent}
+	// hearing records what people said, in the ledger alone. It outlives an outage, but not for ever: a word that can never be
+	// recorded keeps nothing from its end.
+	hearing = preset{timeout: 30 * time.Second, heartbeat: 3 * time.Second, shortest: soon, longest: 5 * time.Second, over: 6 * time.Hour, priority: priorityUrgent}
 	// lend is one change that a grant gives or takes back, when somebody's access waits for it. Where it fails for long, the
 	// grant asks again.
 	lend = preset{timeout: time.Minute, heartbeat: 5 * time.Second, shortest: soon, longest: 5 * time.Second, over: time.Minute, priority: priorityUrgent}

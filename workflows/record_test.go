@@ -58,9 +58,13 @@ func TestRecord(t *testing.T) {
 	for name, play := range map[string]func(*recorded){
 		"adoption": playAdoption, "rejection": playRejection, "pause": playPause, "undo": playUndo, "events": playEvents,
 		"renewal": playRenewal, "signalled": playSignalled, "grant": playGrant, "decided grant": playDecidedGrant, "blocked grant": playBlockedGrant,
-		"rules": playRules,
+		"rules": playRules, "review": playReview, "ended review": playEndedReviews,
 	} {
-		t.Run(name, func(t *testing.T) { play(newRecorded(t, server.Client())) })
+		people := small
+		if strings.Contains(name, "review") {
+			people = seated
+		}
+		t.Run(name, func(t *testing.T) { play(newRecorded(t, server.Client(), people)) })
 	}
 }
 
@@ -72,7 +76,7 @@ type recorded struct {
 	url    string
 	policy func(guard string) json.RawMessage
 	grants string // the policy's section
-	rules  string // the policy's sections rules and governance
+	rules  string // the policy's sections rules and governance, or reviews
 }
 
 // small is the organization: ten people, two source groups, two targets.
@@ -86,10 +90,10 @@ var small = cloud.OrgFile{
 	Foreign: map[string][]string{"helpers": {"finn"}},
 }
 
-func newRecorded(t *testing.T, temporal client.Client) *recorded {
+func newRecorded(t *testing.T, temporal client.Client, people cloud.OrgFile) *recorded {
 	t.Helper()
 	r := &recorded{t: t, client: temporal, sim: cloud.New(cloud.Options{})}
-	require.NoError(t, r.sim.SeedOrg(small))
+	require.NoError(t, r.sim.SeedOrg(people))
 	served := httptest.NewServer(r.sim.Handler())
 	t.Cleanup(served.Close)
 	r.url = served.URL

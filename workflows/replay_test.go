@@ -47,21 +47,30 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 		flow, _, _ := strings.Cut(name, "-")
 		replayed[flow] = true
 	}
-	for _, flow := range []string{"orgsync", "reconcile", "report", "grant"} {
+	for _, flow := range []string{"orgsync", "reconcile", "report", "grant", "review"} {
 		require.True(t, replayed[flow], "no history of %s is recorded", flow)
 	}
 }
 
-// idOf is the workflow ID, which a history does not hold: OrgSync reads its organization from it, TemporaryGrant checks it.
+// idOf is the workflow ID, which a history does not hold: OrgSync reads its organization from it, TemporaryGrant and AccessReview
+// check it.
 func idOf(t *testing.T, history *historypb.History) string {
 	t.Helper()
 	began := history.GetEvents()[0].GetWorkflowExecutionStartedEventAttributes()
-	if began.GetWorkflowType().GetName() != messages.TemporaryGrant {
-		return messages.OrgSyncID(org)
+	read := func(in any) {
+		require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(began.GetInput(), in))
 	}
-	var in messages.TemporaryGrantInput
-	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(began.GetInput(), &in))
-	return messages.GrantID(in.Org, in.Target, in.Key)
+	switch began.GetWorkflowType().GetName() {
+	case messages.TemporaryGrant:
+		var in messages.TemporaryGrantInput
+		read(&in)
+		return messages.GrantID(in.Org, in.Target, in.Key)
+	case messages.AccessReview:
+		var in messages.AccessReviewInput
+		read(&in)
+		return reviewID(in.Campaign)
+	}
+	return messages.OrgSyncID(org)
 }
 
 // registry is where workflows are registered: a worker or a replayer.
@@ -73,5 +82,6 @@ func register(r registry) {
 	r.RegisterWorkflowWithOptions(workflows.OrgSync, workflow.RegisterOptions{Name: messages.OrgSync})
 	r.RegisterWorkflowWithOptions(workflows.Reconcile, workflow.RegisterOptions{Name: messages.Reconcile})
 	r.RegisterWorkflowWithOptions(workflows.TemporaryGrant, workflow.RegisterOptions{Name: messages.TemporaryGrant})
+	r.RegisterWorkflowWithOptions(workflows.AccessReview, workflow.RegisterOptions{Name: messages.AccessReview})
 	r.RegisterWorkflowWithOptions(workflows.Report, workflow.RegisterOptions{Name: messages.Report})
 }

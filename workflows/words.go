@@ -18,12 +18,8 @@ import (
 // errRefused is the type of error with which an update refuses bad input.
 const errRefused = "Refused"
 
-// errRenewing is the type of error with which an update is not taken just now: the history is about to end, and the next one takes
-// it. Whoever asked tries again in a moment; nothing was done.
-const errRenewing = "Renewing"
-
 func renewing() error {
-	return temporal.NewApplicationErrorWithOptions("the history is being renewed; try again in a moment", errRenewing, temporal.ApplicationErrorOptions{})
+	return temporal.NewApplicationErrorWithOptions("the history is being renewed; try again in a moment", messages.Renewing, temporal.ApplicationErrorOptions{})
 }
 
 func refuse(format string, args ...any) error {
@@ -57,32 +53,37 @@ type words struct {
 	heard   []string // all that somebody listens to
 	handle  map[string]func(workflow.Context, converter.RawValue) error
 	refused func(ctx workflow.Context, name string, err error)
-	busy    int            // signals being handled
-	busyOf  map[string]int // by name
-	queue   *queue         // of signals that wait; nil: none does
-	updates int            // accepted by this history
-	closed  func() bool    // no update is taken just now; nil: each is
+	busy    int                            // signals being handled
+	busyOf  map[string]int                 // by name
+	queue   *queue                         // of signals that wait; nil: none does
+	updates int                            // accepted by this history
+	closed  func() bool                    // no update is taken just now; nil: each is
+	strict  func(converter.RawValue) error // what every body must be besides; nil: nothing
 }
 
 // listen registers an action as an update and as a signal. check must not change anything: it is the update's validator,
 // and refuses without a trace in the history.
 func listen[T, R any](ctx workflow.Context, w *words, name, description string, check func(T) error, do func(workflow.Context, T) (R, error)) error {
 	w.names = append(w.names, name)
-	w.handle[name] = func(ctx workflow.Context, raw converter.RawValue) error {
+	read := func(raw converter.RawValue) (T, error) {
 		body, err := word[T](raw)
+		if err == nil && w.strict != nil {
+			err = w.strict(raw)
+		}
 		if err == nil {
 			err = check(body)
 		}
+		return body, err
+	}
+	w.handle[name] = func(ctx workflow.Context, raw converter.RawValue) error {
+		body, err := read(raw)
 		if err == nil {
 			_, err = do(ctx, body)
 		}
 		return err
 	}
 	validate := func(raw converter.RawValue) error {
-		body, err := word[T](raw)
-		if err == nil {
-			err = check(body)
-		}
+		_, err := read(raw)
 		if err == nil && w.closed != nil && w.closed() {
 			err = renewing()
 		}
