@@ -11,10 +11,10 @@ import (
 
 // What recommendations and risks go by.
 const (
-	reviewIdle = 90 * 24 * time.Hour // whoever used nothing for so long has no use for it
-	reviewBusy = 30 * 24 * time.Hour // whoever used it since then needs it
-	telling    = 5                   // peers from which on it says something what they hold
-	mostRisk   = 100
+	reviewIdle  = 90 * 24 * time.Hour // whoever used nothing for so long has no use for it
+	reviewBusy  = 30 * 24 * time.Hour // whoever used it since then needs it
+	enoughPeers = 5                   // from so many on it says something what they hold
+	mostRisk    = 100
 )
 
 const riskProtected = "protected target"
@@ -32,7 +32,7 @@ func peersOf(i *access.Item, notes map[string]int) *access.Peers {
 	var peers *access.Peers
 	for _, g := range i.Sources {
 		n := notes[noteMembers+g] - 1
-		better := peers == nil || peers.Of < telling && n > peers.Of || n >= telling && n < peers.Of
+		better := peers == nil || peers.Of < enoughPeers && n > peers.Of || n >= enoughPeers && n < peers.Of
 		if n > 0 && better {
 			peers = &access.Peers{Group: g, Of: n, Hold: notes[notePeers+g+"\n"+string(i.Target)] - 1}
 		}
@@ -52,11 +52,11 @@ func recommend(i *access.Item, now time.Time) (access.Verdict, string) {
 		return access.VerdictRemove, fmt.Sprintf("what it opens was last used %s", ago(now, last.Last))
 	case use == useNone && !i.Since.IsZero() && i.Since.Before(now.Add(-reviewIdle)):
 		return access.VerdictRemove, "what it opens was never used, for " + strings.TrimSuffix(ago(now, i.Since), " ago")
-	case i.Peers != nil && i.Peers.Of >= telling && i.Peers.Hold <= 0:
+	case i.Peers != nil && i.Peers.Of >= enoughPeers && i.Peers.Hold <= 0:
 		return access.VerdictRemove, fmt.Sprintf("none of the %d others in %s holds it", i.Peers.Of, i.Peers.Group)
 	case len(i.Reasons) == 0 && i.External != nil && *i.External:
 		return access.VerdictRemove, "the person is from outside, and nothing in the policy explains it"
-	case i.Peers != nil && i.Peers.Of >= telling && 2*i.Peers.Hold >= i.Peers.Of:
+	case i.Peers != nil && i.Peers.Of >= enoughPeers && 2*i.Peers.Hold >= i.Peers.Of:
 		return access.VerdictKeep, fmt.Sprintf("%d of the %d others in %s hold it too", i.Peers.Hold, i.Peers.Of, i.Peers.Group)
 	case given(i):
 		return access.VerdictKeep, "the policy gives it: " + reasonsOf(i.Reasons)
@@ -119,7 +119,7 @@ func risk(i *access.Item, now time.Time) (int, []string) {
 	case use == useUnknown:
 		add(3, "")
 	}
-	if i.Peers != nil && i.Peers.Of >= telling && i.Peers.Hold <= 0 {
+	if i.Peers != nil && i.Peers.Of >= enoughPeers && i.Peers.Hold <= 0 {
 		add(10, "no peer holds it")
 	}
 	if i.Status != "" && i.Status != "active" {

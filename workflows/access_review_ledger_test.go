@@ -196,6 +196,9 @@ func (c *reviewing) playProgress(activities.ReviewInput) (messages.ReviewProgres
 		}
 	}
 	p.Complete = p.Decided == p.Asked
+	if c.counted != nil {
+		c.counted(p)
+	}
 	return p, nil
 }
 

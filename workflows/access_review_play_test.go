@@ -93,9 +93,10 @@ type reviewing struct {
 	told    map[string]bool // reviewers who were told in a stage
 	links   int             // revocations
 
-	accepted map[int]int // updates, by history
-	calls    []string    // activities that were started, in order
-	inputs   []string    // of them
+	counted  func(p messages.ReviewProgress) // what happens just after it was counted what is decided
+	accepted map[int]int                     // updates, by history
+	calls    []string                        // activities that were started, in order
+	inputs   []string                        // of them
 	begun    map[string]int
 	looks    []looked
 	notices  []noticed

