@@ -54,12 +54,15 @@ reviews:
     patience: 1h
 `
 
+// words numbers what reviewers say.
+var words atomic.Int64
+
 // decide is the update of one reviewer, tried again while the run takes no more updates: always the same one, until the run says
 // that it did not take it.
 func (w *world) decide(review, by string, items []int, v access.Verdict) (answer messages.ReviewAnswer, err error) {
-	tries := 0
+	word, tries := words.Add(1), 0
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		id := fmt.Sprintf("%s %v %s %d", by, items, v, tries)
+		id := fmt.Sprintf("%d-%d", word, tries)
 		handle, err := w.Temporal.Client.UpdateWorkflow(w.t.Context(), client.UpdateWorkflowOptions{
 			UpdateID: id, WorkflowID: messages.ReviewID(org, review), UpdateName: messages.DecideItems, WaitForStage: client.WorkflowUpdateStageCompleted,
 			Args: []any{messages.DecideInput{By: by, Items: items, Verdict: v}},
