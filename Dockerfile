@@ -1,8 +1,7 @@
-# syntax=docker/dockerfile:1.7
 # Three images from one build: worker, starter, simulator. Each holds one static binary, the CA certificates and the time
-# zones, and runs as a user without rights: docker build --target worker .
+# zones, and runs as a user without rights: docker build --target worker . A fourth tells the demo's story.
 
-FROM --platform=$BUILDPLATFORM golang:1.26.8-bookworm AS build
+FROM --platform=$BUILDPLATFORM golang:1.26-bookworm AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
@@ -10,7 +9,7 @@ COPY . .
 ARG TARGETOS TARGETARCH VERSION=unknown
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /out/ ./worker ./starter ./simulator ./deploy/probe
+    go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /out/ ./worker ./starter ./simulator ./demo ./deploy/probe
 # An empty folder to give to the user below: an image from scratch has nothing to make one with.
 RUN mkdir /data
 
@@ -35,13 +34,20 @@ ENTRYPOINT ["/starter"]
 
 FROM base AS simulator
 COPY --from=build /out/simulator /out/probe /
-EXPOSE 8085
+EXPOSE 8085 8443
 HEALTHCHECK --interval=10s --timeout=6s --start-period=20s CMD ["/probe", "http://127.0.0.1:8085/_sim/stats"]
 ENTRYPOINT ["/simulator"]
 CMD ["--listen", "0.0.0.0:8085", "--people", "200", "--groups", "12"]
 
+FROM temporalio/admin-tools:1.31.2 AS story
+COPY --from=build /out/demo /out/starter /usr/local/bin/
+COPY --chmod=644 examples/demo.yaml /demo/examples/demo.yaml
+WORKDIR /demo
+ENTRYPOINT ["demo"]
+
 FROM base AS worker
 COPY --from=build /out/worker /worker
+# On all of the container's addresses: what the image is run with says who reaches them.
 ENV CASTELLAN_LISTEN=0.0.0.0:9090
 EXPOSE 9090
 HEALTHCHECK --interval=10s --timeout=6s --start-period=20s CMD ["/worker", "--health"]

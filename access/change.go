@@ -125,6 +125,22 @@ type Holding struct {
 	Run     string      `json:"run"`               // the run that first saw it so
 	From    time.Time   `json:"from"`
 	Until   time.Time   `json:"until,omitzero"` // zero while it stands
+	// Taken is what the event feed says of a holding that stands: somebody else took the membership. One that is shown
+	// since was given by somebody else.
+	Taken *Taken `json:"taken,omitempty"`
+}
+
+// Taken is when somebody else took a membership, and how the event feed calls it.
+type Taken struct {
+	At     time.Time `json:"at"`
+	Action string    `json:"action"`
+}
+
+// Unseen is a membership on the books that a read did not show and that nothing planned will settle.
+type Unseen struct {
+	Holding
+	// Grants are those in force that alone give it: somebody took it by hand. They end with it.
+	Grants []string `json:"grants,omitempty"`
 }
 
 // Lapse says that the change takes back what grants alone gave: no limit on removals stands against it, only a floor.

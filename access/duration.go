@@ -3,6 +3,8 @@ package access
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -23,10 +25,42 @@ func (d *Duration) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return fmt.Errorf("a duration is written as text, for example \"2h30m\", not %s", data)
 	}
-	span, err := time.ParseDuration(s)
-	if err != nil {
-		return fmt.Errorf("%q is not a duration: write for example \"2h30m\"", s)
-	}
-	*d = Duration(span)
-	return nil
+	span, err := ParseDuration(s)
+	*d = span
+	return err
 }
+
+// ParseDuration reads a span of time as people write it everywhere: Go's form, with d for days and w for weeks before the rest:
+// "30s", "2h30m", "7d", "1w2d12h".
+func ParseDuration(s string) (Duration, error) {
+	refused := fmt.Errorf("%.100q is not a duration: write for example 30s, 2h30m, 7d or 2w", s)
+	rest, negative := strings.CutPrefix(s, "-")
+	var whole time.Duration
+	for _, unit := range []struct {
+		sign string
+		is   time.Duration
+	}{{"w", 7 * 24 * time.Hour}, {"d", 24 * time.Hour}} {
+		count, after, found := strings.Cut(rest, unit.sign)
+		if !found {
+			continue
+		}
+		n, err := strconv.ParseUint(count, 10, 16)
+		if err != nil {
+			return 0, refused
+		}
+		if whole, rest = whole+time.Duration(n)*unit.is, after; rest == "" {
+			rest = "0s"
+		}
+	}
+	span, err := time.ParseDuration(rest)
+	if err != nil || strings.ContainsAny(rest, "+-") || span > mostDuration || whole > mostDuration {
+		return 0, refused
+	}
+	if span += whole; negative {
+		span = -span
+	}
+	return Duration(span), nil
+}
+
+// mostDuration is longer than anything that anybody means.
+const mostDuration = 100 * 365 * 24 * time.Hour

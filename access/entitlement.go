@@ -55,13 +55,10 @@ func ParseEntitlement(s string) (Entitlement, error) {
 	}
 	kind, rest, found := strings.Cut(s, ":")
 	if !found || rest == "" {
-		return "", fmt.Errorf("%q is not an entitlement: write group:<name>, default:<app>/<site>/<role>, role:org-admin, role:<app>/<site>/<role> or directory", s)
+		return "", fmt.Errorf("%q is not an entitlement%s: write group:<name>, default:<app>/<site>/<role>, role:org-admin, role:<app>/<site>/<role> or directory", s, perhaps(s, string(OrgAdmin), string(Directory)))
 	}
 	switch Kind(kind) {
 	case KindGroup:
-		if strings.TrimSpace(rest) != rest {
-			return "", fmt.Errorf("%q: a group name may not begin or end with a space", s)
-		}
 		return Entitlement(s), nil
 	case KindRole, KindDefault:
 		if Entitlement(s) == OrgAdmin {
@@ -69,12 +66,24 @@ func ParseEntitlement(s string) (Entitlement, error) {
 		}
 		parts := strings.Split(rest, "/")
 		if len(parts) != 3 || parts[0] == "" || parts[1] == "" || parts[2] == "" {
+			if Kind(kind) == KindRole && len(parts) == 1 && Nearest(rest, "org-admin") != "" {
+				return "", fmt.Errorf("%q is not an entitlement; did you mean %s? Of an app, write role:<app>/<site>/<role>", s, OrgAdmin)
+			}
 			return "", fmt.Errorf("%q: write %s:<app>/<site>/<role>, for example %s:jira/acme/user", s, kind, kind)
 		}
 		return Entitlement(fmt.Sprintf("%s:%s/%s/%s", kind, AppKey(parts[0]), strings.ToLower(parts[1]), strings.ToLower(parts[2]))), nil
 	default:
-		return "", fmt.Errorf("%q: unknown kind %q of entitlement; the kinds are group, default, role and directory", s, kind)
+		return "", fmt.Errorf("%q: unknown kind %q of entitlement%s; the kinds are group, default, role and directory", s, kind,
+			perhaps(kind, string(KindGroup), string(KindDefault), string(KindRole), string(KindDirectory)))
 	}
+}
+
+// perhaps names what may have been meant, within an error.
+func perhaps(written string, known ...string) string {
+	if near := Nearest(written, known...); near != "" {
+		return " (did you mean " + near + "?)"
+	}
+	return ""
 }
 
 // Kind tells which kind of entitlement e is.

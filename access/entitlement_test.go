@@ -12,6 +12,7 @@ func TestEntitlementsAreRead(t *testing.T) {
 	for written, want := range map[string]access.Entitlement{
 		"group:jira-users":                "group:jira-users",
 		"group:Jira Users: all":           "group:Jira Users: all",
+		"group: jira ":                    "group: jira ",
 		"default:jira/Acme/User":          "default:jira-software/acme/user",
 		"default:confluence/acme/user":    "default:confluence/acme/user",
 		"default:jsm/acme/customer":       "default:jira-servicedesk/acme/customer",
@@ -33,16 +34,19 @@ func TestEntitlementsAreRead(t *testing.T) {
 func TestWhatIsNoEntitlementIsRefused(t *testing.T) {
 	for written, want := range map[string]string{
 		"":                       "is not an entitlement",
-		"jira-users":             "is not an entitlement",
+		"jira-users":             `"jira-users" is not an entitlement: write group:`,
 		"group:":                 "is not an entitlement",
-		"group: jira":            "may not begin or end with a space",
-		"group:jira ":            "may not begin or end with a space",
 		"default:jira/acme":      "write default:<app>/<site>/<role>",
 		"default:jira/acme/a/b":  "write default:<app>/<site>/<role>",
 		"role:jira//user":        "write role:<app>/<site>/<role>",
 		"role:site-admin":        "write role:<app>/<site>/<role>",
 		"licence:jira/acme/user": `unknown kind "licence"`,
-		"Group:jira":             `unknown kind "Group"`,
+		"Group:jira":             `unknown kind "Group" of entitlement (did you mean group?)`,
+		"role:orgadmin":          "did you mean role:org-admin?",
+		"role:org_admin":         "did you mean role:org-admin?",
+		"Role:org-admin":         "did you mean role?",
+		"org-admin":              "did you mean role:org-admin?",
+		"directry":               "did you mean directory?",
 		"directory:active":       `"directory:active"`,
 	} {
 		_, err := access.ParseEntitlement(written)

@@ -11,6 +11,7 @@ type Finding struct {
 	Subject string `json:"subject"`          // what it is about, for example a group's name
 	Detail  string `json:"detail"`           // what was seen and what to do
 	Blocks  bool   `json:"blocks,omitempty"` // true for a policy error: what it concerns is left alone until it is mended
+	Whole   bool   `json:"whole,omitempty"`  // only a look at everybody can tell: it stands until the next one
 }
 
 // String is the finding in one line.

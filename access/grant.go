@@ -20,16 +20,19 @@ func (s GrantState) Open() bool { return s == GrantWaiting || s == GrantGranted 
 // Grant is one lease of a target to a person for a while, with all that led to it. Several may overlap: access lasts until
 // the last one ends. An extension is a grant of its own that renews another.
 type Grant struct {
-	ID        string      `json:"id"`              // the request's id
-	Person    string      `json:"person"`          // account id; the e-mail address while the directory does not show the person
-	Email     string      `json:"email,omitempty"` // for people
-	Key       string      `json:"key"`             // the person in the workflow id: the address in lower case, or the account id
-	Target    Entitlement `json:"target"`          // as the policy writes it
+	ID     string `json:"id"`              // the request's id
+	Person string `json:"person"`          // account id; the e-mail address while the directory does not show the person
+	Email  string `json:"email,omitempty"` // for people
+	Key    string `json:"key"`             // the person in the workflow id: as Person
+	// Formerly is the key of a workflow that has to hand the grant over: until the account behind its address was known, or
+	// from the time when addresses were keys.
+	Formerly  string      `json:"formerly,omitempty"`
+	Target    Entitlement `json:"target"` // as the policy writes it
 	State     GrantState  `json:"state"`
 	Entries   []string    `json:"entries,omitempty"` // names of the policy's entries that it was judged by
 	Reason    string      `json:"reason,omitempty"`
 	Ticket    string      `json:"ticket,omitempty"`
-	By        string      `json:"by"` // who asked
+	By        string      `json:"by"` // account id of who asked
 	Requested time.Time   `json:"requested"`
 	Start     time.Time   `json:"start,omitzero"`       // asked for; zero: at once
 	Duration  Duration    `json:"duration"`             // granted, after all limits
@@ -39,17 +42,62 @@ type Grant struct {
 	Remind    Duration    `json:"remind,omitempty"`     // how long before its end the person is reminded; 0: not
 	Urgent    bool        `json:"breakGlass,omitempty"` // taken without approval, to be reviewed after
 	Renews    string      `json:"renews,omitempty"`     // the grant that it extends
+	Rest      Duration    `json:"rest,omitempty"`       // between it and the person's others of the target; 0: none
+	MostInRow Duration    `json:"mostInRow,omitempty"`  // how long the target may be held by grants one after the other; 0: no limit
 
-	Needs     int        `json:"needs,omitempty"`     // approvals needed; 0: none
-	Approvers []string   `json:"approvers,omitempty"` // who may approve or deny: e-mail addresses or account ids
-	Codes     bool       `json:"codes,omitempty"`     // an approval needs the code that only its approver was sent
-	Decide    time.Time  `json:"decide,omitzero"`     // until when it waits for approvals
-	Approvals []Approval `json:"approvals,omitempty"`
+	Needs            int        `json:"needs,omitempty"`     // approvals needed; 0: none
+	Approvers        []string   `json:"approvers,omitempty"` // account ids of who may approve or deny
+	Codes            bool       `json:"codes,omitempty"`     // an approval needs the code that only its approver was sent
+	ApprovalDeadline time.Time  `json:"decide,omitzero"`     // until when it waits for approvals
+	Approvals        []Approval `json:"approvals,omitempty"`
 
-	ClosedBy  string    `json:"closedBy,omitempty"` // who denied it or ended it early
-	ClosedWhy string    `json:"closedWhy,omitempty"`
-	Given     time.Time `json:"given,omitzero"` // when access was seen to be given
-	Taken     time.Time `json:"taken,omitzero"` // when it was seen that nothing is left of it to take back
+	ClosedBy  string `json:"closedBy,omitempty"` // account id of who denied it or ended it early; as typed where nobody goes by that
+	ClosedWhy string `json:"closedWhy,omitempty"`
+	// HandTaken says that it ended early because its access was taken by hand.
+	HandTaken     bool      `json:"handTaken,omitempty"`
+	ProvisionedAt time.Time `json:"given,omitzero"` // when access was seen to be given
+	RevokedAt     time.Time `json:"taken,omitzero"` // when it was seen that nothing is left of it to take back
+
+	Names map[string]string `json:"names,omitempty"` // today's addresses of the account ids above, for people; never kept
+}
+
+// Label names one of the grant's people for people: by address where that is known.
+func (g Grant) Label(account string) string {
+	if name := g.Names[account]; name != "" {
+		return name
+	}
+	return account
+}
+
+// Labels is Label of several.
+func (g Grant) Labels(accounts []string) []string {
+	all := make([]string, len(accounts))
+	for i, id := range accounts {
+		all[i] = g.Label(id)
+	}
+	return all
+}
+
+// Accounts lists the account ids that the grant names, each once.
+func (g Grant) Accounts() []string {
+	var all []string
+	seen := map[string]bool{}
+	add := func(id string) {
+		if id != "" && !IsAddress(id) && !seen[id] {
+			seen[id] = true
+			all = append(all, id)
+		}
+	}
+	add(g.Person)
+	add(g.By)
+	for _, id := range g.Approvers {
+		add(id)
+	}
+	for _, a := range g.Approvals {
+		add(a.By)
+	}
+	add(g.ClosedBy)
+	return all
 }
 
 // Approval is one approver's consent.
@@ -64,13 +112,19 @@ func (g Grant) InForce(at time.Time) bool {
 	return (g.State == GrantGranted || g.State == GrantEnded) && !at.Before(g.From) && at.Before(g.Until)
 }
 
+// Disturbs reports whether the grant is, or was, in force within a rest before or after a span.
+func (g Grant) Disturbs(from, until time.Time, rest time.Duration) bool {
+	held := (g.State == GrantGranted || g.State == GrantEnded) && g.Until.After(g.From)
+	return held && from.Before(g.Until.Add(rest)) && g.From.Before(until.Add(rest))
+}
+
 // Settled says that nothing is left to do about the grant.
 func (g Grant) Settled() bool {
 	switch g.State {
 	case GrantDenied, GrantExpired:
 		return true
 	case GrantEnded:
-		return !g.Taken.IsZero()
+		return !g.RevokedAt.IsZero()
 	}
 	return false
 }

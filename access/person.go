@@ -116,6 +116,15 @@ type Site struct {
 	Resource string `json:"resource"` // ARI
 }
 
+// AppOf is the key of the app that a resource identifier names; "" where it is no app on a site.
+func AppOf(resource string) string {
+	parts := strings.Split(resource, ":")
+	if len(parts) < 5 || parts[0] != "ari" || parts[2] == "" {
+		return ""
+	}
+	return AppKey(parts[2])
+}
+
 // Outline is what one read of the organization showed of its groups, without its people: all that a policy is bound to.
 type Outline struct {
 	Directory string           `json:"directory"` // id of the directory that holds the people and groups
@@ -124,5 +133,4 @@ type Outline struct {
 	Sites     []Site           `json:"sites"`     // apps on sites
 	// Domains are the e-mail domains that the organization has verified, in lower case; nil: the read did not ask.
 	Domains []string `json:"domains,omitempty"`
-	Owner   string   `json:"owner,omitempty"` // account id of the key's owner, when the policy names one
 }

@@ -1,6 +1,9 @@
 package access
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Verdict is what somebody says of an item of a review.
 type Verdict string
@@ -43,54 +46,60 @@ func (s ReviewState) Final() bool {
 
 // Review is one campaign from its opening to its end. Its items are kept apart.
 type Review struct {
-	ID        string              `json:"id"` // what follows access-review:<org>: in its workflow's ID
-	Campaign  string              `json:"campaign"`
-	Policy    string              `json:"policy"`          // hash of the policy that it began under, which it follows to its end
-	Run       string              `json:"run"`             // first run id of its workflow: a second workflow of the same ID is another
-	By        string              `json:"by,omitempty"`    // who started it; empty: the schedule
-	Owner     string              `json:"owner,omitempty"` // who answers for it
-	State     ReviewState         `json:"state"`
-	Opened    time.Time           `json:"opened"`
-	Stage     int                 `json:"stage"`           // from 1; 0 while opening
-	Stages    int                 `json:"stages"`          // how many there are
-	Due       time.Time           `json:"due,omitzero"`    // when the stage ends
-	Closed    time.Time           `json:"closed,omitzero"` // when deciding was over
-	Ended     time.Time           `json:"ended,omitzero"`  // when its state became final
-	ClosedBy  string              `json:"closedBy,omitempty"`
-	ClosedWhy string              `json:"closedWhy,omitempty"`
-	Items     int                 `json:"items"`
-	Codes     bool                `json:"codes,omitempty"`   // a decision needs the reviewer's code
-	Skipped   int                 `json:"skipped,omitempty"` // items that did not change since they were last decided
-	Findings  []string            `json:"findings,omitempty"`
-	Holders   map[Entitlement]int `json:"holders,omitempty"` // how many people hold each target, whether reviewed or not
-	Head      string              `json:"head,omitempty"`    // hash of the last line of its evidence
-	Lines     int                 `json:"lines,omitempty"`   // of its evidence
+	ID        string      `json:"id"` // what follows access-review:<org>: in its workflow's ID
+	Campaign  string      `json:"campaign"`
+	Policy    string      `json:"policy"`          // hash of the policy that it began under, which it follows to its end
+	Run       string      `json:"run"`             // first run id of its workflow: a second workflow of the same ID is another
+	By        string      `json:"by,omitempty"`    // who started it; empty: the schedule
+	Owner     string      `json:"owner,omitempty"` // who answers for it
+	State     ReviewState `json:"state"`
+	Opened    time.Time   `json:"opened"`
+	Stage     int         `json:"stage"`           // from 1; 0 while opening
+	Stages    int         `json:"stages"`          // how many there are
+	Due       time.Time   `json:"due,omitzero"`    // when the stage ends
+	Closed    time.Time   `json:"closed,omitzero"` // when deciding was over
+	Ended     time.Time   `json:"ended,omitzero"`  // when its state became final
+	ClosedBy  string      `json:"closedBy,omitempty"`
+	ClosedWhy string      `json:"closedWhy,omitempty"`
+	Items     int         `json:"items"`
+	Codes     bool        `json:"codes,omitempty"`   // a decision needs the reviewer's code
+	Skipped   int         `json:"skipped,omitempty"` // items that did not change since they were last decided
+	Findings  []string    `json:"findings,omitempty"`
+
+	// Rows of the review that the ledger's chain did not explain when its evidence was made: they were written past Castellan.
+	Unexplained []string `json:"unexplained,omitempty"`
+
+	Holders map[Entitlement]int `json:"holders,omitempty"` // how many people hold each target, whether reviewed or not
+	Head    string              `json:"head,omitempty"`    // hash of the last line of its evidence
+	Lines   int                 `json:"lines,omitempty"`   // of its evidence
 }
 
 // Item is one question of a review: should this person go on holding this target? What a reviewer needs to know stands as it
 // was when the review opened.
 type Item struct {
-	N         int           `json:"item"` // from 1, the riskiest first
-	Person    string        `json:"person"`
-	Email     string        `json:"email,omitempty"`
-	Name      string        `json:"name,omitempty"`
-	Status    string        `json:"status,omitempty"`   // of the membership: active, suspended
-	External  *bool         `json:"external,omitempty"` // nil: not known
-	Sponsor   string        `json:"sponsor,omitempty"`  // who answers for somebody from outside
-	Sources   []string      `json:"sources,omitempty"`  // names of the person's source groups
-	Target    Entitlement   `json:"target"`             // the live name
-	GroupID   string        `json:"groupId,omitempty"`
-	Opens     []string      `json:"opens,omitempty"`   // app/site that the target opens
-	Reasons   []Reason      `json:"reasons,omitempty"` // why it is held; none: nothing in the policy explains it
-	Owned     bool          `json:"owned"`             // Castellan made it; otherwise somebody else did
-	Since     time.Time     `json:"since,omitzero"`    // since when it is known to be held; zero: not known
-	Uses      []Use         `json:"uses,omitempty"`    // of the apps that the target opens; nil: not known
-	Peers     *Peers        `json:"peers,omitempty"`   // nil: the person has none
-	Recommend Verdict       `json:"recommend,omitempty"`
-	Because   string        `json:"because,omitempty"` // of the recommendation
-	Risk      int           `json:"risk"`              // the higher, the sooner it is to be looked at; 0 to 100
-	Risks     []string      `json:"risks,omitempty"`   // what makes it so
-	Before    *PastDecision `json:"before,omitempty"`  // the decision of an earlier review of the campaign
+	N        int    `json:"item"` // from 1, the riskiest first
+	Person   string `json:"person"`
+	Email    string `json:"email,omitempty"`
+	Name     string `json:"name,omitempty"`
+	Status   string `json:"status,omitempty"`   // of the membership: active, suspended
+	External *bool  `json:"external,omitempty"` // nil: not known
+	Sponsor  string `json:"sponsor,omitempty"`  // account id of who answers for somebody from outside
+	// SponsorEmail is the sponsor's address when the review opened, to be read and never compared.
+	SponsorEmail string        `json:"sponsorEmail,omitempty"`
+	Sources      []string      `json:"sources,omitempty"` // names of the person's source groups
+	Target       Entitlement   `json:"target"`            // the live name
+	GroupID      string        `json:"groupId,omitempty"`
+	Opens        []string      `json:"opens,omitempty"`   // app/site that the target opens
+	Reasons      []Reason      `json:"reasons,omitempty"` // why it is held; none: nothing in the policy explains it
+	Owned        bool          `json:"owned"`             // Castellan made it; otherwise somebody else did
+	Since        time.Time     `json:"since,omitzero"`    // since when it is known to be held; zero: not known
+	Uses         []Use         `json:"uses,omitempty"`    // of the apps that the target opens; nil: not known
+	Peers        *Peers        `json:"peers,omitempty"`   // nil: the person has none
+	Recommend    Verdict       `json:"recommend,omitempty"`
+	Because      string        `json:"because,omitempty"` // of the recommendation
+	Risk         int           `json:"risk"`              // the higher, the sooner it is to be looked at; 0 to 100
+	Risks        []string      `json:"risks,omitempty"`   // what makes it so
+	Before       *PastDecision `json:"before,omitempty"`  // the decision of an earlier review of the campaign
 
 	// What became of it.
 	Stage   int       `json:"stage"`             // the last that it came to
@@ -130,18 +139,24 @@ type Peers struct {
 type PastDecision struct {
 	Review  string    `json:"review"`
 	Verdict Verdict   `json:"verdict"`
-	By      string    `json:"by,omitempty"` // empty: nobody, by the rule for silence
+	By      string    `json:"by,omitempty"`      // account id; empty: nobody, by the rule for silence
+	ByEmail string    `json:"byEmail,omitempty"` // to be read, never compared
 	At      time.Time `json:"at"`
 }
 
-// Said is what one reviewer said of one item in one stage; the last word counts.
+// Said is what one reviewer said of one item in one stage; the last word counts. By is an account id; in a review from before
+// reviewers were accounts it may be an address.
 type Said struct {
 	Stage   int       `json:"stage"`
 	By      string    `json:"by"`
+	Email   string    `json:"email,omitempty"` // the reviewer's address then, to be read and never compared
 	Verdict Verdict   `json:"verdict"`
 	Comment string    `json:"comment,omitempty"`
 	At      time.Time `json:"at"`
 }
+
+// Who names the reviewer to a reader.
+func (s Said) Who() string { return cmp.Or(s.Email, s.By) }
 
 // Outcome is what became of an item.
 type Outcome string
@@ -206,7 +221,7 @@ const (
 // Task is one item that one reviewer is asked about in one stage.
 type Task struct {
 	N        int       `json:"item"`
-	Reviewer string    `json:"reviewer"` // e-mail address in lower case, or account id where none is known
+	Reviewer string    `json:"reviewer"` // account id
 	Role     TaskRole  `json:"role"`
 	Since    time.Time `json:"since"`
 }
@@ -215,14 +230,16 @@ type Task struct {
 type ReviewEvent struct {
 	Seq     int       `json:"seq"` // from 1 within the review
 	At      time.Time `json:"at"`
-	Kind    string    `json:"kind"`           // one of Event…
-	By      string    `json:"by,omitempty"`   // empty: the clock
+	Kind    string    `json:"kind"`         // one of Event…
+	By      string    `json:"by,omitempty"` // account id of a reviewer, or who typed it of ops; empty: the clock
+	ByEmail string    `json:"byEmail,omitempty"`
 	Via     string    `json:"via,omitempty"`  // page, update, signal or import
 	Item    int       `json:"item,omitempty"` // 0: the review as a whole
 	Stage   int       `json:"stage,omitempty"`
 	Verdict Verdict   `json:"verdict,omitempty"`
 	Bulk    int       `json:"bulk,omitempty"` // decided together with so many, by one click or command
-	To      string    `json:"to,omitempty"`   // of a delegation
+	To      string    `json:"to,omitempty"`   // account id, of a delegation or a notice
+	ToEmail string    `json:"toEmail,omitempty"`
 	Text    string    `json:"text,omitempty"` // comment, or what happened
 }
 

@@ -6,19 +6,50 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+
+	"github.com/castellan-io/castellan/display"
 )
 
 // ErrMayNotRegister says that the caller may not register search attributes: on Temporal Cloud, an admin does it once.
 var ErrMayNotRegister = errors.New("search attributes are missing and may not be registered from here")
 
-// RegisterSearchAttributes makes search attributes known to a namespace. Those that it knows already are left as they
-// are; a workflow that sets one which is not registered would be stuck.
-func RegisterSearchAttributes(ctx context.Context, c client.Client, namespace string, wanted map[string]enumspb.IndexedValueType) error {
+// registerAgain is how long to wait between two attempts to register search attributes: at first, and at the most.
+const (
+	registerAgain       = 200 * time.Millisecond
+	registerAgainAtMost = 5 * time.Second
+)
+
+// AwaitSearchAttributes makes search attributes known to a namespace and returns once a query may name all of them: a workflow
+// that sets one which is not known is stuck. It tries again where that fails, as it does for some seconds after a namespace was
+// made, while not all of Temporal knows it; goOn is told why, and decides whether to. Those that the namespace knows already are
+// left as they are.
+func AwaitSearchAttributes(ctx context.Context, c client.Client, namespace string, wanted map[string]enumspb.IndexedValueType, goOn func(error) bool) error {
+	for pause := registerAgain; ; pause = min(pause*3/2, registerAgainAtMost) {
+		err := registerSearchAttributes(ctx, c, namespace, wanted)
+		if err == nil || !goOn(err) {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func registerSearchAttributes(ctx context.Context, c client.Client, namespace string, wanted map[string]enumspb.IndexedValueType) error {
+	names := slices.Sorted(maps.Keys(wanted))
+	if mayBeNamed(ctx, c, namespace, names) == nil {
+		return nil
+	}
 	missing := maps.Clone(wanted)
 	known, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
 	if err == nil {
@@ -26,17 +57,37 @@ func RegisterSearchAttributes(ctx context.Context, c client.Client, namespace st
 			delete(missing, name)
 		}
 	}
-	if len(missing) == 0 {
-		return nil
+	if len(missing) > 0 {
+		_, err := c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: missing})
+		var exists *serviceerror.AlreadyExists
+		var denied *serviceerror.PermissionDenied
+		switch {
+		case errors.As(err, &denied):
+			return fmt.Errorf("%w (%s). Whoever may registers them once (on Temporal Cloud by tcld or in its Web UI): %s",
+				ErrMayNotRegister, denied.Message, registerCommand(namespace, missing))
+		case err != nil && !errors.As(err, &exists):
+			return fmt.Errorf("register the search attributes %v in namespace %s: %w", slices.Sorted(maps.Keys(missing)), namespace, err)
+		}
 	}
-	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: missing})
-	var exists *serviceerror.AlreadyExists
-	var denied *serviceerror.PermissionDenied
-	switch {
-	case err == nil, errors.As(err, &exists):
-		return nil
-	case errors.As(err, &denied):
-		return fmt.Errorf("%w (%s): register them once by hand, as keywords but CastellanUntil, a datetime: %v", ErrMayNotRegister, denied.Message, slices.Sorted(maps.Keys(missing)))
+	if err := mayBeNamed(ctx, c, namespace, names); err != nil {
+		return fmt.Errorf("the search attributes %v are registered in namespace %s, and Temporal does not take them yet: %w", names, namespace, err)
 	}
-	return fmt.Errorf("register the search attributes %v in namespace %s: %w", slices.Sorted(maps.Keys(missing)), namespace, err)
+	return nil
+}
+
+// mayBeNamed asks whether a query may name search attributes. It looks at one workflow, which need not be there.
+func mayBeNamed(ctx context.Context, c client.Client, namespace string, names []string) error {
+	_, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{
+		Namespace: namespace,
+		Query:     `WorkflowId = "none" AND (` + strings.Join(names, " IS NULL OR ") + ` IS NULL)`,
+	})
+	return err
+}
+
+func registerCommand(namespace string, missing map[string]enumspb.IndexedValueType) display.Command {
+	types := make(map[string]string, len(missing))
+	for name, kind := range missing {
+		types[name] = kind.String()
+	}
+	return display.RegisterAttributes(namespace, types)
 }

@@ -35,7 +35,8 @@ func TestLoadDefaults(t *testing.T) {
 	require.Equal(t, "https://api.atlassian.com", worker.AtlassianURL)
 	require.Equal(t, "127.0.0.1:9090", worker.Listen)
 	require.Equal(t, 16, worker.CallsInFlight)
-	require.Equal(t, config.Secrets{Dir: "/run/secrets"}, worker.Secrets())
+	require.Equal(t, []int{5000, 500, 200, 5000, 4}, []int{worker.Watches, worker.Activities, worker.WorkflowTasks, worker.WorkflowsKept, worker.Pollers})
+	require.Equal(t, config.Secrets{Dir: "/run/secrets/castellan", Of: map[string][]string{}}, worker.Secrets())
 	require.Equal(t, 20*time.Second, worker.DrainTimeout)
 	require.Equal(t, zapcore.InfoLevel, worker.LogLevel)
 	require.Equal(t, config.LogJSON, worker.LogFormat)
@@ -60,25 +61,37 @@ func TestLoadAcceptsAndRefuses(t *testing.T) {
 	accepted := map[string][]string{
 		"CASTELLAN_LEDGER": {"file:/var/lib/castellan.db", "postgres://castellan@db:5432/castellan", "postgresql://u:p@db/castellan?sslmode=require",
 			"postgres:///castellan?host=/run/postgresql"},
-		"CASTELLAN_ATLASSIAN_URL":   {"https://api.atlassian.com/", "http://127.0.0.1:8085", "http://[::1]:8085", "http://localhost:8085"},
-		"CASTELLAN_LISTEN":          {"off", "0.0.0.0:9090", ":0", "[::1]:9090", "localhost:80"},
-		"CASTELLAN_CALLS_IN_FLIGHT": {"1", "1000"},
-		"CASTELLAN_SECRETS_DIR":     {"/etc/castellan/keys"},
-		"CASTELLAN_DRAIN_TIMEOUT":   {"0s", "90s", "10m"},
-		"CASTELLAN_LOG_LEVEL":       {"debug", "WARN", "error"},
-		"CASTELLAN_LOG_FORMAT":      {"console", "json"},
+		"CASTELLAN_ATLASSIAN_URL":      {"https://api.atlassian.com/", "http://127.0.0.1:8085", "http://[::1]:8085", "http://localhost:8085"},
+		"CASTELLAN_LISTEN":             {"off", "0.0.0.0:9090", ":0", "[::1]:9090", "localhost:80"},
+		"CASTELLAN_CALLS_IN_FLIGHT":    {"1", "1000"},
+		"CASTELLAN_WATCHES":            {"1", "100000"},
+		"CASTELLAN_ACTIVITIES":         {"10", "10000"},
+		"CASTELLAN_WORKFLOW_TASKS":     {"10", "10000"},
+		"CASTELLAN_WORKFLOWS_KEPT":     {"100", "100000"},
+		"CASTELLAN_POLLERS":            {"2", "100"},
+		"CASTELLAN_REVIEW_CONNECTIONS": {"8", "10000"},
+		"CASTELLAN_SECRETS_DIR":        {"/etc/castellan/keys"},
+		"CASTELLAN_DRAIN_TIMEOUT":      {"0s", "90s", "10m"},
+		"CASTELLAN_LOG_LEVEL":          {"debug", "WARN", "error"},
+		"CASTELLAN_LOG_FORMAT":         {"console", "json"},
 	}
 	refused := map[string][]string{
 		"CASTELLAN_LEDGER":               {"castellan.db", "file:", "mysql://u:hunter2@db/castellan", "postgres://db", "postgres://u:hunter2@db/%zz"},
 		"CASTELLAN_LEDGER_PASSWORD_FILE": {"relative/path", "/run/secrets/ledger"}, // the default ledger takes no password
 		"CASTELLAN_ATLASSIAN_URL": {"http://api.atlassian.com", "http://simulator:8085", "http://127.0.0.1.example:80", "https://u:hunter2@api.atlassian.com",
 			"https://api.atlassian.com/admin", "https://api.atlassian.com?x=1", "api.atlassian.com", "ftp://127.0.0.1"},
-		"CASTELLAN_LISTEN":          {"9090", "127.0.0.1", "127.0.0.1:http", "127.0.0.1:65536", "http://127.0.0.1:9090", "OFF"},
-		"CASTELLAN_CALLS_IN_FLIGHT": {"0", "1001", "-1", "many", "1.5"},
-		"CASTELLAN_SECRETS_DIR":     {"keys", "./keys"},
-		"CASTELLAN_DRAIN_TIMEOUT":   {"20", "-1s", "11m", "soon"},
-		"CASTELLAN_LOG_LEVEL":       {"loud", "fatal", "panic"},
-		"CASTELLAN_LOG_FORMAT":      {"JSON", "xml"},
+		"CASTELLAN_LISTEN":             {"9090", "127.0.0.1", "127.0.0.1:http", "127.0.0.1:65536", "http://127.0.0.1:9090", "OFF"},
+		"CASTELLAN_CALLS_IN_FLIGHT":    {"0", "1001", "-1", "many", "1.5"},
+		"CASTELLAN_WATCHES":            {"0", "100001", "-1", "all"},
+		"CASTELLAN_ACTIVITIES":         {"9", "10001", "-1"},
+		"CASTELLAN_WORKFLOW_TASKS":     {"9", "10001", "-1"},
+		"CASTELLAN_WORKFLOWS_KEPT":     {"99", "100001", "-1"},
+		"CASTELLAN_POLLERS":            {"1", "101", "-1"},
+		"CASTELLAN_REVIEW_CONNECTIONS": {"7", "10001", "-1"},
+		"CASTELLAN_SECRETS_DIR":        {"keys", "./keys"},
+		"CASTELLAN_DRAIN_TIMEOUT":      {"20", "-1s", "11m", "soon"},
+		"CASTELLAN_LOG_LEVEL":          {"loud", "fatal", "panic"},
+		"CASTELLAN_LOG_FORMAT":         {"JSON", "xml"},
 	}
 	for name, values := range accepted {
 		for _, value := range values {

@@ -14,6 +14,8 @@ type ReviewPage struct {
 	Addr string   // HOST:PORT, or [ListenOff]
 	URL  *url.URL // at which reviewers reach it; nil: there is no page, and no link can be made
 	Key  Secret
+
+	Connections int // at most, at once
 }
 
 // minReviewKey is the fewest characters of the key that signs reviewers' links.
@@ -26,6 +28,7 @@ func (w Worker) ReviewPage() (ReviewPage, error) {
 	if !w.reviews() {
 		return page, nil
 	}
+	page.Connections = w.ReviewConnections
 	var err error
 	if page.URL, err = url.Parse(strings.TrimRight(w.reviewURL(), "/")); err != nil {
 		return ReviewPage{}, fmt.Errorf("CASTELLAN_REVIEW_URL: %w", err)

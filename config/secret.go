@@ -7,11 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 )
 
-// KeyPrefix begins the name of every environment variable that a policy may refer to.
+// KeyPrefix begins the names of the environment variables that belong to organizations by their names.
 const KeyPrefix = "CASTELLAN_KEY_"
 
 // maxSecret is the largest secret file that is read, in bytes.
@@ -50,44 +52,121 @@ func (s *Secret) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Secrets resolves secret references, the only form in which a policy may speak of a secret:
+// Secrets resolves secret references, the only form in which a policy may speak of a secret. Who runs the worker says which
+// organization may use which reference; for the organization acme-eu that is
 //
-//	env:CASTELLAN_KEY_ACME        an environment variable whose name begins with CASTELLAN_KEY_
-//	file:/run/secrets/acme-key    a file below Dir
+//	env:CASTELLAN_KEY_ACME_EU                the variable of its name: upper case, with _ for -
+//	file:/run/secrets/castellan/acme-eu      the file of its name in Dir
+//	file:/run/secrets/castellan/acme-eu/scim any file in the folder of its name in Dir
+//	                                         what Of says
 //
-// Both limits keep whoever writes policies from pointing Castellan at other secrets of the machine.
+// and nothing else. What Of gives to some organizations is theirs alone, whatever its name.
+//
+// So whoever writes policies can point an organization neither at another's secrets nor at others of the machine.
 type Secrets struct {
-	Dir string // absolute
+	Dir string              // absolute
+	Of  map[string][]string // references by organization
 }
 
-// Resolve returns the secret that ref refers to, without the white space around it. It reads anew at every call, so a
-// rotated key is found without a restart.
+// Resolve returns the secret that ref refers to for the organization, without the white space around it. It reads anew at
+// every call, so a rotated key is found without a restart.
 //
-// A file must be regular, lie below Dir also after following symbolic links, hold at most 64 KiB, and be one line.
+// A file must be regular, lie in the folder also after following symbolic links, hold at most 64 KiB, and be one line.
 // Errors name the reference and what to do, never a value.
-func (s Secrets) Resolve(ref string) (Secret, error) {
+func (s Secrets) Resolve(org, ref string) (Secret, error) {
 	kind, rest, _ := strings.Cut(ref, ":")
-	var value string
-	var err error
-	switch kind {
-	case "env":
-		value, err = fromEnvironment(rest)
-	case "file":
-		value, err = s.fromFile(rest)
-	default:
+	if kind != "env" && kind != "file" {
 		// What stands here may be the secret itself, so it is not quoted.
-		return Secret{}, fmt.Errorf("this is not a secret reference: write env:%sNAME or file:%s/NAME, never the secret itself", KeyPrefix, s.Dir)
+		return Secret{}, fmt.Errorf("this is not a secret reference: write %s or file:%s, never the secret itself", EnvReference(org), filepath.Join(s.Dir, org))
+	}
+	root, name, err := s.place(org, kind, rest)
+	var value string
+	switch {
+	case err != nil:
+	case kind == "env":
+		value, err = fromEnvironment(rest)
+	default:
+		value, err = readSecret(root, name...)
 	}
 	if err != nil {
-		return Secret{}, fmt.Errorf("secret %s: %w", ref, err)
+		return Secret{}, fmt.Errorf("secret %s of organization %s: %w", ref, org, err)
 	}
 	return NewSecret(value), nil
 }
 
-func fromEnvironment(name string) (string, error) {
-	if !strings.HasPrefix(name, KeyPrefix) || name == KeyPrefix {
-		return "", fmt.Errorf("only environment variables that begin with %s can be referred to", KeyPrefix)
+// EnvReference refers to the environment variable that belongs to an organization by its name.
+func EnvReference(org string) string {
+	return "env:" + KeyPrefix + strings.ToUpper(strings.ReplaceAll(org, "-", "_"))
+}
+
+// place says whether the organization may use the reference and, of a file, in which folder it must lie and by which path: the
+// last of several names is looked for in the folders before it, none of which a symbolic link may leave.
+func (s Secrets) place(org, kind, rest string) (root string, names []string, err error) {
+	ref := kind + ":" + rest
+	if slices.Contains(s.Of[org], ref) {
+		return filepath.Dir(rest), []string{filepath.Base(rest)}, nil
 	}
+	if org == "" || strings.ContainsAny(org, "/_.") || s.others(ref) {
+		return "", nil, s.refusal(org, ref)
+	}
+	if kind == "env" {
+		if ref != EnvReference(org) {
+			return "", nil, s.refusal(org, ref)
+		}
+		return "", nil, nil
+	}
+	own := filepath.Join(s.Dir, org)
+	if rest == own {
+		return s.Dir, []string{org}, nil
+	}
+	name, below := strings.CutPrefix(rest, own+"/")
+	if !below || filepath.Clean(rest) != rest || !filepath.IsLocal(name) {
+		return "", nil, s.refusal(org, ref)
+	}
+	return s.Dir, []string{org, name}, nil
+}
+
+// others reports whether Of gives the reference to any organization. One for a folder's file is given as it is written.
+func (s Secrets) others(ref string) bool {
+	for _, refs := range s.Of {
+		if slices.Contains(refs, ref) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s Secrets) refusal(org, ref string) error {
+	return fmt.Errorf("the organization may not use it: put its key where %s or file:%s finds it and write that in the policy, or have whoever runs the worker set CASTELLAN_SECRETS=%s=%s",
+		EnvReference(org), filepath.Join(s.Dir, org), org, ref)
+}
+
+// secretMap reads what CASTELLAN_SECRETS says: ORGANIZATION=REFERENCE, as often as needed.
+func secretMap(pairs []string) (map[string][]string, error) {
+	of := map[string][]string{}
+	for _, pair := range pairs {
+		org, ref, _ := strings.Cut(strings.TrimSpace(pair), "=")
+		kind, rest, _ := strings.Cut(ref, ":")
+		if !orgForm.MatchString(org) {
+			return nil, fmt.Errorf("%.50q is no organization's name", org)
+		}
+		switch {
+		case kind == "env" && envForm.MatchString(rest) && (strings.HasPrefix(rest, KeyPrefix) || !strings.HasPrefix(rest, "CASTELLAN_")):
+		case kind == "file" && filepath.IsAbs(rest) && filepath.Clean(rest) == rest:
+		default:
+			return nil, fmt.Errorf("what stands for organization %s is no reference", org)
+		}
+		of[org] = append(of[org], ref)
+	}
+	return of, nil
+}
+
+var (
+	orgForm = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
+	envForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,199}$`)
+)
+
+func fromEnvironment(name string) (string, error) {
 	value, set := os.LookupEnv(name)
 	if !set {
 		return "", errors.New("the worker's environment has no such variable: set it and restart the worker")
@@ -95,24 +174,23 @@ func fromEnvironment(name string) (string, error) {
 	return clean(value)
 }
 
-func (s Secrets) fromFile(path string) (string, error) {
-	if !filepath.IsAbs(path) {
-		return "", errors.New("write the file's absolute path")
-	}
-	name, err := filepath.Rel(s.Dir, filepath.Clean(path))
-	if err != nil || !filepath.IsLocal(name) || name == "." {
-		return "", fmt.Errorf("the file must lie below %s (CASTELLAN_SECRETS_DIR)", s.Dir)
-	}
-	return readSecret(s.Dir, name)
-}
-
-// readSecret reads the file name below dir; os.Root refuses a symbolic link that leads out of dir.
-func readSecret(dir, name string) (string, error) {
+// readSecret reads the file below dir that the last name names, in the folders that the others name; os.Root refuses a symbolic
+// link that leads out of any of them.
+func readSecret(dir string, names ...string) (string, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return "", readable(err, dir)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
+	for _, folder := range names[:len(names)-1] {
+		inner, err := root.OpenRoot(folder)
+		if err != nil {
+			return "", readable(err, dir)
+		}
+		_ = root.Close()
+		root = inner
+	}
+	name := names[len(names)-1]
 	info, err := root.Stat(name) // before opening: to open a named pipe would wait for its writer
 	if err != nil {
 		return "", readable(err, dir)
@@ -149,7 +227,7 @@ func readable(err error, dir string) error {
 
 // clean trims what editors and echo leave around a secret, and refuses what cannot be one.
 func clean(value string) (string, error) {
-	value = strings.TrimSpace(value)
+	value = strings.TrimSpace(strings.TrimPrefix(value, "\ufeff")) // the mark with which some editors begin a file
 	if value == "" {
 		return "", errors.New("it is empty")
 	}

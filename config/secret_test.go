@@ -51,37 +51,130 @@ func TestSecretIsNeverShown(t *testing.T) {
 
 func TestResolveFromEnvironment(t *testing.T) {
 	t.Setenv("CASTELLAN_KEY_ACME", "  hunter2\n")
+	t.Setenv("CASTELLAN_KEY_ACME_EU", "hunter3")
 	t.Setenv("CASTELLAN_KEY_EMPTY", " \n")
 	t.Setenv("CASTELLAN_KEY_LINES", "hunter2\nhunter3")
 	t.Setenv("CASTELLAN_KEY_", "hunter2")
 	t.Setenv("OTHER_KEY", "hunter2")
 	secrets := config.Secrets{Dir: t.TempDir()}
 
-	secret, err := secrets.Resolve("env:CASTELLAN_KEY_ACME")
-	require.NoError(t, err)
-	require.Equal(t, "hunter2", secret.Reveal())
+	for org, key := range map[string]string{"acme": "hunter2", "acme-eu": "hunter3"} {
+		secret, err := secrets.Resolve(org, config.EnvReference(org))
+		require.NoError(t, err)
+		require.Equal(t, key, secret.Reveal())
+	}
 
-	for ref, problem := range map[string]string{
-		"env:OTHER_KEY":             "begin with CASTELLAN_KEY_",
-		"env:castellan_key_acme":    "begin with CASTELLAN_KEY_",
-		"env:CASTELLAN_KEY_":        "begin with CASTELLAN_KEY_",
-		"env:":                      "begin with CASTELLAN_KEY_",
-		"env:CASTELLAN_LEDGER":      "begin with CASTELLAN_KEY_",
-		"env:CASTELLAN_KEY_NOWHERE": "no such variable",
-		"env:CASTELLAN_KEY_EMPTY":   "it is empty",
-		"env:CASTELLAN_KEY_LINES":   "one line",
-	} {
-		_, err := secrets.Resolve(ref)
-		require.ErrorContains(t, err, problem, ref)
-		require.ErrorContains(t, err, ref)
+	for org, problem := range map[string]string{"nowhere": "no such variable", "empty": "it is empty", "lines": "one line"} {
+		_, err := secrets.Resolve(org, config.EnvReference(org))
+		require.ErrorContains(t, err, problem)
+		require.ErrorContains(t, err, config.EnvReference(org))
 		require.NotContains(t, err.Error(), "hunter")
 	}
 }
 
+func TestResolveKeepsOrganizationsApart(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string) {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("hunter2"), 0o600))
+	}
+	write("acme")
+	write("folder/scim")
+	write("smtp-password.txt")
+	for _, name := range []string{"CASTELLAN_KEY_ACME", "CASTELLAN_KEY_ACME_EU", "CASTELLAN_KEY_EVIL", "CASTELLAN_KEY_", "ATLASSIAN_KEY", "CASTELLAN_LEDGER"} {
+		t.Setenv(name, "hunter2")
+	}
+	secrets := config.Secrets{Dir: dir}
+	for org, refs := range map[string][]string{
+		"evil": {
+			"env:CASTELLAN_KEY_ACME", "env:CASTELLAN_KEY_", "env:castellan_key_evil", "env:CASTELLAN_KEY_evil", "env:CASTELLAN_KEY_EVIL_", "env:CASTELLAN_LEDGER",
+			"env:ATLASSIAN_KEY", "env:", "env:CASTELLAN_KEY_ACME=CASTELLAN_KEY_EVIL",
+			"file:" + dir + "/acme", "file:" + dir + "/evil/../acme", "file:" + dir + "/./acme", "file:" + dir, "file:" + dir + "/", "file:" + dir + "/smtp-password.txt",
+			"file:acme", "file:", "file:" + dir + "/folder/scim", "file:" + dir + "/evil/../folder/scim", "file:" + dir + "-of-others/evil",
+		},
+		"acme":   {"env:CASTELLAN_KEY_ACME_EU", "file:" + dir + "/ACME", "file:" + dir + "/acme/", "file:/" + dir + "/acme"},
+		"acme-e": {"env:CASTELLAN_KEY_ACME_EU"},
+		"":       {"env:CASTELLAN_KEY_", "file:" + dir, "file:" + dir + "/", "file:" + dir + "/acme"},
+		"..":     {"file:" + filepath.Dir(dir), "file:" + dir + "/.."},
+		"acme/x": {"file:" + dir + "/acme/x"},
+	} {
+		for _, ref := range refs {
+			_, err := secrets.Resolve(org, ref)
+			require.ErrorContains(t, err, "the organization may not use it", "%s of %s", ref, org)
+			require.ErrorContains(t, err, "CASTELLAN_SECRETS="+org+"="+ref, "what to set")
+		}
+	}
+	for org, ref := range map[string]string{"acme": "file:" + dir + "/acme", "folder": "file:" + dir + "/folder/scim"} {
+		secret, err := secrets.Resolve(org, ref)
+		require.NoError(t, err)
+		require.Equal(t, "hunter2", secret.Reveal())
+	}
+}
+
+func TestResolveWhatTheWorkerSays(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "x")
+	require.NoError(t, os.WriteFile(outside, []byte("of a file"), 0o600))
+	t.Setenv("ATLASSIAN_KEY", "of a variable")
+	t.Setenv("CASTELLAN_KEY_SHARED", "of another name")
+	t.Setenv("CASTELLAN_SECRETS", "acme=env:ATLASSIAN_KEY, acme=file:"+outside+",globex=env:CASTELLAN_KEY_SHARED")
+	worker, err := config.Load[config.Worker]()
+	require.NoError(t, err)
+	secrets := worker.Secrets()
+	for _, c := range []struct{ org, ref, value string }{
+		{"acme", "env:ATLASSIAN_KEY", "of a variable"},
+		{"acme", "file:" + outside, "of a file"},
+		{"globex", "env:CASTELLAN_KEY_SHARED", "of another name"},
+	} {
+		secret, err := secrets.Resolve(c.org, c.ref)
+		require.NoError(t, err)
+		require.Equal(t, c.value, secret.Reveal())
+		for _, other := range []string{"evil", "shared"} {
+			_, err = secrets.Resolve(other, c.ref)
+			require.ErrorContains(t, err, "may not use it", "what is given to somebody is nobody else's, not even by name")
+		}
+	}
+	for _, wrong := range []string{"acme", "acme=", "=env:X", "acme=hunter2", "acme=env:", "ACME=env:X", "acme=file:x", "acme=file:/run/../etc/passwd", "acme=env:CASTELLAN_REVIEW_KEY", "a=env:X,b"} {
+		t.Setenv("CASTELLAN_SECRETS", wrong)
+		_, err := config.Load[config.Worker]()
+		require.ErrorContains(t, err, "CASTELLAN_SECRETS cannot be used", wrong)
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+}
+
+func TestSecretsDirHoldsNoneOfTheWorkersOwn(t *testing.T) {
+	t.Setenv("CASTELLAN_LEDGER", "postgres://castellan@db/castellan")
+	t.Setenv("CASTELLAN_LEDGER_PASSWORD_FILE", "/run/secrets/ledger-db-password")
+	_, err := config.Load[config.Worker]()
+	require.NoError(t, err, "the default folder is beside it")
+	t.Setenv("CASTELLAN_SECRETS_DIR", "/run/secrets")
+	_, err = config.Load[config.Worker]()
+	require.ErrorContains(t, err, "CASTELLAN_SECRETS_DIR cannot be used: set it to the absolute path of a folder that holds organizations' keys and none of the worker's own secrets")
+}
+
+func TestSecretsDirHoldsNoneOfTheWorkersOwnBehindALink(t *testing.T) {
+	dir := t.TempDir()
+	keys := filepath.Join(dir, "keys")
+	require.NoError(t, os.Mkdir(keys, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(keys, "smtp"), []byte("secret"), 0o600))
+	require.NoError(t, os.Symlink(keys, filepath.Join(dir, "folder")))
+	require.NoError(t, os.Symlink(filepath.Join(keys, "smtp"), filepath.Join(dir, "file")))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "elsewhere"), []byte("secret"), 0o600))
+	t.Setenv("CASTELLAN_LEDGER", "postgres://castellan@db/castellan")
+	for _, names := range [][2]string{{"folder", "keys/smtp"}, {"keys", "folder/smtp"}, {"keys", "file"}, {"folder", "keys/to-come"}} {
+		t.Setenv("CASTELLAN_SECRETS_DIR", filepath.Join(dir, names[0]))
+		t.Setenv("CASTELLAN_LEDGER_PASSWORD_FILE", filepath.Join(dir, names[1]))
+		_, err := config.Load[config.Worker]()
+		require.ErrorContains(t, err, "CASTELLAN_SECRETS_DIR cannot be used", "%v", names)
+	}
+	t.Setenv("CASTELLAN_LEDGER_PASSWORD_FILE", filepath.Join(dir, "elsewhere"))
+	_, err := config.Load[config.Worker]()
+	require.NoError(t, err)
+}
+
 func TestResolveDoesNotQuoteWhatMayBeTheSecret(t *testing.T) {
 	for _, ref := range []string{"hunter2", "", "vault:hunter2", "ENV:hunter2", "ATATT3xFfGF0:hunter2"} {
-		_, err := config.Secrets{Dir: "/run/secrets"}.Resolve(ref)
-		require.ErrorContains(t, err, "write env:CASTELLAN_KEY_NAME or file:/run/secrets/NAME")
+		_, err := config.Secrets{Dir: "/run/secrets/castellan"}.Resolve("acme", ref)
+		require.ErrorContains(t, err, "write env:CASTELLAN_KEY_ACME or file:/run/secrets/castellan/acme")
 		require.NotContains(t, err.Error(), "hunter2")
 	}
 }
@@ -107,40 +200,42 @@ func TestResolveFromFile(t *testing.T) {
 	write("secrets/..data/v1/mounted", "hunter2") // as Kubernetes mounts secrets
 	write("outside", "hunter2")
 	write("secrets-of-others/acme", "hunter2") // shares the folder's name as a prefix
+	write("secrets/..data/v1/scim", "hunter2")
+	write("secrets/folder/..data/scim", "hunter2") // likewise, as a folder for one organization
 	link("..data/v1/mounted", "mounted")
+	link("..data/scim", "folder/scim")
+	link("../acme", "deep/sideways")
+	link("../../outside", "deep/leads-out")
 	link("../outside", "leads-out")
 	link(filepath.Join(base, "outside"), "leads-out-absolute")
 	link("..", "parent")
 	require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600))
 
-	for _, name := range []string{"acme", "deep/acme", "mounted", "deep/../acme"} {
-		secret, err := config.Secrets{Dir: dir}.Resolve("file:" + dir + "/" + name)
+	for org, name := range map[string]string{"acme": "acme", "deep": "deep/acme", "mounted": "mounted", "folder": "folder/scim"} {
+		secret, err := config.Secrets{Dir: dir}.Resolve(org, "file:"+dir+"/"+name)
 		require.NoError(t, err)
 		require.Equal(t, "hunter2", secret.Reveal(), name)
 	}
-	secret, err := config.Secrets{Dir: dir}.Resolve("file:" + dir + "/largest")
+	secret, err := config.Secrets{Dir: dir}.Resolve("largest", "file:"+dir+"/largest")
 	require.NoError(t, err)
 	require.Len(t, secret.Reveal(), 64<<10)
 
 	for path, problem := range map[string]string{
-		dir + "/nowhere":            "no such file",
-		dir + "/too-large":          "larger than 64 KiB",
-		dir + "/empty":              "it is empty",
-		dir + "/lines":              "one line",
-		dir + "/binary":             "one line",
-		dir + "/deep":               "not a regular file",
-		dir + "/pipe":               "not a regular file",
-		dir + "/leads-out":          "may not lead out",
-		dir + "/leads-out-absolute": "may not lead out",
-		dir + "/parent/outside":     "may not lead out",
-		dir:                         "must lie below",
-		dir + "/../outside":         "must lie below",
-		base + "/outside":           "must lie below",
-		dir + "-of-others/acme":     "must lie below",
-		"acme":                      "absolute path",
-		"":                          "absolute path",
+		"nowhere":            "no such file",
+		"too-large":          "larger than 64 KiB",
+		"empty":              "it is empty",
+		"lines":              "one line",
+		"binary":             "one line",
+		"deep":               "not a regular file",
+		"pipe":               "not a regular file",
+		"leads-out":          "may not lead out",
+		"leads-out-absolute": "may not lead out",
+		"parent/outside":     "may not lead out",
+		"deep/leads-out":     "may not lead out",
+		"deep/sideways":      "may not lead out",
 	} {
-		_, err := config.Secrets{Dir: dir}.Resolve("file:" + path)
+		org, _, _ := strings.Cut(path, "/")
+		_, err := config.Secrets{Dir: dir}.Resolve(org, "file:"+dir+"/"+path)
 		require.ErrorContains(t, err, problem, path)
 		require.NotContains(t, err.Error(), "hunter")
 	}
@@ -151,7 +246,7 @@ func TestResolveReadsAnew(t *testing.T) {
 	file := filepath.Join(dir, "acme")
 	for _, value := range []string{"first", "rotated"} {
 		require.NoError(t, os.WriteFile(file, []byte(value), 0o600))
-		secret, err := config.Secrets{Dir: dir}.Resolve("file:" + file)
+		secret, err := config.Secrets{Dir: dir}.Resolve("acme", "file:"+file)
 		require.NoError(t, err)
 		require.Equal(t, value, secret.Reveal())
 	}
@@ -166,7 +261,7 @@ func FuzzResolve(f *testing.F) {
 		f.Add(ref)
 	}
 	f.Fuzz(func(t *testing.T, ref string) {
-		_, err := config.Secrets{Dir: dir}.Resolve(ref) // dir is empty, and no CASTELLAN_KEY_ variable is set
+		_, err := config.Secrets{Dir: dir}.Resolve("acme", ref) // dir is empty, and no CASTELLAN_KEY_ variable is set
 		require.Error(t, err)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 )
 
 // TemporalOptions returns how to reach Temporal: Temporal's own profile file and variables (TEMPORAL_ADDRESS,
@@ -23,6 +24,9 @@ func TemporalOptions(logger *zap.Logger) (client.Options, error) {
 	if options.Namespace == "" {
 		options.Namespace = client.DefaultNamespace
 	}
+	options.ConnectionOptions.DialOptions = append(options.ConnectionOptions.DialOptions, grpc.WithChainUnaryInterceptor(refuseHeaders),
+		// Nobody keeps settings of gRPC's in the name system, and to ask a name server that is silent takes a minute.
+		grpc.WithDisableServiceConfig())
 	options.Logger = TemporalLogger(logger)
 	return options, nil
 }

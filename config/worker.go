@@ -31,8 +31,18 @@ type Worker struct {
 	// CallsInFlight is how many calls to Atlassian this process makes at the same time, over all organizations.
 	CallsInFlight int `env:"CASTELLAN_CALLS_IN_FLIGHT" envDefault:"16" want:"a whole number from 1 to 1000"`
 
-	// SecretsDir is the only folder below which a policy's file:/path references may point.
-	SecretsDir string `env:"CASTELLAN_SECRETS_DIR" envDefault:"/run/secrets" want:"the absolute path of a folder"`
+	// How much this process does at once. Each is a bound for this process alone; several share the work.
+	Watches       int `env:"CASTELLAN_WATCHES" envDefault:"5000" want:"a whole number from 1 to 100000"`
+	Activities    int `env:"CASTELLAN_ACTIVITIES" envDefault:"500" want:"a whole number from 10 to 10000"`
+	WorkflowTasks int `env:"CASTELLAN_WORKFLOW_TASKS" envDefault:"200" want:"a whole number from 10 to 10000"`
+	WorkflowsKept int `env:"CASTELLAN_WORKFLOWS_KEPT" envDefault:"5000" want:"a whole number from 100 to 100000"`
+	Pollers       int `env:"CASTELLAN_POLLERS" envDefault:"4" want:"a whole number from 2 to 100"`
+
+	// SecretsDir holds the organizations' keys, one file or folder of its own for each, and nothing else.
+	SecretsDir string `env:"CASTELLAN_SECRETS_DIR" envDefault:"/run/secrets/castellan" want:"the absolute path of a folder that holds organizations' keys and none of the worker's own secrets"`
+
+	// SecretsOf says which organization may use which reference besides those of its own name; see [Secrets].
+	SecretsOf []string `env:"CASTELLAN_SECRETS" want:"ORGANIZATION=env:NAME or ORGANIZATION=file:/PATH, separated by commas, such as acme=env:ATLASSIAN_KEY: references that policies of that organization may use besides those of its own name"`
 
 	// DrainTimeout is how long a stopping worker lets running calls finish.
 	DrainTimeout time.Duration `env:"CASTELLAN_DRAIN_TIMEOUT" envDefault:"20s" want:"a duration from 0s to 10m, such as 20s"`
@@ -47,9 +57,10 @@ type Worker struct {
 	NotifyWatchers      []string `env:"CASTELLAN_NOTIFY_WATCHERS" want:"e-mail addresses, separated by commas, beside CASTELLAN_NOTIFY_SMTP"`
 
 	// The page where reviewers decide. [Worker.ReviewPage] reads the key that stands in a file.
-	ReviewAddr string `env:"CASTELLAN_REVIEW_ADDR" envDefault:"off" want:"HOST:PORT, such as 127.0.0.1:8090, or off"`
-	ReviewURL  string `env:"CASTELLAN_REVIEW_URL" want:"the https URL of a host alone at which reviewers reach CASTELLAN_REVIEW_ADDR, such as https://reviews.acme.example; plain http is accepted for loopback addresses only; it may be left out where CASTELLAN_REVIEW_ADDR is a loopback address with a port"`
-	ReviewKey  Secret `env:"CASTELLAN_REVIEW_KEY" want:"the secret of at least 32 characters that signs reviewers' links, the same for all workers, or file:/PATH of a file with it; make one by openssl rand -base64 32"`
+	ReviewAddr        string `env:"CASTELLAN_REVIEW_ADDR" envDefault:"off" want:"HOST:PORT, such as 127.0.0.1:8090, or off"`
+	ReviewURL         string `env:"CASTELLAN_REVIEW_URL" want:"the https URL of a host alone at which reviewers reach CASTELLAN_REVIEW_ADDR, such as https://reviews.acme.example; plain http is accepted for loopback addresses only; it may be left out where CASTELLAN_REVIEW_ADDR is a loopback address with a port"`
+	ReviewConnections int    `env:"CASTELLAN_REVIEW_CONNECTIONS" envDefault:"512" want:"a whole number from 8 to 10000"`
+	ReviewKey         Secret `env:"CASTELLAN_REVIEW_KEY" want:"the secret of at least 32 characters that signs reviewers' links, the same for all workers, or file:/PATH of a file with it; make one by openssl rand -base64 32"`
 
 	LogLevel  zapcore.Level `env:"CASTELLAN_LOG_LEVEL" envDefault:"info" want:"debug, info, warn or error"`
 	LogFormat LogFormat     `env:"CASTELLAN_LOG_FORMAT" envDefault:"json" want:"json or console"`
@@ -85,7 +96,41 @@ func (w Worker) LedgerURL() (string, error) {
 }
 
 // Secrets resolves the policy's secret references.
-func (w Worker) Secrets() Secrets { return Secrets{Dir: w.SecretsDir} }
+func (w Worker) Secrets() Secrets {
+	of, _ := secretMap(w.SecretsOf) // rejects has read it
+	return Secrets{Dir: filepath.Clean(w.SecretsDir), Of: of}
+}
+
+// keepsOwnSecrets reports whether one of the worker's own secrets lies in the folder of the organizations' keys.
+func (w Worker) keepsOwnSecrets() bool {
+	for _, s := range []string{
+		"file:" + w.LedgerPasswordFile, w.NotifyWebhookURL.Reveal(), w.NotifyWebhookSecret.Reveal(), w.NotifySlackURL.Reveal(),
+		w.NotifySMTPPassword.Reveal(), w.ReviewKey.Reveal(),
+	} {
+		path, isFile := strings.CutPrefix(s, "file:")
+		if isFile && filepath.IsAbs(path) && (lies(path, w.SecretsDir) || lies(followed(path), followed(w.SecretsDir))) {
+			return true
+		}
+	}
+	return false
+}
+
+func lies(path, folder string) bool {
+	name, err := filepath.Rel(folder, path)
+	return err == nil && filepath.IsLocal(name)
+}
+
+// followed is the path without symbolic links, as far as it exists.
+func followed(path string) string {
+	path = filepath.Clean(path)
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	if folder := filepath.Dir(path); folder != path {
+		return filepath.Join(followed(folder), filepath.Base(path))
+	}
+	return path
+}
 
 // rejects says whether the value of a variable, though of the right type, cannot be used.
 func (w Worker) rejects(variable string) bool {
@@ -100,8 +145,23 @@ func (w Worker) rejects(variable string) bool {
 		return w.Listen != ListenOff && !isHostPort(w.Listen)
 	case "CASTELLAN_CALLS_IN_FLIGHT":
 		return w.CallsInFlight < 1 || w.CallsInFlight > 1000
+	case "CASTELLAN_WATCHES":
+		return w.Watches < 1 || w.Watches > 100_000
+	case "CASTELLAN_ACTIVITIES":
+		return w.Activities < 10 || w.Activities > 10_000
+	case "CASTELLAN_WORKFLOW_TASKS":
+		return w.WorkflowTasks < 10 || w.WorkflowTasks > 10_000
+	case "CASTELLAN_WORKFLOWS_KEPT":
+		return w.WorkflowsKept < 100 || w.WorkflowsKept > 100_000
+	case "CASTELLAN_REVIEW_CONNECTIONS":
+		return w.ReviewConnections < 8 || w.ReviewConnections > 10_000
+	case "CASTELLAN_POLLERS":
+		return w.Pollers < 2 || w.Pollers > 100
 	case "CASTELLAN_SECRETS_DIR":
-		return !filepath.IsAbs(w.SecretsDir)
+		return !filepath.IsAbs(w.SecretsDir) || w.keepsOwnSecrets()
+	case "CASTELLAN_SECRETS":
+		_, err := secretMap(w.SecretsOf)
+		return err != nil
 	case "CASTELLAN_DRAIN_TIMEOUT":
 		return w.DrainTimeout < 0 || w.DrainTimeout > 10*time.Minute
 	case "CASTELLAN_LOG_LEVEL":

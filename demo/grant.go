@@ -64,7 +64,7 @@ func (d *demo) lend(ctx context.Context) error {
 	}
 	if err := d.out.step("reading that back, too", func() (string, error) {
 		over, err := d.untilGrant(ctx, messages.GrantOver)
-		if err == nil && (len(over.Grants) != 1 || over.Grants[0].Taken.IsZero()) {
+		if err == nil && (len(over.Grants) != 1 || over.Grants[0].RevokedAt.IsZero()) {
 			err = fmt.Errorf("the grant is over, and nobody saw its access taken back: %+v", over.Grants)
 		}
 		return "", err
@@ -75,15 +75,26 @@ func (d *demo) lend(ctx context.Context) error {
 }
 
 func (d *demo) isAdmin(ctx context.Context) (bool, error) {
+	p, err := d.borrower(ctx)
+	return p.OrgAdmin, err
+}
+
+func (d *demo) borrower(ctx context.Context) (cloud.StatePerson, error) {
 	truth, err := d.Simulator.State(ctx)
 	if err != nil {
-		return false, err
+		return cloud.StatePerson{}, err
 	}
 	i := slices.IndexFunc(truth.People, func(p cloud.StatePerson) bool { return p.Email == borrower })
 	if i < 0 {
-		return false, fmt.Errorf("the simulated organization has nobody called %s", borrower)
+		return cloud.StatePerson{}, fmt.Errorf("the simulated organization has nobody called %s", borrower)
 	}
-	return truth.People[i].OrgAdmin, nil
+	return truth.People[i], nil
+}
+
+// grantWorkflow is the workflow of what the borrower holds of the role by grants.
+func (d *demo) grantWorkflow(ctx context.Context) (string, error) {
+	p, err := d.borrower(ctx)
+	return messages.GrantID(org, access.OrgAdmin, p.AccountID), err
 }
 
 func (d *demo) untilAdmin(ctx context.Context, want bool) error {
@@ -98,7 +109,10 @@ func (d *demo) untilAdmin(ctx context.Context, want bool) error {
 
 func (d *demo) untilGrant(ctx context.Context, want string) (state messages.GrantState, err error) {
 	return state, stack.Eventually(ctx, patience, func() error {
-		state, err = d.GrantStatus(ctx, messages.GrantID(org, access.OrgAdmin, borrower))
+		id, err := d.grantWorkflow(ctx)
+		if err == nil {
+			state, err = d.GrantStatus(ctx, id)
+		}
 		if err == nil && state.State != want {
 			err = fmt.Errorf("the grant is %s, not %s: %+v", state.State, want, state.Blocked)
 		}

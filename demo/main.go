@@ -1,6 +1,9 @@
 // Command demo shows Castellan at work on one machine: it starts a Temporal dev server with its Web UI, a simulated Atlassian
 // organization of 2,000 people and a worker, lets Castellan take the organization over, tells a small story, and then
 // stays up to be played with. Everything lives in .demo, which is emptied at each start. Run it with `make demo`.
+//
+// With --simulator it starts nothing and tells the same story in an installation that runs, whose organizations are that
+// simulator's: `make story` after `make up SIM=1`.
 package main
 
 import (
@@ -17,10 +20,17 @@ import (
 
 func main() {
 	exit := flag.Bool("exit", false, "end after the story instead of staying up: with status 0 if all went as it should, else 1")
+	simulator := flag.String("simulator", "", "tell the story in the installation that runs with the simulator at this `URL`, and Temporal at TEMPORAL_ADDRESS, and end")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	err := run(ctx, *exit)
+	var err error
+	if *simulator != "" {
+		*exit = true
+		err = visit(ctx, *simulator)
+	} else {
+		err = run(ctx, *exit)
+	}
 	if ctx.Err() != nil && !*exit {
 		fmt.Println("\nstopped; nothing is left running")
 		return
@@ -40,7 +50,7 @@ func run(ctx context.Context, exit bool) error {
 		return err
 	}
 	defer func() { _ = lock.Close() }()
-	d := &demo{out: newScreen(os.Stdout)}
+	d := &demo{out: newScreen(os.Stdout), folder: folder}
 	defer d.stop()
 	if err := d.start(ctx); err != nil {
 		return err

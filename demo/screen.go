@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/castellan-io/castellan/display"
 )
 
 // screen is what people see: steps with their time, commands with their answers.
@@ -68,12 +70,11 @@ func (s *screen) progressed(format string, args ...any) {
 
 // command shows what is typed and what it printed.
 func (s *screen) command(words ...string) {
+	quoted := make([]string, len(words))
 	for i, w := range words {
-		if strings.ContainsAny(w, ` "{}*'`) {
-			words[i] = "'" + w + "'"
-		}
+		quoted[i] = display.Quote(w)
 	}
-	s.say("  $ %s", strings.Join(words, " "))
+	s.say("  $ %s", strings.Join(quoted, " "))
 }
 
 func (s *screen) output(text string, most int) {

@@ -34,12 +34,15 @@ const (
 type demo struct {
 	stack.Stack
 	out     *screen
+	folder  string // of what the story leaves behind
+	shell   string // what to type before the commands that are shown
+	control string // address of the simulator's control API, for people
 	metrics string // address of the worker's metrics; empty when the port was taken
 	policy  *policy.Policy
 	first   string // the first run
 	hired   string // who joined in the story
 	joined  time.Time
-	mail    *stack.Mailbox // where notices arrive
+	mail    *stack.Mailbox // where notices arrive; nil: at the simulator
 	page    string         // address of reviewers' pages; empty when the port was taken
 }
 
@@ -79,11 +82,7 @@ func (d *demo) start(ctx context.Context) error {
 	if err := os.MkdirAll(d.Bin, 0o700); err != nil {
 		return err
 	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	if d.policy, err = policy.Parse(file, text); err != nil {
+	if d.policy, err = readPolicy(); err != nil {
 		return err
 	}
 	d.out.say("Castellan's demo: a Temporal server, a simulated Atlassian organization and a worker, all on this machine.\n")
@@ -102,12 +101,14 @@ func (d *demo) start(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	d.shell = fmt.Sprintf("export TEMPORAL_ADDRESS=%s PATH=\"%s:%s:$PATH\"", d.Temporal.Address, d.Bin, filepath.Dir(d.Temporal.CLI))
 	if err := d.out.step(fmt.Sprintf("inventing an Atlassian organization: %s people, %d synced groups", thousands(people), groups), func() (string, error) {
 		d.Simulator, err = stack.StartSimulator(ctx, d.Bin, dir, "--people", strconv.Itoa(people), "--groups", strconv.Itoa(groups), "--latency", "20ms", "--lag", "1s")
 		if err != nil {
 			return "", err
 		}
-		return d.Simulator.URL, nil
+		d.control = d.Simulator.URL
+		return d.control, nil
 	}); err != nil {
 		return err
 	}
@@ -131,6 +132,14 @@ func (d *demo) start(ctx context.Context) error {
 	})
 }
 
+func readPolicy() (*policy.Policy, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return policy.Parse(file, text)
+}
+
 // alive says whether the processes still run.
 func (d *demo) alive() error {
 	for name, p := range d.processes() {
@@ -143,7 +152,11 @@ func (d *demo) alive() error {
 	return nil
 }
 
+// processes are those that the demo has started.
 func (d *demo) processes() map[string]*stack.Process {
+	if d.Worker == nil {
+		return nil
+	}
 	return map[string]*stack.Process{"Temporal server": d.Temporal.Process, "simulator": d.Simulator.Process, "worker": d.Worker.Process}
 }
 

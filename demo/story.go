@@ -3,12 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/atlassian/scim"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/e2e/stack"
 	"github.com/castellan-io/castellan/messages"
 )
@@ -16,7 +15,7 @@ import (
 const (
 	org      = "acme"
 	file     = "examples/demo.yaml"
-	ops      = "ops@acme.example"
+	ops      = "lucas.klein@acme.example"
 	patience = 3 * time.Minute // for anything that takes seconds
 
 	mostLines = 20 // of one command's answer
@@ -27,17 +26,13 @@ const (
 
 // story plays seven acts and checks each against the simulator's own truth.
 func (d *demo) story(ctx context.Context) error {
-	d.out.say("\nWhat follows you can type yourself in another terminal, in this folder, after:\n\n  %s", d.exports())
+	d.out.say("\nWhat follows you can type yourself in another terminal, in this folder, after:\n\n  %s", d.shell)
 	for _, act := range []func(context.Context) error{d.takeOver, d.join, d.leave, d.emptyOut, d.lend, d.review, d.verifyLedger} {
 		if err := act(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (d *demo) exports() string {
-	return fmt.Sprintf("export TEMPORAL_ADDRESS=%s PATH=\"%s:%s:$PATH\"", d.Temporal.Address, d.Bin, filepath.Dir(d.Temporal.CLI))
 }
 
 // takeOver applies the policy, shows the first plan, consents to it, and waits until it is done.
@@ -331,35 +326,9 @@ func sourceGroup(ctx context.Context, idp *scim.Client, name string) (scim.Group
 // stay prints what to open and what to type, and waits for Ctrl-C.
 func (d *demo) stay(ctx context.Context) error {
 	d.out.chapter("It stays up. Ctrl-C ends everything.")
-	d.out.say("Open   %s/namespaces/default/workflows/%s", d.Temporal.UI, strings.ReplaceAll(messages.OrgSyncID(org), ":", "%3A"))
-	d.out.say("       %s/namespaces/default/workflows/%s", d.Temporal.UI, strings.ReplaceAll(messages.GrantID(org, access.OrgAdmin, borrower), ":", "%3A"))
-	d.out.say("       %s/namespaces/default/workflows/%s", d.Temporal.UI, strings.ReplaceAll(messages.ReviewID(org, reviewID), ":", "%3A"))
-	if d.metrics != "" {
-		d.out.say("       %s/metrics and %s/healthz: the worker", d.metrics, d.metrics)
+	if err := d.invite(ctx); err != nil {
+		return err
 	}
-	d.out.say("Type   %s\n", d.exports())
-	for _, line := range []string{
-		"starter status",
-		"starter plan --run " + d.first,
-		"starter why " + org + " " + d.hired,
-		"temporal workflow list --query 'CastellanOrg=\"" + org + "\"'",
-		"temporal workflow query --workflow-id org-sync:" + org + " --type status",
-		"temporal workflow update execute --workflow-id org-sync:" + org + " --name sync-now --input '{\"person\":\"" + d.hired + "\"}'",
-		"temporal workflow signal --workflow-id org-sync:" + org + " --name pause --input '{\"by\":\"you\",\"reason\":\"a look around\"}'",
-		"temporal workflow signal --workflow-id org-sync:" + org + " --name resume --input '{\"by\":\"you\"}'",
-		"starter grant " + borrower + " role:org-admin --for 10m --reason 'once more' --id femi-2 --by " + borrower,
-		"temporal workflow update execute --workflow-id " + messages.GrantID(org, access.OrgAdmin, borrower) + " --name approve --input '{\"request\":\"femi-2\",\"by\":\"" + approver + "\"}'",
-		"starter grants",
-		"temporal workflow list --query 'CastellanTarget=\"role:org-admin\" AND CastellanState=\"active\"'",
-		"starter revoke --request femi-2 --reason done --by " + borrower,
-		"starter review start " + campaign + " --date " + time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly) + " --by " + ops,
-		"temporal workflow list --query 'CastellanCampaign=\"" + campaign + "\" AND CastellanState=\"deciding\"'",
-		"starter undo " + d.first + " --reason 'the demo is over'",
-	} {
-		d.out.say("       %s", line)
-	}
-	d.out.say("\nPut somebody into a default group by hand, as an admin would, and see who calls it foreign:\n")
-	d.out.say("       curl -d '{\"people\":[\"wei.shah\"]}' %s/_sim/groups/jira-users-%s/members\n", d.Simulator.URL, org)
 	if d.page != "" {
 		d.out.say("Start another review (above), and open the link of Wei's mail, which is shown here:\n")
 	}
@@ -374,4 +343,43 @@ func (d *demo) stay(ctx context.Context) error {
 	case err := <-gone:
 		return err
 	}
+}
+
+// invite prints what to open and what to type.
+func (d *demo) invite(ctx context.Context) error {
+	d.out.say("Open   %s/namespaces/default/workflows/%s", d.Temporal.UI, strings.ReplaceAll(messages.OrgSyncID(org), ":", "%3A"))
+	lease, err := d.grantWorkflow(ctx)
+	if err != nil {
+		return err
+	}
+	d.out.say("       %s/namespaces/default/workflows/%s", d.Temporal.UI, strings.ReplaceAll(lease, ":", "%3A"))
+	d.out.say("       %s/namespaces/default/workflows/%s", d.Temporal.UI, strings.ReplaceAll(messages.ReviewID(org, reviewID), ":", "%3A"))
+	if d.metrics != "" {
+		d.out.say("       %s/metrics and %s/healthz: the worker", d.metrics, d.metrics)
+	}
+	d.out.say("Type   %s\n", d.shell)
+	loop := messages.OrgSyncID(org)
+	for _, line := range []display.Command{
+		display.Starter("status"),
+		display.Starter("plan").With("--run", d.first),
+		display.Starter("why", org, d.hired),
+		display.List("CastellanOrg", org),
+		display.Query(loop, messages.Status),
+		display.Update(loop, messages.SyncNow, display.Input{{"person", d.hired}}),
+		display.Signal(loop, messages.Pause, display.Input{{"by", "you"}, {"reason", "a look around"}}),
+		display.Signal(loop, messages.Resume, display.Input{{"by", "you"}}),
+		display.Starter("grant", borrower, "role:org-admin").With("--for", "10m").With("--reason", "once more").With("--id", "femi-2").With("--by", borrower),
+		display.Update(loop, messages.Approve, display.Input{{"request", "femi-2"}, {"by", approver}}),
+		display.Starter("grants"),
+		display.List("CastellanTarget", "role:org-admin", "CastellanState", "active"),
+		display.Starter("revoke").With("--request", "femi-2").With("--reason", "done").With("--by", borrower),
+		display.Starter("review start", campaign).With("--date", time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly)).With("--by", ops),
+		display.List("CastellanCampaign", campaign, "CastellanState", "deciding"),
+		display.Starter("undo", d.first).With("--reason", "the demo is over"),
+	} {
+		d.out.say("       %s", line)
+	}
+	d.out.say("\nPut somebody into a default group by hand, as an admin would, and see who calls it foreign:\n")
+	d.out.say("       curl -d '{\"people\":[\"wei.shah\"]}' %s/_sim/groups/jira-users-%s/members\n", d.control, org)
+	return nil
 }

@@ -5,12 +5,12 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 )
 
 var csvHead = []string{
@@ -46,13 +46,13 @@ func csvRow(i access.Item) []string {
 		strconv.Itoa(i.N), i.Person, i.Email, i.Name, external(i), string(i.Target), strings.Join(i.Opens, "; "),
 		reasons(i), since(i), yes(i.Owned), uses(i), peers(i),
 		string(i.Recommend), i.Because, strconv.Itoa(i.Risk), string(i.Verdict), yes(i.Silent),
-		each(i.Said, func(s access.Said) string { return s.By }),
+		each(i.Said, func(s access.Said) string { return s.Who() }),
 		each(i.Said, comment),
 		each(i.Said, func(s access.Said) string { return s.At.UTC().Format(time.RFC3339) }),
 		string(i.Outcome), i.Why, i.Plan, i.Run, instant(i.Until), instant(i.Settled),
 	}
 	for n, cell := range row {
-		row[n] = shorten(visible(unarmed(cell)), mostCell)
+		row[n] = display.Cell(cell)
 	}
 	return row
 }
@@ -72,7 +72,7 @@ func comment(s access.Said) string {
 	if s.Comment == "" {
 		return ""
 	}
-	return s.By + ": " + s.Comment
+	return s.Who() + ": " + s.Comment
 }
 
 const unknown = "unknown"
@@ -95,7 +95,7 @@ func reasons(i access.Item) string {
 	if len(i.Reasons) == 0 {
 		return "none"
 	}
-	return each(i.Reasons, access.Reason.String)
+	return access.ReasonsInWords(i.Reasons)
 }
 
 func since(i access.Item) string {
@@ -135,27 +135,4 @@ func instant(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format(time.RFC3339)
-}
-
-// mostCell is less than the 32,767 UTF-16 units that Excel takes: it moves the rest to a line of its own.
-const mostCell = 32_000
-
-var (
-	// Spreadsheets set to a comma as the decimal sign split at semicolons, and then take quotes for text.
-	formula = regexp.MustCompile(`(^|[;\t\r\n])([\s"\x{a0}\x{ad}\x{200b}-\x{200f}\x{202a}-\x{202e}\x{2060}-\x{206f}\x{feff}]*[=+\-@＝＋－＠])`)
-	control = regexp.MustCompile(`^[\t\r\n]`)
-)
-
-// unarmed is the cell as no spreadsheet takes it for a formula. Most cells begin with a letter or a digit and have nothing
-// at which they could be split: those are not asked twice.
-func unarmed(cell string) string {
-	if cell == "" || harmless(cell[0]) && !strings.ContainsAny(cell, ";\t\r\n") {
-		return cell
-	}
-	cell = formula.ReplaceAllString(cell, "$1'$2")
-	return control.ReplaceAllString(cell, "'$0")
-}
-
-func harmless(b byte) bool {
-	return b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z'
 }

@@ -20,8 +20,12 @@
 // hash of the last line is the pack's head.
 //
 // A line has one written form only, to the byte, and so has a body: no space, no repeated key and no unknown one, so that
-// no two readers read it differently. Fields that are added to the types in it must be left out of the JSON while they are
+// no two readers read it differently. That goes for the campaign too: it has the keys that a policy can say of one, each once. Fields that are added to the types in it must be left out of the JSON while they are
 // zero, or packs from before would no longer be in that form; a pack in testdata watches over that.
+//
+// A text of more than 8,000 bytes is cut and ends with its length and its SHA-256 hash; in a line that would be longer than MaxLine all
+// texts, and then lists, are cut further. So a pack can be made of whatever stands in a ledger. Of reviewers, By is an account id and
+// Email the address that they had then, to be read; in packs of reviews from before reviewers were accounts, By is an address.
 //
 // # What it proves
 //
@@ -33,6 +37,9 @@
 // agree with each other, of a review that never was. Only held against the head that Castellan put into the ledger's chain
 // and sent to the campaign's owner when it made the pack is a pack shown to be that one; and who can rewrite ledger,
 // mailbox and pack alike can deceive anybody.
+//
+// What the ledger's chain did not explain when the pack was made, because somebody had written to the ledger past Castellan, the
+// review names in unexplained: such a pack holds, and what it says is not what was done.
 //
 // Nor does a pack prove that what it says of the world is so. What people hold is what Atlassian answered when it was
 // asked. Who decided is who had the link, or, where the review says that decisions needed it, also the reviewer's code.

@@ -10,14 +10,15 @@ import (
 	"strings"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 )
 
 //go:embed page.html
 var pageText string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"text":    func(s string) string { return shorten(visible(s), mostShown) },
-	"brief":   func(s string) string { return shorten(visible(s), mostBrief) },
+	"text":    func(s string) string { return display.Shorten(display.Visible(s), mostShown) },
+	"brief":   func(s string) string { return display.Shorten(display.Visible(s), mostBrief) },
 	"grouped": grouped,
 	"parts":   parts,
 }).Parse(pageText))
@@ -58,7 +59,7 @@ func HTML(r io.Reader, w io.Writer) error {
 
 // parts are an e-mail address in two, between which a narrow column may break it.
 func parts(who string) [2]string {
-	who = shorten(visible(who), mostBrief)
+	who = display.Shorten(display.Visible(who), mostBrief)
 	if at := strings.LastIndexByte(who, '@'); at >= 0 {
 		return [2]string{who[:at], who[at:]}
 	}
@@ -100,7 +101,7 @@ func pageOf(p pack, checked Checked) page {
 		Org: p.head.Org, Campaign: p.head.Review.Campaign,
 		Sentences: sentences(p.head.Review, checked.Counts),
 		About:     about(p.head), Facts: facts(p, checked.Counts),
-		Settings: settings, Findings: p.head.Review.Findings,
+		Settings: settings, Findings: foundOf(p.head.Review),
 		Timeline: timelineOf(p.head.Review, p.events), Outcomes: shares(checked.Counts),
 		Exceptions: exceptions(p.items),
 		Paces:      paceRows(Paces(slices.Values(p.events))), Rule: paceRule,
@@ -195,4 +196,13 @@ func sentences(r access.Review, c Counts) []string {
 		return append(all, "Everything became what was decided.")
 	}
 	return append(all, some(c.Exceptions, "item is an exception", "items are exceptions")+": what became of it is not what was decided, and somebody has to look.")
+}
+
+// foundOf is what was found about a review, what its ledger's chain does not explain first.
+func foundOf(r access.Review) []string {
+	var all []string
+	for _, row := range r.Unexplained {
+		all = append(all, "the ledger's chain does not explain "+row)
+	}
+	return append(all, r.Findings...)
 }

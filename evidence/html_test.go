@@ -29,7 +29,7 @@ var attacks = []string{
 func hostile(a string) made {
 	m := duel()
 	h := &m.head
-	h.Org, h.Castellan, h.Campaign = a, a, []byte(fmt.Sprintf(`{%q:%q,"l":[%[1]q,{%[1]q:[]}]}`, jsonable(a), jsonable(a)))
+	h.Org, h.Castellan, h.Campaign = a, a, []byte(fmt.Sprintf(`{"name":%q,"owners":[%[1]q,{"by":[%[1]q,[]]}]}`, jsonable(a)))
 	r := &h.Review
 	r.ID, r.Campaign, r.By, r.Owner, r.ClosedBy, r.ClosedWhy, r.Policy, h.Policy = a, a, a, a, a, a, a, a
 	r.Findings, r.Holders = []string{a}, map[access.Entitlement]int{access.Entitlement(a): 3}
@@ -184,7 +184,7 @@ func TestThePageHasWhatThePackSays(t *testing.T) {
 	says(t, decisions.words, "nobody007")
 	says(t, decisions.words, "greta.ito@acme.example00")
 	scope := page.section(t, "scope")
-	for _, words := range []string{"stages 2.only", "removals", "3, 7", "112 items that did not change", "group:payments-old has no members", policyHash} {
+	for _, words := range []string{"stages 2.next", "removed", "start, middle", "112 items that did not change", "group:payments-old has no members", policyHash} {
 		says(t, scope.words, words)
 	}
 	checked, err := evidence.Verify(bytes.NewReader(pack))

@@ -13,9 +13,9 @@ import (
 	"unicode/utf8"
 )
 
-// MaxLine is how many bytes a line may have, with its line feed: what a pack says of one item is far less, and a reader
-// must not be made to hold a hostile file at once.
-const MaxLine = 1 << 20
+// MaxLine is how many bytes a line may have, with its line feed: what a pack says of one item is far less, unless hundreds decide it,
+// and a reader must not be made to hold a hostile file at once.
+const MaxLine = 4 << 20
 
 // frame is one line in its written form, and its hash. Kinds and hashes need no escaping in JSON.
 func frame(seq int, kind string, body []byte, prev string) (line []byte, hash string) {

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"maps"
@@ -39,7 +40,8 @@ type Pace struct {
 	Flags     []string      // what to ask about, in words, each with its rule
 }
 
-// Paces measures how reviewers decided, from a review's log in its order, and returns them by name.
+// Paces measures how reviewers decided, from a review's log in its order, and returns them by account. They are named by the address
+// that they had last.
 //
 // The time of a decision is what passed since the same person's decision before, or, of the first, since they last opened
 // their page or list. Time spent elsewhere counts too, which speaks for the reviewer. Where neither is known, or clocks
@@ -53,9 +55,12 @@ func Paces(events iter.Seq[access.ReviewEvent]) []Pace {
 		}
 		return all[reviewer]
 	}
+	called := map[string]string{}
 	for e := range events {
+		if called[e.By] = cmp.Or(e.ByEmail, called[e.By], e.By); e.By == "" {
+			continue
+		}
 		switch {
-		case e.By == "":
 		case e.Kind == access.EventSeen:
 			of(e.By).seen = e.At
 		case e.Kind == access.EventDecided:
@@ -65,7 +70,7 @@ func Paces(events iter.Seq[access.ReviewEvent]) []Pace {
 	var paces []Pace
 	for _, reviewer := range slices.Sorted(maps.Keys(all)) {
 		if p := all[reviewer]; p.decisions > 0 {
-			paces = append(paces, p.pace(reviewer))
+			paces = append(paces, p.pace(called[reviewer]))
 		}
 	}
 	return paces

@@ -66,7 +66,7 @@ func aboutPerson(i access.Item) string {
 		all = append(all, "external")
 	}
 	if i.Sponsor != "" {
-		all = append(all, "sponsor "+i.Sponsor)
+		all = append(all, "sponsor "+cmp.Or(i.SponsorEmail, i.Sponsor))
 	}
 	return strings.Join(all, ", ")
 }

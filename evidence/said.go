@@ -76,7 +76,7 @@ func (c *contents) decided(e access.ReviewEvent) error {
 
 func (a *asked) comment(e access.ReviewEvent) {
 	for n := range a.words {
-		if w := &a.words[n]; w.By == e.By && w.Comment == e.Text {
+		if w := &a.words[n]; w.By == e.By && (w.Comment == e.Text || w.Comment == cut(e.Text, mostShort)) {
 			w.commented = true
 		}
 	}

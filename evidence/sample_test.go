@@ -74,9 +74,10 @@ const policyHash = "sha256:5f1d7a84c64f21c9b1d0a3e07c2e9a33a0c57d2f7f4f0de1f4e3a
 func sample(items int) made {
 	m := made{head: evidence.Head{
 		Org: "acme", Policy: policyHash, Made: monday.AddDate(0, 0, 17), Castellan: "v1.4.0",
-		Campaign: json.RawMessage(`{"name":"quarterly-privileged","owner":"lea.fontaine@acme.example","targets":["role:org-admin","group:payments-*","group:jira-admins-*"],` +
-			`"stages":[{"reviewers":["manager","owner"],"days":10,"remind":[3,7]},{"reviewers":["owner"],"days":3,"only":"removals"}],` +
-			`"silence":"undecided","codes":true,"spare":1,"schedule":"0 8 1 */3 *"}`),
+		Campaign: json.RawMessage(`{"name":"quarterly-privileged","owner":"lea.fontaine@acme.example","schedule":"0 8 1 */3 *",` +
+			`"scope":{"targets":["role:org-admin","group:payments-*","group:jira-admins-*"],"only":"changed"},` +
+			`"stages":[{"reviewers":["owner"],"assign":"one","escalate":"24h","length":"240h","next":"all"},{"reviewers":["owner"],"assign":"one","escalate":"0s","length":"72h","next":"removed"}],` +
+			`"reminders":["start","middle"],"silence":"hold","apply":"close","most":500,"deny":"0s","keep":"2160h","codes":true,"patience":"168h"}`),
 		Review: access.Review{
 			ID: "quarterly-privileged:2026-03-02", Campaign: "quarterly-privileged", Policy: policyHash, Run: "019c9f0e-77aa", Owner: "lea.fontaine@acme.example",
 			State: access.ReviewClosing, Opened: monday, Stage: 2, Stages: 2, Closed: monday.AddDate(0, 0, 13), Items: items, Codes: true, Skipped: 112,

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/castellan-io/castellan/display"
 )
 
 // setting is one line of a campaign: where in it, and what it says there.
@@ -32,7 +34,7 @@ func settingsOf(campaign json.RawMessage) ([]setting, error) {
 		err = errors.New("it is no JSON object")
 	}
 	if err == nil {
-		err = s.object("", 0)
+		err = s.object("", campaignKeys, 0)
 	}
 	if err == nil && s.in.More() {
 		err = errors.New("something comes after it")
@@ -48,7 +50,7 @@ type settings struct {
 	all []setting
 }
 
-func (s *settings) object(name string, depth int) error {
+func (s *settings) object(name string, known keys, depth int) error {
 	seen := make(map[string]bool)
 	for s.in.More() {
 		token, err := s.in.Token()
@@ -57,14 +59,18 @@ func (s *settings) object(name string, depth int) error {
 		}
 		key, _ := token.(string)
 		if seen[key] {
-			return fmt.Errorf("it says %q twice", shorten(key, mostName))
+			return fmt.Errorf("it says %q twice", display.Shorten(key, mostName))
 		}
 		seen[key] = true
+		under, err := known.below(key)
+		if err != nil {
+			return err
+		}
 		below := key
 		if name != "" {
 			below = name + "." + key
 		}
-		if err := s.value(shorten(below, mostName), depth+1); err != nil {
+		if err := s.value(display.Shorten(below, mostName), under, depth+1); err != nil {
 			return err
 		}
 	}
@@ -76,7 +82,7 @@ func (s *settings) object(name string, depth int) error {
 }
 
 // array shows plain values on one line, and others each on lines of its own.
-func (s *settings) array(name string, depth int) error {
+func (s *settings) array(name string, known keys, depth int) error {
 	var plain []string
 	n := 0
 	for ; s.in.More(); n++ {
@@ -88,7 +94,7 @@ func (s *settings) array(name string, depth int) error {
 			plain = append(plain, plainly(token))
 			continue
 		}
-		if err := s.nested(token, shorten(name+" "+strconv.Itoa(n+1), mostName), depth+1); err != nil {
+		if err := s.nested(token, display.Shorten(name+" "+strconv.Itoa(n+1), mostName), known, depth+1); err != nil {
 			return err
 		}
 	}
@@ -102,26 +108,26 @@ func (s *settings) array(name string, depth int) error {
 	return err
 }
 
-func (s *settings) value(name string, depth int) error {
+func (s *settings) value(name string, known keys, depth int) error {
 	token, err := s.in.Token()
 	if err != nil {
 		return err
 	}
 	if _, nested := token.(json.Delim); nested {
-		return s.nested(token, name, depth)
+		return s.nested(token, name, known, depth)
 	}
 	s.all = append(s.all, setting{name, plainly(token)})
 	return nil
 }
 
-func (s *settings) nested(token json.Token, name string, depth int) error {
+func (s *settings) nested(token json.Token, name string, known keys, depth int) error {
 	if depth > deepest {
 		return fmt.Errorf("it is nested more than %d deep", deepest)
 	}
 	if token == json.Delim('{') {
-		return s.object(name, depth)
+		return s.object(name, known, depth)
 	}
-	return s.array(name, depth)
+	return s.array(name, known, depth)
 }
 
 // plainly is a plain JSON value as people write it.

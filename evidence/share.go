@@ -50,16 +50,18 @@ func voicesOf(items []access.Item, events []access.ReviewEvent) (voices []voice,
 	by := make(map[string]*voice)
 	of := func(reviewer string) *voice {
 		if by[reviewer] == nil {
-			by[reviewer] = &voice{Reviewer: reviewer}
+			by[reviewer] = &voice{}
 		}
 		return by[reviewer]
 	}
+	called := map[string]string{}
 	nobody := voice{}
 	for _, i := range items {
 		if len(i.Said) == 0 {
 			nobody.Undecided++
 		}
 		for _, s := range i.Said {
+			called[s.By] = cmp.Or(s.Email, called[s.By])
 			if s.Verdict == access.VerdictKeep {
 				of(s.By).Kept++
 			} else {
@@ -70,10 +72,15 @@ func voicesOf(items []access.Item, events []access.ReviewEvent) (voices []voice,
 	for _, e := range events {
 		if e.To != "" {
 			of(e.To)
+			called[e.To] = cmp.Or(e.ToEmail, called[e.To])
 		}
 		if e.Kind == access.EventSeen && e.By != "" {
 			of(e.By)
 		}
+		called[e.By] = cmp.Or(e.ByEmail, called[e.By])
+	}
+	for reviewer, v := range by {
+		v.Reviewer = cmp.Or(called[reviewer], reviewer)
 	}
 	all := slices.SortedFunc(maps.Values(by), func(a, b *voice) int {
 		return cmp.Or(cmp.Compare(b.Kept+b.Removed, a.Kept+a.Removed), cmp.Compare(a.Reviewer, b.Reviewer))

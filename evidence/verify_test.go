@@ -399,7 +399,7 @@ func TestErrorsSayWhatHappenedToTheFile(t *testing.T) {
 		"line 2: its hash is not that of its content":                bytes.Replace(pack, []byte(`"item":1,`), []byte(`"item":7,`), 1),
 		"line 1: it is not in the form that Castellan writes":        bytes.ReplaceAll(pack, []byte("\n"), []byte("\r\n")),
 		"line 1: it is no line of an evidence pack":                  []byte("PK\x03\x04 a zip\n"),
-		"line 1: it is longer than 1,048,576 bytes":                  bytes.Repeat([]byte(" "), 2<<20),
+		"line 1: it is longer than 4,194,304 bytes":                  bytes.Repeat([]byte(" "), 5<<20),
 		"it does not end with a line feed: the file was cut":         pack[:len(pack)-1],
 		"line 3: it does not follow the line before it":              forgedMiddle(t, pack),
 	} {

@@ -11,8 +11,9 @@ import (
 // Writer writes a pack, line by line and in constant memory: the items, then the events, then Close. After an error
 // nothing more is written, and all calls give that error.
 //
-// It sees to the form alone: order, numbers, sizes. Whether the contents agree with each other only Verify says, so verify
-// a pack before its head is put on record.
+// It sees to the form alone: order, numbers, sizes. What is too long is cut, with its length and hash in its place, so that no single
+// text keeps a pack from being made. Whether the contents agree with each other only Verify says, so verify a pack before its head is
+// put on record.
 type Writer struct {
 	out    *bufio.Writer
 	seal   Seal // of what is written so far
@@ -35,9 +36,9 @@ func NewWriter(w io.Writer, head Head) (*Writer, error) {
 	}
 	p := &Writer{out: bufio.NewWriter(w), counts: newCounts()}
 	if err := head.check(); err != nil {
-		return nil, fmt.Errorf("evidence: begin the pack of review %q: %w", head.Review.ID, err)
+		return nil, &ContentError{fmt.Errorf("evidence: begin the pack of review %q: %w", head.Review.ID, err)}
 	}
-	if write(p, kindReview, opening{Format: format, Head: head}); p.err != nil {
+	if write(p, kindReview, opening{Format: format, Head: head}, fitOpening); p.err != nil {
 		return nil, p.err
 	}
 	return p, nil
@@ -48,12 +49,12 @@ func (p *Writer) Item(i access.Item) error {
 	switch {
 	case p.err != nil:
 	case p.counts.Events > 0:
-		p.err = fmt.Errorf("evidence: write item %d: items come before the events", i.N)
+		p.err = &ContentError{fmt.Errorf("evidence: write item %d: items come before the events", i.N)}
 	case i.N != p.counts.Items+1:
-		p.err = fmt.Errorf("evidence: write item %d: the next is item %d", i.N, p.counts.Items+1)
+		p.err = &ContentError{fmt.Errorf("evidence: write item %d: the next is item %d", i.N, p.counts.Items+1)}
 	default:
 		p.counts.add(i)
-		write(p, kindItem, i)
+		write(p, kindItem, i, fitItem)
 	}
 	return p.err
 }
@@ -63,17 +64,17 @@ func (p *Writer) Event(e access.ReviewEvent) error {
 	switch {
 	case p.err != nil:
 	case e.Seq != p.counts.Events+1:
-		p.err = fmt.Errorf("evidence: write event %d: the next is event %d", e.Seq, p.counts.Events+1)
+		p.err = &ContentError{fmt.Errorf("evidence: write event %d: the next is event %d", e.Seq, p.counts.Events+1)}
 	default:
 		p.counts.Events++
-		write(p, kindEvent, e)
+		write(p, kindEvent, e, fitEvent)
 	}
 	return p.err
 }
 
 // Close writes the last line, with the counts of all before it. It does not close what the pack was written to.
 func (p *Writer) Close() (Seal, error) {
-	write(p, kindEnd, p.counts)
+	write(p, kindEnd, p.counts, func(c Counts, _ int) Counts { return c })
 	if p.err != nil {
 		return Seal{}, p.err
 	}
@@ -84,18 +85,24 @@ func (p *Writer) Close() (Seal, error) {
 	return p.seal, nil
 }
 
-func write[T any](p *Writer, kind string, value T) {
+func write[T any](p *Writer, kind string, value T, fit fitting[T]) {
 	if p.err != nil {
 		return
 	}
-	body, err := bodyOf(value)
-	if err != nil {
-		p.err = fmt.Errorf("evidence: write line %d (%s): %w", p.seal.Lines+1, kind, err)
-		return
+	var line []byte
+	var hash string
+	for degree := range degrees {
+		body, err := bodyOf(fit(value, degree))
+		if err != nil {
+			p.err = &ContentError{fmt.Errorf("evidence: write line %d (%s): %w", p.seal.Lines+1, kind, err)}
+			return
+		}
+		if line, hash = frame(p.seal.Lines+1, kind, body, p.seal.Head); len(line) <= MaxLine {
+			break
+		}
 	}
-	line, hash := frame(p.seal.Lines+1, kind, body, p.seal.Head)
 	if len(line) > MaxLine {
-		p.err = fmt.Errorf("evidence: write line %d (%s): it has %s bytes; at most %s are read back", p.seal.Lines+1, kind, grouped(len(line)), grouped(MaxLine))
+		p.err = &ContentError{fmt.Errorf("evidence: write line %d (%s): it has %s bytes; at most %s are read back", p.seal.Lines+1, kind, grouped(len(line)), grouped(MaxLine))}
 		return
 	}
 	if _, err := p.out.Write(line); err != nil {
@@ -105,3 +112,9 @@ func write[T any](p *Writer, kind string, value T) {
 	p.seal.Lines++
 	p.seal.Head = hash
 }
+
+// ContentError is what is wrong with the contents of a pack, so that it cannot be made, however often that is tried.
+type ContentError struct{ error }
+
+// Unwrap is what is wrong.
+func (e *ContentError) Unwrap() error { return e.error }

@@ -2,9 +2,15 @@ package evidence_test
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +53,7 @@ func TestPacksOfOldAreStillVerified(t *testing.T) {
 	defer file.Close()
 	checked, err := evidence.Verify(file)
 	require.NoError(t, err)
-	require.Equal(t, evidence.Seal{Lines: 34, Head: "sha256:52d3e4dfca19f8d01923b048cf1d144aaf4da3c978a77e02ef93348ecf5abe03"}, checked.Seal)
+	require.Equal(t, evidence.Seal{Lines: 34, Head: "sha256:095ca93b86575445096a774be19fd8448843cad53ffad32a644dda27966f7269"}, checked.Seal)
 }
 
 func TestSkippedAndCancelledReviewsHavePacksToo(t *testing.T) {
@@ -88,8 +94,8 @@ func TestTheWriterSeesToTheForm(t *testing.T) {
 		"an event left out":     {func(w *evidence.Writer) error { return w.Event(m.events[1]) }, "write event 2: the next is event 1"},
 		"an item behind events": {func(w *evidence.Writer) error { return errors.Join(w.Event(m.events[0]), w.Item(m.items[0])) }, "items come before the events"},
 		"a line too long": {func(w *evidence.Writer) error {
-			return w.Item(access.Item{N: 1, Why: strings.Repeat("x", evidence.MaxLine)})
-		}, "at most 1,048,576 are read back"},
+			return w.Item(access.Item{N: 1, GroupID: strings.Repeat("x", evidence.MaxLine)})
+		}, "at most 4,194,304 are read back"},
 		"a time that JSON cannot hold": {func(w *evidence.Writer) error {
 			return w.Item(access.Item{N: 1, Since: time.Date(12026, 1, 1, 0, 0, 0, 0, time.UTC)})
 		}, "write line 2 (item)"},
@@ -108,16 +114,83 @@ func TestALineAsLongAsMayBeIsReadBack(t *testing.T) {
 		m := sample(1)
 		var pack bytes.Buffer
 		write(t, m, &pack)
-		room := evidence.MaxLine - len(bytes.SplitAfter(pack.Bytes(), []byte("\n"))[1]) - len(`,"why":""`)
-		m.items[0].Why = strings.Repeat("x", room+over)
+		room := evidence.MaxLine - len(bytes.SplitAfter(pack.Bytes(), []byte("\n"))[1]) - len(`,"groupId":""`)
+		m.items[0].GroupID = strings.Repeat("x", room+over)
 		pack.Reset()
 		w, err := evidence.NewWriter(&pack, m.head)
 		require.NoError(t, err)
-		require.Equal(t, over == 0, w.Item(m.items[0]) == nil)
-		if over == 0 {
-			written(t, m)
+		require.NoError(t, w.Item(m.items[0]))
+		written(t, m) // what is one byte too long is made shorter
+	}
+}
+
+// Whatever stands in a ledger, the pack can be made, and agrees with itself: what is too long is cut, and its hash says which it was.
+func TestWriterCutsWhatIsTooLong(t *testing.T) {
+	long := strings.Repeat("ж", 90_000) // 180,000 bytes
+	for name, of := range map[string]func(m *made){
+		"a comment": func(m *made) { sayOften(m, 1, long) },
+		"a comment of those who decide together": func(m *made) {
+			m.items[0].Why, m.items[0].Name = long, long
+			sayOften(m, 700, strings.Repeat("\U0001f600", 1000))
+		},
+		"the words of thousands":   func(m *made) { sayOften(m, 9_000, strings.Repeat("\U0001f600", 100)) },
+		"comments beyond the line": func(m *made) { sayOften(m, 600, long) },
+		"reasons": func(m *made) {
+			for n := range 20_000 {
+				m.items[0].Reasons = append(m.items[0].Reasons, access.Reason{Kind: access.ReasonMapping, Name: fmt.Sprintf("mapping %d", n), Source: strings.Repeat("g", 250)})
+			}
+			m.items[0].Opens = slices.Repeat([]string{"jira/acme"}, 100_000)
+		},
+		"the review": func(m *made) {
+			m.head.Review.By, m.head.Review.ClosedWhy = strings.Repeat("x", 3<<20), long
+			m.head.Review.Findings = slices.Repeat([]string{long}, 50)
+			m.head.Review.Holders = map[access.Entitlement]int{}
+			for n := range 20_000 {
+				m.head.Review.Holders[access.Entitlement(fmt.Sprintf("group:%s %d", strings.Repeat("g", 240), n))] = n
+			}
+		},
+		"the campaign": func(m *made) { m.head.Campaign = json.RawMessage(`{"name":"` + strings.Repeat("x", 5<<20) + `"}`) },
+		"the log": func(m *made) {
+			for n := range m.events {
+				m.events[n].Text = cmp.Or(m.events[n].Text, long)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := duel()
+			of(&m)
+			pack := written(t, m)
+			require.NoError(t, evidence.HTML(bytes.NewReader(pack), io.Discard))
+			require.NoError(t, evidence.CSV(bytes.NewReader(pack), io.Discard))
+		})
+	}
+	m := duel()
+	sayOften(&m, 1, long)
+	sum := sha256.Sum256([]byte(long))
+	require.Contains(t, string(written(t, m)), strings.Repeat("ж", 4000)+"… (cut: 180000 bytes, sha256:"+hex.EncodeToString(sum[:])+")")
+}
+
+// sayOften has so many people decide the first item, each with a comment.
+func sayOften(m *made, people int, comment string) {
+	i := &m.items[0]
+	i.Said, i.Verdict, i.Outcome, i.Silent = nil, access.VerdictKeep, access.OutcomeKept, false
+	events := []access.ReviewEvent{}
+	for _, e := range m.events {
+		if e.Item != 1 {
+			events = append(events, e)
 		}
 	}
+	for n := range people {
+		at := m.head.Review.Opened.Add(time.Duration(n) * time.Second)
+		by := fmt.Sprintf("712020:%08d-c1d2-4f5e-9a8b-000000000000", n)
+		i.Said = append(i.Said, access.Said{Stage: 1, By: by, Email: by + "@acme.example", Verdict: access.VerdictKeep, Comment: comment, At: at})
+		events = append(events, access.ReviewEvent{At: at, Kind: access.EventDecided, By: by, Via: "page", Item: 1, Stage: 1, Verdict: access.VerdictKeep, Text: comment})
+	}
+	for n := range events {
+		events[n].Seq = n + 1
+	}
+	m.events = events
 }
 
 func TestAClosedPackTakesNoMore(t *testing.T) {
@@ -168,19 +241,22 @@ func TestAFullDiskIsAnError(t *testing.T) {
 
 func TestAHeadThatIsNoneIsRefused(t *testing.T) {
 	for says, spoil := range map[string]func(h *evidence.Head){
-		"no organization is named": func(h *evidence.Head) { h.Org = "" },
-		"the review has no id":     func(h *evidence.Head) { h.Review.ID = "" },
-		"the review is open":       func(h *evidence.Head) { h.Review.State = access.ReviewOpen },
-		`"over" is no state`:       func(h *evidence.Head) { h.Review.State = "over" },
-		"the campaign is from":     func(h *evidence.Head) { h.Policy = "sha256:another" },
-		"it is no JSON object":     func(h *evidence.Head) { h.Campaign = json.RawMessage(`[]`) },
-		"the campaign cannot be":   func(h *evidence.Head) { h.Campaign = nil },
-		`it says "days" twice`:     func(h *evidence.Head) { h.Campaign = json.RawMessage(`{"stage":[{"days":1,"days":2}]}`) },
-		"something comes after it": func(h *evidence.Head) { h.Campaign = json.RawMessage(`{} {}`) },
+		"no organization is named":              func(h *evidence.Head) { h.Org = "" },
+		"the review has no id":                  func(h *evidence.Head) { h.Review.ID = "" },
+		"the review is open":                    func(h *evidence.Head) { h.Review.State = access.ReviewOpen },
+		`"over" is no state`:                    func(h *evidence.Head) { h.Review.State = "over" },
+		"the campaign is from":                  func(h *evidence.Head) { h.Policy = "sha256:another" },
+		"it is no JSON object":                  func(h *evidence.Head) { h.Campaign = json.RawMessage(`[]`) },
+		"the campaign cannot be":                func(h *evidence.Head) { h.Campaign = nil },
+		`it says "next" twice`:                  func(h *evidence.Head) { h.Campaign = json.RawMessage(`{"stages":[{"next":1,"next":2}]}`) },
+		`it says "Name", which no campaign has`: func(h *evidence.Head) { h.Campaign = json.RawMessage(`{"name":"a","Name":"b"}`) },
+		`it says "name", which no campaign has`: func(h *evidence.Head) { h.Campaign = json.RawMessage(`{"stages":[{"name":"a"}]}`) },
+		`it says "x", which no campaign has`:    func(h *evidence.Head) { h.Campaign = json.RawMessage(`{"name":[[{"x":1}]]}`) },
+		"something comes after it":              func(h *evidence.Head) { h.Campaign = json.RawMessage(`{} {}`) },
 		"nested more than 16 deep": func(h *evidence.Head) {
-			h.Campaign = json.RawMessage(`{"a":` + strings.Repeat("[", 99) + strings.Repeat("]", 99) + `}`)
+			h.Campaign = json.RawMessage(`{"name":` + strings.Repeat("[", 99) + strings.Repeat("]", 99) + `}`)
 		},
-		"the campaign is not UTF-8": func(h *evidence.Head) { h.Campaign = json.RawMessage("{\"a\":\"\xff\"}") },
+		"the campaign is not UTF-8": func(h *evidence.Head) { h.Campaign = json.RawMessage("{\"name\":\"\xff\"}") },
 	} {
 		head := sample(1).head
 		spoil(&head)

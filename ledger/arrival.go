@@ -9,7 +9,8 @@ import (
 )
 
 // Arrived records that the person who was known by an e-mail address has an account id now. Unsettled grants, plan
-// lines that are open, and holdings that stand under the address go over to the account id; the grants keep their Key.
+// lines that are open, and holdings that stand under the address go over to the account id, and so does the grants' Key: the workflow of
+// the former one hands them over.
 // Where the account has the same line already, the other stays. Doing it again does nothing.
 func (l *Ledger) Arrived(ctx context.Context, org, email, account string, at time.Time) error {
 	at = orNow(at)
@@ -21,7 +22,7 @@ func (l *Ledger) Arrived(ctx context.Context, org, email, account string, at tim
 			return err
 		}
 		for _, g := range arrived {
-			g.Person = account
+			g.Person, g.Key, g.Formerly = account, account, g.Key
 			if _, err := w.change(ctx, g, grantEntry(g, EntryGrantArrived, at, nil)); err != nil {
 				return err
 			}
@@ -51,6 +52,9 @@ func (w *write) renameHoldings(ctx context.Context, from, to string) error {
 	query, args := openHoldings(w.org, []string{from})
 	standing, err := collect(ctx, w.database, scanHolding, query, args...)
 	if err != nil || len(standing) == 0 {
+		return err
+	}
+	if err := w.touchDoubtedWhere(ctx, tableHoldings, `person = ? AND until = 0`, from); err != nil {
 		return err
 	}
 	if _, err := w.exec(ctx, `DELETE FROM holdings WHERE org = ? AND person = ? AND until = 0`, w.org, from); err != nil {

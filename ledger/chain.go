@@ -19,12 +19,18 @@ import (
 const (
 	EntryPolicy      = "policy"       // a policy became the current one
 	EntryAdopted     = "adopted"      // the first run was consented to
+	EntryRetired     = "retired"      // the organization's id was given free
 	EntryRunBegun    = "run-begun"    // a run that may write, or a dry run; previews are not recorded
 	EntryRunEnded    = "run-ended"    // with its plan's hash and its counts
 	EntryHoldOpened  = "hold-opened"  // a guard stopped changes
 	EntryHoldDecided = "hold-decided" // a hold was approved, rejected, replaced or closed
 	EntryChange      = "change"       // the final answer to one change, with its reasons
 	EntryRule        = "rule"         // the changes of a rule were consented to
+	EntryPolicyNames = "policy-names" // which accounts the people stand for whom the policy names
+	// EntryHoldingEnded: reads proved that a membership on the books is over, without a change of Castellan's.
+	EntryHoldingEnded = "holding-ended"
+
+	EntryRows = "rows" // how rows of the ledger are that this transaction wrote; see recorded.go
 
 	EntryGrantRequested = "grant-requested"
 	EntryGrantApproved  = "grant-approved" // one approver's consent
@@ -116,7 +122,7 @@ func (w *write) append(ctx context.Context, entries ...Entry) error {
 		e.Org, e.Seq, e.Prev = w.org, w.seq, w.head
 		e.clean()
 		w.head = e.Sum()
-		e.Hash = w.head
+		e.Hash, w.at = w.head, e.At
 		rows[i] = []any{e.Org, e.Seq, instant(e.At), e.Kind, e.Run, e.Person, string(e.Target), string(e.Body), e.Prev, e.Hash}
 	}
 	if err := w.execRows(ctx, `INSERT INTO entries (org, seq, at, kind, run, person, target, body, prev, hash) VALUES`,

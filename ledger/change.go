@@ -181,15 +181,18 @@ func (a also) Scan(dest ...any) error { return a.scanner.Scan(append(dest, a.las
 
 // entry is the answer as the chain keeps it: who, what, why, answer; without the e-mail address.
 func (c attempted) entry(run string) Entry {
-	return Entry{At: c.At, Kind: EntryChange, Run: run, Person: accountID(c.Person), Target: c.Target, Body: body(struct {
-		Action  access.Action      `json:"action"`
-		State   access.ChangeState `json:"state"`
-		GroupID string             `json:"groupId,omitempty"`
-		Reasons []access.Reason    `json:"reasons,omitempty"`
-		Sources []string           `json:"sources,omitempty"`
-		HeldBy  []string           `json:"heldBy,omitempty"`
-		Answer  string             `json:"answer,omitempty"`
-	}{c.Action, c.State, c.GroupID, c.Reasons, c.Sources, c.HeldBy, c.Answer})}
+	return Entry{At: c.At, Kind: EntryChange, Run: run, Person: accountID(c.Person), Target: c.Target, Body: body(changeBody{c.Action, c.State, c.GroupID, c.Reasons, c.Sources, c.HeldBy, c.Answer})}
+}
+
+// changeBody is the body of an entry of kind [EntryChange].
+type changeBody struct {
+	Action  access.Action      `json:"action"`
+	State   access.ChangeState `json:"state"`
+	GroupID string             `json:"groupId,omitempty"`
+	Reasons []access.Reason    `json:"reasons,omitempty"`
+	Sources []string           `json:"sources,omitempty"`
+	HeldBy  []string           `json:"heldBy,omitempty"`
+	Answer  string             `json:"answer,omitempty"`
 }
 
 // holding is what the answer makes of the person's holding.

@@ -171,20 +171,6 @@ func among(keys, column string, values []string, key ...any) (string, []any) {
 	return "(" + keys + ", " + column + ") IN (VALUES " + strings.Repeat(row, len(values))[2:] + ")", args
 }
 
-// either is "(org = ? AND column = ? OR …)" with its arguments, for columns and their values in turn; an empty value is left
-// out, and not all may be. Not "org = ? AND (column = ? OR …)": without statistics SQLite then walks the whole organization.
-func either(org string, pairs ...string) (string, []any) {
-	var conditions []string
-	var args []any
-	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			conditions = append(conditions, `org = ? AND `+pairs[i]+` = ?`)
-			args = append(args, org, pairs[i+1])
-		}
-	}
-	return `(` + strings.Join(conditions, ` OR `) + `)`, args
-}
-
 // chunks cuts a list of any length into pieces that fit into one statement.
 func chunks[T any](all []T) [][]T {
 	var out [][]T

@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
@@ -13,6 +15,10 @@ type Count struct {
 	Users int       `json:"users"`
 	At    time.Time `json:"at"`
 	Run   string    `json:"run"`
+	// Unexplained says that the ledger's chain does not explain the count.
+	Unexplained bool `json:"unexplained,omitempty"`
+	// Suspect is since when full verifications have found the group suspect; zero when it is not.
+	Suspect time.Time `json:"suspect,omitzero"`
 }
 
 // SourceCounts returns the last good count of each source group, by group id.
@@ -21,13 +27,32 @@ func (l *Ledger) SourceCounts(ctx context.Context, org string) (map[string]Count
 	err := l.reads.each(ctx, func(row scanner) error {
 		var id string
 		var c Count
-		var at int64
-		err := row.Scan(&id, &c.Name, &c.Users, &at, &c.Run)
-		c.At = fromInstant(at)
+		var at, suspect int64
+		err := row.Scan(&id, &c.Name, &c.Users, &at, &c.Run, &suspect)
+		c.At, c.Suspect = fromInstant(at), fromInstant(suspect)
 		counts[id] = c
 		return err
-	}, `SELECT group_id, name, users, at, run FROM source_counts WHERE org = ?`, org)
-	return counts, reading(err, "the counts of source groups", org)
+	}, `SELECT group_id, name, users, at, run, suspect FROM source_counts WHERE org = ?`, org)
+	if err != nil {
+		return nil, reading(err, "the counts of source groups", org)
+	}
+	var keys [][]string
+	for id := range counts {
+		keys = append(keys, []string{id})
+	}
+	explained, err := l.explainedRows(ctx, org, tableCounts, keys)
+	if err != nil {
+		return nil, reading(err, "what the chain says of the counts of source groups", org)
+	}
+	for id, c := range counts {
+		is, answered := explained[id]
+		if c.Unexplained = !is; answered {
+			counts[id] = c
+		} else { // somebody took it out meanwhile
+			delete(counts, id)
+		}
+	}
+	return counts, nil
 }
 
 // SaveSourceCounts keeps the counts that a run found good (Name and Users; At and Run are those of the call), and forgets
@@ -35,6 +60,13 @@ func (l *Ledger) SourceCounts(ctx context.Context, org string) (map[string]Count
 func (l *Ledger) SaveSourceCounts(ctx context.Context, org, run string, counts map[string]Count, gone []string, at time.Time) error {
 	at = orNow(at)
 	return l.write(ctx, org, "save the counts of source groups of run "+run, func(w *write) error {
+		var keys [][]any
+		for _, id := range slices.Concat(gone, slices.Sorted(maps.Keys(counts))) {
+			keys = append(keys, []any{id})
+		}
+		if err := w.forget(ctx, tableCounts, keys...); err != nil {
+			return err
+		}
 		for _, some := range chunks(gone) {
 			where, args := in("group_id", some)
 			if _, err := w.exec(ctx, `DELETE FROM source_counts WHERE org = ? AND `+where, append([]any{org}, args...)...); err != nil {
@@ -46,7 +78,28 @@ func (l *Ledger) SaveSourceCounts(ctx context.Context, org, run string, counts m
 			rows = append(rows, []any{org, id, c.Name, c.Users, instant(at), run})
 		}
 		return w.execRows(ctx, `INSERT INTO source_counts (org, group_id, name, users, at, run) VALUES`, marks(6),
-			`ON CONFLICT (org, group_id) DO UPDATE SET name = excluded.name, users = excluded.users, at = excluded.at, run = excluded.run`, rows)
+			`ON CONFLICT (org, group_id) DO UPDATE SET name = excluded.name, users = excluded.users, at = excluded.at, run = excluded.run, suspect = 0`, rows)
+	})
+}
+
+// SuspectSources notes that a full verification found these source groups suspect. The first instant stands until a count is
+// found good again; groups without a last good count are left out.
+func (l *Ledger) SuspectSources(ctx context.Context, org string, groups []string, at time.Time) error {
+	if len(groups) == 0 {
+		return nil
+	}
+	return l.write(ctx, org, "note suspect source groups", func(w *write) error {
+		for _, some := range chunks(groups) {
+			where, args := in("group_id", some)
+			if err := w.touchDoubtedWhere(ctx, tableCounts, `suspect = 0 AND `+where, args...); err != nil {
+				return err
+			}
+			if _, err := w.exec(ctx, `UPDATE source_counts SET suspect = ? WHERE suspect = 0 AND org = ? AND `+where,
+				append([]any{instant(orNow(at)), org}, args...)...); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

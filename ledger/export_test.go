@@ -101,8 +101,18 @@ func (l *Ledger) ExplainGrantsOf(ctx context.Context, org, key string, target ac
 	return l.explain(ctx, query, args)
 }
 
-func (l *Ledger) ExplainEarlier(ctx context.Context, org, person, email string, target access.Entitlement) (string, error) {
-	query, args := earlierQuery(org, person, email, target, 100)
+func (l *Ledger) ExplainEarlier(ctx context.Context, org, person string, target access.Entitlement) (string, error) {
+	query, args := earlierQuery(org, person, target, 100)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainHeld(ctx context.Context, org, person string, after time.Time) (string, error) {
+	query, args := heldQuery(org, person, after)
+	return l.explain(ctx, query, args)
+}
+
+func (l *Ledger) ExplainAwaited(ctx context.Context, org, person string) (string, error) {
+	query, args := awaitedQuery(org, person)
 	return l.explain(ctx, query, args)
 }
 
@@ -118,16 +128,6 @@ func (l *Ledger) ExplainStandingGrants(ctx context.Context, org string, people [
 
 func (l *Ledger) ExplainHours(ctx context.Context, org string, from, to time.Time) (string, error) {
 	query, args := hoursQuery(org, from, to)
-	return l.explain(ctx, query, args)
-}
-
-func (l *Ledger) ExplainNear(ctx context.Context, org string, g access.Grant) (string, error) {
-	query, args := nearQuery(org, g)
-	return l.explain(ctx, query, args)
-}
-
-func (l *Ledger) ExplainNames(ctx context.Context, org string, typed ...string) (string, error) {
-	query, args := namesQuery(org, typed)
 	return l.explain(ctx, query, args)
 }
 

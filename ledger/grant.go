@@ -15,9 +15,8 @@ import (
 var ErrConflict = errors.New("another request has this id")
 
 // RequestGrant stores a new grant, Waiting or Granted, and returns it as stored. Key, From and Until are the ledger's
-// to fill in: a grant that nobody has to approve begins at the request, or at its later Start. The key is that of the
-// person's unsettled grants of the same target; else the address in lower case, or the account id where there is no
-// address or somebody else's unsettled grant goes by it.
+// to fill in: a grant that nobody has to approve begins at the request, or at its later Start. The key is the account id; in
+// lower case the address of somebody who has none yet.
 //
 // The same id again returns what is stored, fresh is false and nothing changes. ErrConflict: that is for another person
 // or target, renews another grant, or was asked for by somebody else; its duration does not matter, because limits may
@@ -28,14 +27,14 @@ func (l *Ledger) RequestGrant(ctx context.Context, org string, g access.Grant) (
 		if err := complete(&g); err != nil {
 			return err
 		}
+		if err := w.touch(ctx, tableGrants, []any{g.ID}); err != nil {
+			return err
+		}
 		stored, err = w.grant(ctx, g.ID)
 		if err == nil && !sameRequest(stored, g) {
 			return fmt.Errorf("%w: it is for %s on %s, asked for by %s", ErrConflict, stored.Target, stored.Person, stored.By)
 		}
 		if !errors.Is(err, ErrNotFound) {
-			return err
-		}
-		if g.Key, err = w.grantKey(ctx, g); err != nil {
 			return err
 		}
 		if stored, err = w.saveGrant(ctx, g); err != nil {
@@ -70,8 +69,9 @@ func complete(g *access.Grant) error {
 		}
 		g.Person = strings.ToLower(g.Person)
 	}
+	g.Key, g.Formerly = g.Person, ""
 	g.Requested, g.Start = cut(orNow(g.Requested)), cut(g.Start)
-	g.From, g.Until, g.Taken = time.Time{}, time.Time{}, time.Time{}
+	g.From, g.Until, g.RevokedAt = time.Time{}, time.Time{}, time.Time{}
 	if g.State == access.GrantGranted {
 		begin(g, g.Requested)
 	}
@@ -88,48 +88,11 @@ func begin(g *access.Grant, at time.Time) {
 }
 
 func sameRequest(a, b access.Grant) bool {
-	return sameHolder(a, b) && strings.EqualFold(string(a.Target), string(b.Target)) &&
-		strings.EqualFold(a.By, b.By) && a.Renews == b.Renews
-}
-
-// sameHolder compares account ids, and addresses where one of the account ids is not known yet.
-func sameHolder(a, b access.Grant) bool {
-	return a.Person == b.Person || (isAddress(a.Person) || isAddress(b.Person)) && strings.EqualFold(a.Email, b.Email)
+	return a.Person == b.Person && a.Target.Same(b.Target) && a.By == b.By && a.Renews == b.Renews
 }
 
 // isAddress says that the text is an e-mail address and no account id.
 func isAddress(s string) bool { return strings.Contains(s, "@") }
-
-// grantKey chooses what the person goes by in the grant's workflow.
-func (w *write) grantKey(ctx context.Context, g access.Grant) (string, error) {
-	query, args := nearQuery(w.org, g)
-	near, err := collect(ctx, w.database, scanGrant, query, args...)
-	if err != nil {
-		return "", err
-	}
-	for _, other := range near {
-		if sameHolder(other, g) {
-			return other.Key, nil
-		}
-	}
-	key := strings.ToLower(g.Email)
-	if key == "" {
-		return g.Person, nil
-	}
-	query, args = grantsOfQuery(w.org, key, g.Target)
-	others, err := collect(ctx, w.database, scanGrant, query, args...)
-	if len(others) > 0 {
-		return g.Person, err
-	}
-	return key, err
-}
-
-// nearQuery selects the unsettled grants of the target that the person may have.
-func nearQuery(org string, g access.Grant) (string, []any) {
-	where, args := either(org, "person", g.Person, "email_key", strings.ToLower(g.Email))
-	return selectGrant + ` WHERE ` + where + ` AND target_key = ? AND settled = 0 ORDER BY requested, id`,
-		append(args, strings.ToLower(string(g.Target)))
-}
 
 // Grant returns one grant, or ErrNotFound.
 func (l *Ledger) Grant(ctx context.Context, org, id string) (access.Grant, error) {
@@ -145,7 +108,7 @@ func grant(ctx context.Context, d database, org, id string) (access.Grant, error
 	return first(ctx, d, scanGrant, selectGrant+` WHERE org = ? AND id = ?`, org, id)
 }
 
-const grantColumns = `id, person, email, target, person_key, state, requested, since, until, taken, body`
+const grantColumns = `id, person, email, target, person_key, former_key, state, requested, since, until, taken, body`
 
 const selectGrant = `SELECT ` + grantColumns + ` FROM grants`
 
@@ -153,13 +116,13 @@ func scanGrant(row scanner) (access.Grant, error) {
 	var g, rest access.Grant
 	var requested, since, until, taken int64
 	var stored string
-	if err := row.Scan(&g.ID, &g.Person, &g.Email, &g.Target, &g.Key, &g.State,
+	if err := row.Scan(&g.ID, &g.Person, &g.Email, &g.Target, &g.Key, &g.Formerly, &g.State,
 		&requested, &since, &until, &taken, &stored); err != nil {
 		return g, err
 	}
 	err := json.Unmarshal([]byte(stored), &rest)
-	rest.ID, rest.Person, rest.Email, rest.Target, rest.Key, rest.State = g.ID, g.Person, g.Email, g.Target, g.Key, g.State
-	rest.Requested, rest.Taken = fromInstant(requested), fromInstant(taken)
+	rest.ID, rest.Person, rest.Email, rest.Target, rest.Key, rest.Formerly, rest.State = g.ID, g.Person, g.Email, g.Target, g.Key, g.Formerly, g.State
+	rest.Requested, rest.RevokedAt = fromInstant(requested), fromInstant(taken)
 	rest.From, rest.Until = fromInstant(since), fromInstant(until)
 	return rest, err
 }
@@ -167,21 +130,24 @@ func scanGrant(row scanner) (access.Grant, error) {
 // saveGrant inserts or replaces the grant and returns it as it now is in the ledger.
 func (w *write) saveGrant(ctx context.Context, g access.Grant) (access.Grant, error) {
 	rest := g
-	rest.ID, rest.Person, rest.Email, rest.Target, rest.Key, rest.State = "", "", "", "", "", ""
-	rest.Requested, rest.From, rest.Until, rest.Taken = time.Time{}, time.Time{}, time.Time{}, time.Time{}
-	rest.Start, rest.Decide, rest.Given = cut(g.Start), cut(g.Decide), cut(g.Given)
+	rest.ID, rest.Person, rest.Email, rest.Target, rest.Key, rest.Formerly, rest.State, rest.Names = "", "", "", "", "", "", "", nil
+	rest.Requested, rest.From, rest.Until, rest.RevokedAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	rest.Start, rest.ApprovalDeadline, rest.ProvisionedAt = cut(g.Start), cut(g.ApprovalDeadline), cut(g.ProvisionedAt)
 	rest.Approvals = make([]access.Approval, len(g.Approvals))
 	for i, a := range g.Approvals {
 		a.At = cut(a.At)
 		rest.Approvals[i] = a
 	}
+	if err := w.touchDoubted(ctx, tableGrants, []any{g.ID}); err != nil {
+		return g, err
+	}
 	return first(ctx, w.database, scanGrant, `INSERT INTO grants (org, email_key, target_key, settled, `+grantColumns+`)
-		VALUES (`+marks(15)+`) ON CONFLICT (org, id) DO UPDATE SET email_key = excluded.email_key, settled = excluded.settled,
-		person = excluded.person, email = excluded.email, state = excluded.state, since = excluded.since, until = excluded.until,
+		VALUES (`+marks(16)+`) ON CONFLICT (org, id) DO UPDATE SET email_key = excluded.email_key, settled = excluded.settled,
+		person = excluded.person, email = excluded.email, person_key = excluded.person_key, former_key = excluded.former_key, state = excluded.state, since = excluded.since, until = excluded.until,
 		taken = excluded.taken, body = excluded.body RETURNING `+grantColumns,
-		w.org, strings.ToLower(g.Email), strings.ToLower(string(g.Target)), flag(g.Settled()),
-		g.ID, g.Person, g.Email, string(g.Target), g.Key, string(g.State),
-		instant(g.Requested), instant(g.From), instant(g.Until), instant(g.Taken), text(rest))
+		w.org, strings.ToLower(g.Email), access.Fold(string(g.Target)), flag(g.Settled()),
+		g.ID, g.Person, g.Email, string(g.Target), g.Key, g.Formerly, string(g.State),
+		instant(g.Requested), instant(g.From), instant(g.Until), instant(g.RevokedAt), text(rest))
 }
 
 // cut is the instant as the ledger gives it back.

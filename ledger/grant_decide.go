@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
@@ -17,25 +15,44 @@ var (
 	ErrTooLate     = errors.New("the time to decide is over")
 	ErrNotApprover = errors.New("only the approvers that the request names may decide")
 	ErrSelf        = errors.New("nobody decides on a grant for themselves, or on one they asked for")
+	ErrAsker       = errors.New("it is not known which account asked for it, so that might be whoever decides: have it asked for again")
+	ErrRow         = errors.New("grants one after the other would be held for longer than the policy allows; approve it after a break, or deny it")
 	ErrCode        = errors.New("the code is not the one that this approver was sent for this grant, or it was used already")
 )
 
+// RestError says that an approved grant would begin too soon after another of the person's, or end too soon before one.
+type RestError struct {
+	Rest  access.Duration // that has to lie between two
+	Other access.Grant
+}
+
+func (e *RestError) Error() string {
+	return fmt.Sprintf("there must be %s between two grants, and grant %s is in force from %s to %s",
+		e.Rest, e.Other.ID, e.Other.From.Format(time.RFC3339), e.Other.Until.Format(time.RFC3339))
+}
+
+// errGuess is ErrCode for a proof that was made with no code of the approver's: whoever may try such could find out a code.
+var errGuess = fmt.Errorf("%w: a wrong proof", ErrCode)
+
 // Decision is what an approver says to a grant.
 type Decision struct {
-	By       string // e-mail address or account id, as typed
-	Account  string // the account id behind By, where it is known
+	By       string // account id
 	Approve  bool   // otherwise it is a denial
 	Note     string
-	CodeHash string    // of the one-time code, where the grant asks for one
-	At       time.Time // zero: now
+	CodeHash string                        // of the one-time code, where the grant asks for one,
+	Shown    string                        // and by which presentation it was burnt; or
+	Proof    string                        // that the approver knows it
+	Proves   func(codeHash string) bool    // whether Proof was made with the code of this hash
+	At       time.Time                     // zero: now
+	Same     func(access.Entitlement) bool // whether the name means the grant's target too: what was granted by it is held in the same row
 }
 
 // DecideGrant records one approver's decision on a waiting grant. A denial ends it. The last approval that it needs
-// grants it: it begins then, or at its later Start. Decided says that the grant was decided by this very call. An
-// approver is one person by whichever address or account id: everything that the ledger knows them by counts.
+// grants it: it begins then, or at its later Start. Decided says that the grant was decided by this very call. People
+// are compared by account id alone.
 //
 // The same approver repeating the same decision changes nothing and is no error. ErrNotFound: there is no such grant.
-// ErrNotOpen: it does not wait any more. ErrTooLate, ErrSelf, ErrNotApprover and ErrCode say why the decision does not
+// ErrNotOpen: it does not wait any more. ErrTooLate, ErrSelf, ErrAsker, ErrNotApprover, ErrRow, a *RestError and ErrCode say why the decision does not
 // count.
 func (l *Ledger) DecideGrant(ctx context.Context, org, id string, d Decision) (g access.Grant, decided bool, err error) {
 	d.At = orNow(d.At)
@@ -43,15 +60,14 @@ func (l *Ledger) DecideGrant(ctx context.Context, org, id string, d Decision) (g
 	if d.Approve {
 		verb = "approve"
 	}
-	late := false
+	late, wrong := false, false
 	err = l.write(ctx, org, verb+" grant "+id+" for "+d.By, func(w *write) error {
-		decided, late = false, false
+		decided, late, wrong = false, false, false
 		if g, err = w.grant(ctx, id); err != nil {
 			return err
 		}
-		names, err := w.namesOf(ctx, d.By, d.Account)
-		if err != nil || repeats(g, d, names) {
-			return err
+		if repeats(g, d) {
+			return nil
 		}
 		if g.State != access.GrantWaiting {
 			return fmt.Errorf("%w: it is %s", ErrNotOpen, g.State)
@@ -60,106 +76,102 @@ func (l *Ledger) DecideGrant(ctx context.Context, org, id string, d Decision) (g
 			g, err = w.expire(ctx, g, d.At)
 			return err
 		}
-		if err := w.mayDecide(ctx, g, d, names); err != nil {
+		if d.Approve {
+			if err := w.touch(ctx, tableGrants, []any{id}); err != nil {
+				return err
+			}
+		}
+		if err := w.mayDecide(ctx, g, d); err != nil {
+			if wrong = errors.Is(err, errGuess); wrong {
+				return w.guessed(ctx, BurntCode{Org: org, Grant: id, Name: d.By}, "", d.At)
+			}
 			return err
 		}
 		g, err = w.decide(ctx, g, d)
 		decided = g.State != access.GrantWaiting
 		return err
 	})
+	if wrong && err == nil {
+		err = fmt.Errorf("ledger: %s grant %s for %s (organization %s): %w", verb, id, d.By, org, ErrCode)
+	}
 	if late && err == nil {
 		err = fmt.Errorf("ledger: %s grant %s for %s (organization %s): %w: it waited until %s",
-			verb, id, d.By, org, ErrTooLate, g.Decide.Format(time.RFC3339))
+			verb, id, d.By, org, ErrTooLate, g.ApprovalDeadline.Format(time.RFC3339))
 	}
 	return g, decided && err == nil, err
 }
 
 // undecided says that the grant waited for its approvals in vain.
 func undecided(g access.Grant, at time.Time) bool {
-	return g.State == access.GrantWaiting && !g.Decide.IsZero() && !at.Before(g.Decide)
-}
-
-// names are all that one person goes by, in lower case, and account ids as they are too.
-type names map[string]bool
-
-func (n names) has(name string) bool { return name != "" && n[strings.ToLower(name)] }
-
-// list is the names as arguments of a statement.
-func (n names) list() []string { return slices.Collect(maps.Keys(n)) }
-
-// namesOf adds to what somebody typed the addresses of account ids and the account ids behind addresses.
-func (w *write) namesOf(ctx context.Context, typed ...string) (names, error) {
-	known := names{}
-	for _, name := range typed {
-		if name != "" {
-			known[strings.ToLower(name)], known[taskName(name)] = true, true
-		}
-	}
-	if len(known) == 0 {
-		return known, nil
-	}
-	query, args := namesQuery(w.org, typed)
-	err := w.each(ctx, func(row scanner) error {
-		var id, address string
-		err := row.Scan(&id, &address)
-		known[strings.ToLower(id)], known[id] = true, true
-		if address != "" {
-			known[address] = true
-		}
-		return err
-	}, query, args...)
-	return known, err
-}
-
-func namesQuery(org string, typed []string) (string, []any) {
-	var pairs []string
-	for _, name := range typed {
-		pairs = append(pairs, "id", name, "email_key", strings.ToLower(name))
-	}
-	where, args := either(org, pairs...)
-	return `SELECT id, email_key FROM people WHERE ` + where, args
+	return g.State == access.GrantWaiting && !g.ApprovalDeadline.IsZero() && !at.Before(g.ApprovalDeadline)
 }
 
 // repeats says that the approver has decided so before.
-func repeats(g access.Grant, d Decision, by names) bool {
+func repeats(g access.Grant, d Decision) bool {
 	if !d.Approve {
-		return g.State == access.GrantDenied && by.has(g.ClosedBy)
+		return g.State == access.GrantDenied && g.ClosedBy == d.By
 	}
-	for _, a := range g.Approvals {
-		if by.has(a.By) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(g.Approvals, func(a access.Approval) bool { return a.By == d.By })
 }
 
 // mayDecide checks who decides and uses up the code.
-func (w *write) mayDecide(ctx context.Context, g access.Grant, d Decision, by names) error {
-	if by.has(g.Person) || by.has(g.Email) || by.has(g.By) {
+func (w *write) mayDecide(ctx context.Context, g access.Grant, d Decision) error {
+	if d.By == "" || d.By == g.Person || d.By == g.By {
 		return ErrSelf
 	}
-	named := false
-	for _, approver := range g.Approvers {
-		named = named || by.has(approver)
-	}
-	if !named {
+	if !slices.Contains(g.Approvers, d.By) || isAddress(d.By) {
 		return ErrNotApprover
+	}
+	if d.Approve { // a request from before accounts were kept may name its asker by an address that nobody has any more
+		_, err := first(ctx, w.database, scanPerson, selectPerson+` WHERE org = ? AND id = ?`, w.org, g.By)
+		if errors.Is(err, ErrNotFound) {
+			return ErrAsker
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if !g.Codes {
 		return nil
 	}
-	approver, args := in("approver", by.list())
-	where := ` WHERE org = ? AND grant_id = ? AND used = 0 AND ` + approver
-	args = append([]any{w.org, g.ID}, args...)
-	_, err := first(ctx, w.database, func(row scanner) (at int64, err error) { return at, row.Scan(&at) },
-		`SELECT at FROM grant_codes`+where+` AND hash = ?`, append(args[:len(args):len(args)], d.CodeHash)...)
-	if errors.Is(err, ErrNotFound) {
-		return ErrCode
+	where, args := ` WHERE org = ? AND grant_id = ? AND approver = ?`, []any{w.org, g.ID, d.By}
+	good, values := ` AND used = 0`, args
+	if d.Proof == "" && d.Shown != "" { // it was burnt as it came
+		good, values = ` AND presentation = ?`, append(args[:3:3], d.Shown)
 	}
+	hashes, err := collect(ctx, w.database, func(row scanner) (hash string, err error) { return hash, row.Scan(&hash) }, `SELECT hash FROM grant_codes`+where+good, values...)
 	if err != nil {
 		return err
 	}
-	_, err = w.exec(ctx, `UPDATE grant_codes SET used = ?`+where, append([]any{instant(d.At)}, args...)...)
+	known := func(hash string) bool { return hash == d.CodeHash }
+	if d.Proof != "" {
+		known = d.Proves
+	}
+	switch {
+	case slices.ContainsFunc(hashes, known):
+	case d.Proof != "":
+		known, err := w.proven(ctx, `SELECT COUNT(*) FROM grant_proofs WHERE org = ? AND grant_id = ? AND proof = ?`, g.ID, d.Proof)
+		if err != nil {
+			return err
+		}
+		if !known {
+			return errGuess
+		}
+		return ErrCode
+	default:
+		return ErrCode
+	}
+	if d.Proof != "" { // nobody repeats what another approver has proven
+		fresh, err := w.exec(ctx, `INSERT INTO grant_proofs (org, grant_id, proof, at) VALUES (?, ?, ?, ?) ON CONFLICT (org, grant_id, proof) DO NOTHING`,
+			w.org, g.ID, d.Proof, instant(d.At))
+		if err != nil {
+			return err
+		}
+		if fresh == 0 {
+			return ErrCode
+		}
+	}
+	_, err = w.exec(ctx, `UPDATE grant_codes SET used = ?, presentation = ''`+where, append([]any{instant(d.At)}, args...)...)
 	return err
 }
 
@@ -175,11 +187,74 @@ func (w *write) decide(ctx context.Context, g access.Grant, d Decision) (access.
 	}
 	g.Approvals = append(g.Approvals, access.Approval{By: d.By, At: d.At, Note: d.Note})
 	entries := []Entry{grantEntry(g, EntryGrantApproved, d.At, fields)}
-	if len(g.Approvals) >= g.Needs {
+	if consents(g) >= g.Needs {
 		begin(&g, cut(d.At))
+		if err := w.limitRow(ctx, &g, d.Same); err != nil {
+			return g, err
+		}
+		if err := w.rested(ctx, g, d.Same); err != nil {
+			return g, err
+		}
 		entries = append(entries, grantedEntry(g, d.At))
 	}
 	return w.change(ctx, g, entries...)
+}
+
+// limitRow ends a grant that begins now sooner, where others that were approved meanwhile are held before or after it in a row.
+func (w *write) limitRow(ctx context.Context, g *access.Grant, same func(access.Entitlement) bool) error {
+	if g.MostInRow == 0 {
+		return nil
+	}
+	others, err := w.others(ctx, *g, access.RowReach(g.MostInRow), same)
+	if err != nil {
+		return err
+	}
+	room := access.RowRoom(g.From, g.MostInRow, others).Truncate(time.Second)
+	if room < time.Second {
+		return fmt.Errorf("%w: %s at most", ErrRow, g.MostInRow)
+	}
+	if room < g.Duration.Std() {
+		g.Duration, g.Until = access.Duration(room), g.From.Add(room)
+		g.Limit = fmt.Sprintf("no more is left of %s in a row", g.MostInRow)
+	}
+	return nil
+}
+
+// rested refuses a grant that begins now within the rest before or after another, that was approved meanwhile or has
+// lasted longer.
+func (w *write) rested(ctx context.Context, g access.Grant, same func(access.Entitlement) bool) error {
+	if g.Rest == 0 {
+		return nil
+	}
+	others, err := w.others(ctx, g, g.Rest.Std(), same)
+	if err != nil {
+		return err
+	}
+	for _, other := range others {
+		if other.Disturbs(g.From, g.Until, g.Rest.Std()) {
+			return &RestError{g.Rest, other}
+		}
+	}
+	return nil
+}
+
+// others are the person's grants of the same target that end after a span before the grant, or later.
+func (w *write) others(ctx context.Context, g access.Grant, before time.Duration, same func(access.Entitlement) bool) ([]access.Grant, error) {
+	all, err := w.near(ctx, w.org, g.Person, g.From.Add(-before))
+	return slices.DeleteFunc(all, func(is access.Grant) bool {
+		return is.ID == g.ID || !is.Target.Same(g.Target) && (same == nil || !same(is.Target))
+	}), err
+}
+
+// consents counts the accounts that approved. What is still written as an address is nobody's.
+func consents(g access.Grant) int {
+	by := map[string]bool{}
+	for _, a := range g.Approvals {
+		if !isAddress(a.By) {
+			by[a.By] = true
+		}
+	}
+	return len(by)
 }
 
 // change saves the grant and adds what happened to it to the chain.
@@ -191,7 +266,7 @@ func (w *write) change(ctx context.Context, g access.Grant, entries ...Entry) (a
 	return g, w.append(ctx, entries...)
 }
 
-// SaveCode keeps the hash of a one-time code that the approver is sent for the grant. A notice may be sent twice, so
+// SaveCode keeps the hash of a one-time code that the approver, by account id, is sent for the grant. A notice may be sent twice, so
 // several codes of one approver may stand; the first that is used uses up all of them. ErrNotFound: there is no such
 // grant.
 func (l *Ledger) SaveCode(ctx context.Context, org, grant, approver, hash string, at time.Time) error {
@@ -201,7 +276,7 @@ func (l *Ledger) SaveCode(ctx context.Context, org, grant, approver, hash string
 		}
 		_, err := w.exec(ctx, `INSERT INTO grant_codes (org, grant_id, approver, hash, at, used) VALUES (?, ?, ?, ?, ?, 0)
 			ON CONFLICT (org, grant_id, approver, hash) DO NOTHING`,
-			org, grant, strings.ToLower(approver), hash, instant(orNow(at)))
+			org, grant, approver, hash, instant(orNow(at)))
 		return err
 	})
 }

@@ -1,6 +1,9 @@
 package ledger_test
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,8 +20,7 @@ func say(by string, approve bool) ledger.Decision {
 
 func TestDecisionsOnAGrant(t *testing.T) {
 	t.Parallel()
-	at := noon.Add(5 * time.Minute)
-	late := say(carol, true)
+	late := say(idCarol, true)
 	late.At = noon.Add(time.Hour)
 	type step struct {
 		say     ledger.Decision
@@ -33,46 +35,50 @@ func TestDecisionsOnAGrant(t *testing.T) {
 		kinds   []string
 	}{
 		{"approved", nil, []step{
-			{say(carol, true), nil, true, access.GrantGranted},
-			{say("Carol@ACME.example", true), nil, false, access.GrantGranted}, // a repeat
-			{late, nil, false, access.GrantGranted},                            // a late repeat
-			{say(dan, true), ledger.ErrNotOpen, false, access.GrantGranted},
-			{say(carol, false), ledger.ErrNotOpen, false, access.GrantGranted},
+			{say(idCarol, true), nil, true, access.GrantGranted},
+			{say(idCarol, true), nil, false, access.GrantGranted}, // a repeat
+			{late, nil, false, access.GrantGranted},               // a late repeat
+			{say(idDan, true), ledger.ErrNotOpen, false, access.GrantGranted},
+			{say(idCarol, false), ledger.ErrNotOpen, false, access.GrantGranted},
 		}, []string{"grant-approved", "grant-granted"}},
 		{"denied", nil, []step{
-			{say(dan, false), nil, true, access.GrantDenied},
-			{say(dan, false), nil, false, access.GrantDenied},
-			{say(carol, false), ledger.ErrNotOpen, false, access.GrantDenied},
-			{say(dan, true), ledger.ErrNotOpen, false, access.GrantDenied},
+			{say(idDan, false), nil, true, access.GrantDenied},
+			{say(idDan, false), nil, false, access.GrantDenied},
+			{say(idCarol, false), ledger.ErrNotOpen, false, access.GrantDenied},
+			{say(idDan, true), ledger.ErrNotOpen, false, access.GrantDenied},
 		}, []string{"grant-denied"}},
 		{"by two", func(g *access.Grant) { g.Needs = 2 }, []step{
-			{say(carol, true), nil, false, access.GrantWaiting},
-			{say(carol, true), nil, false, access.GrantWaiting},
-			{say(dan, true), nil, true, access.GrantGranted},
-			{say(carol, true), nil, false, access.GrantGranted},
+			{say(idCarol, true), nil, false, access.GrantWaiting},
+			{say(idCarol, true), nil, false, access.GrantWaiting},
+			{say(idDan, true), nil, true, access.GrantGranted},
+			{say(idCarol, true), nil, false, access.GrantGranted},
 		}, []string{"grant-approved", "grant-approved", "grant-granted"}},
 		{"the second denies", func(g *access.Grant) { g.Needs = 2 }, []step{
-			{say(carol, true), nil, false, access.GrantWaiting},
-			{say(carol, false), nil, true, access.GrantDenied}, // on second thoughts
-			{say(dan, true), ledger.ErrNotOpen, false, access.GrantDenied},
+			{say(idCarol, true), nil, false, access.GrantWaiting},
+			{say(idCarol, false), nil, true, access.GrantDenied}, // on second thoughts
+			{say(idDan, true), ledger.ErrNotOpen, false, access.GrantDenied},
 		}, []string{"grant-approved", "grant-denied"}},
 		{"too late", nil, []step{
 			{late, ledger.ErrTooLate, false, access.GrantExpired},
-			{say(carol, true), ledger.ErrNotOpen, false, access.GrantExpired},
+			{say(idCarol, true), ledger.ErrNotOpen, false, access.GrantExpired},
 		}, []string{"grant-expired"}},
 		{"a stranger", nil, []step{
 			{say("eve@acme.example", true), ledger.ErrNotApprover, false, access.GrantWaiting},
 			{say("eve@acme.example", false), ledger.ErrNotApprover, false, access.GrantWaiting},
-			{say("", true), ledger.ErrNotApprover, false, access.GrantWaiting},
-			{ledger.Decision{By: "Carol", Account: carol, Approve: true, At: at}, nil, true, access.GrantGranted},
+			{say("carol@acme.example", true), ledger.ErrNotApprover, false, access.GrantWaiting},
+			{say("", true), ledger.ErrSelf, false, access.GrantWaiting},
+			{say(idCarol, true), nil, true, access.GrantGranted},
 		}, []string{"grant-approved", "grant-granted"}},
-		{"for oneself", func(g *access.Grant) { g.Approvers = append(g.Approvers, bo, g.Email, g.Person) }, []step{
-			{say("PERSON.00001@acme.example", true), ledger.ErrSelf, false, access.GrantWaiting},
+		{"for oneself", func(g *access.Grant) { g.Approvers = append(g.Approvers, idBo, g.Email, g.Person) }, []step{
 			{say("id-00001", true), ledger.ErrSelf, false, access.GrantWaiting},
-			{ledger.Decision{By: "ana.old@acme.example", Account: "id-00001", Approve: true, At: at}, ledger.ErrSelf, false, access.GrantWaiting},
-			{say("Bo@acme.example", true), ledger.ErrSelf, false, access.GrantWaiting},
-			{say(bo, false), ledger.ErrSelf, false, access.GrantWaiting},
+			{say("person.00001@acme.example", true), ledger.ErrNotApprover, false, access.GrantWaiting},
+			{say(idBo, true), ledger.ErrSelf, false, access.GrantWaiting},
+			{say(idBo, false), ledger.ErrSelf, false, access.GrantWaiting},
 		}, nil},
+		{"asked for by nobody knows whom", func(g *access.Grant) { g.By = "carol@acme.example" }, []step{
+			{say(idCarol, true), ledger.ErrAsker, false, access.GrantWaiting},
+			{say(idCarol, false), nil, true, access.GrantDenied},
+		}, []string{"grant-denied"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -106,37 +112,163 @@ func TestAGrantBeginsWhenItIsGrantedOrLater(t *testing.T) {
 		for id, from := range map[string]time.Time{
 			request(t, l, now).ID: noon.Add(5 * time.Minute), request(t, l, ahead).ID: ahead.Start,
 		} {
-			g, _, err := l.DecideGrant(t.Context(), org, id, say(carol, true))
+			g, _, err := l.DecideGrant(t.Context(), org, id, say(idCarol, true))
 			require.NoError(t, err)
 			require.Equal(t, from, g.From)
 			require.Equal(t, from.Add(2*time.Hour), g.Until)
-			require.Equal(t, []access.Approval{{By: carol, At: noon.Add(5 * time.Minute), Note: "CHG-12"}}, g.Approvals)
+			require.Equal(t, []access.Approval{{By: idCarol, At: noon.Add(5 * time.Minute), Note: "CHG-12"}}, g.Approvals)
 		}
-		_, _, err := l.DecideGrant(t.Context(), org, "none", say(carol, true))
+		_, _, err := l.DecideGrant(t.Context(), org, "none", say(idCarol, true))
 		require.ErrorIs(t, err, ledger.ErrNotFound)
 	})
 }
 
-func TestOneApproverIsOnePersonUnderAllNames(t *testing.T) {
+func TestConsentsOfAddressesDoNotCount(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {
-		require.NoError(t, l.SavePage(t.Context(), org, "r1", ledger.Page{Key: "1", People: []access.Person{
-			{ID: "id-bo", Email: bo}, {ID: "ID-carol", Email: "Carol@acme.example"}, {ID: "id-dan", Email: dan}, {ID: "id-unseen"},
-		}}, noon))
 		g := asked("g1")
-		g.Needs, g.Approvers = 2, []string{carol, "ID-carol", "id-dan", "id-bo", "id-unseen"}
+		g.Needs, g.Approvals = 2, []access.Approval{{By: "carol@acme.example", At: noon}} // from before accounts were kept
 		request(t, l, g)
-		_, _, err := l.DecideGrant(t.Context(), org, "g1", say("id-bo", true))
-		require.ErrorIs(t, err, ledger.ErrSelf, "bo asked for it by address")
-		for _, name := range []string{carol, "ID-carol", carol} {
-			g, decided, err := l.DecideGrant(t.Context(), org, "g1", say(name, true))
-			require.NoError(t, err)
-			require.False(t, decided)
-			require.Len(t, g.Approvals, 1, "carol counts once")
-		}
-		_, decided, err := l.DecideGrant(t.Context(), org, "g1", say(dan, true))
+		_, decided, err := l.DecideGrant(t.Context(), org, "g1", say(idCarol, true))
 		require.NoError(t, err)
-		require.True(t, decided, "the request names dan by account id")
+		require.False(t, decided, "that may have been carol")
+		_, decided, err = l.DecideGrant(t.Context(), org, "g1", say(idDan, true))
+		require.NoError(t, err)
+		require.True(t, decided)
+	})
+}
+
+// TestApprovalsOneAfterTheOtherKeepToTheLimit: several requests wait, and are approved each when the other is over.
+func TestApprovalsOneAfterTheOtherKeepToTheLimit(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		for _, id := range []string{"g1", "g2", "g3"} {
+			g := asked(id)
+			g.Duration, g.MostInRow, g.ApprovalDeadline = access.Duration(4*time.Hour), access.Duration(6*time.Hour), noon.Add(24*time.Hour)
+			request(t, l, g)
+		}
+		approve := func(id string, at time.Time) (access.Grant, error) {
+			d := say(idCarol, true)
+			d.At = at
+			g, _, err := l.DecideGrant(t.Context(), org, id, d)
+			return g, err
+		}
+		first, err := approve("g1", noon)
+		require.NoError(t, err)
+		require.Equal(t, noon.Add(4*time.Hour), first.Until.UTC())
+		second, err := approve("g2", noon.Add(4*time.Hour))
+		require.NoError(t, err)
+		require.Equal(t, noon.Add(6*time.Hour), second.Until.UTC())
+		require.Contains(t, second.Limit, "6h0m0s in a row")
+		_, err = approve("g3", noon.Add(6*time.Hour))
+		require.ErrorIs(t, err, ledger.ErrRow)
+		third, err := approve("g3", noon.Add(7*time.Hour))
+		require.NoError(t, err, "after a break")
+		require.Equal(t, noon.Add(11*time.Hour), third.Until.UTC())
+	})
+}
+
+// TestApprovalsKeepToTheLimitByEveryName: one group goes by two names, and requests wait under both.
+func TestApprovalsKeepToTheLimitByEveryName(t *testing.T) {
+	t.Parallel()
+	names := []access.Entitlement{"group:admins", "default:jira/acme/admin", "group:other"}
+	same := func(name access.Entitlement) bool { return name != names[2] }
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		for i, name := range []int{0, 1, 2, 1} {
+			g := asked(fmt.Sprintf("g%d", i))
+			g.Target, g.Duration, g.MostInRow, g.ApprovalDeadline = names[name], access.Duration(4*time.Hour), access.Duration(6*time.Hour), noon.Add(24*time.Hour)
+			request(t, l, g)
+		}
+		approve := func(id string, at time.Time) (access.Grant, error) {
+			d := say(idCarol, true)
+			d.At, d.Same = at, same
+			if id == "g2" {
+				d.Same = func(access.Entitlement) bool { return false }
+			}
+			g, _, err := l.DecideGrant(t.Context(), org, id, d)
+			return g, err
+		}
+		_, err := approve("g0", noon)
+		require.NoError(t, err)
+		second, err := approve("g1", noon.Add(4*time.Hour))
+		require.NoError(t, err)
+		require.Equal(t, noon.Add(6*time.Hour), second.Until.UTC())
+		other, err := approve("g2", noon.Add(4*time.Hour))
+		require.NoError(t, err)
+		require.Equal(t, noon.Add(8*time.Hour), other.Until.UTC(), "another target is none of its business")
+		_, err = approve("g3", noon.Add(6*time.Hour))
+		require.ErrorIs(t, err, ledger.ErrRow)
+	})
+}
+
+// TestApprovalsKeepToTheRest: what was asked for while nothing was held is approved when something is, or was a moment ago.
+func TestApprovalsKeepToTheRest(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		for _, id := range []string{"g1", "g2", "ahead"} {
+			g := asked(id)
+			g.Duration, g.Rest, g.ApprovalDeadline = access.Duration(4*time.Hour), access.Duration(2*time.Hour), noon.Add(24*time.Hour)
+			if id == "ahead" {
+				g.Start = noon.Add(11 * time.Hour)
+			}
+			request(t, l, g)
+		}
+		approve := func(id string, at time.Time) (access.Grant, error) {
+			d := say(idCarol, true)
+			d.At = at
+			g, _, err := l.DecideGrant(t.Context(), org, id, d)
+			return g, err
+		}
+		_, err := approve("g1", noon)
+		require.NoError(t, err)
+		for _, at := range []time.Duration{time.Hour, 4 * time.Hour, 6*time.Hour - time.Second} {
+			_, err := approve("g2", noon.Add(at))
+			rest, is := errors.AsType[*ledger.RestError](err)
+			require.True(t, is, "%s later: %v", at, err)
+			require.Equal(t, "g1", rest.Other.ID)
+			still, err := l.Grant(t.Context(), org, "g2")
+			require.NoError(t, err)
+			require.Equal(t, access.GrantWaiting, still.State)
+			require.Empty(t, still.Approvals)
+		}
+		_, err = approve("ahead", noon)
+		require.NoError(t, err, "it begins long after")
+		_, err = approve("g2", noon.Add(6*time.Hour))
+		_, is := errors.AsType[*ledger.RestError](err)
+		require.True(t, is, "another is to begin an hour after its end")
+		_, err = approve("g2", noon.Add(17*time.Hour))
+		require.NoError(t, err)
+	})
+}
+
+func TestNearFindsWhatIsHeldWhateverWasAskedSince(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		request(t, l, lease("held")) // noon to two o'clock
+		request(t, l, asked("waits"))
+		for i := range 120 {
+			g := asked(fmt.Sprintf("w%d", i))
+			g.Requested = noon.Add(time.Duration(i) * time.Second)
+			request(t, l, g)
+			_, err := l.EndGrant(t.Context(), org, g.ID, idBo, "changed my mind", noon.Add(time.Minute))
+			require.NoError(t, err)
+		}
+		later := lease("later")
+		later.Start = noon.Add(24 * time.Hour)
+		request(t, l, later)
+		withdrawn := lease("withdrawn")
+		withdrawn.Start = noon.Add(20 * time.Hour)
+		request(t, l, withdrawn)
+		_, err := l.EndGrant(t.Context(), org, "withdrawn", idBo, "not needed", noon.Add(time.Hour))
+		require.NoError(t, err)
+		for want, after := range map[string]time.Time{"held later waits": noon, "later waits": noon.Add(2 * time.Hour)} {
+			near, err := l.Near(t.Context(), org, person(1).ID, after)
+			require.NoError(t, err)
+			require.Equal(t, want, strings.Join(ids(near), " "))
+		}
+		none, err := l.Near(t.Context(), org, "other", noon)
+		require.NoError(t, err)
+		require.Empty(t, none)
 	})
 }
 
@@ -147,9 +279,9 @@ func TestAnApprovalNeedsItsCode(t *testing.T) {
 		g.Codes, g.Needs = true, 2
 		request(t, l, g)
 		request(t, l, asked("g2"))
-		require.ErrorIs(t, l.SaveCode(t.Context(), org, "none", carol, "hash", noon), ledger.ErrNotFound)
+		require.ErrorIs(t, l.SaveCode(t.Context(), org, "none", idCarol, "hash", noon), ledger.ErrNotFound)
 		for _, code := range [][3]string{
-			{"g1", "Carol@acme.example", "hash-c1"}, {"g1", carol, "hash-c2"}, {"g1", carol, "hash-c2"}, {"g1", dan, "hash-d"}, {"g2", carol, "hash-of-g2"},
+			{"g1", idCarol, "hash-c1"}, {"g1", idCarol, "hash-c2"}, {"g1", idCarol, "hash-c2"}, {"g1", idDan, "hash-d"}, {"g2", idCarol, "hash-of-g2"},
 		} {
 			require.NoError(t, l.SaveCode(t.Context(), org, code[0], code[1], code[2], noon))
 		}
@@ -160,19 +292,18 @@ func TestAnApprovalNeedsItsCode(t *testing.T) {
 			return err
 		}
 		for _, wrong := range []string{"", "hash-of-g2", "hash-d", "guess"} {
-			err := with(carol, wrong, true)
+			err := with(idCarol, wrong, true)
 			require.ErrorIs(t, err, ledger.ErrCode)
 			require.NotContains(t, err.Error(), "hash-")
-			require.ErrorIs(t, with(carol, wrong, false), ledger.ErrCode)
+			require.ErrorIs(t, with(idCarol, wrong, false), ledger.ErrCode)
 		}
 		require.Empty(t, stored(t, l, "g1").Approvals)
-		require.NoError(t, with(carol, "hash-c2", true), "either code of hers will do")
-		require.ErrorIs(t, with(carol, "hash-c1", false), ledger.ErrCode, "and uses up both")
-		require.ErrorIs(t, with(carol, "hash-c2", false), ledger.ErrCode)
-		require.NoError(t, with(dan, "hash-d", true))
+		require.NoError(t, with(idCarol, "hash-c2", true), "either code of hers will do")
+		require.ErrorIs(t, with(idCarol, "hash-c1", false), ledger.ErrCode, "and uses up both")
+		require.ErrorIs(t, with(idCarol, "hash-c2", false), ledger.ErrCode)
+		require.NoError(t, with(idDan, "hash-d", true))
 		require.Equal(t, access.GrantGranted, stored(t, l, "g1").State)
-		entries, err := l.Entries(t.Context(), org, 0, 0)
-		require.NoError(t, err)
+		entries := entries(t, l, 0)
 		for _, e := range entries {
 			require.NotContains(t, string(e.Body), "hash-")
 		}
@@ -185,14 +316,13 @@ func TestDecisionsInOneInstantDecideOnce(t *testing.T) {
 		for _, needs := range []int{1, 2} {
 			g := asked("needs-" + string(rune('0'+needs)))
 			g.Needs = needs
-			_, _, err := l.RequestGrant(t.Context(), org, g)
-			require.NoError(t, err)
+			request(t, l, g)
 			before := kinds(t, l)
 			decided := make(chan bool, 24)
 			var wait sync.WaitGroup
 			for n := range cap(decided) {
 				wait.Go(func() {
-					d := say([]string{carol, dan}[n%2], true)
+					d := say([]string{idCarol, idDan}[n%2], true)
 					_, mine, err := l.DecideGrant(t.Context(), org, g.ID, d)
 					if err != nil && needs == 2 {
 						t.Error(err)

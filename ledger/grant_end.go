@@ -42,7 +42,7 @@ func (l *Ledger) EndGrant(ctx context.Context, org, id, by, why string, at time.
 		case by == "" || !g.State.Open():
 			return nil
 		case g.State == access.GrantWaiting:
-			g.From, g.Taken = at, at
+			g.From, g.RevokedAt = at, at
 		case g.From.After(at):
 			g.From = at
 		}
@@ -59,6 +59,9 @@ func (w *write) end(ctx context.Context, g access.Grant, at time.Time) (access.G
 	if g.ClosedBy != "" {
 		fields["by"], fields["why"], fields["withdrawn"] = typedBy(g, g.ClosedBy), g.ClosedWhy, withdrawn
 	}
+	if g.HandTaken {
+		fields["handTaken"], fields["why"] = true, g.ClosedWhy
+	}
 	g.State = access.GrantEnded
 	return w.change(ctx, g, grantEntry(g, EntryGrantEnded, at, fields))
 }
@@ -69,10 +72,10 @@ func (l *Ledger) GrantGiven(ctx context.Context, org string, ids []string, at ti
 	at = orNow(at)
 	return l.write(ctx, org, fmt.Sprintf("record that the grants %v gave access", ids), func(w *write) error {
 		return w.eachGrant(ctx, ids, func(g access.Grant) error {
-			if !g.Given.IsZero() || g.State != access.GrantGranted && g.State != access.GrantEnded {
+			if !g.ProvisionedAt.IsZero() || g.State != access.GrantGranted && g.State != access.GrantEnded {
 				return nil
 			}
-			g.Given = at
+			g.ProvisionedAt = at
 			_, err := w.change(ctx, g, grantEntry(g, EntryGrantGiven, at, nil))
 			return err
 		})
@@ -91,10 +94,10 @@ func (l *Ledger) GrantTaken(ctx context.Context, org string, ids []string, at ti
 					return err
 				}
 			}
-			if g.State != access.GrantEnded || !g.Taken.IsZero() {
+			if g.State != access.GrantEnded || !g.RevokedAt.IsZero() {
 				return nil
 			}
-			g.Taken = at
+			g.RevokedAt = at
 			_, err = w.change(ctx, g, grantEntry(g, EntryGrantTaken, at, map[string]any{"how": how}))
 			return err
 		})

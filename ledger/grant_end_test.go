@@ -32,15 +32,15 @@ func TestWaysOutOfAGrant(t *testing.T) {
 	}{
 		"its time is over": {lease("g1"), end("", minute(120)), func(g *access.Grant) { g.State = access.GrantEnded }, "grant-ended"},
 		"not yet over":     {lease("g1"), end("", minute(119)), nil, ""},
-		"revoked": {lease("g1"), end(carol, minute(7)), func(g *access.Grant) {
-			g.State, g.Until, g.ClosedBy, g.ClosedWhy = access.GrantEnded, minute(7), carol, "done"
+		"revoked": {lease("g1"), end(idCarol, minute(7)), func(g *access.Grant) {
+			g.State, g.Until, g.ClosedBy, g.ClosedWhy = access.GrantEnded, minute(7), idCarol, "done"
 		}, "grant-ended"},
-		"revoked when it is over": {lease("g1"), end(carol, minute(130)), func(g *access.Grant) { g.State = access.GrantEnded }, "grant-ended"},
-		"revoked before it begins": {ahead, end(carol, minute(7)), func(g *access.Grant) {
-			g.State, g.From, g.Until, g.ClosedBy, g.ClosedWhy = access.GrantEnded, minute(7), minute(7), carol, "done"
+		"revoked when it is over": {lease("g1"), end(idCarol, minute(130)), func(g *access.Grant) { g.State = access.GrantEnded }, "grant-ended"},
+		"revoked before it begins": {ahead, end(idCarol, minute(7)), func(g *access.Grant) {
+			g.State, g.From, g.Until, g.ClosedBy, g.ClosedWhy = access.GrantEnded, minute(7), minute(7), idCarol, "done"
 		}, "grant-ended"},
-		"withdrawn": {asked("g1"), end(bo, minute(7)), func(g *access.Grant) {
-			g.State, g.From, g.Until, g.Taken, g.ClosedBy, g.ClosedWhy = access.GrantEnded, minute(7), minute(7), minute(7), bo, "done"
+		"withdrawn": {asked("g1"), end(idBo, minute(7)), func(g *access.Grant) {
+			g.State, g.From, g.Until, g.RevokedAt, g.ClosedBy, g.ClosedWhy = access.GrantEnded, minute(7), minute(7), minute(7), idBo, "done"
 		}, "grant-ended"},
 		"a waiting one has no end": {asked("g1"), end("", minute(500)), nil, ""},
 		"nobody decided":           {asked("g1"), expire(minute(60)), func(g *access.Grant) { g.State = access.GrantExpired }, "grant-expired"},
@@ -66,7 +66,7 @@ func TestWaysOutOfAGrant(t *testing.T) {
 				if want.State == access.GrantGranted || want.State == access.GrantWaiting {
 					return
 				}
-				for _, other := range []func(*ledger.Ledger, *testing.T) (access.Grant, error){end("", minute(900)), end(dan, minute(901)), expire(minute(902))} {
+				for _, other := range []func(*ledger.Ledger, *testing.T) (access.Grant, error){end("", minute(900)), end(idDan, minute(901)), expire(minute(902))} {
 					got, err := other(l, t)
 					require.NoError(t, err)
 					require.Equal(t, want, got, "the first end stands")
@@ -100,13 +100,13 @@ func TestGivenAndTakenAreRecordedOnce(t *testing.T) {
 		for id, given := range map[string]time.Time{"one": noon.Add(time.Second), "two": noon.Add(time.Minute)} {
 			g := stored(t, l, id)
 			require.True(t, g.Settled())
-			require.Equal(t, []time.Time{given, over, over.Add(time.Minute)}, []time.Time{g.Given, g.Until, g.Taken})
+			require.Equal(t, []time.Time{given, over, over.Add(time.Minute)}, []time.Time{g.ProvisionedAt, g.Until, g.RevokedAt})
 		}
 		require.Equal(t, access.GrantWaiting, stored(t, l, "waiting").State)
 
 		request(t, l, lease("three"))
 		require.ErrorIs(t, l.GrantGiven(t.Context(), org, []string{"three", "none"}, noon), ledger.ErrNotFound)
-		require.Zero(t, stored(t, l, "three").Given, "all or none")
+		require.Zero(t, stored(t, l, "three").ProvisionedAt, "all or none")
 		require.ErrorIs(t, l.GrantTaken(t.Context(), org, []string{"none"}, noon, ""), ledger.ErrNotFound)
 		_, err = l.EndGrant(t.Context(), org, "none", "", "", noon)
 		require.ErrorIs(t, err, ledger.ErrNotFound)
@@ -149,9 +149,12 @@ func TestAnAddressBecomesAnAccount(t *testing.T) {
 		for id, who := range map[string]string{"open": account, "waiting": account, "settled": address, "else": person(1).ID} {
 			require.Equal(t, who, stored(t, l, id).Person, id)
 		}
-		some, err := l.GrantsOf(t.Context(), org, address, access.Directory)
+		some, err := l.GrantsOf(t.Context(), org, account, access.Directory)
 		require.NoError(t, err)
-		require.Equal(t, []string{"open", "waiting"}, ids(some), "the workflow finds them by the key it began with")
+		require.Equal(t, []string{"open", "waiting"}, ids(some))
+		some, err = l.GrantsFormerly(t.Context(), org, address, access.Directory)
+		require.NoError(t, err)
+		require.Equal(t, []string{"open", "waiting"}, ids(some), "the workflow of the key they began with hands them over")
 		sent, err := l.BeginChange(t.Context(), org, "sent", account, access.Directory, noon)
 		require.NoError(t, err)
 		require.Equal(t, access.Sent, sent.State)

@@ -42,7 +42,7 @@ func requestEntry(g access.Grant) Entry {
 			fields[name] = value
 		}
 	}
-	for name, at := range map[string]time.Time{"start": g.Start, "decide": g.Decide} {
+	for name, at := range map[string]time.Time{"start": g.Start, "decide": g.ApprovalDeadline} {
 		if !at.IsZero() {
 			fields[name] = at
 		}

@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -11,7 +13,7 @@ import (
 // GrantFilter chooses grants. The zero GrantFilter chooses the newest 1,000.
 type GrantFilter struct {
 	States    []access.GrantState // none: any
-	Person    string              // account id or e-mail address, in any case; "": anyone
+	Person    string              // account id; in lower case the address of somebody who has none yet; "": anyone
 	Target    access.Entitlement  // in any case; "": any
 	Unsettled bool                // only those about which something is left to do
 	After     string              // id of the last grant of the page before
@@ -26,9 +28,11 @@ func (l *Ledger) Grants(ctx context.Context, org string, f GrantFilter) ([]acces
 }
 
 func grantsQuery(org string, f GrantFilter) (string, []any) {
-	where, args := `org = ?`, []any{org}
+	where, args, order := `org = ?`, []any{org}, `requested DESC, id DESC`
+	requested := `requested`
 	if f.Person != "" {
-		where, args = either(org, "person", f.Person, "email_key", strings.ToLower(f.Person))
+		where, args = `org = ? AND person = ?`, []any{org, f.Person}
+		requested, order = `+requested`, `+requested DESC, id DESC` // without statistics SQLite would walk everybody's by time
 	}
 	query := selectGrant + ` WHERE ` + where
 	and := func(condition string, values ...any) {
@@ -40,15 +44,15 @@ func grantsQuery(org string, f GrantFilter) (string, []any) {
 		and(where, values...)
 	}
 	if f.Target != "" {
-		and(`target_key = ?`, strings.ToLower(string(f.Target)))
+		and(`target_key = ?`, access.Fold(string(f.Target)))
 	}
 	if f.Unsettled {
 		and(`settled = 0`)
 	}
 	if f.After != "" {
-		and(`(requested, id) < (SELECT requested, id FROM grants WHERE org = ? AND id = ?)`, org, f.After)
+		and(`(`+requested+`, id) < (SELECT requested, id FROM grants WHERE org = ? AND id = ?)`, org, f.After)
 	}
-	return query + ` ORDER BY requested DESC, id DESC LIMIT ?`, append(args, atMost(f.Limit))
+	return query + ` ORDER BY ` + order + ` LIMIT ?`, append(args, atMost(f.Limit))
 }
 
 // GrantsOf returns the unsettled grants of a person, by the grants' Key, of a target, by request.
@@ -60,24 +64,79 @@ func (l *Ledger) GrantsOf(ctx context.Context, org, key string, target access.En
 
 func grantsOfQuery(org, key string, target access.Entitlement) (string, []any) {
 	return selectGrant + ` WHERE org = ? AND target_key = ? AND person_key = ? AND settled = 0 ORDER BY requested, id`,
-		[]any{org, strings.ToLower(string(target)), key}
+		[]any{org, access.Fold(string(target)), key}
+}
+
+// GrantsFormerly returns the unsettled grants of a target that a workflow has to hand over that goes by a former key, by
+// request.
+func (l *Ledger) GrantsFormerly(ctx context.Context, org, key string, target access.Entitlement) ([]access.Grant, error) {
+	all, err := collect(ctx, l.reads, scanGrant, selectGrant+` WHERE org = ? AND former_key = ? AND former_key <> '' AND target_key = ?
+		AND settled = 0 ORDER BY requested, id`, org, key, access.Fold(string(target)))
+	return all, reading(err, "the grants of "+string(target)+" that were kept under "+key, org)
+}
+
+// HandedOver records that the grants' own workflow knows them: that of their former key has nothing to do with them any more.
+func (l *Ledger) HandedOver(ctx context.Context, org string, ids []string) error {
+	return l.write(ctx, org, fmt.Sprintf("record that the grants %v were handed over", ids), func(w *write) error {
+		for _, id := range ids {
+			if _, err := w.exec(ctx, `UPDATE grants SET former_key = '' WHERE org = ? AND id = ?`, org, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// ArrivedAs returns the account id that the grants of a target, kept under an address, went over to; "" while they did not.
+func (l *Ledger) ArrivedAs(ctx context.Context, org, address string, target access.Entitlement) (string, error) {
+	account, err := first(ctx, l.reads, func(row scanner) (id string, err error) { return id, row.Scan(&id) },
+		`SELECT person FROM grants WHERE org = ? AND email_key = ? AND target_key = ? AND settled = 0 AND person <> email_key
+		ORDER BY requested DESC, id DESC LIMIT 1`, org, strings.ToLower(address), access.Fold(string(target)))
+	if errors.Is(err, ErrNotFound) {
+		return "", nil
+	}
+	return account, reading(err, "who arrived as "+address, org)
 }
 
 // Earlier returns at most limit grants (1,000 for 0) of the target that a person was ever given, refused or waits for,
-// newest request first; by account id, or by e-mail address ("": not known).
-func (l *Ledger) Earlier(ctx context.Context, org, person, email string, target access.Entitlement, limit int) ([]access.Grant, error) {
-	query, args := earlierQuery(org, person, email, target, limit)
+// newest request first; by account id, or in lower case by the address of somebody who has none yet.
+func (l *Ledger) Earlier(ctx context.Context, org, person string, target access.Entitlement, limit int) ([]access.Grant, error) {
+	query, args := earlierQuery(org, person, target, limit)
 	all, err := collect(ctx, l.reads, scanGrant, query, args...)
 	return all, reading(err, "the earlier grants of "+string(target)+" to "+person, org)
 }
 
-func earlierQuery(org, person, email string, target access.Entitlement, limit int) (string, []any) {
-	if email == "" && isAddress(person) {
-		email = person
+func earlierQuery(org, person string, target access.Entitlement, limit int) (string, []any) {
+	return selectGrant + ` WHERE org = ? AND person = ? AND target_key = ? ORDER BY +requested DESC, id DESC LIMIT ?`,
+		[]any{org, person, access.Fold(string(target)), atMost(limit)}
+}
+
+// Near returns a person's grants, of whatever target, that were or are to be held after the instant, and those that wait: what the
+// limits on holding something in a row and on the rest between two grants count. What was withdrawn before it began is not held.
+// However often somebody asks, and takes it back, nothing is left out.
+func (l *Ledger) Near(ctx context.Context, org, person string, after time.Time) ([]access.Grant, error) {
+	all, err := l.reads.near(ctx, org, person, after)
+	return all, reading(err, "what "+person+" was granted", org)
+}
+
+func (d database) near(ctx context.Context, org, person string, after time.Time) ([]access.Grant, error) {
+	query, args := heldQuery(org, person, after)
+	held, err := collect(ctx, d, scanGrant, query, args...)
+	if err != nil {
+		return nil, err
 	}
-	where, args := either(org, "person", person, "email_key", strings.ToLower(email))
-	return selectGrant + ` WHERE ` + where + ` AND target_key = ? ORDER BY requested DESC, id DESC LIMIT ?`,
-		append(args, strings.ToLower(string(target)), atMost(limit))
+	query, args = awaitedQuery(org, person)
+	awaited, err := collect(ctx, d, scanGrant, query, args...)
+	return append(held, awaited...), err
+}
+
+func heldQuery(org, person string, after time.Time) (string, []any) {
+	return selectGrant + ` WHERE org = ? AND person = ? AND until > ? AND until > since ORDER BY until, id`, []any{org, person, instant(after)}
+}
+
+// awaitedQuery needs no word on states: until is 0 while a grant waits, and it is not settled.
+func awaitedQuery(org, person string) (string, []any) {
+	return selectGrant + ` WHERE org = ? AND person = ? AND until = 0 AND settled = 0 ORDER BY +requested, id`, []any{org, person}
 }
 
 // Lapsed returns at most limit grants (1,000 for 0) whose time was over before the instant and of which something may

@@ -29,6 +29,7 @@ func TestTheLifeOfAGrant(t *testing.T) {
 			if rapid.Bool().Draw(r, "ahead") {
 				g.Start = noon.Add(30 * time.Minute)
 			}
+			require.NoError(r, l.KeepPeople(t.Context(), org, []access.Person{{ID: idBo}}, noon))
 			_, _, err := l.RequestGrant(t.Context(), org, g)
 			require.NoError(r, err)
 			m := model{Grant: g}
@@ -38,7 +39,7 @@ func TestTheLifeOfAGrant(t *testing.T) {
 			for range rapid.IntRange(1, 8).Draw(r, "steps") {
 				s := step{
 					act: rapid.SampledFrom([]string{"approve", "deny", "expire", "end", "revoke", "given", "taken", "request"}).Draw(r, "act"),
-					by:  rapid.SampledFrom([]string{carol, dan, "eve@acme.example"}).Draw(r, "by"),
+					by:  rapid.SampledFrom([]string{idCarol, idDan, "eve@acme.example"}).Draw(r, "by"),
 					at:  noon.Add(time.Duration(rapid.IntRange(0, 20).Draw(r, "at")) * 10 * time.Minute),
 				}
 				m.take(s)
@@ -57,8 +58,8 @@ func TestTheLifeOfAGrant(t *testing.T) {
 					by = append(by, a.By)
 				}
 				require.Equal(r, m.approved, by)
-				require.Equal(r, []any{m.State, m.From, m.Until, m.Given, m.Taken, m.ClosedBy},
-					[]any{got.State, got.From, got.Until, got.Given, got.Taken, got.ClosedBy}, "after %+v", s)
+				require.Equal(r, []any{m.State, m.From, m.Until, m.ProvisionedAt, m.RevokedAt, m.ClosedBy},
+					[]any{got.State, got.From, got.Until, got.ProvisionedAt, got.RevokedAt, got.ClosedBy}, "after %+v", s)
 				open, err := l.Grants(t.Context(), org, ledger.GrantFilter{Unsettled: true})
 				require.NoError(r, err)
 				require.Equal(r, m.Settled(), len(open) == 0)
@@ -126,8 +127,8 @@ func (m *model) begin(at time.Time) {
 
 func (m *model) take(s step) {
 	waiting, granted := m.State == access.GrantWaiting, m.State == access.GrantGranted
-	late, over := !s.at.Before(m.Decide), granted && !s.at.Before(m.Until)
-	approver := s.by == carol || s.by == dan
+	late, over := !s.at.Before(m.ApprovalDeadline), granted && !s.at.Before(m.Until)
+	approver := s.by == idCarol || s.by == idDan
 	switch s.act {
 	case "approve":
 		switch {
@@ -159,7 +160,7 @@ func (m *model) take(s step) {
 	case "revoke":
 		switch {
 		case waiting:
-			m.State, m.ClosedBy, m.From, m.Until, m.Taken = access.GrantEnded, s.by, s.at, s.at, s.at
+			m.State, m.ClosedBy, m.From, m.Until, m.RevokedAt = access.GrantEnded, s.by, s.at, s.at, s.at
 		case over:
 			m.State = access.GrantEnded
 		case granted:
@@ -169,15 +170,15 @@ func (m *model) take(s step) {
 			}
 		}
 	case "given":
-		if (granted || m.State == access.GrantEnded) && m.Given.IsZero() {
-			m.Given = s.at
+		if (granted || m.State == access.GrantEnded) && m.ProvisionedAt.IsZero() {
+			m.ProvisionedAt = s.at
 		}
 	case "taken":
 		if over {
 			m.State = access.GrantEnded
 		}
-		if m.State == access.GrantEnded && m.Taken.IsZero() {
-			m.Taken = s.at
+		if m.State == access.GrantEnded && m.RevokedAt.IsZero() {
+			m.RevokedAt = s.at
 		}
 	}
 }

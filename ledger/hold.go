@@ -103,6 +103,9 @@ func (l *Ledger) OpenHold(ctx context.Context, h Hold) error {
 		case err != nil:
 			return err
 		case newest.Plan == h.Plan && newest.Decision == "":
+			if err := w.touchDoubted(ctx, tableHolds, []any{newest.number}); err != nil {
+				return err
+			}
 			_, err := w.exec(ctx, `UPDATE holds SET run = ?, adds = ?, removals = ?, adopts = ?, people = ?, rules = ?, changed = ?
 				WHERE org = ? AND number = ?`,
 				h.Run, h.Adds, h.Removals, h.Adopts, h.People, list(h.Rules), h.Changed, h.Org, newest.number)
@@ -116,6 +119,9 @@ func (l *Ledger) OpenHold(ctx context.Context, h Hold) error {
 					return err
 				}
 			}
+		}
+		if err := w.touch(ctx, tableHolds, []any{number}); err != nil {
+			return err
 		}
 		if _, err := w.exec(ctx, `INSERT INTO holds (org, number, plan, run, adds, removals, adopts, people, rules, changed,
 			opened, decided, decision, by_whom, note) VALUES (`+marks(11)+`, 0, '', '', '')`,
@@ -131,6 +137,9 @@ func (l *Ledger) OpenHold(ctx context.Context, h Hold) error {
 
 // endHold writes how a hold ended, in its row and in the chain.
 func (w *write) endHold(ctx context.Context, h numbered, decision, by, note string, at time.Time) error {
+	if err := w.touchDoubted(ctx, tableHolds, []any{h.number}); err != nil {
+		return err
+	}
 	if _, err := w.exec(ctx, `UPDATE holds SET decision = ?, by_whom = ?, note = ?, decided = ? WHERE org = ? AND number = ?`,
 		decision, by, note, instant(at), w.org, h.number); err != nil {
 		return err
@@ -161,6 +170,9 @@ func (l *Ledger) DecideHold(ctx context.Context, org, plan, decision, by, note s
 		}
 		if open.Plan != plan {
 			return w.repeated(ctx, plan, decision, "the open hold is on plan "+open.Plan, &decided)
+		}
+		if err := w.touch(ctx, tableHolds, []any{open.number}); err != nil {
+			return err
 		}
 		if decision == Approve {
 			err = w.moveHeld(ctx, open.Run, access.Planned, at)
@@ -207,6 +219,17 @@ func (w *write) rejectHeld(ctx context.Context, h numbered, at time.Time) error 
 		if rule.Rule == ruleAdopt {
 			return w.moveHeld(ctx, h.Run, access.Rejected, at)
 		}
+	}
+	keys, err := collect(ctx, w.database, func(row scanner) ([]any, error) {
+		var person, target, action string
+		err := row.Scan(&person, &target, &action)
+		return []any{person, target, action}, err
+	}, `SELECT person, target, action FROM lines WHERE org = ? AND run = ? AND state = 'held'`, w.org, h.Run)
+	if err != nil {
+		return err
+	}
+	if err := w.forget(ctx, tableRejections, keys...); err != nil {
+		return err
 	}
 	if _, err := w.exec(ctx, `INSERT INTO rejections (org, person, target, action, group_id, email, reasons, sources, loses,
 		held_by, answer, at)

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
@@ -116,62 +117,90 @@ func (w *write) applyHoldings(ctx context.Context, run string, open, closing []a
 	if err != nil {
 		return err
 	}
-	opening := make(map[lineKey]access.Holding, len(open))
+	s := spans{org: w.org, run: run, at: at, standing: standing, opening: make(map[lineKey]access.Holding, len(open)), replaced: map[lineKey]bool{}}
 	for _, h := range open {
-		opening[lineKey{h.Person, h.Target}] = h
-	}
-	replaced := make(map[lineKey]bool)
-	var ends, begins [][]any
-	end := func(h access.Holding, until time.Time) {
-		if until.Before(h.From) {
-			until = h.From
-		}
-		ends = append(ends, []any{w.org, h.Person, string(h.Target), instant(h.From), instant(until)})
+		s.opening[lineKey{h.Person, h.Target}] = h
 	}
 	for _, h := range closing {
-		key := lineKey{h.Person, h.Target}
-		was, stands := standing[key]
-		if _, again := opening[key]; again {
-			replaced[key] = true
-			continue
-		}
-		if !stands || !h.From.IsZero() && instant(h.From) != instant(was.From) {
-			continue
-		}
-		end(was, orAt(h.Until, at))
-		delete(standing, key)
+		s.close(h)
 	}
 	for _, h := range open {
-		key := lineKey{h.Person, h.Target}
-		if _, last := opening[key]; !last {
-			continue // given twice
+		s.open(lineKey{h.Person, h.Target})
+	}
+	return w.saveSpans(ctx, s)
+}
+
+// spans are the spans of holdings that one call of applyHoldings ends and begins, as rows.
+type spans struct {
+	org, run     string
+	at           time.Time
+	standing     map[lineKey]access.Holding
+	opening      map[lineKey]access.Holding // what is still to open: the last that was given for each key
+	replaced     map[lineKey]bool           // given both to close and to open
+	ends, begins [][]any
+}
+
+func (s *spans) end(h access.Holding, until time.Time) {
+	if until.Before(h.From) {
+		until = h.From
+	}
+	s.ends = append(s.ends, []any{s.org, h.Person, string(h.Target), instant(h.From), instant(until)})
+}
+
+func (s *spans) close(h access.Holding) {
+	key := lineKey{h.Person, h.Target}
+	if _, again := s.opening[key]; again {
+		s.replaced[key] = true
+		return
+	}
+	was, stands := s.standing[key]
+	if !stands || !h.From.IsZero() && instant(h.From) != instant(was.From) {
+		return
+	}
+	s.end(was, orAt(h.Until, s.at))
+	delete(s.standing, key)
+}
+
+// open begins the span of a key; of a key that was given twice, once.
+func (s *spans) open(key lineKey) {
+	h, last := s.opening[key]
+	if !last {
+		return
+	}
+	delete(s.opening, key)
+	since := orAt(h.From, s.at)
+	if was, stands := s.standing[key]; stands {
+		h.Owned = h.Owned || was.Owned && !s.replaced[key]
+		if was.Owned == h.Owned && was.GroupID == h.GroupID && list(was.Reasons) == list(h.Reasons) {
+			return
 		}
-		h = opening[key]
-		delete(opening, key)
-		since := orAt(h.From, at)
-		if was, stands := standing[key]; stands {
-			h.Owned = h.Owned || was.Owned && !replaced[key]
-			if was.Owned == h.Owned && was.GroupID == h.GroupID && list(was.Reasons) == list(h.Reasons) {
-				continue
-			}
-			if was.From.Before(since) && instant(was.From) != instant(since) {
-				end(was, since)
-			} else {
-				since = was.From // of the same instant: the new one takes its place
-			}
+		if was.From.Before(since) && instant(was.From) != instant(since) {
+			s.end(was, since)
+		} else {
+			since = was.From // of the same instant: the new one takes its place
 		}
-		if h.Run == "" {
-			h.Run = run
-		}
-		begins = append(begins, []any{w.org, h.Person, string(h.Target), instant(since), h.GroupID, flag(h.Owned), list(h.Reasons), h.Run})
+	}
+	if h.Run == "" {
+		h.Run = s.run
+	}
+	s.begins = append(s.begins, []any{s.org, h.Person, string(h.Target), instant(since), h.GroupID, flag(h.Owned), list(h.Reasons), h.Run})
+}
+
+func (w *write) saveSpans(ctx context.Context, s spans) error {
+	var keys [][]any
+	for _, row := range slices.Concat(s.ends, s.begins) {
+		keys = append(keys, row[1:4])
+	}
+	if err := w.touchDoubted(ctx, tableHoldings, keys...); err != nil {
+		return err
 	}
 	if err := w.execRows(ctx, `UPDATE holdings SET until = v.column5 FROM (VALUES`, `?, ?, ?, CAST(? AS BIGINT), CAST(? AS BIGINT)`,
-		`) AS v WHERE org = v.column1 AND person = v.column2 AND target = v.column3 AND since = v.column4`, ends); err != nil {
+		`) AS v WHERE org = v.column1 AND person = v.column2 AND target = v.column3 AND since = v.column4`, s.ends); err != nil {
 		return err
 	}
 	return w.execRows(ctx, `INSERT INTO holdings (org, person, target, since, group_id, owned, reasons, run, until) VALUES`,
 		marks(8)+", 0", `ON CONFLICT (org, person, target, since) DO UPDATE SET group_id = excluded.group_id,
-		owned = excluded.owned, reasons = excluded.reasons, run = excluded.run, until = 0`, begins)
+		owned = excluded.owned, reasons = excluded.reasons, run = excluded.run, until = 0`, s.begins)
 }
 
 // standing reads what stands of the holdings to open and close.

@@ -20,6 +20,8 @@ type Filter struct {
 	Actions []access.Action      // none: any
 	Person  string               // account id; "": anyone
 	After   Key                  // the last line of the page before, whole
+	Through Key                  // the last line that is wanted, whole
+	Waited  *bool                // whether lines waited for a person's decision; nil: either
 	Limit   int                  // 0: 1,000
 }
 
@@ -46,6 +48,12 @@ func linesQuery(org, run string, f Filter) (string, []any) {
 	}
 	if f.Person != "" {
 		and(`person = ?`, f.Person)
+	}
+	if f.Waited != nil {
+		and(`(held_by <> '') = ?`, *f.Waited)
+	}
+	if f.Through != (Key{}) {
+		and(`(rank, person, target) <= (?, ?, ?)`, rank(f.Through.Action), f.Through.Person, string(f.Through.Target))
 	}
 	if f.After != (Key{}) {
 		and(`(rank, person, target) > (?, ?, ?)`, rank(f.After.Action), f.After.Person, string(f.After.Target))

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
@@ -18,6 +19,13 @@ func scanMark(row scanner) (m access.Mark, err error) {
 
 // applyMarks begins and ends marks. One that stands stays as it is.
 func (w *write) applyMarks(ctx context.Context, begin, end []access.Mark) error {
+	var keys [][]any
+	for _, m := range slices.Concat(begin, end) {
+		keys = append(keys, []any{m.Person, m.Rule})
+	}
+	if err := w.forget(ctx, tableMarks, keys...); err != nil {
+		return err
+	}
 	for _, m := range end {
 		if _, err := w.exec(ctx, `DELETE FROM marks WHERE org = ? AND person = ? AND rule = ?`, w.org, m.Person, m.Rule); err != nil {
 			return err
@@ -44,6 +52,9 @@ func (l *Ledger) Told(ctx context.Context, org, rule string, people []string, at
 	return l.write(ctx, org, "record what rule "+rule+" told", func(w *write) error {
 		for _, some := range chunks(people) {
 			where, args := among("org", "person", some, org)
+			if err := w.touchDoubtedWhere(ctx, tableMarks, `rule = ? AND told = 0 AND `+where, append([]any{rule}, args...)...); err != nil {
+				return err
+			}
 			if _, err := w.exec(ctx, `UPDATE marks SET told = ? WHERE rule = ? AND told = 0 AND `+where,
 				append([]any{instant(at), rule}, args...)...); err != nil {
 				return err
@@ -106,6 +117,9 @@ func (w *write) suspend(ctx context.Context, run string, lines []attempted) erro
 			if !access.OnlyRules(c.Reasons) || c.State == access.Already && c.attempts < 2 {
 				continue // somebody else suspended the person, or a grant's end did
 			}
+			if err := w.forget(ctx, tableSuspensions, []any{c.Person}); err != nil {
+				return err
+			}
 			if _, err := w.exec(ctx, `INSERT INTO suspensions (org, person, since, run, reasons) VALUES (?, ?, ?, ?, ?)
 				ON CONFLICT (org, person) DO NOTHING`, w.org, c.Person, instant(c.At), run, list(c.Reasons)); err != nil {
 				return err
@@ -121,6 +135,9 @@ func (w *write) suspend(ctx context.Context, run string, lines []attempted) erro
 
 func (w *write) unsuspend(ctx context.Context, people []string) error {
 	for _, p := range people {
+		if err := w.forget(ctx, tableSuspensions, []any{p}); err != nil {
+			return err
+		}
 		if _, err := w.exec(ctx, `DELETE FROM suspensions WHERE org = ? AND person = ?`, w.org, p); err != nil {
 			return err
 		}

@@ -15,7 +15,27 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-func migratePostgres(ctx context.Context, pool *sql.DB) error {
+// ErrNewer says that a newer Castellan has brought the ledger's tables up to date: this one knows too little of them to write.
+var ErrNewer = errors.New("a newer Castellan has brought the ledger's tables up to date")
+
+func newer(is, known int64) error {
+	return fmt.Errorf("%w: they are of version %d and this Castellan knows %d: run the newer one, or restore a backup", ErrNewer, is, known)
+}
+
+// Current returns [ErrNewer] once a newer Castellan has brought the ledger's tables up to date. Nothing is written from then on.
+func (l *Ledger) Current(ctx context.Context) error {
+	version, err := first(ctx, l.reads, func(row scanner) (v int64, err error) { return v, row.Scan(&v) },
+		`SELECT MAX(version_id) FROM goose_db_version`)
+	if err != nil {
+		return fmt.Errorf("ledger: read the version of the tables: %w", err)
+	}
+	if version > l.version {
+		return fmt.Errorf("ledger: %w", newer(version, l.version))
+	}
+	return nil
+}
+
+func migratePostgres(ctx context.Context, pool *sql.DB) (version int64, err error) {
 	return migrate(ctx, pool, goose.DialectPostgres, goose.WithSessionLocker(schemaLock{}))
 }
 
@@ -35,30 +55,32 @@ func (schemaLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
 	return err
 }
 
-func migrateSQLite(ctx context.Context, pool *sql.DB, path string) error {
+func migrateSQLite(ctx context.Context, pool *sql.DB, path string) (version int64, err error) {
 	release, err := takeTurn(ctx, path+".migrating")
 	if err != nil {
-		return fmt.Errorf("ledger: wait for the migration that another worker runs (lock file %s.migrating): %w", path, err)
+		return 0, fmt.Errorf("ledger: wait for the migration that another worker runs (lock file %s.migrating): %w", path, err)
 	}
-	return errors.Join(migrate(ctx, pool, goose.DialectSQLite3), release())
+	version, err = migrate(ctx, pool, goose.DialectSQLite3)
+	return version, errors.Join(err, release())
 }
 
-func migrate(ctx context.Context, pool *sql.DB, dialect goose.Dialect, options ...goose.ProviderOption) error {
+// migrate brings the tables up to the newest version that this program knows, and returns it.
+func migrate(ctx context.Context, pool *sql.DB, dialect goose.Dialect, options ...goose.ProviderOption) (version int64, err error) {
 	provider, err := migrator(pool, dialect, options...)
 	if err != nil {
-		return fmt.Errorf("ledger: prepare the migration: %w", err)
+		return 0, fmt.Errorf("ledger: prepare the migration: %w", err)
 	}
 	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("ledger: bring the tables up to date: %w", err)
+		return 0, fmt.Errorf("ledger: bring the tables up to date: %w", err)
 	}
 	current, latest, err := provider.GetVersions(ctx)
 	if err != nil {
-		return fmt.Errorf("ledger: read the version of the tables: %w", err)
+		return 0, fmt.Errorf("ledger: read the version of the tables: %w", err)
 	}
 	if current > latest {
-		return fmt.Errorf("ledger: its tables are of version %d and this Castellan knows %d: run the newer Castellan that made them, or restore a backup", current, latest)
+		return 0, fmt.Errorf("ledger: %w", newer(current, latest))
 	}
-	return nil
+	return latest, nil
 }
 
 func migrator(pool *sql.DB, dialect goose.Dialect, options ...goose.ProviderOption) (*goose.Provider, error) {
@@ -66,7 +88,7 @@ func migrator(pool *sql.DB, dialect goose.Dialect, options ...goose.ProviderOpti
 	if err != nil {
 		return nil, err
 	}
-	options = append(options, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(bytewise(dialect)))
+	options = append(options, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(bytewise(dialect), accounts(dialect), folds(dialect)))
 	return goose.NewProvider(dialect, pool, files, options...)
 }
 

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
@@ -28,6 +29,9 @@ func TestALedgerWithoutGrantsIsBroughtUpToDate(t *testing.T) {
 		_, err = before.Exec(t.Context(), `SELECT id FROM grants`)
 		require.Error(t, err, "version 2 knows no grants")
 		all := appended(t, before, 3)
+		_, err = before.Append(t.Context(), ledger.Entry{Org: org, At: noon, Kind: ledger.EntryChange, Run: "r1", Person: "id-00001", Target: group("ops"),
+			Body: []byte(`{"action":"remove","state":"done","groupId":"gid-ops"}`)})
+		require.NoError(t, err)
 		require.NoError(t, before.Close())
 
 		for range 2 { // the second time there is nothing to do
@@ -73,7 +77,9 @@ func TestALedgerWithoutReviewsIsBroughtUpToDate(t *testing.T) {
 		require.NoError(t, err)
 		line := change(person(1), access.Remove, "ops")
 		line.State = access.Held
-		plan(t, before, "r1", line)
+		_, err = before.Exec(t.Context(), `INSERT INTO lines (org, run, person, target, rank, action, group_id, email, state, reasons, sources, loses, held_by, answer, at, lapse, attempts)
+			VALUES ('acme', 'r1', ?, ?, 2, 'remove', ?, '', 'held', '', '', '', '', '', ?, 0, 0)`, line.Person, string(line.Target), line.GroupID, noon.UnixMicro())
+		require.NoError(t, err)
 		_, err = before.Exec(t.Context(), `SELECT id FROM reviews`)
 		require.Error(t, err, "version 4 knows no reviews")
 		require.NoError(t, before.Close())
@@ -93,10 +99,173 @@ func TestALedgerWithoutReviewsIsBroughtUpToDate(t *testing.T) {
 		still, err := back.Line(t.Context(), org, "r1", line.Person, line.Target)
 		require.NoError(t, err)
 		require.Equal(t, access.Held, still.State, "the way back keeps the rest")
-		entries, err := back.Entries(t.Context(), org, 0, 0)
-		require.NoError(t, err)
+		entries := entries(t, back, 0)
 		require.Len(t, entries, 2)
 		require.NoError(t, back.Close())
+	}
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, filepath.Join(t.TempDir(), "castellan.db"))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, postgresURL(t))
+	})
+}
+
+// Names with letters beyond ASCII, and domains in punycode, are found in all their forms, in ledgers from before too.
+func TestALedgerOfNamesInLowerCaseIsBroughtUpToDate(t *testing.T) {
+	t.Parallel()
+	test := func(t *testing.T, url string) {
+		before, err := ledger.OpenAt(t.Context(), url, 12)
+		require.NoError(t, err)
+		at := noon.UnixMicro()
+		for id, email := range map[string]string{"id-1": "ana@xn--bcher-kva.example", "id-2": "andre\u0301@acme.example", "id-3": "bo@acme.example"} {
+			_, err := before.Exec(t.Context(), `INSERT INTO people (org, id, email, email_key, name, account_type, account_status, membership_status, claim_status, management_source, at)
+				VALUES ('acme', ?, ?, ?, '', '', 'active', 'active', '', '', ?)`, id, email, email, at)
+			require.NoError(t, err)
+		}
+		for _, address := range []string{"old@xn--bcher-kva.example", "old@b\u00fccher.example"} {
+			_, err = before.Exec(t.Context(), `INSERT INTO former_addresses (org, address, person, until) VALUES ('acme', ?, 'id-3', ?)`, address, at)
+			require.NoError(t, err)
+		}
+		require.NoError(t, before.Close())
+		for range 2 {
+			l := open(t, url)
+			for address, id := range map[string]string{
+				"ana@b\u00fccher.example": "id-1", "Ana@XN--BCHER-KVA.example": "id-1", "andr\u00e9@acme.example": "id-2", "andre\u0301@acme.example": "id-2", "bo@acme.example": "id-3",
+			} {
+				p, err := l.FindPerson(t.Context(), org, address)
+				require.NoError(t, err, address)
+				require.Equal(t, id, p.ID, address)
+			}
+			_, former, err := l.Addressed(t.Context(), org, "old@b\u00fccher.example")
+			require.NoError(t, err)
+			require.Len(t, former, 1)
+		}
+	}
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, filepath.Join(t.TempDir(), "castellan.db"))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, postgresURL(t))
+	})
+}
+
+// Reviewers of a review under way from before they were accounts become accounts where it is certain who they are.
+func TestMigrateMakesReviewersAccounts(t *testing.T) {
+	t.Parallel()
+	test := func(t *testing.T, url string) {
+		before, err := ledger.OpenAt(t.Context(), url, 5)
+		require.NoError(t, err)
+		at := noon.UnixMicro()
+		exec := func(query string, args ...any) {
+			t.Helper()
+			_, err := before.Exec(t.Context(), query, args...)
+			require.NoError(t, err)
+		}
+		for _, p := range [][2]string{{"ID-carol", "Carol@acme.example"}, {"ID-dan", "dan@acme.example"}, {"ID-eve-1", "eve@acme.example"}, {"ID-eve-2", "eve@acme.example"}} {
+			exec(`INSERT INTO people (org, id, email, email_key, name, account_type, account_status, membership_status, claim_status, management_source, at)
+				VALUES ('acme', ?, ?, LOWER(?), '', '', '', '', '', '', ?)`, p[0], p[1], p[1], at)
+		}
+		for id, state := range map[string]string{spring: "open", "autumn": "done"} {
+			exec(`INSERT INTO reviews (org, id, campaign, state, stage, opened, events, ranked, body) VALUES ('acme', ?, 'quarterly', ?, 1, ?, 3, 2, '{"stages":1}')`, id, state, at)
+			for n := 1; n <= 4; n++ {
+				said, spoke, verdict := "", 0, ""
+				if n == 1 {
+					said, spoke, verdict = `[{"stage":1,"by":"carol@acme.example","verdict":"remove","at":"2026-01-05T12:00:00Z"}]`, 1, "remove"
+				}
+				exec(`INSERT INTO review_items (org, review, person, target, page, n, risk, stage, spoke, version, verdict, outcome, facts, said, result)
+					VALUES ('acme', ?, ?, 'group:ops', '1', ?, 0, 1, ?, 0, ?, '', '{}', ?, '')`, id, person(n).ID, n, spoke, verdict, said)
+			}
+			for _, task := range []struct {
+				reviewer, verdict string
+				n                 int
+			}{{carol, "remove", 1}, {carol, "", 2}, {"ID-carol", "", 2}, {carol, "remove", 3}, {"ID-carol", "", 3}, {dan, "", 1}, {eve, "", 4}} {
+				exec(`INSERT INTO review_tasks (org, review, stage, reviewer, n, role, since, verdict) VALUES ('acme', ?, 1, ?, ?, 'reviewer', ?, ?)`,
+					id, task.reviewer, task.n, at, task.verdict)
+			}
+			for seq, e := range [][3]string{{"decided", carol, ""}, {"reminded", "", carol}, {"reminded", "", eve}} {
+				exec(`INSERT INTO review_events (org, review, seq, at, kind, by_whom, via, n, stage, verdict, bulk, to_whom, body)
+					VALUES ('acme', ?, ?, ?, ?, ?, 'page', 1, 1, 'remove', 0, ?, '')`, id, seq+1, at, e[0], e[1], e[2])
+			}
+			exec(`INSERT INTO review_codes (org, review, reviewer, hash, at, used) VALUES ('acme', ?, ?, ?, ?, 0)`, id, carol, hashOf("c"), at)
+			exec(`INSERT INTO review_links (org, id, review, reviewer, at, expires, revoked) VALUES ('acme', ?, ?, ?, ?, ?, 0)`, "link "+id, id, carol, at, at)
+		}
+		appended(t, before, 1)
+		require.NoError(t, before.Close())
+
+		for range 2 { // the second time there is nothing to do
+			l := open(t, url)
+			tasks := func(review string) []string {
+				var all []string
+				for n := range 4 {
+					for _, who := range []string{carol, "ID-carol", dan, "ID-dan", eve, "ID-eve-1", "ID-eve-2"} {
+						items, err := l.Items(t.Context(), org, review, ledger.ItemFilter{Reviewer: []string{who}, Stage: 1})
+						require.NoError(t, err)
+						for _, i := range items {
+							if i.N == n+1 {
+								all = append(all, fmt.Sprint(i.N, " ", who))
+							}
+						}
+					}
+				}
+				return all
+			}
+			require.Equal(t, []string{"1 ID-carol", "1 ID-dan", "2 ID-carol", "3 ID-carol", "4 " + eve}, tasks(spring), "who eve is cannot be told")
+			require.Len(t, tasks("autumn"), 7, "what is over stays as it was")
+			link, err := l.ReviewLink(t.Context(), org, "link "+spring)
+			require.NoError(t, err)
+			require.Equal(t, "ID-carol", link.Reviewer)
+			told, err := l.ToldReviewers(t.Context(), org, spring, 1)
+			require.NoError(t, err)
+			require.Equal(t, map[string]bool{"ID-carol": true, eve: true}, told)
+			require.NoError(t, l.Close())
+		}
+		l := open(t, url)
+		coded := word("ID-carol", keep, 1)
+		coded.Pass = ledger.Pass{CodeHash: hashOf("c")}
+		require.Equal(t, "[1] [] [] 2", heard(t, l, spring, coded), "she goes on, and her code is good")
+		require.Len(t, item(t, l, spring, 1).Said, 1, "it is her word that she changed")
+		require.Equal(t, keep, item(t, l, spring, 1).Verdict)
+		require.Equal(t, "[] [] [2 3] 0", heard(t, l, spring, word("ID-dan", keep, 2, 3)))
+		require.Equal(t, "refused", heard(t, l, spring, word("ID-eve-1", keep, 4)))
+	}
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, filepath.Join(t.TempDir(), "castellan.db"))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, postgresURL(t))
+	})
+}
+
+func TestALedgerThatDoesNotKnowWhoWasSeenIsBroughtUpToDate(t *testing.T) {
+	t.Parallel()
+	test := func(t *testing.T, url string) {
+		before, err := ledger.OpenAt(t.Context(), url, 5)
+		require.NoError(t, err)
+		for _, row := range []string{
+			`INSERT INTO people (org, id, email, email_key, name, account_type, account_status, membership_status, claim_status, management_source, at)
+				VALUES ('acme', 'id-00001', 'a@x.example', 'a@x.example', 'A', '', '', '', '', '', ?)`,
+			`INSERT INTO holdings (org, person, target, since, until, group_id, owned, reasons, run)
+				VALUES ('acme', 'id-00001', 'group:dev', ?, 0, 'gid-dev', 1, '[{"kind":"mapping","name":"eng"}]', 'r1')`,
+			`INSERT INTO source_counts (org, group_id, name, users, at, run) VALUES ('acme', 'gid-eng', 'eng', 9, ?, 'r1')`,
+		} {
+			_, err := before.Exec(t.Context(), row, noon.UnixMicro())
+			require.NoError(t, err)
+		}
+		require.NoError(t, before.Close())
+		l := open(t, url)
+		counts, err := l.SourceCounts(t.Context(), org)
+		require.NoError(t, err)
+		require.Zero(t, counts["gid-eng"].Suspect)
+		missing, err := l.Missing(t.Context(), org, noon, 0)
+		require.NoError(t, err)
+		require.Equal(t, []string{"id-00001"}, missing, "no read has shown them since")
 	}
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()

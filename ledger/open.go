@@ -5,12 +5,19 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
@@ -23,20 +30,34 @@ var ErrNotFound = errors.New("not in the ledger")
 
 // Ledger is an open ledger. It may be used by many goroutines at once.
 type Ledger struct {
-	reads  database
-	writes database
-	pools  []*sql.DB
+	reads   database
+	writes  database
+	pools   []*sql.DB
+	version int64    // of the tables, as this program knows them
+	replays sync.Map // of chains: organization → *replayed
 }
 
 // Open opens the ledger at the URL and brings its tables up to date. Several workers may do so at the same moment.
 //
 //	""                               castellan.db in the working directory
 //	file:/path/castellan.db, a path  that SQLite file; it and its folder are made when they are missing
-//	postgres://user@host/name        that PostgreSQL database (version 12 or later), in the first schema of search_path
+//	postgres://user@host/name        that PostgreSQL database (version 12 or later), in the first schema of search_path;
+//	                                 on another machine with TLS, unless the URL or PGSSLMODE says otherwise
 //
 // SQLite runs in WAL mode with synchronous=FULL, so a finished write survives a loss of power, with one writing
 // connection and four reading ones. The file must be on a local disk. No error shows a password.
 func Open(ctx context.Context, url string) (*Ledger, error) {
+	l, err := open(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.recordOld(ctx); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+func open(ctx context.Context, url string) (*Ledger, error) {
 	if strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://") {
 		return openPostgres(ctx, url)
 	}
@@ -88,7 +109,8 @@ func openSQLite(ctx context.Context, path string) (*Ledger, error) {
 		return nil, fmt.Errorf("ledger: open %s: %w", path, err)
 	}
 	writer.SetMaxOpenConns(1)
-	if err := migrateSQLite(ctx, writer, path); err != nil {
+	version, err := migrateSQLite(ctx, writer, path)
+	if err != nil {
 		return nil, errors.Join(err, writer.Close())
 	}
 	reader, err := sql.Open("sqlite", sqliteURL(path, "deferred", "query_only(ON)", "cache_size(-8192)"))
@@ -98,9 +120,10 @@ func openSQLite(ctx context.Context, path string) (*Ledger, error) {
 	reader.SetMaxOpenConns(4)
 	reader.SetMaxIdleConns(4)
 	return &Ledger{
-		reads:  database{querier: reader},
-		writes: database{querier: writer},
-		pools:  []*sql.DB{reader, writer},
+		reads:   database{querier: reader},
+		writes:  database{querier: writer},
+		pools:   []*sql.DB{reader, writer},
+		version: version,
 	}, nil
 }
 
@@ -127,8 +150,41 @@ func sqliteURL(path, lock string, pragmas ...string) string {
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}).String()
 }
 
+// invalidPassword is PostgreSQL's code for a user and password that do not go together.
+const invalidPassword = "28P01"
+
+// How long reaching PostgreSQL may take: the look-up of its name, the connection, and with both the first sign of life.
+const (
+	connectWithin = 10 * time.Second
+	answerWithin  = 15 * time.Second
+)
+
 func openPostgres(ctx context.Context, url string) (*Ledger, error) {
+	config, err := postgresConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	pool := stdlib.OpenDB(*config)
+	pool.SetMaxOpenConns(16)
+	pool.SetMaxIdleConns(4)
+	if err := reach(ctx, pool, config); err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
+	version, err := migratePostgres(ctx, pool)
+	if err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
+	db := database{querier: pool, postgres: true}
+	return &Ledger{reads: db, writes: db, pools: []*sql.DB{pool}, version: version}, nil
+}
+
+// postgresConfig is how the database at the URL is reached. Where the URL says nothing of TLS and the database is on another
+// machine, TLS is a must: the driver's own default goes on in plain text where the server has none.
+func postgresConfig(url string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(url)
+	if err == nil && !saysSSLMode(url) && !onThisMachine(config) {
+		config, err = pgx.ParseConfig(withParameter(url, "sslmode=require"))
+	}
 	if err != nil {
 		// The driver's error may quote the URL, and with it a password: it is not passed on.
 		return nil, errors.New("ledger: the PostgreSQL URL cannot be read: write postgres://user@host:5432/name?sslmode=verify-full")
@@ -136,12 +192,62 @@ func openPostgres(ctx context.Context, url string) (*Ledger, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "castellan"
 	}
-	pool := stdlib.OpenDB(*config)
-	pool.SetMaxOpenConns(16)
-	pool.SetMaxIdleConns(4)
-	if err := migratePostgres(ctx, pool); err != nil {
-		return nil, errors.Join(err, pool.Close())
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectWithin
 	}
-	db := database{querier: pool, postgres: true}
-	return &Ledger{reads: db, writes: db, pools: []*sql.DB{pool}}, nil
+	lookup := config.LookupFunc // which the driver lets take as long as it likes
+	config.LookupFunc = func(ctx context.Context, host string) ([]string, error) {
+		ctx, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
+		defer cancel()
+		return lookup(ctx, host)
+	}
+	return config, nil
+}
+
+func saysSSLMode(postgres string) bool {
+	u, err := url.Parse(postgres)
+	return err == nil && u.Query().Has("sslmode") || os.Getenv("PGSSLMODE") != ""
+}
+
+func withParameter(postgres, parameter string) string {
+	if strings.Contains(postgres, "?") {
+		return postgres + "&" + parameter
+	}
+	return postgres + "?" + parameter
+}
+
+// onThisMachine reports whether all hosts are sockets or loopback addresses; any other name might resolve elsewhere tomorrow.
+func onThisMachine(config *pgx.ConnConfig) bool {
+	hosts := []string{config.Host}
+	for _, other := range config.Fallbacks {
+		hosts = append(hosts, other.Host)
+	}
+	return !slices.ContainsFunc(hosts, func(host string) bool {
+		if host == "localhost" || strings.HasPrefix(host, "/") {
+			return false
+		}
+		ip, err := netip.ParseAddr(host)
+		return err != nil || !ip.IsLoopback()
+	})
+}
+
+// reach waits for the first sign of life of a database, and says what to look at where none comes.
+func reach(ctx context.Context, pool *sql.DB, config *pgx.ConnConfig) error {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	err := pool.PingContext(ctx)
+	if err == nil {
+		return nil
+	}
+	address := net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
+	var refused *pgconn.PgError
+	switch {
+	case errors.As(err, &refused) && refused.Code == invalidPassword:
+		return fmt.Errorf("ledger: PostgreSQL at %s refuses the password of user %s: give the one that the database has, or set it there with ALTER ROLE: %w", address, config.User, err)
+	case errors.As(err, &refused):
+		return fmt.Errorf("ledger: PostgreSQL at %s refuses the connection: %w", address, err)
+	case config.TLSConfig != nil:
+		return fmt.Errorf("ledger: PostgreSQL at %s does not answer with TLS: does the name resolve, does the server run there, has it TLS? Where nobody can read the network between, sslmode=disable in the URL does without: %w", address, err)
+	}
+	return fmt.Errorf("ledger: PostgreSQL at %s does not answer: does the name resolve, and does the server run there? %w", address, err)
 }

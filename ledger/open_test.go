@@ -42,7 +42,7 @@ func TestWhatCannotBeOpened(t *testing.T) {
 	for url, want := range map[string]string{
 		"mysql://root:hunter2@host/db":                          "mysql:// is not known",
 		"postgres://ana:hunter2@127.0.0.1:notaport/db":          "cannot be read",
-		"postgres://ana:hunter2@127.0.0.1:1/db?sslmode=disable": "bring the tables up to date",
+		"postgres://ana:hunter2@127.0.0.1:1/db?sslmode=disable": "127.0.0.1:1 does not answer",
 		"postgres://ana:hunter2@%zz/db":                         "cannot be read",
 		filepath.Join(blocked, "castellan.db"):                  "choose a folder",
 		garbage:                                                 "not a database",
@@ -96,7 +96,35 @@ func TestALedgerOfANewerVersionIsNotOpened(t *testing.T) {
 	_, err := l.Exec(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`)
 	require.NoError(t, err)
 	_, err = ledger.Open(t.Context(), path)
-	require.ErrorContains(t, err, "run the newer Castellan")
+	require.ErrorIs(t, err, ledger.ErrNewer)
+	require.ErrorContains(t, err, "run the newer one")
+}
+
+// A worker that was left running while a newer one began is such a ledger's.
+func TestALedgerThatANewerCastellanTakesOverIsNotWrittenToAnyMore(t *testing.T) {
+	t.Parallel()
+	test := func(t *testing.T, l *ledger.Ledger) {
+		before := appended(t, l, 1)
+		require.NoError(t, l.Current(t.Context()))
+		_, err := l.Exec(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, `+map[bool]string{true: "true", false: "1"}[l.Postgres()]+`)`)
+		require.NoError(t, err)
+		require.ErrorIs(t, l.Current(t.Context()), ledger.ErrNewer)
+		for _, to := range []string{org, "an organization that it does not know"} {
+			_, err = l.Append(t.Context(), ledger.Entry{Org: to, Kind: "note"})
+			require.ErrorIs(t, err, ledger.ErrNewer)
+		}
+		after, err := l.Entries(t.Context(), org, 0, 0)
+		require.NoError(t, err)
+		require.Equal(t, before, after)
+	}
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, open(t, filepath.Join(t.TempDir(), "castellan.db")))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, open(t, postgresURL(t)))
+	})
 }
 
 func TestWhatWasWrittenIsThereAfterReopening(t *testing.T) {
@@ -106,7 +134,5 @@ func TestWhatWasWrittenIsThereAfterReopening(t *testing.T) {
 	require.NoError(t, err)
 	want := appended(t, l, 3)
 	require.NoError(t, l.Close())
-	got, err := open(t, path).Entries(t.Context(), org, 0, 0)
-	require.NoError(t, err)
-	require.Equal(t, want, got)
+	require.Equal(t, want, entries(t, open(t, path), 0))
 }

@@ -14,6 +14,8 @@ type Organization struct {
 	Policy    string    `json:"policy"` // hash of the current policy
 	PolicyAt  time.Time `json:"policyAt"`
 	AdoptedAt time.Time `json:"adoptedAt,omitzero"` // when the first run was consented to; zero before that
+
+	Unexplained bool `json:"unexplained,omitempty"` // the chain does not explain this, so that nobody knows which policy is in force
 }
 
 const selectOrganization = `SELECT org, org_id, directory, policy, policy_at, adopted_at FROM organizations`
@@ -28,7 +30,17 @@ func scanOrganization(row scanner) (o Organization, err error) {
 // Organization returns the organization, or ErrNotFound when it never had a policy.
 func (l *Ledger) Organization(ctx context.Context, org string) (Organization, error) {
 	o, err := first(ctx, l.reads, scanOrganization, selectOrganization+` WHERE org = ?`, org)
-	return o, reading(err, "the organization", org)
+	if err != nil {
+		return o, reading(err, "the organization", org)
+	}
+	explained, err := l.explainedRows(ctx, org, tableOrganizations, [][]string{{}})
+	if err != nil {
+		return Organization{}, reading(err, "what the chain says of the organization", org)
+	}
+	if o.Unexplained = !explained[""]; o.Unexplained {
+		o.AdoptedAt = time.Time{}
+	}
+	return o, nil
 }
 
 // Organizations returns all organizations by name.
@@ -47,23 +59,37 @@ type PolicyVersion struct {
 	Directory string    `json:"directory,omitempty"`
 	By        string    `json:"by,omitempty"`
 	At        time.Time `json:"at"`
+	// Names are what the names in it stand for, all of them.
+	Names []PolicyName `json:"-"`
 }
 
 // SavePolicy makes the version the organization's current policy and says whether that changed it. Only a change is
-// written to the chain; saving the current policy again does nothing.
+// written to the chain; saving the current policy again only keeps what its names stand for now. Names of other policies are
+// forgotten, and so are rows of names and of the organization that the chain does not explain: nothing is taken over from them, and the
+// first run is to be consented to anew. ErrServed: another name has its organization id.
 func (l *Ledger) SavePolicy(ctx context.Context, v PolicyVersion) (changed bool, err error) {
 	at := orNow(v.At)
 	err = l.write(ctx, v.Org, "save policy "+v.Hash, func(w *write) error {
 		changed = false
+		if err := w.setNames(ctx, v.Names, at, true); err != nil {
+			return err
+		}
+		if err := w.forget(ctx, tableOrganizations, []any{}); err != nil {
+			return err
+		}
 		current, err := first(ctx, w.database, scanOrganization, selectOrganization+` WHERE org = ?`, v.Org)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		if err == nil && current.Policy == v.Hash {
-			return nil
+		fresh, claimErr := w.serve(ctx, v.OrgID, at)
+		if claimErr != nil {
+			return claimErr
+		}
+		if err == nil && current.Policy == v.Hash && !fresh {
+			return w.mendPolicy(ctx, v)
 		}
 		v.At = at
-		if err := w.insertPolicy(ctx, v, `DO UPDATE SET source = excluded.source, org_id = excluded.org_id,
+		if err := w.insertPolicy(ctx, v, `DO UPDATE SET body = excluded.body, source = excluded.source, org_id = excluded.org_id,
 			directory = excluded.directory, by_whom = excluded.by_whom, at = excluded.at`); err != nil {
 			return err
 		}
@@ -87,8 +113,17 @@ func (l *Ledger) SavePolicy(ctx context.Context, v PolicyVersion) (changed bool,
 func (l *Ledger) KeepPolicy(ctx context.Context, v PolicyVersion) error {
 	v.At = orNow(v.At)
 	return l.write(ctx, v.Org, "keep policy "+v.Hash, func(w *write) error {
-		return w.insertPolicy(ctx, v, `DO NOTHING`)
+		if err := w.insertPolicy(ctx, v, `DO NOTHING`); err != nil {
+			return err
+		}
+		return w.mendPolicy(ctx, v)
 	})
+}
+
+// mendPolicy puts back the text that a hash stands for, where somebody wrote another past the ledger.
+func (w *write) mendPolicy(ctx context.Context, v PolicyVersion) error {
+	_, err := w.exec(ctx, `UPDATE policies SET body = ? WHERE org = ? AND hash = ? AND body <> ?`, string(v.Body), v.Org, v.Hash, string(v.Body))
+	return err
 }
 
 func (w *write) insertPolicy(ctx context.Context, v PolicyVersion, orElse string) error {
@@ -120,6 +155,9 @@ func (l *Ledger) Policy(ctx context.Context, org, hash string) (PolicyVersion, e
 func (l *Ledger) Adopt(ctx context.Context, org, run, by string, at time.Time) error {
 	at = orNow(at)
 	return l.write(ctx, org, "record the adoption by run "+run, func(w *write) error {
+		if err := w.touch(ctx, tableOrganizations, []any{}); err != nil {
+			return err
+		}
 		o, err := first(ctx, w.database, scanOrganization, selectOrganization+` WHERE org = ?`, org)
 		if err != nil || !o.AdoptedAt.IsZero() {
 			return err

@@ -48,8 +48,7 @@ func TestPolicyBecomesCurrentAndIsRecordedOnceForEachChange(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, ledger.Organization{Org: org, OrgID: "org-1", Directory: "dir-1", Policy: "a", PolicyAt: noon.Add(3 * time.Minute)}, o)
 		require.Equal(t, []string{"policy", "policy", "policy"}, kinds(t, l))
-		entries, err := l.Entries(t.Context(), org, 1, 1)
-		require.NoError(t, err)
+		entries := entries(t, l, 1)
 		require.JSONEq(t, `{"policy":"b","was":"a","by":"ana@acme.example","orgId":"org-1","directory":"dir-1"}`, string(entries[0].Body))
 		sound(t, l)
 	})
@@ -103,7 +102,7 @@ func TestOrganizationsDoNotMix(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		other := version("z", noon)
-		other.Org = "Zeta"
+		other.Org, other.OrgID = "Zeta", "org-2"
 		for _, v := range []ledger.PolicyVersion{version("a", noon), other} {
 			_, err := l.SavePolicy(t.Context(), v)
 			require.NoError(t, err)
@@ -115,7 +114,7 @@ func TestOrganizationsDoNotMix(t *testing.T) {
 		for _, o := range all {
 			seq, hash, err := l.Head(t.Context(), o.Org)
 			require.NoError(t, err)
-			require.Equal(t, int64(1), seq)
+			require.Equal(t, int64(2), seq, "the policy, and the row of the organization")
 			require.NotEmpty(t, hash)
 		}
 	})

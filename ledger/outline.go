@@ -37,6 +37,13 @@ func (l *Ledger) Outline(ctx context.Context, org, run string) ([]byte, error) {
 	return body, reading(err, "the outline of run "+run, org)
 }
 
+// OutlineSaved returns when the outline of a run was saved last, or ErrNotFound: another worker may have begun the run anew.
+func (l *Ledger) OutlineSaved(ctx context.Context, org, run string) (time.Time, error) {
+	at, err := first(ctx, l.reads, func(row scanner) (at int64, err error) { return at, row.Scan(&at) },
+		`SELECT at FROM outlines WHERE org = ? AND run = ?`, org, run)
+	return fromInstant(at), reading(err, "when the outline of run "+run+" was saved", org)
+}
+
 // LatestOutline returns the newest outline made under the policy, with its run, or ErrNotFound.
 func (l *Ledger) LatestOutline(ctx context.Context, org, policy string) (run string, body []byte, at time.Time, err error) {
 	var us int64

@@ -34,7 +34,7 @@ func (w *write) savePeople(ctx context.Context, people []access.Person, at time.
 			return err
 		}
 	}
-	var rows [][]any
+	var rows, former [][]any
 	for _, p := range people {
 		p = access.Person{
 			ID: clean(p.ID), Email: clean(p.Email), Name: clean(p.Name), AccountType: p.AccountType, AccountStatus: p.AccountStatus,
@@ -42,10 +42,15 @@ func (w *write) savePeople(ctx context.Context, people []access.Person, at time.
 		}
 		if was, found := known[p.ID]; found && samePerson(was, p) {
 			continue
+		} else if found && was.Email != "" && !access.SameAddress(was.Email, p.Email) {
+			former = append(former, []any{w.org, access.FoldAddress(was.Email), p.ID, instant(at)})
 		}
 		known[p.ID] = p // the same person twice in one statement would be an error on PostgreSQL
-		rows = append(rows, []any{w.org, p.ID, p.Email, strings.ToLower(p.Email), p.Name, p.AccountType, p.AccountStatus,
+		rows = append(rows, []any{w.org, p.ID, p.Email, access.FoldAddress(p.Email), p.Name, p.AccountType, p.AccountStatus,
 			p.MembershipStatus, p.ClaimStatus, p.ManagementSource, instant(at)})
+	}
+	if err := w.former(ctx, former); err != nil {
+		return err
 	}
 	return w.execRows(ctx, `INSERT INTO people (org, id, email, email_key, name, account_type, account_status,
 		membership_status, claim_status, management_source, at) VALUES`, marks(11),
@@ -86,7 +91,7 @@ func (l *Ledger) FindPerson(ctx context.Context, org, emailOrID string) (access.
 	if strings.Contains(emailOrID, "@") {
 		where = ` WHERE org = ? AND email_key = ?
 			ORDER BY CASE WHEN account_status = 'active' THEN 0 ELSE 1 END, at DESC, id LIMIT 1`
-		key = strings.ToLower(emailOrID)
+		key = access.FoldAddress(emailOrID)
 	}
 	p, err := first(ctx, l.reads, scanPerson, selectPerson+where, org, key)
 	return p, reading(err, "the person "+emailOrID, org)

@@ -104,6 +104,9 @@ func (w *write) saveReview(ctx context.Context, r access.Review) error {
 	rest := r
 	rest.ID, rest.Campaign, rest.State, rest.Stage, rest.Opened = "", "", "", 0, time.Time{}
 	rest.Due, rest.Closed, rest.Ended = cut(r.Due), cut(r.Closed), cut(r.Ended)
+	if err := w.touchDoubted(ctx, tableReviews, []any{r.ID}); err != nil {
+		return err
+	}
 	_, err := w.exec(ctx, `INSERT INTO reviews (org, id, campaign, state, stage, opened, events, ranked, body) VALUES (`+marks(9)+`)
 		ON CONFLICT (org, id) DO UPDATE SET state = excluded.state, stage = excluded.stage, body = excluded.body`,
 		w.org, r.ID, r.Campaign, string(r.State), r.Stage, instant(r.Opened), 0, 0, text(rest))

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
@@ -28,13 +29,14 @@ func (w *write) noteOf(ctx context.Context, review string, items map[int]access.
 	if err != nil {
 		return err
 	}
-	var rows [][]any
+	var rows, keys [][]any
 	var entries []Entry
 	for i := range events {
 		e := &events[i]
 		last++
 		e.Seq, e.At = last, cut(orNow(e.At))
-		rows = append(rows, []any{w.org, review, e.Seq, instant(e.At), e.Kind, e.By, e.Via, e.Item, e.Stage, string(e.Verdict), e.Bulk, e.To, e.Text})
+		keys = append(keys, []any{review, e.Seq})
+		rows = append(rows, []any{w.org, review, e.Seq, instant(e.At), e.Kind, e.By, e.Via, e.Item, e.Stage, string(e.Verdict), e.Bulk, e.To, e.Text, e.ByEmail, e.ToEmail})
 		kind, is := chained[e.Kind]
 		if !is {
 			continue
@@ -52,8 +54,11 @@ func (w *write) noteOf(ctx context.Context, review string, items map[int]access.
 		}
 		entries = append(entries, Entry{At: e.At, Kind: kind, Person: items[e.Item].Person, Target: items[e.Item].Target, Body: body(fields)})
 	}
-	if err := w.execRows(ctx, `INSERT INTO review_events (org, review, seq, at, kind, by_whom, via, n, stage, verdict, bulk, to_whom, body) VALUES`,
-		marks(13), ``, rows); err != nil {
+	if err := errors.Join(w.touchDoubted(ctx, tableEvents, keys...), w.touchDoubted(ctx, tableReviews, []any{review})); err != nil {
+		return err
+	}
+	if err := w.execRows(ctx, `INSERT INTO review_events (org, review, seq, at, kind, by_whom, via, n, stage, verdict, bulk, to_whom, body, by_email, to_email) VALUES`,
+		marks(15), ``, rows); err != nil {
 		return err
 	}
 	if _, err := w.exec(ctx, `UPDATE reviews SET events = ? WHERE org = ? AND id = ?`, last, w.org, review); err != nil {
@@ -110,28 +115,28 @@ func (w *write) exists(ctx context.Context, query string, args ...any) (bool, er
 func (l *Ledger) ReviewEvents(ctx context.Context, org, review string, after, limit int) ([]access.ReviewEvent, error) {
 	all, err := collect(ctx, l.reads, func(row scanner) (e access.ReviewEvent, err error) {
 		var at int64
-		err = row.Scan(&e.Seq, &at, &e.Kind, &e.By, &e.Via, &e.Item, &e.Stage, &e.Verdict, &e.Bulk, &e.To, &e.Text)
+		err = row.Scan(&e.Seq, &at, &e.Kind, &e.By, &e.Via, &e.Item, &e.Stage, &e.Verdict, &e.Bulk, &e.To, &e.Text, &e.ByEmail, &e.ToEmail)
 		e.At = fromInstant(at)
 		return e, err
-	}, `SELECT seq, at, kind, by_whom, via, n, stage, verdict, bulk, to_whom, body FROM review_events
+	}, `SELECT seq, at, kind, by_whom, via, n, stage, verdict, bulk, to_whom, body, by_email, to_email FROM review_events
 		WHERE org = ? AND review = ? AND seq > ? ORDER BY seq LIMIT ?`, org, review, after, atMost(limit))
 	return all, reading(err, "what was said in review "+review, org)
 }
 
 // SeenReview notes that a reviewer opened their page or list, unless that was noted within the time before.
-func (l *Ledger) SeenReview(ctx context.Context, org, review, reviewer, via string, at time.Time, every time.Duration) error {
+func (l *Ledger) SeenReview(ctx context.Context, org, review string, by access.Person, via string, at time.Time, every time.Duration) error {
 	at = orNow(at)
-	return l.write(ctx, org, "note that "+reviewer+" looks at review "+review, func(w *write) error {
+	return l.write(ctx, org, "note that "+by.ID+" looks at review "+review, func(w *write) error {
 		recent, err := w.exists(ctx, `SELECT 1 FROM review_events WHERE `+byPerson+` AND by_whom = ? AND kind = ? AND at >= ?`,
-			org, review, reviewer, access.EventSeen, instant(at.Add(-every)))
+			org, review, by.ID, access.EventSeen, instant(at.Add(-every)))
 		if err != nil || recent {
 			return err
 		}
-		return w.note(ctx, review, access.ReviewEvent{At: at, Kind: access.EventSeen, By: reviewer, Via: via})
+		return w.note(ctx, review, access.ReviewEvent{At: at, Kind: access.EventSeen, By: by.ID, ByEmail: by.Email, Via: via})
 	})
 }
 
-// ToldReviewers returns who was told in a stage of a review that they are asked about something.
+// ToldReviewers returns the accounts of who was told in a stage of a review that they are asked about something.
 func (l *Ledger) ToldReviewers(ctx context.Context, org, review string, stage int) (map[string]bool, error) {
 	told := map[string]bool{}
 	err := l.reads.each(ctx, func(row scanner) error {
@@ -139,7 +144,8 @@ func (l *Ledger) ToldReviewers(ctx context.Context, org, review string, stage in
 		err := row.Scan(&name)
 		told[name] = true
 		return err
-	}, `SELECT DISTINCT to_whom FROM review_events WHERE org = ? AND review = ? AND by_whom = '' AND kind = ? AND stage = ?`,
+	}, `SELECT DISTINCT COALESCE((SELECT n.account FROM review_names n WHERE n.org = e.org AND n.review = e.review AND n.written = e.to_whom), e.to_whom)
+		FROM review_events e WHERE org = ? AND review = ? AND by_whom = '' AND kind = ? AND stage = ?`,
 		org, review, access.EventReminded, stage)
 	return told, reading(err, "who was told of review "+review, org)
 }

@@ -177,6 +177,9 @@ func (l *Ledger) NumberItems(ctx context.Context, org, review string) (count int
 			if err := w.analyze(ctx, countedOfItems); err != nil {
 				return err
 			}
+			if err := w.touchWhere(ctx, tableItems, `review = ?`, review); err != nil {
+				return err
+			}
 			query, args := numberQuery(org, review)
 			if _, err := w.exec(ctx, query, args...); err != nil {
 				return err
@@ -203,7 +206,7 @@ func numberQuery(org, review string) (string, []any) {
 // ItemFilter chooses items of a review. The zero ItemFilter chooses the first 1,000.
 type ItemFilter struct {
 	Numbers   []int
-	Reviewer  []string           // asked by any of these names in the stage Stage; none: whoever is asked
+	Reviewer  []string           // account ids, any of which is asked in the stage Stage; none: whoever is asked
 	Stage     int                // of Reviewer
 	Undecided bool               // of Reviewer: only what they have said nothing of. Otherwise: of which nobody has
 	Outcomes  []access.Outcome   // none: any
@@ -353,7 +356,7 @@ func (l *Ledger) LastDecisions(ctx context.Context, org, campaign string, people
 			var key Key
 			var d LastDecision
 			var at int64
-			err := row.Scan(&key.Person, &key.Target, &d.Review, &d.Verdict, &d.By, &at, &d.Held)
+			err := row.Scan(&key.Person, &key.Target, &d.Review, &d.Verdict, &d.By, &d.ByEmail, &at, &d.Held)
 			d.At = fromInstant(at)
 			last[key] = d
 			return err
@@ -367,7 +370,7 @@ func (l *Ledger) LastDecisions(ctx context.Context, org, campaign string, people
 
 func lastQuery(org, campaign string, people []string) (string, []any) {
 	where, args := among("org, campaign", "person", people, org, campaign)
-	return `SELECT person, target, review, verdict, by_whom, at, held FROM review_last WHERE ` + where, args
+	return `SELECT person, target, review, verdict, by_whom, by_email, at, held FROM review_last WHERE ` + where, args
 }
 
 // LastDecision is how an item ended, and for which reasons it was held then, as HeldFor writes them.

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -13,7 +14,7 @@ func (l *Ledger) SaveReviewCode(ctx context.Context, org, review, reviewer, hash
 			return err
 		}
 		_, err := w.exec(ctx, `INSERT INTO review_codes (org, review, reviewer, hash, at, used) VALUES (?, ?, ?, ?, ?, 0)
-			ON CONFLICT (org, review, reviewer, hash) DO NOTHING`, org, review, taskName(reviewer), hash, instant(orNow(at)))
+			ON CONFLICT (org, review, reviewer, hash) DO NOTHING`, org, review, reviewer, hash, instant(orNow(at)))
 		return err
 	})
 }
@@ -22,6 +23,7 @@ func (l *Ledger) SaveReviewCode(ctx context.Context, org, review, reviewer, hash
 type Pass struct {
 	Trusted  bool // whoever calls has made sure
 	CodeHash string
+	Shown    string // by which presentation the code was burnt
 	Proof    string
 	Proves   func(codeHash string) bool // whether Proof was made with the code of this hash
 }
@@ -33,12 +35,12 @@ func (w *write) admit(ctx context.Context, review string, by names, p Pass, at t
 		return false, nil
 	}
 	who, args := in("reviewer", by.list())
-	where := ` WHERE org = ? AND review = ? AND used = 0 AND ` + who
+	where := ` WHERE org = ? AND review = ? AND ` + who
 	args = append([]any{w.org, review}, args...)
 	switch {
 	case p.Proof != "":
 		hashes, err := collect(ctx, w.database, func(row scanner) (hash string, err error) { return hash, row.Scan(&hash) },
-			`SELECT hash FROM review_codes`+where, args...)
+			`SELECT hash FROM review_codes`+where+` AND used = 0`, args...)
 		if err != nil {
 			return false, err
 		}
@@ -49,9 +51,25 @@ func (w *write) admit(ctx context.Context, review string, by names, p Pass, at t
 				return n == 0, err
 			}
 		}
+		known, err := w.proven(ctx, `SELECT COUNT(*) FROM review_proofs WHERE org = ? AND review = ? AND proof = ?`, review, p.Proof)
+		if err != nil {
+			return false, err
+		}
+		for _, name := range by.list() {
+			if known {
+				break
+			}
+			if err := w.guessed(ctx, BurntCode{Org: w.org, Review: review, Name: name}, "", at); err != nil {
+				return false, err
+			}
+		}
 		return false, ErrCode
 	case p.CodeHash != "":
-		n, err := w.exec(ctx, `UPDATE review_codes SET used = ?`+where+` AND hash = ?`, append(append([]any{instant(at)}, args...), p.CodeHash)...)
+		good, values := ` AND used = 0 AND hash = ?`, append(append([]any{instant(at)}, args...), p.CodeHash)
+		if p.Shown != "" { // it was burnt as it came
+			good, values = ` AND hash = ? AND presentation = ?`, append(values, p.Shown)
+		}
+		n, err := w.exec(ctx, `UPDATE review_codes SET used = ?, presentation = ''`+where+good, values...)
 		if err == nil && n == 0 {
 			err = ErrCode
 		}
@@ -62,7 +80,7 @@ func (w *write) admit(ctx context.Context, review string, by names, p Pass, at t
 
 // ReviewLink is a link to a reviewer's page that was sent.
 type ReviewLink struct {
-	ID, Review, Reviewer string
+	ID, Review, Reviewer string // Reviewer is an account id
 	At, Expires, Revoked time.Time
 }
 
@@ -72,13 +90,16 @@ func (l *Ledger) SaveReviewLink(ctx context.Context, org string, k ReviewLink) e
 		if _, err := w.review(ctx, k.Review); err != nil {
 			return err
 		}
+		if err := w.touch(ctx, tableLinks, []any{k.ID}); err != nil {
+			return err
+		}
 		_, err := w.exec(ctx, `INSERT INTO review_links (org, id, review, reviewer, at, expires, revoked) VALUES (?, ?, ?, ?, ?, ?, 0)
-			ON CONFLICT (org, id) DO NOTHING`, org, k.ID, k.Review, taskName(k.Reviewer), instant(orNow(k.At)), instant(k.Expires))
+			ON CONFLICT (org, id) DO NOTHING`, org, k.ID, k.Review, k.Reviewer, instant(orNow(k.At)), instant(k.Expires))
 		return err
 	})
 }
 
-// ReviewLink returns a link, or ErrNotFound.
+// ReviewLink returns a link that the chain explains, or ErrNotFound.
 func (l *Ledger) ReviewLink(ctx context.Context, org, id string) (ReviewLink, error) {
 	k, err := first(ctx, l.reads, func(row scanner) (k ReviewLink, err error) {
 		var at, expires, revoked int64
@@ -89,7 +110,14 @@ func (l *Ledger) ReviewLink(ctx context.Context, org, id string) (ReviewLink, er
 	if errors.Is(err, ErrNotFound) {
 		return k, err
 	}
-	return k, reading(err, "a link", org)
+	if err != nil {
+		return k, reading(err, "a link", org)
+	}
+	explained, err := l.explainedRows(ctx, org, tableLinks, [][]string{{id}})
+	if err == nil && !explained[id] {
+		return ReviewLink{}, ErrNotFound
+	}
+	return k, reading(err, "what the chain says of a link", org)
 }
 
 // RevokeReviewLinks revokes the links of one reviewer of a review, or of all of them for "", and their codes, and says how many
@@ -98,12 +126,15 @@ func (l *Ledger) RevokeReviewLinks(ctx context.Context, org, review, reviewer st
 	err = l.write(ctx, org, "revoke links of review "+review, func(w *write) error {
 		where, args := ` WHERE org = ? AND review = ?`, []any{org, review}
 		if reviewer != "" {
-			known, err := w.namesOf(ctx, reviewer)
+			known, err := w.voicesOf(ctx, review, reviewer)
 			if err != nil {
 				return err
 			}
 			who, values := in("reviewer", known.list())
 			where, args = where+` AND `+who, append(args, values...)
+		}
+		if err := w.touchDoubtedWhere(ctx, tableLinks, strings.TrimPrefix(where, ` WHERE org = ? AND `)+` AND revoked = 0`, args[1:]...); err != nil {
+			return err
 		}
 		stamp := []any{instant(orNow(at))}
 		if revoked, err = w.exec(ctx, `UPDATE review_links SET revoked = ?`+where+` AND revoked = 0`, append(stamp[:1:1], args...)...); err != nil {

@@ -22,15 +22,16 @@ var (
 // ReviewWord is something that one reviewer says about items.
 type ReviewWord struct {
 	Kind    string // access.EventDecided, …Commented, …Delegated or …Reopened
-	By      string // as typed
-	Account string // the account id behind By, where it is known
+	By      string // account id of who speaks
+	ByEmail string // to be read, never compared
 	Via     string
 	Pass    Pass
 	Lines   []ItemWord  // item by item; or
 	All     *WordFilter // all items that the reviewer is asked about and that fit
 	Verdict access.Verdict
 	Comment string
-	To      string    // of a delegation: the reviewer's name in tasks
+	To      string // of a delegation: account id
+	ToEmail string
 	At      time.Time // when it was said; the same for a repeat (a zero At means now)
 }
 
@@ -44,7 +45,7 @@ type ItemWord struct {
 
 // WordFilter chooses among the items that a reviewer is asked about.
 type WordFilter struct {
-	Person    string // account id or address; "": anyone
+	Person    string // account id; "": anyone
 	Target    access.Entitlement
 	Recommend access.Verdict
 	Undecided bool // of which they have said nothing
@@ -82,7 +83,7 @@ func (l *Ledger) Say(ctx context.Context, org, review string, words []ReviewWord
 		}
 		by := make([]names, len(words))
 		for i, word := range words {
-			if by[i], err = w.namesOf(ctx, word.By, word.Account); err != nil {
+			if by[i], err = w.voicesOf(ctx, review, word.By); err != nil {
 				return err
 			}
 			if err := w.say(ctx, r, last, word, by[i], &said[i]); err != nil {
@@ -96,7 +97,7 @@ func (l *Ledger) Say(ctx context.Context, org, review string, words []ReviewWord
 
 // say records one word. Last is the log's end before the words that came with it.
 func (w *write) say(ctx context.Context, r access.Review, last int, word ReviewWord, known names, said *ReviewSaid) (err error) {
-	word.At, word.To = cut(orNow(word.At)), taskName(word.To)
+	word.At = cut(orNow(word.At))
 	t := telling{write: w, review: r, word: word, names: known, said: said}
 	if t.before, err = w.saidBefore(ctx, r, last, word, known); err != nil {
 		return err
@@ -234,110 +235,13 @@ type ownTask struct {
 	names   []string // all by which they are asked of the item
 }
 
-// tasksOf are a reviewer's tasks, by item; those of these lines alone when there are any.
-func (w *write) tasksOf(ctx context.Context, r access.Review, by names, lines []ItemWord) (map[int]ownTask, error) {
-	tasks := map[int]ownTask{}
-	numbers := numbersOf(lines)
-	slices.Sort(numbers)
-	pieces := chunks(slices.Compact(numbers))
-	if len(lines) == 0 {
-		pieces = [][]int{nil}
-	}
-	for _, numbers := range pieces {
-		query, args := tasksQuery(w.org, r.ID, r.Stage, by, numbers)
-		if err := w.each(ctx, func(row scanner) error {
-			var t ownTask
-			var since int64
-			err := row.Scan(&t.N, &t.Reviewer, &t.Role, &since, &t.verdict)
-			t.Since = fromInstant(since)
-			is, twice := tasks[t.N]
-			t.names = append(is.names, t.Reviewer)
-			if twice && t.verdict == "" {
-				t.Task, t.verdict = is.Task, is.verdict
-			}
-			tasks[t.N] = t
-			return err
-		}, query, args...); err != nil {
-			return nil, err
-		}
-	}
-	return tasks, nil
-}
-
-func tasksQuery(org, review string, stage int, by names, numbers []int) (string, []any) {
-	who, whom := in("reviewer", by.list())
-	query, args := `SELECT n, reviewer, role, since, verdict FROM review_tasks WHERE org = ? AND review = ? AND stage = ? AND `+who,
-		append([]any{org, review, stage}, whom...)
-	if len(numbers) > 0 {
-		query += ` AND n IN (` + marks(len(numbers)) + `)`
-		for _, n := range numbers {
-			args = append(args, n)
-		}
-	}
-	return query + ` ORDER BY reviewer`, args
-}
-
-// leftOf counts, once all words are recorded, what is left to each who was heard.
-func (w *write) leftOf(ctx context.Context, r access.Review, by []names, said []ReviewSaid) (err error) {
-	counted := map[string]int{}
-	for i := range said {
-		if said[i].Err != nil {
-			continue
-		}
-		key := strings.Join(slices.Sorted(maps.Keys(by[i])), "\n")
-		n, known := counted[key]
-		if !known {
-			query, args := leftQuery(w.org, r.ID, r.Stage, by[i])
-			if n, err = first(ctx, w.database, func(row scanner) (n int, err error) { return n, row.Scan(&n) }, query, args...); err != nil {
-				return err
-			}
-			counted[key] = n
-		}
-		said[i].Left = n
-	}
-	return nil
-}
-
-// leftQuery asks about each task for itself, or SQLite would walk all items.
-func leftQuery(org, review string, stage int, by names) (string, []any) {
-	who, args := in("t.reviewer", by.list())
-	return `SELECT COUNT(DISTINCT t.n) FROM review_tasks t WHERE t.org = ? AND t.review = ? AND t.stage = ? AND ` + who + `
-		AND (SELECT i.spoke FROM review_items i WHERE i.org = t.org AND i.review = t.review AND i.n = t.n) < t.stage`,
-		append([]any{org, review, stage}, args...)
-}
-
 // meant are the items that the word is about, and of which the reviewer is asked.
 func (t *telling) meant(ctx context.Context) ([]access.Item, error) {
 	var numbers []int
 	if t.word.All == nil {
-		lines := map[int]ItemWord{}
-		for _, line := range t.word.Lines {
-			other, twice := lines[line.N]
-			lines[line.N] = line
-			switch _, asked := t.tasks[line.N]; {
-			case twice && (other.Verdict != line.Verdict || other.Comment != line.Comment):
-				t.refuse(line.N, "it stands more than once in what you sent, and not alike")
-				numbers = slices.DeleteFunc(numbers, func(n int) bool { return n == line.N })
-			case twice:
-			case asked:
-				numbers = append(numbers, line.N)
-			case t.told(line.N):
-				t.said.Repeated = append(t.said.Repeated, line.N)
-			default:
-				t.refuse(line.N, "it is not one of the items that you are asked about in this stage of the review")
-			}
-		}
+		numbers = t.listed()
 	} else {
-		for n, task := range t.tasks {
-			if !t.word.All.Undecided || task.verdict == "" {
-				numbers = append(numbers, n)
-			}
-		}
-		for n := range t.before {
-			if t.told(n) {
-				numbers = append(numbers, n)
-			}
-		}
+		numbers = t.filtered()
 	}
 	if len(numbers) == 0 {
 		return nil, nil
@@ -346,16 +250,77 @@ func (t *telling) meant(ctx context.Context) ([]access.Item, error) {
 	if err != nil {
 		return all, err
 	}
+	forged, err := t.forged(ctx, all)
+	if err != nil {
+		return nil, err
+	}
 	return slices.DeleteFunc(all, func(i access.Item) bool {
-		if t.word.All != nil && !t.word.All.fits(i) {
+		switch {
+		case t.word.All != nil && !t.word.All.fits(i):
+			return true
+		case t.told(i.N):
+			t.said.Repeated = append(t.said.Repeated, i.N)
+			return true
+		case forged[Key{Person: i.Person, Target: i.Target}]:
+			t.refuse(i.N, ErrUnexplained.Error())
 			return true
 		}
-		repeated := t.told(i.N)
-		if repeated {
-			t.said.Repeated = append(t.said.Repeated, i.N)
-		}
-		return repeated
+		return false
 	}), nil
+}
+
+// listed are the numbers of the word's lines that are to be looked at; of the others it answers at once.
+func (t *telling) listed() (numbers []int) {
+	lines := map[int]ItemWord{}
+	for _, line := range t.word.Lines {
+		other, twice := lines[line.N]
+		lines[line.N] = line
+		switch _, asked := t.tasks[line.N]; {
+		case twice && (other.Verdict != line.Verdict || other.Comment != line.Comment):
+			t.refuse(line.N, "it stands more than once in what you sent, and not alike")
+			numbers = slices.DeleteFunc(numbers, func(n int) bool { return n == line.N })
+		case twice:
+		case asked:
+			numbers = append(numbers, line.N)
+		case t.told(line.N):
+			t.said.Repeated = append(t.said.Repeated, line.N)
+		default:
+			t.refuse(line.N, "it is not one of the items that you are asked about in this stage of the review")
+		}
+	}
+	return numbers
+}
+
+// filtered are the numbers of the items that the word's filter may choose, and of those of which the word was recorded before.
+func (t *telling) filtered() (numbers []int) {
+	for n, task := range t.tasks {
+		if !t.word.All.Undecided || task.verdict == "" {
+			numbers = append(numbers, n)
+		}
+	}
+	for n := range t.before {
+		if t.told(n) {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
+
+// forged are those of the items that the chain does not explain.
+func (t *telling) forged(ctx context.Context, all []access.Item) (map[Key]bool, error) {
+	keys := make([][]any, len(all))
+	for n, i := range all {
+		keys[n] = []any{t.review.ID, i.Person, string(i.Target)}
+	}
+	doubted, err := t.doubts(ctx, tableItems, keys)
+	if err != nil {
+		return nil, err
+	}
+	forged := map[Key]bool{}
+	for _, key := range doubted {
+		forged[Key{Person: key[1], Target: access.Entitlement(key[2])}] = true
+	}
+	return forged, nil
 }
 
 // refuse answers that nothing is changed of an item.
@@ -364,8 +329,8 @@ func (t *telling) refuse(n int, why string) {
 }
 
 func (f *WordFilter) fits(i access.Item) bool {
-	return (f.Person == "" || strings.EqualFold(f.Person, i.Person) || strings.EqualFold(f.Person, i.Email)) &&
-		(f.Target == "" || strings.EqualFold(string(f.Target), string(i.Target))) &&
+	return (f.Person == "" || f.Person == i.Person) &&
+		(f.Target == "" || f.Target.Same(i.Target)) &&
 		(f.Recommend == "" || f.Recommend == i.Recommend)
 }
 
@@ -402,20 +367,31 @@ func (t *telling) of(n int) ItemWord {
 func (t *telling) event(i access.Item) access.ReviewEvent {
 	t.said.Applied = append(t.said.Applied, i.N)
 	line := t.of(i.N)
-	e := access.ReviewEvent{At: t.word.At, Kind: t.word.Kind, By: t.tasks[i.N].Reviewer, Via: t.word.Via, Item: i.N, Stage: t.review.Stage, Text: line.Comment}
+	e := access.ReviewEvent{
+		At: t.word.At, Kind: t.word.Kind, By: t.voice(i), ByEmail: t.word.ByEmail, Via: t.word.Via, Item: i.N, Stage: t.review.Stage, Text: line.Comment,
+	}
 	switch t.word.Kind {
 	case access.EventDecided:
 		e.Verdict = line.Verdict
 	case access.EventDelegated:
-		e.To = t.word.To
+		e.To, e.ToEmail = t.word.To, t.word.ToEmail
 	}
 	return e
 }
 
+// voice is the name by which the reviewer speaks of an item: their account, or what they went by when they spoke of it before, so
+// that the log and the item go on to agree.
+func (t *telling) voice(i access.Item) string {
+	if at := t.own(i); at >= 0 {
+		return i.Said[at].By
+	}
+	return t.tasks[i.N].Reviewer
+}
+
 func (t *telling) decide(found []access.Item) (n news) {
 	for _, i := range found {
-		line, task := t.of(i.N), t.tasks[i.N]
-		one := access.Said{Stage: t.review.Stage, By: task.Reviewer, Verdict: line.Verdict, Comment: line.Comment, At: t.word.At}
+		line := t.of(i.N)
+		one := access.Said{Stage: t.review.Stage, By: t.voice(i), Email: t.word.ByEmail, Verdict: line.Verdict, Comment: line.Comment, At: t.word.At}
 		at := t.own(i)
 		if at >= 0 && i.Said[at].Verdict == one.Verdict && (one.Comment == "" || one.Comment == i.Said[at].Comment) {
 			t.said.Repeated = append(t.said.Repeated, i.N)
@@ -462,15 +438,16 @@ func (t *telling) reopen(found []access.Item) (n news) {
 			t.refuse(i.N, carriedOut)
 			continue
 		}
+		e := t.event(i)
 		i.Said = slices.Delete(i.Said, at, at+1)
-		n.items, n.events = append(n.items, i), append(n.events, t.event(i))
+		n.items, n.events = append(n.items, i), append(n.events, e)
 	}
 	return n
 }
 
 // delegate hands the reviewer's items on, those of which they have said nothing.
 func (t *telling) delegate(ctx context.Context, found []access.Item) (n news, err error) {
-	to, err := t.namesOf(ctx, t.word.To)
+	to, err := t.voicesOf(ctx, t.review.ID, t.word.To)
 	if err != nil {
 		return n, err
 	}
@@ -481,7 +458,7 @@ func (t *telling) delegate(ctx context.Context, found []access.Item) (n news, er
 			t.refuse(i.N, "it is not said to whom it is to be handed")
 		case task.verdict != "":
 			t.refuse(i.N, "you decided it already; reopen it first")
-		case to.has(i.Person) || to.has(i.Email):
+		case t.word.To == i.Person:
 			t.refuse(i.N, "it is about the very person it would be handed to")
 		case to.has(task.Reviewer):
 			t.said.Repeated = append(t.said.Repeated, i.N)
@@ -524,6 +501,17 @@ func (t *telling) record(ctx context.Context, n news) error {
 		for _, name := range task.names {
 			drop = append(drop, []any{t.org, t.review.ID, t.review.Stage, name, task.N})
 		}
+	}
+	var keys [][]any
+	for _, i := range n.items {
+		keys = append(keys, []any{t.review.ID, i.Person, string(i.Target)})
+	}
+	var tasked [][]any
+	for _, row := range slices.Concat(tasks, drop) {
+		tasked = append(tasked, row[1:5])
+	}
+	if err := errors.Join(t.touch(ctx, tableItems, keys...), t.touch(ctx, tableTasks, tasked...)); err != nil {
+		return err
 	}
 	if err := t.execRows(ctx, `UPDATE review_items SET said = v.column5, verdict = v.column6, spoke = v.column7, version = v.column8 FROM (VALUES`,
 		`?, ?, ?, ?, ?, ?, CAST(? AS BIGINT), CAST(? AS BIGINT)`, `) AS v WHERE `+wholeItem, items); err != nil {

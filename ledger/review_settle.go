@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -30,6 +31,17 @@ func (l *Ledger) Settle(ctx context.Context, org, review string, all []Settlemen
 			return err
 		}
 		var entries []Entry
+		var items, rulings [][]any
+		for _, s := range all {
+			items = append(items, []any{review, s.Item.Person, string(s.Item.Target)})
+			rulings = append(rulings, []any{s.Item.Person, string(s.Item.Target), review})
+			if s.Rule != nil {
+				rulings = append(rulings, []any{s.Rule.Person, string(s.Rule.Target), review})
+			}
+		}
+		if err := errors.Join(w.touchDoubted(ctx, tableItems, items...), w.forget(ctx, tableRulings, rulings...)); err != nil {
+			return err
+		}
 		for _, s := range all {
 			entry, err := w.settle(ctx, r, s, at)
 			if err != nil {
@@ -104,33 +116,37 @@ func (w *write) remember(ctx context.Context, r access.Review, i access.Item, at
 	if i.Verdict == "" || i.Outcome == access.OutcomeDropped {
 		return nil
 	}
-	_, err := w.exec(ctx, `INSERT INTO review_last (org, campaign, person, target, review, verdict, by_whom, at, held) VALUES (`+marks(9)+`)
-		ON CONFLICT (org, campaign, person, target) DO UPDATE SET review = excluded.review, verdict = excluded.verdict, by_whom = excluded.by_whom,
+	by := decider(i)
+	_, err := w.exec(ctx, `INSERT INTO review_last (org, campaign, person, target, review, verdict, by_whom, by_email, at, held) VALUES (`+marks(10)+`)
+		ON CONFLICT (org, campaign, person, target) DO UPDATE SET review = excluded.review, verdict = excluded.verdict, by_whom = excluded.by_whom, by_email = excluded.by_email,
 		at = excluded.at, held = excluded.held WHERE NOT EXISTS (
 			SELECT 1 FROM reviews later WHERE later.org = review_last.org AND later.id = review_last.review AND later.opened > ?)`,
-		w.org, r.Campaign, i.Person, string(i.Target), r.ID, string(i.Verdict), decider(i), instant(at), HeldFor(i), instant(r.Opened))
+		w.org, r.Campaign, i.Person, string(i.Target), r.ID, string(i.Verdict), by.By, by.Email, instant(at), HeldFor(i), instant(r.Opened))
 	if err != nil {
 		return err
 	}
-	_, err = w.exec(ctx, `DELETE FROM rulings WHERE org = ? AND person = ? AND target = ? AND verdict = 'keep' AND review <> ?
-		AND review || '' IN (SELECT id FROM reviews WHERE org = ? AND campaign = ? AND opened <= ?)`,
-		w.org, i.Person, string(i.Target), r.ID, w.org, r.Campaign, instant(r.Opened))
+	const older = `person = ? AND target = ? AND verdict = 'keep' AND review <> ?
+		AND review || '' IN (SELECT id FROM reviews WHERE org = ? AND campaign = ? AND opened <= ?)`
+	args := []any{i.Person, string(i.Target), r.ID, w.org, r.Campaign, instant(r.Opened)}
+	if err := w.forgetWhere(ctx, tableRulings, older, args...); err != nil {
+		return err
+	}
+	_, err = w.exec(ctx, `DELETE FROM rulings WHERE org = ? AND `+older, append([]any{w.org}, args...)...)
 	return err
 }
 
-// decider is who last said the verdict that counts; "" for an item that silence decided.
-func decider(i access.Item) (by string) {
+// decider is the last word that says the verdict that counts; nobody's for an item that silence decided.
+func decider(i access.Item) (last access.Said) {
 	if i.Silent {
-		return ""
+		return last
 	}
-	var at time.Time
 	_, stage := verdictOf(i.Said)
 	for _, s := range i.Said {
-		if s.Stage == stage && s.Verdict == i.Verdict && !s.At.Before(at) {
-			by, at = s.By, s.At
+		if s.Stage == stage && s.Verdict == i.Verdict && !s.At.Before(last.At) {
+			last = s
 		}
 	}
-	return by
+	return last
 }
 
 // Rulings returns the rulings of one review, by person and target.
@@ -139,9 +155,27 @@ func (l *Ledger) Rulings(ctx context.Context, org, review string) ([]access.Ruli
 	return all, reading(err, "the rulings of review "+review, org)
 }
 
+// RulingsEnded returns at most limit people of whom a ruling ended after the one instant and up to the other.
+func (l *Ledger) RulingsEnded(ctx context.Context, org string, after, to time.Time, limit int) ([]string, error) {
+	people, err := collect(ctx, l.reads, func(row scanner) (id string, err error) { return id, row.Scan(&id) },
+		`SELECT DISTINCT person FROM rulings WHERE org = ? AND until > ? AND until <= ? ORDER BY person LIMIT ?`,
+		org, instant(after), instant(to), atMost(limit))
+	return people, reading(err, "which rulings of reviews are over", org)
+}
+
+// NextRulingEnd returns when the first ruling ends after an instant; zero when none does.
+func (l *Ledger) NextRulingEnd(ctx context.Context, org string, after time.Time) (time.Time, error) {
+	at, err := first(ctx, l.reads, func(row scanner) (at int64, err error) { return at, row.Scan(&at) },
+		`SELECT COALESCE(MIN(until), 0) FROM rulings WHERE org = ? AND until > ?`, org, instant(after))
+	return fromInstant(at), reading(err, "when rulings of reviews end", org)
+}
+
 // FreeRulings ends all rulings of a review that is cancelled.
 func (l *Ledger) FreeRulings(ctx context.Context, org, review string) error {
 	return l.write(ctx, org, "end the rulings of review "+review, func(w *write) error {
+		if err := w.forgetWhere(ctx, tableRulings, `review = ?`, review); err != nil {
+			return err
+		}
 		_, err := w.exec(ctx, `DELETE FROM rulings WHERE org = ? AND review = ?`, org, review)
 		return err
 	})

@@ -293,3 +293,37 @@ func TestRemovals(t *testing.T) {
 		require.Empty(t, found)
 	})
 }
+
+func TestRulingsEndAtTheirInstants(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		underReview(t, l, spring, 4, map[string][]int{carol: {1, 2, 3, 4}})
+		tell(t, l, spring, word(carol, keep, 1), word(carol, keep, 2), word(carol, keep, 3), word(carol, keep, 4))
+		closed(t, l, spring)
+		for n, until := range map[int]time.Time{1: minutes(30), 2: minutes(40), 3: minutes(40), 4: {}} {
+			i := item(t, l, spring, n)
+			i.Outcome = access.OutcomeKept
+			settle(t, l, spring, minutes(21), ruled(ledger.Settlement{Item: i}, until))
+		}
+		ended := func(after, to time.Time, limit int) []string {
+			t.Helper()
+			people, err := l.RulingsEnded(t.Context(), org, after, to, limit)
+			require.NoError(t, err)
+			return people
+		}
+		next := func(after time.Time) time.Time {
+			t.Helper()
+			at, err := l.NextRulingEnd(t.Context(), org, after)
+			require.NoError(t, err)
+			return at
+		}
+		require.Equal(t, minutes(30), next(time.Time{}))
+		require.Equal(t, minutes(40), next(minutes(30)))
+		require.Zero(t, next(minutes(40)))
+		require.Empty(t, ended(time.Time{}, minutes(29), 9))
+		require.Equal(t, []string{person(1).ID}, ended(minutes(29), minutes(30), 9), "at its instant it is over")
+		require.Equal(t, []string{person(2).ID, person(3).ID}, ended(minutes(30), minutes(90), 9))
+		require.Len(t, ended(time.Time{}, minutes(90), 2), 2)
+		require.Empty(t, ended(minutes(40), minutes(90), 9))
+	})
+}

@@ -3,6 +3,9 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +26,9 @@ func (l *Ledger) BeginStage(ctx context.Context, org, review string, stage int, 
 			return err
 		}
 		for _, some := range chunks(items) {
+			if err := w.touchDoubtedWhere(ctx, tableItems, itemsWhere(some), itemsArgs(review, some)...); err != nil {
+				return err
+			}
 			query, args := stageQuery(org, review, stage, some)
 			if _, err := w.exec(ctx, query, args...); err != nil {
 				return err
@@ -42,11 +48,17 @@ func (l *Ledger) BeginStage(ctx context.Context, org, review string, stage int, 
 }
 
 func stageQuery(org, review string, stage int, numbers []int) (string, []any) {
-	args := []any{stage, org, review}
+	return `UPDATE review_items SET stage = ? WHERE org = ? AND ` + itemsWhere(numbers), append([]any{stage, org}, itemsArgs(review, numbers)...)
+}
+
+func itemsWhere(numbers []int) string { return `review = ? AND n IN (` + marks(len(numbers)) + `)` }
+
+func itemsArgs(review string, numbers []int) []any {
+	args := []any{review}
 	for _, n := range numbers {
 		args = append(args, n)
 	}
-	return `UPDATE review_items SET stage = ? WHERE org = ? AND review = ? AND n IN (` + marks(len(numbers)) + `)`, args
+	return args
 }
 
 // GiveTasks asks more people in a stage, and asks some no more about what they have said nothing of. Events are added to the log
@@ -71,7 +83,10 @@ func (l *Ledger) GiveTasks(ctx context.Context, org, review string, stage int, g
 		}
 		dropped := 0
 		for _, reviewer := range drop {
-			n, err := w.exec(ctx, `DELETE FROM review_tasks WHERE org = ? AND review = ? AND stage = ? AND reviewer = ? AND verdict = ''`, org, review, stage, taskName(reviewer))
+			if err := w.forgetWhere(ctx, tableTasks, `review = ? AND stage = ? AND reviewer = ? AND verdict = ''`, review, stage, reviewer); err != nil {
+				return err
+			}
+			n, err := w.exec(ctx, `DELETE FROM review_tasks WHERE org = ? AND review = ? AND stage = ? AND reviewer = ? AND verdict = ''`, org, review, stage, reviewer)
 			if err != nil {
 				return err
 			}
@@ -95,26 +110,22 @@ func (w *write) giveTasks(ctx context.Context, review string, stage int, tasks [
 		n        int
 		reviewer string
 	}
-	var rows [][]any
+	var rows, keys [][]any
 	seen := map[key]bool{}
 	for _, t := range tasks {
-		k := key{t.N, taskName(t.Reviewer)}
+		k := key{t.N, t.Reviewer}
 		if seen[k] {
 			continue
 		}
 		seen[k] = true
 		rows = append(rows, []any{w.org, review, stage, k.reviewer, t.N, string(t.Role), instant(t.Since), ""})
+		keys = append(keys, []any{review, stage, k.reviewer, t.N})
+	}
+	if err := w.forget(ctx, tableTasks, keys...); err != nil {
+		return err
 	}
 	return w.execRows(ctx, `INSERT INTO review_tasks (org, review, stage, reviewer, n, role, since, verdict) VALUES`, marks(8),
 		`ON CONFLICT (org, review, stage, reviewer, n) DO NOTHING`, rows)
-}
-
-// taskName is what a reviewer goes by: an address in lower case, or an account id as it is.
-func taskName(name string) string {
-	if isAddress(name) {
-		return strings.ToLower(name)
-	}
-	return name
 }
 
 // OpenTasks returns the tasks of a stage about items of which nobody has said anything in it; those of one reviewer alone when
@@ -134,7 +145,7 @@ func openTasksQuery(org, review string, stage int, reviewer string) (string, []a
 	query, args := `SELECT t.n, t.reviewer, t.role, t.since FROM review_tasks t JOIN review_items i ON i.org = t.org AND i.review = t.review AND i.n = t.n
 		WHERE t.org = ? AND t.review = ? AND t.stage = ? AND i.spoke < t.stage`, []any{org, review, stage}
 	if reviewer != "" {
-		query, args = query+` AND t.reviewer = ?`, append(args, taskName(reviewer))
+		query, args = query+` AND t.reviewer = ?`, append(args, reviewer)
 	}
 	return query + ` ORDER BY t.n, t.reviewer`, args
 }
@@ -218,4 +229,89 @@ func (l *Ledger) TasksOf(ctx context.Context, org, review string, stage int, rev
 		`SELECT COUNT(*), COALESCE(SUM(CASE WHEN verdict <> '' THEN 1 ELSE 0 END), 0) FROM review_tasks
 			WHERE org = ? AND review = ? AND stage = ? AND reviewer = ?`, org, review, stage, reviewer)
 	return all, spoken, reading(err, "what "+reviewer+" is asked", org)
+}
+
+// tasksOf are a reviewer's tasks, by item; those of these lines alone when there are any. One that the chain does not explain is nobody's.
+func (w *write) tasksOf(ctx context.Context, r access.Review, by names, lines []ItemWord) (map[int]ownTask, error) {
+	tasks := map[int]ownTask{}
+	numbers := numbersOf(lines)
+	slices.Sort(numbers)
+	pieces := chunks(slices.Compact(numbers))
+	if len(lines) == 0 {
+		pieces = [][]int{nil}
+	}
+	for _, numbers := range pieces {
+		query, args := tasksQuery(w.org, r.ID, r.Stage, by, numbers)
+		found, err := collect(ctx, w.database, func(row scanner) (t ownTask, err error) {
+			var since int64
+			err = row.Scan(&t.N, &t.Reviewer, &t.Role, &since, &t.verdict)
+			t.Since = fromInstant(since)
+			return t, err
+		}, query, args...)
+		if err != nil {
+			return nil, err
+		}
+		keys := make([][]any, len(found))
+		for i, t := range found {
+			keys[i] = []any{r.ID, r.Stage, t.Reviewer, t.N}
+		}
+		forged, err := w.doubts(ctx, tableTasks, keys)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range found {
+			if slices.ContainsFunc(forged, func(key []string) bool { return key[2] == t.Reviewer && key[3] == strconv.Itoa(t.N) }) {
+				continue
+			}
+			is, twice := tasks[t.N]
+			t.names = append(is.names, t.Reviewer)
+			if twice && t.verdict == "" {
+				t.Task, t.verdict = is.Task, is.verdict
+			}
+			tasks[t.N] = t
+		}
+	}
+	return tasks, nil
+}
+
+func tasksQuery(org, review string, stage int, by names, numbers []int) (string, []any) {
+	who, whom := in("reviewer", by.list())
+	query, args := `SELECT n, reviewer, role, since, verdict FROM review_tasks WHERE org = ? AND review = ? AND stage = ? AND `+who,
+		append([]any{org, review, stage}, whom...)
+	if len(numbers) > 0 {
+		query += ` AND n IN (` + marks(len(numbers)) + `)`
+		for _, n := range numbers {
+			args = append(args, n)
+		}
+	}
+	return query + ` ORDER BY reviewer`, args
+}
+
+// leftOf counts, once all words are recorded, what is left to each who was heard.
+func (w *write) leftOf(ctx context.Context, r access.Review, by []names, said []ReviewSaid) (err error) {
+	counted := map[string]int{}
+	for i := range said {
+		if said[i].Err != nil {
+			continue
+		}
+		key := strings.Join(slices.Sorted(maps.Keys(by[i])), "\n")
+		n, known := counted[key]
+		if !known {
+			query, args := leftQuery(w.org, r.ID, r.Stage, by[i])
+			if n, err = first(ctx, w.database, func(row scanner) (n int, err error) { return n, row.Scan(&n) }, query, args...); err != nil {
+				return err
+			}
+			counted[key] = n
+		}
+		said[i].Left = n
+	}
+	return nil
+}
+
+// leftQuery asks about each task for itself, or SQLite would walk all items.
+func leftQuery(org, review string, stage int, by names) (string, []any) {
+	who, args := in("t.reviewer", by.list())
+	return `SELECT COUNT(DISTINCT t.n) FROM review_tasks t WHERE t.org = ? AND t.review = ? AND t.stage = ? AND ` + who + `
+		AND (SELECT i.spoke FROM review_items i WHERE i.org = t.org AND i.review = t.review AND i.n = t.n) < t.stage`,
+		append([]any{org, review, stage}, args...)
 }

@@ -425,15 +425,15 @@ func TestAStageBeginsOnce(t *testing.T) {
 		}
 		require.Equal(t, 1, review(t, l, spring).Stage)
 		require.NoError(t, l.BeginStage(t.Context(), org, spring, 2, minutes(90), []int{1, 2, 3},
-			[]access.Task{task(1, "Carol@ACME.example"), task(1, carol), task(2, "ID-Dan"), task(3, carol)}, minutes(4)))
+			[]access.Task{task(1, carol), task(1, carol), task(2, "ID-Dan"), task(3, carol)}, minutes(4)))
 		for range 2 { // it has begun
 			inStage(t, l, spring, 2, map[string][]int{bo: {4}})
 			inStage(t, l, spring, 1, map[string][]int{bo: {4}})
 		}
 		r := review(t, l, spring)
 		require.Equal(t, []any{access.ReviewOpen, 2, minutes(90)}, []any{r.State, r.Stage, r.Due})
-		require.Equal(t, []string{"1 carol@acme.example", "2 ID-Dan", "3 carol@acme.example"}, open(2, ""), "an address is one in any case, an account id is as it is")
-		require.Equal(t, []string{"1 carol@acme.example", "3 carol@acme.example"}, open(2, "CAROL@acme.example"))
+		require.Equal(t, []string{"1 carol@acme.example", "2 ID-Dan", "3 carol@acme.example"}, open(2, ""))
+		require.Equal(t, []string{"1 carol@acme.example", "3 carol@acme.example"}, open(2, carol))
 		require.Empty(t, open(1, ""))
 		require.Equal(t, []int{2, 2, 2, 0}, []int{item(t, l, spring, 1).Stage, item(t, l, spring, 2).Stage, item(t, l, spring, 3).Stage, item(t, l, spring, 4).Stage})
 		tasks, err := l.OpenTasks(t.Context(), org, spring, 2, "ID-Dan")
@@ -457,7 +457,7 @@ func TestAStageBeginsOnce(t *testing.T) {
 func TestOthersAreAsked(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {
-		underReview(t, l, spring, 4, map[string][]int{carol: {1, 2}, "Gone@ACME.example": {2, 3, 4}})
+		underReview(t, l, spring, 4, map[string][]int{carol: {1, 2}, "gone@acme.example": {2, 3, 4}})
 		tell(t, l, spring, word("gone@acme.example", keep, 4))
 		asked := access.ReviewEvent{At: minutes(9), Kind: access.EventFallback, Stage: 1, Text: "somebody is gone"}
 		give := func(stage int, drop []string, tasks ...access.Task) bool {
@@ -467,11 +467,11 @@ func TestOthersAreAsked(t *testing.T) {
 			return changed
 		}
 		before := len(logged(t, l, spring))
-		require.False(t, give(1, nil, task(1, carol), task(2, "CAROL@acme.example")), "she is asked already")
+		require.False(t, give(1, nil, task(1, carol), task(2, carol)), "she is asked already")
 		require.False(t, give(1, []string{"nobody@acme.example"}))
 		require.Len(t, logged(t, l, spring), before)
-		require.True(t, give(1, []string{"gone@ACME.example"}, task(3, dan)))
-		require.False(t, give(1, []string{"gone@ACME.example"}, task(3, dan)), "a repeat")
+		require.True(t, give(1, []string{"gone@acme.example"}, task(3, dan)))
+		require.False(t, give(1, []string{"gone@acme.example"}, task(3, dan)), "a repeat")
 		all := logged(t, l, spring)
 		require.Len(t, all, before+1)
 		require.Equal(t, "somebody is gone", all[before].Text)
@@ -548,20 +548,20 @@ func TestALookIsNotedOnceInAWhile(t *testing.T) {
 		underReview(t, l, "autumn", 1, map[string][]int{carol: {1}})
 		seen := func(by string, minute int) {
 			t.Helper()
-			require.NoError(t, l.SeenReview(t.Context(), org, spring, by, "page", minutes(minute), 10*time.Minute))
+			require.NoError(t, l.SeenReview(t.Context(), org, spring, access.Person{ID: by}, "page", minutes(minute), 10*time.Minute))
 		}
 		for _, minute := range []int{0, 0, 5, 10, 11, 12, 30} {
 			seen(carol, minute)
 		}
 		seen(dan, 6)
-		require.NoError(t, l.SeenReview(t.Context(), org, "autumn", carol, "page", minutes(1), 10*time.Minute), "another review is another")
+		require.NoError(t, l.SeenReview(t.Context(), org, "autumn", access.Person{ID: carol}, "page", minutes(1), 10*time.Minute), "another review is another")
 		var got []string
 		for _, e := range logged(t, l, spring)[2:] {
 			got = append(got, fmt.Sprint(e.Kind, " ", e.By, " ", e.Via, " ", e.At.Sub(noon)))
 		}
 		require.Equal(t, []string{"seen carol@acme.example page 0s", "seen carol@acme.example page 11m0s", "seen carol@acme.example page 30m0s", "seen dan@acme.example page 6m0s"}, got)
 		require.Len(t, logged(t, l, "autumn"), 3)
-		require.ErrorIs(t, l.SeenReview(t.Context(), org, "none", carol, "page", noon, time.Minute), ledger.ErrNotFound)
+		require.ErrorIs(t, l.SeenReview(t.Context(), org, "none", access.Person{ID: carol}, "page", noon, time.Minute), ledger.ErrNotFound)
 	})
 }
 

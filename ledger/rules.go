@@ -19,7 +19,7 @@ type RuleState struct {
 	By       string    `json:"by,omitempty"`
 }
 
-// Rules returns what is known of rules, by key.
+// Rules returns what is known of rules, by key, as far as the chain explains it.
 func (l *Ledger) Rules(ctx context.Context, org string) (map[string]RuleState, error) {
 	all := map[string]RuleState{}
 	err := l.reads.each(ctx, func(row scanner) error {
@@ -30,13 +30,25 @@ func (l *Ledger) Rules(ctx context.Context, org string) (map[string]RuleState, e
 		all[r.Key] = r
 		return err
 	}, `SELECT rule, name, seen, lines, seen_at, seen_run, released, by_whom FROM rules WHERE org = ?`, org)
-	return all, reading(err, "what is known of rules", org)
+	if err != nil {
+		return nil, reading(err, "what is known of rules", org)
+	}
+	var keys [][]string
+	for key := range all {
+		keys = append(keys, []string{key})
+	}
+	explained, err := l.explainedRows(ctx, org, tableRules, keys)
+	maps.DeleteFunc(all, func(key string, _ RuleState) bool { return !explained[key] })
+	return all, reading(err, "what the chain says of rules", org)
 }
 
 // SaveSeen keeps what a rule that only observes was shown to do.
 func (l *Ledger) SaveSeen(ctx context.Context, org string, seen []RuleState) error {
 	return l.write(ctx, org, "save what rules were shown to do", func(w *write) error {
 		for _, r := range seen {
+			if err := w.forget(ctx, tableRules, []any{r.Key}); err != nil {
+				return err
+			}
 			if _, err := w.exec(ctx, `INSERT INTO rules (org, rule, name, seen, lines, seen_at, seen_run, released, by_whom)
 				VALUES (?, ?, ?, ?, ?, ?, ?, 0, '') ON CONFLICT (org, rule) DO UPDATE SET name = excluded.name, seen = excluded.seen,
 				lines = excluded.lines, seen_at = excluded.seen_at, seen_run = excluded.seen_run`,
@@ -53,6 +65,9 @@ func (l *Ledger) ReleaseRules(ctx context.Context, org, run string, rules map[st
 	at = orNow(at)
 	return l.write(ctx, org, "release rules", func(w *write) error {
 		for _, key := range slices.Sorted(maps.Keys(rules)) {
+			if err := w.forget(ctx, tableRules, []any{key}); err != nil {
+				return err
+			}
 			n, err := w.exec(ctx, `INSERT INTO rules (org, rule, name, seen, lines, seen_at, seen_run, released, by_whom)
 				VALUES (?, ?, ?, '', 0, 0, '', ?, ?) ON CONFLICT (org, rule) DO UPDATE SET released = excluded.released,
 				by_whom = excluded.by_whom, name = excluded.name WHERE rules.released = 0`, org, key, rules[key], instant(at), by)

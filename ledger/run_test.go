@@ -36,8 +36,7 @@ func TestRunFromBeginningToEnd(t *testing.T) {
 		run.Problem = "none <worth> a word \uFFFD"
 		require.Equal(t, run, stored)
 		require.Equal(t, []string{"run-begun", "run-ended"}, kinds(t, l))
-		entries, err := l.Entries(t.Context(), org, 1, 1)
-		require.NoError(t, err)
+		entries := entries(t, l, 1)
 		require.JSONEq(t, `{"state":"done","plan":"sha256:1","problem":"none <worth> a word �","counts":{"people":7,"adds":3,"unverified":1}}`, string(entries[0].Body))
 
 		run.State = "applied"

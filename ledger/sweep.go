@@ -12,97 +12,124 @@ import (
 type PersonState struct {
 	Holdings []access.Holding // that stand, by target
 	Recent   []access.Change  // written, being written or found to be so (done, sent, already) since an instant, oldest first
-	Rejected []access.Change  // that someone said no to, by target
 	Grants   []access.Grant   // granted or ended and not settled, by beginning; the caller's clock says which are in force
-	Marks    []access.Mark    // how long the conditions of rules have held
-	Rulings  []access.Ruling  // of reviews, that may bear on the person
+	Unproven []string         // of the grants, ids of those that the chain does not explain: they are in force at no time
 
+	// What the chain does not explain of these is left out.
+	Rejected   []access.Change    // that someone said no to, by target
+	Marks      []access.Mark      // how long the conditions of rules have held
+	Rulings    []access.Ruling    // of reviews, that may bear on the person
 	Suspension *access.Suspension // Castellan's own, while it lasts
 }
 
-// States returns the state of each of the people, in seven queries per 500 of them. Recent is of all runs from
+// States returns the state of each of the people, in eight queries per 500 of them. Recent is of all runs from
 // writesSince on. A person of whom the ledger knows nothing has no entry in the map.
 func (l *Ledger) States(ctx context.Context, org string, people []string, writesSince time.Time) (map[string]PersonState, error) {
 	states := make(map[string]PersonState, len(people))
 	for _, some := range chunks(people) {
-		if err := l.states(ctx, org, some, writesSince, states); err != nil {
+		r := stateReader{Ledger: l, org: org, people: some, writesSince: writesSince, states: states}
+		if err := r.read(ctx); err != nil {
 			return nil, reading(err, "what is known of people", org)
 		}
 	}
 	return states, nil
 }
 
-func (l *Ledger) states(ctx context.Context, org string, people []string, since time.Time, states map[string]PersonState) error {
-	query, args := openHoldings(org, people)
-	err := l.reads.each(ctx, func(row scanner) error {
+// stateReader reads what is known of some people into their states.
+type stateReader struct {
+	*Ledger
+	org         string
+	people      []string
+	writesSince time.Time
+	states      map[string]PersonState
+}
+
+func (r *stateReader) read(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{
+		r.holdings, r.recent, r.grants, r.removals, r.marks, r.rulings, r.suspensions, r.rejections,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return r.proveStates(ctx, r.org, r.states)
+}
+
+// of changes the state of a person.
+func (r *stateReader) of(person string, change func(*PersonState)) {
+	state := r.states[person]
+	change(&state)
+	r.states[person] = state
+}
+
+func (r *stateReader) holdings(ctx context.Context) error {
+	query, args := openHoldings(r.org, r.people)
+	return r.reads.each(ctx, func(row scanner) error {
 		h, err := scanHolding(row)
-		state := states[h.Person]
-		state.Holdings = append(state.Holdings, h)
-		states[h.Person] = state
+		r.of(h.Person, func(s *PersonState) { s.Holdings = append(s.Holdings, h) })
 		return err
 	}, query+` ORDER BY person, target`, args...)
-	if err != nil {
-		return err
-	}
-	query, args = recentWrites(org, people, since)
-	err = l.reads.each(ctx, func(row scanner) error {
+}
+
+func (r *stateReader) recent(ctx context.Context) error {
+	query, args := recentWrites(r.org, r.people, r.writesSince)
+	return r.reads.each(ctx, func(row scanner) error {
 		c, err := scanChange(row)
-		state := states[c.Person]
-		state.Recent = append(state.Recent, c)
-		states[c.Person] = state
+		r.of(c.Person, func(s *PersonState) { s.Recent = append(s.Recent, c) })
 		return err
 	}, query+` ORDER BY person, at, target`, args...)
-	if err != nil {
-		return err
-	}
-	query, args = standingGrants(org, people)
-	err = l.reads.each(ctx, func(row scanner) error {
+}
+
+func (r *stateReader) grants(ctx context.Context) error {
+	query, args := standingGrants(r.org, r.people)
+	err := r.reads.each(ctx, func(row scanner) error {
 		g, err := scanGrant(row)
-		state := states[g.Person]
-		state.Grants = append(state.Grants, g)
-		states[g.Person] = state
+		r.of(g.Person, func(s *PersonState) { s.Grants = append(s.Grants, g) })
 		return err
 	}, query+` ORDER BY person, since, id`, args...)
 	if err != nil {
 		return err
 	}
-	where, args := among("org", "person", people, org)
-	err = l.reads.each(ctx, func(row scanner) error {
+	return r.proveGrants(ctx, r.org, r.states)
+}
+
+// removals notes at the holdings what somebody else took.
+func (r *stateReader) removals(ctx context.Context) error {
+	return r.taken(ctx, r.org, r.people, r.states)
+}
+
+func (r *stateReader) marks(ctx context.Context) error {
+	where, args := among("org", "person", r.people, r.org)
+	return r.reads.each(ctx, func(row scanner) error {
 		m, err := scanMark(row)
-		state := states[m.Person]
-		state.Marks = append(state.Marks, m)
-		states[m.Person] = state
+		r.of(m.Person, func(s *PersonState) { s.Marks = append(s.Marks, m) })
 		return err
 	}, selectMark+` WHERE `+where+` ORDER BY person, rule`, args...)
-	if err != nil {
-		return err
-	}
-	query, args = rulingsQuery(org, people)
-	err = l.reads.each(ctx, func(row scanner) error {
-		r, err := scanRuling(row)
-		state := states[r.Person]
-		state.Rulings = append(state.Rulings, r)
-		states[r.Person] = state
+}
+
+func (r *stateReader) rulings(ctx context.Context) error {
+	query, args := rulingsQuery(r.org, r.people)
+	return r.reads.each(ctx, func(row scanner) error {
+		ruling, err := scanRuling(row)
+		r.of(ruling.Person, func(s *PersonState) { s.Rulings = append(s.Rulings, ruling) })
 		return err
 	}, query, args...)
-	if err != nil {
-		return err
-	}
-	err = l.reads.each(ctx, func(row scanner) error {
-		s, err := scanSuspension(row)
-		state := states[s.Person]
-		state.Suspension = &s
-		states[s.Person] = state
+}
+
+func (r *stateReader) suspensions(ctx context.Context) error {
+	where, args := among("org", "person", r.people, r.org)
+	return r.reads.each(ctx, func(row scanner) error {
+		suspension, err := scanSuspension(row)
+		r.of(suspension.Person, func(s *PersonState) { s.Suspension = &suspension })
 		return err
 	}, selectSuspension+` WHERE `+where, args...)
-	if err != nil {
-		return err
-	}
-	return l.reads.each(ctx, func(row scanner) error {
+}
+
+func (r *stateReader) rejections(ctx context.Context) error {
+	where, args := among("org", "person", r.people, r.org)
+	return r.reads.each(ctx, func(row scanner) error {
 		c, err := scanChange(row)
-		state := states[c.Person]
-		state.Rejected = append(state.Rejected, c)
-		states[c.Person] = state
+		r.of(c.Person, func(s *PersonState) { s.Rejected = append(s.Rejected, c) })
 		return err
 	}, `SELECT person, target, action, group_id, email, 'rejected', reasons, sources, loses, held_by, answer, at
 		FROM rejections WHERE `+where+` ORDER BY person, target, action`, args...)
@@ -118,16 +145,20 @@ func recentWrites(org string, people []string, since time.Time) (string, []any) 
 type Page struct {
 	Key        string // unique in the run
 	People     []access.Person
-	Changes    []access.Change  // the plan lines of these people
-	Open       []access.Holding // holdings that began or whose reasons or ownership changed; a zero From means now
-	Close      []access.Holding // holdings that ended; a zero Until means now
-	Lift       []access.Change  // rejections to forget, because nothing asks for these changes any more
-	Mark       []access.Mark    // rules that began to hold
-	Unmark     []access.Mark    // rules that hold no longer
-	Unsuspend  []string         // people whose suspension somebody else took back
-	Seen       map[string]int   // members of source groups on this page, by group id
-	Notes      map[string]int   // whatever else is to be counted over all pages, by the caller's own keys
-	Calls      int              // to Atlassian for this page
+	Changes    []access.Change      // the plan lines of these people
+	Open       []access.Holding     // holdings that began or whose reasons or ownership changed; a zero From means now
+	Close      []access.Holding     // holdings that ended; a zero Until means now
+	Ended      []access.Holding     // that somebody else took and gave again; each carries its end
+	Lift       []access.Change      // rejections to forget, because nothing asks for these changes any more
+	Mark       []access.Mark        // rules that began to hold
+	Unmark     []access.Mark        // rules that hold no longer
+	Unsuspend  []string             // people whose suspension somebody else took back
+	Due        map[string]time.Time // when people are to be decided again because of the time alone; zero: not in sight
+	Seen       map[string]int       // members of source groups on this page, by group id
+	Notes      map[string]int       // whatever else is to be counted over all pages, by the caller's own keys
+	Shown      []string             // people whom the page showed, also those who could not be decided
+	Unseen     []access.Unseen      // on the books, not shown, and settled by no line
+	Calls      int                  // to Atlassian for this page
 	Foreign    int
 	Suppressed int
 	Observe    bool // preview or dry run: holdings and rejections stay as they are
@@ -146,6 +177,12 @@ func (l *Ledger) SavePage(ctx context.Context, org, run string, p Page, at time.
 			return err
 		}
 		if !p.Observe {
+			if err := w.saw(ctx, p.Shown, at); err != nil {
+				return err
+			}
+			if _, err := w.endHoldings(ctx, run, p.Ended, givenSince, at); err != nil {
+				return err
+			}
 			if err := w.applyHoldings(ctx, run, p.Open, p.Close, at); err != nil {
 				return err
 			}
@@ -158,13 +195,23 @@ func (l *Ledger) SavePage(ctx context.Context, org, run string, p Page, at time.
 			if err := w.unsuspend(ctx, p.Unsuspend); err != nil {
 				return err
 			}
+			if err := w.saveDue(ctx, p.Due); err != nil {
+				return err
+			}
 		}
-		return w.saveTally(ctx, run, p.Key, p.Seen, p.Notes, p.counts())
+		return w.saveTally(ctx, run, p.Key, p.Seen, p.Notes, p.Unseen, p.counts())
 	})
 }
 
 // lift forgets rejections.
 func (w *write) lift(ctx context.Context, changes []access.Change) error {
+	keys := make([][]any, len(changes))
+	for i, c := range changes {
+		keys[i] = []any{c.Person, string(c.Target), string(c.Action)}
+	}
+	if err := w.forget(ctx, tableRejections, keys...); err != nil {
+		return err
+	}
 	for _, c := range changes {
 		if _, err := w.exec(ctx, `DELETE FROM rejections WHERE org = ? AND person = ? AND target = ? AND action = ?`,
 			w.org, c.Person, string(c.Target), string(c.Action)); err != nil {
@@ -199,16 +246,16 @@ func (p Page) counts() Counts {
 	return c
 }
 
-func (w *write) saveTally(ctx context.Context, run, key string, seen, notes map[string]int, counts Counts) error {
+func (w *write) saveTally(ctx context.Context, run, key string, seen, notes map[string]int, unseen []access.Unseen, counts Counts) error {
 	stored := func(m map[string]int) string {
 		if len(m) == 0 {
 			return ""
 		}
 		return text(m)
 	}
-	_, err := w.exec(ctx, `INSERT INTO pages (org, run, page, seen, notes, counts) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (org, run, page) DO UPDATE SET seen = excluded.seen, notes = excluded.notes, counts = excluded.counts`,
-		w.org, run, key, stored(seen), stored(notes), text(counts))
+	_, err := w.exec(ctx, `INSERT INTO pages (org, run, page, seen, notes, unseen, counts) VALUES (?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (org, run, page) DO UPDATE SET seen = excluded.seen, notes = excluded.notes, unseen = excluded.unseen, counts = excluded.counts`,
+		w.org, run, key, stored(seen), stored(notes), list(unseen), text(counts))
 	return err
 }
 
@@ -241,7 +288,7 @@ func addUp(sum map[string]int, stored string) error {
 // room with the keys of pages.
 func (l *Ledger) Tally(ctx context.Context, org, run, key string, delta Counts) error {
 	return l.write(ctx, org, "count for run "+run, func(w *write) error {
-		return w.saveTally(ctx, run, key, nil, nil, delta)
+		return w.saveTally(ctx, run, key, nil, nil, nil, delta)
 	})
 }
 

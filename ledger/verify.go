@@ -83,6 +83,14 @@ func (l *Ledger) verifyEnd(ctx context.Context, org string, last int64, check *C
 		check.Broken = &Broken{Seq: check.To + 1, Why: fmt.Sprintf("the chain should go on to entry %d, but nothing follows entry %d", last, check.To)}
 		return nil
 	}
+	if check.To == 0 {
+		known, err := first(ctx, l.reads, func(row scanner) (n int, err error) { return n, row.Scan(&n) },
+			`SELECT COUNT(*) FROM organizations WHERE org = ?`, org)
+		if known > 0 {
+			check.Broken = &Broken{Seq: 1, Why: "the organization is known to the ledger, and its chain has no entry: it was emptied"}
+		}
+		return err
+	}
 	if check.To == last {
 		return nil
 	}
@@ -94,4 +102,11 @@ func (l *Ledger) verifyEnd(ctx context.Context, org string, last int64, check *C
 		check.Broken = &Broken{Seq: check.To, Why: fmt.Sprintf("entry %d is not the ledger's: the head says that the chain ends with entry %d (%s)", check.To, now, hash)}
 	}
 	return nil
+}
+
+// HashOf returns the hash of one entry of a chain, or ErrNotFound.
+func (l *Ledger) HashOf(ctx context.Context, org string, seq int64) (string, error) {
+	hash, err := first(ctx, l.reads, func(row scanner) (s string, err error) { return s, row.Scan(&s) },
+		`SELECT hash FROM entries WHERE org = ? AND seq = ?`, org, seq)
+	return hash, reading(err, fmt.Sprintf("entry %d of the chain", seq), org)
 }

@@ -5,54 +5,90 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // write is one transaction on one organization. It holds the organization's row in heads, so nothing else writes to
 // the organization until it ends.
 type write struct {
 	database
-	tx   *sql.Tx
-	org  string
-	seq  int64  // of the chain's last entry
+	tx  *sql.Tx
+	org string
+	chainEnd
+
+	at       time.Time // of the entry that was added last
+	began    chainEnd
+	replayed *replayed
+	touched  map[*recordedTable]map[string]touchedRow
+	said     map[rowKey]rowSum // of rows, by the transaction
+}
+
+// chainEnd is where a chain ends.
+type chainEnd struct {
+	seq  int64  // of the last entry
 	head string // its hash
 }
 
-// write runs do in a transaction. What and whom name it in errors.
-func (l *Ledger) write(ctx context.Context, org, what string, do func(w *write) error) (err error) {
+// write runs do in a transaction. What and whom name it in errors. What others added to the chain is gone through before it, and not
+// while nobody else may write.
+func (l *Ledger) write(ctx context.Context, org, what string, do func(w *write) error) error {
+	if _, err := l.replay(ctx, org); err != nil {
+		return fmt.Errorf("ledger: %s (organization %s): %w", what, org, err)
+	}
+	return l.writeAnyway(ctx, org, what, do)
+}
+
+// writeAnyway is write for what does not ask what the chain says.
+func (l *Ledger) writeAnyway(ctx context.Context, org, what string, do func(w *write) error) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("ledger: %s (organization %s): %w", what, org, err)
 		}
 	}()
+	replayed := l.replayOf(org)
 	tx, err := l.writes.querier.(*sql.DB).BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	w := &write{database: database{querier: tx, postgres: l.writes.postgres}, tx: tx, org: org}
-	if err := w.lock(ctx); err != nil {
+	w := &write{database: database{querier: tx, postgres: l.writes.postgres}, tx: tx, org: org,
+		replayed: replayed, touched: map[*recordedTable]map[string]touchedRow{}, said: map[rowKey]rowSum{}}
+	version, err := w.lock(ctx)
+	if err == nil && version > l.version {
+		err = newer(version, l.version)
+	}
+	if err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
 	if err := do(w); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
-	return tx.Commit()
+	if err := w.recordRows(ctx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	replayed.keep(w)
+	return nil
 }
 
-// lock takes the organization's row in heads and reads the end of its chain. Where an SQLite transaction begins it has
-// the whole file already; PostgreSQL locks the row, and what is read after that is what the last writer left.
-func (w *write) lock(ctx context.Context) error {
-	query := `SELECT seq, hash FROM heads WHERE org = ?`
+// lock takes the organization's row in heads, reads the end of its chain, and returns the version of the tables. Where an SQLite
+// transaction begins it has the whole file already; PostgreSQL locks the row, and what is read after that is what the last writer
+// left.
+func (w *write) lock(ctx context.Context) (version int64, err error) {
+	query := `SELECT seq, hash, (SELECT MAX(version_id) FROM goose_db_version) FROM heads WHERE org = ?`
 	if w.postgres {
 		query += ` FOR UPDATE`
 	}
-	scan := func(row scanner) (struct{}, error) { return struct{}{}, row.Scan(&w.seq, &w.head) }
-	_, err := first(ctx, w.database, scan, query, w.org)
-	if !errors.Is(err, ErrNotFound) {
-		return err
+	scan := func(row scanner) (version int64, err error) { return version, row.Scan(&w.seq, &w.head, &version) }
+	version, err = first(ctx, w.database, scan, query, w.org)
+	if w.began = w.chainEnd; !errors.Is(err, ErrNotFound) {
+		return version, err
 	}
 	if _, err := w.exec(ctx, `INSERT INTO heads (org, seq, hash) VALUES (?, 0, '') ON CONFLICT (org) DO NOTHING`, w.org); err != nil {
-		return err
+		return 0, err
 	}
-	_, err = first(ctx, w.database, scan, query, w.org)
-	return err
+	version, err = first(ctx, w.database, scan, query, w.org)
+	w.began = w.chainEnd
+	return version, err
 }

@@ -5,6 +5,9 @@ import (
 	"encoding/hex"
 	"strings"
 	"time"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/castellan-io/castellan/access"
 )
@@ -33,15 +36,16 @@ type RevokeInput struct {
 	RequestedBy string             `json:"requestedBy"`
 }
 
-// ApprovalInput is the body of approve and deny on a grant's workflow.
+// ApprovalInput is the body of approve and deny, on an organization's loop or a grant's workflow.
 type ApprovalInput struct {
-	Request string `json:"request,omitempty"` // may be left out while only one waits
+	Request string `json:"request,omitempty"` // on a grant's workflow it may be left out while only one waits
 	By      string `json:"by"`                // e-mail address or account id
-	Code    string `json:"code,omitempty"`    // as the approver was sent it, where the policy demands one
 	Note    string `json:"note,omitempty"`
+	Pass           // where the policy demands a code
 }
 
-// ExtendInput is the body of extend on a grant's workflow: a grant that continues the one that ends last.
+// ExtendInput is the body of extend: a grant that continues another. An organization's loop has to be told which; on a grant's
+// workflow it is the one that ends last otherwise.
 type ExtendInput struct {
 	Request     string   `json:"request,omitempty"` // the one to prolong; empty: the one that ends last
 	Duration    Duration `json:"duration"`          // beyond its end
@@ -55,7 +59,9 @@ type ExtendInput struct {
 type GrantAnswer struct {
 	Message  string         `json:"message"`
 	Grants   []access.Grant `json:"grants,omitempty"` // those concerned, as they stand now
-	Workflow string         `json:"workflow"`         // the grant's workflow: approve, extend and revoke go there
+	Workflow string         `json:"workflow"`         // the grant's workflow
+	// Unreached says that the grant's workflow could not be woken: the organization's loop sees to it itself.
+	Unreached bool `json:"unreached,omitempty"`
 }
 
 // TemporaryGrantInput starts the workflow of what one person holds of one target by grants. OrgSync has it started; nobody
@@ -63,20 +69,23 @@ type GrantAnswer struct {
 type TemporaryGrantInput struct {
 	Org    string             `json:"org"`
 	Target access.Entitlement `json:"target"`
-	Key    string             `json:"key"`             // the person's e-mail address in lower case, or account id
+	Key    string             `json:"key"`             // the account id; in lower case the e-mail address of somebody who has none yet
+	Email  string             `json:"email,omitempty"` // for people, where the key is an account id
+	Told   []string           `json:"told,omitempty"`  // notices that another workflow sent of the grants it hands over
 	State  *GrantState        `json:"state,omitempty"` // carried by continue-as-new; leave it out
 }
 
 // GrantState is all that a grant's workflow remembers, and the answer of its status query. The grants themselves are the
 // ledger's.
 type GrantState struct {
-	State   string         `json:"state"`
-	Grants  []access.Grant `json:"grants,omitempty"`
-	Asked   *Asked         `json:"asked,omitempty"`   // what the organization's loop was asked to do
-	Blocked *Blocked       `json:"blocked,omitempty"` // why it could not be done
-	Told    []string       `json:"told,omitempty"`    // notices sent: "<kind> <request>"
-	Untold  string         `json:"untold,omitempty"`  // why the last notice could not be sent
-	Refused []RefusedWord  `json:"refused,omitempty"` // the last signals that were not accepted, and why
+	Workflow string         `json:"workflow,omitempty"` // whose state it is
+	State    string         `json:"state"`
+	Grants   []access.Grant `json:"grants,omitempty"`
+	Asked    *Asked         `json:"asked,omitempty"`   // what the organization's loop was asked to do
+	Blocked  *Blocked       `json:"blocked,omitempty"` // why it could not be done
+	Told     []string       `json:"told,omitempty"`    // notices sent: "<kind> <request>"
+	Untold   string         `json:"untold,omitempty"`  // why the last notice could not be sent
+	Refused  []RefusedWord  `json:"refused,omitempty"` // the last signals that were not accepted, and why
 	// Cancelled says that all grants were ended because the workflow was cancelled in Temporal.
 	Cancelled bool `json:"cancelled,omitempty"`
 	Turn      int  `json:"turn,omitempty"` // numbers what the organization's loop is asked
@@ -110,17 +119,18 @@ type Blocked struct {
 	Tries int       `json:"tries"`
 }
 
-// AttendSignal asks OrgSync to bring what one person holds of one target in line with the grants that are in force.
-type AttendSignal struct {
-	Workflow string             `json:"workflow"` // who asks
-	Person   string             `json:"person"`   // account id, or the e-mail address of somebody who is to be invited
+// ReconcileGrantSignal asks OrgSync to bring what one person holds of one target in line with the grants that are in force.
+type ReconcileGrantSignal struct {
+	Workflow string             `json:"workflow"`      // who asks
+	Key      string             `json:"key,omitempty"` // what the person goes by there; those from before IDs were encoded leave it out
+	Person   string             `json:"person"`        // account id, or the e-mail address of somebody who is to be invited
 	Email    string             `json:"email,omitempty"`
 	Target   access.Entitlement `json:"target"`
 	Turn     int                `json:"turn"`
 }
 
-// AttendedSignal answers it, once what was done has been read back.
-type AttendedSignal struct {
+// GrantReconciledSignal answers it, once what was done has been read back.
+type GrantReconciledSignal struct {
 	Turn  int    `json:"turn"`
 	Run   string `json:"run,omitempty"`
 	Right bool   `json:"right"`          // the person holds what the grants say, and no more by them
@@ -128,10 +138,26 @@ type AttendedSignal struct {
 	Soon  bool   `json:"soon,omitempty"` // it was no refusal: the next attempt may well succeed
 }
 
-// CodeHash is what is kept of an approval code: the code itself is nobody's but its approver's. Case, dashes and spaces do
-// not matter. "" for no code.
+// FoldCode is a code in the one form that counts: its letters and digits, upper case, in plain type. 0 and 1 are in no code; they are
+// read as what they are mistaken for.
+func FoldCode(code string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case !unicode.IsLetter(r) && !unicode.IsDigit(r):
+			return -1
+		case r == '0':
+			return 'O'
+		case r == '1':
+			return 'I'
+		}
+		return r
+	}, strings.ToUpper(norm.NFKC.String(code)))
+}
+
+// CodeHash is what is kept of an approval code: the code itself is nobody's but its approver's. Only letters and digits matter, however
+// they are set and parted. "" for no code.
 func CodeHash(code string) string {
-	code = strings.ToUpper(strings.NewReplacer("-", "", " ", "").Replace(strings.TrimSpace(code)))
+	code = FoldCode(code)
 	if code == "" {
 		return ""
 	}

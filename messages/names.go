@@ -10,16 +10,19 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
-
-	"github.com/castellan-io/castellan/access"
 )
 
-// Task queues: workflow tasks on one, everything that calls Atlassian or the ledger on the other, so that workflow
-// tasks are never held back by a rate limit.
+// Task queues: workflow tasks on one, what calls Atlassian or the ledger on another, so that workflow tasks are never held
+// back by a rate limit. Watches have a queue of their own: each holds a place for as long as its organization is watched,
+// and however many there are, they take none from the calls.
 const (
 	QueueWorkflows = "castellan"
 	QueueAtlassian = "castellan-atlassian"
+	QueueWatches   = "castellan-watches"
 )
+
+// You stands in printed commands for whoever types them. Nobody decides by it, unless the directory knows it.
+const You = "you@example.com"
 
 // TaskTimeout is after how long a step of a workflow is done again by another worker, when the one that had it died.
 const TaskTimeout = 5 * time.Second
@@ -34,6 +37,7 @@ const (
 	Report         = "Report"
 	TemporaryGrant = "TemporaryGrant"
 	AccessReview   = "AccessReview"
+	Ledger         = "Ledger"
 )
 
 // What OrgSync listens to. Each is an update (validated, answered) and a signal of the same name and body (recorded,
@@ -50,7 +54,7 @@ const (
 	Revoke      = "revoke"
 )
 
-// What TemporaryGrant listens to, in the same way; and Revoke.
+// What OrgSync listens to, by request, and TemporaryGrant, in the same way; and Revoke.
 const (
 	Approve = "approve"
 	Deny    = "deny"
@@ -77,16 +81,16 @@ const Status = "status"
 
 // Between OrgSync and its Reconcile.
 const (
-	Gate   = "gate"     // OrgSync to Reconcile: may it write? (GateSignal)
-	HowFar = "progress" // Reconcile to OrgSync: how far it is (RunSummary)
-	Aside  = "aside"    // Reconcile to OrgSync: it stands aside, nothing of it is in flight (AsideSignal)
+	Gate         = "gate"     // OrgSync to Reconcile: may it write? (GateSignal)
+	RunProgress  = "progress" // Reconcile to OrgSync: how far it is (RunSummary)
+	WritesPaused = "aside"    // Reconcile to OrgSync: it stands aside, nothing of it is in flight (WritesPausedSignal)
 )
 
 // Between OrgSync and TemporaryGrant, and from activities to TemporaryGrant.
 const (
-	Look     = "look"     // to a grant or a review: something about it changed in the ledger, read it (no body)
-	Attend   = "attend"   // to OrgSync: put this person right (AttendSignal)
-	Attended = "attended" // to a grant: what came of it (AttendedSignal)
+	Look            = "look"     // to a grant or a review: something about it changed in the ledger, read it (no body)
+	ReconcileGrant  = "attend"   // to OrgSync: put this person right (ReconcileGrantSignal)
+	GrantReconciled = "attended" // to a grant: what came of it (GrantReconciledSignal)
 )
 
 // LookAt is a signal from AccessReview to OrgSync: verdicts came into force, look at these people (LookAtSignal).
@@ -125,12 +129,6 @@ func OrgOf(workflowID string) (org string, ok bool) {
 
 // ReconcileID is the workflow ID of one run.
 func ReconcileID(org, run string) string { return "reconcile:" + org + ":" + run }
-
-// GrantID is the workflow ID of what one person holds of one target by grants; key is the person's e-mail address in lower
-// case, or account id.
-func GrantID(org string, target access.Entitlement, key string) string {
-	return "grant:" + org + ":" + string(target) + ":" + key
-}
 
 const reviewPrefix = "access-review:"
 

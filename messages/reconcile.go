@@ -37,22 +37,28 @@ type ReconcileInput struct {
 	Parent   string    `json:"parent"`             // workflow ID of the OrgSync
 	Progress *Progress `json:"progress,omitempty"` // carried by continue-as-new; leave it out
 	// Asks are the grants that a run of scope grants serves, and tells at its end.
-	Asks []AttendSignal `json:"asks,omitempty"`
+	Asks []ReconcileGrantSignal `json:"asks,omitempty"`
+	// Round and Since are those of the run: see RunSummary.
+	Round int       `json:"round,omitempty"`
+	Since time.Time `json:"since,omitzero"`
 }
 
 // Progress is how far a run has come.
 type Progress struct {
-	Phase  string     `json:"phase"`
-	Cursor string     `json:"cursor,omitempty"` // of the sweep
-	Block  int        `json:"block,omitempty"`
-	Since  time.Time  `json:"since"` // when the plan was judged: removals settle from here
-	Run    RunSummary `json:"run"`
-	Short  []string   `json:"short,omitempty"` // changes that targets take no more of in this run: "add group:x"
-	Gate   GateSignal `json:"gate"`
+	Workflow string     `json:"workflow,omitempty"` // whose state it is
+	Phase    string     `json:"phase"`
+	Cursor   string     `json:"cursor,omitempty"` // of the sweep
+	Block    int        `json:"block,omitempty"`
+	Since    time.Time  `json:"since"` // when the plan was judged: removals settle from here
+	Run      RunSummary `json:"run"`
+	Short    []string   `json:"short,omitempty"` // changes that targets take no more of in this run: "add group:x"
+	Gate     GateSignal `json:"gate"`
 	// Stale says that the run stood aside for long: what is left to write is read again first.
 	Stale bool `json:"stale,omitempty"`
 	// Settled says that the removals stand on a second look already.
 	Settled bool `json:"settled,omitempty"`
+	// Unseen is how much is on the books that the read did not show: other reads tell whether it is over.
+	Unseen int `json:"unseen,omitempty"`
 	// Slow says that a role was changed: it takes up to half a minute to be seen.
 	Slow bool `json:"slow,omitempty"`
 }
@@ -76,6 +82,12 @@ type RunSummary struct {
 	Reported int      `json:"reported,omitempty"`
 	Adopted  bool     `json:"adopted,omitempty"`  // the first plan was empty: there was nothing to consent to
 	Doubtful bool     `json:"doubtful,omitempty"` // the read was incomplete: everybody is looked at again soon
+	// Due is how many changes it made that the policy looks at: their people are decided again. Round counts the runs in a row
+	// that came of such changes, and Since is when the first of them began.
+	Due     int           `json:"due,omitempty"`
+	Round   int           `json:"round,omitempty"`
+	Since   time.Time     `json:"since,omitzero"`
+	Refused []RefusedWord `json:"refused,omitempty"` // signals to the run that were not accepted
 }
 
 // The states of a run.
@@ -108,21 +120,28 @@ type Counts struct {
 	Unverified int `json:"unverified,omitempty"`
 }
 
+// What the loop and its runs say to each other names the execution that says it. Whoever may signal a workflow could say it, too, and
+// has to know that execution: a signal typed by hand opens no gate and frees no place.
+
 // GateSignal tells a run whether it may write.
 type GateSignal struct {
-	Closed bool   `json:"closed"`
-	Why    string `json:"why,omitempty"`
-	Turn   int    `json:"turn"` // numbers the closings, so that an answer can be told from an older one
+	Closed    bool   `json:"closed"`
+	Why       string `json:"why,omitempty"`
+	Turn      int    `json:"turn"`                // numbers the closings, so that an answer can be told from an older one
+	Execution string `json:"execution,omitempty"` // of the loop
+	Reset     string `json:"reset,omitempty"`     // of the loop since it was reset: runs that it started before know the other
 }
 
-// AsideSignal answers a closed gate: nothing of the run is in flight.
-type AsideSignal struct {
-	Run  string `json:"run"`
-	Turn int    `json:"turn"`
+// WritesPausedSignal answers a closed gate: nothing of the run is in flight.
+type WritesPausedSignal struct {
+	Run       string `json:"run"`
+	Turn      int    `json:"turn"`
+	Execution string `json:"execution,omitempty"` // of the run, the first of its histories
 }
 
 // ProgressSignal tells OrgSync how far a run is.
 type ProgressSignal struct {
-	Run    RunSummary `json:"run"`
-	Judged bool       `json:"judged,omitempty"` // the guard has just spoken: Run.Hold is the organization's open hold now
+	Run       RunSummary `json:"run"`
+	Judged    bool       `json:"judged,omitempty"`    // the guard has just spoken: Run.Hold is the organization's open hold now
+	Execution string     `json:"execution,omitempty"` // as in WritesPausedSignal
 }

@@ -22,7 +22,7 @@ const (
 	ReportReviews    = "reviews"       // access reviews, the newest first
 	ReportReview     = "review"        // the items of one review
 	ReportEvidence   = "evidence"      // the evidence of one review that is over
-	ReportLedger     = "verify-ledger" // recompute the ledger's hash chain
+	ReportLedger     = "verify-ledger" // recompute the ledger's hash chain, and hold the tables against it
 )
 
 // ReportInput is a read-only question; the answer is the workflow's result.
@@ -44,6 +44,7 @@ type ReportInput struct {
 	By        string             `json:"by,omitempty"`        // review: only the items of this reviewer
 	Scheduled bool               `json:"scheduled,omitempty"` // governance: a schedule asks, and whom the policy names are told
 	Format    string             `json:"format,omitempty"`    // findings: summary, json, csv or html
+	Head      string             `json:"head,omitempty"`      // verify-ledger: N:HASH, an entry's number and hash, kept elsewhere
 	Limit     int                `json:"limit,omitempty"`     // rows at most; 200 when left out, 2,000 at most
 	After     string             `json:"after,omitempty"`     // the page after this one: next of the last answer
 }
@@ -71,8 +72,10 @@ type ReportAnswer struct {
 
 // Why explains what one person holds.
 type Why struct {
-	Person   access.Person    `json:"person"`
-	At       time.Time        `json:"at"`
+	Person access.Person `json:"person"`
+	At     time.Time     `json:"at"`
+	// Missing is since when reads have not shown the person; zero while they do.
+	Missing  time.Time        `json:"missing,omitzero"`
 	Holdings []access.Holding `json:"holdings"`
 	History  []LedgerEntry    `json:"history,omitempty"` // the newest first
 }
@@ -154,7 +157,8 @@ type Privilege struct {
 type PlanPage struct {
 	Run      RunSummary       `json:"run"`
 	Lines    []access.Change  `json:"lines"`
-	Findings []access.Finding `json:"findings,omitempty"`
+	Findings []access.Finding `json:"findings,omitempty"` // the first of them
+	Noticed  []string         `json:"noticed,omitempty"`  // all of them in words, those that say the same in one line
 }
 
 // LedgerEntry is one link of the ledger's chain.
@@ -169,10 +173,15 @@ type LedgerEntry struct {
 	Hash   string             `json:"hash"`
 }
 
-// LedgerCheck says whether the ledger's chain is whole.
+// LedgerCheck says whether the ledger's chain is whole, and explains the rows of the ledger.
 type LedgerCheck struct {
 	Whole   bool   `json:"whole"`
 	Entries int64  `json:"entries"`
 	Head    string `json:"head"` // hash of the last entry: keep it elsewhere to notice a ledger cut short
 	Broken  string `json:"broken,omitempty"`
+
+	Rows        int64    `json:"rows"`                  // of the ledger that are as the chain says
+	Before      int64    `json:"before,omitempty"`      // of these, from before the ledger recorded rows: the chain says how they were then, and no more
+	Unexplained int64    `json:"unexplained,omitempty"` // rows that are not as the chain says, or are missing
+	Named       []string `json:"named,omitempty"`       // the first 100 of them
 }

@@ -1,6 +1,7 @@
 package messages
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,7 +17,7 @@ type AccessReviewInput struct {
 	Org      string       `json:"org"`
 	Campaign string       `json:"campaign"`
 	By       string       `json:"by,omitempty"`    // who starts it; empty: the schedule
-	State    *ReviewCarry `json:"state,omitempty"` // carried by continue-as-new; leave it out
+	State    *ReviewState `json:"state,omitempty"` // carried by continue-as-new; leave it out
 }
 
 // DecideInput is the body of decide on a review's workflow: what a reviewer says of one item, of several, or of all of theirs
@@ -74,9 +75,10 @@ type ReopenInput struct {
 	Pass
 }
 
-// Pass proves who a reviewer is, where the campaign asks for codes.
+// Pass proves who a reviewer or an approver is, where codes are asked for.
 type Pass struct {
-	// Code is the reviewer's code. It stands in the history then, so it works once; ask for another by remind.
+	// Code is the code that they were sent. It stands in the history then, so it counts for this one word at the most, whatever comes of
+	// it; another is sent.
 	Code string `json:"code,omitempty"`
 	// Proof is made of the code and of all else in the body, which starter does: the code itself goes nowhere.
 	Proof string `json:"proof,omitempty"`
@@ -84,13 +86,13 @@ type Pass struct {
 	Nonce string `json:"nonce,omitempty"`
 }
 
-// WithPass is a body that a reviewer proves to be theirs.
+// WithPass is a body that a reviewer or an approver proves to be theirs.
 type WithPass interface {
-	DecideInput | DelegateInput | CommentInput | ReopenInput
+	DecideInput | DelegateInput | CommentInput | ReopenInput | ApprovalInput
 }
 
 // Proof proves knowledge of a code to whoever knows its hash (CodeHash), for one body on one workflow; the body's own code and
-// proof are left out of it.
+// proof are left out of it. What is said of a grant counts as said to its organization's loop, wherever it is said.
 func Proof[B WithPass](codeHash, workflow, name string, body B) string {
 	switch b := any(&body).(type) {
 	case *DecideInput:
@@ -100,6 +102,8 @@ func Proof[B WithPass](codeHash, workflow, name string, body B) string {
 	case *CommentInput:
 		b.Code, b.Proof = "", ""
 	case *ReopenInput:
+		b.Code, b.Proof = "", ""
+	case *ApprovalInput:
 		b.Code, b.Proof = "", ""
 	}
 	text, _ := json.Marshal(body) // plain data always encodes
@@ -116,6 +120,7 @@ type LookAtSignal struct {
 	Review    string   `json:"review"`
 	People    []string `json:"people,omitempty"` // account ids
 	Everybody bool     `json:"everybody,omitempty"`
+	Clock     bool     `json:"clock,omitempty"` // some of it ends by time: ask when; nobody needs to be named for that
 }
 
 // ReviewAnswer says what came of what a reviewer said.
@@ -171,8 +176,9 @@ type EndReviewInput struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// ReviewCarry is what a review's workflow carries from one history to the next. Items and decisions are the ledger's.
-type ReviewCarry struct {
+// ReviewState is what a review's workflow carries from one history to the next. Items and decisions are the ledger's.
+type ReviewState struct {
+	Workflow string          `json:"workflow,omitempty"` // whose state it is
 	Phase    string          `json:"phase"`
 	Cursor   string          `json:"cursor,omitempty"` // of the sweep that takes the items
 	Block    int             `json:"block,omitempty"`
@@ -181,8 +187,8 @@ type ReviewCarry struct {
 	Settings ReviewSettings  `json:"settings"`
 	Status   ReviewProgress  `json:"status"`
 	Told     []string        `json:"told,omitempty"` // notices sent, by stage: "<kind> <stage>"
-	Stage    StageCarry      `json:"stage"`
-	Carried  CarryState      `json:"carried"`
+	Stage    StageState      `json:"stage"`
+	Carried  Remediation     `json:"carried"`
 	Problem  *Problem        `json:"problem,omitempty"` // what keeps it from going on; it is tried again
 	Untold   string          `json:"untold,omitempty"`  // why the last notice could not be sent
 	Refused  []RefusedWord   `json:"refused,omitempty"` // the last signals that were not accepted
@@ -190,8 +196,8 @@ type ReviewCarry struct {
 	Cancel   *EndReviewInput `json:"cancel,omitempty"`
 }
 
-// CarryState is how far removals are.
-type CarryState struct {
+// Remediation is how far removals are.
+type Remediation struct {
 	Tries int       `json:"tries,omitempty"`
 	Next  time.Time `json:"next,omitzero"`  // when they are looked at again
 	Asked time.Time `json:"asked,omitzero"` // when the organization's loop was last asked to look
@@ -201,8 +207,8 @@ type CarryState struct {
 	Plan  string    `json:"plan,omitempty"` // that the guard holds
 }
 
-// StageCarry are the instants of the stage that runs.
-type StageCarry struct {
+// StageState are the instants of the stage that runs.
+type StageState struct {
 	Began     time.Time `json:"began,omitzero"`
 	Due       time.Time `json:"due,omitzero"`
 	Fallback  time.Time `json:"fallback,omitzero"`
@@ -244,12 +250,16 @@ type ReviewProgress struct {
 
 // ReviewerProgress is how far one reviewer is in the stage.
 type ReviewerProgress struct {
-	Reviewer string          `json:"reviewer"`
+	Reviewer string          `json:"reviewer"`        // account id
+	Email    string          `json:"email,omitempty"` // the last known, to be read
 	Role     access.TaskRole `json:"role"`
 	Items    int             `json:"items"`
 	Decided  int             `json:"decided"`
 	Gone     bool            `json:"gone,omitempty"` // the directory shows them inactive, or not at all
 }
+
+// Who names the reviewer to a reader.
+func (p ReviewerProgress) Who() string { return cmp.Or(p.Email, p.Reviewer) }
 
 // ReviewStatus is the answer of the query status of a review's workflow.
 type ReviewStatus struct {

@@ -10,6 +10,8 @@ type OrgSyncInput struct {
 	// Policy is the policy file: as a JSON object, or as one JSON string that holds the YAML.
 	Policy json.RawMessage `json:"policy,omitempty"`
 	By     string          `json:"by,omitempty"` // who starts it, for the ledger
+	// EndIfRefused has the workflow end where the first policy that is applied is refused, so that a mistake leaves nothing behind.
+	EndIfRefused bool `json:"endIfRefused,omitempty"`
 	// State is carried by continue-as-new; leave it out.
 	State *OrgSyncState `json:"state,omitempty"`
 }
@@ -78,6 +80,7 @@ const (
 	StateHeld      = "held"      // changes wait for a person's decision
 	StatePaused    = "paused"
 	StateProblem   = "problem" // something keeps it from working; Problem says what
+	StateRetired   = "retired" // it was given up: nothing is read or written until its policy is applied again
 )
 
 // OrgSyncState is all that an organization's loop remembers, and the answer of its status query.
@@ -97,11 +100,14 @@ type OrgSyncState struct {
 	Feed     Feed          `json:"feed"`
 	Pending  Pending       `json:"pending"`
 	First    *PolicyInput  `json:"first,omitempty"`    // the policy the workflow was started with, until it or another is in force
-	Findings []string      `json:"findings,omitempty"` // of the last full verification, the first 20; the rest through a report
+	Findings []string      `json:"findings,omitempty"` // what is noticed now, the first 20 kinds; the rest through a report
+	Reported int           `json:"reported,omitempty"` // how many kinds of findings there are
+	Circles  []string      `json:"circles,omitempty"`  // rules that go round, as seen since the last full verification
 	Noticed  []string      `json:"noticed,omitempty"`  // what was given by hand after a grant was over, the last ten
 	Kept     []KeptWord    `json:"kept,omitempty"`     // signals for the next history
 	Rules    RuleClock     `json:"rules,omitzero"`
 	Refused  []RefusedWord `json:"refused,omitempty"` // the last signals that were not accepted, and why
+	Stuck    string        `json:"stuck,omitempty"`   // why the history cannot be renewed, once it is much too long
 	LastID   string        `json:"lastId,omitempty"`  // last run id given out
 }
 
@@ -163,7 +169,22 @@ type Pending struct {
 	Later []Settling `json:"later,omitempty"`
 	Jobs  []Job      `json:"jobs,omitempty"`
 	// Grants are people to be put right since a grant of theirs began or ended. They go ahead of all else.
-	Grants []AttendSignal `json:"grants,omitempty"`
+	Grants []ReconcileGrantSignal `json:"grants,omitempty"`
+	// Follow are runs whose people are to be decided again, because of what these runs changed.
+	Follow []Follow `json:"follow,omitempty"`
+	// FullRound and FullSince are those of a full verification that is due because of what runs changed.
+	FullRound int       `json:"fullRound,omitempty"`
+	FullSince time.Time `json:"fullSince,omitzero"`
+}
+
+// MostFollowed is how many changes of runs are followed person by person; where there are more, everybody is looked at.
+const MostFollowed = 1000
+
+// Follow is a run that changed what the policy looks at.
+type Follow struct {
+	Run   string    `json:"run"`
+	Round int       `json:"round"` // of the run that decides its people again: see RunSummary
+	Since time.Time `json:"since"`
 }
 
 // Settling is who is looked at a second time: people whose removals must stay true until an instant, and all whom events
@@ -173,9 +194,11 @@ type Settling struct {
 	Groups []string  `json:"groups,omitempty"`
 	Fresh  bool      `json:"fresh,omitempty"` // groups came, went or changed their role
 	Due    time.Time `json:"due"`
-	First  string    `json:"first"`         // the run that looked first
-	By     string    `json:"by,omitempty"`  // who asked, if somebody did
-	Key    int       `json:"key,omitempty"` // of the job whose asker waits
+	First  string    `json:"first"`           // the run that looked first
+	By     string    `json:"by,omitempty"`    // who asked, if somebody did
+	Key    int       `json:"key,omitempty"`   // of the job whose asker waits
+	Round  int       `json:"round,omitempty"` // of the run that looked first, and Since: see RunSummary
+	Since  time.Time `json:"since,omitzero"`
 }
 
 // Job is one thing that a person asked for.
@@ -198,6 +221,8 @@ type RuleClock struct {
 type KeptWord struct {
 	Name string          `json:"name"`
 	Body json.RawMessage `json:"body"`
+	// Shown names the presentation that burnt the codes in it as it came; "" where there were none.
+	Shown string `json:"shown,omitempty"`
 }
 
 // RefusedWord is a signal that was not accepted.
@@ -205,4 +230,6 @@ type RefusedWord struct {
 	At   time.Time `json:"at"`
 	Name string    `json:"name"`
 	Why  string    `json:"why"`
+	By   string    `json:"by,omitempty"`   // whom its body names as the one who says it; the history's event has the sender's identity
+	Size int       `json:"size,omitempty"` // of its body in bytes, where that is large
 }

@@ -4,9 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"regexp"
-	"strings"
 
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -42,19 +41,4 @@ func (s *Slack) Notify(ctx context.Context, n messages.Notice) error {
 	return nil
 }
 
-// mrkdwn is Slack's markup. These three characters are all that Slack wants escaped; they begin its mentions and links
-// (https://docs.slack.dev/messaging/formatting-message-text). Mattermost and others also read @channel in plain text, so
-// an invisible character stands behind that @.
-var mrkdwn = markup{
-	escape: func(s string) string {
-		return mention.ReplaceAllString(angles.Replace(s), "@\u200b$1")
-	},
-	block: func(command string) string {
-		return "```" + strings.ReplaceAll(command, "```", "`\u200b``") + "```"
-	},
-}
-
-var (
-	angles  = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
-	mention = regexp.MustCompile(`(?i)@(channel|here|everyone|all)\b`)
-)
+var mrkdwn = markup{escape: display.Mrkdwn, block: display.MrkdwnBlock}

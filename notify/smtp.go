@@ -17,6 +17,7 @@ import (
 
 	"github.com/wneessen/go-mail"
 
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -139,7 +140,7 @@ func (s *SMTP) message(n messages.Notice, to string) (*mail.Msg, error) {
 	if err := m.To(to); err != nil {
 		return nil, fmt.Errorf("%q is not an e-mail address: %w", to, ErrPermanent)
 	}
-	m.Subject(strings.ReplaceAll(subject(n), "=?", "= ?")) // what somebody typed is not to be decoded as an encoded word
+	m.Subject(display.Subject(subject(n)))
 	if !n.At.IsZero() {
 		m.SetDateWithValue(n.At)
 	}

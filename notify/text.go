@@ -5,30 +5,30 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
 
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 )
 
-// The longest that each part of a notice may be, in characters. What is longer ends in "…".
+// The longest that each part of a notice may be, in bytes. What is longer ends in "…".
 const (
 	maxLine    = 300 // also more than the 254 of an e-mail address
 	maxText    = 4000
 	maxCommand = 2000
 )
 
-// tidy bounds every text of the notice, keeps control characters out, and leaves each but Text on one line. An id that
+// tidy bounds every text of the notice, shows by its number what cannot be seen, and leaves each but Text on one line. An id that
 // cannot stay as it is becomes its hash, so that two never become one.
 func tidy(n messages.Notice) messages.Notice {
-	if n.ID != bounded(oneLine(n.ID), maxLine) {
+	if n.ID != display.Shorten(display.Line(n.ID), maxLine) {
 		n.ID = fmt.Sprintf("%x", sha256.Sum256([]byte(n.ID)))
 	}
 	for _, s := range shortTexts(&n) {
-		*s = bounded(oneLine(*s), maxLine)
+		*s = display.Shorten(display.Line(*s), maxLine)
 	}
-	n.Command = bounded(oneLine(n.Command), maxCommand)
-	n.Link = oneLine(n.Link)
-	n.Text = bounded(severalLines(n.Text), maxText)
+	n.Command = display.Shorten(display.Line(n.Command), maxCommand)
+	n.Link = display.Line(n.Link)
+	n.Text = strings.TrimRight(display.Shorten(strings.Trim(display.Lines(n.Text), "\n"), maxText), "\n ")
 	return n
 }
 
@@ -63,7 +63,7 @@ func subject(n messages.Notice) string {
 // markup is how a channel writes what is not plain text.
 type markup struct {
 	escape func(string) string // of everything that the notice says
-	block  func(string) string // sets a command, which is escaped already, apart
+	block  func(string) string // sets a command apart
 }
 
 // plain is for people who read letters, not markup.
@@ -79,7 +79,7 @@ func body(n messages.Notice, m markup) string {
 		parts = append(parts, "Open your page:\n"+n.Link+"\nThe link is for "+m.escape(n.To)+" alone: do not pass it on.")
 	}
 	if n.Command != "" {
-		parts = append(parts, "To type:", m.block(m.escape(n.Command)))
+		parts = append(parts, "To type:", m.block(n.Command))
 	}
 	if n.Code != "" {
 		what := "One-time code: "
@@ -99,41 +99,4 @@ func body(n messages.Notice, m markup) string {
 		parts = append(parts, strings.Join(where, "\n"))
 	}
 	return strings.Join(parts, "\n\n")
-}
-
-// oneLine turns line ends and other control characters into spaces and drops invisible characters.
-func oneLine(s string) string {
-	return strings.TrimSpace(strings.Map(visible, strings.ToValidUTF8(s, "\uFFFD")))
-}
-
-// severalLines is oneLine that keeps the line ends.
-func severalLines(s string) string {
-	lines := strings.Split(strings.ReplaceAll(s, "\r\n", "\n"), "\n")
-	for i, line := range lines {
-		lines[i] = strings.TrimRight(strings.Map(visible, strings.ToValidUTF8(line, "\uFFFD")), " ")
-	}
-	return strings.Trim(strings.Join(lines, "\n"), "\n")
-}
-
-func visible(r rune) rune {
-	switch {
-	case unicode.IsControl(r), unicode.In(r, unicode.Zl, unicode.Zp):
-		return ' '
-	case r == '\u200c', r == '\u200d': // the joiners, which some scripts and emoji need
-		return r
-	case unicode.Is(unicode.Cf, r): // among them those that turn the direction of reading
-		return -1
-	}
-	return r
-}
-
-func bounded(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	runes := []rune(s)
-	if len(runes) <= limit {
-		return s
-	}
-	return string(runes[:limit-1]) + "…"
 }

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
@@ -19,8 +18,11 @@ type State struct {
 	Marks    []access.Mark    // since when which rules hold
 	// Suspension is Castellan's own suspension of the person, while it lasts: a rule restores only whom Castellan suspended.
 	Suspension *access.Suspension
-	Would      bool            // as if the rules that only observe were enforced
-	Fresh      map[string]bool // keys of enforced rules that nobody has consented to: see policy.Known
+	// ListsCut takes the person's lists of groups and roles for cut short: what is asked for all the same does not hang on their
+	// not being in a group.
+	ListsCut bool
+	Would    bool            // as if the rules that only observe were enforced
+	Fresh    map[string]bool // keys of enforced rules that nobody has consented to: see policy.Known
 }
 
 // grantGrace is how long the end of a grant is left to the grant's own workflow. After it, whoever looks takes it back.
@@ -32,15 +34,22 @@ type Decision struct {
 	Changes    []access.Change
 	Open       []access.Holding
 	Close      []access.Holding
-	Foreign    int             // memberships that nothing explains and that somebody else made
-	Suppressed int             // changes not planned, because a person rejected the same before
-	Lift       []access.Change // rejections that no longer apply: the decision no longer asks for the change
+	Ended      []access.Holding // that somebody else took and gave again, as the event feed says: each carries its end
+	Foreign    int              // memberships that nothing explains and that somebody else made
+	Suppressed int              // changes not planned, because a person rejected the same before
+	Lift       []access.Change  // rejections that no longer apply: the decision no longer asks for the change
 
 	Rules     []policy.RuleAnswer // rules that hold, wait, or cannot be answered
 	Mark      []access.Mark       // rules that began to hold
 	Unmark    []string            // keys of rules that hold no longer
 	Unsuspend bool                // Castellan's suspension was taken back by somebody else
 	Fights    []Fight
+
+	// Unseen are memberships on the books that the read does not show and that nothing planned will settle. One read may lie:
+	// they end once other reads agree.
+	Unseen []access.Unseen
+	// Restored are memberships that grants gave, that the read does not show, and that the policy has given back.
+	Restored []access.Holding
 }
 
 // Fight is a target that something gives and a rule denies.
@@ -65,7 +74,7 @@ type Fight struct {
 // The reasons of a removal are the rules and reviews that deny it, or else those that ended: until it is written, the holding
 // keeps them.
 func Decide(b *policy.Bound, p access.Person, s State, run string, at time.Time) Decision {
-	d := decider{bound: b, person: p, run: run, at: at, would: s.Would, suspension: s.Suspension}
+	d := decider{bound: b, person: p, run: run, at: at, grants: s.Grants, would: s.Would, suspension: s.Suspension, listsCut: s.ListsCut}
 	if p.IsApp() {
 		return d.Decision
 	}
@@ -74,9 +83,12 @@ func Decide(b *policy.Bound, p access.Person, s State, run string, at time.Time)
 	for i := range d.lines {
 		d.decide(&d.lines[i])
 	}
+	d.moves()
 	d.strays(s)
 	d.leaves()
+	d.awaitNames()
 	d.reject(s.Rejected)
+	d.unsettled()
 	d.losses()
 	return d.Decision
 }
@@ -89,8 +101,10 @@ type decider struct {
 	run    string
 	at     time.Time
 	lines  []line
+	grants []access.Grant
 
 	would      bool
+	listsCut   bool
 	suspension *access.Suspension
 }
 
@@ -101,20 +115,25 @@ type line struct {
 	want    *policy.Want    // nil: no reason stands, or it is denied
 	kept    bool            // it is not held, and all that stands is that it may be kept
 	denied  []access.Reason // rules and reviews
+	absent  bool            // somebody else suspended the person, and all that stands for presence is a rule, which may not restore them
 	barred  bool            // a rule may deny it; that cannot be told now
 	held    bool            // by the read, or by a later write
 	holding *access.Holding // the current one
 	recent  *access.Change  // the last write done
 	unknown bool            // the read did not say whether it is held
+	taken   bool            // by hand, while nothing gives it back
+	moved   bool            // the holding is on the books by a former name of the group
+	was     bool            // it was owned by a former name of the group
 	ending  bool            // a grant has just ended: its workflow sees to it
 }
 
 // owned says that Castellan made or adopted the membership.
 func (l *line) owned() bool {
 	if l.recent != nil && l.recent.State == access.Done && l.recent.Action != access.Remove {
-		return true
+		since := l.holding != nil && l.holding.From.After(l.recent.At) // then the books know more than the write
+		return l.was || !since || l.holding.Owned
 	}
-	return l.holding != nil && l.holding.Owned
+	return l.was || l.holding != nil && l.holding.Owned
 }
 
 // lapse says that the membership was given by grants alone, all of which are over.
@@ -142,7 +161,7 @@ func (d *decider) look(s State) {
 			grants = append(grants, g)
 		}
 	}
-	said := d.bound.Resolve(d.person, policy.Known{Grants: grants, Rulings: s.Rulings, Marks: s.Marks, Held: s.Holdings, Now: d.at, Would: d.would, Fresh: s.Fresh})
+	said := d.bound.Resolve(d.person, policy.Known{Grants: grants, Rulings: s.Rulings, Marks: s.Marks, Held: s.Holdings, Now: d.at, Would: d.would, Fresh: s.Fresh, ListsCut: d.listsCut})
 	wants, held := said.Wants, d.bound.Held(d.person)
 	d.rules(said.Rules, s)
 	d.lines = make([]line, 0, len(wants)+len(held)+1)
@@ -161,12 +180,21 @@ func (d *decider) look(s State) {
 			d.close(s.Holdings[i]) // another group has its name now
 			continue
 		}
+		if d.takenAndGiven(&s.Holdings[i], t) {
+			continue
+		}
 		d.line(t).holding = &s.Holdings[i]
+	}
+	for i := range s.Holdings {
+		d.renamed(&s.Holdings[i])
 	}
 	for i := range s.Recent {
 		c := &s.Recent[i]
 		t, managed := d.bound.Target(c.Target)
 		if !managed || c.State != access.Done && c.State != access.Already {
+			continue
+		}
+		if d.takenSince(*c) {
 			continue
 		}
 		if l := d.line(t); l.recent == nil || !c.At.Before(l.recent.At) {
@@ -180,7 +208,7 @@ func (d *decider) look(s State) {
 		if l.recent != nil {
 			l.held, l.unknown = l.recent.Action != access.Remove, false
 		}
-		l.weigh()
+		d.weigh(l)
 		d.fights(l)
 	}
 }
@@ -210,63 +238,128 @@ func (d *decider) line(t int) *line {
 	return &d.lines[i]
 }
 
-// decide plans the change of one target, if it needs one, and keeps its holding true.
+// decide plans the change of one target, if it needs one, and keeps its holding true. The first case that applies counts.
 func (d *decider) decide(l *line) {
 	target := &d.bound.Targets[l.target]
-	presence := target.Entitlement.Presence()
-	switch owned := l.owned(); {
+	switch {
 	case l.unknown:
-		return
 	case len(l.denied) > 0 && (l.held || l.unseen()):
-		d.change(access.Remove, target, l.denied)
-		if l.held && !presence {
-			d.record(l, target, ended(l.holding))
-		}
-		return
+		d.deny(l, target)
 	case l.want != nil && !l.held && l.barred:
-		return
 	case l.kept:
 		if !l.unseen() { // if it is held after all it is to be kept: then the books stay as they are
 			d.record(l, target, nil)
 		}
-		return
-	case presence && l.holding == nil && !l.lent():
+	case l.absent:
+		l.taken = l.unseen() // the books stay as they are until other reads agree
+	case d.takenByHand(l, target):
+		if target.HandTaken != policy.HandTakenRestore {
+			l.taken = true // the books stay as they are until other reads agree
+			return
+		}
+		d.Restored = append(d.Restored, *l.holding)
+		d.add(l, target)
+	case target.Entitlement.Presence() && l.holding == nil && !l.lent(): // everybody is there: that is on nobody's books
 		if l.want != nil && !l.held && d.restorable(target) {
 			d.change(access.Add, target, l.want.Reasons)
 		}
-		return // everybody is there: that is on nobody's books
-	case l.lapse() && (l.ending || target.Lost == policy.LostReport):
-		return // the books stay as they are until it is taken back
+	case l.lapse() && (l.ending || target.Lost == policy.LostReport): // the books stay as they are until it is taken back
 	case l.lapse() && !target.Reviewed:
 		d.change(access.Remove, target, ended(l.holding))
-		return
-	case l.want != nil && !l.held:
-		if d.person.CanReceive() || target.Entitlement == access.Directory {
-			d.change(access.Add, target, l.want.Reasons)
+	case l.want != nil:
+		d.give(l, target)
+	default:
+		d.letGo(l, target)
+	}
+}
+
+// deny takes what rules and reviews deny from whoever holds it. From an additive target rules alone take nothing.
+func (d *decider) deny(l *line, target *policy.Target) {
+	switch additive := target.Additive && access.OnlyRules(l.denied); {
+	case !additive:
+		d.change(access.Remove, target, l.denied)
+		if l.held && !target.Entitlement.Presence() {
+			d.record(l, target, ended(l.holding))
 		}
+	case l.held: // nothing is taken from it: the books stay as they are
+		d.record(l, target, ended(l.holding))
+	}
+}
+
+// give adds or adopts a membership for which reasons stand.
+func (d *decider) give(l *line, target *policy.Target) {
+	switch {
+	case !l.held:
+		d.add(l, target)
 		if l.unseen() {
 			return
 		}
-	case l.want == nil && l.unseen() && target.Mode(d.would) != policy.RemoveNever:
+	case l.want.Adopt && !l.owned():
+		d.change(access.Adopt, target, l.want.Reasons)
+	}
+	d.record(l, target, l.want.Reasons)
+}
+
+// add plans the addition, if the person can receive it now.
+func (d *decider) add(l *line, target *policy.Target) {
+	if d.person.CanReceive() || target.Entitlement == access.Directory {
+		d.change(access.Add, target, l.want.Reasons)
+	}
+}
+
+// letGo removes a membership for which no reason stands, if the target's mode says so.
+func (d *decider) letGo(l *line, target *policy.Target) {
+	owned, mode := l.owned(), target.Mode(d.would)
+	if l.unseen() && mode != policy.RemoveNever {
 		d.change(access.Remove, target, ended(l.holding))
 		return
-	case l.want != nil && !owned && l.want.Adopt:
-		d.change(access.Adopt, target, l.want.Reasons)
-	case l.want == nil && l.held:
-		if !owned {
-			d.Foreign++
-		}
-		if mode := target.Mode(d.would); mode == policy.RemoveAll || mode == policy.RemoveOwned && owned {
-			d.change(access.Remove, target, ended(l.holding))
-			d.record(l, target, ended(l.holding))
-			return
-		}
+	}
+	if l.held && !owned {
+		d.Foreign++
 	}
 	var reasons []access.Reason
-	if l.want != nil {
-		reasons = l.want.Reasons
+	if l.held && (mode == policy.RemoveAll || mode == policy.RemoveOwned && owned) {
+		reasons = ended(l.holding)
+		d.change(access.Remove, target, reasons)
 	}
 	d.record(l, target, reasons)
+}
+
+// unsettled notes what is on the books, is not shown, and is settled by no change. The lists of somebody who is suspended or
+// deactivated are no evidence: what they hold may come back with them.
+func (d *decider) unsettled() {
+	if !d.person.CanReceive() && d.person.MembershipStatus != "no_membership" {
+		for i := range d.lines {
+			if l := &d.lines[i]; l.taken && d.bound.Targets[l.target].Entitlement == access.Directory {
+				d.Unseen = append(d.Unseen, d.byHand(l))
+			}
+		}
+		return
+	}
+	for i := range d.lines {
+		l := &d.lines[i]
+		planned := slices.ContainsFunc(d.Changes, func(c access.Change) bool { return same(c.Target, d.bound.Targets[l.target].Entitlement) })
+		switch {
+		case l.taken:
+			d.Unseen = append(d.Unseen, d.byHand(l))
+		case l.unseen() && !l.unknown && !planned:
+			d.Unseen = append(d.Unseen, access.Unseen{Holding: *l.holding})
+		}
+	}
+}
+
+// byHand is the membership that was taken by hand, with the grants that gave it.
+func (d *decider) byHand(l *line) access.Unseen {
+	u := access.Unseen{Holding: *l.holding}
+	if l.want == nil {
+		return u
+	}
+	for _, r := range l.want.Reasons {
+		if r.Kind == access.ReasonGrant && d.gave(l, r) {
+			u.Grants = append(u.Grants, r.Name)
+		}
+	}
+	return u
 }
 
 // ended is the reasons that stood for a membership last.
@@ -278,8 +371,12 @@ func ended(h *access.Holding) []access.Reason {
 }
 
 func (d *decider) change(action access.Action, target *policy.Target, reasons []access.Reason) {
+	group := target.GroupID
+	if target.Coming {
+		group = "" // it has none yet
+	}
 	d.Changes = append(d.Changes, access.Change{
-		Person: d.person.ID, Email: d.person.Email, Target: target.Entitlement, GroupID: target.GroupID, Action: action,
+		Person: d.person.ID, Email: d.person.Email, Target: target.Entitlement, GroupID: group, Action: action,
 		Reasons: reasons, Sources: target.Grounds(), State: access.Planned,
 	})
 }
@@ -301,12 +398,19 @@ func (d *decider) record(l *line, target *policy.Target, reasons []access.Reason
 	}
 }
 
-// strays closes the holdings of targets that are not managed now, once the read shows that they ended. Otherwise an
-// owned holding could outlive the membership and later claim one that somebody else made. A group that the read does not
-// show at all says nothing: it may be gone, or hidden.
+// strays ends the holdings of targets that are not managed now and that the read does not show. Otherwise an owned holding
+// could outlive the membership and later claim one that somebody else made. What somebody else made ends at once; what is
+// Castellan's own, only once other reads agree. A group that the read does not show at all may be gone, or hidden: that is
+// told by reads of the groups.
 func (d *decider) strays(s State) {
 	for _, h := range s.Holdings {
+		if _, renamed := d.bound.TargetOf(h.GroupID); renamed {
+			continue
+		}
 		if _, managed := d.bound.Target(h.Target); managed || !h.Until.IsZero() || h.GroupID != "" && !d.bound.Shown(h.GroupID) {
+			continue
+		}
+		if h.GroupID == "" && h.Target != access.OrgAdmin { // no read of many people shows these
 			continue
 		}
 		held := d.person.InGroup(h.GroupID)
@@ -316,10 +420,23 @@ func (d *decider) strays(s State) {
 		written := slices.ContainsFunc(s.Recent, func(c access.Change) bool {
 			return c.Action != access.Remove && same(c.Target, h.Target)
 		})
-		if !held && !written {
+		switch {
+		case held || written:
+		case h.Owned && d.person.CanReceive():
+			d.Unseen = append(d.Unseen, access.Unseen{Holding: h})
+		case !h.Owned:
 			d.close(h)
 		}
 	}
+}
+
+// awaitNames leaves out what would be taken from a protected target while a name that the policy protects there leads to
+// nobody: it may be this person's.
+func (d *decider) awaitNames() {
+	d.Changes = slices.DeleteFunc(d.Changes, func(c access.Change) bool {
+		t, managed := d.bound.Target(c.Target)
+		return c.Action == access.Remove && managed && len(d.bound.Targets[t].Unsettled(d.bound.Owner)) > 0
+	})
 }
 
 func (d *decider) close(h access.Holding) {
@@ -413,5 +530,24 @@ func (d *decider) losesAll() {
 	}
 }
 
+// Turns counts how often a change would turn round what was written of its target before, itself included. The writes are those
+// of its person, the oldest first.
+func Turns(written []access.Change, c access.Change) int {
+	turns, last := 0, access.Action("")
+	turn := func(action access.Action) {
+		if last != "" && action != last {
+			turns++
+		}
+		last = action
+	}
+	for _, w := range written {
+		if w.State == access.Done && w.Action != access.Adopt && same(w.Target, c.Target) {
+			turn(w.Action)
+		}
+	}
+	turn(c.Action)
+	return turns
+}
+
 // same compares two entitlements without regard to case.
-func same(a, b access.Entitlement) bool { return strings.EqualFold(string(a), string(b)) }
+func same(a, b access.Entitlement) bool { return a.Same(b) }

@@ -20,6 +20,11 @@ var (
 	never    = "- {name: m, from: [source-0], to: ['group:target-0'], removals: never}\n"
 )
 
+// stays is a protected section under which somebody always holds the target.
+func stays(name string) string {
+	return "protected: [{target: 'group:target-0', minimum: 1, always: ['" + name + "']}]\n"
+}
+
 func holding(owned bool, reasons []access.Reason) access.Holding {
 	return access.Holding{Person: ana, Target: group, GroupID: "t0", Owned: owned, Reasons: reasons, Run: "run-1"}
 }
@@ -47,6 +52,8 @@ func TestDecide(t *testing.T) {
 		"wanted and held, foreign, to adopt":     {adopting, []string{"s0", "t0"}, state{Holdings: one(holding(false, why))}, []access.Action{access.Adopt}, nil, 0, 0},
 		"wanted and held, owned, to adopt":       {adopting, []string{"s0", "t0"}, state{Holdings: one(holding(true, why))}, nil, nil, 0, 0},
 		"not wanted, owned":                      {owning, []string{"t0"}, state{Holdings: one(holding(true, why))}, []access.Action{access.Remove}, nil, 0, 0},
+		"not wanted, a protected name is nobody": {owning + stays("glas@acme.example"), []string{"t0"}, state{Holdings: one(holding(true, why))}, nil, nil, 0, 0},
+		"not wanted, somebody else stays":        {owning + stays("id-glass-1"), []string{"t0"}, state{Holdings: one(holding(true, why))}, []access.Action{access.Remove}, nil, 0, 0},
 		"not wanted, foreign":                    {owning, []string{"t0"}, state{Holdings: one(holding(false, nil))}, nil, nil, 0, 1},
 		"not wanted, unknown":                    {owning, []string{"t0"}, state{}, nil, one(holding(false, nil)), 0, 1},
 		"not wanted, foreign, all":               {all, []string{"t0"}, state{Holdings: one(holding(false, nil))}, []access.Action{access.Remove}, nil, 0, 1},
@@ -173,10 +180,20 @@ func TestHoldingsOutsideThePolicyEndWithTheMembership(t *testing.T) {
 	s.Recent = []access.Change{{Person: ana, Target: "group:OTHER", GroupID: "other", Action: access.Add, State: access.Done, At: now}}
 	require.Empty(t, plan.Decide(b, access.Person{ID: ana}, s, run, now).Close, "the read lags behind the write")
 	s.Recent = nil
-	stray.Until = now
-	require.Equal(t, []access.Holding{stray}, plan.Decide(b, access.Person{ID: ana}, s, run, now).Close)
+	d := plan.Decide(b, access.Person{ID: ana}, s, run, now)
+	require.Empty(t, d.Close, "one read may lie")
+	require.Equal(t, []access.Unseen{{Holding: stray}}, d.Unseen)
+	require.Empty(t, plan.Decide(b, access.Person{ID: ana, MembershipStatus: "suspended"}, s, run, now).Unseen, "who is suspended may come back with it")
 	s.Holdings[0].GroupID = "hidden"
-	require.Empty(t, plan.Decide(b, access.Person{ID: ana}, s, run, now).Close, "the read does not show the group")
+	require.Empty(t, plan.Decide(b, access.Person{ID: ana}, s, run, now).Unseen, "the read does not show the group")
+	s.Holdings[0] = access.Holding{Person: ana, Target: "role:bitbucket/acme/admin", Owned: true}
+	d = plan.Decide(b, access.Person{ID: ana}, s, run, now)
+	require.Empty(t, d.Close, "no read of many people shows an app role")
+	require.Empty(t, d.Unseen)
+	stray.Owned, stray.Until = false, time.Time{}
+	s.Holdings[0] = stray
+	stray.Until = now
+	require.Equal(t, []access.Holding{stray}, plan.Decide(b, access.Person{ID: ana}, s, run, now).Close, "what somebody else made")
 }
 
 func TestAGroupMadeAnewIsNotTheOneOfItsName(t *testing.T) {

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -177,4 +178,84 @@ func TestLapsesAddUpInAnyBlocks(t *testing.T) {
 	require.Equal(t, whole, parts)
 	require.Equal(t, 3, whole.Targets[group].Lapses)
 	require.Zero(t, whole.Total().Removals)
+}
+
+// A rule restores only whom a rule suspended: of a suspension by somebody else it is no reason to give presence back, whatever
+// else gives it or did.
+func TestDecideLeavesSuspendedWhomARuleMayNotRestore(t *testing.T) {
+	const lends = "grants:\n- {name: g, targets: [directory], duration: {max: 8h}%s}\n"
+	lent, rule := access.Reason{Kind: access.ReasonGrant, Name: "g1"}, access.Reason{Kind: access.ReasonRule, Name: "back"}
+	running := lease("g1", time.Hour)
+	running.Target = access.Directory
+	over := lease("g1", -plan.GrantGrace)
+	over.Target = access.Directory
+	person := somebody("acme.example")
+	person.MembershipStatus = "suspended"
+	held := func(reasons ...access.Reason) []access.Holding {
+		return []access.Holding{{Person: ana, Target: access.Directory, Owned: true, Reasons: reasons}}
+	}
+	for name, tt := range map[string]struct {
+		mode     string
+		state    plan.State
+		actions  []string
+		grants   []string // taken by hand
+		unseen   bool
+		restored int
+	}{
+		"a grant runs":                {state: plan.State{Holdings: held(lent, rule), Grants: []access.Grant{running}}, grants: []string{"g1"}, unseen: true},
+		"a grant runs, seen before":   {state: plan.State{Holdings: held(lent), Grants: []access.Grant{running}}, grants: []string{"g1"}, unseen: true},
+		"to be given back":            {mode: ", handTaken: restore", state: plan.State{Holdings: held(lent, rule), Grants: []access.Grant{running}}, actions: []string{"add directory"}, restored: 1},
+		"a grant is to begin":         {state: plan.State{Grants: []access.Grant{running}}, actions: []string{"add directory"}},
+		"a grant is over":             {state: plan.State{Holdings: held(lent), Grants: []access.Grant{over}}, unseen: true},
+		"the rule alone":              {state: plan.State{Holdings: held(rule)}, unseen: true},
+		"nothing":                     {},
+		"Castellan did, and no grant": {state: plan.State{Suspension: &access.Suspension{Person: ana}}, actions: []string{"add directory"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, b := bind(t, rules+fmt.Sprintf(lends, tt.mode))
+			d := plan.Decide(b, person, tt.state, run, now)
+			require.Equal(t, tt.actions, labels(d.Changes))
+			for _, c := range d.Changes {
+				require.False(t, c.Action == access.Add && tt.state.Suspension == nil && access.HasKind(c.Reasons, access.ReasonRule))
+			}
+			var grants []string
+			for _, u := range d.Unseen {
+				grants = append(grants, u.Grants...)
+			}
+			require.Equal(t, tt.grants, grants)
+			require.Equal(t, tt.unseen, len(d.Unseen) == 1)
+			require.Len(t, d.Restored, tt.restored)
+		})
+	}
+}
+
+// A grant that is asked for after the access of another was taken by hand does not hide that from whoever looks.
+func TestDecideTellsAnEarlierGrantTakenFromOneToBegin(t *testing.T) {
+	_, b := bind(t, lendable(owning, "remove"))
+	lent := []access.Reason{{Kind: access.ReasonGrant, Name: "g1"}}
+	earlier, later := lease("g1", time.Hour), lease("g2", 20*time.Second)
+	person := access.Person{ID: ana, MembershipStatus: "active"}
+	d := plan.Decide(b, person, plan.State{Holdings: []access.Holding{holding(true, lent)}, Grants: []access.Grant{earlier, later}}, run, now)
+	require.Empty(t, d.Changes, "not given back before that is proven")
+	require.Len(t, d.Unseen, 1)
+	require.Equal(t, []string{"g1"}, d.Unseen[0].Grants)
+	d = plan.Decide(b, person, plan.State{Grants: []access.Grant{later}}, run, now)
+	require.Equal(t, []string{"add group:target-0"}, labels(d.Changes), "then the other stands alone")
+}
+
+// An extension gives nothing back that somebody took by hand while the grant before it was in force.
+func TestDecideEndsAnExtensionOfWhatWasTakenByHand(t *testing.T) {
+	_, b := bind(t, lendable(owning, "remove"))
+	before, extension := lease("g1", -time.Second), lease("g2", time.Hour)
+	extension.From, extension.Renews = before.Until, "g1"
+	held := holding(true, []access.Reason{{Kind: access.ReasonGrant, Name: "g1"}})
+	for name, grants := range map[string][]access.Grant{"not settled": {before, extension}, "settled": {extension}} {
+		d := plan.Decide(b, access.Person{ID: ana}, plan.State{Holdings: []access.Holding{held}, Grants: grants}, run, now)
+		require.Empty(t, d.Changes, name)
+		require.Equal(t, []access.Unseen{{Holding: held, Grants: []string{"g2"}}}, d.Unseen, name)
+	}
+	another := extension
+	another.Renews = ""
+	d := plan.Decide(b, access.Person{ID: ana}, plan.State{Holdings: []access.Holding{held}, Grants: []access.Grant{before, another}}, run, now)
+	require.Equal(t, access.Add, d.Changes[0].Action, "a grant of its own gives it anew")
 }

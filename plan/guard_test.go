@@ -185,7 +185,7 @@ func TestMoves(t *testing.T) {
 
 func TestSuspects(t *testing.T) {
 	p, b := bind(t, guarded)
-	before := map[string]plan.Count{"s0": {"source-0", 100}, "s1": {"source-1", 4}, "s5": {"source-5", 50}}
+	before := map[string]plan.Count{"s0": {Name: "source-0", Users: 100}, "s1": {Name: "source-1", Users: 4}, "s5": {Name: "source-5", Users: 50}}
 	tests := map[string]struct {
 		before    map[string]plan.Count
 		now, seen map[string]int
@@ -197,36 +197,58 @@ func TestSuspects(t *testing.T) {
 		"a small group may":       {before, map[string]int{"s0": 100, "s1": 0}, nil, nil},
 		"grown":                   {before, map[string]int{"s0": 1000, "s1": 4}, nil, nil},
 		"gone":                    {before, map[string]int{"s1": 4}, nil, map[string]string{"s0": "had 100 members, is gone or no longer synced"}},
-		"gone under an old id":    {map[string]plan.Count{"old": {"SOURCE-1", 9}}, map[string]int{"s0": 1, "s1": 9}, nil, map[string]string{"old": "gone"}},
+		"made anew":               {map[string]plan.Count{"old": {Name: "SOURCE-1", Users: 9}}, map[string]int{"s0": 1, "s1": 9}, nil, nil},
+		"made anew, smaller":      {map[string]plan.Count{"old": {Name: "SOURCE-1", Users: 9}}, map[string]int{"s0": 1, "s1": 6}, nil, map[string]string{"old": "lacks 3 of the 9 people it had"}},
+		"made anew, not met":      {map[string]plan.Count{"old": {Name: "source-1", Users: 9}}, map[string]int{"s0": 1, "s1": 9}, map[string]int{"s0": 1}, map[string]string{"old": "sweep met 0", "s1": "sweep met 0"}},
+		"made anew, not counted":  {map[string]plan.Count{"old": {Name: "source-1", Users: 9}}, map[string]int{"s0": 1, "s1": -1}, nil, map[string]string{"old": "does not count"}},
+		"made anew long ago":      {map[string]plan.Count{"old": {Name: "source-1", Users: 9}, "s1": {Name: "source-1", Users: 0}}, map[string]int{"s0": 1, "s1": 9}, nil, nil},
+		"another took its name":   {map[string]plan.Count{"old": {Name: "source-1", Users: 9}, "s1": {Name: "source-7", Users: 9}}, map[string]int{"s0": 1, "s1": 9}, nil, map[string]string{"old": "gone"}},
+		"renamed":                 {map[string]plan.Count{"s1": {Name: "source-0", Users: 9}}, map[string]int{"s0": 1, "s1": 9}, nil, map[string]string{"s1": "goes by the name source-1 now, and the policy names it source-0"}},
+		"renamed, not mapped":     {map[string]plan.Count{"s1": {Name: "source-7", Users: 9}}, map[string]int{"s0": 1, "s1": 9}, nil, nil},
+		"renamed away, swept":     {map[string]plan.Count{"s4": {Name: "source-0", Users: 9}}, map[string]int{"s0": 1, "s4": 9}, map[string]int{"s0": 1}, map[string]string{"s4": "goes by the name"}},
 		"counts disagree":         {before, map[string]int{"s0": 100, "s1": 4}, map[string]int{"s0": 99, "s1": 4}, map[string]string{"s0": "counts 100 members, the sweep met 99"}},
 		"nobody met":              {nil, map[string]int{"s0": 3, "s1": 0}, map[string]int{}, map[string]string{"s0": "met 0"}},
 		"no count, shrunk":        {before, map[string]int{"s0": -1, "s1": -1}, map[string]int{"s0": 10, "s1": 4}, map[string]string{"s0": "from 100 to 10"}},
 		"no count, not swept":     {before, map[string]int{"s0": -1, "s1": -1}, nil, nil},
 		"first run":               {nil, map[string]int{"s0": 5, "s1": 5}, nil, nil},
-		"groups of no mapping":    {map[string]plan.Count{"s5": {"source-5", 50}, "x": {"x", 9}}, map[string]int{"s0": 1, "s1": 1, "s4": 1}, nil, nil},
+		"groups of no mapping":    {map[string]plan.Count{"s5": {Name: "source-5", Users: 50}, "x": {Name: "x", Users: 9}}, map[string]int{"s0": 1, "s1": 1, "s4": 1}, nil, nil},
+		"a forged count":          {map[string]plan.Count{"s0": {Name: "source-0", Users: 1, Unexplained: true}}, map[string]int{"s0": 1}, nil, map[string]string{"s0": "chain does not explain"}},
 		"several, sorted by name": {before, map[string]int{}, nil, map[string]string{"s0": "gone", "s1": "gone"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := plan.Suspects(p, b, tt.before, tt.now, tt.seen)
+			got, _ := plan.Suspects(p, b, tt.before, tt.now, tt.seen, nil)
 			require.Len(t, got, len(tt.want))
 			for i, s := range got {
 				require.Contains(t, tt.want, s.GroupID)
 				require.Contains(t, s.Why, tt.want[s.GroupID])
 				require.NotEmpty(t, s.Name)
 				if i > 0 {
-					require.Less(t, got[i-1].Name, s.Name)
+					require.LessOrEqual(t, got[i-1].Name, s.Name)
 				}
 			}
 		})
 	}
 }
 
+// A group that was made anew with as many members is no use when they are others.
+func TestSuspectsCountWhoWouldLoseByAGroupMadeAnew(t *testing.T) {
+	p, b := bind(t, guarded)
+	before, now := map[string]plan.Count{"old": {Name: "source-0", Users: 10}}, map[string]int{"s0": 10, "s1": 1}
+	suspects, recreated := plan.Suspects(p, b, before, now, nil, map[string]int{"source-0": 3})
+	require.Empty(t, suspects)
+	require.Equal(t, []plan.Recreated{{Name: "source-0", Was: "old", ID: "s0", Had: 10, Users: 10}}, recreated)
+	suspects, recreated = plan.Suspects(p, b, before, now, nil, map[string]int{"source-0": 4})
+	require.Empty(t, recreated)
+	require.Len(t, suspects, 1)
+	require.Contains(t, suspects[0].Why, "lacks 4 of the 10 people it had")
+}
+
 // The defaults stop a source that vanished from emptying its target.
 func TestAVanishedSourceRemovesNobody(t *testing.T) {
 	o := outline()
 	p := parse(t, owning)
-	before := map[string]plan.Count{"s0": {"source-0", 10}}
+	before := map[string]plan.Count{"s0": {Name: "source-0", Users: 10}}
 	o.Groups = o.Groups[1:]
 	b, _ := policy.BindSince(p, o, policy.Last{Sources: []string{"source-0"}})
 	s := plan.NewStats(b)
@@ -234,7 +256,7 @@ func TestAVanishedSourceRemovesNobody(t *testing.T) {
 	d := plan.Decide(b, access.Person{ID: ana, GroupIDs: []string{"t0"}}, plan.State{Holdings: []access.Holding{holding(true, why)}}, run, now)
 	require.Len(t, d.Changes, 1)
 	s.Add(d.Changes)
-	s.Suspects = plan.Suspects(p, b, before, map[string]int{}, nil)
+	s.Suspects, _ = plan.Suspects(p, b, before, map[string]int{}, nil, nil)
 	require.Equal(t, []string{plan.RuleSourceSuspect}, plan.Stopped(plan.Judge(p, b, s), b, d.Changes[0]))
 }
 

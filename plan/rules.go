@@ -8,16 +8,24 @@ import (
 )
 
 // weigh brings together what the policy says of a target.
-func (l *line) weigh() {
+func (d *decider) weigh(l *line) {
 	if l.said == nil {
 		return
 	}
 	l.denied, l.barred = l.said.Denied, len(l.said.Barred) > 0
-	reasons := l.said.Standing(ended(l.holding))
+	last := ended(l.holding)
+	if d.listsCut {
+		last = nil // what a rule gave before says nothing of whether it would now
+	}
+	reasons := l.said.Standing(last)
 	if !l.held {
-		standing := len(reasons) > 0
-		reasons = l.said.Giving(ended(l.holding))
+		standing := access.HasKind(reasons, access.ReasonReview)
+		reasons = l.said.Giving(last)
 		l.kept = standing && len(reasons) == 0
+		if target := &d.bound.Targets[l.target]; target.Entitlement == access.Directory && !d.restorable(target) {
+			others := slices.DeleteFunc(slices.Clone(reasons), func(r access.Reason) bool { return r.Kind == access.ReasonRule })
+			l.absent, reasons = len(others) == 0 && len(reasons) > 0, others
+		}
 	}
 	if len(reasons) > 0 {
 		want := *l.said
@@ -78,6 +86,9 @@ func (d *decider) leaves() {
 		return slices.ContainsFunc(d.Changes, func(c access.Change) bool { return c.Target == e && c.Action == access.Remove })
 	}
 	removed, suspended := gone(access.Organization), gone(access.Directory)
+	if d.listsCut { // whoever may have to go is not known to be given anything
+		suspended = suspended || slices.ContainsFunc(d.lines, func(l line) bool { return l.barred && d.bound.Targets[l.target].Entitlement.Presence() })
+	}
 	d.Changes = slices.DeleteFunc(d.Changes, func(c access.Change) bool {
 		return removed && c.Target != access.Organization || suspended && c.Action != access.Remove
 	})

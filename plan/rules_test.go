@@ -38,6 +38,39 @@ func labels(changes []access.Change) []string {
 	return all
 }
 
+func TestDecideTakesNothingFromAnAdditiveTargetByRules(t *testing.T) {
+	_, b := bind(t, `- {name: m, from: [source-0], to: ['group:target-0'], removals: never}
+rules:
+- {name: outside, mode: enforce, owner: o@acme.example, when: 'domain == "out.example"', deny: ['default:jira/acme/user']}
+`)
+	for name, holdings := range map[string][]access.Holding{"foreign": nil, "Castellan's own": {holding(true, why)}} {
+		d := plan.Decide(b, somebody("out.example", "t0"), plan.State{Holdings: holdings}, run, now)
+		require.Empty(t, d.Changes, name)
+		require.Empty(t, d.Close, "%s: the books stay as they are", name)
+	}
+	require.Empty(t, plan.Decide(b, somebody("out.example", "s0"), plan.State{}, run, now).Changes, "nor is it given to whom it is denied")
+	ruling := access.Ruling{Review: "r", Target: "group:target-0", Verdict: access.VerdictRemove, At: now.Add(-time.Hour)}
+	d := plan.Decide(b, somebody("out.example", "t0"), plan.State{Rulings: []access.Ruling{ruling}}, run, now)
+	require.Equal(t, []string{"remove group:target-0"}, labels(d.Changes), "a review takes it, whatever removals says")
+}
+
+func TestTurnsCountsWhatIsTurnedRound(t *testing.T) {
+	write := func(action access.Action, state access.ChangeState) access.Change {
+		return access.Change{Target: "group:target-0", Action: action, State: state}
+	}
+	added, removed := write(access.Add, access.Done), write(access.Remove, access.Done)
+	elsewhere := access.Change{Target: "group:target-1", Action: access.Remove, State: access.Done}
+	for want, writes := range map[int][][]access.Change{
+		0: {nil, {added}, {added, added}, {elsewhere}, {write(access.Remove, access.Refused)}, {write(access.Remove, access.Sent)}},
+		1: {{removed}, {elsewhere, removed}},
+		2: {{added, removed}, {added, elsewhere, removed}},
+	} {
+		for _, w := range writes {
+			require.Equal(t, want, plan.Turns(w, access.Change{Target: "group:TARGET-0", Action: access.Add, State: access.Planned}), "%v", w)
+		}
+	}
+}
+
 func TestDecideByRules(t *testing.T) {
 	_, b := bind(t, rules)
 	suspended := func(p access.Person) access.Person { p.MembershipStatus = "suspended"; return p }

@@ -1,11 +1,13 @@
 package policy
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/condition"
 )
 
 // Last is what the last good run stood on. Binding with it keeps in view what the policy has just let go of because the
@@ -44,6 +46,7 @@ func BindSince(p *Policy, o access.Outline, last Last) (*Bound, []access.Finding
 	b := w.bound()
 	b.home = w.home(last.Domains)
 	w.unasked(b)
+	w.spareStars()
 	return b, w.sorted()
 }
 
@@ -64,7 +67,19 @@ type binder struct {
 	ruledBy  []ruled                      // the rules
 	asked    map[string]bool              // groups that rules' conditions ask for, by id
 	lacking  map[string]*lack             // target groups that do not exist, by folded name
+	modes    map[*Target]modeBy           // what the first entry that gives a target says of removals
 	findings map[[2]string]access.Finding // by rule and subject
+
+	filling bool                            // the target at hand is a starred one, filled in
+	literal map[string]bool                 // folded entitlements that the policy names in full
+	fills   map[string][]access.Entitlement // starred targets of the policy by what they are filled in to, folded
+	served  map[access.Entitlement]bool     // starred targets of which one could be managed, or will be made
+}
+
+// modeBy is a mode and the entry that says it.
+type modeBy struct {
+	mode Mode
+	by   string
 }
 
 // source is a source group with its name folded.
@@ -91,7 +106,8 @@ func newBinder(p *Policy, o access.Outline) *binder {
 		policy: p, outline: o,
 		byID: map[string]access.Group{}, byName: map[string][]access.Group{}, opens: map[string][]string{},
 		targets: map[string]*Target{}, resolved: map[string][]*Target{}, defaults: map[access.Entitlement][]string{},
-		covered: map[string]bool{}, gifts: map[string][]gift{}, lacking: map[string]*lack{}, asked: map[string]bool{}, findings: map[[2]string]access.Finding{},
+		covered: map[string]bool{}, gifts: map[string][]gift{}, lacking: map[string]*lack{}, asked: map[string]bool{}, modes: map[*Target]modeBy{}, findings: map[[2]string]access.Finding{},
+		literal: map[string]bool{}, fills: map[string][]access.Entitlement{}, served: map[access.Entitlement]bool{},
 	}
 	for i := range p.Mappings {
 		w.routes = append(w.routes, newRoute(&p.Mappings[i]))
@@ -126,7 +142,7 @@ func (w *binder) source(g source) {
 		seen := map[gift]bool{}
 		for _, f := range r.gives(g.Name, g.folded) {
 			w.covered[g.ID] = true
-			for _, t := range w.mapped(f.full, r.Mapping, true) {
+			for _, t := range w.filled(f, r.Mapping) {
 				reason := access.Reason{Kind: access.ReasonMapping, Name: r.Name, Source: g.Name}
 				if fold(f.written) != fold(t.Entitlement) {
 					reason.Via = f.written
@@ -163,7 +179,9 @@ func (w *binder) formerSources(names []string) {
 		folded := lower(name)
 		for i := range w.routes {
 			for _, f := range w.routes[i].gives(name, folded) {
+				w.filling = stars(f.written) > 0
 				w.mapped(f.full, w.routes[i].Mapping, false)
+				w.filling = false
 			}
 		}
 	}
@@ -180,30 +198,64 @@ func (w *binder) formerDefaults(last map[access.Entitlement][]string) {
 			live := access.GroupEntitlement(name)
 			groups := w.byName[string(lower(name))]
 			if w.targets[fold(live)] == nil && len(groups) == 1 && groups[0].Modifiable && !groups[0].Synced {
-				w.manage(access.GroupEntitlement(groups[0].Name), groups[0]).Removals = careful(w.mode(e), RemoveOwned)
+				t := w.manage(access.GroupEntitlement(groups[0].Name), groups[0])
+				t.Removals, t.Additive = careful(w.mode(e), RemoveOwned), w.additive(e)
 			}
 		}
 	}
 }
 
-// mode is the most careful mode of the mappings that give a target.
+// mode is the most careful mode of the mappings and rules that give a target.
 func (w *binder) mode(e access.Entitlement) Mode {
 	mode := RemoveAll
 	for _, r := range w.routes {
-		if slices.Contains(r.To, e) {
+		if among(r.To, e) {
 			mode = careful(mode, r.Removals)
+		}
+	}
+	for i := range w.policy.Rules {
+		if x := &w.policy.Rules[i]; among(x.Give, e) {
+			mode = careful(mode, x.Removals)
 		}
 	}
 	return mode
 }
 
+// additive reports whether a mapping that gives a target says removals: never.
+func (w *binder) additive(e access.Entitlement) bool {
+	return slices.ContainsFunc(w.routes, func(r route) bool { return r.Removals == RemoveNever && among(r.To, e) })
+}
+
 // bound gives the targets their order and everything its final form.
 func (w *binder) bound() *Bound {
+	w.standFor()
 	w.protect()
 	b := &Bound{
-		Owner: w.outline.Owner, routes: w.routes, gives: map[string][]voice{}, holds: map[string]int{}, admin: -1,
+		Owner: w.policy.Organization.KeyOwner, routes: w.routes, gives: map[string][]voice{}, holds: map[string]int{}, admin: -1,
 		named: map[string][]int{}, synced: map[string]string{}, names: map[string]string{}, there: map[string]bool{}, sites: map[string]access.Site{}, opens: w.opens, defaults: w.defaults,
 	}
+	index := w.orderTargets(b)
+	w.nameTargets(b, index)
+	for id, gifts := range w.gifts {
+		for _, g := range gifts {
+			b.gives[id] = append(b.gives[id], voice{target: index[g.target], reason: g.reason, adopt: g.adopt})
+		}
+	}
+	w.indexOutline(b)
+	b.rules, b.asked, b.verified = w.boundRules(index), w.asked, w.outline.Domains
+	b.constants = condition.ConstantsOf(conditionsOf(b.rules))
+	b.needs = needsOfRules(b.rules)
+	for _, l := range w.lacking {
+		if l.create && groupName(l.name) == nil {
+			b.Create = append(b.Create, l.name)
+		}
+	}
+	slices.Sort(b.Create)
+	return b
+}
+
+// orderTargets puts the targets in order, and returns the place of each.
+func (w *binder) orderTargets(b *Bound) map[*Target]int {
 	targets := slices.SortedFunc(maps.Values(w.targets), func(a, b *Target) int {
 		return strings.Compare(string(a.Entitlement), string(b.Entitlement))
 	})
@@ -216,13 +268,20 @@ func (w *binder) bound() *Bound {
 		t.Evidence = slices.Compact(t.Evidence)
 		b.Targets = append(b.Targets, *t)
 		index[t] = i
-		b.named[fold(t.Entitlement)] = []int{i}
 		switch {
 		case t.GroupID != "":
 			b.holds[t.GroupID] = i
 		case t.Entitlement == access.OrgAdmin:
 			b.admin = i
 		}
+	}
+	return index
+}
+
+// nameTargets has targets found by their own names and by those of the policy.
+func (w *binder) nameTargets(b *Bound, index map[*Target]int) {
+	for t, i := range index {
+		b.named[fold(t.Entitlement)] = []int{i}
 	}
 	for key, found := range w.resolved {
 		var all []int
@@ -234,11 +293,10 @@ func (w *binder) bound() *Bound {
 			b.named[key] = all
 		}
 	}
-	for id, gifts := range w.gifts {
-		for _, g := range gifts {
-			b.gives[id] = append(b.gives[id], voice{target: index[g.target], reason: g.reason, adopt: g.adopt})
-		}
-	}
+}
+
+// indexOutline has groups and sites found by what reads and events call them.
+func (w *binder) indexOutline(b *Bound) {
 	for _, g := range w.sources {
 		b.synced[g.ID] = g.Name
 	}
@@ -251,15 +309,23 @@ func (w *binder) bound() *Bound {
 	for _, site := range w.outline.Sites {
 		b.sites[site.Resource] = site
 	}
-	b.rules, b.asked, b.verified = w.boundRules(index), w.asked, w.outline.Domains
-	b.constants = constantsOf(conditionsOf(b.rules))
-	for _, l := range w.lacking {
-		if l.create && groupName(l.name) == nil {
-			b.Create = append(b.Create, l.name)
+	b.groups = slices.Sorted(maps.Keys(w.byID))
+}
+
+// standFor has every managed group go by the names of the defaults it stands behind now, whether or not an entry that manages
+// something writes them: floors, conditions and requests may.
+func (w *binder) standFor() {
+	for _, s := range w.outline.Sites {
+		for _, r := range w.outline.Roles {
+			if !r.Default || r.Resource != s.Resource {
+				continue
+			}
+			e := access.Entitlement(fmt.Sprintf("%s:%s/%s/%s", access.KindDefault, access.AppKey(s.App), s.Site, strings.TrimPrefix(r.Role, "atlassian/")))
+			if _, resolved := w.resolved[fold(e)]; !resolved {
+				w.resolved[fold(e)] = w.managedBehind(e)
+			}
 		}
 	}
-	slices.Sort(b.Create)
-	return b
 }
 
 // protect gives every target the floor of all protected entries that mean it.
@@ -268,9 +334,6 @@ func (w *binder) protect() {
 		found := w.resolved[fold(entry.Target)]
 		if t := w.targets[fold(entry.Target)]; t != nil {
 			found = []*Target{t}
-		}
-		if found == nil && entry.Target.Kind() == access.KindDefault {
-			found = w.managedBehind(entry.Target)
 		}
 		for _, t := range found {
 			if t.Protected == nil {
@@ -285,6 +348,12 @@ func (w *binder) protect() {
 					t.Protected.Always = append(t.Protected.Always, person)
 				}
 			}
+		}
+	}
+	for _, t := range w.targets {
+		if p := t.Protected; p != nil && p.Maximum > 0 && p.Maximum < p.Minimum {
+			w.find("protected-contradicts", string(t.Entitlement), false,
+				"by two names of it at least %d people are to hold it and at most %d; the minimum is kept. Make one entry of both", p.Minimum, p.Maximum)
 		}
 	}
 	if t := w.targets[string(access.OrgAdmin)]; t != nil && t.Protected == nil {

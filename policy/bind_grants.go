@@ -5,12 +5,15 @@ import "github.com/castellan-io/castellan/access"
 // grants manages what can be granted. It comes after all mappings: what they say of a target stands.
 func (w *binder) grants() {
 	mapped := w.managed()
+	first := map[*Target]*Grantable{}
 	for i := range w.policy.Grants {
 		entry := &w.policy.Grants[i]
 		for _, e := range entry.Targets {
 			w.lack(e, false)
 			for _, t := range w.target(e) {
+				w.endsSaid(t, first, entry)
 				t.Lost = carefulLost(t.Lost, entry.Lost)
+				t.HandTaken = carefulHandTaken(t.HandTaken, entry.HandTaken)
 				switch {
 				case !mapped[t]:
 					t.Granted, t.Removals = true, RemoveOwned
@@ -21,7 +24,26 @@ func (w *binder) grants() {
 			}
 		}
 		w.approvers(entry)
+		w.eligible(entry)
 	}
+}
+
+// endsSaid reports that two entries which name one target differently disagree on how its grants end. By one name the file is
+// refused.
+func (w *binder) endsSaid(t *Target, first map[*Target]*Grantable, entry *Grantable) {
+	other, said := first[t]
+	if !said {
+		first[t] = entry
+		return
+	}
+	differ := func(rule, key, one, two string) {
+		if one != two {
+			w.find(rule, string(t.Entitlement), false, "entry %s of grants says %s: %s and entry %s says %s: %s, by two names of one target; the more careful holds. Say the same in both",
+				other.Name, key, one, entry.Name, key, two)
+		}
+	}
+	differ("lost-differs", "lost", string(other.Lost), string(entry.Lost))
+	differ("hand-taken-differs", "handTaken", string(other.HandTaken), string(entry.HandTaken))
 }
 
 // formerGrants keeps what the policy does not let be granted any more, until the last grant of it is over.
@@ -31,6 +53,7 @@ func (w *binder) formerGrants(granted []access.Entitlement) {
 		for _, t := range w.target(e) {
 			if !known[t] {
 				t.Granted, t.Removals, t.Lost = true, RemoveOwned, LostRemove
+				t.HandTaken = HandTakenEnd
 			}
 		}
 	}
@@ -56,6 +79,38 @@ func (w *binder) approvers(entry *Grantable) {
 				"entry %s of grants: there is no such group, so nobody can approve as its member; make it, or correct the name", entry.Name)
 		}
 	}
+}
+
+// eligible reports what the condition on who may receive asks for and the organization does not have: nobody is in such a group,
+// so in() keeps everybody out, and !in() nobody.
+func (w *binder) eligible(entry *Grantable) {
+	if entry.Eligible == "" {
+		return
+	}
+	condition, err := w.policy.condition(entry.Eligible)
+	if err != nil {
+		return // Eligible says so to whoever asks
+	}
+	for _, name := range condition.Needs.Groups {
+		if len(w.byName[string(lower(name))]) == 0 && !w.coming(access.GroupEntitlement(name)) {
+			w.find("eligible-group-unknown", name, false,
+				"eligible of entry %s of grants asks for a group that is not there, so nobody counts as its member; correct the name, or make the group", entry.Name)
+		}
+	}
+	for _, app := range condition.Needs.Apps {
+		if !w.hasApp(app) {
+			w.find("eligible-app-unknown", app, false,
+				"eligible of entry %s of grants asks for the use of an app that the organization does not have; it has %s", entry.Name, w.siteList())
+		}
+	}
+}
+
+// carefulHandTaken is the more careful of what two names of one target say: what was taken stays taken.
+func carefulHandTaken(a, b HandTakenMode) HandTakenMode {
+	if a == HandTakenEnd || b == HandTakenEnd {
+		return HandTakenEnd
+	}
+	return HandTakenRestore
 }
 
 // carefulLost is the more careful of what two names of one target say.

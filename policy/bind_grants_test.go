@@ -33,7 +33,7 @@ func TestWhatIsGrantedIsManaged(t *testing.T) {
 	}, entitlements(b))
 	require.Equal(t, policy.Target{
 		Entitlement: "role:jira-software/acme/admin", Resource: jiraSite, Role: "atlassian/admin", Names: []access.Entitlement{"role:jira-software/acme/admin"},
-		Granted: true, Lost: policy.LostRemove, Removals: policy.RemoveOwned, Members: -1,
+		Granted: true, Lost: policy.LostRemove, HandTaken: policy.HandTakenEnd, Removals: policy.RemoveOwned, Members: -1,
 	}, b.Targets[4])
 	for i, target := range b.Targets {
 		mapped := target.Entitlement == "group:jira-users-acme"
@@ -59,6 +59,22 @@ func TestOneGroupOfTwoNamesIsLostCarefully(t *testing.T) {
 	}
 	b, _ := bind(t, salesMapping)
 	require.Empty(t, b.Targets[0].Lost)
+}
+
+func TestBindReportsEndsThatDifferByTwoNamesOfOneTarget(t *testing.T) {
+	for says, want := range map[[2]string][]string{
+		{"lost: hold", "lost: report"}:                                       {"lost-differs group:jira-users-acme"},
+		{"lost: remove", "handTaken: restore"}:                               {"hand-taken-differs group:jira-users-acme"},
+		{"lost: hold, handTaken: restore", "lost: hold, handTaken: restore"}: nil,
+		{"lost: hold, handTaken: restore", "reason: true"}:                   {"hand-taken-differs group:jira-users-acme", "lost-differs group:jira-users-acme"},
+	} {
+		b, findings := bind(t, salesMapping+"grants:\n- {name: g, targets: ['group:jira-users-acme'], duration: {max: 1h}, "+says[0]+
+			"}\n- {name: h, targets: ['default:jira/acme/user'], duration: {max: 1h}, "+says[1]+"}\nignore: ['*']\n")
+		require.Equal(t, want, keys(findings), says)
+		if len(want) > 0 && says[1] != "lost: report" {
+			require.Equal(t, policy.HandTakenEnd, b.Targets[0].HandTaken, "the more careful")
+		}
+	}
 }
 
 func TestBindFindingsOfGrants(t *testing.T) {
@@ -161,4 +177,26 @@ func TestHoldsSaysWhatTheReadShowed(t *testing.T) {
 	require.Equal(t, []int{target("group:jira-users-acme"), target(access.OrgAdmin)}, b.Held(full), "a sweep says nothing of presence and of app roles")
 	b, _ = bind(t, salesMapping+granting("directory, 'role:jira/acme/admin'"))
 	require.Equal(t, []int{1}, b.Held(full), "no other role is taken for the admin's")
+}
+
+func TestEligibleIsReportedWhereItAsksForWhatIsNotThere(t *testing.T) {
+	entry := func(condition string) string {
+		return salesMapping + "grants:\n- {name: g, targets: ['role:org-admin'], duration: {max: 1h}, eligible: '" + condition + "'}\nignore: ['*']\n"
+	}
+	for condition, want := range map[string]map[string]string{
+		`in("sales") && !in("Local People") && managed`: {},
+		`in("saless") || inAny(["sales", "no-such"])`:   {"saless": "eligible-group-unknown", "no-such": "eligible-group-unknown"},
+		`!in("no-such")`: {"no-such": "eligible-group-unknown"},
+		`inactive("90d", "jira") && neverUsed("trello")`: {"trello": "eligible-app-unknown"},
+	} {
+		b, findings := bind(t, entry(condition))
+		require.NotNil(t, b)
+		got := map[string]string{}
+		for _, f := range findings {
+			require.False(t, f.Blocks)
+			require.Contains(t, f.Detail, "entry g of grants")
+			got[f.Subject] = f.Rule
+		}
+		require.Equal(t, want, got, condition)
+	}
 }

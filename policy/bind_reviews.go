@@ -90,6 +90,11 @@ func (w *binder) reviewers(x *Review) {
 			}
 		}
 	}
+	for _, name := range x.DelegateGroups() {
+		if !there(name) {
+			w.find("review-group-unknown", name, false, "campaign %s lets items be handed on to its members, and there is no such group; correct the name, or make the group", x.Name)
+		}
+	}
 	if x.Scope.People == "" {
 		return
 	}
@@ -97,7 +102,7 @@ func (w *binder) reviewers(x *Review) {
 	if err != nil {
 		return // Asks says so
 	}
-	for _, name := range condition.needs.groups {
+	for _, name := range condition.Needs.Groups {
 		if !there(name) {
 			w.find("review-group-unknown", name, false, "campaign %s chooses people by a group that is not there; correct the name, or make the group. Until then it cannot be told whom it asks about", x.Name)
 		}

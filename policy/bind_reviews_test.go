@@ -164,3 +164,12 @@ func TestCasesKnowWhatIsReviewed(t *testing.T) {
 	require.Empty(t, results[0].Wrong)
 	require.Equal(t, []string{"expected default:jira/acme/user to be held; nothing gives it", "expected group:team to be held; nothing gives it"}, results[1].Wrong)
 }
+
+func TestSilenceOfOneTargetByTwoNamesIsTheMoreCareful(t *testing.T) {
+	p, b, _ := reviewing(t, "", `scope: {targets: ['default:jira/acme/user']}, silence: remove,
+  silenceOf: [{targets: ['default:jira/acme/user'], do: remove}, {targets: ['group:jira-users-acme'], do: hold}, {targets: ['group:*'], do: keep}]`)
+	for target, want := range map[access.Entitlement]policy.Silence{"group:jira-users-acme": policy.SilenceHold, "group:jira-users-extra": policy.SilenceRemove} {
+		i, _ := b.Target(target)
+		require.Equal(t, want, p.Reviews[0].SilenceFor(b, i), target)
+	}
+}

@@ -7,23 +7,28 @@ import (
 	"strings"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/condition"
+	"github.com/castellan-io/castellan/policy/window"
 )
 
 // boundRule is a rule with its condition compiled and its targets found.
 type boundRule struct {
 	*Rule
 	key        string
-	condition  *Condition
-	release    *Condition // nil: it holds as long as its condition does
-	window     *CompiledWindow
-	give, deny []int // targets
-	acts       bool  // its changes are made
+	condition  *condition.Condition
+	release    *condition.Condition // nil: it holds as long as its condition does
+	window     *window.Compiled
+	give, deny []int    // targets
+	names      []string // ids of the groups that it asks for by name
+	both       []int    // targets that it gives and denies, by two names: nothing follows for them
+	acts       bool     // its changes are made
 }
 
 // ruled is a boundRule whose targets have no index yet.
 type ruled struct {
 	boundRule
 	gives, denies []*Target
+	torn          []*Target
 }
 
 // rules manages what rules give and deny. It comes last: what others say of a target stands.
@@ -33,35 +38,41 @@ func (w *binder) rules() {
 	}
 	for i := range w.policy.Rules {
 		x := &w.policy.Rules[i]
-		condition, err := w.policy.condition(x.When)
+		when, err := w.policy.condition(x.When)
 		if err != nil {
 			w.find("rule-broken", x.Name, true, "its condition cannot be read: %s", err)
 			continue
 		}
-		var release *Condition
+		var release *condition.Condition
 		if x.Release != "" {
 			if release, err = w.policy.condition(x.Release); err != nil {
 				w.find("rule-broken", x.Name, true, "its release cannot be read: %s", err)
 				continue
 			}
 		}
-		window, err := CompileWindow(x.Window())
+		times, err := window.Compile(x.Window())
 		if err != nil {
 			w.find("rule-broken", x.Name, true, "its times cannot be read: %s", err)
 			continue
 		}
-		r := ruled{boundRule: boundRule{Rule: x, key: x.Key(), condition: condition, release: release, window: window, acts: x.Mode == RuleEnforce}}
+		r := ruled{boundRule: boundRule{Rule: x, key: x.Key(), condition: when, release: release, window: times, acts: x.Mode == RuleEnforce}}
 		give, deny := x.given()
 		r.gives, r.denies = w.ruled(give), w.ruled(deny)
 		for _, t := range r.gives {
 			w.given(t, x)
 			if slices.Contains(r.denies, t) {
+				r.torn = append(r.torn, t)
 				w.find("rule-contradicts-itself", x.Name, true, "it gives and denies %s, by two names of it; keep one", t.Entitlement)
 			}
-			if slices.ContainsFunc(condition.needs.groups, func(name string) bool {
+			if slices.ContainsFunc(when.Needs.Groups, func(name string) bool {
 				return t.GroupID != "" && slices.Equal(lower(name), lower(t.Entitlement.Group()))
 			}) {
 				w.find("rule-asks-itself", x.Name, true, "whether it gives %s hangs on who is in it already; ask for another group", t.Entitlement)
+			}
+		}
+		for _, t := range r.denies {
+			if t.Additive {
+				w.find("rule-additive", x.Name, true, "it denies %s, and a mapping has removals: never for it; write removals: owned there. Until then the rule takes it from nobody", t.Entitlement)
 			}
 		}
 		w.evidence(&r)
@@ -70,9 +81,9 @@ func (w *binder) rules() {
 }
 
 // Window is when the rule is in force.
-func (r *Rule) Window() Window {
+func (r *Rule) Window() window.Window {
 	if r.During == nil {
-		return Window{}
+		return window.Window{}
 	}
 	return *r.During
 }
@@ -94,10 +105,18 @@ func (w *binder) ruled(all []access.Entitlement) []*Target {
 	return found
 }
 
-// given notes what a rule that gives a target lets be taken from it, where only rules speak of it. Elsewhere the mappings or
-// grants say so already.
+// given notes what a rule that gives a target lets be taken from it. Where a mapping gives it too, the more careful of both
+// holds.
 func (w *binder) given(t *Target, x *Rule) {
-	if !t.byRules && !t.Granted || t.Entitlement.Presence() {
+	if t.Entitlement.Presence() {
+		return
+	}
+	w.modeSaid(t, x.Removals, "rule "+x.Name)
+	if !t.byRules && !t.Granted {
+		t.Would = careful(cmp.Or(t.Would, t.Removals), x.Removals)
+		if x.Mode == RuleEnforce {
+			t.Removals = careful(t.Removals, x.Removals)
+		}
 		return
 	}
 	t.Would = first(t.wouldGive, t.Would, x.Removals)
@@ -119,16 +138,16 @@ func first(given bool, is, mode Mode) Mode {
 // evidence notes which groups a rule's answers stand on.
 func (w *binder) evidence(r *ruled) {
 	var ids []string
-	asks := r.condition.needs
+	asks := r.condition.Needs
 	if r.release != nil {
-		asks = asks.and(r.release.needs)
+		asks = asks.And(r.release.Needs)
 	}
-	for _, app := range asks.apps {
+	for _, app := range asks.Apps {
 		if !w.hasApp(app) {
 			w.find("rule-app-unknown", app, true, "rule %s asks for the use of an app that the organization does not have; it has %s", r.Name, w.siteList())
 		}
 	}
-	for _, name := range asks.groups {
+	for _, name := range asks.Groups {
 		groups := w.byName[string(lower(name))]
 		if len(groups) == 0 {
 			w.find("rule-group-unknown", name, true, "rule %s asks for a group that is not there; correct the name, or make the group. Until then the rule cannot be answered", r.Name)
@@ -137,7 +156,8 @@ func (w *binder) evidence(r *ruled) {
 			ids = append(ids, g.ID)
 		}
 	}
-	if asks.anyGroup {
+	r.names = slices.Clone(ids)
+	if asks.AnyGroup {
 		for _, g := range w.sources {
 			ids = append(ids, g.ID)
 		}
@@ -171,15 +191,15 @@ func (w *binder) boundRules(index map[*Target]int) []boundRule {
 		return numbers
 	}
 	for _, r := range w.ruledBy {
-		r.give, r.deny = number(r.gives), number(r.denies)
+		r.give, r.deny, r.both = number(r.gives), number(r.denies), number(r.torn)
 		all = append(all, r.boundRule)
 	}
 	return all
 }
 
 // conditionsOf are the conditions of rules.
-func conditionsOf(rules []boundRule) []*Condition {
-	var all []*Condition
+func conditionsOf(rules []boundRule) []*condition.Condition {
+	var all []*condition.Condition
 	for i := range rules {
 		all = append(all, rules[i].condition)
 		if rules[i].release != nil {
@@ -199,11 +219,11 @@ type home struct {
 func (w *binder) home(last []string) home {
 	h := home{own: map[string]bool{}, doubtful: map[string]bool{}}
 	for _, d := range slices.Concat(w.policy.Organization.Domains, w.outline.Domains) {
-		h.own[d] = true
+		h.own[access.FoldDomain(d)] = true
 	}
 	for _, d := range last {
-		if !h.own[d] {
-			h.doubtful[d] = true
+		if folded := access.FoldDomain(d); !h.own[folded] {
+			h.doubtful[folded] = true
 			w.find("domain-gone", d, false, "it was a verified domain of the organization and is not shown any more; whether its people are external is not known until the policy is applied again")
 		}
 	}
@@ -213,7 +233,7 @@ func (w *binder) home(last []string) home {
 // external says whether somebody is from outside; nil when it cannot be told.
 func (h home) external(p access.Person) *bool {
 	yes, no := true, false
-	domain := domainOf(p.Email)
+	domain := access.DomainOf(p.Email)
 	switch {
 	case p.ClaimStatus == "managed" || domain != "" && h.own[domain]:
 		return &no

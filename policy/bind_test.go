@@ -35,7 +35,6 @@ func outline() access.Outline {
 		Sites: []access.Site{
 			{App: "jira-software", Site: "acme", Resource: jiraSite}, {App: "confluence", Site: "acme", Resource: wikiSite},
 		},
-		Owner: "owner-account",
 	}
 }
 
@@ -78,7 +77,7 @@ protected:
 - {target: "group:JIRA-users-acme", minimum: 2, always: [bo@acme.example]}
 ignore: [eng-contractors]
 `)
-	require.Empty(t, findings)
+	require.Equal(t, []string{"removals-differ group:jira-users-extra"}, keys(findings))
 	require.Equal(t, []string{"group:Confluence-Users-acme", "group:jira-users-acme", "group:jira-users-extra", "role:org-admin"}, entitlements(b))
 	require.Equal(t, policy.Target{
 		Entitlement: "group:jira-users-acme", GroupID: "j1", Names: []access.Entitlement{"default:jira-software/acme/user", "group:jira-users-acme"},
@@ -93,7 +92,7 @@ ignore: [eng-contractors]
 	require.Equal(t, 3, b.Targets[2].Protected.Minimum)
 	require.Equal(t, -1, b.Targets[3].Members)
 	require.Equal(t, 1, b.Targets[3].Protected.Minimum, "the organization keeps an admin even when the policy does not say so")
-	require.Equal(t, "owner-account", b.Owner)
+	require.Empty(t, b.Owner)
 	require.True(t, b.Source("s1"))
 	require.False(t, b.Source("s3"))
 	require.Equal(t, map[access.Entitlement][]string{"default:jira-software/acme/user": {"jira-users-acme", "jira-users-extra"}}, b.Defaults())
@@ -250,6 +249,28 @@ func TestFormerDefaultsStayUntilTheirPeopleAreReleased(t *testing.T) {
 	require.Contains(t, keys(findings), "default-missing default:jira-software/acme/admin !")
 }
 
+func TestBindKeepsTheModeOfRulesOnFormerDefaults(t *testing.T) {
+	b, _ := since(t, "- {name: m, from: [sales], to: ['group:web-members']}\nrules:\n"+
+		"- {name: r, mode: enforce, when: managed, give: ['default:confluence/acme/user'], removals: never}\n",
+		policy.Last{Defaults: map[access.Entitlement][]string{"default:confluence/acme/user": {"jira-users-extra"}}})
+	i, found := b.Target("group:jira-users-extra")
+	require.True(t, found)
+	require.Equal(t, policy.RemoveNever, b.Targets[i].Removals)
+}
+
+func TestBindFindsFloorsByTheNamesOfDefaults(t *testing.T) {
+	b, findings := bind(t, `
+- {name: m, from: [sales], to: ["group:confluence-users-acme"]}
+protected:
+- {target: "default:confluence/acme/user", minimum: 9, always: [ana@acme.example]}
+- {target: "group:confluence-users-acme", maximum: 4}
+ignore: ["*"]
+`)
+	require.Equal(t, []int{0}, b.All("default:confluence/acme/user"), "what only a floor names by its role is known by that name too")
+	require.Equal(t, 9, b.Targets[0].Protected.Minimum)
+	require.Equal(t, []string{"protected-contradicts group:Confluence-Users-acme"}, keys(findings))
+}
+
 // BenchmarkBind is the largest policy that Parse lets through, on 10,000 groups.
 func BenchmarkBind(bench *testing.B) {
 	var text strings.Builder
@@ -282,4 +303,38 @@ func TestBindDoesNotDependOnTheOrderOfTheRead(t *testing.T) {
 	person := access.Person{ID: "p", GroupIDs: strings.Fields("s1 s2 s3 s4")}
 	reversed := access.Person{ID: "p", GroupIDs: strings.Fields("s4 s3 s2 s1")}
 	require.Equal(t, b.Resolve(person, policy.Known{}).Wants, turned.Resolve(reversed, policy.Known{}).Wants)
+}
+
+func TestBindReportsTheOneSourceGroupWhoseStarMakesNoTarget(t *testing.T) {
+	o := outline()
+	add := func(id, name string, synced, modifiable bool) {
+		o.Groups = append(o.Groups, access.Group{ID: id, Name: name, Synced: synced, Modifiable: modifiable})
+	}
+	long := "eng-" + strings.Repeat("ü", 252) // with what the target adds it is too long
+	for i, name := range []string{"eng-a ", "eng- ", long, "eng-synced", "eng-locked", "eng-twice"} {
+		add(fmt.Sprint("s", i), name, true, false)
+	}
+	add("t1", "team-synced", true, false)
+	add("t2", "team-locked", false, false)
+	add("t3", "team-twice", false, true)
+	add("t4", "Team-Twice", false, true)
+	bound := func(mapping string) (*policy.Bound, []string) {
+		b, findings := policy.Bind(parse(t, strings.Replace(minimal, "mappings:", "ignore: ['*']\nmappings:", 1)+mapping), o)
+		return b, keys(findings)
+	}
+
+	b, findings := bound("  - {name: m, from: ['eng-*'], to: ['group:team-*'], create: true}\n")
+	require.Contains(t, b.Create, "team-web", "the rest is made")
+	require.NotContains(t, b.Create, "team-a ")
+	require.ElementsMatch(t, []string{
+		"source-unmatched eng-all",
+		"target-name group:team-a ", "target-name group:team- ", "target-name group:team-" + strings.Repeat("ü", 252),
+		"target-synced group:team-synced", "target-locked group:team-locked", "target-ambiguous group:team-twice",
+	}, findings)
+
+	_, findings = bound("  - {name: m, from: ['eng-*'], to: ['group:team-*', 'group:team-locked'], create: true}\n")
+	require.Contains(t, findings, "target-locked group:team-locked !", "what the policy itself names is for the policy to correct")
+
+	_, findings = bound("  - {name: m, from: ['eng-s*'], to: ['group:team-s*']}\n")
+	require.Contains(t, findings, "target-synced group:team-synced !", "a star that serves nobody is a mistake of the policy")
 }

@@ -2,8 +2,11 @@ package policy
 
 import (
 	"slices"
+	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/condition"
+	"github.com/castellan-io/castellan/policy/window"
 )
 
 // Bound is a policy joined with the groups that one read of the organization showed. It is read-only and safe for
@@ -11,12 +14,14 @@ import (
 type Bound struct {
 	Targets []Target // all that the policy manages, each real group or role once, in the byte order of Entitlement
 	Create  []string // names of target groups to create, sorted; bind again once they exist
-	Owner   string   // account id of the key's owner, "" when the read did not say
+	Owner   string   // of Castellan's own key, as organization.keyOwner names them
 
 	routes    []route
 	rules     []boundRule
 	home      home
-	constants constants              // of the rules' conditions
+	constants condition.Constants    // of the rules' conditions
+	needs     condition.Needs        // what the enforced rules ask for, all together
+	groups    []string               // ids of all groups, sorted
 	verified  []string               // domains that the read showed
 	gives     map[string][]voice     // by source group id
 	asked     map[string]bool        // groups that rules' conditions ask for, by id
@@ -33,14 +38,15 @@ type Bound struct {
 
 // Target is one real group or role, or presence in the organization, that the policy manages.
 type Target struct {
-	Entitlement access.Entitlement   `json:"entitlement"`        // group:<live name>, or as the policy writes it: role:… or directory
-	GroupID     string               `json:"groupId,omitempty"`  // of a group
-	Resource    string               `json:"resource,omitempty"` // of an app role: ARI of the app on its site
-	Role        string               `json:"role,omitempty"`     // of an app role: for example atlassian/admin
-	Names       []access.Entitlement `json:"names"`              // as the policy writes it, stars filled in
-	Granted     bool                 `json:"granted,omitempty"`  // no mapping names it: it is held by grants alone
-	Lost        LostMode             `json:"lost,omitempty"`     // what becomes of it when the workflow of a grant was lost; "" when it cannot be granted
-	Reviewed    bool                 `json:"reviewed,omitempty"` // only reviews name it: nobody is given it, and nobody loses it but by a ruling
+	Entitlement access.Entitlement   `json:"entitlement"`         // group:<live name>, or as the policy writes it: role:… or directory
+	GroupID     string               `json:"groupId,omitempty"`   // of a group
+	Resource    string               `json:"resource,omitempty"`  // of an app role: ARI of the app on its site
+	Role        string               `json:"role,omitempty"`      // of an app role: for example atlassian/admin
+	Names       []access.Entitlement `json:"names"`               // as the policy writes it, stars filled in
+	Granted     bool                 `json:"granted,omitempty"`   // no mapping names it: it is held by grants alone
+	Lost        LostMode             `json:"lost,omitempty"`      // what becomes of it when the workflow of a grant was lost; "" when it cannot be granted
+	HandTaken   HandTakenMode        `json:"handTaken,omitempty"` // what becomes of a grant of it that is taken by hand; "" when it cannot be granted
+	Reviewed    bool                 `json:"reviewed,omitempty"`  // only reviews name it: nobody is given it, and nobody loses it but by a ruling
 	Removals    Mode                 `json:"removals"`
 	Apps        []string             `json:"apps,omitempty"`     // app/site that the group opens, as far as roles were read
 	Members     int                  `json:"members"`            // as the directory counts them, -1 when unknown
@@ -48,6 +54,8 @@ type Target struct {
 	Evidence    []string             `json:"evidence,omitempty"` // ids of the groups that its rules ask for, sorted
 	Ruled       bool                 `json:"ruled,omitempty"`    // some rule gives or denies it
 	Would       Mode                 `json:"would,omitempty"`    // of a target that only rules name: Removals, if those that only observe were enforced
+	Coming      bool                 `json:"coming,omitempty"`   // the group is to be created: it is not there yet, and its id stands for it
+	Additive    bool                 `json:"additive,omitempty"` // a mapping says removals: never: no rule takes it from anybody
 	Protected   *Protected           `json:"protected,omitempty"`
 
 	fresh     bool // just found
@@ -102,7 +110,7 @@ func (b *Bound) Holds(p access.Person, t int) (held, known bool) {
 	case target.Entitlement == access.Organization:
 		return p.MembershipStatus != "no_membership", p.MembershipStatus != ""
 	default:
-		return slices.ContainsFunc(p.AppRoles, func(e access.Entitlement) bool { return canonical(e) == fold(target.Entitlement) }), p.AppRoles != nil
+		return slices.ContainsFunc(p.AppRoles, func(e access.Entitlement) bool { return condition.Canonical(e) == fold(target.Entitlement) }), p.AppRoles != nil
 	}
 }
 
@@ -131,6 +139,19 @@ func (b *Bound) All(e access.Entitlement) []int {
 	return b.named[fold(full)]
 }
 
+// TargetOf finds the target that is a group, by its id, whatever its name was once.
+func (b *Bound) TargetOf(groupID string) (int, bool) {
+	t, managed := b.holds[groupID]
+	return t, managed && groupID != ""
+}
+
+// Alike reports whether two names mean some target in common: as one group of two names does, and a default role with each of
+// the groups that stand behind it now.
+func (b *Bound) Alike(one, other access.Entitlement) bool {
+	others := b.All(other)
+	return slices.ContainsFunc(b.All(one), func(t int) bool { return slices.Contains(others, t) })
+}
+
 // Source says whether the group is a source group that a mapping takes from, or that a rule asks for.
 func (b *Bound) Source(groupID string) bool {
 	return b.gives[groupID] != nil || b.asked[groupID] && b.synced[groupID] != ""
@@ -138,6 +159,37 @@ func (b *Bound) Source(groupID string) bool {
 
 // SourceName is the name of a source group, mapped or not; "" when the read showed no source group of this id.
 func (b *Bound) SourceName(groupID string) string { return b.synced[groupID] }
+
+// GroupsNamed are the ids of the groups of these names, as the read showed them.
+func (b *Bound) GroupsNamed(names []string) []string {
+	var ids []string
+	for id, name := range b.names {
+		if slices.ContainsFunc(names, func(n string) bool { return slices.Equal(lower(n), lower(name)) }) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// AskedFor are the ids of the groups on whose absence it may hang that the target is given: those that rules about it ask for by
+// name, and those that rules about presence do, since whoever is to leave is given nothing.
+func (b *Bound) AskedFor(t int) []string {
+	var ids []string
+	for i := range b.rules {
+		if r := &b.rules[i]; b.about(r, t) {
+			ids = append(ids, r.names...)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// about reports whether a rule has a say in a target, or in presence.
+func (b *Bound) about(r *boundRule, t int) bool {
+	says := func(i int) bool { return i == t || b.Targets[i].Entitlement.Presence() }
+	return slices.ContainsFunc(r.give, says) || slices.ContainsFunc(r.deny, says)
+}
 
 // Shown says that the read showed the group.
 func (b *Bound) Shown(groupID string) bool { return b.names[groupID] != "" }
@@ -163,11 +215,11 @@ func (b *Bound) Feeds(name string) []int {
 
 // asks says that the rule's answers stand on a group of this name.
 func (r *boundRule) asks(folded []rune) bool {
-	n := r.condition.needs
+	n := r.condition.Needs
 	if r.release != nil {
-		n = n.and(r.release.needs)
+		n = n.And(r.release.Needs)
 	}
-	return n.anyGroup || slices.ContainsFunc(n.groups, func(name string) bool { return slices.Equal(lower(name), folded) })
+	return n.AnyGroup || slices.ContainsFunc(n.Groups, func(name string) bool { return slices.Equal(lower(name), folded) })
 }
 
 // Takes says that a mapping takes from a source group of this name, or a rule asks for it, whether or not it or what it gives is there.
@@ -187,3 +239,29 @@ func (b *Bound) Defaults() map[access.Entitlement][]string { return b.defaults }
 
 // fold is the form in which two writings of an entitlement are equal.
 func fold(e access.Entitlement) string { return string(lower(string(e))) }
+
+// NextChange returns an instant after k.Now until which every enforced rule that is in force answers its conditions for
+// the person as it does now, as long as nothing but the time changes; zero: there is none within a month. Of k, it
+// hears Grants, which may hold some that are not in force yet or not any more, and Held.
+func (b *Bound) NextChange(p access.Person, k Known) (next time.Time) {
+	if p.IsApp() {
+		return next
+	}
+	var asked *condition.Subject
+	for i := range b.rules {
+		r := &b.rules[i]
+		if r.Mode != RuleEnforce || !r.window.Open(k.Now) { // everybody is decided when a rule comes into force
+			continue
+		}
+		for _, c := range []*condition.Condition{r.condition, r.release} {
+			if c == nil || !c.Timed() {
+				continue
+			}
+			if asked == nil {
+				asked = b.Facts(p, k).Ask(k.Now, b.constants)
+			}
+			next = window.Earlier(next, c.NextChangeOf(asked, k.Grants, k.Now))
+		}
+	}
+	return next
+}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/condition"
 )
 
 // Cases is a table of made-up people and what a policy should decide of each, as its author expects it.
@@ -21,12 +22,12 @@ type Case struct {
 	Line      int       // in the file, from 1
 	At        time.Time // when it is
 	As        CaseMode
-	Person    access.Person  // without groups and activity
-	Groups    []string       // names; what the policy takes from or asks for is synced, unless it is a target
-	Local     []string       // names of groups that no identity provider owns
-	Apps      []AppUse       // nil: not known
-	Grants    []access.Grant // in force
-	Suspended bool           // by Castellan
+	Person    access.Person      // without groups and activity
+	Groups    []string           // names; what the policy takes from or asks for is synced, unless it is a target
+	Local     []string           // names of groups that no identity provider owns
+	Apps      []condition.AppUse // nil: not known
+	Grants    []access.Grant     // in force
+	Suspended bool               // by Castellan
 	Holding   map[string]time.Time
 	Told      map[string]time.Time
 	Expect    Expect
@@ -99,12 +100,12 @@ type trial struct {
 	world    *world
 	asIs     *Bound
 	enforced *Bound
-	blocked  map[string]string // what keeps a target from being managed, by its folded name
-	parts    map[string][]part // of conditions, by their text
+	blocked  map[string]string           // what keeps a target from being managed, by its folded name
+	parts    map[string][]condition.Part // of conditions, by their text
 }
 
 func newTrial(p *Policy, c *Cases) *trial {
-	t := &trial{Policy: p, world: newWorld(p, c), blocked: map[string]string{}, parts: map[string][]part{}}
+	t := &trial{Policy: p, world: newWorld(p, c), blocked: map[string]string{}, parts: map[string][]condition.Part{}}
 	t.asIs, _ = Bind(p, t.world.outline)
 	all := *p
 	all.Rules = slices.Clone(p.Rules)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/condition"
 )
 
 // judgement is one case before the policy.
@@ -15,7 +16,7 @@ type judgement struct {
 	*trial
 	*Case
 	bound *Bound
-	facts *subject
+	facts *condition.Subject
 	said  Resolution
 	wants map[int]*Want // by target
 	wrong []string
@@ -31,7 +32,7 @@ func (t *trial) judge(c *Case) *judgement {
 		grants[i].From, grants[i].Until = c.At.Add(-time.Hour), c.At.Add(time.Hour)
 	}
 	known := Known{Grants: grants, Marks: j.marks(), Now: c.At, All: true}
-	j.facts = j.bound.Facts(person, known).ask(c.At, j.bound.constants)
+	j.facts = j.bound.Facts(person, known).Ask(c.At, j.bound.constants)
 	j.said = j.bound.Resolve(person, known)
 	for i := range j.said.Wants {
 		j.wants[j.said.Wants[i].Target] = &j.said.Wants[i]
@@ -86,7 +87,7 @@ func (j *judgement) marks() []access.Mark {
 }
 
 func (j *judgement) rule(name string) *Rule {
-	i := slices.IndexFunc(j.Policy.Rules, func(r Rule) bool { return strings.EqualFold(r.Name, name) })
+	i := slices.IndexFunc(j.Policy.Rules, func(r Rule) bool { return access.SameName(r.Name, name) })
 	if i < 0 {
 		return nil
 	}

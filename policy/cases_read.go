@@ -10,6 +10,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/condition"
+	"github.com/castellan-io/castellan/policy/window"
 )
 
 // The bounds of a table of cases. They are far above what anybody writes by hand, and exist so that a broken file is refused
@@ -28,7 +30,7 @@ func ReadCases(name string, data []byte) (*Cases, error) {
 	if len(data) > MaxFile {
 		return nil, Errors{{File: name, Message: fmt.Sprintf("the file has %d bytes; a table of cases has at most %d; make two of it", len(data), MaxFile)}}
 	}
-	root, err := document(name, data)
+	root, _, err := document(name, data, MaxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +66,7 @@ func (r *caseReader) table(n *yaml.Node) *Cases {
 		"cases": r.list(maxCases, func(n *yaml.Node, path string) {
 			r.later = append(r.later, nil)
 			one := r.one(n, path)
-			key := strings.ToLower(one.Name)
+			key := access.Fold(one.Name)
 			if before, twice := names[key]; twice && one.Name != "" {
 				r.failAt(path+".name", "the name %q is taken by cases[%d]; give each case its own", one.Name, before)
 			} else {
@@ -186,9 +188,9 @@ func (r *caseReader) maybe(into **bool) field {
 }
 
 // apps reads which apps the person has access to, and when each was last used. Without any, they are known to have none.
-func (r *caseReader) apps(into *[]AppUse) field {
+func (r *caseReader) apps(into *[]condition.AppUse) field {
 	return func(n *yaml.Node, path string) {
-		*into = []AppUse{}
+		*into = []condition.AppUse{}
 		r.pairs(func(key string, n, value *yaml.Node, where string) {
 			app, site, ok := appOnSite(key)
 			s, read := r.timed(value, where)
@@ -196,13 +198,13 @@ func (r *caseReader) apps(into *[]AppUse) field {
 			case !ok:
 				r.fail(n, where, "%q is no app on a site; write for example jira/acme", shown(key))
 				return
-			case slices.ContainsFunc(*into, func(u AppUse) bool { return u.App == app && u.Site == site }):
+			case slices.ContainsFunc(*into, func(u condition.AppUse) bool { return u.App == app && u.Site == site }):
 				r.fail(n, where, "%s/%s stands here already under another name; keep one", app, site)
 				return
 			case !read:
 				return
 			}
-			*into = append(*into, AppUse{App: app, Site: site})
+			*into = append(*into, condition.AppUse{App: app, Site: site})
 			i := len(*into) - 1
 			switch s {
 			case "never":
@@ -349,7 +351,7 @@ func (r *caseReader) when(n *yaml.Node, path string, m moment, put func(time.Tim
 	r.later[i] = append(r.later[i], func(now time.Time) {
 		at := m.from(now)
 		if at.After(now) {
-			r.fail(n, path, "%s lies after %s, when the case is; write an earlier instant, or a later at", exactly(at), exactly(now))
+			r.fail(n, path, "%s lies after %s, when the case is; write an earlier instant, or a later at", window.Exactly(at), window.Exactly(now))
 		}
 		put(at)
 	})
@@ -450,7 +452,7 @@ func (r *caseReader) pairs(read func(key string, n, value *yaml.Node, path strin
 			if !ok || !r.plain(value, where) {
 				continue
 			}
-			folded := strings.ToLower(name)
+			folded := access.Fold(name)
 			if seen[folded] {
 				r.fail(key, where, "the name stands twice; keep one")
 				continue

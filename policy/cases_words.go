@@ -5,12 +5,11 @@ import (
 	"slices"
 	"strings"
 
-	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/common/ast"
-	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/condition"
+	"github.com/castellan-io/castellan/policy/window"
 )
 
 // silent says why a rule says nothing at all.
@@ -75,44 +74,37 @@ func (j *judgement) since(a RuleAnswer) string {
 	case VerdictClosed:
 		next := r.window.Next(j.At)
 		if next.IsZero() {
-			return fmt.Sprintf(", since it is not in force at %s, nor ever after", exactly(j.At))
+			return fmt.Sprintf(", since it is not in force at %s, nor ever after", window.Exactly(j.At))
 		}
-		return fmt.Sprintf(", since it is not in force at %s; it is from %s on", exactly(j.At), exactly(next))
+		return fmt.Sprintf(", since it is not in force at %s; it is from %s on", window.Exactly(j.At), window.Exactly(next))
 	case VerdictUnknown:
 		return ", since " + a.Why
 	case VerdictWaits:
-		return fmt.Sprintf(", since it holds only since %s, and waits until %s", exactly(a.Since), exactly(a.Due))
+		return fmt.Sprintf(", since it holds only since %s, and waits until %s", window.Exactly(a.Since), window.Exactly(a.Due))
 	case VerdictGrace:
 		if a.Due.IsZero() {
 			return ", since nobody was told of it yet, so that its grace period has not begun"
 		}
-		return fmt.Sprintf(", since its grace period ends only at %s", exactly(a.Due))
+		return fmt.Sprintf(", since its grace period ends only at %s", window.Exactly(a.Due))
 	}
 	return ""
 }
 
-// part is an operand of the outermost && of a condition.
-type part struct {
-	text      string
-	condition *Condition
-	facts     []string // that it asks for
-}
-
 // whyNot names the first part of a condition that is false, and the facts it asks for.
-func (j *judgement) whyNot(c *Condition) string {
-	all, known := j.parts[c.text]
+func (j *judgement) whyNot(c *condition.Condition) string {
+	all, known := j.parts[c.Text]
 	if !known {
-		all = partsOf(c)
-		j.parts[c.text] = all
+		all = condition.Parts(c)
+		j.parts[c.Text] = all
 	}
 	for _, p := range all {
-		if holds, err := p.condition.answer(j.facts); err != nil || holds {
+		if holds, err := p.Condition.Answer(j.facts); err != nil || holds {
 			continue
 		}
-		if len(p.facts) == 1 && p.text == p.facts[0] {
-			return ", since " + p.text + " is false"
+		if len(p.Facts) == 1 && p.Text == p.Facts[0] {
+			return ", since " + p.Text + " is false"
 		}
-		return fmt.Sprintf(", since %s is false%s", p.text, j.values(p.facts))
+		return fmt.Sprintf(", since %s is false%s", shown(p.Text), j.values(p.Facts))
 	}
 	return ", since its condition is false"
 }
@@ -128,7 +120,7 @@ func (j *judgement) values(facts []string) string {
 		case types.Bool:
 			words = append(words, fmt.Sprintf("%s is %t", name, bool(v)))
 		case types.Timestamp:
-			words = append(words, fmt.Sprintf("%s is %s", name, exactly(v.UTC())))
+			words = append(words, fmt.Sprintf("%s is %s", name, window.Exactly(v.UTC())))
 		case []string:
 			words = append(words, fmt.Sprintf("%s are %q", name, v[:min(len(v), 10)]))
 		}
@@ -137,49 +129,4 @@ func (j *judgement) values(facts []string) string {
 		return ""
 	}
 	return " (" + strings.Join(words, ", ") + ")"
-}
-
-// partsOf takes a condition apart. What cannot be written out again is left out.
-func partsOf(c *Condition) []part {
-	standard, err := standIn(c.text)
-	if err != nil {
-		return nil
-	}
-	checked, issues := environment().Compile(standard)
-	if issues.Err() != nil {
-		return nil
-	}
-	var parts []part
-	var take func(e ast.Expr)
-	take = func(e ast.Expr) {
-		if e.Kind() == ast.CallKind && e.AsCall().FunctionName() == operators.LogicalAnd {
-			for _, arg := range e.AsCall().Args() {
-				take(arg)
-			}
-			return
-		}
-		text, err := cel.ExprToString(e, checked.NativeRep().SourceInfo())
-		if err != nil {
-			return
-		}
-		text = standsIn.ReplaceAllString(text, "in")
-		condition, err := CompileCondition(text)
-		if err != nil {
-			return
-		}
-		p := part{text: shown(text), condition: condition}
-		ast.PreOrderVisit(e, ast.NewExprVisitor(func(e ast.Expr) {
-			if e.Kind() != ast.IdentKind || slices.Contains(p.facts, e.AsIdent()) {
-				return
-			}
-			for _, f := range factTypes {
-				if f.name == e.AsIdent() {
-					p.facts = append(p.facts, f.name)
-				}
-			}
-		}))
-		parts = append(parts, p)
-	}
-	take(checked.NativeRep().Expr())
-	return parts
 }

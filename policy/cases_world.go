@@ -74,16 +74,16 @@ func (w *world) asks(p *Policy, text string) []string {
 	if text == "" || err != nil { // Bind says so
 		return nil
 	}
-	w.any = w.any || condition.needs.anyGroup
-	for _, name := range condition.needs.groups {
+	w.any = w.any || condition.Needs.AnyGroup
+	for _, name := range condition.Needs.Groups {
 		w.asked[string(lower(name))] = true
 	}
-	for _, name := range condition.needs.apps {
+	for _, name := range condition.Needs.Apps {
 		if app, site, ok := appOnSite(name); ok {
 			w.site(app, site)
 		}
 	}
-	return condition.needs.groups
+	return condition.Needs.Groups
 }
 
 // targetsOf makes what the policy names in full as targets, and lists those that are default roles.

@@ -22,7 +22,7 @@ func (r *reader) check(p *Policy) {
 func (r *reader) checkNames(p *Policy) {
 	first := map[string]int{}
 	for i, m := range p.Mappings {
-		key := strings.ToLower(m.Name)
+		key := access.Fold(m.Name)
 		if before, twice := first[key]; twice && m.Name != "" {
 			r.failAt(fmt.Sprintf("mappings[%d].name", i), "the name %q is taken by mappings[%d]; give each mapping its own", m.Name, before)
 			continue
@@ -58,7 +58,7 @@ func (r *reader) checkModes(p *Policy) {
 	first := map[string]int{}
 	for i, m := range p.Mappings {
 		for _, to := range m.To {
-			key := strings.ToLower(string(to))
+			key := access.Fold(string(to))
 			before, given := first[key]
 			if !given {
 				first[key] = i
@@ -86,7 +86,7 @@ func (r *reader) pathOf(list string, to access.Entitlement) string {
 func (r *reader) checkProtected(p *Policy) {
 	first := map[string]int{}
 	for i, entry := range p.Protected {
-		key := strings.ToLower(string(entry.Target))
+		key := access.Fold(string(entry.Target))
 		if before, twice := first[key]; twice && entry.Target != "" {
 			r.failAt(fmt.Sprintf("protected[%d].target", i), "%q is protected already by protected[%d]; make one entry of both", entry.Target, before)
 			continue

@@ -2,7 +2,8 @@ package policy
 
 import (
 	"fmt"
-	"strings"
+
+	"github.com/castellan-io/castellan/access"
 )
 
 // checkGrants finds what is wrong between entries of the grants section.
@@ -10,7 +11,7 @@ func (r *reader) checkGrants(p *Policy) {
 	first := map[string]int{}
 	for i := range p.Grants {
 		g, path := &p.Grants[i], fmt.Sprintf("grants[%d]", i)
-		key := strings.ToLower(g.Name)
+		key := access.Fold(g.Name)
 		if before, twice := first[key]; twice && g.Name != "" {
 			r.failAt(path+".name", "the name %q is taken by grants[%d]; give each entry its own", g.Name, before)
 		} else {
@@ -55,6 +56,8 @@ func (r *reader) checkEnds(p *Policy) {
 				r.failAt(r.pathOf(list, target), "%q has lost: %s here and lost: %s in grants[%d]; say the same in both", target, g.Lost, other.Lost, before)
 			} else if other.End != g.End {
 				r.failAt(r.pathOf(list, target), "%q has end: %s here and end: %s in grants[%d]; say the same in both", target, g.End, other.End, before)
+			} else if other.HandTaken != g.HandTaken {
+				r.failAt(r.pathOf(list, target), "%q has handTaken: %s here and handTaken: %s in grants[%d]; say the same in both", target, g.HandTaken, other.HandTaken, before)
 			}
 		}
 	}

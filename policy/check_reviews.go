@@ -3,7 +3,8 @@ package policy
 import (
 	"fmt"
 	"slices"
-	"strings"
+
+	"github.com/castellan-io/castellan/access"
 )
 
 // checkReviews finds what is wrong between the keys of a campaign, and between campaigns.
@@ -65,7 +66,7 @@ func (r *reader) checkSilences(x *Review, path string) {
 func foldedSet(all []string) []string {
 	folded := make([]string, len(all))
 	for i, s := range all {
-		folded[i] = strings.ToLower(s)
+		folded[i] = access.Fold(s)
 	}
 	slices.Sort(folded)
 	return folded

@@ -2,9 +2,9 @@ package policy
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/window"
 )
 
 // checkRules finds what is wrong between the keys of a rule, and between rules and the rest of the file.
@@ -19,7 +19,7 @@ func (r *reader) checkRules(p *Policy) {
 	}
 	for i := range p.Rules {
 		x, path := &p.Rules[i], fmt.Sprintf("rules[%d]", i)
-		key := strings.ToLower(x.Name)
+		key := access.Fold(x.Name)
 		if before, twice := first[key]; twice && x.Name != "" {
 			r.failAt(path+".name", "the name %q is taken by rules[%d]; give each rule its own", x.Name, before)
 		} else {
@@ -47,7 +47,7 @@ func (r *reader) checkActions(x *Rule, path string) {
 		r.fail(node, path, "whom the rule removes need not be suspended; keep one of suspend and remove")
 	case x.Grace > 0 && !x.Harms():
 		r.failAt(path+".grace", "the rule takes nothing, so nobody needs time; take it away, or write after")
-	case x.Harms() && r.asksUse(x) && x.After+x.Grace < Duration(day):
+	case x.Harms() && r.asksUse(x) && x.After+x.Grace < Duration(window.Day):
 		r.fail(node, path, "what Atlassian says of the use of apps is up to a day behind, and the rule takes something by it; write after or grace, together 1d or more")
 	case x.Shown != "" && x.Mode != RuleEnforce:
 		r.failAt(path+".shown", "only what is enforced is held against what was shown; write mode: enforce, or take shown away")
@@ -66,7 +66,7 @@ func (r *reader) checkActions(x *Rule, path string) {
 // asksUse says that the rule looks at when apps were used.
 func (r *reader) asksUse(x *Rule) bool {
 	c := r.conditions[x.When]
-	return c != nil && c.needs.activity
+	return c != nil && c.Needs.Activity
 }
 
 func contains(all []string, s string) bool {

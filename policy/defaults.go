@@ -1,6 +1,10 @@
 package policy
 
-import "time"
+import (
+	"time"
+
+	"github.com/castellan-io/castellan/policy/window"
+)
 
 // DefaultGuard is the guard of a policy file that sets none of its limits.
 func DefaultGuard() Guard {
@@ -44,7 +48,7 @@ const (
 )
 
 // DefaultInactive is after how long without use somebody is reported as inactive.
-const DefaultInactive = Duration(90 * day)
+const DefaultInactive = Duration(90 * window.Day)
 
 // defaultGrant is how long a grant lasts whose request and entry say nothing, within its maximum; defaultWait is how long
 // it waits for approvals.
@@ -55,11 +59,11 @@ const (
 
 // What holds of a campaign and its stages that say nothing else.
 const (
-	defaultStage    = Duration(14 * day)
-	defaultEscalate = Duration(day) // of stages that last twice as long or longer
+	defaultStage    = Duration(14 * window.Day)
+	defaultEscalate = Duration(window.Day) // of stages that last twice as long or longer
 	defaultMost     = 50
-	defaultKeep     = Duration(400 * day)
-	defaultPatience = Duration(14 * day)
+	defaultKeep     = Duration(400 * window.Day)
+	defaultPatience = Duration(14 * window.Day)
 )
 
 // MinStage is the shortest length of a stage. People need days: minutes are for trying out.
@@ -68,7 +72,7 @@ const MinStage = time.Minute
 // The bounds of the durations and paces a policy file can set.
 const (
 	minEvery  = 5 * time.Minute
-	maxEvery  = 7 * day
+	maxEvery  = 7 * window.Day
 	minFeed   = 5 * time.Second
 	maxFeed   = time.Hour
 	maxSettle = 10 * time.Minute
@@ -78,11 +82,11 @@ const (
 	maxCount  = 20 // approvals of one grant
 	maxTimes  = 100
 	minGrant  = time.Second // of all durations of a grant that must be there
-	maxGrant  = 365 * day
+	maxGrant  = 365 * window.Day
 
-	maxStage    = 180 * day
+	maxStage    = 180 * window.Day
 	maxMost     = 1000
-	maxKeep     = 3 * 365 * day
+	maxKeep     = 3 * 365 * window.Day
 	minPatience = time.Hour
-	maxPatience = 90 * day
+	maxPatience = 90 * window.Day
 )

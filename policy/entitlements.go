@@ -6,7 +6,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Entitlements are all that the policy names in full, mapped, granted, ruled, reviewed or protected, sorted: what an outline has
+// Entitlements are all that the policy names in full, mapped, granted, ruled, reviewed, protected or asked for by a condition, sorted: what an outline has
 // to know the roles of. Globs over groups, and group targets with a star, are left out; Bind finds the groups behind them.
 func (p *Policy) Entitlements() []access.Entitlement {
 	var all []access.Entitlement
@@ -28,6 +28,13 @@ func (p *Policy) Entitlements() []access.Entitlement {
 	}
 	for _, protected := range p.Protected {
 		all = append(all, protected.Target)
+	}
+	for _, condition := range p.conditions {
+		for _, name := range condition.Needs.Granted {
+			if e, err := access.ParseEntitlement(name); err == nil {
+				all = append(all, e)
+			}
+		}
 	}
 	slices.Sort(all)
 	return slices.Compact(all)

@@ -55,7 +55,7 @@ func (w *binder) missing() {
 	for _, l := range w.lacking {
 		subject := string(access.GroupEntitlement(l.name))
 		if err := groupName(l.name); err != nil {
-			w.find("target-missing", subject, true, "no group can have this name: %s", err)
+			w.find("target-name", subject, false, "no group can be made with this name: %s; rename the source group, or take it out by except", err)
 		} else if !l.create {
 			w.find("target-missing", subject, true, "there is no such group; make it, correct the name, or set create: true in a mapping that gives it")
 		}

@@ -1,11 +1,13 @@
 package policy
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/condition"
 )
 
 // Grantable is one entry of the grants section: who may hold some targets for a while, and on what terms. Several entries
@@ -26,6 +28,7 @@ type Grantable struct {
 	BreakGlass  *BreakGlass          `json:"breakGlass,omitempty"` // none: nobody may go round the approval
 	Lost        LostMode             `json:"lost"`                 // what becomes of access whose grant workflow was lost
 	End         EndMode              `json:"end"`                  // how presence in the organization ends; for the target directory
+	HandTaken   HandTakenMode        `json:"handTaken,omitzero"`   // what becomes of a grant whose access somebody takes by hand
 }
 
 // GrantDuration bounds how long a grant lasts.
@@ -75,25 +78,77 @@ const (
 	EndRemove  EndMode = "remove"  // the person leaves the organization
 )
 
+// HandTakenMode says what becomes of a running grant when somebody takes by hand what it gave.
+type HandTakenMode string
+
+// The modes.
+const (
+	HandTakenEnd     HandTakenMode = "end"     // the grant ends (the default)
+	HandTakenRestore HandTakenMode = "restore" // it is given back, and reported
+)
+
+// IsZero reports whether the mode is the default. The canonical form leaves that out: policies keep the hash that they had
+// before there was a choice.
+func (m HandTakenMode) IsZero() bool { return m == "" || m == HandTakenEnd }
+
 // GrantRequest is what somebody asks for, with all that is known about it.
 type GrantRequest struct {
-	Person    Facts              // who is to hold the target
+	Person    condition.Facts    // who is to hold the target
 	Unknown   bool               // the directory does not show the person: only directory can be granted, by e-mail address
 	Target    access.Entitlement // as access.ParseEntitlement returns it
 	Duration  time.Duration      // 0: the default
 	Start     time.Time          // zero: at once
 	Reason    string
 	Ticket    string
-	By        string // who asks: e-mail address or account id
+	By        string // who asks: account id
 	Urgent    bool   // break-glass
 	Renews    *access.Grant
 	Earlier   []access.Grant             // the person's other grants of this target, open or ended
 	Approvers map[string][]access.Person // members of the groups that Policy.ApproverGroups names, by that name
+	People    map[string]access.Person   // those of Policy.ApproversNamed, as read, by account id
 	Now       time.Time
 }
 
 // Grantable says that some entry lets the target be granted.
-func (p *Policy) Grantable(target access.Entitlement) bool { return len(p.entries(target)) > 0 }
+func (p *Policy) Grantable(target access.Entitlement) bool {
+	_, named := p.named(target)
+	return named
+}
+
+// named is the target as an entry writes it.
+func (p *Policy) named(target access.Entitlement) (written access.Entitlement, ok bool) {
+	key := condition.Canonical(target)
+	for i := range p.Grants {
+		for _, e := range p.Grants[i].Targets {
+			if fold(e) == key {
+				return e, true
+			}
+		}
+	}
+	return "", false
+}
+
+// Within is the policy with the targets of its grants compared as they are bound: an entry speaks of a request whenever
+// both mean some group or role in common, by whatever names. Without it, only equal names are the same target.
+func (p *Policy) Within(b *Bound) *Policy {
+	within := *p
+	within.alike = b.Alike
+	return &within
+}
+
+// LooksBack is how long before its start a grant's forerunners may have ended that its limits count.
+func (p *Policy) LooksBack(target access.Entitlement) time.Duration {
+	terms := newTerms(p.entries(target))
+	return max(access.RowReach(access.Duration(terms.extend.total.span)), terms.cooldown.span.Std())
+}
+
+// SameTarget reports whether a grant of the one name counts for the limits of the other.
+func (p *Policy) SameTarget(a, b access.Entitlement) bool { return p.same(a, b) }
+
+// same reports whether two names of targets mean something in common.
+func (p *Policy) same(a, b access.Entitlement) bool {
+	return condition.Canonical(a) == condition.Canonical(b) || p.alike != nil && p.alike(a, b)
+}
 
 // GrantTargets lists every target that can be granted, as the policy writes it, sorted.
 func (p *Policy) GrantTargets() []access.Entitlement {
@@ -120,10 +175,27 @@ func (p *Policy) ApproverGroups(target access.Entitlement) []string {
 
 // LostMode is what becomes of the target's access whose grant workflow was lost; LostRemove where no entry names it.
 func (p *Policy) LostMode(target access.Entitlement) LostMode {
-	for _, entry := range p.entries(target) {
-		return entry.Lost
+	var lost LostMode
+	for i, entry := range p.entries(target) {
+		if i == 0 {
+			lost = entry.Lost
+		}
+		lost = carefulLost(lost, entry.Lost)
 	}
-	return LostRemove
+	return cmp.Or(lost, LostRemove)
+}
+
+// HandTakenMode is what becomes of a running grant of the target when its access is taken by hand; HandTakenEnd where no entry
+// names it.
+func (p *Policy) HandTakenMode(target access.Entitlement) HandTakenMode {
+	var mode HandTakenMode
+	for i, entry := range p.entries(target) {
+		if i == 0 {
+			mode = entry.HandTaken
+		}
+		mode = carefulHandTaken(mode, entry.HandTaken)
+	}
+	return cmp.Or(mode, HandTakenEnd)
 }
 
 // EndMode is how presence in the organization ends when a grant of the target does; EndSuspend where no entry names it.
@@ -136,20 +208,11 @@ func (p *Policy) EndMode(target access.Entitlement) EndMode {
 
 // entries are all entries that name a target, in the order of the file.
 func (p *Policy) entries(target access.Entitlement) []*Grantable {
-	key := canonical(target)
 	var found []*Grantable
 	for i := range p.Grants {
-		if slices.ContainsFunc(p.Grants[i].Targets, func(e access.Entitlement) bool { return fold(e) == key }) {
+		if slices.ContainsFunc(p.Grants[i].Targets, func(e access.Entitlement) bool { return p.same(e, target) }) {
 			found = append(found, &p.Grants[i])
 		}
 	}
 	return found
-}
-
-// canonical is the form in which all writings of one entitlement are equal: jira/Acme/user and jira-software/acme/user.
-func canonical(e access.Entitlement) string {
-	if full, err := access.ParseEntitlement(string(e)); err == nil {
-		return fold(full)
-	}
-	return fold(e)
 }

@@ -15,13 +15,13 @@ func TestGrantsHaveDefaults(t *testing.T) {
 	p := parse(t, minimal+grants+"  approval: {by: [bo@acme.example]}\n  extend: {max: 8h}\n- {name: short, targets: [directory], duration: {max: 5s}}\n")
 	require.Equal(t, []policy.Grantable{
 		{
-			Name: "org admin", Targets: []access.Entitlement{access.OrgAdmin}, Reason: true, Lost: policy.LostRemove, End: policy.EndSuspend,
+			Name: "org admin", Targets: []access.Entitlement{access.OrgAdmin}, Reason: true, Lost: policy.LostRemove, End: policy.EndSuspend, HandTaken: policy.HandTakenEnd,
 			Duration: policy.GrantDuration{Default: policy.Duration(time.Hour), Max: policy.Duration(4 * time.Hour)},
 			Approval: &policy.Approval{Count: 1, By: []string{"bo@acme.example"}, Wait: policy.Duration(8 * time.Hour)},
 			Extend:   &policy.Extension{Max: policy.Duration(8 * time.Hour), Times: 1},
 		},
 		{
-			Name: "short", Targets: []access.Entitlement{access.Directory}, Reason: true, Lost: policy.LostRemove, End: policy.EndSuspend,
+			Name: "short", Targets: []access.Entitlement{access.Directory}, Reason: true, Lost: policy.LostRemove, End: policy.EndSuspend, HandTaken: policy.HandTakenEnd,
 			Duration: policy.GrantDuration{Default: policy.Duration(5 * time.Second), Max: policy.Duration(5 * time.Second)},
 		},
 	}, p.Grants)
@@ -51,6 +51,7 @@ func TestParseRefusesGrants(t *testing.T) {
 		"name twice":           {another("{name: Org admin, targets: [directory], duration: {max: 1h}}"), `acme.yaml:13:10: grants[1].name: the name "Org admin" is taken by grants[0]`},
 		"lost differs":         {another("{name: b, targets: [directory, role:org-admin], duration: {max: 1h}, lost: hold}"), `acme.yaml:13:34: grants[1].targets[1]: "role:org-admin" has lost: hold here and lost: remove in grants[0]`},
 		"end differs":          {another("{name: b, targets: [role:org-admin], duration: {max: 1h}, end: remove}"), `acme.yaml:13:23: grants[1].targets[0]: "role:org-admin" has end: remove here and end: suspend in grants[0]`},
+		"handTaken differs":    {another("{name: b, targets: [role:org-admin], duration: {max: 1h}, handTaken: restore}"), `acme.yaml:13:23: grants[1].targets[0]: "role:org-admin" has handTaken: restore here and handTaken: end in grants[0]`},
 		"nobody approves":      {with("approval: {count: 2}"), "acme.yaml:13:13: grants[0].approval: nobody could approve; add by (people) or groups"},
 		"no approval needed":   {with("approval: {count: 0, by: [bo@acme.example]}"), "acme.yaml:13:21: grants[0].approval.count: 0 is out of bounds"},
 		"too few approve":      {with("approval: {count: 2, by: [bo@acme.example]}"), "acme.yaml:13:13: grants[0].approval: count is 2, and by lists only 1"},
@@ -89,7 +90,7 @@ func TestWhatCanBeGranted(t *testing.T) {
 grants:
 - {name: a, targets: ["group:Wiki Admins", "default:jira/acme/admin"], duration: {max: 1h}, approval: {groups: [Leads, it]}, lost: report}
 - {name: b, targets: ["group:wiki admins", directory], duration: {max: 1h}, approval: {groups: [leads], by: [bo@acme.example]}, lost: report, end: suspend}
-- {name: c, targets: ["role:org-admin"], duration: {max: 1h}, end: remove}
+- {name: c, targets: ["role:org-admin"], duration: {max: 1h}, end: remove, handTaken: restore}
 `)
 	require.Equal(t, []access.Entitlement{"default:jira-software/acme/admin", "directory", "group:Wiki Admins", "role:org-admin"}, p.GrantTargets())
 	for target, want := range map[access.Entitlement]bool{
@@ -104,6 +105,9 @@ grants:
 	require.Equal(t, policy.LostRemove, p.LostMode("group:unknown"))
 	require.Equal(t, policy.EndRemove, p.EndMode("role:org-admin"))
 	require.Equal(t, policy.EndSuspend, p.EndMode("group:unknown"))
+	require.Equal(t, policy.HandTakenRestore, p.HandTakenMode("role:org-admin"))
+	require.Equal(t, policy.HandTakenEnd, p.HandTakenMode("directory"))
+	require.NotContains(t, string(parse(t, minimal+granting("directory")).JSON()), "handTaken", "older policies keep their hash")
 }
 
 func TestEligibleIsAskedAgain(t *testing.T) {

@@ -29,6 +29,9 @@ func (p *Policy) JSON() []byte {
 // Hash is "sha256:" and the hash of the canonical form in hex. The file's formatting, comments, key order and defaults
 // written out do not change it.
 func (p *Policy) Hash() string {
+	if p.written != nil {
+		return p.written.Hash()
+	}
 	sum := sha256.Sum256(p.JSON())
 	return "sha256:" + hex.EncodeToString(sum[:])
 }

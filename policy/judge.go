@@ -26,6 +26,7 @@ const (
 	RefusedBreakGlass    = "break-glass"    // not everybody concerned is listed
 	RefusedApprovers     = "approvers"      // too few people could approve
 	RefusedKeyExpires    = "key-expires"    // nobody could take the access back
+	RefusedNames         = "name-unknown"   // likewise, while a name that protects the target leads to nobody
 )
 
 // slack is how far in the past a start may lie: a request takes its time to arrive.
@@ -45,7 +46,7 @@ func (r *Refusal) Error() string { return r.Message }
 func (p *Policy) Grant(r GrantRequest) (access.Grant, error) {
 	j := judge{policy: p, terms: newTerms(p.entries(r.Target)), request: r}
 	for _, step := range []func() error{
-		j.target, j.person, j.eligible, j.words, j.renewal, j.breakGlass, j.begin, j.length, j.cooldown, j.approval, j.keyLife,
+		j.target, j.person, j.eligible, j.words, j.renewal, j.breakGlass, j.begin, j.length, j.cooldown, j.approval, j.keyLife, j.names,
 	} {
 		if err := step(); err != nil {
 			return access.Grant{}, err
@@ -69,14 +70,13 @@ func (j *judge) refuse(rule, format string, args ...any) error {
 }
 
 func (j *judge) target() error {
-	if len(j.terms.entries) == 0 {
+	written, named := j.policy.named(j.request.Target)
+	if !named {
 		return j.refuse(RefusedNotGrantable, "no entry of the policy's grants names this target; ask for another, or add it to the policy")
 	}
 	r := &j.request
-	written := j.terms.entries[0].Targets
-	at := slices.IndexFunc(written, func(e access.Entitlement) bool { return fold(e) == canonical(r.Target) })
 	j.grant = access.Grant{
-		Person: r.Person.ID, Email: r.Person.Email, Target: written[at], Entries: j.terms.names(),
+		Person: r.Person.ID, Email: r.Person.Email, Target: written, Entries: j.terms.names(),
 		Reason: r.Reason, Ticket: r.Ticket, By: r.By, Requested: r.Now, Start: r.Start, Remind: access.Duration(j.terms.remind),
 	}
 	return nil
@@ -88,13 +88,13 @@ func (j *judge) person() error {
 	case person.IsApp():
 		return j.refuse(RefusedApp, "this is an app's account, which is never touched; name a person")
 	case j.request.Unknown && !presence:
-		return j.refuse(RefusedUnknownPerson, "the directory shows nobody of this name; correct it, or have %s granted first", access.Directory)
+		return j.refuse(RefusedUnknownPerson, "the directory shows nobody of this name: correct it, or invite them first with a grant of the target %s", access.Directory)
 	case j.request.Unknown && !emailForm.MatchString(person.Email):
 		return j.refuse(RefusedUnknownPerson, "who is not in the directory is invited by e-mail address; give one")
 	case person.AccountStatus != "" && person.AccountStatus != "active":
 		return j.refuse(RefusedInactive, "the account is %s; activate it first", person.AccountStatus)
 	case person.MembershipStatus != "" && person.MembershipStatus != "active" && !presence:
-		return j.refuse(RefusedInactive, "the membership of the organization is %s; restore it, or have %s granted first", person.MembershipStatus, access.Directory)
+		return j.refuse(RefusedInactive, "their membership of the organization is %s: restore it, or let them in for a while first with a grant of the target %s", person.MembershipStatus, access.Directory)
 	}
 	if j.request.Unknown {
 		j.grant.Person = strings.ToLower(person.Email)
@@ -134,14 +134,10 @@ func (j *judge) breakGlass() error {
 		return j.refuse(RefusedBreakGlass, "a grant is extended by a request like any other; leave break-glass out")
 	}
 	for _, entry := range j.terms.approvals {
-		person := &j.request.Person
-		listed := func(names ...string) bool {
-			return entry.BreakGlass != nil && slices.ContainsFunc(entry.BreakGlass.People, func(s string) bool {
-				return slices.ContainsFunc(names, func(n string) bool { return n != "" && strings.EqualFold(n, s) })
-			})
+		listed := func(id string) bool {
+			return entry.BreakGlass != nil && id != "" && slices.Contains(entry.BreakGlass.People, id)
 		}
-		own := strings.EqualFold(j.request.By, person.Email) || strings.EqualFold(j.request.By, person.ID)
-		if !listed(person.Email, person.ID) || !own && !listed(j.request.By) {
+		if !listed(j.request.Person.ID) || !listed(j.request.By) {
 			return j.refuse(RefusedBreakGlass, "entry %s lists the people who may take it without approval, and both who asks and who receives must be among them; ask for approval", entry.Name)
 		}
 		j.grant.Urgent = true
@@ -152,13 +148,28 @@ func (j *judge) breakGlass() error {
 // keyLife judges whether the key to the organization lives long enough to take the access back.
 func (j *judge) keyLife() error {
 	last := j.start
-	if j.grant.Decide.After(last) {
-		last = j.grant.Decide
+	if j.grant.ApprovalDeadline.After(last) {
+		last = j.grant.ApprovalDeadline
 	}
 	last = last.Add(j.grant.Duration.Std())
 	if stop := j.policy.Organization.KeyExpires; !stop.IsZero() && last.After(stop.Time) {
 		return j.refuse(RefusedKeyExpires, "it could last until %s, and the key to the organization stops working on %s, so that nobody could take it back; make a new key first, or ask for less",
 			instant(last), stop)
+	}
+	return nil
+}
+
+// names judges whether the access can be taken back: nothing is taken from a protected target while the policy names somebody
+// there who may be anybody.
+func (j *judge) names() error {
+	for i, entry := range j.policy.Protected {
+		if !j.policy.same(entry.Target, j.request.Target) {
+			continue
+		}
+		t := Target{Protected: &entry}
+		if unsettled := t.Unsettled(j.policy.Organization.KeyOwner); len(unsettled) > 0 {
+			return j.refuse(RefusedNames, "the directory shows nobody named %s, whom the policy protects (protected[%d], or organization.keyOwner), so that nobody could take it back; correct the name first", unsettled[0], i)
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/condition"
 )
 
 // request is ana's for the organization-admin role, with a reason.
@@ -22,7 +24,41 @@ func request(edits ...func(*policy.GrantRequest)) policy.GrantRequest {
 
 // judged judges a request by grants written in YAML.
 func judged(t testing.TB, entries string, r policy.GrantRequest) (access.Grant, error) {
-	return parse(t, minimal+"\ngrants:\n"+entries).Grant(r)
+	return named(parse(t, minimal+"\ngrants:\n"+entries)).Grant(known(r))
+}
+
+// idOf is the account behind an address of these tests.
+func idOf(email string) string {
+	name, _, _ := strings.Cut(strings.ToLower(email), "@")
+	if name == "ana" {
+		return "557058:ana"
+	}
+	return "id-of-" + name
+}
+
+// named is the policy with these accounts.
+func named(p *policy.Policy) *policy.Policy {
+	accounts := policy.Accounts{}
+	for _, n := range p.Names() {
+		if strings.Contains(n.Name, "@") {
+			accounts[strings.ToLower(n.Name)] = policy.Account{Person: access.Person{ID: idOf(n.Name)}}
+		}
+	}
+	return p.WithAccounts(accounts)
+}
+
+// known is the request with who asks by account, and with everybody read who may be named as an approver.
+func known(r policy.GrantRequest) policy.GrantRequest {
+	if strings.Contains(r.By, "@") {
+		r.By = idOf(r.By)
+	}
+	if r.People == nil {
+		r.People = map[string]access.Person{}
+		for _, p := range members("ana@acme.example", "bo@acme.example", "cy@acme.example", "dan@acme.example", "eve@acme.example") {
+			r.People[p.ID] = p
+		}
+	}
+	return r
 }
 
 func refusal(t testing.TB, err error) *policy.Refusal {
@@ -35,7 +71,7 @@ func hours(n float64) access.Duration { return access.Duration(n * float64(time.
 
 func members(emails ...string) (people []access.Person) {
 	for _, e := range emails {
-		people = append(people, access.Person{ID: "id-of-" + e, Email: e, AccountStatus: "active", MembershipStatus: "active"})
+		people = append(people, access.Person{ID: idOf(e), Email: e, AccountStatus: "active", MembershipStatus: "active"})
 	}
 	return people
 }
@@ -46,8 +82,8 @@ func TestAGrantWithoutApprovalBeginsAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, access.Grant{
 		Person: "557058:ana", Email: "Ana@Acme.example", Target: access.OrgAdmin, State: access.GrantGranted, Entries: []string{"a"},
-		Reason: "INC-1", Ticket: "T-1", By: "ana@acme.example", Requested: noon, Duration: hours(2), From: noon, Until: noon.Add(2 * time.Hour),
-		Remind: access.Duration(5 * time.Minute),
+		Reason: "INC-1", Ticket: "T-1", By: "557058:ana", Requested: noon, Duration: hours(2), From: noon, Until: noon.Add(2 * time.Hour),
+		Remind: access.Duration(5 * time.Minute), MostInRow: hours(4),
 	}, got)
 }
 
@@ -66,9 +102,9 @@ func TestTheStrictestOfSeveralEntriesHolds(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, access.Grant{
 		Person: "557058:ana", Email: "Ana@Acme.example", Target: "group:Wiki Admins", State: access.GrantWaiting, Entries: []string{"a", "z"},
-		Reason: "INC-1", By: "ana@acme.example", Requested: noon, Duration: hours(2), Limit: "2h by default, by entry a",
-		Remind: access.Duration(9 * time.Minute), Needs: 2, Approvers: []string{"bo@acme.example", "cy@acme.example", "dan@acme.example"}, Codes: true,
-		Decide: noon.Add(2 * time.Hour),
+		Reason: "INC-1", By: "557058:ana", Requested: noon, Duration: hours(2), Limit: "2h by default, by entry a",
+		Remind: access.Duration(9 * time.Minute), Needs: 2, Approvers: []string{"id-of-bo", "id-of-cy", "id-of-dan"}, Codes: true,
+		ApprovalDeadline: noon.Add(2 * time.Hour), MostInRow: hours(5),
 	}, got)
 
 	r.Duration = 5*time.Hour + 1
@@ -85,6 +121,42 @@ func TestTheStrictestOfSeveralEntriesHolds(t *testing.T) {
 	_, err = judged(t, entries, r)
 	require.Equal(t, policy.RefusedStart, refusal(t, err).Rule)
 	require.ErrorContains(t, err, "2d ahead, by entry a")
+}
+
+func TestGrantIsJudgedByTheEntriesOfEveryNameOfItsTarget(t *testing.T) {
+	// j1 and j2 are the defaults of jira/acme/user.
+	p := parse(t, minimal+`
+grants:
+- {name: strict, targets: ["default:jira/acme/user"], eligible: in("leads"), duration: {max: 1h}, approval: {by: [bo@acme.example]}, lost: hold}
+- {name: loose, targets: ["group:jira-users-acme", "group:web-Members"], duration: {max: 4h}}
+`)
+	b, _ := policy.Bind(p, outline())
+	lead := func(r *policy.GrantRequest) { r.Person.Groups = []string{"leads"} }
+	one := func(target access.Entitlement, edits ...func(*policy.GrantRequest)) policy.GrantRequest {
+		return request(append(edits, func(r *policy.GrantRequest) { r.Target = target })...)
+	}
+	oneKnown := func(target access.Entitlement, edits ...func(*policy.GrantRequest)) policy.GrantRequest {
+		return known(one(target, edits...))
+	}
+	_, err := named(p).Within(b).Grant(oneKnown("group:jira-users-acme"))
+	require.Equal(t, policy.RefusedNotEligible, refusal(t, err).Rule)
+	for _, target := range []access.Entitlement{"group:JIRA-users-acme", "default:jira/acme/user"} {
+		got, err := named(p).Within(b).Grant(oneKnown(target, lead))
+		require.NoError(t, err, target)
+		require.Equal(t, []string{"loose", "strict"}, got.Entries, target)
+		require.Equal(t, access.GrantWaiting, got.State, target)
+		require.Equal(t, policy.LostHold, p.Within(b).LostMode(target), target)
+	}
+	got, err := named(p).Within(b).Grant(oneKnown("group:web-Members"))
+	require.NoError(t, err)
+	require.Equal(t, []string{"loose"}, got.Entries, "what is another group is none of its business")
+	_, err = named(p).Within(b).Grant(oneKnown("group:jira-users-extra", lead))
+	require.Equal(t, policy.RefusedNotGrantable, refusal(t, err).Rule, "a name is granted only where it is written")
+	for name, same := range map[access.Entitlement]bool{
+		"default:jira-software/acme/user": true, "group:JIRA-users-acme": true, "default:jira/acme/user": true, "group:web-members": false,
+	} {
+		require.Equal(t, same, p.Within(b).SameTarget("default:jira/acme/user", name), name)
+	}
 }
 
 func TestRefusals(t *testing.T) {
@@ -110,11 +182,13 @@ func TestRefusals(t *testing.T) {
 		"an app":   {open, person(func(p *access.Person) { p.AccountType = "app" }), policy.RefusedApp, "never touched"},
 		"inactive": {open, person(func(p *access.Person) { p.AccountStatus = "inactive" }), policy.RefusedInactive, "the account is inactive"},
 		"suspended": {open, person(func(p *access.Person) { p.MembershipStatus = "suspended" }), policy.RefusedInactive,
-			"the membership of the organization is suspended; restore it, or have directory granted"},
+			"their membership of the organization is suspended: restore it, or let them in for a while first with a grant of the target directory"},
 		"suspended is the point": {open, func(r *policy.GrantRequest) { r.Target, r.Person.MembershipStatus = access.Directory, "suspended" }, "", ""},
 		"a closed account":       {open, func(r *policy.GrantRequest) { r.Target, r.Person.AccountStatus = access.Directory, "closed" }, policy.RefusedInactive, "closed"},
 		"unknown":                {open, func(r *policy.GrantRequest) { r.Unknown = true }, policy.RefusedUnknownPerson, "shows nobody of this name"},
-		"unknown without address": {open, func(r *policy.GrantRequest) { r.Unknown, r.Target, r.Person = true, access.Directory, policy.Facts{} },
+		"unknown without address": {open, func(r *policy.GrantRequest) {
+			r.Unknown, r.Target, r.Person = true, access.Directory, condition.Facts{}
+		},
 			policy.RefusedUnknownPerson, "give one"},
 
 		"eligible":     {with(`eligible: 'in("it-ops")'`), nil, "", ""},
@@ -156,7 +230,7 @@ func TestRefusals(t *testing.T) {
 			r.Urgent, r.Person.Email, r.Person.ID = true, "bo@acme.example", "557058:bo"
 		},
 			policy.RefusedBreakGlass, ""},
-		"glass by account": {with(glass), func(r *policy.GrantRequest) { r.Urgent, r.By = true, "557058:ANA" }, "", ""},
+		"glass by account": {with(glass), func(r *policy.GrantRequest) { r.Urgent, r.By = true, "557058:ana" }, "", ""},
 		"no glass in one of two": {with(glass) + "- {name: b, targets: ['role:org-admin'], duration: {max: 4h}, approval: {by: [bo@acme.example]}}\n", urgent,
 			policy.RefusedBreakGlass, "entry b lists"},
 
@@ -164,15 +238,25 @@ func TestRefusals(t *testing.T) {
 		"only oneself": {with("approval: {by: [Ana@acme.example, '557058:ana', bo@acme.example]}"),
 			func(r *policy.GrantRequest) { r.By = "BO@acme.example" }, policy.RefusedApprovers, "there are 0 beside"},
 		"only oneself by group": {with("approval: {groups: [leads]}"), func(r *policy.GrantRequest) {
-			r.By = "id-of-bo@acme.example"
+			r.By = "id-of-bo"
 			r.Approvers = map[string][]access.Person{"leads": append(members("bo@acme.example"), access.Person{ID: "557058:ana"})}
 		}, policy.RefusedApprovers, "there are 0 beside"},
 		"one person, two names": {with("approval: {count: 2, by: [bo@acme.example], groups: [leads, it]}"), func(r *policy.GrantRequest) {
-			r.Approvers = map[string][]access.Person{"leads": members("bo@acme.example"), "it": {{ID: "id-of-bo@acme.example"}}}
+			r.Approvers = map[string][]access.Person{"leads": members("bo@acme.example"), "it": {{ID: "id-of-bo"}}}
 		}, policy.RefusedApprovers, "there are 1 beside"},
 		"suspended approver": {with("approval: {groups: [leads]}"), func(r *policy.GrantRequest) {
 			r.Approvers = map[string][]access.Person{"leads": {{ID: "557058:bo", MembershipStatus: "suspended"}}}
 		}, policy.RefusedApprovers, ""},
+		"count of one person's addresses": {with("approval: {count: 2, by: [bo@acme.example, bo@else.example, ana@acme.example]}"), nil,
+			policy.RefusedApprovers, "2 are needed, and there are 1 beside"},
+		"by a former address of the asker": {with("approval: {by: [ana@former.example]}"), nil, policy.RefusedApprovers, "there are 0 beside"},
+		"an approver who is nobody":        {with("approval: {by: [nobody@acme.example]}"), nil, policy.RefusedApprovers, "there are 0 beside"},
+		"an approver who is suspended": {with("approval: {by: [bo@acme.example]}"), func(r *policy.GrantRequest) {
+			r.People = map[string]access.Person{"id-of-bo": {ID: "id-of-bo", AccountStatus: "active", MembershipStatus: "suspended"}}
+		}, policy.RefusedApprovers, "there are 0 beside"},
+		"an approver who is deactivated": {with("approval: {by: [bo@acme.example]}"), func(r *policy.GrantRequest) {
+			r.People = map[string]access.Person{"id-of-bo": {ID: "id-of-bo", AccountStatus: "inactive"}}
+		}, policy.RefusedApprovers, "there are 0 beside"},
 		"nobody for both": {with("approval: {by: [bo@acme.example]}") + "- {name: b, targets: ['role:org-admin'], duration: {max: 4h}, approval: {by: [cy@acme.example]}}\n", nil,
 			policy.RefusedApprovers, "name more in each of the entries a, b"},
 	}
@@ -200,7 +284,7 @@ func TestRefusals(t *testing.T) {
 func TestAnUnknownPersonIsInvitedByAddress(t *testing.T) {
 	got, err := judged(t, "- {name: partners, targets: [directory], duration: {max: 30d}, eligible: domain == \"partner.example\"}\n",
 		request(func(r *policy.GrantRequest) {
-			r.Unknown, r.Target, r.Person = true, access.Directory, policy.Facts{Person: access.Person{Email: "Pat@Partner.example"}}
+			r.Unknown, r.Target, r.Person = true, access.Directory, condition.Facts{Person: access.Person{Email: "Pat@Partner.example"}}
 		}))
 	require.NoError(t, err)
 	require.Equal(t, "pat@partner.example", got.Person)
@@ -220,6 +304,21 @@ func TestBreakGlassIsShortAndMarked(t *testing.T) {
 	require.False(t, got.Urgent, "where nobody is asked, there is nothing to break")
 }
 
+func TestNothingIsGrantedThatNobodyCouldTakeBack(t *testing.T) {
+	p := parse(t, minimal+`
+protected: [{target: role:org-admin, minimum: 1, always: [glas@acme.example]}]
+grants: [{name: a, targets: ['role:org-admin', directory], duration: {max: 4h}}]
+`)
+	settled := policy.Accounts{"glas@acme.example": {Person: access.Person{ID: "id-glass"}}}
+	_, err := p.WithAccounts(settled).Grant(request())
+	require.NoError(t, err)
+	_, err = p.Grant(request(func(r *policy.GrantRequest) { r.Target = access.Directory }))
+	require.NoError(t, err, "the name protects something else")
+	_, err = p.Grant(request())
+	require.Equal(t, policy.RefusedNames, refusal(t, err).Rule)
+	require.ErrorContains(t, err, "nobody named glas@acme.example")
+}
+
 func TestNoGrantOutlivesTheKey(t *testing.T) {
 	text := strings.Replace(minimal, "key:", "keyExpires: 2026-05-05, key:", 1) + "\ngrants:\n- {name: a, targets: ['role:org-admin'], duration: {max: 1d}"
 	granted, waiting := parse(t, text+"}\n"), parse(t, text+", approval: {by: [bo@acme.example], wait: 2h}}\n")
@@ -227,7 +326,7 @@ func TestNoGrantOutlivesTheKey(t *testing.T) {
 		10 * time.Hour: {false, false}, 10*time.Hour + 1: {false, true}, 12 * time.Hour: {false, true}, 12*time.Hour + 1: {true, true},
 	} {
 		for i, p := range []*policy.Policy{granted, waiting} {
-			_, err := p.Grant(request(func(r *policy.GrantRequest) { r.Duration = duration }))
+			_, err := named(p).Grant(known(request(func(r *policy.GrantRequest) { r.Duration = duration })))
 			require.Equal(t, refused[i], err != nil, "%s %d", duration, i)
 			if err != nil {
 				require.Equal(t, policy.RefusedKeyExpires, refusal(t, err).Rule)
@@ -235,6 +334,94 @@ func TestNoGrantOutlivesTheKey(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestLimitsCountWhatIsHeldInARow: a fresh request in place of an extension is no way round the extension's limit.
+func TestLimitsCountWhatIsHeldInARow(t *testing.T) {
+	const open = "- {name: a, targets: ['role:org-admin'], duration: {default: 2h, max: 4h}, extend: {max: 6h, times: 2}}\n"
+	at := func(h float64) time.Time { return noon.Add(time.Duration(h * float64(time.Hour))) }
+	held := func(from, until float64) access.Grant {
+		return access.Grant{ID: "g", Person: "557058:ana", Target: "role:org-admin", State: access.GrantEnded, From: at(from), Until: at(until)}
+	}
+	for name, test := range map[string]struct {
+		earlier []access.Grant
+		asked   time.Duration
+		want    time.Duration
+		rule    string
+	}{
+		"nothing before":          {nil, 4 * time.Hour, 4 * time.Hour, ""},
+		"what is left":            {[]access.Grant{held(-4, 0)}, 2 * time.Hour, 2 * time.Hour, ""},
+		"more than is left":       {[]access.Grant{held(-4, 0)}, 4 * time.Hour, 0, policy.RefusedTooLong},
+		"left by default":         {[]access.Grant{held(-5, 0)}, 0, time.Hour, ""},
+		"all is used":             {[]access.Grant{held(-6, -3), held(-3, 0)}, time.Hour, 0, policy.RefusedTooLong},
+		"a break too short":       {[]access.Grant{held(-6.5, -0.5)}, time.Hour, 0, policy.RefusedTooLong},
+		"after a break":           {[]access.Grant{held(-7, -1)}, 4 * time.Hour, 4 * time.Hour, ""},
+		"the day before, as much": {[]access.Grant{held(-24, -18)}, 4 * time.Hour, 4 * time.Hour, ""},
+	} {
+		got, err := judged(t, open, request(func(r *policy.GrantRequest) { r.Earlier, r.Duration = test.earlier, test.asked }))
+		if test.rule != "" {
+			require.Equal(t, test.rule, refusal(t, err).Rule, name)
+			require.ErrorContains(t, err, "6h in all, by entry a", name)
+			continue
+		}
+		require.NoError(t, err, name)
+		require.Equal(t, test.want, got.Duration.Std(), name)
+		require.Equal(t, 6*time.Hour, got.MostInRow.Std(), name)
+	}
+	without := strings.Replace(open, ", extend: {max: 6h, times: 2}", "", 1)
+	for name, test := range map[string]struct {
+		earlier []access.Grant
+		asked   time.Duration
+		words   string // of the refusal
+	}{
+		"all at once":     {nil, 4 * time.Hour, ""},
+		"what is left":    {[]access.Grant{held(-3, 0)}, time.Hour, ""},
+		"more":            {[]access.Grant{held(-3, 0)}, 2 * time.Hour, "2h is too long (1h left of 4h in a row, by entry a); ask for at most 1h"},
+		"nothing is left": {[]access.Grant{held(-4, 0)}, time.Hour, "4h in a row, by entry a); ask for a start after a break of 1h"},
+		"after a break":   {[]access.Grant{held(-5, -1)}, 4 * time.Hour, ""},
+	} {
+		got, err := judged(t, without, request(func(r *policy.GrantRequest) { r.Earlier, r.Duration = test.earlier, test.asked }))
+		if test.words != "" {
+			require.Equal(t, policy.RefusedTooLong, refusal(t, err).Rule, name)
+			require.ErrorContains(t, err, test.words, name)
+			continue
+		}
+		require.NoError(t, err, name+": what cannot be extended is held no longer by fresh requests")
+		require.Equal(t, 4*time.Hour, got.MostInRow.Std(), name)
+	}
+	mixed := without + strings.Replace(open, "name: a", "name: b", 1)
+	got, err := judged(t, mixed, request())
+	require.NoError(t, err)
+	require.Equal(t, 4*time.Hour, got.MostInRow.Std(), "the strictest entry holds")
+}
+
+func TestLimitsSpeakInWholeUnits(t *testing.T) {
+	const open = "- {name: a, targets: ['role:org-admin'], duration: {default: 20s, max: 20s}, cooldown: 0s, extend: {max: %s}}\n"
+	for name, test := range map[string]struct {
+		max   string
+		held  time.Duration
+		words string
+	}{
+		"seconds":   {"20s", 124847727, "20s is too long (19s left of 20s in all, by entry a); ask for at most 19s"},
+		"minutes":   {"2h", time.Hour + 59*time.Minute + 40*time.Second + 1, "ask for at most 19s"},
+		"a break":   {"21s", 21 * time.Second, "a break of 6s"},
+		"long gaps": {"3h1m1s", 3*time.Hour + 2*time.Minute, "a break of 46m"},
+	} {
+		_, err := judged(t, fmt.Sprintf(open, test.max), request(func(r *policy.GrantRequest) {
+			r.Earlier = []access.Grant{{ID: "g", State: access.GrantEnded, From: noon.Add(-test.held), Until: noon}}
+			r.Duration = 20 * time.Second
+		}))
+		require.ErrorContains(t, err, test.words, name)
+	}
+	got, err := judged(t, fmt.Sprintf(open, "20s"), request(func(r *policy.GrantRequest) {
+		r.Earlier = []access.Grant{{ID: "g", State: access.GrantEnded, From: noon.Add(-124847727), Until: noon}}
+	}))
+	require.NoError(t, err)
+	require.Equal(t, 19*time.Second, got.Duration.Std())
+	_, err = judged(t, "- {name: a, targets: ['role:org-admin'], duration: {max: 4h}, cooldown: 1h}\n", request(func(r *policy.GrantRequest) {
+		r.Earlier = []access.Grant{{ID: "g", State: access.GrantEnded, From: noon.Add(-time.Minute), Until: noon.Add(-30*time.Second + 1)}}
+	}))
+	require.ErrorContains(t, err, "ask for a start from "+noon.Add(time.Hour-29*time.Second).UTC().Format(time.RFC3339)+" on", "a start then is not refused again")
 }
 
 func TestExtensions(t *testing.T) {
@@ -279,10 +466,10 @@ func TestExtensions(t *testing.T) {
 		"another start":  {open, func(r *policy.GrantRequest) { extending(g1)(r); r.Start = at(2) }, policy.RefusedStart, access.Grant{}},
 		"by break-glass": {open, func(r *policy.GrantRequest) { extending(g1)(r); r.Urgent = true }, policy.RefusedBreakGlass, access.Grant{}},
 		"with approval": {open + other, extending(g1), "", access.Grant{
-			State: access.GrantWaiting, Start: at(1), Needs: 1, Approvers: []string{"bo@acme.example"}, Decide: at(1), Limit: "1h left of 3h in all, by entry b",
+			State: access.GrantWaiting, Start: at(1), Needs: 1, Approvers: []string{"id-of-bo"}, ApprovalDeadline: at(1), Limit: "1h left of 3h in all, by entry b",
 		}},
 		"of break-glass": {open, extending(changed(g1, func(g *access.Grant) { g.Urgent = true })), "", access.Grant{
-			State: access.GrantWaiting, Start: at(1), Needs: 1, Approvers: []string{"bo@acme.example"}, Decide: at(1),
+			State: access.GrantWaiting, Start: at(1), Needs: 1, Approvers: []string{"id-of-bo"}, ApprovalDeadline: at(1),
 		}},
 	}
 	for name, tt := range tests {
@@ -294,7 +481,7 @@ func TestExtensions(t *testing.T) {
 			}
 			require.NoError(t, err)
 			require.Equal(t, tt.want, access.Grant{
-				State: got.State, From: got.From, Until: got.Until, Start: got.Start, Needs: got.Needs, Approvers: got.Approvers, Decide: got.Decide, Limit: got.Limit,
+				State: got.State, From: got.From, Until: got.Until, Start: got.Start, Needs: got.Needs, Approvers: got.Approvers, ApprovalDeadline: got.ApprovalDeadline, Limit: got.Limit,
 			})
 		})
 	}

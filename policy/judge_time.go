@@ -3,6 +3,7 @@ package policy
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/castellan-io/castellan/access"
 )
@@ -13,8 +14,7 @@ func (j *judge) renewal() error {
 	if old == nil {
 		return nil
 	}
-	same := fold(old.Target) == fold(j.grant.Target) &&
-		(strings.EqualFold(old.Person, j.grant.Person) || old.Email != "" && strings.EqualFold(old.Email, j.grant.Email))
+	same := fold(old.Target) == fold(j.grant.Target) && old.Person == j.grant.Person
 	switch {
 	case !same:
 		return j.refuse(RefusedNotExtendable, "grant %s is another person's or of another target; name a grant of this one", old.ID)
@@ -78,22 +78,24 @@ func (j *judge) length() error {
 	if j.grant.Urgent && j.terms.breakGlass.span < most.span {
 		most = j.terms.breakGlass
 	}
-	if j.request.Renews != nil {
-		left := j.terms.extend.total
-		used := j.start.Sub(j.first.From)
-		left.words = (left.span - Duration(used)).String() + " left of " + left.words
-		if left.span -= Duration(used); left.span < Duration(minGrant) {
-			return j.refuse(RefusedNotExtendable, "it lasts %s already (%s); ask for a new one when it is over", Duration(used), j.terms.extend.total)
-		}
-		if left.span < most.span {
-			most = left
-		}
+	left := j.left()
+	switch {
+	case left.span >= Duration(minGrant):
+	case j.request.Renews != nil:
+		return j.refuse(RefusedNotExtendable, "it lasts %s already (%s); ask for a new one when it is over, and a break of %s",
+			roundDown(j.terms.extend.total.span-left.span), j.terms.extend.total, roundUp(Duration(access.RowGap(j.grant.MostInRow))))
+	default:
+		return j.refuse(RefusedTooLong, "grants one after the other have been held, or are granted, for as long as is allowed (%s); ask for a start after a break of %s",
+			j.terms.extend.total, roundUp(Duration(access.RowGap(j.grant.MostInRow))))
+	}
+	if left.span < most.span {
+		most = left
 	}
 	switch {
 	case asked < 0 || asked > 0 && asked < minGrant:
 		return j.refuse(RefusedDuration, "%s is no duration to grant for; ask for at least %s", Duration(asked), minGrant)
 	case asked > most.span.Std():
-		return j.refuse(RefusedTooLong, "%s is too long (%s); ask for at most %s", Duration(asked), most, most.span)
+		return j.refuse(RefusedTooLong, "%s is too long (%s); ask for at most %s", Duration(asked), most, roundDown(most.span))
 	case asked == 0:
 		decides := j.terms.byDefault
 		if most.span < decides.span {
@@ -108,18 +110,64 @@ func (j *judge) length() error {
 	return nil
 }
 
+// left is how long the target may still be held in a row: by extensions, or by requests that follow one another.
+func (j *judge) left() limit {
+	left := j.terms.extend.total
+	j.grant.MostInRow = access.Duration(left.span)
+	room := access.RowRoom(j.start, j.grant.MostInRow, j.request.Earlier)
+	if j.request.Renews != nil {
+		room = min(room, left.span.Std()-j.start.Sub(j.first.From))
+	}
+	if left.span.Std() == room {
+		return left
+	}
+	left.span = Duration(room.Truncate(time.Second))
+	left.words = roundDown(left.span).String() + " left of " + left.words
+	return left
+}
+
+// roundDown is a span as people ask for one: whole seconds, and whole minutes where it is long.
+func roundDown(d Duration) Duration {
+	if d.Std() >= roundMinutes {
+		return Duration(d.Std().Truncate(time.Minute))
+	}
+	return Duration(d.Std().Truncate(time.Second))
+}
+
+// roundUp is roundDown for what has to pass.
+func roundUp(d Duration) Duration {
+	if down := roundDown(d); down == d {
+		return d
+	} else if d.Std() >= roundMinutes {
+		return down + Duration(time.Minute)
+	} else {
+		return down + Duration(time.Second)
+	}
+}
+
+// roundMinutes is from how long on nobody cares about seconds.
+const roundMinutes = 10 * time.Minute
+
+// secondAfter is the first whole second that is not before the instant.
+func secondAfter(t time.Time) time.Time {
+	if whole := t.Truncate(time.Second); !whole.Equal(t) {
+		return whole.Add(time.Second)
+	}
+	return t
+}
+
 // cooldown judges the rest between the grant and the person's others. An extension takes none.
 func (j *judge) cooldown() error {
 	rest := j.terms.cooldown
 	if rest.span == 0 || j.request.Renews != nil {
 		return nil
 	}
+	j.grant.Rest = access.Duration(rest.span)
 	end := j.start.Add(j.grant.Duration.Std())
 	for _, g := range j.request.Earlier {
-		held := (g.State == access.GrantGranted || g.State == access.GrantEnded) && g.Until.After(g.From)
-		if held && j.start.Before(g.Until.Add(rest.span.Std())) && g.From.Before(end.Add(rest.span.Std())) {
+		if g.Disturbs(j.start, end, rest.span.Std()) {
 			return j.refuse(RefusedCooldown, "there must be %s, and grant %s runs until %s; ask for a start from %s on",
-				rest, g.ID, instant(g.Until), instant(g.Until.Add(rest.span.Std())))
+				rest, g.ID, instant(g.Until), instant(secondAfter(g.Until.Add(rest.span.Std()))))
 		}
 	}
 	return nil
@@ -144,9 +192,9 @@ func (j *judge) approval() error {
 	}
 	j.grant.State = access.GrantWaiting
 	j.grant.Needs, j.grant.Approvers, j.grant.Codes = j.terms.needs, approvers, j.terms.codes
-	j.grant.Decide = j.request.Now.Add(j.terms.wait.Std())
-	if old != nil && j.grant.Decide.After(old.Until) {
-		j.grant.Decide = old.Until // it continues, or it is not needed
+	j.grant.ApprovalDeadline = j.request.Now.Add(j.terms.wait.Std())
+	if old != nil && j.grant.ApprovalDeadline.After(old.Until) {
+		j.grant.ApprovalDeadline = old.Until // it continues, or it is not needed
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/window"
 )
 
 const minimal = `
@@ -92,7 +93,7 @@ func TestParseReadsEveryKey(t *testing.T) {
 		Approval: &policy.Approval{Count: 2, By: []string{"ana@acme.example"}, Groups: []string{"IT leads"}, Wait: hours(2), Codes: true},
 		Ticket:   "INC-[0-9]+|CHG-[0-9]+", Ahead: hours(7 * 24), Extend: &policy.Extension{Max: hours(12), Times: 2, Approval: true},
 		Remind: hours(1) / 6, Cooldown: hours(1), BreakGlass: &policy.BreakGlass{People: []string{"557058:aaaa-bbbb"}, Max: hours(1)},
-		Lost: policy.LostHold, End: policy.EndRemove,
+		Lost: policy.LostHold, End: policy.EndRemove, HandTaken: policy.HandTakenRestore,
 	}}, p.Grants)
 	require.Equal(t, []policy.Rule{
 		{
@@ -101,13 +102,13 @@ func TestParseReadsEveryKey(t *testing.T) {
 			Give: []access.Entitlement{"group:Partner wiki", access.OrgAdmin},
 			Deny: []access.Entitlement{"default:jira-software/acme/admin", "group:confluence-power-users"}, Suspend: true,
 			Notify: []string{policy.NotifyOwner, policy.NotifyPerson, "sec@acme.example"}, Removals: policy.RemoveNever,
-			During: &policy.Window{
+			During: &window.Window{
 				From: time.Date(2026, 11, 30, 23, 0, 0, 0, time.UTC), Until: time.Date(2027, 12, 1, 0, 0, 0, 0, time.UTC),
 				Zone: "Europe/Berlin", Weekly: []string{"Mon-Fri 08:00-18:00"},
 			},
 			After: hours(7 * 24), Grace: hours(14 * 24),
 		},
-		{Name: "back", Mode: policy.RuleObserve, When: "managed", Restore: true, Removals: policy.RemoveOwned, During: &policy.Window{Cron: "0 8 1 * *", For: hours(12)}},
+		{Name: "back", Mode: policy.RuleObserve, When: "managed", Restore: true, Removals: policy.RemoveOwned, During: &window.Window{Cron: "0 8 1 * *", For: hours(12)}},
 		{Name: "leave", Owner: "557058:aaaa-bbbb", Mode: policy.RuleObserve, When: `domain == "gone.example"`, Remove: true, Removals: policy.RemoveOwned},
 	}, p.Rules)
 	require.Equal(t, []policy.Review{

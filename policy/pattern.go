@@ -3,15 +3,17 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/castellan-io/castellan/access"
 )
 
 // pattern is a group name or a glob over group names. * stands for any characters, none included, and ? for exactly
-// one; case does not matter. There is no escape: Atlassian group names hold neither.
+// one; neither case nor whether letters are composed matters. There is no escape: Atlassian group names hold neither.
 type pattern struct {
-	text  []rune // in lower case
+	text  []rune // folded
 	stars int
 	glob  bool
 }
@@ -40,14 +42,11 @@ func groupName(s string) error {
 	return nil
 }
 
-// lower folds case rune by rune, so that positions in the folded form are positions in the original.
-func lower(s string) []rune {
-	runes := []rune(s)
-	for i, r := range runes {
-		runes[i] = unicode.ToLower(r)
-	}
-	return runes
-}
+// lower folds a name.
+func lower(s string) []rune { return []rune(access.Fold(s)) }
+
+// SameName reports whether two writings name the same group.
+func SameName(a, b string) bool { return slices.Equal(lower(a), lower(b)) }
 
 // match says whether the folded name matches.
 func (p pattern) match(name []rune) bool {
@@ -75,7 +74,10 @@ func (p pattern) match(name []rune) bool {
 
 // capture is what the pattern's single star stands for in a name that matches.
 func (p pattern) capture(name string) string {
-	runes := []rune(name)
+	runes := []rune(access.Compose(name))
+	if folded := lower(name); len(folded) != len(runes) { // letters that are composed in lower case alone: the places differ
+		runes = folded
+	}
 	for i, r := range p.text {
 		if r == '*' {
 			return string(runes[i : len(runes)-(len(p.text)-i-1)])

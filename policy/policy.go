@@ -1,6 +1,10 @@
 package policy
 
-import "github.com/castellan-io/castellan/access"
+import (
+	"github.com/castellan-io/castellan/access"
+
+	"github.com/castellan-io/castellan/policy/condition"
+)
 
 // Policy is a policy file with all defaults applied. Its JSON form is canonical and is itself a policy file.
 type Policy struct {
@@ -17,7 +21,9 @@ type Policy struct {
 	DryRun       bool         `json:"dryRun"`           // plan and record, write nothing
 	Ignore       []string     `json:"ignore,omitempty"` // source groups that need no mapping; names or globs
 
-	conditions map[string]*Condition // those of the file, by their text
+	conditions map[string]*condition.Condition    // those of the file, by their text
+	alike      func(a, b access.Entitlement) bool // see Within
+	written    *Policy                            // what WithAccounts was made of
 }
 
 // Organization names the Atlassian organization and the key to it.

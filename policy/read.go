@@ -162,7 +162,7 @@ var (
 	shortForm    = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
 	vendorForm   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
 	emailForm    = regexp.MustCompile(`^[^@\s]{1,64}@[^@\s]{1,190}$`)
-	domainForm   = regexp.MustCompile(`^[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,9}$`)
+	domainForm   = regexp.MustCompile(`^[\pL\pM\pN-]{1,63}(\.[\pL\pM\pN-]{1,63}){1,9}$`)
 	accountForm  = regexp.MustCompile(`^[A-Za-z0-9:-]{8,128}$`)
 )
 
@@ -203,6 +203,7 @@ func entryName(s string) error {
 }
 
 func emailDomain(s string) (string, error) {
+	s = strings.TrimSuffix(s, ".") // as zone files write it
 	if !domainForm.MatchString(s) {
 		return "", fmt.Errorf("%q is not an e-mail domain; write the part after the @, for example acme.example", shown(s))
 	}

@@ -10,11 +10,12 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/condition"
 )
 
 // grantable reads one entry of the grants section.
 func (r *reader) grantable(n *yaml.Node, path string) Grantable {
-	g := Grantable{Reason: true, Lost: LostRemove, End: EndSuspend}
+	g := Grantable{Reason: true, Lost: LostRemove, End: EndSuspend, HandTaken: HandTakenEnd}
 	r.object(n, path, map[string]field{
 		"name":        r.checked(&g.Name, entryName),
 		"description": r.text(&g.Description),
@@ -31,6 +32,7 @@ func (r *reader) grantable(n *yaml.Node, path string) Grantable {
 		"breakGlass":  section(&g.BreakGlass, r.breakGlass),
 		"lost":        oneOf(r, &g.Lost, LostRemove, LostHold, LostReport),
 		"end":         oneOf(r, &g.End, EndSuspend, EndRemove),
+		"handTaken":   oneOf(r, &g.HandTaken, HandTakenEnd, HandTakenRestore),
 	}, "name", "targets", "duration")
 	return g
 }
@@ -96,16 +98,22 @@ func (r *reader) condition(into *string) field {
 			r.fail(n, path, "the conditions of the file have more than %d characters together; shorten them", maxWords)
 			return
 		}
-		compiled, err := CompileCondition(text)
-		var wrong *ConditionError
+		compiled, err := condition.Compile(text)
+		var wrong *condition.Error
 		if errors.As(err, &wrong) {
 			line, column := r.within(n, wrong.Offset)
 			r.fail(&yaml.Node{Line: line, Column: column}, path, "%s", err)
 			return
 		}
-		if r.conditions[text] == nil && compiled.needs.comprises {
+		if r.conditions[text] == nil && compiled.Needs.Comprises {
 			if r.loops++; r.loops > maxLoops {
 				r.fail(n, path, "more than %d conditions of the file go through lists (exists, all, map, filter); write in() and inAny() where you can", maxLoops)
+				return
+			}
+		}
+		if r.conditions[text] == nil {
+			if r.patterns += compiled.Needs.Steps; r.patterns > condition.MaxRegexFile {
+				r.fail(n, path, "the regular expressions of the file take %d steps, repetitions written out; at most %d are allowed. Shorten them, or use startsWith, endsWith, contains and in", r.patterns, condition.MaxRegexFile)
 				return
 			}
 		}
@@ -126,7 +134,7 @@ func grantTarget(s string) (access.Entitlement, error) {
 	case strings.EqualFold(e.Group(), "org-admins"):
 		return "", fmt.Errorf("membership of %q no longer makes anybody an administrator; write %s", s, access.OrgAdmin)
 	case e.Kind() == access.KindGroup:
-		return e, groupName(e.Group())
+		return e, groupName(strings.TrimSpace(e.Group())) // Atlassian may have groups whose name ends with a space
 	}
 	return e, nil
 }
@@ -143,6 +151,9 @@ func wholeName(s string) (string, error) {
 func ticketPattern(s string) (*regexp.Regexp, error) {
 	if n := utf8.RuneCountInString(s); n == 0 || n > maxPattern {
 		return nil, fmt.Errorf("the pattern has %d characters; write 1 to %d, for example INC-[0-9]+", n, maxPattern)
+	}
+	if size, err := condition.PatternSize(s); err == nil && size > condition.MaxRegex {
+		return nil, fmt.Errorf("the regular expression takes %d steps, repetitions written out; at most %d are allowed", size, condition.MaxRegex)
 	}
 	pattern, err := regexp.Compile(`\A(?:` + s + `)\z`)
 	if err != nil {

@@ -33,12 +33,13 @@ func (r *reader) review(n *yaml.Node, path string) Review {
 		"silenceOf": r.list(maxTargets, func(n *yaml.Node, path string) {
 			x.SilenceOf = append(x.SilenceOf, r.targetSilence(n, path))
 		}),
-		"apply":    oneOf(r, &x.Apply, ApplyClose, ApplyAtOnce),
-		"most":     r.number(&x.Most, 1, maxMost),
-		"deny":     r.duration(&x.Deny, 0, Duration(maxGrant)),
-		"keep":     r.duration(&x.Keep, 0, Duration(maxKeep)),
-		"codes":    r.flag(&x.Codes),
-		"patience": r.duration(&x.Patience, Duration(minPatience), Duration(maxPatience)),
+		"delegates": set(r, &x.Delegates, maxTargets, delegate),
+		"apply":     oneOf(r, &x.Apply, ApplyClose, ApplyAtOnce),
+		"most":      r.number(&x.Most, 1, maxMost),
+		"deny":      r.duration(&x.Deny, 0, Duration(maxGrant)),
+		"keep":      r.duration(&x.Keep, 0, Duration(maxKeep)),
+		"codes":     r.flag(&x.Codes),
+		"patience":  r.duration(&x.Patience, Duration(minPatience), Duration(maxPatience)),
 	}, "name", "owner", "stages")
 	if x.Reminders == nil {
 		x.Reminders = []Reminder{RemindStart, RemindMiddle, RemindLast}

@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/window"
 )
 
 // rule reads one entry of the rules section.
@@ -43,7 +44,7 @@ func (r *reader) governance(n *yaml.Node, path string) Governance {
 	r.object(n, path, map[string]field{
 		"schedule": r.text(&g.Schedule),
 		"zone":     r.text(&g.Zone),
-		"inactive": r.duration(&g.Inactive, Duration(day), Duration(maxGrant)),
+		"inactive": r.duration(&g.Inactive, Duration(window.Day), Duration(maxGrant)),
 		"notify":   set(r, &g.Notify, maxTargets, address),
 	}, "schedule")
 	if g.Schedule != "" {
@@ -54,7 +55,7 @@ func (r *reader) governance(n *yaml.Node, path string) Governance {
 
 // schedule checks a cron expression and its zone.
 func (r *reader) schedule(n *yaml.Node, path, schedule, zone string) {
-	if err := (Window{Cron: schedule, Zone: zone, For: Duration(time.Minute)}).Check(); err != nil {
+	if err := (window.Window{Cron: schedule, Zone: zone, For: Duration(time.Minute)}).Check(); err != nil {
 		r.fail(n, path, "%s", err)
 	}
 }
@@ -67,15 +68,15 @@ func address(s string) (string, error) {
 }
 
 // window reads when a rule is in force.
-func (r *reader) window(into **Window) field {
+func (r *reader) window(into **window.Window) field {
 	return func(n *yaml.Node, path string) {
-		var w Window
+		var w window.Window
 		before := len(r.problems)
 		r.object(n, path, map[string]field{
 			"from":   r.instant(&w.From),
 			"until":  r.instant(&w.Until),
 			"zone":   r.text(&w.Zone),
-			"weekly": set(r, &w.Weekly, maxWeekly, func(s string) (string, error) { return s, nil }),
+			"weekly": set(r, &w.Weekly, window.MaxWeekly, func(s string) (string, error) { return s, nil }),
 			"cron":   r.text(&w.Cron),
 			"for":    r.duration(&w.For, Duration(time.Second), Duration(maxGrant)),
 		})

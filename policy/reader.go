@@ -11,6 +11,9 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/condition"
 )
 
 // reader walks the tree of a policy file, fills in a Policy and collects every problem on the way.
@@ -18,12 +21,13 @@ type reader struct {
 	file       string
 	lines      [][]rune // of the file
 	problems   Errors
-	dropped    int                   // problems beyond the bound
-	entries    int                   // entries of mapping lists read so far
-	at         map[string]*yaml.Node // where each path stands
-	conditions map[string]*Condition // compiled so far, by text
-	words      int                   // characters of all conditions so far
-	loops      int                   // conditions that go through lists so far
+	dropped    int                             // problems beyond the bound
+	entries    int                             // entries of mapping lists read so far
+	at         map[string]*yaml.Node           // where each path stands
+	conditions map[string]*condition.Condition // compiled so far, by text
+	words      int                             // characters of all conditions so far
+	loops      int                             // conditions that go through lists so far
+	patterns   int                             // steps of regular expressions so far
 }
 
 // field reads one value of the file into its place in the policy.
@@ -132,7 +136,7 @@ func set[T ~string](r *reader, into *[]T, limit int, read func(string) (T, error
 				r.fail(n, path, "%s", err)
 				return
 			}
-			key := strings.ToLower(string(value))
+			key := access.Fold(string(value))
 			if before, twice := first[key]; twice {
 				r.fail(n, path, "%q stands already in %s; keep one", string(value), before)
 				return

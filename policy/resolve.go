@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/condition"
 )
 
 // Known is what Resolve has to know of a person beside the read.
@@ -22,6 +23,8 @@ type Known struct {
 	Fresh map[string]bool
 	Would bool // as if the rules that only observe were enforced
 	All   bool // answer of every rule, also of those that say no
+	// ListsCut takes the person's lists of groups and roles for cut short: what they name is known, that they lack something is not.
+	ListsCut bool
 }
 
 // Resolution is what a person should hold, and what the rules said.
@@ -186,7 +189,7 @@ func (b *Bound) answers(p access.Person, k Known) []RuleAnswer {
 	if len(b.rules) == 0 {
 		return nil
 	}
-	asked := b.Facts(p, k).ask(k.Now, b.constants)
+	asked := b.Facts(p, k).Ask(k.Now, b.constants)
 	var answers []RuleAnswer
 	for i := range b.rules {
 		r := &b.rules[i]
@@ -199,7 +202,7 @@ func (b *Bound) answers(p access.Person, k Known) []RuleAnswer {
 }
 
 // answer asks one rule. While it is out of force, what it remembers stays as it is.
-func (r *boundRule) answer(asked *subject, k Known) RuleAnswer {
+func (r *boundRule) answer(asked *condition.Subject, k Known) RuleAnswer {
 	a := RuleAnswer{Name: r.Name, Key: r.key, Verdict: VerdictHolds, Acting: r.acts}
 	var told time.Time
 	if i := slices.IndexFunc(k.Marks, func(m access.Mark) bool { return m.Rule == r.key }); i >= 0 {
@@ -216,7 +219,7 @@ func (r *boundRule) answer(asked *subject, k Known) RuleAnswer {
 	switch {
 	case err != nil:
 		a.Verdict, a.Why = VerdictUnknown, err.Error()
-		a.AsksUse = strings.Contains(a.Why, errUnknownUse.Error())
+		a.AsksUse = strings.Contains(a.Why, condition.ErrUnknownUse.Error())
 		a.early = !(ripe || r.After == 0) || !over
 		return a
 	case !holds:
@@ -241,16 +244,16 @@ func (r *boundRule) answer(asked *subject, k Known) RuleAnswer {
 }
 
 // ask asks the rule's condition. With a release it never holds while that is true, and otherwise holds on once it began to.
-func (r *boundRule) ask(asked *subject, held bool) (holds bool, err error) {
+func (r *boundRule) ask(asked *condition.Subject, held bool) (holds bool, err error) {
 	if r.release != nil {
-		if released, err := r.release.answer(asked); err != nil || released {
+		if released, err := r.release.Answer(asked); err != nil || released {
 			return false, err
 		}
 		if held {
 			return true, nil
 		}
 	}
-	return r.condition.answer(asked)
+	return r.condition.Answer(asked)
 }
 
 // voices is what a rule's answer says of its targets.
@@ -270,11 +273,19 @@ func (b *Bound) voices(a RuleAnswer, would bool) []voice {
 	reason := access.Reason{Kind: access.ReasonRule, Name: r.Name}
 	var all []voice
 	for _, t := range r.give {
-		all = append(all, voice{target: t, says: give, reason: reason})
+		v := voice{target: t, says: give, reason: reason}
+		if slices.Contains(r.both, t) {
+			v.says = saysUnsure
+		}
+		all = append(all, v)
 	}
 	if a.Verdict != VerdictGrace && !a.early {
 		for _, t := range r.deny {
-			all = append(all, voice{target: t, says: deny, reason: reason})
+			v := voice{target: t, says: deny, reason: reason}
+			if slices.Contains(r.both, t) {
+				v.says = saysBarred
+			}
+			all = append(all, v)
 		}
 	}
 	return all
@@ -287,16 +298,16 @@ func (b *Bound) Marked(a RuleAnswer) bool {
 }
 
 // Facts are what the rules' conditions ask of a person.
-func (b *Bound) Facts(p access.Person, k Known) Facts {
-	f := Facts{
-		Person: p, Granted: k.Grants, External: b.home.external(p),
-		there: func(folded string) bool { return b.there[folded] },
+func (b *Bound) Facts(p access.Person, k Known) condition.Facts {
+	f := condition.Facts{
+		Person: p, Granted: k.Grants, External: b.home.external(p), Alike: b.Alike,
+		There: func(folded string) bool { return b.there[folded] },
 	}
-	f.Groups, f.strange = make([]string, 0, len(p.GroupIDs)), p.GroupIDs == nil
+	f.Groups, f.Strange = make([]string, 0, len(p.GroupIDs)), p.GroupIDs == nil
 	for _, id := range p.GroupIDs {
 		name, known := b.names[id]
 		if !known {
-			f.strange = true
+			f.Strange = true
 			continue
 		}
 		f.Groups = append(f.Groups, name)
@@ -304,15 +315,21 @@ func (b *Bound) Facts(p access.Person, k Known) Facts {
 			f.Sources = append(f.Sources, name)
 		}
 	}
+	if k.ListsCut {
+		f = f.ListsCut()
+	}
 	if p.Activity != nil {
 		doubtful := slices.ContainsFunc(k.Held, func(h access.Holding) bool { // its group is not shown, so what it opens is not known
 			return h.Owned && h.GroupID != "" && b.names[h.GroupID] == ""
 		})
-		f.Apps = make([]AppUse, 0, len(p.Activity))
+		f.Apps = make([]condition.AppUse, 0, len(p.Activity))
 		for _, a := range p.Activity {
-			s := b.sites[a.Resource]
+			s, shown := b.sites[a.Resource]
+			if !shown {
+				s.App = access.AppOf(a.Resource)
+			}
 			a.Never = a.Never && !doubtful // since when they could have used it is not known
-			f.Apps = append(f.Apps, AppUse{App: s.App, Site: s.Site, Since: b.since(s, k.Held), Activity: a})
+			f.Apps = append(f.Apps, condition.AppUse{App: s.App, Site: s.Site, Since: b.since(s, k.Held), Activity: a})
 		}
 	}
 	return f
@@ -342,7 +359,7 @@ func gaveFor(h access.Holding, s access.Site) bool {
 func (p *Policy) NeedsActivity() bool {
 	asks := func(text string) bool {
 		c := p.conditions[text]
-		return c != nil && c.needs.activity
+		return c != nil && c.Needs.Activity
 	}
 	return slices.ContainsFunc(p.Rules, func(r Rule) bool { return asks(r.When) || asks(r.Release) })
 }
@@ -350,7 +367,7 @@ func (p *Policy) NeedsActivity() bool {
 // NeedsDomains says that some condition, of whatever section, asks who is from outside.
 func (p *Policy) NeedsDomains() bool {
 	for _, c := range p.conditions {
-		if c.needs.outside {
+		if c.Needs.Outside {
 			return true
 		}
 	}

@@ -1,6 +1,10 @@
 package policy
 
-import "github.com/castellan-io/castellan/access"
+import (
+	"github.com/castellan-io/castellan/access"
+
+	"github.com/castellan-io/castellan/policy/condition"
+)
 
 // Review is one campaign of access reviews: who is asked about which access, when, and what becomes of the answers.
 type Review struct {
@@ -15,14 +19,16 @@ type Review struct {
 	Reminders   []Reminder      `json:"reminders"`
 	Silence     Silence         `json:"silence"` // what becomes of an item that nobody decided
 	SilenceOf   []TargetSilence `json:"silenceOf,omitempty"`
-	Apply       ReviewApply     `json:"apply"`    // when removals are carried out
-	Most        int             `json:"most"`     // items that one reviewer is asked about, as long as there are others to ask
-	Deny        Duration        `json:"deny"`     // how long a target is denied that its source gives back after a removal; 0: it is left, and reported
-	Keep        Duration        `json:"keep"`     // how long a decision to keep is a reason for what nothing else gives
-	Codes       bool            `json:"codes"`    // a decision that does not come from the reviewer's page needs the reviewer's code
-	Patience    Duration        `json:"patience"` // how long removals may take once deciding is over
+	Apply       ReviewApply     `json:"apply"` // when removals are carried out
+	// Delegates are whom reviewers may hand items on to: managed, anybody, or group:<name>. Empty: managed, which is the default.
+	Delegates []string `json:"delegates,omitempty"`
+	Most      int      `json:"most"`     // items that one reviewer is asked about, as long as there are others to ask
+	Deny      Duration `json:"deny"`     // how long a target is denied that its source gives back after a removal; 0: it is left, and reported
+	Keep      Duration `json:"keep"`     // how long a decision to keep is a reason for what nothing else gives
+	Codes     bool     `json:"codes"`    // a decision that does not come from the reviewer's page needs the reviewer's code
+	Patience  Duration `json:"patience"` // how long removals may take once deciding is over
 
-	people *Condition // Scope.People, as read
+	people *condition.Condition // Scope.People, as read
 }
 
 // ReviewScope says what a campaign asks about. Left out, it is every target of the policy and everybody.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/condition"
 )
 
 // Review finds a campaign by its name.
@@ -31,14 +32,14 @@ func (b *Bound) Reviewed(r *Review) []int {
 
 // Asks says whether the campaign asks about the person. The error says why there is no answer: a fact that the condition
 // needs is not known.
-func (r *Review) Asks(f Facts, now time.Time) (bool, error) {
+func (r *Review) Asks(f condition.Facts, now time.Time) (bool, error) {
 	if r.Scope.People == "" {
 		return true, nil
 	}
 	people := r.people
 	if people == nil { // the policy was not parsed
 		var err error
-		if people, err = CompileCondition(r.Scope.People); err != nil {
+		if people, err = condition.Compile(r.Scope.People); err != nil {
 			return false, err
 		}
 	}
@@ -46,11 +47,21 @@ func (r *Review) Asks(f Facts, now time.Time) (bool, error) {
 }
 
 // SilenceFor is what becomes of an item of the target that nobody decided: what the first entry of silenceOf says that names
-// it, by any name it goes by. Ask once for each target, not for each item.
+// it, by any name it goes by. Where others name the same target in full too, the most careful of them holds. Ask once for each
+// target, not for each item.
 func (r *Review) SilenceFor(b *Bound, t int) Silence {
+	var named []Silence
 	for _, s := range r.SilenceOf {
-		if b.selection(s.Targets).has(t) {
+		switch selected := b.selection(s.Targets); {
+		case slices.Contains(selected.full, t):
+			named = append(named, s.Do)
+		case len(named) == 0 && selected.has(t):
 			return s.Do
+		}
+	}
+	for _, careful := range []Silence{SilenceKeep, SilenceHold, SilenceRecommend, SilenceRemove} {
+		if slices.Contains(named, careful) {
+			return careful
 		}
 	}
 	return r.Silence

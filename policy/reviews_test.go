@@ -9,6 +9,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/condition"
 )
 
 // reviews begins a section of reviews with its shortest campaign, whose stage comes last, so that keys can be added to it.
@@ -69,8 +70,9 @@ func TestReviewsRefuse(t *testing.T) {
 	asked := func(keys string) string { return stage("reviewers: [owner], " + keys) }
 	scope := func(target string) string { return campaign + "scope: {targets: ['" + target + "']}}\n" }
 	for name, tt := range map[string]struct{ text, want string }{
-		"unknown key":              {campaign + "stage: 1}\n", "reviews[0].stage: unknown key; the keys here are apply, codes, deny, description, keep, most, name, owner, owners, patience, reminders, schedule, scope, silence, silenceOf, stages, zone"},
+		"unknown key":              {campaign + "stage: 1}\n", "reviews[0].stage: unknown key; the keys here are apply, codes, delegates, deny, description, keep, most, name, owner, owners, patience, reminders, schedule, scope, silence, silenceOf, stages, zone"},
 		"nothing":                  {minimal + "reviews: [{}]\n", "reviews[0]: name is missing"},
+		"delegates":                {campaign + "delegates: [everybody]}\n", "\"everybody\" is nobody whom items can be handed to; write managed, anybody or group:<name>"},
 		"nobody answers":           {minimal + "reviews: [{name: a, stages: [{reviewers: [owner]}]}]\n", "reviews[0]: owner is missing"},
 		"no stage":                 {head + "}\n", "reviews[0]: stages is missing"},
 		"empty stages":             {stages + "]}\n", "reviews[0].stages: the list is empty"},
@@ -163,8 +165,8 @@ func TestReviewsDoNotMakeSweepsReadUse(t *testing.T) {
 func TestAsksIsTheConditionOfTheCampaign(t *testing.T) {
 	p := parse(t, minimal+strings.Replace(reviews, "  stages:", "  scope: {people: external}\n  stages:", 1)+"- {name: everybody, owner: c@acme.example, stages: [{reviewers: [owner]}]}\n")
 	yes, no := true, false
-	who := func(external *bool) policy.Facts {
-		return policy.Facts{Person: access.Person{Email: "p@partner.example"}, External: external}
+	who := func(external *bool) condition.Facts {
+		return condition.Facts{Person: access.Person{Email: "p@partner.example"}, External: external}
 	}
 	outside, everybody := &p.Reviews[0], &p.Reviews[1]
 	unread := policy.Review{Scope: policy.ReviewScope{People: "external"}}
@@ -189,4 +191,40 @@ func TestAsksIsTheConditionOfTheCampaign(t *testing.T) {
 	unread.Scope.People = "colour"
 	_, err = unread.Asks(who(nil), noon)
 	require.Error(t, err)
+}
+
+func TestReviewSaysWhoMayTake(t *testing.T) {
+	t.Parallel()
+	own, guest := access.Person{ID: "own", Email: "own@acme.example", ClaimStatus: "managed"}, access.Person{ID: "guest", Email: "guest@x.example", ClaimStatus: "unmanaged"}
+	members := map[string][]access.Person{"leads": {guest}}
+	for delegates, c := range map[string]struct {
+		own, guest bool
+		says       string
+	}{
+		"":                         {true, false, "people whose accounts the organization manages (delegates"},
+		"managed":                  {true, false, "people whose accounts the organization manages (delegates"},
+		"anybody":                  {true, true, ""},
+		"group:leads":              {false, true, "members of leads (delegates"},
+		"managed, group:leads":     {true, true, ""},
+		"group:others, group:none": {false, false, "members of others, or members of none"},
+	} {
+		text := minimal + reviews
+		if delegates != "" {
+			text = strings.Replace(text, "  stages:", `  delegates: ["`+strings.ReplaceAll(delegates, ", ", `", "`)+`"]`+"\n  stages:", 1)
+		}
+		p := parse(t, text)
+		require.Equal(t, p.Hash(), parse(t, string(p.JSON())).Hash())
+		for _, who := range []struct {
+			access.Person
+			may bool
+		}{{own, c.own}, {guest, c.guest}, {access.Person{ID: "unknown"}, delegates == "anybody"}} {
+			err := p.Reviews[0].MayTake(who.Person, members)
+			require.Equal(t, who.may, err == nil, "%s: %v", delegates, err)
+			if err != nil {
+				require.ErrorContains(t, err, c.says)
+			}
+		}
+	}
+	plain := parse(t, minimal+reviews)
+	require.NotContains(t, string(plain.JSON()), "delegates", "a policy from before keeps its hash")
 }

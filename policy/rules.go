@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/window"
 )
 
 // Rule gives and takes by a condition on the person. What any rule denies nobody holds, whatever gives it; whoever is
@@ -27,7 +28,7 @@ type Rule struct {
 	Remove      bool                 `json:"remove,omitempty"`  // from the organization
 	Notify      []string             `json:"notify,omitempty"`  // who is told when it begins to hold for somebody: owner, person, or e-mail addresses
 	Removals    Mode                 `json:"removals"`          // which memberships of what it gives may be taken when nothing gives them
-	During      *Window              `json:"during,omitempty"`  // none: always
+	During      *window.Window       `json:"during,omitempty"`  // none: always
 	After       Duration             `json:"after"`             // how long the condition must have held
 	Release     string               `json:"release,omitempty"` // condition: while it is true the rule does not hold; else, once it holds, it holds on
 	Grace       Duration             `json:"grace"`             // how long before harm whom it concerns is told

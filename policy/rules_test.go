@@ -9,6 +9,8 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/condition"
+	"github.com/castellan-io/castellan/policy/window"
 )
 
 func TestRulesRefuse(t *testing.T) {
@@ -107,6 +109,64 @@ func TestRulesGiveAndDeny(t *testing.T) {
 	require.Empty(t, none.Resolve(person("p@partner.example"), policy.Known{Now: noon}).Wants, "nobody consented to any of them")
 	require.Len(t, b.Rules(), 5)
 	require.Len(t, b.Resolve(person("p@partner.example"), policy.Known{Now: noon}).Wants, 1, "the other is as it was")
+}
+
+func TestRulesAndMappingsByTwoNamesTakeTheMoreCarefulMode(t *testing.T) {
+	// group:Confluence-Users-acme is the default of confluence/acme/user.
+	text := func(mapping, rule, mode string) string {
+		return "version: 1\norganization: {name: acme, id: a1, key: 'env:A'}\nmappings:\n" +
+			"- {name: m, from: [sales], to: ['group:confluence-users-acme'], removals: " + mapping + "}\nignore: ['*']\nrules:\n" +
+			"- {name: r, mode: " + mode + ", owner: o@acme.example, when: managed, give: ['default:confluence/acme/user'], removals: " + rule + "}\n"
+	}
+	for mapping, rules := range map[string]map[string][2]policy.Mode{
+		"all":   {"owned enforce": {"owned", "owned"}, "never enforce": {"never", "never"}, "owned observe": {"all", "owned"}},
+		"owned": {"all enforce": {"owned", "owned"}, "never observe": {"owned", "never"}},
+		"never": {"all enforce": {"never", "never"}},
+	} {
+		for rule, want := range rules {
+			removals, mode, _ := strings.Cut(rule, " ")
+			b, findings := policy.Bind(parse(t, text(mapping, removals, mode)), outline())
+			require.Equal(t, want, [2]policy.Mode{b.Targets[0].Mode(false), b.Targets[0].Mode(true)}, "mapping %s, rule %s", mapping, rule)
+			require.Equal(t, []string{"removals-differ group:Confluence-Users-acme"}, keys(findings))
+		}
+	}
+	_, findings := policy.Bind(parse(t, text("all", "all", "enforce")), outline())
+	require.Empty(t, findings)
+}
+
+func TestRulesDenyNothingThatAMappingOnlyAdds(t *testing.T) {
+	b, findings := policy.Bind(parse(t, `
+version: 1
+organization: {name: acme, id: a1, key: 'env:A'}
+mappings: [{name: m, from: [sales], to: ['group:confluence-users-acme'], removals: never}]
+ignore: ['*']
+rules: [{name: r, mode: enforce, owner: o@acme.example, when: managed, deny: ['default:confluence/acme/user']}]
+`), outline())
+	require.Equal(t, []string{"rule-additive r !"}, keys(findings))
+	require.True(t, b.Targets[0].Additive)
+}
+
+func TestRulesThatGiveAndDenyOneTargetDoNeither(t *testing.T) {
+	b, findings := ruled(t, `- {name: torn, mode: enforce, owner: o@acme.example, when: external, give: ["group:confluence-users-acme"], deny: ["default:confluence/acme/user"]}`+"\n")
+	require.Equal(t, []string{"rule-contradicts-itself torn !"}, keys(findings))
+	torn := []access.Reason{{Kind: access.ReasonRule, Name: "torn"}}
+	require.Equal(t, []policy.Want{{Target: 0, Unsure: torn, Barred: torn}}, b.Resolve(person("p@partner.example"), policy.Known{Now: noon}).Wants)
+}
+
+func TestGrantedKnowsATargetByAllItsNames(t *testing.T) {
+	b, _ := ruled(t, `- {name: idle, mode: enforce, owner: o@acme.example, when: '!granted("default:jira/acme/user")', deny: ["group:jira-users-acme"]}`+"\n")
+	denied := func(target access.Entitlement) bool {
+		grants := []access.Grant{{ID: "g", Target: target, State: access.GrantGranted, From: noon.Add(-time.Hour), Until: noon.Add(time.Hour)}}
+		for _, w := range b.Resolve(person("p@partner.example"), policy.Known{Now: noon, Grants: grants}).Wants {
+			if len(w.Denied) > 0 {
+				return true
+			}
+		}
+		return false
+	}
+	require.False(t, denied("default:jira-software/acme/user"))
+	require.False(t, denied("group:jira-users-acme"), "the group is the default role")
+	require.True(t, denied("group:web-Members"))
 }
 
 func TestRulesTakeTime(t *testing.T) {
@@ -267,23 +327,23 @@ func TestActivityIsNeverGuessed(t *testing.T) {
 		return access.Activity{Resource: jira.Resource, Last: noon.Add(-time.Duration(days) * 24 * time.Hour)}
 	}
 	never := access.Activity{Resource: jira.Resource, Never: true}
-	f := func(added int, all ...access.Activity) policy.Facts {
-		f := policy.Facts{Person: access.Person{Email: "a@b.c"}, Apps: []policy.AppUse{}}
+	f := func(added int, all ...access.Activity) condition.Facts {
+		f := condition.Facts{Person: access.Person{Email: "a@b.c"}, Apps: []condition.AppUse{}}
 		if added > 0 {
 			f.Added = noon.Add(-time.Duration(added) * 24 * time.Hour)
 		}
 		for i, a := range all {
-			f.Apps = append(f.Apps, policy.AppUse{App: []string{"jira-software", "confluence"}[i], Site: "acme", Activity: a})
+			f.Apps = append(f.Apps, condition.AppUse{App: []string{"jira-software", "confluence"}[i], Site: "acme", Activity: a})
 		}
 		return f
 	}
 	const unknown = "it is not known"
 	for name, tt := range map[string]struct {
 		text  string
-		facts policy.Facts
+		facts condition.Facts
 		want  any
 	}{
-		"not asked":                   {`inactive("90d")`, policy.Facts{}, unknown},
+		"not asked":                   {`inactive("90d")`, condition.Facts{}, unknown},
 		"used lately":                 {`inactive("90d", "jira")`, f(500, used(89)), false},
 		"used long ago":               {`inactive("90d", "jira")`, f(500, used(90)), true},
 		"on that site":                {`inactive("90d", "jira/ACME")`, f(500, used(90)), true},
@@ -298,6 +358,11 @@ func TestActivityIsNeverGuessed(t *testing.T) {
 		"never, just given":           {`inactive("90d", "jira")`, given(f(500, never), 3), false},
 		"never, given long ago":       {`inactive("90d", "jira")`, given(f(500, never), 95), true},
 		"nothing to use":              {`inactive("90d")`, f(91), true},
+		"used long ago, just added":   {`inactive("300d", "jira")`, f(5, used(400)), true},
+		"anything long ago, likewise": {`inactive("300d")`, f(5, used(400)), true},
+		"another never, just added":   {`inactive("300d")`, f(5, used(400), never), false},
+		"given before they came back": {`inactive("90d")`, given(f(5, never), 95), true},
+		"given, unknown when added":   {`inactive("90d", "jira")`, given(f(0, never), 95), true},
 		"never used":                  {`neverUsed("jira") && !neverUsed("confluence")`, f(1, never), true},
 		"was it used":                 {`neverUsed("jira")`, f(1, jira), unknown},
 		"last":                        {`lastActive("jira") < now - duration("24h")`, f(1, used(2)), true},
@@ -308,12 +373,12 @@ func TestActivityIsNeverGuessed(t *testing.T) {
 		"a verified address":          {`emailVerified`, f(1), unknown},
 		"two steps":                   {`!mfa`, f(1), unknown},
 		"sponsor and presence":        {`sponsor == "bo@acme.example" && granted("directory") && !granted("role:org-admin")`, sponsored(), true},
-		"profile":                     {`organization == "Acme" && location == "Berlin"`, policy.Facts{Person: access.Person{Organization: "Acme", Location: "Berlin"}}, true},
+		"profile":                     {`organization == "Acme" && location == "Berlin"`, condition.Facts{Person: access.Person{Organization: "Acme", Location: "Berlin"}}, true},
 		"whether managed":             {`managed`, f(1), unknown},
 		"a list that names any group": {`inAny(["x", "y"])`, f(1), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, err := policy.CompileCondition(tt.text)
+			c, err := condition.Compile(tt.text)
 			require.NoError(t, err)
 			got, err := c.Holds(tt.facts, noon)
 			if words, is := tt.want.(string); is {
@@ -327,13 +392,13 @@ func TestActivityIsNeverGuessed(t *testing.T) {
 }
 
 // given has access only for some days.
-func given(f policy.Facts, days int) policy.Facts {
+func given(f condition.Facts, days int) condition.Facts {
 	f.Apps[0].Since = noon.Add(-time.Duration(days) * 24 * time.Hour)
 	return f
 }
 
-func sponsored() policy.Facts {
-	return policy.Facts{Granted: []access.Grant{{Target: access.Directory, By: "Bo@acme.example"}}}
+func sponsored() condition.Facts {
+	return condition.Facts{Granted: []access.Grant{{Target: access.Directory, By: "Bo@acme.example"}}}
 }
 
 func TestARuleIsKnownByWhatItSays(t *testing.T) {
@@ -343,11 +408,43 @@ func TestARuleIsKnownByWhatItSays(t *testing.T) {
 	require.Equal(t, r.Key(), same.Key())
 	for _, change := range []func(*policy.Rule){
 		func(r *policy.Rule) { r.Name = "b" }, func(r *policy.Rule) { r.When = "!managed" }, func(r *policy.Rule) { r.Remove = true },
-		func(r *policy.Rule) { r.After = 1 }, func(r *policy.Rule) { r.Grace = 1 }, func(r *policy.Rule) { r.During = &policy.Window{Zone: "x"} },
+		func(r *policy.Rule) { r.After = 1 }, func(r *policy.Rule) { r.Grace = 1 }, func(r *policy.Rule) { r.During = &window.Window{Zone: "x"} },
 		func(r *policy.Rule) { r.Deny = []access.Entitlement{"group:x"} },
 	} {
 		other := r
 		change(&other)
 		require.NotEqual(t, r.Key(), other.Key())
 	}
+}
+
+func TestFollowsIsWhatThePolicyLooksAt(t *testing.T) {
+	type change struct {
+		action  access.Action
+		target  access.Entitlement
+		groupID string
+	}
+	in, other := change{access.Add, "group:web-Members", "w1"}, change{access.Add, "group:jira-users-extra", "j2"}
+	out := change{access.Remove, "group:web-Members", "w1"}
+	admin, restored, suspended := change{access.Add, access.OrgAdmin, ""}, change{access.Add, access.Directory, ""}, change{access.Remove, access.Directory, ""}
+	gone, adopted := change{access.Remove, access.Organization, ""}, change{access.Adopt, "group:web-Members", "w1"}
+	for condition, want := range map[string][]change{
+		`in("web-members")`:              {in, out, restored, suspended},
+		`groups.exists(g, g == "x")`:     {in, out, other, restored, suspended},
+		`"atlassian/org-admin" in roles`: {admin, restored, suspended},
+		`inactive("90d", "jira")`:        {other, restored, suspended},
+		`managed`:                        {restored, suspended},
+	} {
+		b, _ := ruled(t, "- {name: r, mode: enforce, owner: o@acme.example, when: '"+condition+"', after: 1d, deny: ['group:jira-users-acme']}\n")
+		var got []change
+		for _, c := range []change{in, out, other, admin, restored, suspended, gone, adopted} {
+			if b.Follows(c.action, c.target, c.groupID) {
+				got = append(got, c)
+			}
+		}
+		require.ElementsMatch(t, want, got, condition)
+	}
+	none, _ := bind(t, "- {name: m, from: [sales], to: ['group:jira-users-acme']}\n")
+	require.True(t, none.Follows(access.Add, access.Directory, ""), "who is back is given what mappings give")
+	require.False(t, none.Follows(access.Remove, access.Directory, ""))
+	require.False(t, none.Follows(access.Add, "group:jira-users-acme", "j1"), "mappings look at groups that Castellan never writes")
 }

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/window"
 )
 
 // Supposition is one what-if change to a person or to the time, as ReadSupposition read it. The zero value changes nothing.
@@ -188,7 +189,7 @@ func supposeUse(name, value string) (func(*supposed) error, error) {
 		case "never", "unknown":
 		default:
 			if use.Last = m.from(w.now); use.Last.After(w.now) {
-				return fmt.Errorf("%s lies after %s, which is now", exactly(use.Last), exactly(w.now))
+				return fmt.Errorf("%s lies after %s, which is now", window.Exactly(use.Last), window.Exactly(w.now))
 			}
 		}
 		w.person.Activity = append(w.person.Activity, use)

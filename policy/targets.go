@@ -16,13 +16,31 @@ func (w *binder) mapped(e access.Entitlement, m *Mapping, needed bool) []*Target
 	}
 	for _, t := range found {
 		t.Removals = careful(t.Removals, m.Removals)
+		t.Additive = t.Additive || m.Removals == RemoveNever
+		if needed {
+			w.modeSaid(t, m.Removals, "mapping "+m.Name)
+		}
 	}
 	return found
+}
+
+// modeSaid reports that two entries which name one target differently disagree on what may be taken from it. By one name the
+// file is refused.
+func (w *binder) modeSaid(t *Target, mode Mode, by string) {
+	first, said := w.modes[t]
+	switch {
+	case !said:
+		w.modes[t] = modeBy{mode, by}
+	case first.mode != mode:
+		w.find("removals-differ", string(t.Entitlement), false,
+			"%s says removals: %s and %s says removals: %s, by two names of one target; the more careful holds. Say the same in both", first.by, first.mode, by, mode)
+	}
 }
 
 // target finds the groups or the role behind an entitlement and manages them.
 func (w *binder) target(e access.Entitlement) []*Target {
 	key := fold(e)
+	w.literal[key] = w.literal[key] || !w.filling
 	found, known := w.resolved[key]
 	if !known {
 		switch {

@@ -24,7 +24,7 @@ type terms struct {
 // extend is how a grant may be prolonged.
 type extend struct {
 	never    string // entry that does not let it
-	total    limit  // from the first start to the last end
+	total    limit  // from the first start to the last end, of all that is held in a row
 	times    int
 	few      string // entry that sets times
 	approval bool
@@ -81,6 +81,7 @@ func (t *terms) addApproval(e *Grantable) {
 func (t *terms) addExtension(e *Grantable) {
 	if e.Extend == nil {
 		t.extend.never = e.Name
+		t.extend.total.atMost(e.Duration.Max, e, "%s in a row") // a fresh request continues what runs, like an extension
 		return
 	}
 	t.extend.total.atMost(e.Extend.Max, e, "%s in all")

@@ -6,9 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-)
 
-const day = 24 * time.Hour
+	"github.com/castellan-io/castellan/policy/window"
+)
 
 // Share is a part of a whole, exact to a hundredth of a percent; its written form is "20%".
 type Share int
@@ -47,51 +47,8 @@ func (s *Share) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Duration is a span of time; its written form is Go's, with d for days: "30s", "2h30m", "7d".
-type Duration time.Duration
-
-// Std is the duration as Go's own type.
-func (d Duration) Std() time.Duration { return time.Duration(d) }
-
-// String is the shortest written form: "6h" rather than "6h0m0s".
-func (d Duration) String() string {
-	if d != 0 && d.Std()%day == 0 {
-		return strconv.FormatInt(int64(d.Std()/day), 10) + "d"
-	}
-	s := d.Std().String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
-}
-
-// MarshalText is String.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
-
-// UnmarshalText reads a duration that is not negative.
-func (d *Duration) UnmarshalText(text []byte) error {
-	s := string(text)
-	var days time.Duration
-	if count, rest, found := strings.Cut(s, "d"); found {
-		n, err := strconv.ParseUint(count, 10, 16)
-		if err != nil {
-			return fmt.Errorf("write a duration, for example 30s, 2h30m or 7d")
-		}
-		days, s = time.Duration(n)*day, rest
-		if s == "" {
-			s = "0s"
-		}
-	}
-	rest, err := time.ParseDuration(s)
-	if err != nil || strings.ContainsAny(s, "+-") || rest > 100*365*day {
-		return fmt.Errorf("write a duration, for example 30s, 2h30m or 7d")
-	}
-	*d = Duration(days + rest)
-	return nil
-}
+// Duration is a span of time as policies write it.
+type Duration = window.Duration
 
 // Date is a day in UTC; its written form is "2027-03-01".
 type Date struct{ time.Time }

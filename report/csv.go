@@ -4,9 +4,10 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
-	"regexp"
 	"strconv"
 	"time"
+
+	"github.com/castellan-io/castellan/display"
 )
 
 // CSV writes all sections as one flat table for a spreadsheet: UTF-8 with the mark that has Excel see it, and as many
@@ -66,7 +67,7 @@ func (t csvTable) section(s Section) {
 func (t csvTable) line(key, title, severity, identity string, details []string) {
 	cells := append([]string{key, title, severity, identity}, details...)
 	for i, cell := range cells {
-		cells[i] = shorten(visible(unarmed(cell)), mostCell)
+		cells[i] = display.Cell(cell)
 	}
 	_ = t.out.Write(append(cells, make([]string, t.details-len(details))...))
 }
@@ -98,19 +99,4 @@ func (s Section) note() string {
 		return "nothing found"
 	}
 	return ""
-}
-
-// mostCell is less than the 32,767 UTF-16 units that Excel takes: it moves the rest to a line of its own.
-const mostCell = 32_000
-
-var (
-	// Spreadsheets set to a comma as the decimal sign split at semicolons, and then take quotes for text.
-	formula = regexp.MustCompile(`(^|[;\t\r\n])([\s"\x{a0}\x{ad}\x{200b}-\x{200f}\x{202a}-\x{202e}\x{2060}-\x{206f}\x{feff}]*[=+\-@＝＋－＠])`)
-	control = regexp.MustCompile(`^[\t\r\n]`)
-)
-
-// unarmed is the cell as no spreadsheet takes it for a formula.
-func unarmed(cell string) string {
-	cell = formula.ReplaceAllString(cell, "$1'$2")
-	return control.ReplaceAllString(cell, "'$0")
 }

@@ -38,7 +38,7 @@ func TestCSVIsNoFormula(t *testing.T) {
 		"@SUM(A1)":                           "'@SUM(A1)",
 		"\tx":                                "'\tx",
 		"\rx":                                "'⟨U+000D⟩x",
-		"\r=1":                               "'⟨U+000D⟩=1",
+		"\r=1":                               "'⟨U+000D⟩'=1",
 		"\nx":                                "'\nx",
 		" =1":                                "' =1",
 		"\u200b=1":                           "'⟨U+200B⟩=1",

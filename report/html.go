@@ -8,13 +8,15 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/castellan-io/castellan/display"
 )
 
 //go:embed page.html
 var pageText string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"text": func(s string) string { return shorten(visible(s), mostShown) },
+	"text": func(s string) string { return display.Shorten(display.Visible(s), mostShown) },
 }).Parse(pageText))
 
 // mostShown is how many bytes of one text the page shows, so that no single name fills it.

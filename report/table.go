@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/castellan-io/castellan/display"
 )
 
 // A section with more rows than mostOpen has those after the first firstOpen folded: folding a few would help nobody.
@@ -110,7 +112,7 @@ var number = regexp.MustCompile(`^[-+−]?[0-9][0-9,.]*( ?%)?$`)
 func styleOf(s Section) template.CSS {
 	var b strings.Builder
 	for i, name := range s.Columns {
-		fmt.Fprintf(&b, "--name%d:%s;", i+1, cssString(shorten(visible(name), mostShown)))
+		fmt.Fprintf(&b, "--name%d:%s;", i+1, cssString(display.Shorten(display.Visible(name), mostShown)))
 		if i > 0 && numeric(s.Rows, i) {
 			fmt.Fprintf(&b, "--side%d:end;--room%d:2.5rem;", i+1, i+1)
 		}

@@ -7,6 +7,8 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
+
+	"github.com/castellan-io/castellan/display"
 )
 
 //go:embed assets
@@ -59,7 +61,7 @@ var (
 
 func templateOf(name string) *template.Template {
 	return template.Must(template.New(name).Funcs(template.FuncMap{
-		"text":   func(s string) string { return shorten(visible(s), mostShown) },
+		"text":   func(s string) string { return display.Shorten(display.Visible(s), mostShown) },
 		"style":  func() string { return "/assets/" + styleName },
 		"script": func() string { return "/assets/" + scriptName },
 	}).ParseFS(files, "assets/"+name, "assets/head.html"))

@@ -2,8 +2,6 @@ package reviewpage
 
 import (
 	"container/list"
-	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -13,7 +11,7 @@ import (
 // mostBuckets bounds the memory of one kind of bound: of those who asked for too much, the ones that asked last are kept.
 const mostBuckets = 10_000
 
-// buckets bound how often each client, or each link, may do something.
+// buckets bound how often each link may do something.
 type buckets struct {
 	every  rate.Limit
 	atOnce int
@@ -54,16 +52,13 @@ func (b *buckets) take(name string, now time.Time) (wait time.Duration) {
 	return wait
 }
 
-// client is whose connection it is. Of an IPv6 address only the network counts: a client has as many as it likes of the rest.
-func client(r *http.Request) string {
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
+// known reports whether anything was taken in a name that is remembered.
+func (b *buckets) known(name string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	element, known := b.byName[name]
+	if known {
+		b.recent.MoveToFront(element)
 	}
-	address := from.Addr().Unmap().WithZone("")
-	if address.Is4() {
-		return address.String()
-	}
-	network, _ := address.Prefix(64) // of an IPv6 address always possible
-	return network.String()
+	return known
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/links"
 	"github.com/castellan-io/castellan/messages"
 )
@@ -58,9 +59,9 @@ func (p *page) tell(w http.ResponseWriter, link links.Link, f flash) {
 	if beyond := len(f.Refused) - mostRefused; beyond > 0 {
 		f.Refused, f.More = f.Refused[:mostRefused], f.More+beyond
 	}
-	f.Text, f.Refused = shorten(f.Text, mostTold), slices.Clone(f.Refused)
+	f.Text, f.Refused = display.Shorten(f.Text, mostTold), slices.Clone(f.Refused)
 	for i := range f.Refused {
-		f.Refused[i].Why = shorten(f.Refused[i].Why, mostTold)
+		f.Refused[i].Why = display.Shorten(f.Refused[i].Why, mostTold)
 	}
 	value := encodeFlash(f)
 	// What takes most room goes first, until the rest fits.

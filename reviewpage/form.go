@@ -15,14 +15,15 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/links"
+	"github.com/castellan-io/castellan/messages"
 )
 
 // The bounds of a form.
 const (
 	mostBody    = 512 << 10 // bytes: a page full of the longest comments, each letter of them escaped
-	mostComment = 1000      // characters
-	mostAddress = 254       // characters
-	pageSize    = 25        // items
+	mostComment = messages.MostComment
+	mostAddress = 254 // characters
+	pageSize    = 25  // items
 )
 
 // formPurpose is what the mark in every form is for.

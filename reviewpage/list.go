@@ -1,6 +1,7 @@
 package reviewpage
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -183,11 +184,7 @@ func facts(row Row, review access.Review) []fact {
 	if outside := row.External; outside == nil {
 		all = append(all, fact{"From outside", []string{notKnown}})
 	} else if *outside || row.Sponsor != "" {
-		sponsor := row.Sponsor
-		if sponsor == "" {
-			sponsor = "nobody"
-		}
-		all = append(all, fact{"Sponsor", []string{sponsor}})
+		all = append(all, fact{"Sponsor", []string{cmp.Or(row.SponsorEmail, row.Sponsor, "nobody")}})
 	}
 	if len(row.Sources) > 0 {
 		all = append(all, fact{"Is in", several(row.Sources)})

@@ -29,25 +29,24 @@ type Options struct {
 	Log  *zap.Logger      // nil: nothing is logged
 }
 
-// The bounds on what one client or one link may ask for: so many at once, and one more after each span. They are kept for each
-// process, for the [mostBuckets] that asked last.
+// The bounds on what one link may ask for: so many at once, and one more after each span. They are kept for each process, for the
+// [mostBuckets] that asked last. A link that opens nothing has none: its answer costs a hash, and is always the same.
 const (
-	badTokensAtOnce, badTokenEvery = 20, 3 * time.Second        // by client address
-	readsAtOnce, readEvery         = 60, 200 * time.Millisecond // by link
-	postsAtOnce, postEvery         = 30, 500 * time.Millisecond // by link
+	readsAtOnce, readEvery = 60, 200 * time.Millisecond
+	postsAtOnce, postEvery = 30, 500 * time.Millisecond
 )
 
 // page is the handler's state: its options, and who asked for how much.
 type page struct {
-	desk      Desk
-	signer    *links.Signer
-	now       func() time.Time
-	log       *zap.Logger
-	origin    string
-	secure    bool // reached by https
-	badTokens *buckets
-	reads     *buckets
-	posts     *buckets
+	desk    Desk
+	signer  *links.Signer
+	now     func() time.Time
+	log     *zap.Logger
+	origin  string
+	secure  bool     // reached by https
+	refused *buckets // tokens that opened nothing, by their hash
+	reads   *buckets
+	posts   *buckets
 }
 
 // New is the page's handler. It answers these and nothing else:
@@ -61,14 +60,13 @@ type page struct {
 //	POST /review/reopen    take back what was said of one item
 //	GET  /assets/<name>    style sheet and script
 //
-// Whoever serves it sets the timeouts. The client's address is the connection's: headers that claim another are not read,
-// so behind a proxy all clients share one bound on bad links, and good links pass it.
+// Whoever serves it sets the timeouts, and bounds connections.
 func New(o Options) http.Handler {
 	p := &page{
 		desk: o.Desk, signer: o.Signer, now: o.Now, log: o.Log, origin: originOf(o.Base), secure: o.Base.Scheme == "https",
-		badTokens: newBuckets(rate.Every(badTokenEvery), badTokensAtOnce),
-		reads:     newBuckets(rate.Every(readEvery), readsAtOnce),
-		posts:     newBuckets(rate.Every(postEvery), postsAtOnce),
+		refused: newBuckets(0, 1),
+		reads:   newBuckets(rate.Every(readEvery), readsAtOnce),
+		posts:   newBuckets(rate.Every(postEvery), postsAtOnce),
 	}
 	if p.now == nil {
 		p.now = time.Now

@@ -2,6 +2,7 @@ package reviewpage
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"net/http"
 
@@ -57,23 +58,24 @@ func (p *page) session(w http.ResponseWriter, r *http.Request) (links.Link, bool
 }
 
 // admit reads a token and asks whether it opens anything now. Where it does not, the answer is given already, and is one and
-// the same whatever the reason.
+// the same whatever the reason, and however often it is asked: a bound that answers some of them otherwise would tell which. A
+// token that was refused once opens nothing for good, and is not looked up again.
 func (p *page) admit(w http.ResponseWriter, r *http.Request, token string) (links.Link, bool) {
 	link, err := p.signer.Read(token, p.now())
-	if err != nil {
-		if wait := p.badTokens.take(client(r), p.now()); wait > 0 {
-			p.tooMany(w, wait)
-			return links.Link{}, false
-		}
+	sum := sha256.Sum256([]byte(token))
+	if err != nil || p.refused.known(string(sum[:])) {
 		p.refuse(w)
+		return links.Link{}, false
+	}
+	if err := p.desk.Admit(r.Context(), link); err != nil {
+		if errors.Is(err, ErrNoEntry) {
+			p.refused.take(string(sum[:]), p.now())
+		}
+		p.failed(w, r, link, err, "Nothing was changed. Try again in a moment.")
 		return links.Link{}, false
 	}
 	if wait := p.reads.take(link.ID, p.now()); wait > 0 {
 		p.tooMany(w, wait)
-		return links.Link{}, false
-	}
-	if err := p.desk.Admit(r.Context(), link); err != nil {
-		p.failed(w, r, link, err, "Nothing was changed. Try again in a moment.")
 		return links.Link{}, false
 	}
 	return link, true

@@ -1,12 +1,11 @@
 package reviewpage
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/castellan-io/castellan/access"
 )
@@ -78,11 +77,17 @@ func opens(i access.Item) []string {
 	return words
 }
 
+// mostReasons is how many reasons the page names.
+const mostReasons = 6
+
 // reasons say why the target is held.
 func reasons(i access.Item) []string {
 	var words []string
 	for _, r := range i.Reasons {
 		words = append(words, reasonWords(r))
+	}
+	if more := len(words) - mostReasons; more > 0 {
+		words = append(words[:mostReasons], "and "+some(more, "reason", "reasons")+" more")
 	}
 	switch {
 	case len(words) == 0 && i.Owned:
@@ -181,7 +186,7 @@ func lastTime(past *access.PastDecision) string {
 	if past == nil {
 		return ""
 	}
-	by := "by " + past.By
+	by := "by " + cmp.Or(past.ByEmail, past.By)
 	if past.By == "" {
 		by = "by the rule for silence: nobody decided"
 	}
@@ -190,7 +195,7 @@ func lastTime(past *access.PastDecision) string {
 
 // saidWords is what another reviewer said.
 func saidWords(s access.Said, stages int) string {
-	words := s.By
+	words := s.Who()
 	if stages > 1 {
 		words += ", stage " + strconv.Itoa(s.Stage)
 	}
@@ -231,30 +236,4 @@ func some(n int, one, many string) string {
 		return "1 " + one
 	}
 	return strconv.Itoa(n) + " " + many
-}
-
-// visible writes characters that cannot be seen, or that turn the text around them, by their number, so that no name passes
-// for another. Line ends stay, and joiners, which names need.
-func visible(text string) string {
-	var b strings.Builder
-	for _, r := range strings.ToValidUTF8(text, "\ufffd") {
-		if r != '\n' && r != '\u200c' && r != '\u200d' && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
-			fmt.Fprintf(&b, "⟨U+%04X⟩", r)
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-// shorten cuts text to so many bytes, at a whole character, and says so with an ellipsis.
-func shorten(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	most -= len("…")
-	for !utf8.RuneStart(text[most]) {
-		most--
-	}
-	return text[:most] + "…"
 }

@@ -31,15 +31,20 @@ type desk struct {
 	mu      sync.Mutex
 	sheet   reviewpage.Sheet // with all items
 	revoked map[string]bool
-	err     error // of everything
-	sayErr  error // of what is said alone
-	said    []any // inputs, in order
+	admits  map[string]int // looks, by the link's id
+	err     error          // of everything
+	sayErr  error          // of what is said alone
+	said    []any          // inputs, in order
 	refuse  map[int]string
 }
 
 func (d *desk) Admit(_ context.Context, link links.Link) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.admits == nil {
+		d.admits = map[string]int{}
+	}
+	d.admits[link.ID]++
 	if d.err != nil {
 		return d.err
 	}

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -42,20 +43,35 @@ func run(ctx context.Context, args []string, env func(string) string, out io.Wri
 	if err := o.seed(org); err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", o.listen)
+	server := &http.Server{Handler: org.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	defer func() { _ = server.Close() }()
+	stopped := make(chan error, 2)
+	plain, err := net.Listen("tcp", o.listen)
 	if err != nil {
 		return fmt.Errorf("listening on %s: %w; choose another --listen", o.listen, err)
 	}
+	go func() { stopped <- server.Serve(plain) }()
+	var secure string
+	if o.tlsListen != "" {
+		cert, err := certificate(o.tlsFolder, o.tlsNames)
+		if err != nil {
+			return fmt.Errorf("--tls-folder: %w", err)
+		}
+		listener, err := tls.Listen("tcp", o.tlsListen, &tls.Config{Certificates: []tls.Certificate{cert}})
+		if err != nil {
+			return fmt.Errorf("listening on %s: %w; choose another --tls-listen", o.tlsListen, err)
+		}
+		secure = "https://" + listener.Addr().String()
+		go func() { stopped <- server.Serve(listener) }()
+	}
 	ready, err := json.Marshal(struct {
 		URL string `json:"url"`
+		TLS string `json:"tls,omitempty"`
 		cloud.Info
-	}{"http://" + listener.Addr().String(), org.Info()})
+	}{"http://" + plain.Addr().String(), secure, org.Info()})
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: org.Handler(), ReadHeaderTimeout: 10 * time.Second}
-	stopped := make(chan error, 1)
-	go func() { stopped <- server.Serve(listener) }()
 	if _, err := fmt.Fprintf(out, "%s\n", ready); err != nil {
 		return err
 	}
@@ -74,9 +90,11 @@ func run(ctx context.Context, args []string, env func(string) string, out io.Wri
 }
 
 type options struct {
-	listen, orgFile string
-	generate        cloud.Generator
-	cloud           cloud.Options
+	listen, orgFile      string
+	tlsListen, tlsFolder string
+	tlsNames             []string
+	generate             cloud.Generator
+	cloud                cloud.Options
 }
 
 func parse(args []string, env func(string) string) (options, error) {
@@ -84,6 +102,9 @@ func parse(args []string, env func(string) string) (options, error) {
 	o := options{cloud: cloud.Options{Settings: &settings}}
 	flags := flag.NewFlagSet("simulator", flag.ContinueOnError)
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:0", "address to listen on; port 0 takes a free one")
+	flags.StringVar(&o.tlsListen, "tls-listen", "", "address to listen on with TLS, besides --listen")
+	flags.StringVar(&o.tlsFolder, "tls-folder", ".", "folder of the certificate for that ("+certificateFile+") and its key, which are made when they are missing")
+	tlsNames := flags.String("tls-names", "localhost", "host names in that certificate, separated by commas")
 	flags.StringVar(&o.orgFile, "org", "", "JSON file with the organization's people and groups")
 	flags.IntVar(&o.generate.People, "people", 0, "invent an organization with so many people")
 	flags.IntVar(&o.generate.Groups, "groups", 20, "source groups of an invented organization")
@@ -112,7 +133,7 @@ func parse(args []string, env func(string) string) (options, error) {
 		o.generate.Memberships = max(5*o.generate.People, o.generate.Groups)
 	}
 	o.generate.Seed = o.cloud.Seed
-	o.cloud.Sites, o.cloud.Apps = split(*sites), split(*apps)
+	o.cloud.Sites, o.cloud.Apps, o.tlsNames = split(*sites), split(*apps), split(*tlsNames)
 	return o, settings.Validate()
 }
 

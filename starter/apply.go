@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	enumspb "go.temporal.io/api/enums/v1"
@@ -14,43 +16,63 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/castellan-io/castellan/config"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/textfile"
 )
 
 func (s *session) apply() *cobra.Command {
+	var file policyFile
 	return &cobra.Command{
 		Use: "apply FILE", Short: "Take a policy into force: start its organization, or update it",
 		Long: "Checks the policy file, registers the search attributes, starts the organization's workflow if it does not run\nyet, and takes the policy into force there. Applying the same file again changes nothing.",
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			p, source, err := readPolicy(args[0])
-			if err != nil {
+		Args: func(c *cobra.Command, args []string) (err error) { // before Temporal is reached for
+			if err := takes(1, 1)(c, args); err != nil {
 				return err
 			}
+			file, err = readPolicyFile(args[0])
+			return err
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p := file.policy
 			if err := s.register(cmd.Context()); err != nil {
 				return err
 			}
-			answer, err := s.applyPolicy(cmd.Context(), p.Organization.Name, source)
+			answer, err := s.applyPolicy(cmd.Context(), p.Organization.Name, file.source)
 			if err != nil {
 				return err
 			}
 			return s.show(answer, func(w io.Writer) {
-				fmt.Fprintf(w, "policy %s is in force for %s: %d mappings, %d targets\n", answer.Policy, p.Organization.Name, answer.Mappings, answer.Targets)
+				display.Fprintf(w, "policy %s is in force for %s: %d mappings, %d targets\n", answer.Policy, p.Organization.Name, answer.Mappings, answer.Targets)
 				for _, f := range answer.Findings {
-					fmt.Fprintf(w, "  %s\n", f)
+					display.Fprintf(w, "  %s\n", f)
 				}
-				fmt.Fprintf(w, "%s\nwatch it: starter status %s\n", answer.Next, p.Organization.Name)
+				display.Fprintf(w, "%s\nwatch it: %s\n", answer.Next, display.Starter("status", p.Organization.Name))
 			})
 		},
 	}
 }
 
+// policyFile is a policy that was read here.
+type policyFile struct {
+	policy *policy.Policy
+	source json.RawMessage
+}
+
+func readPolicyFile(file string) (policyFile, error) {
+	p, source, err := readPolicy(file)
+	return policyFile{p, source}, err
+}
+
 // readPolicy checks the file here already, so that mistakes come back with the file's name, line and column.
 func readPolicy(file string) (*policy.Policy, json.RawMessage, error) {
-	data, err := os.ReadFile(file)
+	data, err := readFile(file, "a policy file, such as acme.yaml")
 	if err != nil {
 		return nil, nil, err
+	}
+	if data, err = textfile.Decode(data); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
 	p, err := policy.Parse(file, data)
 	if err != nil {
@@ -60,8 +82,17 @@ func readPolicy(file string) (*policy.Policy, json.RawMessage, error) {
 	return p, source, err
 }
 
+// readFile reads a file that a command was given. what says which kind of file it is to be.
+func readFile(file, what string) ([]byte, error) {
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: give the path of %s", err, what)
+	}
+	return data, err
+}
+
 func (s *session) applyPolicy(ctx context.Context, org string, source json.RawMessage) (messages.PolicyAnswer, error) {
-	defer s.hint()()
+	defer s.hint(messages.OrgSyncID(org))()
 	var answer messages.PolicyAnswer
 	start := s.client.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
 		ID: messages.OrgSyncID(org), TaskQueue: messages.QueueWorkflows,
@@ -69,7 +100,7 @@ func (s *session) applyPolicy(ctx context.Context, org string, source json.RawMe
 		WorkflowTaskTimeout:      messages.TaskTimeout,
 		Priority:                 temporal.Priority{PriorityKey: messages.PriorityOfSync},
 		StaticSummary:            "keeps access in organization " + org + " as its policy says",
-	}, messages.OrgSync, messages.OrgSyncInput{By: s.by})
+	}, messages.OrgSync, messages.OrgSyncInput{By: s.by, EndIfRefused: true})
 	handle, err := s.client.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: start,
 		UpdateOptions: client.UpdateWorkflowOptions{
@@ -84,15 +115,22 @@ func (s *session) applyPolicy(ctx context.Context, org string, source json.RawMe
 	return answer, err
 }
 
+// registerWithin is how long a namespace that was just made may take until it takes search attributes.
+const registerWithin = 20 * time.Second
+
 // register makes the search attributes known, once. Where the caller may not (Temporal Cloud), that is said and not fatal: they
 // may have been registered by hand.
 func (s *session) register(ctx context.Context) error {
 	if s.registered {
 		return nil
 	}
-	err := config.RegisterSearchAttributes(ctx, s.client, s.namespace, messages.Attributes())
+	ctx, cancel := context.WithTimeout(ctx, registerWithin)
+	defer cancel()
+	err := config.AwaitSearchAttributes(ctx, s.client, s.namespace, messages.Attributes(), func(err error) bool {
+		return !errors.Is(err, config.ErrMayNotRegister)
+	})
 	if errors.Is(err, config.ErrMayNotRegister) {
-		fmt.Fprintln(s.notes, err)
+		display.Fprintln(s.notes, err.Error())
 		err = nil
 	}
 	s.registered = err == nil

@@ -1,19 +1,17 @@
 package main
 
 import (
-	"bufio"
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
-	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
-	"go.temporal.io/api/serviceerror"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -27,13 +25,14 @@ func (s *session) deny() *cobra.Command {
 
 // decision is approve or deny: they differ in nothing but their name.
 func (s *session) decision(name, short string) *cobra.Command {
-	var org string
+	var org, typed string
 	var in messages.ApprovalInput
 	c := &cobra.Command{
 		Use: name + " REQUEST", Short: short,
 		Long: short + ", as one of the approvers that it names. Where the policy demands codes, give the one\n" +
-			"that you were sent: you are asked for it on a terminal, and --code - reads it from standard input.",
-		Args: cobra.ExactArgs(1),
+			"that you were sent: in CASTELLAN_CODE, on standard input (--code -), or when you are asked for it on a terminal. The code\n" +
+			"itself is sent nowhere: what is sent proves that you know it, for this decision alone.",
+		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if in.By, err = s.who(); err != nil {
 				return err
@@ -46,18 +45,23 @@ func (s *session) decision(name, short string) *cobra.Command {
 				return err
 			}
 			in.Request = g.ID
-			if in.Code, err = code(cmd.InOrStdin(), in.Code, g); err != nil {
+			given, err := code(cmd.InOrStdin(), cmp.Or(typed, s.code.Reveal()), g)
+			if err != nil {
+				return err
+			}
+			body, err := sealed(messages.CodeHash(given), messages.OrgSyncID(org), name, uuid.NewString(), in)
+			if err != nil {
 				return err
 			}
 			var answer messages.GrantAnswer
-			if err := s.tellGrant(cmd.Context(), org, g, name, in, &answer); err != nil {
+			if err := s.update(cmd.Context(), org, name, body, &answer); err != nil {
 				return err
 			}
 			return s.show(answer, func(w io.Writer) { printAnswer(w, answer) })
 		},
 	}
 	c.Flags().StringVar(&org, "org", "", "the organization, when there are several")
-	c.Flags().StringVar(&in.Code, "code", "", "the code that you were sent; - reads it from standard input")
+	c.Flags().StringVar(&typed, "code", "", "the code that you were sent; - reads it from standard input (CASTELLAN_CODE otherwise)")
 	c.Flags().StringVar(&in.Note, "note", "", "why, for the ledger")
 	return c
 }
@@ -72,16 +76,9 @@ func code(in io.Reader, given string, g access.Grant) (string, error) {
 	case given == "" && !terminal(in):
 		return "", fmt.Errorf("request %s wants the code that you were sent: pass --code - and write it to standard input", g.ID)
 	case given == "":
-		fmt.Fprintf(os.Stderr, "the code that you were sent for request %s: ", g.ID)
+		display.Fprintf(os.Stderr, "the code that you were sent for request %s: ", g.ID)
 	}
-	line, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("read the code from standard input: %w", err)
-	}
-	if line = strings.TrimSpace(line); line == "" {
-		return "", errors.New("no code came from standard input; it is the one that you were sent")
-	}
-	return line, nil
+	return firstLine(in, "standard input")
 }
 
 func terminal(in io.Reader) bool {
@@ -103,28 +100,4 @@ func (s *session) request(ctx context.Context, org, id string) (access.Grant, er
 		return access.Grant{}, fmt.Errorf("organization %s knows %d requests %q", org, len(answer.Grants), id)
 	}
 	return answer.Grants[0], nil
-}
-
-// tellGrant sends an update to a grant's own workflow. Where that has ended, the ledger knows how.
-func (s *session) tellGrant(ctx context.Context, org string, g access.Grant, name string, body, answer any) error {
-	err := s.updateOn(ctx, messages.GrantID(org, g.Target, g.Key), name, body, answer)
-	var gone *serviceerror.NotFound
-	if !errors.As(err, &gone) {
-		return err
-	}
-	if now, err := s.request(ctx, org, g.ID); err == nil {
-		g = now
-	}
-	return over(g, name)
-}
-
-// over says why nothing can be said to a grant any more.
-func over(g access.Grant, name string) error {
-	state := grantState(g, time.Now())
-	if !g.Settled() {
-		return fmt.Errorf("%s request %s (%s of %s, %s): its workflow was lost; the same request again starts it anew: starter grant %s %s --id %s --by %s",
-			name, g.ID, label(g), g.Target, state, label(g), g.Target, g.ID, g.By)
-	}
-	return fmt.Errorf("%s request %s (%s of %s): it is over: %s. Ask for a new one with starter grant",
-		name, g.ID, label(g), g.Target, state)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/evidence"
 	"github.com/castellan-io/castellan/messages"
 )
@@ -36,7 +37,7 @@ func (s *session) reviewEvidence() *cobra.Command {
 		Use: "evidence REVIEW", Short: "Fetch the evidence of a review that is over, and check it",
 		Long: "Fetches the pack (PREFIX.jsonl: everything that was asked, said and done), checks it, compares it with the head that the ledger\n" +
 			"names, and writes a table and a page beside it that are made of it alone (PREFIX.csv, PREFIX.html).",
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, f := range formats {
 				if forms[f] == nil && f != "jsonl" {
@@ -167,11 +168,11 @@ func verified(path string) (evidence.Checked, error) {
 }
 
 func printFetched(w io.Writer, a fetched) {
-	fmt.Fprintf(w, "%s: %s\nchecked: it agrees with itself, and has the head that the ledger names\n", a.Files[0], packWords(a.Checked))
+	display.Fprintf(w, "%s: %s\nchecked: it agrees with itself, and has the head that the ledger names\n", a.Files[0], packWords(a.Checked))
 	if made := a.Files[1:]; len(made) > 0 {
-		fmt.Fprintf(w, "made of it: %s\n", strings.Join(made, ", "))
+		display.Fprintf(w, "made of it: %s\n", strings.Join(made, ", "))
 	}
-	fmt.Fprintf(w, "head: %s\nhand the files on together with the head; starter verify-evidence %s checks them anywhere\n", a.Head, a.Files[0])
+	display.Fprintf(w, "head: %s\nhand the files on together with the head; %s checks them anywhere\n", a.Head, display.Starter("verify-evidence", a.Files[0]))
 }
 
 // packWords says what a pack holds.
@@ -194,7 +195,7 @@ func (s *session) verifyEvidence() *cobra.Command {
 		Long: "Checks the pack (….jsonl) by itself: that each line is in its one form and follows the one before, that nothing is missing,\n" +
 			"and that what the lines say agrees. That it is the one that Castellan made is proven by its head alone: compare it with the\n" +
 			"one in the notice to the campaign's owner, or in the ledger's chain. The status is 1 when it does not hold.",
-		Args:              cobra.ExactArgs(1),
+		Args:              takes(1, 1),
 		PersistentPreRun:  func(c *cobra.Command, _ []string) { s.out = c.OutOrStdout() }, // in place of the root's, which reach Temporal
 		PersistentPostRun: func(*cobra.Command, []string) {},
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -231,17 +232,20 @@ func proof(file, head string) (proven, error) {
 	case head != "" && checked.Head != head:
 		return proven{}, fmt.Errorf("%s agrees with itself, and is another pack than the one of that head: it has %s", file, checked.Head)
 	}
+	if rows := checked.Review.Unexplained; len(rows) > 0 {
+		return proven{}, fmt.Errorf("%s agrees with itself, and says that the ledger's chain did not explain what it was made of:\n  %s", file, strings.Join(rows, "\n  "))
+	}
 	return proven{File: file, Compared: head != "", Checked: checked}, nil
 }
 
 func printProven(w io.Writer, p proven) {
-	fmt.Fprintf(w, "%s: %s, made at %s\n", p.File, packWords(p.Checked), when(p.Made))
-	fmt.Fprintln(w, "checked: each line in its one form and after the one before, nothing missing, verdicts and outcomes against what was said")
-	fmt.Fprintf(w, "head: %s\n", p.Head)
+	display.Fprintf(w, "%s: %s, made at %s\n", p.File, packWords(p.Checked), when(p.Made))
+	display.Fprintln(w, "checked: each line in its one form and after the one before, nothing missing, verdicts and outcomes against what was said")
+	display.Fprintf(w, "head: %s\n", p.Head)
 	if p.Compared {
-		fmt.Fprintln(w, "It agrees with itself and has the head given: it is the pack that was made, as surely as that head is Castellan's.")
+		display.Fprintln(w, "It agrees with itself and has the head given: it is the pack that was made, as surely as that head is Castellan's.")
 		return
 	}
-	fmt.Fprintln(w, "It agrees with itself. That it is the one that was made, the head alone proves: compare it (--head) with the one in the notice to\n"+
+	display.Fprintln(w, "It agrees with itself. That it is the one that was made, the head alone proves: compare it (--head) with the one in the notice to\n"+
 		"the campaign's owner, or in the ledger's chain (entry review-ended; starter verify-ledger says whether the chain is whole).")
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
@@ -9,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -17,7 +17,7 @@ func (s *session) explain() *cobra.Command {
 	c := &cobra.Command{
 		Use: "explain [ORG] PERSON", Short: "Show the whole decision for one person now: facts, what each mapping, rule and grant says, what would be done",
 		Long: "Reads the person from Atlassian and decides them as any run would; nothing is written.\nWith --if, what is supposed is supposed of this person alone, for example: --if 'groups+=it-ops' --if 'now+=30d' --if 'title=Engineer'",
-		Args: cobra.RangeArgs(1, 2),
+		Args: takes(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			org, err := s.theOrg(cmd.Context(), args[:len(args)-1])
 			if err != nil {
@@ -35,77 +35,88 @@ func (s *session) explain() *cobra.Command {
 }
 
 func printExplanation(w io.Writer, x messages.Explanation) {
-	fmt.Fprintf(w, "%s (%s), as decided for %s\n", x.Person.Label(), x.Person.ID, when(x.At))
+	display.Fprintf(w, "%s (%s), as decided for %s\n", x.Person.Label(), x.Person.ID, when(x.At))
 	for _, text := range x.Supposed {
-		fmt.Fprintf(w, "  supposed: %s\n", text)
+		display.Fprintf(w, "  supposed: %s\n", text)
 	}
-	section := func(title string, rows func(t io.Writer)) {
-		fmt.Fprintf(w, "\n%s\n", title)
-		t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
-		rows(t)
-		_ = t.Flush()
-	}
-	section("facts", func(t io.Writer) {
-		for _, f := range x.Facts {
-			value := f.Value
-			if f.Unknown != "" {
-				value = "not known: " + f.Unknown
-			}
-			if value != "" {
-				fmt.Fprintf(t, "  %s\t%s\n", f.Name, value)
-			}
-		}
-	})
+	section(w, "facts", func(t io.Writer) { printFacts(t, x.Facts) })
 	for _, sayings := range []struct {
 		title string
 		all   []messages.Saying
 		dull  string // a verdict that is only counted
 	}{{"mappings", x.Mappings, "no"}, {"rules", x.Rules, ""}, {"grants", x.Grants, ""}, {"reviews", x.Reviews, ""}} {
-		if len(sayings.all) == 0 {
+		if len(sayings.all) > 0 {
+			section(w, sayings.title, func(t io.Writer) { printSayings(t, sayings.all, sayings.dull) })
+		}
+	}
+	section(w, "targets", func(t io.Writer) {
+		for _, one := range x.Targets {
+			display.Fprintf(t, "  %s\t%s\t%s\n", one.Target, heldInWords(one), saidInWords(one))
+		}
+		display.Fprintf(t, "  and %d that nothing speaks of and that are not held\n", x.Others)
+	})
+	printOutcome(w, x)
+}
+
+// section prints rows of aligned cells under a title.
+func section(w io.Writer, title string, rows func(t io.Writer)) {
+	display.Fprintf(w, "\n%s\n", title)
+	t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
+	rows(t)
+	_ = t.Flush()
+}
+
+func printFacts(t io.Writer, facts []messages.Fact) {
+	for _, f := range facts {
+		value := f.Value
+		if f.Unknown != "" {
+			value = "not known: " + f.Unknown
+		}
+		if value != "" {
+			display.Fprintf(t, "  %s\t%s\n", f.Name, value)
+		}
+	}
+}
+
+// printSayings prints what each of them says, and only counts those of the dull verdict.
+func printSayings(t io.Writer, sayings []messages.Saying, dull string) {
+	counted := 0
+	for _, one := range sayings {
+		if one.Verdict == dull {
+			counted++
 			continue
 		}
-		section(sayings.title, func(t io.Writer) {
-			dull := 0
-			for _, one := range sayings.all {
-				if one.Verdict == sayings.dull {
-					dull++
-					continue
-				}
-				until := ""
-				if !one.Until.IsZero() {
-					until = "until " + when(one.Until)
-				}
-				fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", one.Name, one.Verdict, one.Why, until)
-			}
-			if dull > 0 {
-				fmt.Fprintf(t, "  and %d that do not concern the person\n", dull)
-			}
-		})
-	}
-	section("targets", func(t io.Writer) {
-		for _, one := range x.Targets {
-			fmt.Fprintf(t, "  %s\t%s\t%s\n", one.Target, heldInWords(one), saidInWords(one))
+		until := ""
+		if !one.Until.IsZero() {
+			until = "until " + when(one.Until)
 		}
-		fmt.Fprintf(t, "  and %d that nothing speaks of and that are not held\n", x.Others)
-	})
-	fmt.Fprintln(w, "\nwhat would be done")
+		display.Fprintf(t, "  %s\t%s\t%s\t%s\n", one.Name, one.Verdict, one.Why, until)
+	}
+	if counted > 0 {
+		display.Fprintf(t, "  and %d that do not concern the person\n", counted)
+	}
+}
+
+// printOutcome prints what would be done, and what would keep it from being done.
+func printOutcome(w io.Writer, x messages.Explanation) {
+	display.Fprintln(w, "\nwhat would be done")
 	if len(x.Changes) == 0 {
-		fmt.Fprintln(w, "  nothing")
+		display.Fprintln(w, "  nothing")
 	}
 	for _, c := range x.Changes {
-		fmt.Fprintf(w, "  %s: %s\n", c.Label(), reasons(c.Reasons))
+		display.Fprintf(w, "  %s: %s\n", c.Label(), reasons(c.Reasons))
 		if len(c.HeldBy) > 0 {
-			fmt.Fprintf(w, "    the guard would hold it: %s\n", strings.Join(c.HeldBy, ", "))
+			display.Fprintf(w, "    the guard would hold it: %s\n", strings.Join(c.HeldBy, ", "))
 		}
 		if c.Answer != "" {
-			fmt.Fprintf(w, "    a floor would refuse it: %s\n", c.Answer)
+			display.Fprintf(w, "    a floor would refuse it: %s\n", c.Answer)
 		}
 	}
 	for _, c := range x.Rejected {
-		fmt.Fprintf(w, "  not: %s, since somebody rejected it\n", c.Label())
+		display.Fprintf(w, "  not: %s, since somebody rejected it\n", c.Label())
 	}
 	for _, line := range x.Guard {
-		fmt.Fprintf(w, "  guard: %s\n", line)
+		display.Fprintf(w, "  guard: %s\n", line)
 	}
 }
 

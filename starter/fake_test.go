@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,11 +12,15 @@ import (
 	"github.com/spf13/cobra"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
+	failurepb "go.temporal.io/api/failure/v1"
+	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/serviceerror"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
+	"google.golang.org/grpc"
 
 	"github.com/castellan-io/castellan/messages"
 )
@@ -26,8 +31,13 @@ type fakeTemporal struct {
 	answer func(messages.ReportInput) (messages.ReportAnswer, error)  // of a Report
 	hear   func(n int, name string, body any) (answer any, err error) // the nth update, from 0
 	status messages.ReviewStatus
-	gone   bool // no workflow of a review runs
+	syncs  []messages.OrgSyncState // loops of organizations that run; none: that of acme
+	gone   bool                    // no workflow of a review runs
 	start  error
+	lives  enumspb.WorkflowExecutionStatus // of every workflow; zero: it runs
+	waits  func(id string) *workflowservice.DescribeWorkflowExecutionResponse
+	failed *failurepb.Failure // of the last step of every workflow
+	idle   bool               // no worker polls
 
 	asked   []messages.ReportInput
 	heard   []client.UpdateWorkflowOptions
@@ -69,6 +79,15 @@ func (f *fakeTemporal) run(t *testing.T, s *session, typed string, args ...strin
 }
 
 func (f *fakeTemporal) ListWorkflow(context.Context, *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error) {
+	if len(f.syncs) > 0 {
+		list := &workflowservice.ListWorkflowExecutionsResponse{}
+		for _, state := range f.syncs {
+			list.Executions = append(list.Executions, &workflowpb.WorkflowExecutionInfo{
+				Execution: &commonpb.WorkflowExecution{WorkflowId: messages.OrgSyncID(state.Org)},
+			})
+		}
+		return list, nil
+	}
 	return &workflowservice.ListWorkflowExecutionsResponse{Executions: []*workflowpb.WorkflowExecutionInfo{
 		{Execution: &commonpb.WorkflowExecution{WorkflowId: messages.OrgSyncID("acme")}},
 	}}, nil
@@ -104,6 +123,9 @@ func (r fakeRun) Get(ctx context.Context, into any) error {
 	if r.err != nil {
 		return r.err
 	}
+	if into == nil {
+		return nil
+	}
 	return copied(r.answer, into)
 }
 
@@ -115,7 +137,13 @@ func copied(from, into any) error {
 	return json.Unmarshal(text, into)
 }
 
-func (f *fakeTemporal) QueryWorkflow(context.Context, string, string, string, ...any) (converter.EncodedValue, error) {
+func (f *fakeTemporal) QueryWorkflow(_ context.Context, id, _, _ string, _ ...any) (converter.EncodedValue, error) {
+	for _, state := range f.syncs {
+		if id == messages.OrgSyncID(state.Org) {
+			payloads, err := converter.GetDefaultDataConverter().ToPayloads(state)
+			return client.NewValue(payloads), err
+		}
+	}
 	if f.gone {
 		return nil, serviceerror.NewNotFound("workflow not found")
 	}
@@ -126,13 +154,48 @@ func (f *fakeTemporal) QueryWorkflow(context.Context, string, string, string, ..
 	return client.NewValue(payloads), nil
 }
 
-func (f *fakeTemporal) DescribeWorkflowExecution(context.Context, string, string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+func (f *fakeTemporal) DescribeWorkflowExecution(_ context.Context, id, _ string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
 	if f.gone {
 		return nil, serviceerror.NewNotFound("workflow not found")
 	}
+	if f.waits != nil {
+		return f.waits(id), nil
+	}
 	return &workflowservice.DescribeWorkflowExecutionResponse{
-		WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING},
+		WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{Status: cmp.Or(f.lives, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)},
 	}, nil
+}
+
+func (f *fakeTemporal) GetWorkflow(_ context.Context, id, _ string) client.WorkflowRun {
+	return fakeRun{id: id, err: f.start}
+}
+
+func (f *fakeTemporal) DescribeTaskQueue(context.Context, string, enumspb.TaskQueueType) (*workflowservice.DescribeTaskQueueResponse, error) {
+	if f.idle {
+		return &workflowservice.DescribeTaskQueueResponse{}, nil
+	}
+	return &workflowservice.DescribeTaskQueueResponse{Pollers: []*taskqueuepb.PollerInfo{{Identity: "a worker"}}}, nil
+}
+
+func (f *fakeTemporal) WorkflowService() workflowservice.WorkflowServiceClient {
+	return fakeHistory{failed: f.failed}
+}
+
+// fakeHistory shows why the last step of a workflow failed.
+type fakeHistory struct {
+	workflowservice.WorkflowServiceClient
+	failed *failurepb.Failure
+}
+
+func (h fakeHistory) GetWorkflowExecutionHistoryReverse(
+	context.Context, *workflowservice.GetWorkflowExecutionHistoryReverseRequest, ...grpc.CallOption,
+) (*workflowservice.GetWorkflowExecutionHistoryReverseResponse, error) {
+	return &workflowservice.GetWorkflowExecutionHistoryReverseResponse{History: &historypb.History{Events: []*historypb.HistoryEvent{
+		{EventType: enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED},
+		{EventType: enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED, Attributes: &historypb.HistoryEvent_WorkflowTaskFailedEventAttributes{
+			WorkflowTaskFailedEventAttributes: &historypb.WorkflowTaskFailedEventAttributes{Failure: h.failed},
+		}},
+	}}}, nil
 }
 
 func (f *fakeTemporal) UpdateWorkflow(_ context.Context, options client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error) {

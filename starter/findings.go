@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -21,7 +22,7 @@ func (s *session) findings() *cobra.Command {
 	c := &cobra.Command{
 		Use: "findings [ORG]", Short: "Show what a look at the organization as a whole found: broad access, admins, people from outside, inactive people, …",
 		Long: "Shows the newest governance report; with --now it makes one first, which reads everybody and changes nothing.\nThe policy's key governance makes one on a schedule. --format json, csv or html gives the whole report.",
-		Args: cobra.MaximumNArgs(1),
+		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if out != "" && format == "" {
 				return errors.New("say what is to be written: --format json, csv or html")
@@ -78,12 +79,12 @@ func (s *session) unpack(packed io.Reader, out string) error {
 	if err := os.WriteFile(out, whole, 0o600); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "%s: %d bytes\n", out, len(whole))
+	display.Fprintf(s.out, "%s: %d bytes\n", out, len(whole))
 	return nil
 }
 
 func printFindings(w io.Writer, g messages.Governance) {
-	fmt.Fprintf(w, "governance report %s of %s\n\n", g.ID, when(g.At))
+	display.Fprintf(w, "governance report %s of %s\n\n", g.ID, when(g.At))
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "\tCOUNT\tNEW\tGONE\tWHAT")
 	number := func(n int) string {
@@ -97,8 +98,8 @@ func printFindings(w io.Writer, g messages.Governance) {
 		if f.Incomplete != "" {
 			count = "not known: " + f.Incomplete
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", f.Severity, count, number(f.New), number(f.Gone), f.Title)
+		display.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", f.Severity, count, number(f.New), number(f.Gone), f.Title)
 	}
 	_ = table.Flush()
-	fmt.Fprintf(w, "\nthe whole report: --format html --out findings.html (or csv, json)\n")
+	display.Fprintf(w, "\nthe whole report: --format html --out findings.html (or csv, json)\n")
 }

@@ -10,19 +10,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 )
 
 func (s *session) grant() *cobra.Command {
 	var org, start string
-	var span time.Duration
 	var wait bool
 	var in messages.GrantInput
 	c := &cobra.Command{
 		Use: "grant PERSON TARGET", Short: "Ask for a target for a while: it is taken back when the time is over",
 		Long: "Asks for a grant, as the policy's grants section allows it. PERSON is an e-mail address or account id, TARGET for example\n" +
 			"role:org-admin or group:jira-admins-acme. Where the policy wants approval, the approvers are told, and it waits for them.",
-		Args: cobra.ExactArgs(2),
+		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if in.RequestedBy, err = s.who(); err != nil {
 				return err
@@ -33,7 +33,7 @@ func (s *session) grant() *cobra.Command {
 			if in.Target, err = access.ParseEntitlement(args[1]); err != nil {
 				return err
 			}
-			in.Person, in.Duration = args[0], messages.Duration(span)
+			in.Person = args[0]
 			if org, err = s.theOrg(cmd.Context(), named(org)); err != nil {
 				return err
 			}
@@ -50,7 +50,7 @@ func (s *session) grant() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&org, "org", "", "the organization, when there are several")
-	c.Flags().DurationVar(&span, "for", 0, "how long, for example 2h30m; the policy's default otherwise")
+	spanFlag(c, &in.Duration, "how long, for example 2h30m or 1d; the policy's default otherwise")
 	c.Flags().StringVar(&in.Reason, "reason", "", "why, for the approvers and the ledger")
 	c.Flags().StringVar(&in.Ticket, "ticket", "", "the change or incident, where the policy asks for one")
 	c.Flags().StringVar(&start, "start", "", "when it begins, for example 2026-03-01T09:00:00Z; at once otherwise")
@@ -58,6 +58,28 @@ func (s *session) grant() *cobra.Command {
 	c.Flags().BoolVar(&in.BreakGlass, "break-glass", false, "at once, without approval, to be reviewed after; where the policy lets you")
 	c.Flags().BoolVar(&wait, "wait", false, "until access was seen to be given, or waits for approval or for its start")
 	return c
+}
+
+// span is a flag that takes a span of time as policies write it.
+type span messages.Duration
+
+func spanFlag(c *cobra.Command, d *messages.Duration, usage string) {
+	c.Flags().Var((*span)(d), "for", usage)
+}
+
+func (s *span) String() string {
+	if *s == 0 {
+		return ""
+	}
+	return messages.Duration(*s).String()
+}
+
+func (s *span) Type() string { return "duration" }
+
+func (s *span) Set(written string) error {
+	d, err := access.ParseDuration(written)
+	*s = span(d)
+	return err
 }
 
 // How long grant --wait waits, and how often it looks.
@@ -84,7 +106,7 @@ func (s *session) given(ctx context.Context, answer messages.GrantAnswer) (messa
 		if i := slices.IndexFunc(state.Grants, func(g access.Grant) bool { return g.ID == asked.ID }); i >= 0 {
 			g := state.Grants[i]
 			switch {
-			case !g.Given.IsZero():
+			case !g.ProvisionedAt.IsZero():
 				answer.Grants[0] = g
 				answer.Message = fmt.Sprintf("given: %s holds %s until %s", label(g), g.Target, when(g.Until))
 				return answer, nil
@@ -107,8 +129,8 @@ func notGiven(g access.Grant, state messages.GrantState) error {
 	if state.Blocked != nil {
 		why = state.Blocked.Why
 	}
-	return fmt.Errorf("request %s: %s was not seen to hold %s yet: %s. It is tried on; look with starter grants --person %s",
-		g.ID, label(g), g.Target, why, label(g))
+	return fmt.Errorf("request %s: %s was not seen to hold %s yet: %s. It is tried on; look with %s",
+		g.ID, label(g), g.Target, why, display.Starter("grants").With("--person", label(g)))
 }
 
 func (s *session) grantStatus(ctx context.Context, workflow string) (state messages.GrantState, err error) {
@@ -121,17 +143,17 @@ func (s *session) grantStatus(ctx context.Context, workflow string) (state messa
 
 // printAnswer says what came of a request, and what can be typed next.
 func printAnswer(w io.Writer, answer messages.GrantAnswer) {
-	fmt.Fprintln(w, answer.Message)
+	display.Fprintln(w, answer.Message)
 	for _, g := range answer.Grants {
 		switch g.State {
 		case access.GrantWaiting:
-			fmt.Fprintf(w, "  approve it, as one of them:  starter approve %s --by you@example.com\n", g.ID)
+			display.Fprintf(w, "  approve it, as one of them:  %s\n", display.Starter("approve", g.ID).With("--by", messages.You))
 		case access.GrantGranted:
-			fmt.Fprintf(w, "  end it early:  starter revoke --request %s --reason done\n", g.ID)
+			display.Fprintf(w, "  end it early:  %s\n", display.Starter("revoke").With("--request", g.ID).With("--reason", "done"))
 		}
 	}
 	if answer.Workflow != "" {
-		fmt.Fprintf(w, "  its workflow:  %s\n", answer.Workflow)
+		display.Fprintf(w, "  its workflow:  %s\n", answer.Workflow)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -21,7 +22,14 @@ func (s *session) grants() *cobra.Command {
 		Use: "grants [ORG]", Short: "List temporary grants, or the hours of privilege held by them",
 		Long: "Lists requests for grants with their state, the newest first. With --hours: how long people really held what they were\n" +
 			"granted, per month, person and target, and all of it together.",
-		Args: cobra.MaximumNArgs(1),
+		Args: func(c *cobra.Command, args []string) error {
+			for _, name := range []string{"person", "target", "open", "after"} {
+				if hours && c.Flags().Changed(name) {
+					return misused(c, "--hours sums up what everybody held: leave --%s out", name)
+				}
+			}
+			return takes(0, 1)(c, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			in.Kind = messages.ReportGrants
 			if hours {
@@ -38,7 +46,11 @@ func (s *session) grants() *cobra.Command {
 			if in.Org, err = s.theOrg(cmd.Context(), args); err != nil {
 				return err
 			}
-			answer, err := s.ask(cmd.Context(), in)
+			most := in.Limit
+			if hours {
+				most = 0
+			}
+			answer, err := s.askAll(cmd.Context(), in, most)
 			if err != nil {
 				return err
 			}
@@ -54,20 +66,16 @@ func (s *session) grants() *cobra.Command {
 	c.Flags().StringVar(&in.Person, "person", "", "only this person's: e-mail address or account id")
 	c.Flags().StringVar(&target, "target", "", "only of this target")
 	c.Flags().BoolVar(&in.Open, "open", false, "only those that are not over and done")
-	c.Flags().IntVar(&in.Limit, "limit", 50, "grants at most, up to 2000")
+	c.Flags().IntVar(&in.Limit, "limit", 50, "grants at most; 0: all of them")
 	c.Flags().StringVar(&in.After, "after", "", "the page after this one: next of the last answer")
 	c.Flags().BoolVar(&hours, "hours", false, "sum up the hours of privilege instead")
 	c.Flags().StringVar(&since, "since", "", "with --hours: from this day or instant on, for example 2026-01-01; twelve months otherwise")
-	c.MarkFlagsMutuallyExclusive("hours", "person")
-	c.MarkFlagsMutuallyExclusive("hours", "target")
-	c.MarkFlagsMutuallyExclusive("hours", "open")
-	c.MarkFlagsMutuallyExclusive("hours", "after")
 	return c
 }
 
 func printGrants(w io.Writer, answer messages.ReportAnswer, now time.Time) {
 	if len(answer.Grants) == 0 {
-		fmt.Fprintln(w, "no grants")
+		display.Fprintln(w, "no grants")
 		return
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -77,12 +85,12 @@ func printGrants(w io.Writer, answer messages.ReportAnswer, now time.Time) {
 		if !g.From.IsZero() {
 			from, until = when(g.From), when(g.Until)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
-			g.ID, label(g), g.Target, grantState(g, now), from, until, g.By, approvedBy(g), reasonOf(g))
+		display.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
+			g.ID, label(g), g.Target, grantState(g, now), from, until, g.Label(g.By), approvedBy(g), reasonOf(g))
 	}
 	_ = table.Flush()
 	if answer.Next != "" {
-		fmt.Fprintf(w, "\nmore: --after %s\n", answer.Next)
+		display.Fprintf(w, "\nmore: --after %s\n", display.Safe(display.Quote(answer.Next)))
 	}
 }
 
@@ -90,25 +98,27 @@ func printGrants(w io.Writer, answer messages.ReportAnswer, now time.Time) {
 func grantState(g access.Grant, now time.Time) string {
 	switch g.State {
 	case access.GrantWaiting:
-		return fmt.Sprintf("waits for approval (%d of %d) until %s", len(g.Approvals), g.Needs, when(g.Decide))
+		return fmt.Sprintf("waits for approval (%d of %d) until %s", len(g.Approvals), g.Needs, when(g.ApprovalDeadline))
 	case access.GrantDenied:
-		return "denied by " + g.ClosedBy
+		return "denied by " + g.Label(g.ClosedBy)
 	case access.GrantExpired:
 		return "nobody decided in time"
 	}
 	switch {
 	case now.Before(g.From):
 		return "not begun"
-	case now.Before(g.Until) && g.Given.IsZero():
+	case now.Before(g.Until) && g.ProvisionedAt.IsZero():
 		return "being given"
 	case now.Before(g.Until):
 		return "active"
-	case g.Taken.IsZero():
+	case g.RevokedAt.IsZero():
 		return "being taken back"
+	case g.HandTaken:
+		return "ended early: its access was taken away"
 	case g.ClosedBy != "" && g.From.Equal(g.Until):
-		return "withdrawn by " + g.ClosedBy
+		return "withdrawn by " + g.Label(g.ClosedBy)
 	case g.ClosedBy != "":
-		return "ended early by " + g.ClosedBy
+		return "ended early by " + g.Label(g.ClosedBy)
 	}
 	return "over"
 }
@@ -116,7 +126,7 @@ func grantState(g access.Grant, now time.Time) string {
 func approvedBy(g access.Grant) string {
 	var names []string
 	for _, a := range g.Approvals {
-		names = append(names, a.By)
+		names = append(names, g.Label(a.By))
 	}
 	if g.Urgent {
 		names = append(names, "nobody: break-glass")
@@ -134,10 +144,10 @@ func printHours(w io.Writer, answer messages.ReportAnswer) {
 		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "MONTH\tPERSON\tTARGET\tHELD\tGRANTS")
 		for _, p := range answer.Hours {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\n", p.Month, p.Person, p.Target, p.Held.Std().Round(time.Second), p.Grants)
+			display.Fprintf(table, "%s\t%s\t%s\t%s\t%d\n", p.Month, p.Person, p.Target, p.Held.Std().Round(time.Second), p.Grants)
 		}
 		_ = table.Flush()
-		fmt.Fprintln(w)
+		display.Fprintln(w, "")
 	}
-	fmt.Fprintln(w, answer.Message)
+	display.Fprintln(w, answer.Message)
 }

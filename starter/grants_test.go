@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"io"
 	"strings"
 	"testing"
@@ -18,7 +20,7 @@ var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 func lease(change func(*access.Grant)) access.Grant {
 	g := access.Grant{
 		ID: "g1", Person: "712020:ana", Email: "ana@acme.example", Target: access.OrgAdmin, State: access.GrantGranted, Ticket: "INC-1",
-		Reason: "mail\nis down", By: "bo@acme.example", From: noon, Until: noon.Add(time.Hour), Given: noon.Add(time.Second),
+		Reason: "mail\nis down", By: "bo@acme.example", From: noon, Until: noon.Add(time.Hour), ProvisionedAt: noon.Add(time.Second),
 		Approvals: []access.Approval{{By: "cy@acme.example"}, {By: "dan@acme.example"}},
 	}
 	change(&g)
@@ -32,20 +34,20 @@ func TestAGrantsStateIsTold(t *testing.T) {
 		change func(*access.Grant)
 	}{
 		"waits for approval (1 of 2) until " + when(after): {noon, func(g *access.Grant) {
-			*g = access.Grant{State: access.GrantWaiting, Needs: 2, Approvals: g.Approvals[:1], Decide: after}
+			*g = access.Grant{State: access.GrantWaiting, Needs: 2, Approvals: g.Approvals[:1], ApprovalDeadline: after}
 		}},
 		"denied by cy@acme.example": {noon, func(g *access.Grant) { g.State, g.ClosedBy = access.GrantDenied, "cy@acme.example" }},
 		"nobody decided in time":    {noon, func(g *access.Grant) { g.State = access.GrantExpired }},
-		"not begun":                 {noon.Add(-time.Second), func(g *access.Grant) { g.Given = time.Time{} }},
-		"being given":               {noon, func(g *access.Grant) { g.Given = time.Time{} }},
+		"not begun":                 {noon.Add(-time.Second), func(g *access.Grant) { g.ProvisionedAt = time.Time{} }},
+		"being given":               {noon, func(g *access.Grant) { g.ProvisionedAt = time.Time{} }},
 		"active":                    {noon, func(*access.Grant) {}},
 		"being taken back":          {noon.Add(time.Hour), func(*access.Grant) {}},
-		"over":                      {after, func(g *access.Grant) { g.State, g.Taken = access.GrantEnded, after }},
+		"over":                      {after, func(g *access.Grant) { g.State, g.RevokedAt = access.GrantEnded, after }},
 		"ended early by ana@acme.example": {after, func(g *access.Grant) {
-			g.State, g.Taken, g.ClosedBy = access.GrantEnded, after, "ana@acme.example"
+			g.State, g.RevokedAt, g.ClosedBy = access.GrantEnded, after, "ana@acme.example"
 		}},
 		"withdrawn by ana@acme.example": {after, func(g *access.Grant) {
-			g.State, g.From, g.Until, g.Taken, g.ClosedBy = access.GrantEnded, noon, noon, noon, "ana@acme.example"
+			g.State, g.From, g.Until, g.RevokedAt, g.ClosedBy = access.GrantEnded, noon, noon, noon, "ana@acme.example"
 		}},
 	} {
 		require.Equal(t, want, grantState(lease(c.change), c.at))
@@ -125,12 +127,54 @@ func TestACodeIsReadWhereNobodySeesIt(t *testing.T) {
 	}
 }
 
-func TestARequestThatIsOverSaysSo(t *testing.T) {
-	err := over(lease(func(g *access.Grant) { g.State, g.ClosedBy = access.GrantDenied, "cy@acme.example" }), messages.Approve)
-	require.EqualError(t, err, "approve request g1 (ana@acme.example of role:org-admin): it is over: denied by cy@acme.example. Ask for a new one with starter grant")
-	err = over(lease(func(g *access.Grant) { g.State = access.GrantWaiting }), messages.Approve)
-	require.ErrorContains(t, err, "its workflow was lost")
-	require.ErrorContains(t, err, "starter grant ana@acme.example role:org-admin --id g1")
+func TestADecisionProvesItsCodeAndSendsItNowhere(t *testing.T) {
+	waiting := lease(func(g *access.Grant) { g.State, g.Codes = access.GrantWaiting, true })
+	temporal := &fakeTemporal{
+		answer: func(messages.ReportInput) (messages.ReportAnswer, error) {
+			return messages.ReportAnswer{Grants: []access.Grant{waiting}}, nil
+		},
+		hear: func(int, string, any) (any, error) { return messages.GrantAnswer{Message: "noted"}, nil },
+	}
+	for _, name := range []string{messages.Approve, messages.Deny} {
+		s, _, _ := temporal.acting()
+		c := s.approve()
+		if name == messages.Deny {
+			c = s.deny()
+		}
+		c.SetIn(strings.NewReader("abcde fghij\n"))
+		c.SetArgs([]string{"g1", "--code", "-", "--note", "fine"})
+		require.NoError(t, c.ExecuteContext(t.Context()))
+		said := temporal.heard[len(temporal.heard)-1]
+		require.Equal(t, messages.OrgSyncID("acme"), said.WorkflowID)
+		require.Equal(t, name, said.UpdateName)
+		body := said.Args[0].(messages.ApprovalInput)
+		require.Equal(t, messages.Proof(messages.CodeHash("ABCDEFGHIJ"), messages.OrgSyncID("acme"), name, body), body.Proof)
+		text, err := json.Marshal(body)
+		require.NoError(t, err)
+		require.NotContains(t, strings.ToLower(string(text)), "abcde")
+		require.Contains(t, string(text), `"request":"g1","by":"bo@acme.example","note":"fine"`)
+	}
+}
+
+func TestGrantsShowNothingThatSteersATerminal(t *testing.T) {
+	hostile := lease(func(g *access.Grant) {
+		g.Reason, g.By, g.Email = "a\x1b[2Jb\nREQUEST  forged\u202e", "x'$(touch pwned)'", "ana\x1b]0;owned\x07@acme.example"
+	})
+	var out bytes.Buffer
+	printGrants(&out, messages.ReportAnswer{Grants: []access.Grant{hostile}}, noon)
+	require.Equal(t, 2, strings.Count(out.String(), "\n"))
+	require.NotContains(t, out.String(), "\x1b")
+	require.Contains(t, out.String(), "a⟨U+001B⟩[2Jb REQUEST forged⟨U+202E⟩")
+}
+
+func TestSpansAreWrittenAsPoliciesWriteThem(t *testing.T) {
+	for written, want := range map[string]time.Duration{"1d": 24 * time.Hour, "2h30m": 150 * time.Minute, "1w1d": 8 * 24 * time.Hour} {
+		var s span
+		require.NoError(t, s.Set(written))
+		require.Equal(t, want, time.Duration(s))
+	}
+	var s span
+	require.ErrorContains(t, s.Set("a day"), "write for example 30s, 2h30m, 7d or 2w")
 }
 
 func TestInstants(t *testing.T) {

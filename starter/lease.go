@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,13 +14,12 @@ import (
 
 func (s *session) extend() *cobra.Command {
 	var org string
-	var span time.Duration
 	var in messages.ExtendInput
 	c := &cobra.Command{
 		Use: "extend REQUEST | extend PERSON TARGET", Short: "Prolong a grant that runs",
 		Long: "Asks for a grant that begins when the other ends, as far as the policy lets it: of the request named, or of what PERSON\n" +
 			"holds of TARGET the longest.",
-		Args: cobra.RangeArgs(1, 2),
+		Args: takes(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if in.RequestedBy, err = s.who(); err != nil {
 				return err
@@ -30,48 +27,49 @@ func (s *session) extend() *cobra.Command {
 			if org, err = s.theOrg(cmd.Context(), named(org)); err != nil {
 				return err
 			}
-			var g access.Grant
-			if len(args) == 1 {
-				in.Request = args[0]
-				g, err = s.request(cmd.Context(), org, args[0])
-			} else {
-				g, err = s.running(cmd.Context(), org, args[0], args[1])
+			if in.Request = args[0]; len(args) == 2 {
+				g, err := s.running(cmd.Context(), org, args[0], args[1])
+				if err != nil {
+					return err
+				}
+				in.Request = g.ID
 			}
-			if err != nil {
-				return err
-			}
-			in.Duration = messages.Duration(span)
 			var answer messages.GrantAnswer
-			if err := s.tellGrant(cmd.Context(), org, g, messages.Extend, in, &answer); err != nil {
+			if err := s.update(cmd.Context(), org, messages.Extend, in, &answer); err != nil {
 				return err
 			}
 			return s.show(answer, func(w io.Writer) { printAnswer(w, answer) })
 		},
 	}
 	c.Flags().StringVar(&org, "org", "", "the organization, when there are several")
-	c.Flags().DurationVar(&span, "for", 0, "how much longer, for example 1h")
+	spanFlag(c, &in.Duration, "how much longer, for example 1h or 1d")
 	c.Flags().StringVar(&in.Reason, "reason", "", "why, for the approvers and the ledger")
 	c.Flags().StringVar(&in.Ticket, "ticket", "", "the change or incident, where the policy asks for one")
 	c.Flags().StringVar(&in.RequestID, "id", "", "the extension's id: the same id again changes nothing")
 	return c
 }
 
-// running is a grant by which the person holds the target.
+// running is the grant by which the person holds the target the longest.
 func (s *session) running(ctx context.Context, org, person, written string) (access.Grant, error) {
 	target, err := access.ParseEntitlement(written)
 	if err != nil {
 		return access.Grant{}, err
 	}
-	answer, err := s.ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportGrants, Person: person, Target: target, Open: true})
+	answer, err := s.askAll(ctx, messages.ReportInput{Org: org, Kind: messages.ReportGrants, Person: person, Target: target, Open: true}, 0)
 	if err != nil {
 		return access.Grant{}, err
 	}
-	i := slices.IndexFunc(answer.Grants, func(g access.Grant) bool { return g.State == access.GrantGranted })
-	if i < 0 {
+	var last access.Grant
+	for _, g := range answer.Grants {
+		if g.State == access.GrantGranted && !g.Until.Before(last.Until) {
+			last = g
+		}
+	}
+	if last.ID == "" {
 		return access.Grant{}, fmt.Errorf("%s holds %s in organization %s by no grant that runs; ask for one with starter grant",
 			person, target, org)
 	}
-	return answer.Grants[i], nil
+	return last, nil
 }
 
 func (s *session) revoke() *cobra.Command {
@@ -81,7 +79,7 @@ func (s *session) revoke() *cobra.Command {
 		Use: "revoke PERSON TARGET | revoke --request REQUEST", Short: "End grants now",
 		Long: "Ends all grants of TARGET that PERSON has, or the one request named, also such as still wait for approval. What they gave\n" +
 			"is taken back at once; what something else gives stays.",
-		Args: cobra.MaximumNArgs(2),
+		Args: takes(0, 2),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if in.RequestedBy, err = s.who(); err != nil {
 				return err

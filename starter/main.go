@@ -21,6 +21,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/castellan-io/castellan/config"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -30,7 +31,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := command().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "starter:", unwrapped(err))
+		display.Fprintln(os.Stderr, "starter: "+unwrapped(err))
 		os.Exit(1)
 	}
 }
@@ -41,8 +42,10 @@ func command() *cobra.Command {
 		Long: "Applies Castellan's policies, shows its plans, lends access for a while, runs access reviews, answers questions.\n\n" +
 			"It reaches Temporal by Temporal's own settings (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, …) and nothing else. CASTELLAN_BY says\n" +
 			"who acts; CASTELLAN_CODE is the code that you were sent as a reviewer, where a review asks for one.",
-		SilenceUsage: true, SilenceErrors: true,
+		Args: aCommandOfIts, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		DisableFlagsInUseLine: true, SuggestionsMinimumDistance: 2, SilenceUsage: true, SilenceErrors: true,
 	}
+	root.SetFlagErrorFunc(flagError)
 	s := &session{}
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print the answer as JSON")
 	root.PersistentFlags().StringVar(&s.said, "by", "",
@@ -109,6 +112,9 @@ func (s *session) theOrg(ctx context.Context, named []string) (string, error) {
 			orgs = append(orgs, org)
 		}
 	}
+	if len(orgs) > 1 {
+		orgs = s.inForce(ctx, orgs)
+	}
 	switch len(orgs) {
 	case 0:
 		return "", errors.New("no organization is running; start one with `starter apply FILE`")
@@ -116,6 +122,26 @@ func (s *session) theOrg(ctx context.Context, named []string) (string, error) {
 		return orgs[0], nil
 	}
 	return "", fmt.Errorf("there are several organizations, name one: %v", orgs)
+}
+
+// inForce are the organizations that a policy is in force for, and those that cannot be asked; all of them when there is none. A
+// first policy that was refused leaves a workflow that waits for another, and is no reason to have to name the others.
+func (s *session) inForce(ctx context.Context, orgs []string) []string {
+	var some []string
+	for _, org := range orgs {
+		var state messages.OrgSyncState
+		value, err := s.client.QueryWorkflow(ctx, messages.OrgSyncID(org), "", messages.Status)
+		if err == nil {
+			err = value.Get(&state)
+		}
+		if err != nil || state.Policy != "" && state.State != messages.StateRetired {
+			some = append(some, org)
+		}
+	}
+	if len(some) == 0 {
+		return orgs
+	}
+	return some
 }
 
 // named is the organization that a flag names, if it does.
@@ -134,7 +160,7 @@ func (s *session) who() (string, error) {
 		return s.said, nil
 	}
 	return "", fmt.Errorf("say who acts by e-mail address or Atlassian account id, which %q is not: "+
-		"pass --by you@example.com, or set CASTELLAN_BY", s.by)
+		"pass --by %s, or set CASTELLAN_BY", s.by, messages.You)
 }
 
 func whoami() string {
@@ -154,6 +180,10 @@ func unwrapped(err error) string {
 	var app *temporal.ApplicationError
 	if errors.As(err, &app) {
 		return app.Message()
+	}
+	var late *serviceerror.DeadlineExceeded
+	if errors.As(err, &late) {
+		return "no answer came in time: ask again. Answers come from a worker, some seconds after it, or Temporal, has started (" + late.Message + ")"
 	}
 	return err.Error()
 }

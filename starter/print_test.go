@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/policy"
 )
 
 func printed(t *testing.T, print func(io.Writer)) string {
@@ -40,7 +42,7 @@ func TestAHeldOrganizationSaysWhatToType(t *testing.T) {
 	})
 	for _, want := range []string{
 		"acme is held\n", "3 adds, 3 removals for 4 people", "plan sha256:h", "adopt: the first run", "this plan replaces sha256:g",
-		`temporal workflow update execute --workflow-id org-sync:acme --name approve-plan --input '{"plan":"sha256:h","by":"you@example.com"}'`,
+		`temporal workflow update execute --workflow-id org-sync:acme --name approve-plan --input '{"plan":"sha256:h","by":"you@example.com"}' --output json`,
 		"--name reject-plan", "starter plan --held acme", "paused by ana: audit", "KeyRefused: make a new key",
 		"last run: r2", "2 short of licences", "last full verification: r1", "signal pause at not set was not accepted: by is missing",
 		"noticed: uncovered-group x", "every 30s",
@@ -57,7 +59,7 @@ func TestAPlanIsATable(t *testing.T) {
 				{Person: "1", Email: "ana@acme.example", Target: "group:jira", Action: access.Add, State: access.Done, Reasons: []access.Reason{{Kind: access.ReasonMapping, Name: "eng"}}},
 				{Person: "712020:x", Target: access.OrgAdmin, Action: access.Remove, State: access.Held, HeldBy: []string{"run-removals"}},
 			},
-			Findings: []access.Finding{{Rule: "key-expires", Subject: "key", Detail: "in 5 days"}},
+			Noticed: []string{"key-expires key: in 5 days"},
 		}})
 	})
 	for _, want := range []string{"7 people read: 1 adds, 1 removals", "ana@acme.example", "mapping eng", "712020:x", "run-removals", "more: --after '{\"person\":\"x\"}'", "key-expires key: in 5 days"} {
@@ -81,6 +83,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	refused := temporal.NewApplicationError("plan sha256:x is not open", "Refused")
 	require.Equal(t, "plan sha256:x is not open", unwrapped(refused))
 	require.Equal(t, "disk full", unwrapped(errors.New("disk full")))
+	require.Contains(t, unwrapped(fmt.Errorf("ask: %w", serviceerror.NewDeadlineExceeded("context deadline exceeded"))), "ask again")
 }
 
 func TestAPolicyFileIsCheckedBeforeItIsSent(t *testing.T) {
@@ -99,4 +102,27 @@ func TestAPolicyFileIsCheckedBeforeItIsSent(t *testing.T) {
 	var sent string
 	require.NoError(t, json.Unmarshal(source, &sent))
 	require.Equal(t, text, sent, "the file travels as its author wrote it")
+}
+
+func TestPrintTimetableShowsWhatTheClocksOfZonesShow(t *testing.T) {
+	p, err := policy.Parse("p", []byte(`
+version: 1
+organization: {name: acme, id: a1, key: "env:A"}
+mappings: [{name: m, from: [eng], to: ["group:x"]}]
+governance: {schedule: "0 9 1 * 1"}
+reviews:
+  - {name: spring, owner: ana@acme.example, schedule: "30 2 28 3 *", zone: Europe/Berlin, stages: [{reviewers: [ana@acme.example], length: 7d}]}
+rules:
+  - {name: nights, when: managed, give: ["group:x"], owner: ana@acme.example, during: {weekly: ["Mon-Fri 22:00-06:00"], zone: America/New_York}}
+`))
+	require.NoError(t, err)
+	text := printed(t, func(w io.Writer) { printTimetable(w, p.Timetable(time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC), 2)) })
+	for _, want := range []string{
+		"review spring opens", "Europe/Berlin", "Sun 2027-03-28 03:00 +02:00, Tue 2028-03-28 02:30 +02:00",
+		"governance report", "Mon 2026-11-30 09:00 +00:00, Tue 2026-12-01 09:00 +00:00",
+		"rule nights opens, closes", "Mon 2026-11-30 22:00 -05:00, Tue 2026-12-01 06:00 -05:00",
+	} {
+		require.Contains(t, text, want)
+	}
+	require.Empty(t, printed(t, func(w io.Writer) { printTimetable(w, nil) }))
 }

@@ -1,68 +1,90 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	enumspb "go.temporal.io/api/enums/v1"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/policy"
 )
 
 func (s *session) plan() *cobra.Command {
 	var held bool
 	var run, after string
+	var file policyFile
 	var states []string
 	var limit int
 	c := &cobra.Command{
 		Use: "plan FILE | plan --held [ORG] | plan --run RUN [ORG]", Short: "Show what a policy would do, what is held, or what a run did",
 		Long: "With a policy file: reads the living organization and shows what that policy would change; nothing is written.\nWith --held: the lines that wait for a decision. With --run: the lines of an earlier run and what came of each.",
-		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			in := messages.ReportInput{Kind: messages.ReportPlan, Run: run, States: states, Limit: limit, After: after}
-			var err error
+		Args: func(c *cobra.Command, args []string) (err error) { // before Temporal is reached for
+			switch {
+			case len(args) > 1:
+				return misused(c, "name one policy file, or one organization, not %d", len(args))
+			case held || run != "":
+				return nil
+			case len(args) == 0:
+				return misused(c, "name a policy file, or --held, or --run RUN")
+			}
+			file, err = readPolicyFile(args[0])
+			if errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(args[0], "./") {
+				return misused(c, "plan takes a policy file, and there is none named %s. Of an organization that runs, `%s` shows what waits for a decision, and `%s` its runs",
+					args[0], display.Starter("plan --held", args[0]), display.Starter("runs", args[0]))
+			}
+			return err
+		},
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			var timed []policy.Timed
+			in := messages.ReportInput{Kind: messages.ReportPlan, Run: run, States: states, After: after}
 			if held || run != "" {
 				in.Org, err = s.theOrg(cmd.Context(), args)
-			} else if len(args) == 0 {
-				return fmt.Errorf("name a policy file, or --held, or --run RUN")
 			} else {
-				in.Kind = messages.ReportPreview
-				p, source, readErr := readPolicy(args[0])
-				if readErr != nil {
-					return readErr
-				}
-				in.Org, in.Policy = p.Organization.Name, source
+				in.Kind, in.Org, in.Policy = messages.ReportPreview, file.policy.Organization.Name, file.source
+				timed = file.policy.Timetable(time.Now(), timesShown)
 			}
 			if err != nil {
 				return err
 			}
-			answer, err := s.ask(cmd.Context(), in)
+			answer, err := s.askAll(cmd.Context(), in, limit)
 			if err != nil {
 				return err
 			}
-			return s.show(answer, func(w io.Writer) { printPlan(w, answer) })
+			return s.show(struct {
+				messages.ReportAnswer
+				Times []policy.Timed `json:"times,omitempty"`
+			}{answer, timed}, func(w io.Writer) {
+				printPlan(w, answer)
+				printTimetable(w, timed)
+			})
 		},
 	}
 	c.Flags().BoolVar(&held, "held", false, "the lines that wait for a decision")
 	c.Flags().StringVar(&run, "run", "", "the lines of this run")
 	c.Flags().StringSliceVar(&states, "state", nil, "only lines in these states, for example observed: what rules that observe would do")
-	c.Flags().IntVar(&limit, "limit", 200, "lines at most, up to 2000")
+	c.Flags().IntVar(&limit, "limit", 0, "lines at most; all of them when left out")
 	c.Flags().StringVar(&after, "after", "", "the page after this one: next of the last answer")
 	return c
 }
 
 func printPlan(w io.Writer, answer messages.ReportAnswer) {
 	if answer.Plan == nil {
-		fmt.Fprintln(w, answer.Message)
+		display.Fprintln(w, answer.Message)
 		return
 	}
 	r, c := answer.Plan.Run, answer.Plan.Run.Counts
-	fmt.Fprintf(w, "run %s (%s, %s), %s\n%d people read: %d adds, %d removals, %d adoptions; %d of them the guard holds\n\n",
+	display.Fprintf(w, "run %s (%s, %s), %s\n%d people read: %d adds, %d removals, %d adoptions; %d of them the guard holds\n\n",
 		r.Run, r.Scope, r.Trigger, r.Plan, c.People, c.Adds, c.Removals, c.Adopts, c.Held)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ACTION\tPERSON\tTARGET\tSTATE\tHELD BY\tWHY\tANSWER")
@@ -71,38 +93,63 @@ func printPlan(w io.Writer, answer messages.ReportAnswer) {
 		if who == "" {
 			who = l.Person
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Verb(), who, l.Target, l.State, strings.Join(l.HeldBy, ","), reasons(l.Reasons), l.Answer)
+		display.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Verb(), who, l.Target, l.State, strings.Join(l.HeldBy, ","), reasons(l.Reasons), l.Answer)
 	}
 	_ = table.Flush()
 	if answer.Next != "" {
-		fmt.Fprintf(w, "\nmore: --after '%s'\n", answer.Next)
+		display.Fprintf(w, "\nmore: --after %s\n", display.Safe(display.Quote(answer.Next)))
 	}
-	if len(answer.Plan.Findings) > 0 {
-		fmt.Fprintln(w, "\nnoticed:")
-		for _, f := range access.Summarize(answer.Plan.Findings, 100) {
-			fmt.Fprintf(w, "  %s\n", f)
+	if len(answer.Plan.Noticed) > 0 {
+		display.Fprintln(w, "\nnoticed:")
+		for _, f := range answer.Plan.Noticed {
+			display.Fprintf(w, "  %s\n", f)
 		}
 	}
 }
 
-func reasons(rs []access.Reason) string {
-	var words []string
-	for _, r := range rs {
-		words = append(words, r.String())
+// timesShown is how many of the next times of a schedule are shown.
+const timesShown = 4
+
+// printTimetable shows what the policy has happen by the clock, each time as the clock of its zone shows it.
+func printTimetable(w io.Writer, all []policy.Timed) {
+	if len(all) == 0 {
+		return
 	}
-	return strings.Join(words, "; ")
+	display.Fprintln(w, "\nnext times:")
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "WHAT\tZONE\tNEXT")
+	for _, t := range all {
+		zone, err := time.LoadLocation(t.Zone)
+		if err != nil {
+			zone = time.UTC
+		}
+		var when []string
+		for _, at := range t.When {
+			when = append(when, at.In(zone).Format("Mon 2006-01-02 15:04 -07:00"))
+		}
+		if len(when) == 0 {
+			when = []string{"never again"}
+		}
+		display.Fprintf(table, "%s\t%s\t%s\n", t.What, t.Zone, strings.Join(when, ", "))
+	}
+	_ = table.Flush()
 }
+
+func reasons(rs []access.Reason) string { return access.ReasonsInWords(rs) }
 
 func (s *session) status() *cobra.Command {
 	return &cobra.Command{
 		Use: "status [ORG]", Short: "Show an organization's state, its last run, and what waits for whom",
-		Args: cobra.MaximumNArgs(1),
+		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			org, err := s.theOrg(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
-			defer s.hint()()
+			defer s.hint(messages.OrgSyncID(org))()
+			if err := s.ended(cmd.Context(), org); err != nil {
+				return err
+			}
 			value, err := s.client.QueryWorkflow(cmd.Context(), messages.OrgSyncID(org), "", messages.Status)
 			if err != nil {
 				return err
@@ -116,49 +163,88 @@ func (s *session) status() *cobra.Command {
 	}
 }
 
+// ended says that an organization's loop does not run any more, and how to go on: what it would answer may be old.
+func (s *session) ended(ctx context.Context, org string) error {
+	loop, err := s.client.DescribeWorkflowExecution(ctx, messages.OrgSyncID(org), "")
+	if err != nil {
+		return nil //nolint:nilerr // the question itself says what is wrong
+	}
+	var how, why string
+	switch loop.GetWorkflowExecutionInfo().GetStatus() {
+	case enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED:
+		how = "terminated"
+	case enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED:
+		how = "cancelled"
+	case enumspb.WORKFLOW_EXECUTION_STATUS_FAILED, enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
+		how = "ended by a failure"
+		if err := s.client.GetWorkflow(ctx, messages.OrgSyncID(org), "").Get(ctx, nil); err != nil {
+			why = " (" + unwrapped(err) + ")"
+		}
+	default:
+		return nil
+	}
+	return fmt.Errorf("the loop %s was %s%s: nothing is watched or written in %s until you apply its policy again (`starter apply FILE`); what it knows stands in the ledger",
+		messages.OrgSyncID(org), how, why, org)
+}
+
 func printStatus(w io.Writer, s messages.OrgSyncState) {
-	fmt.Fprintf(w, "%s is %s\n", s.Org, s.State)
+	display.Fprintf(w, "%s is %s\n", s.Org, s.State)
 	if p := s.Problem; p != nil {
-		fmt.Fprintf(w, "  problem since %s: %s: %s\n  next attempt: %s\n", when(p.Since), p.Kind, p.Message, when(p.Retry))
+		display.Fprintf(w, "  problem since %s: %s: %s\n", when(p.Since), p.Kind, p.Message)
+		if p.Retry.IsZero() {
+			display.Fprintln(w, "  no policy is in force: correct it and apply it again")
+		} else {
+			display.Fprintf(w, "  next attempt: %s\n", when(p.Retry))
+		}
 	}
 	if s.Feed.Problem != "" {
-		fmt.Fprintf(w, "  the event feed cannot be watched: %s\n", s.Feed.Problem)
+		display.Fprintf(w, "  the event feed cannot be watched: %s\n", s.Feed.Problem)
+	}
+	if s.Stuck != "" {
+		display.Fprintf(w, "  the workflow cannot renew its history: %s\n", s.Stuck)
 	}
 	if p := s.Paused; p != nil {
-		fmt.Fprintf(w, "  paused by %s: %s\n", p.By, p.Reason)
+		display.Fprintf(w, "  paused by %s: %s\n", p.By, p.Reason)
 	}
 	if h := s.Hold; h != nil {
-		fmt.Fprintf(w, "  held since %s: %d adds, %d removals for %d people\n    plan %s\n", when(h.Opened), h.Adds+h.Adopts, h.Removals, h.People, h.Plan)
+		display.Fprintf(w, "  held since %s: %d adds, %d removals for %d people\n    plan %s\n", when(h.Opened), h.Adds+h.Adopts, h.Removals, h.People, h.Plan)
 		for _, r := range h.Rules {
-			fmt.Fprintf(w, "    %s\n", r)
+			display.Fprintf(w, "    %s\n", r)
 		}
 		if h.Changed != "" {
-			fmt.Fprintf(w, "    this plan %s\n", h.Changed)
+			display.Fprintf(w, "    this plan %s\n", h.Changed)
 		}
-		fmt.Fprintf(w, "    every line: starter plan --held %s\n", s.Org)
+		display.Fprintf(w, "    every line: %s\n", display.Starter("plan --held", s.Org))
 		for _, name := range []string{messages.ApprovePlan, messages.RejectPlan} {
-			fmt.Fprintf(w, "    temporal workflow update execute --workflow-id %s --name %s --input '{\"plan\":\"%s\",\"by\":\"you@example.com\"}'\n", messages.OrgSyncID(s.Org), name, h.Plan)
+			display.Fprintf(w, "    %s\n", display.Update(messages.OrgSyncID(s.Org), name, display.Input{{"plan", h.Plan}, {"by", messages.You}}))
 		}
 	}
 	if r := s.Running; r != nil {
-		fmt.Fprintf(w, "  running: %s (%s) %s since %s\n", r.Run, r.Trigger, r.State, when(r.Started))
+		display.Fprintf(w, "  running: %s (%s) %s since %s\n", r.Run, r.Trigger, r.State, when(r.Started))
 	}
 	if r := s.LastRun; r != nil {
-		fmt.Fprintf(w, "  last run: %s\n", runLine(*r))
+		display.Fprintf(w, "  last run: %s\n", runLine(*r))
 	}
 	if r := s.LastFull; r != nil && (s.LastRun == nil || s.LastRun.Run != r.Run) {
-		fmt.Fprintf(w, "  last full verification: %s\n", runLine(*r))
+		display.Fprintf(w, "  last full verification: %s\n", runLine(*r))
 	}
 	watching := s.Feed.Mode
 	if watching == "" {
 		watching = "not yet"
 	}
-	fmt.Fprintf(w, "  next full verification: %s; watching: %s, every %s\n  policy: %s\n", when(s.NextFull), watching, s.Settings.Feed, s.Policy)
+	display.Fprintf(w, "  next full verification: %s; watching: %s, every %s\n  policy: %s\n", when(s.NextFull), watching, s.Settings.Feed, s.Policy)
 	for _, f := range s.Findings {
-		fmt.Fprintf(w, "  noticed: %s\n", f)
+		display.Fprintf(w, "  noticed: %s\n", f)
+	}
+	if s.LastFull != nil && s.Reported > len(s.Findings) {
+		display.Fprintf(w, "  and %d more kinds: %s\n", s.Reported-len(s.Findings), display.Starter("plan", s.Org).With("--run", s.LastFull.Run))
 	}
 	for _, r := range s.Refused {
-		fmt.Fprintf(w, "  signal %s at %s was not accepted: %s\n", r.Name, when(r.At), r.Why)
+		var who string
+		if r.By != "" {
+			who = ", said by " + r.By + ","
+		}
+		display.Fprintf(w, "  signal %s%s at %s was not accepted: %s\n", r.Name, who, when(r.At), r.Why)
 	}
 }
 
@@ -200,7 +286,7 @@ func (s *session) why() *cobra.Command {
 	var at string
 	c := &cobra.Command{
 		Use: "why ORG PERSON [TARGET]", Short: "Say why a person holds what they hold, now or at any past instant",
-		Args: cobra.RangeArgs(2, 3),
+		Args: takes(2, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := messages.ReportInput{Org: args[0], Kind: messages.ReportWhy, Person: args[1]}
 			if len(args) == 3 {
@@ -214,17 +300,17 @@ func (s *session) why() *cobra.Command {
 			if in.At, err = instant("--at", at); err != nil {
 				return err
 			}
-			answer, err := s.ask(cmd.Context(), in)
+			answer, err := s.askAll(cmd.Context(), in, 0)
 			if err != nil {
 				return err
 			}
 			return s.show(answer, func(w io.Writer) {
-				fmt.Fprintln(w, answer.Message)
+				display.Fprintln(w, answer.Message)
 				if answer.Why == nil {
 					return
 				}
 				for _, e := range answer.Why.History {
-					fmt.Fprintf(w, "  %s  #%d %s\n", when(e.At), e.Seq, entryLine(e))
+					display.Fprintf(w, "  %s  #%d %s\n", when(e.At), e.Seq, entryLine(e))
 				}
 			})
 		},
@@ -245,13 +331,13 @@ func entryLine(e messages.LedgerEntry) string {
 func (s *session) runs() *cobra.Command {
 	var limit int
 	c := &cobra.Command{
-		Use: "runs [ORG]", Short: "List the last runs", Args: cobra.MaximumNArgs(1),
+		Use: "runs [ORG]", Short: "List the last runs", Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			org, err := s.theOrg(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
-			answer, err := s.ask(cmd.Context(), messages.ReportInput{Org: org, Kind: messages.ReportRuns, Limit: limit})
+			answer, err := s.askAll(cmd.Context(), messages.ReportInput{Org: org, Kind: messages.ReportRuns}, limit)
 			if err != nil {
 				return err
 			}
@@ -263,7 +349,7 @@ func (s *session) runs() *cobra.Command {
 					if r.Problem != nil {
 						problem = r.Problem.Kind
 					}
-					fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", r.Run, r.Scope, r.Trigger, r.State, r.Counts.People, r.Counts.Adds, r.Counts.Removals, r.Counts.Done, r.Counts.Held, problem)
+					display.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", r.Run, r.Scope, r.Trigger, r.State, r.Counts.People, r.Counts.Adds, r.Counts.Removals, r.Counts.Done, r.Counts.Held, problem)
 				}
 				_ = table.Flush()
 			})
@@ -277,7 +363,7 @@ func (s *session) undo() *cobra.Command {
 	var org, reason string
 	c := &cobra.Command{
 		Use: "undo RUN", Short: "Take back what a run changed, and pause the organization",
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, err := s.theOrg(cmd.Context(), named(org))
 			if err != nil {
@@ -287,7 +373,7 @@ func (s *session) undo() *cobra.Command {
 			if err := s.update(cmd.Context(), name, messages.Undo, messages.UndoInput{Run: args[0], By: s.by, Reason: reason}, &answer); err != nil {
 				return err
 			}
-			return s.show(answer, func(w io.Writer) { fmt.Fprintln(w, answer.Message) })
+			return s.show(answer, func(w io.Writer) { display.Fprintln(w, answer.Message) })
 		},
 	}
 	c.Flags().StringVar(&org, "org", "", "the organization, when there are several")
@@ -296,18 +382,19 @@ func (s *session) undo() *cobra.Command {
 }
 
 func (s *session) verifyLedger() *cobra.Command {
-	return &cobra.Command{
-		Use: "verify-ledger [ORG]", Short: "Recompute the ledger's hash chain", Args: cobra.MaximumNArgs(1),
+	var head string
+	c := &cobra.Command{
+		Use: "verify-ledger [ORG]", Short: "Recompute the ledger's hash chain, and hold the ledger's rows against it", Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			org, err := s.theOrg(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
-			answer, err := s.ask(cmd.Context(), messages.ReportInput{Org: org, Kind: messages.ReportLedger})
+			answer, err := s.ask(cmd.Context(), messages.ReportInput{Org: org, Kind: messages.ReportLedger, Head: head})
 			if err != nil {
 				return err
 			}
-			if err := s.show(answer, func(w io.Writer) { fmt.Fprintln(w, answer.Message) }); err != nil {
+			if err := s.show(answer, func(w io.Writer) { display.Fprintln(w, answer.Message) }); err != nil {
 				return err
 			}
 			if answer.Ledger != nil && !answer.Ledger.Whole {
@@ -316,4 +403,6 @@ func (s *session) verifyLedger() *cobra.Command {
 			return nil
 		},
 	}
+	c.Flags().StringVar(&head, "head", "", "an entry's number and hash that were kept elsewhere, N:HASH: the chain must still have it")
+	return c
 }

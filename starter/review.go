@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -43,15 +44,7 @@ The code itself is sent nowhere.`,
   starter review decide quarterly remove --person ana@acme.example --comment 'left the team'
   starter review export quarterly --mine --out mine.csv     or all of it in a spreadsheet,
   starter review import mine.csv                            and back`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				return fmt.Errorf("review has no command %q; did you mean %s?", args[0], strings.Join(near, " or "))
-			}
-			return fmt.Errorf("review has no command %q; starter review --help lists them", args[0])
-		},
+		Args:                       aCommandOfIts,
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		DisableFlagsInUseLine:      true,
 		SuggestionsMinimumDistance: 2,
@@ -85,8 +78,10 @@ func (r aReview) workflow() string { return messages.ReviewID(r.org, r.id) }
 
 func (r aReview) String() string { return "review " + r.id + " of " + r.org }
 
-// args is how the review is named in a command to type.
-func (r aReview) args() string { return "'" + r.id + "' --org " + r.org }
+// command is a command about the review, to type.
+func (r aReview) command(name string) display.Command {
+	return display.Starter("review "+name, r.id).With("--org", r.org)
+}
 
 // orgFlag is the organization of a command about reviews.
 func orgFlag(c *cobra.Command, org *string) {
@@ -110,7 +105,7 @@ func (s *session) chosen(ctx context.Context, org, name string, choose func(revi
 	if strings.Contains(name, ":") { // every review has one: before its date, or within its instant
 		return aReview{org, name}, nil
 	}
-	answer, err := s.ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportReviews, Campaign: name})
+	answer, err := s.askAll(ctx, messages.ReportInput{Org: org, Kind: messages.ReportReviews, Campaign: name}, 0)
 	if err != nil {
 		return aReview{}, err
 	}
@@ -168,7 +163,7 @@ func (s *session) reviewStart() *cobra.Command {
 	c := &cobra.Command{
 		Use: "start CAMPAIGN", Short: "Start a campaign of the policy's reviews by hand",
 		Long: "Starts the campaign now: its items are taken, then its reviewers are told. A campaign has one review of a date.",
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if date == "" {
 				date = time.Now().Format(time.DateOnly)
@@ -199,12 +194,12 @@ func (s *session) startReview(ctx context.Context, r aReview, campaign string) (
 		ID: r.workflow(), TaskQueue: messages.QueueWorkflows, WorkflowTaskTimeout: messages.TaskTimeout,
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
-		TypedSearchAttributes:                    temporal.NewSearchAttributes(messages.AttributeOrg.ValueSet(r.org), messages.AttributeCampaign.ValueSet(campaign)),
-		StaticSummary:                            r.org + ": access review " + campaign,
+		TypedSearchAttributes:                    temporal.NewSearchAttributes(messages.AttributeOrg.ValueSet(r.org), messages.AttributeCampaign.ValueSet(messages.Keyword(campaign))),
+		StaticSummary:                            display.Summary(r.org + ": access review " + campaign),
 	}, messages.AccessReview, messages.AccessReviewInput{Org: r.org, Campaign: campaign, By: s.by})
 	var before *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &before) {
-		return started{}, fmt.Errorf("%s was started before: look at it with starter review show %s. For another one, name another day with --date", r, r.args())
+		return started{}, fmt.Errorf("%s was started before: look at it with %s. For another one, name another day with --date", r, r.command("show"))
 	}
 	if err != nil {
 		return started{}, err
@@ -222,7 +217,7 @@ const (
 
 // begun waits until a worker has taken the review up, so that a campaign that the policy does not have is told at once.
 func (s *session) begun(ctx context.Context, run client.WorkflowRun) (bool, error) {
-	defer s.hint()()
+	defer s.hint(run.GetID())()
 	wait, cancel := context.WithTimeout(ctx, waitForBegin)
 	defer cancel()
 	failed := make(chan error, 1)
@@ -250,24 +245,24 @@ func (s *session) begun(ctx context.Context, run client.WorkflowRun) (bool, erro
 
 func printStarted(w io.Writer, a started, campaign string) {
 	r := aReview{a.Org, a.Review}
-	fmt.Fprintf(w, "%s is started\n", r)
+	display.Fprintf(w, "%s is started\n", r)
 	if !a.Begun {
-		fmt.Fprintln(w, "  no worker has taken it up yet: is one running?")
+		display.Fprintln(w, "  no worker has taken it up yet: is one running?")
 	}
-	fmt.Fprintf(w, "  open:    workflow %s in the Temporal Web UI\n", a.Workflow)
-	fmt.Fprintf(w, "  follow:  starter review show %s\n", r.args())
-	fmt.Fprintf(w, "  all:     temporal workflow list --query '%s=\"%s\"'\n", messages.AttributeCampaign.GetName(), campaign)
+	display.Fprintf(w, "  open:    workflow %s in the Temporal Web UI\n", a.Workflow)
+	display.Fprintf(w, "  follow:  %s\n", r.command("show"))
+	display.Fprintf(w, "  all:     %s\n", display.List(messages.AttributeCampaign.GetName(), campaign))
 }
 
 func (s *session) reviewList() *cobra.Command {
 	in := messages.ReportInput{Kind: messages.ReportReviews}
 	c := &cobra.Command{
-		Use: "list [ORG]", Short: "List reviews, the newest first", Args: cobra.MaximumNArgs(1),
+		Use: "list [ORG]", Short: "List reviews, the newest first", Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if in.Org, err = s.theOrg(cmd.Context(), args); err != nil {
 				return err
 			}
-			answer, err := s.ask(cmd.Context(), in)
+			answer, err := s.askAll(cmd.Context(), in, in.Limit)
 			if err != nil {
 				return err
 			}
@@ -275,14 +270,14 @@ func (s *session) reviewList() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&in.Campaign, "campaign", "", "only of this campaign")
-	c.Flags().IntVar(&in.Limit, "limit", 20, "reviews at most, up to 2000")
+	c.Flags().IntVar(&in.Limit, "limit", 20, "reviews at most; 0: all of them")
 	c.Flags().StringVar(&in.After, "after", "", "the page after this one: next of the last answer")
 	return c
 }
 
 func printReviews(w io.Writer, answer messages.ReportAnswer) {
 	if len(answer.Reviews) == 0 {
-		fmt.Fprintln(w, "no reviews")
+		display.Fprintln(w, "no reviews")
 		return
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -298,11 +293,11 @@ func printReviews(w io.Writer, answer messages.ReportAnswer) {
 				exceptions += n
 			}
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d/%d\t%d\n", r.ID, reviewState(r.Review), when(r.Opened), due, r.Decided, r.Items, exceptions)
+		display.Fprintf(table, "%s\t%s\t%s\t%s\t%d/%d\t%d\n", r.ID, reviewState(r.Review), when(r.Opened), due, r.Decided, r.Items, exceptions)
 	}
 	_ = table.Flush()
 	if answer.Next != "" {
-		fmt.Fprintf(w, "\nmore: --after '%s'\n", answer.Next)
+		display.Fprintf(w, "\nmore: --after %s\n", display.Safe(display.Quote(answer.Next)))
 	}
 }
 

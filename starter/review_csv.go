@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -10,10 +11,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/textfile"
 )
 
 // The columns that import reads. Their names decide, not their places; whatever else stands in a file is for its reader.
@@ -59,15 +61,14 @@ func (w sheetWriter) item(i access.Item) error {
 	}
 	row := []string{
 		w.review.id, strconv.Itoa(i.N), strconv.Itoa(i.Version), string(own.Verdict), own.Comment,
-		strconv.Itoa(i.Risk), personOf(i), i.Name, externalOf(i), i.Sponsor, string(i.Target), strings.Join(i.Opens, ", "), whyHeld(i),
+		strconv.Itoa(i.Risk), personOf(i), i.Name, externalOf(i), cmp.Or(i.SponsorEmail, i.Sponsor), string(i.Target), strings.Join(i.Opens, ", "), whyHeld(i),
 		heldSince(i), madeBy(i), lastUse(i), peersOf(i), string(i.Recommend), i.Because, strings.Join(i.Risks, ", "), earlier(i),
 		saidOf(i, w.mine), i.Person, w.review.org,
 	}
 	for n, cell := range row {
-		if sheetHead[n] != columnComment { // what it says is read back: it stays as it is
-			cell = visible(cell)
+		if row[n] = display.Cell(cell); sheetHead[n] == columnComment { // what it says is read back: it stays as it is
+			row[n] = display.ExactCell(cell)
 		}
-		row[n] = shorten(armless(cell), mostCell)
 	}
 	return w.out.Write(row)
 }
@@ -77,34 +78,10 @@ func (w sheetWriter) close() error {
 	return w.out.Error()
 }
 
-// mostCell is less than the 32,767 UTF-16 units that Excel takes: it moves the rest to a line of its own.
-const mostCell = 32_000
-
-// A cell begins, for a spreadsheet, also after what some split at. Apostrophes count as blanks, so that what stood in a cell can be
-// told from what armless put there.
-var (
-	formula = regexp.MustCompile(`(^|[;\t\r\n])([ \f\v"'\x{a0}\x{ad}\x{200b}-\x{200f}\x{202a}-\x{202e}\x{2060}-\x{206f}\x{feff}]*[=+\-@＝＋－＠])`)
-	blank   = regexp.MustCompile(`^'*[\t\r\n]`)
-	armed   = regexp.MustCompile(strings.Replace(formula.String(), `)([`, `)'([`, 1))
-	blanked = regexp.MustCompile(`^''*[\t\r\n]`)
-)
-
-// armless is a cell as no spreadsheet takes it for a formula.
-func armless(cell string) string {
-	cell = formula.ReplaceAllString(cell, "$1'$2")
-	return blank.ReplaceAllString(cell, "'$0")
-}
-
-// disarmed is the cell that armless was given.
-func disarmed(cell string) string {
-	if blanked.MatchString(cell) {
-		cell = cell[1:]
-	}
-	return armed.ReplaceAllString(cell, "$1$2")
-}
-
 // sheet is what a reviewer filled in.
 type sheet struct {
+	org, review string // as the first line with a verdict says that names its review, whether or not it can be read otherwise
+
 	lines   []sheetLine
 	refused []refusedLine // that cannot be read
 	empty   int           // lines without a verdict
@@ -128,7 +105,8 @@ type refusedLine struct {
 // mostSheet is the largest file that is read, in bytes.
 const mostSheet = 64 << 20
 
-// readSheet reads what spreadsheets write: with or without a mark, with commas, semicolons or tabs, columns in any order.
+// readSheet reads what spreadsheets write: UTF-8 or UTF-16, whatever ends their lines, with commas, semicolons, tabs or what a first
+// line sep= says, columns in any order.
 func readSheet(from io.Reader) (sheet, error) {
 	data, err := io.ReadAll(io.LimitReader(from, mostSheet+1))
 	switch {
@@ -136,11 +114,18 @@ func readSheet(from io.Reader) (sheet, error) {
 		return sheet{}, err
 	case len(data) > mostSheet:
 		return sheet{}, fmt.Errorf("it is larger than %d MiB", mostSheet>>20)
-	case !utf8.Valid(data):
-		return sheet{}, errors.New("it is not in UTF-8: save it as \"CSV UTF-8\"")
 	}
-	data = bytes.TrimPrefix(data, []byte(byteOrderMark))
-	separator, columns, err := headOf(data)
+	if data, err = textfile.Decode(data); errors.Is(err, textfile.ErrEncoding) {
+		return sheet{}, fmt.Errorf("%w (Excel: \"CSV UTF-8\")", err)
+	} else if err != nil {
+		return sheet{}, err
+	}
+	separators := ",;\t"
+	if said := separatorLine.FindSubmatch(data); said != nil {
+		separators = string(said[1])
+		data = data[len(said[0])-1:] // an empty line takes its place, so that lines keep their numbers
+	}
+	separator, columns, err := headOf(data, separators)
 	if err != nil {
 		return sheet{}, err
 	}
@@ -158,7 +143,7 @@ func readSheet(from io.Reader) (sheet, error) {
 		line, _ := lines.FieldPos(0)
 		s.add(line, func(column string) string {
 			if at, ok := columns[column]; ok && at < len(cells) {
-				return disarmed(cells[at])
+				return display.UnescapeFormula(cells[at])
 			}
 			return ""
 		})
@@ -171,9 +156,12 @@ func reader(data []byte, separator rune) *csv.Reader {
 	return lines
 }
 
+// separatorLine is a first line that tells Excel what separates.
+var separatorLine = regexp.MustCompile(`^(?i:"?sep=([^"\n])"?)[^\pL\pN\n]*\n`)
+
 // headOf finds the separator by which the first line has the columns that are needed, and where they are.
-func headOf(data []byte) (separator rune, columns map[string]int, err error) {
-	for _, separator := range ",;\t" {
+func headOf(data []byte, separators string) (separator rune, columns map[string]int, err error) {
+	for _, separator := range separators {
 		cells, err := reader(data, separator).Read()
 		if err != nil {
 			continue
@@ -211,7 +199,10 @@ func (s *sheet) add(line int, cell func(column string) string) {
 	refuse := func(item int, why string, args ...any) {
 		s.refused = append(s.refused, refusedLine{line, item, fmt.Sprintf(why, args...)})
 	}
-	n, err := strconv.Atoi(trimmed(columnItem))
+	if s.review == "" {
+		s.org, s.review = trimmed(columnOrg), trimmed(columnReview)
+	}
+	n, err := wholeNumber(trimmed(columnItem))
 	if err != nil || n < 1 {
 		refuse(0, "item %q is no item's number", trimmed(columnItem))
 		return
@@ -223,7 +214,7 @@ func (s *sheet) add(line int, cell func(column string) string) {
 		return
 	}
 	if written := trimmed(columnVersion); written != "" {
-		version, err := strconv.Atoi(written)
+		version, err := wholeNumber(written)
 		if err != nil {
 			refuse(n, "version %q is no number: leave it as it was exported", written)
 			return
@@ -266,12 +257,9 @@ func (s *sheet) of(r aReview) []sheetLine {
 	return fit
 }
 
-// named is the review that the file is of, as its first line that says so does.
-func (s *sheet) named() (org, review string) {
-	for _, line := range s.lines {
-		if line.review != "" {
-			return line.org, line.review
-		}
-	}
-	return "", ""
+// wholeNumber reads a number as spreadsheets write it, which may give it decimals. Three are none: they follow a thousand's point.
+func wholeNumber(written string) (int, error) {
+	return strconv.Atoi(noDecimals.ReplaceAllString(written, "$1"))
 }
+
+var noDecimals = regexp.MustCompile(`^([0-9]+)[.,]0{1,2}$`)

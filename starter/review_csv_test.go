@@ -3,14 +3,18 @@ package main
 import (
 	"bytes"
 	"encoding/csv"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/text/encoding/unicode"
 	"pgregory.net/rapid"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -63,7 +67,7 @@ func TestNoCellIsAFormula(t *testing.T) {
 			require.NotRegexp(t, dangerous, cell, "%q in %s", hostile, sheetHead[n])
 			require.NotRegexp(t, `^[\t\r\n]`, cell)
 		}
-		require.Equal(t, hostile, disarmed(armless(hostile)), "%q is read back as it was", hostile)
+		require.Equal(t, hostile, display.UnescapeFormula(display.EscapeFormula(hostile)), "%q is read back as it was", hostile)
 	}
 }
 
@@ -71,9 +75,9 @@ func TestDisarmingIsTheWayBack(t *testing.T) {
 	cell := rapid.StringOf(rapid.SampledFrom([]rune("ab'\"= +-@;\t\n\r\u200bü＝")))
 	rapid.Check(t, func(t *rapid.T) {
 		text := cell.Draw(t, "cell")
-		guarded := armless(text)
+		guarded := display.EscapeFormula(text)
 		require.NotRegexp(t, dangerous, guarded)
-		require.Equal(t, text, disarmed(guarded))
+		require.Equal(t, text, display.UnescapeFormula(guarded))
 	})
 }
 
@@ -124,9 +128,44 @@ func TestSheetsAreReadAsSpreadsheetsWriteThem(t *testing.T) {
 		"another order": "Comment, VERDICT ,mine,version,Item,Review\nnötig; noch,keep,,2,1,quarterly:2026-03-02\n,,,0,2,quarterly:2026-03-02\n,remove,x,0,3,quarterly:2026-03-02\n,,,,,\n",
 		"cut lines":     "review,item,version,verdict,comment\nquarterly:2026-03-02,1,2,keep,nötig; noch\nquarterly:2026-03-02,2\nquarterly:2026-03-02,3,0,remove\n,\n",
 	} {
+		for end, saved := range map[string]string{"": text, "bare CR": strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\n", "\r")} {
+			filled, err := readSheet(strings.NewReader(saved))
+			require.NoError(t, err, "%s %s", name, end)
+			require.Equal(t, sheet{review: quarterly.id, lines: want, empty: 2}, filled, "%s %s", name, end)
+			for _, order := range []unicode.Endianness{unicode.LittleEndian, unicode.BigEndian} {
+				wide, err := unicode.UTF16(order, unicode.UseBOM).NewEncoder().String(strings.TrimPrefix(saved, byteOrderMark))
+				require.NoError(t, err)
+				filled, err = readSheet(strings.NewReader(wide))
+				require.NoError(t, err, "%s %s", name, end)
+				require.Equal(t, sheet{review: quarterly.id, lines: want, empty: 2}, filled, "%s %s", name, end)
+			}
+		}
+	}
+}
+
+func TestSheetsMaySayInTheirFirstLineWhatSeparates(t *testing.T) {
+	want := []sheetLine{{line: 3, review: quarterly.id, DecideLine: messages.DecideLine{Item: 1, Verdict: access.VerdictKeep, Comment: "a, b"}}}
+	for _, text := range []string{
+		"sep=;\r\nreview;item;verdict;comment\r\nquarterly:2026-03-02;1;keep;a, b\r\n",
+		"\ufeff\"sep=;\";;;\rreview;item;verdict;comment\rquarterly:2026-03-02;1;keep;a, b\r",
+		"SEP=|\nreview|item|verdict|comment\nquarterly:2026-03-02|1|keep|a, b\n",
+		"sep=\t\nreview\titem\tverdict\tcomment\nquarterly:2026-03-02\t1\tkeep\ta, b\n",
+	} {
 		filled, err := readSheet(strings.NewReader(text))
-		require.NoError(t, err, name)
-		require.Equal(t, sheet{lines: want, empty: 2}, filled, name)
+		require.NoError(t, err, text)
+		require.Equal(t, sheet{review: quarterly.id, lines: want}, filled, text)
+	}
+	_, err := readSheet(strings.NewReader("sep=;\nreview,item,verdict\nr,1,keep\n"))
+	require.ErrorContains(t, err, "does not name the columns")
+}
+
+func TestOpenSheetRefusesOneWithoutAVerdict(t *testing.T) {
+	for text, want := range map[string]string{"item,verdict\r": "0 lines without one", "item,verdict\r1,\r2,\r": "2 lines without one"} {
+		file := filepath.Join(t.TempDir(), "mine.csv")
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		_, err := openSheet(file)
+		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, file)
 	}
 }
 
@@ -136,12 +175,29 @@ func TestASheetThatCannotBeReadSaysWhy(t *testing.T) {
 		"a,b\n1,keep\n":                          "as the file of starter review export does",
 		"item,verdict,Item\n1,keep,1\n":          "line 1: it has two columns named item",
 		"item,verdict\n1,\"keep\n":               `line 2, column 9: extraneous or missing " in quoted-field`,
-		"item,verdict,comment\n1,keep,gr\xfcn\n": `it is not in UTF-8: save it as "CSV UTF-8"`,
-		"\xff\xfei\x00t\x00e\x00m\x00":           "it is not in UTF-8",
+		"item,verdict,comment\n1,keep,gr\xfcn\n": `it is not in UTF-8: save it as UTF-8 (Excel: "CSV UTF-8")`,
+		"\xff\xfei\x00t\x00e\x00m\x00":           "line 1: it does not name the columns",
+		"i\x00t\x00e\x00m\x00":                   "it is not in UTF-8",
 	} {
 		_, err := readSheet(strings.NewReader(text))
 		require.ErrorContains(t, err, want, "%q", text)
 	}
+}
+
+func TestReadPolicyIsToldOfNoSpreadsheet(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "acme.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("version: 1 # gr\xfcn\n"), 0o600))
+	_, _, err := readPolicy(file)
+	require.EqualError(t, err, file+": it is not in UTF-8: save it as UTF-8")
+}
+
+func TestASheetHasNumbersAsSpreadsheetsWriteThem(t *testing.T) {
+	filled, err := readSheet(strings.NewReader("\ufeff\ufeffreview;item;version;verdict\nr;3.0;2.00;keep\nr;4,0;0,0;keep\nr;1.000;0;keep\nr;1.5;0;keep\n"))
+	require.NoError(t, err)
+	require.Equal(t, []refusedLine{{4, 0, `item "1.000" is no item's number`}, {5, 0, `item "1.5" is no item's number`}}, filled.refused)
+	require.Len(t, filled.lines, 2)
+	require.Equal(t, messages.DecideLine{Item: 3, Verdict: access.VerdictKeep, Version: versioned(2)}, filled.lines[0].DecideLine)
+	require.Equal(t, messages.DecideLine{Item: 4, Verdict: access.VerdictKeep, Version: versioned(0)}, filled.lines[1].DecideLine)
 }
 
 func TestLinesAreRefusedOneByOne(t *testing.T) {
@@ -163,7 +219,7 @@ func TestLinesAreRefusedOneByOne(t *testing.T) {
 		",quarterly:2026-03-02,11,0,keep," + strings.Repeat("x", 1001),
 	}, "\n")))
 	require.NoError(t, err)
-	org, review := filled.named()
+	org, review := filled.org, filled.review
 	require.Empty(t, org)
 	require.Equal(t, quarterly.id, review)
 	var lines []int

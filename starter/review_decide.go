@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -28,7 +29,7 @@ func (s *session) reviewDecide() *cobra.Command {
 		Example: `  starter review decide quarterly keep 1 4 7-12
   starter review decide quarterly remove --target group:jira-admins --undecided --comment 'one admin is enough'
   starter review decide quarterly --recommended`,
-		Args: cobra.MinimumNArgs(1),
+		Args: takes(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if all.Target, err = optionalTarget(target); err != nil {
@@ -117,12 +118,9 @@ func verdictOf(written string) (v access.Verdict, ok bool) {
 	return v, v == access.VerdictKeep || v == access.VerdictRemove
 }
 
-// mostComment is how long a comment may be, in characters, as on the reviewers' page.
-const mostComment = 1000
-
 func checkComment(comment string) error {
-	if n := len([]rune(comment)); n > mostComment {
-		return fmt.Errorf("the comment has %d characters; at most %d are taken", n, mostComment)
+	if n := len([]rune(comment)); n > messages.MostComment {
+		return fmt.Errorf("the comment has %d characters; at most %d are taken", n, messages.MostComment)
 	}
 	return nil
 }
@@ -159,7 +157,7 @@ func (s *session) reviewDelegate() *cobra.Command {
 	c := &cobra.Command{
 		Use: "delegate REVIEW --to WHO [ITEM…]", Short: "Hand items on to somebody else, who is told",
 		Long: "Hands items of yours that you have not decided on to somebody else: those that are numbered, or all of them.",
-		Args: cobra.MinimumNArgs(1),
+		Args: takes(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if in.Items, err = numbers(args[1:]); err != nil {
 				return err
@@ -190,7 +188,7 @@ func (s *session) reviewComment() *cobra.Command {
 	var who reviewer
 	c := &cobra.Command{
 		Use: "comment REVIEW ITEM TEXT", Short: "Say something of an item without deciding it",
-		Args: cobra.ExactArgs(3),
+		Args: takes(3, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			items, err := numbers(args[1:2])
 			if err != nil {
@@ -222,7 +220,7 @@ func (s *session) reviewReopen() *cobra.Command {
 	var in messages.ReopenInput
 	c := &cobra.Command{
 		Use: "reopen REVIEW ITEM…", Short: "Take back what you decided, while the stage lasts",
-		Args: cobra.MinimumNArgs(2),
+		Args: takes(2, -1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if in.Items, err = numbers(args[1:]); err != nil {
 				return err
@@ -275,11 +273,11 @@ func (s *session) showSaid(answer messages.ReviewAnswer) error {
 }
 
 func printSaid(w io.Writer, answer messages.ReviewAnswer) {
-	fmt.Fprintln(w, answer.Message)
+	display.Fprintln(w, answer.Message)
 	for _, refused := range answer.Refused {
-		fmt.Fprintf(w, "  item %d: %s\n", refused.Item, plain(refused.Why))
+		display.Fprintf(w, "  item %d: %s\n", refused.Item, refused.Why)
 	}
 	if more := answer.Declined - len(answer.Refused); more > 0 {
-		fmt.Fprintf(w, "  and %d more\n", more)
+		display.Fprintf(w, "  and %d more\n", more)
 	}
 }

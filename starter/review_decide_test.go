@@ -140,5 +140,5 @@ func TestReviewersSayMore(t *testing.T) {
 	f := &fakeTemporal{}
 	s, _, _ := f.acting()
 	require.ErrorContains(t, f.run(t, s, "", "comment", quarterly.id, "1-2", "x"), "a comment is on one item")
-	require.ErrorContains(t, f.run(t, s, "", "delegate", quarterly.id), `"to" not set`)
+	require.ErrorContains(t, f.run(t, s, "", "delegate", quarterly.id), "starter review delegate needs --to")
 }

@@ -8,11 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -31,17 +31,14 @@ func (s *session) reviewExport() *cobra.Command {
 		Long: "Writes one line for each item. Fill in the columns verdict (keep or remove; nothing leaves the item as it is) and comment, leave\n" +
 			"review, item and version as they are, save as \"CSV UTF-8\" and give the file to starter review import. What you have said\n" +
 			"already stands in it.",
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := messages.ReportInput{Kind: messages.ReportReview, Limit: messages.MostItems}
 			r, err := s.question(cmd, &in, org, args[0], "", mine)
 			if err != nil {
 				return err
 			}
-			by, err := s.reviewerName(cmd.Context(), r.org)
-			if err != nil {
-				return err
-			}
+			by := s.reviewerID(cmd.Context(), r.org)
 			separator := ','
 			if semicolons {
 				separator = ';'
@@ -58,7 +55,7 @@ func (s *session) reviewExport() *cobra.Command {
 				return err
 			}
 			return s.show(answer, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: %s of %s\nfill in verdict and comment, then: starter review import %s\n", out, counted(answer.Items, "item", "items"), r, out)
+				display.Fprintf(w, "%s: %s of %s\nfill in verdict and comment, then: %s\n", out, counted(answer.Items, "item", "items"), r, display.Starter("review import", out))
 			})
 		},
 	}
@@ -72,7 +69,7 @@ func (s *session) reviewExport() *cobra.Command {
 // writeSheet writes all items, page by page.
 func (s *session) writeSheet(ctx context.Context, w io.Writer, in messages.ReportInput, r aReview, separator rune, by string) (items int, err error) {
 	stage := 0
-	sheet, err := newSheetWriter(w, r, separator, func(one access.Said) bool { return one.Stage == stage && by != "" && strings.EqualFold(one.By, by) })
+	sheet, err := newSheetWriter(w, r, separator, func(one access.Said) bool { return one.Stage == stage && by != "" && one.By == by })
 	if err != nil {
 		return 0, err
 	}
@@ -96,19 +93,17 @@ func (s *session) writeSheet(ctx context.Context, w io.Writer, in messages.Repor
 	}
 }
 
-// reviewerName is what whoever acts goes by in reviews: the address behind an account id. "" where nobody says who acts.
-func (s *session) reviewerName(ctx context.Context, org string) (string, error) {
-	if strings.Contains(s.said, "@") || !whoForm.MatchString(s.said) {
-		return strings.ToLower(s.said), nil
+// reviewerID is the account id of whoever acts. "" where nobody says who acts, or nobody is known by that name: nobody's verdicts
+// are their own then.
+func (s *session) reviewerID(ctx context.Context, org string) string {
+	if !whoForm.MatchString(s.said) {
+		return ""
 	}
 	answer, err := s.ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportWhy, Person: s.said})
-	if err != nil {
-		return "", err
+	if err != nil || answer.Why == nil {
+		return ""
 	}
-	if answer.Why != nil && answer.Why.Person.Email != "" {
-		return strings.ToLower(answer.Why.Person.Email), nil
-	}
-	return s.said, nil
+	return answer.Why.Person.ID
 }
 
 // replaced writes a file beside its place and moves it there once it is whole.
@@ -157,18 +152,22 @@ func (s *session) reviewImport() *cobra.Command {
 			"separate. Lines without a verdict change nothing. A line is refused if it cannot be read, belongs to another review, if more\n" +
 			"was said of its item since the export, or if you are not asked about it; all others are applied, and the status is 1 then.\n" +
 			"The same file again changes nothing.",
-		Args: cobra.RangeArgs(1, 2),
+		Args: takes(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			filled, err := openSheet(args[0])
 			if err != nil {
 				return err
 			}
-			org, review := filled.named()
 			if who.org == "" {
-				who.org = org
+				who.org = filled.org
 			}
+			review := filled.review
 			if len(args) == 2 {
 				review = args[1]
+			}
+			if len(filled.lines) == 0 { // nobody needs to be asked
+				answer, err := deliver(&filled, aReview{id: review}, nil)
+				return errors.Join(err, s.imported(args[0], answer))
 			}
 			if review == "" {
 				return fmt.Errorf("%s: no line with a verdict names its review: name it after the file", args[0])
@@ -180,18 +179,31 @@ func (s *session) reviewImport() *cobra.Command {
 			answer, err := deliver(&filled, speaks.review, func(lines []messages.DecideLine) (messages.ReviewAnswer, error) {
 				return say(cmd.Context(), speaks, messages.DecideItems, messages.DecideInput{By: speaks.by, Lines: lines})
 			})
-			answer.File = args[0]
-			if err := errors.Join(err, s.show(answer, func(w io.Writer) { printImported(w, answer) })); err != nil {
-				return err
+			if shown := s.imported(args[0], answer); err == nil {
+				err = shown
 			}
-			if n := len(answer.Refused); n > 0 {
-				return fmt.Errorf("%s; all others are applied", counted(n, "line was refused", "lines were refused"))
-			}
-			return nil
+			return err
 		},
 	}
 	who.flags(c)
 	return c
+}
+
+// imported shows what became of a file. The error says whether all of it was applied.
+func (s *session) imported(file string, answer imported) error {
+	answer.File = file
+	if err := s.show(answer, func(w io.Writer) { printImported(w, answer) }); err != nil {
+		return err
+	}
+	n := len(answer.Refused)
+	switch refused := counted(n, "line was refused", "lines were refused"); {
+	case n == 0:
+		return nil
+	case answer.Applied+answer.Before == 0:
+		return fmt.Errorf("%s; there are no others, and nothing is applied", refused)
+	default:
+		return fmt.Errorf("%s; all others are applied", refused)
+	}
 }
 
 func openSheet(path string) (sheet, error) {
@@ -201,6 +213,10 @@ func openSheet(path string) (sheet, error) {
 	}
 	defer file.Close()
 	filled, err := readSheet(file)
+	if err == nil && len(filled.lines)+len(filled.refused) == 0 {
+		err = fmt.Errorf("no line has a verdict (%s without one): write keep or remove into the column %s, and save the file as \"CSV UTF-8\"",
+			counted(filled.empty, "line", "lines"), columnVerdict)
+	}
 	if err != nil {
 		return sheet{}, fmt.Errorf("%s: %w", path, err)
 	}
@@ -279,17 +295,21 @@ func printImported(w io.Writer, a imported) {
 		if r.Item > 0 {
 			item = fmt.Sprintf("item %d: ", r.Item)
 		}
-		fmt.Fprintf(w, "line %d: %s%s\n", r.Line, item, plain(r.Why))
+		display.Fprintf(w, "line %d: %s%s\n", r.Line, display.Safe(item), r.Why)
 	}
-	fmt.Fprintf(w, "%s, review %s: %s with a verdict: %d applied, %d said so before, %d refused; %d without a verdict\n",
-		a.File, a.Review, counted(a.Lines, "line", "lines"), a.Applied, a.Before, len(a.Refused), a.Empty)
+	display.Fprintf(w, "%s", a.File)
+	if a.Review != "" {
+		display.Fprintf(w, ", review %s", a.Review)
+	}
+	display.Fprintf(w, ": %s with a verdict: %d applied, %d said so before, %d refused; %d without a verdict\n",
+		counted(a.Lines, "line", "lines"), a.Applied, a.Before, len(a.Refused), a.Empty)
 	if a.Talking > 0 {
-		fmt.Fprintf(w, "%s a comment and no verdict, and nothing was taken of it: starter review comment says it\n", counted(a.Talking, "line has", "lines have"))
+		display.Fprintf(w, "%s a comment and no verdict, and nothing was taken of it: starter review comment says it\n", counted(a.Talking, "line has", "lines have"))
 	}
 	if a.Unsent > 0 {
-		fmt.Fprintf(w, "%s not known to be taken\n", counted(a.Unsent, "line is", "lines are"))
+		display.Fprintf(w, "%s not known to be taken\n", counted(a.Unsent, "line is", "lines are"))
 	}
 	if a.Left != nil {
-		fmt.Fprintf(w, "%s left to decide\n", counted(*a.Left, "item", "items"))
+		display.Fprintf(w, "%s left to decide\n", counted(*a.Left, "item", "items"))
 	}
 }

@@ -159,6 +159,27 @@ line 5: item 4: more was said of it since this was exported; look at it again
 	require.Len(t, f.heard, 2, "nothing is sent of another review's file")
 }
 
+func TestAnImportOfNothingButUnusableLinesSaysWhatIsWrong(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "mine.csv")
+	for text, want := range map[string]string{
+		"quarterly:2026-03-02,1,keep," + strings.Repeat("x", 1001): "line 2: item 1: the comment has 1001 characters; at most 1000 are taken\n" + file + ", review quarterly:2026-03-02: 1 line",
+		"quarterly:2026-03-02,one,keep,":                           "line 2: item \"one\" is no item's number\n" + file + ", review quarterly:2026-03-02: 1 line",
+		",0,keep,":                                                 "line 2: item \"0\" is no item's number\n" + file + ": 1 line",
+	} {
+		require.NoError(t, os.WriteFile(file, []byte("review,item,verdict,comment\n"+text+"\n"), 0o600))
+		f := &fakeTemporal{}
+		s, out, _ := f.acting()
+		require.EqualError(t, f.run(t, s, "", "import", file), "1 line was refused; there are no others, and nothing is applied")
+		require.Contains(t, out.String(), want)
+		require.Empty(t, f.heard)
+	}
+
+	require.NoError(t, os.WriteFile(file, []byte("review,item,verdict\nquarterly:2026-03-02,x,keep\n,2,keep\n"), 0o600))
+	f := &fakeTemporal{hear: func(int, string, any) (any, error) { return messages.ReviewAnswer{Applied: 1, Left: 2}, nil }}
+	s, _, _ := f.acting()
+	require.EqualError(t, f.run(t, s, "", "import", file), "1 line was refused; all others are applied", "the line that cannot be read names the review")
+}
+
 func TestAnImportNeedsAReview(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "mine.csv")
 	require.NoError(t, os.WriteFile(file, []byte("item,verdict\n1,keep\n"), 0o600))
@@ -180,7 +201,7 @@ func TestAnExportReadsPageByPage(t *testing.T) {
 	items[2].Said[0].Stage = 7 // said in another stage
 	f := &fakeTemporal{answer: func(in messages.ReportInput) (messages.ReportAnswer, error) {
 		if in.Kind == messages.ReportWhy {
-			return messages.ReportAnswer{Why: &messages.Why{Person: access.Person{ID: in.Person, Email: "Bo@acme.example"}}}, nil
+			return messages.ReportAnswer{Why: &messages.Why{Person: access.Person{ID: "bo@acme.example", Email: "bo.lee@acme.example"}}}, nil
 		}
 		after, _ := strconv.Atoi(in.After)
 		answer := messages.ReportAnswer{Items: items[after : after+1], Review: &messages.ReviewStatus{Review: listed("2026-03-02", access.ReviewOpen).Review}}

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/policy"
 )
@@ -21,7 +22,7 @@ func (s *session) steer(cmd *cobra.Command, org, name, update string, body any) 
 	if err := s.tell(cmd.Context(), r, update, uuid.NewString(), body, &answer); err != nil {
 		return err
 	}
-	return s.show(answer, func(w io.Writer) { fmt.Fprintf(w, "%s: %s\n", r, answer.Message) })
+	return s.show(answer, func(w io.Writer) { display.Fprintf(w, "%s: %s\n", r, answer.Message) })
 }
 
 func (s *session) reviewExtend() *cobra.Command {
@@ -29,7 +30,7 @@ func (s *session) reviewExtend() *cobra.Command {
 	var in messages.ExtendReviewInput
 	c := &cobra.Command{
 		Use: "extend REVIEW DURATION", Short: "Let the stage that runs end later, for example by 3d or 12h",
-		Args: cobra.ExactArgs(2),
+		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var span policy.Duration // has days, too
 			if err := span.UnmarshalText([]byte(args[1])); err != nil || span == 0 {
@@ -60,7 +61,7 @@ func (s *session) reviewEnding(name, update, short, long string) *cobra.Command 
 	var org string
 	var in messages.EndReviewInput
 	c := &cobra.Command{
-		Use: name + " REVIEW", Short: short, Long: long, Args: cobra.ExactArgs(1),
+		Use: name + " REVIEW", Short: short, Long: long, Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.By = s.by
 			return s.steer(cmd, org, args[0], update, in)
@@ -76,7 +77,7 @@ func (s *session) reviewRemind() *cobra.Command {
 	var in messages.RemindInput
 	c := &cobra.Command{
 		Use: "remind REVIEW", Short: "Tell reviewers who have something left again, with a fresh link and code",
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.By = s.by
 			return s.steer(cmd, org, args[0], messages.Remind, in)
@@ -93,7 +94,7 @@ func (s *session) reviewRevokeLinks() *cobra.Command {
 	c := &cobra.Command{
 		Use: "revoke-links REVIEW", Short: "Make the links and codes that were sent so far useless",
 		Long: "Makes the links and codes that were sent so far useless, for example because a mail went astray. remind sends new ones.",
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.By = s.by
 			return s.steer(cmd, org, args[0], messages.RevokeLinks, in)

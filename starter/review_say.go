@@ -19,6 +19,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -60,14 +61,14 @@ func (s *session) speaker(cmd *cobra.Command, f reviewer, name string) (speaker,
 func (s *session) reviewCode(ctx context.Context, in io.Reader, file string, r aReview) (string, error) {
 	switch given := s.code.Reveal(); {
 	case file == "-":
-		return oneLine(in, "standard input")
+		return firstLine(in, "standard input")
 	case file != "":
 		opened, err := os.Open(file)
 		if err != nil {
 			return "", fmt.Errorf("read the code: %w", err)
 		}
 		defer opened.Close()
-		return oneLine(opened, file)
+		return firstLine(opened, file)
 	case given != "":
 		return given, nil
 	}
@@ -78,17 +79,17 @@ func (s *session) reviewCode(ctx context.Context, in io.Reader, file string, r a
 	if !terminal(in) {
 		return "", fmt.Errorf("%s asks reviewers for the code that they were sent: set CASTELLAN_CODE, or name a file with --code-file (- is standard input)", r)
 	}
-	fmt.Fprintf(s.notes, "the code that you were sent for %s: ", r)
-	return oneLine(in, "standard input")
+	display.Fprintf(s.notes, "the code that you were sent for %s: ", r)
+	return firstLine(in, "standard input")
 }
 
-// oneLine is the first line, without the white space around it.
-func oneLine(in io.Reader, name string) (string, error) {
+// firstLine is the first line, without the white space around it.
+func firstLine(in io.Reader, name string) (string, error) {
 	line, err := bufio.NewReader(io.LimitReader(in, 1024)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("read the code from %s: %w", name, err)
 	}
-	if line = strings.TrimSpace(line); line == "" {
+	if line = strings.TrimSpace(strings.TrimPrefix(line, byteOrderMark)); line == "" {
 		return "", fmt.Errorf("no code came from %s; it is the one that you were sent", name)
 	}
 	return line, nil
@@ -96,7 +97,7 @@ func oneLine(in io.Reader, name string) (string, error) {
 
 // reviewStatus asks a review's workflow how far it is.
 func (s *session) reviewStatus(ctx context.Context, r aReview) (status messages.ReviewStatus, err error) {
-	defer s.hint()()
+	defer s.hint(r.workflow())()
 	value, err := s.client.QueryWorkflow(ctx, r.workflow(), "", messages.Status)
 	var missing *serviceerror.NotFound
 	if errors.As(err, &missing) {
@@ -143,8 +144,10 @@ func passOf[B messages.WithPass](body *B) *messages.Pass {
 		return &b.Pass
 	case *messages.ReopenInput:
 		return &b.Pass
+	case *messages.ApprovalInput:
+		return &b.Pass
 	}
-	panic("a body without a pass") // WithPass names the four
+	panic("a body without a pass") // WithPass names them all
 }
 
 // How long a command goes on trying to be heard, and how long it waits in between.
@@ -177,10 +180,10 @@ func (s *session) tell(ctx context.Context, r aReview, name, nonce string, body,
 		}
 		pause := wait/2 + rand.N(wait/2+1)
 		if time.Now().Add(pause).After(until) {
-			return fmt.Errorf("%s could not be told within %s: %s. Before you try again, see what it knows: starter review show %s", r, mostPatience, unwrapped(err), r.args())
+			return fmt.Errorf("%s could not be told within %s: %s. Before you try again, see what it knows: %s", r, mostPatience, unwrapped(err), r.command("show"))
 		}
 		if !told {
-			fmt.Fprintf(s.notes, "%s cannot be told just now; trying again, for a minute at the most\n", r)
+			display.Fprintf(s.notes, "%s cannot be told just now; trying again, for a minute at the most\n", r)
 			told = true
 		}
 		select {
@@ -238,5 +241,5 @@ func (s *session) notRunning(ctx context.Context, r aReview) error {
 		return fmt.Errorf("%s is not over, and yet its workflow does not run: somebody terminated it, or Temporal lost it. What was decided stays in the ledger; it decides nothing any more", r)
 	}
 	is := answer.Review.Review
-	return fmt.Errorf("%s is %s since %s: nothing can be said to it any more. Its evidence: starter review evidence %s", r, is.State, when(is.Ended), r.args())
+	return fmt.Errorf("%s is %s since %s: nothing can be said to it any more. Its evidence: %s", r, is.State, when(is.Ended), r.command("evidence"))
 }

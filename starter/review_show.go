@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -21,13 +23,13 @@ func (s *session) reviewShow() *cobra.Command {
 		Use: "show REVIEW", Short: "Show how far a review is, and its items, the riskiest first",
 		Long: "Shows where the review stands, who has most left to decide, and its items with what a reviewer needs to know of each, as it\n" +
 			"was when the review opened. --mine shows what whoever acts is asked about.",
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, err := s.question(cmd, &in, org, args[0], target, mine)
 			if err != nil {
 				return err
 			}
-			answer, err := s.ask(cmd.Context(), in)
+			answer, err := s.askAll(cmd.Context(), in, in.Limit)
 			if err != nil {
 				return err
 			}
@@ -40,7 +42,7 @@ func (s *session) reviewShow() *cobra.Command {
 	c.Flags().StringVar(&in.Person, "person", "", "only what this person holds: e-mail address or account id")
 	c.Flags().StringVar(&target, "target", "", "only this target")
 	c.Flags().StringSliceVar(&in.States, "outcome", nil, "only items that this became of, for example held or refused")
-	c.Flags().IntVar(&in.Limit, "limit", 50, "items at most, up to 500")
+	c.Flags().IntVar(&in.Limit, "limit", 50, "items at most; 0: all of them")
 	c.Flags().StringVar(&in.After, "after", "", "the page after this one: next of the last answer")
 	return c
 }
@@ -72,32 +74,32 @@ const mostLeft = 10
 
 func printReview(w io.Writer, r aReview, answer messages.ReportAnswer, in messages.ReportInput) {
 	if answer.Review == nil {
-		fmt.Fprintln(w, answer.Message)
+		display.Fprintln(w, answer.Message)
 		return
 	}
 	printHeader(w, r, *answer.Review)
 	if len(answer.Items) == 0 {
-		fmt.Fprintln(w, "\nno items fit")
+		display.Fprintln(w, "\nno items fit")
 		return
 	}
 	for _, i := range answer.Items {
 		printItem(w, i)
 	}
 	if answer.Next != "" {
-		fmt.Fprintf(w, "\nmore: --after %s\n", answer.Next)
+		display.Fprintf(w, "\nmore: --after %s\n", display.Safe(display.Quote(answer.Next)))
 	}
 	if in.By != "" && answer.Review.Review.State == access.ReviewOpen {
-		fmt.Fprintf(w, "\ndecide: starter review decide %s keep ITEM… (or remove ITEM…, or --recommended) --by %s\n", r.args(), in.By)
+		display.Fprintf(w, "\ndecide: %s keep ITEM… (or remove ITEM…, or --recommended)\n", r.command("decide").With("--by", in.By))
 	}
 }
 
 // printHeader says where a review stands.
 func printHeader(w io.Writer, r aReview, status messages.ReviewStatus) {
 	is, p := status.Review, status.Progress
-	fmt.Fprintf(w, "%s: %s\n", r, reviewState(is))
+	display.Fprintf(w, "%s: %s\n", r, reviewState(is))
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(table, "  %s\t%s\n", name, fmt.Sprintf(format, args...))
+		display.Fprintf(table, "  "+name+"\t"+format+"\n", args...)
 	}
 	line("opened", "%s, %s", when(is.Opened), counted(is.Items, "item", "items"))
 	if is.State == access.ReviewOpen {
@@ -109,16 +111,16 @@ func printHeader(w io.Writer, r aReview, status messages.ReviewStatus) {
 		line("outcomes", "%s", outcomeWords(p.Outcomes))
 	}
 	if p.Plan != "" {
-		line("held", "the guard holds plan %s: starter plan --held %s", p.Plan, r.org)
+		line("held", "the guard holds plan %s: %s", p.Plan, display.Starter("plan --held", r.org))
 	}
 	if is.ClosedBy != "" || is.ClosedWhy != "" {
-		line("closed", "%s, %s", when(is.Closed), plain(strings.Join(slices.DeleteFunc([]string{is.ClosedBy, is.ClosedWhy}, func(s string) bool { return s == "" }), ": ")))
+		line("closed", "%s, %s", when(is.Closed), strings.Join(slices.DeleteFunc([]string{is.ClosedBy, is.ClosedWhy}, func(s string) bool { return s == "" }), ": "))
 	}
 	if is.Head != "" {
-		line("evidence", "%d lines, head %s: starter review evidence %s", is.Lines, is.Head, r.args())
+		line("evidence", "%d lines, head %s: %s", is.Lines, is.Head, r.command("evidence"))
 	}
 	for _, f := range is.Findings {
-		line("noticed", "%s", plain(f))
+		line("noticed", "%s", f)
 	}
 	_ = table.Flush()
 	if is.State == access.ReviewOpen {
@@ -132,7 +134,7 @@ func printLeft(w io.Writer, reviewers []messages.ReviewerProgress) {
 	if len(all) == 0 {
 		return
 	}
-	fmt.Fprintln(w, "\nwho has most left:")
+	display.Fprintln(w, "\nwho has most left:")
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, one := range all[:min(len(all), mostLeft)] {
 		var more string
@@ -142,11 +144,11 @@ func printLeft(w io.Writer, reviewers []messages.ReviewerProgress) {
 		if one.Gone {
 			more += ", gone"
 		}
-		fmt.Fprintf(table, "  %s\t%d of %d decided%s\n", plain(one.Reviewer), one.Decided, one.Items, more)
+		display.Fprintf(table, "  %s\t%d of %d decided%s\n", one.Who(), one.Decided, one.Items, more)
 	}
 	_ = table.Flush()
 	if n := len(all) - mostLeft; n > 0 {
-		fmt.Fprintf(w, "  and %d more\n", n)
+		display.Fprintf(w, "  and %d more\n", n)
 	}
 }
 
@@ -165,11 +167,11 @@ func outcomeWords(numbers map[access.Outcome]int) string {
 
 // printItem shows an item with what a reviewer needs to know.
 func printItem(w io.Writer, i access.Item) {
-	fmt.Fprintf(w, "\n%d  risk %d  %s%s  %s\n", i.N, i.Risk, plain(personOf(i)), about(i), plain(string(i.Target)))
+	display.Fprintf(w, "\n%d  risk %d  %s%s  %s\n", i.N, i.Risk, personOf(i), about(i), i.Target)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(name, text string) {
 		if text != "" {
-			fmt.Fprintf(table, "   %s\t%s\n", name, plain(text))
+			display.Fprintf(table, "   %s\t%s\n", name, text)
 		}
 	}
 	line("why held", whyHeld(i))
@@ -185,24 +187,24 @@ func printItem(w io.Writer, i access.Item) {
 }
 
 // about is what stands beside a person: the name, and what sets them apart.
-func about(i access.Item) string {
+func about(i access.Item) display.Safe {
 	var words []string
 	if i.Name != "" {
-		words = append(words, plain(i.Name))
+		words = append(words, i.Name)
 	}
 	if i.External != nil && *i.External {
 		words = append(words, "from outside")
 	}
 	if i.Sponsor != "" {
-		words = append(words, "sponsor "+plain(i.Sponsor))
+		words = append(words, "sponsor "+cmp.Or(i.SponsorEmail, i.Sponsor))
 	}
 	if i.Status != "" && i.Status != "active" {
-		words = append(words, plain(i.Status))
+		words = append(words, i.Status)
 	}
 	if len(words) == 0 {
 		return ""
 	}
-	return " (" + strings.Join(words, ", ") + ")"
+	return display.Safe(" (" + display.Terminal(strings.Join(words, ", ")) + ")")
 }
 
 func recommended(i access.Item) string {

@@ -77,7 +77,7 @@ who has most left:
 
 more: --after 12
 
-decide: starter review decide 'quarterly:2026-03-02' --org acme keep ITEM… (or remove ITEM…, or --recommended) --by bo@acme.example
+decide: starter review decide quarterly:2026-03-02 --org acme --by bo@acme.example keep ITEM… (or remove ITEM…, or --recommended)
 `, text)
 }
 
@@ -98,7 +98,7 @@ func TestAReviewThatIsOverIsShown(t *testing.T) {
   verdicts  30 keep, 10 remove, 0 none
   outcomes  1 late, 30 kept, 9 removed
   closed    2026-03-02 12:00:00 UTC, bo@acme.example: enough
-  evidence  99 lines, head sha256:h: starter review evidence 'quarterly:2026-03-02' --org acme
+  evidence  99 lines, head sha256:h: starter review evidence quarterly:2026-03-02 --org acme
 
 12  risk 3  712020:x  role:org-admin
    why held     nothing in the policy explains it

@@ -119,7 +119,7 @@ func TestReviewsAreATable(t *testing.T) {
 quarterly:2026-03-02  open, stage 1 of 2  2026-03-02 12:00:00 UTC  2026-03-16 12:00:00 UTC  12/40    0
 quarterly:2026-01-01  done                2026-03-02 12:00:00 UTC                           40/40    3
 
-more: --after 'quarterly:2026-01-01'
+more: --after quarterly:2026-01-01
 `, text)
 	require.Equal(t, "no reviews\n", printed(t, func(w io.Writer) { printReviews(w, messages.ReportAnswer{}) }))
 }
@@ -140,7 +140,7 @@ func TestAReviewIsStartedOnceADay(t *testing.T) {
 	require.NoError(t, f.run(t, s, "", "start", "quarterly", "--date", "2026-03-02"))
 	require.Equal(t, "review quarterly:2026-03-02 of acme is started\n"+
 		"  open:    workflow access-review:acme:quarterly:2026-03-02 in the Temporal Web UI\n"+
-		"  follow:  starter review show 'quarterly:2026-03-02' --org acme\n"+
+		"  follow:  starter review show quarterly:2026-03-02 --org acme\n"+
 		"  all:     temporal workflow list --query 'CastellanCampaign=\"quarterly\"'\n", out.String())
 	require.Len(t, f.started, 1)
 	is := f.started[0]
@@ -175,7 +175,7 @@ func TestASecondReviewOfTheDayIsRefused(t *testing.T) {
 	s, _, _ := f.acting()
 	s.client = startRefused{f}
 	_, err := s.startReview(t.Context(), quarterly, "quarterly")
-	require.ErrorContains(t, err, "was started before: look at it with starter review show 'quarterly:2026-03-02' --org acme")
+	require.ErrorContains(t, err, "was started before: look at it with starter review show quarterly:2026-03-02 --org acme")
 	require.ErrorContains(t, err, "--date")
 }
 
@@ -230,7 +230,7 @@ func TestAReviewThatIsOverSaysSo(t *testing.T) {
 		err    error
 		want   string
 	}{
-		"over":    {answer: messages.ReportAnswer{Review: &messages.ReviewStatus{Review: over.Review}}, want: "review quarterly:2026-03-02 of acme is done since " + when(noon) + ": nothing can be said to it any more. Its evidence: starter review evidence 'quarterly:2026-03-02' --org acme"},
+		"over":    {answer: messages.ReportAnswer{Review: &messages.ReviewStatus{Review: over.Review}}, want: "review quarterly:2026-03-02 of acme is done since " + when(noon) + ": nothing can be said to it any more. Its evidence: starter review evidence quarterly:2026-03-02 --org acme"},
 		"lost":    {answer: messages.ReportAnswer{Review: &messages.ReviewStatus{Review: listed("2026-03-02", access.ReviewOpen).Review}}, want: "is not over, and yet its workflow does not run"},
 		"unknown": {err: errors.New("organization acme has no review of that name"), want: "organization acme has no review of that name"},
 	} {

@@ -1,11 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/castellan-io/castellan/access"
 )
@@ -76,7 +75,7 @@ func earlier(i access.Item) string {
 	if i.Before == nil {
 		return ""
 	}
-	by := i.Before.By
+	by := cmp.Or(i.Before.ByEmail, i.Before.By)
 	if by == "" {
 		by = "nobody, by the rule for silence"
 	}
@@ -90,52 +89,13 @@ func saidOf(i access.Item, leave func(access.Said) bool) string {
 		if leave != nil && leave(one) {
 			continue
 		}
-		text := fmt.Sprintf("%s by %s", one.Verdict, one.By)
+		text := fmt.Sprintf("%s by %s", one.Verdict, one.Who())
 		if one.Comment != "" {
 			text += ": " + one.Comment
 		}
 		said = append(said, text)
 	}
 	return strings.Join(said, "; ")
-}
-
-// plain is a text as a terminal shows it: in one line, and with what cannot be seen, or would steer the terminal, by its number.
-func plain(text string) string { return strings.Join(strings.Fields(visible(text)), " ") }
-
-// visible writes characters that cannot be seen, or that turn the text around them, by their number.
-func visible(text string) string {
-	if strings.IndexFunc(text, invisible) < 0 && utf8.ValidString(text) {
-		return text
-	}
-	var b strings.Builder
-	for _, r := range strings.ToValidUTF8(text, "\ufffd") {
-		if invisible(r) {
-			fmt.Fprintf(&b, "⟨U+%04X⟩", r)
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-func invisible(r rune) bool {
-	switch r {
-	case '\n', '\t', '\u200c', '\u200d': // names need joiners
-		return false
-	}
-	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
-}
-
-// shorten cuts a text to so many bytes, at a whole character, and says so with an ellipsis.
-func shorten(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	most -= len("…")
-	for !utf8.RuneStart(text[most]) {
-		most--
-	}
-	return text[:most] + "…"
 }
 
 // counted writes "1 item" and "2 items".

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/policy"
 )
 
@@ -17,6 +18,8 @@ func (s *session) rules() *cobra.Command {
 		Use: "rules", Short: "Work on a policy's rules, without Temporal and without a key",
 		PersistentPreRun:  func(*cobra.Command, []string) {}, // in place of the root's, which reach Temporal
 		PersistentPostRun: func(*cobra.Command, []string) {},
+		Args:              aCommandOfIts, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		DisableFlagsInUseLine: true, SuggestionsMinimumDistance: 2,
 	}
 	c.AddCommand(s.rulesTest())
 	return c
@@ -35,11 +38,11 @@ func (s *session) rulesTest() *cobra.Command {
 		Use: "test FILE --cases CASES.yaml", Short: "Put a table of made-up people to a policy and say which decisions are not as expected",
 		Long: "Reads both files and nothing else: no network, no Temporal, no clock. Rules count as enforced, whatever their mode,\n" +
 			"unless a case says as: now. The exit status is 0 when all is as expected, 1 when a case is not, 2 when a file cannot be read.",
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			status, err := s.tryCases(args[0], cases)
 			if status == unreadable {
-				fmt.Fprintln(cmd.ErrOrStderr(), "starter:", err)
+				display.Fprintln(cmd.ErrOrStderr(), "starter: "+err.Error())
 				os.Exit(unreadable)
 			}
 			return err
@@ -63,7 +66,7 @@ func (s *session) tryCases(file, casesFile string) (status int, err error) {
 	if err != nil {
 		return unreadable, err
 	}
-	data, err := os.ReadFile(casesFile)
+	data, err := readFile(casesFile, "a table of cases")
 	if err != nil {
 		return unreadable, err
 	}
@@ -89,12 +92,16 @@ func (s *session) tryCases(file, casesFile string) (status int, err error) {
 func printTried(w io.Writer, file string, answer tried) {
 	for _, r := range answer.Results {
 		if !r.OK {
-			fmt.Fprintf(w, "%s:%d: %s: %s\n", file, r.Line, r.Name, strings.Join(r.Wrong, "\n    "))
+			wrong := make([]string, len(r.Wrong))
+			for i, line := range r.Wrong {
+				wrong[i] = display.Terminal(line)
+			}
+			display.Fprintf(w, "%s:%d: %s: %s\n", file, r.Line, r.Name, display.Safe(strings.Join(wrong, "\n    ")))
 		}
 	}
 	cases := "cases"
 	if answer.Cases == 1 {
 		cases = "case"
 	}
-	fmt.Fprintf(w, "%d %s: %d as expected, %d not\n", answer.Cases, cases, answer.Cases-answer.Wrong, answer.Wrong)
+	display.Fprintf(w, "%d %s: %d as expected, %d not\n", answer.Cases, cases, answer.Cases-answer.Wrong, answer.Wrong)
 }

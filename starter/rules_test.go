@@ -93,7 +93,7 @@ func TestRulesTestReachesNobody(t *testing.T) {
 		return out.String(), err
 	}
 	_, err := run("rules", "test", paths[0])
-	require.ErrorContains(t, err, `"cases" not set`)
+	require.ErrorContains(t, err, "starter rules test needs --cases")
 	_, err = run("rules", "test", paths[0], "--cases", paths[1])
 	require.ErrorContains(t, err, "does not decide as its cases expect")
 }

@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,6 +10,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/castellan-io/castellan/config"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -30,9 +28,6 @@ type session struct {
 	registered bool // the search attributes are known
 }
 
-// patience is after how long a command says what it is waiting for.
-const patience = 5 * time.Second
-
 // ask starts a Report and waits for its answer.
 func (s *session) ask(ctx context.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
 	var answer messages.ReportAnswer
@@ -41,13 +36,13 @@ func (s *session) ask(ctx context.Context, in messages.ReportInput) (messages.Re
 	}
 	run, err := s.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: messages.ReportID(in.Org, in.Kind, uuid.NewString()), TaskQueue: messages.QueueWorkflows,
-		WorkflowExecutionTimeout: time.Hour, StaticSummary: strings.TrimSpace(in.Kind + " " + in.Person + in.Run + in.ID),
+		WorkflowExecutionTimeout: time.Hour, StaticSummary: display.Summary(in.Kind + " " + in.Person + in.Run + in.ID),
 		TypedSearchAttributes: temporal.NewSearchAttributes(messages.AttributeOrg.ValueSet(in.Org)),
 	}, messages.Report, in)
 	if err != nil {
 		return answer, err
 	}
-	defer s.hint()()
+	defer s.hint(run.GetID())()
 	err = run.Get(ctx, &answer)
 	return answer, err
 }
@@ -64,7 +59,7 @@ func (s *session) updateOn(ctx context.Context, workflow, name string, body, ans
 
 // updateAs is updateOn for an update of an id: sent again, it is the same one. Without an id, one is made.
 func (s *session) updateAs(ctx context.Context, workflow, name, id string, body, answer any) error {
-	defer s.hint()()
+	defer s.hint(workflow)()
 	handle, err := s.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		WorkflowID: workflow, UpdateName: name, UpdateID: id, Args: []any{body}, WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
@@ -74,22 +69,11 @@ func (s *session) updateAs(ctx context.Context, workflow, name, id string, body,
 	return handle.Get(ctx, answer)
 }
 
-// hint tells a person who waits that a worker may be missing; the function returned ends it.
-func (s *session) hint() func() {
-	timer := time.AfterFunc(patience, func() {
-		fmt.Fprintln(s.notes, "waiting for an answer; it comes from a worker: is one running in namespace "+s.namespace+"?")
-	})
-	return func() { timer.Stop() }
-}
-
 // show prints the answer, as JSON or in words.
 func (s *session) show(answer any, words func(w io.Writer)) error {
 	if !s.json {
 		words(s.out)
 		return nil
 	}
-	encoder := json.NewEncoder(s.out)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(answer)
+	return display.JSON(s.out, answer)
 }

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,36 +46,101 @@ func newMetrics() (metrics, error) {
 	}, nil
 }
 
+// The bounds of metrics and health.
+const (
+	healthReads       = 5 * time.Second
+	healthWrites      = 30 * time.Second
+	healthAnswers     = 3 * time.Second // of the ledger and Temporal
+	healthConnections = 64
+	answersEnd        = time.Second // when the worker stops
+)
+
 type served struct {
 	address string
 	stop    func()
 }
 
-// listen serves /metrics and /healthz: 200 when the ledger and Temporal answer, 503 with the reason when one does not.
-func listen(ctx context.Context, address string, metrics http.Handler, store *ledger.Ledger, temporal client.Client) (served, error) {
+// health is what the worker says of itself to whoever looks after it.
+type health struct {
+	mu       sync.Mutex
+	why      string // it takes no work; "": it takes some
+	ledger   *ledger.Ledger
+	temporal client.Client
+}
+
+// notReady notes why the worker takes no work.
+func (h *health) notReady(why string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.why = why
+}
+
+// works notes that the worker takes work, and what it needs for that.
+func (h *health) works(store *ledger.Ledger, temporal client.Client) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.why, h.ledger, h.temporal = "", store, temporal
+}
+
+// ready returns why the worker cannot take work now; nil: it can.
+func (h *health) ready(ctx context.Context) error {
+	h.mu.Lock()
+	why, store, temporal := h.why, h.ledger, h.temporal
+	h.mu.Unlock()
+	if why != "" {
+		return errors.New(why)
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthAnswers)
+	defer cancel()
+	if err := store.Ping(ctx); err != nil {
+		return errors.New("the ledger does not answer")
+	}
+	if _, err := temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
+		return errors.New("the Temporal server does not answer")
+	}
+	return nil
+}
+
+// serveHealth serves /livez: 200 as long as the process works, so that whoever restarts it when it does not waits out an outage of
+// what it needs; /readyz, and /healthz as it was called before: 200 when it takes work, 503 with the reason when it does not; and
+// /metrics.
+func serveHealth(ctx context.Context, address string, metrics http.Handler, h *health) (served, error) {
 	if address == config.ListenOff {
 		return served{address, func() {}}, nil
 	}
 	socket, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
-		return served{}, fmt.Errorf("listen on %s (CASTELLAN_LISTEN; another address, or off): %w", address, err)
+		return served{}, fmt.Errorf("listen on %s (CASTELLAN_LISTEN; each worker of a machine needs an address of its own: another port, 0 for one that is free, or off): %w", address, err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
-		defer cancel()
-		if err := store.Ping(ctx); err != nil {
-			http.Error(w, "the ledger does not answer", http.StatusServiceUnavailable)
-			return
-		}
-		if _, err := temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
-			http.Error(w, "Temporal does not answer", http.StatusServiceUnavailable)
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+	ready := func(w http.ResponseWriter, r *http.Request) {
+		if err := h.ready(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
 		_, _ = fmt.Fprintln(w, "ok")
-	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = server.Serve(socket) }()
-	return served{socket.Addr().String(), func() { _ = server.Close() }}, nil
+	}
+	mux.HandleFunc("GET /readyz", ready)
+	mux.HandleFunc("GET /healthz", ready)
+	server := &http.Server{
+		Handler: mux, ReadHeaderTimeout: healthReads, ReadTimeout: healthReads, WriteTimeout: healthWrites, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 16 << 10,
+	}
+	return serveBounded(server, socket, healthConnections), nil
+}
+
+// serveBounded serves at most so many connections at once. When it is stopped, what is being answered has a second to end.
+func serveBounded(server *http.Server, socket net.Listener, most int) served {
+	connections := bounded(socket, most)
+	server.ConnState = connections.track
+	go func() { _ = server.Serve(connections) }()
+	return served{socket.Addr().String(), func() {
+		ctx, cancel := context.WithTimeout(context.Background(), answersEnd)
+		defer cancel()
+		if server.Shutdown(ctx) != nil {
+			_ = server.Close()
+		}
+	}}
 }

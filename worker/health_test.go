@@ -29,42 +29,66 @@ func get(t *testing.T, url string) (int, string) {
 	return answer.StatusCode, string(body)
 }
 
-func TestHealthNeedsLedgerAndTemporal(t *testing.T) {
+// says checks what an endpoint says.
+func (s served) says(t *testing.T, endpoint string, want int, words string) {
+	t.Helper()
+	status, body := get(t, "http://"+s.address+endpoint)
+	require.Equal(t, want, status, "%s: %s", endpoint, body)
+	require.Contains(t, body, words)
+}
+
+func TestReadinessNeedsLedgerAndTemporalAndLivenessNothing(t *testing.T) {
 	store, err := ledger.Open(t.Context(), "file:"+filepath.Join(t.TempDir(), "ledger.db"))
 	require.NoError(t, err)
 	measured, err := newMetrics()
 	require.NoError(t, err)
-	measured.handler.Counter("castellan_test").Inc(1)
-
 	var temporalFails error
 	temporal := &mocks.Client{}
 	temporal.On("CheckHealth", mock.Anything, mock.Anything).Return(func(context.Context, *client.CheckHealthRequest) (*client.CheckHealthResponse, error) {
 		return &client.CheckHealthResponse{}, temporalFails
 	})
-	serving, err := listen(t.Context(), "127.0.0.1:0", measured.http, store, temporal)
+
+	state := &health{}
+	state.notReady("waiting for the ledger")
+	serving, err := serveHealth(t.Context(), "127.0.0.1:0", measured.http, state)
 	require.NoError(t, err)
 	defer serving.stop()
-
-	status, body := get(t, "http://"+serving.address+"/healthz")
-	require.Equal(t, http.StatusOK, status, body)
-	_, body = get(t, "http://"+serving.address+"/metrics")
-	require.Contains(t, body, "castellan_test")
+	ready := func(want int, words string) {
+		t.Helper()
+		serving.says(t, "/livez", http.StatusOK, "ok")
+		serving.says(t, "/readyz", want, words)
+		serving.says(t, "/healthz", want, words)
+	}
+	ready(http.StatusServiceUnavailable, "waiting for the ledger")
+	state.works(store, temporal)
+	ready(http.StatusOK, "ok")
+	serving.says(t, "/metrics", http.StatusOK, "")
 
 	temporalFails = errors.New("unavailable")
-	status, body = get(t, "http://"+serving.address+"/healthz")
-	require.Equal(t, http.StatusServiceUnavailable, status)
-	require.Contains(t, body, "Temporal does not answer")
-
+	ready(http.StatusServiceUnavailable, "the Temporal server does not answer")
+	temporalFails = nil
+	state.notReady("stopping")
+	ready(http.StatusServiceUnavailable, "stopping")
+	state.works(store, temporal)
 	require.NoError(t, store.Close())
-	status, body = get(t, "http://"+serving.address+"/healthz")
-	require.Equal(t, http.StatusServiceUnavailable, status)
-	require.Contains(t, body, "ledger")
+	ready(http.StatusServiceUnavailable, "the ledger does not answer")
 }
 
 func TestListeningCanBeOff(t *testing.T) {
-	serving, err := listen(t.Context(), config.ListenOff, nil, nil, nil)
+	serving, err := serveHealth(t.Context(), config.ListenOff, nil, nil)
 	require.NoError(t, err)
 	serving.stop()
-	_, err = listen(t.Context(), "256.0.0.1:1", nil, nil, nil)
+	_, err = serveHealth(t.Context(), "256.0.0.1:1", nil, nil)
 	require.ErrorContains(t, err, "CASTELLAN_LISTEN")
+}
+
+// A worker that cannot have its address says what to do where several run on one machine.
+func TestWorkersOfOneMachineNeedAddressesOfTheirOwn(t *testing.T) {
+	first, err := serveHealth(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), &health{})
+	require.NoError(t, err)
+	defer first.stop()
+	_, err = serveHealth(t.Context(), first.address, http.NotFoundHandler(), &health{})
+	require.ErrorContains(t, err, "each worker of a machine needs an address of its own")
+	t.Setenv("CASTELLAN_LISTEN", "127.0.0.1:0")
+	require.ErrorContains(t, askHealth(t.Context()), "port of its own")
 }

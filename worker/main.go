@@ -1,5 +1,5 @@
 // Command worker runs Castellan's workflows and activities: as many of them as are wanted, against one Temporal
-// namespace and one ledger. Its settings come from the environment; docs/operations.md lists them.
+// namespace and one ledger. Its settings come from the environment; docs/install.md lists them.
 package main
 
 import (
@@ -7,11 +7,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -19,6 +22,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/reviews"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/config"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
@@ -28,15 +33,23 @@ import (
 var version = "unknown" // set when it is built
 
 func main() {
-	health := flag.Bool("health", false, "ask the worker that runs here whether it is well, and exit with 0 or 1")
+	health := flag.Bool("health", false, "ask the worker that runs here whether it takes work, and exit with 0 or 1")
+	retired := flag.String("retire", "", "give the id of this `organization` free, so that another name may serve it, and exit")
+	move := flag.Bool("move-ledger", false, "make the ledger and the Temporal namespace belong together from now on, and exit")
 	flag.Usage = usage
 	flag.Parse()
 	run := serve
-	if *health {
+	switch {
+	case *health:
 		run = askHealth
+	case *retired != "":
+		run = func(ctx context.Context) error { return retire(ctx, *retired) }
+	case *move:
+		run = moveLedger
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "worker:", err)
 		os.Exit(1)
@@ -44,7 +57,7 @@ func main() {
 }
 
 func usage() {
-	fmt.Fprintf(flag.CommandLine.Output(), "castellan worker %s\n\nusage: worker [--health]\n\nIt reads its settings from the environment:\n\n", version)
+	fmt.Fprintf(flag.CommandLine.Output(), "castellan worker %s\n\nusage: worker [--health | --retire ORGANIZATION | --move-ledger]\n\nIt reads its settings from the environment:\n\n", version)
 	for v := range config.Variables[config.Worker]() {
 		fmt.Fprintf(flag.CommandLine.Output(), "  %-32s %s (default %q)\n", v.Name, v.Want, v.Default)
 	}
@@ -54,6 +67,21 @@ func usage() {
 // gcPercent keeps the peak of memory low: a sweep throws away a page of people every few milliseconds, and an organization
 // of 100,000 people should fit a small machine. GOGC overrides it.
 const gcPercent = 50
+
+// process is the worker's process: what its settings make of it, and then its ledger and its Temporal.
+type process struct {
+	settings config.Worker
+	log      *zap.Logger
+	notifier *notify.Many
+	page     config.ReviewPage
+	pages    *reviews.ReviewPages
+	metrics  metrics
+	health   *health
+
+	store     *ledger.Ledger
+	temporal  client.Client
+	namespace string
+}
 
 // serve runs until it is told to stop.
 func serve(ctx context.Context) error {
@@ -66,90 +94,137 @@ func serve(ctx context.Context) error {
 	}
 	log := config.NewLogger(os.Stderr, settings.LogLevel, settings.LogFormat)
 	defer func() { _ = log.Sync() }()
-	for _, name := range config.Unknown() {
-		log.Warn("a setting that nobody reads; is it misspelt?", zap.String("variable", name))
-	}
-	url, err := settings.LedgerURL()
+	p, err := newProcess(settings, log)
 	if err != nil {
 		return err
 	}
-	store, err := ledger.Open(ctx, url)
-	if err != nil {
-		return fmt.Errorf("open the ledger (CASTELLAN_LEDGER): %w", err)
-	}
-	defer func() { _ = store.Close() }()
-	metrics, err := newMetrics()
-	if err != nil {
-		return err
-	}
-	options, err := config.TemporalOptions(log)
-	if err != nil {
-		return err
-	}
-	options.MetricsHandler = metrics.handler
-	temporal, err := client.DialContext(ctx, options)
-	if err != nil {
-		return fmt.Errorf("reach Temporal at %s (TEMPORAL_ADDRESS); is its server running? %w", orDefault(options.HostPort), err)
-	}
-	defer temporal.Close()
-	namespace := options.Namespace
-	if namespace == "" {
-		namespace = client.DefaultNamespace
-	}
-	if err := config.RegisterSearchAttributes(ctx, temporal, namespace, messages.Attributes()); err != nil {
-		log.Warn("workflows may not be able to show their state", zap.Error(err))
-	}
-	notifier, err := notifierOf(settings, log)
-	if err != nil {
-		return err
-	}
-	page, err := settings.ReviewPage()
-	if err != nil {
-		return err
-	}
-	pages, err := pagesOf(page)
-	if err != nil {
-		return err
-	}
-	secrets := settings.Secrets()
-	acts := activities.New(activities.Options{
-		Ledger: store, AtlassianURL: settings.AtlassianURL + "/admin", HTTP: httpClient(settings.CallsInFlight),
-		Temporal: temporal, Schedules: temporal, Notifier: notifier, Pages: pages, Version: version,
-		Secret: func(ref string) (string, error) {
-			secret, err := secrets.Resolve(ref)
-			return secret.Reveal(), err
-		},
-	})
-	workers, err := start(temporal, acts, settings)
-	if err != nil {
-		return err
-	}
-	defer workers.stop()
-	served, err := listen(ctx, settings.Listen, metrics.http, store, temporal)
+	p.health.notReady("waiting for the ledger")
+	served, err := serveHealth(ctx, settings.Listen, p.metrics.http, p.health)
 	if err != nil {
 		return err
 	}
 	defer served.stop()
-	reviews, err := servePages(ctx, page, pages, acts, log)
+	if p.store, err = openLedger(ctx, settings); err != nil {
+		return err
+	}
+	defer func() { _ = p.store.Close() }()
+	p.health.notReady("waiting for Temporal")
+	if p.temporal, p.namespace, err = dial(ctx, log, p.metrics.handler); err != nil {
+		return err
+	}
+	defer p.temporal.Close()
+	if err := p.prepareNamespace(ctx); err != nil {
+		return err
+	}
+	acts := p.activities()
+	workers, err := start(p.temporal, acts, settings)
 	if err != nil {
 		return err
 	}
-	defer reviews.stop()
-	log.Info("working", zap.String("version", version), zap.String("namespace", options.Namespace), zap.String("listen", served.address), zap.String("reviews", reviews.address))
-	select {
-	case <-ctx.Done():
-		log.Info("stopping; running calls may finish", zap.Duration("within", settings.DrainTimeout))
-		return nil
-	case err := <-workers.failed:
+	defer workers.stop()
+	go keepTied(ctx, p.temporal, p.namespace, p.store, log, workers.failed)
+	page, err := servePages(ctx, p.page, p.pages, acts, log)
+	if err != nil {
 		return err
 	}
+	defer page.stop()
+	p.health.works(p.store, p.temporal)
+	log.Info("working", zap.String("version", version), zap.String("namespace", p.namespace),
+		zap.String("listen", served.address), zap.String("reviews", page.address))
+	return p.untilStopped(ctx, workers, page)
 }
 
-func orDefault(address string) string {
-	if address == "" {
-		return client.DefaultHostPort
+// newProcess sets up what needs nothing but the settings.
+func newProcess(settings config.Worker, log *zap.Logger) (*process, error) {
+	for _, name := range config.Unknown() {
+		log.Warn("a setting that nobody reads; is it misspelt?", zap.String("variable", name))
 	}
-	return address
+	p := &process{settings: settings, log: log, health: &health{}}
+	var err error
+	if p.notifier, err = notifierOf(settings, log); err != nil {
+		return nil, err
+	}
+	if p.page, err = settings.ReviewPage(); err != nil {
+		return nil, err
+	}
+	if p.pages, err = pagesOf(p.page); err != nil {
+		return nil, err
+	}
+	p.metrics, err = newMetrics()
+	return p, err
+}
+
+// prepareNamespace returns once the namespace belongs to the ledger and knows the search attributes.
+func (p *process) prepareNamespace(ctx context.Context) error {
+	if err := tieFirst(ctx, p.temporal, p.namespace, p.store); err != nil {
+		return err
+	}
+	p.health.notReady("waiting for the search attributes to be registered; the log says what is in the way")
+	return awaitAttributes(ctx, p.temporal, p.namespace, p.log)
+}
+
+func (p *process) activities() *activities.Activities {
+	secrets := p.settings.Secrets()
+	return activities.New(activities.Options{
+		Options: session.Options{
+			Ledger: p.store, AtlassianURL: p.settings.AtlassianURL + "/admin", HTTP: httpClient(p.settings.CallsInFlight),
+			Temporal: p.temporal, Notifier: p.notifier, Version: version,
+			Secret: func(org, ref string) (string, error) {
+				secret, err := secrets.Resolve(org, ref)
+				return secret.Reveal(), err
+			},
+		},
+		Schedules: p.temporal, Pages: p.pages,
+	})
+}
+
+// untilStopped waits until the process is told to stop, or until its workers fail, and lets what is being done end.
+func (p *process) untilStopped(ctx context.Context, workers *running, page served) (err error) {
+	select {
+	case <-ctx.Done():
+		p.log.Info("stopping; what is being written may finish", zap.Duration("within", p.settings.DrainTimeout))
+	case err = <-workers.failed:
+	}
+	p.health.notReady("stopping")
+	var stopping sync.WaitGroup
+	stopping.Go(page.stop)
+	stopping.Go(workers.stop)
+	stopping.Wait()
+	return err
+}
+
+// dial connects to the Temporal server of the settings.
+func dial(ctx context.Context, log *zap.Logger, metrics client.MetricsHandler) (temporal client.Client, namespace string, err error) {
+	options, err := config.TemporalOptions(log)
+	if err != nil {
+		return nil, "", err
+	}
+	options.MetricsHandler = metrics
+	temporal, err = client.DialContext(ctx, options)
+	if err != nil {
+		return nil, "", fmt.Errorf("reach Temporal at %s (TEMPORAL_ADDRESS); does the name resolve, and is its server running? %w", options.HostPort, err)
+	}
+	return temporal, options.Namespace, nil
+}
+
+// How soon, and how often, the log says that search attributes are still missing. That they may not be registered is said at once.
+const (
+	attributesSoon = 5 * time.Second
+	attributesTell = time.Minute
+)
+
+// awaitAttributes returns once the search attributes are registered: before that no workflow may run, since one that sets a search
+// attribute which is not known is stuck.
+func awaitAttributes(ctx context.Context, temporal client.Client, namespace string, log *zap.Logger) error {
+	begun, told := time.Now(), time.Time{}
+	return config.AwaitSearchAttributes(ctx, temporal, namespace, messages.Attributes(), func(err error) bool {
+		soon := time.Since(begun) < attributesSoon && !errors.Is(err, config.ErrMayNotRegister)
+		if !soon && time.Since(told) >= attributesTell && ctx.Err() == nil {
+			log.Warn("no work is taken before the search attributes are registered; trying again", zap.String("namespace", namespace), zap.Error(err))
+			told = time.Now()
+		}
+		return true
+	})
 }
 
 // notifierOf tells people in all the ways that are set up.
@@ -184,12 +259,15 @@ func askHealth(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if port == "0" {
+		return errors.New("CASTELLAN_LISTEN has port 0: only the worker's log says which one it took; give each worker of a machine a port of its own")
+	}
 	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
 		host = "127.0.0.1"
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	ask, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/healthz", nil)
+	ask, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
 	if err != nil {
 		return err
 	}
@@ -199,7 +277,8 @@ func askHealth(ctx context.Context) error {
 	}
 	defer func() { _ = answer.Body.Close() }()
 	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("the worker is not well: %s", answer.Status)
+		why, _ := io.ReadAll(io.LimitReader(answer.Body, 1000))
+		return fmt.Errorf("the worker does not take work (%s): %s", answer.Status, strings.TrimSpace(string(why)))
 	}
 	return nil
 }

@@ -10,13 +10,15 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/reviews"
 	"github.com/castellan-io/castellan/config"
 	"github.com/castellan-io/castellan/links"
 	"github.com/castellan-io/castellan/reviewpage"
+	"github.com/castellan-io/castellan/reviewpage/desk"
 )
 
 // pagesOf is where reviewers' pages are, and what signs the links to them; nil: nowhere.
-func pagesOf(page config.ReviewPage) (*activities.ReviewPages, error) {
+func pagesOf(page config.ReviewPage) (*reviews.ReviewPages, error) {
 	if page.URL == nil {
 		return nil, nil
 	}
@@ -24,7 +26,7 @@ func pagesOf(page config.ReviewPage) (*activities.ReviewPages, error) {
 	if err != nil {
 		return nil, fmt.Errorf("CASTELLAN_REVIEW_KEY: %w", err)
 	}
-	return &activities.ReviewPages{Signer: signer, Base: page.URL}, nil
+	return &reviews.ReviewPages{Signer: signer, Base: page.URL}, nil
 }
 
 // The bounds of one request to a reviewer's page.
@@ -36,7 +38,7 @@ const (
 )
 
 // servePages serves reviewers' pages. Nothing else listens there.
-func servePages(ctx context.Context, page config.ReviewPage, pages *activities.ReviewPages, acts *activities.Activities, log *zap.Logger) (served, error) {
+func servePages(ctx context.Context, page config.ReviewPage, pages *reviews.ReviewPages, acts *activities.Activities, log *zap.Logger) (served, error) {
 	if page.Addr == config.ListenOff {
 		return served{page.Addr, func() {}}, nil
 	}
@@ -45,9 +47,17 @@ func servePages(ctx context.Context, page config.ReviewPage, pages *activities.R
 		return served{}, fmt.Errorf("listen on %s (CASTELLAN_REVIEW_ADDR; another address, or off): %w", page.Addr, err)
 	}
 	server := &http.Server{
-		Handler:           reviewpage.New(reviewpage.Options{Desk: acts.Desk(), Signer: pages.Signer, Base: pages.Base, Log: log}),
+		Handler:           reviewpage.New(reviewpage.Options{Desk: desk.New(acts.Env, acts.Reviews.Records()), Signer: pages.Signer, Base: pages.Base, Log: log}),
 		ReadHeaderTimeout: pageReads, ReadTimeout: pageReads, WriteTimeout: pageWrites, IdleTimeout: pageIdles, MaxHeaderBytes: pageHeader,
 	}
-	go func() { _ = server.Serve(socket) }()
-	return served{socket.Addr().String(), func() { _ = server.Close() }}, nil
+	return serveBounded(server, socket, pageConnections(page.Connections, descriptors())), nil
+}
+
+// pageConnections is how many connections the page may hold: those that are set, but no more than a quarter of what the process
+// may have open, so that its ledger, its calls, its notices and its health always find some. Zero descriptors: not known.
+func pageConnections(set int, descriptors uint64) int {
+	if quarter := descriptors / 4; quarter > 0 && uint64(set) > quarter {
+		return int(quarter)
+	}
+	return set
 }

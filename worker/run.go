@@ -1,14 +1,17 @@
 package main
 
 import (
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/config"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/workflows"
@@ -19,12 +22,14 @@ type running struct {
 	failed  chan error // a worker gave up
 }
 
-// start registers everything and begins to poll: workflows on one queue, calls on the other, so that a full queue of
-// calls never delays a decision.
+// start registers everything and begins to poll: workflows on one queue, calls on another, so that a full queue of
+// calls never delays a decision; and watches on their own, since each holds its place for as long as it watches.
 func start(temporal client.Client, acts *activities.Activities, settings config.Worker) (*running, error) {
-	r := &running{failed: make(chan error, 2)}
+	r := &running{failed: make(chan error, 3)}
 	fatal := func(err error) { r.failed <- err }
+	worker.SetStickyWorkflowCacheSize(settings.WorkflowsKept)
 	flows := worker.New(temporal, messages.QueueWorkflows, worker.Options{
+		MaxConcurrentWorkflowTaskExecutionSize: settings.WorkflowTasks, MaxConcurrentWorkflowTaskPollers: settings.Pollers,
 		DisableRegistrationAliasing: true, OnFatalError: fatal, WorkerStopTimeout: settings.DrainTimeout,
 		// When this process dies, another takes its workflows over after so long: the end of a grant may be due.
 		StickyScheduleToStartTimeout: time.Second,
@@ -34,15 +39,23 @@ func start(temporal client.Client, acts *activities.Activities, settings config.
 	flows.RegisterWorkflowWithOptions(workflows.TemporaryGrant, workflow.RegisterOptions{Name: messages.TemporaryGrant})
 	flows.RegisterWorkflowWithOptions(workflows.AccessReview, workflow.RegisterOptions{Name: messages.AccessReview})
 	flows.RegisterWorkflowWithOptions(workflows.Report, workflow.RegisterOptions{Name: messages.Report})
-	calls := worker.New(temporal, messages.QueueAtlassian, worker.Options{
-		DisableRegistrationAliasing: true, OnFatalError: fatal, WorkerStopTimeout: settings.DrainTimeout,
-		DisableWorkflowWorker: true,
-		// A watch learns from its heartbeats that it is to end: the usual throttle would let people wait for half a minute.
-		// And a worker that stalls for a moment is not taken for dead.
-		MaxHeartbeatThrottleInterval: 500 * time.Millisecond,
-	})
-	calls.RegisterActivityWithOptions(acts, activity.RegisterOptions{SkipInvalidStructFunctions: true})
-	for _, w := range []worker.Worker{flows, calls} {
+	flows.RegisterWorkflowWithOptions(workflows.Ledger, workflow.RegisterOptions{Name: messages.Ledger})
+	activityWorker := func(queue string, atOnce int) worker.Worker {
+		return worker.New(temporal, queue, worker.Options{
+			MaxConcurrentActivityExecutionSize: atOnce, MaxConcurrentActivityTaskPollers: settings.Pollers,
+			DisableRegistrationAliasing: true, OnFatalError: fatal, WorkerStopTimeout: settings.DrainTimeout,
+			DisableWorkflowWorker: true, Interceptors: []interceptor.WorkerInterceptor{&session.Interrupt{}, &session.CurrentRuns{}},
+			// A watch learns from its heartbeats that it is to end: the usual throttle would let people wait for half a minute.
+			// And a worker that stalls for a moment is not taken for dead.
+			MaxHeartbeatThrottleInterval: 500 * time.Millisecond,
+		})
+	}
+	// Watches that began before they had a queue of their own end where they run: so the calls' queue serves them too.
+	calls := activityWorker(messages.QueueAtlassian, settings.Activities)
+	acts.Register(calls)
+	watches := activityWorker(messages.QueueWatches, settings.Watches)
+	watches.RegisterActivityWithOptions(acts.Reconcile.Watch, activity.RegisterOptions{Name: "Watch"})
+	for _, w := range []worker.Worker{flows, calls, watches} {
 		if err := w.Start(); err != nil {
 			r.stop()
 			return nil, err
@@ -52,8 +65,11 @@ func start(temporal client.Client, acts *activities.Activities, settings config.
 	return r, nil
 }
 
+// stop lets what is written finish, on all queues at once; what reads is ended, and goes on elsewhere.
 func (r *running) stop() {
+	var stopped sync.WaitGroup
 	for _, w := range r.workers {
-		w.Stop()
+		stopped.Go(w.Stop)
 	}
+	stopped.Wait()
 }

@@ -7,18 +7,19 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/reviews"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/messages"
 )
 
 // The ledger that reviewing plays: items, tasks and words in memory, under the rules of the ledger and of the activities.
 
-func (c *reviewing) playBegin(in activities.ReviewBeginInput) (activities.ReviewBegun, error) {
+func (c *reviewing) playBegin(in reviews.ReviewBeginInput) (reviews.ReviewBegun, error) {
 	if err := c.failing("ReviewBegin"); err != nil {
-		return activities.ReviewBegun{}, err
+		return reviews.ReviewBegun{}, err
 	}
 	if in.Campaign != quarterly {
-		return activities.ReviewBegun{}, fatal(activities.ErrRefused, fmt.Sprintf("the policy of organization acme has no review named %q; its reviews are: %s", in.Campaign, quarterly))
+		return reviews.ReviewBegun{}, fatal(session.ErrRefused, fmt.Sprintf("the policy of organization acme has no review named %q; its reviews are: %s", in.Campaign, quarterly))
 	}
 	if c.review.ID == "" {
 		c.review = access.Review{
@@ -27,18 +28,18 @@ func (c *reviewing) playBegin(in activities.ReviewBeginInput) (activities.Review
 		}
 		c.enterLog(access.EventOpened, in.By, "")
 	}
-	return activities.ReviewBegun{Review: c.review, Settings: c.settings}, nil
+	return reviews.ReviewBegun{Review: c.review, Settings: c.settings}, nil
 }
 
 func (c *reviewing) enterLog(kind, by, text string) {
 	c.log = append(c.log, access.ReviewEvent{Seq: len(c.log) + 1, At: c.env.Now(), Kind: kind, By: by, Stage: c.review.Stage, Text: text})
 }
 
-func (c *reviewing) playSweep(in activities.ReviewSweepInput) (activities.SweepResult, error) {
+func (c *reviewing) playSweep(in reviews.ReviewSweepInput) (session.SweepResult, error) {
 	if err := c.failing("ReviewSweep"); err != nil {
-		return activities.SweepResult{}, err
+		return session.SweepResult{}, err
 	}
-	result := activities.SweepResult{People: 100}
+	result := session.SweepResult{People: 100}
 	if c.circle {
 		result.Next = "cursor 1"
 	} else if in.Block+1 < c.blocks {
@@ -47,20 +48,20 @@ func (c *reviewing) playSweep(in activities.ReviewSweepInput) (activities.SweepR
 	return result, nil
 }
 
-func (c *reviewing) playRank(activities.ReviewInput) (activities.ReviewTaken, error) {
+func (c *reviewing) playRank(reviews.ReviewInput) (reviews.ReviewTaken, error) {
 	if err := c.failing("ReviewRank"); err != nil {
-		return activities.ReviewTaken{}, err
+		return reviews.ReviewTaken{}, err
 	}
 	c.review.Items = len(c.items)
-	return activities.ReviewTaken{Items: c.review.Items, Review: c.review}, nil
+	return reviews.ReviewTaken{Items: c.review.Items, Review: c.review}, nil
 }
 
-func (c *reviewing) playStage(in activities.ReviewStageInput) (activities.ReviewStageBegun, error) {
+func (c *reviewing) playStage(in reviews.ReviewStageInput) (reviews.ReviewStageBegun, error) {
 	if err := c.failing("ReviewStage"); err != nil {
-		return activities.ReviewStageBegun{}, err
+		return reviews.ReviewStageBegun{}, err
 	}
 	if c.review.Stage >= in.Stage {
-		return activities.ReviewStageBegun{Items: c.asked(), Of: c.review}, nil
+		return reviews.ReviewStageBegun{Items: c.asked(), Of: c.review}, nil
 	}
 	var coming []*access.Item
 	for _, i := range c.items {
@@ -84,7 +85,7 @@ func (c *reviewing) playStage(in activities.ReviewStageInput) (activities.Review
 			}
 		}
 	}
-	return activities.ReviewStageBegun{Items: len(coming), Of: c.review}, nil
+	return reviews.ReviewStageBegun{Items: len(coming), Of: c.review}, nil
 }
 
 func (r round) goes(v access.Verdict) bool {
@@ -129,8 +130,8 @@ func (c *reviewing) asked() int {
 	return n
 }
 
-func (c *reviewing) playAttend(in activities.ReviewAttendInput) (activities.ReviewAttended, error) {
-	var answer activities.ReviewAttended
+func (c *reviewing) playAttend(in reviews.ReviewAttendInput) (reviews.ReviewAttended, error) {
+	var answer reviews.ReviewAttended
 	if err := c.failing("ReviewAttend"); err != nil || c.review.State != access.ReviewOpen || c.review.Stage != in.Stage {
 		return answer, err
 	}
@@ -170,7 +171,7 @@ func (c *reviewing) playAttend(in activities.ReviewAttendInput) (activities.Revi
 	return answer, nil
 }
 
-func (c *reviewing) playProgress(activities.ReviewInput) (messages.ReviewProgress, error) {
+func (c *reviewing) playProgress(reviews.ReviewInput) (messages.ReviewProgress, error) {
 	if err := c.failing("ReviewProgress"); err != nil {
 		return messages.ReviewProgress{}, err
 	}
@@ -208,11 +209,11 @@ func (c *reviewing) atOnce(i *access.Item) bool {
 	return c.settings.AtOnce && last && i.Outcome == "" && i.Stage == c.review.Stage && i.Verdict == access.VerdictRemove
 }
 
-func (c *reviewing) playSay(in activities.ReviewSayInput) ([]activities.ReviewHeard, error) {
+func (c *reviewing) playSay(in reviews.ReviewSayInput) ([]reviews.ReviewHeard, error) {
 	if err := c.failing("ReviewSay"); err != nil {
 		return nil, err
 	}
-	var all []activities.ReviewHeard
+	var all []reviews.ReviewHeard
 	for _, w := range in.Words {
 		all = append(all, c.hear(w))
 	}
@@ -220,7 +221,7 @@ func (c *reviewing) playSay(in activities.ReviewSayInput) ([]activities.ReviewHe
 }
 
 // hear records one word.
-func (c *reviewing) hear(w activities.ReviewWord) activities.ReviewHeard {
+func (c *reviewing) hear(w reviews.ReviewWord) reviews.ReviewHeard {
 	by, items, filter := "", []int{}, (*messages.ItemFilter)(nil)
 	switch {
 	case w.Decide != nil:
@@ -239,7 +240,7 @@ func (c *reviewing) hear(w activities.ReviewWord) activities.ReviewHeard {
 		by, items, filter = w.Reopen.By, w.Reopen.Items, w.Reopen.All
 	}
 	if c.review.State != access.ReviewOpen {
-		return activities.ReviewHeard{Refused: fmt.Sprintf("deciding is over: the review is %s", c.review.State)}
+		return reviews.ReviewHeard{Refused: fmt.Sprintf("deciding is over: the review is %s", c.review.State)}
 	}
 	var own []*task
 	for _, t := range c.tasks {
@@ -252,9 +253,9 @@ func (c *reviewing) hear(w activities.ReviewWord) activities.ReviewHeard {
 	}
 	switch {
 	case len(own) == 0:
-		return activities.ReviewHeard{Refused: by + " is not asked about anything in this stage of the review"}
+		return reviews.ReviewHeard{Refused: by + " is not asked about anything in this stage of the review"}
 	case c.review.Codes && (w.CodeHash == "" || w.CodeHash != messages.CodeHash(c.codes[by])):
-		return activities.ReviewHeard{Refused: "the code is not the one that this reviewer was sent for this review"}
+		return reviews.ReviewHeard{Refused: "the code is not the one that this reviewer was sent for this review"}
 	}
 	var answer messages.ReviewAnswer
 	for _, n := range items {
@@ -276,11 +277,11 @@ func (c *reviewing) hear(w activities.ReviewWord) activities.ReviewHeard {
 		}
 	}
 	answer.Message = fmt.Sprintf("%d applied; %d left to decide", answer.Applied, answer.Left)
-	return activities.ReviewHeard{Answer: answer}
+	return reviews.ReviewHeard{Answer: answer}
 }
 
 // say records a word on one item, and says whether it changed anything.
-func (c *reviewing) say(t *task, w activities.ReviewWord) bool {
+func (c *reviewing) say(t *task, w reviews.ReviewWord) bool {
 	i := c.items[t.n-1]
 	mine := slices.IndexFunc(i.Said, func(s access.Said) bool { return s.Stage == c.review.Stage && s.By == t.who })
 	event := access.ReviewEvent{Seq: len(c.log) + 1, At: w.At, By: t.who, Via: w.Via, Item: t.n, Stage: c.review.Stage}
@@ -330,7 +331,7 @@ func (c *reviewing) say(t *task, w activities.ReviewWord) bool {
 	return true
 }
 
-func (c *reviewing) playMark(in activities.ReviewMarkInput) (access.Review, error) {
+func (c *reviewing) playMark(in reviews.ReviewMarkInput) (access.Review, error) {
 	if err := c.failing("ReviewMark"); err != nil {
 		return access.Review{}, err
 	}
@@ -341,13 +342,13 @@ func (c *reviewing) playMark(in activities.ReviewMarkInput) (access.Review, erro
 	return c.review, nil
 }
 
-func (c *reviewing) playRevoke(activities.ReviewRevokeInput) (int, error) {
+func (c *reviewing) playRevoke(reviews.ReviewRevokeInput) (int, error) {
 	c.links++
 	return 3, c.failing("ReviewRevoke")
 }
 
-func (c *reviewing) playClose(in activities.ReviewCloseInput) (activities.ReviewClosed, error) {
-	var closed activities.ReviewClosed
+func (c *reviewing) playClose(in reviews.ReviewCloseInput) (reviews.ReviewClosed, error) {
+	var closed reviews.ReviewClosed
 	if err := c.failing("ReviewClose"); err != nil && (!in.Cancel || !c.noOutage) {
 		return closed, err
 	}
@@ -378,8 +379,8 @@ func (c *reviewing) playClose(in activities.ReviewCloseInput) (activities.Review
 	return closed, nil
 }
 
-func (c *reviewing) playCarry(in activities.ReviewCarryInput) (activities.ReviewCarried, error) {
-	var done activities.ReviewCarried
+func (c *reviewing) playCarry(in reviews.ReviewCarryInput) (reviews.ReviewCarried, error) {
+	var done reviews.ReviewCarried
 	failed := c.failing("ReviewCarry")
 	if failed != nil && !in.Final {
 		return done, failed
@@ -427,13 +428,16 @@ func (c *reviewing) playCarry(in activities.ReviewCarryInput) (activities.Review
 	return done, nil
 }
 
-func (c *reviewing) playEnd(in activities.ReviewEndInput) (access.Review, error) {
-	if err := c.failing("ReviewEnd"); err != nil {
+func (c *reviewing) playEnd(in reviews.ReviewEndInput) (access.Review, error) {
+	err := c.failing("ReviewEnd")
+	if err != nil && !in.Bare {
 		return c.review, err
 	}
 	if !c.review.State.Final() {
 		c.review.State, c.review.Ended = in.State, c.env.Now()
-		if in.State != access.ReviewSkipped {
+		if err != nil {
+			c.review.Findings = append(c.review.Findings, "its evidence could not be made: "+err.Error())
+		} else if in.State != access.ReviewSkipped {
 			c.review.Head, c.review.Lines = strings.Repeat("e", 64), len(c.items)+len(c.log)+2
 		}
 		c.enterLog(access.EventEnded, "", "")
@@ -460,6 +464,6 @@ func (c *reviewing) spoken(n int) (words []string) {
 func from(at time.Time) time.Duration { return at.Sub(begin).Truncate(time.Second) }
 
 // wordOf is a verdict as a reviewer's page records it.
-func wordOf(who string, v access.Verdict) activities.ReviewWord {
-	return activities.ReviewWord{Decide: &messages.DecideInput{By: who, Verdict: v}, Via: "page"}
+func wordOf(who string, v access.Verdict) reviews.ReviewWord {
+	return reviews.ReviewWord{Decide: &messages.DecideInput{By: who, Verdict: v}, Via: "page"}
 }

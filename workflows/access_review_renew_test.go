@@ -11,7 +11,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/castellan-io/castellan/access"
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/reviews"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -331,5 +331,5 @@ func TestAFreshHistoryCarriesProblems(t *testing.T) {
 	require.Equal(t, messages.ReviewCancelled, s.Phase)
 	require.Less(t, c.since(), waits+20*time.Minute)
 	require.Equal(t, 5, c.histories)
-	require.Len(t, c.got(activities.NoticeReviewTrouble, olga), 1)
+	require.Len(t, c.got(reviews.NoticeReviewTrouble, olga), 1)
 }

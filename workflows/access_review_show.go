@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -23,7 +23,7 @@ type reviewShown struct {
 // status is the answer of the query status.
 func (r *accessReview) status(ctx workflow.Context) messages.ReviewStatus {
 	s := messages.ReviewStatus{Review: r.Review, Phase: r.Phase, Progress: r.Status, Untold: r.Untold, Refused: r.Refused}
-	s.Problem = cmp.Or(r.Problem, r.Attend, r.AtOnce)
+	s.Problem = cmp.Or(r.Problem, r.Attend, r.AtOnce, r.counting())
 	s.NextAt, s.Next = r.nextDue(workflow.Now(ctx))
 	return s
 }
@@ -48,7 +48,7 @@ func (r *accessReview) show(ctx workflow.Context) {
 	}
 	r.shown = is
 	updates := []temporal.SearchAttributeUpdate{
-		messages.AttributeOrg.ValueSet(r.in.Org), messages.AttributeState.ValueSet(is.state), messages.AttributeCampaign.ValueSet(r.in.Campaign),
+		messages.AttributeOrg.ValueSet(r.in.Org), messages.AttributeState.ValueSet(is.state), messages.AttributeCampaign.ValueSet(messages.Keyword(r.in.Campaign)),
 	}
 	if !is.until.IsZero() {
 		updates = append(updates, messages.AttributeUntil.ValueSet(is.until))
@@ -63,83 +63,98 @@ const mostShown = 25
 
 // details is the page that ops see in the Web UI, in Markdown.
 func (r *accessReview) details(ctx workflow.Context) string {
-	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	var page display.Page
 	id := workflow.GetInfo(ctx).WorkflowExecution.ID
-	command := func(name, input string) {
-		line("\n    temporal workflow update execute \\\n      --workflow-id '%s' \\\n      --name %s \\\n      --input '%s'\n", id, name, input)
+	command := func(name string, more ...[2]string) {
+		page.Command(display.Update(id, name, append(display.Input{{"by", messages.You}}, more...)))
 	}
-	line("## Access review %s of %s: %s\n", r.in.Campaign, r.in.Org, r.Phase)
+	page.Line("## Access review %s of %s: %s\n", r.in.Campaign, r.in.Org, r.Phase)
 	if r.Problem != nil {
-		line("**It cannot go on since %s, tried %d times:** %s\n\nNext attempt at %s.\n", instant(r.Problem.Since), r.Problem.Tries, oneLine(r.Problem.Message), instant(r.Problem.Retry))
+		page.Line("**It cannot go on since %s, tried %d times:** %s\n\nNext attempt at %s.\n", instant(r.Problem.Since), r.Problem.Tries, r.Problem.Message, instant(r.Problem.Retry))
 	}
-	r.besides(line)
+	r.sideProblems(&page)
 	if due, why := r.nextDue(workflow.Now(ctx)); !due.IsZero() {
-		line("Next: %s at %s.\n", oneLine(why), instant(due))
+		page.Line("Next: %s at %s.\n", why, instant(due))
 	}
+	r.describePhase(&page, command)
+	if r.proving() {
+		page.Line("Everything is carried out; the evidence is being made. To end the review even if it cannot be made:")
+		command(messages.CloseReview, [2]string{"reason", ""})
+	}
+	r.outcomes(&page)
+	for _, found := range r.Review.Findings {
+		page.Line("- %s", found)
+	}
+	if r.Review.Head != "" {
+		page.Line("\nEvidence: %d lines, head %s. To fetch and check it:", r.Review.Lines, display.Code(r.Review.Head))
+		page.Command(display.Starter("review evidence", r.id.Review).With("--org", r.in.Org).With("--out", "evidence"))
+		page.Command(display.Starter("verify-evidence", "evidence.jsonl"))
+	}
+	if r.Untold != "" {
+		page.Line("\n**Not everybody could be told:** %s\n", r.Untold)
+	}
+	pageOfRefused(&page, r.Refused)
+	return clipDetails(page.String())
+}
+
+// describePhase tells how far the review is, and what can be typed now.
+func (r *accessReview) describePhase(page *display.Page, command func(name string, more ...[2]string)) {
+	you := [2]string{"by", messages.You}
 	s := r.Status
 	switch {
 	case r.ending():
-		line("It is being cancelled: %s.\n", oneLine(r.Cancel.Reason))
+		page.Line("It is being cancelled: %s.\n", r.Cancel.Reason)
 	case r.Phase == messages.ReviewTaking:
-		line("Taking items: %d people looked at so far.\n", r.People)
+		page.Line("Taking items: %d people looked at so far.\n", r.People)
 	case r.Phase == messages.ReviewDeciding && r.Review.Stage == 0:
-		line("Giving out %d items.\n", r.Review.Items)
+		page.Line("Giving out %d items.\n", r.Review.Items)
 	case r.Phase == messages.ReviewDeciding:
-		line("**%d of %d items decided** in stage %d of %d (%d to keep, %d to remove so far), until %s.\n", s.Decided, s.Asked, r.Review.Stage, r.Review.Stages, s.Keep, s.Remove, instant(r.Stage.Due))
-		r.reviewers(line)
-		line("To let the stage end later, to end it now, to send somebody a fresh link, or to stop it all:")
-		command(messages.Extend, `{"by":"you@example.com","duration":"72h","reason":""}`)
-		command(messages.CloseReview, `{"by":"you@example.com","reason":""}`)
-		command(messages.Remind, `{"by":"you@example.com","reviewer":"who@example.com"}`)
-		command(messages.CancelReview, `{"by":"you@example.com","reason":""}`)
+		page.Line("**%d of %d items decided** in stage %d of %d (%d to keep, %d to remove so far), until %s.\n", s.Decided, s.Asked, r.Review.Stage, r.Review.Stages, s.Keep, s.Remove, instant(r.Stage.Due))
+		r.reviewers(page)
+		page.Line("To let the stage end later, to end it now, to send somebody a fresh link, or to stop it all:")
+		command(messages.Extend, [2]string{"duration", "72h"}, [2]string{"reason", ""})
+		command(messages.CloseReview, [2]string{"reason", ""})
+		command(messages.Remind, [2]string{"reviewer", "who@example.com"})
+		command(messages.CancelReview, [2]string{"reason", ""})
 	case r.Phase == messages.ReviewCarrying, r.Phase == messages.ReviewHeld:
-		line("Deciding is over. %d removals are being carried out, %d are held by the guard; what is not done by %s is given up and reported.\n", r.Carried.Open, r.Carried.Held, instant(r.Carried.Until))
+		page.Line("Deciding is over. %d removals are being carried out, %d are held by the guard; what is not done by %s is given up and reported.\n", r.Carried.Open, r.Carried.Held, instant(r.Carried.Until))
 		if r.Carried.Plan != "" {
-			line("**The guard holds plan `%s`.** Look at it (`starter plan --held %s`), then decide:", r.Carried.Plan, r.in.Org)
-			line("\n    temporal workflow update execute \\\n      --workflow-id '%s' \\\n      --name %s \\\n      --input '{\"plan\":\"%s\",\"by\":\"you@example.com\",\"note\":\"\"}'\n", messages.OrgSyncID(r.in.Org), messages.ApprovePlan, r.Carried.Plan)
+			page.Line("**The guard holds plan %s.** Look at it (%s), then decide:", display.Code(r.Carried.Plan), display.Starter("plan --held", r.in.Org))
+			page.Command(display.Update(messages.OrgSyncID(r.in.Org), messages.ApprovePlan, display.Input{{"plan", r.Carried.Plan}, you, {"note", ""}}))
 		} else if r.Carried.Tries > 6 {
-			line("If this takes long: is the organization paused? `starter status %s`\n", r.in.Org)
+			page.Line("If this takes long: is the organization paused? %s\n", display.Starter("status", r.in.Org))
 		}
-		line("To wait no longer:")
-		command(messages.CloseReview, `{"by":"you@example.com","reason":""}`)
+		page.Line("To wait no longer:")
+		command(messages.CloseReview, [2]string{"reason", ""})
 	}
-	r.outcomes(line)
-	for _, found := range r.Review.Findings {
-		line("- %s", oneLine(found))
-	}
-	if r.Review.Head != "" {
-		line("\nEvidence: %d lines, head `%s`. To fetch and check it:\n\n    starter review evidence '%s' \\\n      --org %s --out evidence\n    starter verify-evidence evidence.jsonl\n", r.Review.Lines, r.Review.Head, r.id.Review, r.in.Org)
-	}
-	if r.Untold != "" {
-		line("\n**Not everybody could be told:** %s\n", oneLine(r.Untold))
-	}
-	if len(r.Refused) > 0 {
-		line("\n### Signals that were not accepted\n")
-		for _, w := range r.Refused {
-			line("- %s %s: %s", instant(w.At), w.Name, oneLine(w.Why))
-		}
-	}
-	return clipDetails(b.String())
 }
 
-// besides tells what does not work, though the review goes on.
-func (r *accessReview) besides(line func(string, ...any)) {
+// sideProblems tells what does not work, though the review goes on.
+func (r *accessReview) sideProblems(page *display.Page) {
 	say := func(what string, p *messages.Problem) {
 		if p != nil {
-			line("**%s since %s, tried %d times; nothing else waits for it:** %s\n", what, instant(p.Since), p.Tries, oneLine(p.Message))
+			page.Line("**%s since %s, tried %d times; nothing else waits for it:** %s\n", what, instant(p.Since), p.Tries, p.Message)
 		}
 	}
 	say("Reviewers cannot be looked after", r.Attend)
 	say("Removals cannot be carried out", r.AtOnce)
+	say("What is decided cannot be counted", r.counting())
+}
+
+// counting is why it cannot be counted what is decided, as long as that matters.
+func (r *accessReview) counting() *messages.Problem {
+	if r.Phase != messages.ReviewDeciding {
+		return nil
+	}
+	return r.Count
 }
 
 // reviewers lists who has most left.
-func (r *accessReview) reviewers(line func(string, ...any)) {
+func (r *accessReview) reviewers(page *display.Page) {
 	if len(r.Status.Reviewers) == 0 {
 		return
 	}
-	line("| reviewer | decided | of | |\n|---|---|---|---|")
+	page.Line("| reviewer | decided | of | |\n|---|---|---|---|")
 	for _, one := range r.Status.Reviewers[:min(len(r.Status.Reviewers), mostShown)] {
 		role := ""
 		if one.Role != access.TaskReviewer {
@@ -148,16 +163,16 @@ func (r *accessReview) reviewers(line func(string, ...any)) {
 		if one.Gone {
 			role = strings.TrimSpace(role + " gone")
 		}
-		line("| %s | %d | %d | %s |", one.Reviewer, one.Decided, one.Items, role)
+		page.Line("| %s | %d | %d | %s |", one.Who(), one.Decided, one.Items, role)
 	}
 	if n := len(r.Status.Reviewers) - mostShown; n > 0 {
-		line("\n… and %d more, who have less left; the status query has them all.", n)
+		page.Line("\n… and %d more, who have less left; the status query has them all.", n)
 	}
-	line("")
+	page.Line("")
 }
 
 // outcomes lists what became of items, exceptions first.
-func (r *accessReview) outcomes(line func(string, ...any)) {
+func (r *accessReview) outcomes(page *display.Page) {
 	all := workflow.DeterministicKeys(r.Status.Outcomes)
 	if len(all) == 0 {
 		return
@@ -171,13 +186,13 @@ func (r *accessReview) outcomes(line func(string, ...any)) {
 		}
 		return 1
 	})
-	line("| outcome | items | |\n|---|---|---|")
+	page.Line("| outcome | items | |\n|---|---|---|")
 	for _, o := range all {
 		look := ""
 		if o.Exception() {
 			look = "somebody has to look"
 		}
-		line("| %s | %d | %s |", o, r.Status.Outcomes[o], look)
+		page.Line("| %s | %d | %s |", o, r.Status.Outcomes[o], look)
 	}
-	line("")
+	page.Line("")
 }

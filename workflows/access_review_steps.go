@@ -7,13 +7,16 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/castellan-io/castellan/access"
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/reviews"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/workflows/internal/act"
+	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
 // begin has the ledger know of the review.
 func (r *accessReview) begin(ctx workflow.Context) error {
-	begun, err := reviewBegin(ctx, activities.ReviewBeginInput{
+	begun, err := act.ReviewBegin(ctx, reviews.ReviewBeginInput{
 		ReviewInput: r.id, Campaign: r.in.Campaign, Run: workflow.GetInfo(ctx).FirstRunID, By: r.in.By,
 	})
 	if err != nil {
@@ -34,7 +37,7 @@ func (r *accessReview) takeUp(now time.Time) {
 		}
 	case access.ReviewClosing:
 		r.Phase = messages.ReviewCarrying
-		r.Carried = messages.CarryState{Next: now, Until: now.Add(r.Settings.Patience.Std())}
+		r.Carried = messages.Remediation{Next: now, Until: now.Add(r.Settings.Patience.Std())}
 	case access.ReviewDone:
 		r.Phase = messages.ReviewOver
 	case access.ReviewSkipped:
@@ -47,12 +50,12 @@ func (r *accessReview) takeUp(now time.Time) {
 // open takes the items, block by block.
 func (r *accessReview) open(ctx workflow.Context) error {
 	for r.Cursor != "" || r.Block == 0 {
-		block, err := reviewSweep(ctx, activities.ReviewSweepInput{ReviewInput: r.id, Cursor: r.Cursor, Block: r.Block, Pages: r.Settings.Pages}, r.People)
+		block, err := act.ReviewSweep(ctx, reviews.ReviewSweepInput{ReviewInput: r.id, Cursor: r.Cursor, Block: r.Block, Pages: r.Settings.Pages}, r.People)
 		if err != nil {
 			return err
 		}
 		if block.Next != "" && block.Next == r.Cursor {
-			return temporal.NewApplicationError("the read of people goes round in circles: Atlassian answers with the cursor that it was given", activities.ErrEvidence)
+			return temporal.NewApplicationError("the read of people goes round in circles: Atlassian answers with the cursor that it was given", session.ErrEvidence)
 		}
 		r.Cursor, r.People, r.Problem = block.Next, r.People+block.People, nil
 		r.Block++
@@ -61,7 +64,7 @@ func (r *accessReview) open(ctx workflow.Context) error {
 			return nil // the next history goes on
 		}
 	}
-	taken, err := reviewRank(ctx, r.id)
+	taken, err := act.ReviewRank(ctx, r.id)
 	if err != nil {
 		return err
 	}
@@ -73,24 +76,24 @@ func (r *accessReview) open(ctx workflow.Context) error {
 	return nil
 }
 
-// decided says that the stage is over: everything is decided, its time is over, or somebody said so. So is what comes before the
-// first one.
+// decided reports whether the stage is over: everything is decided, its time is over, or somebody said so. So is what
+// comes before the first one.
 func (r *accessReview) decided(now time.Time) bool {
 	if r.Phase != messages.ReviewDeciding || r.extending {
 		return false
 	}
-	complete := r.Status.Complete && r.Status.Asked > 0 && !r.stale && r.recorded == r.spoken
+	complete := r.Status.Complete && r.Status.Asked > 0 && !r.stale && r.recorded == r.submitted
 	return r.Review.Stage == 0 || r.End != nil || !now.Before(r.Stage.Due) || complete
 }
 
-// lasts says that a stage runs, and that nothing ends it yet.
+// lasts reports whether a stage runs, and nothing ends it yet.
 func (r *accessReview) lasts(now time.Time) bool {
 	return r.Phase == messages.ReviewDeciding && r.Review.Stage > 0 && r.End == nil && r.Cancel == nil && now.Before(r.Stage.Due)
 }
 
 // nextStage begins the next stage, or ends deciding where there is none, or nothing comes to it.
 func (r *accessReview) nextStage(ctx workflow.Context) error {
-	if err := firstError(r.alone(ctx), r.heardOut(ctx)); err != nil {
+	if err := kit.FirstError(r.endSideTask(ctx), r.awaitRecorded(ctx)); err != nil {
 		return err
 	}
 	now := workflow.Now(ctx)
@@ -99,7 +102,7 @@ func (r *accessReview) nextStage(ctx workflow.Context) error {
 		return r.endDeciding(ctx)
 	}
 	is := r.Settings.Stages[stage-1]
-	begun, err := reviewStage(ctx, activities.ReviewStageInput{ReviewInput: r.id, Stage: stage, Due: now.Add(is.Length.Std())})
+	begun, err := act.ReviewStage(ctx, reviews.ReviewStageInput{ReviewInput: r.id, Stage: stage, Due: now.Add(is.Length.Std())})
 	if err != nil {
 		return err
 	}
@@ -116,7 +119,7 @@ func (r *accessReview) nextStage(ctx workflow.Context) error {
 
 // stageBegan takes note of the instants of a stage.
 func (r *accessReview) stageBegan(now time.Time) {
-	r.Stage = messages.StageCarry{Began: now, Due: r.Review.Due, Checked: now}
+	r.Stage = messages.StageState{Began: now, Due: r.Review.Due, Checked: now}
 	if after := r.Settings.Stages[r.Review.Stage-1].FallbackAfter.Std(); after > 0 {
 		r.Stage.Fallback = now.Add(after)
 	}
@@ -126,55 +129,75 @@ func (r *accessReview) stageBegan(now time.Time) {
 
 // endDeciding ends it. What was decided is carried out next.
 func (r *accessReview) endDeciding(ctx workflow.Context) error {
-	in := activities.ReviewCloseInput{ReviewInput: r.id, Why: "time was over"}
+	in := reviews.ReviewCloseInput{ReviewInput: r.id, Why: "time was over"}
 	switch {
 	case r.End != nil:
 		in.By, in.Why = r.End.By, r.End.Reason
 	case r.Status.Complete:
 		in.Why = "everything was decided"
 	}
-	if _, err := reviewClose(ctx, in); err != nil {
+	if _, err := act.ReviewClose(ctx, in); err != nil {
 		return err
 	}
 	now := workflow.Now(ctx)
 	r.Phase, r.End, r.AtOnce = messages.ReviewCarrying, nil, nil
-	r.Carried = messages.CarryState{Next: now, Until: now.Add(r.Settings.Patience.Std())}
+	r.Carried = messages.Remediation{Next: now, Until: now.Add(r.Settings.Patience.Std())}
 	r.Review.State, r.Review.Closed, r.Review.ClosedBy, r.Review.ClosedWhy = access.ReviewClosing, now, in.By, in.Why
 	return nil
 }
 
 // cancel ends the review without carrying anything more out.
 func (r *accessReview) cancel(ctx workflow.Context) error {
-	if r.unknown() {
+	if r.notBegun() {
 		r.Phase = messages.ReviewCancelled
 		return nil
 	}
-	if err := r.alone(ctx); err != nil {
+	if err := r.endSideTask(ctx); err != nil {
 		return err
 	}
-	if _, err := reviewClose(ctx, activities.ReviewCloseInput{ReviewInput: r.id, By: r.Cancel.By, Why: r.Cancel.Reason, Cancel: true}); err != nil {
+	if _, err := act.ReviewClose(ctx, reviews.ReviewCloseInput{ReviewInput: r.id, By: r.Cancel.By, Why: r.Cancel.Reason, Cancel: true}); err != nil {
 		return err
 	}
-	r.Phase = messages.ReviewProving
+	r.Phase, r.End = messages.ReviewProving, nil
 	return nil
 }
 
-// prove makes the evidence and ends the review.
+// prove makes the evidence and ends the review: without it where somebody wants the end and it cannot be made.
 func (r *accessReview) prove(ctx workflow.Context) error {
-	state, kind, phase := access.ReviewDone, activities.NoticeReviewDone, messages.ReviewOver
+	state, kind, phase := access.ReviewDone, reviews.NoticeReviewDone, messages.ReviewOver
 	switch {
 	case r.Cancel != nil:
-		state, kind, phase = access.ReviewCancelled, activities.NoticeReviewCancelled, messages.ReviewCancelled
+		state, kind, phase = access.ReviewCancelled, reviews.NoticeReviewCancelled, messages.ReviewCancelled
 	case r.Review.Items == 0:
-		state, kind, phase = access.ReviewSkipped, activities.NoticeReviewSkipped, messages.ReviewSkipped
+		state, kind, phase = access.ReviewSkipped, reviews.NoticeReviewSkipped, messages.ReviewSkipped
 	}
-	is, err := reviewEnd(ctx, activities.ReviewEndInput{ReviewInput: r.id, State: state})
+	is, err := r.endReview(ctx, reviews.ReviewEndInput{ReviewInput: r.id, State: state, Bare: r.End != nil})
 	if err != nil {
 		return err
 	}
 	r.Review = is
 	r.count(ctx)
 	r.Phase = phase
-	r.tell(ctx, activities.ReviewTellInput{ReviewInput: r.id, Kind: kind})
+	r.tell(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: kind})
 	return nil
+}
+
+// endReview has the review ended. What is tried without end is tried a last time when somebody asks for the end.
+func (r *accessReview) endReview(ctx workflow.Context, in reviews.ReviewEndInput) (access.Review, error) {
+	if in.Bare || !r.hearsEnd {
+		return act.ReviewEnd(ctx, in)
+	}
+	once, stop := workflow.WithCancel(ctx)
+	defer stop()
+	workflow.GoNamed(once, "hear that it is to end", func(ctx workflow.Context) {
+		if workflow.Await(ctx, func() bool { return r.End != nil }) == nil {
+			stop()
+		}
+	})
+	is, err := act.ReviewEnd(once, in)
+	if err != nil && r.End != nil {
+		in.Bare = true
+		return act.ReviewEnd(ctx, in)
+	}
+	return is, err
 }

@@ -7,7 +7,9 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/reviews"
+	"github.com/castellan-io/castellan/workflows/internal/act"
+	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
 // When reviewers are told.
@@ -37,8 +39,8 @@ func (r *accessReview) reminderAt(word string) time.Time {
 	return r.Stage.Due.Add(-min(24*time.Hour, length/5))
 }
 
-// untold is the reminder that is due; "" for none.
-func (r *accessReview) untold(now time.Time) string {
+// reminderDue is the reminder that is due; "" for none.
+func (r *accessReview) reminderDue(now time.Time) string {
 	if !r.lasts(now) {
 		return ""
 	}
@@ -56,14 +58,15 @@ func (r *accessReview) remind(ctx workflow.Context, word string) {
 	if word == remindLast && !slices.Contains(r.Told, r.toldKey(remindMiddle)) {
 		r.Told = append(r.Told, r.toldKey(remindMiddle)) // it comes too late for that
 	}
-	kind := activities.NoticeReviewReminder
+	kind := reviews.NoticeReviewReminder
 	if word == remindStart {
-		kind = activities.NoticeReviewAsked
+		kind = reviews.NoticeReviewAsked
 	}
-	r.tell(ctx, activities.ReviewTellInput{ReviewInput: r.id, Kind: kind, Stage: r.Review.Stage, When: word})
+	r.tell(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: kind, Stage: r.Review.Stage, When: word})
 }
 
-// movedEnd lets what comes before the end of the stage come again, where it is still to come now that the end was moved.
+// movedEnd lets what comes before the end of the stage come again, where it is still to come now that the end was
+// moved.
 func (r *accessReview) movedEnd(now time.Time) {
 	if before := r.Settings.Stages[r.Review.Stage-1].Escalate.Std(); now.Before(r.Stage.Due.Add(-before)) {
 		r.Stage.Escalated = false
@@ -74,17 +77,17 @@ func (r *accessReview) movedEnd(now time.Time) {
 	}
 }
 
-// tellings are the notices being sent.
-type tellings struct {
-	telling int                         // how many
-	asking  bool                        // one of them asks reviewers
-	more    *activities.ReviewTellInput // others are to be asked after it
+// outgoing are the notices being sent.
+type outgoing struct {
+	telling int                      // how many
+	asking  bool                     // one of them asks reviewers
+	more    *reviews.ReviewTellInput // others are to be asked after it
 }
 
-// tell sends a notice, beside everything else: a notifier that does not work keeps no review from its end. Reviewers are asked by one
-// notice after the other, so that nobody who is asked by two at once gets both.
-func (r *accessReview) tell(ctx workflow.Context, in activities.ReviewTellInput) {
-	asks := in.Kind == activities.NoticeReviewAsked
+// tell sends a notice, beside everything else: a notifier that does not work keeps no review from its end. Reviewers
+// are asked by one notice after the other, so that nobody who is asked by two at once gets both.
+func (r *accessReview) tell(ctx workflow.Context, in reviews.ReviewTellInput) {
+	asks := in.Kind == reviews.NoticeReviewAsked
 	if asks && r.asking {
 		r.more = &in
 		return
@@ -93,9 +96,9 @@ func (r *accessReview) tell(ctx workflow.Context, in activities.ReviewTellInput)
 	r.telling++
 	whole, _ := workflow.NewDisconnectedContext(ctx)
 	workflow.GoNamed(whole, "tell", func(ctx workflow.Context) {
-		told, err := reviewTell(ctx, in)
-		if r.Untold = bounded(told.Untold); err != nil {
-			r.Untold = bounded(in.Kind + ": " + messageOf(err))
+		told, err := act.ReviewTell(ctx, in)
+		if r.Untold = kit.Bounded(told.Untold); err != nil {
+			r.Untold = kit.Bounded(in.Kind + ": " + kit.MessageOf(err))
 		}
 		r.telling, r.wake = r.telling-1, true
 		if asks {

@@ -9,7 +9,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/castellan-io/castellan/access"
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -57,14 +57,14 @@ func TestAnOutageAtTheOpening(t *testing.T) {
 	for _, step := range []string{"ReviewSweep", "ReviewRank"} {
 		t.Run("for days, "+step, func(t *testing.T) {
 			c := newReview(t)
-			c.until(3*day, step, fatal(activities.ErrPolicy, "organization acme has 2 directories"))
+			c.until(3*day, step, fatal(session.ErrPolicy, "organization acme has 2 directories"))
 			c.all(4*day, keep)
 			c.ends()
 			require.Len(t, c.got("review-trouble", olga), 1)
 		})
 		t.Run("without end, "+step, func(t *testing.T) {
 			c := newReview(t)
-			c.until(100*day, step, fatal(activities.ErrPolicy, "organization acme has 2 directories"))
+			c.until(100*day, step, fatal(session.ErrPolicy, "organization acme has 2 directories"))
 			s := c.ends()
 			require.Equal(t, messages.ReviewCancelled, s.Phase)
 			require.Equal(t, "castellan", c.review.ClosedBy)
@@ -255,16 +255,42 @@ func TestAnEscalationThatFailsAtFirst(t *testing.T) {
 // A mistake that keeps it from being counted does not make it count without end.
 func TestACountThatFails(t *testing.T) {
 	c := newReview(t)
-	c.between(day, 2*day, "ReviewProgress", fatal(activities.ErrInvalid, "a mistake of ours"))
+	c.between(day, 2*day, "ReviewProgress", fatal(session.ErrInvalid, "a mistake of ours"))
 	c.decides(day, rita, keep, 1)
-	c.at(3*day, func() { require.Equal(t, 1, c.status().Progress.Decided) })
+	c.at(day+time.Hour, func() { contains(t, c.page(), "**What is decided cannot be counted since", "a mistake of ours") })
+	c.at(3*day, func() {
+		require.Equal(t, 1, c.status().Progress.Decided)
+		require.NotContains(t, c.page(), "cannot be counted")
+	})
 	c.ends()
 	require.Less(t, c.called("ReviewProgress"), 200)
 }
 
+// A ledger that cannot be read, whatever the reason, keeps no review from its end, and nobody from cancelling it.
+func TestAccessReviewDoesNotWaitForACountWithoutEnd(t *testing.T) {
+	t.Run("the end", func(t *testing.T) {
+		c := newReview(t)
+		c.between(day, 100*day, "ReviewProgress", errors.New("a row that cannot be read"))
+		c.decides(day, rita, keep, 1)
+		c.ends()
+		require.Less(t, from(c.review.Closed), 11*day)
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		c := newReview(t)
+		c.between(day, 100*day, "ReviewProgress", errors.New("a row that cannot be read"))
+		c.decides(day, rita, keep, 1)
+		cancelled := c.updateAt(2*day, messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example"})
+		s, err := c.live()
+		require.NoError(t, err)
+		require.NoError(t, cancelled.err)
+		require.Equal(t, messages.ReviewCancelled, s.Phase)
+		require.Less(t, c.since(), 2*day+time.Hour)
+	})
+}
+
 func TestANotifierThatFailsKeepsNoReview(t *testing.T) {
 	c := newReview(t)
-	c.until(100*day, "ReviewTell", fatal(activities.ErrInvalid, "the mail server does not answer"))
+	c.until(100*day, "ReviewTell", fatal(session.ErrInvalid, "the mail server does not answer"))
 	c.at(day, func() {
 		contains(t, c.status().Untold, "review-asked", "the mail server")
 		contains(t, c.page(), "**Not everybody could be told:**")
@@ -277,7 +303,7 @@ func TestANotifierThatFailsKeepsNoReview(t *testing.T) {
 func TestALedgerThatFailsAtTheEnd(t *testing.T) {
 	t.Run("at the evidence", func(t *testing.T) {
 		c := removals(t)
-		c.until(30*day, "ReviewEnd", fatal(activities.ErrInvalid, "the database is read-only"))
+		c.until(30*day, "ReviewEnd", fatal(session.ErrInvalid, "the database is read-only"))
 		c.at(29*day, func() { require.Equal(t, messages.ReviewProving, c.status().Phase) })
 		s := c.ends()
 		require.Equal(t, messages.ReviewOver, s.Phase)
@@ -285,7 +311,7 @@ func TestALedgerThatFailsAtTheEnd(t *testing.T) {
 	})
 	t.Run("at a cancellation", func(t *testing.T) {
 		c := newReview(t)
-		c.between(day, 30*day, "ReviewClose", fatal(activities.ErrInvalid, "the database is read-only"))
+		c.between(day, 30*day, "ReviewClose", fatal(session.ErrInvalid, "the database is read-only"))
 		c.updateAt(day, messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example"})
 		again := c.updateAt(2*day, messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example"})
 		decided := c.decides(2*day, rita, keep, 1)
@@ -300,7 +326,7 @@ func TestALedgerThatFailsAtTheEnd(t *testing.T) {
 
 // The ledger has lost the review: the workflow does not stay for ever.
 func TestAReviewThatTheLedgerHasLost(t *testing.T) {
-	lost := fatal(activities.ErrUnknown, "organization acme has no review quarterly:2026-03-02")
+	lost := fatal(session.ErrUnknown, "organization acme has no review quarterly:2026-03-02")
 	for _, step := range []string{"ReviewCarry", "ReviewEnd"} {
 		t.Run(step, func(t *testing.T) {
 			c := removals(t)
@@ -356,13 +382,39 @@ func TestTemporalCancelsAReview(t *testing.T) {
 // A cancellation that comes when everything is carried out comes too late: the review is done.
 func TestACancellationThatComesTooLate(t *testing.T) {
 	c := removals(t)
-	c.hangs("ReviewEnd", 0, day)
+	c.until(day, "ReviewEnd", fatal(session.ErrInvalid, "the database is read-only"))
 	c.cancelAt(12 * time.Hour)
-	refused := c.updateAt(13*time.Hour, messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example"})
 	s := c.ends()
-	require.ErrorContains(t, refused.rejected, "the review is evidence")
 	require.Equal(t, messages.ReviewOver, s.Phase)
 	require.Equal(t, access.ReviewDone, c.review.State)
+	require.GreaterOrEqual(t, c.since(), day)
+}
+
+// Whoever wants the end of a review gets it, also when its evidence cannot be made.
+func TestAccessReviewEndsWhenItsEvidenceCannotBeMade(t *testing.T) {
+	for _, name := range []string{messages.CloseReview, messages.CancelReview} {
+		for how, fails := range map[string]func(c *reviewing){
+			"fails": func(c *reviewing) {
+				c.until(100*day, "ReviewEnd", fatal(session.ErrInvalid, "the database is read-only"))
+			},
+			"is tried without end": func(c *reviewing) {
+				c.until(100*day, "ReviewEnd", errors.New("the line is too long"))
+			},
+		} {
+			t.Run(name+" when it "+how, func(t *testing.T) {
+				c := removals(t)
+				fails(c)
+				c.at(2*day, func() { contains(t, c.page(), "the evidence is being made", messages.CloseReview) })
+				ended := c.updateAt(3*day, name, messages.EndReviewInput{By: "bo@acme.example"})
+				s := c.ends()
+				require.NoError(t, errors.Join(ended.rejected, ended.err))
+				require.Equal(t, messages.ReviewOver, s.Phase)
+				require.Less(t, c.since(), 3*day+time.Hour)
+				require.Empty(t, c.review.Head)
+				require.Contains(t, c.review.Findings[len(c.review.Findings)-1], "its evidence could not be made")
+			})
+		}
+	}
 }
 
 // Who waits for an answer when the workflow is cancelled gets the ledger's.

@@ -15,13 +15,16 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/castellan-io/castellan/access"
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/apply"
+	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/workflows"
 )
@@ -43,26 +46,30 @@ type loop struct {
 	t   *testing.T
 	env *testsuite.TestWorkflowEnvironment
 
-	admit      func(activities.AdmitInput) (activities.AdmitResult, error)
-	examine    func(activities.ExamineInput) (activities.JudgeResult, error)
-	decide     func(activities.DecideInput) (activities.DecideResult, error)
+	admit      func(reconcile.AdmitInput) (reconcile.AdmitResult, error)
+	examine    func(reconcile.ExamineInput) (reconcile.JudgeResult, error)
+	decide     func(reconcile.DecideInput) (reconcile.DecideResult, error)
 	run        func(workflow.Context, messages.ReconcileInput) (messages.RunSummary, error)
 	looking    time.Duration // how long looking at a few people takes
 	unknownRun error         // what looking up a run comes to
+	decider    error         // what looking up who decides comes to
 	events     []event       // what the watches report: the first one, the second one, …; then nothing more
 
+	standing reconcile.StandingResult // what the ledger has of the consent: what the last run that was judged said
+
 	mu       sync.Mutex // activities run beside the workflow
-	admits   []activities.AdmitInput
-	examines []activities.ExamineInput
-	decides  []activities.DecideInput
-	watches  []activities.WatchInput
+	admits   []reconcile.AdmitInput
+	examines []reconcile.ExamineInput
+	decides  []reconcile.DecideInput
+	deciders []string
+	watches  []reconcile.WatchInput
 	runs     []messages.ReconcileInput
 }
 
 // event is what one watch reports after a while, or its failure.
 type event struct {
 	after  time.Duration
-	result activities.WatchResult
+	result reconcile.WatchResult
 	err    error
 }
 
@@ -70,19 +77,24 @@ type event struct {
 func newLoop(t *testing.T, more ...func(*loop)) *loop {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(quiet)
 	l := &loop{t: t, env: suite.NewTestWorkflowEnvironment()}
 	l.env.SetStartTime(begin)
-	patient(l.env)
+	interceptWith(l.env, &unhurried{judged: func(said messages.ProgressSignal) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.standing = reconcile.StandingResult{Hold: said.Run.Hold, Adopted: said.Run.Adopted, Findings: said.Run.Findings, Reported: len(said.Run.Findings)}
+	}})
 	l.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: messages.OrgSyncID(org), TaskQueue: messages.QueueWorkflows})
 	l.env.RegisterWorkflowWithOptions(workflows.OrgSync, workflow.RegisterOptions{Name: messages.OrgSync})
 	l.env.RegisterWorkflowWithOptions(l.playRun, workflow.RegisterOptions{Name: messages.Reconcile})
 
-	l.admit = func(in activities.AdmitInput) (activities.AdmitResult, error) { return inForce(in, true), nil }
-	l.examine = func(activities.ExamineInput) (activities.JudgeResult, error) {
-		return activities.JudgeResult{Counts: messages.Counts{People: 1}}, nil
+	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) { return inForce(in, true), nil }
+	l.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
+		return reconcile.JudgeResult{Counts: messages.Counts{People: 1}}, nil
 	}
-	l.decide = func(in activities.DecideInput) (activities.DecideResult, error) {
-		return activities.DecideResult{Hold: messages.Hold{Plan: in.Plan, Run: "held-run", Removals: 3}}, nil
+	l.decide = func(in reconcile.DecideInput) (reconcile.DecideResult, error) {
+		return reconcile.DecideResult{Hold: messages.Hold{Plan: in.Plan, Run: "held-run", Removals: 3}}, nil
 	}
 	l.run = func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		return ended(in), nil
@@ -91,21 +103,35 @@ func newLoop(t *testing.T, more ...func(*loop)) *loop {
 	l.env.RegisterActivityWithOptions(l.playAdmit, activity.RegisterOptions{Name: "Admit"})
 	l.env.RegisterActivityWithOptions(l.playExamine, activity.RegisterOptions{Name: "Examine"})
 	l.env.RegisterActivityWithOptions(l.playDecide, activity.RegisterOptions{Name: "Decide"})
-	l.env.RegisterActivityWithOptions(func(_ context.Context, in activities.RunInput) (messages.RunSummary, error) {
+	l.env.RegisterActivityWithOptions(func(_ context.Context, in reconcile.DeciderInput) error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.deciders = append(l.deciders, in.By)
+		return l.decider
+	}, activity.RegisterOptions{Name: "CheckDecider"})
+	l.env.RegisterActivityWithOptions(func(_ context.Context, in session.RunInput) (messages.RunSummary, error) {
 		return messages.RunSummary{Run: in.Run}, l.unknownRun
 	}, activity.RegisterOptions{Name: "FindRun"})
-	l.env.RegisterActivityWithOptions(func(context.Context, activities.WatchInput) (activities.WatchResult, error) {
+	l.env.RegisterActivityWithOptions(func(context.Context, reconcile.StandingInput) (reconcile.StandingResult, error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.standing, nil
+	}, activity.RegisterOptions{Name: "Standing"})
+	l.env.RegisterActivityWithOptions(func(context.Context, reconcile.WatchInput) (reconcile.WatchResult, error) {
 		panic("the watch is mocked")
 	}, activity.RegisterOptions{Name: "Watch"})
 	l.env.SetOnActivityStartedListener(func(info *activity.Info, _ context.Context, args converter.EncodedValues) {
 		if info.ActivityType.Name == "Watch" && info.Attempt == 1 {
-			var in activities.WatchInput
+			var in reconcile.WatchInput
 			require.NoError(t, args.Get(&in))
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.watches = append(l.watches, in)
 		}
 	})
+	l.env.RegisterActivityWithOptions(func(context.Context, reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
+		return reconcile.RuleTimeResult{At: l.env.Now().UTC()}, nil
+	}, activity.RegisterOptions{Name: "RuleTime"})
 	l.registerOneAdd()
 	for _, register := range more {
 		register(l)
@@ -128,33 +154,87 @@ func (l *loop) registerOneAdd() {
 	play := func(name string, activityFunc any) {
 		l.env.RegisterActivityWithOptions(activityFunc, activity.RegisterOptions{Name: name})
 	}
-	play("Set", func(context.Context, activities.SetInput) (int, error) { return 0, nil })
-	play("Next", func(_ context.Context, in activities.NextInput) (activities.NextResult, error) {
+	play("Set", func(context.Context, reconcile.SetInput) (int, error) { return 0, nil })
+	play("Next", func(_ context.Context, in apply.NextInput) (apply.NextResult, error) {
 		if in.Actions[0] == access.Remove {
-			return activities.NextResult{}, nil
+			return apply.NextResult{}, nil
 		}
-		return activities.NextResult{Lines: []activities.Line{{Person: "p", Target: jira}}}, nil
+		return apply.NextResult{Lines: []apply.Line{{Person: "p", Target: jira}}}, nil
 	})
-	play("Apply", func(context.Context, activities.ChangeInput) (activities.ChangeResult, error) {
-		return activities.ChangeResult{State: access.Done}, nil
+	play("Apply", func(context.Context, apply.ChangeInput) (apply.ChangeResult, error) {
+		return apply.ChangeResult{State: access.Done}, nil
 	})
-	play("Verify", func(context.Context, activities.RunInput) (activities.VerifyResult, error) {
-		return activities.VerifyResult{Unverified: 1}, nil
+	play("Verify", func(context.Context, session.RunInput) (reconcile.VerifyResult, error) {
+		return reconcile.VerifyResult{Unverified: 1}, nil
 	})
-	play("Finish", func(_ context.Context, in activities.FinishInput) (messages.RunSummary, error) {
+	play("Finish", func(_ context.Context, in reconcile.FinishInput) (messages.RunSummary, error) {
 		return in.Summary, nil
 	})
 }
 
 // patient lets tests run on a slow machine.
-func patient(env *testsuite.TestWorkflowEnvironment) {
+func patient(env *testsuite.TestWorkflowEnvironment) { patientChild(env, "") }
+
+// patientChild has the workflow say too whose child it is, which the test environment cannot do for the workflow that a test starts.
+func patientChild(env *testsuite.TestWorkflowEnvironment, parent string) {
+	interceptWith(env, &unhurried{parent: parent})
+}
+
+func interceptWith(env *testsuite.TestWorkflowEnvironment, u *unhurried) {
 	env.SetTestTimeout(time.Minute)
-	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute})
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute, Interceptors: []interceptor.WorkerInterceptor{u}})
+}
+
+// unhurried gives activities all the time there is: the test environment measures their attempts by the clock on the wall.
+type unhurried struct {
+	interceptor.WorkerInterceptorBase
+	parent string
+	judged func(messages.ProgressSignal) // hears what runs say of their guard: a run has it recorded before it says so
+}
+
+func (u *unhurried) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+	return &unhurriedIn{interceptor.WorkflowInboundInterceptorBase{Next: next}, u}
+}
+
+type unhurriedIn struct {
+	interceptor.WorkflowInboundInterceptorBase
+	u *unhurried
+}
+
+func (in *unhurriedIn) Init(next interceptor.WorkflowOutboundInterceptor) error {
+	return in.Next.Init(&unhurriedOut{interceptor.WorkflowOutboundInterceptorBase{Next: next}, in.u})
+}
+
+type unhurriedOut struct {
+	interceptor.WorkflowOutboundInterceptorBase
+	u *unhurried
+}
+
+func (out *unhurriedOut) SignalExternalWorkflow(ctx workflow.Context, id, run, name string, arg any) workflow.Future {
+	if said, is := arg.(messages.ProgressSignal); is && said.Judged && out.u.judged != nil {
+		out.u.judged(said)
+	}
+	return out.Next.SignalExternalWorkflow(ctx, id, run, name, arg)
+}
+
+func (out *unhurriedOut) GetInfo(ctx workflow.Context) *workflow.Info {
+	info := out.Next.GetInfo(ctx)
+	if out.u.parent == "" || info.ParentWorkflowExecution != nil {
+		return info
+	}
+	child := *info
+	child.ParentWorkflowExecution = &workflow.Execution{ID: out.u.parent, RunID: "run of " + out.u.parent}
+	return &child
+}
+
+func (out *unhurriedOut) ExecuteActivity(ctx workflow.Context, name string, args ...any) workflow.Future {
+	ctx = workflow.WithHeartbeatTimeout(workflow.WithStartToCloseTimeout(ctx, time.Hour), 0)
+	return out.Next.ExecuteActivity(ctx, name, args...)
 }
 
 // inForce is what admitting a policy comes to; its hash is its text.
-func inForce(in activities.AdmitInput, adopted bool) activities.AdmitResult {
-	return activities.AdmitResult{
+func inForce(in reconcile.AdmitInput, adopted bool) reconcile.AdmitResult {
+	return reconcile.AdmitResult{
 		Policy: "hash of " + string(in.Policy), Changed: true, Adopted: adopted, Mappings: 2, Targets: 3, Settings: settings,
 	}
 }
@@ -167,34 +247,34 @@ func ended(in messages.ReconcileInput) messages.RunSummary {
 	}
 }
 
-func (l *loop) playAdmit(_ context.Context, in activities.AdmitInput) (activities.AdmitResult, error) {
+func (l *loop) playAdmit(_ context.Context, in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.admits = append(l.admits, in)
 	return l.admit(in)
 }
 
-func (l *loop) playExamine(_ context.Context, in activities.ExamineInput) (activities.JudgeResult, error) {
+func (l *loop) playExamine(_ context.Context, in reconcile.ExamineInput) (reconcile.JudgeResult, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.examines = append(l.examines, in)
 	return l.examine(in)
 }
 
-func (l *loop) playDecide(_ context.Context, in activities.DecideInput) (activities.DecideResult, error) {
+func (l *loop) playDecide(_ context.Context, in reconcile.DecideInput) (reconcile.DecideResult, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.decides = append(l.decides, in)
 	return l.decide(in)
 }
 
-func (l *loop) playWatch(_ context.Context, in activities.WatchInput) (activities.WatchResult, error) {
+func (l *loop) playWatch(_ context.Context, in reconcile.WatchInput) (reconcile.WatchResult, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if n := len(l.watches); n <= len(l.events) {
 		return l.events[n-1].result, l.events[n-1].err
 	}
-	return activities.WatchResult{Mode: "events", Cursor: in.Cursor}, nil
+	return reconcile.WatchResult{Mode: "events", Cursor: in.Cursor}, nil
 }
 
 func (l *loop) playRun(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
@@ -298,6 +378,12 @@ func typed(text string) converter.RawValue {
 	})
 }
 
+// standAside answers a closed gate, as Reconcile does.
+func standAside(ctx workflow.Context, in messages.ReconcileInput, gate messages.GateSignal) {
+	aside := messages.WritesPausedSignal{Run: in.Run, Turn: gate.Turn, Execution: workflow.GetInfo(ctx).WorkflowExecution.RunID}
+	_ = workflow.SignalExternalWorkflow(ctx, in.Parent, "", messages.WritesPaused, aside).Get(ctx, nil)
+}
+
 // holding is a run whose plan the guard holds.
 func holding(plan string) func(workflow.Context, messages.ReconcileInput) (messages.RunSummary, error) {
 	return func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
@@ -312,8 +398,8 @@ func holding(plan string) func(workflow.Context, messages.ReconcileInput) (messa
 
 // tell says how far a run is, as Reconcile does.
 func tell(ctx workflow.Context, in messages.ReconcileInput, sum messages.RunSummary, judged bool) {
-	said := messages.ProgressSignal{Run: sum, Judged: judged}
-	_ = workflow.SignalExternalWorkflow(ctx, in.Parent, "", messages.HowFar, said).Get(ctx, nil)
+	said := messages.ProgressSignal{Run: sum, Judged: judged, Execution: workflow.GetInfo(ctx).WorkflowExecution.RunID}
+	_ = workflow.SignalExternalWorkflow(ctx, in.Parent, "", messages.RunProgress, said).Get(ctx, nil)
 }
 
 // gated is a full verification that takes a while, stands aside when its gate closes, and ends when it is cancelled. It
@@ -338,8 +424,7 @@ func slow(takes time.Duration, writing func(bool)) func(workflow.Context, messag
 				closed = gate.Closed
 				writing(!closed)
 				if closed {
-					aside := messages.AsideSignal{Run: in.Run, Turn: gate.Turn}
-					_ = workflow.SignalExternalWorkflow(ctx, in.Parent, "", messages.Aside, aside).Get(ctx, nil)
+					standAside(ctx, in, gate)
 				}
 			}
 		})

@@ -11,7 +11,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -21,7 +22,7 @@ func startWithID(id string) client.StartWorkflowOptions {
 
 // touched is a watch that reports people.
 func touched(after time.Duration, cursor string, people ...string) event {
-	return event{after: after, result: activities.WatchResult{Mode: "events", Cursor: cursor, People: people}}
+	return event{after: after, result: reconcile.WatchResult{Mode: "events", Cursor: cursor, People: people}}
 }
 
 func TestAFullVerificationRunsOnSchedule(t *testing.T) {
@@ -55,14 +56,39 @@ func TestAQuietEventCostsNoRun(t *testing.T) {
 	require.Equal(t, "c1", l.watches[len(l.watches)-1].Cursor, "the watch goes on where it was")
 }
 
+func TestOrgSyncVerifiesWhatALookLeavesToIt(t *testing.T) {
+	l := newLoop(t)
+	l.events = []event{touched(time.Minute, "c1", "x")}
+	l.examine = func(in reconcile.ExamineInput) (reconcile.JudgeResult, error) {
+		return reconcile.JudgeResult{Full: map[bool]string{true: "source groups changed as a whole: eng"}[in.First == ""]}, nil
+	}
+	l.start(time.Hour)
+	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull}, l.scopes())
+	require.Equal(t, "a policy was applied; source groups changed as a whole: eng", triggers(l.runs))
+}
+
+func TestOrgSyncShowsWhatWasTakenByHand(t *testing.T) {
+	l := newLoop(t)
+	l.events = []event{touched(time.Minute, "c1", "x")}
+	l.examine = func(in reconcile.ExamineInput) (reconcile.JudgeResult, error) {
+		if in.First == "" {
+			return reconcile.JudgeResult{Settling: []string{"x"}}, nil
+		}
+		return reconcile.JudgeResult{Regiven: []session.OutOfBandGrant{{Grant: "g1", Workflow: "w", Text: "grant g1 ended: taken by hand", Told: true}}}, nil
+	}
+	l.at(2*time.Minute, func() { require.Contains(t, l.status().Noticed[0], "grant g1 ended: taken by hand") })
+	l.start(time.Hour)
+	require.Len(t, l.examines, 2)
+}
+
 func TestTouchedPeopleWithSomethingToWriteGetARun(t *testing.T) {
 	l := newLoop(t)
 	l.events = []event{touched(time.Minute, "c1", "x")}
-	l.examine = func(in activities.ExamineInput) (activities.JudgeResult, error) {
+	l.examine = func(in reconcile.ExamineInput) (reconcile.JudgeResult, error) {
 		if in.First != "" {
-			return activities.JudgeResult{}, nil
+			return reconcile.JudgeResult{}, nil
 		}
-		return activities.JudgeResult{Plan: "sha256:p", Open: 1, Counts: messages.Counts{People: 1, Adds: 1}}, nil
+		return reconcile.JudgeResult{Plan: "sha256:p", Open: 1, Counts: messages.Counts{People: 1, Adds: 1}}, nil
 	}
 	l.at(2*time.Minute, func() {
 		require.Equal(t, messages.ScopePeople, l.status().LastRun.Scope)
@@ -79,7 +105,7 @@ func TestTouchedPeopleWithSomethingToWriteGetARun(t *testing.T) {
 
 func TestTouchedGroupsAreLookedAtWithAFreshOutline(t *testing.T) {
 	l := newLoop(t)
-	l.events = []event{{after: time.Minute, result: activities.WatchResult{Mode: "events", Cursor: "c1", Groups: []string{"g"}, Recount: []string{"h"}, Fresh: true}}}
+	l.events = []event{{after: time.Minute, result: reconcile.WatchResult{Mode: "events", Cursor: "c1", Groups: []string{"g"}, Recount: []string{"h"}, Fresh: true}}}
 	l.start(time.Hour)
 	require.Len(t, l.examines, 2)
 	require.True(t, l.examines[0].Fresh)
@@ -91,11 +117,11 @@ func TestTouchedGroupsAreLookedAtWithAFreshOutline(t *testing.T) {
 func TestRemovalsOfAnEventAreLookedAtASecondTime(t *testing.T) {
 	l := newLoop(t)
 	l.events = []event{touched(time.Minute, "c1", "x")}
-	l.examine = func(in activities.ExamineInput) (activities.JudgeResult, error) {
+	l.examine = func(in reconcile.ExamineInput) (reconcile.JudgeResult, error) {
 		if in.First == "" {
-			return activities.JudgeResult{Counts: messages.Counts{People: 1}, Settling: []string{"x"}}, nil
+			return reconcile.JudgeResult{Counts: messages.Counts{People: 1}, Settling: []string{"x"}}, nil
 		}
-		return activities.JudgeResult{Plan: "sha256:p", Open: 1, Counts: messages.Counts{People: 1, Removals: 1}}, nil
+		return reconcile.JudgeResult{Plan: "sha256:p", Open: 1, Counts: messages.Counts{People: 1, Removals: 1}}, nil
 	}
 	l.at(time.Minute+2*time.Second, func() {
 		require.Len(t, l.examines, 1)
@@ -125,7 +151,7 @@ func TestTooManyTouchedPeopleMeanEverybody(t *testing.T) {
 
 func TestAChangeOfRolesMeansEverybody(t *testing.T) {
 	l := newLoop(t)
-	l.events = []event{{after: time.Minute, result: activities.WatchResult{Mode: "events", Cursor: "c1", Full: "the roles of a group changed"}}}
+	l.events = []event{{after: time.Minute, result: reconcile.WatchResult{Mode: "events", Cursor: "c1", Full: "the roles of a group changed"}}}
 	l.start(time.Hour)
 	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull}, l.scopes())
 	require.Equal(t, "the roles of a group changed", l.runs[1].Trigger)
@@ -133,7 +159,7 @@ func TestAChangeOfRolesMeansEverybody(t *testing.T) {
 
 func TestABrokenFeedIsShownAndTriedAgain(t *testing.T) {
 	l := newLoop(t)
-	refused := temporal.NewApplicationErrorWithOptions("Atlassian refused the organization key", activities.ErrKeyRefused, temporal.ApplicationErrorOptions{NonRetryable: true})
+	refused := temporal.NewApplicationErrorWithOptions("Atlassian refused the organization key", session.ErrKeyRefused, temporal.ApplicationErrorOptions{NonRetryable: true})
 	l.events = []event{touched(time.Minute, "c1"), {after: time.Minute, err: refused}, touched(time.Second, "c2")}
 	l.at(2*time.Minute+time.Second, func() {
 		require.Equal(t, messages.StateProblem, l.status().State)
@@ -152,7 +178,7 @@ func TestABrokenFeedIsShownAndTriedAgain(t *testing.T) {
 // A key that was mended is not waited for any longer than until it is first seen to work.
 func TestABrokenFeedIsTriedAgainAsSoonAsAnythingWorks(t *testing.T) {
 	l := newLoop(t)
-	refused := temporal.NewApplicationErrorWithOptions("Atlassian refused the organization key", activities.ErrKeyRefused, temporal.ApplicationErrorOptions{NonRetryable: true})
+	refused := temporal.NewApplicationErrorWithOptions("Atlassian refused the organization key", session.ErrKeyRefused, temporal.ApplicationErrorOptions{NonRetryable: true})
 	for range 6 { // after the sixth it would wait for five minutes
 		l.events = append(l.events, event{after: time.Second, err: refused})
 	}
@@ -177,7 +203,7 @@ func TestAProblemIsRetriedWithPatienceAndForgotten(t *testing.T) {
 		sum := ended(in)
 		if broken {
 			sum.State = messages.RunStopped
-			sum.Problem = &messages.Problem{Kind: activities.ErrKeyRefused, Message: "make a new key"}
+			sum.Problem = &messages.Problem{Kind: session.ErrKeyRefused, Message: "make a new key"}
 		}
 		return sum, nil
 	}
@@ -186,7 +212,7 @@ func TestAProblemIsRetriedWithPatienceAndForgotten(t *testing.T) {
 		state := l.status()
 		require.Equal(t, messages.StateProblem, state.State)
 		require.Equal(t, 4, state.Problem.Tries)
-		require.Equal(t, activities.ErrKeyRefused, state.Problem.Kind)
+		require.Equal(t, session.ErrKeyRefused, state.Problem.Kind)
 		contains(t, l.page(), "KeyRefused", "make a new key", "Next attempt at")
 	})
 	l.at(2*time.Hour, func() {
@@ -218,8 +244,8 @@ func TestAFailedRunIsAProblemNotAnEnd(t *testing.T) {
 func TestALookThatFailsAsksForEverybody(t *testing.T) {
 	l := newLoop(t)
 	l.events = []event{touched(time.Minute, "c1", "x")}
-	l.examine = func(activities.ExamineInput) (activities.JudgeResult, error) {
-		return activities.JudgeResult{}, temporal.NewApplicationErrorWithOptions("no", activities.ErrInvalid, temporal.ApplicationErrorOptions{NonRetryable: true})
+	l.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
+		return reconcile.JudgeResult{}, temporal.NewApplicationErrorWithOptions("no", session.ErrInvalid, temporal.ApplicationErrorOptions{NonRetryable: true})
 	}
 	l.start(30 * time.Minute)
 	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull}, l.scopes()[:2])
@@ -239,11 +265,11 @@ func TestTouchedPeopleGoAheadOfTheRunInTheBackground(t *testing.T) {
 		return bulk(ctx, in)
 	}
 	l.events = []event{touched(10*time.Minute, "c1", "x")}
-	l.examine = func(in activities.ExamineInput) (activities.JudgeResult, error) {
+	l.examine = func(in reconcile.ExamineInput) (reconcile.JudgeResult, error) {
 		if in.First != "" {
-			return activities.JudgeResult{}, nil
+			return reconcile.JudgeResult{}, nil
 		}
-		return activities.JudgeResult{Open: 1, Counts: messages.Counts{Adds: 1}}, nil
+		return reconcile.JudgeResult{Open: 1, Counts: messages.Counts{Adds: 1}}, nil
 	}
 	l.at(11*time.Minute, func() { require.True(t, writing, "the run in the background goes on afterwards") })
 	l.start(2 * time.Hour)

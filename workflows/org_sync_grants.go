@@ -1,73 +1,151 @@
 package workflows
 
 import (
+	"cmp"
+	"strings"
+
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/castellan-io/castellan/access"
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/grants"
+	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/workflows/internal/act"
+	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// mostAttended is how many people one run of grants puts right.
-const mostAttended = 100
+// mostGrantsAtOnce is how many people one run of grants puts right.
+const mostGrantsAtOnce = 100
 
 func (s *orgSync) checkGrant(in messages.GrantInput) error {
 	switch {
 	case in.Person == "":
-		return refuse("person is missing: say who is to hold the target, by e-mail address or account id")
+		return kit.Refuse("person is missing: say who is to hold the target, by e-mail address or account id")
 	case in.Target == "":
-		return refuse("target is missing: for example role:org-admin or group:jira-admins-acme")
+		return kit.Refuse("target is missing: for example role:org-admin or group:jira-admins-acme")
 	case in.RequestedBy == "":
-		return refuse("requestedBy is missing: say who asks, by e-mail address or account id")
-	case len(in.RequestID) > 100:
-		return refuse("requestID has %d bytes; at most 100 are allowed", len(in.RequestID))
+		return kit.Refuse("requestedBy is missing: say who asks, by e-mail address or account id")
 	case in.Duration < 0:
-		return refuse("duration is %s: it ends before it starts", in.Duration)
+		return kit.Refuse("duration is %s: it ends before it starts", in.Duration)
 	}
-	return s.checkGrants()
+	return kit.FirstError(checkNewID(in.RequestID), s.checkGrants())
+}
+
+// checkNewID refuses the id of a request that is made, unless it is left out.
+func checkNewID(id string) error {
+	if id == "" {
+		return nil
+	}
+	if err := messages.CheckRequestID(id); err != nil {
+		return kit.Refuse("%v", err)
+	}
+	return nil
 }
 
 // checkGrants says why nothing can be granted now.
 func (s *orgSync) checkGrants() error {
 	switch {
 	case s.Policy == "":
-		return refuse("no policy is in force; apply one first")
+		return kit.Refuse("no policy is in force; apply one first")
 	case !s.Adopted:
-		return refuse("the first plan was not approved yet; nothing is written before that")
+		return kit.Refuse("the first plan was not approved yet; nothing is written before that")
 	case s.Settings.DryRun:
-		return refuse("the policy says dryRun: nothing is written, so nothing can be granted")
+		return kit.Refuse("the policy says dryRun: nothing is written, so nothing can be granted")
 	}
 	return nil
 }
 
 // grant has a request judged and recorded. The grant's own workflow sees to the rest.
 func (s *orgSync) grant(ctx workflow.Context, in messages.GrantInput) (messages.GrantAnswer, error) {
-	in.Reason, in.Ticket = bounded(in.Reason), bounded(in.Ticket)
+	in.Reason, in.Ticket = kit.Bounded(in.Reason), kit.Bounded(in.Ticket)
 	if in.RequestID == "" {
 		in.RequestID = "g" + s.newID(ctx)
 	}
-	return requestGrant(ctx, activities.RequestGrantInput{Org: s.Org, GrantInput: in})
+	return act.RequestGrant(ctx, grants.RequestGrantInput{Org: s.Org, GrantInput: in})
+}
+
+// checkNamed refuses what does not say which request it is about: the loop has all of them.
+func checkNamed(request string) error {
+	if request == "" {
+		return kit.Refuse("request is missing: give the id of the request, as the notice, its workflow and starter grants show it")
+	}
+	return nil
+}
+
+func checkDecisionOnGrant(in messages.ApprovalInput) error {
+	return kit.FirstError(checkNamed(in.Request), checkApproval(in))
+}
+
+// approve has an approver's consent to a request recorded, which its id alone names.
+func (s *orgSync) approve(ctx workflow.Context, in messages.ApprovalInput) (messages.GrantAnswer, error) {
+	return sayDecision(ctx, grants.DecideGrantInput{Org: s.Org, Approve: true}, in)
+}
+
+// deny has an approver's denial recorded, in the same way.
+func (s *orgSync) deny(ctx workflow.Context, in messages.ApprovalInput) (messages.GrantAnswer, error) {
+	return sayDecision(ctx, grants.DecideGrantInput{Org: s.Org}, in)
+}
+
+func (s *orgSync) checkExtend(in messages.ExtendInput) error {
+	return kit.FirstError(checkNamed(in.Request), checkExtend(in), s.checkGrants())
+}
+
+// extend asks for a grant that continues the one that is named.
+func (s *orgSync) extend(ctx workflow.Context, in messages.ExtendInput) (messages.GrantAnswer, error) {
+	in.Reason, in.Ticket = kit.Bounded(in.Reason), kit.Bounded(in.Ticket)
+	if in.RequestID == "" {
+		in.RequestID = "g" + s.newID(ctx)
+	}
+	return act.ExtendGrant(ctx, grants.ExtendGrantInput{Org: s.Org, ExtendInput: in})
 }
 
 func (s *orgSync) checkRevoke(in messages.RevokeInput) error {
 	switch {
 	case in.Person == "" && in.Request == "":
-		return refuse("person is missing: say whose grants end, by e-mail address or account id")
+		return kit.Refuse("person is missing: say whose grants end, by e-mail address or account id")
 	case in.Target == "" && in.Request == "":
-		return refuse("target is missing: say what is to be taken back")
+		return kit.Refuse("target is missing: say what is to be taken back")
 	case in.RequestedBy == "":
-		return refuse("requestedBy is missing: say who ends it, by e-mail address or account id")
+		return kit.Refuse("requestedBy is missing: say who ends it, by e-mail address or account id")
 	}
 	return nil
 }
 
 func (s *orgSync) revoke(ctx workflow.Context, in messages.RevokeInput) (messages.GrantAnswer, error) {
-	in.Reason = bounded(in.Reason)
-	return revokeGrant(ctx, activities.RevokeGrantInput{Org: s.Org, RevokeInput: in})
+	in.Reason = kit.Bounded(in.Reason)
+	answer, err := act.RevokeGrant(ctx, grants.RevokeGrantInput{Org: s.Org, RevokeInput: in})
+	if answer.Unreached { // nobody else would ask for it
+		for _, g := range answer.Grants {
+			s.queueGrant(ctx, messages.ReconcileGrantSignal{
+				Workflow: messages.GrantID(s.Org, g.Target, g.Key), Key: g.Key, Person: g.Person, Email: g.Email, Target: g.Target,
+			})
+		}
+	}
+	return answer, err
 }
 
-// asked queues what a grant asks for; a later question of the same grant takes the place of an earlier one.
-func (s *orgSync) asked(_ workflow.Context, in messages.AttendSignal) {
+// mostQueuedGrants is how many people may wait for a run of grants. Who is not taken asks again in a minute.
+const mostQueuedGrants = 5000
+
+// checkQueueGrant refuses what no grant of this organization asks.
+func (s *orgSync) checkQueueGrant(in messages.ReconcileGrantSignal) error {
+	switch {
+	case !strings.HasPrefix(in.Workflow, messages.GrantIDPrefix(s.Org)) || messages.CheckID(in.Workflow) != nil:
+		return kit.Refuse("workflow %q is no grant of organization %s: %s is what a grant's workflow says to this one", kit.Bounded(in.Workflow), s.Org, messages.ReconcileGrant)
+	case in.Person == "" || in.Target == "":
+		return kit.Refuse("person and target are needed: %s is what a grant's workflow says to this one", messages.ReconcileGrant)
+	case len(s.Pending.Grants) >= mostQueuedGrants:
+		return kit.Refuse("%d people wait for a run of grants already; %s asks again by itself", len(s.Pending.Grants), in.Workflow)
+	}
+	if err := messages.CheckSizes(in); err != nil {
+		return kit.Refuse("%v", err)
+	}
+	return nil
+}
+
+// queueGrant queues what a grant asks for; a later question of the same grant takes the place of an earlier one.
+func (s *orgSync) queueGrant(_ workflow.Context, in messages.ReconcileGrantSignal) {
 	s.wake = true
 	for i := range s.Pending.Grants {
 		if s.Pending.Grants[i].Workflow == in.Workflow {
@@ -78,27 +156,28 @@ func (s *orgSync) asked(_ workflow.Context, in messages.AttendSignal) {
 	s.Pending.Grants = append(s.Pending.Grants, in)
 }
 
-// attendGrants serves grants for the life of the run, beside whatever else the loop does: also while paused, and whatever
-// else is wrong.
-func (s *orgSync) attendGrants(ctx workflow.Context) {
+// serveGrants serves grants for the life of the run, beside whatever else the loop does: also while paused, and
+// whatever else is wrong.
+func (s *orgSync) serveGrants(ctx workflow.Context) {
 	workflow.GoNamed(ctx, "grants", func(ctx workflow.Context) {
-		mayAttend := func() bool {
-			return len(s.Pending.Grants) > 0 && s.Policy != "" && s.stopping == 0 && !s.closing() && !s.renewable(ctx)
+		mayRun := func() bool {
+			return len(s.Pending.Grants) > 0 && s.Policy != "" && s.mayStartGrants() && !s.handlers.Holds() && !s.renewable(ctx)
 		}
-		for workflow.Await(ctx, mayAttend) == nil {
-			s.attending = true
-			s.attend(ctx)
-			s.attending, s.wake = false, true
+		for workflow.Await(ctx, mayRun) == nil {
+			s.runningGrants = true
+			s.reconcileGrants(ctx)
+			s.runningGrants, s.wake = false, true
 		}
 	})
 }
 
-// nextAsks takes the questions of the next run: roles, which take half a minute to be seen, or all that is seen sooner.
-func (s *orgSync) nextAsks() (asks []messages.AttendSignal) {
+// nextGrants takes the questions of the next run: roles, which take half a minute to be seen, or all that is seen
+// sooner.
+func (s *orgSync) nextGrants() (asks []messages.ReconcileGrantSignal) {
 	slow := s.Pending.Grants[0].Target.Kind() == access.KindRole
-	var rest []messages.AttendSignal
+	var rest []messages.ReconcileGrantSignal
 	for _, one := range s.Pending.Grants {
-		if len(asks) < mostAttended && (one.Target.Kind() == access.KindRole) == slow {
+		if len(asks) < mostGrantsAtOnce && (one.Target.Kind() == access.KindRole) == slow {
 			asks = append(asks, one)
 		} else {
 			rest = append(rest, one)
@@ -108,59 +187,65 @@ func (s *orgSync) nextAsks() (asks []messages.AttendSignal) {
 	return asks
 }
 
-// attend has what began given and what ended taken back, in one run for all that wait. It returns when that is written; the
-// run reads it back and tells the grants by itself, whatever becomes of this history.
-func (s *orgSync) attend(ctx workflow.Context) {
-	asks := s.nextAsks()
+// reconcileGrants has what began given and what ended taken back, in one run for all that wait. It returns when that is
+// written; the run reads it back and tells the grants by itself, whatever becomes of this history.
+func (s *orgSync) reconcileGrants(ctx workflow.Context) {
+	asks := s.nextGrants()
 	in := s.newRun(ctx)
 	in.Trigger, in.Scope = "grants", messages.Scope{Kind: messages.ScopeGrants}
 	for _, one := range asks[:min(len(asks), 20)] {
-		in.Scope.People = append(in.Scope.People, orNone(one.Email, one.Person))
+		in.Scope.People = append(in.Scope.People, cmp.Or(one.Email, one.Person))
 	}
-	what := scopeInWords(in.Scope)
-	batch := activities.AttendInput{RunInput: activities.RunInput{Org: s.Org, Run: in.Run, Policy: in.Policy}, Asks: asks}
-	plan, err := attend(ctx, batch)
+	what := act.DescribeScope(in.Scope)
+	batch := reconcile.AttendInput{RunInput: session.RunInput{Org: s.Org, Run: in.Run, Policy: in.Policy}, Asks: asks}
+	plan, err := act.Attend(ctx, batch)
+	if plan.Look {
+		for _, one := range asks {
+			s.touch([]string{one.Person})
+		}
+	}
 	if err != nil || plan.Open == 0 {
 		s.tellGrants(ctx, batch, err)
 		return
 	}
-	s.aside(ctx, "grants go first", s.front, s.bulk)
+	s.pauseWrites(ctx, "grants go first", s.urgent, s.full)
 	in.Progress = &messages.Progress{Phase: phaseRemove, Since: workflow.Now(ctx), Settled: true, Run: messages.RunSummary{
 		Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, Started: workflow.Now(ctx), State: messages.RunApplying, Plan: plan.Plan, Counts: plan.Counts,
 	}}
 	in.Asks = asks
 	run := s.reconcile(ctx, in, what)
-	s.lending = run
+	s.grants = run
 	s.show(ctx)
 	workflow.GoNamed(ctx, "run "+in.Run, func(ctx workflow.Context) {
 		var end messages.RunSummary
 		if err := run.future.Get(ctx, &end); err == nil {
 			s.LastRun = &end
+			s.followChanges(end)
 		}
 		run.over = true
-		s.lent(ctx, run)
+		s.grantsWritten(ctx, run)
 	})
-	_ = workflow.Await(ctx, func() bool { return s.lending != run })
+	_ = workflow.Await(ctx, func() bool { return s.grants != run })
 }
 
-// lent lets the others go on, once a run of grants has nothing left to write.
-func (s *orgSync) lent(ctx workflow.Context, run *running) {
-	if s.lending == run {
-		s.lending = nil
+// grantsWritten lets the others go on, once a run of grants has nothing left to write.
+func (s *orgSync) grantsWritten(ctx workflow.Context, run *childRun) {
+	if s.grants == run {
+		s.grants = nil
 		s.openGate(ctx)
 	}
 	s.wake = true
 }
 
 // tellGrants answers those for whom there is nothing to write. Where even that fails they ask again by themselves.
-func (s *orgSync) tellGrants(ctx workflow.Context, batch activities.AttendInput, failed error) {
+func (s *orgSync) tellGrants(ctx workflow.Context, batch reconcile.AttendInput, failed error) {
 	if failed != nil {
-		batch.Failed = messageOf(failed)
+		batch.Failed = kit.MessageOf(failed)
 	}
-	s.tails++ // the history does not end before they were told
+	s.verifying++ // the history does not end before they were told
 	workflow.GoNamed(ctx, "tell grants", func(ctx workflow.Context) {
-		defer func() { s.tails--; s.wake = true }()
-		if _, err := attended(ctx, batch); err != nil {
+		defer func() { s.verifying--; s.wake = true }()
+		if _, err := act.Attended(ctx, batch); err != nil {
 			s.log.Warn("grants were not told what was done; they ask again", "run", batch.Run, "error", err)
 		}
 	})
@@ -169,15 +254,18 @@ func (s *orgSync) tellGrants(ctx workflow.Context, batch activities.AttendInput,
 // mostNoticed is how many of the things noticed last are shown.
 const mostNoticed = 10
 
-// tellRegiven tells at once what somebody gave by hand after a grant of it was over.
-func (s *orgSync) tellRegiven(ctx workflow.Context, again []activities.Regiven) {
+// tellOutOfBand tells at once what somebody did by hand where a grant gives, or gave, the same.
+func (s *orgSync) tellOutOfBand(ctx workflow.Context, again []session.OutOfBandGrant) {
 	for _, one := range again {
-		s.Noticed = append(s.Noticed, instant(workflow.Now(ctx))+" "+bounded(one.Text))
+		s.Noticed = append(s.Noticed, instant(workflow.Now(ctx))+" "+kit.Bounded(one.Text))
 		s.Noticed = s.Noticed[max(0, len(s.Noticed)-mostNoticed):]
-		s.tails++
+		if one.Told {
+			continue
+		}
+		s.verifying++
 		workflow.GoNamed(ctx, "tell", func(ctx workflow.Context) {
-			defer func() { s.tails--; s.wake = true }()
-			if err := tell(ctx, activities.TellInput{Org: s.Org, Workflow: one.Workflow, Kind: activities.NoticeForeign, Grant: one.Grant}); err != nil {
+			defer func() { s.verifying--; s.wake = true }()
+			if err := act.Tell(ctx, grants.TellInput{Org: s.Org, Workflow: one.Workflow, Kind: cmp.Or(one.Kind, grants.NoticeForeign), Grant: one.Grant}); err != nil {
 				s.log.Warn("nobody was told of what was given by hand", "grant", one.Grant, "error", err)
 			}
 		})

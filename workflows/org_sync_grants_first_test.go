@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -40,7 +41,7 @@ func TestGrantsWaitUntilTheBackgroundStandsAside(t *testing.T) {
 						workflow.GetSignalChannel(ctx, messages.Gate).Receive(ctx, &gate)
 						if gate.Closed {
 							_ = workflow.Await(ctx, func() bool { return !inFlight })
-							_ = workflow.SignalExternalWorkflow(ctx, in.Parent, "", messages.Aside, messages.AsideSignal{Run: in.Run, Turn: gate.Turn}).Get(ctx, nil)
+							standAside(ctx, in, gate)
 						}
 					}
 				})
@@ -92,8 +93,8 @@ func TestGrantsAreAttendedToWhilePaused(t *testing.T) {
 	t.Run("and a person's run waits", func(t *testing.T) {
 		d := newDesk(t)
 		one := false
-		d.examine = func(activities.ExamineInput) (activities.JudgeResult, error) {
-			return activities.JudgeResult{Open: 1, Counts: messages.Counts{Adds: 1}}, nil
+		d.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
+			return reconcile.JudgeResult{Open: 1, Counts: messages.Counts{Adds: 1}}, nil
 		}
 		d.run = d.lending(func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 			if in.Scope.Kind == messages.ScopeFull {
@@ -125,8 +126,8 @@ func TestGrantsAreAttendedToWhilePaused(t *testing.T) {
 func TestGrantsGoAheadOfAPersonsRun(t *testing.T) {
 	d := newDesk(t)
 	one := false
-	d.examine = func(activities.ExamineInput) (activities.JudgeResult, error) {
-		return activities.JudgeResult{Open: 1, Counts: messages.Counts{Adds: 1}}, nil
+	d.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
+		return reconcile.JudgeResult{Open: 1, Counts: messages.Counts{Adds: 1}}, nil
 	}
 	d.run = d.lending(func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		if in.Scope.Kind == messages.ScopeFull {
@@ -151,7 +152,7 @@ func TestGrantsAreAttendedToWithAProblemOpen(t *testing.T) {
 	d := newDesk(t)
 	d.run = d.lending(func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		sum := ended(in)
-		sum.State, sum.Problem = messages.RunStopped, &messages.Problem{Kind: activities.ErrKeyRefused, Message: "401"}
+		sum.State, sum.Problem = messages.RunStopped, &messages.Problem{Kind: session.ErrKeyRefused, Message: "401"}
 		return sum, nil
 	})
 	d.at(time.Hour, func() { require.Equal(t, messages.StateProblem, d.status().State) })
@@ -178,8 +179,8 @@ func TestALookThatEndsWhileGrantsAreWritten(t *testing.T) {
 	d := newDesk(t)
 	one := false
 	d.looking = 5 * time.Minute
-	d.examine = func(activities.ExamineInput) (activities.JudgeResult, error) {
-		return activities.JudgeResult{Open: 1, Counts: messages.Counts{Adds: 1}}, nil
+	d.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
+		return reconcile.JudgeResult{Open: 1, Counts: messages.Counts{Adds: 1}}, nil
 	}
 	d.run = d.lending(func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		if in.Scope.Kind == messages.ScopeFull {

@@ -14,33 +14,41 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/castellan-io/castellan/access"
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/apply"
+	"github.com/castellan-io/castellan/activities/grants"
+	"github.com/castellan-io/castellan/activities/reconcile"
 	"github.com/castellan-io/castellan/messages"
-	"github.com/castellan-io/castellan/workflows"
 )
 
 // desk is an organization's loop with the activities that grants need. A run of grants writes for ten seconds.
 type desk struct {
 	*loop
+	look                 bool          // rules ask for grants
 	open                 int           // changes that there are to write for whoever asks
 	planning             time.Duration // how long planning them takes
 	judging              time.Duration // how long judging a request takes
 	judged, judgedAtMost int           // requests at the same time
 	writing              bool
 	both                 bool // a run of another scope wrote at the same time
-	plans                []activities.AttendInput
+	plans                []reconcile.AttendInput
 	planned              []time.Duration // when
-	told                 []activities.AttendInput
-	requested            []activities.RequestGrantInput
-	revoked              []activities.RevokeGrantInput
+	told                 []reconcile.AttendInput
+	requested            []grants.RequestGrantInput
+	revoked              []grants.RevokeGrantInput
+	decided              []grants.DecideGrantInput
+	extended             []grants.ExtendGrantInput
+	refuses              error // a decision
+	codes                codeBook
 }
 
 func newDesk(t *testing.T) *desk {
 	t.Helper()
 	d := &desk{open: 1}
 	d.loop = newLoop(t, func(l *loop) {
+		d.codes.register(l.env)
 		for name, play := range map[string]any{
 			"Attend": d.playAttend, "Attended": d.playAttended, "RequestGrant": d.playRequest, "RevokeGrant": d.playRevoke,
+			"DecideGrant": d.playDecision, "ExtendGrant": d.playExtend,
 		} {
 			l.env.RegisterActivityWithOptions(play, activity.RegisterOptions{Name: name})
 		}
@@ -53,7 +61,7 @@ func newDesk(t *testing.T) *desk {
 	return d
 }
 
-func (d *desk) playAttended(_ context.Context, in activities.AttendInput) (int, error) {
+func (d *desk) playAttended(_ context.Context, in reconcile.AttendInput) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.told = append(d.told, in)
@@ -69,7 +77,7 @@ func (d *desk) judge() time.Duration {
 	return d.judging
 }
 
-func (d *desk) playRequest(_ context.Context, in activities.RequestGrantInput) (messages.GrantAnswer, error) {
+func (d *desk) playRequest(_ context.Context, in grants.RequestGrantInput) (messages.GrantAnswer, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.judged--
@@ -77,19 +85,33 @@ func (d *desk) playRequest(_ context.Context, in activities.RequestGrantInput) (
 	return messages.GrantAnswer{Message: "granted"}, nil
 }
 
-func (d *desk) playRevoke(_ context.Context, in activities.RevokeGrantInput) (messages.GrantAnswer, error) {
+func (d *desk) playRevoke(_ context.Context, in grants.RevokeGrantInput) (messages.GrantAnswer, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.revoked = append(d.revoked, in)
 	return messages.GrantAnswer{Message: "ended"}, nil
 }
 
-func (d *desk) playAttend(_ context.Context, in activities.AttendInput) (activities.AttendResult, error) {
+func (d *desk) playDecision(_ context.Context, in grants.DecideGrantInput) (messages.GrantAnswer, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.decided = append(d.decided, in)
+	return messages.GrantAnswer{Message: "noted"}, d.refuses
+}
+
+func (d *desk) playExtend(_ context.Context, in grants.ExtendGrantInput) (messages.GrantAnswer, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.extended = append(d.extended, in)
+	return messages.GrantAnswer{Message: "prolonged"}, nil
+}
+
+func (d *desk) playAttend(_ context.Context, in reconcile.AttendInput) (reconcile.AttendResult, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.plans = append(d.plans, in)
 	d.planned = append(d.planned, d.env.Now().Sub(begin).Truncate(time.Second))
-	return activities.AttendResult{Plan: "sha256:lent", Open: d.open, Counts: messages.Counts{Adds: d.open}}, nil
+	return reconcile.AttendResult{Plan: "sha256:lent", Open: d.open, Look: d.look, Counts: messages.Counts{Adds: d.open}}, nil
 }
 
 // lending plays runs of grants, and leaves the others to somebody else.
@@ -124,17 +146,17 @@ func (d *desk) lentRuns() (all []messages.ReconcileInput) {
 }
 
 // asks is what the workflow of somebody's grant says.
-func asks(person string, turn int) messages.AttendSignal {
-	return messages.AttendSignal{
+func asks(person string, turn int) messages.ReconcileGrantSignal {
+	return messages.ReconcileGrantSignal{
 		Workflow: messages.GrantID(org, admin, person), Person: person, Email: person + "@acme.example", Target: admin, Turn: turn,
 	}
 }
 
 func (d *desk) askAt(after time.Duration, person string, turn int) {
-	d.signalAt(after, messages.Attend, asks(person, turn))
+	d.signalAt(after, messages.ReconcileGrant, asks(person, turn))
 }
 
-func whom(asks []messages.AttendSignal) (all []string) {
+func whom(asks []messages.ReconcileGrantSignal) (all []string) {
 	for _, one := range asks {
 		all = append(all, fmt.Sprintf("%s %d", one.Person, one.Turn))
 	}
@@ -171,7 +193,7 @@ func TestRolesAreARunOfTheirOwn(t *testing.T) {
 	for i, target := range []access.Entitlement{jira, access.OrgAdmin, jira, access.OrgAdmin} {
 		one := asks(fmt.Sprint(i), 1)
 		one.Workflow, one.Target = messages.GrantID(org, target, one.Person), target
-		d.signalAt(time.Minute+time.Second, messages.Attend, one)
+		d.signalAt(time.Minute+time.Second, messages.ReconcileGrant, one)
 	}
 	d.start(time.Hour)
 	runs := d.lentRuns()
@@ -211,22 +233,22 @@ func TestARunOfGrants(t *testing.T) {
 		if in.Scope.Kind == messages.ScopeFull {
 			return ended(in), nil
 		}
-		return workflows.Reconcile(ctx, in)
+		return runWithin(ctx, in)
 	}
 	var order []access.Action
-	d.env.OnActivity("Next", mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.NextInput) (activities.NextResult, error) {
+	d.env.OnActivity("Next", mock.Anything, mock.Anything).Return(func(_ context.Context, in apply.NextInput) (apply.NextResult, error) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		order = append(order, in.Actions...)
-		return activities.NextResult{Lines: []activities.Line{{Person: string(in.Actions[0]), Target: jira}}}, nil
+		return apply.NextResult{Lines: []apply.Line{{Person: string(in.Actions[0]), Target: jira}}}, nil
 	})
-	d.env.OnActivity("Apply", mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.ChangeInput) (activities.ChangeResult, error) {
+	d.env.OnActivity("Apply", mock.Anything, mock.Anything).Return(func(_ context.Context, in apply.ChangeInput) (apply.ChangeResult, error) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		order = append(order, access.Action("write "+in.Person))
-		return activities.ChangeResult{State: access.Done}, nil
+		return apply.ChangeResult{State: access.Done}, nil
 	})
-	d.env.OnActivity("Verify", mock.Anything, mock.Anything).Return(activities.VerifyResult{Verified: 2}, nil)
+	d.env.OnActivity("Verify", mock.Anything, mock.Anything).Return(reconcile.VerifyResult{Verified: 2}, nil)
 	d.askAt(time.Minute, "a", 7)
 	d.at(2*time.Minute, func() {
 		require.Len(t, d.told, 1)
@@ -241,7 +263,7 @@ func TestARunOfGrants(t *testing.T) {
 func TestQuestionsSurviveAFreshHistory(t *testing.T) {
 	carried := messages.OrgSyncState{
 		Org: org, Policy: "p", Adopted: true, Settings: settings, NextFull: begin.Add(6 * time.Hour),
-		Pending: messages.Pending{Grants: []messages.AttendSignal{asks("a", 1), asks("b", 4)}},
+		Pending: messages.Pending{Grants: []messages.ReconcileGrantSignal{asks("a", 1), asks("b", 4)}},
 	}
 	d := newDesk(t)
 	d.startWith(messages.OrgSyncInput{State: &carried}, time.Minute)

@@ -2,12 +2,14 @@ package workflows_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -49,7 +51,8 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		"nobody":   {changed(func(in *messages.GrantInput) { in.Person = "" }), "person is missing"},
 		"nothing":  {changed(func(in *messages.GrantInput) { in.Target = "" }), "target is missing"},
 		"by whom":  {changed(func(in *messages.GrantInput) { in.RequestedBy = "" }), "requestedBy is missing"},
-		"long id":  {changed(func(in *messages.GrantInput) { in.RequestID = string(make([]byte, 101)) }), "at most 100"},
+		"long id":  {changed(func(in *messages.GrantInput) { in.RequestID = strings.Repeat("x", 101) }), "1 to 100 letters"},
+		"odd id":   {changed(func(in *messages.GrantInput) { in.RequestID = "x'$(touch pwned)'" }), "1 to 100 letters"},
 		"backward": {changed(func(in *messages.GrantInput) { in.Duration = -1 }), "it ends before it starts"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -68,14 +71,14 @@ func TestRequestsThatAreRefused(t *testing.T) {
 // Nothing is granted where nothing may be written; what was granted before still ends.
 func TestGrantsAreRefusedWhereNothingIsWritten(t *testing.T) {
 	for name, test := range map[string]struct {
-		admit func(activities.AdmitInput) (activities.AdmitResult, error)
+		admit func(reconcile.AdmitInput) (reconcile.AdmitResult, error)
 		why   string
 	}{
-		"no policy": {func(activities.AdmitInput) (activities.AdmitResult, error) {
-			return activities.AdmitResult{}, fatal(activities.ErrPolicy, "line 3: no such key")
+		"no policy": {func(reconcile.AdmitInput) (reconcile.AdmitResult, error) {
+			return reconcile.AdmitResult{}, fatal(session.ErrPolicy, "line 3: no such key")
 		}, "no policy is in force"},
-		"not adopted": {func(in activities.AdmitInput) (activities.AdmitResult, error) { return inForce(in, false), nil }, "the first plan was not approved yet"},
-		"dry run": {func(in activities.AdmitInput) (activities.AdmitResult, error) {
+		"not adopted": {func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) { return inForce(in, false), nil }, "the first plan was not approved yet"},
+		"dry run": {func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 			result := inForce(in, true)
 			result.Settings.DryRun = true
 			return result, nil

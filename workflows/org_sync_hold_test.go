@@ -10,15 +10,16 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/messages"
 )
 
 const held = "sha256:aaaa"
 
 // adoption decides on the first plan.
-func adoption(in activities.DecideInput) (activities.DecideResult, error) {
-	return activities.DecideResult{Hold: messages.Hold{Plan: in.Plan, Run: "held-run", Adds: 2, Removals: 3}, Adoption: true}, nil
+func adoption(in reconcile.DecideInput) (reconcile.DecideResult, error) {
+	return reconcile.DecideResult{Hold: messages.Hold{Plan: in.Plan, Run: "held-run", Adds: 2, Removals: 3}, Adoption: true}, nil
 }
 
 func TestAHeldPlanIsShownWithTheCommandsToType(t *testing.T) {
@@ -44,7 +45,7 @@ func TestAHeldPlanIsReleasedByUpdate(t *testing.T) {
 	})
 	l.start(time.Hour)
 	contains(t, approved.message(t), "released: 0 adds, 3 removals")
-	require.Equal(t, []activities.DecideInput{{Org: org, Decision: "approve", DecisionInput: messages.DecisionInput{Plan: held, By: "carol", Note: "CHG-12"}}}, l.decides)
+	require.Equal(t, []reconcile.DecideInput{{Org: org, Decision: "approve", DecisionInput: messages.DecisionInput{Plan: held, By: "carol", Note: "CHG-12"}}}, l.decides)
 	require.Equal(t, []string{messages.ScopeFull, messages.ScopeHold}, l.scopes())
 	run := l.runs[1]
 	require.Equal(t, "held-run", run.Run)
@@ -64,7 +65,7 @@ func TestAHeldPlanIsReleasedBySignal(t *testing.T) {
 
 func TestTheFirstPlansApprovalIsTheAdoption(t *testing.T) {
 	l := newLoop(t)
-	l.admit = func(in activities.AdmitInput) (activities.AdmitResult, error) { return inForce(in, false), nil }
+	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) { return inForce(in, false), nil }
 	adopting := true
 	l.run = func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		if adopting {
@@ -72,7 +73,7 @@ func TestTheFirstPlansApprovalIsTheAdoption(t *testing.T) {
 		}
 		return ended(in), nil
 	}
-	l.decide = func(in activities.DecideInput) (activities.DecideResult, error) {
+	l.decide = func(in reconcile.DecideInput) (reconcile.DecideResult, error) {
 		adopting = false
 		return adoption(in)
 	}
@@ -137,7 +138,7 @@ func TestARejectedPlanIsNotMade(t *testing.T) {
 
 func TestRejectingTheFirstPlanPauses(t *testing.T) {
 	l := newLoop(t)
-	l.admit = func(in activities.AdmitInput) (activities.AdmitResult, error) { return inForce(in, false), nil }
+	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) { return inForce(in, false), nil }
 	l.run = holding(held)
 	l.decide = adoption
 	rejected := l.updateAt(time.Minute, messages.RejectPlan, messages.DecisionInput{Plan: held, By: "carol"})
@@ -154,8 +155,8 @@ func TestRejectingTheFirstPlanPauses(t *testing.T) {
 func TestADecisionTheLedgerRefusesLeavesTheHoldOpen(t *testing.T) {
 	l := newLoop(t)
 	l.run = holding(held)
-	l.decide = func(activities.DecideInput) (activities.DecideResult, error) {
-		return activities.DecideResult{}, temporal.NewApplicationErrorWithOptions("no hold is open for this plan", activities.ErrNotOpen, temporal.ApplicationErrorOptions{NonRetryable: true})
+	l.decide = func(reconcile.DecideInput) (reconcile.DecideResult, error) {
+		return reconcile.DecideResult{}, temporal.NewApplicationErrorWithOptions("no hold is open for this plan", session.ErrNotOpen, temporal.ApplicationErrorOptions{NonRetryable: true})
 	}
 	approved := l.updateAt(time.Minute, messages.ApprovePlan, messages.DecisionInput{Plan: held, By: "carol"})
 	l.at(2*time.Minute, func() { require.NotNil(t, l.status().Hold) })
@@ -207,8 +208,8 @@ func TestADecidedHoldDoesNotComeBack(t *testing.T) {
 			l := newLoop(t)
 			l.events = []event{touched(time.Minute, "c1", "x")}
 			hold := &messages.Hold{Plan: held, Run: "held-run", Removals: 1, People: 1}
-			l.examine = func(activities.ExamineInput) (activities.JudgeResult, error) {
-				return activities.JudgeResult{Open: 1, Hold: hold, Counts: messages.Counts{Adds: 1, Removals: 1, Held: 1}}, nil
+			l.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
+				return reconcile.JudgeResult{Open: 1, Hold: hold, Counts: messages.Counts{Adds: 1, Removals: 1, Held: 1}}, nil
 			}
 			l.run = func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 				sum := ended(in)

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/reconcile"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -67,8 +67,8 @@ func TestApprovingWhilePausedIsRefused(t *testing.T) {
 func TestNothingIsWrittenForAPersonWhilePaused(t *testing.T) {
 	l := newLoop(t)
 	slow := true
-	l.examine = func(activities.ExamineInput) (activities.JudgeResult, error) {
-		return activities.JudgeResult{Open: 1, Counts: messages.Counts{Adds: 1}}, nil
+	l.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
+		return reconcile.JudgeResult{Open: 1, Counts: messages.Counts{Adds: 1}}, nil
 	}
 	l.run = func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		if in.Scope.Kind == messages.ScopePeople && slow {
@@ -105,8 +105,8 @@ func TestResumeLeavesTheGateToWhoClosedIt(t *testing.T) {
 		person = false
 		return ended(in), nil
 	}
-	l.examine = func(activities.ExamineInput) (activities.JudgeResult, error) {
-		return activities.JudgeResult{Open: 1, Counts: messages.Counts{Adds: 1}}, nil
+	l.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
+		return reconcile.JudgeResult{Open: 1, Counts: messages.Counts{Adds: 1}}, nil
 	}
 	l.updateAt(5*time.Minute, messages.SyncNow, messages.SyncNowInput{Person: "x"})
 	l.updateAt(6*time.Minute, messages.Pause, messages.PauseInput{By: "ana"})

@@ -9,13 +9,14 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/messages"
 )
 
 // policyError is how Admit refuses a policy.
 func policyError(message string) error {
-	return temporal.NewApplicationErrorWithOptions(message, activities.ErrPolicy, temporal.ApplicationErrorOptions{NonRetryable: true})
+	return temporal.NewApplicationErrorWithOptions(message, session.ErrPolicy, temporal.ApplicationErrorOptions{NonRetryable: true})
 }
 
 func TestTheInputsPolicyIsTakenIntoForceAndEverybodyIsVerified(t *testing.T) {
@@ -30,7 +31,7 @@ func TestTheInputsPolicyIsTakenIntoForceAndEverybodyIsVerified(t *testing.T) {
 	})
 	l.start(time.Hour)
 	require.Len(t, l.admits, 1)
-	require.Equal(t, activities.AdmitInput{Org: org, Policy: json.RawMessage(`"first"`), By: "ana"}, l.admits[0])
+	require.Equal(t, reconcile.AdmitInput{Org: org, Policy: json.RawMessage(`"first"`), By: "ana"}, l.admits[0])
 	require.Equal(t, []string{messages.ScopeFull}, l.scopes())
 	require.Equal(t, "a policy was applied", l.runs[0].Trigger)
 	require.Equal(t, "ana", l.runs[0].By)
@@ -73,18 +74,31 @@ func TestTheSamePolicyAgainChangesNothing(t *testing.T) {
 	require.Len(t, l.runs, 1)
 }
 
+func TestTheSamePolicyAgainThatFindsSomebodyVerifiesEverybody(t *testing.T) {
+	l := newLoop(t)
+	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
+		result := inForce(in, true)
+		result.Rebound = len(l.admits) > 1
+		return result, nil
+	}
+	again := l.updateAt(time.Minute, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"first"`), By: "bo"})
+	l.start(time.Hour)
+	contains(t, again.message(t), "led to nobody have an account now")
+	require.Len(t, l.runs, 2)
+}
+
 func TestABadPolicyAtTheStartThenAGoodOne(t *testing.T) {
 	l := newLoop(t)
-	l.admit = func(in activities.AdmitInput) (activities.AdmitResult, error) {
+	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 		if string(in.Policy) == `"first"` {
-			return activities.AdmitResult{}, policyError("the policy does not fit organization acme: group eng is synced")
+			return reconcile.AdmitResult{}, policyError("the policy does not fit organization acme: group eng is synced")
 		}
 		return inForce(in, true), nil
 	}
 	l.at(time.Minute, func() {
 		state := l.status()
 		require.Equal(t, messages.StateProblem, state.State)
-		require.Equal(t, activities.ErrPolicy, state.Problem.Kind)
+		require.Equal(t, session.ErrPolicy, state.Problem.Kind)
 		require.Contains(t, state.Problem.Message, "group eng is synced")
 		require.Empty(t, state.Policy)
 		require.Empty(t, l.runs)
@@ -99,11 +113,134 @@ func TestABadPolicyAtTheStartThenAGoodOne(t *testing.T) {
 	require.Equal(t, []string{messages.ScopeFull}, l.scopes())
 }
 
+func TestAFirstPolicyThatWasRefusedIsShownAsWhyThereIsNone(t *testing.T) {
+	l := newLoop(t)
+	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
+		if string(in.Policy) == `"evil"` {
+			return reconcile.AdmitResult{}, policyError("organization id 1 is served as \"acme\" already")
+		}
+		return inForce(in, true), nil
+	}
+	refused := l.updateAt(time.Minute, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"evil"`), By: "bo"})
+	l.at(2*time.Minute, func() {
+		state := l.status()
+		require.Equal(t, messages.StateStarting, state.State)
+		require.Equal(t, session.ErrPolicy, state.Problem.Kind)
+		require.Contains(t, state.Problem.Message, "is served as")
+		require.Zero(t, state.Problem.Retry)
+	})
+	l.signalAt(3*time.Minute, messages.Pause, typed(`{"by": "bo", "reason": "wait"}`))
+	l.signalAt(4*time.Minute, messages.Resume, typed(`{"by": "bo"}`))
+	l.at(5*time.Minute, func() { require.Zero(t, l.status().Problem.Retry, "there is nothing to try again") })
+	l.updateAt(time.Hour, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"good"`), By: "bo"})
+	l.at(61*time.Minute, func() {
+		require.Nil(t, l.status().Problem)
+		require.Equal(t, messages.StateOK, l.status().State)
+	})
+	l.startWith(messages.OrgSyncInput{}, 2*time.Hour)
+	require.ErrorContains(t, refused.err, "is served as")
+	require.Len(t, l.admits, 2)
+}
+
+// failed runs the loop until it ends by itself, and returns why.
+func (l *loop) failed(in messages.OrgSyncInput) error {
+	l.t.Helper()
+	l.at(time.Hour, func() { require.Fail(l.t, "it goes on") })
+	l.env.ExecuteWorkflow(messages.OrgSync, in)
+	require.True(l.t, l.env.IsWorkflowCompleted())
+	return l.env.GetWorkflowError()
+}
+
+// TestAMistakeAtTheStartLeavesNothingBehind starts an organization for a policy that is not accepted.
+func TestAMistakeAtTheStartLeavesNothingBehind(t *testing.T) {
+	misnamed := fatal(session.ErrMisnamed, "the policy is for organization \"acme\", this workflow for \"acne\"")
+	t.Run("by starter apply", func(t *testing.T) {
+		l := newLoop(t)
+		l.admit = func(reconcile.AdmitInput) (reconcile.AdmitResult, error) {
+			return reconcile.AdmitResult{}, policyError("there is no group eng")
+		}
+		refused := l.updateAt(0, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"evil"`), By: "bo"})
+		require.ErrorContains(t, l.failed(messages.OrgSyncInput{By: "bo", EndIfRefused: true}), "there is no group eng")
+		require.ErrorContains(t, refused.err, "there is no group eng")
+	})
+	t.Run("by hand, under another name", func(t *testing.T) {
+		l := newLoop(t)
+		l.admit = func(reconcile.AdmitInput) (reconcile.AdmitResult, error) { return reconcile.AdmitResult{}, misnamed }
+		require.ErrorContains(t, l.failed(messages.OrgSyncInput{Policy: json.RawMessage(`"first"`)}), "this workflow for")
+		require.Len(t, l.admits, 1)
+	})
+	t.Run("by hand, then by apply-policy", func(t *testing.T) {
+		l := newLoop(t)
+		l.admit = func(reconcile.AdmitInput) (reconcile.AdmitResult, error) { return reconcile.AdmitResult{}, misnamed }
+		refused := l.updateAt(time.Minute, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"evil"`), By: "bo"})
+		require.ErrorContains(t, l.failed(messages.OrgSyncInput{}), "this workflow for")
+		require.ErrorContains(t, refused.err, "this workflow for")
+	})
+	t.Run("not where another policy comes", func(t *testing.T) {
+		l := newLoop(t)
+		l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
+			if string(in.Policy) == `"evil"` {
+				return reconcile.AdmitResult{}, misnamed
+			}
+			return inForce(in, true), nil
+		}
+		l.updateAt(0, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"evil"`), By: "bo"})
+		l.updateAt(0, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"good"`), By: "bo"})
+		l.at(time.Minute, func() { require.Equal(t, messages.StateOK, l.status().State) })
+		l.updateAt(2*time.Minute, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"evil"`), By: "bo"})
+		l.startWith(messages.OrgSyncInput{By: "bo", EndIfRefused: true}, time.Hour)
+	})
+}
+
+// TestTheStatusHasWhatIsNoticedNow: as the policy was applied, as everybody was verified, and as a few people were looked at since.
+func TestTheStatusHasWhatIsNoticedNow(t *testing.T) {
+	l := newLoop(t)
+	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
+		result := inForce(in, true)
+		result.Findings, result.Reported = []string{"eligible-group-unknown it-ops: …"}, 2
+		return result, nil
+	}
+	l.run = func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
+		if in.Scope.Kind == messages.ScopeFull {
+			_ = workflow.Sleep(ctx, 10*time.Minute)
+		}
+		sum := ended(in)
+		sum.Findings, sum.Reported = []string{"rules-fight group:vault: …"}, 1
+		return sum, nil
+	}
+	l.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
+		return reconcile.JudgeResult{
+			Counts: messages.Counts{People: 1}, Findings: []string{"name-changed carol@acme.example: …", "rules-fight group:vault: …"}, Reported: 2,
+		}, nil
+	}
+	l.events = []event{touched(20*time.Minute, "c7", "x")}
+	l.at(time.Minute, func() {
+		require.Equal(t, []string{"eligible-group-unknown it-ops: …"}, l.status().Findings)
+		require.Equal(t, 2, l.status().Reported)
+		require.Contains(t, l.page(), "eligible-group-unknown")
+	})
+	l.at(15*time.Minute, func() { require.Equal(t, []string{"rules-fight group:vault: …"}, l.status().Findings) })
+	l.at(time.Hour, func() {
+		require.Equal(t, []string{"name-changed carol@acme.example: …", "rules-fight group:vault: …"}, l.status().Findings)
+		require.Equal(t, l.runs[0].Run, l.examines[0].Full, "what only a look at everybody can tell is repeated")
+	})
+	l.start(2 * time.Hour)
+}
+
+func TestARetiredOrganizationSaysSo(t *testing.T) {
+	l := newLoop(t)
+	l.admit = func(reconcile.AdmitInput) (reconcile.AdmitResult, error) {
+		return reconcile.AdmitResult{}, temporal.NewApplicationErrorWithOptions("organization acme was retired", session.ErrRetired, temporal.ApplicationErrorOptions{NonRetryable: true})
+	}
+	l.at(time.Minute, func() { require.Equal(t, messages.StateRetired, l.status().State) })
+	l.start(time.Hour)
+}
+
 func TestABadPolicyLeavesTheGoodOneInForce(t *testing.T) {
 	l := newLoop(t)
-	l.admit = func(in activities.AdmitInput) (activities.AdmitResult, error) {
+	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 		if string(in.Policy) == `"bad"` {
-			return activities.AdmitResult{}, policyError("mapping eng: no target")
+			return reconcile.AdmitResult{}, policyError("mapping eng: no target")
 		}
 		return inForce(in, true), nil
 	}
@@ -166,9 +303,9 @@ func TestAPolicyStopsTheRunUnderTheFormerOne(t *testing.T) {
 
 func TestAPolicyThatAsksForConsentSaysSo(t *testing.T) {
 	l := newLoop(t)
-	l.admit = func(in activities.AdmitInput) (activities.AdmitResult, error) { return inForce(in, false), nil }
+	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) { return inForce(in, false), nil }
 	applied := l.updateAt(time.Minute, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"other"`), By: "bo"})
-	l.events = []event{{after: 2 * time.Minute, result: activities.WatchResult{Mode: "events", Cursor: "c1", People: []string{"x"}}}}
+	l.events = []event{{after: 2 * time.Minute, result: reconcile.WatchResult{Mode: "events", Cursor: "c1", People: []string{"x"}}}}
 	l.start(time.Hour)
 	contains(t, applied.message(t), "held until you approve it")
 	require.Empty(t, l.examines, "nobody is looked at before the first plan is approved")

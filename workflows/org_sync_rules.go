@@ -5,24 +5,32 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/workflows/internal/act"
+	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// keepTime serves what time means to the policy's rules, for the life of the run: whom a rule names is told that it holds, and
-// who is due, or everybody when a rule comes into force or goes out of it, is looked at then. It asks after every look, since
-// that is when rules begin to hold, and sleeps until something is due.
+// keepTime serves what time means to the organization, for the life of the run: whom a rule names is told that it
+// holds, and who is due by a rule or by the end of a review's ruling, or everybody when a rule comes into force or goes
+// out of it, is looked at then. It asks after every look, since that is when rules begin to hold and rulings to count,
+// and sleeps until something is due.
 func (s *orgSync) keepTime(ctx workflow.Context) {
+	// Before, only policies whose rules know time were asked about it, and the end of a ruling was seen by the next
+	// verification.
+	if s.alwaysClocked = workflow.GetVersion(ctx, "rulings-end-on-time", workflow.DefaultVersion, 1) > workflow.DefaultVersion; s.alwaysClocked {
+		s.ruleWake = s.ruleWake || s.Rules.Asked.IsZero()
+	}
 	workflow.GoNamed(ctx, "rules", func(ctx workflow.Context) {
 		for ctx.Err() == nil {
 			due := func() bool {
-				return s.Settings.Clocked && s.Policy != "" && s.Paused == nil && !s.ending && !s.admitting && (s.ruleWake || s.ruleDue(ctx))
+				return s.timed() && s.Policy != "" && s.Paused == nil && !s.retired() && !s.ending && !s.admitting && (s.ruleWake || s.ruleDue(ctx))
 			}
 			if workflow.Await(ctx, func() bool { return due() || s.sleeps() }) != nil {
 				return
 			}
 			if !due() {
 				next := s.Rules.Next
-				awaitUntil(ctx, next, "a rule's time", func() bool { return due() || !s.sleeps() || !s.Rules.Next.Equal(next) })
+				kit.AwaitUntil(ctx, next, "the time of a rule or of a review's verdict", func() bool { return due() || !s.sleeps() || !s.Rules.Next.Equal(next) })
 				continue
 			}
 			s.askTheClock(ctx)
@@ -30,9 +38,12 @@ func (s *orgSync) keepTime(ctx workflow.Context) {
 	})
 }
 
-// sleeps says that nothing is due before an instant that is known.
+// timed reports whether the clock is to be asked at all.
+func (s *orgSync) timed() bool { return s.alwaysClocked || s.Settings.Clocked }
+
+// sleeps reports whether nothing is due before an instant that is known.
 func (s *orgSync) sleeps() bool {
-	return s.Settings.Clocked && s.Policy != "" && s.Paused == nil && !s.ending && !s.ruleWake && !s.Rules.Next.IsZero()
+	return s.timed() && s.Policy != "" && s.Paused == nil && !s.retired() && !s.ending && !s.ruleWake && !s.Rules.Next.IsZero()
 }
 
 func (s *orgSync) ruleDue(ctx workflow.Context) bool {
@@ -41,14 +52,15 @@ func (s *orgSync) ruleDue(ctx workflow.Context) bool {
 
 // askTheClock asks once, and has looked at whom that names.
 func (s *orgSync) askTheClock(ctx workflow.Context) {
-	s.ruleWake, s.timing = false, true
-	defer func() { s.timing, s.wake = false, true }()
+	s.ruleWake, s.askingClock = false, true
+	defer func() { s.askingClock, s.wake = false, true }()
 	policy := s.Policy
-	result, err := ruleTime(ctx, activities.RuleTimeInput{Org: s.Org, Policy: policy, Since: s.Rules.Asked})
+	result, err := act.RuleTime(ctx, reconcile.RuleTimeInput{Org: s.Org, Policy: policy, Since: s.Rules.Asked})
 	now := workflow.Now(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
-			s.Rules.Next, s.Rules.Untold = now.Add(backoff(5)), bounded(messageOf(err))
+			// Histories have this wait in them, and it decides what comes after its timer.
+			s.Rules.Next, s.Rules.Untold = now.Add(loopPatience.After(5)), kit.Bounded(kit.MessageOf(err))
 		}
 		return
 	}
@@ -56,11 +68,11 @@ func (s *orgSync) askTheClock(ctx workflow.Context) {
 		s.ruleWake = true
 		return
 	}
-	s.Rules.Asked, s.Rules.Next, s.Rules.Untold = result.At, result.Next, bounded(result.Untold)
+	s.Rules.Asked, s.Rules.Next, s.Rules.Untold = result.At, result.Next, kit.Bounded(result.Untold)
 	if result.Full {
 		s.requestFull("a rule came into force, or went out of it", "")
 	} else if len(result.People) > 0 {
-		s.log.Info("rules' times have come", "people", len(result.People))
+		s.log.Info("times have come", "people", len(result.People))
 		s.touch(result.People)
 	}
 }

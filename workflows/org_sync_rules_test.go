@@ -10,14 +10,15 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
 
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/messages"
 )
 
 // clocked is a loop whose policy has rules for which time matters; say is what time means to them.
 type clocked struct {
 	*loop
-	say       func(activities.RuleTimeInput) (activities.RuleTimeResult, error)
+	say       func(reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error)
 	asked     []time.Time // when
 	since     []time.Time
 	schedules []string
@@ -27,11 +28,11 @@ type clocked struct {
 func newClocked(t *testing.T) *clocked {
 	t.Helper()
 	c := &clocked{}
-	c.say = func(activities.RuleTimeInput) (activities.RuleTimeResult, error) {
-		return activities.RuleTimeResult{}, nil
+	c.say = func(reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
+		return reconcile.RuleTimeResult{}, nil
 	}
 	c.loop = newLoop(t, func(l *loop) {
-		l.env.RegisterActivityWithOptions(func(_ context.Context, in activities.RuleTimeInput) (activities.RuleTimeResult, error) {
+		l.env.RegisterActivityWithOptions(func(_ context.Context, in reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			now := l.env.Now().UTC()
@@ -39,13 +40,13 @@ func newClocked(t *testing.T) *clocked {
 			result, err := c.say(in)
 			result.At = now
 			return result, err
-		}, activity.RegisterOptions{Name: "RuleTime"})
-		l.env.RegisterActivityWithOptions(func(_ context.Context, in activities.KeepSchedulesInput) error {
+		}, activity.RegisterOptions{Name: "RuleTime", DisableAlreadyRegisteredCheck: true})
+		l.env.RegisterActivityWithOptions(func(_ context.Context, in reconcile.KeepSchedulesInput) error {
 			c.schedules = append(c.schedules, in.Policy)
 			return nil
 		}, activity.RegisterOptions{Name: "KeepSchedules"})
 	})
-	c.admit = func(in activities.AdmitInput) (activities.AdmitResult, error) {
+	c.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 		result := inForce(in, true)
 		result.Settings.Clocked, result.Settings.Scheduled = true, c.scheduled
 		return result, nil
@@ -57,15 +58,15 @@ func newClocked(t *testing.T) *clocked {
 func TestARulesTimeHasEverybodyLookedAt(t *testing.T) {
 	c := newClocked(t)
 	edge := begin.Add(90 * time.Minute)
-	c.say = func(in activities.RuleTimeInput) (activities.RuleTimeResult, error) {
+	c.say = func(in reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
 		if c.env.Now().Before(edge) {
-			return activities.RuleTimeResult{Next: edge}, nil
+			return reconcile.RuleTimeResult{Next: edge}, nil
 		}
-		return activities.RuleTimeResult{Full: in.Since.Before(edge)}, nil
+		return reconcile.RuleTimeResult{Full: in.Since.Before(edge)}, nil
 	}
 	c.at(time.Hour, func() {
 		require.Equal(t, edge, c.status().Rules.Next)
-		contains(t, c.page(), "a rule's time: 2026-03-02 10:30:00 UTC")
+		contains(t, c.page(), "next by the clock: 2026-03-02 10:30:00 UTC")
 	})
 	c.start(3 * time.Hour)
 	require.Equal(t, "a policy was applied; a rule came into force, or went out of it", triggers(c.runs))
@@ -81,14 +82,14 @@ func TestARulesTimeHasEverybodyLookedAt(t *testing.T) {
 func TestWhoIsDueIsLookedAt(t *testing.T) {
 	c := newClocked(t)
 	due := begin.Add(time.Hour)
-	c.say = func(in activities.RuleTimeInput) (activities.RuleTimeResult, error) {
+	c.say = func(in reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
 		switch {
 		case c.env.Now().Before(due):
-			return activities.RuleTimeResult{Next: due}, nil
+			return reconcile.RuleTimeResult{Next: due}, nil
 		case in.Since.Before(due):
-			return activities.RuleTimeResult{People: []string{"eve", "sam"}}, nil
+			return reconcile.RuleTimeResult{People: []string{"eve", "sam"}}, nil
 		}
-		return activities.RuleTimeResult{}, nil
+		return reconcile.RuleTimeResult{}, nil
 	}
 	c.start(2 * time.Hour)
 	require.Equal(t, []string{"eve", "sam"}, c.examines[0].Scope.People)
@@ -100,11 +101,11 @@ func TestWhoIsDueIsLookedAt(t *testing.T) {
 func TestAPauseStopsTheRulesClock(t *testing.T) {
 	c := newClocked(t)
 	due := begin.Add(time.Hour)
-	c.say = func(activities.RuleTimeInput) (activities.RuleTimeResult, error) {
+	c.say = func(reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
 		if c.env.Now().Before(due) {
-			return activities.RuleTimeResult{Next: due}, nil
+			return reconcile.RuleTimeResult{Next: due}, nil
 		}
-		return activities.RuleTimeResult{}, nil
+		return reconcile.RuleTimeResult{}, nil
 	}
 	c.signalAt(30*time.Minute, messages.Pause, messages.PauseInput{By: "ana"})
 	c.signalAt(2*time.Hour, messages.Resume, messages.ResumeInput{By: "ana"})
@@ -119,12 +120,12 @@ func TestAPauseStopsTheRulesClock(t *testing.T) {
 func TestTheRulesClockIsPatient(t *testing.T) {
 	c := newClocked(t)
 	fails := 2 // after the policy came, and after the first run
-	c.say = func(activities.RuleTimeInput) (activities.RuleTimeResult, error) {
+	c.say = func(reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
 		if fails > 0 {
 			fails--
-			return activities.RuleTimeResult{}, fatal(activities.ErrPolicy, "the clock is away")
+			return reconcile.RuleTimeResult{}, fatal(session.ErrPolicy, "the clock is away")
 		}
-		return activities.RuleTimeResult{Untold: "the mail server is away", Next: begin.Add(5 * time.Hour)}, nil
+		return reconcile.RuleTimeResult{Untold: "the mail server is away", Next: begin.Add(5 * time.Hour)}, nil
 	}
 	c.at(time.Minute, func() { require.Equal(t, "the clock is away", c.status().Rules.Untold) })
 	c.at(time.Hour, func() { contains(t, c.page(), "**not told yet**, and tried again: the mail server is away") })
@@ -133,12 +134,35 @@ func TestTheRulesClockIsPatient(t *testing.T) {
 	require.Len(t, c.runs, 1)
 }
 
-// Without rules for which time matters, nothing is asked.
-func TestOtherPoliciesHaveNoClock(t *testing.T) {
+// Under a policy whose rules know no time, what a review decided for a while ends on time all the same.
+func TestOrgSyncLooksWhenARulingEnds(t *testing.T) {
 	c := newClocked(t)
-	c.admit = func(in activities.AdmitInput) (activities.AdmitResult, error) { return inForce(in, true), nil }
-	c.start(7 * time.Hour)
-	require.Empty(t, c.asked)
+	c.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) { return inForce(in, true), nil }
+	var end time.Time
+	c.say = func(in reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
+		switch now := c.env.Now(); {
+		case end.IsZero():
+			return reconcile.RuleTimeResult{}, nil
+		case now.Before(end):
+			return reconcile.RuleTimeResult{Next: end}, nil
+		case in.Since.Before(end):
+			return reconcile.RuleTimeResult{People: []string{"ana"}}, nil
+		}
+		return reconcile.RuleTimeResult{}, nil
+	}
+	var looked []time.Time
+	c.examine = func(in reconcile.ExamineInput) (reconcile.JudgeResult, error) {
+		if slices.Contains(in.Scope.People, "ana") {
+			looked = append(looked, c.env.Now().UTC())
+		}
+		return reconcile.JudgeResult{Counts: messages.Counts{People: 1}}, nil
+	}
+	c.signalAt(time.Hour, messages.LookAt, messages.LookAtSignal{Review: "quarterly:001", Clock: true})
+	c.at(time.Hour-time.Second, func() { end = begin.Add(time.Hour + 90*time.Second) })
+	c.start(3 * time.Hour)
+	require.NotEmpty(t, looked)
+	require.Equal(t, end, looked[0])
+	require.LessOrEqual(t, len(c.asked), 6, "it sleeps between: %v", c.asked)
 	require.Empty(t, c.schedules)
 }
 

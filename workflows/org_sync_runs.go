@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,17 +11,26 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/workflows/internal/act"
+	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// running is a Reconcile that this loop started.
-type running struct {
+// childRun is a Reconcile that this loop started.
+type childRun struct {
 	run, scope string
+	dry        bool
 	cancel     workflow.CancelFunc
 	future     workflow.ChildWorkflowFuture
-	turn       int // of its gate: what it answered last
+	turn       int  // of its gate: what it answered last
+	judged     int  // how often it was said that the guard has spoken
+	lookingUp  bool // what it holds is just being looked up
 	over       bool
+	asked      bool // somebody asked for it
+	goesOn     bool // it was stopped, and the next history does the rest
 }
 
 // newID is the instant, which no other run or request of the organization has.
@@ -44,10 +54,13 @@ func (s *orgSync) newRun(ctx workflow.Context) messages.ReconcileInput {
 }
 
 // reconcile starts a run. Its steps go ahead of those of grants, which may be many at once and wait for it.
-func (s *orgSync) reconcile(ctx workflow.Context, in messages.ReconcileInput, what string) *running {
-	first := priorityUrgent
+func (s *orgSync) reconcile(ctx workflow.Context, in messages.ReconcileInput, what string) *childRun {
+	first := act.PriorityUrgent
 	if in.Scope.Kind != messages.ScopeGrants && in.Scope.Kind != messages.ScopePeople && in.Scope.Kind != messages.ScopeGroups {
-		first = priorityBulk
+		first = act.PriorityBulk
+	}
+	if in.Progress != nil {
+		in.Progress.Workflow = runID(in)
 	}
 	child, cancel := workflow.WithCancel(ctx)
 	child = workflow.WithChildOptions(child, workflow.ChildWorkflowOptions{
@@ -55,10 +68,10 @@ func (s *orgSync) reconcile(ctx workflow.Context, in messages.ReconcileInput, wh
 		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_REQUEST_CANCEL,
 		WorkflowTaskTimeout:   messages.TaskTimeout,
 		Priority:              temporal.Priority{PriorityKey: first},
-		StaticSummary:         clip(fmt.Sprintf("%s: %s (%s)", s.Org, what, in.Trigger)),
+		StaticSummary:         display.Summary(fmt.Sprintf("%s: %s (%s)", s.Org, what, in.Trigger)),
 		TypedSearchAttributes: temporal.NewSearchAttributes(messages.AttributeOrg.ValueSet(s.Org)),
 	})
-	return &running{run: in.Run, scope: in.Scope.Kind, cancel: cancel, future: workflow.ExecuteChildWorkflow(child, messages.Reconcile, in)}
+	return &childRun{run: in.Run, scope: in.Scope.Kind, dry: in.DryRun, cancel: cancel, future: workflow.ExecuteChildWorkflow(child, messages.Reconcile, in)}
 }
 
 // runID is the workflow ID of a run; an approved hold writes the lines of the run that was held.
@@ -70,10 +83,10 @@ func runID(in messages.ReconcileInput) string {
 	return id
 }
 
-// startBulk starts the next job, or a full verification, in the background.
-func (s *orgSync) startBulk(ctx workflow.Context) {
+// startFull starts the next job, or a full verification, in the background.
+func (s *orgSync) startFull(ctx workflow.Context) {
 	in := s.newRun(ctx)
-	if i := s.bulkJob(); i >= 0 {
+	if i := s.nextFullJob(); i >= 0 {
 		job := s.takeJob(i)
 		in.Scope, in.By, in.Trigger, in.DryRun = job.Scope, job.By, job.Note, in.DryRun || job.Dry
 		if job.Scope.Kind == messages.ScopeHold {
@@ -89,20 +102,27 @@ func (s *orgSync) startBulk(ctx workflow.Context) {
 	case in.Trigger == "":
 		in.Trigger = "on schedule"
 	}
-	// A full verification sees everything that was waiting to be looked at, but for second looks, which stand on the first.
+	in.Round, in.Since = s.followedByFull()
+	// A full verification sees everything that was waiting to be looked at, but for second looks, which stand on the
+	// first.
 	s.Pending = messages.Pending{Jobs: s.Pending.Jobs, Settling: s.Pending.Settling, Later: s.Pending.Later, Grants: s.Pending.Grants}
 	s.runInBackground(ctx, in, nil)
 }
 
 func (s *orgSync) runInBackground(ctx workflow.Context, in messages.ReconcileInput, job *messages.Job) {
-	b := s.reconcile(ctx, in, scopeInWords(in.Scope))
-	s.bulk = b
+	b := s.reconcile(ctx, in, act.DescribeScope(in.Scope))
+	b.asked = job != nil
+	s.full = b
 	s.Running = &messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By, State: messages.RunReading, Started: workflow.Now(ctx), DryRun: in.DryRun}
 	workflow.GoNamed(ctx, "run "+in.Run, func(ctx workflow.Context) {
 		var sum messages.RunSummary
 		err := b.future.Get(ctx, &sum)
-		b.over, s.bulk, s.Running = true, nil, nil
+		_ = workflow.Await(ctx, func() bool { return !b.lookingUp }) // its hold is known before its end is
+		b.over, s.full, s.Running = true, nil, nil
 		s.finished(ctx, sum, err)
+		if job != nil && b.goesOn && err == nil && sum.State == messages.RunStopped && sum.Problem == nil {
+			s.Pending.Jobs = append([]messages.Job{remainingJob(*job, sum)}, s.Pending.Jobs...)
+		}
 		if job != nil && job.Scope.Kind == messages.ScopeHold && (err != nil || sum.Problem != nil) {
 			s.Pending.Jobs = append(s.Pending.Jobs, *job) // what was approved stays approved
 		} else if job != nil && job.Key > 0 {
@@ -119,19 +139,20 @@ func (s *orgSync) finished(ctx workflow.Context, sum messages.RunSummary, err er
 		if errors.As(err, &cancelled) {
 			return
 		}
-		sum.Problem = &messages.Problem{Kind: kindOf(err), Message: messageOf(err)}
+		sum.Problem = &messages.Problem{Kind: kit.KindOf(err), Message: kit.MessageOf(err)}
 	}
 	if sum.Run != "" {
 		s.LastRun = &sum
 	}
 	s.ruleWake = true
+	s.followChanges(sum)
 	switch {
 	case sum.Problem != nil:
-		s.struggle(ctx, *sum.Problem)
+		s.recordFailure(ctx, *sum.Problem)
 	case sum.State == messages.RunStopped: // by us; whoever stopped it says what comes next
 	case sum.DryRun && !s.Settings.DryRun: // somebody's question
 	case sum.Scope == messages.ScopeFull:
-		s.Problem, s.LastFull, s.Findings = nil, &sum, sum.Findings
+		s.Problem, s.LastFull, s.Findings, s.Reported, s.Circles = nil, &sum, sum.Findings, sum.Reported, nil
 		s.feedAgain = s.Feed.Problem != ""
 		s.NextFull = workflow.Now(ctx).Add(s.Settings.Every.Std())
 		if sum.Doubtful {
@@ -150,15 +171,16 @@ type look struct {
 	fresh bool   // read the outline again
 	first string // at a second look: the run that looked first
 	more  []string
-	key   int // of the job that somebody waits for
+	key   int      // of the job that somebody waits for
+	after []string // runs whose people are decided again
 }
 
-// serve looks at whom somebody asked for.
-func (s *orgSync) serve(ctx workflow.Context) {
+// lookAtAskedFor looks at whom somebody asked for.
+func (s *orgSync) lookAtAskedFor(ctx workflow.Context) {
 	job := s.takeJob(s.askedFor())
 	in := s.newRun(ctx)
 	in.Scope, in.By, in.Trigger, in.DryRun = job.Scope, job.By, job.Note, in.DryRun || job.Dry
-	s.partial(ctx, in, look{key: job.Key})
+	s.lookAtFew(ctx, in, look{key: job.Key})
 }
 
 // lookAtTouched looks at the people and groups that events named.
@@ -171,17 +193,17 @@ func (s *orgSync) lookAtTouched(ctx workflow.Context) {
 		in.Scope.Kind = messages.ScopeGroups
 	}
 	s.Pending.People, s.Pending.Groups, s.Pending.Recount, s.Pending.Fresh = nil, nil, nil, false
-	settling, looked := s.partial(ctx, in, look{fresh: p.Fresh})
+	settling, looked := s.lookAtFew(ctx, in, look{fresh: p.Fresh})
 	others := slices.DeleteFunc(p.People, func(id string) bool { return slices.Contains(settling, id) })
 	if looked && (len(others)+len(p.Groups) > 0 || p.Fresh) {
-		s.settle(messages.Settling{
+		s.lookAgainLater(messages.Settling{
 			People: others, Groups: p.Groups, Fresh: p.Fresh, Due: workflow.Now(ctx).Add(max(s.Settings.Settle.Std(), readLag)), First: in.Run,
 		})
 	}
 }
 
-// settle has somebody looked at again. When that becomes many, everybody is looked at instead.
-func (s *orgSync) settle(again messages.Settling) {
+// lookAgainLater has somebody looked at again. When that becomes many, everybody is looked at instead.
+func (s *orgSync) lookAgainLater(again messages.Settling) {
 	many := len(again.People)
 	for _, waiting := range s.Pending.Settling {
 		many += len(waiting.People)
@@ -196,8 +218,9 @@ func (s *orgSync) settle(again messages.Settling) {
 // readLag is how long Atlassian's reads may lag behind its events: whom an event names is looked at once more after it.
 const readLag = 5 * time.Second
 
-// lookAgain looks a second time at people who seemed to lose something, and takes what the second look takes too. All who
-// are due are one look, so that a stream of changes does not queue up; but whom somebody waits for is looked at alone.
+// lookAgain looks a second time at people who seemed to lose something, and takes what the second look takes too. All
+// who are due are one look, so that a stream of changes does not queue up; but whom somebody waits for is looked at
+// alone.
 func (s *orgSync) lookAgain(ctx workflow.Context) {
 	for isDue(ctx, s.Pending.Later) {
 		s.Pending.Settling = append([]messages.Settling{s.Pending.Later[0]}, s.Pending.Settling...)
@@ -206,6 +229,7 @@ func (s *orgSync) lookAgain(ctx workflow.Context) {
 	again := s.Pending.Settling[0]
 	s.Pending.Settling = s.Pending.Settling[1:]
 	how := look{fresh: again.Fresh, first: again.First, key: again.Key}
+	round, since := again.Round, again.Since
 	if again.Key == 0 {
 		var later []messages.Settling
 		for _, waiting := range s.Pending.Settling {
@@ -216,122 +240,145 @@ func (s *orgSync) lookAgain(ctx workflow.Context) {
 			again.People, again.Groups = merge(again.People, waiting.People), merge(again.Groups, waiting.Groups)
 			how.fresh = how.fresh || waiting.Fresh
 			how.more = append(how.more, waiting.First)
+			round, since = laterRound(round, since, waiting.Round, waiting.Since)
 		}
 		s.Pending.Settling = later
 	}
 	in := s.newRun(ctx)
 	in.Trigger, in.By = "events, second look", again.By
+	in.Round, in.Since = round, since
 	in.Scope = messages.Scope{Kind: messages.ScopePeople, People: again.People, Groups: again.Groups}
 	if len(again.Groups) > 0 || how.fresh {
 		in.Scope.Kind = messages.ScopeGroups
 	}
-	s.partial(ctx, in, how)
+	s.lookAtFew(ctx, in, how)
 }
 
-// partial looks at a few people and, if there is something to write, has it written ahead of the run in the background.
-// It returns when that is written; verification goes on behind its back. settling are people who are looked at again
-// because they seem to lose something; ok is false when they could not be looked at.
-func (s *orgSync) partial(ctx workflow.Context, in messages.ReconcileInput, how look) (settling []string, ok bool) {
-	sum := messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By, DryRun: in.DryRun, Started: workflow.Now(ctx), State: messages.RunDone}
+// lastFull is the last full verification; "" where there was none.
+func (s *orgSync) lastFull() string {
+	if s.LastFull == nil {
+		return ""
+	}
+	return s.LastFull.Run
+}
+
+// lookAtFew looks at a few people and, if there is something to write, has it written ahead of the run in the
+// background. It returns when that is written; verification goes on behind its back. settling are people who are looked
+// at again because they seem to lose something; ok is false when they could not be looked at.
+func (s *orgSync) lookAtFew(ctx workflow.Context, in messages.ReconcileInput, how look) (settling []string, ok bool) {
+	sum := messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By, DryRun: in.DryRun, Started: workflow.Now(ctx), State: messages.RunDone, Round: in.Round, Since: in.Since}
 	now := sum
 	now.State = messages.RunReading
-	s.running(&now)
+	s.showRunning(&now)
 	defer s.show(ctx)
-	verdict, err := examine(ctx, activities.ExamineInput{
-		RunInput: activities.RunInput{Org: s.Org, Run: in.Run, Policy: in.Policy, Preview: in.DryRun},
-		Trigger:  in.Trigger, By: in.By, Scope: in.Scope, Fresh: how.fresh, DryRun: in.DryRun, First: how.first, More: how.more,
+	verdict, err := act.Examine(ctx, reconcile.ExamineInput{
+		RunInput: session.RunInput{Org: s.Org, Run: in.Run, Policy: in.Policy, Preview: in.DryRun},
+		Trigger:  in.Trigger, By: in.By, Scope: in.Scope, Fresh: how.fresh, DryRun: in.DryRun, First: how.first, More: how.more, After: how.after, Since: in.Since,
+		Full: s.lastFull(),
 	})
 	if err != nil {
-		s.over(in.Run)
+		s.clearRunning(in.Run)
 		s.failedLook(ctx, how, err)
 		return nil, false
 	}
-	s.ruleWake = true
+	s.takeVerdict(ctx, in, verdict)
 	sum.Plan, sum.Counts, sum.Hold, sum.Findings, sum.Reported = verdict.Plan, verdict.Counts, verdict.Hold, verdict.Findings, verdict.Reported
-	s.tellRegiven(ctx, verdict.Regiven)
-	if !in.DryRun {
-		s.Hold = verdict.Hold
-		if how.fresh {
-			s.Findings = verdict.Findings
-		}
-	}
-	switch {
-	case verdict.TooMany:
-		s.requestFull("many people seem to lose something", "")
-	case verdict.ToCreate && s.Adopted && !s.Settings.DryRun:
-		s.requestFull("groups are to be created", "")
-	}
 	waits := len(verdict.Settling) > 0 && how.key > 0
 	if len(verdict.Settling) > 0 {
-		s.settle(messages.Settling{
-			People: verdict.Settling, Due: workflow.Now(ctx).Add(s.Settings.Settle.Std()), First: in.Run, By: in.By, Key: how.key,
+		s.lookAgainLater(messages.Settling{
+			People: verdict.Settling, Due: workflow.Now(ctx).Add(s.Settings.Settle.Std()), First: in.Run, By: in.By, Key: how.key, Round: in.Round, Since: in.Since,
 		})
 	}
 	if verdict.Quiet() {
-		s.over(in.Run)
+		s.clearRunning(in.Run)
 		s.answer(how.key, waits, sum, nil)
 		return verdict.Settling, true
 	}
 	now.State, now.Counts = messages.RunApplying, sum.Counts
-	s.clearTheWay(ctx)
+	s.pauseFullAfterGrants(ctx)
 	begun := sum
 	begun.State = messages.RunApplying
 	in.Progress = &messages.Progress{Phase: phaseAdopt, Since: workflow.Now(ctx), Run: begun, Settled: how.first != ""}
 	if s.Paused != nil || s.Policy != in.Policy { // it came while they were looked at
-		s.dropped(ctx, in, sum, how)
+		s.dropLook(ctx, in, sum, how)
 		return nil, false
 	}
-	what := scopeInWords(in.Scope)
-	in.Scope.People, in.Scope.Recount = in.Scope.People[:min(len(in.Scope.People), 20)], nil // only for people to see from here on
-	front := s.reconcile(ctx, in, what)
-	s.front = front
-	s.tails++
-	s.show(ctx)
-	workflow.GoNamed(ctx, "run "+in.Run, func(ctx workflow.Context) {
-		var end messages.RunSummary
-		err := front.future.Get(ctx, &end)
-		front.over = true
-		s.over(in.Run)
-		s.tails--
-		s.finished(ctx, end, err)
-		s.answer(how.key, waits, end, err)
-		s.writtenBy(ctx, front)
-	})
-	_ = workflow.Await(ctx, func() bool { return s.front != front || s.Paused != nil })
+	s.writeFew(ctx, in, how.key, waits)
 	return verdict.Settling, true
 }
 
-// dropped ends a look whose plan must not be written any more: a pause or another policy came meanwhile. Everybody is looked
-// at after it.
-func (s *orgSync) dropped(ctx workflow.Context, in messages.ReconcileInput, sum messages.RunSummary, how look) {
+// takeVerdict takes in what the guard says of a few people.
+func (s *orgSync) takeVerdict(ctx workflow.Context, in messages.ReconcileInput, verdict reconcile.JudgeResult) {
+	s.ruleWake = true
+	s.tellOutOfBand(ctx, verdict.Regiven)
+	s.reportCircles(verdict.Circles)
+	if !in.DryRun {
+		s.Hold, s.Findings, s.Reported = verdict.Hold, verdict.Findings, verdict.Reported
+	}
+	switch {
+	case verdict.Full != "":
+		s.requestFull(verdict.Full, "")
+	case verdict.TooMany:
+		s.requestFull("many people seem to lose something", "")
+		s.Pending.FullRound, s.Pending.FullSince = laterRound(s.Pending.FullRound, s.Pending.FullSince, in.Round, in.Since)
+	case verdict.ToCreate && s.Adopted && !s.Settings.DryRun:
+		s.requestFull("groups are to be created", "")
+	}
+}
+
+// writeFew has a few people's changes written, and returns when they are. key is of the job that somebody waits for;
+// waits says that its answer has to wait for a second look.
+func (s *orgSync) writeFew(ctx workflow.Context, in messages.ReconcileInput, key int, waits bool) {
+	what := act.DescribeScope(in.Scope)
+	in.Scope.People, in.Scope.Recount = in.Scope.People[:min(len(in.Scope.People), 20)], nil // only for people to see from here on
+	run := s.reconcile(ctx, in, what)
+	s.urgent = run
+	s.verifying++
+	s.show(ctx)
+	workflow.GoNamed(ctx, "run "+in.Run, func(ctx workflow.Context) {
+		var end messages.RunSummary
+		err := run.future.Get(ctx, &end)
+		run.over = true
+		s.clearRunning(in.Run)
+		s.verifying--
+		s.finished(ctx, end, err)
+		s.answer(key, waits, end, err)
+		s.urgentWritten(ctx, run)
+	})
+	_ = workflow.Await(ctx, func() bool { return s.urgent != run || s.Paused != nil })
+}
+
+// dropLook ends a look whose plan must not be written any more: a pause or another policy came meanwhile. Everybody is
+// looked at after it.
+func (s *orgSync) dropLook(ctx workflow.Context, in messages.ReconcileInput, sum messages.RunSummary, how look) {
 	sum.State = messages.RunStopped
-	ref := activities.RunInput{Org: s.Org, Run: in.Run, Policy: in.Policy, Preview: in.DryRun}
-	if _, err := finish(ctx, activities.FinishInput{RunInput: ref, Scope: in.Scope.Kind, Summary: sum}); err != nil {
+	ref := session.RunInput{Org: s.Org, Run: in.Run, Policy: in.Policy, Preview: in.DryRun}
+	if _, err := act.Finish(ctx, reconcile.FinishInput{RunInput: ref, Scope: in.Scope.Kind, Summary: sum}); err != nil {
 		s.log.Warn("a look that was dropped is not closed in the ledger", "run", in.Run, "error", err)
 	}
-	s.over(in.Run)
-	s.answer(how.key, false, sum, refuse("nothing was written: the organization was paused, or another policy came, while this was looked at; ask again after it"))
+	s.clearRunning(in.Run)
+	s.answer(how.key, false, sum, kit.Refuse("nothing was written: the organization was paused, or another policy came, while this was looked at; ask again after it"))
 	s.requestFull("a look was dropped", "")
 	s.openGate(ctx)
 }
 
-// running shows what a few people's run does, unless one in the background is shown.
-func (s *orgSync) running(sum *messages.RunSummary) {
-	if s.bulk == nil {
+// showRunning shows what a few people's run does, unless one in the background is shown.
+func (s *orgSync) showRunning(sum *messages.RunSummary) {
+	if s.full == nil {
 		s.Running = sum
 	}
 }
 
-func (s *orgSync) over(run string) {
+func (s *orgSync) clearRunning(run string) {
 	if s.Running != nil && s.Running.Run == run {
 		s.Running = nil
 	}
 }
 
-// writtenBy lets the background go on, once the run ahead of it has nothing left to write.
-func (s *orgSync) writtenBy(ctx workflow.Context, r *running) {
-	if s.front == r {
-		s.front = nil
+// urgentWritten lets the background go on, once the run ahead of it has nothing left to write.
+func (s *orgSync) urgentWritten(ctx workflow.Context, r *childRun) {
+	if s.urgent == r {
+		s.urgent = nil
 		s.openGate(ctx)
 	}
 	s.wake = true
@@ -354,22 +401,23 @@ func (s *orgSync) answer(key int, waits bool, sum messages.RunSummary, err error
 // failedLook has everybody looked at when a look at a few failed, and tells who asked.
 func (s *orgSync) failedLook(ctx workflow.Context, how look, err error) {
 	s.answer(how.key, false, messages.RunSummary{}, err)
-	if how.key > 0 && kindOf(err) == activities.ErrUnknown {
+	if how.key > 0 && kit.KindOf(err) == session.ErrUnknown {
 		return // a mistake of the asker, not of the organization
 	}
 	s.requestFull("looking at touched people failed", "")
-	s.struggle(ctx, messages.Problem{Kind: kindOf(err), Message: messageOf(err)})
+	s.recordFailure(ctx, messages.Problem{Kind: kit.KindOf(err), Message: kit.MessageOf(err)})
 }
 
-// standAside has the run in the background finish what is in flight and write nothing more until the gate opens.
-func (s *orgSync) standAside(ctx workflow.Context) {
+// pauseFull has the run in the background finish what is in flight and write nothing more until the gate opens.
+func (s *orgSync) pauseFull(ctx workflow.Context) {
 	if s.Paused == nil {
-		s.aside(ctx, "urgent work goes first", s.bulk)
+		s.pauseWrites(ctx, "urgent work goes first", s.full)
 	}
 }
 
-// aside has runs finish what is in flight and write nothing more until the gate opens, whether they are paused already or not.
-func (s *orgSync) aside(ctx workflow.Context, why string, runs ...*running) {
+// pauseWrites has runs finish what is in flight and write nothing more until the gate opens, whether they are paused
+// already or not.
+func (s *orgSync) pauseWrites(ctx workflow.Context, why string, runs ...*childRun) {
 	for _, r := range runs {
 		if r != nil {
 			s.turn++
@@ -380,20 +428,20 @@ func (s *orgSync) aside(ctx workflow.Context, why string, runs ...*running) {
 	}
 }
 
-// clearTheWay has the run in the background stand aside, once no grants are attended to.
-func (s *orgSync) clearTheWay(ctx workflow.Context) {
+// pauseFullAfterGrants has the run in the background stand aside, once no grants are attended to.
+func (s *orgSync) pauseFullAfterGrants(ctx workflow.Context) {
 	for ctx.Err() == nil {
-		s.standAside(ctx)
-		if !s.attending {
+		s.pauseFull(ctx)
+		if !s.runningGrants {
 			return
 		}
-		_ = workflow.Await(ctx, func() bool { return !s.attending })
+		_ = workflow.Await(ctx, func() bool { return !s.runningGrants })
 	}
 }
 
 // closeGates stops all writing, for a pause, but that of grants: what was lent is taken back in time, paused or not.
 func (s *orgSync) closeGates(ctx workflow.Context, why string) {
-	for _, r := range []*running{s.front, s.bulk} {
+	for _, r := range []*childRun{s.urgent, s.full} {
 		if r != nil {
 			s.turn++
 			s.signal(ctx, r, messages.GateSignal{Closed: true, Why: why, Turn: s.turn})
@@ -403,11 +451,7 @@ func (s *orgSync) closeGates(ctx workflow.Context, why string) {
 
 // openGate lets one run write: the one ahead, else the one in the background.
 func (s *orgSync) openGate(ctx workflow.Context) {
-	r := s.front
-	if r == nil {
-		r = s.bulk
-	}
-	if r != nil && s.Paused == nil && s.lending == nil {
+	if r := s.nextWriter(); r != nil && s.Paused == nil {
 		if s.Running != nil && s.Running.Run == r.run && s.Running.State == messages.RunWaiting {
 			s.Running.State = messages.RunApplying
 		}
@@ -417,24 +461,29 @@ func (s *orgSync) openGate(ctx workflow.Context) {
 }
 
 // signal tells a run something; that it ended meanwhile is no error.
-func (s *orgSync) signal(ctx workflow.Context, r *running, gate messages.GateSignal) {
+func (s *orgSync) signal(ctx workflow.Context, r *childRun, gate messages.GateSignal) {
 	if err := r.future.GetChildWorkflowExecution().Get(ctx, nil); err != nil {
 		return
+	}
+	info := workflow.GetInfo(ctx)
+	gate.Execution = cmp.Or(info.OriginalRunID, info.WorkflowExecution.RunID) // as the run was told who started it
+	if gate.Reset = info.WorkflowExecution.RunID; gate.Reset == gate.Execution {
+		gate.Reset = ""
 	}
 	if err := r.future.SignalChildWorkflow(ctx, messages.Gate, gate).Get(ctx, nil); err != nil {
 		s.log.Info("a run ended before it heard of its gate", "run", r.run)
 	}
 }
 
-// stopRuns ends what is being written after what is in flight, and waits for its end. What is to come after it must be in
-// the state already.
+// stopRuns ends what is being written after what is in flight, and waits for its end. What is to come after it must be
+// in the state already.
 func (s *orgSync) stopRuns(ctx workflow.Context, why string) {
-	s.stop(ctx, why, s.front, s.bulk)
+	s.stop(ctx, why, s.urgent, s.full)
 }
 
-func (s *orgSync) stop(ctx workflow.Context, why string, runs ...*running) {
+func (s *orgSync) stop(ctx workflow.Context, why string, runs ...*childRun) {
 	whole, _ := workflow.NewDisconnectedContext(ctx)
-	s.stopping++
+	s.stoppingRuns++
 	for _, r := range runs {
 		if r != nil {
 			s.log.Info("stopping a run", "run", r.run, "why", why)
@@ -446,77 +495,14 @@ func (s *orgSync) stop(ctx workflow.Context, why string, runs ...*running) {
 			_ = workflow.Await(whole, func() bool { return r.over })
 		}
 	}
-	s.stopping--
+	s.stoppingRuns--
 	s.wake = true
 }
 
 // stopFull ends a full verification that is under way, and asks for another.
 func (s *orgSync) stopFull(ctx workflow.Context, why string) {
-	if s.bulk != nil && s.bulk.scope == messages.ScopeFull {
+	if s.full != nil && s.full.scope == messages.ScopeFull {
 		s.requestFull("again: "+why, "")
-		s.stop(ctx, why, s.bulk)
+		s.stop(ctx, why, s.full)
 	}
-}
-
-// hearRuns takes what the organization's own runs say.
-func (s *orgSync) hearRuns(ctx workflow.Context) {
-	hear(ctx, messages.Aside, func(_ workflow.Context, in messages.AsideSignal) {
-		for _, r := range []*running{s.front, s.bulk} {
-			if r != nil && r.run == in.Run {
-				r.turn = max(r.turn, in.Turn)
-			}
-		}
-		if s.Running != nil && s.Running.Run == in.Run {
-			s.Running.State, s.wake = messages.RunWaiting, true
-		}
-	})
-	hear(ctx, messages.HowFar, s.heard)
-}
-
-func (s *orgSync) heard(ctx workflow.Context, in messages.ProgressSignal) {
-	if l := s.lending; l != nil && l.run == in.Run.Run && in.Run.State == messages.RunVerifying {
-		s.lent(ctx, l)
-	}
-	if f := s.front; f != nil && f.run == in.Run.Run && in.Run.State == messages.RunVerifying {
-		if s.Running != nil && s.Running.Run == f.run {
-			s.Running.State = messages.RunVerifying
-		}
-		s.writtenBy(ctx, f)
-	}
-	if b := s.bulk; b != nil && b.run == in.Run.Run {
-		older := in.Run.Hold != nil && s.Hold != nil && in.Run.Hold.Opened.Before(s.Hold.Opened) // a few people's run spoke since
-		if in.Judged && !in.Run.DryRun {
-			if !older {
-				s.Hold = in.Run.Hold
-			}
-			s.Adopted = s.Adopted || in.Run.Adopted
-		}
-		in.Run.Hold = nil
-		s.Running, s.wake = &in.Run, true
-	}
-}
-
-func kindOf(err error) string {
-	var app *temporal.ApplicationError
-	if errors.As(err, &app) {
-		return app.Type()
-	}
-	var late *temporal.TimeoutError
-	if errors.As(err, &late) {
-		return "Timeout"
-	}
-	return "Error"
-}
-
-// messageOf is the innermost message that says what to do, without Temporal's wrapping.
-func messageOf(err error) string {
-	var app *temporal.ApplicationError
-	if errors.As(err, &app) {
-		return app.Message()
-	}
-	var late *temporal.TimeoutError
-	if errors.As(err, &late) {
-		return "an activity took too long; is a worker running? " + late.Error()
-	}
-	return err.Error()
 }

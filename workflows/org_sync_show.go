@@ -1,19 +1,18 @@
 package workflows
 
 import (
-	"fmt"
-	"strings"
-	"time"
-
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 )
 
 // show keeps the Web UI true: search attributes when the state changed, current details always.
 func (s *orgSync) show(ctx workflow.Context) {
+	s.noteStuck(ctx)
 	s.State = s.state()
-	workflow.SetCurrentDetails(ctx, s.details(ctx))
+	workflow.SetCurrentDetails(ctx, s.details())
 	if s.State == s.shown {
 		return
 	}
@@ -25,15 +24,19 @@ func (s *orgSync) show(ctx workflow.Context) {
 
 func (s *orgSync) state() string {
 	switch {
+	case s.Problem != nil && s.Problem.Kind == session.ErrRetired:
+		return messages.StateRetired
 	case s.Paused != nil:
 		return messages.StatePaused
-	case s.Problem != nil || s.Feed.Problem != "":
+	case s.waitsForPolicy():
+		return messages.StateStarting
+	case s.Problem != nil || s.Feed.Problem != "" || s.Stuck != "":
 		return messages.StateProblem
 	case s.Hold != nil:
 		return messages.StateHeld
 	case s.Policy == "":
 		return messages.StateStarting
-	case s.front != nil, s.lending != nil, s.Running != nil && s.Running.State != messages.RunReading:
+	case s.urgent != nil, s.grants != nil, s.Running != nil && s.Running.State != messages.RunReading:
 		return messages.StateApplying
 	case s.Running != nil:
 		return messages.StateVerifying
@@ -41,103 +44,110 @@ func (s *orgSync) state() string {
 	return messages.StateOK
 }
 
-// details is the page that ops see in the Web UI, in Markdown: at most 20,000 bytes.
-func (s *orgSync) details(ctx workflow.Context) string {
-	var b strings.Builder
-	id := workflow.GetInfo(ctx).WorkflowExecution.ID
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	command := func(kind, name, input string) {
-		// In lines of its own: the Web UI's panel is narrow.
-		line("\n    temporal workflow %s \\\n      --workflow-id %s \\\n      --name %s \\\n      --input '%s'\n", kind, id, name, input)
-	}
-	line("## %s is %s\n", s.Org, s.State)
-	switch {
-	case s.Problem != nil:
-		line("**%s** since %s, tried %d times.\n\n> %s\n", s.Problem.Kind, instant(s.Problem.Since), s.Problem.Tries, oneLine(s.Problem.Message))
-		if !s.Problem.Retry.IsZero() {
-			line("Next attempt at %s.\n", instant(s.Problem.Retry))
-		}
-	case s.Feed.Problem != "":
-		line("**The event feed cannot be watched:** %s\n", oneLine(s.Feed.Problem))
-	}
-	if s.Paused != nil {
-		line("**Paused by %s**: %s", s.Paused.By, s.Paused.Reason)
-		command("update execute", messages.Resume, `{"by":"you@example.com"}`)
-	}
-	if h := s.Hold; h != nil {
-		line("### Waits for a decision\n")
-		line("%d adds and %d removals for %d people are held since %s:\n", h.Adds+h.Adopts, h.Removals, h.People, instant(h.Opened))
-		for _, rule := range h.Rules {
-			line("- %s", oneLine(rule))
-		}
-		if h.Changed != "" {
-			line("\nThis plan %s.", h.Changed)
-		}
-		line("\nSee every line with `starter plan --held %s`. Then approve or reject exactly this plan, `%s`:", s.Org, h.Plan)
-		command("update execute", messages.ApprovePlan, fmt.Sprintf(`{"plan":"%s","by":"you@example.com","note":""}`, h.Plan))
-		command("update execute", messages.RejectPlan, fmt.Sprintf(`{"plan":"%s","by":"you@example.com","note":""}`, h.Plan))
-	}
-	if r := s.Running; r != nil {
-		line("### Running\n\nRun `%s` (%s): %s since %s, see workflow `%s`.\n", r.Run, r.Trigger, r.State, instant(r.Started),
-			runID(messages.ReconcileInput{Org: s.Org, Run: r.Run, Scope: messages.Scope{Kind: r.Scope}}))
-	}
-	if n := len(s.Pending.Grants); n > 0 || s.lending != nil {
-		line("### Grants\n\n%d people wait to be put right by a run of grants; it goes ahead of all else, also while paused.\n", n)
-	}
-	if s.LastRun != nil {
-		line("### Last run\n\n%s\n", runInWords(*s.LastRun))
-	}
-	if s.LastFull != nil && (s.LastRun == nil || s.LastFull.Run != s.LastRun.Run) {
-		line("### Last full verification\n\n%s\n", runInWords(*s.LastFull))
-	}
-	if len(s.Findings) > 0 {
-		line("### Noticed\n")
-		for _, f := range s.Findings {
-			line("- %s", oneLine(f))
-		}
-		if s.LastFull != nil && s.LastFull.Reported > len(s.Findings) {
-			line("- and %d more kinds: `starter plan --run %s %s`", s.LastFull.Reported-len(s.Findings), s.LastFull.Run, s.Org)
-		}
-		line("")
-	}
-	if len(s.Noticed) > 0 {
-		line("### Given by hand after a grant\n")
-		for _, n := range s.Noticed {
-			line("- %s", oneLine(n))
-		}
-		line("")
-	}
-	if len(s.Refused) > 0 {
-		line("### Signals that were not accepted\n")
-		for _, r := range s.Refused {
-			line("- %s %s: %s", instant(r.At), r.Name, oneLine(r.Why))
-		}
-		line("")
-	}
-	line("### Watching\n")
-	line("- next full verification: %s", instant(s.NextFull))
-	line("- between them: %s, every %s", feedInWords(s.Feed), s.Settings.Feed)
-	if s.Settings.Clocked && !s.Rules.Next.IsZero() {
-		line("- a rule's time: %s", instant(s.Rules.Next))
-	}
-	if s.Rules.Untold != "" {
-		line("- **not told yet**, and tried again: %s", oneLine(s.Rules.Untold))
-	}
-	line("- policy: `%s`", s.Policy)
-	if s.Settings.DryRun {
-		line("- **dry run**: plans are recorded, nothing is written")
-	}
-	return clipDetails(b.String())
+// waitsForPolicy reports whether no policy is in force and none is to be tried: whatever was given was refused.
+func (s *orgSync) waitsForPolicy() bool {
+	return s.Policy == "" && s.First == nil && s.Feed.Problem == "" && s.Stuck == ""
 }
 
-// mostDetails is below the server's bound of 20,000 bytes.
-const mostDetails = 19_000
-
-func clipDetails(s string) string {
-	if len(s) <= mostDetails {
-		return s
+// details is the page that ops see in the Web UI, in Markdown: at most 20,000 bytes.
+func (s *orgSync) details() string {
+	var page display.Page
+	loop := messages.OrgSyncID(s.Org)
+	page.Line("## %s is %s\n", s.Org, s.State)
+	switch {
+	case s.Problem != nil:
+		page.Line("**%s** since %s, tried %d times.\n\n> %s\n", s.Problem.Kind, instant(s.Problem.Since), s.Problem.Tries, s.Problem.Message)
+		switch {
+		case !s.Problem.Retry.IsZero():
+			page.Line("Next attempt at %s.\n", instant(s.Problem.Retry))
+		case s.waitsForPolicy():
+			page.Line("It waits for a policy that is accepted.\n")
+		case s.retired():
+			page.Line("It rests until its policy is applied again.\n")
+		}
+	case s.Feed.Problem != "":
+		page.Line("**The event feed cannot be watched:** %s\n", s.Feed.Problem)
+	case s.Stuck != "":
+		page.Line("**The workflow cannot renew its history:** %s\n", s.Stuck)
 	}
-	return strings.ToValidUTF8(s[:mostDetails], "") + "\n\n… cut; the status query has all of it"
+	if s.Paused != nil {
+		page.Line("**Paused by %s**: %s", s.Paused.By, s.Paused.Reason)
+		page.Command(display.Update(loop, messages.Resume, display.Input{{"by", messages.You}}))
+	}
+	if s.Hold != nil {
+		s.describeHold(&page, s.Hold)
+	}
+	if r := s.Running; r != nil {
+		page.Line("### Running\n\nRun %s (%s): %s since %s, see workflow %s.\n", display.Code(r.Run), r.Trigger, r.State, instant(r.Started),
+			display.Code(runID(messages.ReconcileInput{Org: s.Org, Run: r.Run, Scope: messages.Scope{Kind: r.Scope}})))
+	}
+	if n := len(s.Pending.Grants); n > 0 || s.grants != nil {
+		page.Line("### Grants\n\n%d people wait to be put right by a run of grants; it goes ahead of all else, also while paused.\n", n)
+	}
+	if s.LastRun != nil {
+		page.Line("### Last run\n\n%s\n", runInWords(*s.LastRun))
+	}
+	if s.LastFull != nil && (s.LastRun == nil || s.LastFull.Run != s.LastRun.Run) {
+		page.Line("### Last full verification\n\n%s\n", runInWords(*s.LastFull))
+	}
+	s.describeNoticed(&page)
+	pageOfRefused(&page, s.Refused)
+	s.describeWatch(&page)
+	return clipDetails(page.String())
+}
+
+// describeHold tells what the guard holds, and how it is decided.
+func (s *orgSync) describeHold(page *display.Page, h *messages.Hold) {
+	page.Line("### Waits for a decision\n")
+	page.Line("%d adds and %d removals for %d people are held since %s:\n", h.Adds+h.Adopts, h.Removals, h.People, instant(h.Opened))
+	for _, rule := range h.Rules {
+		page.Line("- %s", rule)
+	}
+	if h.Changed != "" {
+		page.Line("\nThis plan %s.", h.Changed)
+	}
+	page.Line("\nSee every line with %s. Then approve or reject exactly this plan, %s:", display.Starter("plan --held", s.Org), display.Code(h.Plan))
+	for _, name := range []string{messages.ApprovePlan, messages.RejectPlan} {
+		page.Command(display.Update(messages.OrgSyncID(s.Org), name, display.Input{{"plan", h.Plan}, {"by", messages.You}, {"note", ""}}))
+	}
+}
+
+// describeNoticed lists what was found that nothing acts on.
+func (s *orgSync) describeNoticed(page *display.Page) {
+	if found := s.allNoticed(); len(found) > 0 {
+		page.Line("### Noticed\n")
+		for _, f := range found {
+			page.Line("- %s", f)
+		}
+		if s.LastFull != nil && s.Reported > len(found) {
+			page.Line("- and %d more kinds: %s", s.Reported-len(found), display.Starter("plan", s.Org).With("--run", s.LastFull.Run))
+		}
+		page.Line("")
+	}
+	if len(s.Noticed) > 0 {
+		page.Line("### Given by hand after a grant\n")
+		for _, n := range s.Noticed {
+			page.Line("- %s", n)
+		}
+		page.Line("")
+	}
+}
+
+// describeWatch tells what is done by the clock, and under which policy.
+func (s *orgSync) describeWatch(page *display.Page) {
+	page.Line("### Watching\n")
+	page.Line("- next full verification: %s", instant(s.NextFull))
+	page.Line("- between them: %s, every %s", feedInWords(s.Feed), s.Settings.Feed)
+	if !s.Rules.Next.IsZero() {
+		page.Line("- next by the clock: %s", instant(s.Rules.Next))
+	}
+	if s.Rules.Untold != "" {
+		page.Line("- **not told yet**, and tried again: %s", s.Rules.Untold)
+	}
+	page.Line("- policy: %s", display.Code(s.Policy))
+	if s.Settings.DryRun {
+		page.Line("- **dry run**: plans are recorded, nothing is written")
+	}
 }
 
 func feedInWords(f messages.Feed) string {
@@ -148,45 +158,4 @@ func feedInWords(f messages.Feed) string {
 		return "the member counts of groups (the organization has no event feed)"
 	}
 	return "not yet"
-}
-
-func instant(t time.Time) string {
-	if t.IsZero() {
-		return "not set"
-	}
-	return t.UTC().Format("2006-01-02 15:04:05 UTC")
-}
-
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
-
-// inWords is a run in one sentence.
-func inWords(r messages.RunSummary) string {
-	c := r.Counts
-	words := fmt.Sprintf("%d people read; %d changes made, %d found already so", c.People, c.Done, c.Already)
-	for _, part := range []struct {
-		n    int
-		what string
-	}{
-		{c.Held, "held"}, {c.Shortage, "short of licences"}, {c.Refused, "refused"}, {c.Superseded, "no longer needed"},
-		{c.Failed, "not done"}, {c.Suppressed, "rejected earlier"}, {c.Foreign, "foreign memberships"}, {c.Unverified, "not seen when read back"},
-	} {
-		if part.n > 0 {
-			words += fmt.Sprintf(", %d %s", part.n, part.what)
-		}
-	}
-	if r.DryRun {
-		words = fmt.Sprintf("dry run: %d adds and %d removals would be made", c.Adds, c.Removals)
-	}
-	return words
-}
-
-func runInWords(r messages.RunSummary) string {
-	words := fmt.Sprintf("`%s` (%s, %s): %s. %s", r.Run, r.Scope, r.Trigger, r.State, inWords(r))
-	if !r.Ended.IsZero() {
-		words += fmt.Sprintf(", in %s with %d calls", r.Ended.Sub(r.Started).Round(time.Millisecond), r.Counts.Calls)
-	}
-	if r.Problem != nil {
-		words += ". Stopped by " + r.Problem.Kind
-	}
-	return words
 }

@@ -6,8 +6,11 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/workflows/internal/act"
+	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
 // watch keeps an eye on the organization between verifications: one long activity at a time, whose answers say where to
@@ -17,42 +20,45 @@ func (s *orgSync) watch(ctx workflow.Context) {
 	workflow.GoNamed(ctx, "watch", func(ctx workflow.Context) {
 		defer func() { s.watching, s.wake = false, true }()
 		for tries := 0; ctx.Err() == nil && !s.ending; {
-			if s.Policy == "" || s.Paused != nil {
-				if workflow.Await(ctx, func() bool { return (s.Policy != "" && s.Paused == nil) || s.ending }) != nil {
+			if s.Policy == "" || s.Paused != nil || s.retired() {
+				if workflow.Await(ctx, func() bool { return s.Policy != "" && s.Paused == nil && !s.retired() || s.ending }) != nil {
 					return
 				}
 				continue
 			}
 			once, stop := workflow.WithCancel(ctx)
 			s.restart = stop
-			result, err := watch(once, activities.WatchInput{
-				Org: s.Org, Policy: s.Policy, Mode: s.Feed.Mode, Cursor: s.Feed.Cursor, Every: s.Settings.Feed, Once: tries > 0,
+			result, err := act.Watch(once, reconcile.WatchInput{
+				Org: s.Org, Policy: s.Policy, Mode: s.Feed.Mode, Cursor: s.Feed.Cursor, Every: s.Settings.Feed, Once: tries > 0 || s.Feed.Mode == "",
 			})
 			stopped := once.Err() != nil
 			stop()
 			switch {
 			case err == nil:
 				tries = 0
-				s.noticed(ctx, result)
+				s.takeWatched(ctx, result)
 			case stopped:
+			case kit.KindOf(err) == session.ErrRetired && workflow.GetVersion(ctx, "retired-rests", workflow.DefaultVersion, 1) > workflow.DefaultVersion:
+				s.recordFailure(ctx, messages.Problem{Kind: kit.KindOf(err), Message: kit.MessageOf(err)})
+				s.wake = true
 			default:
 				tries++
-				s.Feed.Problem, s.wake = messageOf(err), true
-				awaitUntil(ctx, workflow.Now(ctx).Add(backoff(tries)), "watch again after a problem", func() bool { return s.ending || s.feedAgain })
+				s.Feed.Problem, s.wake = kit.MessageOf(err), true
+				kit.AwaitUntil(ctx, workflow.Now(ctx).Add(loopPatience.After(tries)), "watch again after a problem", func() bool { return s.ending || s.feedAgain })
 				s.feedAgain = false
 			}
 		}
 	})
 }
 
-// rewatch has the watch start again under the policy in force.
-func (s *orgSync) rewatch() {
+// restartWatch has the watch start again under the policy in force.
+func (s *orgSync) restartWatch() {
 	if s.restart != nil {
 		s.restart()
 	}
 }
 
-func (s *orgSync) noticed(ctx workflow.Context, r activities.WatchResult) {
+func (s *orgSync) takeWatched(ctx workflow.Context, r reconcile.WatchResult) {
 	s.Feed = messages.Feed{Mode: r.Mode, Cursor: r.Cursor, Seen: workflow.Now(ctx)}
 	s.wake = true
 	if !s.Adopted {

@@ -3,13 +3,18 @@ package workflows
 import (
 	"time"
 
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/castellan-io/castellan/access"
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/apply"
+	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/workflows/internal/act"
+	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
 // The phases of a run, in order.
@@ -20,6 +25,7 @@ const (
 	phaseAdd    = "add"    // additions
 	phaseRemove = "remove" // removals: settled, read again, written
 	phaseVerify = "verify" // read back
+	phaseEnded  = "ended"  // what was not shown and other reads do not show either ends on the books
 )
 
 const (
@@ -30,15 +36,24 @@ const (
 	roleLag        = 30 * time.Second
 	mostFailures   = 5           // in a row, until a run stops
 	longWait       = time.Minute // after which what was read is old
+	// How long removals may be written on what was read just before: in this time, most batches are done.
+	evidenceLasts = 20 * time.Second
 )
 
-// Reconcile is one run: read, judge, write, verify. It writes only lines that stand on a judged plan in the ledger, adds
-// before removals, and a removal only when a second read, some time after the first, still asks for it.
+// Reconcile is one run: read, judge, write, verify. It writes only lines that stand on a judged plan in the ledger,
+// adds before removals, and a removal only when a second read, some time after the first, still asks for it.
 //
 // It always ends with a summary, also when a problem stops it or it is cancelled: what it did not reach is taken up by
 // the next verification. Only what OrgSync lets through its gate is written.
-func Reconcile(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
-	r := &reconcile{in: in, log: workflow.GetLogger(ctx), guarded: map[access.Entitlement]bool{}}
+func Reconcile(ctx workflow.Context, raw converter.RawValue) (messages.RunSummary, error) {
+	in, err := kit.Input[messages.ReconcileInput](ctx, messages.Reconcile, raw)
+	if err != nil {
+		return messages.RunSummary{}, err
+	}
+	if err := checkRun(ctx, in); err != nil {
+		return messages.RunSummary{}, err
+	}
+	r := &reconciliation{in: in, log: workflow.GetLogger(ctx), guarded: map[access.Entitlement]bool{}}
 	if in.Progress != nil {
 		r.Progress = *in.Progress
 	} else {
@@ -46,35 +61,64 @@ func Reconcile(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSu
 		if in.Scope.Kind == messages.ScopeHold {
 			r.Phase = phaseAdopt
 		}
-		r.Run = messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By, DryRun: in.DryRun, Started: workflow.Now(ctx)}
+		r.Run = messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By, DryRun: in.DryRun, Started: workflow.Now(ctx), Round: in.Round, Since: in.Since}
 	}
-	if err := workflow.SetQueryHandler(ctx, messages.Status, func() (messages.RunSummary, error) { return r.Run, nil }); err != nil {
+	if err := kit.AnswerQuery(ctx, messages.Status, "how far the run is", func() messages.RunSummary { return r.Run }); err != nil {
 		return r.Run, err
 	}
-	r.listenAtGate(ctx)
-	err := r.walk(ctx)
+	r.Workflow, r.execution = workflow.GetInfo(ctx).WorkflowExecution.ID, workflow.GetInfo(ctx).OriginalRunID
+	r.handlers = kit.NewMessageHandlers(kit.Options{Refused: func(one messages.RefusedWord) { r.Run.Refused = kit.KeepRefused(r.Run.Refused, one) }})
+	r.history = kit.NewRenewal(r.handlers, kit.Limits{Events: renewRunAt})
+	r.named = namesExecutions(ctx)
+	r.serveGate(ctx)
+	err = r.walk(ctx)
 	if workflow.IsContinueAsNewError(err) {
 		return r.Run, err
 	}
 	return r.end(ctx, err)
 }
 
-type reconcile struct {
-	messages.Progress
-	in       messages.ReconcileInput
-	log      log.Logger
-	inFlight int
-	failures int                         // in a row
-	problem  error                       // stops the writing
-	guarded  map[access.Entitlement]bool // protected targets from which somebody is just being removed
+// checkRun says why this is not a run that the organization's loop started. What counts is who is its parent for
+// Temporal: whoever starts a run by hand can write anything into the input.
+func checkRun(ctx workflow.Context, in messages.ReconcileInput) error {
+	info := workflow.GetInfo(ctx)
+	is, loop := info.WorkflowExecution.ID, messages.OrgSyncID(in.Org)
+	switch parent := info.ParentWorkflowExecution; {
+	case parent == nil:
+		return kit.Refuse("a run of organization %s is started by %s, not by hand: ask for one by its update %s", in.Org, loop, messages.SyncNow)
+	case parent.ID != loop || in.Parent != loop:
+		return kit.Refuse("a run of organization %s is started by %s, not by %s: ask for one by its update %s", in.Org, loop, kit.Bounded(parent.ID), messages.SyncNow)
+	case is != runID(in):
+		return kit.Refuse("the workflow ID of this run must be %s, not %s", kit.Bounded(runID(in)), kit.Bounded(is))
+	}
+	if in.Progress == nil {
+		return nil
+	}
+	return kit.CheckStateOf(ctx, in.Progress.Workflow, is)
 }
 
-func (r *reconcile) ref() activities.RunInput {
-	return activities.RunInput{Org: r.in.Org, Run: r.in.Run, Policy: r.in.Policy, Preview: r.in.DryRun}
+type reconciliation struct {
+	messages.Progress
+	handlers *kit.MessageHandlers
+	history  *kit.Renewal
+	in       messages.ReconcileInput
+	log      log.Logger
+
+	execution string // of the workflow as it began: after a reset it is another
+	named     bool   // what the loop says names its execution
+	inFlight  int
+	failures  int                         // in a row
+	problem   error                       // stops the writing
+	guarded   map[access.Entitlement]bool // protected targets from which somebody is just being removed
+	byBatch   bool                        // each batch of removals is read again; runs from before read all of them at once
+}
+
+func (r *reconciliation) ref() session.RunInput {
+	return session.RunInput{Org: r.in.Org, Run: r.in.Run, Policy: r.in.Policy, Preview: r.in.DryRun, Execution: r.execution}
 }
 
 // walk goes through the phases. Each leaves the state so that a fresh history can go on with the next.
-func (r *reconcile) walk(ctx workflow.Context) error {
+func (r *reconciliation) walk(ctx workflow.Context) error {
 	for {
 		r.show(ctx)
 		var err error
@@ -93,7 +137,12 @@ func (r *reconcile) walk(ctx workflow.Context) error {
 			if r.grants() { // what is written is read back, even when the loop that started this has moved on
 				ctx, _ = workflow.NewDisconnectedContext(ctx)
 			}
-			return r.verify(ctx)
+			if err = r.verify(ctx); err == nil && r.Unseen == 0 {
+				return nil
+			}
+			r.Phase = phaseEnded
+		case phaseEnded:
+			return r.closeEnded(ctx)
 		default:
 			return nil
 		}
@@ -104,16 +153,16 @@ func (r *reconcile) walk(ctx workflow.Context) error {
 }
 
 // read sweeps everybody in blocks, or plans an undo.
-func (r *reconcile) read(ctx workflow.Context) error {
+func (r *reconciliation) read(ctx workflow.Context) error {
 	if r.in.Scope.Kind == messages.ScopeUndo {
-		if _, err := planUndo(ctx, activities.UndoInput{RunInput: r.ref(), Of: r.in.Scope.Run, By: r.in.By}); err != nil {
+		if _, err := act.PlanUndo(ctx, reconcile.UndoInput{RunInput: r.ref(), Of: r.in.Scope.Run, By: r.in.By}); err != nil {
 			return err
 		}
 		r.Phase = phaseJudge
 		return nil
 	}
 	if r.Block == 0 {
-		seen, err := outline(ctx, activities.OutlineInput{
+		seen, err := act.Outline(ctx, reconcile.OutlineInput{
 			RunInput: r.ref(), Trigger: r.in.Trigger, By: r.in.By, DryRun: r.in.DryRun, Started: r.Run.Started,
 		})
 		if err != nil {
@@ -122,7 +171,7 @@ func (r *reconcile) read(ctx workflow.Context) error {
 		r.Run.Counts.Calls += seen.Calls
 	}
 	for {
-		block, err := sweep(ctx, activities.SweepInput{RunInput: r.ref(), Cursor: r.Cursor, Block: r.Block, Pages: r.in.Settings.Pages}, r.Run.Counts.People)
+		block, err := act.Sweep(ctx, reconcile.SweepInput{RunInput: r.ref(), Cursor: r.Cursor, Block: r.Block, Pages: r.in.Settings.Pages}, r.Run.Counts.People)
 		if err != nil {
 			return err
 		}
@@ -142,9 +191,9 @@ func (r *reconcile) read(ctx workflow.Context) error {
 }
 
 // judge has the guard decide, and tells OrgSync what is held before the long writing begins.
-func (r *reconcile) judge(ctx workflow.Context) error {
-	verdict, err := judge(ctx, activities.JudgeInput{
-		RunInput: r.ref(), Trigger: r.in.Trigger, By: r.in.By, Scope: r.in.Scope.Kind, DryRun: r.in.DryRun, Started: r.Run.Started,
+func (r *reconciliation) judge(ctx workflow.Context) error {
+	verdict, err := act.Judge(ctx, reconcile.JudgeInput{
+		RunInput: r.ref(), Trigger: r.in.Trigger, By: r.in.By, Scope: r.in.Scope.Kind, DryRun: r.in.DryRun, Started: r.Run.Started, Since: r.in.Since,
 	})
 	if err != nil {
 		return err
@@ -155,7 +204,12 @@ func (r *reconcile) judge(ctx workflow.Context) error {
 	r.Run.Doubtful, r.Run.Adopted = verdict.Doubtful, verdict.Adopted
 	r.Since = workflow.Now(ctx)
 	r.Phase = phaseAdopt
-	if verdict.Open == 0 {
+	r.Unseen = verdict.Unseen
+	switch {
+	case verdict.Open > 0:
+	case r.Unseen > 0:
+		r.Phase = phaseEnded
+	default:
 		r.Phase = ""
 	}
 	r.tell(ctx, true)
@@ -164,27 +218,27 @@ func (r *reconcile) judge(ctx workflow.Context) error {
 
 // adopt records the lines that need no write, and, for an approved hold, leaves out the additions that the world no
 // longer asks for: the plan may have waited for days.
-func (r *reconcile) adopt(ctx workflow.Context) error {
-	if r.in.Scope.Kind == messages.ScopeHold {
+func (r *reconciliation) adopt(ctx workflow.Context) error {
+	if r.approved() {
 		checked, err := r.confirm(ctx, access.Add, access.Adopt)
 		if err != nil {
 			return err
 		}
 		r.Run.Counts.Calls += checked.Calls
 	}
-	_, err := set(ctx, "record adopted memberships", activities.SetInput{
-		RunInput: r.ref(), Action: access.Adopt, State: access.Done, Answer: "recorded as Castellan's own; nothing is written to Atlassian",
+	_, err := act.Set(ctx, "record adopted memberships", reconcile.SetInput{
+		RunInput: r.ref(), Action: access.Adopt, Approved: r.mine(), State: access.Done, Answer: "recorded as Castellan's own; nothing is written to Atlassian",
 	})
 	r.Phase = phaseAdd
 	r.tell(ctx, false)
 	return err
 }
 
-// grants says that the run gives and takes what grants lend. There removals go first, and stand on two witnesses already:
-// the ledger's reasons, and a read at the moment of writing.
-func (r *reconcile) grants() bool { return r.in.Scope.Kind == messages.ScopeGrants }
+// grants reports whether the run gives and takes what grants lend. There removals go first, and stand on two witnesses
+// already: the ledger's reasons, and a read at the moment of writing.
+func (r *reconciliation) grants() bool { return r.in.Scope.Kind == messages.ScopeGrants }
 
-func (r *reconcile) after(phase string) string {
+func (r *reconciliation) after(phase string) string {
 	switch {
 	case phase == phaseAdd && !r.grants():
 		return phaseRemove
@@ -195,9 +249,10 @@ func (r *reconcile) after(phase string) string {
 }
 
 // remove waits until the removals have settled, reads their people again, and writes what still stands.
-func (r *reconcile) remove(ctx workflow.Context) error {
+func (r *reconciliation) remove(ctx workflow.Context) error {
+	r.byBatch = workflow.GetVersion(ctx, "removals-confirmed-by-batch", workflow.DefaultVersion, 1) > workflow.DefaultVersion
 	if r.Cursor == "" && !r.grants() {
-		first, err := next(ctx, activities.NextInput{RunInput: r.ref(), Actions: []access.Action{access.Remove}, Limit: 1})
+		first, err := act.Next(ctx, apply.NextInput{RunInput: r.ref(), Actions: []access.Action{access.Remove}, Approved: r.mine(), Limit: 1})
 		if err != nil {
 			return err
 		}
@@ -211,7 +266,7 @@ func (r *reconcile) remove(ctx workflow.Context) error {
 				return err
 			}
 		}
-		if r.in.Scope.Kind != messages.ScopeUndo && !r.Settled {
+		if !r.byBatch && r.in.Scope.Kind != messages.ScopeUndo && !r.Settled {
 			checked, err := r.confirm(ctx, access.Remove)
 			if err != nil {
 				return err
@@ -223,12 +278,25 @@ func (r *reconcile) remove(ctx workflow.Context) error {
 }
 
 // confirm reads the people of lines again. An approved hold may have waited for days, or been held for a bad read.
-func (r *reconcile) confirm(ctx workflow.Context, actions ...access.Action) (activities.ConfirmResult, error) {
-	return confirm(ctx, activities.ConfirmInput{RunInput: r.ref(), Actions: actions, Fresh: r.in.Scope.Kind == messages.ScopeHold})
+func (r *reconciliation) confirm(ctx workflow.Context, actions ...access.Action) (reconcile.ConfirmResult, error) {
+	return act.Confirm(ctx, apply.ConfirmInput{RunInput: r.ref(), Actions: actions, Fresh: r.approved()})
+}
+
+// approved reports whether the run writes what a person's decision released.
+func (r *reconciliation) approved() bool { return r.in.Scope.Kind == messages.ScopeHold }
+
+// mine is which lines are this run's to write, as apply.NextInput has it. What is left of an undo is one run's whether it was held or
+// not: nothing in it stands on a read.
+func (r *reconciliation) mine() *bool {
+	if r.in.Scope.Undo || r.in.Scope.Kind == messages.ScopeUndo {
+		return nil
+	}
+	approved := r.approved()
+	return &approved
 }
 
 // verify reads back what was written, with patience.
-func (r *reconcile) verify(ctx workflow.Context) error {
+func (r *reconciliation) verify(ctx workflow.Context) error {
 	if r.Run.Counts.Done == 0 {
 		return nil
 	}
@@ -241,7 +309,7 @@ func (r *reconcile) verify(ctx workflow.Context) error {
 		if err := r.sleep(ctx, wait, "let the writes become visible"); err != nil {
 			return err
 		}
-		seen, err := verify(ctx, r.ref())
+		seen, err := act.Verify(ctx, r.ref())
 		if err != nil {
 			return err
 		}
@@ -254,22 +322,34 @@ func (r *reconcile) verify(ctx workflow.Context) error {
 	}
 }
 
-func (r *reconcile) sleep(ctx workflow.Context, d time.Duration, summary string) error {
+// closeEnded ends on the books what the sweep did not show, once some time has passed and other reads say the same.
+func (r *reconciliation) closeEnded(ctx workflow.Context) error {
+	if wait := r.in.Settings.Settle.Std() - workflow.Now(ctx).Sub(r.Since); wait > 0 {
+		if err := r.sleep(ctx, wait, "let what is not shown settle before it is read again"); err != nil {
+			return err
+		}
+	}
+	over, err := act.CloseEnded(ctx, r.ref(), r.Unseen)
+	r.Run.Counts.Calls += over.Calls
+	return err
+}
+
+func (r *reconciliation) sleep(ctx workflow.Context, d time.Duration, summary string) error {
 	return workflow.NewTimerWithOptions(ctx, d, workflow.TimerOptions{Summary: summary}).Get(ctx, nil)
 }
 
 // end closes the run's record, whatever happened.
-func (r *reconcile) end(ctx workflow.Context, err error) (messages.RunSummary, error) {
+func (r *reconciliation) end(ctx workflow.Context, err error) (messages.RunSummary, error) {
 	r.Run.State = messages.RunDone
 	whole, _ := workflow.NewDisconnectedContext(ctx)
 	if err != nil {
 		r.Run.State = messages.RunStopped
 		_ = workflow.Await(whole, func() bool { return r.inFlight == 0 })
 		if !temporal.IsCanceledError(err) {
-			r.Run.Problem = &messages.Problem{Kind: kindOf(err), Message: messageOf(err), Since: workflow.Now(ctx)}
+			r.Run.Problem = &messages.Problem{Kind: kit.KindOf(err), Message: kit.MessageOf(err), Since: workflow.Now(ctx)}
 		}
 	}
-	sum, failed := finish(whole, activities.FinishInput{RunInput: r.ref(), Scope: r.in.Scope.Kind, Summary: r.Run})
+	sum, failed := act.Finish(whole, reconcile.FinishInput{RunInput: r.ref(), Scope: r.in.Scope.Kind, Summary: r.Run})
 	if failed != nil {
 		return r.Run, failed
 	}
@@ -282,11 +362,11 @@ func (r *reconcile) end(ctx workflow.Context, err error) (messages.RunSummary, e
 }
 
 // tellGrants tells those who asked what came of it.
-func (r *reconcile) tellGrants(ctx workflow.Context) error {
-	in := activities.AttendInput{RunInput: r.ref(), Asks: r.in.Asks}
+func (r *reconciliation) tellGrants(ctx workflow.Context) error {
+	in := reconcile.AttendInput{RunInput: r.ref(), Asks: r.in.Asks}
 	if r.Run.Problem != nil {
 		in.Failed = r.Run.Problem.Message
 	}
-	_, err := attended(ctx, in)
+	_, err := act.Attended(ctx, in)
 	return err
 }

@@ -1,17 +1,20 @@
 package workflows
 
 import (
-	"fmt"
+	"cmp"
 
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// listenAtGate hears whether the run may write. Closed, it answers once nothing of it is in flight.
-func (r *reconcile) listenAtGate(ctx workflow.Context) {
+// serveGate hears whether the run may write. Closed, it answers once nothing of it is in flight.
+func (r *reconciliation) serveGate(ctx workflow.Context) {
 	workflow.GoNamed(ctx, messages.Gate, func(ctx workflow.Context) {
-		heard := workflow.GetSignalChannel(ctx, messages.Gate)
+		heard := workflow.GetSignalChannelWithOptions(ctx, messages.Gate, workflow.SignalChannelOptions{Description: kit.NotForPeople})
 		for {
 			if r.Progress.Gate.Closed {
 				closed := workflow.Now(ctx)
@@ -22,38 +25,73 @@ func (r *reconcile) listenAtGate(ctx workflow.Context) {
 					r.show(ctx)
 					r.answerGate(ctx)
 				}
-				var gate messages.GateSignal
-				if !heard.Receive(ctx, &gate) {
+				if !r.receiveGate(ctx, heard) {
 					return
 				}
-				r.Progress.Gate = gate
 				r.Stale = r.Stale || workflow.Now(ctx).Sub(closed) > longWait
 				continue
 			}
-			var gate messages.GateSignal
-			if !heard.Receive(ctx, &gate) {
+			if !r.receiveGate(ctx, heard) {
 				return
 			}
-			r.Progress.Gate = gate
 		}
 	})
 }
 
-func (r *reconcile) answerGate(ctx workflow.Context) {
-	in := messages.AsideSignal{Run: r.in.Run, Turn: r.Progress.Gate.Turn}
-	_ = workflow.SignalExternalWorkflow(ctx, r.in.Parent, "", messages.Aside, in).Get(ctx, nil)
+// receiveGate waits for what is said about the gate; false when the run is cancelled.
+func (r *reconciliation) receiveGate(ctx workflow.Context, heard workflow.ReceiveChannel) bool {
+	var raw converter.RawValue
+	if !heard.Receive(ctx, &raw) {
+		return false
+	}
+	r.takeGate(ctx, raw)
+	return true
+}
+
+// takeGate takes what was said about the gate. What cannot be read is recorded, and changes nothing.
+func (r *reconciliation) takeGate(ctx workflow.Context, raw converter.RawValue) {
+	gate, err := kit.DecodeInternal[messages.GateSignal](messages.Gate, raw)
+	if err == nil && gate.Turn < 0 {
+		err = kit.Refuse("turn is %d: %s is what the organization's loop says to its run", gate.Turn, messages.Gate)
+	}
+	if loop := workflow.GetInfo(ctx).ParentWorkflowExecution; err == nil && loop != nil && r.named && gate.Execution != loop.RunID && gate.Reset != loop.RunID {
+		err = kit.Refuse("%s is what the organization's loop says to its run, and this was said by somebody else", messages.Gate)
+	}
+	if err != nil {
+		r.handlers.RefuseSignal(ctx, messages.Gate, raw, err)
+		return
+	}
+	gate.Why = kit.Bounded(gate.Why)
+	r.Progress.Gate = gate
+}
+
+// namesExecutions reports whether what the loop and its runs say to each other must name the execution that says it. It
+// is asked as a history begins: what is on its way as a newer worker takes over is heard.
+func namesExecutions(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, "signals-name-executions", workflow.DefaultVersion, 1) > workflow.DefaultVersion
+}
+
+// firstExecution is the workflow's execution as it was started, whatever history it is in by now.
+func firstExecution(ctx workflow.Context) string {
+	info := workflow.GetInfo(ctx)
+	return cmp.Or(info.FirstRunID, info.WorkflowExecution.RunID)
+}
+
+func (r *reconciliation) answerGate(ctx workflow.Context) {
+	in := messages.WritesPausedSignal{Run: r.in.Run, Turn: r.Progress.Gate.Turn, Execution: firstExecution(ctx)}
+	_ = workflow.SignalExternalWorkflow(ctx, r.in.Parent, "", messages.WritesPaused, in).Get(ctx, nil)
 }
 
 // tell lets OrgSync know how far the run is; judged says that the guard has just spoken.
-func (r *reconcile) tell(ctx workflow.Context, judged bool) {
+func (r *reconciliation) tell(ctx workflow.Context, judged bool) {
 	r.show(ctx)
-	in := messages.ProgressSignal{Run: r.Run, Judged: judged}
-	_ = workflow.SignalExternalWorkflow(ctx, r.in.Parent, "", messages.HowFar, in).Get(ctx, nil)
+	in := messages.ProgressSignal{Run: r.Run, Judged: judged, Execution: firstExecution(ctx)}
+	_ = workflow.SignalExternalWorkflow(ctx, r.in.Parent, "", messages.RunProgress, in).Get(ctx, nil)
 }
 
 // drainIfLong and renewIfLong start a fresh history when this one has grown.
-func (r *reconcile) drainIfLong(ctx workflow.Context) error {
-	if !r.long(ctx) {
+func (r *reconciliation) drainIfLong(ctx workflow.Context) error {
+	if !r.history.Due(ctx) {
 		return nil
 	}
 	if err := r.drain(ctx); err != nil {
@@ -62,18 +100,21 @@ func (r *reconcile) drainIfLong(ctx workflow.Context) error {
 	return r.renewIfLong(ctx)
 }
 
-func (r *reconcile) renewIfLong(ctx workflow.Context) error {
-	if !r.long(ctx) {
+func (r *reconciliation) renewIfLong(ctx workflow.Context) error {
+	if !r.history.Due(ctx) {
 		return nil
 	}
+	if info := workflow.GetInfo(ctx); r.execution != "" && r.execution != info.WorkflowExecution.RunID {
+		return kit.Refuse("run %s was reset: it goes on in no other history", r.in.Run)
+	}
 	// A word about the gate that is not heard yet goes along: nothing may be lost between two histories.
-	others(ctx)
+	kit.YieldToCoroutines(ctx)
 	for heard := workflow.GetSignalChannel(ctx, messages.Gate); ; {
-		var gate messages.GateSignal
-		if !heard.ReceiveAsync(&gate) {
+		var raw converter.RawValue
+		if !heard.ReceiveAsync(&raw) {
 			break
 		}
-		r.Progress.Gate = gate
+		r.takeGate(ctx, raw)
 	}
 	progress := r.Progress
 	again := r.in
@@ -81,13 +122,8 @@ func (r *reconcile) renewIfLong(ctx workflow.Context) error {
 	return workflow.NewContinueAsNewError(ctx, messages.Reconcile, again)
 }
 
-func (r *reconcile) long(ctx workflow.Context) bool {
-	info := workflow.GetInfo(ctx)
-	return info.GetContinueAsNewSuggested() || info.GetCurrentHistoryLength() > renewRunAt
-}
-
 // show keeps the run's page in the Web UI true.
-func (r *reconcile) show(ctx workflow.Context) {
+func (r *reconciliation) show(ctx workflow.Context) {
 	switch {
 	case r.Run.State == messages.RunDone, r.Run.State == messages.RunStopped:
 	case r.Progress.Gate.Closed:
@@ -99,19 +135,22 @@ func (r *reconcile) show(ctx workflow.Context) {
 	default:
 		r.Run.State = messages.RunApplying
 	}
-	text := fmt.Sprintf("## Run %s of %s: %s\n\n%s: %s\n\n- planned: %d adds, %d removals, %d adoptions; %d of them held\n- %s\n",
-		r.in.Run, r.in.Org, r.Run.State, r.in.Scope.Kind, oneLine(r.in.Trigger), r.Run.Counts.Adds, r.Run.Counts.Removals, r.Run.Counts.Adopts, r.Run.Counts.Held, inWords(r.Run))
+	var page display.Page
+	page.Line("## Run %s of %s: %s\n", r.in.Run, r.in.Org, r.Run.State)
+	page.Line("%s: %s\n", r.in.Scope.Kind, r.in.Trigger)
+	page.Line("- planned: %d adds, %d removals, %d adoptions; %d of them held", r.Run.Counts.Adds, r.Run.Counts.Removals, r.Run.Counts.Adopts, r.Run.Counts.Held)
+	page.Line("- %s", inWords(r.Run))
 	if r.Progress.Gate.Closed {
-		text += "- writes nothing now: " + r.Progress.Gate.Why + "\n"
+		page.Line("- writes nothing now: %s", r.Progress.Gate.Why)
 	}
 	if len(r.Short) > 0 {
-		text += fmt.Sprintf("- take no more in this run: %v\n", r.Short)
+		page.Line("- take no more in this run: %v", r.Short)
 	}
 	if r.Run.Hold != nil {
-		text += fmt.Sprintf("\nHeld plan `%s`: decide on it in workflow `%s`.\n", r.Run.Hold.Plan, r.in.Parent)
+		page.Line("\nHeld plan %s: decide on it in workflow %s.", display.Code(r.Run.Hold.Plan), display.Code(r.in.Parent))
 	}
 	if p := r.Run.Problem; p != nil {
-		text += fmt.Sprintf("\n**%s**: %s\n", p.Kind, oneLine(p.Message))
+		page.Line("\n**%s**: %s", p.Kind, p.Message)
 	}
-	workflow.SetCurrentDetails(ctx, clipDetails(text))
+	workflow.SetCurrentDetails(ctx, clipDetails(page.String()))
 }

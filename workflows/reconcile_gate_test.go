@@ -38,7 +38,7 @@ func TestAClosedGateStopsTheNextWriteAndIsAnswered(t *testing.T) {
 	begun := 0
 	r.env.RegisterDelayedCallback(func() {
 		begun = r.begun()
-		require.Equal(t, []messages.AsideSignal{{Run: "r1", Turn: 7}}, r.asides)
+		require.Equal(t, []messages.WritesPausedSignal{{Run: "r1", Turn: 7, Execution: "default-test-run-id"}}, r.asides)
 		value, err := r.env.QueryWorkflow(messages.Status)
 		require.NoError(t, err)
 		var sum messages.RunSummary
@@ -135,11 +135,11 @@ func TestAFreshHistoryGoesOnWithTheSweep(t *testing.T) {
 // OrgSync waits for the answer to a gate it closed; a fresh history must give it if the last one did not.
 func TestAGateCarriedClosedIsAnswered(t *testing.T) {
 	r := newRun(t, crowd(10)...)
-	r.input.Progress = &messages.Progress{
+	r.input.Progress = &messages.Progress{Workflow: messages.ReconcileID(org, "r1"),
 		Phase: "add", Since: begin, Run: messages.RunSummary{Run: "r1"}, Gate: messages.GateSignal{Closed: true, Why: "urgent", Turn: 3},
 	}
 	r.env.RegisterDelayedCallback(func() {
-		require.Equal(t, []messages.AsideSignal{{Run: "r1", Turn: 3}}, r.asides)
+		require.Equal(t, []messages.WritesPausedSignal{{Run: "r1", Turn: 3, Execution: "default-test-run-id"}}, r.asides)
 		require.Zero(t, r.begun())
 	}, time.Minute)
 	r.gate(time.Hour, false, 3)

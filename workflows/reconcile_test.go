@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,10 +9,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/castellan-io/castellan/access"
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/apply"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -56,6 +60,22 @@ func TestAPlanWithNothingToWriteIsClosedAtOnce(t *testing.T) {
 	require.Equal(t, held, r.told[0].Run.Hold.Plan, "the hold is told before the run ends")
 }
 
+func TestReconcileReadsAgainWhatWasNotShown(t *testing.T) {
+	for name, plan := range map[string][]*line{"nothing to write": nil, "an addition": {adding("a", jira)}} {
+		t.Run(name, func(t *testing.T) {
+			r := newRun(t, plan...)
+			r.missed = 3
+			sum := r.do()
+			require.Equal(t, []string{"CloseEnded", "Finish"}, r.calls[len(r.calls)-2:])
+			require.GreaterOrEqual(t, r.at["CloseEnded"].Sub(r.at["Judge"]), 5*time.Second, "it must stay so for a while")
+			require.Nil(t, sum.Problem)
+		})
+	}
+	r := newRun(t)
+	r.missed, r.fail["CloseEnded"] = 3, fatal("Invalid", "no")
+	require.Equal(t, "Invalid", r.do().Problem.Kind)
+}
+
 func TestRemovalsSettleAndAreReadAgain(t *testing.T) {
 	r := newRun(t, removing("gone", jira), removing("back", jira))
 	r.stale = []string{"back"}
@@ -67,18 +87,78 @@ func TestRemovalsSettleAndAreReadAgain(t *testing.T) {
 	require.Equal(t, []access.Action{access.Remove}, r.confirms[0].Actions)
 }
 
+// However many removals there are, and however long they take, each is written on a read of the last moments.
+func TestRemovalsAreReadAgainBatchByBatch(t *testing.T) {
+	for name, c := range map[string]struct {
+		takes time.Duration
+		stale int
+	}{
+		"many":                          {takes: time.Millisecond},
+		"slow ones":                     {takes: 10 * time.Second},
+		"many that are asked no more":   {takes: time.Millisecond, stale: 50},
+		"a batch that is asked no more": {takes: time.Millisecond, stale: 130},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var plan []*line
+			for i := range 250 {
+				l := removing(fmt.Sprintf("p%03d", i), jira)
+				l.takes = c.takes
+				plan = append(plan, l)
+			}
+			r := newRun(t, plan...)
+			for i := range c.stale {
+				r.stale = append(r.stale, fmt.Sprintf("p%03d", i))
+			}
+			r.env.SetOnActivityStartedListener(func(info *activity.Info, ctx context.Context, args converter.EncodedValues) {
+				r.note(info, ctx, args)
+				if info.ActivityType.Name != "Apply" {
+					return
+				}
+				var in apply.ChangeInput
+				require.NoError(t, args.Get(&in))
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				require.Less(t, r.env.Now().Sub(r.line(in).read), 30*time.Second, "%s is written on old evidence", in.Person)
+			})
+			require.Equal(t, 250-c.stale, r.do().Counts.Done)
+			for _, in := range r.confirms {
+				require.Equal(t, 100, in.Limit)
+			}
+		})
+	}
+}
+
+// A removal that fails for long is left to the next verification: those behind it go on.
+func TestReconcilePassesOverARemovalThatFails(t *testing.T) {
+	stuck, next := removing("a", jira), removing("b", jira)
+	for _, l := range []*line{stuck, next} {
+		l.guarded = true // one at a time
+	}
+	stuck.takes, stuck.err = 4*time.Minute, fatal("Unavailable", "no answer")
+	r := newRun(t, stuck, next)
+	sum := r.do()
+	require.Nil(t, sum.Problem)
+	require.Equal(t, access.Done, next.state)
+	require.Equal(t, 1, sum.Counts.Failed)
+}
+
 func TestASecondLookIsNotTakenAThirdTime(t *testing.T) {
 	r := newRun(t, removing("gone", jira))
 	r.input.Scope = messages.Scope{Kind: messages.ScopePeople, People: []string{"gone"}}
-	r.input.Progress = &messages.Progress{Phase: "adopt", Since: begin, Settled: true, Run: messages.RunSummary{Run: "r1", Plan: "sha256:plan"}}
+	r.input.Progress = &messages.Progress{Workflow: messages.ReconcileID(org, "r1"), Phase: "adopt", Since: begin, Settled: true, Run: messages.RunSummary{Run: "r1", Plan: "sha256:plan"}}
 	r.do()
 	require.Equal(t, []string{"Set", "Next", "Next", "Next", "remove gone", "Verify", "Finish"}, r.calls)
 }
 
 func TestAnApprovedPlanIsReadAgainAsAWhole(t *testing.T) {
-	r := newRun(t, adding("a", jira), adding("left", jira), removing("b", jira))
+	plan := []*line{adding("a", jira), adding("left", jira), removing("b", jira)}
+	for _, l := range plan {
+		l.waited = true
+	}
+	r := newRun(t, plan...)
 	r.stale = []string{"left"}
 	r.input.Scope = messages.Scope{Kind: messages.ScopeHold, Run: "r1", Plan: held}
+	r.startAs(messages.ReconcileID(org, "r1") + ":approved")
 	r.do()
 	require.Equal(t, "Confirm", r.calls[0])
 	require.Equal(t, []access.Action{access.Add, access.Adopt}, r.confirms[0].Actions)
@@ -86,6 +166,38 @@ func TestAnApprovedPlanIsReadAgainAsAWhole(t *testing.T) {
 	require.NotContains(t, r.calls, "add left")
 	require.NotContains(t, r.calls, "Sweep")
 	require.Contains(t, r.calls, "remove b")
+}
+
+// What a decision released is written by the run that it starts, and what nothing held by the run that planned it. What is left of
+// an undo, which was stopped for a fresh history, is all one run's.
+func TestReconcileWritesWhatIsItsOwn(t *testing.T) {
+	for name, test := range map[string]struct {
+		scope messages.Scope
+		wrote []string
+	}{
+		"the run that planned it": {messages.Scope{Kind: messages.ScopeFull}, []string{"remove b", "remove c"}},
+		"an approved plan":        {messages.Scope{Kind: messages.ScopeHold, Run: "r1"}, []string{"remove a", "remove d"}},
+		"an undo":                 {messages.Scope{Kind: messages.ScopeUndo, Run: "r0"}, []string{"remove a", "remove b", "remove c", "remove d"}},
+		"the rest of an undo":     {messages.Scope{Kind: messages.ScopeHold, Run: "r1", Undo: true}, []string{"remove a", "remove b", "remove c", "remove d"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plan := []*line{removing("a", jira), removing("b", jira), removing("c", jira), removing("d", jira)}
+			plan[0].waited, plan[3].waited = true, true
+			r := newRun(t, plan...)
+			r.input.Scope = test.scope
+			if test.scope.Kind == messages.ScopeHold {
+				r.startAs(messages.ReconcileID(org, "r1") + ":approved")
+			}
+			r.do()
+			var wrote []string
+			for _, call := range r.calls {
+				if strings.HasPrefix(call, "remove ") {
+					wrote = append(wrote, call)
+				}
+			}
+			require.ElementsMatch(t, test.wrote, wrote)
+		})
+	}
 }
 
 func TestAnUndoIsPlannedAndNotAskedOfThePolicy(t *testing.T) {
@@ -170,10 +282,10 @@ func TestAFailingActivityEndsInASummary(t *testing.T) {
 	for _, name := range []string{"Outline", "Sweep", "Judge", "Set", "Next", "Confirm", "Verify"} {
 		t.Run(name, func(t *testing.T) {
 			r := newRun(t, adding("a", jira), removing("b", jira))
-			r.fail[name] = fatal(activities.ErrKeyRefused, "make a new key")
+			r.fail[name] = fatal(session.ErrKeyRefused, "make a new key")
 			sum := r.do()
 			require.Equal(t, messages.RunStopped, sum.State)
-			require.Equal(t, activities.ErrKeyRefused, sum.Problem.Kind)
+			require.Equal(t, session.ErrKeyRefused, sum.Problem.Kind)
 			require.Equal(t, "make a new key", sum.Problem.Message)
 			require.Equal(t, "Finish", lastOf(r.calls))
 		})
@@ -182,12 +294,12 @@ func TestAFailingActivityEndsInASummary(t *testing.T) {
 
 func TestAWriteThatStopsTheRunWaitsForTheOthers(t *testing.T) {
 	bad := adding("a", jira)
-	bad.err = fatal(activities.ErrKeyRefused, "make a new key")
+	bad.err = fatal(session.ErrKeyRefused, "make a new key")
 	slow := adding("b", jira)
 	slow.takes = time.Minute
 	r := newRun(t, bad, slow, adding("c", wiki), adding("d", wiki), adding("e", wiki), adding("f", wiki), adding("g", wiki), removing("z", wiki))
 	sum := r.do()
-	require.Equal(t, activities.ErrKeyRefused, sum.Problem.Kind)
+	require.Equal(t, session.ErrKeyRefused, sum.Problem.Kind)
 	require.Equal(t, access.Done, slow.state, "what is in flight comes to its end")
 	require.Equal(t, "Finish", lastOf(r.calls))
 	require.NotContains(t, r.calls, "remove z")
@@ -241,7 +353,7 @@ func TestAShortageDoesNotKeepAnybodyIn(t *testing.T) {
 // One change that cannot be made keeps nobody else waiting; the next verification takes it up.
 func TestAChangeThatFailsDoesNotStopTheOthers(t *testing.T) {
 	bad := adding("b", jira)
-	bad.err = fatal(activities.ErrUnavailable, "503")
+	bad.err = fatal(session.ErrUnavailable, "503")
 	r := newRun(t, adding("a", jira), bad, adding("c", jira), removing("z", jira))
 	sum := r.do()
 	require.Equal(t, messages.RunDone, sum.State)
@@ -254,12 +366,12 @@ func TestFailuresInARowStopTheRun(t *testing.T) {
 	var plan []*line
 	for i := range 50 {
 		l := adding(fmt.Sprintf("p%02d", i), jira)
-		l.err = fatal(activities.ErrUnavailable, "503")
+		l.err = fatal(session.ErrUnavailable, "503")
 		plan = append(plan, l)
 	}
 	r := newRun(t, plan...)
 	sum := r.do()
 	require.Equal(t, messages.RunStopped, sum.State)
-	require.Equal(t, activities.ErrUnavailable, sum.Problem.Kind)
+	require.Equal(t, session.ErrUnavailable, sum.Problem.Kind)
 	require.LessOrEqual(t, sum.Counts.Failed, 5+4)
 }

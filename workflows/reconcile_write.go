@@ -3,40 +3,50 @@ package workflows
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/castellan-io/castellan/access"
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/apply"
+	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/workflows/internal/act"
+	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
 // write makes the released changes of one action, a bounded number at a time.
-func (r *reconcile) write(ctx workflow.Context, action access.Action, then string) error {
+func (r *reconciliation) write(ctx workflow.Context, action access.Action, then string) error {
+	read := r.Since
 	for more := true; more; {
-		batch, err := next(ctx, activities.NextInput{RunInput: r.ref(), Actions: []access.Action{action}, After: r.Cursor, Limit: linesAtOnce})
+		var through string
+		if action == access.Remove && r.mustConfirm(ctx) {
+			var err error
+			if through, err = r.confirmNext(ctx); err != nil {
+				return err
+			}
+			read = workflow.Now(ctx)
+		}
+		batch, err := act.Next(ctx, apply.NextInput{
+			RunInput: r.ref(), Actions: []access.Action{action}, After: r.Cursor, Through: through, Approved: r.mine(), Limit: linesAtOnce,
+		})
 		if err != nil {
 			return err
 		}
-		stale := false
-		for _, line := range batch.Lines {
-			if slices.Contains(r.Short, closedTo(action, line.Target)) {
-				continue
-			}
-			if err := r.place(ctx, line); err != nil {
-				return err
-			}
-			if stale = r.Stale; stale {
-				break
-			}
-			r.launch(ctx, action, line)
+		stale, err := r.writeBatch(ctx, action, batch.Lines, read)
+		if err != nil {
+			return err
 		}
 		if stale {
-			if err := r.freshen(ctx, action); err != nil {
+			if err := r.confirmAgain(ctx, action); err != nil {
 				return err
 			}
 			continue
 		}
-		r.Cursor, more = batch.After, batch.More
+		if r.Cursor, more = batch.After, batch.More; through != "" && !more {
+			r.Cursor, more = through, true
+		}
 		r.show(ctx)
 		if more {
 			if err := r.drainIfLong(ctx); err != nil {
@@ -47,36 +57,85 @@ func (r *reconcile) write(ctx workflow.Context, action access.Action, then strin
 	if err := r.drain(ctx); err != nil {
 		return err
 	}
-	for _, short := range r.Short {
-		target, ok := strings.CutPrefix(short, closedTo(action, ""))
-		if !ok {
-			continue
-		}
-		if _, err := set(ctx, "leave the rest of "+target, activities.SetInput{
-			RunInput: r.ref(), Action: action, Target: []access.Entitlement{access.Entitlement(target)}, State: access.Refused,
-			Answer: "not tried: the target takes no more changes in this run, see those that were",
-		}); err != nil {
-			return err
-		}
+	if err := r.leaveShort(ctx, action); err != nil {
+		return err
 	}
 	r.Phase, r.Cursor = then, ""
 	return nil
 }
 
-// freshen reads the people of the lines that are left again, after the run had to wait for long.
-func (r *reconcile) freshen(ctx workflow.Context, action access.Action) error {
+// writeBatch starts the changes of some lines, until what was read of them is old.
+func (r *reconciliation) writeBatch(ctx workflow.Context, action access.Action, lines []apply.Line, read time.Time) (stale bool, err error) {
+	for _, line := range lines {
+		if slices.Contains(r.Short, closedTo(action, line.Target)) {
+			continue
+		}
+		if err := r.awaitPlace(ctx, line); err != nil {
+			return false, err
+		}
+		old := action == access.Remove && r.mustConfirm(ctx) && workflow.Now(ctx).Sub(read) > evidenceLasts
+		if r.Stale || old {
+			return true, nil
+		}
+		r.startChange(ctx, action, line)
+		r.Cursor = line.Key(action) // what fails is left to the next verification
+	}
+	return false, nil
+}
+
+// leaveShort closes the lines of targets that took no more in this run.
+func (r *reconciliation) leaveShort(ctx workflow.Context, action access.Action) error {
+	for _, short := range r.Short {
+		target, ok := strings.CutPrefix(short, closedTo(action, ""))
+		if !ok {
+			continue
+		}
+		if _, err := act.Set(ctx, "leave the rest of "+target, reconcile.SetInput{
+			RunInput: r.ref(), Action: action, Target: []access.Entitlement{access.Entitlement(target)}, Approved: r.mine(), State: access.Refused,
+			Answer: "not tried: the target takes no more changes in this run, see those that were",
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mustConfirm reports whether the next removals are read again before they are written. An undo is what a person asked
+// for, and grants are decided at the moment of writing.
+func (r *reconciliation) mustConfirm(ctx workflow.Context) bool {
+	if !r.byBatch || r.grants() || r.in.Scope.Kind == messages.ScopeUndo {
+		return false
+	}
+	return !r.Settled || workflow.Now(ctx).Sub(r.Since) > evidenceLasts
+}
+
+// confirmNext reads the people of the removals that are written next, so that each stands on a read of the last moments
+// however many there are. It returns the last of them where there are more: none behind it may be written yet.
+func (r *reconciliation) confirmNext(ctx workflow.Context) (through string, err error) {
+	checked, err := act.Confirm(ctx, apply.ConfirmInput{
+		RunInput: r.ref(), Actions: []access.Action{access.Remove}, Fresh: r.approved(), After: r.Cursor, Limit: linesAtOnce,
+	})
+	r.Run.Counts.Calls += checked.Calls
+	return checked.Through, err
+}
+
+// confirmAgain reads the people of the lines that are left again, after the run had to wait for long.
+func (r *reconciliation) confirmAgain(ctx workflow.Context, action access.Action) error {
 	r.Stale = false
 	if err := r.drain(ctx); err != nil {
 		return err
+	}
+	if action == access.Remove && r.mustConfirm(ctx) {
+		return nil // before each batch
 	}
 	checked, err := r.confirm(ctx, action)
 	r.Run.Counts.Calls += checked.Calls
 	return err
 }
 
-// place waits for the gate and a place among the writes in flight. A removal from a protected target goes alone, so that no
-// two break its floor together; where grants end, those of different targets go side by side.
-func (r *reconcile) place(ctx workflow.Context, line activities.Line) error {
+// awaitPlace waits for the gate and a place among the writes in flight. A removal from a protected target goes alone,
+// so that no two break its floor together; where grants end, those of different targets go side by side.
+func (r *reconciliation) awaitPlace(ctx workflow.Context, line apply.Line) error {
 	most := max(r.in.Settings.InFlight, 1)
 	if line.Guarded && !r.grants() {
 		most = 1
@@ -90,24 +149,22 @@ func (r *reconcile) place(ctx workflow.Context, line activities.Line) error {
 	return r.problem
 }
 
-// launch starts one change. It is never cancelled half way: a cancelled run starts no more and waits for those in flight.
-func (r *reconcile) launch(ctx workflow.Context, action access.Action, line activities.Line) {
+// startChange starts one change. It is never cancelled half way: a cancelled run starts no more and waits for those in
+// flight.
+func (r *reconciliation) startChange(ctx workflow.Context, action access.Action, line apply.Line) {
 	r.inFlight++
 	if line.Guarded {
 		r.guarded[line.Target] = true
 	}
-	preset := write
-	if r.grants() {
-		preset = lend
-	}
 	whole, _ := workflow.NewDisconnectedContext(ctx)
-	done := apply(whole, preset, r.in.Org, activities.ChangeInput{RunInput: r.ref(), Person: line.Person, Target: line.Target, Now: r.grants()}, line)
+	in := apply.ChangeInput{RunInput: r.ref(), Person: line.Person, Target: line.Target, Now: r.grants(), Fresh: r.approved()}
+	done := act.Apply(whole, r.in.Org, in, line)
 	workflow.Go(whole, func(ctx workflow.Context) {
 		defer func() {
 			r.inFlight--
 			delete(r.guarded, line.Target)
 		}()
-		var result activities.ChangeResult
+		var result apply.ChangeResult
 		if err := done.Get(ctx, &result); err != nil {
 			r.failed(line, err)
 			return
@@ -118,18 +175,18 @@ func (r *reconcile) launch(ctx workflow.Context, action access.Action, line acti
 }
 
 // failed leaves a change that could not be made to the next verification. The run itself is stopped by a key that is
-// refused, and by several failures in a row: then it is not the change that is at fault.
-func (r *reconcile) failed(line activities.Line, err error) {
+// refused, by a reset, and by several failures in a row: then it is not the change that is at fault.
+func (r *reconciliation) failed(line apply.Line, err error) {
 	r.failures++
 	r.Run.Counts.Failed++
-	if r.problem == nil && (kindOf(err) == activities.ErrKeyRefused || r.failures >= mostFailures) {
+	if kind := kit.KindOf(err); r.problem == nil && (kind == session.ErrKeyRefused || kind == session.ErrReset || r.failures >= mostFailures) {
 		r.problem = err
 	}
 	r.log.Warn("a change could not be made in this run", "change", line.Label, "error", err)
 }
 
 // count keeps the numbers for people; the ledger's own are taken at the end.
-func (r *reconcile) count(action access.Action, line activities.Line, result activities.ChangeResult) {
+func (r *reconciliation) count(action access.Action, line apply.Line, result apply.ChangeResult) {
 	c := &r.Run.Counts
 	c.Calls++
 	switch result.State {
@@ -157,7 +214,7 @@ func closedTo(action access.Action, target access.Entitlement) string {
 }
 
 // drain waits for all writes in flight.
-func (r *reconcile) drain(ctx workflow.Context) error {
+func (r *reconciliation) drain(ctx workflow.Context) error {
 	whole, _ := workflow.NewDisconnectedContext(ctx)
 	if err := workflow.Await(whole, func() bool { return r.inFlight == 0 }); err != nil {
 		return err

@@ -58,7 +58,7 @@ func (r *recorded) reviews(name string, want func(messages.ReviewStatus) bool) m
 }
 
 // A review is decided by update and signal, extended, and goes on in a fresh history; the fallback and the owner are asked, the
-// reviewers reminded. What was decided to be removed is carried out by the organization's loop. Another one carries it out at once.
+// reviewers reminded. What was decided to be removed is carried out by the organization's loop.
 func playReview(r *recorded) {
 	r.rules = campaigns
 	r.adopt()
@@ -89,16 +89,22 @@ func playReview(r *recorded) {
 	r.updateOf(id, messages.DecideItems, messages.DecideInput{By: "dan@example.com", Verdict: access.VerdictKeep, Items: []int{3}})
 	r.over(id)
 	r.save("review-carried-out", id)
-
-	id = reviewID("at-once")
-	r.begin("at-once")
-	r.reviews("at-once", func(s messages.ReviewStatus) bool { return s.Progress.Asked == 2 })
-	r.updateOf(id, messages.DecideItems, messages.DecideInput{By: "bo@example.com", Verdict: access.VerdictRemove, Items: []int{1}})
-	r.reviews("at-once", func(s messages.ReviewStatus) bool { return s.Progress.Outcomes[access.OutcomeRemoved] == 1 })
-	r.updateOf(id, messages.DecideItems, messages.DecideInput{By: "bo@example.com", Verdict: access.VerdictKeep, Items: []int{2}})
-	r.over(id)
-	r.save("review-at-once", id)
 	r.end("look-at")
+}
+
+// A removal is carried out while the others are still asked; the history ends, and the next one sees it done.
+func playReviewAtOnce(r *recorded) {
+	r.rules = campaigns
+	r.adopt()
+	id := r.campaign("at-once")
+	r.updateOf(id, messages.DecideItems, messages.DecideInput{By: "bo@example.com", Verdict: access.VerdictRemove, Items: []int{1}})
+	r.reviews("at-once", func(s messages.ReviewStatus) bool { return s.Progress.Outcomes[access.OutcomeOpen] == 1 })
+	r.renew("review-at-once-begun", id)
+	r.reviews("at-once", func(s messages.ReviewStatus) bool { return s.Progress.Outcomes[access.OutcomeRemoved] == 1 })
+	r.updateOf(id, messages.DecideItems, messages.DecideInput{By: "bo@example.com", Verdict: access.VerdictKeep, Items: []int{2, 3}})
+	r.over(id)
+	r.save("review-removed-at-once", id)
+	r.end("look-at-once")
 }
 
 // Reviews end without anything being carried out: by the word cancel, by Temporal, because there is nothing to review, because

@@ -17,13 +17,13 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/temporalproto"
-	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
 
 	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
@@ -58,7 +58,7 @@ func TestRecord(t *testing.T) {
 	for name, play := range map[string]func(*recorded){
 		"adoption": playAdoption, "rejection": playRejection, "pause": playPause, "undo": playUndo, "events": playEvents,
 		"renewal": playRenewal, "signalled": playSignalled, "grant": playGrant, "decided grant": playDecidedGrant, "blocked grant": playBlockedGrant,
-		"rules": playRules, "review": playReview, "ended review": playEndedReviews,
+		"rules": playRules, "ledger": playLedger, "review": playReview, "review at once": playReviewAtOnce, "ended review": playEndedReviews,
 	} {
 		people := small
 		if strings.Contains(name, "review") {
@@ -101,15 +101,20 @@ func newRecorded(t *testing.T, temporal client.Client, people cloud.OrgFile) *re
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
 	acts := activities.New(activities.Options{
-		Ledger: store, AtlassianURL: served.URL + "/admin",
-		Secret:   func(string) (string, error) { return cloud.DefaultKey, nil },
-		Temporal: temporal, Schedules: temporal, Notifier: nobody{},
+		Options: session.Options{
+			Ledger: store, AtlassianURL: served.URL + "/admin",
+			Secret:   func(string, string) (string, error) { return cloud.DefaultKey, nil },
+			Temporal: temporal, Notifier: nobody{},
+		},
+		Schedules: temporal,
 	})
 	flows := worker.New(temporal, messages.QueueWorkflows, worker.Options{DisableRegistrationAliasing: true})
 	register(flows)
 	calls := worker.New(temporal, messages.QueueAtlassian, worker.Options{DisableRegistrationAliasing: true, DisableWorkflowWorker: true})
-	calls.RegisterActivityWithOptions(acts, activity.RegisterOptions{SkipInvalidStructFunctions: true})
-	for _, w := range []worker.Worker{flows, calls} {
+	acts.Register(calls)
+	watches := worker.New(temporal, messages.QueueWatches, worker.Options{DisableRegistrationAliasing: true, DisableWorkflowWorker: true})
+	acts.Register(watches)
+	for _, w := range []worker.Worker{flows, calls, watches} {
 		require.NoError(t, w.Start())
 		t.Cleanup(w.Stop)
 	}
@@ -409,4 +414,19 @@ func (r *recorded) post(path string, body any) {
 	require.NoError(r.t, err)
 	require.NoError(r.t, answer.Body.Close())
 	require.Less(r.t, answer.StatusCode, 300, answer.Status)
+}
+
+// The workflow that says which ledger the namespace belongs to is started, and cancelled.
+func playLedger(r *recorded) {
+	_, err := r.client.ExecuteWorkflow(r.t.Context(), client.StartWorkflowOptions{
+		ID: messages.LedgerWorkflow, TaskQueue: messages.QueueWorkflows, Memo: map[string]any{messages.LedgerMemo: "L1"},
+	}, messages.Ledger, messages.LedgerInput{Ledger: "L1"})
+	require.NoError(r.t, err)
+	require.Eventually(r.t, func() bool { // until its first step was done
+		found, err := r.client.DescribeWorkflowExecution(r.t.Context(), messages.LedgerWorkflow, "")
+		return err == nil && found.GetWorkflowExecutionInfo().GetHistoryLength() >= 4
+	}, time.Minute, 50*time.Millisecond)
+	require.NoError(r.t, r.client.CancelWorkflow(r.t.Context(), messages.LedgerWorkflow, ""))
+	require.Error(r.t, r.client.GetWorkflow(r.t.Context(), messages.LedgerWorkflow, "").Get(r.t.Context(), nil))
+	r.save("ledger", messages.LedgerWorkflow)
 }

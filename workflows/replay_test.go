@@ -52,7 +52,7 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 	}
 }
 
-// idOf is the workflow ID, which a history does not hold: OrgSync reads its organization from it, TemporaryGrant and AccessReview
+// idOf is the workflow ID, which a history does not hold: OrgSync reads its organization from it, the others
 // check it.
 func idOf(t *testing.T, history *historypb.History) string {
 	t.Helper()
@@ -69,6 +69,13 @@ func idOf(t *testing.T, history *historypb.History) string {
 		var in messages.AccessReviewInput
 		read(&in)
 		return reviewID(in.Campaign)
+	case messages.Reconcile:
+		var in messages.ReconcileInput
+		read(&in)
+		if in.Scope.Kind == messages.ScopeHold {
+			return messages.ReconcileID(in.Org, in.Run) + ":approved"
+		}
+		return messages.ReconcileID(in.Org, in.Run)
 	}
 	return messages.OrgSyncID(org)
 }
@@ -84,4 +91,5 @@ func register(r registry) {
 	r.RegisterWorkflowWithOptions(workflows.TemporaryGrant, workflow.RegisterOptions{Name: messages.TemporaryGrant})
 	r.RegisterWorkflowWithOptions(workflows.AccessReview, workflow.RegisterOptions{Name: messages.AccessReview})
 	r.RegisterWorkflowWithOptions(workflows.Report, workflow.RegisterOptions{Name: messages.Report})
+	r.RegisterWorkflowWithOptions(workflows.Ledger, workflow.RegisterOptions{Name: messages.Ledger})
 }

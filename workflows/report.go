@@ -5,18 +5,32 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/activities/reports"
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/workflows/internal/act"
+	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
 // Report answers one question from the ledger and ends. A preview reads the living organization first and decides it
 // under the policy given, into the ledger alone: nothing at Atlassian changes, and nothing that the ledger knows of the
 // world.
-func Report(ctx workflow.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
+func Report(ctx workflow.Context, raw converter.RawValue) (messages.ReportAnswer, error) {
+	in, err := kit.Input[messages.ReportInput](ctx, messages.Report, raw)
+	if err != nil {
+		return messages.ReportAnswer{}, err
+	}
+	found, err := report(ctx, in)
+	return found, kit.PlainError(err)
+}
+
+func report(ctx workflow.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
 	if in.Kind == messages.ReportPreview {
 		run, err := preview(ctx, in)
 		if err != nil {
@@ -27,15 +41,15 @@ func Report(ctx workflow.Context, in messages.ReportInput) (messages.ReportAnswe
 	if in.Kind == messages.ReportGovernance {
 		return governance(ctx, in)
 	}
-	ask := answer
+	ask := act.Answer
 	if in.Kind == messages.ReportExplain {
-		ask = explainPerson
+		ask = act.Explain
 	}
 	found, err := ask(ctx, in)
 	if err != nil {
 		return messages.ReportAnswer{}, err
 	}
-	workflow.SetCurrentDetails(ctx, clipDetails(found.Message))
+	workflow.SetCurrentDetails(ctx, clipDetails(display.MarkdownLines(found.Message)))
 	return found, nil
 }
 
@@ -44,34 +58,35 @@ func governance(ctx workflow.Context, in messages.ReportInput) (messages.ReportA
 	answer := messages.ReportAnswer{Org: in.Org, Kind: in.Kind}
 	started := workflow.Now(ctx).UTC()
 	id := started.Format("20060102-150405.000")
-	begin, err := governBegin(ctx, in.Org)
+	begin, err := act.GovernBegin(ctx, in.Org)
 	if err != nil {
 		return answer, err
 	}
 	people := 0
 	for block, cursor := 0, ""; block == 0 || cursor != ""; block++ {
-		workflow.SetCurrentDetails(ctx, fmt.Sprintf("Looking at everybody of %s: %d people so far.", in.Org, people))
-		found, err := govern(ctx, activities.GovernInput{Org: in.Org, Policy: begin.Policy, Report: id, Cursor: cursor, Block: block, Pages: begin.Pages}, people)
+		workflow.SetCurrentDetails(ctx, display.Markdown(fmt.Sprintf("Looking at everybody of %s: %d people so far.", in.Org, people)))
+		found, err := act.Govern(ctx, reports.GovernInput{Org: in.Org, Policy: begin.Policy, Report: id, Cursor: cursor, Block: block, Pages: begin.Pages}, people)
 		if err != nil {
 			return answer, err
 		}
 		people += found.People
 		cursor = found.Next
 	}
-	report, err := governEnd(ctx, activities.GovernEndInput{Org: in.Org, Policy: begin.Policy, Report: id, Started: started, Scheduled: in.Scheduled})
+	report, err := act.GovernEnd(ctx, reports.GovernEndInput{Org: in.Org, Policy: begin.Policy, Report: id, Started: started, Scheduled: in.Scheduled})
 	if err != nil {
 		return answer, err
 	}
 	answer.Report, answer.Message = &report, fmt.Sprintf("governance report %s: %d people looked at", id, people)
 	workflow.SetCurrentDetails(ctx, clipDetails(foundInWords(in.Org, answer)))
-	return answer, nil
+	return display.Answer(answer), nil
 }
 
 // foundInWords is the report's summary for the Web UI.
 func foundInWords(org string, answer messages.ReportAnswer) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s. The whole of it, as a page to open in a browser:\n\n    starter findings %s --id %s \\\n      --format html --out findings.html\n\n", answer.Message, org, answer.Report.ID)
-	b.WriteString("| | what | how many | new | gone |\n|---|---|---|---|---|\n")
+	var page display.Page
+	page.Line("%s. The whole of it, as a page to open in a browser:", answer.Message)
+	page.Command(display.Starter("findings", org).With("--id", answer.Report.ID).With("--format", "html").With("--out", "findings.html"))
+	page.Line("| | what | how many | new | gone |\n|---|---|---|---|---|")
 	number := func(n int) string {
 		if n < 0 {
 			return ""
@@ -85,9 +100,9 @@ func foundInWords(org string, answer messages.ReportAnswer) string {
 		if s.Incomplete != "" {
 			count = "not known"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", s.Severity, s.Title, count, number(s.New), number(s.Gone))
+		page.Line("| %s | %s | %s | %s | %s |", s.Severity, s.Title, count, number(s.New), number(s.Gone))
 	}
-	return b.String()
+	return page.String()
 }
 
 // urgency puts what is to be put right first, and what is empty last.
@@ -104,29 +119,29 @@ func urgency(f messages.Found) int {
 }
 
 func preview(ctx workflow.Context, in messages.ReportInput) (string, error) {
-	admitted, err := admit(ctx, activities.AdmitInput{Org: in.Org, Policy: in.Policy, Preview: true})
+	admitted, err := act.Admit(ctx, reconcile.AdmitInput{Org: in.Org, Policy: in.Policy, Preview: true})
 	if err != nil {
 		return "", err
 	}
-	run := activities.RunInput{Org: in.Org, Run: "preview-" + workflow.Now(ctx).UTC().Format("20060102-150405.000"), Policy: admitted.Policy, Preview: true}
+	run := session.RunInput{Org: in.Org, Run: "preview-" + workflow.Now(ctx).UTC().Format("20060102-150405.000"), Policy: admitted.Policy, Preview: true}
 	started := workflow.Now(ctx)
-	if _, err := outline(ctx, activities.OutlineInput{RunInput: run, Trigger: "preview", DryRun: true, Started: started}); err != nil {
+	if _, err := act.Outline(ctx, reconcile.OutlineInput{RunInput: run, Trigger: "preview", DryRun: true, Started: started}); err != nil {
 		return "", err
 	}
 	people := 0
 	for block, cursor := 0, ""; block == 0 || cursor != ""; block++ {
-		swept, err := sweep(ctx, activities.SweepInput{RunInput: run, Cursor: cursor, Block: block, Pages: admitted.Settings.Pages}, people)
+		swept, err := act.Sweep(ctx, reconcile.SweepInput{RunInput: run, Cursor: cursor, Block: block, Pages: admitted.Settings.Pages}, people)
 		if err != nil {
 			return "", err
 		}
 		people += swept.People
 		cursor = swept.Next
 	}
-	verdict, err := judge(ctx, activities.JudgeInput{RunInput: run, Trigger: "preview", Scope: messages.ScopeFull, DryRun: true, Started: started})
+	verdict, err := act.Judge(ctx, reconcile.JudgeInput{RunInput: run, Trigger: "preview", Scope: messages.ScopeFull, DryRun: true, Started: started})
 	if err != nil {
 		return "", err
 	}
 	sum := messages.RunSummary{Run: run.Run, Trigger: "preview", Scope: messages.ScopeFull, State: messages.RunDone, Plan: verdict.Plan, DryRun: true, Started: started, Counts: verdict.Counts}
-	_, err = finish(ctx, activities.FinishInput{RunInput: run, Scope: messages.ScopeFull, Summary: sum})
+	_, err = act.Finish(ctx, reconcile.FinishInput{RunInput: run, Scope: messages.ScopeFull, Summary: sum})
 	return run.Run, err
 }

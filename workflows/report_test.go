@@ -11,7 +11,9 @@ import (
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/activities/reports"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/workflows"
 )
@@ -21,45 +23,46 @@ type question struct {
 	t     *testing.T
 	env   *testsuite.TestWorkflowEnvironment
 	calls []string
-	admit activities.AdmitInput
-	runs  []activities.RunInput
+	admit reconcile.AdmitInput
+	runs  []session.RunInput
 	asked messages.ReportInput
-	end   activities.FinishInput
-	judge activities.JudgeInput
+	end   reconcile.FinishInput
+	judge reconcile.JudgeInput
 	fail  error
 
-	governed  []activities.GovernInput
-	governEnd activities.GovernEndInput
+	governed  []reports.GovernInput
+	governEnd reports.GovernEndInput
 }
 
 func newQuestion(t *testing.T) *question {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(quiet)
 	q := &question{t: t, env: suite.NewTestWorkflowEnvironment()}
 	q.env.SetStartTime(begin)
 	patient(q.env)
 	q.env.RegisterWorkflowWithOptions(workflows.Report, workflow.RegisterOptions{Name: messages.Report})
 	for name, play := range map[string]any{
-		"Admit": func(_ context.Context, in activities.AdmitInput) (activities.AdmitResult, error) {
+		"Admit": func(_ context.Context, in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 			q.calls, q.admit = append(q.calls, "Admit"), in
 			return inForce(in, false), q.fail
 		},
-		"Outline": func(_ context.Context, in activities.OutlineInput) (activities.OutlineResult, error) {
+		"Outline": func(_ context.Context, in reconcile.OutlineInput) (reconcile.OutlineResult, error) {
 			q.calls, q.runs = append(q.calls, "Outline"), append(q.runs, in.RunInput)
-			return activities.OutlineResult{}, nil
+			return reconcile.OutlineResult{}, nil
 		},
-		"Sweep": func(_ context.Context, in activities.SweepInput) (activities.SweepResult, error) {
+		"Sweep": func(_ context.Context, in reconcile.SweepInput) (session.SweepResult, error) {
 			q.calls, q.runs = append(q.calls, "Sweep"), append(q.runs, in.RunInput)
 			if in.Block == 0 {
-				return activities.SweepResult{Next: "c", People: 100}, nil
+				return session.SweepResult{Next: "c", People: 100}, nil
 			}
-			return activities.SweepResult{People: 7}, nil
+			return session.SweepResult{People: 7}, nil
 		},
-		"Judge": func(_ context.Context, in activities.JudgeInput) (activities.JudgeResult, error) {
+		"Judge": func(_ context.Context, in reconcile.JudgeInput) (reconcile.JudgeResult, error) {
 			q.calls, q.runs, q.judge = append(q.calls, "Judge"), append(q.runs, in.RunInput), in
-			return activities.JudgeResult{Plan: "sha256:p", Counts: messages.Counts{Adds: 3}}, nil
+			return reconcile.JudgeResult{Plan: "sha256:p", Counts: messages.Counts{Adds: 3}}, nil
 		},
-		"Finish": func(_ context.Context, in activities.FinishInput) (messages.RunSummary, error) {
+		"Finish": func(_ context.Context, in reconcile.FinishInput) (messages.RunSummary, error) {
 			q.calls, q.runs, q.end = append(q.calls, "Finish"), append(q.runs, in.RunInput), in
 			return in.Summary, nil
 		},
@@ -67,18 +70,18 @@ func newQuestion(t *testing.T) *question {
 			q.calls, q.asked = append(q.calls, "Explain"), in
 			return messages.ReportAnswer{Org: in.Org, Kind: in.Kind, Message: "the whole decision"}, q.fail
 		},
-		"GovernBegin": func(context.Context, string) (activities.GovernStart, error) {
+		"GovernBegin": func(context.Context, string) (reports.GovernStart, error) {
 			q.calls = append(q.calls, "GovernBegin")
-			return activities.GovernStart{Policy: "p", Pages: 3}, q.fail
+			return reports.GovernStart{Policy: "p", Pages: 3}, q.fail
 		},
-		"Govern": func(_ context.Context, in activities.GovernInput) (activities.SweepResult, error) {
+		"Govern": func(_ context.Context, in reports.GovernInput) (session.SweepResult, error) {
 			q.calls, q.governed = append(q.calls, "Govern"), append(q.governed, in)
 			if in.Block == 0 {
-				return activities.SweepResult{Next: "c", People: 300}, nil
+				return session.SweepResult{Next: "c", People: 300}, nil
 			}
-			return activities.SweepResult{People: 7}, nil
+			return session.SweepResult{People: 7}, nil
 		},
-		"GovernEnd": func(_ context.Context, in activities.GovernEndInput) (messages.Governance, error) {
+		"GovernEnd": func(_ context.Context, in reports.GovernEndInput) (messages.Governance, error) {
 			q.calls, q.governEnd = append(q.calls, "GovernEnd"), in
 			return messages.Governance{ID: in.Report, Sections: []messages.Found{
 				{Title: "Admins", Count: 3, New: 1, Gone: 0}, {Title: "Domains", New: -1, Gone: -1, Incomplete: "no"},
@@ -127,14 +130,14 @@ func TestTheOrganizationIsLookedAtAsAWhole(t *testing.T) {
 	q := newQuestion(t)
 	answer := q.ask(messages.ReportInput{Org: org, Kind: messages.ReportGovernance, Scheduled: true})
 	require.Equal(t, []string{"GovernBegin", "Govern", "Govern", "GovernEnd"}, q.calls)
-	require.Equal(t, activities.GovernInput{Org: org, Policy: "p", Report: "20260302-090000.000", Cursor: "c", Block: 1, Pages: 3}, q.governed[1])
-	require.Equal(t, activities.GovernEndInput{Org: org, Policy: "p", Report: "20260302-090000.000", Started: begin, Scheduled: true}, q.governEnd)
+	require.Equal(t, reports.GovernInput{Org: org, Policy: "p", Report: "20260302-090000.000", Cursor: "c", Block: 1, Pages: 3}, q.governed[1])
+	require.Equal(t, reports.GovernEndInput{Org: org, Policy: "p", Report: "20260302-090000.000", Started: begin, Scheduled: true}, q.governEnd)
 	require.Equal(t, "governance report 20260302-090000.000: 307 people looked at", answer.Message)
 	value, err := q.env.QueryWorkflow("__temporal_workflow_metadata")
 	require.NoError(t, err)
 	var metadata sdkpb.WorkflowMetadata
 	require.NoError(t, value.Get(&metadata))
-	contains(t, metadata.GetCurrentDetails(), "|  | Admins | 3 | 1 | 0 |\n|  | Domains | not known |  |  |\n", "starter findings acme --id 20260302-090000.000")
+	contains(t, metadata.GetCurrentDetails(), "|  | Admins | 3 | 1 | 0 |\n|  | Domains | not known |  |  |\n", "starter findings acme \\\n      --id 20260302-090000.000")
 }
 
 func TestAPreviewReadsEverybodyAndWritesNothing(t *testing.T) {
@@ -156,12 +159,12 @@ func TestAPreviewReadsEverybodyAndWritesNothing(t *testing.T) {
 
 func TestAQuestionThatCannotBeAnsweredFails(t *testing.T) {
 	q := newQuestion(t)
-	q.fail = fatal(activities.ErrUnknown, "no organization acme is known here")
+	q.fail = fatal(session.ErrUnknown, "no organization acme is known here")
 	q.env.ExecuteWorkflow(messages.Report, messages.ReportInput{Org: org, Kind: messages.ReportRuns})
 	require.ErrorContains(t, q.env.GetWorkflowError(), "no organization acme is known here")
 
 	q = newQuestion(t)
-	q.fail = fatal(activities.ErrPolicy, "line 3: unknown field")
+	q.fail = fatal(session.ErrPolicy, "line 3: unknown field")
 	q.env.ExecuteWorkflow(messages.Report, messages.ReportInput{Org: org, Kind: messages.ReportPreview})
 	require.ErrorContains(t, q.env.GetWorkflowError(), "line 3: unknown field")
 	require.Equal(t, []string{"Admit"}, q.calls)

@@ -18,7 +18,9 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/castellan-io/castellan/access"
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/apply"
+	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/workflows"
 )
@@ -29,11 +31,13 @@ type line struct {
 	target  access.Entitlement
 	action  access.Action
 	guarded bool
+	waited  bool               // for a decision, which released it
 	state   access.ChangeState // planned when empty
 	answer  access.ChangeState // what writing it comes to; done when empty
 	closed  bool               // the target takes no more
 	err     error              // or how writing it fails
 	takes   time.Duration      // a second when zero
+	read    time.Time          // when it was confirmed last
 }
 
 // run plays the activities of one Reconcile over a plan in memory.
@@ -47,26 +51,28 @@ type run struct {
 	stale  []string         // people whose lines the fresh read no longer asks for
 	unseen int              // how many reads back do not show the writes yet
 	fail   map[string]error // activities that fail, by name
+	missed int              // how much is on the books that the sweep did not show
 
 	mu               sync.Mutex
 	calls            []string // every activity that was started, in order; changes by what they do
 	at               map[string]time.Time
-	finished         []activities.FinishInput
-	sets             []activities.SetInput
-	confirms         []activities.ConfirmInput
-	sweeps           []activities.SweepInput
+	finished         []reconcile.FinishInput
+	sets             []reconcile.SetInput
+	confirms         []apply.ConfirmInput
+	sweeps           []reconcile.SweepInput
 	inFlight         int
 	most             int // writes at once
 	guarded          int
 	mostWhileGuarded int // writes at once while a guarded one was under way, itself included
 	told             []messages.ProgressSignal
-	asides           []messages.AsideSignal
+	asides           []messages.WritesPausedSignal
 	input            messages.ReconcileInput
 }
 
 func newRun(t *testing.T, plan ...*line) *run {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(quiet)
 	r := &run{t: t, env: suite.NewTestWorkflowEnvironment(), plan: plan, fail: map[string]error{}, at: map[string]time.Time{}}
 	for _, l := range plan {
 		l.state = cmp.Or(l.state, access.Planned)
@@ -78,8 +84,8 @@ func newRun(t *testing.T, plan ...*line) *run {
 		Settings: settings, Parent: messages.OrgSyncID(org),
 	}
 	r.env.SetStartTime(begin)
-	patient(r.env)
-	r.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: messages.ReconcileID(org, "r1"), TaskQueue: messages.QueueWorkflows})
+	patientChild(r.env, messages.OrgSyncID(org))
+	r.startAs(messages.ReconcileID(org, "r1"))
 	r.env.RegisterWorkflowWithOptions(workflows.Reconcile, workflow.RegisterOptions{Name: messages.Reconcile})
 	r.register("Outline", r.playOutline)
 	r.register("Sweep", r.playSweep)
@@ -89,26 +95,33 @@ func newRun(t *testing.T, plan ...*line) *run {
 	r.register("Set", r.playSet)
 	r.register("Confirm", r.playConfirm)
 	r.register("Verify", r.playVerify)
+	r.register("CloseEnded", func(context.Context, session.RunInput) (apply.EndedResult, error) {
+		return apply.EndedResult{Calls: 7}, r.fail["CloseEnded"]
+	})
 	r.register("Finish", r.playFinish)
-	r.register("Apply", func(context.Context, activities.ChangeInput) (activities.ChangeResult, error) { panic("mocked") })
+	r.register("Apply", func(context.Context, apply.ChangeInput) (apply.ChangeResult, error) { panic("mocked") })
 	r.env.OnActivity("Apply", mock.Anything, mock.Anything).AfterFn(r.beginWrite).Return(r.playApply)
 	r.env.SetOnActivityStartedListener(r.note)
-	r.env.OnSignalExternalWorkflow(mock.Anything, messages.OrgSyncID(org), "", messages.HowFar, mock.Anything).Return(
+	r.env.OnSignalExternalWorkflow(mock.Anything, messages.OrgSyncID(org), "", messages.RunProgress, mock.Anything).Return(
 		func(_, _, _, _ string, arg any) error {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.told = append(r.told, arg.(messages.ProgressSignal))
 			return nil
 		}).Maybe()
-	r.env.OnSignalExternalWorkflow(mock.Anything, messages.OrgSyncID(org), "", messages.Aside, mock.Anything).Return(
+	r.env.OnSignalExternalWorkflow(mock.Anything, messages.OrgSyncID(org), "", messages.WritesPaused, mock.Anything).Return(
 		func(_, _, _, _ string, arg any) error {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			require.Zero(t, r.inFlight, "it says that it stands aside while it writes")
-			r.asides = append(r.asides, arg.(messages.AsideSignal))
+			r.asides = append(r.asides, arg.(messages.WritesPausedSignal))
 			return nil
 		}).Maybe()
 	return r
+}
+
+func (r *run) startAs(id string) {
+	r.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: id, TaskQueue: messages.QueueWorkflows})
 }
 
 func (r *run) register(name string, play any) {
@@ -121,7 +134,7 @@ func (r *run) note(info *activity.Info, _ context.Context, args converter.Encode
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if name == "Apply" {
-		var in activities.ChangeInput
+		var in apply.ChangeInput
 		require.NoError(r.t, args.Get(&in))
 		l := r.line(in)
 		name = string(l.action) + " " + l.person
@@ -138,7 +151,7 @@ func (r *run) note(info *activity.Info, _ context.Context, args converter.Encode
 	r.at[name] = r.env.Now()
 }
 
-func (r *run) line(in activities.ChangeInput) *line {
+func (r *run) line(in apply.ChangeInput) *line {
 	for _, l := range r.plan {
 		if l.person == in.Person && l.target == in.Target {
 			return l
@@ -147,23 +160,23 @@ func (r *run) line(in activities.ChangeInput) *line {
 	panic("there is no line of " + in.Person)
 }
 
-func (r *run) playOutline(context.Context, activities.OutlineInput) (activities.OutlineResult, error) {
-	return activities.OutlineResult{Calls: 3}, r.fail["Outline"]
+func (r *run) playOutline(context.Context, reconcile.OutlineInput) (reconcile.OutlineResult, error) {
+	return reconcile.OutlineResult{Calls: 3}, r.fail["Outline"]
 }
 
-func (r *run) playSweep(_ context.Context, in activities.SweepInput) (activities.SweepResult, error) {
+func (r *run) playSweep(_ context.Context, in reconcile.SweepInput) (session.SweepResult, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sweeps = append(r.sweeps, in)
-	result := activities.SweepResult{People: 100, Calls: 1}
+	result := session.SweepResult{People: 100, Calls: 1}
 	if in.Block+1 < r.blocks {
 		result.Next = "cursor" + strings.Repeat("+", in.Block+1)
 	}
 	return result, r.fail["Sweep"]
 }
 
-func (r *run) playJudge(context.Context, activities.JudgeInput) (activities.JudgeResult, error) {
-	result := activities.JudgeResult{Plan: "sha256:plan", Hold: r.hold, Counts: messages.Counts{People: 100, Calls: 1}}
+func (r *run) playJudge(context.Context, reconcile.JudgeInput) (reconcile.JudgeResult, error) {
+	result := reconcile.JudgeResult{Plan: "sha256:plan", Hold: r.hold, Unseen: r.missed, Counts: messages.Counts{People: 100, Calls: 1}}
 	for _, l := range r.plan {
 		switch l.action {
 		case access.Add:
@@ -182,28 +195,33 @@ func (r *run) playJudge(context.Context, activities.JudgeInput) (activities.Judg
 	return result, r.fail["Judge"]
 }
 
-func (r *run) playPlanUndo(context.Context, activities.UndoInput) (int, error) {
+func (r *run) playPlanUndo(context.Context, reconcile.UndoInput) (int, error) {
 	return len(r.plan), r.fail["PlanUndo"]
 }
 
 // playNext lists as the ledger does: the planned lines of the actions, by action, person and target, after the last one.
-func (r *run) playNext(_ context.Context, in activities.NextInput) (activities.NextResult, error) {
+func (r *run) playNext(_ context.Context, in apply.NextInput) (apply.NextResult, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	result := activities.NextResult{After: in.After}
+	result := apply.NextResult{After: in.After}
 	for _, l := range r.sorted() {
-		key := l.person + " " + string(l.target)
-		if !slices.Contains(in.Actions, l.action) || l.state != access.Planned || key <= in.After {
+		key := keyOf(l)
+		if !slices.Contains(in.Actions, l.action) || l.state != access.Planned || key <= in.After || in.Through != "" && key > in.Through ||
+			in.Approved != nil && l.waited != *in.Approved {
 			continue
 		}
 		if len(result.Lines) == in.Limit {
 			result.More = true
 			break
 		}
-		result.Lines = append(result.Lines, activities.Line{Person: l.person, Target: l.target, Label: string(l.action) + " " + l.person, Guarded: l.guarded})
+		result.Lines = append(result.Lines, apply.Line{Person: l.person, Target: l.target, Label: string(l.action) + " " + l.person, Guarded: l.guarded})
 		result.After = key
 	}
 	return result, r.fail["Next"]
+}
+
+func keyOf(l *line) string {
+	return apply.Line{Person: l.person, Target: l.target}.Key(l.action)
 }
 
 func (r *run) sorted() []*line {
@@ -214,7 +232,7 @@ func (r *run) sorted() []*line {
 	return all
 }
 
-func (r *run) playSet(_ context.Context, in activities.SetInput) (int, error) {
+func (r *run) playSet(_ context.Context, in reconcile.SetInput) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sets = append(r.sets, in)
@@ -228,19 +246,25 @@ func (r *run) playSet(_ context.Context, in activities.SetInput) (int, error) {
 	return n, r.fail["Set"]
 }
 
-func (r *run) playConfirm(_ context.Context, in activities.ConfirmInput) (activities.ConfirmResult, error) {
+func (r *run) playConfirm(_ context.Context, in apply.ConfirmInput) (reconcile.ConfirmResult, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.confirms = append(r.confirms, in)
-	var result activities.ConfirmResult
-	for _, l := range r.plan {
-		if slices.Contains(in.Actions, l.action) && l.state == access.Planned {
-			if slices.Contains(r.stale, l.person) {
-				l.state = access.Superseded
-				result.Superseded++
-			} else {
-				result.Standing++
-			}
+	var result reconcile.ConfirmResult
+	for _, l := range r.sorted() {
+		if !slices.Contains(in.Actions, l.action) || l.state != access.Planned || keyOf(l) <= in.After {
+			continue
+		}
+		l.read = r.env.Now()
+		if slices.Contains(r.stale, l.person) {
+			l.state = access.Superseded
+			result.Superseded++
+		} else {
+			result.Standing++
+		}
+		if result.Superseded+result.Standing == in.Limit {
+			result.Through = keyOf(l)
+			break
 		}
 	}
 	return result, r.fail["Confirm"]
@@ -264,7 +288,7 @@ func (r *run) beginWrite() time.Duration {
 	return time.Second
 }
 
-func (r *run) playApply(_ context.Context, in activities.ChangeInput) (activities.ChangeResult, error) {
+func (r *run) playApply(_ context.Context, in apply.ChangeInput) (apply.ChangeResult, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l := r.line(in)
@@ -273,24 +297,24 @@ func (r *run) playApply(_ context.Context, in activities.ChangeInput) (activitie
 		r.guarded--
 	}
 	if l.err != nil {
-		return activities.ChangeResult{}, l.err
+		return apply.ChangeResult{}, l.err
 	}
 	require.Equal(r.t, access.Planned, l.state, "%s is written though it is not planned", l.person)
 	l.state = l.answer
-	return activities.ChangeResult{State: l.state, Closed: l.closed}, nil
+	return apply.ChangeResult{State: l.state, Closed: l.closed}, nil
 }
 
-func (r *run) playVerify(context.Context, activities.RunInput) (activities.VerifyResult, error) {
+func (r *run) playVerify(context.Context, session.RunInput) (reconcile.VerifyResult, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.unseen > 0 {
 		r.unseen--
-		return activities.VerifyResult{Verified: 1, Unverified: 1, Calls: 1}, r.fail["Verify"]
+		return reconcile.VerifyResult{Verified: 1, Unverified: 1, Calls: 1}, r.fail["Verify"]
 	}
-	return activities.VerifyResult{Verified: 2, Calls: 1}, r.fail["Verify"]
+	return reconcile.VerifyResult{Verified: 2, Calls: 1}, r.fail["Verify"]
 }
 
-func (r *run) playFinish(_ context.Context, in activities.FinishInput) (messages.RunSummary, error) {
+func (r *run) playFinish(_ context.Context, in reconcile.FinishInput) (messages.RunSummary, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	require.Zero(r.t, r.inFlight, "a run is closed while it writes")
@@ -329,7 +353,9 @@ func (r *run) again() messages.ReconcileInput {
 // gate closes or opens the gate after a while.
 func (r *run) gate(after time.Duration, closed bool, turn int) {
 	r.env.RegisterDelayedCallback(func() {
-		r.env.SignalWorkflow(messages.Gate, messages.GateSignal{Closed: closed, Why: "urgent work goes first", Turn: turn})
+		r.env.SignalWorkflow(messages.Gate, messages.GateSignal{
+			Closed: closed, Why: "urgent work goes first", Turn: turn, Execution: "run of " + messages.OrgSyncID(org),
+		})
 	}, after)
 }
 
@@ -338,4 +364,13 @@ func (r *run) index(call string) int {
 	i := slices.Index(r.calls, call)
 	require.GreaterOrEqual(r.t, i, 0, "%s was not called: %v", call, r.calls)
 	return i
+}
+
+// runWithin runs a run within the workflow that started it.
+func runWithin(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
+	payload, err := converter.GetDefaultDataConverter().ToPayload(in)
+	if err != nil {
+		return messages.RunSummary{}, err
+	}
+	return workflows.Reconcile(ctx, converter.NewRawValue(payload))
 }

@@ -2,14 +2,19 @@ package workflows
 
 import (
 	"slices"
+	"strings"
 	"time"
 
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/castellan-io/castellan/access"
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/grants"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/workflows/internal/act"
+	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
 // Patience of a grant's workflow.
@@ -18,63 +23,79 @@ const (
 	soonAgain     = 15 * time.Second // the longest wait after a failure
 	takeAgain     = time.Minute      // the longest wait after a refusal to take back
 	giveAgain     = 5 * time.Minute  // the longest wait after a refusal to give
+	firstRequest  = time.Minute      // within which the request is stored that a workflow was started for
 	renewGrantAt  = 1000             // history events after which a grant starts a fresh history
 	firstGrantTry = 2 * time.Second
 )
 
-// TemporaryGrant keeps what one person holds of one target by grants, until the last of them is over. The grants stand in
-// the ledger; this is their clock. It has them given when they begin and taken back when the last one ends, by asking the
-// organization's loop, which alone writes; and it does not rest before that was read back.
+// TemporaryGrant keeps what one person holds of one target by grants, until the last of them is over. The grants stand
+// in the ledger; this is their clock. It has them given when they begin and taken back when the last one ends, by
+// asking the organization's loop, which alone writes; and it does not rest before that was read back.
 //
-// The end is arranged before the beginning: the timer of the next end runs before anything is asked for, and should this
-// workflow be lost, the organization's next verification finds the grant in the ledger. A cancelled grant ends early and is
-// taken back before the workflow ends.
-func TemporaryGrant(ctx workflow.Context, in messages.TemporaryGrantInput) (messages.GrantState, error) {
+// The end is arranged before the beginning: the timer of the next end runs before anything is asked for, and should
+// this workflow be lost, the organization's next verification finds the grant in the ledger. A cancelled grant ends
+// early and is taken back before the workflow ends.
+func TemporaryGrant(ctx workflow.Context, raw converter.RawValue) (messages.GrantState, error) {
+	in, err := kit.Input[messages.TemporaryGrantInput](ctx, messages.TemporaryGrant, raw)
+	if err != nil {
+		return messages.GrantState{}, err
+	}
 	id := messages.GrantID(in.Org, in.Target, in.Key)
-	if is := workflow.GetInfo(ctx).WorkflowExecution.ID; is != id {
-		return messages.GrantState{}, refuse("the workflow ID must be %s, not %s; ask for a grant by the update %s of %s", id, is, messages.Grant, messages.OrgSyncID(in.Org))
+	if is := workflow.GetInfo(ctx).WorkflowExecution.ID; is != id && is != messages.FormerGrantID(in.Org, in.Target, in.Key) {
+		return messages.GrantState{}, kit.Refuse("the workflow ID must be %s, not %s; ask for a grant by the update %s of %s", id, is, messages.Grant, messages.OrgSyncID(in.Org))
 	}
 	g := &temporaryGrant{in: in, log: workflow.GetLogger(ctx), stale: true}
 	if in.State != nil {
+		if err := kit.CheckStateOf(ctx, in.State.Workflow, workflow.GetInfo(ctx).WorkflowExecution.ID); err != nil {
+			return messages.GrantState{}, err
+		}
 		g.GrantState = *in.State
 	}
-	g.in.State = nil
+	g.Workflow = workflow.GetInfo(ctx).WorkflowExecution.ID
+	if in.State == nil {
+		g.Told = in.Told
+	}
+	g.in.State, g.in.Told = nil, nil
 	if err := g.listen(ctx); err != nil {
 		return g.GrantState, err
 	}
-	others(ctx) // the signal that started this asks for the look that is taken anyway
-	return g.run(ctx)
+	kit.YieldToCoroutines(ctx) // the signal that started this asks for the look that is taken anyway
+	state, err := g.run(ctx)
+	return display.Answer(state), err
 }
 
 // temporaryGrant is the state: what is carried across histories, and what only this run knows.
 type temporaryGrant struct {
 	messages.GrantState
-	in    messages.TemporaryGrantInput
-	log   log.Logger
-	words words
+	in       messages.TemporaryGrantInput
+	log      log.Logger
+	handlers *kit.MessageHandlers
+	history  *kit.Renewal
 
-	stale   bool    // the ledger may know more: read the grants again
-	wake    bool    // something happened: look again
-	force   bool    // continue as new as soon as nothing waits
-	telling int     // notices being sent
-	timer   timer   // of what is due next
-	shown   shownAs // what the search attributes say
-	right   string  // what the loop has just said is right, and the ledger has to show
-	heard   []messages.AttendedSignal
+	stale     bool      // the ledger may know more: read the grants again
+	again     time.Time // when that is tried again after a failure; zero: it did not fail
+	wake      bool      // something happened: look again
+	telling   int       // notices being sent
+	timer     kit.Timer // of what is due next
+	shown     shownAs   // what the search attributes say
+	confirmed string    // what the loop has just said is right, and the ledger has to show
+	answers   []messages.GrantReconciledSignal
+	waited    bool // for the request that this was started for
+	handed    bool // grants were handed over to another workflow
 }
 
 // run does what is due, and otherwise waits. What it does, it does to the end, even when it is cancelled.
 func (g *temporaryGrant) run(ctx workflow.Context) (messages.GrantState, error) {
 	whole, _ := workflow.NewDisconnectedContext(ctx)
 	for {
-		g.words.refuseUnknown(ctx)
+		g.handlers.RefuseUnknown(ctx)
 		g.arm(whole)
 		g.show(whole)
 		now := workflow.Now(ctx)
 		switch {
-		case len(g.heard) > 0:
-			g.take(now)
-		case g.stale:
+		case len(g.answers) > 0:
+			g.takeAnswer(now)
+		case g.stale || g.unread() && !now.Before(g.again):
 			g.read(whole)
 		case ctx.Err() != nil && !g.Cancelled:
 			g.end(whole)
@@ -82,14 +103,17 @@ func (g *temporaryGrant) run(ctx workflow.Context) (messages.GrantState, error) 
 			g.expire(whole, g.undecided(now))
 		case g.mayAsk(now):
 			g.ask(whole)
-		case g.untold(now):
+		case g.noticeDue(now):
 			g.tell(whole, now)
 		case g.done(ctx):
-			if others(ctx); g.done(ctx) {
+			if g.awaitFirst(ctx, whole) {
+				continue
+			}
+			if kit.YieldToCoroutines(ctx); g.done(ctx) {
 				return g.GrantState, ctx.Err()
 			}
 		case g.renewable(ctx):
-			if others(ctx); !g.renewable(ctx) {
+			if kit.YieldToCoroutines(ctx); !g.renewable(ctx) {
 				continue
 			}
 			state := g.GrantState
@@ -99,10 +123,25 @@ func (g *temporaryGrant) run(ctx workflow.Context) (messages.GrantState, error) 
 		default:
 			g.wake = false
 			_ = workflow.Await(whole, func() bool {
-				return g.wake || ctx.Err() != nil && !g.Cancelled || len(g.words.unknown(ctx)) > 0
+				return g.wake || ctx.Err() != nil && !g.Cancelled || len(g.handlers.Unknown(ctx)) > 0
 			})
 		}
 	}
+}
+
+// awaitFirst waits, once, for the request that this was started for: a workflow is started before its request is
+// stored, so that none is stored whose end is not arranged. It reports whether it waited.
+func (g *temporaryGrant) awaitFirst(ctx, whole workflow.Context) bool {
+	if len(g.Grants) > 0 || g.waited || g.Cancelled ||
+		workflow.GetVersion(ctx, "started-before-its-request", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		return false
+	}
+	g.waited = true
+	kit.AwaitUntil(whole, workflow.Now(ctx).Add(firstRequest), "wait for the request that this was started for", func() bool {
+		return g.stale || ctx.Err() != nil || len(g.handlers.Unknown(ctx)) > 0
+	})
+	g.stale = true
+	return true
 }
 
 // mostKept is how many grants that are over are still shown.
@@ -110,7 +149,7 @@ const mostKept = 5
 
 // read takes the grants from the ledger: those that are open, and what became of those that were.
 func (g *temporaryGrant) read(ctx workflow.Context) {
-	g.stale = false
+	g.stale, g.again = false, time.Time{}
 	var over []access.Grant
 	var known []string
 	for _, one := range g.Grants {
@@ -120,25 +159,67 @@ func (g *temporaryGrant) read(ctx workflow.Context) {
 			known = append(known, one.ID)
 		}
 	}
-	book, err := readGrants(ctx, activities.GrantsInput{Org: g.in.Org, Target: g.in.Target, Key: g.in.Key, Known: known})
-	if err != nil { // it is tried without end: only a mistake of ours comes here
-		g.blocked(workflow.Now(ctx), "the grants cannot be read from the ledger: "+messageOf(err), true)
+	book, err := act.ReadGrants(ctx, grants.GrantsInput{Org: g.in.Org, Target: g.in.Target, Key: g.in.Key, Known: known})
+	if err != nil {
+		g.readAgain(ctx, "the grants cannot be read from the ledger: "+kit.MessageOf(err))
 		return
 	}
-	g.Grants = append(over[max(0, len(over)-mostKept):], book...)
+	own, err := g.keepOwn(ctx, book)
+	if err != nil {
+		g.readAgain(ctx, "grants cannot be handed over to the workflow of their account: "+kit.MessageOf(err))
+	}
+	g.Grants = append(over[max(0, len(over)-mostKept):], own...)
+	if g.unread() {
+		return
+	}
 	switch what, _ := g.needs(workflow.Now(ctx)); what {
 	case "":
 		g.Blocked = nil
-	case g.right: // the ledger's clock is behind ours
+	case g.confirmed: // the ledger's clock is behind ours
 		g.blocked(workflow.Now(ctx), "the ledger does not say yet that it is right", true)
 	}
-	g.right = ""
+	g.confirmed = ""
+}
+
+// readAgain has the ledger read again in a while: until then nothing is known that has changed, and this does not end.
+func (g *temporaryGrant) readAgain(ctx workflow.Context, why string) {
+	g.blocked(workflow.Now(ctx), why, true)
+	if workflow.GetVersion(ctx, "reads-again", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
+		g.again = g.Blocked.Retry
+	}
+}
+
+// unread reports whether the ledger could not be read, and is to be read again.
+func (g *temporaryGrant) unread() bool { return !g.again.IsZero() }
+
+// keepOwn gives grants that go by another key by now to the workflow of that key, and returns the others: since the
+// account behind an address became known, or since workflows go by accounts. There is no other way to lose one.
+func (g *temporaryGrant) keepOwn(ctx workflow.Context, book []access.Grant) ([]access.Grant, error) {
+	in := grants.HandOverInput{Org: g.in.Org}
+	own := slices.DeleteFunc(slices.Clone(book), func(one access.Grant) bool {
+		moved := one.Key != "" && one.Key != g.in.Key
+		if moved {
+			in.Grants = append(in.Grants, one.ID)
+		}
+		return moved
+	})
+	if len(in.Grants) == 0 {
+		return own, nil
+	}
+	for _, told := range g.Told {
+		if _, id, _ := strings.Cut(told, " "); slices.Contains(in.Grants, id) {
+			in.Told = append(in.Told, told)
+		}
+	}
+	err := act.HandOver(ctx, in)
+	g.waited, g.handed = true, true // for nothing more
+	return own, err
 }
 
 // end ends all grants, because the workflow was cancelled.
 func (g *temporaryGrant) end(ctx workflow.Context) {
 	g.Cancelled = true
-	if _, err := revokeGrant(ctx, activities.RevokeGrantInput{
+	if _, err := act.RevokeGrant(ctx, grants.RevokeGrantInput{
 		Org: g.in.Org, Key: g.in.Key, RevokeInput: messages.RevokeInput{Target: g.in.Target, RequestedBy: "Temporal", Reason: "the grant's workflow was cancelled"},
 	}); err != nil {
 		g.log.Error("the grants of a cancelled workflow are not ended; they end by time", "error", err)
@@ -149,7 +230,7 @@ func (g *temporaryGrant) end(ctx workflow.Context) {
 // undecided is the request whose time to be decided is over; "" when there is none.
 func (g *temporaryGrant) undecided(now time.Time) string {
 	for _, one := range g.Grants {
-		if one.State == access.GrantWaiting && !now.Before(one.Decide) {
+		if one.State == access.GrantWaiting && !now.Before(one.ApprovalDeadline) {
 			return one.ID
 		}
 	}
@@ -157,14 +238,14 @@ func (g *temporaryGrant) undecided(now time.Time) string {
 }
 
 func (g *temporaryGrant) expire(ctx workflow.Context, id string) {
-	one, err := expireGrant(ctx, activities.GrantInput{Org: g.in.Org, ID: id})
+	one, err := act.ExpireGrant(ctx, grants.GrantInput{Org: g.in.Org, ID: id})
 	if err != nil {
 		g.log.Error("a request that nobody decided is not closed", "request", id, "error", err)
 		g.drop(id)
 		return
 	}
 	if one.State == access.GrantWaiting { // the ledger's clock is behind ours
-		one.Decide = workflow.Now(ctx).Add(firstGrantTry)
+		one.ApprovalDeadline = workflow.Now(ctx).Add(firstGrantTry)
 	}
 	g.replace(one)
 }
@@ -181,23 +262,23 @@ func (g *temporaryGrant) drop(id string) {
 	g.Grants = slices.DeleteFunc(g.Grants, func(one access.Grant) bool { return one.ID == id })
 }
 
-// needs names what is to be put right now: grants that began and were not given, grants that are over and were not taken
-// back. "" when all is right.
+// needs names what is to be put right now: grants that began and were not given, grants that are over and were not
+// taken back. "" when all is right.
 func (g *temporaryGrant) needs(now time.Time) (what string, taking bool) {
 	for _, one := range g.Grants {
 		switch {
 		case one.State != access.GrantGranted && one.State != access.GrantEnded, now.Before(one.From):
-		case now.Before(one.Until) && one.Given.IsZero():
+		case now.Before(one.Until) && one.ProvisionedAt.IsZero():
 			what += "+" + one.ID
-		case !now.Before(one.Until) && one.Taken.IsZero():
+		case !now.Before(one.Until) && one.RevokedAt.IsZero():
 			what, taking = what+"-"+one.ID, true
 		}
 	}
 	return what, taking
 }
 
-// mayAsk says that the organization's loop is to be asked now: something is not right, and it was not asked for just that,
-// or did not answer for long, or the time of another attempt has come.
+// mayAsk reports whether the organization's loop is to be asked now: something is not right, and it was not asked for
+// just that, or did not answer for long, or the time of another attempt has come.
 func (g *temporaryGrant) mayAsk(now time.Time) bool {
 	what, _ := g.needs(now)
 	switch {
@@ -218,26 +299,26 @@ func (g *temporaryGrant) ask(ctx workflow.Context) {
 	g.Turn++
 	g.Asked = &messages.Asked{Turn: g.Turn, For: what, At: now}
 	last := g.Grants[len(g.Grants)-1] // unsettled ones stand last
-	err := workflow.SignalExternalWorkflow(ctx, messages.OrgSyncID(g.in.Org), "", messages.Attend, messages.AttendSignal{
-		Workflow: workflow.GetInfo(ctx).WorkflowExecution.ID, Person: last.Person, Email: last.Email, Target: g.in.Target, Turn: g.Turn,
+	err := workflow.SignalExternalWorkflow(ctx, messages.OrgSyncID(g.in.Org), "", messages.ReconcileGrant, messages.ReconcileGrantSignal{
+		Workflow: workflow.GetInfo(ctx).WorkflowExecution.ID, Key: g.in.Key, Person: last.Person, Email: last.Email, Target: g.in.Target, Turn: g.Turn,
 	}).Get(ctx, nil)
 	if err != nil {
 		g.Asked = nil
-		g.blocked(workflow.Now(ctx), "workflow "+messages.OrgSyncID(g.in.Org)+", which alone may write, does not run; start it with starter apply: "+messageOf(err), true)
+		g.blocked(workflow.Now(ctx), "workflow "+messages.OrgSyncID(g.in.Org)+", which alone may write, does not run; start it with starter apply: "+kit.MessageOf(err), true)
 	}
 }
 
-// take takes in what the organization's loop answered.
-func (g *temporaryGrant) take(now time.Time) {
-	in := g.heard[0]
-	g.heard = g.heard[1:]
+// takeAnswer takes in what the organization's loop answered.
+func (g *temporaryGrant) takeAnswer(now time.Time) {
+	in := g.answers[0]
+	g.answers = g.answers[1:]
 	if g.Asked == nil || in.Turn != g.Asked.Turn {
 		return // an answer to an earlier question
 	}
 	asked := g.Asked
 	g.Asked = nil
 	if in.Right {
-		g.Blocked, g.stale, g.right = nil, true, asked.For
+		g.Blocked, g.stale, g.confirmed = nil, true, asked.For
 		return
 	}
 	g.blocked(now, in.Why, in.Soon)
@@ -251,7 +332,7 @@ func (g *temporaryGrant) blocked(now time.Time, why string, soon bool) {
 	if g.Blocked != nil {
 		b.Since, b.Tries = g.Blocked.Since, g.Blocked.Tries
 	}
-	b.Why = bounded(why)
+	b.Why = kit.Bounded(why)
 	b.Tries++
 	longest := giveAgain
 	switch {
@@ -260,70 +341,60 @@ func (g *temporaryGrant) blocked(now time.Time, why string, soon bool) {
 	case taking:
 		longest = takeAgain
 	}
-	b.Retry = now.Add(min(firstGrantTry<<min(b.Tries-1, 10), longest))
+	b.Retry = now.Add(kit.Patience{First: firstGrantTry, Longest: longest}.After(b.Tries))
 	g.Blocked = &b
 }
 
-// done says that all grants are over, nothing is left of them, and everybody was told.
+// done reports whether all grants are over, nothing is left of them, and everybody was told.
 func (g *temporaryGrant) done(ctx workflow.Context) bool {
 	for _, one := range g.Grants {
 		if !one.Settled() {
 			return false
 		}
 	}
-	return g.telling == 0 && g.quiet(ctx)
+	return g.telling == 0 && !g.unread() && g.quiet(ctx)
 }
 
-// renewable says that the history may end here.
+// renewable reports whether the history may end here.
 func (g *temporaryGrant) renewable(ctx workflow.Context) bool {
-	info := workflow.GetInfo(ctx)
-	long := g.force || info.GetContinueAsNewSuggested() || info.GetCurrentHistoryLength() > renewGrantAt
-	return long && (ctx.Err() == nil || g.Cancelled) && g.telling == 0 && g.quiet(ctx)
+	return g.history.Due(ctx) && (ctx.Err() == nil || g.Cancelled) && g.telling == 0 && g.quiet(ctx)
 }
 
-// quiet says that nothing said to the workflow is unheard or being handled.
+// quiet reports whether nothing said to the workflow is unheard or being handled.
 func (g *temporaryGrant) quiet(ctx workflow.Context) bool {
-	for _, name := range []string{messages.Look, messages.Attended} {
-		if workflow.GetSignalChannel(ctx, name).Len() > 0 {
-			return false
-		}
-	}
-	return !g.stale && len(g.heard) == 0 && !g.words.pending(ctx) && workflow.AllHandlersFinished(ctx)
+	return !g.stale && len(g.answers) == 0 && g.handlers.Quiet(ctx, messages.Look, messages.GrantReconciled)
 }
 
 // arm keeps one timer running, of what is due next; it runs before anything is asked for.
 func (g *temporaryGrant) arm(ctx workflow.Context) {
 	due, why := g.nextDue(workflow.Now(ctx))
-	g.timer.arm(ctx, due, why, func() { g.wake = true })
+	g.timer.Arm(ctx, due, why, func() { g.wake = true })
 }
 
 // nextDue is when the clock asks for something; zero when it does not.
 func (g *temporaryGrant) nextDue(now time.Time) (due time.Time, why string) {
-	at := func(t time.Time, what string) {
-		if t.After(now) && (due.IsZero() || t.Before(due)) {
-			due, why = t, what
-		}
-	}
+	next := kit.NewAgenda(now)
 	for _, one := range g.Grants {
 		switch one.State {
 		case access.GrantWaiting:
-			at(one.Decide, "request "+one.ID+" is no longer waited for")
+			next.At(one.ApprovalDeadline, "request "+one.ID+" is no longer waited for")
 		case access.GrantGranted, access.GrantEnded:
-			at(one.From, who(one)+" gets "+string(one.Target))
-			at(one.Until, who(one)+" loses "+string(one.Target)+" (unless something else gives it)")
+			next.At(one.From, who(one)+" gets "+string(one.Target))
+			next.At(one.Until, who(one)+" loses "+string(one.Target)+" (unless something else gives it)")
 			if one.Remind > 0 && !g.told(noticeReminder, one.ID) {
-				at(one.Until.Add(-one.Remind.Std()), "remind "+who(one)+" of the end")
+				next.At(one.Until.Add(-one.Remind.Std()), "remind "+who(one)+" of the end")
 			}
 		}
 	}
+	next.At(g.again, "read the ledger again")
 	if what, _ := g.needs(now); what != "" {
 		if g.Asked != nil {
-			at(g.Asked.At.Add(askAgain), "ask the organization's loop again")
+			next.At(g.Asked.At.Add(askAgain), "ask the organization's loop again")
 		} else if g.Blocked != nil {
-			at(g.Blocked.Retry, "try again what could not be done")
+			next.At(g.Blocked.Retry, "try again what could not be done")
 		}
 	}
-	return due, why
+	return next.Due, next.Why
 }
 
 func who(one access.Grant) string {

@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/grants"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/messages"
 )
 
 // The ledger that lending plays: leases in memory, under the rules of the ledger package.
 
-func (l *lending) playRead(_ context.Context, in activities.GrantsInput) ([]access.Grant, error) {
+func (l *lending) playRead(_ context.Context, in grants.GrantsInput) ([]access.Grant, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.readErr != nil {
@@ -38,20 +39,20 @@ func settledFirst(g access.Grant) int {
 	return 1
 }
 
-func (l *lending) playExpire(_ context.Context, in activities.GrantInput) (access.Grant, error) {
+func (l *lending) playExpire(_ context.Context, in grants.GrantInput) (access.Grant, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.expires++; l.expires == 100 {
 		l.behind = 0 // so that a test of it comes to its end
 	}
 	g := &l.book[l.index(in.ID)]
-	if g.State == access.GrantWaiting && !l.now().Before(g.Decide) {
+	if g.State == access.GrantWaiting && !l.now().Before(g.ApprovalDeadline) {
 		g.State = access.GrantExpired
 	}
 	return *g, l.refuses["ExpireGrant"]
 }
 
-func (l *lending) playDecide(_ context.Context, in activities.DecideGrantInput) (messages.GrantAnswer, error) {
+func (l *lending) playDecide(_ context.Context, in grants.DecideGrantInput) (messages.GrantAnswer, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.decided = append(l.decided, in)
@@ -59,7 +60,7 @@ func (l *lending) playDecide(_ context.Context, in activities.DecideGrantInput) 
 		return g.ID == in.Request || in.Request == "" && g.State == access.GrantWaiting
 	})
 	if i < 0 {
-		return messages.GrantAnswer{}, fatal(activities.ErrRefused, "no request waits for a decision")
+		return messages.GrantAnswer{}, fatal(session.ErrRefused, "no request waits for a decision")
 	}
 	g := &l.book[i]
 	said := slices.ContainsFunc(g.Approvals, func(a access.Approval) bool { return a.By == in.By })
@@ -67,11 +68,11 @@ func (l *lending) playDecide(_ context.Context, in activities.DecideGrantInput) 
 	case said && in.Approve:
 		return messages.GrantAnswer{Message: "that was said before: nothing changes"}, nil
 	case g.State != access.GrantWaiting:
-		return messages.GrantAnswer{}, fatal(activities.ErrRefused, "it does not wait any more: it is "+string(g.State))
+		return messages.GrantAnswer{}, fatal(session.ErrRefused, "it does not wait any more: it is "+string(g.State))
 	case !slices.Contains(g.Approvers, in.By):
-		return messages.GrantAnswer{}, fatal(activities.ErrRefused, "only the approvers that the request names may decide")
+		return messages.GrantAnswer{}, fatal(session.ErrRefused, "only the approvers that the request names may decide")
 	case g.Codes && in.CodeHash != l.hashes[in.By]:
-		return messages.GrantAnswer{}, fatal(activities.ErrRefused, "the code is not the one that this approver was sent")
+		return messages.GrantAnswer{}, fatal(session.ErrRefused, "the code is not the one that this approver was sent")
 	case !in.Approve:
 		g.State, g.ClosedBy, g.ClosedWhy = access.GrantDenied, in.By, in.Note
 		return messages.GrantAnswer{Message: "denied: nothing is granted"}, nil
@@ -87,7 +88,7 @@ func (l *lending) playDecide(_ context.Context, in activities.DecideGrantInput) 
 	return messages.GrantAnswer{Message: "approved", Grants: []access.Grant{*g}}, nil
 }
 
-func (l *lending) playRevoke(_ context.Context, in activities.RevokeGrantInput) (messages.GrantAnswer, error) {
+func (l *lending) playRevoke(_ context.Context, in grants.RevokeGrantInput) (messages.GrantAnswer, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.revoked = append(l.revoked, in)
@@ -102,7 +103,7 @@ func (l *lending) playRevoke(_ context.Context, in activities.RevokeGrantInput) 
 		}
 	}
 	if len(ended) == 0 {
-		return messages.GrantAnswer{}, fatal(activities.ErrRefused, "eve holds it by no grant that is open")
+		return messages.GrantAnswer{}, fatal(session.ErrRefused, "eve holds it by no grant that is open")
 	}
 	l.env.SignalWorkflow(messages.Look, nil)
 	return messages.GrantAnswer{Message: "ended", Grants: ended}, nil
@@ -118,14 +119,14 @@ func (l *lending) end(g *access.Grant, by, why string) {
 		g.State = access.GrantEnded
 		return
 	case g.State == access.GrantWaiting:
-		g.From, g.Taken = now, now
+		g.From, g.RevokedAt = now, now
 	case g.From.After(now):
 		g.From = now
 	}
 	g.State, g.Until, g.ClosedBy, g.ClosedWhy = access.GrantEnded, now, by, why
 }
 
-func (l *lending) playExtend(_ context.Context, in activities.ExtendGrantInput) (messages.GrantAnswer, error) {
+func (l *lending) playExtend(_ context.Context, in grants.ExtendGrantInput) (messages.GrantAnswer, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if i := l.index(in.RequestID); i >= 0 {
@@ -138,11 +139,11 @@ func (l *lending) playExtend(_ context.Context, in activities.ExtendGrantInput) 
 		}
 	}
 	if last.ID == "" {
-		return messages.GrantAnswer{}, fatal(activities.ErrRefused, "eve holds it by no grant that could be prolonged")
+		return messages.GrantAnswer{}, fatal(session.ErrRefused, "eve holds it by no grant that could be prolonged")
 	}
 	longer := last
 	longer.ID, longer.Renews, longer.Requested, longer.Duration = in.RequestID, last.ID, l.now(), in.Duration
-	longer.From, longer.Until, longer.Given = last.Until, last.Until.Add(in.Duration.Std()), time.Time{}
+	longer.From, longer.Until, longer.ProvisionedAt = last.Until, last.Until.Add(in.Duration.Std()), time.Time{}
 	l.book = append(l.book, longer)
 	l.env.SignalWorkflow(messages.Look, nil)
 	return messages.GrantAnswer{Message: "granted", Grants: []access.Grant{longer}}, nil

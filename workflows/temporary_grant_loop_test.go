@@ -39,7 +39,7 @@ type asking struct {
 func (l *lending) playLoop(_, _, _, _ string, arg any) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	in, now := arg.(messages.AttendSignal), l.env.Now()
+	in, now := arg.(messages.ReconcileGrantSignal), l.env.Now()
 	asked := asking{at: now.Sub(begin), turn: in.Turn}
 	for _, g := range l.book {
 		asked.armed = asked.armed || g.InForce(now) && slices.ContainsFunc(l.rings, g.Until.Equal)
@@ -54,26 +54,26 @@ func (l *lending) playLoop(_, _, _, _ string, arg any) error {
 		return temporal.NewNonRetryableApplicationError("workflow execution not found", "NotFound", nil)
 	case r.silent:
 	case r.why != "":
-		l.answer(now.Add(r.after), r, func() messages.AttendedSignal {
-			return messages.AttendedSignal{Turn: in.Turn, Why: r.why, Soon: r.soon}
+		l.answer(now.Add(r.after), r, func() messages.GrantReconciledSignal {
+			return messages.GrantReconciledSignal{Turn: in.Turn, Why: r.why, Soon: r.soon}
 		})
 	default:
 		l.plan(now.Add(r.after), l.write)
 		if r.mute {
 			break
 		}
-		l.answer(now.Add(r.after+r.verify), r, func() messages.AttendedSignal { return l.outcome(in.Turn) })
+		l.answer(now.Add(r.after+r.verify), r, func() messages.GrantReconciledSignal { return l.outcome(in.Turn) })
 	}
 	return nil
 }
 
 // answer comes a moment after the question at the earliest: a signal that comes while a history ends is lost here, where a
 // server would have the end done again.
-func (l *lending) answer(at time.Time, r reply, of func() messages.AttendedSignal) {
+func (l *lending) answer(at time.Time, r reply, of func() messages.GrantReconciledSignal) {
 	at = at.Add(time.Millisecond)
-	l.plan(at, func() { l.env.SignalWorkflow(messages.Attended, of()) })
+	l.plan(at, func() { l.env.SignalWorkflow(messages.GrantReconciled, of()) })
 	if r.twice > 0 {
-		l.plan(at.Add(r.twice), func() { l.env.SignalWorkflow(messages.Attended, of()) })
+		l.plan(at.Add(r.twice), func() { l.env.SignalWorkflow(messages.GrantReconciled, of()) })
 	}
 }
 
@@ -93,19 +93,19 @@ func (l *lending) write() {
 }
 
 // outcome is what the read after the write shows; the ledger notes it.
-func (l *lending) outcome(turn int) messages.AttendedSignal {
+func (l *lending) outcome(turn int) messages.GrantReconciledSignal {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.lent() != l.holds {
-		return messages.AttendedSignal{Turn: turn, Why: "it became due meanwhile", Soon: true}
+		return messages.GrantReconciledSignal{Turn: turn, Why: "it became due meanwhile", Soon: true}
 	}
 	for i := range l.book {
 		switch g, now := &l.book[i], l.now(); {
-		case g.State == access.GrantGranted && g.InForce(now) && g.Given.IsZero():
-			g.Given = now
-		case g.State.Open() && g.State != access.GrantWaiting && !now.Before(g.Until), g.State == access.GrantEnded && g.Taken.IsZero():
-			g.State, g.Taken = access.GrantEnded, now
+		case g.State == access.GrantGranted && g.InForce(now) && g.ProvisionedAt.IsZero():
+			g.ProvisionedAt = now
+		case g.State.Open() && g.State != access.GrantWaiting && !now.Before(g.Until), g.State == access.GrantEnded && g.RevokedAt.IsZero():
+			g.State, g.RevokedAt = access.GrantEnded, now
 		}
 	}
-	return messages.AttendedSignal{Turn: turn, Right: true}
+	return messages.GrantReconciledSignal{Turn: turn, Right: true}
 }

@@ -163,11 +163,11 @@ func (s *scene) repeatAnOldAnswer() {
 	defer s.mu.Unlock()
 	if len(s.asks) > 1 {
 		old := s.asks[s.random.IntN(len(s.asks)-1)]
-		s.env.SignalWorkflow(messages.Attended, messages.AttendedSignal{Turn: old.turn, Right: s.random.IntN(2) == 0, Why: "an old answer"})
+		s.env.SignalWorkflow(messages.GrantReconciled, messages.GrantReconciledSignal{Turn: old.turn, Right: s.random.IntN(2) == 0, Why: "an old answer"})
 	}
 }
 
-func (s *scene) reply(int, messages.AttendSignal) reply {
+func (s *scene) reply(int, messages.ReconcileGrantSignal) reply {
 	at := s.env.Now().Sub(begin)
 	for _, one := range s.troubles {
 		if one.has(at) {

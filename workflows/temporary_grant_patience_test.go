@@ -15,7 +15,7 @@ import (
 
 // until plays a loop that does something else until an instant.
 func (l *lending) until(instant time.Duration, r reply) {
-	l.replies = func(int, messages.AttendSignal) reply {
+	l.replies = func(int, messages.ReconcileGrantSignal) reply {
 		if l.since() < instant {
 			return r
 		}
@@ -74,7 +74,7 @@ func TestARefusalIsTriedAgain(t *testing.T) {
 			if test.from == 0 {
 				l = newLending(t, lease("g1", 0, 100*time.Hour))
 			}
-			l.replies = func(int, messages.AttendSignal) reply {
+			l.replies = func(int, messages.ReconcileGrantSignal) reply {
 				if at := l.since(); at >= test.from && at < over {
 					return test.refusal
 				}
@@ -105,7 +105,7 @@ func TestARefusalIsTriedAgain(t *testing.T) {
 // The alarm is given at the third failure, and then every hour while it lasts; also across histories.
 func TestTheAlarm(t *testing.T) {
 	l := newLending(t, lease("g1", 0, time.Hour))
-	l.replies = func(int, messages.AttendSignal) reply {
+	l.replies = func(int, messages.ReconcileGrantSignal) reply {
 		if at := l.since(); at >= time.Hour && at < 5*time.Hour+30*time.Minute {
 			return reply{why: "a floor forbids it"}
 		}
@@ -133,7 +133,7 @@ func TestTheAlarm(t *testing.T) {
 // What stands wrong for two attempts is no alarm.
 func TestAShortFailureIsNoAlarm(t *testing.T) {
 	l := newLending(t, lease("g1", 0, time.Hour))
-	l.replies = func(n int, _ messages.AttendSignal) reply {
+	l.replies = func(n int, _ messages.ReconcileGrantSignal) reply {
 		if n <= 2 {
 			return reply{why: "503", soon: true}
 		}
@@ -161,7 +161,7 @@ func TestALoopThatDoesNotRun(t *testing.T) {
 // The end does not wait until a refused beginning is tried again.
 func TestTheEndOfALeaseThatWasNeverGiven(t *testing.T) {
 	l := newLending(t, lease("g1", 0, time.Hour))
-	l.replies = func(int, messages.AttendSignal) reply {
+	l.replies = func(int, messages.ReconcileGrantSignal) reply {
 		if l.since() < time.Hour {
 			return reply{why: "no licence left"}
 		}
@@ -177,7 +177,7 @@ func TestTheEndOfALeaseThatWasNeverGiven(t *testing.T) {
 // A lease that begins while the end of another is refused is given at once.
 func TestALeaseBeginsWhileAnEndIsRefused(t *testing.T) {
 	l := newLending(t, lease("g1", 0, time.Hour))
-	l.replies = func(int, messages.AttendSignal) reply {
+	l.replies = func(int, messages.ReconcileGrantSignal) reply {
 		if at := l.since(); at >= time.Hour && at < 2*time.Hour {
 			return reply{why: "a floor forbids it"}
 		}
@@ -193,7 +193,7 @@ func TestALeaseBeginsWhileAnEndIsRefused(t *testing.T) {
 func TestAnswersThatComeLateOrTwice(t *testing.T) {
 	t.Run("late", func(t *testing.T) {
 		l := newLending(t, lease("g1", 0, time.Hour))
-		l.replies = func(n int, _ messages.AttendSignal) reply {
+		l.replies = func(n int, _ messages.ReconcileGrantSignal) reply {
 			if n == 1 {
 				return reply{after: 90 * time.Second}
 			}
@@ -205,7 +205,7 @@ func TestAnswersThatComeLateOrTwice(t *testing.T) {
 	})
 	t.Run("twice", func(t *testing.T) {
 		l := newLending(t, lease("g1", 0, time.Hour))
-		l.replies = func(int, messages.AttendSignal) reply { return reply{twice: time.Second} }
+		l.replies = func(int, messages.ReconcileGrantSignal) reply { return reply{twice: time.Second} }
 		state := l.ends()
 		require.Len(t, l.asks, 2)
 		require.Len(t, l.told, 2)
@@ -214,9 +214,9 @@ func TestAnswersThatComeLateOrTwice(t *testing.T) {
 	t.Run("of an older turn", func(t *testing.T) {
 		l := newLending(t, lease("g1", 0, time.Hour))
 		l.until(3*time.Minute, reply{silent: true})
-		l.signalAt(90*time.Second, messages.Attended, messages.AttendedSignal{Turn: 1, Right: true})
-		l.signalAt(100*time.Second, messages.Attended, messages.AttendedSignal{Turn: 1, Why: "503"})
-		l.signalAt(110*time.Second, messages.Attended, messages.AttendedSignal{Turn: 9, Right: true})
+		l.signalAt(90*time.Second, messages.GrantReconciled, messages.GrantReconciledSignal{Turn: 1, Right: true})
+		l.signalAt(100*time.Second, messages.GrantReconciled, messages.GrantReconciledSignal{Turn: 1, Why: "503"})
+		l.signalAt(110*time.Second, messages.GrantReconciled, messages.GrantReconciledSignal{Turn: 9, Right: true})
 		l.at(115*time.Second, func() {
 			state := l.status()
 			require.Equal(t, 2, state.Asked.Turn, "an answer to an older question ended the wait for the newer one")
@@ -282,7 +282,7 @@ func TestClocksThatDiffer(t *testing.T) {
 	t.Run("at the end", func(t *testing.T) {
 		l := newLending(t, lease("g1", 0, time.Hour))
 		l.at(time.Minute, func() { l.behind = 30 * time.Second })
-		l.replies = func(int, messages.AttendSignal) reply { return reply{after: 100 * time.Millisecond} }
+		l.replies = func(int, messages.ReconcileGrantSignal) reply { return reply{after: 100 * time.Millisecond} }
 		l.ends()
 		require.Equal(t, given(100*time.Millisecond), l.moves[0])
 		require.LessOrEqual(t, l.moves[1].at, time.Hour+45*time.Second)
@@ -291,7 +291,7 @@ func TestClocksThatDiffer(t *testing.T) {
 	t.Run("at the beginning", func(t *testing.T) {
 		l := newLending(t, lease("g1", time.Minute, time.Hour))
 		l.behind = 30 * time.Second
-		l.replies = func(int, messages.AttendSignal) reply { return reply{after: 100 * time.Millisecond} }
+		l.replies = func(int, messages.ReconcileGrantSignal) reply { return reply{after: 100 * time.Millisecond} }
 		l.at(10*time.Minute, func() { l.behind = 0 })
 		l.ends()
 		require.LessOrEqual(t, l.moves[0].at, time.Minute+45*time.Second)
@@ -303,4 +303,47 @@ func TestClocksThatDiffer(t *testing.T) {
 		l.ends()
 		require.Less(t, l.expires, 20, "the ledger is asked without end until the clocks agree")
 	})
+}
+
+// A ledger that cannot be read for long is a problem that the grant shows; the grant goes on, and what it knows of ends in time.
+func TestTemporaryGrantShowsThatTheLedgerCannotBeRead(t *testing.T) {
+	for name, failure := range map[string]error{"for now": errors.New("a row that cannot be read"), "for good": fatal("Unknown", "no such column")} {
+		t.Run(name, func(t *testing.T) {
+			l := newLending(t, lease("g1", 0, 3*time.Hour))
+			l.readErr = func() error {
+				if at := l.since(); at >= time.Hour && at < 2*time.Hour {
+					return failure
+				}
+				return nil
+			}
+			l.at(time.Hour, func() { l.env.SignalWorkflow(messages.Look, nil) })
+			l.at(time.Hour+30*time.Minute, func() {
+				state := l.status()
+				require.Equal(t, messages.GrantBlocked, state.State)
+				require.Contains(t, state.Blocked.Why, "cannot be read from the ledger")
+			})
+			l.at(2*time.Hour+10*time.Minute, func() {
+				state := l.status()
+				require.Equal(t, messages.GrantActive, state.State)
+				require.Nil(t, state.Blocked)
+			})
+			state := l.ends()
+			require.Equal(t, messages.GrantOver, state.State)
+			require.Equal(t, []move{given(0), taken(3 * time.Hour)}, l.moves)
+		})
+	}
+}
+
+// A grant whose first read fails does not take the ledger for empty, and end.
+func TestTemporaryGrantOutlivesALedgerThatCannotBeReadAtFirst(t *testing.T) {
+	l := newLending(t, lease("g1", 0, 3*time.Hour))
+	l.readErr = func() error {
+		if l.since() < 2*time.Hour {
+			return fatal("Unknown", "no such column")
+		}
+		return nil
+	}
+	l.ends()
+	require.Len(t, l.moves, 2)
+	require.Equal(t, taken(3*time.Hour), l.moves[1])
 }

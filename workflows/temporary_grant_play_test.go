@@ -14,7 +14,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/castellan-io/castellan/access"
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/grants"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/workflows"
 )
@@ -29,22 +29,25 @@ const (
 type lending struct {
 	player
 	input   messages.TemporaryGrantInput
-	replies func(n int, in messages.AttendSignal) reply // what the loop does about its nth question; it serves it at once when nil
-	refuses map[string]error                            // activities that fail, by name
-	readErr func() error                                // how the next read of the ledger fails; not when nil
-	behind  time.Duration                               // of the ledger's clock
+	replies func(n int, in messages.ReconcileGrantSignal) reply // what the loop does about its nth question; it serves it at once when nil
+	refuses map[string]error                                    // activities that fail, by name
+	readErr func() error                                        // how the next read of the ledger fails; not when nil
+	behind  time.Duration                                       // of the ledger's clock
 
 	book    []access.Grant
 	hashes  map[string]string // of approval codes, by approver
+	codes   codeBook
 	holds   bool
 	moves   []move
 	asks    []asking
 	told    []news
 	rings   []time.Time // when the timers ring that were started
-	decided []activities.DecideGrantInput
-	revoked []activities.RevokeGrantInput
+	decided []grants.DecideGrantInput
+	revoked []grants.RevokeGrantInput
 	shown   temporal.SearchAttributes
 	expires int
+
+	handOver func(context.Context, grants.HandOverInput) error
 }
 
 // news is a notice that was sent.
@@ -74,7 +77,7 @@ func lease(id string, from, lasts time.Duration) access.Grant {
 func waiting(id string, lasts, decide time.Duration) access.Grant {
 	g := lease(id, 0, lasts)
 	g.State, g.From, g.Until = access.GrantWaiting, time.Time{}, time.Time{}
-	g.Needs, g.Approvers, g.Decide = 1, []string{"carol@acme.example", "dan@acme.example"}, begin.Add(decide)
+	g.Needs, g.Approvers, g.ApprovalDeadline = 1, []string{"carol@acme.example", "dan@acme.example"}, begin.Add(decide)
 	return g
 }
 
@@ -98,15 +101,17 @@ func (l *lending) ends() messages.GrantState {
 
 // open makes the environment of a history.
 func (l *lending) open(start time.Time) {
-	env := l.fresh(messages.GrantID(org, admin, holder), start)
+	env := l.fresh(messages.GrantID(org, admin, l.input.Key), start)
 	env.RegisterWorkflowWithOptions(workflows.TemporaryGrant, workflow.RegisterOptions{Name: messages.TemporaryGrant})
+	l.codes.register(env)
 	for name, play := range map[string]any{
 		"ReadGrants": l.playRead, "ExpireGrant": l.playExpire, "DecideGrant": l.playDecide, "RevokeGrant": l.playRevoke,
 		"ExtendGrant": l.playExtend, "Tell": l.playTell,
+		"HandOver": func(ctx context.Context, in grants.HandOverInput) error { return l.handOver(ctx, in) },
 	} {
 		env.RegisterActivityWithOptions(play, activity.RegisterOptions{Name: name})
 	}
-	env.OnSignalExternalWorkflow(mock.Anything, messages.OrgSyncID(org), "", messages.Attend, mock.Anything).Return(l.playLoop).Maybe()
+	env.OnSignalExternalWorkflow(mock.Anything, messages.OrgSyncID(org), "", messages.ReconcileGrant, mock.Anything).Return(l.playLoop).Maybe()
 	env.OnUpsertTypedSearchAttributes(mock.MatchedBy(func(is temporal.SearchAttributes) bool {
 		l.shown = is
 		return true
@@ -159,7 +164,7 @@ func (l *lending) notices(what string) (at []time.Duration) {
 	return at
 }
 
-func (l *lending) playTell(_ context.Context, in activities.TellInput) error {
+func (l *lending) playTell(_ context.Context, in grants.TellInput) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.told = append(l.told, news{l.since(), in.Kind + " " + in.Grant, in.Why})

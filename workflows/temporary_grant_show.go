@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -22,15 +24,15 @@ type shownAs struct {
 func (g *temporaryGrant) show(ctx workflow.Context) {
 	now := workflow.Now(ctx)
 	g.State = g.state(now)
-	workflow.SetCurrentDetails(ctx, g.details(ctx, now))
-	is := shownAs{state: g.State, person: g.in.Key, until: g.until()}
+	workflow.SetCurrentDetails(ctx, g.details(now))
+	is := shownAs{state: g.State, person: g.person(), until: g.until()}
 	if is == g.shown {
 		return
 	}
 	g.shown = is
 	updates := []temporal.SearchAttributeUpdate{
 		messages.AttributeOrg.ValueSet(g.in.Org), messages.AttributeState.ValueSet(is.state),
-		messages.AttributeTarget.ValueSet(string(g.in.Target)), messages.AttributePerson.ValueSet(is.person),
+		messages.AttributeTarget.ValueSet(messages.Keyword(string(g.in.Target))), messages.AttributePerson.ValueSet(messages.Keyword(is.person)),
 	}
 	if !is.until.IsZero() {
 		updates = append(updates, messages.AttributeUntil.ValueSet(is.until))
@@ -38,6 +40,19 @@ func (g *temporaryGrant) show(ctx workflow.Context) {
 	if err := workflow.UpsertTypedSearchAttributes(ctx, updates...); err != nil {
 		g.log.Warn("the state is not shown in the workflow list", "error", err)
 	}
+}
+
+// person names the person for people: by today's address, where there is one beside the key.
+func (g *temporaryGrant) person() string {
+	if g.in.Email == "" { // workflows from before accounts were keys show what they always did
+		return g.in.Key
+	}
+	for i := len(g.Grants) - 1; i >= 0; i-- {
+		if g.Grants[i].Email != "" {
+			return g.Grants[i].Email
+		}
+	}
+	return g.in.Email
 }
 
 // until is when the last grant ends.
@@ -57,9 +72,11 @@ func (g *temporaryGrant) state(now time.Time) string {
 	for _, one := range g.Grants {
 		waiting = waiting || one.State == access.GrantWaiting
 		scheduled = scheduled || one.State == access.GrantGranted && now.Before(one.From)
-		active = active || one.InForce(now) && !one.Given.IsZero()
+		active = active || one.InForce(now) && !one.ProvisionedAt.IsZero()
 	}
 	switch {
+	case g.unread():
+		return messages.GrantBlocked
 	case what != "" && g.Blocked != nil && g.Blocked.Tries > 1:
 		return messages.GrantBlocked
 	case taking && !active:
@@ -72,80 +89,74 @@ func (g *temporaryGrant) state(now time.Time) string {
 		return messages.GrantWaiting
 	case scheduled:
 		return messages.GrantScheduled
-	case len(g.Grants) == 0:
+	case len(g.Grants) == 0 && !g.handed:
 		return messages.GrantStarting
 	}
 	return messages.GrantOver
 }
 
 // details is the page that ops see in the Web UI, in Markdown.
-func (g *temporaryGrant) details(ctx workflow.Context, now time.Time) string {
-	var b strings.Builder
-	id := workflow.GetInfo(ctx).WorkflowExecution.ID
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	command := func(name, input string) {
-		line("\n    temporal workflow update execute \\\n      --workflow-id '%s' \\\n      --name %s \\\n      --input '%s'\n", id, name, input)
-	}
-	person := g.in.Key
-	line("## %s, %s of %s: %s\n", person, g.in.Target, g.in.Org, g.State)
+func (g *temporaryGrant) details(now time.Time) string {
+	var page display.Page
+	person := g.person()
+	page.Line("## %s, %s of %s: %s\n", person, g.in.Target, g.in.Org, g.State)
 	if g.Blocked != nil && g.State == messages.GrantBlocked {
-		line("**Not right since %s, tried %d times:** %s\n\nNext attempt at %s.\n", instant(g.Blocked.Since), g.Blocked.Tries, oneLine(g.Blocked.Why), instant(g.Blocked.Retry))
+		page.Line("**Not right since %s, tried %d times:** %s\n\nNext attempt at %s.\n", instant(g.Blocked.Since), g.Blocked.Tries, g.Blocked.Why, instant(g.Blocked.Retry))
 	}
 	if due, why := g.nextDue(now); !due.IsZero() {
-		line("Next: %s at %s.\n", oneLine(why), instant(due))
+		page.Line("Next: %s at %s.\n", why, instant(due))
 	}
 	for i := len(g.Grants) - 1; i >= 0; i-- {
-		g.describe(line, command, g.Grants[i], now)
+		g.describe(&page, g.Grants[i], now)
 	}
 	if g.Untold != "" {
-		line("**A notice could not be sent:** %s\n", oneLine(g.Untold))
+		page.Line("**A notice could not be sent:** %s\n", g.Untold)
 	}
-	if len(g.Refused) > 0 {
-		line("### Signals that were not accepted\n")
-		for _, r := range g.Refused {
-			line("- %s %s: %s", instant(r.At), r.Name, oneLine(r.Why))
-		}
-	}
-	return clipDetails(b.String())
+	pageOfRefused(&page, g.Refused)
+	return clipDetails(page.String())
 }
 
 // describe tells one grant: who asked, why, who agreed, from when to when, what happened, and what can be typed now.
-func (g *temporaryGrant) describe(line func(string, ...any), command func(name, input string), one access.Grant, now time.Time) {
-	line("### Request `%s`: %s\n", one.ID, grantInWords(one, now))
-	line("- asked for by %s at %s: %s", one.By, instant(one.Requested), orNone(oneLine(strings.TrimSpace(one.Ticket+" "+one.Reason)), "no reason given"))
+func (g *temporaryGrant) describe(page *display.Page, one access.Grant, now time.Time) {
+	loop := messages.OrgSyncID(g.in.Org)
+	page.Line("### Request %s: %s\n", display.Code(one.ID), grantInWords(one, now))
+	page.Line("- asked for by %s at %s: %s", one.Label(one.By), instant(one.Requested), cmp.Or(strings.TrimSpace(one.Ticket+" "+one.Reason), "no reason given"))
 	if one.Urgent {
-		line("- **break-glass**: taken without approval, to be reviewed")
+		page.Line("- **break-glass**: taken without approval, to be reviewed")
 	}
 	if one.Renews != "" {
-		line("- continues `%s`", one.Renews)
+		page.Line("- continues %s", display.Code(one.Renews))
 	}
 	if one.Limit != "" {
-		line("- limit: %s", oneLine(one.Limit))
+		page.Line("- limit: %s", one.Limit)
 	}
 	for _, a := range one.Approvals {
-		line("- approved by %s at %s %s", a.By, instant(a.At), oneLine(a.Note))
+		page.Line("- approved by %s at %s %s", one.Label(a.By), instant(a.At), a.Note)
+	}
+	if one.HandTaken {
+		page.Line("- **ended early**: %s", one.ClosedWhy)
 	}
 	if one.ClosedBy != "" {
-		line("- ended by %s: %s", one.ClosedBy, orNone(oneLine(one.ClosedWhy), "no reason given"))
+		page.Line("- ended by %s: %s", one.Label(one.ClosedBy), cmp.Or(one.ClosedWhy, "no reason given"))
 	}
-	if !one.Given.IsZero() {
-		line("- seen to be given at %s", instant(one.Given))
+	if !one.ProvisionedAt.IsZero() {
+		page.Line("- seen to be given at %s", instant(one.ProvisionedAt))
 	}
-	if !one.Taken.IsZero() && !one.Given.IsZero() {
-		line("- seen to be over at %s", instant(one.Taken))
+	if !one.RevokedAt.IsZero() && !one.ProvisionedAt.IsZero() {
+		page.Line("- seen to be over at %s", instant(one.RevokedAt))
 	}
-	line("")
+	page.Line("")
 	switch {
 	case one.State == access.GrantWaiting:
-		line("Waits until %s for %d of %d approvals, by one of %s:", instant(one.Decide), one.Needs-len(one.Approvals), one.Needs, strings.Join(one.Approvers, ", "))
-		code := ""
+		page.Line("Waits until %s for %d of %d approvals, by one of %s:", instant(one.ApprovalDeadline), one.Needs-len(one.Approvals), one.Needs, strings.Join(one.Labels(one.Approvers), ", "))
+		said := display.Input{{"request", one.ID}, {"by", messages.You}}
 		if one.Codes {
-			code = `,"code":"as you were sent it"`
+			said = append(said, [2]string{"code", "as you were sent it"})
 		}
-		command(messages.Approve, fmt.Sprintf(`{"request":"%s","by":"you@example.com"%s}`, one.ID, code))
-		command(messages.Deny, fmt.Sprintf(`{"request":"%s","by":"you@example.com"%s,"note":""}`, one.ID, code))
+		page.Command(display.Update(loop, messages.Approve, said))
+		page.Command(display.Update(loop, messages.Deny, append(said, [2]string{"note", ""})))
 	case one.State == access.GrantGranted && now.Before(one.Until):
-		command(messages.Revoke, `{"reason":"done","requestedBy":"you@example.com"}`)
+		page.Command(display.Update(loop, messages.Revoke, display.Input{{"request", one.ID}, {"reason", "done"}, {"requestedBy", messages.You}}))
 	}
 }
 
@@ -161,15 +172,8 @@ func grantInWords(one access.Grant, now time.Time) string {
 		return fmt.Sprintf("from %s to %s", instant(one.From), instant(one.Until))
 	case now.Before(one.Until):
 		return fmt.Sprintf("until %s", instant(one.Until))
-	case one.Taken.IsZero():
+	case one.RevokedAt.IsZero():
 		return fmt.Sprintf("ended at %s, to be taken back", instant(one.Until))
 	}
 	return fmt.Sprintf("over since %s", instant(one.Until))
-}
-
-func orNone(s, none string) string {
-	if s == "" {
-		return none
-	}
-	return s
 }

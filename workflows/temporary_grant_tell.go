@@ -9,20 +9,23 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/castellan-io/castellan/access"
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/grants"
+	"github.com/castellan-io/castellan/workflows/internal/act"
+	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
 // The notices that a grant sends. Who gets each, and what it says, is the activity's.
 const (
-	noticeRequested  = activities.NoticeRequested
-	noticeBreakGlass = activities.NoticeBreakGlass
-	noticeGranted    = activities.NoticeGranted
-	noticeDenied     = activities.NoticeDenied
-	noticeExpired    = activities.NoticeExpired
-	noticeGiven      = activities.NoticeGiven
-	noticeReminder   = activities.NoticeReminder
-	noticeEnded      = activities.NoticeEnded
-	noticeBlocked    = activities.NoticeBlocked
+	noticeRequested  = grants.NoticeRequested
+	noticeBreakGlass = grants.NoticeBreakGlass
+	noticeGranted    = grants.NoticeGranted
+	noticeDenied     = grants.NoticeDenied
+	noticeExpired    = grants.NoticeExpired
+	noticeGiven      = grants.NoticeGiven
+	noticeReminder   = grants.NoticeReminder
+	noticeEnded      = grants.NoticeEnded
+	noticeHandTaken  = grants.NoticeHandTaken
+	noticeBlocked    = grants.NoticeBlocked
 )
 
 // notices are those due for one grant, in the order in which they are sent.
@@ -42,13 +45,16 @@ func notices(one access.Grant, now time.Time) []string {
 	if one.Needs > 0 && len(one.Approvals) > 0 {
 		due = append(due, noticeGranted)
 	}
-	if !one.Given.IsZero() {
+	if !one.ProvisionedAt.IsZero() {
 		due = append(due, noticeGiven)
 	}
-	if !one.Given.IsZero() && one.Remind > 0 && !now.Before(one.Until.Add(-one.Remind.Std())) && now.Before(one.Until) {
+	if !one.ProvisionedAt.IsZero() && one.Remind > 0 && !now.Before(one.Until.Add(-one.Remind.Std())) && now.Before(one.Until) {
 		due = append(due, noticeReminder)
 	}
-	if !one.Given.IsZero() && one.Settled() {
+	switch {
+	case one.HandTaken:
+		due = append(due, noticeHandTaken)
+	case !one.ProvisionedAt.IsZero() && one.Settled():
 		due = append(due, noticeEnded)
 	}
 	return due
@@ -67,8 +73,8 @@ func (g *temporaryGrant) alarm(now time.Time) string {
 
 func (g *temporaryGrant) told(kind, id string) bool { return slices.Contains(g.Told, kind+" "+id) }
 
-// next is the notice to send now.
-func (g *temporaryGrant) next(now time.Time) (kind string, about access.Grant, ok bool) {
+// nextNotice is the notice to send now.
+func (g *temporaryGrant) nextNotice(now time.Time) (kind string, about access.Grant, ok bool) {
 	if alarm := g.alarm(now); alarm != "" && !slices.Contains(g.Told, alarm) && len(g.Grants) > 0 {
 		return noticeBlocked, g.Grants[len(g.Grants)-1], true
 	}
@@ -82,15 +88,15 @@ func (g *temporaryGrant) next(now time.Time) (kind string, about access.Grant, o
 	return "", access.Grant{}, false
 }
 
-func (g *temporaryGrant) untold(now time.Time) bool {
-	_, _, ok := g.next(now)
+func (g *temporaryGrant) noticeDue(now time.Time) bool {
+	_, _, ok := g.nextNotice(now)
 	return ok
 }
 
 // tell sends the next notice, beside everything else: a notifier that does not work keeps nobody's access.
 func (g *temporaryGrant) tell(ctx workflow.Context, now time.Time) {
-	kind, about, _ := g.next(now)
-	in := activities.TellInput{Org: g.in.Org, Workflow: workflow.GetInfo(ctx).WorkflowExecution.ID, Kind: kind, Grant: about.ID}
+	kind, about, _ := g.nextNotice(now)
+	in := grants.TellInput{Org: g.in.Org, Workflow: workflow.GetInfo(ctx).WorkflowExecution.ID, Kind: kind, Grant: about.ID}
 	if kind == noticeBlocked {
 		in.Why = g.Blocked.Why
 		g.Told = append(g.Told, g.alarm(now))
@@ -102,8 +108,8 @@ func (g *temporaryGrant) tell(ctx workflow.Context, now time.Time) {
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		defer func() { g.telling--; g.wake = true }()
 		g.Untold = ""
-		if err := tell(ctx, in); err != nil {
-			g.Untold = bounded(kind + ": " + messageOf(err))
+		if err := act.Tell(ctx, in); err != nil {
+			g.Untold = kit.Bounded(kind + ": " + kit.MessageOf(err))
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -19,7 +20,9 @@ func taken(at time.Duration) move { return move{false, at} }
 
 func TestAGrantIsGivenAndTakenOnTime(t *testing.T) {
 	l := newLending(t, lease("g1", 0, 2*time.Hour))
-	l.replies = func(int, messages.AttendSignal) reply { return reply{after: time.Second, verify: 2 * time.Second} }
+	l.replies = func(int, messages.ReconcileGrantSignal) reply {
+		return reply{after: time.Second, verify: 2 * time.Second}
+	}
 	l.at(2*time.Second, func() { require.Equal(t, messages.GrantGiving, l.status().State) })
 	l.at(time.Hour, func() {
 		require.Equal(t, messages.GrantActive, l.status().State)
@@ -30,7 +33,7 @@ func TestAGrantIsGivenAndTakenOnTime(t *testing.T) {
 	require.Equal(t, []move{given(time.Second), taken(2*time.Hour + time.Second)}, l.moves)
 	require.Len(t, l.asks, 2, "it asks once for each")
 	require.Equal(t, messages.GrantOver, state.State)
-	require.Equal(t, begin.Add(2*time.Hour+3*time.Second), state.Grants[0].Taken.Truncate(time.Second))
+	require.Equal(t, begin.Add(2*time.Hour+3*time.Second), state.Grants[0].RevokedAt.Truncate(time.Second))
 	require.Nil(t, state.Blocked)
 }
 
@@ -54,7 +57,7 @@ func TestOverlappingLeases(t *testing.T) {
 	l.at(90*time.Minute, func() { l.lend(lease("g3", 90*time.Minute, 10*time.Minute)) })
 	l.at(2*time.Hour+time.Minute, func() {
 		require.Equal(t, messages.GrantActive, l.status().State)
-		require.False(t, l.grant("g1").Taken.IsZero(), "the first is settled while the second lasts")
+		require.False(t, l.grant("g1").RevokedAt.IsZero(), "the first is settled while the second lasts")
 	})
 	state := l.ends()
 	require.Equal(t, []move{given(0), taken(4 * time.Hour)}, l.moves)
@@ -106,9 +109,22 @@ func TestAnEarlyEnd(t *testing.T) {
 		l.ends()
 		require.Equal(t, []move{given(0), taken(time.Hour)}, l.moves)
 	})
+	t.Run("by hand", func(t *testing.T) {
+		l := newLending(t, lease("g1", 0, 2*time.Hour))
+		l.at(time.Hour, func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.end(&l.book[0], "", "taken by hand")
+			l.book[0].HandTaken = true
+			l.env.SignalWorkflow(messages.Look, nil)
+		})
+		l.ends()
+		require.Equal(t, []time.Duration{time.Hour}, l.notices("grant-hand-taken g1"), "at once")
+		require.Empty(t, l.notices("grant-ended"))
+	})
 	t.Run("while it is given", func(t *testing.T) {
 		l := newLending(t, lease("g1", 0, 2*time.Hour))
-		l.replies = func(int, messages.AttendSignal) reply {
+		l.replies = func(int, messages.ReconcileGrantSignal) reply {
 			return reply{after: 10 * time.Second, verify: 10 * time.Second}
 		}
 		l.updateAt(15*time.Second, messages.Revoke, done)
@@ -142,12 +158,13 @@ func TestAnApprovalByCode(t *testing.T) {
 	l := newLending(t, waiting("g1", time.Hour, 24*time.Hour))
 	l.book[0].Codes = true
 	l.hashes["carol@acme.example"] = messages.CodeHash("ABCDE-FGHIJ")
-	wrong := l.updateAt(time.Hour, messages.Approve, messages.ApprovalInput{By: "carol@acme.example", Code: "WRONG-CODES"})
-	right := l.updateAt(2*time.Hour, messages.Approve, messages.ApprovalInput{By: "carol@acme.example", Code: "abcde fghij"})
+	wrong := l.updateAt(time.Hour, messages.Approve, messages.ApprovalInput{By: "carol@acme.example", Pass: messages.Pass{Code: "WRONG-CODES"}})
+	right := l.updateAt(2*time.Hour, messages.Approve, messages.ApprovalInput{By: "carol@acme.example", Pass: messages.Pass{Code: "abcde fghij"}})
 	l.at(2*time.Hour+time.Second, func() { require.NotContains(t, l.page(), "FGHIJ") })
 	l.ends()
 	require.ErrorContains(t, wrong.err, "the code is not the one")
 	require.NoError(t, right.err)
+	require.Equal(t, []string{messages.CodeHash("WRONGCODES"), messages.CodeHash("ABCDEFGHIJ")}, l.codes.burnt, "what was typed counts no more")
 	for _, in := range l.decided {
 		require.Empty(t, in.Code, "the code stands in the history")
 		require.Len(t, in.CodeHash, 64)
@@ -251,4 +268,87 @@ func TestAGrantUnderAnotherWorkflowIDIsRefused(t *testing.T) {
 	require.False(t, workflow.IsContinueAsNewError(err))
 	require.ErrorContains(t, err, messages.GrantID(org, admin, holder))
 	require.Empty(t, l.asks)
+}
+
+func TestTemporaryGrantWaitsForTheRequestItWasStartedFor(t *testing.T) {
+	l := newLending(t)
+	l.at(20*time.Second, func() { l.lend(lease("g1", 0, time.Hour)) })
+	require.Equal(t, messages.GrantOver, l.ends().State)
+	require.Len(t, l.moves, 2, "what is stored after the start is given, and taken back")
+}
+
+func TestTemporaryGrantSeesARequestThatDidNotWakeIt(t *testing.T) {
+	l := newLending(t)
+	l.at(20*time.Second, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.book = append(l.book, lease("g1", 0, time.Hour))
+	})
+	require.Equal(t, messages.GrantOver, l.ends().State)
+	require.Len(t, l.moves, 2)
+}
+
+func TestTemporaryGrantEndsWithoutARequest(t *testing.T) {
+	l := newLending(t)
+	l.ends()
+	require.Empty(t, l.moves)
+}
+
+// TestAReasonForgesNothingOnAGrantsPage: what somebody typed is no heading, no command and no link there.
+func TestAReasonForgesNothingOnAGrantsPage(t *testing.T) {
+	g := waiting("g1", time.Hour, 24*time.Hour)
+	g.Reason = "x\n\n### Request `g9`: approved\n\n    temporal workflow update execute \\\n      --name approve\n\n[look](https://evil.example) <b>`code`</b>\x1b[31m"
+	l := newLending(t, g)
+	l.at(time.Minute, func() {
+		page := l.page()
+		headings, commands := 0, 0
+		for _, line := range strings.Split(page, "\n") {
+			if strings.HasPrefix(line, "### ") {
+				headings++
+			}
+			if strings.HasPrefix(line, "    temporal ") {
+				commands++
+			}
+		}
+		require.Equal(t, 1, headings, page)
+		require.Equal(t, 2, commands, "approve and deny")
+		contains(t, page, "--workflow-id org-sync:"+org+" ", `--input '{"request":"g1","by":"you@example.com"`, "`[look](https://evil.example)`", "⟨U+001B⟩")
+		require.NotContains(t, page, "\x1b")
+		require.NotContains(t, page, " <b>", "it is escaped")
+	})
+	l.cancelAt(2 * time.Minute)
+	_, _ = l.live()
+}
+
+// TestWhatAGrantAnswersShowsWhatCannotBeSeen: who asks with Temporal's CLI reads what others typed, and no more than that.
+func TestWhatAGrantAnswersShowsWhatCannotBeSeen(t *testing.T) {
+	const typed = "x\n## Approved\x1b[2J\u009b31m\u202e"
+	const shown = "x ## Approved⟨U+001B⟩[2J⟨U+009B⟩31m⟨U+202E⟩"
+	g := waiting("g1", time.Hour, 24*time.Hour)
+	g.Reason = typed
+	l := newLending(t, g)
+	approved := &answer{}
+	l.at(time.Minute, func() { l.env.SignalWorkflow(typed, map[string]string{"by": typed}) })
+	l.at(2*time.Minute, func() {
+		status := l.status()
+		require.Equal(t, shown, status.Grants[0].Reason)
+		require.Equal(t, shown, status.Refused[0].Name)
+		require.Contains(t, status.Refused[0].By, "⟨U+202E⟩")
+		require.Equal(t, typed, l.grant("g1").Reason, "the ledger keeps what was said")
+		l.env.UpdateWorkflow(messages.Approve, "", approved, map[string]string{"by": "carol@acme.example"})
+	})
+	state := l.ends()
+	require.Contains(t, approved.message(t), shown)
+	require.Equal(t, shown, state.Grants[0].Reason)
+}
+
+func TestTemporaryGrantRefusesInOneVisibleLine(t *testing.T) {
+	l := newLending(t, waiting("g1", time.Hour, 24*time.Hour))
+	said := &answer{}
+	l.at(time.Minute, func() {
+		l.env.UpdateWorkflow(messages.Revoke, "", said, map[string]string{"requestedBy": "bo@acme.example", "target": "group:x\n\x1b[2J\u202e"})
+	})
+	l.cancelAt(2 * time.Minute)
+	_, _ = l.live()
+	require.ErrorContains(t, said.rejected, "not group:x ⟨U+001B⟩[2J⟨U+202E⟩")
 }

@@ -3,6 +3,7 @@ package organization
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -86,9 +87,10 @@ type EventQuery struct {
 // EventPage is one page of the stream. Next is where to go on, or to ask again later for what has come since: the last
 // page has one too. An event may then come twice; its id tells. Next is "" only when the stream gave no cursor at all.
 type EventPage struct {
-	Events []Event
-	Next   string
-	More   bool // the stream goes on at Next already now
+	Events   []Event
+	Next     string
+	More     bool      // the stream goes on at Next already now
+	Answered time.Time // by the clock that the events go by, to the second; zero: the answer did not say
 }
 
 // Events reads the audit event stream, which needs Guard. The vendor allows 50 calls a minute.
@@ -112,7 +114,7 @@ func (c *Client) Events(ctx context.Context, q EventQuery) (EventPage, error) {
 	}
 	var page EventPage
 	err := c.wire.Do(ctx, wire.Request{
-		Operation: operation, Method: http.MethodGet, Path: wire.Path("v1", "orgs", c.org, "events-stream"), Query: query,
+		Operation: operation, Method: http.MethodGet, Path: wire.Path("v1", "orgs", c.org, "events-stream"), Query: query, Answered: &page.Answered,
 		Decode: func(body io.Reader) error {
 			links, err := wire.DecodePage(body, func(item eventItem) error {
 				event, err := item.event()
@@ -139,6 +141,9 @@ func (p *EventPage) position(links wire.Links, asked string) error {
 		if next, err = wire.Cursor(links.Next); err != nil {
 			return err
 		}
+	}
+	if len(next) > wire.MostCursor {
+		return fmt.Errorf("it goes on with a cursor of %d bytes; at most %d are taken", len(next), wire.MostCursor)
 	}
 	p.Next = next
 	if next == "" {

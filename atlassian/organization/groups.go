@@ -148,12 +148,12 @@ func (c *Client) Group(ctx context.Context, directory, groupID string) (Group, e
 
 // CreateGroup creates a group; ErrNameTaken when there is one of that name. The API does not answer the new group's id:
 // find it with SearchGroups and Names, with a second or two of patience.
-func (c *Client) CreateGroup(ctx context.Context, directory, name, description string) error {
+func (w Writer) CreateGroup(ctx context.Context, directory, name, description string) error {
 	const operation = "create group"
 	if strings.TrimSpace(name) == "" {
 		return wire.Invalid(pkg, operation, "a group needs a name")
 	}
-	path, err := c.directoryPath(operation, directory, true, "groups")
+	path, err := w.directoryPath(operation, directory, true, "groups")
 	if err != nil {
 		return err
 	}
@@ -161,7 +161,7 @@ func (c *Client) CreateGroup(ctx context.Context, directory, name, description s
 		Name        string `json:"name"`
 		Description string `json:"description,omitempty"`
 	}{name, description}
-	return c.wire.Do(ctx, wire.Request{Operation: operation, Method: http.MethodPost, Path: path, Body: body, Write: true, Conflict: ErrNameTaken})
+	return w.wire.Do(ctx, wire.Request{Operation: operation, Method: http.MethodPost, Path: path, Body: body, Write: true, Conflict: ErrNameTaken})
 }
 
 // RoleAssignment is the roles that a group gives on one resource.

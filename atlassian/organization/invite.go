@@ -48,15 +48,15 @@ type InviteFailure struct {
 // an app's user limit is reached (409, ADMIN-UAM-409-3) or that the organization has no paid subscription (402);
 // ErrNotFound that a resource, a role or a group is not there. What the API answers for somebody who is there already is
 // not documented: read back.
-func (c *Client) Invite(ctx context.Context, i Invitation) (Invited, error) {
+func (w Writer) Invite(ctx context.Context, i Invitation) (Invited, error) {
 	const operation = "invite"
 	body, err := i.body(operation)
 	if err != nil {
 		return Invited{}, err
 	}
 	var invited Invited
-	err = c.wire.Do(ctx, wire.Request{
-		Operation: operation, Method: http.MethodPost, Path: wire.Path("v2", "orgs", c.org, "users", "invite"),
+	err = w.wire.Do(ctx, wire.Request{
+		Operation: operation, Method: http.MethodPost, Path: wire.Path("v2", "orgs", w.org, "users", "invite"),
 		Body: body, Write: true,
 		Decode: func(r io.Reader) (err error) {
 			invited, err = decodeInvited(r, i.Email)

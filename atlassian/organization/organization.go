@@ -53,6 +53,7 @@ var (
 	ErrForbidden      = wire.ErrForbidden      // 403: a right or a scope is missing, or the group is synced
 	ErrNotFound       = wire.ErrNotFound       // 404
 	ErrRateLimited    = wire.ErrRateLimited    // 429: see Error.RetryAfter
+	ErrNoKey          = wire.ErrNoKey          // nothing was sent: the caller has no key
 	ErrUnavailable    = wire.ErrUnavailable    // 5xx or no answer to a read, a gateway's page, or no connection at all
 	ErrOutcomeUnknown = wire.ErrOutcomeUnknown // the write may have been done: read back
 	ErrAlreadyMember  = wire.ErrAlreadyMember  // 409 with the word already
@@ -68,6 +69,12 @@ type Client struct {
 	wire *wire.Client
 	org  string
 }
+
+// Writer is a client that also writes. Whoever only has a Client cannot.
+type Writer struct{ *Client }
+
+// NewWriter lets a client write.
+func NewWriter(c *Client) Writer { return Writer{c} }
 
 // New checks the options; it calls nothing.
 func New(o Options) (*Client, error) {

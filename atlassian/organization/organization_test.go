@@ -24,7 +24,7 @@ type exchange struct {
 }
 
 // client returns a client whose every call is answered by x, which keeps the last request.
-func (x *exchange) client(t *testing.T) *organization.Client {
+func (x *exchange) client(t *testing.T) organization.Writer {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x.calls++
@@ -39,7 +39,7 @@ func (x *exchange) client(t *testing.T) *organization.Client {
 	t.Cleanup(server.Close)
 	client, err := organization.New(organization.Options{BaseURL: server.URL + "/admin/", OrgID: "org-1", Key: func(context.Context) (string, error) { return "k", nil }})
 	require.NoError(t, err)
-	return client
+	return organization.NewWriter(client)
 }
 
 func TestNewNeedsAnOrganization(t *testing.T) {

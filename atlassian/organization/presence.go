@@ -12,15 +12,15 @@ import (
 // and roles are kept. The directory must be the account's own, never "-". Read MembershipStatus back: the vendor promises
 // no instant from which it shows. ErrNotFound means that the account is not in the directory; ErrForbidden was seen for
 // accounts that have access elsewhere too.
-func (c *Client) SuspendUser(ctx context.Context, directory, accountID string) error {
-	return c.presence(ctx, "suspend user", directory, accountID, http.MethodPost, "suspend")
+func (w Writer) SuspendUser(ctx context.Context, directory, accountID string) error {
+	return w.presence(ctx, "suspend user", directory, accountID, http.MethodPost, "suspend")
 }
 
 // RestoreUser gives a suspended account its access back, with the groups and roles that it had. They need licences
 // again: ErrLicenceLimit when there are none. (The vendor describes no answer for that; the call's first version had
 // ADMIN-409-3 and ADMIN-400-32.)
-func (c *Client) RestoreUser(ctx context.Context, directory, accountID string) error {
-	err := c.presence(ctx, "restore user", directory, accountID, http.MethodPost, "restore")
+func (w Writer) RestoreUser(ctx context.Context, directory, accountID string) error {
+	err := w.presence(ctx, "restore user", directory, accountID, http.MethodPost, "restore")
 	var failure *Error
 	if errors.As(err, &failure) && failure.Code == "ADMIN-400-32" { // too many licence breaches
 		failure.Kind = ErrLicenceLimit
@@ -32,14 +32,14 @@ func (c *Client) RestoreUser(ctx context.Context, directory, accountID string) e
 // back. The removal is queued (so the vendor said of the call's first version) and reads may show the account for a
 // while. ErrNotFound means that it is not in the directory: whoever only wants it out may take it for done. ErrForbidden
 // may mean that an identity provider owns the account, which then has to be removed there.
-func (c *Client) RemoveUser(ctx context.Context, directory, accountID string) error {
-	return c.presence(ctx, "remove user", directory, accountID, http.MethodDelete)
+func (w Writer) RemoveUser(ctx context.Context, directory, accountID string) error {
+	return w.presence(ctx, "remove user", directory, accountID, http.MethodDelete)
 }
 
-func (c *Client) presence(ctx context.Context, operation, directory, accountID, method string, verb ...any) error {
-	path, err := c.directoryPath(operation, directory, true, append([]any{"users", accountPart(accountID)}, verb...)...)
+func (w Writer) presence(ctx context.Context, operation, directory, accountID, method string, verb ...any) error {
+	path, err := w.directoryPath(operation, directory, true, append([]any{"users", accountPart(accountID)}, verb...)...)
 	if err != nil {
 		return err
 	}
-	return c.wire.Do(ctx, wire.Request{Operation: operation, Method: method, Path: path, Write: true})
+	return w.wire.Do(ctx, wire.Request{Operation: operation, Method: method, Path: path, Write: true})
 }

@@ -20,27 +20,27 @@ var appRoles = []string{
 
 // AssignOrgRole gives an account a role on the whole organization; the vendor knows only RoleOrgAdmin. It settles within
 // 30 seconds: until then a read may show the old state.
-func (c *Client) AssignOrgRole(ctx context.Context, accountID, role string) error {
-	return c.orgRole(ctx, "assign organization role", accountID, role, "assign")
+func (w Writer) AssignOrgRole(ctx context.Context, accountID, role string) error {
+	return w.orgRole(ctx, "assign organization role", accountID, role, "assign")
 }
 
 // RevokeOrgRole takes a role on the whole organization away, on the same terms as AssignOrgRole.
-func (c *Client) RevokeOrgRole(ctx context.Context, accountID, role string) error {
-	return c.orgRole(ctx, "revoke organization role", accountID, role, "revoke")
+func (w Writer) RevokeOrgRole(ctx context.Context, accountID, role string) error {
+	return w.orgRole(ctx, "revoke organization role", accountID, role, "revoke")
 }
 
-func (c *Client) orgRole(ctx context.Context, operation, accountID, role, verb string) error {
+func (w Writer) orgRole(ctx context.Context, operation, accountID, role, verb string) error {
 	if role != RoleOrgAdmin {
 		return wire.Invalid(pkg, operation, "%q is not a role on the organization; the only one is %s", role, RoleOrgAdmin)
 	}
-	path, err := path(operation, "v1", "orgs", c.org, "users", accountPart(accountID), "role-assignments", verb)
+	path, err := path(operation, "v1", "orgs", w.org, "users", accountPart(accountID), "role-assignments", verb)
 	if err != nil {
 		return err
 	}
 	body := struct {
 		Role string `json:"role"`
 	}{role}
-	return c.wire.Do(ctx, wire.Request{Operation: operation, Method: http.MethodPost, Path: path, Body: body, Write: true})
+	return w.wire.Do(ctx, wire.Request{Operation: operation, Method: http.MethodPost, Path: path, Body: body, Write: true})
 }
 
 // AssignRole gives an account a role on a resource, directly and not through a group: role is for example
@@ -52,16 +52,16 @@ func (c *Client) orgRole(ctx context.Context, operation, accountID, role, verb s
 // UserRoleAssignments, with as much patience as after AssignOrgRole. ErrNotFound means that the account is not in the
 // organization, ErrLicenceLimit (409, ADMIN-UAM-409-3) that the app has no free licence, ErrInvalid also that the
 // resource does not know the role (ADMIN-UAM-400-3).
-func (c *Client) AssignRole(ctx context.Context, accountID, role, resource string) error {
-	return c.appRole(ctx, "assign role", accountID, role, resource, "assign")
+func (w Writer) AssignRole(ctx context.Context, accountID, role, resource string) error {
+	return w.appRole(ctx, "assign role", accountID, role, resource, "assign")
 }
 
 // RevokeRole takes a role on a resource away, on the same terms as AssignRole. What a group of the account gives stays.
-func (c *Client) RevokeRole(ctx context.Context, accountID, role, resource string) error {
-	return c.appRole(ctx, "revoke role", accountID, role, resource, "revoke")
+func (w Writer) RevokeRole(ctx context.Context, accountID, role, resource string) error {
+	return w.appRole(ctx, "revoke role", accountID, role, resource, "revoke")
 }
 
-func (c *Client) appRole(ctx context.Context, operation, accountID, role, resource, verb string) error {
+func (w Writer) appRole(ctx context.Context, operation, accountID, role, resource, verb string) error {
 	switch {
 	case role == RoleOrgAdmin:
 		return wire.Invalid(pkg, operation, "%s is a role on the whole organization, which has calls of its own", role)
@@ -70,7 +70,7 @@ func (c *Client) appRole(ctx context.Context, operation, accountID, role, resour
 	case !strings.HasPrefix(resource, "ari:"):
 		return wire.Invalid(pkg, operation, "%q is not the ARI of a resource", resource)
 	}
-	path, err := path(operation, "v1", "orgs", c.org, "users", accountPart(accountID), "roles", verb)
+	path, err := path(operation, "v1", "orgs", w.org, "users", accountPart(accountID), "roles", verb)
 	if err != nil {
 		return err
 	}
@@ -78,5 +78,5 @@ func (c *Client) appRole(ctx context.Context, operation, accountID, role, resour
 		Role     string `json:"role"`
 		Resource string `json:"resource"`
 	}{role, resource}
-	return c.wire.Do(ctx, wire.Request{Operation: operation, Method: http.MethodPost, Path: path, Body: body, Write: true})
+	return w.wire.Do(ctx, wire.Request{Operation: operation, Method: http.MethodPost, Path: path, Body: body, Write: true})
 }

@@ -2,10 +2,25 @@
 # Creates the namespace, if need be, as soon as the server answers. Closed workflows are kept for 30 days: the ledger keeps
 # what happened for good.
 set -eu
-until temporal operator cluster health >/dev/null 2>&1; do
-	tries=$((${tries:-0} + 1))
-	[ "$tries" -lt 60 ] || { echo "the Temporal server does not answer at $TEMPORAL_ADDRESS"; exit 1; }
+namespace=${TEMPORAL_NAMESPACE:-default}
+
+# ask ARGUMENT...: the Temporal CLI, against the server of this compose file, whichever the worker is told to use, and not for
+# long. "passthrough" looks up an address and nothing else: with gRPC's own lookups, a name server that is silent costs a minute.
+ask() {
+	env -i PATH="$PATH" HOME=/tmp TEMPORAL_ADDRESS=passthrough:///temporal:7233 timeout 10 temporal operator "$@" 2>&1
+}
+
+tries=0
+until answer=$(ask cluster health); do
+	tries=$((tries + 1))
+	if [ "$tries" = 60 ]; then
+		printf 'the Temporal server does not answer: %s\nlook at: docker compose logs temporal\n' "$answer"
+		exit 1
+	fi
+	[ $((tries % 5)) != 1 ] || echo "waiting for the Temporal server"
 	sleep 2
 done
-temporal operator namespace describe --namespace "$TEMPORAL_NAMESPACE" >/dev/null 2>&1 ||
-	temporal operator namespace create --namespace "$TEMPORAL_NAMESPACE" --retention 720h
+if ! ask namespace describe --namespace "$namespace" >/dev/null; then
+	ask namespace create --namespace "$namespace" --retention 720h
+fi
+echo "the namespace $namespace is there"

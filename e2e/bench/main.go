@@ -22,10 +22,12 @@ func main() {
 	sizes := flag.String("sizes", "1000,10000,100000", "organizations to measure, by their people")
 	latency := flag.Duration("latency", 50*time.Millisecond, "how long each simulated call takes")
 	singles := flag.Int("singles", 100, "single source changes whose delay is measured")
+	orgs := flag.Int("orgs", 2000, "organizations that one worker keeps; 0: none")
+	starred := flag.Int("starred", 500, "starred targets of 10,000 people and 1,000 groups; 0: none")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *sizes, *latency, *singles); err != nil {
+	if err := run(ctx, *sizes, *latency, *singles, *orgs, *starred); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -46,7 +48,7 @@ var (
 
 type row struct{ what, at, bar, got string }
 
-func run(ctx context.Context, wanted string, latency time.Duration, singles int) error {
+func run(ctx context.Context, wanted string, latency time.Duration, singles, orgs, starred int) error {
 	dir, err := os.MkdirTemp("", "castellan-bench-")
 	if err != nil {
 		return err
@@ -55,41 +57,70 @@ func run(ctx context.Context, wanted string, latency time.Duration, singles int)
 	if err := stack.Build(ctx, dir, "worker", "starter", "simulator"); err != nil {
 		return err
 	}
-	var rows []row
-	var growth []verification
+	var r results
 	for _, s := range []size{small, medium, big} {
 		if !slices.Contains(strings.Split(wanted, ","), fmt.Sprint(s.people)) {
 			continue
 		}
-		b, err := setUp(ctx, filepath.Join(dir, fmt.Sprint(s.people)), dir, s, latency)
-		if err != nil {
-			return fmt.Errorf("%s: %w", s, err)
-		}
-		v, err := b.verification(ctx)
-		if err == nil {
-			growth = append(growth, v)
-			switch s {
-			case medium:
-				rows = append(rows, v.rows(s, latency)...)
-				rows, err = b.changes(ctx, rows, singles)
-			case big:
-				rows = append(rows, row{"worker memory (peak RSS), first and second full verification", s.String(), "≤ 200 MB", fmt.Sprintf("%d MB", v.memory>>20)})
-			}
-		}
-		b.Stop()
-		if err != nil {
+		if err := r.measure(ctx, dir, s, latency, singles); err != nil {
 			return fmt.Errorf("%s: %w", s, err)
 		}
 	}
+	if starred > 0 {
+		one, err := manyTargets(ctx, filepath.Join(dir, "starred"), dir, starred, latency)
+		if err != nil {
+			return fmt.Errorf("%d starred targets: %w", starred, err)
+		}
+		r.rows = append(r.rows, one)
+	}
+	if orgs > 0 {
+		more, err := manyOrganizations(ctx, filepath.Join(dir, "orgs"), dir, orgs, latency)
+		if err != nil {
+			return fmt.Errorf("%d organizations: %w", orgs, err)
+		}
+		r.rows = append(r.rows, more...)
+	}
+	r.print(latency)
+	return nil
+}
+
+// results are what was measured so far.
+type results struct {
+	rows   []row
+	growth []verification
+}
+
+// measure measures one organization, with the programs built in dir.
+func (r *results) measure(ctx context.Context, dir string, s size, latency time.Duration, singles int) error {
+	b, err := setUp(ctx, filepath.Join(dir, fmt.Sprint(s.people)), dir, s, latency)
+	if err != nil {
+		return err
+	}
+	defer b.Stop()
+	v, err := b.verification(ctx)
+	if err != nil {
+		return err
+	}
+	r.growth = append(r.growth, v)
+	switch s {
+	case medium:
+		r.rows = append(r.rows, v.rows(s, latency)...)
+		r.rows, err = b.changes(ctx, r.rows, singles)
+	case big:
+		r.rows = append(r.rows, row{"worker memory (peak RSS), first and second full verification", s.String(), "≤ 200 MB", fmt.Sprintf("%d MB", v.memory>>20)})
+	}
+	return err
+}
+
+func (r *results) print(latency time.Duration) {
 	fmt.Printf("\n%d CPU, %s, %s; simulator answers after %s\n\n", runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format("2006-01-02"), latency)
 	fmt.Println("| what | at | bar | measured |\n|---|---|---|---|")
-	for _, r := range rows {
+	for _, r := range r.rows {
 		fmt.Printf("| %s | %s | %s | %s |\n", r.what, r.at, r.bar, r.got)
 	}
 	fmt.Println("\nHow a full verification grows (nothing to change):\n\n| people | groups | memberships | calls | calls per 100 people | time | time / (calls × latency) | worker peak RSS |\n|---|---|---|---|---|---|---|---|")
-	for _, v := range growth {
+	for _, v := range r.growth {
 		fmt.Printf("| %d | %d | %d | %d | %.2f | %.2f s | %.2f | %d MB |\n", v.people, v.groups, v.memberships, v.calls,
 			float64(v.calls)/float64(v.people)*100, v.took.Seconds(), v.took.Seconds()/(float64(v.calls)*latency.Seconds()), v.memory>>20)
 	}
-	return nil
 }

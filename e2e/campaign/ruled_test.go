@@ -23,7 +23,10 @@ import (
 // ruledOrganization is a small one with people of many kinds.
 var ruledOrganization = organizationOf{flags: ruledFlags, world: newRuled}
 
+// boss owns the key and some rules, and is in no source group. Those who always stay keep their place in payroll.
 const boss = "boss@acme.example"
+
+var stayers = []string{"s00@acme.example", "s01@acme.example", "s02@acme.example", "l00@labs.example"}
 
 // ruledPolicy is what truth_test.go says a second time.
 const ruledPolicy = `version: 1
@@ -39,6 +42,7 @@ guard:
   window: {removals: 100000, share: 100%%}
 sync: {feed: 5s}
 ignore: ["*"]
+protected: [{target: "group:payroll", always: [%s]}]
 mappings:
   - {name: jira, from: ["eng-*", "ops-*"], to: ["default:jira/acme/user"]}
   - {name: confluence, from: ["eng-*", "sales-*", contractors], to: ["default:confluence/acme/user"]}
@@ -69,6 +73,9 @@ type ruled struct {
 	notes  []noted
 	freed  map[string]bool // whom an admin restored in this schedule
 
+	addresses *addresses
+	handTaken map[[2]string]bool // account and group
+
 	suspensions, restores, removals, taken, given judged
 	early                                         []string
 	fresh                                         []string // what of that was not told yet
@@ -89,7 +96,7 @@ func ruledFlags(t *testing.T) []string {
 		Domains: ourDomains, People: []string{"boss", "vice"}, Admins: []string{"boss", "vice"},
 		Profiles: map[string]cloud.OrgProfile{"boss": {LastActive: lately}, "vice": {LastActive: lately}},
 	}
-	groups := map[string][]string{"hr-all": {"boss", "vice"}}
+	groups := map[string][]string{"hr-all": {"vice"}}
 	staff := []string{"eng-core", "eng-web", "ops-run", "ops-night", "sales-emea", "sales-amer", "hr-all"}
 	add := func(n int, name, domain string, from ...string) {
 		for i := range n {
@@ -148,7 +155,7 @@ func used(now time.Time, random *rand.Rand) string {
 // newRuled learns what the simulator invented. Everybody starts in the group that opens Jira, so that it can be read of whom the
 // search tells when they used it; then most are taken out.
 func newRuled(ctx context.Context, s *stack.Stack) (world, error) {
-	w := &ruled{sim: s.Simulator, scim: map[string]string{}, seeded: map[string]facts{}, freed: map[string]bool{}}
+	w := &ruled{sim: s.Simulator, scim: map[string]string{}, seeded: map[string]facts{}, freed: map[string]bool{}, addresses: newAddresses(s.Simulator), handTaken: map[[2]string]bool{}}
 	var err error
 	if w.idp, err = s.Simulator.SCIM(); err != nil {
 		return nil, err
@@ -181,6 +188,7 @@ func newRuled(ctx context.Context, s *stack.Stack) (world, error) {
 			f.used = used.Apps[0].LastActive
 		}
 		w.humans, w.seeded[h.account] = append(w.humans, h), f
+		w.addresses.of[h.account] = h.email
 	}
 	var out []string
 	for i, h := range w.humans {
@@ -218,7 +226,7 @@ func newRuled(ctx context.Context, s *stack.Stack) (world, error) {
 }
 
 func (w *ruled) policy() string {
-	return fmt.Sprintf(ruledPolicy, org, w.sim.OrgID, stack.KeyVariable)
+	return fmt.Sprintf(ruledPolicy, org, w.sim.OrgID, stack.KeyVariable, strings.Join(stayers, ", "))
 }
 
 func (w *ruled) begun(ctx context.Context) error { return w.look(ctx, 0) }
@@ -250,7 +258,13 @@ func (w *ruled) day(ctx context.Context, random *rand.Rand) error {
 			return err
 		}
 		h := w.humans[random.IntN(len(w.humans))]
+		if random.IntN(4) == 0 { // often one whom the policy names
+			h = w.named(random)
+		}
 		if h.email == boss {
+			if err := w.addresses.change(ctx, random, h.account); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := w.happen(ctx, random, h, l.now(h.account)); err != nil {
@@ -260,12 +274,18 @@ func (w *ruled) day(ctx context.Context, random *rand.Rand) error {
 	return nil
 }
 
+// named is somebody whom the policy names by the address of the beginning.
+func (w *ruled) named(random *rand.Rand) human {
+	email := append([]string{boss}, stayers...)[random.IntN(1+len(stayers))]
+	return w.humans[slices.IndexFunc(w.humans, func(h human) bool { return h.email == email })]
+}
+
 // happen is one thing that happens to somebody.
 func (w *ruled) happen(ctx context.Context, random *rand.Rand, h human, f facts) error {
 	in := f.sources()
 	slices.Sort(in)
 	kept := w.scim[h.account] != ""
-	switch what := random.IntN(20); {
+	switch what := random.IntN(27); {
 	case !f.present: // an identity provider brings them back, sooner or later
 		return w.bringBack(ctx, h)
 	case what < 12 && kept && len(in) == 0, what < 4 && kept:
@@ -297,9 +317,32 @@ func (w *ruled) happen(ctx context.Context, random *rand.Rand, h human, f facts)
 	case what < 16 && !w.freed[h.account]: // of who is restored and suspended again between two looks, nobody could tell by whom
 		return w.sim.Person(ctx, h.account, map[string]any{"suspended": true})
 	case what < 18:
-		return w.sim.Invite(ctx, jiraExtras, h.account)
+		return w.invite(ctx, jiraExtras, h)
+	case what < 20:
+		return w.invite(ctx, targets[random.IntN(len(targets))], h)
+	case what < 23:
+		return w.take(ctx, random, h, f)
 	}
-	return w.sim.Invite(ctx, targets[random.IntN(len(targets))], h.account)
+	return w.addresses.change(ctx, random, h.account)
+}
+
+// invite gives by hand. Of what was taken by hand and then given by hand between two looks, nobody could tell whose it is.
+func (w *ruled) invite(ctx context.Context, group string, h human) error {
+	if w.handTaken[[2]string{h.account, group}] {
+		return nil
+	}
+	return w.sim.Invite(ctx, group, h.account)
+}
+
+// take takes a target from somebody by hand: it comes back if something gives it, and only then.
+func (w *ruled) take(ctx context.Context, random *rand.Rand, h human, f facts) error {
+	held := slices.DeleteFunc(slices.Clone(targets), func(group string) bool { return !f.in(group) })
+	if len(held) == 0 {
+		return nil
+	}
+	group := held[random.IntN(len(held))]
+	w.handTaken[[2]string{h.account, group}] = true
+	return w.sim.Expel(ctx, group, h.account)
 }
 
 func (w *ruled) group(name string) string {
@@ -325,7 +368,7 @@ func (w *ruled) bringBack(ctx context.Context, h human) error {
 		return err
 	}
 	w.note(h, func(f *facts) { f.title, f.job = "", "" })
-	u, err := w.idp.CreateUser(ctx, scim.User{UserName: h.email, Email: h.email, DisplayName: h.email, Active: true})
+	u, err := w.idp.CreateUser(ctx, scim.User{UserName: w.addresses.of[h.account], Email: w.addresses.of[h.account], DisplayName: h.email, Active: true})
 	if err != nil {
 		return err
 	}
@@ -394,7 +437,8 @@ func (w *ruled) judge(seed uint64, h human, c cloud.Change, past []moment) {
 	case c.What == cloud.WhatPresence:
 		kind, wait, asks = &w.removals, leaverWait, h.leaves
 	case c.What == cloud.WhatDirectory && !c.Holds:
-		kind, asks = &w.suspensions, h.suspends
+		kind = &w.suspensions
+		asks = func(f facts) bool { return h.suspends(f) && !h.spared(f) }
 		if !h.stranger() {
 			wait = leaverWait
 		}
@@ -409,7 +453,7 @@ func (w *ruled) judge(seed uint64, h human, c cloud.Change, past []moment) {
 			wait = parkedWait
 		}
 		asks = func(f facts) bool {
-			return h.denies(f, group) || slices.Contains(targets, group) && group != jiraExtras && was.groups[group] && !h.gives(f, group, c.At)
+			return !h.stays(group) && (h.denies(f, group) || slices.Contains(targets, group) && group != jiraExtras && was.groups[group] && !h.gives(f, group, c.At))
 		}
 	}
 	kind.all++
@@ -451,7 +495,7 @@ func (w *ruled) rightOf(h human, f facts) error {
 	switch {
 	case h.leaves(f):
 		return fmt.Errorf("%s is still in the organization", h.email)
-	case h.suspends(f) && !f.suspended && h.email != boss:
+	case h.suspends(f) && !f.suspended && !h.spared(f):
 		return fmt.Errorf("%s is not suspended, and a rule says so", h.email)
 	case !h.suspends(f) && f.suspended && !f.byHand:
 		return fmt.Errorf("%s is suspended, and no rule says so", h.email)
@@ -466,7 +510,7 @@ func (w *ruled) rightOf(h human, f facts) error {
 			}
 		case gives && !in && !f.suspended:
 			return fmt.Errorf("%s is not in %s, and should be", h.email, group)
-		case !gives && in && ours:
+		case !gives && in && ours && !h.stays(group):
 			return fmt.Errorf("%s is in %s by Castellan, and nothing gives it", h.email, group)
 		}
 	}
@@ -506,6 +550,7 @@ func (w *ruled) report(t *testing.T) {
 	t.Helper()
 	t.Logf("wrongful suspensions: %d of %d; wrongful removals from the organization: %d of %d; wrongful removals from groups: %d of %d",
 		len(w.suspensions.wrong), w.suspensions.all, len(w.removals.wrong), w.removals.all, len(w.taken.wrong), w.taken.all)
+	t.Logf("%s; taken by hand: %d people's targets", w.addresses, len(w.handTaken))
 	t.Logf("wrongful restores: %d of %d; additions without evidence: %d of %d; changes before their rule's time: %d",
 		len(w.restores.wrong), w.restores.all, len(w.given.wrong), w.given.all, len(w.early))
 	require.Empty(t, w.suspensions.wrong, "suspensions without evidence")

@@ -15,10 +15,11 @@ import (
 
 // human is what never changes of somebody.
 type human struct {
-	account, email, domain string
-	managed                bool
-	added                  time.Time
-	shown                  bool // the search says when they used Jira; of others only the scarce call does
+	account, domain string
+	email           string // of the beginning: their name in this test, whatever their address is now
+	managed         bool
+	added           time.Time
+	shown           bool // the search says when they used Jira; of others only the scarce call does
 }
 
 // facts are what was true of somebody for a while.
@@ -110,6 +111,14 @@ func (h human) denies(f facts, group string) bool {
 	}
 	return false
 }
+
+// stays says that the policy protects somebody's place in the group.
+func (h human) stays(group string) bool {
+	return group == payroll && (h.email == boss || slices.Contains(stayers, h.email))
+}
+
+// spared says that nothing may suspend somebody: the owner of the key, and who holds a target that they always keep.
+func (h human) spared(f facts) bool { return h.email == boss || h.stays(payroll) && f.in(payroll) }
 
 // idle says that somebody can use Jira and did not for ninety days. Whoever never did counts from the day on which they were
 // given it, and Castellan gave it during this test.

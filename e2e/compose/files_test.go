@@ -2,13 +2,14 @@ package compose_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/e2e/stack"
 )
 
 // read returns the content of a file of the repository.
@@ -26,23 +27,27 @@ func absolute(t *testing.T, path string) string {
 	return path
 }
 
-// fileIn names the path itself, or some file in it if it is a folder.
-func fileIn(path string) string {
-	if files, _ := filepath.Glob(filepath.Join(path, "*")); len(files) > 0 {
-		return files[0]
+// projectFolder copies what Compose and the scripts beside it read, without anybody's own settings and secrets.
+func projectFolder(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	require.NoError(t, os.CopyFS(filepath.Join(folder, "deploy"), os.DirFS(filepath.Join(root, "deploy"))))
+	require.NoError(t, os.RemoveAll(filepath.Join(folder, "deploy/secrets")))
+	for _, name := range []string{"deploy/castellan.env", "deploy/proxy.env"} {
+		require.NoError(t, os.RemoveAll(filepath.Join(folder, name)))
 	}
-	return path
+	for _, name := range []string{"docker-compose.yml", "Dockerfile"} {
+		require.NoError(t, os.WriteFile(filepath.Join(folder, name), []byte(read(t, name)), 0o600))
+	}
+	return folder
 }
 
-// build compiles one of the repository's programs and returns its path.
+// build builds one of the repository's programs and returns its path.
 func build(t *testing.T, folder string) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), filepath.Base(folder))
-	compile := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./"+folder)
-	compile.Dir = root
-	output, err := compile.CombinedOutput()
-	require.NoError(t, err, string(output))
-	return binary
+	dir, err := stack.Programs(t.Context(), t.TempDir(), folder)
+	require.NoError(t, err)
+	return filepath.Join(dir, filepath.Base(folder))
 }
 
 func timeOf(t *testing.T, duration *types.Duration) time.Duration {

@@ -14,7 +14,7 @@ import (
 )
 
 // calls are all operations of the organization client, with the account and the group given.
-func (w *world) calls(client *organization.Client, group, account string) map[string]func(context.Context) error {
+func (w *world) calls(client organization.Writer, group, account string) map[string]func(context.Context) error {
 	directory := w.info.DirectoryID
 	return map[string]func(context.Context) error{
 		"orgs":        func(ctx context.Context) error { _, err := client.Orgs(ctx, ""); return err },
@@ -74,7 +74,7 @@ func driveRefusals(t *testing.T, check *checker) {
 	t.Run("keys", func(t *testing.T) {
 		w := newWorld(t, check, nil)
 		group, ana := w.group("some"), w.user("ana").AtlassianAccountID
-		require.Len(t, w.calls(w.org, group, ana), reflect.TypeFor[*organization.Client]().NumMethod(), "a call of the client is left out")
+		require.Len(t, w.calls(w.org, group, ana), reflect.TypeFor[organization.Writer]().NumMethod(), "a call of the client is left out")
 		for name, call := range w.calls(w.organization(w.info.OrgID, unknownKey), group, ana) {
 			require.ErrorIs(t, call(t.Context()), organization.ErrUnauthorized, name)
 		}

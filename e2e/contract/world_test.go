@@ -31,7 +31,7 @@ type world struct {
 	info cloud.Info
 	url  string
 	http *http.Client
-	org  *organization.Client
+	org  organization.Writer
 	scim *scim.Client
 }
 
@@ -52,10 +52,10 @@ func newWorld(t *testing.T, check *checker, adjust func(*cloud.Settings)) *world
 	return w
 }
 
-func (w *world) organization(org, key string) *organization.Client {
+func (w *world) organization(org, key string) organization.Writer {
 	client, err := organization.New(organization.Options{BaseURL: w.url + "/admin", OrgID: org, Key: always(key), HTTP: w.http})
 	require.NoError(w.t, err)
-	return client
+	return organization.NewWriter(client)
 }
 
 func (w *world) scimClient(key string) *scim.Client {

@@ -3,6 +3,7 @@ package docs_test
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,13 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/config"
-	"github.com/castellan-io/castellan/messages"
-	"github.com/castellan-io/castellan/plan"
 	"github.com/castellan-io/castellan/policy"
 )
 
 func TestEverySettingIsListedWithItsDefault(t *testing.T) {
-	text := string(read(t, "docs/operations.md"))
+	text := string(read(t, "docs/install.md"))
 	for title, variables := range map[string]func(func(config.Variable) bool){
 		"Worker": config.Variables[config.Worker](), "Starter": config.Variables[config.Starter](),
 	} {
@@ -30,10 +29,10 @@ func TestEverySettingIsListedWithItsDefault(t *testing.T) {
 			if v.Default != "" {
 				value = " `" + v.Default + "` "
 			}
-			require.True(t, strings.Contains(section, "| `"+v.Name+"` |"+value+"|"), "docs/operations.md has no row for %s with its default %q", v.Name, v.Default)
+			require.True(t, strings.Contains(section, "| `"+v.Name+"` |"+value+"|"), "docs/install.md has no row for %s with its default %q", v.Name, v.Default)
 		}
 	}
-	known := map[string]bool{"CASTELLAN_": true, "CASTELLAN_KEY_": true, "CASTELLAN_KEY_ACME": true}
+	known := map[string]bool{"CASTELLAN_": true, "CASTELLAN_KEY_": true, "CASTELLAN_KEY_ACME": true, "CASTELLAN_KEY_ACME_EU": true, "CASTELLAN_TEMPORAL_CLI": true}
 	for _, variables := range []func(func(config.Variable) bool){config.Variables[config.Worker](), config.Variables[config.Starter]()} {
 		for v := range variables {
 			known[v.Name] = true
@@ -101,53 +100,10 @@ func chapter(t *testing.T, text, title string) string {
 	return section
 }
 
-func TestRulesFindingsAndStatesAreExplained(t *testing.T) {
-	text := string(read(t, "docs/policy.md"))
-	for _, rule := range []string{
-		plan.RuleAdopt, plan.RuleRunRemovals, plan.RuleRunShare, plan.RuleTargetRemovals, plan.RuleTargetShare, plan.RuleLastAccess,
-		plan.RuleWindow, plan.RuleSourceSuspect, plan.RuleDefaultMoved, plan.RuleRuleNew, plan.RuleFlapping,
-	} {
-		require.True(t, strings.Contains(chapter(t, text, "guard"), "`"+rule+"`"), "docs/policy.md does not explain the rule %s", rule)
-	}
-	findings := regexp.MustCompile(`\bfind\("([a-z-]+)"|Rule: "([a-z-]+)"`)
-	seen := 0
-	for _, folder := range []string{"policy", "activities"} {
-		files, err := filepath.Glob(filepath.Join(root, folder, "*.go"))
-		require.NoError(t, err)
-		for _, file := range files {
-			if strings.HasSuffix(file, "_test.go") {
-				continue
-			}
-			for _, m := range findings.FindAllStringSubmatch(string(read(t, folder+"/"+filepath.Base(file))), -1) {
-				require.True(t, strings.Contains(text, "| `"+m[1]+m[2]+"` |"), "%s: docs/policy.md has no row for the finding %s", file, m[1]+m[2])
-				seen++
-			}
-		}
-	}
-	require.Greater(t, seen, 8)
-
-	states := chapter(t, string(read(t, "docs/operations.md")), "States")
-	for _, state := range []string{
-		messages.StateStarting, messages.StateOK, messages.StateVerifying, messages.StateApplying, messages.StateHeld, messages.StatePaused, messages.StateProblem,
-	} {
-		require.Contains(t, states, "| `"+state+"` |")
-	}
-	states = chapter(t, string(read(t, "docs/operations.md")), "Grants")
-	for _, state := range []string{
-		messages.GrantWaiting, messages.GrantScheduled, messages.GrantGiving, messages.GrantActive, messages.GrantTaking, messages.GrantBlocked, messages.GrantOver,
-	} {
-		require.Contains(t, states, "| `"+state+"` |")
-	}
-	code := string(read(t, "activities/errors.go"))
-	files, err := filepath.Glob(filepath.Join(root, "workflows", "*.go"))
-	require.NoError(t, err)
-	for _, file := range files {
-		code += string(read(t, "workflows/"+filepath.Base(file)))
-	}
-	kinds := regexp.MustCompile("(?m)^\\| `([A-Za-z]+)` \\|").FindAllStringSubmatch(chapter(t, string(read(t, "docs/operations.md")), "Problems"), -1)
-	require.NotEmpty(t, kinds)
-	for _, kind := range kinds {
-		require.True(t, strings.Contains(code, `"`+kind[1]+`"`), "no error is of kind %s", kind[1])
+func TestGuardRulesAreExplained(t *testing.T) {
+	guard := chapter(t, string(read(t, "docs/policy.md")), "guard")
+	for _, rule := range known(t).guard.all() {
+		require.True(t, strings.Contains(guard, "`"+rule+"`"), "docs/policy.md does not explain the rule %s", rule)
 	}
 }
 
@@ -174,6 +130,47 @@ func TestLinks(t *testing.T) {
 		}
 	}
 	require.Greater(t, seen, 20)
+}
+
+// TestPathsExist: what CONTRIBUTING.md and architecture.md name as a path or a test is there.
+func TestPathsExist(t *testing.T) {
+	tests := ""
+	for _, file := range goFiles(t) {
+		if strings.HasSuffix(file, "_test.go") {
+			tests += string(read(t, file))
+		}
+	}
+	seen := 0
+	for _, file := range []string{"CONTRIBUTING.md", "docs/architecture.md"} {
+		text := string(read(t, file))
+		for _, m := range regexp.MustCompile("`(?:\\./)?([a-z0-9_]+/[A-Za-z0-9_./-]*)`").FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join(root, strings.SplitN(m[1], "/", 2)[0])); err != nil {
+				continue // a role, or a part of an address
+			}
+			_, err := os.Stat(filepath.Join(root, m[1]))
+			require.NoError(t, err, "%s names %s", file, m[1])
+			seen++
+		}
+		for _, name := range regexp.MustCompile(`-run (Test\w+)`).FindAllStringSubmatch(text, -1) {
+			require.Contains(t, tests, "func "+name[1]+"(", "%s names a test that is not there", file)
+		}
+	}
+	require.Greater(t, seen, 10)
+}
+
+// goFiles are the project's own, by their paths in it.
+func goFiles(t *testing.T) (all []string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && (strings.HasPrefix(entry.Name(), ".") && len(entry.Name()) > 2) {
+			return filepath.SkipDir
+		}
+		if err == nil && strings.HasSuffix(path, ".go") {
+			all = append(all, strings.TrimPrefix(path, root+"/"))
+		}
+		return err
+	}))
+	return all
 }
 
 // anchors are the headings of a document as links name them.

@@ -57,6 +57,8 @@ type campaign struct {
 	*world
 	weather string
 	wishes  []wish
+	seized  []wish // long ones, which somebody takes by hand once they were given
+	renamed []wish // long ones, whose holder gets another address once they were given
 	random  *rand.Rand
 	broke   [2]time.Time // the outage
 	ticks   [2]int       // of the processors so far: all, and those that the host took away
@@ -94,7 +96,7 @@ func newCampaign(t *testing.T, weather string, n int) *campaign {
 	for i := range 40 {
 		people = append(people, fmt.Sprintf("p%03d", i))
 	}
-	file.People = append(slices.Clone(staff.People), people[2:]...)
+	file.People = append(append(slices.Clone(staff.People), people[2:]...), "seized-0", "seized-1", "seized-2", "renamed-0", "renamed-1", "other-0", "other-1")
 	for i := range 8 {
 		name := fmt.Sprintf("vault-%d", i)
 		file.Local = append(slices.Clone(file.Local), cloud.OrgGroup{Name: name})
@@ -109,6 +111,19 @@ protected:
   - {target: "role:org-admin", minimum: 2}
 `, list), "--lag", "500ms", "--role-lag", "3s")
 	c.wish(n, people, targets)
+	for i := range 3 {
+		name := fmt.Sprintf("seized-%d", i)
+		c.seized = append(c.seized, wish{
+			id: weather + "-" + name, person: name, email: c.email(name), duration: 50 * time.Minute,
+			target: []access.Entitlement{"group:vault-0", access.OrgAdmin, "group:builders"}[i],
+		})
+	}
+	for i, target := range []access.Entitlement{"group:vault-1", access.OrgAdmin} {
+		name := fmt.Sprintf("renamed-%d", i)
+		c.renamed = append(c.renamed, wish{
+			id: weather + "-" + name, person: name, email: c.email(name), duration: 50 * time.Minute, target: target,
+		})
+	}
 	return c
 }
 
@@ -167,7 +182,13 @@ func (c *campaign) lend() {
 	ctx, stop := context.WithCancel(c.t.Context())
 	weather := c.blow(ctx)
 	var asking sync.WaitGroup
-	errs := make(chan error, 3*len(c.wishes))
+	errs := make(chan error, 3*len(c.wishes)+len(c.seized)+len(c.renamed))
+	for _, one := range c.seized {
+		asking.Go(func() { errs <- c.seize(one) })
+	}
+	for i, one := range c.renamed {
+		asking.Go(func() { errs <- c.rename(one, fmt.Sprintf("other-%d", i)) })
+	}
 	for _, one := range c.wishes {
 		asking.Go(func() {
 			at(ctx, begin.Add(one.after))
@@ -175,7 +196,7 @@ func (c *campaign) lend() {
 			if one.revoke > 0 {
 				at(ctx, begin.Add(one.after+one.revoke))
 				errs <- c.signal(messages.Revoke, messages.RevokeInput{
-					Person: one.email, Target: one.target, RequestedBy: "admin@acme.example", Reason: "early",
+					Person: one.email, Target: one.target, RequestedBy: one.email, Reason: "early",
 				})
 			}
 		})
@@ -191,6 +212,39 @@ func (c *campaign) lend() {
 	}
 }
 
+// seize takes by hand what a grant gave, as soon as it is held.
+func (c *campaign) seize(one wish) error {
+	if err := c.askTwice(one); err != nil {
+		return err
+	}
+	c.eventually(func() bool { return len(c.held(one.person, string(one.target))) > 0 })
+	c.take(one.person, one.target)
+	return nil
+}
+
+// rename gives the holder of a grant another address and the one of before to somebody else, as soon as it is held. What is
+// then revoked by the old address is nobody's, by the new one it is the holder's.
+func (c *campaign) rename(one wish, other string) error {
+	if err := c.askTwice(one); err != nil {
+		return err
+	}
+	account, heir := c.person(one.person).AccountID, c.person(other).AccountID
+	c.eventually(func() bool { return len(c.held(one.person, string(one.target))) > 0 })
+	address := "lee-" + one.email
+	if err := c.Simulator.Person(context.Background(), account, map[string]any{"email": address}); err != nil {
+		return err
+	}
+	if err := c.Simulator.Person(context.Background(), heir, map[string]any{"email": one.email}); err != nil {
+		return err
+	}
+	for _, by := range []string{one.email, address} {
+		if err := c.signal(messages.Revoke, messages.RevokeInput{Person: by, Target: one.target, RequestedBy: by, Reason: by}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // at waits for an instant of the schedule.
 func at(ctx context.Context, when time.Time) {
 	select {
@@ -202,7 +256,7 @@ func at(ctx context.Context, when time.Time) {
 func (c *campaign) askTwice(one wish) error {
 	in := messages.GrantInput{
 		Person: one.email, Target: one.target, Duration: messages.Duration(one.duration), Reason: "campaign",
-		RequestedBy: "admin@acme.example", RequestID: one.id,
+		RequestedBy: one.email, RequestID: one.id,
 	}
 	if err := c.signal(messages.Grant, in); err != nil {
 		return err
@@ -263,7 +317,7 @@ func (c *campaign) settle() {
 				return fmt.Errorf("grant %s of %s to %s is open: %+v", g.ID, g.Target, g.Email, g)
 			}
 		}
-		if n := len(all.Grants); n < len(c.wishes) {
+		if n := len(all.Grants); n < len(c.wishes)+len(c.seized)+len(c.renamed) {
 			state, err := c.Status(c.t.Context(), org)
 			return fmt.Errorf("%d of %d requests were heard; refused: %+v (%v)", n, len(c.wishes), state.Refused, err)
 		}
@@ -276,12 +330,31 @@ func (c *campaign) judge() {
 	c.t.Helper()
 	answer, err := c.Ask(c.t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportGrants, Limit: 2000})
 	require.NoError(c.t, err)
-	require.Equal(c.t, len(c.wishes), len(answer.Grants), "every request was heard once")
-	granted := map[[2]string][]access.Grant{}
+	require.Equal(c.t, len(c.wishes)+len(c.seized)+len(c.renamed), len(answer.Grants), "every request was heard once")
+	granted, accounts := map[[2]string][]access.Grant{}, map[string]string{}
+	for _, one := range slices.Concat(c.wishes, c.seized, c.renamed) {
+		accounts[one.id] = c.person(one.person).AccountID
+	}
 	for _, g := range answer.Grants {
 		require.Equal(c.t, access.GrantEnded, g.State, g.ID)
+		require.Equal(c.t, accounts[g.ID], g.Person, "%s: whose it is", g.ID)
+		seized := slices.ContainsFunc(c.seized, func(one wish) bool { return one.id == g.ID })
+		require.Equal(c.t, seized, g.HandTaken, "%s: what was taken by hand ends, and nothing else does so", g.ID)
+		if seized {
+			continue
+		}
 		key := [2]string{g.Person, strings.ToLower(string(g.Target))}
 		granted[key] = append(granted[key], g)
+	}
+	for _, one := range c.seized {
+		spans := c.held(one.person, string(one.target))
+		require.Len(c.t, spans, 1, "%s: what was taken by hand was given back", one.id)
+		require.False(c.t, spans[0][1].IsZero(), one.id)
+	}
+	for i, one := range c.renamed {
+		j := slices.IndexFunc(answer.Grants, func(g access.Grant) bool { return g.ID == one.id })
+		require.Equal(c.t, "lee-"+one.email, answer.Grants[j].ClosedWhy, "%s: ended by its holder's address of today", one.id)
+		require.Empty(c.t, c.held(fmt.Sprintf("other-%d", i), string(one.target)), "%s: given to who has the address now", one.id)
 	}
 	history, err := c.Simulator.History(c.t.Context())
 	require.NoError(c.t, err)

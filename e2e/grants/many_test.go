@@ -48,7 +48,7 @@ grants:
 		for i := range n {
 			require.NoError(t, w.Temporal.Client.SignalWorkflow(t.Context(), messages.OrgSyncID(org), "", messages.Grant, messages.GrantInput{
 				Person: fmt.Sprintf("p%03d@example.com", i%holders), Target: targets[i/holders], Duration: messages.Duration(5 * time.Hour),
-				Reason: "many", RequestedBy: "admin@acme.example", RequestID: fmt.Sprintf("many-%05d", i),
+				Reason: "many", RequestedBy: "bo@example.com", RequestID: fmt.Sprintf("many-%05d", i),
 			}))
 		}
 		require.NoError(t, stack.Eventually(t.Context(), time.Hour, func() error {
@@ -74,7 +74,7 @@ grants:
 		require.NoError(t, err)
 	})
 	measured("the status of one grant", func() {
-		_, err := w.GrantStatus(t.Context(), messages.GrantID(org, targets[0], "p000@example.com"))
+		_, err := w.GrantStatus(t.Context(), messages.GrantID(org, targets[0], w.person("p000").AccountID))
 		require.NoError(t, err)
 	})
 	measured("the status of the organization", func() {
@@ -84,7 +84,7 @@ grants:
 	measured("end one and see it gone", func() {
 		var answer messages.GrantAnswer
 		require.NoError(t, w.Update(t.Context(), org, messages.Revoke, messages.RevokeInput{
-			Person: "p000@example.com", Target: targets[0], RequestedBy: "admin@acme.example",
+			Person: "p000@example.com", Target: targets[0], RequestedBy: "bo@example.com",
 		}, &answer))
 		w.eventually(func() bool { return !w.holds("p000", string(targets[0])) })
 	})

@@ -70,8 +70,6 @@ func TestAReviewFromOutside(t *testing.T) {
 	paul := w.item(id, "paul", "group:partner-wiki")
 	_, err = w.Starter(t.Context(), "review", "decide", id, "remove", fmt.Sprint(paul.N), "--by", "dan@acme.example")
 	require.Error(t, err, "a code is asked for")
-	_, err = w.with("CASTELLAN_CODE=AAAAA-BBBBB", "review", "decide", id, "remove", fmt.Sprint(paul.N), "--by", "dan@acme.example")
-	require.ErrorContains(t, err, "the code is not the one")
 	for who, n := range map[string]messages.Notice{"dan@acme.example": dan, "carol@acme.example": carol} {
 		_, err := w.with("CASTELLAN_CODE="+n.Code, "review", "decide", id, "keep", "--undecided", "--by", who)
 		require.NoError(t, err)

@@ -179,7 +179,7 @@ func (w *world) tallied(review string, given map[string][]int) {
 	require.Len(w.t, all, len(by))
 	for _, i := range all {
 		require.Len(w.t, i.Said, 1, "item %d", i.N)
-		require.Equal(w.t, by[i.N], i.Said[0].By, "item %d", i.N)
+		require.Equal(w.t, by[i.N], i.Said[0].Email, "item %d", i.N)
 		require.Equal(w.t, 1, i.Version, "item %d was said once", i.N)
 	}
 }

@@ -56,3 +56,25 @@ func TestAnEventMakesARuleActThroughCrashes(t *testing.T) {
 	require.Equal(t, 1, done, "the ledger knows it, once")
 	require.Contains(t, w.starter("verify-ledger", org), "is whole")
 }
+
+// TestWhatARunChangesIsLookedAtAtOnce: verifications are a day apart, and no event comes of Castellan's own writes.
+func TestWhatARunChangesIsLookedAtAtOnce(t *testing.T) {
+	t.Parallel()
+	w := start(t, company)
+	w.settled("guard: {adopt: auto, rules: auto, settle: 1s, run: {share: 100%}, target: {share: 100%}}\n" + rulesOf(
+		`{name: apart, owner: ana@example.com, mode: enforce, when: 'in("builders")', deny: ["group:partner-wiki"]}`,
+		`{name: lab, mode: enforce, when: 'in("vault")', give: ["group:lab"]}`,
+		`{name: vault, mode: enforce, when: 'in("builders") && email.startsWith("dan")', give: ["group:vault"]}`))
+	w.eventually(func() error {
+		if lab := w.members("lab"); lab != "dan" {
+			return fmt.Errorf("lab has %q: what dan was given in one run leads to the next", lab)
+		}
+		return nil
+	})
+	w.until(stack.Idle)
+	var triggers []string
+	for _, r := range answered[messages.ReportAnswer](w, "runs", org).Runs {
+		triggers = append(triggers, r.Trigger)
+	}
+	require.Len(t, triggers, 3, "builders; then vault; then lab: %v", triggers)
+}

@@ -45,7 +45,7 @@ func TestExplainShowsTheWholeDecisionAndWritesNothing(t *testing.T) {
 	require.Equal(t, "no contractors", x.Changes[i].Reasons[0].Name)
 
 	t.Log("what cannot be told")
-	require.Contains(t, w.fails("explain", org, "nobody@example.com"), "organization acme shows nobody named nobody@example.com; check the e-mail address or account id")
+	require.Contains(t, w.fails("explain", org, "nobody@example.com"), "the directory shows nobody named nobody@example.com: check the address, or give the account id")
 	require.Contains(t, w.fails("explain", org, "dan@example.com", "--if", "groups+=nowhere"), "nowhere")
 	require.Contains(t, w.fails("explain", org, "dan@example.com", "--if", "shoe=42"), "shoe")
 	require.Contains(t, w.fails("explain", "other", "dan@example.com"), `organization other has no policy in force`)

@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/reports"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/report"
 )
@@ -90,12 +90,12 @@ func TestFindingsAreReportedOnDemandAndOnSchedule(t *testing.T) {
 	require.Contains(t, described, `"report:acme:governance:scheduled"`)
 	w.cli("schedule", "trigger", "--schedule-id", scheduleID)
 	w.eventually(func() error {
-		if n := len(mail.of(activities.NoticeGovernance, "sec@example.com")); n != 1 {
+		if n := len(mail.of(reports.NoticeGovernance, "sec@example.com")); n != 1 {
 			return fmt.Errorf("%d notices came", n)
 		}
 		return nil
 	})
-	notice := mail.of(activities.NoticeGovernance, "sec@example.com")[0]
+	notice := mail.of(reports.NoticeGovernance, "sec@example.com")[0]
 	require.Contains(t, notice.Text, "Who holds protected targets, and why: 3")
 	newest := answered[messages.ReportAnswer](w, "findings", org).Report
 	require.Greater(t, newest.ID, r.ID)

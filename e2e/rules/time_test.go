@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/reconcile"
 	"github.com/castellan-io/castellan/e2e/stack"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
@@ -109,8 +109,8 @@ func TestRulesActWhenTheirTimeHasCome(t *testing.T) {
 	suspended := w.losses("gil", cloud.WhatDirectory)
 	require.Len(t, suspended, 1)
 	for _, to := range []struct{ kind, name, says string }{
-		{activities.NoticeRulePerson, "gil@example.com", `The rule "warned" of organization acme holds for you.`},
-		{activities.NoticeRule, "bo@example.com", "gil@example.com"},
+		{reconcile.NoticeRulePerson, "gil@example.com", `The rule "warned" of organization acme holds for you.`},
+		{reconcile.NoticeRule, "bo@example.com", "gil@example.com"},
 	} {
 		came := mail.of(to.kind, to.name)
 		require.Len(t, came, 1, to.name)
@@ -119,8 +119,8 @@ func TestRulesActWhenTheirTimeHasCome(t *testing.T) {
 		require.Empty(t, came[0].suspended, "nobody is suspended before the notice came")
 		require.True(t, came[0].at.Before(suspended[0]))
 	}
-	require.Contains(t, mail.of(activities.NoticeRulePerson, "gil@example.com")[0].Text, "Ask your manager.")
-	require.Empty(t, mail.of(activities.NoticeRulePerson, "dan@example.com"), "the other rule tells nobody")
+	require.Contains(t, mail.of(reconcile.NoticeRulePerson, "gil@example.com")[0].Text, "Ask your manager.")
+	require.Empty(t, mail.of(reconcile.NoticeRulePerson, "dan@example.com"), "the other rule tells nobody")
 
 	t.Log("during.from: it comes into force by the clock alone")
 	w.until(stack.Idle)
@@ -142,5 +142,5 @@ func TestRulesActWhenTheirTimeHasCome(t *testing.T) {
 		require.NotContains(t, []string{"asked for", "on schedule"}, r.Trigger)
 	}
 	w.until(stack.Idle)
-	require.Len(t, mail.of(activities.NoticeRulePerson, "gil@example.com"), 1, "each is told once")
+	require.Len(t, mail.of(reconcile.NoticeRulePerson, "gil@example.com"), 1, "each is told once")
 }

@@ -23,7 +23,7 @@ type Simulator struct {
 	KeyOwner        string `json:"keyOwner"`
 }
 
-// The simulator's keys, and the variable in which a worker finds the organization's.
+// The simulator's keys, and the variable in which a worker finds the organization's, whichever of the tests' it is.
 const (
 	OrgKey      = "sim-org-key"
 	SCIMKey     = "sim-scim-key"
@@ -72,17 +72,22 @@ type Worker struct {
 }
 
 // StartWorker starts the worker that Build put into bin against a Temporal server and a simulator, with its ledger at
-// ledgerURL (empty: an SQLite file in dir). More environment can be given as NAME=value.
+// ledgerURL (empty: that of dir, see LedgerIn). More environment can be given as NAME=value.
 func StartWorker(bin, dir, ledgerURL, temporal, simulator string, env ...string) (*Worker, error) {
 	if ledgerURL == "" {
-		ledgerURL = "file:" + filepath.Join(dir, "castellan.db")
+		var err error
+		if ledgerURL, err = LedgerIn(context.Background(), dir); err != nil {
+			return nil, err
+		}
 	}
 	cmd := exec.Command(filepath.Join(bin, "worker"))
 	// The tests' own variables are none of the worker's.
 	inherited := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CASTELLAN_") })
 	cmd.Env = append(append(inherited,
 		"TEMPORAL_ADDRESS="+temporal, "CASTELLAN_ATLASSIAN_URL="+simulator, "CASTELLAN_LEDGER="+ledgerURL,
-		"CASTELLAN_LISTEN=off", "CASTELLAN_LOG_FORMAT=console", KeyVariable+"="+OrgKey, "CASTELLAN_DRAIN_TIMEOUT=2s"), env...)
+		"CASTELLAN_LISTEN=off", "CASTELLAN_LOG_FORMAT=console", "CASTELLAN_DRAIN_TIMEOUT=2s",
+		KeyVariable+"="+OrgKey, "CASTELLAN_KEY_ACME="+OrgKey,
+		"CASTELLAN_SECRETS=acme=env:"+KeyVariable+",campaign=env:"+KeyVariable+",bench=env:"+KeyVariable), env...)
 	p, err := start(cmd, filepath.Join(dir, "worker.log"))
 	if err != nil {
 		return nil, fmt.Errorf("start the worker: %w", err)

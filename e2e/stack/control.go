@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/atlassian/scim"
+	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
@@ -84,6 +85,11 @@ func (s *Simulator) ClearFaults(ctx context.Context) error {
 // Set changes some of the simulator's settings, named as in its JSON.
 func (s *Simulator) Set(ctx context.Context, settings map[string]any) error {
 	return s.control(ctx, http.MethodPost, "settings", settings, nil)
+}
+
+// Notices are those that a worker was told to send to the simulator, the oldest first.
+func (s *Simulator) Notices(ctx context.Context) (notices []messages.Notice, err error) {
+	return notices, s.control(ctx, http.MethodGet, "notices", nil, &notices)
 }
 
 // Invite adds people, named by e-mail address or account id, to a group as an admin or an invitation would.

@@ -194,7 +194,7 @@ func (s *Stack) GrantStatus(ctx context.Context, workflow string) (state message
 // Idle says that nothing runs and nothing is due.
 func Idle(s messages.OrgSyncState) bool {
 	p := s.Pending
-	return s.State == messages.StateOK && s.Running == nil && p.Full == "" && len(p.People)+len(p.Groups)+len(p.Settling)+len(p.Jobs) == 0 && !p.Fresh && s.LastFull != nil
+	return s.State == messages.StateOK && s.Running == nil && p.Full == "" && len(p.People)+len(p.Groups)+len(p.Settling)+len(p.Jobs)+len(p.Follow) == 0 && !p.Fresh && s.LastFull != nil
 }
 
 // Adopt consents to the first plan and waits until everything is in step.

@@ -23,9 +23,20 @@ func Root() string {
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// Build builds the project's programs into the folder and returns it.
+// TestPrograms is the variable that names the folder of programs that were built for tests already.
+const TestPrograms = "CASTELLAN_TEST_PROGRAMS"
+
+// Programs returns the folder of programs for tests: that of CASTELLAN_TEST_PROGRAMS, else dir, into which it builds them.
+func Programs(ctx context.Context, dir string, programs ...string) (string, error) {
+	if built := os.Getenv(TestPrograms); built != "" {
+		return built, nil
+	}
+	return dir, Build(ctx, dir, programs...)
+}
+
+// Build builds the project's programs into the folder, without what only debuggers need: linking that takes longer than all else.
 func Build(ctx context.Context, dir string, programs ...string) error {
-	args := []string{"build", "-o", dir + string(filepath.Separator)}
+	args := []string{"build", "-ldflags", "-s -w", "-o", dir + string(filepath.Separator)}
 	for _, p := range programs {
 		args = append(args, "./"+p)
 	}
@@ -92,14 +103,15 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
-// Stop asks the process to end and waits; after the grace time it is killed.
-func (p *Process) Stop(grace time.Duration) {
+// Stop asks the process to end and waits; after the grace time it is killed. It reports whether the process ended by itself, and well.
+func (p *Process) Stop(grace time.Duration) bool {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
 	case <-time.After(grace):
 		p.Kill()
 	}
+	return p.cmd.ProcessState.Success()
 }
 
 // Done is closed when the process has ended.
@@ -120,21 +132,50 @@ func (p *Process) PeakMemory() int64 {
 	return 0
 }
 
+// Memory is the resident memory of the process now, in bytes; 0 when it cannot be told.
+func (p *Process) Memory() int64 {
+	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(statm), &size, &resident); err != nil {
+		return 0
+	}
+	return resident * int64(os.Getpagesize())
+}
+
+// CPU is the processor time that the process has taken; 0 when it cannot be told.
+func (p *Process) CPU() time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ") // the name may hold blanks
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * (time.Second / 100) // a hundred ticks a second, as Linux tells them everywhere
+}
+
 // Output is what the process has written so far.
 func (p *Process) Output() string {
 	out, _ := os.ReadFile(p.Log)
 	return string(out)
 }
 
-// Eventually tries until it works or the time is over; the error is the last try's.
+// Eventually tries until it works, the process that it waits for has ended, or the time is over; the error is the last try's.
 func Eventually(ctx context.Context, within time.Duration, try func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	// What comes soon is seen soon; what takes long is not slowed down by looking.
 	for pause := 20 * time.Millisecond; ; pause = min(pause*3/2, 500*time.Millisecond) {
 		err := try()
-		if err == nil {
-			return nil
+		if err == nil || errors.Is(err, errEnded) {
+			return err
 		}
 		select {
 		case <-time.After(pause):

@@ -2,16 +2,20 @@ package stack
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // Temporal is a Temporal dev server with its state in a file, so that it can be killed and started again.
@@ -27,8 +31,18 @@ type Temporal struct {
 	dir       string
 }
 
-// StartTemporal starts a server. A port of 0 takes a free one; the Web UI then listens on another free port.
+// StartTemporal starts a server. A port of 0 takes a free one; the Web UI then listens on another free port. A port that was free
+// may be taken before the server listens on it, as may those that the server chooses for itself: then others are tried.
 func StartTemporal(ctx context.Context, dir string, port int, ui bool) (*Temporal, error) {
+	for try := 1; ; try++ {
+		t, err := startTemporal(ctx, dir, port, ui)
+		if !errors.Is(err, errEnded) || !strings.Contains(t.Output(), "address already in use") || port != 0 || try == 5 {
+			return t, err
+		}
+	}
+}
+
+func startTemporal(ctx context.Context, dir string, port int, ui bool) (*Temporal, error) {
 	cli, err := TemporalCLI()
 	if err != nil {
 		return nil, err
@@ -85,11 +99,40 @@ func (t *Temporal) Restart(ctx context.Context) (err error) {
 	})
 }
 
+// TestTemporal is the variable that names a running Temporal server, HOST:PORT, for tests to use instead of one that they start. It
+// needs the settings of deploy/temporal/dynamicconfig.yaml.
+const TestTemporal = "CASTELLAN_TEST_TEMPORAL"
+
+// ConnectTemporal is a server that runs at the address already. Nothing of it is stopped or killed from here.
+func ConnectTemporal(ctx context.Context, address string) (*Temporal, error) {
+	cli, err := TemporalCLI()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	c, err := client.DialContext(ctx, client.Options{HostPort: address, Logger: quiet})
+	if err != nil {
+		return nil, fmt.Errorf("reach the Temporal server at %s: %w", address, err)
+	}
+	return &Temporal{CLI: cli, Address: address, Client: c}, nil
+}
+
+// Version is the server's version.
+func (t *Temporal) Version(ctx context.Context) (string, error) {
+	info, err := t.Client.WorkflowService().GetClusterInfo(ctx, &workflowservice.GetClusterInfoRequest{})
+	return info.GetServerVersion(), err
+}
+
 // In makes a namespace on the running server and returns the server as it is seen from there. Stacks in namespaces of their
-// own share the server and nothing else.
+// own share the server and nothing else. Its name begins as given: a server that was there before knows those of earlier runs.
 func (t *Temporal) In(ctx context.Context, namespace string) (*Temporal, error) {
-	if out, err := exec.CommandContext(ctx, t.CLI, "operator", "namespace", "create", "--address", t.Address, "--namespace", namespace).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("make namespace %s: %w\n%s", namespace, err, out)
+	namespace += "-" + strings.ToLower(rand.Text()[:8])
+	_, err := t.Client.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
+		Namespace: namespace, WorkflowExecutionRetentionPeriod: durationpb.New(72 * time.Hour),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make namespace %s: %w", namespace, err)
 	}
 	c, err := client.NewClientFromExisting(t.Client, client.Options{Namespace: namespace, Logger: quiet})
 	if err != nil {

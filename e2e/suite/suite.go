@@ -1,5 +1,6 @@
 // Package suite is what the end-to-end tests share: one set of programs and one Temporal server for a package's tests, and for
-// each test a namespace, a simulated organization and a worker of its own.
+// each test a namespace, a simulated organization and a worker of its own. All packages share the programs in
+// CASTELLAN_TEST_PROGRAMS and the server at CASTELLAN_TEST_TEMPORAL (HOST:PORT) where e2e/server has made them.
 package suite
 
 import (
@@ -35,7 +36,7 @@ var Programs string
 
 var server *stack.Temporal
 
-// Run builds the programs, starts the server and runs a package's tests, so many at once: they wait more than they work. It
+// Run sees to the programs and the server and runs a package's tests, so many at once: they wait more than they work. It
 // returns the status to exit with.
 func Run(m *testing.M, parallel int) int {
 	status, err := run(m, parallel)
@@ -53,14 +54,20 @@ func run(m *testing.M, parallel int) (int, error) {
 		return 0, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if err := stack.Build(ctx, dir, "worker", "starter", "simulator"); err != nil {
+	if Programs, err = stack.Programs(ctx, dir, "worker", "starter", "simulator"); err != nil {
 		return 0, err
 	}
-	if server, err = stack.StartTemporal(ctx, dir, 0, false); err != nil {
-		return 0, err
+	if address := os.Getenv(stack.TestTemporal); address != "" {
+		if server, err = stack.ConnectTemporal(ctx, address); err != nil {
+			return 0, err
+		}
+		defer server.Client.Close()
+	} else {
+		if server, err = stack.StartTemporal(ctx, dir, 0, false); err != nil {
+			return 0, err
+		}
+		defer server.Kill()
 	}
-	defer server.Kill()
-	Programs = dir
 	flag.Parse()
 	if err := flag.Set("test.parallel", strconv.Itoa(parallel)); err != nil {
 		return 0, err
@@ -70,11 +77,18 @@ func run(m *testing.M, parallel int) (int, error) {
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 
-// Start starts a simulator, with the flags given, and a worker in a namespace of the test's own. They stop with the test.
-func Start(t *testing.T, flags ...string) *stack.Stack {
+// Namespace is the server with a namespace of the test's own.
+func Namespace(t *testing.T) *stack.Temporal {
 	t.Helper()
 	temporal, err := server.In(t.Context(), strings.Trim(notInNames.ReplaceAllString(strings.ToLower(t.Name()), "-"), "-"))
 	require.NoError(t, err)
+	return temporal
+}
+
+// Start starts a simulator, with the flags given, and a worker in a namespace of the test's own. They stop with the test.
+func Start(t *testing.T, flags ...string) *stack.Stack {
+	t.Helper()
+	temporal := Namespace(t)
 	s, err := stack.StartOn(t.Context(), temporal, t.TempDir(), Programs, flags...)
 	require.NoError(t, err)
 	Watch(t, s)

@@ -97,6 +97,7 @@ func TestByHandWithTheTemporalCLI(t *testing.T) {
 		"an unknown field":          {messages.ApprovePlan, `{"plan":"` + hold.Plan + `","by":"a","force":true}`, "force"},
 		"another plan":              {messages.ApprovePlan, `{"plan":"sha256:00","by":"a"}`, hold.Plan},
 		"nobody who decides":        {messages.RejectPlan, `{"plan":"` + hold.Plan + `"}`, "by is missing"},
+		"a placeholder decides":     {messages.ApprovePlan, `{"plan":"` + hold.Plan + `","by":"you@example.com"}`, "put your own e-mail address"},
 		"no plan":                   {messages.RejectPlan, `{"plan":"it","by":"a"}`, "plan is missing"},
 		"an unknown person":         {messages.SyncNow, `{"person":"nobody@example.com","by":"a"}`, "nobody@example.com"},
 		"a number for a person":     {messages.SyncNow, `{"person":7}`, "person"},
@@ -110,7 +111,7 @@ func TestByHandWithTheTemporalCLI(t *testing.T) {
 		_, err := w.update(wrong.update, wrong.input)
 		require.ErrorContains(t, err, wrong.says, name)
 	}
-	_, err := w.update("approve", `{}`)
+	_, err := w.update("weather", `{}`)
 	require.ErrorContains(t, err, "unknown update", "an update that does not exist")
 
 	t.Log("wrong signals are listed, and harm nothing")
@@ -128,18 +129,18 @@ func TestByHandWithTheTemporalCLI(t *testing.T) {
 	require.Zero(t, w.stats().Writes)
 
 	t.Log("and the right ones work: an update, then signals")
-	out, err := w.update(messages.ApprovePlan, `{"plan":"`+hold.Plan+`","by":"carol@example.com","note":"CHG-12"}`)
+	out, err := w.update(messages.ApprovePlan, `{"plan":"`+hold.Plan+`","by":"boss@example.com","note":"CHG-12"}`)
 	require.NoError(t, err)
 	require.Contains(t, out, "released: 70 adds")
 	w.until(func(s messages.OrgSyncState) bool { return s.Adopted && over(s) && s.LastFull != nil })
 	w.requireInStep(shop, nil)
-	w.signal(messages.Pause, `{"by":"carol@example.com","reason":"an audit"}`)
+	w.signal(messages.Pause, `{"by":"boss@example.com","reason":"an audit"}`)
 	w.until(func(s messages.OrgSyncState) bool { return s.State == messages.StatePaused })
 	require.Equal(t, "an audit", w.queried().Paused.Reason)
-	w.signal(messages.Resume, `{"by":"carol@example.com"}`)
+	w.signal(messages.Resume, `{"by":"boss@example.com"}`)
 	w.until(func(s messages.OrgSyncState) bool { return s.State == messages.StateOK && over(s) })
 	w.join("ops", "p055")
-	w.signal(messages.SyncNow, `{"person":"p055@example.com","by":"carol@example.com"}`)
+	w.signal(messages.SyncNow, `{"person":"p055@example.com","by":"boss@example.com"}`)
 	w.eventually(func() error { return inStep(t, w.state(), shop, nil) })
 }
 
@@ -157,6 +158,24 @@ func TestWrongStarts(t *testing.T) {
 		return nil
 	})
 
+	t.Log("a workflow id of another organization, and a policy that starter apply has refused: nothing is left behind")
+	w.startByHand("org-sync:acne", shopPolicy().object(w))
+	w.eventually(func() error {
+		out, err := w.CLI(t.Context(), "workflow", "result", "--workflow-id", "org-sync:acne")
+		if err == nil || !strings.Contains(out, `this workflow for "acne"`) {
+			return fmt.Errorf("the result is %q, %w", out, err)
+		}
+		return nil
+	})
+	file := filepath.Join(t.TempDir(), "globex.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(shopPolicy().text(w), `"acme"`, `"globex"`)), 0o600))
+	_, err := w.Starter(t.Context(), "apply", file)
+	require.ErrorContains(t, err, "may not use it")
+	_, err = w.Starter(t.Context(), "status", "globex")
+	require.ErrorContains(t, err, "was ended by a failure (")
+	_, err = w.Starter(t.Context(), "runs")
+	require.ErrorContains(t, err, "no organization is running")
+
 	t.Log("a policy that does not compile: said in the status, mended by a good one")
 	broken := shopPolicy().object(w)
 	broken["mapings"] = broken["mappings"]
@@ -169,7 +188,7 @@ func TestWrongStarts(t *testing.T) {
 	t.Log("an organization that the key may not manage")
 	other := shopPolicy()
 	other.id = "0a1b2c3d-0000-4000-8000-000000000001"
-	_, err := w.update(messages.ApplyPolicy, `{"by":"a","policy":`+other.text(w)+`}`)
+	_, err = w.update(messages.ApplyPolicy, `{"by":"a","policy":`+other.text(w)+`}`)
 	require.ErrorContains(t, err, "organization.id")
 
 	t.Log("a key that is not there")

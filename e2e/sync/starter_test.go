@@ -154,7 +154,7 @@ func TestOpsCommandsSayWhatIsWrong(t *testing.T) {
 	_, err = w.Starter(t.Context(), "plan")
 	require.ErrorContains(t, err, "name a policy file")
 	_, err = w.Starter(t.Context(), "aply", file)
-	require.ErrorContains(t, err, "unknown command")
+	require.ErrorContains(t, err, `starter has no command "aply"; did you mean apply?`)
 	require.Zero(t, w.stats().Calls, "none of this reaches Atlassian")
 
 	t.Log("no server")

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -52,6 +53,7 @@ type Cloud struct {
 	scim    scimDirectory
 	audit   auditLog
 	changes []Change // since seeding
+	notices []json.RawMessage
 }
 
 // New makes an organization that has its sites and local groups and no people. Fill it with SeedOrg or SeedGenerated.

@@ -38,6 +38,8 @@ func (c *Cloud) controlRoutes(mux *http.ServeMux) {
 		"POST /_sim/people/{name}":           c.postPerson,
 		"POST /_sim/scim/disconnect":         c.disconnectSCIM,
 		"POST /_sim/activity":                c.postActivity,
+		"POST /_sim/notices":                 c.postNotice,
+		"GET /_sim/notices":                  func(*http.Request) (any, error) { return c.Notices(), nil },
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			out, err := handle(r)

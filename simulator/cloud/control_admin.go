@@ -160,10 +160,11 @@ func (c *Cloud) postDefault(r *http.Request) (any, error) {
 func (c *Cloud) postPerson(r *http.Request) (any, error) {
 	var body struct {
 		profileChange
-		Suspended *bool `json:"suspended"`
-		Inactive  *bool `json:"inactive"`
-		OrgAdmin  *bool `json:"orgAdmin"`
-		Remove    bool  `json:"remove"` // out of the directory
+		Email     *string `json:"email"` // another address, which nobody else may have
+		Suspended *bool   `json:"suspended"`
+		Inactive  *bool   `json:"inactive"`
+		OrgAdmin  *bool   `json:"orgAdmin"`
+		Remove    bool    `json:"remove"` // out of the directory
 	}
 	if err := read(r, &body); err != nil {
 		return nil, err
@@ -177,6 +178,12 @@ func (c *Cloud) postPerson(r *http.Request) (any, error) {
 	u := people[0]
 	if err := body.check(u); err != nil {
 		return nil, fmt.Errorf("person %q: %w", r.PathValue("name"), err)
+	}
+	if body.Email != nil {
+		if other := c.byEmail[strings.ToLower(*body.Email)]; other != nil && other != u || !strings.Contains(*body.Email, "@") {
+			return nil, fmt.Errorf("person %q: the address %q is taken, or is none", r.PathValue("name"), *body.Email)
+		}
+		c.setEmail(u, *body.Email)
 	}
 	c.setProfile(u, body.profileChange, c.webAdmin())
 	if body.Suspended != nil {

@@ -13,6 +13,7 @@ const (
 	FaultEmptyPage       = "emptyPage"       // 200 with no items
 	FaultTruncatedPage   = "truncatedPage"   // items are missing
 	FaultTruncatedGroups = "truncatedGroups" // the users are there, some of their expanded groups are not
+	FaultTruncatedApps   = "truncatedApps"   // likewise of the apps that they have access to
 	FaultRepeatedCursor  = "repeatedCursor"  // the next cursor leads to the same page again
 	FaultStatus          = "status"          // an error, in the API's own shape
 	FaultHTML            = "html"            // 502 with an HTML page
@@ -25,7 +26,7 @@ const (
 	FaultExpireKey       = "expireKey"       // the caller's key expires with this call
 )
 
-var faultKinds = []string{FaultEmptyPage, FaultTruncatedPage, FaultTruncatedGroups, FaultRepeatedCursor, FaultStatus, FaultHTML, FaultGarbage,
+var faultKinds = []string{FaultEmptyPage, FaultTruncatedPage, FaultTruncatedGroups, FaultTruncatedApps, FaultRepeatedCursor, FaultStatus, FaultHTML, FaultGarbage,
 	FaultTimeoutBefore, FaultTimeoutAfter, FaultLatency, FaultStaleRead, FaultCountsDisagree, FaultExpireKey}
 
 // Fault says what goes wrong, where and how often.

@@ -35,10 +35,10 @@ func (c *Cloud) groupJSON(g *group, v view, resources, users bool) *groupJSON {
 	if g.synced {
 		out.ManagedBy = "external"
 	}
-	if resources || users {
+	if resources && !c.settings.NoCounts || users {
 		out.Counts = &groupCounts{}
 	}
-	if resources {
+	if resources && !c.settings.NoCounts {
 		n := len(g.resources())
 		out.Counts.Resources = &n
 	}

@@ -112,6 +112,7 @@ func (c *Cloud) write(w http.ResponseWriter, in *call, out answer, spoil *spoile
 			body = in.op.style.render(out.status, *out.problem, in.URL.Path, c.freshID("error"), c.now())
 		})
 	}
+	w.Header().Set("Date", time.Unix(0, c.now()).UTC().Format(http.TimeFormat))
 	contentType := "application/json"
 	if in.op.style == styleSCIM || in.op.style == stylePUT {
 		contentType = "application/scim+json"

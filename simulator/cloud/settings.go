@@ -49,6 +49,7 @@ type Settings struct {
 	URLCursors    bool `json:"urlCursors"`    // v2 links.next as a URL instead of a bare cursor
 	PlainGroupIDs bool `json:"plainGroupIds"` // groups[].id of users as UUID instead of the ARI of the vendor's example
 	AppAccounts   bool `json:"appAccounts"`   // show accountType app, which the vendor's v2 schema does not declare
+	NoCounts      bool `json:"noCounts"`      // leave counts.resources out of groups, though asked for: no answer has to have it
 	SyncedRefusal int  `json:"syncedRefusal"` // status for writing to a synced group: 403 or 400
 	AbsentRemoval int  `json:"absentRemoval"` // status for removing who is not a member: 404 or 204
 	Noise         int  `json:"noise"`         // log-ins and page views that are logged before each change

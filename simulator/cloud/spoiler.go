@@ -106,6 +106,8 @@ func (s *spoiler) page(p *page) {
 			p.next = p.self
 		case FaultTruncatedGroups:
 			truncateGroups(p.items, f)
+		case FaultTruncatedApps:
+			truncateApps(p.items, f)
 		case FaultCountsDisagree:
 			for _, item := range p.items {
 				if g, isGroup := item.(*groupJSON); isGroup && g.Counts != nil && g.Counts.Users != nil {
@@ -125,18 +127,32 @@ func (s *spoiler) page(p *page) {
 
 func truncateGroups(items []any, f *fault) {
 	for _, item := range items {
-		u, isUser := item.(*userJSON)
-		if !isUser || u.Groups == nil {
-			continue
+		if u, isUser := item.(*userJSON); isUser {
+			truncate(u.Groups, f)
 		}
-		kept := []userGroupJSON{}
-		for _, g := range *u.Groups {
-			if f.random.Float64() >= f.Params.share(0.5) {
-				kept = append(kept, g)
-			}
-		}
-		u.Groups = &kept
 	}
+}
+
+func truncateApps(items []any, f *fault) {
+	for _, item := range items {
+		if u, isUser := item.(*userJSON); isUser {
+			truncate(u.ProductAccess, f)
+		}
+	}
+}
+
+// truncate leaves the fault's share out of a list, where it was asked for.
+func truncate[T any](list *[]T, f *fault) {
+	if list == nil {
+		return
+	}
+	kept := []T{}
+	for _, one := range *list {
+		if f.random.Float64() >= f.Params.share(0.5) {
+			kept = append(kept, one)
+		}
+	}
+	*list = kept
 }
 
 // after drops the connection when all is done and only the answer is missing.

@@ -103,6 +103,7 @@ type Request struct {
 	Write     bool                  // the call may change something: a lost answer is then an unknown outcome
 	Conflict  error                 // what a 409 without a more telling body means; ErrConflict when nil
 	Decode    func(io.Reader) error // reads the body of a success; nil when there is nothing to read
+	Answered  *time.Time            // where to put the answer's own Date, to the second, if it has one; nil: nobody asks
 }
 
 // Do sends the request once. The error is nil or an *Error.
@@ -127,7 +128,7 @@ func (c *Client) do(caller context.Context, r Request, e *Error) bool {
 
 	key, err := c.options.Key(ctx)
 	if err != nil {
-		return e.fail(ErrUnavailable, "the API key could not be read; nothing was sent", err)
+		return e.fail(ErrNoKey, "", err)
 	}
 	key = strings.TrimSpace(key)
 	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
@@ -149,6 +150,9 @@ func (c *Client) do(caller context.Context, r Request, e *Error) bool {
 	defer response.Body.Close()
 	e.Status = response.StatusCode
 	e.Rate = parseRate(response.Header)
+	if r.Answered != nil {
+		*r.Answered, _ = http.ParseTime(response.Header.Get("Date"))
+	}
 
 	body := &bounded{from: response.Body, left: c.options.MaxBytes}
 	if response.StatusCode/100 != 2 {

@@ -14,6 +14,7 @@ import (
 // Their texts say what to do.
 var (
 	ErrUnauthorized   = errors.New("the API key is not accepted: it may be mistyped, expired or revoked; set a valid one")
+	ErrNoKey          = errors.New("the API key could not be read; nothing was sent")
 	ErrForbidden      = errors.New("not allowed: the key lacks the right or a scope, or what it should change is managed elsewhere, for example by an identity provider")
 	ErrNotFound       = errors.New("not found")
 	ErrRateLimited    = errors.New("too many calls: wait before the next one")

@@ -164,11 +164,17 @@ func Cursor(link string) (string, error) {
 	return "", errors.New("the link to the next page holds no cursor")
 }
 
+// MostCursor is how many bytes a cursor may have: it is carried in histories.
+const MostCursor = 8 << 10
+
 // Next is the cursor after a page that was asked for with the cursor asked. A list that repeats its cursor would never end.
 func Next(link, asked string) (string, error) {
 	next, err := Cursor(link)
 	if err != nil {
 		return "", err
+	}
+	if len(next) > MostCursor {
+		return "", fmt.Errorf("it goes on with a cursor of %d bytes; at most %d are taken", len(next), MostCursor)
 	}
 	if next != "" && next == asked {
 		return "", errors.New("it goes on with a repeated cursor, the one that it was asked with")

@@ -353,7 +353,7 @@ func TestBadKeysAreNotSent(t *testing.T) {
 	}{
 		"empty":      {"", nil, wire.ErrUnauthorized},
 		"two lines":  {"secret\nX-Other: 1", nil, wire.ErrUnauthorized},
-		"unreadable": {"", errors.New("open /run/secrets/key: no such file"), wire.ErrUnavailable},
+		"unreadable": {"", errors.New("open /run/secrets/key: no such file"), wire.ErrNoKey},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, err := wire.NewClient(wire.Options{Package: "wire", BaseURL: "http://127.0.0.1:1", Key: func(context.Context) (string, error) {

@@ -1,0 +1,97 @@
+package access
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Decode reads JSON that people or other programs wrote: exactly one value, each key as it is documented, case included, and no
+// key twice, at any depth. What is decoded leniently instead can be read in two ways: as the one who checks it does, and as the one
+// who acts on it. The error says what is wrong and where.
+func Decode(data []byte, into any) error {
+	return told(json.Unmarshal(data, into, json.RejectUnknownMembers(true)))
+}
+
+// DecodeKnown is Decode for what the product itself wrote, perhaps in another version: keys that are not documented are passed over.
+func DecodeKnown(data []byte, into any) error { return told(json.Unmarshal(data, into)) }
+
+// told says what is wrong and where.
+func told(err error) error {
+	var meaning *json.SemanticError
+	var form *jsontext.SyntacticError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &form):
+		return fmt.Errorf("the key %s stands there twice", where(form.JSONPointer))
+	case errors.Is(err, json.ErrUnknownName) && errors.As(err, &meaning):
+		return fmt.Errorf("unknown field %s%s", where(meaning.JSONPointer), fieldsInstead(meaning))
+	case errors.As(err, &meaning) && meaning.Err != nil && meaning.GoType != nil && meaning.JSONKind == 0:
+		return fmt.Errorf("%s%w", at(meaning.JSONPointer), meaning.Err)
+	case errors.As(err, &meaning):
+		what := "a value"
+		if meaning.JSONKind != 0 {
+			what = "a " + meaning.JSONKind.String()
+		}
+		if meaning.Err != nil {
+			return fmt.Errorf("%s%s does not fit: %w", at(meaning.JSONPointer), what, meaning.Err)
+		}
+		return fmt.Errorf("%s%s does not fit here", at(meaning.JSONPointer), what)
+	}
+	return errors.New(strings.TrimPrefix(err.Error(), "jsontext: "))
+}
+
+// fieldsInstead says which field may have been meant by one that is not there, and which there are.
+func fieldsInstead(err *json.SemanticError) string {
+	fields := fieldsOf(err.GoType)
+	if len(fields) == 0 {
+		return "; keys are written as documented, case included"
+	}
+	meant := "."
+	if near := Nearest(err.JSONPointer.LastToken(), fields...); near != "" {
+		meant = fmt.Sprintf("; did you mean %q?", near)
+	}
+	return meant + " The fields are " + strings.Join(fields, ", ")
+}
+
+// fieldsOf are the keys of a struct in JSON.
+func fieldsOf(t reflect.Type) []string {
+	if t == nil || t.Kind() != reflect.Struct {
+		return nil
+	}
+	var fields []string
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if !f.IsExported() || name == "-" || f.Anonymous && name == "" {
+			continue
+		}
+		fields = append(fields, cmp.Or(name, f.Name))
+	}
+	return fields
+}
+
+// where names the place in a document, bounded since it may be made of keys that somebody chose.
+func where(p jsontext.Pointer) string {
+	var parts []string
+	for token := range p.Tokens() {
+		parts = append(parts, token)
+	}
+	place := strings.Join(parts, ".")
+	if len(place) > 100 {
+		place = strings.ToValidUTF8(place[:100], "") + "…"
+	}
+	return fmt.Sprintf("%q", place)
+}
+
+func at(p jsontext.Pointer) string {
+	if p == "" {
+		return ""
+	}
+	return where(p) + ": "
+}

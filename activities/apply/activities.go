@@ -1,0 +1,35 @@
+// Package apply is the only one that writes to Atlassian: one change of a plan, one change of a grant, a group that a
+// mapping wants to be there. It is also where the evidence for a write stands: what is read again, asked elsewhere, and
+// held against floors, at the moment of writing.
+package apply
+
+import (
+	"context"
+
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/atlassian/organization"
+)
+
+// Activities are those that write. Its exported methods are the activities.
+type Activities struct {
+	env *session.Env
+}
+
+// New builds the activities.
+func New(env *session.Env) *Activities { return &Activities{env: env} }
+
+// Session is a session that can ask what has to be asked before a write.
+type Session struct {
+	*session.Session
+}
+
+// writer is the only one in the product.
+func (s *Session) writer() organization.Writer { return organization.NewWriter(s.API) }
+
+func (a *Activities) open(ctx context.Context, org, hash string) (*Session, error) {
+	s, err := a.env.Open(ctx, org, hash)
+	if err != nil {
+		return nil, err
+	}
+	return &Session{s}, nil
+}

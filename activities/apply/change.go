@@ -1,0 +1,457 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/atlassian/organization"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// ChangeInput names one line of a run's plan.
+type ChangeInput struct {
+	session.RunInput
+	Person string             `json:"person"`
+	Target access.Entitlement `json:"target"`
+	// Now decides the line anew from one read just before it is written: what grants give and take is planned from the ledger.
+	Now bool `json:"now,omitempty"`
+	// Fresh is how the line was confirmed, as in ConfirmInput: so it is again when its evidence has grown old.
+	Fresh bool `json:"fresh,omitempty"`
+}
+
+// evidenceLasts is how long a removal that was confirmed may wait for its write: when the API was out of order for longer, the
+// person is read again.
+const evidenceLasts = 10 * time.Second
+
+// ChangeResult is what came of it; it stands in the workflow's history, one line a change.
+type ChangeResult struct {
+	State  access.ChangeState `json:"state"`
+	Answer string             `json:"answer,omitempty"`
+	// Closed says that the target takes nothing more from anybody in this run: no licences left, or not changeable.
+	Closed bool `json:"closed,omitempty"`
+}
+
+// Apply makes one change: one write to Atlassian, preceded by reads only where they are needed (an earlier attempt of
+// unknown outcome, a membership that should have been there, a protected target).
+//
+// A repeat is safe: the ledger line tells whether the change is done (nothing happens), was begun without a known
+// outcome (the state is read back first), or never reached Atlassian (it is written). The calls themselves are
+// idempotent too: adding a member twice is answered "already", removing a stranger 404.
+func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, error) {
+	defer session.AutoHeartbeat(ctx)()
+	s, err := a.open(ctx, in.Org, in.Policy)
+	if err != nil {
+		return ChangeResult{}, err
+	}
+	lent := in.Now
+	if !lent {
+		if lent, err = s.lent(ctx, in); err != nil {
+			return ChangeResult{}, err
+		}
+	}
+	if lent {
+		return s.applyGrant(ctx, in)
+	}
+	line, err := s.Ledger.BeginChange(ctx, in.Org, in.Run, in.Person, in.Target, s.Now())
+	if err != nil {
+		return ChangeResult{}, err
+	}
+	if !line.State.Open() {
+		return ChangeResult{State: line.State, Answer: line.Answer}, nil
+	}
+	if line.State == access.Held {
+		return ChangeResult{}, session.NonRetryable(session.ErrPolicy, fmt.Errorf("%s is held; nothing held is ever written", line.Label()))
+	}
+	if line.State == access.Planned && s.Current != "" && s.Current != in.Policy {
+		return s.end(ctx, in.Run, line, access.Superseded, "another policy is in force by now, which the next verification follows")
+	}
+	if line.State == access.Planned {
+		other, err := s.Ledger.MadeElsewhere(ctx, in.Org, in.Run, line, line.At)
+		if err != nil {
+			return ChangeResult{}, s.unsent(ctx, in.Run, line, err)
+		}
+		if other != "" {
+			return s.end(ctx, in.Run, line, access.Superseded, "made by run "+other+" meanwhile")
+		}
+	}
+	if answer, err := s.check(ctx, in.Run, &line); err != nil {
+		return ChangeResult{}, s.unsent(ctx, in.Run, line, session.WrapAPIError("check before writing: "+line.Label(), err))
+	} else if answer != nil {
+		return *answer, nil
+	}
+	if line.Action == access.Remove && s.Now().Sub(activity.GetInfo(ctx).ScheduledTime) > evidenceLasts {
+		if gone, err := s.outdated(ctx, in, line); err != nil {
+			return ChangeResult{}, s.unsent(ctx, in.Run, line, session.WrapAPIError("read again before writing: "+line.Label(), err))
+		} else if gone != nil {
+			return s.end(ctx, in.Run, line, gone.State, gone.Answer)
+		}
+	}
+	_, err = s.write(ctx, in.Run, line)
+	return s.settle(ctx, in.Run, line, err)
+}
+
+// outdated confirms a removal again. It returns the line in its final state if the person should keep what it takes by now.
+func (s *Session) outdated(ctx context.Context, in ChangeInput, line access.Change) (*access.Change, error) {
+	b, err := s.ConfirmedBy(ctx, ConfirmInput{RunInput: in.RunInput, Fresh: in.Fresh})
+	if err != nil {
+		return nil, err
+	}
+	gone, err := s.Unconfirmed(ctx, b, in.Run, []access.Change{line})
+	if err != nil || len(gone) == 0 {
+		return nil, err
+	}
+	return &gone[0], nil
+}
+
+// check makes sure of what an earlier read may have got wrong. An answer ends the line without a write.
+func (s *Session) check(ctx context.Context, run string, line *access.Change) (*ChangeResult, error) {
+	answer := func(state access.ChangeState, words string) (*ChangeResult, error) {
+		result, err := s.end(ctx, run, *line, state, words)
+		return &result, err
+	}
+	doubted := line.State == access.Sent
+	if !doubted {
+		if over, err := s.overtaken(ctx, run, *line); err != nil || over != "" {
+			if err != nil {
+				return nil, err
+			}
+			return answer(access.Superseded, over)
+		}
+	}
+	if !doubted && line.Action == access.Add {
+		if err := s.doubt(ctx, run, line); err != nil {
+			return nil, err
+		}
+		ours, err := s.ours(ctx, *line)
+		if err != nil {
+			return nil, err
+		}
+		doubted = ours || line.State == access.Sent
+	}
+	if doubted {
+		is, err := s.holds(ctx, *line)
+		if err != nil {
+			return nil, session.WrapAPIError("read back "+line.Label(), err)
+		}
+		if is == (line.Action == access.Add) && line.State == access.Sent {
+			return answer(access.Done, "done by an earlier attempt, found on reading back")
+		}
+		if is && line.Action == access.Add {
+			return answer(access.Already, "was so all the time: the read before did not show it")
+		}
+	}
+	if line.Action == access.Remove {
+		refusal, err := s.floor(ctx, run, *line)
+		if err != nil {
+			return nil, session.WrapAPIError("check the floor for "+line.Label(), err)
+		}
+		if refusal != nil {
+			return answer(access.Refused, refusal.Error())
+		}
+	}
+	return nil, nil
+}
+
+// overtaken says that a grant began or ended since the line was planned: a removal of what a grant gives now, or an add of
+// what only grants gave that are over.
+func (s *Session) overtaken(ctx context.Context, run string, c access.Change) (string, error) {
+	if c.Action == access.Add && !access.OnlyGrants(c.Reasons) || len(s.Policy.Grants) == 0 || undoes(c) {
+		return "", nil
+	}
+	states, err := s.Ledger.States(ctx, s.Org, []string{c.Person}, s.Now())
+	if err != nil {
+		return "", err
+	}
+	if len(states[c.Person].Grants) > 0 {
+		b, err := s.BoundOf(ctx, run)
+		if err != nil {
+			return "", err
+		}
+		i, _ := b.Target(c.Target)
+		for _, g := range states[c.Person].Grants {
+			if !g.InForce(s.Now()) || !slices.Contains(b.All(g.Target), i) {
+				continue
+			}
+			if c.Action == access.Remove && !s.denies(b, states[c.Person].Rulings, c) {
+				return "grant " + g.ID + " gives it now", nil
+			}
+			return "", nil
+		}
+	}
+	if c.Action == access.Add {
+		return "the grant that gave it is over", nil
+	}
+	return "", nil
+}
+
+// denies says that a rule or a review denies what a line removes: then a grant gives it in vain.
+func (s *Session) denies(b *policy.Bound, rulings []access.Ruling, c access.Change) bool {
+	i, _ := b.Target(c.Target)
+	if slices.ContainsFunc(rulings, func(r access.Ruling) bool {
+		return r.Verdict == access.VerdictRemove && r.InForce(s.Now()) && slices.Contains(b.All(r.Target), i)
+	}) {
+		return true
+	}
+	return slices.ContainsFunc(s.Policy.Rules, func(r policy.Rule) bool {
+		said := slices.ContainsFunc(c.Reasons, func(reason access.Reason) bool { return reason.Kind == access.ReasonRule && reason.Name == r.Name })
+		return said && (c.Target.Presence() && (r.Suspend || r.Remove) || slices.ContainsFunc(r.Deny, func(e access.Entitlement) bool { return slices.Contains(b.All(e), i) }))
+	})
+}
+
+// write is the one place that changes anything at Atlassian. It returns the account id of somebody whom it invited.
+func (s *Session) write(ctx context.Context, run string, c access.Change) (id string, err error) {
+	adding := c.Action == access.Add
+	switch {
+	case c.Target == access.OrgAdmin && adding:
+		return "", s.writer().AssignOrgRole(ctx, c.Person, access.RoleOrgAdmin)
+	case c.Target == access.OrgAdmin:
+		return "", s.writer().RevokeOrgRole(ctx, c.Person, access.RoleOrgAdmin)
+	case c.Target == access.Directory && adding:
+		return s.present(ctx, c)
+	case c.Target == access.Organization:
+		return "", s.writer().RemoveUser(ctx, s.Directory, c.Person)
+	case c.Target == access.Directory && !access.OnlyGrants(c.Reasons):
+		return "", s.writer().SuspendUser(ctx, s.Directory, c.Person)
+	case c.Target == access.Directory:
+		return "", s.absent(ctx, c)
+	case c.Target.Kind() == access.KindRole:
+		return "", s.appRole(ctx, run, c)
+	case c.GroupID == "":
+		return "", fmt.Errorf("%w: the group is not there yet", organization.ErrInvalid)
+	case adding:
+		return "", s.writer().AddMember(ctx, s.Directory, c.GroupID, c.Person)
+	default:
+		return "", s.writer().RemoveMember(ctx, s.Directory, c.GroupID, c.Person)
+	}
+}
+
+// settle records what the API answered to a write, or leaves the line open for the next attempt.
+func (s *Session) settle(ctx context.Context, run string, line access.Change, err error) (ChangeResult, error) {
+	adding := line.Action == access.Add
+	switch {
+	case err == nil:
+		return s.end(ctx, run, line, access.Done, "accepted")
+	case adding && errors.Is(err, organization.ErrAlreadyMember):
+		if line.State == access.Sent {
+			return s.end(ctx, run, line, access.Done, "done by an earlier attempt: already a member")
+		}
+		return s.end(ctx, run, line, access.Already, "already a member")
+	case errors.Is(err, organization.ErrLicenceLimit):
+		return closed(s.end(ctx, run, line, access.Shortage, "the app's licence limit is reached: "+session.ErrorText(err)))
+	case adding && errors.Is(err, organization.ErrConflict):
+		is, readErr := s.holds(ctx, line)
+		if readErr != nil {
+			return ChangeResult{}, s.unsent(ctx, run, line, session.WrapAPIError("read back "+line.Label(), readErr))
+		}
+		if is {
+			return s.end(ctx, run, line, access.Already, "already a member")
+		}
+		return closed(s.end(ctx, run, line, access.Shortage, "refused by a conflict, most likely the app's licence limit: "+session.ErrorText(err)))
+	case !adding && errors.Is(err, organization.ErrNotFound):
+		if line.State == access.Sent {
+			return s.end(ctx, run, line, access.Done, "done by an earlier attempt: no longer a member")
+		}
+		return s.end(ctx, run, line, access.Already, "was not a member any more")
+	case errors.Is(err, organization.ErrForbidden):
+		return closed(s.end(ctx, run, line, access.Refused, "the key may not change it: "+session.ErrorText(err)))
+	case errors.Is(err, organization.ErrNotFound), errors.Is(err, organization.ErrInvalid):
+		return s.end(ctx, run, line, access.Refused, session.ErrorText(err))
+	case errors.Is(err, organization.ErrOutcomeUnknown), errors.Is(err, context.DeadlineExceeded):
+		return ChangeResult{}, session.WrapAPIError(line.Label(), err) // the line stays Sent: the next attempt reads back
+	case errors.Is(err, context.Canceled):
+		return ChangeResult{}, err
+	}
+	return ChangeResult{}, s.unsent(ctx, run, line, session.WrapAPIError(line.Label(), err))
+}
+
+func closed(r ChangeResult, err error) (ChangeResult, error) {
+	r.Closed = err == nil
+	return r, err
+}
+
+func (s *Session) end(ctx context.Context, run string, line access.Change, state access.ChangeState, answer string) (ChangeResult, error) {
+	line.State, line.Answer, line.At = state, answer, s.Now()
+	// An answer that came must be recorded even while the activity is being cancelled.
+	keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := s.Ledger.EndChange(keep, s.Org, run, line); err != nil {
+		return ChangeResult{}, fmt.Errorf("record the answer to %s: %w", line.Label(), err)
+	}
+	return ChangeResult{State: state, Answer: answer}, nil
+}
+
+// unsent puts a line back to planned, since the write certainly did not happen, and returns the error. A line that an
+// earlier attempt may have written stays Sent.
+func (s *Session) unsent(ctx context.Context, run string, line access.Change, err error) error {
+	if line.State == access.Sent {
+		return err
+	}
+	keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if failed := s.Ledger.CancelChange(keep, s.Org, run, line.Person, line.Target); failed != nil {
+		return fmt.Errorf("%w; and the ledger did not take it back: %w", err, failed)
+	}
+	return err
+}
+
+// holds reads whether the person holds the target now. A group is asked first; only if it does not name the person, the
+// person's own list decides, which may be cut short but is never too long.
+func (s *Session) holds(ctx context.Context, c access.Change) (bool, error) {
+	if c.GroupID != "" {
+		found, err := s.Search(ctx, organization.UserQuery{AccountIDs: []string{c.Person}, GroupIDs: []string{c.GroupID}, Limit: 1, Expand: session.ExpandPeople})
+		if err != nil || len(found) > 0 {
+			return len(found) > 0, err
+		}
+	}
+	found, err := s.Search(ctx, organization.UserQuery{AccountIDs: []string{c.Person}, Limit: 1, Expand: session.ExpandPeople})
+	if err != nil {
+		return false, err
+	}
+	if len(found) == 0 && c.Target == access.Organization {
+		return false, nil
+	}
+	if len(found) != 1 {
+		return false, session.RetryAfter(session.ErrEvidence, session.OutcomePatience, fmt.Errorf("the directory does not show %s", c.Person))
+	}
+	return HoldsTarget(found[0], c), nil
+}
+
+// ours says that the ledger has the membership on its books as Castellan's own already: a read did not show it, and that
+// read may have been wrong.
+func (s *Session) ours(ctx context.Context, c access.Change) (bool, error) {
+	states, err := s.Ledger.States(ctx, s.Org, []string{c.Person}, s.Now())
+	if err != nil {
+		return false, err
+	}
+	for _, h := range states[c.Person].Holdings {
+		if h.Target == c.Target && h.Owned && h.Until.IsZero() {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// doubt marks an add as begun that an earlier run began and never heard the answer to: it may be done by now.
+func (s *Session) doubt(ctx context.Context, run string, line *access.Change) error {
+	doubts, err := s.Ledger.Doubtful(ctx, s.Org, run, line.Person)
+	if doubts[line.Person][line.Target].Action == access.Add {
+		line.State = access.Sent
+	}
+	return err
+}
+
+// ResolveDoubtful takes the adds of these people that were never answered, and that a read shows, as done: they are Castellan's own.
+// Before each was begun a read did not show it.
+func (s *Session) ResolveDoubtful(ctx context.Context, b *policy.Bound, people ...access.Person) error {
+	ids := make([]string, len(people))
+	for i, p := range people {
+		ids[i] = p.ID
+	}
+	doubts, err := s.Ledger.Doubtful(ctx, s.Org, "", ids...)
+	if err != nil {
+		return err
+	}
+	for _, p := range people {
+		for target, d := range doubts[p.ID] {
+			i, managed := b.Target(target)
+			if !managed || d.Action != access.Add {
+				continue
+			}
+			if held, _ := b.Holds(p, i); held {
+				if _, err := s.end(ctx, d.Run, d.Change, access.Done, "done, though it was never answered: found when the person was read"); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// HoldsTarget reports whether a person, as read, holds what the change is about.
+func HoldsTarget(p access.Person, c access.Change) bool {
+	switch c.Target {
+	case access.OrgAdmin:
+		return p.HasRole(access.RoleOrgAdmin)
+	case access.Directory:
+		return p.MembershipStatus == "active"
+	case access.Organization:
+		return p.MembershipStatus != "no_membership"
+	}
+	return p.InGroup(c.GroupID)
+}
+
+// NextInput asks for the next lines to write.
+type NextInput struct {
+	session.RunInput
+	Actions []access.Action `json:"actions"`
+	// Approved takes the lines that a person's decision released, or those that nothing held; nil: either. The run that held them may
+	// still be under way, and what it read is what was in doubt: they are left to the run that the decision starts.
+	Approved *bool  `json:"approved,omitempty"`
+	After    string `json:"after,omitempty"`   // as the last answer said
+	Through  string `json:"through,omitempty"` // of ConfirmResult: none of those behind it
+	Limit    int    `json:"limit"`
+}
+
+// NextResult are the lines, smallest form: they stand in the history.
+type NextResult struct {
+	Lines []Line `json:"lines"`
+	After string `json:"after,omitempty"`
+	More  bool   `json:"more"`
+}
+
+// Line is a plan line as the workflow needs it.
+type Line struct {
+	Person  string             `json:"p"`
+	Target  access.Entitlement `json:"t"`
+	Label   string             `json:"l"`           // for the Web UI
+	Guarded bool               `json:"g,omitempty"` // a protected target: written one at a time
+}
+
+// Key is what NextInput.After takes to go on behind the line.
+func (l Line) Key(action access.Action) string {
+	return session.WriteKey(access.Change{Action: action, Person: l.Person, Target: l.Target})
+}
+
+// Next lists the next released lines of a run, in order. It changes nothing.
+func (a *Activities) Next(ctx context.Context, in NextInput) (NextResult, error) {
+	defer session.AutoHeartbeat(ctx)()
+	s, err := a.open(ctx, in.Org, in.Policy)
+	if err != nil {
+		return NextResult{}, err
+	}
+	b, err := s.BoundOf(ctx, in.Run)
+	if err != nil {
+		return NextResult{}, err
+	}
+	filter := ledger.Filter{States: []access.ChangeState{access.Planned, access.Sent}, Actions: in.Actions, Waited: in.Approved, Limit: in.Limit}
+	if filter.After, err = session.ReadKey(in.After); err != nil {
+		return NextResult{}, session.NonRetryable(session.ErrUnknown, err)
+	}
+	if filter.Through, err = session.ReadKey(in.Through); err != nil {
+		return NextResult{}, session.NonRetryable(session.ErrUnknown, err)
+	}
+	lines, err := s.Ledger.Lines(ctx, in.Org, in.Run, filter)
+	if err != nil {
+		return NextResult{}, err
+	}
+	result := NextResult{After: in.After, More: len(lines) == in.Limit}
+	for _, c := range lines {
+		result.Lines = append(result.Lines, Line{Person: c.Person, Target: c.Target, Label: c.Label(), Guarded: guarded(b, c)})
+		result.After = session.WriteKey(c)
+	}
+	return result, nil
+}
+
+// guarded says that a floor may stand against the line. Whoever is suspended or removed may hold any protected target.
+func guarded(b *policy.Bound, c access.Change) bool {
+	i, ok := b.Target(c.Target)
+	return c.Action == access.Remove && (c.Target.Presence() || ok && b.Targets[i].Protected != nil)
+}

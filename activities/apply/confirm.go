@@ -1,0 +1,166 @@
+package apply
+
+import (
+	"context"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/plan"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// ConfirmInput asks for a run's released lines of some actions to be checked against the world as it is now.
+type ConfirmInput struct {
+	session.RunInput
+	Actions []access.Action `json:"actions"`
+	// Fresh takes the lines of an approved hold, and none but those, and reads the groups again too, since it may be the read of
+	// the groups that was held.
+	Fresh bool `json:"fresh,omitempty"`
+	// After and Limit take some of the lines, as NextInput does; without Limit, all of them.
+	After string `json:"after,omitempty"`
+	Limit int    `json:"limit,omitempty"`
+}
+
+// ConfirmedBy is what the lines are held against: what the run was bound to, or the groups as they are shown now. What the
+// run had let go of stays in view, since that is what may have been approved.
+func (s *Session) ConfirmedBy(ctx context.Context, in ConfirmInput) (*policy.Bound, error) {
+	if !in.Fresh {
+		return s.BoundOf(ctx, in.Run)
+	}
+	key := s.Org + "/" + in.Run
+	if kept, is := s.FreshBounds.Get(key); is && s.Now().Sub(kept.At) < freshFor {
+		return kept.Bound, nil
+	}
+	was, err := s.OutlineOf(ctx, in.Run)
+	if err != nil {
+		return nil, err
+	}
+	now, err := s.ReadOutline(ctx, was.Last)
+	if err != nil {
+		return nil, err
+	}
+	b := s.Bound(session.RunOutline{Outline: now, Last: was.Last, Acting: was.Acting})
+	s.FreshBounds.Add(key, session.FreshBound{Bound: b, At: s.Now()})
+	return b, nil
+}
+
+// freshFor is how long the groups that were read for an approved hold serve its other lines.
+const freshFor = 30 * time.Second
+
+// Unconfirmed are the lines that a fresh read of their people does not ask for, in their final state.
+func (s *Session) Unconfirmed(ctx context.Context, b *policy.Bound, run string, lines []access.Change) ([]access.Change, error) {
+	if len(lines) == 0 {
+		return nil, nil
+	}
+	c := &confirmation{Session: s, bound: b, lines: lines, asked: map[ledger.Key]bool{}, seen: map[string]bool{}}
+	absences, err := c.decide(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.doubt(ctx, absences); err != nil {
+		return nil, err
+	}
+	gone, removals := c.compare()
+	against, err := s.CrossCheckRemovals(ctx, b, removals)
+	for _, line := range against {
+		gone = append(gone, c.superseded(line, Contradiction))
+	}
+	return gone, err
+}
+
+// confirmation is lines being held against a fresh read of their people.
+type confirmation struct {
+	*Session
+	bound   *policy.Bound
+	lines   []access.Change
+	now     time.Time
+	seen    map[string]bool     // people whom the read shows
+	asked   map[ledger.Key]bool // changes that the policy asks for, as it reads now
+	doubted map[string]bool     // people who lack something by one search, and not by another
+}
+
+// decide reads the lines' people and decides anew what is asked for. It returns the absences on which additions hang.
+func (c *confirmation) decide(ctx context.Context, run string) ([]Absence, error) {
+	ids := PeopleOf(c.lines)
+	read, err := c.ReadPeople(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	c.now = c.Now()
+	states, err := c.Ledger.States(ctx, c.Org, ids, c.now.Add(-session.RecentWrites))
+	if err != nil {
+		return nil, err
+	}
+	if err := c.LearnUse(ctx, c.bound, read, states); err != nil {
+		return nil, err
+	}
+	var absences []Absence
+	for _, p := range read {
+		c.seen[p.ID] = true
+		known := session.PlanState(states[p.ID])
+		known.Rejected = nil
+		var adds []access.Change
+		for _, change := range plan.Decide(c.bound, p, known, run, c.now).Changes {
+			c.asked[session.KeyOf(change)] = true
+			if change.Action == access.Add && AsksFor(c.lines, change) {
+				adds = append(adds, change)
+			}
+		}
+		if one, hangs := HangsOnAbsence(c.bound, p, known, adds, c.now); hangs {
+			absences = append(absences, one)
+		}
+	}
+	return absences, nil
+}
+
+// doubt takes out of what is asked for what hangs on an absence that another search does not confirm.
+func (c *confirmation) doubt(ctx context.Context, absences []Absence) (err error) {
+	if c.doubted, err = c.Doubted(ctx, c.bound, absences); err != nil {
+		return err
+	}
+	for _, one := range absences {
+		for _, line := range one.Lines {
+			c.asked[session.KeyOf(line)] = !c.doubted[one.Person.ID]
+		}
+	}
+	return nil
+}
+
+// compare returns the lines that are not asked for any more, in their final state, and the removals that still are.
+// An inverse is neither: it is what a person asked for, not the policy.
+func (c *confirmation) compare() (gone, removals []access.Change) {
+	for _, line := range c.lines {
+		switch asked := c.asked[session.KeyOf(line)]; {
+		case undoes(line):
+		case !asked:
+			gone = append(gone, c.superseded(line, c.whyGone(line)))
+		case line.Action == access.Remove:
+			removals = append(removals, line)
+		}
+	}
+	return gone, removals
+}
+
+func (c *confirmation) superseded(line access.Change, why string) access.Change {
+	line.State, line.At, line.Answer = access.Superseded, c.now, why
+	return line
+}
+
+// whyGone says why a line is not asked for any more.
+func (c *confirmation) whyGone(line access.Change) string {
+	switch {
+	case line.GroupID == "" && line.Target.Kind() == access.KindGroup:
+		return "its group is made first: the verification that follows makes it and fills it"
+	case !c.seen[line.Person]:
+		return "the person could not be read just before writing"
+	case c.doubted[line.Person] && line.Action == access.Add:
+		return Contradiction
+	}
+	return "the state read just before writing no longer asks for it"
+}
+
+func undoes(c access.Change) bool {
+	return len(c.Reasons) > 0 && c.Reasons[0].Kind == access.ReasonUndo
+}

@@ -1,0 +1,46 @@
+// Package grants records requests for grants, and decisions on them, and tells people.
+package grants
+
+import (
+	"context"
+
+	"github.com/castellan-io/castellan/activities/apply"
+	"github.com/castellan-io/castellan/activities/session"
+)
+
+// Activities are those of this room. Its exported methods are the activities.
+type Activities struct {
+	env         *session.Env
+	reviewCodes func(context.Context, session.BurntCode) error // sends a reviewer another code
+}
+
+// New builds the activities.
+func New(env *session.Env, reviewCodes func(context.Context, session.BurntCode) error) *Activities {
+	return &Activities{env: env, reviewCodes: reviewCodes}
+}
+
+// task is one activity at work on one organization.
+type task struct {
+	*Activities
+	*apply.Session
+}
+
+func (a *Activities) open(ctx context.Context, org, hash string) (*task, error) {
+	s, err := a.env.Open(ctx, org, hash)
+	if err != nil {
+		return nil, err
+	}
+	return a.task(s), nil
+}
+
+func (a *Activities) openInForce(ctx context.Context, org string) (*task, error) {
+	s, err := a.env.OpenInForce(ctx, org)
+	if err != nil {
+		return nil, err
+	}
+	return a.task(s), nil
+}
+
+func (a *Activities) task(s *session.Session) *task {
+	return &task{Activities: a, Session: &apply.Session{Session: s}}
+}

@@ -1,0 +1,84 @@
+package grants_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/grants"
+	"github.com/castellan-io/castellan/activities/internal/activitytest"
+	"github.com/castellan-io/castellan/messages"
+)
+
+func TestAGrantEndsEarly(t *testing.T) {
+	t.Parallel()
+	for name, in := range map[string]messages.RevokeInput{
+		"by request":    {Request: "g001"},
+		"by address":    {Person: "KIM@example.com", Target: activitytest.Other},
+		"by account id": {Person: "id", Target: activitytest.Other},
+		"by its key":    {Target: activitytest.Other},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := activitytest.WithGrants(t, activitytest.Judged)
+			g := w.Grant("kim", activitytest.Other, time.Hour)
+			w.Right(g)
+			w.Pass(10 * time.Minute)
+			revoke := grants.RevokeGrantInput{Org: activitytest.Org, RevokeInput: in}
+			revoke.RequestedBy, revoke.Reason = "bo@example.com", "done"
+			if revoke.Person == "id" {
+				revoke.Person = w.Id("kim")
+			}
+			if name == "by its key" {
+				revoke.Key = g.Key
+			}
+			ended := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RevokeGrant, revoke).Grants[0]
+			require.Equal(t, access.GrantEnded, ended.State)
+			require.Equal(t, w.Clock(), ended.Until)
+			require.Equal(t, w.Id("bo"), ended.ClosedBy)
+			require.True(t, w.Holds("kim", activitytest.Other), "the loop takes it back, not the request")
+			w.Pass(time.Minute)
+			again := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RevokeGrant, revoke).Grants[0]
+			require.Equal(t, ended, again, "a repeat changes nothing")
+			w.Right(g)
+			require.False(t, w.Holds("kim", activitytest.Other))
+		})
+	}
+}
+
+func TestWhatCannotBeRevoked(t *testing.T) {
+	t.Parallel()
+	w := activitytest.WithGrants(t, activitytest.Judged)
+	w.Grant("kim", activitytest.Other, time.Hour)
+	for name, c := range map[string]struct {
+		in    grants.RevokeGrantInput
+		words string
+	}{
+		"no grant":         {grants.RevokeGrantInput{RevokeInput: messages.RevokeInput{Person: "jo@example.com", Target: activitytest.Other}}, "jo@example.com holds group:other by no grant"},
+		"another target":   {grants.RevokeGrantInput{RevokeInput: messages.RevokeInput{Person: "kim@example.com", Target: activitytest.Helpers}}, "by no grant that is open"},
+		"no target":        {grants.RevokeGrantInput{RevokeInput: messages.RevokeInput{Person: "kim@example.com", Target: "x"}}, "is not an entitlement"},
+		"upper-case id":    {grants.RevokeGrantInput{RevokeInput: messages.RevokeInput{Person: strings.ToUpper(w.Id("kim")), Target: activitytest.Other}}, "nobody named"},
+		"unknown request":  {grants.RevokeGrantInput{RevokeInput: messages.RevokeInput{Request: "g999"}}, "request g999 is not known"},
+		"somebody else's":  {grants.RevokeGrantInput{Key: "jo@example.com", RevokeInput: messages.RevokeInput{Request: "g001"}}, "request g001 is not known here"},
+		"empty everything": {grants.RevokeGrantInput{}, "is not an entitlement"},
+	} {
+		t.Log(name)
+		c.in.Org, c.in.RequestedBy = activitytest.Org, "bo@example.com"
+		w.Refuses(func() error {
+			_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.RevokeGrant, c.in)
+			return err
+		}, c.words)
+	}
+}
+
+func TestARequestThatIsWithdrawnGivesNothing(t *testing.T) {
+	t.Parallel()
+	w := activitytest.WithGrants(t, activitytest.Judged)
+	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, w.AdminRequest()).Grants[0]
+	activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RevokeGrant, grants.RevokeGrantInput{Org: activitytest.Org, RevokeInput: messages.RevokeInput{Request: g.ID, RequestedBy: "kim@example.com"}})
+	require.True(t, w.Stored(g).Settled())
+	require.Empty(t, w.Begin(g).Plan)
+}

@@ -1,0 +1,369 @@
+package grants
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/apply"
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/display"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/condition"
+)
+
+// RequestGrantInput asks for a grant.
+type RequestGrantInput struct {
+	Org string `json:"org"`
+	messages.GrantInput
+}
+
+// RequestGrant judges a request by the policy in force, stores it, and wakes its workflow. A repeat with the same request id
+// changes nothing.
+//
+// Calls: two at most for the person and who asks, one for ten people who may approve, and one per group whose members may.
+func (a *Activities) RequestGrant(ctx context.Context, in RequestGrantInput) (messages.GrantAnswer, error) {
+	defer session.AutoHeartbeat(ctx)()
+	target, err := access.ParseEntitlement(string(in.Target))
+	if err != nil {
+		return messages.GrantAnswer{}, session.NonRetryable(session.ErrRefused, err)
+	}
+	s, err := a.openCurrent(ctx, in.Org)
+	if err != nil {
+		return messages.GrantAnswer{}, err
+	}
+	who, err := s.Accounts(ctx, in.Person, in.RequestedBy)
+	if err != nil {
+		return messages.GrantAnswer{}, err
+	}
+	if answer, known, err := s.repeated(ctx, in.RequestID, target, in.Person, who[0]); known || err != nil {
+		return answer, err
+	}
+	facts, unknown, err := s.factsOfNamed(ctx, in.Person, who[0])
+	if err != nil {
+		return messages.GrantAnswer{}, err
+	}
+	by, err := s.asker(ctx, in.RequestedBy, who[1])
+	if err != nil {
+		return messages.GrantAnswer{}, err
+	}
+	return s.request(ctx, in.RequestID, policy.GrantRequest{
+		Person: facts, Unknown: unknown, Target: target, Duration: in.Duration.Std(), Start: in.Start, Reason: in.Reason,
+		Ticket: in.Ticket, By: by, Urgent: in.BreakGlass,
+	})
+}
+
+// ExtendGrantInput asks for a grant that continues another.
+type ExtendGrantInput struct {
+	Org    string             `json:"org"`
+	Target access.Entitlement `json:"target"`
+	Key    string             `json:"key"` // of the workflow that asks; empty: the request tells
+	messages.ExtendInput
+}
+
+// ExtendGrant is RequestGrant for what prolongs a grant that runs.
+func (a *Activities) ExtendGrant(ctx context.Context, in ExtendGrantInput) (messages.GrantAnswer, error) {
+	defer session.AutoHeartbeat(ctx)()
+	s, err := a.openCurrent(ctx, in.Org)
+	if err != nil {
+		return messages.GrantAnswer{}, err
+	}
+	old, err := s.prolongable(ctx, in)
+	if err != nil {
+		return messages.GrantAnswer{}, err
+	}
+	who, err := s.Accounts(ctx, old.Person, in.RequestedBy)
+	if err != nil {
+		return messages.GrantAnswer{}, err
+	}
+	if answer, known, err := s.repeated(ctx, in.RequestID, old.Target, old.Person, who[0]); known || err != nil {
+		return answer, err
+	}
+	facts, unknown, err := s.factsOfNamed(ctx, old.Person, who[0])
+	if err != nil {
+		return messages.GrantAnswer{}, err
+	}
+	by, err := s.asker(ctx, in.RequestedBy, who[1])
+	if err != nil {
+		return messages.GrantAnswer{}, err
+	}
+	return s.request(ctx, in.RequestID, policy.GrantRequest{
+		Person: facts, Unknown: unknown, Target: old.Target, Duration: in.Duration.Std(), Reason: in.Reason, Ticket: in.Ticket,
+		By: by, Renews: &old,
+	})
+}
+
+// prolongable is the grant that an extension is about: the one named, or the one that ends last.
+func (s *task) prolongable(ctx context.Context, in ExtendGrantInput) (access.Grant, error) {
+	if in.Key == "" { // the request tells whose, and of what
+		g, err := s.Ledger.Grant(ctx, in.Org, in.Request)
+		if errors.Is(err, ledger.ErrNotFound) {
+			return g, session.Refusedf("organization %s knows no request %q", in.Org, display.Shorten(in.Request, 120))
+		}
+		if err != nil {
+			return g, err
+		}
+		in.Key, in.Target = g.Key, g.Target
+	}
+	open, err := s.GrantsUnder(ctx, in.Org, in.Key, in.Target)
+	if err != nil {
+		return access.Grant{}, err
+	}
+	var last access.Grant
+	for _, g := range open {
+		if g.State == access.GrantGranted && g.ID != in.RequestID && (in.Request == g.ID || in.Request == "" && !g.Until.Before(last.Until)) {
+			last = g
+		}
+	}
+	if last.ID == "" {
+		return last, session.Refusedf("%s holds %s by no grant that could be prolonged; ask for a new one", s.AccountLabel(ctx, in.Org, in.Key), in.Target)
+	}
+	return last, nil
+}
+
+// openCurrent is open under the policy in force, for what is to be granted.
+func (a *Activities) openCurrent(ctx context.Context, org string) (*task, error) {
+	known, err := a.env.Ledger.Organization(ctx, org)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil, session.Refusedf("organization %s has no policy in force", org)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if known.AdoptedAt.IsZero() {
+		return nil, session.Refusedf("the first plan of organization %s was not approved yet; nothing is written before that", org)
+	}
+	s, err := a.open(ctx, org, known.Policy)
+	if err == nil && s.Policy.DryRun {
+		return nil, session.Refusedf("the policy of organization %s says dryRun: nothing is written, so nothing can be granted", org)
+	}
+	return s, err
+}
+
+// repeated answers a request whose id is known already.
+func (s *task) repeated(ctx context.Context, id string, target access.Entitlement, typed string, who session.AccountLookup) (messages.GrantAnswer, bool, error) {
+	g, err := s.Ledger.Grant(ctx, s.Org, id)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return messages.GrantAnswer{}, false, nil
+	}
+	if err != nil {
+		return messages.GrantAnswer{}, false, err
+	}
+	invited := access.IsAddress(g.Person) && access.SameAddress(g.Person, strings.TrimSpace(typed))
+	if !g.Target.Same(target) || g.Person != who.Person.ID && !invited {
+		return messages.GrantAnswer{}, true, session.Refusedf("the request id %s is taken: it asks for %s for %s; give another", id, g.Target, session.PersonOf(g))
+	}
+	all, err := s.WithNames(ctx, s.Org, g)
+	if err != nil {
+		return messages.GrantAnswer{}, true, err
+	}
+	answer := granted(s.Org, all[0])
+	answer.Message = "asked for already: " + answer.Message
+	return answer, true, s.show(ctx, s.Org, g)
+}
+
+// asker is the account id of who asks: somebody active whom the directory knows.
+func (s *task) asker(ctx context.Context, typed string, who session.AccountLookup) (string, error) {
+	switch {
+	case who.Err != nil:
+		return "", session.Refusedf("requestedBy: %w", who.Err)
+	case !who.Person.CanReceive():
+		return "", session.Refusedf("requestedBy: %s is not active in organization %s; have somebody ask who is", typed, s.Org)
+	}
+	return who.Person.ID, s.Ledger.KeepPeople(ctx, s.Org, []access.Person{who.Person}, s.Now())
+}
+
+// factsOfNamed are the facts of somebody whose name was looked up. unknown says that the directory does not show anybody of
+// that name.
+func (s *task) factsOfNamed(ctx context.Context, typed string, who session.AccountLookup) (f condition.Facts, unknown bool, err error) {
+	name, bad := access.ReadName(typed)
+	switch {
+	case bad != nil:
+		return f, false, session.Refusedf("person: %w", bad)
+	case session.IsNotFound(who.Err) && access.IsAddress(name):
+		return condition.Facts{Person: access.Person{Email: name}}, true, nil
+	case session.IsNotFound(who.Err):
+		return condition.Facts{Person: access.Person{ID: name}}, true, nil
+	case who.Err != nil:
+		return f, false, who.Err
+	case who.Person.GroupIDs == nil:
+		return f, false, session.RetryAfter(session.ErrEvidence, 0, fmt.Errorf("the directory shows %s without their groups just now, so it cannot be told what they may have; trying again", who.Person.Label()))
+	}
+	f, err = s.FactsOf(ctx, who.Person)
+	return f, false, err
+}
+
+// request judges and stores.
+func (s *task) request(ctx context.Context, id string, r policy.GrantRequest) (messages.GrantAnswer, error) {
+	var err error
+	r.Now = s.Now()
+	terms, err := s.terms(ctx)
+	if err != nil {
+		return messages.GrantAnswer{}, err
+	}
+	if r.Earlier, err = s.earlier(ctx, terms, r); err != nil {
+		return messages.GrantAnswer{}, err
+	}
+	if r.Approvers, err = s.Approvers(ctx, terms.ApproverGroups(r.Target)); err != nil {
+		return messages.GrantAnswer{}, err
+	}
+	if r.People, err = s.approversNamed(ctx, terms.ApproversNamed(r.Target)); err != nil {
+		return messages.GrantAnswer{}, err
+	}
+	g, err := terms.Grant(r)
+	var no *policy.Refusal
+	if errors.As(err, &no) {
+		return messages.GrantAnswer{}, session.NonRetryable(session.ErrRefused, no)
+	}
+	if err != nil {
+		return messages.GrantAnswer{}, err
+	}
+	if err := s.bindable(ctx, g.Target); err != nil {
+		return messages.GrantAnswer{}, err
+	}
+	if err := s.eligibleForSure(ctx, terms, r.Person.Person, g.Target); err != nil {
+		return messages.GrantAnswer{}, err
+	}
+	if g.Codes && !s.Notifier.Private() {
+		return messages.GrantAnswer{}, session.Refusedf("the policy demands approval codes, and no way to send one to its approver alone is set up: set CASTELLAN_NOTIFY_SMTP, or CASTELLAN_NOTIFY_WEBHOOK_URL with a secret")
+	}
+	g.ID = id
+	// First the clock that ends it, then what it ends: nothing is stored that no workflow would take back.
+	g.Key = g.Person
+	if err := s.WakeGrantWorkflow(ctx, s.Org, g, nil); err != nil {
+		return messages.GrantAnswer{}, err
+	}
+	stored, _, err := s.Ledger.RequestGrant(ctx, s.Org, g)
+	if errors.Is(err, ledger.ErrConflict) || errors.Is(err, ledger.ErrUnexplained) {
+		return messages.GrantAnswer{}, session.NonRetryable(session.ErrRefused, err)
+	}
+	if err != nil {
+		return messages.GrantAnswer{}, err
+	}
+	all, err := s.WithNames(ctx, s.Org, stored)
+	if err != nil {
+		return messages.GrantAnswer{}, err
+	}
+	return granted(s.Org, all[0]), s.show(ctx, s.Org, stored)
+}
+
+// terms is the policy by which requests are judged: its grants speak of targets as they are bound now.
+func (s *task) terms(ctx context.Context) (*policy.Policy, error) {
+	outline, known, err := s.LatestOutline(ctx)
+	if err != nil || !known {
+		return s.Policy, err
+	}
+	return s.Policy.Within(s.Bound(outline)), nil
+}
+
+// earlier are the person's other grants of the target that the limits count, by whatever names, and those
+// that an extension continues.
+func (s *task) earlier(ctx context.Context, terms *policy.Policy, r policy.GrantRequest) ([]access.Grant, error) {
+	start := r.Now
+	if r.Renews != nil {
+		start = r.Renews.Until
+	} else if r.Start.After(start) {
+		start = r.Start
+	}
+	person := cmp.Or(r.Person.ID, strings.ToLower(r.Person.Email))
+	all, err := s.Ledger.Near(ctx, s.Org, person, start.Add(-terms.LooksBack(r.Target)))
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(g access.Grant) bool { return !terms.SameTarget(g.Target, r.Target) })
+	if r.Renews == nil {
+		return all, nil
+	}
+	known := map[string]bool{}
+	for _, g := range all {
+		known[g.ID] = true
+	}
+	id := r.Renews.Renews
+	for n := 0; id != "" && n < session.MostRenewals; n++ {
+		g, err := s.Ledger.Grant(ctx, s.Org, id)
+		if errors.Is(err, ledger.ErrNotFound) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !known[id] {
+			known[id], all = true, append(all, g)
+		}
+		id = g.Renews
+	}
+	return all, nil
+}
+
+// bindable refuses a target that the organization does not show, or that the key may not change.
+func (s *task) bindable(ctx context.Context, target access.Entitlement) error {
+	outline, known, err := s.LatestOutline(ctx)
+	if err != nil || !known {
+		return err
+	}
+	b, findings := policy.BindSince(s.Policy, outline.Outline, outline.Last)
+	if len(b.All(target)) > 0 {
+		return nil
+	}
+	why := "the organization does not show it"
+	for _, f := range findings {
+		if access.SameName(f.Subject, string(target)) {
+			why = f.Detail
+		}
+	}
+	return session.Refusedf("%s cannot be granted now: %s", target, why)
+}
+
+// approversNamed reads the people who may approve by name, by account id.
+func (s *task) approversNamed(ctx context.Context, ids []string) (map[string]access.Person, error) {
+	read, err := s.ByName(ctx, ids, nil)
+	if err != nil {
+		return nil, err
+	}
+	people := map[string]access.Person{}
+	for _, p := range read {
+		people[p.ID] = p
+	}
+	return people, s.Ledger.KeepPeople(ctx, s.Org, read, s.Now())
+}
+
+// granted is the answer to a request that was stored.
+func granted(org string, g access.Grant) messages.GrantAnswer {
+	answer := messages.GrantAnswer{Grants: []access.Grant{g}, Workflow: messages.GrantID(org, g.Target, g.Key)}
+	switch {
+	case g.State == access.GrantWaiting:
+		answer.Message = fmt.Sprintf("request %s waits until %s for approval (%d needed) by %s; they are told", g.ID, session.Timestamp(g.ApprovalDeadline), g.Needs, strings.Join(g.Labels(g.Approvers), ", "))
+	case g.State == access.GrantGranted:
+		answer.Message = fmt.Sprintf("granted: %s holds %s from %s to %s", session.PersonOf(g), g.Target, session.Timestamp(g.From), session.Timestamp(g.Until))
+	default:
+		answer.Message = fmt.Sprintf("request %s is %s", g.ID, g.State)
+	}
+	if g.Limit != "" {
+		answer.Message += " (" + g.Limit + ")"
+	}
+	return answer
+}
+
+// eligibleForSure refuses a request that is in order only because a read shows the person in no group that a condition excepts,
+// where another search does not say the same.
+func (s *task) eligibleForSure(ctx context.Context, terms *policy.Policy, p access.Person, target access.Entitlement) error {
+	one, hangs, err := s.EligibleByAbsence(ctx, terms, p, target)
+	if err != nil || !hangs {
+		return err
+	}
+	outline, _, err := s.LatestOutline(ctx)
+	if err != nil {
+		return err
+	}
+	doubted, err := s.Doubted(ctx, s.Bound(outline), []apply.Absence{one})
+	if err == nil && doubted[p.ID] {
+		return session.Refusedf("%s for %s: %s", target, p.Label(), apply.DoubtfulAbsence)
+	}
+	return err
+}

@@ -1,0 +1,126 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/apply"
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/plan"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// mostFollowed is how many people of earlier runs one partial run decides again; where there are more, everybody is looked at.
+const mostFollowed = messages.MostFollowed
+
+// followed counts the people of whom a run changed something that the policy looks at: they are decided again. Whoever had
+// several such changes may be counted for each.
+func (a *Activities) followed(ctx context.Context, in FinishInput, sum messages.RunSummary, stats []ledger.LineStat) (int, error) {
+	if in.Preview || sum.DryRun || sum.State != messages.RunDone || in.Scope == messages.ScopeUndo || sum.Counts.Done == 0 {
+		return 0, nil
+	}
+	s, err := a.open(ctx, in.Org, in.Policy)
+	if err != nil {
+		return 0, err
+	}
+	b, err := s.BoundOf(ctx, in.Run)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, l := range stats {
+		if l.State == access.Done && b.Follows(l.Action, l.Target, l.GroupID) {
+			n += l.N
+		}
+	}
+	return n, nil
+}
+
+// changedBy are the people of whom these runs changed something that the policy looks at, each once.
+func (s *task) changedBy(ctx context.Context, b *policy.Bound, runs []string) ([]string, error) {
+	people := map[string]bool{}
+	for _, run := range runs {
+		filter := ledger.Filter{States: []access.ChangeState{access.Done}, Limit: session.LinesAtOnce}
+		for {
+			lines, err := s.Ledger.Lines(ctx, s.Org, run, filter)
+			if err != nil {
+				return nil, err
+			}
+			for _, c := range lines {
+				if b.Follows(c.Action, c.Target, c.GroupID) {
+					people[c.Person] = true
+				}
+			}
+			if len(lines) < session.LinesAtOnce || len(people) > mostFollowed {
+				break
+			}
+			filter.After = session.KeyOf(lines[len(lines)-1])
+		}
+	}
+	return session.SortedKeys(people), nil
+}
+
+// turnsOfCircle is how often what was written of one person and target is turned round before that is called a circle: something
+// that was given and taken is not given again.
+const turnsOfCircle = 2
+
+const circular = "not written: rules change it back and forth, each because of what the others did; see the finding rules-circle"
+
+// circles takes out of a plan what was written back and forth already since an instant, while people were decided again
+// because of what runs had changed. It says which rules go round.
+func (s *task) circles(ctx context.Context, run string, since time.Time) ([]access.Finding, error) {
+	if since.IsZero() {
+		return nil, nil
+	}
+	var lines []access.Change
+	if err := s.eachLine(ctx, run, []access.ChangeState{access.Planned}, func(c access.Change) error {
+		if c.Action != access.Adopt {
+			lines = append(lines, c)
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	var ended []access.Change
+	names, people := map[access.Entitlement]map[string]bool{}, map[access.Entitlement]int{}
+	for _, some := range session.Chunks(lines, session.LinesAtOnce) {
+		states, err := s.Ledger.States(ctx, s.Org, apply.PeopleOf(some), since)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range some {
+			written := states[c.Person].Recent
+			if plan.Turns(written, c) < turnsOfCircle {
+				continue
+			}
+			ended = append(ended, c)
+			people[c.Target]++
+			if names[c.Target] == nil {
+				names[c.Target] = map[string]bool{}
+			}
+			for _, o := range append(slices.Clone(written), c) {
+				for _, r := range o.Reasons {
+					names[c.Target][r.String()] = true
+				}
+			}
+		}
+	}
+	var found []access.Finding
+	for _, target := range slices.Sorted(maps.Keys(names)) {
+		found = append(found, access.Finding{Rule: "rules-circle", Subject: string(target), Detail: fmt.Sprintf(
+			"it is given to %s and taken from them again and again, each time because of what was done before; it stays as it is until the next verification. Settle which is right: %s",
+			session.CountPeople(people[target]), strings.Join(session.SortedKeys(names[target]), ", "))})
+	}
+	return found, s.supersede(ctx, run, ended, circular)
+}

@@ -1,0 +1,452 @@
+package reconcile
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/plan"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// settleHold brings the organization's one open hold in line with the run: a full run replaces it, a partial run
+// replaces the lines of the people it looked at and takes the others over.
+//
+// A first plan that was rejected is not held again while plan and policy are the same; task.rejected is the decision then.
+func (s *task) settleHold(ctx context.Context, in JudgeInput, verdicts []plan.Verdict, full bool, touched []string) (*messages.Hold, error) {
+	if in.DryRun || in.Preview || s.Policy.DryRun {
+		return nil, nil
+	}
+	open, err := s.Ledger.CurrentHold(ctx, s.Org)
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		return nil, err
+	}
+	isOpen := err == nil
+	hold, err := s.describeHold(ctx, in.Run)
+	if err != nil {
+		return nil, err
+	}
+	hold.Rules = holdRules(verdicts)
+	if !full && isOpen && open.Run != in.Run {
+		touchesHold, err := s.anyHeld(ctx, open.Run, touched)
+		if err != nil {
+			return nil, err
+		}
+		if hold.People == 0 && !touchesHold {
+			return holdMessage(open), nil
+		}
+		if _, err := s.Ledger.CopyHeld(ctx, s.Org, open.Run, in.Run, touched); err != nil {
+			return nil, err
+		}
+		rules := mergeRules(open.Rules, hold.Rules)
+		if hold, err = s.describeHold(ctx, in.Run); err != nil {
+			return nil, err
+		}
+		hold.Rules = rules
+	}
+	if hold.People == 0 {
+		if isOpen && (full || open.Run != in.Run) {
+			return nil, s.Ledger.CloseHold(ctx, s.Org, "nothing is held any more")
+		}
+		return nil, nil
+	}
+	if full {
+		if s.rejected, err = s.firstPlanRejected(ctx, in.Policy, hold); err != nil {
+			return nil, err
+		}
+		if s.rejected != nil {
+			return nil, s.Ledger.CloseHold(ctx, s.Org, "this first plan was rejected before")
+		}
+	}
+	if isOpen && open.Plan != hold.Plan {
+		if hold.Changed, err = s.whatChanged(ctx, open, hold); err != nil {
+			return nil, err
+		}
+	} else if isOpen {
+		hold.Opened, hold.Changed = open.Opened, open.Changed
+	}
+	m := holdMessage(hold)
+	m.Undo = in.Scope == messages.ScopeUndo
+	return m, s.Ledger.OpenHold(ctx, hold)
+}
+
+// stayHeld keeps held, in the plan of a few people, what waits for a decision already: a hold is of all that the guard stopped
+// together, and is not to be taken apart person by person. The ends of grants are nobody's to decide.
+func (s *task) stayHeld(ctx context.Context, run string) error {
+	open, err := s.Ledger.CurrentHold(ctx, s.Org)
+	if errors.Is(err, ledger.ErrNotFound) || err == nil && open.Run == run {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var waiting []access.Change
+	err = s.eachLine(ctx, run, []access.ChangeState{access.Planned}, func(c access.Change) error {
+		was, err := s.Ledger.Line(ctx, s.Org, open.Run, c.Person, c.Target)
+		if errors.Is(err, ledger.ErrNotFound) {
+			return nil
+		}
+		if err == nil && was.State == access.Held && was.Action == c.Action && was.GroupID == c.GroupID && !c.Lapse() {
+			c.State, c.HeldBy = access.Held, was.HeldBy
+			waiting = append(waiting, c)
+		}
+		return err
+	})
+	if err != nil || len(waiting) == 0 {
+		return err
+	}
+	return s.Ledger.UpdateLines(ctx, s.Org, run, waiting)
+}
+
+// emptyFirstPlan deals with a first plan without a line: there is nothing to consent to, unless groups are to be created,
+// whose members only show once they are there.
+func (s *task) emptyFirstPlan(ctx context.Context, b *policy.Bound, in session.RunInput) (adopted bool, hold *messages.Hold, err error) {
+	if len(b.Create) == 0 {
+		return true, nil, s.Ledger.Adopt(ctx, s.Org, in.Run, "nobody: the first plan was empty", s.Now())
+	}
+	sum := sha256.Sum256([]byte(strings.Join(b.Create, "\n")))
+	open := ledger.Hold{
+		Org: s.Org, Run: in.Run, Plan: "sha256:" + hex.EncodeToString(sum[:]), Opened: s.Now(),
+		Rules: []ledger.HoldRule{{Rule: plan.RuleAdopt, Detail: fmt.Sprintf("the first run needs consent: it would create the groups %s and fill them as the policy says (guard.adopt is ask)", strings.Join(b.Create, ", "))}},
+	}
+	if s.rejected, err = s.firstPlanRejected(ctx, in.Policy, open); err != nil || s.rejected != nil {
+		return false, nil, err
+	}
+	return false, holdMessage(open), s.Ledger.OpenHold(ctx, open)
+}
+
+// mostDecisions is how many former holds are looked through for the decision on a first plan.
+const mostDecisions = 200
+
+// firstPlanRejected is the decision by which a first plan was rejected, where nothing has changed since: neither a line nor the
+// policy. Nobody is asked the same question twice.
+func (s *task) firstPlanRejected(ctx context.Context, policy string, hold ledger.Hold) (*ledger.Hold, error) {
+	first := func(h ledger.Hold) bool {
+		return slices.ContainsFunc(h.Rules, func(r ledger.HoldRule) bool { return r.Rule == plan.RuleAdopt })
+	}
+	if !first(hold) {
+		return nil, nil
+	}
+	before, err := s.Ledger.Holds(ctx, s.Org, mostDecisions)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range before {
+		if h.Decision != ledger.Reject || h.Plan != hold.Plan || h.Run == hold.Run || !first(h) {
+			continue
+		}
+		run, err := s.Ledger.Run(ctx, s.Org, h.Run)
+		if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+			return nil, err
+		}
+		if err == nil && run.Policy == policy {
+			return &h, nil
+		}
+	}
+	return nil, nil
+}
+
+func (s *task) anyHeld(ctx context.Context, run string, people []string) (bool, error) {
+	for _, p := range people {
+		lines, err := s.Ledger.Lines(ctx, s.Org, run, ledger.Filter{States: held, Person: p, Limit: 1})
+		if err != nil || len(lines) > 0 {
+			return len(lines) > 0, err
+		}
+	}
+	return false, nil
+}
+
+// describeHold hashes and counts a run's held lines without keeping them.
+func (s *task) describeHold(ctx context.Context, run string) (ledger.Hold, error) {
+	hold := ledger.Hold{Org: s.Org, Run: run, Opened: s.Now()}
+	hash, last := plan.NewHasher(), ""
+	err := s.eachLine(ctx, run, held, func(c access.Change) error {
+		switch c.Action {
+		case access.Add:
+			hold.Adds++
+		case access.Remove:
+			hold.Removals++
+		case access.Adopt:
+			hold.Adopts++
+		}
+		if c.Person != last {
+			hold.People++
+			last = c.Person
+		}
+		return hash.Add(c)
+	})
+	hold.Plan = hash.Sum()
+	return hold, err
+}
+
+var held = []access.ChangeState{access.Held}
+
+// mostCompared bounds the lines that are compared one by one to say how a hold changed.
+const mostCompared = 20_000
+
+func (s *task) whatChanged(ctx context.Context, before, now ledger.Hold) (string, error) {
+	if before.Adds+before.Removals+before.Adopts > mostCompared || now.Adds+now.Removals+now.Adopts > mostCompared {
+		return "replaces " + before.Plan, nil
+	}
+	lines := func(run string) (all []access.Change, err error) {
+		err = s.eachLine(ctx, run, held, func(c access.Change) error {
+			all = append(all, access.Change{Person: c.Person, Target: c.Target, GroupID: c.GroupID, Action: c.Action})
+			return nil
+		})
+		return all, err
+	}
+	was, err := lines(before.Run)
+	if err != nil {
+		return "", err
+	}
+	is, err := lines(now.Run)
+	if err != nil {
+		return "", err
+	}
+	gone, added := plan.Compare(was, is)
+	return fmt.Sprintf("replaces %s: %d lines are no longer asked for, %d are new", before.Plan, gone, added), nil
+}
+
+func holdRules(verdicts []plan.Verdict) []ledger.HoldRule {
+	rules := make([]ledger.HoldRule, len(verdicts))
+	for i, v := range verdicts {
+		rules[i] = ledger.HoldRule{Rule: v.Rule, Scope: scopeOf(v.Scope), Detail: v.Detail}
+	}
+	return rules
+}
+
+func scopeOf(s plan.Scope) string {
+	var parts []string
+	for _, t := range s.Targets {
+		parts = append(parts, string(t))
+	}
+	if s.Source != "" {
+		parts = append(parts, "source "+s.Source)
+	}
+	if s.App != "" {
+		parts = append(parts, s.App)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func mergeRules(before, now []ledger.HoldRule) []ledger.HoldRule {
+	merged := slices.Clone(now)
+	for _, b := range before {
+		if !slices.ContainsFunc(now, func(n ledger.HoldRule) bool { return n.Rule == b.Rule && n.Scope == b.Scope }) {
+			merged = append(merged, b)
+		}
+	}
+	return merged
+}
+
+func holdMessage(h ledger.Hold) *messages.Hold {
+	m := &messages.Hold{
+		Plan: h.Plan, Run: h.Run, Adds: h.Adds, Removals: h.Removals, Adopts: h.Adopts, People: h.People,
+		Changed: h.Changed, Opened: h.Opened,
+	}
+	for i, r := range h.Rules {
+		if i == 10 {
+			m.Rules = append(m.Rules, fmt.Sprintf("and %d more", len(h.Rules)-i))
+			break
+		}
+		m.Rules = append(m.Rules, r.Rule+": "+r.Detail)
+	}
+	return m
+}
+
+// DecideInput is a person's decision on a held plan.
+type DecideInput struct {
+	Org      string `json:"org"`
+	Decision string `json:"decision"` // approve or reject
+	messages.DecisionInput
+}
+
+// DecideResult says what the decision was about.
+type DecideResult struct {
+	Hold     messages.Hold `json:"hold"`
+	Adoption bool          `json:"adoption"` // it was the consent to the first run
+}
+
+// sameLines refuses to approve a plan whose lines are not those that its hash was made of: what is released is what was looked at.
+func (a *Activities) sameLines(ctx context.Context, in DecideInput) error {
+	open, err := a.env.Ledger.CurrentHold(ctx, in.Org)
+	if errors.Is(err, ledger.ErrNotFound) || err == nil && (in.Decision != ledger.Approve || open.Plan != in.Plan || open.People == 0) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	now, err := a.task(&session.Session{Env: a.env, Org: in.Org}).describeHold(ctx, open.Run)
+	if err != nil || now.Plan == open.Plan {
+		return err
+	}
+	return session.NonRetryable(session.ErrEvidence, fmt.Errorf("the held lines of run %s hash to %s now, and not to the plan %s: they were written past Castellan; reject the plan, or let the next full verification make it anew", open.Run, now.Plan, open.Plan))
+}
+
+// StandingInput asks what the ledger has of an organization's consent, and of a run that is under way.
+type StandingInput struct {
+	Org string `json:"org"`
+	Run string `json:"run"`
+}
+
+// StandingResult is the open hold, if there is one, and whether the first plan was consented to.
+type StandingResult struct {
+	Hold    *messages.Hold `json:"hold,omitempty"`
+	Adopted bool           `json:"adopted,omitempty"`
+	// Findings are what the run has noticed, 20 lines at most; Reported is how many there are.
+	Findings []string `json:"findings,omitempty"`
+	Reported int      `json:"reported,omitempty"`
+}
+
+// Standing reads the organization's open hold, its adoption, and what the run has noticed from the ledger.
+func (a *Activities) Standing(ctx context.Context, in StandingInput) (StandingResult, error) {
+	defer session.AutoHeartbeat(ctx)()
+	org, err := a.env.Ledger.Organization(ctx, in.Org)
+	if err != nil {
+		return StandingResult{}, err
+	}
+	result := StandingResult{Adopted: !org.AdoptedAt.IsZero()}
+	if noticed, err := a.env.Ledger.Run(ctx, in.Org, in.Run); err == nil {
+		result.Findings, result.Reported = access.Summarize(noticed.Findings, 20), len(access.Summarize(noticed.Findings, len(noticed.Findings)))
+	} else if !errors.Is(err, ledger.ErrNotFound) {
+		return StandingResult{}, err
+	}
+	hold, err := a.env.Ledger.CurrentHold(ctx, in.Org)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return result, nil
+	}
+	if err != nil {
+		return StandingResult{}, err
+	}
+	run, err := a.env.Ledger.Run(ctx, in.Org, hold.Run)
+	if err != nil {
+		return StandingResult{}, err
+	}
+	result.Hold = holdMessage(hold)
+	result.Hold.Undo = run.Scope == messages.ScopeUndo
+	return result, nil
+}
+
+// Decide records the decision on exactly the plan with that hash. Approved lines are released, rejected ones are
+// remembered so that they are not raised again while they stay the same. A repeat of the same decision changes nothing.
+func (a *Activities) Decide(ctx context.Context, in DecideInput) (DecideResult, error) {
+	defer session.AutoHeartbeat(ctx)()
+	if err := a.sameLines(ctx, in); err != nil {
+		return DecideResult{}, err
+	}
+	hold, err := a.env.Ledger.DecideHold(ctx, in.Org, in.Plan, in.Decision, in.By, in.Note, a.env.Now())
+	if err != nil {
+		if errors.Is(err, ledger.ErrNotFound) || errors.Is(err, ledger.ErrNotOpen) || errors.Is(err, ledger.ErrUnexplained) {
+			return DecideResult{}, session.NonRetryable(session.ErrNotOpen, err)
+		}
+		return DecideResult{}, err
+	}
+	result := DecideResult{Hold: *holdMessage(hold)}
+	run, err := a.env.Ledger.Run(ctx, in.Org, hold.Run)
+	if err != nil {
+		return DecideResult{}, err
+	}
+	result.Hold.Undo = run.Scope == messages.ScopeUndo
+	for _, r := range hold.Rules {
+		result.Adoption = result.Adoption || r.Rule == plan.RuleAdopt
+	}
+	if in.Decision == ledger.Approve && result.Adoption {
+		err = a.env.Ledger.Adopt(ctx, in.Org, hold.Run, in.By, a.env.Now())
+	}
+	if in.Decision == ledger.Approve && err == nil {
+		err = a.acceptSources(ctx, in.Org, hold)
+	}
+	if in.Decision == ledger.Approve && err == nil {
+		err = a.acceptRules(ctx, run, hold, in)
+	}
+	if errors.Is(err, ledger.ErrUnexplained) {
+		err = session.NonRetryable(session.ErrNotOpen, fmt.Errorf("%w; apply the policy again, and what is to be consented to is asked anew", err))
+	}
+	return result, err
+}
+
+// acceptRules takes the approval of a plan for the consent to the rules that were enforced in it for the first time.
+func (a *Activities) acceptRules(ctx context.Context, run ledger.Run, hold ledger.Hold, in DecideInput) error {
+	if !slices.ContainsFunc(hold.Rules, func(r ledger.HoldRule) bool { return r.Rule == plan.RuleAdopt || r.Rule == plan.RuleRuleNew }) {
+		return nil
+	}
+	s, err := a.open(ctx, in.Org, run.Policy)
+	if err != nil {
+		return err
+	}
+	o, err := s.OutlineOf(ctx, hold.Run)
+	if err != nil {
+		return err
+	}
+	rules := map[string]string{}
+	for i := range s.Policy.Rules {
+		if r := &s.Policy.Rules[i]; slices.Contains(o.Acting, r.Key()) {
+			rules[r.Key()] = r.Name
+		}
+	}
+	return a.env.Ledger.ReleaseRules(ctx, in.Org, hold.Run, rules, in.By, "the plan "+hold.Plan+" was approved", a.env.Now())
+}
+
+// acceptSources takes the counts that the approved plan stood on as good: what was suspect was looked at by a person.
+func (a *Activities) acceptSources(ctx context.Context, org string, hold ledger.Hold) error {
+	run, err := a.env.Ledger.Run(ctx, org, hold.Run)
+	if err != nil {
+		return err
+	}
+	s, err := a.open(ctx, org, run.Policy)
+	if err != nil {
+		return err
+	}
+	b, err := s.BoundOf(ctx, hold.Run)
+	if err != nil {
+		return err
+	}
+	if err := s.saveSources(ctx, hold.Run, nil); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(hold.Rules, func(r ledger.HoldRule) bool { return r.Rule == plan.RuleDefaultMoved }) {
+		return s.Ledger.SaveKnownDefaults(ctx, org, b.Defaults())
+	}
+	return nil
+}
+
+// saveSources makes the run's counts of source groups the last good ones, but for the groups named.
+func (s *task) saveSources(ctx context.Context, run string, except map[string]bool) error {
+	o, err := s.OutlineOf(ctx, run)
+	if err != nil {
+		return err
+	}
+	known, err := s.Ledger.SourceCounts(ctx, s.Org)
+	if err != nil {
+		return err
+	}
+	now := map[string]ledger.Count{}
+	for _, g := range o.Groups {
+		if g.Synced && g.Users >= 0 && !except[g.ID] {
+			now[g.ID] = ledger.Count{Name: g.Name, Users: g.Users, At: s.Now(), Run: run}
+		}
+	}
+	var gone []string
+	for _, id := range session.SortedKeys(known) {
+		if _, still := now[id]; !still && !except[id] {
+			gone = append(gone, id)
+		}
+	}
+	return s.Ledger.SaveSourceCounts(ctx, s.Org, run, now, gone, s.Now())
+}
+
+func ledgerCounts(c messages.Counts) ledger.Counts {
+	return ledger.Counts{
+		People: c.People, Calls: c.Calls, Adds: c.Adds, Removals: c.Removals, Adopts: c.Adopts, Held: c.Held,
+		Suppressed: c.Suppressed, Foreign: c.Foreign, Done: c.Done, Already: c.Already, Shortage: c.Shortage,
+		Refused: c.Refused, Superseded: c.Superseded, Failed: c.Failed, Verified: c.Verified, Unverified: c.Unverified,
+	}
+}

@@ -1,0 +1,254 @@
+package reconcile
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/atlassian/organization"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// AdmitInput is a policy to be taken into force, or only looked at.
+type AdmitInput struct {
+	Org     string          `json:"org"`
+	Policy  json.RawMessage `json:"policy,omitempty"`
+	By      string          `json:"by,omitempty"`
+	Preview bool            `json:"preview,omitempty"` // keep it for a preview, do not take it into force
+}
+
+// AdmitResult is the policy as the loop needs it.
+type AdmitResult struct {
+	Policy   string            `json:"policy"` // hash
+	Changed  bool              `json:"changed"`
+	Rebound  bool              `json:"rebound,omitempty"` // names that led to nobody have an account now
+	Adopted  bool              `json:"adopted"`
+	Mappings int               `json:"mappings"`
+	Targets  int               `json:"targets"`
+	Settings messages.Settings `json:"settings"`
+	Findings []string          `json:"findings,omitempty"` // the first 20 kinds
+	Reported int               `json:"reported,omitempty"` // how many kinds there are
+}
+
+// admission is one policy on its way into force, or only looked at.
+type admission struct {
+	*task
+	in       AdmitInput
+	source   []byte
+	written  *policy.Policy      // as the source has it; the session's has its names' accounts
+	names    []ledger.PolicyName // whom its names mean
+	bound    *policy.Bound
+	findings []access.Finding
+}
+
+// Admit checks a policy against itself and against the living organization, and takes it into force. Policy errors,
+// among them a target that is SCIM-synced, refuse it before anything is written. A repeat changes nothing.
+func (a *Activities) Admit(ctx context.Context, in AdmitInput) (AdmitResult, error) {
+	source, err := a.givenSource(ctx, in)
+	if err != nil {
+		return AdmitResult{}, err
+	}
+	p, err := parseFor(in.Org, source)
+	if err != nil {
+		return AdmitResult{}, err
+	}
+	s, err := a.connect(in.Org, p)
+	if err != nil {
+		return AdmitResult{}, err
+	}
+	ad := &admission{task: s, in: in, source: source, written: p}
+	if err := ad.authorize(ctx); err != nil {
+		return AdmitResult{}, err
+	}
+	if err := ad.fit(ctx); err != nil {
+		return AdmitResult{}, err
+	}
+	if in.Preview {
+		return ad.result(), ad.keep(ctx)
+	}
+	return ad.enforce(ctx)
+}
+
+// givenSource is the policy's text as it was given. A preview without one is of the policy in force.
+func (a *Activities) givenSource(ctx context.Context, in AdmitInput) ([]byte, error) {
+	source := policySource(in.Policy)
+	if given := len(source) > 0 && string(source) != "null"; given || !in.Preview {
+		return source, nil
+	}
+	current, err := a.env.Ledger.Policy(ctx, in.Org, "")
+	if err != nil {
+		return nil, session.NonRetryable(session.ErrUnknown, fmt.Errorf("organization %s has no policy in force to preview: give one: %w", in.Org, err))
+	}
+	return current.Source, nil
+}
+
+// parseFor checks a policy against itself, and that it is for this organization.
+func parseFor(org string, source []byte) (*policy.Policy, error) {
+	p, err := policy.Parse("policy", source)
+	if err != nil {
+		return nil, session.NonRetryable(session.ErrPolicy, fmt.Errorf("the policy is not accepted:\n%w", err))
+	}
+	if p.Organization.Name != org {
+		return nil, session.NonRetryable(session.ErrMisnamed, fmt.Errorf("the policy is for organization %q, this workflow for %q: correct organization.name, or start %s", p.Organization.Name, org, messages.OrgSyncID(p.Organization.Name)))
+	}
+	return p, nil
+}
+
+// authorize checks that no other name serves the organization, that the key may manage it, and that whoever applies
+// the policy put themselves in place of the address that stands for them in printed commands.
+func (ad *admission) authorize(ctx context.Context) error {
+	if _, err := ad.CheckTaken(ctx, ad.Org, ad.written); err != nil {
+		return err
+	}
+	if err := ad.checkKey(ctx); err != nil {
+		return err
+	}
+	if ad.in.By == messages.You && !ad.in.Preview {
+		return ad.checkDecider(ctx, ad.in.By)
+	}
+	return nil
+}
+
+// fit binds the policy to the organization as it is read now, and refuses one that does not fit it. A preview shows that
+// one too.
+func (ad *admission) fit(ctx context.Context) error {
+	names, unowned, err := ad.TakeNames(ctx, ad.in.Preview)
+	if err != nil {
+		return err
+	}
+	outline, err := ad.ReadOutline(ctx, policy.Last{})
+	if err != nil {
+		return err
+	}
+	bound, findings := policy.Bind(ad.Policy, outline)
+	rules, err := ad.checkRules(ctx, bound)
+	if err != nil {
+		return err
+	}
+	ad.names, ad.bound, ad.findings = names, bound, slices.Concat(findings, unowned, rules)
+	if refused := blocking(ad.findings); refused != "" && !ad.in.Preview {
+		return session.NonRetryable(session.ErrPolicy, fmt.Errorf("the policy does not fit organization %s:\n%s", ad.Org, refused))
+	}
+	return nil
+}
+
+func (ad *admission) version() ledger.PolicyVersion {
+	p := ad.written
+	return ledger.PolicyVersion{
+		Org: ad.Org, Hash: p.Hash(), Body: p.JSON(), Source: ad.source, OrgID: p.Organization.ID, Directory: ad.Directory,
+		By: ad.in.By, At: ad.Now(),
+	}
+}
+
+func (ad *admission) result() AdmitResult {
+	p := ad.written
+	return AdmitResult{
+		Policy: p.Hash(), Mappings: len(p.Mappings), Targets: len(ad.bound.Targets), Settings: settings(p),
+		Findings: access.Summarize(ad.findings, 20), Reported: len(access.Summarize(ad.findings, len(ad.findings))),
+	}
+}
+
+// keep keeps the policy for a preview.
+func (ad *admission) keep(ctx context.Context) error {
+	version := ad.version()
+	if err := ad.Ledger.KeepPolicyNames(ctx, ad.Org, ad.names, ad.Now()); err != nil {
+		return err
+	}
+	return ad.Ledger.KeepPolicy(ctx, version)
+}
+
+// enforce takes the policy into force.
+func (ad *admission) enforce(ctx context.Context) (AdmitResult, error) {
+	version, result := ad.version(), ad.result()
+	version.Names = ad.names
+	result.Rebound = slices.ContainsFunc(ad.findings, func(f access.Finding) bool { return f.Rule == session.NameFound })
+	var err error
+	if result.Changed, err = ad.Ledger.SavePolicy(ctx, version); errors.Is(err, ledger.ErrServed) || errors.Is(err, ledger.ErrLent) {
+		return result, session.NonRetryable(session.ErrPolicy, err)
+	} else if err != nil {
+		return result, err
+	}
+	if err := ad.closeOldHold(ctx, ad.Org, version.Hash); err != nil {
+		return result, err
+	}
+	if err := ad.Ledger.SaveKnownDefaults(ctx, ad.Org, ad.bound.Defaults()); err != nil {
+		return result, err
+	}
+	if err := ad.Ledger.SaveDomains(ctx, ad.Org, ad.bound.Domains()); err != nil {
+		return result, err
+	}
+	if ad.written.Guard.Adopt == policy.AdoptAuto {
+		if err := ad.Ledger.Adopt(ctx, ad.Org, "", "policy (guard.adopt: auto)", ad.Now()); err != nil {
+			return result, err
+		}
+	}
+	known, err := ad.Ledger.Organization(ctx, ad.Org)
+	result.Adopted = !known.AdoptedAt.IsZero()
+	return result, err
+}
+
+// closeOldHold closes a hold that was judged under another policy.
+func (a *Activities) closeOldHold(ctx context.Context, org, policy string) error {
+	hold, err := a.env.Ledger.CurrentHold(ctx, org)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if run, err := a.env.Ledger.Run(ctx, org, hold.Run); err == nil && run.Policy == policy {
+		return nil
+	}
+	return a.env.Ledger.CloseHold(ctx, org, "a new policy is in force")
+}
+
+// checkKey tells a key that is wrong or belongs to another organization from one that works, and finds the directory.
+func (s *task) checkKey(ctx context.Context) error {
+	_, err := s.API.Org(ctx)
+	if errors.Is(err, organization.ErrNotFound) || errors.Is(err, organization.ErrForbidden) {
+		return session.NonRetryable(session.ErrForbidden, fmt.Errorf("the key may not manage organization id %s: check organization.id, and that the key was made in that organization by an organization admin, without scopes: %w", s.Policy.Organization.ID, err))
+	}
+	if err != nil {
+		return session.WrapAPIError("look up organization "+s.Org, err)
+	}
+	if s.Directory == "" {
+		s.Directory, err = s.OnlyDirectory(ctx)
+	}
+	return err
+}
+
+func blocking(findings []access.Finding) string {
+	var words []string
+	for _, f := range findings {
+		if f.Blocks {
+			words = append(words, "  "+f.String())
+		}
+	}
+	return strings.Join(words, "\n")
+}
+
+// policySource takes the policy as a JSON object, or as one JSON string that holds the YAML.
+func policySource(raw json.RawMessage) []byte {
+	var text string
+	if bytes.HasPrefix(bytes.TrimSpace(raw), []byte(`"`)) && json.Unmarshal(raw, &text) == nil {
+		return []byte(text)
+	}
+	return raw
+}
+
+func settings(p *policy.Policy) messages.Settings {
+	return messages.Settings{
+		Every: messages.Duration(p.Sync.Every), Feed: messages.Duration(p.Sync.Feed), InFlight: p.Sync.InFlight,
+		Pages: p.Sync.Pages, Settle: messages.Duration(p.Guard.Settle), DryRun: p.DryRun,
+		Scheduled: scheduled(p),
+		Clocked:   slices.ContainsFunc(p.Rules, func(r policy.Rule) bool { return r.Clocked() }),
+	}
+}

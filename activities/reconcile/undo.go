@@ -1,0 +1,93 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/plan"
+)
+
+// PlanUndo writes the inverse of a run's done changes as the plan of a new run: of those that the ledger's chain says were written.
+func (a *Activities) PlanUndo(ctx context.Context, in UndoInput) (int, error) {
+	run, err := a.env.Ledger.Run(ctx, in.Org, in.Of)
+	if err != nil {
+		return 0, session.NonRetryable(session.ErrUnknown, fmt.Errorf("organization %s has no run %q to undo: %w", in.Org, in.Of, err))
+	}
+	s, err := a.open(ctx, in.Org, in.Policy)
+	if err != nil {
+		return 0, err
+	}
+	o, ok, err := s.LatestOutline(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if !ok {
+		if o.Outline, err = s.ReadOutline(ctx, o.Last); err != nil {
+			return 0, err
+		}
+	}
+	if err := s.Ledger.BeginRun(ctx, ledger.Run{
+		Org: in.Org, ID: in.Run, Trigger: "undo of " + in.Of, Scope: messages.ScopeUndo, Policy: in.Policy, By: in.By,
+		State: messages.RunReading, Started: s.Now(),
+	}); err != nil {
+		return 0, err
+	}
+	if err := s.KeepOutline(ctx, in.RunInput, o); err != nil {
+		return 0, err
+	}
+	n, page := 0, 0
+	filter := ledger.Filter{States: []access.ChangeState{access.Done}, Limit: session.LinesAtOnce}
+	for {
+		lines, err := s.Ledger.Lines(ctx, in.Org, run.ID, filter)
+		if err != nil {
+			return n, err
+		}
+		written, err := s.Ledger.ProvenLines(ctx, in.Org, run.ID, lines)
+		if err != nil {
+			return n, err
+		}
+		var inverse []access.Change
+		for _, c := range lines {
+			if !written[session.KeyOf(c)] {
+				continue // the chain does not say that the run did that
+			}
+			if back, ok := plan.Inverse(c, run.ID); ok {
+				inverse = append(inverse, back)
+			}
+		}
+		if err := s.Ledger.SavePage(ctx, in.Org, in.Run, ledger.Page{Key: fmt.Sprintf("undo-%04d", page), Changes: inverse}, s.Now()); err != nil {
+			return n, err
+		}
+		n += len(inverse)
+		page++
+		activity.RecordHeartbeat(ctx, n)
+		if len(lines) < session.LinesAtOnce {
+			return n, nil
+		}
+		filter.After = session.KeyOf(lines[len(lines)-1])
+	}
+}
+
+// FindRun looks a run up.
+func (a *Activities) FindRun(ctx context.Context, in session.RunInput) (messages.RunSummary, error) {
+	defer session.AutoHeartbeat(ctx)()
+	run, err := a.env.Ledger.Run(ctx, in.Org, in.Run)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return messages.RunSummary{}, session.NonRetryable(session.ErrUnknown, fmt.Errorf("organization %s has no run %q; starter runs lists them", in.Org, in.Run))
+	}
+	return session.RunMessage(run), err
+}
+
+// UndoInput asks for the inverse of the run Of.
+type UndoInput struct {
+	session.RunInput
+	Of string `json:"of"`
+	By string `json:"by,omitempty"`
+}

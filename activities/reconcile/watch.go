@@ -1,0 +1,486 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/atlassian/organization"
+	"github.com/castellan-io/castellan/display"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// Bounds of the watch.
+const (
+	eventPage     = 500              // the most events of one call
+	watchFor      = 30 * time.Minute // a quiet watch returns then, so that its cursor is kept in the workflow
+	watchBeat     = 4 * time.Second  // between two signs of life, as long as this process watches few organizations
+	fewWatches    = 100              // so many; with more of them, signs of life are as much rarer
+	countsAtLeast = time.Minute      // between two looks at the group counts
+	groupsAtLeast = 10 * time.Minute // between two looks at the list of groups, where the feed runs, and at whom the policy names
+	mostTouched   = 1000             // people in one answer
+	fromPrefix    = "from:"          // a cursor that is an instant: epoch milliseconds
+	ownWrite      = time.Minute      // an event so soon after a write of our own is its echo
+)
+
+// WatchInput asks for what happens in an organization from a cursor on.
+type WatchInput struct {
+	Org    string            `json:"org"`
+	Policy string            `json:"policy"`
+	Mode   string            `json:"mode,omitempty"`
+	Cursor string            `json:"cursor,omitempty"` // empty: from now on
+	Every  messages.Duration `json:"every"`
+	Once   bool              `json:"once,omitempty"` // return after the first poll: used to see whether a problem is over
+}
+
+// WatchResult says where to look.
+type WatchResult struct {
+	Mode    string   `json:"mode"`
+	Cursor  string   `json:"cursor"`
+	People  []string `json:"people,omitempty"`  // account ids
+	Groups  []string `json:"groups,omitempty"`  // ids of groups whose members have to be looked at
+	Recount []string `json:"recount,omitempty"` // ids of groups that people were touched in
+	Later   []string `json:"later,omitempty"`   // those of them whom a read may show as we left them: look once more after a while
+	Fresh   bool     `json:"fresh,omitempty"`   // groups came, went or changed their role
+	Full    string   `json:"full,omitempty"`    // why everybody has to be looked at
+}
+
+func (r WatchResult) touched() bool {
+	return len(r.People)+len(r.Groups)+len(r.Recount) > 0 || r.Fresh || r.Full != ""
+}
+
+// Watch polls the organization's event feed and returns when something happened that may matter, or after half an hour.
+// Events only say where to look; what they claim is never believed. Where the organization has no feed (it needs Guard),
+// the member counts of its groups are compared instead. It heartbeats its cursor and resumes there.
+func (a *Activities) Watch(ctx context.Context, in WatchInput) (WatchResult, error) {
+	var cursor string
+	if activity.HasHeartbeatDetails(ctx) && activity.GetHeartbeatDetails(ctx, &cursor) == nil && cursor != "" {
+		in.Cursor = cursor
+	}
+	opened := session.AutoHeartbeat(ctx, in.Cursor)
+	s, err := a.open(ctx, in.Org, in.Policy)
+	if opened(); err != nil {
+		return WatchResult{}, err
+	}
+	if in.Cursor == "" {
+		in.Cursor = fromPrefix + strconv.FormatInt(s.Now().UnixMilli(), 10)
+	}
+	a.watching.Add(1)
+	defer a.watching.Add(-1)
+	ctx, _, done := session.UntilStopping(ctx) // another worker takes the watch over at once
+	defer done()
+	result, err := s.watchEvents(ctx, in)
+	if errors.Is(err, organization.ErrForbidden) || errors.Is(err, organization.ErrNotFound) {
+		return s.watchCounts(ctx, in)
+	}
+	if ctx.Err() != nil {
+		return result, nil // asked to stop, as the activity or as the worker: the cursor is the answer
+	}
+	return result, session.WrapAPIError("poll the event feed of organization "+in.Org, err)
+}
+
+func (s *task) watchEvents(ctx context.Context, in WatchInput) (WatchResult, error) {
+	result := WatchResult{Mode: "events", Cursor: in.Cursor}
+	b, groups, err := s.Watched(ctx)
+	if err != nil {
+		return result, err
+	}
+	alive := &signs{session: s}
+	answered := in.Cursor // up to here nothing was found: another attempt need not look at it again
+	end := s.Now().Add(watchFor)
+	for first := true; s.Now().Before(end); first = false {
+		if !first && !alive.wait(ctx, in.Every.Std(), result.Cursor) {
+			return result, nil
+		}
+		for range session.BoundEvents {
+			page, err := s.API.Events(ctx, eventQuery(result.Cursor))
+			if err != nil {
+				return result, err
+			}
+			ahead := clockAhead(page.Answered, s.Now())
+			for _, e := range page.Events {
+				if !e.Time.IsZero() {
+					e.Time = e.Time.Add(-ahead)
+				}
+				if err := s.look(ctx, &result, b, groups, e); err != nil {
+					return result, err
+				}
+			}
+			if page.Next != "" {
+				result.Cursor = page.Next
+			}
+			if !result.touched() {
+				answered = result.Cursor
+			}
+			alive.show(ctx, answered, len(page.Events) > 0)
+			if len(page.Events) < eventPage || page.Next == "" || len(result.People) >= mostTouched {
+				break
+			}
+		}
+		if b != nil && s.groupsDue() {
+			if err := s.compareGroups(ctx, &result, b, groups); err != nil {
+				return result, err
+			}
+			if err := s.compareNames(ctx, &result); err != nil {
+				return result, err
+			}
+		}
+		if result.touched() || in.Once {
+			return result, nil
+		}
+	}
+	return result, nil
+}
+
+// groupsDue reports whether the list of groups is to be compared now. It is the first time some minutes after this process has
+// first watched the organization, however often the watch began anew since.
+func (s *task) groupsDue() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last, watched := s.compared[s.Org]
+	if due := watched && s.Now().Sub(last) >= groupsAtLeast; watched && !due {
+		return false
+	}
+	s.compared[s.Org] = s.Now()
+	return watched
+}
+
+// compareGroups looks at the groups that came, went, or go by another name since they were last read. The feed should tell of
+// these, and is not promised to.
+//
+// Calls: groups/100.
+func (s *task) compareGroups(ctx context.Context, r *WatchResult, b *policy.Bound, before map[string]access.Group) error {
+	now, err := s.ReadGroups(ctx, organization.GroupQuery{Limit: session.PageSize})
+	if err != nil {
+		return err
+	}
+	shown := map[string]bool{}
+	for _, g := range now {
+		shown[g.ID] = true
+		was, known := before[g.ID]
+		if known && was.Name == g.Name && was.Synced == g.Synced {
+			continue
+		}
+		if b.Watches(g.ID) || !known {
+			r.Fresh, r.Groups = true, add(r.Groups, []string{g.ID})
+		}
+	}
+	for id := range before {
+		if !shown[id] && b.Watches(id) {
+			r.Fresh, r.Groups = true, add(r.Groups, []string{id})
+		}
+	}
+	return nil
+}
+
+// compareNames looks at the people whom the policy names. That somebody has another address by now is no event.
+//
+// Calls: one for a hundred of them.
+func (s *task) compareNames(ctx context.Context, r *WatchResult) error {
+	renamed, moved, err := s.FollowNames(ctx)
+	r.People, r.Fresh = add(r.People, renamed), r.Fresh || moved
+	return err
+}
+
+// clockAhead is how far Atlassian's clock is ahead of ours, by an answer's own date. What events say happened is held against what the
+// ledger says was written, so both have to go by one clock. Less than what a date leaves open counts as nothing.
+func clockAhead(answered, now time.Time) time.Duration {
+	ahead := answered.Sub(now)
+	if answered.IsZero() || ahead.Abs() < 2*time.Second {
+		return 0
+	}
+	return ahead
+}
+
+func eventQuery(cursor string) organization.EventQuery {
+	if from, ok := strings.CutPrefix(cursor, fromPrefix); ok {
+		ms, _ := strconv.ParseInt(from, 10, 64)
+		return organization.EventQuery{From: time.UnixMilli(ms), Limit: eventPage}
+	}
+	return organization.EventQuery{Cursor: cursor}
+}
+
+// look notes what an event points at, unless it is about nothing that the policy touches or an echo of our own write.
+func (s *task) look(ctx context.Context, r *WatchResult, b *policy.Bound, known map[string]access.Group, e organization.Event) error {
+	if !relevant(e.Action) {
+		return nil
+	}
+	var people, groups, roles []string
+	for _, c := range e.Context {
+		switch strings.ToLower(c.Type) {
+		case "users", "user":
+			people = append(people, accountID(c.ID))
+		case "groups", "group":
+			groups = append(groups, groupID(c.ID))
+		case "roles", "role":
+			roles = append(roles, c.ID)
+		}
+	}
+	if err := s.noteRemovals(ctx, e, people, groups, roles); err != nil {
+		return err
+	}
+	touchesPolicy := len(groups) == 0
+	for _, g := range groups {
+		if _, seen := known[g]; !seen && known != nil {
+			r.Fresh, touchesPolicy = true, true
+		}
+		if b == nil || b.Watches(g) {
+			touchesPolicy = true
+		}
+	}
+	switch {
+	case !touchesPolicy && !changesRoles(e.Action):
+		return nil
+	case len(people) > 0 && len(groups) == 0:
+		for _, p := range people {
+			if _, err := s.touch(ctx, r, e, p, ""); err != nil {
+				return err
+			}
+		}
+	case len(people) > 0:
+		for _, p := range people {
+			for _, g := range groups {
+				touched, err := s.touch(ctx, r, e, p, g)
+				if err != nil {
+					return err
+				}
+				if touched {
+					r.Recount = add(r.Recount, []string{g})
+				}
+			}
+		}
+	case changesRoles(e.Action):
+		r.Full = "the roles of a group changed (" + e.Action + ")"
+	case len(groups) > 0:
+		r.Groups = add(r.Groups, groups)
+		r.Fresh = true
+	}
+	return nil
+}
+
+// noteRemovals keeps what an event says that somebody else took from people: what the directory shows of it later was
+// given since, and not by Castellan. The vendor publishes no list of action names, so words in them decide. A wrong
+// guess takes nothing from anybody.
+func (s *task) noteRemovals(ctx context.Context, e organization.Event, people, groups, roles []string) error {
+	if len(people) == 0 || e.Time.IsZero() || !says(e.Action, "remov", "revok", "delet") {
+		return nil
+	}
+	var taken []string
+	switch {
+	case len(groups) > 0:
+		if says(e.Action, "role", "admin", "owner", "group_delet", "group_remov") {
+			return nil
+		}
+		taken = groups
+	case len(roles) > 0:
+		if !slices.Contains(roles, access.RoleOrgAdmin) || len(e.Container) > 0 {
+			return nil
+		}
+		taken = []string{string(access.OrgAdmin)}
+	case says(e.Action, "role", "admin", "access", "group", "domain", "policy", "email", "avatar", "token", "device", "key"),
+		!says(e.Action, "directory", "org", "user_delet", "account_delet"): // a phone or a second factor may be removed, too
+		return nil
+	default:
+		taken = []string{ledger.LeftOrganization}
+	}
+	for _, person := range people {
+		for _, what := range taken {
+			group := what
+			if len(groups) == 0 {
+				group = ""
+			}
+			wrote, err := s.Ledger.WroteSince(ctx, s.Org, person, group, e.Time.Add(-ownWrite))
+			if err != nil {
+				return err
+			}
+			if wrote == access.Remove { // our own
+				continue
+			}
+			said := access.Taken{At: e.Time, Action: display.Shorten(e.Action, 100)}
+			if err := s.Ledger.NoteRemoval(ctx, s.Org, ledger.Removal{Person: person, What: what, Taken: said}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// says reports whether an action's name has one of some words in it.
+func says(action string, words ...string) bool {
+	action = strings.ToLower(action)
+	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(action, word) })
+}
+
+// touch notes a person whom an event names, unless it tells of a write of our own. One that tells of the opposite does not:
+// somebody gave by hand what we have just taken. Since our own writes are believed over reads for a while, such a person is
+// looked at once more after that.
+func (s *task) touch(ctx context.Context, r *WatchResult, e organization.Event, person, group string) (bool, error) {
+	var wrote access.Action
+	if !e.Time.IsZero() {
+		var err error
+		if wrote, err = s.Ledger.WroteSince(ctx, s.Org, person, group, e.Time.Add(-ownWrite)); err != nil {
+			return false, err
+		}
+	}
+	if wrote != "" {
+		opposite := []string{"remov", "revok", "suspend", "delet"}
+		if wrote == access.Remove {
+			opposite = []string{"add", "grant", "assign", "restor", "invit"}
+		}
+		if !says(e.Action, opposite...) {
+			return false, nil
+		}
+		r.Later = add(r.Later, []string{person})
+	}
+	r.People = add(r.People, []string{person})
+	return true, nil
+}
+
+// relevant tells events about who may what from the many others. The vendor publishes no list of action names, so words
+// in them decide; a wrong guess costs a read, or waits for the next full verification.
+func relevant(action string) bool {
+	action = strings.ToLower(action)
+	for _, word := range []string{"login", "logout", "logged", "viewed", "token", "password", "twosv"} {
+		if strings.Contains(action, word) {
+			return false
+		}
+	}
+	for _, word := range []string{"group", "member", "role", "access", "admin", "invite", "user_", "account", "directory", "suspend", "restor", "deactivat", "provision"} {
+		if strings.Contains(action, word) {
+			return true
+		}
+	}
+	return false
+}
+
+func changesRoles(action string) bool {
+	action = strings.ToLower(action)
+	return strings.Contains(action, "role") || strings.Contains(action, "default") || strings.Contains(action, "access")
+}
+
+func accountID(id string) string { return id[strings.LastIndex(id, "/")+1:] }
+
+func groupID(id string) string { return id[strings.LastIndex(id, "/")+1:] }
+
+func add(all, more []string) []string {
+	for _, m := range more {
+		found := false
+		for _, s := range all {
+			found = found || s == m
+		}
+		if !found {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// watchCounts stands in for the event feed: a group whose count moved is looked at.
+func (s *task) watchCounts(ctx context.Context, in WatchInput) (WatchResult, error) {
+	result := WatchResult{Mode: "counts", Cursor: in.Cursor}
+	b, before, err := s.Watched(ctx)
+	if err != nil {
+		return result, err
+	}
+	every := max(in.Every.Std(), countsAtLeast)
+	alive := &signs{session: s}
+	end := s.Now().Add(watchFor)
+	for first := true; first || s.Now().Before(end); first = false {
+		if !first && !alive.wait(ctx, every, "") {
+			return result, nil
+		}
+		now, err := s.ReadGroups(ctx, organization.GroupQuery{Limit: session.PageSize, Expand: []string{"counts.users"}})
+		if err != nil {
+			if ctx.Err() != nil {
+				return result, nil
+			}
+			return result, err
+		}
+		if b == nil {
+			if b, before, err = s.Watched(ctx); err != nil || b == nil {
+				if in.Once {
+					return result, err
+				}
+				continue
+			}
+		}
+		counted := map[string]access.Group{}
+		for _, g := range now {
+			counted[g.ID] = g
+			was, known := before[g.ID]
+			if !known || was.Synced != g.Synced || was.Name != g.Name {
+				result.Fresh, result.Groups = true, add(result.Groups, []string{g.ID})
+			} else if was.Users != g.Users && b.Watches(g.ID) {
+				result.Groups = add(result.Groups, []string{g.ID})
+			}
+		}
+		for id := range before {
+			if _, still := counted[id]; !still {
+				result.Full = fmt.Sprintf("group %s is gone", before[id].Name)
+			}
+		}
+		before = counted
+		if s.groupsDue() {
+			if err := s.compareNames(ctx, &result); err != nil {
+				return result, err
+			}
+		}
+		if result.touched() || in.Once {
+			return result, nil
+		}
+	}
+	return result, nil
+}
+
+// signs are the heartbeats of a watch. They are most of what watching costs: so with many organizations they are rare, as rare as
+// the workflow bears. That events were read is shown at once.
+type signs struct {
+	session *task
+	last    time.Time
+}
+
+// every is how long the watch may be silent.
+func (g *signs) every(ctx context.Context) time.Duration {
+	beat := watchBeat * time.Duration(max(g.session.watching.Load(), fewWatches)) / fewWatches
+	if bears := activity.GetInfo(ctx).HeartbeatTimeout; bears > 0 {
+		beat = min(beat, bears/3)
+	}
+	return max(beat, watchBeat/4)
+}
+
+// show shows that the watch lives, and its cursor, at once or if that is due.
+func (g *signs) show(ctx context.Context, cursor string, atOnce bool) {
+	if now := time.Now(); atOnce || now.Sub(g.last) >= g.every(ctx) {
+		activity.RecordHeartbeat(ctx, cursor)
+		g.last = now
+	}
+}
+
+// wait sleeps in heartbeats; false when the activity should end.
+func (g *signs) wait(ctx context.Context, d time.Duration, cursor string) bool {
+	over := time.NewTimer(d)
+	defer over.Stop()
+	for {
+		due := time.NewTimer(max(g.every(ctx)-time.Since(g.last), 0))
+		select {
+		case <-over.C:
+			due.Stop()
+			return true
+		case <-due.C:
+			g.show(ctx, cursor, false)
+		case <-ctx.Done():
+			due.Stop()
+			return false
+		}
+	}
+}

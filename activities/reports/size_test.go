@@ -1,0 +1,87 @@
+package reports_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/internal/activitytest"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
+)
+
+// manyReasons are the reasons of somebody whom 160 source groups give one thing.
+func manyReasons(of string) (all []access.Reason) {
+	for i := range 160 {
+		all = append(all, access.Reason{Kind: access.ReasonMapping, Name: "everybody", Source: fmt.Sprintf("%s-%s-%03d", of, strings.Repeat("x", 150), i)})
+	}
+	return all
+}
+
+// A plan whose rows are large comes in pages that can be sent, and whole.
+func TestAnswerPlanIsPagedByItsSize(t *testing.T) {
+	t.Parallel()
+	w := activitytest.InStep(t)
+	ctx := t.Context()
+	require.NoError(t, w.Ledger.BeginRun(ctx, ledger.Run{Org: activitytest.Org, ID: "large", Trigger: "test", Scope: messages.ScopeFull, Policy: w.Policy, Started: w.Clock()}))
+	page := ledger.Page{Key: "all"}
+	for i := range 250 {
+		id := fmt.Sprintf("p%03d", i)
+		page.Changes = append(page.Changes, access.Change{
+			Person: id, Email: id + "@example.com", Target: "group:other", GroupID: "g", Action: access.Add, Reasons: manyReasons(id), State: access.Planned,
+		})
+	}
+	require.NoError(t, w.Ledger.SavePage(ctx, activitytest.Org, "large", page, w.Clock()))
+	seen := map[string]bool{}
+	answers := w.Pages(messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportPlan, Run: "large", Limit: 2000})
+	for _, a := range answers {
+		for _, line := range a.Plan.Lines {
+			require.False(t, seen[line.Person], "twice: %s", line.Person)
+			seen[line.Person] = true
+		}
+	}
+	require.Len(t, seen, 250)
+	require.Greater(t, len(answers), 5)
+}
+
+// What a person holds comes in pages, and whole.
+func TestAnswerWhyIsPagedByItsSize(t *testing.T) {
+	t.Parallel()
+	w := activitytest.InStep(t)
+	var holdings []access.Holding
+	for i := range 100 {
+		name := fmt.Sprintf("group:many-%03d", i)
+		holdings = append(holdings, access.Holding{
+			Person: w.Id("kim"), Target: access.Entitlement(name), GroupID: name, Owned: true, Reasons: manyReasons(name), Run: "r", From: w.Clock(),
+		})
+	}
+	require.NoError(t, w.Ledger.SavePage(t.Context(), activitytest.Org, "r", ledger.Page{Key: "many", Open: holdings}, w.Clock()))
+	seen := 0
+	answers := w.Pages(messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportWhy, Person: "kim@example.com"})
+	for i, a := range answers {
+		seen += len(a.Why.Holdings)
+		require.True(t, i == 0 || len(a.Why.History) == 0, "the history comes once")
+	}
+	require.GreaterOrEqual(t, seen, 100)
+	require.Greater(t, len(answers), 1)
+}
+
+// What cannot be sent even as one row is an error that says what to do, not an answer that never comes.
+func TestAnswerRefusesARowThatCannotBeSent(t *testing.T) {
+	t.Parallel()
+	w := activitytest.InStep(t)
+	reasons := manyReasons("x")
+	for range 6 {
+		reasons = append(reasons, reasons...)
+	}
+	require.NoError(t, w.Ledger.SavePage(t.Context(), activitytest.Org, "r", ledger.Page{Key: "huge", Open: []access.Holding{{
+		Person: w.Id("kim"), Target: "group:huge", GroupID: "huge", Owned: true, Reasons: reasons, Run: "r", From: w.Clock(),
+	}}}, w.Clock()))
+	_, err := activitytest.Call[messages.ReportAnswer](w, w.Acts.Reports.Answer, messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportWhy, Person: "kim@example.com", Target: "group:huge"})
+	app := activitytest.ApplicationError(t, err)
+	require.True(t, app.NonRetryable())
+	require.Contains(t, app.Message(), "at most 1024 KB can be sent")
+}

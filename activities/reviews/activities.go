@@ -1,0 +1,39 @@
+// Package reviews runs access reviews: what is asked of whom, what reviewers decide, what becomes of it, and its
+// evidence.
+package reviews
+
+import (
+	"context"
+
+	"github.com/castellan-io/castellan/activities/apply"
+	"github.com/castellan-io/castellan/activities/session"
+)
+
+// Activities are those of this room. Its exported methods are the activities.
+type Activities struct {
+	env   *session.Env
+	pages *ReviewPages
+}
+
+// New builds the activities.
+func New(env *session.Env, pages *ReviewPages) *Activities {
+	return &Activities{env: env, pages: pages}
+}
+
+// task is one activity at work on one organization.
+type task struct {
+	*Activities
+	*apply.Session
+}
+
+func (a *Activities) openInForce(ctx context.Context, org string) (*task, error) {
+	s, err := a.env.OpenInForce(ctx, org)
+	if err != nil {
+		return nil, err
+	}
+	return a.task(s), nil
+}
+
+func (a *Activities) task(s *session.Session) *task {
+	return &task{Activities: a, Session: &apply.Session{Session: s}}
+}

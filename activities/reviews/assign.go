@@ -1,0 +1,485 @@
+package reviews
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// ReviewStageInput lets a stage begin.
+type ReviewStageInput struct {
+	ReviewInput
+	Stage int       `json:"stage"`
+	Due   time.Time `json:"due"`
+}
+
+// ReviewStageBegun is what a stage began with.
+type ReviewStageBegun struct {
+	Items int           `json:"items"` // that came to it
+	Tasks int           `json:"tasks"`
+	Of    access.Review `json:"of"`
+}
+
+// ReviewStage decides which items come to a stage and gives them out to its reviewers. A repeat finds it begun.
+//
+// Calls: reviewers/100, and members/100 of each group that is named as a reviewer.
+func (a *Activities) ReviewStage(ctx context.Context, in ReviewStageInput) (ReviewStageBegun, error) {
+	defer session.AutoHeartbeat(ctx)()
+	r, err := a.reviewing(ctx, in.ReviewInput)
+	if err != nil {
+		return ReviewStageBegun{}, err
+	}
+	if r.review.Stage >= in.Stage {
+		c, err := r.Ledger.CountReview(ctx, in.Org, in.Review)
+		return ReviewStageBegun{Items: c.Asked, Of: r.review}, err
+	}
+	coming, err := r.coming(ctx, in.Stage)
+	if err != nil {
+		return ReviewStageBegun{}, err
+	}
+	g, err := r.assignment(ctx, in.Stage, nil)
+	if err != nil {
+		return ReviewStageBegun{}, err
+	}
+	var numbers []int
+	for _, i := range coming {
+		numbers = append(numbers, i.N)
+		g.give(i)
+	}
+	if len(coming) > 0 {
+		if err := r.Ledger.BeginStage(ctx, in.Org, in.Review, in.Stage, in.Due, numbers, g.tasks, r.Now()); err != nil {
+			return ReviewStageBegun{}, err
+		}
+	}
+	if err := r.find(ctx, g.findings()...); err != nil {
+		return ReviewStageBegun{}, err
+	}
+	is, err := r.Ledger.Review(ctx, in.Org, in.Review)
+	return ReviewStageBegun{Items: len(numbers), Tasks: len(g.tasks), Of: is}, err
+}
+
+// coming are the items that go on to a stage.
+func (r *reviewing) coming(ctx context.Context, stage int) ([]ledger.ItemBrief, error) {
+	var coming []ledger.ItemBrief
+	err := r.Ledger.ItemBriefs(ctx, r.Org, r.review.ID, func(i ledger.ItemBrief) error {
+		if stage == 1 {
+			coming = append(coming, i)
+			return nil
+		}
+		said := i.Verdict
+		if i.Spoke < stage-1 {
+			said = ""
+		}
+		if i.Stage == stage-1 && r.campaign.Stages[stage-2].Next.Goes(said) {
+			coming = append(coming, i)
+		}
+		return nil
+	})
+	return coming, err
+}
+
+// assignment gives items out to reviewers.
+type assignment struct {
+	*reviewing
+	bound    *policy.Bound
+	is       policy.ReviewStage
+	accounts map[string]string        // by the names that stand in the campaign, of sponsors, and of reviews from before
+	people   map[string]access.Person // who was found, by account id
+	gone     []string                 // whom nobody active stands for, as the campaign names them
+	members  map[string][]string      // account ids in groups, by name in lower case
+	owners   map[int][]string         // of targets, as the campaign names them
+	load     map[string]int           // items by reviewer
+	tasks    []access.Task
+	crowded  bool // somebody has more than the campaign's most
+	nobody   int  // items for which there is nobody
+	fellBack int  // items whose reviewers are all gone, or the person themselves
+	at       time.Time
+}
+
+// assignment looks up all reviewers that a stage may need, and others by account id.
+func (r *reviewing) assignment(ctx context.Context, stage int, others []string) (*assignment, error) {
+	b, err := r.Governed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	g := &assignment{
+		reviewing: r, bound: b, is: r.campaign.Stages[stage-1], people: map[string]access.Person{},
+		members: map[string][]string{}, owners: map[int][]string{}, load: map[string]int{}, at: r.Now(),
+	}
+	for _, t := range b.Reviewed(r.campaign) {
+		g.owners[t] = r.campaign.OwnersOf(b, t)
+	}
+	names, groups, err := g.named(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.lookUp(ctx, names, others); err != nil {
+		return nil, err
+	}
+	if err := g.lookUpMembers(ctx, groups); err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if !g.there(g.account(name)) {
+			g.gone = append(g.gone, g.label(name))
+		}
+	}
+	return g, nil
+}
+
+// named are the people whom the stage may ask, as the campaign, its targets and the items name them, sorted, and the
+// groups.
+func (g *assignment) named(ctx context.Context) (people, groups []string, err error) {
+	names := map[string]bool{g.campaign.Owner: true}
+	for _, word := range slices.Concat(g.is.Reviewers, g.is.Fallback) {
+		switch group, is := policy.ReviewerGroup(word); {
+		case is:
+			groups = append(groups, group)
+		case word == policy.ReviewerOwner:
+			for _, owners := range g.owners {
+				for _, name := range owners {
+					names[name] = true
+				}
+			}
+		case word == policy.ReviewerSponsor:
+			if err := g.Ledger.ItemBriefs(ctx, g.Org, g.review.ID, func(i ledger.ItemBrief) error {
+				if i.Sponsor != "" {
+					names[i.Sponsor] = true
+				}
+				return nil
+			}); err != nil {
+				return nil, nil, err
+			}
+		case word != policy.ReviewerPerson:
+			names[word] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names)), groups, nil
+}
+
+// lookUp finds the accounts of names, and reads these and others by account id.
+func (g *assignment) lookUp(ctx context.Context, names, others []string) (err error) {
+	if g.accounts, err = g.reviewNames(ctx, names); err != nil {
+		return err
+	}
+	ids := slices.Clone(others)
+	for _, name := range names {
+		if id := g.account(name); id != "" {
+			ids = append(ids, id)
+		}
+	}
+	g.people, err = g.readAccounts(ctx, ids)
+	return err
+}
+
+// lookUpMembers reads who is active in groups, in the order of their addresses.
+func (g *assignment) lookUpMembers(ctx context.Context, groups []string) error {
+	inGroups, err := g.Approvers(ctx, groups)
+	if err != nil {
+		return err
+	}
+	for group, members := range inGroups {
+		slices.SortFunc(members, func(a, b access.Person) int {
+			return cmp.Or(strings.Compare(strings.ToLower(a.Email), strings.ToLower(b.Email)), strings.Compare(a.ID, b.ID))
+		})
+		for _, p := range members {
+			if g.people[p.ID] = p; p.CanReceive() {
+				g.members[access.Fold(group)] = append(g.members[access.Fold(group)], p.ID)
+			}
+		}
+	}
+	return nil
+}
+
+// account is the account for which a name stands; "" for none.
+func (g *assignment) account(name string) string {
+	if access.IsAddress(name) {
+		return g.accounts[access.FoldAddress(name)]
+	}
+	return name
+}
+
+// there reports whether the directory shows an account active.
+func (g *assignment) there(id string) bool {
+	p, known := g.people[id]
+	return known && p.CanReceive()
+}
+
+// label names somebody to a reader: a name of the campaign or an account id.
+func (g *assignment) label(name string) string {
+	for _, id := range []string{name, g.account(name)} {
+		if p, known := g.people[id]; known {
+			return p.Label()
+		}
+	}
+	return name
+}
+
+// candidates are the active people whom words stand for, about one item. Nobody reviews what they hold themselves, unless the
+// campaign asks the person.
+func (g *assignment) candidates(words []string, i ledger.ItemBrief) []string {
+	var ids []string
+	add := func(id string, self bool) {
+		p, known := g.people[id]
+		if known && (!p.CanReceive() || id == i.Person && !self) || !known && !self {
+			return
+		}
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	for _, word := range words {
+		switch group, is := policy.ReviewerGroup(word); {
+		case is:
+			for _, id := range g.members[access.Fold(group)] {
+				add(id, false)
+			}
+		case word == policy.ReviewerPerson:
+			add(i.Person, true)
+		case word == policy.ReviewerSponsor:
+			add(g.account(i.Sponsor), false)
+		case word == policy.ReviewerOwner:
+			owners := []string{g.campaign.Owner}
+			if t, known := g.bound.Target(i.Target); known && len(g.owners[t]) > 0 {
+				owners = g.owners[t]
+			}
+			for _, name := range owners {
+				add(g.account(name), false)
+			}
+		default:
+			add(g.account(word), false)
+		}
+	}
+	return ids
+}
+
+// give gives one item out: to the reviewers, to the fallback where all of them are gone or full, and to the campaign's owner where
+// these are gone too.
+func (g *assignment) give(i ledger.ItemBrief) {
+	first := g.candidates(g.is.Reviewers, i)
+	if g.is.Assign == policy.AssignAll && len(first) > 0 {
+		for _, name := range first {
+			g.task(i, name, access.TaskReviewer)
+		}
+		return
+	}
+	name, full := g.least(first)
+	if name != "" && !full {
+		g.task(i, name, access.TaskReviewer)
+		return
+	}
+	if g.giveFallback(i, name != "") {
+		return
+	}
+	if name != "" { // there is nobody else
+		g.task(i, name, access.TaskReviewer)
+		return
+	}
+	g.fellBack++
+	if !g.giveOwner(i) {
+		g.nobody++
+	}
+}
+
+// giveFallback gives an item to the fallback with the fewest items. With room, only as long as that one has room.
+func (g *assignment) giveFallback(i ledger.ItemBrief, room bool) bool {
+	name, full := g.least(g.candidates(g.is.Fallback, i))
+	if name == "" || room && full {
+		return false
+	}
+	if !room {
+		g.fellBack++
+	}
+	g.task(i, name, access.TaskFallback)
+	return true
+}
+
+// giveOwner gives an item to the campaign's owner.
+func (g *assignment) giveOwner(i ledger.ItemBrief) bool {
+	names := g.candidates([]string{g.campaign.Owner}, i)
+	if len(names) > 0 {
+		g.task(i, names[0], access.TaskOwner)
+	}
+	return len(names) > 0
+}
+
+// least is whoever of these has the fewest items; full says that even they have as many as the campaign allows.
+func (g *assignment) least(names []string) (name string, full bool) {
+	for _, one := range names {
+		if name == "" || g.load[one] < g.load[name] {
+			name = one
+		}
+	}
+	return name, g.load[name] >= g.campaign.Most
+}
+
+func (g *assignment) task(i ledger.ItemBrief, name string, role access.TaskRole) {
+	g.load[name]++
+	g.crowded = g.crowded || g.load[name] > g.campaign.Most
+	g.tasks = append(g.tasks, access.Task{N: i.N, Reviewer: name, Role: role, Since: g.at})
+}
+
+// findings say what is wrong with how the stage is staffed.
+func (g *assignment) findings() []string {
+	var found []string
+	if names := session.Distinct(g.gone); len(names) > 0 {
+		found = append(found, "not active in the directory, and so not asked: "+strings.Join(names[:min(len(names), mostNames)], ", ")+more(len(names)-mostNames))
+	}
+	if g.fellBack > 0 {
+		found = append(found, fmt.Sprintf("%s went to somebody else: none of the reviewers could be asked, or only the person themselves", ofItems(g.fellBack)))
+	}
+	if g.nobody > 0 {
+		found = append(found, fmt.Sprintf("of %s nobody can be asked: silence decides", ofItems(g.nobody)))
+	}
+	if g.crowded {
+		most, who := 0, ""
+		for _, name := range slices.Sorted(maps.Keys(g.load)) {
+			if g.load[name] > most {
+				most, who = g.load[name], name
+			}
+		}
+		found = append(found, fmt.Sprintf("more items than reviewers can take at %d each: %s has %d; name more reviewers, or narrow the scope", g.campaign.Most, g.label(who), most))
+	}
+	return found
+}
+
+const mostNames = 10
+
+func more(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and %d more", n)
+}
+
+// ReviewAttendInput asks for what the clock wants of a stage.
+type ReviewAttendInput struct {
+	ReviewInput
+	Stage    int  `json:"stage"`
+	Fallback bool `json:"fallback,omitempty"` // reviewers were silent for long enough: the fallback is asked too
+	Escalate bool `json:"escalate,omitempty"` // the stage is about to end: the campaign's owner is asked too
+}
+
+// ReviewAttended says whom it was necessary to ask.
+type ReviewAttended struct {
+	Gone  []string `json:"gone,omitempty"`  // account ids of reviewers who are not active any more
+	Asked int      `json:"asked,omitempty"` // items that somebody else is asked about now
+}
+
+// ReviewAttend looks whether the reviewers who have something left are still there, and asks others where they are not, or where
+// the clock says so. Who left is asked no more. A repeat asks nobody twice.
+//
+// Calls: reviewers/100, and members/100 of each group that is named as a reviewer.
+func (a *Activities) ReviewAttend(ctx context.Context, in ReviewAttendInput) (ReviewAttended, error) {
+	defer session.AutoHeartbeat(ctx)()
+	var answer ReviewAttended
+	r, err := a.reviewing(ctx, in.ReviewInput)
+	if err != nil || r.review.Stage != in.Stage || r.review.State != access.ReviewOpen {
+		return answer, err
+	}
+	open, err := r.Ledger.OpenTasks(ctx, in.Org, in.Review, in.Stage, "")
+	if err != nil {
+		return answer, err
+	}
+	reviewers := map[string]bool{}
+	for _, t := range open {
+		reviewers[t.Reviewer] = true
+	}
+	g, err := r.assignment(ctx, in.Stage, slices.Sorted(maps.Keys(reviewers)))
+	if err != nil {
+		return answer, err
+	}
+	asked, gone := g.resume(open)
+	answer.Gone = gone
+	items, err := r.undecided(ctx, in.Stage)
+	if err != nil {
+		return answer, err
+	}
+	for _, i := range items {
+		if g.askOthers(i, asked[i.N], in) {
+			answer.Asked++
+		}
+	}
+	var leave []string
+	for _, id := range gone {
+		if _, shown := g.people[id]; shown { // whom the directory does not show at all may only be hidden from one read
+			leave = append(leave, id)
+		}
+	}
+	_, err = r.Ledger.GiveTasks(ctx, in.Org, in.Review, in.Stage, g.tasks, leave, g.event(in, gone))
+	return answer, err
+}
+
+// resume takes on the tasks that are open: by item who of those asked is there, and who is not there any more.
+func (g *assignment) resume(open []access.Task) (asked map[int][]string, gone []string) {
+	asked = map[int][]string{}
+	for _, t := range open {
+		if g.there(t.Reviewer) {
+			asked[t.N] = append(asked[t.N], t.Reviewer)
+			g.load[t.Reviewer]++
+		} else if !slices.Contains(gone, t.Reviewer) {
+			gone = append(gone, t.Reviewer)
+		}
+	}
+	return asked, gone
+}
+
+// askOthers gives an item that nobody decided to others than those asked, where the clock says so or nobody of these is
+// there. It reports whether it found somebody.
+func (g *assignment) askOthers(i ledger.ItemBrief, asked []string, in ReviewAttendInput) bool {
+	before := len(g.tasks)
+	switch {
+	case len(asked) == 0:
+		if !g.giveFallback(i, false) {
+			g.giveOwner(i)
+		}
+	case in.Fallback && !g.any(asked, g.candidates(g.is.Fallback, i)):
+		g.giveFallback(i, false)
+	}
+	if in.Escalate {
+		g.giveOwner(i)
+	}
+	return len(g.tasks) > before
+}
+
+// event tells the review's history that others were asked, and who is gone.
+func (g *assignment) event(in ReviewAttendInput, gone []string) access.ReviewEvent {
+	e := access.ReviewEvent{At: g.Now(), Kind: access.EventFallback, Stage: in.Stage, Text: "others are asked about what nobody decided"}
+	if in.Escalate {
+		e.Kind, e.Text = access.EventEscalated, "the campaign's owner is asked about what nobody decided"
+	}
+	if len(gone) > 0 {
+		var names []string
+		for _, id := range gone[:min(len(gone), mostNames)] {
+			names = append(names, g.label(id))
+		}
+		e.Text += "; not active any more: " + strings.Join(names, ", ") + more(len(gone)-mostNames)
+	}
+	return e
+}
+
+// any says that one of these is among those.
+func (g *assignment) any(these, those []string) bool {
+	return slices.ContainsFunc(these, func(name string) bool { return slices.Contains(those, name) })
+}
+
+// undecided are the items of a stage of which nobody has said anything in it.
+func (r *reviewing) undecided(ctx context.Context, stage int) ([]ledger.ItemBrief, error) {
+	var all []ledger.ItemBrief
+	err := r.Ledger.ItemBriefs(ctx, r.Org, r.review.ID, func(i ledger.ItemBrief) error {
+		if i.Stage == stage && i.Spoke < stage {
+			all = append(all, i)
+		}
+		return nil
+	})
+	return all, err
+}

@@ -1,0 +1,234 @@
+package reviews
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
+)
+
+// ReviewSayInput is what reviewers have said since the ledger was told last, in order.
+type ReviewSayInput struct {
+	ReviewInput
+	Words []ReviewWord `json:"words"`
+}
+
+// ReviewWord is one body of decide, delegate, comment or reopen. Codes go no further than the workflow: only their hashes do.
+type ReviewWord struct {
+	Decide   *messages.DecideInput   `json:"decide,omitempty"`
+	Delegate *messages.DelegateInput `json:"delegate,omitempty"`
+	Comment  *messages.CommentInput  `json:"comment,omitempty"`
+	Reopen   *messages.ReopenInput   `json:"reopen,omitempty"`
+	CodeHash string                  `json:"codeHash,omitempty"`
+	Shown    string                  `json:"shown,omitempty"` // the presentation that burnt the code
+	Via      string                  `json:"via"`
+	At       time.Time               `json:"at"` // when it was said
+
+	// A good link has shown who speaks.
+	trusted        bool
+	account, email string
+}
+
+// ReviewHeard answers one word.
+type ReviewHeard struct {
+	Refused string                `json:"refused,omitempty"` // why the whole of it was
+	Answer  messages.ReviewAnswer `json:"answer"`
+}
+
+// ReviewSay records what reviewers have said, each word for itself, all in one step: however many decide at once, the history grows
+// by one activity for all that came meanwhile. What was answered is kept. A repeat changes nothing; that its answers then say
+// "repeated" does no harm.
+func (a *Activities) ReviewSay(ctx context.Context, in ReviewSayInput) ([]ReviewHeard, error) {
+	defer session.AutoHeartbeat(ctx)()
+	r, err := a.env.Ledger.Review(ctx, in.Org, in.Review)
+	if err != nil {
+		return nil, err
+	}
+	return a.recordDecisions(ctx, in.Org, r, in.Words)
+}
+
+// recordDecisions records words, and answers each. One that cannot be meant is refused alone.
+func (a *Activities) recordDecisions(ctx context.Context, org string, r access.Review, words []ReviewWord) ([]ReviewHeard, error) {
+	who, err := a.speakersOf(ctx, org, words)
+	if err != nil {
+		return nil, err
+	}
+	heard := make([]ReviewHeard, len(words))
+	var good []ledger.ReviewWord
+	var places []int
+	for i, w := range words {
+		word, refusal, err := a.worded(ctx, org, r, w, who)
+		if err != nil {
+			return nil, err
+		}
+		if heard[i].Refused = refusal; refusal == "" {
+			good, places = append(good, word), append(places, i)
+		}
+	}
+	if len(good) == 0 {
+		return heard, nil
+	}
+	said, err := a.env.Ledger.Say(ctx, org, r.ID, good)
+	if err != nil {
+		return nil, err
+	}
+	for n, i := range places {
+		heard[i] = heardOf(good[n], said[n])
+		if errors.Is(said[n].Err, ledger.ErrCode) && good[n].Pass.Proof != "" {
+			a.env.ResendAfterGuess(ctx, session.BurntCode{Org: org, Review: r.ID, Name: good[n].By}, a.resendReviewCode)
+		}
+	}
+	return heard, nil
+}
+
+// worded brings a word to the ledger's form, in which people are accounts; refusal says why it cannot be meant.
+func (a *Activities) worded(ctx context.Context, org string, r access.Review, w ReviewWord, who speakers) (_ ledger.ReviewWord, refusal string, err error) {
+	workflow := messages.ReviewID(org, r.ID)
+	word := ledger.ReviewWord{Via: w.Via, At: w.At}
+	var typed string
+	var filter *messages.ItemFilter
+	pass := func(p messages.Pass, prove func(hash string) string) {
+		word.Pass = ledger.Pass{Trusted: w.trusted || !r.Codes, CodeHash: w.CodeHash, Shown: w.Shown, Proof: p.Proof, Proves: func(hash string) bool {
+			return p.Proof != "" && session.SameText(p.Proof, prove(hash))
+		}}
+	}
+	switch {
+	case w.Decide != nil:
+		in := *w.Decide
+		word.Kind, typed, word.Verdict, word.Comment = access.EventDecided, in.By, in.Verdict, in.Comment
+		filter, word.Lines = in.All, numbered(in.Items, in.Verdict, in.Comment)
+		for _, line := range in.Lines {
+			word.Lines = append(word.Lines, ledger.ItemWord{N: line.Item, Verdict: line.Verdict, Comment: line.Comment, Version: line.Version})
+		}
+		pass(in.Pass, func(hash string) string { return messages.Proof(hash, workflow, messages.DecideItems, in) })
+	case w.Delegate != nil:
+		in := *w.Delegate
+		to, refusal, err := a.delegate(ctx, org, r, who, in.To)
+		if err != nil || refusal != "" {
+			return word, refusal, err
+		}
+		word.Kind, typed, word.To, word.ToEmail, word.Comment = access.EventDelegated, in.By, to.ID, to.Email, in.Comment
+		if filter, word.Lines = in.All, numbered(in.Items, "", ""); filter == nil && len(in.Items) == 0 {
+			filter = &messages.ItemFilter{Undecided: true}
+		}
+		pass(in.Pass, func(hash string) string { return messages.Proof(hash, workflow, messages.DelegateItems, in) })
+	case w.Comment != nil:
+		in := *w.Comment
+		word.Kind, typed, word.Comment, word.Lines = access.EventCommented, in.By, in.Comment, numbered([]int{in.Item}, "", "")
+		pass(in.Pass, func(hash string) string { return messages.Proof(hash, workflow, messages.CommentItem, in) })
+	case w.Reopen != nil:
+		in := *w.Reopen
+		word.Kind, typed, word.Comment = access.EventReopened, in.By, in.Comment
+		filter, word.Lines = in.All, numbered(in.Items, "", "")
+		pass(in.Pass, func(hash string) string { return messages.Proof(hash, workflow, messages.ReopenItems, in) })
+	}
+	if word.By, word.ByEmail = w.account, w.email; !w.trusted {
+		p, refusal := who.of(typed, false)
+		if refusal != "" {
+			return word, refusal, nil
+		}
+		word.By, word.ByEmail = p.ID, p.Email
+	}
+	if filter == nil {
+		return word, "", nil
+	}
+	word.All = &ledger.WordFilter{Target: filter.Target, Recommend: filter.Recommend, Undecided: filter.Undecided}
+	if filter.Person != "" {
+		one := who[filter.Person]
+		if one.Err != nil {
+			return word, session.ErrorText(one.Err), nil
+		}
+		word.All.Person = one.Person.ID
+	}
+	return word, "", nil
+}
+
+// delegate is whom items are handed on to. It has to be somebody active, since they are sent a link, whom the campaign allows.
+func (a *Activities) delegate(ctx context.Context, org string, r access.Review, who speakers, typed string) (to access.Person, refusal string, err error) {
+	if to, refusal = who.of(typed, true); refusal != "" {
+		return to, refusal, nil
+	}
+	in := ReviewInput{Org: org, Review: r.ID}
+	_, campaign, err := a.campaignOf(ctx, in)
+	if err != nil {
+		return to, "", err
+	}
+	var members map[string][]access.Person
+	if groups := campaign.DelegateGroups(); len(groups) > 0 {
+		review, err := a.reviewing(ctx, in)
+		if err == nil {
+			members, err = review.Approvers(ctx, groups)
+		}
+		if err != nil {
+			return to, fmt.Sprintf("it cannot be told just now who may be handed something, since the directory cannot be read (%s); try again in a while", session.ErrorText(err)), nil
+		}
+	}
+	if err := campaign.MayTake(to, members); err != nil {
+		return to, session.ErrorText(err), nil
+	}
+	return to, "", nil
+}
+
+func numbered(items []int, v access.Verdict, comment string) []ledger.ItemWord {
+	var lines []ledger.ItemWord
+	for _, n := range items {
+		lines = append(lines, ledger.ItemWord{N: n, Verdict: v, Comment: comment})
+	}
+	return lines
+}
+
+// heardOf answers a word.
+func heardOf(w ledger.ReviewWord, s ledger.ReviewSaid) ReviewHeard {
+	if s.Err != nil {
+		return ReviewHeard{Refused: refusalOf(w, s.Err)}
+	}
+	h := ReviewHeard{Answer: messages.ReviewAnswer{Applied: len(s.Applied), Repeated: len(s.Repeated), Declined: len(s.Refused), Left: s.Left}}
+	for _, r := range s.Refused[:min(len(s.Refused), messages.MostRefusedItems)] {
+		h.Answer.Refused = append(h.Answer.Refused, messages.RefusedItem{Item: r.N, Why: r.Why})
+	}
+	h.Answer.Message = saidInWords(w, h.Answer)
+	return h
+}
+
+func refusalOf(w ledger.ReviewWord, err error) string {
+	switch {
+	case errors.Is(err, ledger.ErrCode) && w.Pass.Proof == "" && w.Pass.CodeHash == "":
+		return "this review asks reviewers for their code: give it as code (it then works once), or use starter review, which proves it without showing it"
+	case errors.Is(err, ledger.ErrCode):
+		return "the code is not the one that this reviewer was sent for this review, or it was used already; the update remind sends another"
+	case errors.Is(err, ledger.ErrNotReviewer):
+		return fmt.Sprintf("%s is not asked about anything in this stage of the review", cmp.Or(w.ByEmail, w.By))
+	}
+	return session.ErrorText(err)
+}
+
+func saidInWords(w ledger.ReviewWord, a messages.ReviewAnswer) string {
+	var parts []string
+	say := func(n int, words string) {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf(words, ofItems(n)))
+		}
+	}
+	switch w.Kind {
+	case access.EventDecided:
+		say(a.Applied, "%s decided")
+	case access.EventDelegated:
+		say(a.Applied, "%s handed on to "+strings.ReplaceAll(cmp.Or(w.ToEmail, w.To), "%", "%%")+", who is told")
+	case access.EventReopened:
+		say(a.Applied, "%s open again")
+	default:
+		say(a.Applied, "commented on %s")
+	}
+	say(a.Repeated, "%s as before")
+	say(a.Declined, "%s refused")
+	return cmp.Or(strings.Join(parts, ", "), "nothing changes") + fmt.Sprintf("; %s left to decide", ofItems(a.Left))
+}
+
+func ofItems(n int) string { return session.CountOf(n, "item", "items") }

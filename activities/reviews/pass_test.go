@@ -1,0 +1,239 @@
+package reviews_test
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/internal/activitytest"
+	"github.com/castellan-io/castellan/activities/reviews"
+	"github.com/castellan-io/castellan/links"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/reviewpage"
+	"github.com/castellan-io/castellan/reviewpage/desk"
+)
+
+// paged is the world with private notices and pages for reviewers.
+func paged(t *testing.T, more string) (*activitytest.SimulatedOrg, *links.Signer) {
+	t.Helper()
+	w := reviewOf(t, campaign)
+	w.Notifier.Privately = true
+	signer, err := links.NewSigner([]byte(strings.Repeat("k3y", 12)))
+	require.NoError(t, err)
+	base, err := url.Parse("https://reviews.acme.example")
+	require.NoError(t, err)
+	w.Acts = activities.New(activities.Options{Options: w.Options(), Pages: &reviews.ReviewPages{Signer: signer, Base: base}})
+	if more != "" {
+		w.Take(activitytest.Consenting + more)
+		w.Verify()
+	}
+	return w, signer
+}
+
+// tell sends a notice and returns what somebody was told last.
+func (r *reviewed) tell(kind, to string, change ...func(*reviews.ReviewTellInput)) messages.Notice {
+	r.T.Helper()
+	in := reviews.ReviewTellInput{ReviewInput: r.ReviewInput, Kind: kind, Stage: 1, When: r.Clock().Format(time.RFC3339)}
+	for _, c := range change {
+		c(&in)
+	}
+	activitytest.Must[reviews.ReviewTold](r.SimulatedOrg, r.Acts.Reviews.ReviewTell, in)
+	for i := len(r.Notifier.Notices) - 1; i >= 0; i-- {
+		if n := r.Notifier.Notices[i]; n.To == to && n.Kind == kind {
+			return n
+		}
+	}
+	require.Fail(r.T, "not told", "%s of %s", to, kind)
+	return messages.Notice{}
+}
+
+func (r *reviewed) words(words ...reviews.ReviewWord) []reviews.ReviewHeard {
+	r.T.Helper()
+	r.Pass(time.Second)
+	for i := range words {
+		words[i].At = r.Clock()
+	}
+	return activitytest.Must[[]reviews.ReviewHeard](r.SimulatedOrg, r.Acts.Reviews.ReviewSay, reviews.ReviewSayInput{ReviewInput: r.ReviewInput, Words: words})
+}
+
+func TestReviewersAreToldOnceWithTheirOwnLinkAndCode(t *testing.T) {
+	t.Parallel()
+	w, signer := paged(t, strings.Replace(campaign, "codes: false", "codes: true", 1))
+	r := review(w, "quarterly")
+	r.stage(1)
+	carol := r.tell(reviews.NoticeReviewAsked, "carol@acme.example")
+	dan := r.tell(reviews.NoticeReviewAsked, "dan@acme.example")
+	require.Len(t, w.Notifier.Notices, 2, "who was told is not told again")
+	require.NotEqual(t, carol.Code, dan.Code)
+	require.NotEmpty(t, carol.Code)
+	require.Contains(t, carol.Text, "8 items")
+	require.NotContains(t, carol.Text+carol.Subject+carol.Command, carol.Code)
+	token := strings.TrimPrefix(carol.Link, "https://reviews.acme.example/r/")
+	link, err := signer.Read(token, w.Clock())
+	require.NoError(t, err)
+	require.Equal(t, w.Id("carol"), link.Reviewer)
+	require.Equal(t, r.Review, link.Review)
+
+	r.say("carol", access.VerdictKeep)
+	w.Pass(7 * activitytest.Day)
+	r.decidesTrusted("dan")
+	r.tell(reviews.NoticeReviewReminder, "carol@acme.example")
+	require.Len(t, w.Notifier.Notices, 3, "dan has nothing left")
+}
+
+// decidesTrusted decides all that somebody is asked about, on their page.
+func (r *reviewed) decidesTrusted(who string) {
+	r.T.Helper()
+	link := r.link(who)
+	answer, err := desk.New(r.Acts.Env, r.Acts.Reviews.Records()).Decide(r.T.Context(), link, messages.DecideInput{Verdict: access.VerdictKeep, All: &messages.ItemFilter{Undecided: true}})
+	require.NoError(r.T, err)
+	require.Zero(r.T, answer.Left, answer)
+}
+
+// link is the last link that somebody was sent.
+func (r *reviewed) link(who string) links.Link {
+	r.T.Helper()
+	signer, err := links.NewSigner([]byte(strings.Repeat("k3y", 12)))
+	require.NoError(r.T, err)
+	for i := len(r.Notifier.Notices) - 1; i >= 0; i-- {
+		if n := r.Notifier.Notices[i]; n.To == who+"@acme.example" && n.Link != "" && n.Review == r.Review {
+			link, err := signer.Read(n.Link[strings.LastIndex(n.Link, "/")+1:], r.Clock())
+			require.NoError(r.T, err)
+			return link
+		}
+	}
+	require.Fail(r.T, "no link", who)
+	return links.Link{}
+}
+
+func TestACodeIsProvenOrGivenOnce(t *testing.T) {
+	t.Parallel()
+	w, _ := paged(t, strings.Replace(campaign, "codes: false", "codes: true", 1))
+	r := review(w, "quarterly")
+	r.stage(1)
+	code := messages.CodeHash(r.tell(reviews.NoticeReviewAsked, "carol@acme.example").Code)
+	paul, pia := r.item("paul", "group:partner-wiki").N, r.item("pia", "group:internal-wiki").N
+	decide := func(item int, v access.Verdict, nonce string) messages.DecideInput {
+		return messages.DecideInput{By: "carol@acme.example", Items: []int{item}, Verdict: v, Pass: messages.Pass{Nonce: nonce}}
+	}
+	proven := func(in messages.DecideInput) reviews.ReviewWord {
+		in.Proof = messages.Proof(code, messages.ReviewID(activitytest.Org, r.Review), messages.DecideItems, in)
+		return reviews.ReviewWord{Decide: &in}
+	}
+	none := decide(paul, access.VerdictRemove, "")
+	heard := r.words(reviews.ReviewWord{Decide: &none})
+	require.Contains(t, heard[0].Refused, "asks reviewers for their code")
+
+	good := proven(decide(paul, access.VerdictRemove, "1"))
+	bad := proven(decide(pia, access.VerdictKeep, "2"))
+	changed := *bad.Decide
+	changed.Verdict = access.VerdictRemove // somebody on the way
+	heard = r.words(good, reviews.ReviewWord{Decide: &changed})
+	require.Equal(t, 1, heard[0].Answer.Applied)
+	require.Contains(t, heard[1].Refused, "the code is not the one")
+	sent := w.Notifier.Notices[len(w.Notifier.Notices)-1]
+	require.Equal(t, "carol@acme.example", sent.To, "a wrong proof burns the code that it may have guessed at, and another is sent")
+	require.NotEqual(t, code, messages.CodeHash(sent.Code))
+	code = messages.CodeHash(sent.Code)
+
+	require.Equal(t, 1, r.words(proven(decide(paul, access.VerdictKeep, "3")))[0].Answer.Applied, "she changes her mind")
+	replayed := r.words(good)
+	require.Contains(t, replayed[0].Refused, "the code is not the one", "its code was burnt meanwhile")
+	require.Zero(t, replayed[0].Answer.Applied, "an old word that is played again changes nothing")
+	require.Equal(t, access.VerdictKeep, r.item("paul", "group:partner-wiki").Verdict)
+
+	plain := decide(pia, access.VerdictKeep, "")
+	require.Equal(t, 1, r.words(reviews.ReviewWord{Decide: &plain, CodeHash: code})[0].Answer.Applied)
+	again := decide(paul, access.VerdictRemove, "")
+	require.Contains(t, r.words(reviews.ReviewWord{Decide: &again, CodeHash: code})[0].Refused, "used already", "it has been seen since")
+	require.Contains(t, r.words(proven(decide(paul, access.VerdictRemove, "4")))[0].Refused, "used already", "and proves nothing any more")
+	foreign := proven(decide(paul, access.VerdictRemove, "5"))
+	foreign.Decide.By = "dan@acme.example"
+	require.NotEmpty(t, r.words(foreign)[0].Refused)
+}
+
+func TestThePageAdmitsWhoHasAGoodLink(t *testing.T) {
+	t.Parallel()
+	w, _ := paged(t, "")
+	r := review(w, "quarterly")
+	r.stage(1)
+	r.tell(reviews.NoticeReviewAsked, "carol@acme.example")
+	link := r.link("carol")
+	page := desk.New(w.Acts.Env, w.Acts.Reviews.Records())
+	require.NoError(t, page.Admit(t.Context(), link))
+	sheet, err := page.Sheet(t.Context(), link, reviewpage.Query{Limit: 5})
+	require.NoError(t, err)
+	require.Len(t, sheet.Items, 5)
+	require.Equal(t, sheet.Items[4].N, sheet.Next)
+	require.Equal(t, "Who still needs what?", sheet.About)
+	require.Equal(t, []int{8, 0}, []int{sheet.Total, sheet.Decided})
+	require.True(t, sheet.Open)
+
+	n := r.item("paul", "group:partner-wiki").N
+	answer, err := page.Decide(t.Context(), link, messages.DecideInput{By: "bo@acme.example", Verdict: access.VerdictRemove, Items: []int{n}})
+	require.NoError(t, err)
+	require.Equal(t, 1, answer.Applied)
+	require.Equal(t, w.Id("carol"), r.item("paul", "group:partner-wiki").Said[0].By, "whatever the form says, the link says who")
+	own := r.item("carol", "group:builders").N
+	answer, err = page.Decide(t.Context(), link, messages.DecideInput{Verdict: access.VerdictKeep, Items: []int{own}})
+	require.NoError(t, err)
+	require.Equal(t, 1, answer.Declined, "nobody reviews themselves")
+
+	for name, is := range map[string]func(*links.Link){
+		"another person":       func(l *links.Link) { l.Reviewer = "dan@acme.example" },
+		"another review":       func(l *links.Link) { l.Review = "quarterly:999" },
+		"one not issued":       func(l *links.Link) { l.ID = links.NewID() },
+		"another organization": func(l *links.Link) { l.Org = "other" },
+	} {
+		other := link
+		is(&other)
+		require.ErrorIs(t, page.Admit(t.Context(), other), reviewpage.ErrNoEntry, name)
+		_, err := page.Sheet(t.Context(), other, reviewpage.Query{Limit: 5})
+		require.ErrorIs(t, err, reviewpage.ErrNoEntry, name)
+		_, err = page.Decide(t.Context(), other, messages.DecideInput{Verdict: access.VerdictKeep, Items: []int{n}})
+		require.ErrorIs(t, err, reviewpage.ErrNoEntry, name)
+	}
+	require.Equal(t, 1, activitytest.Must[int](w, w.Acts.Reviews.ReviewRevoke, reviews.ReviewRevokeInput{ReviewInput: r.ReviewInput, RevokeLinksInput: messages.RevokeLinksInput{By: "bo", Reviewer: "carol@acme.example"}}))
+	require.ErrorIs(t, page.Admit(t.Context(), link), reviewpage.ErrNoEntry)
+	r.tell(reviews.NoticeReviewReminder, "carol@acme.example", func(in *reviews.ReviewTellInput) { in.Reviewer = "carol@acme.example" })
+	fresh := r.link("carol")
+	require.NoError(t, page.Admit(t.Context(), fresh))
+	w.Pass(60 * activitytest.Day)
+	require.ErrorIs(t, page.Admit(t.Context(), fresh), reviewpage.ErrNoEntry, "it has expired")
+}
+
+func TestACampaignWithCodesNeedsAPrivateChannel(t *testing.T) {
+	t.Parallel()
+	w := reviewOf(t, strings.Replace(campaign, "codes: false", "codes: true", 1))
+	_, err := activitytest.Call[reviews.ReviewBegun](w, w.Acts.Reviews.ReviewBegin, reviews.ReviewBeginInput{ReviewInput: reviews.ReviewInput{Org: activitytest.Org, Review: "x"}, Campaign: "quarterly", Run: "x"})
+	require.ErrorContains(t, err, "no channel is set up that only its addressee reads")
+	_, err = activitytest.Call[reviews.ReviewBegun](w, w.Acts.Reviews.ReviewBegin, reviews.ReviewBeginInput{ReviewInput: reviews.ReviewInput{Org: activitytest.Org, Review: "x"}, Campaign: "monthly", Run: "x"})
+	require.ErrorContains(t, err, `no review named "monthly"; its reviews are: quarterly`)
+	_, err = activitytest.Call[reviews.ReviewBegun](w, w.Acts.Reviews.ReviewBegin, reviews.ReviewBeginInput{ReviewInput: reviews.ReviewInput{Org: "nobody", Review: "x"}, Campaign: "quarterly", Run: "x"})
+	require.ErrorContains(t, err, `no organization "nobody" is known`)
+}
+
+func TestADelegateIsAskedInstead(t *testing.T) {
+	t.Parallel()
+	w, _ := paged(t, "")
+	r := review(w, "quarterly")
+	r.stage(1)
+	r.tell(reviews.NoticeReviewAsked, "carol@acme.example")
+	n := r.item("paul", "group:partner-wiki").N
+	answer, err := desk.New(w.Acts.Env, w.Acts.Reviews.Records()).Delegate(context.Background(), r.link("carol"), messages.DelegateInput{To: "Fay@acme.example", Items: []int{n}, Comment: "she knows him"})
+	require.NoError(t, err)
+	require.Equal(t, 1, answer.Applied, answer)
+	require.Equal(t, []string{"paul group:partner-wiki"}, r.askedOf(1)["fay"])
+	fay := r.tell(reviews.NoticeReviewAsked, "fay@acme.example")
+	require.Contains(t, fay.Text, "Another reviewer handed this on to you")
+	answer, err = desk.New(w.Acts.Env, w.Acts.Reviews.Records()).Delegate(context.Background(), r.link("carol"), messages.DelegateInput{To: "kim@acme.example", Items: []int{r.item("kim", "group:builders").N}})
+	require.NoError(t, err)
+	require.Equal(t, 1, answer.Declined, "not to the person it is about")
+	require.Empty(t, r.say("fay", access.VerdictRemove, n).Refused)
+}

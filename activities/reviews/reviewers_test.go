@@ -1,0 +1,239 @@
+package reviews_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/internal/activitytest"
+	"github.com/castellan-io/castellan/activities/reviews"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/reviewpage"
+	"github.com/castellan-io/castellan/reviewpage/desk"
+	"github.com/castellan-io/castellan/simulator/cloud"
+)
+
+// inStages has a reviewer and an owner named by address in both of its stages.
+const inStages = `
+reviews:
+  - name: quarterly
+    owner: bo@acme.example
+    codes: false
+    scope: {targets: ["group:partner-wiki", "group:internal-wiki", "group:builders"]}
+    stages:
+      - {reviewers: [carol@acme.example], fallback: [dan@acme.example], next: all}
+      - {reviewers: [carol@acme.example, owner]}
+`
+
+// An address that led to nobody when the policy was applied makes nobody a reviewer who is given it later, also when the policy names
+// it no more.
+func TestReviewersAreNobodyUntilAnApplySaysWho(t *testing.T) {
+	t.Parallel()
+	for name, apply := range map[string]string{"the policy stays": "", "the policy drops the name": strings.ReplaceAll(inStages, "zed@", "dan@")} {
+		text := strings.ReplaceAll(inStages, "fallback: [dan@acme.example]", "fallback: [dan@acme.example, zed@acme.example]")
+		text = strings.ReplaceAll(text, "[carol@acme.example]", "[carol@acme.example, zed@acme.example]")
+		w, _ := paged(t, text)
+		r := review(w, "quarterly")
+		if apply != "" {
+			w.Take(activitytest.Consenting + apply)
+			w.Verify()
+		}
+		w.Rename("gus", "zed@acme.example")
+		r.stage(1)
+		require.Empty(t, r.askedOf(1)["zed"], name)
+		require.Empty(t, r.askedOf(1)["gus"], name)
+		require.Contains(t, r.say("zed@acme.example", access.VerdictKeep, 1).Refused, "not asked about anything", name)
+	}
+}
+
+// A reviewer whose address changes in the middle of a review goes on; whoever gets the old address is asked nothing, told nothing and
+// decides nothing.
+func TestReviewersAreAccounts(t *testing.T) {
+	t.Parallel()
+	w, _ := paged(t, inStages)
+	r := review(w, "quarterly")
+	r.stage(1)
+	r.tell(reviews.NoticeReviewAsked, "carol@acme.example")
+	sent := r.link("carol")
+	paul, pia := r.item("paul", "group:partner-wiki").N, r.item("pia", "group:internal-wiki").N
+	require.Empty(t, r.say("carol", access.VerdictKeep, paul).Refused)
+
+	w.Rename("carol", "carol.lee@acme.example")
+	w.Rename("bo", "bo.lee@acme.example")
+	w.Rename("gus", "carol@acme.example")
+	w.Rename("fay", "bo@acme.example")
+	require.Contains(t, r.say("carol@acme.example", access.VerdictRemove, paul).Refused, "carol@acme.example is not asked about anything", "that is gus now")
+	require.Empty(t, r.say("carol.lee@acme.example", access.VerdictRemove, paul).Refused)
+	require.Empty(t, r.say(w.Id("carol"), access.VerdictKeep, pia).Refused, "by account id")
+	require.Equal(t, []access.Said{{Stage: 1, By: w.Id("carol"), Email: "carol.lee@acme.example", Verdict: access.VerdictRemove, Comment: "looked at", At: r.item("paul", "group:partner-wiki").Said[0].At}},
+		r.item("paul", "group:partner-wiki").Said, "one person, one word")
+	sheet, err := desk.New(w.Acts.Env, w.Acts.Reviews.Records()).Sheet(t.Context(), sent, reviewpage.Query{Limit: 5})
+	require.NoError(t, err)
+	require.Equal(t, []int{8, 2}, []int{sheet.Total, sheet.Decided}, "her link is hers")
+
+	attended := activitytest.Must[reviews.ReviewAttended](w, w.Acts.Reviews.ReviewAttend, reviews.ReviewAttendInput{ReviewInput: r.ReviewInput, Stage: 1})
+	require.Empty(t, attended.Gone)
+	before := len(w.Notifier.Notices)
+	r.tell(reviews.NoticeReviewReminder, "carol.lee@acme.example")
+	r.tell(reviews.NoticeReviewTrouble, "bo.lee@acme.example")
+	for _, n := range w.Notifier.Notices[before:] {
+		require.NotContains(t, []string{"carol@acme.example", "bo@acme.example"}, n.To)
+	}
+	_, err = activitytest.Call[reviews.ReviewTold](w, w.Acts.Reviews.ReviewTell, reviews.ReviewTellInput{
+		ReviewInput: r.ReviewInput, Kind: reviews.NoticeReviewReminder, Stage: 1, When: "now", Reviewer: "carol@acme.example",
+	})
+	require.ErrorContains(t, err, "carol@acme.example is not asked about anything", "nobody sends gus a link")
+
+	require.Equal(t, 9, r.stage(2).Items)
+	asked := r.askedOf(2)
+	require.Empty(t, asked["gus"], "the campaign's name stays carol's: %v", asked)
+	require.Empty(t, asked["fay"])
+	require.Len(t, append(asked["carol"], asked["bo"]...), 9)
+	require.NotContains(t, asked["carol"], "carol group:builders", "nobody reviews themselves, under no name")
+	require.NotContains(t, asked["bo"], "bo group:builders")
+	r.close()
+	r.carried()
+	r.end(access.ReviewDone)
+	_, checked := r.evidence()
+	require.Equal(t, 2, checked.Verdicts["remove"]+checked.Verdicts["keep"]-7)
+}
+
+// Who words name is looked up by what the directory shows now; filters and those whom items are handed to likewise.
+func TestWordsOfReviewsNameAccounts(t *testing.T) {
+	t.Parallel()
+	w, _ := paged(t, "")
+	r := review(w, "quarterly")
+	r.stage(1)
+	w.Rename("kim", "kim.lee@acme.example")
+	w.Rename("fay", "kim@acme.example")
+	decide := func(person string) messages.ReviewAnswer {
+		t.Helper()
+		heard := r.words(reviews.ReviewWord{Via: "temporal", Decide: &messages.DecideInput{
+			By: "carol@acme.example", Verdict: access.VerdictKeep, All: &messages.ItemFilter{Person: person, Undecided: true},
+		}})[0]
+		require.Empty(t, heard.Refused, person)
+		return heard.Answer
+	}
+	require.Equal(t, 1, decide("kim@acme.example").Applied)
+	require.Equal(t, access.VerdictKeep, r.item("fay", "group:builders").Verdict, "she has the address now")
+	require.Empty(t, r.item("kim", "group:builders").Verdict)
+	require.Equal(t, 1, decide("kim.lee@acme.example").Applied)
+	require.Equal(t, 0, decide(w.Id("kim")).Applied, "done")
+	for typed, why := range map[string]string{
+		"carol": "shows nobody named carol", "Carol <carol@acme.example>": "names nobody", "carol+me@acme.example": "shows nobody", "c\u0430rol@acme.example": "shows nobody", "": "nobody is named",
+	} {
+		heard := r.words(reviews.ReviewWord{Via: "temporal", Decide: &messages.DecideInput{By: typed, Verdict: access.VerdictKeep, Items: []int{1}}})[0]
+		require.Contains(t, heard.Refused, why, typed)
+	}
+	own := r.item("gus", "group:builders").N
+	w.Rename("gus", "gus.lee@acme.example")
+	heard := r.words(reviews.ReviewWord{Via: "temporal", Delegate: &messages.DelegateInput{By: "carol@acme.example", To: "gus.lee@acme.example", Items: []int{own}}})[0]
+	require.Equal(t, 1, heard.Answer.Declined, "not to the person it is about, under another name")
+}
+
+// Reviewers decide while the directory cannot be read; nothing is handed on then, since nobody can tell to whom.
+func TestWordsOfReviewsOutliveAnOutage(t *testing.T) {
+	t.Parallel()
+	w, _ := paged(t, "")
+	r := review(w, "quarterly")
+	r.stage(1)
+	paul, pia := r.item("paul", "group:partner-wiki").N, r.item("pia", "group:internal-wiki").N
+	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: 503}})
+	require.Empty(t, r.say("carol", access.VerdictKeep, paul).Refused)
+	require.Empty(t, r.say(w.Id("carol"), access.VerdictKeep, pia).Refused)
+	heard := r.words(reviews.ReviewWord{Via: "temporal", Delegate: &messages.DelegateInput{By: "carol@acme.example", To: "fay@acme.example", Items: []int{pia}}})[0]
+	require.Contains(t, heard.Refused, "cannot be told just now who fay@acme.example is")
+	_, err := activitytest.Call[reviews.ReviewTold](w, w.Acts.Reviews.ReviewTell, reviews.ReviewTellInput{ReviewInput: r.ReviewInput, Kind: reviews.NoticeReviewAsked, Stage: 1})
+	require.Error(t, err, "a link goes to nobody's old address")
+	require.Empty(t, w.Notifier.Notices)
+}
+
+// A comment from before comments were bounded keeps no evidence from being made.
+func TestReviewEndMakesTheEvidenceOfWhateverWasSaid(t *testing.T) {
+	t.Parallel()
+	w := reviewOf(t, campaign)
+	r := review(w, "quarterly")
+	r.stage(1)
+	n := r.item("pia", "group:internal-wiki").N
+	said, err := w.Ledger.Say(t.Context(), activitytest.Org, r.Review, []ledger.ReviewWord{{
+		Kind: access.EventDecided, By: w.Id("carol"), Via: "temporal", Pass: ledger.Pass{Trusted: true}, Lines: []ledger.ItemWord{{N: n}},
+		Verdict: access.VerdictKeep, Comment: strings.Repeat("\u0436", 90_000), At: w.Clock(),
+	}})
+	require.NoError(t, err)
+	require.Equal(t, []int{n}, said[0].Applied)
+	r.close()
+	r.carried()
+	ended := r.end(access.ReviewDone)
+	pack, checked := r.evidence()
+	require.Equal(t, ended.Head, checked.Head)
+	require.Contains(t, string(pack), "(cut: 180000 bytes, sha256:")
+	for _, found := range ended.Findings {
+		require.NotContains(t, found, "evidence")
+	}
+}
+
+// Whom items may be handed on to is the campaign's to say; by default only people of the organization.
+func TestDelegatesAreWhomTheCampaignAllows(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		delegates     string
+		fay, kim, pia bool // fay is in staff alone, kim in idp-contractors too, pia is a guest
+	}{
+		"by default":   {"", true, true, false},
+		"managed":      {"    delegates: [managed]\n", true, true, false},
+		"anybody":      {"    delegates: [anybody]\n", true, true, true},
+		"a group":      {"    delegates: [\"group:idp-contractors\"]\n", false, true, false},
+		"either":       {"    delegates: [managed, \"group:partner-wiki\"]\n", true, true, false},
+		"of outsiders": {"    delegates: [\"group:internal-wiki\"]\n", false, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, _ := paged(t, campaign+c.delegates)
+			r := review(w, "quarterly")
+			r.stage(1)
+			r.tell(reviews.NoticeReviewAsked, "carol@acme.example")
+			page, link := desk.New(w.Acts.Env, w.Acts.Reviews.Records()), r.link("carol")
+			items := map[string]int{
+				"fay@acme.example": r.item("paul", "group:partner-wiki").N, "kim@acme.example": r.item("ana", "group:builders").N,
+				"pia@partner.example": r.item("bo", "group:builders").N,
+			}
+			for to, may := range map[string]bool{"fay@acme.example": c.fay, "kim@acme.example": c.kim, "pia@partner.example": c.pia} {
+				answer, err := page.Delegate(t.Context(), link, messages.DelegateInput{To: to, Items: []int{items[to]}})
+				if may {
+					require.NoError(t, err, to)
+					require.Equal(t, 1, answer.Applied, to)
+				} else {
+					require.ErrorContains(t, err, to+" may not be handed anything: campaign quarterly lets items be handed on to")
+				}
+			}
+		})
+	}
+}
+
+// Whom a campaign names is whom the policy was taken to name, from before the review began to its end, whatever policy comes meanwhile.
+func TestReviewsKeepWhomTheirPolicyNamed(t *testing.T) {
+	t.Parallel()
+	w, _ := paged(t, inStages)
+	w.Rename("carol", "carol.lee@acme.example")
+	w.Rename("gus", "carol@acme.example")
+	r := review(w, "quarterly")
+	require.Equal(t, "bo@acme.example", r.begun.Review.Owner, "as written")
+	r.stage(1)
+	require.Len(t, r.askedOf(1)["carol"], 8)
+	require.Empty(t, r.askedOf(1)["gus"])
+	w.Take(activitytest.Consenting)
+	w.Verify()
+	r.stage(2)
+	asked := r.askedOf(2)
+	require.NotEmpty(t, asked["carol"])
+	require.NotEmpty(t, asked["bo"])
+	require.Empty(t, asked["gus"])
+	r.tell(reviews.NoticeReviewTrouble, "bo@acme.example")
+	r.close()
+	r.end(access.ReviewDone)
+	pack, _ := r.evidence()
+	require.Contains(t, string(pack), `"reviewers":["carol@acme.example"]`, "the campaign as the policy says it")
+}

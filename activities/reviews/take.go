@@ -1,0 +1,261 @@
+package reviews
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/atlassian/organization"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/condition"
+)
+
+// ReviewSweepInput asks for the items of one block of pages of everybody.
+type ReviewSweepInput struct {
+	ReviewInput
+	Cursor string `json:"cursor,omitempty"`
+	Block  int    `json:"block"`
+	Pages  int    `json:"pages"`
+}
+
+// ReviewSweep reads a block of pages of people and takes the items that the campaign asks about. Nothing at Atlassian changes. A
+// repeat resumes at the last page that a heartbeat named, and pages done twice replace themselves.
+//
+// Calls: people/100, and three for groups, sites and domains at most.
+func (a *Activities) ReviewSweep(ctx context.Context, in ReviewSweepInput) (session.SweepResult, error) {
+	r, err := a.reviewing(ctx, in.ReviewInput)
+	if err != nil {
+		return session.SweepResult{}, err
+	}
+	b, err := r.Governed(ctx)
+	if err != nil {
+		return session.SweepResult{}, err
+	}
+	block := session.SweepBlock{Cursor: in.Cursor, Block: in.Block, Pages: in.Pages, Expand: session.ExpandGoverned()}
+	return r.Sweep(ctx, block, func(key string, users []organization.User) error {
+		return r.takePage(ctx, b, key, session.People(users))
+	})
+}
+
+// What the pages of a review count, by key and name.
+const (
+	noteMembers = "g\n" // people in a source group
+	notePeers   = "p\n" // of those, by target, who hold it too
+	noteHolders = "h\n" // people who hold a target, whether reviewed or not
+	noteSkipped = "skipped"
+	noteUnclear = "unclear" // people of whom the scope's condition cannot be answered: they are reviewed
+	noteUnread  = "u\n"     // people of whom the read does not say whether they hold a target
+)
+
+// takePage takes the items of one page of people.
+func (r *reviewing) takePage(ctx context.Context, b *policy.Bound, page string, ps []access.Person) error {
+	ids := make([]string, len(ps))
+	for i, p := range ps {
+		ids[i] = p.ID
+	}
+	now := r.Now()
+	states, err := r.Ledger.States(ctx, r.Org, ids, now.Add(-session.RecentWrites))
+	if err != nil {
+		return err
+	}
+	kept, err := r.Ledger.Use(ctx, r.Org, ids, now.Add(-session.UseKept))
+	if err != nil {
+		return err
+	}
+	before, err := r.Ledger.LastDecisions(ctx, r.Org, r.review.Campaign, ids)
+	if err != nil {
+		return err
+	}
+	t := taking{reviewing: r, bound: b, now: now, scope: b.Reviewed(r.campaign), before: before, notes: map[string]int{}}
+	for _, p := range ps {
+		if use, known := kept[p.ID]; known && !use.Silent {
+			p.Activity = session.MergeActivity(p.Activity, use.Apps)
+		}
+		if !p.IsApp() {
+			t.person(p, states[p.ID])
+		}
+	}
+	if err := t.sponsors(ctx); err != nil {
+		return err
+	}
+	return r.Ledger.SaveItems(ctx, r.Org, r.review.ID, page, t.items, t.notes)
+}
+
+// taking takes items of people one by one.
+type taking struct {
+	*reviewing
+	bound  *policy.Bound
+	now    time.Time
+	scope  []int
+	before map[ledger.Key]ledger.LastDecision
+	items  []access.Item
+	notes  map[string]int
+}
+
+func (t *taking) person(p access.Person, state ledger.PersonState) {
+	known := policy.Known{Grants: t.InForce(state.Grants), Marks: state.Marks, Held: state.Holdings, Now: t.now}
+	facts := t.bound.Facts(p, known)
+	var held []int
+	for _, target := range t.scope {
+		name := string(t.bound.Targets[target].Entitlement)
+		switch is, known := t.bound.Holds(p, target); {
+		case !known:
+			t.notes[noteUnread+name]++
+		case is:
+			held = append(held, target)
+			t.notes[noteHolders+name]++
+		}
+	}
+	for _, g := range facts.Sources {
+		t.notes[noteMembers+g]++
+		for _, target := range held {
+			t.notes[notePeers+g+"\n"+string(t.bound.Targets[target].Entitlement)]++
+		}
+	}
+	if len(held) == 0 {
+		return
+	}
+	switch asked, err := t.campaign.Asks(facts, t.now); {
+	case err != nil:
+		t.notes[noteUnclear]++
+	case !asked:
+		return
+	}
+	wants := t.bound.Resolve(p, known).Wants
+	for _, target := range held {
+		item := t.item(p, facts, state, target)
+		if at := slices.IndexFunc(wants, func(w policy.Want) bool { return w.Target == target }); at >= 0 {
+			item.Reasons = wants[at].Reasons
+		}
+		last, decided := t.before[ledger.Key{Person: p.ID, Target: item.Target}]
+		if decided {
+			item.Before = &last.PastDecision
+		}
+		if t.campaign.Scope.Only == policy.ReviewChanged && decided && last.Verdict == access.VerdictKeep && last.By != "" && last.Held == ledger.HeldFor(item) {
+			t.notes[noteSkipped]++
+			continue
+		}
+		t.items = append(t.items, item)
+	}
+}
+
+// mostSources is how many of a person's source groups an item names.
+const mostSources = 20
+
+// item is what is known of one person's hold on one target.
+func (t *taking) item(p access.Person, facts condition.Facts, state ledger.PersonState, target int) access.Item {
+	is := &t.bound.Targets[target]
+	i := access.Item{
+		Person: p.ID, Email: p.Email, Name: p.Name, Status: p.MembershipStatus, External: facts.External,
+		Target: is.Entitlement, GroupID: is.GroupID, Opens: is.Apps, Uses: usesOf(facts, is),
+	}
+	i.Sources = slices.Sorted(slices.Values(facts.Sources))
+	i.Sources = i.Sources[:min(len(i.Sources), mostSources)]
+	for _, h := range state.Holdings {
+		if h.Target.Same(is.Entitlement) {
+			i.Owned, i.Since = h.Owned, h.From
+		}
+	}
+	for _, g := range facts.Granted {
+		if g.Target == access.Directory {
+			i.Sponsor = g.By
+		}
+	}
+	if is.Protected != nil {
+		i.Risks = []string{riskProtected}
+	}
+	return i
+}
+
+// usesOf is when the person used what the target opens: all apps where it is about presence or the whole organization.
+func usesOf(f condition.Facts, t *policy.Target) []access.Use {
+	var uses []access.Use
+	whole := t.Entitlement.Presence() || t.Entitlement == access.OrgAdmin
+	for _, u := range f.Apps {
+		if app := u.App + "/" + u.Site; whole || slices.Contains(t.Apps, app) {
+			uses = append(uses, access.Use{App: app, Last: u.Last, Never: u.Never})
+		}
+	}
+	for _, app := range t.Apps {
+		if !slices.ContainsFunc(uses, func(u access.Use) bool { return u.App == app }) {
+			uses = append(uses, access.Use{App: app}) // not known
+		}
+	}
+	return uses
+}
+
+// ReviewTaken is how many items a review has.
+type ReviewTaken struct {
+	Items   int           `json:"items"`
+	Skipped int           `json:"skipped,omitempty"`
+	Review  access.Review `json:"review"`
+}
+
+// rankAtOnce is how many items are in memory while they are ranked.
+const rankAtOnce = 500
+
+// ReviewRank completes the items once all are taken: what peers hold, what is recommended and why, how risky each is; and
+// numbers them, the riskiest first. A repeat comes to the same.
+func (a *Activities) ReviewRank(ctx context.Context, in ReviewInput) (ReviewTaken, error) {
+	defer session.AutoHeartbeat(ctx)()
+	r, campaign, err := a.campaignOf(ctx, in)
+	if err != nil {
+		return ReviewTaken{}, err
+	}
+	if r.State != access.ReviewOpening {
+		return ReviewTaken{Items: r.Items, Skipped: r.Skipped, Review: r}, nil
+	}
+	notes, err := a.env.Ledger.ReviewNotes(ctx, in.Org, in.Review)
+	if err != nil {
+		return ReviewTaken{}, err
+	}
+	filter := ledger.ItemFilter{Unranked: true, Limit: rankAtOnce}
+	for {
+		some, err := a.env.Ledger.Items(ctx, in.Org, in.Review, filter)
+		if err != nil {
+			return ReviewTaken{}, err
+		}
+		for n := range some {
+			rank(&some[n], notes, r.Opened)
+		}
+		if len(some) > 0 {
+			if err := a.env.Ledger.RankItems(ctx, in.Org, in.Review, some); err != nil {
+				return ReviewTaken{}, err
+			}
+			last := some[len(some)-1]
+			filter.AfterKey = ledger.Key{Person: last.Person, Target: last.Target}
+		}
+		if len(some) < rankAtOnce {
+			break
+		}
+	}
+	count, err := a.env.Ledger.NumberItems(ctx, in.Org, in.Review)
+	if err != nil {
+		return ReviewTaken{}, err
+	}
+	r, err = a.env.Ledger.ChangeReview(ctx, in.Org, in.Review, func(is *access.Review) bool {
+		if is.Holders != nil || is.Items > 0 {
+			return false // the notes are gone by now
+		}
+		is.Items, is.Skipped, is.Holders = count, notes[noteSkipped], map[access.Entitlement]int{}
+		for _, key := range session.SortedKeys(notes) {
+			n := notes[key]
+			if target, holders := strings.CutPrefix(key, noteHolders); holders {
+				is.Holders[access.Entitlement(target)] = n
+			}
+			if target, unread := strings.CutPrefix(key, noteUnread); unread && len(is.Findings) < mostFindings {
+				is.Findings = append(is.Findings, fmt.Sprintf("of %s it is not known whether they hold %s: they are not asked about it", session.CountPeople(n), target))
+			}
+		}
+		if n := notes[noteUnclear]; n > 0 {
+			is.Findings = append(is.Findings, fmt.Sprintf("of %s it cannot be told whether they are in scope (%s): they are reviewed", session.CountPeople(n), campaign.Scope.People))
+		}
+		return true
+	})
+	return ReviewTaken{Items: r.Items, Skipped: r.Skipped, Review: r}, err
+}

@@ -1,0 +1,148 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/castellan-io/castellan/atlassian/organization"
+	"github.com/castellan-io/castellan/display"
+)
+
+// The types of error that workflows can tell apart. Those of a kind that no retry mends are not retried.
+const (
+	ErrKeyRefused     = "KeyRefused"     // 401: the key is wrong, expired or revoked
+	ErrForbidden      = "Forbidden"      // 403: the key may not do this
+	ErrInvalid        = "Invalid"        // 400, 404: the request does not fit the organization
+	ErrPolicy         = "PolicyError"    // the policy does not fit itself or the organization
+	ErrMisnamed       = "Misnamed"       // the policy is for another organization than the workflow
+	ErrRetired        = "Retired"        // the organization was given up
+	ErrNotOpen        = "NotOpen"        // a decision on a plan that is not open
+	ErrUnknown        = "Unknown"        // a person, run or organization that Castellan does not know
+	ErrRateLimited    = "RateLimited"    // 429
+	ErrUnavailable    = "Unavailable"    // the API cannot be reached, or fails
+	ErrOutcomeUnknown = "OutcomeUnknown" // a write of which nobody knows whether it was done
+	ErrEvidence       = "BadEvidence"    // the answers cannot be right
+)
+
+// OutcomePatience is how long an unknown outcome waits before the state is read back: Atlassian's reads lag its writes
+// by some seconds.
+const OutcomePatience = 5 * time.Second
+
+// NonRetryable is an error that no retry mends.
+func NonRetryable(kind string, err error) error {
+	return temporal.NewApplicationErrorWithOptions(messageOf(kind, err), kind, temporal.ApplicationErrorOptions{NonRetryable: true})
+}
+
+// RetryAfter is an error to be retried, after at least the given time when that is known.
+func RetryAfter(kind string, after time.Duration, err error) error {
+	return temporal.NewApplicationErrorWithOptions(messageOf(kind, err), kind, temporal.ApplicationErrorOptions{NextRetryDelay: after})
+}
+
+// Benign is a wait that is part of the plan: it is retried and not counted as a failure.
+func Benign(after time.Duration, err error) error { return benignOfKind(ErrUnavailable, after, err) }
+
+// benignOfKind is an error that is retried and not counted as a failure.
+func benignOfKind(kind string, after time.Duration, err error) error {
+	return temporal.NewApplicationErrorWithOptions(messageOf(kind, err), kind, temporal.ApplicationErrorOptions{
+		NextRetryDelay: after, Category: temporal.ApplicationErrorCategoryBenign,
+	})
+}
+
+// messageOf is the message of an error of a kind, as people read it: nothing in it is invisible, and nobody's words begin a line of their own.
+// Only what is wrong with a policy has lines.
+func messageOf(kind string, err error) string {
+	if kind == ErrPolicy {
+		return display.Lines(Plain(err))
+	}
+	return display.Line(Plain(err))
+}
+
+// Plain is an error in words. Of what Temporal's errors within it say, it keeps the message: their kinds are for programs.
+func Plain(err error) string {
+	said := err.Error()
+	for _, app := range applicationErrors(err) {
+		said = strings.Replace(said, app.Error(), app.Message(), 1)
+	}
+	return said
+}
+
+// applicationErrors are those within an error, however many it wraps.
+func applicationErrors(err error) []*temporal.ApplicationError {
+	switch err := err.(type) { //nolint:errorlint // each is looked at
+	case *temporal.ApplicationError:
+		return append([]*temporal.ApplicationError{err}, applicationErrors(err.Unwrap())...)
+	case interface{ Unwrap() error }:
+		return applicationErrors(err.Unwrap())
+	case interface{ Unwrap() []error }:
+		var all []*temporal.ApplicationError
+		for _, one := range err.Unwrap() {
+			all = append(all, applicationErrors(one)...)
+		}
+		return all
+	}
+	return nil
+}
+
+// WrapAPIError turns what the API answered into an error that says what was tried and what to do: the only place where API
+// errors become Temporal's.
+func WrapAPIError(tried string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var already *temporal.ApplicationError
+	if errors.As(err, &already) {
+		if errors.Is(err, organization.ErrNoKey) {
+			return already // what it says of the key is final, and all that there is to say
+		}
+		return err
+	}
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	say := func(what string) error { return fmt.Errorf("%s: %s: %w", tried, what, err) }
+	var answered *organization.Error
+	wait := time.Duration(0)
+	if errors.As(err, &answered) {
+		wait = answered.RetryAfter
+	}
+	switch {
+	case errors.Is(err, organization.ErrUnauthorized):
+		return NonRetryable(ErrKeyRefused, say("Atlassian refused the organization key: it is wrong, expired or revoked; make a new one and put it where the policy's organization.key points"))
+	case errors.Is(err, organization.ErrForbidden):
+		return NonRetryable(ErrForbidden, say("the key may not do this; check that organization.id is the organization the key was made for and that the key was made without scopes"))
+	case errors.Is(err, organization.ErrRateLimited):
+		if wait <= 0 {
+			wait = 10 * time.Second
+		}
+		return RetryAfter(ErrRateLimited, wait, say("the rate limit is reached; waiting"))
+	case errors.Is(err, organization.ErrNotFound), errors.Is(err, organization.ErrInvalid):
+		return NonRetryable(ErrInvalid, say("Atlassian does not accept it"))
+	case errors.Is(err, organization.ErrOutcomeUnknown):
+		return RetryAfter(ErrOutcomeUnknown, OutcomePatience, say("nobody knows whether it was done; the state is read back before another attempt"))
+	case errors.Is(err, organization.ErrMalformed):
+		return RetryAfter(ErrEvidence, 0, say("the answer cannot be right"))
+	}
+	return RetryAfter(ErrUnavailable, wait, say("Atlassian cannot be reached or fails"))
+}
+
+// ErrorText is an error in words; of what Atlassian answered, the answer alone.
+func ErrorText(err error) string {
+	var answered *organization.Error
+	if errors.As(err, &answered) {
+		return answered.Error()
+	}
+	return Plain(err)
+}
+
+// ErrRefused is a request that is not granted, or a decision that does not count. Its message says why and what to do.
+const ErrRefused = "Refused"
+
+// Refusedf is a request or decision that is not granted; no retry mends it.
+func Refusedf(format string, args ...any) error {
+	return NonRetryable(ErrRefused, fmt.Errorf(format, args...))
+}

@@ -1,0 +1,147 @@
+package session
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/atlassian/organization"
+	"github.com/castellan-io/castellan/display"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/condition"
+)
+
+// WakeGrant has the workflow of a grant read the ledger, and starts it where it does not run. One that goes by a former key is
+// woken instead where it runs: it hands the grant over, with what it knows of it.
+func (a *Env) WakeGrant(ctx context.Context, org string, g access.Grant) error {
+	if g.Formerly != "" {
+		for _, id := range Distinct([]string{messages.GrantID(org, g.Target, g.Formerly), messages.FormerGrantID(org, g.Target, g.Formerly)}) {
+			if err := a.Temporal.SignalWorkflow(ctx, id, "", messages.Look, nil); err == nil {
+				return nil
+			}
+		}
+		if err := a.WakeGrantWorkflow(ctx, org, g, nil); err != nil {
+			return err
+		}
+		return a.Ledger.HandedOver(ctx, org, []string{g.ID})
+	}
+	return a.WakeGrantWorkflow(ctx, org, g, nil)
+}
+
+// WakeGrantWorkflow starts the workflow of a grant, or has the one that runs read the ledger. told is what the former one told people of it.
+func (a *Env) WakeGrantWorkflow(ctx context.Context, org string, g access.Grant, told []string) error {
+	id := messages.GrantID(org, g.Target, g.Key)
+	_, err := a.Temporal.SignalWithStartWorkflow(ctx, id, messages.Look, nil, client.StartWorkflowOptions{
+		ID: id, TaskQueue: messages.QueueWorkflows, WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowTaskTimeout: messages.TaskTimeout,
+		StaticSummary:       display.Summary(fmt.Sprintf("%s: %s of %s, for a while", PersonOf(g), g.Target, org)),
+		TypedSearchAttributes: temporal.NewSearchAttributes(
+			messages.AttributeOrg.ValueSet(org), messages.AttributeTarget.ValueSet(messages.Keyword(string(g.Target))),
+			messages.AttributePerson.ValueSet(messages.Keyword(PersonOf(g))),
+			messages.AttributeState.ValueSet(messages.GrantStarting),
+		),
+	}, messages.TemporaryGrant, messages.TemporaryGrantInput{Org: org, Target: g.Target, Key: g.Key, Email: g.Email, Told: told})
+	if err != nil {
+		return fmt.Errorf("start the grant's workflow %s: %w", id, err)
+	}
+	return nil
+}
+
+// WithNames puts today's addresses beside the account ids in grants, for people.
+func (a *Env) WithNames(ctx context.Context, org string, grants ...access.Grant) ([]access.Grant, error) {
+	var ids []string
+	for _, g := range grants {
+		ids = append(ids, g.Accounts()...)
+	}
+	known, err := a.Ledger.KnownEmails(ctx, org, Distinct(ids))
+	if err != nil {
+		return nil, err
+	}
+	for i := range grants {
+		g := &grants[i]
+		g.Email = cmp.Or(known[g.Person], g.Email)
+		g.Names = map[string]string{}
+		for _, id := range g.Accounts() {
+			if known[id] != "" {
+				g.Names[id] = known[id]
+			}
+		}
+	}
+	return grants, nil
+}
+
+// GrantsUnder are the grants of a target that the workflow of a key knows, or has to hand over.
+func (a *Env) GrantsUnder(ctx context.Context, org, key string, target access.Entitlement) ([]access.Grant, error) {
+	open, err := a.Ledger.GrantsOf(ctx, org, key, target)
+	if err != nil || len(open) > 0 {
+		return open, err
+	}
+	return a.Ledger.GrantsFormerly(ctx, org, key, target)
+}
+
+// AccountLabel names a person for people: by the address that the ledger saw last, where it knows one.
+func (a *Env) AccountLabel(ctx context.Context, org, account string) string {
+	known, _ := a.Ledger.KnownEmails(ctx, org, []string{account}) // a message goes out without it
+	return cmp.Or(known[account], account)
+}
+
+// PersonOf names whom a grant is for.
+func PersonOf(g access.Grant) string { return cmp.Or(g.Email, g.Person) }
+
+// OutOfBandGrant is something that somebody did by hand where a grant gives, or gave, the same: mostly a target that was given to a
+// person whose grant of it is over.
+type OutOfBandGrant struct {
+	Grant    string `json:"grant"`
+	Workflow string `json:"workflow"`
+	Text     string `json:"text"`
+	Kind     string `json:"kind,omitempty"` // of the notice; NoticeForeign if empty
+	Told     bool   `json:"told,omitempty"` // the grant's workflow tells it
+}
+
+// MostRenewals is how many grants of a chain of extensions are looked at: as many as a policy can allow.
+const MostRenewals = 100
+
+// FactsOf adds the names of the person's groups, as far as the last outline knows them.
+func (s *Session) FactsOf(ctx context.Context, p access.Person) (condition.Facts, error) {
+	outline, known, err := s.LatestOutline(ctx)
+	if err != nil {
+		return condition.Facts{}, err
+	}
+	if !known {
+		return condition.Facts{}, RetryAfter(ErrUnavailable, 0, fmt.Errorf("organization %s was not verified under this policy yet; trying again", s.Org))
+	}
+	states, err := s.Ledger.States(ctx, s.Org, []string{p.ID}, s.Now())
+	if err != nil {
+		return condition.Facts{}, err
+	}
+	return s.Bound(outline).Facts(p, policy.Known{Grants: s.InForce(states[p.ID].Grants), Held: states[p.ID].Holdings, Now: s.Now()}), nil
+}
+
+// Approvers reads who is in the groups whose members may approve.
+func (s *Session) Approvers(ctx context.Context, groups []string) (map[string][]access.Person, error) {
+	if len(groups) == 0 {
+		return nil, nil
+	}
+	outline, _, err := s.LatestOutline(ctx)
+	if err != nil {
+		return nil, err
+	}
+	members := map[string][]access.Person{}
+	for _, name := range groups {
+		i := slices.IndexFunc(outline.Groups, func(g access.Group) bool { return access.SameName(g.Name, name) })
+		if i < 0 {
+			continue
+		}
+		if members[name], err = s.Search(ctx, organization.UserQuery{GroupIDs: []string{outline.Groups[i].ID}, Limit: PageSize, Expand: ExpandPeople}); err != nil {
+			return nil, err
+		}
+	}
+	return members, nil
+}

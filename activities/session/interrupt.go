@@ -1,0 +1,75 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/interceptor"
+)
+
+// ErrStopping is the type of error of an activity whose worker was told to stop before it was done: another worker goes on with it.
+const ErrStopping = "WorkerStopping"
+
+// elsewhere is how long an interrupted activity waits for its next attempt: until its worker has stopped asking for work.
+const elsewhere = 250 * time.Millisecond
+
+// interruptible are the activities that may take minutes, and do nothing but read from Atlassian and record what they saw. What they
+// came to stands in the ledger and in their heartbeats. All others are short, or write: they run to their end.
+var interruptible = []string{
+	"Outline", "Sweep", "Examine", "Judge", "Confirm", "Verify", "CloseEnded",
+	"Govern", "GovernEnd", "ReviewSweep", "ReviewRank", "ReviewStage", "Answer",
+}
+
+// Interrupt is an interceptor for workers: when one is told to stop, activities that may take long are ended where they are, and
+// tried again at once, elsewhere.
+type Interrupt struct {
+	interceptor.WorkerInterceptorBase
+}
+
+// InterceptActivity is called for each attempt at an activity.
+func (*Interrupt) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+	return &interrupting{interceptor.ActivityInboundInterceptorBase{Next: next}}
+}
+
+type interrupting struct {
+	interceptor.ActivityInboundInterceptorBase
+}
+
+// ExecuteActivity believes nothing of what an interrupted activity returns: it may have taken its end for an answer.
+func (i *interrupting) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
+	if !slices.Contains(interruptible, activity.GetInfo(ctx).ActivityType.Name) {
+		return i.Next.ExecuteActivity(ctx, in)
+	}
+	running, stopping, done := UntilStopping(ctx)
+	defer done()
+	result, err := i.Next.ExecuteActivity(running, in)
+	if stopping() && ctx.Err() == nil {
+		return nil, Interrupted()
+	}
+	return result, err
+}
+
+// UntilStopping is a context that also ends when the activity's worker is told to stop; stopping reports whether it was.
+func UntilStopping(ctx context.Context) (running context.Context, stopping func() bool, done context.CancelFunc) {
+	running, cancel := context.WithCancel(ctx)
+	told := &atomic.Bool{}
+	stop := activity.GetWorkerStopChannel(ctx)
+	go func() {
+		select {
+		case <-stop:
+			told.Store(true)
+			cancel()
+		case <-running.Done():
+		}
+	}()
+	return running, told.Load, cancel
+}
+
+// Interrupted is what an activity returns whose worker was told to stop.
+func Interrupted() error {
+	return benignOfKind(ErrStopping, elsewhere, errors.New("this worker is told to stop; another goes on"))
+}

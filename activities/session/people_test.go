@@ -1,0 +1,22 @@
+package session
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/atlassian/organization"
+	"github.com/castellan-io/castellan/messages"
+)
+
+// What the directory has as an address and is none is not carried to where messages are bounded.
+func TestPeopleHaveAddressesThatMessagesTake(t *testing.T) {
+	long := strings.Repeat("x", messages.MostName-len("@acme.example")) + "@acme.example"
+	read := People([]organization.User{
+		{AccountID: "a", Email: "a@acme.example", GroupIDs: []string{}},
+		{AccountID: "b", Email: long, GroupIDs: []string{}},
+		{AccountID: "c", Email: "x" + long, GroupIDs: []string{}},
+	})
+	require.Equal(t, []string{"a@acme.example", long, ""}, []string{read[0].Email, read[1].Email, read[2].Email})
+}

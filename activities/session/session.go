@@ -1,0 +1,277 @@
+// Package session is what the rooms of the activities share: an organization's policy, its API client and its outline;
+// how pages of people are read and paced; how errors become Temporal's. It has no activities, and nothing in it writes
+// to Atlassian.
+package session
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/castellan-io/castellan/atlassian/organization"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// Options are what sessions work with.
+type Options struct {
+	Ledger       *ledger.Ledger
+	AtlassianURL string                                // base of the organization API, for example https://api.atlassian.com/admin
+	Secret       func(org, ref string) (string, error) // resolves what an organization's policy refers to
+	HTTP         *http.Client                          // nil for the default
+	Temporal     Starter                               // for the workflows of grants
+	Notifier     Notifier                              // tells people about grants and reviews
+	Now          func() time.Time                      // nil for time.Now
+	Version      string                                // of this program, for evidence
+}
+
+// Env is what all activities of a process share.
+type Env struct {
+	Ledger   *ledger.Ledger
+	Now      func() time.Time
+	Temporal Starter
+	Notifier Notifier
+	Version  string
+
+	baseURL string
+	secret  func(org, ref string) (string, error)
+	http    *http.Client
+
+	policies    *lru.Cache[string, *policy.Policy] // by organization and hash
+	bounds      *lru.Cache[string, keptBound]      // by organization and run
+	FreshBounds *lru.Cache[string, FreshBound]     // the same, as the groups were read last for an approved hold
+
+	mu    sync.Mutex
+	paces map[string]*pace // by organization
+}
+
+// How much is kept in memory of what the ledger has: enough for the organizations in which something happens at once.
+const (
+	policiesKept = 256
+	boundsKept   = 64
+)
+
+// NewEnv builds what the activities share.
+func NewEnv(o Options) *Env {
+	e := &Env{
+		Ledger: o.Ledger, baseURL: o.AtlassianURL, secret: o.Secret, http: o.HTTP, Now: o.Now,
+		Temporal: o.Temporal, Notifier: o.Notifier, Version: o.Version, paces: map[string]*pace{},
+	}
+	e.policies, _ = lru.New[string, *policy.Policy](policiesKept) // the error is of sizes below one
+	e.bounds, _ = lru.New[string, keptBound](boundsKept)
+	e.FreshBounds, _ = lru.New[string, FreshBound](boundsKept)
+	if e.http == nil {
+		e.http = http.DefaultClient
+	}
+	if e.Now == nil {
+		e.Now = func() time.Time { return time.Now().UTC() }
+	}
+	return e
+}
+
+// Session is one activity's view of one organization: its policy, its API client and the count of calls made.
+type Session struct {
+	*Env
+	Org       string
+	Policy    *policy.Policy
+	Current   string // hash of the policy in force; empty: none yet
+	API       *organization.Client
+	Directory string
+	calls     atomic.Int64
+	uses      int           // scarce calls made for when people used apps
+	boundTo   string        // the run of runBound; empty: none yet
+	runBound  *policy.Bound // what BoundOf came to last
+	saved     time.Time     // when this activity saved or read the outline; zero: not yet
+}
+
+// OpenInForce is Open under the policy in force.
+func (a *Env) OpenInForce(ctx context.Context, org string) (*Session, error) {
+	known, err := a.Ledger.Organization(ctx, org)
+	if err != nil {
+		return nil, err
+	}
+	return a.Open(ctx, org, known.Policy)
+}
+
+// Open resolves an organization and a policy that the ledger knows.
+func (a *Env) Open(ctx context.Context, org, hash string) (*Session, error) {
+	p, err := a.WrittenPolicy(ctx, org, hash)
+	if err != nil {
+		return nil, err
+	}
+	s, err := a.Connect(org, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.CheckServed(ctx, org, p); err != nil {
+		return nil, err
+	}
+	known, err := a.Ledger.Organization(ctx, org)
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		return nil, err
+	}
+	if known.Unexplained {
+		return nil, NonRetryable(ErrPolicy, fmt.Errorf("the ledger's chain does not explain which policy of organization %s is in force: somebody wrote that past Castellan; look at what starter verify-ledger %[1]s names, and apply the policy again", org))
+	}
+	s.Current = known.Policy
+	if err == nil && s.Directory == "" {
+		s.Directory = known.Directory
+	}
+	if s.Directory == "" {
+		if s.Directory, err = s.OnlyDirectory(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s, s.useNames(ctx, known.Policy == hash)
+}
+
+// Connect builds a session from a policy alone, without a directory when the policy names none.
+func (a *Env) Connect(org string, p *policy.Policy) (*Session, error) {
+	if p.Organization.Name != org {
+		return nil, NonRetryable(ErrPolicy, fmt.Errorf("policy %s is for organization %q and not for %q: an organization's secrets serve its own policies only", p.Hash(), p.Organization.Name, org))
+	}
+	s := &Session{Env: a, Org: org, Policy: p, Directory: p.Organization.Directory}
+	key := func(context.Context) (string, error) {
+		value, err := a.secret(org, p.Organization.Key)
+		if err != nil {
+			return "", NonRetryable(ErrKeyRefused, fmt.Errorf("the key of organization %s cannot be read: %w", org, err))
+		}
+		return value, nil
+	}
+	client := *a.http
+	client.Transport = a.paceOf(org).transport(a.http.Transport)
+	api, err := organization.New(organization.Options{
+		BaseURL: a.baseURL, OrgID: p.Organization.ID, Key: key, HTTP: &client, UserAgent: "castellan",
+		Observe: func(organization.Call) { s.calls.Add(1) },
+	})
+	if err != nil {
+		return nil, NonRetryable(ErrPolicy, fmt.Errorf("organization %s: %w", org, err))
+	}
+	s.API = api
+	return s, nil
+}
+
+// CallsMade is how many calls the session made so far.
+func (s *Session) CallsMade() int { return int(s.calls.Load()) }
+
+// OnlyDirectory finds the directory of an organization whose policy names none.
+func (s *Session) OnlyDirectory(ctx context.Context) (string, error) {
+	page, err := s.API.Directories(ctx, "")
+	if err != nil {
+		return "", WrapAPIError("read the directories of organization "+s.Org, err)
+	}
+	if len(page.Items) != 1 {
+		names := ""
+		for _, d := range page.Items {
+			names += fmt.Sprintf(" %s (%s)", d.ID, d.Name)
+		}
+		return "", NonRetryable(ErrPolicy, fmt.Errorf("organization %s has %d directories:%s; name the one to work in as organization.directory", s.Org, len(page.Items), names))
+	}
+	return page.Items[0].ID, nil
+}
+
+// PolicyOf is a policy with the accounts of those whom it names, as far as the ledger knows them.
+func (a *Env) PolicyOf(ctx context.Context, org, hash string) (*policy.Policy, error) {
+	p, err := a.WrittenPolicy(ctx, org, hash)
+	if err != nil || len(p.Names()) == 0 {
+		return p, err
+	}
+	rows, err := a.Ledger.PolicyNames(ctx, org)
+	if err != nil {
+		return nil, err
+	}
+	return p.WithAccounts(BoundInForce(rows)), nil
+}
+
+// isUnreadable reports whether an error of WrittenPolicy says that the ledger's text is no policy, or not the one with that hash.
+func isUnreadable(err error) bool {
+	var what *temporal.ApplicationError
+	return errors.As(err, &what) && what.Type() == ErrPolicy
+}
+
+// WrittenPolicy is a version of a policy as the ledger has it, by its hash; names are not accounts yet.
+func (a *Env) WrittenPolicy(ctx context.Context, org, hash string) (*policy.Policy, error) {
+	key := org + "/" + hash
+	if p, known := a.policies.Get(key); known {
+		return p, nil
+	}
+	version, err := a.Ledger.Policy(ctx, org, hash)
+	if err != nil {
+		return nil, fmt.Errorf("policy %s of organization %s: %w", hash, org, err)
+	}
+	if sum := sha256.Sum256(version.Body); hash != "" && hash != "sha256:"+hex.EncodeToString(sum[:]) {
+		return nil, NonRetryable(ErrPolicy, fmt.Errorf("policy %s of organization %s: the ledger has another text under this hash: it was written past the ledger; apply the policy again", hash, org))
+	}
+	p, err := policy.ParseWritten("policy", version.Body)
+	if err != nil {
+		return nil, NonRetryable(ErrPolicy, err)
+	}
+	a.policies.Add(key, p)
+	return p, nil
+}
+
+// BoundOf is the run's policy bound to the run's outline: from this process, unless another worker has saved another outline of the
+// run since, or from the ledger.
+func (s *Session) BoundOf(ctx context.Context, run string) (*policy.Bound, error) {
+	if s.runBound != nil && s.boundTo == run {
+		return s.runBound, nil
+	}
+	saved, err := s.Ledger.OutlineSaved(ctx, s.Org, run)
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		return nil, err
+	}
+	if kept, known := s.bounds.Get(s.Org + "/" + run); known && (err != nil || kept.saved.Equal(saved)) {
+		s.runBound, s.boundTo = kept.bound, run
+		return kept.bound, nil
+	}
+	outline, err := s.OutlineOf(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	s.saved = saved
+	return s.Bind(run, outline), nil
+}
+
+// KeepBound keeps what a run is bound to in memory.
+func (s *Session) KeepBound(run string, b *policy.Bound) {
+	s.runBound, s.boundTo = b, run
+	s.bounds.Add(s.Org+"/"+run, keptBound{b, s.saved})
+}
+
+// keptBound is a policy bound to an outline that was saved then; zero: it was not saved yet.
+type keptBound struct {
+	bound *policy.Bound
+	saved time.Time
+}
+
+// FreshBound is a policy bound to groups that were read then.
+type FreshBound struct {
+	Bound *policy.Bound
+	At    time.Time
+}
+
+// Starter starts a grant's workflow, or signals the one that runs. It is Temporal's client.
+type Starter interface {
+	SignalWithStartWorkflow(ctx context.Context, workflowID, signal string, arg any, options client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error)
+	SignalWorkflow(ctx context.Context, workflowID, runID, signal string, arg any) error
+	QueryWorkflow(ctx context.Context, workflowID, runID, query string, args ...any) (converter.EncodedValue, error)
+}
+
+// Notifier tells people what concerns them.
+type Notifier interface {
+	// Private says that what is sent to one addressee reaches only them; only then may a notice carry a code.
+	Private() bool
+	Notify(ctx context.Context, n messages.Notice) error
+}

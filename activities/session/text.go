@@ -1,0 +1,60 @@
+package session
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
+)
+
+// Date is a day as people read it; "" for none.
+func Date(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.DateOnly)
+}
+
+// Timestamp is an instant as people read it.
+func Timestamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// CountOf counts in words: "1 person", "2 people".
+func CountOf(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// CountPeople counts people in words.
+func CountPeople(n int) string { return CountOf(n, "person", "people") }
+
+// ReasonsInWords says why somebody holds something.
+func ReasonsInWords(reasons []access.Reason) string {
+	if len(reasons) == 0 {
+		return "nothing that is known"
+	}
+	return access.ReasonsInWords(reasons)
+}
+
+// RunMessage is a run of the ledger as a message.
+func RunMessage(r ledger.Run) messages.RunSummary {
+	c := r.Counts
+	sum := messages.RunSummary{
+		Run: r.ID, Trigger: r.Trigger, Scope: r.Scope, By: r.By, State: r.State, Plan: r.Plan, DryRun: r.DryRun,
+		Started: r.Started, Ended: r.Ended, Reported: len(r.Findings),
+		Counts: messages.Counts{
+			People: c.People, Calls: c.Calls, Adds: c.Adds, Removals: c.Removals, Adopts: c.Adopts, Held: c.Held,
+			Suppressed: c.Suppressed, Foreign: c.Foreign, Done: c.Done, Already: c.Already, Shortage: c.Shortage,
+			Refused: c.Refused, Superseded: c.Superseded, Failed: c.Failed, Verified: c.Verified, Unverified: c.Unverified,
+		},
+	}
+	if r.Problem != "" {
+		kind, message, _ := strings.Cut(r.Problem, ": ")
+		sum.Problem = &messages.Problem{Kind: kind, Message: message}
+	}
+	return sum
+}

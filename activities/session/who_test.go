@@ -1,0 +1,85 @@
+package session_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/activities/internal/activitytest"
+	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/simulator/cloud"
+)
+
+func TestAWordLeadsToTheAccountThatHasTheAddressNow(t *testing.T) {
+	t.Parallel()
+	w := activitytest.InStep(t)
+	is := func(want, typed string) {
+		t.Helper()
+		got, err := w.WhoIs(typed)
+		require.NoError(t, err, typed)
+		require.Equal(t, w.Id(want), got, typed)
+	}
+	nobody := func(typed string) {
+		t.Helper()
+		_, err := w.WhoIs(typed)
+		require.Equal(t, session.ErrUnknown, activitytest.ApplicationError(t, err).Type(), typed)
+		require.ErrorContains(t, err, "names nobody", typed)
+	}
+	is("ana", "ana@example.com")
+	is("ana", " ANA@example.com ")
+	is("ana", w.Id("ana"))
+	for _, typed := range []string{"Ana <ana@example.com>", "ana@example.com, bo@example.com", "ana bo"} {
+		nobody(typed)
+	}
+	for _, typed := range []string{"ana+me@example.com", "\u0430na@example.com", "help-desk-1"} {
+		_, err := w.WhoIs(typed)
+		require.ErrorContains(t, err, "shows nobody named "+typed)
+	}
+
+	w.Rename("ana", "ana.lee@example.com")
+	is("ana", "ana.lee@example.com")
+	is("ana", "ana@example.com") // the ledger saw her with it, and nobody has it
+	w.Full()
+	is("ana", "ana@example.com") // still known as what it was
+	w.Rename("bo", "ana@example.com")
+	is("bo", "ana@example.com")
+	is("bo", "bo@example.com")
+	w.Full()
+	w.Rename("bo", "bo.again@example.com")
+	_, err := w.WhoIs("ana@example.com")
+	require.NoError(t, err, "the ledger saw bo with it last")
+	w.Full()
+	_, err = w.WhoIs("ana@example.com")
+	require.ErrorContains(t, err, "nobody goes by ana@example.com now; the accounts", "both had it")
+	require.ErrorContains(t, err, w.Id("ana"))
+}
+
+func TestAWordIsLookedUpInTheLedgerWhileTheAPIIsAway(t *testing.T) {
+	t.Parallel()
+	w := activitytest.InStep(t)
+	w.Inject(cloud.Fault{Kind: cloud.FaultHTML})
+	got, err := w.WhoIs("Ana@example.com")
+	require.NoError(t, err)
+	require.Equal(t, w.Id("ana"), got)
+	_, err = w.WhoIs("nobody@example.com")
+	require.ErrorContains(t, err, "the ledger shows nobody named nobody@example.com")
+}
+
+func TestSyncNowFindsWhoWasRenamed(t *testing.T) {
+	t.Parallel()
+	w := activitytest.InStep(t)
+	w.Rename("ana", "ana.lee@example.com")
+	for _, typed := range []string{"ana.lee@example.com", "ana@example.com", w.Id("ana")} {
+		w.Pass(time.Minute)
+		result, err := activitytest.Call[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine, reconcile.ExamineInput{
+			RunInput: w.NewRun(), Trigger: "asked", By: "bo", Scope: messages.Scope{Kind: messages.ScopePeople, People: []string{typed}}})
+		require.NoError(t, err, typed)
+		require.Equal(t, 1, result.Counts.People, typed)
+	}
+	_, err := activitytest.Call[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine, reconcile.ExamineInput{
+		RunInput: w.NewRun(), Trigger: "asked", By: "bo", Scope: messages.Scope{Kind: messages.ScopePeople, People: []string{"ana+x@example.com"}}})
+	require.Equal(t, session.ErrUnknown, activitytest.ApplicationError(t, err).Type())
+}

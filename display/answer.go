@@ -1,0 +1,131 @@
+package display
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Answer is an answer as people read it who ask with the tools of others, such as Temporal's CLI: a copy in which every text is in
+// one line and nothing in it is invisible or steers a terminal. Bytes stay as they are, and so does what the answer was made of.
+func Answer[T any](of T) T {
+	v := reflect.ValueOf(&of).Elem()
+	if plainly(v) {
+		return of
+	}
+	made, _ := visible(v).Interface().(T)
+	return made
+}
+
+// plainly reports whether nothing in an answer has to be written otherwise: most have nothing.
+func plainly(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.String:
+		return inline(v.String()) == v.String()
+	case reflect.Pointer, reflect.Interface:
+		return v.IsNil() || plainly(v.Elem())
+	case reflect.Slice, reflect.Array:
+		if raw, ok := v.Interface().(json.RawMessage); ok {
+			return bytes.Equal(visibleJSON(raw), raw)
+		}
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			return true
+		}
+		for i := range v.Len() {
+			if !plainly(v.Index(i)) {
+				return false
+			}
+		}
+	case reflect.Map:
+		for _, key := range v.MapKeys() {
+			if !plainly(key) || !plainly(v.MapIndex(key)) {
+				return false
+			}
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() && !plainly(v.Field(i)) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// visible copies a value that is not plain; what it shares with others is not written to.
+func visible(v reflect.Value) reflect.Value {
+	made := reflect.New(v.Type()).Elem()
+	made.Set(v)
+	switch v.Kind() {
+	case reflect.String:
+		made.SetString(inline(v.String()))
+	case reflect.Pointer:
+		if !v.IsNil() {
+			made.Set(reflect.New(v.Type().Elem()))
+			made.Elem().Set(visible(v.Elem()))
+		}
+	case reflect.Interface:
+		if !v.IsNil() {
+			made.Set(visible(v.Elem()))
+		}
+	case reflect.Slice:
+		if raw, ok := v.Interface().(json.RawMessage); ok {
+			made.SetBytes(visibleJSON(raw))
+		} else if !v.IsNil() && v.Type().Elem().Kind() != reflect.Uint8 {
+			made.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
+			for i := range v.Len() {
+				made.Index(i).Set(visible(v.Index(i)))
+			}
+		}
+	case reflect.Array:
+		for i := range v.Len() {
+			made.Index(i).Set(visible(v.Index(i)))
+		}
+	case reflect.Map:
+		if !v.IsNil() {
+			made.Set(reflect.MakeMapWithSize(v.Type(), v.Len()))
+			keys := v.MapKeys()
+			slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+			for _, key := range keys {
+				made.SetMapIndex(visible(key), visible(v.MapIndex(key)))
+			}
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				made.Field(i).Set(visible(v.Field(i)))
+			}
+		}
+	}
+	return made
+}
+
+// visibleJSON does it to a JSON text, which stays as it is where there is nothing to do: some are hashed.
+func visibleJSON(raw json.RawMessage) json.RawMessage {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	var value any
+	if len(raw) == 0 || decoder.Decode(&value) != nil || plainly(reflect.ValueOf(&value).Elem()) {
+		return raw
+	}
+	made, err := json.Marshal(Answer(value))
+	if err != nil {
+		return raw
+	}
+	return made
+}
+
+// inline is a text in one line, with as many spaces as it has: it may be a name.
+func inline(text string) string {
+	if strings.ContainsAny(text, "\n\r\t\v\f\u0085\u2028\u2029") {
+		text = strings.Map(func(r rune) rune {
+			if strings.ContainsRune("\n\r\t\v\f\u0085\u2028\u2029", r) {
+				return ' '
+			}
+			return r
+		}, strings.ReplaceAll(text, "\r\n", "\n"))
+	}
+	return Visible(text)
+}

@@ -1,0 +1,89 @@
+// Package display writes what people typed, and what they named things, into what other people read, paste and open: one function
+// for each medium, so that no text can pass for anything but the text that it is.
+//
+//   - a terminal: [Terminal], [Lines], and [Fprintf], which does it to every argument; [JSON] for answers as JSON
+//   - answers of workflows, which people read with Temporal's CLI: [Answer]
+//   - the pages and summaries of Temporal's Web UI: [Markdown], [Code], and [Page], which does it to every argument
+//   - chat, in Slack's mrkdwn: [Mrkdwn], [MrkdwnBlock]
+//   - mail: [Subject]; its body is [Lines]
+//   - HTML: [Visible], under html/template, which does the rest
+//   - spreadsheets: [Cell]
+//   - commands to paste into a shell: [Command] and [Quote]
+package display
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The longest that a text is shown, in bytes.
+const (
+	mostLine  = 2_000
+	mostLines = 64_000
+)
+
+// Visible writes characters that cannot be seen, or that turn the text around them or steer a terminal, by their number: two names
+// that differ must not look the same. Line ends and tabs stay, and joiners, which names need.
+func Visible(text string) string {
+	if strings.IndexFunc(text, invisible) < 0 && utf8.ValidString(text) {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range strings.ToValidUTF8(text, "\ufffd") {
+		if invisible(r) {
+			fmt.Fprintf(&b, "⟨U+%04X⟩", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func invisible(r rune) bool {
+	switch r {
+	case '\n', '\t', '\u200c', '\u200d':
+		return false
+	case '\u034f', '\u115f', '\u1160', '\u17b4', '\u17b5', '\u2800', '\u3164', '\uffa0': // letters and marks without a shape
+		return true
+	}
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+}
+
+// Line is a text in one line, whatever line ends it has: nobody's words begin a line of their own.
+func Line(text string) string {
+	text = strings.Map(func(r rune) rune {
+		switch r {
+		case '\n', '\r', '\t', '\v', '\f', '\u0085', '\u2028', '\u2029':
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "\ufffd"))
+	return strings.Join(strings.Fields(Visible(text)), " ")
+}
+
+// Terminal is a text as a terminal shows it: in one line, and bounded.
+func Terminal(text string) string { return Shorten(Line(text), mostLine) }
+
+// Lines is a text of several lines, each of them as a terminal or a mail shows it. What people typed should have been put into one
+// line (Line) before it became a part of such a text.
+func Lines(text string) string {
+	text = strings.ReplaceAll(Shorten(text, mostLines), "\r\n", "\n")
+	return strings.ReplaceAll(Visible(text), "\t", "    ")
+}
+
+// Shorten cuts a text to so many bytes, at a whole character, and says so with an ellipsis.
+func Shorten(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	most = max(0, most-len("…"))
+	for most > 0 && !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most] + "…"
+}
+
+// Subject is the subject of a mail: one line, so that no header follows, and nothing in it is taken for an encoded word.
+func Subject(text string) string { return strings.ReplaceAll(Terminal(text), "=?", "= ?") }

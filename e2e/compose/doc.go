@@ -1,0 +1,2 @@
+// Package compose brings the containers up as docker compose does.
+package compose

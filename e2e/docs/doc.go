@@ -1,0 +1,2 @@
+// Package docs runs the commands of the README and the docs, and checks their links.
+package docs

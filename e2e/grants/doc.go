@@ -1,0 +1,2 @@
+// Package grants tests temporary grants from outside, with real processes.
+package grants

@@ -1,0 +1,2 @@
+// Package reviews tests access reviews from outside, with real processes.
+package reviews

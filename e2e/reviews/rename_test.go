@@ -1,0 +1,65 @@
+package reviews_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/messages"
+)
+
+const shortDenial = `
+reviews:
+  - name: builders
+    owner: bo@acme.example
+    scope: {targets: ["group:builders"]}
+    stages: [{reviewers: [carol@acme.example], length: 30m, escalate: 0s}]
+    codes: false
+    deny: 15s
+`
+
+// TestAReviewerIsRenamed: a reviewer whose address is changed, and given to somebody else, while a review runs, goes on; the other
+// decides nothing. What is denied for a while then comes back by itself, long before the next verification.
+func TestAReviewerIsRenamed(t *testing.T) {
+	t.Parallel()
+	w := start(t, staff, shortDenial)
+	id := w.review("builders")
+	w.asked("carol@acme.example")
+	require.NoError(t, w.Simulator.Person(t.Context(), "carol", map[string]any{"email": "carol.lee@acme.example"}))
+	require.NoError(t, w.Simulator.Person(t.Context(), "eve", map[string]any{"email": "carol@acme.example"}))
+	finn := w.item(id, "finn", "group:builders").N
+	decide := func(by string) error {
+		var answer messages.ReviewAnswer
+		err := w.update(id, messages.DecideItems, messages.DecideInput{By: by, Verdict: access.VerdictRemove, Items: []int{finn}}, &answer)
+		if err == nil && answer.Applied != 1 {
+			err = fmt.Errorf("%+v", answer)
+		}
+		return err
+	}
+	require.ErrorContains(t, decide("carol@acme.example"), "not asked about anything")
+	require.NoError(t, decide("carol.lee@acme.example"))
+	var answer messages.Answer
+	require.NoError(t, w.update(id, messages.Remind, messages.RemindInput{By: "bo@acme.example"}, &answer))
+	require.NoError(t, stack.Eventually(t.Context(), patience, func() error {
+		if len(w.mail.Of("review-reminder", "carol.lee@acme.example")) == 0 {
+			return fmt.Errorf("carol was not reminded")
+		}
+		return nil
+	}))
+	require.Empty(t, w.mail.Of("review-reminder", "carol@acme.example"))
+
+	require.NoError(t, w.update(id, messages.CloseReview, messages.EndReviewInput{By: "bo@acme.example", Reason: "enough"}, &answer))
+	require.Equal(t, access.ReviewDone, w.over(id).Review.State)
+	require.Equal(t, access.OutcomeDenied, w.item(id, "finn", "group:builders").Outcome)
+	require.NoError(t, stack.Eventually(t.Context(), patience, func() error {
+		if !slices.Contains(w.members("builders"), "finn") {
+			return fmt.Errorf("finn is not back: %v", w.members("builders"))
+		}
+		return nil
+	}))
+	w.evidence(id)
+}

@@ -1,0 +1,2 @@
+// Package rules tests rules from outside, with real processes.
+package rules

@@ -1,0 +1,2 @@
+// Package sync tests an organization's loop from outside, with real processes.
+package sync

@@ -1,0 +1,19 @@
+-- +goose Up
+
+-- As in migration 11, for more tables.
+ALTER TABLE marks ADD COLUMN entry BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE rejections ADD COLUMN entry BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE review_links ADD COLUMN entry BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE review_names ADD COLUMN entry BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE review_tasks ADD COLUMN entry BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE source_counts ADD COLUMN entry BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE suspensions ADD COLUMN entry BIGINT NOT NULL DEFAULT 0;
+
+-- +goose Down
+ALTER TABLE suspensions DROP COLUMN entry;
+ALTER TABLE source_counts DROP COLUMN entry;
+ALTER TABLE review_tasks DROP COLUMN entry;
+ALTER TABLE review_names DROP COLUMN entry;
+ALTER TABLE review_links DROP COLUMN entry;
+ALTER TABLE rejections DROP COLUMN entry;
+ALTER TABLE marks DROP COLUMN entry;

@@ -1,0 +1,92 @@
+package ledger
+
+import (
+	"context"
+	"slices"
+)
+
+// recordOld adds to the chains of organizations from before rows of some tables were recorded how these rows are now: what is said of
+// them is what was there, not that it had come there rightly. It does so once for an organization, never for rows that its chain
+// records already, and never where there is no chain.
+func (l *Ledger) recordOld(ctx context.Context) error {
+	old, err := collect(ctx, l.reads, func(row scanner) (org string, err error) { return org, row.Scan(&org) },
+		`SELECT org FROM heads WHERE seq > 0 AND NOT EXISTS (`+recordedNow+`) ORDER BY org`, EntryRows)
+	if err != nil {
+		return reading(err, "which organizations are from before", "all")
+	}
+	for _, org := range old {
+		if err := l.writeAnyway(ctx, org, "record the rows from before", func(w *write) error { return w.recordOld(ctx) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recordedNow finds an entry that says its version, as all do since the second.
+const recordedNow = `SELECT 1 FROM entries WHERE entries.org = heads.org AND kind = ? AND body LIKE '{"v":%'`
+
+func (w *write) recordOld(ctx context.Context) error {
+	if w.seq == 0 {
+		return nil // there is no chain: that is for verify-ledger to tell
+	}
+	version := 0
+	if now, err := w.exists(ctx, `SELECT 1 FROM heads WHERE org = ? AND EXISTS (`+recordedNow+`)`, w.org, EntryRows); err != nil || now {
+		return err
+	}
+	if recorded, err := w.exists(ctx, `SELECT 1 FROM entries WHERE org = ? AND kind = ?`, w.org, EntryRows); err != nil {
+		return err
+	} else if recorded {
+		version = 1
+	}
+	for _, t := range recordedTables {
+		if max(t.since, 1) > version {
+			if err := w.recordOldOf(ctx, t); err != nil {
+				return err
+			}
+		}
+	}
+	return w.sayVersion(ctx)
+}
+
+// sayVersion adds an entry about no row, so that an organization that had none to record is not taken for an old one again.
+func (w *write) sayVersion(ctx context.Context) error {
+	return w.append(ctx, Entry{At: orNow(w.at), Kind: EntryRows, Body: body(rowsEntry{Version: recordVersion, Rows: [][]string{}, Before: true})})
+}
+
+func (w *write) recordOldOf(ctx context.Context, t *recordedTable) error {
+	var after []string
+	for {
+		rows, err := t.page(ctx, w.database, w.org, after, ` AND entry = 0`)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		after = rows[len(rows)-1].key
+		if t == tableSuspensions {
+			if rows, err = w.provenRows(ctx, rows); err != nil {
+				return err
+			}
+		}
+		var said []saidRow
+		for _, r := range rows {
+			said = append(said, saidRow{t, r.key, r.hash})
+		}
+		if err := w.sayRows(ctx, said, true); err != nil || len(t.key) == 0 {
+			return err
+		}
+	}
+}
+
+// provenRows leaves out suspensions that the chain does not explain.
+func (w *write) provenRows(ctx context.Context, rows []storedRow) ([]storedRow, error) {
+	people := make([]string, len(rows))
+	for i, r := range rows {
+		people[i] = r.key[0]
+	}
+	where, args := among("org", "person", people, w.org)
+	all, err := collect(ctx, w.database, scanSuspension, selectSuspension+` WHERE `+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	proven, err := provenSuspensions(ctx, w.database, w.org, all)
+	return slices.DeleteFunc(rows, func(r storedRow) bool { return !proven[r.key[0]] }), err
+}

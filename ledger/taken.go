@@ -1,0 +1,98 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// Removal is what the event feed says that somebody else took from a person.
+type Removal struct {
+	Person string
+	What   string // a group's id, an entitlement that is held without a group, or LeftOrganization
+	access.Taken
+}
+
+// LeftOrganization is the What of a person's removal from the organization: all that they held went with it.
+const LeftOrganization = "organization"
+
+// of reports whether the removal took what is on the books.
+func (r Removal) of(h access.Holding) bool {
+	switch {
+	case !h.Owned || !r.At.After(h.From) || h.Target.Presence():
+		return false
+	case h.GroupID != "":
+		return r.What == LeftOrganization || r.What == h.GroupID
+	}
+	return r.What == LeftOrganization || r.What == string(h.Target)
+}
+
+// NoteRemoval keeps a removal that took anything of Castellan's own. Of several, the last stands.
+func (l *Ledger) NoteRemoval(ctx context.Context, org string, r Removal) error {
+	query, args := openHoldings(org, []string{r.Person})
+	standing, err := collect(ctx, l.reads, scanHolding, query, args...)
+	if err != nil || !slices.ContainsFunc(standing, r.of) {
+		return reading(err, "what "+r.Person+" holds", org)
+	}
+	return l.write(ctx, org, "note what was taken from "+r.Person, func(w *write) error {
+		if err := w.forget(ctx, tableRemovalEvents, []any{r.Person, r.What}); err != nil {
+			return err
+		}
+		_, err := w.exec(ctx, `INSERT INTO removal_events (org, person, what, at, action) VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT (org, person, what) DO UPDATE SET at = excluded.at, action = excluded.action WHERE excluded.at > removal_events.at`,
+			org, r.Person, r.What, instant(r.At), clean(r.Action))
+		return err
+	})
+}
+
+// taken says of standing holdings what somebody else took of them, unless Castellan has written them since. What the
+// chain does not explain says nothing.
+func (l *Ledger) taken(ctx context.Context, org string, people []string, states map[string]PersonState) error {
+	where, args := among("org", "person", people, org)
+	removals, err := collect(ctx, l.reads, func(row scanner) (r Removal, err error) {
+		var at int64
+		err = row.Scan(&r.Person, &r.What, &at, &r.Action)
+		r.At = fromInstant(at)
+		return r, err
+	}, `SELECT person, what, at, action FROM removal_events WHERE `+where+` ORDER BY person, at`, args...)
+	if err != nil || len(removals) == 0 {
+		return err
+	}
+	keys := make([][]string, len(removals))
+	for i, r := range removals {
+		keys[i] = []string{r.Person, r.What}
+	}
+	explained, err := l.explainedRows(ctx, org, tableRemovalEvents, keys)
+	if err != nil {
+		return err
+	}
+	for i, r := range removals {
+		if !explained[strings.Join(keys[i], "\x00")] {
+			continue
+		}
+		held := states[r.Person].Holdings
+		for j := range held {
+			if !r.of(held[j]) {
+				continue
+			}
+			written, err := first(ctx, l.reads, func(row scanner) (n int, err error) { return n, row.Scan(&n) },
+				`SELECT COUNT(*) FROM lines WHERE org = ? AND person = ? AND at >= ? AND state IN ('sent', 'done', 'already')
+				AND target = ? AND (state <> 'already' OR attempts > 1)`, org, r.Person, instant(r.At), string(held[j].Target))
+			if err != nil {
+				return err
+			}
+			if written == 0 {
+				held[j].Taken = &access.Taken{At: r.At, Action: r.Action}
+			}
+		}
+	}
+	return nil
+}
+
+// givenSince is why a holding ended that somebody else took and gave again.
+func givenSince(h access.Holding) string {
+	return fmt.Sprintf("somebody else took it (event %s): what is there now was given since", h.Taken.Action)
+}

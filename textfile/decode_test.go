@@ -1,0 +1,65 @@
+package textfile_test
+
+import (
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/text/encoding/unicode"
+
+	"github.com/castellan-io/castellan/textfile"
+)
+
+// saved is a text as programs save it.
+func saved(t testing.TB, text string) map[string][]byte {
+	t.Helper()
+	all := map[string][]byte{"UTF-8": []byte(text), "UTF-8 with a mark": []byte("\ufeff" + text), "UTF-8 with two marks": []byte("\ufeff\ufeff" + text)}
+	for name, order := range map[string]unicode.Endianness{"UTF-16LE": unicode.LittleEndian, "UTF-16BE": unicode.BigEndian} {
+		data, err := unicode.UTF16(order, unicode.UseBOM).NewEncoder().Bytes([]byte(text))
+		require.NoError(t, err)
+		all[name] = data
+	}
+	return all
+}
+
+func TestDecodeTakesWhatProgramsSave(t *testing.T) {
+	for _, end := range []string{"\n", "\r\n", "\r"} {
+		for encoding, data := range saved(t, "grün;1"+end+"blau 🎈;2"+end) {
+			got, err := textfile.Decode(data)
+			require.NoError(t, err, "%s, %q", encoding, end)
+			require.Equal(t, "grün;1\nblau 🎈;2\n", string(got), "%s, %q", encoding, end)
+		}
+	}
+	for encoding, data := range saved(t, "") {
+		got, err := textfile.Decode(data)
+		require.NoError(t, err, encoding)
+		require.Empty(t, got, encoding)
+	}
+}
+
+func TestDecodeRefusesOtherEncodings(t *testing.T) {
+	for name, data := range map[string]string{
+		"Latin-1": "gr\xfcn", "UTF-16 without a mark": "a\x00b\x00", "UTF-32": "\xff\xfe\x00\x00a\x00\x00\x00", "half a character": "\xff\xfea",
+	} {
+		_, err := textfile.Decode([]byte(data))
+		require.Error(t, err, name)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, data := range saved(f, "a\r\nb\rc\n") {
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		text, err := textfile.Decode(data)
+		if err != nil {
+			return
+		}
+		require.True(t, utf8.Valid(text))
+		require.NotContains(t, string(text), "\r")
+		again, err := textfile.Decode(text)
+		if err == nil && len(text) > 2 && string(text[:3]) != "\ufeff" {
+			require.Equal(t, string(text), string(again))
+		}
+	})
+}

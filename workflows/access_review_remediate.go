@@ -1,0 +1,135 @@
+package workflows
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/activities/reviews"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/workflows/internal/act"
+	"github.com/castellan-io/castellan/workflows/internal/kit"
+)
+
+// When removals are looked at.
+const (
+	firstLook    = 5 * time.Second
+	askLoopEvery = 10 * time.Minute // the organization's loop, about the same people
+)
+
+// lookPatience is with removals that are not carried out yet.
+var lookPatience = kit.Patience{First: firstLook, Longest: 15 * time.Minute}
+
+// remediationDue reports whether what is being carried out is to be looked at, now that deciding is over.
+func (r *accessReview) remediationDue(now time.Time) bool {
+	return (r.Phase == messages.ReviewCarrying || r.Phase == messages.ReviewHeld) && (!now.Before(r.Carried.Next) || r.lastLook(now))
+}
+
+// lastLook reports whether what is not carried out by now is given up: its time is over, or somebody said so.
+func (r *accessReview) lastLook(now time.Time) bool {
+	return r.End != nil || !now.Before(r.Carried.Until)
+}
+
+// remediate looks how far removals are, and ends the waiting when all are settled.
+func (r *accessReview) remediate(ctx workflow.Context) error {
+	final := r.lastLook(workflow.Now(ctx))
+	done, err := r.lookAtRemovals(ctx, final)
+	switch {
+	case err != nil:
+		return err
+	case final || done.Open+done.Held == 0:
+		r.Phase, r.End = messages.ReviewProving, nil
+	case done.Open == 0:
+		r.Phase = messages.ReviewHeld
+	default:
+		r.Phase = messages.ReviewCarrying
+	}
+	return nil
+}
+
+// atOnceDue reports whether removals are to be looked at while the stage lasts: some were decided for which nothing was
+// begun, or are being carried out.
+func (r *accessReview) atOnceDue(now time.Time) bool {
+	at := r.nextAtOnce()
+	return r.lasts(now) && kit.MayTry(r.AtOnce, now) && !at.IsZero() && !now.Before(at)
+}
+
+// nextAtOnce is when that is; zero for never.
+func (r *accessReview) nextAtOnce() time.Time {
+	switch soon := r.looked.Add(firstLook); {
+	case !r.Settings.AtOnce:
+		return time.Time{}
+	case r.Status.Carry > 0 && (r.Carried.Next.IsZero() || soon.Before(r.Carried.Next)):
+		return soon
+	}
+	return r.Carried.Next
+}
+
+// remediateAtOnce has removals carried out while the stage lasts.
+func (r *accessReview) remediateAtOnce(ctx workflow.Context) error {
+	done, err := r.lookAtRemovals(ctx, false)
+	if err == nil && done.Open+done.Held == 0 {
+		r.Carried.Next, r.Carried.Tries = time.Time{}, 0
+	}
+	return err
+}
+
+// lookAtRemovals sees how far removals are, has the organization's loop look at whom they concern, and tells of what
+// the guard holds.
+func (r *accessReview) lookAtRemovals(ctx workflow.Context, final bool) (reviews.ReviewCarried, error) {
+	c := &r.Carried
+	fresh := c.Tries == 0 || r.Status.Carry > 0
+	done, err := act.ReviewCarry(ctx, reviews.ReviewCarryInput{ReviewInput: r.id, Final: final})
+	if err != nil {
+		return done, err
+	}
+	now := workflow.Now(ctx)
+	r.looked = now
+	c.Open, c.Held, c.Plan = done.Open, done.Held, done.Plan
+	if c.Tries++; fresh || done.Done > 0 {
+		c.Tries = 1
+	}
+	c.Next = now.Add(lookPatience.After(c.Tries))
+	r.tellHeld(ctx, done.Plan)
+	if (len(done.Look) > 0 || done.Everybody) && (fresh || !now.Before(c.Asked.Add(askLoopEvery))) {
+		r.askLoop(ctx, done)
+	}
+	r.count(ctx)
+	return done, nil
+}
+
+// askLoop has the organization's loop look at whom removals concern.
+func (r *accessReview) askLoop(ctx workflow.Context, done reviews.ReviewCarried) {
+	err := workflow.SignalExternalWorkflow(ctx, messages.OrgSyncID(r.in.Org), "", messages.LookAt, messages.LookAtSignal{
+		Review: r.id.Review, People: done.Look, Everybody: done.Everybody,
+	}).Get(ctx, nil)
+	if err != nil {
+		r.log.Warn("the organization's loop cannot be asked to look", "error", err)
+		r.Carried.Asked = time.Time{} // it is asked again with the next look
+		return
+	}
+	r.Carried.Asked = workflow.Now(ctx)
+}
+
+// mostPlans is how many held plans are remembered as told.
+const mostPlans = 50
+
+// tellHeld tells of a plan that the guard holds, once.
+func (r *accessReview) tellHeld(ctx workflow.Context, plan string) {
+	const held = "held "
+	if plan == "" || slices.Contains(r.Told, held+plan) {
+		return
+	}
+	plans := 0
+	for i := len(r.Told) - 1; i >= 0; i-- {
+		if strings.HasPrefix(r.Told[i], held) {
+			if plans++; plans >= mostPlans {
+				r.Told = slices.Delete(r.Told, i, i+1)
+			}
+		}
+	}
+	r.Told = append(r.Told, held+plan)
+	r.tell(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: reviews.NoticeReviewHeld, Why: plan})
+}

@@ -1,0 +1,164 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/activities/reviews"
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/workflows/internal/kit"
+)
+
+// Patience with what fails.
+const (
+	longestRetry  = 15 * time.Minute
+	beginPatience = 72 * time.Hour // while the ledger does not know of the review, and so nobody can be told
+)
+
+// reviewPatience is with a step that fails.
+var reviewPatience = kit.Patience{First: 15 * time.Second, Longest: longestRetry}
+
+// try takes a step on the review's way. A step that fails is tried again, after a while that grows. Cancelling the
+// review goes ahead of it; so does the end of a history that is full: the step is then taken again by the next one.
+func (r *accessReview) try(ctx workflow.Context, step func(workflow.Context) error) {
+	once, interrupt := workflow.WithCancel(ctx)
+	defer interrupt()
+	interrupted := false
+	workflow.Go(once, func(ctx workflow.Context) {
+		if workflow.Await(ctx, func() bool { return r.interrupts(ctx) }) == nil {
+			interrupted = true
+			interrupt()
+		}
+	})
+	if err := step(once); err == nil {
+		r.Problem = nil
+	} else if !interrupted {
+		r.recordFailure(ctx, err)
+	}
+}
+
+// tryThrough takes a step that nothing goes ahead of.
+func (r *accessReview) tryThrough(ctx workflow.Context, step func(workflow.Context) error) error {
+	err := step(ctx)
+	if err == nil {
+		r.Problem = nil
+	} else {
+		r.recordFailure(ctx, err)
+	}
+	return err
+}
+
+// runSideTask takes a step beside all else: nothing waits for it when it fails, and it ends when something is in its
+// way.
+func (r *accessReview) runSideTask(ctx workflow.Context, problem **messages.Problem, step func(workflow.Context) error) {
+	once, stop := workflow.WithCancel(ctx)
+	r.sideTask, r.stopSide = true, stop
+	workflow.GoNamed(once, "beside", func(once workflow.Context) {
+		err := step(once)
+		switch {
+		case err == nil:
+			*problem = nil
+		case once.Err() == nil:
+			*problem = r.countFailure(once, *problem, err)
+		}
+		stop()
+		r.sideTask, r.stopSide, r.wake = false, nil, true
+	})
+}
+
+// stopSideTask ends what is done beside.
+func (r *accessReview) stopSideTask() {
+	if r.stopSide != nil {
+		r.stopSide()
+		r.stopSide = nil
+	}
+}
+
+// endSideTask ends what is done beside, and waits until it has ended.
+func (r *accessReview) endSideTask(ctx workflow.Context) error {
+	r.stopSideTask()
+	return workflow.Await(ctx, func() bool { return !r.sideTask })
+}
+
+// awaitRecorded waits until what was said so far is recorded: nobody's word that came in time comes too late.
+func (r *accessReview) awaitRecorded(ctx workflow.Context) error {
+	last := r.submitted
+	return workflow.Await(ctx, func() bool { return r.recorded >= last })
+}
+
+// mayTry reports whether nothing failed, or its next attempt is due.
+func (r *accessReview) mayTry(now time.Time) bool { return kit.MayTry(r.Problem, now) }
+
+// triedFor reports whether a step has failed for so long.
+func (r *accessReview) triedFor(ctx workflow.Context, long time.Duration) bool {
+	return r.Problem != nil && workflow.Now(ctx).Sub(r.Problem.Since) >= long
+}
+
+// dropMootProblem drops a problem of ending a stage that need not end any more, such as when something was reopened.
+func (r *accessReview) dropMootProblem(now time.Time) {
+	if r.Problem != nil && r.lasts(now) && !r.stale && r.recorded == r.submitted && !r.decided(now) {
+		r.Problem = nil
+	}
+}
+
+// patience is for how long something may fail until it is given up.
+func (r *accessReview) patience() time.Duration { return max(r.Settings.Patience.Std(), time.Hour) }
+
+// recordFailure notes that a step on the review's way failed. What has failed for as long as the campaign has patience
+// is given up.
+func (r *accessReview) recordFailure(ctx workflow.Context, err error) {
+	if r.Problem = r.countFailure(ctx, r.Problem, err); !r.notBegun() && r.triedFor(ctx, r.patience()) {
+		r.giveUp()
+	}
+}
+
+// giveUp lets a review that cannot go on end otherwise: without stages that cannot begin, or at least in order.
+// Removals have a time of their own, and what needs the ledger alone is tried without end.
+func (r *accessReview) giveUp() {
+	since, why := instant(r.Problem.Since), r.Problem.Message
+	stage := r.Review.Stage
+	switch {
+	case r.ending():
+	case r.Phase == messages.ReviewTaking:
+		r.stopAll(messages.EndReviewInput{By: castellan, Reason: kit.Bounded("it could not be opened since " + since + ": " + why)})
+	case r.Phase != messages.ReviewDeciding:
+	case stage == 0:
+		r.stopAll(messages.EndReviewInput{By: castellan, Reason: kit.Bounded("nobody could be asked since " + since + ": " + why)})
+	case r.End == nil && stage < len(r.Settings.Stages): // what was decided so far counts
+		r.End, r.Problem = &messages.EndReviewInput{By: castellan, Reason: kit.Bounded(fmt.Sprintf("stage %d could not begin since %s: %s", stage+1, since, why))}, nil
+	default:
+		r.stopAll(messages.EndReviewInput{By: castellan, Reason: kit.Bounded("deciding could not be ended since " + since + ": " + why)})
+	}
+}
+
+// castellan is who ends a review that cannot go on.
+const castellan = "castellan"
+
+// lost reports whether the ledger has known nothing of the review for as long as the campaign has patience.
+func (r *accessReview) lost(now time.Time) bool {
+	decided := r.Phase == messages.ReviewCarrying || r.Phase == messages.ReviewHeld || r.Phase == messages.ReviewProving
+	return r.Problem != nil && r.Problem.Kind == session.ErrUnknown && (decided || r.ending()) &&
+		now.Sub(r.Problem.Since) >= r.patience()
+}
+
+// countFailure notes a failure. Whoever answers for the review is told when the second attempt fails too.
+func (r *accessReview) countFailure(ctx workflow.Context, was *messages.Problem, err error) *messages.Problem {
+	now := workflow.Now(ctx)
+	p := kit.RecordFailure(now, was, messages.Problem{Kind: kit.KindOf(err), Message: kit.Bounded(kit.MessageOf(err))}, reviewPatience)
+	if p.Tries == 2 && !r.notBegun() {
+		r.tell(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: reviews.NoticeReviewTrouble, Stage: r.Review.Stage, When: p.Since.UTC().Format(time.RFC3339), Why: p.Message})
+	}
+	return p
+}
+
+// hopeless reports whether trying again cannot help.
+func hopeless(err error) bool {
+	switch kit.KindOf(err) {
+	case session.ErrRefused, session.ErrUnknown, session.ErrPolicy, session.ErrRetired:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,82 @@
+package workflows_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/grants"
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/messages"
+)
+
+// A workflow whose grants go by the account by now gives them to the workflow of the account, with what it told of them, and
+// ends without ending them.
+func TestTemporaryGrantHandsOverWhatGoesByAnotherKey(t *testing.T) {
+	l := newLending(t, lease("g1", 0, 10*time.Hour), lease("g2", 0, 12*time.Hour))
+	var over []grants.HandOverInput
+	l.handOver = func(_ context.Context, in grants.HandOverInput) error { over = append(over, in); return nil }
+	l.at(time.Hour, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for i := range l.book {
+			l.book[i].Key, l.book[i].Formerly = l.book[i].Person, l.book[i].Key
+		}
+		l.env.SignalWorkflow(messages.Look, nil)
+	})
+	state, err := l.live()
+	require.NoError(t, err)
+	require.Equal(t, messages.GrantOver, state.State)
+	require.Len(t, over, 1)
+	require.Equal(t, []string{"g1", "g2"}, over[0].Grants)
+	require.ElementsMatch(t, []string{grants.NoticeGiven + " g1", grants.NoticeGiven + " g2"}, over[0].Told)
+	require.True(t, l.holds, "nothing was taken back")
+	require.Less(t, l.since(), 2*time.Hour)
+	require.Empty(t, l.revoked)
+}
+
+// The workflow of the account goes on from there: nobody is told twice, and people see the address.
+func TestTemporaryGrantGoesOnWithWhatItIsHanded(t *testing.T) {
+	g := lease("g1", 0, 10*time.Hour)
+	g.ProvisionedAt, g.Key = begin, g.Person
+	l := newLending(t, g)
+	l.input = messages.TemporaryGrantInput{Org: org, Target: admin, Key: g.Person, Email: "eve@acme.example", Told: []string{grants.NoticeGiven + " g1"}}
+	l.holds = true
+	l.at(time.Hour, func() {
+		person, ok := l.shown.GetKeyword(messages.AttributePerson)
+		require.True(t, ok)
+		require.Equal(t, "eve@acme.example", person)
+	})
+	state := l.ends()
+	require.Equal(t, access.GrantEnded, state.Grants[0].State)
+	for _, n := range l.told {
+		require.NotEqual(t, grants.NoticeGiven+" g1", n.what)
+	}
+}
+
+// Grants that cannot be handed over for now are not left without a clock.
+func TestTemporaryGrantHandsOverAgain(t *testing.T) {
+	l := newLending(t, lease("g1", 0, 10*time.Hour))
+	handed := time.Duration(0)
+	l.handOver = func(context.Context, grants.HandOverInput) error {
+		if l.since() < 3*time.Hour {
+			return fatal(session.ErrInvalid, "the ledger is read only")
+		}
+		handed = l.since()
+		return nil
+	}
+	l.at(time.Hour, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.book[0].Key, l.book[0].Formerly = l.book[0].Person, l.book[0].Key
+		l.env.SignalWorkflow(messages.Look, nil)
+	})
+	state, err := l.live()
+	require.NoError(t, err)
+	require.Equal(t, messages.GrantOver, state.State)
+	require.GreaterOrEqual(t, handed, 3*time.Hour)
+	require.Less(t, handed, 3*time.Hour+time.Minute)
+}
