@@ -16,9 +16,10 @@ const (
 
 // Reason is why a person should hold a target, or, on a removal, the reason that ended.
 type Reason struct {
-	Kind   ReasonKind  `json:"kind"`
-	Name   string      `json:"name"`             // the mapping's or rule's name, the grant's id, the run undone
-	Via    Entitlement `json:"via,omitempty"`    // the target as the policy writes it, where that differs from the group
+	Kind ReasonKind `json:"kind"`
+	Name string     `json:"name"` // the mapping's or rule's name, the grant's id, the run undone
+	// the target as the policy writes it, where that differs from the group
+	Via    Entitlement `json:"via,omitempty"`
 	Source string      `json:"source,omitempty"` // the source group that gives it
 }
 
@@ -78,11 +79,12 @@ type Change struct {
 	Action  Action      `json:"action"`
 	Reasons []Reason    `json:"reasons,omitempty"` // standing reasons of an add, ended reasons of a removal
 	Sources []string    `json:"sources,omitempty"` // ids of the source groups whose evidence the change stands on
-	Loses   []string    `json:"loses,omitempty"`   // apps on sites (app/site) of which a removal takes the person's last known access
-	HeldBy  []string    `json:"heldBy,omitempty"`  // guard rules that stopped it
-	State   ChangeState `json:"state,omitempty"`
-	Answer  string      `json:"answer,omitempty"` // what the API said, or why nothing was written
-	At      time.Time   `json:"at,omitzero"`      // when the state was reached
+	// apps on sites (app/site) of which a removal takes the person's last known access
+	Loses  []string    `json:"loses,omitempty"`
+	HeldBy []string    `json:"heldBy,omitempty"` // guard rules that stopped it
+	State  ChangeState `json:"state,omitempty"`
+	Answer string      `json:"answer,omitempty"` // what the API said, or why nothing was written
+	At     time.Time   `json:"at,omitzero"`      // when the state was reached
 }
 
 // Label names the change in one line: "add ana@acme.example to group:jira-users-acme".

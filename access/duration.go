@@ -30,8 +30,8 @@ func (d *Duration) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// ParseDuration reads a span of time as people write it everywhere: Go's form, with d for days and w for weeks before the rest:
-// "30s", "2h30m", "7d", "1w2d12h".
+// ParseDuration reads a span of time as people write it everywhere: Go's form, with d for days and w for weeks before
+// the rest: "30s", "2h30m", "7d", "1w2d12h".
 func ParseDuration(s string) (Duration, error) {
 	refused := fmt.Errorf("%.100q is not a duration: write for example 30s, 2h30m, 7d or 2w", s)
 	rest, negative := strings.CutPrefix(s, "-")

@@ -71,9 +71,11 @@ func ParseEntitlement(s string) (Entitlement, error) {
 			}
 			return "", fmt.Errorf("%q: write %s:<app>/<site>/<role>, for example %s:jira/acme/user", s, kind, kind)
 		}
-		return Entitlement(fmt.Sprintf("%s:%s/%s/%s", kind, AppKey(parts[0]), strings.ToLower(parts[1]), strings.ToLower(parts[2]))), nil
+		return Entitlement(fmt.Sprintf("%s:%s/%s/%s", kind, AppKey(parts[0]), strings.ToLower(parts[1]),
+			strings.ToLower(parts[2]))), nil
 	default:
-		return "", fmt.Errorf("%q: unknown kind %q of entitlement%s; the kinds are group, default, role and directory", s, kind,
+		return "", fmt.Errorf("%q: unknown kind %q of entitlement%s; the kinds are group, default, role and directory",
+			s, kind,
 			perhaps(kind, string(KindGroup), string(KindDefault), string(KindRole), string(KindDirectory)))
 	}
 }

@@ -7,11 +7,12 @@ import (
 
 // Finding is something a run noticed that a person should know.
 type Finding struct {
-	Rule    string `json:"rule"`             // stable key, for example uncovered-group
-	Subject string `json:"subject"`          // what it is about, for example a group's name
-	Detail  string `json:"detail"`           // what was seen and what to do
-	Blocks  bool   `json:"blocks,omitempty"` // true for a policy error: what it concerns is left alone until it is mended
-	Whole   bool   `json:"whole,omitempty"`  // only a look at everybody can tell: it stands until the next one
+	Rule    string `json:"rule"`    // stable key, for example uncovered-group
+	Subject string `json:"subject"` // what it is about, for example a group's name
+	Detail  string `json:"detail"`  // what was seen and what to do
+	// true for a policy error: what it concerns is left alone until it is mended
+	Blocks bool `json:"blocks,omitempty"`
+	Whole  bool `json:"whole,omitempty"` // only a look at everybody can tell: it stands until the next one
 }
 
 // String is the finding in one line.

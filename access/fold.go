@@ -8,9 +8,9 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Fold returns the form in which names compare: in lower case, and composed (NFC), so that an ü is an ü whether it was typed
-// as one character or as a u with two dots over it. It is for comparing alone: what is written to Atlassian and shown is the
-// name as it stands there.
+// Fold returns the form in which names compare: in lower case, and composed (NFC), so that an ü is an ü whether it was
+// typed as one character or as a u with two dots over it. It is for comparing alone: what is written to Atlassian and
+// shown is the name as it stands there.
 func Fold(name string) string {
 	if ascii(name) {
 		return strings.ToLower(name)
@@ -39,14 +39,15 @@ func FoldDomain(domain string) string {
 		return strings.ToLower(domain)
 	}
 	letters, err := idna.Lookup.ToUnicode(domain)
-	if err == nil && strings.Count(letters, ".") == strings.Count(domain, ".") && !strings.HasPrefix(letters, ".") && !strings.HasSuffix(letters, ".") && !strings.Contains(letters, "..") {
+	if err == nil && strings.Count(letters, ".") == strings.Count(domain, ".") && !strings.HasPrefix(letters, ".") &&
+		!strings.HasSuffix(letters, ".") && !strings.Contains(letters, "..") {
 		return letters
 	}
 	return Fold(domain) // no domain that there can be
 }
 
-// FoldAddress returns the form in which two writings of one address are equal. No letter becomes an ASCII letter that it looks
-// like: the Kelvin sign is nobody's K.
+// FoldAddress returns the form in which two writings of one address are equal. No letter becomes an ASCII letter that
+// it looks like: the Kelvin sign is nobody's K.
 func FoldAddress(address string) string {
 	if ascii(address) && !punycoded(address) {
 		return strings.ToLower(address)
@@ -83,8 +84,8 @@ func DomainOf(address string) string {
 	return FoldDomain(address[at+1:])
 }
 
-// AddressForms returns the forms of an e-mail address under which a directory may know it: as it is written, with the domain in
-// letters, and with the domain in punycode; each once.
+// AddressForms returns the forms of an e-mail address under which a directory may know it: as it is written, with the
+// domain in letters, and with the domain in punycode; each once.
 func AddressForms(address string) []string {
 	at := strings.LastIndexByte(address, '@')
 	if at < 0 || ascii(address) && !punycoded(address) {

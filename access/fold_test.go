@@ -39,7 +39,8 @@ func TestFoldIsOneFormOfAllForms(t *testing.T) {
 
 func TestFoldAddressTakesDomainsInLettersAndInPunycode(t *testing.T) {
 	const want = "ana@bücher.example"
-	for _, form := range []string{"ana@bücher.example", "Ana@BÜCHER.example", "ana@bu\u0308cher.example", "ana@xn--bcher-kva.example", "ANA@XN--BCHER-KVA.EXAMPLE"} {
+	for _, form := range []string{"ana@bücher.example", "Ana@BÜCHER.example", "ana@bu\u0308cher.example",
+		"ana@xn--bcher-kva.example", "ANA@XN--BCHER-KVA.EXAMPLE"} {
 		require.Equal(t, want, access.FoldAddress(form), form)
 		require.Equal(t, "bücher.example", access.DomainOf(form), form)
 		require.Contains(t, access.AddressForms(form), form[:4]+"xn--bcher-kva.example", form)
@@ -51,7 +52,8 @@ func TestFoldAddressTakesDomainsInLettersAndInPunycode(t *testing.T) {
 	require.Equal(t, "a.xn--.example", access.FoldDomain("a.XN--.example"))
 	require.Equal(t, "acme.example", access.DomainOf("ana@acme.example"))
 	require.Empty(t, access.DomainOf("712020:abc"))
-	require.NotEqual(t, access.FoldAddress("\u212aim@acme.example"), access.FoldAddress("kim@acme.example"), "the Kelvin sign is nobody's K")
+	require.NotEqual(t, access.FoldAddress("\u212aim@acme.example"), access.FoldAddress("kim@acme.example"),
+		"the Kelvin sign is nobody's K")
 	require.NotEqual(t, access.FoldAddress("СAROL@acme.example"), access.FoldAddress("carol@acme.example"))
 	require.Equal(t, "éva@acme.example", access.FoldAddress("ÉVA@ACME.example"))
 	require.Equal(t, access.FoldAddress("André@acme.example"), access.FoldAddress("andre\u0301@acme.example"))

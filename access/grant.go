@@ -17,15 +17,16 @@ const (
 // Open says that the grant still waits for something.
 func (s GrantState) Open() bool { return s == GrantWaiting || s == GrantGranted }
 
-// Grant is one lease of a target to a person for a while, with all that led to it. Several may overlap: access lasts until
-// the last one ends. An extension is a grant of its own that renews another.
+// Grant is one lease of a target to a person for a while, with all that led to it. Several may overlap: access lasts
+// until the last one ends. An extension is a grant of its own that renews another.
 type Grant struct {
-	ID     string `json:"id"`              // the request's id
-	Person string `json:"person"`          // account id; the e-mail address while the directory does not show the person
+	ID string `json:"id"` // the request's id
+	// account id; the e-mail address while the directory does not show the person
+	Person string `json:"person"`
 	Email  string `json:"email,omitempty"` // for people
 	Key    string `json:"key"`             // the person in the workflow id: as Person
-	// Formerly is the key of a workflow that has to hand the grant over: until the account behind its address was known, or
-	// from the time when addresses were keys.
+	// Formerly is the key of a workflow that has to hand the grant over: until the account behind its address was
+	// known, or from the time when addresses were keys.
 	Formerly  string      `json:"formerly,omitempty"`
 	Target    Entitlement `json:"target"` // as the policy writes it
 	State     GrantState  `json:"state"`
@@ -34,31 +35,36 @@ type Grant struct {
 	Ticket    string      `json:"ticket,omitempty"`
 	By        string      `json:"by"` // account id of who asked
 	Requested time.Time   `json:"requested"`
-	Start     time.Time   `json:"start,omitzero"`       // asked for; zero: at once
-	Duration  Duration    `json:"duration"`             // granted, after all limits
-	Limit     string      `json:"limit,omitempty"`      // the limit that made it shorter than what was asked for, in words
-	From      time.Time   `json:"from,omitzero"`        // once granted
-	Until     time.Time   `json:"until,omitzero"`       // once granted; when it ended early, that instant
-	Remind    Duration    `json:"remind,omitempty"`     // how long before its end the person is reminded; 0: not
-	Urgent    bool        `json:"breakGlass,omitempty"` // taken without approval, to be reviewed after
-	Renews    string      `json:"renews,omitempty"`     // the grant that it extends
-	Rest      Duration    `json:"rest,omitempty"`       // between it and the person's others of the target; 0: none
-	MostInRow Duration    `json:"mostInRow,omitempty"`  // how long the target may be held by grants one after the other; 0: no limit
+	Start     time.Time   `json:"start,omitzero"` // asked for; zero: at once
+	Duration  Duration    `json:"duration"`       // granted, after all limits
+	// the limit that made it shorter than what was asked for, in words
+	Limit  string    `json:"limit,omitempty"`
+	From   time.Time `json:"from,omitzero"`        // once granted
+	Until  time.Time `json:"until,omitzero"`       // once granted; when it ended early, that instant
+	Remind Duration  `json:"remind,omitempty"`     // how long before its end the person is reminded; 0: not
+	Urgent bool      `json:"breakGlass,omitempty"` // taken without approval, to be reviewed after
+	Renews string    `json:"renews,omitempty"`     // the grant that it extends
+	Rest   Duration  `json:"rest,omitempty"`       // between it and the person's others of the target; 0: none
+	// how long the target may be held by grants one after the other; 0: no limit
+	MostInRow Duration `json:"mostInRow,omitempty"`
 
-	Needs            int        `json:"needs,omitempty"`     // approvals needed; 0: none
-	Approvers        []string   `json:"approvers,omitempty"` // account ids of who may approve or deny
-	Codes            bool       `json:"codes,omitempty"`     // an approval needs the code that only its approver was sent
-	ApprovalDeadline time.Time  `json:"decide,omitzero"`     // until when it waits for approvals
+	Needs     int      `json:"needs,omitempty"`     // approvals needed; 0: none
+	Approvers []string `json:"approvers,omitempty"` // account ids of who may approve or deny
+	// an approval needs the code that only its approver was sent
+	Codes            bool       `json:"codes,omitempty"`
+	ApprovalDeadline time.Time  `json:"decide,omitzero"` // until when it waits for approvals
 	Approvals        []Approval `json:"approvals,omitempty"`
 
-	ClosedBy  string `json:"closedBy,omitempty"` // account id of who denied it or ended it early; as typed where nobody goes by that
+	// account id of who denied it or ended it early; as typed where nobody goes by that
+	ClosedBy  string `json:"closedBy,omitempty"`
 	ClosedWhy string `json:"closedWhy,omitempty"`
 	// HandTaken says that it ended early because its access was taken by hand.
 	HandTaken     bool      `json:"handTaken,omitempty"`
 	ProvisionedAt time.Time `json:"given,omitzero"` // when access was seen to be given
 	RevokedAt     time.Time `json:"taken,omitzero"` // when it was seen that nothing is left of it to take back
 
-	Names map[string]string `json:"names,omitempty"` // today's addresses of the account ids above, for people; never kept
+	// today's addresses of the account ids above, for people; never kept
+	Names map[string]string `json:"names,omitempty"`
 }
 
 // Label names one of the grant's people for people: by address where that is known.

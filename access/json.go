@@ -11,14 +11,15 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Decode reads JSON that people or other programs wrote: exactly one value, each key as it is documented, case included, and no
-// key twice, at any depth. What is decoded leniently instead can be read in two ways: as the one who checks it does, and as the one
-// who acts on it. The error says what is wrong and where.
+// Decode reads JSON that people or other programs wrote: exactly one value, each key as it is documented, case
+// included, and no key twice, at any depth. What is decoded leniently instead can be read in two ways: as the one who
+// checks it does, and as the one who acts on it. The error says what is wrong and where.
 func Decode(data []byte, into any) error {
 	return told(json.Unmarshal(data, into, json.RejectUnknownMembers(true)))
 }
 
-// DecodeKnown is Decode for what the product itself wrote, perhaps in another version: keys that are not documented are passed over.
+// DecodeKnown is Decode for what the product itself wrote, perhaps in another version: keys that are not documented are
+// passed over.
 func DecodeKnown(data []byte, into any) error { return told(json.Unmarshal(data, into)) }
 
 // told says what is wrong and where.

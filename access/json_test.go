@@ -27,9 +27,11 @@ type decodedToo struct {
 
 func TestDecodeTakesWhatIsDocumented(t *testing.T) {
 	var is decoded
-	require.NoError(t, access.Decode([]byte(` {"by":"ana","for":"2h","at":"2026-03-02T09:00:00Z","items":[1,2],"raw":{"a":[1]},"in":{"by":"bo"},"code":"x"} `), &is))
+	require.NoError(t, access.Decode(
+		[]byte(` {"by":"ana","for":"2h","at":"2026-03-02T09:00:00Z","items":[1,2],"raw":{"a":[1]},"in":{"by":"bo"},"code":"x"} `), &is))
 	require.Equal(t, decoded{
-		By: "ana", For: access.Duration(2 * time.Hour), At: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC), Items: []int{1, 2}, Raw: json.RawMessage(`{"a":[1]}`),
+		By: "ana", For: access.Duration(2 * time.Hour), At: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC),
+		Items: []int{1, 2}, Raw: json.RawMessage(`{"a":[1]}`),
 		In: &decoded{By: "bo"}, decodedToo: decodedToo{"x"},
 	}, is)
 }

@@ -10,7 +10,8 @@ import (
 )
 
 func TestNearest(t *testing.T) {
-	fields := []string{"person", "target", "duration", "start", "reason", "ticket", "requestedBy", "requestID", "breakGlass"}
+	fields := []string{"person", "target", "duration", "start", "reason", "ticket", "requestedBy", "requestID",
+		"breakGlass"}
 	for written, want := range map[string]string{
 		"by":           "requestedBy",
 		"requested_by": "requestedBy",

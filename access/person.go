@@ -18,8 +18,8 @@ type Person struct {
 	ManagementSource string   `json:"managementSource,omitempty"` // invited or synced
 	GroupIDs         []string `json:"groupIds,omitempty"`         // every group the person is a member of
 	PlatformRoles    []string `json:"platformRoles,omitempty"`    // for example atlassian/org-admin
-	// AppRoles are the app roles given to the person directly, without a group, as role:<app>/<site>/<role>. Nil: the read did
-	// not ask for them.
+	// AppRoles are the app roles given to the person directly, without a group, as role:<app>/<site>/<role>. Nil: the
+	// read did not ask for them.
 	AppRoles []Entitlement `json:"appRoles,omitempty"`
 	// What conditions look at beside the above.
 	EmailVerified *bool     `json:"emailVerified,omitempty"`
@@ -33,8 +33,8 @@ type Person struct {
 	Activity []Activity `json:"activity,omitempty"`
 }
 
-// Activity is a person's use of one app on one site. With neither an instant nor Never, it is not known, which never means
-// that there was none.
+// Activity is a person's use of one app on one site. With neither an instant nor Never, it is not known, which never
+// means that there was none.
 type Activity struct {
 	Resource string    `json:"resource"`       // ARI of the app on its site
 	Last     time.Time `json:"last,omitzero"`  // Atlassian is up to a day behind
@@ -127,10 +127,11 @@ func AppOf(resource string) string {
 
 // Outline is what one read of the organization showed of its groups, without its people: all that a policy is bound to.
 type Outline struct {
-	Directory string           `json:"directory"` // id of the directory that holds the people and groups
-	Groups    []Group          `json:"groups"`    // all groups of the directory
-	Roles     []RoleAssignment `json:"roles"`     // roles given by the groups that may matter to the policy; not of every group
-	Sites     []Site           `json:"sites"`     // apps on sites
+	Directory string  `json:"directory"` // id of the directory that holds the people and groups
+	Groups    []Group `json:"groups"`    // all groups of the directory
+	// roles given by the groups that may matter to the policy; not of every group
+	Roles []RoleAssignment `json:"roles"`
+	Sites []Site           `json:"sites"` // apps on sites
 	// Domains are the e-mail domains that the organization has verified, in lower case; nil: the read did not ask.
 	Domains []string `json:"domains,omitempty"`
 }

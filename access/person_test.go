@@ -13,9 +13,11 @@ func TestWhoCanReceive(t *testing.T) {
 		person access.Person
 		want   bool
 	}{
-		"active":               {access.Person{AccountType: "atlassian", AccountStatus: "active", MembershipStatus: "active"}, true},
+		"active": {access.Person{AccountType: "atlassian", AccountStatus: "active",
+			MembershipStatus: "active"}, true},
 		"the read did not say": {access.Person{}, true},
-		"an app":               {access.Person{AccountType: "app", AccountStatus: "active", MembershipStatus: "active"}, false},
+		"an app": {access.Person{AccountType: "app", AccountStatus: "active", MembershipStatus: "active"},
+			false},
 		"a customer":           {access.Person{AccountType: "customer"}, false},
 		"deactivated":          {access.Person{AccountStatus: "inactive"}, false},
 		"closed":               {access.Person{AccountStatus: "closed", MembershipStatus: "active"}, false},
@@ -27,7 +29,8 @@ func TestWhoCanReceive(t *testing.T) {
 }
 
 func TestPeopleGoByTheirAddress(t *testing.T) {
-	p := access.Person{ID: "712020:x", Email: "ana@acme.example", GroupIDs: []string{"g"}, PlatformRoles: []string{access.RoleOrgAdmin}}
+	p := access.Person{ID: "712020:x", Email: "ana@acme.example", GroupIDs: []string{"g"},
+		PlatformRoles: []string{access.RoleOrgAdmin}}
 	require.Equal(t, "ana@acme.example", p.Label())
 	require.Equal(t, "712020:x", access.Person{ID: "712020:x"}.Label())
 	require.True(t, p.InGroup("g"))
@@ -38,9 +41,11 @@ func TestPeopleGoByTheirAddress(t *testing.T) {
 
 func TestChangesAreLabelled(t *testing.T) {
 	for want, c := range map[string]access.Change{
-		"add ana@acme.example to group:jira":      {Person: "x", Email: "ana@acme.example", Target: "group:jira", Action: access.Add},
-		"remove x from role:org-admin":            {Person: "x", Target: access.OrgAdmin, Action: access.Remove},
-		"adopt ana@acme.example in group:helpers": {Person: "x", Email: "ana@acme.example", Target: "group:helpers", Action: access.Adopt},
+		"add ana@acme.example to group:jira": {Person: "x", Email: "ana@acme.example", Target: "group:jira",
+			Action: access.Add},
+		"remove x from role:org-admin": {Person: "x", Target: access.OrgAdmin, Action: access.Remove},
+		"adopt ana@acme.example in group:helpers": {Person: "x", Email: "ana@acme.example", Target: "group:helpers",
+			Action: access.Adopt},
 	} {
 		require.Equal(t, want, c.Label())
 	}
@@ -48,10 +53,13 @@ func TestChangesAreLabelled(t *testing.T) {
 
 func TestReasonsAreSaid(t *testing.T) {
 	for want, r := range map[string]access.Reason{
-		"mapping eng":                                                {Kind: access.ReasonMapping, Name: "eng"},
-		"mapping eng (source group eng-all)":                         {Kind: access.ReasonMapping, Name: "eng", Source: "eng-all"},
-		"rule staff (default:jira-software/acme/user)":               {Kind: access.ReasonRule, Name: "staff", Via: "default:jira-software/acme/user"},
-		"mapping eng (source group eng-all, default:jira/acme/user)": {Kind: access.ReasonMapping, Name: "eng", Source: "eng-all", Via: "default:jira/acme/user"},
+		"mapping eng": {Kind: access.ReasonMapping, Name: "eng"},
+		"mapping eng (source group eng-all)": {Kind: access.ReasonMapping, Name: "eng",
+			Source: "eng-all"},
+		"rule staff (default:jira-software/acme/user)": {Kind: access.ReasonRule, Name: "staff",
+			Via: "default:jira-software/acme/user"},
+		"mapping eng (source group eng-all, default:jira/acme/user)": {Kind: access.ReasonMapping, Name: "eng",
+			Source: "eng-all", Via: "default:jira/acme/user"},
 	} {
 		require.Equal(t, want, r.String())
 	}
@@ -61,7 +69,8 @@ func TestWhichStatesAreOpen(t *testing.T) {
 	for _, s := range []access.ChangeState{access.Planned, access.Held, access.Sent} {
 		require.True(t, s.Open(), s)
 	}
-	for _, s := range []access.ChangeState{access.Rejected, access.Done, access.Already, access.Shortage, access.Refused, access.Superseded, access.Failed, access.Recorded} {
+	for _, s := range []access.ChangeState{access.Rejected, access.Done, access.Already, access.Shortage,
+		access.Refused, access.Superseded, access.Failed, access.Recorded} {
 		require.False(t, s.Open(), s)
 	}
 }

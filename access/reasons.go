@@ -8,8 +8,8 @@ import (
 // mostReasons is how many reasons are named in words.
 const mostReasons = 3
 
-// ReasonsInWords names why somebody should hold something: of each mapping or rule one source group, and how many more there are; and
-// no more than a few of those.
+// ReasonsInWords names why somebody should hold something: of each mapping or rule one source group, and how many more
+// there are; and no more than a few of those.
 func ReasonsInWords(reasons []Reason) string {
 	type giver struct {
 		kind ReasonKind

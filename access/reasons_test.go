@@ -16,7 +16,8 @@ func TestReasonsInWordsAreBounded(t *testing.T) {
 	require.Equal(t, "", access.ReasonsInWords(nil))
 	require.Equal(t, "mapping eng (source group a)", access.ReasonsInWords([]access.Reason{mapping("eng", "a")}))
 	require.Equal(t, "mapping eng (source group a) and 1 other source group; grant g1",
-		access.ReasonsInWords([]access.Reason{mapping("eng", "a"), mapping("eng", "b"), {Kind: access.ReasonGrant, Name: "g1"}}))
+		access.ReasonsInWords([]access.Reason{mapping("eng", "a"), mapping("eng", "b"),
+			{Kind: access.ReasonGrant, Name: "g1"}}))
 	var many []access.Reason
 	for i := range 400 {
 		many = append(many, mapping(fmt.Sprintf("m%d", i%8), fmt.Sprintf("group-%03d", i)))

@@ -14,8 +14,8 @@ const (
 	VerdictRemove Verdict = "remove"
 )
 
-// Stricter is the verdict of two that stands where people disagree in one stage: a removal wins, since whoever wrongly loses
-// access is heard of, and whoever wrongly keeps it is not.
+// Stricter is the verdict of two that stands where people disagree in one stage: a removal wins, since whoever wrongly
+// loses access is heard of, and whoever wrongly keeps it is not.
 func Stricter(a, b Verdict) Verdict {
 	if a == VerdictRemove || b == VerdictRemove {
 		return VerdictRemove
@@ -46,10 +46,12 @@ func (s ReviewState) Final() bool {
 
 // Review is one campaign from its opening to its end. Its items are kept apart.
 type Review struct {
-	ID        string      `json:"id"` // what follows access-review:<org>: in its workflow's ID
-	Campaign  string      `json:"campaign"`
-	Policy    string      `json:"policy"`          // hash of the policy that it began under, which it follows to its end
-	Run       string      `json:"run"`             // first run id of its workflow: a second workflow of the same ID is another
+	ID       string `json:"id"` // what follows access-review:<org>: in its workflow's ID
+	Campaign string `json:"campaign"`
+	// hash of the policy that it began under, which it follows to its end
+	Policy string `json:"policy"`
+	// first run id of its workflow: a second workflow of the same ID is another
+	Run       string      `json:"run"`
 	By        string      `json:"by,omitempty"`    // who started it; empty: the schedule
 	Owner     string      `json:"owner,omitempty"` // who answers for it
 	State     ReviewState `json:"state"`
@@ -66,7 +68,8 @@ type Review struct {
 	Skipped   int         `json:"skipped,omitempty"` // items that did not change since they were last decided
 	Findings  []string    `json:"findings,omitempty"`
 
-	// Rows of the review that the ledger's chain did not explain when its evidence was made: they were written past Castellan.
+	// Rows of the review that the ledger's chain did not explain when its evidence was made: they were written past
+	// Castellan.
 	Unexplained []string `json:"unexplained,omitempty"`
 
 	Holders map[Entitlement]int `json:"holders,omitempty"` // how many people hold each target, whether reviewed or not
@@ -74,8 +77,8 @@ type Review struct {
 	Lines   int                 `json:"lines,omitempty"`   // of its evidence
 }
 
-// Item is one question of a review: should this person go on holding this target? What a reviewer needs to know stands as it
-// was when the review opened.
+// Item is one question of a review: should this person go on holding this target? What a reviewer needs to know stands
+// as it was when the review opened.
 type Item struct {
 	N        int    `json:"item"` // from 1, the riskiest first
 	Person   string `json:"person"`
@@ -102,11 +105,12 @@ type Item struct {
 	Before       *PastDecision `json:"before,omitempty"`  // the decision of an earlier review of the campaign
 
 	// What became of it.
-	Stage   int       `json:"stage"`             // the last that it came to
-	Version int       `json:"version"`           // counts what was said of it: a decision on an older one is stale
-	Said    []Said    `json:"said,omitempty"`    // what counts, by stage, then by reviewer
-	Verdict Verdict   `json:"verdict,omitempty"` // what that comes to so far; "": nobody has decided
-	Silent  bool      `json:"silent,omitempty"`  // at the close: nobody decided, and the campaign's rule for silence did
+	Stage   int     `json:"stage"`             // the last that it came to
+	Version int     `json:"version"`           // counts what was said of it: a decision on an older one is stale
+	Said    []Said  `json:"said,omitempty"`    // what counts, by stage, then by reviewer
+	Verdict Verdict `json:"verdict,omitempty"` // what that comes to so far; "": nobody has decided
+	// at the close: nobody decided, and the campaign's rule for silence did
+	Silent  bool      `json:"silent,omitempty"`
 	Outcome Outcome   `json:"outcome,omitempty"`
 	Why     string    `json:"why,omitempty"`    // of the outcome, in words; the API's answer
 	Plan    string    `json:"plan,omitempty"`   // of the plan that the guard held
@@ -120,8 +124,8 @@ func (i Item) Label() string {
 	return Person{ID: i.Person, Email: i.Email}.Label() + ", " + string(i.Target)
 }
 
-// Use is a person's use of one app that a target opens, as known when the review opened. With neither an instant nor Never, it
-// is not known.
+// Use is a person's use of one app that a target opens, as known when the review opened. With neither an instant nor
+// Never, it is not known.
 type Use struct {
 	App   string    `json:"app"` // app/site
 	Last  time.Time `json:"last,omitzero"`
@@ -144,8 +148,8 @@ type PastDecision struct {
 	At      time.Time `json:"at"`
 }
 
-// Said is what one reviewer said of one item in one stage; the last word counts. By is an account id; in a review from before
-// reviewers were accounts it may be an address.
+// Said is what one reviewer said of one item in one stage; the last word counts. By is an account id; in a review from
+// before reviewers were accounts it may be an address.
 type Said struct {
 	Stage   int       `json:"stage"`
 	By      string    `json:"by"`
@@ -163,19 +167,22 @@ type Outcome string
 
 // The outcomes. "" stands for none yet, OutcomeOpen for one that is being brought about; all others are final.
 const (
-	OutcomeOpen      Outcome = "open"      // a removal, being carried out
-	OutcomeHeld      Outcome = "held"      // a removal that the guard holds, waiting for a person's decision on the plan
-	OutcomeKept      Outcome = "kept"      // as decided, or by the rule for silence
-	OutcomeRemoved   Outcome = "removed"   // written, and read back
-	OutcomeGone      Outcome = "gone"      // it was held no more before anything was written
-	OutcomeSource    Outcome = "source"    // a mapping or rule gives it: the source must change
-	OutcomeDenied    Outcome = "denied"    // removed and read back, and denied until a date, since its source still gives it
-	OutcomeUndecided Outcome = "undecided" // nobody decided, and the rule for silence leaves it as it is for a person to settle
-	OutcomeSpared    Outcome = "spared"    // silence would have taken the target's last holders
-	OutcomeRejected  Outcome = "rejected"  // the guard held the removal and a person said no to it
-	OutcomeRefused   Outcome = "refused"   // a floor or the API refused it
-	OutcomeLate      Outcome = "late"      // it could not be carried out in time
-	OutcomeDropped   Outcome = "dropped"   // the review was cancelled
+	OutcomeOpen Outcome = "open" // a removal, being carried out
+	// a removal that the guard holds, waiting for a person's decision on the plan
+	OutcomeHeld    Outcome = "held"
+	OutcomeKept    Outcome = "kept"    // as decided, or by the rule for silence
+	OutcomeRemoved Outcome = "removed" // written, and read back
+	OutcomeGone    Outcome = "gone"    // it was held no more before anything was written
+	OutcomeSource  Outcome = "source"  // a mapping or rule gives it: the source must change
+	// removed and read back, and denied until a date, since its source still gives it
+	OutcomeDenied Outcome = "denied"
+	// nobody decided, and the rule for silence leaves it as it is for a person to settle
+	OutcomeUndecided Outcome = "undecided"
+	OutcomeSpared    Outcome = "spared"   // silence would have taken the target's last holders
+	OutcomeRejected  Outcome = "rejected" // the guard held the removal and a person said no to it
+	OutcomeRefused   Outcome = "refused"  // a floor or the API refused it
+	OutcomeLate      Outcome = "late"     // it could not be carried out in time
+	OutcomeDropped   Outcome = "dropped"  // the review was cancelled
 )
 
 // Final says that the outcome stays.
@@ -190,8 +197,8 @@ func (o Outcome) Exception() bool {
 	return false
 }
 
-// Ruling is a review's verdict while it bears on what a person should hold. A removal denies the target until it is carried
-// out, or until a date; a keep is a reason until a date.
+// Ruling is a review's verdict while it bears on what a person should hold. A removal denies the target until it is
+// carried out, or until a date; a keep is a reason until a date.
 type Ruling struct {
 	Review  string      `json:"review"`
 	Person  string      `json:"person"` // account id

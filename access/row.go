@@ -2,14 +2,16 @@ package access
 
 import "time"
 
-// RowGap is the longest break that does not count as one, where so much may be held in a row: a quarter of it, and an hour at the most.
+// RowGap is the longest break that does not count as one, where so much may be held in a row: a quarter of it, and an
+// hour at the most.
 func RowGap(most Duration) time.Duration { return min(most.Std()/4, time.Hour) }
 
 // RowReach is how far back from an instant grants may have ended that matter to RowRoom there.
 func RowReach(most Duration) time.Duration { return most.Std() + RowGap(most) }
 
-// RowBegan is when the row began that a grant from the instant on would continue: grants one after the other, whatever they are called,
-// between which there were only breaks shorter than the gap. Where none is continued, it is the instant.
+// RowBegan is when the row began that a grant from the instant on would continue: grants one after the other, whatever
+// they are called, between which there were only breaks shorter than the gap. Where none is continued, it is the
+// instant.
 func RowBegan(at time.Time, gap time.Duration, grants []Grant) time.Time {
 	began := at
 	for again := true; again; {
@@ -24,8 +26,8 @@ func RowBegan(at time.Time, gap time.Duration, grants []Grant) time.Time {
 	return began
 }
 
-// RowRoom is for how long something can be held from the instant on before the row has lasted too long, with whatever is granted for
-// later and would continue it.
+// RowRoom is for how long something can be held from the instant on before the row has lasted too long, with whatever
+// is granted for later and would continue it.
 func RowRoom(at time.Time, most Duration, grants []Grant) time.Duration {
 	gap := RowGap(most)
 	end := RowBegan(at, gap, grants).Add(most.Std())

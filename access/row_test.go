@@ -24,14 +24,15 @@ func TestRowsCountWhatIsHeldOneAfterTheOther(t *testing.T) {
 		grants []access.Grant
 		room   time.Duration // of 6 hours, at noon
 	}{
-		"nothing before":             {nil, 6 * h},
-		"two before":                 {[]access.Grant{held(-4*h, -2*h), held(-2*h, 0)}, 2 * h},
-		"in any order, overlapping":  {[]access.Grant{held(-2*h, 0), held(-5*h, -h)}, h},
-		"it runs still":              {[]access.Grant{granted(-3*h, h)}, 3 * h},
-		"a short break":              {[]access.Grant{held(-5*h, -59*time.Minute)}, h},
-		"a break":                    {[]access.Grant{held(-5*h, -h)}, 6 * h},
-		"all is used":                {[]access.Grant{held(-4*h, 0), held(-6*h, -3*h)}, 0},
-		"denied, or withdrawn":       {[]access.Grant{{State: access.GrantDenied, From: noon.Add(-4 * h), Until: noon}, held(-h, -h)}, 6 * h},
+		"nothing before":            {nil, 6 * h},
+		"two before":                {[]access.Grant{held(-4*h, -2*h), held(-2*h, 0)}, 2 * h},
+		"in any order, overlapping": {[]access.Grant{held(-2*h, 0), held(-5*h, -h)}, h},
+		"it runs still":             {[]access.Grant{granted(-3*h, h)}, 3 * h},
+		"a short break":             {[]access.Grant{held(-5*h, -59*time.Minute)}, h},
+		"a break":                   {[]access.Grant{held(-5*h, -h)}, 6 * h},
+		"all is used":               {[]access.Grant{held(-4*h, 0), held(-6*h, -3*h)}, 0},
+		"denied, or withdrawn": {[]access.Grant{{State: access.GrantDenied, From: noon.Add(-4 * h), Until: noon},
+			held(-h, -h)}, 6 * h},
 		"one for later":              {[]access.Grant{granted(4*h, 8*h)}, 3 * h},
 		"one for later that fits":    {[]access.Grant{granted(4*h, 5*h)}, 6 * h},
 		"one for later, after a day": {[]access.Grant{granted(24*h, 30*h)}, 6 * h},

@@ -13,19 +13,22 @@ import (
 	"github.com/castellan-io/castellan/activities"
 )
 
-// registered lists the activities of the rooms that are registered, as Temporal takes them: methods that take a context and may fail.
+// registered lists the activities of the rooms that are registered, as Temporal takes them: methods that take a context
+// and may fail.
 type registered []string
 
 func (r *registered) RegisterActivityWithOptions(room any, _ activity.RegisterOptions) {
 	for method := range reflect.TypeOf(room).Methods() {
 		is := method.Type
-		if is.NumIn() > 1 && is.In(1) == reflect.TypeFor[context.Context]() && is.NumOut() > 0 && is.Out(is.NumOut()-1) == reflect.TypeFor[error]() {
+		if is.NumIn() > 1 && is.In(1) == reflect.TypeFor[context.Context]() && is.NumOut() > 0 &&
+			is.Out(is.NumOut()-1) == reflect.TypeFor[error]() {
 			*r = append(*r, method.Name)
 		}
 	}
 }
 
-// TestRegisterKeepsTheNamesInHistories: workflows that run already ask for activities by these names, whichever room they are in.
+// TestRegisterKeepsTheNamesInHistories: workflows that run already ask for activities by these names, whichever room
+// they are in.
 func TestRegisterKeepsTheNamesInHistories(t *testing.T) {
 	const names = `Admit Answer Apply Attend Attended BurnCodes CheckDecider CloseEnded Confirm Decide DecideGrant Examine ExpireGrant Explain
 		ExtendGrant FindRun Finish Govern GovernBegin GovernEnd HandOver Judge KeepSchedules Next Outline PlanUndo ReadGrants RequestGrant

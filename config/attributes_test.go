@@ -25,8 +25,8 @@ var (
 	}
 )
 
-// namespace is one at a Temporal server that takes some attempts until it lets search attributes be added, and some more until it
-// takes them in queries.
+// namespace is one at a Temporal server that takes some attempts until it lets search attributes be added, and some
+// more until it takes them in queries.
 type namespace struct {
 	operatorservice.OperatorServiceClient
 	refuses, forgets int
@@ -35,11 +35,13 @@ type namespace struct {
 	added            []int
 }
 
-func (n *namespace) ListSearchAttributes(context.Context, *operatorservice.ListSearchAttributesRequest, ...grpc.CallOption) (*operatorservice.ListSearchAttributesResponse, error) {
+func (n *namespace) ListSearchAttributes(context.Context, *operatorservice.ListSearchAttributesRequest,
+	...grpc.CallOption) (*operatorservice.ListSearchAttributesResponse, error) {
 	return &operatorservice.ListSearchAttributesResponse{CustomAttributes: n.known}, nil
 }
 
-func (n *namespace) AddSearchAttributes(_ context.Context, r *operatorservice.AddSearchAttributesRequest, _ ...grpc.CallOption) (*operatorservice.AddSearchAttributesResponse, error) {
+func (n *namespace) AddSearchAttributes(_ context.Context, r *operatorservice.AddSearchAttributesRequest,
+	_ ...grpc.CallOption) (*operatorservice.AddSearchAttributesResponse, error) {
 	if n.refuses > 0 {
 		n.refuses--
 		return nil, n.why
@@ -54,7 +56,9 @@ func (n *namespace) AddSearchAttributes(_ context.Context, r *operatorservice.Ad
 func (n *namespace) client() *mocks.Client {
 	c := &mocks.Client{}
 	c.On("OperatorService").Return(n)
-	c.On("CountWorkflow", mock.Anything, mock.Anything).Return(func(context.Context, *workflowservice.CountWorkflowExecutionsRequest) (*workflowservice.CountWorkflowExecutionsResponse, error) {
+	c.On("CountWorkflow", mock.Anything,
+		mock.Anything).Return(func(context.Context,
+		*workflowservice.CountWorkflowExecutionsRequest) (*workflowservice.CountWorkflowExecutionsResponse, error) {
 		if len(n.known) < len(wanted) {
 			return nil, errUnknown
 		}
@@ -86,7 +90,8 @@ func TestSearchAttributesAreRegisteredBeforeAnythingElseIsDone(t *testing.T) {
 
 func TestSearchAttributesThatMayNotBeRegisteredAreNamedAndWaitedFor(t *testing.T) {
 	t.Parallel()
-	n := &namespace{refuses: 1000, why: serviceerror.NewPermissionDenied("only admins", ""), known: map[string]enumspb.IndexedValueType{}}
+	n := &namespace{refuses: 1000, why: serviceerror.NewPermissionDenied("only admins", ""),
+		known: map[string]enumspb.IndexedValueType{}}
 	await := func(goOn func(error) bool) error {
 		return config.AwaitSearchAttributes(t.Context(), n.client(), "acme prod", wanted, goOn)
 	}
@@ -106,5 +111,6 @@ func TestWaitingForSearchAttributesEnds(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	n := &namespace{refuses: 1000, why: errors.New("unavailable"), known: map[string]enumspb.IndexedValueType{}}
-	require.ErrorContains(t, config.AwaitSearchAttributes(ctx, n.client(), "acme", wanted, func(error) bool { return true }), "unavailable")
+	require.ErrorContains(t, config.AwaitSearchAttributes(ctx, n.client(), "acme", wanted,
+		func(error) bool { return true }), "unavailable")
 }

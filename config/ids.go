@@ -9,15 +9,17 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// refuseHeaders refuses a call whose headers cannot travel, such as one about a workflow whose ID is not ASCII: gRPC would report
-// that as a failure of the connection, and the client would try again without end.
-func refuseHeaders(ctx context.Context, method string, req, reply any, on *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+// refuseHeaders refuses a call whose headers cannot travel, such as one about a workflow whose ID is not ASCII: gRPC
+// would report that as a failure of the connection, and the client would try again without end.
+func refuseHeaders(ctx context.Context, method string, req, reply any, on *grpc.ClientConn, invoke grpc.UnaryInvoker,
+	opts ...grpc.CallOption) error {
 	headers, _ := metadata.FromOutgoingContext(ctx)
 	for _, values := range headers {
 		for _, value := range values {
 			for i := range len(value) {
 				if value[i] < ' ' || value[i] > '~' {
-					return status.Errorf(codes.InvalidArgument, "%q is not plain ASCII, so Temporal cannot be asked about it: check the name", value)
+					return status.Errorf(codes.InvalidArgument,
+						"%q is not plain ASCII, so Temporal cannot be asked about it: check the name", value)
 				}
 			}
 		}

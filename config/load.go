@@ -62,8 +62,8 @@ func Variables[T any]() func(yield func(Variable) bool) {
 	}
 }
 
-// Unknown lists, sorted, the CASTELLAN_* variables of the environment that no program reads: most often a misspelt name,
-// whose intended setting silently keeps its default. Keys that policies refer to (CASTELLAN_KEY_*) do not count.
+// Unknown lists, sorted, the CASTELLAN_* variables of the environment that no program reads: most often a misspelt
+// name, whose intended setting silently keeps its default. Keys that policies refer to (CASTELLAN_KEY_*) do not count.
 func Unknown() []string {
 	known := make(map[string]bool)
 	for v := range Variables[Worker]() {

@@ -35,7 +35,8 @@ func TestLoadDefaults(t *testing.T) {
 	require.Equal(t, "https://api.atlassian.com", worker.AtlassianURL)
 	require.Equal(t, "127.0.0.1:9090", worker.Listen)
 	require.Equal(t, 16, worker.CallsInFlight)
-	require.Equal(t, []int{5000, 500, 200, 5000, 4}, []int{worker.Watches, worker.Activities, worker.WorkflowTasks, worker.WorkflowsKept, worker.Pollers})
+	require.Equal(t, []int{5000, 500, 200, 5000, 4},
+		[]int{worker.Watches, worker.Activities, worker.WorkflowTasks, worker.WorkflowsKept, worker.Pollers})
 	require.Equal(t, config.Secrets{Dir: "/run/secrets/castellan", Of: map[string][]string{}}, worker.Secrets())
 	require.Equal(t, 20*time.Second, worker.DrainTimeout)
 	require.Equal(t, zapcore.InfoLevel, worker.LogLevel)
@@ -59,9 +60,11 @@ func TestLoadTakesEmptyAsUnset(t *testing.T) {
 
 func TestLoadAcceptsAndRefuses(t *testing.T) {
 	accepted := map[string][]string{
-		"CASTELLAN_LEDGER": {"file:/var/lib/castellan.db", "postgres://castellan@db:5432/castellan", "postgresql://u:p@db/castellan?sslmode=require",
+		"CASTELLAN_LEDGER": {"file:/var/lib/castellan.db", "postgres://castellan@db:5432/castellan",
+			"postgresql://u:p@db/castellan?sslmode=require",
 			"postgres:///castellan?host=/run/postgresql"},
-		"CASTELLAN_ATLASSIAN_URL":      {"https://api.atlassian.com/", "http://127.0.0.1:8085", "http://[::1]:8085", "http://localhost:8085"},
+		"CASTELLAN_ATLASSIAN_URL": {"https://api.atlassian.com/", "http://127.0.0.1:8085", "http://[::1]:8085",
+			"http://localhost:8085"},
 		"CASTELLAN_LISTEN":             {"off", "0.0.0.0:9090", ":0", "[::1]:9090", "localhost:80"},
 		"CASTELLAN_CALLS_IN_FLIGHT":    {"1", "1000"},
 		"CASTELLAN_WATCHES":            {"1", "100000"},
@@ -76,11 +79,15 @@ func TestLoadAcceptsAndRefuses(t *testing.T) {
 		"CASTELLAN_LOG_FORMAT":         {"console", "json"},
 	}
 	refused := map[string][]string{
-		"CASTELLAN_LEDGER":               {"castellan.db", "file:", "mysql://u:hunter2@db/castellan", "postgres://db", "postgres://u:hunter2@db/%zz"},
-		"CASTELLAN_LEDGER_PASSWORD_FILE": {"relative/path", "/run/secrets/ledger"}, // the default ledger takes no password
-		"CASTELLAN_ATLASSIAN_URL": {"http://api.atlassian.com", "http://simulator:8085", "http://127.0.0.1.example:80", "https://u:hunter2@api.atlassian.com",
+		"CASTELLAN_LEDGER": {"castellan.db", "file:", "mysql://u:hunter2@db/castellan", "postgres://db",
+			"postgres://u:hunter2@db/%zz"},
+		// the default ledger takes no password
+		"CASTELLAN_LEDGER_PASSWORD_FILE": {"relative/path", "/run/secrets/ledger"},
+		"CASTELLAN_ATLASSIAN_URL": {"http://api.atlassian.com", "http://simulator:8085", "http://127.0.0.1.example:80",
+			"https://u:hunter2@api.atlassian.com",
 			"https://api.atlassian.com/admin", "https://api.atlassian.com?x=1", "api.atlassian.com", "ftp://127.0.0.1"},
-		"CASTELLAN_LISTEN":             {"9090", "127.0.0.1", "127.0.0.1:http", "127.0.0.1:65536", "http://127.0.0.1:9090", "OFF"},
+		"CASTELLAN_LISTEN": {"9090", "127.0.0.1", "127.0.0.1:http", "127.0.0.1:65536",
+			"http://127.0.0.1:9090", "OFF"},
 		"CASTELLAN_CALLS_IN_FLIGHT":    {"0", "1001", "-1", "many", "1.5"},
 		"CASTELLAN_WATCHES":            {"0", "100001", "-1", "all"},
 		"CASTELLAN_ACTIVITIES":         {"9", "10001", "-1"},

@@ -19,8 +19,8 @@ type Notices struct {
 	Watchers      []string
 }
 
-// Notices reads the secrets that are given as file:/PATH, an absolute path as of [Worker.LedgerPasswordFile]. The values
-// that come from files are not checked.
+// Notices reads the secrets that are given as file:/PATH, an absolute path as of [Worker.LedgerPasswordFile]. The
+// values that come from files are not checked.
 func (w Worker) Notices() (Notices, error) {
 	n := Notices{SMTP: w.NotifySMTP, SMTPFrom: w.NotifySMTPFrom}
 	for _, watcher := range w.NotifyWatchers {
@@ -57,21 +57,24 @@ func (w Worker) rejectsNotify(variable string) bool {
 		return w.NotifyWebhookURL.Reveal() != "" && !isFileOr(w.NotifyWebhookURL, isWebhook)
 	case "CASTELLAN_NOTIFY_WEBHOOK_SECRET":
 		longEnough := func(s string) bool { return len(s) >= 16 }
-		return w.NotifyWebhookSecret.Reveal() != "" && !(isFileOr(w.NotifyWebhookSecret, longEnough) && w.NotifyWebhookURL.Reveal() != "")
+		return w.NotifyWebhookSecret.Reveal() != "" &&
+			!(isFileOr(w.NotifyWebhookSecret, longEnough) && w.NotifyWebhookURL.Reveal() != "")
 	case "CASTELLAN_NOTIFY_SLACK_URL":
 		return w.NotifySlackURL.Reveal() != "" && !isFileOr(w.NotifySlackURL, isWebhook)
 	case "CASTELLAN_NOTIFY_SMTP":
 		return w.NotifySMTP != "" && !isMailServer(w.NotifySMTP)
 	case "CASTELLAN_NOTIFY_SMTP_PASSWORD":
 		anything := func(string) bool { return true }
-		return hasUser(w.NotifySMTP) != (w.NotifySMTPPassword.Reveal() != "") || !isFileOr(w.NotifySMTPPassword, anything)
+		return hasUser(w.NotifySMTP) != (w.NotifySMTPPassword.Reveal() != "") ||
+			!isFileOr(w.NotifySMTPPassword, anything)
 	case "CASTELLAN_NOTIFY_SMTP_FROM":
 		_, err := mail.ParseAddress(w.NotifySMTPFrom)
 		return (w.NotifySMTP != "" || w.NotifySMTPFrom != "") && (err != nil || w.NotifySMTP == "")
 	case "CASTELLAN_NOTIFY_WATCHERS":
 		for _, watcher := range w.NotifyWatchers {
 			watcher = strings.TrimSpace(watcher)
-			if address, err := mail.ParseAddress(watcher); err != nil || address.Address != watcher || w.NotifySMTP == "" {
+			if address, err := mail.ParseAddress(watcher); err != nil || address.Address != watcher ||
+				w.NotifySMTP == "" {
 				return true
 			}
 		}
@@ -97,7 +100,8 @@ func isWebhook(s string) bool {
 
 func isMailServer(s string) bool {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "smtp" && u.Scheme != "smtps" || u.Hostname() == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Scheme != "smtp" && u.Scheme != "smtps" || u.Hostname() == "" || u.Path != "" ||
+		u.RawQuery != "" || u.Fragment != "" {
 		return false
 	}
 	_, has := u.User.Password()

@@ -21,8 +21,8 @@ type ReviewPage struct {
 // minReviewKey is the fewest characters of the key that signs reviewers' links.
 const minReviewKey = 32
 
-// ReviewPage reads the key that is given as file:/PATH, an absolute path as of [Worker.LedgerPasswordFile]. A worker that is
-// given the URL and the key and no address makes links to a page that other workers serve.
+// ReviewPage reads the key that is given as file:/PATH, an absolute path as of [Worker.LedgerPasswordFile]. A worker
+// that is given the URL and the key and no address makes links to a page that other workers serve.
 func (w Worker) ReviewPage() (ReviewPage, error) {
 	page := ReviewPage{Addr: w.ReviewAddr}
 	if !w.reviews() {
@@ -43,7 +43,9 @@ func (w Worker) ReviewPage() (ReviewPage, error) {
 		return ReviewPage{}, fmt.Errorf("CASTELLAN_REVIEW_KEY: read %s: %w", path, err)
 	}
 	if !isReviewKey(value) {
-		return ReviewPage{}, fmt.Errorf("CASTELLAN_REVIEW_KEY: %s holds fewer than %d characters: make a key by openssl rand -base64 32", path, minReviewKey)
+		return ReviewPage{}, fmt.Errorf(
+			"CASTELLAN_REVIEW_KEY: %s holds fewer than %d characters: make a key by openssl rand -base64 32", path,
+			minReviewKey)
 	}
 	page.Key = NewSecret(value)
 	return page, nil
@@ -60,7 +62,8 @@ func (w Worker) reviewURL() string {
 		return w.ReviewURL
 	}
 	host, port, _ := net.SplitHostPort(w.ReviewAddr)
-	if number, err := netip.ParseAddrPort(net.JoinHostPort("127.0.0.1", port)); err != nil || number.Port() == 0 || !isLoopback(host) {
+	if number, err := netip.ParseAddrPort(net.JoinHostPort("127.0.0.1", port)); err != nil || number.Port() == 0 ||
+		!isLoopback(host) {
 		return ""
 	}
 	return "http://" + net.JoinHostPort(host, port)

@@ -23,27 +23,37 @@ func TestLoadJudgesReviewSettingsTogether(t *testing.T) {
 		given   settings
 		refused []string
 	}{
-		"off":                       {settings{reviewAddr: "off"}, nil},
-		"behind a proxy":            {settings{reviewAddr: ":8090", reviewURL: "https://reviews.acme.example", reviewKey: longKey}, nil},
-		"with a slash and a port":   {settings{reviewAddr: "0.0.0.0:8090", reviewURL: "https://reviews.acme.example:8443/", reviewKey: "file:/run/secrets/review-key"}, nil},
-		"on this machine":           {settings{reviewAddr: "127.0.0.1:8090", reviewKey: longKey}, nil},
-		"on this machine, by name":  {settings{reviewAddr: "localhost:8090", reviewKey: longKey}, nil},
-		"on this machine, any port": {settings{reviewAddr: "127.0.0.1:0", reviewURL: "http://127.0.0.1:8090", reviewKey: longKey}, nil},
-		"links to another's page":   {settings{reviewURL: "https://reviews.acme.example", reviewKey: longKey}, nil},
+		"off": {settings{reviewAddr: "off"}, nil},
+		"behind a proxy": {settings{reviewAddr: ":8090", reviewURL: "https://reviews.acme.example",
+			reviewKey: longKey}, nil},
+		"with a slash and a port": {settings{reviewAddr: "0.0.0.0:8090",
+			reviewURL: "https://reviews.acme.example:8443/", reviewKey: "file:/run/secrets/review-key"}, nil},
+		"on this machine":          {settings{reviewAddr: "127.0.0.1:8090", reviewKey: longKey}, nil},
+		"on this machine, by name": {settings{reviewAddr: "localhost:8090", reviewKey: longKey}, nil},
+		"on this machine, any port": {settings{reviewAddr: "127.0.0.1:0", reviewURL: "http://127.0.0.1:8090",
+			reviewKey: longKey}, nil},
+		"links to another's page": {settings{reviewURL: "https://reviews.acme.example", reviewKey: longKey}, nil},
 
-		"not an address":          {settings{reviewAddr: "8090", reviewURL: "https://reviews.acme.example", reviewKey: longKey}, []string{reviewAddr}},
+		"not an address": {settings{reviewAddr: "8090", reviewURL: "https://reviews.acme.example",
+			reviewKey: longKey}, []string{reviewAddr}},
 		"nothing but an address":  {settings{reviewAddr: ":8090"}, []string{reviewURL, reviewKey}},
 		"no URL":                  {settings{reviewAddr: "10.0.0.1:8090", reviewKey: longKey}, []string{reviewURL}},
 		"no URL, and no port yet": {settings{reviewAddr: "127.0.0.1:0", reviewKey: longKey}, []string{reviewURL}},
 		"no key":                  {settings{reviewAddr: "127.0.0.1:8090"}, []string{reviewKey}},
 		"a URL without a key":     {settings{reviewURL: "https://reviews.acme.example"}, []string{reviewKey}},
 		"a key without a URL":     {settings{reviewKey: longKey}, []string{reviewURL}},
-		"a short key":             {settings{reviewAddr: "127.0.0.1:8090", reviewKey: longKey[1:]}, []string{reviewKey}},
-		"a relative file":         {settings{reviewAddr: "127.0.0.1:8090", reviewKey: "file:keys/hunter2-hunter2-hunter2-hunter2"}, []string{reviewKey}},
-		"plain http":              {settings{reviewAddr: ":8090", reviewURL: "http://reviews.acme.example", reviewKey: longKey}, []string{reviewURL}},
-		"a path":                  {settings{reviewAddr: ":8090", reviewURL: "https://acme.example/reviews", reviewKey: longKey}, []string{reviewURL}},
-		"credentials":             {settings{reviewAddr: ":8090", reviewURL: "https://u:hunter2@acme.example", reviewKey: longKey}, []string{reviewURL}},
-		"not a URL":               {settings{reviewAddr: ":8090", reviewURL: "reviews.acme.example", reviewKey: longKey}, []string{reviewURL}},
+		"a short key": {settings{reviewAddr: "127.0.0.1:8090", reviewKey: longKey[1:]},
+			[]string{reviewKey}},
+		"a relative file": {settings{reviewAddr: "127.0.0.1:8090",
+			reviewKey: "file:keys/hunter2-hunter2-hunter2-hunter2"}, []string{reviewKey}},
+		"plain http": {settings{reviewAddr: ":8090", reviewURL: "http://reviews.acme.example",
+			reviewKey: longKey}, []string{reviewURL}},
+		"a path": {settings{reviewAddr: ":8090", reviewURL: "https://acme.example/reviews",
+			reviewKey: longKey}, []string{reviewURL}},
+		"credentials": {settings{reviewAddr: ":8090", reviewURL: "https://u:hunter2@acme.example",
+			reviewKey: longKey}, []string{reviewURL}},
+		"not a URL": {settings{reviewAddr: ":8090", reviewURL: "reviews.acme.example",
+			reviewKey: longKey}, []string{reviewURL}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			clearVariables(t)
@@ -86,13 +96,15 @@ func TestReviewPageIsOffUnlessItIsAskedFor(t *testing.T) {
 }
 
 func TestReviewPageTakesItsURLFromALoopbackListener(t *testing.T) {
-	for addr, want := range map[string]string{"127.0.0.1:8090": "http://127.0.0.1:8090", "[::1]:8090": "http://[::1]:8090", "localhost:80": "http://localhost:80"} {
+	for addr, want := range map[string]string{"127.0.0.1:8090": "http://127.0.0.1:8090",
+		"[::1]:8090": "http://[::1]:8090", "localhost:80": "http://localhost:80"} {
 		page, err := reviewPage(t, map[string]string{reviewAddr: addr, reviewKey: longKey})
 		require.NoError(t, err)
 		require.Equal(t, want, page.URL.String())
 		require.Equal(t, longKey, page.Key.Reveal())
 	}
-	page, err := reviewPage(t, map[string]string{reviewAddr: "127.0.0.1:8090", reviewURL: "https://reviews.acme.example/", reviewKey: longKey})
+	page, err := reviewPage(t, map[string]string{reviewAddr: "127.0.0.1:8090",
+		reviewURL: "https://reviews.acme.example/", reviewKey: longKey})
 	require.NoError(t, err)
 	require.Equal(t, "https://reviews.acme.example", page.URL.String(), "what is said goes before what is guessed")
 }

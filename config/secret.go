@@ -52,8 +52,8 @@ func (s *Secret) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Secrets resolves secret references, the only form in which a policy may speak of a secret. Who runs the worker says which
-// organization may use which reference; for the organization acme-eu that is
+// Secrets resolves secret references, the only form in which a policy may speak of a secret. Who runs the worker says
+// which organization may use which reference; for the organization acme-eu that is
 //
 //	env:CASTELLAN_KEY_ACME_EU                the variable of its name: upper case, with _ for -
 //	file:/run/secrets/castellan/acme-eu      the file of its name in Dir
@@ -68,8 +68,8 @@ type Secrets struct {
 	Of  map[string][]string // references by organization
 }
 
-// Resolve returns the secret that ref refers to for the organization, without the white space around it. It reads anew at
-// every call, so a rotated key is found without a restart.
+// Resolve returns the secret that ref refers to for the organization, without the white space around it. It reads anew
+// at every call, so a rotated key is found without a restart.
 //
 // A file must be regular, lie in the folder also after following symbolic links, hold at most 64 KiB, and be one line.
 // Errors name the reference and what to do, never a value.
@@ -77,7 +77,8 @@ func (s Secrets) Resolve(org, ref string) (Secret, error) {
 	kind, rest, _ := strings.Cut(ref, ":")
 	if kind != "env" && kind != "file" {
 		// What stands here may be the secret itself, so it is not quoted.
-		return Secret{}, fmt.Errorf("this is not a secret reference: write %s or file:%s, never the secret itself", EnvReference(org), filepath.Join(s.Dir, org))
+		return Secret{}, fmt.Errorf("this is not a secret reference: write %s or file:%s, never the secret itself",
+			EnvReference(org), filepath.Join(s.Dir, org))
 	}
 	root, name, err := s.place(org, kind, rest)
 	var value string
@@ -99,8 +100,8 @@ func EnvReference(org string) string {
 	return "env:" + KeyPrefix + strings.ToUpper(strings.ReplaceAll(org, "-", "_"))
 }
 
-// place says whether the organization may use the reference and, of a file, in which folder it must lie and by which path: the
-// last of several names is looked for in the folders before it, none of which a symbolic link may leave.
+// place says whether the organization may use the reference and, of a file, in which folder it must lie and by which
+// path: the last of several names is looked for in the folders before it, none of which a symbolic link may leave.
 func (s Secrets) place(org, kind, rest string) (root string, names []string, err error) {
 	ref := kind + ":" + rest
 	if slices.Contains(s.Of[org], ref) {
@@ -151,7 +152,8 @@ func secretMap(pairs []string) (map[string][]string, error) {
 			return nil, fmt.Errorf("%.50q is no organization's name", org)
 		}
 		switch {
-		case kind == "env" && envForm.MatchString(rest) && (strings.HasPrefix(rest, KeyPrefix) || !strings.HasPrefix(rest, "CASTELLAN_")):
+		case kind == "env" && envForm.MatchString(rest) &&
+			(strings.HasPrefix(rest, KeyPrefix) || !strings.HasPrefix(rest, "CASTELLAN_")):
 		case kind == "file" && filepath.IsAbs(rest) && filepath.Clean(rest) == rest:
 		default:
 			return nil, fmt.Errorf("what stands for organization %s is no reference", org)
@@ -174,8 +176,8 @@ func fromEnvironment(name string) (string, error) {
 	return clean(value)
 }
 
-// readSecret reads the file below dir that the last name names, in the folders that the others name; os.Root refuses a symbolic
-// link that leads out of any of them.
+// readSecret reads the file below dir that the last name names, in the folders that the others name; os.Root refuses a
+// symbolic link that leads out of any of them.
 func readSecret(dir string, names ...string) (string, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {

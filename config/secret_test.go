@@ -28,7 +28,8 @@ func TestSecretIsNeverShown(t *testing.T) {
 
 	var shown []string
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
-		shown = append(shown, fmt.Sprintf(verb, secret), fmt.Sprintf(verb, &secret), fmt.Sprintf(verb, holder), fmt.Sprintf(verb, &holder),
+		shown = append(shown, fmt.Sprintf(verb, secret), fmt.Sprintf(verb, &secret), fmt.Sprintf(verb, holder),
+			fmt.Sprintf(verb, &holder),
 			fmt.Sprintf(verb, []config.Secret{secret}), fmt.Sprintf(verb, map[string]any{"key": secret}))
 	}
 	asJSON, err := json.Marshal(holder)
@@ -36,7 +37,8 @@ func TestSecretIsNeverShown(t *testing.T) {
 	asYAML, err := yaml.Marshal(map[string]any{"key": secret})
 	require.NoError(t, err)
 	var log strings.Builder
-	config.NewLogger(&log, zapcore.DebugLevel, config.LogJSON).Info("settings", zap.Any("a", secret), zap.Any("b", holder), zap.Stringer("c", secret), zap.Reflect("d", &holder))
+	config.NewLogger(&log, zapcore.DebugLevel, config.LogJSON).Info("settings", zap.Any("a", secret),
+		zap.Any("b", holder), zap.Stringer("c", secret), zap.Reflect("d", &holder))
 	shown = append(shown, string(asJSON), string(asYAML), log.String(), fmt.Errorf("wrapped: %v", holder).Error())
 
 	for _, text := range shown {
@@ -64,7 +66,8 @@ func TestResolveFromEnvironment(t *testing.T) {
 		require.Equal(t, key, secret.Reveal())
 	}
 
-	for org, problem := range map[string]string{"nowhere": "no such variable", "empty": "it is empty", "lines": "one line"} {
+	for org, problem := range map[string]string{"nowhere": "no such variable", "empty": "it is empty",
+		"lines": "one line"} {
 		_, err := secrets.Resolve(org, config.EnvReference(org))
 		require.ErrorContains(t, err, problem)
 		require.ErrorContains(t, err, config.EnvReference(org))
@@ -81,18 +84,23 @@ func TestResolveKeepsOrganizationsApart(t *testing.T) {
 	write("acme")
 	write("folder/scim")
 	write("smtp-password.txt")
-	for _, name := range []string{"CASTELLAN_KEY_ACME", "CASTELLAN_KEY_ACME_EU", "CASTELLAN_KEY_EVIL", "CASTELLAN_KEY_", "ATLASSIAN_KEY", "CASTELLAN_LEDGER"} {
+	for _, name := range []string{"CASTELLAN_KEY_ACME", "CASTELLAN_KEY_ACME_EU", "CASTELLAN_KEY_EVIL", "CASTELLAN_KEY_",
+		"ATLASSIAN_KEY", "CASTELLAN_LEDGER"} {
 		t.Setenv(name, "hunter2")
 	}
 	secrets := config.Secrets{Dir: dir}
 	for org, refs := range map[string][]string{
 		"evil": {
-			"env:CASTELLAN_KEY_ACME", "env:CASTELLAN_KEY_", "env:castellan_key_evil", "env:CASTELLAN_KEY_evil", "env:CASTELLAN_KEY_EVIL_", "env:CASTELLAN_LEDGER",
+			"env:CASTELLAN_KEY_ACME", "env:CASTELLAN_KEY_", "env:castellan_key_evil", "env:CASTELLAN_KEY_evil",
+			"env:CASTELLAN_KEY_EVIL_", "env:CASTELLAN_LEDGER",
 			"env:ATLASSIAN_KEY", "env:", "env:CASTELLAN_KEY_ACME=CASTELLAN_KEY_EVIL",
-			"file:" + dir + "/acme", "file:" + dir + "/evil/../acme", "file:" + dir + "/./acme", "file:" + dir, "file:" + dir + "/", "file:" + dir + "/smtp-password.txt",
-			"file:acme", "file:", "file:" + dir + "/folder/scim", "file:" + dir + "/evil/../folder/scim", "file:" + dir + "-of-others/evil",
+			"file:" + dir + "/acme", "file:" + dir + "/evil/../acme", "file:" + dir + "/./acme", "file:" + dir,
+			"file:" + dir + "/", "file:" + dir + "/smtp-password.txt",
+			"file:acme", "file:", "file:" + dir + "/folder/scim", "file:" + dir + "/evil/../folder/scim",
+			"file:" + dir + "-of-others/evil",
 		},
-		"acme":   {"env:CASTELLAN_KEY_ACME_EU", "file:" + dir + "/ACME", "file:" + dir + "/acme/", "file:/" + dir + "/acme"},
+		"acme": {"env:CASTELLAN_KEY_ACME_EU", "file:" + dir + "/ACME", "file:" + dir + "/acme/",
+			"file:/" + dir + "/acme"},
 		"acme-e": {"env:CASTELLAN_KEY_ACME_EU"},
 		"":       {"env:CASTELLAN_KEY_", "file:" + dir, "file:" + dir + "/", "file:" + dir + "/acme"},
 		"..":     {"file:" + filepath.Dir(dir), "file:" + dir + "/.."},
@@ -130,10 +138,12 @@ func TestResolveWhatTheWorkerSays(t *testing.T) {
 		require.Equal(t, c.value, secret.Reveal())
 		for _, other := range []string{"evil", "shared"} {
 			_, err = secrets.Resolve(other, c.ref)
-			require.ErrorContains(t, err, "may not use it", "what is given to somebody is nobody else's, not even by name")
+			require.ErrorContains(t, err, "may not use it",
+				"what is given to somebody is nobody else's, not even by name")
 		}
 	}
-	for _, wrong := range []string{"acme", "acme=", "=env:X", "acme=hunter2", "acme=env:", "ACME=env:X", "acme=file:x", "acme=file:/run/../etc/passwd", "acme=env:CASTELLAN_REVIEW_KEY", "a=env:X,b"} {
+	for _, wrong := range []string{"acme", "acme=", "=env:X", "acme=hunter2", "acme=env:", "ACME=env:X", "acme=file:x",
+		"acme=file:/run/../etc/passwd", "acme=env:CASTELLAN_REVIEW_KEY", "a=env:X,b"} {
 		t.Setenv("CASTELLAN_SECRETS", wrong)
 		_, err := config.Load[config.Worker]()
 		require.ErrorContains(t, err, "CASTELLAN_SECRETS cannot be used", wrong)
@@ -160,7 +170,8 @@ func TestSecretsDirHoldsNoneOfTheWorkersOwnBehindALink(t *testing.T) {
 	require.NoError(t, os.Symlink(filepath.Join(keys, "smtp"), filepath.Join(dir, "file")))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "elsewhere"), []byte("secret"), 0o600))
 	t.Setenv("CASTELLAN_LEDGER", "postgres://castellan@db/castellan")
-	for _, names := range [][2]string{{"folder", "keys/smtp"}, {"keys", "folder/smtp"}, {"keys", "file"}, {"folder", "keys/to-come"}} {
+	for _, names := range [][2]string{{"folder", "keys/smtp"}, {"keys", "folder/smtp"}, {"keys", "file"},
+		{"folder", "keys/to-come"}} {
 		t.Setenv("CASTELLAN_SECRETS_DIR", filepath.Join(dir, names[0]))
 		t.Setenv("CASTELLAN_LEDGER_PASSWORD_FILE", filepath.Join(dir, names[1]))
 		_, err := config.Load[config.Worker]()
@@ -211,7 +222,8 @@ func TestResolveFromFile(t *testing.T) {
 	link("..", "parent")
 	require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600))
 
-	for org, name := range map[string]string{"acme": "acme", "deep": "deep/acme", "mounted": "mounted", "folder": "folder/scim"} {
+	for org, name := range map[string]string{"acme": "acme", "deep": "deep/acme", "mounted": "mounted",
+		"folder": "folder/scim"} {
 		secret, err := config.Secrets{Dir: dir}.Resolve(org, "file:"+dir+"/"+name)
 		require.NoError(t, err)
 		require.Equal(t, "hunter2", secret.Reveal(), name)
@@ -257,7 +269,8 @@ func FuzzResolve(f *testing.F) {
 	dir := filepath.Join(base, "secrets")
 	require.NoError(f, os.Mkdir(dir, 0o700))
 	require.NoError(f, os.WriteFile(filepath.Join(base, "outside"), []byte("hunter2"), 0o600))
-	for _, ref := range []string{"file:/outside", "file:" + dir + "/../outside", "env:PATH", "file:" + dir + "//.//..//outside", "x"} {
+	for _, ref := range []string{"file:/outside", "file:" + dir + "/../outside", "env:PATH",
+		"file:" + dir + "//.//..//outside", "x"} {
 		f.Add(ref)
 	}
 	f.Fuzz(func(t *testing.T, ref string) {

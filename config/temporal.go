@@ -16,7 +16,8 @@ import (
 func TemporalOptions(logger *zap.Logger) (client.Options, error) {
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
-		return client.Options{}, fmt.Errorf("read Temporal's settings (TEMPORAL_* variables and the profile file): %w", err)
+		return client.Options{}, fmt.Errorf("read Temporal's settings (TEMPORAL_* variables and the profile file): %w",
+			err)
 	}
 	if options.HostPort == "" {
 		options.HostPort = client.DefaultHostPort
@@ -24,7 +25,8 @@ func TemporalOptions(logger *zap.Logger) (client.Options, error) {
 	if options.Namespace == "" {
 		options.Namespace = client.DefaultNamespace
 	}
-	options.ConnectionOptions.DialOptions = append(options.ConnectionOptions.DialOptions, grpc.WithChainUnaryInterceptor(refuseHeaders),
+	options.ConnectionOptions.DialOptions = append(options.ConnectionOptions.DialOptions,
+		grpc.WithChainUnaryInterceptor(refuseHeaders),
 		// Nobody keeps settings of gRPC's in the name system, and to ask a name server that is silent takes a minute.
 		grpc.WithDisableServiceConfig())
 	options.Logger = TemporalLogger(logger)

@@ -16,7 +16,8 @@ import (
 	"github.com/castellan-io/castellan/config"
 )
 
-// TestTemporalOptionsLookUpTheAddressAlone: a lookup of anything else is one more that a silent name server lets time out.
+// TestTemporalOptionsLookUpTheAddressAlone: a lookup of anything else is one more that a silent name server lets time
+// out.
 func TestTemporalOptionsLookUpTheAddressAlone(t *testing.T) {
 	asked := nameServer(t)
 	t.Setenv("TEMPORAL_ADDRESS", "temporal.castellan.test:7233")

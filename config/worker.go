@@ -15,7 +15,8 @@ import (
 
 // Worker is the worker's configuration.
 type Worker struct {
-	// Ledger is where the ledger lives. It is a Secret because a PostgreSQL URL may carry a password; see [Worker.LedgerURL].
+	// Ledger is where the ledger lives. It is a Secret because a PostgreSQL URL may carry a password; see
+	// [Worker.LedgerURL].
 	Ledger Secret `env:"CASTELLAN_LEDGER" envDefault:"file:castellan.db" want:"file:PATH for an SQLite file, or postgres://USER@HOST/DATABASE"`
 
 	// LedgerPasswordFile holds the PostgreSQL password where the URL has none. Empty: none is added.
@@ -104,11 +105,13 @@ func (w Worker) Secrets() Secrets {
 // keepsOwnSecrets reports whether one of the worker's own secrets lies in the folder of the organizations' keys.
 func (w Worker) keepsOwnSecrets() bool {
 	for _, s := range []string{
-		"file:" + w.LedgerPasswordFile, w.NotifyWebhookURL.Reveal(), w.NotifyWebhookSecret.Reveal(), w.NotifySlackURL.Reveal(),
+		"file:" + w.LedgerPasswordFile, w.NotifyWebhookURL.Reveal(), w.NotifyWebhookSecret.Reveal(),
+		w.NotifySlackURL.Reveal(),
 		w.NotifySMTPPassword.Reveal(), w.ReviewKey.Reveal(),
 	} {
 		path, isFile := strings.CutPrefix(s, "file:")
-		if isFile && filepath.IsAbs(path) && (lies(path, w.SecretsDir) || lies(followed(path), followed(w.SecretsDir))) {
+		if isFile && filepath.IsAbs(path) &&
+			(lies(path, w.SecretsDir) || lies(followed(path), followed(w.SecretsDir))) {
 			return true
 		}
 	}
@@ -197,7 +200,8 @@ func lacksPassword(ledger string) bool {
 // isRootURL takes the URL of a host alone, by https or on this machine.
 func isRootURL(s string) bool {
 	u, err := url.Parse(s)
-	if err != nil || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" ||
+		u.Fragment != "" {
 		return false
 	}
 	return u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname())

@@ -19,8 +19,8 @@ import (
 // members are account ids by group.
 type members map[string]map[string]bool
 
-// expected works out from the policy file and the simulator's truth who should be in which target group: a second, plainer
-// reading of the policy than the product's own.
+// expected works out from the policy file and the simulator's truth who should be in which target group: a second,
+// plainer reading of the policy than the product's own.
 func expected(p *policy.Policy, truth cloud.State) members {
 	active := map[string]bool{}
 	for _, person := range truth.People {
@@ -30,11 +30,13 @@ func expected(p *policy.Policy, truth cloud.State) members {
 	for _, m := range p.Mappings {
 		for _, g := range truth.Groups {
 			from := slices.IndexFunc(m.From, func(glob string) bool { return matches(glob, g.Name) })
-			if !g.Synced || from < 0 || slices.ContainsFunc(m.Except, func(glob string) bool { return matches(glob, g.Name) }) {
+			if !g.Synced || from < 0 || slices.ContainsFunc(m.Except,
+				func(glob string) bool { return matches(glob, g.Name) }) {
 				continue
 			}
 			for _, to := range m.To {
-				for _, target := range behind(to, strings.TrimPrefix(g.Name, strings.TrimSuffix(m.From[from], "*")), truth) {
+				for _, target := range behind(to, strings.TrimPrefix(g.Name, strings.TrimSuffix(m.From[from], "*")),
+					truth) {
 					if want[target] == nil {
 						want[target] = map[string]bool{}
 					}

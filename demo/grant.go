@@ -23,7 +23,8 @@ const (
 // lend makes somebody an organization admin for a minute: asked for, approved, given, taken back by itself.
 func (d *demo) lend(ctx context.Context) error {
 	d.out.chapter("5. Femi Berg of operations needs to be an organization admin, for one minute.")
-	if err := d.ops(ctx, "grant", borrower, string(access.OrgAdmin), "--for", "1m", "--reason", "renew the SSO certificate", "--id", request, "--by", borrower); err != nil {
+	if err := d.ops(ctx, "grant", borrower, string(access.OrgAdmin), "--for", "1m", "--reason",
+		"renew the SSO certificate", "--id", request, "--by", borrower); err != nil {
 		return err
 	}
 	if _, err := d.untilGrant(ctx, messages.GrantWaiting); err != nil {
@@ -41,7 +42,8 @@ func (d *demo) lend(ctx context.Context) error {
 	if err := d.ops(ctx, "approve", request, "--by", approver); err != nil {
 		return err
 	}
-	if err := d.out.step("from then until Femi is an organization admin in Atlassian", func() (string, error) { return "", d.untilAdmin(ctx, true) }); err != nil {
+	if err := d.out.step("from then until Femi is an organization admin in Atlassian",
+		func() (string, error) { return "", d.untilAdmin(ctx, true) }); err != nil {
 		return err
 	}
 	if err := d.out.step("reading it back: a role takes Atlassian up to half a minute to show", func() (string, error) {

@@ -1,9 +1,10 @@
-// Command demo shows Castellan at work on one machine: it starts a Temporal dev server with its Web UI, a simulated Atlassian
-// organization of 2,000 people and a worker, lets Castellan take the organization over, tells a small story, and then
-// stays up to be played with. Everything lives in .demo, which is emptied at each start. Run it with `make demo`.
+// Command demo shows Castellan at work on one machine: it starts a Temporal dev server with its Web UI, a simulated
+// Atlassian organization of 2,000 people and a worker, lets Castellan take the organization over, tells a small story,
+// and then stays up to be played with. Everything lives in .demo, which is emptied at each start. Run it with `make
+// demo`.
 //
-// With --simulator it starts nothing and tells the same story in an installation that runs, whose organizations are that
-// simulator's: `make story` after `make up SIM=1`.
+// With --simulator it starts nothing and tells the same story in an installation that runs, whose organizations are
+// that simulator's: `make story` after `make up SIM=1`.
 package main
 
 import (
@@ -19,8 +20,10 @@ import (
 )
 
 func main() {
-	exit := flag.Bool("exit", false, "end after the story instead of staying up: with status 0 if all went as it should, else 1")
-	simulator := flag.String("simulator", "", "tell the story in the installation that runs with the simulator at this `URL`, and Temporal at TEMPORAL_ADDRESS, and end")
+	exit := flag.Bool("exit", false,
+		"end after the story instead of staying up: with status 0 if all went as it should, else 1")
+	simulator := flag.String("simulator", "",
+		"tell the story in the installation that runs with the simulator at this `URL`, and Temporal at TEMPORAL_ADDRESS, and end")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
@@ -73,7 +76,8 @@ func prepare() error {
 	}
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, "TEMPORAL_") || strings.HasPrefix(name, "CASTELLAN_") && name != "CASTELLAN_TEMPORAL_CLI" {
+		if strings.HasPrefix(name, "TEMPORAL_") || strings.HasPrefix(name, "CASTELLAN_") &&
+			name != "CASTELLAN_TEMPORAL_CLI" {
 			if err := os.Unsetenv(name); err != nil {
 				return err
 			}

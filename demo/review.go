@@ -68,7 +68,8 @@ func (d *demo) startReview(ctx context.Context) error {
 	}
 	var link string
 	if err := d.out.step("taking the items, asking Wei", func() (_ string, err error) {
-		if _, err := d.untilReview(ctx, func(s messages.ReviewStatus) bool { return s.Progress.Asked > 0 }); err != nil {
+		if _, err := d.untilReview(ctx,
+			func(s messages.ReviewStatus) bool { return s.Progress.Asked > 0 }); err != nil {
 			return "", err
 		}
 		link, err = d.mailedLink(ctx)
@@ -103,7 +104,8 @@ func (d *demo) mailedLink(ctx context.Context) (link string, err error) {
 
 func (d *demo) decideItems(ctx context.Context, stranger access.Item) error {
 	d.out.say("  Nothing in the policy explains why %s is an admin. Wei removes that, and keeps the others; here by commands:\n", stranger.Email)
-	if err := d.ops(ctx, "review", "decide", reviewID, "remove", strconv.Itoa(stranger.N), "--comment", "not on the Jira team", "--by", reviewer); err != nil {
+	if err := d.ops(ctx, "review", "decide", reviewID, "remove", strconv.Itoa(stranger.N), "--comment",
+		"not on the Jira team", "--by", reviewer); err != nil {
 		return err
 	}
 	return d.ops(ctx, "review", "decide", reviewID, "keep", "--undecided", "--by", reviewer)
@@ -111,10 +113,11 @@ func (d *demo) decideItems(ctx context.Context, stranger access.Item) error {
 
 // reviewDone waits for the review's end, and checks that the stranger alone was removed.
 func (d *demo) reviewDone(ctx context.Context, stranger access.Item) (done messages.ReviewStatus, err error) {
-	if err := d.out.step("everything is decided: the removal goes through the guard, is written, read back, and proven", func() (_ string, err error) {
-		done, err = d.untilReview(ctx, func(s messages.ReviewStatus) bool { return s.Phase == messages.ReviewOver })
-		return "", err
-	}); err != nil {
+	if err := d.out.step("everything is decided: the removal goes through the guard, is written, read back, and proven",
+		func() (_ string, err error) {
+			done, err = d.untilReview(ctx, func(s messages.ReviewStatus) bool { return s.Phase == messages.ReviewOver })
+			return "", err
+		}); err != nil {
 		return done, err
 	}
 	if done.Progress.Outcomes[access.OutcomeRemoved] != 1 {
@@ -142,7 +145,8 @@ func (d *demo) received(ctx context.Context, kind, to string) ([]messages.Notice
 // shown says that whoever was made an admin by hand is read as one: Atlassian's reads lag.
 func (d *demo) shown(ctx context.Context) error {
 	answer, err := d.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportExplain, Person: d.hired})
-	if err == nil && !slices.ContainsFunc(answer.Explain.Targets, func(t messages.Explained) bool { return t.Target.Group() == admins && t.Held == "yes" }) {
+	if err == nil && !slices.ContainsFunc(answer.Explain.Targets,
+		func(t messages.Explained) bool { return t.Target.Group() == admins && t.Held == "yes" }) {
 		err = fmt.Errorf("%s is not shown in %s yet", d.hired, admins)
 	}
 	return err
@@ -156,12 +160,14 @@ func (d *demo) stranger(ctx context.Context) (access.Item, error) {
 	}
 	i := slices.IndexFunc(answer.Items, func(i access.Item) bool { return i.Email == d.hired })
 	if i < 0 || len(answer.Items[i].Reasons) > 0 {
-		return access.Item{}, fmt.Errorf("of the %d items none shows that %s was made an admin by hand", len(answer.Items), d.hired)
+		return access.Item{}, fmt.Errorf("of the %d items none shows that %s was made an admin by hand",
+			len(answer.Items), d.hired)
 	}
 	return answer.Items[i], nil
 }
 
-func (d *demo) untilReview(ctx context.Context, want func(messages.ReviewStatus) bool) (s messages.ReviewStatus, err error) {
+func (d *demo) untilReview(ctx context.Context, want func(messages.ReviewStatus) bool) (s messages.ReviewStatus,
+	err error) {
 	err = stack.Eventually(ctx, patience, func() error {
 		if err := d.alive(); err != nil {
 			return err

@@ -46,8 +46,8 @@ type demo struct {
 	page    string         // address of reviewers' pages; empty when the port was taken
 }
 
-// emptyFolder removes what an earlier demo left. The lock that it returns keeps two demos from removing each other's files
-// until it is closed.
+// emptyFolder removes what an earlier demo left. The lock that it returns keeps two demos from removing each other's
+// files until it is closed.
 func emptyFolder() (lock *os.File, err error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, err
@@ -101,9 +101,12 @@ func (d *demo) start(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	d.shell = fmt.Sprintf("export TEMPORAL_ADDRESS=%s PATH=\"%s:%s:$PATH\"", d.Temporal.Address, d.Bin, filepath.Dir(d.Temporal.CLI))
-	if err := d.out.step(fmt.Sprintf("inventing an Atlassian organization: %s people, %d synced groups", thousands(people), groups), func() (string, error) {
-		d.Simulator, err = stack.StartSimulator(ctx, d.Bin, dir, "--people", strconv.Itoa(people), "--groups", strconv.Itoa(groups), "--latency", "20ms", "--lag", "1s")
+	d.shell = fmt.Sprintf("export TEMPORAL_ADDRESS=%s PATH=\"%s:%s:$PATH\"", d.Temporal.Address, d.Bin,
+		filepath.Dir(d.Temporal.CLI))
+	if err := d.out.step(fmt.Sprintf("inventing an Atlassian organization: %s people, %d synced groups",
+		thousands(people), groups), func() (string, error) {
+		d.Simulator, err = stack.StartSimulator(ctx, d.Bin, dir, "--people", strconv.Itoa(people), "--groups",
+			strconv.Itoa(groups), "--latency", "20ms", "--lag", "1s")
 		if err != nil {
 			return "", err
 		}
@@ -157,7 +160,8 @@ func (d *demo) processes() map[string]*stack.Process {
 	if d.Worker == nil {
 		return nil
 	}
-	return map[string]*stack.Process{"Temporal server": d.Temporal.Process, "simulator": d.Simulator.Process, "worker": d.Worker.Process}
+	return map[string]*stack.Process{"Temporal server": d.Temporal.Process, "simulator": d.Simulator.Process,
+		"worker": d.Worker.Process}
 }
 
 func (d *demo) stop() {

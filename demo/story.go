@@ -27,7 +27,8 @@ const (
 // story plays seven acts and checks each against the simulator's own truth.
 func (d *demo) story(ctx context.Context) error {
 	d.out.say("\nWhat follows you can type yourself in another terminal, in this folder, after:\n\n  %s", d.shell)
-	for _, act := range []func(context.Context) error{d.takeOver, d.join, d.leave, d.emptyOut, d.lend, d.review, d.verifyLedger} {
+	for _, act := range []func(context.Context) error{d.takeOver, d.join, d.leave, d.emptyOut, d.lend, d.review,
+		d.verifyLedger} {
 		if err := act(ctx); err != nil {
 			return err
 		}
@@ -47,7 +48,10 @@ func (d *demo) takeOver(ctx context.Context) error {
 	}
 	var held messages.OrgSyncState
 	if err := d.out.step("waiting for the plan", func() (string, error) {
-		held, err = d.until(ctx, func(s messages.OrgSyncState) bool { return s.State == messages.StateHeld && s.Running == nil })
+		held, err = d.until(ctx, func(s messages.OrgSyncState) bool {
+			return s.State == messages.StateHeld &&
+				s.Running == nil
+		})
 		return "", err
 	}); err != nil {
 		return err
@@ -71,10 +75,11 @@ func (d *demo) takeOver(ctx context.Context) error {
 	if err := d.watchApplying(ctx, held.Hold); err != nil {
 		return err
 	}
-	if err := d.out.step("looking at everybody once more, and filling the groups that the policy asks to create", func() (string, error) {
-		_, err := d.until(ctx, stack.Idle)
-		return "", err
-	}); err != nil {
+	if err := d.out.step("looking at everybody once more, and filling the groups that the policy asks to create",
+		func() (string, error) {
+			_, err := d.until(ctx, stack.Idle)
+			return "", err
+		}); err != nil {
 		return err
 	}
 	return d.summary(ctx, before)
@@ -88,7 +93,8 @@ func (d *demo) watchApplying(ctx context.Context, h *messages.Hold) error {
 		if err := d.alive(); err != nil {
 			return err
 		}
-		value, err := d.Temporal.Client.QueryWorkflow(ctx, messages.ReconcileID(org, h.Run)+":approved", "", messages.Status)
+		value, err := d.Temporal.Client.QueryWorkflow(ctx, messages.ReconcileID(org, h.Run)+":approved", "",
+			messages.Status)
 		if err != nil {
 			return err
 		}
@@ -125,7 +131,9 @@ func (d *demo) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	hired, err := idp.CreateUser(ctx, scim.User{UserName: d.hired, Email: d.hired, GivenName: "Robin", FamilyName: "Osei", DisplayName: "Robin Osei", Active: true})
+	hired, err := idp.CreateUser(ctx,
+		scim.User{UserName: d.hired, Email: d.hired, GivenName: "Robin", FamilyName: "Osei", DisplayName: "Robin Osei",
+			Active: true})
 	if err != nil {
 		return err
 	}
@@ -136,15 +144,16 @@ func (d *demo) join(ctx context.Context) error {
 	if _, err := idp.AddMembers(ctx, group.ID, hired.ID); err != nil {
 		return err
 	}
-	if err := d.out.step("from then until Atlassian has Robin in every product the policy gives", func() (string, error) {
-		return "", stack.Eventually(ctx, patience, func() error {
-			now, err := d.Simulator.State(ctx)
-			if err != nil {
-				return err
-			}
-			return d.missing(now)
-		})
-	}); err != nil {
+	if err := d.out.step("from then until Atlassian has Robin in every product the policy gives",
+		func() (string, error) {
+			return "", stack.Eventually(ctx, patience, func() error {
+				now, err := d.Simulator.State(ctx)
+				if err != nil {
+					return err
+				}
+				return d.missing(now)
+			})
+		}); err != nil {
 		return err
 	}
 	if _, err := d.until(ctx, stack.Idle); err != nil {
@@ -190,7 +199,8 @@ func (d *demo) leave(ctx context.Context) error {
 		return err
 	}
 	d.out.say("\n  The ledger still knows why it was so a moment ago:\n")
-	if err := d.ops(ctx, "why", "--at", d.joined.UTC().Format("2006-01-02T15:04:05.000Z"), org, d.hired, "default:jira/acme/user"); err != nil {
+	if err := d.ops(ctx, "why", "--at", d.joined.UTC().Format("2006-01-02T15:04:05.000Z"), org, d.hired,
+		"default:jira/acme/user"); err != nil {
 		return err
 	}
 	then, err := d.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportWhy, Person: d.hired, At: d.joined})
@@ -217,7 +227,8 @@ func (d *demo) emptyOut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.out.chapter(fmt.Sprintf("4. A slip at the identity provider: all %d people are taken out of %s.", len(group.MemberIDs), emptied))
+	d.out.chapter(fmt.Sprintf("4. A slip at the identity provider: all %d people are taken out of %s.",
+		len(group.MemberIDs), emptied))
 	if _, err := idp.ReplaceMembers(ctx, group.ID); err != nil {
 		return err
 	}
@@ -347,13 +358,15 @@ func (d *demo) stay(ctx context.Context) error {
 
 // invite prints what to open and what to type.
 func (d *demo) invite(ctx context.Context) error {
-	d.out.say("Open   %s/namespaces/default/workflows/%s", d.Temporal.UI, strings.ReplaceAll(messages.OrgSyncID(org), ":", "%3A"))
+	d.out.say("Open   %s/namespaces/default/workflows/%s", d.Temporal.UI,
+		strings.ReplaceAll(messages.OrgSyncID(org), ":", "%3A"))
 	lease, err := d.grantWorkflow(ctx)
 	if err != nil {
 		return err
 	}
 	d.out.say("       %s/namespaces/default/workflows/%s", d.Temporal.UI, strings.ReplaceAll(lease, ":", "%3A"))
-	d.out.say("       %s/namespaces/default/workflows/%s", d.Temporal.UI, strings.ReplaceAll(messages.ReviewID(org, reviewID), ":", "%3A"))
+	d.out.say("       %s/namespaces/default/workflows/%s", d.Temporal.UI,
+		strings.ReplaceAll(messages.ReviewID(org, reviewID), ":", "%3A"))
 	if d.metrics != "" {
 		d.out.say("       %s/metrics and %s/healthz: the worker", d.metrics, d.metrics)
 	}
@@ -368,12 +381,14 @@ func (d *demo) invite(ctx context.Context) error {
 		display.Update(loop, messages.SyncNow, display.Input{{"person", d.hired}}),
 		display.Signal(loop, messages.Pause, display.Input{{"by", "you"}, {"reason", "a look around"}}),
 		display.Signal(loop, messages.Resume, display.Input{{"by", "you"}}),
-		display.Starter("grant", borrower, "role:org-admin").With("--for", "10m").With("--reason", "once more").With("--id", "femi-2").With("--by", borrower),
+		display.Starter("grant", borrower, "role:org-admin").With("--for", "10m").With("--reason",
+			"once more").With("--id", "femi-2").With("--by", borrower),
 		display.Update(loop, messages.Approve, display.Input{{"request", "femi-2"}, {"by", approver}}),
 		display.Starter("grants"),
 		display.List("CastellanTarget", "role:org-admin", "CastellanState", "active"),
 		display.Starter("revoke").With("--request", "femi-2").With("--reason", "done").With("--by", borrower),
-		display.Starter("review start", campaign).With("--date", time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly)).With("--by", ops),
+		display.Starter("review start", campaign).With("--date",
+			time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly)).With("--by", ops),
 		display.List("CastellanCampaign", campaign, "CastellanState", "deciding"),
 		display.Starter("undo", d.first).With("--reason", "the demo is over"),
 	} {

@@ -34,8 +34,10 @@ func visit(ctx context.Context, simulator string) error {
 	d.shell = `make build tools; export TEMPORAL_ADDRESS=127.0.0.1:7233 PATH="$PWD/dist:$PWD/bin:$PATH"`
 	_, err = d.Temporal.Client.DescribeWorkflowExecution(ctx, messages.OrgSyncID(org), "")
 	if missing := new(serviceerror.NotFound); !errors.As(err, &missing) {
-		return errors.Join(err, fmt.Errorf("the organization %s is there already, and the story begins without it: to tell it again, "+
-			"end the installation with its data (docker compose --profile '*' down --volumes) and start it anew", org))
+		return errors.Join(err, fmt.Errorf(
+			"the organization %s is there already, and the story begins without it: to tell it again, "+
+				"end the installation with its data (docker compose --profile '*' down --volumes) and start it anew",
+			org))
 	}
 	if err := d.story(ctx); err != nil {
 		return err

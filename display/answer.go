@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// Answer is an answer as people read it who ask with the tools of others, such as Temporal's CLI: a copy in which every text is in
-// one line and nothing in it is invisible or steers a terminal. Bytes stay as they are, and so does what the answer was made of.
+// Answer is an answer as people read it who ask with the tools of others, such as Temporal's CLI: a copy in which every
+// text is in one line and nothing in it is invisible or steers a terminal. Bytes stay as they are, and so does what the
+// answer was made of.
 func Answer[T any](of T) T {
 	v := reflect.ValueOf(&of).Elem()
 	if plainly(v) {

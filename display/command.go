@@ -27,10 +27,11 @@ func Starter(name string, args ...string) Command {
 	return c
 }
 
-// Update says something to a workflow, and waits for the answer, which comes as JSON: as a text the CLI would show it with the line
-// ends in it.
+// Update says something to a workflow, and waits for the answer, which comes as JSON: as a text the CLI would show it
+// with the line ends in it.
 func Update(workflow, name string, input Input) Command {
-	return temporal("update execute", workflow).With("--name", name).With("--input", input.String()).With("--output", "json")
+	return temporal("update execute", workflow).With("--name", name).With("--input", input.String()).With("--output",
+		"json")
 }
 
 // Signal says something to a workflow, without an answer.
@@ -72,7 +73,8 @@ func among(verb string, pairs []string) Command {
 }
 
 func temporal(verb, workflow string) Command {
-	return Command{words: append([]string{"temporal", "workflow"}, strings.Fields(verb)...)}.With("--workflow-id", workflow)
+	return Command{words: append([]string{"temporal", "workflow"}, strings.Fields(verb)...)}.With("--workflow-id",
+		workflow)
 }
 
 // With is the command with an option and its value.
@@ -100,7 +102,8 @@ func (c Command) String() string {
 	return strings.Join(slices.Concat(words, options), " ")
 }
 
-// block is the command as a block of code in Markdown, each option in a line of its own: the panel of the Web UI is narrow.
+// block is the command as a block of code in Markdown, each option in a line of its own: the panel of the Web UI is
+// narrow.
 func (c Command) block() string {
 	if len(c.options) < 2 || slices.Contains(c.words, "--") {
 		return "    " + c.String() + "\n"
@@ -136,8 +139,9 @@ func jsonText(text string) string {
 	return escaped(strings.TrimSuffix(b.String(), "\n"))
 }
 
-// Quote is a word of a command as a POSIX shell takes it for one word, and for nothing else: as it is where nothing in it could mean
-// anything, within single quotes otherwise. What cannot be seen is written by its number: such a command does nothing, and shows why.
+// Quote is a word of a command as a POSIX shell takes it for one word, and for nothing else: as it is where nothing in
+// it could mean anything, within single quotes otherwise. What cannot be seen is written by its number: such a command
+// does nothing, and shows why.
 func Quote(word string) string {
 	if harmless.MatchString(word) {
 		return word

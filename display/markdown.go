@@ -28,8 +28,8 @@ func (p *Page) Command(c Command) { p.text.WriteString("\n" + c.block() + "\n") 
 
 func (p *Page) String() string { return p.text.String() }
 
-// Markdown is a text in one line of Markdown: it begins no heading, list or quotation, ends no line or table cell, and is no link,
-// image, code or HTML. Addresses of web pages are set as code, so that they are read and not followed.
+// Markdown is a text in one line of Markdown: it begins no heading, list or quotation, ends no line or table cell, and
+// is no link, image, code or HTML. Addresses of web pages are set as code, so that they are read and not followed.
 func Markdown(text string) string {
 	words := strings.Fields(Terminal(text))
 	for i, word := range words {
@@ -43,7 +43,8 @@ func Markdown(text string) string {
 		}
 	}
 	if len(words) > 0 {
-		words[0] = beginning.ReplaceAllStringFunc(words[0], func(s string) string { return s[:len(s)-1] + `\` + s[len(s)-1:] })
+		words[0] = beginning.ReplaceAllStringFunc(words[0],
+			func(s string) string { return s[:len(s)-1] + `\` + s[len(s)-1:] })
 	}
 	return strings.Join(words, " ")
 }
@@ -91,8 +92,8 @@ const mostSummary = 390
 // Summary is the one line that Temporal's Web UI shows of a workflow, an activity or a timer.
 func Summary(text string) string { return Shorten(Markdown(text), mostSummary) }
 
-// Code is a text as code within a line: whatever it is, it is shown letter by letter, and it ends where it ends. It holds in the
-// cells of tables too.
+// Code is a text as code within a line: whatever it is, it is shown letter by letter, and it ends where it ends. It
+// holds in the cells of tables too.
 func Code(text string) Safe {
 	text = strings.ReplaceAll(Terminal(text), "|", "¦")
 	if text == "" {

@@ -10,7 +10,8 @@ import (
 	"unicode/utf16"
 )
 
-// Safe is a text that a function of this package has written, or that is a word of the program's own: it is shown as it is.
+// Safe is a text that a function of this package has written, or that is a word of the program's own: it is shown as it
+// is.
 type Safe string
 
 // Fprintf is fmt.Fprintf, with every argument as a terminal shows it (Terminal).
@@ -18,8 +19,8 @@ func Fprintf(w io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintf(w, format, each(Terminal, args)...)
 }
 
-// Sprintf is fmt.Sprintf, with every argument in one line and with nothing invisible (Terminal): for texts of which a person reads
-// each line as the program's own, such as notices.
+// Sprintf is fmt.Sprintf, with every argument in one line and with nothing invisible (Terminal): for texts of which a
+// person reads each line as the program's own, such as notices.
 func Sprintf(format string, args ...any) string { return fmt.Sprintf(format, each(Terminal, args)...) }
 
 // Fprintln writes a text of several lines (Lines), and a line end.
@@ -46,7 +47,8 @@ func each(safely func(string) string, args []any) []any {
 			switch value := reflect.ValueOf(arg); value.Kind() {
 			case reflect.String:
 				all[i] = safely(value.String())
-			case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32,
+			case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint8,
+				reflect.Uint16, reflect.Uint32,
 				reflect.Uint64, reflect.Float32, reflect.Float64:
 				all[i] = arg
 			default:

@@ -15,12 +15,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNothingIsPrintedRoundThisPackage reads the product's source: commands are built here, and what is shown goes through here.
+// TestNothingIsPrintedRoundThisPackage reads the product's source: commands are built here, and what is shown goes
+// through here.
 func TestNothingIsPrintedRoundThisPackage(t *testing.T) {
 	printers := map[string][]string{ // folders in which nothing is printed by fmt, and what may be
 		"starter":   {`fmt.Fprintln(table, "`}, // the heads of tables
 		"workflows": nil,
-		"demo":      {`fmt.Fprintf(s.w, `, `fmt.Fprintln(table, "`, `fmt.Fprintf(table, "%s\t%d`, `fmt.Fprintln(s.w, "failed")`, `fmt.Fprintf(os.Stderr, "\n\ndemo: `, `fmt.Println("\nstopped`},
+		"demo": {`fmt.Fprintf(s.w, `, `fmt.Fprintln(table, "`, `fmt.Fprintf(table, "%s\t%d`,
+			`fmt.Fprintln(s.w, "failed")`, `fmt.Fprintf(os.Stderr, "\n\ndemo: `, `fmt.Println("\nstopped`},
 	}
 	commands := []string{"temporal workflow", "temporal schedule"}
 	seen := 0
@@ -30,7 +32,8 @@ func TestNothingIsPrintedRoundThisPackage(t *testing.T) {
 		}
 		folder := strings.Split(filepath.ToSlash(strings.TrimPrefix(path, "../")), "/")[0]
 		switch {
-		case entry.IsDir() && slices.Contains([]string{"bin", "dist", "tools", "simulator", "e2e", "display", ".git"}, folder):
+		case entry.IsDir() && slices.Contains([]string{"bin", "dist", "tools", "simulator", "e2e", "display", ".git"},
+			folder):
 			return filepath.SkipDir
 		case entry.IsDir(), filepath.Ext(path) != ".go", strings.HasSuffix(path, "_test.go"):
 			return nil
@@ -55,16 +58,22 @@ func TestNothingIsPrintedRoundThisPackage(t *testing.T) {
 				allowed, watched := printers[folder]
 				call := source(t, set, path, is)
 				if watched && (strings.HasPrefix(call, "fmt.Fprint") || strings.HasPrefix(call, "fmt.Print")) {
-					require.True(t, slices.ContainsFunc(allowed, func(ok string) bool { return strings.HasPrefix(call, ok) }), "%s: %s: print it with display", set.Position(is.Pos()), call)
+					require.True(t, slices.ContainsFunc(allowed,
+						func(ok string) bool { return strings.HasPrefix(call, ok) }), "%s: %s: print it with display",
+						set.Position(is.Pos()), call)
 				}
 				if watched && strings.HasPrefix(call, "workflow.SetCurrentDetails(") {
-					require.Regexp(t, `display\.|details\(|page\.String\(\)|foundInWords`, call, "%s: make it with display.Page", set.Position(is.Pos()))
+					require.Regexp(t, `display\.|details\(|page\.String\(\)|foundInWords`, call,
+						"%s: make it with display.Page", set.Position(is.Pos()))
 				}
 			case *ast.KeyValueExpr:
-				if key, ok := is.Key.(*ast.Ident); ok && slices.Contains([]string{"StaticSummary", "StaticDetails"}, key.Name) {
+				if key, ok := is.Key.(*ast.Ident); ok && slices.Contains([]string{"StaticSummary", "StaticDetails"},
+					key.Name) {
 					if _, plain := is.Value.(*ast.BasicLit); !plain {
 						value := source(t, set, path, is.Value)
-						require.True(t, strings.HasPrefix(value, "display.") || strings.HasPrefix(value, `"keeps access in organization "`), "%s: make it with display.Summary", set.Position(is.Pos()))
+						require.True(t, strings.HasPrefix(value, "display.") ||
+							strings.HasPrefix(value, `"keeps access in organization "`),
+							"%s: make it with display.Summary", set.Position(is.Pos()))
 					}
 				}
 			}

@@ -1,5 +1,5 @@
-// Package display writes what people typed, and what they named things, into what other people read, paste and open: one function
-// for each medium, so that no text can pass for anything but the text that it is.
+// Package display writes what people typed, and what they named things, into what other people read, paste and open:
+// one function for each medium, so that no text can pass for anything but the text that it is.
 //
 //   - a terminal: [Terminal], [Lines], and [Fprintf], which does it to every argument; [JSON] for answers as JSON
 //   - answers of workflows, which people read with Temporal's CLI: [Answer]
@@ -24,8 +24,8 @@ const (
 	mostLines = 64_000
 )
 
-// Visible writes characters that cannot be seen, or that turn the text around them or steer a terminal, by their number: two names
-// that differ must not look the same. Line ends and tabs stay, and joiners, which names need.
+// Visible writes characters that cannot be seen, or that turn the text around them or steer a terminal, by their
+// number: two names that differ must not look the same. Line ends and tabs stay, and joiners, which names need.
 func Visible(text string) string {
 	if strings.IndexFunc(text, invisible) < 0 && utf8.ValidString(text) {
 		return text
@@ -45,7 +45,8 @@ func invisible(r rune) bool {
 	switch r {
 	case '\n', '\t', '\u200c', '\u200d':
 		return false
-	case '\u034f', '\u115f', '\u1160', '\u17b4', '\u17b5', '\u2800', '\u3164', '\uffa0': // letters and marks without a shape
+	// letters and marks without a shape
+	case '\u034f', '\u115f', '\u1160', '\u17b4', '\u17b5', '\u2800', '\u3164', '\uffa0':
 		return true
 	}
 	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
@@ -66,8 +67,8 @@ func Line(text string) string {
 // Terminal is a text as a terminal shows it: in one line, and bounded.
 func Terminal(text string) string { return Shorten(Line(text), mostLine) }
 
-// Lines is a text of several lines, each of them as a terminal or a mail shows it. What people typed should have been put into one
-// line (Line) before it became a part of such a text.
+// Lines is a text of several lines, each of them as a terminal or a mail shows it. What people typed should have been
+// put into one line (Line) before it became a part of such a text.
 func Lines(text string) string {
 	text = strings.ReplaceAll(Shorten(text, mostLines), "\r\n", "\n")
 	return strings.ReplaceAll(Visible(text), "\t", "    ")
@@ -85,5 +86,6 @@ func Shorten(text string, most int) string {
 	return text[:most] + "…"
 }
 
-// Subject is the subject of a mail: one line, so that no header follows, and nothing in it is taken for an encoded word.
+// Subject is the subject of a mail: one line, so that no header follows, and nothing in it is taken for an encoded
+// word.
 func Subject(text string) string { return strings.ReplaceAll(Terminal(text), "=?", "= ?") }

@@ -50,7 +50,8 @@ func course(events []access.ReviewEvent) (course []step, rest string) {
 		if e.Kind == access.EventStage {
 			what = fmt.Sprintf("stage %d begun", e.Stage)
 		}
-		course = append(course, step{minute(e.At), e.At.UTC().Format(time.RFC3339), what, cmp.Or(e.ByEmail, e.By), e.Text})
+		course = append(course, step{minute(e.At), e.At.UTC().Format(time.RFC3339), what,
+			cmp.Or(e.ByEmail, e.By), e.Text})
 	}
 	var parts []string
 	for _, c := range counted {

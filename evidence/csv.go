@@ -23,9 +23,9 @@ var csvHead = []string{
 // Excel see it. Nothing is written of a pack that does not pass Verify; so the table is held in memory first.
 //
 // Several values in one cell are separated by a semicolon and a space. What is not known is "unknown", and instants are
-// in UTC. A cell that a spreadsheet might take for a formula has an apostrophe in front, also after a line break, a tab or
-// a semicolon within it, where some split cells. Invisible characters are written as ⟨U+202E⟩, and a cell ends with …
-// after 32,000 bytes, short of what Excel takes. The pack has every value as it is.
+// in UTC. A cell that a spreadsheet might take for a formula has an apostrophe in front, also after a line break, a tab
+// or a semicolon within it, where some split cells. Invisible characters are written as ⟨U+202E⟩, and a cell ends with
+// … after 32,000 bytes, short of what Excel takes. The pack has every value as it is.
 func CSV(r io.Reader, w io.Writer) error {
 	var table bytes.Buffer
 	table.WriteString("\ufeff")

@@ -32,21 +32,31 @@ func table(t *testing.T, m made) (rows []map[string]string, text string) {
 func TestCSVHasARowForEachItem(t *testing.T) {
 	m := duel()
 	first := &m.items[0]
-	first.Reasons = []access.Reason{{Kind: access.ReasonMapping, Name: "eng", Source: "eng-all"}, {Kind: access.ReasonGrant, Name: "g-1"}}
-	first.Person, first.Email, first.Name, first.Target, first.Since, first.Owned = "712020:1", "ana@acme.example", "Ana, the first", "role:org-admin", monday.AddDate(-1, 0, 0), true
-	first.Uses = []access.Use{{App: "jira-software/acme", Last: monday}, {App: "confluence/acme", Never: true}, {App: "loom/acme"}}
-	first.Peers, first.Recommend, first.Because, first.Risk = &access.Peers{Group: "eng", Of: 1200, Hold: 3}, access.VerdictRemove, "rarely used", 96
-	first.Why, first.Plan, first.Run, first.Until, first.Settled = "done", "sha256:p", "r-1", monday.AddDate(0, 1, 0), monday.AddDate(0, 0, 14)
+	first.Reasons = []access.Reason{{Kind: access.ReasonMapping, Name: "eng", Source: "eng-all"},
+		{Kind: access.ReasonGrant, Name: "g-1"}}
+	first.Person, first.Email, first.Name, first.Target, first.Since, first.Owned = "712020:1", "ana@acme.example",
+		"Ana, the first", "role:org-admin", monday.AddDate(-1, 0, 0), true
+	first.Uses = []access.Use{{App: "jira-software/acme", Last: monday}, {App: "confluence/acme", Never: true},
+		{App: "loom/acme"}}
+	first.Peers, first.Recommend, first.Because, first.Risk = &access.Peers{Group: "eng", Of: 1200, Hold: 3},
+		access.VerdictRemove, "rarely used", 96
+	first.Why, first.Plan, first.Run, first.Until, first.Settled = "done", "sha256:p", "r-1", monday.AddDate(0, 1, 0),
+		monday.AddDate(0, 0, 14)
 	first.Opens = []string{"jira-software/acme", "confluence/acme"}
 	rows, text := table(t, m)
 	require.Len(t, rows, 3)
-	require.True(t, strings.HasPrefix(text, "\ufeffitem,person,e-mail,name,external,target,opens,reasons,since,owned,uses,peers,recommendation,because,risk,decided,silent,by,comments,decided at,outcome,why,plan,run,until,settled\n"))
+	require.True(t, strings.HasPrefix(text,
+		"\ufeffitem,person,e-mail,name,external,target,opens,reasons,since,owned,uses,peers,recommendation,because,risk,decided,silent,by,comments,decided at,outcome,why,plan,run,until,settled\n"))
 	require.Equal(t, map[string]string{
-		"item": "1", "person": "712020:1", "e-mail": "ana@acme.example", "name": "Ana, the first", "external": "no", "target": "role:org-admin",
-		"opens": "jira-software/acme; confluence/acme", "reasons": "mapping eng (source group eng-all); grant g-1", "since": "2025-03-02", "owned": "yes",
+		"item": "1", "person": "712020:1", "e-mail": "ana@acme.example", "name": "Ana, the first", "external": "no",
+		"target": "role:org-admin",
+		"opens":  "jira-software/acme; confluence/acme", "reasons": "mapping eng (source group eng-all); grant g-1",
+		"since": "2025-03-02", "owned": "yes",
 		"uses": "jira-software/acme 2026-03-02; confluence/acme never; loom/acme unknown", "peers": "3 of 1,200 in eng",
-		"recommendation": "remove", "because": "rarely used", "risk": "96", "decided": "remove", "silent": "no", "by": "ana; bo", "comments": "ana: still needed",
-		"decided at": "2026-03-02T08:10:00Z; 2026-03-02T08:20:00Z", "outcome": "removed", "why": "done", "plan": "sha256:p", "run": "r-1",
+		"recommendation": "remove", "because": "rarely used", "risk": "96", "decided": "remove", "silent": "no",
+		"by": "ana; bo", "comments": "ana: still needed",
+		"decided at": "2026-03-02T08:10:00Z; 2026-03-02T08:20:00Z", "outcome": "removed", "why": "done",
+		"plan": "sha256:p", "run": "r-1",
 		"until": "2026-04-02T08:00:00Z", "settled": "2026-03-16T08:00:00Z",
 	}, rows[0])
 }
@@ -54,7 +64,8 @@ func TestCSVHasARowForEachItem(t *testing.T) {
 func TestCSVSaysWhatIsNotKnown(t *testing.T) {
 	m := duel()
 	third := &m.items[2]
-	*third = access.Item{N: 3, Person: third.Person, Target: third.Target, Stage: 1, Silent: true, Outcome: access.OutcomeUndecided}
+	*third = access.Item{N: 3, Person: third.Person, Target: third.Target, Stage: 1, Silent: true,
+		Outcome: access.OutcomeUndecided}
 	rows, _ := table(t, m)
 	for column, want := range map[string]string{
 		"external": "unknown", "since": "unknown", "uses": "unknown", "peers": "none", "reasons": "none", "owned": "no",
@@ -84,7 +95,8 @@ func TestCSVIsNoFormula(t *testing.T) {
 	} {
 		m := duel()
 		i := &m.items[0]
-		i.Person, i.Email, i.Name, i.Target, i.Because, i.Why, i.Plan, i.Run = value, value, value, access.Entitlement(value), value, value, value, value
+		i.Person, i.Email, i.Name, i.Target, i.Because, i.Why, i.Plan, i.Run = value, value, value,
+			access.Entitlement(value), value, value, value, value
 		i.Opens = []string{value, value}
 		i.Said[0].By, i.Said[0].Comment, m.events[1].By, m.events[1].Text = value, value, value, value
 		rows, _ := table(t, m)

@@ -10,16 +10,16 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// What a pack has of a text at the most, in bytes. What people may say is shorter; what is longer stands in a ledger from before it was
-// bounded, or comes from elsewhere.
+// What a pack has of a text at the most, in bytes. What people may say is shorter; what is longer stands in a ledger
+// from before it was bounded, or comes from elsewhere.
 const (
 	mostText  = 8_000
 	mostShort = 240 // in a line that is too long as a whole
 	mostNames = 100 // of a list, in such a line
 )
 
-// cut is a text of so many bytes at the most, at a whole character, with the length and the hash of the whole, so that who has the whole
-// can show that it is the one.
+// cut is a text of so many bytes at the most, at a whole character, with the length and the hash of the whole, so that
+// who has the whole can show that it is the one.
 func cut(text string, most int) string {
 	if len(text) <= most {
 		return text
@@ -38,14 +38,15 @@ type fitting[T any] func(value T, degree int) T
 // degrees are how often a line is made shorter before that is given up.
 const degrees = 24
 
-// fitItem makes an item shorter: its texts, then its lists, then what reviewers said beside their verdicts, then half of the reviewers
-// again and again. The log has every word in a line of its own.
+// fitItem makes an item shorter: its texts, then its lists, then what reviewers said beside their verdicts, then half
+// of the reviewers again and again. The log has every word in a line of its own.
 func fitItem(i access.Item, degree int) access.Item {
 	most := mostText
 	if degree > 0 {
 		most = mostShort
 	}
-	for _, text := range []*string{&i.Email, &i.Name, &i.Status, &i.Sponsor, &i.SponsorEmail, &i.Because, &i.Why, &i.Plan, &i.Run} {
+	for _, text := range []*string{&i.Email, &i.Name, &i.Status, &i.Sponsor, &i.SponsorEmail, &i.Because, &i.Why,
+		&i.Plan, &i.Run} {
 		*text = cut(*text, most)
 	}
 	said := i.Said
@@ -69,7 +70,8 @@ func fitItem(i access.Item, degree int) access.Item {
 	i.Sources, i.Opens, i.Risks = fitNames(i.Sources), fitNames(i.Opens), fitNames(i.Risks)
 	i.Uses = i.Uses[:min(len(i.Uses), mostNames)]
 	if more := len(i.Reasons) - mostNames; more > 0 {
-		i.Reasons = append(i.Reasons[:mostNames:mostNames], access.Reason{Kind: i.Reasons[mostNames].Kind, Name: fmt.Sprintf("… (cut: %d more)", more)})
+		i.Reasons = append(i.Reasons[:mostNames:mostNames],
+			access.Reason{Kind: i.Reasons[mostNames].Kind, Name: fmt.Sprintf("… (cut: %d more)", more)})
 	}
 	reasons := i.Reasons
 	i.Reasons = make([]access.Reason, len(reasons))
@@ -133,7 +135,8 @@ func fitOpening(o opening, degree int) opening {
 	if degree > 2 {
 		sum := sha256.Sum256(o.Campaign)
 		o.Campaign, _ = json.Marshal(map[string]string{
-			"name": o.Review.Campaign, "description": fmt.Sprintf("the campaign was too long (cut: %d bytes, sha256:%s)", len(o.Campaign), hex.EncodeToString(sum[:])),
+			"name": o.Review.Campaign, "description": fmt.Sprintf(
+				"the campaign was too long (cut: %d bytes, sha256:%s)", len(o.Campaign), hex.EncodeToString(sum[:])),
 		})
 	}
 	return o

@@ -35,8 +35,8 @@ const (
 // colour nor its plots to be understood. Nothing is written of a pack that does not pass Verify; so the pack is held in
 // memory first.
 //
-// Invisible characters are written as ⟨U+202E⟩, and a text ends with … after 2,000 bytes, or 240 in the tables. The pack
-// has every value as it is.
+// Invisible characters are written as ⟨U+202E⟩, and a text ends with … after 2,000 bytes, or 240 in the tables. The
+// pack has every value as it is.
 func HTML(r io.Reader, w io.Writer) error {
 	var p pack
 	checked, err := read(r, visitor{
@@ -195,7 +195,8 @@ func sentences(r access.Review, c Counts) []string {
 	if c.Exceptions == 0 {
 		return append(all, "Everything became what was decided.")
 	}
-	return append(all, some(c.Exceptions, "item is an exception", "items are exceptions")+": what became of it is not what was decided, and somebody has to look.")
+	return append(all, some(c.Exceptions, "item is an exception", "items are exceptions")+
+		": what became of it is not what was decided, and somebody has to look.")
 }
 
 // foundOf is what was found about a review, what its ledger's chain does not explain first.

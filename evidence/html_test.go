@@ -20,7 +20,8 @@ import (
 
 // Values as somebody might name a person or a group to harm who reads of it.
 var attacks = []string{
-	`<script>alert(1)</script>`, `</td></table><img src=x onerror=alert(1)>`, `"onmouseover="alert(1)`, `' style='display:none`,
+	`<script>alert(1)</script>`, `</td></table><img src=x onerror=alert(1)>`, `"onmouseover="alert(1)`,
+	`' style='display:none`,
 	`</style><script>alert(1)</script>`, `javascript:alert(1)`, `{{.Title}}`, `-->`, `]]>`, `&lt;b&gt;`, `<wbr />@<b>`,
 	"ana\u202Egro.emca@", "a\u200bna", "two\nlines", "nul\x00", strings.Repeat("x", 5000), "💥👩‍💻", "שלום",
 }
@@ -29,7 +30,8 @@ var attacks = []string{
 func hostile(a string) made {
 	m := duel()
 	h := &m.head
-	h.Org, h.Castellan, h.Campaign = a, a, []byte(fmt.Sprintf(`{"name":%q,"owners":[%[1]q,{"by":[%[1]q,[]]}]}`, jsonable(a)))
+	h.Org, h.Castellan, h.Campaign = a, a,
+		[]byte(fmt.Sprintf(`{"name":%q,"owners":[%[1]q,{"by":[%[1]q,[]]}]}`, jsonable(a)))
 	r := &h.Review
 	r.ID, r.Campaign, r.By, r.Owner, r.ClosedBy, r.ClosedWhy, r.Policy, h.Policy = a, a, a, a, a, a, a, a
 	r.Findings, r.Holders = []string{a}, map[access.Entitlement]int{access.Entitlement(a): 3}
@@ -55,8 +57,10 @@ func hostile(a string) made {
 			e.By, e.To, e.Text = a, a, a
 		}
 	}
-	for _, kind := range []string{access.EventStage, access.EventExtended, access.EventReminded, access.EventClosed, a} {
-		m.events = append(m.events, access.ReviewEvent{Seq: len(m.events) + 1, At: monday, Kind: kind, By: a, Via: a, To: a, Text: a})
+	for _, kind := range []string{access.EventStage, access.EventExtended, access.EventReminded,
+		access.EventClosed, a} {
+		m.events = append(m.events, access.ReviewEvent{Seq: len(m.events) + 1, At: monday, Kind: kind, By: a, Via: a,
+			To: a, Text: a})
 	}
 	return m
 }
@@ -103,7 +107,8 @@ func shape(page *node) []string {
 func TestThePageNeedsNothingElse(t *testing.T) {
 	page := read(t, written(t, sample(60)))
 	for _, e := range page.all("") {
-		require.NotContains(t, []string{"script", "link", "img", "iframe", "object", "embed", "base", "form", "input", "use", "image", "video", "audio"}, e.name)
+		require.NotContains(t, []string{"script", "link", "img", "iframe", "object", "embed", "base", "form", "input",
+			"use", "image", "video", "audio"}, e.name)
 		for name := range e.attrs {
 			require.NotContains(t, []string{"src", "srcset", "action", "background", "data", "poster"}, name)
 			require.False(t, strings.HasPrefix(name, "on"), name)
@@ -116,7 +121,8 @@ func TestThePageNeedsNothingElse(t *testing.T) {
 	for _, outside := range []string{"url(", "@import", "@font-face"} {
 		require.False(t, strings.Contains(style, outside), outside)
 	}
-	require.Equal(t, "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'", page.all("meta")[1].attrs["content"])
+	require.Equal(t, "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+		page.all("meta")[1].attrs["content"])
 }
 
 func TestThePageIsAccessible(t *testing.T) {
@@ -184,7 +190,8 @@ func TestThePageHasWhatThePackSays(t *testing.T) {
 	says(t, decisions.words, "nobody007")
 	says(t, decisions.words, "greta.ito@acme.example00")
 	scope := page.section(t, "scope")
-	for _, words := range []string{"stages 2.next", "removed", "start, middle", "112 items that did not change", "group:payments-old has no members", policyHash} {
+	for _, words := range []string{"stages 2.next", "removed", "start, middle", "112 items that did not change",
+		"group:payments-old has no members", policyHash} {
 		says(t, scope.words, words)
 	}
 	checked, err := evidence.Verify(bytes.NewReader(pack))
@@ -220,7 +227,8 @@ func TestPlotsStayInTheirBounds(t *testing.T) {
 		}
 		m.items[0].Said[0].At, m.items[0].Said[1].At, m.items[1].Said[0].At = when(1), when(2), when(4)
 		for stage := range 60 {
-			m.events = append(m.events, access.ReviewEvent{Seq: len(m.events) + 1, At: when(stage % 9), Kind: access.EventStage, Stage: 1})
+			m.events = append(m.events, access.ReviewEvent{Seq: len(m.events) + 1, At: when(stage % 9),
+				Kind: access.EventStage, Stage: 1})
 		}
 		page := read(t, written(t, m))
 		for _, e := range page.all("") {

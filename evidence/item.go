@@ -69,7 +69,8 @@ func checkVerdict(i access.Item) error {
 		}
 	}
 	if i.Verdict != stands {
-		return fmt.Errorf("its verdict is %s, and what was said comes to %s", orNone(string(i.Verdict)), orNone(string(stands)))
+		return fmt.Errorf("its verdict is %s, and what was said comes to %s", orNone(string(i.Verdict)),
+			orNone(string(stands)))
 	}
 	return nil
 }
@@ -82,7 +83,8 @@ func checkOutcome(i access.Item, cancelled bool) error {
 		return nil
 	}
 	if !i.Outcome.Final() {
-		return fmt.Errorf("its outcome is %s, which is not the last word, and the review was not cancelled", orNone(string(i.Outcome)))
+		return fmt.Errorf("its outcome is %s, which is not the last word, and the review was not cancelled",
+			orNone(string(i.Outcome)))
 	}
 	if !fits(i) {
 		verdict := "its verdict is " + orNone(string(i.Verdict))

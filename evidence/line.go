@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 )
 
-// MaxLine is how many bytes a line may have, with its line feed: what a pack says of one item is far less, unless hundreds decide it,
-// and a reader must not be made to hold a hostile file at once.
+// MaxLine is how many bytes a line may have, with its line feed: what a pack says of one item is far less, unless
+// hundreds decide it, and a reader must not be made to hold a hostile file at once.
 const MaxLine = 4 << 20
 
 // frame is one line in its written form, and its hash. Kinds and hashes need no escaping in JSON.
@@ -46,8 +46,8 @@ func sum(prev string, seq int, kind string, body []byte) string {
 	return "sha256:" + hex.EncodeToString(sum.Sum(nil))
 }
 
-// bodyOf is the value in the one form that a body has. Bytes that are no text are written as �: how JSON escapes them at
-// first is not how it writes what is read back.
+// bodyOf is the value in the one form that a body has. Bytes that are no text are written as �: how JSON escapes them
+// at first is not how it writes what is read back.
 func bodyOf[T any](value T) ([]byte, error) {
 	body, err := json.Marshal(value)
 	if err != nil || !bytes.Contains(body, []byte(`\ufffd`)) {
@@ -71,7 +71,8 @@ func valueOf[T any](body []byte) (value T, err error) {
 		return value, fmt.Errorf("its body cannot be read: %w", err)
 	}
 	if !bytes.Equal(form, body) {
-		return value, fmt.Errorf("its body is not in the form that this version of Castellan writes, from byte %d on", differ(form, body)+1)
+		return value, fmt.Errorf("its body is not in the form that this version of Castellan writes, from byte %d on",
+			differ(form, body)+1)
 	}
 	return value, nil
 }

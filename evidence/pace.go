@@ -11,8 +11,9 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// From where on Paces remarks on how somebody decided. A remark is a reason to ask, and no finding of fault: most access
-// is rightly kept, and who knows their people decides fast. So each says what was measured and where its line is.
+// From where on Paces remarks on how somebody decided. A remark is a reason to ask, and no finding of fault: most
+// access is rightly kept, and who knows their people decides fast. So each says what was measured and where its line
+// is.
 const (
 	// ManyKeeps in a row are remarked on: in as many rows, somebody who looks usually finds one to take away.
 	ManyKeeps = 20
@@ -40,13 +41,13 @@ type Pace struct {
 	Flags     []string      // what to ask about, in words, each with its rule
 }
 
-// Paces measures how reviewers decided, from a review's log in its order, and returns them by account. They are named by the address
-// that they had last.
+// Paces measures how reviewers decided, from a review's log in its order, and returns them by account. They are named
+// by the address that they had last.
 //
-// The time of a decision is what passed since the same person's decision before, or, of the first, since they last opened
-// their page or list. Time spent elsewhere counts too, which speaks for the reviewer. Where neither is known, or clocks
-// went backwards, the decision is not timed. Items that were decided together, by one click, command or file, are one act:
-// its time is shared among them.
+// The time of a decision is what passed since the same person's decision before, or, of the first, since they last
+// opened their page or list. Time spent elsewhere counts too, which speaks for the reviewer. Where neither is known, or
+// clocks went backwards, the decision is not timed. Items that were decided together, by one click, command or file,
+// are one act: its time is shared among them.
 func Paces(events iter.Seq[access.ReviewEvent]) []Pace {
 	all := make(map[string]*pacing)
 	of := func(reviewer string) *pacing {
@@ -134,7 +135,8 @@ func (p *pacing) over() {
 func (p *pacing) pace(reviewer string) Pace {
 	p.over()
 	slices.Sort(p.times)
-	pace := Pace{Reviewer: reviewer, Decisions: p.decisions, Kept: p.kept, Timed: len(p.times), Run: p.run, Bulk: p.most.items}
+	pace := Pace{Reviewer: reviewer, Decisions: p.decisions, Kept: p.kept, Timed: len(p.times), Run: p.run,
+		Bulk: p.most.items}
 	if n := len(p.times); n > 0 {
 		pace.Median, pace.Fast = p.times[(n-1)/2], p.times[(n-1)/10]
 	}
@@ -146,7 +148,8 @@ func (p Pace) flags(via string) []string {
 	var flags []string
 	flag := func(text string, values ...any) { flags = append(flags, fmt.Sprintf(text, values...)) }
 	if p.Timed >= QuickOver && p.Median < QuickMedian {
-		flag("median %s per decision over %s (remarked on under %s over %d or more)", lasting(p.Median), grouped(p.Timed), lasting(QuickMedian), QuickOver)
+		flag("median %s per decision over %s (remarked on under %s over %d or more)", lasting(p.Median),
+			grouped(p.Timed), lasting(QuickMedian), QuickOver)
 	}
 	if p.Bulk >= ManyAtOnce {
 		flag("%s items %s (remarked on from %d)", grouped(p.Bulk), means(via), ManyAtOnce)
@@ -160,8 +163,8 @@ func (p Pace) flags(via string) []string {
 	return flags
 }
 
-// means is how somebody decided many items at once. On the page that may be one click for all of them, or rows chosen one
-// by one and saved together: the log does not tell.
+// means is how somebody decided many items at once. On the page that may be one click for all of them, or rows chosen
+// one by one and saved together: the log does not tell.
 func means(via string) string {
 	switch via {
 	case "page":

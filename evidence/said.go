@@ -87,11 +87,13 @@ func (c *contents) agree() error {
 	for i, a := range c.items {
 		for _, w := range a.words {
 			if wrong := w.differs(); wrong != "" {
-				return fmt.Errorf("line %d: item %d: %s said %s in stage %d, and %s", i+2, i+1, w.By, w.Verdict, w.Stage, wrong)
+				return fmt.Errorf("line %d: item %d: %s said %s in stage %d, and %s", i+2, i+1, w.By, w.Verdict,
+					w.Stage, wrong)
 			}
 		}
 		if a.stray > 0 {
-			return fmt.Errorf("line %d: event %d: it is a decision on item %d, and the item does not say so", 1+len(c.items)+a.stray, a.stray, i+1)
+			return fmt.Errorf("line %d: event %d: it is a decision on item %d, and the item does not say so",
+				1+len(c.items)+a.stray, a.stray, i+1)
 		}
 	}
 	return nil

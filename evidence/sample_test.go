@@ -22,7 +22,8 @@ func TestSample(t *testing.T) {
 	page := read(t, pack)
 	for _, words := range []string{
 		"60 items were reviewed.", "are exceptions", "removal refused", "Have the campaign's owner settle it",
-		"kept everything", "keeps in a row (remarked on from 20)", "items saved at once", "stage 2 begun", "greta.ito@acme.example",
+		"kept everything", "keeps in a row (remarked on from 20)", "items saved at once", "stage 2 begun",
+		"greta.ito@acme.example",
 	} {
 		says(t, page.words, words)
 	}
@@ -79,14 +80,19 @@ func sample(items int) made {
 			`"stages":[{"reviewers":["owner"],"assign":"one","escalate":"24h","length":"240h","next":"all"},{"reviewers":["owner"],"assign":"one","escalate":"0s","length":"72h","next":"removed"}],` +
 			`"reminders":["start","middle"],"silence":"hold","apply":"close","most":500,"deny":"0s","keep":"2160h","codes":true,"patience":"168h"}`),
 		Review: access.Review{
-			ID: "quarterly-privileged:2026-03-02", Campaign: "quarterly-privileged", Policy: policyHash, Run: "019c9f0e-77aa", Owner: "lea.fontaine@acme.example",
-			State: access.ReviewClosing, Opened: monday, Stage: 2, Stages: 2, Closed: monday.AddDate(0, 0, 13), Items: items, Codes: true, Skipped: 112,
-			Findings: []string{"group:payments-old has no members: there was nothing to ask", "of 4 people it is not known when they last used Confluence"},
-			Holders:  map[access.Entitlement]int{"role:org-admin": 4, "group:payments-approvers": 31, "group:jira-admins-acme": 12},
+			ID: "quarterly-privileged:2026-03-02", Campaign: "quarterly-privileged", Policy: policyHash,
+			Run: "019c9f0e-77aa", Owner: "lea.fontaine@acme.example",
+			State: access.ReviewClosing, Opened: monday, Stage: 2, Stages: 2, Closed: monday.AddDate(0, 0, 13),
+			Items: items, Codes: true, Skipped: 112,
+			Findings: []string{"group:payments-old has no members: there was nothing to ask",
+				"of 4 people it is not known when they last used Confluence"},
+			Holders: map[access.Entitlement]int{"role:org-admin": 4, "group:payments-approvers": 31,
+				"group:jira-admins-acme": 12},
 		},
 	}}
 	dice := rand.New(rand.NewPCG(7, 7))
-	m.log(access.ReviewEvent{At: monday, Kind: access.EventOpened, Text: fmt.Sprintf("%d items for 8 reviewers", items)})
+	m.log(access.ReviewEvent{At: monday, Kind: access.EventOpened,
+		Text: fmt.Sprintf("%d items for 8 reviewers", items)})
 	m.log(access.ReviewEvent{At: monday, Kind: access.EventStage, Stage: 1})
 	for n := range items {
 		m.items = append(m.items, item(n+1, dice))
@@ -111,46 +117,59 @@ func (m *made) say(n, stage int, by string, verdict access.Verdict, at time.Time
 	i := &m.items[n]
 	i.Stage, i.Version = stage, i.Version+1
 	i.Said = append(i.Said, access.Said{Stage: stage, By: by, Verdict: verdict, Comment: comment, At: at})
-	m.log(access.ReviewEvent{At: at, Kind: access.EventDecided, By: by, Via: "page", Item: n + 1, Stage: stage, Verdict: verdict, Bulk: bulk, Text: comment})
+	m.log(access.ReviewEvent{At: at, Kind: access.EventDecided, By: by, Via: "page", Item: n + 1, Stage: stage,
+		Verdict: verdict, Bulk: bulk, Text: comment})
 }
 
 var (
-	givenNames  = []string{"ana", "bo", "chidi", "dalia", "emeka", "fatima", "greta", "hiro", "ines", "jonas", "kavya", "luis"}
-	familyNames = []string{"almeida", "berg", "castro", "dietrich", "eze", "fontaine", "gupta", "haraldsen", "ito", "jansen", "kowalski"}
-	targets     = []access.Entitlement{"group:payments-approvers", "group:jira-admins-acme", "role:org-admin", "group:confluence-space-admins-emea", "default:jira-software/acme/user"}
-	reviewers   = []string{
+	givenNames = []string{"ana", "bo", "chidi", "dalia", "emeka", "fatima", "greta", "hiro", "ines", "jonas",
+		"kavya", "luis"}
+	familyNames = []string{"almeida", "berg", "castro", "dietrich", "eze", "fontaine", "gupta", "haraldsen", "ito",
+		"jansen", "kowalski"}
+	targets = []access.Entitlement{"group:payments-approvers", "group:jira-admins-acme", "role:org-admin",
+		"group:confluence-space-admins-emea", "default:jira-software/acme/user"}
+	reviewers = []string{
 		"jonas.berg@acme.example", "kavya.gupta@acme.example", "bo.haraldsen@acme.example", "ines.castro@acme.example",
 		"luis.kowalski@acme.example", "dalia.eze@acme.example", "hiro.almeida@acme.example", "greta.ito@acme.example",
 	}
-	comments = []string{"", "", "left the team in January", "still on call for it", "only needed for the migration", "asked her: does not use it"}
+	comments = []string{"", "", "left the team in January", "still on call for it", "only needed for the migration",
+		"asked her: does not use it"}
 )
 
 func item(n int, dice *rand.Rand) access.Item {
 	given, family := givenNames[n%len(givenNames)], familyNames[n*7%len(familyNames)]
 	i := access.Item{
-		N: n, Person: fmt.Sprintf("712020:%08x-4a1c-4f6e-9c2f-%06d", dice.Uint32(), n), Email: fmt.Sprintf("%s.%s@acme.example", given, family),
-		Name: fmt.Sprintf("%s %s", given, family), Status: "active", External: new(bool), Target: targets[dice.IntN(len(targets))], GroupID: fmt.Sprintf("b1c7-%d", n),
+		N: n, Person: fmt.Sprintf("712020:%08x-4a1c-4f6e-9c2f-%06d", dice.Uint32(), n),
+		Email: fmt.Sprintf("%s.%s@acme.example", given, family),
+		Name:  fmt.Sprintf("%s %s", given, family), Status: "active", External: new(bool),
+		Target: targets[dice.IntN(len(targets))], GroupID: fmt.Sprintf("b1c7-%d", n),
 		Opens: []string{"jira-software/acme", "confluence/acme"}, Owned: dice.IntN(3) > 0, Stage: 1,
-		Since: monday.AddDate(0, 0, -dice.IntN(900)), Peers: &access.Peers{Group: "eng-platform", Of: 14, Hold: dice.IntN(14)},
-		Uses: []access.Use{{App: "jira-software/acme", Last: monday.AddDate(0, 0, -dice.IntN(200))}, {App: "confluence/acme", Never: dice.IntN(2) == 0}},
-		Risk: max(4, 96-n), Recommend: access.VerdictKeep, Because: "used within 30 days, and held by most of the peers",
+		Since: monday.AddDate(0, 0, -dice.IntN(900)),
+		Peers: &access.Peers{Group: "eng-platform", Of: 14, Hold: dice.IntN(14)},
+		Uses: []access.Use{{App: "jira-software/acme", Last: monday.AddDate(0, 0, -dice.IntN(200))},
+			{App: "confluence/acme", Never: dice.IntN(2) == 0}},
+		Risk: max(4, 96-n), Recommend: access.VerdictKeep,
+		Because: "used within 30 days, and held by most of the peers",
 	}
 	switch n % 5 {
 	case 1:
-		i.Recommend, i.Because, i.Risks = access.VerdictRemove, "not used for 140 days, and no peer holds it", []string{"unused", "privileged"}
+		i.Recommend, i.Because, i.Risks = access.VerdictRemove, "not used for 140 days, and no peer holds it",
+			[]string{"unused", "privileged"}
 	case 2:
-		*i.External, i.Email, i.Sponsor, i.Owned = true, fmt.Sprintf("%s.%s@partner.example", given, family), "jonas.berg@acme.example", false
+		*i.External, i.Email, i.Sponsor, i.Owned = true, fmt.Sprintf("%s.%s@partner.example", given, family),
+			"jonas.berg@acme.example", false
 	case 3:
 		i.Reasons = []access.Reason{{Kind: access.ReasonMapping, Name: "engineering", Source: "eng-platform"}}
 	case 4:
 		i.Uses, i.Peers, i.Since = nil, nil, time.Time{}
-		i.Before = &access.PastDecision{Review: "quarterly-privileged:2025-12-01", Verdict: access.VerdictKeep, By: "jonas.berg@acme.example", At: monday.AddDate(0, -3, 0)}
+		i.Before = &access.PastDecision{Review: "quarterly-privileged:2025-12-01", Verdict: access.VerdictKeep,
+			By: "jonas.berg@acme.example", At: monday.AddDate(0, -3, 0)}
 	}
 	return i
 }
 
-// firstStage: one careful reviewer after another, one who keeps all within a minute, one who clicks once for all; the last
-// never answers where there is little to answer.
+// firstStage: one careful reviewer after another, one who keeps all within a minute, one who clicks once for all; the
+// last never answers where there is little to answer.
 func (m *made) firstStage(dice *rand.Rand) {
 	first := 0
 	for r, reviewer := range reviewers {
@@ -164,7 +183,8 @@ func (m *made) firstStage(dice *rand.Rand) {
 func (m *made) answers(r int, reviewer string, first, last int, dice *rand.Rand) {
 	for _, days := range []int{3, 7} {
 		if r > 3 || days == 3 && r > 1 {
-			m.log(access.ReviewEvent{At: monday.AddDate(0, 0, days), Kind: access.EventReminded, To: reviewer, Stage: 1})
+			m.log(access.ReviewEvent{At: monday.AddDate(0, 0, days), Kind: access.EventReminded,
+				To: reviewer, Stage: 1})
 		}
 	}
 	if r == len(reviewers)-1 && last-first < 10 {
@@ -222,7 +242,8 @@ func (m *made) settle(at time.Time) {
 		case 1:
 			i.Outcome, i.Why = access.OutcomeRefused, "role:org-admin has a floor of 2 holders, and only 2 are left"
 		case 2:
-			i.Outcome, i.Until, i.Why = access.OutcomeDenied, at.AddDate(0, 0, 30), "mapping engineering (source group eng-platform)"
+			i.Outcome, i.Until, i.Why = access.OutcomeDenied, at.AddDate(0, 0, 30),
+				"mapping engineering (source group eng-platform)"
 		case 3:
 			i.Outcome = access.OutcomeGone
 		}

@@ -28,7 +28,8 @@ func shares(c Counts) []share {
 		}
 		all = append(all, share{
 			outcome: outcomes[o], Class: orNone(string(o)), N: n, Percent: percent(n, c.Items),
-			X: place(float64(before) / float64(c.Items)), Width: place(float64(n) / float64(c.Items)), Exception: o.Exception(),
+			X: place(float64(before) / float64(c.Items)), Width: place(float64(n) / float64(c.Items)),
+			Exception: o.Exception(),
 		})
 		before += n
 	}
@@ -37,8 +38,9 @@ func shares(c Counts) []share {
 
 // voice is what one reviewer said, as far as it counts: a word for each item and stage.
 type voice struct {
-	Reviewer                                string // empty: nobody
-	Kept, Removed, Undecided                int    // only nobody left items undecided: the log does not have who was asked
+	Reviewer string // empty: nobody
+	// only nobody left items undecided: the log does not have who was asked
+	Kept, Removed, Undecided                int
 	KeptWidth, RemovedX, RemovedWidth, Rest string // of the parts of the bar
 }
 

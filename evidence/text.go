@@ -23,7 +23,8 @@ func some(n int, one, many string) string {
 	return grouped(n) + " " + many
 }
 
-// lasting writes a duration in one unit. Short ones are cut, not rounded: what is under three seconds never reads as three.
+// lasting writes a duration in one unit. Short ones are cut, not rounded: what is under three seconds never reads as
+// three.
 func lasting(d time.Duration) string {
 	switch {
 	case d < 10*time.Second:

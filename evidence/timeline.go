@@ -139,7 +139,8 @@ func (t *timeline) marks(events []access.ReviewEvent, r access.Review, s span) {
 	}
 	for x := range plotSteps + 1 {
 		if n := notices[x]; n > 0 {
-			t.Notices = append(t.Notices, mark{X: place(float64(x) / plotSteps), Words: some(n, "notice to a reviewer", "notices to reviewers")})
+			t.Notices = append(t.Notices, mark{X: place(float64(x) / plotSteps),
+				Words: some(n, "notice to a reviewer", "notices to reviewers")})
 		}
 	}
 }
@@ -168,7 +169,8 @@ func words(decided []access.ReviewEvent, t *timeline, s span) string {
 		some(n, "decision", "decisions"), minute(s.from), minute(s.to), grouped(kept), grouped(n-kept),
 		minute(decided[(n-1)/2].At), minute(decided[(n*9+9)/10-1].At), minute(decided[n-1].At))
 	if n := len(t.Notices); n > 0 {
-		text += " Reviewers were asked or reminded " + cmp.Or(map[int]string{1: "once", 2: "twice"}[n], grouped(n)+" times") + "."
+		text += " Reviewers were asked or reminded " + cmp.Or(map[int]string{1: "once", 2: "twice"}[n],
+			grouped(n)+" times") + "."
 	}
 	return text
 }

@@ -19,9 +19,9 @@ type Checked struct {
 	Counts
 }
 
-// Verify checks a pack without anything but the pack: that each line is in its one form and follows the one before, that
-// the first is the review and the last the end with nothing after it, that nothing is missing between them, and that what
-// the lines say agrees. The error names the line and says what does not fit.
+// Verify checks a pack without anything but the pack: that each line is in its one form and follows the one before,
+// that the first is the review and the last the end with nothing after it, that nothing is missing between them, and
+// that what the lines say agrees. The error names the line and says what does not fit.
 //
 // A nil error means that the file is whole and does not contradict itself. It does not mean that Castellan made it: for
 // that, hold Checked.Head against the head that the ledger's chain has and that was sent to the campaign's owner. The
@@ -31,8 +31,8 @@ type Checked struct {
 // decisions, and never beyond the file's own size by much.
 func Verify(r io.Reader) (Checked, error) { return read(r, visitor{}) }
 
-// visitor is told what a pack holds, in its order, while it is being checked: only when read returns without an error is
-// any of it worth something.
+// visitor is told what a pack holds, in its order, while it is being checked: only when read returns without an error
+// is any of it worth something.
 type visitor struct {
 	head  func(Head)
 	item  func(access.Item)
@@ -63,5 +63,6 @@ func read(r io.Reader, see visitor) (Checked, error) {
 	if _, _, err := lines.next(); !errors.Is(err, io.EOF) {
 		return Checked{}, fmt.Errorf("evidence: line %d: it comes after the end: somebody added it", seal.Lines+1)
 	}
-	return Checked{Org: c.head.Org, Review: c.head.Review, Made: c.head.Made, Castellan: c.head.Castellan, Seal: seal, Counts: c.counts}, nil
+	return Checked{Org: c.head.Org, Review: c.head.Review, Made: c.head.Made, Castellan: c.head.Castellan, Seal: seal,
+		Counts: c.counts}, nil
 }

@@ -39,7 +39,8 @@ func small(t testing.TB) []byte {
 func TestNoByteCanChange(t *testing.T) {
 	m := sample(1)
 	m.head.Campaign, m.head.Review.Findings, m.head.Review.Holders, m.events = []byte("{}"), nil, nil, m.events[:1]
-	m.items[0] = access.Item{N: 1, Person: "<ana & bo>", Target: "role:org-admin", Uses: m.items[0].Uses, Silent: true, Outcome: access.OutcomeUndecided}
+	m.items[0] = access.Item{N: 1, Person: "<ana & bo>", Target: "role:org-admin", Uses: m.items[0].Uses, Silent: true,
+		Outcome: access.OutcomeUndecided}
 	pack := written(t, m)
 	for n, b := range pack {
 		for _, other := range []byte{b ^ 0x20, b ^ 1, ' '} {
@@ -62,15 +63,18 @@ func TestNoPackCanBeEdited(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at := func(name string, n int) int { return rapid.IntRange(0, n-1).Draw(t, name) }
 		edited := slices.Clone(lines)
-		switch rapid.SampledFrom([]string{"byte", "insert", "cut", "swap", "remove", "double", "append", "begin later"}).Draw(t, "edit") {
+		switch rapid.SampledFrom([]string{"byte", "insert", "cut", "swap", "remove", "double", "append",
+			"begin later"}).Draw(t, "edit") {
 		case "byte":
 			n := at("where", len(pack))
 			other := slices.Clone(pack)
-			other[n] = byte(rapid.IntRange(0, 255).Filter(func(b int) bool { return byte(b) != pack[n] }).Draw(t, "byte"))
+			other[n] = byte(rapid.IntRange(0, 255).Filter(func(b int) bool { return byte(b) != pack[n] }).Draw(t,
+				"byte"))
 			edited = [][]byte{other}
 		case "insert":
 			n := at("where", len(pack)+1)
-			edited = [][]byte{slices.Insert(slices.Clone(pack), n, rapid.SliceOfN(rapid.Byte(), 1, 4).Draw(t, "bytes")...)}
+			edited = [][]byte{slices.Insert(slices.Clone(pack), n,
+				rapid.SliceOfN(rapid.Byte(), 1, 4).Draw(t, "bytes")...)}
 		case "cut":
 			edited = [][]byte{pack[:at("where", len(pack))]}
 		case "swap":
@@ -157,19 +161,21 @@ func chained(kinds, bodies []string) []byte {
 	for n, body := range bodies {
 		f := func(x string) string { return fmt.Sprintf("%d:%s\n", len(x), x) }
 		hash := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(f(prev)+f(fmt.Sprint(n+1))+f(kinds[n])+f(body))))
-		fmt.Fprintf(&pack, `{"seq":%d,"kind":"%s","body":%s,"prev":"%s","hash":"%s"}`+"\n", n+1, kinds[n], body, prev, hash)
+		fmt.Fprintf(&pack, `{"seq":%d,"kind":"%s","body":%s,"prev":"%s","hash":"%s"}`+"\n", n+1, kinds[n], body,
+			prev, hash)
 		prev = hash
 	}
 	return pack.Bytes()
 }
 
-// duel is a review of three items: two people disagree on the first, the second changed their mind with a comment, nobody
-// answered on the third.
+// duel is a review of three items: two people disagree on the first, the second changed their mind with a comment,
+// nobody answered on the third.
 func duel() made {
 	m := sample(3)
 	m.events = nil
 	at := func(minutes int) access.ReviewEvent {
-		return access.ReviewEvent{Seq: len(m.events) + 1, At: monday.Add(time.Duration(minutes) * time.Minute), Via: "page"}
+		return access.ReviewEvent{Seq: len(m.events) + 1, At: monday.Add(time.Duration(minutes) * time.Minute),
+			Via: "page"}
 	}
 	hear := func(e access.ReviewEvent) { m.events = append(m.events, e) }
 	decide := func(minutes, item int, by string, verdict access.Verdict, text string) {
@@ -193,7 +199,8 @@ func duel() made {
 		{Stage: 1, By: "bo", Verdict: access.VerdictRemove, At: m.events[2].At},
 	}
 	m.items[0].Verdict, m.items[0].Outcome = access.VerdictRemove, access.OutcomeRemoved
-	m.items[1].Said = []access.Said{{Stage: 1, By: "ana", Verdict: access.VerdictKeep, Comment: "asked her", At: m.events[4].At}}
+	m.items[1].Said = []access.Said{{Stage: 1, By: "ana", Verdict: access.VerdictKeep, Comment: "asked her",
+		At: m.events[4].At}}
 	m.items[1].Verdict = access.VerdictKeep
 	m.items[2].Silent, m.items[2].Outcome = true, access.OutcomeUndecided
 	return m
@@ -225,35 +232,51 @@ func TestAForgedPackThatContradictsItselfIsRefused(t *testing.T) {
 	}
 	drop := func(n int) func([]line) []line { return func(l []line) []line { return slices.Delete(l, n, n+1) } }
 	for says, forge := range map[string]func([]line) []line{
-		"line 2: item 1: its verdict is keep, and what was said comes to remove":              set(1, "verdict", "keep"),
-		"line 2: item 1: its verdict is none, and what was said comes to remove":              set(1, "verdict", ""),
-		`line 2: item 1: "maybe" is no verdict`:                                               set(1, "verdict", "maybe"),
-		`line 2: item 1: "fine" is no outcome`:                                                set(1, "outcome", "fine"),
-		"line 2: item 1: its outcome is held, which is not the last word":                     set(1, "outcome", "held"),
-		"line 2: item 1: its outcome is none, which is not the last word":                     set(1, "outcome", ""),
-		"line 2: item 1: its verdict is remove, and its outcome kept":                         set(1, "outcome", "kept"),
-		"line 2: item 1: its verdict is remove, and its outcome undecided":                    set(1, "outcome", "undecided"),
-		"line 2: item 1: its verdict is remove, and its outcome dropped":                      set(1, "outcome", "dropped"),
-		"line 3: item 2: its verdict is keep, and its outcome removed":                        set(2, "outcome", "removed"),
-		"line 3: item 2: its verdict is keep, and its outcome spared":                         set(2, "outcome", "spared"),
-		"line 4: item 3: its verdict is remove by the rule for silence, and its outcome kept": both(set(3, "verdict", "remove"), set(3, "outcome", "kept")),
-		"line 4: item 3: its verdict is none, and its outcome kept":                           both(set(3, "silent", false), set(3, "outcome", "kept")),
-		"line 2: item 1: nobody is said to have decided, and ana did":                         set(1, "silent", true),
-		"line 2: item 1: ana said something in stage 2, and it came to stage 1":               said(1, 0, "stage", 2),
-		"line 2: item 1: ana said two things in stage 1":                                      said(1, 1, "by", "ana"),
-		"line 2: item 1: nobody said what was said":                                           said(1, 0, "by", ""),
-		`line 2: item 1: ana said "yes", which is no verdict`:                                 said(1, 0, "verdict", "yes"),
-		"line 2: item 1: it came to stage 9 of 2":                                             set(1, "stage", 9),
-		"line 2: item 1: it names no person or no target":                                     set(1, "person", ""),
-		"line 2: item 1: ana said remove in stage 1, and the log says keep":                   said(1, 0, "verdict", "remove"),
-		"line 2: item 1: ana said keep in stage 1, and the log has it at":                     said(1, 0, "at", "2026-03-02T08:11:00Z"),
-		"line 2: item 1: ana said keep in stage 1, and the log does not have the comment":     said(1, 0, "comment", "looked closely"),
+		"line 2: item 1: its verdict is keep, and what was said comes to remove": set(1,
+			"verdict", "keep"),
+		"line 2: item 1: its verdict is none, and what was said comes to remove": set(1, "verdict", ""),
+		`line 2: item 1: "maybe" is no verdict`: set(1,
+			"verdict", "maybe"),
+		`line 2: item 1: "fine" is no outcome`: set(1,
+			"outcome", "fine"),
+		"line 2: item 1: its outcome is held, which is not the last word": set(1,
+			"outcome", "held"),
+		"line 2: item 1: its outcome is none, which is not the last word": set(1, "outcome", ""),
+		"line 2: item 1: its verdict is remove, and its outcome kept": set(1,
+			"outcome", "kept"),
+		"line 2: item 1: its verdict is remove, and its outcome undecided": set(1, "outcome",
+			"undecided"),
+		"line 2: item 1: its verdict is remove, and its outcome dropped": set(1, "outcome",
+			"dropped"),
+		"line 3: item 2: its verdict is keep, and its outcome removed": set(2, "outcome",
+			"removed"),
+		"line 3: item 2: its verdict is keep, and its outcome spared": set(2,
+			"outcome", "spared"),
+		"line 4: item 3: its verdict is remove by the rule for silence, and its outcome kept": both(
+			set(3, "verdict", "remove"), set(3, "outcome", "kept")),
+		"line 4: item 3: its verdict is none, and its outcome kept": both(
+			set(3, "silent", false), set(3, "outcome", "kept")),
+		"line 2: item 1: nobody is said to have decided, and ana did":           set(1, "silent", true),
+		"line 2: item 1: ana said something in stage 2, and it came to stage 1": said(1, 0, "stage", 2),
+		"line 2: item 1: ana said two things in stage 1":                        said(1, 1, "by", "ana"),
+		"line 2: item 1: nobody said what was said":                             said(1, 0, "by", ""),
+		`line 2: item 1: ana said "yes", which is no verdict`: said(1, 0,
+			"verdict", "yes"),
+		"line 2: item 1: it came to stage 9 of 2":         set(1, "stage", 9),
+		"line 2: item 1: it names no person or no target": set(1, "person", ""),
+		"line 2: item 1: ana said remove in stage 1, and the log says keep": said(1, 0,
+			"verdict", "remove"),
+		"line 2: item 1: ana said keep in stage 1, and the log has it at": said(1, 0, "at",
+			"2026-03-02T08:11:00Z"),
+		"line 2: item 1: ana said keep in stage 1, and the log does not have the comment": said(1, 0, "comment",
+			"looked closely"),
 		"line 2: item 1: cy said remove in stage 1, and no event of the log is that decision": said(1, 1, "by", "cy"),
 		"line 7: event 3: it is a decision on item 1, and the item does not say so": both(
 			func(l []line) []line {
 				l[1].body["said"] = l[1].body["said"].([]any)[:1]
 				return l
-			}, set(1, "verdict", "keep"), set(1, "outcome", "kept"), set(9, "verdicts", map[string]any{"keep": 2, "none": 1}),
+			}, set(1, "verdict", "keep"), set(1, "outcome", "kept"),
+			set(9, "verdicts", map[string]any{"keep": 2, "none": 1}),
 			set(9, "outcomes", map[string]any{"kept": 2, "undecided": 1})),
 		"line 7: it is event 4, and event 3 is next":                  drop(6),
 		"line 3: it is item 3, and item 2 is next":                    drop(2),
@@ -272,12 +295,16 @@ func TestAForgedPackThatContradictsItselfIsRefused(t *testing.T) {
 		"line 10: it counts 0 silent items, and there are 1":          set(9, "silent", 0),
 		"line 10: it is missing: the file ends without its last line": drop(9),
 		"line 1: it is of kind \"item\", and the first line must be":  drop(0),
-		"line 2: it is a second line of kind review":                  func(l []line) []line { return slices.Insert(l, 1, l[0]) },
+		"line 2: it is a second line of kind review": func(l []line) []line {
+			return slices.Insert(l, 1, l[0])
+		},
 		"line 6: an item comes after events": func(l []line) []line {
 			return append(slices.Insert(slices.Clone(l[:5]), 5, l[3]), l[5:]...)
 		},
-		"line 11: it comes after the end":     func(l []line) []line { return append(l, l[9]) },
-		`line 9: "note" is no kind of line`:   func(l []line) []line { return slices.Insert(l, 8, line{"note", map[string]any{}}) },
+		"line 11: it comes after the end": func(l []line) []line { return append(l, l[9]) },
+		`line 9: "note" is no kind of line`: func(l []line) []line {
+			return slices.Insert(l, 8, line{"note", map[string]any{}})
+		},
 		`line 1: the pack is in the form "x"`: set(0, "format", "x"),
 		"line 1: no organization is named":    set(0, "org", ""),
 		"line 1: the campaign is from policy": set(0, "policy", "sha256:another"),
@@ -304,12 +331,14 @@ func TestADroppedDecisionIsMissed(t *testing.T) {
 		l[8].body["events"] = 4
 		return l
 	})
-	require.ErrorContains(t, refused(t, pack), "item 1: bo said remove in stage 1, and no event of the log is that decision")
+	require.ErrorContains(t, refused(t, pack),
+		"item 1: bo said remove in stage 1, and no event of the log is that decision")
 }
 
 func TestWhatCountsIsTheLastWord(t *testing.T) {
 	event := func(m *made, kind string, item int, text string) {
-		m.events = append(m.events, access.ReviewEvent{Seq: len(m.events) + 1, At: monday.Add(50 * time.Minute), Kind: kind, By: "ana", Item: item, Text: text})
+		m.events = append(m.events, access.ReviewEvent{Seq: len(m.events) + 1, At: monday.Add(50 * time.Minute),
+			Kind: kind, By: "ana", Item: item, Text: text})
 	}
 	decided := func(m *made, verdict access.Verdict) {
 		event(m, access.EventDecided, 3, "")
@@ -324,16 +353,26 @@ func TestWhatCountsIsTheLastWord(t *testing.T) {
 		"a comment on no item": func(m *made) { event(m, access.EventCommented, 0, "on the whole") },
 		"a decision reopened":  func(m *made) { decided(m, access.VerdictKeep); event(m, access.EventReopened, 3, "") },
 		"all reopened":         func(m *made) { decided(m, access.VerdictKeep); event(m, access.EventReopened, 0, "") },
-		"silence that kept":    func(m *made) { m.items[2].Verdict, m.items[2].Outcome = access.VerdictKeep, access.OutcomeKept },
-		"silence that removed": func(m *made) { m.items[2].Verdict, m.items[2].Outcome = access.VerdictRemove, access.OutcomeRemoved },
-		"silence that spared":  func(m *made) { m.items[2].Verdict, m.items[2].Outcome = access.VerdictRemove, access.OutcomeSpared },
-		"gone on its own":      func(m *made) { m.items[2].Silent, m.items[2].Outcome = false, access.OutcomeGone },
+		"silence that kept": func(m *made) {
+			m.items[2].Verdict, m.items[2].Outcome = access.VerdictKeep,
+				access.OutcomeKept
+		},
+		"silence that removed": func(m *made) {
+			m.items[2].Verdict, m.items[2].Outcome = access.VerdictRemove,
+				access.OutcomeRemoved
+		},
+		"silence that spared": func(m *made) {
+			m.items[2].Verdict, m.items[2].Outcome = access.VerdictRemove,
+				access.OutcomeSpared
+		},
+		"gone on its own": func(m *made) { m.items[2].Silent, m.items[2].Outcome = false, access.OutcomeGone },
 		"a later stage counts": func(m *made) {
 			decided(m, access.VerdictKeep)
 			last := &m.events[len(m.events)-1]
 			last.Item, last.Stage = 1, 2
 			m.items[0].Stage, m.items[0].Verdict, m.items[0].Outcome = 2, access.VerdictKeep, access.OutcomeKept
-			m.items[0].Said = append(m.items[0].Said, access.Said{Stage: 2, By: "ana", Verdict: access.VerdictKeep, At: last.At})
+			m.items[0].Said = append(m.items[0].Said,
+				access.Said{Stage: 2, By: "ana", Verdict: access.VerdictKeep, At: last.At})
 		},
 	} {
 		m := duel()
@@ -348,7 +387,8 @@ func TestWhatCountsIsTheLastWord(t *testing.T) {
 	event(&m, access.EventReopened, 2, "")
 	var pack bytes.Buffer
 	write(t, m, &pack)
-	require.ErrorContains(t, refused(t, pack.Bytes()), "a decision on item 3, and the item does not say so", "another item was reopened")
+	require.ErrorContains(t, refused(t, pack.Bytes()), "a decision on item 3, and the item does not say so",
+		"another item was reopened")
 }
 
 // TestABodyHasOneForm: what a lenient reader takes for the same is refused, though the hashes fit.
@@ -383,7 +423,9 @@ func TestABodyHasOneForm(t *testing.T) {
 	other := slices.Clone(bodies)
 	other[1] = "null"
 	require.ErrorContains(t, refused(t, chained(kinds, other)), "line 2: its body is not in the form")
-	require.ErrorContains(t, refused(t, chained(append([]string{"review"}, kinds[1:]...), append([]string{`{"a":1,"a":2}`}, bodies[1:]...))), "line 1: its body")
+	require.ErrorContains(t, refused(t,
+		chained(append([]string{"review"}, kinds[1:]...), append([]string{`{"a":1,"a":2}`}, bodies[1:]...))),
+		"line 1: its body")
 }
 
 func TestErrorsSayWhatHappenedToTheFile(t *testing.T) {
@@ -394,14 +436,18 @@ func TestErrorsSayWhatHappenedToTheFile(t *testing.T) {
 	}
 	for says, pack := range map[string][]byte{
 		"line 1: it is missing: the file ends without its last line": {},
-		"line 2: its number is 3: lines are missing":                 all(func(l []string) []string { return slices.Delete(l, 1, 2) }),
-		"line 3: its number is 2: lines are missing, doubled":        all(func(l []string) []string { return slices.Insert(l, 2, l[1]) }),
-		"line 2: its hash is not that of its content":                bytes.Replace(pack, []byte(`"item":1,`), []byte(`"item":7,`), 1),
-		"line 1: it is not in the form that Castellan writes":        bytes.ReplaceAll(pack, []byte("\n"), []byte("\r\n")),
-		"line 1: it is no line of an evidence pack":                  []byte("PK\x03\x04 a zip\n"),
-		"line 1: it is longer than 4,194,304 bytes":                  bytes.Repeat([]byte(" "), 5<<20),
-		"it does not end with a line feed: the file was cut":         pack[:len(pack)-1],
-		"line 3: it does not follow the line before it":              forgedMiddle(t, pack),
+		"line 2: its number is 3: lines are missing": all(
+			func(l []string) []string { return slices.Delete(l, 1, 2) }),
+		"line 3: its number is 2: lines are missing, doubled": all(
+			func(l []string) []string { return slices.Insert(l, 2, l[1]) }),
+		"line 2: its hash is not that of its content": bytes.Replace(pack, []byte(`"item":1,`),
+			[]byte(`"item":7,`), 1),
+		"line 1: it is not in the form that Castellan writes": bytes.ReplaceAll(pack, []byte("\n"),
+			[]byte("\r\n")),
+		"line 1: it is no line of an evidence pack":          []byte("PK\x03\x04 a zip\n"),
+		"line 1: it is longer than 4,194,304 bytes":          bytes.Repeat([]byte(" "), 5<<20),
+		"it does not end with a line feed: the file was cut": pack[:len(pack)-1],
+		"line 3: it does not follow the line before it":      forgedMiddle(t, pack),
 	} {
 		require.ErrorContains(t, refused(t, pack), says)
 	}

@@ -11,9 +11,9 @@ import (
 // Writer writes a pack, line by line and in constant memory: the items, then the events, then Close. After an error
 // nothing more is written, and all calls give that error.
 //
-// It sees to the form alone: order, numbers, sizes. What is too long is cut, with its length and hash in its place, so that no single
-// text keeps a pack from being made. Whether the contents agree with each other only Verify says, so verify a pack before its head is
-// put on record.
+// It sees to the form alone: order, numbers, sizes. What is too long is cut, with its length and hash in its place, so
+// that no single text keeps a pack from being made. Whether the contents agree with each other only Verify says, so
+// verify a pack before its head is put on record.
 type Writer struct {
 	out    *bufio.Writer
 	seal   Seal // of what is written so far
@@ -102,7 +102,8 @@ func write[T any](p *Writer, kind string, value T, fit fitting[T]) {
 		}
 	}
 	if len(line) > MaxLine {
-		p.err = &ContentError{fmt.Errorf("evidence: write line %d (%s): it has %s bytes; at most %s are read back", p.seal.Lines+1, kind, grouped(len(line)), grouped(MaxLine))}
+		p.err = &ContentError{fmt.Errorf("evidence: write line %d (%s): it has %s bytes; at most %s are read back",
+			p.seal.Lines+1, kind, grouped(len(line)), grouped(MaxLine))}
 		return
 	}
 	if _, err := p.out.Write(line); err != nil {

@@ -45,15 +45,16 @@ func TestTheSameMakesTheSamePack(t *testing.T) {
 	require.Equal(t, written(t, sample(60)), written(t, sample(60)))
 }
 
-// TestPacksOfOldAreStillVerified: a pack is kept for years. A field that is added to what a pack holds must be left out of
-// its JSON while it is zero; where this fails, it is not.
+// TestPacksOfOldAreStillVerified: a pack is kept for years. A field that is added to what a pack holds must be left out
+// of its JSON while it is zero; where this fails, it is not.
 func TestPacksOfOldAreStillVerified(t *testing.T) {
 	file, err := os.Open("testdata/pack.jsonl")
 	require.NoError(t, err)
 	defer file.Close()
 	checked, err := evidence.Verify(file)
 	require.NoError(t, err)
-	require.Equal(t, evidence.Seal{Lines: 34, Head: "sha256:095ca93b86575445096a774be19fd8448843cad53ffad32a644dda27966f7269"}, checked.Seal)
+	require.Equal(t, evidence.Seal{Lines: 34,
+		Head: "sha256:095ca93b86575445096a774be19fd8448843cad53ffad32a644dda27966f7269"}, checked.Seal)
 }
 
 func TestSkippedAndCancelledReviewsHavePacksToo(t *testing.T) {
@@ -65,7 +66,8 @@ func TestSkippedAndCancelledReviewsHavePacksToo(t *testing.T) {
 	cancelled.head.Review.State, cancelled.head.Review.ClosedBy = access.ReviewCancelled, "lea.fontaine@acme.example"
 	for n := range cancelled.items {
 		i := &cancelled.items[n]
-		i.Outcome = []access.Outcome{access.OutcomeDropped, access.OutcomeOpen, access.OutcomeHeld, "", access.OutcomeRemoved}[n%5]
+		i.Outcome = []access.Outcome{access.OutcomeDropped, access.OutcomeOpen, access.OutcomeHeld, "",
+			access.OutcomeRemoved}[n%5]
 	}
 	page := read(t, written(t, cancelled))
 	says(t, page.words, "This review was cancelled by lea.fontaine@acme.example.")
@@ -90,9 +92,14 @@ func TestTheWriterSeesToTheForm(t *testing.T) {
 		write func(w *evidence.Writer) error
 		says  string
 	}{
-		"an item left out":      {func(w *evidence.Writer) error { return w.Item(m.items[1]) }, "write item 2: the next is item 1"},
-		"an event left out":     {func(w *evidence.Writer) error { return w.Event(m.events[1]) }, "write event 2: the next is event 1"},
-		"an item behind events": {func(w *evidence.Writer) error { return errors.Join(w.Event(m.events[0]), w.Item(m.items[0])) }, "items come before the events"},
+		"an item left out": {func(w *evidence.Writer) error { return w.Item(m.items[1]) },
+			"write item 2: the next is item 1"},
+		"an event left out": {func(w *evidence.Writer) error { return w.Event(m.events[1]) },
+			"write event 2: the next is event 1"},
+		"an item behind events": {func(w *evidence.Writer) error {
+			return errors.Join(w.Event(m.events[0]),
+				w.Item(m.items[0]))
+		}, "items come before the events"},
 		"a line too long": {func(w *evidence.Writer) error {
 			return w.Item(access.Item{N: 1, GroupID: strings.Repeat("x", evidence.MaxLine)})
 		}, "at most 4,194,304 are read back"},
@@ -124,7 +131,8 @@ func TestALineAsLongAsMayBeIsReadBack(t *testing.T) {
 	}
 }
 
-// Whatever stands in a ledger, the pack can be made, and agrees with itself: what is too long is cut, and its hash says which it was.
+// Whatever stands in a ledger, the pack can be made, and agrees with itself: what is too long is cut, and its hash says
+// which it was.
 func TestWriterCutsWhatIsTooLong(t *testing.T) {
 	long := strings.Repeat("ж", 90_000) // 180,000 bytes
 	for name, of := range map[string]func(m *made){
@@ -137,7 +145,9 @@ func TestWriterCutsWhatIsTooLong(t *testing.T) {
 		"comments beyond the line": func(m *made) { sayOften(m, 600, long) },
 		"reasons": func(m *made) {
 			for n := range 20_000 {
-				m.items[0].Reasons = append(m.items[0].Reasons, access.Reason{Kind: access.ReasonMapping, Name: fmt.Sprintf("mapping %d", n), Source: strings.Repeat("g", 250)})
+				m.items[0].Reasons = append(m.items[0].Reasons,
+					access.Reason{Kind: access.ReasonMapping, Name: fmt.Sprintf("mapping %d", n),
+						Source: strings.Repeat("g", 250)})
 			}
 			m.items[0].Opens = slices.Repeat([]string{"jira/acme"}, 100_000)
 		},
@@ -149,7 +159,10 @@ func TestWriterCutsWhatIsTooLong(t *testing.T) {
 				m.head.Review.Holders[access.Entitlement(fmt.Sprintf("group:%s %d", strings.Repeat("g", 240), n))] = n
 			}
 		},
-		"the campaign": func(m *made) { m.head.Campaign = json.RawMessage(`{"name":"` + strings.Repeat("x", 5<<20) + `"}`) },
+		"the campaign": func(m *made) {
+			m.head.Campaign =
+				json.RawMessage(`{"name":"` + strings.Repeat("x", 5<<20) + `"}`)
+		},
 		"the log": func(m *made) {
 			for n := range m.events {
 				m.events[n].Text = cmp.Or(m.events[n].Text, long)
@@ -168,7 +181,8 @@ func TestWriterCutsWhatIsTooLong(t *testing.T) {
 	m := duel()
 	sayOften(&m, 1, long)
 	sum := sha256.Sum256([]byte(long))
-	require.Contains(t, string(written(t, m)), strings.Repeat("ж", 4000)+"… (cut: 180000 bytes, sha256:"+hex.EncodeToString(sum[:])+")")
+	require.Contains(t, string(written(t, m)),
+		strings.Repeat("ж", 4000)+"… (cut: 180000 bytes, sha256:"+hex.EncodeToString(sum[:])+")")
 }
 
 // sayOften has so many people decide the first item, each with a comment.
@@ -184,8 +198,10 @@ func sayOften(m *made, people int, comment string) {
 	for n := range people {
 		at := m.head.Review.Opened.Add(time.Duration(n) * time.Second)
 		by := fmt.Sprintf("712020:%08d-c1d2-4f5e-9a8b-000000000000", n)
-		i.Said = append(i.Said, access.Said{Stage: 1, By: by, Email: by + "@acme.example", Verdict: access.VerdictKeep, Comment: comment, At: at})
-		events = append(events, access.ReviewEvent{At: at, Kind: access.EventDecided, By: by, Via: "page", Item: 1, Stage: 1, Verdict: access.VerdictKeep, Text: comment})
+		i.Said = append(i.Said, access.Said{Stage: 1, By: by, Email: by + "@acme.example", Verdict: access.VerdictKeep,
+			Comment: comment, At: at})
+		events = append(events, access.ReviewEvent{At: at, Kind: access.EventDecided, By: by, Via: "page", Item: 1,
+			Stage: 1, Verdict: access.VerdictKeep, Text: comment})
 	}
 	for n := range events {
 		events[n].Seq = n + 1
@@ -241,18 +257,30 @@ func TestAFullDiskIsAnError(t *testing.T) {
 
 func TestAHeadThatIsNoneIsRefused(t *testing.T) {
 	for says, spoil := range map[string]func(h *evidence.Head){
-		"no organization is named":              func(h *evidence.Head) { h.Org = "" },
-		"the review has no id":                  func(h *evidence.Head) { h.Review.ID = "" },
-		"the review is open":                    func(h *evidence.Head) { h.Review.State = access.ReviewOpen },
-		`"over" is no state`:                    func(h *evidence.Head) { h.Review.State = "over" },
-		"the campaign is from":                  func(h *evidence.Head) { h.Policy = "sha256:another" },
-		"it is no JSON object":                  func(h *evidence.Head) { h.Campaign = json.RawMessage(`[]`) },
-		"the campaign cannot be":                func(h *evidence.Head) { h.Campaign = nil },
-		`it says "next" twice`:                  func(h *evidence.Head) { h.Campaign = json.RawMessage(`{"stages":[{"next":1,"next":2}]}`) },
-		`it says "Name", which no campaign has`: func(h *evidence.Head) { h.Campaign = json.RawMessage(`{"name":"a","Name":"b"}`) },
-		`it says "name", which no campaign has`: func(h *evidence.Head) { h.Campaign = json.RawMessage(`{"stages":[{"name":"a"}]}`) },
-		`it says "x", which no campaign has`:    func(h *evidence.Head) { h.Campaign = json.RawMessage(`{"name":[[{"x":1}]]}`) },
-		"something comes after it":              func(h *evidence.Head) { h.Campaign = json.RawMessage(`{} {}`) },
+		"no organization is named": func(h *evidence.Head) { h.Org = "" },
+		"the review has no id":     func(h *evidence.Head) { h.Review.ID = "" },
+		"the review is open":       func(h *evidence.Head) { h.Review.State = access.ReviewOpen },
+		`"over" is no state`:       func(h *evidence.Head) { h.Review.State = "over" },
+		"the campaign is from":     func(h *evidence.Head) { h.Policy = "sha256:another" },
+		"it is no JSON object":     func(h *evidence.Head) { h.Campaign = json.RawMessage(`[]`) },
+		"the campaign cannot be":   func(h *evidence.Head) { h.Campaign = nil },
+		`it says "next" twice`: func(
+			h *evidence.Head) {
+			h.Campaign = json.RawMessage(`{"stages":[{"next":1,"next":2}]}`)
+		},
+		`it says "Name", which no campaign has`: func(
+			h *evidence.Head) {
+			h.Campaign = json.RawMessage(`{"name":"a","Name":"b"}`)
+		},
+		`it says "name", which no campaign has`: func(
+			h *evidence.Head) {
+			h.Campaign = json.RawMessage(`{"stages":[{"name":"a"}]}`)
+		},
+		`it says "x", which no campaign has`: func(
+			h *evidence.Head) {
+			h.Campaign = json.RawMessage(`{"name":[[{"x":1}]]}`)
+		},
+		"something comes after it": func(h *evidence.Head) { h.Campaign = json.RawMessage(`{} {}`) },
 		"nested more than 16 deep": func(h *evidence.Head) {
 			h.Campaign = json.RawMessage(`{"name":` + strings.Repeat("[", 99) + strings.Repeat("]", 99) + `}`)
 		},

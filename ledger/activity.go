@@ -22,12 +22,13 @@ func (l *Ledger) SaveUse(ctx context.Context, org string, used map[string]Use, a
 			rows = append(rows, []any{org, person, instant(orNow(at)), flag(use.Silent), list(use.Apps)})
 		}
 		return w.execRows(ctx, `INSERT INTO activity (org, person, at, silent, body) VALUES`, marks(5),
-			`ON CONFLICT (org, person) DO UPDATE SET at = excluded.at, silent = excluded.silent, body = excluded.body`, rows)
+			`ON CONFLICT (org, person) DO UPDATE SET at = excluded.at, silent = excluded.silent, body = excluded.body`,
+			rows)
 	})
 }
 
-// Use returns what was kept of these people at the instant or later. Who used nothing has no apps; of whom nothing is kept
-// there is no entry.
+// Use returns what was kept of these people at the instant or later. Who used nothing has no apps; of whom nothing is
+// kept there is no entry.
 func (l *Ledger) Use(ctx context.Context, org string, people []string, since time.Time) (map[string]Use, error) {
 	used := map[string]Use{}
 	for _, some := range chunks(people) {

@@ -21,8 +21,8 @@ func (l *Ledger) KeepPeople(ctx context.Context, org string, people []access.Per
 	return l.write(ctx, org, "keep who was read", func(w *write) error { return w.savePeople(ctx, people, orNow(at)) })
 }
 
-// Addressed returns the accounts that an e-mail address stands for as far as the ledger knows: those that were last seen
-// with it, and those that went by it before. The directory alone knows who has it now.
+// Addressed returns the accounts that an e-mail address stands for as far as the ledger knows: those that were last
+// seen with it, and those that went by it before. The directory alone knows who has it now.
 func (l *Ledger) Addressed(ctx context.Context, org, address string) (last, before []access.Person, err error) {
 	key := access.FoldAddress(address)
 	last, err = collect(ctx, l.reads, scanPerson, selectPerson+` WHERE org = ? AND email_key = ? ORDER BY id`, org, key)

@@ -9,9 +9,9 @@ import (
 )
 
 // Arrived records that the person who was known by an e-mail address has an account id now. Unsettled grants, plan
-// lines that are open, and holdings that stand under the address go over to the account id, and so does the grants' Key: the workflow of
-// the former one hands them over.
-// Where the account has the same line already, the other stays. Doing it again does nothing.
+// lines that are open, and holdings that stand under the address go over to the account id, and so does the grants'
+// Key: the workflow of the former one hands them over. Where the account has the same line already, the other stays.
+// Doing it again does nothing.
 func (l *Ledger) Arrived(ctx context.Context, org, email, account string, at time.Time) error {
 	at = orNow(at)
 	return l.write(ctx, org, "record that "+email+" is "+account, func(w *write) error {
@@ -57,7 +57,8 @@ func (w *write) renameHoldings(ctx context.Context, from, to string) error {
 	if err := w.touchDoubtedWhere(ctx, tableHoldings, `person = ? AND until = 0`, from); err != nil {
 		return err
 	}
-	if _, err := w.exec(ctx, `DELETE FROM holdings WHERE org = ? AND person = ? AND until = 0`, w.org, from); err != nil {
+	if _, err := w.exec(ctx, `DELETE FROM holdings WHERE org = ? AND person = ? AND until = 0`, w.org,
+		from); err != nil {
 		return err
 	}
 	opened := make([]access.Holding, len(standing))

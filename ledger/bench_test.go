@@ -155,7 +155,11 @@ func BenchmarkOpenGrants(b *testing.B) {
 				_, err := l.Grants(b.Context(), org, ledger.GrantFilter{Unsettled: true, Limit: 100})
 				return err
 			}},
-			{"Lapsed100", func() error { _, err := l.Lapsed(b.Context(), org, noon.Add(3*time.Hour), 100); return err }},
+			{"Lapsed100", func() error {
+				_,
+					err := l.Lapsed(b.Context(), org, noon.Add(3*time.Hour), 100)
+				return err
+			}},
 			{"RequestGrant", func() error {
 				g := lease(rand.Text())
 				g.Person, g.Email = g.ID, g.ID+"@acme.example"

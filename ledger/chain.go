@@ -79,8 +79,8 @@ func (e Entry) Sum() string {
 }
 
 // Append adds an entry of the caller's to the chain, for example a grant's beginning, and returns it with Seq, Prev and
-// Hash. Body must be JSON, or nil. An entry with the same At, Kind, Run, Person, Target and Body that is there already is
-// returned as it is; so give a fixed At when the call may be repeated (a zero At means now).
+// Hash. Body must be JSON, or nil. An entry with the same At, Kind, Run, Person, Target and Body that is there already
+// is returned as it is; so give a fixed At when the call may be repeated (a zero At means now).
 func (l *Ledger) Append(ctx context.Context, e Entry) (Entry, error) {
 	e.At = orNow(e.At)
 	var compact bytes.Buffer
@@ -88,7 +88,8 @@ func (l *Ledger) Append(ctx context.Context, e Entry) (Entry, error) {
 		e.Body = json.RawMessage("{}")
 	}
 	if err := json.Compact(&compact, e.Body); err != nil {
-		return Entry{}, fmt.Errorf("ledger: append a %s entry to the chain of %s: the body is not JSON: %w", e.Kind, e.Org, err)
+		return Entry{}, fmt.Errorf("ledger: append a %s entry to the chain of %s: the body is not JSON: %w", e.Kind,
+			e.Org, err)
 	}
 	e.Body = compact.Bytes()
 	e.clean()
@@ -123,7 +124,8 @@ func (w *write) append(ctx context.Context, entries ...Entry) error {
 		e.clean()
 		w.head = e.Sum()
 		e.Hash, w.at = w.head, e.At
-		rows[i] = []any{e.Org, e.Seq, instant(e.At), e.Kind, e.Run, e.Person, string(e.Target), string(e.Body), e.Prev, e.Hash}
+		rows[i] = []any{e.Org, e.Seq, instant(e.At), e.Kind, e.Run, e.Person, string(e.Target), string(e.Body),
+			e.Prev, e.Hash}
 	}
 	if err := w.execRows(ctx, `INSERT INTO entries (org, seq, at, kind, run, person, target, body, prev, hash) VALUES`,
 		marks(10), ``, rows); err != nil {
@@ -156,7 +158,8 @@ func scanEntry(row scanner) (e Entry, err error) {
 
 // Entries returns at most limit entries (1,000 for 0) after the one numbered after, in order.
 func (l *Ledger) Entries(ctx context.Context, org string, after int64, limit int) ([]Entry, error) {
-	all, err := collect(ctx, l.reads, scanEntry, selectEntry+` WHERE org = ? AND seq > ? ORDER BY seq LIMIT ?`, org, after, atMost(limit))
+	all, err := collect(ctx, l.reads, scanEntry, selectEntry+` WHERE org = ? AND seq > ? ORDER BY seq LIMIT ?`, org,
+		after, atMost(limit))
 	return all, reading(err, "the chain", org)
 }
 
@@ -168,6 +171,7 @@ func (l *Ledger) Head(ctx context.Context, org string) (seq int64, hash string, 
 }
 
 func head(ctx context.Context, d database, org string) (seq int64, hash string, err error) {
-	err = d.each(ctx, func(row scanner) error { return row.Scan(&seq, &hash) }, `SELECT seq, hash FROM heads WHERE org = ?`, org)
+	err = d.each(ctx, func(row scanner) error { return row.Scan(&seq, &hash) },
+		`SELECT seq, hash FROM heads WHERE org = ?`, org)
 	return seq, hash, err
 }

@@ -16,7 +16,8 @@ import (
 func entry(n int) ledger.Entry {
 	return ledger.Entry{
 		Org: org, At: noon.Add(time.Duration(n) * time.Second), Kind: "grant", Run: "r1", Person: fmt.Sprint("p", n%3),
-		Target: group(fmt.Sprint("g", n%2)), Body: json.RawMessage(fmt.Sprintf(`{ "n": %d, "why": "<ünïcode> & more" }`, n)),
+		Target: group(fmt.Sprint("g", n%2)),
+		Body:   json.RawMessage(fmt.Sprintf(`{ "n": %d, "why": "<ünïcode> & more" }`, n)),
 	}
 }
 
@@ -35,7 +36,8 @@ func appended(t testing.TB, l *ledger.Ledger, n int) []ledger.Entry {
 func strangersSum(e ledger.Entry) string {
 	var text string
 	for _, field := range []string{
-		e.Prev, e.Org, fmt.Sprint(e.Seq), fmt.Sprint(e.At.UnixMicro()), e.Kind, e.Run, e.Person, string(e.Target), string(e.Body),
+		e.Prev, e.Org, fmt.Sprint(e.Seq), fmt.Sprint(e.At.UnixMicro()), e.Kind, e.Run, e.Person, string(e.Target),
+		string(e.Body),
 	} {
 		text += fmt.Sprintf("%d:%s\n", len(field), field)
 	}
@@ -60,7 +62,8 @@ func TestAStrangerCanCheckTheChain(t *testing.T) {
 			require.Equal(t, strangersSum(e), e.Hash)
 			prev = e.Hash
 		}
-		require.Equal(t, "sha256:e1bed9af3201fa866bc341ba981141aa0b73ab5cf683de9d3d93c1f489ed3de3", fixedEntry().Sum(), "the encoding may never change: stored chains stand on it")
+		require.Equal(t, "sha256:e1bed9af3201fa866bc341ba981141aa0b73ab5cf683de9d3d93c1f489ed3de3", fixedEntry().Sum(),
+			"the encoding may never change: stored chains stand on it")
 		some, err := l.Entries(t.Context(), org, 2, 2)
 		require.NoError(t, err)
 		require.Equal(t, want[2:4], some)
@@ -111,7 +114,8 @@ func TestTamperingIsFound(t *testing.T) {
 		{"first removed", `DELETE FROM entries WHERE seq = 1`, 1, "is missing"},
 		{"end removed", `DELETE FROM entries WHERE seq > 8`, 9, "should go on to entry 10"},
 		{"all removed", `DELETE FROM entries`, 1, "should go on to entry 10"},
-		{"head moved back", `UPDATE heads SET seq = 9, hash = (SELECT hash FROM entries WHERE seq = 9)`, 10, "not the ledger's"},
+		{"head moved back", `UPDATE heads SET seq = 9, hash = (SELECT hash FROM entries WHERE seq = 9)`, 10,
+			"not the ledger's"},
 		{"head's hash", `UPDATE heads SET hash = 'sha256:00'`, 10, "head says"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

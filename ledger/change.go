@@ -19,9 +19,11 @@ var ErrAnswered = errors.New("the change already has another answer")
 //	others   nothing may be written: it is held, or it has its answer; the line was not touched
 //
 // ErrNotFound: the run has no such line.
-func (l *Ledger) BeginChange(ctx context.Context, org, run, person string, target access.Entitlement, at time.Time) (before access.Change, err error) {
+func (l *Ledger) BeginChange(ctx context.Context, org, run, person string, target access.Entitlement,
+	at time.Time) (before access.Change, err error) {
 	err = l.write(ctx, org, "begin the change of "+person+" in "+string(target)+" of run "+run, func(w *write) error {
-		before, err = first(ctx, w.database, scanChange, selectChange+` WHERE org = ? AND run = ? AND person = ? AND target = ?`,
+		before, err = first(ctx, w.database, scanChange,
+			selectChange+` WHERE org = ? AND run = ? AND person = ? AND target = ?`,
 			org, run, person, string(target))
 		if err != nil || before.State != access.Planned && before.State != access.Sent {
 			return err
@@ -44,10 +46,10 @@ func (l *Ledger) CancelChange(ctx context.Context, org, run, person string, targ
 	})
 }
 
-// EndChange records a change's final answer: State, Answer and At of c, found by its Person and Target; what was decided
-// about it stands in the line. In the same transaction the answer goes into the chain, unless it is Superseded, and
-// the holding is opened (Done: owned; Already: foreign, unless an earlier attempt of ours may have made it or it is owned
-// already) or, for a removal, closed.
+// EndChange records a change's final answer: State, Answer and At of c, found by its Person and Target; what was
+// decided about it stands in the line. In the same transaction the answer goes into the chain, unless it is Superseded,
+// and the holding is opened (Done: owned; Already: foreign, unless an earlier attempt of ours may have made it or it is
+// owned already) or, for a removal, closed.
 //
 // Repeating an answer does nothing. A late Done replaces every other answer but Already; any other contradiction is
 // ErrAnswered, after Done and Already silently ignored where it is one of these two. ErrNotFound: no such line.
@@ -105,7 +107,8 @@ func (w *write) record(ctx context.Context, run string, changes []access.Change)
 		}
 		line.State, line.Answer, line.At = c.State, clean(c.Answer), orNow(c.At)
 		lines[key] = line
-		rows = append(rows, []any{w.org, run, line.Person, string(line.Target), string(line.State), line.Answer, instant(line.At)})
+		rows = append(rows, []any{w.org, run, line.Person, string(line.Target), string(line.State), line.Answer,
+			instant(line.At)})
 		if line.State != access.Superseded {
 			entries = append(entries, line.entry(run))
 		}
@@ -181,7 +184,8 @@ func (a also) Scan(dest ...any) error { return a.scanner.Scan(append(dest, a.las
 
 // entry is the answer as the chain keeps it: who, what, why, answer; without the e-mail address.
 func (c attempted) entry(run string) Entry {
-	return Entry{At: c.At, Kind: EntryChange, Run: run, Person: accountID(c.Person), Target: c.Target, Body: body(changeBody{c.Action, c.State, c.GroupID, c.Reasons, c.Sources, c.HeldBy, c.Answer})}
+	return Entry{At: c.At, Kind: EntryChange, Run: run, Person: accountID(c.Person), Target: c.Target,
+		Body: body(changeBody{c.Action, c.State, c.GroupID, c.Reasons, c.Sources, c.HeldBy, c.Answer})}
 }
 
 // changeBody is the body of an entry of kind [EntryChange].

@@ -27,12 +27,15 @@ func TestAnInterruptedWriteIsKnownAfterwards(t *testing.T) {
 		// The worker dies here: nobody knows whether the API took the write.
 		again := begin(t, l, dev, noon.Add(time.Minute))
 		require.Equal(t, access.Sent, again.State)
-		require.NoError(t, l.EndChange(t.Context(), org, "r1", answer(dev, access.Already, "409", noon.Add(time.Minute))))
-		require.True(t, holdings(t, l, dev.Person, noon.Add(time.Hour))[0].Owned, "the earlier attempt may have made it")
+		require.NoError(t, l.EndChange(t.Context(), org, "r1",
+			answer(dev, access.Already, "409", noon.Add(time.Minute))))
+		require.True(t, holdings(t, l, dev.Person, noon.Add(time.Hour))[0].Owned,
+			"the earlier attempt may have made it")
 		require.Equal(t, access.Already, begin(t, l, dev, noon.Add(time.Hour)).State)
 		line, err := l.Line(t.Context(), org, "r1", dev.Person, dev.Target)
 		require.NoError(t, err)
-		require.Equal(t, answer(dev, access.Already, "409", noon.Add(time.Minute)), line, "a line with an answer is not begun again")
+		require.Equal(t, answer(dev, access.Already, "409", noon.Add(time.Minute)), line,
+			"a line with an answer is not begun again")
 		_, err = l.BeginChange(t.Context(), org, "r1", "nobody", dev.Target, noon)
 		require.ErrorIs(t, err, ledger.ErrNotFound)
 	})
@@ -78,7 +81,8 @@ func TestAnswersMakeHoldingsAndEntries(t *testing.T) {
 		} {
 			name := fmt.Sprintf("%s %s with %q before", c.action, c.state, c.before)
 			p := person(i)
-			page := ledger.Page{Key: name, People: []access.Person{p}, Changes: []access.Change{change(p, c.action, "dev")}}
+			page := ledger.Page{Key: name, People: []access.Person{p},
+				Changes: []access.Change{change(p, c.action, "dev")}}
 			if c.before != "" {
 				page.Open = []access.Holding{held(p, "dev", c.before == "owned")}
 			}
@@ -143,9 +147,11 @@ func TestAnswersThatFollowAnother(t *testing.T) {
 			require.Equal(t, c.stands, line.State, name)
 		}
 		dev := change(person(0), access.Add, "dev")
-		require.ErrorIs(t, l.EndChange(t.Context(), org, "r1", answer(dev, access.Failed, "", noon)), ledger.ErrAnswered)
+		require.ErrorIs(t, l.EndChange(t.Context(), org, "r1", answer(dev, access.Failed, "", noon)),
+			ledger.ErrAnswered)
 		unknown := change(person(0), access.Add, "unknown")
-		require.ErrorIs(t, l.EndChange(t.Context(), org, "r1", answer(unknown, access.Done, "", noon)), ledger.ErrNotFound)
+		require.ErrorIs(t, l.EndChange(t.Context(), org, "r1", answer(unknown, access.Done, "", noon)),
+			ledger.ErrNotFound)
 	})
 }
 
@@ -160,7 +166,8 @@ func TestManyAnswersAreRecordedTogetherOrNotAtAll(t *testing.T) {
 		}
 		plan(t, l, "r1", changes...)
 		unknown := answer(change(person(5000), access.Add, "dev"), access.Done, "", noon)
-		require.ErrorIs(t, l.RecordLines(t.Context(), org, "r1", append(answers[:len(answers):len(answers)], unknown)), ledger.ErrNotFound)
+		require.ErrorIs(t, l.RecordLines(t.Context(), org, "r1", append(answers[:len(answers):len(answers)], unknown)),
+			ledger.ErrNotFound)
 		require.Empty(t, kinds(t, l))
 		for range 2 {
 			require.NoError(t, l.RecordLines(t.Context(), org, "r1", answers))
@@ -209,14 +216,18 @@ func TestWritersAtTheSameTimeKeepOneChain(t *testing.T) {
 func TestWhatWasWrittenCanBeAsked(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {
-		add, early, late := change(person(1), access.Add, "dev"), change(person(2), access.Remove, "dev"), change(person(3), access.Remove, "dev")
-		found, tried, role := change(person(4), access.Add, "dev"), change(person(5), access.Add, "dev"), change(person(6), access.Add, "x")
+		add, early, late := change(person(1), access.Add, "dev"), change(person(2), access.Remove, "dev"),
+			change(person(3), access.Remove, "dev")
+		found, tried, role := change(person(4), access.Add, "dev"), change(person(5), access.Add, "dev"),
+			change(person(6), access.Add, "x")
 		adopted, kept := change(person(7), access.Adopt, "dev"), change(person(8), access.Add, "dev")
 		role.Target, role.GroupID = access.OrgAdmin, ""
 		plan(t, l, "r1", add, early, late, found, tried, role, adopted, kept)
 		for _, c := range []access.Change{
-			answer(add, access.Done, "", noon), answer(early, access.Done, "", noon.Add(-time.Hour)), answer(late, access.Done, "", noon),
-			answer(found, access.Already, "", noon), answer(role, access.Done, "", noon), answer(adopted, access.Done, "", noon),
+			answer(add, access.Done, "", noon), answer(early, access.Done, "", noon.Add(-time.Hour)),
+			answer(late, access.Done, "", noon),
+			answer(found, access.Already, "", noon), answer(role, access.Done, "", noon),
+			answer(adopted, access.Done, "", noon),
 		} {
 			begin(t, l, c, c.At)
 			require.NoError(t, l.EndChange(t.Context(), org, "r1", c))
@@ -231,7 +242,8 @@ func TestWhatWasWrittenCanBeAsked(t *testing.T) {
 		gone, err := l.RemovedSince(t.Context(), org, group("dev"), noon)
 		require.NoError(t, err)
 		require.Equal(t, map[string]bool{late.Person: true}, gone)
-		for c, want := range map[*access.Change]access.Action{&add: access.Add, &early: "", &late: access.Remove, &found: "", &tried: access.Add, &role: access.Add, &kept: ""} {
+		for c, want := range map[*access.Change]access.Action{&add: access.Add, &early: "", &late: access.Remove,
+			&found: "", &tried: access.Add, &role: access.Add, &kept: ""} {
 			wrote, err := l.WroteSince(t.Context(), org, c.Person, c.GroupID, noon)
 			require.NoError(t, err)
 			require.Equal(t, want, wrote, c.Label())

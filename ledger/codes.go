@@ -7,7 +7,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// MostWrongCodes is how often somebody is sent another code for a request or a review since a wrong one was given for them.
+// MostWrongCodes is how often somebody is sent another code for a request or a review since a wrong one was given for
+// them.
 const MostWrongCodes = 5
 
 // BurntCode is whose code was typed where others may read it, or guessed at: it counts for nothing any more.
@@ -44,12 +45,13 @@ func (t codeTable) find(ctx context.Context, d database, where string, args ...a
 			b.Grant, b.Review = "", b.Grant
 		}
 		return b, err
-	}, `SELECT DISTINCT org, `+t.id+`, `+t.who+` FROM `+t.name+` WHERE `+where+` ORDER BY org, `+t.id+`, `+t.who, args...)
+	}, `SELECT DISTINCT org, `+t.id+`, `+t.who+` FROM `+t.name+` WHERE `+where+` ORDER BY org, `+t.id+`, `+t.who,
+		args...)
 }
 
-// BurnCodes makes codes useless, whatever they were sent for: somebody typed them, and so they stand in a history. A wrong code burns
-// those that it may have been a slip of: whoever reads it could guess them. It returns whose codes were burnt; a repeat changes nothing
-// and returns the same.
+// BurnCodes makes codes useless, whatever they were sent for: somebody typed them, and so they stand in a history. A
+// wrong code burns those that it may have been a slip of: whoever reads it could guess them. It returns whose codes
+// were burnt; a repeat changes nothing and returns the same.
 func (l *Ledger) BurnCodes(ctx context.Context, org string, p Presented, at time.Time) ([]BurntCode, error) {
 	if len(p.Hashes) == 0 && !p.Wrong {
 		return nil, nil
@@ -69,7 +71,8 @@ func (l *Ledger) BurnCodes(ctx context.Context, org string, p Presented, at time
 			if burnt = append(burnt, found...); len(found) == 0 {
 				continue
 			}
-			if _, err := w.exec(ctx, `UPDATE `+table.name+` SET used = ?, presentation = ? WHERE used = 0 AND `+which, append([]any{instant(orNow(at)), p.ID}, values...)...); err != nil {
+			if _, err := w.exec(ctx, `UPDATE `+table.name+` SET used = ?, presentation = ? WHERE used = 0 AND `+which,
+				append([]any{instant(orNow(at)), p.ID}, values...)...); err != nil {
 				return err
 			}
 		}
@@ -83,8 +86,9 @@ func (l *Ledger) BurnCodes(ctx context.Context, org string, p Presented, at time
 	return burnt, err
 }
 
-// burnGuessed burns what a wrong code may have been a slip of: the codes of whoever it was given for; for the request or review that it
-// was given for, where they have some, and all of theirs otherwise. Of somebody who is not known, all codes of the request or review.
+// burnGuessed burns what a wrong code may have been a slip of: the codes of whoever it was given for; for the request
+// or review that it was given for, where they have some, and all of theirs otherwise. Of somebody who is not known, all
+// codes of the request or review.
 func (w *write) burnGuessed(ctx context.Context, p Presented, at time.Time) ([]BurntCode, error) {
 	ids, err := collect(ctx, w.database, func(row scanner) (id string, err error) { return id, row.Scan(&id) },
 		`SELECT id FROM people WHERE org = ? AND (id = ? OR email_key = ?)`, w.org, p.By, access.FoldAddress(p.By))
@@ -131,7 +135,8 @@ func (w *write) guessed(ctx context.Context, of BurntCode, mark string, at time.
 	if of.Review != "" {
 		table, subject = reviewCodes, of.Review
 	}
-	n, err := w.exec(ctx, `UPDATE `+table.name+` SET used = ?, presentation = ? WHERE org = ? AND `+table.id+` = ? AND `+table.who+` = ? AND used = 0`,
+	n, err := w.exec(ctx, `UPDATE `+table.name+` SET used = ?, presentation = ? WHERE org = ? AND `+table.id+
+		` = ? AND `+table.who+` = ? AND used = 0`,
 		instant(orNow(at)), mark, of.Org, subject, of.Name)
 	if err != nil || n == 0 {
 		return err
@@ -143,12 +148,14 @@ func (w *write) guessed(ctx context.Context, of BurntCode, mark string, at time.
 
 // proven reports whether a proof has counted before: whoever repeats it guesses at nothing.
 func (w *write) proven(ctx context.Context, query, subject, proof string) (bool, error) {
-	n, err := first(ctx, w.database, func(row scanner) (n int, err error) { return n, row.Scan(&n) }, query, w.org, subject, proof)
+	n, err := first(ctx, w.database, func(row scanner) (n int, err error) { return n, row.Scan(&n) }, query, w.org,
+		subject, proof)
 	return n > 0, err
 }
 
-// MayResendCode reports whether somebody may be sent another code for a request or a review: they have none, and wrong ones were not
-// given for them too often. again says that sending one was tried before: the one they have then may never have reached them.
+// MayResendCode reports whether somebody may be sent another code for a request or a review: they have none, and wrong
+// ones were not given for them too often. again says that sending one was tried before: the one they have then may
+// never have reached them.
 func (l *Ledger) MayResendCode(ctx context.Context, code BurntCode, again bool) (bool, error) {
 	table, subject := grantCodes, code.Grant
 	if code.Review != "" {

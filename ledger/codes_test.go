@@ -20,7 +20,8 @@ func TestBurntCodesCountNoMoreWhoeverTypedThem(t *testing.T) {
 		require.NoError(t, l.SaveCode(t.Context(), org, "g1", idDan, "hash-d", noon))
 		of := ledger.BurntCode{Org: org, Grant: "g1", Name: idCarol}
 		for range 2 { // a repeat changes nothing
-			burnt, err := l.BurnCodes(t.Context(), "elsewhere", ledger.Presented{ID: "p0", Hashes: []string{"hash-c", "a guess"}, Wrong: true}, noon)
+			burnt, err := l.BurnCodes(t.Context(), "elsewhere",
+				ledger.Presented{ID: "p0", Hashes: []string{"hash-c", "a guess"}, Wrong: true}, noon)
 			require.NoError(t, err)
 			require.Equal(t, []ledger.BurntCode{of}, burnt)
 		}
@@ -50,7 +51,8 @@ func TestBurntCodesCountNoMoreWhoeverTypedThem(t *testing.T) {
 	})
 }
 
-// TestACodeCountsForThePresentationThatBurntIt: it is burnt before anybody else can read it, and still decides what it came with.
+// TestACodeCountsForThePresentationThatBurntIt: it is burnt before anybody else can read it, and still decides what it
+// came with.
 func TestACodeCountsForThePresentationThatBurntIt(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {
@@ -146,7 +148,8 @@ func TestADecisionNeedsItsCode(t *testing.T) {
 			require.NotContains(t, said.Err.Error(), hashOf("d"))
 		}
 		require.Equal(t, was, entriesOf(t, l, spring))
-		require.Equal(t, "refused", heard(t, l, spring, with(proves("c0", "w"), word(carol, keep, 1))), "a wrong proof burns what it may have guessed at")
+		require.Equal(t, "refused", heard(t, l, spring, with(proves("c0", "w"), word(carol, keep, 1))),
+			"a wrong proof burns what it may have guessed at")
 
 		for _, code := range []string{"c1", "c2", "c2"} {
 			require.NoError(t, l.SaveReviewCode(t.Context(), org, spring, carol, hashOf(code), noon))
@@ -154,42 +157,55 @@ func TestADecisionNeedsItsCode(t *testing.T) {
 		one := with(plain("c1"), word(carol, keep, 1))
 		require.Equal(t, "[1] [] [] 5", heard(t, l, spring, one))
 		require.Equal(t, "[] [1] [] 5", heard(t, l, spring, one), "a repeat needs no other code")
-		require.Equal(t, "refused", heard(t, l, spring, after(20, with(plain("c1"), word(carol, remove, 1)))), "it may have been read on the way")
-		require.Equal(t, "refused", heard(t, l, spring, after(20, with(proves("c1", "w"), word(carol, remove, 1)))), "and proves nothing any more")
+		require.Equal(t, "refused", heard(t, l, spring, after(20, with(plain("c1"), word(carol, remove, 1)))),
+			"it may have been read on the way")
+		require.Equal(t, "refused", heard(t, l, spring, after(20, with(proves("c1", "w"), word(carol, remove, 1)))),
+			"and proves nothing any more")
 		for _, code := range []string{"c2", "c3"} {
 			require.NoError(t, l.SaveReviewCode(t.Context(), org, spring, carol, hashOf("new "+code), noon))
 		}
-		require.Equal(t, "[2] [] [] 4", heard(t, l, spring, after(21, with(plain("new c2"), word(carol, keep, 2)))), "another of hers is good")
-		require.Equal(t, "[] [2] [] 4", heard(t, l, spring, after(22, with(plain("new c3"), word(carol, keep, 2)))), "what changes nothing")
-		require.Equal(t, "refused", heard(t, l, spring, after(23, with(plain("new c3"), word(carol, keep, 3)))), "uses the code up all the same")
+		require.Equal(t, "[2] [] [] 4", heard(t, l, spring, after(21, with(plain("new c2"), word(carol, keep, 2)))),
+			"another of hers is good")
+		require.Equal(t, "[] [2] [] 4", heard(t, l, spring, after(22, with(plain("new c3"), word(carol, keep, 2)))),
+			"what changes nothing")
+		require.Equal(t, "refused", heard(t, l, spring, after(23, with(plain("new c3"), word(carol, keep, 3)))),
+			"uses the code up all the same")
 
 		require.NoError(t, l.SaveReviewCode(t.Context(), org, spring, carol, hashOf("c4"), noon))
 		keep3 := after(30, with(proves("c4", "keep 3"), word(carol, keep, 3)))
 		require.Equal(t, "[3] [] [] 3", heard(t, l, spring, keep3))
-		require.Equal(t, "[3] [] [] 3", heard(t, l, spring, after(31, with(proves("c4", "remove 3"), word(carol, remove, 3)))), "a proof leaves the code good")
+		require.Equal(t, "[3] [] [] 3",
+			heard(t, l, spring, after(31, with(proves("c4", "remove 3"), word(carol, remove, 3)))),
+			"a proof leaves the code good")
 		was = entriesOf(t, l, spring)
 		replayed := keep3
 		replayed.At = minutes(32)
 		require.Equal(t, "[] [3] [] 3", heard(t, l, spring, replayed), "who plays it again changes nothing")
 		replayed.ByEmail = "carol.lee@acme.example"
 		require.Equal(t, "[] [3] [] 3", heard(t, l, spring, replayed))
-		require.Equal(t, "refused", heard(t, l, spring, after(33, with(keep3.Pass, word(dan, keep, 1)))), "it is not his")
+		require.Equal(t, "refused", heard(t, l, spring, after(33, with(keep3.Pass, word(dan, keep, 1)))),
+			"it is not his")
 		require.Equal(t, was, entriesOf(t, l, spring))
 		require.Equal(t, "remove: 1 carol remove", verdicts(t, l, spring, 3))
 
 		require.Equal(t, "refused", heard(t, l, spring, with(proves("c4", "w"), word(eve, keep, 4))))
-		batch := hear(t, l, spring, after(40, with(proves("c4", "a"), word(carol, keep, 4))), after(40, with(plain("bad"), word(carol, remove, 4))),
-			after(40, with(proves("c4", "b"), remark(carol, "so be it", 4))), after(40, with(plain("d"), word(dan, keep, 1))))
-		require.Equal(t, []error{nil, ledger.ErrCode, nil, nil}, []error{batch[0].Err, batch[1].Err, batch[2].Err, batch[3].Err})
+		batch := hear(t, l, spring, after(40, with(proves("c4", "a"), word(carol, keep, 4))),
+			after(40, with(plain("bad"), word(carol, remove, 4))),
+			after(40, with(proves("c4", "b"), remark(carol, "so be it", 4))),
+			after(40, with(plain("d"), word(dan, keep, 1))))
+		require.Equal(t, []error{nil, ledger.ErrCode, nil, nil},
+			[]error{batch[0].Err, batch[1].Err, batch[2].Err, batch[3].Err})
 		require.Equal(t, "keep: 1 carol keep", verdicts(t, l, spring, 4))
 		for _, kind := range []ledger.ReviewWord{again(carol, 4), handOn(carol, eve, 5), remark(carol, "no", 5)} {
-			require.Equal(t, "refused", heard(t, l, spring, after(50, with(plain("bad"), kind))), "whatever is said needs one")
+			require.Equal(t, "refused", heard(t, l, spring, after(50, with(plain("bad"), kind))),
+				"whatever is said needs one")
 		}
 
 		n, err := l.RevokeReviewLinks(t.Context(), org, spring, carol, minutes(55))
 		require.NoError(t, err)
 		require.Zero(t, n, "she was sent no links")
-		require.Equal(t, "refused", heard(t, l, spring, after(60, with(proves("c4", "c"), word(carol, remove, 4)))), "revoked")
+		require.Equal(t, "refused", heard(t, l, spring, after(60, with(proves("c4", "c"), word(carol, remove, 4)))),
+			"revoked")
 		require.Equal(t, "[] [3] [] 2", heard(t, l, spring, keep3), "what counted is answered as before")
 		entries := entries(t, l, 0)
 		for _, e := range entries {

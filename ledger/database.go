@@ -67,8 +67,8 @@ func (w *write) execRows(ctx context.Context, head, row, tail string, rows [][]a
 	return nil
 }
 
-// rowsPerStatement weighs what a statement costs once: on SQLite to parse it, which grows with its rows, on PostgreSQL a
-// way to the server and back.
+// rowsPerStatement weighs what a statement costs once: on SQLite to parse it, which grows with its rows, on PostgreSQL
+// a way to the server and back.
 func (d database) rowsPerStatement() int {
 	if d.postgres {
 		return 100
@@ -83,7 +83,8 @@ var errStop = errors.New("stop")
 type scanner interface{ Scan(dest ...any) error }
 
 // collect reads all rows of a query.
-func collect[T any](ctx context.Context, d database, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+func collect[T any](ctx context.Context, d database, scan func(scanner) (T, error), query string,
+	args ...any) ([]T, error) {
 	var all []T
 	err := d.each(ctx, func(row scanner) error {
 		one, err := scan(row)
@@ -94,7 +95,8 @@ func collect[T any](ctx context.Context, d database, scan func(scanner) (T, erro
 }
 
 // first reads the first row of a query, or returns ErrNotFound.
-func first[T any](ctx context.Context, d database, scan func(scanner) (T, error), query string, args ...any) (T, error) {
+func first[T any](ctx context.Context, d database, scan func(scanner) (T, error), query string,
+	args ...any) (T, error) {
 	all, err := collect(ctx, d, scan, query, args...)
 	if err == nil && len(all) == 0 {
 		err = ErrNotFound
@@ -157,8 +159,9 @@ func in[T ~string](column string, values []T) (string, []any) {
 	return column + " IN (" + marks(len(values)) + ")", args
 }
 
-// among is "(keys, column) IN (VALUES (?, ?), …)" with its arguments, for a column that follows the keys in an index. Not
-// "keys = ? AND column IN (…)": without statistics, as in a young ledger, PostgreSQL then walks everything under the keys.
+// among is "(keys, column) IN (VALUES (?, ?), …)" with its arguments, for a column that follows the keys in an index.
+// Not "keys = ? AND column IN (…)": without statistics, as in a young ledger, PostgreSQL then walks everything under
+// the keys.
 func among(keys, column string, values []string, key ...any) (string, []any) {
 	if len(values) == 0 {
 		return "1 = 0", nil
@@ -253,7 +256,8 @@ func text(value any) string {
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(value); err != nil {
-		panic(fmt.Sprintf("ledger: %T has no JSON form: %v", value, err)) // cannot happen: only plain structs and maps come here
+		// cannot happen: only plain structs and maps come here
+		panic(fmt.Sprintf("ledger: %T has no JSON form: %v", value, err))
 	}
 	return strings.TrimSuffix(out.String(), "\n")
 }

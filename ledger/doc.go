@@ -32,14 +32,14 @@
 //
 // # Rows and the chain
 //
-// What is decided or acted on (the tables of recordedTables) stands in the chain too: the last entry of a transaction, of
-// kind rows, says by hashes how the rows are that it wrote, and each of them carries that entry's number. So
+// What is decided or acted on (the tables of recordedTables) stands in the chain too: the last entry of a transaction,
+// of kind rows, says by hashes how the rows are that it wrote, and each of them carries that entry's number. So
 // Ledger.VerifyRows names every row that was written past the ledger, put back or deleted. What the chain says last of
 // each row is kept in memory (replay.go), and nothing is acted on that is not so: see Ledger.explainedRows.
 //
 // Whoever adds a statement that writes to one of these tables announces the rows before: by write.touch, which refuses
-// to build upon what the chain does not explain; by write.forget, where that can be decided anew; by write.touchDoubted,
-// where it must be written all the same. The tests' helper sound finds what was not announced. A migration that changes
-// such rows of an organization whose chain records rows already must record them anew; one that adds tables to them
-// counts recordVersion up.
+// to build upon what the chain does not explain; by write.forget, where that can be decided anew; by
+// write.touchDoubted, where it must be written all the same. The tests' helper sound finds what was not announced. A
+// migration that changes such rows of an organization whose chain records rows already must record them anew; one that
+// adds tables to them counts recordVersion up.
 package ledger

@@ -12,9 +12,10 @@ type Doubt struct {
 	Run string
 }
 
-// Doubtful returns the last writes of these people that were never answered, by person and target. One that a later write of
-// the same target was answered after is none. Lines of the run except do not count.
-func (l *Ledger) Doubtful(ctx context.Context, org, except string, people ...string) (map[string]map[access.Entitlement]Doubt, error) {
+// Doubtful returns the last writes of these people that were never answered, by person and target. One that a later
+// write of the same target was answered after is none. Lines of the run except do not count.
+func (l *Ledger) Doubtful(ctx context.Context, org, except string,
+	people ...string) (map[string]map[access.Entitlement]Doubt, error) {
 	doubts := map[string]map[access.Entitlement]Doubt{}
 	var unanswered []string
 	for _, some := range chunks(people) {
@@ -24,7 +25,8 @@ func (l *Ledger) Doubtful(ctx context.Context, org, except string, people ...str
 			err := row.Scan(&person)
 			unanswered = append(unanswered, person)
 			return err
-		}, `SELECT DISTINCT person FROM lines WHERE state IN ('sent', 'done', 'already') AND state = 'sent' AND `+where+` AND run <> ?`, append(args, except)...)
+		}, `SELECT DISTINCT person FROM lines WHERE state IN ('sent', 'done', 'already') AND state = 'sent' AND `+where+
+			` AND run <> ?`, append(args, except)...)
 		if err != nil {
 			return nil, reading(err, "the unanswered writes", org)
 		}

@@ -12,17 +12,19 @@ import (
 func (w *write) saw(ctx context.Context, people []string, at time.Time) error {
 	for _, some := range chunks(people) {
 		where, args := among("org", "id", some, w.org)
-		if _, err := w.exec(ctx, `UPDATE people SET seen = ?, missing = 0 WHERE `+where, append([]any{instant(at)}, args...)...); err != nil {
+		if _, err := w.exec(ctx, `UPDATE people SET seen = ?, missing = 0 WHERE `+where,
+			append([]any{instant(at)}, args...)...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Missing returns at most limit people, by account id, who hold something on the books and whom reads showed once, but none
-// since an instant.
+// Missing returns at most limit people, by account id, who hold something on the books and whom reads showed once, but
+// none since an instant.
 func (l *Ledger) Missing(ctx context.Context, org string, since time.Time, limit int) ([]string, error) {
-	people, err := collect(ctx, l.reads, func(row scanner) (person string, err error) { return person, row.Scan(&person) },
+	people, err := collect(ctx, l.reads,
+		func(row scanner) (person string, err error) { return person, row.Scan(&person) },
 		`SELECT p.id FROM people p WHERE p.org = ? AND p.seen < ? AND EXISTS (SELECT 1 FROM holdings h WHERE h.org = p.org AND h.person = p.id AND h.until = 0)
 		ORDER BY p.id LIMIT ?`, org, instant(since), atMost(limit))
 	return people, reading(err, "who is not shown any more", org)
@@ -36,7 +38,8 @@ func (l *Ledger) NoteMissing(ctx context.Context, org string, people []string, a
 	return l.write(ctx, org, "note who is not shown", func(w *write) error {
 		for _, some := range chunks(people) {
 			where, args := among("org", "id", some, org)
-			if _, err := w.exec(ctx, `UPDATE people SET missing = ? WHERE missing = 0 AND `+where, append([]any{instant(orNow(at))}, args...)...); err != nil {
+			if _, err := w.exec(ctx, `UPDATE people SET missing = ? WHERE missing = 0 AND `+where,
+				append([]any{instant(orNow(at))}, args...)...); err != nil {
 				return err
 			}
 		}
@@ -74,7 +77,8 @@ func (l *Ledger) Unseen(ctx context.Context, org, run string) ([]access.Unseen, 
 	return all, reading(err, "what run "+run+" did not see", org)
 }
 
-// HeldGroups returns, by id, the groups in which somebody holds a membership on the books, with a name it goes by there.
+// HeldGroups returns, by id, the groups in which somebody holds a membership on the books, with a name it goes by
+// there.
 func (l *Ledger) HeldGroups(ctx context.Context, org string) (map[string]access.Entitlement, error) {
 	groups := map[string]access.Entitlement{}
 	err := l.reads.each(ctx, func(row scanner) error {
@@ -83,7 +87,8 @@ func (l *Ledger) HeldGroups(ctx context.Context, org string) (map[string]access.
 		err := row.Scan(&id, &target)
 		groups[id] = target
 		return err
-	}, `SELECT group_id, MAX(target) FROM holdings WHERE org = ? AND until = 0 AND group_id <> '' GROUP BY group_id`, org)
+	}, `SELECT group_id, MAX(target) FROM holdings WHERE org = ? AND until = 0 AND group_id <> '' GROUP BY group_id`,
+		org)
 	return groups, reading(err, "which groups are held", org)
 }
 
@@ -95,15 +100,18 @@ func (l *Ledger) AppRoleHoldings(ctx context.Context, org string) ([]access.Hold
 }
 
 // HoldingsOf returns what stands on the books: of the target in the group of this id, of at most limit people.
-func (l *Ledger) HoldingsOf(ctx context.Context, org string, target access.Entitlement, group string, limit int) ([]access.Holding, error) {
-	all, err := collect(ctx, l.reads, scanHolding, selectHolding+` WHERE until = 0 AND org = ? AND target = ? AND group_id = ? ORDER BY person LIMIT ?`,
+func (l *Ledger) HoldingsOf(ctx context.Context, org string, target access.Entitlement, group string,
+	limit int) ([]access.Holding, error) {
+	all, err := collect(ctx, l.reads, scanHolding,
+		selectHolding+` WHERE until = 0 AND org = ? AND target = ? AND group_id = ? ORDER BY person LIMIT ?`,
 		org, string(target), group, atMost(limit))
 	return all, reading(err, "who holds "+string(target), org)
 }
 
-// EndHoldings ends holdings that reads proved to be over, and puts each into the chain with the reason. One that does not
-// stand as given any more stays as it is. It returns how many ended.
-func (l *Ledger) EndHoldings(ctx context.Context, org, run string, over []access.Holding, why string, at time.Time) (n int, err error) {
+// EndHoldings ends holdings that reads proved to be over, and puts each into the chain with the reason. One that does
+// not stand as given any more stays as it is. It returns how many ended.
+func (l *Ledger) EndHoldings(ctx context.Context, org, run string, over []access.Holding, why string,
+	at time.Time) (n int, err error) {
 	at = orNow(at)
 	err = l.write(ctx, org, "end holdings", func(w *write) (err error) {
 		n, err = w.endHoldings(ctx, run, over, func(access.Holding) string { return why }, at)
@@ -113,7 +121,8 @@ func (l *Ledger) EndHoldings(ctx context.Context, org, run string, over []access
 }
 
 // endHoldings ends each at its Until, or else at the instant.
-func (w *write) endHoldings(ctx context.Context, run string, over []access.Holding, why func(access.Holding) string, at time.Time) (n int, err error) {
+func (w *write) endHoldings(ctx context.Context, run string, over []access.Holding, why func(access.Holding) string,
+	at time.Time) (n int, err error) {
 	for _, some := range chunks(over) {
 		standing, err := w.standing(ctx, some)
 		if err != nil {
@@ -128,12 +137,13 @@ func (w *write) endHoldings(ctx context.Context, run string, over []access.Holdi
 			}
 			h.Until = orAt(h.Until, at)
 			closing = append(closing, h)
-			entries = append(entries, Entry{At: at, Kind: EntryHoldingEnded, Run: run, Person: accountID(h.Person), Target: h.Target, Body: body(struct {
-				Why     string          `json:"why"`
-				GroupID string          `json:"groupId,omitempty"`
-				Owned   bool            `json:"owned"`
-				Reasons []access.Reason `json:"reasons,omitempty"`
-			}{why(h), h.GroupID, h.Owned, h.Reasons})})
+			entries = append(entries, Entry{At: at, Kind: EntryHoldingEnded, Run: run, Person: accountID(h.Person),
+				Target: h.Target, Body: body(struct {
+					Why     string          `json:"why"`
+					GroupID string          `json:"groupId,omitempty"`
+					Owned   bool            `json:"owned"`
+					Reasons []access.Reason `json:"reasons,omitempty"`
+				}{why(h), h.GroupID, h.Owned, h.Reasons})})
 		}
 		if err := w.applyHoldings(ctx, run, nil, closing, at); err != nil {
 			return n, err
@@ -146,8 +156,8 @@ func (w *write) endHoldings(ctx context.Context, run string, over []access.Holdi
 	return n, nil
 }
 
-// EndGrantByHand ends a grant because its access was taken by hand, and returns it: one that is in force, or one that was to
-// begin later. Any other stays as it is. ErrNotFound: there is no such grant.
+// EndGrantByHand ends a grant because its access was taken by hand, and returns it: one that is in force, or one that
+// was to begin later. Any other stays as it is. ErrNotFound: there is no such grant.
 func (l *Ledger) EndGrantByHand(ctx context.Context, org, id, why string, at time.Time) (g access.Grant, err error) {
 	at = cut(orNow(at))
 	err = l.write(ctx, org, "end grant "+id, func(w *write) error {

@@ -17,25 +17,29 @@ func TestMissingNamesWhoHoldsSomethingAndIsNotShown(t *testing.T) {
 			p := person(i + 1)
 			page.People = append(page.People, p)
 			if i < 2 {
-				page.Open = append(page.Open, access.Holding{Person: p.ID, Target: group("dev"), GroupID: "gid-dev", Owned: true})
+				page.Open = append(page.Open, access.Holding{Person: p.ID, Target: group("dev"), GroupID: "gid-dev",
+					Owned: true})
 			}
 		}
 		require.NoError(t, l.SavePage(t.Context(), org, "r1", page, noon))
 		later := noon.Add(time.Hour)
-		require.NoError(t, l.SavePage(t.Context(), org, "r2", ledger.Page{Key: "1", People: page.People[:1], Shown: page.Shown[:1], Observe: true}, later))
+		require.NoError(t, l.SavePage(t.Context(), org, "r2",
+			ledger.Page{Key: "1", People: page.People[:1], Shown: page.Shown[:1], Observe: true}, later))
 		missing := func(since time.Time) []string {
 			all, err := l.Missing(t.Context(), org, since, 0)
 			require.NoError(t, err)
 			return all
 		}
 		require.Empty(t, missing(noon))
-		require.Equal(t, []string{"id-00001", "id-00002"}, missing(later), "a preview sees nobody; who holds nothing is not missed")
+		require.Equal(t, []string{"id-00001", "id-00002"}, missing(later),
+			"a preview sees nobody; who holds nothing is not missed")
 		require.NoError(t, l.NoteMissing(t.Context(), org, []string{"id-00001", "id-00002"}, later))
 		require.NoError(t, l.NoteMissing(t.Context(), org, []string{"id-00002"}, later.Add(time.Hour)))
 		since, err := l.MissingSince(t.Context(), org, "id-00002")
 		require.NoError(t, err)
 		require.Equal(t, later, since, "the first instant stands")
-		require.NoError(t, l.SavePage(t.Context(), org, "r3", ledger.Page{Key: "1", People: page.People[:1], Shown: page.Shown[:1]}, later))
+		require.NoError(t, l.SavePage(t.Context(), org, "r3",
+			ledger.Page{Key: "1", People: page.People[:1], Shown: page.Shown[:1]}, later))
 		require.Equal(t, []string{"id-00002"}, missing(later))
 		since, err = l.MissingSince(t.Context(), org, "id-00001")
 		require.NoError(t, err)

@@ -55,9 +55,10 @@ func (l *Ledger) SourceCounts(ctx context.Context, org string) (map[string]Count
 	return counts, nil
 }
 
-// SaveSourceCounts keeps the counts that a run found good (Name and Users; At and Run are those of the call), and forgets
-// the groups that are gone. Groups that are in neither keep their last good count.
-func (l *Ledger) SaveSourceCounts(ctx context.Context, org, run string, counts map[string]Count, gone []string, at time.Time) error {
+// SaveSourceCounts keeps the counts that a run found good (Name and Users; At and Run are those of the call), and
+// forgets the groups that are gone. Groups that are in neither keep their last good count.
+func (l *Ledger) SaveSourceCounts(ctx context.Context, org, run string, counts map[string]Count, gone []string,
+	at time.Time) error {
 	at = orNow(at)
 	return l.write(ctx, org, "save the counts of source groups of run "+run, func(w *write) error {
 		var keys [][]any
@@ -69,7 +70,8 @@ func (l *Ledger) SaveSourceCounts(ctx context.Context, org, run string, counts m
 		}
 		for _, some := range chunks(gone) {
 			where, args := in("group_id", some)
-			if _, err := w.exec(ctx, `DELETE FROM source_counts WHERE org = ? AND `+where, append([]any{org}, args...)...); err != nil {
+			if _, err := w.exec(ctx, `DELETE FROM source_counts WHERE org = ? AND `+where,
+				append([]any{org}, args...)...); err != nil {
 				return err
 			}
 		}
@@ -82,8 +84,8 @@ func (l *Ledger) SaveSourceCounts(ctx context.Context, org, run string, counts m
 	})
 }
 
-// SuspectSources notes that a full verification found these source groups suspect. The first instant stands until a count is
-// found good again; groups without a last good count are left out.
+// SuspectSources notes that a full verification found these source groups suspect. The first instant stands until a
+// count is found good again; groups without a last good count are left out.
 func (l *Ledger) SuspectSources(ctx context.Context, org string, groups []string, at time.Time) error {
 	if len(groups) == 0 {
 		return nil
@@ -103,7 +105,8 @@ func (l *Ledger) SuspectSources(ctx context.Context, org string, groups []string
 	})
 }
 
-// KnownDefaults returns, per default entitlement, the ids of the groups that were last known to be default groups for it.
+// KnownDefaults returns, per default entitlement, the ids of the groups that were last known to be default groups for
+// it.
 func (l *Ledger) KnownDefaults(ctx context.Context, org string) (map[access.Entitlement][]string, error) {
 	known := map[access.Entitlement][]string{}
 	err := l.reads.each(ctx, func(row scanner) error {

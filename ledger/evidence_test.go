@@ -20,7 +20,8 @@ func TestSourceCountsKeepTheLastGoodOnes(t *testing.T) {
 			"a": {Name: "eng", Users: 10}, "b": {Name: "ops", Users: 5}, "c": {Name: "old", Users: 1},
 		}, nil, noon))
 		for range 2 {
-			require.NoError(t, l.SaveSourceCounts(t.Context(), org, "r2", map[string]ledger.Count{"a": {Name: "eng-all", Users: 0}}, []string{"c", "d"}, later))
+			require.NoError(t, l.SaveSourceCounts(t.Context(), org, "r2",
+				map[string]ledger.Count{"a": {Name: "eng-all", Users: 0}}, []string{"c", "d"}, later))
 		}
 		counts, err := l.SourceCounts(t.Context(), org)
 		require.NoError(t, err)
@@ -33,8 +34,10 @@ func TestSourceCountsKeepTheLastGoodOnes(t *testing.T) {
 func TestKnownDefaults(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {
-		jira, wiki := access.Entitlement("default:jira-software/acme/user"), access.Entitlement("default:confluence/acme/user")
-		require.NoError(t, l.SaveKnownDefaults(t.Context(), org, map[access.Entitlement][]string{jira: {"g1"}, wiki: {"g2", "g3"}}))
+		jira, wiki := access.Entitlement("default:jira-software/acme/user"),
+			access.Entitlement("default:confluence/acme/user")
+		require.NoError(t, l.SaveKnownDefaults(t.Context(), org,
+			map[access.Entitlement][]string{jira: {"g1"}, wiki: {"g2", "g3"}}))
 		require.NoError(t, l.SaveKnownDefaults(t.Context(), org, map[access.Entitlement][]string{jira: nil}))
 		known, err := l.KnownDefaults(t.Context(), org)
 		require.NoError(t, err)

@@ -51,7 +51,8 @@ func (l *Ledger) explain(ctx context.Context, query string, args []any) (string,
 	return strings.Join(steps, "\n"), err
 }
 
-func (l *Ledger) ExplainHoldingsAt(ctx context.Context, org, person string, target access.Entitlement, at time.Time) (string, error) {
+func (l *Ledger) ExplainHoldingsAt(ctx context.Context, org, person string, target access.Entitlement,
+	at time.Time) (string, error) {
 	query, args := holdingsAtQuery(org, person, target, at)
 	return l.explain(ctx, query, args)
 }
@@ -71,7 +72,8 @@ func (l *Ledger) ExplainOpenHoldings(ctx context.Context, org string, people []s
 	return l.explain(ctx, query, args)
 }
 
-func (l *Ledger) ExplainRecentWrites(ctx context.Context, org string, people []string, since time.Time) (string, error) {
+func (l *Ledger) ExplainRecentWrites(ctx context.Context, org string, people []string,
+	since time.Time) (string, error) {
 	query, args := recentWrites(org, people, since)
 	return l.explain(ctx, query, args)
 }
@@ -141,7 +143,8 @@ func (l *Ledger) ExplainOpenTasks(ctx context.Context, org, review string, stage
 	return l.explain(ctx, query, args)
 }
 
-func (l *Ledger) ExplainTasksOf(ctx context.Context, org, review string, stage int, reviewer string, numbers []int) (string, error) {
+func (l *Ledger) ExplainTasksOf(ctx context.Context, org, review string, stage int, reviewer string,
+	numbers []int) (string, error) {
 	query, args := tasksQuery(org, review, stage, names{reviewer: true, "id-" + reviewer: true}, numbers)
 	return l.explain(ctx, query, args)
 }
@@ -174,7 +177,8 @@ func (l *Ledger) ExplainRulings(ctx context.Context, org string, people []string
 	return l.explain(ctx, query, args)
 }
 
-func (l *Ledger) ExplainRemovals(ctx context.Context, org string, people []string, since time.Time) (written, stopped string, err error) {
+func (l *Ledger) ExplainRemovals(ctx context.Context, org string, people []string, since time.Time) (written,
+	stopped string, err error) {
 	query, args := removalsQuery(removalQueries[0], org, people, since)
 	if written, err = l.explain(ctx, query, args); err != nil {
 		return "", "", err

@@ -13,8 +13,8 @@ type Flap struct {
 	Adds, Removals int // done since the instant
 }
 
-// Flaps returns at most limit (1,000 for 0) open lines of a run whose person and target had at least so many writes done since
-// the instant, by person and target. What grants give and take is left out: it may come and go.
+// Flaps returns at most limit (1,000 for 0) open lines of a run whose person and target had at least so many writes
+// done since the instant, by person and target. What grants give and take is left out: it may come and go.
 func (l *Ledger) Flaps(ctx context.Context, org, run string, since time.Time, least, limit int) ([]Flap, error) {
 	query, args := flapsQuery(org, run, since, least, limit)
 	all, err := collect(ctx, l.reads, func(row scanner) (f Flap, err error) {

@@ -15,8 +15,8 @@ import (
 	"github.com/castellan-io/castellan/ledger"
 )
 
-// putBack keeps the rows of a table that a condition chooses, lets something happen, and then puts them back as they were, each with all
-// that Castellan itself had written of it.
+// putBack keeps the rows of a table that a condition chooses, lets something happen, and then puts them back as they
+// were, each with all that Castellan itself had written of it.
 func putBack(t testing.TB, l *ledger.Ledger, table, condition string, happen func()) {
 	t.Helper()
 	exec := func(statement string) {
@@ -44,10 +44,12 @@ func state(t testing.TB, l *ledger.Ledger, person string) ledger.PersonState {
 func TestAnOlderRowPutBackIsNotActedOn(t *testing.T) {
 	t.Parallel()
 	ana := person(1).ID
-	idle := access.Change{Person: ana, Target: access.Directory, Action: access.Remove, Reasons: []access.Reason{{Kind: access.ReasonRule, Name: "idle"}}}
+	idle := access.Change{Person: ana, Target: access.Directory, Action: access.Remove,
+		Reasons: []access.Reason{{Kind: access.ReasonRule, Name: "idle"}}}
 	policy := func(l *ledger.Ledger, hash, boss string) error {
-		_, err := l.SavePolicy(t.Context(), ledger.PolicyVersion{Org: org, Hash: hash, Body: []byte("{}"), OrgID: "org-1", At: noon,
-			Names: []ledger.PolicyName{{Name: "boss@acme.example", Account: boss}}})
+		_, err := l.SavePolicy(t.Context(),
+			ledger.PolicyVersion{Org: org, Hash: hash, Body: []byte("{}"), OrgID: "org-1", At: noon,
+				Names: []ledger.PolicyName{{Name: "boss@acme.example", Account: boss}}})
 		return err
 	}
 	for _, c := range []struct {
@@ -84,7 +86,8 @@ func TestAnOlderRowPutBackIsNotActedOn(t *testing.T) {
 				require.NoError(t, err)
 			},
 			func(t *testing.T, l *ledger.Ledger) {
-				_, _, err := l.DecideGrant(t.Context(), org, "g2", ledger.Decision{By: idDan, Approve: true, At: minutes(2)})
+				_, _, err := l.DecideGrant(t.Context(), org, "g2",
+					ledger.Decision{By: idDan, Approve: true, At: minutes(2)})
 				require.ErrorIs(t, err, ledger.ErrUnexplained, "it was denied")
 			}},
 		{"rulings", "person = '" + ana + "'",
@@ -94,7 +97,8 @@ func TestAnOlderRowPutBackIsNotActedOn(t *testing.T) {
 				i := item(t, l, spring, 1)
 				i.Outcome = access.OutcomeOpen
 				require.NoError(t, l.Settle(t.Context(), org, spring, []ledger.Settlement{{Item: i,
-					Rule: &access.Ruling{Review: spring, Person: i.Person, Target: i.Target, Verdict: remove}}}, minutes(9)))
+					Rule: &access.Ruling{Review: spring, Person: i.Person, Target: i.Target, Verdict: remove}}},
+					minutes(9)))
 				require.Len(t, state(t, l, ana).Rulings, 1)
 			},
 			func(t *testing.T, l *ledger.Ledger) { require.NoError(t, l.FreeRulings(t.Context(), org, spring)) },
@@ -105,7 +109,8 @@ func TestAnOlderRowPutBackIsNotActedOn(t *testing.T) {
 				require.NotNil(t, state(t, l, ana).Suspension)
 			},
 			func(t *testing.T, l *ledger.Ledger) { // somebody restored the person by hand
-				require.NoError(t, l.SavePage(t.Context(), org, "run-1", ledger.Page{Key: "9", Unsuspend: []string{ana}}, minutes(1)))
+				require.NoError(t, l.SavePage(t.Context(), org, "run-1",
+					ledger.Page{Key: "9", Unsuspend: []string{ana}}, minutes(1)))
 			},
 			func(t *testing.T, l *ledger.Ledger) { require.Nil(t, state(t, l, ana).Suspension) }},
 		{"rejections", "person = 'id-00002'",
@@ -116,26 +121,32 @@ func TestAnOlderRowPutBackIsNotActedOn(t *testing.T) {
 				require.Len(t, state(t, l, "id-00002").Rejected, 1)
 			},
 			func(t *testing.T, l *ledger.Ledger) {
-				require.NoError(t, l.SavePage(t.Context(), org, "r2", ledger.Page{Key: "0", Lift: state(t, l, "id-00002").Rejected}, noon))
+				require.NoError(t, l.SavePage(t.Context(), org, "r2",
+					ledger.Page{Key: "0", Lift: state(t, l, "id-00002").Rejected}, noon))
 			},
 			func(t *testing.T, l *ledger.Ledger) { require.Empty(t, state(t, l, "id-00002").Rejected) }},
 		{"marks", "person = '" + ana + "'",
 			func(t *testing.T, l *ledger.Ledger) {
-				require.NoError(t, l.SavePage(t.Context(), org, "r1", ledger.Page{Key: "0", Mark: []access.Mark{{Person: ana, Rule: "r#1", Since: noon}}}, noon))
+				require.NoError(t, l.SavePage(t.Context(), org, "r1",
+					ledger.Page{Key: "0", Mark: []access.Mark{{Person: ana, Rule: "r#1", Since: noon}}}, noon))
 				require.Len(t, state(t, l, ana).Marks, 1)
 			},
 			func(t *testing.T, l *ledger.Ledger) {
 				mark := access.Mark{Person: ana, Rule: "r#1", Since: minutes(90)}
-				require.NoError(t, l.SavePage(t.Context(), org, "r2", ledger.Page{Key: "0", Unmark: []access.Mark{mark}}, noon))
-				require.NoError(t, l.SavePage(t.Context(), org, "r2", ledger.Page{Key: "1", Mark: []access.Mark{mark}}, noon))
+				require.NoError(t, l.SavePage(t.Context(), org, "r2",
+					ledger.Page{Key: "0", Unmark: []access.Mark{mark}}, noon))
+				require.NoError(t, l.SavePage(t.Context(), org, "r2", ledger.Page{Key: "1", Mark: []access.Mark{mark}},
+					noon))
 			},
 			func(t *testing.T, l *ledger.Ledger) { require.Empty(t, state(t, l, ana).Marks) }},
 		{"rules", "rule = 'a#1'",
 			func(t *testing.T, l *ledger.Ledger) {
-				require.NoError(t, l.SaveSeen(t.Context(), org, []ledger.RuleState{{Key: "a#1", Name: "a", Seen: "sha256:x"}}))
+				require.NoError(t, l.SaveSeen(t.Context(), org,
+					[]ledger.RuleState{{Key: "a#1", Name: "a", Seen: "sha256:x"}}))
 			},
 			func(t *testing.T, l *ledger.Ledger) {
-				require.NoError(t, l.SaveSeen(t.Context(), org, []ledger.RuleState{{Key: "a#1", Name: "a", Seen: "sha256:y"}}))
+				require.NoError(t, l.SaveSeen(t.Context(), org,
+					[]ledger.RuleState{{Key: "a#1", Name: "a", Seen: "sha256:y"}}))
 			},
 			func(t *testing.T, l *ledger.Ledger) {
 				known, err := l.Rules(t.Context(), org)
@@ -177,7 +188,8 @@ func TestAnOlderRowPutBackIsNotActedOn(t *testing.T) {
 		{"holds", "number = 1",
 			func(t *testing.T, l *ledger.Ledger) { stopped(t, l, "r1", "share", noon) },
 			func(t *testing.T, l *ledger.Ledger) {
-				require.NoError(t, l.OpenHold(t.Context(), ledger.Hold{Org: org, Plan: "plan-r1", Run: "r2", Removals: 1, Opened: noon}))
+				require.NoError(t, l.OpenHold(t.Context(),
+					ledger.Hold{Org: org, Plan: "plan-r1", Run: "r2", Removals: 1, Opened: noon}))
 			},
 			func(t *testing.T, l *ledger.Ledger) {
 				_, err := l.DecideHold(t.Context(), org, "plan-r1", ledger.Approve, "carol", "", noon)
@@ -186,10 +198,12 @@ func TestAnOlderRowPutBackIsNotActedOn(t *testing.T) {
 			}},
 		{"source_counts", "group_id = 'g'",
 			func(t *testing.T, l *ledger.Ledger) {
-				require.NoError(t, l.SaveSourceCounts(t.Context(), org, "r1", map[string]ledger.Count{"g": {Name: "src", Users: 2}}, nil, noon))
+				require.NoError(t, l.SaveSourceCounts(t.Context(), org, "r1",
+					map[string]ledger.Count{"g": {Name: "src", Users: 2}}, nil, noon))
 			},
 			func(t *testing.T, l *ledger.Ledger) {
-				require.NoError(t, l.SaveSourceCounts(t.Context(), org, "r2", map[string]ledger.Count{"g": {Name: "src", Users: 200}}, nil, noon))
+				require.NoError(t, l.SaveSourceCounts(t.Context(), org, "r2",
+					map[string]ledger.Count{"g": {Name: "src", Users: 200}}, nil, noon))
 			},
 			func(t *testing.T, l *ledger.Ledger) {
 				counts, err := l.SourceCounts(t.Context(), org)
@@ -203,7 +217,8 @@ func TestAnOlderRowPutBackIsNotActedOn(t *testing.T) {
 			},
 			func(t *testing.T, l *ledger.Ledger) { tell(t, l, spring, word(idCarol, remove, 1)) },
 			func(t *testing.T, l *ledger.Ledger) {
-				found, err := l.UnexplainedItems(t.Context(), org, spring, []access.Item{item(t, l, spring, 1), item(t, l, spring, 2)})
+				found, err := l.UnexplainedItems(t.Context(), org, spring,
+					[]access.Item{item(t, l, spring, 1), item(t, l, spring, 2)})
 				require.NoError(t, err)
 				require.Equal(t, map[int]bool{1: true}, found)
 				said := hear(t, l, spring, word(idDan, keep, 1, 2))[0]
@@ -224,7 +239,8 @@ func TestAnOlderRowPutBackIsNotActedOn(t *testing.T) {
 		{"review_links", "id = 'k'",
 			func(t *testing.T, l *ledger.Ledger) {
 				underReview(t, l, spring, 1, map[string][]int{idCarol: {1}})
-				require.NoError(t, l.SaveReviewLink(t.Context(), org, ledger.ReviewLink{ID: "k", Review: spring, Reviewer: idCarol, Expires: minutes(90)}))
+				require.NoError(t, l.SaveReviewLink(t.Context(), org,
+					ledger.ReviewLink{ID: "k", Review: spring, Reviewer: idCarol, Expires: minutes(90)}))
 			},
 			func(t *testing.T, l *ledger.Ledger) {
 				_, err := l.RevokeReviewLinks(t.Context(), org, spring, "", minutes(1))
@@ -261,7 +277,8 @@ func TestWhatWasForgedIsDecidedAnew(t *testing.T) {
 		anew  func(t *testing.T, l *ledger.Ledger)
 	}{
 		"another policy in force": {`UPDATE organizations SET policy = 'p2'`, func(t *testing.T, l *ledger.Ledger) {
-			changed, err := l.SavePolicy(t.Context(), ledger.PolicyVersion{Org: org, Hash: "p2", OrgID: "org-1", At: noon})
+			changed, err := l.SavePolicy(t.Context(),
+				ledger.PolicyVersion{Org: org, Hash: "p2", OrgID: "org-1", At: noon})
 			require.NoError(t, err)
 			require.True(t, changed)
 			o, err := l.Organization(t.Context(), org)
@@ -281,23 +298,27 @@ func TestWhatWasForgedIsDecidedAnew(t *testing.T) {
 		"a mark set back": {`UPDATE marks SET since = 5`, func(t *testing.T, l *ledger.Ledger) {
 			require.Empty(t, state(t, l, ana).Marks)
 			mark := access.Mark{Person: ana, Rule: "r#1", Since: minutes(7)}
-			require.NoError(t, l.SavePage(t.Context(), org, "r9", ledger.Page{Key: "0", Mark: []access.Mark{mark}}, noon))
+			require.NoError(t, l.SavePage(t.Context(), org, "r9", ledger.Page{Key: "0", Mark: []access.Mark{mark}},
+				noon))
 			require.Equal(t, []access.Mark{mark}, state(t, l, ana).Marks)
 		}},
 		"a count made small": {`UPDATE source_counts SET users = 1`, func(t *testing.T, l *ledger.Ledger) {
-			require.NoError(t, l.SaveSourceCounts(t.Context(), org, "r9", map[string]ledger.Count{"src-1": {Name: "eng", Users: 90}}, nil, noon))
+			require.NoError(t, l.SaveSourceCounts(t.Context(), org, "r9",
+				map[string]ledger.Count{"src-1": {Name: "eng", Users: 90}}, nil, noon))
 			counts, err := l.SourceCounts(t.Context(), org)
 			require.NoError(t, err)
 			require.False(t, counts["src-1"].Unexplained)
 		}},
 		"a suspension of another run": {`UPDATE suspensions SET run = 'x'`, func(t *testing.T, l *ledger.Ledger) {
 			require.Nil(t, state(t, l, "id-00007").Suspension)
-			require.NoError(t, l.SavePage(t.Context(), org, "r9", ledger.Page{Key: "0", Unsuspend: []string{"id-00007"}}, noon))
+			require.NoError(t, l.SavePage(t.Context(), org, "r9",
+				ledger.Page{Key: "0", Unsuspend: []string{"id-00007"}}, noon))
 		}},
 		"a ruling turned": {`UPDATE rulings SET verdict = 'keep'`, func(t *testing.T, l *ledger.Ledger) {
 			i := item(t, l, spring, 1)
 			require.NoError(t, l.Settle(t.Context(), org, spring, []ledger.Settlement{{Item: i,
-				Rule: &access.Ruling{Review: spring, Person: i.Person, Target: i.Target, Verdict: remove}}}, minutes(95)))
+				Rule: &access.Ruling{Review: spring, Person: i.Person, Target: i.Target, Verdict: remove}}},
+				minutes(95)))
 			require.Equal(t, remove, state(t, l, i.Person).Rulings[0].Verdict)
 		}},
 	} {
@@ -342,8 +363,10 @@ func TestAChainThatIsNotWholeExplainsNothing(t *testing.T) {
 		_, err = l.Exec(t.Context(), `DELETE FROM entries WHERE seq = ?`, seq-1)
 		require.NoError(t, err)
 		fresh := open(t, url)
-		require.Equal(t, []string{"g1"}, state(t, fresh, ana).Unproven, "an entry is missing: it may have ended the grant")
-		_, _, err = fresh.DecideGrant(t.Context(), org, "g2", ledger.Decision{By: idCarol, Approve: true, At: minutes(1)})
+		require.Equal(t, []string{"g1"}, state(t, fresh, ana).Unproven,
+			"an entry is missing: it may have ended the grant")
+		_, _, err = fresh.DecideGrant(t.Context(), org, "g2",
+			ledger.Decision{By: idCarol, Approve: true, At: minutes(1)})
 		require.ErrorIs(t, err, ledger.ErrUnexplained)
 
 		_, err = l.Exec(t.Context(), `DELETE FROM entries WHERE seq > ?`, seq-5)
@@ -366,7 +389,8 @@ func TestRowsAreExplainedWhileOthersWriteThem(t *testing.T) {
 	test := func(t *testing.T, url string) {
 		writer, reader := open(t, url), open(t, url)
 		names := func(n int) []ledger.PolicyName {
-			return []ledger.PolicyName{{Name: "a@acme.example", Account: fmt.Sprint("id-", n)}, {Name: "b@acme.example", Account: fmt.Sprint("id-", n)}}
+			return []ledger.PolicyName{{Name: "a@acme.example", Account: fmt.Sprint("id-", n)},
+				{Name: "b@acme.example", Account: fmt.Sprint("id-", n)}}
 		}
 		require.NoError(t, writer.KeepPolicyNames(t.Context(), org, names(0), noon))
 		var writing sync.WaitGroup
@@ -397,10 +421,12 @@ func TestRowsAreExplainedWhileOthersWriteThem(t *testing.T) {
 	t.Run("postgres", func(t *testing.T) { t.Parallel(); test(t, postgresURL(t)) })
 }
 
-// asOfVersion1 makes a chain what a Castellan would have written that recorded fewer tables, and the tables what they were then.
+// asOfVersion1 makes a chain what a Castellan would have written that recorded fewer tables, and the tables what they
+// were then.
 func asOfVersion1(t *testing.T, l *ledger.Ledger) {
 	t.Helper()
-	later := []string{"marks", "suspensions", "rejections", "source_counts", "review_tasks", "review_names", "review_links", "removal_events"}
+	later := []string{"marks", "suspensions", "rejections", "source_counts", "review_tasks", "review_names",
+		"review_links", "removal_events"}
 	all, err := l.Entries(t.Context(), org, 0, 100_000)
 	require.NoError(t, err)
 	prev := ""
@@ -410,13 +436,15 @@ func asOfVersion1(t *testing.T, l *ledger.Ledger) {
 				Rows [][]string `json:"rows"`
 			}
 			require.NoError(t, json.Unmarshal(e.Body, &stored))
-			stored.Rows = slices.DeleteFunc(stored.Rows, func(row []string) bool { return slices.Contains(later, row[0]) })
+			stored.Rows = slices.DeleteFunc(stored.Rows,
+				func(row []string) bool { return slices.Contains(later, row[0]) })
 			e.Body, err = json.Marshal(stored)
 			require.NoError(t, err)
 		}
 		e.Prev = prev
 		prev = e.Sum()
-		_, err := l.Exec(t.Context(), `UPDATE entries SET body = ?, prev = ?, hash = ? WHERE org = ? AND seq = ?`, string(e.Body), e.Prev, prev, org, e.Seq)
+		_, err := l.Exec(t.Context(), `UPDATE entries SET body = ?, prev = ?, hash = ? WHERE org = ? AND seq = ?`,
+			string(e.Body), e.Prev, prev, org, e.Seq)
 		require.NoError(t, err)
 	}
 	_, err = l.Exec(t.Context(), `UPDATE heads SET hash = ?`, prev)

@@ -15,13 +15,14 @@ import (
 var ErrConflict = errors.New("another request has this id")
 
 // RequestGrant stores a new grant, Waiting or Granted, and returns it as stored. Key, From and Until are the ledger's
-// to fill in: a grant that nobody has to approve begins at the request, or at its later Start. The key is the account id; in
-// lower case the address of somebody who has none yet.
+// to fill in: a grant that nobody has to approve begins at the request, or at its later Start. The key is the account
+// id; in lower case the address of somebody who has none yet.
 //
 // The same id again returns what is stored, fresh is false and nothing changes. ErrConflict: that is for another person
 // or target, renews another grant, or was asked for by somebody else; its duration does not matter, because limits may
 // have changed since.
-func (l *Ledger) RequestGrant(ctx context.Context, org string, g access.Grant) (stored access.Grant, fresh bool, err error) {
+func (l *Ledger) RequestGrant(ctx context.Context, org string, g access.Grant) (stored access.Grant, fresh bool,
+	err error) {
 	err = l.write(ctx, org, "request grant "+g.ID+" of "+string(g.Target)+" for "+g.Person, func(w *write) error {
 		fresh = false
 		if err := complete(&g); err != nil {
@@ -32,7 +33,8 @@ func (l *Ledger) RequestGrant(ctx context.Context, org string, g access.Grant) (
 		}
 		stored, err = w.grant(ctx, g.ID)
 		if err == nil && !sameRequest(stored, g) {
-			return fmt.Errorf("%w: it is for %s on %s, asked for by %s", ErrConflict, stored.Target, stored.Person, stored.By)
+			return fmt.Errorf("%w: it is for %s on %s, asked for by %s", ErrConflict, stored.Target,
+				stored.Person, stored.By)
 		}
 		if !errors.Is(err, ErrNotFound) {
 			return err
@@ -121,7 +123,8 @@ func scanGrant(row scanner) (access.Grant, error) {
 		return g, err
 	}
 	err := json.Unmarshal([]byte(stored), &rest)
-	rest.ID, rest.Person, rest.Email, rest.Target, rest.Key, rest.Formerly, rest.State = g.ID, g.Person, g.Email, g.Target, g.Key, g.Formerly, g.State
+	rest.ID, rest.Person, rest.Email, rest.Target, rest.Key, rest.Formerly, rest.State = g.ID, g.Person, g.Email,
+		g.Target, g.Key, g.Formerly, g.State
 	rest.Requested, rest.RevokedAt = fromInstant(requested), fromInstant(taken)
 	rest.From, rest.Until = fromInstant(since), fromInstant(until)
 	return rest, err
@@ -130,7 +133,8 @@ func scanGrant(row scanner) (access.Grant, error) {
 // saveGrant inserts or replaces the grant and returns it as it now is in the ledger.
 func (w *write) saveGrant(ctx context.Context, g access.Grant) (access.Grant, error) {
 	rest := g
-	rest.ID, rest.Person, rest.Email, rest.Target, rest.Key, rest.Formerly, rest.State, rest.Names = "", "", "", "", "", "", "", nil
+	rest.ID, rest.Person, rest.Email, rest.Target, rest.Key, rest.Formerly, rest.State, rest.Names = "", "", "", "", "",
+		"", "", nil
 	rest.Requested, rest.From, rest.Until, rest.RevokedAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	rest.Start, rest.ApprovalDeadline, rest.ProvisionedAt = cut(g.Start), cut(g.ApprovalDeadline), cut(g.ProvisionedAt)
 	rest.Approvals = make([]access.Approval, len(g.Approvals))

@@ -31,7 +31,8 @@ func (e *RestError) Error() string {
 		e.Rest, e.Other.ID, e.Other.From.Format(time.RFC3339), e.Other.Until.Format(time.RFC3339))
 }
 
-// errGuess is ErrCode for a proof that was made with no code of the approver's: whoever may try such could find out a code.
+// errGuess is ErrCode for a proof that was made with no code of the approver's: whoever may try such could find out a
+// code.
 var errGuess = fmt.Errorf("%w: a wrong proof", ErrCode)
 
 // Decision is what an approver says to a grant.
@@ -39,12 +40,13 @@ type Decision struct {
 	By       string // account id
 	Approve  bool   // otherwise it is a denial
 	Note     string
-	CodeHash string                        // of the one-time code, where the grant asks for one,
-	Shown    string                        // and by which presentation it was burnt; or
-	Proof    string                        // that the approver knows it
-	Proves   func(codeHash string) bool    // whether Proof was made with the code of this hash
-	At       time.Time                     // zero: now
-	Same     func(access.Entitlement) bool // whether the name means the grant's target too: what was granted by it is held in the same row
+	CodeHash string                     // of the one-time code, where the grant asks for one,
+	Shown    string                     // and by which presentation it was burnt; or
+	Proof    string                     // that the approver knows it
+	Proves   func(codeHash string) bool // whether Proof was made with the code of this hash
+	At       time.Time                  // zero: now
+	// whether the name means the grant's target too: what was granted by it is held in the same row
+	Same func(access.Entitlement) bool
 }
 
 // DecideGrant records one approver's decision on a waiting grant. A denial ends it. The last approval that it needs
@@ -52,9 +54,10 @@ type Decision struct {
 // are compared by account id alone.
 //
 // The same approver repeating the same decision changes nothing and is no error. ErrNotFound: there is no such grant.
-// ErrNotOpen: it does not wait any more. ErrTooLate, ErrSelf, ErrAsker, ErrNotApprover, ErrRow, a *RestError and ErrCode say why the decision does not
-// count.
-func (l *Ledger) DecideGrant(ctx context.Context, org, id string, d Decision) (g access.Grant, decided bool, err error) {
+// ErrNotOpen: it does not wait any more. ErrTooLate, ErrSelf, ErrAsker, ErrNotApprover, ErrRow, a *RestError and
+// ErrCode say why the decision does not count.
+func (l *Ledger) DecideGrant(ctx context.Context, org, id string, d Decision) (g access.Grant, decided bool,
+	err error) {
 	d.At = orNow(d.At)
 	verb := "deny"
 	if d.Approve {
@@ -139,7 +142,8 @@ func (w *write) mayDecide(ctx context.Context, g access.Grant, d Decision) error
 	if d.Proof == "" && d.Shown != "" { // it was burnt as it came
 		good, values = ` AND presentation = ?`, append(args[:3:3], d.Shown)
 	}
-	hashes, err := collect(ctx, w.database, func(row scanner) (hash string, err error) { return hash, row.Scan(&hash) }, `SELECT hash FROM grant_codes`+where+good, values...)
+	hashes, err := collect(ctx, w.database, func(row scanner) (hash string, err error) { return hash, row.Scan(&hash) },
+		`SELECT hash FROM grant_codes`+where+good, values...)
 	if err != nil {
 		return err
 	}
@@ -150,7 +154,8 @@ func (w *write) mayDecide(ctx context.Context, g access.Grant, d Decision) error
 	switch {
 	case slices.ContainsFunc(hashes, known):
 	case d.Proof != "":
-		known, err := w.proven(ctx, `SELECT COUNT(*) FROM grant_proofs WHERE org = ? AND grant_id = ? AND proof = ?`, g.ID, d.Proof)
+		known, err := w.proven(ctx, `SELECT COUNT(*) FROM grant_proofs WHERE org = ? AND grant_id = ? AND proof = ?`,
+			g.ID, d.Proof)
 		if err != nil {
 			return err
 		}
@@ -171,7 +176,8 @@ func (w *write) mayDecide(ctx context.Context, g access.Grant, d Decision) error
 			return ErrCode
 		}
 	}
-	_, err = w.exec(ctx, `UPDATE grant_codes SET used = ?, presentation = ''`+where, append([]any{instant(d.At)}, args...)...)
+	_, err = w.exec(ctx, `UPDATE grant_codes SET used = ?, presentation = ''`+where,
+		append([]any{instant(d.At)}, args...)...)
 	return err
 }
 
@@ -200,7 +206,8 @@ func (w *write) decide(ctx context.Context, g access.Grant, d Decision) (access.
 	return w.change(ctx, g, entries...)
 }
 
-// limitRow ends a grant that begins now sooner, where others that were approved meanwhile are held before or after it in a row.
+// limitRow ends a grant that begins now sooner, where others that were approved meanwhile are held before or after it
+// in a row.
 func (w *write) limitRow(ctx context.Context, g *access.Grant, same func(access.Entitlement) bool) error {
 	if g.MostInRow == 0 {
 		return nil
@@ -239,7 +246,8 @@ func (w *write) rested(ctx context.Context, g access.Grant, same func(access.Ent
 }
 
 // others are the person's grants of the same target that end after a span before the grant, or later.
-func (w *write) others(ctx context.Context, g access.Grant, before time.Duration, same func(access.Entitlement) bool) ([]access.Grant, error) {
+func (w *write) others(ctx context.Context, g access.Grant, before time.Duration,
+	same func(access.Entitlement) bool) ([]access.Grant, error) {
 	all, err := w.near(ctx, w.org, g.Person, g.From.Add(-before))
 	return slices.DeleteFunc(all, func(is access.Grant) bool {
 		return is.ID == g.ID || !is.Target.Same(g.Target) && (same == nil || !same(is.Target))
@@ -266,9 +274,9 @@ func (w *write) change(ctx context.Context, g access.Grant, entries ...Entry) (a
 	return g, w.append(ctx, entries...)
 }
 
-// SaveCode keeps the hash of a one-time code that the approver, by account id, is sent for the grant. A notice may be sent twice, so
-// several codes of one approver may stand; the first that is used uses up all of them. ErrNotFound: there is no such
-// grant.
+// SaveCode keeps the hash of a one-time code that the approver, by account id, is sent for the grant. A notice may be
+// sent twice, so several codes of one approver may stand; the first that is used uses up all of them. ErrNotFound:
+// there is no such grant.
 func (l *Ledger) SaveCode(ctx context.Context, org, grant, approver, hash string, at time.Time) error {
 	return l.write(ctx, org, "keep the code of "+approver+" for grant "+grant, func(w *write) error {
 		if _, err := w.grant(ctx, grant); err != nil {

@@ -116,7 +116,8 @@ func TestAGrantBeginsWhenItIsGrantedOrLater(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, from, g.From)
 			require.Equal(t, from.Add(2*time.Hour), g.Until)
-			require.Equal(t, []access.Approval{{By: idCarol, At: noon.Add(5 * time.Minute), Note: "CHG-12"}}, g.Approvals)
+			require.Equal(t, []access.Approval{{By: idCarol, At: noon.Add(5 * time.Minute), Note: "CHG-12"}},
+				g.Approvals)
 		}
 		_, _, err := l.DecideGrant(t.Context(), org, "none", say(idCarol, true))
 		require.ErrorIs(t, err, ledger.ErrNotFound)
@@ -127,7 +128,8 @@ func TestConsentsOfAddressesDoNotCount(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		g := asked("g1")
-		g.Needs, g.Approvals = 2, []access.Approval{{By: "carol@acme.example", At: noon}} // from before accounts were kept
+		// from before accounts were kept
+		g.Needs, g.Approvals = 2, []access.Approval{{By: "carol@acme.example", At: noon}}
 		request(t, l, g)
 		_, decided, err := l.DecideGrant(t.Context(), org, "g1", say(idCarol, true))
 		require.NoError(t, err)
@@ -144,7 +146,8 @@ func TestApprovalsOneAfterTheOtherKeepToTheLimit(t *testing.T) {
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		for _, id := range []string{"g1", "g2", "g3"} {
 			g := asked(id)
-			g.Duration, g.MostInRow, g.ApprovalDeadline = access.Duration(4*time.Hour), access.Duration(6*time.Hour), noon.Add(24*time.Hour)
+			g.Duration, g.MostInRow, g.ApprovalDeadline = access.Duration(4*time.Hour), access.Duration(6*time.Hour),
+				noon.Add(24*time.Hour)
 			request(t, l, g)
 		}
 		approve := func(id string, at time.Time) (access.Grant, error) {
@@ -176,7 +179,8 @@ func TestApprovalsKeepToTheLimitByEveryName(t *testing.T) {
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		for i, name := range []int{0, 1, 2, 1} {
 			g := asked(fmt.Sprintf("g%d", i))
-			g.Target, g.Duration, g.MostInRow, g.ApprovalDeadline = names[name], access.Duration(4*time.Hour), access.Duration(6*time.Hour), noon.Add(24*time.Hour)
+			g.Target, g.Duration, g.MostInRow, g.ApprovalDeadline = names[name], access.Duration(4*time.Hour),
+				access.Duration(6*time.Hour), noon.Add(24*time.Hour)
 			request(t, l, g)
 		}
 		approve := func(id string, at time.Time) (access.Grant, error) {
@@ -201,13 +205,15 @@ func TestApprovalsKeepToTheLimitByEveryName(t *testing.T) {
 	})
 }
 
-// TestApprovalsKeepToTheRest: what was asked for while nothing was held is approved when something is, or was a moment ago.
+// TestApprovalsKeepToTheRest: what was asked for while nothing was held is approved when something is, or was a moment
+// ago.
 func TestApprovalsKeepToTheRest(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		for _, id := range []string{"g1", "g2", "ahead"} {
 			g := asked(id)
-			g.Duration, g.Rest, g.ApprovalDeadline = access.Duration(4*time.Hour), access.Duration(2*time.Hour), noon.Add(24*time.Hour)
+			g.Duration, g.Rest, g.ApprovalDeadline = access.Duration(4*time.Hour), access.Duration(2*time.Hour),
+				noon.Add(24*time.Hour)
 			if id == "ahead" {
 				g.Start = noon.Add(11 * time.Hour)
 			}
@@ -261,7 +267,8 @@ func TestNearFindsWhatIsHeldWhateverWasAskedSince(t *testing.T) {
 		request(t, l, withdrawn)
 		_, err := l.EndGrant(t.Context(), org, "withdrawn", idBo, "not needed", noon.Add(time.Hour))
 		require.NoError(t, err)
-		for want, after := range map[string]time.Time{"held later waits": noon, "later waits": noon.Add(2 * time.Hour)} {
+		for want, after := range map[string]time.Time{"held later waits": noon,
+			"later waits": noon.Add(2 * time.Hour)} {
 			near, err := l.Near(t.Context(), org, person(1).ID, after)
 			require.NoError(t, err)
 			require.Equal(t, want, strings.Join(ids(near), " "))
@@ -281,7 +288,8 @@ func TestAnApprovalNeedsItsCode(t *testing.T) {
 		request(t, l, asked("g2"))
 		require.ErrorIs(t, l.SaveCode(t.Context(), org, "none", idCarol, "hash", noon), ledger.ErrNotFound)
 		for _, code := range [][3]string{
-			{"g1", idCarol, "hash-c1"}, {"g1", idCarol, "hash-c2"}, {"g1", idCarol, "hash-c2"}, {"g1", idDan, "hash-d"}, {"g2", idCarol, "hash-of-g2"},
+			{"g1", idCarol, "hash-c1"}, {"g1", idCarol, "hash-c2"}, {"g1", idCarol, "hash-c2"}, {"g1", idDan, "hash-d"},
+			{"g2", idCarol, "hash-of-g2"},
 		} {
 			require.NoError(t, l.SaveCode(t.Context(), org, code[0], code[1], code[2], noon))
 		}

@@ -87,21 +87,22 @@ func (l *Ledger) GrantGiven(ctx context.Context, org string, ids []string, at ti
 // grant of one of the ids, and none was changed.
 func (l *Ledger) GrantTaken(ctx context.Context, org string, ids []string, at time.Time, how string) error {
 	at = orNow(at)
-	return l.write(ctx, org, fmt.Sprintf("record that the access of the grants %v was taken back", ids), func(w *write) error {
-		return w.eachGrant(ctx, ids, func(g access.Grant) (err error) {
-			if g.State == access.GrantGranted && !at.Before(g.Until) {
-				if g, err = w.end(ctx, g, at); err != nil {
-					return err
+	return l.write(ctx, org, fmt.Sprintf("record that the access of the grants %v was taken back", ids),
+		func(w *write) error {
+			return w.eachGrant(ctx, ids, func(g access.Grant) (err error) {
+				if g.State == access.GrantGranted && !at.Before(g.Until) {
+					if g, err = w.end(ctx, g, at); err != nil {
+						return err
+					}
 				}
-			}
-			if g.State != access.GrantEnded || !g.RevokedAt.IsZero() {
-				return nil
-			}
-			g.RevokedAt = at
-			_, err = w.change(ctx, g, grantEntry(g, EntryGrantTaken, at, map[string]any{"how": how}))
-			return err
+				if g.State != access.GrantEnded || !g.RevokedAt.IsZero() {
+					return nil
+				}
+				g.RevokedAt = at
+				_, err = w.change(ctx, g, grantEntry(g, EntryGrantTaken, at, map[string]any{"how": how}))
+				return err
+			})
 		})
-	})
 }
 
 func (w *write) eachGrant(ctx context.Context, ids []string, do func(access.Grant) error) error {

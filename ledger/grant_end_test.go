@@ -30,20 +30,24 @@ func TestWaysOutOfAGrant(t *testing.T) {
 		want  func(*access.Grant)
 		entry string
 	}{
-		"its time is over": {lease("g1"), end("", minute(120)), func(g *access.Grant) { g.State = access.GrantEnded }, "grant-ended"},
-		"not yet over":     {lease("g1"), end("", minute(119)), nil, ""},
+		"its time is over": {lease("g1"), end("", minute(120)), func(g *access.Grant) { g.State = access.GrantEnded },
+			"grant-ended"},
+		"not yet over": {lease("g1"), end("", minute(119)), nil, ""},
 		"revoked": {lease("g1"), end(idCarol, minute(7)), func(g *access.Grant) {
 			g.State, g.Until, g.ClosedBy, g.ClosedWhy = access.GrantEnded, minute(7), idCarol, "done"
 		}, "grant-ended"},
-		"revoked when it is over": {lease("g1"), end(idCarol, minute(130)), func(g *access.Grant) { g.State = access.GrantEnded }, "grant-ended"},
+		"revoked when it is over": {lease("g1"), end(idCarol, minute(130)),
+			func(g *access.Grant) { g.State = access.GrantEnded }, "grant-ended"},
 		"revoked before it begins": {ahead, end(idCarol, minute(7)), func(g *access.Grant) {
 			g.State, g.From, g.Until, g.ClosedBy, g.ClosedWhy = access.GrantEnded, minute(7), minute(7), idCarol, "done"
 		}, "grant-ended"},
 		"withdrawn": {asked("g1"), end(idBo, minute(7)), func(g *access.Grant) {
-			g.State, g.From, g.Until, g.RevokedAt, g.ClosedBy, g.ClosedWhy = access.GrantEnded, minute(7), minute(7), minute(7), idBo, "done"
+			g.State, g.From, g.Until, g.RevokedAt, g.ClosedBy, g.ClosedWhy = access.GrantEnded, minute(7), minute(7),
+				minute(7), idBo, "done"
 		}, "grant-ended"},
 		"a waiting one has no end": {asked("g1"), end("", minute(500)), nil, ""},
-		"nobody decided":           {asked("g1"), expire(minute(60)), func(g *access.Grant) { g.State = access.GrantExpired }, "grant-expired"},
+		"nobody decided": {asked("g1"), expire(minute(60)),
+			func(g *access.Grant) { g.State = access.GrantExpired }, "grant-expired"},
 		"there is time to decide":  {asked("g1"), expire(minute(59)), nil, ""},
 		"a granted one is decided": {lease("g1"), expire(minute(60)), nil, ""},
 	} {
@@ -66,7 +70,8 @@ func TestWaysOutOfAGrant(t *testing.T) {
 				if want.State == access.GrantGranted || want.State == access.GrantWaiting {
 					return
 				}
-				for _, other := range []func(*ledger.Ledger, *testing.T) (access.Grant, error){end("", minute(900)), end(idDan, minute(901)), expire(minute(902))} {
+				for _, other := range []func(*ledger.Ledger, *testing.T) (access.Grant, error){end("", minute(900)),
+					end(idDan, minute(901)), expire(minute(902))} {
 					got, err := other(l, t)
 					require.NoError(t, err)
 					require.Equal(t, want, got, "the first end stands")
@@ -96,11 +101,13 @@ func TestGivenAndTakenAreRecordedOnce(t *testing.T) {
 		for range 2 {
 			require.NoError(t, l.GrantTaken(t.Context(), org, all, over.Add(time.Minute), "removed"))
 		}
-		require.Equal(t, append(entries, "grant-given", "grant-given", "grant-ended", "grant-taken", "grant-ended", "grant-taken"), kinds(t, l))
+		require.Equal(t, append(entries, "grant-given", "grant-given", "grant-ended", "grant-taken", "grant-ended",
+			"grant-taken"), kinds(t, l))
 		for id, given := range map[string]time.Time{"one": noon.Add(time.Second), "two": noon.Add(time.Minute)} {
 			g := stored(t, l, id)
 			require.True(t, g.Settled())
-			require.Equal(t, []time.Time{given, over, over.Add(time.Minute)}, []time.Time{g.ProvisionedAt, g.Until, g.RevokedAt})
+			require.Equal(t, []time.Time{given, over, over.Add(time.Minute)},
+				[]time.Time{g.ProvisionedAt, g.Until, g.RevokedAt})
 		}
 		require.Equal(t, access.GrantWaiting, stored(t, l, "waiting").State)
 
@@ -128,7 +135,8 @@ func TestAnAddressBecomesAnAccount(t *testing.T) {
 		require.NoError(t, l.GrantTaken(t.Context(), org, []string{"settled"}, noon.Add(3*time.Hour), "seen"))
 		request(t, l, lease("else"))
 
-		line := access.Change{Person: address, Email: address, Target: access.Directory, Action: access.Add, At: noon, State: access.Planned}
+		line := access.Change{Person: address, Email: address, Target: access.Directory, Action: access.Add, At: noon,
+			State: access.Planned}
 		held := func(run string) access.Change {
 			plan(t, l, run, line)
 			_, err := l.BeginChange(t.Context(), org, run, address, access.Directory, noon)
@@ -146,7 +154,8 @@ func TestAnAddressBecomesAnAccount(t *testing.T) {
 		for range 2 {
 			require.NoError(t, l.Arrived(t.Context(), org, "Guest@ELSE.example", account, noon.Add(time.Minute)))
 		}
-		for id, who := range map[string]string{"open": account, "waiting": account, "settled": address, "else": person(1).ID} {
+		for id, who := range map[string]string{"open": account, "waiting": account, "settled": address,
+			"else": person(1).ID} {
 			require.Equal(t, who, stored(t, l, id).Person, id)
 		}
 		some, err := l.GrantsOf(t.Context(), org, account, access.Directory)
@@ -154,7 +163,8 @@ func TestAnAddressBecomesAnAccount(t *testing.T) {
 		require.Equal(t, []string{"open", "waiting"}, ids(some))
 		some, err = l.GrantsFormerly(t.Context(), org, address, access.Directory)
 		require.NoError(t, err)
-		require.Equal(t, []string{"open", "waiting"}, ids(some), "the workflow of the key they began with hands them over")
+		require.Equal(t, []string{"open", "waiting"}, ids(some),
+			"the workflow of the key they began with hands them over")
 		sent, err := l.BeginChange(t.Context(), org, "sent", account, access.Directory, noon)
 		require.NoError(t, err)
 		require.Equal(t, access.Sent, sent.State)

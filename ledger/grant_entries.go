@@ -37,7 +37,8 @@ func typedBy(g access.Grant, name string) string {
 
 func requestEntry(g access.Grant) Entry {
 	fields := map[string]any{"by": typedBy(g, g.By), "duration": g.Duration, "needs": g.Needs}
-	for name, value := range map[string]string{"reason": g.Reason, "ticket": g.Ticket, "limit": g.Limit, "renews": g.Renews} {
+	for name, value := range map[string]string{"reason": g.Reason, "ticket": g.Ticket, "limit": g.Limit,
+		"renews": g.Renews} {
 		if value != "" {
 			fields[name] = value
 		}

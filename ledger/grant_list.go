@@ -32,7 +32,8 @@ func grantsQuery(org string, f GrantFilter) (string, []any) {
 	requested := `requested`
 	if f.Person != "" {
 		where, args = `org = ? AND person = ?`, []any{org, f.Person}
-		requested, order = `+requested`, `+requested DESC, id DESC` // without statistics SQLite would walk everybody's by time
+		// without statistics SQLite would walk everybody's by time
+		requested, order = `+requested`, `+requested DESC, id DESC`
 	}
 	query := selectGrant + ` WHERE ` + where
 	and := func(condition string, values ...any) {
@@ -67,19 +68,22 @@ func grantsOfQuery(org, key string, target access.Entitlement) (string, []any) {
 		[]any{org, access.Fold(string(target)), key}
 }
 
-// GrantsFormerly returns the unsettled grants of a target that a workflow has to hand over that goes by a former key, by
-// request.
-func (l *Ledger) GrantsFormerly(ctx context.Context, org, key string, target access.Entitlement) ([]access.Grant, error) {
+// GrantsFormerly returns the unsettled grants of a target that a workflow has to hand over that goes by a former key,
+// by request.
+func (l *Ledger) GrantsFormerly(ctx context.Context, org, key string, target access.Entitlement) ([]access.Grant,
+	error) {
 	all, err := collect(ctx, l.reads, scanGrant, selectGrant+` WHERE org = ? AND former_key = ? AND former_key <> '' AND target_key = ?
 		AND settled = 0 ORDER BY requested, id`, org, key, access.Fold(string(target)))
 	return all, reading(err, "the grants of "+string(target)+" that were kept under "+key, org)
 }
 
-// HandedOver records that the grants' own workflow knows them: that of their former key has nothing to do with them any more.
+// HandedOver records that the grants' own workflow knows them: that of their former key has nothing to do with them any
+// more.
 func (l *Ledger) HandedOver(ctx context.Context, org string, ids []string) error {
 	return l.write(ctx, org, fmt.Sprintf("record that the grants %v were handed over", ids), func(w *write) error {
 		for _, id := range ids {
-			if _, err := w.exec(ctx, `UPDATE grants SET former_key = '' WHERE org = ? AND id = ?`, org, id); err != nil {
+			if _, err := w.exec(ctx, `UPDATE grants SET former_key = '' WHERE org = ? AND id = ?`, org,
+				id); err != nil {
 				return err
 			}
 		}
@@ -87,7 +91,8 @@ func (l *Ledger) HandedOver(ctx context.Context, org string, ids []string) error
 	})
 }
 
-// ArrivedAs returns the account id that the grants of a target, kept under an address, went over to; "" while they did not.
+// ArrivedAs returns the account id that the grants of a target, kept under an address, went over to; "" while they did
+// not.
 func (l *Ledger) ArrivedAs(ctx context.Context, org, address string, target access.Entitlement) (string, error) {
 	account, err := first(ctx, l.reads, func(row scanner) (id string, err error) { return id, row.Scan(&id) },
 		`SELECT person FROM grants WHERE org = ? AND email_key = ? AND target_key = ? AND settled = 0 AND person <> email_key
@@ -100,7 +105,8 @@ func (l *Ledger) ArrivedAs(ctx context.Context, org, address string, target acce
 
 // Earlier returns at most limit grants (1,000 for 0) of the target that a person was ever given, refused or waits for,
 // newest request first; by account id, or in lower case by the address of somebody who has none yet.
-func (l *Ledger) Earlier(ctx context.Context, org, person string, target access.Entitlement, limit int) ([]access.Grant, error) {
+func (l *Ledger) Earlier(ctx context.Context, org, person string, target access.Entitlement,
+	limit int) ([]access.Grant, error) {
 	query, args := earlierQuery(org, person, target, limit)
 	all, err := collect(ctx, l.reads, scanGrant, query, args...)
 	return all, reading(err, "the earlier grants of "+string(target)+" to "+person, org)
@@ -111,9 +117,9 @@ func earlierQuery(org, person string, target access.Entitlement, limit int) (str
 		[]any{org, person, access.Fold(string(target)), atMost(limit)}
 }
 
-// Near returns a person's grants, of whatever target, that were or are to be held after the instant, and those that wait: what the
-// limits on holding something in a row and on the rest between two grants count. What was withdrawn before it began is not held.
-// However often somebody asks, and takes it back, nothing is left out.
+// Near returns a person's grants, of whatever target, that were or are to be held after the instant, and those that
+// wait: what the limits on holding something in a row and on the rest between two grants count. What was withdrawn
+// before it began is not held. However often somebody asks, and takes it back, nothing is left out.
 func (l *Ledger) Near(ctx context.Context, org, person string, after time.Time) ([]access.Grant, error) {
 	all, err := l.reads.near(ctx, org, person, after)
 	return all, reading(err, "what "+person+" was granted", org)
@@ -131,12 +137,14 @@ func (d database) near(ctx context.Context, org, person string, after time.Time)
 }
 
 func heldQuery(org, person string, after time.Time) (string, []any) {
-	return selectGrant + ` WHERE org = ? AND person = ? AND until > ? AND until > since ORDER BY until, id`, []any{org, person, instant(after)}
+	return selectGrant + ` WHERE org = ? AND person = ? AND until > ? AND until > since ORDER BY until, id`,
+		[]any{org, person, instant(after)}
 }
 
 // awaitedQuery needs no word on states: until is 0 while a grant waits, and it is not settled.
 func awaitedQuery(org, person string) (string, []any) {
-	return selectGrant + ` WHERE org = ? AND person = ? AND until = 0 AND settled = 0 ORDER BY +requested, id`, []any{org, person}
+	return selectGrant + ` WHERE org = ? AND person = ? AND until = 0 AND settled = 0 ORDER BY +requested, id`,
+		[]any{org, person}
 }
 
 // Lapsed returns at most limit grants (1,000 for 0) whose time was over before the instant and of which something may

@@ -14,7 +14,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestTheLifeOfAGrant lets requests come in any order, repeated and late, and compares the ledger with a model of a page.
+// TestTheLifeOfAGrant lets requests come in any order, repeated and late, and compares the ledger with a model of a
+// page.
 func TestTheLifeOfAGrant(t *testing.T) {
 	t.Parallel()
 	test := func(t *testing.T, l *ledger.Ledger) {
@@ -38,9 +39,10 @@ func TestTheLifeOfAGrant(t *testing.T) {
 			}
 			for range rapid.IntRange(1, 8).Draw(r, "steps") {
 				s := step{
-					act: rapid.SampledFrom([]string{"approve", "deny", "expire", "end", "revoke", "given", "taken", "request"}).Draw(r, "act"),
-					by:  rapid.SampledFrom([]string{idCarol, idDan, "eve@acme.example"}).Draw(r, "by"),
-					at:  noon.Add(time.Duration(rapid.IntRange(0, 20).Draw(r, "at")) * 10 * time.Minute),
+					act: rapid.SampledFrom([]string{"approve", "deny", "expire", "end", "revoke", "given", "taken",
+						"request"}).Draw(r, "act"),
+					by: rapid.SampledFrom([]string{idCarol, idDan, "eve@acme.example"}).Draw(r, "by"),
+					at: noon.Add(time.Duration(rapid.IntRange(0, 20).Draw(r, "at")) * 10 * time.Minute),
 				}
 				m.take(s)
 				var entries int64
@@ -59,7 +61,8 @@ func TestTheLifeOfAGrant(t *testing.T) {
 				}
 				require.Equal(r, m.approved, by)
 				require.Equal(r, []any{m.State, m.From, m.Until, m.ProvisionedAt, m.RevokedAt, m.ClosedBy},
-					[]any{got.State, got.From, got.Until, got.ProvisionedAt, got.RevokedAt, got.ClosedBy}, "after %+v", s)
+					[]any{got.State, got.From, got.Until, got.ProvisionedAt, got.RevokedAt, got.ClosedBy},
+					"after %+v", s)
 				open, err := l.Grants(t.Context(), org, ledger.GrantFilter{Unsettled: true})
 				require.NoError(r, err)
 				require.Equal(r, m.Settled(), len(open) == 0)
@@ -91,7 +94,8 @@ func (s step) send(t *testing.T, r *rapid.T, l *ledger.Ledger, org string, g acc
 	case "request":
 		_, _, err = l.RequestGrant(t.Context(), org, g)
 	case "approve", "deny":
-		_, _, err = l.DecideGrant(t.Context(), org, g.ID, ledger.Decision{By: s.by, Approve: s.act == "approve", At: s.at})
+		_, _, err = l.DecideGrant(t.Context(), org, g.ID,
+			ledger.Decision{By: s.by, Approve: s.act == "approve", At: s.at})
 		for _, refusal := range []error{ledger.ErrNotOpen, ledger.ErrTooLate, ledger.ErrNotApprover} {
 			if errors.Is(err, refusal) {
 				err = nil

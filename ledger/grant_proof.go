@@ -12,10 +12,11 @@ import (
 )
 
 // ErrUnexplained says that a row of the ledger is not as its chain says last: it was written past the ledger.
-var ErrUnexplained = errors.New("the ledger's chain does not explain it: it was written past Castellan; starter verify-ledger names all such rows")
+var ErrUnexplained = errors.New(
+	"the ledger's chain does not explain it: it was written past Castellan; starter verify-ledger names all such rows")
 
-// Unproven returns those of the grants, by id, of which the chain does not say that they were granted, and as they are now. They are no
-// reason to give anything.
+// Unproven returns those of the grants, by id, of which the chain does not say that they were granted, and as they are
+// now. They are no reason to give anything.
 func (l *Ledger) Unproven(ctx context.Context, org string, grants []access.Grant) (map[string]bool, error) {
 	unproven, err := l.unproven(ctx, org, grants)
 	return unproven, reading(err, "what the chain says of grants", org)
@@ -137,7 +138,8 @@ func (l *Ledger) proveStates(ctx context.Context, org string, states map[string]
 		state.Rejected = slices.DeleteFunc(state.Rejected, func(c access.Change) bool {
 			return forged(tableRejections, c.Person, string(c.Target), string(c.Action))
 		})
-		state.Marks = slices.DeleteFunc(state.Marks, func(m access.Mark) bool { return forged(tableMarks, m.Person, m.Rule) })
+		state.Marks = slices.DeleteFunc(state.Marks,
+			func(m access.Mark) bool { return forged(tableMarks, m.Person, m.Rule) })
 		state.Rulings = slices.DeleteFunc(state.Rulings, func(r access.Ruling) bool {
 			return forged(tableRulings, r.Person, string(r.Target), r.Review)
 		})

@@ -19,22 +19,26 @@ const (
 func lease(id string) access.Grant {
 	ana := person(1)
 	return access.Grant{
-		ID: id, Person: ana.ID, Email: ana.Email, Target: access.OrgAdmin, State: access.GrantGranted, Entries: []string{"admins"},
-		Reason: "INC-4711", Ticket: "OPS-1", By: idBo, Requested: noon, Duration: access.Duration(2 * time.Hour), Remind: access.Duration(time.Minute),
+		ID: id, Person: ana.ID, Email: ana.Email, Target: access.OrgAdmin, State: access.GrantGranted,
+		Entries: []string{"admins"},
+		Reason:  "INC-4711", Ticket: "OPS-1", By: idBo, Requested: noon, Duration: access.Duration(2 * time.Hour),
+		Remind: access.Duration(time.Minute),
 	}
 }
 
 // asked is a request that waits an hour for one of carol and dan.
 func asked(id string) access.Grant {
 	g := lease(id)
-	g.State, g.Needs, g.Approvers, g.ApprovalDeadline = access.GrantWaiting, 1, []string{idCarol, idDan}, noon.Add(time.Hour)
+	g.State, g.Needs, g.Approvers, g.ApprovalDeadline = access.GrantWaiting, 1, []string{idCarol, idDan},
+		noon.Add(time.Hour)
 	return g
 }
 
 func request(t testing.TB, l *ledger.Ledger, g access.Grant) access.Grant {
 	t.Helper()
 	if !access.IsAddress(g.By) {
-		require.NoError(t, l.KeepPeople(t.Context(), org, []access.Person{{ID: g.By, Email: g.By + "@acme.example"}}, noon))
+		require.NoError(t, l.KeepPeople(t.Context(), org, []access.Person{{ID: g.By, Email: g.By + "@acme.example"}},
+			noon))
 	}
 	stored, fresh, err := l.RequestGrant(t.Context(), org, g)
 	require.NoError(t, err)
@@ -89,11 +93,17 @@ func TestARequestIsStoredOnce(t *testing.T) {
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		want := request(t, l, asked("g1"))
 		for name, repeat := range map[string]func(*access.Grant){
-			"the same":       func(*access.Grant) {},
-			"spelling":       func(g *access.Grant) { g.Target = "ROLE:org-admin" },
-			"another limit":  func(g *access.Grant) { g.Duration, g.Limit = access.Duration(time.Hour), "no longer than 1h" },
-			"another moment": func(g *access.Grant) { g.Requested, g.ApprovalDeadline = noon.Add(time.Minute), noon.Add(2*time.Hour) },
-			"another name":   func(g *access.Grant) { g.Email = "ana.lee@acme.example" },
+			"the same": func(*access.Grant) {},
+			"spelling": func(g *access.Grant) { g.Target = "ROLE:org-admin" },
+			"another limit": func(g *access.Grant) {
+				g.Duration, g.Limit = access.Duration(time.Hour),
+					"no longer than 1h"
+			},
+			"another moment": func(g *access.Grant) {
+				g.Requested, g.ApprovalDeadline = noon.Add(time.Minute),
+					noon.Add(2*time.Hour)
+			},
+			"another name": func(g *access.Grant) { g.Email = "ana.lee@acme.example" },
 		} {
 			again := asked("g1")
 			repeat(&again)
@@ -139,12 +149,16 @@ func TestTheKeyOfAGrantIsTheAccount(t *testing.T) {
 			return request(t, l, g).Key
 		}
 		require.Equal(t, "id-ana", key("1", "id-ana", "Ana@acme.example", "group:Ops"))
-		require.Equal(t, "id-ana", key("2", "id-ana", "ana.married@acme.example", "group:ops"), "whatever she is called now")
-		require.Equal(t, "id-new", key("3", "id-new", "ana@acme.example", "group:ops"), "somebody else took her address over")
+		require.Equal(t, "id-ana", key("2", "id-ana", "ana.married@acme.example", "group:ops"),
+			"whatever she is called now")
+		require.Equal(t, "id-new", key("3", "id-new", "ana@acme.example", "group:ops"),
+			"somebody else took her address over")
 		require.Equal(t, "id-nameless", key("4", "id-nameless", "", "group:ops"))
-		require.Equal(t, "guest@else.example", key("5", "Guest@else.example", "", access.Directory), "who has no account yet")
+		require.Equal(t, "guest@else.example", key("5", "Guest@else.example", "", access.Directory),
+			"who has no account yet")
 		for want, of := range map[string][2]string{
-			"1 2": {"id-ana", "group:OPS"}, "3": {"id-new", "group:ops"}, "5": {"guest@else.example", "directory"}, "": {"ana@acme.example", "group:ops"},
+			"1 2": {"id-ana", "group:OPS"}, "3": {"id-new", "group:ops"}, "5": {"guest@else.example", "directory"},
+			"": {"ana@acme.example", "group:ops"},
 		} {
 			some, err := l.GrantsOf(t.Context(), org, of[0], access.Entitlement(of[1]))
 			require.NoError(t, err)
@@ -164,7 +178,8 @@ func TestGrantsOfWhoArrivesAreHandedOver(t *testing.T) {
 		require.Empty(t, was)
 		require.NoError(t, l.Arrived(t.Context(), org, "guest@else.example", "id-guest", noon))
 		now := stored(t, l, "1")
-		require.Equal(t, []string{"id-guest", "id-guest", "guest@else.example"}, []string{now.Person, now.Key, now.Formerly})
+		require.Equal(t, []string{"id-guest", "id-guest", "guest@else.example"},
+			[]string{now.Person, now.Key, now.Formerly})
 		was, err = l.ArrivedAs(t.Context(), org, "Guest@else.example", access.Directory)
 		require.NoError(t, err)
 		require.Equal(t, "id-guest", was)
@@ -279,12 +294,14 @@ func TestGrantsNeverPutAnAddressIntoTheChain(t *testing.T) {
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		own, guest := asked("own"), lease("guest")
 		own.By = strings.ToUpper(own.Email)
-		guest.Person, guest.Email, guest.By, guest.Target = "Guest@else.example", "", "guest@else.example", access.Directory
+		guest.Person, guest.Email, guest.By, guest.Target = "Guest@else.example", "", "guest@else.example",
+			access.Directory
 		request(t, l, own)
 		request(t, l, guest)
 		_, err := l.EndGrant(t.Context(), org, "own", own.Email, "not needed", noon)
 		require.NoError(t, err)
-		line := access.Change{Person: "guest@else.example", Target: access.Directory, Action: access.Add, Reasons: []access.Reason{{Kind: access.ReasonGrant, Name: "guest"}}}
+		line := access.Change{Person: "guest@else.example", Target: access.Directory, Action: access.Add,
+			Reasons: []access.Reason{{Kind: access.ReasonGrant, Name: "guest"}}}
 		plan(t, l, "r1", line)
 		require.NoError(t, l.EndChange(t.Context(), org, "r1", answer(line, access.Refused, "no such domain", noon)))
 		require.NoError(t, l.Arrived(t.Context(), org, "guest@else.example", "id-guest", noon))
@@ -299,7 +316,8 @@ func TestGrantsNeverPutAnAddressIntoTheChain(t *testing.T) {
 			require.NotContains(t, strings.ToLower(e.Person+string(e.Body)), "guest@", e.Kind)
 		}
 		require.Equal(t, []string{
-			"grant-requested", "grant-requested", "grant-granted", "grant-ended", "change", "grant-arrived", "grant-ended", "grant-given", "grant-taken",
+			"grant-requested", "grant-requested", "grant-granted", "grant-ended", "change", "grant-arrived",
+			"grant-ended", "grant-given", "grant-taken",
 		}, kinds(t, l))
 		require.JSONEq(t, `{"grant":"own","by":"id-00001","duration":"2h0m0s","needs":1,"reason":"INC-4711","ticket":"OPS-1",
 			"entries":["admins"],"decide":"2026-05-04T13:00:00.123456Z"}`, string(entries[0].Body))

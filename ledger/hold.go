@@ -9,8 +9,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// ErrNotOpen says that a plan or a grant does not wait for a decision; the error's text says what does, or what became of
-// it.
+// ErrNotOpen says that a plan or a grant does not wait for a decision; the error's text says what does, or what became
+// of it.
 var ErrNotOpen = errors.New("it does not wait for a decision")
 
 // The decisions that end a hold. People approve or reject it; the ledger replaces or closes it.
@@ -24,8 +24,8 @@ const (
 // ruleAdopt is the guard's rule that asks for consent to the first run. Rejecting that is no judgement on its lines.
 const ruleAdopt = "adopt"
 
-// Hold is a list of changes that a guard stopped. An organization has at most one open hold; its lines are the held lines
-// of its run.
+// Hold is a list of changes that a guard stopped. An organization has at most one open hold; its lines are the held
+// lines of its run.
 type Hold struct {
 	Org      string     `json:"org"`
 	Plan     string     `json:"plan"` // hash over the held lines
@@ -62,7 +62,8 @@ const selectHold = `SELECT number, org, plan, run, adds, removals, adopts, peopl
 func scanHold(row scanner) (h numbered, err error) {
 	var opened, decided int64
 	var rules string
-	if err := row.Scan(&h.number, &h.Org, &h.Plan, &h.Run, &h.Adds, &h.Removals, &h.Adopts, &h.People, &rules, &h.Changed,
+	if err := row.Scan(&h.number, &h.Org, &h.Plan, &h.Run, &h.Adds, &h.Removals, &h.Adopts, &h.People, &rules,
+		&h.Changed,
 		&opened, &decided, &h.Decision, &h.By, &h.Note); err != nil {
 		return h, err
 	}
@@ -90,8 +91,8 @@ func (l *Ledger) Holds(ctx context.Context, org string, limit int) ([]Hold, erro
 	return all, reading(err, "the holds", org)
 }
 
-// OpenHold opens a hold in place of the open one. The same plan keeps the open hold with its Opened, and takes over what
-// else is given. A hold on a plan of a run that people have decided is not opened again by a late repeat.
+// OpenHold opens a hold in place of the open one. The same plan keeps the open hold with its Opened, and takes over
+// what else is given. A hold on a plan of a run that people have decided is not opened again by a late repeat.
 func (l *Ledger) OpenHold(ctx context.Context, h Hold) error {
 	h.Opened = orNow(h.Opened)
 	return l.write(ctx, h.Org, "open the hold on plan "+h.Plan, func(w *write) error {
@@ -125,7 +126,8 @@ func (l *Ledger) OpenHold(ctx context.Context, h Hold) error {
 		}
 		if _, err := w.exec(ctx, `INSERT INTO holds (org, number, plan, run, adds, removals, adopts, people, rules, changed,
 			opened, decided, decision, by_whom, note) VALUES (`+marks(11)+`, 0, '', '', '')`,
-			h.Org, number, h.Plan, h.Run, h.Adds, h.Removals, h.Adopts, h.People, list(h.Rules), h.Changed, instant(h.Opened)); err != nil {
+			h.Org, number, h.Plan, h.Run, h.Adds, h.Removals, h.Adopts, h.People, list(h.Rules), h.Changed,
+			instant(h.Opened)); err != nil {
 			return err
 		}
 		return w.append(ctx, Entry{At: h.Opened, Kind: EntryHoldOpened, Run: h.Run, Body: body(map[string]any{
@@ -186,7 +188,8 @@ func (l *Ledger) DecideHold(ctx context.Context, org, plan, decision, by, note s
 			return err
 		}
 		decided = open
-		decided.Decision, decided.By, decided.Note, decided.Decided = decision, clean(by), clean(note), fromInstant(instant(at))
+		decided.Decision, decided.By, decided.Note, decided.Decided = decision, clean(by), clean(note),
+			fromInstant(instant(at))
 		return nil
 	})
 	return decided.Hold, err
@@ -194,7 +197,8 @@ func (l *Ledger) DecideHold(ctx context.Context, org, plan, decision, by, note s
 
 // repeated finds the decision on the plan that this call repeats, or refuses.
 func (w *write) repeated(ctx context.Context, plan, decision, why string, decided *numbered) error {
-	was, err := first(ctx, w.database, scanHold, selectHold+` WHERE org = ? AND plan = ? ORDER BY number DESC LIMIT 1`, w.org, plan)
+	was, err := first(ctx, w.database, scanHold, selectHold+` WHERE org = ? AND plan = ? ORDER BY number DESC LIMIT 1`,
+		w.org, plan)
 	if err == nil && was.Decision == decision {
 		*decided = was
 		return nil

@@ -61,7 +61,8 @@ func TestDecisionsOnAHold(t *testing.T) {
 
 				_, err = l.CurrentHold(t.Context(), org)
 				require.ErrorIs(t, err, ledger.ErrNotFound)
-				require.NoError(t, l.OpenHold(t.Context(), ledger.Hold{Org: org, Plan: hold.Plan, Run: "r1", Opened: noon}))
+				require.NoError(t, l.OpenHold(t.Context(),
+					ledger.Hold{Org: org, Plan: hold.Plan, Run: "r1", Opened: noon}))
 				_, err = l.CurrentHold(t.Context(), org)
 				require.ErrorIs(t, err, ledger.ErrNotFound, "a late repeat does not open it again")
 				opposite := map[string]string{ledger.Approve: ledger.Reject, ledger.Reject: ledger.Approve}[c.decision]
@@ -110,6 +111,7 @@ func TestOneHoldIsOpenAtATime(t *testing.T) {
 		}
 		require.Equal(t, []string{"plan-r3 ", "plan-r3 closed", "plan-r1 replaced"}, decisions)
 		require.Equal(t, "all clear", holds[1].Note)
-		require.Equal(t, []string{"hold-opened", "hold-decided", "hold-opened", "hold-decided", "hold-opened"}, kinds(t, l))
+		require.Equal(t, []string{"hold-opened", "hold-decided", "hold-opened", "hold-decided", "hold-opened"},
+			kinds(t, l))
 	})
 }

@@ -30,15 +30,17 @@ func openHoldings(org string, people []string) (string, []any) {
 
 // Holding returns what stands of the person in the target, or ErrNotFound.
 func (l *Ledger) Holding(ctx context.Context, org, person string, target access.Entitlement) (access.Holding, error) {
-	h, err := first(ctx, l.reads, scanHolding, selectHolding+` WHERE until = 0 AND org = ? AND person = ? AND target = ?`,
+	h, err := first(ctx, l.reads, scanHolding,
+		selectHolding+` WHERE until = 0 AND org = ? AND person = ? AND target = ?`,
 		org, person, string(target))
 	return h, reading(err, "what "+person+" holds of "+string(target), org)
 }
 
-// HoldingsAt returns what was held at a past instant or is held now, by person, target and beginning: by the person (and,
-// with a target, of that target), or, with person "", everyone's holdings of the target. A holding counts from its From up
-// to, not including, its Until.
-func (l *Ledger) HoldingsAt(ctx context.Context, org, person string, target access.Entitlement, at time.Time) ([]access.Holding, error) {
+// HoldingsAt returns what was held at a past instant or is held now, by person, target and beginning: by the person
+// (and, with a target, of that target), or, with person "", everyone's holdings of the target. A holding counts from
+// its From up to, not including, its Until.
+func (l *Ledger) HoldingsAt(ctx context.Context, org, person string, target access.Entitlement,
+	at time.Time) ([]access.Holding, error) {
 	if person == "" && target == "" {
 		return nil, reading(errors.New("name a person, a target or both"), "holdings", org)
 	}
@@ -57,12 +59,14 @@ func holdingsAtQuery(org, person string, target access.Entitlement, at time.Time
 		query += ` AND target = ?`
 		args = append(args, string(target))
 	}
-	return query + ` AND since <= ? AND (until = 0 OR until > ?) ORDER BY person, target, since`, append(args, instant(at), instant(at))
+	return query + ` AND since <= ? AND (until = 0 OR until > ?) ORDER BY person, target, since`,
+		append(args, instant(at), instant(at))
 }
 
 // Foreign returns at most limit (1,000 for 0) standing holdings that Castellan neither made nor adopted, of the target
 // ("": of all), by target and person. After is the last of the page before; its Action does not matter.
-func (l *Ledger) Foreign(ctx context.Context, org string, target access.Entitlement, limit int, after Key) ([]access.Holding, error) {
+func (l *Ledger) Foreign(ctx context.Context, org string, target access.Entitlement, limit int,
+	after Key) ([]access.Holding, error) {
 	query, args := foreignQuery(org, target, limit, after)
 	all, err := collect(ctx, l.reads, scanHolding, query, args...)
 	return all, reading(err, "foreign holdings", org)
@@ -81,9 +85,10 @@ func foreignQuery(org string, target access.Entitlement, limit int, after Key) (
 	return query + ` ORDER BY target, person LIMIT ?`, append(args, atMost(limit))
 }
 
-// History returns the chain's newest entries about a person (and, with a target, that target), or, with person "", about
-// a target; newest first, at most limit (1,000 for 0).
-func (l *Ledger) History(ctx context.Context, org, person string, target access.Entitlement, limit int) ([]Entry, error) {
+// History returns the chain's newest entries about a person (and, with a target, that target), or, with person "",
+// about a target; newest first, at most limit (1,000 for 0).
+func (l *Ledger) History(ctx context.Context, org, person string, target access.Entitlement,
+	limit int) ([]Entry, error) {
 	if person == "" && target == "" {
 		return nil, reading(errors.New("name a person, a target or both"), "a history", org)
 	}
@@ -106,9 +111,9 @@ func historyQuery(org, person string, target access.Entitlement, limit int) (str
 }
 
 // applyHoldings opens and closes holdings. Opening what stands just so does nothing; opening it with other reasons or
-// another owner ends the old span and begins a new one. What is owned stays owned until it is closed, so finding it there
-// again does not make it foreign; a holding given both to close and to open is replaced as given. Closing what does not
-// stand does nothing; with a From, only that very holding is closed. At stands for missing instants.
+// another owner ends the old span and begins a new one. What is owned stays owned until it is closed, so finding it
+// there again does not make it foreign; a holding given both to close and to open is replaced as given. Closing what
+// does not stand does nothing; with a From, only that very holding is closed. At stands for missing instants.
 func (w *write) applyHoldings(ctx context.Context, run string, open, closing []access.Holding, at time.Time) error {
 	if len(open)+len(closing) == 0 {
 		return nil
@@ -117,7 +122,8 @@ func (w *write) applyHoldings(ctx context.Context, run string, open, closing []a
 	if err != nil {
 		return err
 	}
-	s := spans{org: w.org, run: run, at: at, standing: standing, opening: make(map[lineKey]access.Holding, len(open)), replaced: map[lineKey]bool{}}
+	s := spans{org: w.org, run: run, at: at, standing: standing, opening: make(map[lineKey]access.Holding, len(open)),
+		replaced: map[lineKey]bool{}}
 	for _, h := range open {
 		s.opening[lineKey{h.Person, h.Target}] = h
 	}
@@ -183,7 +189,8 @@ func (s *spans) open(key lineKey) {
 	if h.Run == "" {
 		h.Run = s.run
 	}
-	s.begins = append(s.begins, []any{s.org, h.Person, string(h.Target), instant(since), h.GroupID, flag(h.Owned), list(h.Reasons), h.Run})
+	s.begins = append(s.begins, []any{s.org, h.Person, string(h.Target), instant(since), h.GroupID, flag(h.Owned),
+		list(h.Reasons), h.Run})
 }
 
 func (w *write) saveSpans(ctx context.Context, s spans) error {
@@ -194,8 +201,10 @@ func (w *write) saveSpans(ctx context.Context, s spans) error {
 	if err := w.touchDoubted(ctx, tableHoldings, keys...); err != nil {
 		return err
 	}
-	if err := w.execRows(ctx, `UPDATE holdings SET until = v.column5 FROM (VALUES`, `?, ?, ?, CAST(? AS BIGINT), CAST(? AS BIGINT)`,
-		`) AS v WHERE org = v.column1 AND person = v.column2 AND target = v.column3 AND since = v.column4`, s.ends); err != nil {
+	if err := w.execRows(ctx, `UPDATE holdings SET until = v.column5 FROM (VALUES`,
+		`?, ?, ?, CAST(? AS BIGINT), CAST(? AS BIGINT)`,
+		`) AS v WHERE org = v.column1 AND person = v.column2 AND target = v.column3 AND since = v.column4`,
+		s.ends); err != nil {
 		return err
 	}
 	return w.execRows(ctx, `INSERT INTO holdings (org, person, target, since, group_id, owned, reasons, run, until) VALUES`,

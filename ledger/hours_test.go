@@ -75,14 +75,16 @@ func TestHoursOfPrivilege(t *testing.T) {
 		require.Empty(t, ask(day(3, 1, 6), day(3, 10, 8)), "an end does not count, a beginning does")
 		require.Empty(t, ask(day(4, 1, 0), day(4, 1, 0)))
 		east := time.FixedZone("east", 5*3600)
-		require.Equal(t, ask(day(3, 1, 0), day(4, 1, 0)), ask(day(3, 1, 0).In(east), day(4, 1, 0).In(east)), "months are those of UTC")
+		require.Equal(t, ask(day(3, 1, 0), day(4, 1, 0)), ask(day(3, 1, 0).In(east), day(4, 1, 0).In(east)),
+			"months are those of UTC")
 	})
 }
 
 func TestLapsesAreCountedApart(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {
-		lapse, removal, mixed := change(person(1), access.Remove, "ops"), change(person(2), access.Remove, "ops"), change(person(3), access.Remove, "ops")
+		lapse, removal, mixed := change(person(1), access.Remove, "ops"), change(person(2), access.Remove, "ops"),
+			change(person(3), access.Remove, "ops")
 		lapse.Reasons, mixed.Reasons = byGrants("g1")[1:], byGrants("g2")
 		given := change(person(4), access.Add, "ops")
 		given.Reasons = lapse.Reasons
@@ -92,12 +94,14 @@ func TestLapsesAreCountedApart(t *testing.T) {
 		}
 		plan(t, l, "r1", all...)
 		stat := func(action access.Action, state access.ChangeState, lapse bool, n int) ledger.LineStat {
-			return ledger.LineStat{Target: group("ops"), GroupID: "gid-ops", Action: action, State: state, Lapse: lapse, N: n}
+			return ledger.LineStat{Target: group("ops"), GroupID: "gid-ops", Action: action, State: state,
+				Lapse: lapse, N: n}
 		}
 		stats, err := l.LineStats(t.Context(), org, "r1")
 		require.NoError(t, err)
 		require.Equal(t, []ledger.LineStat{
-			stat(access.Add, access.Planned, false, 1), stat(access.Remove, access.Planned, false, 2), stat(access.Remove, access.Planned, true, 1),
+			stat(access.Add, access.Planned, false, 1), stat(access.Remove, access.Planned, false, 2),
+			stat(access.Remove, access.Planned, true, 1),
 		}, stats)
 		loses, err := l.LosesStats(t.Context(), org, "r1")
 		require.NoError(t, err)

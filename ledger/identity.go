@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// Identity is which ledger this is, and to which Temporal namespace it belongs. A backup that is restored has the identity of the
-// ledger that it was made of.
+// Identity is which ledger this is, and to which Temporal namespace it belongs. A backup that is restored has the
+// identity of the ledger that it was made of.
 type Identity struct {
 	Ledger      string // random, made with the ledger
 	Namespace   string // "": it was not tied to one yet
@@ -16,7 +16,8 @@ type Identity struct {
 
 // Identity returns the ledger's identity.
 func (l *Ledger) Identity(ctx context.Context) (Identity, error) {
-	if _, err := l.writes.exec(ctx, `INSERT INTO identity (one, ledger, namespace, namespace_id) VALUES (1, ?, '', '') ON CONFLICT (one) DO NOTHING`,
+	if _, err := l.writes.exec(ctx,
+		`INSERT INTO identity (one, ledger, namespace, namespace_id) VALUES (1, ?, '', '') ON CONFLICT (one) DO NOTHING`,
 		rand.Text()); err != nil {
 		return Identity{}, fmt.Errorf("ledger: keep the ledger's identity: %w", err)
 	}
@@ -26,8 +27,8 @@ func (l *Ledger) Identity(ctx context.Context) (Identity, error) {
 	return is, reading(err, "the ledger's identity", "all")
 }
 
-// Tie makes a ledger that belongs to no namespace yet belong to this one, and returns to which one it does. With move it belongs to
-// this one from now on, whatever it did before.
+// Tie makes a ledger that belongs to no namespace yet belong to this one, and returns to which one it does. With move
+// it belongs to this one from now on, whatever it did before.
 func (l *Ledger) Tie(ctx context.Context, namespace, id string, move bool) (Identity, error) {
 	if _, err := l.Identity(ctx); err != nil {
 		return Identity{}, err

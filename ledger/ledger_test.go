@@ -102,8 +102,10 @@ func mapping(name string) []access.Reason {
 
 func person(n int) access.Person {
 	return access.Person{
-		ID: fmt.Sprintf("id-%05d", n), Email: fmt.Sprintf("Person.%05d@acme.example", n), Name: fmt.Sprintf("Person %d", n),
-		AccountType: "atlassian", AccountStatus: "active", MembershipStatus: "active", ClaimStatus: "managed", ManagementSource: "synced",
+		ID: fmt.Sprintf("id-%05d", n), Email: fmt.Sprintf("Person.%05d@acme.example", n),
+		Name:        fmt.Sprintf("Person %d", n),
+		AccountType: "atlassian", AccountStatus: "active", MembershipStatus: "active", ClaimStatus: "managed",
+		ManagementSource: "synced",
 	}
 }
 
@@ -152,8 +154,8 @@ func entries(t testing.TB, l *ledger.Ledger, after int64) []ledger.Entry {
 	return slices.DeleteFunc(all, func(e ledger.Entry) bool { return e.Kind == ledger.EntryRows })
 }
 
-// sound requires that the whole chain holds and explains every row. A row that is not explained was written by a statement that
-// was not announced by touch (recorded.go).
+// sound requires that the whole chain holds and explains every row. A row that is not explained was written by a
+// statement that was not announced by touch (recorded.go).
 func sound(t testing.TB, l *ledger.Ledger) {
 	t.Helper()
 	check, err := l.VerifyChain(t.Context(), org, 0, 1_000_000)

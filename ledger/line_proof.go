@@ -9,7 +9,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// ProvenLines returns which of a run's done lines the chain says were written just so: the same action, and the same group.
+// ProvenLines returns which of a run's done lines the chain says were written just so: the same action, and the same
+// group.
 func (l *Ledger) ProvenLines(ctx context.Context, org, run string, lines []access.Change) (map[Key]bool, error) {
 	written := map[Key]bool{}
 	for _, some := range chunks(lines) {
@@ -47,9 +48,10 @@ type lineWrite struct {
 	groupID string
 }
 
-// changeEntries returns the numbers of the entries that say of writes of the run that they were done; of the people of the lines, and
-// of the targets of lines of people who had no account then: their entries name nobody.
-func (l *Ledger) changeEntries(ctx context.Context, org, run string, lines []access.Change) (map[lineWrite][]int64, error) {
+// changeEntries returns the numbers of the entries that say of writes of the run that they were done; of the people of
+// the lines, and of the targets of lines of people who had no account then: their entries name nobody.
+func (l *Ledger) changeEntries(ctx context.Context, org, run string, lines []access.Change) (map[lineWrite][]int64,
+	error) {
 	entries := map[lineWrite][]int64{}
 	note := func(row scanner) error {
 		e, err := scanEntry(row)
@@ -73,11 +75,13 @@ func (l *Ledger) changeEntries(ctx context.Context, org, run string, lines []acc
 		}
 	}
 	where, args := among("org", "person", people, org)
-	if err := l.reads.each(ctx, note, selectEntry+` WHERE `+where+` AND kind = ? AND run || '' = ?`, append(args, EntryChange, run)...); err != nil {
+	if err := l.reads.each(ctx, note, selectEntry+` WHERE `+where+` AND kind = ? AND run || '' = ?`,
+		append(args, EntryChange, run)...); err != nil {
 		return nil, err
 	}
 	for target := range targets {
-		if err := l.reads.each(ctx, note, selectEntry+` WHERE org = ? AND target = ? AND kind = ? AND run || '' = ? AND person || '' = ''`,
+		if err := l.reads.each(ctx, note,
+			selectEntry+` WHERE org = ? AND target = ? AND kind = ? AND run || '' = ? AND person || '' = ''`,
 			org, string(target), EntryChange, run); err != nil {
 			return nil, err
 		}
@@ -105,7 +109,8 @@ func (v *rowsVerifier) lines(ctx context.Context) error {
 	return v.each(ctx, func(row scanner) error {
 		var run, person, target string
 		err := row.Scan(&run, &person, &target)
-		v.check.name(&recordedTable{name: "lines"}, []string{run, person, target}, "it is done, and no entry of the chain says so")
+		v.check.name(&recordedTable{name: "lines"}, []string{run, person, target},
+			"it is done, and no entry of the chain says so")
 		return err
 	}, unwritten, v.org, EntryChange, EntryChange)
 }

@@ -61,16 +61,19 @@ func linesQuery(org, run string, f Filter) (string, []any) {
 	return query + ` ORDER BY rank, person, target LIMIT ?`, append(args, atMost(f.Limit))
 }
 
-// LinesInHashOrder returns at most limit lines (1,000 for 0) in one of the states (none: any) by person and target, byte
-// by byte: the order in which a plan is hashed. After is the last line of the page before; its Action does not matter.
-func (l *Ledger) LinesInHashOrder(ctx context.Context, org, run string, states []access.ChangeState, after Key, limit int) ([]access.Change, error) {
+// LinesInHashOrder returns at most limit lines (1,000 for 0) in one of the states (none: any) by person and target,
+// byte by byte: the order in which a plan is hashed. After is the last line of the page before; its Action does not
+// matter.
+func (l *Ledger) LinesInHashOrder(ctx context.Context, org, run string, states []access.ChangeState, after Key,
+	limit int) ([]access.Change, error) {
 	query, args := hashOrderQuery(org, run, states, after, limit)
 	lines, err := collect(ctx, l.reads, scanChange, query, args...)
 	return lines, reading(err, "the plan lines of run "+run, org)
 }
 
 func hashOrderQuery(org, run string, states []access.ChangeState, after Key, limit int) (string, []any) {
-	query, args := selectChange+` WHERE org = ? AND run = ? AND (person, target) > (?, ?)`, []any{org, run, after.Person, string(after.Target)}
+	query, args := selectChange+` WHERE org = ? AND run = ? AND (person, target) > (?, ?)`,
+		[]any{org, run, after.Person, string(after.Target)}
 	if len(states) > 0 {
 		where, values := in("state", states)
 		query += ` AND ` + where
@@ -96,15 +99,16 @@ func (l *Ledger) UpdateLines(ctx context.Context, org, run string, changes []acc
 			if c.At.IsZero() {
 				c.At = now
 			}
-			rows[i] = []any{org, run, c.Person, string(c.Target), string(c.State), list(c.HeldBy), c.Answer, instant(c.At)}
+			rows[i] = []any{org, run, c.Person, string(c.Target), string(c.State), list(c.HeldBy), c.Answer,
+				instant(c.At)}
 		}
 		return w.execRows(ctx, `UPDATE lines SET state = v.column5, held_by = v.column6, answer = v.column7, at = v.column8 FROM (VALUES`,
 			`?, ?, ?, ?, ?, ?, ?, CAST(? AS BIGINT)`, `) AS v WHERE `+wholeKey+` AND attempts = 0`, rows)
 	})
 }
 
-// Annotate replaces the words of lines that have their answer: what was seen of them afterwards. The chain keeps the answer
-// as it came.
+// Annotate replaces the words of lines that have their answer: what was seen of them afterwards. The chain keeps the
+// answer as it came.
 func (l *Ledger) Annotate(ctx context.Context, org, run string, changes []access.Change) error {
 	return l.write(ctx, org, "annotate lines of run "+run, func(w *write) error {
 		for _, c := range changes {
@@ -117,8 +121,8 @@ func (l *Ledger) Annotate(ctx context.Context, org, run string, changes []access
 	})
 }
 
-// Supersede ends the planned lines that other runs still have for these people, because this run decided them anew. Held
-// lines are left to their hold, begun ones to their attempt, and those of runs of one scope to their runs.
+// Supersede ends the planned lines that other runs still have for these people, because this run decided them anew.
+// Held lines are left to their hold, begun ones to their attempt, and those of runs of one scope to their runs.
 func (l *Ledger) Supersede(ctx context.Context, org, run string, people []string, but string, at time.Time) error {
 	return l.write(ctx, org, "supersede older plan lines by run "+run, func(w *write) error {
 		for _, some := range chunks(people) {
@@ -145,7 +149,8 @@ func supersedeQuery(org, run string, people []string, but string, at time.Time) 
 const wholeKey = `org = v.column1 AND run = v.column2 AND person = v.column3 AND target = v.column4`
 
 // replaceLines puts the changes in place of all lines that the people have in the run and whose write was not begun.
-func (w *write) replaceLines(ctx context.Context, run string, people []access.Person, changes []access.Change, at time.Time) error {
+func (w *write) replaceLines(ctx context.Context, run string, people []access.Person, changes []access.Change,
+	at time.Time) error {
 	ids := make([]string, len(people))
 	for i, p := range people {
 		ids[i] = p.ID
@@ -169,7 +174,8 @@ func (w *write) insertLines(ctx context.Context, run string, changes []access.Ch
 		if c.State == "" {
 			c.State = access.Planned
 		}
-		rows[i] = []any{w.org, run, c.Person, string(c.Target), rank(c.Action), string(c.Action), c.GroupID, c.Email, string(c.State),
+		rows[i] = []any{w.org, run, c.Person, string(c.Target), rank(c.Action), string(c.Action), c.GroupID, c.Email,
+			string(c.State),
 			list(c.Reasons), list(c.Sources), list(c.Loses), list(c.HeldBy), c.Answer, instant(c.At),
 			flag(c.Lapse())}
 	}
@@ -196,7 +202,8 @@ const selectChange = `SELECT ` + changeColumns + ` FROM lines`
 func scanChange(row scanner) (c access.Change, err error) {
 	var reasons, sources, loses, heldBy string
 	var at int64
-	if err := row.Scan(&c.Person, &c.Target, &c.Action, &c.GroupID, &c.Email, &c.State, &reasons, &sources, &loses, &heldBy,
+	if err := row.Scan(&c.Person, &c.Target, &c.Action, &c.GroupID, &c.Email, &c.State, &reasons, &sources,
+		&loses, &heldBy,
 		&c.Answer, &at); err != nil {
 		return c, err
 	}
@@ -215,8 +222,8 @@ func scanChange(row scanner) (c access.Change, err error) {
 }
 
 // CopyHeld carries the held lines of an earlier run into another, but for the people listed, whom the later run decided
-// anew, and says how many lines came. Lines that the later run has already stay. It reads and writes some hundred lines at
-// a time.
+// anew, and says how many lines came. Lines that the later run has already stay. It reads and writes some hundred lines
+// at a time.
 func (l *Ledger) CopyHeld(ctx context.Context, org, from, to string, except []string) (int, error) {
 	skip := make(map[string]bool, len(except))
 	for _, person := range except {

@@ -16,7 +16,8 @@ func mixed() []access.Change {
 	actions := []access.Action{access.Remove, access.Add, access.Adopt}
 	for i, id := range []string{"b", "B", "a", "Ä", "ä", "712020:f-1", "_x"} {
 		for j, name := range []string{"dev", "Dev", "dev-ops", "dév"} {
-			changes = append(changes, change(access.Person{ID: id, Email: id + "@acme.example"}, actions[(i+j)%3], name))
+			changes = append(changes, change(access.Person{ID: id, Email: id + "@acme.example"},
+				actions[(i+j)%3], name))
 		}
 	}
 	return changes
@@ -77,11 +78,13 @@ func TestLinesAreFilteredAndUpdated(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		ana, bo := person(1), person(2)
-		dev, ops, gone := change(ana, access.Add, "dev"), change(ana, access.Remove, "ops"), change(bo, access.Remove, "ops")
+		dev, ops, gone := change(ana, access.Add, "dev"), change(ana, access.Remove, "ops"),
+			change(bo, access.Remove, "ops")
 		ops.Loses, gone.Loses = []string{"jira/acme", "confluence/acme"}, []string{"jira/acme"}
 		plan(t, l, "r1", dev, ops, gone)
 		held := ops
-		held.State, held.HeldBy, held.Answer, held.At = access.Held, []string{"share"}, "too many", noon.Add(time.Minute)
+		held.State, held.HeldBy, held.Answer, held.At = access.Held, []string{"share"}, "too many",
+			noon.Add(time.Minute)
 		missing := change(bo, access.Add, "none")
 		require.NoError(t, l.UpdateLines(t.Context(), org, "r1", []access.Change{held, missing}))
 
@@ -89,9 +92,10 @@ func TestLinesAreFilteredAndUpdated(t *testing.T) {
 			filter ledger.Filter
 			want   []string
 		}{
-			"all":     {ledger.Filter{}, labels([]access.Change{dev, ops, gone})},
-			"state":   {ledger.Filter{States: []access.ChangeState{access.Held}}, labels([]access.Change{ops})},
-			"states":  {ledger.Filter{States: []access.ChangeState{access.Held, access.Planned}}, labels([]access.Change{dev, ops, gone})},
+			"all":   {ledger.Filter{}, labels([]access.Change{dev, ops, gone})},
+			"state": {ledger.Filter{States: []access.ChangeState{access.Held}}, labels([]access.Change{ops})},
+			"states": {ledger.Filter{States: []access.ChangeState{access.Held, access.Planned}},
+				labels([]access.Change{dev, ops, gone})},
 			"action":  {ledger.Filter{Actions: []access.Action{access.Remove}}, labels([]access.Change{ops, gone})},
 			"person":  {ledger.Filter{Person: bo.ID}, labels([]access.Change{gone})},
 			"limit":   {ledger.Filter{Limit: 1}, labels([]access.Change{dev})},
@@ -144,7 +148,8 @@ func TestALaterDecisionSupersedesPlannedLines(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		ana, bo := person(1), person(2)
-		planned, held, begun, other := change(ana, access.Add, "planned"), change(ana, access.Add, "held"), change(ana, access.Add, "begun"), change(bo, access.Add, "planned")
+		planned, held, begun, other := change(ana, access.Add, "planned"), change(ana, access.Add, "held"),
+			change(ana, access.Add, "begun"), change(bo, access.Add, "planned")
 		held.State = access.Held
 		plan(t, l, "r1", planned, held, begun, other)
 		_, err := l.BeginChange(t.Context(), org, "r1", ana.ID, begun.Target, noon)
@@ -164,7 +169,8 @@ func TestALaterDecisionSupersedesPlannedLines(t *testing.T) {
 			}
 		}
 		require.Equal(t, map[string]access.ChangeState{
-			"r1 " + ana.ID + " planned": access.Superseded, "r1 " + ana.ID + " held": access.Held, "r1 " + ana.ID + " begun": access.Sent,
+			"r1 " + ana.ID + " planned": access.Superseded, "r1 " + ana.ID + " held": access.Held,
+			"r1 " + ana.ID + " begun":  access.Sent,
 			"r1 " + bo.ID + " planned": access.Planned, "r2 " + ana.ID + " planned": access.Planned,
 			"lent " + ana.ID + " planned": access.Planned,
 		}, states)

@@ -27,7 +27,8 @@ func (w *write) applyMarks(ctx context.Context, begin, end []access.Mark) error 
 		return err
 	}
 	for _, m := range end {
-		if _, err := w.exec(ctx, `DELETE FROM marks WHERE org = ? AND person = ? AND rule = ?`, w.org, m.Person, m.Rule); err != nil {
+		if _, err := w.exec(ctx, `DELETE FROM marks WHERE org = ? AND person = ? AND rule = ?`, w.org, m.Person,
+			m.Rule); err != nil {
 			return err
 		}
 	}
@@ -35,11 +36,12 @@ func (w *write) applyMarks(ctx context.Context, begin, end []access.Mark) error 
 	for _, m := range begin {
 		rows = append(rows, []any{w.org, m.Person, m.Rule, instant(m.Since), instant(m.Told)})
 	}
-	return w.execRows(ctx, `INSERT INTO marks (org, person, rule, since, told) VALUES`, marks(5), `ON CONFLICT (org, person, rule) DO NOTHING`, rows)
+	return w.execRows(ctx, `INSERT INTO marks (org, person, rule, since, told) VALUES`, marks(5),
+		`ON CONFLICT (org, person, rule) DO NOTHING`, rows)
 }
 
-// Untold returns at most limit (1,000 for 0) marks of a rule of which nobody was told yet and that began at the instant or
-// before it, the oldest first.
+// Untold returns at most limit (1,000 for 0) marks of a rule of which nobody was told yet and that began at the instant
+// or before it, the oldest first.
 func (l *Ledger) Untold(ctx context.Context, org, rule string, since time.Time, limit int) ([]access.Mark, error) {
 	all, err := collect(ctx, l.reads, scanMark, selectMark+` WHERE org = ? AND rule = ? AND told = 0 AND since <= ?
 		ORDER BY since, person LIMIT ?`, org, rule, instant(since), atMost(limit))
@@ -52,7 +54,8 @@ func (l *Ledger) Told(ctx context.Context, org, rule string, people []string, at
 	return l.write(ctx, org, "record what rule "+rule+" told", func(w *write) error {
 		for _, some := range chunks(people) {
 			where, args := among("org", "person", some, org)
-			if err := w.touchDoubtedWhere(ctx, tableMarks, `rule = ? AND told = 0 AND `+where, append([]any{rule}, args...)...); err != nil {
+			if err := w.touchDoubtedWhere(ctx, tableMarks, `rule = ? AND told = 0 AND `+where,
+				append([]any{rule}, args...)...); err != nil {
 				return err
 			}
 			if _, err := w.exec(ctx, `UPDATE marks SET told = ? WHERE rule = ? AND told = 0 AND `+where,
@@ -64,27 +67,30 @@ func (l *Ledger) Told(ctx context.Context, org, rule string, people []string, at
 	})
 }
 
-// NextMark returns when the first mark of a rule that began (or, with told, of which somebody was told) after the instant did
-// so; zero when none did.
+// NextMark returns when the first mark of a rule that began (or, with told, of which somebody was told) after the
+// instant did so; zero when none did.
 func (l *Ledger) NextMark(ctx context.Context, org, rule string, told bool, after time.Time) (time.Time, error) {
 	column := "since"
 	if told {
 		column = "told"
 	}
 	at, err := first(ctx, l.reads, func(row scanner) (at int64, err error) { return at, row.Scan(&at) },
-		`SELECT COALESCE(MIN(`+column+`), 0) FROM marks WHERE org = ? AND rule = ? AND `+column+` > ?`, org, rule, instant(after))
+		`SELECT COALESCE(MIN(`+column+`), 0) FROM marks WHERE org = ? AND rule = ? AND `+column+` > ?`, org, rule,
+		instant(after))
 	return fromInstant(at), reading(err, "the next mark of rule "+rule, org)
 }
 
-// MarkedBetween returns at most limit people whose marks of a rule began (or were told) after the one instant and up to the
-// other.
-func (l *Ledger) MarkedBetween(ctx context.Context, org, rule string, told bool, after, to time.Time, limit int) ([]string, error) {
+// MarkedBetween returns at most limit people whose marks of a rule began (or were told) after the one instant and up to
+// the other.
+func (l *Ledger) MarkedBetween(ctx context.Context, org, rule string, told bool, after, to time.Time,
+	limit int) ([]string, error) {
 	column := "since"
 	if told {
 		column = "told"
 	}
 	people, err := collect(ctx, l.reads, func(row scanner) (id string, err error) { return id, row.Scan(&id) },
-		`SELECT person FROM marks WHERE org = ? AND rule = ? AND `+column+` > ? AND `+column+` <= ? ORDER BY person LIMIT ?`,
+		`SELECT person FROM marks WHERE org = ? AND rule = ? AND `+column+` > ? AND `+column+
+			` <= ? ORDER BY person LIMIT ?`,
 		org, rule, instant(after), instant(to), atMost(limit))
 	return people, reading(err, "the marks of rule "+rule, org)
 }

@@ -15,14 +15,17 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// ErrNewer says that a newer Castellan has brought the ledger's tables up to date: this one knows too little of them to write.
+// ErrNewer says that a newer Castellan has brought the ledger's tables up to date: this one knows too little of them to
+// write.
 var ErrNewer = errors.New("a newer Castellan has brought the ledger's tables up to date")
 
 func newer(is, known int64) error {
-	return fmt.Errorf("%w: they are of version %d and this Castellan knows %d: run the newer one, or restore a backup", ErrNewer, is, known)
+	return fmt.Errorf("%w: they are of version %d and this Castellan knows %d: run the newer one, or restore a backup",
+		ErrNewer, is, known)
 }
 
-// Current returns [ErrNewer] once a newer Castellan has brought the ledger's tables up to date. Nothing is written from then on.
+// Current returns [ErrNewer] once a newer Castellan has brought the ledger's tables up to date. Nothing is written from
+// then on.
 func (l *Ledger) Current(ctx context.Context) error {
 	version, err := first(ctx, l.reads, func(row scanner) (v int64, err error) { return v, row.Scan(&v) },
 		`SELECT MAX(version_id) FROM goose_db_version`)
@@ -58,14 +61,16 @@ func (schemaLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
 func migrateSQLite(ctx context.Context, pool *sql.DB, path string) (version int64, err error) {
 	release, err := takeTurn(ctx, path+".migrating")
 	if err != nil {
-		return 0, fmt.Errorf("ledger: wait for the migration that another worker runs (lock file %s.migrating): %w", path, err)
+		return 0, fmt.Errorf("ledger: wait for the migration that another worker runs (lock file %s.migrating): %w",
+			path, err)
 	}
 	version, err = migrate(ctx, pool, goose.DialectSQLite3)
 	return version, errors.Join(err, release())
 }
 
 // migrate brings the tables up to the newest version that this program knows, and returns it.
-func migrate(ctx context.Context, pool *sql.DB, dialect goose.Dialect, options ...goose.ProviderOption) (version int64, err error) {
+func migrate(ctx context.Context, pool *sql.DB, dialect goose.Dialect, options ...goose.ProviderOption) (version int64,
+	err error) {
 	provider, err := migrator(pool, dialect, options...)
 	if err != nil {
 		return 0, fmt.Errorf("ledger: prepare the migration: %w", err)
@@ -88,12 +93,13 @@ func migrator(pool *sql.DB, dialect goose.Dialect, options ...goose.ProviderOpti
 	if err != nil {
 		return nil, err
 	}
-	options = append(options, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(bytewise(dialect), accounts(dialect), folds(dialect)))
+	options = append(options, goose.WithDisableGlobalRegistry(true),
+		goose.WithGoMigrations(bytewise(dialect), accounts(dialect), folds(dialect)))
 	return goose.NewProvider(dialect, pool, files, options...)
 }
 
-// bytewise is the first migration. PostgreSQL sorts text by the rules of a language unless told otherwise, SQLite by its
-// bytes; plan hashes need one order everywhere. SQLite reads the unknown type keytext as text.
+// bytewise is the first migration. PostgreSQL sorts text by the rules of a language unless told otherwise, SQLite by
+// its bytes; plan hashes need one order everywhere. SQLite reads the unknown type keytext as text.
 func bytewise(dialect goose.Dialect) *goose.Migration {
 	run := func(statement string) *goose.GoFunc {
 		return &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {

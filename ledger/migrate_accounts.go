@@ -11,8 +11,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// accountTables are what migration 6 adds. An address in former_addresses is in lower case; a name in policy_names too, and
-// its account is empty while it leads to nobody.
+// accountTables are what migration 6 adds. An address in former_addresses is in lower case; a name in policy_names too,
+// and its account is empty while it leads to nobody.
 var accountTables = []string{
 	`CREATE TABLE former_addresses (
 		org     keytext NOT NULL,
@@ -35,8 +35,8 @@ var accountTables = []string{
 	`CREATE INDEX grants_moving ON grants (org, former_key, target_key) WHERE former_key <> ''`,
 }
 
-// accounts is the sixth migration: from it on a person is an account id. Addresses in grants become the accounts that alone
-// have them; one that nobody has, or several, stays as it was written and is nobody's.
+// accounts is the sixth migration: from it on a person is an account id. Addresses in grants become the accounts that
+// alone have them; one that nobody has, or several, stays as it was written and is nobody's.
 func accounts(dialect goose.Dialect) *goose.Migration {
 	return goose.NewGoMigration(6,
 		&goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
@@ -47,7 +47,8 @@ func accounts(dialect goose.Dialect) *goose.Migration {
 		}},
 		&goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
 			return execEach(ctx, tx, []string{
-				`DROP INDEX grants_moving`, `ALTER TABLE grants DROP COLUMN former_key`, `DROP TABLE policy_names`, `DROP TABLE former_addresses`,
+				`DROP INDEX grants_moving`, `ALTER TABLE grants DROP COLUMN former_key`, `DROP TABLE policy_names`,
+				`DROP TABLE former_addresses`,
 			})
 		}})
 }
@@ -138,7 +139,8 @@ func moveCodes(ctx context.Context, d database, owner owners) error {
 		return err
 	}
 	for _, r := range codes {
-		if _, err := d.exec(ctx, `UPDATE grant_codes SET approver = ? WHERE org = ? AND approver = ?`, owner.of(r[0], r[1]), r[0], r[1]); err != nil {
+		if _, err := d.exec(ctx, `UPDATE grant_codes SET approver = ? WHERE org = ? AND approver = ?`,
+			owner.of(r[0], r[1]), r[0], r[1]); err != nil {
 			return err
 		}
 	}

@@ -40,9 +40,11 @@ func TestOpenMakesAccountsOfTheAddressesInGrants(t *testing.T) {
 		g := stored(t, l, id)
 		require.Equal(t, want, []string{g.Person, g.Key, g.Formerly, g.By}, id)
 	}
-	require.Equal(t, []string{idCarol, idDan, "twin@acme.example", "gone@acme.example"}, stored(t, l, "waits").Approvers, "who is one account")
+	require.Equal(t, []string{idCarol, idDan, "twin@acme.example", "gone@acme.example"},
+		stored(t, l, "waits").Approvers, "who is one account")
 	require.Equal(t, idCarol, stored(t, l, "waits").Approvals[0].By)
-	require.Equal(t, []string{idDan, idBo}, []string{stored(t, l, "ended").Approvals[0].By, stored(t, l, "ended").ClosedBy})
+	require.Equal(t, []string{idDan, idBo},
+		[]string{stored(t, l, "ended").Approvals[0].By, stored(t, l, "ended").ClosedBy})
 	moving, err := l.GrantsFormerly(t.Context(), org, "person.00001@acme.example", access.OrgAdmin)
 	require.NoError(t, err)
 	require.Equal(t, []string{"open"}, ids(moving))

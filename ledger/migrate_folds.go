@@ -25,8 +25,9 @@ var foldedColumns = []folded{
 	{"grants", "target_key", []string{"org", "id"}, access.Fold},
 }
 
-// folds is the thirteenth migration: names with letters beyond ASCII, and domains in punycode, are kept in the form in which
-// they compare since then. The way back leaves them: who is looked for in lower case alone is found as before, but for those.
+// folds is the thirteenth migration: names with letters beyond ASCII, and domains in punycode, are kept in the form in
+// which they compare since then. The way back leaves them: who is looked for in lower case alone is found as before,
+// but for those.
 func folds(dialect goose.Dialect) *goose.Migration {
 	return goose.NewGoMigration(13,
 		&goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
@@ -49,9 +50,11 @@ func (f folded) bring(ctx context.Context, d database) error {
 	}
 	where := ` WHERE ` + strings.Join(f.row, " = ? AND ") + " = ?"
 	for _, row := range stale {
-		if last := len(f.row) - 1; f.row[last] == f.column { // a part of the key: the row may be there in the other form already
+		// a part of the key: the row may be there in the other form already
+		if last := len(f.row) - 1; f.row[last] == f.column {
 			there := append(slices.Clone(row.key[:last]), row.form)
-			n, err := first(ctx, d, func(r scanner) (n int, err error) { return n, r.Scan(&n) }, `SELECT COUNT(*) FROM `+f.table+where, there...)
+			n, err := first(ctx, d, func(r scanner) (n int, err error) { return n, r.Scan(&n) },
+				`SELECT COUNT(*) FROM `+f.table+where, there...)
 			if err != nil {
 				return err
 			}
@@ -62,7 +65,8 @@ func (f folded) bring(ctx context.Context, d database) error {
 				continue
 			}
 		}
-		if _, err := d.exec(ctx, `UPDATE `+f.table+` SET `+f.column+` = ?`+where, append([]any{row.form}, row.key...)...); err != nil {
+		if _, err := d.exec(ctx, `UPDATE `+f.table+` SET `+f.column+` = ?`+where,
+			append([]any{row.form}, row.key...)...); err != nil {
 			return err
 		}
 	}

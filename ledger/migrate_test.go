@@ -29,8 +29,10 @@ func TestALedgerWithoutGrantsIsBroughtUpToDate(t *testing.T) {
 		_, err = before.Exec(t.Context(), `SELECT id FROM grants`)
 		require.Error(t, err, "version 2 knows no grants")
 		all := appended(t, before, 3)
-		_, err = before.Append(t.Context(), ledger.Entry{Org: org, At: noon, Kind: ledger.EntryChange, Run: "r1", Person: "id-00001", Target: group("ops"),
-			Body: []byte(`{"action":"remove","state":"done","groupId":"gid-ops"}`)})
+		_, err = before.Append(t.Context(),
+			ledger.Entry{Org: org, At: noon, Kind: ledger.EntryChange, Run: "r1", Person: "id-00001",
+				Target: group("ops"),
+				Body:   []byte(`{"action":"remove","state":"done","groupId":"gid-ops"}`)})
 		require.NoError(t, err)
 		require.NoError(t, before.Close())
 
@@ -41,7 +43,8 @@ func TestALedgerWithoutGrantsIsBroughtUpToDate(t *testing.T) {
 			require.Equal(t, all, got)
 			removals, err := l.RemovalsSince(t.Context(), org, noon)
 			require.NoError(t, err)
-			require.Equal(t, map[access.Entitlement]int{group("ops"): 1}, removals, "no removal of that time was a lapse")
+			require.Equal(t, map[access.Entitlement]int{group("ops"): 1}, removals,
+				"no removal of that time was a lapse")
 			hours, err := l.Hours(t.Context(), org, noon, noon.Add(time.Hour))
 			require.NoError(t, err)
 			require.Empty(t, hours)
@@ -120,20 +123,23 @@ func TestALedgerOfNamesInLowerCaseIsBroughtUpToDate(t *testing.T) {
 		before, err := ledger.OpenAt(t.Context(), url, 12)
 		require.NoError(t, err)
 		at := noon.UnixMicro()
-		for id, email := range map[string]string{"id-1": "ana@xn--bcher-kva.example", "id-2": "andre\u0301@acme.example", "id-3": "bo@acme.example"} {
+		for id, email := range map[string]string{"id-1": "ana@xn--bcher-kva.example",
+			"id-2": "andre\u0301@acme.example", "id-3": "bo@acme.example"} {
 			_, err := before.Exec(t.Context(), `INSERT INTO people (org, id, email, email_key, name, account_type, account_status, membership_status, claim_status, management_source, at)
 				VALUES ('acme', ?, ?, ?, '', '', 'active', 'active', '', '', ?)`, id, email, email, at)
 			require.NoError(t, err)
 		}
 		for _, address := range []string{"old@xn--bcher-kva.example", "old@b\u00fccher.example"} {
-			_, err = before.Exec(t.Context(), `INSERT INTO former_addresses (org, address, person, until) VALUES ('acme', ?, 'id-3', ?)`, address, at)
+			_, err = before.Exec(t.Context(),
+				`INSERT INTO former_addresses (org, address, person, until) VALUES ('acme', ?, 'id-3', ?)`, address, at)
 			require.NoError(t, err)
 		}
 		require.NoError(t, before.Close())
 		for range 2 {
 			l := open(t, url)
 			for address, id := range map[string]string{
-				"ana@b\u00fccher.example": "id-1", "Ana@XN--BCHER-KVA.example": "id-1", "andr\u00e9@acme.example": "id-2", "andre\u0301@acme.example": "id-2", "bo@acme.example": "id-3",
+				"ana@b\u00fccher.example": "id-1", "Ana@XN--BCHER-KVA.example": "id-1",
+				"andr\u00e9@acme.example": "id-2", "andre\u0301@acme.example": "id-2", "bo@acme.example": "id-3",
 			} {
 				p, err := l.FindPerson(t.Context(), org, address)
 				require.NoError(t, err, address)
@@ -166,7 +172,8 @@ func TestMigrateMakesReviewersAccounts(t *testing.T) {
 			_, err := before.Exec(t.Context(), query, args...)
 			require.NoError(t, err)
 		}
-		for _, p := range [][2]string{{"ID-carol", "Carol@acme.example"}, {"ID-dan", "dan@acme.example"}, {"ID-eve-1", "eve@acme.example"}, {"ID-eve-2", "eve@acme.example"}} {
+		for _, p := range [][2]string{{"ID-carol", "Carol@acme.example"}, {"ID-dan", "dan@acme.example"},
+			{"ID-eve-1", "eve@acme.example"}, {"ID-eve-2", "eve@acme.example"}} {
 			exec(`INSERT INTO people (org, id, email, email_key, name, account_type, account_status, membership_status, claim_status, management_source, at)
 				VALUES ('acme', ?, ?, LOWER(?), '', '', '', '', '', '', ?)`, p[0], p[1], p[1], at)
 		}
@@ -183,7 +190,8 @@ func TestMigrateMakesReviewersAccounts(t *testing.T) {
 			for _, task := range []struct {
 				reviewer, verdict string
 				n                 int
-			}{{carol, "remove", 1}, {carol, "", 2}, {"ID-carol", "", 2}, {carol, "remove", 3}, {"ID-carol", "", 3}, {dan, "", 1}, {eve, "", 4}} {
+			}{{carol, "remove", 1}, {carol, "", 2}, {"ID-carol", "", 2}, {carol, "remove", 3}, {"ID-carol", "", 3},
+				{dan, "", 1}, {eve, "", 4}} {
 				exec(`INSERT INTO review_tasks (org, review, stage, reviewer, n, role, since, verdict) VALUES ('acme', ?, 1, ?, ?, 'reviewer', ?, ?)`,
 					id, task.reviewer, task.n, at, task.verdict)
 			}
@@ -191,7 +199,8 @@ func TestMigrateMakesReviewersAccounts(t *testing.T) {
 				exec(`INSERT INTO review_events (org, review, seq, at, kind, by_whom, via, n, stage, verdict, bulk, to_whom, body)
 					VALUES ('acme', ?, ?, ?, ?, ?, 'page', 1, 1, 'remove', 0, ?, '')`, id, seq+1, at, e[0], e[1], e[2])
 			}
-			exec(`INSERT INTO review_codes (org, review, reviewer, hash, at, used) VALUES ('acme', ?, ?, ?, ?, 0)`, id, carol, hashOf("c"), at)
+			exec(`INSERT INTO review_codes (org, review, reviewer, hash, at, used) VALUES ('acme', ?, ?, ?, ?, 0)`, id,
+				carol, hashOf("c"), at)
 			exec(`INSERT INTO review_links (org, id, review, reviewer, at, expires, revoked) VALUES ('acme', ?, ?, ?, ?, ?, 0)`, "link "+id, id, carol, at, at)
 		}
 		appended(t, before, 1)
@@ -203,7 +212,8 @@ func TestMigrateMakesReviewersAccounts(t *testing.T) {
 				var all []string
 				for n := range 4 {
 					for _, who := range []string{carol, "ID-carol", dan, "ID-dan", eve, "ID-eve-1", "ID-eve-2"} {
-						items, err := l.Items(t.Context(), org, review, ledger.ItemFilter{Reviewer: []string{who}, Stage: 1})
+						items, err := l.Items(t.Context(), org, review,
+							ledger.ItemFilter{Reviewer: []string{who}, Stage: 1})
 						require.NoError(t, err)
 						for _, i := range items {
 							if i.N == n+1 {
@@ -214,7 +224,8 @@ func TestMigrateMakesReviewersAccounts(t *testing.T) {
 				}
 				return all
 			}
-			require.Equal(t, []string{"1 ID-carol", "1 ID-dan", "2 ID-carol", "3 ID-carol", "4 " + eve}, tasks(spring), "who eve is cannot be told")
+			require.Equal(t, []string{"1 ID-carol", "1 ID-dan", "2 ID-carol", "3 ID-carol", "4 " + eve}, tasks(spring),
+				"who eve is cannot be told")
 			require.Len(t, tasks("autumn"), 7, "what is over stays as it was")
 			link, err := l.ReviewLink(t.Context(), org, "link "+spring)
 			require.NoError(t, err)

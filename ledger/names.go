@@ -20,8 +20,8 @@ type PolicyName struct {
 	Unexplained bool // the chain does not explain the name's row, so that it leads to nobody
 }
 
-// PolicyNames returns what the names in the organization's policies stand for, by name. One whose row the chain does not explain leads
-// to nobody.
+// PolicyNames returns what the names in the organization's policies stand for, by name. One whose row the chain does
+// not explain leads to nobody.
 func (l *Ledger) PolicyNames(ctx context.Context, org string) ([]PolicyName, error) {
 	all, err := l.reads.policyNames(ctx, org)
 	if err != nil {
@@ -61,7 +61,8 @@ func (d database) policyNames(ctx context.Context, org string) ([]PolicyName, er
 
 // KeepPolicyNames keeps what some names stand for, in place of what they stood for before.
 func (l *Ledger) KeepPolicyNames(ctx context.Context, org string, names []PolicyName, at time.Time) error {
-	return l.write(ctx, org, "keep what names in the policy stand for", func(w *write) error { return w.setNames(ctx, names, orNow(at), false) })
+	return l.write(ctx, org, "keep what names in the policy stand for",
+		func(w *write) error { return w.setNames(ctx, names, orNow(at), false) })
 }
 
 // setNames keeps what names stand for; where these are all there are, the others are forgotten.
@@ -91,9 +92,11 @@ func (w *write) setNames(ctx context.Context, names []PolicyName, at time.Time, 
 	}
 	var rows [][]any
 	for _, n := range names {
-		rows = append(rows, []any{w.org, n.Name, n.Account, n.Email, instant(orElse(n.Since, at)), flag(n.Trial), flag(n.Gone)})
+		rows = append(rows, []any{w.org, n.Name, n.Account, n.Email, instant(orElse(n.Since, at)), flag(n.Trial),
+			flag(n.Gone)})
 	}
-	if err := w.execRows(ctx, `INSERT INTO policy_names (org, name, account, email, since, trial, gone) VALUES`, marks(7),
+	if err := w.execRows(ctx, `INSERT INTO policy_names (org, name, account, email, since, trial, gone) VALUES`,
+		marks(7),
 		`ON CONFLICT (org, name) DO UPDATE SET account = excluded.account, email = excluded.email, since = excluded.since,
 		trial = excluded.trial, gone = excluded.gone`, rows); err != nil {
 		return err
@@ -105,7 +108,8 @@ func (w *write) setNames(ctx context.Context, names []PolicyName, at time.Time, 
 	return w.append(ctx, Entry{At: at, Kind: EntryPolicyNames, Body: body(map[string]any{"accounts": standFor(after)})})
 }
 
-// standFor is the account ids behind the names of the policy in force, in the order of the names: the chain holds no address.
+// standFor is the account ids behind the names of the policy in force, in the order of the names: the chain holds no
+// address.
 func standFor(names []PolicyName) []string {
 	all := []string{}
 	for _, n := range names {
@@ -123,7 +127,8 @@ func orElse(t, other time.Time) time.Time {
 	return t
 }
 
-// People returns the people with one of the account ids or one of the addresses, as last seen and without groups and roles.
+// People returns the people with one of the account ids or one of the addresses, as last seen and without groups and
+// roles.
 func (l *Ledger) People(ctx context.Context, org string, ids, addresses []string) ([]access.Person, error) {
 	var all []access.Person
 	seen := map[string]bool{}

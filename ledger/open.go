@@ -178,8 +178,8 @@ func openPostgres(ctx context.Context, url string) (*Ledger, error) {
 	return &Ledger{reads: db, writes: db, pools: []*sql.DB{pool}, version: version}, nil
 }
 
-// postgresConfig is how the database at the URL is reached. Where the URL says nothing of TLS and the database is on another
-// machine, TLS is a must: the driver's own default goes on in plain text where the server has none.
+// postgresConfig is how the database at the URL is reached. Where the URL says nothing of TLS and the database is on
+// another machine, TLS is a must: the driver's own default goes on in plain text where the server has none.
 func postgresConfig(url string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(url)
 	if err == nil && !saysSSLMode(url) && !onThisMachine(config) {
@@ -216,7 +216,8 @@ func withParameter(postgres, parameter string) string {
 	return postgres + "?" + parameter
 }
 
-// onThisMachine reports whether all hosts are sockets or loopback addresses; any other name might resolve elsewhere tomorrow.
+// onThisMachine reports whether all hosts are sockets or loopback addresses; any other name might resolve elsewhere
+// tomorrow.
 func onThisMachine(config *pgx.ConnConfig) bool {
 	hosts := []string{config.Host}
 	for _, other := range config.Fallbacks {

@@ -106,7 +106,8 @@ func TestALedgerThatANewerCastellanTakesOverIsNotWrittenToAnyMore(t *testing.T) 
 	test := func(t *testing.T, l *ledger.Ledger) {
 		before := appended(t, l, 1)
 		require.NoError(t, l.Current(t.Context()))
-		_, err := l.Exec(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, `+map[bool]string{true: "true", false: "1"}[l.Postgres()]+`)`)
+		_, err := l.Exec(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, `+
+			map[bool]string{true: "true", false: "1"}[l.Postgres()]+`)`)
 		require.NoError(t, err)
 		require.ErrorIs(t, l.Current(t.Context()), ledger.ErrNewer)
 		for _, to := range []string{org, "an organization that it does not know"} {

@@ -15,7 +15,8 @@ type Organization struct {
 	PolicyAt  time.Time `json:"policyAt"`
 	AdoptedAt time.Time `json:"adoptedAt,omitzero"` // when the first run was consented to; zero before that
 
-	Unexplained bool `json:"unexplained,omitempty"` // the chain does not explain this, so that nobody knows which policy is in force
+	// the chain does not explain this, so that nobody knows which policy is in force
+	Unexplained bool `json:"unexplained,omitempty"`
 }
 
 const selectOrganization = `SELECT org, org_id, directory, policy, policy_at, adopted_at FROM organizations`
@@ -64,9 +65,9 @@ type PolicyVersion struct {
 }
 
 // SavePolicy makes the version the organization's current policy and says whether that changed it. Only a change is
-// written to the chain; saving the current policy again only keeps what its names stand for now. Names of other policies are
-// forgotten, and so are rows of names and of the organization that the chain does not explain: nothing is taken over from them, and the
-// first run is to be consented to anew. ErrServed: another name has its organization id.
+// written to the chain; saving the current policy again only keeps what its names stand for now. Names of other
+// policies are forgotten, and so are rows of names and of the organization that the chain does not explain: nothing is
+// taken over from them, and the first run is to be consented to anew. ErrServed: another name has its organization id.
 func (l *Ledger) SavePolicy(ctx context.Context, v PolicyVersion) (changed bool, err error) {
 	at := orNow(v.At)
 	err = l.write(ctx, v.Org, "save policy "+v.Hash, func(w *write) error {
@@ -108,8 +109,8 @@ func (l *Ledger) SavePolicy(ctx context.Context, v PolicyVersion) (changed bool,
 	return changed && err == nil, err
 }
 
-// KeepPolicy keeps a version without taking it into force, for a preview. It leaves no entry in the chain; a version that
-// is there already stays as it is.
+// KeepPolicy keeps a version without taking it into force, for a preview. It leaves no entry in the chain; a version
+// that is there already stays as it is.
 func (l *Ledger) KeepPolicy(ctx context.Context, v PolicyVersion) error {
 	v.At = orNow(v.At)
 	return l.write(ctx, v.Org, "keep policy "+v.Hash, func(w *write) error {
@@ -122,7 +123,8 @@ func (l *Ledger) KeepPolicy(ctx context.Context, v PolicyVersion) error {
 
 // mendPolicy puts back the text that a hash stands for, where somebody wrote another past the ledger.
 func (w *write) mendPolicy(ctx context.Context, v PolicyVersion) error {
-	_, err := w.exec(ctx, `UPDATE policies SET body = ? WHERE org = ? AND hash = ? AND body <> ?`, string(v.Body), v.Org, v.Hash, string(v.Body))
+	_, err := w.exec(ctx, `UPDATE policies SET body = ? WHERE org = ? AND hash = ? AND body <> ?`, string(v.Body),
+		v.Org, v.Hash, string(v.Body))
 	return err
 }
 
@@ -143,7 +145,8 @@ func (l *Ledger) Policy(ctx context.Context, org, hash string) (PolicyVersion, e
 		return v, err
 	}
 	if hash == "" {
-		v, err := first(ctx, l.reads, scan, columns+` JOIN organizations o ON o.org = p.org AND o.policy = p.hash WHERE p.org = ?`, org)
+		v, err := first(ctx, l.reads, scan,
+			columns+` JOIN organizations o ON o.org = p.org AND o.policy = p.hash WHERE p.org = ?`, org)
 		return v, reading(err, "the current policy", org)
 	}
 	v, err := first(ctx, l.reads, scan, columns+` WHERE p.org = ? AND p.hash = ?`, org, hash)
@@ -162,7 +165,8 @@ func (l *Ledger) Adopt(ctx context.Context, org, run, by string, at time.Time) e
 		if err != nil || !o.AdoptedAt.IsZero() {
 			return err
 		}
-		if _, err := w.exec(ctx, `UPDATE organizations SET adopted_at = ? WHERE org = ?`, instant(at), org); err != nil {
+		if _, err := w.exec(ctx, `UPDATE organizations SET adopted_at = ? WHERE org = ?`, instant(at),
+			org); err != nil {
 			return err
 		}
 		return w.append(ctx, Entry{At: at, Kind: EntryAdopted, Run: run, Body: body(map[string]any{"by": by})})

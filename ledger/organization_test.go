@@ -10,8 +10,9 @@ import (
 
 func version(hash string, at time.Time) ledger.PolicyVersion {
 	return ledger.PolicyVersion{
-		Org: org, Hash: hash, Body: []byte(`{"policy":"` + hash + `"}`), Source: []byte("policy: " + hash + " # ümlaut\n"),
-		OrgID: "org-1", Directory: "dir-1", By: "ana@acme.example", At: at,
+		Org: org, Hash: hash, Body: []byte(`{"policy":"` + hash + `"}`),
+		Source: []byte("policy: " + hash + " # ümlaut\n"),
+		OrgID:  "org-1", Directory: "dir-1", By: "ana@acme.example", At: at,
 	}
 }
 
@@ -46,10 +47,12 @@ func TestPolicyBecomesCurrentAndIsRecordedOnceForEachChange(t *testing.T) {
 		require.ErrorIs(t, err, ledger.ErrNotFound)
 		o, err := l.Organization(t.Context(), org)
 		require.NoError(t, err)
-		require.Equal(t, ledger.Organization{Org: org, OrgID: "org-1", Directory: "dir-1", Policy: "a", PolicyAt: noon.Add(3 * time.Minute)}, o)
+		require.Equal(t, ledger.Organization{Org: org, OrgID: "org-1", Directory: "dir-1", Policy: "a",
+			PolicyAt: noon.Add(3 * time.Minute)}, o)
 		require.Equal(t, []string{"policy", "policy", "policy"}, kinds(t, l))
 		entries := entries(t, l, 1)
-		require.JSONEq(t, `{"policy":"b","was":"a","by":"ana@acme.example","orgId":"org-1","directory":"dir-1"}`, string(entries[0].Body))
+		require.JSONEq(t, `{"policy":"b","was":"a","by":"ana@acme.example","orgId":"org-1","directory":"dir-1"}`,
+			string(entries[0].Body))
 		sound(t, l)
 	})
 }

@@ -37,7 +37,8 @@ func (l *Ledger) Outline(ctx context.Context, org, run string) ([]byte, error) {
 	return body, reading(err, "the outline of run "+run, org)
 }
 
-// OutlineSaved returns when the outline of a run was saved last, or ErrNotFound: another worker may have begun the run anew.
+// OutlineSaved returns when the outline of a run was saved last, or ErrNotFound: another worker may have begun the run
+// anew.
 func (l *Ledger) OutlineSaved(ctx context.Context, org, run string) (time.Time, error) {
 	at, err := first(ctx, l.reads, func(row scanner) (at int64, err error) { return at, row.Scan(&at) },
 		`SELECT at FROM outlines WHERE org = ? AND run = ?`, org, run)
@@ -45,10 +46,12 @@ func (l *Ledger) OutlineSaved(ctx context.Context, org, run string) (time.Time, 
 }
 
 // LatestOutline returns the newest outline made under the policy, with its run, or ErrNotFound.
-func (l *Ledger) LatestOutline(ctx context.Context, org, policy string) (run string, body []byte, at time.Time, err error) {
+func (l *Ledger) LatestOutline(ctx context.Context, org, policy string) (run string, body []byte, at time.Time,
+	err error) {
 	var us int64
 	scan := func(row scanner) (struct{}, error) { return struct{}{}, row.Scan(&run, &body, &us) }
 	_, err = first(ctx, l.reads, scan,
-		`SELECT run, body, at FROM outlines WHERE org = ? AND policy = ? ORDER BY at DESC, run DESC LIMIT 1`, org, policy)
+		`SELECT run, body, at FROM outlines WHERE org = ? AND policy = ? ORDER BY at DESC, run DESC LIMIT 1`,
+		org, policy)
 	return run, body, fromInstant(us), reading(err, "the latest outline under policy "+policy, org)
 }

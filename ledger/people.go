@@ -12,7 +12,8 @@ const selectPerson = `SELECT id, email, name, account_type, account_status, memb
 	management_source FROM people`
 
 func scanPerson(row scanner) (p access.Person, err error) {
-	err = row.Scan(&p.ID, &p.Email, &p.Name, &p.AccountType, &p.AccountStatus, &p.MembershipStatus, &p.ClaimStatus, &p.ManagementSource)
+	err = row.Scan(&p.ID, &p.Email, &p.Name, &p.AccountType, &p.AccountStatus, &p.MembershipStatus, &p.ClaimStatus,
+		&p.ManagementSource)
 	return p, err
 }
 
@@ -37,7 +38,8 @@ func (w *write) savePeople(ctx context.Context, people []access.Person, at time.
 	var rows, former [][]any
 	for _, p := range people {
 		p = access.Person{
-			ID: clean(p.ID), Email: clean(p.Email), Name: clean(p.Name), AccountType: p.AccountType, AccountStatus: p.AccountStatus,
+			ID: clean(p.ID), Email: clean(p.Email), Name: clean(p.Name), AccountType: p.AccountType,
+			AccountStatus:    p.AccountStatus,
 			MembershipStatus: p.MembershipStatus, ClaimStatus: p.ClaimStatus, ManagementSource: p.ManagementSource,
 		}
 		if was, found := known[p.ID]; found && samePerson(was, p) {
@@ -46,7 +48,8 @@ func (w *write) savePeople(ctx context.Context, people []access.Person, at time.
 			former = append(former, []any{w.org, access.FoldAddress(was.Email), p.ID, instant(at)})
 		}
 		known[p.ID] = p // the same person twice in one statement would be an error on PostgreSQL
-		rows = append(rows, []any{w.org, p.ID, p.Email, access.FoldAddress(p.Email), p.Name, p.AccountType, p.AccountStatus,
+		rows = append(rows, []any{w.org, p.ID, p.Email, access.FoldAddress(p.Email), p.Name, p.AccountType,
+			p.AccountStatus,
 			p.MembershipStatus, p.ClaimStatus, p.ManagementSource, instant(at)})
 	}
 	if err := w.former(ctx, former); err != nil {
@@ -61,8 +64,10 @@ func (w *write) savePeople(ctx context.Context, people []access.Person, at time.
 }
 
 func samePerson(a, b access.Person) bool {
-	return a.Email == b.Email && a.Name == b.Name && a.AccountType == b.AccountType && a.AccountStatus == b.AccountStatus &&
-		a.MembershipStatus == b.MembershipStatus && a.ClaimStatus == b.ClaimStatus && a.ManagementSource == b.ManagementSource
+	return a.Email == b.Email && a.Name == b.Name && a.AccountType == b.AccountType &&
+		a.AccountStatus == b.AccountStatus &&
+		a.MembershipStatus == b.MembershipStatus && a.ClaimStatus == b.ClaimStatus &&
+		a.ManagementSource == b.ManagementSource
 }
 
 // KnownEmails returns the last known e-mail addresses of the account ids; who has none is left out.

@@ -13,9 +13,9 @@ import (
 	"strings"
 )
 
-// recordedTable is a table whose rows the chain vouches for: whatever writes to it says so before by [write.touch], and at the
-// end of the transaction an entry of kind [EntryRows] says how each row is now. A row that was written past the ledger, or put back,
-// is then not as the last entry says that speaks of it.
+// recordedTable is a table whose rows the chain vouches for: whatever writes to it says so before by [write.touch], and
+// at the end of the transaction an entry of kind [EntryRows] says how each row is now. A row that was written past the
+// ledger, or put back, is then not as the last entry says that speaks of it.
 type recordedTable struct {
 	name    string
 	key     []string // the rest of its primary key, after org
@@ -26,53 +26,68 @@ type recordedTable struct {
 	since   int      // the first version of the record (recordVersion) that has the table
 }
 
-// recordedTables are all that is decided or acted on. What is not among them is read again from Atlassian, is worked out anew by
-// every run, or proves itself: a policy's key is the hash of its text.
+// recordedTables are all that is decided or acted on. What is not among them is read again from Atlassian, is worked
+// out anew by every run, or proves itself: a policy's key is the hash of its text.
 var recordedTables = []*recordedTable{
-	tableOrganizations, tableServed, tableHolds, tableRules, tableGrants, tableHoldings, tableReviews, tableItems, tableEvents, tableRulings, tablePolicyNames,
+	tableOrganizations, tableServed, tableHolds, tableRules, tableGrants, tableHoldings, tableReviews, tableItems,
+	tableEvents, tableRulings, tablePolicyNames,
 	tableRemovalEvents,
 	tableMarks, tableSuspensions, tableRejections, tableCounts, tableTasks, tableNames, tableLinks,
 }
 
-// recordVersion counts what is recorded: it is one more whenever tables were added to those above. See [write.recordOld].
+// recordVersion counts what is recorded: it is one more whenever tables were added to those above. See
+// [write.recordOld].
 const recordVersion = 2
 
 var (
-	tableOrganizations = &recordedTable{name: "organizations", columns: []string{"org_id", "directory", "policy", "policy_at", "adopted_at"}}
-	tableServed        = &recordedTable{name: "served", key: []string{"id"}, number: []bool{false}, columns: []string{"since"}}
-	tableHolds         = &recordedTable{name: "holds", key: []string{"number"}, number: []bool{true},
-		columns: []string{"plan", "run", "adds", "removals", "adopts", "people", "rules", "changed", "opened", "decided", "decision", "by_whom", "note"}}
+	tableOrganizations = &recordedTable{name: "organizations",
+		columns: []string{"org_id", "directory", "policy", "policy_at", "adopted_at"}}
+	tableServed = &recordedTable{name: "served", key: []string{"id"}, number: []bool{false},
+		columns: []string{"since"}}
+	tableHolds = &recordedTable{name: "holds", key: []string{"number"}, number: []bool{true},
+		columns: []string{"plan", "run", "adds", "removals", "adopts", "people", "rules", "changed", "opened",
+			"decided", "decision", "by_whom", "note"}}
 	tableRules = &recordedTable{name: "rules", key: []string{"rule"}, number: []bool{false},
 		columns: []string{"name", "seen", "lines", "seen_at", "seen_run", "released", "by_whom"}}
 	tableGrants = &recordedTable{name: "grants", key: []string{"id"}, number: []bool{false},
-		columns: []string{"person", "target", "person_key", "state", "settled", "requested", "since", "until", "taken", "body"}}
-	tableHoldings = &recordedTable{name: "holdings", key: []string{"person", "target", "since"}, number: []bool{false, false, true},
+		columns: []string{"person", "target", "person_key", "state", "settled", "requested", "since", "until",
+			"taken", "body"}}
+	tableHoldings = &recordedTable{name: "holdings", key: []string{"person", "target", "since"},
+		number:  []bool{false, false, true},
 		columns: []string{"until", "group_id", "owned", "reasons", "run"}}
 	tableReviews = &recordedTable{name: "reviews", key: []string{"id"}, number: []bool{false}, review: "id",
 		columns: []string{"campaign", "state", "stage", "opened", "events", "body"}}
-	tableItems = &recordedTable{name: "review_items", key: []string{"review", "person", "target"}, number: []bool{false, false, false}, review: "review",
+	tableItems = &recordedTable{name: "review_items", key: []string{"review", "person", "target"},
+		number: []bool{false, false, false}, review: "review",
 		columns: []string{"n", "risk", "stage", "spoke", "version", "verdict", "outcome", "facts", "said", "result"},
 		only:    "n > 0"} // before that they are being taken, and nobody is asked
-	tableEvents = &recordedTable{name: "review_events", key: []string{"review", "seq"}, number: []bool{false, true}, review: "review",
-		columns: []string{"at", "kind", "by_whom", "via", "n", "stage", "verdict", "bulk", "to_whom", "body", "by_email", "to_email"}}
-	tableRulings = &recordedTable{name: "rulings", key: []string{"person", "target", "review"}, number: []bool{false, false, false}, review: "review",
+	tableEvents = &recordedTable{name: "review_events", key: []string{"review", "seq"}, number: []bool{false, true},
+		review: "review",
+		columns: []string{"at", "kind", "by_whom", "via", "n", "stage", "verdict", "bulk", "to_whom", "body",
+			"by_email", "to_email"}}
+	tableRulings = &recordedTable{name: "rulings", key: []string{"person", "target", "review"},
+		number: []bool{false, false, false}, review: "review",
 		columns: []string{"verdict", "at", "until"}}
 	tablePolicyNames = &recordedTable{name: "policy_names", key: []string{"name"}, number: []bool{false},
 		columns: []string{"account", "since", "gone"}, only: "trial = 0"} // a preview acts on nobody
-	tableRemovalEvents = &recordedTable{name: "removal_events", key: []string{"person", "what"}, number: []bool{false, false}, since: 2,
+	tableRemovalEvents = &recordedTable{name: "removal_events", key: []string{"person", "what"},
+		number: []bool{false, false}, since: 2,
 		columns: []string{"at", "action"}}
 	tableMarks = &recordedTable{name: "marks", key: []string{"person", "rule"}, number: []bool{false, false}, since: 2,
 		columns: []string{"since", "told"}}
 	tableSuspensions = &recordedTable{name: "suspensions", key: []string{"person"}, number: []bool{false}, since: 2,
 		columns: []string{"since", "run", "reasons"}}
-	tableRejections = &recordedTable{name: "rejections", key: []string{"person", "target", "action"}, number: []bool{false, false, false},
-		since: 2, columns: []string{"group_id", "reasons", "sources", "loses", "held_by", "answer", "at"}}
+	tableRejections = &recordedTable{name: "rejections", key: []string{"person", "target", "action"},
+		number: []bool{false, false, false},
+		since:  2, columns: []string{"group_id", "reasons", "sources", "loses", "held_by", "answer", "at"}}
 	tableCounts = &recordedTable{name: "source_counts", key: []string{"group_id"}, number: []bool{false}, since: 2,
 		columns: []string{"name", "users", "suspect"}}
 	tableTasks = &recordedTable{name: "review_tasks", key: []string{"review", "stage", "reviewer", "n"},
-		number: []bool{false, true, false, true}, review: "review", since: 2, columns: []string{"role", "since", "verdict"}}
-	tableNames = &recordedTable{name: "review_names", key: []string{"review", "written"}, number: []bool{false, false}, review: "review",
-		since: 2, columns: []string{"account"}}
+		number: []bool{false, true, false, true}, review: "review", since: 2,
+		columns: []string{"role", "since", "verdict"}}
+	tableNames = &recordedTable{name: "review_names", key: []string{"review", "written"}, number: []bool{false, false},
+		review: "review",
+		since:  2, columns: []string{"account"}}
 	tableLinks = &recordedTable{name: "review_links", key: []string{"id"}, number: []bool{false}, since: 2,
 		columns: []string{"review", "reviewer", "expires", "revoked"}}
 )
@@ -116,9 +131,9 @@ const (
 // rowsAtOnce is how many rows are read by one statement, and how many one entry lists.
 const rowsAtOnce = 500
 
-// touch says which rows of a table the transaction is about to write, by their keys after org; give numbers as int, int64 or their
-// text. It must come before the statement that writes them, and refuses where the chain does not explain one as it is, or that it is
-// not there: what was written past the ledger is not built upon.
+// touch says which rows of a table the transaction is about to write, by their keys after org; give numbers as int,
+// int64 or their text. It must come before the statement that writes them, and refuses where the chain does not explain
+// one as it is, or that it is not there: what was written past the ledger is not built upon.
 func (w *write) touch(ctx context.Context, t *recordedTable, keys ...[]any) error {
 	doubted, err := w.compare(ctx, t, keys)
 	if err != nil || len(doubted) == 0 {
@@ -127,15 +142,15 @@ func (w *write) touch(ctx context.Context, t *recordedTable, keys ...[]any) erro
 	return fmt.Errorf("%s: %w", strings.Join(append([]string{t.name}, doubted[0]...), " "), ErrUnexplained)
 }
 
-// touchDoubted is touch for what must go on whatever was forged. The doubt stays: no entry ever explains what is written over a row
-// that none explained.
+// touchDoubted is touch for what must go on whatever was forged. The doubt stays: no entry ever explains what is
+// written over a row that none explained.
 func (w *write) touchDoubted(ctx context.Context, t *recordedTable, keys ...[]any) error {
 	_, err := w.compare(ctx, t, keys)
 	return err
 }
 
-// forget is touch for what can be found out or decided anew: the rows that the chain does not explain are deleted, and it says that they
-// are gone.
+// forget is touch for what can be found out or decided anew: the rows that the chain does not explain are deleted, and
+// it says that they are gone.
 func (w *write) forget(ctx context.Context, t *recordedTable, keys ...[]any) error {
 	doubted, err := w.compare(ctx, t, keys)
 	if err != nil {
@@ -166,12 +181,14 @@ func (w *write) compare(ctx context.Context, t *recordedTable, keys [][]any) (do
 	return w.look(ctx, t, keys, func(id string, row touchedRow) { w.touched[t][id] = row })
 }
 
-// doubts returns the keys of rows of which the chain says last something else than they are, or were before the transaction.
+// doubts returns the keys of rows of which the chain says last something else than they are, or were before the
+// transaction.
 func (w *write) doubts(ctx context.Context, t *recordedTable, keys [][]any) (doubted [][]string, err error) {
 	return w.look(ctx, t, keys, func(string, touchedRow) {})
 }
 
-func (w *write) look(ctx context.Context, t *recordedTable, keys [][]any, note func(id string, row touchedRow)) (doubted [][]string, err error) {
+func (w *write) look(ctx context.Context, t *recordedTable, keys [][]any,
+	note func(id string, row touchedRow)) (doubted [][]string, err error) {
 	if err := w.readOn(ctx); err != nil {
 		return nil, err
 	}
@@ -233,7 +250,8 @@ func (w *write) forgetWhere(ctx context.Context, t *recordedTable, condition str
 	return w.forget(ctx, t, keys...)
 }
 
-func (t *recordedTable) keysWhere(ctx context.Context, d database, org, condition string, args ...any) ([][]any, error) {
+func (t *recordedTable) keysWhere(ctx context.Context, d database, org, condition string,
+	args ...any) ([][]any, error) {
 	return collect(ctx, d, func(row scanner) ([]any, error) {
 		texts, into := make([]string, len(t.key)), make([]any, len(t.key))
 		for i := range texts {
@@ -245,7 +263,8 @@ func (t *recordedTable) keysWhere(ctx context.Context, d database, org, conditio
 			key[i] = text
 		}
 		return key, err
-	}, `SELECT `+strings.Join(t.key, ", ")+` FROM `+t.name+` WHERE org = ? AND `+condition, append([]any{org}, args...)...)
+	}, `SELECT `+strings.Join(t.key, ", ")+` FROM `+t.name+` WHERE org = ? AND `+condition,
+		append([]any{org}, args...)...)
 }
 
 // recordRows adds to the chain how the touched rows are now. It is the last that a transaction does.
@@ -316,8 +335,8 @@ func (w *write) mark(ctx context.Context, t *recordedTable, entry int64, keys ..
 	return err
 }
 
-// item is a row as it stands in an entry: the table, the key, the hash. What may be an address stands there as a hash too, since
-// nobody can be erased from the chain.
+// item is a row as it stands in an entry: the table, the key, the hash. What may be an address stands there as a hash
+// too, since nobody can be erased from the chain.
 func (s saidRow) item() []string {
 	item := []string{s.table.name}
 	for _, part := range s.key {
@@ -346,7 +365,8 @@ func saidID(key []string) string {
 }
 
 // read reads rows by their keys. One that is not recorded has no hash.
-func (t *recordedTable) read(ctx context.Context, d database, org string, keys [][]string) (map[string]storedRow, error) {
+func (t *recordedTable) read(ctx context.Context, d database, org string, keys [][]string) (map[string]storedRow,
+	error) {
 	rows := make(map[string]storedRow, len(keys))
 	where, args := t.whereKeys(org, keys)
 	err := d.each(ctx, func(row scanner) error {
@@ -366,7 +386,8 @@ func (t *recordedTable) selectRows() string {
 }
 
 // page reads the next rows, by key, that are recorded; only is a further condition.
-func (t *recordedTable) page(ctx context.Context, d database, org string, after []string, only string, values ...any) ([]storedRow, error) {
+func (t *recordedTable) page(ctx context.Context, d database, org string, after []string, only string,
+	values ...any) ([]storedRow, error) {
 	query, args := t.selectRows()+` WHERE org = ?`+only, append([]any{org}, values...)
 	if t.only != "" {
 		query += ` AND ` + t.only
@@ -427,7 +448,8 @@ func (t *recordedTable) whereKeys(org string, keys [][]string) (string, []any) {
 			}
 		}
 	}
-	return "(org, " + strings.Join(t.key, ", ") + ") IN (VALUES " + strings.TrimSuffix(strings.Repeat(row+", ", len(keys)), ", ") + ")", args
+	return "(org, " + strings.Join(t.key, ", ") + ") IN (VALUES " +
+		strings.TrimSuffix(strings.Repeat(row+", ", len(keys)), ", ") + ")", args
 }
 
 // digest is the hash of fields, 192 bits of it.

@@ -11,8 +11,8 @@ import (
 	"sync"
 )
 
-// replayed is what the chain of an organization says last of each row. It is worked out from the chain alone, and kept in memory: an
-// older row that somebody puts back, together with the number of its entry, is not the last.
+// replayed is what the chain of an organization says last of each row. It is worked out from the chain alone, and kept
+// in memory: an older row that somebody puts back, together with the number of its entry, is not the last.
 type replayed struct {
 	turn chan struct{} // readers go through a chain one after the other
 
@@ -50,8 +50,8 @@ func sumOf(hash string) (s rowSum) {
 	return s
 }
 
-// ErrChainCut says that a chain has lost its end since the worker read it: nothing is acted on, and nothing written, until that is
-// cleared up.
+// ErrChainCut says that a chain has lost its end since the worker read it: nothing is acted on, and nothing written,
+// until that is cleared up.
 var ErrChainCut = errors.New("the ledger's chain has lost entries since this worker read them. " +
 	"Where a backup was put back on purpose, restart the worker; else look at what starter verify-ledger says")
 
@@ -71,7 +71,8 @@ func (r *replayed) readOn(ctx context.Context, d database, org string, until int
 		r.mu.Lock()
 		seq, hash := r.seq, r.hash
 		r.mu.Unlock()
-		some, err := collect(ctx, d, scanEntry, selectEntry+` WHERE org = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?`,
+		some, err := collect(ctx, d, scanEntry,
+			selectEntry+` WHERE org = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?`,
 			org, seq, until, replayAtOnce)
 		if err != nil {
 			return err
@@ -95,7 +96,8 @@ func (r *replayed) readOn(ctx context.Context, d database, org string, until int
 	}
 }
 
-// add takes an entry along. Where the chain is broken, nothing counts that was said before: nobody knows what is missing.
+// add takes an entry along. Where the chain is broken, nothing counts that was said before: nobody knows what is
+// missing.
 func (r *replayed) add(e Entry) {
 	sound := e.Seq == r.seq+1 && e.Prev == r.hash && e.Sum() == e.Hash
 	if !sound || r.last == nil {
@@ -143,7 +145,8 @@ func (l *Ledger) replayOf(org string) *replayed {
 }
 
 // explainedRows says which rows, by key, are as the chain says last. A row that is not there has no answer.
-func (l *Ledger) explainedRows(ctx context.Context, org string, t *recordedTable, keys [][]string) (map[string]bool, error) {
+func (l *Ledger) explainedRows(ctx context.Context, org string, t *recordedTable, keys [][]string) (map[string]bool,
+	error) {
 	explained := map[string]bool{}
 	for some := range slices.Chunk(keys, rowsAtOnce) {
 		if err := l.explainSome(ctx, org, t, some, explained); err != nil {
@@ -154,7 +157,8 @@ func (l *Ledger) explainedRows(ctx context.Context, org string, t *recordedTable
 }
 
 // explainSome reads a row that the chain does not explain a second time: another may just have been writing it.
-func (l *Ledger) explainSome(ctx context.Context, org string, t *recordedTable, keys [][]string, explained map[string]bool) error {
+func (l *Ledger) explainSome(ctx context.Context, org string, t *recordedTable, keys [][]string,
+	explained map[string]bool) error {
 	type pair struct{ is, last rowSum }
 	before := map[string]pair{}
 	for len(keys) > 0 {
@@ -190,7 +194,8 @@ func (w *write) readOn(ctx context.Context) error {
 		return err
 	}
 	if !w.replayed.at(w.began.seq, w.began.head) {
-		return fmt.Errorf("%w: it does not end with entry %d (%s), as its head says", ErrChainCut, w.began.seq, w.began.head)
+		return fmt.Errorf("%w: it does not end with entry %d (%s), as its head says", ErrChainCut, w.began.seq,
+			w.began.head)
 	}
 	return nil
 }

@@ -54,7 +54,8 @@ func (l *Ledger) SaveReportRows(ctx context.Context, org, report string, rows []
 }
 
 // ReportRows returns at most limit rows of one section, by identity, and how many there are in all.
-func (l *Ledger) ReportRows(ctx context.Context, org, report, section string, limit int) (rows [][]string, count int, err error) {
+func (l *Ledger) ReportRows(ctx context.Context, org, report, section string, limit int) (rows [][]string, count int,
+	err error) {
 	count, err = first(ctx, l.reads, func(row scanner) (n int, err error) { return n, row.Scan(&n) },
 		`SELECT COUNT(*) FROM report_rows WHERE org = ? AND report = ? AND section = ?`, org, report, section)
 	if err != nil {
@@ -66,7 +67,8 @@ func (l *Ledger) ReportRows(ctx context.Context, org, report, section string, li
 			return nil, err
 		}
 		return fromList[string](stored)
-	}, `SELECT cells FROM report_rows WHERE org = ? AND report = ? AND section = ? ORDER BY identity LIMIT ?`, org, report, section, limit)
+	}, `SELECT cells FROM report_rows WHERE org = ? AND report = ? AND section = ? ORDER BY identity LIMIT ?`, org,
+		report, section, limit)
 	return rows, count, reading(err, "report "+report, org)
 }
 
@@ -80,7 +82,8 @@ func (l *Ledger) DropReportRows(ctx context.Context, org, report string) error {
 
 // ReportBefore returns the newest report of a kind that was made before the one with this id, or ErrNotFound.
 func (l *Ledger) ReportBefore(ctx context.Context, org, kind, id string) (StoredReport, error) {
-	r, err := first(ctx, l.reads, scanReport, `SELECT kind, id, at, body FROM reports WHERE org = ? AND kind = ? AND id < ? ORDER BY id DESC LIMIT 1`,
+	r, err := first(ctx, l.reads, scanReport,
+		`SELECT kind, id, at, body FROM reports WHERE org = ? AND kind = ? AND id < ? ORDER BY id DESC LIMIT 1`,
 		org, kind, id)
 	return r, reading(err, "the report before "+id, org)
 }
@@ -92,8 +95,10 @@ func scanReport(row scanner) (r StoredReport, err error) {
 	return r, err
 }
 
-// Written counts, since an instant, the changes done by action, and the people who lost their last access to an app, by app.
-func (l *Ledger) Written(ctx context.Context, org string, since time.Time) (done map[access.Action]int, freed map[string]int, err error) {
+// Written counts, since an instant, the changes done by action, and the people who lost their last access to an app, by
+// app.
+func (l *Ledger) Written(ctx context.Context, org string, since time.Time) (done map[access.Action]int,
+	freed map[string]int, err error) {
 	done, freed = map[access.Action]int{}, map[string]int{}
 	err = l.reads.each(ctx, func(row scanner) error {
 		var action access.Action

@@ -10,14 +10,15 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// BeginReview stores a review that begins, and returns it as stored. The same workflow again (by Run) finds what is there.
-// ErrConflict: another workflow had the same ID before.
+// BeginReview stores a review that begins, and returns it as stored. The same workflow again (by Run) finds what is
+// there. ErrConflict: another workflow had the same ID before.
 func (l *Ledger) BeginReview(ctx context.Context, org string, r access.Review) (stored access.Review, err error) {
 	r.State, r.Stage, r.Opened = access.ReviewOpening, 0, orNow(r.Opened)
 	err = l.write(ctx, org, "begin review "+r.ID, func(w *write) error {
 		stored, err = w.review(ctx, r.ID)
 		if err == nil && stored.Run != r.Run {
-			return fmt.Errorf("%w: review %s was begun at %s and is %s; a campaign has one review of a date", ErrConflict, r.ID,
+			return fmt.Errorf("%w: review %s was begun at %s and is %s; a campaign has one review of a date",
+				ErrConflict, r.ID,
 				stored.Opened.Format(time.RFC3339), stored.State)
 		}
 		if !errors.Is(err, ErrNotFound) {
@@ -34,9 +35,10 @@ func (l *Ledger) BeginReview(ctx context.Context, org string, r access.Review) (
 	return stored, err
 }
 
-// ChangeReview changes a review by a function, which says whether anything is to be changed, and adds events to its log. So a
-// repeat finds what is done already, and does nothing.
-func (l *Ledger) ChangeReview(ctx context.Context, org, id string, change func(*access.Review) bool, events ...access.ReviewEvent) (r access.Review, err error) {
+// ChangeReview changes a review by a function, which says whether anything is to be changed, and adds events to its
+// log. So a repeat finds what is done already, and does nothing.
+func (l *Ledger) ChangeReview(ctx context.Context, org, id string, change func(*access.Review) bool,
+	events ...access.ReviewEvent) (r access.Review, err error) {
 	err = l.write(ctx, org, "change review "+id, func(w *write) error {
 		_, r, err = w.changeReview(ctx, id, change, events...)
 		return err
@@ -44,7 +46,8 @@ func (l *Ledger) ChangeReview(ctx context.Context, org, id string, change func(*
 	return r, err
 }
 
-func (w *write) changeReview(ctx context.Context, id string, change func(*access.Review) bool, events ...access.ReviewEvent) (changed bool, r access.Review, err error) {
+func (w *write) changeReview(ctx context.Context, id string, change func(*access.Review) bool,
+	events ...access.ReviewEvent) (changed bool, r access.Review, err error) {
 	if r, err = w.review(ctx, id); err != nil || !change(&r) {
 		return false, r, err
 	}
@@ -64,7 +67,8 @@ func (l *Ledger) Review(ctx context.Context, org, id string) (access.Review, err
 	return r, reading(err, "review "+id, org)
 }
 
-// Reviews returns at most limit reviews (1,000 for 0), the newest first; after is the id of the last one of the page before.
+// Reviews returns at most limit reviews (1,000 for 0), the newest first; after is the id of the last one of the page
+// before.
 func (l *Ledger) Reviews(ctx context.Context, org, campaign, after string, limit int) ([]access.Review, error) {
 	query, args := selectReview+` WHERE org = ?`, []any{org}
 	if campaign != "" {
@@ -74,7 +78,8 @@ func (l *Ledger) Reviews(ctx context.Context, org, campaign, after string, limit
 		query += ` AND (opened, id) < (SELECT opened, id FROM reviews WHERE org = ? AND id = ?)`
 		args = append(args, org, after)
 	}
-	all, err := collect(ctx, l.reads, scanReview, query+` ORDER BY opened DESC, id DESC LIMIT ?`, append(args, atMost(limit))...)
+	all, err := collect(ctx, l.reads, scanReview, query+` ORDER BY opened DESC, id DESC LIMIT ?`,
+		append(args, atMost(limit))...)
 	return all, reading(err, "the reviews", org)
 }
 

@@ -42,7 +42,8 @@ func BenchmarkOpeningOfAReview(b *testing.B) {
 			_, err := l.BeginReview(b.Context(), org, campaign(id))
 			require.NoError(b, err)
 			for page := range benchItems / 100 {
-				require.NoError(b, l.SaveItems(b.Context(), org, id, fmt.Sprint(page), itemsOf(page), map[string]int{"people": 100}))
+				require.NoError(b, l.SaveItems(b.Context(), org, id, fmt.Sprint(page), itemsOf(page),
+					map[string]int{"people": 100}))
 			}
 		}
 		rank := func(b *testing.B, id string) {
@@ -87,7 +88,8 @@ func BenchmarkOpeningOfAReview(b *testing.B) {
 	})
 }
 
-// BenchmarkDecisions measures how fast 300 reviewers can decide on 10,000 items, and how fast it is counted how far they are.
+// BenchmarkDecisions measures how fast 300 reviewers can decide on 10,000 items, and how fast it is counted how far
+// they are.
 func BenchmarkDecisions(b *testing.B) {
 	onEach(b, func(b *testing.B, l *ledger.Ledger) {
 		_, err := l.BeginReview(b.Context(), org, campaign(spring))
@@ -106,7 +108,8 @@ func BenchmarkDecisions(b *testing.B) {
 		word := func(by string, numbers ...int) ledger.ReviewWord {
 			at = at.Add(1000)
 			verdict := []access.Verdict{keep, remove}[next/benchItems%2] // minds change, or it would be a repeat
-			w := ledger.ReviewWord{Kind: decided, By: by, Via: "page", Verdict: verdict, Pass: ledger.Pass{Trusted: true}, At: at}
+			w := ledger.ReviewWord{Kind: decided, By: by, Via: "page", Verdict: verdict,
+				Pass: ledger.Pass{Trusted: true}, At: at}
 			for _, n := range numbers {
 				w.Lines = append(w.Lines, ledger.ItemWord{N: n})
 			}
@@ -159,7 +162,8 @@ func BenchmarkDecisions(b *testing.B) {
 			{"CountReview", func() error { _, err := l.CountReview(b.Context(), org, spring); return err }},
 			{"OpenTasks", func() error { _, err := l.OpenTasks(b.Context(), org, spring, 1, ""); return err }},
 			{"ItemsOfReviewer", func() error {
-				_, err := l.Items(b.Context(), org, spring, ledger.ItemFilter{Reviewer: []string{reviewer(7)}, Stage: 1, Limit: 50})
+				_, err := l.Items(b.Context(), org, spring,
+					ledger.ItemFilter{Reviewer: []string{reviewer(7)}, Stage: 1, Limit: 50})
 				return err
 			}},
 			{"Items500", func() error {

@@ -10,9 +10,11 @@ import (
 
 // chained are the events that stand in the organization's chain too.
 var chained = map[string]string{
-	access.EventOpened: EntryReviewOpened, access.EventDecided: EntryReviewDecided, access.EventReopened: EntryReviewReopened,
-	access.EventExtended: EntryReviewExtended, access.EventClosed: EntryReviewClosed, access.EventCancelled: EntryReviewCancelled,
-	access.EventEnded: EntryReviewEnded,
+	access.EventOpened: EntryReviewOpened, access.EventDecided: EntryReviewDecided,
+	access.EventReopened: EntryReviewReopened,
+	access.EventExtended: EntryReviewExtended, access.EventClosed: EntryReviewClosed,
+	access.EventCancelled: EntryReviewCancelled,
+	access.EventEnded:     EntryReviewEnded,
 }
 
 // note adds events to a review's log, and those that matter to the chain.
@@ -21,7 +23,8 @@ func (w *write) note(ctx context.Context, review string, events ...access.Review
 }
 
 // noteOf is note for events about items.
-func (w *write) noteOf(ctx context.Context, review string, items map[int]access.Item, events ...access.ReviewEvent) error {
+func (w *write) noteOf(ctx context.Context, review string, items map[int]access.Item,
+	events ...access.ReviewEvent) error {
 	if len(events) == 0 {
 		return nil
 	}
@@ -36,7 +39,8 @@ func (w *write) noteOf(ctx context.Context, review string, items map[int]access.
 		last++
 		e.Seq, e.At = last, cut(orNow(e.At))
 		keys = append(keys, []any{review, e.Seq})
-		rows = append(rows, []any{w.org, review, e.Seq, instant(e.At), e.Kind, e.By, e.Via, e.Item, e.Stage, string(e.Verdict), e.Bulk, e.To, e.Text, e.ByEmail, e.ToEmail})
+		rows = append(rows, []any{w.org, review, e.Seq, instant(e.At), e.Kind, e.By, e.Via, e.Item, e.Stage,
+			string(e.Verdict), e.Bulk, e.To, e.Text, e.ByEmail, e.ToEmail})
 		kind, is := chained[e.Kind]
 		if !is {
 			continue
@@ -52,16 +56,19 @@ func (w *write) noteOf(ctx context.Context, review string, items map[int]access.
 				fields[name] = value
 			}
 		}
-		entries = append(entries, Entry{At: e.At, Kind: kind, Person: items[e.Item].Person, Target: items[e.Item].Target, Body: body(fields)})
+		entries = append(entries, Entry{At: e.At, Kind: kind, Person: items[e.Item].Person,
+			Target: items[e.Item].Target, Body: body(fields)})
 	}
-	if err := errors.Join(w.touchDoubted(ctx, tableEvents, keys...), w.touchDoubted(ctx, tableReviews, []any{review})); err != nil {
+	if err := errors.Join(w.touchDoubted(ctx, tableEvents, keys...),
+		w.touchDoubted(ctx, tableReviews, []any{review})); err != nil {
 		return err
 	}
 	if err := w.execRows(ctx, `INSERT INTO review_events (org, review, seq, at, kind, by_whom, via, n, stage, verdict, bulk, to_whom, body, by_email, to_email) VALUES`,
 		marks(15), ``, rows); err != nil {
 		return err
 	}
-	if _, err := w.exec(ctx, `UPDATE reviews SET events = ? WHERE org = ? AND id = ?`, last, w.org, review); err != nil {
+	if _, err := w.exec(ctx, `UPDATE reviews SET events = ? WHERE org = ? AND id = ?`, last, w.org,
+		review); err != nil {
 		return err
 	}
 	return w.append(ctx, entries...)
@@ -73,8 +80,8 @@ func (w *write) lastEvent(ctx context.Context, review string) (int, error) {
 		`SELECT events FROM reviews WHERE org = ? AND id = ?`, w.org, review)
 }
 
-// NoteReview adds events to a review's log. One that is there already, with the same At and all else, is not added again; so give a
-// fixed At when the call may be repeated (a zero At means now).
+// NoteReview adds events to a review's log. One that is there already, with the same At and all else, is not added
+// again; so give a fixed At when the call may be repeated (a zero At means now).
 func (l *Ledger) NoteReview(ctx context.Context, org, review string, events ...access.ReviewEvent) error {
 	return l.write(ctx, org, "note in review "+review, func(w *write) error {
 		var fresh []access.ReviewEvent
@@ -101,13 +108,14 @@ func (w *write) noted(ctx context.Context, review string, e access.ReviewEvent) 
 		w.org, review, e.By, e.Kind, instant(e.At), e.Via, e.Item, e.Stage, string(e.Verdict), e.Bulk, e.To, e.Text)
 }
 
-// byPerson keeps a question to what one person said from walking the whole log of a review, which either database takes for the
-// better way: it names the review so that only the index by person answers.
+// byPerson keeps a question to what one person said from walking the whole log of a review, which either database takes
+// for the better way: it names the review so that only the index by person answers.
 const byPerson = `org || '' = ? AND review || '' = ?`
 
 // exists says that a query has an answer.
 func (w *write) exists(ctx context.Context, query string, args ...any) (bool, error) {
-	some, err := collect(ctx, w.database, func(row scanner) (n int, err error) { return n, row.Scan(&n) }, query+` LIMIT 1`, args...)
+	some, err := collect(ctx, w.database, func(row scanner) (n int, err error) { return n, row.Scan(&n) },
+		query+` LIMIT 1`, args...)
 	return len(some) > 0, err
 }
 
@@ -115,7 +123,8 @@ func (w *write) exists(ctx context.Context, query string, args ...any) (bool, er
 func (l *Ledger) ReviewEvents(ctx context.Context, org, review string, after, limit int) ([]access.ReviewEvent, error) {
 	all, err := collect(ctx, l.reads, func(row scanner) (e access.ReviewEvent, err error) {
 		var at int64
-		err = row.Scan(&e.Seq, &at, &e.Kind, &e.By, &e.Via, &e.Item, &e.Stage, &e.Verdict, &e.Bulk, &e.To, &e.Text, &e.ByEmail, &e.ToEmail)
+		err = row.Scan(&e.Seq, &at, &e.Kind, &e.By, &e.Via, &e.Item, &e.Stage, &e.Verdict, &e.Bulk, &e.To, &e.Text,
+			&e.ByEmail, &e.ToEmail)
 		e.At = fromInstant(at)
 		return e, err
 	}, `SELECT seq, at, kind, by_whom, via, n, stage, verdict, bulk, to_whom, body, by_email, to_email FROM review_events
@@ -124,15 +133,18 @@ func (l *Ledger) ReviewEvents(ctx context.Context, org, review string, after, li
 }
 
 // SeenReview notes that a reviewer opened their page or list, unless that was noted within the time before.
-func (l *Ledger) SeenReview(ctx context.Context, org, review string, by access.Person, via string, at time.Time, every time.Duration) error {
+func (l *Ledger) SeenReview(ctx context.Context, org, review string, by access.Person, via string, at time.Time,
+	every time.Duration) error {
 	at = orNow(at)
 	return l.write(ctx, org, "note that "+by.ID+" looks at review "+review, func(w *write) error {
-		recent, err := w.exists(ctx, `SELECT 1 FROM review_events WHERE `+byPerson+` AND by_whom = ? AND kind = ? AND at >= ?`,
+		recent, err := w.exists(ctx, `SELECT 1 FROM review_events WHERE `+byPerson+
+			` AND by_whom = ? AND kind = ? AND at >= ?`,
 			org, review, by.ID, access.EventSeen, instant(at.Add(-every)))
 		if err != nil || recent {
 			return err
 		}
-		return w.note(ctx, review, access.ReviewEvent{At: at, Kind: access.EventSeen, By: by.ID, ByEmail: by.Email, Via: via})
+		return w.note(ctx, review, access.ReviewEvent{At: at, Kind: access.EventSeen, By: by.ID,
+			ByEmail: by.Email, Via: via})
 	})
 }
 

@@ -7,23 +7,26 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// SaveEvidence keeps one piece of a review's evidence, numbered from 0; a repeat replaces it and drops the pieces after it. Once the
-// review's state is final, its evidence stays as it is.
+// SaveEvidence keeps one piece of a review's evidence, numbered from 0; a repeat replaces it and drops the pieces after
+// it. Once the review's state is final, its evidence stays as it is.
 func (l *Ledger) SaveEvidence(ctx context.Context, org, review string, piece int, body string) error {
 	return l.write(ctx, org, "keep evidence of review "+review, func(w *write) error {
 		r, err := w.review(ctx, review)
 		if err != nil || r.State.Final() {
 			return err
 		}
-		if _, err := w.exec(ctx, `DELETE FROM review_evidence WHERE org = ? AND review = ? AND piece >= ?`, org, review, piece); err != nil {
+		if _, err := w.exec(ctx, `DELETE FROM review_evidence WHERE org = ? AND review = ? AND piece >= ?`, org, review,
+			piece); err != nil {
 			return err
 		}
-		_, err = w.exec(ctx, `INSERT INTO review_evidence (org, review, piece, body) VALUES (?, ?, ?, ?)`, org, review, piece, body)
+		_, err = w.exec(ctx, `INSERT INTO review_evidence (org, review, piece, body) VALUES (?, ?, ?, ?)`, org, review,
+			piece, body)
 		return err
 	})
 }
 
-// Evidence returns one piece of a review's evidence, and whether there is another after it. ErrNotFound: there is no such piece.
+// Evidence returns one piece of a review's evidence, and whether there is another after it. ErrNotFound: there is no
+// such piece.
 func (l *Ledger) Evidence(ctx context.Context, org, review string, piece int) (body string, more bool, err error) {
 	body, err = first(ctx, l.reads, func(row scanner) (s string, err error) {
 		var after int
@@ -35,9 +38,10 @@ func (l *Ledger) Evidence(ctx context.Context, org, review string, piece int) (b
 	return body, more, reading(err, "the evidence of review "+review, org)
 }
 
-// EndReview makes a review's state final, with the head of its evidence in the log's last entry of the chain, and forgets what the
-// pages counted. A repeat changes nothing.
-func (l *Ledger) EndReview(ctx context.Context, org, id string, state access.ReviewState, head string, lines int, at time.Time) (access.Review, error) {
+// EndReview makes a review's state final, with the head of its evidence in the log's last entry of the chain, and
+// forgets what the pages counted. A repeat changes nothing.
+func (l *Ledger) EndReview(ctx context.Context, org, id string, state access.ReviewState, head string, lines int,
+	at time.Time) (access.Review, error) {
 	at = cut(orNow(at))
 	said := string(state)
 	if head != "" {

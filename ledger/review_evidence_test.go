@@ -46,7 +46,8 @@ func TestEvidenceIsKeptInPieces(t *testing.T) {
 			r, err := l.EndReview(t.Context(), org, spring, access.ReviewDone, "sha256:head", 12, minutes(50+n).Add(99))
 			require.NoError(t, err)
 			require.Equal(t, r, review(t, l, spring))
-			require.Equal(t, []any{access.ReviewDone, minutes(50), "sha256:head", 12}, []any{r.State, r.Ended, r.Head, r.Lines})
+			require.Equal(t, []any{access.ReviewDone, minutes(50), "sha256:head", 12},
+				[]any{r.State, r.Ended, r.Head, r.Lines})
 		}
 		_, err = l.EndReview(t.Context(), org, spring, access.ReviewCancelled, "", 0, minutes(60))
 		require.NoError(t, err)
@@ -56,7 +57,8 @@ func TestEvidenceIsKeptInPieces(t *testing.T) {
 		entries := entries(t, l, 1)
 		require.Len(t, entries, 1)
 		require.Equal(t, "review-ended", entries[0].Kind)
-		require.JSONEq(t, `{"review": "quarterly:2026-05-04", "text": "done, evidence sha256:head"}`, string(entries[0].Body))
+		require.JSONEq(t, `{"review": "quarterly:2026-05-04", "text": "done, evidence sha256:head"}`,
+			string(entries[0].Body))
 		require.Len(t, logged(t, l, spring), 3)
 		require.ErrorIs(t, l.SaveEvidence(t.Context(), org, "none", 0, ""), ledger.ErrNotFound)
 		_, err = l.EndReview(t.Context(), org, "none", access.ReviewDone, "", 0, noon)

@@ -11,10 +11,11 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// SaveItems records the items of one page of people, and what the page counted, in place of what the page recorded before. An
-// item that two pages show belongs to the later. Items have no number until all are there; a late repeat of a page after that
-// changes nothing.
-func (l *Ledger) SaveItems(ctx context.Context, org, review, page string, items []access.Item, notes map[string]int) error {
+// SaveItems records the items of one page of people, and what the page counted, in place of what the page recorded
+// before. An item that two pages show belongs to the later. Items have no number until all are there; a late repeat of
+// a page after that changes nothing.
+func (l *Ledger) SaveItems(ctx context.Context, org, review, page string, items []access.Item,
+	notes map[string]int) error {
 	return l.write(ctx, org, "take items of review "+review, func(w *write) error {
 		r, err := w.review(ctx, review)
 		if err != nil || r.State != access.ReviewOpening {
@@ -23,18 +24,21 @@ func (l *Ledger) SaveItems(ctx context.Context, org, review, page string, items 
 		if ranked, err := w.ranked(ctx, review); err != nil || ranked == itemsNumbered {
 			return err
 		}
-		repeat, err := w.exists(ctx, `SELECT 1 FROM review_pages WHERE org = ? AND review = ? AND page = ?`, org, review, page)
+		repeat, err := w.exists(ctx, `SELECT 1 FROM review_pages WHERE org = ? AND review = ? AND page = ?`, org,
+			review, page)
 		if err != nil {
 			return err
 		}
 		if repeat {
-			if _, err := w.exec(ctx, `DELETE FROM review_items WHERE org = ? AND review = ? AND page = ?`, org, review, page); err != nil {
+			if _, err := w.exec(ctx, `DELETE FROM review_items WHERE org = ? AND review = ? AND page = ?`, org, review,
+				page); err != nil {
 				return err
 			}
 		}
 		var rows [][]any
 		for _, i := range unique(items) {
-			rows = append(rows, []any{org, review, i.Person, string(i.Target), page, 0, i.Risk, 0, 0, 0, "", "", text(factsOf(i)), "", ""})
+			rows = append(rows, []any{org, review, i.Person, string(i.Target), page, 0, i.Risk, 0, 0, 0, "", "",
+				text(factsOf(i)), "", ""})
 		}
 		if err := w.execRows(ctx, `INSERT INTO review_items (org, review, person, target, page, n, risk, stage, spoke, version, verdict, outcome, facts, said, result) VALUES`,
 			marks(15), `ON CONFLICT (org, review, person, target) DO UPDATE SET page = excluded.page, risk = excluded.risk, facts = excluded.facts`, rows); err != nil {
@@ -70,8 +74,9 @@ func (w *write) countItems(ctx context.Context, review string) (ranked int, err 
 	return itemsRanked, errors.Join(w.analyze(ctx, countedOfItems), w.setRanked(ctx, review, itemsRanked))
 }
 
-// analyze has PostgreSQL count what is in tables now. Until it has, which it does by itself after a minute, or not for one review
-// after many, it takes all indexes that begin with the review for equally good, and walks the whole review for each row.
+// analyze has PostgreSQL count what is in tables now. Until it has, which it does by itself after a minute, or not for
+// one review after many, it takes all indexes that begin with the review for equally good, and walks the whole review
+// for each row.
 func (w *write) analyze(ctx context.Context, tables string) error {
 	if !w.postgres {
 		return nil
@@ -143,7 +148,8 @@ func (l *Ledger) ReviewNotes(ctx context.Context, org, review string) (map[strin
 	return notes, reading(err, "what was counted for review "+review, org)
 }
 
-// RankItems records the facts and the risk of items that were taken before. Those that have their numbers stay as they are.
+// RankItems records the facts and the risk of items that were taken before. Those that have their numbers stay as they
+// are.
 func (l *Ledger) RankItems(ctx context.Context, org, review string, items []access.Item) error {
 	return l.write(ctx, org, "rank items of review "+review, func(w *write) error {
 		ranked, err := w.countItems(ctx, review)
@@ -165,8 +171,8 @@ const countedOfItems = `review_items (org, review, person, target, n, outcome, s
 // wholeItem joins items to a list of values that begins with their key; see wholeKey.
 const wholeItem = `org = v.column1 AND review = v.column2 AND person = v.column3 AND target = v.column4`
 
-// NumberItems gives the items of a review their numbers, the riskiest first. Nothing happens when they have them. It returns how
-// many there are.
+// NumberItems gives the items of a review their numbers, the riskiest first. Nothing happens when they have them. It
+// returns how many there are.
 func (l *Ledger) NumberItems(ctx context.Context, org, review string) (count int, err error) {
 	err = l.write(ctx, org, "number the items of review "+review, func(w *write) error {
 		ranked, err := w.ranked(ctx, review)
@@ -269,7 +275,8 @@ func itemsQuery(org, review string, f ItemFilter) (string, []any) {
 		if f.Undecided {
 			silent = ` AND t.verdict = ''`
 		}
-		and(`i.n IN (SELECT t.n FROM review_tasks t WHERE t.org = ? AND t.review = ? AND t.stage = ? AND t.n > ? AND `+who+silent+`)`,
+		and(`i.n IN (SELECT t.n FROM review_tasks t WHERE t.org = ? AND t.review = ? AND t.stage = ? AND t.n > ? AND `+
+			who+silent+`)`,
 			append([]any{org, review, f.Stage, f.After}, values...)...)
 	} else if f.Undecided {
 		and(`i.verdict = ''`)
@@ -300,13 +307,15 @@ const selectItem = `SELECT i.n, i.person, i.target, i.risk, i.stage, i.version, 
 func scanItem(row scanner) (access.Item, error) {
 	var is, i access.Item
 	var facts, said, stored string
-	if err := row.Scan(&is.N, &is.Person, &is.Target, &is.Risk, &is.Stage, &is.Version, &is.Verdict, &is.Outcome, &facts, &said, &stored); err != nil {
+	if err := row.Scan(&is.N, &is.Person, &is.Target, &is.Risk, &is.Stage, &is.Version, &is.Verdict, &is.Outcome,
+		&facts, &said, &stored); err != nil {
 		return i, err
 	}
 	if err := json.Unmarshal([]byte(facts), &i); err != nil {
 		return i, err
 	}
-	i.N, i.Person, i.Target, i.Risk, i.Stage, i.Version, i.Verdict, i.Outcome = is.N, is.Person, is.Target, is.Risk, is.Stage, is.Version, is.Verdict, is.Outcome
+	i.N, i.Person, i.Target, i.Risk, i.Stage, i.Version, i.Verdict, i.Outcome = is.N, is.Person, is.Target, is.Risk,
+		is.Stage, is.Version, is.Verdict, is.Outcome
 	var err error
 	if i.Said, err = fromList[access.Said](said); err != nil || stored == "" {
 		return i, err
@@ -347,8 +356,10 @@ func (l *Ledger) ItemBriefs(ctx context.Context, org, review string, do func(Ite
 	return reading(err, "the items of review "+review, org)
 }
 
-// LastDecisions returns how items of these people ended in earlier reviews of a campaign, and for which reasons they were held.
-func (l *Ledger) LastDecisions(ctx context.Context, org, campaign string, people []string) (map[Key]LastDecision, error) {
+// LastDecisions returns how items of these people ended in earlier reviews of a campaign, and for which reasons they
+// were held.
+func (l *Ledger) LastDecisions(ctx context.Context, org, campaign string, people []string) (map[Key]LastDecision,
+	error) {
 	last := map[Key]LastDecision{}
 	for _, some := range chunks(people) {
 		query, args := lastQuery(org, campaign, some)

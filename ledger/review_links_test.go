@@ -16,7 +16,8 @@ func TestLinksOpenUntilTheyAreRevoked(t *testing.T) {
 		underReview(t, l, "autumn", 1, map[string][]int{carol: {1}})
 		links := map[string]ledger.ReviewLink{}
 		for id, reviewer := range map[string]string{"a": carol, "b": carol, "c": "ID-carol", "d": dan, "e": "ID-eve"} {
-			k := ledger.ReviewLink{ID: id, Review: spring, Reviewer: reviewer, At: minutes(1).Add(99), Expires: minutes(90)}
+			k := ledger.ReviewLink{ID: id, Review: spring, Reviewer: reviewer, At: minutes(1).Add(99),
+				Expires: minutes(90)}
 			for range 2 {
 				require.NoError(t, l.SaveReviewLink(t.Context(), org, k))
 				k.Expires = minutes(99) // a repeat changes nothing
@@ -24,7 +25,8 @@ func TestLinksOpenUntilTheyAreRevoked(t *testing.T) {
 			k.At, k.Expires = minutes(1), minutes(90)
 			links[id] = k
 		}
-		require.NoError(t, l.SaveReviewLink(t.Context(), org, ledger.ReviewLink{ID: "x", Review: "autumn", Reviewer: carol, Expires: minutes(90)}))
+		require.NoError(t, l.SaveReviewLink(t.Context(), org,
+			ledger.ReviewLink{ID: "x", Review: "autumn", Reviewer: carol, Expires: minutes(90)}))
 		read := func(id string) ledger.ReviewLink {
 			t.Helper()
 			k, err := l.ReviewLink(t.Context(), org, id)
@@ -38,7 +40,8 @@ func TestLinksOpenUntilTheyAreRevoked(t *testing.T) {
 		require.ErrorIs(t, err, ledger.ErrNotFound)
 		_, err = l.ReviewLink(t.Context(), "other", "a")
 		require.ErrorIs(t, err, ledger.ErrNotFound)
-		require.ErrorIs(t, l.SaveReviewLink(t.Context(), org, ledger.ReviewLink{ID: "y", Review: "none"}), ledger.ErrNotFound)
+		require.ErrorIs(t, l.SaveReviewLink(t.Context(), org, ledger.ReviewLink{ID: "y", Review: "none"}),
+			ledger.ErrNotFound)
 
 		require.NoError(t, l.SaveReviewCode(t.Context(), org, spring, carol, "hash-c", noon))
 		require.NoError(t, l.SaveReviewCode(t.Context(), org, spring, dan, "hash-d", noon))

@@ -15,15 +15,16 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestTheDecidingOfAReview lets reviewers say things in any order, again and late, while stages pass and removals are carried out, and
-// compares the ledger with a model of two pages.
+// TestTheDecidingOfAReview lets reviewers say things in any order, again and late, while stages pass and removals are
+// carried out, and compares the ledger with a model of two pages.
 func TestTheDecidingOfAReview(t *testing.T) {
 	t.Parallel()
 	test := func(t *testing.T, l *ledger.Ledger) {
 		n := 0
 		rapid.Check(t, func(r *rapid.T) {
 			n++
-			w := world{t: t, r: r, l: l, org: fmt.Sprint("org-", n), m: said{stage: 1, items: map[int]*saidItem{}, tasks: map[duty]access.Verdict{}}}
+			w := world{t: t, r: r, l: l, org: fmt.Sprint("org-", n),
+				m: said{stage: 1, items: map[int]*saidItem{}, tasks: map[duty]access.Verdict{}}}
 			w.open()
 			for range rapid.IntRange(1, 12).Draw(r, "steps") {
 				w.step()
@@ -140,7 +141,8 @@ func (w *world) begin(stage int) {
 }
 
 func (w *world) step() {
-	switch act := rapid.SampledFrom([]string{"say", "say", "say", "say", "again", "stage", "carry", "close"}).Draw(w.r, "act"); {
+	switch act := rapid.SampledFrom([]string{"say", "say", "say", "say", "again", "stage", "carry", "close"}).Draw(w.r,
+		"act"); {
 	case act == "say":
 		var words []*sent
 		for range rapid.IntRange(1, 3).Draw(w.r, "words") {
@@ -155,7 +157,8 @@ func (w *world) step() {
 	case act == "carry":
 		w.carry(rapid.IntRange(1, saidItems).Draw(w.r, "item"))
 	case act == "close" && rapid.IntRange(0, 3).Draw(w.r, "really") == 0:
-		_, err := w.l.ChangeReview(w.t.Context(), w.org, spring, func(r *access.Review) bool { r.State = access.ReviewClosing; return true })
+		_, err := w.l.ChangeReview(w.t.Context(), w.org, spring,
+			func(r *access.Review) bool { r.State = access.ReviewClosing; return true })
 		require.NoError(w.r, err)
 		w.m.over = true
 	}
@@ -164,9 +167,11 @@ func (w *world) step() {
 func (w *world) word() *sent {
 	w.at++
 	some := rapid.SliceOfN(rapid.IntRange(1, saidItems), 1, 3).Draw(w.r, "items")
-	s := &sent{word(rapid.SampledFrom(speakers).Draw(w.r, "by"), rapid.SampledFrom([]access.Verdict{keep, remove}).Draw(w.r, "verdict"), some...), map[int]bool{}}
+	s := &sent{word(rapid.SampledFrom(speakers).Draw(w.r, "by"),
+		rapid.SampledFrom([]access.Verdict{keep, remove}).Draw(w.r, "verdict"), some...), map[int]bool{}}
 	s.At = minutes(w.at)
-	switch s.Kind = rapid.SampledFrom([]string{decided, decided, decided, reopened, delegated, commented}).Draw(w.r, "kind"); s.Kind {
+	switch s.Kind = rapid.SampledFrom([]string{decided, decided, decided, reopened, delegated, commented}).Draw(w.r,
+		"kind"); s.Kind {
 	case delegated:
 		s.To = rapid.SampledFrom(speakers).Draw(w.r, "to")
 	case commented:

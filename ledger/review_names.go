@@ -10,7 +10,8 @@ import (
 )
 
 // ReviewNames returns the accounts for which addresses stand in a review, by address in the form in which they compare
-// (access.FoldAddress), as far as the chain explains them. An address keeps its account for as long as the review lasts, whoever has it later.
+// (access.FoldAddress), as far as the chain explains them. An address keeps its account for as long as the review
+// lasts, whoever has it later.
 func (l *Ledger) ReviewNames(ctx context.Context, org, review string) (map[string]string, error) {
 	accounts := map[string]string{}
 	err := l.reads.each(ctx, func(row scanner) error {
@@ -53,12 +54,13 @@ func (l *Ledger) NameReviewers(ctx context.Context, org, review string, accounts
 		if err := w.forget(ctx, tableNames, keys...); err != nil {
 			return err
 		}
-		return w.execRows(ctx, `INSERT INTO review_names (org, review, written, account) VALUES`, marks(4), `ON CONFLICT (org, review, written) DO NOTHING`, rows)
+		return w.execRows(ctx, `INSERT INTO review_names (org, review, written, account) VALUES`, marks(4),
+			`ON CONFLICT (org, review, written) DO NOTHING`, rows)
 	})
 }
 
-// voicesOf are all names by which the log of a review may know an account: its id, and what it went by in a review from before
-// reviewers were accounts.
+// voicesOf are all names by which the log of a review may know an account: its id, and what it went by in a review from
+// before reviewers were accounts.
 func (w *write) voicesOf(ctx context.Context, review, account string) (names, error) {
 	if account == "" {
 		return names{}, nil

@@ -28,8 +28,8 @@ type Pass struct {
 	Proves   func(codeHash string) bool // whether Proof was made with the code of this hash
 }
 
-// admit checks a pass. A code that was given as it is counts once: it may have been read on the way. A proof counts once too, so
-// that nobody repeats an old word; spent says that it counted before.
+// admit checks a pass. A code that was given as it is counts once: it may have been read on the way. A proof counts
+// once too, so that nobody repeats an old word; spent says that it counted before.
 func (w *write) admit(ctx context.Context, review string, by names, p Pass, at time.Time) (spent bool, err error) {
 	if p.Trusted {
 		return false, nil
@@ -39,7 +39,8 @@ func (w *write) admit(ctx context.Context, review string, by names, p Pass, at t
 	args = append([]any{w.org, review}, args...)
 	switch {
 	case p.Proof != "":
-		hashes, err := collect(ctx, w.database, func(row scanner) (hash string, err error) { return hash, row.Scan(&hash) },
+		hashes, err := collect(ctx, w.database,
+			func(row scanner) (hash string, err error) { return hash, row.Scan(&hash) },
 			`SELECT hash FROM review_codes`+where+` AND used = 0`, args...)
 		if err != nil {
 			return false, err
@@ -51,7 +52,8 @@ func (w *write) admit(ctx context.Context, review string, by names, p Pass, at t
 				return n == 0, err
 			}
 		}
-		known, err := w.proven(ctx, `SELECT COUNT(*) FROM review_proofs WHERE org = ? AND review = ? AND proof = ?`, review, p.Proof)
+		known, err := w.proven(ctx, `SELECT COUNT(*) FROM review_proofs WHERE org = ? AND review = ? AND proof = ?`,
+			review, p.Proof)
 		if err != nil {
 			return false, err
 		}
@@ -120,9 +122,10 @@ func (l *Ledger) ReviewLink(ctx context.Context, org, id string) (ReviewLink, er
 	return k, reading(err, "what the chain says of a link", org)
 }
 
-// RevokeReviewLinks revokes the links of one reviewer of a review, or of all of them for "", and their codes, and says how many
-// links that were.
-func (l *Ledger) RevokeReviewLinks(ctx context.Context, org, review, reviewer string, at time.Time) (revoked int, err error) {
+// RevokeReviewLinks revokes the links of one reviewer of a review, or of all of them for "", and their codes, and says
+// how many links that were.
+func (l *Ledger) RevokeReviewLinks(ctx context.Context, org, review, reviewer string, at time.Time) (revoked int,
+	err error) {
 	err = l.write(ctx, org, "revoke links of review "+review, func(w *write) error {
 		where, args := ` WHERE org = ? AND review = ?`, []any{org, review}
 		if reviewer != "" {
@@ -133,11 +136,13 @@ func (l *Ledger) RevokeReviewLinks(ctx context.Context, org, review, reviewer st
 			who, values := in("reviewer", known.list())
 			where, args = where+` AND `+who, append(args, values...)
 		}
-		if err := w.touchDoubtedWhere(ctx, tableLinks, strings.TrimPrefix(where, ` WHERE org = ? AND `)+` AND revoked = 0`, args[1:]...); err != nil {
+		if err := w.touchDoubtedWhere(ctx, tableLinks,
+			strings.TrimPrefix(where, ` WHERE org = ? AND `)+` AND revoked = 0`, args[1:]...); err != nil {
 			return err
 		}
 		stamp := []any{instant(orNow(at))}
-		if revoked, err = w.exec(ctx, `UPDATE review_links SET revoked = ?`+where+` AND revoked = 0`, append(stamp[:1:1], args...)...); err != nil {
+		if revoked, err = w.exec(ctx, `UPDATE review_links SET revoked = ?`+where+` AND revoked = 0`,
+			append(stamp[:1:1], args...)...); err != nil {
 			return err
 		}
 		_, err := w.exec(ctx, `UPDATE review_codes SET used = ?`+where+` AND used = 0`, append(stamp[:1:1], args...)...)

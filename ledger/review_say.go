@@ -66,9 +66,10 @@ type RefusedWord struct {
 	Why string
 }
 
-// Say records what reviewers say, each word for itself and all in one transaction: what is answered is kept. A word of which
-// everything was said before changes nothing, also when its repeat comes late: after something else was said, or when nobody may
-// decide any more. Of several reviewers who say different things of one item in one stage, a removal counts (access.Stricter).
+// Say records what reviewers say, each word for itself and all in one transaction: what is answered is kept. A word of
+// which everything was said before changes nothing, also when its repeat comes late: after something else was said, or
+// when nobody may decide any more. Of several reviewers who say different things of one item in one stage, a removal
+// counts (access.Stricter).
 func (l *Ledger) Say(ctx context.Context, org, review string, words []ReviewWord) ([]ReviewSaid, error) {
 	var said []ReviewSaid
 	err := l.write(ctx, org, "record what was said in review "+review, func(w *write) error {
@@ -96,7 +97,8 @@ func (l *Ledger) Say(ctx context.Context, org, review string, words []ReviewWord
 }
 
 // say records one word. Last is the log's end before the words that came with it.
-func (w *write) say(ctx context.Context, r access.Review, last int, word ReviewWord, known names, said *ReviewSaid) (err error) {
+func (w *write) say(ctx context.Context, r access.Review, last int, word ReviewWord, known names,
+	said *ReviewSaid) (err error) {
 	word.At = cut(orNow(word.At))
 	t := telling{write: w, review: r, word: word, names: known, said: said}
 	if t.before, err = w.saidBefore(ctx, r, last, word, known); err != nil {
@@ -163,9 +165,10 @@ func (t *telling) hear(ctx context.Context) (err error) {
 	return t.record(ctx, n)
 }
 
-// saidBefore are the entries of the log that this very word may have left, by item: what its reviewer said at the same instant, up to
-// the entry last; of comments, in the same stage.
-func (w *write) saidBefore(ctx context.Context, r access.Review, last int, word ReviewWord, by names) (map[int][]access.ReviewEvent, error) {
+// saidBefore are the entries of the log that this very word may have left, by item: what its reviewer said at the same
+// instant, up to the entry last; of comments, in the same stage.
+func (w *write) saidBefore(ctx context.Context, r access.Review, last int, word ReviewWord,
+	by names) (map[int][]access.ReviewEvent, error) {
 	before := map[int][]access.ReviewEvent{}
 	query, args := saidQuery(w.org, r.ID, r.Stage, last, word, by)
 	return before, w.each(ctx, func(row scanner) error {
@@ -291,7 +294,8 @@ func (t *telling) listed() (numbers []int) {
 	return numbers
 }
 
-// filtered are the numbers of the items that the word's filter may choose, and of those of which the word was recorded before.
+// filtered are the numbers of the items that the word's filter may choose, and of those of which the word was recorded
+// before.
 func (t *telling) filtered() (numbers []int) {
 	for n, task := range t.tasks {
 		if !t.word.All.Undecided || task.verdict == "" {
@@ -368,7 +372,8 @@ func (t *telling) event(i access.Item) access.ReviewEvent {
 	t.said.Applied = append(t.said.Applied, i.N)
 	line := t.of(i.N)
 	e := access.ReviewEvent{
-		At: t.word.At, Kind: t.word.Kind, By: t.voice(i), ByEmail: t.word.ByEmail, Via: t.word.Via, Item: i.N, Stage: t.review.Stage, Text: line.Comment,
+		At: t.word.At, Kind: t.word.Kind, By: t.voice(i), ByEmail: t.word.ByEmail, Via: t.word.Via, Item: i.N,
+		Stage: t.review.Stage, Text: line.Comment,
 	}
 	switch t.word.Kind {
 	case access.EventDecided:
@@ -379,8 +384,8 @@ func (t *telling) event(i access.Item) access.ReviewEvent {
 	return e
 }
 
-// voice is the name by which the reviewer speaks of an item: their account, or what they went by when they spoke of it before, so
-// that the log and the item go on to agree.
+// voice is the name by which the reviewer speaks of an item: their account, or what they went by when they spoke of it
+// before, so that the log and the item go on to agree.
 func (t *telling) voice(i access.Item) string {
 	if at := t.own(i); at >= 0 {
 		return i.Said[at].By
@@ -391,7 +396,8 @@ func (t *telling) voice(i access.Item) string {
 func (t *telling) decide(found []access.Item) (n news) {
 	for _, i := range found {
 		line := t.of(i.N)
-		one := access.Said{Stage: t.review.Stage, By: t.voice(i), Email: t.word.ByEmail, Verdict: line.Verdict, Comment: line.Comment, At: t.word.At}
+		one := access.Said{Stage: t.review.Stage, By: t.voice(i), Email: t.word.ByEmail, Verdict: line.Verdict,
+			Comment: line.Comment, At: t.word.At}
 		at := t.own(i)
 		if at >= 0 && i.Said[at].Verdict == one.Verdict && (one.Comment == "" || one.Comment == i.Said[at].Comment) {
 			t.said.Repeated = append(t.said.Repeated, i.N)
@@ -410,7 +416,10 @@ func (t *telling) decide(found []access.Item) (n news) {
 		} else {
 			i.Said = append(i.Said, one)
 		}
-		slices.SortStableFunc(i.Said, func(a, b access.Said) int { return cmp.Or(cmp.Compare(a.Stage, b.Stage), strings.Compare(a.By, b.By)) })
+		slices.SortStableFunc(i.Said, func(a,
+			b access.Said) int {
+			return cmp.Or(cmp.Compare(a.Stage, b.Stage), strings.Compare(a.By, b.By))
+		})
 		if v, _ := verdictOf(i.Said); i.Outcome != "" && v != i.Verdict {
 			t.refuse(i.N, carriedOut)
 			continue
@@ -463,7 +472,8 @@ func (t *telling) delegate(ctx context.Context, found []access.Item) (n news, er
 		case to.has(task.Reviewer):
 			t.said.Repeated = append(t.said.Repeated, i.N)
 		default:
-			n.give = append(n.give, access.Task{N: i.N, Reviewer: t.word.To, Role: access.TaskDelegate, Since: t.word.At})
+			n.give = append(n.give, access.Task{N: i.N, Reviewer: t.word.To, Role: access.TaskDelegate,
+				Since: t.word.At})
 			n.drop = append(n.drop, task)
 			n.events = append(n.events, t.event(i))
 		}
@@ -488,7 +498,8 @@ func (t *telling) record(ctx context.Context, n news) error {
 		i.Verdict, spoke = verdictOf(i.Said)
 		i.Version++
 		index[i.N] = i
-		items = append(items, []any{t.org, t.review.ID, i.Person, string(i.Target), list(i.Said), string(i.Verdict), spoke, i.Version})
+		items = append(items, []any{t.org, t.review.ID, i.Person, string(i.Target), list(i.Said), string(i.Verdict),
+			spoke, i.Version})
 		verdict := access.Verdict("")
 		if at := t.own(i); at >= 0 {
 			verdict = i.Said[at].Verdict

@@ -22,7 +22,8 @@ func about(numbers ...int) (lines []ledger.ItemWord) {
 
 // word is a decision ten minutes after noon.
 func word(by string, v access.Verdict, numbers ...int) ledger.ReviewWord {
-	return ledger.ReviewWord{Kind: decided, By: by, Via: "page", Verdict: v, Lines: about(numbers...), Pass: ledger.Pass{Trusted: true}, At: minutes(10)}
+	return ledger.ReviewWord{Kind: decided, By: by, Via: "page", Verdict: v, Lines: about(numbers...),
+		Pass: ledger.Pass{Trusted: true}, At: minutes(10)}
 }
 
 func again(by string, numbers ...int) ledger.ReviewWord {
@@ -116,21 +117,25 @@ func TestADecisionIsKept(t *testing.T) {
 		w.Comment, w.Via = "left the \x00team", "update"
 		require.Equal(t, "[2] [] [] 2", heard(t, l, spring, w))
 		i := item(t, l, spring, 2)
-		require.Equal(t, []access.Said{{Stage: 1, By: carol, Verdict: remove, Comment: "left the team", At: minutes(10)}}, i.Said)
+		require.Equal(t, []access.Said{{Stage: 1, By: carol, Verdict: remove, Comment: "left the team",
+			At: minutes(10)}}, i.Said)
 		require.Equal(t, []any{remove, 1, 1}, []any{i.Verdict, i.Version, i.Stage})
 		event := access.ReviewEvent{
-			Seq: 3, At: minutes(10), Kind: "decided", By: carol, Via: "update", Item: 2, Stage: 1, Verdict: remove, Bulk: 1, Text: "left the team",
+			Seq: 3, At: minutes(10), Kind: "decided", By: carol, Via: "update", Item: 2, Stage: 1, Verdict: remove,
+			Bulk: 1, Text: "left the team",
 		}
 		require.Equal(t, event, logged(t, l, spring)[2])
 		entries := entries(t, l, 0)
 		require.Len(t, entries, 2)
-		require.Equal(t, []any{"review-decided", "id-00002", group("ops"), minutes(10)}, []any{entries[1].Kind, entries[1].Person, entries[1].Target, entries[1].At})
+		require.Equal(t, []any{"review-decided", "id-00002", group("ops"), minutes(10)},
+			[]any{entries[1].Kind, entries[1].Person, entries[1].Target, entries[1].At})
 		require.JSONEq(t, `{"by": "carol@acme.example", "item": 2, "review": "quarterly:2026-05-04", "stage": 1, "text": "left the team", "verdict": "remove"}`,
 			string(entries[1].Body))
 
 		was := entriesOf(t, l, spring)
 		require.Equal(t, "[] [2] [] 2", heard(t, l, spring, w), "a repeat")
-		require.Equal(t, "[] [2] [] 2", heard(t, l, spring, after(50, word(carol, remove, 2))), "the same again, without a comment")
+		require.Equal(t, "[] [2] [] 2", heard(t, l, spring, after(50, word(carol, remove, 2))),
+			"the same again, without a comment")
 		require.Equal(t, was, entriesOf(t, l, spring))
 		require.Equal(t, i, item(t, l, spring, 2))
 
@@ -168,13 +173,15 @@ func TestWordsThatDoNotCount(t *testing.T) {
 			want string
 			why  string
 		}{
-			"somebody else's item": {word(carol, keep, 4), nil, "[] [] [4] 3", "not one of the items that you are asked about"},
-			"no such item":         {word(carol, keep, 99), nil, "[] [] [99] 3", "not one of the items that you are asked about"},
-			"no such verdict":      {word(carol, "perhaps", 1), nil, "[] [] [1] 3", `"perhaps" is no verdict`},
-			"no verdict":           {word(carol, "", 1), nil, "[] [] [1] 3", "is no verdict"},
-			"a stranger":           {word(eve, keep, 1), ledger.ErrNotReviewer, "refused", ""},
-			"nobody":               {word("", keep, 1), ledger.ErrNotReviewer, "refused", ""},
-			"nothing":              {word(carol, keep), nil, "[] [] [] 3", ""},
+			"somebody else's item": {word(carol, keep, 4), nil, "[] [] [4] 3",
+				"not one of the items that you are asked about"},
+			"no such item": {word(carol, keep, 99), nil, "[] [] [99] 3",
+				"not one of the items that you are asked about"},
+			"no such verdict": {word(carol, "perhaps", 1), nil, "[] [] [1] 3", `"perhaps" is no verdict`},
+			"no verdict":      {word(carol, "", 1), nil, "[] [] [1] 3", "is no verdict"},
+			"a stranger":      {word(eve, keep, 1), ledger.ErrNotReviewer, "refused", ""},
+			"nobody":          {word("", keep, 1), ledger.ErrNotReviewer, "refused", ""},
+			"nothing":         {word(carol, keep), nil, "[] [] [] 3", ""},
 			"not alike": {func() ledger.ReviewWord {
 				w := word(carol, "", 1)
 				w.Lines = []ledger.ItemWord{{N: 1, Verdict: keep}, {N: 1, Verdict: remove}}
@@ -208,12 +215,14 @@ func TestWordsThatDoNotCount(t *testing.T) {
 		other.Lines[0].Version = &version
 		require.Equal(t, "[] [] [1] 2", heard(t, l, spring, other))
 
-		r, err := l.ChangeReview(t.Context(), org, spring, func(r *access.Review) bool { r.State = access.ReviewClosing; return true })
+		r, err := l.ChangeReview(t.Context(), org, spring,
+			func(r *access.Review) bool { r.State = access.ReviewClosing; return true })
 		require.NoError(t, err)
 		require.Equal(t, access.ReviewClosing, r.State)
 		require.Equal(t, "refused", heard(t, l, spring, after(30, word(carol, remove, 1))))
 		require.ErrorIs(t, hear(t, l, spring, after(30, word(carol, keep, 2)))[0].Err, ledger.ErrReviewOver)
-		require.Equal(t, "[] [1] [] 2", heard(t, l, spring, good), "what was recorded in time is answered so, however late its repeat comes")
+		require.Equal(t, "[] [1] [] 2", heard(t, l, spring, good),
+			"what was recorded in time is answered so, however late its repeat comes")
 		both := good
 		both.Lines = append(about(3), good.Lines...)
 		require.Equal(t, "[] [1] [3] 2", heard(t, l, spring, both))
@@ -228,7 +237,8 @@ func TestOneBadWordHarmsNoOther(t *testing.T) {
 		noPass := word(dan, remove, 4)
 		noPass.Pass = ledger.Pass{CodeHash: "guess"}
 		mixed := word(dan, keep, 3, 1, 99)
-		words := []ledger.ReviewWord{word(carol, keep, 1), word(eve, remove, 1), noPass, mixed, word(carol, "no", 2), word(carol, remove, 3)}
+		words := []ledger.ReviewWord{word(carol, keep, 1), word(eve, remove, 1), noPass, mixed, word(carol, "no", 2),
+			word(carol, remove, 3)}
 		for times := range 2 {
 			said := hear(t, l, spring, words...)
 			applied := [][]int{{1}, nil, nil, {3}, nil, {3}}
@@ -242,7 +252,8 @@ func TestOneBadWordHarmsNoOther(t *testing.T) {
 			require.ErrorIs(t, said[1].Err, ledger.ErrNotReviewer)
 			require.ErrorIs(t, said[2].Err, ledger.ErrCode)
 			require.Equal(t, []int{1, 99}, []int{said[3].Refused[0].N, said[3].Refused[1].N})
-			require.Equal(t, []int{1, 1, 1, 1}, []int{said[0].Left, said[3].Left, said[4].Left, said[5].Left}, "once all is said")
+			require.Equal(t, []int{1, 1, 1, 1}, []int{said[0].Left, said[3].Left, said[4].Left, said[5].Left},
+				"once all is said")
 			require.Len(t, logged(t, l, spring), 5)
 		}
 		require.Equal(t, "remove: 1 carol remove 1 dan keep", verdicts(t, l, spring, 3))
@@ -254,8 +265,10 @@ func TestReviewersDisagree(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		underReview(t, l, spring, 3, map[string][]int{carol: {1, 2, 3}, dan: {1, 2, 3}})
-		tell(t, l, spring, word(dan, keep, 1), word(carol, remove, 1), word(dan, remove, 2), word(carol, keep, 2), word(carol, keep, 3))
-		require.Equal(t, "remove: 1 carol remove 1 dan keep", verdicts(t, l, spring, 1), "a removal wins, whoever spoke first, and both are kept")
+		tell(t, l, spring, word(dan, keep, 1), word(carol, remove, 1), word(dan, remove, 2), word(carol, keep, 2),
+			word(carol, keep, 3))
+		require.Equal(t, "remove: 1 carol remove 1 dan keep", verdicts(t, l, spring, 1),
+			"a removal wins, whoever spoke first, and both are kept")
 		require.Equal(t, "remove: 1 carol keep 1 dan remove", verdicts(t, l, spring, 2))
 		tell(t, l, spring, after(20, word(carol, keep, 1)))
 		require.Equal(t, "keep: 1 carol keep 1 dan keep", verdicts(t, l, spring, 1), "until nobody says it any more")
@@ -265,13 +278,15 @@ func TestReviewersDisagree(t *testing.T) {
 		inStage(t, l, spring, 2, map[string][]int{dan: {1, 2}, bo: {1, 3}})
 		require.Equal(t, 0, count(t, l, spring).Decided)
 		require.Equal(t, "[1] [] [] 1", heard(t, l, spring, after(30, word(dan, remove, 1))))
-		require.Equal(t, "remove: 1 carol keep 1 dan keep 2 dan remove", verdicts(t, l, spring, 1), "a later stage counts alone")
+		require.Equal(t, "remove: 1 carol keep 1 dan keep 2 dan remove", verdicts(t, l, spring, 1),
+			"a later stage counts alone")
 		tell(t, l, spring, after(31, word(dan, keep, 2)))
 		require.Equal(t, "keep: 1 carol keep 2 dan keep", verdicts(t, l, spring, 2))
 		tell(t, l, spring, after(32, word(bo, keep, 1)), after(33, again(dan, 1)))
 		require.Equal(t, "keep: 1 carol keep 1 dan keep 2 bo keep", verdicts(t, l, spring, 1))
 		require.Equal(t, "[1] [] [] 2", heard(t, l, spring, after(34, again(bo, 1))))
-		require.Equal(t, "keep: 1 carol keep 1 dan keep", verdicts(t, l, spring, 1), "what the stage before said stands again")
+		require.Equal(t, "keep: 1 carol keep 1 dan keep", verdicts(t, l, spring, 1),
+			"what the stage before said stands again")
 		require.Equal(t, []int{1, 2}, numbers(t, l, spring, ledger.ItemFilter{Numbers: []int{1, 2}}))
 		require.Equal(t, 1, count(t, l, spring).Decided, "the second item")
 		require.Equal(t, "refused", heard(t, l, spring, after(40, word(carol, remove, 1))), "her stage is over")
@@ -291,9 +306,11 @@ func TestAReviewerTakesAWordBack(t *testing.T) {
 		require.Equal(t, "keep: 1 dan keep", verdicts(t, l, spring, 1))
 		require.Equal(t, ":", verdicts(t, l, spring, 2))
 		require.Equal(t, 2, item(t, l, spring, 2).Version)
-		require.Equal(t, []int{1, 2}, numbers(t, l, spring, ledger.ItemFilter{Reviewer: []string{carol}, Stage: 1, Undecided: true}))
+		require.Equal(t, []int{1, 2}, numbers(t, l, spring,
+			ledger.ItemFilter{Reviewer: []string{carol}, Stage: 1, Undecided: true}))
 		all := logged(t, l, spring)
-		require.Equal(t, access.ReviewEvent{Seq: 6, At: minutes(20), Kind: "reopened", By: carol, Via: "page", Item: 1, Stage: 1, Bulk: 2, Text: "wrong list"}, all[5])
+		require.Equal(t, access.ReviewEvent{Seq: 6, At: minutes(20), Kind: "reopened", By: carol, Via: "page", Item: 1,
+			Stage: 1, Bulk: 2, Text: "wrong list"}, all[5])
 		entries, err := l.History(t.Context(), org, "id-00002", "", 0)
 		require.NoError(t, err)
 		require.Equal(t, []string{"review-reopened", "review-decided"}, []string{entries[0].Kind, entries[1].Kind})
@@ -304,7 +321,8 @@ func TestAReviewerTakesAWordBack(t *testing.T) {
 		require.Equal(t, was, entriesOf(t, l, spring))
 		require.Equal(t, "remove: 1 carol remove", verdicts(t, l, spring, 2))
 
-		words := []ledger.ReviewWord{after(40, again(carol, 2)), after(40, word(carol, keep, 2)), after(40, again(carol, 2)), after(40, word(carol, keep, 2))}
+		words := []ledger.ReviewWord{after(40, again(carol, 2)), after(40, word(carol, keep, 2)),
+			after(40, again(carol, 2)), after(40, word(carol, keep, 2))}
 		for _, s := range tell(t, l, spring, words...) {
 			require.Equal(t, []int{2}, s.Applied, "four words of one instant are four")
 		}
@@ -328,9 +346,11 @@ func TestWhatIsCarriedOutStays(t *testing.T) {
 		}, minutes(15)))
 		said := hear(t, l, spring, after(20, word(carol, keep, 1, 2, 3)), after(20, again(carol, 1, 2)))
 		require.Equal(t, []int{3}, said[0].Applied)
-		require.Equal(t, []ledger.RefusedWord{{N: 1, Why: "it is being carried out already"}, {N: 2, Why: "it is being carried out already"}}, said[0].Refused)
+		require.Equal(t, []ledger.RefusedWord{{N: 1, Why: "it is being carried out already"},
+			{N: 2, Why: "it is being carried out already"}}, said[0].Refused)
 		require.Equal(t, said[0].Refused, said[1].Refused)
-		require.Equal(t, "[1 2] [] [] 0", heard(t, l, spring, after(21, word(dan, keep, 1, 2))), "what changes nothing may be said")
+		require.Equal(t, "[1 2] [] [] 0", heard(t, l, spring, after(21, word(dan, keep, 1, 2))),
+			"what changes nothing may be said")
 		require.Equal(t, "remove: 1 carol remove 1 dan keep", verdicts(t, l, spring, 1))
 		require.Equal(t, access.OutcomeRemoved, item(t, l, spring, 2).Outcome)
 	})
@@ -350,11 +370,13 @@ func TestItemsAreHandedOn(t *testing.T) {
 		require.Equal(t, []int{1, 4}, numbers(t, l, spring, ledger.ItemFilter{Reviewer: []string{carol}, Stage: 1}))
 		require.Equal(t, []int{2, 3}, numbers(t, l, spring, ledger.ItemFilter{Reviewer: []string{dan}, Stage: 1}))
 		all := logged(t, l, spring)
-		require.Equal(t, access.ReviewEvent{Seq: 4, At: minutes(10), Kind: "delegated", By: carol, Via: "page", Item: 2, Stage: 1, Bulk: 2, To: dan, Text: "his team"}, all[3])
+		require.Equal(t, access.ReviewEvent{Seq: 4, At: minutes(10), Kind: "delegated", By: carol, Via: "page", Item: 2,
+			Stage: 1, Bulk: 2, To: dan, Text: "his team"}, all[3])
 		require.Len(t, all, 5)
 		tasks, err := l.OpenTasks(t.Context(), org, spring, 1, dan)
 		require.NoError(t, err)
-		require.Equal(t, []access.Task{{N: 2, Reviewer: dan, Role: access.TaskDelegate, Since: minutes(10)}, task(3, dan)}, tasks, "what he was asked anyway he is asked as before")
+		require.Equal(t, []access.Task{{N: 2, Reviewer: dan, Role: access.TaskDelegate, Since: minutes(10)},
+			task(3, dan)}, tasks, "what he was asked anyway he is asked as before")
 
 		require.Equal(t, "[] [2 3] [1] 1", heard(t, l, spring, on), "a repeat")
 		require.Equal(t, "[2] [] [] 1", heard(t, l, spring, after(20, handOn(dan, carol, 2))), "and back")
@@ -362,10 +384,13 @@ func TestItemsAreHandedOn(t *testing.T) {
 		require.Equal(t, "[2] [] [] 1", heard(t, l, spring, after(30, handOn(carol, dan, 2))))
 		require.Len(t, logged(t, l, spring), 7)
 
-		require.Equal(t, "[4] [] [] 0", heard(t, l, spring, every(after(40, handOn(carol, eve)), ledger.WordFilter{Undecided: true})))
-		require.Equal(t, "[] [4] [] 0", heard(t, l, spring, every(after(40, handOn(carol, eve)), ledger.WordFilter{Undecided: true})))
+		require.Equal(t, "[4] [] [] 0",
+			heard(t, l, spring, every(after(40, handOn(carol, eve)), ledger.WordFilter{Undecided: true})))
+		require.Equal(t, "[] [4] [] 0",
+			heard(t, l, spring, every(after(40, handOn(carol, eve)), ledger.WordFilter{Undecided: true})))
 		tell(t, l, spring, every(after(50, handOn(dan, eve)), ledger.WordFilter{}))
-		require.Equal(t, "[] [2 3] [] 0", heard(t, l, spring, every(after(50, handOn(dan, eve)), ledger.WordFilter{})), "he has nothing left to be asked")
+		require.Equal(t, "[] [2 3] [] 0", heard(t, l, spring, every(after(50, handOn(dan, eve)), ledger.WordFilter{})),
+			"he has nothing left to be asked")
 		require.Equal(t, "refused", heard(t, l, spring, after(51, word(dan, keep, 3))))
 		require.Equal(t, "[2 3 4] [] [] 0", heard(t, l, spring, after(52, word(eve, remove, 2, 3, 4))))
 		require.Equal(t, 4, count(t, l, spring).Decided)
@@ -378,7 +403,8 @@ func TestRemarks(t *testing.T) {
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		underReview(t, l, spring, 3, map[string][]int{carol: {1, 2}, dan: {1}})
 		require.Equal(t, "[1] [] [] 2", heard(t, l, spring, remark(carol, "who is that?", 1)))
-		require.Equal(t, "[] [1] [] 2", heard(t, l, spring, after(11, remark(carol, "who is that?", 1))), "a repeat, whenever")
+		require.Equal(t, "[] [1] [] 2", heard(t, l, spring, after(11, remark(carol, "who is that?", 1))),
+			"a repeat, whenever")
 		require.Equal(t, "[2] [1] [3] 2", heard(t, l, spring, after(12, remark(carol, "who is that?", 1, 2, 3))))
 		require.Equal(t, "[1] [] [] 1", heard(t, l, spring, remark(dan, "who is that?", 1)), "another asks the same")
 		require.Equal(t, "[1] [] [] 2", heard(t, l, spring, remark(carol, "ah", 1)))
@@ -389,7 +415,8 @@ func TestRemarks(t *testing.T) {
 		require.Zero(t, item(t, l, spring, 1).Version)
 		all := logged(t, l, spring)
 		require.Len(t, all, 7)
-		require.Equal(t, access.ReviewEvent{Seq: 3, At: minutes(10), Kind: "commented", By: carol, Via: "page", Item: 1, Stage: 1, Text: "who is that?"}, all[2])
+		require.Equal(t, access.ReviewEvent{Seq: 3, At: minutes(10), Kind: "commented", By: carol, Via: "page", Item: 1,
+			Stage: 1, Text: "who is that?"}, all[2])
 		require.Equal(t, "on this alone", all[6].Text)
 		inStage(t, l, spring, 2, map[string][]int{carol: {1}})
 		require.Equal(t, "[1] [] [] 1", heard(t, l, spring, after(20, remark(carol, "ah", 1))), "another stage")
@@ -413,8 +440,10 @@ func TestManyItemsInOneWord(t *testing.T) {
 			t.Helper()
 			return heard(t, l, spring, after(at, every(word(carol, v), f)))
 		}
-		require.Equal(t, "[4] [] [] 4", all(remove, 20, ledger.WordFilter{Recommend: remove, Undecided: true}), "the first is decided")
-		require.Equal(t, "[] [4] [] 4", all(remove, 20, ledger.WordFilter{Recommend: remove, Undecided: true}), "a repeat says so, though nothing fits any more")
+		require.Equal(t, "[4] [] [] 4", all(remove, 20, ledger.WordFilter{Recommend: remove, Undecided: true}),
+			"the first is decided")
+		require.Equal(t, "[] [4] [] 4", all(remove, 20, ledger.WordFilter{Recommend: remove, Undecided: true}),
+			"a repeat says so, though nothing fits any more")
 		require.Equal(t, "[] [] [] 4", all(remove, 21, ledger.WordFilter{Recommend: remove, Undecided: true}))
 		require.Equal(t, "[] [1 4] [] 4", all(remove, 22, ledger.WordFilter{Recommend: remove}))
 		require.Equal(t, "[2] [] [] 3", all(keep, 23, ledger.WordFilter{Person: person(2).ID}))
@@ -422,7 +451,8 @@ func TestManyItemsInOneWord(t *testing.T) {
 		require.Equal(t, "[3 5] [] [] 1", all(keep, 25, ledger.WordFilter{Target: "GROUP:ops", Undecided: true}))
 		require.Equal(t, "[] [] [] 1", all(keep, 26, ledger.WordFilter{Target: group("none")}))
 		events := logged(t, l, spring)
-		require.Equal(t, []int{2, 2}, []int{events[len(events)-1].Bulk, events[len(events)-2].Bulk}, "how many one click decided")
+		require.Equal(t, []int{2, 2}, []int{events[len(events)-1].Bulk, events[len(events)-2].Bulk},
+			"how many one click decided")
 		require.Equal(t, "[1 4 6] [2 3 5] [] 0", all(keep, 30, ledger.WordFilter{}))
 		require.Equal(t, 6, count(t, l, spring).Verdicts[keep], "the others are dan's")
 
@@ -430,8 +460,10 @@ func TestManyItemsInOneWord(t *testing.T) {
 		mixed.Comment = "all of them"
 		mixed.Lines[1].Verdict, mixed.Lines[1].Comment = keep, "but this"
 		tell(t, l, spring, mixed)
-		require.Equal(t, []access.Said{{Stage: 1, By: carol, Verdict: keep, Comment: "but this", At: minutes(40)}}, item(t, l, spring, 2).Said, "a line's own word counts")
-		require.Equal(t, []access.Said{{Stage: 1, By: carol, Verdict: remove, Comment: "all of them", At: minutes(40)}}, item(t, l, spring, 3).Said)
+		require.Equal(t, []access.Said{{Stage: 1, By: carol, Verdict: keep, Comment: "but this", At: minutes(40)}},
+			item(t, l, spring, 2).Said, "a line's own word counts")
+		require.Equal(t, []access.Said{{Stage: 1, By: carol, Verdict: remove, Comment: "all of them", At: minutes(40)}},
+			item(t, l, spring, 3).Said)
 		sound(t, l)
 	})
 }
@@ -442,7 +474,8 @@ func TestTwoWordsOfOneInstantAreTwo(t *testing.T) {
 		taken(t, l, campaign(spring), asks(1, "ops"), asks(2, "dev"), asks(3, "ops"))
 		inStage(t, l, spring, 1, map[string][]int{carol: {1, 2, 3}})
 		for _, c := range [][2]string{{"group:ops", "[1 3] [] [] 1"}, {"group:dev", "[2] [] [] 0"}} {
-			require.Equal(t, c[1], heard(t, l, spring, every(word(carol, keep), ledger.WordFilter{Target: access.Entitlement(c[0])})))
+			require.Equal(t, c[1], heard(t, l, spring,
+				every(word(carol, keep), ledger.WordFilter{Target: access.Entitlement(c[0])})))
 		}
 		require.Equal(t, "[1] [] [] 0", heard(t, l, spring, word(carol, remove, 1)))
 	})
@@ -468,7 +501,8 @@ func TestMoreItemsThanOneStatementTakes(t *testing.T) {
 		require.Len(t, said[0].Applied, 1100)
 		c := count(t, l, spring)
 		require.Equal(t, map[access.Verdict]int{"": 1100}, c.Verdicts)
-		require.Equal(t, []ledger.ReviewerCount{{Reviewer: dan, Role: access.TaskDelegate, Items: 1100, Left: 1100}}, c.Reviewers)
+		require.Equal(t, []ledger.ReviewerCount{{Reviewer: dan, Role: access.TaskDelegate, Items: 1100, Left: 1100}},
+			c.Reviewers)
 		require.Equal(t, mine, numbers(t, l, spring, ledger.ItemFilter{Numbers: append([]int{2000}, mine...)}))
 		require.Equal(t, mine[497:1000], numbers(t, l, spring, ledger.ItemFilter{Numbers: mine[497:], Limit: 503}))
 		check, err := l.VerifyChain(t.Context(), org, 0, 10_000)
@@ -485,9 +519,12 @@ func TestSayKnowsWhatAReviewerWentByBefore(t *testing.T) {
 		underReview(t, l, spring, 6, map[string][]int{carol: {1, 2}, "ID-carol": {3, 4, 5}, dan: {6}})
 		require.Equal(t, "[1] [] [] 1", heard(t, l, spring, word(carol, keep, 1)))
 		require.Equal(t, "[] [] [6] 3", heard(t, l, spring, word("ID-carol", keep, 6)), "not hers")
-		require.NoError(t, l.NameReviewers(t.Context(), org, spring, map[string]string{carol: "ID-carol", "Bo@ACME.example": "ID-bo"}))
-		require.NoError(t, l.NameReviewers(t.Context(), org, spring, map[string]string{carol: "ID-thief"}), "a name keeps its account")
-		require.NoError(t, l.NameReviewers(t.Context(), org, "autumn", map[string]string{dan: "ID-carol"}), "of another review")
+		require.NoError(t, l.NameReviewers(t.Context(), org, spring,
+			map[string]string{carol: "ID-carol", "Bo@ACME.example": "ID-bo"}))
+		require.NoError(t, l.NameReviewers(t.Context(), org, spring, map[string]string{carol: "ID-thief"}),
+			"a name keeps its account")
+		require.NoError(t, l.NameReviewers(t.Context(), org, "autumn", map[string]string{dan: "ID-carol"}),
+			"of another review")
 		accounts, err := l.ReviewNames(t.Context(), org, spring)
 		require.NoError(t, err)
 		require.Equal(t, map[string]string{carol: "ID-carol", "bo@acme.example": "ID-bo"}, accounts)
@@ -495,10 +532,13 @@ func TestSayKnowsWhatAReviewerWentByBefore(t *testing.T) {
 		said := after(11, word("ID-carol", remove, 1, 3))
 		said.ByEmail = "carol.lee@acme.example"
 		require.Equal(t, "[1 3] [] [] 3", heard(t, l, spring, said))
-		require.Equal(t, []access.Said{{Stage: 1, By: carol, Email: "carol.lee@acme.example", Verdict: remove, At: minutes(11)}}, item(t, l, spring, 1).Said, "she is one")
-		require.Equal(t, []access.Said{{Stage: 1, By: "ID-carol", Email: "carol.lee@acme.example", Verdict: remove, At: minutes(11)}}, item(t, l, spring, 3).Said)
+		require.Equal(t, []access.Said{{Stage: 1, By: carol, Email: "carol.lee@acme.example", Verdict: remove,
+			At: minutes(11)}}, item(t, l, spring, 1).Said, "she is one")
+		require.Equal(t, []access.Said{{Stage: 1, By: "ID-carol", Email: "carol.lee@acme.example", Verdict: remove,
+			At: minutes(11)}}, item(t, l, spring, 3).Said)
 		events := logged(t, l, spring)
-		require.Equal(t, []string{carol, carol, "ID-carol"}, []string{events[2].By, events[3].By, events[4].By}, "the log agrees with the items")
+		require.Equal(t, []string{carol, carol, "ID-carol"}, []string{events[2].By, events[3].By, events[4].By},
+			"the log agrees with the items")
 		require.Equal(t, "carol.lee@acme.example", events[4].ByEmail)
 		require.Equal(t, "[1] [] [] 4", heard(t, l, spring, after(12, again("ID-carol", 1))))
 		require.Equal(t, "[] [2] [] 4", heard(t, l, spring, after(13, handOn("ID-carol", "ID-carol", 2))), "to oneself")
@@ -526,7 +566,8 @@ func TestDecisionsInOneInstantAreAllKept(t *testing.T) {
 			by := fmt.Sprintf("reviewer.%02d@acme.example", r)
 			wait.Go(func() {
 				for k := range each {
-					said, err := l.Say(t.Context(), org, spring, []ledger.ReviewWord{word(by, []access.Verdict{keep, remove}[r%2], asked[by][2*k])})
+					said, err := l.Say(t.Context(), org, spring,
+						[]ledger.ReviewWord{word(by, []access.Verdict{keep, remove}[r%2], asked[by][2*k])})
 					if err != nil || said[0].Err != nil || len(said[0].Applied) != 1 {
 						t.Error(by, err, said)
 					}
@@ -563,7 +604,8 @@ func TestDecisionsInOneInstantAreAllKept(t *testing.T) {
 
 // proves is a pass that shows knowledge of a code for some words.
 func proves(code, words string) ledger.Pass {
-	return ledger.Pass{Proof: proof(hashOf(code), words), Proves: func(hash string) bool { return proof(hash, words) == proof(hashOf(code), words) }}
+	return ledger.Pass{Proof: proof(hashOf(code), words),
+		Proves: func(hash string) bool { return proof(hash, words) == proof(hashOf(code), words) }}
 }
 
 func TestNobodySaysTheSameTwiceInOneInstant(t *testing.T) {

@@ -16,10 +16,11 @@ type Settlement struct {
 	Free bool           // its ruling ends
 }
 
-// Settle records outcomes, and lets rulings come into force and end. A final outcome stays: only a denial may still change its
-// words and its date. It is added to the chain, and kept as the last decision of its campaign. A ruling comes into force only with
-// an outcome that is recorded, so that a late repeat brings none back. While reviewers decide, a settlement of a verdict that is not
-// what they say any more is left out. ErrNotFound: the review has no such item.
+// Settle records outcomes, and lets rulings come into force and end. A final outcome stays: only a denial may still
+// change its words and its date. It is added to the chain, and kept as the last decision of its campaign. A ruling
+// comes into force only with an outcome that is recorded, so that a late repeat brings none back. While reviewers
+// decide, a settlement of a verdict that is not what they say any more is left out. ErrNotFound: the review has no such
+// item.
 func (l *Ledger) Settle(ctx context.Context, org, review string, all []Settlement, at time.Time) error {
 	at = cut(orNow(at))
 	return l.write(ctx, org, "settle items of review "+review, func(w *write) error {
@@ -39,7 +40,8 @@ func (l *Ledger) Settle(ctx context.Context, org, review string, all []Settlemen
 				rulings = append(rulings, []any{s.Rule.Person, string(s.Rule.Target), review})
 			}
 		}
-		if err := errors.Join(w.touchDoubted(ctx, tableItems, items...), w.forget(ctx, tableRulings, rulings...)); err != nil {
+		if err := errors.Join(w.touchDoubted(ctx, tableItems, items...),
+			w.forget(ctx, tableRulings, rulings...)); err != nil {
 			return err
 		}
 		for _, s := range all {
@@ -56,7 +58,8 @@ func (l *Ledger) Settle(ctx context.Context, org, review string, all []Settlemen
 // settle settles one item, and returns what is to be added to the chain.
 func (w *write) settle(ctx context.Context, r access.Review, s Settlement, at time.Time) ([]Entry, error) {
 	i := s.Item
-	was, err := first(ctx, w.database, scanItem, selectItem+` WHERE i.org = ? AND i.review = ? AND i.person = ? AND i.target = ?`,
+	was, err := first(ctx, w.database, scanItem,
+		selectItem+` WHERE i.org = ? AND i.review = ? AND i.person = ? AND i.target = ?`,
 		w.org, r.ID, i.Person, string(i.Target))
 	if err != nil {
 		return nil, err
@@ -94,8 +97,10 @@ func (w *write) settle(ctx context.Context, r access.Review, s Settlement, at ti
 		return nil, nil
 	}
 	i.N, i.Said, i.Reasons, i.Owned = was.N, was.Said, was.Reasons, was.Owned
-	fields := map[string]any{"review": r.ID, "item": i.N, "verdict": i.Verdict, "outcome": i.Outcome, "silent": i.Silent, "why": i.Why, "run": i.Run}
-	return []Entry{{At: at, Kind: EntryReviewOutcome, Run: i.Run, Person: i.Person, Target: i.Target, Body: body(fields)}}, w.remember(ctx, r, i, at)
+	fields := map[string]any{"review": r.ID, "item": i.N, "verdict": i.Verdict, "outcome": i.Outcome,
+		"silent": i.Silent, "why": i.Why, "run": i.Run}
+	return []Entry{{At: at, Kind: EntryReviewOutcome, Run: i.Run, Person: i.Person, Target: i.Target,
+		Body: body(fields)}}, w.remember(ctx, r, i, at)
 }
 
 // rule lets a ruling come into force. One that is in force keeps its beginning, unless it said something else.
@@ -110,8 +115,8 @@ func (w *write) rule(ctx context.Context, review string, rule access.Ruling, at 
 	return err
 }
 
-// remember keeps how an item ended for the next review of its campaign, which takes over what the keeps of older ones said. What a
-// later review says already stays.
+// remember keeps how an item ended for the next review of its campaign, which takes over what the keeps of older ones
+// said. What a later review says already stays.
 func (w *write) remember(ctx context.Context, r access.Review, i access.Item, at time.Time) error {
 	if i.Verdict == "" || i.Outcome == access.OutcomeDropped {
 		return nil
@@ -121,7 +126,8 @@ func (w *write) remember(ctx context.Context, r access.Review, i access.Item, at
 		ON CONFLICT (org, campaign, person, target) DO UPDATE SET review = excluded.review, verdict = excluded.verdict, by_whom = excluded.by_whom, by_email = excluded.by_email,
 		at = excluded.at, held = excluded.held WHERE NOT EXISTS (
 			SELECT 1 FROM reviews later WHERE later.org = review_last.org AND later.id = review_last.review AND later.opened > ?)`,
-		w.org, r.Campaign, i.Person, string(i.Target), r.ID, string(i.Verdict), by.By, by.Email, instant(at), HeldFor(i), instant(r.Opened))
+		w.org, r.Campaign, i.Person, string(i.Target), r.ID, string(i.Verdict), by.By, by.Email, instant(at),
+		HeldFor(i), instant(r.Opened))
 	if err != nil {
 		return err
 	}
@@ -151,7 +157,8 @@ func decider(i access.Item) (last access.Said) {
 
 // Rulings returns the rulings of one review, by person and target.
 func (l *Ledger) Rulings(ctx context.Context, org, review string) ([]access.Ruling, error) {
-	all, err := collect(ctx, l.reads, scanRuling, selectRuling+` WHERE org = ? AND review = ? ORDER BY person, target`, org, review)
+	all, err := collect(ctx, l.reads, scanRuling, selectRuling+` WHERE org = ? AND review = ? ORDER BY person, target`,
+		org, review)
 	return all, reading(err, "the rulings of review "+review, org)
 }
 
@@ -201,8 +208,8 @@ type RunLine struct {
 	Run string
 }
 
-// Removals returns of each of these people and targets the last removal that was begun, answered, refused or held since an
-// instant, whichever run it belongs to.
+// Removals returns of each of these people and targets the last removal that was begun, answered, refused or held since
+// an instant, whichever run it belongs to.
 func (l *Ledger) Removals(ctx context.Context, org string, keys []Key, since time.Time) (map[Key]RunLine, error) {
 	found := map[Key]RunLine{}
 	wanted := map[Key]bool{}

@@ -19,7 +19,8 @@ func outcome(t testing.TB, l *ledger.Ledger, id string, n int, o access.Outcome)
 
 // ruled lets a ruling of the settlement's verdict come into force.
 func ruled(s ledger.Settlement, until time.Time) ledger.Settlement {
-	s.Rule = &access.Ruling{Person: s.Item.Person, Target: s.Item.Target, Verdict: s.Item.Verdict, At: minutes(20), Until: until}
+	s.Rule = &access.Ruling{Person: s.Item.Person, Target: s.Item.Target, Verdict: s.Item.Verdict, At: minutes(20),
+		Until: until}
 	return s
 }
 
@@ -31,7 +32,8 @@ func settle(t testing.TB, l *ledger.Ledger, id string, at time.Time, all ...ledg
 // closed ends the deciding of a review.
 func closed(t testing.TB, l *ledger.Ledger, id string) {
 	t.Helper()
-	_, err := l.ChangeReview(t.Context(), org, id, func(r *access.Review) bool { r.State = access.ReviewClosing; return true })
+	_, err := l.ChangeReview(t.Context(), org, id,
+		func(r *access.Review) bool { r.State = access.ReviewClosing; return true })
 	require.NoError(t, err)
 }
 
@@ -55,7 +57,8 @@ func TestOutcomesAreRecorded(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		underReview(t, l, spring, 4, map[string][]int{carol: {1, 2}, dan: {1, 2}})
-		tell(t, l, spring, word(carol, remove, 1), word(dan, keep, 1), after(12, word(dan, remove, 1)), after(13, word(carol, keep, 2)))
+		tell(t, l, spring, word(carol, remove, 1), word(dan, keep, 1), after(12, word(dan, remove, 1)),
+			after(13, word(carol, keep, 2)))
 		closed(t, l, spring)
 		begin := ruled(outcome(t, l, spring, 1, access.OutcomeOpen), time.Time{})
 		silent := outcome(t, l, spring, 3, access.OutcomeKept)
@@ -63,25 +66,30 @@ func TestOutcomesAreRecorded(t *testing.T) {
 		undecided := outcome(t, l, spring, 4, access.OutcomeUndecided)
 		undecided.Item.Why = "nobody decided"
 		for range 2 {
-			settle(t, l, spring, minutes(20).Add(99), begin, outcome(t, l, spring, 2, access.OutcomeKept), silent, undecided)
+			settle(t, l, spring, minutes(20).Add(99), begin, outcome(t, l, spring, 2, access.OutcomeKept),
+				silent, undecided)
 		}
 		held := outcome(t, l, spring, 1, access.OutcomeHeld)
 		held.Item.Plan, held.Item.Run, held.Item.Why = "sha256:plan", "r7", "the guard holds it"
 		settle(t, l, spring, minutes(25), held)
 		i := item(t, l, spring, 1)
-		require.Equal(t, []any{access.OutcomeHeld, "sha256:plan", "r7", "the guard holds it"}, []any{i.Outcome, i.Plan, i.Run, i.Why})
+		require.Equal(t, []any{access.OutcomeHeld, "sha256:plan", "r7", "the guard holds it"},
+			[]any{i.Outcome, i.Plan, i.Run, i.Why})
 		require.Zero(t, i.Settled, "it is not over")
 		done := outcome(t, l, spring, 1, access.OutcomeRemoved)
 		done.Item.Plan, done.Item.Run, done.Item.Why, done.Free = "", "r8", "204 No Content", true
 		settle(t, l, spring, minutes(30), done)
 
 		i = item(t, l, spring, 1)
-		require.Equal(t, []any{remove, access.OutcomeRemoved, "", "r8", "204 No Content", minutes(30)}, []any{i.Verdict, i.Outcome, i.Plan, i.Run, i.Why, i.Settled})
+		require.Equal(t, []any{remove, access.OutcomeRemoved, "", "r8", "204 No Content", minutes(30)},
+			[]any{i.Verdict, i.Outcome, i.Plan, i.Run, i.Why, i.Settled})
 		require.Len(t, i.Said, 2, "what was said stays")
 		i = item(t, l, spring, 3)
-		require.Equal(t, []any{keep, true, access.OutcomeKept, minutes(90), minutes(20)}, []any{i.Verdict, i.Silent, i.Outcome, i.Until, i.Settled})
+		require.Equal(t, []any{keep, true, access.OutcomeKept, minutes(90), minutes(20)},
+			[]any{i.Verdict, i.Silent, i.Outcome, i.Until, i.Settled})
 		require.Equal(t, access.OutcomeUndecided, item(t, l, spring, 4).Outcome)
-		require.Equal(t, map[access.Outcome]int{access.OutcomeKept: 2, access.OutcomeRemoved: 1, access.OutcomeUndecided: 1}, count(t, l, spring).Outcomes)
+		require.Equal(t, map[access.Outcome]int{access.OutcomeKept: 2, access.OutcomeRemoved: 1,
+			access.OutcomeUndecided: 1}, count(t, l, spring).Outcomes)
 
 		was := entriesOf(t, l, spring)
 		late := outcome(t, l, spring, 2, access.OutcomeRefused)
@@ -94,11 +102,13 @@ func TestOutcomesAreRecorded(t *testing.T) {
 		require.Empty(t, rulingsOf(t, l, 1), "a late repeat brings no ruling back: it would deny the target for ever")
 		entries, err := l.History(t.Context(), org, person(1).ID, "", 1)
 		require.NoError(t, err)
-		require.Equal(t, []any{"review-outcome", "r8", group("ops"), minutes(30)}, []any{entries[0].Kind, entries[0].Run, entries[0].Target, entries[0].At})
+		require.Equal(t, []any{"review-outcome", "r8", group("ops"), minutes(30)},
+			[]any{entries[0].Kind, entries[0].Run, entries[0].Target, entries[0].At})
 		require.JSONEq(t, `{"review": "quarterly:2026-05-04", "item": 1, "verdict": "remove", "outcome": "removed", "silent": false, "why": "204 No Content", "run": "r8"}`,
 			string(entries[0].Body))
 
-		require.ErrorIs(t, l.Settle(t.Context(), org, spring, []ledger.Settlement{{Item: asks(77, "ops")}}, noon), ledger.ErrNotFound)
+		require.ErrorIs(t, l.Settle(t.Context(), org, spring, []ledger.Settlement{{Item: asks(77, "ops")}}, noon),
+			ledger.ErrNotFound)
 		require.ErrorIs(t, l.Settle(t.Context(), org, "none", nil, noon), ledger.ErrNotFound)
 		sound(t, l)
 	})
@@ -113,21 +123,26 @@ func TestRulingsComeIntoForceAndEnd(t *testing.T) {
 		open := ruled(outcome(t, l, spring, 1, access.OutcomeOpen), time.Time{})
 		kept := ruled(outcome(t, l, spring, 3, access.OutcomeKept), minutes(900))
 		for range 2 {
-			settle(t, l, spring, minutes(20), open, kept, ruled(outcome(t, l, spring, 2, access.OutcomeOpen), minutes(500)))
+			settle(t, l, spring, minutes(20), open, kept,
+				ruled(outcome(t, l, spring, 2, access.OutcomeOpen), minutes(500)))
 		}
-		want := access.Ruling{Review: spring, Person: person(1).ID, Target: group("ops"), Verdict: remove, At: minutes(20)}
+		want := access.Ruling{Review: spring, Person: person(1).ID, Target: group("ops"), Verdict: remove,
+			At: minutes(20)}
 		require.Equal(t, []access.Ruling{want}, rulingsOf(t, l, 1))
 		require.True(t, want.InForce(minutes(9999)))
 		sooner := open
-		sooner.Rule = &access.Ruling{Person: open.Item.Person, Target: open.Item.Target, Verdict: remove, At: minutes(33), Until: minutes(44)}
+		sooner.Rule = &access.Ruling{Person: open.Item.Person, Target: open.Item.Target, Verdict: remove,
+			At: minutes(33), Until: minutes(44)}
 		settle(t, l, spring, minutes(33), sooner)
 		want.Until = minutes(44)
 		require.Equal(t, []access.Ruling{want}, rulingsOf(t, l, 1), "it began when it began")
-		want = access.Ruling{Review: spring, Person: person(3).ID, Target: group("ops"), Verdict: keep, At: minutes(20), Until: minutes(900)}
+		want = access.Ruling{Review: spring, Person: person(3).ID, Target: group("ops"), Verdict: keep, At: minutes(20),
+			Until: minutes(900)}
 		require.Equal(t, []access.Ruling{want}, rulingsOf(t, l, 3))
 		all, err := l.Rulings(t.Context(), org, spring)
 		require.NoError(t, err)
-		require.Equal(t, []string{person(1).ID, person(2).ID, person(3).ID}, []string{all[0].Person, all[1].Person, all[2].Person})
+		require.Equal(t, []string{person(1).ID, person(2).ID, person(3).ID},
+			[]string{all[0].Person, all[1].Person, all[2].Person})
 
 		free := outcome(t, l, spring, 1, access.OutcomeGone)
 		free.Free = true
@@ -148,7 +163,8 @@ func TestRulingsComeIntoForceAndEnd(t *testing.T) {
 		denied.Item.Until = minutes(600)
 		settle(t, l, spring, minutes(52), denied)
 		require.Equal(t, minutes(600), rulingsOf(t, l, 2)[0].Until, "longer")
-		require.Equal(t, []time.Time{minutes(600), minutes(50)}, []time.Time{item(t, l, spring, 2).Until, item(t, l, spring, 2).Settled})
+		require.Equal(t, []time.Time{minutes(600), minutes(50)},
+			[]time.Time{item(t, l, spring, 2).Until, item(t, l, spring, 2).Settled})
 		settle(t, l, spring, minutes(53), outcome(t, l, spring, 2, access.OutcomeRemoved))
 		require.Equal(t, access.OutcomeDenied, item(t, l, spring, 2).Outcome)
 
@@ -192,7 +208,8 @@ func TestTheNextReviewKnowsHowTheLastEnded(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		underReview(t, l, spring, 4, map[string][]int{carol: {1, 2, 3, 4}, dan: {1, 2, 3, 4}})
-		tell(t, l, spring, word(dan, remove, 1), after(11, word(carol, keep, 1)), after(12, word(carol, keep, 2)), after(13, word(dan, keep, 2)))
+		tell(t, l, spring, word(dan, remove, 1), after(11, word(carol, keep, 1)), after(12, word(carol, keep, 2)),
+			after(13, word(dan, keep, 2)))
 		closed(t, l, spring)
 		silent := outcome(t, l, spring, 3, access.OutcomeKept)
 		silent.Item.Verdict, silent.Item.Silent = keep, true
@@ -200,11 +217,13 @@ func TestTheNextReviewKnowsHowTheLastEnded(t *testing.T) {
 		bare.Item.Said, bare.Item.Reasons = nil, nil // whoever settles need not know them
 		dropped := outcome(t, l, spring, 4, access.OutcomeDropped)
 		dropped.Item.Verdict = keep
-		settle(t, l, spring, minutes(20), outcome(t, l, spring, 1, access.OutcomeRemoved), ruled(bare, minutes(900)), silent, dropped)
+		settle(t, l, spring, minutes(20), outcome(t, l, spring, 1, access.OutcomeRemoved), ruled(bare, minutes(900)),
+			silent, dropped)
 		last, known := lastOf(t, l, "quarterly", 1)
 		require.True(t, known)
 		heldFor := ledger.HeldFor(asks(1, "ops"))
-		require.Equal(t, ledger.LastDecision{PastDecision: access.PastDecision{Review: spring, Verdict: remove, By: dan, At: minutes(20)}, Held: heldFor}, last,
+		require.Equal(t, ledger.LastDecision{PastDecision: access.PastDecision{Review: spring, Verdict: remove, By: dan,
+			At: minutes(20)}, Held: heldFor}, last,
 			"whose word counted, not who spoke last")
 		require.NotEqual(t, heldFor, ledger.HeldFor(asks(1, "dev")))
 		last, _ = lastOf(t, l, "quarterly", 2)
@@ -262,18 +281,23 @@ func TestRemovals(t *testing.T) {
 			return c
 		}
 		begin := func(run string, minute int) {
-			require.NoError(t, l.BeginRun(t.Context(), ledger.Run{Org: org, ID: run, Trigger: "test", Scope: "full", Started: minutes(minute)}))
+			require.NoError(t, l.BeginRun(t.Context(),
+				ledger.Run{Org: org, ID: run, Trigger: "test", Scope: "full", Started: minutes(minute)}))
 		}
 		begin("r2", 2)
-		plan(t, l, "r2", line(1, "ops", access.Remove, access.Refused, 5), line(1, "dev", access.Add, access.Done, 5), line(2, "ops", access.Remove, access.Held, 6),
-			line(3, "ops", access.Remove, access.Planned, 5), line(4, "ops", access.Remove, access.Done, 5), line(5, "ops", access.Remove, access.Superseded, 5))
+		plan(t, l, "r2", line(1, "ops", access.Remove, access.Refused, 5), line(1, "dev", access.Add, access.Done, 5),
+			line(2, "ops", access.Remove, access.Held, 6),
+			line(3, "ops", access.Remove, access.Planned, 5), line(4, "ops", access.Remove, access.Done, 5),
+			line(5, "ops", access.Remove, access.Superseded, 5))
 		begin("r1", 3) // later, whatever it is called
-		plan(t, l, "r1", line(1, "ops", access.Remove, access.Sent, 7), line(2, "ops", access.Remove, access.Held, 6), line(2, "dev", access.Remove, access.Already, 6))
+		plan(t, l, "r1", line(1, "ops", access.Remove, access.Sent, 7), line(2, "ops", access.Remove, access.Held, 6),
+			line(2, "dev", access.Remove, access.Already, 6))
 		begin("r0", 1)
 		plan(t, l, "r0", line(1, "ops", access.Remove, access.Done, 1), line(2, "ops", access.Remove, access.Held, 6))
 
 		key := func(n int, name string) ledger.Key { return ledger.Key{Person: person(n).ID, Target: group(name)} }
-		keys := []ledger.Key{key(1, "ops"), key(1, "dev"), key(2, "ops"), key(2, "ops"), key(3, "ops"), key(4, "ops"), key(5, "ops"), key(9, "ops")}
+		keys := []ledger.Key{key(1, "ops"), key(1, "dev"), key(2, "ops"), key(2, "ops"), key(3, "ops"), key(4, "ops"),
+			key(5, "ops"), key(9, "ops")}
 		found, err := l.Removals(t.Context(), org, keys, minutes(5))
 		require.NoError(t, err)
 		got := map[ledger.Key]string{}
@@ -281,7 +305,8 @@ func TestRemovals(t *testing.T) {
 			require.Equal(t, k, ledger.Key{Person: line.Person, Target: line.Target})
 			got[k] = line.Run + " " + string(line.State)
 		}
-		require.Equal(t, map[ledger.Key]string{key(1, "ops"): "r1 sent", key(2, "ops"): "r1 held", key(4, "ops"): "r2 done"}, got,
+		require.Equal(t, map[ledger.Key]string{key(1, "ops"): "r1 sent", key(2, "ops"): "r1 held",
+			key(4, "ops"): "r2 done"}, got,
 			"the last; of lines of one instant, that of the last run: a held line is carried from run to run")
 		want := line(4, "ops", access.Remove, access.Done, 5)
 		require.Equal(t, want, found[key(4, "ops")].Change, "a line comes back whole")

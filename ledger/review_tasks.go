@@ -12,9 +12,10 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// BeginStage lets the next stage of a review begin: the items come to it, and the tasks are given out; what the pages counted is
-// forgotten. A repeat finds it begun, and nothing begins once deciding is over.
-func (l *Ledger) BeginStage(ctx context.Context, org, review string, stage int, due time.Time, items []int, tasks []access.Task, at time.Time) error {
+// BeginStage lets the next stage of a review begin: the items come to it, and the tasks are given out; what the pages
+// counted is forgotten. A repeat finds it begun, and nothing begins once deciding is over.
+func (l *Ledger) BeginStage(ctx context.Context, org, review string, stage int, due time.Time, items []int,
+	tasks []access.Task, at time.Time) error {
 	at = orNow(at)
 	return l.write(ctx, org, fmt.Sprintf("begin stage %d of review %s", stage, review), func(w *write) error {
 		r, err := w.review(ctx, review)
@@ -43,12 +44,14 @@ func (l *Ledger) BeginStage(ctx context.Context, org, review string, stage int, 
 		if err := w.analyze(ctx, countedOfItems+`, review_tasks`); err != nil {
 			return err
 		}
-		return w.note(ctx, review, access.ReviewEvent{At: at, Kind: access.EventStage, Stage: stage, Text: fmt.Sprintf("%d items, until %s", len(items), due.UTC().Format(time.RFC3339))})
+		return w.note(ctx, review, access.ReviewEvent{At: at, Kind: access.EventStage, Stage: stage,
+			Text: fmt.Sprintf("%d items, until %s", len(items), due.UTC().Format(time.RFC3339))})
 	})
 }
 
 func stageQuery(org, review string, stage int, numbers []int) (string, []any) {
-	return `UPDATE review_items SET stage = ? WHERE org = ? AND ` + itemsWhere(numbers), append([]any{stage, org}, itemsArgs(review, numbers)...)
+	return `UPDATE review_items SET stage = ? WHERE org = ? AND ` + itemsWhere(numbers),
+		append([]any{stage, org}, itemsArgs(review, numbers)...)
 }
 
 func itemsWhere(numbers []int) string { return `review = ? AND n IN (` + marks(len(numbers)) + `)` }
@@ -61,9 +64,10 @@ func itemsArgs(review string, numbers []int) []any {
 	return args
 }
 
-// GiveTasks asks more people in a stage, and asks some no more about what they have said nothing of. Events are added to the log
-// when anything changed. Nothing changes once the stage is over.
-func (l *Ledger) GiveTasks(ctx context.Context, org, review string, stage int, give []access.Task, drop []string, events ...access.ReviewEvent) (changed bool, err error) {
+// GiveTasks asks more people in a stage, and asks some no more about what they have said nothing of. Events are added
+// to the log when anything changed. Nothing changes once the stage is over.
+func (l *Ledger) GiveTasks(ctx context.Context, org, review string, stage int, give []access.Task, drop []string,
+	events ...access.ReviewEvent) (changed bool, err error) {
 	err = l.write(ctx, org, "give out items of review "+review, func(w *write) error {
 		changed = false
 		r, err := w.review(ctx, review)
@@ -83,7 +87,8 @@ func (l *Ledger) GiveTasks(ctx context.Context, org, review string, stage int, g
 		}
 		dropped := 0
 		for _, reviewer := range drop {
-			if err := w.forgetWhere(ctx, tableTasks, `review = ? AND stage = ? AND reviewer = ? AND verdict = ''`, review, stage, reviewer); err != nil {
+			if err := w.forgetWhere(ctx, tableTasks, `review = ? AND stage = ? AND reviewer = ? AND verdict = ''`,
+				review, stage, reviewer); err != nil {
 				return err
 			}
 			n, err := w.exec(ctx, `DELETE FROM review_tasks WHERE org = ? AND review = ? AND stage = ? AND reviewer = ? AND verdict = ''`, org, review, stage, reviewer)
@@ -124,12 +129,13 @@ func (w *write) giveTasks(ctx context.Context, review string, stage int, tasks [
 	if err := w.forget(ctx, tableTasks, keys...); err != nil {
 		return err
 	}
-	return w.execRows(ctx, `INSERT INTO review_tasks (org, review, stage, reviewer, n, role, since, verdict) VALUES`, marks(8),
+	return w.execRows(ctx, `INSERT INTO review_tasks (org, review, stage, reviewer, n, role, since, verdict) VALUES`,
+		marks(8),
 		`ON CONFLICT (org, review, stage, reviewer, n) DO NOTHING`, rows)
 }
 
-// OpenTasks returns the tasks of a stage about items of which nobody has said anything in it; those of one reviewer alone when
-// one is named.
+// OpenTasks returns the tasks of a stage about items of which nobody has said anything in it; those of one reviewer
+// alone when one is named.
 func (l *Ledger) OpenTasks(ctx context.Context, org, review string, stage int, reviewer string) ([]access.Task, error) {
 	query, args := openTasksQuery(org, review, stage, reviewer)
 	all, err := collect(ctx, l.reads, func(row scanner) (t access.Task, err error) {
@@ -224,14 +230,16 @@ const (
 )
 
 // TasksOf counts the items that a reviewer is asked about in a stage, and those of which they have said something.
-func (l *Ledger) TasksOf(ctx context.Context, org, review string, stage int, reviewer string) (all, spoken int, err error) {
+func (l *Ledger) TasksOf(ctx context.Context, org, review string, stage int, reviewer string) (all, spoken int,
+	err error) {
 	err = l.reads.each(ctx, func(row scanner) error { return row.Scan(&all, &spoken) },
 		`SELECT COUNT(*), COALESCE(SUM(CASE WHEN verdict <> '' THEN 1 ELSE 0 END), 0) FROM review_tasks
 			WHERE org = ? AND review = ? AND stage = ? AND reviewer = ?`, org, review, stage, reviewer)
 	return all, spoken, reading(err, "what "+reviewer+" is asked", org)
 }
 
-// tasksOf are a reviewer's tasks, by item; those of these lines alone when there are any. One that the chain does not explain is nobody's.
+// tasksOf are a reviewer's tasks, by item; those of these lines alone when there are any. One that the chain does not
+// explain is nobody's.
 func (w *write) tasksOf(ctx context.Context, r access.Review, by names, lines []ItemWord) (map[int]ownTask, error) {
 	tasks := map[int]ownTask{}
 	numbers := numbersOf(lines)
@@ -260,7 +268,8 @@ func (w *write) tasksOf(ctx context.Context, r access.Review, by names, lines []
 			return nil, err
 		}
 		for _, t := range found {
-			if slices.ContainsFunc(forged, func(key []string) bool { return key[2] == t.Reviewer && key[3] == strconv.Itoa(t.N) }) {
+			if slices.ContainsFunc(forged,
+				func(key []string) bool { return key[2] == t.Reviewer && key[3] == strconv.Itoa(t.N) }) {
 				continue
 			}
 			is, twice := tasks[t.N]
@@ -298,7 +307,8 @@ func (w *write) leftOf(ctx context.Context, r access.Review, by []names, said []
 		n, known := counted[key]
 		if !known {
 			query, args := leftQuery(w.org, r.ID, r.Stage, by[i])
-			if n, err = first(ctx, w.database, func(row scanner) (n int, err error) { return n, row.Scan(&n) }, query, args...); err != nil {
+			if n, err = first(ctx, w.database, func(row scanner) (n int, err error) { return n, row.Scan(&n) }, query,
+				args...); err != nil {
 				return err
 			}
 			counted[key] = n

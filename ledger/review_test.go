@@ -23,13 +23,15 @@ func minutes(n int) time.Time { return noon.Add(time.Duration(n) * time.Minute) 
 
 // campaign is a review of two stages that begins at noon.
 func campaign(id string) access.Review {
-	return access.Review{ID: id, Campaign: "quarterly", Policy: "sha256:p", Run: "run of " + id, By: bo, Owner: dan, Opened: noon, Stages: 2}
+	return access.Review{ID: id, Campaign: "quarterly", Policy: "sha256:p", Run: "run of " + id, By: bo, Owner: dan,
+		Opened: noon, Stages: 2}
 }
 
 // asks is the question whether a person should go on holding a group; the lower n, the riskier.
 func asks(n int, name string) access.Item {
 	p := person(n)
-	return access.Item{Person: p.ID, Email: p.Email, Name: p.Name, Target: group(name), GroupID: "gid-" + name, Reasons: mapping(name), Risk: 100 - n%100}
+	return access.Item{Person: p.ID, Email: p.Email, Name: p.Name, Target: group(name), GroupID: "gid-" + name,
+		Reasons: mapping(name), Risk: 100 - n%100}
 }
 
 // taken begins a review and takes the items, one page for each hundred.
@@ -39,7 +41,8 @@ func taken(t testing.TB, l *ledger.Ledger, r access.Review, items ...access.Item
 	require.NoError(t, err)
 	for page := 0; len(items) > 0; page++ {
 		n := min(len(items), 100)
-		require.NoError(t, l.SaveItems(t.Context(), org, r.ID, fmt.Sprint(page), items[:n], map[string]int{"people": n}))
+		require.NoError(t, l.SaveItems(t.Context(), org, r.ID, fmt.Sprint(page), items[:n],
+			map[string]int{"people": n}))
 		items = items[n:]
 	}
 	_, err = l.NumberItems(t.Context(), org, r.ID)
@@ -75,7 +78,8 @@ func inStage(t testing.TB, l *ledger.Ledger, id string, stage int, asked map[str
 			seen[n] = true
 		}
 	}
-	require.NoError(t, l.BeginStage(t.Context(), org, id, stage, noon.AddDate(0, 0, 7*stage), numbers, tasksFor(asked), minutes(1)))
+	require.NoError(t, l.BeginStage(t.Context(), org, id, stage, noon.AddDate(0, 0, 7*stage), numbers, tasksFor(asked),
+		minutes(1)))
 }
 
 // underReview is a review in its first stage: of so many people, each in the group ops, numbered as the people are.
@@ -195,7 +199,8 @@ func TestAReviewIsChangedOnce(t *testing.T) {
 		}
 		all := logged(t, l, spring)
 		require.Equal(t, []string{"opened", "stage", "extended"}, []string{all[0].Kind, all[1].Kind, all[2].Kind})
-		require.Equal(t, access.ReviewEvent{Seq: 3, At: minutes(3), Kind: "extended", By: dan, Text: "holidays"}, all[2])
+		require.Equal(t, access.ReviewEvent{Seq: 3, At: minutes(3), Kind: "extended", By: dan, Text: "holidays"},
+			all[2])
 		require.Equal(t, []string{"review-opened", "review-extended"}, kinds(t, l))
 		sound(t, l)
 	})
@@ -237,7 +242,8 @@ func TestItemsComeBackWhole(t *testing.T) {
 		given := asks(1, "ops")
 		given.Status, given.External, given.Sponsor, given.Sources = "active", &external, bo, []string{"eng", "all <b>"}
 		given.Opens, given.Owned, given.Since = []string{"jira-software/acme"}, true, noon.Add(99).In(east)
-		given.Uses = []access.Use{{App: "jira-software/acme", Last: minutes(1).Add(99).In(east)}, {App: "confluence/acme", Never: true}}
+		given.Uses = []access.Use{{App: "jira-software/acme", Last: minutes(1).Add(99).In(east)},
+			{App: "confluence/acme", Never: true}}
 		given.Peers = &access.Peers{Group: "eng", Of: 7, Hold: 2}
 		given.Recommend, given.Because, given.Risks = remove, "it was never used", []string{"external"}
 		given.Before = &access.PastDecision{Review: "winter", Verdict: keep, By: carol, At: minutes(2).In(east)}
@@ -249,7 +255,8 @@ func TestItemsComeBackWhole(t *testing.T) {
 		other := asks(2, "dev")
 		other.Name, other.Email = "Zo\x00e \xff", ""
 		dirty := given // what is to become of it is not the page's to say
-		dirty.N, dirty.Stage, dirty.Version, dirty.Verdict, dirty.Outcome, dirty.Why = 9, 9, 9, keep, access.OutcomeKept, "no"
+		dirty.N, dirty.Stage, dirty.Version, dirty.Verdict, dirty.Outcome, dirty.Why = 9, 9, 9, keep,
+			access.OutcomeKept, "no"
 		dirty.Said = []access.Said{{Stage: 1, By: carol}}
 		taken(t, l, campaign(spring), dirty, other, given)
 		require.Equal(t, want, item(t, l, spring, 1))
@@ -258,7 +265,8 @@ func TestItemsComeBackWhole(t *testing.T) {
 		require.Equal(t, minutes(2).In(east), given.Before.At)
 
 		var briefs []ledger.ItemBrief
-		require.NoError(t, l.ItemBriefs(t.Context(), org, spring, func(b ledger.ItemBrief) error { briefs = append(briefs, b); return nil }))
+		require.NoError(t, l.ItemBriefs(t.Context(), org, spring,
+			func(b ledger.ItemBrief) error { briefs = append(briefs, b); return nil }))
 		require.Equal(t, []ledger.ItemBrief{
 			{N: 1, Person: "id-00001", Email: "person.00001@acme.example", Sponsor: bo, Target: group("ops")},
 			{N: 2, Person: "id-00002", Target: group("dev")},
@@ -294,16 +302,19 @@ func TestItemsAreNumberedByRisk(t *testing.T) {
 		notes, err := l.ReviewNotes(t.Context(), org, spring)
 		require.NoError(t, err)
 		require.Equal(t, map[string]int{"people": 4}, notes, "a repeat of a page replaces what it counted")
-		require.Equal(t, []string{"0 0001 group:Zoo", "0 0001 group:ops", "0 0002 group:ops"}, names(ledger.ItemFilter{Unranked: true, Limit: 3}))
+		require.Equal(t, []string{"0 0001 group:Zoo", "0 0001 group:ops", "0 0002 group:ops"},
+			names(ledger.ItemFilter{Unranked: true, Limit: 3}))
 		require.Equal(t, []string{"0 0003 group:ops", "0 0009 group:ops"},
-			names(ledger.ItemFilter{Unranked: true, AfterKey: ledger.Key{Person: "id-00002", Target: group("ops")}}), "who is on another page stays")
+			names(ledger.ItemFilter{Unranked: true, AfterKey: ledger.Key{Person: "id-00002", Target: group("ops")}}),
+			"who is on another page stays")
 
 		risky, unknown := asks(3, "ops"), asks(77, "ops")
 		risky.Risk, risky.Because = 100, "ranked"
 		for range 2 {
 			require.NoError(t, l.RankItems(t.Context(), org, spring, []access.Item{risky, unknown}))
 		}
-		want := []string{"1 0003 group:ops", "2 0001 group:Zoo", "3 0001 group:ops", "4 0002 group:ops", "5 0009 group:ops"}
+		want := []string{"1 0003 group:ops", "2 0001 group:Zoo", "3 0001 group:ops", "4 0002 group:ops",
+			"5 0009 group:ops"}
 		for range 2 {
 			n, err := l.NumberItems(t.Context(), org, spring)
 			require.NoError(t, err)
@@ -369,8 +380,10 @@ func TestNothingIsTakenForACancelledReview(t *testing.T) {
 		some, err := l.Items(t.Context(), org, spring, ledger.ItemFilter{Outcomes: []access.Outcome{""}})
 		require.NoError(t, err)
 		require.Len(t, some, 1)
-		settle(t, l, spring, minutes(2), ledger.Settlement{Item: func() access.Item { i := some[0]; i.Outcome = access.OutcomeDropped; return i }()})
-		require.Equal(t, map[access.Outcome]int{access.OutcomeDropped: 1}, count(t, l, spring).Outcomes, "items without a number too")
+		settle(t, l, spring, minutes(2),
+			ledger.Settlement{Item: func() access.Item { i := some[0]; i.Outcome = access.OutcomeDropped; return i }()})
+		require.Equal(t, map[access.Outcome]int{access.OutcomeDropped: 1}, count(t, l, spring).Outcomes,
+			"items without a number too")
 	})
 }
 
@@ -384,25 +397,32 @@ func TestItemsAreChosen(t *testing.T) {
 		taken(t, l, campaign(spring), items...)
 		inStage(t, l, spring, 1, map[string][]int{carol: {1, 2, 3, 4, 5, 6}, dan: {5, 6, 7}})
 		tell(t, l, spring, word(carol, keep, 2), word(dan, remove, 6))
-		require.NoError(t, l.Settle(t.Context(), org, spring, []ledger.Settlement{outcome(t, l, spring, 6, access.OutcomeOpen)}, minutes(20)))
+		require.NoError(t, l.Settle(t.Context(), org, spring,
+			[]ledger.Settlement{outcome(t, l, spring, 6, access.OutcomeOpen)}, minutes(20)))
 		for name, c := range map[string]struct {
 			f    ledger.ItemFilter
 			want []int
 		}{
-			"all":                    {ledger.ItemFilter{}, []int{1, 2, 3, 4, 5, 6, 7, 8, 9}},
-			"a page":                 {ledger.ItemFilter{After: 3, Limit: 2}, []int{4, 5}},
-			"some":                   {ledger.ItemFilter{Numbers: []int{7, 3, 99, 3}}, []int{3, 7}},
-			"some of them":           {ledger.ItemFilter{Numbers: []int{7, 3, 5}, Limit: 2}, []int{3, 5}},
-			"of a reviewer":          {ledger.ItemFilter{Reviewer: []string{carol, "id-carol"}, Stage: 1}, []int{1, 2, 3, 4, 5, 6}},
-			"of two":                 {ledger.ItemFilter{Reviewer: []string{carol, dan}, Stage: 1}, []int{1, 2, 3, 4, 5, 6, 7}},
-			"a reviewer's page":      {ledger.ItemFilter{Reviewer: []string{carol}, Stage: 1, After: 2, Limit: 2}, []int{3, 4}},
-			"of another stage":       {ledger.ItemFilter{Reviewer: []string{carol}, Stage: 2}, nil},
-			"left to a reviewer":     {ledger.ItemFilter{Reviewer: []string{carol}, Stage: 1, Undecided: true}, []int{1, 3, 4, 5, 6}},
-			"left to everybody":      {ledger.ItemFilter{Undecided: true}, []int{1, 3, 4, 5, 7, 8, 9}},
-			"by target":              {ledger.ItemFilter{Target: group("dev"), After: 2}, []int{4, 6, 8}},
-			"by person":              {ledger.ItemFilter{Person: "id-00005"}, []int{5}},
-			"by outcome":             {ledger.ItemFilter{Outcomes: []access.Outcome{access.OutcomeOpen, access.OutcomeHeld}}, []int{6}},
-			"without an outcome":     {ledger.ItemFilter{Outcomes: []access.Outcome{""}, After: 4, Limit: 3}, []int{5, 7, 8}},
+			"all":          {ledger.ItemFilter{}, []int{1, 2, 3, 4, 5, 6, 7, 8, 9}},
+			"a page":       {ledger.ItemFilter{After: 3, Limit: 2}, []int{4, 5}},
+			"some":         {ledger.ItemFilter{Numbers: []int{7, 3, 99, 3}}, []int{3, 7}},
+			"some of them": {ledger.ItemFilter{Numbers: []int{7, 3, 5}, Limit: 2}, []int{3, 5}},
+			"of a reviewer": {ledger.ItemFilter{Reviewer: []string{carol, "id-carol"}, Stage: 1},
+				[]int{1, 2, 3, 4, 5, 6}},
+			"of two": {ledger.ItemFilter{Reviewer: []string{carol, dan}, Stage: 1},
+				[]int{1, 2, 3, 4, 5, 6, 7}},
+			"a reviewer's page": {ledger.ItemFilter{Reviewer: []string{carol}, Stage: 1, After: 2, Limit: 2},
+				[]int{3, 4}},
+			"of another stage": {ledger.ItemFilter{Reviewer: []string{carol}, Stage: 2}, nil},
+			"left to a reviewer": {ledger.ItemFilter{Reviewer: []string{carol}, Stage: 1, Undecided: true},
+				[]int{1, 3, 4, 5, 6}},
+			"left to everybody": {ledger.ItemFilter{Undecided: true}, []int{1, 3, 4, 5, 7, 8, 9}},
+			"by target":         {ledger.ItemFilter{Target: group("dev"), After: 2}, []int{4, 6, 8}},
+			"by person":         {ledger.ItemFilter{Person: "id-00005"}, []int{5}},
+			"by outcome": {ledger.ItemFilter{Outcomes: []access.Outcome{access.OutcomeOpen,
+				access.OutcomeHeld}}, []int{6}},
+			"without an outcome": {ledger.ItemFilter{Outcomes: []access.Outcome{""}, After: 4, Limit: 3},
+				[]int{5, 7, 8}},
 			"of somebody unheard of": {ledger.ItemFilter{Reviewer: []string{"eve@acme.example"}, Stage: 1}, nil},
 		} {
 			require.Equal(t, c.want, numbers(t, l, spring, c.f), name)
@@ -435,20 +455,24 @@ func TestAStageBeginsOnce(t *testing.T) {
 		require.Equal(t, []string{"1 carol@acme.example", "2 ID-Dan", "3 carol@acme.example"}, open(2, ""))
 		require.Equal(t, []string{"1 carol@acme.example", "3 carol@acme.example"}, open(2, carol))
 		require.Empty(t, open(1, ""))
-		require.Equal(t, []int{2, 2, 2, 0}, []int{item(t, l, spring, 1).Stage, item(t, l, spring, 2).Stage, item(t, l, spring, 3).Stage, item(t, l, spring, 4).Stage})
+		require.Equal(t, []int{2, 2, 2, 0},
+			[]int{item(t, l, spring, 1).Stage, item(t, l, spring, 2).Stage, item(t, l, spring, 3).Stage,
+				item(t, l, spring, 4).Stage})
 		tasks, err := l.OpenTasks(t.Context(), org, spring, 2, "ID-Dan")
 		require.NoError(t, err)
 		require.Equal(t, []access.Task{task(2, "ID-Dan")}, tasks, "a task comes back whole")
 
 		for _, state := range []access.ReviewState{access.ReviewClosing, access.ReviewDone} {
-			_, err := l.ChangeReview(t.Context(), org, spring, func(r *access.Review) bool { r.State = state; return true })
+			_, err := l.ChangeReview(t.Context(), org, spring,
+				func(r *access.Review) bool { r.State = state; return true })
 			require.NoError(t, err)
 			inStage(t, l, spring, 3, map[string][]int{bo: {4}})
 			require.Equal(t, state, review(t, l, spring).State, "deciding is over")
 			require.Equal(t, 2, review(t, l, spring).Stage)
 		}
 		all := logged(t, l, spring)
-		require.Equal(t, access.ReviewEvent{Seq: 3, At: minutes(4), Kind: "stage", Stage: 2, Text: "3 items, until " + minutes(90).Format(time.RFC3339)}, all[2])
+		require.Equal(t, access.ReviewEvent{Seq: 3, At: minutes(4), Kind: "stage", Stage: 2,
+			Text: "3 items, until " + minutes(90).Format(time.RFC3339)}, all[2])
 		require.Len(t, all, 3)
 		require.ErrorIs(t, l.BeginStage(t.Context(), org, "none", 1, noon, nil, nil, noon), ledger.ErrNotFound)
 	})
@@ -481,12 +505,14 @@ func TestOthersAreAsked(t *testing.T) {
 			}
 			return all
 		}
-		require.Equal(t, []string{"carol@acme.example 2 2", "dan@acme.example 1 1", "gone@acme.example 1 0"}, left(), "what somebody has spoken of stays theirs")
+		require.Equal(t, []string{"carol@acme.example 2 2", "dan@acme.example 1 1", "gone@acme.example 1 0"}, left(),
+			"what somebody has spoken of stays theirs")
 
 		require.False(t, give(2, nil, task(1, dan)), "this stage has not begun")
 		inStage(t, l, spring, 2, map[string][]int{carol: {1}})
 		require.False(t, give(1, nil, task(1, dan)), "this one is over")
-		_, err := l.ChangeReview(t.Context(), org, spring, func(r *access.Review) bool { r.State = access.ReviewClosing; return true })
+		_, err := l.ChangeReview(t.Context(), org, spring,
+			func(r *access.Review) bool { r.State = access.ReviewClosing; return true })
 		require.NoError(t, err)
 		require.False(t, give(2, []string{carol}, task(1, dan)), "and so is deciding")
 		require.Equal(t, []string{"carol@acme.example 1 1"}, left())
@@ -509,17 +535,21 @@ func TestHowFarAReviewIs(t *testing.T) {
 
 		inStage(t, l, spring, 1, map[string][]int{carol: {1, 2, 3, 4}, dan: {3, 4, 5}})
 		_, err := l.GiveTasks(t.Context(), org, spring, 1, []access.Task{
-			{N: 1, Reviewer: bo, Role: access.TaskOwner}, {N: 2, Reviewer: bo, Role: access.TaskFallback}, {N: 5, Reviewer: carol, Role: access.TaskOwner},
-			{N: 6, Reviewer: "eve@acme.example", Role: access.TaskOwner}, {N: 5, Reviewer: "eve@acme.example", Role: access.TaskDelegate},
+			{N: 1, Reviewer: bo, Role: access.TaskOwner}, {N: 2, Reviewer: bo, Role: access.TaskFallback},
+			{N: 5, Reviewer: carol, Role: access.TaskOwner},
+			{N: 6, Reviewer: "eve@acme.example", Role: access.TaskOwner},
+			{N: 5, Reviewer: "eve@acme.example", Role: access.TaskDelegate},
 		}, nil)
 		require.NoError(t, err)
 		tell(t, l, spring, word(carol, keep, 1, 3), word(dan, remove, 3, 5), word(carol, remove, 2))
 		tell(t, l, spring, after(30, again(carol, 2)))
-		require.NoError(t, l.Settle(t.Context(), org, spring, []ledger.Settlement{outcome(t, l, spring, 5, access.OutcomeOpen)}, minutes(40)))
+		require.NoError(t, l.Settle(t.Context(), org, spring,
+			[]ledger.Settlement{outcome(t, l, spring, 5, access.OutcomeOpen)}, minutes(40)))
 		c = count(t, l, spring)
 		require.Equal(t, ledger.ReviewCount{
 			Items: 6, Asked: 5, Decided: 3, Removals: 1,
-			Verdicts: map[access.Verdict]int{"": 3, keep: 1, remove: 2}, Outcomes: map[access.Outcome]int{access.OutcomeOpen: 1},
+			Verdicts: map[access.Verdict]int{"": 3, keep: 1, remove: 2},
+			Outcomes: map[access.Outcome]int{access.OutcomeOpen: 1},
 			Reviewers: []ledger.ReviewerCount{
 				{Reviewer: bo, Role: access.TaskFallback, Items: 2, Spoken: 0, Left: 1},
 				{Reviewer: carol, Role: access.TaskReviewer, Items: 5, Spoken: 2, Left: 2},
@@ -535,9 +565,11 @@ func TestHowFarAReviewIs(t *testing.T) {
 
 		inStage(t, l, spring, 2, map[string][]int{bo: {1, 3}})
 		c = count(t, l, spring)
-		require.Equal(t, []int{6, 2, 0}, []int{c.Items, c.Asked, c.Decided}, "what was said in the first stage is not said in the second")
+		require.Equal(t, []int{6, 2, 0}, []int{c.Items, c.Asked, c.Decided},
+			"what was said in the first stage is not said in the second")
 		require.Equal(t, map[access.Verdict]int{"": 3, keep: 1, remove: 2}, c.Verdicts)
-		require.Equal(t, []ledger.ReviewerCount{{Reviewer: bo, Role: access.TaskReviewer, Items: 2, Left: 2}}, c.Reviewers)
+		require.Equal(t, []ledger.ReviewerCount{{Reviewer: bo, Role: access.TaskReviewer, Items: 2, Left: 2}},
+			c.Reviewers)
 	})
 }
 
@@ -548,20 +580,24 @@ func TestALookIsNotedOnceInAWhile(t *testing.T) {
 		underReview(t, l, "autumn", 1, map[string][]int{carol: {1}})
 		seen := func(by string, minute int) {
 			t.Helper()
-			require.NoError(t, l.SeenReview(t.Context(), org, spring, access.Person{ID: by}, "page", minutes(minute), 10*time.Minute))
+			require.NoError(t, l.SeenReview(t.Context(), org, spring, access.Person{ID: by}, "page", minutes(minute),
+				10*time.Minute))
 		}
 		for _, minute := range []int{0, 0, 5, 10, 11, 12, 30} {
 			seen(carol, minute)
 		}
 		seen(dan, 6)
-		require.NoError(t, l.SeenReview(t.Context(), org, "autumn", access.Person{ID: carol}, "page", minutes(1), 10*time.Minute), "another review is another")
+		require.NoError(t, l.SeenReview(t.Context(), org, "autumn", access.Person{ID: carol}, "page", minutes(1),
+			10*time.Minute), "another review is another")
 		var got []string
 		for _, e := range logged(t, l, spring)[2:] {
 			got = append(got, fmt.Sprint(e.Kind, " ", e.By, " ", e.Via, " ", e.At.Sub(noon)))
 		}
-		require.Equal(t, []string{"seen carol@acme.example page 0s", "seen carol@acme.example page 11m0s", "seen carol@acme.example page 30m0s", "seen dan@acme.example page 6m0s"}, got)
+		require.Equal(t, []string{"seen carol@acme.example page 0s", "seen carol@acme.example page 11m0s",
+			"seen carol@acme.example page 30m0s", "seen dan@acme.example page 6m0s"}, got)
 		require.Len(t, logged(t, l, "autumn"), 3)
-		require.ErrorIs(t, l.SeenReview(t.Context(), org, "none", access.Person{ID: carol}, "page", noon, time.Minute), ledger.ErrNotFound)
+		require.ErrorIs(t, l.SeenReview(t.Context(), org, "none", access.Person{ID: carol}, "page", noon, time.Minute),
+			ledger.ErrNotFound)
 	})
 }
 
@@ -569,13 +605,15 @@ func TestANoteIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		underReview(t, l, spring, 1, map[string][]int{carol: {1}})
-		told := access.ReviewEvent{At: minutes(2).Add(99), Kind: access.EventReminded, To: carol, Stage: 1, Text: "start"}
+		told := access.ReviewEvent{At: minutes(2).Add(99), Kind: access.EventReminded, To: carol, Stage: 1,
+			Text: "start"}
 		other := told
 		other.To = dan
 		for range 2 {
 			require.NoError(t, l.NoteReview(t.Context(), org, spring, told, other))
 		}
-		require.NoError(t, l.NoteReview(t.Context(), org, spring, access.ReviewEvent{Kind: access.EventReminded, To: bo, Stage: 2}))
+		require.NoError(t, l.NoteReview(t.Context(), org, spring,
+			access.ReviewEvent{Kind: access.EventReminded, To: bo, Stage: 2}))
 		all := logged(t, l, spring)
 		require.Len(t, all, 5)
 		for n, e := range all {

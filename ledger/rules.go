@@ -61,7 +61,8 @@ func (l *Ledger) SaveSeen(ctx context.Context, org string, seen []RuleState) err
 }
 
 // ReleaseRules records that the changes of rules were consented to: by is who did, why how. Who consented first stands.
-func (l *Ledger) ReleaseRules(ctx context.Context, org, run string, rules map[string]string, by, why string, at time.Time) error {
+func (l *Ledger) ReleaseRules(ctx context.Context, org, run string, rules map[string]string, by, why string,
+	at time.Time) error {
 	at = orNow(at)
 	return l.write(ctx, org, "release rules", func(w *write) error {
 		for _, key := range slices.Sorted(maps.Keys(rules)) {

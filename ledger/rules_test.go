@@ -19,7 +19,8 @@ func TestMarksStandUntilTheyEnd(t *testing.T) {
 		beginRun(t, l, "run-1")
 		page := ledger.Page{Key: "0", Mark: []access.Mark{mark(1, 0), mark(2, time.Hour), mark(3, 2*time.Hour)}}
 		require.NoError(t, l.SavePage(ctx, org, "run-1", page, noon))
-		require.NoError(t, l.SavePage(ctx, org, "run-1", ledger.Page{Key: "1", Mark: []access.Mark{mark(1, 9*time.Hour)}}, noon), "what stands keeps its time")
+		require.NoError(t, l.SavePage(ctx, org, "run-1",
+			ledger.Page{Key: "1", Mark: []access.Mark{mark(1, 9*time.Hour)}}, noon), "what stands keeps its time")
 		states, err := l.States(ctx, org, []string{person(1).ID}, noon)
 		require.NoError(t, err)
 		require.Equal(t, []access.Mark{mark(1, 0)}, states[person(1).ID].Marks)
@@ -35,7 +36,8 @@ func TestMarksStandUntilTheyEnd(t *testing.T) {
 		require.Equal(t, []string{person(2).ID}, people, "after the one, up to the other")
 
 		require.NoError(t, l.Told(ctx, org, "r#1", []string{person(1).ID}, noon.Add(3*time.Hour)))
-		require.NoError(t, l.Told(ctx, org, "r#1", []string{person(1).ID}, noon.Add(4*time.Hour)), "who was told was told then")
+		require.NoError(t, l.Told(ctx, org, "r#1", []string{person(1).ID}, noon.Add(4*time.Hour)),
+			"who was told was told then")
 		some, err = l.Untold(ctx, org, "r#1", noon.Add(time.Hour), 0)
 		require.NoError(t, err)
 		require.Len(t, some, 1)
@@ -46,8 +48,11 @@ func TestMarksStandUntilTheyEnd(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, next)
 
-		require.NoError(t, l.SavePage(ctx, org, "run-1", ledger.Page{Key: "2", Unmark: []access.Mark{mark(1, 0)}}, noon))
-		require.NoError(t, l.SavePage(ctx, org, "run-1", ledger.Page{Key: "3", Observe: true, Mark: []access.Mark{mark(1, 0)}, Unmark: []access.Mark{mark(2, 0)}}, noon), "a preview marks nobody")
+		require.NoError(t, l.SavePage(ctx, org, "run-1", ledger.Page{Key: "2", Unmark: []access.Mark{mark(1, 0)}},
+			noon))
+		require.NoError(t, l.SavePage(ctx, org, "run-1",
+			ledger.Page{Key: "3", Observe: true, Mark: []access.Mark{mark(1, 0)}, Unmark: []access.Mark{mark(2, 0)}},
+			noon), "a preview marks nobody")
 		people, err = l.MarkedBetween(ctx, org, "r#1", false, noon.Add(-time.Hour), noon.Add(9*time.Hour), 0)
 		require.NoError(t, err)
 		require.Equal(t, []string{person(2).ID, person(3).ID}, people)
@@ -57,7 +62,8 @@ func TestMarksStandUntilTheyEnd(t *testing.T) {
 // beginRun begins a run.
 func beginRun(t *testing.T, l *ledger.Ledger, run string) {
 	t.Helper()
-	require.NoError(t, l.BeginRun(t.Context(), ledger.Run{Org: org, ID: run, Trigger: "test", Scope: "full", Started: noon}))
+	require.NoError(t, l.BeginRun(t.Context(),
+		ledger.Run{Org: org, ID: run, Trigger: "test", Scope: "full", Started: noon}))
 }
 
 // written plans one change in a run of its own and ends it.
@@ -65,7 +71,8 @@ func written(t *testing.T, l *ledger.Ledger, run string, c access.Change, at tim
 	t.Helper()
 	beginRun(t, l, run)
 	c.State = access.Planned
-	require.NoError(t, l.SavePage(t.Context(), org, run, ledger.Page{Key: "0", People: []access.Person{{ID: c.Person}}, Changes: []access.Change{c}}, at))
+	require.NoError(t, l.SavePage(t.Context(), org, run,
+		ledger.Page{Key: "0", People: []access.Person{{ID: c.Person}}, Changes: []access.Change{c}}, at))
 	_, err := l.BeginChange(t.Context(), org, run, c.Person, c.Target, at)
 	require.NoError(t, err)
 	c.State, c.At = state, at
@@ -76,7 +83,8 @@ func TestSuspensionsAreThoseOfRules(t *testing.T) {
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		rule := []access.Reason{{Kind: access.ReasonRule, Name: "idle"}}
 		suspend := func(n int, reasons []access.Reason) access.Change {
-			return access.Change{Person: person(n).ID, Target: access.Directory, Action: access.Remove, Reasons: reasons}
+			return access.Change{Person: person(n).ID, Target: access.Directory, Action: access.Remove,
+				Reasons: reasons}
 		}
 		written(t, l, "run-1", suspend(1, rule), noon, access.Done)
 		written(t, l, "run-2", suspend(2, []access.Reason{{Kind: access.ReasonGrant, Name: "g"}}), noon, access.Done)
@@ -93,7 +101,8 @@ func TestSuspensionsAreThoseOfRules(t *testing.T) {
 		_, err = l.Holding(t.Context(), org, person(1).ID, access.Directory)
 		require.ErrorIs(t, err, ledger.ErrNotFound, "being there again is on nobody's books")
 		beginRun(t, l, "run-6")
-		require.NoError(t, l.SavePage(t.Context(), org, "run-6", ledger.Page{Key: "0", Unsuspend: []string{person(4).ID}}, noon))
+		require.NoError(t, l.SavePage(t.Context(), org, "run-6",
+			ledger.Page{Key: "0", Unsuspend: []string{person(4).ID}}, noon))
 		all, err = l.Suspensions(t.Context(), org)
 		require.NoError(t, err)
 		require.Empty(t, all)
@@ -105,8 +114,10 @@ func TestRulesAreReleasedOnce(t *testing.T) {
 		ctx := t.Context()
 		seen := ledger.RuleState{Key: "a#1", Name: "a", Seen: "sha256:x", Lines: 3, SeenAt: noon, Run: "run-1"}
 		require.NoError(t, l.SaveSeen(ctx, org, []ledger.RuleState{seen}))
-		require.NoError(t, l.ReleaseRules(ctx, org, "run-2", map[string]string{"a#1": "a", "b#1": "b"}, "ana", "approved", noon))
-		require.NoError(t, l.ReleaseRules(ctx, org, "run-3", map[string]string{"a#1": "a"}, "bo", "approved", noon.Add(time.Hour)))
+		require.NoError(t, l.ReleaseRules(ctx, org, "run-2", map[string]string{"a#1": "a", "b#1": "b"}, "ana",
+			"approved", noon))
+		require.NoError(t, l.ReleaseRules(ctx, org, "run-3", map[string]string{"a#1": "a"}, "bo", "approved",
+			noon.Add(time.Hour)))
 		known, err := l.Rules(ctx, org)
 		require.NoError(t, err)
 		seen.Released, seen.By = noon, "ana"
@@ -120,7 +131,8 @@ func TestRulesAreReleasedOnce(t *testing.T) {
 func TestFlapsAreCounted(t *testing.T) {
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		change := func(n int, action access.Action, kind access.ReasonKind) access.Change {
-			return access.Change{Person: person(n).ID, Target: group("a"), GroupID: "a", Action: action, Reasons: []access.Reason{{Kind: kind, Name: "x"}}}
+			return access.Change{Person: person(n).ID, Target: group("a"), GroupID: "a", Action: action,
+				Reasons: []access.Reason{{Kind: kind, Name: "x"}}}
 		}
 		for i, action := range []access.Action{access.Add, access.Remove, access.Add, access.Remove} {
 			at := noon.Add(time.Duration(i) * time.Hour)
@@ -129,11 +141,13 @@ func TestFlapsAreCounted(t *testing.T) {
 		}
 		written(t, l, "once", change(3, access.Remove, access.ReasonRule), noon, access.Done)
 		beginRun(t, l, "now")
-		planned := []access.Change{change(1, access.Add, access.ReasonMapping), change(2, access.Add, access.ReasonGrant), change(3, access.Remove, access.ReasonRule)}
+		planned := []access.Change{change(1, access.Add, access.ReasonMapping),
+			change(2, access.Add, access.ReasonGrant), change(3, access.Remove, access.ReasonRule)}
 		for i := range planned {
 			planned[i].State = access.Planned
 		}
-		require.NoError(t, l.SavePage(t.Context(), org, "now", ledger.Page{Key: "0", People: []access.Person{person(1), person(2), person(3)}, Changes: planned}, noon))
+		require.NoError(t, l.SavePage(t.Context(), org, "now",
+			ledger.Page{Key: "0", People: []access.Person{person(1), person(2), person(3)}, Changes: planned}, noon))
 		found, err := l.Flaps(t.Context(), org, "now", noon, 2, 0)
 		require.NoError(t, err)
 		require.Len(t, found, 1, "grants may come and go, and once is no flapping")
@@ -162,7 +176,8 @@ func TestUseAndNotesAreKept(t *testing.T) {
 
 		beginRun(t, l, "run-1")
 		for _, key := range []string{"0", "1", "1"} {
-			require.NoError(t, l.SavePage(ctx, org, "run-1", ledger.Page{Key: key, Notes: map[string]int{"n": 2, "k" + key: 1}}, noon))
+			require.NoError(t, l.SavePage(ctx, org, "run-1",
+				ledger.Page{Key: key, Notes: map[string]int{"n": 2, "k" + key: 1}}, noon))
 		}
 		notes, err := l.Notes(ctx, org, "run-1")
 		require.NoError(t, err)
@@ -184,7 +199,9 @@ func TestReportsAreKept(t *testing.T) {
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		ctx := t.Context()
 		for i, id := range []string{"r1", "r2", "r3", "r3"} {
-			require.NoError(t, l.SaveReport(ctx, org, ledger.StoredReport{Kind: "k", ID: id, At: noon.Add(time.Duration(i) * time.Hour), Body: []byte(id)}, 2))
+			require.NoError(t, l.SaveReport(ctx, org,
+				ledger.StoredReport{Kind: "k", ID: id, At: noon.Add(time.Duration(i) * time.Hour), Body: []byte(id)},
+				2))
 		}
 		_, err := l.Report(ctx, org, "k", "r1")
 		require.ErrorIs(t, err, ledger.ErrNotFound, "only the newest are kept")
@@ -198,7 +215,8 @@ func TestReportsAreKept(t *testing.T) {
 		row := func(identity, cell string) ledger.ReportRow {
 			return ledger.ReportRow{Section: "s", Identity: identity, Cells: []string{identity, cell}}
 		}
-		require.NoError(t, l.SaveReportRows(ctx, org, "r4", []ledger.ReportRow{row("b", "1"), row("a", "1"), row("b", "2")}))
+		require.NoError(t, l.SaveReportRows(ctx, org, "r4",
+			[]ledger.ReportRow{row("b", "1"), row("a", "1"), row("b", "2")}))
 		require.NoError(t, l.SaveReportRows(ctx, org, "r4", []ledger.ReportRow{row("a", "3")}))
 		rows, count, err := l.ReportRows(ctx, org, "r4", "s", 1)
 		require.NoError(t, err)
@@ -209,7 +227,8 @@ func TestReportsAreKept(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, count)
 
-		gone := access.Change{Person: "p", Target: group("a"), Action: access.Remove, Loses: []string{"jira/acme"}, Reasons: mapping("m")}
+		gone := access.Change{Person: "p", Target: group("a"), Action: access.Remove, Loses: []string{"jira/acme"},
+			Reasons: mapping("m")}
 		written(t, l, "run-1", gone, noon, access.Done)
 		done, freed, err := l.Written(ctx, org, noon)
 		require.NoError(t, err)

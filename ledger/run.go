@@ -57,7 +57,8 @@ func (c Counts) Plus(d Counts) Counts {
 		Held: c.Held + d.Held, Rejected: c.Rejected + d.Rejected, Suppressed: c.Suppressed + d.Suppressed,
 		Foreign: c.Foreign + d.Foreign, Done: c.Done + d.Done, Already: c.Already + d.Already,
 		Shortage: c.Shortage + d.Shortage, Refused: c.Refused + d.Refused, Failed: c.Failed + d.Failed,
-		Superseded: c.Superseded + d.Superseded, Verified: c.Verified + d.Verified, Unverified: c.Unverified + d.Unverified,
+		Superseded: c.Superseded + d.Superseded, Verified: c.Verified + d.Verified,
+		Unverified: c.Unverified + d.Unverified,
 	}
 }
 
@@ -75,7 +76,8 @@ func (l *Ledger) BeginRun(ctx context.Context, r Run) error {
 		}
 		// What the pages of ended runs counted stands in those runs' own counts by now.
 		for _, table := range []string{"pages", "rereads"} {
-			if _, err := w.exec(ctx, `DELETE FROM `+table+` WHERE org = ? AND run IN (SELECT id FROM runs WHERE org = ? AND ended > 0)`,
+			if _, err := w.exec(ctx, `DELETE FROM `+table+
+				` WHERE org = ? AND run IN (SELECT id FROM runs WHERE org = ? AND ended > 0)`,
 				r.Org, r.Org); err != nil {
 				return err
 			}
@@ -89,8 +91,8 @@ func (l *Ledger) BeginRun(ctx context.Context, r Run) error {
 	})
 }
 
-// UpdateRun keeps what is known of a run that is under way: State, Plan, Counts and Findings. A run that has ended, or was
-// never begun, stays as it is.
+// UpdateRun keeps what is known of a run that is under way: State, Plan, Counts and Findings. A run that has ended, or
+// was never begun, stays as it is.
 func (l *Ledger) UpdateRun(ctx context.Context, r Run) error {
 	return l.write(ctx, r.Org, "update run "+r.ID, func(w *write) error {
 		_, err := w.exec(ctx, `UPDATE runs SET state = ?, plan = ?, counts = ?, findings = ? WHERE org = ? AND id = ? AND ended = 0`,
@@ -99,8 +101,8 @@ func (l *Ledger) UpdateRun(ctx context.Context, r Run) error {
 	})
 }
 
-// EndRun records how a run ended: State, Plan, Ended, Problem, Counts and Findings; the rest of r is not looked at. Ending
-// it again with the same outcome does nothing. ErrNotFound: it was never begun.
+// EndRun records how a run ended: State, Plan, Ended, Problem, Counts and Findings; the rest of r is not looked at.
+// Ending it again with the same outcome does nothing. ErrNotFound: it was never begun.
 func (l *Ledger) EndRun(ctx context.Context, r Run) error {
 	r.Ended, r.Problem = orNow(r.Ended), clean(r.Problem)
 	return l.write(ctx, r.Org, "end run "+r.ID, func(w *write) error {
@@ -157,6 +159,7 @@ func (l *Ledger) Runs(ctx context.Context, org string, limit int, before string)
 		where += ` AND (started, id) < (SELECT started, id FROM runs WHERE org = ? AND id = ?)`
 		args = append(args, org, before)
 	}
-	all, err := collect(ctx, l.reads, scanRun, selectRun+where+` ORDER BY started DESC, id DESC LIMIT ?`, append(args, atMost(limit))...)
+	all, err := collect(ctx, l.reads, scanRun, selectRun+where+` ORDER BY started DESC, id DESC LIMIT ?`,
+		append(args, atMost(limit))...)
 	return all, reading(err, "the runs", org)
 }

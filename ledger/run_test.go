@@ -11,7 +11,8 @@ import (
 )
 
 func begun(id string, at time.Time) ledger.Run {
-	return ledger.Run{Org: org, ID: id, Trigger: "schedule", Scope: "full", Policy: "a", By: "clock", State: "reading", Started: at}
+	return ledger.Run{Org: org, ID: id, Trigger: "schedule", Scope: "full", Policy: "a", By: "clock", State: "reading",
+		Started: at}
 }
 
 func TestRunFromBeginningToEnd(t *testing.T) {
@@ -26,9 +27,11 @@ func TestRunFromBeginningToEnd(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, run, stored)
 
-		run.State, run.Plan, run.Ended, run.Problem = "done", "sha256:1", noon.Add(time.Minute), "none <worth> a word \x00\xff"
+		run.State, run.Plan, run.Ended, run.Problem = "done", "sha256:1", noon.Add(time.Minute),
+			"none <worth> a word \x00\xff"
 		run.Counts = ledger.Counts{People: 7, Adds: 3, Unverified: 1}
-		run.Findings = []access.Finding{{Rule: "uncovered-group", Subject: "eng", Detail: "no mapping names it", Blocks: true}}
+		run.Findings = []access.Finding{{Rule: "uncovered-group", Subject: "eng", Detail: "no mapping names it",
+			Blocks: true}}
 		require.NoError(t, l.EndRun(t.Context(), run))
 		require.NoError(t, l.EndRun(t.Context(), run))
 		stored, err = l.Run(t.Context(), org, "r1")
@@ -64,7 +67,8 @@ func TestRunsComeNewestFirstInPages(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		for i := range 7 { // two of each instant
-			require.NoError(t, l.BeginRun(t.Context(), begun(fmt.Sprintf("r%d", i), noon.Add(time.Duration(i/2)*time.Second))))
+			require.NoError(t, l.BeginRun(t.Context(),
+				begun(fmt.Sprintf("r%d", i), noon.Add(time.Duration(i/2)*time.Second))))
 		}
 		var got []string
 		for before := ""; ; {
@@ -94,7 +98,8 @@ func TestOnlyTwentyOutlinesStay(t *testing.T) {
 				policy = "b"
 			}
 			for range 2 {
-				require.NoError(t, l.SaveOutline(t.Context(), org, id, policy, []byte(`{"n":"`+id+`"}`), noon.Add(time.Duration(i)*time.Second)))
+				require.NoError(t, l.SaveOutline(t.Context(), org, id, policy, []byte(`{"n":"`+id+`"}`),
+					noon.Add(time.Duration(i)*time.Second)))
 			}
 		}
 		_, err = l.Outline(t.Context(), org, "r04")

@@ -23,21 +23,45 @@ func TestQuestionsFindTheirIndex(t *testing.T) {
 		fill(t, l)
 		one, many := []string{"id-00042"}, []string{"id-00001", "id-00002", "id-00042", "id-09999"}
 		questions := map[string]question{
-			"holdings of a person": {func() (string, error) { return l.ExplainHoldingsAt(t.Context(), org, one[0], "", noon) }, []string{"holdings_pkey", "holdings_1"}},
-			"holding of a target": {func() (string, error) { return l.ExplainHoldingsAt(t.Context(), org, one[0], group("g7"), noon) },
+			"holdings of a person": {func() (string,
+				error) {
+				return l.ExplainHoldingsAt(t.Context(), org, one[0], "", noon)
+			}, []string{"holdings_pkey", "holdings_1"}},
+			"holding of a target": {func() (string,
+				error) {
+				return l.ExplainHoldingsAt(t.Context(), org, one[0], group("g7"), noon)
+			},
 				[]string{"holdings_pkey", "holdings_1"}},
-			"holders of a target": {func() (string, error) { return l.ExplainHoldingsAt(t.Context(), org, "", group("g7"), noon) }, []string{"holdings_by_target"}},
+			"holders of a target": {func() (string,
+				error) {
+				return l.ExplainHoldingsAt(t.Context(), org, "", group("g7"), noon)
+			}, []string{"holdings_by_target"}},
 			"foreign": {func() (string, error) {
 				return l.ExplainForeign(t.Context(), org, "", ledger.Key{Person: one[0], Target: group("g7")})
 			}, []string{"holdings_foreign"}},
-			"foreign in a target": {func() (string, error) { return l.ExplainForeign(t.Context(), org, group("g7"), ledger.Key{}) }, []string{"holdings_foreign"}},
-			"standing":            {func() (string, error) { return l.ExplainOpenHoldings(t.Context(), org, many) }, []string{"holdings_open"}},
-			"recent":              {func() (string, error) { return l.ExplainRecentWrites(t.Context(), org, many, noon) }, []string{"lines_written"}},
-			"supersede":           {func() (string, error) { return l.ExplainSupersede(t.Context(), org, "r2", many, noon) }, []string{"lines_planned"}},
-			"history of a person": {func() (string, error) { return l.ExplainHistory(t.Context(), org, one[0], "") }, []string{"entries_by_person"}},
-			"history of a target": {func() (string, error) { return l.ExplainHistory(t.Context(), org, "", group("g7")) }, []string{"entries_by_target"}},
+			"foreign in a target": {func() (string,
+				error) {
+				return l.ExplainForeign(t.Context(), org, group("g7"), ledger.Key{})
+			}, []string{"holdings_foreign"}},
+			"standing": {func() (string, error) { return l.ExplainOpenHoldings(t.Context(), org, many) },
+				[]string{"holdings_open"}},
+			"recent": {func() (string,
+				error) {
+				return l.ExplainRecentWrites(t.Context(), org, many, noon)
+			}, []string{"lines_written"}},
+			"supersede": {func() (string,
+				error) {
+				return l.ExplainSupersede(t.Context(), org, "r2", many, noon)
+			}, []string{"lines_planned"}},
+			"history of a person": {func() (string, error) { return l.ExplainHistory(t.Context(), org, one[0], "") },
+				[]string{"entries_by_person"}},
+			"history of a target": {func() (string,
+				error) {
+				return l.ExplainHistory(t.Context(), org, "", group("g7"))
+			}, []string{"entries_by_target"}},
 			"lines": {func() (string, error) {
-				return l.ExplainLines(t.Context(), org, "r1", ledger.Filter{After: ledger.Key{Action: access.Remove, Person: one[0], Target: group("g7")}})
+				return l.ExplainLines(t.Context(), org, "r1",
+					ledger.Filter{After: ledger.Key{Action: access.Remove, Person: one[0], Target: group("g7")}})
 			}, []string{"lines_in_order"}},
 			"lines to hash": {func() (string, error) {
 				return l.ExplainHashOrder(t.Context(), org, "r1", ledger.Key{Person: one[0], Target: group("g7")})
@@ -123,8 +147,8 @@ func aboutGrants(t *testing.T, l *ledger.Ledger) map[string]question {
 	}
 }
 
-// TestAYoungReviewFindsItsItems asks right after a review was opened: the first of all, or beside others of which the databases have
-// counted nothing yet.
+// TestAYoungReviewFindsItsItems asks right after a review was opened: the first of all, or beside others of which the
+// databases have counted nothing yet.
 func TestAYoungReviewFindsItsItems(t *testing.T) {
 	t.Parallel()
 	for name, others := range map[string]int{"first": 0, "beside others": 20_000} {
@@ -147,8 +171,10 @@ func TestAYoungReviewFindsItsItems(t *testing.T) {
 				inStage(t, l, spring, 1, asked)
 				questions := aboutReviews(t, l, spring)
 				for _, name := range []string{
-					"items by number", "items of a reviewer", "items of a reviewer by tasks", "items of a person", "items for a stage", "tasks of a word",
-					"tasks of a word on all", "tasks of a reviewer", "tasks left", "tasks left, by item", "said before", "said in comments",
+					"items by number", "items of a reviewer", "items of a reviewer by tasks", "items of a person",
+					"items for a stage", "tasks of a word",
+					"tasks of a word on all", "tasks of a reviewer", "tasks left", "tasks left, by item", "said before",
+					"said in comments",
 				} {
 					plan := questions[name].requireIndex(t, name)
 					require.NotContains(t, plan, "Join Filter", "%s: all items are walked for each task", name)
@@ -177,25 +203,39 @@ func aboutReviews(t *testing.T, l *ledger.Ledger, review string) map[string]ques
 		"items page by page":           {items(ledger.ItemFilter{After: 500, Limit: 500}), byNumber},
 		"items of a reviewer":          {mine, byNumber},
 		"items of a reviewer by tasks": {mine, byReviewer},
-		"items of a person":            {items(ledger.ItemFilter{Person: "id-00042"}), []string{"review_items_pkey", "review_items_1"}},
-		"items that are open":          {items(ledger.ItemFilter{Outcomes: []access.Outcome{access.OutcomeOpen}, After: 7}), []string{"review_items_by_outcome"}},
-		"items under way": {items(ledger.ItemFilter{Outcomes: []access.Outcome{access.OutcomeOpen, access.OutcomeHeld}, Limit: 500}),
+		"items of a person": {items(ledger.ItemFilter{Person: "id-00042"}),
+			[]string{"review_items_pkey", "review_items_1"}},
+		"items that are open": {
+			items(ledger.ItemFilter{Outcomes: []access.Outcome{access.OutcomeOpen}, After: 7}),
 			[]string{"review_items_by_outcome"}},
-		"items not settled": {items(ledger.ItemFilter{Outcomes: []access.Outcome{"", access.OutcomeOpen}, After: 7, Limit: 500}),
+		"items under way": {items(ledger.ItemFilter{Outcomes: []access.Outcome{access.OutcomeOpen, access.OutcomeHeld},
+			Limit: 500}),
+			[]string{"review_items_by_outcome"}},
+		"items not settled": {items(ledger.ItemFilter{Outcomes: []access.Outcome{"", access.OutcomeOpen}, After: 7,
+			Limit: 500}),
 			[]string{"review_items_by_outcome", "review_items_by_number"}},
 		"items for a stage": {func() (string, error) {
 			return l.ExplainStage(t.Context(), org, review, 2, []int{1, 2, 3})
 		}, byNumber},
-		"tasks of a reviewer": {func() (string, error) { return l.ExplainOpenTasks(t.Context(), org, review, 1, by) }, byReviewer},
+		"tasks of a reviewer": {func() (string, error) { return l.ExplainOpenTasks(t.Context(), org, review, 1, by) },
+			byReviewer},
 		"tasks that are open": {func() (string, error) { return l.ExplainOpenTasks(t.Context(), org, review, 1, "") },
 			[]string{"review_tasks_pkey", "review_tasks_1"}},
-		"tasks of a word": {func() (string, error) { return l.ExplainTasksOf(t.Context(), org, review, 1, by, []int{7}) },
+		"tasks of a word": {func() (string,
+			error) {
+			return l.ExplainTasksOf(t.Context(), org, review, 1, by, []int{7})
+		},
 			byReviewer},
-		"tasks of a word on all": {func() (string, error) { return l.ExplainTasksOf(t.Context(), org, review, 1, by, nil) }, byReviewer},
-		"tasks left":             {func() (string, error) { return l.ExplainLeft(t.Context(), org, review, 1, by) }, byReviewer},
-		"tasks left, by item":    {func() (string, error) { return l.ExplainLeft(t.Context(), org, review, 1, by) }, byNumber},
-		"said before":            {said(decided), []string{"review_events_by_person"}},
-		"said in comments":       {said(commented), []string{"review_events_by_person"}},
+		"tasks of a word on all": {func() (string,
+			error) {
+			return l.ExplainTasksOf(t.Context(), org, review, 1, by, nil)
+		}, byReviewer},
+		"tasks left": {func() (string, error) { return l.ExplainLeft(t.Context(), org, review, 1, by) },
+			byReviewer},
+		"tasks left, by item": {func() (string, error) { return l.ExplainLeft(t.Context(), org, review, 1, by) },
+			byNumber},
+		"said before":      {said(decided), []string{"review_events_by_person"}},
+		"said in comments": {said(commented), []string{"review_events_by_person"}},
 		"count of items": {func() (string, error) {
 			plan, _, err := l.ExplainCounts(t.Context(), org, review, 1)
 			return plan, err
@@ -204,7 +244,8 @@ func aboutReviews(t *testing.T, l *ledger.Ledger, review string) map[string]ques
 			_, plan, err := l.ExplainCounts(t.Context(), org, review, 1)
 			return plan, err
 		}, byReviewer},
-		"rulings of people": {func() (string, error) { return l.ExplainRulings(t.Context(), org, many) }, []string{"rulings_pkey", "rulings_1"}},
+		"rulings of people": {func() (string, error) { return l.ExplainRulings(t.Context(), org, many) },
+			[]string{"rulings_pkey", "rulings_1"}},
 		"removals written": {func() (string, error) {
 			plan, _, err := l.ExplainRemovals(t.Context(), org, many, noon)
 			return plan, err
@@ -213,7 +254,10 @@ func aboutReviews(t *testing.T, l *ledger.Ledger, review string) map[string]ques
 			_, plan, err := l.ExplainRemovals(t.Context(), org, many, noon)
 			return plan, err
 		}, []string{"lines_stopped"}},
-		"last decisions": {func() (string, error) { return l.ExplainLastDecisions(t.Context(), org, "quarterly", many) },
+		"last decisions": {func() (string,
+			error) {
+			return l.ExplainLastDecisions(t.Context(), org, "quarterly", many)
+		},
 			[]string{"review_last_pkey", "review_last_1"}},
 	}
 }
@@ -228,7 +272,8 @@ func paddedID(l *ledger.Ledger) string {
 
 // intoRows is a statement that makes a row of each number from 0.
 func intoRows(l *ledger.Ledger, statement, values string, count int) string {
-	numbers := fmt.Sprintf(`WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < %d) `, count-1)
+	numbers := fmt.Sprintf(`WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < %d) `,
+		count-1)
 	if l.Postgres() {
 		return numbers + statement + " " + values
 	}
@@ -274,7 +319,8 @@ func fill(t *testing.T, l *ledger.Ledger) {
 			fmt.Sprintf(`SELECT 'acme', 'r' || n, 'events', CASE WHEN n %% 10 = 0 THEN 'grants' ELSE 'people' END, '', '', 0, 0, 'done', '', %d + n, %d + n, '', '{}', ''`, us, us),
 			` FROM numbers`, 10_000),
 		into(`INSERT INTO entries (org, seq, at, kind, run, person, target, body, prev, hash)`,
-			fmt.Sprintf(`SELECT 'acme', n + 1, %d + n, 'change', 'r1', %s, 'group:g' || (n %% 10), '{}', '', ''`, us, padded), ` FROM numbers`, 100_000),
+			fmt.Sprintf(`SELECT 'acme', n + 1, %d + n, 'change', 'r1', %s, 'group:g' || (n %% 10), '{}', '', ''`, us,
+				padded), ` FROM numbers`, 100_000),
 		into(`INSERT INTO grants (org, id, person, email, email_key, target, target_key, person_key, state, settled, requested, since, until, taken, body)`,
 			fmt.Sprintf(`SELECT 'acme', 'g-' || n, %s, '', %s || '@acme.example', 'group:g' || (n %% 10), 'group:g' || (n %% 10), %s, 'ended', CASE WHEN n %% 20 = 0 THEN 0 ELSE 1 END,
 				%d + n, %d + n, %d + n, 0, '{}'`, padded, padded, padded, us, us, us), ` FROM numbers`, 100_000),

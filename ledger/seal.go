@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// recordOld adds to the chains of organizations from before rows of some tables were recorded how these rows are now: what is said of
-// them is what was there, not that it had come there rightly. It does so once for an organization, never for rows that its chain
-// records already, and never where there is no chain.
+// recordOld adds to the chains of organizations from before rows of some tables were recorded how these rows are now:
+// what is said of them is what was there, not that it had come there rightly. It does so once for an organization,
+// never for rows that its chain records already, and never where there is no chain.
 func (l *Ledger) recordOld(ctx context.Context) error {
 	old, err := collect(ctx, l.reads, func(row scanner) (org string, err error) { return org, row.Scan(&org) },
 		`SELECT org FROM heads WHERE seq > 0 AND NOT EXISTS (`+recordedNow+`) ORDER BY org`, EntryRows)
@@ -15,7 +15,8 @@ func (l *Ledger) recordOld(ctx context.Context) error {
 		return reading(err, "which organizations are from before", "all")
 	}
 	for _, org := range old {
-		if err := l.writeAnyway(ctx, org, "record the rows from before", func(w *write) error { return w.recordOld(ctx) }); err != nil {
+		if err := l.writeAnyway(ctx, org, "record the rows from before",
+			func(w *write) error { return w.recordOld(ctx) }); err != nil {
 			return err
 		}
 	}
@@ -30,10 +31,12 @@ func (w *write) recordOld(ctx context.Context) error {
 		return nil // there is no chain: that is for verify-ledger to tell
 	}
 	version := 0
-	if now, err := w.exists(ctx, `SELECT 1 FROM heads WHERE org = ? AND EXISTS (`+recordedNow+`)`, w.org, EntryRows); err != nil || now {
+	if now, err := w.exists(ctx, `SELECT 1 FROM heads WHERE org = ? AND EXISTS (`+recordedNow+`)`, w.org,
+		EntryRows); err != nil || now {
 		return err
 	}
-	if recorded, err := w.exists(ctx, `SELECT 1 FROM entries WHERE org = ? AND kind = ?`, w.org, EntryRows); err != nil {
+	if recorded, err := w.exists(ctx, `SELECT 1 FROM entries WHERE org = ? AND kind = ?`, w.org,
+		EntryRows); err != nil {
 		return err
 	} else if recorded {
 		version = 1
@@ -48,9 +51,11 @@ func (w *write) recordOld(ctx context.Context) error {
 	return w.sayVersion(ctx)
 }
 
-// sayVersion adds an entry about no row, so that an organization that had none to record is not taken for an old one again.
+// sayVersion adds an entry about no row, so that an organization that had none to record is not taken for an old one
+// again.
 func (w *write) sayVersion(ctx context.Context) error {
-	return w.append(ctx, Entry{At: orNow(w.at), Kind: EntryRows, Body: body(rowsEntry{Version: recordVersion, Rows: [][]string{}, Before: true})})
+	return w.append(ctx, Entry{At: orNow(w.at), Kind: EntryRows,
+		Body: body(rowsEntry{Version: recordVersion, Rows: [][]string{}, Before: true})})
 }
 
 func (w *write) recordOldOf(ctx context.Context, t *recordedTable) error {

@@ -9,16 +9,19 @@ import (
 	"time"
 )
 
-// ErrServed says that one of Atlassian's organizations is served under another name already: two would write against each other.
+// ErrServed says that one of Atlassian's organizations is served under another name already: two would write against
+// each other.
 var ErrServed = errors.New("it is served under another name")
 
-// ErrLent says that an organization cannot be given up: its grants are not over, and nobody would take their access back.
+// ErrLent says that an organization cannot be given up: its grants are not over, and nobody would take their access
+// back.
 var ErrLent = errors.New("grants are not over, and nobody would take back what they gave")
 
 // nothingLent refuses while anything is left to do about a grant of the organization.
 func (w *write) nothingLent(ctx context.Context) error {
 	const most = 5
-	open, err := collect(ctx, w.database, scanGrant, selectGrant+` WHERE org = ? AND settled = 0 ORDER BY requested, id LIMIT ?`, w.org, most+1)
+	open, err := collect(ctx, w.database, scanGrant,
+		selectGrant+` WHERE org = ? AND settled = 0 ORDER BY requested, id LIMIT ?`, w.org, most+1)
 	if err != nil || len(open) == 0 {
 		return err
 	}
@@ -32,8 +35,8 @@ func (w *write) nothingLent(ctx context.Context) error {
 	return fmt.Errorf("%w: %s. End them with `starter revoke` (all of them: `starter grants`), and try again once their access was taken back; the organization's workflow, its key and a worker must run for that", ErrLent, strings.Join(all, ", "))
 }
 
-// ServedAs returns the name under which the organization with Atlassian's id is served, or ErrNotFound, also where that one's chain does
-// not explain it.
+// ServedAs returns the name under which the organization with Atlassian's id is served, or ErrNotFound, also where that
+// one's chain does not explain it.
 func (l *Ledger) ServedAs(ctx context.Context, orgID string) (string, error) {
 	org, err := servedAs(ctx, l.reads, orgID)
 	if err != nil {
@@ -61,7 +64,8 @@ func (w *write) serve(ctx context.Context, orgID string, at time.Time) (fresh bo
 	if err := w.forget(ctx, tableServed, []any{id}); err != nil {
 		return false, err
 	}
-	n, err := w.exec(ctx, `INSERT INTO served (id, org, since) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`, id, w.org, instant(at))
+	n, err := w.exec(ctx, `INSERT INTO served (id, org, since) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`, id, w.org,
+		instant(at))
 	if err != nil {
 		return false, err
 	}
@@ -82,9 +86,9 @@ func (w *write) serve(ctx context.Context, orgID string, at time.Time) (fresh bo
 	return true, err
 }
 
-// Retire gives the organization's id free: nothing is written to it any more under this name until a policy is applied again, and
-// another name may serve it. What the ledger knows of the organization stays. ErrNotFound: the name serves none. ErrLent: grants of
-// it are not over.
+// Retire gives the organization's id free: nothing is written to it any more under this name until a policy is applied
+// again, and another name may serve it. What the ledger knows of the organization stays. ErrNotFound: the name serves
+// none. ErrLent: grants of it are not over.
 func (l *Ledger) Retire(ctx context.Context, org, by string, at time.Time) (orgID string, err error) {
 	err = l.write(ctx, org, "retire the organization", func(w *write) error {
 		orgID, err = first(ctx, w.database, func(row scanner) (id string, err error) { return id, row.Scan(&id) },
@@ -101,7 +105,8 @@ func (l *Ledger) Retire(ctx context.Context, org, by string, at time.Time) (orgI
 		if _, err := w.exec(ctx, `DELETE FROM served WHERE org = ?`, org); err != nil {
 			return err
 		}
-		return w.append(ctx, Entry{At: orNow(at), Kind: EntryRetired, Body: body(map[string]any{"orgId": orgID, "by": by})})
+		return w.append(ctx, Entry{At: orNow(at), Kind: EntryRetired,
+			Body: body(map[string]any{"orgId": orgID, "by": by})})
 	})
 	return orgID, err
 }

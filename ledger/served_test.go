@@ -41,12 +41,14 @@ func TestSavePolicyKeepsNamesWithThePolicyOrNotAtAll(t *testing.T) {
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		_, err := l.SavePolicy(t.Context(), ledger.PolicyVersion{Org: "other", Hash: "o", OrgID: "id-2", At: noon})
 		require.NoError(t, err)
-		v := ledger.PolicyVersion{Org: org, Hash: "a", OrgID: "id-1", At: noon, Names: []ledger.PolicyName{{Name: "boss@acme.example", Account: "id-00001"}}}
+		v := ledger.PolicyVersion{Org: org, Hash: "a", OrgID: "id-1", At: noon,
+			Names: []ledger.PolicyName{{Name: "boss@acme.example", Account: "id-00001"}}}
 		_, err = l.SavePolicy(t.Context(), v)
 		require.NoError(t, err)
 
 		refused := v
-		refused.Hash, refused.OrgID, refused.Names = "b", "id-2", []ledger.PolicyName{{Name: "boss@acme.example", Account: "id-00002"}}
+		refused.Hash, refused.OrgID, refused.Names = "b", "id-2",
+			[]ledger.PolicyName{{Name: "boss@acme.example", Account: "id-00002"}}
 		_, err = l.SavePolicy(t.Context(), refused)
 		require.ErrorIs(t, err, ledger.ErrServed)
 		names, err := l.PolicyNames(t.Context(), org)
@@ -104,7 +106,9 @@ func TestServedByOneOfManyAtOnce(t *testing.T) {
 		refused := make(chan error, 8)
 		for n := range 8 {
 			wait.Go(func() {
-				if _, err := l.SavePolicy(t.Context(), ledger.PolicyVersion{Org: fmt.Sprintf("org-%d", n), Hash: "a", OrgID: "id-1", At: noon}); err != nil {
+				if _, err := l.SavePolicy(t.Context(),
+					ledger.PolicyVersion{Org: fmt.Sprintf("org-%d", n), Hash: "a", OrgID: "id-1",
+						At: noon}); err != nil {
 					refused <- err
 				}
 			})

@@ -28,7 +28,8 @@ func (l *Ledger) LineStats(ctx context.Context, org, run string) ([]LineStat, er
 }
 
 // LosesStats counts, per app on a site (app/site), the people who lose their last known access to it by the run's
-// removals. Lapses do not count, nor removals that a person rejected, that were refused or that turned out to be needless.
+// removals. Lapses do not count, nor removals that a person rejected, that were refused or that turned out to be
+// needless.
 func (l *Ledger) LosesStats(ctx context.Context, org, run string) (map[string]int, error) {
 	people := map[string]int{}
 	last := map[string]string{} // app on a site → the person counted last; lines come person by person
@@ -50,8 +51,8 @@ func (l *Ledger) LosesStats(ctx context.Context, org, run string) (map[string]in
 	return people, reading(err, "who loses access by run "+run, org)
 }
 
-// RemovalsSince counts, per target, the removals done at t or later, over all runs, without lapses: a grant that ends is
-// no sign of a drain.
+// RemovalsSince counts, per target, the removals done at t or later, over all runs, without lapses: a grant that ends
+// is no sign of a drain.
 func (l *Ledger) RemovalsSince(ctx context.Context, org string, t time.Time) (map[access.Entitlement]int, error) {
 	removals := map[access.Entitlement]int{}
 	err := l.reads.each(ctx, func(row scanner) error {
@@ -66,7 +67,8 @@ func (l *Ledger) RemovalsSince(ctx context.Context, org string, t time.Time) (ma
 }
 
 // RemovedSince names the people who were removed from the target at t or later, over all runs, by account id.
-func (l *Ledger) RemovedSince(ctx context.Context, org string, target access.Entitlement, t time.Time) (map[string]bool, error) {
+func (l *Ledger) RemovedSince(ctx context.Context, org string, target access.Entitlement,
+	t time.Time) (map[string]bool, error) {
 	gone := map[string]bool{}
 	err := l.reads.each(ctx, func(row scanner) error {
 		var person string
@@ -78,8 +80,8 @@ func (l *Ledger) RemovedSince(ctx context.Context, org string, target access.Ent
 	return gone, reading(err, "recent removals from "+string(target), org)
 }
 
-// WroteSince is what Castellan wrote last, or may have written, of this person's membership in the group at t or later; ""
-// when nothing: an event about it is then Castellan's own echo. A role has no group id: ask for it with "".
+// WroteSince is what Castellan wrote last, or may have written, of this person's membership in the group at t or later;
+// "" when nothing: an event about it is then Castellan's own echo. A role has no group id: ask for it with "".
 func (l *Ledger) WroteSince(ctx context.Context, org, person, groupID string, t time.Time) (access.Action, error) {
 	last, err := first(ctx, l.reads, scanChange, selectChange+` WHERE org = ? AND person = ? AND at >= ? AND state IN ('sent', 'done', 'already')
 		AND group_id = ? AND (state <> 'already' OR attempts > 1) ORDER BY at DESC LIMIT 1`, org, person, instant(t), groupID)
@@ -104,7 +106,8 @@ func (l *Ledger) MadeElsewhere(ctx context.Context, org, run string, c access.Ch
 // ChangedPeople returns at most limit account ids (1,000 for 0) after the given one, in byte order, of people for whom
 // the run wrote something or may have: those whom a verification reads again.
 func (l *Ledger) ChangedPeople(ctx context.Context, org, run, after string, limit int) ([]string, error) {
-	people, err := collect(ctx, l.reads, func(row scanner) (person string, err error) { return person, row.Scan(&person) },
+	people, err := collect(ctx, l.reads,
+		func(row scanner) (person string, err error) { return person, row.Scan(&person) },
 		`SELECT DISTINCT person FROM lines WHERE org = ? AND run = ? AND person > ? AND action <> 'adopt'
 		AND (state IN ('sent', 'done') OR state = 'failed' AND attempts > 0) ORDER BY person LIMIT ?`, org, run, after, atMost(limit))
 	return people, reading(err, "the people that run "+run+" changed", org)

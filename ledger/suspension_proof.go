@@ -7,8 +7,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// provenSuspensions returns the people of whose suspensions, from before they were recorded, the chain says that Castellan suspended
-// them then, and did not take it back since.
+// provenSuspensions returns the people of whose suspensions, from before they were recorded, the chain says that
+// Castellan suspended them then, and did not take it back since.
 func provenSuspensions(ctx context.Context, d database, org string, all []access.Suspension) (map[string]bool, error) {
 	proven := map[string]bool{}
 	for _, some := range chunks(all) {
@@ -22,7 +22,8 @@ func provenSuspensions(ctx context.Context, d database, org string, all []access
 		if err := d.each(ctx, func(row scanner) error {
 			e, err := scanEntry(row)
 			var is changeBody
-			if err != nil || json.Unmarshal(e.Body, &is) != nil || is.State != access.Done && is.State != access.Already || !e.Target.Presence() {
+			if err != nil || json.Unmarshal(e.Body, &is) != nil ||
+				is.State != access.Done && is.State != access.Already || !e.Target.Presence() {
 				return err
 			}
 			s := rows[e.Person]

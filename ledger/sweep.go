@@ -11,9 +11,12 @@ import (
 // PersonState is what the ledger knows of one person when the person is decided.
 type PersonState struct {
 	Holdings []access.Holding // that stand, by target
-	Recent   []access.Change  // written, being written or found to be so (done, sent, already) since an instant, oldest first
-	Grants   []access.Grant   // granted or ended and not settled, by beginning; the caller's clock says which are in force
-	Unproven []string         // of the grants, ids of those that the chain does not explain: they are in force at no time
+	// written, being written or found to be so (done, sent, already) since an instant, oldest first
+	Recent []access.Change
+	// granted or ended and not settled, by beginning; the caller's clock says which are in force
+	Grants []access.Grant
+	// of the grants, ids of those that the chain does not explain: they are in force at no time
+	Unproven []string
 
 	// What the chain does not explain of these is left out.
 	Rejected   []access.Change    // that someone said no to, by target
@@ -24,7 +27,8 @@ type PersonState struct {
 
 // States returns the state of each of the people, in eight queries per 500 of them. Recent is of all runs from
 // writesSince on. A person of whom the ledger knows nothing has no entry in the map.
-func (l *Ledger) States(ctx context.Context, org string, people []string, writesSince time.Time) (map[string]PersonState, error) {
+func (l *Ledger) States(ctx context.Context, org string, people []string,
+	writesSince time.Time) (map[string]PersonState, error) {
 	states := make(map[string]PersonState, len(people))
 	for _, some := range chunks(people) {
 		r := stateReader{Ledger: l, org: org, people: some, writesSince: writesSince, states: states}
@@ -138,7 +142,8 @@ func (r *stateReader) rejections(ctx context.Context) error {
 // recentWrites names the states as the index lines_written does, or SQLite would not use it.
 func recentWrites(org string, people []string, since time.Time) (string, []any) {
 	where, args := among("org", "person", people, org)
-	return selectChange + ` WHERE state IN ('sent', 'done', 'already') AND ` + where + ` AND at >= ?`, append(args, instant(since))
+	return selectChange + ` WHERE state IN ('sent', 'done', 'already') AND ` + where + ` AND at >= ?`,
+		append(args, instant(since))
 }
 
 // Page is what a sweep decided about one page of people.
@@ -164,9 +169,9 @@ type Page struct {
 	Observe    bool // preview or dry run: holdings and rejections stay as they are
 }
 
-// SavePage records a page of a run's sweep: people that changed, all plan lines of the page's people in place of those they
-// had in this run (but for lines whose write was begun: these stay), holdings, and the page's numbers under its key. A
-// repeat of the page replaces what it recorded. At is the instant of the read.
+// SavePage records a page of a run's sweep: people that changed, all plan lines of the page's people in place of those
+// they had in this run (but for lines whose write was begun: these stay), holdings, and the page's numbers under its
+// key. A repeat of the page replaces what it recorded. At is the instant of the read.
 func (l *Ledger) SavePage(ctx context.Context, org, run string, p Page, at time.Time) error {
 	at = orNow(at)
 	return l.write(ctx, org, "save page "+p.Key+" of run "+run, func(w *write) error {
@@ -246,7 +251,8 @@ func (p Page) counts() Counts {
 	return c
 }
 
-func (w *write) saveTally(ctx context.Context, run, key string, seen, notes map[string]int, unseen []access.Unseen, counts Counts) error {
+func (w *write) saveTally(ctx context.Context, run, key string, seen, notes map[string]int, unseen []access.Unseen,
+	counts Counts) error {
 	stored := func(m map[string]int) string {
 		if len(m) == 0 {
 			return ""
@@ -292,8 +298,8 @@ func (l *Ledger) Tally(ctx context.Context, org, run, key string, delta Counts) 
 	})
 }
 
-// Seen returns, summed over a run's pages and tallies, the members seen in each source group and the counts. It is there
-// until the first run that begins after this one has ended.
+// Seen returns, summed over a run's pages and tallies, the members seen in each source group and the counts. It is
+// there until the first run that begins after this one has ended.
 func (l *Ledger) Seen(ctx context.Context, org, run string) (map[string]int, Counts, error) {
 	seen := map[string]int{}
 	var counts Counts

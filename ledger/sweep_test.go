@@ -47,14 +47,16 @@ func TestPageIsRecordedAndItsRepeatReplacesIt(t *testing.T) {
 		seen, counts, err := l.Seen(t.Context(), org, "r1")
 		require.NoError(t, err)
 		require.Equal(t, map[string]int{"src": 3, "other": 1}, seen)
-		require.Equal(t, ledger.Counts{People: 3, Pages: 2, Calls: 3, Adds: 1, Removals: 1, Rejected: 1, Foreign: 1, Suppressed: 2, Verified: 5}, counts)
+		require.Equal(t, ledger.Counts{People: 3, Pages: 2, Calls: 3, Adds: 1, Removals: 1, Rejected: 1, Foreign: 1,
+			Suppressed: 2, Verified: 5}, counts)
 		lines, err := l.Lines(t.Context(), org, "r1", ledger.Filter{})
 		require.NoError(t, err)
 		require.Equal(t, page.Changes[:1], lines[:1], "a line comes back whole")
 		require.Len(t, lines, 3)
 		wiki := held(ana, "wiki", false)
 		wiki.Run, wiki.From = "r1", noon
-		require.Equal(t, []access.Holding{wiki}, holdings(t, l, ana.ID, noon.Add(time.Hour)), "a repeat does not begin it again")
+		require.Equal(t, []access.Holding{wiki}, holdings(t, l, ana.ID, noon.Add(time.Hour)),
+			"a repeat does not begin it again")
 
 		page.Changes, page.Seen = page.Changes[:1], map[string]int{"src": 1}
 		require.NoError(t, l.SavePage(t.Context(), org, "r1", page, noon))
@@ -82,9 +84,11 @@ func TestLateRepeatOfAPageLeavesBegunLinesAlone(t *testing.T) {
 		plan(t, l, "r1", dev, ops)
 		_, err := l.BeginChange(t.Context(), org, "r1", ana.ID, dev.Target, noon)
 		require.NoError(t, err)
-		require.NoError(t, l.RecordLines(t.Context(), org, "r1", []access.Change{answer(ops, access.Shortage, "no seat", noon)}))
+		require.NoError(t, l.RecordLines(t.Context(), org, "r1",
+			[]access.Change{answer(ops, access.Shortage, "no seat", noon)}))
 		plan(t, l, "r1", dev, ops)
-		for target, state := range map[access.Entitlement]access.ChangeState{dev.Target: access.Sent, ops.Target: access.Shortage} {
+		for target, state := range map[access.Entitlement]access.ChangeState{dev.Target: access.Sent,
+			ops.Target: access.Shortage} {
 			line, err := l.Line(t.Context(), org, "r1", ana.ID, target)
 			require.NoError(t, err)
 			require.Equal(t, state, line.State)
@@ -96,7 +100,8 @@ func TestStatesAreWhatADecisionNeeds(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		ana, bo := person(1), person(2)
-		old, dev, sent, no := change(ana, access.Add, "old"), change(ana, access.Add, "dev"), change(ana, access.Add, "sent"), change(bo, access.Remove, "no")
+		old, dev, sent, no := change(ana, access.Add, "old"), change(ana, access.Add, "dev"),
+			change(ana, access.Add, "sent"), change(bo, access.Remove, "no")
 		no.State = access.Held
 		plan(t, l, "r1", old, dev, sent, no)
 		require.NoError(t, l.EndChange(t.Context(), org, "r1", answer(old, access.Done, "200", noon)))
@@ -114,7 +119,8 @@ func TestStatesAreWhatADecisionNeeds(t *testing.T) {
 		require.Equal(t, group("dev"), states[ana.ID].Holdings[0].Target)
 		recent := states[ana.ID].Recent
 		require.Len(t, recent, 2, "what was written before the instant is left out")
-		require.Equal(t, []access.ChangeState{access.Done, access.Sent}, []access.ChangeState{recent[0].State, recent[1].State})
+		require.Equal(t, []access.ChangeState{access.Done, access.Sent},
+			[]access.ChangeState{recent[0].State, recent[1].State})
 		require.Equal(t, []access.Change{answer(no, access.Rejected, "", noon)}, states[bo.ID].Rejected)
 
 		page := ledger.Page{Key: "1", People: []access.Person{bo}, Lift: []access.Change{no}, Observe: true}
@@ -160,7 +166,8 @@ func TestHoldingsOverTime(t *testing.T) {
 		for range 2 {
 			save(day(3), ledger.Page{Open: []access.Holding{other}, Close: []access.Holding{owned}})
 		}
-		save(day(4), ledger.Page{Open: []access.Holding{{Person: ana.ID, Target: group("dev"), GroupID: "gid-dev", Reasons: other.Reasons}}})
+		save(day(4), ledger.Page{Open: []access.Holding{{Person: ana.ID, Target: group("dev"), GroupID: "gid-dev",
+			Reasons: other.Reasons}}})
 		for range 2 {
 			save(day(5), ledger.Page{Close: []access.Holding{other}})
 		}
@@ -175,7 +182,8 @@ func TestHoldingsOverTime(t *testing.T) {
 		for n := range 9 {
 			got = append(got, reasons(day(n)))
 		}
-		require.Equal(t, []string{"none", "foreign", "dev", "other", "other", "none", "none", "foreign", "foreign"}, got)
+		require.Equal(t, []string{"none", "foreign", "dev", "other", "other", "none", "none", "foreign", "foreign"},
+			got)
 		require.Equal(t, "foreign", reasons(day(2).Add(-time.Microsecond)))
 		at4 := holdings(t, l, ana.ID, day(4))[0]
 		require.True(t, at4.Owned, "what is owned stays owned while it stands")
@@ -211,7 +219,8 @@ func TestForeignHoldingsComeInPages(t *testing.T) {
 			after = ledger.Key{Person: some[len(some)-1].Person, Target: some[len(some)-1].Target}
 		}
 		require.Equal(t, []string{
-			"group:Zoo id-00000", "group:Zoo id-00001", "group:Zoo id-00002", "group:Zoo id-00003", "group:Zoo id-00004",
+			"group:Zoo id-00000", "group:Zoo id-00001", "group:Zoo id-00002", "group:Zoo id-00003",
+			"group:Zoo id-00004",
 			"group:dev id-00000", "group:dev id-00001", "group:dev id-00003", "group:dev id-00004",
 		}, got)
 		dev, err := l.Foreign(t.Context(), org, group("dev"), 0, ledger.Key{})
@@ -257,7 +266,8 @@ func TestNextRunForgetsThePagesOfEndedOnes(t *testing.T) {
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		for _, id := range []string{"ended", "open"} {
 			require.NoError(t, l.BeginRun(t.Context(), begun(id, noon)))
-			require.NoError(t, l.SavePage(t.Context(), org, id, ledger.Page{Key: "1", Seen: map[string]int{"src": 1}}, noon))
+			require.NoError(t, l.SavePage(t.Context(), org, id, ledger.Page{Key: "1", Seen: map[string]int{"src": 1}},
+				noon))
 		}
 		require.NoError(t, l.EndRun(t.Context(), begun("ended", noon)))
 		require.NoError(t, l.BeginRun(t.Context(), begun("next", noon)))

@@ -19,10 +19,12 @@ func TestNoteRemovalIsSaidOfWhatWasHeldThen(t *testing.T) {
 		admin.Target, admin.GroupID = access.OrgAdmin, ""
 		later.Target, later.GroupID, later.From = group("qa"), "gid-qa", noon.Add(time.Hour)
 		presence.Target, presence.GroupID = access.Directory, ""
-		require.NoError(t, l.SavePage(t.Context(), org, "r1", ledger.Page{Key: "1", Open: []access.Holding{owned, foreign, admin, later, presence}}, noon))
+		require.NoError(t, l.SavePage(t.Context(), org, "r1",
+			ledger.Page{Key: "1", Open: []access.Holding{owned, foreign, admin, later, presence}}, noon))
 		at := noon.Add(time.Minute)
 		note := func(what string, at time.Time) {
-			require.NoError(t, l.NoteRemoval(t.Context(), org, ledger.Removal{Person: "id-00001", What: what, Taken: access.Taken{At: at, Action: "user_removed"}}))
+			require.NoError(t, l.NoteRemoval(t.Context(), org,
+				ledger.Removal{Person: "id-00001", What: what, Taken: access.Taken{At: at, Action: "user_removed"}}))
 		}
 		said := func() map[access.Entitlement]access.Taken {
 			states, err := l.States(t.Context(), org, []string{"id-00001", "id-00002"}, noon)
@@ -41,7 +43,8 @@ func TestNoteRemovalIsSaidOfWhatWasHeldThen(t *testing.T) {
 		require.Empty(t, said())
 		note("gid-dev", at)
 		note("gid-dev", noon.Add(time.Second))
-		require.Equal(t, map[access.Entitlement]access.Taken{group("dev"): {At: at, Action: "user_removed"}}, said(), "the last time stands")
+		require.Equal(t, map[access.Entitlement]access.Taken{group("dev"): {At: at, Action: "user_removed"}}, said(),
+			"the last time stands")
 		note(string(access.OrgAdmin), at)
 		require.Len(t, said(), 2)
 		note(ledger.LeftOrganization, at.Add(time.Second))
@@ -49,7 +52,8 @@ func TestNoteRemovalIsSaidOfWhatWasHeldThen(t *testing.T) {
 		require.NotContains(t, said(), access.Directory)
 		sound(t, l)
 
-		written(t, l, "r2", access.Change{Person: "id-00001", Target: group("dev"), GroupID: "gid-dev", Action: access.Add}, at.Add(time.Minute), access.Done)
+		written(t, l, "r2", access.Change{Person: "id-00001", Target: group("dev"), GroupID: "gid-dev",
+			Action: access.Add}, at.Add(time.Minute), access.Done)
 		require.NotContains(t, said(), group("dev"), "Castellan gave it again itself")
 		require.Contains(t, said(), access.OrgAdmin)
 
@@ -66,7 +70,8 @@ func TestSavePageEndsWhatSomebodyElseTookAndGave(t *testing.T) {
 		over, now := h, h
 		over.Taken, over.Until = &access.Taken{At: noon.Add(time.Minute), Action: "user_removed"}, noon.Add(time.Minute)
 		now.Owned, now.From = false, noon.Add(time.Hour)
-		require.NoError(t, l.SavePage(t.Context(), org, "r2", ledger.Page{Key: "1", Ended: []access.Holding{over}, Open: []access.Holding{now}}, noon.Add(time.Hour)))
+		require.NoError(t, l.SavePage(t.Context(), org, "r2",
+			ledger.Page{Key: "1", Ended: []access.Holding{over}, Open: []access.Holding{now}}, noon.Add(time.Hour)))
 		is, err := l.Holding(t.Context(), org, h.Person, h.Target)
 		require.NoError(t, err)
 		require.False(t, is.Owned)

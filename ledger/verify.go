@@ -22,8 +22,8 @@ type Broken struct {
 
 // VerifyChain checks at most limit entries (1,000 for 0) from the one numbered from (1 or less: the beginning): that
 // none is missing, that each carries the hash of the one before it and its own, and, at the end, that the chain ends
-// where the organization's head says. Call it again with To + 1 while More is set. An error means that the check could not
-// be made; a chain that does not hold is Broken and no error.
+// where the organization's head says. Call it again with To + 1 while More is set. An error means that the check could
+// not be made; a chain that does not hold is Broken and no error.
 func (l *Ledger) VerifyChain(ctx context.Context, org string, from int64, limit int) (Check, error) {
 	check, err := l.verify(ctx, org, max(from, 1), atMost(limit))
 	return check, reading(err, "the chain to check it", org)
@@ -56,7 +56,8 @@ func (l *Ledger) verify(ctx context.Context, org string, from int64, limit int) 
 		case e.Seq != check.To+1:
 			return broken(check.To+1, "entry %d is missing: %d follows entry %d", check.To+1, e.Seq, check.To)
 		case e.Prev != check.Head:
-			return broken(e.Seq, "entry %d says that %q came before it, but entry %d has the hash %q", e.Seq, e.Prev, e.Seq-1, check.Head)
+			return broken(e.Seq, "entry %d says that %q came before it, but entry %d has the hash %q", e.Seq, e.Prev,
+				e.Seq-1, check.Head)
 		case e.Sum() != e.Hash:
 			return broken(e.Seq, "entry %d was changed: it hashes to %s and carries %s", e.Seq, e.Sum(), e.Hash)
 		}
@@ -80,14 +81,16 @@ func (l *Ledger) verify(ctx context.Context, org string, from int64, limit int) 
 // verifyEnd compares where the entries end with where the head says they end: last when the block was begun.
 func (l *Ledger) verifyEnd(ctx context.Context, org string, last int64, check *Check) error {
 	if check.To < last {
-		check.Broken = &Broken{Seq: check.To + 1, Why: fmt.Sprintf("the chain should go on to entry %d, but nothing follows entry %d", last, check.To)}
+		check.Broken = &Broken{Seq: check.To + 1,
+			Why: fmt.Sprintf("the chain should go on to entry %d, but nothing follows entry %d", last, check.To)}
 		return nil
 	}
 	if check.To == 0 {
 		known, err := first(ctx, l.reads, func(row scanner) (n int, err error) { return n, row.Scan(&n) },
 			`SELECT COUNT(*) FROM organizations WHERE org = ?`, org)
 		if known > 0 {
-			check.Broken = &Broken{Seq: 1, Why: "the organization is known to the ledger, and its chain has no entry: it was emptied"}
+			check.Broken = &Broken{Seq: 1,
+				Why: "the organization is known to the ledger, and its chain has no entry: it was emptied"}
 		}
 		return err
 	}
@@ -99,7 +102,9 @@ func (l *Ledger) verifyEnd(ctx context.Context, org string, last int64, check *C
 		return err
 	}
 	if check.To > now || check.To == now && check.Head != hash {
-		check.Broken = &Broken{Seq: check.To, Why: fmt.Sprintf("entry %d is not the ledger's: the head says that the chain ends with entry %d (%s)", check.To, now, hash)}
+		check.Broken = &Broken{Seq: check.To,
+			Why: fmt.Sprintf("entry %d is not the ledger's: the head says that the chain ends with entry %d (%s)",
+				check.To, now, hash)}
 	}
 	return nil
 }

@@ -15,7 +15,8 @@ import (
 // longChain makes a chain of some 100,000 entries: answers to changes with their holdings, and grants that come and go.
 func longChain(b *testing.B, l *ledger.Ledger) {
 	b.Helper()
-	_, err := l.SavePolicy(b.Context(), ledger.PolicyVersion{Org: org, Hash: "p1", Body: []byte("{}"), OrgID: "org-1", At: noon})
+	_, err := l.SavePolicy(b.Context(),
+		ledger.PolicyVersion{Org: org, Hash: "p1", Body: []byte("{}"), OrgID: "org-1", At: noon})
 	require.NoError(b, err)
 	for n := range 92 {
 		run := fmt.Sprintf("r%d", n)

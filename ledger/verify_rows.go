@@ -40,9 +40,10 @@ func (c *RowsCheck) name(t *recordedTable, key []string, why string, args ...any
 	}
 }
 
-// VerifyRows replays the chain against the tables: each row that an entry speaks of must be there as the last such entry says, and
-// each row that is there must have one. It does not check the chain itself: see [Ledger.VerifyChain]. Memory is bounded but for the
-// keys of rows that were deleted, or that have an address in theirs. Beat is called now and then with the number of the entry that was reached.
+// VerifyRows replays the chain against the tables: each row that an entry speaks of must be there as the last such
+// entry says, and each row that is there must have one. It does not check the chain itself: see [Ledger.VerifyChain].
+// Memory is bounded but for the keys of rows that were deleted, or that have an address in theirs. Beat is called now
+// and then with the number of the entry that was reached.
 func (l *Ledger) VerifyRows(ctx context.Context, org string, beat func(seq int64)) (RowsCheck, error) {
 	return l.verifyRows(ctx, org, "", beat)
 }
@@ -53,7 +54,8 @@ func (l *Ledger) VerifyReview(ctx context.Context, org, review string, beat func
 }
 
 func (l *Ledger) verifyRows(ctx context.Context, org, review string, beat func(seq int64)) (RowsCheck, error) {
-	v := rowsVerifier{database: l.reads, org: org, review: review, beat: beat, known: map[*recordedTable]int64{}, missing: map[rowID]missingRow{}, hidden: map[rowID]hiddenRow{}}
+	v := rowsVerifier{database: l.reads, org: org, review: review, beat: beat, known: map[*recordedTable]int64{},
+		missing: map[rowID]missingRow{}, hidden: map[rowID]hiddenRow{}}
 	err := v.verify(ctx)
 	return v.check, reading(err, "the rows to check them", org)
 }
@@ -64,7 +66,8 @@ func (l *Ledger) ReviewExplained(ctx context.Context, org, review string) (bool,
 	return said[review], reading(err, "what the chain says of review "+review, org)
 }
 
-// UnexplainedItems returns which of a review's items, by number, are not as the chain says: what was decided of them is not known.
+// UnexplainedItems returns which of a review's items, by number, are not as the chain says: what was decided of them is
+// not known.
 func (l *Ledger) UnexplainedItems(ctx context.Context, org, review string, items []access.Item) (map[int]bool, error) {
 	keys := make([][]string, len(items))
 	for n, i := range items {
@@ -152,8 +155,8 @@ func (v *rowsVerifier) verify(ctx context.Context) error {
 	return nil
 }
 
-// policies checks that the texts of policies are those of their hashes, and that the one in force is there: of the hash in force the
-// organization's own row says enough.
+// policies checks that the texts of policies are those of their hashes, and that the one in force is there: of the hash
+// in force the organization's own row says enough.
 func (v *rowsVerifier) policies(ctx context.Context) error {
 	texts := map[string]bool{}
 	err := v.each(ctx, func(row scanner) error {
@@ -164,7 +167,8 @@ func (v *rowsVerifier) policies(ctx context.Context) error {
 		texts[hash] = true
 		sum := sha256.Sum256([]byte(body))
 		if is := "sha256:" + hex.EncodeToString(sum[:]); len(hash) == len(is) && hash != is {
-			v.check.name(&recordedTable{name: "policies"}, []string{hash}, "its text hashes to %s: it was changed past the ledger", is)
+			v.check.name(&recordedTable{name: "policies"}, []string{hash},
+				"its text hashes to %s: it was changed past the ledger", is)
 		}
 		return nil
 	}, `SELECT hash, body FROM policies WHERE org = ?`, v.org)
@@ -197,7 +201,8 @@ func (v *rowsVerifier) entries(ctx context.Context) error {
 				return nil //nolint:nilerr // the chain is broken there, which is another's to say; its rows are explained by nobody
 			}
 			for _, s := range said {
-				if v.review == "" || s.table.review != "" && s.key[slices.Index(s.table.key, s.table.review)] == v.review {
+				if v.review == "" || s.table.review != "" &&
+					s.key[slices.Index(s.table.key, s.table.review)] == v.review {
 					some = append(some, spoken{s, v.after, before})
 				}
 			}
@@ -205,7 +210,8 @@ func (v *rowsVerifier) entries(ctx context.Context) error {
 				return errStop
 			}
 			return nil
-		}, `SELECT seq, body FROM entries WHERE org = ? AND seq > ? AND kind = ? ORDER BY seq LIMIT ?`, v.org, v.after, EntryRows, rowsAtOnce)
+		}, `SELECT seq, body FROM entries WHERE org = ? AND seq > ? AND kind = ? ORDER BY seq LIMIT ?`, v.org, v.after,
+			EntryRows, rowsAtOnce)
 		if err != nil && !errors.Is(err, errStop) {
 			return err
 		}
@@ -262,7 +268,8 @@ func (v *rowsVerifier) compareRows(ctx context.Context, t *recordedTable, ids []
 		case s.hash == rowGone:
 			if delete(v.missing, rowID{t, id}); there && row.hash != "" && row.entry > 0 && row.entry < s.seq {
 				v.known[t]++
-				v.check.name(t, s.key, "it is as an older entry said (%d), and entry %d says that it is gone", row.entry, s.seq)
+				v.check.name(t, s.key, "it is as an older entry said (%d), and entry %d says that it is gone",
+					row.entry, s.seq)
 			}
 		case !there:
 			v.missing[rowID{t, id}] = missingRow{s.key, s.seq}
@@ -349,7 +356,8 @@ func (v *rowsVerifier) strangers(ctx context.Context, t *recordedTable) error {
 			case !spokenOf:
 				v.check.name(t, r.key, "it names entry %d, which does not speak of it", r.entry)
 			case hidden && r.entry < last.seq:
-				v.check.name(t, r.key, "it is as an older entry said (%d), and entry %d says otherwise", r.entry, last.seq)
+				v.check.name(t, r.key, "it is as an older entry said (%d), and entry %d says otherwise",
+					r.entry, last.seq)
 			case hidden && (hash != r.hash || doubted):
 				v.check.name(t, r.key, "it is not as entry %d says: it was changed past the ledger", r.entry)
 			case hidden:
@@ -365,7 +373,8 @@ func (v *rowsVerifier) strangers(ctx context.Context, t *recordedTable) error {
 }
 
 // saidOf is what the entries that rows name say of them, by key.
-func saidOf(ctx context.Context, d database, org string, t *recordedTable, rows []storedRow) (map[string]saidRow, error) {
+func saidOf(ctx context.Context, d database, org string, t *recordedTable, rows []storedRow) (map[string]saidRow,
+	error) {
 	named := map[int64]bool{}
 	wanted := map[string]int64{}
 	for _, r := range rows {

@@ -29,8 +29,8 @@ type chainEnd struct {
 	head string // its hash
 }
 
-// write runs do in a transaction. What and whom name it in errors. What others added to the chain is gone through before it, and not
-// while nobody else may write.
+// write runs do in a transaction. What and whom name it in errors. What others added to the chain is gone through
+// before it, and not while nobody else may write.
 func (l *Ledger) write(ctx context.Context, org, what string, do func(w *write) error) error {
 	if _, err := l.replay(ctx, org); err != nil {
 		return fmt.Errorf("ledger: %s (organization %s): %w", what, org, err)
@@ -72,9 +72,9 @@ func (l *Ledger) writeAnyway(ctx context.Context, org, what string, do func(w *w
 	return nil
 }
 
-// lock takes the organization's row in heads, reads the end of its chain, and returns the version of the tables. Where an SQLite
-// transaction begins it has the whole file already; PostgreSQL locks the row, and what is read after that is what the last writer
-// left.
+// lock takes the organization's row in heads, reads the end of its chain, and returns the version of the tables. Where
+// an SQLite transaction begins it has the whole file already; PostgreSQL locks the row, and what is read after that is
+// what the last writer left.
 func (w *write) lock(ctx context.Context) (version int64, err error) {
 	query := `SELECT seq, hash, (SELECT MAX(version_id) FROM goose_db_version) FROM heads WHERE org = ?`
 	if w.postgres {
@@ -85,7 +85,8 @@ func (w *write) lock(ctx context.Context) (version int64, err error) {
 	if w.began = w.chainEnd; !errors.Is(err, ErrNotFound) {
 		return version, err
 	}
-	if _, err := w.exec(ctx, `INSERT INTO heads (org, seq, hash) VALUES (?, 0, '') ON CONFLICT (org) DO NOTHING`, w.org); err != nil {
+	if _, err := w.exec(ctx, `INSERT INTO heads (org, seq, hash) VALUES (?, 0, '') ON CONFLICT (org) DO NOTHING`,
+		w.org); err != nil {
 		return 0, err
 	}
 	version, err = first(ctx, w.database, scan, query, w.org)

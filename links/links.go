@@ -1,8 +1,8 @@
 // Package links makes and reads the personal links by which reviewers enter their page.
 //
-// A token says whose link it is, for which review, and until when, and proves by a keyed hash that whoever holds the key
-// said so. Nothing has to be kept to know a good one from a bad one; that a link was taken back is for whoever issued it to
-// remember, by its id. A token is not encrypted: whoever has it can read what it says.
+// A token says whose link it is, for which review, and until when, and proves by a keyed hash that whoever holds the
+// key said so. Nothing has to be kept to know a good one from a bad one; that a link was taken back is for whoever
+// issued it to remember, by its id. A token is not encrypted: whoever has it can read what it says.
 //
 // The package imports nothing of the project.
 package links
@@ -31,7 +31,8 @@ type Link struct {
 // NewID is a new link's id: random, of at least 128 bits.
 func NewID() string { return rand.Text() }
 
-// ErrLink is the answer to every token that is not a good one, whatever is wrong with it: who tries tokens learns nothing.
+// ErrLink is the answer to every token that is not a good one, whatever is wrong with it: who tries tokens learns
+// nothing.
 var ErrLink = errors.New("the link opens nothing: it is not one of ours, or has expired")
 
 // ShortestKey is the fewest characters of a key.
@@ -47,8 +48,8 @@ type Signer struct {
 	marks  func() hash.Hash
 }
 
-// NewSigner makes the signer of a key, any secret of at least [ShortestKey] characters. It must be random: who can guess it
-// can make links.
+// NewSigner makes the signer of a key, any secret of at least [ShortestKey] characters. It must be random: who can
+// guess it can make links.
 func NewSigner(key []byte) (*Signer, error) {
 	if len(key) < ShortestKey {
 		return nil, fmt.Errorf("the key that signs links has fewer than %d characters: make one, for example by openssl rand -base64 32", ShortestKey)
@@ -76,8 +77,8 @@ func derive(key []byte, label string) (func() hash.Hash, error) {
 // encoding is strict, yet skips line ends: Read compares what it read with what it would have written.
 var encoding = base64.RawURLEncoding.Strict()
 
-// Token is the link in letters, digits, dashes and underscores: its version, what it says, and the HMAC-SHA256 over both. One
-// that comes to more than [LongestToken] characters is not read again.
+// Token is the link in letters, digits, dashes and underscores: its version, what it says, and the HMAC-SHA256 over
+// both. One that comes to more than [LongestToken] characters is not read again.
 func (s *Signer) Token(l Link) string {
 	said := encode(l)
 	return encoding.EncodeToString(sum(s.tokens(), said, said))
@@ -103,8 +104,8 @@ func (s *Signer) Read(token string, now time.Time) (Link, error) {
 	return l, nil
 }
 
-// Mark is what only this key can write beside a text that belongs to the link, for a purpose. Marks of other texts, purposes
-// and links differ.
+// Mark is what only this key can write beside a text that belongs to the link, for a purpose. Marks of other texts,
+// purposes and links differ.
 func (s *Signer) Mark(l Link, purpose, text string) string {
 	return encoding.EncodeToString(sum(s.marks(), nil, appendText(appendText(encode(l), purpose), text)))
 }

@@ -23,15 +23,18 @@ func signer(t require.TestingT, key string) *links.Signer {
 }
 
 func ana() links.Link {
-	return links.Link{ID: "ID1", Org: "acme", Review: "admins:2026-11-22", Reviewer: "ana+reviews@acme.example", Expires: now.Add(time.Hour)}
+	return links.Link{ID: "ID1", Org: "acme", Review: "admins:2026-11-22", Reviewer: "ana+reviews@acme.example",
+		Expires: now.Add(time.Hour)}
 }
 
 // anyLink has whatever texts, also such as no person would type.
 func anyLink(t *rapid.T) links.Link {
-	text := rapid.OneOf(rapid.StringN(0, 60, 240), rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 200), func(b []byte) string { return string(b) }))
+	text := rapid.OneOf(rapid.StringN(0, 60, 240),
+		rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 200), func(b []byte) string { return string(b) }))
 	return links.Link{
-		ID: text.Draw(t, "id"), Org: text.Draw(t, "org"), Review: text.Draw(t, "review"), Reviewer: text.Draw(t, "reviewer"),
-		Expires: time.Unix(rapid.Int64Range(-1<<40, 1<<40).Draw(t, "expires"), 0).UTC(),
+		ID: text.Draw(t, "id"), Org: text.Draw(t, "org"), Review: text.Draw(t, "review"),
+		Reviewer: text.Draw(t, "reviewer"),
+		Expires:  time.Unix(rapid.Int64Range(-1<<40, 1<<40).Draw(t, "expires"), 0).UTC(),
 	}
 }
 
@@ -49,7 +52,8 @@ func TestALinkComesBackAsItWas(t *testing.T) {
 func TestALinkEndsAtTheInstant(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := anyLink(t)
-		_, err := signer(t, key).Read(signer(t, key).Token(l), l.Expires.Add(time.Duration(rapid.Int64Range(0, 1<<40).Draw(t, "late"))))
+		_, err := signer(t, key).Read(signer(t, key).Token(l),
+			l.Expires.Add(time.Duration(rapid.Int64Range(0, 1<<40).Draw(t, "late"))))
 		require.Equal(t, links.ErrLink, err)
 	})
 }
@@ -61,7 +65,8 @@ func TestNoByteOfATokenCanBeChanged(t *testing.T) {
 		at := rapid.IntRange(0, len(token)-1).Draw(t, "at")
 		other := rapid.Byte().Filter(func(b byte) bool { return b != token[at] }).Draw(t, "byte")
 		for _, forged := range []string{
-			string(token[:at]) + string(other) + string(token[at+1:]), // a rune, and so more bytes where it is beyond ASCII
+			// a rune, and so more bytes where it is beyond ASCII
+			string(token[:at]) + string(other) + string(token[at+1:]),
 			string(append(append(append([]byte{}, token[:at]...), other), token[at+1:]...)),
 			string(append(append(append([]byte{}, token[:at]...), other), token[at:]...)),
 			string(token[:at]),
@@ -160,7 +165,8 @@ func TestAMarkIsForOneTextPurposeAndLink(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	s := signer(f, key)
 	good := s.Token(ana())
-	for _, seed := range []string{"", good, good[1:], good + "=", strings.Repeat("A", 3000), "AQ", "…", s.Token(links.Link{})} {
+	for _, seed := range []string{"", good, good[1:], good + "=", strings.Repeat("A", 3000), "AQ", "…",
+		s.Token(links.Link{})} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, token string) {

@@ -14,7 +14,9 @@ func TestCodeHashKnowsACodeHoweverItIsSet(t *testing.T) {
 	// As codes that were sent before are kept.
 	require.Equal(t, "f1c8454bb0ba8fc91934bb33dd54bd6b", messages.CodeHash(sent)[:32])
 	for _, typed := range []string{
-		"abcdefghijklmnopqrstuvwxy2", "ABCDE–FGHIJ—KLMNO‑PQRST−UVWXY-2", " ABCDE FGHIJ KLMNO\r\nPQRST\u00a0UVWXY\u200b2\n", "ＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰＱＲＳＴＵＶＷＸＹ２", "ABCDE.FGH1J.KLMN0.PQRST.UVWXY.2",
+		"abcdefghijklmnopqrstuvwxy2", "ABCDE–FGHIJ—KLMNO‑PQRST−UVWXY-2",
+		" ABCDE FGHIJ KLMNO\r\nPQRST\u00a0UVWXY\u200b2\n", "ＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰＱＲＳＴＵＶＷＸＹ２",
+		"ABCDE.FGH1J.KLMN0.PQRST.UVWXY.2",
 	} {
 		require.Equal(t, messages.CodeHash(sent), messages.CodeHash(typed), "%q", typed)
 	}

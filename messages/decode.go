@@ -11,8 +11,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// MostBody is how large the body of an input, signal or update may be, in bytes, by its name or workflow type. A larger one is
-// refused unread.
+// MostBody is how large the body of an input, signal or update may be, in bytes, by its name or workflow type. A larger
+// one is refused unread.
 func MostBody(name string) int {
 	if most, known := mostBodies[name]; known {
 		return most
@@ -32,7 +32,8 @@ const (
 var (
 	// mostBodies are the bodies that may be larger than others.
 	mostBodies = map[string]int{
-		OrgSync: mostPayload, TemporaryGrant: mostPayload, AccessReview: mostPayload, Reconcile: mostPayload, Report: mostPayload,
+		OrgSync: mostPayload, TemporaryGrant: mostPayload, AccessReview: mostPayload, Reconcile: mostPayload,
+		Report:      mostPayload,
 		ApplyPolicy: mostPayload, DecideItems: 1 << 20, LookAt: 256 << 10, RunProgress: 256 << 10,
 	}
 	// mostOf are the fields that may be longer than MostName bytes, by their keys.
@@ -50,15 +51,16 @@ var (
 		"policy":   MostPolicy,
 	}
 	// mostElements are the lists that may have more than 100 elements, by their keys.
-	mostElements = map[string]int{"items": MostItems, "lines": MostItems, "people": 4000, "groups": 4000, "recount": 4000, "asks": 4000}
+	mostElements = map[string]int{"items": MostItems, "lines": MostItems, "people": 4000, "groups": 4000,
+		"recount": 4000, "asks": 4000}
 )
 
-// DecodeInternal reads what workflows and activities say to each other. They may be of two versions for a while, so keys that are
-// not known yet are passed over; all else is as in access.Decode.
+// DecodeInternal reads what workflows and activities say to each other. They may be of two versions for a while, so
+// keys that are not known yet are passed over; all else is as in access.Decode.
 func DecodeInternal(data []byte, into any) error { return access.DecodeKnown(data, into) }
 
-// Decode reads the body of an input, signal or update: one JSON object with the documented keys and no others, each once, and no
-// value larger than its bound.
+// Decode reads the body of an input, signal or update: one JSON object with the documented keys and no others, each
+// once, and no value larger than its bound.
 func Decode(data []byte, into any) error {
 	if err := access.Decode(data, into); err != nil {
 		return err
@@ -98,7 +100,8 @@ func checkSizes(key string, v reflect.Value) error {
 			return fmt.Errorf("%s has %d elements; at most 100 are allowed", key, v.Len())
 		}
 		keys := v.MapKeys()
-		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) }) // the same error each time
+		// the same error each time
+		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 		for _, k := range keys {
 			if err := checkSizes(key, k); err != nil {
 				return err
@@ -125,8 +128,8 @@ func checkSizes(key string, v reflect.Value) error {
 	return nil
 }
 
-// EscapedSize is how many bytes JSON takes when it is written again, by the data converter or as part of a state: there < > and &
-// take six.
+// EscapedSize is how many bytes JSON takes when it is written again, by the data converter or as part of a state: there
+// < > and & take six.
 func EscapedSize(raw []byte) int {
 	size := len(raw)
 	for _, c := range raw {

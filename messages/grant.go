@@ -26,8 +26,8 @@ type GrantInput struct {
 	BreakGlass bool   `json:"breakGlass,omitempty"` // at once, without approval, to be reviewed after
 }
 
-// RevokeInput is the body of revoke: what a person holds by grants ends now. On a grant's own workflow, person and target
-// are known and may be left out.
+// RevokeInput is the body of revoke: what a person holds by grants ends now. On a grant's own workflow, person and
+// target are known and may be left out.
 type RevokeInput struct {
 	Person      string             `json:"person,omitempty"`
 	Target      access.Entitlement `json:"target,omitempty"`
@@ -44,8 +44,8 @@ type ApprovalInput struct {
 	Pass           // where the policy demands a code
 }
 
-// ExtendInput is the body of extend: a grant that continues another. An organization's loop has to be told which; on a grant's
-// workflow it is the one that ends last otherwise.
+// ExtendInput is the body of extend: a grant that continues another. An organization's loop has to be told which; on a
+// grant's workflow it is the one that ends last otherwise.
 type ExtendInput struct {
 	Request     string   `json:"request,omitempty"` // the one to prolong; empty: the one that ends last
 	Duration    Duration `json:"duration"`          // beyond its end
@@ -64,19 +64,20 @@ type GrantAnswer struct {
 	Unreached bool `json:"unreached,omitempty"`
 }
 
-// TemporaryGrantInput starts the workflow of what one person holds of one target by grants. OrgSync has it started; nobody
-// else should.
+// TemporaryGrantInput starts the workflow of what one person holds of one target by grants. OrgSync has it started;
+// nobody else should.
 type TemporaryGrantInput struct {
 	Org    string             `json:"org"`
 	Target access.Entitlement `json:"target"`
-	Key    string             `json:"key"`             // the account id; in lower case the e-mail address of somebody who has none yet
-	Email  string             `json:"email,omitempty"` // for people, where the key is an account id
-	Told   []string           `json:"told,omitempty"`  // notices that another workflow sent of the grants it hands over
-	State  *GrantState        `json:"state,omitempty"` // carried by continue-as-new; leave it out
+	// the account id; in lower case the e-mail address of somebody who has none yet
+	Key   string      `json:"key"`
+	Email string      `json:"email,omitempty"` // for people, where the key is an account id
+	Told  []string    `json:"told,omitempty"`  // notices that another workflow sent of the grants it hands over
+	State *GrantState `json:"state,omitempty"` // carried by continue-as-new; leave it out
 }
 
-// GrantState is all that a grant's workflow remembers, and the answer of its status query. The grants themselves are the
-// ledger's.
+// GrantState is all that a grant's workflow remembers, and the answer of its status query. The grants themselves are
+// the ledger's.
 type GrantState struct {
 	Workflow string         `json:"workflow,omitempty"` // whose state it is
 	State    string         `json:"state"`
@@ -119,14 +120,17 @@ type Blocked struct {
 	Tries int       `json:"tries"`
 }
 
-// ReconcileGrantSignal asks OrgSync to bring what one person holds of one target in line with the grants that are in force.
+// ReconcileGrantSignal asks OrgSync to bring what one person holds of one target in line with the grants that are in
+// force.
 type ReconcileGrantSignal struct {
-	Workflow string             `json:"workflow"`      // who asks
-	Key      string             `json:"key,omitempty"` // what the person goes by there; those from before IDs were encoded leave it out
-	Person   string             `json:"person"`        // account id, or the e-mail address of somebody who is to be invited
-	Email    string             `json:"email,omitempty"`
-	Target   access.Entitlement `json:"target"`
-	Turn     int                `json:"turn"`
+	Workflow string `json:"workflow"` // who asks
+	// what the person goes by there; those from before IDs were encoded leave it out
+	Key string `json:"key,omitempty"`
+	// account id, or the e-mail address of somebody who is to be invited
+	Person string             `json:"person"`
+	Email  string             `json:"email,omitempty"`
+	Target access.Entitlement `json:"target"`
+	Turn   int                `json:"turn"`
 }
 
 // GrantReconciledSignal answers it, once what was done has been read back.
@@ -138,8 +142,8 @@ type GrantReconciledSignal struct {
 	Soon  bool   `json:"soon,omitempty"` // it was no refusal: the next attempt may well succeed
 }
 
-// FoldCode is a code in the one form that counts: its letters and digits, upper case, in plain type. 0 and 1 are in no code; they are
-// read as what they are mistaken for.
+// FoldCode is a code in the one form that counts: its letters and digits, upper case, in plain type. 0 and 1 are in no
+// code; they are read as what they are mistaken for.
 func FoldCode(code string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -154,8 +158,8 @@ func FoldCode(code string) string {
 	}, strings.ToUpper(norm.NFKC.String(code)))
 }
 
-// CodeHash is what is kept of an approval code: the code itself is nobody's but its approver's. Only letters and digits matter, however
-// they are set and parted. "" for no code.
+// CodeHash is what is kept of an approval code: the code itself is nobody's but its approver's. Only letters and digits
+// matter, however they are set and parted. "" for no code.
 func CodeHash(code string) string {
 	code = FoldCode(code)
 	if code == "" {

@@ -18,8 +18,8 @@ const (
 	mostKeyword = 255  // bytes of a search attribute: what a visibility store on PostgreSQL takes
 )
 
-// GrantID is the workflow ID of what one person holds of one target by grants; key is the person's account id, or the e-mail
-// address in lower case. Two different targets or keys never have one ID, whatever their names are made of.
+// GrantID is the workflow ID of what one person holds of one target by grants; key is the person's account id, or the
+// e-mail address in lower case. Two different targets or keys never have one ID, whatever their names are made of.
 func GrantID(org string, target access.Entitlement, key string) string {
 	kind, name, found := strings.Cut(string(target), ":")
 	if found {
@@ -36,8 +36,8 @@ func FormerGrantID(org string, target access.Entitlement, key string) string {
 	return "grant:" + org + ":" + string(target) + ":" + key
 }
 
-// idPart is a name in a workflow ID, which travels in a header of HTTP/2 and is bounded: what is not printable ASCII, and
-// what is reserved, is percent-encoded; a name that is too long is cut, and its hash is put in place of the rest.
+// idPart is a name in a workflow ID, which travels in a header of HTTP/2 and is bounded: what is not printable ASCII,
+// and what is reserved, is percent-encoded; a name that is too long is cut, and its hash is put in place of the rest.
 func idPart(name, reserved string) string {
 	var b strings.Builder
 	for i := range len(name) {
@@ -50,8 +50,8 @@ func idPart(name, reserved string) string {
 	return cutWithHash(b.String(), name, mostIDPart)
 }
 
-// cutWithHash returns the text, or, where it is longer than most bytes, its beginning and the hash of what it stands for. Texts
-// that are no longer than most bytes and such as were cut are never the same.
+// cutWithHash returns the text, or, where it is longer than most bytes, its beginning and the hash of what it stands
+// for. Texts that are no longer than most bytes and such as were cut are never the same.
 func cutWithHash(text, of string, most int) string {
 	if len(text) <= most {
 		return text
@@ -64,7 +64,8 @@ func cutWithHash(text, of string, most int) string {
 	return text[:begin] + strings.Repeat("~", most-begin-32+1) + hex.EncodeToString(sum[:16])
 }
 
-// requestID is the form of a request's id. It stands in commands that people paste: nothing in it means anything to a shell.
+// requestID is the form of a request's id. It stands in commands that people paste: nothing in it means anything to a
+// shell.
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
 
 // CheckRequestID says why a text cannot be the id of a request.
@@ -75,7 +76,8 @@ func CheckRequestID(id string) error {
 	return fmt.Errorf("the request id %.120q is not taken: write 1 to 100 letters, digits, dots, dashes and underscores, or leave it out", id)
 }
 
-// Keyword is a value as search attributes take it: one that is too long is cut, and its hash is put in place of the rest.
+// Keyword is a value as search attributes take it: one that is too long is cut, and its hash is put in place of the
+// rest.
 func Keyword(value string) string {
 	return cutWithHash(strings.ToValidUTF8(value, "\uFFFD"), value, mostKeyword-1)
 }
@@ -83,7 +85,8 @@ func Keyword(value string) string {
 // CheckID says why a workflow ID cannot travel to Temporal: the client would try without end.
 func CheckID(id string) error {
 	if len(id) > mostID {
-		return fmt.Errorf("the workflow ID %s… has %d bytes; at most %d are allowed", strings.ToValidUTF8(id[:60], ""), len(id), mostID)
+		return fmt.Errorf("the workflow ID %s… has %d bytes; at most %d are allowed", strings.ToValidUTF8(id[:60], ""),
+			len(id), mostID)
 	}
 	for i := range len(id) {
 		if id[i] < ' ' || id[i] > '~' {

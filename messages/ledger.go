@@ -1,6 +1,7 @@
 package messages
 
-// LedgerWorkflow is the id of the workflow of type Ledger, one in a namespace, that says which ledger the namespace belongs to.
+// LedgerWorkflow is the id of the workflow of type Ledger, one in a namespace, that says which ledger the namespace
+// belongs to.
 const LedgerWorkflow = "castellan-ledger"
 
 // LedgerMemo is the field of its memo that says so.

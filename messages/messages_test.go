@@ -29,7 +29,8 @@ func TestDurationsAreText(t *testing.T) {
 
 func TestDurationsWithoutAUnitAreRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		`3600000000000`: "written as text", `"2 hours"`: "is not a duration", `"7"`: "is not a duration", `true`: "written as text", `{}`: "written as text",
+		`3600000000000`: "written as text", `"2 hours"`: "is not a duration", `"7"`: "is not a duration",
+		`true`: "written as text", `{}`: "written as text",
 	} {
 		var d messages.Duration
 		require.ErrorContains(t, json.Unmarshal([]byte(text), &d), want)
@@ -53,7 +54,8 @@ func TestSearchAttributesHaveTheirTypes(t *testing.T) {
 	all := messages.Attributes()
 	require.Len(t, all, 6)
 	require.Equal(t, enumspb.INDEXED_VALUE_TYPE_DATETIME, all["CastellanUntil"])
-	for _, name := range []string{"CastellanOrg", "CastellanState", "CastellanTarget", "CastellanPerson", "CastellanCampaign"} {
+	for _, name := range []string{"CastellanOrg", "CastellanState", "CastellanTarget", "CastellanPerson",
+		"CastellanCampaign"} {
 		require.Equal(t, enumspb.INDEXED_VALUE_TYPE_KEYWORD, all[name], name)
 	}
 }
@@ -63,10 +65,13 @@ func TestTheCarriedStateIsWhole(t *testing.T) {
 	at := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	state := messages.OrgSyncState{
 		Org: "acme", State: messages.StateHeld, Policy: "sha256:p", Adopted: true,
-		Settings: messages.Settings{Every: messages.Duration(time.Hour), Settle: messages.Duration(5 * time.Second), InFlight: 8, Pages: 20},
-		Paused:   &messages.PauseInput{By: "ana", Reason: "audit"},
-		Problem:  &messages.Problem{Kind: "KeyRefused", Message: "make a new key", Since: at, Retry: at.Add(time.Minute), Tries: 3},
-		Hold:     &messages.Hold{Plan: "sha256:h", Run: "r1", Adds: 1, Removals: 2, Adopts: 3, People: 4, Rules: []string{"adopt: first"}, Opened: at, Undo: true},
+		Settings: messages.Settings{Every: messages.Duration(time.Hour), Settle: messages.Duration(5 * time.Second),
+			InFlight: 8, Pages: 20},
+		Paused: &messages.PauseInput{By: "ana", Reason: "audit"},
+		Problem: &messages.Problem{Kind: "KeyRefused", Message: "make a new key", Since: at,
+			Retry: at.Add(time.Minute), Tries: 3},
+		Hold: &messages.Hold{Plan: "sha256:h", Run: "r1", Adds: 1, Removals: 2, Adopts: 3, People: 4,
+			Rules: []string{"adopt: first"}, Opened: at, Undo: true},
 		LastRun:  &messages.RunSummary{Run: "r1", State: messages.RunDone, Counts: messages.Counts{People: 5, Done: 2}},
 		NextFull: at.Add(time.Hour), Feed: messages.Feed{Mode: "events", Cursor: "c", Seen: at},
 		Pending: messages.Pending{

@@ -12,9 +12,9 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// Task queues: workflow tasks on one, what calls Atlassian or the ledger on another, so that workflow tasks are never held
-// back by a rate limit. Watches have a queue of their own: each holds a place for as long as its organization is watched,
-// and however many there are, they take none from the calls.
+// Task queues: workflow tasks on one, what calls Atlassian or the ledger on another, so that workflow tasks are never
+// held back by a rate limit. Watches have a queue of their own: each holds a place for as long as its organization is
+// watched, and however many there are, they take none from the calls.
 const (
 	QueueWorkflows = "castellan"
 	QueueAtlassian = "castellan-atlassian"
@@ -73,7 +73,8 @@ const (
 	CancelReview  = "cancel"
 )
 
-// ForceContinueAsNew is a signal of OrgSync, TemporaryGrant and AccessReview without a body: the repair tool that starts a fresh history now.
+// ForceContinueAsNew is a signal of OrgSync, TemporaryGrant and AccessReview without a body: the repair tool that
+// starts a fresh history now.
 const ForceContinueAsNew = "force-continue-as-new"
 
 // Status is the query of OrgSync, Reconcile, TemporaryGrant and AccessReview.
@@ -110,7 +111,8 @@ var (
 // Attributes are all search attributes with their types, for registering them.
 func Attributes() map[string]enumspb.IndexedValueType {
 	all := map[string]enumspb.IndexedValueType{}
-	for _, key := range []temporal.SearchAttributeKey{AttributeOrg, AttributeState, AttributeTarget, AttributePerson, AttributeUntil, AttributeCampaign} {
+	for _, key := range []temporal.SearchAttributeKey{AttributeOrg, AttributeState, AttributeTarget, AttributePerson,
+		AttributeUntil, AttributeCampaign} {
 		all[key.GetName()] = key.GetValueType()
 	}
 	return all

@@ -8,16 +8,20 @@ import (
 
 // Notice is something that a person is told. It never travels through a workflow: it may carry a code or a link.
 type Notice struct {
-	ID       string             `json:"id"`   // the same when the same notice is sent again: a receiver may drop the repeat
-	Kind     string             `json:"kind"` // for example grant-requested
-	Org      string             `json:"org"`
-	At       time.Time          `json:"at"`
-	To       string             `json:"to,omitempty"`       // e-mail address of the one addressee; empty: whoever watches the channel
-	Subject  string             `json:"subject"`            // one line
-	Text     string             `json:"text"`               // what happened and what to do, in plain lines
-	Command  string             `json:"command,omitempty"`  // to type, without the code
-	Code     string             `json:"code,omitempty"`     // approval code, or reviewer's; only on channels that the addressee alone reads
-	Link     string             `json:"link,omitempty"`     // personal page, to be opened by the addressee; only on such channels too
+	// the same when the same notice is sent again: a receiver may drop the repeat
+	ID   string    `json:"id"`
+	Kind string    `json:"kind"` // for example grant-requested
+	Org  string    `json:"org"`
+	At   time.Time `json:"at"`
+	// e-mail address of the one addressee; empty: whoever watches the channel
+	To      string `json:"to,omitempty"`
+	Subject string `json:"subject"`           // one line
+	Text    string `json:"text"`              // what happened and what to do, in plain lines
+	Command string `json:"command,omitempty"` // to type, without the code
+	// approval code, or reviewer's; only on channels that the addressee alone reads
+	Code string `json:"code,omitempty"`
+	// personal page, to be opened by the addressee; only on such channels too
+	Link     string             `json:"link,omitempty"`
 	Workflow string             `json:"workflow,omitempty"` // to open in the Web UI
 	Grant    string             `json:"grant,omitempty"`
 	Review   string             `json:"review,omitempty"`

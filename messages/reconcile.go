@@ -82,8 +82,8 @@ type RunSummary struct {
 	Reported int      `json:"reported,omitempty"`
 	Adopted  bool     `json:"adopted,omitempty"`  // the first plan was empty: there was nothing to consent to
 	Doubtful bool     `json:"doubtful,omitempty"` // the read was incomplete: everybody is looked at again soon
-	// Due is how many changes it made that the policy looks at: their people are decided again. Round counts the runs in a row
-	// that came of such changes, and Since is when the first of them began.
+	// Due is how many changes it made that the policy looks at: their people are decided again. Round counts the runs
+	// in a row that came of such changes, and Since is when the first of them began.
 	Due     int           `json:"due,omitempty"`
 	Round   int           `json:"round,omitempty"`
 	Since   time.Time     `json:"since,omitzero"`
@@ -120,16 +120,18 @@ type Counts struct {
 	Unverified int `json:"unverified,omitempty"`
 }
 
-// What the loop and its runs say to each other names the execution that says it. Whoever may signal a workflow could say it, too, and
-// has to know that execution: a signal typed by hand opens no gate and frees no place.
+// What the loop and its runs say to each other names the execution that says it. Whoever may signal a workflow could
+// say it, too, and has to know that execution: a signal typed by hand opens no gate and frees no place.
 
 // GateSignal tells a run whether it may write.
 type GateSignal struct {
-	Closed    bool   `json:"closed"`
-	Why       string `json:"why,omitempty"`
-	Turn      int    `json:"turn"`                // numbers the closings, so that an answer can be told from an older one
+	Closed bool   `json:"closed"`
+	Why    string `json:"why,omitempty"`
+	// numbers the closings, so that an answer can be told from an older one
+	Turn      int    `json:"turn"`
 	Execution string `json:"execution,omitempty"` // of the loop
-	Reset     string `json:"reset,omitempty"`     // of the loop since it was reset: runs that it started before know the other
+	// of the loop since it was reset: runs that it started before know the other
+	Reset string `json:"reset,omitempty"`
 }
 
 // WritesPausedSignal answers a closed gate: nothing of the run is in flight.
@@ -141,7 +143,8 @@ type WritesPausedSignal struct {
 
 // ProgressSignal tells OrgSync how far a run is.
 type ProgressSignal struct {
-	Run       RunSummary `json:"run"`
-	Judged    bool       `json:"judged,omitempty"`    // the guard has just spoken: Run.Hold is the organization's open hold now
-	Execution string     `json:"execution,omitempty"` // as in WritesPausedSignal
+	Run RunSummary `json:"run"`
+	// the guard has just spoken: Run.Hold is the organization's open hold now
+	Judged    bool   `json:"judged,omitempty"`
+	Execution string `json:"execution,omitempty"` // as in WritesPausedSignal
 }

@@ -27,26 +27,30 @@ const (
 
 // ReportInput is a read-only question; the answer is the workflow's result.
 type ReportInput struct {
-	Org       string             `json:"org"`
-	Kind      string             `json:"kind"`
-	Person    string             `json:"person,omitempty"`    // why, explain, grants: e-mail address or account id
-	If        []string           `json:"if,omitempty"`        // explain: what to suppose, for example groups+=it-ops
-	Target    access.Entitlement `json:"target,omitempty"`    // why, foreign, grants: only this one
-	Grant     string             `json:"grant,omitempty"`     // grants: only this request
-	Open      bool               `json:"open,omitempty"`      // grants: only those that are not over and done; review: only what nobody has decided
-	Since     time.Time          `json:"since,omitzero"`      // grant-hours: from here on; twelve months when left out
-	At        time.Time          `json:"at,omitzero"`         // why: this instant instead of now
-	Run       string             `json:"run,omitempty"`       // plan: the run; empty for the open hold
-	States    []string           `json:"states,omitempty"`    // plan: only lines in these states
-	Policy    json.RawMessage    `json:"policy,omitempty"`    // preview: as in OrgSyncInput; empty for the one in force
-	ID        string             `json:"id,omitempty"`        // findings: which report; the newest when left out. review, evidence: which review
-	Campaign  string             `json:"campaign,omitempty"`  // reviews: only of this one
-	By        string             `json:"by,omitempty"`        // review: only the items of this reviewer
-	Scheduled bool               `json:"scheduled,omitempty"` // governance: a schedule asks, and whom the policy names are told
-	Format    string             `json:"format,omitempty"`    // findings: summary, json, csv or html
-	Head      string             `json:"head,omitempty"`      // verify-ledger: N:HASH, an entry's number and hash, kept elsewhere
-	Limit     int                `json:"limit,omitempty"`     // rows at most; 200 when left out, 2,000 at most
-	After     string             `json:"after,omitempty"`     // the page after this one: next of the last answer
+	Org    string             `json:"org"`
+	Kind   string             `json:"kind"`
+	Person string             `json:"person,omitempty"` // why, explain, grants: e-mail address or account id
+	If     []string           `json:"if,omitempty"`     // explain: what to suppose, for example groups+=it-ops
+	Target access.Entitlement `json:"target,omitempty"` // why, foreign, grants: only this one
+	Grant  string             `json:"grant,omitempty"`  // grants: only this request
+	// grants: only those that are not over and done; review: only what nobody has decided
+	Open   bool            `json:"open,omitempty"`
+	Since  time.Time       `json:"since,omitzero"`   // grant-hours: from here on; twelve months when left out
+	At     time.Time       `json:"at,omitzero"`      // why: this instant instead of now
+	Run    string          `json:"run,omitempty"`    // plan: the run; empty for the open hold
+	States []string        `json:"states,omitempty"` // plan: only lines in these states
+	Policy json.RawMessage `json:"policy,omitempty"` // preview: as in OrgSyncInput; empty for the one in force
+	// findings: which report; the newest when left out. review, evidence: which review
+	ID       string `json:"id,omitempty"`
+	Campaign string `json:"campaign,omitempty"` // reviews: only of this one
+	By       string `json:"by,omitempty"`       // review: only the items of this reviewer
+	// governance: a schedule asks, and whom the policy names are told
+	Scheduled bool   `json:"scheduled,omitempty"`
+	Format    string `json:"format,omitempty"` // findings: summary, json, csv or html
+	// verify-ledger: N:HASH, an entry's number and hash, kept elsewhere
+	Head  string `json:"head,omitempty"`
+	Limit int    `json:"limit,omitempty"` // rows at most; 200 when left out, 2,000 at most
+	After string `json:"after,omitempty"` // the page after this one: next of the last answer
 }
 
 // ReportAnswer answers a ReportInput; only the fields of its kind are set.
@@ -85,8 +89,8 @@ type Governance struct {
 	ID       string    `json:"id"`
 	At       time.Time `json:"at"`
 	Sections []Found   `json:"sections,omitempty"`
-	// Document is a piece of the report in the form asked for, compressed with gzip. Next of the answer names the next piece;
-	// the pieces together are the file.
+	// Document is a piece of the report in the form asked for, compressed with gzip. Next of the answer names the next
+	// piece; the pieces together are the file.
 	Document []byte `json:"document,omitempty"`
 }
 
@@ -180,8 +184,9 @@ type LedgerCheck struct {
 	Head    string `json:"head"` // hash of the last entry: keep it elsewhere to notice a ledger cut short
 	Broken  string `json:"broken,omitempty"`
 
-	Rows        int64    `json:"rows"`                  // of the ledger that are as the chain says
-	Before      int64    `json:"before,omitempty"`      // of these, from before the ledger recorded rows: the chain says how they were then, and no more
+	Rows int64 `json:"rows"` // of the ledger that are as the chain says
+	// of these, from before the ledger recorded rows: the chain says how they were then, and no more
+	Before      int64    `json:"before,omitempty"`
 	Unexplained int64    `json:"unexplained,omitempty"` // rows that are not as the chain says, or are missing
 	Named       []string `json:"named,omitempty"`       // the first 100 of them
 }

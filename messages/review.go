@@ -11,8 +11,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// AccessReviewInput starts one campaign of the policy's reviews. Its workflow ID is access-review:<org>:<campaign>:<date>; a
-// schedule appends the instant by itself.
+// AccessReviewInput starts one campaign of the policy's reviews. Its workflow ID is
+// access-review:<org>:<campaign>:<date>; a schedule appends the instant by itself.
 type AccessReviewInput struct {
 	Org      string       `json:"org"`
 	Campaign string       `json:"campaign"`
@@ -20,8 +20,8 @@ type AccessReviewInput struct {
 	State    *ReviewState `json:"state,omitempty"` // carried by continue-as-new; leave it out
 }
 
-// DecideInput is the body of decide on a review's workflow: what a reviewer says of one item, of several, or of all of theirs
-// that fit. Exactly one of items, all and lines says which.
+// DecideInput is the body of decide on a review's workflow: what a reviewer says of one item, of several, or of all of
+// theirs that fit. Exactly one of items, all and lines says which.
 type DecideInput struct {
 	By      string         `json:"by"` // e-mail address or account id
 	Verdict access.Verdict `json:"verdict,omitempty"`
@@ -37,7 +37,8 @@ type ItemFilter struct {
 	Person    string             `json:"person,omitempty"` // e-mail address or account id
 	Target    access.Entitlement `json:"target,omitempty"`
 	Recommend access.Verdict     `json:"recommend,omitempty"`
-	Undecided bool               `json:"undecided,omitempty"` // only those of which the reviewer has said nothing in this stage
+	// only those of which the reviewer has said nothing in this stage
+	Undecided bool `json:"undecided,omitempty"`
 }
 
 // DecideLine is one line of an import.
@@ -45,7 +46,8 @@ type DecideLine struct {
 	Item    int            `json:"item"`
 	Verdict access.Verdict `json:"verdict"`
 	Comment string         `json:"comment,omitempty"`
-	Version *int           `json:"version,omitempty"` // as exported: if more was said of the item since, the line is stale
+	// as exported: if more was said of the item since, the line is stale
+	Version *int `json:"version,omitempty"`
 }
 
 // DelegateInput is the body of delegate: the reviewer hands items on to somebody else.
@@ -77,8 +79,8 @@ type ReopenInput struct {
 
 // Pass proves who a reviewer or an approver is, where codes are asked for.
 type Pass struct {
-	// Code is the code that they were sent. It stands in the history then, so it counts for this one word at the most, whatever comes of
-	// it; another is sent.
+	// Code is the code that they were sent. It stands in the history then, so it counts for this one word at the most,
+	// whatever comes of it; another is sent.
 	Code string `json:"code,omitempty"`
 	// Proof is made of the code and of all else in the body, which starter does: the code itself goes nowhere.
 	Proof string `json:"proof,omitempty"`
@@ -91,8 +93,9 @@ type WithPass interface {
 	DecideInput | DelegateInput | CommentInput | ReopenInput | ApprovalInput
 }
 
-// Proof proves knowledge of a code to whoever knows its hash (CodeHash), for one body on one workflow; the body's own code and
-// proof are left out of it. What is said of a grant counts as said to its organization's loop, wherever it is said.
+// Proof proves knowledge of a code to whoever knows its hash (CodeHash), for one body on one workflow; the body's own
+// code and proof are left out of it. What is said of a grant counts as said to its organization's loop, wherever it is
+// said.
 func Proof[B WithPass](codeHash, workflow, name string, body B) string {
 	switch b := any(&body).(type) {
 	case *DecideInput:
@@ -139,8 +142,8 @@ type RefusedItem struct {
 	Why  string `json:"why"`
 }
 
-// Renewing is the type of error with which an update is not taken just now: the history is about to end, and the next one takes it.
-// Nothing was done; whoever asked tries again in a moment.
+// Renewing is the type of error with which an update is not taken just now: the history is about to end, and the next
+// one takes it. Nothing was done; whoever asked tries again in a moment.
 const Renewing = "Renewing"
 
 // Bounds of what a reviewer says at once, and of the answer.
@@ -169,8 +172,8 @@ type ExtendReviewInput struct {
 	Reason   string   `json:"reason,omitempty"`
 }
 
-// EndReviewInput is the body of close (deciding ends now, and what was decided is carried out) and of cancel (nothing more is
-// carried out).
+// EndReviewInput is the body of close (deciding ends now, and what was decided is carried out) and of cancel (nothing
+// more is carried out).
 type EndReviewInput struct {
 	By     string `json:"by"`
 	Reason string `json:"reason,omitempty"`

@@ -10,7 +10,8 @@ type OrgSyncInput struct {
 	// Policy is the policy file: as a JSON object, or as one JSON string that holds the YAML.
 	Policy json.RawMessage `json:"policy,omitempty"`
 	By     string          `json:"by,omitempty"` // who starts it, for the ledger
-	// EndIfRefused has the workflow end where the first policy that is applied is refused, so that a mistake leaves nothing behind.
+	// EndIfRefused has the workflow end where the first policy that is applied is refused, so that a mistake leaves
+	// nothing behind.
 	EndIfRefused bool `json:"endIfRefused,omitempty"`
 	// State is carried by continue-as-new; leave it out.
 	State *OrgSyncState `json:"state,omitempty"`
@@ -85,22 +86,24 @@ const (
 
 // OrgSyncState is all that an organization's loop remembers, and the answer of its status query.
 type OrgSyncState struct {
-	Org      string        `json:"org"`
-	State    string        `json:"state"`
-	Policy   string        `json:"policy,omitempty"` // hash of the policy in force
-	Adopted  bool          `json:"adopted"`          // the first run was consented to
-	Settings Settings      `json:"settings"`
-	Paused   *PauseInput   `json:"paused,omitempty"`
-	Problem  *Problem      `json:"problem,omitempty"`
-	Hold     *Hold         `json:"hold,omitempty"`
-	Running  *RunSummary   `json:"running,omitempty"`
-	LastRun  *RunSummary   `json:"lastRun,omitempty"`  // the last run of any scope that had something to say
-	LastFull *RunSummary   `json:"lastFull,omitempty"` // the last full verification
-	NextFull time.Time     `json:"nextFull,omitzero"`
-	Feed     Feed          `json:"feed"`
-	Pending  Pending       `json:"pending"`
-	First    *PolicyInput  `json:"first,omitempty"`    // the policy the workflow was started with, until it or another is in force
-	Findings []string      `json:"findings,omitempty"` // what is noticed now, the first 20 kinds; the rest through a report
+	Org      string      `json:"org"`
+	State    string      `json:"state"`
+	Policy   string      `json:"policy,omitempty"` // hash of the policy in force
+	Adopted  bool        `json:"adopted"`          // the first run was consented to
+	Settings Settings    `json:"settings"`
+	Paused   *PauseInput `json:"paused,omitempty"`
+	Problem  *Problem    `json:"problem,omitempty"`
+	Hold     *Hold       `json:"hold,omitempty"`
+	Running  *RunSummary `json:"running,omitempty"`
+	LastRun  *RunSummary `json:"lastRun,omitempty"`  // the last run of any scope that had something to say
+	LastFull *RunSummary `json:"lastFull,omitempty"` // the last full verification
+	NextFull time.Time   `json:"nextFull,omitzero"`
+	Feed     Feed        `json:"feed"`
+	Pending  Pending     `json:"pending"`
+	// the policy the workflow was started with, until it or another is in force
+	First *PolicyInput `json:"first,omitempty"`
+	// what is noticed now, the first 20 kinds; the rest through a report
+	Findings []string      `json:"findings,omitempty"`
 	Reported int           `json:"reported,omitempty"` // how many kinds of findings there are
 	Circles  []string      `json:"circles,omitempty"`  // rules that go round, as seen since the last full verification
 	Noticed  []string      `json:"noticed,omitempty"`  // what was given by hand after a grant was over, the last ten
@@ -113,14 +116,16 @@ type OrgSyncState struct {
 
 // Settings are the parts of the policy that steer the loop itself.
 type Settings struct {
-	Every     Duration `json:"every"`    // between full verifications
-	Feed      Duration `json:"feed"`     // between polls of the event feed
-	InFlight  int      `json:"inFlight"` // writes at once
-	Pages     int      `json:"pages"`    // pages of people in one block of a sweep
-	Settle    Duration `json:"settle"`   // how long a removal must stay true before it is written
-	DryRun    bool     `json:"dryRun"`
-	Scheduled bool     `json:"scheduled,omitempty"` // something is made on a schedule, for example the governance report
-	Clocked   bool     `json:"clocked,omitempty"`   // time matters to some rule, or somebody is to be told when it holds
+	Every    Duration `json:"every"`    // between full verifications
+	Feed     Duration `json:"feed"`     // between polls of the event feed
+	InFlight int      `json:"inFlight"` // writes at once
+	Pages    int      `json:"pages"`    // pages of people in one block of a sweep
+	Settle   Duration `json:"settle"`   // how long a removal must stay true before it is written
+	DryRun   bool     `json:"dryRun"`
+	// something is made on a schedule, for example the governance report
+	Scheduled bool `json:"scheduled,omitempty"`
+	// time matters to some rule, or somebody is to be told when it holds
+	Clocked bool `json:"clocked,omitempty"`
 }
 
 // Problem is something that keeps the loop from its work.
@@ -161,7 +166,8 @@ type Pending struct {
 	FullBy string   `json:"fullBy,omitempty"`
 	People []string `json:"people,omitempty"`
 	Groups []string `json:"groups,omitempty"`
-	// Recount are groups that events named together with a person: their counts are evidence, their members are not read.
+	// Recount are groups that events named together with a person: their counts are evidence, their members are not
+	// read.
 	Recount  []string   `json:"recount,omitempty"`
 	Fresh    bool       `json:"fresh,omitempty"` // groups came, went or changed their role
 	Settling []Settling `json:"settling,omitempty"`
@@ -187,8 +193,8 @@ type Follow struct {
 	Since time.Time `json:"since"`
 }
 
-// Settling is who is looked at a second time: people whose removals must stay true until an instant, and all whom events
-// named, since an event may be seen before what it tells of can be read.
+// Settling is who is looked at a second time: people whose removals must stay true until an instant, and all whom
+// events named, since an event may be seen before what it tells of can be read.
 type Settling struct {
 	People []string  `json:"people,omitempty"`
 	Groups []string  `json:"groups,omitempty"`
@@ -230,6 +236,7 @@ type RefusedWord struct {
 	At   time.Time `json:"at"`
 	Name string    `json:"name"`
 	Why  string    `json:"why"`
-	By   string    `json:"by,omitempty"`   // whom its body names as the one who says it; the history's event has the sender's identity
-	Size int       `json:"size,omitempty"` // of its body in bytes, where that is large
+	// whom its body names as the one who says it; the history's event has the sender's identity
+	By   string `json:"by,omitempty"`
+	Size int    `json:"size,omitempty"` // of its body in bytes, where that is large
 }

@@ -21,7 +21,8 @@ func (l *Log) Private() bool { return false }
 func (l *Log) Notify(_ context.Context, n messages.Notice) error {
 	n = tidy(withoutSecrets(n))
 	l.logger.Info("notice: "+n.Subject,
-		zap.String("notice", n.ID), zap.String("kind", n.Kind), zap.String("org", n.Org), zap.Time("at", n.At), zap.String("to", n.To),
+		zap.String("notice", n.ID), zap.String("kind", n.Kind), zap.String("org", n.Org), zap.Time("at", n.At),
+		zap.String("to", n.To),
 		zap.String("text", n.Text), zap.String("command", n.Command), zap.String("workflow", n.Workflow),
 		zap.String("grant", n.Grant), zap.String("person", n.Person), zap.String("target", string(n.Target)))
 	return nil

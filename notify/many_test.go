@@ -26,13 +26,16 @@ type everywhere struct {
 
 func start(t *testing.T, secret string, webhook, slack []int, refuse map[string]string) everywhere {
 	t.Helper()
-	e := everywhere{webhook: receive(t, webhook...), slack: receive(t, slack...), mail: startMail(t, nil), log: new(bytes.Buffer)}
+	e := everywhere{webhook: receive(t, webhook...), slack: receive(t, slack...), mail: startMail(t, nil),
+		log: new(bytes.Buffer)}
 	e.mail.refuse = refuse
-	logger := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(e.log), zapcore.DebugLevel))
+	logger := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(e.log),
+		zapcore.DebugLevel))
 	var err error
 	e.Many, err = notify.New(notify.Options{
 		WebhookURL: e.webhook.URL, WebhookSecret: secret, SlackURL: e.slack.URL + "/services/hunter2",
-		SMTP: notify.SMTPOptions{Server: "smtp://" + e.mail.address, From: "castellan@acme.example", Watchers: []string{"cy@acme.example"}},
+		SMTP: notify.SMTPOptions{Server: "smtp://" + e.mail.address, From: "castellan@acme.example",
+			Watchers: []string{"cy@acme.example"}},
 	}, logger)
 	require.NoError(t, err)
 	return e
@@ -90,7 +93,8 @@ func TestTheCodeGoesToItsAddresseeOnly(t *testing.T) {
 func TestManyTriesAllAndJoinsTheErrors(t *testing.T) {
 	e := start(t, secret, []int{500}, []int{404}, map[string]string{"RCPT": "550 no such user"})
 	err := e.Notify(t.Context(), notice())
-	for _, part := range []string{"webhook: ", "answered 500", "slack: ", "answered 404", "smtp: ", "refused with 550"} {
+	for _, part := range []string{"webhook: ", "answered 500", "slack: ", "answered 404", "smtp: ",
+		"refused with 550"} {
 		require.ErrorContains(t, err, part)
 	}
 	require.NotContains(t, err.Error(), "hunter2")
@@ -115,7 +119,8 @@ func TestManyRepeatsOnlyWhatFailed(t *testing.T) {
 	require.Len(t, e.slack.got(), 1)
 	require.Len(t, e.mail.received(), 1)
 
-	for _, other := range []func(*messages.Notice){func(n *messages.Notice) { n.ID = "n2" }, func(n *messages.Notice) { n.To = "cy@acme.example" }} {
+	for _, other := range []func(*messages.Notice){func(n *messages.Notice) { n.ID = "n2" },
+		func(n *messages.Notice) { n.To = "cy@acme.example" }} {
 		n, before := notice(), len(e.slack.got())
 		other(&n)
 		require.NoError(t, e.Notify(t.Context(), n))

@@ -1,9 +1,9 @@
 // Package notify tells people what concerns them: by a signed webhook, in a Slack channel, by e-mail, and in the log.
 //
 // Every channel takes a [messages.Notice] and sends it once: it never retries and never sleeps, that is its caller's
-// business. What people typed (names, reasons) is bounded and freed of control characters, and each channel escapes what
-// means something there. A code, or a link to somebody's page, leaves only by a private channel, and only to one addressee; it never stands in
-// an error.
+// business. What people typed (names, reasons) is bounded and freed of control characters, and each channel escapes
+// what means something there. A code, or a link to somebody's page, leaves only by a private channel, and only to one
+// addressee; it never stands in an error.
 package notify
 
 import (
@@ -69,8 +69,8 @@ type channel interface {
 	Notify(ctx context.Context, n messages.Notice) error
 }
 
-// deliverable refuses a notice whose code or link could reach somebody else, or whose addressee is not one plain address: a name
-// or a control character in it could carry a second address.
+// deliverable refuses a notice whose code or link could reach somebody else, or whose addressee is not one plain
+// address: a name or a control character in it could carry a second address.
 func deliverable(n messages.Notice) error {
 	if n.To == "" {
 		if n.Code != "" || n.Link != "" {
@@ -103,7 +103,8 @@ func loopback(host string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-// httpsURL checks an address that notices are posted to. The error does not quote it: most webhook addresses are secrets.
+// httpsURL checks an address that notices are posted to. The error does not quote it: most webhook addresses are
+// secrets.
 func httpsURL(channel, address string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" ||

@@ -12,8 +12,8 @@ import (
 // Tolerance is how far a request's timestamp may be from the receiver's clock, in either direction.
 const Tolerance = 5 * time.Minute
 
-// Sign returns the signature of a webhook's body: "sha256=" and the hexadecimal HMAC-SHA256, by the shared secret, of the
-// timestamp as it stands in its header, a full stop, and the body's bytes.
+// Sign returns the signature of a webhook's body: "sha256=" and the hexadecimal HMAC-SHA256, by the shared secret, of
+// the timestamp as it stands in its header, a full stop, and the body's bytes.
 func Sign(secret, timestamp string, body []byte) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(timestamp + "."))

@@ -31,7 +31,8 @@ func (s *Slack) Notify(ctx context.Context, n messages.Notice) error {
 		text += "For " + mrkdwn.escape(n.To) + "\n"
 	}
 	// Addresses in what people typed are not fetched for a preview.
-	content, err := json.Marshal(map[string]any{"text": text + body(n, mrkdwn), "unfurl_links": false, "unfurl_media": false})
+	content, err := json.Marshal(map[string]any{"text": text + body(n, mrkdwn), "unfurl_links": false,
+		"unfurl_media": false})
 	if err == nil {
 		err = post(ctx, s.address, content, http.Header{})
 	}

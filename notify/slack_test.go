@@ -29,8 +29,10 @@ func posted(t *testing.T, n messages.Notice) string {
 
 func TestSlackSaysTheNotice(t *testing.T) {
 	require.Equal(t, strings.Join([]string{
-		"*[acme] ana asks for role:org-admin*", "For bo@acme.example", "For two hours, because of INC-4711.", "Approve or deny it.", "", "To type:", "",
-		"```temporal workflow update execute --name approve```", "", "Workflow: org-sync:acme", "Time: 2026-01-01T00:00:00Z",
+		"*[acme] ana asks for role:org-admin*", "For bo@acme.example", "For two hours, because of INC-4711.",
+		"Approve or deny it.", "", "To type:", "",
+		"```temporal workflow update execute --name approve```", "", "Workflow: org-sync:acme",
+		"Time: 2026-01-01T00:00:00Z",
 	}, "\n"), posted(t, notice()))
 }
 
@@ -53,7 +55,8 @@ func TestSlackEscapesWhatPeopleTyped(t *testing.T) {
 }
 
 func TestSlackErrorsAreNamed(t *testing.T) {
-	for answer, shown := range map[string]bool{"no_service": true, "channel_is_archived\n": true, "hunter2": false, "<html>no_service": false, strings.Repeat("a_b", 500): false} {
+	for answer, shown := range map[string]bool{"no_service": true, "channel_is_archived\n": true, "hunter2": false,
+		"<html>no_service": false, strings.Repeat("a_b", 500): false} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusNotFound)
 			_, _ = w.Write([]byte(answer))

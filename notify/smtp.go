@@ -23,7 +23,8 @@ import (
 
 // SMTPOptions say how mail is sent.
 type SMTPOptions struct {
-	Server   string   // smtp://user@host:587 for STARTTLS, smtps://user@host:465 for TLS from the start; the port may be left out
+	// smtp://user@host:587 for STARTTLS, smtps://user@host:465 for TLS from the start; the port may be left out
+	Server   string
 	Password string   // of the user
 	From     string   // the sender's address, with a name or without
 	Watchers []string // addresses that get the notices which have no addressee of their own
@@ -126,7 +127,8 @@ func (s *SMTP) deliver(ctx context.Context, all []*mail.Msg) error {
 		}
 		return conn, err
 	}
-	client, err := mail.NewClient(s.host, append(slices.Clone(s.options), mail.WithTimeout(timeout), mail.WithDialContextFunc(dial))...)
+	client, err := mail.NewClient(s.host,
+		append(slices.Clone(s.options), mail.WithTimeout(timeout), mail.WithDialContextFunc(dial))...)
 	if err != nil {
 		return err
 	}
@@ -146,7 +148,8 @@ func (s *SMTP) message(n messages.Notice, to string) (*mail.Msg, error) {
 	}
 	m.SetMessageIDWithValue(s.id(n.ID, to))
 	if n.Grant != "" {
-		m.SetGenHeader(mail.HeaderReferences, "<"+s.id("grant", n.Org, n.Grant)+">") // all mail on one grant is one thread
+		// all mail on one grant is one thread
+		m.SetGenHeader(mail.HeaderReferences, "<"+s.id("grant", n.Org, n.Grant)+">")
 	}
 	m.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no out-of-office answers
 	m.SetBodyString(mail.TypeTextPlain, body(n, plain)+"\n")
@@ -186,7 +189,8 @@ func (s *SMTP) transport(server *url.URL, password string) error {
 	switch {
 	case server.Scheme == "smtps":
 		port = 465
-		s.dial = (&tls.Dialer{Config: &tls.Config{ServerName: server.Hostname(), MinVersion: tls.VersionTLS12}}).DialContext
+		s.dial = (&tls.Dialer{Config: &tls.Config{ServerName: server.Hostname(),
+			MinVersion: tls.VersionTLS12}}).DialContext
 		// The connection is encrypted already; this makes the library notice, and then use passwords.
 		s.options = append(s.options, mail.WithTLSPolicy(mail.TLSOpportunistic))
 	case loopback(server.Hostname()):

@@ -48,7 +48,8 @@ func TestMailSaysTheNotice(t *testing.T) {
 	require.Contains(t, text, "One-time code: "+code)
 	require.Contains(t, text, "Workflow: org-sync:acme")
 
-	require.Equal(t, m.Header.Get("Message-ID"), mails[1].message(t).Header.Get("Message-ID"), "a repeat is known by its id")
+	require.Equal(t, m.Header.Get("Message-ID"), mails[1].message(t).Header.Get("Message-ID"),
+		"a repeat is known by its id")
 	other := notice()
 	other.ID = "n2"
 	require.NoError(t, smtp.Notify(t.Context(), other))
@@ -68,7 +69,8 @@ func TestMailHeadersCannotBeForged(t *testing.T) {
 	server := startMail(t, nil)
 	smtp := newSMTP(t, notify.SMTPOptions{Server: "smtp://" + server.address})
 	for _, subject := range []string{
-		"x\r\nBcc: eve@evil.example", "x\nBcc: eve@evil.example", "x\rBcc: eve@evil.example", "x\x00\u2028Bcc: eve@evil.example\r\n\r\nbody", "\r\n.\r\nMAIL FROM:<eve@evil.example>",
+		"x\r\nBcc: eve@evil.example", "x\nBcc: eve@evil.example", "x\rBcc: eve@evil.example",
+		"x\x00\u2028Bcc: eve@evil.example\r\n\r\nbody", "\r\n.\r\nMAIL FROM:<eve@evil.example>",
 		"=?utf-8?q?x=0D=0ABcc:_eve@evil.example?=", strings.Repeat("ä\r\nBcc: eve@evil.example ", 50),
 	} {
 		n := notice()
@@ -78,7 +80,8 @@ func TestMailHeadersCannotBeForged(t *testing.T) {
 		m := got[len(got)-1].message(t)
 		require.Equal(t, "bo@acme.example", got[len(got)-1].to)
 		for name, values := range m.Header {
-			require.Contains(t, []string{"From", "To", "Subject", "Date", "Message-Id", "References", "Auto-Submitted", "Mime-Version", "Content-Type",
+			require.Contains(t, []string{"From", "To", "Subject", "Date", "Message-Id", "References", "Auto-Submitted",
+				"Mime-Version", "Content-Type",
 				"Content-Transfer-Encoding", "User-Agent", "X-Mailer"}, name)
 			require.Len(t, values, 1, name)
 		}
@@ -87,7 +90,8 @@ func TestMailHeadersCannotBeForged(t *testing.T) {
 		require.NotContains(t, shown, "\n", "what was typed is not decoded")
 	}
 	sent := len(server.received())
-	for _, to := range []string{"bo@acme.example, eve@evil.example", "Bo <bo@acme.example>", "bo@acme.example\r\nBcc: eve@evil.example", "5b10ac8d82e05b22cc7d4ef5", " "} {
+	for _, to := range []string{"bo@acme.example, eve@evil.example", "Bo <bo@acme.example>",
+		"bo@acme.example\r\nBcc: eve@evil.example", "5b10ac8d82e05b22cc7d4ef5", " "} {
 		n := notice()
 		n.To = to
 		require.ErrorIs(t, smtp.Notify(t.Context(), n), notify.ErrPermanent, to)
@@ -98,7 +102,8 @@ func TestMailHeadersCannotBeForged(t *testing.T) {
 func TestMailWithoutAddresseeGoesToEachWatcher(t *testing.T) {
 	server := startMail(t, nil)
 	server.refuse = map[string]string{"RCPT TO:<gone@": "550 5.1.1 no such user"}
-	smtp := newSMTP(t, notify.SMTPOptions{Server: "smtp://" + server.address, Watchers: []string{"cy@acme.example", "gone@acme.example", "di@acme.example"}})
+	smtp := newSMTP(t, notify.SMTPOptions{Server: "smtp://" + server.address,
+		Watchers: []string{"cy@acme.example", "gone@acme.example", "di@acme.example"}})
 	n := notice()
 	n.To = ""
 	require.ErrorIs(t, smtp.Notify(t.Context(), n), notify.ErrPermanent, "a code is for one addressee")
@@ -187,7 +192,8 @@ func TestMailRefusals(t *testing.T) {
 				if command == "EHLO" {
 					server.refuse["HELO"] = answer
 				}
-				err := newSMTP(t, notify.SMTPOptions{Server: "smtp://castellan@" + server.address, Password: "hunter2"}).Notify(t.Context(), notice())
+				err := newSMTP(t, notify.SMTPOptions{Server: "smtp://castellan@" + server.address,
+					Password: "hunter2"}).Notify(t.Context(), notice())
 				require.ErrorContains(t, err, "smtp: send notice n1 (grant-requested) to bo@acme.example: ")
 				if permanent {
 					require.ErrorIs(t, err, notify.ErrPermanent)
@@ -211,8 +217,10 @@ func TestMailCountsWhatWasTaken(t *testing.T) {
 
 func TestNewSMTPRefuses(t *testing.T) {
 	for _, o := range []notify.SMTPOptions{
-		{Server: "mail.acme.example:587"}, {Server: "http://mail.acme.example"}, {Server: "smtp://"}, {Server: "smtp://mail.acme.example/path"},
-		{Server: "smtp://u:hunter2@mail.acme.example"}, {Server: "smtp://u@mail.acme.example"}, {Server: "smtp://mail.acme.example", Password: "hunter2"},
+		{Server: "mail.acme.example:587"}, {Server: "http://mail.acme.example"}, {Server: "smtp://"},
+		{Server: "smtp://mail.acme.example/path"},
+		{Server: "smtp://u:hunter2@mail.acme.example"}, {Server: "smtp://u@mail.acme.example"},
+		{Server: "smtp://mail.acme.example", Password: "hunter2"},
 		{Server: "smtp://mail.acme.example:99999"}, {Server: "smtp://mail.acme.example", From: "nobody"},
 		{Server: "smtp://mail.acme.example", Watchers: []string{"a@acme.example, b@acme.example"}},
 	} {

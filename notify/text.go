@@ -17,8 +17,8 @@ const (
 	maxCommand = 2000
 )
 
-// tidy bounds every text of the notice, shows by its number what cannot be seen, and leaves each but Text on one line. An id that
-// cannot stay as it is becomes its hash, so that two never become one.
+// tidy bounds every text of the notice, shows by its number what cannot be seen, and leaves each but Text on one line.
+// An id that cannot stay as it is becomes its hash, so that two never become one.
 func tidy(n messages.Notice) messages.Notice {
 	if n.ID != display.Shorten(display.Line(n.ID), maxLine) {
 		n.ID = fmt.Sprintf("%x", sha256.Sum256([]byte(n.ID)))
@@ -49,7 +49,8 @@ func withoutSecrets(n messages.Notice) messages.Notice {
 
 // shortTexts are all texts of the notice but Text and Command.
 func shortTexts(n *messages.Notice) []*string {
-	return []*string{&n.ID, &n.Kind, &n.Org, &n.To, &n.Subject, &n.Code, &n.Workflow, &n.Grant, &n.Review, &n.Person, (*string)(&n.Target)}
+	return []*string{&n.ID, &n.Kind, &n.Org, &n.To, &n.Subject, &n.Code, &n.Workflow, &n.Grant, &n.Review, &n.Person,
+		(*string)(&n.Target)}
 }
 
 // subject is the notice's headline.
@@ -76,7 +77,8 @@ var plain = markup{
 func body(n messages.Notice, m markup) string {
 	parts := []string{m.escape(n.Text)}
 	if n.Link != "" {
-		parts = append(parts, "Open your page:\n"+n.Link+"\nThe link is for "+m.escape(n.To)+" alone: do not pass it on.")
+		parts = append(parts, "Open your page:\n"+n.Link+"\nThe link is for "+m.escape(n.To)+
+			" alone: do not pass it on.")
 	}
 	if n.Command != "" {
 		parts = append(parts, "To type:", m.block(n.Command))

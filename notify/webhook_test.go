@@ -27,7 +27,8 @@ const (
 
 func notice() messages.Notice {
 	return messages.Notice{
-		ID: "n1", Kind: "grant-requested", Org: "acme", At: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), To: "bo@acme.example",
+		ID: "n1", Kind: "grant-requested", Org: "acme", At: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		To:      "bo@acme.example",
 		Subject: "ana asks for role:org-admin", Text: "For two hours, because of INC-4711.\nApprove or deny it.",
 		Command: "temporal workflow update execute --name approve", Code: code, Workflow: "org-sync:acme", Grant: "g1",
 		Person: "ana@acme.example", Target: "role:org-admin",
@@ -141,7 +142,8 @@ func TestWebhookRefusesAnUnclearAddressee(t *testing.T) {
 
 func TestAnswersAreJudged(t *testing.T) {
 	permanent := map[int]bool{
-		200: false, 202: false, 204: false, 301: false, 302: false, 307: false, 308: false, 400: true, 401: true, 403: true, 404: true, 408: false,
+		200: false, 202: false, 204: false, 301: false, 302: false, 307: false, 308: false, 400: true, 401: true,
+		403: true, 404: true, 408: false,
 		410: true, 413: true, 422: true, 425: false, 429: false, 500: false, 502: false, 503: false, 599: false,
 	}
 	for status, want := range permanent {
@@ -159,7 +161,8 @@ func TestAnswersAreJudged(t *testing.T) {
 					require.NoError(t, err)
 					return
 				}
-				require.ErrorContains(t, err, fmt.Sprintf("%s: send notice n1 (grant-requested) to bo@acme.example: answered %d", name, status))
+				require.ErrorContains(t, err, fmt.Sprintf(
+					"%s: send notice n1 (grant-requested) to bo@acme.example: answered %d", name, status))
 				require.Equal(t, want, errors.Is(err, notify.ErrPermanent))
 				for _, hidden := range []string{code, "hunter2", secret, "INC-4711"} {
 					require.NotContains(t, err.Error(), hidden)
@@ -193,8 +196,10 @@ func TestNoAnswerMayBeTriedAgain(t *testing.T) {
 
 func TestAddressesMustBeSafe(t *testing.T) {
 	for _, address := range []string{
-		"http://hooks.acme.example/hunter2", "https://u:hunter2@hooks.acme.example", "hooks.acme.example/hunter2", "https:///hunter2", "ftp://127.0.0.1/hunter2",
-		"http://127.0.0.1.evil.example/hunter2", "https://hooks.acme.example/%zz/hunter2", "https://hooks.acme.example/#hunter2",
+		"http://hooks.acme.example/hunter2", "https://u:hunter2@hooks.acme.example", "hooks.acme.example/hunter2",
+		"https:///hunter2", "ftp://127.0.0.1/hunter2",
+		"http://127.0.0.1.evil.example/hunter2", "https://hooks.acme.example/%zz/hunter2",
+		"https://hooks.acme.example/#hunter2",
 	} {
 		_, err := notify.NewWebhook(address, secret)
 		require.ErrorContains(t, err, "webhook: ")
@@ -208,7 +213,8 @@ func TestAddressesMustBeSafe(t *testing.T) {
 	require.False(t, strings.Contains(err.Error(), "hunter2"))
 }
 
-// TestSignatureVector was made with: printf '1767225600.{"id":"n1","code":"K7"}' | openssl dgst -sha256 -hmac 'correct horse battery'
+// TestSignatureVector was made with: printf '1767225600.{"id":"n1","code":"K7"}' | openssl dgst -sha256 -hmac 'correct
+// horse battery'
 func TestSignatureVector(t *testing.T) {
 	const signature = "sha256=33108ce2060be13b230e70fddd6a2ad97d472637d9efab66e5e4ac89e765505f"
 	const timestamp = "1767225600"
@@ -218,7 +224,8 @@ func TestSignatureVector(t *testing.T) {
 	for _, off := range []time.Duration{0, notify.Tolerance, -notify.Tolerance} {
 		require.NoError(t, notify.Verify(secret, timestamp, signature, body, at.Add(off)))
 	}
-	for _, off := range []time.Duration{notify.Tolerance + time.Second, -notify.Tolerance - time.Second, 365 * 24 * time.Hour} {
+	for _, off := range []time.Duration{notify.Tolerance + time.Second, -notify.Tolerance - time.Second,
+		365 * 24 * time.Hour} {
 		require.ErrorContains(t, notify.Verify(secret, timestamp, signature, body, at.Add(off)), "clock")
 	}
 	for name, err := range map[string]error{

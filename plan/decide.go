@@ -16,10 +16,11 @@ type State struct {
 	Grants   []access.Grant   // those of which something may be left to give or take back
 	Rulings  []access.Ruling  // verdicts of reviews that bear on the person
 	Marks    []access.Mark    // since when which rules hold
-	// Suspension is Castellan's own suspension of the person, while it lasts: a rule restores only whom Castellan suspended.
+	// Suspension is Castellan's own suspension of the person, while it lasts: a rule restores only whom Castellan
+	// suspended.
 	Suspension *access.Suspension
-	// ListsCut takes the person's lists of groups and roles for cut short: what is asked for all the same does not hang on their
-	// not being in a group.
+	// ListsCut takes the person's lists of groups and roles for cut short: what is asked for all the same does not hang
+	// on their not being in a group.
 	ListsCut bool
 	Would    bool            // as if the rules that only observe were enforced
 	Fresh    map[string]bool // keys of enforced rules that nobody has consented to: see policy.Known
@@ -45,8 +46,8 @@ type Decision struct {
 	Unsuspend bool                // Castellan's suspension was taken back by somebody else
 	Fights    []Fight
 
-	// Unseen are memberships on the books that the read does not show and that nothing planned will settle. One read may lie:
-	// they end once other reads agree.
+	// Unseen are memberships on the books that the read does not show and that nothing planned will settle. One read
+	// may lie: they end once other reads agree.
 	Unseen []access.Unseen
 	// Restored are memberships that grants gave, that the read does not show, and that the policy has given back.
 	Restored []access.Holding
@@ -60,21 +61,22 @@ type Fight struct {
 }
 
 // Decide compares what the person should hold with what the read and the state show. It never removes a membership for
-// which a reason stands, one that somebody else made unless the target's mode is all, or anything of an app. Changes that
-// a person rejected are not planned again while they would be the same.
+// which a reason stands, one that somebody else made unless the target's mode is all, or anything of an app. Changes
+// that a person rejected are not planned again while they would be the same.
 //
-// Grants in force are reasons like any other. What grants alone gave is taken back whatever the target's mode, but for the
-// first moments after their end, which are their workflow's, and unless the policy only reports it.
+// Grants in force are reasons like any other. What grants alone gave is taken back whatever the target's mode, but for
+// the first moments after their end, which are their workflow's, and unless the policy only reports it.
 //
-// What a rule or a review denies is taken from whoever holds it. What cannot be told of a rule changes nothing: what it may have
-// given stays, what it may deny is not given anew.
+// What a rule or a review denies is taken from whoever holds it. What cannot be told of a rule changes nothing: what it
+// may have given stays, what it may deny is not given anew.
 //
 // That a review lets somebody keep a target is a reason not to take it, and none to give it: it is never an addition's.
 //
-// The reasons of a removal are the rules and reviews that deny it, or else those that ended: until it is written, the holding
-// keeps them.
+// The reasons of a removal are the rules and reviews that deny it, or else those that ended: until it is written, the
+// holding keeps them.
 func Decide(b *policy.Bound, p access.Person, s State, run string, at time.Time) Decision {
-	d := decider{bound: b, person: p, run: run, at: at, grants: s.Grants, would: s.Would, suspension: s.Suspension, listsCut: s.ListsCut}
+	d := decider{bound: b, person: p, run: run, at: at, grants: s.Grants, would: s.Would, suspension: s.Suspension,
+		listsCut: s.ListsCut}
 	if p.IsApp() {
 		return d.Decision
 	}
@@ -110,12 +112,13 @@ type decider struct {
 
 // line is one target as it concerns the person.
 type line struct {
-	target  int
-	said    *policy.Want    // what the policy says of it; nil: nothing
-	want    *policy.Want    // nil: no reason stands, or it is denied
-	kept    bool            // it is not held, and all that stands is that it may be kept
-	denied  []access.Reason // rules and reviews
-	absent  bool            // somebody else suspended the person, and all that stands for presence is a rule, which may not restore them
+	target int
+	said   *policy.Want    // what the policy says of it; nil: nothing
+	want   *policy.Want    // nil: no reason stands, or it is denied
+	kept   bool            // it is not held, and all that stands is that it may be kept
+	denied []access.Reason // rules and reviews
+	// somebody else suspended the person, and all that stands for presence is a rule, which may not restore them
+	absent  bool
 	barred  bool            // a rule may deny it; that cannot be told now
 	held    bool            // by the read, or by a later write
 	holding *access.Holding // the current one
@@ -143,12 +146,13 @@ func (l *line) lapse() bool {
 
 // lent says that a grant gives the target.
 func (l *line) lent() bool {
-	return l.want != nil && slices.ContainsFunc(l.want.Reasons, func(r access.Reason) bool { return r.Kind == access.ReasonGrant })
+	return l.want != nil && slices.ContainsFunc(l.want.Reasons,
+		func(r access.Reason) bool { return r.Kind == access.ReasonGrant })
 }
 
 // unseen says that the read does not show a membership of Castellan's own. One read may lie about that, and whoever
-// forgot the membership then would take it for somebody else's later. So it stays on the books until a write settles it:
-// an add or a removal that finds it so already costs one call and harms nobody.
+// forgot the membership then would take it for somebody else's later. So it stays on the books until a write settles
+// it: an add or a removal that finds it so already costs one call and harms nobody.
 func (l *line) unseen() bool {
 	return !l.held && l.recent == nil && l.holding != nil && l.holding.Owned
 }
@@ -161,7 +165,8 @@ func (d *decider) look(s State) {
 			grants = append(grants, g)
 		}
 	}
-	said := d.bound.Resolve(d.person, policy.Known{Grants: grants, Rulings: s.Rulings, Marks: s.Marks, Held: s.Holdings, Now: d.at, Would: d.would, Fresh: s.Fresh, ListsCut: d.listsCut})
+	said := d.bound.Resolve(d.person, policy.Known{Grants: grants, Rulings: s.Rulings, Marks: s.Marks, Held: s.Holdings,
+		Now: d.at, Would: d.would, Fresh: s.Fresh, ListsCut: d.listsCut})
 	wants, held := said.Wants, d.bound.Held(d.person)
 	d.rules(said.Rules, s)
 	d.lines = make([]line, 0, len(wants)+len(held)+1)
@@ -238,7 +243,8 @@ func (d *decider) line(t int) *line {
 	return &d.lines[i]
 }
 
-// decide plans the change of one target, if it needs one, and keeps its holding true. The first case that applies counts.
+// decide plans the change of one target, if it needs one, and keeps its holding true. The first case that applies
+// counts.
 func (d *decider) decide(l *line) {
 	target := &d.bound.Targets[l.target]
 	switch {
@@ -259,11 +265,13 @@ func (d *decider) decide(l *line) {
 		}
 		d.Restored = append(d.Restored, *l.holding)
 		d.add(l, target)
-	case target.Entitlement.Presence() && l.holding == nil && !l.lent(): // everybody is there: that is on nobody's books
+	// everybody is there: that is on nobody's books
+	case target.Entitlement.Presence() && l.holding == nil && !l.lent():
 		if l.want != nil && !l.held && d.restorable(target) {
 			d.change(access.Add, target, l.want.Reasons)
 		}
-	case l.lapse() && (l.ending || target.Lost == policy.LostReport): // the books stay as they are until it is taken back
+	// the books stay as they are until it is taken back
+	case l.lapse() && (l.ending || target.Lost == policy.LostReport):
 	case l.lapse() && !target.Reviewed:
 		d.change(access.Remove, target, ended(l.holding))
 	case l.want != nil:
@@ -325,8 +333,8 @@ func (d *decider) letGo(l *line, target *policy.Target) {
 	d.record(l, target, reasons)
 }
 
-// unsettled notes what is on the books, is not shown, and is settled by no change. The lists of somebody who is suspended or
-// deactivated are no evidence: what they hold may come back with them.
+// unsettled notes what is on the books, is not shown, and is settled by no change. The lists of somebody who is
+// suspended or deactivated are no evidence: what they hold may come back with them.
 func (d *decider) unsettled() {
 	if !d.person.CanReceive() && d.person.MembershipStatus != "no_membership" {
 		for i := range d.lines {
@@ -338,7 +346,8 @@ func (d *decider) unsettled() {
 	}
 	for i := range d.lines {
 		l := &d.lines[i]
-		planned := slices.ContainsFunc(d.Changes, func(c access.Change) bool { return same(c.Target, d.bound.Targets[l.target].Entitlement) })
+		planned := slices.ContainsFunc(d.Changes,
+			func(c access.Change) bool { return same(c.Target, d.bound.Targets[l.target].Entitlement) })
 		switch {
 		case l.taken:
 			d.Unseen = append(d.Unseen, d.byHand(l))
@@ -398,16 +407,17 @@ func (d *decider) record(l *line, target *policy.Target, reasons []access.Reason
 	}
 }
 
-// strays ends the holdings of targets that are not managed now and that the read does not show. Otherwise an owned holding
-// could outlive the membership and later claim one that somebody else made. What somebody else made ends at once; what is
-// Castellan's own, only once other reads agree. A group that the read does not show at all may be gone, or hidden: that is
-// told by reads of the groups.
+// strays ends the holdings of targets that are not managed now and that the read does not show. Otherwise an owned
+// holding could outlive the membership and later claim one that somebody else made. What somebody else made ends at
+// once; what is Castellan's own, only once other reads agree. A group that the read does not show at all may be gone,
+// or hidden: that is told by reads of the groups.
 func (d *decider) strays(s State) {
 	for _, h := range s.Holdings {
 		if _, renamed := d.bound.TargetOf(h.GroupID); renamed {
 			continue
 		}
-		if _, managed := d.bound.Target(h.Target); managed || !h.Until.IsZero() || h.GroupID != "" && !d.bound.Shown(h.GroupID) {
+		if _, managed := d.bound.Target(h.Target); managed || !h.Until.IsZero() ||
+			h.GroupID != "" && !d.bound.Shown(h.GroupID) {
 			continue
 		}
 		if h.GroupID == "" && h.Target != access.OrgAdmin { // no read of many people shows these
@@ -430,8 +440,8 @@ func (d *decider) strays(s State) {
 	}
 }
 
-// awaitNames leaves out what would be taken from a protected target while a name that the policy protects there leads to
-// nobody: it may be this person's.
+// awaitNames leaves out what would be taken from a protected target while a name that the policy protects there leads
+// to nobody: it may be this person's.
 func (d *decider) awaitNames() {
 	d.Changes = slices.DeleteFunc(d.Changes, func(c access.Change) bool {
 		t, managed := d.bound.Target(c.Target)
@@ -530,8 +540,8 @@ func (d *decider) losesAll() {
 	}
 }
 
-// Turns counts how often a change would turn round what was written of its target before, itself included. The writes are those
-// of its person, the oldest first.
+// Turns counts how often a change would turn round what was written of its target before, itself included. The writes
+// are those of its person, the oldest first.
 func Turns(written []access.Change, c access.Change) int {
 	turns, last := 0, access.Action("")
 	turn := func(action access.Action) {

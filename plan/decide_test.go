@@ -31,7 +31,8 @@ func holding(owned bool, reasons []access.Reason) access.Holding {
 
 // done is a write some seconds ago.
 func done(action access.Action, seconds int) access.Change {
-	return access.Change{Person: ana, Target: group, GroupID: "t0", Action: action, State: access.Done, At: now.Add(-time.Duration(seconds) * time.Second)}
+	return access.Change{Person: ana, Target: group, GroupID: "t0", Action: action, State: access.Done,
+		At: now.Add(-time.Duration(seconds) * time.Second)}
 }
 
 func TestDecide(t *testing.T) {
@@ -46,31 +47,60 @@ func TestDecide(t *testing.T) {
 		closes  int
 		foreign int
 	}{
-		"wanted, not held":                       {owning, []string{"s0"}, state{}, []access.Action{access.Add}, nil, 0, 0},
-		"wanted and held, new to us":             {owning, []string{"s0", "t0"}, state{}, nil, one(holding(false, why)), 0, 0},
-		"wanted and held, known":                 {owning, []string{"s0", "t0"}, state{Holdings: one(holding(true, why))}, nil, nil, 0, 0},
-		"wanted and held, foreign, to adopt":     {adopting, []string{"s0", "t0"}, state{Holdings: one(holding(false, why))}, []access.Action{access.Adopt}, nil, 0, 0},
-		"wanted and held, owned, to adopt":       {adopting, []string{"s0", "t0"}, state{Holdings: one(holding(true, why))}, nil, nil, 0, 0},
-		"not wanted, owned":                      {owning, []string{"t0"}, state{Holdings: one(holding(true, why))}, []access.Action{access.Remove}, nil, 0, 0},
-		"not wanted, a protected name is nobody": {owning + stays("glas@acme.example"), []string{"t0"}, state{Holdings: one(holding(true, why))}, nil, nil, 0, 0},
-		"not wanted, somebody else stays":        {owning + stays("id-glass-1"), []string{"t0"}, state{Holdings: one(holding(true, why))}, []access.Action{access.Remove}, nil, 0, 0},
-		"not wanted, foreign":                    {owning, []string{"t0"}, state{Holdings: one(holding(false, nil))}, nil, nil, 0, 1},
-		"not wanted, unknown":                    {owning, []string{"t0"}, state{}, nil, one(holding(false, nil)), 0, 1},
-		"not wanted, foreign, all":               {all, []string{"t0"}, state{Holdings: one(holding(false, nil))}, []access.Action{access.Remove}, nil, 0, 1},
-		"not wanted, owned, never":               {never, []string{"t0"}, state{Holdings: one(holding(true, why))}, nil, one(holding(true, nil)), 1, 0},
-		"foreign loses its reason":               {owning, []string{"t0"}, state{Holdings: one(holding(false, why))}, nil, one(holding(false, nil)), 1, 1},
-		"another reason":                         {owning, []string{"s0", "t0"}, state{Holdings: one(holding(true, nil))}, nil, one(holding(true, why)), 1, 0},
-		"ours and not seen: made sure of":        {owning, nil, state{Holdings: one(holding(true, why))}, []access.Action{access.Remove}, nil, 0, 0},
-		"ours, wanted and not seen":              {owning, []string{"s0"}, state{Holdings: one(holding(true, why))}, []access.Action{access.Add}, nil, 0, 0},
-		"somebody else's and gone":               {owning, nil, state{Holdings: one(holding(false, why))}, nil, nil, 1, 0},
-		"just added, read lags":                  {owning, []string{"s0"}, state{Holdings: one(holding(true, why)), Recent: []access.Change{done(access.Add, 1)}}, nil, nil, 0, 0},
-		"just added, ledger lags":                {owning, []string{"s0"}, state{Recent: []access.Change{done(access.Add, 1)}}, nil, one(holding(true, why)), 0, 0},
-		"just added, no longer wanted":           {owning, nil, state{Holdings: one(holding(true, why)), Recent: []access.Change{done(access.Add, 1)}}, []access.Action{access.Remove}, nil, 0, 0},
-		"just removed, read lags":                {owning, []string{"t0"}, state{Recent: []access.Change{done(access.Remove, 1)}}, nil, nil, 0, 0},
-		"just removed, wanted again":             {owning, []string{"s0", "t0"}, state{Recent: []access.Change{done(access.Remove, 1)}}, []access.Action{access.Add}, nil, 0, 0},
-		"just adopted":                           {adopting, []string{"s0", "t0"}, state{Holdings: one(holding(false, why)), Recent: []access.Change{done(access.Adopt, 1)}}, nil, one(holding(true, why)), 1, 0},
-		"the later of two writes counts":         {owning, []string{"s0"}, state{Recent: []access.Change{done(access.Add, 1), done(access.Remove, 9)}, Holdings: one(holding(true, why))}, nil, nil, 0, 0},
-		"a write of unknown outcome is no truth": {owning, []string{"s0"}, state{Recent: []access.Change{{Person: ana, Target: group, Action: access.Add, State: access.Sent}}}, []access.Action{access.Add}, nil, 0, 0},
+		"wanted, not held": {owning, []string{"s0"}, state{}, []access.Action{access.Add},
+			nil, 0, 0},
+		"wanted and held, new to us": {owning, []string{"s0", "t0"}, state{}, nil,
+			one(holding(false, why)), 0, 0},
+		"wanted and held, known": {owning, []string{"s0", "t0"},
+			state{Holdings: one(holding(true, why))}, nil, nil, 0, 0},
+		"wanted and held, foreign, to adopt": {adopting, []string{"s0", "t0"},
+			state{Holdings: one(holding(false, why))}, []access.Action{access.Adopt}, nil, 0, 0},
+		"wanted and held, owned, to adopt": {adopting, []string{"s0", "t0"},
+			state{Holdings: one(holding(true, why))}, nil, nil, 0, 0},
+		"not wanted, owned": {owning, []string{"t0"}, state{Holdings: one(holding(true, why))},
+			[]access.Action{access.Remove}, nil, 0, 0},
+		"not wanted, a protected name is nobody": {owning + stays("glas@acme.example"), []string{"t0"},
+			state{Holdings: one(holding(true, why))}, nil, nil, 0, 0},
+		"not wanted, somebody else stays": {owning + stays("id-glass-1"), []string{"t0"},
+			state{Holdings: one(holding(true, why))}, []access.Action{access.Remove}, nil, 0, 0},
+		"not wanted, foreign": {owning, []string{"t0"}, state{Holdings: one(holding(false, nil))},
+			nil, nil, 0, 1},
+		"not wanted, unknown": {owning, []string{"t0"}, state{}, nil,
+			one(holding(false, nil)), 0, 1},
+		"not wanted, foreign, all": {all, []string{"t0"}, state{Holdings: one(holding(false, nil))},
+			[]access.Action{access.Remove}, nil, 0, 1},
+		"not wanted, owned, never": {never, []string{"t0"}, state{Holdings: one(holding(true, why))}, nil,
+			one(holding(true, nil)), 1, 0},
+		"foreign loses its reason": {owning, []string{"t0"}, state{Holdings: one(holding(false, why))},
+			nil, one(holding(false, nil)), 1, 1},
+		"another reason": {owning, []string{"s0", "t0"},
+			state{Holdings: one(holding(true, nil))}, nil, one(holding(true, why)), 1, 0},
+		"ours and not seen: made sure of": {owning, nil, state{Holdings: one(holding(true, why))},
+			[]access.Action{access.Remove}, nil, 0, 0},
+		"ours, wanted and not seen": {owning, []string{"s0"}, state{Holdings: one(holding(true, why))},
+			[]access.Action{access.Add}, nil, 0, 0},
+		"somebody else's and gone": {owning, nil, state{Holdings: one(holding(false, why))}, nil,
+			nil, 1, 0},
+		"just added, read lags": {owning, []string{"s0"},
+			state{Holdings: one(holding(true, why)), Recent: []access.Change{done(access.Add, 1)}}, nil, nil, 0, 0},
+		"just added, ledger lags": {owning, []string{"s0"},
+			state{Recent: []access.Change{done(access.Add, 1)}}, nil, one(holding(true, why)), 0, 0},
+		"just added, no longer wanted": {owning, nil,
+			state{Holdings: one(holding(true, why)), Recent: []access.Change{done(access.Add, 1)}},
+			[]access.Action{access.Remove}, nil, 0, 0},
+		"just removed, read lags": {owning, []string{"t0"},
+			state{Recent: []access.Change{done(access.Remove, 1)}}, nil, nil, 0, 0},
+		"just removed, wanted again": {owning, []string{"s0", "t0"},
+			state{Recent: []access.Change{done(access.Remove, 1)}}, []access.Action{access.Add}, nil, 0, 0},
+		"just adopted": {adopting, []string{"s0", "t0"},
+			state{Holdings: one(holding(false, why)), Recent: []access.Change{done(access.Adopt, 1)}}, nil,
+			one(holding(true, why)), 1, 0},
+		"the later of two writes counts": {owning, []string{"s0"},
+			state{Recent: []access.Change{done(access.Add, 1), done(access.Remove, 9)},
+				Holdings: one(holding(true, why))}, nil, nil, 0, 0},
+		"a write of unknown outcome is no truth": {owning, []string{"s0"},
+			state{Recent: []access.Change{{Person: ana, Target: group, Action: access.Add, State: access.Sent}}},
+			[]access.Action{access.Add}, nil, 0, 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -99,7 +129,8 @@ func TestDecide(t *testing.T) {
 
 func TestRemovalTellsTheReasonThatEnded(t *testing.T) {
 	_, b := bind(t, owning)
-	d := plan.Decide(b, access.Person{ID: ana, Email: "ana@acme.example", GroupIDs: []string{"t0"}}, plan.State{Holdings: []access.Holding{holding(true, why)}}, run, now)
+	d := plan.Decide(b, access.Person{ID: ana, Email: "ana@acme.example", GroupIDs: []string{"t0"}},
+		plan.State{Holdings: []access.Holding{holding(true, why)}}, run, now)
 	require.Equal(t, []access.Change{{
 		Person: ana, Email: "ana@acme.example", Target: group, GroupID: "t0", Action: access.Remove, Reasons: why,
 		Sources: []string{"s0"}, Loses: []string{"jira-software/acme"}, State: access.Planned,
@@ -139,7 +170,8 @@ func TestLosesOnlyTheLastAccess(t *testing.T) {
 	_, b := bind(t, "- {name: m, from: [source-0], to: ['group:target-0', 'group:target-1', 'group:target-2']}\n- {name: n, from: [source-1], to: ['group:target-2']}\n")
 	owned := func(ids ...string) (hs []access.Holding) {
 		for _, id := range ids {
-			hs = append(hs, access.Holding{Person: ana, Target: access.Entitlement("group:target-" + id[1:]), GroupID: id, Owned: true, Reasons: why})
+			hs = append(hs, access.Holding{Person: ana, Target: access.Entitlement("group:target-" + id[1:]),
+				GroupID: id, Owned: true, Reasons: why})
 		}
 		return hs
 	}
@@ -154,19 +186,28 @@ func TestLosesOnlyTheLastAccess(t *testing.T) {
 	}
 	jira, confluence := []string{"jira-software/acme"}, []string{"confluence/acme"}
 	three := plan.State{Holdings: owned("t0", "t1", "t2")}
-	require.Equal(t, map[string][]string{"t0": jira, "t1": confluence, "t2": jira}, loses([]string{"t0", "t1", "t2"}, three))
-	require.Equal(t, map[string][]string{"t0": nil, "t1": confluence}, loses([]string{"t0", "t1", "t2", "s1"}, three), "another target opens jira")
-	require.Equal(t, map[string][]string{"t0": nil}, loses([]string{"t0", "s1"}, plan.State{Holdings: owned("t0")}), "an add opens jira")
-	require.Equal(t, map[string][]string{"t0": jira, "t1": nil}, loses([]string{"t0", "t1", "other"}, plan.State{Holdings: owned("t0", "t1")}), "a group outside the policy opens confluence")
-	lagging := plan.State{Holdings: owned("t0"), Recent: []access.Change{{Person: ana, Target: "group:target-2", GroupID: "t2", Action: access.Remove, State: access.Done, At: now}}}
-	require.Equal(t, map[string][]string{"t0": jira}, loses([]string{"t0", "t2"}, lagging), "the read still shows a membership that is gone")
+	require.Equal(t, map[string][]string{"t0": jira, "t1": confluence, "t2": jira},
+		loses([]string{"t0", "t1", "t2"}, three))
+	require.Equal(t, map[string][]string{"t0": nil, "t1": confluence}, loses([]string{"t0", "t1", "t2", "s1"}, three),
+		"another target opens jira")
+	require.Equal(t, map[string][]string{"t0": nil}, loses([]string{"t0", "s1"}, plan.State{Holdings: owned("t0")}),
+		"an add opens jira")
+	require.Equal(t, map[string][]string{"t0": jira, "t1": nil},
+		loses([]string{"t0", "t1", "other"}, plan.State{Holdings: owned("t0", "t1")}),
+		"a group outside the policy opens confluence")
+	lagging := plan.State{Holdings: owned("t0"),
+		Recent: []access.Change{{Person: ana, Target: "group:target-2", GroupID: "t2", Action: access.Remove,
+			State: access.Done, At: now}}}
+	require.Equal(t, map[string][]string{"t0": jira}, loses([]string{"t0", "t2"}, lagging),
+		"the read still shows a membership that is gone")
 }
 
 func TestWhatWasFoundToBeSoIsNotOwned(t *testing.T) {
 	_, b := bind(t, owning)
 	found := done(access.Add, 1)
 	found.State = access.Already
-	d := plan.Decide(b, access.Person{ID: ana, GroupIDs: []string{"s0"}}, plan.State{Recent: []access.Change{found}}, run, now)
+	d := plan.Decide(b, access.Person{ID: ana, GroupIDs: []string{"s0"}}, plan.State{Recent: []access.Change{found}},
+		run, now)
 	require.Empty(t, d.Changes)
 	require.Len(t, d.Open, 1)
 	require.False(t, d.Open[0].Owned)
@@ -177,13 +218,15 @@ func TestHoldingsOutsideThePolicyEndWithTheMembership(t *testing.T) {
 	stray := access.Holding{Person: ana, Target: "group:other", GroupID: "other", Owned: true}
 	s := plan.State{Holdings: []access.Holding{stray}}
 	require.Empty(t, plan.Decide(b, access.Person{ID: ana, GroupIDs: []string{"other"}}, s, run, now).Close)
-	s.Recent = []access.Change{{Person: ana, Target: "group:OTHER", GroupID: "other", Action: access.Add, State: access.Done, At: now}}
+	s.Recent = []access.Change{{Person: ana, Target: "group:OTHER", GroupID: "other", Action: access.Add,
+		State: access.Done, At: now}}
 	require.Empty(t, plan.Decide(b, access.Person{ID: ana}, s, run, now).Close, "the read lags behind the write")
 	s.Recent = nil
 	d := plan.Decide(b, access.Person{ID: ana}, s, run, now)
 	require.Empty(t, d.Close, "one read may lie")
 	require.Equal(t, []access.Unseen{{Holding: stray}}, d.Unseen)
-	require.Empty(t, plan.Decide(b, access.Person{ID: ana, MembershipStatus: "suspended"}, s, run, now).Unseen, "who is suspended may come back with it")
+	require.Empty(t, plan.Decide(b, access.Person{ID: ana, MembershipStatus: "suspended"}, s, run, now).Unseen,
+		"who is suspended may come back with it")
 	s.Holdings[0].GroupID = "hidden"
 	require.Empty(t, plan.Decide(b, access.Person{ID: ana}, s, run, now).Unseen, "the read does not show the group")
 	s.Holdings[0] = access.Holding{Person: ana, Target: "role:bitbucket/acme/admin", Owned: true}
@@ -193,14 +236,16 @@ func TestHoldingsOutsideThePolicyEndWithTheMembership(t *testing.T) {
 	stray.Owned, stray.Until = false, time.Time{}
 	s.Holdings[0] = stray
 	stray.Until = now
-	require.Equal(t, []access.Holding{stray}, plan.Decide(b, access.Person{ID: ana}, s, run, now).Close, "what somebody else made")
+	require.Equal(t, []access.Holding{stray}, plan.Decide(b, access.Person{ID: ana}, s, run, now).Close,
+		"what somebody else made")
 }
 
 func TestAGroupMadeAnewIsNotTheOneOfItsName(t *testing.T) {
 	_, b := bind(t, owning)
 	was := holding(true, why)
 	was.GroupID = "gone"
-	d := plan.Decide(b, access.Person{ID: ana, GroupIDs: []string{"t0"}}, plan.State{Holdings: []access.Holding{was}}, run, now)
+	d := plan.Decide(b, access.Person{ID: ana, GroupIDs: []string{"t0"}}, plan.State{Holdings: []access.Holding{was}},
+		run, now)
 	require.Empty(t, d.Changes, "who is in it was put there by somebody else")
 	was.Until = now
 	require.Equal(t, []access.Holding{was}, d.Close)
@@ -234,7 +279,8 @@ func TestDecisionsAreSafe(t *testing.T) {
 			case access.Remove:
 				require.NotContains(t, wanted, c.Target, "no removal while a reason stands")
 				require.NotEqual(t, policy.RemoveNever, mode, "additive mode never removes")
-				require.True(t, mode == policy.RemoveAll || owned[c.Target], "a foreign membership is not removed in owned mode")
+				require.True(t, mode == policy.RemoveAll || owned[c.Target],
+					"a foreign membership is not removed in owned mode")
 			case access.Add:
 				require.True(t, w.person.CanReceive())
 				require.Equal(t, wanted[c.Target], c.Reasons, "all reasons, not the first")

@@ -4,5 +4,6 @@
 // changes of a run against the policy's limits, Stopped says which rules hold one of them, and Floor is asked once more
 // at the moment of writing. Hasher names a plan by its content, and Inverse takes a change back.
 //
-// The package is pure: it performs no I/O and reads no clock, so that it may run in a workflow as well as in an activity.
+// The package is pure: it performs no I/O and reads no clock, so that it may run in a workflow as well as in an
+// activity.
 package plan

@@ -10,17 +10,19 @@ import (
 
 // Floor refuses a removal from a protected target that would leave fewer active holders than its minimum, or that takes
 // a person who always stays or the owner of Castellan's own key. holders is everybody who holds the target as read just
-// before writing; suspended people and apps do not count. owner is the key owner's account id, "" when the policy names none.
+// before writing; suspended people and apps do not count. owner is the key owner's account id, "" when the policy names
+// none.
 //
-// Names of the policy that lead to no account may be anybody's, so nobody is removed until they are settled: a lock-out is
-// worse than a delay. Floors hold in any order of removals only if one writer asks for each removal and writes it before it
-// asks for the next.
+// Names of the policy that lead to no account may be anybody's, so nobody is removed until they are settled: a lock-out
+// is worse than a delay. Floors hold in any order of removals only if one writer asks for each removal and writes it
+// before it asks for the next.
 func Floor(t policy.Target, holders []access.Person, person access.Person, owner string) error {
 	if t.Protected == nil {
 		return nil
 	}
 	refuse := func(format string, args ...any) error {
-		return fmt.Errorf("removing %s from %s: refused, %s", person.Label(), t.Entitlement, fmt.Sprintf(format, args...))
+		return fmt.Errorf("removing %s from %s: refused, %s", person.Label(), t.Entitlement,
+			fmt.Sprintf(format, args...))
 	}
 	if unsettled := t.Unsettled(owner); len(unsettled) > 0 {
 		return refuse("the directory shows nobody named %s, whom the policy protects, so this might be that person; correct the name in the policy (organization.keyOwner or protected.always)", unsettled[0])
@@ -38,7 +40,8 @@ func Floor(t policy.Target, holders []access.Person, person access.Person, owner
 		}
 	}
 	if len(others) < t.Protected.Minimum {
-		return refuse("%d active holders would remain and the policy wants at least %d; add somebody first", len(others), t.Protected.Minimum)
+		return refuse("%d active holders would remain and the policy wants at least %d; add somebody first",
+			len(others), t.Protected.Minimum)
 	}
 	return nil
 }

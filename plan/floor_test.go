@@ -13,12 +13,15 @@ import (
 )
 
 func admin(id string) access.Person {
-	return access.Person{ID: id, Email: id + "@acme.example", AccountType: "atlassian", AccountStatus: "active", MembershipStatus: "active"}
+	return access.Person{ID: id, Email: id + "@acme.example", AccountType: "atlassian", AccountStatus: "active",
+		MembershipStatus: "active"}
 }
 
 func TestFloor(t *testing.T) {
-	protected := policy.Target{Entitlement: access.OrgAdmin, Protected: &policy.Protected{Target: access.OrgAdmin, Minimum: 2, Always: []string{"ana"}}}
-	misspelt := policy.Target{Entitlement: access.OrgAdmin, Protected: &policy.Protected{Target: access.OrgAdmin, Minimum: 2, Always: []string{"bo", "glas@acme.example"}}}
+	protected := policy.Target{Entitlement: access.OrgAdmin,
+		Protected: &policy.Protected{Target: access.OrgAdmin, Minimum: 2, Always: []string{"ana"}}}
+	misspelt := policy.Target{Entitlement: access.OrgAdmin,
+		Protected: &policy.Protected{Target: access.OrgAdmin, Minimum: 2, Always: []string{"bo", "glas@acme.example"}}}
 	three := []access.Person{admin("bo"), admin("cy"), admin("di")}
 	asleep, robot, nameless := admin("zoe"), admin("bot"), admin("eve")
 	asleep.MembershipStatus, robot.AccountType, nameless.Email = "suspended", "app", ""
@@ -29,15 +32,17 @@ func TestFloor(t *testing.T) {
 		owner   string
 		want    string
 	}{
-		"not protected":           {policy.Target{Entitlement: "group:x"}, nil, admin("bo"), "bo", ""},
-		"enough remain":           {protected, three, admin("bo"), "", ""},
-		"too few remain":          {protected, three[:2], admin("bo"), "", "removing bo@acme.example from role:org-admin: refused, 1 active holders would remain and the policy wants at least 2"},
-		"nobody was read":         {protected, nil, admin("bo"), "", "0 active holders"},
-		"suspended do not count":  {protected, append(three[:2:2], asleep), admin("bo"), "", "1 active holders"},
-		"apps do not count":       {protected, append(three[:2:2], robot), admin("bo"), "", "1 active holders"},
-		"nobody counts twice":     {protected, append(three[:2:2], admin("cy")), admin("bo"), "", "1 active holders"},
-		"a suspended one may go":  {protected, append(three[1:3:3], asleep), asleep, "", ""},
-		"always stays":            {protected, append(three, admin("ana")), admin("ana"), "", "always stays; take them out of protected first"},
+		"not protected": {policy.Target{Entitlement: "group:x"}, nil, admin("bo"), "bo", ""},
+		"enough remain": {protected, three, admin("bo"), "", ""},
+		"too few remain": {protected, three[:2], admin("bo"), "",
+			"removing bo@acme.example from role:org-admin: refused, 1 active holders would remain and the policy wants at least 2"},
+		"nobody was read":        {protected, nil, admin("bo"), "", "0 active holders"},
+		"suspended do not count": {protected, append(three[:2:2], asleep), admin("bo"), "", "1 active holders"},
+		"apps do not count":      {protected, append(three[:2:2], robot), admin("bo"), "", "1 active holders"},
+		"nobody counts twice":    {protected, append(three[:2:2], admin("cy")), admin("bo"), "", "1 active holders"},
+		"a suspended one may go": {protected, append(three[1:3:3], asleep), asleep, "", ""},
+		"always stays": {protected, append(three, admin("ana")), admin("ana"), "",
+			"always stays; take them out of protected first"},
 		"owner":                   {protected, three, admin("bo"), "bo", "owns the key"},
 		"owner without address":   {protected, three, nameless, "eve", "owns the key"},
 		"another with an address": {protected, append(three, nameless), nameless, "cy", ""},

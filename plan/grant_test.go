@@ -18,7 +18,8 @@ func lendable(mapping, lost string) string {
 
 // lease is a grant that began an hour ago and is over at an instant from now.
 func lease(id string, over time.Duration) access.Grant {
-	return access.Grant{ID: id, Person: ana, Target: group, State: access.GrantGranted, From: now.Add(-time.Hour), Until: now.Add(over)}
+	return access.Grant{ID: id, Person: ana, Target: group, State: access.GrantGranted, From: now.Add(-time.Hour),
+		Until: now.Add(over)}
 }
 
 func TestDecideOnGrants(t *testing.T) {
@@ -41,34 +42,62 @@ func TestDecideOnGrants(t *testing.T) {
 		closes  int
 		foreign int
 	}{
-		"in force":                 {policy: lendable(owning, "remove"), grants: []access.Grant{lease("g1", 1)}, actions: add, reasons: lent},
-		"in force, and held by it": {policy: lendable(owning, "remove"), person: in("t0"), holding: owned(lent), grants: []access.Grant{lease("g1", 1)}},
-		"in force, held, and given by hand": {policy: lendable(owning, "remove"), person: in("t0"), holding: foreign(nil), grants: []access.Grant{lease("g1", 1)},
+		"in force": {policy: lendable(owning, "remove"), grants: []access.Grant{lease("g1", 1)},
+			actions: add, reasons: lent},
+		"in force, and held by it": {policy: lendable(owning, "remove"), person: in("t0"), holding: owned(lent),
+			grants: []access.Grant{lease("g1", 1)}},
+		"in force, held, and given by hand": {policy: lendable(owning, "remove"), person: in("t0"),
+			holding: foreign(nil), grants: []access.Grant{lease("g1", 1)},
 			opens: lent, closes: 1},
-		"in force beside a mapping":        {policy: lendable(owning, "remove"), person: in("s0"), grants: []access.Grant{lease("g1", 1)}, actions: add, reasons: both},
-		"in force, of somebody suspended":  {policy: lendable(owning, "remove"), person: access.Person{ID: ana, MembershipStatus: "suspended"}, grants: []access.Grant{lease("g1", 1)}},
-		"in force, whatever the mode":      {policy: lendable(never, "remove"), grants: []access.Grant{lease("g1", 1)}, actions: add, reasons: lent},
-		"two in force":                     {policy: lendable(owning, "remove"), grants: []access.Grant{lease("g1", 1), lease("g2", 1)}, actions: add, reasons: []access.Reason{lent[0], {Kind: access.ReasonGrant, Name: "g2"}}},
-		"waiting":                          {policy: lendable(owning, "remove"), grants: []access.Grant{waiting}},
-		"to begin later":                   {policy: lendable(owning, "remove"), grants: []access.Grant{ahead}},
-		"just over":                        {policy: lendable(owning, "remove"), person: in("t0"), holding: owned(lent), grants: []access.Grant{justOver}},
-		"just over and not seen":           {policy: lendable(owning, "remove"), holding: owned(lent), grants: []access.Grant{justOver}},
-		"over":                             {policy: lendable(owning, "remove"), person: in("t0"), holding: owned(lent), grants: []access.Grant{over}, actions: remove, reasons: lent},
-		"over, ended early":                {policy: lendable(owning, "remove"), person: in("t0"), holding: owned(lent), grants: []access.Grant{ended}, actions: remove, reasons: lent},
-		"over and not seen":                {policy: lendable(owning, "remove"), holding: owned(lent), grants: []access.Grant{over}, actions: remove, reasons: lent},
-		"over and settled by mistake":      {policy: lendable(owning, "remove"), person: in("t0"), holding: owned(lent), actions: remove, reasons: lent},
-		"over, another begins later":       {policy: lendable(owning, "remove"), person: in("t0"), holding: owned(lent), grants: []access.Grant{over, ahead}, actions: remove, reasons: lent},
-		"over, another in force":           {policy: lendable(owning, "remove"), person: in("t0"), holding: owned(lent), grants: []access.Grant{over, lease("g2", 1)}, opens: []access.Reason{{Kind: access.ReasonGrant, Name: "g2"}}, closes: 1},
-		"over, to hold":                    {policy: lendable(owning, "hold"), person: in("t0"), holding: owned(lent), grants: []access.Grant{over}, actions: remove, reasons: lent},
-		"over, to report":                  {policy: lendable(owning, "report"), person: in("t0"), holding: owned(lent), grants: []access.Grant{over}},
-		"over, whatever the mode":          {policy: lendable(never, "remove"), person: in("t0"), holding: owned(lent), grants: []access.Grant{over}, actions: remove, reasons: lent},
-		"over, given by hand":              {policy: lendable(owning, "remove"), person: in("t0"), holding: foreign(lent), grants: []access.Grant{over}, opens: []access.Reason{}, closes: 1, foreign: 1},
-		"over, and a mapping stands":       {policy: lendable(owning, "remove"), person: in("s0", "t0"), holding: owned(both), grants: []access.Grant{over}, opens: why, closes: 1},
-		"over, and a mapping ended too":    {policy: lendable(owning, "remove"), person: in("t0"), holding: owned(both), grants: []access.Grant{over}, actions: remove, reasons: both},
-		"over, and a mapping, never mode":  {policy: lendable(never, "remove"), person: in("t0"), holding: owned(both), grants: []access.Grant{over}, opens: []access.Reason{}, closes: 1},
-		"an app is not touched":            {policy: lendable(owning, "remove"), person: access.Person{ID: ana, AccountType: "app", GroupIDs: []string{"t0"}}, holding: owned(lent), grants: []access.Grant{over}},
-		"over, and the policy forgot it":   {policy: owning, person: in("t0"), holding: owned(lent), grants: []access.Grant{over}, actions: remove, reasons: lent},
-		"just over, and a mapping is over": {policy: lendable(owning, "remove"), person: in("t0"), holding: owned(both), grants: []access.Grant{justOver}, actions: remove, reasons: both},
+		"in force beside a mapping": {policy: lendable(owning, "remove"), person: in("s0"),
+			grants: []access.Grant{lease("g1", 1)}, actions: add, reasons: both},
+		"in force, of somebody suspended": {policy: lendable(owning, "remove"),
+			person: access.Person{ID: ana, MembershipStatus: "suspended"}, grants: []access.Grant{lease("g1", 1)}},
+		"in force, whatever the mode": {policy: lendable(never, "remove"), grants: []access.Grant{lease("g1", 1)},
+			actions: add, reasons: lent},
+		"two in force": {policy: lendable(owning, "remove"),
+			grants: []access.Grant{lease("g1", 1), lease("g2", 1)}, actions: add,
+			reasons: []access.Reason{lent[0], {Kind: access.ReasonGrant, Name: "g2"}}},
+		"waiting":        {policy: lendable(owning, "remove"), grants: []access.Grant{waiting}},
+		"to begin later": {policy: lendable(owning, "remove"), grants: []access.Grant{ahead}},
+		"just over": {policy: lendable(owning, "remove"), person: in("t0"), holding: owned(lent),
+			grants: []access.Grant{justOver}},
+		"just over and not seen": {policy: lendable(owning, "remove"), holding: owned(lent),
+			grants: []access.Grant{justOver}},
+		"over": {policy: lendable(owning, "remove"), person: in("t0"), holding: owned(lent),
+			grants: []access.Grant{over}, actions: remove, reasons: lent},
+		"over, ended early": {policy: lendable(owning, "remove"), person: in("t0"), holding: owned(lent),
+			grants: []access.Grant{ended}, actions: remove, reasons: lent},
+		"over and not seen": {policy: lendable(owning, "remove"), holding: owned(lent),
+			grants: []access.Grant{over}, actions: remove, reasons: lent},
+		"over and settled by mistake": {policy: lendable(owning, "remove"), person: in("t0"), holding: owned(lent),
+			actions: remove, reasons: lent},
+		"over, another begins later": {policy: lendable(owning, "remove"), person: in("t0"), holding: owned(lent),
+			grants: []access.Grant{over, ahead}, actions: remove, reasons: lent},
+		"over, another in force": {policy: lendable(owning, "remove"), person: in("t0"), holding: owned(lent),
+			grants: []access.Grant{over, lease("g2", 1)},
+			opens:  []access.Reason{{Kind: access.ReasonGrant, Name: "g2"}}, closes: 1},
+		"over, to hold": {policy: lendable(owning, "hold"), person: in("t0"), holding: owned(lent),
+			grants: []access.Grant{over}, actions: remove, reasons: lent},
+		"over, to report": {policy: lendable(owning, "report"), person: in("t0"), holding: owned(lent),
+			grants: []access.Grant{over}},
+		"over, whatever the mode": {policy: lendable(never, "remove"), person: in("t0"), holding: owned(lent),
+			grants: []access.Grant{over}, actions: remove, reasons: lent},
+		"over, given by hand": {policy: lendable(owning, "remove"), person: in("t0"),
+			holding: foreign(lent), grants: []access.Grant{over}, opens: []access.Reason{}, closes: 1, foreign: 1},
+		"over, and a mapping stands": {policy: lendable(owning, "remove"), person: in("s0", "t0"),
+			holding: owned(both), grants: []access.Grant{over}, opens: why, closes: 1},
+		"over, and a mapping ended too": {policy: lendable(owning, "remove"), person: in("t0"), holding: owned(both),
+			grants: []access.Grant{over}, actions: remove, reasons: both},
+		"over, and a mapping, never mode": {policy: lendable(never, "remove"), person: in("t0"), holding: owned(both),
+			grants: []access.Grant{over}, opens: []access.Reason{}, closes: 1},
+		"an app is not touched": {policy: lendable(owning, "remove"),
+			person: access.Person{ID: ana, AccountType: "app", GroupIDs: []string{"t0"}}, holding: owned(lent),
+			grants: []access.Grant{over}},
+		"over, and the policy forgot it": {policy: owning, person: in("t0"), holding: owned(lent),
+			grants: []access.Grant{over}, actions: remove, reasons: lent},
+		"just over, and a mapping is over": {policy: lendable(owning, "remove"), person: in("t0"), holding: owned(both),
+			grants: []access.Grant{justOver}, actions: remove, reasons: both},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -115,10 +144,12 @@ func TestTheEndOfAGrantIsHeldByNothingButItsOwnRule(t *testing.T) {
 	const t0, t2 = access.Entitlement("group:target-0"), access.Entitlement("group:target-2")
 	lent := []access.Reason{{Kind: access.ReasonGrant, Name: "g1"}}
 	lapse := func(target access.Entitlement) access.Change {
-		return access.Change{Person: ana, Target: target, Action: access.Remove, Reasons: lent, Loses: []string{"jira-software/acme"}}
+		return access.Change{Person: ana, Target: target, Action: access.Remove, Reasons: lent,
+			Loses: []string{"jira-software/acme"}}
 	}
 	loss := func(target access.Entitlement) access.Change {
-		return access.Change{Person: ana, Target: target, Action: access.Remove, Reasons: why, Loses: []string{"jira-software/acme"}}
+		return access.Change{Person: ana, Target: target, Action: access.Remove, Reasons: why,
+			Loses: []string{"jira-software/acme"}}
 	}
 	strict := "guard: {run: {removals: 0}, target: {removals: 0}, lastAccess: {people: 0}, window: {removals: 1}}\n"
 	tests := map[string]struct {
@@ -130,12 +161,18 @@ func TestTheEndOfAGrantIsHeldByNothingButItsOwnRule(t *testing.T) {
 		ofLapse []string
 		ofLoss  []string
 	}{
-		"many ends":            {"remove", 101, 0, false, nil, nil, nil},
-		"ends in a first run":  {"remove", 3, 0, true, nil, nil, nil},
-		"ends to be held":      {"hold", 101, 0, false, []string{plan.RuleGrantLost}, []string{plan.RuleGrantLost}, nil},
-		"none to be held":      {"hold", 0, 0, false, nil, nil, nil},
-		"a removal beside":     {"remove", 101, 1, false, []string{"run-removals", "target-removals", "last-access", "source-suspect", "window"}, nil, []string{"last-access", "run-removals", "source-suspect", "target-removals", "window"}},
-		"both, in a first run": {"hold", 1, 1, true, []string{"adopt", "run-removals", "target-removals", "last-access", "source-suspect", "window", plan.RuleGrantLost}, []string{plan.RuleGrantLost}, []string{"adopt", "last-access", "run-removals", "source-suspect", "target-removals", "window"}},
+		"many ends":           {"remove", 101, 0, false, nil, nil, nil},
+		"ends in a first run": {"remove", 3, 0, true, nil, nil, nil},
+		"ends to be held": {"hold", 101, 0, false, []string{plan.RuleGrantLost},
+			[]string{plan.RuleGrantLost}, nil},
+		"none to be held": {"hold", 0, 0, false, nil, nil, nil},
+		"a removal beside": {"remove", 101, 1, false,
+			[]string{"run-removals", "target-removals", "last-access", "source-suspect", "window"}, nil,
+			[]string{"last-access", "run-removals", "source-suspect", "target-removals", "window"}},
+		"both, in a first run": {"hold", 1, 1, true,
+			[]string{"adopt", "run-removals", "target-removals", "last-access", "source-suspect", "window",
+				plan.RuleGrantLost}, []string{plan.RuleGrantLost},
+			[]string{"adopt", "last-access", "run-removals", "source-suspect", "target-removals", "window"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -167,7 +204,8 @@ func TestTheEndOfAGrantIsHeldByNothingButItsOwnRule(t *testing.T) {
 
 func TestLapsesAddUpInAnyBlocks(t *testing.T) {
 	_, b := bind(t, lendable(owning, "remove"))
-	lapse := access.Change{Person: ana, Target: group, Action: access.Remove, Reasons: []access.Reason{{Kind: access.ReasonGrant, Name: "g1"}}}
+	lapse := access.Change{Person: ana, Target: group, Action: access.Remove,
+		Reasons: []access.Reason{{Kind: access.ReasonGrant, Name: "g1"}}}
 	whole, parts := plan.NewStats(b), plan.NewStats(b)
 	for range 3 {
 		var block plan.Stats
@@ -180,11 +218,12 @@ func TestLapsesAddUpInAnyBlocks(t *testing.T) {
 	require.Zero(t, whole.Total().Removals)
 }
 
-// A rule restores only whom a rule suspended: of a suspension by somebody else it is no reason to give presence back, whatever
-// else gives it or did.
+// A rule restores only whom a rule suspended: of a suspension by somebody else it is no reason to give presence back,
+// whatever else gives it or did.
 func TestDecideLeavesSuspendedWhomARuleMayNotRestore(t *testing.T) {
 	const lends = "grants:\n- {name: g, targets: [directory], duration: {max: 8h}%s}\n"
-	lent, rule := access.Reason{Kind: access.ReasonGrant, Name: "g1"}, access.Reason{Kind: access.ReasonRule, Name: "back"}
+	lent, rule := access.Reason{Kind: access.ReasonGrant, Name: "g1"},
+		access.Reason{Kind: access.ReasonRule, Name: "back"}
 	running := lease("g1", time.Hour)
 	running.Target = access.Directory
 	over := lease("g1", -plan.GrantGrace)
@@ -202,21 +241,29 @@ func TestDecideLeavesSuspendedWhomARuleMayNotRestore(t *testing.T) {
 		unseen   bool
 		restored int
 	}{
-		"a grant runs":                {state: plan.State{Holdings: held(lent, rule), Grants: []access.Grant{running}}, grants: []string{"g1"}, unseen: true},
-		"a grant runs, seen before":   {state: plan.State{Holdings: held(lent), Grants: []access.Grant{running}}, grants: []string{"g1"}, unseen: true},
-		"to be given back":            {mode: ", handTaken: restore", state: plan.State{Holdings: held(lent, rule), Grants: []access.Grant{running}}, actions: []string{"add directory"}, restored: 1},
-		"a grant is to begin":         {state: plan.State{Grants: []access.Grant{running}}, actions: []string{"add directory"}},
-		"a grant is over":             {state: plan.State{Holdings: held(lent), Grants: []access.Grant{over}}, unseen: true},
-		"the rule alone":              {state: plan.State{Holdings: held(rule)}, unseen: true},
-		"nothing":                     {},
-		"Castellan did, and no grant": {state: plan.State{Suspension: &access.Suspension{Person: ana}}, actions: []string{"add directory"}},
+		"a grant runs": {state: plan.State{Holdings: held(lent, rule), Grants: []access.Grant{running}},
+			grants: []string{"g1"}, unseen: true},
+		"a grant runs, seen before": {state: plan.State{Holdings: held(lent), Grants: []access.Grant{running}},
+			grants: []string{"g1"}, unseen: true},
+		"to be given back": {mode: ", handTaken: restore",
+			state:   plan.State{Holdings: held(lent, rule), Grants: []access.Grant{running}},
+			actions: []string{"add directory"}, restored: 1},
+		"a grant is to begin": {state: plan.State{Grants: []access.Grant{running}},
+			actions: []string{"add directory"}},
+		"a grant is over": {state: plan.State{Holdings: held(lent), Grants: []access.Grant{over}},
+			unseen: true},
+		"the rule alone": {state: plan.State{Holdings: held(rule)}, unseen: true},
+		"nothing":        {},
+		"Castellan did, and no grant": {state: plan.State{Suspension: &access.Suspension{Person: ana}},
+			actions: []string{"add directory"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, b := bind(t, rules+fmt.Sprintf(lends, tt.mode))
 			d := plan.Decide(b, person, tt.state, run, now)
 			require.Equal(t, tt.actions, labels(d.Changes))
 			for _, c := range d.Changes {
-				require.False(t, c.Action == access.Add && tt.state.Suspension == nil && access.HasKind(c.Reasons, access.ReasonRule))
+				require.False(t, c.Action == access.Add && tt.state.Suspension == nil &&
+					access.HasKind(c.Reasons, access.ReasonRule))
 			}
 			var grants []string
 			for _, u := range d.Unseen {
@@ -235,7 +282,8 @@ func TestDecideTellsAnEarlierGrantTakenFromOneToBegin(t *testing.T) {
 	lent := []access.Reason{{Kind: access.ReasonGrant, Name: "g1"}}
 	earlier, later := lease("g1", time.Hour), lease("g2", 20*time.Second)
 	person := access.Person{ID: ana, MembershipStatus: "active"}
-	d := plan.Decide(b, person, plan.State{Holdings: []access.Holding{holding(true, lent)}, Grants: []access.Grant{earlier, later}}, run, now)
+	d := plan.Decide(b, person, plan.State{Holdings: []access.Holding{holding(true, lent)},
+		Grants: []access.Grant{earlier, later}}, run, now)
 	require.Empty(t, d.Changes, "not given back before that is proven")
 	require.Len(t, d.Unseen, 1)
 	require.Equal(t, []string{"g1"}, d.Unseen[0].Grants)
@@ -250,12 +298,14 @@ func TestDecideEndsAnExtensionOfWhatWasTakenByHand(t *testing.T) {
 	extension.From, extension.Renews = before.Until, "g1"
 	held := holding(true, []access.Reason{{Kind: access.ReasonGrant, Name: "g1"}})
 	for name, grants := range map[string][]access.Grant{"not settled": {before, extension}, "settled": {extension}} {
-		d := plan.Decide(b, access.Person{ID: ana}, plan.State{Holdings: []access.Holding{held}, Grants: grants}, run, now)
+		d := plan.Decide(b, access.Person{ID: ana}, plan.State{Holdings: []access.Holding{held}, Grants: grants}, run,
+			now)
 		require.Empty(t, d.Changes, name)
 		require.Equal(t, []access.Unseen{{Holding: held, Grants: []string{"g2"}}}, d.Unseen, name)
 	}
 	another := extension
 	another.Renews = ""
-	d := plan.Decide(b, access.Person{ID: ana}, plan.State{Holdings: []access.Holding{held}, Grants: []access.Grant{before, another}}, run, now)
+	d := plan.Decide(b, access.Person{ID: ana},
+		plan.State{Holdings: []access.Holding{held}, Grants: []access.Grant{before, another}}, run, now)
 	require.Equal(t, access.Add, d.Changes[0].Action, "a grant of its own gives it anew")
 }

@@ -34,8 +34,8 @@ type Verdict struct {
 }
 
 // Scope is which changes a verdict holds: removals, unless Everything is set; of all targets, unless it names some; of
-// everybody, unless it names an app. What takes back a grant is held only by a verdict on Lapses: access that was lent is
-// not lost.
+// everybody, unless it names an app. What takes back a grant is held only by a verdict on Lapses: access that was lent
+// is not lost.
 type Scope struct {
 	Lapses     bool                 `json:"lapses,omitempty"`
 	Everything bool                 `json:"everything,omitempty"` // adds and adoptions too
@@ -69,8 +69,8 @@ func Judge(p *policy.Policy, b *policy.Bound, s Stats) []Verdict {
 	return j.verdicts
 }
 
-// Stopped names the rules that hold a change, sorted; none means that it may go on. Additions go on while removals wait,
-// but for adopt, default-moved, rule-new and flapping, which hold everything.
+// Stopped names the rules that hold a change, sorted; none means that it may go on. Additions go on while removals
+// wait, but for adopt, default-moved, rule-new and flapping, which hold everything.
 func Stopped(vs []Verdict, b *policy.Bound, c access.Change) []string {
 	var rules []string
 	for _, v := range vs {
@@ -119,25 +119,28 @@ func (j *judge) say(rule string, scope Scope, format string, args ...any) {
 func (j *judge) adopt() {
 	if t := j.total; j.guard.Adopt == policy.AdoptAsk && !j.stats.Adopted && t.Adds+t.Removals+t.Adopts > 0 {
 		j.say(RuleAdopt, Scope{Everything: true},
-			"the first run needs consent: it would add %d, remove %d and adopt %d memberships (guard.adopt is ask)", t.Adds, t.Removals, t.Adopts)
+			"the first run needs consent: it would add %d, remove %d and adopt %d memberships (guard.adopt is ask)",
+			t.Adds, t.Removals, t.Adopts)
 	}
 }
 
 func (j *judge) run() {
 	limit, t := j.guard.Run, j.total
 	if t.Removals > limit.Removals {
-		j.say(RuleRunRemovals, Scope{}, "the run would remove %d memberships; the limit is %d (guard.run.removals)", t.Removals, limit.Removals)
+		j.say(RuleRunRemovals, Scope{}, "the run would remove %d memberships; the limit is %d (guard.run.removals)",
+			t.Removals, limit.Removals)
 	}
 	for _, t := range []Tally{t, j.unreviewed()} {
 		if t.Removals > limit.AtLeast && limit.Share.Exceeded(t.Removals, t.Members) {
-			j.say(RuleRunShare, Scope{}, "the run would remove %d of %d memberships; the limit is %s (guard.run.share)", t.Removals, t.Members, limit.Share)
+			j.say(RuleRunShare, Scope{}, "the run would remove %d of %d memberships; the limit is %s (guard.run.share)",
+				t.Removals, t.Members, limit.Share)
 			return
 		}
 	}
 }
 
-// unreviewed is the sums without the targets that only reviews name. A campaign may name a great many, which would make the share
-// of all else look small.
+// unreviewed is the sums without the targets that only reviews name. A campaign may name a great many, which would make
+// the share of all else look small.
 func (j *judge) unreviewed() Tally {
 	return j.stats.sum(func(e access.Entitlement) bool {
 		i, managed := j.bound.Target(e)
@@ -150,7 +153,9 @@ func (j *judge) targets() {
 	for e, t := range j.removing() {
 		scope := Scope{Targets: []access.Entitlement{e}}
 		if t.Removals > limit.Removals {
-			j.say(RuleTargetRemovals, scope, "the run would remove %d people from %s; the limit is %d (guard.target.removals)", t.Removals, e, limit.Removals)
+			j.say(RuleTargetRemovals, scope,
+				"the run would remove %d people from %s; the limit is %d (guard.target.removals)", t.Removals, e,
+				limit.Removals)
 		}
 		if t.Members >= limit.Minimum && limit.Share.Exceeded(t.Removals, t.Members) {
 			j.say(RuleTargetShare, scope, "the run would remove %d of %d people from %s; the limit is %s (guard.target.share)", t.Removals, t.Members, e, limit.Share)
@@ -162,7 +167,9 @@ func (j *judge) lastAccess() {
 	limit := j.guard.LastAccess.People
 	for _, app := range slices.Sorted(maps.Keys(j.stats.LastAccess)) {
 		if people := j.stats.LastAccess[app]; people > limit {
-			j.say(RuleLastAccess, Scope{App: app}, "%d people would lose their last access to %s; the limit is %d (guard.lastAccess.people)", people, app, limit)
+			j.say(RuleLastAccess, Scope{App: app},
+				"%d people would lose their last access to %s; the limit is %d (guard.lastAccess.people)", people,
+				app, limit)
 		}
 	}
 }
@@ -176,7 +183,8 @@ func (j *judge) window() {
 	for e, t := range j.removing() {
 		had := t.Members + t.Window
 		if t.Members >= 0 && had >= j.guard.Target.Minimum && limit.Share.Exceeded(t.Window+t.Removals, had) {
-			j.say(RuleWindow, Scope{Targets: []access.Entitlement{e}}, "of the %d people in %s, %d were removed over %d days and the run would remove %d more; the limit is %s (guard.window.share)",
+			j.say(RuleWindow, Scope{Targets: []access.Entitlement{e}},
+				"of the %d people in %s, %d were removed over %d days and the run would remove %d more; the limit is %s (guard.window.share)",
 				had, e, t.Window, limit.Days, t.Removals, limit.Share)
 		}
 	}
@@ -192,7 +200,8 @@ func (j *judge) suspects() {
 			removals += j.stats.Targets[target].Removals
 		}
 		if removals > 0 {
-			j.say(RuleSourceSuspect, Scope{Targets: targets, Source: s.Name}, "source group %s is suspect: %s; %d removals that stand on it wait", s.Name, s.Why, removals)
+			j.say(RuleSourceSuspect, Scope{Targets: targets, Source: s.Name},
+				"source group %s is suspect: %s; %d removals that stand on it wait", s.Name, s.Why, removals)
 		}
 	}
 }
@@ -211,7 +220,8 @@ func (j *judge) moved() {
 		}
 		if changes > 0 {
 			slices.SortFunc(targets, compareTargets)
-			j.say(RuleDefaultMoved, Scope{Everything: true, Targets: targets}, "%s stood for %s and now stands for %s; %d changes wait",
+			j.say(RuleDefaultMoved, Scope{Everything: true, Targets: targets},
+				"%s stood for %s and now stands for %s; %d changes wait",
 				m.Entitlement, listed(m.Old), listed(m.New), changes)
 		}
 	}
@@ -222,13 +232,14 @@ func (j *judge) lapses() {
 	for _, t := range j.bound.Targets {
 		if n := j.stats.Targets[t.Entitlement].Lapses; n > 0 && t.Lost == policy.LostHold {
 			j.say(RuleGrantLost, Scope{Lapses: true, Targets: []access.Entitlement{t.Entitlement}},
-				"%d people hold %s by grants that are over and were not taken back (grants.lost is hold)", n, t.Entitlement)
+				"%d people hold %s by grants that are over and were not taken back (grants.lost is hold)", n,
+				t.Entitlement)
 		}
 	}
 }
 
-// fresh holds what rules ask for that are enforced for the first time, unless it is just what the policy says they were shown
-// to do.
+// fresh holds what rules ask for that are enforced for the first time, unless it is just what the policy says they were
+// shown to do.
 func (j *judge) fresh() {
 	var names []string
 	for _, r := range j.stats.Fresh {

@@ -30,7 +30,8 @@ func lines(action access.Action, target access.Entitlement, n int, loses ...stri
 }
 
 func TestJudge(t *testing.T) {
-	const t0, t1, t2 = access.Entitlement("group:target-0"), access.Entitlement("group:target-1"), access.Entitlement("group:target-2")
+	const t0, t1, t2 = access.Entitlement("group:target-0"), access.Entitlement("group:target-1"),
+		access.Entitlement("group:target-2")
 	type counts struct {
 		changes  []access.Change
 		past     map[access.Entitlement]int
@@ -46,39 +47,76 @@ func TestJudge(t *testing.T) {
 		holds  map[string][]string // a change, as action and target, to the rules that stop it
 	}{
 		"nothing to do": {"", counts{fresh: true}, nil, "", nil},
-		"first run": {"", counts{changes: lines(access.Add, t0, 3), fresh: true}, []string{"adopt"}, "would add 3, remove 0 and adopt 0",
-			map[string][]string{"add group:target-0": {"adopt"}, "adopt group:target-1": {"adopt"}, "remove group:target-1": {"adopt"}}},
-		"first run without asking": {"adopt: auto", counts{changes: lines(access.Add, t0, 3), fresh: true}, nil, "", nil},
-		"on the run's limit":       {"run: {removals: 8}", counts{changes: lines(access.Remove, t0, 8)}, nil, "", nil},
-		"over the run's limit": {"run: {removals: 7}", counts{changes: lines(access.Remove, t0, 8)}, []string{"run-removals"}, "would remove 8 memberships; the limit is 7",
-			map[string][]string{"remove group:target-2": {"run-removals"}, "add group:target-0": nil, "adopt group:target-0": nil}},
+		"first run": {"", counts{changes: lines(access.Add, t0, 3), fresh: true}, []string{"adopt"},
+			"would add 3, remove 0 and adopt 0",
+			map[string][]string{"add group:target-0": {"adopt"}, "adopt group:target-1": {"adopt"},
+				"remove group:target-1": {"adopt"}}},
+		"first run without asking": {"adopt: auto", counts{changes: lines(access.Add, t0, 3), fresh: true},
+			nil, "", nil},
+		"on the run's limit": {"run: {removals: 8}", counts{changes: lines(access.Remove, t0, 8)}, nil, "", nil},
+		"over the run's limit": {"run: {removals: 7}", counts{changes: lines(access.Remove, t0, 8)},
+			[]string{"run-removals"}, "would remove 8 memberships; the limit is 7",
+			map[string][]string{"remove group:target-2": {"run-removals"}, "add group:target-0": nil,
+				"adopt group:target-0": nil}},
 		"on the run's share": {"run: {share: 5%}", counts{changes: lines(access.Remove, t0, 6)}, nil, "", nil},
-		"over the run's share": {"run: {share: 5%}", counts{changes: lines(access.Remove, t0, 7)}, []string{"run-share"}, "would remove 7 of 120 memberships; the limit is 5%",
+		"over the run's share": {"run: {share: 5%}", counts{changes: lines(access.Remove, t0, 7)},
+			[]string{"run-share"}, "would remove 7 of 120 memberships; the limit is 5%",
 			map[string][]string{"remove group:target-1": {"run-share"}}},
-		"too few for the run's share": {"run: {share: 1%, atLeast: 7}", counts{changes: lines(access.Remove, t0, 7)}, nil, "", nil},
-		"over a target's limit": {"target: {removals: 2}", counts{changes: append(lines(access.Remove, t0, 3), lines(access.Remove, t1, 2)...)}, []string{"target-removals"}, "would remove 3 people from group:target-0; the limit is 2",
-			map[string][]string{"remove group:target-0": {"target-removals"}, "remove group:target-1": nil, "add group:target-0": nil}},
+		"too few for the run's share": {"run: {share: 1%, atLeast: 7}", counts{changes: lines(access.Remove, t0, 7)},
+			nil, "", nil},
+		"over a target's limit": {"target: {removals: 2}",
+			counts{changes: append(lines(access.Remove, t0, 3), lines(access.Remove, t1, 2)...)},
+			[]string{"target-removals"}, "would remove 3 people from group:target-0; the limit is 2",
+			map[string][]string{"remove group:target-0": {"target-removals"}, "remove group:target-1": nil,
+				"add group:target-0": nil}},
 		"on a target's share": {"", counts{changes: lines(access.Remove, t0, 8)}, nil, "", nil},
-		"over a target's share": {"window: {share: 100%}", counts{changes: lines(access.Remove, t0, 9)}, []string{"target-share"}, "would remove 9 of 40 people from group:target-0; the limit is 20%",
+		"over a target's share": {"window: {share: 100%}", counts{changes: lines(access.Remove, t0, 9)},
+			[]string{"target-share"}, "would remove 9 of 40 people from group:target-0; the limit is 20%",
 			map[string][]string{"remove group:target-0": {"target-share"}, "remove group:target-2": nil}},
-		"a small target's share":        {"target: {minimum: 41}", counts{changes: lines(access.Remove, t0, 12)}, nil, "", nil},
+		"a small target's share": {"target: {minimum: 41}", counts{changes: lines(access.Remove, t0, 12)},
+			nil, "", nil},
 		"unknown members have no share": {"", counts{changes: lines(access.Remove, access.OrgAdmin, 5)}, nil, "", nil},
-		"last access": {"lastAccess: {people: 2}", counts{changes: lines(access.Remove, t0, 3, "jira-software/acme")}, []string{"last-access"}, "3 people would lose their last access to jira-software/acme; the limit is 2",
-			map[string][]string{"remove group:target-0": nil, "remove group:target-0 jira-software/acme": {"last-access"}, "remove group:target-1 confluence/acme": nil}},
-		"window": {"", counts{changes: lines(access.Remove, t0, 1), past: map[access.Entitlement]int{"group:forgotten": 200}}, []string{"window"}, "200 memberships were removed over 7 days and the run would remove 1 more; the limit is 200",
+		"last access": {"lastAccess: {people: 2}", counts{changes: lines(access.Remove, t0, 3, "jira-software/acme")},
+			[]string{"last-access"}, "3 people would lose their last access to jira-software/acme; the limit is 2",
+			map[string][]string{"remove group:target-0": nil,
+				"remove group:target-0 jira-software/acme": {"last-access"},
+				"remove group:target-1 confluence/acme":    nil}},
+		"window": {"", counts{changes: lines(access.Remove, t0, 1),
+			past: map[access.Entitlement]int{"group:forgotten": 200}}, []string{"window"},
+			"200 memberships were removed over 7 days and the run would remove 1 more; the limit is 200",
 			map[string][]string{"remove group:target-2": {"window"}, "add group:target-2": nil}},
-		"window without removals now":     {"", counts{changes: lines(access.Add, t0, 1), past: map[access.Entitlement]int{t0: 300}}, nil, "", nil},
-		"window of a target on its share": {"", counts{changes: lines(access.Remove, t0, 4), past: map[access.Entitlement]int{t0: 5}}, nil, "", nil},
-		"window of a target": {"", counts{changes: lines(access.Remove, t0, 3), past: map[access.Entitlement]int{t0: 8}}, []string{"window"}, "of the 48 people in group:target-0, 8 were removed over 7 days and the run would remove 3 more",
+		"window without removals now": {"",
+			counts{changes: lines(access.Add, t0, 1), past: map[access.Entitlement]int{t0: 300}}, nil, "", nil},
+		"window of a target on its share": {"",
+			counts{changes: lines(access.Remove, t0, 4), past: map[access.Entitlement]int{t0: 5}}, nil, "", nil},
+		"window of a target": {"", counts{changes: lines(access.Remove, t0, 3),
+			past: map[access.Entitlement]int{t0: 8}}, []string{"window"},
+			"of the 48 people in group:target-0, 8 were removed over 7 days and the run would remove 3 more",
 			map[string][]string{"remove group:target-0": {"window"}, "remove group:target-1": nil}},
-		"suspect source": {"", counts{changes: lines(access.Remove, t1, 1), suspects: []plan.Suspect{{GroupID: "s1", Name: "source-1", Why: "it shrank"}}}, []string{"source-suspect"}, "source-1 is suspect: it shrank; 1 removals",
-			map[string][]string{"remove group:target-1": {"source-suspect"}, "remove group:target-2": {"source-suspect"}, "remove default:confluence/acme/user": {"source-suspect"}, "remove group:target-0": nil, "add group:target-1": nil}},
-		"suspect source that is gone": {"", counts{changes: lines(access.Remove, t0, 1), suspects: []plan.Suspect{{GroupID: "old-id", Name: "Source-0", Why: "gone"}}}, []string{"source-suspect"}, "gone",
-			map[string][]string{"remove group:target-0": {"source-suspect"}, "remove role:org-admin": {"source-suspect"}}},
-		"suspect source without removals": {"", counts{changes: lines(access.Add, t1, 1), suspects: []plan.Suspect{{GroupID: "s1", Name: "source-1"}}}, nil, "", nil},
-		"default moved": {"", counts{changes: lines(access.Add, t1, 1), moved: []plan.Moved{{Entitlement: "default:confluence/acme/user", Old: []string{"target-2"}, New: []string{"target-1"}}}}, []string{"default-moved"}, "default:confluence/acme/user stood for target-2 and now stands for target-1; 1 changes wait",
-			map[string][]string{"add group:target-1": {"default-moved"}, "remove group:target-2": {"default-moved"}, "add group:target-0": nil}},
-		"several rules": {"run: {removals: 1}\n  target: {removals: 1}", counts{changes: lines(access.Remove, t2, 2), fresh: true}, []string{"adopt", "run-removals", "target-removals"}, "",
+		"suspect source": {"", counts{changes: lines(access.Remove, t1, 1),
+			suspects: []plan.Suspect{{GroupID: "s1", Name: "source-1", Why: "it shrank"}}}, []string{"source-suspect"},
+			"source-1 is suspect: it shrank; 1 removals",
+			map[string][]string{"remove group:target-1": {"source-suspect"},
+				"remove group:target-2": {"source-suspect"}, "remove default:confluence/acme/user": {"source-suspect"},
+				"remove group:target-0": nil, "add group:target-1": nil}},
+		"suspect source that is gone": {"",
+			counts{changes: lines(access.Remove, t0, 1),
+				suspects: []plan.Suspect{{GroupID: "old-id", Name: "Source-0", Why: "gone"}}},
+			[]string{"source-suspect"}, "gone",
+			map[string][]string{"remove group:target-0": {"source-suspect"},
+				"remove role:org-admin": {"source-suspect"}}},
+		"suspect source without removals": {"",
+			counts{changes: lines(access.Add, t1, 1), suspects: []plan.Suspect{{GroupID: "s1", Name: "source-1"}}},
+			nil, "", nil},
+		"default moved": {"", counts{changes: lines(access.Add, t1, 1),
+			moved: []plan.Moved{{Entitlement: "default:confluence/acme/user", Old: []string{"target-2"},
+				New: []string{"target-1"}}}}, []string{"default-moved"},
+			"default:confluence/acme/user stood for target-2 and now stands for target-1; 1 changes wait",
+			map[string][]string{"add group:target-1": {"default-moved"}, "remove group:target-2": {"default-moved"},
+				"add group:target-0": nil}},
+		"several rules": {"run: {removals: 1}\n  target: {removals: 1}",
+			counts{changes: lines(access.Remove, t2, 2), fresh: true},
+			[]string{"adopt", "run-removals", "target-removals"}, "",
 			map[string][]string{"remove group:target-2": {"adopt", "run-removals", "target-removals"}}},
 	}
 	for name, tt := range tests {
@@ -128,7 +166,8 @@ func TestStatsAddUpInAnyBlocks(t *testing.T) {
 				var changes []access.Change
 				for _, target := range b.Targets {
 					changes = append(changes, access.Change{Target: target.Entitlement, Loses: target.Apps,
-						Action: rapid.SampledFrom([]access.Action{access.Add, access.Remove, access.Adopt}).Draw(t, "action")})
+						Action: rapid.SampledFrom([]access.Action{access.Add, access.Remove, access.Adopt}).Draw(t,
+							"action")})
 				}
 				whole.Add(changes)
 				block.Add(changes)
@@ -141,14 +180,16 @@ func TestStatsAddUpInAnyBlocks(t *testing.T) {
 
 func TestAPersonLosesAnAppOnce(t *testing.T) {
 	var s plan.Stats
-	s.Add(append(lines(access.Remove, "group:a", 1, "jira-software/acme"), lines(access.Remove, "group:b", 1, "jira-software/acme", "confluence/acme")...))
+	s.Add(append(lines(access.Remove, "group:a", 1, "jira-software/acme"),
+		lines(access.Remove, "group:b", 1, "jira-software/acme", "confluence/acme")...))
 	require.Equal(t, map[string]int{"jira-software/acme": 1, "confluence/acme": 1}, s.LastAccess)
 }
 
 // Whatever the guard stops, every line of a plan is either held or released, and never an addition because of removals.
 func TestHeldAndReleasedAreAll(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p, b := bind(t, drawMappings(t)+"guard: {adopt: auto, run: {removals: 1}, target: {removals: 0}, lastAccess: {people: 0}}\n")
+		p, b := bind(t, drawMappings(t)+
+			"guard: {adopt: auto, run: {removals: 1}, target: {removals: 0}, lastAccess: {people: 0}}\n")
 		s := plan.NewStats(b)
 		var all []access.Change
 		for i := range rapid.IntRange(1, 6).Draw(t, "people") {
@@ -185,34 +226,54 @@ func TestMoves(t *testing.T) {
 
 func TestSuspects(t *testing.T) {
 	p, b := bind(t, guarded)
-	before := map[string]plan.Count{"s0": {Name: "source-0", Users: 100}, "s1": {Name: "source-1", Users: 4}, "s5": {Name: "source-5", Users: 50}}
+	before := map[string]plan.Count{"s0": {Name: "source-0", Users: 100}, "s1": {Name: "source-1", Users: 4},
+		"s5": {Name: "source-5", Users: 50}}
 	tests := map[string]struct {
 		before    map[string]plan.Count
 		now, seen map[string]int
 		want      map[string]string // group id to a part of why
 	}{
-		"all well":                {before, map[string]int{"s0": 100, "s1": 4}, nil, nil},
-		"shrunk on the limit":     {before, map[string]int{"s0": 70, "s1": 4}, nil, nil},
-		"shrunk":                  {before, map[string]int{"s0": 69, "s1": 4}, nil, map[string]string{"s0": "from 100 to 69 members since the last good run; the limit is 30%"}},
-		"a small group may":       {before, map[string]int{"s0": 100, "s1": 0}, nil, nil},
-		"grown":                   {before, map[string]int{"s0": 1000, "s1": 4}, nil, nil},
-		"gone":                    {before, map[string]int{"s1": 4}, nil, map[string]string{"s0": "had 100 members, is gone or no longer synced"}},
-		"made anew":               {map[string]plan.Count{"old": {Name: "SOURCE-1", Users: 9}}, map[string]int{"s0": 1, "s1": 9}, nil, nil},
-		"made anew, smaller":      {map[string]plan.Count{"old": {Name: "SOURCE-1", Users: 9}}, map[string]int{"s0": 1, "s1": 6}, nil, map[string]string{"old": "lacks 3 of the 9 people it had"}},
-		"made anew, not met":      {map[string]plan.Count{"old": {Name: "source-1", Users: 9}}, map[string]int{"s0": 1, "s1": 9}, map[string]int{"s0": 1}, map[string]string{"old": "sweep met 0", "s1": "sweep met 0"}},
-		"made anew, not counted":  {map[string]plan.Count{"old": {Name: "source-1", Users: 9}}, map[string]int{"s0": 1, "s1": -1}, nil, map[string]string{"old": "does not count"}},
-		"made anew long ago":      {map[string]plan.Count{"old": {Name: "source-1", Users: 9}, "s1": {Name: "source-1", Users: 0}}, map[string]int{"s0": 1, "s1": 9}, nil, nil},
-		"another took its name":   {map[string]plan.Count{"old": {Name: "source-1", Users: 9}, "s1": {Name: "source-7", Users: 9}}, map[string]int{"s0": 1, "s1": 9}, nil, map[string]string{"old": "gone"}},
-		"renamed":                 {map[string]plan.Count{"s1": {Name: "source-0", Users: 9}}, map[string]int{"s0": 1, "s1": 9}, nil, map[string]string{"s1": "goes by the name source-1 now, and the policy names it source-0"}},
-		"renamed, not mapped":     {map[string]plan.Count{"s1": {Name: "source-7", Users: 9}}, map[string]int{"s0": 1, "s1": 9}, nil, nil},
-		"renamed away, swept":     {map[string]plan.Count{"s4": {Name: "source-0", Users: 9}}, map[string]int{"s0": 1, "s4": 9}, map[string]int{"s0": 1}, map[string]string{"s4": "goes by the name"}},
-		"counts disagree":         {before, map[string]int{"s0": 100, "s1": 4}, map[string]int{"s0": 99, "s1": 4}, map[string]string{"s0": "counts 100 members, the sweep met 99"}},
-		"nobody met":              {nil, map[string]int{"s0": 3, "s1": 0}, map[string]int{}, map[string]string{"s0": "met 0"}},
-		"no count, shrunk":        {before, map[string]int{"s0": -1, "s1": -1}, map[string]int{"s0": 10, "s1": 4}, map[string]string{"s0": "from 100 to 10"}},
-		"no count, not swept":     {before, map[string]int{"s0": -1, "s1": -1}, nil, nil},
-		"first run":               {nil, map[string]int{"s0": 5, "s1": 5}, nil, nil},
-		"groups of no mapping":    {map[string]plan.Count{"s5": {Name: "source-5", Users: 50}, "x": {Name: "x", Users: 9}}, map[string]int{"s0": 1, "s1": 1, "s4": 1}, nil, nil},
-		"a forged count":          {map[string]plan.Count{"s0": {Name: "source-0", Users: 1, Unexplained: true}}, map[string]int{"s0": 1}, nil, map[string]string{"s0": "chain does not explain"}},
+		"all well":            {before, map[string]int{"s0": 100, "s1": 4}, nil, nil},
+		"shrunk on the limit": {before, map[string]int{"s0": 70, "s1": 4}, nil, nil},
+		"shrunk": {before, map[string]int{"s0": 69, "s1": 4}, nil,
+			map[string]string{"s0": "from 100 to 69 members since the last good run; the limit is 30%"}},
+		"a small group may": {before, map[string]int{"s0": 100, "s1": 0}, nil, nil},
+		"grown":             {before, map[string]int{"s0": 1000, "s1": 4}, nil, nil},
+		"gone": {before, map[string]int{"s1": 4}, nil,
+			map[string]string{"s0": "had 100 members, is gone or no longer synced"}},
+		"made anew": {map[string]plan.Count{"old": {Name: "SOURCE-1", Users: 9}},
+			map[string]int{"s0": 1, "s1": 9}, nil, nil},
+		"made anew, smaller": {map[string]plan.Count{"old": {Name: "SOURCE-1", Users: 9}},
+			map[string]int{"s0": 1, "s1": 6}, nil, map[string]string{"old": "lacks 3 of the 9 people it had"}},
+		"made anew, not met": {map[string]plan.Count{"old": {Name: "source-1", Users: 9}},
+			map[string]int{"s0": 1, "s1": 9}, map[string]int{"s0": 1},
+			map[string]string{"old": "sweep met 0", "s1": "sweep met 0"}},
+		"made anew, not counted": {map[string]plan.Count{"old": {Name: "source-1", Users: 9}},
+			map[string]int{"s0": 1, "s1": -1}, nil, map[string]string{"old": "does not count"}},
+		"made anew long ago": {map[string]plan.Count{"old": {Name: "source-1", Users: 9},
+			"s1": {Name: "source-1", Users: 0}}, map[string]int{"s0": 1, "s1": 9}, nil, nil},
+		"another took its name": {map[string]plan.Count{"old": {Name: "source-1", Users: 9},
+			"s1": {Name: "source-7", Users: 9}}, map[string]int{"s0": 1, "s1": 9}, nil,
+			map[string]string{"old": "gone"}},
+		"renamed": {map[string]plan.Count{"s1": {Name: "source-0", Users: 9}},
+			map[string]int{"s0": 1, "s1": 9}, nil,
+			map[string]string{"s1": "goes by the name source-1 now, and the policy names it source-0"}},
+		"renamed, not mapped": {map[string]plan.Count{"s1": {Name: "source-7", Users: 9}},
+			map[string]int{"s0": 1, "s1": 9}, nil, nil},
+		"renamed away, swept": {map[string]plan.Count{"s4": {Name: "source-0", Users: 9}},
+			map[string]int{"s0": 1, "s4": 9}, map[string]int{"s0": 1}, map[string]string{"s4": "goes by the name"}},
+		"counts disagree": {before, map[string]int{"s0": 100, "s1": 4}, map[string]int{"s0": 99, "s1": 4},
+			map[string]string{"s0": "counts 100 members, the sweep met 99"}},
+		"nobody met": {nil, map[string]int{"s0": 3, "s1": 0}, map[string]int{},
+			map[string]string{"s0": "met 0"}},
+		"no count, shrunk": {before, map[string]int{"s0": -1, "s1": -1}, map[string]int{"s0": 10, "s1": 4},
+			map[string]string{"s0": "from 100 to 10"}},
+		"no count, not swept": {before, map[string]int{"s0": -1, "s1": -1}, nil, nil},
+		"first run":           {nil, map[string]int{"s0": 5, "s1": 5}, nil, nil},
+		"groups of no mapping": {map[string]plan.Count{"s5": {Name: "source-5", Users: 50},
+			"x": {Name: "x", Users: 9}}, map[string]int{"s0": 1, "s1": 1, "s4": 1}, nil, nil},
+		"a forged count": {map[string]plan.Count{"s0": {Name: "source-0", Users: 1, Unexplained: true}},
+			map[string]int{"s0": 1}, nil, map[string]string{"s0": "chain does not explain"}},
 		"several, sorted by name": {before, map[string]int{}, nil, map[string]string{"s0": "gone", "s1": "gone"}},
 	}
 	for name, tt := range tests {
@@ -253,7 +314,8 @@ func TestAVanishedSourceRemovesNobody(t *testing.T) {
 	b, _ := policy.BindSince(p, o, policy.Last{Sources: []string{"source-0"}})
 	s := plan.NewStats(b)
 	s.Adopted = true
-	d := plan.Decide(b, access.Person{ID: ana, GroupIDs: []string{"t0"}}, plan.State{Holdings: []access.Holding{holding(true, why)}}, run, now)
+	d := plan.Decide(b, access.Person{ID: ana, GroupIDs: []string{"t0"}},
+		plan.State{Holdings: []access.Holding{holding(true, why)}}, run, now)
 	require.Len(t, d.Changes, 1)
 	s.Add(d.Changes)
 	s.Suspects, _ = plan.Suspects(p, b, before, map[string]int{}, nil, nil)
@@ -269,7 +331,8 @@ func TestAMovedDefaultWaitsAndThenMovesPeople(t *testing.T) {
 	s := plan.NewStats(b)
 	s.Adopted, s.Moved = true, plan.Moves(last.Defaults, b)
 	h := access.Holding{Person: ana, Target: "group:target-2", GroupID: "t2", Owned: true, Reasons: why}
-	d := plan.Decide(b, access.Person{ID: ana, GroupIDs: []string{"s0", "t2"}}, plan.State{Holdings: []access.Holding{h}}, run, now)
+	d := plan.Decide(b, access.Person{ID: ana, GroupIDs: []string{"s0", "t2"}},
+		plan.State{Holdings: []access.Holding{h}}, run, now)
 	s.Add(d.Changes)
 	verdicts := plan.Judge(p, b, s)
 	var labels []string

@@ -17,8 +17,9 @@ func drawPlan(t *rapid.T, name string) []access.Change {
 	text := rapid.SampledFrom([]string{"a", "b", "a|b", `a"`, `a"|"b`, "a\n", "\xff", "\xfe", `\xff`, ""})
 	drawn := rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) access.Change {
 		return access.Change{
-			Person: text.Draw(t, "person"), Target: access.Entitlement(text.Draw(t, "target")), GroupID: text.Draw(t, "group"),
-			Action: rapid.SampledFrom([]access.Action{access.Add, access.Remove, access.Adopt}).Draw(t, "action"),
+			Person: text.Draw(t, "person"), Target: access.Entitlement(text.Draw(t, "target")),
+			GroupID: text.Draw(t, "group"),
+			Action:  rapid.SampledFrom([]access.Action{access.Add, access.Remove, access.Adopt}).Draw(t, "action"),
 		}
 	}), 0, 6, func(c access.Change) string { return fmt.Sprintf("%q %q", c.Person, c.Target) }).Draw(t, name)
 	slices.SortFunc(drawn, func(a, b access.Change) int {
@@ -55,8 +56,10 @@ func TestHashTellsLookAlikesApart(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, changes := range [][]access.Change{
-		nil, {{}}, {line("a|b", "c", "")}, {line("a", "b|c", "")}, {line("a", "b", "|c")}, {line("a", "b", "c")}, {line("ab", "c", "")},
-		{line("\xff", "", "")}, {line("\xfe", "", "")}, {line(`\xff`, "", "")}, {line("a", "b", "c\n"), line("b", "b", "c")}, {line("a", "b", "c"), line("b", "b", "c")},
+		nil, {{}}, {line("a|b", "c", "")}, {line("a", "b|c", "")}, {line("a", "b", "|c")}, {line("a", "b", "c")},
+		{line("ab", "c", "")},
+		{line("\xff", "", "")}, {line("\xfe", "", "")}, {line(`\xff`, "", "")},
+		{line("a", "b", "c\n"), line("b", "b", "c")}, {line("a", "b", "c"), line("b", "b", "c")},
 	} {
 		seen[plan.Hash(changes)] = true
 	}
@@ -100,15 +103,18 @@ func TestInverse(t *testing.T) {
 	undo, ok := plan.Inverse(add, "run-1")
 	require.True(t, ok)
 	require.Equal(t, access.Change{
-		Person: ana, Email: "ana@acme.example", Target: group, GroupID: "t0", Action: access.Remove, State: access.Planned,
+		Person: ana, Email: "ana@acme.example", Target: group, GroupID: "t0", Action: access.Remove,
+		State:   access.Planned,
 		Reasons: []access.Reason{{Kind: access.ReasonUndo, Name: "run-1"}},
 	}, undo)
 	undo.State = access.Done
 	redo, ok := plan.Inverse(undo, "run-2")
 	require.True(t, ok)
-	require.Equal(t, plan.Hash([]access.Change{add}), plan.Hash([]access.Change{redo}), "the inverse of the inverse writes what was written")
+	require.Equal(t, plan.Hash([]access.Change{add}), plan.Hash([]access.Change{redo}),
+		"the inverse of the inverse writes what was written")
 
-	for _, state := range []access.ChangeState{access.Planned, access.Held, access.Rejected, access.Sent, access.Already, access.Shortage, access.Refused, access.Superseded, access.Failed, access.Recorded} {
+	for _, state := range []access.ChangeState{access.Planned, access.Held, access.Rejected, access.Sent,
+		access.Already, access.Shortage, access.Refused, access.Superseded, access.Failed, access.Recorded} {
 		add.State = state
 		_, ok := plan.Inverse(add, "run-1")
 		require.False(t, ok, state)

@@ -30,17 +30,25 @@ func TestDecideFollowsAGroupThatWasRenamed(t *testing.T) {
 		opens   []access.Holding
 		closes  []access.Holding
 	}{
-		"wanted":                    {[]string{"s0", "t0"}, []access.Holding{named(true)}, nil, []access.Holding{opened(true, why)}, []access.Holding{closed(named(true))}},
-		"not wanted":                {[]string{"t0"}, []access.Holding{named(true)}, []access.Action{access.Remove}, []access.Holding{opened(true, why)}, []access.Holding{closed(named(true))}},
-		"not wanted, foreign":       {[]string{"t0"}, []access.Holding{named(false)}, nil, []access.Holding{opened(false, nil)}, []access.Holding{closed(named(false))}},
-		"not wanted, foreign, gone": {nil, []access.Holding{named(false)}, nil, nil, []access.Holding{closed(named(false))}},
-		"for another reason":        {[]string{"s1", "t0"}, []access.Holding{named(true)}, nil, []access.Holding{opened(true, []access.Reason{{Kind: access.ReasonMapping, Name: "n", Source: "source-1"}})}, []access.Holding{closed(named(true))}},
+		"wanted": {[]string{"s0", "t0"}, []access.Holding{named(true)}, nil,
+			[]access.Holding{opened(true, why)}, []access.Holding{closed(named(true))}},
+		"not wanted": {[]string{"t0"}, []access.Holding{named(true)}, []access.Action{access.Remove},
+			[]access.Holding{opened(true, why)}, []access.Holding{closed(named(true))}},
+		"not wanted, foreign": {[]string{"t0"}, []access.Holding{named(false)}, nil,
+			[]access.Holding{opened(false, nil)}, []access.Holding{closed(named(false))}},
+		"not wanted, foreign, gone": {nil, []access.Holding{named(false)}, nil, nil,
+			[]access.Holding{closed(named(false))}},
+		"for another reason": {[]string{"s1", "t0"}, []access.Holding{named(true)}, nil,
+			[]access.Holding{opened(true, []access.Reason{{Kind: access.ReasonMapping, Name: "n",
+				Source: "source-1"}})}, []access.Holding{closed(named(true))}},
 		"seen by both names": {
-			[]string{"s0", "t0"}, []access.Holding{named(true), holding(false, why)}, nil, []access.Holding{opened(true, why)},
+			[]string{"s0", "t0"}, []access.Holding{named(true), holding(false, why)}, nil,
+			[]access.Holding{opened(true, why)},
 			[]access.Holding{closed(named(true)), closed(holding(false, why))},
 		},
 		"seen by both names, not wanted": {
-			[]string{"t0"}, []access.Holding{named(true), holding(false, nil)}, []access.Action{access.Remove}, []access.Holding{opened(true, nil)},
+			[]string{"t0"}, []access.Holding{named(true), holding(false, nil)}, []access.Action{access.Remove},
+			[]access.Holding{opened(true, nil)},
 			[]access.Holding{closed(named(true)), closed(holding(false, nil))},
 		},
 	} {

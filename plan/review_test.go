@@ -49,32 +49,59 @@ func TestDecideOnReviews(t *testing.T) {
 		closes  int
 		foreign int
 	}{
-		"keep, not held":                        {policy: owning, state: plan.State{Rulings: keeps(group)}},
-		"keep, not held, on the books":          {policy: owning, holding: foreign(why), state: plan.State{Rulings: keeps(group)}, closes: 1},
-		"keep, ours and not seen":               {policy: owning, holding: owned(why), state: plan.State{Rulings: keeps(group)}},
-		"keep, lent by us and not seen":         {policy: lendable(owning, "remove"), holding: owned(lent), state: plan.State{Rulings: keeps(group)}},
-		"keep, just removed":                    {policy: owning, groups: []string{"t0"}, state: plan.State{Rulings: keeps(group), Recent: just(access.Remove)}},
-		"keep, given and not held":              {policy: owning, groups: []string{"s0"}, state: plan.State{Rulings: keeps(group)}, actions: add, reasons: why},
-		"keep, given, ours and not seen":        {policy: owning, groups: []string{"s0"}, holding: owned(both), state: plan.State{Rulings: keeps(group)}, actions: add, reasons: why},
-		"keep, ours":                            {policy: owning, groups: []string{"t0"}, holding: owned(why), state: plan.State{Rulings: keeps(group)}, opens: reviewed, closes: 1},
-		"keep, ours and known":                  {policy: owning, groups: []string{"t0"}, holding: owned(reviewed), state: plan.State{Rulings: keeps(group)}},
-		"keep, somebody else's":                 {policy: all, groups: []string{"t0"}, holding: foreign(nil), state: plan.State{Rulings: keeps(group)}, opens: reviewed, closes: 1},
-		"keep, somebody else's, to adopt":       {policy: adopting, groups: []string{"t0"}, holding: foreign(reviewed), state: plan.State{Rulings: keeps(group)}},
-		"keep beside a mapping":                 {policy: owning, groups: []string{"s0", "t0"}, holding: owned(why), state: plan.State{Rulings: keeps(group)}, opens: both, closes: 1},
-		"keep of what was lent":                 {policy: lendable(owning, "remove"), groups: []string{"t0"}, holding: owned(lent), state: plan.State{Rulings: keeps(group)}, opens: reviewed, closes: 1},
-		"keep that is over":                     {policy: owning, groups: []string{"t0"}, holding: owned(reviewed), state: plan.State{Rulings: over(keeps(group))}, actions: remove, reasons: reviewed},
-		"remove, ours":                          {policy: owning, groups: []string{"t0"}, holding: owned(why), state: plan.State{Rulings: takes(group)}, actions: remove, reasons: reviewed},
-		"remove, somebody else's":               {policy: owning, groups: []string{"t0"}, holding: foreign(nil), state: plan.State{Rulings: takes(group)}, actions: remove, reasons: reviewed},
-		"remove, whatever the mode":             {policy: never, groups: []string{"t0"}, holding: foreign(nil), state: plan.State{Rulings: takes(group)}, actions: remove, reasons: reviewed},
-		"remove, whatever gives it":             {policy: owning, groups: []string{"s0", "t0"}, holding: owned(why), state: plan.State{Rulings: takes(group)}, actions: remove, reasons: reviewed},
-		"remove, whatever lends it":             {policy: lendable(owning, "remove"), groups: []string{"t0"}, holding: owned(lent), state: plan.State{Rulings: takes(group), Grants: []access.Grant{lease("g1", time.Hour)}}, actions: remove, reasons: reviewed},
-		"remove, whatever else lets it be kept": {policy: owning, groups: []string{"t0"}, holding: foreign(nil), state: plan.State{Rulings: append(keeps(group), takes(group)...)}, actions: remove, reasons: reviewed},
-		"remove, ours and not seen":             {policy: owning, holding: owned(why), state: plan.State{Rulings: takes(group)}, actions: remove, reasons: reviewed},
-		"removed, and still given":              {policy: owning, groups: []string{"s0"}, state: plan.State{Rulings: takes(group)}},
-		"removed, and the read lags":            {policy: owning, groups: []string{"s0", "t0"}, state: plan.State{Rulings: takes(group), Recent: just(access.Remove)}},
-		"remove that is over":                   {policy: owning, groups: []string{"t0"}, holding: foreign(nil), state: plan.State{Rulings: over(takes(group))}, foreign: 1},
-		"remove that is over, and given":        {policy: owning, groups: []string{"s0"}, state: plan.State{Rulings: over(takes(group))}, actions: add, reasons: why},
-		"remove that a person rejected":         {policy: owning, groups: []string{"t0"}, holding: foreign(nil), state: plan.State{Rulings: takes(group), Rejected: []access.Change{{Person: ana, Target: group, Action: access.Remove}}}},
+		"keep, not held": {policy: owning, state: plan.State{Rulings: keeps(group)}},
+		"keep, not held, on the books": {policy: owning, holding: foreign(why),
+			state: plan.State{Rulings: keeps(group)}, closes: 1},
+		"keep, ours and not seen": {policy: owning, holding: owned(why),
+			state: plan.State{Rulings: keeps(group)}},
+		"keep, lent by us and not seen": {policy: lendable(owning, "remove"), holding: owned(lent),
+			state: plan.State{Rulings: keeps(group)}},
+		"keep, just removed": {policy: owning, groups: []string{"t0"},
+			state: plan.State{Rulings: keeps(group), Recent: just(access.Remove)}},
+		"keep, given and not held": {policy: owning, groups: []string{"s0"},
+			state: plan.State{Rulings: keeps(group)}, actions: add, reasons: why},
+		"keep, given, ours and not seen": {policy: owning, groups: []string{"s0"}, holding: owned(both),
+			state: plan.State{Rulings: keeps(group)}, actions: add, reasons: why},
+		"keep, ours": {policy: owning, groups: []string{"t0"}, holding: owned(why),
+			state: plan.State{Rulings: keeps(group)}, opens: reviewed, closes: 1},
+		"keep, ours and known": {policy: owning, groups: []string{"t0"}, holding: owned(reviewed),
+			state: plan.State{Rulings: keeps(group)}},
+		"keep, somebody else's": {policy: all, groups: []string{"t0"}, holding: foreign(nil),
+			state: plan.State{Rulings: keeps(group)}, opens: reviewed, closes: 1},
+		"keep, somebody else's, to adopt": {policy: adopting, groups: []string{"t0"}, holding: foreign(reviewed),
+			state: plan.State{Rulings: keeps(group)}},
+		"keep beside a mapping": {policy: owning, groups: []string{"s0", "t0"}, holding: owned(why),
+			state: plan.State{Rulings: keeps(group)}, opens: both, closes: 1},
+		"keep of what was lent": {policy: lendable(owning, "remove"), groups: []string{"t0"},
+			holding: owned(lent), state: plan.State{Rulings: keeps(group)}, opens: reviewed, closes: 1},
+		"keep that is over": {policy: owning, groups: []string{"t0"}, holding: owned(reviewed),
+			state: plan.State{Rulings: over(keeps(group))}, actions: remove, reasons: reviewed},
+		"remove, ours": {policy: owning, groups: []string{"t0"}, holding: owned(why),
+			state: plan.State{Rulings: takes(group)}, actions: remove, reasons: reviewed},
+		"remove, somebody else's": {policy: owning, groups: []string{"t0"}, holding: foreign(nil),
+			state: plan.State{Rulings: takes(group)}, actions: remove, reasons: reviewed},
+		"remove, whatever the mode": {policy: never, groups: []string{"t0"}, holding: foreign(nil),
+			state: plan.State{Rulings: takes(group)}, actions: remove, reasons: reviewed},
+		"remove, whatever gives it": {policy: owning, groups: []string{"s0", "t0"}, holding: owned(why),
+			state: plan.State{Rulings: takes(group)}, actions: remove, reasons: reviewed},
+		"remove, whatever lends it": {policy: lendable(owning, "remove"), groups: []string{"t0"},
+			holding: owned(lent), state: plan.State{Rulings: takes(group),
+				Grants: []access.Grant{lease("g1", time.Hour)}}, actions: remove, reasons: reviewed},
+		"remove, whatever else lets it be kept": {policy: owning, groups: []string{"t0"}, holding: foreign(nil),
+			state: plan.State{Rulings: append(keeps(group), takes(group)...)}, actions: remove, reasons: reviewed},
+		"remove, ours and not seen": {policy: owning, holding: owned(why),
+			state: plan.State{Rulings: takes(group)}, actions: remove, reasons: reviewed},
+		"removed, and still given": {policy: owning, groups: []string{"s0"},
+			state: plan.State{Rulings: takes(group)}},
+		"removed, and the read lags": {policy: owning, groups: []string{"s0", "t0"},
+			state: plan.State{Rulings: takes(group), Recent: just(access.Remove)}},
+		"remove that is over": {policy: owning, groups: []string{"t0"}, holding: foreign(nil),
+			state: plan.State{Rulings: over(takes(group))}, foreign: 1},
+		"remove that is over, and given": {policy: owning, groups: []string{"s0"},
+			state: plan.State{Rulings: over(takes(group))}, actions: add, reasons: why},
+		"remove that a person rejected": {policy: owning, groups: []string{"t0"}, holding: foreign(nil),
+			state: plan.State{Rulings: takes(group),
+				Rejected: []access.Change{{Person: ana, Target: group, Action: access.Remove}}}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -111,7 +138,8 @@ func TestReviewsOfPresence(t *testing.T) {
 	suspended.MembershipStatus = "suspended"
 	ours := &access.Suspension{Person: ana}
 	presence := func(owned bool) []access.Holding {
-		return []access.Holding{{Person: ana, Target: access.Directory, Owned: owned, Reasons: []access.Reason{{Kind: access.ReasonGrant, Name: "g1"}}}}
+		return []access.Holding{{Person: ana, Target: access.Directory, Owned: owned,
+			Reasons: []access.Reason{{Kind: access.ReasonGrant, Name: "g1"}}}}
 	}
 	present := lease("g1", time.Hour)
 	present.Target = access.Directory
@@ -120,16 +148,27 @@ func TestReviewsOfPresence(t *testing.T) {
 		state  plan.State
 		want   []string // labels
 	}{
-		"kept":                          {active, plan.State{Rulings: keeps(access.Directory)}, nil},
-		"kept, and suspended by us":     {somebodySuspended("in.example"), plan.State{Rulings: keeps(access.Directory), Suspension: ours}, nil},
+		"kept": {active, plan.State{Rulings: keeps(access.Directory)}, nil},
+		"kept, and suspended by us": {somebodySuspended("in.example"),
+			plan.State{Rulings: keeps(access.Directory), Suspension: ours}, nil},
 		"kept, and suspended by others": {suspended, plan.State{Rulings: keeps(access.Directory)}, nil},
-		"kept, and a rule restores":     {suspended, plan.State{Rulings: keeps(access.Directory), Suspension: ours}, []string{"restore ana@acme.example"}},
-		"kept, and a grant was over":    {somebodySuspended("in.example"), plan.State{Rulings: keeps(access.Directory), Holdings: presence(true)}, nil},
-		"taken":                         {active, plan.State{Rulings: takes(access.Directory)}, []string{"suspend ana@acme.example"}},
-		"taken, whatever lends it":      {active, plan.State{Rulings: takes(access.Directory), Holdings: presence(true), Grants: []access.Grant{present}}, []string{"suspend ana@acme.example"}},
-		"taken already":                 {suspended, plan.State{Rulings: takes(access.Directory), Suspension: ours}, nil},
-		"over":                          {suspended, plan.State{Rulings: []access.Ruling{{Target: access.Directory, Verdict: access.VerdictRemove, Until: now}}}, nil},
-		"over, of whom a rule may restore": {suspended, plan.State{Rulings: []access.Ruling{{Target: access.Directory, Verdict: access.VerdictRemove, Until: now}}, Suspension: ours},
+		"kept, and a rule restores": {suspended, plan.State{Rulings: keeps(access.Directory), Suspension: ours},
+			[]string{"restore ana@acme.example"}},
+		"kept, and a grant was over": {somebodySuspended("in.example"),
+			plan.State{Rulings: keeps(access.Directory), Holdings: presence(true)}, nil},
+		"taken": {active, plan.State{Rulings: takes(access.Directory)},
+			[]string{"suspend ana@acme.example"}},
+		"taken, whatever lends it": {active,
+			plan.State{Rulings: takes(access.Directory), Holdings: presence(true), Grants: []access.Grant{present}},
+			[]string{"suspend ana@acme.example"}},
+		"taken already": {suspended, plan.State{Rulings: takes(access.Directory), Suspension: ours},
+			nil},
+		"over": {suspended,
+			plan.State{Rulings: []access.Ruling{{Target: access.Directory, Verdict: access.VerdictRemove, Until: now}}},
+			nil},
+		"over, of whom a rule may restore": {suspended,
+			plan.State{Rulings: []access.Ruling{{Target: access.Directory, Verdict: access.VerdictRemove, Until: now}},
+				Suspension: ours},
 			[]string{"restore ana@acme.example"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -137,7 +176,8 @@ func TestReviewsOfPresence(t *testing.T) {
 			var got []string
 			for _, c := range d.Changes {
 				got = append(got, c.Label())
-				require.NotEqual(t, access.Add == c.Action, slices.Contains(c.Reasons, reviewed[0]), "a review takes and never gives")
+				require.NotEqual(t, access.Add == c.Action, slices.Contains(c.Reasons, reviewed[0]),
+					"a review takes and never gives")
 			}
 			require.Equal(t, tt.want, got)
 			for _, h := range append(d.Open, d.Close...) {
@@ -166,7 +206,8 @@ func TestReviewsAndRulesDoNotFight(t *testing.T) {
 	_, b = bind(t, rules+"- {name: fan, mode: enforce, when: managed, give: ['group:target-0']}\n")
 	d = plan.Decide(b, somebody("out.example", "t0"), plan.State{Rulings: takes(group)}, run, now)
 	require.Equal(t, []access.Reason{reviewed[0], {Kind: access.ReasonRule, Name: "outside"}}, d.Changes[0].Reasons)
-	require.Equal(t, []plan.Fight{{Target: group, Gives: access.Reason{Kind: access.ReasonRule, Name: "fan"}, Denies: "outside"}}, d.Fights)
+	require.Equal(t, []plan.Fight{{Target: group, Gives: access.Reason{Kind: access.ReasonRule, Name: "fan"},
+		Denies: "outside"}}, d.Fights)
 }
 
 // What a rule gives for the first time waits for consent, also where a review lets it be kept.
@@ -179,8 +220,8 @@ func TestAKeepTakesNothingFromTheGuard(t *testing.T) {
 	require.Equal(t, []string{plan.RuleRuleNew}, plan.Stopped(plan.Judge(p, b, s), b, d.Changes[0]))
 }
 
-// However many groups a campaign names, the share of all else that a run may take stays what it was; and what a review takes
-// counts as every removal does.
+// However many groups a campaign names, the share of all else that a run may take stays what it was; and what a review
+// takes counts as every removal does.
 func TestReviewsWeakenNoLimit(t *testing.T) {
 	share := func(more string, changes ...access.Change) []plan.Verdict {
 		p, b := bind(t, owning+more+"guard: {adopt: auto, run: {share: 10%, atLeast: 1}, target: {share: 100%}, window: {share: 100%}}\n")
@@ -193,8 +234,10 @@ func TestReviewsWeakenNoLimit(t *testing.T) {
 	require.Equal(t, "the run would remove 5 of 40 memberships; the limit is 10% (guard.run.share)", before[0].Detail)
 	require.Equal(t, before, after, "four more groups of 40 stand beside it")
 	other := lines(access.Remove, "group:target-1", 21)
-	require.Equal(t, "the run would remove 21 of 200 memberships; the limit is 10% (guard.run.share)", share(campaign, other...)[0].Detail)
-	require.Empty(t, share(campaign, other[:20]...), "a campaign that takes little is not measured by what it does not take from")
+	require.Equal(t, "the run would remove 21 of 200 memberships; the limit is 10% (guard.run.share)",
+		share(campaign, other...)[0].Detail)
+	require.Empty(t, share(campaign, other[:20]...),
+		"a campaign that takes little is not measured by what it does not take from")
 	require.Len(t, share(campaign, append(five, other...)...), 1, "a limit is named once")
 }
 
@@ -211,11 +254,13 @@ func drawReviewed(t *rapid.T) *policy.Bound {
 	return b
 }
 
-// drawLife is what is known of a person of whom reviews may have decided, and of what may have been lent and been written.
+// drawLife is what is known of a person of whom reviews may have decided, and of what may have been lent and been
+// written.
 func drawLife(t *rapid.T, b *policy.Bound) (*world, plan.State) {
 	w := drawWorld(t, b)
 	for i := range w.holdings {
-		w.holdings[i].Reasons = rapid.SampledFrom([][]access.Reason{nil, why, reviewed, {{Kind: access.ReasonGrant, Name: "g1"}}}).Draw(t, "held for")
+		w.holdings[i].Reasons = rapid.SampledFrom([][]access.Reason{nil, why, reviewed,
+			{{Kind: access.ReasonGrant, Name: "g1"}}}).Draw(t, "held for")
 	}
 	s := w.state()
 	if rapid.Bool().Draw(t, "suspended by us") {
@@ -245,9 +290,11 @@ func drawRulings(t *rapid.T, b *policy.Bound, verdicts ...access.Verdict) []acce
 			continue
 		}
 		all = append(all, access.Ruling{
-			Review: fmt.Sprint("q", rapid.IntRange(1, 2).Draw(t, "review")), Person: ana, Verdict: rapid.SampledFrom(verdicts).Draw(t, "verdict"),
-			Target: rapid.SampledFrom(append([]access.Entitlement{target.Entitlement}, target.Names...)).Draw(t, "name"),
-			Until:  rapid.SampledFrom([]time.Time{{}, now.Add(1), now.Add(time.Hour)}).Draw(t, "until"),
+			Review: fmt.Sprint("q", rapid.IntRange(1, 2).Draw(t, "review")), Person: ana,
+			Verdict: rapid.SampledFrom(verdicts).Draw(t, "verdict"),
+			Target: rapid.SampledFrom(append([]access.Entitlement{target.Entitlement}, target.Names...)).Draw(t,
+				"name"),
+			Until: rapid.SampledFrom([]time.Time{{}, now.Add(1), now.Add(time.Hour)}).Draw(t, "until"),
 		})
 	}
 	return all
@@ -320,11 +367,13 @@ func TestNobodyHoldsWhatAReviewTakes(t *testing.T) {
 		}
 		for i, is := range denied {
 			held, known := b.Holds(w.person, i)
-			asked := slices.ContainsFunc(d.Changes, func(c access.Change) bool { return c.Target == b.Targets[i].Entitlement })
+			asked := slices.ContainsFunc(d.Changes,
+				func(c access.Change) bool { return c.Target == b.Targets[i].Entitlement })
 			require.False(t, is && held && known && !asked, b.Targets[i].Entitlement)
 		}
 		w.apply(t, d)
-		if slices.ContainsFunc(d.Changes, func(c access.Change) bool { return c.Target == access.Directory && c.Action == access.Remove }) {
+		if slices.ContainsFunc(d.Changes,
+			func(c access.Change) bool { return c.Target == access.Directory && c.Action == access.Remove }) {
 			w.person.MembershipStatus = "suspended"
 		}
 		for i, is := range denied {
@@ -355,7 +404,8 @@ func TestWhatOnlyReviewsNameStaysAsItIs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := drawReviewed(t)
 		w, s := drawLife(t, b)
-		s.Grants = slices.DeleteFunc(s.Grants, func(g access.Grant) bool { // of what was lent, the ledger says so at Bind
+		// of what was lent, the ledger says so at Bind
+		s.Grants = slices.DeleteFunc(s.Grants, func(g access.Grant) bool {
 			i, _ := b.Target(g.Target)
 			return b.Targets[i].Reviewed
 		})
@@ -380,9 +430,10 @@ func TestRulingsAreCarriedOutOnce(t *testing.T) {
 		w.person.MembershipStatus = "active" // the world of these tests is of groups: nobody comes or goes
 		w.holdings = slices.DeleteFunc(w.holdings, func(h access.Holding) bool { return h.Target == access.Directory })
 		s := w.state()
-		s.Rulings = slices.DeleteFunc(drawRulings(t, b, access.VerdictKeep, access.VerdictRemove), func(r access.Ruling) bool {
-			return r.Target == access.Directory
-		})
+		s.Rulings = slices.DeleteFunc(drawRulings(t, b, access.VerdictKeep, access.VerdictRemove),
+			func(r access.Ruling) bool {
+				return r.Target == access.Directory
+			})
 		w.apply(t, plan.Decide(b, w.person, s, run, now))
 		again := w.state()
 		again.Rulings = s.Rulings

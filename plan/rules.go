@@ -23,7 +23,8 @@ func (d *decider) weigh(l *line) {
 		reasons = l.said.Giving(last)
 		l.kept = standing && len(reasons) == 0
 		if target := &d.bound.Targets[l.target]; target.Entitlement == access.Directory && !d.restorable(target) {
-			others := slices.DeleteFunc(slices.Clone(reasons), func(r access.Reason) bool { return r.Kind == access.ReasonRule })
+			others := slices.DeleteFunc(slices.Clone(reasons),
+				func(r access.Reason) bool { return r.Kind == access.ReasonRule })
 			l.absent, reasons = len(others) == 0 && len(reasons) > 0, others
 		}
 	}
@@ -79,23 +80,25 @@ func (d *decider) restorable(t *policy.Target) bool {
 		(d.person.AccountStatus == "" || d.person.AccountStatus == "active")
 }
 
-// leaves spares whoever is suspended or removed all else that this would make pointless: what they would be given, and, of
-// whoever leaves the organization, every other change.
+// leaves spares whoever is suspended or removed all else that this would make pointless: what they would be given, and,
+// of whoever leaves the organization, every other change.
 func (d *decider) leaves() {
 	gone := func(e access.Entitlement) bool {
-		return slices.ContainsFunc(d.Changes, func(c access.Change) bool { return c.Target == e && c.Action == access.Remove })
+		return slices.ContainsFunc(d.Changes,
+			func(c access.Change) bool { return c.Target == e && c.Action == access.Remove })
 	}
 	removed, suspended := gone(access.Organization), gone(access.Directory)
 	if d.listsCut { // whoever may have to go is not known to be given anything
-		suspended = suspended || slices.ContainsFunc(d.lines, func(l line) bool { return l.barred && d.bound.Targets[l.target].Entitlement.Presence() })
+		suspended = suspended || slices.ContainsFunc(d.lines,
+			func(l line) bool { return l.barred && d.bound.Targets[l.target].Entitlement.Presence() })
 	}
 	d.Changes = slices.DeleteFunc(d.Changes, func(c access.Change) bool {
 		return removed && c.Target != access.Organization || suspended && c.Action != access.Remove
 	})
 }
 
-// Observed are the lines of a person that only the rules that observe ask for: those of the decision as if they were enforced
-// whose person and target the decision itself says nothing of.
+// Observed are the lines of a person that only the rules that observe ask for: those of the decision as if they were
+// enforced whose person and target the decision itself says nothing of.
 func Observed(is, would Decision) []access.Change {
 	var lines []access.Change
 	for _, c := range would.Changes {

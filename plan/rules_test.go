@@ -27,7 +27,8 @@ rules:
 
 func somebody(domain string, groups ...string) access.Person {
 	no := false
-	return access.Person{ID: ana, Email: "ana@" + domain, ClaimStatus: "managed", MembershipStatus: "active", AccountStatus: "active", MFA: &no, GroupIDs: append([]string{}, groups...)}
+	return access.Person{ID: ana, Email: "ana@" + domain, ClaimStatus: "managed", MembershipStatus: "active",
+		AccountStatus: "active", MFA: &no, GroupIDs: append([]string{}, groups...)}
 }
 
 func labels(changes []access.Change) []string {
@@ -48,8 +49,10 @@ rules:
 		require.Empty(t, d.Changes, name)
 		require.Empty(t, d.Close, "%s: the books stay as they are", name)
 	}
-	require.Empty(t, plan.Decide(b, somebody("out.example", "s0"), plan.State{}, run, now).Changes, "nor is it given to whom it is denied")
-	ruling := access.Ruling{Review: "r", Target: "group:target-0", Verdict: access.VerdictRemove, At: now.Add(-time.Hour)}
+	require.Empty(t, plan.Decide(b, somebody("out.example", "s0"), plan.State{}, run, now).Changes,
+		"nor is it given to whom it is denied")
+	ruling := access.Ruling{Review: "r", Target: "group:target-0", Verdict: access.VerdictRemove,
+		At: now.Add(-time.Hour)}
 	d := plan.Decide(b, somebody("out.example", "t0"), plan.State{Rulings: []access.Ruling{ruling}}, run, now)
 	require.Equal(t, []string{"remove group:target-0"}, labels(d.Changes), "a review takes it, whatever removals says")
 }
@@ -61,12 +64,14 @@ func TestTurnsCountsWhatIsTurnedRound(t *testing.T) {
 	added, removed := write(access.Add, access.Done), write(access.Remove, access.Done)
 	elsewhere := access.Change{Target: "group:target-1", Action: access.Remove, State: access.Done}
 	for want, writes := range map[int][][]access.Change{
-		0: {nil, {added}, {added, added}, {elsewhere}, {write(access.Remove, access.Refused)}, {write(access.Remove, access.Sent)}},
+		0: {nil, {added}, {added, added}, {elsewhere}, {write(access.Remove, access.Refused)},
+			{write(access.Remove, access.Sent)}},
 		1: {{removed}, {elsewhere, removed}},
 		2: {{added, removed}, {added, elsewhere, removed}},
 	} {
 		for _, w := range writes {
-			require.Equal(t, want, plan.Turns(w, access.Change{Target: "group:TARGET-0", Action: access.Add, State: access.Planned}), "%v", w)
+			require.Equal(t, want, plan.Turns(w,
+				access.Change{Target: "group:TARGET-0", Action: access.Add, State: access.Planned}), "%v", w)
 		}
 	}
 }
@@ -83,25 +88,42 @@ func TestDecideByRules(t *testing.T) {
 		state  plan.State
 		want   []string
 	}{
-		"a mapping gives":                       {somebody("acme.example", "s0"), plan.State{}, []string{"add group:target-0"}},
-		"a rule denies it":                      {somebody("out.example", "s0"), plan.State{}, nil},
-		"a rule takes it from whoever holds it": {somebody("out.example", "s0", "t0"), plan.State{}, []string{"remove group:target-0"}},
-		"whoever made it":                       {somebody("out.example", "t0"), plan.State{Holdings: []access.Holding{holding(false, nil)}}, []string{"remove group:target-0"}},
-		"and makes sure":                        {somebody("out.example"), plan.State{Holdings: []access.Holding{holding(true, why)}}, []string{"remove group:target-0"}},
-		"suspension beats gives":                {somebody("evil.example", "s0", "s1"), plan.State{}, []string{"remove directory"}},
-		"suspended already":                     {suspended(somebody("evil.example", "s0")), plan.State{}, nil},
-		"who leaves keeps nothing to be taken":  {somebody("gone.example", "s0", "s1", "t2"), plan.State{Holdings: []access.Holding{extra}}, []string{"remove organization"}},
-		"gone already":                          {access.Person{ID: ana, Email: "a@gone.example", ClaimStatus: "managed", MembershipStatus: "no_membership"}, plan.State{}, nil},
-		"restored, since we suspended":          {suspended(somebody("acme.example")), plan.State{Suspension: ours}, []string{"add directory"}},
+		"a mapping gives": {somebody("acme.example", "s0"), plan.State{},
+			[]string{"add group:target-0"}},
+		"a rule denies it": {somebody("out.example", "s0"), plan.State{}, nil},
+		"a rule takes it from whoever holds it": {somebody("out.example", "s0", "t0"), plan.State{},
+			[]string{"remove group:target-0"}},
+		"whoever made it": {somebody("out.example", "t0"),
+			plan.State{Holdings: []access.Holding{holding(false, nil)}}, []string{"remove group:target-0"}},
+		"and makes sure": {somebody("out.example"),
+			plan.State{Holdings: []access.Holding{holding(true, why)}}, []string{"remove group:target-0"}},
+		"suspension beats gives": {somebody("evil.example", "s0", "s1"), plan.State{},
+			[]string{"remove directory"}},
+		"suspended already": {suspended(somebody("evil.example", "s0")), plan.State{}, nil},
+		"who leaves keeps nothing to be taken": {somebody("gone.example", "s0", "s1", "t2"),
+			plan.State{Holdings: []access.Holding{extra}}, []string{"remove organization"}},
+		"gone already": {access.Person{ID: ana, Email: "a@gone.example",
+			ClaimStatus: "managed", MembershipStatus: "no_membership"}, plan.State{}, nil},
+		"restored, since we suspended": {suspended(somebody("acme.example")), plan.State{Suspension: ours},
+			[]string{"add directory"}},
 		"not restored, since somebody else did": {suspended(somebody("acme.example")), plan.State{}, nil},
-		"a rule gives":                          {somebody("acme.example", "s1"), plan.State{}, []string{"add group:target-2"}},
-		"and takes back":                        {somebody("acme.example", "t2"), plan.State{Holdings: []access.Holding{extra}}, []string{"remove group:target-2"}},
-		"not while it cannot be told":           {unknown(somebody("acme.example", "s1", "t2")), plan.State{Holdings: []access.Holding{extra}}, nil},
-		"which is no reason for anything new":   {unknown(somebody("acme.example", "s1")), plan.State{}, nil},
-		"what it did not give it does not keep": {unknown(somebody("acme.example", "s1", "t2")), plan.State{Holdings: []access.Holding{{Person: ana, Target: "group:target-2", GroupID: "t2", Owned: true}}}, []string{"remove group:target-2"}},
-		"a rule that observes does nothing":     {somebody("acme.example", "s0", "s2", "t0"), plan.State{Holdings: []access.Holding{holding(true, why)}}, nil},
-		"an address that is not shown":          {access.Person{ID: ana, GroupIDs: []string{"s0"}, ClaimStatus: "managed"}, plan.State{}, nil},
-		"and what is held stays":                {access.Person{ID: ana, GroupIDs: []string{"s0", "t0"}, ClaimStatus: "managed", MembershipStatus: "active"}, plan.State{Holdings: []access.Holding{holding(true, why)}}, nil},
+		"a rule gives": {somebody("acme.example", "s1"), plan.State{},
+			[]string{"add group:target-2"}},
+		"and takes back": {somebody("acme.example", "t2"),
+			plan.State{Holdings: []access.Holding{extra}}, []string{"remove group:target-2"}},
+		"not while it cannot be told": {unknown(somebody("acme.example", "s1", "t2")),
+			plan.State{Holdings: []access.Holding{extra}}, nil},
+		"which is no reason for anything new": {unknown(somebody("acme.example", "s1")), plan.State{}, nil},
+		"what it did not give it does not keep": {unknown(somebody("acme.example", "s1", "t2")),
+			plan.State{Holdings: []access.Holding{{Person: ana, Target: "group:target-2", GroupID: "t2", Owned: true}}},
+			[]string{"remove group:target-2"}},
+		"a rule that observes does nothing": {somebody("acme.example", "s0", "s2", "t0"),
+			plan.State{Holdings: []access.Holding{holding(true, why)}}, nil},
+		"an address that is not shown": {access.Person{ID: ana, GroupIDs: []string{"s0"},
+			ClaimStatus: "managed"}, plan.State{}, nil},
+		"and what is held stays": {access.Person{ID: ana, GroupIDs: []string{"s0", "t0"},
+			ClaimStatus: "managed", MembershipStatus: "active"},
+			plan.State{Holdings: []access.Holding{holding(true, why)}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := plan.Decide(b, tt.person, tt.state, run, now)
@@ -112,8 +134,10 @@ func TestDecideByRules(t *testing.T) {
 		})
 	}
 	lost := plan.Decide(b, somebody("evil.example", "t0", "t1", "other"), plan.State{}, run, now).Changes
-	require.Equal(t, []string{"confluence/acme", "jira-software/acme"}, lost[0].Loses, "whoever is suspended loses every app")
-	require.Empty(t, plan.Decide(b, somebody("out.example", "s0"), plan.State{}, run, now).Fights, "that is what a rule is for")
+	require.Equal(t, []string{"confluence/acme", "jira-software/acme"}, lost[0].Loses,
+		"whoever is suspended loses every app")
+	require.Empty(t, plan.Decide(b, somebody("out.example", "s0"), plan.State{}, run, now).Fights,
+		"that is what a rule is for")
 	_, b = bind(t, rules+"- {name: fan, mode: enforce, when: managed, give: ['group:target-0']}\n")
 	fights := plan.Decide(b, somebody("out.example"), plan.State{}, run, now).Fights
 	require.Equal(t, []plan.Fight{{Target: group, Gives: rule("fan")[0], Denies: "outside"}}, fights)
@@ -144,8 +168,10 @@ func TestMarksFollowTheRules(t *testing.T) {
 	require.Equal(t, []string{"remove directory"}, labels(d.Changes))
 	marks := []access.Mark{{Person: ana, Rule: d.Rules[0].Key, Since: now}}
 	evil.Email = ""
-	require.Empty(t, plan.Decide(b, evil, plan.State{Marks: marks}, run, later).Unmark, "what cannot be told keeps its time")
-	d = plan.Decide(b, somebody("acme.example"), plan.State{Marks: append(marks, access.Mark{Person: ana, Rule: "a rule of old"})}, run, later)
+	require.Empty(t, plan.Decide(b, evil, plan.State{Marks: marks}, run, later).Unmark,
+		"what cannot be told keeps its time")
+	d = plan.Decide(b, somebody("acme.example"),
+		plan.State{Marks: append(marks, access.Mark{Person: ana, Rule: "a rule of old"})}, run, later)
 	require.Equal(t, []string{marks[0].Rule, "a rule of old"}, d.Unmark)
 }
 
@@ -153,7 +179,9 @@ func TestSuspensionsEndWhenSomebodyElseRestores(t *testing.T) {
 	_, b := bind(t, rules)
 	ours := &access.Suspension{Person: ana}
 	require.True(t, plan.Decide(b, somebody("acme.example"), plan.State{Suspension: ours}, run, now).Unsuspend)
-	just := plan.State{Suspension: ours, Recent: []access.Change{{Person: ana, Target: access.Directory, Action: access.Remove, State: access.Done, At: now}}}
+	just := plan.State{Suspension: ours,
+		Recent: []access.Change{{Person: ana, Target: access.Directory, Action: access.Remove,
+			State: access.Done, At: now}}}
 	d := plan.Decide(b, somebody("evil.example"), just, run, now)
 	require.False(t, d.Unsuspend, "the read lags")
 	require.Empty(t, d.Changes)
@@ -169,9 +197,11 @@ func TestGuardHoldsRulesThatAreNew(t *testing.T) {
 		return c
 	}
 	s := plan.NewStats(b)
-	s.Fresh = []plan.FreshRule{{Name: "evil", Lines: 3, Plan: "sha256:a", Seen: "sha256:a"}, {Name: "gone", Lines: 1, Plan: "sha256:b", Agreed: "sha256:c"}}
+	s.Fresh = []plan.FreshRule{{Name: "evil", Lines: 3, Plan: "sha256:a", Seen: "sha256:a"},
+		{Name: "gone", Lines: 1, Plan: "sha256:b", Agreed: "sha256:c"}}
 	vs := plan.Judge(p, b, s)
-	require.Contains(t, vs[0].Detail, "rule evil is enforced for the first time; its changes: 3, sha256:a, just what it was last shown to do")
+	require.Contains(t, vs[0].Detail,
+		"rule evil is enforced for the first time; its changes: 3, sha256:a, just what it was last shown to do")
 	require.Contains(t, vs[1].Detail, "which is not what the policy agreed to (shown: sha256:c)")
 	fresh := []string{plan.RuleRuleNew}
 	require.Equal(t, fresh, plan.Stopped(vs, b, byRule("evil")))
@@ -186,17 +216,20 @@ func TestGuardHoldsRulesThatAreNew(t *testing.T) {
 func TestGuardHoldsWhatFlaps(t *testing.T) {
 	p, b := bind(t, owning+"guard: {adopt: auto}\n")
 	s := plan.NewStats(b)
-	s.Flaps = []plan.Flap{{Person: ana, Label: "ana@acme.example", Target: group, Times: 4, Last: "mapping m", Now: "remove, by rule outside"}}
+	s.Flaps = []plan.Flap{{Person: ana, Label: "ana@acme.example", Target: group, Times: 4, Last: "mapping m",
+		Now: "remove, by rule outside"}}
 	vs := plan.Judge(p, b, s)
-	require.Contains(t, vs[0].Detail, "ana@acme.example in group:target-0 was changed 4 times within 7 days, last by mapping m; now it would be: remove, by rule outside")
+	require.Contains(t, vs[0].Detail,
+		"ana@acme.example in group:target-0 was changed 4 times within 7 days, last by mapping m; now it would be: remove, by rule outside")
 	for _, action := range []access.Action{access.Add, access.Remove} {
-		require.Equal(t, []string{plan.RuleFlapping}, plan.Stopped(vs, b, access.Change{Person: ana, Target: group, Action: action}))
+		require.Equal(t, []string{plan.RuleFlapping},
+			plan.Stopped(vs, b, access.Change{Person: ana, Target: group, Action: action}))
 		require.Empty(t, plan.Stopped(vs, b, access.Change{Person: "bo", Target: group, Action: action}))
 	}
 }
 
-// Whatever the rules: what a plan does needs no second plan, nobody is given what is denied, nobody loses presence but by a
-// rule, and what cannot be told takes nothing.
+// Whatever the rules: what a plan does needs no second plan, nobody is given what is denied, nobody loses presence but
+// by a rule, and what cannot be told takes nothing.
 func TestRulesAlwaysHold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := drawRules(t)
@@ -235,7 +268,8 @@ func TestRulesAlwaysHold(t *testing.T) {
 func drawRules(t *rapid.T) *policy.Bound {
 	var text strings.Builder
 	targets := []string{"group:target-0", "group:target-1", "group:target-2", "role:org-admin"}
-	conditions := []string{`in("source-0")`, `in("source-1") && managed`, `domain == "acme.example"`, `!in("source-2")`, `external`, `emailVerified`, `mfa`}
+	conditions := []string{`in("source-0")`, `in("source-1") && managed`, `domain == "acme.example"`, `!in("source-2")`,
+		`external`, `emailVerified`, `mfa`}
 	for i := range rapid.IntRange(1, 5).Draw(t, "rules") {
 		when := rapid.SampledFrom(conditions).Draw(t, "when")
 		action := rapid.SampledFrom([]string{"give", "deny", "suspend", "remove"}).Draw(t, "action")
@@ -245,6 +279,7 @@ func drawRules(t *rapid.T) *policy.Bound {
 		}
 		fmt.Fprintf(&text, "- {name: r%d, mode: enforce, owner: o@acme.example, when: '%s', %s}\n", i, when, what)
 	}
-	_, b := bind(t, "- {name: m0, from: ['source-*'], to: ['group:target-0', 'group:target-3']}\nrules:\n"+text.String())
+	_, b := bind(t, "- {name: m0, from: ['source-*'], to: ['group:target-0', 'group:target-3']}\nrules:\n"+
+		text.String())
 	return b
 }

@@ -9,14 +9,16 @@ import (
 
 // Stats is what the guard needs to know of a run: sums only, so that it fits into a message however large the plan is.
 type Stats struct {
-	Adopted    bool                         `json:"adopted"` // the first run's consent was given
-	Targets    map[access.Entitlement]Tally `json:"targets,omitempty"`
-	LastAccess map[string]int               `json:"lastAccess,omitempty"` // people who lose their last access, by app/site
-	Window     int                          `json:"window"`               // removals done within the window, whatever the target
-	Suspects   []Suspect                    `json:"suspects,omitempty"`
-	Moved      []Moved                      `json:"moved,omitempty"`
-	Fresh      []FreshRule                  `json:"fresh,omitempty"`
-	Flaps      []Flap                       `json:"flaps,omitempty"`
+	Adopted bool                         `json:"adopted"` // the first run's consent was given
+	Targets map[access.Entitlement]Tally `json:"targets,omitempty"`
+	// people who lose their last access, by app/site
+	LastAccess map[string]int `json:"lastAccess,omitempty"`
+	// removals done within the window, whatever the target
+	Window   int         `json:"window"`
+	Suspects []Suspect   `json:"suspects,omitempty"`
+	Moved    []Moved     `json:"moved,omitempty"`
+	Fresh    []FreshRule `json:"fresh,omitempty"`
+	Flaps    []Flap      `json:"flaps,omitempty"`
 }
 
 // FreshRule is a rule that is enforced and whose changes nobody has consented to since it says what it says.
@@ -103,8 +105,8 @@ func (s *Stats) Past(target access.Entitlement, removals int) {
 	}
 }
 
-// Merge adds the changes counted for other people of the same run, for example another block of pages. What is not about
-// changes is left as it is.
+// Merge adds the changes counted for other people of the same run, for example another block of pages. What is not
+// about changes is left as it is.
 func (s *Stats) Merge(other Stats) {
 	for target, o := range other.Targets {
 		s.tally(target, func(t *Tally) {
@@ -156,8 +158,8 @@ func (s *Stats) sum(counts func(access.Entitlement) bool) Tally {
 	return sum
 }
 
-// Moves finds the defaults behind which other groups stand than before. before is Bound.Defaults of the last good run; a
-// default that it does not know has not moved.
+// Moves finds the defaults behind which other groups stand than before. before is Bound.Defaults of the last good run;
+// a default that it does not know has not moved.
 func Moves(before map[access.Entitlement][]string, b *policy.Bound) []Moved {
 	var moved []Moved
 	for e, names := range b.Defaults() {

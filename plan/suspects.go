@@ -27,8 +27,8 @@ type Suspect struct {
 	Why     string `json:"why"`
 }
 
-// Recreated is a source group that was deleted and made anew under its name: the identity provider gave it another id. Its
-// members are within the limit, so it is taken for the same group.
+// Recreated is a source group that was deleted and made anew under its name: the identity provider gave it another id.
+// Its members are within the limit, so it is taken for the same group.
 type Recreated struct {
 	Name  string `json:"name"`
 	Was   string `json:"was"` // its former id
@@ -37,14 +37,17 @@ type Recreated struct {
 	Users int    `json:"users"`
 }
 
-// Suspects finds the source groups that are gone, go by another name, are no longer synced, shrank beyond the policy's limit,
-// or of which the directory counts other members than the sweep saw. before is the last good run's counts by group id; now is
-// the members that the directory counts for each synced group (-1: it did not say), without those that are gone or no longer
-// synced; seen is the members met in this sweep, nil when there was none. Groups that no mapping takes from are left out.
+// Suspects finds the source groups that are gone, go by another name, are no longer synced, shrank beyond the policy's
+// limit, or of which the directory counts other members than the sweep saw. before is the last good run's counts by
+// group id; now is the members that the directory counts for each synced group (-1: it did not say), without those that
+// are gone or no longer synced; seen is the members met in this sweep, nil when there was none. Groups that no mapping
+// takes from are left out.
 //
-// losing is, by the name of a source group that is gone, how many people would lose what it gave them. Groups that were made
-// anew are recreated and not suspect, unless they lack more people than the limit allows, by their counts or by losing.
-func Suspects(p *policy.Policy, b *policy.Bound, before map[string]Count, now, seen, losing map[string]int) (suspects []Suspect, recreated []Recreated) {
+// losing is, by the name of a source group that is gone, how many people would lose what it gave them. Groups that were
+// made anew are recreated and not suspect, unless they lack more people than the limit allows, by their counts or by
+// losing.
+func Suspects(p *policy.Policy, b *policy.Bound, before map[string]Count, now, seen,
+	losing map[string]int) (suspects []Suspect, recreated []Recreated) {
 	ids := map[string]bool{}
 	for id, was := range before {
 		ids[id] = b.Source(id) || b.Takes(was.Name)
@@ -68,7 +71,8 @@ func Suspects(p *policy.Policy, b *policy.Bound, before map[string]Count, now, s
 			why = cmp.Or(lacks, why)
 		}
 		if known && why == "" && renamed(b, was.Name, id) {
-			name, why = was.Name, fmt.Sprintf("the group goes by the name %s now, and the policy names it %s", b.SourceName(id), was.Name)
+			name, why = was.Name, fmt.Sprintf("the group goes by the name %s now, and the policy names it %s",
+				b.SourceName(id), was.Name)
 		}
 		if why != "" {
 			suspects = append(suspects, Suspect{GroupID: id, Name: name, Why: why})
@@ -78,13 +82,15 @@ func Suspects(p *policy.Policy, b *policy.Bound, before map[string]Count, now, s
 	return suspects, recreated
 }
 
-// madeAnew finds the group that took the place of one that is gone: synced, of the same name, and not known before by another.
-// Where it lacks more members than the limit allows, lacks says so. Unlike a group that shrinks, it may lack nobody beyond
-// the limit however small it was: it may still be being filled.
-func madeAnew(limit policy.SourceLimit, b *policy.Bound, before map[string]Count, gone string, now, seen, losing map[string]int) (again *Recreated, lacks string) {
+// madeAnew finds the group that took the place of one that is gone: synced, of the same name, and not known before by
+// another. Where it lacks more members than the limit allows, lacks says so. Unlike a group that shrinks, it may lack
+// nobody beyond the limit however small it was: it may still be being filled.
+func madeAnew(limit policy.SourceLimit, b *policy.Bound, before map[string]Count, gone string, now, seen,
+	losing map[string]int) (again *Recreated, lacks string) {
 	was := before[gone]
 	for _, id := range slices.Sorted(maps.Keys(now)) {
-		if known, met := before[id]; !policy.SameName(b.SourceName(id), was.Name) || met && !policy.SameName(known.Name, was.Name) {
+		if known, met := before[id]; !policy.SameName(b.SourceName(id), was.Name) ||
+			met && !policy.SameName(known.Name, was.Name) {
 			continue
 		}
 		users := now[id]
@@ -116,14 +122,16 @@ func renamed(b *policy.Bound, was, id string) bool {
 	return slices.ContainsFunc(b.Feeds(was), func(t int) bool { return !slices.Contains(gives, t) })
 }
 
-// Met is how many members of a group the sweep met; swept is false when there was none, or when it did not count them: it counts
-// those of groups that give something now, and neither of a group that goes by another name nor of one whose target cannot be made.
+// Met is how many members of a group the sweep met; swept is false when there was none, or when it did not count them:
+// it counts those of groups that give something now, and neither of a group that goes by another name nor of one whose
+// target cannot be made.
 func Met(b *policy.Bound, seen map[string]int, id string) (met int, swept bool) {
 	return seen[id], seen != nil && b.Source(id)
 }
 
 // doubt says what speaks against a source group, "" when nothing does.
-func doubt(limit policy.SourceLimit, b *policy.Bound, was Count, known bool, id string, now, seen map[string]int) string {
+func doubt(limit policy.SourceLimit, b *policy.Bound, was Count, known bool, id string, now,
+	seen map[string]int) string {
 	counted, there := now[id]
 	met, swept := Met(b, seen, id)
 	if !there {

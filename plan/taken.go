@@ -63,12 +63,13 @@ func (d *decider) takenAndGiven(h *access.Holding, target int) bool {
 
 // takenSince reports whether somebody else took what a write gave, and gave it again.
 func (d *decider) takenSince(c access.Change) bool {
-	return slices.ContainsFunc(d.Ended, func(h access.Holding) bool { return same(h.Target, c.Target) && c.At.Before(h.Until) })
+	return slices.ContainsFunc(d.Ended,
+		func(h access.Holding) bool { return same(h.Target, c.Target) && c.At.Before(h.Until) })
 }
 
-// takenByHand reports whether somebody took what grants alone give: it was seen to be held by one of them, Castellan has not
-// taken it, and the read does not show it, though it shows somebody who could hold it. A grant that is yet to give it changes
-// nothing about those that did: it stands alone once they are over.
+// takenByHand reports whether somebody took what grants alone give: it was seen to be held by one of them, Castellan
+// has not taken it, and the read does not show it, though it shows somebody who could hold it. A grant that is yet to
+// give it changes nothing about those that did: it stands alone once they are over.
 func (d *decider) takenByHand(l *line, target *policy.Target) bool {
 	if l.want == nil || l.held || l.recent != nil || l.holding == nil || target.HandTaken == "" {
 		return false
@@ -93,7 +94,8 @@ func (d *decider) takenByHand(l *line, target *policy.Target) bool {
 func (d *decider) gave(l *line, r access.Reason) bool {
 	name := r.Name
 	for range len(d.grants) + 1 {
-		if slices.ContainsFunc(l.holding.Reasons, func(h access.Reason) bool { return h.Kind == r.Kind && h.Name == name }) {
+		if slices.ContainsFunc(l.holding.Reasons,
+			func(h access.Reason) bool { return h.Kind == r.Kind && h.Name == name }) {
 			return true
 		}
 		i := slices.IndexFunc(d.grants, func(g access.Grant) bool { return g.ID == name })

@@ -21,9 +21,10 @@ func TestDecideLeavesWhatWasTakenAndGivenAgain(t *testing.T) {
 		actions []access.Action
 		foreign int
 	}{
-		"not wanted, shown":                     {owning, []string{"t0"}, true, true, nil, 1},
-		"wanted, shown":                         {owning, []string{"s0", "t0"}, true, true, nil, 0},
-		"wanted, to adopt":                      {adopting, []string{"s0", "t0"}, true, true, []access.Action{access.Adopt}, 0},
+		"not wanted, shown": {owning, []string{"t0"}, true, true, nil, 1},
+		"wanted, shown":     {owning, []string{"s0", "t0"}, true, true, nil, 0},
+		"wanted, to adopt": {adopting, []string{"s0", "t0"}, true, true,
+			[]access.Action{access.Adopt}, 0},
 		"not wanted, whoever gave it":           {all, []string{"t0"}, true, true, []access.Action{access.Remove}, 1},
 		"not wanted, not shown":                 {owning, nil, true, false, []access.Action{access.Remove}, 0},
 		"wanted, not shown":                     {owning, []string{"s0"}, true, false, []access.Action{access.Add}, 0},

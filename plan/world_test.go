@@ -31,11 +31,14 @@ func outline() access.Outline {
 		{App: "jira-software", Site: "acme", Resource: site}, {App: "confluence", Site: "acme", Resource: wiki},
 	}}
 	for i := range 6 {
-		o.Groups = append(o.Groups, access.Group{ID: fmt.Sprint("s", i), Name: fmt.Sprint("source-", i), Synced: true, Users: 10})
+		o.Groups = append(o.Groups, access.Group{ID: fmt.Sprint("s", i), Name: fmt.Sprint("source-", i), Synced: true,
+			Users: 10})
 	}
 	for i := range 5 {
-		o.Groups = append(o.Groups, access.Group{ID: fmt.Sprint("t", i), Name: fmt.Sprint("target-", i), Modifiable: true, Users: 40})
-		o.Roles = append(o.Roles, access.RoleAssignment{GroupID: fmt.Sprint("t", i), Resource: []string{site, wiki}[i%2], Role: "atlassian/user", Default: i < 2})
+		o.Groups = append(o.Groups, access.Group{ID: fmt.Sprint("t", i), Name: fmt.Sprint("target-", i),
+			Modifiable: true, Users: 40})
+		o.Roles = append(o.Roles, access.RoleAssignment{GroupID: fmt.Sprint("t", i),
+			Resource: []string{site, wiki}[i%2], Role: "atlassian/user", Default: i < 2})
 	}
 	o.Groups = append(o.Groups, access.Group{ID: "other", Name: "other", Modifiable: true})
 	o.Roles = append(o.Roles, access.RoleAssignment{GroupID: "other", Resource: wiki, Role: "atlassian/user"})
@@ -43,7 +46,8 @@ func outline() access.Outline {
 }
 
 func parse(t require.TestingT, mappings string) *policy.Policy {
-	p, err := policy.Parse("acme.yaml", []byte("version: 1\norganization: {name: acme, id: a1, key: 'env:A'}\nmappings:\n"+mappings))
+	p, err := policy.Parse("acme.yaml",
+		[]byte("version: 1\norganization: {name: acme, id: a1, key: 'env:A'}\nmappings:\n"+mappings))
 	require.NoError(t, err)
 	return p
 }
@@ -72,7 +76,8 @@ func (w *world) apply(t require.TestingT, d plan.Decision) {
 	}
 	w.holdings = append(w.holdings, d.Open...)
 	for _, l := range d.Lift {
-		w.rejected = slices.DeleteFunc(w.rejected, func(r access.Change) bool { return r.Target == l.Target && r.Action == l.Action })
+		w.rejected = slices.DeleteFunc(w.rejected,
+			func(r access.Change) bool { return r.Target == l.Target && r.Action == l.Action })
 	}
 	for _, c := range d.Changes {
 		w.write(c)
@@ -102,10 +107,13 @@ func (w *world) write(c access.Change) {
 // drawMappings writes a policy of up to four mappings.
 func drawMappings(t *rapid.T) string {
 	mode := rapid.SampledFrom([]string{"owned", "all", "never"}).Draw(t, "mode")
-	targets := []string{"group:target-0", "group:target-1", "group:target-2", "default:jira/acme/user", "default:confluence/acme/user", "role:org-admin"}
+	targets := []string{"group:target-0", "group:target-1", "group:target-2", "default:jira/acme/user",
+		"default:confluence/acme/user", "role:org-admin"}
 	var out strings.Builder
 	for i := range rapid.IntRange(1, 4).Draw(t, "mappings") {
-		from := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"source-0", "source-1", "source-2", "source-*", "*-4"}), 1, 3, rapid.ID).Draw(t, "from")
+		from := rapid.SliceOfNDistinct(
+			rapid.SampledFrom([]string{"source-0", "source-1", "source-2", "source-*", "*-4"}), 1, 3,
+			rapid.ID).Draw(t, "from")
 		to := rapid.SliceOfNDistinct(rapid.SampledFrom(targets), 1, 4, rapid.ID).Draw(t, "to")
 		fmt.Fprintf(&out, "- {name: m%d, from: ['%s'], to: ['%s'], adopt: %t, removals: %s}\n", i,
 			strings.Join(from, "','"), strings.Join(to, "','"), rapid.Bool().Draw(t, "adopt"), mode)
@@ -134,13 +142,15 @@ func drawWorld(t *rapid.T, b *policy.Bound) *world {
 	for _, target := range b.Targets {
 		if rapid.Bool().Draw(t, "holding") {
 			w.holdings = append(w.holdings, access.Holding{
-				Person: ana, Target: target.Entitlement, GroupID: target.GroupID, Owned: rapid.Bool().Draw(t, "owned"), Run: "run-1",
+				Person: ana, Target: target.Entitlement, GroupID: target.GroupID, Owned: rapid.Bool().Draw(t, "owned"),
+				Run:     "run-1",
 				Reasons: []access.Reason{{Kind: access.ReasonMapping, Name: "m0", Source: "source-0"}},
 			})
 		}
 		if rapid.IntRange(0, 4).Draw(t, "rejected") == 0 {
 			w.rejected = append(w.rejected, access.Change{
-				Person: ana, Target: target.Entitlement, Action: rapid.SampledFrom([]access.Action{access.Add, access.Remove, access.Adopt}).Draw(t, "no to"),
+				Person: ana, Target: target.Entitlement,
+				Action: rapid.SampledFrom([]access.Action{access.Add, access.Remove, access.Adopt}).Draw(t, "no to"),
 			})
 		}
 	}
@@ -154,13 +164,15 @@ func benchPolicy() (string, access.Outline, []access.Person) {
 		o.Groups = append(o.Groups, access.Group{ID: fmt.Sprint("s", i), Name: fmt.Sprint("source-", i), Synced: true})
 	}
 	for i := range 10 {
-		o.Groups = append(o.Groups, access.Group{ID: fmt.Sprint("t", i), Name: fmt.Sprint("target-", i), Modifiable: true})
+		o.Groups = append(o.Groups, access.Group{ID: fmt.Sprint("t", i), Name: fmt.Sprint("target-", i),
+			Modifiable: true})
 		fmt.Fprintf(&text, "- {name: m%d, from: ['source-*%d'], to: ['group:target-%d']}\n", i, i, i)
 	}
 	var people []access.Person
 	for i := range 1000 {
 		people = append(people, access.Person{ID: fmt.Sprint("p", i), GroupIDs: []string{
-			fmt.Sprint("s", i%200), fmt.Sprint("s", (i*7)%200), fmt.Sprint("s", (i*13)%200), fmt.Sprint("t", i%10), fmt.Sprint("t", (i*7)%10),
+			fmt.Sprint("s", i%200), fmt.Sprint("s", (i*7)%200), fmt.Sprint("s", (i*13)%200), fmt.Sprint("t", i%10),
+			fmt.Sprint("t", (i*7)%10),
 		}})
 	}
 	return text.String(), o, people

@@ -7,8 +7,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// approvers are the account ids of those whom every entry that asks for approvals allows to give one, sorted: active people,
-// and never who is to receive the target, nor who asks for it.
+// approvers are the account ids of those whom every entry that asks for approvals allows to give one, sorted: active
+// people, and never who is to receive the target, nor who asks for it.
 func (t *terms) approvers(r *GrantRequest) []string {
 	allowed := map[string]int{} // by how many entries
 	for _, entry := range t.approvals {
@@ -46,8 +46,8 @@ func (a *Approval) allowed(r *GrantRequest) map[string]bool {
 	return all
 }
 
-// ApproversNamed lists the account ids of those whom the entries for a target name one by one, sorted: whoever judges a request
-// has to read them first. It asks a policy with accounts in place of names; who has none is left out.
+// ApproversNamed lists the account ids of those whom the entries for a target name one by one, sorted: whoever judges a
+// request has to read them first. It asks a policy with accounts in place of names; who has none is left out.
 func (p *Policy) ApproversNamed(target access.Entitlement) []string {
 	var all []string
 	for _, entry := range p.entries(target) {

@@ -20,15 +20,15 @@ type Last struct {
 }
 
 // Bind joins a policy with the organization's groups. Globs meet source groups only. A target that cannot be managed is
-// left wholly alone, and the finding that says so Blocks. What can be granted or is reviewed is managed even when no mapping
-// gives it; it never changes what a mapping says.
+// left wholly alone, and the finding that says so Blocks. What can be granted or is reviewed is managed even when no
+// mapping gives it; it never changes what a mapping says.
 //
 // The organization-admin role, once it is a target, never loses its last holder, even when the policy protects it in no
 // other way.
 func Bind(p *Policy, o access.Outline) (*Bound, []access.Finding) { return BindSince(p, o, Last{}) }
 
-// BindSince is Bind after a good run. The starred targets of source groups that are gone stay managed. So do groups that
-// are no longer default for a role the policy names, but from those only owned memberships are removed.
+// BindSince is Bind after a good run. The starred targets of source groups that are gone stay managed. So do groups
+// that are no longer default for a role the policy names, but from those only owned memberships are removed.
 func BindSince(p *Policy, o access.Outline, last Last) (*Bound, []access.Finding) {
 	w := newBinder(p, o)
 	for _, g := range w.sources {
@@ -106,7 +106,8 @@ func newBinder(p *Policy, o access.Outline) *binder {
 		policy: p, outline: o,
 		byID: map[string]access.Group{}, byName: map[string][]access.Group{}, opens: map[string][]string{},
 		targets: map[string]*Target{}, resolved: map[string][]*Target{}, defaults: map[access.Entitlement][]string{},
-		covered: map[string]bool{}, gifts: map[string][]gift{}, lacking: map[string]*lack{}, asked: map[string]bool{}, modes: map[*Target]modeBy{}, findings: map[[2]string]access.Finding{},
+		covered: map[string]bool{}, gifts: map[string][]gift{}, lacking: map[string]*lack{}, asked: map[string]bool{},
+		modes: map[*Target]modeBy{}, findings: map[[2]string]access.Finding{},
 		literal: map[string]bool{}, fills: map[string][]access.Entitlement{}, served: map[access.Entitlement]bool{},
 	}
 	for i := range p.Mappings {
@@ -231,8 +232,10 @@ func (w *binder) bound() *Bound {
 	w.standFor()
 	w.protect()
 	b := &Bound{
-		Owner: w.policy.Organization.KeyOwner, routes: w.routes, gives: map[string][]voice{}, holds: map[string]int{}, admin: -1,
-		named: map[string][]int{}, synced: map[string]string{}, names: map[string]string{}, there: map[string]bool{}, sites: map[string]access.Site{}, opens: w.opens, defaults: w.defaults,
+		Owner: w.policy.Organization.KeyOwner, routes: w.routes, gives: map[string][]voice{},
+		holds: map[string]int{}, admin: -1,
+		named: map[string][]int{}, synced: map[string]string{}, names: map[string]string{}, there: map[string]bool{},
+		sites: map[string]access.Site{}, opens: w.opens, defaults: w.defaults,
 	}
 	index := w.orderTargets(b)
 	w.nameTargets(b, index)
@@ -312,15 +315,16 @@ func (w *binder) indexOutline(b *Bound) {
 	b.groups = slices.Sorted(maps.Keys(w.byID))
 }
 
-// standFor has every managed group go by the names of the defaults it stands behind now, whether or not an entry that manages
-// something writes them: floors, conditions and requests may.
+// standFor has every managed group go by the names of the defaults it stands behind now, whether or not an entry that
+// manages something writes them: floors, conditions and requests may.
 func (w *binder) standFor() {
 	for _, s := range w.outline.Sites {
 		for _, r := range w.outline.Roles {
 			if !r.Default || r.Resource != s.Resource {
 				continue
 			}
-			e := access.Entitlement(fmt.Sprintf("%s:%s/%s/%s", access.KindDefault, access.AppKey(s.App), s.Site, strings.TrimPrefix(r.Role, "atlassian/")))
+			e := access.Entitlement(fmt.Sprintf("%s:%s/%s/%s", access.KindDefault, access.AppKey(s.App), s.Site,
+				strings.TrimPrefix(r.Role, "atlassian/")))
 			if _, resolved := w.resolved[fold(e)]; !resolved {
 				w.resolved[fold(e)] = w.managedBehind(e)
 			}

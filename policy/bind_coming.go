@@ -6,8 +6,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// BindComing is BindSince as if the groups that mappings are to create were there already, without members: for plans that are
-// only shown, or wait for consent, before the groups are made.
+// BindComing is BindSince as if the groups that mappings are to create were there already, without members: for plans
+// that are only shown, or wait for consent, before the groups are made.
 func BindComing(p *Policy, o access.Outline, last Last) (*Bound, []access.Finding) {
 	b, findings := BindSince(p, o, last)
 	if len(b.Create) == 0 {

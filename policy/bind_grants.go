@@ -28,8 +28,8 @@ func (w *binder) grants() {
 	}
 }
 
-// endsSaid reports that two entries which name one target differently disagree on how its grants end. By one name the file is
-// refused.
+// endsSaid reports that two entries which name one target differently disagree on how its grants end. By one name the
+// file is refused.
 func (w *binder) endsSaid(t *Target, first map[*Target]*Grantable, entry *Grantable) {
 	other, said := first[t]
 	if !said {
@@ -38,7 +38,8 @@ func (w *binder) endsSaid(t *Target, first map[*Target]*Grantable, entry *Granta
 	}
 	differ := func(rule, key, one, two string) {
 		if one != two {
-			w.find(rule, string(t.Entitlement), false, "entry %s of grants says %s: %s and entry %s says %s: %s, by two names of one target; the more careful holds. Say the same in both",
+			w.find(rule, string(t.Entitlement), false,
+				"entry %s of grants says %s: %s and entry %s says %s: %s, by two names of one target; the more careful holds. Say the same in both",
 				other.Name, key, one, entry.Name, key, two)
 		}
 	}
@@ -81,8 +82,8 @@ func (w *binder) approvers(entry *Grantable) {
 	}
 }
 
-// eligible reports what the condition on who may receive asks for and the organization does not have: nobody is in such a group,
-// so in() keeps everybody out, and !in() nobody.
+// eligible reports what the condition on who may receive asks for and the organization does not have: nobody is in such
+// a group, so in() keeps everybody out, and !in() nobody.
 func (w *binder) eligible(entry *Grantable) {
 	if entry.Eligible == "" {
 		return

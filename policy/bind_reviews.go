@@ -6,8 +6,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// reviews manages what campaigns name in their scope and nothing else does: so that a ruling can take it, and nothing but a
-// ruling. It comes last, after the defaults of old too: what others say of a target stands.
+// reviews manages what campaigns name in their scope and nothing else does: so that a ruling can take it, and nothing
+// but a ruling. It comes last, after the defaults of old too: what others say of a target stands.
 func (w *binder) reviews() {
 	if len(w.policy.Reviews) == 0 {
 		return
@@ -49,7 +49,8 @@ func (w *binder) reviewed(x *Review, e access.Entitlement, own []source) []*Targ
 	glob, is := globOf(e)
 	if !is {
 		if e.Kind() == access.KindGroup && len(w.byName[string(lower(e.Group()))]) == 0 && !w.coming(e) {
-			w.find("review-target-unknown", string(e), false, "campaign %s asks about a group that is not there; correct the name, or make the group", x.Name)
+			w.find("review-target-unknown", string(e), false,
+				"campaign %s asks about a group that is not there; correct the name, or make the group", x.Name)
 		}
 		return w.target(e)
 	}
@@ -62,13 +63,15 @@ func (w *binder) reviewed(x *Review, e access.Entitlement, own []source) []*Targ
 		matched = true
 		live := access.GroupEntitlement(g.Name)
 		if same := len(w.byName[string(g.folded)]); same > 1 {
-			w.find("target-ambiguous", string(live), false, "%d groups have this name, so campaign %s asks about none of them; delete all but one", same, x.Name)
+			w.find("target-ambiguous", string(live), false,
+				"%d groups have this name, so campaign %s asks about none of them; delete all but one", same, x.Name)
 			continue
 		}
 		found = append(found, w.target(live)...)
 	}
 	if !matched {
-		w.find("review-target-unknown", string(e), false, "campaign %s asks about groups by this name, and no group of Atlassian's own matches; correct it, or make such a group", x.Name)
+		w.find("review-target-unknown", string(e), false,
+			"campaign %s asks about groups by this name, and no group of Atlassian's own matches; correct it, or make such a group", x.Name)
 	}
 	return found
 }
@@ -79,20 +82,22 @@ func (w *binder) coming(e access.Entitlement) bool {
 	return l != nil && l.create
 }
 
-// reviewers reports the groups that a campaign names and that are not there: those whose members should review, and those that
-// its condition asks for.
+// reviewers reports the groups that a campaign names and that are not there: those whose members should review, and
+// those that its condition asks for.
 func (w *binder) reviewers(x *Review) {
 	there := func(name string) bool { return len(w.byName[string(lower(name))]) > 0 }
 	for _, stage := range x.Stages {
 		for _, entry := range slices.Concat(stage.Reviewers, stage.Fallback) {
 			if name, is := ReviewerGroup(entry); is && !there(name) {
-				w.find("review-group-unknown", name, false, "campaign %s asks its members to review, and there is no such group; correct the name, or make the group", x.Name)
+				w.find("review-group-unknown", name, false,
+					"campaign %s asks its members to review, and there is no such group; correct the name, or make the group", x.Name)
 			}
 		}
 	}
 	for _, name := range x.DelegateGroups() {
 		if !there(name) {
-			w.find("review-group-unknown", name, false, "campaign %s lets items be handed on to its members, and there is no such group; correct the name, or make the group", x.Name)
+			w.find("review-group-unknown", name, false,
+				"campaign %s lets items be handed on to its members, and there is no such group; correct the name, or make the group", x.Name)
 		}
 	}
 	if x.Scope.People == "" {
@@ -104,7 +109,8 @@ func (w *binder) reviewers(x *Review) {
 	}
 	for _, name := range condition.Needs.Groups {
 		if !there(name) {
-			w.find("review-group-unknown", name, false, "campaign %s chooses people by a group that is not there; correct the name, or make the group. Until then it cannot be told whom it asks about", x.Name)
+			w.find("review-group-unknown", name, false,
+				"campaign %s chooses people by a group that is not there; correct the name, or make the group. Until then it cannot be told whom it asks about", x.Name)
 		}
 	}
 }
@@ -117,7 +123,8 @@ func (w *binder) unasked(b *Bound) {
 		report := func(key string, targets []access.Entitlement) {
 			for _, e := range targets {
 				if one := b.selection([]access.Entitlement{e}); !slices.ContainsFunc(asked, one.has) && !w.coming(e) {
-					w.find("review-target-unknown", string(e), false, "%s of campaign %s names it, and the campaign asks about no such target; correct it, or add it to the campaign's scope", key, x.Name)
+					w.find("review-target-unknown", string(e), false,
+						"%s of campaign %s names it, and the campaign asks about no such target; correct it, or add it to the campaign's scope", key, x.Name)
 				}
 			}
 		}

@@ -11,9 +11,11 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// reviewing binds a policy of one mapping and what follows it, with campaigns r0, r1, … of the given keys and one stage.
+// reviewing binds a policy of one mapping and what follows it, with campaigns r0, r1, … of the given keys and one
+// stage.
 func reviewing(t testing.TB, more string, campaigns ...string) (*policy.Policy, *policy.Bound, []access.Finding) {
-	text := "version: 1\norganization: {name: acme, id: a1, key: 'env:A'}\nmappings:\n" + salesMapping + more + "ignore: ['*']\nreviews:\n"
+	text := "version: 1\norganization: {name: acme, id: a1, key: 'env:A'}\nmappings:\n" + salesMapping + more +
+		"ignore: ['*']\nreviews:\n"
 	for i, keys := range campaigns {
 		if !strings.Contains(keys, "stages:") {
 			keys += ", stages: [{reviewers: [owner]}]"
@@ -32,7 +34,8 @@ func TestWhatIsReviewedIsManaged(t *testing.T) {
 		"scope: {targets: ['default:confluence/acme/user', 'group:jira-users-????']}")
 	require.Empty(t, findings)
 	require.Equal(t, []string{
-		"directory", "group:Confluence-Users-acme", "group:jira-users-acme", "group:jira-users-extra", "group:local people", "group:web-Members",
+		"directory", "group:Confluence-Users-acme", "group:jira-users-acme", "group:jira-users-extra",
+		"group:local people", "group:web-Members",
 		"role:jira-software/acme/admin", "role:org-admin",
 	}, entitlements(b))
 	for i, target := range b.Targets {
@@ -50,7 +53,8 @@ func TestWhatIsReviewedIsManaged(t *testing.T) {
 			require.False(t, target.Ruled || target.Granted, i)
 		}
 	}
-	require.Equal(t, []access.Entitlement{"default:confluence/acme/user", "group:Confluence-Users-acme"}, b.Targets[1].Names, "by default role and by glob")
+	require.Equal(t, []access.Entitlement{"default:confluence/acme/user", "group:Confluence-Users-acme"},
+		b.Targets[1].Names, "by default role and by glob")
 	require.Equal(t, 1, b.Targets[7].Protected.Minimum, "the organization keeps an admin")
 	require.Equal(t, []int{0, 1, 2, 3, 4, 5, 6, 7}, b.Reviewed(&p.Reviews[0]))
 	require.Equal(t, []int{1, 2, 3, 4, 5, 6, 7}, b.Reviewed(&p.Reviews[1]), "everything but presence")
@@ -65,13 +69,15 @@ func TestReviewsComeLast(t *testing.T) {
 		Defaults: map[access.Entitlement][]string{"default:jira-software/acme/user": {"web-Members"}},
 	}
 	b, _ := since(t, "- {name: m, from: [sales], to: ['group:Confluence-Users-acme']}\n"+campaign, last)
-	require.Equal(t, []string{"group:Confluence-Users-acme", "group:jira-users-acme", "group:jira-users-extra", "group:local people"}, entitlements(b),
+	require.Equal(t, []string{"group:Confluence-Users-acme", "group:jira-users-acme", "group:jira-users-extra",
+		"group:local people"}, entitlements(b),
 		"a default that only reviews name leaves no old groups behind: nothing would be taken from them")
 	require.True(t, b.Targets[3].Granted)
 	require.Equal(t, policy.RemoveOwned, b.Targets[3].Removals)
 	require.False(t, b.Targets[3].Reviewed)
 
-	b, _ = since(t, "- {name: m, from: [sales], to: ['default:jira/acme/user']}\n"+strings.Replace(campaign, "group:local people", "group:web-Members", 1), last)
+	b, _ = since(t, "- {name: m, from: [sales], to: ['default:jira/acme/user']}\n"+strings.Replace(campaign,
+		"group:local people", "group:web-Members", 1), last)
 	require.Equal(t, "group:web-Members", string(b.Targets[3].Entitlement))
 	require.False(t, b.Targets[3].Reviewed, "it was default when a mapping gave that")
 	require.Equal(t, policy.RemoveOwned, b.Targets[3].Removals)
@@ -82,23 +88,36 @@ func TestBindFindingsOfReviews(t *testing.T) {
 		more, campaign string
 		findings       []string
 	}{
-		"a name of nothing":       {"", "scope: {targets: ['group:new']}", []string{"review-target-unknown group:new"}},
-		"a group to be made":      {"- {name: n, from: [sales], to: ['group:TO come'], create: true}\n", "scope: {targets: ['group:to come']}, owners: [{targets: ['group:To come'], by: [c@acme.example]}]", nil},
-		"a glob of nothing":       {"", "scope: {targets: ['group:new-*', 'group:w*']}", []string{"review-target-unknown group:new-*"}},
-		"a glob of synced groups": {"", "scope: {targets: ['group:eng-*']}", []string{"review-target-unknown group:eng-*"}},
-		"a glob of some":          {"", "scope: {targets: ['group:*e*']}", nil},
-		"a glob of locked groups": {"", "scope: {targets: ['group:lock*']}", []string{"review-target-unknown group:lock*"}},
-		"synced":                  {"", "scope: {targets: ['group:eng-web']}", []string{"target-synced group:eng-web !"}},
-		"locked":                  {"", "scope: {targets: ['group:locked']}", []string{"target-locked group:locked !"}},
-		"no such site":            {"", "scope: {targets: ['role:jira/other/admin']}", []string{"site-unknown role:jira-software/other/admin !"}},
-		"no default":              {"", "scope: {targets: ['default:jira/acme/admin']}", []string{"default-missing default:jira-software/acme/admin !"}},
+		"a name of nothing": {"", "scope: {targets: ['group:new']}", []string{"review-target-unknown group:new"}},
+		"a group to be made": {"- {name: n, from: [sales], to: ['group:TO come'], create: true}\n",
+			"scope: {targets: ['group:to come']}, owners: [{targets: ['group:To come'], by: [c@acme.example]}]", nil},
+		"a glob of nothing": {"", "scope: {targets: ['group:new-*', 'group:w*']}",
+			[]string{"review-target-unknown group:new-*"}},
+		"a glob of synced groups": {"", "scope: {targets: ['group:eng-*']}",
+			[]string{"review-target-unknown group:eng-*"}},
+		"a glob of some": {"", "scope: {targets: ['group:*e*']}", nil},
+		"a glob of locked groups": {"", "scope: {targets: ['group:lock*']}",
+			[]string{"review-target-unknown group:lock*"}},
+		"synced": {"", "scope: {targets: ['group:eng-web']}",
+			[]string{"target-synced group:eng-web !"}},
+		"locked": {"", "scope: {targets: ['group:locked']}", []string{"target-locked group:locked !"}},
+		"no such site": {"", "scope: {targets: ['role:jira/other/admin']}",
+			[]string{"site-unknown role:jira-software/other/admin !"}},
+		"no default": {"", "scope: {targets: ['default:jira/acme/admin']}",
+			[]string{"default-missing default:jira-software/acme/admin !"}},
 		"owners of nothing": {"", "scope: {targets: ['group:w*']}, owners: [{targets: ['group:web-?embers', 'group:jira-users-acme', 'default:jira/acme/user', 'group:c*'], by: [c@acme.example]}]",
-			[]string{"review-target-unknown default:jira-software/acme/user", "review-target-unknown group:c*", "review-target-unknown group:jira-users-acme"}},
-		"owners without a scope":     {"", "owners: [{targets: ['default:jira/acme/user', 'group:jira-*'], by: [c@acme.example]}]", nil},
-		"silence of nothing":         {"", "silenceOf: [{targets: [directory, 'group:JIRA-users-acme'], do: hold}]", []string{"review-target-unknown directory"}},
-		"reviewers that are not":     {"", "stages: [{reviewers: ['group:Sales'], fallback: ['group:leads']}, {reviewers: ['group:Local People', 'group:nobody']}]", []string{"review-group-unknown leads", "review-group-unknown nobody"}},
-		"people of a group":          {"", `scope: {people: 'in("sales") || inAny(["web-members", "nobody"])'}`, []string{"review-group-unknown nobody"}},
-		"protected like all targets": {"protected: [{target: 'default:confluence/acme/user', minimum: 7}]\n", "scope: {targets: ['group:conf*']}", nil},
+			[]string{"review-target-unknown default:jira-software/acme/user", "review-target-unknown group:c*",
+				"review-target-unknown group:jira-users-acme"}},
+		"owners without a scope": {"",
+			"owners: [{targets: ['default:jira/acme/user', 'group:jira-*'], by: [c@acme.example]}]", nil},
+		"silence of nothing": {"", "silenceOf: [{targets: [directory, 'group:JIRA-users-acme'], do: hold}]",
+			[]string{"review-target-unknown directory"}},
+		"reviewers that are not": {"",
+			"stages: [{reviewers: ['group:Sales'], fallback: ['group:leads']}, {reviewers: ['group:Local People', 'group:nobody']}]", []string{"review-group-unknown leads", "review-group-unknown nobody"}},
+		"people of a group": {"", `scope: {people: 'in("sales") || inAny(["web-members", "nobody"])'}`,
+			[]string{"review-group-unknown nobody"}},
+		"protected like all targets": {"protected: [{target: 'default:confluence/acme/user', minimum: 7}]\n",
+			"scope: {targets: ['group:conf*']}", nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -115,7 +134,8 @@ func TestBindFindingsOfReviews(t *testing.T) {
 func TestAGlobLeavesOutGroupsOfOneName(t *testing.T) {
 	p, _, _ := reviewing(t, "", "scope: {targets: ['group:local*']}")
 	o := outline()
-	o.Groups = append(o.Groups, access.Group{ID: "s9", Name: "Local People", Synced: true}, access.Group{ID: "l9", Name: "local heroes", Modifiable: true})
+	o.Groups = append(o.Groups, access.Group{ID: "s9", Name: "Local People", Synced: true},
+		access.Group{ID: "l9", Name: "local heroes", Modifiable: true})
 	b, findings := policy.Bind(p, o)
 	require.Equal(t, []string{"target-ambiguous group:local people"}, keys(findings))
 	require.Equal(t, []string{"group:jira-users-acme", "group:local heroes"}, entitlements(b))
@@ -131,8 +151,10 @@ func TestWhoOwnsATargetAndWhatSilenceMeans(t *testing.T) {
 		owners  []string
 		silence policy.Silence
 	}{
-		"group:jira-users-acme":         {[]string{"a@acme.example", "b@acme.example", "d@acme.example"}, policy.SilenceHold},
-		"group:jira-users-extra":        {[]string{"a@acme.example", "b@acme.example", "d@acme.example"}, policy.SilenceRecommend},
+		"group:jira-users-acme": {[]string{"a@acme.example", "b@acme.example", "d@acme.example"},
+			policy.SilenceHold},
+		"group:jira-users-extra": {[]string{"a@acme.example", "b@acme.example", "d@acme.example"},
+			policy.SilenceRecommend},
 		"group:confluence-users-acme":   {[]string{"e@acme.example"}, policy.SilenceKeep},
 		"role:jira-software/acme/admin": {[]string{"c@acme.example"}, policy.SilenceRecommend},
 		access.OrgAdmin:                 {[]string{"B@acme.example", "d@acme.example"}, policy.SilenceKeep},
@@ -143,14 +165,17 @@ func TestWhoOwnsATargetAndWhatSilenceMeans(t *testing.T) {
 		require.Equal(t, want.owners, r.OwnersOf(b, i), target)
 		require.Equal(t, want.silence, r.SilenceFor(b, i), target)
 	}
-	require.Len(t, b.All("default:jira/acme/user"), 2, "a default role that only owners name is a name for what is managed")
-	require.NotContains(t, b.Defaults(), access.Entitlement("default:jira-software/acme/user"), "and nothing hangs on what stands behind it")
+	require.Len(t, b.All("default:jira/acme/user"), 2,
+		"a default role that only owners name is a name for what is managed")
+	require.NotContains(t, b.Defaults(), access.Entitlement("default:jira-software/acme/user"),
+		"and nothing hangs on what stands behind it")
 }
 
 // What a campaign names in full an outline has to know the roles of.
 func TestEntitlementsNameWhatIsReviewed(t *testing.T) {
 	p, _, _ := reviewing(t, "", "scope: {targets: ['group:*', 'default:jira/acme/user']}, owners: [{targets: ['default:confluence/acme/user', 'group:j?'], by: [c@acme.example]}], silenceOf: [{targets: [role:org-admin], do: hold}]")
-	require.Equal(t, []access.Entitlement{"default:confluence/acme/user", "default:jira-software/acme/user", "group:jira-users-acme", access.OrgAdmin}, p.Entitlements())
+	require.Equal(t, []access.Entitlement{"default:confluence/acme/user", "default:jira-software/acme/user",
+		"group:jira-users-acme", access.OrgAdmin}, p.Entitlements())
 }
 
 // Cases are tried in a world in which what campaigns name is there: nothing gives it, and nothing is wrong with it.
@@ -162,13 +187,15 @@ func TestCasesKnowWhatIsReviewed(t *testing.T) {
 	require.NoError(t, err)
 	results := p.Try(c)
 	require.Empty(t, results[0].Wrong)
-	require.Equal(t, []string{"expected default:jira/acme/user to be held; nothing gives it", "expected group:team to be held; nothing gives it"}, results[1].Wrong)
+	require.Equal(t, []string{"expected default:jira/acme/user to be held; nothing gives it",
+		"expected group:team to be held; nothing gives it"}, results[1].Wrong)
 }
 
 func TestSilenceOfOneTargetByTwoNamesIsTheMoreCareful(t *testing.T) {
 	p, b, _ := reviewing(t, "", `scope: {targets: ['default:jira/acme/user']}, silence: remove,
   silenceOf: [{targets: ['default:jira/acme/user'], do: remove}, {targets: ['group:jira-users-acme'], do: hold}, {targets: ['group:*'], do: keep}]`)
-	for target, want := range map[access.Entitlement]policy.Silence{"group:jira-users-acme": policy.SilenceHold, "group:jira-users-extra": policy.SilenceRemove} {
+	for target, want := range map[access.Entitlement]policy.Silence{"group:jira-users-acme": policy.SilenceHold,
+		"group:jira-users-extra": policy.SilenceRemove} {
 		i, _ := b.Target(target)
 		require.Equal(t, want, p.Reviews[0].SilenceFor(b, i), target)
 	}

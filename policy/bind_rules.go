@@ -55,24 +55,28 @@ func (w *binder) rules() {
 			w.find("rule-broken", x.Name, true, "its times cannot be read: %s", err)
 			continue
 		}
-		r := ruled{boundRule: boundRule{Rule: x, key: x.Key(), condition: when, release: release, window: times, acts: x.Mode == RuleEnforce}}
+		r := ruled{boundRule: boundRule{Rule: x, key: x.Key(), condition: when, release: release, window: times,
+			acts: x.Mode == RuleEnforce}}
 		give, deny := x.given()
 		r.gives, r.denies = w.ruled(give), w.ruled(deny)
 		for _, t := range r.gives {
 			w.given(t, x)
 			if slices.Contains(r.denies, t) {
 				r.torn = append(r.torn, t)
-				w.find("rule-contradicts-itself", x.Name, true, "it gives and denies %s, by two names of it; keep one", t.Entitlement)
+				w.find("rule-contradicts-itself", x.Name, true, "it gives and denies %s, by two names of it; keep one",
+					t.Entitlement)
 			}
 			if slices.ContainsFunc(when.Needs.Groups, func(name string) bool {
 				return t.GroupID != "" && slices.Equal(lower(name), lower(t.Entitlement.Group()))
 			}) {
-				w.find("rule-asks-itself", x.Name, true, "whether it gives %s hangs on who is in it already; ask for another group", t.Entitlement)
+				w.find("rule-asks-itself", x.Name, true,
+					"whether it gives %s hangs on who is in it already; ask for another group", t.Entitlement)
 			}
 		}
 		for _, t := range r.denies {
 			if t.Additive {
-				w.find("rule-additive", x.Name, true, "it denies %s, and a mapping has removals: never for it; write removals: owned there. Until then the rule takes it from nobody", t.Entitlement)
+				w.find("rule-additive", x.Name, true,
+					"it denies %s, and a mapping has removals: never for it; write removals: owned there. Until then the rule takes it from nobody", t.Entitlement)
 			}
 		}
 		w.evidence(&r)
@@ -88,7 +92,8 @@ func (r *Rule) Window() window.Window {
 	return *r.During
 }
 
-// ruled finds the targets behind entitlements of a rule. One that nothing else manages loses nobody but whom a rule denies it.
+// ruled finds the targets behind entitlements of a rule. One that nothing else manages loses nobody but whom a rule
+// denies it.
 func (w *binder) ruled(all []access.Entitlement) []*Target {
 	var found []*Target
 	for _, e := range all {
@@ -105,8 +110,8 @@ func (w *binder) ruled(all []access.Entitlement) []*Target {
 	return found
 }
 
-// given notes what a rule that gives a target lets be taken from it. Where a mapping gives it too, the more careful of both
-// holds.
+// given notes what a rule that gives a target lets be taken from it. Where a mapping gives it too, the more careful of
+// both holds.
 func (w *binder) given(t *Target, x *Rule) {
 	if t.Entitlement.Presence() {
 		return
@@ -144,13 +149,16 @@ func (w *binder) evidence(r *ruled) {
 	}
 	for _, app := range asks.Apps {
 		if !w.hasApp(app) {
-			w.find("rule-app-unknown", app, true, "rule %s asks for the use of an app that the organization does not have; it has %s", r.Name, w.siteList())
+			w.find("rule-app-unknown", app, true,
+				"rule %s asks for the use of an app that the organization does not have; it has %s", r.Name,
+				w.siteList())
 		}
 	}
 	for _, name := range asks.Groups {
 		groups := w.byName[string(lower(name))]
 		if len(groups) == 0 {
-			w.find("rule-group-unknown", name, true, "rule %s asks for a group that is not there; correct the name, or make the group. Until then the rule cannot be answered", r.Name)
+			w.find("rule-group-unknown", name, true,
+				"rule %s asks for a group that is not there; correct the name, or make the group. Until then the rule cannot be answered", r.Name)
 		}
 		for _, g := range groups {
 			ids = append(ids, g.ID)
@@ -224,7 +232,8 @@ func (w *binder) home(last []string) home {
 	for _, d := range last {
 		if folded := access.FoldDomain(d); !h.own[folded] {
 			h.doubtful[folded] = true
-			w.find("domain-gone", d, false, "it was a verified domain of the organization and is not shown any more; whether its people are external is not known until the policy is applied again")
+			w.find("domain-gone", d, false,
+				"it was a verified domain of the organization and is not shown any more; whether its people are external is not known until the policy is applied again")
 		}
 	}
 	return h
@@ -243,8 +252,8 @@ func (h home) external(p access.Person) *bool {
 	return &yes
 }
 
-// Acting is the policy with only those of its enforced rules acting whose keys are named; the others observe. It shares all
-// else.
+// Acting is the policy with only those of its enforced rules acting whose keys are named; the others observe. It shares
+// all else.
 func (b *Bound) Acting(keys map[string]bool) *Bound {
 	other := *b
 	other.rules = slices.Clone(b.rules)
@@ -271,6 +280,6 @@ func (b *Bound) Observes() bool {
 	return slices.ContainsFunc(b.rules, func(r boundRule) bool { return !r.acts && r.Acts() })
 }
 
-// Domains are the organization's own e-mail domains as the read showed them: kept beside a good run, they show the next one
-// which are gone.
+// Domains are the organization's own e-mail domains as the read showed them: kept beside a good run, they show the next
+// one which are gone.
 func (b *Bound) Domains() []string { return b.verified }

@@ -33,7 +33,8 @@ func outline() access.Outline {
 			{GroupID: "lock", Resource: wikiSite, Role: "atlassian/admin", Default: true},
 		},
 		Sites: []access.Site{
-			{App: "jira-software", Site: "acme", Resource: jiraSite}, {App: "confluence", Site: "acme", Resource: wikiSite},
+			{App: "jira-software", Site: "acme", Resource: jiraSite},
+			{App: "confluence", Site: "acme", Resource: wikiSite},
 		},
 	}
 }
@@ -44,7 +45,8 @@ func bind(t testing.TB, mappings string) (*policy.Bound, []access.Finding) {
 }
 
 func since(t testing.TB, mappings string, last policy.Last) (*policy.Bound, []access.Finding) {
-	return policy.BindSince(parse(t, "version: 1\norganization: {name: acme, id: a1, key: 'env:A'}\nmappings:\n"+mappings), outline(), last)
+	return policy.BindSince(parse(t, "version: 1\norganization: {name: acme, id: a1, key: 'env:A'}\nmappings:\n"+
+		mappings), outline(), last)
 }
 
 func keys(findings []access.Finding) []string {
@@ -78,11 +80,15 @@ protected:
 ignore: [eng-contractors]
 `)
 	require.Equal(t, []string{"removals-differ group:jira-users-extra"}, keys(findings))
-	require.Equal(t, []string{"group:Confluence-Users-acme", "group:jira-users-acme", "group:jira-users-extra", "role:org-admin"}, entitlements(b))
+	require.Equal(t, []string{"group:Confluence-Users-acme", "group:jira-users-acme", "group:jira-users-extra",
+		"role:org-admin"}, entitlements(b))
 	require.Equal(t, policy.Target{
-		Entitlement: "group:jira-users-acme", GroupID: "j1", Names: []access.Entitlement{"default:jira-software/acme/user", "group:jira-users-acme"},
-		Removals: policy.RemoveOwned, Apps: []string{"jira-software/acme"}, Members: 20, Sources: []string{"s1", "s2", "s4"},
-		Protected: &policy.Protected{Target: "group:jira-users-acme", Minimum: 3, Always: []string{"ana@acme.example", "bo@acme.example"}},
+		Entitlement: "group:jira-users-acme", GroupID: "j1",
+		Names:    []access.Entitlement{"default:jira-software/acme/user", "group:jira-users-acme"},
+		Removals: policy.RemoveOwned, Apps: []string{"jira-software/acme"}, Members: 20,
+		Sources: []string{"s1", "s2", "s4"},
+		Protected: &policy.Protected{Target: "group:jira-users-acme", Minimum: 3,
+			Always: []string{"ana@acme.example", "bo@acme.example"}},
 	}, b.Targets[1])
 	require.Equal(t, policy.RemoveNever, b.Targets[2].Removals, "the most careful mode of several names wins")
 	require.Equal(t, []string{"confluence/acme", "jira-software/acme"}, b.Targets[2].Apps)
@@ -91,14 +97,17 @@ ignore: [eng-contractors]
 	require.Equal(t, policy.RemoveAll, turned.Targets[1].Removals)
 	require.Equal(t, 3, b.Targets[2].Protected.Minimum)
 	require.Equal(t, -1, b.Targets[3].Members)
-	require.Equal(t, 1, b.Targets[3].Protected.Minimum, "the organization keeps an admin even when the policy does not say so")
+	require.Equal(t, 1, b.Targets[3].Protected.Minimum,
+		"the organization keeps an admin even when the policy does not say so")
 	require.Empty(t, b.Owner)
 	require.True(t, b.Source("s1"))
 	require.False(t, b.Source("s3"))
-	require.Equal(t, map[access.Entitlement][]string{"default:jira-software/acme/user": {"jira-users-acme", "jira-users-extra"}}, b.Defaults())
+	require.Equal(t, map[access.Entitlement][]string{"default:jira-software/acme/user": {"jira-users-acme",
+		"jira-users-extra"}}, b.Defaults())
 
 	for name, want := range map[access.Entitlement]int{
-		"group:confluence-users-ACME": 0, "default:jira/ACME/user": 1, "default:jira-software/acme/user": 1, "role:org-admin": 3,
+		"group:confluence-users-ACME": 0, "default:jira/ACME/user": 1, "default:jira-software/acme/user": 1,
+		"role:org-admin": 3,
 	} {
 		got, found := b.Target(name)
 		require.True(t, found, name)
@@ -124,7 +133,8 @@ func TestResolveIsTheUnionOfReasons(t *testing.T) {
 	}
 	const via = "default:jira-software/acme/user"
 	require.Equal(t, []policy.Want{
-		{Target: 0, Adopt: true, Reasons: []access.Reason{all("Eng-Data"), all("eng-web"), eng("Eng-Data", via), eng("eng-web", via)}},
+		{Target: 0, Adopt: true, Reasons: []access.Reason{all("Eng-Data"), all("eng-web"), eng("Eng-Data", via),
+			eng("eng-web", via)}},
 		{Target: 1, Reasons: []access.Reason{eng("Eng-Data", via), eng("eng-web", via)}},
 		{Target: 2, Reasons: []access.Reason{eng("eng-web", "group:*-members")}},
 	}, b.Resolve(ana, policy.Known{}).Wants)
@@ -135,14 +145,17 @@ func TestResolveIsTheUnionOfReasons(t *testing.T) {
 	require.Empty(t, b.Resolve(app, policy.Known{}).Wants)
 	require.Empty(t, b.Resolve(access.Person{ID: "none", GroupIDs: []string{"j1"}}, policy.Known{}).Wants)
 	contractor := b.Resolve(access.Person{ID: "con", GroupIDs: []string{"s3"}}, policy.Known{}).Wants
-	require.Equal(t, []policy.Want{{Target: 0, Adopt: true, Reasons: []access.Reason{all("eng-contractors")}}}, contractor)
+	require.Equal(t, []policy.Want{{Target: 0, Adopt: true, Reasons: []access.Reason{all("eng-contractors")}}},
+		contractor)
 }
 
 func TestHeldKnowsTheAdminRole(t *testing.T) {
 	b, _ := bind(t, `- {name: admins, from: [sales], to: ["role:org-admin", "group:jira-users-acme"]}`)
-	require.Equal(t, []int{0, 1}, b.Held(access.Person{GroupIDs: []string{"j1", "j1", "x"}, PlatformRoles: []string{access.RoleOrgAdmin}}))
+	require.Equal(t, []int{0, 1}, b.Held(access.Person{GroupIDs: []string{"j1", "j1", "x"},
+		PlatformRoles: []string{access.RoleOrgAdmin}}))
 	b, _ = bind(t, `- {name: jira, from: [sales], to: ["group:jira-users-acme"]}`)
-	require.Equal(t, []int{0}, b.Held(access.Person{GroupIDs: []string{"j1"}, PlatformRoles: []string{access.RoleOrgAdmin}}))
+	require.Equal(t, []int{0}, b.Held(access.Person{GroupIDs: []string{"j1"},
+		PlatformRoles: []string{access.RoleOrgAdmin}}))
 }
 
 func TestBindFindings(t *testing.T) {
@@ -155,11 +168,13 @@ func TestBindFindings(t *testing.T) {
 		detail   string
 	}{
 		"from matches nothing": {`- {name: m, from: [sales, nobody, "x-*"], to: ["group:jira-users-acme"]}`,
-			[]string{"group:jira-users-acme"}, nil, []string{"source-unmatched nobody", "source-unmatched x-*"}, "mapping m"},
+			[]string{"group:jira-users-acme"}, nil, []string{"source-unmatched nobody", "source-unmatched x-*"},
+			"mapping m"},
 		"everything excepted": {`- {name: m, from: [sales], except: ["s*"], to: ["group:jira-users-acme"]}`,
 			[]string{"group:jira-users-acme"}, nil, []string{"source-unmatched sales"}, "taken out by except"},
 		"a local group is no source": {`- {name: m, from: [Local People], to: ["group:jira-users-acme"]}`,
-			[]string{"group:jira-users-acme"}, nil, []string{"source-is-local Local People"}, "no identity provider owns it"},
+			[]string{"group:jira-users-acme"}, nil, []string{"source-is-local Local People"},
+			"no identity provider owns it"},
 		"target missing": {`- {name: m, from: [sales], to: ["group:new", "group:jira-users-acme"]}`,
 			[]string{"group:jira-users-acme"}, nil, []string{"target-missing group:new !"}, "create: true"},
 		"target to create": {`- {name: m, from: ["eng-*"], to: ["group:*-members", "group:NEW"], create: true}`,
@@ -169,7 +184,8 @@ func TestBindFindings(t *testing.T) {
 		"target locked": {`- {name: m, from: [sales], to: ["default:confluence/acme/admin", "group:locked"]}`,
 			nil, nil, []string{"target-locked group:locked !"}, "does not let"},
 		"unknown site": {`- {name: m, from: [sales], to: ["default:jira/other/user"]}`,
-			nil, nil, []string{"site-unknown default:jira-software/other/user !"}, "it has confluence/acme, jira-software/acme"},
+			nil, nil, []string{"site-unknown default:jira-software/other/user !"},
+			"it has confluence/acme, jira-software/acme"},
 		"no default": {`- {name: m, from: [sales], to: ["default:jira/acme/admin"]}`,
 			nil, nil, []string{"default-missing default:jira-software/acme/admin !"}, "no group is default"},
 		"protected but unmanaged": {"- {name: m, from: [sales], to: ['group:jira-users-acme']}\nprotected: [{target: 'group:locked'}, {target: 'role:org-admin'}, {target: 'default:no/such/site'}]",
@@ -209,7 +225,8 @@ func TestBindReportsUncoveredGroupsWithinBounds(t *testing.T) {
 func TestBindRefusesTwoGroupsOfOneName(t *testing.T) {
 	o := outline()
 	o.Groups = append(o.Groups, access.Group{ID: "again", Name: "JIRA-users-acme", Modifiable: true})
-	b, findings := policy.Bind(parse(t, "version: 1\norganization: {name: acme, id: a1, key: 'env:A'}\nmappings: [{name: m, from: ['*'], to: ['group:jira-users-acme', 'default:jira/acme/user']}]\n"), o)
+	b, findings := policy.Bind(parse(t,
+		"version: 1\norganization: {name: acme, id: a1, key: 'env:A'}\nmappings: [{name: m, from: ['*'], to: ['group:jira-users-acme', 'default:jira/acme/user']}]\n"), o)
 	require.Equal(t, []string{"group:jira-users-extra"}, entitlements(b))
 	require.Equal(t, []string{"target-ambiguous group:jira-users-acme !"}, keys(findings[:1]))
 }
@@ -244,7 +261,8 @@ func TestFormerDefaultsStayUntilTheirPeopleAreReleased(t *testing.T) {
 	b, _ = since(t, strings.Replace(mapping, "all", "never", 1), last)
 	require.Equal(t, policy.RemoveNever, b.Targets[1].Removals)
 	b, findings := since(t, `- {name: m, from: [sales], to: ["default:jira/acme/admin"]}`,
-		policy.Last{Defaults: map[access.Entitlement][]string{"default:jira-software/acme/admin": {"jira-users-extra"}}})
+		policy.Last{Defaults: map[access.Entitlement][]string{
+			"default:jira-software/acme/admin": {"jira-users-extra"}}})
 	require.Empty(t, b.Targets, "a default without a group may be a bad read")
 	require.Contains(t, keys(findings), "default-missing default:jira-software/acme/admin !")
 }
@@ -266,7 +284,8 @@ protected:
 - {target: "group:confluence-users-acme", maximum: 4}
 ignore: ["*"]
 `)
-	require.Equal(t, []int{0}, b.All("default:confluence/acme/user"), "what only a floor names by its role is known by that name too")
+	require.Equal(t, []int{0}, b.All("default:confluence/acme/user"),
+		"what only a floor names by its role is known by that name too")
 	require.Equal(t, 9, b.Targets[0].Protected.Minimum)
 	require.Equal(t, []string{"protected-contradicts group:Confluence-Users-acme"}, keys(findings))
 }
@@ -281,7 +300,8 @@ func BenchmarkBind(bench *testing.B) {
 	p := parse(bench, text.String())
 	var o access.Outline
 	for i := range 10_000 {
-		o.Groups = append(o.Groups, access.Group{ID: fmt.Sprint(i), Name: fmt.Sprintf("%c%d", 'a'+rune(i%20), i), Synced: i%2 == 0, Modifiable: i%2 == 1})
+		o.Groups = append(o.Groups, access.Group{ID: fmt.Sprint(i), Name: fmt.Sprintf("%c%d", 'a'+rune(i%20), i),
+			Synced: i%2 == 0, Modifiable: i%2 == 1})
 	}
 	for bench.Loop() {
 		policy.Bind(p, o)
@@ -319,7 +339,8 @@ func TestBindReportsTheOneSourceGroupWhoseStarMakesNoTarget(t *testing.T) {
 	add("t3", "team-twice", false, true)
 	add("t4", "Team-Twice", false, true)
 	bound := func(mapping string) (*policy.Bound, []string) {
-		b, findings := policy.Bind(parse(t, strings.Replace(minimal, "mappings:", "ignore: ['*']\nmappings:", 1)+mapping), o)
+		b, findings := policy.Bind(parse(t, strings.Replace(minimal, "mappings:", "ignore: ['*']\nmappings:", 1)+
+			mapping), o)
 		return b, keys(findings)
 	}
 
@@ -333,8 +354,10 @@ func TestBindReportsTheOneSourceGroupWhoseStarMakesNoTarget(t *testing.T) {
 	}, findings)
 
 	_, findings = bound("  - {name: m, from: ['eng-*'], to: ['group:team-*', 'group:team-locked'], create: true}\n")
-	require.Contains(t, findings, "target-locked group:team-locked !", "what the policy itself names is for the policy to correct")
+	require.Contains(t, findings, "target-locked group:team-locked !",
+		"what the policy itself names is for the policy to correct")
 
 	_, findings = bound("  - {name: m, from: ['eng-s*'], to: ['group:team-s*']}\n")
-	require.Contains(t, findings, "target-synced group:team-synced !", "a star that serves nobody is a mistake of the policy")
+	require.Contains(t, findings, "target-synced group:team-synced !",
+		"a star that serves nobody is a mistake of the policy")
 }

@@ -38,25 +38,33 @@ type Bound struct {
 
 // Target is one real group or role, or presence in the organization, that the policy manages.
 type Target struct {
-	Entitlement access.Entitlement   `json:"entitlement"`         // group:<live name>, or as the policy writes it: role:… or directory
-	GroupID     string               `json:"groupId,omitempty"`   // of a group
-	Resource    string               `json:"resource,omitempty"`  // of an app role: ARI of the app on its site
-	Role        string               `json:"role,omitempty"`      // of an app role: for example atlassian/admin
-	Names       []access.Entitlement `json:"names"`               // as the policy writes it, stars filled in
-	Granted     bool                 `json:"granted,omitempty"`   // no mapping names it: it is held by grants alone
-	Lost        LostMode             `json:"lost,omitempty"`      // what becomes of it when the workflow of a grant was lost; "" when it cannot be granted
-	HandTaken   HandTakenMode        `json:"handTaken,omitempty"` // what becomes of a grant of it that is taken by hand; "" when it cannot be granted
-	Reviewed    bool                 `json:"reviewed,omitempty"`  // only reviews name it: nobody is given it, and nobody loses it but by a ruling
-	Removals    Mode                 `json:"removals"`
-	Apps        []string             `json:"apps,omitempty"`     // app/site that the group opens, as far as roles were read
-	Members     int                  `json:"members"`            // as the directory counts them, -1 when unknown
-	Sources     []string             `json:"sources,omitempty"`  // ids of all source groups mapped to it, sorted
-	Evidence    []string             `json:"evidence,omitempty"` // ids of the groups that its rules ask for, sorted
-	Ruled       bool                 `json:"ruled,omitempty"`    // some rule gives or denies it
-	Would       Mode                 `json:"would,omitempty"`    // of a target that only rules name: Removals, if those that only observe were enforced
-	Coming      bool                 `json:"coming,omitempty"`   // the group is to be created: it is not there yet, and its id stands for it
-	Additive    bool                 `json:"additive,omitempty"` // a mapping says removals: never: no rule takes it from anybody
-	Protected   *Protected           `json:"protected,omitempty"`
+	// group:<live name>, or as the policy writes it: role:… or directory
+	Entitlement access.Entitlement   `json:"entitlement"`
+	GroupID     string               `json:"groupId,omitempty"`  // of a group
+	Resource    string               `json:"resource,omitempty"` // of an app role: ARI of the app on its site
+	Role        string               `json:"role,omitempty"`     // of an app role: for example atlassian/admin
+	Names       []access.Entitlement `json:"names"`              // as the policy writes it, stars filled in
+	Granted     bool                 `json:"granted,omitempty"`  // no mapping names it: it is held by grants alone
+	// what becomes of it when the workflow of a grant was lost; "" when it cannot be granted
+	Lost LostMode `json:"lost,omitempty"`
+	// what becomes of a grant of it that is taken by hand; "" when it cannot be granted
+	HandTaken HandTakenMode `json:"handTaken,omitempty"`
+	// only reviews name it: nobody is given it, and nobody loses it but by a ruling
+	Reviewed bool `json:"reviewed,omitempty"`
+	Removals Mode `json:"removals"`
+	// app/site that the group opens, as far as roles were read
+	Apps     []string `json:"apps,omitempty"`
+	Members  int      `json:"members"`            // as the directory counts them, -1 when unknown
+	Sources  []string `json:"sources,omitempty"`  // ids of all source groups mapped to it, sorted
+	Evidence []string `json:"evidence,omitempty"` // ids of the groups that its rules ask for, sorted
+	Ruled    bool     `json:"ruled,omitempty"`    // some rule gives or denies it
+	// of a target that only rules name: Removals, if those that only observe were enforced
+	Would Mode `json:"would,omitempty"`
+	// the group is to be created: it is not there yet, and its id stands for it
+	Coming bool `json:"coming,omitempty"`
+	// a mapping says removals: never: no rule takes it from anybody
+	Additive  bool       `json:"additive,omitempty"`
+	Protected *Protected `json:"protected,omitempty"`
 
 	fresh     bool // just found
 	byRules   bool // no mapping names it; of grants, rules say more
@@ -82,8 +90,8 @@ func (t *Target) Mode(would bool) Mode {
 	return t.Removals
 }
 
-// Held lists the targets that a sweep shows the person in, in order: groups and the organization-admin role. It says nothing
-// of app roles, which no sweep reads, and of directory, which everybody would hold.
+// Held lists the targets that a sweep shows the person in, in order: groups and the organization-admin role. It says
+// nothing of app roles, which no sweep reads, and of directory, which everybody would hold.
 func (b *Bound) Held(p access.Person) []int {
 	var held []int
 	for _, id := range p.GroupIDs {
@@ -110,7 +118,9 @@ func (b *Bound) Holds(p access.Person, t int) (held, known bool) {
 	case target.Entitlement == access.Organization:
 		return p.MembershipStatus != "no_membership", p.MembershipStatus != ""
 	default:
-		return slices.ContainsFunc(p.AppRoles, func(e access.Entitlement) bool { return condition.Canonical(e) == fold(target.Entitlement) }), p.AppRoles != nil
+		return slices.ContainsFunc(p.AppRoles,
+				func(e access.Entitlement) bool { return condition.Canonical(e) == fold(target.Entitlement) }),
+			p.AppRoles != nil
 	}
 }
 
@@ -145,8 +155,8 @@ func (b *Bound) TargetOf(groupID string) (int, bool) {
 	return t, managed && groupID != ""
 }
 
-// Alike reports whether two names mean some target in common: as one group of two names does, and a default role with each of
-// the groups that stand behind it now.
+// Alike reports whether two names mean some target in common: as one group of two names does, and a default role with
+// each of the groups that stand behind it now.
 func (b *Bound) Alike(one, other access.Entitlement) bool {
 	others := b.All(other)
 	return slices.ContainsFunc(b.All(one), func(t int) bool { return slices.Contains(others, t) })
@@ -172,8 +182,8 @@ func (b *Bound) GroupsNamed(names []string) []string {
 	return ids
 }
 
-// AskedFor are the ids of the groups on whose absence it may hang that the target is given: those that rules about it ask for by
-// name, and those that rules about presence do, since whoever is to leave is given nothing.
+// AskedFor are the ids of the groups on whose absence it may hang that the target is given: those that rules about it
+// ask for by name, and those that rules about presence do, since whoever is to leave is given nothing.
 func (b *Bound) AskedFor(t int) []string {
 	var ids []string
 	for i := range b.rules {
@@ -194,8 +204,8 @@ func (b *Bound) about(r *boundRule, t int) bool {
 // Shown says that the read showed the group.
 func (b *Bound) Shown(groupID string) bool { return b.names[groupID] != "" }
 
-// Feeds lists the targets that a source group of this name gives or, were it there, would give, in order. It answers for
-// groups that are gone.
+// Feeds lists the targets that a source group of this name gives or, were it there, would give, in order. It answers
+// for groups that are gone.
 func (b *Bound) Feeds(name string) []int {
 	var fed []int
 	folded := lower(name)
@@ -219,10 +229,12 @@ func (r *boundRule) asks(folded []rune) bool {
 	if r.release != nil {
 		n = n.And(r.release.Needs)
 	}
-	return n.AnyGroup || slices.ContainsFunc(n.Groups, func(name string) bool { return slices.Equal(lower(name), folded) })
+	return n.AnyGroup || slices.ContainsFunc(n.Groups,
+		func(name string) bool { return slices.Equal(lower(name), folded) })
 }
 
-// Takes says that a mapping takes from a source group of this name, or a rule asks for it, whether or not it or what it gives is there.
+// Takes says that a mapping takes from a source group of this name, or a rule asks for it, whether or not it or what it
+// gives is there.
 func (b *Bound) Takes(name string) bool {
 	folded := lower(name)
 	return slices.ContainsFunc(b.routes, func(r route) bool { return len(r.gives(name, folded)) > 0 }) ||
@@ -233,8 +245,8 @@ func (b *Bound) Takes(name string) bool {
 // read.
 func (b *Bound) Opens(groupID string) []string { return b.opens[groupID] }
 
-// Defaults lists, for every default:… entitlement of the policy, the groups that stand behind it now, sorted. Kept beside
-// a good run, it shows the next one which defaults moved.
+// Defaults lists, for every default:… entitlement of the policy, the groups that stand behind it now, sorted. Kept
+// beside a good run, it shows the next one which defaults moved.
 func (b *Bound) Defaults() map[access.Entitlement][]string { return b.defaults }
 
 // fold is the form in which two writings of an entitlement are equal.

@@ -36,8 +36,8 @@ type Case struct {
 // CaseMode says how the modes of rules count.
 type CaseMode string
 
-// The modes. A table is written before a rule is enforced: so that its rows say the same before and after, every rule counts
-// as enforced unless a case asks for the modes as they are.
+// The modes. A table is written before a rule is enforced: so that its rows say the same before and after, every rule
+// counts as enforced unless a case asks for the modes as they are.
 const (
 	CaseEnforced CaseMode = "enforced" // every rule acts (the default)
 	CaseNow      CaseMode = "now"      // rules that observe do not
@@ -45,8 +45,8 @@ const (
 
 // Expect is what should come of a case. What is left out is not checked.
 //
-// A target is held when something gives it, no rule denies it, and none may deny it that cannot be answered. Presence has a
-// word of its own: holds says nothing of directory unless it lists it.
+// A target is held when something gives it, no rule denies it, and none may deny it that cannot be answered. Presence
+// has a word of its own: holds says nothing of directory unless it lists it.
 type Expect struct {
 	Holds    []access.Entitlement // exactly these; empty and not nil: nothing
 	Gives    []access.Entitlement // at least these
@@ -81,9 +81,9 @@ type CaseResult struct {
 	Wrong []string `json:"wrong,omitempty"` // what was expected and what came, each in one line
 }
 
-// Try puts every case of a table that ReadCases read to the policy, in order. It binds the policy to a made-up organization in
-// which all is there that the policy or a case names, and resolves each person as a run would. Limits, floors, consent and
-// what is held already are for runs, not for cases.
+// Try puts every case of a table that ReadCases read to the policy, in order. It binds the policy to a made-up
+// organization in which all is there that the policy or a case names, and resolves each person as a run would. Limits,
+// floors, consent and what is held already are for runs, not for cases.
 func (p *Policy) Try(c *Cases) []CaseResult {
 	t := newTrial(p, c)
 	results := make([]CaseResult, 0, len(c.Cases))

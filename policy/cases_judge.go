@@ -230,7 +230,8 @@ func (j *judgement) rules() {
 		case i < 0:
 			j.fail("expected rule %s to say %s; %s", r.Name, want.Verdict, j.silent(r))
 		case j.said.Rules[i].Verdict != want.Verdict:
-			j.fail("expected rule %s to say %s; it says %s%s", r.Name, want.Verdict, j.said.Rules[i].Verdict, j.since(j.said.Rules[i]))
+			j.fail("expected rule %s to say %s; it says %s%s", r.Name, want.Verdict, j.said.Rules[i].Verdict,
+				j.since(j.said.Rules[i]))
 		}
 	}
 }

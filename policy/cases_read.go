@@ -14,8 +14,8 @@ import (
 	"github.com/castellan-io/castellan/policy/window"
 )
 
-// The bounds of a table of cases. They are far above what anybody writes by hand, and exist so that a broken file is refused
-// quickly.
+// The bounds of a table of cases. They are far above what anybody writes by hand, and exist so that a broken file is
+// refused quickly.
 const (
 	maxCases     = 5000 // cases of one table
 	maxCaseList  = 500  // entries of one list or section of a case
@@ -23,12 +23,14 @@ const (
 	caseReminder = "write for example 2026-12-01T09:00:00Z, or 91d ago"
 )
 
-// ReadCases reads a table of expected decisions in YAML or JSON, strictly; it reads no clock and knows no policy yet. The error
-// is of type Errors and holds every problem found, up to MaxProblems, each with its place; name is the file's name in it. A
-// table has at most MaxFile bytes and 5,000 cases.
+// ReadCases reads a table of expected decisions in YAML or JSON, strictly; it reads no clock and knows no policy yet.
+// The error is of type Errors and holds every problem found, up to MaxProblems, each with its place; name is the file's
+// name in it. A table has at most MaxFile bytes and 5,000 cases.
 func ReadCases(name string, data []byte) (*Cases, error) {
 	if len(data) > MaxFile {
-		return nil, Errors{{File: name, Message: fmt.Sprintf("the file has %d bytes; a table of cases has at most %d; make two of it", len(data), MaxFile)}}
+		return nil, Errors{{File: name,
+			Message: fmt.Sprintf("the file has %d bytes; a table of cases has at most %d; make two of it",
+				len(data), MaxFile)}}
 	}
 	root, _, err := document(name, data, MaxFile)
 	if err != nil {
@@ -44,7 +46,8 @@ func ReadCases(name string, data []byte) (*Cases, error) {
 	}
 	problems := r.problems.sorted()
 	if r.dropped > 0 {
-		problems = append(problems, Problem{File: name, Message: fmt.Sprintf("%d more problems are not shown; mend these first", r.dropped)})
+		problems = append(problems, Problem{File: name,
+			Message: fmt.Sprintf("%d more problems are not shown; mend these first", r.dropped)})
 	}
 	return nil, problems
 }
@@ -91,8 +94,8 @@ func (r *caseReader) one(n *yaml.Node, path string) *Case {
 	return c
 }
 
-// person reads who the case is about. What is left out of it is not known, but that the account and the membership are active,
-// as those of most people are.
+// person reads who the case is about. What is left out of it is not known, but that the account and the membership are
+// active, as those of most people are.
 func (r *caseReader) person(c *Case) field {
 	return func(n *yaml.Node, path string) {
 		p := &c.Person
@@ -129,7 +132,8 @@ func (r *caseReader) person(c *Case) field {
 			p.PlatformRoles = []string{access.RoleOrgAdmin}
 		}
 		if c.Suspended && p.MembershipStatus != "" && p.MembershipStatus != "suspended" {
-			r.failAt(path+".membershipStatus", "whom Castellan suspended is suspended; write suspended, or take suspendedByCastellan away")
+			r.failAt(path+".membershipStatus",
+				"whom Castellan suspended is suspended; write suspended, or take suspendedByCastellan away")
 		}
 		for _, name := range c.Local {
 			if slices.ContainsFunc(c.Groups, func(g string) bool { return slices.Equal(lower(g), lower(name)) }) {
@@ -187,7 +191,8 @@ func (r *caseReader) maybe(into **bool) field {
 	}
 }
 
-// apps reads which apps the person has access to, and when each was last used. Without any, they are known to have none.
+// apps reads which apps the person has access to, and when each was last used. Without any, they are known to have
+// none.
 func (r *caseReader) apps(into *[]condition.AppUse) field {
 	return func(n *yaml.Node, path string) {
 		*into = []condition.AppUse{}
@@ -213,7 +218,8 @@ func (r *caseReader) apps(into *[]condition.AppUse) field {
 			default:
 				m, err := readMoment(s)
 				if err != nil {
-					r.fail(value, where, "%q does not say when the app was last used; %s, never or unknown", shown(s), caseReminder)
+					r.fail(value, where, "%q does not say when the app was last used; %s, never or unknown", shown(s),
+						caseReminder)
 					return
 				}
 				r.when(value, where, m, func(at time.Time) { (*into)[i].Last = at })
@@ -225,7 +231,8 @@ func (r *caseReader) apps(into *[]condition.AppUse) field {
 // appOnSite reads jira/acme.
 func appOnSite(s string) (app, site string, ok bool) {
 	app, site, _ = strings.Cut(strings.ToLower(s), "/")
-	return access.AppKey(app), site, app != "" && site != "" && !strings.ContainsAny(s, " \t\n*?") && !strings.Contains(site, "/")
+	return access.AppKey(app), site, app != "" && site != "" && !strings.ContainsAny(s, " \t\n*?") &&
+		!strings.Contains(site, "/")
 }
 
 // grants reads the targets of grants in force: a list of them, or each with who asked for it.
@@ -351,7 +358,8 @@ func (r *caseReader) when(n *yaml.Node, path string, m moment, put func(time.Tim
 	r.later[i] = append(r.later[i], func(now time.Time) {
 		at := m.from(now)
 		if at.After(now) {
-			r.fail(n, path, "%s lies after %s, when the case is; write an earlier instant, or a later at", window.Exactly(at), window.Exactly(now))
+			r.fail(n, path, "%s lies after %s, when the case is; write an earlier instant, or a later at",
+				window.Exactly(at), window.Exactly(now))
 		}
 		put(at)
 	})
@@ -374,7 +382,8 @@ func (r *caseReader) settle(c *Cases) {
 				}
 				one.Holding[rule] = told
 			} else if told.Before(since) {
-				r.failAt(fmt.Sprintf("cases[%d].person.told", i), "%q was told before it held; write a shorter time than under holding", rule)
+				r.failAt(fmt.Sprintf("cases[%d].person.told", i),
+					"%q was told before it held; write a shorter time than under holding", rule)
 			}
 		}
 	}
@@ -391,15 +400,17 @@ func (r *caseReader) expect(into *Expect) field {
 		r.object(n, path, map[string]field{
 			"holds": func(n *yaml.Node, path string) {
 				into.Holds = []access.Entitlement{}
-				if n.Kind != yaml.SequenceNode || len(n.Content) > 0 { // an empty list says something: that nothing is held
+				// an empty list says something: that nothing is held
+				if n.Kind != yaml.SequenceNode || len(n.Content) > 0 {
 					some(&into.Holds)(n, path)
 				}
 			},
-			"gives":    some(&into.Gives),
-			"denies":   some(&into.Denies),
-			"unknown":  some(&into.Unknown),
-			"presence": oneOf(r.reader, &into.Presence, PresenceSuspended, PresenceRemoved, PresenceRestored, PresenceUntouched),
-			"rules":    r.verdicts(&into.Rules),
+			"gives":   some(&into.Gives),
+			"denies":  some(&into.Denies),
+			"unknown": some(&into.Unknown),
+			"presence": oneOf(r.reader, &into.Presence, PresenceSuspended, PresenceRemoved, PresenceRestored,
+				PresenceUntouched),
+			"rules": r.verdicts(&into.Rules),
 		})
 	}
 }
@@ -427,7 +438,8 @@ func (r *caseReader) verdicts(into *[]RuleVerdict) field {
 		}
 		r.pairs(func(rule string, n, value *yaml.Node, where string) {
 			v := RuleVerdict{Rule: rule}
-			oneOf(r.reader, &v.Verdict, VerdictNo, VerdictClosed, VerdictUnknown, VerdictWaits, VerdictGrace, VerdictHolds)(value, where)
+			oneOf(r.reader, &v.Verdict, VerdictNo, VerdictClosed, VerdictUnknown, VerdictWaits, VerdictGrace,
+				VerdictHolds)(value, where)
 			*into = append(*into, v)
 		})(n, path)
 	}

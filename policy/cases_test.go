@@ -63,54 +63,94 @@ func TestCases(t *testing.T) {
 		person, expect string
 		wrong          string // "": as expected
 	}{
-		"holds":                        {partner, `expect: {holds: ["group:Partner-Wiki"]}`, ""},
-		"holds too little":             {partner, `expect: {holds: ["group:partner-wiki", "default:jira/acme/user"]}`, "expected default:jira/acme/user to be held; mapping sales (source group sales, default:jira-software/acme/user) gives it; rule outside denies it"},
-		"holds too much":               {own, `expect: {holds: []}`, "expected default:jira-software/acme/user not to be held; mapping sales (source group sales, default:jira-software/acme/user) gives it; rule outside, which denies it, says no, since external is false"},
-		"holds nothing":                {`email: a@own.example`, `expect: {holds: []}`, ""},
-		"holds by a star":              {`email: a@own.example, groups: [team-web, team-secret]`, `expect: {holds: ["group:space-web"]}`, ""},
-		"holds by a case's own star":   {`email: a@own.example`, `expect: {gives: ["group:space-web"]}`, "expected group:space-web to be held; the policy gives and denies no such target"},
-		"holds what nothing gives":     {`email: a@own.example`, `expect: {holds: ["group:partner-wikis"]}`, `the policy gives and denies no such target; there is "group:partner-wiki"`},
-		"a local group feeds nothing":  {`email: a@own.example, local: [sales]`, `expect: {holds: []}`, ""},
-		"a target is not a source":     {`email: a@own.example, groups: [night, "group nobody names"]`, `expect: {holds: []}`, ""},
-		"gives":                        {own, `expect: {gives: ["default:jira/acme/user"]}`, ""},
-		"gives not":                    {partner, `expect: {gives: ["group:partner-wiki", "group:night"]}`, `expected group:night to be held; nothing gives it; rule shift, which gives it, says closed, since it is not in force at 2026-12-01T09:00:00Z; it is from 2026-12-01T18:00:00Z on`},
-		"gives in its window":          {partner + `, local: [shift]`, "at: '2026-12-01T20:00:00Z'\n  expect: {gives: ['group:night'], rules: {shift: holds}}", ""},
-		"denies":                       {partner, `expect: {denies: ["default:jira/acme/user"]}`, ""},
-		"denies not":                   {partner + `, local: [trusted]`, `expect: {denies: ["default:jira-software/acme/user"]}`, `rule outside, which denies it, says no, since !in("trusted") is false`},
-		"observed counts as enforced":  {`department: IT, title: Admin II`, `expect: {holds: ["group:admins"], rules: {it: holds}}`, ""},
-		"observed as it is now":        {`department: IT, title: Admin II`, "as: now\n  expect: {holds: ['group:admins']}", "nothing gives it; rule It gives it, but it only observes"},
-		"observed and nothing held":    {`department: IT, title: Admin II`, "as: now\n  expect: {holds: [], rules: {It: holds}}", ""},
-		"which part is false":          {`department: IT, title: Clerk`, `expect: {rules: {It: holds}}`, `expected rule It to say holds; it says no, since title.startsWith("Admin") is false (title is "Clerk")`},
-		"that parts are unknown":       {`added: "2021-01-01T00:00:00Z"`, `expect: {rules: {many: holds}}`, `it says no, since added < timestamp("2020-01-01T00:00:00Z") is false (added is 2021-01-01T00:00:00Z)`},
-		"unknown":                      {`groups: [sales]`, `expect: {unknown: ["default:jira/acme/user", directory], holds: [], rules: {outside: unknown, idle: unknown}}`, ""},
-		"unknown is not denied":        {`groups: [sales]`, `expect: {denies: ["default:jira/acme/user"]}`, "rule outside, which denies it, says unknown, since it is not known whether the person is from outside"},
-		"unknown is not held":          {`groups: [sales]`, `expect: {gives: ["default:jira/acme/user"]}`, "rule outside, which denies it, says unknown"},
-		"known after all":              {own, `expect: {unknown: ["default:jira/acme/user"]}`, "expected default:jira/acme/user to stay as it is, since a rule cannot be answered"},
-		"waits":                        {idle + `holding: {idle: 6d}`, `expect: {presence: untouched, rules: {Idle: waits}}`, ""},
-		"waits still":                  {idle + `holding: {idle: 6d}`, `expect: {presence: suspended}`, "expected presence suspended, came untouched; rule idle, which denies it, says waits, since it holds only since 2026-11-25T09:00:00Z, and waits until 2026-12-02T09:00:00Z"},
-		"held just now":                {idle, `expect: {rules: {idle: waits}}`, ""},
-		"grace untold":                 {idle + `holding: {idle: 30d}`, `expect: {rules: {idle: holds}}`, "it says grace, since nobody was told of it yet"},
-		"grace":                        {idle + `holding: {idle: 30d}, told: {idle: 13d}`, `expect: {rules: {idle: holds}}`, "it says grace, since its grace period ends only at 2026-12-02T09:00:00Z"},
-		"grace over":                   {idle + `holding: {idle: "2026-10-01T09:00:00Z"}, told: {idle: 14d}`, `expect: {presence: suspended, rules: {idle: holds}}`, ""},
-		"told is held":                 {idle + `told: {idle: 14d ago}`, `expect: {presence: suspended}`, ""},
-		"marks of no rule":             {idle + `holding: {idel: 14d}`, `expect: {presence: untouched}`, `the policy has no rule "idel"; there is "idle"`},
-		"never used, just added":       {`added: 3d ago, apps: {jira/acme: never}`, `expect: {rules: {idle: no}}`, ""},
-		"use not known":                {`apps: {jira/acme: unknown}`, `expect: {rules: {idle: unknown, back: unknown}}`, ""},
-		"no app at all":                {`apps: {}`, `expect: {rules: {idle: no}}`, ""},
-		"restored":                     {`apps: {jira/acme: 3d ago}, suspendedByCastellan: true`, `expect: {presence: restored, gives: [directory]}`, ""},
-		"not restored":                 {`apps: {jira/acme: 3d ago}, membershipStatus: suspended`, `expect: {presence: restored}`, "expected presence restored, came untouched; rule idle, which denies it, says no, since inactive(\"90d\", \"jira\") is false; rule back gives it"},
-		"not restored, closed":         {`apps: {jira/acme: 3d ago}, accountStatus: closed, suspendedByCastellan: true`, `expect: {presence: untouched}`, ""},
-		"not restored, unknown":        {`suspendedByCastellan: true`, `expect: {presence: untouched}`, ""},
-		"restored by a grant":          {`apps: {}, membershipStatus: suspended, grants: [directory]`, `expect: {presence: restored, holds: []}`, ""},
-		"removed":                      {`email: g@x.example, grants: {directory: Gone@acme.example}`, `expect: {presence: removed, denies: [organization]}`, ""},
-		"not removed":                  {`email: g@x.example, apps: {}, grants: {directory: bo@acme.example}`, `expect: {presence: removed}`, `expected presence removed, came untouched; grant of the case gives it; rule idle, which denies it, says no, since inactive("90d", "jira") is false; rule back gives it; rule no guests, which denies it, says no, since sponsor == "gone@acme.example" is false (sponsor is "bo@acme.example")`},
-		"a grant":                      {`grants: ["group:admins"]`, `expect: {gives: ["group:admins"]}`, ""},
-		"a grant of a grant's target":  {`grants: ["group:admins"]`, `expect: {denies: ["group:admins"]}`, "grant of the case gives it; rule It, which gives it, says no"},
-		"rules":                        {own, `expect: {rules: {OUTSIDE: no, it: no, shift: closed}}`, ""},
-		"no such rule":                 {own, `expect: {rules: {outsider: no}}`, `the policy has no rule "outsider"; there is "outside"`},
-		"an app":                       {`accountType: app, groups: [sales]`, `expect: {holds: [], presence: untouched}`, ""},
-		"an app is asked for":          {`email: x@connect.atlassian.com`, `expect: {rules: {outside: holds}}`, "expected rule outside to say holds; no rule speaks of apps"},
-		"an app holds nothing":         {`accountType: app, groups: [sales]`, `expect: {gives: ["default:jira/acme/user"]}`, "the policy never touches apps"},
+		"holds": {partner, `expect: {holds: ["group:Partner-Wiki"]}`, ""},
+		"holds too little": {partner, `expect: {holds: ["group:partner-wiki", "default:jira/acme/user"]}`,
+			"expected default:jira/acme/user to be held; mapping sales (source group sales, default:jira-software/acme/user) gives it; rule outside denies it"},
+		"holds too much": {own, `expect: {holds: []}`,
+			"expected default:jira-software/acme/user not to be held; mapping sales (source group sales, default:jira-software/acme/user) gives it; rule outside, which denies it, says no, since external is false"},
+		"holds nothing": {`email: a@own.example`, `expect: {holds: []}`, ""},
+		"holds by a star": {`email: a@own.example, groups: [team-web, team-secret]`,
+			`expect: {holds: ["group:space-web"]}`, ""},
+		"holds by a case's own star": {`email: a@own.example`, `expect: {gives: ["group:space-web"]}`,
+			"expected group:space-web to be held; the policy gives and denies no such target"},
+		"holds what nothing gives": {`email: a@own.example`, `expect: {holds: ["group:partner-wikis"]}`,
+			`the policy gives and denies no such target; there is "group:partner-wiki"`},
+		"a local group feeds nothing": {`email: a@own.example, local: [sales]`, `expect: {holds: []}`, ""},
+		"a target is not a source": {`email: a@own.example, groups: [night, "group nobody names"]`,
+			`expect: {holds: []}`, ""},
+		"gives": {own, `expect: {gives: ["default:jira/acme/user"]}`, ""},
+		"gives not": {partner, `expect: {gives: ["group:partner-wiki", "group:night"]}`,
+			`expected group:night to be held; nothing gives it; rule shift, which gives it, says closed, since it is not in force at 2026-12-01T09:00:00Z; it is from 2026-12-01T18:00:00Z on`},
+		"gives in its window": {partner + `, local: [shift]`,
+			"at: '2026-12-01T20:00:00Z'\n  expect: {gives: ['group:night'], rules: {shift: holds}}", ""},
+		"denies": {partner, `expect: {denies: ["default:jira/acme/user"]}`, ""},
+		"denies not": {partner + `, local: [trusted]`,
+			`expect: {denies: ["default:jira-software/acme/user"]}`,
+			`rule outside, which denies it, says no, since !in("trusted") is false`},
+		"observed counts as enforced": {`department: IT, title: Admin II`,
+			`expect: {holds: ["group:admins"], rules: {it: holds}}`, ""},
+		"observed as it is now": {`department: IT, title: Admin II`,
+			"as: now\n  expect: {holds: ['group:admins']}", "nothing gives it; rule It gives it, but it only observes"},
+		"observed and nothing held": {`department: IT, title: Admin II`,
+			"as: now\n  expect: {holds: [], rules: {It: holds}}", ""},
+		"which part is false": {`department: IT, title: Clerk`, `expect: {rules: {It: holds}}`,
+			`expected rule It to say holds; it says no, since title.startsWith("Admin") is false (title is "Clerk")`},
+		"that parts are unknown": {`added: "2021-01-01T00:00:00Z"`, `expect: {rules: {many: holds}}`,
+			`it says no, since added < timestamp("2020-01-01T00:00:00Z") is false (added is 2021-01-01T00:00:00Z)`},
+		"unknown": {`groups: [sales]`,
+			`expect: {unknown: ["default:jira/acme/user", directory], holds: [], rules: {outside: unknown, idle: unknown}}`, ""},
+		"unknown is not denied": {`groups: [sales]`, `expect: {denies: ["default:jira/acme/user"]}`,
+			"rule outside, which denies it, says unknown, since it is not known whether the person is from outside"},
+		"unknown is not held": {`groups: [sales]`, `expect: {gives: ["default:jira/acme/user"]}`,
+			"rule outside, which denies it, says unknown"},
+		"known after all": {own, `expect: {unknown: ["default:jira/acme/user"]}`,
+			"expected default:jira/acme/user to stay as it is, since a rule cannot be answered"},
+		"waits": {idle + `holding: {idle: 6d}`,
+			`expect: {presence: untouched, rules: {Idle: waits}}`, ""},
+		"waits still": {idle + `holding: {idle: 6d}`, `expect: {presence: suspended}`,
+			"expected presence suspended, came untouched; rule idle, which denies it, says waits, since it holds only since 2026-11-25T09:00:00Z, and waits until 2026-12-02T09:00:00Z"},
+		"held just now": {idle, `expect: {rules: {idle: waits}}`, ""},
+		"grace untold": {idle + `holding: {idle: 30d}`, `expect: {rules: {idle: holds}}`,
+			"it says grace, since nobody was told of it yet"},
+		"grace": {idle + `holding: {idle: 30d}, told: {idle: 13d}`,
+			`expect: {rules: {idle: holds}}`,
+			"it says grace, since its grace period ends only at 2026-12-02T09:00:00Z"},
+		"grace over": {idle + `holding: {idle: "2026-10-01T09:00:00Z"}, told: {idle: 14d}`,
+			`expect: {presence: suspended, rules: {idle: holds}}`, ""},
+		"told is held": {idle + `told: {idle: 14d ago}`, `expect: {presence: suspended}`, ""},
+		"marks of no rule": {idle + `holding: {idel: 14d}`, `expect: {presence: untouched}`,
+			`the policy has no rule "idel"; there is "idle"`},
+		"never used, just added": {`added: 3d ago, apps: {jira/acme: never}`, `expect: {rules: {idle: no}}`, ""},
+		"use not known": {`apps: {jira/acme: unknown}`,
+			`expect: {rules: {idle: unknown, back: unknown}}`, ""},
+		"no app at all": {`apps: {}`, `expect: {rules: {idle: no}}`, ""},
+		"restored": {`apps: {jira/acme: 3d ago}, suspendedByCastellan: true`,
+			`expect: {presence: restored, gives: [directory]}`, ""},
+		"not restored": {`apps: {jira/acme: 3d ago}, membershipStatus: suspended`,
+			`expect: {presence: restored}`,
+			"expected presence restored, came untouched; rule idle, which denies it, says no, since inactive(\"90d\", \"jira\") is false; rule back gives it"},
+		"not restored, closed": {`apps: {jira/acme: 3d ago}, accountStatus: closed, suspendedByCastellan: true`,
+			`expect: {presence: untouched}`, ""},
+		"not restored, unknown": {`suspendedByCastellan: true`, `expect: {presence: untouched}`, ""},
+		"restored by a grant": {`apps: {}, membershipStatus: suspended, grants: [directory]`,
+			`expect: {presence: restored, holds: []}`, ""},
+		"removed": {`email: g@x.example, grants: {directory: Gone@acme.example}`,
+			`expect: {presence: removed, denies: [organization]}`, ""},
+		"not removed": {`email: g@x.example, apps: {}, grants: {directory: bo@acme.example}`,
+			`expect: {presence: removed}`,
+			`expected presence removed, came untouched; grant of the case gives it; rule idle, which denies it, says no, since inactive("90d", "jira") is false; rule back gives it; rule no guests, which denies it, says no, since sponsor == "gone@acme.example" is false (sponsor is "bo@acme.example")`},
+		"a grant": {`grants: ["group:admins"]`, `expect: {gives: ["group:admins"]}`, ""},
+		"a grant of a grant's target": {`grants: ["group:admins"]`, `expect: {denies: ["group:admins"]}`,
+			"grant of the case gives it; rule It, which gives it, says no"},
+		"rules": {own, `expect: {rules: {OUTSIDE: no, it: no, shift: closed}}`, ""},
+		"no such rule": {own, `expect: {rules: {outsider: no}}`,
+			`the policy has no rule "outsider"; there is "outside"`},
+		"an app": {`accountType: app, groups: [sales]`,
+			`expect: {holds: [], presence: untouched}`, ""},
+		"an app is asked for": {`email: x@connect.atlassian.com`, `expect: {rules: {outside: holds}}`,
+			"expected rule outside to say holds; no rule speaks of apps"},
+		"an app holds nothing": {`accountType: app, groups: [sales]`,
+			`expect: {gives: ["default:jira/acme/user"]}`, "the policy never touches apps"},
 		"external without any address": {`managed: true`, `expect: {rules: {outside: no}}`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -142,12 +182,14 @@ func TestCaseFacts(t *testing.T) {
 		text := tabled + "- {name: fact, when: '" + condition + "', notify: [o@acme.example]}\n"
 		require.Empty(t, try(t, text, all, `expect: {rules: {fact: `+want+`}}`).Wrong)
 	}
-	for _, condition := range []string{"email == ''''", "emailVerified", "mfa", "managed", "added < now", "external", `"jira" in apps`} {
+	for _, condition := range []string{"email == ''''", "emailVerified", "mfa", "managed", "added < now", "external",
+		`"jira" in apps`} {
 		text := tabled + "- {name: fact, when: '" + condition + "', notify: [o@acme.example]}\n"
 		require.Empty(t, try(t, text, "", `expect: {rules: {fact: unknown}}`).Wrong, condition)
 	}
 	sources := tabled + "- {name: fact, when: 'size(sources) == 1', notify: [o@acme.example]}\n"
-	require.Empty(t, try(t, sources, "groups: [any, night]", `expect: {rules: {fact: holds}}`).Wrong, "a target is local even where rules ask for all groups")
+	require.Empty(t, try(t, sources, "groups: [any, night]", `expect: {rules: {fact: holds}}`).Wrong,
+		"a target is local even where rules ask for all groups")
 }
 
 // A rule with a release holds on once it holds.
@@ -155,7 +197,8 @@ func TestCaseRelease(t *testing.T) {
 	text := tabled + "- {name: hold on, mode: enforce, owner: o@acme.example, when: 'inactive(\"90d\", \"jira/else\")', release: 'in(\"let go\")', give: ['group:held']}\n"
 	const used = "email: a@acme.example, apps: {jira/else: 1d ago}, holding: {Hold on: 3d}"
 	require.Empty(t, try(t, text, used, `expect: {gives: ["group:held"]}`).Wrong)
-	require.Empty(t, try(t, text, strings.ReplaceAll(used, ", holding: {Hold on: 3d}", ""), `expect: {holds: [], rules: {hold on: no}}`).Wrong)
+	require.Empty(t, try(t, text, strings.ReplaceAll(used, ", holding: {Hold on: 3d}", ""),
+		`expect: {holds: [], rules: {hold on: no}}`).Wrong)
 	require.Equal(t, []string{"expected rule hold on to say holds; it says no, since its condition is false, and its release is true"},
 		try(t, text, used+", groups: [let go]", `expect: {rules: {hold on: holds}}`).Wrong)
 }
@@ -167,7 +210,8 @@ func TestCaseTargetsThatCannotBeManaged(t *testing.T) {
 	require.Len(t, r.Wrong, 1)
 	require.Contains(t, r.Wrong[0], "cannot manage")
 
-	r = try(t, text, `email: a@own.example, groups: ["default of jira-software/acme/user", sales]`, `expect: {holds: ["default:jira/acme/user"]}`)
+	r = try(t, text, `email: a@own.example, groups: ["default of jira-software/acme/user", sales]`,
+		`expect: {holds: ["default:jira/acme/user"]}`)
 	require.Empty(t, r.Wrong, "a made-up name gives way")
 }
 

@@ -76,11 +76,13 @@ func (j *judgement) since(a RuleAnswer) string {
 		if next.IsZero() {
 			return fmt.Sprintf(", since it is not in force at %s, nor ever after", window.Exactly(j.At))
 		}
-		return fmt.Sprintf(", since it is not in force at %s; it is from %s on", window.Exactly(j.At), window.Exactly(next))
+		return fmt.Sprintf(", since it is not in force at %s; it is from %s on", window.Exactly(j.At),
+			window.Exactly(next))
 	case VerdictUnknown:
 		return ", since " + a.Why
 	case VerdictWaits:
-		return fmt.Sprintf(", since it holds only since %s, and waits until %s", window.Exactly(a.Since), window.Exactly(a.Due))
+		return fmt.Sprintf(", since it holds only since %s, and waits until %s", window.Exactly(a.Since),
+			window.Exactly(a.Due))
 	case VerdictGrace:
 		if a.Due.IsZero() {
 			return ", since nobody was told of it yet, so that its grace period has not begun"

@@ -6,8 +6,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// world is an organization made up for a table: every group that the policy or a case names, every app on a site, and one
-// group behind each default role.
+// world is an organization made up for a table: every group that the policy or a case names, every app on a site, and
+// one group behind each default role.
 type world struct {
 	outline access.Outline
 	routes  []route
@@ -20,7 +20,8 @@ type world struct {
 }
 
 func newWorld(p *Policy, c *Cases) *world {
-	w := &world{asked: map[string]bool{}, targets: map[string]bool{}, made: map[string]bool{}, names: map[string]bool{}, sites: map[string]bool{}}
+	w := &world{asked: map[string]bool{}, targets: map[string]bool{}, made: map[string]bool{}, names: map[string]bool{},
+		sites: map[string]bool{}}
 	w.outline.Domains = c.Domains
 	var names []string
 	for i := range p.Mappings {
@@ -119,22 +120,24 @@ func (w *world) targetsOf(p *Policy) []access.Entitlement {
 	return defaults
 }
 
-// group is the id of a group, which is made if it is not there, and whether an identity provider owns it. One name may stand
-// for a synced group of one person and a local one of another; a target is always one.
+// group is the id of a group, which is made if it is not there, and whether an identity provider owns it. One name may
+// stand for a synced group of one person and a local one of another; a target is always one.
 func (w *world) group(name string, local bool) (id string, synced bool) {
 	folded := string(lower(name))
 	synced = !local && !w.targets[folded] && w.takes(name, folded)
 	id = map[bool]string{true: "synced:", false: "local:"}[synced] + folded
 	if !w.made[id] && name != "" {
 		w.made[id], w.names[folded] = true, true
-		w.outline.Groups = append(w.outline.Groups, access.Group{ID: id, Name: name, Synced: synced, Modifiable: !synced, Users: -1})
+		w.outline.Groups = append(w.outline.Groups,
+			access.Group{ID: id, Name: name, Synced: synced, Modifiable: !synced, Users: -1})
 	}
 	return id, synced
 }
 
 // takes says that a mapping takes from a group of this name, or that a rule asks for it.
 func (w *world) takes(name, folded string) bool {
-	return w.any || w.asked[folded] || slices.ContainsFunc(w.routes, func(r route) bool { return len(r.gives(name, []rune(folded))) > 0 })
+	return w.any || w.asked[folded] ||
+		slices.ContainsFunc(w.routes, func(r route) bool { return len(r.gives(name, []rune(folded))) > 0 })
 }
 
 // madeUpSite is the identifier of an app on a site.

@@ -24,7 +24,8 @@ func (r *reader) checkNames(p *Policy) {
 	for i, m := range p.Mappings {
 		key := access.Fold(m.Name)
 		if before, twice := first[key]; twice && m.Name != "" {
-			r.failAt(fmt.Sprintf("mappings[%d].name", i), "the name %q is taken by mappings[%d]; give each mapping its own", m.Name, before)
+			r.failAt(fmt.Sprintf("mappings[%d].name", i),
+				"the name %q is taken by mappings[%d]; give each mapping its own", m.Name, before)
 			continue
 		}
 		first[key] = i
@@ -66,7 +67,8 @@ func (r *reader) checkModes(p *Policy) {
 			}
 			if other := p.Mappings[before]; other.Removals != m.Removals {
 				r.failAt(r.pathOf(fmt.Sprintf("mappings[%d].to", i), to),
-					"%q has removals: %s here and removals: %s in mappings[%d]; say the same in both", to, m.Removals, other.Removals, before)
+					"%q has removals: %s here and removals: %s in mappings[%d]; say the same in both", to, m.Removals,
+					other.Removals, before)
 			}
 		}
 	}
@@ -88,12 +90,14 @@ func (r *reader) checkProtected(p *Policy) {
 	for i, entry := range p.Protected {
 		key := access.Fold(string(entry.Target))
 		if before, twice := first[key]; twice && entry.Target != "" {
-			r.failAt(fmt.Sprintf("protected[%d].target", i), "%q is protected already by protected[%d]; make one entry of both", entry.Target, before)
+			r.failAt(fmt.Sprintf("protected[%d].target", i),
+				"%q is protected already by protected[%d]; make one entry of both", entry.Target, before)
 			continue
 		}
 		first[key] = i
 		if entry.Maximum > 0 && entry.Maximum < entry.Minimum {
-			r.failAt(fmt.Sprintf("protected[%d].maximum", i), "%d is less than minimum, %d; write at least that", entry.Maximum, entry.Minimum)
+			r.failAt(fmt.Sprintf("protected[%d].maximum", i), "%d is less than minimum, %d; write at least that",
+				entry.Maximum, entry.Minimum)
 		}
 	}
 }

@@ -34,7 +34,8 @@ func (r *reader) checkTerms(g *Grantable, path string) {
 		case !written("by") && !written("groups"):
 			r.fail(node, path+".approval", "nobody could approve; add by (people) or groups (of people)")
 		case !written("groups") && len(a.By) > 0 && a.Count > len(a.By):
-			r.fail(node, path+".approval", "count is %d, and by lists only %d; name more people or write a lower count", a.Count, len(a.By))
+			r.fail(node, path+".approval", "count is %d, and by lists only %d; name more people or write a lower count",
+				a.Count, len(a.By))
 		}
 	} else if g.BreakGlass != nil {
 		r.failAt(path+".breakGlass", "no approval is needed, so there is nothing to go round; take it away or add approval")
@@ -53,11 +54,16 @@ func (r *reader) checkEnds(p *Policy) {
 			}
 			list := fmt.Sprintf("grants[%d].targets", i)
 			if other := p.Grants[before]; other.Lost != g.Lost {
-				r.failAt(r.pathOf(list, target), "%q has lost: %s here and lost: %s in grants[%d]; say the same in both", target, g.Lost, other.Lost, before)
+				r.failAt(r.pathOf(list, target),
+					"%q has lost: %s here and lost: %s in grants[%d]; say the same in both", target, g.Lost,
+					other.Lost, before)
 			} else if other.End != g.End {
-				r.failAt(r.pathOf(list, target), "%q has end: %s here and end: %s in grants[%d]; say the same in both", target, g.End, other.End, before)
+				r.failAt(r.pathOf(list, target), "%q has end: %s here and end: %s in grants[%d]; say the same in both",
+					target, g.End, other.End, before)
 			} else if other.HandTaken != g.HandTaken {
-				r.failAt(r.pathOf(list, target), "%q has handTaken: %s here and handTaken: %s in grants[%d]; say the same in both", target, g.HandTaken, other.HandTaken, before)
+				r.failAt(r.pathOf(list, target),
+					"%q has handTaken: %s here and handTaken: %s in grants[%d]; say the same in both", target,
+					g.HandTaken, other.HandTaken, before)
 			}
 		}
 	}

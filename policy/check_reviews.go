@@ -35,7 +35,8 @@ func (r *reader) checkStage(s *ReviewStage, path string, last bool) {
 	case r.at[path+".fallback"] == nil:
 		r.failAt(after, "there is nobody to fall back on; add fallback or take it away")
 	case s.FallbackAfter >= s.Length:
-		r.failAt(after, "%s is not shorter than length, %s, so the fallback would never be asked; write less", s.FallbackAfter, s.Length)
+		r.failAt(after, "%s is not shorter than length, %s, so the fallback would never be asked; write less",
+			s.FallbackAfter, s.Length)
 	}
 	if s.Escalate > 0 && s.Escalate >= s.Length {
 		r.failAt(escalate, "%s is not shorter than length, %s, so the owner would be asked from the start; write less, or 0s for never", s.Escalate, s.Length)
@@ -54,7 +55,8 @@ func (r *reader) checkSilences(x *Review, path string) {
 	for i := range x.SilenceOf {
 		for _, e := range x.SilenceOf[i].Targets {
 			if before, twice := first[fold(e)]; twice {
-				r.failAt(r.pathOf(fmt.Sprintf("%s.silenceOf[%d].targets", path, i), e), "%q stands already in silenceOf[%d], which is what counts; keep one", e, before)
+				r.failAt(r.pathOf(fmt.Sprintf("%s.silenceOf[%d].targets", path, i), e),
+					"%q stands already in silenceOf[%d], which is what counts; keep one", e, before)
 				continue
 			}
 			first[fold(e)] = i

@@ -29,7 +29,8 @@ func (r *reader) checkRules(p *Policy) {
 		r.checkModesOf(p, x, path)
 		for _, deny := range x.Deny {
 			if where := additive[fold(deny)]; where != "" {
-				r.failAt(r.pathOf(path+".deny", deny), "%q is denied here, and %s says removals: never for it; write removals: owned there", deny, where)
+				r.failAt(r.pathOf(path+".deny", deny),
+					"%q is denied here, and %s says removals: never for it; write removals: owned there", deny, where)
 			}
 		}
 	}
@@ -78,11 +79,13 @@ func contains(all []string, s string) bool {
 	return false
 }
 
-// checkModesOf refuses a rule that gives a target and disagrees with whatever else gives it on what may be taken from it.
+// checkModesOf refuses a rule that gives a target and disagrees with whatever else gives it on what may be taken from
+// it.
 func (r *reader) checkModesOf(p *Policy, x *Rule, path string) {
 	for _, give := range x.Give {
 		disagree := func(where string, other Mode) {
-			r.failAt(r.pathOf(path+".give", give), "%q has removals: %s here and removals: %s in %s; say the same in both", give, x.Removals, other, where)
+			r.failAt(r.pathOf(path+".give", give),
+				"%q has removals: %s here and removals: %s in %s; say the same in both", give, x.Removals, other, where)
 		}
 		for i := range p.Mappings {
 			if m := &p.Mappings[i]; m.Removals != x.Removals && among(m.To, give) {

@@ -50,8 +50,8 @@ const (
 // DefaultInactive is after how long without use somebody is reported as inactive.
 const DefaultInactive = Duration(90 * window.Day)
 
-// defaultGrant is how long a grant lasts whose request and entry say nothing, within its maximum; defaultWait is how long
-// it waits for approvals.
+// defaultGrant is how long a grant lasts whose request and entry say nothing, within its maximum; defaultWait is how
+// long it waits for approvals.
 const (
 	defaultGrant = Duration(time.Hour)
 	defaultWait  = Duration(8 * time.Hour)

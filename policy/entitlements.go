@@ -6,8 +6,9 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Entitlements are all that the policy names in full, mapped, granted, ruled, reviewed, protected or asked for by a condition, sorted: what an outline has
-// to know the roles of. Globs over groups, and group targets with a star, are left out; Bind finds the groups behind them.
+// Entitlements are all that the policy names in full, mapped, granted, ruled, reviewed, protected or asked for by a
+// condition, sorted: what an outline has to know the roles of. Globs over groups, and group targets with a star, are
+// left out; Bind finds the groups behind them.
 func (p *Policy) Entitlements() []access.Entitlement {
 	var all []access.Entitlement
 	for _, m := range p.Mappings {

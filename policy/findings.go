@@ -17,7 +17,8 @@ const maxUncovered = 100
 func (w *binder) find(rule, subject string, blocks bool, format string, args ...any) {
 	key := [2]string{rule, subject}
 	if _, known := w.findings[key]; !known {
-		w.findings[key] = access.Finding{Rule: rule, Subject: subject, Detail: fmt.Sprintf(format, args...), Blocks: blocks}
+		w.findings[key] = access.Finding{Rule: rule, Subject: subject, Detail: fmt.Sprintf(format, args...),
+			Blocks: blocks}
 	}
 }
 
@@ -42,11 +43,14 @@ func (w *binder) unmatched(r *route, entry string, p pattern) {
 	local := w.byName[string(lower(entry))]
 	switch {
 	case matched:
-		w.find("source-unmatched", entry, false, "mapping %s: every group that this matches is taken out by except", r.Name)
+		w.find("source-unmatched", entry, false, "mapping %s: every group that this matches is taken out by except",
+			r.Name)
 	case !p.glob && len(local) > 0:
-		w.find("source-is-local", entry, false, "mapping %s: the group exists, but no identity provider owns it, so it is no source; sync it or name another", r.Name)
+		w.find("source-is-local", entry, false,
+			"mapping %s: the group exists, but no identity provider owns it, so it is no source; sync it or name another", r.Name)
 	default:
-		w.find("source-unmatched", entry, false, "mapping %s: no synced group has this name; correct it, or wait until the identity provider has sent the group", r.Name)
+		w.find("source-unmatched", entry, false,
+			"mapping %s: no synced group has this name; correct it, or wait until the identity provider has sent the group", r.Name)
 	}
 }
 
@@ -55,9 +59,11 @@ func (w *binder) missing() {
 	for _, l := range w.lacking {
 		subject := string(access.GroupEntitlement(l.name))
 		if err := groupName(l.name); err != nil {
-			w.find("target-name", subject, false, "no group can be made with this name: %s; rename the source group, or take it out by except", err)
+			w.find("target-name", subject, false,
+				"no group can be made with this name: %s; rename the source group, or take it out by except", err)
 		} else if !l.create {
-			w.find("target-missing", subject, true, "there is no such group; make it, correct the name, or set create: true in a mapping that gives it")
+			w.find("target-missing", subject, true,
+				"there is no such group; make it, correct the name, or set create: true in a mapping that gives it")
 		}
 	}
 }
@@ -82,7 +88,8 @@ func (w *binder) uncovered() {
 		w.find("uncovered-group", g.Name, false, "no mapping takes this synced group; map it, or list it under ignore")
 	}
 	if more > 0 {
-		w.find("uncovered-group", fmt.Sprintf("%d more", more), false, "no mapping takes these synced groups; map them, or list them under ignore")
+		w.find("uncovered-group", fmt.Sprintf("%d more", more), false,
+			"no mapping takes these synced groups; map them, or list them under ignore")
 	}
 }
 

@@ -22,7 +22,8 @@ func TestBindMeetsNamesComposedOrNot(t *testing.T) {
 	for _, names := range [][2]string{{composedName, decomposedName}, {decomposedName, composedName}} {
 		live, written := names[0], names[1]
 		o := outline()
-		o.Groups = append(o.Groups, access.Group{ID: "s9", Name: "src-" + live, Synced: true, Users: 5}, access.Group{ID: "t9", Name: live, Modifiable: true, Users: 5})
+		o.Groups = append(o.Groups, access.Group{ID: "s9", Name: "src-" + live, Synced: true, Users: 5},
+			access.Group{ID: "t9", Name: live, Modifiable: true, Users: 5})
 		for _, mapping := range []string{
 			"- {name: m, from: ['src-" + written + "'], to: ['group:" + written + "']}",
 			"- {name: m, from: ['src-*'], to: ['group:*']}",
@@ -33,7 +34,8 @@ func TestBindMeetsNamesComposedOrNot(t *testing.T) {
 			b, findings := policy.Bind(p, o)
 			require.NotContains(t, keys(findings), "source-missing src-"+written)
 			require.Len(t, b.Targets, 1, mapping)
-			require.Equal(t, access.GroupEntitlement(live), b.Targets[0].Entitlement, "the live name is what is written and shown")
+			require.Equal(t, access.GroupEntitlement(live), b.Targets[0].Entitlement,
+				"the live name is what is written and shown")
 			require.Empty(t, b.Create)
 			require.Equal(t, 2, b.Targets[0].Protected.Minimum)
 		}
@@ -42,7 +44,8 @@ func TestBindMeetsNamesComposedOrNot(t *testing.T) {
 
 func TestParseRefusesOneNameInTwoCompositions(t *testing.T) {
 	_, err := policy.Parse("p", []byte("version: 1\norganization: {name: acme, id: a1, key: 'env:A'}\nmappings:\n"+
-		"- {name: "+composedName+", from: [a], to: ['group:x']}\n- {name: "+decomposedName+", from: [b], to: ['group:y']}\n"))
+		"- {name: "+composedName+", from: [a], to: ['group:x']}\n- {name: "+decomposedName+
+		", from: [b], to: ['group:y']}\n"))
 	require.ErrorContains(t, err, "taken by mappings[0]")
 }
 
@@ -53,7 +56,8 @@ func TestConditionMeetsTextsComposedOrNotAndDomainsInBothForms(t *testing.T) {
 		f.Email = email
 		for _, text := range []string{
 			`in("` + composedName + `")`, `in("` + decomposedName + `")`, `inAny(["` + composedName + `"])`,
-			`department == "` + composedName + `"`, `department == "` + decomposedName + `"`, `"` + composedName + `" in groups`,
+			`department == "` + composedName + `"`, `department == "` + decomposedName + `"`,
+			`"` + composedName + `" in groups`,
 			`department.matches("^` + decomposedName + `$")`,
 			`domain == "` + lettersDomain + `"`, `domain == "` + codeDomain + `"`, `email == "ana@` + codeDomain + `"`,
 			`email.endsWith("@` + codeDomain + `")`, `email.matches("@xn--bcher-kva\\.example$")`,
@@ -70,9 +74,11 @@ func TestConditionMeetsTextsComposedOrNotAndDomainsInBothForms(t *testing.T) {
 
 func TestConditionLeavesNamesOfGroupsAsTheyAre(t *testing.T) {
 	f := ana()
-	for _, group := range []string{"site-xn--bcher-kva", "xn--bcher-kva", "team.xn--bcher-kva.example", "a@xn--bcher-kva.example"} {
+	for _, group := range []string{"site-xn--bcher-kva", "xn--bcher-kva", "team.xn--bcher-kva.example",
+		"a@xn--bcher-kva.example"} {
 		f.Groups = []string{group}
-		for _, text := range []string{`in("` + group + `")`, `in('` + group + `')`, `inAny(["other", "` + group + `"])`, `"` + group + `" in groups`} {
+		for _, text := range []string{`in("` + group + `")`, `in('` + group + `')`, `inAny(["other", "` + group + `"])`,
+			`"` + group + `" in groups`} {
 			c, err := condition.Compile(text)
 			require.NoError(t, err, text)
 			holds, err := c.Holds(f, noon)
@@ -94,7 +100,8 @@ func TestFactsTakeOwnDomainsInBothForms(t *testing.T) {
 			p := parse(t, "version: 1\norganization: {name: acme, id: a1, key: 'env:A', domains: ['"+own+"']}\n"+
 				"mappings: [{name: m, from: [eng-web], to: ['group:web-members']}]\n")
 			b, _ := policy.Bind(p, outline())
-			external := b.Facts(access.Person{ID: "p1", Email: email, ClaimStatus: "unmanaged"}, policy.Known{}).External
+			external := b.Facts(access.Person{ID: "p1", Email: email, ClaimStatus: "unmanaged"},
+				policy.Known{}).External
 			require.NotNil(t, external)
 			require.False(t, *external, "%s is of %s", email, own)
 		}
@@ -104,7 +111,8 @@ func TestFactsTakeOwnDomainsInBothForms(t *testing.T) {
 func TestConditionsCompareDomainsInAnyCase(t *testing.T) {
 	f := condition.Facts{Person: access.Person{ID: "a", Email: "ana@" + lettersDomain, Department: "R.D"}}
 	for _, text := range []string{
-		`domain == "B\u00dccher.Example"`, `domain in ["x.example", "B\u00fccher.EXAMPLE"]`, `email == "Ana@B\u00fccher.example"`,
+		`domain == "B\u00dccher.Example"`, `domain in ["x.example", "B\u00fccher.EXAMPLE"]`,
+		`email == "Ana@B\u00fccher.example"`,
 		`email.endsWith("@B\u00fccher.Example")`, `department == "R.D"`,
 	} {
 		text = strings.NewReplacer(`\u00dc`, "\u00dc", `\u00fc`, "\u00fc").Replace(text)
@@ -116,33 +124,43 @@ func TestConditionsCompareDomainsInAnyCase(t *testing.T) {
 	}
 }
 
-// Whatever side of a comparison a domain or an address stands on, and however it is compared, it is met in any case and form.
+// Whatever side of a comparison a domain or an address stands on, and however it is compared, it is met in any case and
+// form.
 func TestConditionMeetsDomainsOnEitherSide(t *testing.T) {
 	const capital, code, decomposed = "B\u00dcCHER.Example", "XN--BCHER-KVA.Example", "Bu\u0308cher.example"
-	f := condition.Facts{Person: access.Person{ID: "a", Email: "Ana@" + lettersDomain, Department: "R.D", Organization: codeDomain}, Groups: []string{"Team.Example"}}
+	f := condition.Facts{Person: access.Person{ID: "a", Email: "Ana@" + lettersDomain, Department: "R.D",
+		Organization: codeDomain}, Groups: []string{"Team.Example"}}
 	for _, domain := range []string{capital, code, decomposed, lettersDomain} {
 		for _, text := range []string{
-			`domain == "` + domain + `"`, `"` + domain + `" == domain`, `!("` + domain + `" != domain)`, `(("` + domain + `")) == (domain)`,
+			`domain == "` + domain + `"`, `"` + domain + `" == domain`, `!("` + domain + `" != domain)`,
+			`(("` + domain + `")) == (domain)`,
 			`'` + domain + `' == domain`, `"""` + domain + `""" == domain`, `r"` + domain + `" == domain`,
 			`domain in ["x.example", "` + domain + `"]`, `["x.example", "` + domain + `"].exists(d, d == domain)`,
-			`["x.example", "` + domain + `"].exists(d, domain == d)`, `["` + domain + `"].exists(d, email.endsWith("@" + d))`,
+			`["x.example", "` + domain + `"].exists(d, domain == d)`,
+			`["` + domain + `"].exists(d, email.endsWith("@" + d))`,
 			`"ANA@` + domain + `" == email`, `email in ["ANA@` + domain + `"]`, `("ANA@" + "` + domain + `") == email`,
-			`domain == (managed ? "x.example" : "` + domain + `")`, `"ANA@` + domain + `".endsWith(domain)`, `"ANA@` + domain + `".contains(domain)`,
-			`email.contains("@` + domain + `")`, `email.startsWith("ANA@")`, `[domain].exists(d, "` + domain + `" == d)`,
+			`domain == (managed ? "x.example" : "` + domain + `")`, `"ANA@` + domain + `".endsWith(domain)`,
+			`"ANA@` + domain + `".contains(domain)`,
+			`email.contains("@` + domain + `")`, `email.startsWith("ANA@")`,
+			`[domain].exists(d, "` + domain + `" == d)`,
 		} {
 			requireHolds(t, f, text)
 		}
 		pattern := strings.ReplaceAll(domain, ".", `\\.`)
 		for _, text := range []string{
-			`domain.matches("^` + pattern + `$")`, `email.matches("^A[N-Z]A@` + pattern + `$")`, `email.matches("^\\S+@(?:X|` + pattern + `)$")`,
-			`matches(domain, "` + pattern + `")`, `email.matches("^\\pL+@(?i)` + pattern + `$")`, `email.matches(r"^(?P<Who>[^@]+)@\Q` + domain + `\E$")`,
+			`domain.matches("^` + pattern + `$")`, `email.matches("^A[N-Z]A@` + pattern + `$")`,
+			`email.matches("^\\S+@(?:X|` + pattern + `)$")`,
+			`matches(domain, "` + pattern + `")`, `email.matches("^\\pL+@(?i)` + pattern + `$")`,
+			`email.matches(r"^(?P<Who>[^@]+)@\Q` + domain + `\E$")`,
 		} {
 			requireHolds(t, f, text)
 		}
 	}
 	for _, text := range []string{
-		`department == "R.D"`, `"R.D" == department`, `department.matches("^R\\.D$")`, `!department.matches("^r\\.d$")`, `organization == "` + codeDomain + `"`,
-		`in("Team.Example")`, `"Team.Example" in groups`, `groups.exists(g, g == "Team.Example")`, `["Team.Example"].exists(g, g in groups)`,
+		`department == "R.D"`, `"R.D" == department`, `department.matches("^R\\.D$")`, `!department.matches("^r\\.d$")`,
+		`organization == "` + codeDomain + `"`,
+		`in("Team.Example")`, `"Team.Example" in groups`, `groups.exists(g, g == "Team.Example")`,
+		`["Team.Example"].exists(g, g in groups)`,
 		`!email.matches("^\\D*[0-9]")`,
 	} {
 		requireHolds(t, f, text)
@@ -152,7 +170,8 @@ func TestConditionMeetsDomainsOnEitherSide(t *testing.T) {
 // The Kelvin sign is nobody's K, on neither side.
 func TestConditionTakesNoLetterForOneThatLooksLikeIt(t *testing.T) {
 	f := condition.Facts{Person: access.Person{ID: "a", Email: "Kim@acme.example"}}
-	for _, text := range []string{`"\u212aim@acme.example" != email`, `!email.matches("^\u212aim@")`, `!email.matches("^[\u212a]im@")`} {
+	for _, text := range []string{`"\u212aim@acme.example" != email`, `!email.matches("^\u212aim@")`,
+		`!email.matches("^[\u212a]im@")`} {
 		requireHolds(t, f, text)
 	}
 }

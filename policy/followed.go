@@ -7,8 +7,9 @@ import (
 	"github.com/castellan-io/castellan/policy/condition"
 )
 
-// Follows reports whether a change that was written may alter what the policy says of its person: they are decided again then.
-// Presence that is given opens the way for all that mappings give; everything else matters only to rules that ask for it.
+// Follows reports whether a change that was written may alter what the policy says of its person: they are decided
+// again then. Presence that is given opens the way for all that mappings give; everything else matters only to rules
+// that ask for it.
 func (b *Bound) Follows(action access.Action, target access.Entitlement, groupID string) bool {
 	if action == access.Adopt || target == access.Organization {
 		return false
@@ -25,28 +26,33 @@ func (b *Bound) Follows(action access.Action, target access.Entitlement, groupID
 	return groupID != "" && (asks.AnyGroup || b.asked[groupID])
 }
 
-// Watches reports whether what happens to a group, whoever makes it, may alter what the policy says or what Castellan made: one
-// that a mapping takes from, a target, one that a rule asks for, synced or not; any, where a rule looks at the whole list.
+// Watches reports whether what happens to a group, whoever makes it, may alter what the policy says or what Castellan
+// made: one that a mapping takes from, a target, one that a rule asks for, synced or not; any, where a rule looks at
+// the whole list.
 func (b *Bound) Watches(groupID string) bool {
 	_, target := b.holds[groupID]
 	return target || b.needs.AnyGroup || b.asked[groupID] || b.gives[groupID] != nil
 }
 
-// FollowsGrants reports whether some rule asks which grants are in force, so that a person is decided again as one begins or ends.
+// FollowsGrants reports whether some rule asks which grants are in force, so that a person is decided again as one
+// begins or ends.
 func (b *Bound) FollowsGrants() bool { return b.needs.Grants }
 
-// AsksLists reports whether some enforced rule asks for groups, roles or apps, so that what follows may hang on their absence.
+// AsksLists reports whether some enforced rule asks for groups, roles or apps, so that what follows may hang on their
+// absence.
 func (b *Bound) AsksLists() bool { return len(b.asked) > 0 || b.needs.Roles || b.needs.Activity }
 
-// AsksApps reports whether it may hang on somebody's not having an app that the target is given or taken: rules about it, or about presence,
-// ask for apps, or for when they were used.
+// AsksApps reports whether it may hang on somebody's not having an app that the target is given or taken: rules about
+// it, or about presence, ask for apps, or for when they were used.
 func (b *Bound) AsksApps(t int) bool {
 	return slices.ContainsFunc(b.rules, func(r boundRule) bool {
-		return r.Mode == RuleEnforce && (r.condition.Needs.Activity || r.release != nil && r.release.Needs.Activity) && b.about(&r, t)
+		return r.Mode == RuleEnforce && (r.condition.Needs.Activity || r.release != nil && r.release.Needs.Activity) &&
+			b.about(&r, t)
 	})
 }
 
-// HiddenApps are the ids of the apps on sites to which a read does not show the person to have access; none where it does not say.
+// HiddenApps are the ids of the apps on sites to which a read does not show the person to have access; none where it
+// does not say.
 func (b *Bound) HiddenApps(p access.Person) (ids []string) {
 	if p.Activity == nil {
 		return nil

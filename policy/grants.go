@@ -10,25 +10,32 @@ import (
 	"github.com/castellan-io/castellan/policy/condition"
 )
 
-// Grantable is one entry of the grants section: who may hold some targets for a while, and on what terms. Several entries
-// may name one target; then all of them apply, and the strictest says what holds.
+// Grantable is one entry of the grants section: who may hold some targets for a while, and on what terms. Several
+// entries may name one target; then all of them apply, and the strictest says what holds.
 type Grantable struct {
 	Name        string               `json:"name"`
 	Description string               `json:"description,omitempty"`
 	Targets     []access.Entitlement `json:"targets"`            // in full, no stars: group:, role: and directory
 	Eligible    string               `json:"eligible,omitempty"` // condition on the person; empty: everybody
 	Duration    GrantDuration        `json:"duration"`
-	Approval    *Approval            `json:"approval,omitempty"`   // none: nobody is asked
-	Reason      bool                 `json:"reason"`               // a reason must be given (the default)
-	Ticket      string               `json:"ticket,omitempty"`     // pattern that the ticket must match as a whole; empty: no ticket needed
-	Ahead       Duration             `json:"ahead"`                // how far ahead a start may be asked for; 0: only at once
-	Extend      *Extension           `json:"extend,omitempty"`     // none: a grant cannot be extended
-	Remind      Duration             `json:"remind"`               // how long before the end the person is reminded; 0: not
-	Cooldown    Duration             `json:"cooldown"`             // rest between the end of one grant and the start of the next
-	BreakGlass  *BreakGlass          `json:"breakGlass,omitempty"` // none: nobody may go round the approval
-	Lost        LostMode             `json:"lost"`                 // what becomes of access whose grant workflow was lost
-	End         EndMode              `json:"end"`                  // how presence in the organization ends; for the target directory
-	HandTaken   HandTakenMode        `json:"handTaken,omitzero"`   // what becomes of a grant whose access somebody takes by hand
+	Approval    *Approval            `json:"approval,omitempty"` // none: nobody is asked
+	Reason      bool                 `json:"reason"`             // a reason must be given (the default)
+	// pattern that the ticket must match as a whole; empty: no ticket needed
+	Ticket string `json:"ticket,omitempty"`
+	// how far ahead a start may be asked for; 0: only at once
+	Ahead  Duration   `json:"ahead"`
+	Extend *Extension `json:"extend,omitempty"` // none: a grant cannot be extended
+	// how long before the end the person is reminded; 0: not
+	Remind Duration `json:"remind"`
+	// rest between the end of one grant and the start of the next
+	Cooldown   Duration    `json:"cooldown"`
+	BreakGlass *BreakGlass `json:"breakGlass,omitempty"` // none: nobody may go round the approval
+	// what becomes of access whose grant workflow was lost
+	Lost LostMode `json:"lost"`
+	// how presence in the organization ends; for the target directory
+	End EndMode `json:"end"`
+	// what becomes of a grant whose access somebody takes by hand
+	HandTaken HandTakenMode `json:"handTaken,omitzero"`
 }
 
 // GrantDuration bounds how long a grant lasts.
@@ -53,13 +60,15 @@ type Extension struct {
 	Approval bool     `json:"approval"` // each extension needs the same approvals as a grant
 }
 
-// BreakGlass says who may take the target at once, without approval; it is told to everybody concerned and reviewed after.
+// BreakGlass says who may take the target at once, without approval; it is told to everybody concerned and reviewed
+// after.
 type BreakGlass struct {
 	People []string `json:"people"` // e-mail addresses or account ids
 	Max    Duration `json:"max"`
 }
 
-// LostMode says what a verification does with access whose grant is over while nobody took it back: its workflow was lost.
+// LostMode says what a verification does with access whose grant is over while nobody took it back: its workflow was
+// lost.
 type LostMode string
 
 // The modes.
@@ -87,14 +96,15 @@ const (
 	HandTakenRestore HandTakenMode = "restore" // it is given back, and reported
 )
 
-// IsZero reports whether the mode is the default. The canonical form leaves that out: policies keep the hash that they had
-// before there was a choice.
+// IsZero reports whether the mode is the default. The canonical form leaves that out: policies keep the hash that they
+// had before there was a choice.
 func (m HandTakenMode) IsZero() bool { return m == "" || m == HandTakenEnd }
 
 // GrantRequest is what somebody asks for, with all that is known about it.
 type GrantRequest struct {
-	Person    condition.Facts    // who is to hold the target
-	Unknown   bool               // the directory does not show the person: only directory can be granted, by e-mail address
+	Person condition.Facts // who is to hold the target
+	// the directory does not show the person: only directory can be granted, by e-mail address
+	Unknown   bool
 	Target    access.Entitlement // as access.ParseEntitlement returns it
 	Duration  time.Duration      // 0: the default
 	Start     time.Time          // zero: at once
@@ -160,8 +170,8 @@ func (p *Policy) GrantTargets() []access.Entitlement {
 	return slices.CompactFunc(all, func(a, b access.Entitlement) bool { return fold(a) == fold(b) })
 }
 
-// ApproverGroups names the groups whose members may approve a grant of the target, sorted: whoever judges a request has to
-// read them first.
+// ApproverGroups names the groups whose members may approve a grant of the target, sorted: whoever judges a request has
+// to read them first.
 func (p *Policy) ApproverGroups(target access.Entitlement) []string {
 	var names []string
 	for _, entry := range p.entries(target) {
@@ -185,8 +195,8 @@ func (p *Policy) LostMode(target access.Entitlement) LostMode {
 	return cmp.Or(lost, LostRemove)
 }
 
-// HandTakenMode is what becomes of a running grant of the target when its access is taken by hand; HandTakenEnd where no entry
-// names it.
+// HandTakenMode is what becomes of a running grant of the target when its access is taken by hand; HandTakenEnd where
+// no entry names it.
 func (p *Policy) HandTakenMode(target access.Entitlement) HandTakenMode {
 	var mode HandTakenMode
 	for i, entry := range p.entries(target) {

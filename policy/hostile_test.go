@@ -19,7 +19,8 @@ func hostile() string {
 		fmt.Fprintf(&text, "- {name: %s, mode: enforce, owner: o@acme.example, when: '%s', deny: ['group:jira-users-acme']}\n", name, when)
 	}
 	for i := range 100 { // going through lists within lists, up to the limit
-		rule(fmt.Sprint("loop ", i), strings.Repeat("groups.all(g, ", 8)+fmt.Sprintf("size(g) < %d", 1000+i)+strings.Repeat(")", 8))
+		rule(fmt.Sprint("loop ", i), strings.Repeat("groups.all(g, ", 8)+fmt.Sprintf("size(g) < %d", 1000+i)+
+			strings.Repeat(")", 8))
 	}
 	for i := range 300 { // expressions that take a backtracking engine for ever, on a text that grows
 		rule(fmt.Sprint("match ", i), fmt.Sprintf(`(name + name + name).matches("(a|aa)+(a|aa)+%d$")`, i))
@@ -46,11 +47,16 @@ func TestAHostilePolicyIsBounded(t *testing.T) {
 // What would cost more is refused.
 func TestAPolicyThatCostsTooMuchIsRefused(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
-		"loops":  {strings.Replace(hostile(), "rules:\n", "rules:\n- {name: one more, when: 'roles.exists(r, r == \"x\")', give: ['group:x']}\n", 1), "more than 100 conditions of the file go through lists"},
-		"rules":  {minimal + "rules:\n" + strings.Repeat("- {name: x, when: managed, give: ['group:x']}\n", 1001), "the list has 1001 entries; at most 1000 are allowed"},
-		"deep":   {minimal + "rules: " + strings.Repeat("[", 5000) + strings.Repeat("]", 5000), "a list does not belong here"},
-		"length": {minimal + "rules:\n- {name: x, give: ['group:x'], when: '" + strings.Repeat("(", 60) + "true" + strings.Repeat(")", 60) + "'}\n", "recursion"},
-		"size":   {minimal + "#" + strings.Repeat("x", policy.MaxFile), "a policy file has at most"},
+		"loops": {strings.Replace(hostile(), "rules:\n",
+			"rules:\n- {name: one more, when: 'roles.exists(r, r == \"x\")', give: ['group:x']}\n", 1),
+			"more than 100 conditions of the file go through lists"},
+		"rules": {minimal + "rules:\n" + strings.Repeat("- {name: x, when: managed, give: ['group:x']}\n", 1001),
+			"the list has 1001 entries; at most 1000 are allowed"},
+		"deep": {minimal + "rules: " + strings.Repeat("[", 5000) + strings.Repeat("]", 5000),
+			"a list does not belong here"},
+		"length": {minimal + "rules:\n- {name: x, give: ['group:x'], when: '" + strings.Repeat("(", 60) + "true" +
+			strings.Repeat(")", 60) + "'}\n", "recursion"},
+		"size": {minimal + "#" + strings.Repeat("x", policy.MaxFile), "a policy file has at most"},
 	} {
 		_, err := policy.Parse("acme.yaml", []byte(tt.text))
 		require.ErrorContains(t, err, tt.want, name)

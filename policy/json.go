@@ -14,8 +14,8 @@ var schema []byte
 // Schema is the JSON schema of policy files, for editors. Parse is stricter: it also judges how entries go together.
 func Schema() []byte { return bytes.Clone(schema) }
 
-// JSON is the canonical form: all defaults written out, keys in fixed order, no insignificant space. It is a policy file
-// itself, which parses to the same policy.
+// JSON is the canonical form: all defaults written out, keys in fixed order, no insignificant space. It is a policy
+// file itself, which parses to the same policy.
 func (p *Policy) JSON() []byte {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)

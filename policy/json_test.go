@@ -27,14 +27,16 @@ func TestHashKnowsOnlyContent(t *testing.T) {
 		require.Equal(t, want, parse(t, text).Hash())
 	}
 	for _, text := range []string{
-		edit("eng-all", "eng-some"), minimal + "dryRun: true\n", minimal + "guard: {run: {removals: 101}}\n", minimal + "    adopt: true\n",
+		edit("eng-all", "eng-some"), minimal + "dryRun: true\n", minimal + "guard: {run: {removals: 101}}\n",
+		minimal + "    adopt: true\n",
 	} {
 		require.NotEqual(t, want, parse(t, text).Hash(), text)
 	}
 }
 
 func TestJSONIsAPolicyFile(t *testing.T) {
-	for _, text := range []string{minimal, string(full(t)), minimal + reviews, edit("engineering", `"a <b> & \"c\" ü 🎈"`)} {
+	for _, text := range []string{minimal, string(full(t)), minimal + reviews,
+		edit("engineering", `"a <b> & \"c\" ü 🎈"`)} {
 		p := parse(t, text)
 		again := parse(t, string(p.JSON()))
 		require.Equal(t, p.Plain(), again.Plain())
@@ -56,12 +58,14 @@ func TestValuesSurviveTheirText(t *testing.T) {
 		require.NoError(t, d.UnmarshalText([]byte(length.String())), length)
 		require.Equal(t, length, d)
 	})
-	for text, want := range map[string]time.Duration{"0s": 0, "90m": 90 * time.Minute, "7d": 168 * time.Hour, "1d12h": 36 * time.Hour} {
+	for text, want := range map[string]time.Duration{"0s": 0, "90m": 90 * time.Minute, "7d": 168 * time.Hour,
+		"1d12h": 36 * time.Hour} {
 		var d policy.Duration
 		require.NoError(t, d.UnmarshalText([]byte(text)))
 		require.Equal(t, want, d.Std())
 	}
-	for d, want := range map[time.Duration]string{0: "0s", 6 * time.Hour: "6h", 150 * time.Minute: "2h30m", 90 * time.Second: "1m30s", 48 * time.Hour: "2d"} {
+	for d, want := range map[time.Duration]string{0: "0s", 6 * time.Hour: "6h", 150 * time.Minute: "2h30m",
+		90 * time.Second: "1m30s", 48 * time.Hour: "2d"} {
 		require.Equal(t, want, policy.Duration(d).String())
 	}
 }
@@ -79,7 +83,8 @@ func TestSchemaAgrees(t *testing.T) {
 	var root map[string]any
 	require.NoError(t, json.Unmarshal(policy.Schema(), &root))
 	var defaults map[string]any
-	require.NoError(t, json.Unmarshal(parse(t, minimal+grants+"  approval: {groups: [it-leads]}\n  extend: {max: 4h}\n"+reviews).JSON(), &defaults))
+	require.NoError(t, json.Unmarshal(
+		parse(t, minimal+grants+"  approval: {groups: [it-leads]}\n  extend: {max: 4h}\n"+reviews).JSON(), &defaults))
 	agree(t, root, root, reflect.TypeFor[policy.Policy](), defaults, "policy")
 }
 

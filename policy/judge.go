@@ -41,12 +41,13 @@ type Refusal struct {
 func (r *Refusal) Error() string { return r.Message }
 
 // Grant judges a request by all entries that name its target: in every dimension the strictest holds. The grant that it
-// returns is granted, or waits for approvals; its ID is for the caller to fill in. The error is a *Refusal. A request may be
-// judged again and again: the answer depends on nothing but the policy and the request.
+// returns is granted, or waits for approvals; its ID is for the caller to fill in. The error is a *Refusal. A request
+// may be judged again and again: the answer depends on nothing but the policy and the request.
 func (p *Policy) Grant(r GrantRequest) (access.Grant, error) {
 	j := judge{policy: p, terms: newTerms(p.entries(r.Target)), request: r}
 	for _, step := range []func() error{
-		j.target, j.person, j.eligible, j.words, j.renewal, j.breakGlass, j.begin, j.length, j.cooldown, j.approval, j.keyLife, j.names,
+		j.target, j.person, j.eligible, j.words, j.renewal, j.breakGlass, j.begin, j.length, j.cooldown, j.approval,
+		j.keyLife, j.names,
 	} {
 		if err := step(); err != nil {
 			return access.Grant{}, err
@@ -66,18 +67,21 @@ type judge struct {
 }
 
 func (j *judge) refuse(rule, format string, args ...any) error {
-	return &Refusal{rule, fmt.Sprintf("%s for %s: ", j.request.Target, j.request.Person.Label()) + fmt.Sprintf(format, args...)}
+	return &Refusal{rule, fmt.Sprintf("%s for %s: ", j.request.Target, j.request.Person.Label()) +
+		fmt.Sprintf(format, args...)}
 }
 
 func (j *judge) target() error {
 	written, named := j.policy.named(j.request.Target)
 	if !named {
-		return j.refuse(RefusedNotGrantable, "no entry of the policy's grants names this target; ask for another, or add it to the policy")
+		return j.refuse(RefusedNotGrantable,
+			"no entry of the policy's grants names this target; ask for another, or add it to the policy")
 	}
 	r := &j.request
 	j.grant = access.Grant{
 		Person: r.Person.ID, Email: r.Person.Email, Target: written, Entries: j.terms.names(),
-		Reason: r.Reason, Ticket: r.Ticket, By: r.By, Requested: r.Now, Start: r.Start, Remind: access.Duration(j.terms.remind),
+		Reason: r.Reason, Ticket: r.Ticket, By: r.By, Requested: r.Now, Start: r.Start,
+		Remind: access.Duration(j.terms.remind),
 	}
 	return nil
 }
@@ -88,13 +92,16 @@ func (j *judge) person() error {
 	case person.IsApp():
 		return j.refuse(RefusedApp, "this is an app's account, which is never touched; name a person")
 	case j.request.Unknown && !presence:
-		return j.refuse(RefusedUnknownPerson, "the directory shows nobody of this name: correct it, or invite them first with a grant of the target %s", access.Directory)
+		return j.refuse(RefusedUnknownPerson,
+			"the directory shows nobody of this name: correct it, or invite them first with a grant of the target %s",
+			access.Directory)
 	case j.request.Unknown && !emailForm.MatchString(person.Email):
 		return j.refuse(RefusedUnknownPerson, "who is not in the directory is invited by e-mail address; give one")
 	case person.AccountStatus != "" && person.AccountStatus != "active":
 		return j.refuse(RefusedInactive, "the account is %s; activate it first", person.AccountStatus)
 	case person.MembershipStatus != "" && person.MembershipStatus != "active" && !presence:
-		return j.refuse(RefusedInactive, "their membership of the organization is %s: restore it, or let them in for a while first with a grant of the target %s", person.MembershipStatus, access.Directory)
+		return j.refuse(RefusedInactive,
+			"their membership of the organization is %s: restore it, or let them in for a while first with a grant of the target %s", person.MembershipStatus, access.Directory)
 	}
 	if j.request.Unknown {
 		j.grant.Person = strings.ToLower(person.Email)
@@ -119,7 +126,8 @@ func (j *judge) words() error {
 			continue
 		}
 		if pattern, err := ticketPattern(entry.Ticket); err != nil || !pattern.MatchString(j.request.Ticket) {
-			return j.refuse(RefusedTicket, "the ticket %q does not fit; entry %s asks for one like %s", shown(j.request.Ticket), entry.Name, entry.Ticket)
+			return j.refuse(RefusedTicket, "the ticket %q does not fit; entry %s asks for one like %s",
+				shown(j.request.Ticket), entry.Name, entry.Ticket)
 		}
 	}
 	return nil
@@ -138,7 +146,8 @@ func (j *judge) breakGlass() error {
 			return entry.BreakGlass != nil && id != "" && slices.Contains(entry.BreakGlass.People, id)
 		}
 		if !listed(j.request.Person.ID) || !listed(j.request.By) {
-			return j.refuse(RefusedBreakGlass, "entry %s lists the people who may take it without approval, and both who asks and who receives must be among them; ask for approval", entry.Name)
+			return j.refuse(RefusedBreakGlass,
+				"entry %s lists the people who may take it without approval, and both who asks and who receives must be among them; ask for approval", entry.Name)
 		}
 		j.grant.Urgent = true
 	}
@@ -153,14 +162,15 @@ func (j *judge) keyLife() error {
 	}
 	last = last.Add(j.grant.Duration.Std())
 	if stop := j.policy.Organization.KeyExpires; !stop.IsZero() && last.After(stop.Time) {
-		return j.refuse(RefusedKeyExpires, "it could last until %s, and the key to the organization stops working on %s, so that nobody could take it back; make a new key first, or ask for less",
+		return j.refuse(RefusedKeyExpires,
+			"it could last until %s, and the key to the organization stops working on %s, so that nobody could take it back; make a new key first, or ask for less",
 			instant(last), stop)
 	}
 	return nil
 }
 
-// names judges whether the access can be taken back: nothing is taken from a protected target while the policy names somebody
-// there who may be anybody.
+// names judges whether the access can be taken back: nothing is taken from a protected target while the policy names
+// somebody there who may be anybody.
 func (j *judge) names() error {
 	for i, entry := range j.policy.Protected {
 		if !j.policy.same(entry.Target, j.request.Target) {

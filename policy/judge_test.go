@@ -54,7 +54,8 @@ func known(r policy.GrantRequest) policy.GrantRequest {
 	}
 	if r.People == nil {
 		r.People = map[string]access.Person{}
-		for _, p := range members("ana@acme.example", "bo@acme.example", "cy@acme.example", "dan@acme.example", "eve@acme.example") {
+		for _, p := range members("ana@acme.example", "bo@acme.example", "cy@acme.example", "dan@acme.example",
+			"eve@acme.example") {
 			r.People[p.ID] = p
 		}
 	}
@@ -71,7 +72,8 @@ func hours(n float64) access.Duration { return access.Duration(n * float64(time.
 
 func members(emails ...string) (people []access.Person) {
 	for _, e := range emails {
-		people = append(people, access.Person{ID: idOf(e), Email: e, AccountStatus: "active", MembershipStatus: "active"})
+		people = append(people, access.Person{ID: idOf(e), Email: e, AccountStatus: "active",
+			MembershipStatus: "active"})
 	}
 	return people
 }
@@ -81,8 +83,10 @@ func TestAGrantWithoutApprovalBeginsAtOnce(t *testing.T) {
 		request(func(r *policy.GrantRequest) { r.Ticket = "T-1" }))
 	require.NoError(t, err)
 	require.Equal(t, access.Grant{
-		Person: "557058:ana", Email: "Ana@Acme.example", Target: access.OrgAdmin, State: access.GrantGranted, Entries: []string{"a"},
-		Reason: "INC-1", Ticket: "T-1", By: "557058:ana", Requested: noon, Duration: hours(2), From: noon, Until: noon.Add(2 * time.Hour),
+		Person: "557058:ana", Email: "Ana@Acme.example", Target: access.OrgAdmin, State: access.GrantGranted,
+		Entries: []string{"a"},
+		Reason:  "INC-1", Ticket: "T-1", By: "557058:ana", Requested: noon, Duration: hours(2), From: noon,
+		Until:  noon.Add(2 * time.Hour),
 		Remind: access.Duration(5 * time.Minute), MostInRow: hours(4),
 	}, got)
 }
@@ -95,15 +99,18 @@ func TestTheStrictestOfSeveralEntriesHolds(t *testing.T) {
 	r := request(func(r *policy.GrantRequest) {
 		r.Target = "group:WIKI admins"
 		r.Approvers = map[string][]access.Person{
-			"leads": members("Bo@acme.example", "dan@acme.example", "ana@acme.example"), "it": members("cy@acme.example", "eve@acme.example"),
+			"leads": members("Bo@acme.example", "dan@acme.example", "ana@acme.example"),
+			"it":    members("cy@acme.example", "eve@acme.example"),
 		}
 	})
 	got, err := judged(t, entries, r)
 	require.NoError(t, err)
 	require.Equal(t, access.Grant{
-		Person: "557058:ana", Email: "Ana@Acme.example", Target: "group:Wiki Admins", State: access.GrantWaiting, Entries: []string{"a", "z"},
-		Reason: "INC-1", By: "557058:ana", Requested: noon, Duration: hours(2), Limit: "2h by default, by entry a",
-		Remind: access.Duration(9 * time.Minute), Needs: 2, Approvers: []string{"id-of-bo", "id-of-cy", "id-of-dan"}, Codes: true,
+		Person: "557058:ana", Email: "Ana@Acme.example", Target: "group:Wiki Admins", State: access.GrantWaiting,
+		Entries: []string{"a", "z"},
+		Reason:  "INC-1", By: "557058:ana", Requested: noon, Duration: hours(2), Limit: "2h by default, by entry a",
+		Remind: access.Duration(9 * time.Minute), Needs: 2, Approvers: []string{"id-of-bo", "id-of-cy", "id-of-dan"},
+		Codes:            true,
 		ApprovalDeadline: noon.Add(2 * time.Hour), MostInRow: hours(5),
 	}, got)
 
@@ -153,7 +160,8 @@ grants:
 	_, err = named(p).Within(b).Grant(oneKnown("group:jira-users-extra", lead))
 	require.Equal(t, policy.RefusedNotGrantable, refusal(t, err).Rule, "a name is granted only where it is written")
 	for name, same := range map[access.Entitlement]bool{
-		"default:jira-software/acme/user": true, "group:JIRA-users-acme": true, "default:jira/acme/user": true, "group:web-members": false,
+		"default:jira-software/acme/user": true, "group:JIRA-users-acme": true, "default:jira/acme/user": true,
+		"group:web-members": false,
 	} {
 		require.Equal(t, same, p.Within(b).SameTarget("default:jira/acme/user", name), name)
 	}
@@ -167,7 +175,8 @@ func TestRefusals(t *testing.T) {
 	}
 	held := func(state access.GrantState, from, until time.Duration) func(*policy.GrantRequest) {
 		return func(r *policy.GrantRequest) {
-			r.Earlier = append(r.Earlier, access.Grant{ID: "g0", State: state, From: noon.Add(from), Until: noon.Add(until)})
+			r.Earlier = append(r.Earlier, access.Grant{ID: "g0", State: state, From: noon.Add(from),
+				Until: noon.Add(until)})
 		}
 	}
 	urgent := func(r *policy.GrantRequest) { r.Urgent = true }
@@ -178,86 +187,124 @@ func TestRefusals(t *testing.T) {
 		rule    string // "": it is not refused
 		want    string
 	}{
-		"no entry": {open, func(r *policy.GrantRequest) { r.Target = "group:x" }, policy.RefusedNotGrantable, "group:x for Ana@Acme.example: no entry"},
-		"an app":   {open, person(func(p *access.Person) { p.AccountType = "app" }), policy.RefusedApp, "never touched"},
-		"inactive": {open, person(func(p *access.Person) { p.AccountStatus = "inactive" }), policy.RefusedInactive, "the account is inactive"},
+		"no entry": {open, func(r *policy.GrantRequest) { r.Target = "group:x" }, policy.RefusedNotGrantable,
+			"group:x for Ana@Acme.example: no entry"},
+		"an app": {open, person(func(p *access.Person) { p.AccountType = "app" }), policy.RefusedApp,
+			"never touched"},
+		"inactive": {open, person(func(p *access.Person) { p.AccountStatus = "inactive" }), policy.RefusedInactive,
+			"the account is inactive"},
 		"suspended": {open, person(func(p *access.Person) { p.MembershipStatus = "suspended" }), policy.RefusedInactive,
 			"their membership of the organization is suspended: restore it, or let them in for a while first with a grant of the target directory"},
-		"suspended is the point": {open, func(r *policy.GrantRequest) { r.Target, r.Person.MembershipStatus = access.Directory, "suspended" }, "", ""},
-		"a closed account":       {open, func(r *policy.GrantRequest) { r.Target, r.Person.AccountStatus = access.Directory, "closed" }, policy.RefusedInactive, "closed"},
-		"unknown":                {open, func(r *policy.GrantRequest) { r.Unknown = true }, policy.RefusedUnknownPerson, "shows nobody of this name"},
+		"suspended is the point": {open,
+			func(r *policy.GrantRequest) { r.Target, r.Person.MembershipStatus = access.Directory, "suspended" }, "",
+			""},
+		"a closed account": {open,
+			func(r *policy.GrantRequest) { r.Target, r.Person.AccountStatus = access.Directory, "closed" },
+			policy.RefusedInactive, "closed"},
+		"unknown": {open, func(r *policy.GrantRequest) { r.Unknown = true }, policy.RefusedUnknownPerson,
+			"shows nobody of this name"},
 		"unknown without address": {open, func(r *policy.GrantRequest) {
 			r.Unknown, r.Target, r.Person = true, access.Directory, condition.Facts{}
 		},
 			policy.RefusedUnknownPerson, "give one"},
 
-		"eligible":     {with(`eligible: 'in("it-ops")'`), nil, "", ""},
-		"not eligible": {with(`eligible: 'in("sales")'`), nil, policy.RefusedNotEligible, `entry a is only for people of whom this is true: in("sales")`},
-		"who knows": {with(`eligible: 'addedWithin("20d")'`), person(func(p *access.Person) { p.Added = time.Time{} }), policy.RefusedNotEligible,
+		"eligible": {with(`eligible: 'in("it-ops")'`), nil, "", ""},
+		"not eligible": {with(`eligible: 'in("sales")'`), nil, policy.RefusedNotEligible,
+			`entry a is only for people of whom this is true: in("sales")`},
+		"who knows": {with(`eligible: 'addedWithin("20d")'`), person(func(p *access.Person) { p.Added = time.Time{} }),
+			policy.RefusedNotEligible,
 			"it is not known when the person was added"},
-		"one of two conditions": {with("eligible: managed") + "- {name: b, targets: ['role:org-admin'], duration: {max: 4h}, eligible: '!managed'}\n", nil,
+		"one of two conditions": {with("eligible: managed") +
+			"- {name: b, targets: ['role:org-admin'], duration: {max: 4h}, eligible: '!managed'}\n", nil,
 			policy.RefusedNotEligible, "entry b is only for"},
-		"no reason":        {open, func(r *policy.GrantRequest) { r.Reason = " " }, policy.RefusedReason, "entry a asks for a reason"},
+		"no reason": {open, func(r *policy.GrantRequest) { r.Reason = " " }, policy.RefusedReason,
+			"entry a asks for a reason"},
 		"no reason needed": {with("reason: false"), func(r *policy.GrantRequest) { r.Reason = "" }, "", ""},
-		"ticket":           {with("ticket: 'A-[0-9]|B-[0-9]'"), func(r *policy.GrantRequest) { r.Ticket = "B-1" }, "", ""},
-		"no ticket":        {with("ticket: 'A-[0-9]|B-[0-9]'"), nil, policy.RefusedTicket, `the ticket "" does not fit; entry a asks for one like A-[0-9]|B-[0-9]`},
-		"half a ticket":    {with("ticket: 'A-[0-9]|B-[0-9]'"), func(r *policy.GrantRequest) { r.Ticket = "A-12" }, policy.RefusedTicket, ""},
-		"line of a ticket": {with("ticket: '(?m)A-[0-9]$'"), func(r *policy.GrantRequest) { r.Ticket = "A-1\nx" }, policy.RefusedTicket, ""},
+		"ticket": {with("ticket: 'A-[0-9]|B-[0-9]'"), func(r *policy.GrantRequest) { r.Ticket = "B-1" }, "",
+			""},
+		"no ticket": {with("ticket: 'A-[0-9]|B-[0-9]'"), nil, policy.RefusedTicket,
+			`the ticket "" does not fit; entry a asks for one like A-[0-9]|B-[0-9]`},
+		"half a ticket": {with("ticket: 'A-[0-9]|B-[0-9]'"), func(r *policy.GrantRequest) { r.Ticket = "A-12" },
+			policy.RefusedTicket, ""},
+		"line of a ticket": {with("ticket: '(?m)A-[0-9]$'"), func(r *policy.GrantRequest) { r.Ticket = "A-1\nx" },
+			policy.RefusedTicket, ""},
 
-		"the longest":   {open, func(r *policy.GrantRequest) { r.Duration = 4 * time.Hour }, "", ""},
-		"too long":      {open, func(r *policy.GrantRequest) { r.Duration = 5 * time.Hour }, policy.RefusedTooLong, "5h is too long (4h at most, by entry a)"},
-		"backwards":     {open, func(r *policy.GrantRequest) { r.Duration = -time.Hour }, policy.RefusedDuration, "ask for at least 1s"},
-		"no time":       {open, func(r *policy.GrantRequest) { r.Duration = time.Millisecond }, policy.RefusedDuration, ""},
-		"in the past":   {open, func(r *policy.GrantRequest) { r.Start = noon.Add(-2 * time.Minute) }, policy.RefusedStart, "in the past"},
+		"the longest": {open, func(r *policy.GrantRequest) { r.Duration = 4 * time.Hour }, "", ""},
+		"too long": {open, func(r *policy.GrantRequest) { r.Duration = 5 * time.Hour }, policy.RefusedTooLong,
+			"5h is too long (4h at most, by entry a)"},
+		"backwards": {open, func(r *policy.GrantRequest) { r.Duration = -time.Hour }, policy.RefusedDuration,
+			"ask for at least 1s"},
+		"no time": {open, func(r *policy.GrantRequest) { r.Duration = time.Millisecond },
+			policy.RefusedDuration, ""},
+		"in the past": {open, func(r *policy.GrantRequest) { r.Start = noon.Add(-2 * time.Minute) },
+			policy.RefusedStart, "in the past"},
 		"a little late": {open, func(r *policy.GrantRequest) { r.Start = noon.Add(-time.Minute) }, "", ""},
-		"only at once":  {open, func(r *policy.GrantRequest) { r.Start = noon.Add(time.Minute) }, policy.RefusedStart, "lets nobody ask ahead"},
+		"only at once": {open, func(r *policy.GrantRequest) { r.Start = noon.Add(time.Minute) }, policy.RefusedStart,
+			"lets nobody ask ahead"},
 
-		"rested":        {with("cooldown: 2h"), held(access.GrantEnded, -3*time.Hour, -2*time.Hour), "", ""},
-		"not rested":    {with("cooldown: 2h"), held(access.GrantEnded, -3*time.Hour, -time.Hour), policy.RefusedCooldown, "2h between two grants, by entry a, and grant g0 runs until 2026-05-04T11:00:00Z; ask for a start from 2026-05-04T13:00:00Z on"},
-		"still running": {with("cooldown: 2h"), held(access.GrantGranted, -time.Hour, time.Hour), policy.RefusedCooldown, "from 2026-05-04T15:00:00Z on"},
-		"another soon":  {with("cooldown: 2h"), held(access.GrantGranted, 2*time.Hour, 3*time.Hour), policy.RefusedCooldown, ""},
+		"rested": {with("cooldown: 2h"), held(access.GrantEnded, -3*time.Hour, -2*time.Hour), "", ""},
+		"not rested": {with("cooldown: 2h"), held(access.GrantEnded, -3*time.Hour, -time.Hour),
+			policy.RefusedCooldown, "2h between two grants, by entry a, and grant g0 runs until 2026-05-04T11:00:00Z; ask for a start from 2026-05-04T13:00:00Z on"},
+		"still running": {with("cooldown: 2h"), held(access.GrantGranted, -time.Hour, time.Hour),
+			policy.RefusedCooldown, "from 2026-05-04T15:00:00Z on"},
+		"another soon": {with("cooldown: 2h"), held(access.GrantGranted, 2*time.Hour, 3*time.Hour),
+			policy.RefusedCooldown, ""},
 		"another later": {with("cooldown: 2h"), held(access.GrantGranted, 3*time.Hour, 4*time.Hour), "", ""},
 		"never held":    {with("cooldown: 2h"), held(access.GrantDenied, 0, 0), "", ""},
 		"ended before":  {with("cooldown: 2h"), held(access.GrantEnded, time.Hour, time.Hour), "", ""},
 		"no cooldown":   {open, held(access.GrantGranted, -time.Hour, time.Hour), "", ""},
 
-		"glass":          {with(glass), urgent, "", ""},
-		"glass too long": {with(glass), func(r *policy.GrantRequest) { r.Urgent, r.Duration = true, 2*time.Hour }, policy.RefusedTooLong, "1h at most as break-glass, by entry a"},
-		"glass ahead":    {with(glass + ", ahead: 1d"), func(r *policy.GrantRequest) { r.Urgent, r.Start = true, noon.Add(time.Hour) }, policy.RefusedStart, "at once"},
-		"glass of another": {with(glass), func(r *policy.GrantRequest) { r.Urgent, r.By = true, "bo@acme.example" }, policy.RefusedBreakGlass,
+		"glass": {with(glass), urgent, "", ""},
+		"glass too long": {with(glass), func(r *policy.GrantRequest) { r.Urgent, r.Duration = true, 2*time.Hour },
+			policy.RefusedTooLong, "1h at most as break-glass, by entry a"},
+		"glass ahead": {with(glass + ", ahead: 1d"),
+			func(r *policy.GrantRequest) { r.Urgent, r.Start = true, noon.Add(time.Hour) }, policy.RefusedStart,
+			"at once"},
+		"glass of another": {with(glass), func(r *policy.GrantRequest) { r.Urgent, r.By = true, "bo@acme.example" },
+			policy.RefusedBreakGlass,
 			"must be among them"},
 		"glass for another": {with(glass), func(r *policy.GrantRequest) {
 			r.Urgent, r.Person.Email, r.Person.ID = true, "bo@acme.example", "557058:bo"
 		},
 			policy.RefusedBreakGlass, ""},
 		"glass by account": {with(glass), func(r *policy.GrantRequest) { r.Urgent, r.By = true, "557058:ana" }, "", ""},
-		"no glass in one of two": {with(glass) + "- {name: b, targets: ['role:org-admin'], duration: {max: 4h}, approval: {by: [bo@acme.example]}}\n", urgent,
+		"no glass in one of two": {with(glass) +
+			"- {name: b, targets: ['role:org-admin'], duration: {max: 4h}, approval: {by: [bo@acme.example]}}\n",
+			urgent,
 			policy.RefusedBreakGlass, "entry b lists"},
 
-		"no approver": {with("approval: {groups: [leads]}"), nil, policy.RefusedApprovers, "1 are needed, and there are 0 beside"},
+		"no approver": {with("approval: {groups: [leads]}"), nil, policy.RefusedApprovers,
+			"1 are needed, and there are 0 beside"},
 		"only oneself": {with("approval: {by: [Ana@acme.example, '557058:ana', bo@acme.example]}"),
 			func(r *policy.GrantRequest) { r.By = "BO@acme.example" }, policy.RefusedApprovers, "there are 0 beside"},
 		"only oneself by group": {with("approval: {groups: [leads]}"), func(r *policy.GrantRequest) {
 			r.By = "id-of-bo"
-			r.Approvers = map[string][]access.Person{"leads": append(members("bo@acme.example"), access.Person{ID: "557058:ana"})}
+			r.Approvers = map[string][]access.Person{"leads": append(members("bo@acme.example"),
+				access.Person{ID: "557058:ana"})}
 		}, policy.RefusedApprovers, "there are 0 beside"},
-		"one person, two names": {with("approval: {count: 2, by: [bo@acme.example], groups: [leads, it]}"), func(r *policy.GrantRequest) {
-			r.Approvers = map[string][]access.Person{"leads": members("bo@acme.example"), "it": {{ID: "id-of-bo"}}}
-		}, policy.RefusedApprovers, "there are 1 beside"},
+		"one person, two names": {with("approval: {count: 2, by: [bo@acme.example], groups: [leads, it]}"),
+			func(r *policy.GrantRequest) {
+				r.Approvers = map[string][]access.Person{"leads": members("bo@acme.example"), "it": {{ID: "id-of-bo"}}}
+			}, policy.RefusedApprovers, "there are 1 beside"},
 		"suspended approver": {with("approval: {groups: [leads]}"), func(r *policy.GrantRequest) {
 			r.Approvers = map[string][]access.Person{"leads": {{ID: "557058:bo", MembershipStatus: "suspended"}}}
 		}, policy.RefusedApprovers, ""},
-		"count of one person's addresses": {with("approval: {count: 2, by: [bo@acme.example, bo@else.example, ana@acme.example]}"), nil,
+		"count of one person's addresses": {
+			with("approval: {count: 2, by: [bo@acme.example, bo@else.example, ana@acme.example]}"), nil,
 			policy.RefusedApprovers, "2 are needed, and there are 1 beside"},
-		"by a former address of the asker": {with("approval: {by: [ana@former.example]}"), nil, policy.RefusedApprovers, "there are 0 beside"},
-		"an approver who is nobody":        {with("approval: {by: [nobody@acme.example]}"), nil, policy.RefusedApprovers, "there are 0 beside"},
+		"by a former address of the asker": {with("approval: {by: [ana@former.example]}"), nil, policy.RefusedApprovers,
+			"there are 0 beside"},
+		"an approver who is nobody": {with("approval: {by: [nobody@acme.example]}"), nil,
+			policy.RefusedApprovers, "there are 0 beside"},
 		"an approver who is suspended": {with("approval: {by: [bo@acme.example]}"), func(r *policy.GrantRequest) {
-			r.People = map[string]access.Person{"id-of-bo": {ID: "id-of-bo", AccountStatus: "active", MembershipStatus: "suspended"}}
+			r.People = map[string]access.Person{"id-of-bo": {ID: "id-of-bo", AccountStatus: "active",
+				MembershipStatus: "suspended"}}
 		}, policy.RefusedApprovers, "there are 0 beside"},
 		"an approver who is deactivated": {with("approval: {by: [bo@acme.example]}"), func(r *policy.GrantRequest) {
 			r.People = map[string]access.Person{"id-of-bo": {ID: "id-of-bo", AccountStatus: "inactive"}}
 		}, policy.RefusedApprovers, "there are 0 beside"},
-		"nobody for both": {with("approval: {by: [bo@acme.example]}") + "- {name: b, targets: ['role:org-admin'], duration: {max: 4h}, approval: {by: [cy@acme.example]}}\n", nil,
+		"nobody for both": {with("approval: {by: [bo@acme.example]}") +
+			"- {name: b, targets: ['role:org-admin'], duration: {max: 4h}, approval: {by: [cy@acme.example]}}\n", nil,
 			policy.RefusedApprovers, "name more in each of the entries a, b"},
 	}
 	for name, tt := range tests {
@@ -284,7 +331,8 @@ func TestRefusals(t *testing.T) {
 func TestAnUnknownPersonIsInvitedByAddress(t *testing.T) {
 	got, err := judged(t, "- {name: partners, targets: [directory], duration: {max: 30d}, eligible: domain == \"partner.example\"}\n",
 		request(func(r *policy.GrantRequest) {
-			r.Unknown, r.Target, r.Person = true, access.Directory, condition.Facts{Person: access.Person{Email: "Pat@Partner.example"}}
+			r.Unknown, r.Target, r.Person = true, access.Directory,
+				condition.Facts{Person: access.Person{Email: "Pat@Partner.example"}}
 		}))
 	require.NoError(t, err)
 	require.Equal(t, "pat@partner.example", got.Person)
@@ -299,7 +347,8 @@ func TestBreakGlassIsShortAndMarked(t *testing.T) {
 	require.Equal(t, noon.Add(20*time.Minute), got.Until)
 	require.Equal(t, "20m at most as break-glass, by entry a", got.Limit)
 	require.Zero(t, got.Needs)
-	got, err = judged(t, "- {name: a, targets: ['role:org-admin'], duration: {max: 4h}}\n", request(func(r *policy.GrantRequest) { r.Urgent = true }))
+	got, err = judged(t, "- {name: a, targets: ['role:org-admin'], duration: {max: 4h}}\n",
+		request(func(r *policy.GrantRequest) { r.Urgent = true }))
 	require.NoError(t, err)
 	require.False(t, got.Urgent, "where nobody is asked, there is nothing to break")
 }
@@ -320,10 +369,12 @@ grants: [{name: a, targets: ['role:org-admin', directory], duration: {max: 4h}}]
 }
 
 func TestNoGrantOutlivesTheKey(t *testing.T) {
-	text := strings.Replace(minimal, "key:", "keyExpires: 2026-05-05, key:", 1) + "\ngrants:\n- {name: a, targets: ['role:org-admin'], duration: {max: 1d}"
+	text := strings.Replace(minimal, "key:", "keyExpires: 2026-05-05, key:", 1) +
+		"\ngrants:\n- {name: a, targets: ['role:org-admin'], duration: {max: 1d}"
 	granted, waiting := parse(t, text+"}\n"), parse(t, text+", approval: {by: [bo@acme.example], wait: 2h}}\n")
 	for duration, refused := range map[time.Duration][2]bool{
-		10 * time.Hour: {false, false}, 10*time.Hour + 1: {false, true}, 12 * time.Hour: {false, true}, 12*time.Hour + 1: {true, true},
+		10 * time.Hour: {false, false}, 10*time.Hour + 1: {false, true}, 12 * time.Hour: {false, true},
+		12*time.Hour + 1: {true, true},
 	} {
 		for i, p := range []*policy.Policy{granted, waiting} {
 			_, err := named(p).Grant(known(request(func(r *policy.GrantRequest) { r.Duration = duration })))
@@ -341,7 +392,8 @@ func TestLimitsCountWhatIsHeldInARow(t *testing.T) {
 	const open = "- {name: a, targets: ['role:org-admin'], duration: {default: 2h, max: 4h}, extend: {max: 6h, times: 2}}\n"
 	at := func(h float64) time.Time { return noon.Add(time.Duration(h * float64(time.Hour))) }
 	held := func(from, until float64) access.Grant {
-		return access.Grant{ID: "g", Person: "557058:ana", Target: "role:org-admin", State: access.GrantEnded, From: at(from), Until: at(until)}
+		return access.Grant{ID: "g", Person: "557058:ana", Target: "role:org-admin", State: access.GrantEnded,
+			From: at(from), Until: at(until)}
 	}
 	for name, test := range map[string]struct {
 		earlier []access.Grant
@@ -358,7 +410,10 @@ func TestLimitsCountWhatIsHeldInARow(t *testing.T) {
 		"after a break":           {[]access.Grant{held(-7, -1)}, 4 * time.Hour, 4 * time.Hour, ""},
 		"the day before, as much": {[]access.Grant{held(-24, -18)}, 4 * time.Hour, 4 * time.Hour, ""},
 	} {
-		got, err := judged(t, open, request(func(r *policy.GrantRequest) { r.Earlier, r.Duration = test.earlier, test.asked }))
+		got, err := judged(t, open, request(func(r *policy.GrantRequest) {
+			r.Earlier, r.Duration = test.earlier,
+				test.asked
+		}))
 		if test.rule != "" {
 			require.Equal(t, test.rule, refusal(t, err).Rule, name)
 			require.ErrorContains(t, err, "6h in all, by entry a", name)
@@ -374,13 +429,16 @@ func TestLimitsCountWhatIsHeldInARow(t *testing.T) {
 		asked   time.Duration
 		words   string // of the refusal
 	}{
-		"all at once":     {nil, 4 * time.Hour, ""},
-		"what is left":    {[]access.Grant{held(-3, 0)}, time.Hour, ""},
-		"more":            {[]access.Grant{held(-3, 0)}, 2 * time.Hour, "2h is too long (1h left of 4h in a row, by entry a); ask for at most 1h"},
-		"nothing is left": {[]access.Grant{held(-4, 0)}, time.Hour, "4h in a row, by entry a); ask for a start after a break of 1h"},
-		"after a break":   {[]access.Grant{held(-5, -1)}, 4 * time.Hour, ""},
+		"all at once":  {nil, 4 * time.Hour, ""},
+		"what is left": {[]access.Grant{held(-3, 0)}, time.Hour, ""},
+		"more": {[]access.Grant{held(-3, 0)}, 2 * time.Hour,
+			"2h is too long (1h left of 4h in a row, by entry a); ask for at most 1h"},
+		"nothing is left": {[]access.Grant{held(-4, 0)}, time.Hour,
+			"4h in a row, by entry a); ask for a start after a break of 1h"},
+		"after a break": {[]access.Grant{held(-5, -1)}, 4 * time.Hour, ""},
 	} {
-		got, err := judged(t, without, request(func(r *policy.GrantRequest) { r.Earlier, r.Duration = test.earlier, test.asked }))
+		got, err := judged(t, without,
+			request(func(r *policy.GrantRequest) { r.Earlier, r.Duration = test.earlier, test.asked }))
 		if test.words != "" {
 			require.Equal(t, policy.RefusedTooLong, refusal(t, err).Rule, name)
 			require.ErrorContains(t, err, test.words, name)
@@ -418,17 +476,21 @@ func TestLimitsSpeakInWholeUnits(t *testing.T) {
 	}))
 	require.NoError(t, err)
 	require.Equal(t, 19*time.Second, got.Duration.Std())
-	_, err = judged(t, "- {name: a, targets: ['role:org-admin'], duration: {max: 4h}, cooldown: 1h}\n", request(func(r *policy.GrantRequest) {
-		r.Earlier = []access.Grant{{ID: "g", State: access.GrantEnded, From: noon.Add(-time.Minute), Until: noon.Add(-30*time.Second + 1)}}
-	}))
-	require.ErrorContains(t, err, "ask for a start from "+noon.Add(time.Hour-29*time.Second).UTC().Format(time.RFC3339)+" on", "a start then is not refused again")
+	_, err = judged(t, "- {name: a, targets: ['role:org-admin'], duration: {max: 4h}, cooldown: 1h}\n",
+		request(func(r *policy.GrantRequest) {
+			r.Earlier = []access.Grant{{ID: "g", State: access.GrantEnded, From: noon.Add(-time.Minute),
+				Until: noon.Add(-30*time.Second + 1)}}
+		}))
+	require.ErrorContains(t, err, "ask for a start from "+noon.Add(time.Hour-29*time.Second).UTC().Format(time.RFC3339)+
+		" on", "a start then is not refused again")
 }
 
 func TestExtensions(t *testing.T) {
 	const open = "- {name: a, targets: ['role:org-admin'], duration: {default: 2h, max: 4h}, approval: {by: [bo@acme.example]}, cooldown: 1d, extend: {max: 6h, times: 2}}\n"
 	at := func(h float64) time.Time { return noon.Add(time.Duration(h * float64(time.Hour))) }
 	granted := func(id, renews string, from, until float64) access.Grant {
-		return access.Grant{ID: id, Person: "557058:ana", Target: "role:org-admin", State: access.GrantGranted, From: at(from), Until: at(until), Renews: renews}
+		return access.Grant{ID: id, Person: "557058:ana", Target: "role:org-admin", State: access.GrantGranted,
+			From: at(from), Until: at(until), Renews: renews}
 	}
 	extending := func(g access.Grant, earlier ...access.Grant) func(*policy.GrantRequest) {
 		return func(r *policy.GrantRequest) { r.Renews, r.Earlier = &g, append(earlier, g) }
@@ -444,32 +506,48 @@ func TestExtensions(t *testing.T) {
 		rule    string
 		want    access.Grant // what matters of it
 	}{
-		"continues":           {open, extending(g1), "", access.Grant{State: access.GrantGranted, From: at(1), Until: at(3), Start: at(1)}},
-		"again":               {open, extending(g2, g1), "", access.Grant{State: access.GrantGranted, From: at(2), Until: at(4), Start: at(2)}},
+		"continues": {open, extending(g1), "",
+			access.Grant{State: access.GrantGranted, From: at(1), Until: at(3), Start: at(1)}},
+		"again": {open, extending(g2, g1), "",
+			access.Grant{State: access.GrantGranted, From: at(2), Until: at(4), Start: at(2)}},
 		"too often":           {open, extending(g3, g1, g2), policy.RefusedNotExtendable, access.Grant{}},
 		"beginning forgotten": {open, extending(g2), policy.RefusedNotExtendable, access.Grant{}},
-		"in a circle":         {open, extending(changed(g1, func(g *access.Grant) { g.Renews = "g1" })), policy.RefusedNotExtendable, access.Grant{}},
-		"extended already":    {open, extending(g1, g2), policy.RefusedNotExtendable, access.Grant{}},
-		"extension was denied": {open, extending(g1, changed(g2, func(g *access.Grant) { g.State = access.GrantDenied })), "",
+		"in a circle": {open, extending(changed(g1, func(g *access.Grant) { g.Renews = "g1" })),
+			policy.RefusedNotExtendable, access.Grant{}},
+		"extended already": {open, extending(g1, g2), policy.RefusedNotExtendable, access.Grant{}},
+		"extension was denied": {open,
+			extending(g1, changed(g2, func(g *access.Grant) { g.State = access.GrantDenied })), "",
 			access.Grant{State: access.GrantGranted, From: at(1), Until: at(3), Start: at(1)}},
-		"over":             {open, extending(granted("g1", "", -1, 0)), policy.RefusedNotExtendable, access.Grant{}},
-		"ended early":      {open, extending(ended), policy.RefusedNotExtendable, access.Grant{}},
-		"another person's": {open, extending(changed(g1, func(g *access.Grant) { g.Person = "557058:bo" })), policy.RefusedNotExtendable, access.Grant{}},
-		"another target":   {open, extending(changed(g1, func(g *access.Grant) { g.Target = "directory" })), policy.RefusedNotExtendable, access.Grant{}},
-		"not allowed":      {never, extending(g1), policy.RefusedNotExtendable, access.Grant{}},
-		"not by one":       {strings.Replace(never, "name: a", "name: b", 1) + open, extending(g1), policy.RefusedNotExtendable, access.Grant{}},
+		"over":        {open, extending(granted("g1", "", -1, 0)), policy.RefusedNotExtendable, access.Grant{}},
+		"ended early": {open, extending(ended), policy.RefusedNotExtendable, access.Grant{}},
+		"another person's": {open, extending(changed(g1, func(g *access.Grant) { g.Person = "557058:bo" })),
+			policy.RefusedNotExtendable, access.Grant{}},
+		"another target": {open, extending(changed(g1, func(g *access.Grant) { g.Target = "directory" })),
+			policy.RefusedNotExtendable, access.Grant{}},
+		"not allowed": {never, extending(g1), policy.RefusedNotExtendable, access.Grant{}},
+		"not by one": {strings.Replace(never, "name: a", "name: b", 1) + open, extending(g1),
+			policy.RefusedNotExtendable, access.Grant{}},
 		"what is left": {open, extending(granted("g1", "", -3.5, 1)), "",
-			access.Grant{State: access.GrantGranted, From: at(1), Until: at(2.5), Start: at(1), Limit: "1h30m left of 6h in all, by entry a"}},
-		"more than is left": {open, func(r *policy.GrantRequest) { extending(granted("g1", "", -3.5, 1))(r); r.Duration = 2 * time.Hour },
+			access.Grant{State: access.GrantGranted, From: at(1), Until: at(2.5), Start: at(1),
+				Limit: "1h30m left of 6h in all, by entry a"}},
+		"more than is left": {open, func(
+			r *policy.GrantRequest) {
+			extending(granted("g1", "", -3.5, 1))(r)
+			r.Duration = 2 * time.Hour
+		},
 			policy.RefusedTooLong, access.Grant{}},
-		"nothing left":   {open, extending(granted("g1", "", -5, 1)), policy.RefusedNotExtendable, access.Grant{}},
-		"another start":  {open, func(r *policy.GrantRequest) { extending(g1)(r); r.Start = at(2) }, policy.RefusedStart, access.Grant{}},
-		"by break-glass": {open, func(r *policy.GrantRequest) { extending(g1)(r); r.Urgent = true }, policy.RefusedBreakGlass, access.Grant{}},
+		"nothing left": {open, extending(granted("g1", "", -5, 1)), policy.RefusedNotExtendable, access.Grant{}},
+		"another start": {open, func(r *policy.GrantRequest) { extending(g1)(r); r.Start = at(2) },
+			policy.RefusedStart, access.Grant{}},
+		"by break-glass": {open, func(r *policy.GrantRequest) { extending(g1)(r); r.Urgent = true },
+			policy.RefusedBreakGlass, access.Grant{}},
 		"with approval": {open + other, extending(g1), "", access.Grant{
-			State: access.GrantWaiting, Start: at(1), Needs: 1, Approvers: []string{"id-of-bo"}, ApprovalDeadline: at(1), Limit: "1h left of 3h in all, by entry b",
+			State: access.GrantWaiting, Start: at(1), Needs: 1, Approvers: []string{"id-of-bo"},
+			ApprovalDeadline: at(1), Limit: "1h left of 3h in all, by entry b",
 		}},
 		"of break-glass": {open, extending(changed(g1, func(g *access.Grant) { g.Urgent = true })), "", access.Grant{
-			State: access.GrantWaiting, Start: at(1), Needs: 1, Approvers: []string{"id-of-bo"}, ApprovalDeadline: at(1),
+			State: access.GrantWaiting, Start: at(1), Needs: 1, Approvers: []string{"id-of-bo"},
+			ApprovalDeadline: at(1),
 		}},
 	}
 	for name, tt := range tests {
@@ -481,7 +559,8 @@ func TestExtensions(t *testing.T) {
 			}
 			require.NoError(t, err)
 			require.Equal(t, tt.want, access.Grant{
-				State: got.State, From: got.From, Until: got.Until, Start: got.Start, Needs: got.Needs, Approvers: got.Approvers, ApprovalDeadline: got.ApprovalDeadline, Limit: got.Limit,
+				State: got.State, From: got.From, Until: got.Until, Start: got.Start, Needs: got.Needs,
+				Approvers: got.Approvers, ApprovalDeadline: got.ApprovalDeadline, Limit: got.Limit,
 			})
 		})
 	}

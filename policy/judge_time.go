@@ -17,15 +17,18 @@ func (j *judge) renewal() error {
 	same := fold(old.Target) == fold(j.grant.Target) && old.Person == j.grant.Person
 	switch {
 	case !same:
-		return j.refuse(RefusedNotExtendable, "grant %s is another person's or of another target; name a grant of this one", old.ID)
+		return j.refuse(RefusedNotExtendable,
+			"grant %s is another person's or of another target; name a grant of this one", old.ID)
 	case old.State != access.GrantGranted || !old.Until.After(j.request.Now):
 		return j.refuse(RefusedNotExtendable, "grant %s does not run any more, or not yet; ask for a new one", old.ID)
 	case j.terms.extend.never != "":
-		return j.refuse(RefusedNotExtendable, "entry %s lets no grant be extended; ask for a new one", j.terms.extend.never)
+		return j.refuse(RefusedNotExtendable, "entry %s lets no grant be extended; ask for a new one",
+			j.terms.extend.never)
 	}
 	for _, g := range earlier {
 		if g.Renews == old.ID && (g.State.Open() || g.State == access.GrantEnded) {
-			return j.refuse(RefusedNotExtendable, "grant %s is extended by %s already, which is %s; extend that one", old.ID, g.ID, g.State)
+			return j.refuse(RefusedNotExtendable, "grant %s is extended by %s already, which is %s; extend that one",
+				old.ID, g.ID, g.State)
 		}
 	}
 	j.grant.Renews = old.ID
@@ -33,12 +36,15 @@ func (j *judge) renewal() error {
 	for j.first = *old; j.first.Renews != ""; times++ {
 		i := slices.IndexFunc(earlier, func(g access.Grant) bool { return g.ID == j.first.Renews })
 		if i < 0 || times > len(earlier) {
-			return j.refuse(RefusedNotExtendable, "the grant %s that began it is not known any more; ask for a new one", j.first.Renews)
+			return j.refuse(RefusedNotExtendable, "the grant %s that began it is not known any more; ask for a new one",
+				j.first.Renews)
 		}
 		j.first = earlier[i]
 	}
 	if times >= j.terms.extend.times {
-		return j.refuse(RefusedNotExtendable, "it was extended %d times, the most that entry %s allows; ask for a new one when it is over", times, j.terms.extend.few)
+		return j.refuse(RefusedNotExtendable,
+			"it was extended %d times, the most that entry %s allows; ask for a new one when it is over", times,
+			j.terms.extend.few)
 	}
 	return nil
 }
@@ -49,7 +55,8 @@ func (j *judge) begin() error {
 	ahead := j.terms.ahead
 	switch old := j.request.Renews; {
 	case old != nil && !asked.IsZero() && !asked.Equal(old.Until):
-		return j.refuse(RefusedStart, "an extension starts when the grant ends, at %s; leave the start out", instant(old.Until))
+		return j.refuse(RefusedStart, "an extension starts when the grant ends, at %s; leave the start out",
+			instant(old.Until))
 	case old != nil:
 		j.start, j.grant.Start = old.Until, old.Until
 		return nil
@@ -61,9 +68,11 @@ func (j *judge) begin() error {
 	case asked.After(now) && j.request.Urgent:
 		return j.refuse(RefusedStart, "break-glass starts at once; leave the start out")
 	case asked.After(now) && ahead.span == 0:
-		return j.refuse(RefusedStart, "entry %s lets nobody ask ahead; leave the start out, and ask when it is needed", ahead.entry)
+		return j.refuse(RefusedStart, "entry %s lets nobody ask ahead; leave the start out, and ask when it is needed",
+			ahead.entry)
 	case asked.After(now.Add(ahead.span.Std())):
-		return j.refuse(RefusedStart, "the start %s is too far ahead (%s); ask for one until %s", instant(asked), ahead, instant(now.Add(ahead.span.Std())))
+		return j.refuse(RefusedStart, "the start %s is too far ahead (%s); ask for one until %s", instant(asked), ahead,
+			instant(now.Add(ahead.span.Std())))
 	}
 	j.start = now
 	if asked.After(now) {
@@ -82,10 +91,13 @@ func (j *judge) length() error {
 	switch {
 	case left.span >= Duration(minGrant):
 	case j.request.Renews != nil:
-		return j.refuse(RefusedNotExtendable, "it lasts %s already (%s); ask for a new one when it is over, and a break of %s",
-			roundDown(j.terms.extend.total.span-left.span), j.terms.extend.total, roundUp(Duration(access.RowGap(j.grant.MostInRow))))
+		return j.refuse(RefusedNotExtendable,
+			"it lasts %s already (%s); ask for a new one when it is over, and a break of %s",
+			roundDown(j.terms.extend.total.span-left.span), j.terms.extend.total,
+			roundUp(Duration(access.RowGap(j.grant.MostInRow))))
 	default:
-		return j.refuse(RefusedTooLong, "grants one after the other have been held, or are granted, for as long as is allowed (%s); ask for a start after a break of %s",
+		return j.refuse(RefusedTooLong,
+			"grants one after the other have been held, or are granted, for as long as is allowed (%s); ask for a start after a break of %s",
 			j.terms.extend.total, roundUp(Duration(access.RowGap(j.grant.MostInRow))))
 	}
 	if left.span < most.span {
@@ -93,9 +105,11 @@ func (j *judge) length() error {
 	}
 	switch {
 	case asked < 0 || asked > 0 && asked < minGrant:
-		return j.refuse(RefusedDuration, "%s is no duration to grant for; ask for at least %s", Duration(asked), minGrant)
+		return j.refuse(RefusedDuration, "%s is no duration to grant for; ask for at least %s",
+			Duration(asked), minGrant)
 	case asked > most.span.Std():
-		return j.refuse(RefusedTooLong, "%s is too long (%s); ask for at most %s", Duration(asked), most, roundDown(most.span))
+		return j.refuse(RefusedTooLong, "%s is too long (%s); ask for at most %s", Duration(asked), most,
+			roundDown(most.span))
 	case asked == 0:
 		decides := j.terms.byDefault
 		if most.span < decides.span {
@@ -187,7 +201,8 @@ func (j *judge) approval() error {
 	}
 	approvers := j.terms.approvers(&j.request)
 	if len(approvers) < j.terms.needs {
-		return j.refuse(RefusedApprovers, "too few people could approve: %d are needed, and there are %d beside who asks and who receives; name more in each of the entries %s",
+		return j.refuse(RefusedApprovers,
+			"too few people could approve: %d are needed, and there are %d beside who asks and who receives; name more in each of the entries %s",
 			j.terms.needs, len(approvers), strings.Join(j.grant.Entries, ", "))
 	}
 	j.grant.State = access.GrantWaiting

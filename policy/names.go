@@ -32,12 +32,14 @@ const (
 
 // Account is what a name in the policy stands for.
 type Account struct {
-	access.Person           // as last seen; without an ID, the name leads to nobody
-	Then          string    // the address that the account had when the policy was taken into force
-	Gone          bool      // the directory does not show the account any more
-	Other         string    // the account that goes by the written address now, where it is another one, or none is meant
-	Unexplained   bool      // the ledger's chain does not explain for whom it stood, so that it leads to nobody
-	Since         time.Time // when it was found out whom the name leads to, or, of one that leads to nobody, that Other has the address
+	access.Person        // as last seen; without an ID, the name leads to nobody
+	Then          string // the address that the account had when the policy was taken into force
+	Gone          bool   // the directory does not show the account any more
+	// the account that goes by the written address now, where it is another one, or none is meant
+	Other       string
+	Unexplained bool // the ledger's chain does not explain for whom it stood, so that it leads to nobody
+	// when it was found out whom the name leads to, or, of one that leads to nobody, that Other has the address
+	Since time.Time
 }
 
 // Accounts are what the names in a policy stand for, by FoldName of the name as written. A name that is not there leads
@@ -47,8 +49,8 @@ type Accounts map[string]Account
 // Of is what a written name stands for.
 func (a Accounts) Of(written string) Account { return a[access.FoldName(written)] }
 
-// id is the account id behind a written name; the name as it is where there is none. No account id has an @, so an address
-// that leads to nobody is nobody's.
+// id is the account id behind a written name; the name as it is where there is none. No account id has an @, so an
+// address that leads to nobody is nobody's.
 func (a Accounts) id(written string) string { return cmp.Or(a.Of(written).ID, written) }
 
 func (a Accounts) ids(written []string) []string {
@@ -127,15 +129,16 @@ func (p *Policy) eachName(visit func(name *string, use NameUse, where string)) {
 // reviewers visits the names among a stage's reviewers: not its words and groups.
 func reviewers(all []string, where string, visit func(*string, NameUse, string)) {
 	for i := range all {
-		if _, group := ReviewerGroup(all[i]); group || slices.Contains([]string{ReviewerPerson, ReviewerSponsor, ReviewerOwner}, all[i]) {
+		if _, group := ReviewerGroup(all[i]); group ||
+			slices.Contains([]string{ReviewerPerson, ReviewerSponsor, ReviewerOwner}, all[i]) {
 			continue
 		}
 		visit(&all[i], NameReviewer, fmt.Sprintf("%s[%d]", where, i))
 	}
 }
 
-// WithAccounts is the policy with the account id in place of every name of a person that leads to one. It goes by the hash of
-// the policy as written. What then still has an @ leads to nobody, and is compared with nothing.
+// WithAccounts is the policy with the account id in place of every name of a person that leads to one. It goes by the
+// hash of the policy as written. What then still has an @ leads to nobody, and is compared with nothing.
 func (p *Policy) WithAccounts(a Accounts) *Policy {
 	if p.written != nil {
 		p = p.written
@@ -197,8 +200,8 @@ func (a Accounts) keep(written string) string {
 	return a.id(written)
 }
 
-// Unsettled lists the names that must lead to an account before anything is taken from the target: of people who always stay,
-// and of the owner of Castellan's own key. Until then they may be whoever is to lose it.
+// Unsettled lists the names that must lead to an account before anything is taken from the target: of people who always
+// stay, and of the owner of Castellan's own key. Until then they may be whoever is to lose it.
 func (t Target) Unsettled(keyOwner string) []string {
 	if t.Protected == nil {
 		return nil
@@ -212,8 +215,8 @@ func (t Target) Unsettled(keyOwner string) []string {
 	return all
 }
 
-// NameFindings says which of the names lead to nobody, to somebody who is not active, or to somebody who is called something
-// else by now.
+// NameFindings says which of the names lead to nobody, to somebody who is not active, or to somebody who is called
+// something else by now.
 func (p *Policy) NameFindings(a Accounts) []access.Finding {
 	var all []access.Finding
 	seen := map[string]bool{}
@@ -236,8 +239,8 @@ func (n Named) until() string {
 	return ""
 }
 
-// address is how to write somebody in a policy: by today's address, or by the account id where the policy means another account by
-// that address.
+// address is how to write somebody in a policy: by today's address, or by the account id where the policy means another
+// account by that address.
 func (a Accounts) address(is Account) string {
 	if other := a.Of(is.Email); is.Email == "" || other.ID != "" && other.ID != is.ID {
 		return is.ID
@@ -248,7 +251,8 @@ func (a Accounts) address(is Account) string {
 // finding is what is wrong with one name, which stands for an account that is to be written so.
 func (n Named) finding(is Account, so string) (f access.Finding, wrong bool) {
 	say := func(rule, format string, args ...any) (access.Finding, bool) {
-		return access.Finding{Rule: rule, Subject: n.Name, Detail: fmt.Sprintf(format, args...) + " (" + n.Where + ")"}, true
+		return access.Finding{Rule: rule, Subject: n.Name, Detail: fmt.Sprintf(format, args...) + " (" + n.Where + ")"},
+			true
 	}
 	rule := "name-unknown"
 	switch n.Use {
@@ -259,7 +263,8 @@ func (n Named) finding(is Account, so string) (f access.Finding, wrong bool) {
 	}
 	switch {
 	case is.Unexplained:
-		return say("name-unexplained", "the ledger's chain does not explain for whom it stands, so it stands for nobody: somebody wrote that past Castellan. Look at what verify-ledger names, and apply the policy again: names are looked up anew then")
+		return say("name-unexplained",
+			"the ledger's chain does not explain for whom it stands, so it stands for nobody: somebody wrote that past Castellan. Look at what verify-ledger names, and apply the policy again: names are looked up anew then")
 	case is.ID == "" && n.Use == NameNotified: // may well be a list
 		return f, false
 	case is.ID == "" && is.Other != "":
@@ -272,14 +277,16 @@ func (n Named) finding(is Account, so string) (f access.Finding, wrong bool) {
 	case is.Gone && n.Use != NameNotified:
 		return say(rule, "account %s is not in the directory any more: name somebody else", is.ID)
 	case !is.CanReceive() && (n.Use == NameApprover || n.Use == NameRuleOwner || n.Use == NameBreakGlass):
-		return say(rule, "account %s is not active, so it counts for nothing here: name somebody else, or activate it", is.ID)
+		return say(rule, "account %s is not active, so it counts for nothing here: name somebody else, or activate it",
+			is.ID)
 	case !access.IsAddress(n.Name):
 		return f, false
 	case is.Other != "":
 		return say("name-changed", "this address is account %s's now; the policy goes on meaning %s, account %s, who had it when the policy was taken into force: write %s for that one, or, where the new one is meant, write the account id %s",
 			is.Other, cmp.Or(is.Email, "nobody's address"), is.ID, so, is.Other)
 	case is.Email != "" && access.FoldAddress(is.Email) != access.FoldName(n.Name) && so == is.ID:
-		return say("name-changed", "is now %s, by which the policy means another account: write the account id %s", is.Email, is.ID)
+		return say("name-changed", "is now %s, by which the policy means another account: write the account id %s",
+			is.Email, is.ID)
 	case is.Email != "" && access.FoldAddress(is.Email) != access.FoldName(n.Name):
 		return say("name-changed", "is now %s: write it so, or write the account id %s", is.Email, is.ID)
 	}

@@ -46,11 +46,13 @@ func TestNamesListsEverybodyWhomThePolicyNames(t *testing.T) {
 	require.Equal(t, []string{
 		"organization.keyOwner key-owner Key@acme.example",
 		"protected[0].always[0] always glass@acme.example", "protected[0].always[1] always 712020:root-0001",
-		"grants[0].approval.by[0] approver cy.kim@acme.example", "grants[0].approval.by[1] approver CY.LEE@acme.example", "grants[0].approval.by[2] approver gus@acme.example",
+		"grants[0].approval.by[0] approver cy.kim@acme.example",
+		"grants[0].approval.by[1] approver CY.LEE@acme.example", "grants[0].approval.by[2] approver gus@acme.example",
 		"grants[0].breakGlass.people[0] break-glass dan@acme.example",
 		"rules[0].owner rule-owner own@acme.example", "rules[0].notify[1] notified team@acme.example",
 		"reviews[0].owner reviewer camp@acme.example", "reviews[0].owners[0].by[0] reviewer tom@acme.example",
-		"reviews[0].stages[0].reviewers[2] reviewer rev@acme.example", "reviews[0].stages[0].fallback[0] reviewer fall@acme.example",
+		"reviews[0].stages[0].reviewers[2] reviewer rev@acme.example",
+		"reviews[0].stages[0].fallback[0] reviewer fall@acme.example",
 		"governance.notify[0] notified gov@acme.example",
 	}, got)
 }
@@ -61,13 +63,17 @@ func TestWithAccountsPutsAccountIdsInPlaceOfNames(t *testing.T) {
 	require.NoError(t, err)
 	before := string(p.JSON())
 	named := p.WithAccounts(policy.Accounts{
-		"key@acme.example": account("id-key", ""), "cy.kim@acme.example": account("id-cy", ""), "cy.lee@acme.example": account("id-cy", ""),
-		"dan@acme.example": account("id-dan", ""), "own@acme.example": account("id-own", ""), "camp@acme.example": account("id-camp", ""),
-		"tom@acme.example": account("id-tom", ""), "rev@acme.example": account("id-rev", ""), "fall@acme.example": account("id-fall", ""),
-		"gov@acme.example": account("id-gov", ""),
+		"key@acme.example": account("id-key", ""), "cy.kim@acme.example": account("id-cy", ""),
+		"cy.lee@acme.example": account("id-cy", ""),
+		"dan@acme.example":    account("id-dan", ""), "own@acme.example": account("id-own", ""),
+		"camp@acme.example": account("id-camp", ""),
+		"tom@acme.example":  account("id-tom", ""), "rev@acme.example": account("id-rev", ""),
+		"fall@acme.example": account("id-fall", ""),
+		"gov@acme.example":  account("id-gov", ""),
 	})
 	require.Equal(t, "id-key", named.Organization.KeyOwner)
-	require.Equal(t, []string{"glass@acme.example", "712020:root-0001"}, named.Protected[0].Always, "who leads to nobody stays as written")
+	require.Equal(t, []string{"glass@acme.example", "712020:root-0001"}, named.Protected[0].Always,
+		"who leads to nobody stays as written")
 	require.Equal(t, []string{"id-cy", "gus@acme.example"}, named.Grants[0].Approval.By, "one account, one approver")
 	require.Equal(t, []string{"id-dan"}, named.Grants[0].BreakGlass.People)
 	require.Equal(t, "id-own", named.Rules[0].Owner)
@@ -82,21 +88,27 @@ func TestWithAccountsPutsAccountIdsInPlaceOfNames(t *testing.T) {
 	require.Equal(t, p.Rules[0].Key(), named.Rules[0].Key(), "no consent is asked for anew")
 
 	again := p.WithAccounts(policy.Accounts{})
-	require.Equal(t, before, string(again.JSON()), "every place where the policy names somebody is visited, and nothing else")
+	require.Equal(t, before, string(again.JSON()),
+		"every place where the policy names somebody is visited, and nothing else")
 }
 
 func TestNameFindings(t *testing.T) {
 	t.Parallel()
 	p, err := policy.Parse("p", []byte(namesPolicy))
 	require.NoError(t, err)
-	renamed, taken, gone, suspended := account("id-key", "castle@acme.example"), account("id-glass", "glass.b@acme.example"), account("id-dan", "dan@acme.example"), account("id-cy", "cy.kim@acme.example")
+	renamed, taken, gone, suspended := account("id-key", "castle@acme.example"),
+		account("id-glass", "glass.b@acme.example"), account("id-dan", "dan@acme.example"),
+		account("id-cy", "cy.kim@acme.example")
 	taken.Other, gone.Gone, suspended.MembershipStatus = "id-new", true, "suspended"
-	had := policy.Account{Person: access.Person{Email: "gus@acme.example"}, Then: "gus@acme.example", Other: "id-new", Since: time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)}
+	had := policy.Account{Person: access.Person{Email: "gus@acme.example"}, Then: "gus@acme.example", Other: "id-new",
+		Since: time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)}
 	found := map[string]string{}
 	for _, f := range p.NameFindings(policy.Accounts{
 		"gus@acme.example": had,
-		"key@acme.example": renamed, "glass@acme.example": taken, "dan@acme.example": gone, "cy.kim@acme.example": suspended,
-		"camp@acme.example": account("c", "camp@acme.example"), "tom@acme.example": account("t", "TOM@acme.example"), "712020:root-0001": account("712020:root-0001", "r@acme.example"),
+		"key@acme.example": renamed, "glass@acme.example": taken, "dan@acme.example": gone,
+		"cy.kim@acme.example": suspended,
+		"camp@acme.example":   account("c", "camp@acme.example"), "tom@acme.example": account("t", "TOM@acme.example"),
+		"712020:root-0001": account("712020:root-0001", "r@acme.example"),
 	}) {
 		require.False(t, f.Blocks)
 		found[f.Rule+" "+f.Subject] = f.Detail
@@ -116,10 +128,12 @@ func TestNameFindings(t *testing.T) {
 		delete(found, want)
 	}
 	swapped := map[string]string{}
-	for _, f := range p.NameFindings(policy.Accounts{"key@acme.example": account("id-key", "dan@acme.example"), "dan@acme.example": account("id-dan", "dan.r@acme.example")}) {
+	for _, f := range p.NameFindings(policy.Accounts{"key@acme.example": account("id-key", "dan@acme.example"),
+		"dan@acme.example": account("id-dan", "dan.r@acme.example")}) {
 		swapped[f.Rule+" "+f.Subject] = f.Detail
 	}
-	require.Contains(t, swapped["name-changed Key@acme.example"], "is now dan@acme.example, by which the policy means another account: write the account id id-key (")
+	require.Contains(t, swapped["name-changed Key@acme.example"],
+		"is now dan@acme.example, by which the policy means another account: write the account id id-key (")
 	require.Contains(t, swapped["name-changed dan@acme.example"], "write it so")
 	require.Empty(t, found, "and nothing else: lists may be told of things, and names in another case are the same")
 }

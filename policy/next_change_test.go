@@ -21,14 +21,16 @@ var midday = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 func timely() condition.Facts {
 	day := 24 * time.Hour
 	return condition.Facts{
-		Person: access.Person{ID: "ana", Email: "ana@acme.example", ClaimStatus: "managed", Added: midday.Add(-10 * day)},
+		Person: access.Person{ID: "ana", Email: "ana@acme.example", ClaimStatus: "managed",
+			Added: midday.Add(-10 * day)},
 		Groups: []string{"it-ops"},
 		Apps: []condition.AppUse{
 			{App: "jira-software", Site: "acme", Activity: access.Activity{Last: midday.Add(-80 * day)}},
 			{App: "confluence", Site: "acme", Since: midday.Add(-70 * day), Activity: access.Activity{Never: true}},
 		},
 		Granted: []access.Grant{{
-			ID: "g", State: access.GrantGranted, Target: access.Directory, By: "bo@acme.example", From: midday.Add(time.Hour), Until: midday.Add(3 * time.Hour),
+			ID: "g", State: access.GrantGranted, Target: access.Directory, By: "bo@acme.example",
+			From: midday.Add(time.Hour), Until: midday.Add(3 * time.Hour),
 		}},
 	}
 }
@@ -108,7 +110,8 @@ func TestConditionNextChange(t *testing.T) {
 var anyTime = rapid.Custom(func(t *rapid.T) string {
 	pick := func(of ...string) string { return rapid.SampledFrom(of).Draw(t, "part") }
 	span := func() string {
-		return fmt.Sprintf("%dm", rapid.SampledFrom([]int{0, 1, 59, 60, 1440, 14399, 14400, 14401, 20160, 43200, 115200, 130000}).Draw(t, "minutes"))
+		return fmt.Sprintf("%dm", rapid.SampledFrom([]int{0, 1, 59, 60, 1440, 14399, 14400, 14401, 20160, 43200, 115200,
+			130000}).Draw(t, "minutes"))
 	}
 	var instant, length, truth func(depth int) string
 	length = func(depth int) string {
@@ -121,7 +124,8 @@ var anyTime = rapid.Custom(func(t *rapid.T) string {
 		if depth > 0 && rapid.Bool().Draw(t, "moved") {
 			return "(" + instant(depth-1) + pick(" + ", " - ") + length(depth-1) + ")"
 		}
-		return pick("now", "now", "added", `lastActive("jira")`, `lastActive("trello")`, `timestamp("2026-07-02T00:00:00Z")`, `timestamp("2026-06-30T12:00:00.5Z")`)
+		return pick("now", "now", "added", `lastActive("jira")`, `lastActive("trello")`,
+			`timestamp("2026-07-02T00:00:00Z")`, `timestamp("2026-06-30T12:00:00.5Z")`)
 	}
 	order := func() string { return pick(" < ", " <= ", " > ", " >= ", " == ", " != ") }
 	truth = func(depth int) string {
@@ -148,13 +152,16 @@ var anyTime = rapid.Custom(func(t *rapid.T) string {
 			return `inactive("` + span() + `"` + pick("", `, "jira"`, `, "confluence"`, `, "trello"`) + ")"
 		case 4:
 			zone := pick("", `"Europe/Berlin"`, `"America/Santiago"`, `"+05:45"`, `"-08:30"`)
-			return "(now." + pick("getHours", "getMinutes", "getDayOfWeek", "getDate", "getMonth", "getFullYear") + "(" + zone + ")" + order() + pick("0", "1", "4", "13", "30") + ")"
+			return "(now." + pick("getHours", "getMinutes", "getDayOfWeek", "getDate", "getMonth", "getFullYear") +
+				"(" + zone + ")" + order() + pick("0", "1", "4", "13", "30") + ")"
 		case 5:
-			return "(" + length(2) + "." + pick("getHours", "getMinutes", "getSeconds", "getMilliseconds") + "()" + order() + pick("-241", "-1", "0", "1", "240", "14401") + ")"
+			return "(" + length(2) + "." + pick("getHours", "getMinutes", "getSeconds", "getMilliseconds") + "()" +
+				order() + pick("-241", "-1", "0", "1", "240", "14401") + ")"
 		case 6:
 			return pick(`granted("directory")`, `sponsor == "bo@acme.example"`, `in("it-ops")`, `in("other")`, "mfa")
 		default:
-			return "(int(" + pick("now", `lastActive("jira")`) + ")" + order() + pick("1782907200", "1782907201", "1782950400") + ")"
+			return "(int(" + pick("now", `lastActive("jira")`) + ")" + order() + pick("1782907200", "1782907201",
+				"1782950400") + ")"
 		}
 	}
 	return truth(rapid.IntRange(0, 3).Draw(t, "depth"))
@@ -195,10 +202,12 @@ func TestConditionNextChangeComesBeforeEveryOtherAnswer(t *testing.T) {
 		tries := []time.Time{until}
 		for _, step := range []time.Duration{1, time.Second, time.Minute, time.Hour, 24 * time.Hour} {
 			for n := range time.Duration(12) {
-				tries = append(tries, at.Add(n*step), at.Truncate(step).Add(n*step), at.Truncate(step).Add(n*step+1), until.Add(-n*step))
+				tries = append(tries, at.Add(n*step), at.Truncate(step).Add(n*step), at.Truncate(step).Add(n*step+1),
+					until.Add(-n*step))
 			}
 		}
-		for _, edge := range []time.Time{facts.Added, midday, midday.Add(-80 * 24 * time.Hour), midday.Add(-70 * 24 * time.Hour)} {
+		for _, edge := range []time.Time{facts.Added, midday, midday.Add(-80 * 24 * time.Hour),
+			midday.Add(-70 * 24 * time.Hour)} {
 			for _, minutes := range []time.Duration{60, 1440, 14400, 14401, 20160, 43200, 115200, 130000} {
 				tries = append(tries, edge.Add(minutes*time.Minute), edge.Add(minutes*time.Minute+1))
 			}
@@ -228,7 +237,8 @@ func TestBoundNextChange(t *testing.T) {
 	p := timely().Person
 	p.GroupIDs = []string{}
 	next := b.NextChange(p, policy.Known{Now: midday})
-	require.Equal(t, midday.Add(3*24*time.Hour+1), next, "the release of a rule that is enforced, not what only observes or is not in force")
+	require.Equal(t, midday.Add(3*24*time.Hour+1), next,
+		"the release of a rule that is enforced, not what only observes or is not in force")
 	p.AccountType = "app"
 	require.Zero(t, b.NextChange(p, policy.Known{Now: midday}))
 }

@@ -39,7 +39,8 @@ func parse(name string, data []byte, most int) (*Policy, error) {
 	}
 	problems := r.problems.sorted()
 	if r.dropped > 0 {
-		problems = append(problems, Problem{File: name, Message: fmt.Sprintf("%d more problems are not shown; mend these first", r.dropped)})
+		problems = append(problems, Problem{File: name,
+			Message: fmt.Sprintf("%d more problems are not shown; mend these first", r.dropped)})
 	}
 	return nil, problems
 }
@@ -66,7 +67,8 @@ func document(name string, data []byte, most int) (*yaml.Node, []byte, error) {
 		return refuse(line, column, "%s", message)
 	}
 	if err := decoder.Decode(&second); err == nil {
-		return refuse(max(second.Line, 1), max(second.Column, 1), "a second document begins here; keep one policy per file")
+		return refuse(max(second.Line, 1), max(second.Column, 1),
+			"a second document begins here; keep one policy per file")
 	} else if !errors.Is(err, io.EOF) {
 		line, column, message := place(data, err)
 		return refuse(line, column, "%s", message)

@@ -75,7 +75,8 @@ func (p pattern) match(name []rune) bool {
 // capture is what the pattern's single star stands for in a name that matches.
 func (p pattern) capture(name string) string {
 	runes := []rune(access.Compose(name))
-	if folded := lower(name); len(folded) != len(runes) { // letters that are composed in lower case alone: the places differ
+	// letters that are composed in lower case alone: the places differ
+	if folded := lower(name); len(folded) != len(runes) {
 		runes = folded
 	}
 	for i, r := range p.text {

@@ -40,15 +40,17 @@ type Organization struct {
 
 // Mapping gives targets to the members of source groups.
 type Mapping struct {
-	Name        string               `json:"name"`
-	Description string               `json:"description,omitempty"`
-	Owner       string               `json:"owner,omitempty"`
-	From        []string             `json:"from"`             // names or globs over source groups
-	Except      []string             `json:"except,omitempty"` // globs taken out of From
-	To          []access.Entitlement `json:"to"`               // a * in a group target stands for what the * of the matching From glob matched
-	Create      bool                 `json:"create"`           // make target groups that do not exist
-	Removals    Mode                 `json:"removals"`
-	Adopt       bool                 `json:"adopt"` // memberships that exist already and that this mapping explains become owned
+	Name        string   `json:"name"`
+	Description string   `json:"description,omitempty"`
+	Owner       string   `json:"owner,omitempty"`
+	From        []string `json:"from"`             // names or globs over source groups
+	Except      []string `json:"except,omitempty"` // globs taken out of From
+	// a * in a group target stands for what the * of the matching From glob matched
+	To       []access.Entitlement `json:"to"`
+	Create   bool                 `json:"create"` // make target groups that do not exist
+	Removals Mode                 `json:"removals"`
+	// memberships that exist already and that this mapping explains become owned
+	Adopt bool `json:"adopt"`
 }
 
 // Mode says which memberships of a target a run may take away when no reason stands for them.
@@ -83,15 +85,17 @@ const (
 // Guard is the limits beyond which a run's changes are held until a person decides. A value on the limit passes; one
 // beyond it is held. The defaults are in DefaultGuard.
 type Guard struct {
-	Adopt      AdoptMode       `json:"adopt"`
-	Rules      AdoptMode       `json:"rules"` // whether what a rule asks for when it is first enforced waits for consent
+	Adopt AdoptMode `json:"adopt"`
+	// whether what a rule asks for when it is first enforced waits for consent
+	Rules      AdoptMode       `json:"rules"`
 	Run        RunLimit        `json:"run"`
 	Target     TargetLimit     `json:"target"`
 	LastAccess LastAccessLimit `json:"lastAccess"`
 	Window     WindowLimit     `json:"window"`
 	Source     SourceLimit     `json:"source"`
-	Flapping   int             `json:"flapping"` // changes of one person in one target within window.days after which one more is held; 0: none is
-	Settle     Duration        `json:"settle"`   // how long a removal must stay true before it is written
+	// changes of one person in one target within window.days after which one more is held; 0: none is
+	Flapping int      `json:"flapping"`
+	Settle   Duration `json:"settle"` // how long a removal must stay true before it is written
 }
 
 // RunLimit bounds the removals of one run.
@@ -129,9 +133,10 @@ type SourceLimit struct {
 // Protected is a target with a floor, checked at the moment of writing.
 type Protected struct {
 	Target  access.Entitlement `json:"target"`
-	Minimum int                `json:"minimum"`           // active holders who must remain
-	Always  []string           `json:"always,omitempty"`  // people who are never removed: e-mail addresses or account ids
-	Maximum int                `json:"maximum,omitempty"` // more holders than this are reported; 0: any number
+	Minimum int                `json:"minimum"` // active holders who must remain
+	// people who are never removed: e-mail addresses or account ids
+	Always  []string `json:"always,omitempty"`
+	Maximum int      `json:"maximum,omitempty"` // more holders than this are reported; 0: any number
 }
 
 // Governance says when the organization is looked at as a whole, for findings that no rule acts on.

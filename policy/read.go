@@ -152,7 +152,8 @@ func (r *reader) counted(read field) field {
 		if r.entries += len(n.Content); r.entries <= MaxEntries {
 			read(n, path)
 		} else if within {
-			r.fail(n, path, "the lists of groups and targets of the file have more than %d entries together; use globs", MaxEntries)
+			r.fail(n, path, "the lists of groups and targets of the file have more than %d entries together; use globs",
+				MaxEntries)
 		}
 	}
 }
@@ -205,7 +206,8 @@ func entryName(s string) error {
 func emailDomain(s string) (string, error) {
 	s = strings.TrimSuffix(s, ".") // as zone files write it
 	if !domainForm.MatchString(s) {
-		return "", fmt.Errorf("%q is not an e-mail domain; write the part after the @, for example acme.example", shown(s))
+		return "", fmt.Errorf("%q is not an e-mail domain; write the part after the @, for example acme.example",
+			shown(s))
 	}
 	return strings.ToLower(s), nil
 }

@@ -153,7 +153,8 @@ func ticketPattern(s string) (*regexp.Regexp, error) {
 		return nil, fmt.Errorf("the pattern has %d characters; write 1 to %d, for example INC-[0-9]+", n, maxPattern)
 	}
 	if size, err := condition.PatternSize(s); err == nil && size > condition.MaxRegex {
-		return nil, fmt.Errorf("the regular expression takes %d steps, repetitions written out; at most %d are allowed", size, condition.MaxRegex)
+		return nil, fmt.Errorf("the regular expression takes %d steps, repetitions written out; at most %d are allowed",
+			size, condition.MaxRegex)
 	}
 	pattern, err := regexp.Compile(`\A(?:` + s + `)\z`)
 	if err != nil {

@@ -13,7 +13,8 @@ import (
 // review reads one campaign of the reviews section.
 func (r *reader) review(n *yaml.Node, path string) Review {
 	x := Review{
-		Scope: ReviewScope{Only: ReviewAll}, Silence: SilenceKeep, Apply: ApplyClose, Most: defaultMost, Keep: defaultKeep, Patience: defaultPatience,
+		Scope: ReviewScope{Only: ReviewAll}, Silence: SilenceKeep, Apply: ApplyClose, Most: defaultMost,
+		Keep: defaultKeep, Patience: defaultPatience,
 	}
 	r.object(n, path, map[string]field{
 		"name":        r.checked(&x.Name, shortName),

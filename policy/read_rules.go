@@ -96,7 +96,8 @@ func (r *reader) instant(into *time.Time) field {
 	return func(n *yaml.Node, path string) {
 		t, err := time.Parse(time.RFC3339, n.Value)
 		if n.Kind != yaml.ScalarNode || err != nil || t.Year() < 2000 {
-			r.fail(n, path, "%q is not an instant; write one with its zone, for example 2026-12-01T00:00:00+01:00", shown(n.Value))
+			r.fail(n, path, "%q is not an instant; write one with its zone, for example 2026-12-01T00:00:00+01:00",
+				shown(n.Value))
 			return
 		}
 		*into = t.UTC()

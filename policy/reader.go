@@ -39,7 +39,8 @@ func (r *reader) fail(n *yaml.Node, path, format string, args ...any) {
 		r.dropped++
 		return
 	}
-	r.problems = append(r.problems, Problem{File: r.file, Line: n.Line, Column: n.Column, Path: path, Message: fmt.Sprintf(format, args...)})
+	r.problems = append(r.problems,
+		Problem{File: r.file, Line: n.Line, Column: n.Column, Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
 // failAt records a problem at a path that was read.

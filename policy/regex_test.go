@@ -44,8 +44,8 @@ func hostilePerson() condition.Facts {
 	return b.Facts(who, policy.Known{Now: noon})
 }
 
-// The worst that is accepted is bounded, in compiling and in being asked; the numbers are printed for docs/benchmarks.md. That the bound
-// holds is a matter of steps; time is told, and only much more than that fails.
+// The worst that is accepted is bounded, in compiling and in being asked; the numbers are printed for
+// docs/benchmarks.md. That the bound holds is a matter of steps; time is told, and only much more than that fails.
 func TestConditionRegexCostIsBounded(t *testing.T) {
 	who := hostilePerson()
 	for name, text := range costliest() {
@@ -58,7 +58,8 @@ func TestConditionRegexCostIsBounded(t *testing.T) {
 		compiled := time.Since(began)
 		began = time.Now()
 		_, err = c.Holds(who, noon)
-		t.Logf("%-28s compiled in %s, asked of one person in %s (%v)", name, compiled.Round(10*time.Microsecond), time.Since(began).Round(10*time.Microsecond), err != nil)
+		t.Logf("%-28s compiled in %s, asked of one person in %s (%v)", name, compiled.Round(10*time.Microsecond),
+			time.Since(began).Round(10*time.Microsecond), err != nil)
 	}
 }
 
@@ -78,9 +79,11 @@ func BenchmarkRegex(b *testing.B) {
 
 func TestCompileConditionRefusesRegularExpressionsThatCostTooMuch(t *testing.T) {
 	for name, c := range map[string]struct{ text, why string }{
-		"repetitions":       {`name.matches("(.{1,30}){1,33}")`, "at most 1000 are allowed"},
-		"nested":            {`name.matches("((a{9}){9}){10}b*")` + ` || name.matches("(.{9}){99}")`, "at most 1000 are allowed"},
-		"many of them":      {strings.TrimSuffix(strings.Repeat(`name.matches("(a*){20}z$") || `, 60), " || "), "at most 1000 are allowed"},
+		"repetitions": {`name.matches("(.{1,30}){1,33}")`, "at most 1000 are allowed"},
+		"nested": {`name.matches("((a{9}){9}){10}b*")` + ` || name.matches("(.{9}){99}")`,
+			"at most 1000 are allowed"},
+		"many of them": {strings.TrimSuffix(strings.Repeat(`name.matches("(a*){20}z$") || `, 60), " || "),
+			"at most 1000 are allowed"},
 		"thousands":         {`name.matches("` + strings.Repeat("a{1000}", 500) + `")`, "at most 1000 are allowed"},
 		"as a function":     {`matches(name, "(.{1,30}){1,33}")`, "at most 1000 are allowed"},
 		"a computed one":    {`name.matches(department)`, "is computed"},

@@ -18,19 +18,22 @@ type Known struct {
 	// Rulings are verdicts of reviews that bear on the person. Only those in force are heard.
 	Rulings []access.Ruling
 	Now     time.Time
-	// Fresh are keys of rules that are enforced and to whose changes nobody has consented: they are answered as if their
-	// time of grace were over, so that the consent is to all they will do.
+	// Fresh are keys of rules that are enforced and to whose changes nobody has consented: they are answered as if
+	// their time of grace were over, so that the consent is to all they will do.
 	Fresh map[string]bool
 	Would bool // as if the rules that only observe were enforced
 	All   bool // answer of every rule, also of those that say no
-	// ListsCut takes the person's lists of groups and roles for cut short: what they name is known, that they lack something is not.
+	// ListsCut takes the person's lists of groups and roles for cut short: what they name is known, that they lack
+	// something is not.
 	ListsCut bool
 }
 
 // Resolution is what a person should hold, and what the rules said.
 type Resolution struct {
 	Wants []Want
-	Rules []RuleAnswer // those that do not say no, and those out of force that began to hold before, in the order of the file; all, if that was asked
+	// those that do not say no, and those out of force that began to hold before, in the order of the file; all, if
+	// that was asked
+	Rules []RuleAnswer
 }
 
 // Want is what the policy says of one target for one person.
@@ -43,8 +46,8 @@ type Want struct {
 	Adopt   bool            // one of the reasons makes a membership owned that exists already
 }
 
-// Standing are the reasons to hold the target, none when a rule or a review denies it. A rule that cannot be answered now still
-// stands for what it is known to have given: it is among the last reasons.
+// Standing are the reasons to hold the target, none when a rule or a review denies it. A rule that cannot be answered
+// now still stands for what it is known to have given: it is among the last reasons.
 func (w Want) Standing(last []access.Reason) []access.Reason {
 	if len(w.Denied) > 0 {
 		return nil
@@ -61,8 +64,8 @@ func (w Want) Standing(last []access.Reason) []access.Reason {
 	return reasons
 }
 
-// Giving are the reasons to give the target to whoever does not hold it: those that stand, but for reviews. That somebody may
-// keep what they have is no reason to give it to them.
+// Giving are the reasons to give the target to whoever does not hold it: those that stand, but for reviews. That
+// somebody may keep what they have is no reason to give it to them.
 func (w Want) Giving(last []access.Reason) []access.Reason {
 	var reasons []access.Reason
 	for _, r := range w.Standing(last) {
@@ -90,10 +93,10 @@ const (
 	saysBarred
 )
 
-// Resolve answers the one question: which targets should this person hold now, and why? The reasons are the union over the
-// person's source groups, the grants in force, the rules, and what reviews let them keep; a target that any rule or review
-// denies is not to be held. The order is fixed: by target, then by reason. Apps want nothing, and no rule speaks of them. The
-// work is proportional to the groups, grants and rulings of the person and to the rules.
+// Resolve answers the one question: which targets should this person hold now, and why? The reasons are the union over
+// the person's source groups, the grants in force, the rules, and what reviews let them keep; a target that any rule or
+// review denies is not to be held. The order is fixed: by target, then by reason. Apps want nothing, and no rule speaks
+// of them. The work is proportional to the groups, grants and rulings of the person and to the rules.
 func (b *Bound) Resolve(p access.Person, k Known) Resolution {
 	if p.IsApp() {
 		return Resolution{}
@@ -126,8 +129,8 @@ func (b *Bound) speak(what says, of access.Entitlement, reason access.Reason) []
 	return all
 }
 
-// rulings is what reviews say: a removal denies, a keep gives. It never adopts: who decided to keep what somebody else gave did
-// not make it Castellan's.
+// rulings is what reviews say: a removal denies, a keep gives. It never adopts: who decided to keep what somebody else
+// gave did not make it Castellan's.
 func (b *Bound) rulings(k Known) []voice {
 	var all []voice
 	for _, r := range k.Rulings {
@@ -193,7 +196,8 @@ func (b *Bound) answers(p access.Person, k Known) []RuleAnswer {
 	var answers []RuleAnswer
 	for i := range b.rules {
 		r := &b.rules[i]
-		if a := r.answer(asked, k); k.All || a.Verdict != VerdictNo && (a.Verdict != VerdictClosed || !a.Since.IsZero()) {
+		if a := r.answer(asked, k); k.All ||
+			a.Verdict != VerdictNo && (a.Verdict != VerdictClosed || !a.Since.IsZero()) {
 			a.Rule = i
 			answers = append(answers, a)
 		}
@@ -243,7 +247,8 @@ func (r *boundRule) answer(asked *condition.Subject, k Known) RuleAnswer {
 	return a
 }
 
-// ask asks the rule's condition. With a release it never holds while that is true, and otherwise holds on once it began to.
+// ask asks the rule's condition. With a release it never holds while that is true, and otherwise holds on once it began
+// to.
 func (r *boundRule) ask(asked *condition.Subject, held bool) (holds bool, err error) {
 	if r.release != nil {
 		if released, err := r.release.Answer(asked); err != nil || released {
@@ -319,7 +324,8 @@ func (b *Bound) Facts(p access.Person, k Known) condition.Facts {
 		f = f.ListsCut()
 	}
 	if p.Activity != nil {
-		doubtful := slices.ContainsFunc(k.Held, func(h access.Holding) bool { // its group is not shown, so what it opens is not known
+		// its group is not shown, so what it opens is not known
+		doubtful := slices.ContainsFunc(k.Held, func(h access.Holding) bool {
 			return h.Owned && h.GroupID != "" && b.names[h.GroupID] == ""
 		})
 		f.Apps = make([]condition.AppUse, 0, len(p.Activity))
@@ -338,14 +344,16 @@ func (b *Bound) Facts(p access.Person, k Known) condition.Facts {
 // since is when Castellan gave somebody an app: the first of what it gave that they hold now and that opens it.
 func (b *Bound) since(s access.Site, held []access.Holding) (since time.Time) {
 	for _, h := range held {
-		if h.Owned && (since.IsZero() || h.From.Before(since)) && (slices.Contains(b.opens[h.GroupID], s.App+"/"+s.Site) || gaveFor(h, s)) {
+		if h.Owned && (since.IsZero() || h.From.Before(since)) &&
+			(slices.Contains(b.opens[h.GroupID], s.App+"/"+s.Site) || gaveFor(h, s)) {
 			since = h.From
 		}
 	}
 	return since
 }
 
-// gaveFor says that Castellan gave somebody a group for the sake of an app: it opened the app then, whatever is read of it now.
+// gaveFor says that Castellan gave somebody a group for the sake of an app: it opened the app then, whatever is read of
+// it now.
 func gaveFor(h access.Holding, s access.Site) bool {
 	return slices.ContainsFunc(h.Reasons, func(r access.Reason) bool {
 		via, _ := access.ParseEntitlement(string(r.Via))
@@ -354,8 +362,8 @@ func gaveFor(h access.Holding, s access.Site) bool {
 	})
 }
 
-// NeedsActivity says that some rule asks when apps were used. Rules are asked of everybody in every sweep; conditions of grants
-// and reviews are not, and do not make sweeps read more.
+// NeedsActivity says that some rule asks when apps were used. Rules are asked of everybody in every sweep; conditions
+// of grants and reviews are not, and do not make sweeps read more.
 func (p *Policy) NeedsActivity() bool {
 	asks := func(text string) bool {
 		c := p.conditions[text]

@@ -13,7 +13,8 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// manyRules are n rules of the kinds that policies have: by group, by domain, by profile, by use, by time in the organization.
+// manyRules are n rules of the kinds that policies have: by group, by domain, by profile, by use, by time in the
+// organization.
 func manyRules(n int) string {
 	var text strings.Builder
 	for i := range n {
@@ -33,24 +34,31 @@ func manyRules(n int) string {
 }
 
 func crowd(rules int) (*policy.Bound, func(i int) access.Person) {
-	p, err := policy.Parse("acme.yaml", []byte("version: 1\norganization: {name: acme, id: a1, key: 'env:A'}\nmappings:\n"+
-		"- {name: m, from: ['source-*'], to: ['group:target-1']}\nrules:\n"+manyRules(rules)))
+	p, err := policy.Parse("acme.yaml",
+		[]byte("version: 1\norganization: {name: acme, id: a1, key: 'env:A'}\nmappings:\n"+
+			"- {name: m, from: ['source-*'], to: ['group:target-1']}\nrules:\n"+manyRules(rules)))
 	if err != nil {
 		panic(err)
 	}
-	o := access.Outline{Domains: []string{"acme.example"}, Sites: []access.Site{{App: "jira-software", Site: "acme", Resource: jiraSite}}}
+	o := access.Outline{Domains: []string{"acme.example"},
+		Sites: []access.Site{{App: "jira-software", Site: "acme", Resource: jiraSite}}}
 	for i := range 100 {
 		o.Groups = append(o.Groups, access.Group{ID: fmt.Sprint("s", i), Name: fmt.Sprint("source-", i), Synced: true})
 	}
 	for i := range 50 {
-		o.Groups = append(o.Groups, access.Group{ID: fmt.Sprint("t", i), Name: fmt.Sprint("target-", i), Modifiable: true})
+		o.Groups = append(o.Groups, access.Group{ID: fmt.Sprint("t", i), Name: fmt.Sprint("target-", i),
+			Modifiable: true})
 	}
 	b, _ := policy.Bind(p, o)
 	return b, func(i int) access.Person {
 		x := access.Person{
-			ID: fmt.Sprint("p", i), Email: fmt.Sprintf("p%d@acme.example", i), ClaimStatus: "managed", MembershipStatus: "active",
-			AccountStatus: "active", JobTitle: fmt.Sprint("Engineer ", i%300), Department: []string{"Sales", "Support", "IT"}[i%3], Location: "Berlin",
-			Added: noon.AddDate(0, 0, -i%900), GroupIDs: []string{fmt.Sprint("s", i%100), fmt.Sprint("s", i*7%100), fmt.Sprint("s", i*13%100), fmt.Sprint("t", i%50)},
+			ID: fmt.Sprint("p", i), Email: fmt.Sprintf("p%d@acme.example", i), ClaimStatus: "managed",
+			MembershipStatus: "active",
+			AccountStatus:    "active", JobTitle: fmt.Sprint("Engineer ", i%300),
+			Department: []string{"Sales", "Support", "IT"}[i%3], Location: "Berlin",
+			Added: noon.AddDate(0, 0, -i%900),
+			GroupIDs: []string{fmt.Sprint("s", i%100), fmt.Sprint("s", i*7%100), fmt.Sprint("s", i*13%100),
+				fmt.Sprint("t", i%50)},
 			Activity: []access.Activity{{Resource: jiraSite, Last: noon.AddDate(0, 0, -i%300)}},
 		}
 		if i%10 == 0 {
@@ -60,7 +68,8 @@ func crowd(rules int) (*policy.Bound, func(i int) access.Person) {
 	}
 }
 
-// BenchmarkRules decides a person by 200 rules; 100,000 people should take ten seconds at most on one core, which is 100 µs each.
+// BenchmarkRules decides a person by 200 rules; 100,000 people should take ten seconds at most on one core, which is
+// 100 µs each.
 func BenchmarkRules(b *testing.B) {
 	bound, person := crowd(200)
 	people := make([]access.Person, 1000)

@@ -8,33 +8,37 @@ import (
 
 // Review is one campaign of access reviews: who is asked about which access, when, and what becomes of the answers.
 type Review struct {
-	Name        string          `json:"name"` // stands in workflow IDs
-	Description string          `json:"description,omitempty"`
-	Owner       string          `json:"owner"`              // who answers for the campaign: e-mail address
-	Schedule    string          `json:"schedule,omitempty"` // cron, five fields; empty: started by hand
-	Zone        string          `json:"zone,omitempty"`     // IANA name; "" is UTC
-	Scope       ReviewScope     `json:"scope,omitzero"`
-	Owners      []TargetOwner   `json:"owners,omitempty"` // who the word owner stands for in stages; the campaign's owner for other targets
-	Stages      []ReviewStage   `json:"stages"`           // one to three
-	Reminders   []Reminder      `json:"reminders"`
-	Silence     Silence         `json:"silence"` // what becomes of an item that nobody decided
-	SilenceOf   []TargetSilence `json:"silenceOf,omitempty"`
-	Apply       ReviewApply     `json:"apply"` // when removals are carried out
-	// Delegates are whom reviewers may hand items on to: managed, anybody, or group:<name>. Empty: managed, which is the default.
+	Name        string      `json:"name"` // stands in workflow IDs
+	Description string      `json:"description,omitempty"`
+	Owner       string      `json:"owner"`              // who answers for the campaign: e-mail address
+	Schedule    string      `json:"schedule,omitempty"` // cron, five fields; empty: started by hand
+	Zone        string      `json:"zone,omitempty"`     // IANA name; "" is UTC
+	Scope       ReviewScope `json:"scope,omitzero"`
+	// who the word owner stands for in stages; the campaign's owner for other targets
+	Owners    []TargetOwner   `json:"owners,omitempty"`
+	Stages    []ReviewStage   `json:"stages"` // one to three
+	Reminders []Reminder      `json:"reminders"`
+	Silence   Silence         `json:"silence"` // what becomes of an item that nobody decided
+	SilenceOf []TargetSilence `json:"silenceOf,omitempty"`
+	Apply     ReviewApply     `json:"apply"` // when removals are carried out
+	// Delegates are whom reviewers may hand items on to: managed, anybody, or group:<name>. Empty: managed, which is
+	// the default.
 	Delegates []string `json:"delegates,omitempty"`
-	Most      int      `json:"most"`     // items that one reviewer is asked about, as long as there are others to ask
-	Deny      Duration `json:"deny"`     // how long a target is denied that its source gives back after a removal; 0: it is left, and reported
-	Keep      Duration `json:"keep"`     // how long a decision to keep is a reason for what nothing else gives
-	Codes     bool     `json:"codes"`    // a decision that does not come from the reviewer's page needs the reviewer's code
-	Patience  Duration `json:"patience"` // how long removals may take once deciding is over
+	Most      int      `json:"most"` // items that one reviewer is asked about, as long as there are others to ask
+	// how long a target is denied that its source gives back after a removal; 0: it is left, and reported
+	Deny Duration `json:"deny"`
+	Keep Duration `json:"keep"` // how long a decision to keep is a reason for what nothing else gives
+	// a decision that does not come from the reviewer's page needs the reviewer's code
+	Codes    bool     `json:"codes"`
+	Patience Duration `json:"patience"` // how long removals may take once deciding is over
 
 	people *condition.Condition // Scope.People, as read
 }
 
 // ReviewScope says what a campaign asks about. Left out, it is every target of the policy and everybody.
 type ReviewScope struct {
-	// Targets are names, or globs over the groups of Atlassian's own. What is named here is managed: a review may take it, and
-	// nothing else does unless it is named elsewhere.
+	// Targets are names, or globs over the groups of Atlassian's own. What is named here is managed: a review may take
+	// it, and nothing else does unless it is named elsewhere.
 	Targets []access.Entitlement `json:"targets,omitempty"`
 	People  string               `json:"people,omitempty"` // condition; empty: everybody
 	Only    ReviewOnly           `json:"only"`
@@ -45,8 +49,9 @@ type ReviewOnly string
 
 // The choices.
 const (
-	ReviewAll     ReviewOnly = "all"     // the default
-	ReviewChanged ReviewOnly = "changed" // what is new, or held for other reasons, since somebody last decided to keep it
+	ReviewAll ReviewOnly = "all" // the default
+	// what is new, or held for other reasons, since somebody last decided to keep it
+	ReviewChanged ReviewOnly = "changed"
 )
 
 // TargetOwner names who answers for targets.
@@ -57,15 +62,18 @@ type TargetOwner struct {
 
 // ReviewStage is one round of a campaign.
 type ReviewStage struct {
-	// Reviewers are e-mail addresses, account ids, group:<name> (its members), or one of the words person (who holds it), sponsor
-	// (who asked for the presence of somebody from outside) and owner (of the target).
-	Reviewers     []string     `json:"reviewers"`
-	Assign        ReviewAssign `json:"assign"`
-	Fallback      []string     `json:"fallback,omitempty"`      // asked where a reviewer is gone, or silent; as reviewers, without person
-	FallbackAfter Duration     `json:"fallbackAfter,omitempty"` // how long reviewers may be silent; half the length when left out
-	Escalate      Duration     `json:"escalate"`                // how long before the end the campaign's owner is asked; 0: never
-	Length        Duration     `json:"length"`
-	Next          ReviewNext   `json:"next"` // which items go on to the next stage
+	// Reviewers are e-mail addresses, account ids, group:<name> (its members), or one of the words person (who holds
+	// it), sponsor (who asked for the presence of somebody from outside) and owner (of the target).
+	Reviewers []string     `json:"reviewers"`
+	Assign    ReviewAssign `json:"assign"`
+	// asked where a reviewer is gone, or silent; as reviewers, without person
+	Fallback []string `json:"fallback,omitempty"`
+	// how long reviewers may be silent; half the length when left out
+	FallbackAfter Duration `json:"fallbackAfter,omitempty"`
+	// how long before the end the campaign's owner is asked; 0: never
+	Escalate Duration   `json:"escalate"`
+	Length   Duration   `json:"length"`
+	Next     ReviewNext `json:"next"` // which items go on to the next stage
 }
 
 // ReviewAssign says how a stage's items are given to its reviewers.
@@ -77,7 +85,8 @@ const (
 	AssignAll ReviewAssign = "all" // each item to each of them
 )
 
-// ReviewNext says which items of a stage go on to the next one. The last stage in which somebody decided an item counts.
+// ReviewNext says which items of a stage go on to the next one. The last stage in which somebody decided an item
+// counts.
 type ReviewNext string
 
 // The choices.

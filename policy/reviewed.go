@@ -30,8 +30,8 @@ func (b *Bound) Reviewed(r *Review) []int {
 	return all
 }
 
-// Asks says whether the campaign asks about the person. The error says why there is no answer: a fact that the condition
-// needs is not known.
+// Asks says whether the campaign asks about the person. The error says why there is no answer: a fact that the
+// condition needs is not known.
 func (r *Review) Asks(f condition.Facts, now time.Time) (bool, error) {
 	if r.Scope.People == "" {
 		return true, nil
@@ -46,9 +46,9 @@ func (r *Review) Asks(f condition.Facts, now time.Time) (bool, error) {
 	return people.Holds(f, now)
 }
 
-// SilenceFor is what becomes of an item of the target that nobody decided: what the first entry of silenceOf says that names
-// it, by any name it goes by. Where others name the same target in full too, the most careful of them holds. Ask once for each
-// target, not for each item.
+// SilenceFor is what becomes of an item of the target that nobody decided: what the first entry of silenceOf says that
+// names it, by any name it goes by. Where others name the same target in full too, the most careful of them holds. Ask
+// once for each target, not for each item.
 func (r *Review) SilenceFor(b *Bound, t int) Silence {
 	var named []Silence
 	for _, s := range r.SilenceOf {
@@ -67,8 +67,8 @@ func (r *Review) SilenceFor(b *Bound, t int) Silence {
 	return r.Silence
 }
 
-// OwnersOf are the people for whom the word owner stands with the target: those of all entries that name it, by any name it
-// goes by; the campaign's owner where none does. Ask once for each target, not for each item.
+// OwnersOf are the people for whom the word owner stands with the target: those of all entries that name it, by any
+// name it goes by; the campaign's owner where none does. Ask once for each target, not for each item.
 func (r *Review) OwnersOf(b *Bound, t int) []string {
 	var owners []string
 	for _, o := range r.Owners {

@@ -17,8 +17,8 @@ const (
 	ReviewerOwner   = "owner"   // of the target
 )
 
-// ReviewerGroup is the name of the group whose members an entry of a stage's reviewers or fallback stands for; ok is false for
-// every other entry.
+// ReviewerGroup is the name of the group whose members an entry of a stage's reviewers or fallback stands for; ok is
+// false for every other entry.
 func ReviewerGroup(entry string) (name string, ok bool) {
 	return strings.CutPrefix(entry, string(access.KindGroup)+":")
 }
@@ -39,7 +39,8 @@ func fallback(s string) (string, error) {
 	return substitute(s, "")
 }
 
-// substitute reads a word for somebody, a group, or a name. What has no digit is a word that nobody knows, and no account id.
+// substitute reads a word for somebody, a group, or a name. What has no digit is a word that nobody knows, and no
+// account id.
 func substitute(s, also string) (string, error) {
 	if s == ReviewerSponsor || s == ReviewerOwner {
 		return s, nil
@@ -69,7 +70,8 @@ func delegate(s string) (string, error) {
 		_, err := wholeName(name)
 		return s, err
 	}
-	return "", fmt.Errorf("%q is nobody whom items can be handed to; write %s, %s or group:<name>", shown(s), DelegateManaged, DelegateAnybody)
+	return "", fmt.Errorf("%q is nobody whom items can be handed to; write %s, %s or group:<name>", shown(s),
+		DelegateManaged, DelegateAnybody)
 }
 
 // DelegateGroups are the groups whose members reviewers may hand items on to.
@@ -82,7 +84,8 @@ func (r *Review) DelegateGroups() (groups []string) {
 	return groups
 }
 
-// MayTake says why reviewers may not hand items on to a person; nil: they may. Members are those of DelegateGroups, by their names.
+// MayTake says why reviewers may not hand items on to a person; nil: they may. Members are those of DelegateGroups, by
+// their names.
 func (r *Review) MayTake(p access.Person, members map[string][]access.Person) error {
 	entries := r.Delegates
 	if len(entries) == 0 {

@@ -15,23 +15,27 @@ import (
 // Rule gives and takes by a condition on the person. What any rule denies nobody holds, whatever gives it; whoever is
 // suspended is so whatever gives presence.
 type Rule struct {
-	Name        string               `json:"name"`
-	Description string               `json:"description,omitempty"`
-	Owner       string               `json:"owner,omitempty"` // who answers for it: e-mail address or account id
-	Mode        RuleMode             `json:"mode"`
-	Shown       string               `json:"shown,omitempty"` // hash of what the rule was last shown to do: just that is done without asking again
-	When        string               `json:"when"`            // condition on the person
-	Give        []access.Entitlement `json:"give,omitempty"`  // targets in full, no stars
-	Deny        []access.Entitlement `json:"deny,omitempty"`
-	Suspend     bool                 `json:"suspend,omitempty"`
-	Restore     bool                 `json:"restore,omitempty"` // whom Castellan suspended
-	Remove      bool                 `json:"remove,omitempty"`  // from the organization
-	Notify      []string             `json:"notify,omitempty"`  // who is told when it begins to hold for somebody: owner, person, or e-mail addresses
-	Removals    Mode                 `json:"removals"`          // which memberships of what it gives may be taken when nothing gives them
-	During      *window.Window       `json:"during,omitempty"`  // none: always
-	After       Duration             `json:"after"`             // how long the condition must have held
-	Release     string               `json:"release,omitempty"` // condition: while it is true the rule does not hold; else, once it holds, it holds on
-	Grace       Duration             `json:"grace"`             // how long before harm whom it concerns is told
+	Name        string   `json:"name"`
+	Description string   `json:"description,omitempty"`
+	Owner       string   `json:"owner,omitempty"` // who answers for it: e-mail address or account id
+	Mode        RuleMode `json:"mode"`
+	// hash of what the rule was last shown to do: just that is done without asking again
+	Shown   string               `json:"shown,omitempty"`
+	When    string               `json:"when"`           // condition on the person
+	Give    []access.Entitlement `json:"give,omitempty"` // targets in full, no stars
+	Deny    []access.Entitlement `json:"deny,omitempty"`
+	Suspend bool                 `json:"suspend,omitempty"`
+	Restore bool                 `json:"restore,omitempty"` // whom Castellan suspended
+	Remove  bool                 `json:"remove,omitempty"`  // from the organization
+	// who is told when it begins to hold for somebody: owner, person, or e-mail addresses
+	Notify []string `json:"notify,omitempty"`
+	// which memberships of what it gives may be taken when nothing gives them
+	Removals Mode           `json:"removals"`
+	During   *window.Window `json:"during,omitempty"` // none: always
+	After    Duration       `json:"after"`            // how long the condition must have held
+	// condition: while it is true the rule does not hold; else, once it holds, it holds on
+	Release string   `json:"release,omitempty"`
+	Grace   Duration `json:"grace"` // how long before harm whom it concerns is told
 }
 
 // RuleMode says whether a rule's changes are made.
@@ -60,12 +64,13 @@ func (r *Rule) Clocked() bool {
 // Acts says that the rule changes anything, rather than only telling of it.
 func (r *Rule) Acts() bool { return r.Harms() || r.Restore || len(r.Give) > 0 }
 
-// Key tells the rule from others and from what it was before it said something else. How it is described, whom it tells, and
-// whether it is enforced make no difference.
+// Key tells the rule from others and from what it was before it said something else. How it is described, whom it
+// tells, and whether it is enforced make no difference.
 func (r *Rule) Key() string {
 	said := Rule{
-		When: r.When, Give: r.Give, Deny: r.Deny, Suspend: r.Suspend, Restore: r.Restore, Remove: r.Remove, Removals: r.Removals,
-		During: r.During, After: r.After, Grace: r.Grace, Release: r.Release,
+		When: r.When, Give: r.Give, Deny: r.Deny, Suspend: r.Suspend, Restore: r.Restore, Remove: r.Remove,
+		Removals: r.Removals,
+		During:   r.During, After: r.After, Grace: r.Grace, Release: r.Release,
 	}
 	text, err := json.Marshal(said)
 	if err != nil {

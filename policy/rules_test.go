@@ -16,27 +16,48 @@ import (
 func TestRulesRefuse(t *testing.T) {
 	const rule = minimal + "rules:\n  - {name: r, owner: ana@acme.example, when: managed, "
 	for name, tt := range map[string]struct{ text, want string }{
-		"condition on the second line": {minimal + "rules:\n  - name: r\n    give: ['group:x']\n    when: |\n      managed &&\n        colour == 1\n", "acme.yaml:13:9: rules[0].when: undeclared reference to 'colour'"},
-		"condition of another type":    {minimal + "rules:\n  - {name: r, give: ['group:x'], when: in(3)}\n", "acme.yaml:9:42: rules[0].when: found no matching overload for 'in'"},
-		"no action":                    {rule + "}\n", "acme.yaml:9:5: rules[0]: the rule does nothing"},
-		"star":                         {rule + "give: ['group:a-*']}\n", `rules[0].give[0]: "group:a-*": a rule names its targets in full`},
-		"presence":                     {rule + "deny: [directory]}\n", "rules[0].deny[0]: presence is not given and denied like access; write suspend"},
-		"leftover group":               {rule + "give: ['group:Org-admins']}\n", `rules[0].give[0]: membership of "group:Org-admins" no longer makes`},
-		"both ways":                    {rule + "give: ['group:a'], deny: ['group:A']}\n", `rules[0].deny[0]: "group:A" is given and denied by one rule`},
-		"restore and suspend":          {rule + "restore: true, suspend: true}\n", "rules[0]: the rule restores people and takes them away"},
-		"suspend and remove":           {rule + "suspend: true, remove: true}\n", "rules[0]: whom the rule removes need not be suspended"},
-		"grace for nothing":            {rule + "give: ['group:a'], grace: 1d}\n", "rules[0].grace: the rule takes nothing"},
-		"shown and observed":           {rule + "suspend: true, shown: 'sha256:" + strings.Repeat("a", 64) + "'}\n", "rules[0].shown: only what is enforced"},
-		"no hash":                      {rule + "suspend: true, mode: enforce, shown: yes-please}\n", `rules[0].shown: "yes-please" is not the hash`},
-		"nobody answers":               {minimal + "rules:\n  - {name: r, when: managed, suspend: true}\n", "rules[0]: owner is missing"},
-		"told nobody":                  {rule + "notify: [everybody]}\n", `rules[0].notify[0]: "everybody" can be told nothing`},
-		"never in force":               {rule + "suspend: true, during: {zone: Mars/Olympus, weekly: [Mon]}}\n", `rules[0].during:`},
-		"no instant":                   {rule + "suspend: true, during: {from: tomorrow}}\n", `rules[0].during.from: "tomorrow" is not an instant`},
-		"twice":                        {rule + "suspend: true}\n  - {name: R, when: managed, give: ['group:x']}\n", `rules[1].name: the name "R" is taken by rules[0]`},
-		"mode of a mapping":            {rule + "give: ['group:jira-users-acme'], removals: all}\n", `rules[0].give[0]: "group:jira-users-acme" has removals: all here and removals: owned in mappings[0]`},
-		"mode of a rule":               {rule + "give: ['group:x']}\n  - {name: s, when: managed, give: ['group:X'], removals: all}\n", "rules[1].give[0]"},
-		"additive mapping":             {strings.Replace(rule, "rules:", "    removals: never\nrules:", 1) + "deny: ['group:jira-users-acme']}\n", "mappings[0] says removals: never"},
-		"domain":                       {strings.Replace(minimal, "name: acme,", "domains: ['@x'], name: acme,", 1), `organization.domains[0]: "@x" is not an e-mail domain`},
+		"condition on the second line": {
+			minimal + "rules:\n  - name: r\n    give: ['group:x']\n    when: |\n      managed &&\n        colour == 1\n", "acme.yaml:13:9: rules[0].when: undeclared reference to 'colour'"},
+		"condition of another type": {minimal + "rules:\n  - {name: r, give: ['group:x'], when: in(3)}\n",
+			"acme.yaml:9:42: rules[0].when: found no matching overload for 'in'"},
+		"no action": {rule + "}\n", "acme.yaml:9:5: rules[0]: the rule does nothing"},
+		"star": {rule + "give: ['group:a-*']}\n",
+			`rules[0].give[0]: "group:a-*": a rule names its targets in full`},
+		"presence": {rule + "deny: [directory]}\n",
+			"rules[0].deny[0]: presence is not given and denied like access; write suspend"},
+		"leftover group": {rule + "give: ['group:Org-admins']}\n",
+			`rules[0].give[0]: membership of "group:Org-admins" no longer makes`},
+		"both ways": {rule + "give: ['group:a'], deny: ['group:A']}\n",
+			`rules[0].deny[0]: "group:A" is given and denied by one rule`},
+		"restore and suspend": {rule + "restore: true, suspend: true}\n",
+			"rules[0]: the rule restores people and takes them away"},
+		"suspend and remove": {rule + "suspend: true, remove: true}\n",
+			"rules[0]: whom the rule removes need not be suspended"},
+		"grace for nothing": {rule + "give: ['group:a'], grace: 1d}\n",
+			"rules[0].grace: the rule takes nothing"},
+		"shown and observed": {rule + "suspend: true, shown: 'sha256:" + strings.Repeat("a", 64) + "'}\n",
+			"rules[0].shown: only what is enforced"},
+		"no hash": {rule + "suspend: true, mode: enforce, shown: yes-please}\n",
+			`rules[0].shown: "yes-please" is not the hash`},
+		"nobody answers": {minimal + "rules:\n  - {name: r, when: managed, suspend: true}\n",
+			"rules[0]: owner is missing"},
+		"told nobody": {rule + "notify: [everybody]}\n",
+			`rules[0].notify[0]: "everybody" can be told nothing`},
+		"never in force": {rule + "suspend: true, during: {zone: Mars/Olympus, weekly: [Mon]}}\n",
+			`rules[0].during:`},
+		"no instant": {rule + "suspend: true, during: {from: tomorrow}}\n",
+			`rules[0].during.from: "tomorrow" is not an instant`},
+		"twice": {rule + "suspend: true}\n  - {name: R, when: managed, give: ['group:x']}\n",
+			`rules[1].name: the name "R" is taken by rules[0]`},
+		"mode of a mapping": {rule + "give: ['group:jira-users-acme'], removals: all}\n",
+			`rules[0].give[0]: "group:jira-users-acme" has removals: all here and removals: owned in mappings[0]`},
+		"mode of a rule": {
+			rule + "give: ['group:x']}\n  - {name: s, when: managed, give: ['group:X'], removals: all}\n",
+			"rules[1].give[0]"},
+		"additive mapping": {strings.Replace(rule, "rules:", "    removals: never\nrules:", 1) +
+			"deny: ['group:jira-users-acme']}\n", "mappings[0] says removals: never"},
+		"domain": {strings.Replace(minimal, "name: acme,", "domains: ['@x'], name: acme,", 1),
+			`organization.domains[0]: "@x" is not an e-mail domain`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := policy.Parse("acme.yaml", []byte(tt.text))
@@ -47,8 +68,9 @@ func TestRulesRefuse(t *testing.T) {
 
 // ruled is a policy of rules over the outline of the tests of Bind, with one mapping.
 func ruled(t testing.TB, rules string) (*policy.Bound, []access.Finding) {
-	p, err := policy.Parse("acme.yaml", []byte("version: 1\norganization: {name: acme, id: a1, key: 'env:A', domains: [own.example]}\n"+
-		"mappings:\n- {name: sales, from: [Sales], to: ['group:jira-users-acme']}\nignore: ['*']\nrules:\n"+rules))
+	p, err := policy.Parse("acme.yaml",
+		[]byte("version: 1\norganization: {name: acme, id: a1, key: 'env:A', domains: [own.example]}\n"+
+			"mappings:\n- {name: sales, from: [Sales], to: ['group:jira-users-acme']}\nignore: ['*']\nrules:\n"+rules))
 	require.NoError(t, err)
 	o := outline()
 	o.Domains = []string{"acme.example"}
@@ -64,7 +86,8 @@ func verdicts(r policy.Resolution) map[string]policy.Verdict {
 }
 
 func person(email string, groups ...string) access.Person {
-	return access.Person{ID: email, Email: email, ClaimStatus: "unmanaged", MembershipStatus: "active", GroupIDs: append([]string{}, groups...)}
+	return access.Person{ID: email, Email: email, ClaimStatus: "unmanaged", MembershipStatus: "active",
+		GroupIDs: append([]string{}, groups...)}
 }
 
 func TestRulesGiveAndDeny(t *testing.T) {
@@ -77,9 +100,11 @@ func TestRulesGiveAndDeny(t *testing.T) {
 - {name: watch, owner: o@acme.example, when: external, suspend: true}
 `)
 	require.Empty(t, findings)
-	require.Equal(t, []string{"directory", "group:Confluence-Users-acme", "group:jira-users-acme", "organization"}, entitlements(b))
+	require.Equal(t, []string{"directory", "group:Confluence-Users-acme", "group:jira-users-acme", "organization"},
+		entitlements(b))
 	require.Equal(t, []policy.Mode{policy.RemoveNever, policy.RemoveOwned, policy.RemoveOwned, policy.RemoveNever},
-		[]policy.Mode{b.Targets[0].Removals, b.Targets[1].Removals, b.Targets[2].Removals, b.Targets[3].Removals}, "only whom a rule denies loses presence")
+		[]policy.Mode{b.Targets[0].Removals, b.Targets[1].Removals, b.Targets[2].Removals, b.Targets[3].Removals},
+		"only whom a rule denies loses presence")
 	require.Equal(t, []string{"s1"}, b.Targets[1].Evidence)
 	require.True(t, b.Source("s1"), "what a rule asks for is evidence")
 	require.Equal(t, []int{1}, b.Feeds("ENG-web"))
@@ -90,23 +115,32 @@ func TestRulesGiveAndDeny(t *testing.T) {
 		person access.Person
 		wants  []policy.Want
 	}{
-		"a colleague":    {person("a@acme.example", "s1", "s4"), []policy.Want{{Target: 1, Reasons: rule("power")}, {Target: 2, Reasons: mapping}}},
-		"a partner":      {person("p@partner.example", "s1", "s4"), []policy.Want{{Target: 2, Reasons: mapping, Denied: rule("outside")}}},
-		"own by list":    {person("b@OWN.example", "s1"), []policy.Want{{Target: 0, Reasons: rule("back")}, {Target: 1, Reasons: rule("power")}}},
-		"unknown domain": {person("e@evil.example"), []policy.Want{{Target: 0, Denied: rule("unknown domains")}, {Target: 2, Denied: rule("outside")}}},
-		"to leave":       {person("g@gone.example"), []policy.Want{{Target: 2, Denied: rule("outside")}, {Target: 3, Denied: rule("leave")}}},
-		"an app":         {access.Person{ID: "x", Email: "x@connect.atlassian.com", GroupIDs: []string{"s4"}}, nil},
-		"no address":     {person("", "s4"), []policy.Want{{Target: 0, Unsure: rule("back"), Barred: rule("unknown domains")}, {Target: 2, Reasons: mapping, Barred: rule("outside")}, {Target: 3, Barred: rule("leave")}}},
+		"a colleague": {person("a@acme.example", "s1", "s4"),
+			[]policy.Want{{Target: 1, Reasons: rule("power")}, {Target: 2, Reasons: mapping}}},
+		"a partner": {person("p@partner.example", "s1", "s4"),
+			[]policy.Want{{Target: 2, Reasons: mapping, Denied: rule("outside")}}},
+		"own by list": {person("b@OWN.example", "s1"),
+			[]policy.Want{{Target: 0, Reasons: rule("back")}, {Target: 1, Reasons: rule("power")}}},
+		"unknown domain": {person("e@evil.example"),
+			[]policy.Want{{Target: 0, Denied: rule("unknown domains")}, {Target: 2, Denied: rule("outside")}}},
+		"to leave": {person("g@gone.example"),
+			[]policy.Want{{Target: 2, Denied: rule("outside")}, {Target: 3, Denied: rule("leave")}}},
+		"an app": {access.Person{ID: "x", Email: "x@connect.atlassian.com", GroupIDs: []string{"s4"}}, nil},
+		"no address": {person("", "s4"),
+			[]policy.Want{{Target: 0, Unsure: rule("back"), Barred: rule("unknown domains")},
+				{Target: 2, Reasons: mapping, Barred: rule("outside")}, {Target: 3, Barred: rule("leave")}}},
 	} {
 		got := b.Resolve(want.person, policy.Known{Now: noon}).Wants
 		require.Equal(t, want.wants, got, who)
 	}
 	would := b.Resolve(person("p@partner.example"), policy.Known{Now: noon, Would: true}).Wants
-	require.Equal(t, []policy.Want{{Target: 0, Denied: rule("watch")}, {Target: 2, Denied: rule("outside")}}, would, "what only observes is told apart")
+	require.Equal(t, []policy.Want{{Target: 0, Denied: rule("watch")}, {Target: 2, Denied: rule("outside")}}, would,
+		"what only observes is told apart")
 	require.True(t, b.Observes())
 
 	none := b.Acting(nil)
-	require.Empty(t, none.Resolve(person("p@partner.example"), policy.Known{Now: noon}).Wants, "nobody consented to any of them")
+	require.Empty(t, none.Resolve(person("p@partner.example"), policy.Known{Now: noon}).Wants,
+		"nobody consented to any of them")
 	require.Len(t, b.Rules(), 5)
 	require.Len(t, b.Resolve(person("p@partner.example"), policy.Known{Now: noon}).Wants, 1, "the other is as it was")
 }
@@ -115,18 +149,21 @@ func TestRulesAndMappingsByTwoNamesTakeTheMoreCarefulMode(t *testing.T) {
 	// group:Confluence-Users-acme is the default of confluence/acme/user.
 	text := func(mapping, rule, mode string) string {
 		return "version: 1\norganization: {name: acme, id: a1, key: 'env:A'}\nmappings:\n" +
-			"- {name: m, from: [sales], to: ['group:confluence-users-acme'], removals: " + mapping + "}\nignore: ['*']\nrules:\n" +
+			"- {name: m, from: [sales], to: ['group:confluence-users-acme'], removals: " + mapping +
+			"}\nignore: ['*']\nrules:\n" +
 			"- {name: r, mode: " + mode + ", owner: o@acme.example, when: managed, give: ['default:confluence/acme/user'], removals: " + rule + "}\n"
 	}
 	for mapping, rules := range map[string]map[string][2]policy.Mode{
-		"all":   {"owned enforce": {"owned", "owned"}, "never enforce": {"never", "never"}, "owned observe": {"all", "owned"}},
+		"all": {"owned enforce": {"owned", "owned"}, "never enforce": {"never", "never"},
+			"owned observe": {"all", "owned"}},
 		"owned": {"all enforce": {"owned", "owned"}, "never observe": {"owned", "never"}},
 		"never": {"all enforce": {"never", "never"}},
 	} {
 		for rule, want := range rules {
 			removals, mode, _ := strings.Cut(rule, " ")
 			b, findings := policy.Bind(parse(t, text(mapping, removals, mode)), outline())
-			require.Equal(t, want, [2]policy.Mode{b.Targets[0].Mode(false), b.Targets[0].Mode(true)}, "mapping %s, rule %s", mapping, rule)
+			require.Equal(t, want, [2]policy.Mode{b.Targets[0].Mode(false), b.Targets[0].Mode(true)},
+				"mapping %s, rule %s", mapping, rule)
 			require.Equal(t, []string{"removals-differ group:Confluence-Users-acme"}, keys(findings))
 		}
 	}
@@ -150,13 +187,15 @@ func TestRulesThatGiveAndDenyOneTargetDoNeither(t *testing.T) {
 	b, findings := ruled(t, `- {name: torn, mode: enforce, owner: o@acme.example, when: external, give: ["group:confluence-users-acme"], deny: ["default:confluence/acme/user"]}`+"\n")
 	require.Equal(t, []string{"rule-contradicts-itself torn !"}, keys(findings))
 	torn := []access.Reason{{Kind: access.ReasonRule, Name: "torn"}}
-	require.Equal(t, []policy.Want{{Target: 0, Unsure: torn, Barred: torn}}, b.Resolve(person("p@partner.example"), policy.Known{Now: noon}).Wants)
+	require.Equal(t, []policy.Want{{Target: 0, Unsure: torn, Barred: torn}},
+		b.Resolve(person("p@partner.example"), policy.Known{Now: noon}).Wants)
 }
 
 func TestGrantedKnowsATargetByAllItsNames(t *testing.T) {
 	b, _ := ruled(t, `- {name: idle, mode: enforce, owner: o@acme.example, when: '!granted("default:jira/acme/user")', deny: ["group:jira-users-acme"]}`+"\n")
 	denied := func(target access.Entitlement) bool {
-		grants := []access.Grant{{ID: "g", Target: target, State: access.GrantGranted, From: noon.Add(-time.Hour), Until: noon.Add(time.Hour)}}
+		grants := []access.Grant{{ID: "g", Target: target, State: access.GrantGranted, From: noon.Add(-time.Hour),
+			Until: noon.Add(time.Hour)}}
 		for _, w := range b.Resolve(person("p@partner.example"), policy.Known{Now: noon, Grants: grants}).Wants {
 			if len(w.Denied) > 0 {
 				return true
@@ -218,9 +257,11 @@ func TestRulesKeepTheirTimes(t *testing.T) {
 `)
 	who := person("a@acme.example")
 	who.ClaimStatus = "managed"
-	require.Equal(t, map[string]policy.Verdict{"working hours": policy.VerdictHolds}, verdicts(b.Resolve(who, policy.Known{Now: noon})))
+	require.Equal(t, map[string]policy.Verdict{"working hours": policy.VerdictHolds},
+		verdicts(b.Resolve(who, policy.Known{Now: noon})))
 	evening := policy.Known{Now: noon.Add(6 * time.Hour), All: true}
-	require.Equal(t, map[string]policy.Verdict{"working hours": policy.VerdictClosed}, verdicts(b.Resolve(who, evening)))
+	require.Equal(t, map[string]policy.Verdict{"working hours": policy.VerdictClosed},
+		verdicts(b.Resolve(who, evening)))
 }
 
 // Times of force do not make a rule forget since when it holds.
@@ -286,7 +327,8 @@ func TestRulesThatCannotBeRightAreFound(t *testing.T) {
 	require.Equal(t, []string{"rule-app-unknown jirra", "rule-asks-itself itself", "rule-contradicts-itself both"}, all)
 }
 
-// What is not known is no answer: no group that is missing, no group whose name is not known, no domain that has vanished.
+// What is not known is no answer: no group that is missing, no group whose name is not known, no domain that has
+// vanished.
 func TestRulesNeverGuess(t *testing.T) {
 	text := `
 - {name: not sales, mode: enforce, owner: o@acme.example, when: '!in("sales")', suspend: true}
@@ -300,15 +342,18 @@ func TestRulesNeverGuess(t *testing.T) {
 	ask := func(b *policy.Bound, p access.Person) map[string]policy.Verdict {
 		return verdicts(b.Resolve(p, policy.Known{Now: noon, All: true}))
 	}
-	require.Equal(t, map[string]policy.Verdict{"not sales": unknown, "outside": no, "idle": unknown, "few": unknown}, ask(b, who))
+	require.Equal(t, map[string]policy.Verdict{"not sales": unknown, "outside": no, "idle": unknown, "few": unknown},
+		ask(b, who))
 	require.Equal(t, no, ask(b, person("a@acme.example", "a group made since", "s4"))["not sales"], "one is enough")
 
-	p, err := policy.Parse("acme.yaml", []byte("version: 1\norganization: {name: acme, id: a1, key: 'env:A'}\nmappings:\n- {name: m, from: [x], to: ['group:jira-users-acme']}\nrules:"+text))
+	p, err := policy.Parse("acme.yaml",
+		[]byte("version: 1\norganization: {name: acme, id: a1, key: 'env:A'}\nmappings:\n- {name: m, from: [x], to: ['group:jira-users-acme']}\nrules:"+text))
 	require.NoError(t, err)
 	o := outline()
 	o.Groups = o.Groups[:0]
 	empty, findings := policy.Bind(p, o)
-	require.Equal(t, unknown, ask(empty, person("a@acme.example"))["not sales"], "a group that is not there says nothing of anybody")
+	require.Equal(t, unknown, ask(empty, person("a@acme.example"))["not sales"],
+		"a group that is not there says nothing of anybody")
 	require.Equal(t, unknown, ask(empty, person("a@acme.example"))["outside"], "no domain was read")
 	require.Contains(t, findings, access.Finding{Rule: "rule-group-unknown", Subject: "sales", Blocks: true,
 		Detail: "rule not sales asks for a group that is not there; correct the name, or make the group. Until then the rule cannot be answered"})
@@ -333,7 +378,8 @@ func TestActivityIsNeverGuessed(t *testing.T) {
 			f.Added = noon.Add(-time.Duration(added) * 24 * time.Hour)
 		}
 		for i, a := range all {
-			f.Apps = append(f.Apps, condition.AppUse{App: []string{"jira-software", "confluence"}[i], Site: "acme", Activity: a})
+			f.Apps = append(f.Apps, condition.AppUse{App: []string{"jira-software", "confluence"}[i], Site: "acme",
+				Activity: a})
 		}
 		return f
 	}
@@ -372,8 +418,10 @@ func TestActivityIsNeverGuessed(t *testing.T) {
 		"unless known to be outside":  {`external || domain == "b.c"`, f(1), true},
 		"a verified address":          {`emailVerified`, f(1), unknown},
 		"two steps":                   {`!mfa`, f(1), unknown},
-		"sponsor and presence":        {`sponsor == "bo@acme.example" && granted("directory") && !granted("role:org-admin")`, sponsored(), true},
-		"profile":                     {`organization == "Acme" && location == "Berlin"`, condition.Facts{Person: access.Person{Organization: "Acme", Location: "Berlin"}}, true},
+		"sponsor and presence": {
+			`sponsor == "bo@acme.example" && granted("directory") && !granted("role:org-admin")`, sponsored(), true},
+		"profile": {`organization == "Acme" && location == "Berlin"`,
+			condition.Facts{Person: access.Person{Organization: "Acme", Location: "Berlin"}}, true},
 		"whether managed":             {`managed`, f(1), unknown},
 		"a list that names any group": {`inAny(["x", "y"])`, f(1), false},
 	} {
@@ -404,11 +452,14 @@ func sponsored() condition.Facts {
 func TestARuleIsKnownByWhatItSays(t *testing.T) {
 	r := policy.Rule{Name: "A", When: "managed", Suspend: true}
 	same := r
-	same.Name, same.Owner, same.Description, same.Mode, same.Shown, same.Notify = "a", "x", "y", policy.RuleEnforce, "z", []string{"owner"}
+	same.Name, same.Owner, same.Description, same.Mode, same.Shown, same.Notify = "a", "x", "y", policy.RuleEnforce,
+		"z", []string{"owner"}
 	require.Equal(t, r.Key(), same.Key())
 	for _, change := range []func(*policy.Rule){
-		func(r *policy.Rule) { r.Name = "b" }, func(r *policy.Rule) { r.When = "!managed" }, func(r *policy.Rule) { r.Remove = true },
-		func(r *policy.Rule) { r.After = 1 }, func(r *policy.Rule) { r.Grace = 1 }, func(r *policy.Rule) { r.During = &window.Window{Zone: "x"} },
+		func(r *policy.Rule) { r.Name = "b" }, func(r *policy.Rule) { r.When = "!managed" },
+		func(r *policy.Rule) { r.Remove = true },
+		func(r *policy.Rule) { r.After = 1 }, func(r *policy.Rule) { r.Grace = 1 },
+		func(r *policy.Rule) { r.During = &window.Window{Zone: "x"} },
 		func(r *policy.Rule) { r.Deny = []access.Entitlement{"group:x"} },
 	} {
 		other := r
@@ -425,7 +476,8 @@ func TestFollowsIsWhatThePolicyLooksAt(t *testing.T) {
 	}
 	in, other := change{access.Add, "group:web-Members", "w1"}, change{access.Add, "group:jira-users-extra", "j2"}
 	out := change{access.Remove, "group:web-Members", "w1"}
-	admin, restored, suspended := change{access.Add, access.OrgAdmin, ""}, change{access.Add, access.Directory, ""}, change{access.Remove, access.Directory, ""}
+	admin, restored, suspended := change{access.Add, access.OrgAdmin, ""}, change{access.Add, access.Directory, ""},
+		change{access.Remove, access.Directory, ""}
 	gone, adopted := change{access.Remove, access.Organization, ""}, change{access.Adopt, "group:web-Members", "w1"}
 	for condition, want := range map[string][]change{
 		`in("web-members")`:              {in, out, restored, suspended},
@@ -434,7 +486,8 @@ func TestFollowsIsWhatThePolicyLooksAt(t *testing.T) {
 		`inactive("90d", "jira")`:        {other, restored, suspended},
 		`managed`:                        {restored, suspended},
 	} {
-		b, _ := ruled(t, "- {name: r, mode: enforce, owner: o@acme.example, when: '"+condition+"', after: 1d, deny: ['group:jira-users-acme']}\n")
+		b, _ := ruled(t, "- {name: r, mode: enforce, owner: o@acme.example, when: '"+condition+
+			"', after: 1d, deny: ['group:jira-users-acme']}\n")
 		var got []change
 		for _, c := range []change{in, out, other, admin, restored, suspended, gone, adopted} {
 			if b.Follows(c.action, c.target, c.groupID) {
@@ -446,5 +499,6 @@ func TestFollowsIsWhatThePolicyLooksAt(t *testing.T) {
 	none, _ := bind(t, "- {name: m, from: [sales], to: ['group:jira-users-acme']}\n")
 	require.True(t, none.Follows(access.Add, access.Directory, ""), "who is back is given what mappings give")
 	require.False(t, none.Follows(access.Remove, access.Directory, ""))
-	require.False(t, none.Follows(access.Add, "group:jira-users-acme", "j1"), "mappings look at groups that Castellan never writes")
+	require.False(t, none.Follows(access.Add, "group:jira-users-acme", "j1"),
+		"mappings look at groups that Castellan never writes")
 }

@@ -24,9 +24,9 @@ func (w *binder) filled(f filled, m *Mapping) []*Target {
 // targetOfAnotherKind are the findings on a group that is there and cannot be a target.
 var targetOfAnotherKind = []string{"target-ambiguous", "target-synced", "target-locked"}
 
-// spareStars has one source group whose name makes no target refuse no policy: what a star was filled in to is reported, and
-// blocks only where nothing that the star makes can be managed, or where the policy names it in full. A group that is just not
-// there is for the policy to settle.
+// spareStars has one source group whose name makes no target refuse no policy: what a star was filled in to is
+// reported, and blocks only where nothing that the star makes can be managed, or where the policy names it in full. A
+// group that is just not there is for the policy to settle.
 func (w *binder) spareStars() {
 	for key, f := range w.findings {
 		subject := fold(access.Entitlement(f.Subject))
@@ -34,7 +34,8 @@ func (w *binder) spareStars() {
 		if len(written) == 0 || w.literal[subject] || !slices.Contains(targetOfAnotherKind, f.Rule) {
 			continue
 		}
-		f.Blocks = f.Blocks && slices.ContainsFunc(written, func(star access.Entitlement) bool { return !w.served[star] })
+		f.Blocks = f.Blocks && slices.ContainsFunc(written,
+			func(star access.Entitlement) bool { return !w.served[star] })
 		w.findings[key] = f
 	}
 }

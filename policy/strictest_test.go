@@ -22,16 +22,19 @@ func drawEntry(t *rapid.T, name string) policy.Grantable {
 	people := rapid.SliceOfNDistinct(rapid.SampledFrom(approvers), 2, 4, rapid.ID[string])
 	e := policy.Grantable{
 		Name: name, Targets: []access.Entitlement{access.OrgAdmin}, Ahead: span.Draw(t, "ahead"),
-		Duration: policy.GrantDuration{Max: span.Draw(t, "max")}, Remind: span.Draw(t, "remind"), Cooldown: span.Draw(t, "cooldown") - policy.Duration(time.Hour),
+		Duration: policy.GrantDuration{Max: span.Draw(t, "max")}, Remind: span.Draw(t, "remind"),
+		Cooldown: span.Draw(t, "cooldown") - policy.Duration(time.Hour),
 		Reason:   rapid.Bool().Draw(t, "reason"),
-		Eligible: rapid.SampledFrom([]string{"", "", "", "", "", "", "managed", `in("it-ops")`, `addedWithin("20d")`, `in("sales")`}).Draw(t, "eligible"),
+		Eligible: rapid.SampledFrom([]string{"", "", "", "", "", "", "managed", `in("it-ops")`, `addedWithin("20d")`,
+			`in("sales")`}).Draw(t, "eligible"),
 	}
 	if rapid.Bool().Draw(t, "long") {
 		e.Duration.Max += policy.Duration(12 * time.Hour)
 	}
 	e.Duration.Default = min(e.Duration.Max, span.Draw(t, "default"))
 	if rapid.Bool().Draw(t, "approval") {
-		e.Approval = &policy.Approval{Count: rapid.SampledFrom([]int{1, 1, 1, 2}).Draw(t, "count"), Wait: span.Draw(t, "wait"), Codes: rapid.Bool().Draw(t, "codes")}
+		e.Approval = &policy.Approval{Count: rapid.SampledFrom([]int{1, 1, 1, 2}).Draw(t, "count"),
+			Wait: span.Draw(t, "wait"), Codes: rapid.Bool().Draw(t, "codes")}
 		if e.Approval.By = people.Draw(t, "by"); rapid.SampledFrom([]bool{true, true, false}).Draw(t, "groups") {
 			e.Approval.Groups = []string{"leads"}
 		}
@@ -40,7 +43,8 @@ func drawEntry(t *rapid.T, name string) policy.Grantable {
 		}
 	}
 	if rapid.Bool().Draw(t, "extend") {
-		e.Extend = &policy.Extension{Max: 2 * span.Draw(t, "total"), Times: rapid.IntRange(1, 2).Draw(t, "times"), Approval: rapid.Bool().Draw(t, "again")}
+		e.Extend = &policy.Extension{Max: 2 * span.Draw(t, "total"), Times: rapid.IntRange(1, 2).Draw(t, "times"),
+			Approval: rapid.Bool().Draw(t, "again")}
 	}
 	return e
 }

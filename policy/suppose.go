@@ -14,7 +14,8 @@ import (
 	"github.com/castellan-io/castellan/policy/window"
 )
 
-// Supposition is one what-if change to a person or to the time, as ReadSupposition read it. The zero value changes nothing.
+// Supposition is one what-if change to a person or to the time, as ReadSupposition read it. The zero value changes
+// nothing.
 type Supposition struct {
 	text   string
 	change func(*supposed) error
@@ -32,8 +33,8 @@ const supposeForms = "write groups+=NAME, groups-=NAME, roles+=org-admin, roles-
 	"managed=true|false, mfa= or emailVerified=true|false|unknown, membershipStatus=active|suspended|no_membership, " +
 	"accountStatus=active|inactive|closed, now=2026-12-01T09:00:00Z, now+=7d, or app:jira/acme=91d ago|never|unknown|none"
 
-// ReadSupposition reads one what-if change, such as groups+=contractors or now+=7d. The error, in one line, says what is wrong
-// and which forms there are. Whether a group or an app is there shows only when it is applied.
+// ReadSupposition reads one what-if change, such as groups+=contractors or now+=7d. The error, in one line, says what
+// is wrong and which forms there are. Whether a group or an app is there shows only when it is applied.
 func ReadSupposition(text string) (Supposition, error) {
 	key, value, found := strings.Cut(text, "=")
 	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
@@ -50,9 +51,10 @@ func ReadSupposition(text string) (Supposition, error) {
 // String is the text.
 func (s Supposition) String() string { return s.text }
 
-// Apply is the person and the time as they would be. It changes nothing of what it is given. Times that are told from now are
-// told from the time given. Where it was not read when the person used their apps, and something is supposed of one, all other
-// apps count as there and their use as not known. The error, in one line, says which group or app is not there.
+// Apply is the person and the time as they would be. It changes nothing of what it is given. Times that are told from
+// now are told from the time given. Where it was not read when the person used their apps, and something is supposed of
+// one, all other apps count as there and their use as not known. The error, in one line, says which group or app is not
+// there.
 func (s Supposition) Apply(b *Bound, p access.Person, now time.Time) (access.Person, time.Time, error) {
 	if s.change == nil {
 		return p, now, nil
@@ -245,13 +247,15 @@ func (w *supposed) group(name string, in bool) error {
 
 // role gives the person the organization-admin role, or takes it.
 func (w *supposed) role(has bool) {
-	left := slices.DeleteFunc(slices.Clone(w.person.PlatformRoles), func(r string) bool { return r == access.RoleOrgAdmin })
+	left := slices.DeleteFunc(slices.Clone(w.person.PlatformRoles),
+		func(r string) bool { return r == access.RoleOrgAdmin })
 	if w.person.PlatformRoles = left; has {
 		w.person.PlatformRoles = append(left, access.RoleOrgAdmin)
 	}
 }
 
-// similar are up to five of the names that are most like one, best first: those that share many pairs of letters with it.
+// similar are up to five of the names that are most like one, best first: those that share many pairs of letters with
+// it.
 func similar(name string, names []string) []string {
 	const most, least = 5, 0.5
 	wanted := pairsOf(name)

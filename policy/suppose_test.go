@@ -32,40 +32,51 @@ func TestSuppose(t *testing.T) {
 	jira, wiki := access.Activity{Resource: jiraSite}, access.Activity{Resource: wikiSite}
 	used := access.Activity{Resource: jiraSite, Last: noon.Add(-91 * 24 * time.Hour)}
 	for text, want := range map[string]func(*access.Person){
-		"groups+=ENG-data":                   func(p *access.Person) { p.GroupIDs = []string{"s1", "j1", "s2"} },
-		"groups+=eng-web":                    func(p *access.Person) { p.GroupIDs = []string{"j1", "s1"} },
-		"groups-=jira-users-acme":            func(p *access.Person) { p.GroupIDs = []string{"s1"} },
-		"groups-=sales":                      func(*access.Person) {},
-		"groups+=local people":               func(p *access.Person) { p.GroupIDs = []string{"s1", "j1", "loc"} },
-		"email=Bo@b.example":                 func(p *access.Person) { p.Email = "Bo@b.example" },
-		"title=Head = of":                    func(p *access.Person) { p.JobTitle = "Head = of" },
-		"title=":                             func(p *access.Person) { p.JobTitle = "" },
-		"department=IT":                      func(p *access.Person) { p.Department = "IT" },
-		"organization=Acme":                  func(p *access.Person) { p.Organization = "Acme" },
-		"location=Berlin":                    func(p *access.Person) { p.Location = "Berlin" },
-		"managed=true":                       func(p *access.Person) { p.ClaimStatus = "managed" },
-		"managed=false":                      func(p *access.Person) { p.ClaimStatus = "unmanaged" },
-		"mfa=true":                           func(p *access.Person) { p.MFA = &yes },
-		"mfa=unknown":                        func(p *access.Person) { p.MFA = nil },
-		"emailVerified=false":                func(p *access.Person) { p.EmailVerified = &no },
-		"membershipStatus=no_membership":     func(p *access.Person) { p.MembershipStatus = "no_membership" },
-		"accountStatus=closed":               func(p *access.Person) { p.AccountStatus = "closed" },
-		"roles+=org-admin":                   func(p *access.Person) { p.PlatformRoles = []string{"atlassian/user", "atlassian/org-admin"} },
-		"roles-=org-admin":                   func(p *access.Person) { p.PlatformRoles = []string{"atlassian/user"} },
-		" app:Jira/ACME = 91d ago ":          func(p *access.Person) { p.Activity = []access.Activity{wiki, used} },
-		"app:jira/acme=2026-01-01T00:00:00Z": func(p *access.Person) { p.Activity = []access.Activity{wiki, {Resource: jiraSite, Last: newYear}} },
-		"app:jira-software/acme=never":       func(p *access.Person) { p.Activity = []access.Activity{wiki, {Resource: jiraSite, Never: true}} },
-		"app:jira/acme=unknown":              func(p *access.Person) { p.Activity = []access.Activity{wiki, jira} },
-		"app:jira/acme=none":                 func(p *access.Person) { p.Activity = []access.Activity{wiki} },
+		"groups+=ENG-data":               func(p *access.Person) { p.GroupIDs = []string{"s1", "j1", "s2"} },
+		"groups+=eng-web":                func(p *access.Person) { p.GroupIDs = []string{"j1", "s1"} },
+		"groups-=jira-users-acme":        func(p *access.Person) { p.GroupIDs = []string{"s1"} },
+		"groups-=sales":                  func(*access.Person) {},
+		"groups+=local people":           func(p *access.Person) { p.GroupIDs = []string{"s1", "j1", "loc"} },
+		"email=Bo@b.example":             func(p *access.Person) { p.Email = "Bo@b.example" },
+		"title=Head = of":                func(p *access.Person) { p.JobTitle = "Head = of" },
+		"title=":                         func(p *access.Person) { p.JobTitle = "" },
+		"department=IT":                  func(p *access.Person) { p.Department = "IT" },
+		"organization=Acme":              func(p *access.Person) { p.Organization = "Acme" },
+		"location=Berlin":                func(p *access.Person) { p.Location = "Berlin" },
+		"managed=true":                   func(p *access.Person) { p.ClaimStatus = "managed" },
+		"managed=false":                  func(p *access.Person) { p.ClaimStatus = "unmanaged" },
+		"mfa=true":                       func(p *access.Person) { p.MFA = &yes },
+		"mfa=unknown":                    func(p *access.Person) { p.MFA = nil },
+		"emailVerified=false":            func(p *access.Person) { p.EmailVerified = &no },
+		"membershipStatus=no_membership": func(p *access.Person) { p.MembershipStatus = "no_membership" },
+		"accountStatus=closed":           func(p *access.Person) { p.AccountStatus = "closed" },
+		"roles+=org-admin": func(p *access.Person) {
+			p.PlatformRoles = []string{"atlassian/user",
+				"atlassian/org-admin"}
+		},
+		"roles-=org-admin":          func(p *access.Person) { p.PlatformRoles = []string{"atlassian/user"} },
+		" app:Jira/ACME = 91d ago ": func(p *access.Person) { p.Activity = []access.Activity{wiki, used} },
+		"app:jira/acme=2026-01-01T00:00:00Z": func(p *access.Person) {
+			p.Activity = []access.Activity{wiki,
+				{Resource: jiraSite, Last: newYear}}
+		},
+		"app:jira-software/acme=never": func(p *access.Person) {
+			p.Activity = []access.Activity{wiki,
+				{Resource: jiraSite, Never: true}}
+		},
+		"app:jira/acme=unknown": func(p *access.Person) { p.Activity = []access.Activity{wiki, jira} },
+		"app:jira/acme=none":    func(p *access.Person) { p.Activity = []access.Activity{wiki} },
 	} {
 		t.Run(text, func(t *testing.T) {
 			// with room behind every slice, so that changing it in place would show
 			p := access.Person{
-				ID: "x", MFA: &no, GroupIDs: append(make([]string, 0, 9), "s1", "j1"), PlatformRoles: append(make([]string, 0, 9), "atlassian/user", "atlassian/org-admin"),
-				Activity: append(make([]access.Activity, 0, 9), jira, wiki),
+				ID: "x", MFA: &no, GroupIDs: append(make([]string, 0, 9), "s1", "j1"),
+				PlatformRoles: append(make([]string, 0, 9), "atlassian/user", "atlassian/org-admin"),
+				Activity:      append(make([]access.Activity, 0, 9), jira, wiki),
 			}
 			expected := p
-			expected.GroupIDs, expected.PlatformRoles, expected.Activity = slices.Clone(p.GroupIDs), slices.Clone(p.PlatformRoles), slices.Clone(p.Activity)
+			expected.GroupIDs, expected.PlatformRoles, expected.Activity = slices.Clone(p.GroupIDs),
+				slices.Clone(p.PlatformRoles), slices.Clone(p.Activity)
 			before := expected
 			want(&expected)
 			got, now, err := supposing(t, b, p, text)
@@ -87,7 +98,9 @@ func TestSupposeTimes(t *testing.T) {
 	p, now, err := supposing(t, b, access.Person{}, "now=2026-01-01T01:00:00+01:00", "now+=7d", "app:jira/acme=2d ago")
 	require.NoError(t, err)
 	require.Equal(t, newYear.Add(7*24*time.Hour), now)
-	require.Equal(t, []access.Activity{{Resource: wikiSite}, {Resource: jiraSite, Last: newYear.Add(5 * 24 * time.Hour)}}, p.Activity, "of another app nothing is known still")
+	require.Equal(t, []access.Activity{{Resource: wikiSite},
+		{Resource: jiraSite, Last: newYear.Add(5 * 24 * time.Hour)}}, p.Activity,
+		"of another app nothing is known still")
 	p, _, err = supposing(t, b, access.Person{}, "app:jira/acme=none")
 	require.NoError(t, err)
 	require.Equal(t, []access.Activity{{Resource: wikiSite}}, p.Activity)

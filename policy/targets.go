@@ -24,8 +24,8 @@ func (w *binder) mapped(e access.Entitlement, m *Mapping, needed bool) []*Target
 	return found
 }
 
-// modeSaid reports that two entries which name one target differently disagree on what may be taken from it. By one name the
-// file is refused.
+// modeSaid reports that two entries which name one target differently disagree on what may be taken from it. By one
+// name the file is refused.
 func (w *binder) modeSaid(t *Target, mode Mode, by string) {
 	first, said := w.modes[t]
 	switch {
@@ -102,7 +102,8 @@ func (w *binder) roleDefaults(e access.Entitlement) []*Target {
 	}
 	w.defaults[e] = names
 	if len(groups) == 0 {
-		w.find("default-missing", string(e), true, "no group is default for this role; make one the default in admin.atlassian.com, or name a group")
+		w.find("default-missing", string(e), true,
+			"no group is default for this role; make one the default in admin.atlassian.com, or name a group")
 	}
 	return found
 }
@@ -117,7 +118,8 @@ func (w *binder) behind(e access.Entitlement) (groups []access.Group, known bool
 		known = true
 		for _, r := range w.outline.Roles {
 			g, exists := w.byID[r.GroupID]
-			if exists && r.Default && r.Resource == s.Resource && strings.EqualFold(r.Role, "atlassian/"+role) && !slices.Contains(groups, g) {
+			if exists && r.Default && r.Resource == s.Resource && strings.EqualFold(r.Role, "atlassian/"+role) &&
+				!slices.Contains(groups, g) {
 				groups = append(groups, g)
 			}
 		}
@@ -167,9 +169,11 @@ func (w *binder) writable(g access.Group) bool {
 	case same > 1:
 		w.find("target-ambiguous", subject, true, "%d groups have this name; delete all but one", same)
 	case g.Synced:
-		w.find("target-synced", subject, true, "an identity provider owns the group, so Atlassian refuses other writes; name a group of Atlassian's own")
+		w.find("target-synced", subject, true,
+			"an identity provider owns the group, so Atlassian refuses other writes; name a group of Atlassian's own")
 	case !g.Modifiable:
-		w.find("target-locked", subject, true, "Atlassian does not let the group's members be changed; name another group")
+		w.find("target-locked", subject, true,
+			"Atlassian does not let the group's members be changed; name another group")
 	default:
 		return true
 	}
@@ -181,7 +185,8 @@ func (w *binder) manage(live access.Entitlement, g access.Group) *Target {
 	key := fold(live)
 	t := w.targets[key]
 	if t == nil {
-		t = &Target{Entitlement: live, GroupID: g.ID, Removals: RemoveAll, Apps: w.opens[g.ID], Members: g.Users, fresh: true}
+		t = &Target{Entitlement: live, GroupID: g.ID, Removals: RemoveAll, Apps: w.opens[g.ID], Members: g.Users,
+			fresh: true}
 		w.targets[key] = t
 	}
 	return t

@@ -81,7 +81,8 @@ func (t *terms) addApproval(e *Grantable) {
 func (t *terms) addExtension(e *Grantable) {
 	if e.Extend == nil {
 		t.extend.never = e.Name
-		t.extend.total.atMost(e.Duration.Max, e, "%s in a row") // a fresh request continues what runs, like an extension
+		// a fresh request continues what runs, like an extension
+		t.extend.total.atMost(e.Duration.Max, e, "%s in a row")
 		return
 	}
 	t.extend.total.atMost(e.Extend.Max, e, "%s in all")

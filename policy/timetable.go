@@ -13,8 +13,9 @@ type Timed struct {
 	When []time.Time `json:"when"` // the next instants, the first one first
 }
 
-// Timetable returns when the policy's campaigns, its governance report and its rules' windows come next, up to so many times
-// each. A window's instants are when it opens and when it closes, in turn; see [Window.Open] for which comes first.
+// Timetable returns when the policy's campaigns, its governance report and its rules' windows come next, up to so many
+// times each. A window's instants are when it opens and when it closes, in turn; see [Window.Open] for which comes
+// first.
 func (p *Policy) Timetable(after time.Time, times int) (all []Timed) {
 	add := func(what, zone string, next func(time.Time) time.Time) {
 		t := Timed{What: what, Zone: zone}

@@ -43,7 +43,8 @@ func (s Section) check() error {
 	}
 	for i, row := range s.Rows {
 		if len(row) != len(s.Columns) {
-			return fmt.Errorf(", row %d: it has %d cells, and the section has %d columns", i+1, len(row), len(s.Columns))
+			return fmt.Errorf(", row %d: it has %d cells, and the section has %d columns", i+1, len(row),
+				len(s.Columns))
 		}
 	}
 	if s.Incomplete == "" && s.Count < len(s.Rows) {

@@ -42,12 +42,15 @@ func TestRowsComeAndGo(t *testing.T) {
 
 func TestWhatCannotBeComparedIsUnknown(t *testing.T) {
 	for name, spoil := range map[string]func(before, now *report.Report){
-		"incomplete before":  func(before, _ *report.Report) { before.Sections[0].Incomplete = "refused" },
-		"incomplete now":     func(_, now *report.Report) { now.Sections[0].Incomplete = "refused" },
-		"cut before":         func(before, _ *report.Report) { before.Sections[0].Count = 9 },
-		"cut now":            func(_, now *report.Report) { now.Sections[0].Count = 9 },
-		"a new section":      func(before, _ *report.Report) { before.Sections[0].Key = "other" },
-		"another identity":   func(before, _ *report.Report) { before.Sections[0].Columns = []string{"Account", "Seen"} },
+		"incomplete before": func(before, _ *report.Report) { before.Sections[0].Incomplete = "refused" },
+		"incomplete now":    func(_, now *report.Report) { now.Sections[0].Incomplete = "refused" },
+		"cut before":        func(before, _ *report.Report) { before.Sections[0].Count = 9 },
+		"cut now":           func(_, now *report.Report) { now.Sections[0].Count = 9 },
+		"a new section":     func(before, _ *report.Report) { before.Sections[0].Key = "other" },
+		"another identity": func(before,
+			_ *report.Report) {
+			before.Sections[0].Columns = []string{"Account", "Seen"}
+		},
 		"other organization": func(before, _ *report.Report) { before.Org = "other" },
 	} {
 		before, now := with("a"), with("a", "b")
@@ -78,7 +81,8 @@ func TestPastGrows(t *testing.T) {
 	before.Sections = append(before.Sections,
 		report.Section{Key: "unseen", Severity: report.Know, Incomplete: "refused", Count: 4},
 		report.Section{Key: "cut", Severity: report.Know, Count: 1200})
-	want := []report.Past{{ID: "oldest", Counts: map[string]int{"k": 7}}, {ID: "before", At: monday, Counts: map[string]int{"k": 1, "cut": 1200}}}
+	want := []report.Past{{ID: "oldest", Counts: map[string]int{"k": 7}},
+		{ID: "before", At: monday, Counts: map[string]int{"k": 1, "cut": 1200}}}
 	now.Compare(&before)
 	require.Equal(t, want, now.Past)
 	now.Compare(&before)

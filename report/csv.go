@@ -19,8 +19,8 @@ import (
 // …", where it is incomplete, was cut, or nothing was found. A section that is in the report is so never absent here.
 //
 // A cell that a spreadsheet might take for a formula has an apostrophe in front, also after a line break, a tab or a
-// semicolon within it, where some split cells. Invisible characters are written as ⟨U+202E⟩, and a cell ends with … after
-// 32,000 bytes, short of what Excel takes. JSON has every value as it is.
+// semicolon within it, where some split cells. Invisible characters are written as ⟨U+202E⟩, and a cell ends with …
+// after 32,000 bytes, short of what Excel takes. JSON has every value as it is.
 func (r Report) CSV(w io.Writer) error {
 	if err := r.Check(); err != nil {
 		return err

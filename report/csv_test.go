@@ -17,7 +17,8 @@ func TestCSVIsOneFlatTable(t *testing.T) {
 	r.Sections[0].Rows[1][1] = ""
 	r.Sections = append(r.Sections,
 		report.Section{Key: "none", Title: "None", Severity: report.Act},
-		report.Section{Key: "cut", Title: "Cut", Severity: report.Know, Columns: []string{"Name"}, Rows: [][]string{{"x"}}, Count: 1234},
+		report.Section{Key: "cut", Title: "Cut", Severity: report.Know, Columns: []string{"Name"},
+			Rows: [][]string{{"x"}}, Count: 1234},
 		report.Section{Key: "unseen", Title: "Unseen", Severity: report.Know, Incomplete: "refused"})
 	require.Equal(t, "\ufeff"+`section,title,severity,identity,detail 1,detail 2,detail 3
 report,Access,know,r,organization: acme,at: 2026-03-09T05:00:00Z,policy: 

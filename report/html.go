@@ -22,11 +22,12 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 // mostShown is how many bytes of one text the page shows, so that no single name fills it.
 const mostShown = 2_000
 
-// HTML writes one page that needs nothing but itself: no script, font, style sheet or image from elsewhere, and a policy
-// in it that forbids them. It adapts to phones, to dark screens and to paper, and needs no colour to be understood. Rows
-// beyond the first few are folded; what is folded is not printed, and the page says so.
+// HTML writes one page that needs nothing but itself: no script, font, style sheet or image from elsewhere, and a
+// policy in it that forbids them. It adapts to phones, to dark screens and to paper, and needs no colour to be
+// understood. Rows beyond the first few are folded; what is folded is not printed, and the page says so.
 //
-// Invisible characters are written as ⟨U+202E⟩, and a text ends with … after 2,000 bytes. JSON has every value as it is.
+// Invisible characters are written as ⟨U+202E⟩, and a text ends with … after 2,000 bytes. JSON has every value as it
+// is.
 func (r Report) HTML(w io.Writer) error {
 	if err := r.Check(); err != nil {
 		return err
@@ -89,7 +90,8 @@ func partOf(s Section, past []Past) part {
 		Change: change(s, past), Trend: trendOf(s, past),
 	}
 	if s.cut() {
-		p.Note = fmt.Sprintf("This report holds %s of %s rows; %s left out.", grouped(len(s.Rows)), grouped(s.Count), some(s.Count-len(s.Rows), "is", "are"))
+		p.Note = fmt.Sprintf("This report holds %s of %s rows; %s left out.", grouped(len(s.Rows)), grouped(s.Count),
+			some(s.Count-len(s.Rows), "is", "are"))
 	}
 	p.Open, p.Folded = tablesOf(s)
 	return p
@@ -124,12 +126,14 @@ func verdict(sections []Section) []string {
 	}
 	sentences := []string{sentence}
 	if unseen > 0 {
-		sentences = append(sentences, some(unseen, "section", "sections")+" could not be looked at: what is there is not known.")
+		sentences = append(sentences, some(unseen, "section", "sections")+
+			" could not be looked at: what is there is not known.")
 	}
 	return sentences
 }
 
-// change is what the summary says of a section since the report before. Where rows cannot be compared, counts still can.
+// change is what the summary says of a section since the report before. Where rows cannot be compared, counts still
+// can.
 func change(s Section, past []Past) string {
 	if len(past) == 0 {
 		return ""

@@ -17,9 +17,12 @@ import (
 
 // Values as somebody might name a person or a group to harm who reads of it.
 var attacks = []string{
-	`<script>alert(1)</script>`, `</td></table><img src=x onerror=alert(1)>`, `"onmouseover="alert(1)`, `' style='display:none`,
-	`</style><script>alert(1)</script>`, `javascript:alert(1)`, `{{.Title}}`, `-->`, `]]>`, `&lt;b&gt;`, `=HYPERLINK("https://evil.example")`,
-	"ana\u202Egro.emca@", "a\u200bna", "two\nlines", "nul\x00", "bell\a", "not\xffutf8", `a"; } body { display: none } "`, `\"; color: red; --x:"`,
+	`<script>alert(1)</script>`, `</td></table><img src=x onerror=alert(1)>`, `"onmouseover="alert(1)`,
+	`' style='display:none`,
+	`</style><script>alert(1)</script>`, `javascript:alert(1)`, `{{.Title}}`, `-->`, `]]>`, `&lt;b&gt;`,
+	`=HYPERLINK("https://evil.example")`,
+	"ana\u202Egro.emca@", "a\u200bna", "two\nlines", "nul\x00", "bell\a", "not\xffutf8",
+	`a"; } body { display: none } "`, `\"; color: red; --x:"`,
 	strings.Repeat("x", 5000), "💥👩‍💻", "שלום", "",
 }
 
@@ -117,7 +120,8 @@ func shape(n *node) []string {
 func TestThePageNeedsNothingElse(t *testing.T) {
 	page, text := read(t, sample(t, 8))
 	for _, e := range page.all("") {
-		require.NotContains(t, []string{"script", "link", "img", "iframe", "object", "embed", "base", "form", "input", "use", "image", "video", "audio"}, e.name)
+		require.NotContains(t, []string{"script", "link", "img", "iframe", "object", "embed", "base", "form", "input",
+			"use", "image", "video", "audio"}, e.name)
 		for _, name := range []string{"src", "srcset", "action", "background", "data", "poster"} {
 			require.NotContains(t, e.attrs, name)
 		}
@@ -189,9 +193,11 @@ func TestContrast(t *testing.T) {
 		}
 		for _, pair := range [][2]string{
 			{"ink", "paper"}, {"soft", "paper"}, {"link", "paper"}, {"ink", "look-paper"},
-			{"act", "act-paper"}, {"look", "look-paper"}, {"know", "know-paper"}, {"act", "paper"}, {"look", "paper"}, {"know", "paper"},
+			{"act", "act-paper"}, {"look", "look-paper"}, {"know", "know-paper"}, {"act", "paper"}, {"look", "paper"},
+			{"know", "paper"},
 		} {
-			require.GreaterOrEqual(t, contrast(t, colours[pair[0]], colours[pair[1]]), 4.5, "%d: %s on %s", i, pair[0], pair[1])
+			require.GreaterOrEqual(t, contrast(t, colours[pair[0]], colours[pair[1]]), 4.5, "%d: %s on %s", i,
+				pair[0], pair[1])
 		}
 	}
 	require.InDelta(t, 21, contrast(t, "#000000", "#ffffff"), 0.01)
@@ -312,13 +318,18 @@ func TestTrends(t *testing.T) {
 		past        []report.Past
 		path, words string
 	}{
-		"one":              {past(4), "M4.0 4.0h0L108.0 14.0h0", "Over 2 reports: first 4, now 2; lowest 2, highest 4."},
-		"two":              {past(0, 4), "M4.0 24.0h0L56.0 4.0h0L108.0 14.0h0", "Over 3 reports: first 0, now 2; lowest 0, highest 4."},
-		"with a gap":       {past(2, -1), "M4.0 4.0h0M108.0 4.0h0", "Over 2 reports: first 2, now 2; lowest 2, highest 2."},
-		"begins later":     {past(-1, -1, 1), "M4.0 14.0h0L108.0 4.0h0", "Over 2 reports: first 1, now 2; lowest 1, highest 2."},
+		"one": {past(4), "M4.0 4.0h0L108.0 14.0h0",
+			"Over 2 reports: first 4, now 2; lowest 2, highest 4."},
+		"two": {past(0, 4), "M4.0 24.0h0L56.0 4.0h0L108.0 14.0h0",
+			"Over 3 reports: first 0, now 2; lowest 0, highest 4."},
+		"with a gap": {past(2, -1), "M4.0 4.0h0M108.0 4.0h0",
+			"Over 2 reports: first 2, now 2; lowest 2, highest 2."},
+		"begins later": {past(-1, -1, 1), "M4.0 14.0h0L108.0 4.0h0",
+			"Over 2 reports: first 1, now 2; lowest 1, highest 2."},
 		"nothing known":    {past(-1), "", ""},
 		"no report before": {nil, "", ""},
-		"fifty":            {past(fifty...), "M4.0 4.0h0L6.1 4.2h0", "Over 51 reports: first 100, now 2; lowest 2, highest 100."},
+		"fifty": {past(fifty...), "M4.0 4.0h0L6.1 4.2h0",
+			"Over 51 reports: first 100, now 2; lowest 2, highest 100."},
 	} {
 		r := with("a", "b")
 		r.Past = c.past
@@ -330,8 +341,10 @@ func TestTrends(t *testing.T) {
 		}
 		require.Len(t, drawings, 1, name)
 		require.Equal(t, c.words, drawings[0].attrs["aria-label"], name)
-		require.True(t, strings.HasPrefix(drawings[0].all("path")[1].attrs["d"], c.path), "%s: %s", name, drawings[0].all("path")[1].attrs["d"])
-		for _, at := range regexp.MustCompile(`[0-9.]+ [0-9.]+`).FindAllString(drawings[0].all("path")[1].attrs["d"], -1) {
+		require.True(t, strings.HasPrefix(drawings[0].all("path")[1].attrs["d"], c.path), "%s: %s", name,
+			drawings[0].all("path")[1].attrs["d"])
+		for _, at := range regexp.MustCompile(`[0-9.]+ [0-9.]+`).FindAllString(drawings[0].all("path")[1].attrs["d"],
+			-1) {
 			var x, y float64
 			_, err := fmt.Sscan(at, &x, &y)
 			require.NoError(t, err)

@@ -44,8 +44,8 @@ func (r Report) withLists() Report {
 	return r
 }
 
-// Read is the inverse of JSON. It refuses a version it does not know, anything after the report, and what Check refuses;
-// fields it does not know it leaves out. It reads all there is: who does not trust the source sets a limit.
+// Read is the inverse of JSON. It refuses a version it does not know, anything after the report, and what Check
+// refuses; fields it does not know it leaves out. It reads all there is: who does not trust the source sets a limit.
 func Read(r io.Reader) (Report, error) {
 	data, err := io.ReadAll(r)
 	if err != nil {

@@ -43,7 +43,8 @@ func trendOf(s Section, past []Past) *trend {
 	place := func(p point) (x, y string) {
 		across := float64(p.at-begin) / float64(len(past)-begin)
 		up := float64(max(p.count, 0)) / float64(max(most, 1))
-		return fmt.Sprintf("%.1f", trendRoom+across*(trendWidth-2*trendRoom)), fmt.Sprintf("%.1f", trendHeight-trendRoom-up*(trendHeight-2*trendRoom))
+		return fmt.Sprintf("%.1f", trendRoom+across*(trendWidth-2*trendRoom)),
+			fmt.Sprintf("%.1f", trendHeight-trendRoom-up*(trendHeight-2*trendRoom))
 	}
 	var t trend
 	var path strings.Builder

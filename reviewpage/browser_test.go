@@ -75,7 +75,8 @@ func newTab(t *testing.T, items int) *tab {
 	t.Helper()
 	path := chromiumPath(t)
 	chromium.once.Do(func() {
-		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.Flag("lang", "en-GB"))
+		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path),
+			chromedp.Flag("lang", "en-GB"))
 		if os.Getuid() == 0 {
 			options = append(options, chromedp.NoSandbox) // Chromium has none for root
 		}
@@ -89,12 +90,14 @@ func newTab(t *testing.T, items int) *tab {
 	socket, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	b := &tab{world: newWorld(t, "http://"+socket.Addr().String(), items)}
-	b.server = &httptest.Server{Listener: socket, Config: &http.Server{ReadHeaderTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if b.deaf.Load() && r.Method == http.MethodPost {
-			panic(http.ErrAbortHandler)
-		}
-		b.page.ServeHTTP(w, r)
-	})}}
+	b.server = &httptest.Server{Listener: socket,
+		Config: &http.Server{ReadHeaderTimeout: patience,
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if b.deaf.Load() && r.Method == http.MethodPost {
+					panic(http.ErrAbortHandler)
+				}
+				b.page.ServeHTTP(w, r)
+			})}}
 	b.server.Start()
 	t.Cleanup(b.server.Close)
 
@@ -175,7 +178,8 @@ func (b *tab) press(keys string) {
 		events := kb.Encode(key)
 		down, up := *events[0], *events[len(events)-1]
 		if len(events) == 3 {
-			down.Type, down.Text, down.UnmodifiedText = input.DispatchKeyEventTypeKeyDown, events[1].Text, events[1].UnmodifiedText
+			down.Type, down.Text, down.UnmodifiedText = input.DispatchKeyEventTypeKeyDown, events[1].Text,
+				events[1].UnmodifiedText
 		}
 		for _, event := range []input.DispatchKeyEventParams{down, up} {
 			_, err := chromedp.Call(b.ctx, input.DispatchKeyEvent, event)
@@ -200,7 +204,8 @@ func (b *tab) enter() {
 // scripts turns JavaScript on or off, for pages that are opened from then on.
 func (b *tab) scripts(on bool) {
 	b.t.Helper()
-	_, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !on})
+	_, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled,
+		emulation.SetScriptExecutionDisabledParams{Value: !on})
 	require.NoError(b.t, err)
 }
 

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// mostBuckets bounds the memory of one kind of bound: of those who asked for too much, the ones that asked last are kept.
+// mostBuckets bounds the memory of one kind of bound: of those who asked for too much, the ones that asked last are
+// kept.
 const mostBuckets = 10_000
 
 // buckets bound how often each link may do something.

@@ -11,11 +11,11 @@ import (
 
 // Desk is what the page asks of Castellan. What it takes is always said by the link's own reviewer.
 //
-// An error that is neither [ErrNoEntry] nor a [Refused] means that Castellan could not answer: whether what was said was
-// taken is then not known, so saying the same twice must do no harm.
+// An error that is neither [ErrNoEntry] nor a [Refused] means that Castellan could not answer: whether what was said
+// was taken is then not known, so saying the same twice must do no harm.
 type Desk interface {
-	// Admit says whether the link opens anything now: it was issued, is not revoked, and its review is open for this reviewer.
-	// Any refusal is ErrNoEntry.
+	// Admit says whether the link opens anything now: it was issued, is not revoked, and its review is open for this
+	// reviewer. Any refusal is ErrNoEntry.
 	Admit(ctx context.Context, link links.Link) error
 	// Sheet is what the reviewer is shown.
 	Sheet(ctx context.Context, link links.Link, q Query) (Sheet, error)

@@ -14,7 +14,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// flash is what the next page says of the last form. Its cookie carries it, marked so that nobody else can put words there.
+// flash is what the next page says of the last form. Its cookie carries it, marked so that nobody else can put words
+// there.
 type flash struct {
 	Text    string                 `json:"text"`
 	Bad     bool                   `json:"bad,omitempty"`  // something was not taken

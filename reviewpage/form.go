@@ -77,7 +77,8 @@ func (p *page) readForm(w http.ResponseWriter, r *http.Request, link links.Link)
 	if !p.sameOrigin(r) {
 		return form{}, errForeign
 	}
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
+		kind != "application/x-www-form-urlencoded" {
 		return form{}, errForm
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, mostBody)
@@ -105,7 +106,8 @@ func (p *page) readForm(w http.ResponseWriter, r *http.Request, link links.Link)
 	return f, nil
 }
 
-// sameOrigin says that the browser sent the form from a page of this site. Every browser says so by one header or the other.
+// sameOrigin says that the browser sent the form from a page of this site. Every browser says so by one header or the
+// other.
 func (p *page) sameOrigin(r *http.Request) bool {
 	site, origin := r.Header.Get("Sec-Fetch-Site"), r.Header.Get("Origin")
 	if site != "" && site != "same-origin" {

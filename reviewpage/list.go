@@ -23,8 +23,8 @@ func (p *page) list(w http.ResponseWriter, r *http.Request) {
 		p.failed(w, r, link, err, "Your list cannot be read. Try again in a moment.")
 		return
 	}
-	// The list's address is no secret, so the browser may tell this site where a form comes from. A page that hides where it
-	// is would have browsers hide it from the page's own posts, too.
+	// The list's address is no secret, so the browser may tell this site where a form comes from. A page that hides
+	// where it is would have browsers hide it from the page's own posts, too.
 	w.Header().Set("Referrer-Policy", "same-origin")
 	p.render(w, http.StatusOK, listTemplate, p.listOf(sheet, link, now, p.told(w, r, link)))
 }

@@ -43,10 +43,12 @@ func TestTheListSaysWhatIsKnownOfEachItem(t *testing.T) {
 	require.Equal(t, "Jira on acme | Confluence on acme", ana.fact("Opens"))
 	require.Equal(t, "the mapping platform-admins gives it, to everybody in the source group eng-platform | a temporary grant gives it (INC-4711)", ana.fact("Why"))
 	require.Equal(t, "7 January 2026", ana.fact("Held since"))
-	require.Equal(t, "Jira on acme: 19 November 2026, 3 days before the review opened | Confluence on acme: not known", ana.fact("Last use"))
+	require.Equal(t, "Jira on acme: 19 November 2026, 3 days before the review opened | Confluence on acme: not known",
+		ana.fact("Last use"))
 	require.Equal(t, "7 of 9 others in eng-platform hold it too", ana.fact("Others"))
 	require.Equal(t, "keep, by mia@acme.example, 25 August 2026 (admins:2026-08-22)", ana.fact("Last review"))
-	require.Equal(t, "bo@acme.example, stage 1: remove, “changed teams in May”, 22 November 2026", ana.fact("Others said"))
+	require.Equal(t, "bo@acme.example, stage 1: remove, “changed teams in May”, 22 November 2026",
+		ana.fact("Others said"))
 	require.Empty(t, ana.fact("Sponsor"), "asked of people from outside only")
 
 	tom := page.id("item-3")
@@ -121,7 +123,8 @@ func TestPagesOfItems(t *testing.T) {
 	require.Equal(t, "item-31", undecided.class("card")[0].attrs["id"])
 	require.Equal(t, "/review?after=55&undecided=1", links(undecided)["Next page"])
 	require.Equal(t, "/review", links(undecided)["All items"])
-	require.Equal(t, "1", undecided.id("sheet").all("input")[2].attrs["value"], "the form comes back to the same part of the list")
+	require.Equal(t, "1", undecided.id("sheet").all("input")[2].attrs["value"],
+		"the form comes back to the same part of the list")
 
 	for _, nonsense := range []string{"?after=-1", "?after=x", "?after=99999999999999999999", "?undecided=yes&x=%ff"} {
 		require.Len(t, read(t, w.get("/review"+nonsense, w.token()).Body.String()).class("card"), 25, nonsense)
@@ -184,7 +187,8 @@ func TestHostileNamesStayText(t *testing.T) {
 		w.set(func(d *desk) {
 			d.sheet.About, d.sheet.Review.Campaign, d.sheet.Review.Owner = s, s, s
 			row := &d.sheet.Items[0]
-			row.Name, row.Email, row.Person, row.Target, row.Sponsor, row.Because, row.Status = s, s, s, access.Entitlement("group:"+s), s, s, s
+			row.Name, row.Email, row.Person, row.Target, row.Sponsor, row.Because, row.Status = s, s, s,
+				access.Entitlement("group:"+s), s, s, s
 			row.Sources, row.Opens, row.Risks = []string{s}, []string{s + "/" + s}, []string{s}
 			row.Reasons = []access.Reason{{Kind: access.ReasonKind(s), Name: s, Source: s}}
 			row.Uses = []access.Use{{App: s}}
@@ -197,8 +201,10 @@ func TestHostileNamesStayText(t *testing.T) {
 	}
 	plain := skeleton(read(t, fill("x").get("/review", fill("x").token()).Body.String()))
 	for _, hostile := range []string{
-		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`, `</textarea><script>alert(1)</script>`,
-		`</title><script>alert(1)</script>`, `javascript:alert(1)`, `{{.Form}}`, `<!--`, `]]>`, `&lt;b&gt;`, "\u202egnp.exe", strings.Repeat("<b>", 5000),
+		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`,
+		`</textarea><script>alert(1)</script>`,
+		`</title><script>alert(1)</script>`, `javascript:alert(1)`, `{{.Form}}`, `<!--`, `]]>`, `&lt;b&gt;`,
+		"\u202egnp.exe", strings.Repeat("<b>", 5000),
 	} {
 		w := fill(hostile)
 		answer := w.get("/review", w.token())
@@ -208,7 +214,8 @@ func TestHostileNamesStayText(t *testing.T) {
 
 		// What a desk says goes through a cookie and must stay text there, too.
 		w.set(func(d *desk) { d.refuse[1] = hostile })
-		told := w.follow(w.post("/review/decide", w.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"})))
+		told := w.follow(w.post("/review/decide",
+			w.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"})))
 		page := read(t, told.Body.String())
 		require.Empty(t, page.all("img"), hostile)
 		require.Len(t, page.all("script"), 1, hostile)

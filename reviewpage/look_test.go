@@ -12,7 +12,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// TestLooks goes through the forms in which people see the page, and keeps pictures if CASTELLAN_SCREENSHOTS names a folder.
+// TestLooks goes through the forms in which people see the page, and keeps pictures if CASTELLAN_SCREENSHOTS names a
+// folder.
 func TestLooks(t *testing.T) {
 	b := newTab(t, 4)
 	b.set(func(d *desk) {
@@ -58,8 +59,8 @@ func TestTheRefusalLooksPlain(t *testing.T) {
 	contrast(b)
 }
 
-// contrast demands of all words that they stand out from what is behind them, as WCAG AA wants it: 4.5 to 1, and 3 to 1 for
-// what is large, and for the frames of fields.
+// contrast demands of all words that they stand out from what is behind them, as WCAG AA wants it: 4.5 to 1, and 3 to 1
+// for what is large, and for the frames of fields.
 func contrast(b *tab) {
 	b.t.Helper()
 	poor := eval[[]string](b, `(() => {
@@ -109,7 +110,8 @@ func TestEverybodyCanUseIt(t *testing.T) {
 		}
 		names[role] = append(names[role], name)
 	}
-	for _, role := range []string{"button", "textbox", "radio", "checkbox", "link", "progressbar", "article", "group", "navigation", "region"} {
+	for _, role := range []string{"button", "textbox", "radio", "checkbox", "link", "progressbar", "article", "group",
+		"navigation", "region"} {
 		require.NotEmpty(t, names[role], role)
 		for _, name := range names[role] {
 			if role == "group" && name == "" {
@@ -126,28 +128,34 @@ func TestEverybodyCanUseIt(t *testing.T) {
 	require.Contains(t, names["progressbar"], "1 of 3 decided")
 
 	require.Equal(t, "en", eval[string](b, "document.documentElement.lang"))
-	require.Empty(t, eval[[]string](b, `[...document.querySelectorAll("input:not([type=hidden]), textarea, select, progress")].filter((e) => !e.labels.length).map((e) => e.name)`), "fields without a label")
-	require.Empty(t, eval[[]string](b, `[...document.querySelectorAll("[id]")].map((e) => e.id).filter((id, at, all) => all.indexOf(id) !== at)`), "ids that are there twice")
+	require.Empty(t, eval[[]string](b,
+		`[...document.querySelectorAll("input:not([type=hidden]), textarea, select, progress")].filter((e) => !e.labels.length).map((e) => e.name)`), "fields without a label")
+	require.Empty(t, eval[[]string](b,
+		`[...document.querySelectorAll("[id]")].map((e) => e.id).filter((id, at, all) => all.indexOf(id) !== at)`),
+		"ids that are there twice")
 	levels := eval[[]int](b, `[...document.querySelectorAll("h1, h2, h3, h4")].map((e) => Number(e.tagName[1]))`)
 	require.Equal(t, 1, levels[0])
 	for at := 1; at < len(levels); at++ {
 		require.LessOrEqual(t, levels[at], levels[at-1]+1, "headings in order: %v", levels)
 		require.NotEqual(t, 1, levels[at])
 	}
-	require.Empty(t, eval[[]string](b, `[...document.querySelectorAll("button, .choice")].filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 24).map((e) => e.textContent)`), "too small to hit")
+	require.Empty(t, eval[[]string](b,
+		`[...document.querySelectorAll("button, .choice")].filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 24).map((e) => e.textContent)`), "too small to hit")
 
 	// The tabulator goes from top to bottom, beginning with the way around all that is above the items.
 	b.do(chromedp.Reload())
 	b.until("document.readyState === 'complete'")
 	b.press("\t")
 	require.Equal(t, "Skip to the items", eval[string](b, "document.activeElement.textContent"))
-	require.True(t, eval[bool](b, "document.activeElement.getBoundingClientRect().top >= 0"), "it is seen while it has the focus")
+	require.True(t, eval[bool](b, "document.activeElement.getBoundingClientRect().top >= 0"),
+		"it is seen while it has the focus")
 	b.press("\r")
 	b.until("document.activeElement.id === 'items'")
 	var order []string
 	for range 9 {
 		b.press("\t")
-		order = append(order, eval[string](b, "document.activeElement.id || document.activeElement.value || document.activeElement.textContent"))
+		order = append(order, eval[string](b,
+			"document.activeElement.id || document.activeElement.value || document.activeElement.textContent"))
 	}
 	require.Equal(t, []string{"page", "keep", "comment-1", "save-1", "say-1"}, order[:5])
 	require.Equal(t, []string{"keep", "comment-2", "save-2"}, order[6:9], "behind the folded form to hand on")
@@ -159,8 +167,10 @@ func TestAPhoneShowsAllOfIt(t *testing.T) {
 	b.set(func(d *desk) {
 		long := strings.Repeat("unbroken", 40)
 		row := &d.sheet.Items[0]
-		row.Name, row.Email, row.Target, row.Because = long, long+"@acme.example", access.Entitlement("group:"+long), long
-		row.Sources, row.Opens, row.Risks, row.Status = []string{long}, []string{long + "/" + long}, []string{long}, long
+		row.Name, row.Email, row.Target, row.Because = long, long+"@acme.example", access.Entitlement("group:"+long),
+			long
+		row.Sources, row.Opens, row.Risks, row.Status = []string{long}, []string{long + "/" + long},
+			[]string{long}, long
 		d.sheet.About, d.sheet.Review.Campaign, d.sheet.Review.Owner, d.refuse[1] = long, long, long, long
 	})
 	b.phone()
@@ -169,7 +179,8 @@ func TestAPhoneShowsAllOfIt(t *testing.T) {
 	b.click("#save-1")
 	b.until("document.querySelector('#item-1 .flash')")
 	b.do(chromedp.Evaluate[chromedp.Void]("for (const d of document.querySelectorAll('details')) d.open = true"))
-	require.Empty(t, eval[[]string](b, `[...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() && !e.closest(".hidden, .skip") && e.getBoundingClientRect().right > 390.5).map((e) => e.tagName + "." + e.className)`))
+	require.Empty(t, eval[[]string](b,
+		`[...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() && !e.closest(".hidden, .skip") && e.getBoundingClientRect().right > 390.5).map((e) => e.tagName + "." + e.className)`))
 	require.LessOrEqual(t, eval[int](b, "document.documentElement.scrollWidth"), 390)
 	b.picture("phone-long", true)
 }

@@ -18,8 +18,8 @@ type node struct {
 	words string // of this element and all within, in order
 }
 
-// read reads a page back. The pages are well-formed XML, so what is read is what a browser sees: a value that broke out of its
-// place would be an element or an attribute here.
+// read reads a page back. The pages are well-formed XML, so what is read is what a browser sees: a value that broke out
+// of its place would be an element or an attribute here.
 func read(t *testing.T, page string) *node {
 	t.Helper()
 	decoder := xml.NewDecoder(strings.NewReader(page))

@@ -1,9 +1,9 @@
-// Package reviewpage is the page on which reviewers decide: a manager opens the personal link of a mail, says of each item
-// whether it is to be kept or removed, and can do nothing else.
+// Package reviewpage is the page on which reviewers decide: a manager opens the personal link of a mail, says of each
+// item whether it is to be kept or removed, and can do nothing else.
 //
-// The page keeps nothing between two requests. Who is there is in the link, which the browser keeps as a cookie; what is
-// there, and what may be said, is the [Desk]'s. It works without JavaScript, and with it answers in place and by the keyboard.
-// It sends nothing anywhere else and loads nothing from elsewhere.
+// The page keeps nothing between two requests. Who is there is in the link, which the browser keeps as a cookie; what
+// is there, and what may be said, is the [Desk]'s. It works without JavaScript, and with it answers in place and by the
+// keyboard. It sends nothing anywhere else and loads nothing from elsewhere.
 package reviewpage
 
 import (
@@ -22,15 +22,16 @@ import (
 type Options struct {
 	Desk   Desk
 	Signer *links.Signer
-	// Base is the URL of a host alone at which browsers reach the page: it says whether cookies are for https only, and which
-	// origin may post.
+	// Base is the URL of a host alone at which browsers reach the page: it says whether cookies are for https only, and
+	// which origin may post.
 	Base *url.URL
 	Now  func() time.Time // nil: the machine's clock
 	Log  *zap.Logger      // nil: nothing is logged
 }
 
-// The bounds on what one link may ask for: so many at once, and one more after each span. They are kept for each process, for the
-// [mostBuckets] that asked last. A link that opens nothing has none: its answer costs a hash, and is always the same.
+// The bounds on what one link may ask for: so many at once, and one more after each span. They are kept for each
+// process, for the [mostBuckets] that asked last. A link that opens nothing has none: its answer costs a hash, and is
+// always the same.
 const (
 	readsAtOnce, readEvery = 60, 200 * time.Millisecond
 	postsAtOnce, postEvery = 30, 500 * time.Millisecond
@@ -63,7 +64,8 @@ type page struct {
 // Whoever serves it sets the timeouts, and bounds connections.
 func New(o Options) http.Handler {
 	p := &page{
-		desk: o.Desk, signer: o.Signer, now: o.Now, log: o.Log, origin: originOf(o.Base), secure: o.Base.Scheme == "https",
+		desk: o.Desk, signer: o.Signer, now: o.Now, log: o.Log, origin: originOf(o.Base),
+		secure:  o.Base.Scheme == "https",
 		refused: newBuckets(0, 1),
 		reads:   newBuckets(rate.Every(readEvery), readsAtOnce),
 		posts:   newBuckets(rate.Every(postEvery), postsAtOnce),
@@ -103,8 +105,9 @@ func (p *page) withHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		// connect-src is for the script's own posts. Nothing else is allowed than what the page is made of.
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "+
-			"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy",
+			"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "+
+				"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("X-Robots-Tag", "noindex, nofollow")

@@ -43,7 +43,8 @@ func (p *page) refuse(w http.ResponseWriter) {
 func (p *page) tooMany(w http.ResponseWriter, wait time.Duration) {
 	seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
 	w.Header().Set("Retry-After", seconds)
-	p.plain(w, http.StatusTooManyRequests, notice{Title: "Too much at once", Text: "Nothing was changed. Wait " + seconds + " s, then try again."})
+	p.plain(w, http.StatusTooManyRequests,
+		notice{Title: "Too much at once", Text: "Nothing was changed. Wait " + seconds + " s, then try again."})
 }
 
 // unread answers to a form that is not read.

@@ -24,23 +24,32 @@ func TestWhatFormsSay(t *testing.T) {
 		form map[string]string
 		want any
 	}{
-		"one item": {"/review/decide", map[string]string{"item": "2", "verdict-2": "remove", "comment-2": " left\r\nin May ", "verdict-1": "keep"},
-			messages.DecideInput{By: "mia@acme.example", Lines: []messages.DecideLine{{Item: 2, Verdict: "remove", Comment: "left\nin May", Version: at(0)}}}},
-		"the page": {"/review/decide", map[string]string{"save": "page", "verdict-1": "keep", "verdict-3": "remove", "comment-3": "x"},
-			messages.DecideInput{By: "mia@acme.example", Lines: []messages.DecideLine{{Item: 1, Verdict: "keep", Version: at(0)}, {Item: 3, Verdict: "remove", Comment: "x", Version: at(0)}}}},
+		"one item": {"/review/decide",
+			map[string]string{"item": "2", "verdict-2": "remove", "comment-2": " left\r\nin May ", "verdict-1": "keep"},
+			messages.DecideInput{By: "mia@acme.example",
+				Lines: []messages.DecideLine{{Item: 2, Verdict: "remove", Comment: "left\nin May", Version: at(0)}}}},
+		"the page": {"/review/decide",
+			map[string]string{"save": "page", "verdict-1": "keep", "verdict-3": "remove", "comment-3": "x"},
+			messages.DecideInput{By: "mia@acme.example",
+				Lines: []messages.DecideLine{{Item: 1, Verdict: "keep", Version: at(0)},
+					{Item: 3, Verdict: "remove", Comment: "x", Version: at(0)}}}},
 		"as recommended": {"/review/decide", map[string]string{"recommended": "keep", "why": "as last time"},
-			messages.DecideInput{By: "mia@acme.example", Verdict: "keep", Comment: "as last time", All: &messages.ItemFilter{Undecided: true, Recommend: "keep"}}},
+			messages.DecideInput{By: "mia@acme.example", Verdict: "keep", Comment: "as last time",
+				All: &messages.ItemFilter{Undecided: true, Recommend: "keep"}}},
 		"a comment": {"/review/comment", map[string]string{"item": "1", "comment-1": "who is this?"},
 			messages.CommentInput{By: "mia@acme.example", Item: 1, Comment: "who is this?"}},
 		"handed on": {"/review/delegate", map[string]string{"item": "3", "to": " bo@acme.example ", "note": "yours"},
 			messages.DelegateInput{By: "mia@acme.example", To: "bo@acme.example", Items: []int{3}, Comment: "yours"}},
 		"all handed on": {"/review/delegate", map[string]string{"all": "undecided", "to": "bo@acme.example"},
-			messages.DelegateInput{By: "mia@acme.example", To: "bo@acme.example", All: &messages.ItemFilter{Undecided: true}}},
+			messages.DelegateInput{By: "mia@acme.example", To: "bo@acme.example",
+				All: &messages.ItemFilter{Undecided: true}}},
 		"taken back": {"/review/reopen", map[string]string{"item": "4"},
 			messages.ReopenInput{By: "mia@acme.example", Items: []int{4}}},
 		"taken back, with a word": {"/review/reopen", map[string]string{"item": "4", "comment-4": "too soon"},
 			messages.ReopenInput{By: "mia@acme.example", Items: []int{4}, Comment: "too soon"}},
-		"in another's name": {"/review/reopen", map[string]string{"item": "4", "by": "bo@acme.example", "By": "bo@acme.example", "code": "123", "proof": "x"},
+		"in another's name": {"/review/reopen",
+			map[string]string{"item": "4", "by": "bo@acme.example", "By": "bo@acme.example", "code": "123",
+				"proof": "x"},
 			messages.ReopenInput{By: "mia@acme.example", Items: []int{4}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -55,8 +64,10 @@ func TestWhatFormsSay(t *testing.T) {
 
 func TestAnAnswerIsToldOnce(t *testing.T) {
 	w := newWorld(t, https, 30)
-	answer := w.post("/review/decide", w.fields("/review?undecided=1&after=3", map[string]string{"item": "5", "verdict-5": "keep"}))
-	require.Equal(t, "/review?after=3&undecided=1#item-5", answer.Header().Get("Location"), "back to where it came from")
+	answer := w.post("/review/decide",
+		w.fields("/review?undecided=1&after=3", map[string]string{"item": "5", "verdict-5": "keep"}))
+	require.Equal(t, "/review?after=3&undecided=1#item-5", answer.Header().Get("Location"),
+		"back to where it came from")
 	cookie := answer.Result().Cookies()[0]
 	require.Equal(t, "/review", cookie.Path)
 	require.True(t, cookie.HttpOnly && cookie.Secure && cookie.SameSite == http.SameSiteStrictMode)
@@ -93,14 +104,16 @@ func TestRefusedItemsAreListed(t *testing.T) {
 	require.Contains(t, told.text(), "Item 10: more was said of it since and 4 more")
 	require.Contains(t, told.class("flash")[0].attrs["class"], "bad")
 	require.Equal(t, "#item-1", told.all("a")[0].attrs["href"])
-	require.Contains(t, page.id("item-14").text(), "What is chosen or written here is not saved yet.", "what was chosen is not lost")
+	require.Contains(t, page.id("item-14").text(), "What is chosen or written here is not saved yet.",
+		"what was chosen is not lost")
 	require.NotContains(t, page.id("item-15").text(), "not saved yet")
 }
 
 // TestOtherItemsKeepWhatWasChosen: without JavaScript the whole page is sent with one item's button.
 func TestOtherItemsKeepWhatWasChosen(t *testing.T) {
 	w := newWorld(t, https, 4)
-	form := w.fields("/review", map[string]string{"item": "1", "verdict-1": "keep", "verdict-2": "remove", "comment-3": "asking <Bo>\nfirst"})
+	form := w.fields("/review", map[string]string{"item": "1", "verdict-1": "keep", "verdict-2": "remove",
+		"comment-3": "asking <Bo>\nfirst"})
 	page := read(t, w.follow(w.post("/review/decide", form)).Body.String())
 	require.Len(t, w.heard(), 1)
 	checked := func(n string) (chosen string) {
@@ -121,18 +134,22 @@ func TestOtherItemsKeepWhatWasChosen(t *testing.T) {
 
 	// And from there, all of it.
 	form = url.Values{}
-	maps.Copy(form, w.fields("/review", map[string]string{"save": "page", "verdict-2": "remove", "comment-3": "asking first"}))
+	maps.Copy(form, w.fields("/review",
+		map[string]string{"save": "page", "verdict-2": "remove", "comment-3": "asking first"}))
 	page = read(t, w.follow(w.post("/review/decide", form)).Body.String())
-	require.Equal(t, []messages.DecideLine{{Item: 2, Verdict: "remove", Version: at(0)}}, w.heard()[1].(messages.DecideInput).Lines, "a comment alone decides nothing")
+	require.Equal(t, []messages.DecideLine{{Item: 2, Verdict: "remove", Version: at(0)}},
+		w.heard()[1].(messages.DecideInput).Lines, "a comment alone decides nothing")
 	require.Equal(t, "asking first", page.id("comment-3").words)
 }
 
 func TestACommentLeavesWhatIsChosen(t *testing.T) {
 	w := newWorld(t, https, 2)
-	page := read(t, w.follow(w.post("/review/comment", w.fields("/review", map[string]string{"item": "1", "verdict-1": "remove", "comment-1": "hm"}))).Body.String())
+	page := read(t, w.follow(w.post("/review/comment",
+		w.fields("/review", map[string]string{"item": "1", "verdict-1": "remove", "comment-1": "hm"}))).Body.String())
 	require.Contains(t, page.id("item-1").text(), "Not decided yet")
 	require.Contains(t, page.id("item-1").text(), "not saved yet")
-	page = read(t, w.follow(w.post("/review/comment", w.fields("/review", map[string]string{"item": "2", "comment-2": "hm"}))).Body.String())
+	page = read(t, w.follow(w.post("/review/comment",
+		w.fields("/review", map[string]string{"item": "2", "comment-2": "hm"}))).Body.String())
 	require.NotContains(t, page.id("item-2").text(), "not saved yet")
 }
 
@@ -145,16 +162,23 @@ func TestFormsThatMakeNoSenseSayWhy(t *testing.T) {
 	}{
 		"nothing chosen":             {"/review/decide", map[string]string{"item": "1"}, "choose keep or remove first"},
 		"nothing chosen on the page": {"/review/decide", map[string]string{"save": "page"}, "nothing new was chosen"},
-		"a verdict of its own":       {"/review/decide", map[string]string{"item": "1", "verdict-1": "approve"}, "choose keep or remove first"},
-		"an item of another page":    {"/review/decide", map[string]string{"item": "99", "verdict-99": "keep"}, "nothing new was chosen"},
-		"a long comment":             {"/review/decide", map[string]string{"item": "1", "verdict-1": "keep", "comment-1": long}, "has 1001 characters, and may have 1000"},
-		"no recommendation":          {"/review/decide", map[string]string{"recommended": "x"}, "choose which of the recommendations"},
-		"an empty comment":           {"/review/comment", map[string]string{"item": "1", "comment-1": "  "}, "write a comment first"},
-		"a comment on nothing":       {"/review/comment", map[string]string{"comment-1": "x"}, "which item"},
-		"handed on to nobody":        {"/review/delegate", map[string]string{"item": "1", "note": "please"}, "write the e-mail address"},
-		"nothing handed on":          {"/review/delegate", map[string]string{"to": "bo@acme.example"}, "which item"},
-		"a long address":             {"/review/delegate", map[string]string{"item": "1", "to": long}, "may have 254"},
-		"nothing taken back":         {"/review/reopen", map[string]string{"item": "x"}, "which item"},
+		"a verdict of its own": {"/review/decide", map[string]string{"item": "1", "verdict-1": "approve"},
+			"choose keep or remove first"},
+		"an item of another page": {"/review/decide", map[string]string{"item": "99", "verdict-99": "keep"},
+			"nothing new was chosen"},
+		"a long comment": {"/review/decide",
+			map[string]string{"item": "1", "verdict-1": "keep", "comment-1": long},
+			"has 1001 characters, and may have 1000"},
+		"no recommendation": {"/review/decide", map[string]string{"recommended": "x"},
+			"choose which of the recommendations"},
+		"an empty comment": {"/review/comment", map[string]string{"item": "1", "comment-1": "  "},
+			"write a comment first"},
+		"a comment on nothing": {"/review/comment", map[string]string{"comment-1": "x"}, "which item"},
+		"handed on to nobody": {"/review/delegate", map[string]string{"item": "1", "note": "please"},
+			"write the e-mail address"},
+		"nothing handed on":  {"/review/delegate", map[string]string{"to": "bo@acme.example"}, "which item"},
+		"a long address":     {"/review/delegate", map[string]string{"item": "1", "to": long}, "may have 254"},
+		"nothing taken back": {"/review/reopen", map[string]string{"item": "x"}, "which item"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, https, 2)
@@ -169,14 +193,17 @@ func TestFormsThatMakeNoSenseSayWhy(t *testing.T) {
 func TestWhatTheDeskRefusesIsToldAndKept(t *testing.T) {
 	w := newWorld(t, https, 2)
 	w.set(func(d *desk) { d.sayErr = reviewpage.Refused{Why: "There is nobody of this address."} })
-	page := read(t, w.follow(w.post("/review/delegate", w.fields("/review", map[string]string{"item": "2", "to": "bo@acme.exmaple", "note": "yours"}))).Body.String())
+	page := read(t, w.follow(w.post("/review/delegate",
+		w.fields("/review", map[string]string{"item": "2", "to": "bo@acme.exmaple", "note": "yours"}))).Body.String())
 	require.Contains(t, page.id("item-2").class("flash")[0].text(), "There is nobody of this address.")
 	require.Equal(t, "bo@acme.exmaple", page.id("to-2").attrs["value"])
 	require.Equal(t, "yours", page.id("note-2").attrs["value"])
-	page = read(t, w.follow(w.post("/review/delegate", w.fields("/review", map[string]string{"all": "undecided", "to": "bo@acme.exmaple"}))).Body.String())
+	page = read(t, w.follow(w.post("/review/delegate",
+		w.fields("/review", map[string]string{"all": "undecided", "to": "bo@acme.exmaple"}))).Body.String())
 	require.Contains(t, page.id("told").text(), "There is nobody of this address.")
 	require.Equal(t, "bo@acme.exmaple", page.id("to-all").attrs["value"])
-	page = read(t, w.follow(w.post("/review/decide", w.fields("/review", map[string]string{"recommended": "keep", "why": "as last time"}))).Body.String())
+	page = read(t, w.follow(w.post("/review/decide",
+		w.fields("/review", map[string]string{"recommended": "keep", "why": "as last time"}))).Body.String())
 	require.Equal(t, "as last time", page.id("why-all").attrs["value"])
 	require.Zero(t, w.logs.Len(), "it is no failure")
 }
@@ -184,7 +211,8 @@ func TestWhatTheDeskRefusesIsToldAndKept(t *testing.T) {
 func TestAnAnswerThatTookNothingKeepsWhatWasSent(t *testing.T) {
 	w := newWorld(t, https, 2)
 	w.set(func(d *desk) { d.sheet.Items = d.sheet.Items[1:] }) // the desk knows nothing of item 1 when it is asked
-	page := read(t, w.follow(w.post("/review/delegate", w.fields("/review", map[string]string{"item": "1", "to": "bo@acme.example"}))).Body.String())
+	page := read(t, w.follow(w.post("/review/delegate",
+		w.fields("/review", map[string]string{"item": "1", "to": "bo@acme.example"}))).Body.String())
 	require.Contains(t, page.id("told").text(), "Handed on: 0.")
 	require.Contains(t, page.id("told").all("div")[0].attrs["class"], "bad")
 }
@@ -223,29 +251,52 @@ func TestFormsOfOthersAreRefused(t *testing.T) {
 		form   func(url.Values)
 		status int
 	}{
-		"another origin":           {change: func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }},
-		"another port":             {change: func(r *http.Request) { r.Header.Set("Origin", https+":8443") }},
-		"another scheme":           {change: func(r *http.Request) { r.Header.Set("Origin", "http://reviews.acme.example") }},
-		"a longer host":            {change: func(r *http.Request) { r.Header.Set("Origin", https+".evil.example") }},
-		"cross-site":               {change: func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }},
-		"same-site":                {change: func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") }},
-		"typed in":                 {change: func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "none") }},
-		"a hidden origin":          {change: func(r *http.Request) { r.Header.Set("Origin", "null"); r.Header.Del("Sec-Fetch-Site") }},
-		"a hidden origin, crossed": {change: func(r *http.Request) { r.Header.Set("Origin", "null"); r.Header.Set("Sec-Fetch-Site", "cross-site") }},
-		"nothing said":             {change: func(r *http.Request) { r.Header.Del("Origin"); r.Header.Del("Sec-Fetch-Site") }},
-		"no mark":                  {form: func(f url.Values) { f.Del("form") }},
-		"an empty mark":            {form: func(f url.Values) { f.Set("form", "") }},
-		"a wrong mark":             {form: func(f url.Values) { f.Set("form", "x"+f.Get("form")[1:]) }},
-		"another link's mark":      {form: func(f url.Values) { f.Set("form", w.signer.Mark(other, "form", "")) }},
-		"a mark of another use":    {form: func(f url.Values) { f.Set("form", w.signer.Mark(w.link(), "flash", "")) }},
-		"mark in the address":      {form: func(f url.Values) { f.Del("form") }, change: func(r *http.Request) { r.URL.RawQuery = "form=" + w.signer.Mark(w.link(), "form", "") }},
-		"as text":                  {change: func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, status: http.StatusBadRequest},
-		"as JSON":                  {change: func(r *http.Request) { r.Header.Set("Content-Type", "application/json") }, status: http.StatusBadRequest},
-		"of no type":               {change: func(r *http.Request) { r.Header.Del("Content-Type") }, status: http.StatusBadRequest},
-		"no text":                  {form: func(f url.Values) { f.Set("comment-1", "\xff") }, status: http.StatusBadRequest},
-		"a zero":                   {form: func(f url.Values) { f.Set("comment-1", "a\x00b") }, status: http.StatusBadRequest},
-		"half an escape":           {change: func(r *http.Request) { r.Body = body("form=%zz") }, status: http.StatusBadRequest},
-		"too much":                 {form: func(f url.Values) { f.Set("comment-1", strings.Repeat("x", 600<<10)) }, status: http.StatusRequestEntityTooLarge},
+		"another origin": {change: func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }},
+		"another port":   {change: func(r *http.Request) { r.Header.Set("Origin", https+":8443") }},
+		"another scheme": {change: func(r *http.Request) {
+			r.Header.Set("Origin",
+				"http://reviews.acme.example")
+		}},
+		"a longer host": {change: func(r *http.Request) { r.Header.Set("Origin", https+".evil.example") }},
+		"cross-site":    {change: func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }},
+		"same-site":     {change: func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") }},
+		"typed in":      {change: func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "none") }},
+		"a hidden origin": {change: func(r *http.Request) {
+			r.Header.Set("Origin",
+				"null")
+			r.Header.Del("Sec-Fetch-Site")
+		}},
+		"a hidden origin, crossed": {change: func(r *http.Request) {
+			r.Header.Set("Origin",
+				"null")
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+		}},
+		"nothing said": {change: func(
+			r *http.Request) {
+			r.Header.Del("Origin")
+			r.Header.Del("Sec-Fetch-Site")
+		}},
+		"no mark":               {form: func(f url.Values) { f.Del("form") }},
+		"an empty mark":         {form: func(f url.Values) { f.Set("form", "") }},
+		"a wrong mark":          {form: func(f url.Values) { f.Set("form", "x"+f.Get("form")[1:]) }},
+		"another link's mark":   {form: func(f url.Values) { f.Set("form", w.signer.Mark(other, "form", "")) }},
+		"a mark of another use": {form: func(f url.Values) { f.Set("form", w.signer.Mark(w.link(), "flash", "")) }},
+		"mark in the address": {form: func(f url.Values) { f.Del("form") },
+			change: func(r *http.Request) { r.URL.RawQuery = "form=" + w.signer.Mark(w.link(), "form", "") }},
+		"as text": {change: func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") },
+			status: http.StatusBadRequest},
+		"as JSON": {change: func(r *http.Request) { r.Header.Set("Content-Type", "application/json") },
+			status: http.StatusBadRequest},
+		"of no type": {change: func(r *http.Request) { r.Header.Del("Content-Type") },
+			status: http.StatusBadRequest},
+		"no text": {form: func(f url.Values) { f.Set("comment-1", "\xff") },
+			status: http.StatusBadRequest},
+		"a zero": {form: func(f url.Values) { f.Set("comment-1", "a\x00b") },
+			status: http.StatusBadRequest},
+		"half an escape": {change: func(r *http.Request) { r.Body = body("form=%zz") },
+			status: http.StatusBadRequest},
+		"too much": {form: func(f url.Values) { f.Set("comment-1", strings.Repeat("x", 600<<10)) },
+			status: http.StatusRequestEntityTooLarge},
 		"too many items": {form: func(f url.Values) {
 			for n := range 30 {
 				f.Set("was-"+itoa(n+1), ".")
@@ -276,12 +327,19 @@ func TestFormsOfOthersAreRefused(t *testing.T) {
 		})
 	}
 	for name, change := range map[string]func(r *http.Request){
-		"as browsers do":            func(*http.Request) {},
-		"older ones":                func(r *http.Request) { r.Header.Del("Sec-Fetch-Site") },
-		"from a page that hides":    func(r *http.Request) { r.Header.Set("Origin", "null") },
-		"without an origin":         func(r *http.Request) { r.Header.Del("Origin") },
-		"with a charset":            func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded;charset=UTF-8") },
-		"though another is claimed": func(r *http.Request) { r.Host = "internal:8090"; r.Header.Set("X-Forwarded-Host", "evil.example") },
+		"as browsers do":         func(*http.Request) {},
+		"older ones":             func(r *http.Request) { r.Header.Del("Sec-Fetch-Site") },
+		"from a page that hides": func(r *http.Request) { r.Header.Set("Origin", "null") },
+		"without an origin":      func(r *http.Request) { r.Header.Del("Origin") },
+		"with a charset": func(r *http.Request) {
+			r.Header.Set("Content-Type",
+				"application/x-www-form-urlencoded;charset=UTF-8")
+		},
+		"though another is claimed": func(r *http.Request) {
+			r.Host = "internal:8090"
+			r.Header.Set("X-Forwarded-Host",
+				"evil.example")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := w.request(http.MethodPost, "/review/decide", w.token(), good())
@@ -295,10 +353,12 @@ func TestFormsOfOthersAreRefused(t *testing.T) {
 func TestTheOriginIsAsBrowsersWriteIt(t *testing.T) {
 	for base, origin := range map[string]string{
 		"https://Reviews.ACME.example:443": "https://reviews.acme.example", "http://localhost:80": "http://localhost",
-		"https://reviews.acme.example:8443": "https://reviews.acme.example:8443", "http://[::1]:8090": "http://[::1]:8090",
+		"https://reviews.acme.example:8443": "https://reviews.acme.example:8443",
+		"http://[::1]:8090":                 "http://[::1]:8090",
 	} {
 		w := newWorld(t, base, 1)
-		r := w.request(http.MethodPost, "/review/decide", w.token(), w.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"}))
+		r := w.request(http.MethodPost, "/review/decide", w.token(),
+			w.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"}))
 		r.Header.Set("Origin", origin)
 		require.Equal(t, http.StatusSeeOther, w.do(r).Code, base)
 	}
@@ -307,9 +367,11 @@ func TestTheOriginIsAsBrowsersWriteIt(t *testing.T) {
 // TestNoGetChangesAnything, whatever is in the address.
 func TestNoGetChangesAnything(t *testing.T) {
 	w := newWorld(t, https, 2)
-	query := "?" + w.fields("/review", map[string]string{"item": "1", "verdict-1": "remove", "to": "bo@acme.example", "all": "undecided"}).Encode()
+	query := "?" + w.fields("/review",
+		map[string]string{"item": "1", "verdict-1": "remove", "to": "bo@acme.example", "all": "undecided"}).Encode()
 	for _, path := range []string{"/review/decide", "/review/comment", "/review/delegate", "/review/reopen"} {
-		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodOptions} {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete,
+			http.MethodPatch, http.MethodOptions} {
 			answer := w.do(w.request(method, path+query, w.token(), nil))
 			require.Equal(t, http.StatusMethodNotAllowed, answer.Code, method)
 			require.Equal(t, "POST", answer.Header().Get("Allow"))
@@ -327,7 +389,8 @@ func TestNoGetChangesAnything(t *testing.T) {
 
 func TestThereIsNothingElse(t *testing.T) {
 	w := newWorld(t, https, 2)
-	for _, path := range []string{"/", "/review/", "/review/items", "/review/export", "/healthz", "/metrics", "/assets/", "/assets/list.html", "/debug/pprof/", "/favicon.ico", "/robots.txt"} {
+	for _, path := range []string{"/", "/review/", "/review/items", "/review/export", "/healthz", "/metrics",
+		"/assets/", "/assets/list.html", "/debug/pprof/", "/favicon.ico", "/robots.txt"} {
 		answer := w.get(path, w.token())
 		require.Equal(t, http.StatusNotFound, answer.Code, path)
 		require.Equal(t, "text/plain; charset=utf-8", answer.Header().Get("Content-Type"))
@@ -367,7 +430,8 @@ func TestEveryAnswerHasItsHeaders(t *testing.T) {
 			require.Equal(t, "no-referrer", h.Get("Referrer-Policy"))
 		}
 	}
-	require.Empty(t, newWorld(t, "http://127.0.0.1:8090", 1).get("/review", "").Header().Get("Strict-Transport-Security"))
+	require.Empty(t, newWorld(t, "http://127.0.0.1:8090", 1).get("/review",
+		"").Header().Get("Strict-Transport-Security"))
 }
 
 // TestForgedWordsAreNotTold: whoever can set a cookie for the host cannot put words on the page.
@@ -381,7 +445,8 @@ func TestForgedWordsAreNotTold(t *testing.T) {
 		return w.do(r).Body.String()
 	}
 	require.Contains(t, told(real.Value), "write a comment first")
-	for _, forged := range []string{"", ".", "x", "x.y", "A" + real.Value[1:], real.Value + "x", strings.Split(real.Value, ".")[0]} {
+	for _, forged := range []string{"", ".", "x", "x.y", "A" + real.Value[1:], real.Value + "x",
+		strings.Split(real.Value, ".")[0]} {
 		page := told(forged)
 		require.NotContains(t, page, "write a comment first", forged)
 		require.NotContains(t, page, `class="flash`, forged)

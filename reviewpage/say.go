@@ -13,7 +13,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// said is what became of a form: the desk's answer, and the drafts that go back into the fields beside those of refused items.
+// said is what became of a form: the desk's answer, and the drafts that go back into the fields beside those of refused
+// items.
 type said struct {
 	answer messages.ReviewAnswer
 	item   int   // which it was about; 0: several
@@ -86,14 +87,15 @@ func (f form) drafts(saved []int) map[int]draft {
 		}
 	}
 	// What is handed on, or said of many, is in a form of its own.
-	if own := (draft{To: tidy(f.values.Get("to")), Note: tidy(f.values.Get("note")), Why: tidy(f.values.Get("why"))}); own != (draft{}) && !slices.Contains(saved, f.item()) {
+	if own := (draft{To: tidy(f.values.Get("to")), Note: tidy(f.values.Get("note")),
+		Why: tidy(f.values.Get("why"))}); own != (draft{}) && !slices.Contains(saved, f.item()) {
 		drafts[f.item()] = own
 	}
 	return drafts
 }
 
-// decide is what the reviewer says of one item, of those of the page whose fields were touched, or of all undecided ones of a
-// recommendation.
+// decide is what the reviewer says of one item, of those of the page whose fields were touched, or of all undecided
+// ones of a recommendation.
 func decide(ctx context.Context, desk Desk, link links.Link, f form) (said, error) {
 	in := messages.DecideInput{By: link.Reviewer}
 	if recommended := f.values.Get("recommended"); recommended != "" {

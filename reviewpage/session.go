@@ -11,8 +11,8 @@ import (
 	"github.com/castellan-io/castellan/links"
 )
 
-// enter takes the token from the address into a cookie and leads on, so that it stays neither in the address bar nor in the
-// browser's history. Nothing is used up: mail servers open links too.
+// enter takes the token from the address into a cookie and leads on, so that it stays neither in the address bar nor in
+// the browser's history. Nothing is used up: mail servers open links too.
 //
 // The cookie is strict: browsers send it with nothing that another site began. That a mail's link led here was begun by
 // another site, redirects included; so /enter is between, whose own refresh the browser takes for this site's.
@@ -28,7 +28,8 @@ func (p *page) enter(w http.ResponseWriter, r *http.Request) {
 
 // goOn is the same for everybody, and says nothing of anybody.
 func (p *page) goOn(w http.ResponseWriter, _ *http.Request) {
-	p.plain(w, http.StatusOK, notice{Title: "Your review is being opened", On: "/review", OnWords: "Open the review", Refresh: true})
+	p.plain(w, http.StatusOK, notice{Title: "Your review is being opened", On: "/review", OnWords: "Open the review",
+		Refresh: true})
 }
 
 // cookie is one that only this page gets, and no script. Its lifetime is in seconds; below zero removes it.
@@ -57,9 +58,9 @@ func (p *page) session(w http.ResponseWriter, r *http.Request) (links.Link, bool
 	return p.admit(w, r, cookie.Value)
 }
 
-// admit reads a token and asks whether it opens anything now. Where it does not, the answer is given already, and is one and
-// the same whatever the reason, and however often it is asked: a bound that answers some of them otherwise would tell which. A
-// token that was refused once opens nothing for good, and is not looked up again.
+// admit reads a token and asks whether it opens anything now. Where it does not, the answer is given already, and is
+// one and the same whatever the reason, and however often it is asked: a bound that answers some of them otherwise
+// would tell which. A token that was refused once opens nothing for good, and is not looked up again.
 func (p *page) admit(w http.ResponseWriter, r *http.Request, token string) (links.Link, bool) {
 	link, err := p.signer.Read(token, p.now())
 	sum := sha256.Sum256([]byte(token))

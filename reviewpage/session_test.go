@@ -39,7 +39,8 @@ func TestEnteringTakesTheTokenOutOfSight(t *testing.T) {
 		require.Equal(t, between.Body.String(), w.get("/enter", w.token()).Body.String())
 
 		require.Equal(t, http.StatusOK, w.get("/review", w.token()).Code)
-		require.Equal(t, http.StatusSeeOther, w.get("/r/"+w.token(), "").Code, "a link is not used up: mail servers open it, too")
+		require.Equal(t, http.StatusSeeOther, w.get("/r/"+w.token(), "").Code,
+			"a link is not used up: mail servers open it, too")
 	}
 }
 

@@ -47,7 +47,8 @@ func TestEnteringFromAMail(t *testing.T) {
 	for _, entry := range history.Entries {
 		require.NotContains(t, entry.URL, b.token())
 	}
-	cookies, err := chromedp.Call(b.ctx, network.GetCookies, network.GetCookiesParams{URLs: []string{b.server.URL + "/review"}})
+	cookies, err := chromedp.Call(b.ctx, network.GetCookies,
+		network.GetCookiesParams{URLs: []string{b.server.URL + "/review"}})
 	require.NoError(t, err)
 	require.Len(t, cookies.Cookies, 1)
 	require.Equal(t, network.CookieSameSiteStrict, cookies.Cookies[0].SameSite)
@@ -67,12 +68,15 @@ func TestAnotherSiteCannotPost(t *testing.T) {
 	b.enter()
 	var fields strings.Builder
 	for name, values := range b.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"}) {
-		fmt.Fprintf(&fields, `<input type="hidden" name="%s" value="%s">`, html.EscapeString(name), html.EscapeString(values[0]))
+		fmt.Fprintf(&fields, `<input type="hidden" name="%s" value="%s">`, html.EscapeString(name),
+			html.EscapeString(values[0]))
 	}
-	b.do(chromedp.Navigate(elsewhere(t, `<form method="post" action="`+b.server.URL+`/review/decide">`+fields.String()+`<button>Win</button></form>`)))
+	b.do(chromedp.Navigate(elsewhere(t, `<form method="post" action="`+b.server.URL+`/review/decide">`+fields.String()+
+		`<button>Win</button></form>`)))
 	b.click("button")
 	b.until("location.pathname === '/review/decide' && document.querySelector('h1')")
-	require.Equal(t, "This link opens nothing.", eval[string](b, "document.querySelector('h1').innerText"), "the browser did not say who it is")
+	require.Equal(t, "This link opens nothing.", eval[string](b, "document.querySelector('h1').innerText"),
+		"the browser did not say who it is")
 	require.Empty(t, b.heard())
 }
 
@@ -86,19 +90,23 @@ func TestDecidingByMouse(t *testing.T) {
 	b.write("#comment-2", "changed teams\nin May")
 	b.click("#save-2")
 	b.until("document.querySelector('#item-2 .mine').innerText === 'You said: remove'")
-	require.Equal(t, []any{messages.DecideInput{By: "mia@acme.example", Lines: []messages.DecideLine{{Item: 2, Verdict: "remove", Comment: "changed teams\nin May", Version: at(0)}}}}, b.heard())
+	require.Equal(t, []any{messages.DecideInput{By: "mia@acme.example",
+		Lines: []messages.DecideLine{{Item: 2, Verdict: "remove", Comment: "changed teams\nin May", Version: at(0)}}}},
+		b.heard())
 	require.Equal(t, "Saved: 1.", eval[string](b, "document.querySelector('#item-2 .flash').innerText"))
 	require.Contains(t, eval[string](b, "document.querySelector('#progress').innerText"), "1 of 4 decided")
 	b.until("document.getElementById('said').textContent === 'Saved: 1. 1 of 4 decided'")
 	require.Equal(t, "save-2", eval[string](b, "document.activeElement.id"), "the focus stays")
-	require.Equal(t, "still to be asked", eval[string](b, "document.getElementById('comment-3').value"), "and so does what is written elsewhere")
+	require.Equal(t, "still to be asked", eval[string](b, "document.getElementById('comment-3').value"),
+		"and so does what is written elsewhere")
 
 	// All that was chosen on the page, with one button.
 	b.click("#item-1 [value=keep]")
 	b.click("#item-4 [value=keep]")
 	b.click("form > .all:last-of-type button")
 	b.until("document.querySelector('#item-1 .mine').innerText === 'You said: keep' && document.querySelector('#item-4 .mine').innerText === 'You said: keep'")
-	require.Equal(t, []messages.DecideLine{{Item: 1, Verdict: "keep", Version: at(0)}, {Item: 4, Verdict: "keep", Version: at(0)}}, b.heard()[1].(messages.DecideInput).Lines)
+	require.Equal(t, []messages.DecideLine{{Item: 1, Verdict: "keep", Version: at(0)},
+		{Item: 4, Verdict: "keep", Version: at(0)}}, b.heard()[1].(messages.DecideInput).Lines)
 	require.Equal(t, "still to be asked", eval[string](b, "document.getElementById('comment-3').value"))
 	require.Equal(t, "#item-3", eval[string](b, "document.getElementById('next-undecided').getAttribute('href')"))
 
@@ -141,7 +149,8 @@ func TestDecidingByKeyboard(t *testing.T) {
 	focus("item-2")
 	b.press("1")
 	said(2, "You said: keep")
-	require.Equal(t, messages.DecideLine{Item: 2, Verdict: "keep", Comment: "k1 j2u", Version: at(0)}, b.heard()[1].(messages.DecideInput).Lines[0])
+	require.Equal(t, messages.DecideLine{Item: 2, Verdict: "keep", Comment: "k1 j2u", Version: at(0)},
+		b.heard()[1].(messages.DecideInput).Lines[0])
 	b.press("k")
 	focus("item-1")
 	b.press("u")
@@ -199,7 +208,8 @@ func TestHandingOnByMouse(t *testing.T) {
 	b.write("#to-2", "bo@acme.example")
 	b.write("#note-2", "this is your team\r") // the enter key sends what one is at, not the decision
 	b.until("!document.getElementById('item-2')")
-	require.Equal(t, []any{messages.DelegateInput{By: "mia@acme.example", To: "bo@acme.example", Items: []int{2}, Comment: "this is your team"}}, b.heard())
+	require.Equal(t, []any{messages.DelegateInput{By: "mia@acme.example", To: "bo@acme.example", Items: []int{2},
+		Comment: "this is your team"}}, b.heard())
 	b.until("document.getElementById('said').textContent === 'Handed on: 1. 0 of 2 decided'")
 	require.Equal(t, "item-3", eval[string](b, "document.activeElement.id"))
 
@@ -208,7 +218,8 @@ func TestHandingOnByMouse(t *testing.T) {
 	b.write("#to-all", "bo@acme.example")
 	b.click(".several form:first-of-type button")
 	b.until("document.querySelector('.nothing')?.innerText === 'Nothing is waiting for you here.'")
-	require.Equal(t, messages.DelegateInput{By: "mia@acme.example", To: "bo@acme.example", All: &messages.ItemFilter{Undecided: true}}, b.heard()[1])
+	require.Equal(t, messages.DelegateInput{By: "mia@acme.example", To: "bo@acme.example",
+		All: &messages.ItemFilter{Undecided: true}}, b.heard()[1])
 }
 
 func TestFollowingRecommendations(t *testing.T) {
@@ -259,7 +270,8 @@ func TestWhatFailsIsShownAndNotLost(t *testing.T) {
 
 	// Who would leave now is asked first.
 	b.do(chromedp.Evaluate[chromedp.Void]("setTimeout(() => document.querySelector('.choose a').click())"))
-	require.Eventually(t, func() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.asked == 1 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.asked == 1 }, patience,
+		10*time.Millisecond)
 	_, err := chromedp.Call(b.ctx, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{Accept: false})
 	require.NoError(t, err)
 	fails("Item 1: more was said of it since")
@@ -307,7 +319,8 @@ func TestWithoutJavaScript(t *testing.T) {
 	b.click("#save-2")
 	loaded("location.hash === '#item-2' && document.querySelector('#item-2 .mine').innerText === 'You said: remove'")
 	require.Equal(t, "Saved: 1.", eval[string](b, "document.querySelector('#item-2 .flash').innerText"))
-	require.True(t, eval[bool](b, "document.querySelector('#item-3 [value=keep]').checked"), "what was chosen beside it")
+	require.True(t, eval[bool](b, "document.querySelector('#item-3 [value=keep]').checked"),
+		"what was chosen beside it")
 	require.Contains(t, eval[string](b, "document.getElementById('item-3').innerText"), "not saved yet")
 
 	b.click("#item-1 [value=keep]")
@@ -368,7 +381,8 @@ func TestTwoLinksInOneBrowser(t *testing.T) {
 	b.enter()
 	other := b.link()
 	other.ID = "LINK-2"
-	b.do(chromedp.Evaluate[chromedp.Void](`fetch("/r/` + b.signer.Token(other) + `").then(() => { window.swapped = true; })`))
+	b.do(chromedp.Evaluate[chromedp.Void](`fetch("/r/` + b.signer.Token(other) +
+		`").then(() => { window.swapped = true; })`))
 	b.until("window.swapped")
 	b.click("#item-1 [value=keep]")
 	b.click("#save-1")
@@ -382,7 +396,8 @@ func TestHostileNamesRunNothing(t *testing.T) {
 	hostile := `"><img src=x onerror="window.hacked=1"><script>window.hacked=1</script></textarea><svg onload="window.hacked=1">`
 	b.set(func(d *desk) {
 		row := &d.sheet.Items[0]
-		row.Name, row.Because, row.MyComment, row.Target = hostile, hostile, hostile, access.Entitlement("group:"+hostile)
+		row.Name, row.Because, row.MyComment, row.Target = hostile, hostile, hostile,
+			access.Entitlement("group:"+hostile)
 		d.sheet.About, d.refuse[1] = hostile, hostile
 	})
 	b.enter()

@@ -120,8 +120,8 @@ func reasonWords(r access.Reason) string {
 	return words
 }
 
-// lastUses say when each app was last used, as it was known when the review opened. What is not known is never shown as not
-// used.
+// lastUses say when each app was last used, as it was known when the review opened. What is not known is never shown as
+// not used.
 func lastUses(i access.Item, opened time.Time) []string {
 	if len(i.Uses) == 0 {
 		return []string{notKnown}
@@ -160,7 +160,8 @@ func peers(i access.Item) string {
 	if i.Peers == nil || i.Peers.Of == 0 {
 		return "nobody to compare with"
 	}
-	return fmt.Sprintf("%d of %s in %s %s it too", i.Peers.Hold, some(i.Peers.Of, "other", "others"), i.Peers.Group, hold(i.Peers.Hold))
+	return fmt.Sprintf("%d of %s in %s %s it too", i.Peers.Hold, some(i.Peers.Of, "other", "others"), i.Peers.Group,
+		hold(i.Peers.Hold))
 }
 
 func hold(n int) string {

@@ -48,7 +48,8 @@ func (d *desk) Admit(_ context.Context, link links.Link) error {
 	if d.err != nil {
 		return d.err
 	}
-	if d.revoked[link.ID] || link.Reviewer != d.sheet.Reviewer || link.Org != d.sheet.Org || link.Review != d.sheet.Review.ID {
+	if d.revoked[link.ID] || link.Reviewer != d.sheet.Reviewer || link.Org != d.sheet.Org ||
+		link.Review != d.sheet.Review.ID {
 		return reviewpage.ErrNoEntry
 	}
 	return nil
@@ -76,7 +77,8 @@ func (d *desk) Sheet(_ context.Context, _ links.Link, q reviewpage.Query) (revie
 }
 
 // take notes what was said, and has each of the items changed.
-func (d *desk) take(in any, items []int, change func(*reviewpage.Row) bool, done string) (answer messages.ReviewAnswer, err error) {
+func (d *desk) take(in any, items []int, change func(*reviewpage.Row) bool, done string) (answer messages.ReviewAnswer,
+	err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.said = append(d.said, in)
@@ -88,7 +90,8 @@ func (d *desk) take(in any, items []int, change func(*reviewpage.Row) bool, done
 		stays := true
 		if slices.Contains(items, row.N) {
 			if why := d.refuse[row.N]; why != "" {
-				answer.Refused, answer.Declined = append(answer.Refused, messages.RefusedItem{Item: row.N, Why: why}), answer.Declined+1
+				answer.Refused, answer.Declined = append(answer.Refused, messages.RefusedItem{Item: row.N, Why: why}),
+					answer.Declined+1
 			} else {
 				stays = change(&row)
 				answer.Applied++
@@ -137,11 +140,13 @@ func (d *desk) Delegate(_ context.Context, _ links.Link, in messages.DelegateInp
 }
 
 func (d *desk) Comment(_ context.Context, _ links.Link, in messages.CommentInput) (messages.ReviewAnswer, error) {
-	return d.take(in, []int{in.Item}, func(row *reviewpage.Row) bool { row.MyComment = in.Comment; return true }, "Commented")
+	return d.take(in, []int{in.Item}, func(row *reviewpage.Row) bool { row.MyComment = in.Comment; return true },
+		"Commented")
 }
 
 func (d *desk) Reopen(_ context.Context, _ links.Link, in messages.ReopenInput) (messages.ReviewAnswer, error) {
-	return d.take(in, d.matching(in.Items, in.All), func(row *reviewpage.Row) bool { row.Mine = ""; return true }, "Taken back")
+	return d.take(in, d.matching(in.Items, in.All), func(row *reviewpage.Row) bool { row.Mine = ""; return true },
+		"Taken back")
 }
 
 // heard is what was said to the desk so far.
@@ -186,7 +191,8 @@ type world struct {
 
 func newWorld(t *testing.T, base string, items int) *world {
 	t.Helper()
-	w := &world{t: t, desk: &desk{sheet: sampleSheet(items), revoked: make(map[string]bool), refuse: make(map[int]string)}}
+	w := &world{t: t, desk: &desk{sheet: sampleSheet(items), revoked: make(map[string]bool),
+		refuse: make(map[int]string)}}
 	w.clock.at = start
 	var err error
 	w.base, err = url.Parse(base)
@@ -195,7 +201,8 @@ func newWorld(t *testing.T, base string, items int) *world {
 	require.NoError(t, err)
 	core, logs := observer.New(zapcore.DebugLevel)
 	w.logs = logs
-	w.page = reviewpage.New(reviewpage.Options{Desk: w.desk, Signer: w.signer, Base: w.base, Now: w.now, Log: zap.New(core)})
+	w.page = reviewpage.New(reviewpage.Options{Desk: w.desk, Signer: w.signer, Base: w.base, Now: w.now,
+		Log: zap.New(core)})
 	return w
 }
 
@@ -212,7 +219,8 @@ func (w *world) wait(d time.Duration) {
 }
 
 func (w *world) link() links.Link {
-	return links.Link{ID: "LINK-1", Org: "acme", Review: "admins:2026-11-22", Reviewer: "mia@acme.example", Expires: start.Add(72 * time.Hour)}
+	return links.Link{ID: "LINK-1", Org: "acme", Review: "admins:2026-11-22", Reviewer: "mia@acme.example",
+		Expires: start.Add(72 * time.Hour)}
 }
 
 func (w *world) token() string { return w.signer.Token(w.link()) }
@@ -294,33 +302,46 @@ func sampleSheet(items int) reviewpage.Sheet {
 	day := func(month time.Month, d int) time.Time { return time.Date(2026, month, d, 8, 0, 0, 0, time.UTC) }
 	kinds := []access.Item{
 		{
-			Person: "5b1", Email: "olu@contractor.example", Name: "Olu Adeyemi", Status: "active", External: yes(true), Sponsor: "bo@acme.example",
+			Person: "5b1", Email: "olu@contractor.example", Name: "Olu Adeyemi", Status: "active", External: yes(true),
+			Sponsor: "bo@acme.example",
 			Sources: []string{"contractors"}, Target: access.OrgAdmin,
-			Since: day(time.March, 12), Peers: &access.Peers{Group: "contractors", Of: 14, Hold: 0}, Recommend: access.VerdictRemove,
-			Because: "nobody else in contractors holds it, and it was added by hand", Risk: 92, Risks: []string{"organization admin", "from outside", "nothing in the policy explains it"},
+			Since: day(time.March, 12), Peers: &access.Peers{Group: "contractors", Of: 14, Hold: 0},
+			Recommend: access.VerdictRemove,
+			Because:   "nobody else in contractors holds it, and it was added by hand", Risk: 92,
+			Risks: []string{"organization admin", "from outside", "nothing in the policy explains it"},
 		},
 		{
-			Person: "5b2", Email: "ana@acme.example", Name: "Ana López", Status: "active", External: yes(false), Sources: []string{"acme-all", "eng-platform", "eng-all"},
-			Target: "group:jira-admins-acme", Opens: []string{"jira-software/acme", "confluence/acme"}, Owned: true,
-			Reasons: []access.Reason{{Kind: access.ReasonMapping, Name: "platform-admins", Source: "eng-platform"}, {Kind: access.ReasonGrant, Name: "INC-4711"}},
-			Since:   day(time.January, 7), Peers: &access.Peers{Group: "eng-platform", Of: 9, Hold: 7}, Recommend: access.VerdictKeep, Because: "7 of 9 others in eng-platform hold it",
+			Person: "5b2", Email: "ana@acme.example", Name: "Ana López", Status: "active", External: yes(false),
+			Sources: []string{"acme-all", "eng-platform", "eng-all"},
+			Target:  "group:jira-admins-acme", Opens: []string{"jira-software/acme", "confluence/acme"}, Owned: true,
+			Reasons: []access.Reason{{Kind: access.ReasonMapping, Name: "platform-admins", Source: "eng-platform"},
+				{Kind: access.ReasonGrant, Name: "INC-4711"}},
+			Since: day(time.January, 7), Peers: &access.Peers{Group: "eng-platform", Of: 9, Hold: 7},
+			Recommend: access.VerdictKeep, Because: "7 of 9 others in eng-platform hold it",
 			Uses: []access.Use{{App: "jira-software/acme", Last: day(time.November, 19)}, {App: "confluence/acme"}},
-			Risk: 55, Before: &access.PastDecision{Review: "admins:2026-08-22", Verdict: access.VerdictKeep, By: "mia@acme.example", At: day(time.August, 25)},
+			Risk: 55, Before: &access.PastDecision{Review: "admins:2026-08-22", Verdict: access.VerdictKeep,
+				By: "mia@acme.example", At: day(time.August, 25)},
 		},
 		{
-			Person: "5b3", Email: "tom@acme.example", Name: "Tom Weiß", Status: "suspended", Target: "group:service-desk-agents",
-			Opens: []string{"jira-servicedesk/acme"}, Uses: []access.Use{{App: "jira-servicedesk/acme", Never: true}}, Recommend: access.VerdictRemove,
-			Because: "the account is suspended and the app was never used", Risk: 40,
+			Person: "5b3", Email: "tom@acme.example", Name: "Tom Weiß", Status: "suspended",
+			Target: "group:service-desk-agents",
+			Opens:  []string{"jira-servicedesk/acme"}, Uses: []access.Use{{App: "jira-servicedesk/acme", Never: true}},
+			Recommend: access.VerdictRemove,
+			Because:   "the account is suspended and the app was never used", Risk: 40,
 		},
 		{
-			Person: "5b4", Email: "yuki@acme.example", Name: "Yuki Tanaka", Status: "active", External: yes(false), Target: "role:confluence/acme/admin", Owned: true,
-			Reasons: []access.Reason{{Kind: access.ReasonRule, Name: "docs-leads"}}, Opens: []string{"confluence/acme"}, Since: day(time.October, 1),
-			Uses: []access.Use{{App: "confluence/acme", Last: day(time.November, 21)}}, Peers: &access.Peers{Group: "docs", Of: 1, Hold: 1}, Risk: 18,
+			Person: "5b4", Email: "yuki@acme.example", Name: "Yuki Tanaka", Status: "active", External: yes(false),
+			Target: "role:confluence/acme/admin", Owned: true,
+			Reasons: []access.Reason{{Kind: access.ReasonRule, Name: "docs-leads"}}, Opens: []string{"confluence/acme"},
+			Since: day(time.October, 1),
+			Uses:  []access.Use{{App: "confluence/acme", Last: day(time.November, 21)}},
+			Peers: &access.Peers{Group: "docs", Of: 1, Hold: 1}, Risk: 18,
 		},
 	}
 	s := reviewpage.Sheet{
 		Review: access.Review{
-			ID: "admins:2026-11-22", Campaign: "Admins, every quarter", State: access.ReviewOpen, Owner: "sec@acme.example",
+			ID: "admins:2026-11-22", Campaign: "Admins, every quarter", State: access.ReviewOpen,
+			Owner:  "sec@acme.example",
 			Opened: start.Add(-time.Hour), Stage: 1, Stages: 2, Due: start.Add(8*24*time.Hour + 90*time.Minute),
 		},
 		Org: "acme", Reviewer: "mia@acme.example", Open: true,
@@ -331,7 +352,8 @@ func sampleSheet(items int) reviewpage.Sheet {
 		item.N = n
 		row := reviewpage.Row{Item: item}
 		if n == 2 {
-			row.Others = []access.Said{{Stage: 1, By: "bo@acme.example", Verdict: access.VerdictRemove, Comment: "changed teams in May", At: start.Add(-20 * time.Minute)}}
+			row.Others = []access.Said{{Stage: 1, By: "bo@acme.example", Verdict: access.VerdictRemove,
+				Comment: "changed teams in May", At: start.Add(-20 * time.Minute)}}
 		}
 		s.Items = append(s.Items, row)
 	}

@@ -1,6 +1,6 @@
-// Command simulator serves an Atlassian Cloud of its own, in memory, for tests, demonstrations and benchmarks. When it is ready it
-// prints one line of JSON on standard output: where it listens, the ids of the organization and its directories, and the e-mail
-// address of the admin who owns the key. It stops on SIGTERM and on an interrupt.
+// Command simulator serves an Atlassian Cloud of its own, in memory, for tests, demonstrations and benchmarks. When it
+// is ready it prints one line of JSON on standard output: where it listens, the ids of the organization and its
+// directories, and the e-mail address of the admin who owns the key. It stops on SIGTERM and on an interrupt.
 package main
 
 import (
@@ -103,21 +103,27 @@ func parse(args []string, env func(string) string) (options, error) {
 	flags := flag.NewFlagSet("simulator", flag.ContinueOnError)
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:0", "address to listen on; port 0 takes a free one")
 	flags.StringVar(&o.tlsListen, "tls-listen", "", "address to listen on with TLS, besides --listen")
-	flags.StringVar(&o.tlsFolder, "tls-folder", ".", "folder of the certificate for that ("+certificateFile+") and its key, which are made when they are missing")
+	flags.StringVar(&o.tlsFolder, "tls-folder", ".",
+		"folder of the certificate for that ("+certificateFile+") and its key, which are made when they are missing")
 	tlsNames := flags.String("tls-names", "localhost", "host names in that certificate, separated by commas")
 	flags.StringVar(&o.orgFile, "org", "", "JSON file with the organization's people and groups")
 	flags.IntVar(&o.generate.People, "people", 0, "invent an organization with so many people")
 	flags.IntVar(&o.generate.Groups, "groups", 20, "source groups of an invented organization")
-	flags.IntVar(&o.generate.Memberships, "memberships", 0, "memberships in source groups of an invented organization; 0: about five per person")
+	flags.IntVar(&o.generate.Memberships, "memberships", 0,
+		"memberships in source groups of an invented organization; 0: about five per person")
 	flags.Int64Var(&o.cloud.Seed, "seed", 1, "every id and every invention follows from it")
 	sites := flags.String("sites", "acme", "site names, separated by commas")
 	apps := flags.String("apps", "jira,confluence,jsm", "apps on every site, separated by commas")
 	flags.DurationVar((*time.Duration)(&settings.Latency), "latency", 0, "how long each answer takes")
-	flags.DurationVar((*time.Duration)(&settings.Lag), "lag", 0, "until a write of groups or memberships shows in reads")
-	flags.DurationVar((*time.Duration)(&settings.RoleLag), "role-lag", 0, "until a role given to a person directly shows in reads")
+	flags.DurationVar((*time.Duration)(&settings.Lag), "lag", 0,
+		"until a write of groups or memberships shows in reads")
+	flags.DurationVar((*time.Duration)(&settings.RoleLag), "role-lag", 0,
+		"until a role given to a person directly shows in reads")
 	flags.DurationVar((*time.Duration)(&settings.EventLag), "event-lag", 0, "until an audit event shows")
-	flags.StringVar(&o.cloud.Key, "key", orElse(env("SIM_ORG_KEY"), cloud.DefaultKey), "organization API key; also SIM_ORG_KEY")
-	flags.StringVar(&o.cloud.SCIMKey, "scim-key", orElse(env("SIM_SCIM_KEY"), cloud.DefaultSCIMKey), "key of the SCIM directory; also SIM_SCIM_KEY")
+	flags.StringVar(&o.cloud.Key, "key", orElse(env("SIM_ORG_KEY"), cloud.DefaultKey),
+		"organization API key; also SIM_ORG_KEY")
+	flags.StringVar(&o.cloud.SCIMKey, "scim-key", orElse(env("SIM_SCIM_KEY"), cloud.DefaultSCIMKey),
+		"key of the SCIM directory; also SIM_SCIM_KEY")
 	flags.BoolVar(&settings.Guard, "guard", true, "Atlassian Guard: without it there is no audit log")
 	flags.BoolVar(&settings.Limits, "limits", false, "enforce rate limits")
 	if err := flags.Parse(args); err != nil {

@@ -22,8 +22,8 @@ const (
 	privateKeyFile  = "simulator.key"
 )
 
-// certificate is the simulator's own, for the names, which it keeps in the folder: whoever was told to trust it still does after
-// a restart. It signs itself and nothing else, so that trusting it opens no other name.
+// certificate is the simulator's own, for the names, which it keeps in the folder: whoever was told to trust it still
+// does after a restart. It signs itself and nothing else, so that trusting it opens no other name.
 func certificate(folder string, names []string) (tls.Certificate, error) {
 	certFile, keyFile := filepath.Join(folder, certificateFile), filepath.Join(folder, privateKeyFile)
 	kept, err := tls.LoadX509KeyPair(certFile, keyFile)

@@ -16,7 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTLS starts the simulator twice on one folder: whoever trusts what it left there the first time trusts it the second.
+// TestTLS starts the simulator twice on one folder: whoever trusts what it left there the first time trusts it the
+// second.
 func TestTLS(t *testing.T) {
 	folder := t.TempDir()
 	var trusted *x509.CertPool
@@ -41,7 +42,8 @@ func TestTLS(t *testing.T) {
 			require.NoError(t, err)
 			require.True(t, trusted.AppendCertsFromPEM(content))
 		}
-		client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted, ServerName: "localhost"}}}
+		client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted,
+			ServerName: "localhost"}}}
 		for _, url := range []string{ready.URL, ready.TLS} {
 			answer, err := client.Get(url + "/_sim/info")
 			require.NoError(t, err)

@@ -44,7 +44,8 @@ func (s *session) apply() *cobra.Command {
 				return err
 			}
 			return s.show(answer, func(w io.Writer) {
-				display.Fprintf(w, "policy %s is in force for %s: %d mappings, %d targets\n", answer.Policy, p.Organization.Name, answer.Mappings, answer.Targets)
+				display.Fprintf(w, "policy %s is in force for %s: %d mappings, %d targets\n", answer.Policy,
+					p.Organization.Name, answer.Mappings, answer.Targets)
 				for _, f := range answer.Findings {
 					display.Fprintf(w, "  %s\n", f)
 				}
@@ -118,8 +119,8 @@ func (s *session) applyPolicy(ctx context.Context, org string, source json.RawMe
 // registerWithin is how long a namespace that was just made may take until it takes search attributes.
 const registerWithin = 20 * time.Second
 
-// register makes the search attributes known, once. Where the caller may not (Temporal Cloud), that is said and not fatal: they
-// may have been registered by hand.
+// register makes the search attributes known, once. Where the caller may not (Temporal Cloud), that is said and not
+// fatal: they may have been registered by hand.
 func (s *session) register(ctx context.Context) error {
 	if s.registered {
 		return nil

@@ -61,7 +61,8 @@ func (s *session) decision(name, short string) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&org, "org", "", "the organization, when there are several")
-	c.Flags().StringVar(&typed, "code", "", "the code that you were sent; - reads it from standard input (CASTELLAN_CODE otherwise)")
+	c.Flags().StringVar(&typed, "code", "",
+		"the code that you were sent; - reads it from standard input (CASTELLAN_CODE otherwise)")
 	c.Flags().StringVar(&in.Note, "note", "", "why, for the ledger")
 	return c
 }

@@ -56,8 +56,10 @@ func (s *session) reviewEvidence() *cobra.Command {
 		},
 	}
 	orgFlag(c, &org)
-	c.Flags().StringVar(&out, "out", "", "the folder to write to, or what the files' names begin with; the review's name when left out")
-	c.Flags().StringSliceVar(&formats, "format", []string{"csv", "html"}, "what is made of the pack: csv, html; jsonl alone for neither")
+	c.Flags().StringVar(&out, "out", "",
+		"the folder to write to, or what the files' names begin with; the review's name when left out")
+	c.Flags().StringSliceVar(&formats, "format", []string{"csv", "html"},
+		"what is made of the pack: csv, html; jsonl alone for neither")
 	return c
 }
 
@@ -75,8 +77,10 @@ func prefixOf(out string, r aReview) string {
 	return strings.TrimSuffix(out, ".jsonl")
 }
 
-// fetchEvidence fetches the pack and checks it. What does not hold gets another name: nobody is to take it for evidence.
-func (s *session) fetchEvidence(ctx context.Context, r aReview, prefix string, formats []string) (answer fetched, err error) {
+// fetchEvidence fetches the pack and checks it. What does not hold gets another name: nobody is to take it for
+// evidence.
+func (s *session) fetchEvidence(ctx context.Context, r aReview, prefix string, formats []string) (answer fetched,
+	err error) {
 	if err := os.MkdirAll(filepath.Dir(prefix), 0o700); err != nil {
 		return answer, err
 	}
@@ -168,17 +172,20 @@ func verified(path string) (evidence.Checked, error) {
 }
 
 func printFetched(w io.Writer, a fetched) {
-	display.Fprintf(w, "%s: %s\nchecked: it agrees with itself, and has the head that the ledger names\n", a.Files[0], packWords(a.Checked))
+	display.Fprintf(w, "%s: %s\nchecked: it agrees with itself, and has the head that the ledger names\n", a.Files[0],
+		packWords(a.Checked))
 	if made := a.Files[1:]; len(made) > 0 {
 		display.Fprintf(w, "made of it: %s\n", strings.Join(made, ", "))
 	}
-	display.Fprintf(w, "head: %s\nhand the files on together with the head; %s checks them anywhere\n", a.Head, display.Starter("verify-evidence", a.Files[0]))
+	display.Fprintf(w, "head: %s\nhand the files on together with the head; %s checks them anywhere\n", a.Head,
+		display.Starter("verify-evidence", a.Files[0]))
 }
 
 // packWords says what a pack holds.
 func packWords(c evidence.Checked) string {
 	return fmt.Sprintf("review %s of %s, %s, %s, %s, %s", c.Review.ID, c.Org, c.Review.State,
-		counted(c.Items, "item", "items"), counted(c.Events, "entry of its log", "entries of its log"), counted(c.Lines, "line", "lines"))
+		counted(c.Items, "item", "items"), counted(c.Events, "entry of its log", "entries of its log"),
+		counted(c.Lines, "line", "lines"))
 }
 
 // proven is the answer of verify-evidence as JSON.
@@ -195,8 +202,9 @@ func (s *session) verifyEvidence() *cobra.Command {
 		Long: "Checks the pack (….jsonl) by itself: that each line is in its one form and follows the one before, that nothing is missing,\n" +
 			"and that what the lines say agrees. That it is the one that Castellan made is proven by its head alone: compare it with the\n" +
 			"one in the notice to the campaign's owner, or in the ledger's chain. The status is 1 when it does not hold.",
-		Args:              takes(1, 1),
-		PersistentPreRun:  func(c *cobra.Command, _ []string) { s.out = c.OutOrStdout() }, // in place of the root's, which reach Temporal
+		Args: takes(1, 1),
+		// in place of the root's, which reach Temporal
+		PersistentPreRun:  func(c *cobra.Command, _ []string) { s.out = c.OutOrStdout() },
 		PersistentPostRun: func(*cobra.Command, []string) {},
 		RunE: func(_ *cobra.Command, args []string) error {
 			answer, err := proof(args[0], head)
@@ -230,7 +238,8 @@ func proof(file, head string) (proven, error) {
 	case err != nil:
 		return proven{}, fmt.Errorf("%s does not hold: %w", file, err)
 	case head != "" && checked.Head != head:
-		return proven{}, fmt.Errorf("%s agrees with itself, and is another pack than the one of that head: it has %s", file, checked.Head)
+		return proven{}, fmt.Errorf("%s agrees with itself, and is another pack than the one of that head: it has %s",
+			file, checked.Head)
 	}
 	if rows := checked.Review.Unexplained; len(rows) > 0 {
 		return proven{}, fmt.Errorf("%s agrees with itself, and says that the ledger's chain did not explain what it was made of:\n  %s", file, strings.Join(rows, "\n  "))

@@ -47,7 +47,8 @@ func keeper(t *testing.T, data []byte, named evidence.Seal) *fakeTemporal {
 			_, _ = zip.Write(lines[n])
 		}
 		_ = zip.Close()
-		answer := messages.ReportAnswer{Evidence: &messages.Evidence{Review: in.ID, Lines: named.Lines, Head: named.Head, Document: document.Bytes()}}
+		answer := messages.ReportAnswer{Evidence: &messages.Evidence{Review: in.ID, Lines: named.Lines,
+			Head: named.Head, Document: document.Bytes()}}
 		if piece*3+3 < len(lines) {
 			answer.Next = strconv.Itoa(piece + 1)
 		}
@@ -61,11 +62,13 @@ func TestEvidenceIsFetchedAndChecked(t *testing.T) {
 	s, out, _ := f.acting()
 	prefix := filepath.Join(t.TempDir(), "audit", "evidence")
 	require.NoError(t, f.run(t, s, "", "evidence", privileged.id, "--out", prefix))
-	require.Equal(t, prefix+".jsonl: review quarterly-privileged:2026-03-02 of acme, closing, 8 items, "+strconv.Itoa(checked.Events)+" entries of its log, "+strconv.Itoa(checked.Lines)+" lines\n"+
+	require.Equal(t, prefix+".jsonl: review quarterly-privileged:2026-03-02 of acme, closing, 8 items, "+
+		strconv.Itoa(checked.Events)+" entries of its log, "+strconv.Itoa(checked.Lines)+" lines\n"+
 		"checked: it agrees with itself, and has the head that the ledger names\n"+
 		"made of it: "+prefix+".csv, "+prefix+".html\n"+
 		"head: "+checked.Head+"\n"+
-		"hand the files on together with the head; starter verify-evidence "+prefix+".jsonl checks them anywhere\n", out.String())
+		"hand the files on together with the head; starter verify-evidence "+prefix+".jsonl checks them anywhere\n",
+		out.String())
 	require.Greater(t, len(f.asked), 3, "in pieces")
 	got, err := os.ReadFile(prefix + ".jsonl")
 	require.NoError(t, err)
@@ -98,8 +101,10 @@ func TestEvidenceThatDoesNotHoldIsNotTakenForEvidence(t *testing.T) {
 		named evidence.Seal
 		err   string
 	}{
-		"changed":      {bytes.Replace(data, []byte(`"verdict":"keep"`), []byte(`"verdict":"remove"`), 1), checked.Seal, "line "},
-		"cut":          {data[:bytes.LastIndexByte(data[:len(data)-1], '\n')+1], checked.Seal, "the file ends without its last line"},
+		"changed": {bytes.Replace(data, []byte(`"verdict":"keep"`), []byte(`"verdict":"remove"`), 1),
+			checked.Seal, "line "},
+		"cut": {data[:bytes.LastIndexByte(data[:len(data)-1], '\n')+1], checked.Seal,
+			"the file ends without its last line"},
 		"another pack": {data, other, "is not the one that was made"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -107,7 +112,8 @@ func TestEvidenceThatDoesNotHoldIsNotTakenForEvidence(t *testing.T) {
 			s, out, _ := f.acting()
 			folder := t.TempDir()
 			err := f.run(t, s, "", "evidence", privileged.id, "--out", filepath.Join(folder, "evidence"))
-			require.ErrorContains(t, err, "does not hold; what came stands in "+filepath.Join(folder, "evidence.unverified.jsonl"))
+			require.ErrorContains(t, err, "does not hold; what came stands in "+filepath.Join(folder,
+				"evidence.unverified.jsonl"))
 			require.ErrorContains(t, err, c.err)
 			require.Empty(t, out)
 			left, err := os.ReadDir(folder)
@@ -115,7 +121,8 @@ func TestEvidenceThatDoesNotHoldIsNotTakenForEvidence(t *testing.T) {
 			require.Len(t, left, 1)
 		})
 	}
-	_, err := checkedPack("../evidence/testdata/pack.jsonl", quarterly, messages.Evidence{Head: checked.Head, Lines: checked.Lines})
+	_, err := checkedPack("../evidence/testdata/pack.jsonl", quarterly,
+		messages.Evidence{Head: checked.Head, Lines: checked.Lines})
 	require.ErrorContains(t, err, "it is the evidence of review quarterly-privileged:2026-03-02 of acme")
 }
 
@@ -143,9 +150,10 @@ func TestEvidenceIsVerifiedOffline(t *testing.T) {
 	for args, err := range map[string]string{
 		file + " --head " + checked.Head:                                "",
 		file + " --head " + strings.TrimPrefix(checked.Head, "sha256:"): "",
-		file + " --head sha256:" + strings.Repeat("0", 64):              "agrees with itself, and is another pack than the one of that head: it has " + checked.Head,
-		file + " --head sha256:12":                                      "write the whole of it",
-		file + "x":                                                      "open " + file + "x: no such file",
+		file + " --head sha256:" + strings.Repeat("0",
+			64): "agrees with itself, and is another pack than the one of that head: it has " + checked.Head,
+		file + " --head sha256:12": "write the whole of it",
+		file + "x":                 "open " + file + "x: no such file",
 	} {
 		_, got := whole(append([]string{"verify-evidence"}, strings.Fields(args)...)...)
 		if err == "" {
@@ -161,7 +169,8 @@ func TestEvidenceIsVerifiedOffline(t *testing.T) {
 	lines[4] = bytes.Replace(lines[4], []byte(`"risk":`), []byte(`"risk":1`), 1)
 	require.NoError(t, os.WriteFile(broken, bytes.Join(lines, nil), 0o600))
 	_, err = whole("verify-evidence", broken)
-	require.ErrorContains(t, err, broken+" does not hold: evidence: line 5: its hash is not that of its content: it was changed after it was written")
+	require.ErrorContains(t, err, broken+
+		" does not hold: evidence: line 5: its hash is not that of its content: it was changed after it was written")
 }
 
 func TestWhatAVerifiedPackProvesIsSaidPlainly(t *testing.T) {

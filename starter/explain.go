@@ -23,14 +23,16 @@ func (s *session) explain() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			answer, err := s.ask(cmd.Context(), messages.ReportInput{Org: org, Kind: messages.ReportExplain, Person: args[len(args)-1], If: suppose})
+			answer, err := s.ask(cmd.Context(),
+				messages.ReportInput{Org: org, Kind: messages.ReportExplain, Person: args[len(args)-1], If: suppose})
 			if err != nil {
 				return err
 			}
 			return s.show(answer, func(w io.Writer) { printExplanation(w, *answer.Explain) })
 		},
 	}
-	c.Flags().StringArrayVar(&suppose, "if", nil, "what to suppose, for example groups+=it-ops; may be given several times")
+	c.Flags().StringArrayVar(&suppose, "if", nil,
+		"what to suppose, for example groups+=it-ops; may be given several times")
 	return c
 }
 

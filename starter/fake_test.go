@@ -47,7 +47,8 @@ type fakeTemporal struct {
 // acting is a session of somebody with this Temporal.
 func (f *fakeTemporal) acting() (s *session, out *bytes.Buffer, notes *safeBuffer) {
 	out, notes = &bytes.Buffer{}, &safeBuffer{}
-	return &session{client: f, out: out, notes: notes, said: "bo@acme.example", by: "bo@acme.example", namespace: "default", registered: true}, out, notes
+	return &session{client: f, out: out, notes: notes, said: "bo@acme.example", by: "bo@acme.example",
+		namespace: "default", registered: true}, out, notes
 }
 
 // safeBuffer takes what a timer says beside the command.
@@ -78,7 +79,8 @@ func (f *fakeTemporal) run(t *testing.T, s *session, typed string, args ...strin
 	return root.ExecuteContext(t.Context())
 }
 
-func (f *fakeTemporal) ListWorkflow(context.Context, *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error) {
+func (f *fakeTemporal) ListWorkflow(context.Context,
+	*workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error) {
 	if len(f.syncs) > 0 {
 		list := &workflowservice.ListWorkflowExecutionsResponse{}
 		for _, state := range f.syncs {
@@ -93,7 +95,8 @@ func (f *fakeTemporal) ListWorkflow(context.Context, *workflowservice.ListWorkfl
 	}}, nil
 }
 
-func (f *fakeTemporal) ExecuteWorkflow(_ context.Context, options client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error) {
+func (f *fakeTemporal) ExecuteWorkflow(_ context.Context, options client.StartWorkflowOptions, workflow any,
+	args ...any) (client.WorkflowRun, error) {
 	if workflow == messages.Report {
 		in := args[0].(messages.ReportInput)
 		f.asked = append(f.asked, in)
@@ -154,7 +157,8 @@ func (f *fakeTemporal) QueryWorkflow(_ context.Context, id, _, _ string, _ ...an
 	return client.NewValue(payloads), nil
 }
 
-func (f *fakeTemporal) DescribeWorkflowExecution(_ context.Context, id, _ string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+func (f *fakeTemporal) DescribeWorkflowExecution(_ context.Context, id,
+	_ string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
 	if f.gone {
 		return nil, serviceerror.NewNotFound("workflow not found")
 	}
@@ -162,7 +166,8 @@ func (f *fakeTemporal) DescribeWorkflowExecution(_ context.Context, id, _ string
 		return f.waits(id), nil
 	}
 	return &workflowservice.DescribeWorkflowExecutionResponse{
-		WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{Status: cmp.Or(f.lives, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)},
+		WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{
+			Status: cmp.Or(f.lives, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)},
 	}, nil
 }
 
@@ -170,7 +175,8 @@ func (f *fakeTemporal) GetWorkflow(_ context.Context, id, _ string) client.Workf
 	return fakeRun{id: id, err: f.start}
 }
 
-func (f *fakeTemporal) DescribeTaskQueue(context.Context, string, enumspb.TaskQueueType) (*workflowservice.DescribeTaskQueueResponse, error) {
+func (f *fakeTemporal) DescribeTaskQueue(context.Context, string,
+	enumspb.TaskQueueType) (*workflowservice.DescribeTaskQueueResponse, error) {
 	if f.idle {
 		return &workflowservice.DescribeTaskQueueResponse{}, nil
 	}
@@ -190,15 +196,18 @@ type fakeHistory struct {
 func (h fakeHistory) GetWorkflowExecutionHistoryReverse(
 	context.Context, *workflowservice.GetWorkflowExecutionHistoryReverseRequest, ...grpc.CallOption,
 ) (*workflowservice.GetWorkflowExecutionHistoryReverseResponse, error) {
-	return &workflowservice.GetWorkflowExecutionHistoryReverseResponse{History: &historypb.History{Events: []*historypb.HistoryEvent{
-		{EventType: enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED},
-		{EventType: enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED, Attributes: &historypb.HistoryEvent_WorkflowTaskFailedEventAttributes{
-			WorkflowTaskFailedEventAttributes: &historypb.WorkflowTaskFailedEventAttributes{Failure: h.failed},
-		}},
-	}}}, nil
+	return &workflowservice.GetWorkflowExecutionHistoryReverseResponse{
+		History: &historypb.History{Events: []*historypb.HistoryEvent{
+			{EventType: enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED},
+			{EventType: enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED,
+				Attributes: &historypb.HistoryEvent_WorkflowTaskFailedEventAttributes{
+					WorkflowTaskFailedEventAttributes: &historypb.WorkflowTaskFailedEventAttributes{Failure: h.failed},
+				}},
+		}}}, nil
 }
 
-func (f *fakeTemporal) UpdateWorkflow(_ context.Context, options client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+func (f *fakeTemporal) UpdateWorkflow(_ context.Context,
+	options client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error) {
 	f.heard = append(f.heard, options)
 	answer, err := f.hear(len(f.heard)-1, options.UpdateName, options.Args[0])
 	var answered *answeredError

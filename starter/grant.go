@@ -55,7 +55,8 @@ func (s *session) grant() *cobra.Command {
 	c.Flags().StringVar(&in.Ticket, "ticket", "", "the change or incident, where the policy asks for one")
 	c.Flags().StringVar(&start, "start", "", "when it begins, for example 2026-03-01T09:00:00Z; at once otherwise")
 	c.Flags().StringVar(&in.RequestID, "id", "", "the request's id: the same id again changes nothing")
-	c.Flags().BoolVar(&in.BreakGlass, "break-glass", false, "at once, without approval, to be reviewed after; where the policy lets you")
+	c.Flags().BoolVar(&in.BreakGlass, "break-glass", false,
+		"at once, without approval, to be reviewed after; where the policy lets you")
 	c.Flags().BoolVar(&wait, "wait", false, "until access was seen to be given, or waits for approval or for its start")
 	return c
 }
@@ -147,9 +148,11 @@ func printAnswer(w io.Writer, answer messages.GrantAnswer) {
 	for _, g := range answer.Grants {
 		switch g.State {
 		case access.GrantWaiting:
-			display.Fprintf(w, "  approve it, as one of them:  %s\n", display.Starter("approve", g.ID).With("--by", messages.You))
+			display.Fprintf(w, "  approve it, as one of them:  %s\n",
+				display.Starter("approve", g.ID).With("--by", messages.You))
 		case access.GrantGranted:
-			display.Fprintf(w, "  end it early:  %s\n", display.Starter("revoke").With("--request", g.ID).With("--reason", "done"))
+			display.Fprintf(w, "  end it early:  %s\n",
+				display.Starter("revoke").With("--request", g.ID).With("--reason", "done"))
 		}
 	}
 	if answer.Workflow != "" {

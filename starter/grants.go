@@ -69,7 +69,8 @@ func (s *session) grants() *cobra.Command {
 	c.Flags().IntVar(&in.Limit, "limit", 50, "grants at most; 0: all of them")
 	c.Flags().StringVar(&in.After, "after", "", "the page after this one: next of the last answer")
 	c.Flags().BoolVar(&hours, "hours", false, "sum up the hours of privilege instead")
-	c.Flags().StringVar(&since, "since", "", "with --hours: from this day or instant on, for example 2026-01-01; twelve months otherwise")
+	c.Flags().StringVar(&since, "since", "",
+		"with --hours: from this day or instant on, for example 2026-01-01; twelve months otherwise")
 	return c
 }
 
@@ -98,7 +99,8 @@ func printGrants(w io.Writer, answer messages.ReportAnswer, now time.Time) {
 func grantState(g access.Grant, now time.Time) string {
 	switch g.State {
 	case access.GrantWaiting:
-		return fmt.Sprintf("waits for approval (%d of %d) until %s", len(g.Approvals), g.Needs, when(g.ApprovalDeadline))
+		return fmt.Sprintf("waits for approval (%d of %d) until %s", len(g.Approvals), g.Needs,
+			when(g.ApprovalDeadline))
 	case access.GrantDenied:
 		return "denied by " + g.Label(g.ClosedBy)
 	case access.GrantExpired:
@@ -144,7 +146,8 @@ func printHours(w io.Writer, answer messages.ReportAnswer) {
 		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "MONTH\tPERSON\tTARGET\tHELD\tGRANTS")
 		for _, p := range answer.Hours {
-			display.Fprintf(table, "%s\t%s\t%s\t%s\t%d\n", p.Month, p.Person, p.Target, p.Held.Std().Round(time.Second), p.Grants)
+			display.Fprintf(table, "%s\t%s\t%s\t%s\t%d\n", p.Month, p.Person, p.Target, p.Held.Std().Round(time.Second),
+				p.Grants)
 		}
 		_ = table.Flush()
 		display.Fprintln(w, "")

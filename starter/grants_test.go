@@ -19,9 +19,11 @@ var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 // lease is a grant of one hour from noon on, which was given.
 func lease(change func(*access.Grant)) access.Grant {
 	g := access.Grant{
-		ID: "g1", Person: "712020:ana", Email: "ana@acme.example", Target: access.OrgAdmin, State: access.GrantGranted, Ticket: "INC-1",
-		Reason: "mail\nis down", By: "bo@acme.example", From: noon, Until: noon.Add(time.Hour), ProvisionedAt: noon.Add(time.Second),
-		Approvals: []access.Approval{{By: "cy@acme.example"}, {By: "dan@acme.example"}},
+		ID: "g1", Person: "712020:ana", Email: "ana@acme.example", Target: access.OrgAdmin, State: access.GrantGranted,
+		Ticket: "INC-1",
+		Reason: "mail\nis down", By: "bo@acme.example", From: noon, Until: noon.Add(time.Hour),
+		ProvisionedAt: noon.Add(time.Second),
+		Approvals:     []access.Approval{{By: "cy@acme.example"}, {By: "dan@acme.example"}},
 	}
 	change(&g)
 	return g
@@ -36,13 +38,14 @@ func TestAGrantsStateIsTold(t *testing.T) {
 		"waits for approval (1 of 2) until " + when(after): {noon, func(g *access.Grant) {
 			*g = access.Grant{State: access.GrantWaiting, Needs: 2, Approvals: g.Approvals[:1], ApprovalDeadline: after}
 		}},
-		"denied by cy@acme.example": {noon, func(g *access.Grant) { g.State, g.ClosedBy = access.GrantDenied, "cy@acme.example" }},
-		"nobody decided in time":    {noon, func(g *access.Grant) { g.State = access.GrantExpired }},
-		"not begun":                 {noon.Add(-time.Second), func(g *access.Grant) { g.ProvisionedAt = time.Time{} }},
-		"being given":               {noon, func(g *access.Grant) { g.ProvisionedAt = time.Time{} }},
-		"active":                    {noon, func(*access.Grant) {}},
-		"being taken back":          {noon.Add(time.Hour), func(*access.Grant) {}},
-		"over":                      {after, func(g *access.Grant) { g.State, g.RevokedAt = access.GrantEnded, after }},
+		"denied by cy@acme.example": {noon,
+			func(g *access.Grant) { g.State, g.ClosedBy = access.GrantDenied, "cy@acme.example" }},
+		"nobody decided in time": {noon, func(g *access.Grant) { g.State = access.GrantExpired }},
+		"not begun":              {noon.Add(-time.Second), func(g *access.Grant) { g.ProvisionedAt = time.Time{} }},
+		"being given":            {noon, func(g *access.Grant) { g.ProvisionedAt = time.Time{} }},
+		"active":                 {noon, func(*access.Grant) {}},
+		"being taken back":       {noon.Add(time.Hour), func(*access.Grant) {}},
+		"over":                   {after, func(g *access.Grant) { g.State, g.RevokedAt = access.GrantEnded, after }},
 		"ended early by ana@acme.example": {after, func(g *access.Grant) {
 			g.State, g.RevokedAt, g.ClosedBy = access.GrantEnded, after, "ana@acme.example"
 		}},
@@ -61,7 +64,9 @@ func TestGrantsAreATable(t *testing.T) {
 			lease(func(g *access.Grant) { g.ID, g.Email, g.Urgent, g.Approvals = "g2", "", true, nil }),
 		}}, noon)
 	})
-	for _, want := range []string{"g1", "ana@acme.example", "role:org-admin", "active", "bo@acme.example", "cy@acme.example, dan@acme.example", "INC-1 mail is down", "712020:ana", "nobody: break-glass", "more: --after g0"} {
+	for _, want := range []string{"g1", "ana@acme.example", "role:org-admin", "active", "bo@acme.example",
+		"cy@acme.example, dan@acme.example", "INC-1 mail is down", "712020:ana", "nobody: break-glass",
+		"more: --after g0"} {
 		require.Contains(t, text, want)
 	}
 	require.Equal(t, "no grants\n", printed(t, func(w io.Writer) { printGrants(w, messages.ReportAnswer{}, noon) }))
@@ -69,7 +74,8 @@ func TestGrantsAreATable(t *testing.T) {
 
 func TestHoursAreATableWithTheirSum(t *testing.T) {
 	answer := messages.ReportAnswer{Message: "2.5 hours of privilege since 2026-01-01", Hours: []messages.Privilege{
-		{Month: "2026-02", Person: "ana@acme.example", Target: access.OrgAdmin, Held: messages.Duration(2*time.Hour + 30*time.Minute + 100*time.Millisecond), Grants: 3},
+		{Month: "2026-02", Person: "ana@acme.example", Target: access.OrgAdmin,
+			Held: messages.Duration(2*time.Hour + 30*time.Minute + 100*time.Millisecond), Grants: 3},
 	}}
 	text := printed(t, func(w io.Writer) { printHours(w, answer) })
 	require.Regexp(t, `2026-02 +ana@acme.example +role:org-admin +2h30m0s +3\n\n2.5 hours of privilege since 2026-01-01\n$`, text)
@@ -77,11 +83,14 @@ func TestHoursAreATableWithTheirSum(t *testing.T) {
 
 func TestAnAnswerSaysWhatToTypeNext(t *testing.T) {
 	text := printed(t, func(w io.Writer) {
-		printAnswer(w, messages.GrantAnswer{Message: "it waits", Workflow: "grant:acme:role:org-admin:ana@acme.example", Grants: []access.Grant{
-			lease(func(g *access.Grant) { g.State = access.GrantWaiting }), lease(func(g *access.Grant) { g.ID = "g2" }),
-		}})
+		printAnswer(w, messages.GrantAnswer{Message: "it waits", Workflow: "grant:acme:role:org-admin:ana@acme.example",
+			Grants: []access.Grant{
+				lease(func(g *access.Grant) { g.State = access.GrantWaiting }),
+				lease(func(g *access.Grant) { g.ID = "g2" }),
+			}})
 	})
-	for _, want := range []string{"it waits\n", "starter approve g1 --by", "starter revoke --request g2", "grant:acme:role:org-admin:ana@acme.example"} {
+	for _, want := range []string{"it waits\n", "starter approve g1 --by", "starter revoke --request g2",
+		"grant:acme:role:org-admin:ana@acme.example"} {
 		require.Contains(t, text, want)
 	}
 }
@@ -148,7 +157,8 @@ func TestADecisionProvesItsCodeAndSendsItNowhere(t *testing.T) {
 		require.Equal(t, messages.OrgSyncID("acme"), said.WorkflowID)
 		require.Equal(t, name, said.UpdateName)
 		body := said.Args[0].(messages.ApprovalInput)
-		require.Equal(t, messages.Proof(messages.CodeHash("ABCDEFGHIJ"), messages.OrgSyncID("acme"), name, body), body.Proof)
+		require.Equal(t, messages.Proof(messages.CodeHash("ABCDEFGHIJ"), messages.OrgSyncID("acme"), name, body),
+			body.Proof)
 		text, err := json.Marshal(body)
 		require.NoError(t, err)
 		require.NotContains(t, strings.ToLower(string(text)), "abcde")
@@ -158,7 +168,8 @@ func TestADecisionProvesItsCodeAndSendsItNowhere(t *testing.T) {
 
 func TestGrantsShowNothingThatSteersATerminal(t *testing.T) {
 	hostile := lease(func(g *access.Grant) {
-		g.Reason, g.By, g.Email = "a\x1b[2Jb\nREQUEST  forged\u202e", "x'$(touch pwned)'", "ana\x1b]0;owned\x07@acme.example"
+		g.Reason, g.By, g.Email = "a\x1b[2Jb\nREQUEST  forged\u202e", "x'$(touch pwned)'",
+			"ana\x1b]0;owned\x07@acme.example"
 	})
 	var out bytes.Buffer
 	printGrants(&out, messages.ReportAnswer{Grants: []access.Grant{hostile}}, noon)
@@ -168,7 +179,8 @@ func TestGrantsShowNothingThatSteersATerminal(t *testing.T) {
 }
 
 func TestSpansAreWrittenAsPoliciesWriteThem(t *testing.T) {
-	for written, want := range map[string]time.Duration{"1d": 24 * time.Hour, "2h30m": 150 * time.Minute, "1w1d": 8 * 24 * time.Hour} {
+	for written, want := range map[string]time.Duration{"1d": 24 * time.Hour, "2h30m": 150 * time.Minute,
+		"1w1d": 8 * 24 * time.Hour} {
 		var s span
 		require.NoError(t, s.Set(written))
 		require.Equal(t, want, time.Duration(s))

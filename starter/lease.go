@@ -55,7 +55,8 @@ func (s *session) running(ctx context.Context, org, person, written string) (acc
 	if err != nil {
 		return access.Grant{}, err
 	}
-	answer, err := s.askAll(ctx, messages.ReportInput{Org: org, Kind: messages.ReportGrants, Person: person, Target: target, Open: true}, 0)
+	answer, err := s.askAll(ctx, messages.ReportInput{Org: org, Kind: messages.ReportGrants, Person: person,
+		Target: target, Open: true}, 0)
 	if err != nil {
 		return access.Grant{}, err
 	}
@@ -66,7 +67,8 @@ func (s *session) running(ctx context.Context, org, person, written string) (acc
 		}
 	}
 	if last.ID == "" {
-		return access.Grant{}, fmt.Errorf("%s holds %s in organization %s by no grant that runs; ask for one with starter grant",
+		return access.Grant{}, fmt.Errorf(
+			"%s holds %s in organization %s by no grant that runs; ask for one with starter grant",
 			person, target, org)
 	}
 	return last, nil

@@ -1,6 +1,6 @@
-// Command starter is the ops command: it applies policies, shows plans and answers questions. It speaks to Temporal and to
-// nothing else, so it needs neither the Atlassian key nor the ledger, and whatever it does can be done with the plain
-// Temporal CLI as well.
+// Command starter is the ops command: it applies policies, shows plans and answers questions. It speaks to Temporal and
+// to nothing else, so it needs neither the Atlassian key nor the ledger, and whatever it does can be done with the
+// plain Temporal CLI as well.
 package main
 
 import (
@@ -62,7 +62,8 @@ func command() *cobra.Command {
 		}
 	}
 	s.out, s.notes = root.OutOrStdout(), root.ErrOrStderr()
-	root.AddCommand(s.apply(), s.plan(), s.status(), s.why(), s.runs(), s.undo(), s.verifyLedger(), s.explain(), s.findings())
+	root.AddCommand(s.apply(), s.plan(), s.status(), s.why(), s.runs(), s.undo(), s.verifyLedger(), s.explain(),
+		s.findings())
 	root.AddCommand(s.rules())
 	root.AddCommand(s.grant(), s.approve(), s.deny(), s.extend(), s.revoke(), s.grants())
 	root.AddCommand(s.review(), s.verifyEvidence())
@@ -86,7 +87,8 @@ func (s *session) dial(ctx context.Context) error {
 		address = client.DefaultHostPort
 	}
 	if s.client, err = client.DialContext(ctx, options); err != nil {
-		return fmt.Errorf("reach Temporal at %s: is its server running, and is TEMPORAL_ADDRESS right? %w", address, err)
+		return fmt.Errorf("reach Temporal at %s: is its server running, and is TEMPORAL_ADDRESS right? %w",
+			address, err)
 	}
 	s.namespace = options.Namespace
 	if s.namespace == "" {
@@ -124,8 +126,9 @@ func (s *session) theOrg(ctx context.Context, named []string) (string, error) {
 	return "", fmt.Errorf("there are several organizations, name one: %v", orgs)
 }
 
-// inForce are the organizations that a policy is in force for, and those that cannot be asked; all of them when there is none. A
-// first policy that was refused leaves a workflow that waits for another, and is no reason to have to name the others.
+// inForce are the organizations that a policy is in force for, and those that cannot be asked; all of them when there
+// is none. A first policy that was refused leaves a workflow that waits for another, and is no reason to have to name
+// the others.
 func (s *session) inForce(ctx context.Context, orgs []string) []string {
 	var some []string
 	for _, org := range orgs {
@@ -175,7 +178,8 @@ func whoami() string {
 func unwrapped(err error) string {
 	var missing *serviceerror.NotFound
 	if errors.As(err, &missing) {
-		return "there is no such workflow: is the organization's name right, and was `starter apply FILE` run? (" + missing.Message + ")"
+		return "there is no such workflow: is the organization's name right, and was `starter apply FILE` run? (" +
+			missing.Message + ")"
 	}
 	var app *temporal.ApplicationError
 	if errors.As(err, &app) {

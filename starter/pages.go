@@ -6,8 +6,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// askAll asks until it has that many rows, or all of them where most is 0: how many come at once depends on their size. Next of the
-// answer is the page after the last one it has.
+// askAll asks until it has that many rows, or all of them where most is 0: how many come at once depends on their size.
+// Next of the answer is the page after the last one it has.
 func (s *session) askAll(ctx context.Context, in messages.ReportInput, most int) (messages.ReportAnswer, error) {
 	in.Limit = most
 	answer, err := s.ask(ctx, in)
@@ -46,8 +46,10 @@ func rows(a messages.ReportAnswer) int {
 
 // join adds a page to those before it.
 func join(all *messages.ReportAnswer, page messages.ReportAnswer) {
-	all.Runs, all.Foreign, all.Grants = append(all.Runs, page.Runs...), append(all.Foreign, page.Foreign...), append(all.Grants, page.Grants...)
-	all.Hours, all.Reviews, all.Items = append(all.Hours, page.Hours...), append(all.Reviews, page.Reviews...), append(all.Items, page.Items...)
+	all.Runs, all.Foreign, all.Grants = append(all.Runs, page.Runs...), append(all.Foreign, page.Foreign...),
+		append(all.Grants, page.Grants...)
+	all.Hours, all.Reviews, all.Items = append(all.Hours, page.Hours...), append(all.Reviews, page.Reviews...),
+		append(all.Items, page.Items...)
 	if all.Plan != nil && page.Plan != nil {
 		all.Plan.Lines = append(all.Plan.Lines, page.Plan.Lines...)
 	}

@@ -29,7 +29,8 @@ func threePages(in messages.ReportInput) (messages.ReportAnswer, error) {
 func TestAskAllFetchesEveryPage(t *testing.T) {
 	f := &fakeTemporal{answer: threePages}
 	s, _, _ := f.acting()
-	answer, err := s.askAll(t.Context(), messages.ReportInput{Org: "acme", Kind: messages.ReportPreview, Policy: []byte(`{}`)}, 0)
+	answer, err := s.askAll(t.Context(),
+		messages.ReportInput{Org: "acme", Kind: messages.ReportPreview, Policy: []byte(`{}`)}, 0)
 	require.NoError(t, err)
 	require.Len(t, answer.Plan.Lines, 6)
 	require.Empty(t, answer.Next)

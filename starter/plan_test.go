@@ -30,7 +30,8 @@ func TestPlanAndApplyCheckTheFileBeforeTheyReachForTemporal(t *testing.T) {
 func TestAPlanNamesOneSourceGroupAndCountsTheOthers(t *testing.T) {
 	var many []access.Reason
 	for i := range 500 {
-		many = append(many, access.Reason{Kind: access.ReasonMapping, Name: "everything", Source: fmt.Sprintf("team-%d", i)})
+		many = append(many, access.Reason{Kind: access.ReasonMapping, Name: "everything",
+			Source: fmt.Sprintf("team-%d", i)})
 	}
 	var out bytes.Buffer
 	printPlan(&out, messages.ReportAnswer{Plan: &messages.PlanPage{Lines: []access.Change{{

@@ -31,20 +31,26 @@ func TestAHeldOrganizationSaysWhatToType(t *testing.T) {
 	at := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	text := printed(t, func(w io.Writer) {
 		printStatus(w, messages.OrgSyncState{
-			Org: "acme", State: messages.StateHeld, Policy: "sha256:p", Settings: messages.Settings{Feed: messages.Duration(30 * time.Second)},
-			Hold:     &messages.Hold{Plan: "sha256:h", Adds: 1, Adopts: 2, Removals: 3, People: 4, Rules: []string{"adopt: the first run"}, Changed: "replaces sha256:g"},
-			Paused:   &messages.PauseInput{By: "ana", Reason: "audit"},
-			Problem:  &messages.Problem{Kind: "KeyRefused", Message: "make a new key", Since: at, Retry: at},
-			LastRun:  &messages.RunSummary{Run: "r2", Scope: messages.ScopePeople, State: messages.RunDone, Counts: messages.Counts{Done: 1, Shortage: 2}},
+			Org: "acme", State: messages.StateHeld, Policy: "sha256:p",
+			Settings: messages.Settings{Feed: messages.Duration(30 * time.Second)},
+			Hold: &messages.Hold{Plan: "sha256:h", Adds: 1, Adopts: 2, Removals: 3, People: 4,
+				Rules: []string{"adopt: the first run"}, Changed: "replaces sha256:g"},
+			Paused:  &messages.PauseInput{By: "ana", Reason: "audit"},
+			Problem: &messages.Problem{Kind: "KeyRefused", Message: "make a new key", Since: at, Retry: at},
+			LastRun: &messages.RunSummary{Run: "r2", Scope: messages.ScopePeople, State: messages.RunDone,
+				Counts: messages.Counts{Done: 1, Shortage: 2}},
 			LastFull: &messages.RunSummary{Run: "r1", Scope: messages.ScopeFull, State: messages.RunDone},
-			Refused:  []messages.RefusedWord{{Name: "pause", Why: "by is missing"}}, Findings: []string{"uncovered-group x"},
+			Refused:  []messages.RefusedWord{{Name: "pause", Why: "by is missing"}},
+			Findings: []string{"uncovered-group x"},
 		})
 	})
 	for _, want := range []string{
-		"acme is held\n", "3 adds, 3 removals for 4 people", "plan sha256:h", "adopt: the first run", "this plan replaces sha256:g",
+		"acme is held\n", "3 adds, 3 removals for 4 people", "plan sha256:h", "adopt: the first run",
+		"this plan replaces sha256:g",
 		`temporal workflow update execute --workflow-id org-sync:acme --name approve-plan --input '{"plan":"sha256:h","by":"you@example.com"}' --output json`,
 		"--name reject-plan", "starter plan --held acme", "paused by ana: audit", "KeyRefused: make a new key",
-		"last run: r2", "2 short of licences", "last full verification: r1", "signal pause at not set was not accepted: by is missing",
+		"last run: r2", "2 short of licences", "last full verification: r1",
+		"signal pause at not set was not accepted: by is missing",
 		"noticed: uncovered-group x", "every 30s",
 	} {
 		require.Contains(t, text, want)
@@ -54,24 +60,30 @@ func TestAHeldOrganizationSaysWhatToType(t *testing.T) {
 func TestAPlanIsATable(t *testing.T) {
 	text := printed(t, func(w io.Writer) {
 		printPlan(w, messages.ReportAnswer{Next: `{"person":"x"}`, Plan: &messages.PlanPage{
-			Run: messages.RunSummary{Run: "r1", Scope: messages.ScopeFull, Counts: messages.Counts{People: 7, Adds: 1, Removals: 1, Held: 1}},
+			Run: messages.RunSummary{Run: "r1", Scope: messages.ScopeFull,
+				Counts: messages.Counts{People: 7, Adds: 1, Removals: 1, Held: 1}},
 			Lines: []access.Change{
-				{Person: "1", Email: "ana@acme.example", Target: "group:jira", Action: access.Add, State: access.Done, Reasons: []access.Reason{{Kind: access.ReasonMapping, Name: "eng"}}},
-				{Person: "712020:x", Target: access.OrgAdmin, Action: access.Remove, State: access.Held, HeldBy: []string{"run-removals"}},
+				{Person: "1", Email: "ana@acme.example", Target: "group:jira", Action: access.Add, State: access.Done,
+					Reasons: []access.Reason{{Kind: access.ReasonMapping, Name: "eng"}}},
+				{Person: "712020:x", Target: access.OrgAdmin, Action: access.Remove, State: access.Held,
+					HeldBy: []string{"run-removals"}},
 			},
 			Noticed: []string{"key-expires key: in 5 days"},
 		}})
 	})
-	for _, want := range []string{"7 people read: 1 adds, 1 removals", "ana@acme.example", "mapping eng", "712020:x", "run-removals", "more: --after '{\"person\":\"x\"}'", "key-expires key: in 5 days"} {
+	for _, want := range []string{"7 people read: 1 adds, 1 removals", "ana@acme.example", "mapping eng", "712020:x",
+		"run-removals", "more: --after '{\"person\":\"x\"}'", "key-expires key: in 5 days"} {
 		require.Contains(t, text, want)
 	}
-	require.Equal(t, "nothing is held\n", printed(t, func(w io.Writer) { printPlan(w, messages.ReportAnswer{Message: "nothing is held"}) }))
+	require.Equal(t, "nothing is held\n",
+		printed(t, func(w io.Writer) { printPlan(w, messages.ReportAnswer{Message: "nothing is held"}) }))
 }
 
 func TestAnswersAreJSONWhenAskedFor(t *testing.T) {
 	var out bytes.Buffer
 	s := &session{out: &out, json: true}
-	require.NoError(t, s.show(messages.Answer{Message: "a <b> & c"}, func(io.Writer) { t.Fatal("words were not asked for") }))
+	require.NoError(t, s.show(messages.Answer{Message: "a <b> & c"},
+		func(io.Writer) { t.Fatal("words were not asked for") }))
 	var answer messages.Answer
 	require.NoError(t, json.Unmarshal(out.Bytes(), &answer))
 	require.Equal(t, "a <b> & c", answer.Message)
@@ -83,7 +95,8 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	refused := temporal.NewApplicationError("plan sha256:x is not open", "Refused")
 	require.Equal(t, "plan sha256:x is not open", unwrapped(refused))
 	require.Equal(t, "disk full", unwrapped(errors.New("disk full")))
-	require.Contains(t, unwrapped(fmt.Errorf("ask: %w", serviceerror.NewDeadlineExceeded("context deadline exceeded"))), "ask again")
+	require.Contains(t, unwrapped(fmt.Errorf("ask: %w", serviceerror.NewDeadlineExceeded("context deadline exceeded"))),
+		"ask again")
 }
 
 func TestAPolicyFileIsCheckedBeforeItIsSent(t *testing.T) {
@@ -116,7 +129,10 @@ rules:
   - {name: nights, when: managed, give: ["group:x"], owner: ana@acme.example, during: {weekly: ["Mon-Fri 22:00-06:00"], zone: America/New_York}}
 `))
 	require.NoError(t, err)
-	text := printed(t, func(w io.Writer) { printTimetable(w, p.Timetable(time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC), 2)) })
+	text := printed(t, func(w io.Writer) {
+		printTimetable(w,
+			p.Timetable(time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC), 2))
+	})
 	for _, want := range []string{
 		"review spring opens", "Europe/Berlin", "Sun 2027-03-28 03:00 +02:00, Tue 2028-03-28 02:30 +02:00",
 		"governance report", "Mon 2026-11-30 09:00 +00:00, Tue 2026-12-01 09:00 +00:00",

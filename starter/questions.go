@@ -27,8 +27,9 @@ func (s *session) plan() *cobra.Command {
 	var states []string
 	var limit int
 	c := &cobra.Command{
-		Use: "plan FILE | plan --held [ORG] | plan --run RUN [ORG]", Short: "Show what a policy would do, what is held, or what a run did",
-		Long: "With a policy file: reads the living organization and shows what that policy would change; nothing is written.\nWith --held: the lines that wait for a decision. With --run: the lines of an earlier run and what came of each.",
+		Use:   "plan FILE | plan --held [ORG] | plan --run RUN [ORG]",
+		Short: "Show what a policy would do, what is held, or what a run did",
+		Long:  "With a policy file: reads the living organization and shows what that policy would change; nothing is written.\nWith --held: the lines that wait for a decision. With --run: the lines of an earlier run and what came of each.",
 		Args: func(c *cobra.Command, args []string) (err error) { // before Temporal is reached for
 			switch {
 			case len(args) > 1:
@@ -72,7 +73,8 @@ func (s *session) plan() *cobra.Command {
 	}
 	c.Flags().BoolVar(&held, "held", false, "the lines that wait for a decision")
 	c.Flags().StringVar(&run, "run", "", "the lines of this run")
-	c.Flags().StringSliceVar(&states, "state", nil, "only lines in these states, for example observed: what rules that observe would do")
+	c.Flags().StringSliceVar(&states, "state", nil,
+		"only lines in these states, for example observed: what rules that observe would do")
 	c.Flags().IntVar(&limit, "limit", 0, "lines at most; all of them when left out")
 	c.Flags().StringVar(&after, "after", "", "the page after this one: next of the last answer")
 	return c
@@ -93,7 +95,8 @@ func printPlan(w io.Writer, answer messages.ReportAnswer) {
 		if who == "" {
 			who = l.Person
 		}
-		display.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Verb(), who, l.Target, l.State, strings.Join(l.HeldBy, ","), reasons(l.Reasons), l.Answer)
+		display.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Verb(), who, l.Target, l.State,
+			strings.Join(l.HeldBy, ","), reasons(l.Reasons), l.Answer)
 	}
 	_ = table.Flush()
 	if answer.Next != "" {
@@ -207,7 +210,8 @@ func printStatus(w io.Writer, s messages.OrgSyncState) {
 		display.Fprintf(w, "  paused by %s: %s\n", p.By, p.Reason)
 	}
 	if h := s.Hold; h != nil {
-		display.Fprintf(w, "  held since %s: %d adds, %d removals for %d people\n    plan %s\n", when(h.Opened), h.Adds+h.Adopts, h.Removals, h.People, h.Plan)
+		display.Fprintf(w, "  held since %s: %d adds, %d removals for %d people\n    plan %s\n", when(h.Opened),
+			h.Adds+h.Adopts, h.Removals, h.People, h.Plan)
 		for _, r := range h.Rules {
 			display.Fprintf(w, "    %s\n", r)
 		}
@@ -216,7 +220,8 @@ func printStatus(w io.Writer, s messages.OrgSyncState) {
 		}
 		display.Fprintf(w, "    every line: %s\n", display.Starter("plan --held", s.Org))
 		for _, name := range []string{messages.ApprovePlan, messages.RejectPlan} {
-			display.Fprintf(w, "    %s\n", display.Update(messages.OrgSyncID(s.Org), name, display.Input{{"plan", h.Plan}, {"by", messages.You}}))
+			display.Fprintf(w, "    %s\n",
+				display.Update(messages.OrgSyncID(s.Org), name, display.Input{{"plan", h.Plan}, {"by", messages.You}}))
 		}
 	}
 	if r := s.Running; r != nil {
@@ -232,12 +237,14 @@ func printStatus(w io.Writer, s messages.OrgSyncState) {
 	if watching == "" {
 		watching = "not yet"
 	}
-	display.Fprintf(w, "  next full verification: %s; watching: %s, every %s\n  policy: %s\n", when(s.NextFull), watching, s.Settings.Feed, s.Policy)
+	display.Fprintf(w, "  next full verification: %s; watching: %s, every %s\n  policy: %s\n", when(s.NextFull),
+		watching, s.Settings.Feed, s.Policy)
 	for _, f := range s.Findings {
 		display.Fprintf(w, "  noticed: %s\n", f)
 	}
 	if s.LastFull != nil && s.Reported > len(s.Findings) {
-		display.Fprintf(w, "  and %d more kinds: %s\n", s.Reported-len(s.Findings), display.Starter("plan", s.Org).With("--run", s.LastFull.Run))
+		display.Fprintf(w, "  and %d more kinds: %s\n", s.Reported-len(s.Findings),
+			display.Starter("plan", s.Org).With("--run", s.LastFull.Run))
 	}
 	for _, r := range s.Refused {
 		var who string
@@ -250,11 +257,13 @@ func printStatus(w io.Writer, s messages.OrgSyncState) {
 
 func runLine(r messages.RunSummary) string {
 	c := r.Counts
-	line := fmt.Sprintf("%s (%s, %s) %s: %d people read, %d done, %d already so, %d held", r.Run, r.Scope, r.Trigger, r.State, c.People, c.Done, c.Already, c.Held)
+	line := fmt.Sprintf("%s (%s, %s) %s: %d people read, %d done, %d already so, %d held", r.Run, r.Scope, r.Trigger,
+		r.State, c.People, c.Done, c.Already, c.Held)
 	for _, part := range []struct {
 		n    int
 		what string
-	}{{c.Shortage, "short of licences"}, {c.Refused, "refused"}, {c.Failed, "not done"}, {c.Suppressed, "rejected earlier"}, {c.Foreign, "foreign"}, {c.Unverified, "not seen when read back"}} {
+	}{{c.Shortage, "short of licences"}, {c.Refused, "refused"}, {c.Failed, "not done"},
+		{c.Suppressed, "rejected earlier"}, {c.Foreign, "foreign"}, {c.Unverified, "not seen when read back"}} {
 		if part.n > 0 {
 			line += fmt.Sprintf(", %d %s", part.n, part.what)
 		}
@@ -325,7 +334,8 @@ func entryLine(e messages.LedgerEntry) string {
 	if e.Kind != "change" || json.Unmarshal(e.Body, &change) != nil {
 		return fmt.Sprintf("%s %s run %s %s", e.Kind, e.Target, e.Run, e.Body)
 	}
-	return fmt.Sprintf("%s %s: %s (%s), because of %s; run %s", change.Action, e.Target, change.State, change.Answer, reasons(change.Reasons), e.Run)
+	return fmt.Sprintf("%s %s: %s (%s), because of %s; run %s", change.Action, e.Target, change.State, change.Answer,
+		reasons(change.Reasons), e.Run)
 }
 
 func (s *session) runs() *cobra.Command {
@@ -349,7 +359,9 @@ func (s *session) runs() *cobra.Command {
 					if r.Problem != nil {
 						problem = r.Problem.Kind
 					}
-					display.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", r.Run, r.Scope, r.Trigger, r.State, r.Counts.People, r.Counts.Adds, r.Counts.Removals, r.Counts.Done, r.Counts.Held, problem)
+					display.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", r.Run, r.Scope, r.Trigger,
+						r.State, r.Counts.People, r.Counts.Adds, r.Counts.Removals, r.Counts.Done,
+						r.Counts.Held, problem)
 				}
 				_ = table.Flush()
 			})
@@ -370,7 +382,8 @@ func (s *session) undo() *cobra.Command {
 				return err
 			}
 			var answer messages.Answer
-			if err := s.update(cmd.Context(), name, messages.Undo, messages.UndoInput{Run: args[0], By: s.by, Reason: reason}, &answer); err != nil {
+			if err := s.update(cmd.Context(), name, messages.Undo,
+				messages.UndoInput{Run: args[0], By: s.by, Reason: reason}, &answer); err != nil {
 				return err
 			}
 			return s.show(answer, func(w io.Writer) { display.Fprintln(w, answer.Message) })
@@ -384,7 +397,8 @@ func (s *session) undo() *cobra.Command {
 func (s *session) verifyLedger() *cobra.Command {
 	var head string
 	c := &cobra.Command{
-		Use: "verify-ledger [ORG]", Short: "Recompute the ledger's hash chain, and hold the ledger's rows against it", Args: takes(0, 1),
+		Use: "verify-ledger [ORG]", Short: "Recompute the ledger's hash chain, and hold the ledger's rows against it",
+		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			org, err := s.theOrg(cmd.Context(), args)
 			if err != nil {
@@ -403,6 +417,7 @@ func (s *session) verifyLedger() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVar(&head, "head", "", "an entry's number and hash that were kept elsewhere, N:HASH: the chain must still have it")
+	c.Flags().StringVar(&head, "head", "",
+		"an entry's number and hash that were kept elsewhere, N:HASH: the chain must still have it")
 	return c
 }

@@ -59,7 +59,8 @@ The code itself is sent nowhere.`,
 		reviewLook:   {s.reviewList(), s.reviewShow(), s.reviewEvidence()},
 		reviewDecide: {s.reviewDecide(), s.reviewDelegate(), s.reviewComment(), s.reviewReopen()},
 		reviewSheet:  {s.reviewExport(), s.reviewImport()},
-		reviewRun:    {s.reviewStart(), s.reviewRemind(), s.reviewExtend(), s.reviewClose(), s.reviewCancel(), s.reviewRevokeLinks()},
+		reviewRun: {s.reviewStart(), s.reviewRemind(), s.reviewExtend(), s.reviewClose(), s.reviewCancel(),
+			s.reviewRevokeLinks()},
 	} {
 		for _, command := range commands {
 			command.GroupID = group
@@ -94,7 +95,8 @@ func (s *session) theReview(ctx context.Context, org, name string) (aReview, err
 }
 
 // chosen is the review that is named: as a whole, or as one of the campaign's reviews, the newest first.
-func (s *session) chosen(ctx context.Context, org, name string, choose func(reviews []messages.ReviewListed, org, campaign string) (string, error)) (aReview, error) {
+func (s *session) chosen(ctx context.Context, org, name string,
+	choose func(reviews []messages.ReviewListed, org, campaign string) (string, error)) (aReview, error) {
 	org, err := s.theOrg(ctx, named(org))
 	if err != nil {
 		return aReview{}, err
@@ -127,7 +129,8 @@ func lastOf(reviews []messages.ReviewListed, org, campaign string) (string, erro
 }
 
 func noReviews(org, campaign string) error {
-	return fmt.Errorf("organization %s had no review of a campaign named %q; starter review list names them all", org, campaign)
+	return fmt.Errorf("organization %s had no review of a campaign named %q; starter review list names them all",
+		org, campaign)
 }
 
 // openOf is the one review of a campaign that is open.
@@ -144,7 +147,8 @@ func openOf(reviews []messages.ReviewListed, org, campaign string) (string, erro
 	case len(open) > 1:
 		return "", fmt.Errorf("campaign %s has several open reviews, name one: %s", campaign, strings.Join(open, ", "))
 	case len(reviews) > 0:
-		return "", fmt.Errorf("campaign %s has no open review; the last is %s (%s): name it as a whole", campaign, reviews[0].ID, reviews[0].State)
+		return "", fmt.Errorf("campaign %s has no open review; the last is %s (%s): name it as a whole", campaign,
+			reviews[0].ID, reviews[0].State)
 	}
 	return "", noReviews(org, campaign)
 }
@@ -182,7 +186,8 @@ func (s *session) reviewStart() *cobra.Command {
 		},
 	}
 	orgFlag(c, &org)
-	c.Flags().StringVar(&date, "date", "", "the day that the review is named after, for example 2026-11-22; today when left out")
+	c.Flags().StringVar(&date, "date", "",
+		"the day that the review is named after, for example 2026-11-22; today when left out")
 	return c
 }
 
@@ -194,8 +199,9 @@ func (s *session) startReview(ctx context.Context, r aReview, campaign string) (
 		ID: r.workflow(), TaskQueue: messages.QueueWorkflows, WorkflowTaskTimeout: messages.TaskTimeout,
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
-		TypedSearchAttributes:                    temporal.NewSearchAttributes(messages.AttributeOrg.ValueSet(r.org), messages.AttributeCampaign.ValueSet(messages.Keyword(campaign))),
-		StaticSummary:                            display.Summary(r.org + ": access review " + campaign),
+		TypedSearchAttributes: temporal.NewSearchAttributes(messages.AttributeOrg.ValueSet(r.org),
+			messages.AttributeCampaign.ValueSet(messages.Keyword(campaign))),
+		StaticSummary: display.Summary(r.org + ": access review " + campaign),
 	}, messages.AccessReview, messages.AccessReviewInput{Org: r.org, Campaign: campaign, By: s.by})
 	var before *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &before) {
@@ -293,7 +299,8 @@ func printReviews(w io.Writer, answer messages.ReportAnswer) {
 				exceptions += n
 			}
 		}
-		display.Fprintf(table, "%s\t%s\t%s\t%s\t%d/%d\t%d\n", r.ID, reviewState(r.Review), when(r.Opened), due, r.Decided, r.Items, exceptions)
+		display.Fprintf(table, "%s\t%s\t%s\t%s\t%d/%d\t%d\n", r.ID, reviewState(r.Review), when(r.Opened), due,
+			r.Decided, r.Items, exceptions)
 	}
 	_ = table.Flush()
 	if answer.Next != "" {
@@ -311,8 +318,10 @@ func reviewState(r access.Review) string {
 
 // outcomes are what can become of an item.
 var outcomes = []access.Outcome{
-	access.OutcomeOpen, access.OutcomeHeld, access.OutcomeKept, access.OutcomeRemoved, access.OutcomeGone, access.OutcomeSource, access.OutcomeDenied,
-	access.OutcomeUndecided, access.OutcomeSpared, access.OutcomeRejected, access.OutcomeRefused, access.OutcomeLate, access.OutcomeDropped,
+	access.OutcomeOpen, access.OutcomeHeld, access.OutcomeKept, access.OutcomeRemoved, access.OutcomeGone,
+	access.OutcomeSource, access.OutcomeDenied,
+	access.OutcomeUndecided, access.OutcomeSpared, access.OutcomeRejected, access.OutcomeRefused, access.OutcomeLate,
+	access.OutcomeDropped,
 }
 
 func checkOutcomes(named []string) error {

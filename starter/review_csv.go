@@ -18,7 +18,8 @@ import (
 	"github.com/castellan-io/castellan/textfile"
 )
 
-// The columns that import reads. Their names decide, not their places; whatever else stands in a file is for its reader.
+// The columns that import reads. Their names decide, not their places; whatever else stands in a file is for its
+// reader.
 const (
 	columnOrg     = "org"
 	columnReview  = "review"
@@ -30,13 +31,15 @@ const (
 
 var sheetHead = []string{
 	columnReview, columnItem, columnVersion, columnVerdict, columnComment,
-	"risk", "person", "name", "external", "sponsor", "target", "opens", "why held", "since", "made by", "last use", "peers",
+	"risk", "person", "name", "external", "sponsor", "target", "opens", "why held", "since", "made by",
+	"last use", "peers",
 	"recommended", "because", "risks", "decided before", "said by others", "account id", columnOrg,
 }
 
 const byteOrderMark = "\ufeff"
 
-// sheetWriter writes items as lines that a reviewer fills in with a spreadsheet: UTF-8 with the mark that has Excel see it.
+// sheetWriter writes items as lines that a reviewer fills in with a spreadsheet: UTF-8 with the mark that has Excel see
+// it.
 //
 // A cell that a spreadsheet might take for a formula has an apostrophe in front, which reading takes away again.
 type sheetWriter struct {
@@ -61,8 +64,10 @@ func (w sheetWriter) item(i access.Item) error {
 	}
 	row := []string{
 		w.review.id, strconv.Itoa(i.N), strconv.Itoa(i.Version), string(own.Verdict), own.Comment,
-		strconv.Itoa(i.Risk), personOf(i), i.Name, externalOf(i), cmp.Or(i.SponsorEmail, i.Sponsor), string(i.Target), strings.Join(i.Opens, ", "), whyHeld(i),
-		heldSince(i), madeBy(i), lastUse(i), peersOf(i), string(i.Recommend), i.Because, strings.Join(i.Risks, ", "), earlier(i),
+		strconv.Itoa(i.Risk), personOf(i), i.Name, externalOf(i), cmp.Or(i.SponsorEmail, i.Sponsor), string(i.Target),
+		strings.Join(i.Opens, ", "), whyHeld(i),
+		heldSince(i), madeBy(i), lastUse(i), peersOf(i), string(i.Recommend), i.Because, strings.Join(i.Risks, ", "),
+		earlier(i),
 		saidOf(i, w.mine), i.Person, w.review.org,
 	}
 	for n, cell := range row {
@@ -80,7 +85,8 @@ func (w sheetWriter) close() error {
 
 // sheet is what a reviewer filled in.
 type sheet struct {
-	org, review string // as the first line with a verdict says that names its review, whether or not it can be read otherwise
+	// as the first line with a verdict says that names its review, whether or not it can be read otherwise
+	org, review string
 
 	lines   []sheetLine
 	refused []refusedLine // that cannot be read
@@ -105,8 +111,8 @@ type refusedLine struct {
 // mostSheet is the largest file that is read, in bytes.
 const mostSheet = 64 << 20
 
-// readSheet reads what spreadsheets write: UTF-8 or UTF-16, whatever ends their lines, with commas, semicolons, tabs or what a first
-// line sep= says, columns in any order.
+// readSheet reads what spreadsheets write: UTF-8 or UTF-16, whatever ends their lines, with commas, semicolons, tabs or
+// what a first line sep= says, columns in any order.
 func readSheet(from io.Reader) (sheet, error) {
 	data, err := io.ReadAll(io.LimitReader(from, mostSheet+1))
 	switch {
@@ -207,7 +213,8 @@ func (s *sheet) add(line int, cell func(column string) string) {
 		refuse(0, "item %q is no item's number", trimmed(columnItem))
 		return
 	}
-	is := sheetLine{line: line, org: trimmed(columnOrg), review: trimmed(columnReview), DecideLine: messages.DecideLine{Item: n, Comment: comment}}
+	is := sheetLine{line: line, org: trimmed(columnOrg), review: trimmed(columnReview),
+		DecideLine: messages.DecideLine{Item: n, Comment: comment}}
 	var ok bool
 	if is.Verdict, ok = verdictOf(cell(columnVerdict)); !ok {
 		refuse(n, "%q is no verdict: write keep or remove, or nothing", trimmed(columnVerdict))
@@ -249,7 +256,8 @@ func (s *sheet) of(r aReview) []sheetLine {
 		all := byItem[line.Item]
 		switch other := slices.IndexFunc(all, func(l sheetLine) bool { return !same(l, line) }); {
 		case other >= 0:
-			s.refused = append(s.refused, refusedLine{line.line, line.Item, fmt.Sprintf("line %d says something else of the same item", all[other].line)})
+			s.refused = append(s.refused, refusedLine{line.line, line.Item,
+				fmt.Sprintf("line %d says something else of the same item", all[other].line)})
 		case all[0].line == line.line:
 			fit = append(fit, line)
 		}
@@ -257,7 +265,8 @@ func (s *sheet) of(r aReview) []sheetLine {
 	return fit
 }
 
-// wholeNumber reads a number as spreadsheets write it, which may give it decimals. Three are none: they follow a thousand's point.
+// wholeNumber reads a number as spreadsheets write it, which may give it decimals. Three are none: they follow a
+// thousand's point.
 func wholeNumber(written string) (int, error) {
 	return strconv.Atoi(noDecimals.ReplaceAllString(written, "$1"))
 }

@@ -39,13 +39,17 @@ func TestItemsAreASheet(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, rows, 3)
 	require.Equal(t, []string{
-		"quarterly:2026-03-02", "1", "2", "keep", "", "85", "ana@partner.example", "Ana Ray", "yes", "cy@acme.example", "group:jira-admins",
+		"quarterly:2026-03-02", "1", "2", "keep", "", "85", "ana@partner.example", "Ana Ray", "yes", "cy@acme.example",
+		"group:jira-admins",
 		"jira/acme, confluence/acme", "mapping admins (source group it); grant g1", "2026-01-02", "Castellan",
-		"jira/acme 2026-02-27, confluence/acme never, jsm/acme not known", "2 of 14 others in it hold it", "remove", "2 of 14 peers hold it",
-		"protected, few peers", "keep by dan@acme.example on 2025-12-02", "remove by cy@acme.example: left\nthe team", "712020:ana", "acme",
+		"jira/acme 2026-02-27, confluence/acme never, jsm/acme not known", "2 of 14 others in it hold it", "remove",
+		"2 of 14 peers hold it",
+		"protected, few peers", "keep by dan@acme.example on 2025-12-02", "remove by cy@acme.example: left\nthe team",
+		"712020:ana", "acme",
 	}, rows[1])
 	require.Equal(t, []string{
-		"quarterly:2026-03-02", "12", "0", "", "", "3", "712020:x", "", "not known", "", "role:org-admin", "", "nothing in the policy explains it",
+		"quarterly:2026-03-02", "12", "0", "", "", "3", "712020:x", "", "not known", "", "role:org-admin", "",
+		"nothing in the policy explains it",
 		"not known", "somebody else", "not known", "nobody to compare with", "", "", "", "", "", "712020:x", "acme",
 	}, rows[2])
 }
@@ -55,19 +59,22 @@ var dangerous = regexp.MustCompile(`(^|[;\t\r\n])[\s"]*[=+\-@＝＋－＠]`)
 
 func TestNoCellIsAFormula(t *testing.T) {
 	for _, hostile := range []string{
-		`=HYPERLINK("http://evil")`, "+1", "-1", "@SUM(1)", " =1", "\t=1", "\r=1", "\n=1", `"=1`, "'=1", "''=1", "＝1", "a;=1", "a\n=1", "a\t+1",
+		`=HYPERLINK("http://evil")`, "+1", "-1", "@SUM(1)", " =1", "\t=1", "\r=1", "\n=1", `"=1`, "'=1", "''=1", "＝1",
+		"a;=1", "a\n=1", "a\t+1",
 		"\u200b=1", "\tx", "\rx", "\nx", "'\nx", "x;'=1", ";=;=", "--", "=", "\"\n\"=1",
 	} {
 		i := unclear()
 		i.Name, i.Because, i.Risks = hostile, hostile, []string{hostile}
-		i.Said = []access.Said{{By: "bo@acme.example", Verdict: access.VerdictKeep, Comment: hostile}, {By: "cy@acme.example", Verdict: access.VerdictKeep, Comment: hostile}}
+		i.Said = []access.Said{{By: "bo@acme.example", Verdict: access.VerdictKeep, Comment: hostile},
+			{By: "cy@acme.example", Verdict: access.VerdictKeep, Comment: hostile}}
 		rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(sheetOf(t, ',', i), "\ufeff"))).ReadAll()
 		require.NoError(t, err)
 		for n, cell := range rows[1] {
 			require.NotRegexp(t, dangerous, cell, "%q in %s", hostile, sheetHead[n])
 			require.NotRegexp(t, `^[\t\r\n]`, cell)
 		}
-		require.Equal(t, hostile, display.UnescapeFormula(display.EscapeFormula(hostile)), "%q is read back as it was", hostile)
+		require.Equal(t, hostile, display.UnescapeFormula(display.EscapeFormula(hostile)),
+			"%q is read back as it was", hostile)
 	}
 }
 
@@ -81,19 +88,23 @@ func TestDisarmingIsTheWayBack(t *testing.T) {
 	})
 }
 
-// What is exported and comes back unchanged, or changed by a reviewer, is what is sent, whatever the spreadsheet did to the file.
+// What is exported and comes back unchanged, or changed by a reviewer, is what is sent, whatever the spreadsheet did to
+// the file.
 func TestASheetComesBackAsItWent(t *testing.T) {
-	comment := rapid.OneOf(rapid.Just(""), rapid.StringOf(rapid.SampledFrom([]rune("ab,;'\"= +-@\n\tü―\u200b😀"))), rapid.StringN(0, 200, -1).Filter(func(s string) bool { return !strings.Contains(s, "\r") }))
+	comment := rapid.OneOf(rapid.Just(""), rapid.StringOf(rapid.SampledFrom([]rune("ab,;'\"= +-@\n\tü―\u200b😀"))),
+		rapid.StringN(0, 200, -1).Filter(func(s string) bool { return !strings.Contains(s, "\r") }))
 	verdict := rapid.SampledFrom([]access.Verdict{"", access.VerdictKeep, access.VerdictRemove})
 	rapid.Check(t, func(t *rapid.T) {
 		var items []access.Item
 		var want []messages.DecideLine
 		for n := range rapid.IntRange(0, 8).Draw(t, "items") {
 			i := unclear()
-			i.N, i.Version, i.Name, i.Because = n+1, rapid.IntRange(0, 9).Draw(t, "version"), comment.Draw(t, "name"), comment.Draw(t, "because")
+			i.N, i.Version, i.Name, i.Because = n+1, rapid.IntRange(0, 9).Draw(t, "version"), comment.Draw(t, "name"),
+				comment.Draw(t, "because")
 			if v := verdict.Draw(t, "verdict"); v != "" {
 				i.Said = []access.Said{{By: "bo@acme.example", Verdict: v, Comment: comment.Draw(t, "comment")}}
-				want = append(want, messages.DecideLine{Item: i.N, Verdict: v, Comment: i.Said[0].Comment, Version: versioned(i.Version)})
+				want = append(want, messages.DecideLine{Item: i.N, Verdict: v, Comment: i.Said[0].Comment,
+					Version: versioned(i.Version)})
 			}
 			items = append(items, i)
 		}
@@ -118,8 +129,11 @@ func TestASheetComesBackAsItWent(t *testing.T) {
 
 func TestSheetsAreReadAsSpreadsheetsWriteThem(t *testing.T) {
 	want := []sheetLine{
-		{line: 2, review: quarterly.id, DecideLine: messages.DecideLine{Item: 1, Verdict: access.VerdictKeep, Comment: "nötig; noch", Version: versioned(2)}},
-		{line: 4, review: quarterly.id, DecideLine: messages.DecideLine{Item: 3, Verdict: access.VerdictRemove, Version: versioned(0)}},
+		{line: 2, review: quarterly.id,
+			DecideLine: messages.DecideLine{Item: 1, Verdict: access.VerdictKeep, Comment: "nötig; noch",
+				Version: versioned(2)}},
+		{line: 4, review: quarterly.id,
+			DecideLine: messages.DecideLine{Item: 3, Verdict: access.VerdictRemove, Version: versioned(0)}},
 	}
 	for name, text := range map[string]string{
 		"German Excel":  "\ufeffreview;item;version;verdict;comment\r\nquarterly:2026-03-02;1;2;Keep;\"nötig; noch\"\r\nquarterly:2026-03-02;2;0;;\r\nquarterly:2026-03-02;3;0;REMOVE;\r\n;;;;\r\n",
@@ -128,12 +142,14 @@ func TestSheetsAreReadAsSpreadsheetsWriteThem(t *testing.T) {
 		"another order": "Comment, VERDICT ,mine,version,Item,Review\nnötig; noch,keep,,2,1,quarterly:2026-03-02\n,,,0,2,quarterly:2026-03-02\n,remove,x,0,3,quarterly:2026-03-02\n,,,,,\n",
 		"cut lines":     "review,item,version,verdict,comment\nquarterly:2026-03-02,1,2,keep,nötig; noch\nquarterly:2026-03-02,2\nquarterly:2026-03-02,3,0,remove\n,\n",
 	} {
-		for end, saved := range map[string]string{"": text, "bare CR": strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\n", "\r")} {
+		for end, saved := range map[string]string{"": text,
+			"bare CR": strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\n", "\r")} {
 			filled, err := readSheet(strings.NewReader(saved))
 			require.NoError(t, err, "%s %s", name, end)
 			require.Equal(t, sheet{review: quarterly.id, lines: want, empty: 2}, filled, "%s %s", name, end)
 			for _, order := range []unicode.Endianness{unicode.LittleEndian, unicode.BigEndian} {
-				wide, err := unicode.UTF16(order, unicode.UseBOM).NewEncoder().String(strings.TrimPrefix(saved, byteOrderMark))
+				wide, err := unicode.UTF16(order,
+					unicode.UseBOM).NewEncoder().String(strings.TrimPrefix(saved, byteOrderMark))
 				require.NoError(t, err)
 				filled, err = readSheet(strings.NewReader(wide))
 				require.NoError(t, err, "%s %s", name, end)
@@ -144,7 +160,8 @@ func TestSheetsAreReadAsSpreadsheetsWriteThem(t *testing.T) {
 }
 
 func TestSheetsMaySayInTheirFirstLineWhatSeparates(t *testing.T) {
-	want := []sheetLine{{line: 3, review: quarterly.id, DecideLine: messages.DecideLine{Item: 1, Verdict: access.VerdictKeep, Comment: "a, b"}}}
+	want := []sheetLine{{line: 3, review: quarterly.id,
+		DecideLine: messages.DecideLine{Item: 1, Verdict: access.VerdictKeep, Comment: "a, b"}}}
 	for _, text := range []string{
 		"sep=;\r\nreview;item;verdict;comment\r\nquarterly:2026-03-02;1;keep;a, b\r\n",
 		"\ufeff\"sep=;\";;;\rreview;item;verdict;comment\rquarterly:2026-03-02;1;keep;a, b\r",
@@ -160,7 +177,8 @@ func TestSheetsMaySayInTheirFirstLineWhatSeparates(t *testing.T) {
 }
 
 func TestOpenSheetRefusesOneWithoutAVerdict(t *testing.T) {
-	for text, want := range map[string]string{"item,verdict\r": "0 lines without one", "item,verdict\r1,\r2,\r": "2 lines without one"} {
+	for text, want := range map[string]string{"item,verdict\r": "0 lines without one",
+		"item,verdict\r1,\r2,\r": "2 lines without one"} {
 		file := filepath.Join(t.TempDir(), "mine.csv")
 		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 		_, err := openSheet(file)
@@ -192,12 +210,16 @@ func TestReadPolicyIsToldOfNoSpreadsheet(t *testing.T) {
 }
 
 func TestASheetHasNumbersAsSpreadsheetsWriteThem(t *testing.T) {
-	filled, err := readSheet(strings.NewReader("\ufeff\ufeffreview;item;version;verdict\nr;3.0;2.00;keep\nr;4,0;0,0;keep\nr;1.000;0;keep\nr;1.5;0;keep\n"))
+	filled, err := readSheet(strings.NewReader(
+		"\ufeff\ufeffreview;item;version;verdict\nr;3.0;2.00;keep\nr;4,0;0,0;keep\nr;1.000;0;keep\nr;1.5;0;keep\n"))
 	require.NoError(t, err)
-	require.Equal(t, []refusedLine{{4, 0, `item "1.000" is no item's number`}, {5, 0, `item "1.5" is no item's number`}}, filled.refused)
+	require.Equal(t, []refusedLine{{4, 0, `item "1.000" is no item's number`},
+		{5, 0, `item "1.5" is no item's number`}}, filled.refused)
 	require.Len(t, filled.lines, 2)
-	require.Equal(t, messages.DecideLine{Item: 3, Verdict: access.VerdictKeep, Version: versioned(2)}, filled.lines[0].DecideLine)
-	require.Equal(t, messages.DecideLine{Item: 4, Verdict: access.VerdictKeep, Version: versioned(0)}, filled.lines[1].DecideLine)
+	require.Equal(t, messages.DecideLine{Item: 3, Verdict: access.VerdictKeep, Version: versioned(2)},
+		filled.lines[0].DecideLine)
+	require.Equal(t, messages.DecideLine{Item: 4, Verdict: access.VerdictKeep, Version: versioned(0)},
+		filled.lines[1].DecideLine)
 }
 
 func TestLinesAreRefusedOneByOne(t *testing.T) {

@@ -72,7 +72,8 @@ func optionalTarget(written string) (access.Entitlement, error) {
 }
 
 // decisions are the updates that a command to decide comes to.
-func decisions(args []string, all messages.ItemFilter, recommended bool, comment string) ([]messages.DecideInput, error) {
+func decisions(args []string, all messages.ItemFilter, recommended bool, comment string) ([]messages.DecideInput,
+	error) {
 	if err := checkComment(comment); err != nil {
 		return nil, err
 	}
@@ -84,7 +85,8 @@ func decisions(args []string, all messages.ItemFilter, recommended bool, comment
 		keep, remove := all, all
 		keep.Recommend, remove.Recommend = access.VerdictKeep, access.VerdictRemove
 		return []messages.DecideInput{
-			{Verdict: access.VerdictKeep, Comment: comment, All: &keep}, {Verdict: access.VerdictRemove, Comment: comment, All: &remove},
+			{Verdict: access.VerdictKeep, Comment: comment, All: &keep},
+			{Verdict: access.VerdictRemove, Comment: comment, All: &remove},
 		}, nil
 	}
 	if len(args) == 0 {
@@ -130,7 +132,8 @@ const mostNumbers = 100_000
 
 // numbers are items as they are typed: 3, 7-12, or 3,4.
 func numbers(written []string) (items []int, err error) {
-	for _, word := range strings.FieldsFunc(strings.Join(written, ","), func(r rune) bool { return r == ',' || r == ' ' }) {
+	for _, word := range strings.FieldsFunc(strings.Join(written, ","),
+		func(r rune) bool { return r == ',' || r == ' ' }) {
 		first, last, isRange := strings.Cut(word, "-")
 		if !isRange {
 			last = first
@@ -204,7 +207,8 @@ func (s *session) reviewComment() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			answer, err := say(cmd.Context(), speaks, messages.CommentItem, messages.CommentInput{By: speaks.by, Item: items[0], Comment: args[2]})
+			answer, err := say(cmd.Context(), speaks, messages.CommentItem,
+				messages.CommentInput{By: speaks.by, Item: items[0], Comment: args[2]})
 			if err != nil {
 				return err
 			}
@@ -269,7 +273,8 @@ func (s *session) showSaid(answer messages.ReviewAnswer) error {
 	if err := s.show(answer, func(w io.Writer) { printSaid(w, answer) }); err != nil || answer.Declined == 0 {
 		return err
 	}
-	return fmt.Errorf("%s; all others are as you said", counted(answer.Declined, "item was refused", "items were refused"))
+	return fmt.Errorf("%s; all others are as you said",
+		counted(answer.Declined, "item was refused", "items were refused"))
 }
 
 func printSaid(w io.Writer, answer messages.ReviewAnswer) {

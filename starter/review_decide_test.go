@@ -50,11 +50,22 @@ func TestWhatIsDecided(t *testing.T) {
 		want        []messages.DecideInput
 		err         string
 	}{
-		"numbers":                {args: "KEEP 1 2", want: []messages.DecideInput{{Verdict: keep, Comment: "why", Items: []int{1, 2}}}},
-		"more than one takes":    {args: "remove 1-501", want: []messages.DecideInput{{Verdict: remove, Comment: "why", Items: many[:500]}, {Verdict: remove, Comment: "why", Items: many[500:]}}},
-		"a person's":             {args: "remove", all: messages.ItemFilter{Person: "ana@acme.example", Target: access.OrgAdmin}, want: []messages.DecideInput{{Verdict: remove, Comment: "why", All: &messages.ItemFilter{Person: "ana@acme.example", Target: access.OrgAdmin}}}},
-		"all undecided":          {args: "keep", all: messages.ItemFilter{Undecided: true}, want: []messages.DecideInput{{Verdict: keep, Comment: "why", All: &messages.ItemFilter{Undecided: true}}}},
-		"as recommended":         {recommended: true, all: messages.ItemFilter{Target: access.OrgAdmin}, want: []messages.DecideInput{{Verdict: keep, Comment: "why", All: &messages.ItemFilter{Target: access.OrgAdmin, Recommend: keep, Undecided: true}}, {Verdict: remove, Comment: "why", All: &messages.ItemFilter{Target: access.OrgAdmin, Recommend: remove, Undecided: true}}}},
+		"numbers": {args: "KEEP 1 2",
+			want: []messages.DecideInput{{Verdict: keep, Comment: "why", Items: []int{1, 2}}}},
+		"more than one takes": {args: "remove 1-501",
+			want: []messages.DecideInput{{Verdict: remove, Comment: "why", Items: many[:500]},
+				{Verdict: remove, Comment: "why", Items: many[500:]}}},
+		"a person's": {args: "remove",
+			all: messages.ItemFilter{Person: "ana@acme.example", Target: access.OrgAdmin},
+			want: []messages.DecideInput{{Verdict: remove, Comment: "why",
+				All: &messages.ItemFilter{Person: "ana@acme.example", Target: access.OrgAdmin}}}},
+		"all undecided": {args: "keep", all: messages.ItemFilter{Undecided: true},
+			want: []messages.DecideInput{{Verdict: keep, Comment: "why", All: &messages.ItemFilter{Undecided: true}}}},
+		"as recommended": {recommended: true, all: messages.ItemFilter{Target: access.OrgAdmin},
+			want: []messages.DecideInput{{Verdict: keep, Comment: "why",
+				All: &messages.ItemFilter{Target: access.OrgAdmin, Recommend: keep, Undecided: true}},
+				{Verdict: remove, Comment: "why",
+					All: &messages.ItemFilter{Target: access.OrgAdmin, Recommend: remove, Undecided: true}}}},
 		"nothing":                {err: "say keep or remove"},
 		"no items":               {args: "keep", err: "say which items"},
 		"no verdict":             {args: "yes 1", err: `"yes" is no verdict`},
@@ -79,7 +90,8 @@ func TestRecommendedIsTwoUpdatesAndOneAnswer(t *testing.T) {
 		if n == 0 {
 			return messages.ReviewAnswer{Message: "3 items decided; 2 items left to decide", Applied: 3, Left: 2}, nil
 		}
-		return messages.ReviewAnswer{Message: "1 item decided, 1 item refused; 1 item left to decide", Applied: 1, Declined: 1, Left: 1,
+		return messages.ReviewAnswer{Message: "1 item decided, 1 item refused; 1 item left to decide", Applied: 1,
+			Declined: 1, Left: 1,
 			Refused: []messages.RefusedItem{{Item: 7, Why: "it is being carried out already"}}}, nil
 	}}
 	s, out, _ := f.acting()
@@ -106,7 +118,8 @@ func TestRecommendedIsTwoUpdatesAndOneAnswer(t *testing.T) {
 
 func TestReviewersSayWhoTheyAre(t *testing.T) {
 	f := &fakeTemporal{}
-	for _, args := range [][]string{{"decide", quarterly.id, "keep", "1"}, {"show", quarterly.id, "--mine"}, {"delegate", quarterly.id, "--to", "cy@acme.example"}} {
+	for _, args := range [][]string{{"decide", quarterly.id, "keep", "1"}, {"show", quarterly.id, "--mine"},
+		{"delegate", quarterly.id, "--to", "cy@acme.example"}} {
 		s, _, _ := f.acting()
 		s.said, s.by = "", "root"
 		require.ErrorContains(t, f.run(t, s, "", args...), "--by you@example.com")
@@ -118,12 +131,20 @@ func TestReviewersSayMore(t *testing.T) {
 		update string
 		body   any
 	}{
-		"delegate R --to cy@acme.example 2 4-5 --comment holidays": {messages.DelegateItems, messages.DelegateInput{By: "bo@acme.example", To: "cy@acme.example", Items: []int{2, 4, 5}, Comment: "holidays"}},
-		"delegate R --to cy@acme.example":                          {messages.DelegateItems, messages.DelegateInput{By: "bo@acme.example", To: "cy@acme.example"}},
-		"comment R 2 hm":                                           {messages.CommentItem, messages.CommentInput{By: "bo@acme.example", Item: 2, Comment: "hm"}},
-		"reopen R 2 3":                                             {messages.ReopenItems, messages.ReopenInput{By: "bo@acme.example", Items: []int{2, 3}}},
+		"delegate R --to cy@acme.example 2 4-5 --comment holidays": {messages.DelegateItems,
+			messages.DelegateInput{By: "bo@acme.example", To: "cy@acme.example", Items: []int{2, 4, 5},
+				Comment: "holidays"}},
+		"delegate R --to cy@acme.example": {messages.DelegateItems,
+			messages.DelegateInput{By: "bo@acme.example", To: "cy@acme.example"}},
+		"comment R 2 hm": {messages.CommentItem,
+			messages.CommentInput{By: "bo@acme.example", Item: 2, Comment: "hm"}},
+		"reopen R 2 3": {messages.ReopenItems,
+			messages.ReopenInput{By: "bo@acme.example", Items: []int{2, 3}}},
 	} {
-		f := &fakeTemporal{hear: func(int, string, any) (any, error) { return messages.ReviewAnswer{Message: "so it is"}, nil }}
+		f := &fakeTemporal{hear: func(int, string, any) (any,
+			error) {
+			return messages.ReviewAnswer{Message: "so it is"}, nil
+		}}
 		s, out, _ := f.acting()
 		require.NoError(t, f.run(t, s, "", strings.Fields(strings.Replace(args, "R", quarterly.id, 1))...), args)
 		require.Equal(t, "so it is\n", out.String())

@@ -55,21 +55,25 @@ func (s *session) reviewExport() *cobra.Command {
 				return err
 			}
 			return s.show(answer, func(w io.Writer) {
-				display.Fprintf(w, "%s: %s of %s\nfill in verdict and comment, then: %s\n", out, counted(answer.Items, "item", "items"), r, display.Starter("review import", out))
+				display.Fprintf(w, "%s: %s of %s\nfill in verdict and comment, then: %s\n", out,
+					counted(answer.Items, "item", "items"), r, display.Starter("review import", out))
 			})
 		},
 	}
 	orgFlag(c, &org)
 	c.Flags().BoolVar(&mine, "mine", false, "only what whoever acts (--by) is asked about in this stage")
 	c.Flags().StringVar(&out, "out", "", "the file to write; standard output when left out")
-	c.Flags().BoolVar(&semicolons, "semicolons", false, "separate by semicolons, as Excel wants it where the comma is the decimal sign")
+	c.Flags().BoolVar(&semicolons, "semicolons", false,
+		"separate by semicolons, as Excel wants it where the comma is the decimal sign")
 	return c
 }
 
 // writeSheet writes all items, page by page.
-func (s *session) writeSheet(ctx context.Context, w io.Writer, in messages.ReportInput, r aReview, separator rune, by string) (items int, err error) {
+func (s *session) writeSheet(ctx context.Context, w io.Writer, in messages.ReportInput, r aReview, separator rune,
+	by string) (items int, err error) {
 	stage := 0
-	sheet, err := newSheetWriter(w, r, separator, func(one access.Said) bool { return one.Stage == stage && by != "" && one.By == by })
+	sheet, err := newSheetWriter(w, r, separator,
+		func(one access.Said) bool { return one.Stage == stage && by != "" && one.By == by })
 	if err != nil {
 		return 0, err
 	}
@@ -93,8 +97,8 @@ func (s *session) writeSheet(ctx context.Context, w io.Writer, in messages.Repor
 	}
 }
 
-// reviewerID is the account id of whoever acts. "" where nobody says who acts, or nobody is known by that name: nobody's verdicts
-// are their own then.
+// reviewerID is the account id of whoever acts. "" where nobody says who acts, or nobody is known by that name:
+// nobody's verdicts are their own then.
 func (s *session) reviewerID(ctx context.Context, org string) string {
 	if !whoForm.MatchString(s.said) {
 		return ""
@@ -176,9 +180,11 @@ func (s *session) reviewImport() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			answer, err := deliver(&filled, speaks.review, func(lines []messages.DecideLine) (messages.ReviewAnswer, error) {
-				return say(cmd.Context(), speaks, messages.DecideItems, messages.DecideInput{By: speaks.by, Lines: lines})
-			})
+			answer, err := deliver(&filled, speaks.review,
+				func(lines []messages.DecideLine) (messages.ReviewAnswer, error) {
+					return say(cmd.Context(), speaks, messages.DecideItems,
+						messages.DecideInput{By: speaks.by, Lines: lines})
+				})
 			if shown := s.imported(args[0], answer); err == nil {
 				err = shown
 			}
@@ -241,11 +247,13 @@ func batches(lines []sheetLine) (all [][]sheetLine) {
 	return all
 }
 
-// deliver has a review take what a sheet says. An answer names some of what it refused: what is left is then said again, which
-// changes nothing of what was taken, until every refused line is known. An error says how far it came.
-func deliver(filled *sheet, r aReview, send func([]messages.DecideLine) (messages.ReviewAnswer, error)) (sum imported, err error) {
+// deliver has a review take what a sheet says. An answer names some of what it refused: what is left is then said
+// again, which changes nothing of what was taken, until every refused line is known. An error says how far it came.
+func deliver(filled *sheet, r aReview, send func([]messages.DecideLine) (messages.ReviewAnswer, error)) (sum imported,
+	err error) {
 	lines := filled.of(r)
-	sum = imported{Review: r.id, Lines: len(lines) + len(filled.refused), Empty: filled.empty, Talking: filled.talking, Refused: filled.refused}
+	sum = imported{Review: r.id, Lines: len(lines) + len(filled.refused), Empty: filled.empty, Talking: filled.talking,
+		Refused: filled.refused}
 	for n, batch := range batches(lines) {
 		if err = sum.deliver(batch, send); err != nil && n > 0 {
 			err = fmt.Errorf("stopped at line %d: %s\nwhat stands before it is done; the same file again goes on from there", batch[0].line, unwrapped(err))
@@ -304,7 +312,8 @@ func printImported(w io.Writer, a imported) {
 	display.Fprintf(w, ": %s with a verdict: %d applied, %d said so before, %d refused; %d without a verdict\n",
 		counted(a.Lines, "line", "lines"), a.Applied, a.Before, len(a.Refused), a.Empty)
 	if a.Talking > 0 {
-		display.Fprintf(w, "%s a comment and no verdict, and nothing was taken of it: starter review comment says it\n", counted(a.Talking, "line has", "lines have"))
+		display.Fprintf(w, "%s a comment and no verdict, and nothing was taken of it: starter review comment says it\n",
+			counted(a.Talking, "line has", "lines have"))
 	}
 	if a.Unsent > 0 {
 		display.Fprintf(w, "%s not known to be taken\n", counted(a.Unsent, "line is", "lines are"))

@@ -54,7 +54,8 @@ func (d *desk) hear(lines []messages.DecideLine) (messages.ReviewAnswer, error) 
 func filled(n int) *sheet {
 	var s sheet
 	for i := range n {
-		s.lines = append(s.lines, sheetLine{line: i + 2, review: quarterly.id, DecideLine: messages.DecideLine{Item: i + 1, Verdict: access.VerdictKeep}})
+		s.lines = append(s.lines, sheetLine{line: i + 2, review: quarterly.id,
+			DecideLine: messages.DecideLine{Item: i + 1, Verdict: access.VerdictKeep}})
 	}
 	return &s
 }
@@ -74,7 +75,8 @@ func TestEveryRefusedLineIsKnown(t *testing.T) {
 	require.Zero(t, sum.Unsent)
 	require.Len(t, sum.Refused, 121)
 	for n, r := range sum.Refused[:120] {
-		require.Equal(t, refusedLine{(n+1)*5 + 1, (n + 1) * 5, "more was said of it since"}, r, "in the order of the file")
+		require.Equal(t, refusedLine{(n+1)*5 + 1, (n + 1) * 5, "more was said of it since"}, r,
+			"in the order of the file")
 	}
 	require.Equal(t, []int{500, 450, 200}, d.sent, "what one answer cannot name is asked for again")
 	require.Equal(t, 420, *sum.Left)
@@ -128,7 +130,10 @@ func TestAnImportTellsEachLine(t *testing.T) {
 		refuses: map[int]string{4: "more was said of it since this was exported; look at it again"},
 		said:    map[int]messages.DecideLine{7: {Item: 7, Verdict: access.VerdictKeep}},
 	}
-	f := &fakeTemporal{hear: func(_ int, _ string, body any) (any, error) { return d.hear(body.(messages.DecideInput).Lines) }}
+	f := &fakeTemporal{hear: func(_ int, _ string, body any) (any,
+		error) {
+		return d.hear(body.(messages.DecideInput).Lines)
+	}}
 	s, out, _ := f.acting()
 	s.code = config.NewSecret("abcd-efgh")
 	err := f.run(t, s, "", "import", file)
@@ -141,10 +146,13 @@ line 5: item 4: more was said of it since this was exported; look at it again
 `, out.String())
 	require.Len(t, f.heard, 1)
 	body := f.heard[0].Args[0].(messages.DecideInput)
-	require.Equal(t, messages.Proof(messages.CodeHash("ABCDEFGH"), quarterly.workflow(), messages.DecideItems, body), body.Proof)
+	require.Equal(t, messages.Proof(messages.CodeHash("ABCDEFGH"), quarterly.workflow(), messages.DecideItems, body),
+		body.Proof)
 	require.Equal(t, []messages.DecideLine{
-		{Item: 1, Verdict: access.VerdictKeep, Version: versioned(0)}, {Item: 2, Verdict: access.VerdictRemove, Comment: "left", Version: versioned(0)},
-		{Item: 4, Verdict: access.VerdictKeep, Version: versioned(0)}, {Item: 7, Verdict: access.VerdictKeep, Version: versioned(0)},
+		{Item: 1, Verdict: access.VerdictKeep, Version: versioned(0)},
+		{Item: 2, Verdict: access.VerdictRemove, Comment: "left", Version: versioned(0)},
+		{Item: 4, Verdict: access.VerdictKeep, Version: versioned(0)},
+		{Item: 7, Verdict: access.VerdictKeep, Version: versioned(0)},
 	}, body.Lines)
 
 	out.Reset()
@@ -162,28 +170,40 @@ line 5: item 4: more was said of it since this was exported; look at it again
 func TestAnImportOfNothingButUnusableLinesSaysWhatIsWrong(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "mine.csv")
 	for text, want := range map[string]string{
-		"quarterly:2026-03-02,1,keep," + strings.Repeat("x", 1001): "line 2: item 1: the comment has 1001 characters; at most 1000 are taken\n" + file + ", review quarterly:2026-03-02: 1 line",
-		"quarterly:2026-03-02,one,keep,":                           "line 2: item \"one\" is no item's number\n" + file + ", review quarterly:2026-03-02: 1 line",
-		",0,keep,":                                                 "line 2: item \"0\" is no item's number\n" + file + ": 1 line",
+		"quarterly:2026-03-02,1,keep," +
+			strings.Repeat("x", 1001): "line 2: item 1: the comment has 1001 characters; at most 1000 are taken\n" +
+			file + ", review quarterly:2026-03-02: 1 line",
+		"quarterly:2026-03-02,one,keep,": "line 2: item \"one\" is no item's number\n" +
+			file + ", review quarterly:2026-03-02: 1 line",
+		",0,keep,": "line 2: item \"0\" is no item's number\n" + file +
+			": 1 line",
 	} {
 		require.NoError(t, os.WriteFile(file, []byte("review,item,verdict,comment\n"+text+"\n"), 0o600))
 		f := &fakeTemporal{}
 		s, out, _ := f.acting()
-		require.EqualError(t, f.run(t, s, "", "import", file), "1 line was refused; there are no others, and nothing is applied")
+		require.EqualError(t, f.run(t, s, "", "import", file),
+			"1 line was refused; there are no others, and nothing is applied")
 		require.Contains(t, out.String(), want)
 		require.Empty(t, f.heard)
 	}
 
 	require.NoError(t, os.WriteFile(file, []byte("review,item,verdict\nquarterly:2026-03-02,x,keep\n,2,keep\n"), 0o600))
-	f := &fakeTemporal{hear: func(int, string, any) (any, error) { return messages.ReviewAnswer{Applied: 1, Left: 2}, nil }}
+	f := &fakeTemporal{hear: func(int, string, any) (any, error) {
+		return messages.ReviewAnswer{Applied: 1, Left: 2},
+			nil
+	}}
 	s, _, _ := f.acting()
-	require.EqualError(t, f.run(t, s, "", "import", file), "1 line was refused; all others are applied", "the line that cannot be read names the review")
+	require.EqualError(t, f.run(t, s, "", "import", file), "1 line was refused; all others are applied",
+		"the line that cannot be read names the review")
 }
 
 func TestAnImportNeedsAReview(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "mine.csv")
 	require.NoError(t, os.WriteFile(file, []byte("item,verdict\n1,keep\n"), 0o600))
-	f := &fakeTemporal{hear: func(int, string, any) (any, error) { return messages.ReviewAnswer{Applied: 1, Left: 2}, nil }}
+	f := &fakeTemporal{hear: func(int, string, any) (any, error) {
+		return messages.ReviewAnswer{Applied: 1, Left: 2},
+			nil
+	}}
 	s, out, _ := f.acting()
 	require.ErrorContains(t, f.run(t, s, "", "import", file), "name it after the file")
 	require.NoError(t, f.run(t, s, "", "import", file, quarterly.id))
@@ -201,10 +221,12 @@ func TestAnExportReadsPageByPage(t *testing.T) {
 	items[2].Said[0].Stage = 7 // said in another stage
 	f := &fakeTemporal{answer: func(in messages.ReportInput) (messages.ReportAnswer, error) {
 		if in.Kind == messages.ReportWhy {
-			return messages.ReportAnswer{Why: &messages.Why{Person: access.Person{ID: "bo@acme.example", Email: "bo.lee@acme.example"}}}, nil
+			return messages.ReportAnswer{Why: &messages.Why{Person: access.Person{ID: "bo@acme.example",
+				Email: "bo.lee@acme.example"}}}, nil
 		}
 		after, _ := strconv.Atoi(in.After)
-		answer := messages.ReportAnswer{Items: items[after : after+1], Review: &messages.ReviewStatus{Review: listed("2026-03-02", access.ReviewOpen).Review}}
+		answer := messages.ReportAnswer{Items: items[after : after+1],
+			Review: &messages.ReviewStatus{Review: listed("2026-03-02", access.ReviewOpen).Review}}
 		if after < 2 {
 			answer.Next = fmt.Sprint(after + 1)
 		}

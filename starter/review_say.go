@@ -39,7 +39,8 @@ type reviewer struct {
 
 func (f *reviewer) flags(c *cobra.Command) {
 	orgFlag(c, &f.org)
-	c.Flags().StringVar(&f.codeFile, "code-file", "", "the file with the code that you were sent; - is standard input (CASTELLAN_CODE otherwise)")
+	c.Flags().StringVar(&f.codeFile, "code-file", "",
+		"the file with the code that you were sent; - is standard input (CASTELLAN_CODE otherwise)")
 }
 
 // speaker is who acts, with the code that proves it where the review asks for one.
@@ -56,8 +57,8 @@ func (s *session) speaker(cmd *cobra.Command, f reviewer, name string) (speaker,
 	return speaker{session: s, review: r, by: by, codeHash: messages.CodeHash(code)}, err
 }
 
-// reviewCode is the reviewer's code, "" where the review asks for none. It is never taken from the command line: what stands there
-// stands in the list of processes and in the shell's history as well.
+// reviewCode is the reviewer's code, "" where the review asks for none. It is never taken from the command line: what
+// stands there stands in the list of processes and in the shell's history as well.
 func (s *session) reviewCode(ctx context.Context, in io.Reader, file string, r aReview) (string, error) {
 	switch given := s.code.Reveal(); {
 	case file == "-":
@@ -110,7 +111,8 @@ func (s *session) reviewStatus(ctx context.Context, r aReview) (status messages.
 }
 
 // say has a review record what a reviewer says, and proves that it is theirs.
-func say[B messages.WithPass](ctx context.Context, s speaker, name string, body B) (answer messages.ReviewAnswer, err error) {
+func say[B messages.WithPass](ctx context.Context, s speaker, name string, body B) (answer messages.ReviewAnswer,
+	err error) {
 	body, err = sealed(s.codeHash, s.review.workflow(), name, uuid.NewString(), body)
 	if err != nil {
 		return answer, err
@@ -160,9 +162,9 @@ const (
 // cutOff is the type of error with which Temporal answers an update that was being handled when a fresh history began.
 const cutOff = "AcceptedUpdateCompletedWorkflow"
 
-// tell sends an update to a review, and tries again for a while where it cannot be heard just now: a review hears ten at once, and
-// nothing while it starts a fresh history. A repeat whose answer was lost finds the same update by its id; one that was answered is
-// another update, of the same body.
+// tell sends an update to a review, and tries again for a while where it cannot be heard just now: a review hears ten
+// at once, and nothing while it starts a fresh history. A repeat whose answer was lost finds the same update by its id;
+// one that was answered is another update, of the same body.
 func (s *session) tell(ctx context.Context, r aReview, name, nonce string, body, answer any) error {
 	until := time.Now().Add(mostPatience)
 	answered := 0
@@ -180,7 +182,8 @@ func (s *session) tell(ctx context.Context, r aReview, name, nonce string, body,
 		}
 		pause := wait/2 + rand.N(wait/2+1)
 		if time.Now().Add(pause).After(until) {
-			return fmt.Errorf("%s could not be told within %s: %s. Before you try again, see what it knows: %s", r, mostPatience, unwrapped(err), r.command("show"))
+			return fmt.Errorf("%s could not be told within %s: %s. Before you try again, see what it knows: %s", r,
+				mostPatience, unwrapped(err), r.command("show"))
 		}
 		if !told {
 			display.Fprintf(s.notes, "%s cannot be told just now; trying again, for a minute at the most\n", r)
@@ -194,7 +197,8 @@ func (s *session) tell(ctx context.Context, r aReview, name, nonce string, body,
 	}
 }
 
-// unheard says whether an update may be heard when it is sent again, and whether the error is the workflow's answer to it.
+// unheard says whether an update may be heard when it is sent again, and whether the error is the workflow's answer to
+// it.
 func (s *session) unheard(ctx context.Context, r aReview, err error) (again, isAnswer bool) {
 	var app *temporal.ApplicationError
 	var busy *serviceerror.ResourceExhausted
@@ -241,5 +245,6 @@ func (s *session) notRunning(ctx context.Context, r aReview) error {
 		return fmt.Errorf("%s is not over, and yet its workflow does not run: somebody terminated it, or Temporal lost it. What was decided stays in the ledger; it decides nothing any more", r)
 	}
 	is := answer.Review.Review
-	return fmt.Errorf("%s is %s since %s: nothing can be said to it any more. Its evidence: %s", r, is.State, when(is.Ended), r.command("evidence"))
+	return fmt.Errorf("%s is %s since %s: nothing can be said to it any more. Its evidence: %s", r, is.State,
+		when(is.Ended), r.command("evidence"))
 }

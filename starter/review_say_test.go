@@ -30,11 +30,14 @@ func arrived[B any](t *testing.T, sent any) (body B) {
 func TestAProofHoldsWhereItArrives(t *testing.T) {
 	hash := messages.CodeHash("abcd-efgh")
 	version := 3
-	decide := messages.DecideInput{By: "bo@acme.example", Lines: []messages.DecideLine{{Item: 1, Verdict: access.VerdictKeep, Comment: "a <b> & \xff", Version: &version}}}
+	decide := messages.DecideInput{By: "bo@acme.example",
+		Lines: []messages.DecideLine{{Item: 1, Verdict: access.VerdictKeep, Comment: "a <b> & \xff",
+			Version: &version}}}
 	sent, err := sealed(hash, quarterly.workflow(), messages.DecideItems, "n1", decide)
 	require.NoError(t, err)
 	got := arrived[messages.DecideInput](t, sent)
-	require.Equal(t, messages.Proof(hash, quarterly.workflow(), messages.DecideItems, got), got.Proof, "also of a comment that is no text")
+	require.Equal(t, messages.Proof(hash, quarterly.workflow(), messages.DecideItems, got), got.Proof,
+		"also of a comment that is no text")
 	require.Equal(t, "n1", got.Nonce)
 	require.Empty(t, got.Code, "the code goes nowhere")
 	require.NotEqual(t, messages.Proof(hash, quarterly.workflow()+"x", messages.DecideItems, got), got.Proof)
@@ -42,15 +45,20 @@ func TestAProofHoldsWhereItArrives(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEqual(t, got.Proof, other.Proof, "two proofs of the same words differ")
 
-	delegate, err := sealed(hash, quarterly.workflow(), messages.DelegateItems, "n", messages.DelegateInput{By: "bo@acme.example", To: "cy@acme.example"})
+	delegate, err := sealed(hash, quarterly.workflow(), messages.DelegateItems, "n",
+		messages.DelegateInput{By: "bo@acme.example", To: "cy@acme.example"})
 	require.NoError(t, err)
-	require.Equal(t, messages.Proof(hash, quarterly.workflow(), messages.DelegateItems, arrived[messages.DelegateInput](t, delegate)), delegate.Proof)
-	comment, err := sealed(hash, quarterly.workflow(), messages.CommentItem, "n", messages.CommentInput{Item: 1, Comment: "c"})
+	require.Equal(t, messages.Proof(hash, quarterly.workflow(), messages.DelegateItems,
+		arrived[messages.DelegateInput](t, delegate)), delegate.Proof)
+	comment, err := sealed(hash, quarterly.workflow(), messages.CommentItem, "n",
+		messages.CommentInput{Item: 1, Comment: "c"})
 	require.NoError(t, err)
-	require.Equal(t, messages.Proof(hash, quarterly.workflow(), messages.CommentItem, arrived[messages.CommentInput](t, comment)), comment.Proof)
+	require.Equal(t, messages.Proof(hash, quarterly.workflow(), messages.CommentItem,
+		arrived[messages.CommentInput](t, comment)), comment.Proof)
 	reopen, err := sealed(hash, quarterly.workflow(), messages.ReopenItems, "n", messages.ReopenInput{Items: []int{1}})
 	require.NoError(t, err)
-	require.Equal(t, messages.Proof(hash, quarterly.workflow(), messages.ReopenItems, arrived[messages.ReopenInput](t, reopen)), reopen.Proof)
+	require.Equal(t, messages.Proof(hash, quarterly.workflow(), messages.ReopenItems,
+		arrived[messages.ReopenInput](t, reopen)), reopen.Proof)
 
 	bare, err := sealed("", quarterly.workflow(), messages.DecideItems, "n", decide)
 	require.NoError(t, err)
@@ -68,13 +76,14 @@ func TestAReviewersCodeIsProvenAndNeverSent(t *testing.T) {
 		bare       bool
 		err        string
 	}{
-		"from the environment":      {env: "abcd efgh"},
-		"from a file":               {args: []string{"--code-file", file}, env: "another"},
-		"from standard input":       {args: []string{"--code-file", "-"}, typed: "ABCDEFGH"},
-		"nothing comes":             {args: []string{"--code-file", "-"}, err: "no code came from standard input"},
-		"no such file":              {args: []string{"--code-file", file + "x"}, err: "read the code: open"},
-		"none is wanted":            {bare: true},
-		"one is wanted":             {codes: true, err: "asks reviewers for the code that they were sent: set CASTELLAN_CODE"},
+		"from the environment": {env: "abcd efgh"},
+		"from a file":          {args: []string{"--code-file", file}, env: "another"},
+		"from standard input":  {args: []string{"--code-file", "-"}, typed: "ABCDEFGH"},
+		"nothing comes":        {args: []string{"--code-file", "-"}, err: "no code came from standard input"},
+		"no such file":         {args: []string{"--code-file", file + "x"}, err: "read the code: open"},
+		"none is wanted":       {bare: true},
+		"one is wanted": {codes: true,
+			err: "asks reviewers for the code that they were sent: set CASTELLAN_CODE"},
 		"not what stands in a pipe": {codes: true, typed: "ABCDEFGH", err: "--code-file"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -113,7 +122,8 @@ func TestAReviewersCodeIsProvenAndNeverSent(t *testing.T) {
 
 // busy is Temporal's answer when too much is said at once.
 func busy() error {
-	return serviceerror.NewResourceExhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT, "10 updates are in flight")
+	return serviceerror.NewResourceExhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT,
+		"10 updates are in flight")
 }
 
 func answeredWith(message, kind string) error {
@@ -129,8 +139,10 @@ func TestAWordIsSaidAgainUntilItIsHeard(t *testing.T) {
 		"at once":             {ids: []int{0}},
 		"too much at once":    {errs: []error{busy(), busy()}, ids: []int{0, 0, 0}},
 		"the answer was lost": {errs: []error{serviceerror.NewUnavailable("aborted")}, ids: []int{0, 0}},
-		"a fresh history":     {errs: []error{answeredWith("later", "Renewing"), answeredWith("ended", "AcceptedUpdateCompletedWorkflow"), busy()}, ids: []int{0, 1, 2, 2}},
-		"its history ended":   {errs: []error{serviceerror.NewNotFound("aborted by closing workflow")}, ids: []int{0, 0}},
+		"a fresh history": {errs: []error{answeredWith("later", "Renewing"),
+			answeredWith("ended", "AcceptedUpdateCompletedWorkflow"), busy()}, ids: []int{0, 1, 2, 2}},
+		"its history ended": {errs: []error{serviceerror.NewNotFound("aborted by closing workflow")},
+			ids: []int{0, 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -141,7 +153,9 @@ func TestAWordIsSaidAgainUntilItIsHeard(t *testing.T) {
 					return done, nil
 				}}
 				s, _, notes := f.acting()
-				answer, err := say(t.Context(), speaker{session: s, review: quarterly, by: "bo@acme.example", codeHash: "h"}, messages.DecideItems, messages.DecideInput{Items: []int{1}})
+				answer, err := say(t.Context(),
+					speaker{session: s, review: quarterly, by: "bo@acme.example", codeHash: "h"}, messages.DecideItems,
+					messages.DecideInput{Items: []int{1}})
 				require.NoError(t, err)
 				require.Equal(t, done, answer)
 				require.Len(t, f.heard, len(c.ids))
@@ -151,7 +165,8 @@ func TestAWordIsSaidAgainUntilItIsHeard(t *testing.T) {
 					require.Equal(t, first, f.heard[n].Args[0], "the same body, nonce and proof")
 					require.Equal(t, first.Nonce+"-"+string(rune('0'+id)), f.heard[n].UpdateID)
 				}
-				require.Equal(t, min(1, len(c.errs)), strings.Count(notes.String(), "cannot be told just now"), "it is said once: %s", notes)
+				require.Equal(t, min(1, len(c.errs)), strings.Count(notes.String(), "cannot be told just now"),
+					"it is said once: %s", notes)
 			})
 		})
 	}
@@ -172,7 +187,10 @@ func TestAWordIsGivenUpAfterAMinute(t *testing.T) {
 }
 
 func TestWhatAReviewRefusesIsNotSaidAgain(t *testing.T) {
-	f := &fakeTemporal{hear: func(int, string, any) (any, error) { return nil, answeredWith("deciding is over", "Refused") }}
+	f := &fakeTemporal{hear: func(int, string, any) (any, error) {
+		return nil,
+			answeredWith("deciding is over", "Refused")
+	}}
 	s, _, notes := f.acting()
 	err := s.tell(t.Context(), quarterly, messages.DecideItems, "n", messages.DecideInput{}, nil)
 	require.Equal(t, "deciding is over", unwrapped(err))
@@ -188,7 +206,8 @@ func TestWhoInterruptsIsObeyed(t *testing.T) {
 			return nil, busy()
 		}}
 		s, _, _ := f.acting()
-		require.ErrorIs(t, s.tell(ctx, quarterly, messages.CloseReview, "n", messages.EndReviewInput{}, nil), context.Canceled)
+		require.ErrorIs(t, s.tell(ctx, quarterly, messages.CloseReview, "n", messages.EndReviewInput{}, nil),
+			context.Canceled)
 		require.Len(t, f.heard, 1)
 	})
 }

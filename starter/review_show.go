@@ -48,7 +48,8 @@ func (s *session) reviewShow() *cobra.Command {
 }
 
 // question completes a question about a review's items by what the flags say.
-func (s *session) question(cmd *cobra.Command, in *messages.ReportInput, org, name, target string, mine bool) (r aReview, err error) {
+func (s *session) question(cmd *cobra.Command, in *messages.ReportInput, org, name, target string,
+	mine bool) (r aReview, err error) {
 	if err := checkOutcomes(in.States); err != nil {
 		return r, err
 	}
@@ -89,7 +90,8 @@ func printReview(w io.Writer, r aReview, answer messages.ReportAnswer, in messag
 		display.Fprintf(w, "\nmore: --after %s\n", display.Safe(display.Quote(answer.Next)))
 	}
 	if in.By != "" && answer.Review.Review.State == access.ReviewOpen {
-		display.Fprintf(w, "\ndecide: %s keep ITEM… (or remove ITEM…, or --recommended)\n", r.command("decide").With("--by", in.By))
+		display.Fprintf(w, "\ndecide: %s keep ITEM… (or remove ITEM…, or --recommended)\n",
+			r.command("decide").With("--by", in.By))
 	}
 }
 
@@ -114,7 +116,9 @@ func printHeader(w io.Writer, r aReview, status messages.ReviewStatus) {
 		line("held", "the guard holds plan %s: %s", p.Plan, display.Starter("plan --held", r.org))
 	}
 	if is.ClosedBy != "" || is.ClosedWhy != "" {
-		line("closed", "%s, %s", when(is.Closed), strings.Join(slices.DeleteFunc([]string{is.ClosedBy, is.ClosedWhy}, func(s string) bool { return s == "" }), ": "))
+		line("closed", "%s, %s", when(is.Closed),
+			strings.Join(slices.DeleteFunc([]string{is.ClosedBy, is.ClosedWhy}, func(s string) bool { return s == "" }),
+				": "))
 	}
 	if is.Head != "" {
 		line("evidence", "%d lines, head %s: %s", is.Lines, is.Head, r.command("evidence"))
@@ -130,7 +134,8 @@ func printHeader(w io.Writer, r aReview, status messages.ReviewStatus) {
 
 // printLeft says who has most left.
 func printLeft(w io.Writer, reviewers []messages.ReviewerProgress) {
-	all := slices.DeleteFunc(slices.Clone(reviewers), func(one messages.ReviewerProgress) bool { return one.Decided == one.Items })
+	all := slices.DeleteFunc(slices.Clone(reviewers),
+		func(one messages.ReviewerProgress) bool { return one.Decided == one.Items })
 	if len(all) == 0 {
 		return
 	}

@@ -15,12 +15,18 @@ var yes = true
 // known is an item of which everything is known.
 func known() access.Item {
 	return access.Item{
-		N: 1, Person: "712020:ana", Email: "ana@partner.example", Name: "Ana Ray", Status: "suspended", External: &yes, Sponsor: "cy@acme.example",
-		Target: "group:jira-admins", Opens: []string{"jira/acme", "confluence/acme"}, Owned: true, Since: noon.AddDate(0, -2, 0), Risk: 85,
-		Reasons: []access.Reason{{Kind: access.ReasonMapping, Name: "admins", Source: "it"}, {Kind: access.ReasonGrant, Name: "g1"}},
-		Uses:    []access.Use{{App: "jira/acme", Last: noon.AddDate(0, 0, -3)}, {App: "confluence/acme", Never: true}, {App: "jsm/acme"}},
-		Peers:   &access.Peers{Group: "it", Of: 14, Hold: 2}, Recommend: access.VerdictRemove, Because: "2 of 14 peers hold it",
-		Risks: []string{"protected", "few peers"}, Before: &access.PastDecision{Verdict: access.VerdictKeep, By: "dan@acme.example", At: noon.AddDate(0, -3, 0)},
+		N: 1, Person: "712020:ana", Email: "ana@partner.example", Name: "Ana Ray", Status: "suspended", External: &yes,
+		Sponsor: "cy@acme.example",
+		Target:  "group:jira-admins", Opens: []string{"jira/acme", "confluence/acme"}, Owned: true,
+		Since: noon.AddDate(0, -2, 0), Risk: 85,
+		Reasons: []access.Reason{{Kind: access.ReasonMapping, Name: "admins", Source: "it"},
+			{Kind: access.ReasonGrant, Name: "g1"}},
+		Uses: []access.Use{{App: "jira/acme", Last: noon.AddDate(0, 0, -3)}, {App: "confluence/acme", Never: true},
+			{App: "jsm/acme"}},
+		Peers: &access.Peers{Group: "it", Of: 14, Hold: 2}, Recommend: access.VerdictRemove,
+		Because: "2 of 14 peers hold it",
+		Risks:   []string{"protected", "few peers"},
+		Before:  &access.PastDecision{Verdict: access.VerdictKeep, By: "dan@acme.example", At: noon.AddDate(0, -3, 0)},
 		Verdict: access.VerdictRemove, Stage: 1, Version: 2, Said: []access.Said{
 			{Stage: 1, By: "bo@acme.example", Verdict: access.VerdictKeep, At: noon},
 			{Stage: 1, By: "cy@acme.example", Verdict: access.VerdictRemove, Comment: "left\nthe team", At: noon},
@@ -39,13 +45,18 @@ func TestAReviewIsShown(t *testing.T) {
 	open.Findings = []string{"group:gone is not there"}
 	answer := messages.ReportAnswer{
 		Next: "12", Items: []access.Item{known(), unclear()},
-		Review: &messages.ReviewStatus{Review: open.Review, Progress: messages.ReviewProgress{Items: 40, Asked: 40, Decided: 12, Keep: 10, Remove: 2, Reviewers: []messages.ReviewerProgress{
-			{Reviewer: "bo@acme.example", Role: access.TaskReviewer, Items: 20, Decided: 3},
-			{Reviewer: "eva@acme.example", Role: access.TaskFallback, Items: 11, Decided: 2, Gone: true},
-			{Reviewer: "cy@acme.example", Role: access.TaskReviewer, Items: 9, Decided: 9},
-		}}},
+		Review: &messages.ReviewStatus{Review: open.Review,
+			Progress: messages.ReviewProgress{Items: 40, Asked: 40, Decided: 12, Keep: 10, Remove: 2,
+				Reviewers: []messages.ReviewerProgress{
+					{Reviewer: "bo@acme.example", Role: access.TaskReviewer, Items: 20, Decided: 3},
+					{Reviewer: "eva@acme.example", Role: access.TaskFallback, Items: 11, Decided: 2, Gone: true},
+					{Reviewer: "cy@acme.example", Role: access.TaskReviewer, Items: 9, Decided: 9},
+				}}},
 	}
-	text := printed(t, func(w io.Writer) { printReview(w, quarterly, answer, messages.ReportInput{By: "bo@acme.example"}) })
+	text := printed(t, func(w io.Writer) {
+		printReview(w, quarterly, answer,
+			messages.ReportInput{By: "bo@acme.example"})
+	})
 	require.Equal(t, `review quarterly:2026-03-02 of acme: open, stage 1 of 2
   opened    2026-03-02 12:00:00 UTC, 40 items
   due       2026-03-16 12:00:00 UTC
@@ -84,14 +95,19 @@ decide: starter review decide quarterly:2026-03-02 --org acme --by bo@acme.examp
 func TestAReviewThatIsOverIsShown(t *testing.T) {
 	inUTC(t)
 	done := listed("2026-03-02", access.ReviewDone).Review
-	done.Closed, done.ClosedBy, done.ClosedWhy, done.Head, done.Lines = noon, "bo@acme.example", "enough", "sha256:h", 99
+	done.Closed, done.ClosedBy, done.ClosedWhy, done.Head, done.Lines = noon, "bo@acme.example", "enough",
+		"sha256:h", 99
 	late := unclear()
-	late.Verdict, late.Silent, late.Outcome, late.Why, late.Until = access.VerdictRemove, true, access.OutcomeLate, "not in time\x1b[2J", noon
+	late.Verdict, late.Silent, late.Outcome, late.Why, late.Until = access.VerdictRemove, true, access.OutcomeLate,
+		"not in time\x1b[2J", noon
 	text := printed(t, func(w io.Writer) {
-		printReview(w, quarterly, messages.ReportAnswer{Items: []access.Item{late}, Review: &messages.ReviewStatus{Review: done, Progress: messages.ReviewProgress{
-			Items: 40, Keep: 30, Remove: 10, Outcomes: map[access.Outcome]int{access.OutcomeKept: 30, access.OutcomeRemoved: 9, access.OutcomeLate: 1},
-			Reviewers: []messages.ReviewerProgress{{Reviewer: "bo@acme.example", Items: 3}},
-		}}}, messages.ReportInput{})
+		printReview(w, quarterly, messages.ReportAnswer{Items: []access.Item{late},
+			Review: &messages.ReviewStatus{Review: done, Progress: messages.ReviewProgress{
+				Items: 40, Keep: 30, Remove: 10,
+				Outcomes: map[access.Outcome]int{access.OutcomeKept: 30, access.OutcomeRemoved: 9,
+					access.OutcomeLate: 1},
+				Reviewers: []messages.ReviewerProgress{{Reviewer: "bo@acme.example", Items: 3}},
+			}}}, messages.ReportInput{})
 	})
 	require.Equal(t, `review quarterly:2026-03-02 of acme: done
   opened    2026-03-02 12:00:00 UTC, 40 items
@@ -114,11 +130,14 @@ func TestAReviewThatIsOverIsShown(t *testing.T) {
 func TestItemsAreAskedForAsTheFlagsSay(t *testing.T) {
 	for args, want := range map[string]messages.ReportInput{
 		"show R": {Limit: 50},
-		"show R --mine --undecided --person ana@acme.example --target group:x --limit 5 --after 7": {By: "bo@acme.example", Open: true, Person: "ana@acme.example", Target: "group:x", Limit: 5, After: "7"},
-		"show R --outcome late,held --outcome refused":                                             {States: []string{"late", "held", "refused"}, Limit: 50},
+		"show R --mine --undecided --person ana@acme.example --target group:x --limit 5 --after 7": {
+			By: "bo@acme.example", Open: true, Person: "ana@acme.example", Target: "group:x", Limit: 5, After: "7"},
+		"show R --outcome late,held --outcome refused": {
+			States: []string{"late", "held", "refused"}, Limit: 50},
 	} {
 		f := &fakeTemporal{answer: func(messages.ReportInput) (messages.ReportAnswer, error) {
-			return messages.ReportAnswer{Review: &messages.ReviewStatus{Review: listed("2026-03-02", access.ReviewDone).Review}}, nil
+			return messages.ReportAnswer{Review: &messages.ReviewStatus{
+				Review: listed("2026-03-02", access.ReviewDone).Review}}, nil
 		}}
 		s, out, _ := f.acting()
 		require.NoError(t, f.run(t, s, "", words(args)...), args)
@@ -128,7 +147,8 @@ func TestItemsAreAskedForAsTheFlagsSay(t *testing.T) {
 	}
 	f := &fakeTemporal{}
 	s, _, _ := f.acting()
-	require.ErrorContains(t, f.run(t, s, "", words("show R --outcome lost")...), `--outcome "lost": the outcomes are [open held kept`)
+	require.ErrorContains(t, f.run(t, s, "", words("show R --outcome lost")...),
+		`--outcome "lost": the outcomes are [open held kept`)
 	require.Error(t, f.run(t, s, "", words("show R --target nonsense")...))
 	require.Empty(t, f.asked)
 }

@@ -31,7 +31,8 @@ var quarterly = aReview{"acme", "quarterly:2026-03-02"}
 // listed is a review of the quarterly campaign.
 func listed(date string, state access.ReviewState) messages.ReviewListed {
 	return messages.ReviewListed{Review: access.Review{
-		ID: "quarterly:" + date, Campaign: "quarterly", State: state, Opened: noon, Stage: 1, Stages: 2, Due: noon.AddDate(0, 0, 14), Items: 40,
+		ID: "quarterly:" + date, Campaign: "quarterly", State: state, Opened: noon, Stage: 1, Stages: 2,
+		Due: noon.AddDate(0, 0, 14), Items: 40,
 	}}
 }
 
@@ -41,7 +42,8 @@ func TestReviewHelpsSomebodyWhoHasNeverSeenIt(t *testing.T) {
 		out, err := whole(args...)
 		require.NoError(t, err)
 		for _, want := range []string{
-			"An access review asks people", "REVIEW is that name, or the campaign's alone", "CASTELLAN_CODE", "\nLook:\n", "\nDecide, as a reviewer:\n",
+			"An access review asks people", "REVIEW is that name, or the campaign's alone", "CASTELLAN_CODE",
+			"\nLook:\n", "\nDecide, as a reviewer:\n",
 			"\nDecide in a spreadsheet:\n", "\nRun a review:\n", "starter review decide quarterly keep 1 4 7-12",
 		} {
 			require.Contains(t, out, want)
@@ -62,15 +64,26 @@ func TestAReviewIsNamedAsAWholeOrByItsCampaign(t *testing.T) {
 		err     string
 		asks    bool
 	}{
-		"as a whole":             {said: "quarterly:2026-03-02", want: "quarterly:2026-03-02"},
-		"a schedule's":           {said: "quarterly-2026-03-02T09:00:00Z", want: "quarterly-2026-03-02T09:00:00Z"},
-		"by its workflow":        {said: "access-review:acme:quarterly:2026-03-02", want: "quarterly:2026-03-02"},
-		"by its campaign":        {said: "quarterly", asks: true, want: "quarterly:2026-03-02", reviews: []messages.ReviewListed{listed("2026-04-01", access.ReviewCancelled), listed("2026-03-02", access.ReviewOpen), listed("2026-01-01", access.ReviewDone)}},
-		"one that is closing":    {said: "quarterly", asks: true, want: "quarterly:2026-03-02", reviews: []messages.ReviewListed{listed("2026-03-02", access.ReviewClosing)}},
-		"two are open":           {said: "quarterly", asks: true, err: "several open reviews, name one: quarterly:2026-04-01, quarterly:2026-03-02", reviews: []messages.ReviewListed{listed("2026-04-01", access.ReviewOpening), listed("2026-03-02", access.ReviewOpen)}},
-		"none is open":           {said: "quarterly", asks: true, err: "no open review; the last is quarterly:2026-03-02 (done): name it as a whole", reviews: []messages.ReviewListed{listed("2026-03-02", access.ReviewDone), listed("2026-01-01", access.ReviewDone)}},
-		"there never was one":    {said: "quartely", asks: true, err: `organization acme had no review of a campaign named "quartely"; starter review list names them all`},
-		"a campaign with dashes": {said: "admins-quarterly", asks: true, want: "quarterly:2026-03-02", reviews: []messages.ReviewListed{listed("2026-03-02", access.ReviewOpen)}},
+		"as a whole":      {said: "quarterly:2026-03-02", want: "quarterly:2026-03-02"},
+		"a schedule's":    {said: "quarterly-2026-03-02T09:00:00Z", want: "quarterly-2026-03-02T09:00:00Z"},
+		"by its workflow": {said: "access-review:acme:quarterly:2026-03-02", want: "quarterly:2026-03-02"},
+		"by its campaign": {said: "quarterly", asks: true, want: "quarterly:2026-03-02",
+			reviews: []messages.ReviewListed{listed("2026-04-01", access.ReviewCancelled),
+				listed("2026-03-02", access.ReviewOpen), listed("2026-01-01", access.ReviewDone)}},
+		"one that is closing": {said: "quarterly", asks: true, want: "quarterly:2026-03-02",
+			reviews: []messages.ReviewListed{listed("2026-03-02", access.ReviewClosing)}},
+		"two are open": {said: "quarterly", asks: true,
+			err: "several open reviews, name one: quarterly:2026-04-01, quarterly:2026-03-02",
+			reviews: []messages.ReviewListed{listed("2026-04-01", access.ReviewOpening),
+				listed("2026-03-02", access.ReviewOpen)}},
+		"none is open": {said: "quarterly", asks: true,
+			err: "no open review; the last is quarterly:2026-03-02 (done): name it as a whole",
+			reviews: []messages.ReviewListed{listed("2026-03-02", access.ReviewDone),
+				listed("2026-01-01", access.ReviewDone)}},
+		"there never was one": {said: "quartely", asks: true,
+			err: `organization acme had no review of a campaign named "quartely"; starter review list names them all`},
+		"a campaign with dashes": {said: "admins-quarterly", asks: true, want: "quarterly:2026-03-02",
+			reviews: []messages.ReviewListed{listed("2026-03-02", access.ReviewOpen)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &fakeTemporal{answer: func(messages.ReportInput) (messages.ReportAnswer, error) {
@@ -79,7 +92,8 @@ func TestAReviewIsNamedAsAWholeOrByItsCampaign(t *testing.T) {
 			s, _, _ := f.acting()
 			r, err := s.theReview(t.Context(), "", c.said)
 			if c.asks {
-				require.Equal(t, []messages.ReportInput{{Org: "acme", Kind: messages.ReportReviews, Campaign: c.said}}, f.asked)
+				require.Equal(t, []messages.ReportInput{{Org: "acme", Kind: messages.ReportReviews, Campaign: c.said}},
+					f.asked)
 			} else {
 				require.Empty(t, f.asked, "nobody has to be asked")
 			}
@@ -95,7 +109,8 @@ func TestAReviewIsNamedAsAWholeOrByItsCampaign(t *testing.T) {
 }
 
 func TestEvidenceIsOfTheLastReviewThatHasIt(t *testing.T) {
-	open, skipped, done, older := listed("2026-04-01", access.ReviewOpen), listed("2026-03-15", access.ReviewSkipped), listed("2026-03-02", access.ReviewDone), listed("2026-01-01", access.ReviewDone)
+	open, skipped, done, older := listed("2026-04-01", access.ReviewOpen), listed("2026-03-15", access.ReviewSkipped),
+		listed("2026-03-02", access.ReviewDone), listed("2026-01-01", access.ReviewDone)
 	done.Head, older.Head = "sha256:d", "sha256:o"
 	id, err := lastOf([]messages.ReviewListed{open, skipped, done, older}, "acme", "quarterly")
 	require.NoError(t, err)
@@ -108,7 +123,8 @@ func TestEvidenceIsOfTheLastReviewThatHasIt(t *testing.T) {
 
 func TestReviewsAreATable(t *testing.T) {
 	done := listed("2026-01-01", access.ReviewDone)
-	done.Decided, done.Outcomes = 40, map[access.Outcome]int{access.OutcomeKept: 30, access.OutcomeLate: 2, access.OutcomeSource: 1}
+	done.Decided, done.Outcomes = 40,
+		map[access.Outcome]int{access.OutcomeKept: 30, access.OutcomeLate: 2, access.OutcomeSource: 1}
 	open := listed("2026-03-02", access.ReviewOpen)
 	open.Decided = 12
 	inUTC(t)
@@ -129,9 +145,11 @@ func TestAReviewIsListed(t *testing.T) {
 		return messages.ReportAnswer{Reviews: []messages.ReviewListed{listed("2026-03-02", access.ReviewOpen)}}, nil
 	}}
 	s, out, _ := f.acting()
-	require.NoError(t, f.run(t, s, "", "list", "acme", "--campaign", "quarterly", "--limit", "3", "--after", "quarterly:2026-04-01"))
+	require.NoError(t, f.run(t, s, "", "list", "acme", "--campaign", "quarterly", "--limit", "3", "--after",
+		"quarterly:2026-04-01"))
 	require.Contains(t, out.String(), "quarterly:2026-03-02")
-	require.Equal(t, []messages.ReportInput{{Org: "acme", Kind: messages.ReportReviews, Campaign: "quarterly", Limit: 3, After: "quarterly:2026-04-01"}}, f.asked)
+	require.Equal(t, []messages.ReportInput{{Org: "acme", Kind: messages.ReportReviews, Campaign: "quarterly", Limit: 3,
+		After: "quarterly:2026-04-01"}}, f.asked)
 }
 
 func TestAReviewIsStartedOnceADay(t *testing.T) {
@@ -149,10 +167,12 @@ func TestAReviewIsStartedOnceADay(t *testing.T) {
 	require.Equal(t, messages.TaskTimeout, is.WorkflowTaskTimeout)
 	require.Equal(t, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE, is.WorkflowIDReusePolicy)
 	require.True(t, is.WorkflowExecutionErrorWhenAlreadyStarted)
-	require.Equal(t, temporal.NewSearchAttributes(messages.AttributeOrg.ValueSet("acme"), messages.AttributeCampaign.ValueSet("quarterly")), is.TypedSearchAttributes)
+	require.Equal(t, temporal.NewSearchAttributes(messages.AttributeOrg.ValueSet("acme"),
+		messages.AttributeCampaign.ValueSet("quarterly")), is.TypedSearchAttributes)
 	require.NotEmpty(t, is.StaticSummary)
 
-	require.ErrorContains(t, f.run(t, s, "", "start", "quarterly", "--date", "tomorrow"), `--date "tomorrow": write a day`)
+	require.ErrorContains(t, f.run(t, s, "", "start", "quarterly", "--date", "tomorrow"),
+		`--date "tomorrow": write a day`)
 }
 
 func TestACampaignThatCannotBeginSaysSoAtOnce(t *testing.T) {
@@ -166,7 +186,8 @@ func TestACampaignThatCannotBeginSaysSoAtOnce(t *testing.T) {
 // startRefused knows every workflow already.
 type startRefused struct{ *fakeTemporal }
 
-func (startRefused) ExecuteWorkflow(context.Context, client.StartWorkflowOptions, any, ...any) (client.WorkflowRun, error) {
+func (startRefused) ExecuteWorkflow(context.Context, client.StartWorkflowOptions, any,
+	...any) (client.WorkflowRun, error) {
 	return nil, serviceerror.NewWorkflowExecutionAlreadyStarted("it runs", "", "")
 }
 
@@ -196,15 +217,24 @@ func TestOpsSteerAReview(t *testing.T) {
 		update string
 		body   any
 	}{
-		"extend R 3d --reason holidays": {messages.Extend, messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(72 * time.Hour), Reason: "holidays"}},
-		"extend R 1d12h":                {messages.Extend, messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(36 * time.Hour)}},
-		"close R --reason enough":       {messages.CloseReview, messages.EndReviewInput{By: "bo@acme.example", Reason: "enough"}},
-		"cancel R":                      {messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example"}},
-		"remind R --reviewer cy@b.c":    {messages.Remind, messages.RemindInput{By: "bo@acme.example", Reviewer: "cy@b.c"}},
-		"revoke-links R --reason lost":  {messages.RevokeLinks, messages.RevokeLinksInput{By: "bo@acme.example", Reason: "lost"}},
+		"extend R 3d --reason holidays": {messages.Extend,
+			messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(72 * time.Hour),
+				Reason: "holidays"}},
+		"extend R 1d12h": {messages.Extend,
+			messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(36 * time.Hour)}},
+		"close R --reason enough": {messages.CloseReview,
+			messages.EndReviewInput{By: "bo@acme.example", Reason: "enough"}},
+		"cancel R": {messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example"}},
+		"remind R --reviewer cy@b.c": {messages.Remind,
+			messages.RemindInput{By: "bo@acme.example", Reviewer: "cy@b.c"}},
+		"revoke-links R --reason lost": {messages.RevokeLinks,
+			messages.RevokeLinksInput{By: "bo@acme.example", Reason: "lost"}},
 	} {
 		t.Run(args, func(t *testing.T) {
-			f := &fakeTemporal{hear: func(int, string, any) (any, error) { return messages.Answer{Message: "so it is"}, nil }}
+			f := &fakeTemporal{hear: func(int, string, any) (any, error) {
+				return messages.Answer{Message: "so it is"},
+					nil
+			}}
 			s, out, _ := f.acting()
 			require.NoError(t, f.run(t, s, "", strings.Fields(strings.Replace(args, "R", quarterly.id, 1))...))
 			require.Len(t, f.heard, 1)
@@ -230,15 +260,23 @@ func TestAReviewThatIsOverSaysSo(t *testing.T) {
 		err    error
 		want   string
 	}{
-		"over":    {answer: messages.ReportAnswer{Review: &messages.ReviewStatus{Review: over.Review}}, want: "review quarterly:2026-03-02 of acme is done since " + when(noon) + ": nothing can be said to it any more. Its evidence: starter review evidence quarterly:2026-03-02 --org acme"},
-		"lost":    {answer: messages.ReportAnswer{Review: &messages.ReviewStatus{Review: listed("2026-03-02", access.ReviewOpen).Review}}, want: "is not over, and yet its workflow does not run"},
-		"unknown": {err: errors.New("organization acme has no review of that name"), want: "organization acme has no review of that name"},
+		"over": {answer: messages.ReportAnswer{Review: &messages.ReviewStatus{Review: over.Review}},
+			want: "review quarterly:2026-03-02 of acme is done since " + when(noon) +
+				": nothing can be said to it any more. Its evidence: starter review evidence quarterly:2026-03-02 --org acme"},
+		"lost": {answer: messages.ReportAnswer{
+			Review: &messages.ReviewStatus{Review: listed("2026-03-02", access.ReviewOpen).Review}},
+			want: "is not over, and yet its workflow does not run"},
+		"unknown": {err: errors.New("organization acme has no review of that name"),
+			want: "organization acme has no review of that name"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &fakeTemporal{
 				gone:   true,
 				answer: func(messages.ReportInput) (messages.ReportAnswer, error) { return c.answer, c.err },
-				hear:   func(int, string, any) (any, error) { return nil, serviceerror.NewNotFound("already completed") },
+				hear: func(int, string, any) (any, error) {
+					return nil,
+						serviceerror.NewNotFound("already completed")
+				},
 			}
 			s, _, _ := f.acting()
 			require.ErrorContains(t, f.run(t, s, "", "close", quarterly.id), c.want)

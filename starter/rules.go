@@ -35,7 +35,8 @@ const (
 func (s *session) rulesTest() *cobra.Command {
 	var cases string
 	c := &cobra.Command{
-		Use: "test FILE --cases CASES.yaml", Short: "Put a table of made-up people to a policy and say which decisions are not as expected",
+		Use:   "test FILE --cases CASES.yaml",
+		Short: "Put a table of made-up people to a policy and say which decisions are not as expected",
 		Long: "Reads both files and nothing else: no network, no Temporal, no clock. Rules count as enforced, whatever their mode,\n" +
 			"unless a case says as: now. The exit status is 0 when all is as expected, 1 when a case is not, 2 when a file cannot be read.",
 		Args: takes(1, 1),

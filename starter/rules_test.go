@@ -50,18 +50,23 @@ func TestRulesTestSaysWhichCasesAreNotAsExpected(t *testing.T) {
 		status        int
 		out, err      string
 	}{
-		"all as expected": {rulesPolicy, withExpectation(`denies: ["group:crm"]`), asExpected, "2 cases: 2 as expected, 0 not\n", ""},
+		"all as expected": {rulesPolicy, withExpectation(`denies: ["group:crm"]`), asExpected,
+			"2 cases: 2 as expected, 0 not\n", ""},
 		"one not": {rulesPolicy, withExpectation(`holds: ["group:crm"], rules: {outside: no}`), notAsExpected,
 			"CASES:9: a partner: expected group:crm to be held; mapping sales (source group sales) gives it; rule outside denies it\n" +
-				"    expected rule outside to say no; it says holds\n2 cases: 1 as expected, 1 not\n", "does not decide as its cases expect"},
-		"a broken table":    {rulesPolicy, withExpectation(`hold: []`), unreadable, "", "the cases are not accepted:\nCASES:11:12: cases[1].expect.hold: unknown key"},
-		"a broken policy":   {"version: 1\nmapings: []\n", withExpectation(`holds: []`), unreadable, "", "the policy is not accepted:\nPOLICY:1:1: organization is missing"},
+				"    expected rule outside to say no; it says holds\n2 cases: 1 as expected, 1 not\n",
+			"does not decide as its cases expect"},
+		"a broken table": {rulesPolicy, withExpectation(`hold: []`), unreadable, "",
+			"the cases are not accepted:\nCASES:11:12: cases[1].expect.hold: unknown key"},
+		"a broken policy": {"version: 1\nmapings: []\n", withExpectation(`holds: []`), unreadable, "",
+			"the policy is not accepted:\nPOLICY:1:1: organization is missing"},
 		"an unknown policy": {"", "", unreadable, "", "the file is empty"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			paths := files(t, tt.policy, tt.cases)
 			named := func(text string) string {
-				return string(bytes.ReplaceAll(bytes.ReplaceAll([]byte(text), []byte("CASES"), []byte(paths[1])), []byte("POLICY"), []byte(paths[0])))
+				return string(bytes.ReplaceAll(bytes.ReplaceAll([]byte(text), []byte("CASES"), []byte(paths[1])),
+					[]byte("POLICY"), []byte(paths[0])))
 			}
 			var out bytes.Buffer
 			status, err := (&session{out: &out}).tryCases(paths[0], paths[1])
@@ -108,7 +113,8 @@ func TestRulesTestAnswersInJSON(t *testing.T) {
 	require.NoError(t, json.Unmarshal(out.Bytes(), &answer))
 	require.Equal(t, map[string]any{"cases": 2.0, "wrong": 1.0, "results": []any{
 		map[string]any{"name": "one of us", "line": 6.0, "ok": true},
-		map[string]any{"name": "a partner", "line": 9.0, "ok": false, "wrong": []any{"expected presence suspended, came untouched; no rule and no grant speaks of presence"}},
+		map[string]any{"name": "a partner", "line": 9.0, "ok": false,
+			"wrong": []any{"expected presence suspended, came untouched; no rule and no grant speaks of presence"}},
 	}}, answer)
 }
 

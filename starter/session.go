@@ -61,7 +61,8 @@ func (s *session) updateOn(ctx context.Context, workflow, name string, body, ans
 func (s *session) updateAs(ctx context.Context, workflow, name, id string, body, answer any) error {
 	defer s.hint(workflow)()
 	handle, err := s.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: workflow, UpdateName: name, UpdateID: id, Args: []any{body}, WaitForStage: client.WorkflowUpdateStageCompleted,
+		WorkflowID: workflow, UpdateName: name, UpdateID: id, Args: []any{body},
+		WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
 	if err != nil {
 		return err

@@ -25,9 +25,11 @@ func TestStatusSaysThatTheLoopEnded(t *testing.T) {
 		require.ErrorContains(t, err, "starter apply FILE")
 		require.Empty(t, out.String())
 	}
-	refused := &fakeTemporal{lives: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED, start: temporal.NewApplicationError("the policy is for another organization", "Misnamed")}
+	refused := &fakeTemporal{lives: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED,
+		start: temporal.NewApplicationError("the policy is for another organization", "Misnamed")}
 	s, _, _ := refused.acting()
-	require.ErrorContains(t, s.ended(t.Context(), "acme"), "was ended by a failure (the policy is for another organization): nothing is watched")
+	require.ErrorContains(t, s.ended(t.Context(), "acme"),
+		"was ended by a failure (the policy is for another organization): nothing is watched")
 	s, _, _ = (&fakeTemporal{}).acting()
 	require.NoError(t, s.ended(t.Context(), "acme"))
 }

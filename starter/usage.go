@@ -12,13 +12,15 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// misused is the error of a command that was not typed as it is to be: what is wrong, how it is typed, and where more is said.
+// misused is the error of a command that was not typed as it is to be: what is wrong, how it is typed, and where more
+// is said.
 func misused(c *cobra.Command, format string, args ...any) error {
-	return fmt.Errorf("%s\nusage: %s\n`%s --help` says more", fmt.Sprintf(format, args...), c.UseLine(), c.CommandPath())
+	return fmt.Errorf("%s\nusage: %s\n`%s --help` says more", fmt.Sprintf(format, args...), c.UseLine(),
+		c.CommandPath())
 }
 
-// takes checks the number of a command's arguments, and that the flags it cannot do without are given, before Temporal is reached
-// for. most is -1 where there may be any number.
+// takes checks the number of a command's arguments, and that the flags it cannot do without are given, before Temporal
+// is reached for. most is -1 where there may be any number.
 func takes(least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		switch n := len(args); {
@@ -27,7 +29,8 @@ func takes(least, most int) cobra.PositionalArgs {
 		case most == 0 && n > 0:
 			return misused(c, "%s takes no arguments, and %q is one", c.CommandPath(), args[0])
 		case most >= 0 && n > most:
-			return misused(c, "%s takes at most %s, and %q is one more", c.CommandPath(), counted(most, "argument", "arguments"), args[most])
+			return misused(c, "%s takes at most %s, and %q is one more", c.CommandPath(),
+				counted(most, "argument", "arguments"), args[most])
 		}
 		var missing []string
 		c.Flags().VisitAll(func(f *pflag.Flag) {
@@ -63,7 +66,8 @@ func aCommandOfIts(c *cobra.Command, args []string) error {
 		return nil
 	}
 	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-		return fmt.Errorf("%s has no command %q; did you mean %s?", c.CommandPath(), args[0], strings.Join(near, " or "))
+		return fmt.Errorf("%s has no command %q; did you mean %s?", c.CommandPath(), args[0],
+			strings.Join(near, " or "))
 	}
 	return fmt.Errorf("%s has no command %q; %s --help lists them", c.CommandPath(), args[0], c.CommandPath())
 }
@@ -78,11 +82,13 @@ func flagError(c *cobra.Command, err error) error {
 		var known []string
 		c.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
 		if near := access.Nearest(unknown.GetSpecifiedName(), known...); near != "" {
-			return misused(c, "%s has no flag --%s; did you mean --%s?", c.CommandPath(), unknown.GetSpecifiedName(), near)
+			return misused(c, "%s has no flag --%s; did you mean --%s?", c.CommandPath(),
+				unknown.GetSpecifiedName(), near)
 		}
 		return misused(c, "%s has no flag --%s", c.CommandPath(), unknown.GetSpecifiedName())
 	case errors.As(err, &unknown):
-		return misused(c, "%s has no flag -%s; flags are written out, with two dashes", c.CommandPath(), unknown.GetSpecifiedName())
+		return misused(c, "%s has no flag -%s; flags are written out, with two dashes", c.CommandPath(),
+			unknown.GetSpecifiedName())
 	case errors.As(err, &empty):
 		return misused(c, "--%s needs a value: %s", empty.GetFlag().Name, empty.GetFlag().Usage)
 	case errors.As(err, &wrong) && wrong.GetFlag().Value.Type() == "int":

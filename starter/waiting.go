@@ -24,7 +24,8 @@ const (
 	mostFailures = 3 // failures told at once
 )
 
-// hint tells a person who waits for an answer of a workflow why it may be long in coming; the function returned ends it.
+// hint tells a person who waits for an answer of a workflow why it may be long in coming; the function returned ends
+// it.
 func (s *session) hint(workflow string) func() {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
@@ -63,7 +64,8 @@ func (s *session) waitsFor(ctx context.Context, workflow string) string {
 		}
 	}
 	if len(failures) > 0 {
-		return strings.Join(failures[:min(len(failures), mostFailures)], "\n") + "\nIt is tried again by itself: do what the message says, or wait"
+		return strings.Join(failures[:min(len(failures), mostFailures)], "\n") +
+			"\nIt is tried again by itself: do what the message says, or wait"
 	}
 	queue, err := s.client.DescribeTaskQueue(ctx, messages.QueueWorkflows, enumspb.TASK_QUEUE_TYPE_WORKFLOW)
 	if err == nil && len(queue.GetPollers()) == 0 {
@@ -77,7 +79,8 @@ func failedActivities(is *workflowservice.DescribeWorkflowExecutionResponse) []s
 	var all []string
 	for _, a := range is.GetPendingActivities() {
 		if failure := a.GetLastFailure(); failure != nil {
-			all = append(all, fmt.Sprintf("%s failed %s, the last time with: %s", a.GetActivityType().GetName(), times(a.GetAttempt()-1), failed(failure)))
+			all = append(all, fmt.Sprintf("%s failed %s, the last time with: %s", a.GetActivityType().GetName(),
+				times(a.GetAttempt()-1), failed(failure)))
 		}
 	}
 	slices.Sort(all)
@@ -102,9 +105,10 @@ func failed(f *failurepb.Failure) string {
 
 // whyTaskFailed is why the last step of a workflow failed, as far as its history has it.
 func (s *session) whyTaskFailed(ctx context.Context, workflow string) string {
-	history, err := s.client.WorkflowService().GetWorkflowExecutionHistoryReverse(ctx, &workflowservice.GetWorkflowExecutionHistoryReverseRequest{
-		Namespace: s.namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: workflow}, MaximumPageSize: 10,
-	})
+	history, err := s.client.WorkflowService().GetWorkflowExecutionHistoryReverse(ctx,
+		&workflowservice.GetWorkflowExecutionHistoryReverseRequest{
+			Namespace: s.namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: workflow}, MaximumPageSize: 10,
+		})
 	if err != nil {
 		return ""
 	}

@@ -21,7 +21,8 @@ func failureOf(kind, message string) *failurepb.Failure {
 	}}
 }
 
-func failing(activity string, attempt int32, failure *failurepb.Failure) *workflowservice.DescribeWorkflowExecutionResponse {
+func failing(activity string, attempt int32,
+	failure *failurepb.Failure) *workflowservice.DescribeWorkflowExecutionResponse {
 	return &workflowservice.DescribeWorkflowExecutionResponse{PendingActivities: []*workflowpb.PendingActivityInfo{
 		{ActivityType: &commonpb.ActivityType{Name: activity}, Attempt: attempt, LastFailure: failure},
 		{ActivityType: &commonpb.ActivityType{Name: "Watch"}, Attempt: 1},
@@ -34,9 +35,10 @@ func TestWhoeverWaitsIsToldWhatFailed(t *testing.T) {
 		temporal fakeTemporal
 		want     []string
 	}{
-		"no worker": {fakeTemporal{idle: true}, []string{"waiting for an answer; it comes from a worker, and none runs in namespace default"}},
-		"a worker":  {fakeTemporal{}, []string{"waiting for an answer; a worker of namespace default is at it"}},
-		"gone":      {fakeTemporal{gone: true}, []string{"is one running in namespace default?"}},
+		"no worker": {fakeTemporal{idle: true},
+			[]string{"waiting for an answer; it comes from a worker, and none runs in namespace default"}},
+		"a worker": {fakeTemporal{}, []string{"waiting for an answer; a worker of namespace default is at it"}},
+		"gone":     {fakeTemporal{gone: true}, []string{"is one running in namespace default?"}},
 		"an activity fails": {
 			fakeTemporal{waits: func(string) *workflowservice.DescribeWorkflowExecutionResponse {
 				return failing("Admit", 4, failureOf("Unavailable", "look up organization acme: connection refused"))
@@ -45,15 +47,18 @@ func TestWhoeverWaitsIsToldWhatFailed(t *testing.T) {
 		"an activity of a run fails": {
 			fakeTemporal{waits: func(id string) *workflowservice.DescribeWorkflowExecutionResponse {
 				if id == loop {
-					return &workflowservice.DescribeWorkflowExecutionResponse{PendingChildren: []*workflowpb.PendingChildExecutionInfo{{WorkflowId: "reconcile:acme:1"}}}
+					return &workflowservice.DescribeWorkflowExecutionResponse{
+						PendingChildren: []*workflowpb.PendingChildExecutionInfo{{WorkflowId: "reconcile:acme:1"}}}
 				}
 				return failing("Sweep", 2, failureOf("RateLimited", "wait"))
 			}}, []string{"Sweep failed once, the last time with: RateLimited: wait"},
 		},
 		"the workflow fails": {
-			fakeTemporal{failed: failureOf("BadSearchAttributes", "CastellanOrg is not registered"), waits: func(string) *workflowservice.DescribeWorkflowExecutionResponse {
-				return &workflowservice.DescribeWorkflowExecutionResponse{PendingWorkflowTask: &workflowpb.PendingWorkflowTaskInfo{Attempt: 3}}
-			}}, []string{"tried 2 times to go on with org-sync:acme, and failed: BadSearchAttributes: CastellanOrg is not registered"},
+			fakeTemporal{failed: failureOf("BadSearchAttributes", "CastellanOrg is not registered"),
+				waits: func(string) *workflowservice.DescribeWorkflowExecutionResponse {
+					return &workflowservice.DescribeWorkflowExecutionResponse{
+						PendingWorkflowTask: &workflowpb.PendingWorkflowTaskInfo{Attempt: 3}}
+				}}, []string{"tried 2 times to go on with org-sync:acme, and failed: BadSearchAttributes: CastellanOrg is not registered"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -17,8 +17,8 @@ var (
 	markUTF32LE = []byte{0xFF, 0xFE, 0, 0}
 )
 
-// Decode returns a file's text in UTF-8, without a mark, its lines ended by \n. It takes UTF-8 with and without marks, UTF-16
-// with one, and lines that end as on Windows, on Unix or on old Macs, mixed if need be.
+// Decode returns a file's text in UTF-8, without a mark, its lines ended by \n. It takes UTF-8 with and without marks,
+// UTF-16 with one, and lines that end as on Windows, on Unix or on old Macs, mixed if need be.
 func Decode(data []byte) ([]byte, error) {
 	var err error
 	switch {
@@ -39,7 +39,8 @@ func Decode(data []byte) ([]byte, error) {
 			data = data[len(markUTF8):]
 		}
 	}
-	if !utf8.Valid(data) || bytes.IndexByte(data[:min(2, len(data))], 0) >= 0 { // the latter is UTF-16 that does not say so
+	// the latter is UTF-16 that does not say so
+	if !utf8.Valid(data) || bytes.IndexByte(data[:min(2, len(data))], 0) >= 0 {
 		return nil, ErrEncoding
 	}
 	if bytes.IndexByte(data, '\r') < 0 {

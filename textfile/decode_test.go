@@ -13,8 +13,10 @@ import (
 // saved is a text as programs save it.
 func saved(t testing.TB, text string) map[string][]byte {
 	t.Helper()
-	all := map[string][]byte{"UTF-8": []byte(text), "UTF-8 with a mark": []byte("\ufeff" + text), "UTF-8 with two marks": []byte("\ufeff\ufeff" + text)}
-	for name, order := range map[string]unicode.Endianness{"UTF-16LE": unicode.LittleEndian, "UTF-16BE": unicode.BigEndian} {
+	all := map[string][]byte{"UTF-8": []byte(text), "UTF-8 with a mark": []byte("\ufeff" + text),
+		"UTF-8 with two marks": []byte("\ufeff\ufeff" + text)}
+	for name, order := range map[string]unicode.Endianness{"UTF-16LE": unicode.LittleEndian,
+		"UTF-16BE": unicode.BigEndian} {
 		data, err := unicode.UTF16(order, unicode.UseBOM).NewEncoder().Bytes([]byte(text))
 		require.NoError(t, err)
 		all[name] = data
@@ -39,7 +41,8 @@ func TestDecodeTakesWhatProgramsSave(t *testing.T) {
 
 func TestDecodeRefusesOtherEncodings(t *testing.T) {
 	for name, data := range map[string]string{
-		"Latin-1": "gr\xfcn", "UTF-16 without a mark": "a\x00b\x00", "UTF-32": "\xff\xfe\x00\x00a\x00\x00\x00", "half a character": "\xff\xfea",
+		"Latin-1": "gr\xfcn", "UTF-16 without a mark": "a\x00b\x00", "UTF-32": "\xff\xfe\x00\x00a\x00\x00\x00",
+		"half a character": "\xff\xfea",
 	} {
 		_, err := textfile.Decode([]byte(data))
 		require.Error(t, err, name)

@@ -8,9 +8,9 @@ import (
 	"sync"
 )
 
-// connections is a listener that holds no more connections than it may, in all and from one address: whoever opens many and
-// says little takes no file descriptor from the rest of the process, and no more than a share of the page from others. One too
-// many takes the place of the connection that has been idle longest, or is closed at once.
+// connections is a listener that holds no more connections than it may, in all and from one address: whoever opens many
+// and says little takes no file descriptor from the rest of the process, and no more than a share of the page from
+// others. One too many takes the place of the connection that has been idle longest, or is closed at once.
 type connections struct {
 	net.Listener
 	most, mostByAddress int
@@ -118,7 +118,8 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// addressOf is whose connection it is. Of an IPv6 address only the network counts: a client has as many as it likes of the rest.
+// addressOf is whose connection it is. Of an IPv6 address only the network counts: a client has as many as it likes of
+// the rest.
 func addressOf(conn net.Conn) string {
 	from, err := netip.ParseAddrPort(conn.RemoteAddr().String())
 	if err != nil {

@@ -18,7 +18,11 @@ func bounds(t *testing.T, most int) string {
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	served := serveBounded(&http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") }), ReadHeaderTimeout: time.Minute,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_,
+				_ = io.WriteString(w, "page")
+		}),
+		ReadHeaderTimeout: time.Minute,
 	}, socket, most)
 	t.Cleanup(served.stop)
 	return served.address
@@ -95,7 +99,8 @@ func TestConnectionsThatEndAreForgotten(t *testing.T) {
 
 func clientFrom(from string) *http.Client {
 	dial := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
-	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network,
+		address string) (net.Conn, error) {
 		return dial.DialContext(ctx, network, address)
 	}}}
 }

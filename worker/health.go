@@ -36,13 +36,16 @@ func newMetrics() (metrics, error) {
 	}
 	// The SDK measures in seconds; the default buckets are meant for milliseconds.
 	seconds := metric.NewView(metric.Instrument{Kind: metric.InstrumentKindHistogram}, metric.Stream{
-		Aggregation: metric.AggregationExplicitBucketHistogram{Boundaries: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}},
+		Aggregation: metric.AggregationExplicitBucketHistogram{Boundaries: []float64{.005, .01, .025, .05, .1, .25, .5,
+			1, 2.5, 5, 10, 30, 60}},
 	})
 	itself := resource.NewSchemaless(attribute.String("service.name", "castellan"))
-	meter := metric.NewMeterProvider(metric.WithReader(exporter), metric.WithView(seconds), metric.WithResource(itself)).Meter("castellan")
+	meter := metric.NewMeterProvider(metric.WithReader(exporter), metric.WithView(seconds),
+		metric.WithResource(itself)).Meter("castellan")
 	return metrics{
-		handler: temporalotel.NewMetricsHandler(temporalotel.MetricsHandlerOptions{Meter: meter, UseMonotonicCounters: true}),
-		http:    promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+		handler: temporalotel.NewMetricsHandler(temporalotel.MetricsHandlerOptions{Meter: meter,
+			UseMonotonicCounters: true}),
+		http: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
 	}, nil
 }
 
@@ -101,9 +104,9 @@ func (h *health) ready(ctx context.Context) error {
 	return nil
 }
 
-// serveHealth serves /livez: 200 as long as the process works, so that whoever restarts it when it does not waits out an outage of
-// what it needs; /readyz, and /healthz as it was called before: 200 when it takes work, 503 with the reason when it does not; and
-// /metrics.
+// serveHealth serves /livez: 200 as long as the process works, so that whoever restarts it when it does not waits out
+// an outage of what it needs; /readyz, and /healthz as it was called before: 200 when it takes work, 503 with the
+// reason when it does not; and /metrics.
 func serveHealth(ctx context.Context, address string, metrics http.Handler, h *health) (served, error) {
 	if address == config.ListenOff {
 		return served{address, func() {}}, nil
@@ -125,13 +128,15 @@ func serveHealth(ctx context.Context, address string, metrics http.Handler, h *h
 	mux.HandleFunc("GET /readyz", ready)
 	mux.HandleFunc("GET /healthz", ready)
 	server := &http.Server{
-		Handler: mux, ReadHeaderTimeout: healthReads, ReadTimeout: healthReads, WriteTimeout: healthWrites, IdleTimeout: time.Minute,
+		Handler: mux, ReadHeaderTimeout: healthReads, ReadTimeout: healthReads, WriteTimeout: healthWrites,
+		IdleTimeout:    time.Minute,
 		MaxHeaderBytes: 16 << 10,
 	}
 	return serveBounded(server, socket, healthConnections), nil
 }
 
-// serveBounded serves at most so many connections at once. When it is stopped, what is being answered has a second to end.
+// serveBounded serves at most so many connections at once. When it is stopped, what is being answered has a second to
+// end.
 func serveBounded(server *http.Server, socket net.Listener, most int) served {
 	connections := bounded(socket, most)
 	server.ConnState = connections.track

@@ -44,7 +44,8 @@ func TestReadinessNeedsLedgerAndTemporalAndLivenessNothing(t *testing.T) {
 	require.NoError(t, err)
 	var temporalFails error
 	temporal := &mocks.Client{}
-	temporal.On("CheckHealth", mock.Anything, mock.Anything).Return(func(context.Context, *client.CheckHealthRequest) (*client.CheckHealthResponse, error) {
+	temporal.On("CheckHealth", mock.Anything,
+		mock.Anything).Return(func(context.Context, *client.CheckHealthRequest) (*client.CheckHealthResponse, error) {
 		return &client.CheckHealthResponse{}, temporalFails
 	})
 

@@ -34,8 +34,10 @@ var version = "unknown" // set when it is built
 
 func main() {
 	health := flag.Bool("health", false, "ask the worker that runs here whether it takes work, and exit with 0 or 1")
-	retired := flag.String("retire", "", "give the id of this `organization` free, so that another name may serve it, and exit")
-	move := flag.Bool("move-ledger", false, "make the ledger and the Temporal namespace belong together from now on, and exit")
+	retired := flag.String("retire", "",
+		"give the id of this `organization` free, so that another name may serve it, and exit")
+	move := flag.Bool("move-ledger", false,
+		"make the ledger and the Temporal namespace belong together from now on, and exit")
 	flag.Usage = usage
 	flag.Parse()
 	run := serve
@@ -57,15 +59,16 @@ func main() {
 }
 
 func usage() {
-	fmt.Fprintf(flag.CommandLine.Output(), "castellan worker %s\n\nusage: worker [--health | --retire ORGANIZATION | --move-ledger]\n\nIt reads its settings from the environment:\n\n", version)
+	fmt.Fprintf(flag.CommandLine.Output(),
+		"castellan worker %s\n\nusage: worker [--health | --retire ORGANIZATION | --move-ledger]\n\nIt reads its settings from the environment:\n\n", version)
 	for v := range config.Variables[config.Worker]() {
 		fmt.Fprintf(flag.CommandLine.Output(), "  %-32s %s (default %q)\n", v.Name, v.Want, v.Default)
 	}
 	fmt.Fprintln(flag.CommandLine.Output(), "  TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, …  Temporal's own settings")
 }
 
-// gcPercent keeps the peak of memory low: a sweep throws away a page of people every few milliseconds, and an organization
-// of 100,000 people should fit a small machine. GOGC overrides it.
+// gcPercent keeps the peak of memory low: a sweep throws away a page of people every few milliseconds, and an
+// organization of 100,000 people should fit a small machine. GOGC overrides it.
 const gcPercent = 50
 
 // process is the worker's process: what its settings make of it, and then its ledger and its Temporal.
@@ -167,7 +170,8 @@ func (p *process) activities() *activities.Activities {
 	secrets := p.settings.Secrets()
 	return activities.New(activities.Options{
 		Options: session.Options{
-			Ledger: p.store, AtlassianURL: p.settings.AtlassianURL + "/admin", HTTP: httpClient(p.settings.CallsInFlight),
+			Ledger: p.store, AtlassianURL: p.settings.AtlassianURL + "/admin",
+			HTTP:     httpClient(p.settings.CallsInFlight),
 			Temporal: p.temporal, Notifier: p.notifier, Version: version,
 			Secret: func(org, ref string) (string, error) {
 				secret, err := secrets.Resolve(org, ref)
@@ -194,7 +198,8 @@ func (p *process) untilStopped(ctx context.Context, workers *running, page serve
 }
 
 // dial connects to the Temporal server of the settings.
-func dial(ctx context.Context, log *zap.Logger, metrics client.MetricsHandler) (temporal client.Client, namespace string, err error) {
+func dial(ctx context.Context, log *zap.Logger, metrics client.MetricsHandler) (temporal client.Client,
+	namespace string, err error) {
 	options, err := config.TemporalOptions(log)
 	if err != nil {
 		return nil, "", err
@@ -207,20 +212,22 @@ func dial(ctx context.Context, log *zap.Logger, metrics client.MetricsHandler) (
 	return temporal, options.Namespace, nil
 }
 
-// How soon, and how often, the log says that search attributes are still missing. That they may not be registered is said at once.
+// How soon, and how often, the log says that search attributes are still missing. That they may not be registered is
+// said at once.
 const (
 	attributesSoon = 5 * time.Second
 	attributesTell = time.Minute
 )
 
-// awaitAttributes returns once the search attributes are registered: before that no workflow may run, since one that sets a search
-// attribute which is not known is stuck.
+// awaitAttributes returns once the search attributes are registered: before that no workflow may run, since one that
+// sets a search attribute which is not known is stuck.
 func awaitAttributes(ctx context.Context, temporal client.Client, namespace string, log *zap.Logger) error {
 	begun, told := time.Now(), time.Time{}
 	return config.AwaitSearchAttributes(ctx, temporal, namespace, messages.Attributes(), func(err error) bool {
 		soon := time.Since(begun) < attributesSoon && !errors.Is(err, config.ErrMayNotRegister)
 		if !soon && time.Since(told) >= attributesTell && ctx.Err() == nil {
-			log.Warn("no work is taken before the search attributes are registered; trying again", zap.String("namespace", namespace), zap.Error(err))
+			log.Warn("no work is taken before the search attributes are registered; trying again",
+				zap.String("namespace", namespace), zap.Error(err))
 			told = time.Now()
 		}
 		return true
@@ -235,7 +242,8 @@ func notifierOf(settings config.Worker, log *zap.Logger) (*notify.Many, error) {
 	}
 	return notify.New(notify.Options{
 		WebhookURL: n.WebhookURL.Reveal(), WebhookSecret: n.WebhookSecret.Reveal(), SlackURL: n.SlackURL.Reveal(),
-		SMTP: notify.SMTPOptions{Server: n.SMTP, Password: n.SMTPPassword.Reveal(), From: n.SMTPFrom, Watchers: n.Watchers},
+		SMTP: notify.SMTPOptions{Server: n.SMTP, Password: n.SMTPPassword.Reveal(), From: n.SMTPFrom,
+			Watchers: n.Watchers},
 	}, log)
 }
 

@@ -36,7 +36,8 @@ func retire(ctx context.Context, org string) error {
 	}
 	display.Fprintf(os.Stdout, "organization %s (id %s) is retired: nothing is written to it under this name, and another may serve it. What the ledger knows of it stays.\nEnd its workflows, if they run: %s\n", org, id, display.Terminate("CastellanOrg", org))
 	if err := lookAgain(ctx, settings, org); err != nil {
-		display.Fprintf(os.Stdout, "Its workflow was not told (%s): its status says so from its next run on.\n", err.Error())
+		display.Fprintf(os.Stdout, "Its workflow was not told (%s): its status says so from its next run on.\n",
+			err.Error())
 	}
 	return nil
 }
@@ -48,7 +49,8 @@ func lookAgain(ctx context.Context, settings config.Worker, org string) error {
 		return err
 	}
 	defer temporal.Close()
-	err = temporal.SignalWorkflow(ctx, messages.OrgSyncID(org), "", messages.SyncNow, messages.SyncNowInput{By: "worker --retire, by " + whoAmI()})
+	err = temporal.SignalWorkflow(ctx, messages.OrgSyncID(org), "", messages.SyncNow,
+		messages.SyncNowInput{By: "worker --retire, by " + whoAmI()})
 	var none *serviceerror.NotFound
 	if errors.As(err, &none) {
 		return nil
@@ -79,7 +81,8 @@ func moveLedger(ctx context.Context) error {
 	owner, err := namespaceLedger(ctx, temporal)
 	if err == nil && owner != was.Ledger {
 		if owner != "" {
-			err = temporal.TerminateWorkflow(ctx, messages.LedgerWorkflow, "", "worker --move-ledger: the namespace belongs to the ledger "+was.Ledger+" now")
+			err = temporal.TerminateWorkflow(ctx, messages.LedgerWorkflow, "",
+				"worker --move-ledger: the namespace belongs to the ledger "+was.Ledger+" now")
 		}
 		var gone *serviceerror.NotFound
 		if err == nil || errors.As(err, &gone) {

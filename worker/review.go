@@ -38,7 +38,8 @@ const (
 )
 
 // servePages serves reviewers' pages. Nothing else listens there.
-func servePages(ctx context.Context, page config.ReviewPage, pages *reviews.ReviewPages, acts *activities.Activities, log *zap.Logger) (served, error) {
+func servePages(ctx context.Context, page config.ReviewPage, pages *reviews.ReviewPages, acts *activities.Activities,
+	log *zap.Logger) (served, error) {
 	if page.Addr == config.ListenOff {
 		return served{page.Addr, func() {}}, nil
 	}
@@ -47,14 +48,17 @@ func servePages(ctx context.Context, page config.ReviewPage, pages *reviews.Revi
 		return served{}, fmt.Errorf("listen on %s (CASTELLAN_REVIEW_ADDR; another address, or off): %w", page.Addr, err)
 	}
 	server := &http.Server{
-		Handler:           reviewpage.New(reviewpage.Options{Desk: desk.New(acts.Env, acts.Reviews.Records()), Signer: pages.Signer, Base: pages.Base, Log: log}),
-		ReadHeaderTimeout: pageReads, ReadTimeout: pageReads, WriteTimeout: pageWrites, IdleTimeout: pageIdles, MaxHeaderBytes: pageHeader,
+		Handler: reviewpage.New(reviewpage.Options{Desk: desk.New(acts.Env, acts.Reviews.Records()),
+			Signer: pages.Signer, Base: pages.Base, Log: log}),
+		ReadHeaderTimeout: pageReads, ReadTimeout: pageReads, WriteTimeout: pageWrites, IdleTimeout: pageIdles,
+		MaxHeaderBytes: pageHeader,
 	}
 	return serveBounded(server, socket, pageConnections(page.Connections, descriptors())), nil
 }
 
-// pageConnections is how many connections the page may hold: those that are set, but no more than a quarter of what the process
-// may have open, so that its ledger, its calls, its notices and its health always find some. Zero descriptors: not known.
+// pageConnections is how many connections the page may hold: those that are set, but no more than a quarter of what the
+// process may have open, so that its ledger, its calls, its notices and its health always find some. Zero descriptors:
+// not known.
 func pageConnections(set int, descriptors uint64) int {
 	if quarter := descriptors / 4; quarter > 0 && uint64(set) > quarter {
 		return int(quarter)

@@ -29,8 +29,9 @@ func start(temporal client.Client, acts *activities.Activities, settings config.
 	fatal := func(err error) { r.failed <- err }
 	worker.SetStickyWorkflowCacheSize(settings.WorkflowsKept)
 	flows := worker.New(temporal, messages.QueueWorkflows, worker.Options{
-		MaxConcurrentWorkflowTaskExecutionSize: settings.WorkflowTasks, MaxConcurrentWorkflowTaskPollers: settings.Pollers,
-		DisableRegistrationAliasing: true, OnFatalError: fatal, WorkerStopTimeout: settings.DrainTimeout,
+		MaxConcurrentWorkflowTaskExecutionSize: settings.WorkflowTasks,
+		MaxConcurrentWorkflowTaskPollers:       settings.Pollers,
+		DisableRegistrationAliasing:            true, OnFatalError: fatal, WorkerStopTimeout: settings.DrainTimeout,
 		// When this process dies, another takes its workflows over after so long: the end of a grant may be due.
 		StickyScheduleToStartTimeout: time.Second,
 	})
@@ -44,9 +45,10 @@ func start(temporal client.Client, acts *activities.Activities, settings config.
 		return worker.New(temporal, queue, worker.Options{
 			MaxConcurrentActivityExecutionSize: atOnce, MaxConcurrentActivityTaskPollers: settings.Pollers,
 			DisableRegistrationAliasing: true, OnFatalError: fatal, WorkerStopTimeout: settings.DrainTimeout,
-			DisableWorkflowWorker: true, Interceptors: []interceptor.WorkerInterceptor{&session.Interrupt{}, &session.CurrentRuns{}},
-			// A watch learns from its heartbeats that it is to end: the usual throttle would let people wait for half a minute.
-			// And a worker that stalls for a moment is not taken for dead.
+			DisableWorkflowWorker: true, Interceptors: []interceptor.WorkerInterceptor{&session.Interrupt{},
+				&session.CurrentRuns{}},
+			// A watch learns from its heartbeats that it is to end: the usual throttle would let people wait for half a
+			// minute. And a worker that stalls for a moment is not taken for dead.
 			MaxHeartbeatThrottleInterval: 500 * time.Millisecond,
 		})
 	}

@@ -18,7 +18,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// How often a worker looks whether its ledger and its namespace still belong together, and whether a newer one has taken over.
+// How often a worker looks whether its ledger and its namespace still belong together, and whether a newer one has
+// taken over.
 const (
 	tieEvery     = time.Minute
 	currentEvery = 5 * time.Second
@@ -27,9 +28,9 @@ const (
 // errTied says that the ledger or the namespace belongs to another.
 var errTied = errors.New("the ledger and the Temporal namespace do not belong together")
 
-// tie makes a ledger and a namespace belong together at their first use, and refuses any other pair from then on: two ledgers in
-// one namespace would answer in turns, and one ledger in two namespaces would have two writers for each organization. The
-// namespace remembers it by a workflow, which it can start but once, and the ledger by a row.
+// tie makes a ledger and a namespace belong together at their first use, and refuses any other pair from then on: two
+// ledgers in one namespace would answer in turns, and one ledger in two namespaces would have two writers for each
+// organization. The namespace remembers it by a workflow, which it can start but once, and the ledger by a row.
 func tie(ctx context.Context, temporal client.Client, namespace string, store *ledger.Ledger) error {
 	id := namespaceID(ctx, temporal, namespace)
 	is, err := store.Identity(ctx)
@@ -71,7 +72,8 @@ func tieFirst(ctx context.Context, temporal client.Client, namespace string, sto
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
-			return fmt.Errorf("there is no namespace %s (TEMPORAL_NAMESPACE) at this Temporal server; make it (%s): %w", namespace, display.MakeNamespace(namespace), err)
+			return fmt.Errorf("there is no namespace %s (TEMPORAL_NAMESPACE) at this Temporal server; make it (%s): %w",
+				namespace, display.MakeNamespace(namespace), err)
 		}
 	}
 }
@@ -92,9 +94,11 @@ func named(namespace, id string) string {
 	return namespace + " (id " + id + ")"
 }
 
-// namespaceID is the namespace's own id, which tells it from one of the same name elsewhere; "" where the worker may not ask.
+// namespaceID is the namespace's own id, which tells it from one of the same name elsewhere; "" where the worker may
+// not ask.
 func namespaceID(ctx context.Context, temporal client.Client, namespace string) string {
-	found, err := temporal.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: namespace})
+	found, err := temporal.WorkflowService().DescribeNamespace(ctx,
+		&workflowservice.DescribeNamespaceRequest{Namespace: namespace})
 	if err != nil {
 		return ""
 	}
@@ -115,14 +119,15 @@ func namespaceLedger(ctx context.Context, temporal client.Client) (owner string,
 	if info.GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
 		return "", nil
 	}
-	if err := converter.GetDefaultDataConverter().FromPayload(info.GetMemo().GetFields()[messages.LedgerMemo], &owner); err != nil || owner == "" {
+	if err := converter.GetDefaultDataConverter().FromPayload(info.GetMemo().GetFields()[messages.LedgerMemo],
+		&owner); err != nil || owner == "" {
 		return "", fmt.Errorf("the workflow %s does not say it: %w", messages.LedgerWorkflow, err)
 	}
 	return owner, nil
 }
 
-// claimNamespace starts the workflow that says which ledger the namespace belongs to, unless another worker just did, and returns what
-// it says.
+// claimNamespace starts the workflow that says which ledger the namespace belongs to, unless another worker just did,
+// and returns what it says.
 func claimNamespace(ctx context.Context, temporal client.Client, id string) (owner string, err error) {
 	if _, err := temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: messages.LedgerWorkflow, TaskQueue: messages.QueueWorkflows, WorkflowTaskTimeout: messages.TaskTimeout,
@@ -135,9 +140,11 @@ func claimNamespace(ctx context.Context, temporal client.Client, id string) (own
 	return namespaceLedger(ctx, temporal)
 }
 
-// keepTied looks now and then whether ledger and namespace still belong together, and the ledger's tables are still this program's. It
-// reports when they were moved, or when a newer worker has brought the tables up to date: this one writes nothing from then on.
-func keepTied(ctx context.Context, temporal client.Client, namespace string, store *ledger.Ledger, log *zap.Logger, ends chan<- error) {
+// keepTied looks now and then whether ledger and namespace still belong together, and the ledger's tables are still
+// this program's. It reports when they were moved, or when a newer worker has brought the tables up to date: this one
+// writes nothing from then on.
+func keepTied(ctx context.Context, temporal client.Client, namespace string, store *ledger.Ledger, log *zap.Logger,
+	ends chan<- error) {
 	tied, current := time.NewTicker(tieEvery), time.NewTicker(currentEvery)
 	defer tied.Stop()
 	defer current.Stop()

@@ -31,9 +31,12 @@ func AccessReview(ctx workflow.Context, raw converter.RawValue) (messages.Review
 	}
 	review, ok := reviewOf(in.AccessReviewInput, workflow.GetInfo(ctx).WorkflowExecution.ID)
 	if !ok {
-		return messages.ReviewStatus{}, kit.Refuse("the workflow ID must be %s, not %s", messages.ReviewID(in.Org, in.Campaign+":<date>"), workflow.GetInfo(ctx).WorkflowExecution.ID)
+		return messages.ReviewStatus{},
+			kit.Refuse("the workflow ID must be %s, not %s", messages.ReviewID(in.Org, in.Campaign+":<date>"),
+				workflow.GetInfo(ctx).WorkflowExecution.ID)
 	}
-	r := &accessReview{in: in, id: reviews.ReviewInput{Org: in.Org, Review: review}, log: workflow.GetLogger(ctx), stale: true}
+	r := &accessReview{in: in, id: reviews.ReviewInput{Org: in.Org, Review: review}, log: workflow.GetLogger(ctx),
+		stale: true}
 	r.Phase = messages.ReviewTaking
 	if in.State != nil {
 		if err := kit.CheckStateOf(ctx, in.State.Workflow, workflow.GetInfo(ctx).WorkflowExecution.ID); err != nil {

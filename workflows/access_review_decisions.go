@@ -60,7 +60,8 @@ func (r *accessReview) recordDecisions(ctx workflow.Context) {
 			r.recorded += len(some)
 			r.stale, r.wake = true, true
 			if delegated {
-				r.tell(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: reviews.NoticeReviewAsked, Stage: r.Review.Stage})
+				r.tell(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: reviews.NoticeReviewAsked,
+					Stage: r.Review.Stage})
 			}
 		}
 	})

@@ -15,25 +15,32 @@ import (
 
 // listen registers everything that reviewers, ops and reviewers' pages can say to a review.
 func (r *accessReview) listen(ctx workflow.Context) error {
-	if err := kit.AnswerQuery(ctx, messages.Status, "how far the review is, who has what left to decide, what comes next", func() messages.ReviewStatus {
-		return r.status(ctx)
-	}); err != nil {
+	if err := kit.AnswerQuery(ctx, messages.Status,
+		"how far the review is, who has what left to decide, what comes next", func() messages.ReviewStatus {
+			return r.status(ctx)
+		}); err != nil {
 		return err
 	}
 	h := kit.NewMessageHandlers(kit.Options{
-		Org: r.in.Org, Review: r.id.Review, Refused: r.refusedWord, Closed: func() bool { return r.handlers.Holds() || r.full() },
+		Org: r.in.Org, Review: r.id.Review, Refused: r.refusedWord,
+		Closed: func() bool { return r.handlers.Holds() || r.full() },
 	})
 	r.handlers, r.history = h, kit.NewRenewal(h, kit.Limits{Events: renewReviewAt, Updates: renewUpdates})
 	err := kit.FirstError(
 		kit.Handle(ctx, h, messages.DecideItems, "say which items are kept and which removed", r.checkDecide, r.decide),
 		kit.Handle(ctx, h, messages.DelegateItems, "hand items on to somebody else", r.checkDelegate, r.delegate),
 		kit.Handle(ctx, h, messages.CommentItem, "comment on an item", r.checkComment, r.comment),
-		kit.Handle(ctx, h, messages.ReopenItems, "take back what was said, while the stage lasts", r.checkReopen, r.reopen),
-		kit.Handle(ctx, h, messages.Remind, "tell reviewers again, with a fresh link and code", r.checkRemind, r.remindNow),
-		kit.Handle(ctx, h, messages.RevokeLinks, "make the links and codes sent so far useless", r.checkRevokeLinks, r.revokeLinks),
+		kit.Handle(ctx, h, messages.ReopenItems, "take back what was said, while the stage lasts",
+			r.checkReopen, r.reopen),
+		kit.Handle(ctx, h, messages.Remind, "tell reviewers again, with a fresh link and code", r.checkRemind,
+			r.remindNow),
+		kit.Handle(ctx, h, messages.RevokeLinks, "make the links and codes sent so far useless", r.checkRevokeLinks,
+			r.revokeLinks),
 		kit.Handle(ctx, h, messages.Extend, "let the stage end later", r.checkExtend, r.extend),
-		kit.Handle(ctx, h, messages.CloseReview, "end deciding now and carry out what was decided", r.checkClose, r.closeNow),
-		kit.Handle(ctx, h, messages.CancelReview, "end the review and carry nothing more out", r.checkCancel, r.cancelNow),
+		kit.Handle(ctx, h, messages.CloseReview, "end deciding now and carry out what was decided", r.checkClose,
+			r.closeNow),
+		kit.Handle(ctx, h, messages.CancelReview, "end the review and carry nothing more out", r.checkCancel,
+			r.cancelNow),
 	)
 	if err != nil {
 		return err
@@ -186,7 +193,8 @@ func (r *accessReview) checkRemind(in messages.RemindInput) error {
 func (r *accessReview) remindNow(ctx workflow.Context, in messages.RemindInput) (messages.Answer, error) {
 	whole, _ := workflow.NewDisconnectedContext(ctx)
 	told, err := act.ReviewTell(whole, reviews.ReviewTellInput{
-		ReviewInput: r.id, Kind: reviews.NoticeReviewReminder, Stage: r.Review.Stage, When: workflow.Now(ctx).UTC().Format(time.RFC3339Nano), Reviewer: in.Reviewer,
+		ReviewInput: r.id, Kind: reviews.NoticeReviewReminder, Stage: r.Review.Stage,
+		When: workflow.Now(ctx).UTC().Format(time.RFC3339Nano), Reviewer: in.Reviewer,
 	})
 	if err != nil {
 		return messages.Answer{}, err
@@ -211,7 +219,8 @@ func (r *accessReview) revokeLinks(ctx workflow.Context, in messages.RevokeLinks
 	if err != nil {
 		return messages.Answer{}, err
 	}
-	return messages.Answer{Message: fmt.Sprintf("revoked: %d links, and the codes sent with them. The update %s sends new ones", n, messages.Remind)}, nil
+	return messages.Answer{Message: fmt.Sprintf(
+		"revoked: %d links, and the codes sent with them. The update %s sends new ones", n, messages.Remind)}, nil
 }
 
 func (r *accessReview) checkExtend(in messages.ExtendReviewInput) error {
@@ -242,7 +251,8 @@ func (r *accessReview) extend(ctx workflow.Context, in messages.ExtendReviewInpu
 	defer func() { r.extending, r.wake = false, true }()
 	due := r.Stage.Due.Add(in.Duration.Std())
 	is, err := act.ReviewMark(whole, reviews.ReviewMarkInput{
-		ReviewInput: r.id, Kind: access.EventExtended, By: kit.Bounded(in.By), Text: oneLine("until " + instant(due) + " " + kit.Bounded(in.Reason)), Due: due,
+		ReviewInput: r.id, Kind: access.EventExtended, By: kit.Bounded(in.By),
+		Text: oneLine("until " + instant(due) + " " + kit.Bounded(in.Reason)), Due: due,
 	})
 	if err != nil {
 		return messages.Answer{}, err

@@ -16,37 +16,58 @@ import (
 
 // badWords are words that are refused while a stage lasts, and why.
 var badWords = map[string]struct{ name, body, why string }{
-	"nobody decides":              {messages.DecideItems, `{"verdict":"keep","items":[1]}`, "by is missing"},
-	"an unknown verdict":          {messages.DecideItems, `{"by":"rita@acme.example","verdict":"maybe","items":[1]}`, `the verdict "maybe" is unknown; say keep or remove`},
-	"no verdict":                  {messages.DecideItems, `{"by":"rita@acme.example","items":[1]}`, `the verdict "" is unknown`},
-	"no items":                    {messages.DecideItems, `{"by":"rita@acme.example","verdict":"keep"}`, "items are missing"},
-	"items twice":                 {messages.DecideItems, `{"by":"rita@acme.example","verdict":"keep","items":[1],"all":{}}`, "by one of items, all and lines"},
-	"a line without a verdict":    {messages.DecideItems, `{"by":"rita@acme.example","lines":[{"item":1}]}`, `the verdict "" is unknown`},
-	"too many items":              {messages.DecideItems, `{"by":"rita@acme.example","verdict":"keep","items":[` + strings.Repeat("1,", 500) + `1]}`, "items has 501 elements; at most 500 are allowed"},
-	"an endless comment":          {messages.DecideItems, `{"by":"rita@acme.example","verdict":"keep","items":[1],"comment":"` + strings.Repeat("x", 1<<20) + `"}`, "say it in several pieces"},
-	"a character of no text":      {messages.DecideItems, `{"by":"rita@acme.example","verdict":"keep","items":[1],"comment":"a\u0000b"}`, "U+0000"},
-	"a reason of no text":         {messages.Extend, `{"by":"bo@acme.example","duration":"24h","reason":"\u0000"}`, "U+0000"},
-	"a name that is none":         {messages.DecideItems, `{"by":"` + strings.Repeat("r", 321) + `","verdict":"keep","items":[1]}`, "has 321 bytes; at most 320"},
-	"a delegate that is none":     {messages.DelegateItems, `{"by":"rita@acme.example","to":"` + strings.Repeat("r", 321) + `"}`, "has 321 bytes; at most 320"},
-	"a reviewer that is none":     {messages.Remind, `{"by":"bo@acme.example","reviewer":"` + strings.Repeat("r", 321) + `"}`, "has 321 bytes; at most 320"},
-	"links of nobody":             {messages.RevokeLinks, `{"by":"bo@acme.example","reviewer":"` + strings.Repeat("r", 321) + `"}`, "has 321 bytes; at most 320"},
-	"an unknown field":            {messages.DecideItems, `{"by":"rita@acme.example","verdict":"keep","item":1}`, `unknown field "item"`},
-	"no JSON object":              {messages.DecideItems, `"keep"`, "not what is needed"},
-	"two objects":                 {messages.DecideItems, `{"by":"rita@acme.example","verdict":"keep","items":[1]} {}`, "after top-level value"},
-	"nobody delegates":            {messages.DelegateItems, `{"to":"fay@acme.example"}`, "by is missing"},
-	"a delegation to nobody":      {messages.DelegateItems, `{"by":"rita@acme.example"}`, "to is missing"},
-	"a delegation twice":          {messages.DelegateItems, `{"by":"rita@acme.example","to":"fay@acme.example","items":[1],"all":{}}`, "by one of items, all and lines"},
-	"nobody comments":             {messages.CommentItem, `{"item":1,"comment":"why?"}`, "by is missing"},
-	"a comment on nothing":        {messages.CommentItem, `{"by":"rita@acme.example","comment":"why?"}`, "item is missing"},
-	"an empty comment":            {messages.CommentItem, `{"by":"rita@acme.example","item":1}`, "comment is missing"},
-	"nobody reopens":              {messages.ReopenItems, `{"items":[1]}`, "by is missing"},
-	"nothing to reopen":           {messages.ReopenItems, `{"by":"rita@acme.example"}`, "items are missing"},
-	"nobody reminds":              {messages.Remind, `{}`, "by is missing"},
-	"nobody revokes links":        {messages.RevokeLinks, `{}`, "by is missing"},
-	"nobody extends":              {messages.Extend, `{"duration":"24h"}`, "by is missing"},
-	"an extension by nothing":     {messages.Extend, `{"by":"bo@acme.example"}`, "duration is missing"},
-	"an extension into the past":  {messages.Extend, `{"by":"bo@acme.example","duration":"-24h"}`, "duration is missing"},
-	"an extension without end":    {messages.Extend, `{"by":"bo@acme.example","duration":"2161h"}`, "is too long; at most 2160h"},
+	"nobody decides": {messages.DecideItems, `{"verdict":"keep","items":[1]}`, "by is missing"},
+	"an unknown verdict": {messages.DecideItems, `{"by":"rita@acme.example","verdict":"maybe","items":[1]}`,
+		`the verdict "maybe" is unknown; say keep or remove`},
+	"no verdict": {messages.DecideItems, `{"by":"rita@acme.example","items":[1]}`,
+		`the verdict "" is unknown`},
+	"no items": {messages.DecideItems, `{"by":"rita@acme.example","verdict":"keep"}`,
+		"items are missing"},
+	"items twice": {messages.DecideItems,
+		`{"by":"rita@acme.example","verdict":"keep","items":[1],"all":{}}`, "by one of items, all and lines"},
+	"a line without a verdict": {messages.DecideItems, `{"by":"rita@acme.example","lines":[{"item":1}]}`,
+		`the verdict "" is unknown`},
+	"too many items": {messages.DecideItems,
+		`{"by":"rita@acme.example","verdict":"keep","items":[` + strings.Repeat("1,", 500) + `1]}`,
+		"items has 501 elements; at most 500 are allowed"},
+	"an endless comment": {messages.DecideItems,
+		`{"by":"rita@acme.example","verdict":"keep","items":[1],"comment":"` + strings.Repeat("x", 1<<20) + `"}`,
+		"say it in several pieces"},
+	"a character of no text": {messages.DecideItems,
+		`{"by":"rita@acme.example","verdict":"keep","items":[1],"comment":"a\u0000b"}`, "U+0000"},
+	"a reason of no text": {messages.Extend, `{"by":"bo@acme.example","duration":"24h","reason":"\u0000"}`,
+		"U+0000"},
+	"a name that is none": {messages.DecideItems,
+		`{"by":"` + strings.Repeat("r", 321) + `","verdict":"keep","items":[1]}`, "has 321 bytes; at most 320"},
+	"a delegate that is none": {messages.DelegateItems,
+		`{"by":"rita@acme.example","to":"` + strings.Repeat("r", 321) + `"}`, "has 321 bytes; at most 320"},
+	"a reviewer that is none": {messages.Remind, `{"by":"bo@acme.example","reviewer":"` + strings.Repeat("r", 321) +
+		`"}`, "has 321 bytes; at most 320"},
+	"links of nobody": {messages.RevokeLinks,
+		`{"by":"bo@acme.example","reviewer":"` + strings.Repeat("r", 321) + `"}`, "has 321 bytes; at most 320"},
+	"an unknown field": {messages.DecideItems, `{"by":"rita@acme.example","verdict":"keep","item":1}`,
+		`unknown field "item"`},
+	"no JSON object": {messages.DecideItems, `"keep"`, "not what is needed"},
+	"two objects": {messages.DecideItems, `{"by":"rita@acme.example","verdict":"keep","items":[1]} {}`,
+		"after top-level value"},
+	"nobody delegates":       {messages.DelegateItems, `{"to":"fay@acme.example"}`, "by is missing"},
+	"a delegation to nobody": {messages.DelegateItems, `{"by":"rita@acme.example"}`, "to is missing"},
+	"a delegation twice": {messages.DelegateItems,
+		`{"by":"rita@acme.example","to":"fay@acme.example","items":[1],"all":{}}`, "by one of items, all and lines"},
+	"nobody comments": {messages.CommentItem, `{"item":1,"comment":"why?"}`, "by is missing"},
+	"a comment on nothing": {messages.CommentItem, `{"by":"rita@acme.example","comment":"why?"}`,
+		"item is missing"},
+	"an empty comment":        {messages.CommentItem, `{"by":"rita@acme.example","item":1}`, "comment is missing"},
+	"nobody reopens":          {messages.ReopenItems, `{"items":[1]}`, "by is missing"},
+	"nothing to reopen":       {messages.ReopenItems, `{"by":"rita@acme.example"}`, "items are missing"},
+	"nobody reminds":          {messages.Remind, `{}`, "by is missing"},
+	"nobody revokes links":    {messages.RevokeLinks, `{}`, "by is missing"},
+	"nobody extends":          {messages.Extend, `{"duration":"24h"}`, "by is missing"},
+	"an extension by nothing": {messages.Extend, `{"by":"bo@acme.example"}`, "duration is missing"},
+	"an extension into the past": {messages.Extend, `{"by":"bo@acme.example","duration":"-24h"}`,
+		"duration is missing"},
+	"an extension without end": {messages.Extend, `{"by":"bo@acme.example","duration":"2161h"}`,
+		"is too long; at most 2160h"},
 	"an extension of no duration": {messages.Extend, `{"by":"bo@acme.example","duration":"soon"}`, "soon"},
 	"nobody closes":               {messages.CloseReview, `{}`, "by is missing"},
 	"nobody cancels":              {messages.CancelReview, `{}`, "by is missing"},
@@ -136,7 +157,8 @@ func TestASignalIsAnUpdate(t *testing.T) {
 	}
 	want := map[int][]string{
 		1: {"decided keep", "decided remove"},
-		2: {"decided keep", "decided remove", "reopened", "commented left for sam", "delegated sam@acme.example", "decided keep"},
+		2: {"decided keep", "decided remove", "reopened", "commented left for sam", "delegated sam@acme.example",
+			"decided keep"},
 		3: {"decided keep"}, 4: {"decided keep"},
 	}
 	for kind, send := range map[string]func(c *reviewing, after time.Duration, name string, body any){
@@ -205,7 +227,8 @@ func TestWordsThatAreLarge(t *testing.T) {
 	for n := range 8 {
 		in := messages.DecideInput{By: rita}
 		for i := range messages.MostItems {
-			in.Lines = append(in.Lines, messages.DecideLine{Item: 1 + 1000*i, Verdict: []access.Verdict{keep, remove}[n%2], Comment: strings.Repeat("x", messages.MostComment)})
+			in.Lines = append(in.Lines, messages.DecideLine{Item: 1 + 1000*i,
+				Verdict: []access.Verdict{keep, remove}[n%2], Comment: strings.Repeat("x", messages.MostComment)})
 		}
 		c.updateAt(time.Hour, messages.DecideItems, in)
 	}
@@ -218,14 +241,15 @@ func TestWordsThatAreLarge(t *testing.T) {
 	}
 }
 
-// Two words of one reviewer in one instant are two words, whichever step records them: the ledger takes the same word at the same
-// instant for a repeat.
+// Two words of one reviewer in one instant are two words, whichever step records them: the ledger takes the same word
+// at the same instant for a repeat.
 func TestWordsOfOneInstant(t *testing.T) {
 	c := newReview(t)
 	c.takes["ReviewSay"] = func() time.Duration { return time.Second }
 	c.at(time.Hour, func() {
 		for _, v := range []access.Verdict{keep, remove, keep} {
-			c.env.UpdateWorkflow(messages.DecideItems, "", &answer{}, messages.DecideInput{By: rita, Verdict: v, Items: []int{1}})
+			c.env.UpdateWorkflow(messages.DecideItems, "", &answer{},
+				messages.DecideInput{By: rita, Verdict: v, Items: []int{1}})
 		}
 	})
 	c.at(2*time.Hour, func() { require.Equal(t, keep, c.items[0].Verdict) })
@@ -237,12 +261,17 @@ func TestWordsOfOneInstant(t *testing.T) {
 func TestCodesGoNoFurther(t *testing.T) {
 	c := newReview(t)
 	c.codes[rita], c.codes[sam] = "ABCDE-FGHIJ", "KLMNO-PQRST"
-	wrong := c.updateAt(time.Hour, messages.DecideItems, messages.DecideInput{By: rita, Verdict: keep, Items: []int{1}, Pass: messages.Pass{Code: "WRONG-CODES"}})
+	wrong := c.updateAt(time.Hour, messages.DecideItems,
+		messages.DecideInput{By: rita, Verdict: keep, Items: []int{1}, Pass: messages.Pass{Code: "WRONG-CODES"}})
 	for name, body := range map[string]any{
-		messages.DecideItems:   messages.DecideInput{By: rita, Verdict: keep, Items: []int{1}, Pass: messages.Pass{Code: "ABCDE-FGHIJ"}},
-		messages.CommentItem:   messages.CommentInput{By: rita, Item: 1, Comment: "fine", Pass: messages.Pass{Code: "ABCDE-FGHIJ"}},
-		messages.DelegateItems: messages.DelegateInput{By: rita, To: fay, Items: []int{2}, Pass: messages.Pass{Code: "ABCDE-FGHIJ"}},
-		messages.ReopenItems:   messages.ReopenInput{By: sam, Items: []int{3}, Pass: messages.Pass{Code: "KLMNO-PQRST"}},
+		messages.DecideItems: messages.DecideInput{By: rita, Verdict: keep, Items: []int{1},
+			Pass: messages.Pass{Code: "ABCDE-FGHIJ"}},
+		messages.CommentItem: messages.CommentInput{By: rita, Item: 1, Comment: "fine",
+			Pass: messages.Pass{Code: "ABCDE-FGHIJ"}},
+		messages.DelegateItems: messages.DelegateInput{By: rita, To: fay, Items: []int{2},
+			Pass: messages.Pass{Code: "ABCDE-FGHIJ"}},
+		messages.ReopenItems: messages.ReopenInput{By: sam, Items: []int{3},
+			Pass: messages.Pass{Code: "KLMNO-PQRST"}},
 	} {
 		right := c.updateAt(2*time.Hour, name, body)
 		c.at(3*time.Hour, func() { contains(t, right.message(t), `"message":`) })
@@ -271,7 +300,8 @@ func TestCodesGoNoFurther(t *testing.T) {
 // Whoever gets items from another is told, once for all that came together.
 func TestADelegationTellsTheDelegate(t *testing.T) {
 	c := newReview(t)
-	delegated := c.updateAt(time.Hour, messages.DelegateItems, messages.DelegateInput{By: rita, To: fay, Items: []int{1}})
+	delegated := c.updateAt(time.Hour, messages.DelegateItems,
+		messages.DelegateInput{By: rita, To: fay, Items: []int{1}})
 	c.updateAt(time.Hour, messages.DelegateItems, messages.DelegateInput{By: rita, To: fay, Items: []int{2}})
 	c.updateAt(time.Hour, messages.DelegateItems, messages.DelegateInput{By: sam, To: olga, Items: []int{3}})
 	asking, most := 0, 0
@@ -340,7 +370,8 @@ func TestAStreamOfWordsIsCounted(t *testing.T) {
 	c := newReview(t)
 	c.takes["ReviewSay"] = func() time.Duration { return 3 * time.Second }
 	for i := range 120 {
-		c.updateAt(time.Hour+time.Duration(i)*time.Second, messages.CommentItem, messages.CommentInput{By: rita, Item: 1, Comment: fmt.Sprint(i)})
+		c.updateAt(time.Hour+time.Duration(i)*time.Second, messages.CommentItem,
+			messages.CommentInput{By: rita, Item: 1, Comment: fmt.Sprint(i)})
 	}
 	c.decides(time.Hour+10*time.Second, rita, keep, 2)
 	c.at(time.Hour+time.Minute, func() { require.Equal(t, 1, c.status().Progress.Decided) })
@@ -352,7 +383,8 @@ func TestOpsRemindReviewers(t *testing.T) {
 	c := newReview(t)
 	all := c.updateAt(time.Hour, messages.Remind, messages.RemindInput{By: "bo@acme.example"})
 	one := c.updateAt(2*time.Hour, messages.Remind, messages.RemindInput{By: "bo@acme.example", Reviewer: sam})
-	nobody := c.updateAt(3*time.Hour, messages.Remind, messages.RemindInput{By: "bo@acme.example", Reviewer: "eve@acme.example"})
+	nobody := c.updateAt(3*time.Hour, messages.Remind,
+		messages.RemindInput{By: "bo@acme.example", Reviewer: "eve@acme.example"})
 	c.ends()
 	contains(t, all.message(t), "told again: 2")
 	contains(t, one.message(t), "told again: 1")
@@ -363,7 +395,8 @@ func TestOpsRemindReviewers(t *testing.T) {
 
 func TestOpsRevokeLinks(t *testing.T) {
 	c := newReview(t)
-	revoked := c.updateAt(time.Hour, messages.RevokeLinks, messages.RevokeLinksInput{By: "bo@acme.example", Reviewer: sam})
+	revoked := c.updateAt(time.Hour, messages.RevokeLinks,
+		messages.RevokeLinksInput{By: "bo@acme.example", Reviewer: sam})
 	c.ends()
 	contains(t, revoked.message(t), "revoked: 3 links")
 }
@@ -378,7 +411,8 @@ func TestWordsAtTheWrongTime(t *testing.T) {
 	early := c.decides(30*time.Second, rita, keep, 1)
 	earlyClose := c.updateAt(30*time.Second, messages.CloseReview, messages.EndReviewInput{By: "bo@acme.example"})
 	late := c.decides(2*time.Hour, rita, keep, 1)
-	lateExtension := c.updateAt(2*time.Hour, messages.Extend, messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(day)})
+	lateExtension := c.updateAt(2*time.Hour, messages.Extend,
+		messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(day)})
 	lateReminder := c.updateAt(2*time.Hour, messages.Remind, messages.RemindInput{By: "bo@acme.example"})
 	c.ends()
 	require.ErrorContains(t, links.rejected, "no links were sent yet")

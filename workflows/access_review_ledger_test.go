@@ -12,18 +12,22 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// The ledger that reviewing plays: items, tasks and words in memory, under the rules of the ledger and of the activities.
+// The ledger that reviewing plays: items, tasks and words in memory, under the rules of the ledger and of the
+// activities.
 
 func (c *reviewing) playBegin(in reviews.ReviewBeginInput) (reviews.ReviewBegun, error) {
 	if err := c.failing("ReviewBegin"); err != nil {
 		return reviews.ReviewBegun{}, err
 	}
 	if in.Campaign != quarterly {
-		return reviews.ReviewBegun{}, fatal(session.ErrRefused, fmt.Sprintf("the policy of organization acme has no review named %q; its reviews are: %s", in.Campaign, quarterly))
+		return reviews.ReviewBegun{}, fatal(session.ErrRefused,
+			fmt.Sprintf("the policy of organization acme has no review named %q; its reviews are: %s", in.Campaign,
+				quarterly))
 	}
 	if c.review.ID == "" {
 		c.review = access.Review{
-			ID: in.Review, Campaign: in.Campaign, Run: in.Run, By: in.By, Owner: olga, State: access.ReviewOpening, Opened: c.env.Now(),
+			ID: in.Review, Campaign: in.Campaign, Run: in.Run, By: in.By, Owner: olga, State: access.ReviewOpening,
+			Opened: c.env.Now(),
 			Stages: len(c.rounds), Codes: len(c.codes) > 0,
 		}
 		c.enterLog(access.EventOpened, in.By, "")
@@ -32,7 +36,8 @@ func (c *reviewing) playBegin(in reviews.ReviewBeginInput) (reviews.ReviewBegun,
 }
 
 func (c *reviewing) enterLog(kind, by, text string) {
-	c.log = append(c.log, access.ReviewEvent{Seq: len(c.log) + 1, At: c.env.Now(), Kind: kind, By: by, Stage: c.review.Stage, Text: text})
+	c.log = append(c.log, access.ReviewEvent{Seq: len(c.log) + 1, At: c.env.Now(), Kind: kind, By: by,
+		Stage: c.review.Stage, Text: text})
 }
 
 func (c *reviewing) playSweep(in reviews.ReviewSweepInput) (session.SweepResult, error) {
@@ -132,7 +137,8 @@ func (c *reviewing) asked() int {
 
 func (c *reviewing) playAttend(in reviews.ReviewAttendInput) (reviews.ReviewAttended, error) {
 	var answer reviews.ReviewAttended
-	if err := c.failing("ReviewAttend"); err != nil || c.review.State != access.ReviewOpen || c.review.Stage != in.Stage {
+	if err := c.failing("ReviewAttend"); err != nil || c.review.State != access.ReviewOpen ||
+		c.review.Stage != in.Stage {
 		return answer, err
 	}
 	for _, i := range c.items {
@@ -206,7 +212,8 @@ func (c *reviewing) playProgress(reviews.ReviewInput) (messages.ReviewProgress, 
 // atOnce says that a removal is to be carried out while the stage lasts, and was not begun.
 func (c *reviewing) atOnce(i *access.Item) bool {
 	last := c.review.Stage == len(c.rounds) || !c.rounds[max(c.review.Stage, 1)-1].goes(access.VerdictRemove)
-	return c.settings.AtOnce && last && i.Outcome == "" && i.Stage == c.review.Stage && i.Verdict == access.VerdictRemove
+	return c.settings.AtOnce && last && i.Outcome == "" && i.Stage == c.review.Stage &&
+		i.Verdict == access.VerdictRemove
 }
 
 func (c *reviewing) playSay(in reviews.ReviewSayInput) ([]reviews.ReviewHeard, error) {
@@ -246,7 +253,8 @@ func (c *reviewing) hear(w reviews.ReviewWord) reviews.ReviewHeard {
 	for _, t := range c.tasks {
 		if t.stage == c.review.Stage && t.who == by {
 			own = append(own, t)
-			if filter != nil && (!filter.Undecided || t.said == "") && (filter.Person == "" || filter.Person == c.items[t.n-1].Email) {
+			if filter != nil && (!filter.Undecided || t.said == "") &&
+				(filter.Person == "" || filter.Person == c.items[t.n-1].Email) {
 				items = append(items, t.n)
 			}
 		}
@@ -262,7 +270,8 @@ func (c *reviewing) hear(w reviews.ReviewWord) reviews.ReviewHeard {
 		at := slices.IndexFunc(own, func(t *task) bool { return t.n == n })
 		if at < 0 {
 			answer.Declined++
-			answer.Refused = append(answer.Refused, messages.RefusedItem{Item: n, Why: "it is not one of the items that you are asked about in this stage of the review"})
+			answer.Refused = append(answer.Refused,
+				messages.RefusedItem{Item: n, Why: "it is not one of the items that you are asked about in this stage of the review"})
 			continue
 		}
 		if c.say(own[at], w) {
@@ -294,7 +303,8 @@ func (c *reviewing) say(t *task, w reviews.ReviewWord) bool {
 			}
 		}
 		if t.said == event.Verdict || slices.ContainsFunc(c.log, func(e access.ReviewEvent) bool { // a repeat
-			return e.Kind == event.Kind && e.At.Equal(w.At) && e.By == t.who && e.Item == t.n && e.Verdict == event.Verdict
+			return e.Kind == event.Kind && e.At.Equal(w.At) && e.By == t.who && e.Item == t.n &&
+				e.Verdict == event.Verdict
 		}) {
 			return false
 		}
@@ -372,7 +382,8 @@ func (c *reviewing) playClose(in reviews.ReviewCloseInput) (reviews.ReviewClosed
 				i.Verdict, i.Silent = c.silence, c.silence != ""
 			}
 			i.Outcome = map[access.Verdict]access.Outcome{
-				access.VerdictKeep: access.OutcomeKept, access.VerdictRemove: access.OutcomeOpen, "": access.OutcomeUndecided,
+				access.VerdictKeep: access.OutcomeKept, access.VerdictRemove: access.OutcomeOpen,
+				"": access.OutcomeUndecided,
 			}[i.Verdict]
 		}
 	}

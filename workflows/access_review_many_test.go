@@ -16,10 +16,11 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// TestManyReviews lets a hundred reviews live while things go wrong: activities fail or hang, some of them for good; the organization's
-// loop is paused, or does not run, or the guard holds what it should write; people say all kinds of things at all times; histories
-// end. Whatever happens, each review ends in time, nobody's answer is lost, nothing is said twice, nobody is told twice, and nothing is
-// taken but what somebody decided to be removed. Under -short or -race there are fewer.
+// TestManyReviews lets a hundred reviews live while things go wrong: activities fail or hang, some of them for good;
+// the organization's loop is paused, or does not run, or the guard holds what it should write; people say all kinds of
+// things at all times; histories end. Whatever happens, each review ends in time, nobody's answer is lost, nothing is
+// said twice, nobody is told twice, and nothing is taken but what somebody decided to be removed. Under -short or -race
+// there are fewer.
 func TestManyReviews(t *testing.T) {
 	most := uint64(100)
 	if testing.Short() || raced() {
@@ -94,7 +95,8 @@ func (s *storm) upTo(most time.Duration) time.Duration {
 func (s *storm) round() round {
 	r := stage()
 	length := time.Hour + s.upTo(5*day)
-	r.Length, r.FallbackAfter, r.Escalate = messages.Duration(length), messages.Duration(s.upTo(length)), messages.Duration(s.upTo(length))
+	r.Length, r.FallbackAfter, r.Escalate = messages.Duration(length), messages.Duration(s.upTo(length)),
+		messages.Duration(s.upTo(length))
 	if s.one(3) {
 		r.fallback, r.FallbackAfter = "", 0
 	}
@@ -111,7 +113,8 @@ func (s *storm) round() round {
 // trouble is what goes wrong.
 func (s *storm) trouble() {
 	for _, name := range []string{
-		"ReviewBegin", "ReviewSweep", "ReviewRank", "ReviewStage", "ReviewAttend", "ReviewProgress", "ReviewSay", "ReviewTell", "ReviewMark",
+		"ReviewBegin", "ReviewSweep", "ReviewRank", "ReviewStage", "ReviewAttend", "ReviewProgress", "ReviewSay",
+		"ReviewTell", "ReviewMark",
 		"ReviewRevoke", "ReviewClose", "ReviewCarry", "ReviewEnd",
 	} {
 		var spans []span
@@ -122,7 +125,8 @@ func (s *storm) trouble() {
 			}
 			spans = append(spans, span{at, at + s.upTo(longest)})
 		}
-		if s.one(12) && slices.Contains([]string{"ReviewStage", "ReviewAttend", "ReviewTell", "ReviewClose", "ReviewCarry"}, name) {
+		if s.one(12) && slices.Contains([]string{"ReviewStage", "ReviewAttend", "ReviewTell", "ReviewClose",
+			"ReviewCarry"}, name) {
 			spans = append(spans, span{s.upTo(10 * day), 1000 * day})
 		}
 		s.fails[name] = func(int) error {
@@ -184,7 +188,8 @@ func (s *storm) talk() {
 		case 0, 1, 2:
 			s.decides(at, who(), verdict, item(), item())
 		case 3:
-			s.signalAt(at, messages.DecideItems, typed(fmt.Sprintf(`{"by":%q,"verdict":%q,"all":{"undecided":true}}`, who(), verdict)))
+			s.signalAt(at, messages.DecideItems,
+				typed(fmt.Sprintf(`{"by":%q,"verdict":%q,"all":{"undecided":true}}`, who(), verdict)))
 		case 4:
 			s.updateAt(at, messages.ReopenItems, messages.ReopenInput{By: who(), Items: []int{item()}})
 		case 5:
@@ -204,7 +209,8 @@ func (s *storm) talk() {
 	if s.one(3) {
 		longer := s.upTo(3 * day)
 		s.latest += longer
-		s.updateAt(s.upTo(8*day), messages.Extend, messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(longer)})
+		s.updateAt(s.upTo(8*day), messages.Extend,
+			messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(longer)})
 	}
 	if s.one(5) {
 		s.updateAt(s.upTo(15*day), messages.CloseReview, messages.EndReviewInput{By: "bo@acme.example"})

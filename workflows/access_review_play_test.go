@@ -55,8 +55,8 @@ type task struct {
 	said     access.Verdict
 }
 
-// reviewing runs one AccessReview in time-skipping time, history after history, and plays what is around it: the ledger, the
-// organization's loop, which alone writes, and the notifier.
+// reviewing runs one AccessReview in time-skipping time, history after history, and plays what is around it: the
+// ledger, the organization's loop, which alone writes, and the notifier.
 type reviewing struct {
 	player
 	id       string
@@ -120,17 +120,20 @@ type noticed struct {
 	why  string
 }
 
-// newReview plays a campaign of four items, of which rita and sam decide two each: one stage of ten days, with reminders after five
-// and nine, the fallback asked after six and the owner after nine and a half.
+// newReview plays a campaign of four items, of which rita and sam decide two each: one stage of ten days, with
+// reminders after five and nine, the fallback asked after six and the owner after nine and a half.
 func newReview(t *testing.T, rounds ...round) *reviewing {
 	t.Helper()
 	if len(rounds) == 0 {
 		rounds = []round{stage()}
 	}
 	c := &reviewing{
-		player: player{t: t}, id: messages.ReviewID(org, spring), rounds: rounds, input: messages.AccessReviewInput{Org: org, Campaign: quarterly},
-		codes: map[string]string{}, gone: map[string]bool{}, hidden: map[string]bool{}, fails: map[string]func(int) error{}, takes: map[string]func() time.Duration{},
-		holds: map[int]bool{}, written: map[int]bool{}, ruled: map[int]bool{}, held: map[int]bool{}, told: map[string]bool{}, begun: map[string]int{},
+		player: player{t: t}, id: messages.ReviewID(org, spring), rounds: rounds,
+		input: messages.AccessReviewInput{Org: org, Campaign: quarterly},
+		codes: map[string]string{}, gone: map[string]bool{}, hidden: map[string]bool{},
+		fails: map[string]func(int) error{}, takes: map[string]func() time.Duration{},
+		holds: map[int]bool{}, written: map[int]bool{}, ruled: map[int]bool{}, held: map[int]bool{},
+		told: map[string]bool{}, begun: map[string]int{},
 		accepted: map[int]int{},
 		writes:   time.Minute,
 		settings: messages.ReviewSettings{
@@ -147,7 +150,8 @@ func newReview(t *testing.T, rounds ...round) *reviewing {
 // stage is a stage of ten days in which rita decides the first half of the items and sam the others.
 func stage() round {
 	return round{
-		StageSettings: messages.StageSettings{Length: messages.Duration(10 * day), FallbackAfter: messages.Duration(6 * day), Escalate: messages.Duration(12 * time.Hour)},
+		StageSettings: messages.StageSettings{Length: messages.Duration(10 * day),
+			FallbackAfter: messages.Duration(6 * day), Escalate: messages.Duration(12 * time.Hour)},
 		reviewers: func(n int) string {
 			if n <= 2 {
 				return rita
@@ -162,7 +166,8 @@ func stage() round {
 func (c *reviewing) people(names ...string) {
 	c.items = nil
 	for i, name := range names {
-		c.items = append(c.items, &access.Item{N: i + 1, Person: "p-" + name, Email: name + "@acme.example", Target: "group:vault"})
+		c.items = append(c.items, &access.Item{N: i + 1, Person: "p-" + name, Email: name + "@acme.example",
+			Target: "group:vault"})
 		c.holds[i+1] = true
 	}
 }
@@ -195,20 +200,25 @@ func (c *reviewing) open(start time.Time) {
 	env.RegisterWorkflowWithOptions(workflows.AccessReview, workflow.RegisterOptions{Name: messages.AccessReview})
 	c.burning.register(env)
 	plays := map[string]any{
-		"ReviewBegin": play(c, c.playBegin), "ReviewSweep": play(c, c.playSweep), "ReviewRank": play(c, c.playRank), "ReviewStage": play(c, c.playStage),
-		"ReviewAttend": play(c, c.playAttend), "ReviewProgress": play(c, c.playProgress), "ReviewSay": play(c, c.playSay), "ReviewTell": play(c, c.playTell),
-		"ReviewMark": play(c, c.playMark), "ReviewRevoke": play(c, c.playRevoke), "ReviewClose": play(c, c.playClose), "ReviewCarry": play(c, c.playCarry),
-		"ReviewEnd": play(c, c.playEnd),
+		"ReviewBegin": play(c, c.playBegin), "ReviewSweep": play(c, c.playSweep), "ReviewRank": play(c, c.playRank),
+		"ReviewStage":  play(c, c.playStage),
+		"ReviewAttend": play(c, c.playAttend), "ReviewProgress": play(c, c.playProgress),
+		"ReviewSay": play(c, c.playSay), "ReviewTell": play(c, c.playTell),
+		"ReviewMark": play(c, c.playMark), "ReviewRevoke": play(c, c.playRevoke), "ReviewClose": play(c, c.playClose),
+		"ReviewCarry": play(c, c.playCarry),
+		"ReviewEnd":   play(c, c.playEnd),
 	}
 	for name, do := range plays {
 		env.RegisterActivityWithOptions(do, activity.RegisterOptions{Name: name})
 	}
 	env.SetOnActivityStartedListener(c.note)
-	// Only a mock can take time, but it keeps every call and compares it with every other mock: those that take none are none.
+	// Only a mock can take time, but it keeps every call and compares it with every other mock: those that take none
+	// are none.
 	for name, takes := range c.takes {
 		env.OnActivity(name, mock.Anything, mock.Anything).AfterFn(takes).Return(plays[name]).Maybe()
 	}
-	env.OnSignalExternalWorkflow(mock.Anything, messages.OrgSyncID(org), "", messages.LookAt, mock.Anything).Return(c.playLoop).Maybe()
+	env.OnSignalExternalWorkflow(mock.Anything, messages.OrgSyncID(org), "", messages.LookAt,
+		mock.Anything).Return(c.playLoop).Maybe()
 	env.OnUpsertTypedSearchAttributes(mock.MatchedBy(func(is temporal.SearchAttributes) bool {
 		c.shown = is
 		return true
@@ -392,14 +402,16 @@ func (c *reviewing) playTell(in reviews.ReviewTellInput) (told reviews.ReviewTol
 			}
 		}
 		if in.Reviewer != "" && len(to) == 0 {
-			return told, fatal(session.ErrRefused, in.Reviewer+" is not asked about anything in this stage of the review")
+			return told, fatal(session.ErrRefused,
+				in.Reviewer+" is not asked about anything in this stage of the review")
 		}
 	}
 	if err := c.failing("ReviewTell"); err != nil {
 		return told, err
 	}
 	for _, who := range to {
-		c.notices = append(c.notices, noticed{c.since(), strings.TrimSuffix(fmt.Sprintf("%s %d", in.Kind, in.Stage), " 0"), in.When, who, in.Why})
+		c.notices = append(c.notices, noticed{c.since(),
+			strings.TrimSuffix(fmt.Sprintf("%s %d", in.Kind, in.Stage), " 0"), in.When, who, in.Why})
 		if asks || in.Kind == reviews.NoticeReviewReminder {
 			c.told[fmt.Sprint(c.review.Stage, who)] = true
 		}

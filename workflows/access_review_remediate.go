@@ -24,7 +24,8 @@ var lookPatience = kit.Patience{First: firstLook, Longest: 15 * time.Minute}
 
 // remediationDue reports whether what is being carried out is to be looked at, now that deciding is over.
 func (r *accessReview) remediationDue(now time.Time) bool {
-	return (r.Phase == messages.ReviewCarrying || r.Phase == messages.ReviewHeld) && (!now.Before(r.Carried.Next) || r.lastLook(now))
+	return (r.Phase == messages.ReviewCarrying || r.Phase == messages.ReviewHeld) &&
+		(!now.Before(r.Carried.Next) || r.lastLook(now))
 }
 
 // lastLook reports whether what is not carried out by now is given up: its time is over, or somebody said so.
@@ -102,9 +103,10 @@ func (r *accessReview) lookAtRemovals(ctx workflow.Context, final bool) (reviews
 
 // askLoop has the organization's loop look at whom removals concern.
 func (r *accessReview) askLoop(ctx workflow.Context, done reviews.ReviewCarried) {
-	err := workflow.SignalExternalWorkflow(ctx, messages.OrgSyncID(r.in.Org), "", messages.LookAt, messages.LookAtSignal{
-		Review: r.id.Review, People: done.Look, Everybody: done.Everybody,
-	}).Get(ctx, nil)
+	err := workflow.SignalExternalWorkflow(ctx, messages.OrgSyncID(r.in.Org), "", messages.LookAt,
+		messages.LookAtSignal{
+			Review: r.id.Review, People: done.Look, Everybody: done.Everybody,
+		}).Get(ctx, nil)
 	if err != nil {
 		r.log.Warn("the organization's loop cannot be asked to look", "error", err)
 		r.Carried.Asked = time.Time{} // it is asked again with the next look

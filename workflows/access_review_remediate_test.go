@@ -29,12 +29,14 @@ func TestHeldRemovalsThatAreApproved(t *testing.T) {
 		require.Equal(t, messages.ReviewHeld, c.status().Phase)
 		state, _ := c.shown.GetKeyword(messages.AttributeState)
 		require.Equal(t, messages.ReviewHeld, state)
-		contains(t, c.page(), "2 are held by the guard", "**The guard holds plan `"+plan+"`.**", "--name approve-plan", "--workflow-id org-sync:acme")
+		contains(t, c.page(), "2 are held by the guard", "**The guard holds plan `"+plan+"`.**", "--name approve-plan",
+			"--workflow-id org-sync:acme")
 	})
 	c.at(3*day, c.approve)
 	s := c.ends()
 	require.Equal(t, messages.ReviewOver, s.Phase)
-	require.Equal(t, []access.Outcome{access.OutcomeRemoved, access.OutcomeRemoved, access.OutcomeKept, access.OutcomeKept}, c.outcomes())
+	require.Equal(t, []access.Outcome{access.OutcomeRemoved, access.OutcomeRemoved, access.OutcomeKept,
+		access.OutcomeKept}, c.outcomes())
 	require.Len(t, c.got("review-held", olga), 1)
 	require.Less(t, c.since(), 3*day+16*time.Minute)
 }
@@ -44,7 +46,8 @@ func TestHeldRemovalsThatNobodyDecides(t *testing.T) {
 	c.guard = plan
 	s := c.ends()
 	require.Equal(t, messages.ReviewOver, s.Phase)
-	require.Equal(t, []access.Outcome{access.OutcomeLate, access.OutcomeLate, access.OutcomeKept, access.OutcomeKept}, c.outcomes())
+	require.Equal(t, []access.Outcome{access.OutcomeLate, access.OutcomeLate, access.OutcomeKept, access.OutcomeKept},
+		c.outcomes())
 	require.Equal(t, "late: it was held", c.items[0].Why)
 	require.Equal(t, waits+time.Hour, c.since().Truncate(time.Minute))
 	require.Len(t, c.got("review-held", olga), 1)
@@ -90,10 +93,12 @@ func TestAPausedOrganization(t *testing.T) {
 		c.paused = true
 		c.at(day, func() {
 			require.Equal(t, messages.ReviewCarrying, c.status().Phase)
-			contains(t, c.page(), "2 removals are being carried out", "is the organization paused?", "To wait no longer:")
+			contains(t, c.page(), "2 removals are being carried out", "is the organization paused?",
+				"To wait no longer:")
 		})
 		s := c.ends()
-		require.Equal(t, []access.Outcome{access.OutcomeLate, access.OutcomeLate, access.OutcomeKept, access.OutcomeKept}, c.outcomes())
+		require.Equal(t, []access.Outcome{access.OutcomeLate, access.OutcomeLate, access.OutcomeKept,
+			access.OutcomeKept}, c.outcomes())
 		require.Equal(t, waits+time.Hour, c.since().Truncate(time.Minute))
 		require.Equal(t, access.ReviewDone, s.Review.State)
 		require.Greater(t, len(c.looks), 400, "the loop is asked again and again")
@@ -145,7 +150,8 @@ func TestAnOutageWhileRemovalsAreCarriedOut(t *testing.T) {
 		c := removals(t)
 		c.until(100*day, "ReviewCarry", down())
 		s := c.ends()
-		require.Equal(t, []access.Outcome{access.OutcomeLate, access.OutcomeLate, access.OutcomeKept, access.OutcomeKept}, c.outcomes())
+		require.Equal(t, []access.Outcome{access.OutcomeLate, access.OutcomeLate, access.OutcomeKept,
+			access.OutcomeKept}, c.outcomes())
 		require.Equal(t, access.ReviewDone, s.Review.State)
 		require.Less(t, c.since(), waits+time.Hour+20*time.Minute)
 	})
@@ -176,7 +182,8 @@ func TestRemovalsAtOnce(t *testing.T) {
 		c.paused = false
 	})
 	c.at(3*day, func() {
-		require.Equal(t, []access.Outcome{access.OutcomeRemoved, access.OutcomeRemoved, access.OutcomeRemoved, ""}, c.outcomes())
+		require.Equal(t, []access.Outcome{access.OutcomeRemoved, access.OutcomeRemoved, access.OutcomeRemoved, ""},
+			c.outcomes())
 	})
 	c.silence = keep
 	c.ends()

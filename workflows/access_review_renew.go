@@ -59,7 +59,8 @@ func (r *accessReview) renew(ctx workflow.Context) (messages.ReviewStatus, error
 
 // mustRenew reports whether the history has been too long for long, or somebody wants it to end now.
 func (r *accessReview) mustRenew(ctx workflow.Context) bool {
-	return r.history.Forced() || r.history.Beyond(ctx, kit.Limits{Events: closeReviewAt, Bytes: closeSize, Updates: closeUpdates})
+	return r.history.Forced() || r.history.Beyond(ctx,
+		kit.Limits{Events: closeReviewAt, Bytes: closeSize, Updates: closeUpdates})
 }
 
 // drainable reports whether only a stream of words keeps the history from its end, and has for long.

@@ -26,9 +26,11 @@ func TestFreshHistoriesChangeNothing(t *testing.T) {
 		c := newReview(t, stage(), stage())
 		c.silence = keep
 		c.decides(day+time.Minute, rita, remove, 1)
-		c.signalAt(2*day+time.Minute, messages.DecideItems, typed(`{"by":"sam@acme.example","verdict":"remove","items":[3]}`))
+		c.signalAt(2*day+time.Minute, messages.DecideItems,
+			typed(`{"by":"sam@acme.example","verdict":"remove","items":[3]}`))
 		c.signalAt(3*day+time.Minute, messages.DecideItems, typed(`{"verdict":"keep"}`)) // refused
-		c.updateAt(9*day+time.Minute, messages.Extend, messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(2 * day)})
+		c.updateAt(9*day+time.Minute, messages.Extend,
+			messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(2 * day)})
 		c.at(17*day+time.Minute, func() { c.gone[sam] = true })
 		c.at(12*day, func() { c.guard = plan })
 		c.at(25*day+time.Minute, c.approve)
@@ -112,8 +114,8 @@ func TestAFreshHistoryDoesNotWaitForWhatHangs(t *testing.T) {
 	}
 }
 
-// typist says one thing after the other, each as soon as the last is answered. Like starter, it says again what is refused because
-// the history is being renewed.
+// typist says one thing after the other, each as soon as the last is answered. Like starter, it says again what is
+// refused because the history is being renewed.
 type typist struct {
 	c        *reviewing
 	name     string
@@ -154,7 +156,8 @@ func (y *typist) Complete(_ any, err error) {
 	}
 }
 
-// typing lets as many people as a history takes updates in flight speak without a pause, from a day after the beginning on.
+// typing lets as many people as a history takes updates in flight speak without a pause, from a day after the beginning
+// on.
 func (c *reviewing) typing(each int) (all []*typist) {
 	for i := range 10 {
 		y := &typist{c: c, name: fmt.Sprintf("r%d@acme.example", i), most: each, patience: 100 * time.Millisecond}
@@ -230,7 +233,8 @@ func (c *reviewing) stream(after, step time.Duration, most int, do func(i int)) 
 	c.at(after, next(0))
 }
 
-// A history takes 10,000 signals and 50,000 events: a stream of signals does not keep it from its end, and none of them is lost.
+// A history takes 10,000 signals and 50,000 events: a stream of signals does not keep it from its end, and none of them
+// is lost.
 func TestAStreamOfSignals(t *testing.T) {
 	c := newReview(t)
 	c.takes["ReviewSay"] = func() time.Duration { return 50 * time.Millisecond }
@@ -239,7 +243,8 @@ func TestAStreamOfSignals(t *testing.T) {
 	c.stream(day+3*time.Microsecond, 7*time.Millisecond, many, func(i int) {
 		length[c.histories] += 4
 		c.env.SetCurrentHistoryLength(length[c.histories])
-		c.env.SignalWorkflow(messages.CommentItem, typed(fmt.Sprintf(`{"by":"rita@acme.example","item":1,"comment":"%d"}`, i)))
+		c.env.SignalWorkflow(messages.CommentItem,
+			typed(fmt.Sprintf(`{"by":"rita@acme.example","item":1,"comment":"%d"}`, i)))
 	})
 	s := c.ends()
 	require.Empty(t, s.Refused)
@@ -260,8 +265,10 @@ func TestAFloodOfSignals(t *testing.T) {
 	c := newReview(t)
 	c.takes["ReviewSay"] = func() time.Duration { return 20 * time.Millisecond }
 	c.stream(day, time.Microsecond, 4, func(part int) {
-		for i := range 150 { // the environment's clock is the machine's while it takes them all in: more would look like a dead worker
-			c.env.SignalWorkflow(messages.CommentItem, typed(fmt.Sprintf(`{"by":"rita@acme.example","item":1,"comment":"%d"}`, part*150+i)))
+		// the environment's clock is the machine's while it takes them all in: more would look like a dead worker
+		for i := range 150 {
+			c.env.SignalWorkflow(messages.CommentItem,
+				typed(fmt.Sprintf(`{"by":"rita@acme.example","item":1,"comment":"%d"}`, part*150+i)))
 		}
 	})
 	c.renewedAt(day + 100*time.Millisecond)
@@ -279,7 +286,8 @@ func TestAnOutageWhileAHistoryShouldEnd(t *testing.T) {
 	c.renewedAt(day + time.Second)
 	closed := c.decides(day+3*time.Second, sam, keep, 3)
 	kept := func(after time.Duration, n int) {
-		c.signalAt(after, messages.DecideItems, typed(fmt.Sprintf(`{"by":"rita@acme.example","verdict":"remove","items":[%d]}`, n)))
+		c.signalAt(after, messages.DecideItems,
+			typed(fmt.Sprintf(`{"by":"rita@acme.example","verdict":"remove","items":[%d]}`, n)))
 	}
 	kept(day+3*time.Second, 2)
 	open := c.decides(day+time.Minute, sam, keep, 3)

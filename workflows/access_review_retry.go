@@ -53,7 +53,8 @@ func (r *accessReview) tryThrough(ctx workflow.Context, step func(workflow.Conte
 
 // runSideTask takes a step beside all else: nothing waits for it when it fails, and it ends when something is in its
 // way.
-func (r *accessReview) runSideTask(ctx workflow.Context, problem **messages.Problem, step func(workflow.Context) error) {
+func (r *accessReview) runSideTask(ctx workflow.Context, problem **messages.Problem,
+	step func(workflow.Context) error) {
 	once, stop := workflow.WithCancel(ctx)
 	r.sideTask, r.stopSide = true, stop
 	workflow.GoNamed(once, "beside", func(once workflow.Context) {
@@ -123,14 +124,18 @@ func (r *accessReview) giveUp() {
 	switch {
 	case r.ending():
 	case r.Phase == messages.ReviewTaking:
-		r.stopAll(messages.EndReviewInput{By: castellan, Reason: kit.Bounded("it could not be opened since " + since + ": " + why)})
+		r.stopAll(messages.EndReviewInput{By: castellan,
+			Reason: kit.Bounded("it could not be opened since " + since + ": " + why)})
 	case r.Phase != messages.ReviewDeciding:
 	case stage == 0:
-		r.stopAll(messages.EndReviewInput{By: castellan, Reason: kit.Bounded("nobody could be asked since " + since + ": " + why)})
+		r.stopAll(messages.EndReviewInput{By: castellan,
+			Reason: kit.Bounded("nobody could be asked since " + since + ": " + why)})
 	case r.End == nil && stage < len(r.Settings.Stages): // what was decided so far counts
-		r.End, r.Problem = &messages.EndReviewInput{By: castellan, Reason: kit.Bounded(fmt.Sprintf("stage %d could not begin since %s: %s", stage+1, since, why))}, nil
+		r.End, r.Problem = &messages.EndReviewInput{By: castellan,
+			Reason: kit.Bounded(fmt.Sprintf("stage %d could not begin since %s: %s", stage+1, since, why))}, nil
 	default:
-		r.stopAll(messages.EndReviewInput{By: castellan, Reason: kit.Bounded("deciding could not be ended since " + since + ": " + why)})
+		r.stopAll(messages.EndReviewInput{By: castellan,
+			Reason: kit.Bounded("deciding could not be ended since " + since + ": " + why)})
 	}
 }
 
@@ -147,9 +152,11 @@ func (r *accessReview) lost(now time.Time) bool {
 // countFailure notes a failure. Whoever answers for the review is told when the second attempt fails too.
 func (r *accessReview) countFailure(ctx workflow.Context, was *messages.Problem, err error) *messages.Problem {
 	now := workflow.Now(ctx)
-	p := kit.RecordFailure(now, was, messages.Problem{Kind: kit.KindOf(err), Message: kit.Bounded(kit.MessageOf(err))}, reviewPatience)
+	p := kit.RecordFailure(now, was, messages.Problem{Kind: kit.KindOf(err), Message: kit.Bounded(kit.MessageOf(err))},
+		reviewPatience)
 	if p.Tries == 2 && !r.notBegun() {
-		r.tell(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: reviews.NoticeReviewTrouble, Stage: r.Review.Stage, When: p.Since.UTC().Format(time.RFC3339), Why: p.Message})
+		r.tell(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: reviews.NoticeReviewTrouble, Stage: r.Review.Stage,
+			When: p.Since.UTC().Format(time.RFC3339), Why: p.Message})
 	}
 	return p
 }

@@ -42,7 +42,8 @@ func (r *accessReview) escalateDue(now time.Time) bool {
 // checkReviewers looks whether the reviewers are still there, and has others asked where they are not, or were silent.
 func (r *accessReview) checkReviewers(ctx workflow.Context) error {
 	now := workflow.Now(ctx)
-	in := reviews.ReviewAttendInput{ReviewInput: r.id, Stage: r.Review.Stage, Fallback: r.fallbackDue(now), Escalate: r.escalateDue(now)}
+	in := reviews.ReviewAttendInput{ReviewInput: r.id, Stage: r.Review.Stage, Fallback: r.fallbackDue(now),
+		Escalate: r.escalateDue(now)}
 	attended, err := act.ReviewAttend(ctx, in)
 	if err != nil {
 		return err

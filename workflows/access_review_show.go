@@ -22,7 +22,8 @@ type reviewShown struct {
 
 // status is the answer of the query status.
 func (r *accessReview) status(ctx workflow.Context) messages.ReviewStatus {
-	s := messages.ReviewStatus{Review: r.Review, Phase: r.Phase, Progress: r.Status, Untold: r.Untold, Refused: r.Refused}
+	s := messages.ReviewStatus{Review: r.Review, Phase: r.Phase, Progress: r.Status, Untold: r.Untold,
+		Refused: r.Refused}
 	s.Problem = cmp.Or(r.Problem, r.Attend, r.AtOnce, r.counting())
 	s.NextAt, s.Next = r.nextDue(workflow.Now(ctx))
 	return s
@@ -48,7 +49,8 @@ func (r *accessReview) show(ctx workflow.Context) {
 	}
 	r.shown = is
 	updates := []temporal.SearchAttributeUpdate{
-		messages.AttributeOrg.ValueSet(r.in.Org), messages.AttributeState.ValueSet(is.state), messages.AttributeCampaign.ValueSet(messages.Keyword(r.in.Campaign)),
+		messages.AttributeOrg.ValueSet(r.in.Org), messages.AttributeState.ValueSet(is.state),
+		messages.AttributeCampaign.ValueSet(messages.Keyword(r.in.Campaign)),
 	}
 	if !is.until.IsZero() {
 		updates = append(updates, messages.AttributeUntil.ValueSet(is.until))
@@ -70,7 +72,8 @@ func (r *accessReview) details(ctx workflow.Context) string {
 	}
 	page.Line("## Access review %s of %s: %s\n", r.in.Campaign, r.in.Org, r.Phase)
 	if r.Problem != nil {
-		page.Line("**It cannot go on since %s, tried %d times:** %s\n\nNext attempt at %s.\n", instant(r.Problem.Since), r.Problem.Tries, r.Problem.Message, instant(r.Problem.Retry))
+		page.Line("**It cannot go on since %s, tried %d times:** %s\n\nNext attempt at %s.\n", instant(r.Problem.Since),
+			r.Problem.Tries, r.Problem.Message, instant(r.Problem.Retry))
 	}
 	r.sideProblems(&page)
 	if due, why := r.nextDue(workflow.Now(ctx)); !due.IsZero() {
@@ -109,7 +112,8 @@ func (r *accessReview) describePhase(page *display.Page, command func(name strin
 	case r.Phase == messages.ReviewDeciding && r.Review.Stage == 0:
 		page.Line("Giving out %d items.\n", r.Review.Items)
 	case r.Phase == messages.ReviewDeciding:
-		page.Line("**%d of %d items decided** in stage %d of %d (%d to keep, %d to remove so far), until %s.\n", s.Decided, s.Asked, r.Review.Stage, r.Review.Stages, s.Keep, s.Remove, instant(r.Stage.Due))
+		page.Line("**%d of %d items decided** in stage %d of %d (%d to keep, %d to remove so far), until %s.\n",
+			s.Decided, s.Asked, r.Review.Stage, r.Review.Stages, s.Keep, s.Remove, instant(r.Stage.Due))
 		r.reviewers(page)
 		page.Line("To let the stage end later, to end it now, to send somebody a fresh link, or to stop it all:")
 		command(messages.Extend, [2]string{"duration", "72h"}, [2]string{"reason", ""})
@@ -119,8 +123,10 @@ func (r *accessReview) describePhase(page *display.Page, command func(name strin
 	case r.Phase == messages.ReviewCarrying, r.Phase == messages.ReviewHeld:
 		page.Line("Deciding is over. %d removals are being carried out, %d are held by the guard; what is not done by %s is given up and reported.\n", r.Carried.Open, r.Carried.Held, instant(r.Carried.Until))
 		if r.Carried.Plan != "" {
-			page.Line("**The guard holds plan %s.** Look at it (%s), then decide:", display.Code(r.Carried.Plan), display.Starter("plan --held", r.in.Org))
-			page.Command(display.Update(messages.OrgSyncID(r.in.Org), messages.ApprovePlan, display.Input{{"plan", r.Carried.Plan}, you, {"note", ""}}))
+			page.Line("**The guard holds plan %s.** Look at it (%s), then decide:", display.Code(r.Carried.Plan),
+				display.Starter("plan --held", r.in.Org))
+			page.Command(display.Update(messages.OrgSyncID(r.in.Org), messages.ApprovePlan,
+				display.Input{{"plan", r.Carried.Plan}, you, {"note", ""}}))
 		} else if r.Carried.Tries > 6 {
 			page.Line("If this takes long: is the organization paused? %s\n", display.Starter("status", r.in.Org))
 		}
@@ -133,7 +139,8 @@ func (r *accessReview) describePhase(page *display.Page, command func(name strin
 func (r *accessReview) sideProblems(page *display.Page) {
 	say := func(what string, p *messages.Problem) {
 		if p != nil {
-			page.Line("**%s since %s, tried %d times; nothing else waits for it:** %s\n", what, instant(p.Since), p.Tries, p.Message)
+			page.Line("**%s since %s, tried %d times; nothing else waits for it:** %s\n", what, instant(p.Since),
+				p.Tries, p.Message)
 		}
 	}
 	say("Reviewers cannot be looked after", r.Attend)

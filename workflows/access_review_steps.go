@@ -50,12 +50,16 @@ func (r *accessReview) takeUp(now time.Time) {
 // open takes the items, block by block.
 func (r *accessReview) open(ctx workflow.Context) error {
 	for r.Cursor != "" || r.Block == 0 {
-		block, err := act.ReviewSweep(ctx, reviews.ReviewSweepInput{ReviewInput: r.id, Cursor: r.Cursor, Block: r.Block, Pages: r.Settings.Pages}, r.People)
+		block, err := act.ReviewSweep(ctx,
+			reviews.ReviewSweepInput{ReviewInput: r.id, Cursor: r.Cursor, Block: r.Block, Pages: r.Settings.Pages},
+			r.People)
 		if err != nil {
 			return err
 		}
 		if block.Next != "" && block.Next == r.Cursor {
-			return temporal.NewApplicationError("the read of people goes round in circles: Atlassian answers with the cursor that it was given", session.ErrEvidence)
+			return temporal.NewApplicationError(
+				"the read of people goes round in circles: Atlassian answers with the cursor that it was given",
+				session.ErrEvidence)
 		}
 		r.Cursor, r.People, r.Problem = block.Next, r.People+block.People, nil
 		r.Block++
@@ -88,7 +92,8 @@ func (r *accessReview) decided(now time.Time) bool {
 
 // lasts reports whether a stage runs, and nothing ends it yet.
 func (r *accessReview) lasts(now time.Time) bool {
-	return r.Phase == messages.ReviewDeciding && r.Review.Stage > 0 && r.End == nil && r.Cancel == nil && now.Before(r.Stage.Due)
+	return r.Phase == messages.ReviewDeciding && r.Review.Stage > 0 && r.End == nil && r.Cancel == nil &&
+		now.Before(r.Stage.Due)
 }
 
 // nextStage begins the next stage, or ends deciding where there is none, or nothing comes to it.
@@ -102,7 +107,8 @@ func (r *accessReview) nextStage(ctx workflow.Context) error {
 		return r.endDeciding(ctx)
 	}
 	is := r.Settings.Stages[stage-1]
-	begun, err := act.ReviewStage(ctx, reviews.ReviewStageInput{ReviewInput: r.id, Stage: stage, Due: now.Add(is.Length.Std())})
+	begun, err := act.ReviewStage(ctx,
+		reviews.ReviewStageInput{ReviewInput: r.id, Stage: stage, Due: now.Add(is.Length.Std())})
 	if err != nil {
 		return err
 	}
@@ -155,7 +161,8 @@ func (r *accessReview) cancel(ctx workflow.Context) error {
 	if err := r.endSideTask(ctx); err != nil {
 		return err
 	}
-	if _, err := act.ReviewClose(ctx, reviews.ReviewCloseInput{ReviewInput: r.id, By: r.Cancel.By, Why: r.Cancel.Reason, Cancel: true}); err != nil {
+	if _, err := act.ReviewClose(ctx, reviews.ReviewCloseInput{ReviewInput: r.id, By: r.Cancel.By, Why: r.Cancel.Reason,
+		Cancel: true}); err != nil {
 		return err
 	}
 	r.Phase, r.End = messages.ReviewProving, nil

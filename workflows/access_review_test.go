@@ -36,7 +36,8 @@ func TestAReviewEndsWhenEverythingIsDecided(t *testing.T) {
 	require.Equal(t, access.ReviewDone, s.Review.State)
 	require.NotEmpty(t, s.Review.Head)
 	require.Equal(t, "everything was decided", c.review.ClosedWhy)
-	require.Equal(t, []access.Outcome{access.OutcomeKept, access.OutcomeKept, access.OutcomeRemoved, access.OutcomeKept}, c.outcomes())
+	require.Equal(t, []access.Outcome{access.OutcomeKept, access.OutcomeKept, access.OutcomeRemoved,
+		access.OutcomeKept}, c.outcomes())
 	require.Less(t, c.since(), day+5*time.Minute, "it ends before its time")
 	require.Len(t, c.looks, 1)
 	require.Equal(t, messages.LookAtSignal{Review: spring, People: []string{"p-finn"}}, c.looks[0].LookAtSignal)
@@ -58,7 +59,8 @@ func TestAReviewThatNobodyAnswers(t *testing.T) {
 			c := newReview(t)
 			c.silence = silence
 			c.at(8*day, func() {
-				contains(t, c.page(), "| fay@acme.example | 0 | 4 | fallback |", "Next: see whether the reviewers are still there")
+				contains(t, c.page(), "| fay@acme.example | 0 | 4 | fallback |",
+					"Next: see whether the reviewers are still there")
 			})
 			s := c.ends()
 			require.Equal(t, []access.Outcome{outcome, outcome, outcome, outcome}, c.outcomes())
@@ -81,7 +83,8 @@ func TestAReviewThatIsHalfAnswered(t *testing.T) {
 	c.silence = keep
 	c.decides(day, rita, remove, 1, 2)
 	c.ends()
-	require.Equal(t, []access.Outcome{access.OutcomeRemoved, access.OutcomeRemoved, access.OutcomeKept, access.OutcomeKept}, c.outcomes())
+	require.Equal(t, []access.Outcome{access.OutcomeRemoved, access.OutcomeRemoved, access.OutcomeKept,
+		access.OutcomeKept}, c.outcomes())
 	require.Equal(t, 10*day, from(c.review.Closed))
 	require.Empty(t, c.got("review-reminder 1", rita), "who has nothing left is not reminded")
 	require.Len(t, c.got("review-reminder 1", sam), 2)
@@ -125,7 +128,8 @@ func TestOpsEndAReviewEarly(t *testing.T) {
 	c := newReview(t)
 	c.silence = keep
 	c.decides(day, rita, remove, 1)
-	closed := c.updateAt(2*day, messages.CloseReview, messages.EndReviewInput{By: "bo@acme.example", Reason: "the audit is today"})
+	closed := c.updateAt(2*day, messages.CloseReview,
+		messages.EndReviewInput{By: "bo@acme.example", Reason: "the audit is today"})
 	late := c.decides(2*day+time.Second, rita, keep, 2)
 	c.ends()
 	contains(t, closed.message(t), "deciding ends now")
@@ -133,7 +137,8 @@ func TestOpsEndAReviewEarly(t *testing.T) {
 	require.Equal(t, 2*day, from(c.review.Closed))
 	require.Equal(t, "bo@acme.example", c.review.ClosedBy)
 	require.Equal(t, "the audit is today", c.review.ClosedWhy)
-	require.Equal(t, []access.Outcome{access.OutcomeRemoved, access.OutcomeKept, access.OutcomeKept, access.OutcomeKept}, c.outcomes())
+	require.Equal(t, []access.Outcome{access.OutcomeRemoved, access.OutcomeKept, access.OutcomeKept,
+		access.OutcomeKept}, c.outcomes())
 }
 
 func TestOpsCancelAReview(t *testing.T) {
@@ -145,7 +150,8 @@ func TestOpsCancelAReview(t *testing.T) {
 	require.Equal(t, access.ReviewCancelled, c.review.State)
 	require.Equal(t, "wrong scope", c.review.ClosedWhy)
 	require.NotEmpty(t, c.review.Head, "what was decided stays as evidence")
-	require.Equal(t, []access.Outcome{access.OutcomeDropped, access.OutcomeDropped, access.OutcomeDropped, access.OutcomeDropped}, c.outcomes())
+	require.Equal(t, []access.Outcome{access.OutcomeDropped, access.OutcomeDropped, access.OutcomeDropped,
+		access.OutcomeDropped}, c.outcomes())
 	require.Zero(t, c.called("ReviewCarry"))
 	require.Empty(t, c.looks)
 	require.Equal(t, []time.Duration{2 * day}, c.got("review-cancelled", olga))
@@ -154,17 +160,20 @@ func TestOpsCancelAReview(t *testing.T) {
 
 func TestOpsExtendAReview(t *testing.T) {
 	c := newReview(t)
-	extended := c.updateAt(9*day+time.Hour, messages.Extend, messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(5 * day), Reason: "holidays"})
+	extended := c.updateAt(9*day+time.Hour, messages.Extend,
+		messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(5 * day), Reason: "holidays"})
 	c.at(9*day+2*time.Hour, func() { require.Equal(t, begin.Add(15*day), c.status().Review.Due) })
 	c.ends()
 	contains(t, extended.message(t), "the stage ends at 2026-03-17 09:00:00 UTC")
 	require.Equal(t, 15*day, from(c.review.Closed))
-	require.Equal(t, []time.Duration{5 * day, 9 * day, 14 * day}, c.got("review-reminder 1", rita), "the last reminder moves along")
+	require.Equal(t, []time.Duration{5 * day, 9 * day, 14 * day}, c.got("review-reminder 1", rita),
+		"the last reminder moves along")
 	require.Equal(t, []time.Duration{14*day + 12*time.Hour}, c.got("review-asked 1", olga), "so does the escalation")
 	require.Equal(t, []time.Duration{6 * day}, c.got("review-asked 1", fay))
 }
 
-// An extension that comes after the owner was asked has them asked again, where something is new; what is still to come comes once.
+// An extension that comes after the owner was asked has them asked again, where something is new; what is still to come
+// comes once.
 func TestAnExtensionAfterTheEscalation(t *testing.T) {
 	c := newReview(t)
 	c.signalAt(9*day+13*time.Hour, messages.Extend, typed(`{"by":"bo@acme.example","duration":"24h"}`))
@@ -178,7 +187,8 @@ func TestAnExtensionAfterTheEscalation(t *testing.T) {
 // An extension of so little that the last reminder would be due at once sends none.
 func TestAShortExtension(t *testing.T) {
 	c := newReview(t)
-	c.updateAt(9*day+23*time.Hour, messages.Extend, messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(time.Hour)})
+	c.updateAt(9*day+23*time.Hour, messages.Extend,
+		messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(time.Hour)})
 	c.ends()
 	require.Equal(t, []time.Duration{5 * day, 9 * day}, c.got("review-reminder 1", rita))
 	require.Equal(t, 10*day+time.Hour, from(c.review.Closed))
@@ -188,7 +198,8 @@ func TestAShortExtension(t *testing.T) {
 func TestAnExtensionJustBeforeTheEnd(t *testing.T) {
 	c := newReview(t)
 	c.hangs("ReviewMark", 0, 10*day+time.Minute)
-	extended := c.updateAt(10*day-time.Second, messages.Extend, messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(day)})
+	extended := c.updateAt(10*day-time.Second, messages.Extend,
+		messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(day)})
 	c.ends()
 	require.NoError(t, extended.err)
 	require.Equal(t, 11*day, from(c.review.Closed))
@@ -262,7 +273,8 @@ func TestThreeStages(t *testing.T) {
 	c.decides(13*day, olga, remove, 1)
 	c.ends()
 	require.ErrorContains(t, early.err, "is not asked about anything in this stage")
-	require.Equal(t, []access.Outcome{access.OutcomeRemoved, access.OutcomeRemoved, access.OutcomeRemoved, access.OutcomeKept}, c.outcomes())
+	require.Equal(t, []access.Outcome{access.OutcomeRemoved, access.OutcomeRemoved, access.OutcomeRemoved,
+		access.OutcomeKept}, c.outcomes())
 	require.Equal(t, 13*day, from(c.review.Closed).Truncate(time.Hour))
 	require.Equal(t, []time.Duration{day}, truncated(c.got("review-asked 2", sam)))
 	require.Equal(t, []time.Duration{11 * day}, truncated(c.got("review-asked 3", olga)))
@@ -323,7 +335,8 @@ func TestWhoStartsAReviewIsRecorded(t *testing.T) {
 // A workflow that was reset to its beginning goes on where the ledger says that the review is.
 func TestAReviewThatIsTakenUpAgain(t *testing.T) {
 	for state, phase := range map[access.ReviewState]string{
-		access.ReviewDone: messages.ReviewOver, access.ReviewSkipped: messages.ReviewSkipped, access.ReviewCancelled: messages.ReviewCancelled,
+		access.ReviewDone: messages.ReviewOver, access.ReviewSkipped: messages.ReviewSkipped,
+		access.ReviewCancelled: messages.ReviewCancelled,
 	} {
 		t.Run(string(state), func(t *testing.T) {
 			c := newReview(t)
@@ -336,7 +349,8 @@ func TestAReviewThatIsTakenUpAgain(t *testing.T) {
 	}
 	t.Run("while it is decided", func(t *testing.T) {
 		c := newReview(t)
-		c.review = access.Review{ID: spring, Campaign: quarterly, State: access.ReviewOpen, Stage: 1, Stages: 1, Due: begin.Add(3 * day), Items: 4}
+		c.review = access.Review{ID: spring, Campaign: quarterly, State: access.ReviewOpen, Stage: 1, Stages: 1,
+			Due: begin.Add(3 * day), Items: 4}
 		for _, i := range c.items {
 			i.Stage = 1
 			c.ask(i.N, rita, access.TaskReviewer)
@@ -349,7 +363,8 @@ func TestAReviewThatIsTakenUpAgain(t *testing.T) {
 	})
 	t.Run("while it is carried out", func(t *testing.T) {
 		c := newReview(t)
-		c.review = access.Review{ID: spring, Campaign: quarterly, State: access.ReviewClosing, Stage: 1, Stages: 1, Items: 4}
+		c.review = access.Review{ID: spring, Campaign: quarterly, State: access.ReviewClosing, Stage: 1,
+			Stages: 1, Items: 4}
 		for _, i := range c.items {
 			i.Outcome = access.OutcomeOpen
 		}

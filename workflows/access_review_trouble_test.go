@@ -68,7 +68,8 @@ func TestAnOutageAtTheOpening(t *testing.T) {
 			s := c.ends()
 			require.Equal(t, messages.ReviewCancelled, s.Phase)
 			require.Equal(t, "castellan", c.review.ClosedBy)
-			contains(t, c.review.ClosedWhy, "it could not be opened since 2026-03-02 09:00:00 UTC: organization acme has 2 directories")
+			contains(t, c.review.ClosedWhy,
+				"it could not be opened since 2026-03-02 09:00:00 UTC: organization acme has 2 directories")
 			require.Len(t, c.got("review-cancelled", olga), 1)
 			require.GreaterOrEqual(t, c.since(), waits)
 			require.Less(t, c.since(), waits+16*time.Minute)
@@ -120,7 +121,8 @@ func TestASecondStageThatCannotBegin(t *testing.T) {
 	c.ends()
 	require.Equal(t, access.ReviewDone, c.review.State)
 	contains(t, c.review.ClosedWhy, "stage 2 could not begin since 2026-03-12", "Atlassian cannot be reached")
-	require.Equal(t, []access.Outcome{access.OutcomeRemoved, access.OutcomeRemoved, access.OutcomeKept, access.OutcomeKept}, c.outcomes())
+	require.Equal(t, []access.Outcome{access.OutcomeRemoved, access.OutcomeRemoved, access.OutcomeKept,
+		access.OutcomeKept}, c.outcomes())
 	require.Less(t, from(c.review.Closed), 10*day+waits+20*time.Minute)
 	require.Len(t, c.got("review-trouble 1", olga), 1)
 }
@@ -148,7 +150,8 @@ func TestAnOutageAtTheClose(t *testing.T) {
 func TestAnExtensionDuringAnOutage(t *testing.T) {
 	c := newReview(t, stage(), stage())
 	c.between(10*day, 20*day, "ReviewStage", down())
-	c.updateAt(12*day, messages.Extend, messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(5 * day)})
+	c.updateAt(12*day, messages.Extend,
+		messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(5 * day)})
 	c.at(13*day, func() { require.Nil(t, c.status().Problem) })
 	c.at(20*day+20*time.Minute, func() { require.Equal(t, 2, c.status().Review.Stage) })
 	c.ends()
@@ -174,7 +177,8 @@ func TestOpsEndAReviewDuringAnOutage(t *testing.T) {
 	c.decides(day, rita, remove, 1)
 	c.between(10*day, 100*day, "ReviewStage", down())
 	c.between(14*day, 16*day, "ReviewClose", down())
-	c.updateAt(10*day+waits-4*time.Hour, messages.CloseReview, messages.EndReviewInput{By: "bo@acme.example", Reason: "enough"})
+	c.updateAt(10*day+waits-4*time.Hour, messages.CloseReview,
+		messages.EndReviewInput{By: "bo@acme.example", Reason: "enough"})
 	c.ends()
 	require.Equal(t, access.ReviewDone, c.review.State)
 	require.Equal(t, "enough", c.review.ClosedWhy)
@@ -186,7 +190,8 @@ func TestAWordThatCannotBeRecorded(t *testing.T) {
 	for name, say := range map[string]func(c *reviewing, after time.Duration) *answer{
 		"ReviewSay": func(c *reviewing, after time.Duration) *answer { return c.decides(after, rita, keep, 1) },
 		"ReviewMark": func(c *reviewing, after time.Duration) *answer {
-			return c.updateAt(after, messages.Extend, messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(day)})
+			return c.updateAt(after, messages.Extend,
+				messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(day)})
 		},
 		"ReviewRevoke": func(c *reviewing, after time.Duration) *answer {
 			return c.updateAt(after, messages.RevokeLinks, messages.RevokeLinksInput{By: "bo@acme.example"})
@@ -219,7 +224,8 @@ func TestAnOutageWhileReviewersAreLookedAfter(t *testing.T) {
 	c.at(5*day+time.Minute, func() { require.Equal(t, 2, c.status().Progress.Decided, "words are counted meanwhile") })
 	c.ends()
 	require.Equal(t, []time.Duration{5 * day, 9 * day}, c.got("review-reminder 1", sam))
-	require.Equal(t, []time.Duration{7 * day}, truncated(c.got("review-asked 1", fay)), "the fallback is asked as soon as it can be")
+	require.Equal(t, []time.Duration{7 * day}, truncated(c.got("review-asked 1", fay)),
+		"the fallback is asked as soon as it can be")
 	require.Len(t, c.got("review-asked 1", olga), 1)
 	require.Len(t, c.got("review-trouble 1", olga), 1)
 	require.Equal(t, 10*day, from(c.review.Closed))
@@ -257,7 +263,10 @@ func TestACountThatFails(t *testing.T) {
 	c := newReview(t)
 	c.between(day, 2*day, "ReviewProgress", fatal(session.ErrInvalid, "a mistake of ours"))
 	c.decides(day, rita, keep, 1)
-	c.at(day+time.Hour, func() { contains(t, c.page(), "**What is decided cannot be counted since", "a mistake of ours") })
+	c.at(day+time.Hour, func() {
+		contains(t, c.page(), "**What is decided cannot be counted since",
+			"a mistake of ours")
+	})
 	c.at(3*day, func() {
 		require.Equal(t, 1, c.status().Progress.Decided)
 		require.NotContains(t, c.page(), "cannot be counted")
@@ -355,10 +364,14 @@ func TestTemporalCancelsAReview(t *testing.T) {
 		"while it is looked after":   {day + time.Hour, func(c *reviewing) { c.hangs("ReviewAttend", 0, 3*day) }},
 		"while the guard holds it":   {day, func(c *reviewing) { c.guard = plan; c.all(time.Hour, remove) }},
 		"while it is carried out":    {day, func(c *reviewing) { c.paused = true; c.all(time.Hour, remove) }},
-		"while carrying out hangs":   {day, func(c *reviewing) { c.all(time.Hour, remove); c.hangs("ReviewCarry", 0, 3*day) }},
-		"while carrying out fails":   {day, func(c *reviewing) { c.all(time.Hour, remove); c.until(3*day, "ReviewCarry", down()) }},
-		"while removals are at once": {day, func(c *reviewing) { c.settings.AtOnce, c.paused = true, true; c.decides(time.Hour, rita, remove, 1) }},
-		"in a fresh history":         {day, func(c *reviewing) { c.signalAt(time.Hour, messages.ForceContinueAsNew, nil) }},
+		"while carrying out hangs": {day,
+			func(c *reviewing) { c.all(time.Hour, remove); c.hangs("ReviewCarry", 0, 3*day) }},
+		"while carrying out fails": {day,
+			func(c *reviewing) { c.all(time.Hour, remove); c.until(3*day, "ReviewCarry", down()) }},
+		"while removals are at once": {day,
+			func(c *reviewing) { c.settings.AtOnce, c.paused = true, true; c.decides(time.Hour, rita, remove, 1) }},
+		"in a fresh history": {day,
+			func(c *reviewing) { c.signalAt(time.Hour, messages.ForceContinueAsNew, nil) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newReview(t)

@@ -64,25 +64,47 @@ func TestACodeThatIsTypedCountsNoMore(t *testing.T) {
 		signalOnly bool
 		refused    string
 	}{
-		"a decision that counts":              {name: messages.Approve, body: `{"request":"g1","by":"carol@acme.example","code":"` + carolsCode + `"}`},
-		"without who decides":                 {name: messages.Approve, body: `{"request":"g1","code":"` + carolsCode + `"}`, refused: "by is missing"},
-		"without the request":                 {name: messages.Deny, body: `{"by":"carol@acme.example","code":"` + carolsCode + `"}`, refused: "request is missing"},
-		"a misspelt field":                    {name: messages.Approve, body: `{"request":"g1","bye":"carol@acme.example","code":"` + carolsCode + `"}`, refused: "bye"},
-		"the code's field misspelt":           {name: messages.Approve, body: `{"request":"g1","by":"carol@acme.example","cod":"` + carolsCode + `"}`, refused: "cod"},
-		"in the note":                         {name: messages.Approve, body: `{"request":"g1","by":"carol@acme.example","note":"my code is abcde fghij klmno pqrst uvwx2 z"}`},
-		"said to another action":              {name: messages.Pause, body: `{"by":"carol@acme.example","code":"` + carolsCode + `"}`, refused: "code"},
-		"no JSON":                             {name: messages.Approve, body: `{"request":"g1","code":"` + carolsCode + `"`, refused: "not what is needed"},
-		"with the dashes of a word processor": {name: messages.Approve, body: `{"request":"g1","by":"carol@acme.example","note":"abcde–fghij—klmno‑pqrst−uvwx2\u00adz"}`},
-		"with spaces that do not break":       {name: messages.Approve, body: `{"request":"g1","by":"carol@acme.example","note":"it is abcde\u00a0fghij\u202fklmno\u2009pqrst\u200buvwx2\u2060z"}`},
-		"over two lines":                      {name: messages.Approve, body: `{"request":"g1","by":"carol@acme.example","note":"abcde-fghij-klmno-\npqrst-uvwx2-z"}`},
-		"in two strings":                      {name: messages.Approve, body: `{"request":"g1","by":"carol@acme.example","note":["ABCDE-FGHIJ-KLMNO","PQRST-UVWX2-Z"]}`, refused: "not what is needed"},
-		"full width":                          {name: messages.Approve, body: `{"request":"g1","by":"carol@acme.example","note":"ＡＢＣＤＥ－ＦＧＨ１Ｊ－ＫＬＭＮ０－ＰＱＲＳＴ－ＵＶＷＸ２－Ｚ"}`},
-		"among letters of another script":     {name: messages.Approve, body: `{"request":"g1","by":"carol@acme.example","note":"承認コードはabcdefghijklmnopqrstuvwx2zです"}`},
-		"a name before it":                    {name: messages.Approve, body: `{"request":"g1","by":"carol@acme.example","note":"codeabcdefghijklmnopqrstuvwx2z"}`},
-		"no JSON, over two lines":             {name: messages.Approve, body: `{"request":"g1","c":"ABCDE\u2013FGHIJ-KLMNO-\nPQRST-UVWX2-Z"`, refused: "not what is needed"},
-		"twice under one name":                {name: messages.Approve, body: `{"request":"g1","by":"carol@acme.example","code":"abcde.fghij.klmno.pqrst.uvwx2.z","code":"x"}`, refused: "code"},
-		"deep within":                         {name: messages.Approve, body: `{"approve":[{"code":"abcdefghijklmnopqrstuvwx2z"}]}`, refused: "approve"},
-		"an action that is not there":         {name: "aprove", body: `{"request":"g1","by":"carol@acme.example","code":"` + carolsCode + `"}`, signalOnly: true, refused: "there is no such signal"},
+		"a decision that counts": {name: messages.Approve,
+			body: `{"request":"g1","by":"carol@acme.example","code":"` + carolsCode + `"}`},
+		"without who decides": {name: messages.Approve,
+			body: `{"request":"g1","code":"` + carolsCode + `"}`, refused: "by is missing"},
+		"without the request": {name: messages.Deny,
+			body: `{"by":"carol@acme.example","code":"` + carolsCode + `"}`, refused: "request is missing"},
+		"a misspelt field": {name: messages.Approve,
+			body: `{"request":"g1","bye":"carol@acme.example","code":"` + carolsCode + `"}`, refused: "bye"},
+		"the code's field misspelt": {name: messages.Approve,
+			body: `{"request":"g1","by":"carol@acme.example","cod":"` + carolsCode + `"}`, refused: "cod"},
+		"in the note": {name: messages.Approve,
+			body: `{"request":"g1","by":"carol@acme.example","note":"my code is abcde fghij klmno pqrst uvwx2 z"}`},
+		"said to another action": {name: messages.Pause,
+			body: `{"by":"carol@acme.example","code":"` + carolsCode + `"}`, refused: "code"},
+		"no JSON": {name: messages.Approve,
+			body: `{"request":"g1","code":"` + carolsCode + `"`, refused: "not what is needed"},
+		"with the dashes of a word processor": {name: messages.Approve,
+			body: `{"request":"g1","by":"carol@acme.example","note":"abcde–fghij—klmno‑pqrst−uvwx2\u00adz"}`},
+		"with spaces that do not break": {name: messages.Approve,
+			body: `{"request":"g1","by":"carol@acme.example","note":"it is abcde\u00a0fghij\u202fklmno\u2009pqrst\u200buvwx2\u2060z"}`},
+		"over two lines": {name: messages.Approve,
+			body: `{"request":"g1","by":"carol@acme.example","note":"abcde-fghij-klmno-\npqrst-uvwx2-z"}`},
+		"in two strings": {name: messages.Approve,
+			body:    `{"request":"g1","by":"carol@acme.example","note":["ABCDE-FGHIJ-KLMNO","PQRST-UVWX2-Z"]}`,
+			refused: "not what is needed"},
+		"full width": {name: messages.Approve,
+			body: `{"request":"g1","by":"carol@acme.example","note":"ＡＢＣＤＥ－ＦＧＨ１Ｊ－ＫＬＭＮ０－ＰＱＲＳＴ－ＵＶＷＸ２－Ｚ"}`},
+		"among letters of another script": {name: messages.Approve,
+			body: `{"request":"g1","by":"carol@acme.example","note":"承認コードはabcdefghijklmnopqrstuvwx2zです"}`},
+		"a name before it": {name: messages.Approve,
+			body: `{"request":"g1","by":"carol@acme.example","note":"codeabcdefghijklmnopqrstuvwx2z"}`},
+		"no JSON, over two lines": {name: messages.Approve,
+			body: `{"request":"g1","c":"ABCDE\u2013FGHIJ-KLMNO-\nPQRST-UVWX2-Z"`, refused: "not what is needed"},
+		"twice under one name": {name: messages.Approve,
+			body:    `{"request":"g1","by":"carol@acme.example","code":"abcde.fghij.klmno.pqrst.uvwx2.z","code":"x"}`,
+			refused: "code"},
+		"deep within": {name: messages.Approve,
+			body: `{"approve":[{"code":"abcdefghijklmnopqrstuvwx2z"}]}`, refused: "approve"},
+		"an action that is not there": {name: "aprove",
+			body: `{"request":"g1","by":"carol@acme.example","code":"` + carolsCode + `"}`, signalOnly: true,
+			refused: "there is no such signal"},
 	} {
 		for _, way := range []string{"update", "signal"} {
 			if way == "update" && test.signalOnly {
@@ -98,7 +120,8 @@ func TestACodeThatIsTypedCountsNoMore(t *testing.T) {
 				}
 				d.start(time.Hour)
 				require.Contains(t, d.codes.burnt, messages.CodeHash(carolsCode))
-				require.Equal(t, []session.BurntCode{{Org: org, Grant: "g1", Name: "carol@acme.example"}}, d.codes.resent)
+				require.Equal(t, []session.BurntCode{{Org: org, Grant: "g1", Name: "carol@acme.example"}},
+					d.codes.resent)
 				switch {
 				case test.refused == "" && said != nil:
 					require.NoError(t, said.err)
@@ -141,22 +164,27 @@ func TestACodeIsBurntBeforeItDecides(t *testing.T) {
 	}
 }
 
-// TestACodeThatComesWhileAHistoryEndsIsBurntAtOnce: it decides in the next history, by the presentation that burnt it in the one before,
-// and one other is sent. The same where the ledger, or the worker that had the code, was away for a while.
+// TestACodeThatComesWhileAHistoryEndsIsBurntAtOnce: it decides in the next history, by the presentation that burnt it
+// in the one before, and one other is sent. The same where the ledger, or the worker that had the code, was away for a
+// while.
 func TestACodeThatComesWhileAHistoryEndsIsBurntAtOnce(t *testing.T) {
 	for name, fails := range map[string]int{"at once": 0, "after a while": 2} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t)
 			d.judging, d.codes.fails = 3*time.Second, fails
 			d.signalAt(time.Minute, messages.ForceContinueAsNew, nil)
-			for after := 58 * time.Second; after < 5*time.Minute; after += 500 * time.Millisecond { // of these, one or another keeps the history
+			// of these, one or another keeps the history
+			for after := 58 * time.Second; after < 5*time.Minute; after += 500 * time.Millisecond {
 				d.signalAt(after, messages.Grant, messages.GrantInput{
-					Person: "eve", Target: jira, RequestedBy: "eve", RequestID: after.String(), Duration: messages.Duration(time.Hour),
+					Person: "eve", Target: jira, RequestedBy: "eve", RequestID: after.String(),
+					Duration: messages.Duration(time.Hour),
 				})
 			}
-			d.signalAt(time.Minute+time.Second, messages.Approve, typed(`{"request":"g1","by":"carol@acme.example","code":"`+carolsCode+`"}`))
+			d.signalAt(time.Minute+time.Second, messages.Approve,
+				typed(`{"request":"g1","by":"carol@acme.example","code":"`+carolsCode+`"}`))
 			state := d.renewed(messages.OrgSyncInput{Policy: json.RawMessage(`"first"`), By: "ana"})
-			waits := slices.IndexFunc(state.Kept, func(word messages.KeptWord) bool { return word.Name == messages.Approve })
+			waits := slices.IndexFunc(state.Kept,
+				func(word messages.KeptWord) bool { return word.Name == messages.Approve })
 			if fails == 0 {
 				require.Len(t, d.codes.came, 1, "its code is burnt")
 				require.GreaterOrEqual(t, waits, 0, "and it waits for the next history")
@@ -204,7 +232,8 @@ func TestWhatIsNoCodeBurnsNothing(t *testing.T) {
 		Request: "g1", By: "carol@acme.example", Note: "after the change board met",
 		Pass: messages.Pass{Nonce: "6ba7b810-9dad-11d1-80b4-00c04fd430c8", Proof: messages.CodeHash("x")},
 	})
-	refused := d.updateAt(2*time.Minute, messages.Approve, typed(`{"by":"bo@acme.example","duration":"24h","reason":"`+strings.Repeat("x", 101)+`"}`))
+	refused := d.updateAt(2*time.Minute, messages.Approve,
+		typed(`{"by":"bo@acme.example","duration":"24h","reason":"`+strings.Repeat("x", 101)+`"}`))
 	d.start(time.Hour)
 	require.Error(t, refused.rejected, "what is refused leaves no trace")
 	require.Empty(t, d.codes.burnt)
@@ -213,10 +242,13 @@ func TestWhatIsNoCodeBurnsNothing(t *testing.T) {
 
 func TestOrgSyncTakesDecisionsByRequestAlone(t *testing.T) {
 	d := newDesk(t)
-	approved := d.updateAt(time.Minute, messages.Approve, messages.ApprovalInput{Request: "g1", By: "carol@acme.example"})
+	approved := d.updateAt(time.Minute, messages.Approve,
+		messages.ApprovalInput{Request: "g1", By: "carol@acme.example"})
 	denied := d.updateAt(2*time.Minute, messages.Deny, messages.ApprovalInput{Request: "g2", By: "carol@acme.example"})
-	extended := d.updateAt(3*time.Minute, messages.Extend, messages.ExtendInput{Request: "g1", RequestedBy: "ana@acme.example", Duration: messages.Duration(time.Hour)})
-	nameless := d.updateAt(4*time.Minute, messages.Extend, messages.ExtendInput{RequestedBy: "ana@acme.example", Duration: messages.Duration(time.Hour)})
+	extended := d.updateAt(3*time.Minute, messages.Extend,
+		messages.ExtendInput{Request: "g1", RequestedBy: "ana@acme.example", Duration: messages.Duration(time.Hour)})
+	nameless := d.updateAt(4*time.Minute, messages.Extend,
+		messages.ExtendInput{RequestedBy: "ana@acme.example", Duration: messages.Duration(time.Hour)})
 	d.signalAt(5*time.Minute, messages.Approve, messages.ApprovalInput{Request: "g3", By: "carol@acme.example"})
 	d.start(time.Hour)
 	for _, said := range []*answer{approved, denied, extended} {
@@ -233,7 +265,8 @@ func TestOrgSyncTakesDecisionsByRequestAlone(t *testing.T) {
 // TestARefusalComesFirstAndAlone: nobody has to read what Temporal says of the activity that refused.
 func TestARefusalComesFirstAndAlone(t *testing.T) {
 	d := newDesk(t)
-	d.refuses = temporal.NewApplicationErrorWithOptions("request g1: somebody said no", session.ErrRefused, temporal.ApplicationErrorOptions{NonRetryable: true})
+	d.refuses = temporal.NewApplicationErrorWithOptions("request g1: somebody said no", session.ErrRefused,
+		temporal.ApplicationErrorOptions{NonRetryable: true})
 	said := d.updateAt(time.Minute, messages.Approve, messages.ApprovalInput{Request: "g1", By: "carol@acme.example"})
 	d.start(time.Hour)
 	var app *temporal.ApplicationError
@@ -254,7 +287,8 @@ func TestOrgSyncSaysWhichSignalsAreForPeople(t *testing.T) {
 		for _, signal := range metadata.GetDefinition().GetSignalDefinitions() {
 			described[signal.GetName()] = signal.GetDescription()
 		}
-		for _, name := range []string{messages.ReconcileGrant, messages.WritesPaused, messages.RunProgress, messages.LookAt, messages.ForceContinueAsNew} {
+		for _, name := range []string{messages.ReconcileGrant, messages.WritesPaused, messages.RunProgress,
+			messages.LookAt, messages.ForceContinueAsNew} {
 			require.Contains(t, described[name], "not for people", name)
 		}
 		for _, name := range []string{messages.Approve, messages.Pause, messages.Grant} {

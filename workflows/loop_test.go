@@ -83,9 +83,11 @@ func newLoop(t *testing.T, more ...func(*loop)) *loop {
 	interceptWith(l.env, &unhurried{judged: func(said messages.ProgressSignal) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.standing = reconcile.StandingResult{Hold: said.Run.Hold, Adopted: said.Run.Adopted, Findings: said.Run.Findings, Reported: len(said.Run.Findings)}
+		l.standing = reconcile.StandingResult{Hold: said.Run.Hold, Adopted: said.Run.Adopted,
+			Findings: said.Run.Findings, Reported: len(said.Run.Findings)}
 	}})
-	l.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: messages.OrgSyncID(org), TaskQueue: messages.QueueWorkflows})
+	l.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: messages.OrgSyncID(org),
+		TaskQueue: messages.QueueWorkflows})
 	l.env.RegisterWorkflowWithOptions(workflows.OrgSync, workflow.RegisterOptions{Name: messages.OrgSync})
 	l.env.RegisterWorkflowWithOptions(l.playRun, workflow.RegisterOptions{Name: messages.Reconcile})
 
@@ -136,7 +138,8 @@ func newLoop(t *testing.T, more ...func(*loop)) *loop {
 	for _, register := range more {
 		register(l)
 	}
-	l.env.OnActivity("Examine", mock.Anything, mock.Anything).AfterFn(func() time.Duration { return l.looking }).Return(l.playExamine)
+	l.env.OnActivity("Examine", mock.Anything, mock.Anything).AfterFn(func() time.Duration { return l.looking }).Return(
+		l.playExamine)
 	l.env.OnActivity("Watch", mock.Anything, mock.Anything).AfterFn(func() time.Duration {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -175,24 +178,28 @@ func (l *loop) registerOneAdd() {
 // patient lets tests run on a slow machine.
 func patient(env *testsuite.TestWorkflowEnvironment) { patientChild(env, "") }
 
-// patientChild has the workflow say too whose child it is, which the test environment cannot do for the workflow that a test starts.
+// patientChild has the workflow say too whose child it is, which the test environment cannot do for the workflow that a
+// test starts.
 func patientChild(env *testsuite.TestWorkflowEnvironment, parent string) {
 	interceptWith(env, &unhurried{parent: parent})
 }
 
 func interceptWith(env *testsuite.TestWorkflowEnvironment, u *unhurried) {
 	env.SetTestTimeout(time.Minute)
-	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute, Interceptors: []interceptor.WorkerInterceptor{u}})
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute,
+		Interceptors: []interceptor.WorkerInterceptor{u}})
 }
 
-// unhurried gives activities all the time there is: the test environment measures their attempts by the clock on the wall.
+// unhurried gives activities all the time there is: the test environment measures their attempts by the clock on the
+// wall.
 type unhurried struct {
 	interceptor.WorkerInterceptorBase
 	parent string
 	judged func(messages.ProgressSignal) // hears what runs say of their guard: a run has it recorded before it says so
 }
 
-func (u *unhurried) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+func (u *unhurried) InterceptWorkflow(_ workflow.Context,
+	next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
 	return &unhurriedIn{interceptor.WorkflowInboundInterceptorBase{Next: next}, u}
 }
 
@@ -235,7 +242,8 @@ func (out *unhurriedOut) ExecuteActivity(ctx workflow.Context, name string, args
 // inForce is what admitting a policy comes to; its hash is its text.
 func inForce(in reconcile.AdmitInput, adopted bool) reconcile.AdmitResult {
 	return reconcile.AdmitResult{
-		Policy: "hash of " + string(in.Policy), Changed: true, Adopted: adopted, Mappings: 2, Targets: 3, Settings: settings,
+		Policy: "hash of " + string(in.Policy), Changed: true, Adopted: adopted, Mappings: 2, Targets: 3,
+		Settings: settings,
 	}
 }
 
@@ -374,13 +382,15 @@ func (l *loop) signalAt(after time.Duration, name string, body any) {
 // typed is JSON as ops type it into the Temporal CLI.
 func typed(text string) converter.RawValue {
 	return converter.NewRawValue(&commonpb.Payload{
-		Metadata: map[string][]byte{converter.MetadataEncoding: []byte(converter.MetadataEncodingJSON)}, Data: []byte(text),
+		Metadata: map[string][]byte{converter.MetadataEncoding: []byte(converter.MetadataEncodingJSON)},
+		Data:     []byte(text),
 	})
 }
 
 // standAside answers a closed gate, as Reconcile does.
 func standAside(ctx workflow.Context, in messages.ReconcileInput, gate messages.GateSignal) {
-	aside := messages.WritesPausedSignal{Run: in.Run, Turn: gate.Turn, Execution: workflow.GetInfo(ctx).WorkflowExecution.RunID}
+	aside := messages.WritesPausedSignal{Run: in.Run, Turn: gate.Turn,
+		Execution: workflow.GetInfo(ctx).WorkflowExecution.RunID}
 	_ = workflow.SignalExternalWorkflow(ctx, in.Parent, "", messages.WritesPaused, aside).Get(ctx, nil)
 }
 
@@ -389,7 +399,8 @@ func holding(plan string) func(workflow.Context, messages.ReconcileInput) (messa
 	return func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		sum := ended(in)
 		if in.Scope.Kind == messages.ScopeFull {
-			sum.Hold = &messages.Hold{Plan: plan, Run: "held-run", Adds: 2, Removals: 3, People: 4, Rules: []string{"run-removals: too many"}, Opened: begin}
+			sum.Hold = &messages.Hold{Plan: plan, Run: "held-run", Adds: 2, Removals: 3, People: 4,
+				Rules: []string{"run-removals: too many"}, Opened: begin}
 			tell(ctx, in, sum, true)
 		}
 		return sum, nil
@@ -404,7 +415,8 @@ func tell(ctx workflow.Context, in messages.ReconcileInput, sum messages.RunSumm
 
 // gated is a full verification that takes a while, stands aside when its gate closes, and ends when it is cancelled. It
 // notes when it might write in writing.
-func gated(takes time.Duration, writing func(bool)) func(workflow.Context, messages.ReconcileInput) (messages.RunSummary, error) {
+func gated(takes time.Duration, writing func(bool)) func(workflow.Context,
+	messages.ReconcileInput) (messages.RunSummary, error) {
 	return func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		if in.Scope.Kind != messages.ScopeFull {
 			return ended(in), nil
@@ -414,7 +426,8 @@ func gated(takes time.Duration, writing func(bool)) func(workflow.Context, messa
 }
 
 // slow is gated whatever the run's scope.
-func slow(takes time.Duration, writing func(bool)) func(workflow.Context, messages.ReconcileInput) (messages.RunSummary, error) {
+func slow(takes time.Duration, writing func(bool)) func(workflow.Context, messages.ReconcileInput) (messages.RunSummary,
+	error) {
 	return func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		closed := in.Progress != nil && in.Progress.Gate.Closed
 		workflow.Go(ctx, func(ctx workflow.Context) {

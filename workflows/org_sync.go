@@ -33,7 +33,8 @@ func OrgSync(ctx workflow.Context, raw converter.RawValue) error {
 	}
 	org, ok := messages.OrgOf(workflow.GetInfo(ctx).WorkflowExecution.ID)
 	if !ok {
-		return kit.Refuse("the workflow ID must be %s, not %s", messages.OrgSyncID("<organization>"), workflow.GetInfo(ctx).WorkflowExecution.ID)
+		return kit.Refuse("the workflow ID must be %s, not %s", messages.OrgSyncID("<organization>"),
+			workflow.GetInfo(ctx).WorkflowExecution.ID)
 	}
 	s := &orgSync{log: workflow.GetLogger(ctx), done: map[int]outcome{}, parts: map[int]int{}}
 	if in.State != nil {
@@ -138,7 +139,8 @@ func (s *orgSync) run(ctx workflow.Context) error {
 func (s *orgSync) await(ctx workflow.Context) {
 	s.wake = false
 	woken := func() bool {
-		return s.wake || s.endable(ctx) || s.renewable(ctx) || s.drainable(ctx) || s.blocksRenewal(ctx) || s.tooLong(ctx) && !s.ending && s.mayWindDown(ctx) || len(s.handlers.Unknown(ctx)) > 0
+		return s.wake || s.endable(ctx) || s.renewable(ctx) || s.drainable(ctx) || s.blocksRenewal(ctx) ||
+			s.tooLong(ctx) && !s.ending && s.mayWindDown(ctx) || len(s.handlers.Unknown(ctx)) > 0
 	}
 	due, why := s.nextDue()
 	if s.waitsForRenewal(ctx) && !due.After(workflow.Now(ctx)) {
@@ -239,7 +241,8 @@ func (s *orgSync) fullDue(ctx workflow.Context) bool {
 // nextFullJob is the next job for the background that may run now, or -1: while paused, only what takes a run back.
 func (s *orgSync) nextFullJob() int {
 	for i, job := range s.Pending.Jobs {
-		if job.Scope.Kind != messages.ScopePeople && (s.Paused == nil || job.Scope.Kind == messages.ScopeUndo || job.Scope.Undo) {
+		if job.Scope.Kind != messages.ScopePeople && (s.Paused == nil || job.Scope.Kind == messages.ScopeUndo ||
+			job.Scope.Undo) {
 			return i
 		}
 	}
@@ -262,7 +265,8 @@ func (s *orgSync) requestFull(why, by string) {
 // most.
 func (s *orgSync) recordFailure(ctx workflow.Context, p messages.Problem) {
 	s.Problem = kit.RecordFailure(workflow.Now(ctx), s.Problem, p, loopPatience)
-	if p.Kind == session.ErrRetired && workflow.GetVersion(ctx, "retired-rests", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
+	if p.Kind == session.ErrRetired && workflow.GetVersion(ctx, "retired-rests", workflow.DefaultVersion,
+		1) > workflow.DefaultVersion {
 		s.retire(ctx)
 	}
 }
@@ -329,7 +333,8 @@ func (s *orgSync) drainable(ctx workflow.Context) bool {
 func (s *orgSync) drain(ctx workflow.Context) {
 	s.handlers.Hold(true)
 	if s.runningGrants { // others who wait for a grant would have to wait for that anyway
-		kit.AwaitUntil(ctx, workflow.Now(ctx).Add(time.Minute), "let the run of grants end", func() bool { return !s.runningGrants || !s.nothingRuns() })
+		kit.AwaitUntil(ctx, workflow.Now(ctx).Add(time.Minute), "let the run of grants end",
+			func() bool { return !s.runningGrants || !s.nothingRuns() })
 	}
 	s.history.Drain(ctx, func() bool { return s.renewable(ctx) }, func() bool { return !s.nothingRuns() })
 }

@@ -52,7 +52,8 @@ func TestWhoDecidesIsSomebodyInTheDirectory(t *testing.T) {
 			l.signalAt(20*time.Minute, name, body)
 			l.at(30*time.Minute, func() {
 				require.ErrorContains(t, said.err, "the directory shows nobody named carol@acme.example")
-				require.Contains(t, lastOf(l.status().Refused).Why, "the directory shows nobody named carol@acme.example")
+				require.Contains(t, lastOf(l.status().Refused).Why,
+					"the directory shows nobody named carol@acme.example")
 				require.Empty(t, l.decides)
 				require.Len(t, l.runs, 2)
 				require.Equal(t, messages.StatePaused, l.status().State)
@@ -134,7 +135,8 @@ func TestAResumeLiftsNoPauseThatCameAfterIt(t *testing.T) {
 	l := heldAndPaused(t)
 	l.decider = errors.New("Atlassian is away")
 	resumed := l.updateAt(10*time.Minute, messages.Resume, messages.ResumeInput{By: "carol@acme.example"})
-	paused := l.updateAt(10*time.Minute+2*time.Second, messages.Pause, messages.PauseInput{By: "bob", Reason: "an incident"})
+	paused := l.updateAt(10*time.Minute+2*time.Second, messages.Pause,
+		messages.PauseInput{By: "bob", Reason: "an incident"})
 	l.start(time.Hour)
 	require.NoError(t, paused.err)
 	require.ErrorContains(t, resumed.err, "paused again meanwhile, by bob")

@@ -28,7 +28,8 @@ func touched(after time.Duration, cursor string, people ...string) event {
 func TestAFullVerificationRunsOnSchedule(t *testing.T) {
 	l := newLoop(t)
 	l.start(19 * time.Hour)
-	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull, messages.ScopeFull, messages.ScopeFull}, l.scopes())
+	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull, messages.ScopeFull, messages.ScopeFull},
+		l.scopes())
 	require.Equal(t, "a policy was applied; on schedule; on schedule; on schedule", triggers(l.runs))
 	seen := map[string]bool{}
 	for _, in := range l.runs {
@@ -60,7 +61,8 @@ func TestOrgSyncVerifiesWhatALookLeavesToIt(t *testing.T) {
 	l := newLoop(t)
 	l.events = []event{touched(time.Minute, "c1", "x")}
 	l.examine = func(in reconcile.ExamineInput) (reconcile.JudgeResult, error) {
-		return reconcile.JudgeResult{Full: map[bool]string{true: "source groups changed as a whole: eng"}[in.First == ""]}, nil
+		return reconcile.JudgeResult{Full: map[bool]string{
+			true: "source groups changed as a whole: eng"}[in.First == ""]}, nil
 	}
 	l.start(time.Hour)
 	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull}, l.scopes())
@@ -74,7 +76,8 @@ func TestOrgSyncShowsWhatWasTakenByHand(t *testing.T) {
 		if in.First == "" {
 			return reconcile.JudgeResult{Settling: []string{"x"}}, nil
 		}
-		return reconcile.JudgeResult{Regiven: []session.OutOfBandGrant{{Grant: "g1", Workflow: "w", Text: "grant g1 ended: taken by hand", Told: true}}}, nil
+		return reconcile.JudgeResult{Regiven: []session.OutOfBandGrant{
+			{Grant: "g1", Workflow: "w", Text: "grant g1 ended: taken by hand", Told: true}}}, nil
 	}
 	l.at(2*time.Minute, func() { require.Contains(t, l.status().Noticed[0], "grant g1 ended: taken by hand") })
 	l.start(time.Hour)
@@ -105,13 +108,16 @@ func TestTouchedPeopleWithSomethingToWriteGetARun(t *testing.T) {
 
 func TestTouchedGroupsAreLookedAtWithAFreshOutline(t *testing.T) {
 	l := newLoop(t)
-	l.events = []event{{after: time.Minute, result: reconcile.WatchResult{Mode: "events", Cursor: "c1", Groups: []string{"g"}, Recount: []string{"h"}, Fresh: true}}}
+	l.events = []event{{after: time.Minute,
+		result: reconcile.WatchResult{Mode: "events", Cursor: "c1", Groups: []string{"g"}, Recount: []string{"h"},
+			Fresh: true}}}
 	l.start(time.Hour)
 	require.Len(t, l.examines, 2)
 	require.True(t, l.examines[0].Fresh)
 	require.True(t, l.examines[1].Fresh, "a group may not be readable yet when its event is seen")
 	require.Equal(t, []string{"g"}, l.examines[1].Scope.Groups)
-	require.Equal(t, messages.Scope{Kind: messages.ScopeGroups, Groups: []string{"g"}, Recount: []string{"h"}}, l.examines[0].Scope)
+	require.Equal(t, messages.Scope{Kind: messages.ScopeGroups, Groups: []string{"g"}, Recount: []string{"h"}},
+		l.examines[0].Scope)
 }
 
 func TestRemovalsOfAnEventAreLookedAtASecondTime(t *testing.T) {
@@ -151,7 +157,8 @@ func TestTooManyTouchedPeopleMeanEverybody(t *testing.T) {
 
 func TestAChangeOfRolesMeansEverybody(t *testing.T) {
 	l := newLoop(t)
-	l.events = []event{{after: time.Minute, result: reconcile.WatchResult{Mode: "events", Cursor: "c1", Full: "the roles of a group changed"}}}
+	l.events = []event{{after: time.Minute,
+		result: reconcile.WatchResult{Mode: "events", Cursor: "c1", Full: "the roles of a group changed"}}}
 	l.start(time.Hour)
 	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull}, l.scopes())
 	require.Equal(t, "the roles of a group changed", l.runs[1].Trigger)
@@ -159,7 +166,8 @@ func TestAChangeOfRolesMeansEverybody(t *testing.T) {
 
 func TestABrokenFeedIsShownAndTriedAgain(t *testing.T) {
 	l := newLoop(t)
-	refused := temporal.NewApplicationErrorWithOptions("Atlassian refused the organization key", session.ErrKeyRefused, temporal.ApplicationErrorOptions{NonRetryable: true})
+	refused := temporal.NewApplicationErrorWithOptions("Atlassian refused the organization key", session.ErrKeyRefused,
+		temporal.ApplicationErrorOptions{NonRetryable: true})
 	l.events = []event{touched(time.Minute, "c1"), {after: time.Minute, err: refused}, touched(time.Second, "c2")}
 	l.at(2*time.Minute+time.Second, func() {
 		require.Equal(t, messages.StateProblem, l.status().State)
@@ -178,7 +186,8 @@ func TestABrokenFeedIsShownAndTriedAgain(t *testing.T) {
 // A key that was mended is not waited for any longer than until it is first seen to work.
 func TestABrokenFeedIsTriedAgainAsSoonAsAnythingWorks(t *testing.T) {
 	l := newLoop(t)
-	refused := temporal.NewApplicationErrorWithOptions("Atlassian refused the organization key", session.ErrKeyRefused, temporal.ApplicationErrorOptions{NonRetryable: true})
+	refused := temporal.NewApplicationErrorWithOptions("Atlassian refused the organization key", session.ErrKeyRefused,
+		temporal.ApplicationErrorOptions{NonRetryable: true})
 	for range 6 { // after the sixth it would wait for five minutes
 		l.events = append(l.events, event{after: time.Second, err: refused})
 	}
@@ -245,7 +254,9 @@ func TestALookThatFailsAsksForEverybody(t *testing.T) {
 	l := newLoop(t)
 	l.events = []event{touched(time.Minute, "c1", "x")}
 	l.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
-		return reconcile.JudgeResult{}, temporal.NewApplicationErrorWithOptions("no", session.ErrInvalid, temporal.ApplicationErrorOptions{NonRetryable: true})
+		return reconcile.JudgeResult{},
+			temporal.NewApplicationErrorWithOptions("no", session.ErrInvalid,
+				temporal.ApplicationErrorOptions{NonRetryable: true})
 	}
 	l.start(30 * time.Minute)
 	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull}, l.scopes()[:2])

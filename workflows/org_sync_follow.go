@@ -32,10 +32,12 @@ func (s *orgSync) followChanges(sum messages.RunSummary) {
 	s.wake = true
 	switch {
 	case next.Round > mostRounds:
-		s.reportCircles([]string{fmt.Sprintf("rules-circle %s: rules still change what others look at after %d runs in a row, the last of them %s; the next verification goes on. `starter plan --run %s` shows what it changed", s.Org, mostRounds, sum.Run, sum.Run)})
+		s.reportCircles([]string{fmt.Sprintf(
+			"rules-circle %s: rules still change what others look at after %d runs in a row, the last of them %s; the next verification goes on. `starter plan --run %s` shows what it changed", s.Org, mostRounds, sum.Run, sum.Run)})
 	case sum.Due > messages.MostFollowed || len(s.Pending.Follow) >= mostFollows:
 		s.requestFull("run "+sum.Run+" changed what rules or mappings look at", "")
-		s.Pending.FullRound, s.Pending.FullSince = laterRound(s.Pending.FullRound, s.Pending.FullSince, next.Round, next.Since)
+		s.Pending.FullRound, s.Pending.FullSince = laterRound(s.Pending.FullRound, s.Pending.FullSince, next.Round,
+			next.Since)
 	default:
 		s.Pending.Follow = append(s.Pending.Follow, next)
 	}

@@ -34,7 +34,8 @@ func TestOrgSyncDecidesAgainWhomARunChanged(t *testing.T) {
 	l := newLoop(t)
 	l.changing(func(n int) int { return max(0, 2-n) })
 	l.start(time.Hour)
-	require.Equal(t, []string{messages.ScopeFull, messages.ScopePeople, messages.ScopePeople}, l.scopes(), "until nothing changes")
+	require.Equal(t, []string{messages.ScopeFull, messages.ScopePeople, messages.ScopePeople}, l.scopes(),
+		"until nothing changes")
 	require.Len(t, l.examines, 2)
 	for i, in := range l.examines {
 		require.Equal(t, []string{l.runs[i].Run}, in.After)
@@ -69,7 +70,8 @@ func TestOrgSyncShowsACircleOfRules(t *testing.T) {
 	l := newLoop(t)
 	l.events = []event{touched(time.Minute, "c1", "x")}
 	l.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
-		return reconcile.JudgeResult{Counts: messages.Counts{People: 1}, Circles: []string{"rules-circle group:x: rule one, rule two"}}, nil
+		return reconcile.JudgeResult{Counts: messages.Counts{People: 1},
+			Circles: []string{"rules-circle group:x: rule one, rule two"}}, nil
 	}
 	l.start(time.Hour)
 	require.Equal(t, []string{"rules-circle group:x: rule one, rule two"}, l.status().Findings)

@@ -118,7 +118,8 @@ func (s *orgSync) revoke(ctx workflow.Context, in messages.RevokeInput) (message
 	if answer.Unreached { // nobody else would ask for it
 		for _, g := range answer.Grants {
 			s.queueGrant(ctx, messages.ReconcileGrantSignal{
-				Workflow: messages.GrantID(s.Org, g.Target, g.Key), Key: g.Key, Person: g.Person, Email: g.Email, Target: g.Target,
+				Workflow: messages.GrantID(s.Org, g.Target, g.Key), Key: g.Key, Person: g.Person, Email: g.Email,
+				Target: g.Target,
 			})
 		}
 	}
@@ -132,11 +133,14 @@ const mostQueuedGrants = 5000
 func (s *orgSync) checkQueueGrant(in messages.ReconcileGrantSignal) error {
 	switch {
 	case !strings.HasPrefix(in.Workflow, messages.GrantIDPrefix(s.Org)) || messages.CheckID(in.Workflow) != nil:
-		return kit.Refuse("workflow %q is no grant of organization %s: %s is what a grant's workflow says to this one", kit.Bounded(in.Workflow), s.Org, messages.ReconcileGrant)
+		return kit.Refuse("workflow %q is no grant of organization %s: %s is what a grant's workflow says to this one",
+			kit.Bounded(in.Workflow), s.Org, messages.ReconcileGrant)
 	case in.Person == "" || in.Target == "":
-		return kit.Refuse("person and target are needed: %s is what a grant's workflow says to this one", messages.ReconcileGrant)
+		return kit.Refuse("person and target are needed: %s is what a grant's workflow says to this one",
+			messages.ReconcileGrant)
 	case len(s.Pending.Grants) >= mostQueuedGrants:
-		return kit.Refuse("%d people wait for a run of grants already; %s asks again by itself", len(s.Pending.Grants), in.Workflow)
+		return kit.Refuse("%d people wait for a run of grants already; %s asks again by itself", len(s.Pending.Grants),
+			in.Workflow)
 	}
 	if err := messages.CheckSizes(in); err != nil {
 		return kit.Refuse("%v", err)
@@ -161,7 +165,8 @@ func (s *orgSync) queueGrant(_ workflow.Context, in messages.ReconcileGrantSigna
 func (s *orgSync) serveGrants(ctx workflow.Context) {
 	workflow.GoNamed(ctx, "grants", func(ctx workflow.Context) {
 		mayRun := func() bool {
-			return len(s.Pending.Grants) > 0 && s.Policy != "" && s.mayStartGrants() && !s.handlers.Holds() && !s.renewable(ctx)
+			return len(s.Pending.Grants) > 0 && s.Policy != "" && s.mayStartGrants() && !s.handlers.Holds() &&
+				!s.renewable(ctx)
 		}
 		for workflow.Await(ctx, mayRun) == nil {
 			s.runningGrants = true
@@ -209,9 +214,12 @@ func (s *orgSync) reconcileGrants(ctx workflow.Context) {
 		return
 	}
 	s.pauseWrites(ctx, "grants go first", s.urgent, s.full)
-	in.Progress = &messages.Progress{Phase: phaseRemove, Since: workflow.Now(ctx), Settled: true, Run: messages.RunSummary{
-		Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, Started: workflow.Now(ctx), State: messages.RunApplying, Plan: plan.Plan, Counts: plan.Counts,
-	}}
+	in.Progress = &messages.Progress{Phase: phaseRemove, Since: workflow.Now(ctx), Settled: true,
+		Run: messages.RunSummary{
+			Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, Started: workflow.Now(ctx),
+			State: messages.RunApplying,
+			Plan:  plan.Plan, Counts: plan.Counts,
+		}}
 	in.Asks = asks
 	run := s.reconcile(ctx, in, what)
 	s.grants = run
@@ -265,7 +273,8 @@ func (s *orgSync) tellOutOfBand(ctx workflow.Context, again []session.OutOfBandG
 		s.verifying++
 		workflow.GoNamed(ctx, "tell", func(ctx workflow.Context) {
 			defer func() { s.verifying--; s.wake = true }()
-			if err := act.Tell(ctx, grants.TellInput{Org: s.Org, Workflow: one.Workflow, Kind: cmp.Or(one.Kind, grants.NoticeForeign), Grant: one.Grant}); err != nil {
+			if err := act.Tell(ctx, grants.TellInput{Org: s.Org, Workflow: one.Workflow,
+				Kind: cmp.Or(one.Kind, grants.NoticeForeign), Grant: one.Grant}); err != nil {
 				s.log.Warn("nobody was told of what was given by hand", "grant", one.Grant, "error", err)
 			}
 		})

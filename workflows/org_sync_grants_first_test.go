@@ -105,7 +105,8 @@ func TestGrantsAreAttendedToWhilePaused(t *testing.T) {
 		d.updateAt(5*time.Minute, messages.SyncNow, messages.SyncNowInput{Person: "x"})
 		pause(d)
 		d.askAt(11*time.Minute, "a", 1)
-		d.at(11*time.Minute+5*time.Second, func() { require.True(t, d.writing, "a paused person's run keeps a grant from being taken") })
+		d.at(11*time.Minute+5*time.Second,
+			func() { require.True(t, d.writing, "a paused person's run keeps a grant from being taken") })
 		d.at(5*time.Hour, func() { require.False(t, one) })
 		d.updateAt(5*time.Hour, messages.Resume, messages.ResumeInput{By: "ana"})
 		d.at(5*time.Hour+time.Minute, func() { require.True(t, one) })

@@ -47,7 +47,8 @@ func newDesk(t *testing.T) *desk {
 	d.loop = newLoop(t, func(l *loop) {
 		d.codes.register(l.env)
 		for name, play := range map[string]any{
-			"Attend": d.playAttend, "Attended": d.playAttended, "RequestGrant": d.playRequest, "RevokeGrant": d.playRevoke,
+			"Attend": d.playAttend, "Attended": d.playAttended, "RequestGrant": d.playRequest,
+			"RevokeGrant": d.playRevoke,
 			"DecideGrant": d.playDecision, "ExtendGrant": d.playExtend,
 		} {
 			l.env.RegisterActivityWithOptions(play, activity.RegisterOptions{Name: name})
@@ -57,7 +58,8 @@ func newDesk(t *testing.T) *desk {
 		return ended(in), nil
 	})
 	d.env.OnActivity("RequestGrant", mock.Anything, mock.Anything).AfterFn(d.judge).Return(d.playRequest)
-	d.env.OnActivity("Attend", mock.Anything, mock.Anything).AfterFn(func() time.Duration { return d.planning }).Return(d.playAttend)
+	d.env.OnActivity("Attend", mock.Anything, mock.Anything).AfterFn(func() time.Duration { return d.planning }).Return(
+		d.playAttend)
 	return d
 }
 
@@ -111,11 +113,13 @@ func (d *desk) playAttend(_ context.Context, in reconcile.AttendInput) (reconcil
 	defer d.mu.Unlock()
 	d.plans = append(d.plans, in)
 	d.planned = append(d.planned, d.env.Now().Sub(begin).Truncate(time.Second))
-	return reconcile.AttendResult{Plan: "sha256:lent", Open: d.open, Look: d.look, Counts: messages.Counts{Adds: d.open}}, nil
+	return reconcile.AttendResult{Plan: "sha256:lent", Open: d.open, Look: d.look,
+		Counts: messages.Counts{Adds: d.open}}, nil
 }
 
 // lending plays runs of grants, and leaves the others to somebody else.
-func (d *desk) lending(others func(workflow.Context, messages.ReconcileInput) (messages.RunSummary, error)) func(workflow.Context, messages.ReconcileInput) (messages.RunSummary, error) {
+func (d *desk) lending(others func(workflow.Context, messages.ReconcileInput) (messages.RunSummary, error)) func(
+	workflow.Context, messages.ReconcileInput) (messages.RunSummary, error) {
 	return func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		if in.Scope.Kind != messages.ScopeGrants {
 			return others(ctx, in)
@@ -148,7 +152,8 @@ func (d *desk) lentRuns() (all []messages.ReconcileInput) {
 // asks is what the workflow of somebody's grant says.
 func asks(person string, turn int) messages.ReconcileGrantSignal {
 	return messages.ReconcileGrantSignal{
-		Workflow: messages.GrantID(org, admin, person), Person: person, Email: person + "@acme.example", Target: admin, Turn: turn,
+		Workflow: messages.GrantID(org, admin, person), Person: person, Email: person + "@acme.example", Target: admin,
+		Turn: turn,
 	}
 }
 
@@ -236,13 +241,15 @@ func TestARunOfGrants(t *testing.T) {
 		return runWithin(ctx, in)
 	}
 	var order []access.Action
-	d.env.OnActivity("Next", mock.Anything, mock.Anything).Return(func(_ context.Context, in apply.NextInput) (apply.NextResult, error) {
+	d.env.OnActivity("Next", mock.Anything,
+		mock.Anything).Return(func(_ context.Context, in apply.NextInput) (apply.NextResult, error) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		order = append(order, in.Actions...)
 		return apply.NextResult{Lines: []apply.Line{{Person: string(in.Actions[0]), Target: jira}}}, nil
 	})
-	d.env.OnActivity("Apply", mock.Anything, mock.Anything).Return(func(_ context.Context, in apply.ChangeInput) (apply.ChangeResult, error) {
+	d.env.OnActivity("Apply", mock.Anything,
+		mock.Anything).Return(func(_ context.Context, in apply.ChangeInput) (apply.ChangeResult, error) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		order = append(order, access.Action("write "+in.Person))
@@ -288,8 +295,8 @@ func TestQuestionsSurviveAFreshHistory(t *testing.T) {
 	require.Equal(t, served, slices.Compact(slices.Clone(served)), "somebody is served twice")
 }
 
-// A stream of requests, of which one or another is always being judged, does not keep a history from its end: what comes
-// then is handled by the next one.
+// A stream of requests, of which one or another is always being judged, does not keep a history from its end: what
+// comes then is handled by the next one.
 func TestAStreamOfRequestsDoesNotKeepAHistory(t *testing.T) {
 	d := newDesk(t)
 	d.judging = 3 * time.Second
@@ -298,7 +305,8 @@ func TestAStreamOfRequestsDoesNotKeepAHistory(t *testing.T) {
 	for after := 30 * time.Second; after < 5*time.Minute; after += 500 * time.Millisecond {
 		requests++
 		d.signalAt(after, messages.Grant, messages.GrantInput{
-			Person: "eve", Target: jira, RequestedBy: "eve", RequestID: after.String(), Duration: messages.Duration(time.Hour),
+			Person: "eve", Target: jira, RequestedBy: "eve", RequestID: after.String(),
+			Duration: messages.Duration(time.Hour),
 		})
 	}
 	state := d.renewed(messages.OrgSyncInput{Policy: json.RawMessage(`"first"`), By: "ana"})
@@ -324,7 +332,8 @@ func TestAFloodOfRequestsIsJudgedInParts(t *testing.T) {
 	d.at(time.Minute, func() {
 		for i := range 450 {
 			d.env.SignalWorkflow(messages.Grant, messages.GrantInput{
-				Person: "eve", Target: jira, RequestedBy: "eve", RequestID: fmt.Sprint(i), Duration: messages.Duration(time.Hour),
+				Person: "eve", Target: jira, RequestedBy: "eve", RequestID: fmt.Sprint(i),
+				Duration: messages.Duration(time.Hour),
 			})
 		}
 	})
@@ -345,7 +354,8 @@ func TestAHistoryDoesNotEndWhileARequestTakesLong(t *testing.T) {
 	d.signalAt(time.Minute, messages.ForceContinueAsNew, nil)
 	for i := range 5 {
 		d.signalAt(59*time.Second+time.Duration(i)*2*time.Second, messages.Grant, messages.GrantInput{
-			Person: "eve", Target: jira, RequestedBy: "eve", RequestID: fmt.Sprint(i), Duration: messages.Duration(time.Hour),
+			Person: "eve", Target: jira, RequestedBy: "eve", RequestID: fmt.Sprint(i),
+			Duration: messages.Duration(time.Hour),
 		})
 	}
 	d.askAt(70*time.Second, "a", 1)
@@ -360,7 +370,8 @@ func TestAHistoryDoesNotEndWhileARequestTakesLong(t *testing.T) {
 func TestAPolicyDoesNotStopARunOfGrants(t *testing.T) {
 	d := newDesk(t)
 	d.askAt(10*time.Minute, "a", 1)
-	applied := d.updateAt(10*time.Minute+5*time.Second, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"second"`), By: "bo"})
+	applied := d.updateAt(10*time.Minute+5*time.Second, messages.ApplyPolicy,
+		messages.PolicyInput{Policy: json.RawMessage(`"second"`), By: "bo"})
 	d.askAt(10*time.Minute+6*time.Second, "b", 1)
 	d.start(time.Hour)
 	require.NoError(t, applied.err)

@@ -13,7 +13,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-var eve = messages.GrantInput{Person: "eve@acme.example", Target: admin, Reason: "INC-1", RequestedBy: "bo@acme.example"}
+var eve = messages.GrantInput{Person: "eve@acme.example", Target: admin, Reason: "INC-1",
+	RequestedBy: "bo@acme.example"}
 
 func TestAGrantIsAskedFor(t *testing.T) {
 	d := newDesk(t)
@@ -23,7 +24,8 @@ func TestAGrantIsAskedFor(t *testing.T) {
 	d.signalAt(2*time.Minute, messages.Grant, named)
 	d.signalAt(3*time.Minute, messages.Grant, eve)
 	d.signalAt(3*time.Minute, messages.Grant, eve)
-	revoked := d.updateAt(4*time.Minute, messages.Revoke, messages.RevokeInput{Person: "eve@acme.example", Target: admin, RequestedBy: "bo@acme.example"})
+	revoked := d.updateAt(4*time.Minute, messages.Revoke,
+		messages.RevokeInput{Person: "eve@acme.example", Target: admin, RequestedBy: "bo@acme.example"})
 	d.start(time.Hour)
 	contains(t, update.message(t), "granted")
 	contains(t, revoked.message(t), "ended")
@@ -48,10 +50,11 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		in  messages.GrantInput
 		why string
 	}{
-		"nobody":   {changed(func(in *messages.GrantInput) { in.Person = "" }), "person is missing"},
-		"nothing":  {changed(func(in *messages.GrantInput) { in.Target = "" }), "target is missing"},
-		"by whom":  {changed(func(in *messages.GrantInput) { in.RequestedBy = "" }), "requestedBy is missing"},
-		"long id":  {changed(func(in *messages.GrantInput) { in.RequestID = strings.Repeat("x", 101) }), "1 to 100 letters"},
+		"nobody":  {changed(func(in *messages.GrantInput) { in.Person = "" }), "person is missing"},
+		"nothing": {changed(func(in *messages.GrantInput) { in.Target = "" }), "target is missing"},
+		"by whom": {changed(func(in *messages.GrantInput) { in.RequestedBy = "" }), "requestedBy is missing"},
+		"long id": {changed(func(in *messages.GrantInput) { in.RequestID = strings.Repeat("x", 101) }),
+			"1 to 100 letters"},
 		"odd id":   {changed(func(in *messages.GrantInput) { in.RequestID = "x'$(touch pwned)'" }), "1 to 100 letters"},
 		"backward": {changed(func(in *messages.GrantInput) { in.Duration = -1 }), "it ends before it starts"},
 	} {
@@ -77,7 +80,8 @@ func TestGrantsAreRefusedWhereNothingIsWritten(t *testing.T) {
 		"no policy": {func(reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 			return reconcile.AdmitResult{}, fatal(session.ErrPolicy, "line 3: no such key")
 		}, "no policy is in force"},
-		"not adopted": {func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) { return inForce(in, false), nil }, "the first plan was not approved yet"},
+		"not adopted": {func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) { return inForce(in, false), nil },
+			"the first plan was not approved yet"},
 		"dry run": {func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 			result := inForce(in, true)
 			result.Settings.DryRun = true
@@ -89,7 +93,8 @@ func TestGrantsAreRefusedWhereNothingIsWritten(t *testing.T) {
 			d.admit = test.admit
 			update := d.updateAt(time.Minute, messages.Grant, eve)
 			d.signalAt(2*time.Minute, messages.Grant, eve)
-			revoked := d.updateAt(3*time.Minute, messages.Revoke, messages.RevokeInput{Request: "g1", RequestedBy: "bo@acme.example"})
+			revoked := d.updateAt(3*time.Minute, messages.Revoke,
+				messages.RevokeInput{Request: "g1", RequestedBy: "bo@acme.example"})
 			d.start(time.Hour)
 			require.ErrorContains(t, update.rejected, test.why)
 			require.Empty(t, d.requested)
@@ -102,7 +107,8 @@ func TestGrantsAreRefusedWhereNothingIsWritten(t *testing.T) {
 
 // Signals that come at once after a start or a fresh history are heard.
 func TestSignalsAtTheStartAreHeard(t *testing.T) {
-	carried := messages.OrgSyncState{Org: org, Policy: "p", Adopted: true, Settings: settings, NextFull: begin.Add(6 * time.Hour)}
+	carried := messages.OrgSyncState{Org: org, Policy: "p", Adopted: true, Settings: settings,
+		NextFull: begin.Add(6 * time.Hour)}
 	for name, in := range map[string]messages.OrgSyncInput{
 		"start": {Policy: json.RawMessage(`"first"`), By: "ana"}, "fresh history": {State: &carried},
 	} {

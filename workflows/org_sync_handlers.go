@@ -20,18 +20,20 @@ import (
 
 // listen registers everything that ops can say to an organization's loop.
 func (s *orgSync) listen(ctx workflow.Context) error {
-	if err := kit.AnswerQuery(ctx, messages.Status, "state, last run, what is held and how to release it", func() messages.OrgSyncState {
-		now := s.OrgSyncState
-		now.State, now.Findings = s.state(), s.allNoticed()
-		return answerable(display.Answer(now)) // as it is shown it may be larger
-	}); err != nil {
+	if err := kit.AnswerQuery(ctx, messages.Status, "state, last run, what is held and how to release it",
+		func() messages.OrgSyncState {
+			now := s.OrgSyncState
+			now.State, now.Findings = s.state(), s.allNoticed()
+			return answerable(display.Answer(now)) // as it is shown it may be larger
+		}); err != nil {
 		return err
 	}
 	h := kit.NewMessageHandlers(kit.Options{Org: s.Org, Refused: s.refusedWord})
 	s.handlers, s.history = h, kit.NewRenewal(h, kit.Limits{Events: renewAt})
 	err := kit.FirstError(
 		kit.Handle(ctx, h, messages.ApplyPolicy, "take a policy into force", checkPolicyInput, s.applyPolicy),
-		kit.Handle(ctx, h, messages.ApprovePlan, "release the held plan with this hash", s.checkDecision, s.approvePlan),
+		kit.Handle(ctx, h, messages.ApprovePlan, "release the held plan with this hash", s.checkDecision,
+			s.approvePlan),
 		kit.Handle(ctx, h, messages.RejectPlan, "reject the held plan with this hash", s.checkDecision, s.rejectPlan),
 		kit.Handle(ctx, h, messages.SyncNow, "verify everybody, or one person, now", s.checkSyncNow, s.syncNow),
 		kit.Handle(ctx, h, messages.Pause, "write nothing until resume", checkPause, s.pause),
@@ -39,7 +41,8 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 		kit.Handle(ctx, h, messages.Undo, "take back what a run changed, and pause", s.checkUndo, s.undo),
 		kit.Handle(ctx, h, messages.Grant, "have a person hold a target for a while", s.checkGrant, s.grant),
 		kit.Handle(ctx, h, messages.Revoke, "end what a person holds of a target by grants", s.checkRevoke, s.revoke),
-		kit.Handle(ctx, h, messages.Approve, "approve a request for a grant, by its id", checkDecisionOnGrant, s.approve),
+		kit.Handle(ctx, h, messages.Approve, "approve a request for a grant, by its id", checkDecisionOnGrant,
+			s.approve),
 		kit.Handle(ctx, h, messages.Deny, "deny a request for a grant, by its id", checkDecisionOnGrant, s.deny),
 		kit.Handle(ctx, h, messages.Extend, "prolong a grant that runs, by its request's id", s.checkExtend, s.extend),
 	)
@@ -47,13 +50,16 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 		return err
 	}
 	if workflow.GetVersion(ctx, "signals-with-the-start", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
-		h.ListensTo(messages.ReconcileGrant, messages.WritesPaused, messages.RunProgress, messages.ForceContinueAsNew, messages.LookAt)
+		h.ListensTo(messages.ReconcileGrant, messages.WritesPaused, messages.RunProgress, messages.ForceContinueAsNew,
+			messages.LookAt)
 	}
-	if workflow.GetVersion(ctx, "words-kept-for-the-next-history", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
+	if workflow.GetVersion(ctx, "words-kept-for-the-next-history", workflow.DefaultVersion,
+		1) > workflow.DefaultVersion {
 		h.Keep(&s.Kept)
 		h.ServeQueue(ctx)
 	}
-	s.renewal.watchful = workflow.GetVersion(ctx, "watches-until-it-is-renewed", workflow.DefaultVersion, 1) > workflow.DefaultVersion
+	s.renewal.watchful = workflow.GetVersion(ctx, "watches-until-it-is-renewed", workflow.DefaultVersion,
+		1) > workflow.DefaultVersion
 	if s.renewal.watchful {
 		s.history.Bytes = renewSize
 	}
@@ -88,19 +94,23 @@ func (s *orgSync) applyPolicy(ctx workflow.Context, in messages.PolicyInput) (me
 	defer func() { s.admitting, s.wake = false, true }()
 	result, err := act.Admit(ctx, reconcile.AdmitInput{Org: s.Org, Policy: in.Policy, By: in.By})
 	if err != nil {
-		if s.Policy == "" && s.First == nil && !temporal.IsCanceledError(err) { // the status says why there is no policy in force
-			s.Problem = &messages.Problem{Kind: kit.KindOf(err), Message: kit.MessageOf(err), Since: workflow.Now(ctx), Tries: 1}
+		// the status says why there is no policy in force
+		if s.Policy == "" && s.First == nil && !temporal.IsCanceledError(err) {
+			s.Problem = &messages.Problem{Kind: kit.KindOf(err), Message: kit.MessageOf(err),
+				Since: workflow.Now(ctx), Tries: 1}
 		}
 		isFirst := s.First == nil || bytes.Equal(s.First.Policy, in.Policy)
-		if s.Policy == "" && isFirst && !temporal.IsCanceledError(err) && (s.endIfRefused || kit.KindOf(err) == session.ErrMisnamed) {
+		if s.Policy == "" && isFirst && !temporal.IsCanceledError(err) &&
+			(s.endIfRefused || kit.KindOf(err) == session.ErrMisnamed) {
 			s.refusal = kit.PlainError(err)
 		}
 		return messages.PolicyAnswer{}, err
 	}
 	s.refusal = nil
 	answer := messages.PolicyAnswer{
-		Policy: result.Policy, Changed: result.Changed, Mappings: result.Mappings, Targets: result.Targets, Findings: result.Findings,
-		Next: "the policy was in force already; nothing changes",
+		Policy: result.Policy, Changed: result.Changed, Mappings: result.Mappings, Targets: result.Targets,
+		Findings: result.Findings,
+		Next:     "the policy was in force already; nothing changes",
 	}
 	fresh := result.Policy != s.Policy
 	if fresh || result.Rebound { // until the verification that follows says more
@@ -108,7 +118,9 @@ func (s *orgSync) applyPolicy(ctx workflow.Context, in messages.PolicyInput) (me
 	}
 	if result.Settings.Scheduled || s.Settings.Scheduled {
 		if err := act.KeepSchedules(ctx, reconcile.KeepSchedulesInput{Org: s.Org, Policy: result.Policy}); err != nil {
-			answer.Findings = append(answer.Findings, "schedule: the governance report is not scheduled as the policy says: "+kit.MessageOf(err)+"; apply the policy again")
+			answer.Findings = append(answer.Findings,
+				"schedule: the governance report is not scheduled as the policy says: "+kit.MessageOf(err)+
+					"; apply the policy again")
 		}
 	}
 	s.First, s.Policy, s.Settings, s.Adopted = nil, result.Policy, result.Settings, result.Adopted
@@ -155,7 +167,8 @@ func (s *orgSync) checkDecision(in messages.DecisionInput) error {
 // taken by their word, but for the placeholder in printed commands: nobody is kept from deciding by an outage. again is
 // what was checked before, and may have changed while they were looked up.
 func (s *orgSync) decider(ctx workflow.Context, by string, again func() error) error {
-	if !access.IsAddress(by) || workflow.GetVersion(ctx, "deciders-are-known", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+	if !access.IsAddress(by) || workflow.GetVersion(ctx, "deciders-are-known", workflow.DefaultVersion,
+		1) == workflow.DefaultVersion {
 		return nil
 	}
 	err := act.CheckDecider(ctx, s.Org, by)
@@ -178,7 +191,8 @@ func (s *orgSync) approvePlan(ctx workflow.Context, in messages.DecisionInput) (
 		return messages.Answer{}, err
 	}
 	if s.Paused != nil && !s.Hold.Undo {
-		return messages.Answer{}, kit.Refuse("the organization is paused by %s; resume it first, then approve", s.Paused.By)
+		return messages.Answer{}, kit.Refuse("the organization is paused by %s; resume it first, then approve",
+			s.Paused.By)
 	}
 	result, err := act.Decide(ctx, reconcile.DecideInput{Org: s.Org, Decision: "approve", DecisionInput: in})
 	if err != nil {
@@ -187,8 +201,9 @@ func (s *orgSync) approvePlan(ctx workflow.Context, in messages.DecisionInput) (
 	if s.Hold != nil && s.Hold.Plan == in.Plan { // not when somebody else said the same in the same instant
 		s.Hold, s.Problem = nil, nil
 		s.Pending.Jobs = append(s.Pending.Jobs, messages.Job{
-			Scope: messages.Scope{Kind: messages.ScopeHold, Run: result.Hold.Run, Plan: in.Plan, Undo: result.Hold.Undo},
-			By:    in.By, Note: strings.TrimSuffix("approved by "+in.By+": "+kit.Bounded(in.Note), ": "),
+			Scope: messages.Scope{Kind: messages.ScopeHold, Run: result.Hold.Run, Plan: in.Plan,
+				Undo: result.Hold.Undo},
+			By: in.By, Note: strings.TrimSuffix("approved by "+in.By+": "+kit.Bounded(in.Note), ": "),
 		})
 		if result.Adoption {
 			s.Adopted = true
@@ -214,10 +229,14 @@ func (s *orgSync) rejectPlan(ctx workflow.Context, in messages.DecisionInput) (m
 	}
 	s.Hold, s.wake = nil, true
 	if result.Adoption {
-		s.Paused = &messages.PauseInput{By: in.By, Reason: "the first plan was rejected: apply a corrected policy, then resume"}
-		return messages.Answer{Message: "rejected. The organization is paused: apply a corrected policy, then resume"}, nil
+		s.Paused = &messages.PauseInput{By: in.By,
+			Reason: "the first plan was rejected: apply a corrected policy, then resume"}
+		return messages.Answer{Message: "rejected. The organization is paused: apply a corrected policy, then resume"},
+			nil
 	}
-	return messages.Answer{Message: fmt.Sprintf("rejected: the %d changes are not made, and not raised again while they stay the same", result.Hold.Adds+result.Hold.Removals)}, nil
+	return messages.Answer{Message: fmt.Sprintf(
+		"rejected: the %d changes are not made, and not raised again while they stay the same",
+		result.Hold.Adds+result.Hold.Removals)}, nil
 }
 
 func (s *orgSync) checkSyncNow(messages.SyncNowInput) error {
@@ -238,9 +257,12 @@ func (s *orgSync) syncNow(ctx workflow.Context, in messages.SyncNowInput) (messa
 		s.Problem.Retry = workflow.Now(ctx)
 	}
 	if in.Person == "" && in.DryRun {
-		s.Pending.Jobs = append(s.Pending.Jobs, messages.Job{Scope: messages.Scope{Kind: messages.ScopeFull}, By: in.By, Note: "asked for, dry run", Dry: true})
+		s.Pending.Jobs = append(s.Pending.Jobs,
+			messages.Job{Scope: messages.Scope{Kind: messages.ScopeFull}, By: in.By, Note: "asked for, dry run",
+				Dry: true})
 		s.wake = true
-		return messages.Answer{Message: "a dry run starts as soon as nothing else is running; starter runs shows it"}, nil
+		return messages.Answer{Message: "a dry run starts as soon as nothing else is running; starter runs shows it"},
+			nil
 	}
 	if in.Person == "" {
 		s.requestFull("asked for", in.By)
@@ -251,7 +273,8 @@ func (s *orgSync) syncNow(ctx workflow.Context, in messages.SyncNowInput) (messa
 		by = "sync-now"
 	}
 	result, err := s.outcomeOf(ctx, s.job(messages.Job{
-		Scope: messages.Scope{Kind: messages.ScopePeople, People: []string{in.Person}}, By: by, Note: "asked for", Dry: in.DryRun,
+		Scope: messages.Scope{Kind: messages.ScopePeople, People: []string{in.Person}}, By: by, Note: "asked for",
+		Dry: in.DryRun,
 	}))
 	if err != nil {
 		return messages.Answer{}, err
@@ -293,7 +316,9 @@ func (s *orgSync) pause(ctx workflow.Context, in messages.PauseInput) (messages.
 	in.By, in.Reason = kit.Bounded(in.By), kit.Bounded(in.Reason)
 	s.Paused, s.wake = &in, true
 	for i := s.askedFor(); i >= 0; i = s.askedFor() { // who waits for one person's sync is not left waiting for days
-		s.done[s.takeJob(i).Key] = outcome{err: kit.Refuse("the organization was paused by %s before this was looked at; ask again after resume", in.By)}
+		s.done[s.takeJob(i).Key] = outcome{
+			err: kit.Refuse("the organization was paused by %s before this was looked at; ask again after resume",
+				in.By)}
 	}
 	s.closeGates(ctx, "paused by "+in.By)
 	return messages.Answer{Message: "paused: nothing more is written, after the few writes in flight, but what grants give and take. Resume with the update " + messages.Resume}, nil
@@ -354,9 +379,11 @@ func (s *orgSync) undo(ctx workflow.Context, in messages.UndoInput) (messages.An
 	if _, err := act.FindRun(ctx, s.Org, in.Run); err != nil {
 		return messages.Answer{}, err
 	}
-	s.Paused = &messages.PauseInput{By: kit.Bounded(in.By), Reason: "run " + in.Run + " was taken back: apply a corrected policy, then resume"}
+	s.Paused = &messages.PauseInput{By: kit.Bounded(in.By),
+		Reason: "run " + in.Run + " was taken back: apply a corrected policy, then resume"}
 	key := s.job(messages.Job{
-		Scope: messages.Scope{Kind: messages.ScopeUndo, Run: in.Run}, By: in.By, Note: strings.TrimSpace("undo of " + in.Run + " " + kit.Bounded(in.Reason)),
+		Scope: messages.Scope{Kind: messages.ScopeUndo, Run: in.Run}, By: in.By,
+		Note: strings.TrimSpace("undo of " + in.Run + " " + kit.Bounded(in.Reason)),
 	})
 	if s.Problem != nil && !s.waitsForPolicy() {
 		s.Problem.Retry = workflow.Now(ctx)
@@ -367,7 +394,8 @@ func (s *orgSync) undo(ctx workflow.Context, in messages.UndoInput) (messages.An
 		return messages.Answer{}, err
 	}
 	if result.Problem != nil {
-		return messages.Answer{}, kit.Refuse("the organization is paused, but run %s could not be taken back: %s", in.Run, result.Problem.Message)
+		return messages.Answer{}, kit.Refuse("the organization is paused, but run %s could not be taken back: %s",
+			in.Run, result.Problem.Message)
 	}
 	message := inWords(result)
 	if result.State == messages.RunStopped {

@@ -17,10 +17,12 @@ import (
 
 func TestMalformedSignalsAreRecordedNotFatal(t *testing.T) {
 	binary := converter.NewRawValue(&commonpb.Payload{
-		Metadata: map[string][]byte{converter.MetadataEncoding: []byte(converter.MetadataEncodingBinary)}, Data: []byte{0, 1, 2},
+		Metadata: map[string][]byte{converter.MetadataEncoding: []byte(converter.MetadataEncodingBinary)},
+		Data:     []byte{0, 1, 2},
 	})
 	l := newLoop(t)
-	for i, body := range []any{typed(`{"by":`), typed(`"ana"`), typed(`{"by":"ana","until":"noon"}`), typed(`{"by":"ana"} {"by":"bo"}`), binary, typed(`{}`), typed(`null`)} {
+	for i, body := range []any{typed(`{"by":`), typed(`"ana"`), typed(`{"by":"ana","until":"noon"}`),
+		typed(`{"by":"ana"} {"by":"bo"}`), binary, typed(`{}`), typed(`null`)} {
 		l.signalAt(time.Duration(i+1)*time.Minute, messages.Pause, body)
 	}
 	l.at(20*time.Minute, func() {
@@ -35,7 +37,10 @@ func TestMalformedSignalsAreRecordedNotFatal(t *testing.T) {
 		contains(t, l.page(), "### Signals that were not accepted", `unknown field "until"`)
 	})
 	l.signalAt(30*time.Minute, messages.Pause, typed(`{"by":"ana"}`))
-	l.at(31*time.Minute, func() { require.Equal(t, "ana", l.status().Paused.By, "good signals are heard after bad ones") })
+	l.at(31*time.Minute, func() {
+		require.Equal(t, "ana", l.status().Paused.By,
+			"good signals are heard after bad ones")
+	})
 	l.start(time.Hour)
 }
 
@@ -91,10 +96,15 @@ func TestSyncNowLooksTwiceBeforeItTakesSomething(t *testing.T) {
 func TestSyncNowTellsWhyItFailed(t *testing.T) {
 	l := newLoop(t)
 	l.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
-		return reconcile.JudgeResult{}, temporal.NewApplicationErrorWithOptions("organization acme shows nobody named x", session.ErrUnknown, temporal.ApplicationErrorOptions{NonRetryable: true})
+		return reconcile.JudgeResult{},
+			temporal.NewApplicationErrorWithOptions("organization acme shows nobody named x", session.ErrUnknown,
+				temporal.ApplicationErrorOptions{NonRetryable: true})
 	}
 	synced := l.updateAt(time.Minute, messages.SyncNow, messages.SyncNowInput{Person: "x"})
-	l.at(2*time.Minute, func() { require.Nil(t, l.status().Problem, "a name that nobody has is not the organization's problem") })
+	l.at(2*time.Minute, func() {
+		require.Nil(t, l.status().Problem,
+			"a name that nobody has is not the organization's problem")
+	})
 	l.start(time.Hour)
 	require.ErrorContains(t, synced.err, "shows nobody named x")
 }
@@ -157,7 +167,8 @@ func TestADryRunReplacesNothing(t *testing.T) {
 
 func TestARunIsTakenBackAndTheOrganizationPaused(t *testing.T) {
 	l := newLoop(t)
-	undone := l.updateAt(time.Minute, messages.Undo, messages.UndoInput{Run: "20260302-090000.000", By: "ana", Reason: "wrong group"})
+	undone := l.updateAt(time.Minute, messages.Undo,
+		messages.UndoInput{Run: "20260302-090000.000", By: "ana", Reason: "wrong group"})
 	l.at(2*time.Minute, func() {
 		require.Equal(t, messages.StatePaused, l.status().State)
 		require.Contains(t, l.status().Paused.Reason, "20260302-090000.000 was taken back")
@@ -171,7 +182,10 @@ func TestARunIsTakenBackAndTheOrganizationPaused(t *testing.T) {
 
 func TestUndoStopsTheFullRunAndKeepsItStopped(t *testing.T) {
 	for name, undo := range map[string]func(*loop){
-		"by update": func(l *loop) { l.updateAt(10*time.Minute, messages.Undo, messages.UndoInput{Run: "r", By: "ana"}) },
+		"by update": func(l *loop) {
+			l.updateAt(10*time.Minute, messages.Undo,
+				messages.UndoInput{Run: "r", By: "ana"})
+		},
 		"by signal": func(l *loop) {
 			l.signalAt(10*time.Minute, messages.Undo, messages.UndoInput{Run: "r", By: "ana"})
 		},
@@ -216,7 +230,10 @@ func TestUndoGoesAheadOfAnApprovedPlan(t *testing.T) {
 	l.at(2*time.Minute, func() { l.update(messages.Resume, messages.ResumeInput{By: "ana"}) })
 	l.at(3*time.Minute, func() { l.update(messages.ApprovePlan, messages.DecisionInput{Plan: held, By: "carol"}) })
 	l.at(4*time.Minute, func() { second = l.update(messages.Undo, messages.UndoInput{Run: "r2", By: "ana"}) })
-	l.at(40*time.Minute, func() { require.True(t, second.over, "the second undo waits behind what may not run while paused") })
+	l.at(40*time.Minute, func() {
+		require.True(t, second.over,
+			"the second undo waits behind what may not run while paused")
+	})
 	l.start(time.Hour)
 }
 

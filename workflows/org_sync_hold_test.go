@@ -19,7 +19,8 @@ const held = "sha256:aaaa"
 
 // adoption decides on the first plan.
 func adoption(in reconcile.DecideInput) (reconcile.DecideResult, error) {
-	return reconcile.DecideResult{Hold: messages.Hold{Plan: in.Plan, Run: "held-run", Adds: 2, Removals: 3}, Adoption: true}, nil
+	return reconcile.DecideResult{Hold: messages.Hold{Plan: in.Plan, Run: "held-run", Adds: 2, Removals: 3},
+		Adoption: true}, nil
 }
 
 func TestAHeldPlanIsShownWithTheCommandsToType(t *testing.T) {
@@ -28,7 +29,8 @@ func TestAHeldPlanIsShownWithTheCommandsToType(t *testing.T) {
 	l.at(time.Minute, func() {
 		require.Equal(t, messages.StateHeld, l.status().State)
 		contains(t, l.page(),
-			"## acme is held", "2 adds and 3 removals for 4 people are held since 2026-03-02 09:00:00 UTC", "- run-removals: too many",
+			"## acme is held", "2 adds and 3 removals for 4 people are held since 2026-03-02 09:00:00 UTC",
+			"- run-removals: too many",
 			"    temporal workflow update execute \\\n      --workflow-id org-sync:acme \\\n      --name approve-plan \\\n      --input '{\"plan\":\"sha256:aaaa\",\"by\":\"you@example.com\",\"note\":\"\"}'",
 			"    temporal workflow update execute \\\n      --workflow-id org-sync:acme \\\n      --name reject-plan \\\n      --input '{\"plan\":\"sha256:aaaa\",\"by\":\"you@example.com\",\"note\":\"\"}'")
 	})
@@ -38,14 +40,17 @@ func TestAHeldPlanIsShownWithTheCommandsToType(t *testing.T) {
 func TestAHeldPlanIsReleasedByUpdate(t *testing.T) {
 	l := newLoop(t)
 	l.run = holding(held)
-	approved := l.updateAt(time.Minute, messages.ApprovePlan, messages.DecisionInput{Plan: held, By: "carol", Note: "CHG-12"})
+	approved := l.updateAt(time.Minute, messages.ApprovePlan,
+		messages.DecisionInput{Plan: held, By: "carol", Note: "CHG-12"})
 	l.at(2*time.Minute, func() {
 		require.Nil(t, l.status().Hold)
 		require.Equal(t, messages.StateOK, l.status().State)
 	})
 	l.start(time.Hour)
 	contains(t, approved.message(t), "released: 0 adds, 3 removals")
-	require.Equal(t, []reconcile.DecideInput{{Org: org, Decision: "approve", DecisionInput: messages.DecisionInput{Plan: held, By: "carol", Note: "CHG-12"}}}, l.decides)
+	require.Equal(t, []reconcile.DecideInput{
+		{Org: org, Decision: "approve",
+			DecisionInput: messages.DecisionInput{Plan: held, By: "carol", Note: "CHG-12"}}}, l.decides)
 	require.Equal(t, []string{messages.ScopeFull, messages.ScopeHold}, l.scopes())
 	run := l.runs[1]
 	require.Equal(t, "held-run", run.Run)
@@ -82,7 +87,8 @@ func TestTheFirstPlansApprovalIsTheAdoption(t *testing.T) {
 	l.at(2*time.Minute, func() { require.True(t, l.status().Adopted) })
 	l.start(time.Hour)
 	require.NoError(t, approved.err)
-	require.Equal(t, []string{messages.ScopeFull, messages.ScopeHold, messages.ScopeFull}, l.scopes(), "after the adoption everybody is looked at again")
+	require.Equal(t, []string{messages.ScopeFull, messages.ScopeHold, messages.ScopeFull}, l.scopes(),
+		"after the adoption everybody is looked at again")
 }
 
 func TestDecisionsOnOtherPlansAreRefused(t *testing.T) {
@@ -90,7 +96,8 @@ func TestDecisionsOnOtherPlansAreRefused(t *testing.T) {
 		decision messages.DecisionInput
 		want     string
 	}{
-		"wrong hash":   {messages.DecisionInput{Plan: "sha256:bbbb", By: "carol"}, "the plan that is held now is sha256:aaaa (2 adds, 3 removals)"},
+		"wrong hash": {messages.DecisionInput{Plan: "sha256:bbbb", By: "carol"},
+			"the plan that is held now is sha256:aaaa (2 adds, 3 removals)"},
 		"no hash":      {messages.DecisionInput{By: "carol"}, "plan is missing"},
 		"no hash form": {messages.DecisionInput{Plan: "aaaa", By: "carol"}, "plan is missing"},
 		"nobody":       {messages.DecisionInput{Plan: held}, "by is missing"},
@@ -156,7 +163,8 @@ func TestADecisionTheLedgerRefusesLeavesTheHoldOpen(t *testing.T) {
 	l := newLoop(t)
 	l.run = holding(held)
 	l.decide = func(reconcile.DecideInput) (reconcile.DecideResult, error) {
-		return reconcile.DecideResult{}, temporal.NewApplicationErrorWithOptions("no hold is open for this plan", session.ErrNotOpen, temporal.ApplicationErrorOptions{NonRetryable: true})
+		return reconcile.DecideResult{}, temporal.NewApplicationErrorWithOptions("no hold is open for this plan",
+			session.ErrNotOpen, temporal.ApplicationErrorOptions{NonRetryable: true})
 	}
 	approved := l.updateAt(time.Minute, messages.ApprovePlan, messages.DecisionInput{Plan: held, By: "carol"})
 	l.at(2*time.Minute, func() { require.NotNil(t, l.status().Hold) })
@@ -193,10 +201,14 @@ func TestApprovingStopsTheFullRunAndStartsItAgainAfterwards(t *testing.T) {
 				}
 				return long(ctx, in)
 			}
-			l.at(time.Minute, func() { require.Equal(t, held, l.status().Hold.Plan, "a hold is shown while its run still writes") })
+			l.at(time.Minute, func() {
+				require.Equal(t, held, l.status().Hold.Plan,
+					"a hold is shown while its run still writes")
+			})
 			approve(l)
 			l.start(12 * time.Hour)
-			require.Equal(t, []string{messages.ScopeFull, messages.ScopeHold, messages.ScopeFull}, l.scopes()[:3], triggers(l.runs))
+			require.Equal(t, []string{messages.ScopeFull, messages.ScopeHold, messages.ScopeFull}, l.scopes()[:3],
+				triggers(l.runs))
 		})
 	}
 }
@@ -209,7 +221,8 @@ func TestADecidedHoldDoesNotComeBack(t *testing.T) {
 			l.events = []event{touched(time.Minute, "c1", "x")}
 			hold := &messages.Hold{Plan: held, Run: "held-run", Removals: 1, People: 1}
 			l.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
-				return reconcile.JudgeResult{Open: 1, Hold: hold, Counts: messages.Counts{Adds: 1, Removals: 1, Held: 1}}, nil
+				return reconcile.JudgeResult{Open: 1, Hold: hold,
+					Counts: messages.Counts{Adds: 1, Removals: 1, Held: 1}}, nil
 			}
 			l.run = func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 				sum := ended(in)

@@ -13,7 +13,8 @@ import (
 
 // lookAt is what a review asks the loop.
 func (l *loop) lookAt(after time.Duration, people ...string) {
-	l.signalAt(after, messages.LookAt, messages.LookAtSignal{Review: spring, People: people, Everybody: len(people) == 0})
+	l.signalAt(after, messages.LookAt,
+		messages.LookAtSignal{Review: spring, People: people, Everybody: len(people) == 0})
 }
 
 // Whom a review decided about is looked at, ahead of the full verification that runs, and what is found is written.
@@ -76,7 +77,8 @@ func TestAReviewDecidesWhileTheOrganizationIsPaused(t *testing.T) {
 			})
 			l.signalAt(20*time.Hour, messages.Resume, typed(`{"by":"ana"}`))
 			l.start(21 * time.Hour)
-			require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull}, l.scopes(), "a full verification sees them all")
+			require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull}, l.scopes(),
+				"a full verification sees them all")
 		})
 	}
 	t.Run("with a run under way", func(t *testing.T) {

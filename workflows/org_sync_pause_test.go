@@ -21,7 +21,10 @@ func TestPauseClosesTheGateAndResumeOpensIt(t *testing.T) {
 		require.Equal(t, messages.StatePaused, l.status().State)
 		contains(t, l.page(), "**Paused by ana**: audit", "--name resume", "### Running")
 	})
-	l.at(20*time.Hour, func() { require.Equal(t, []string{messages.ScopeFull}, l.scopes(), "nothing runs while paused") })
+	l.at(20*time.Hour, func() {
+		require.Equal(t, []string{messages.ScopeFull}, l.scopes(),
+			"nothing runs while paused")
+	})
 	resumed := l.updateAt(20*time.Hour, messages.Resume, messages.ResumeInput{By: "ana"})
 	l.at(20*time.Hour+10*time.Second, func() { require.True(t, writing) })
 	l.start(22 * time.Hour)

@@ -16,7 +16,8 @@ import (
 
 // policyError is how Admit refuses a policy.
 func policyError(message string) error {
-	return temporal.NewApplicationErrorWithOptions(message, session.ErrPolicy, temporal.ApplicationErrorOptions{NonRetryable: true})
+	return temporal.NewApplicationErrorWithOptions(message, session.ErrPolicy,
+		temporal.ApplicationErrorOptions{NonRetryable: true})
 }
 
 func TestTheInputsPolicyIsTakenIntoForceAndEverybodyIsVerified(t *testing.T) {
@@ -48,10 +49,12 @@ func TestAWorkflowIDThatIsNoOrganizationsIsRefused(t *testing.T) {
 
 func TestAPolicyComesByUpdate(t *testing.T) {
 	l := newLoop(t)
-	applied := l.updateAt(time.Minute, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"by update"`), By: "bo"})
+	applied := l.updateAt(time.Minute, messages.ApplyPolicy,
+		messages.PolicyInput{Policy: json.RawMessage(`"by update"`), By: "bo"})
 	l.at(30*time.Second, func() { require.Equal(t, messages.StateStarting, l.status().State) })
 	l.startWith(messages.OrgSyncInput{}, time.Hour)
-	contains(t, applied.message(t), `hash of \"by update\"`, "a full verification starts now", `"mappings":2`, `"targets":3`)
+	contains(t, applied.message(t), `hash of \"by update\"`, "a full verification starts now", `"mappings":2`,
+		`"targets":3`)
 	require.Equal(t, []string{messages.ScopeFull}, l.scopes())
 	require.Equal(t, "bo", l.runs[0].By)
 }
@@ -67,7 +70,8 @@ func TestAPolicyComesBySignal(t *testing.T) {
 
 func TestTheSamePolicyAgainChangesNothing(t *testing.T) {
 	l := newLoop(t)
-	again := l.updateAt(time.Minute, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"first"`), By: "bo"})
+	again := l.updateAt(time.Minute, messages.ApplyPolicy,
+		messages.PolicyInput{Policy: json.RawMessage(`"first"`), By: "bo"})
 	l.start(time.Hour)
 	contains(t, again.message(t), "nothing changes")
 	require.Len(t, l.admits, 2)
@@ -81,7 +85,8 @@ func TestTheSamePolicyAgainThatFindsSomebodyVerifiesEverybody(t *testing.T) {
 		result.Rebound = len(l.admits) > 1
 		return result, nil
 	}
-	again := l.updateAt(time.Minute, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"first"`), By: "bo"})
+	again := l.updateAt(time.Minute, messages.ApplyPolicy,
+		messages.PolicyInput{Policy: json.RawMessage(`"first"`), By: "bo"})
 	l.start(time.Hour)
 	contains(t, again.message(t), "led to nobody have an account now")
 	require.Len(t, l.runs, 2)
@@ -91,7 +96,8 @@ func TestABadPolicyAtTheStartThenAGoodOne(t *testing.T) {
 	l := newLoop(t)
 	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 		if string(in.Policy) == `"first"` {
-			return reconcile.AdmitResult{}, policyError("the policy does not fit organization acme: group eng is synced")
+			return reconcile.AdmitResult{},
+				policyError("the policy does not fit organization acme: group eng is synced")
 		}
 		return inForce(in, true), nil
 	}
@@ -103,7 +109,8 @@ func TestABadPolicyAtTheStartThenAGoodOne(t *testing.T) {
 		require.Empty(t, state.Policy)
 		require.Empty(t, l.runs)
 	})
-	good := l.updateAt(2*time.Minute, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"good"`), By: "ana"})
+	good := l.updateAt(2*time.Minute, messages.ApplyPolicy,
+		messages.PolicyInput{Policy: json.RawMessage(`"good"`), By: "ana"})
 	l.at(3*time.Minute, func() {
 		require.Equal(t, messages.StateOK, l.status().State)
 		require.Nil(t, l.status().Problem)
@@ -121,7 +128,8 @@ func TestAFirstPolicyThatWasRefusedIsShownAsWhyThereIsNone(t *testing.T) {
 		}
 		return inForce(in, true), nil
 	}
-	refused := l.updateAt(time.Minute, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"evil"`), By: "bo"})
+	refused := l.updateAt(time.Minute, messages.ApplyPolicy,
+		messages.PolicyInput{Policy: json.RawMessage(`"evil"`), By: "bo"})
 	l.at(2*time.Minute, func() {
 		state := l.status()
 		require.Equal(t, messages.StateStarting, state.State)
@@ -159,20 +167,23 @@ func TestAMistakeAtTheStartLeavesNothingBehind(t *testing.T) {
 		l.admit = func(reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 			return reconcile.AdmitResult{}, policyError("there is no group eng")
 		}
-		refused := l.updateAt(0, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"evil"`), By: "bo"})
+		refused := l.updateAt(0, messages.ApplyPolicy,
+			messages.PolicyInput{Policy: json.RawMessage(`"evil"`), By: "bo"})
 		require.ErrorContains(t, l.failed(messages.OrgSyncInput{By: "bo", EndIfRefused: true}), "there is no group eng")
 		require.ErrorContains(t, refused.err, "there is no group eng")
 	})
 	t.Run("by hand, under another name", func(t *testing.T) {
 		l := newLoop(t)
 		l.admit = func(reconcile.AdmitInput) (reconcile.AdmitResult, error) { return reconcile.AdmitResult{}, misnamed }
-		require.ErrorContains(t, l.failed(messages.OrgSyncInput{Policy: json.RawMessage(`"first"`)}), "this workflow for")
+		require.ErrorContains(t, l.failed(messages.OrgSyncInput{Policy: json.RawMessage(`"first"`)}),
+			"this workflow for")
 		require.Len(t, l.admits, 1)
 	})
 	t.Run("by hand, then by apply-policy", func(t *testing.T) {
 		l := newLoop(t)
 		l.admit = func(reconcile.AdmitInput) (reconcile.AdmitResult, error) { return reconcile.AdmitResult{}, misnamed }
-		refused := l.updateAt(time.Minute, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"evil"`), By: "bo"})
+		refused := l.updateAt(time.Minute, messages.ApplyPolicy,
+			messages.PolicyInput{Policy: json.RawMessage(`"evil"`), By: "bo"})
 		require.ErrorContains(t, l.failed(messages.OrgSyncInput{}), "this workflow for")
 		require.ErrorContains(t, refused.err, "this workflow for")
 	})
@@ -187,12 +198,14 @@ func TestAMistakeAtTheStartLeavesNothingBehind(t *testing.T) {
 		l.updateAt(0, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"evil"`), By: "bo"})
 		l.updateAt(0, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"good"`), By: "bo"})
 		l.at(time.Minute, func() { require.Equal(t, messages.StateOK, l.status().State) })
-		l.updateAt(2*time.Minute, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"evil"`), By: "bo"})
+		l.updateAt(2*time.Minute, messages.ApplyPolicy,
+			messages.PolicyInput{Policy: json.RawMessage(`"evil"`), By: "bo"})
 		l.startWith(messages.OrgSyncInput{By: "bo", EndIfRefused: true}, time.Hour)
 	})
 }
 
-// TestTheStatusHasWhatIsNoticedNow: as the policy was applied, as everybody was verified, and as a few people were looked at since.
+// TestTheStatusHasWhatIsNoticedNow: as the policy was applied, as everybody was verified, and as a few people were
+// looked at since.
 func TestTheStatusHasWhatIsNoticedNow(t *testing.T) {
 	l := newLoop(t)
 	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
@@ -210,7 +223,8 @@ func TestTheStatusHasWhatIsNoticedNow(t *testing.T) {
 	}
 	l.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
 		return reconcile.JudgeResult{
-			Counts: messages.Counts{People: 1}, Findings: []string{"name-changed carol@acme.example: …", "rules-fight group:vault: …"}, Reported: 2,
+			Counts:   messages.Counts{People: 1},
+			Findings: []string{"name-changed carol@acme.example: …", "rules-fight group:vault: …"}, Reported: 2,
 		}, nil
 	}
 	l.events = []event{touched(20*time.Minute, "c7", "x")}
@@ -221,7 +235,8 @@ func TestTheStatusHasWhatIsNoticedNow(t *testing.T) {
 	})
 	l.at(15*time.Minute, func() { require.Equal(t, []string{"rules-fight group:vault: …"}, l.status().Findings) })
 	l.at(time.Hour, func() {
-		require.Equal(t, []string{"name-changed carol@acme.example: …", "rules-fight group:vault: …"}, l.status().Findings)
+		require.Equal(t, []string{"name-changed carol@acme.example: …", "rules-fight group:vault: …"},
+			l.status().Findings)
 		require.Equal(t, l.runs[0].Run, l.examines[0].Full, "what only a look at everybody can tell is repeated")
 	})
 	l.start(2 * time.Hour)
@@ -230,7 +245,8 @@ func TestTheStatusHasWhatIsNoticedNow(t *testing.T) {
 func TestARetiredOrganizationSaysSo(t *testing.T) {
 	l := newLoop(t)
 	l.admit = func(reconcile.AdmitInput) (reconcile.AdmitResult, error) {
-		return reconcile.AdmitResult{}, temporal.NewApplicationErrorWithOptions("organization acme was retired", session.ErrRetired, temporal.ApplicationErrorOptions{NonRetryable: true})
+		return reconcile.AdmitResult{}, temporal.NewApplicationErrorWithOptions("organization acme was retired",
+			session.ErrRetired, temporal.ApplicationErrorOptions{NonRetryable: true})
 	}
 	l.at(time.Minute, func() { require.Equal(t, messages.StateRetired, l.status().State) })
 	l.start(time.Hour)
@@ -244,14 +260,16 @@ func TestABadPolicyLeavesTheGoodOneInForce(t *testing.T) {
 		}
 		return inForce(in, true), nil
 	}
-	bad := l.updateAt(time.Minute, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"bad"`), By: "bo"})
+	bad := l.updateAt(time.Minute, messages.ApplyPolicy,
+		messages.PolicyInput{Policy: json.RawMessage(`"bad"`), By: "bo"})
 	l.at(2*time.Minute, func() {
 		require.Equal(t, `hash of "first"`, l.status().Policy)
 		require.Equal(t, messages.StateOK, l.status().State)
 	})
 	l.start(7 * time.Hour)
 	require.ErrorContains(t, bad.err, "mapping eng: no target")
-	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull}, l.scopes(), "the schedule goes on under the good policy")
+	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull}, l.scopes(),
+		"the schedule goes on under the good policy")
 }
 
 func TestAnEmptyPolicyIsRefusedBeforeItIsRecorded(t *testing.T) {
@@ -267,8 +285,10 @@ func TestAnEmptyPolicyIsRefusedBeforeItIsRecorded(t *testing.T) {
 
 func TestTwoPoliciesAtOnceAreTakenOneAfterTheOther(t *testing.T) {
 	l := newLoop(t)
-	second := l.updateAt(time.Minute, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"second"`), By: "bo"})
-	third := l.updateAt(time.Minute, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"third"`), By: "cy"})
+	second := l.updateAt(time.Minute, messages.ApplyPolicy,
+		messages.PolicyInput{Policy: json.RawMessage(`"second"`), By: "bo"})
+	third := l.updateAt(time.Minute, messages.ApplyPolicy,
+		messages.PolicyInput{Policy: json.RawMessage(`"third"`), By: "cy"})
 	l.start(time.Hour)
 	require.NoError(t, second.err)
 	require.NoError(t, third.err)
@@ -295,7 +315,8 @@ func TestAPolicyStopsTheRunUnderTheFormerOne(t *testing.T) {
 			})
 			l.start(2 * time.Hour)
 			for _, in := range l.runs[1:] {
-				require.Equal(t, `hash of "second"`, in.Policy, "no run starts under the former policy any more: %s", triggers(l.runs))
+				require.Equal(t, `hash of "second"`, in.Policy, "no run starts under the former policy any more: %s",
+					triggers(l.runs))
 			}
 		})
 	}
@@ -304,8 +325,10 @@ func TestAPolicyStopsTheRunUnderTheFormerOne(t *testing.T) {
 func TestAPolicyThatAsksForConsentSaysSo(t *testing.T) {
 	l := newLoop(t)
 	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) { return inForce(in, false), nil }
-	applied := l.updateAt(time.Minute, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"other"`), By: "bo"})
-	l.events = []event{{after: 2 * time.Minute, result: reconcile.WatchResult{Mode: "events", Cursor: "c1", People: []string{"x"}}}}
+	applied := l.updateAt(time.Minute, messages.ApplyPolicy,
+		messages.PolicyInput{Policy: json.RawMessage(`"other"`), By: "bo"})
+	l.events = []event{{after: 2 * time.Minute,
+		result: reconcile.WatchResult{Mode: "events", Cursor: "c1", People: []string{"x"}}}}
 	l.start(time.Hour)
 	contains(t, applied.message(t), "held until you approve it")
 	require.Empty(t, l.examines, "nobody is looked at before the first plan is approved")

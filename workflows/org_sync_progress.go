@@ -35,7 +35,8 @@ func (s *orgSync) checkSaidBy(ctx workflow.Context, run, execution string) error
 			continue
 		}
 		var is workflow.Execution
-		if begun := r.future.GetChildWorkflowExecution(); !s.namesExecutions || begun.IsReady() && begun.Get(ctx, &is) == nil && is.RunID == execution {
+		if begun := r.future.GetChildWorkflowExecution(); !s.namesExecutions ||
+			begun.IsReady() && begun.Get(ctx, &is) == nil && is.RunID == execution {
 			return nil
 		}
 		return kit.Refuse("run %s did not say this: what it says names its execution", kit.Bounded(run))
@@ -60,10 +61,12 @@ func checkRunID(run string) error {
 
 func checkProgress(in messages.ProgressSignal) error {
 	switch in.Run.State {
-	case messages.RunReading, messages.RunApplying, messages.RunWaiting, messages.RunVerifying, messages.RunDone, messages.RunStopped:
+	case messages.RunReading, messages.RunApplying, messages.RunWaiting, messages.RunVerifying, messages.RunDone,
+		messages.RunStopped:
 		return checkRunID(in.Run.Run)
 	}
-	return kit.Refuse("%q is no state of a run: this is what a run says to the organization's loop", kit.Bounded(in.Run.State))
+	return kit.Refuse("%q is no state of a run: this is what a run says to the organization's loop",
+		kit.Bounded(in.Run.State))
 }
 
 // takeProgress takes from what a run says how far it is. Anybody who may signal could say it, so what is held and what
@@ -101,7 +104,8 @@ func (s *orgSync) takeProgress(ctx workflow.Context, in messages.ProgressSignal)
 
 // takeHoldAsSaid is for histories from before the hold was looked up.
 func (s *orgSync) takeHoldAsSaid(in messages.ProgressSignal) {
-	older := in.Run.Hold != nil && s.Hold != nil && in.Run.Hold.Opened.Before(s.Hold.Opened) // a few people's run spoke since
+	// a few people's run spoke since
+	older := in.Run.Hold != nil && s.Hold != nil && in.Run.Hold.Opened.Before(s.Hold.Opened)
 	if in.Judged && !in.Run.DryRun {
 		if !older {
 			s.Hold = in.Run.Hold
@@ -126,7 +130,8 @@ func (s *orgSync) lookUpHold(ctx workflow.Context, b *childRun) {
 			found, err := act.Standing(ctx, s.Org, b.run)
 			switch {
 			case err != nil:
-				s.log.Warn("what is held could not be looked up; the next verification does", "run", b.run, "error", err)
+				s.log.Warn("what is held could not be looked up; the next verification does", "run", b.run,
+					"error", err)
 				return
 			case s.Policy != policy:
 				return

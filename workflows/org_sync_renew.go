@@ -23,8 +23,9 @@ const (
 	stuckAt     = 6 * renewAt     // events from which on it is a problem that the history is not renewed
 	stuckSize   = 20 << 20        // or bytes
 	mostCarried = 3 << 19         // bytes of the state: Temporal carries 2 MB
-	leastGrants = 500             // people who wait for a run of grants and are carried; the others ask again in a minute
-	mostJobs    = 500             // jobs that may wait
+	// people who wait for a run of grants and are carried; the others ask again in a minute
+	leastGrants = 500
+	mostJobs    = 500 // jobs that may wait
 )
 
 // renewal is how far the renewal of the history is.
@@ -137,7 +138,8 @@ func (s *orgSync) noteStuck(ctx workflow.Context) {
 		}
 	}
 	s.Stuck = fmt.Sprintf("the history has %d events and %d MB and cannot be renewed, for it waits for: %s. Temporal ends it at 51,200 events or 50 MB. See the pending activities in the Web UI; "+
-		"after a reset, or starter apply, the loop starts afresh", length, size>>20, cmp.Or(strings.Join(waits, ", "), "nothing that it knows"))
+		"after a reset, or starter apply, the loop starts afresh", length, size>>20,
+		cmp.Or(strings.Join(waits, ", "), "nothing that it knows"))
 }
 
 // anybodyWaits reports whether somebody waits for a job.
@@ -171,7 +173,8 @@ func (s *orgSync) stateToCarry(ctx workflow.Context) messages.OrgSyncState {
 				return true
 			}
 			state.Refused = kit.KeepRefused(state.Refused, messages.RefusedWord{
-				At: workflow.Now(ctx), Name: state.Kept[last].Name, Size: len(state.Kept[last].Body), Why: "too much waited for the next history: send it again",
+				At: workflow.Now(ctx), Name: state.Kept[last].Name, Size: len(state.Kept[last].Body),
+				Why: "too much waited for the next history: send it again",
 			})
 			state.Kept = state.Kept[:last]
 			return false
@@ -196,8 +199,10 @@ func answerable(state messages.OrgSyncState) messages.OrgSyncState {
 	}
 	const first = 100
 	p := &state.Pending
-	p.People, p.Groups, p.Recount = p.People[:min(len(p.People), first)], p.Groups[:min(len(p.Groups), first)], p.Recount[:min(len(p.Recount), first)]
-	p.Grants, p.Settling, p.Later, p.Jobs = p.Grants[:min(len(p.Grants), first)], nil, nil, p.Jobs[:min(len(p.Jobs), first)]
+	p.People, p.Groups, p.Recount = p.People[:min(len(p.People), first)], p.Groups[:min(len(p.Groups), first)],
+		p.Recount[:min(len(p.Recount), first)]
+	p.Grants, p.Settling, p.Later, p.Jobs = p.Grants[:min(len(p.Grants), first)], nil, nil,
+		p.Jobs[:min(len(p.Jobs), first)]
 	state.Kept, state.First = nil, nil
 	return state
 }

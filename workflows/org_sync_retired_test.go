@@ -15,20 +15,24 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// A retired organization's loop says so once and rests, without a watch and without schedules, until its policy is applied again.
+// A retired organization's loop says so once and rests, without a watch and without schedules, until its policy is
+// applied again.
 func TestOrgSyncRestsWhileItIsRetired(t *testing.T) {
 	for name, how := range map[string]func(l *loop){
 		"told by a sync-now": func(l *loop) {
 			l.signalAt(10*time.Minute, messages.SyncNow, messages.SyncNowInput{By: "worker --retire"})
 		},
 		"found by its watch": func(l *loop) {
-			l.events = []event{{after: time.Minute}, {after: 10 * time.Minute, err: fatal(session.ErrRetired, "organization acme was retired")}}
+			l.events = []event{{after: time.Minute},
+				{after: 10 * time.Minute, err: fatal(session.ErrRetired, "organization acme was retired")}}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var kept atomic.Int32
 			l := newLoop(t, func(l *loop) {
-				l.env.RegisterActivityWithOptions(func(context.Context, reconcile.KeepSchedulesInput) error { kept.Add(1); return nil }, activity.RegisterOptions{Name: "KeepSchedules"})
+				l.env.RegisterActivityWithOptions(
+					func(context.Context, reconcile.KeepSchedulesInput) error { kept.Add(1); return nil },
+					activity.RegisterOptions{Name: "KeepSchedules"})
 			})
 			l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 				result := inForce(in, true)
@@ -39,7 +43,8 @@ func TestOrgSyncRestsWhileItIsRetired(t *testing.T) {
 			l.run = func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 				sum := ended(in)
 				if !served() {
-					sum.State, sum.Problem = messages.RunStopped, &messages.Problem{Kind: session.ErrRetired, Message: "organization acme was retired"}
+					sum.State, sum.Problem = messages.RunStopped,
+						&messages.Problem{Kind: session.ErrRetired, Message: "organization acme was retired"}
 				}
 				return sum, nil
 			}
@@ -56,7 +61,8 @@ func TestOrgSyncRestsWhileItIsRetired(t *testing.T) {
 				require.Len(t, l.runs, runs, "it goes on trying")
 				require.Len(t, l.watches, watches, "it goes on watching")
 			})
-			again := l.updateAt(73*time.Hour, messages.ApplyPolicy, messages.PolicyInput{Policy: []byte(`"first"`), By: "ana"})
+			again := l.updateAt(73*time.Hour, messages.ApplyPolicy,
+				messages.PolicyInput{Policy: []byte(`"first"`), By: "ana"})
 			l.at(74*time.Hour, func() {
 				require.Contains(t, again.message(t), "taken up again")
 				require.Equal(t, messages.StateOK, l.status().State)

@@ -17,20 +17,23 @@ import (
 func (s *orgSync) keepTime(ctx workflow.Context) {
 	// Before, only policies whose rules know time were asked about it, and the end of a ruling was seen by the next
 	// verification.
-	if s.alwaysClocked = workflow.GetVersion(ctx, "rulings-end-on-time", workflow.DefaultVersion, 1) > workflow.DefaultVersion; s.alwaysClocked {
+	if s.alwaysClocked = workflow.GetVersion(ctx, "rulings-end-on-time", workflow.DefaultVersion,
+		1) > workflow.DefaultVersion; s.alwaysClocked {
 		s.ruleWake = s.ruleWake || s.Rules.Asked.IsZero()
 	}
 	workflow.GoNamed(ctx, "rules", func(ctx workflow.Context) {
 		for ctx.Err() == nil {
 			due := func() bool {
-				return s.timed() && s.Policy != "" && s.Paused == nil && !s.retired() && !s.ending && !s.admitting && (s.ruleWake || s.ruleDue(ctx))
+				return s.timed() && s.Policy != "" && s.Paused == nil && !s.retired() && !s.ending && !s.admitting &&
+					(s.ruleWake || s.ruleDue(ctx))
 			}
 			if workflow.Await(ctx, func() bool { return due() || s.sleeps() }) != nil {
 				return
 			}
 			if !due() {
 				next := s.Rules.Next
-				kit.AwaitUntil(ctx, next, "the time of a rule or of a review's verdict", func() bool { return due() || !s.sleeps() || !s.Rules.Next.Equal(next) })
+				kit.AwaitUntil(ctx, next, "the time of a rule or of a review's verdict",
+					func() bool { return due() || !s.sleeps() || !s.Rules.Next.Equal(next) })
 				continue
 			}
 			s.askTheClock(ctx)
@@ -43,7 +46,8 @@ func (s *orgSync) timed() bool { return s.alwaysClocked || s.Settings.Clocked }
 
 // sleeps reports whether nothing is due before an instant that is known.
 func (s *orgSync) sleeps() bool {
-	return s.timed() && s.Policy != "" && s.Paused == nil && !s.retired() && !s.ending && !s.ruleWake && !s.Rules.Next.IsZero()
+	return s.timed() && s.Policy != "" && s.Paused == nil && !s.retired() && !s.ending && !s.ruleWake &&
+		!s.Rules.Next.IsZero()
 }
 
 func (s *orgSync) ruleDue(ctx workflow.Context) bool {

@@ -32,7 +32,8 @@ func newClocked(t *testing.T) *clocked {
 		return reconcile.RuleTimeResult{}, nil
 	}
 	c.loop = newLoop(t, func(l *loop) {
-		l.env.RegisterActivityWithOptions(func(_ context.Context, in reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
+		l.env.RegisterActivityWithOptions(func(_ context.Context, in reconcile.RuleTimeInput) (reconcile.RuleTimeResult,
+			error) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			now := l.env.Now().UTC()
@@ -178,5 +179,6 @@ func TestSchedulesFollowThePolicy(t *testing.T) {
 		c.update(messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"third"`), By: "ana"})
 	})
 	c.start(3 * time.Hour)
-	require.Equal(t, []string{`hash of "first"`, `hash of "second"`}, c.schedules, "once more when it goes, and then no more")
+	require.Equal(t, []string{`hash of "first"`, `hash of "second"`}, c.schedules,
+		"once more when it goes, and then no more")
 }

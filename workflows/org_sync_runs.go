@@ -56,7 +56,8 @@ func (s *orgSync) newRun(ctx workflow.Context) messages.ReconcileInput {
 // reconcile starts a run. Its steps go ahead of those of grants, which may be many at once and wait for it.
 func (s *orgSync) reconcile(ctx workflow.Context, in messages.ReconcileInput, what string) *childRun {
 	first := act.PriorityUrgent
-	if in.Scope.Kind != messages.ScopeGrants && in.Scope.Kind != messages.ScopePeople && in.Scope.Kind != messages.ScopeGroups {
+	if in.Scope.Kind != messages.ScopeGrants && in.Scope.Kind != messages.ScopePeople &&
+		in.Scope.Kind != messages.ScopeGroups {
 		first = act.PriorityBulk
 	}
 	if in.Progress != nil {
@@ -71,7 +72,8 @@ func (s *orgSync) reconcile(ctx workflow.Context, in messages.ReconcileInput, wh
 		StaticSummary:         display.Summary(fmt.Sprintf("%s: %s (%s)", s.Org, what, in.Trigger)),
 		TypedSearchAttributes: temporal.NewSearchAttributes(messages.AttributeOrg.ValueSet(s.Org)),
 	})
-	return &childRun{run: in.Run, scope: in.Scope.Kind, dry: in.DryRun, cancel: cancel, future: workflow.ExecuteChildWorkflow(child, messages.Reconcile, in)}
+	return &childRun{run: in.Run, scope: in.Scope.Kind, dry: in.DryRun, cancel: cancel,
+		future: workflow.ExecuteChildWorkflow(child, messages.Reconcile, in)}
 }
 
 // runID is the workflow ID of a run; an approved hold writes the lines of the run that was held.
@@ -105,7 +107,8 @@ func (s *orgSync) startFull(ctx workflow.Context) {
 	in.Round, in.Since = s.followedByFull()
 	// A full verification sees everything that was waiting to be looked at, but for second looks, which stand on the
 	// first.
-	s.Pending = messages.Pending{Jobs: s.Pending.Jobs, Settling: s.Pending.Settling, Later: s.Pending.Later, Grants: s.Pending.Grants}
+	s.Pending = messages.Pending{Jobs: s.Pending.Jobs, Settling: s.Pending.Settling, Later: s.Pending.Later,
+		Grants: s.Pending.Grants}
 	s.runInBackground(ctx, in, nil)
 }
 
@@ -113,7 +116,8 @@ func (s *orgSync) runInBackground(ctx workflow.Context, in messages.ReconcileInp
 	b := s.reconcile(ctx, in, act.DescribeScope(in.Scope))
 	b.asked = job != nil
 	s.full = b
-	s.Running = &messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By, State: messages.RunReading, Started: workflow.Now(ctx), DryRun: in.DryRun}
+	s.Running = &messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By,
+		State: messages.RunReading, Started: workflow.Now(ctx), DryRun: in.DryRun}
 	workflow.GoNamed(ctx, "run "+in.Run, func(ctx workflow.Context) {
 		var sum messages.RunSummary
 		err := b.future.Get(ctx, &sum)
@@ -197,7 +201,8 @@ func (s *orgSync) lookAtTouched(ctx workflow.Context) {
 	others := slices.DeleteFunc(p.People, func(id string) bool { return slices.Contains(settling, id) })
 	if looked && (len(others)+len(p.Groups) > 0 || p.Fresh) {
 		s.lookAgainLater(messages.Settling{
-			People: others, Groups: p.Groups, Fresh: p.Fresh, Due: workflow.Now(ctx).Add(max(s.Settings.Settle.Std(), readLag)), First: in.Run,
+			People: others, Groups: p.Groups, Fresh: p.Fresh,
+			Due: workflow.Now(ctx).Add(max(s.Settings.Settle.Std(), readLag)), First: in.Run,
 		})
 	}
 }
@@ -266,14 +271,16 @@ func (s *orgSync) lastFull() string {
 // background. It returns when that is written; verification goes on behind its back. settling are people who are looked
 // at again because they seem to lose something; ok is false when they could not be looked at.
 func (s *orgSync) lookAtFew(ctx workflow.Context, in messages.ReconcileInput, how look) (settling []string, ok bool) {
-	sum := messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By, DryRun: in.DryRun, Started: workflow.Now(ctx), State: messages.RunDone, Round: in.Round, Since: in.Since}
+	sum := messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By, DryRun: in.DryRun,
+		Started: workflow.Now(ctx), State: messages.RunDone, Round: in.Round, Since: in.Since}
 	now := sum
 	now.State = messages.RunReading
 	s.showRunning(&now)
 	defer s.show(ctx)
 	verdict, err := act.Examine(ctx, reconcile.ExamineInput{
 		RunInput: session.RunInput{Org: s.Org, Run: in.Run, Policy: in.Policy, Preview: in.DryRun},
-		Trigger:  in.Trigger, By: in.By, Scope: in.Scope, Fresh: how.fresh, DryRun: in.DryRun, First: how.first, More: how.more, After: how.after, Since: in.Since,
+		Trigger:  in.Trigger, By: in.By, Scope: in.Scope, Fresh: how.fresh, DryRun: in.DryRun, First: how.first,
+		More: how.more, After: how.after, Since: in.Since,
 		Full: s.lastFull(),
 	})
 	if err != nil {
@@ -282,11 +289,13 @@ func (s *orgSync) lookAtFew(ctx workflow.Context, in messages.ReconcileInput, ho
 		return nil, false
 	}
 	s.takeVerdict(ctx, in, verdict)
-	sum.Plan, sum.Counts, sum.Hold, sum.Findings, sum.Reported = verdict.Plan, verdict.Counts, verdict.Hold, verdict.Findings, verdict.Reported
+	sum.Plan, sum.Counts, sum.Hold, sum.Findings, sum.Reported = verdict.Plan, verdict.Counts, verdict.Hold,
+		verdict.Findings, verdict.Reported
 	waits := len(verdict.Settling) > 0 && how.key > 0
 	if len(verdict.Settling) > 0 {
 		s.lookAgainLater(messages.Settling{
-			People: verdict.Settling, Due: workflow.Now(ctx).Add(s.Settings.Settle.Std()), First: in.Run, By: in.By, Key: how.key, Round: in.Round, Since: in.Since,
+			People: verdict.Settling, Due: workflow.Now(ctx).Add(s.Settings.Settle.Std()), First: in.Run, By: in.By,
+			Key: how.key, Round: in.Round, Since: in.Since,
 		})
 	}
 	if verdict.Quiet() {
@@ -320,7 +329,8 @@ func (s *orgSync) takeVerdict(ctx workflow.Context, in messages.ReconcileInput, 
 		s.requestFull(verdict.Full, "")
 	case verdict.TooMany:
 		s.requestFull("many people seem to lose something", "")
-		s.Pending.FullRound, s.Pending.FullSince = laterRound(s.Pending.FullRound, s.Pending.FullSince, in.Round, in.Since)
+		s.Pending.FullRound, s.Pending.FullSince = laterRound(s.Pending.FullRound, s.Pending.FullSince,
+			in.Round, in.Since)
 	case verdict.ToCreate && s.Adopted && !s.Settings.DryRun:
 		s.requestFull("groups are to be created", "")
 	}
@@ -330,7 +340,8 @@ func (s *orgSync) takeVerdict(ctx workflow.Context, in messages.ReconcileInput, 
 // waits says that its answer has to wait for a second look.
 func (s *orgSync) writeFew(ctx workflow.Context, in messages.ReconcileInput, key int, waits bool) {
 	what := act.DescribeScope(in.Scope)
-	in.Scope.People, in.Scope.Recount = in.Scope.People[:min(len(in.Scope.People), 20)], nil // only for people to see from here on
+	// only for people to see from here on
+	in.Scope.People, in.Scope.Recount = in.Scope.People[:min(len(in.Scope.People), 20)], nil
 	run := s.reconcile(ctx, in, what)
 	s.urgent = run
 	s.verifying++
@@ -357,7 +368,8 @@ func (s *orgSync) dropLook(ctx workflow.Context, in messages.ReconcileInput, sum
 		s.log.Warn("a look that was dropped is not closed in the ledger", "run", in.Run, "error", err)
 	}
 	s.clearRunning(in.Run)
-	s.answer(how.key, false, sum, kit.Refuse("nothing was written: the organization was paused, or another policy came, while this was looked at; ask again after it"))
+	s.answer(how.key, false, sum, kit.Refuse(
+		"nothing was written: the organization was paused, or another policy came, while this was looked at; ask again after it"))
 	s.requestFull("a look was dropped", "")
 	s.openGate(ctx)
 }

@@ -17,7 +17,8 @@ func (s *orgSync) show(ctx workflow.Context) {
 		return
 	}
 	s.shown = s.State
-	if err := workflow.UpsertTypedSearchAttributes(ctx, messages.AttributeOrg.ValueSet(s.Org), messages.AttributeState.ValueSet(s.State)); err != nil {
+	if err := workflow.UpsertTypedSearchAttributes(ctx, messages.AttributeOrg.ValueSet(s.Org),
+		messages.AttributeState.ValueSet(s.State)); err != nil {
 		s.log.Warn("the state is not shown in the workflow list", "error", err)
 	}
 }
@@ -56,7 +57,8 @@ func (s *orgSync) details() string {
 	page.Line("## %s is %s\n", s.Org, s.State)
 	switch {
 	case s.Problem != nil:
-		page.Line("**%s** since %s, tried %d times.\n\n> %s\n", s.Problem.Kind, instant(s.Problem.Since), s.Problem.Tries, s.Problem.Message)
+		page.Line("**%s** since %s, tried %d times.\n\n> %s\n", s.Problem.Kind, instant(s.Problem.Since),
+			s.Problem.Tries, s.Problem.Message)
 		switch {
 		case !s.Problem.Retry.IsZero():
 			page.Line("Next attempt at %s.\n", instant(s.Problem.Retry))
@@ -78,7 +80,8 @@ func (s *orgSync) details() string {
 		s.describeHold(&page, s.Hold)
 	}
 	if r := s.Running; r != nil {
-		page.Line("### Running\n\nRun %s (%s): %s since %s, see workflow %s.\n", display.Code(r.Run), r.Trigger, r.State, instant(r.Started),
+		page.Line("### Running\n\nRun %s (%s): %s since %s, see workflow %s.\n", display.Code(r.Run), r.Trigger,
+			r.State, instant(r.Started),
 			display.Code(runID(messages.ReconcileInput{Org: s.Org, Run: r.Run, Scope: messages.Scope{Kind: r.Scope}})))
 	}
 	if n := len(s.Pending.Grants); n > 0 || s.grants != nil {
@@ -99,16 +102,19 @@ func (s *orgSync) details() string {
 // describeHold tells what the guard holds, and how it is decided.
 func (s *orgSync) describeHold(page *display.Page, h *messages.Hold) {
 	page.Line("### Waits for a decision\n")
-	page.Line("%d adds and %d removals for %d people are held since %s:\n", h.Adds+h.Adopts, h.Removals, h.People, instant(h.Opened))
+	page.Line("%d adds and %d removals for %d people are held since %s:\n", h.Adds+h.Adopts, h.Removals, h.People,
+		instant(h.Opened))
 	for _, rule := range h.Rules {
 		page.Line("- %s", rule)
 	}
 	if h.Changed != "" {
 		page.Line("\nThis plan %s.", h.Changed)
 	}
-	page.Line("\nSee every line with %s. Then approve or reject exactly this plan, %s:", display.Starter("plan --held", s.Org), display.Code(h.Plan))
+	page.Line("\nSee every line with %s. Then approve or reject exactly this plan, %s:",
+		display.Starter("plan --held", s.Org), display.Code(h.Plan))
 	for _, name := range []string{messages.ApprovePlan, messages.RejectPlan} {
-		page.Command(display.Update(messages.OrgSyncID(s.Org), name, display.Input{{"plan", h.Plan}, {"by", messages.You}, {"note", ""}}))
+		page.Command(display.Update(messages.OrgSyncID(s.Org), name,
+			display.Input{{"plan", h.Plan}, {"by", messages.You}, {"note", ""}}))
 	}
 }
 
@@ -120,7 +126,8 @@ func (s *orgSync) describeNoticed(page *display.Page) {
 			page.Line("- %s", f)
 		}
 		if s.LastFull != nil && s.Reported > len(found) {
-			page.Line("- and %d more kinds: %s", s.Reported-len(found), display.Starter("plan", s.Org).With("--run", s.LastFull.Run))
+			page.Line("- and %d more kinds: %s", s.Reported-len(found),
+				display.Starter("plan", s.Org).With("--run", s.LastFull.Run))
 		}
 		page.Line("")
 	}

@@ -32,7 +32,8 @@ func TestOrgSyncWatchesWhileItsHistoryCannotBeRenewed(t *testing.T) {
 	l.start(3 * time.Hour)
 }
 
-// Large signals do not fill a history while a long run is under way: the run ends for a fresh history, and another begins there.
+// Large signals do not fill a history while a long run is under way: the run ends for a fresh history, and another
+// begins there.
 func TestOrgSyncRenewsALargeHistoryWhileAFullVerificationRuns(t *testing.T) {
 	l := newLoop(t)
 	l.run = gated(10*time.Hour, func(bool) {})
@@ -60,13 +61,15 @@ func TestOrgSyncRenewsALargeHistoryWhileAJobIsWritten(t *testing.T) {
 			ask: func(l *loop) *answer {
 				return l.updateAt(10*time.Minute, messages.ApprovePlan, messages.DecisionInput{Plan: held, By: "carol"})
 			},
-			rest: messages.Job{Scope: messages.Scope{Kind: messages.ScopeHold, Run: "held-run", Plan: held}, By: "carol", Note: "approved by carol"},
+			rest: messages.Job{Scope: messages.Scope{Kind: messages.ScopeHold, Run: "held-run", Plan: held},
+				By: "carol", Note: "approved by carol"},
 		},
 		"an undo": {
 			ask: func(l *loop) *answer {
 				return l.updateAt(10*time.Minute, messages.Undo, messages.UndoInput{Run: "r1", By: "carol"})
 			},
-			rest: messages.Job{Scope: messages.Scope{Kind: messages.ScopeHold, Run: "", Plan: "sha256:undo", Undo: true}, By: "carol", Note: "undo of r1"},
+			rest: messages.Job{Scope: messages.Scope{Kind: messages.ScopeHold, Run: "", Plan: "sha256:undo",
+				Undo: true}, By: "carol", Note: "undo of r1"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -116,40 +119,48 @@ func TestOrgSyncSaysThatItsHistoryIsLarge(t *testing.T) {
 	l.at(30*time.Minute, func() { l.env.SetCurrentHistorySize(21 << 20) })
 	l.signalAt(31*time.Minute, messages.SyncNow, typed(`"dropped"`))
 	l.at(40*time.Minute, func() {
-		require.Contains(t, l.status().Stuck, "events and 21 MB and cannot be renewed, for it waits for: a run of a few people")
+		require.Contains(t, l.status().Stuck,
+			"events and 21 MB and cannot be renewed, for it waits for: a run of a few people")
 	})
 	l.start(time.Hour)
 }
 
-// A job that fails again and again, and for which nobody waits, goes with the state: it does not keep the history from its end.
+// A job that fails again and again, and for which nobody waits, goes with the state: it does not keep the history from
+// its end.
 func TestOrgSyncCarriesAJobThatFails(t *testing.T) {
 	l := newLoop(t)
 	l.run = func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		if in.Scope.Kind == messages.ScopeHold {
-			return messages.RunSummary{Run: in.Run, Scope: in.Scope.Kind, Problem: &messages.Problem{Kind: session.ErrKeyRefused, Message: "make a new key"}}, nil
+			return messages.RunSummary{Run: in.Run, Scope: in.Scope.Kind,
+				Problem: &messages.Problem{Kind: session.ErrKeyRefused, Message: "make a new key"}}, nil
 		}
 		return ended(in), nil
 	}
 	l.signalAt(2*time.Hour, messages.ForceContinueAsNew, nil)
 	state := l.renewed(messages.OrgSyncInput{State: &messages.OrgSyncState{
-		Org: org, Policy: "p", Adopted: true, Settings: settings, NextFull: begin.Add(100 * time.Hour), Feed: messages.Feed{Mode: "events", Cursor: "c"},
-		Pending: messages.Pending{Jobs: []messages.Job{{Scope: messages.Scope{Kind: messages.ScopeHold, Run: "r1", Plan: "sha256:held"}, By: "carol"}}},
+		Org: org, Policy: "p", Adopted: true, Settings: settings, NextFull: begin.Add(100 * time.Hour),
+		Feed: messages.Feed{Mode: "events", Cursor: "c"},
+		Pending: messages.Pending{Jobs: []messages.Job{
+			{Scope: messages.Scope{Kind: messages.ScopeHold, Run: "r1", Plan: "sha256:held"}, By: "carol"}}},
 	}})
 	require.Len(t, state.Pending.Jobs, 1, "what was approved stays approved")
 }
 
-// What a history hands to the next is bounded, whatever waits: what is dropped is told, asked again, or looked at with everybody.
+// What a history hands to the next is bounded, whatever waits: what is dropped is told, asked again, or looked at with
+// everybody.
 func TestOrgSyncCarriesNoMoreThanTemporalTakes(t *testing.T) {
 	l := newLoop(t)
 	in := messages.OrgSyncState{
-		Org: org, Policy: "p", Adopted: true, Settings: settings, NextFull: begin.Add(100 * time.Hour), Feed: messages.Feed{Mode: "events", Cursor: "c"},
+		Org: org, Policy: "p", Adopted: true, Settings: settings, NextFull: begin.Add(100 * time.Hour),
+		Feed:   messages.Feed{Mode: "events", Cursor: "c"},
 		Paused: &messages.PauseInput{By: "ana"},
 	}
 	for range 5000 {
 		in.Pending.People = append(in.Pending.People, strings.Repeat("p", 320))
 	}
 	for range 200 {
-		in.Kept = append(in.Kept, messages.KeptWord{Name: messages.Pause, Body: []byte(`{"by":"` + strings.Repeat("<", 300) + `"}`)})
+		in.Kept = append(in.Kept, messages.KeptWord{Name: messages.Pause,
+			Body: []byte(`{"by":"` + strings.Repeat("<", 300) + `"}`)})
 	}
 	l.at(30*time.Second, func() {
 		text, err := json.Marshal(l.status())

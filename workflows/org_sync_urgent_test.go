@@ -116,7 +116,8 @@ func TestUndoAfterAProblemIsTriedAgain(t *testing.T) {
 	l.run = func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		sum := ended(in)
 		if in.Scope.Kind == messages.ScopeFull {
-			sum.State, sum.Problem = messages.RunStopped, &messages.Problem{Kind: session.ErrUnavailable, Message: "503"}
+			sum.State, sum.Problem = messages.RunStopped,
+				&messages.Problem{Kind: session.ErrUnavailable, Message: "503"}
 		}
 		return sum, nil
 	}
@@ -147,7 +148,8 @@ func TestAHeldUndoIsReleasedWhilePaused(t *testing.T) {
 		return sum, nil
 	}
 	l.decide = func(in reconcile.DecideInput) (reconcile.DecideResult, error) {
-		return reconcile.DecideResult{Hold: messages.Hold{Plan: in.Plan, Run: "undo-run", Removals: 500, Undo: true}}, nil
+		return reconcile.DecideResult{Hold: messages.Hold{Plan: in.Plan, Run: "undo-run", Removals: 500, Undo: true}},
+			nil
 	}
 	undone := l.updateAt(time.Minute, messages.Undo, messages.UndoInput{Run: "r", By: "ana"})
 	approved := l.updateAt(2*time.Minute, messages.ApprovePlan, messages.DecisionInput{Plan: held, By: "carol"})
@@ -167,7 +169,8 @@ func TestAnApprovedPlanIsTriedAgainAfterAProblem(t *testing.T) {
 		if in.Scope.Kind == messages.ScopeHold && broken {
 			broken = false
 			sum := ended(in)
-			sum.State, sum.Problem = messages.RunStopped, &messages.Problem{Kind: session.ErrUnavailable, Message: "503"}
+			sum.State, sum.Problem = messages.RunStopped,
+				&messages.Problem{Kind: session.ErrUnavailable, Message: "503"}
 			return sum, nil
 		}
 		return holding(held)(ctx, in)
@@ -196,7 +199,8 @@ func looking(t *testing.T) (l *loop, wrote map[string]bool, synced *answer) {
 
 func TestAPolicyAppliedDuringALook(t *testing.T) {
 	l, wrote, synced := looking(t)
-	applied := l.updateAt(7*time.Minute, messages.ApplyPolicy, messages.PolicyInput{Policy: json.RawMessage(`"second"`), By: "bo"})
+	applied := l.updateAt(7*time.Minute, messages.ApplyPolicy,
+		messages.PolicyInput{Policy: json.RawMessage(`"second"`), By: "bo"})
 	l.start(time.Hour)
 	require.NoError(t, applied.err)
 	require.False(t, wrote[`hash of "first"`], "the former policy is written")

@@ -21,7 +21,10 @@ func (s *orgSync) watch(ctx workflow.Context) {
 		defer func() { s.watching, s.wake = false, true }()
 		for tries := 0; ctx.Err() == nil && !s.ending; {
 			if s.Policy == "" || s.Paused != nil || s.retired() {
-				if workflow.Await(ctx, func() bool { return s.Policy != "" && s.Paused == nil && !s.retired() || s.ending }) != nil {
+				if workflow.Await(ctx, func() bool {
+					return s.Policy != "" && s.Paused == nil && !s.retired() ||
+						s.ending
+				}) != nil {
 					return
 				}
 				continue
@@ -29,7 +32,8 @@ func (s *orgSync) watch(ctx workflow.Context) {
 			once, stop := workflow.WithCancel(ctx)
 			s.restart = stop
 			result, err := act.Watch(once, reconcile.WatchInput{
-				Org: s.Org, Policy: s.Policy, Mode: s.Feed.Mode, Cursor: s.Feed.Cursor, Every: s.Settings.Feed, Once: tries > 0 || s.Feed.Mode == "",
+				Org: s.Org, Policy: s.Policy, Mode: s.Feed.Mode, Cursor: s.Feed.Cursor, Every: s.Settings.Feed,
+				Once: tries > 0 || s.Feed.Mode == "",
 			})
 			stopped := once.Err() != nil
 			stop()
@@ -38,13 +42,15 @@ func (s *orgSync) watch(ctx workflow.Context) {
 				tries = 0
 				s.takeWatched(ctx, result)
 			case stopped:
-			case kit.KindOf(err) == session.ErrRetired && workflow.GetVersion(ctx, "retired-rests", workflow.DefaultVersion, 1) > workflow.DefaultVersion:
+			case kit.KindOf(err) == session.ErrRetired &&
+				workflow.GetVersion(ctx, "retired-rests", workflow.DefaultVersion, 1) > workflow.DefaultVersion:
 				s.recordFailure(ctx, messages.Problem{Kind: kit.KindOf(err), Message: kit.MessageOf(err)})
 				s.wake = true
 			default:
 				tries++
 				s.Feed.Problem, s.wake = kit.MessageOf(err), true
-				kit.AwaitUntil(ctx, workflow.Now(ctx).Add(loopPatience.After(tries)), "watch again after a problem", func() bool { return s.ending || s.feedAgain })
+				kit.AwaitUntil(ctx, workflow.Now(ctx).Add(loopPatience.After(tries)), "watch again after a problem",
+					func() bool { return s.ending || s.feedAgain })
 				s.feedAgain = false
 			}
 		}
@@ -65,7 +71,8 @@ func (s *orgSync) takeWatched(ctx workflow.Context, r reconcile.WatchResult) {
 		return // the first plan waits for consent; after it everybody is looked at anyway
 	}
 	if len(r.Later) > 0 {
-		s.Pending.Later = append(s.Pending.Later, messages.Settling{People: r.Later, Due: workflow.Now(ctx).Add(writesBelieved)})
+		s.Pending.Later = append(s.Pending.Later,
+			messages.Settling{People: r.Later, Due: workflow.Now(ctx).Add(writesBelieved)})
 	}
 	p := &s.Pending
 	p.People = merge(p.People, r.People)
@@ -77,7 +84,8 @@ func (s *orgSync) takeWatched(ctx workflow.Context, r reconcile.WatchResult) {
 		s.requestFull(r.Full, "")
 	case len(p.People)+len(p.Groups) > mostPending:
 		p.People, p.Groups, p.Recount, p.Fresh = nil, nil, nil, false
-		p.Settling = slices.DeleteFunc(p.Settling, func(w messages.Settling) bool { return w.Key == 0 }) // but for whom somebody waits
+		// but for whom somebody waits
+		p.Settling = slices.DeleteFunc(p.Settling, func(w messages.Settling) bool { return w.Key == 0 })
 		s.requestFull("more people were touched than are looked at one by one", "")
 	}
 }

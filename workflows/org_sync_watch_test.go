@@ -20,7 +20,8 @@ type scheduled struct {
 	options map[string]workflow.ActivityOptions // by type
 }
 
-func (s *scheduled) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+func (s *scheduled) InterceptWorkflow(_ workflow.Context,
+	next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
 	return &scheduledInbound{interceptor.WorkflowInboundInterceptorBase{Next: next}, s}
 }
 
@@ -45,10 +46,12 @@ func (o *scheduledOutbound) ExecuteActivity(ctx workflow.Context, name string, a
 
 // A watch takes no place from other work, and shows the less often that it lives the less often it polls.
 func TestOrgSyncWatchHasAQueueOfItsOwn(t *testing.T) {
-	for feed, silence := range map[time.Duration]time.Duration{3 * time.Second: 12 * time.Second, 5 * time.Second: 15 * time.Second, 20 * time.Second: time.Minute, time.Hour: 75 * time.Second} {
+	for feed, silence := range map[time.Duration]time.Duration{3 * time.Second: 12 * time.Second,
+		5 * time.Second: 15 * time.Second, 20 * time.Second: time.Minute, time.Hour: 75 * time.Second} {
 		seen := &scheduled{options: map[string]workflow.ActivityOptions{}}
 		l := newLoop(t, func(l *loop) {
-			l.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute, Interceptors: []interceptor.WorkerInterceptor{&unhurried{}, seen}})
+			l.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute,
+				Interceptors: []interceptor.WorkerInterceptor{&unhurried{}, seen}})
 		})
 		before := settings.Feed
 		settings.Feed = messages.Duration(feed)
@@ -56,7 +59,8 @@ func TestOrgSyncWatchHasAQueueOfItsOwn(t *testing.T) {
 		settings.Feed = before
 		require.Equal(t, messages.QueueWatches, seen.options["Watch"].TaskQueue)
 		require.Equal(t, silence, seen.options["Watch"].HeartbeatTimeout)
-		require.NotZero(t, seen.options["Watch"].ScheduleToStartTimeout, "a watch for which there is no room is noticed")
+		require.NotZero(t, seen.options["Watch"].ScheduleToStartTimeout,
+			"a watch for which there is no room is noticed")
 		require.Equal(t, messages.QueueAtlassian, seen.options["Admit"].TaskQueue)
 	}
 }

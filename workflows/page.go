@@ -39,7 +39,8 @@ func inWords(r messages.RunSummary) string {
 		what string
 	}{
 		{c.Held, "held"}, {c.Shortage, "short of licences"}, {c.Refused, "refused"}, {c.Superseded, "no longer needed"},
-		{c.Failed, "not done"}, {c.Suppressed, "rejected earlier"}, {c.Foreign, "foreign memberships"}, {c.Unverified, "not seen when read back"},
+		{c.Failed, "not done"}, {c.Suppressed, "rejected earlier"}, {c.Foreign, "foreign memberships"},
+		{c.Unverified, "not seen when read back"},
 	} {
 		if part.n > 0 {
 			words += fmt.Sprintf(", %d %s", part.n, part.what)

@@ -16,8 +16,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// player runs one workflow in time-skipping time, history after history. What is to happen at an instant happens whichever history
-// runs by then.
+// player runs one workflow in time-skipping time, history after history. What is to happen at an instant happens
+// whichever history runs by then.
 type player struct {
 	t   *testing.T
 	env *testsuite.TestWorkflowEnvironment // of the history that runs now
@@ -102,7 +102,8 @@ func (p *player) plan(at time.Time, do func()) *deed {
 func (p *player) allDone() {
 	p.t.Helper()
 	for _, d := range p.agenda {
-		require.True(p.t, d.done || !d.test, "the workflow ended before what the test wants to happen after %s", d.at.Sub(begin))
+		require.True(p.t, d.done || !d.test, "the workflow ended before what the test wants to happen after %s",
+			d.at.Sub(begin))
 	}
 }
 

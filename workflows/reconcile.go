@@ -61,13 +61,16 @@ func Reconcile(ctx workflow.Context, raw converter.RawValue) (messages.RunSummar
 		if in.Scope.Kind == messages.ScopeHold {
 			r.Phase = phaseAdopt
 		}
-		r.Run = messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By, DryRun: in.DryRun, Started: workflow.Now(ctx), Round: in.Round, Since: in.Since}
+		r.Run = messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By,
+			DryRun: in.DryRun, Started: workflow.Now(ctx), Round: in.Round, Since: in.Since}
 	}
-	if err := kit.AnswerQuery(ctx, messages.Status, "how far the run is", func() messages.RunSummary { return r.Run }); err != nil {
+	if err := kit.AnswerQuery(ctx, messages.Status, "how far the run is",
+		func() messages.RunSummary { return r.Run }); err != nil {
 		return r.Run, err
 	}
 	r.Workflow, r.execution = workflow.GetInfo(ctx).WorkflowExecution.ID, workflow.GetInfo(ctx).OriginalRunID
-	r.handlers = kit.NewMessageHandlers(kit.Options{Refused: func(one messages.RefusedWord) { r.Run.Refused = kit.KeepRefused(r.Run.Refused, one) }})
+	r.handlers = kit.NewMessageHandlers(
+		kit.Options{Refused: func(one messages.RefusedWord) { r.Run.Refused = kit.KeepRefused(r.Run.Refused, one) }})
 	r.history = kit.NewRenewal(r.handlers, kit.Limits{Events: renewRunAt})
 	r.named = namesExecutions(ctx)
 	r.serveGate(ctx)
@@ -85,9 +88,11 @@ func checkRun(ctx workflow.Context, in messages.ReconcileInput) error {
 	is, loop := info.WorkflowExecution.ID, messages.OrgSyncID(in.Org)
 	switch parent := info.ParentWorkflowExecution; {
 	case parent == nil:
-		return kit.Refuse("a run of organization %s is started by %s, not by hand: ask for one by its update %s", in.Org, loop, messages.SyncNow)
+		return kit.Refuse("a run of organization %s is started by %s, not by hand: ask for one by its update %s",
+			in.Org, loop, messages.SyncNow)
 	case parent.ID != loop || in.Parent != loop:
-		return kit.Refuse("a run of organization %s is started by %s, not by %s: ask for one by its update %s", in.Org, loop, kit.Bounded(parent.ID), messages.SyncNow)
+		return kit.Refuse("a run of organization %s is started by %s, not by %s: ask for one by its update %s", in.Org,
+			loop, kit.Bounded(parent.ID), messages.SyncNow)
 	case is != runID(in):
 		return kit.Refuse("the workflow ID of this run must be %s, not %s", kit.Bounded(runID(in)), kit.Bounded(is))
 	}
@@ -110,11 +115,13 @@ type reconciliation struct {
 	failures  int                         // in a row
 	problem   error                       // stops the writing
 	guarded   map[access.Entitlement]bool // protected targets from which somebody is just being removed
-	byBatch   bool                        // each batch of removals is read again; runs from before read all of them at once
+	// each batch of removals is read again; runs from before read all of them at once
+	byBatch bool
 }
 
 func (r *reconciliation) ref() session.RunInput {
-	return session.RunInput{Org: r.in.Org, Run: r.in.Run, Policy: r.in.Policy, Preview: r.in.DryRun, Execution: r.execution}
+	return session.RunInput{Org: r.in.Org, Run: r.in.Run, Policy: r.in.Policy, Preview: r.in.DryRun,
+		Execution: r.execution}
 }
 
 // walk goes through the phases. Each leaves the state so that a fresh history can go on with the next.
@@ -155,7 +162,8 @@ func (r *reconciliation) walk(ctx workflow.Context) error {
 // read sweeps everybody in blocks, or plans an undo.
 func (r *reconciliation) read(ctx workflow.Context) error {
 	if r.in.Scope.Kind == messages.ScopeUndo {
-		if _, err := act.PlanUndo(ctx, reconcile.UndoInput{RunInput: r.ref(), Of: r.in.Scope.Run, By: r.in.By}); err != nil {
+		if _, err := act.PlanUndo(ctx,
+			reconcile.UndoInput{RunInput: r.ref(), Of: r.in.Scope.Run, By: r.in.By}); err != nil {
 			return err
 		}
 		r.Phase = phaseJudge
@@ -171,7 +179,8 @@ func (r *reconciliation) read(ctx workflow.Context) error {
 		r.Run.Counts.Calls += seen.Calls
 	}
 	for {
-		block, err := act.Sweep(ctx, reconcile.SweepInput{RunInput: r.ref(), Cursor: r.Cursor, Block: r.Block, Pages: r.in.Settings.Pages}, r.Run.Counts.People)
+		block, err := act.Sweep(ctx, reconcile.SweepInput{RunInput: r.ref(), Cursor: r.Cursor, Block: r.Block,
+			Pages: r.in.Settings.Pages}, r.Run.Counts.People)
 		if err != nil {
 			return err
 		}
@@ -193,7 +202,8 @@ func (r *reconciliation) read(ctx workflow.Context) error {
 // judge has the guard decide, and tells OrgSync what is held before the long writing begins.
 func (r *reconciliation) judge(ctx workflow.Context) error {
 	verdict, err := act.Judge(ctx, reconcile.JudgeInput{
-		RunInput: r.ref(), Trigger: r.in.Trigger, By: r.in.By, Scope: r.in.Scope.Kind, DryRun: r.in.DryRun, Started: r.Run.Started, Since: r.in.Since,
+		RunInput: r.ref(), Trigger: r.in.Trigger, By: r.in.By, Scope: r.in.Scope.Kind, DryRun: r.in.DryRun,
+		Started: r.Run.Started, Since: r.in.Since,
 	})
 	if err != nil {
 		return err
@@ -227,7 +237,8 @@ func (r *reconciliation) adopt(ctx workflow.Context) error {
 		r.Run.Counts.Calls += checked.Calls
 	}
 	_, err := act.Set(ctx, "record adopted memberships", reconcile.SetInput{
-		RunInput: r.ref(), Action: access.Adopt, Approved: r.mine(), State: access.Done, Answer: "recorded as Castellan's own; nothing is written to Atlassian",
+		RunInput: r.ref(), Action: access.Adopt, Approved: r.mine(), State: access.Done,
+		Answer: "recorded as Castellan's own; nothing is written to Atlassian",
 	})
 	r.Phase = phaseAdd
 	r.tell(ctx, false)
@@ -250,9 +261,11 @@ func (r *reconciliation) after(phase string) string {
 
 // remove waits until the removals have settled, reads their people again, and writes what still stands.
 func (r *reconciliation) remove(ctx workflow.Context) error {
-	r.byBatch = workflow.GetVersion(ctx, "removals-confirmed-by-batch", workflow.DefaultVersion, 1) > workflow.DefaultVersion
+	r.byBatch = workflow.GetVersion(ctx, "removals-confirmed-by-batch", workflow.DefaultVersion,
+		1) > workflow.DefaultVersion
 	if r.Cursor == "" && !r.grants() {
-		first, err := act.Next(ctx, apply.NextInput{RunInput: r.ref(), Actions: []access.Action{access.Remove}, Approved: r.mine(), Limit: 1})
+		first, err := act.Next(ctx, apply.NextInput{RunInput: r.ref(), Actions: []access.Action{access.Remove},
+			Approved: r.mine(), Limit: 1})
 		if err != nil {
 			return err
 		}
@@ -285,8 +298,8 @@ func (r *reconciliation) confirm(ctx workflow.Context, actions ...access.Action)
 // approved reports whether the run writes what a person's decision released.
 func (r *reconciliation) approved() bool { return r.in.Scope.Kind == messages.ScopeHold }
 
-// mine is which lines are this run's to write, as apply.NextInput has it. What is left of an undo is one run's whether it was held or
-// not: nothing in it stands on a read.
+// mine is which lines are this run's to write, as apply.NextInput has it. What is left of an undo is one run's whether
+// it was held or not: nothing in it stands on a read.
 func (r *reconciliation) mine() *bool {
 	if r.in.Scope.Undo || r.in.Scope.Kind == messages.ScopeUndo {
 		return nil
@@ -346,7 +359,8 @@ func (r *reconciliation) end(ctx workflow.Context, err error) (messages.RunSumma
 		r.Run.State = messages.RunStopped
 		_ = workflow.Await(whole, func() bool { return r.inFlight == 0 })
 		if !temporal.IsCanceledError(err) {
-			r.Run.Problem = &messages.Problem{Kind: kit.KindOf(err), Message: kit.MessageOf(err), Since: workflow.Now(ctx)}
+			r.Run.Problem = &messages.Problem{Kind: kit.KindOf(err), Message: kit.MessageOf(err),
+				Since: workflow.Now(ctx)}
 		}
 	}
 	sum, failed := act.Finish(whole, reconcile.FinishInput{RunInput: r.ref(), Scope: r.in.Scope.Kind, Summary: r.Run})

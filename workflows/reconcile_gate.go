@@ -14,7 +14,8 @@ import (
 // serveGate hears whether the run may write. Closed, it answers once nothing of it is in flight.
 func (r *reconciliation) serveGate(ctx workflow.Context) {
 	workflow.GoNamed(ctx, messages.Gate, func(ctx workflow.Context) {
-		heard := workflow.GetSignalChannelWithOptions(ctx, messages.Gate, workflow.SignalChannelOptions{Description: kit.NotForPeople})
+		heard := workflow.GetSignalChannelWithOptions(ctx, messages.Gate,
+			workflow.SignalChannelOptions{Description: kit.NotForPeople})
 		for {
 			if r.Progress.Gate.Closed {
 				closed := workflow.Now(ctx)
@@ -54,8 +55,10 @@ func (r *reconciliation) takeGate(ctx workflow.Context, raw converter.RawValue) 
 	if err == nil && gate.Turn < 0 {
 		err = kit.Refuse("turn is %d: %s is what the organization's loop says to its run", gate.Turn, messages.Gate)
 	}
-	if loop := workflow.GetInfo(ctx).ParentWorkflowExecution; err == nil && loop != nil && r.named && gate.Execution != loop.RunID && gate.Reset != loop.RunID {
-		err = kit.Refuse("%s is what the organization's loop says to its run, and this was said by somebody else", messages.Gate)
+	if loop := workflow.GetInfo(ctx).ParentWorkflowExecution; err == nil && loop != nil && r.named &&
+		gate.Execution != loop.RunID && gate.Reset != loop.RunID {
+		err = kit.Refuse("%s is what the organization's loop says to its run, and this was said by somebody else",
+			messages.Gate)
 	}
 	if err != nil {
 		r.handlers.RefuseSignal(ctx, messages.Gate, raw, err)
@@ -138,7 +141,8 @@ func (r *reconciliation) show(ctx workflow.Context) {
 	var page display.Page
 	page.Line("## Run %s of %s: %s\n", r.in.Run, r.in.Org, r.Run.State)
 	page.Line("%s: %s\n", r.in.Scope.Kind, r.in.Trigger)
-	page.Line("- planned: %d adds, %d removals, %d adoptions; %d of them held", r.Run.Counts.Adds, r.Run.Counts.Removals, r.Run.Counts.Adopts, r.Run.Counts.Held)
+	page.Line("- planned: %d adds, %d removals, %d adoptions; %d of them held", r.Run.Counts.Adds,
+		r.Run.Counts.Removals, r.Run.Counts.Adopts, r.Run.Counts.Held)
 	page.Line("- %s", inWords(r.Run))
 	if r.Progress.Gate.Closed {
 		page.Line("- writes nothing now: %s", r.Progress.Gate.Why)
@@ -147,7 +151,8 @@ func (r *reconciliation) show(ctx workflow.Context) {
 		page.Line("- take no more in this run: %v", r.Short)
 	}
 	if r.Run.Hold != nil {
-		page.Line("\nHeld plan %s: decide on it in workflow %s.", display.Code(r.Run.Hold.Plan), display.Code(r.in.Parent))
+		page.Line("\nHeld plan %s: decide on it in workflow %s.", display.Code(r.Run.Hold.Plan),
+			display.Code(r.in.Parent))
 	}
 	if p := r.Run.Problem; p != nil {
 		page.Line("\n**%s**: %s", p.Kind, p.Message)

@@ -38,14 +38,16 @@ func TestAClosedGateStopsTheNextWriteAndIsAnswered(t *testing.T) {
 	begun := 0
 	r.env.RegisterDelayedCallback(func() {
 		begun = r.begun()
-		require.Equal(t, []messages.WritesPausedSignal{{Run: "r1", Turn: 7, Execution: "default-test-run-id"}}, r.asides)
+		require.Equal(t, []messages.WritesPausedSignal{{Run: "r1", Turn: 7, Execution: "default-test-run-id"}},
+			r.asides)
 		value, err := r.env.QueryWorkflow(messages.Status)
 		require.NoError(t, err)
 		var sum messages.RunSummary
 		require.NoError(t, value.Get(&sum))
 		require.NotEmpty(t, sum.Run)
 	}, 10*time.Second)
-	r.env.RegisterDelayedCallback(func() { require.Equal(t, begun, r.begun(), "it writes though its gate is closed") }, time.Hour)
+	r.env.RegisterDelayedCallback(func() { require.Equal(t, begun, r.begun(), "it writes though its gate is closed") },
+		time.Hour)
 	r.gate(2*time.Hour, false, 7)
 	sum := r.do()
 	require.Equal(t, 40, sum.Counts.Done)
@@ -136,10 +138,12 @@ func TestAFreshHistoryGoesOnWithTheSweep(t *testing.T) {
 func TestAGateCarriedClosedIsAnswered(t *testing.T) {
 	r := newRun(t, crowd(10)...)
 	r.input.Progress = &messages.Progress{Workflow: messages.ReconcileID(org, "r1"),
-		Phase: "add", Since: begin, Run: messages.RunSummary{Run: "r1"}, Gate: messages.GateSignal{Closed: true, Why: "urgent", Turn: 3},
+		Phase: "add", Since: begin, Run: messages.RunSummary{Run: "r1"},
+		Gate: messages.GateSignal{Closed: true, Why: "urgent", Turn: 3},
 	}
 	r.env.RegisterDelayedCallback(func() {
-		require.Equal(t, []messages.WritesPausedSignal{{Run: "r1", Turn: 3, Execution: "default-test-run-id"}}, r.asides)
+		require.Equal(t, []messages.WritesPausedSignal{{Run: "r1", Turn: 3, Execution: "default-test-run-id"}},
+			r.asides)
 		require.Zero(t, r.begun())
 	}, time.Minute)
 	r.gate(time.Hour, false, 3)

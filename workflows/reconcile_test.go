@@ -38,7 +38,8 @@ func TestThePhasesComeInOrder(t *testing.T) {
 	r.blocks = 3
 	sum := r.do()
 	require.Equal(t, []string{
-		"Outline", "Sweep", "Sweep", "Sweep", "Judge", "Set", "Next", "add a", "Next", "Confirm", "Next", "remove b", "Verify", "Finish",
+		"Outline", "Sweep", "Sweep", "Sweep", "Judge", "Set", "Next", "add a", "Next", "Confirm", "Next", "remove b",
+		"Verify", "Finish",
 	}, r.calls)
 	require.Equal(t, messages.RunDone, sum.State)
 	require.Equal(t, "sha256:plan", sum.Plan)
@@ -46,7 +47,8 @@ func TestThePhasesComeInOrder(t *testing.T) {
 	require.Equal(t, 2, sum.Counts.Verified)
 	require.Nil(t, sum.Problem)
 	require.Equal(t, access.Done, r.plan[2].state, "an adoption is a matter of the ledger")
-	require.Equal(t, []string{"", "cursor+", "cursor++"}, []string{r.sweeps[0].Cursor, r.sweeps[1].Cursor, r.sweeps[2].Cursor})
+	require.Equal(t, []string{"", "cursor+", "cursor++"},
+		[]string{r.sweeps[0].Cursor, r.sweeps[1].Cursor, r.sweeps[2].Cursor})
 	require.Equal(t, 20, r.sweeps[0].Pages)
 }
 
@@ -67,7 +69,8 @@ func TestReconcileReadsAgainWhatWasNotShown(t *testing.T) {
 			r.missed = 3
 			sum := r.do()
 			require.Equal(t, []string{"CloseEnded", "Finish"}, r.calls[len(r.calls)-2:])
-			require.GreaterOrEqual(t, r.at["CloseEnded"].Sub(r.at["Judge"]), 5*time.Second, "it must stay so for a while")
+			require.GreaterOrEqual(t, r.at["CloseEnded"].Sub(r.at["Judge"]), 5*time.Second,
+				"it must stay so for a while")
 			require.Nil(t, sum.Problem)
 		})
 	}
@@ -109,7 +112,8 @@ func TestRemovalsAreReadAgainBatchByBatch(t *testing.T) {
 			for i := range c.stale {
 				r.stale = append(r.stale, fmt.Sprintf("p%03d", i))
 			}
-			r.env.SetOnActivityStartedListener(func(info *activity.Info, ctx context.Context, args converter.EncodedValues) {
+			r.env.SetOnActivityStartedListener(func(info *activity.Info, ctx context.Context,
+				args converter.EncodedValues) {
 				r.note(info, ctx, args)
 				if info.ActivityType.Name != "Apply" {
 					return
@@ -118,7 +122,8 @@ func TestRemovalsAreReadAgainBatchByBatch(t *testing.T) {
 				require.NoError(t, args.Get(&in))
 				r.mu.Lock()
 				defer r.mu.Unlock()
-				require.Less(t, r.env.Now().Sub(r.line(in).read), 30*time.Second, "%s is written on old evidence", in.Person)
+				require.Less(t, r.env.Now().Sub(r.line(in).read), 30*time.Second, "%s is written on old evidence",
+					in.Person)
 			})
 			require.Equal(t, 250-c.stale, r.do().Counts.Done)
 			for _, in := range r.confirms {
@@ -145,7 +150,8 @@ func TestReconcilePassesOverARemovalThatFails(t *testing.T) {
 func TestASecondLookIsNotTakenAThirdTime(t *testing.T) {
 	r := newRun(t, removing("gone", jira))
 	r.input.Scope = messages.Scope{Kind: messages.ScopePeople, People: []string{"gone"}}
-	r.input.Progress = &messages.Progress{Workflow: messages.ReconcileID(org, "r1"), Phase: "adopt", Since: begin, Settled: true, Run: messages.RunSummary{Run: "r1", Plan: "sha256:plan"}}
+	r.input.Progress = &messages.Progress{Workflow: messages.ReconcileID(org, "r1"), Phase: "adopt", Since: begin,
+		Settled: true, Run: messages.RunSummary{Run: "r1", Plan: "sha256:plan"}}
 	r.do()
 	require.Equal(t, []string{"Set", "Next", "Next", "Next", "remove gone", "Verify", "Finish"}, r.calls)
 }
@@ -168,17 +174,20 @@ func TestAnApprovedPlanIsReadAgainAsAWhole(t *testing.T) {
 	require.Contains(t, r.calls, "remove b")
 }
 
-// What a decision released is written by the run that it starts, and what nothing held by the run that planned it. What is left of
-// an undo, which was stopped for a fresh history, is all one run's.
+// What a decision released is written by the run that it starts, and what nothing held by the run that planned it. What
+// is left of an undo, which was stopped for a fresh history, is all one run's.
 func TestReconcileWritesWhatIsItsOwn(t *testing.T) {
 	for name, test := range map[string]struct {
 		scope messages.Scope
 		wrote []string
 	}{
 		"the run that planned it": {messages.Scope{Kind: messages.ScopeFull}, []string{"remove b", "remove c"}},
-		"an approved plan":        {messages.Scope{Kind: messages.ScopeHold, Run: "r1"}, []string{"remove a", "remove d"}},
-		"an undo":                 {messages.Scope{Kind: messages.ScopeUndo, Run: "r0"}, []string{"remove a", "remove b", "remove c", "remove d"}},
-		"the rest of an undo":     {messages.Scope{Kind: messages.ScopeHold, Run: "r1", Undo: true}, []string{"remove a", "remove b", "remove c", "remove d"}},
+		"an approved plan": {messages.Scope{Kind: messages.ScopeHold, Run: "r1"},
+			[]string{"remove a", "remove d"}},
+		"an undo": {messages.Scope{Kind: messages.ScopeUndo, Run: "r0"},
+			[]string{"remove a", "remove b", "remove c", "remove d"}},
+		"the rest of an undo": {messages.Scope{Kind: messages.ScopeHold, Run: "r1", Undo: true},
+			[]string{"remove a", "remove b", "remove c", "remove d"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plan := []*line{removing("a", jira), removing("b", jira), removing("c", jira), removing("d", jira)}
@@ -218,7 +227,8 @@ func TestWritesAreBoundedAndConcurrent(t *testing.T) {
 	sum := r.do()
 	require.Equal(t, 250, sum.Counts.Done)
 	require.Equal(t, 4, r.most, "as many at once as the policy says")
-	require.Equal(t, 3, count(r.calls[:r.index("Verify")], "Next")-1, "a hundred lines are fetched at a time, and the removals asked for once")
+	require.Equal(t, 3, count(r.calls[:r.index("Verify")], "Next")-1,
+		"a hundred lines are fetched at a time, and the removals asked for once")
 }
 
 func TestRemovalsOfAProtectedTargetGoOneAtATime(t *testing.T) {
@@ -297,7 +307,8 @@ func TestAWriteThatStopsTheRunWaitsForTheOthers(t *testing.T) {
 	bad.err = fatal(session.ErrKeyRefused, "make a new key")
 	slow := adding("b", jira)
 	slow.takes = time.Minute
-	r := newRun(t, bad, slow, adding("c", wiki), adding("d", wiki), adding("e", wiki), adding("f", wiki), adding("g", wiki), removing("z", wiki))
+	r := newRun(t, bad, slow, adding("c", wiki), adding("d", wiki), adding("e", wiki), adding("f", wiki),
+		adding("g", wiki), removing("z", wiki))
 	sum := r.do()
 	require.Equal(t, session.ErrKeyRefused, sum.Problem.Kind)
 	require.Equal(t, access.Done, slow.state, "what is in flight comes to its end")
@@ -321,7 +332,8 @@ func TestCancellingWaitsForWritesInFlight(t *testing.T) {
 	for _, l := range r.plan {
 		states[l.state]++
 	}
-	require.Equal(t, map[access.ChangeState]int{access.Done: 8, access.Planned: 12}, states, "two times four were begun, and ended")
+	require.Equal(t, map[access.ChangeState]int{access.Done: 8, access.Planned: 12}, states,
+		"two times four were begun, and ended")
 }
 
 func TestVerificationIsPatient(t *testing.T) {
@@ -338,7 +350,9 @@ func TestVerificationIsPatient(t *testing.T) {
 	require.Equal(t, 1, sum.Counts.Unverified)
 	require.Equal(t, messages.RunDone, sum.State)
 	require.Nil(t, sum.Problem)
-	require.True(t, slices.ContainsFunc(r.told, func(s messages.ProgressSignal) bool { return s.Run.State == messages.RunVerifying }), "it tells that it only verifies")
+	require.True(t, slices.ContainsFunc(r.told,
+		func(s messages.ProgressSignal) bool { return s.Run.State == messages.RunVerifying }),
+		"it tells that it only verifies")
 }
 
 // Whoever leaves frees a licence: want of licences must never keep somebody in.

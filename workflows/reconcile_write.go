@@ -29,7 +29,8 @@ func (r *reconciliation) write(ctx workflow.Context, action access.Action, then 
 			read = workflow.Now(ctx)
 		}
 		batch, err := act.Next(ctx, apply.NextInput{
-			RunInput: r.ref(), Actions: []access.Action{action}, After: r.Cursor, Through: through, Approved: r.mine(), Limit: linesAtOnce,
+			RunInput: r.ref(), Actions: []access.Action{action}, After: r.Cursor, Through: through, Approved: r.mine(),
+			Limit: linesAtOnce,
 		})
 		if err != nil {
 			return err
@@ -65,7 +66,8 @@ func (r *reconciliation) write(ctx workflow.Context, action access.Action, then 
 }
 
 // writeBatch starts the changes of some lines, until what was read of them is old.
-func (r *reconciliation) writeBatch(ctx workflow.Context, action access.Action, lines []apply.Line, read time.Time) (stale bool, err error) {
+func (r *reconciliation) writeBatch(ctx workflow.Context, action access.Action, lines []apply.Line,
+	read time.Time) (stale bool, err error) {
 	for _, line := range lines {
 		if slices.Contains(r.Short, closedTo(action, line.Target)) {
 			continue
@@ -91,7 +93,8 @@ func (r *reconciliation) leaveShort(ctx workflow.Context, action access.Action) 
 			continue
 		}
 		if _, err := act.Set(ctx, "leave the rest of "+target, reconcile.SetInput{
-			RunInput: r.ref(), Action: action, Target: []access.Entitlement{access.Entitlement(target)}, Approved: r.mine(), State: access.Refused,
+			RunInput: r.ref(), Action: action, Target: []access.Entitlement{access.Entitlement(target)},
+			Approved: r.mine(), State: access.Refused,
 			Answer: "not tried: the target takes no more changes in this run, see those that were",
 		}); err != nil {
 			return err
@@ -113,7 +116,8 @@ func (r *reconciliation) mustConfirm(ctx workflow.Context) bool {
 // however many there are. It returns the last of them where there are more: none behind it may be written yet.
 func (r *reconciliation) confirmNext(ctx workflow.Context) (through string, err error) {
 	checked, err := act.Confirm(ctx, apply.ConfirmInput{
-		RunInput: r.ref(), Actions: []access.Action{access.Remove}, Fresh: r.approved(), After: r.Cursor, Limit: linesAtOnce,
+		RunInput: r.ref(), Actions: []access.Action{access.Remove}, Fresh: r.approved(), After: r.Cursor,
+		Limit: linesAtOnce,
 	})
 	r.Run.Counts.Calls += checked.Calls
 	return checked.Through, err
@@ -157,7 +161,8 @@ func (r *reconciliation) startChange(ctx workflow.Context, action access.Action,
 		r.guarded[line.Target] = true
 	}
 	whole, _ := workflow.NewDisconnectedContext(ctx)
-	in := apply.ChangeInput{RunInput: r.ref(), Person: line.Person, Target: line.Target, Now: r.grants(), Fresh: r.approved()}
+	in := apply.ChangeInput{RunInput: r.ref(), Person: line.Person, Target: line.Target, Now: r.grants(),
+		Fresh: r.approved()}
 	done := act.Apply(whole, r.in.Org, in, line)
 	workflow.Go(whole, func(ctx workflow.Context) {
 		defer func() {
@@ -179,7 +184,8 @@ func (r *reconciliation) startChange(ctx workflow.Context, action access.Action,
 func (r *reconciliation) failed(line apply.Line, err error) {
 	r.failures++
 	r.Run.Counts.Failed++
-	if kind := kit.KindOf(err); r.problem == nil && (kind == session.ErrKeyRefused || kind == session.ErrReset || r.failures >= mostFailures) {
+	if kind := kit.KindOf(err); r.problem == nil && (kind == session.ErrKeyRefused || kind == session.ErrReset ||
+		r.failures >= mostFailures) {
 		r.problem = err
 	}
 	r.log.Warn("a change could not be made in this run", "change", line.Label, "error", err)

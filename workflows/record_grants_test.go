@@ -23,7 +23,8 @@ const (
 func (r *recorded) borrow(person string, d time.Duration) string {
 	r.t.Helper()
 	r.update(messages.Grant, messages.GrantInput{
-		Person: person + "@example.com", Target: vault, Duration: messages.Duration(d), Reason: "INC-1", RequestedBy: "ana@example.com",
+		Person: person + "@example.com", Target: vault, Duration: messages.Duration(d), Reason: "INC-1",
+		RequestedBy: "ana@example.com",
 	})
 	return messages.GrantID(org, vault, person+"@example.com")
 }
@@ -77,7 +78,9 @@ func playDecidedGrant(r *recorded) {
 	r.stands(id, messages.GrantWaiting)
 	r.updateOf(id, messages.Approve, messages.ApprovalInput{By: "carol@example.com", Note: "CHG-1"})
 	r.stands(id, messages.GrantActive)
-	r.updateOf(id, messages.Extend, messages.ExtendInput{Duration: messages.Duration(time.Hour), RequestedBy: "ivo@example.com", Reason: "not done"})
+	r.updateOf(id, messages.Extend,
+		messages.ExtendInput{Duration: messages.Duration(time.Hour), RequestedBy: "ivo@example.com",
+			Reason: "not done"})
 	statusOf(r, id, func(s messages.GrantState) bool { return len(s.Grants) == 2 })
 	require.NoError(r.t, r.client.SignalWorkflow(r.t.Context(), id, "", "revok", nil))
 	statusOf(r, id, func(s messages.GrantState) bool { return len(s.Refused) == 1 })
@@ -87,7 +90,8 @@ func playDecidedGrant(r *recorded) {
 
 	denied := r.borrow("jo", 10*time.Minute)
 	r.stands(denied, messages.GrantWaiting)
-	require.NoError(r.t, r.client.SignalWorkflow(r.t.Context(), denied, "", messages.Deny, messages.ApprovalInput{By: "carol@example.com"}))
+	require.NoError(r.t, r.client.SignalWorkflow(r.t.Context(), denied, "", messages.Deny,
+		messages.ApprovalInput{By: "carol@example.com"}))
 	r.over(denied)
 	r.save("grant-denied", denied)
 
@@ -108,7 +112,8 @@ func playBlockedGrant(r *recorded) {
 	id := r.borrow("ivo", 5*time.Second)
 	r.stands(id, messages.GrantActive)
 	_, err := r.sim.Inject(cloud.Fault{
-		Operations: []string{"memberships.remove"}, Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: http.StatusForbidden},
+		Operations: []string{"memberships.remove"}, Kind: cloud.FaultStatus,
+		Params: cloud.FaultParams{Status: http.StatusForbidden},
 	})
 	require.NoError(r.t, err)
 	r.stands(id, messages.GrantBlocked)
@@ -123,7 +128,8 @@ func playBlockedGrant(r *recorded) {
 func playSignalled(r *recorded) {
 	_, err := r.client.SignalWithStartWorkflow(r.t.Context(), messages.OrgSyncID(org), messages.Revoke,
 		messages.RevokeInput{Request: "g1", RequestedBy: "ana@example.com"}, client.StartWorkflowOptions{
-			ID: messages.OrgSyncID(org), TaskQueue: messages.QueueWorkflows, WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+			ID: messages.OrgSyncID(org), TaskQueue: messages.QueueWorkflows,
+			WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		}, messages.OrgSync, messages.OrgSyncInput{Policy: r.policy("adopt: auto"), By: "ana"})
 	require.NoError(r.t, err)
 	state := r.until(func(s messages.OrgSyncState) bool { return len(s.Refused) == 1 && idle(s) })

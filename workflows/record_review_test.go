@@ -29,7 +29,8 @@ reviews:
 
 // seated is the organization in which three people sit in the vault by hand.
 var seated = cloud.OrgFile{
-	People: small.People, Admins: small.Admins, Groups: small.Groups, Local: append([]cloud.OrgGroup{{Name: "library"}}, small.Local...),
+	People: small.People, Admins: small.Admins, Groups: small.Groups,
+	Local:   append([]cloud.OrgGroup{{Name: "library"}}, small.Local...),
 	Foreign: map[string][]string{"vault": {"gil", "hana", "ivo"}},
 }
 
@@ -46,7 +47,8 @@ func (r *recorded) campaign(name string) (workflowID string) {
 
 func (r *recorded) begin(name string) {
 	r.t.Helper()
-	_, err := r.client.ExecuteWorkflow(r.t.Context(), client.StartWorkflowOptions{ID: reviewID(name), TaskQueue: messages.QueueWorkflows},
+	_, err := r.client.ExecuteWorkflow(r.t.Context(),
+		client.StartWorkflowOptions{ID: reviewID(name), TaskQueue: messages.QueueWorkflows},
 		messages.AccessReview, messages.AccessReviewInput{Org: org, Campaign: name, By: "ana"})
 	require.NoError(r.t, err)
 }
@@ -57,20 +59,23 @@ func (r *recorded) reviews(name string, want func(messages.ReviewStatus) bool) m
 	return statusOf(r, reviewID(name), want)
 }
 
-// A review is decided by update and signal, extended, and goes on in a fresh history; the fallback and the owner are asked, the
-// reviewers reminded. What was decided to be removed is carried out by the organization's loop.
+// A review is decided by update and signal, extended, and goes on in a fresh history; the fallback and the owner are
+// asked, the reviewers reminded. What was decided to be removed is carried out by the organization's loop.
 func playReview(r *recorded) {
 	r.rules = campaigns
 	r.adopt()
 	id := r.campaign("vault")
-	r.updateOf(id, messages.DecideItems, messages.DecideInput{By: "bo@example.com", Verdict: access.VerdictRemove, Items: []int{1}})
+	r.updateOf(id, messages.DecideItems,
+		messages.DecideInput{By: "bo@example.com", Verdict: access.VerdictRemove, Items: []int{1}})
 	require.NoError(r.t, r.client.SignalWorkflow(r.t.Context(), id, "", messages.DecideItems,
 		messages.DecideInput{By: "bo@example.com", Verdict: access.VerdictKeep, Items: []int{2}}))
 	require.NoError(r.t, r.client.SignalWorkflow(r.t.Context(), id, "", "decice", nil))
-	r.updateOf(id, messages.CommentItem, messages.CommentInput{By: "bo@example.com", Item: 3, Comment: "whose is this?"})
+	r.updateOf(id, messages.CommentItem,
+		messages.CommentInput{By: "bo@example.com", Item: 3, Comment: "whose is this?"})
 	r.reviews("vault", func(s messages.ReviewStatus) bool { return s.Progress.Decided == 2 && len(s.Refused) == 1 })
 	r.renew("review-begun", id)
-	r.updateOf(id, messages.Extend, messages.ExtendReviewInput{By: "ana", Duration: messages.Duration(20 * time.Second), Reason: "holidays"})
+	r.updateOf(id, messages.Extend, messages.ExtendReviewInput{By: "ana", Duration: messages.Duration(20 * time.Second),
+		Reason: "holidays"})
 	asked := func(who string) func(s messages.ReviewStatus) bool {
 		return func(s messages.ReviewStatus) bool {
 			for _, one := range s.Progress.Reviewers {
@@ -86,7 +91,8 @@ func playReview(r *recorded) {
 	r.reviews("vault", asked("dan@example.com"))
 	r.reviews("vault", asked("ana@example.com"))
 	r.updateOf(id, messages.Remind, messages.RemindInput{By: "ana"})
-	r.updateOf(id, messages.DecideItems, messages.DecideInput{By: "dan@example.com", Verdict: access.VerdictKeep, Items: []int{3}})
+	r.updateOf(id, messages.DecideItems,
+		messages.DecideInput{By: "dan@example.com", Verdict: access.VerdictKeep, Items: []int{3}})
 	r.over(id)
 	r.save("review-carried-out", id)
 	r.end("look-at")
@@ -97,18 +103,20 @@ func playReviewAtOnce(r *recorded) {
 	r.rules = campaigns
 	r.adopt()
 	id := r.campaign("at-once")
-	r.updateOf(id, messages.DecideItems, messages.DecideInput{By: "bo@example.com", Verdict: access.VerdictRemove, Items: []int{1}})
+	r.updateOf(id, messages.DecideItems,
+		messages.DecideInput{By: "bo@example.com", Verdict: access.VerdictRemove, Items: []int{1}})
 	r.reviews("at-once", func(s messages.ReviewStatus) bool { return s.Progress.Outcomes[access.OutcomeOpen] == 1 })
 	r.renew("review-at-once-begun", id)
 	r.reviews("at-once", func(s messages.ReviewStatus) bool { return s.Progress.Outcomes[access.OutcomeRemoved] == 1 })
-	r.updateOf(id, messages.DecideItems, messages.DecideInput{By: "bo@example.com", Verdict: access.VerdictKeep, Items: []int{2, 3}})
+	r.updateOf(id, messages.DecideItems,
+		messages.DecideInput{By: "bo@example.com", Verdict: access.VerdictKeep, Items: []int{2, 3}})
 	r.over(id)
 	r.save("review-removed-at-once", id)
 	r.end("look-at-once")
 }
 
-// Reviews end without anything being carried out: by the word cancel, by Temporal, because there is nothing to review, because
-// nobody answers, because there is no such campaign.
+// Reviews end without anything being carried out: by the word cancel, by Temporal, because there is nothing to review,
+// because nobody answers, because there is no such campaign.
 func playEndedReviews(r *recorded) {
 	r.rules = campaigns
 	r.adopt()
@@ -120,13 +128,15 @@ func playEndedReviews(r *recorded) {
 	r.save("review-refused", reviewID("nothing"))
 
 	id := r.campaign("at-once")
-	r.updateOf(id, messages.DecideItems, messages.DecideInput{By: "bo@example.com", Verdict: access.VerdictKeep, Items: []int{1}})
+	r.updateOf(id, messages.DecideItems,
+		messages.DecideInput{By: "bo@example.com", Verdict: access.VerdictKeep, Items: []int{1}})
 	require.NoError(r.t, r.client.CancelWorkflow(r.t.Context(), id, ""))
 	require.Error(r.t, r.client.GetWorkflow(r.t.Context(), id, "").Get(r.t.Context(), nil))
 	r.save("review-cancelled-by-temporal", id)
 
 	id = r.campaign("stopped")
-	r.updateOf(id, messages.DecideItems, messages.DecideInput{By: "bo@example.com", Verdict: access.VerdictKeep, Items: []int{1}})
+	r.updateOf(id, messages.DecideItems,
+		messages.DecideInput{By: "bo@example.com", Verdict: access.VerdictKeep, Items: []int{1}})
 	r.updateOf(id, messages.CancelReview, messages.EndReviewInput{By: "ana", Reason: "wrong scope"})
 	r.over(id)
 	r.save("review-cancelled", id)

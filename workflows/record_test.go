@@ -33,8 +33,8 @@ import (
 //
 //	make tools && CASTELLAN_RECORD=1 go test ./workflows -run '^TestRecord$' -count=1
 //
-// Record from code that is released, and add histories rather than replace them: one that is there is never written over.
-// To record one path alone, name it: -run '^TestRecord$/^grant$'.
+// Record from code that is released, and add histories rather than replace them: one that is there is never written
+// over. To record one path alone, name it: -run '^TestRecord$/^grant$'.
 func TestRecord(t *testing.T) {
 	if os.Getenv("CASTELLAN_RECORD") == "" {
 		t.Skip("set CASTELLAN_RECORD=1 to record histories")
@@ -47,18 +47,23 @@ func TestRecord(t *testing.T) {
 	for name, kind := range messages.Attributes() {
 		extra = append(extra, "--search-attribute", name+"="+kind.String())
 	}
-	for _, value := range []string{"history.transferProcessorMaxPollRPS=1000", "history.timerProcessorMaxPollRPS=1000"} {
+	for _, value := range []string{"history.transferProcessorMaxPollRPS=1000",
+		"history.timerProcessorMaxPollRPS=1000"} {
 		extra = append(extra, "--dynamic-config-value", value)
 	}
 	server, err := testsuite.StartDevServer(t.Context(), testsuite.DevServerOptions{
-		ExistingPath: cli, LogLevel: "error", ExtraArgs: extra, ClientOptions: &client.Options{Logger: quiet, Identity: "recorder"},
+		ExistingPath: cli, LogLevel: "error", ExtraArgs: extra,
+		ClientOptions: &client.Options{Logger: quiet, Identity: "recorder"},
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = server.Stop() })
 	for name, play := range map[string]func(*recorded){
-		"adoption": playAdoption, "rejection": playRejection, "pause": playPause, "undo": playUndo, "events": playEvents,
-		"renewal": playRenewal, "signalled": playSignalled, "grant": playGrant, "decided grant": playDecidedGrant, "blocked grant": playBlockedGrant,
-		"rules": playRules, "ledger": playLedger, "review": playReview, "review at once": playReviewAtOnce, "ended review": playEndedReviews,
+		"adoption": playAdoption, "rejection": playRejection, "pause": playPause, "undo": playUndo,
+		"events":  playEvents,
+		"renewal": playRenewal, "signalled": playSignalled, "grant": playGrant, "decided grant": playDecidedGrant,
+		"blocked grant": playBlockedGrant,
+		"rules":         playRules, "ledger": playLedger, "review": playReview, "review at once": playReviewAtOnce,
+		"ended review": playEndedReviews,
 	} {
 		people := small
 		if strings.Contains(name, "review") {
@@ -84,7 +89,8 @@ var small = cloud.OrgFile{
 	People: []string{"ana", "bo", "carol", "dan", "eve", "finn", "gil", "hana", "ivo", "jo"},
 	Admins: []string{"ana"},
 	Groups: []cloud.OrgGroup{
-		{Name: "eng", Members: []string{"ana", "bo", "carol", "dan", "eve"}}, {Name: "support", Members: []string{"finn", "gil", "hana"}},
+		{Name: "eng", Members: []string{"ana", "bo", "carol", "dan", "eve"}},
+		{Name: "support", Members: []string{"finn", "gil", "hana"}},
 	},
 	Local:   []cloud.OrgGroup{{Name: "builders"}, {Name: "helpers"}, {Name: "vault"}},
 	Foreign: map[string][]string{"helpers": {"finn"}},
@@ -110,9 +116,11 @@ func newRecorded(t *testing.T, temporal client.Client, people cloud.OrgFile) *re
 	})
 	flows := worker.New(temporal, messages.QueueWorkflows, worker.Options{DisableRegistrationAliasing: true})
 	register(flows)
-	calls := worker.New(temporal, messages.QueueAtlassian, worker.Options{DisableRegistrationAliasing: true, DisableWorkflowWorker: true})
+	calls := worker.New(temporal, messages.QueueAtlassian,
+		worker.Options{DisableRegistrationAliasing: true, DisableWorkflowWorker: true})
 	acts.Register(calls)
-	watches := worker.New(temporal, messages.QueueWatches, worker.Options{DisableRegistrationAliasing: true, DisableWorkflowWorker: true})
+	watches := worker.New(temporal, messages.QueueWatches,
+		worker.Options{DisableRegistrationAliasing: true, DisableWorkflowWorker: true})
 	acts.Register(watches)
 	for _, w := range []worker.Worker{flows, calls, watches} {
 		require.NoError(t, w.Start())
@@ -145,7 +153,8 @@ func (nobody) Notify(context.Context, messages.Notice) error { return nil }
 func (r *recorded) start(guard string) {
 	r.t.Helper()
 	_, err := r.client.ExecuteWorkflow(r.t.Context(), client.StartWorkflowOptions{
-		ID: messages.OrgSyncID(org), TaskQueue: messages.QueueWorkflows, WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		ID: messages.OrgSyncID(org), TaskQueue: messages.QueueWorkflows,
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 	}, messages.OrgSync, messages.OrgSyncInput{Policy: r.policy(guard), By: "ana"})
 	require.NoError(r.t, err)
 }
@@ -196,7 +205,8 @@ func statusOf[S any](r *recorded, workflowID string, want func(S) bool) S {
 // idle says that everybody was looked at and nothing is due.
 func idle(s messages.OrgSyncState) bool {
 	p := s.Pending
-	return s.Running == nil && s.LastFull != nil && p.Full == "" && !p.Fresh && len(p.People)+len(p.Groups)+len(p.Settling)+len(p.Jobs) == 0
+	return s.Running == nil && s.LastFull != nil && p.Full == "" && !p.Fresh &&
+		len(p.People)+len(p.Groups)+len(p.Settling)+len(p.Jobs) == 0
 }
 
 func (r *recorded) adopt() messages.OrgSyncState {
@@ -235,7 +245,8 @@ func (r *recorded) change(op, source string, names ...string) {
 func (r *recorded) ask(path string, in messages.ReportInput) {
 	r.t.Helper()
 	id := messages.ReportID(org, in.Kind, "1")
-	run, err := r.client.ExecuteWorkflow(r.t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: messages.QueueWorkflows}, messages.Report, in)
+	run, err := r.client.ExecuteWorkflow(r.t.Context(),
+		client.StartWorkflowOptions{ID: id, TaskQueue: messages.QueueWorkflows}, messages.Report, in)
 	require.NoError(r.t, err)
 	require.NoError(r.t, run.Get(r.t.Context(), nil))
 	r.save("report-"+path, id)
@@ -271,7 +282,8 @@ func (r *recorded) saveRun(name, workflowID, runID string) {
 	}
 	require.NoError(r.t, os.MkdirAll(histories, 0o755))
 	file := filepath.Join(histories, name+".json")
-	require.NoFileExists(r.t, file, "histories are added, not replaced; one of a workflow that never landed may be deleted first")
+	require.NoFileExists(r.t, file,
+		"histories are added, not replaced; one of a workflow that never landed may be deleted first")
 	require.NoError(r.t, os.WriteFile(file, append(data, '\n'), 0o644))
 }
 
@@ -317,9 +329,13 @@ func playRejection(r *recorded) {
 
 // A run in the background stands aside while the organization is paused, and goes on after it.
 func playPause(r *recorded) {
-	require.NoError(r.t, r.sim.Configure(func(s *cloud.Settings) error { s.Latency = cloud.Duration(150 * time.Millisecond); return nil }))
+	require.NoError(r.t, r.sim.Configure(
+		func(s *cloud.Settings) error { s.Latency = cloud.Duration(150 * time.Millisecond); return nil }))
 	r.start("adopt: auto")
-	state := r.until(func(s messages.OrgSyncState) bool { return s.Running != nil && s.Running.State == messages.RunApplying })
+	state := r.until(func(s messages.OrgSyncState) bool {
+		return s.Running != nil &&
+			s.Running.State == messages.RunApplying
+	})
 	r.update(messages.Pause, messages.PauseInput{By: "ana", Reason: "audit"})
 	r.until(func(s messages.OrgSyncState) bool { return s.State == messages.StatePaused })
 	r.update(messages.Resume, messages.ResumeInput{By: "ana"})
@@ -392,7 +408,8 @@ rules:
 	}
 	suspended := func(is bool) {
 		require.Eventually(r.t, func() bool {
-			return slices.ContainsFunc(r.sim.State().People, func(p cloud.StatePerson) bool { return p.Name == "dan" && p.Suspended == is })
+			return slices.ContainsFunc(r.sim.State().People,
+				func(p cloud.StatePerson) bool { return p.Name == "dan" && p.Suspended == is })
 		}, time.Minute, 50*time.Millisecond)
 	}
 	person("Idler")
@@ -400,7 +417,8 @@ rules:
 	person("Engineer")
 	suspended(false)
 	r.until(idle)
-	r.ask("explain", messages.ReportInput{Org: org, Kind: messages.ReportExplain, Person: "dan@example.com", If: []string{"title=Idler"}})
+	r.ask("explain", messages.ReportInput{Org: org, Kind: messages.ReportExplain, Person: "dan@example.com",
+		If: []string{"title=Idler"}})
 	r.ask("governance", messages.ReportInput{Org: org, Kind: messages.ReportGovernance})
 	r.end("rules")
 }
@@ -419,7 +437,8 @@ func (r *recorded) post(path string, body any) {
 // The workflow that says which ledger the namespace belongs to is started, and cancelled.
 func playLedger(r *recorded) {
 	_, err := r.client.ExecuteWorkflow(r.t.Context(), client.StartWorkflowOptions{
-		ID: messages.LedgerWorkflow, TaskQueue: messages.QueueWorkflows, Memo: map[string]any{messages.LedgerMemo: "L1"},
+		ID: messages.LedgerWorkflow, TaskQueue: messages.QueueWorkflows,
+		Memo: map[string]any{messages.LedgerMemo: "L1"},
 	}, messages.Ledger, messages.LedgerInput{Ledger: "L1"})
 	require.NoError(r.t, err)
 	require.Eventually(r.t, func() bool { // until its first step was done

@@ -64,15 +64,19 @@ func governance(ctx workflow.Context, in messages.ReportInput) (messages.ReportA
 	}
 	people := 0
 	for block, cursor := 0, ""; block == 0 || cursor != ""; block++ {
-		workflow.SetCurrentDetails(ctx, display.Markdown(fmt.Sprintf("Looking at everybody of %s: %d people so far.", in.Org, people)))
-		found, err := act.Govern(ctx, reports.GovernInput{Org: in.Org, Policy: begin.Policy, Report: id, Cursor: cursor, Block: block, Pages: begin.Pages}, people)
+		workflow.SetCurrentDetails(ctx,
+			display.Markdown(fmt.Sprintf("Looking at everybody of %s: %d people so far.", in.Org, people)))
+		found, err := act.Govern(ctx, reports.GovernInput{Org: in.Org, Policy: begin.Policy, Report: id, Cursor: cursor,
+			Block: block, Pages: begin.Pages}, people)
 		if err != nil {
 			return answer, err
 		}
 		people += found.People
 		cursor = found.Next
 	}
-	report, err := act.GovernEnd(ctx, reports.GovernEndInput{Org: in.Org, Policy: begin.Policy, Report: id, Started: started, Scheduled: in.Scheduled})
+	report, err := act.GovernEnd(ctx,
+		reports.GovernEndInput{Org: in.Org, Policy: begin.Policy, Report: id, Started: started,
+			Scheduled: in.Scheduled})
 	if err != nil {
 		return answer, err
 	}
@@ -85,7 +89,8 @@ func governance(ctx workflow.Context, in messages.ReportInput) (messages.ReportA
 func foundInWords(org string, answer messages.ReportAnswer) string {
 	var page display.Page
 	page.Line("%s. The whole of it, as a page to open in a browser:", answer.Message)
-	page.Command(display.Starter("findings", org).With("--id", answer.Report.ID).With("--format", "html").With("--out", "findings.html"))
+	page.Command(display.Starter("findings", org).With("--id", answer.Report.ID).With("--format", "html").With("--out",
+		"findings.html"))
 	page.Line("| | what | how many | new | gone |\n|---|---|---|---|---|")
 	number := func(n int) string {
 		if n < 0 {
@@ -123,25 +128,30 @@ func preview(ctx workflow.Context, in messages.ReportInput) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	run := session.RunInput{Org: in.Org, Run: "preview-" + workflow.Now(ctx).UTC().Format("20060102-150405.000"), Policy: admitted.Policy, Preview: true}
+	run := session.RunInput{Org: in.Org, Run: "preview-" + workflow.Now(ctx).UTC().Format("20060102-150405.000"),
+		Policy: admitted.Policy, Preview: true}
 	started := workflow.Now(ctx)
-	if _, err := act.Outline(ctx, reconcile.OutlineInput{RunInput: run, Trigger: "preview", DryRun: true, Started: started}); err != nil {
+	if _, err := act.Outline(ctx, reconcile.OutlineInput{RunInput: run, Trigger: "preview", DryRun: true,
+		Started: started}); err != nil {
 		return "", err
 	}
 	people := 0
 	for block, cursor := 0, ""; block == 0 || cursor != ""; block++ {
-		swept, err := act.Sweep(ctx, reconcile.SweepInput{RunInput: run, Cursor: cursor, Block: block, Pages: admitted.Settings.Pages}, people)
+		swept, err := act.Sweep(ctx, reconcile.SweepInput{RunInput: run, Cursor: cursor, Block: block,
+			Pages: admitted.Settings.Pages}, people)
 		if err != nil {
 			return "", err
 		}
 		people += swept.People
 		cursor = swept.Next
 	}
-	verdict, err := act.Judge(ctx, reconcile.JudgeInput{RunInput: run, Trigger: "preview", Scope: messages.ScopeFull, DryRun: true, Started: started})
+	verdict, err := act.Judge(ctx, reconcile.JudgeInput{RunInput: run, Trigger: "preview", Scope: messages.ScopeFull,
+		DryRun: true, Started: started})
 	if err != nil {
 		return "", err
 	}
-	sum := messages.RunSummary{Run: run.Run, Trigger: "preview", Scope: messages.ScopeFull, State: messages.RunDone, Plan: verdict.Plan, DryRun: true, Started: started, Counts: verdict.Counts}
+	sum := messages.RunSummary{Run: run.Run, Trigger: "preview", Scope: messages.ScopeFull, State: messages.RunDone,
+		Plan: verdict.Plan, DryRun: true, Started: started, Counts: verdict.Counts}
 	_, err = act.Finish(ctx, reconcile.FinishInput{RunInput: run, Scope: messages.ScopeFull, Summary: sum})
 	return run.Run, err
 }

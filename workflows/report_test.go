@@ -106,10 +106,12 @@ func (q *question) ask(in messages.ReportInput) (answer messages.ReportAnswer) {
 }
 
 func TestAQuestionIsAnsweredFromTheLedgerAlone(t *testing.T) {
-	for _, kind := range []string{messages.ReportWhy, messages.ReportRuns, messages.ReportPlan, messages.ReportForeign, messages.ReportLedger} {
+	for _, kind := range []string{messages.ReportWhy, messages.ReportRuns, messages.ReportPlan, messages.ReportForeign,
+		messages.ReportLedger} {
 		t.Run(kind, func(t *testing.T) {
 			q := newQuestion(t)
-			in := messages.ReportInput{Org: org, Kind: kind, Person: "ana@acme.example", Target: jira, Run: "r1", Limit: 5, After: "x", At: begin}
+			in := messages.ReportInput{Org: org, Kind: kind, Person: "ana@acme.example", Target: jira, Run: "r1",
+				Limit: 5, After: "x", At: begin}
 			answer := q.ask(in)
 			require.Equal(t, "the answer", answer.Message)
 			require.Equal(t, []string{"Answer"}, q.calls)
@@ -120,7 +122,8 @@ func TestAQuestionIsAnsweredFromTheLedgerAlone(t *testing.T) {
 
 func TestOnePersonsDecisionIsExplained(t *testing.T) {
 	q := newQuestion(t)
-	in := messages.ReportInput{Org: org, Kind: messages.ReportExplain, Person: "ana@acme.example", If: []string{"groups+=x"}}
+	in := messages.ReportInput{Org: org, Kind: messages.ReportExplain, Person: "ana@acme.example",
+		If: []string{"groups+=x"}}
 	require.Equal(t, "the whole decision", q.ask(in).Message)
 	require.Equal(t, []string{"Explain"}, q.calls)
 	require.Equal(t, in, q.asked)
@@ -130,14 +133,17 @@ func TestTheOrganizationIsLookedAtAsAWhole(t *testing.T) {
 	q := newQuestion(t)
 	answer := q.ask(messages.ReportInput{Org: org, Kind: messages.ReportGovernance, Scheduled: true})
 	require.Equal(t, []string{"GovernBegin", "Govern", "Govern", "GovernEnd"}, q.calls)
-	require.Equal(t, reports.GovernInput{Org: org, Policy: "p", Report: "20260302-090000.000", Cursor: "c", Block: 1, Pages: 3}, q.governed[1])
-	require.Equal(t, reports.GovernEndInput{Org: org, Policy: "p", Report: "20260302-090000.000", Started: begin, Scheduled: true}, q.governEnd)
+	require.Equal(t, reports.GovernInput{Org: org, Policy: "p", Report: "20260302-090000.000", Cursor: "c", Block: 1,
+		Pages: 3}, q.governed[1])
+	require.Equal(t, reports.GovernEndInput{Org: org, Policy: "p", Report: "20260302-090000.000", Started: begin,
+		Scheduled: true}, q.governEnd)
 	require.Equal(t, "governance report 20260302-090000.000: 307 people looked at", answer.Message)
 	value, err := q.env.QueryWorkflow("__temporal_workflow_metadata")
 	require.NoError(t, err)
 	var metadata sdkpb.WorkflowMetadata
 	require.NoError(t, value.Get(&metadata))
-	contains(t, metadata.GetCurrentDetails(), "|  | Admins | 3 | 1 | 0 |\n|  | Domains | not known |  |  |\n", "starter findings acme \\\n      --id 20260302-090000.000")
+	contains(t, metadata.GetCurrentDetails(), "|  | Admins | 3 | 1 | 0 |\n|  | Domains | not known |  |  |\n",
+		"starter findings acme \\\n      --id 20260302-090000.000")
 }
 
 func TestAPreviewReadsEverybodyAndWritesNothing(t *testing.T) {

@@ -73,7 +73,8 @@ func newRun(t *testing.T, plan ...*line) *run {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(quiet)
-	r := &run{t: t, env: suite.NewTestWorkflowEnvironment(), plan: plan, fail: map[string]error{}, at: map[string]time.Time{}}
+	r := &run{t: t, env: suite.NewTestWorkflowEnvironment(), plan: plan, fail: map[string]error{},
+		at: map[string]time.Time{}}
 	for _, l := range plan {
 		l.state = cmp.Or(l.state, access.Planned)
 		l.answer = cmp.Or(l.answer, access.Done)
@@ -102,14 +103,16 @@ func newRun(t *testing.T, plan ...*line) *run {
 	r.register("Apply", func(context.Context, apply.ChangeInput) (apply.ChangeResult, error) { panic("mocked") })
 	r.env.OnActivity("Apply", mock.Anything, mock.Anything).AfterFn(r.beginWrite).Return(r.playApply)
 	r.env.SetOnActivityStartedListener(r.note)
-	r.env.OnSignalExternalWorkflow(mock.Anything, messages.OrgSyncID(org), "", messages.RunProgress, mock.Anything).Return(
+	r.env.OnSignalExternalWorkflow(mock.Anything, messages.OrgSyncID(org), "", messages.RunProgress,
+		mock.Anything).Return(
 		func(_, _, _, _ string, arg any) error {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.told = append(r.told, arg.(messages.ProgressSignal))
 			return nil
 		}).Maybe()
-	r.env.OnSignalExternalWorkflow(mock.Anything, messages.OrgSyncID(org), "", messages.WritesPaused, mock.Anything).Return(
+	r.env.OnSignalExternalWorkflow(mock.Anything, messages.OrgSyncID(org), "", messages.WritesPaused,
+		mock.Anything).Return(
 		func(_, _, _, _ string, arg any) error {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -176,7 +179,8 @@ func (r *run) playSweep(_ context.Context, in reconcile.SweepInput) (session.Swe
 }
 
 func (r *run) playJudge(context.Context, reconcile.JudgeInput) (reconcile.JudgeResult, error) {
-	result := reconcile.JudgeResult{Plan: "sha256:plan", Hold: r.hold, Unseen: r.missed, Counts: messages.Counts{People: 100, Calls: 1}}
+	result := reconcile.JudgeResult{Plan: "sha256:plan", Hold: r.hold, Unseen: r.missed,
+		Counts: messages.Counts{People: 100, Calls: 1}}
 	for _, l := range r.plan {
 		switch l.action {
 		case access.Add:
@@ -199,14 +203,16 @@ func (r *run) playPlanUndo(context.Context, reconcile.UndoInput) (int, error) {
 	return len(r.plan), r.fail["PlanUndo"]
 }
 
-// playNext lists as the ledger does: the planned lines of the actions, by action, person and target, after the last one.
+// playNext lists as the ledger does: the planned lines of the actions, by action, person and target, after the last
+// one.
 func (r *run) playNext(_ context.Context, in apply.NextInput) (apply.NextResult, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	result := apply.NextResult{After: in.After}
 	for _, l := range r.sorted() {
 		key := keyOf(l)
-		if !slices.Contains(in.Actions, l.action) || l.state != access.Planned || key <= in.After || in.Through != "" && key > in.Through ||
+		if !slices.Contains(in.Actions, l.action) || l.state != access.Planned || key <= in.After ||
+			in.Through != "" && key > in.Through ||
 			in.Approved != nil && l.waited != *in.Approved {
 			continue
 		}
@@ -214,7 +220,9 @@ func (r *run) playNext(_ context.Context, in apply.NextInput) (apply.NextResult,
 			result.More = true
 			break
 		}
-		result.Lines = append(result.Lines, apply.Line{Person: l.person, Target: l.target, Label: string(l.action) + " " + l.person, Guarded: l.guarded})
+		result.Lines = append(result.Lines,
+			apply.Line{Person: l.person, Target: l.target, Label: string(l.action) + " " + l.person,
+				Guarded: l.guarded})
 		result.After = key
 	}
 	return result, r.fail["Next"]
@@ -238,7 +246,8 @@ func (r *run) playSet(_ context.Context, in reconcile.SetInput) (int, error) {
 	r.sets = append(r.sets, in)
 	n := 0
 	for _, l := range r.plan {
-		if l.action == in.Action && l.state == access.Planned && (len(in.Target) == 0 || slices.Contains(in.Target, l.target)) {
+		if l.action == in.Action && l.state == access.Planned &&
+			(len(in.Target) == 0 || slices.Contains(in.Target, l.target)) {
 			l.state = in.State
 			n++
 		}

@@ -12,17 +12,20 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// Somebody says by hand that a run stands aside which is still writing, or that it has written: nothing else writes for it.
+// Somebody says by hand that a run stands aside which is still writing, or that it has written: nothing else writes for
+// it.
 func TestOrgSyncLetsNobodySpeakForARun(t *testing.T) {
 	for name, forge := range map[string]func(l *loop, bulk, front string){
 		"stands aside": func(l *loop, bulk, _ string) {
 			l.env.SignalWorkflow(messages.WritesPaused, messages.WritesPausedSignal{Run: bulk, Turn: 1})
 		},
 		"will stand aside": func(l *loop, bulk, _ string) {
-			l.env.SignalWorkflow(messages.WritesPaused, messages.WritesPausedSignal{Run: bulk, Turn: 1000, Execution: "forged"})
+			l.env.SignalWorkflow(messages.WritesPaused,
+				messages.WritesPausedSignal{Run: bulk, Turn: 1000, Execution: "forged"})
 		},
 		"has written": func(l *loop, _, front string) {
-			l.env.SignalWorkflow(messages.RunProgress, messages.ProgressSignal{Run: messages.RunSummary{Run: front, State: messages.RunVerifying}})
+			l.env.SignalWorkflow(messages.RunProgress,
+				messages.ProgressSignal{Run: messages.RunSummary{Run: front, State: messages.RunVerifying}})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -58,7 +61,9 @@ func TestOrgSyncLetsNobodySpeakForARun(t *testing.T) {
 			}
 			asked := l.updateAt(5*time.Minute, messages.SyncNow, messages.SyncNowInput{Person: "x"})
 			front := func() string {
-				i := slices.IndexFunc(l.runs, func(in messages.ReconcileInput) bool { return in.Scope.Kind == messages.ScopePeople })
+				i := slices.IndexFunc(l.runs, func(in messages.ReconcileInput) bool {
+					return in.Scope.Kind == messages.ScopePeople
+				})
 				if i < 0 {
 					return ""
 				}
@@ -93,7 +98,8 @@ func TestReconcileTakesItsGateFromItsLoopAlone(t *testing.T) {
 	r.gate(2500*time.Millisecond, true, 7)
 	r.env.RegisterDelayedCallback(func() { begun = r.begun() }, 10*time.Second)
 	forge(20*time.Second, false)
-	r.env.RegisterDelayedCallback(func() { require.Equal(t, begun, r.begun(), "it writes though its gate is closed") }, time.Hour)
+	r.env.RegisterDelayedCallback(func() { require.Equal(t, begun, r.begun(), "it writes though its gate is closed") },
+		time.Hour)
 	r.gate(2*time.Hour, false, 8)
 	forge(2*time.Hour+time.Second, true)
 	sum := r.do()
@@ -107,14 +113,16 @@ func TestReconcileTakesItsGateFromALoopThatWasReset(t *testing.T) {
 	gate := func(after time.Duration, closed bool, turn int) {
 		r.env.RegisterDelayedCallback(func() {
 			r.env.SignalWorkflow(messages.Gate, messages.GateSignal{
-				Closed: closed, Turn: turn, Execution: "the one that was reset", Reset: "run of " + messages.OrgSyncID(org),
+				Closed: closed, Turn: turn, Execution: "the one that was reset",
+				Reset: "run of " + messages.OrgSyncID(org),
 			})
 		}, after)
 	}
 	begun := 0
 	gate(2500*time.Millisecond, true, 7)
 	r.env.RegisterDelayedCallback(func() { begun = r.begun() }, 10*time.Second)
-	r.env.RegisterDelayedCallback(func() { require.Equal(t, begun, r.begun(), "it writes though its gate is closed") }, time.Hour)
+	r.env.RegisterDelayedCallback(func() { require.Equal(t, begun, r.begun(), "it writes though its gate is closed") },
+		time.Hour)
 	gate(2*time.Hour, false, 8)
 	sum := r.do()
 	require.Less(t, begun, 40)

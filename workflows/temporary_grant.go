@@ -41,8 +41,11 @@ func TemporaryGrant(ctx workflow.Context, raw converter.RawValue) (messages.Gran
 		return messages.GrantState{}, err
 	}
 	id := messages.GrantID(in.Org, in.Target, in.Key)
-	if is := workflow.GetInfo(ctx).WorkflowExecution.ID; is != id && is != messages.FormerGrantID(in.Org, in.Target, in.Key) {
-		return messages.GrantState{}, kit.Refuse("the workflow ID must be %s, not %s; ask for a grant by the update %s of %s", id, is, messages.Grant, messages.OrgSyncID(in.Org))
+	if is := workflow.GetInfo(ctx).WorkflowExecution.ID; is != id &&
+		is != messages.FormerGrantID(in.Org, in.Target, in.Key) {
+		return messages.GrantState{}, kit.Refuse(
+			"the workflow ID must be %s, not %s; ask for a grant by the update %s of %s", id, is, messages.Grant,
+			messages.OrgSyncID(in.Org))
 	}
 	g := &temporaryGrant{in: in, log: workflow.GetLogger(ctx), stale: true}
 	if in.State != nil {
@@ -137,9 +140,10 @@ func (g *temporaryGrant) awaitFirst(ctx, whole workflow.Context) bool {
 		return false
 	}
 	g.waited = true
-	kit.AwaitUntil(whole, workflow.Now(ctx).Add(firstRequest), "wait for the request that this was started for", func() bool {
-		return g.stale || ctx.Err() != nil || len(g.handlers.Unknown(ctx)) > 0
-	})
+	kit.AwaitUntil(whole, workflow.Now(ctx).Add(firstRequest), "wait for the request that this was started for",
+		func() bool {
+			return g.stale || ctx.Err() != nil || len(g.handlers.Unknown(ctx)) > 0
+		})
 	g.stale = true
 	return true
 }
@@ -159,7 +163,8 @@ func (g *temporaryGrant) read(ctx workflow.Context) {
 			known = append(known, one.ID)
 		}
 	}
-	book, err := act.ReadGrants(ctx, grants.GrantsInput{Org: g.in.Org, Target: g.in.Target, Key: g.in.Key, Known: known})
+	book, err := act.ReadGrants(ctx,
+		grants.GrantsInput{Org: g.in.Org, Target: g.in.Target, Key: g.in.Key, Known: known})
 	if err != nil {
 		g.readAgain(ctx, "the grants cannot be read from the ledger: "+kit.MessageOf(err))
 		return
@@ -220,7 +225,8 @@ func (g *temporaryGrant) keepOwn(ctx workflow.Context, book []access.Grant) ([]a
 func (g *temporaryGrant) end(ctx workflow.Context) {
 	g.Cancelled = true
 	if _, err := act.RevokeGrant(ctx, grants.RevokeGrantInput{
-		Org: g.in.Org, Key: g.in.Key, RevokeInput: messages.RevokeInput{Target: g.in.Target, RequestedBy: "Temporal", Reason: "the grant's workflow was cancelled"},
+		Org: g.in.Org, Key: g.in.Key, RevokeInput: messages.RevokeInput{Target: g.in.Target, RequestedBy: "Temporal",
+			Reason: "the grant's workflow was cancelled"},
 	}); err != nil {
 		g.log.Error("the grants of a cancelled workflow are not ended; they end by time", "error", err)
 	}
@@ -299,12 +305,15 @@ func (g *temporaryGrant) ask(ctx workflow.Context) {
 	g.Turn++
 	g.Asked = &messages.Asked{Turn: g.Turn, For: what, At: now}
 	last := g.Grants[len(g.Grants)-1] // unsettled ones stand last
-	err := workflow.SignalExternalWorkflow(ctx, messages.OrgSyncID(g.in.Org), "", messages.ReconcileGrant, messages.ReconcileGrantSignal{
-		Workflow: workflow.GetInfo(ctx).WorkflowExecution.ID, Key: g.in.Key, Person: last.Person, Email: last.Email, Target: g.in.Target, Turn: g.Turn,
-	}).Get(ctx, nil)
+	err := workflow.SignalExternalWorkflow(ctx, messages.OrgSyncID(g.in.Org), "", messages.ReconcileGrant,
+		messages.ReconcileGrantSignal{
+			Workflow: workflow.GetInfo(ctx).WorkflowExecution.ID, Key: g.in.Key, Person: last.Person, Email: last.Email,
+			Target: g.in.Target, Turn: g.Turn,
+		}).Get(ctx, nil)
 	if err != nil {
 		g.Asked = nil
-		g.blocked(workflow.Now(ctx), "workflow "+messages.OrgSyncID(g.in.Org)+", which alone may write, does not run; start it with starter apply: "+kit.MessageOf(err), true)
+		g.blocked(workflow.Now(ctx), "workflow "+messages.OrgSyncID(g.in.Org)+
+			", which alone may write, does not run; start it with starter apply: "+kit.MessageOf(err), true)
 	}
 }
 

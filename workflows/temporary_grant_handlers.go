@@ -13,11 +13,12 @@ import (
 
 // listen registers everything that people, the ledger's activities and the organization's loop can say to a grant.
 func (g *temporaryGrant) listen(ctx workflow.Context) error {
-	if err := kit.AnswerQuery(ctx, messages.Status, "what is granted, who approved it, when it ends, what keeps it from being right", func() messages.GrantState {
-		now := g.GrantState
-		now.State = g.state(workflow.Now(ctx))
-		return now
-	}); err != nil {
+	if err := kit.AnswerQuery(ctx, messages.Status,
+		"what is granted, who approved it, when it ends, what keeps it from being right", func() messages.GrantState {
+			now := g.GrantState
+			now.State = g.state(workflow.Now(ctx))
+			return now
+		}); err != nil {
 		return err
 	}
 	h := kit.NewMessageHandlers(kit.Options{Org: g.in.Org, Refused: g.refusedWord})
@@ -34,9 +35,10 @@ func (g *temporaryGrant) listen(ctx workflow.Context) error {
 	h.ListensTo(messages.Look, messages.GrantReconciled, messages.ForceContinueAsNew)
 	whole, _ := workflow.NewDisconnectedContext(ctx) // a cancelled workflow goes on listening until it has ended
 	h.Serve(whole)
-	kit.ReceiveEach(whole, h, messages.GrantReconciled, checkAttended, func(_ workflow.Context, in messages.GrantReconciledSignal) {
-		g.answers, g.wake = append(g.answers, in), true
-	})
+	kit.ReceiveEach(whole, h, messages.GrantReconciled, checkAttended,
+		func(_ workflow.Context, in messages.GrantReconciledSignal) {
+			g.answers, g.wake = append(g.answers, in), true
+		})
 	kit.ReceiveSignal(whole, h, messages.Look, func() { g.stale, g.wake = true, true })
 	kit.ReceiveSignal(whole, h, messages.ForceContinueAsNew, func() { g.history.Force(); g.wake = true })
 	return nil
@@ -48,7 +50,8 @@ func (g *temporaryGrant) refusedWord(one messages.RefusedWord) {
 
 func checkAttended(in messages.GrantReconciledSignal) error {
 	if in.Turn <= 0 {
-		return kit.Refuse("turn is missing: %s is what the organization's loop says to a grant's workflow", messages.GrantReconciled)
+		return kit.Refuse("turn is missing: %s is what the organization's loop says to a grant's workflow",
+			messages.GrantReconciled)
 	}
 	return nil
 }
@@ -71,14 +74,17 @@ func (g *temporaryGrant) deny(ctx workflow.Context, in messages.ApprovalInput) (
 	return g.decide(ctx, in, false)
 }
 
-func (g *temporaryGrant) decide(ctx workflow.Context, in messages.ApprovalInput, approve bool) (messages.GrantAnswer, error) {
-	answer, err := sayDecision(ctx, grants.DecideGrantInput{Org: g.in.Org, Target: g.in.Target, Key: g.in.Key, Approve: approve}, in)
+func (g *temporaryGrant) decide(ctx workflow.Context, in messages.ApprovalInput, approve bool) (messages.GrantAnswer,
+	error) {
+	answer, err := sayDecision(ctx,
+		grants.DecideGrantInput{Org: g.in.Org, Target: g.in.Target, Key: g.in.Key, Approve: approve}, in)
 	g.stale, g.wake = true, true
 	return answer, err
 }
 
 // sayDecision has a decision recorded. The code itself goes no further than here: only its hash does.
-func sayDecision(ctx workflow.Context, of grants.DecideGrantInput, in messages.ApprovalInput) (messages.GrantAnswer, error) {
+func sayDecision(ctx workflow.Context, of grants.DecideGrantInput, in messages.ApprovalInput) (messages.GrantAnswer,
+	error) {
 	of.CodeHash, of.Shown = messages.CodeHash(in.Code), kit.PresentationIn(ctx)
 	if in.Code = ""; in.Proof == "" {
 		in.Note = kit.Bounded(in.Note)
@@ -103,7 +109,8 @@ func (g *temporaryGrant) extend(ctx workflow.Context, in messages.ExtendInput) (
 	if in.RequestID == "" {
 		in.RequestID = g.newID(ctx)
 	}
-	answer, err := act.ExtendGrant(ctx, grants.ExtendGrantInput{Org: g.in.Org, Target: g.in.Target, Key: g.in.Key, ExtendInput: in})
+	answer, err := act.ExtendGrant(ctx,
+		grants.ExtendGrantInput{Org: g.in.Org, Target: g.in.Target, Key: g.in.Key, ExtendInput: in})
 	g.stale, g.wake = true, true
 	return answer, err
 }

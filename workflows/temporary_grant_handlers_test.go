@@ -21,7 +21,8 @@ func TestSignalsThatRepeatChangeNothing(t *testing.T) {
 		at := time.Duration(i) * 7 * time.Minute
 		l.signalAt(at, messages.Look, nil)
 		l.signalAt(at, messages.Look, nil)
-		l.signalAt(at, messages.GrantReconciled, messages.GrantReconciledSignal{Turn: i%5 - 1, Right: i%2 == 0, Why: "an old answer"})
+		l.signalAt(at, messages.GrantReconciled,
+			messages.GrantReconciledSignal{Turn: i%5 - 1, Right: i%2 == 0, Why: "an old answer"})
 	}
 	state := l.ends()
 	require.Equal(t, []move{given(0), taken(3 * time.Hour)}, l.moves)
@@ -46,18 +47,21 @@ func TestBadSignalsToAGrant(t *testing.T) {
 	for name, test := range map[string]struct {
 		signal, body, why string
 	}{
-		"nobody approves":     {messages.Approve, `{"request":"g1"}`, "by is missing"},
-		"nobody denies":       {messages.Deny, `{}`, "by is missing"},
-		"an unknown field":    {messages.Approve, `{"by":"carol@acme.example","plan":"x"}`, "plan"},
-		"no JSON object":      {messages.Approve, `"carol"`, "not what is needed"},
-		"no approver":         {messages.Approve, `{"by":"eve@acme.example"}`, "only the approvers"},
-		"no time":             {messages.Extend, `{"requestedBy":"eve@acme.example"}`, "duration is missing"},
-		"a time of no kind":   {messages.Extend, `{"requestedBy":"eve@acme.example","duration":"soon"}`, "soon"},
-		"nobody extends":      {messages.Extend, `{"duration":"1h"}`, "requestedBy is missing"},
-		"nothing to extend":   {messages.Extend, `{"duration":"1h","requestedBy":"eve@acme.example"}`, "no grant that could be prolonged"},
-		"nobody ends it":      {messages.Revoke, `{"reason":"done"}`, "requestedBy is missing"},
-		"another target":      {messages.Revoke, `{"target":"group:x","requestedBy":"bo@acme.example"}`, "this workflow is about"},
-		"an unknown signal":   {"aprove", `{"by":"carol@acme.example"}`, "there is no such signal; the signals are approve, deny, extend, revoke"},
+		"nobody approves":   {messages.Approve, `{"request":"g1"}`, "by is missing"},
+		"nobody denies":     {messages.Deny, `{}`, "by is missing"},
+		"an unknown field":  {messages.Approve, `{"by":"carol@acme.example","plan":"x"}`, "plan"},
+		"no JSON object":    {messages.Approve, `"carol"`, "not what is needed"},
+		"no approver":       {messages.Approve, `{"by":"eve@acme.example"}`, "only the approvers"},
+		"no time":           {messages.Extend, `{"requestedBy":"eve@acme.example"}`, "duration is missing"},
+		"a time of no kind": {messages.Extend, `{"requestedBy":"eve@acme.example","duration":"soon"}`, "soon"},
+		"nobody extends":    {messages.Extend, `{"duration":"1h"}`, "requestedBy is missing"},
+		"nothing to extend": {messages.Extend, `{"duration":"1h","requestedBy":"eve@acme.example"}`,
+			"no grant that could be prolonged"},
+		"nobody ends it": {messages.Revoke, `{"reason":"done"}`, "requestedBy is missing"},
+		"another target": {messages.Revoke, `{"target":"group:x","requestedBy":"bo@acme.example"}`,
+			"this workflow is about"},
+		"an unknown signal": {"aprove", `{"by":"carol@acme.example"}`,
+			"there is no such signal; the signals are approve, deny, extend, revoke"},
 		"a signal of OrgSync": {messages.Grant, `{}`, "there is no such signal"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -83,7 +87,8 @@ func TestBadUpdatesToAGrantAreRejected(t *testing.T) {
 	l := newLending(t, lease("g1", 0, time.Hour))
 	nobody := l.updateAt(time.Minute, messages.Approve, messages.ApprovalInput{})
 	forever := l.updateAt(time.Minute, messages.Extend, messages.ExtendInput{RequestedBy: "eve@acme.example"})
-	elsewhere := l.updateAt(time.Minute, messages.Revoke, messages.RevokeInput{Target: "group:x", RequestedBy: "bo@acme.example"})
+	elsewhere := l.updateAt(time.Minute, messages.Revoke,
+		messages.RevokeInput{Target: "group:x", RequestedBy: "bo@acme.example"})
 	state := l.ends()
 	require.ErrorContains(t, nobody.rejected, "by is missing")
 	require.ErrorContains(t, forever.rejected, "duration is missing")
@@ -116,7 +121,8 @@ func (l *lending) cancelled() {
 
 // A cancelled grant ends early, and is taken back before the workflow ends.
 func TestACancelledGrant(t *testing.T) {
-	l := newLending(t, lease("g1", 0, 10*time.Hour), lease("g2", 0, 20*time.Hour), lease("g3", 30*time.Hour, time.Hour), waiting("g4", time.Hour, 40*time.Hour))
+	l := newLending(t, lease("g1", 0, 10*time.Hour), lease("g2", 0, 20*time.Hour), lease("g3", 30*time.Hour, time.Hour),
+		waiting("g4", time.Hour, 40*time.Hour))
 	l.replies = func(int, messages.ReconcileGrantSignal) reply {
 		return reply{after: 3 * time.Second, verify: 5 * time.Second}
 	}
@@ -175,7 +181,8 @@ func TestWordsToACancelledGrant(t *testing.T) {
 	l.until(90*time.Minute, reply{silent: true})
 	l.cancelAt(time.Hour)
 	for i := range 4 {
-		l.signalAt(time.Hour+time.Duration(i+1)*time.Minute, messages.Revoke, typed(`{"requestedBy":"bo@acme.example"}`))
+		l.signalAt(time.Hour+time.Duration(i+1)*time.Minute, messages.Revoke,
+			typed(`{"requestedBy":"bo@acme.example"}`))
 	}
 	l.signalAt(70*time.Minute, "revok", typed(`{}`))
 	l.at(20*time.Hour, func() { require.Fail(t, "the workflow does not end") })
@@ -183,7 +190,8 @@ func TestWordsToACancelledGrant(t *testing.T) {
 	require.Less(t, l.since(), 2*time.Hour)
 }
 
-// A revocation of everything that Temporal's cancellation asks for may fail: the leases end by time, and are taken then.
+// A revocation of everything that Temporal's cancellation asks for may fail: the leases end by time, and are taken
+// then.
 func TestACancelledGrantWhoseLedgerRefuses(t *testing.T) {
 	l := newLending(t, lease("g1", 0, 2*time.Hour))
 	l.refuses["RevokeGrant"] = fatal(session.ErrInvalid, "the database is read-only")

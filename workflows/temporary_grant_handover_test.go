@@ -13,8 +13,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// A workflow whose grants go by the account by now gives them to the workflow of the account, with what it told of them, and
-// ends without ending them.
+// A workflow whose grants go by the account by now gives them to the workflow of the account, with what it told of
+// them, and ends without ending them.
 func TestTemporaryGrantHandsOverWhatGoesByAnotherKey(t *testing.T) {
 	l := newLending(t, lease("g1", 0, 10*time.Hour), lease("g2", 0, 12*time.Hour))
 	var over []grants.HandOverInput
@@ -43,7 +43,8 @@ func TestTemporaryGrantGoesOnWithWhatItIsHanded(t *testing.T) {
 	g := lease("g1", 0, 10*time.Hour)
 	g.ProvisionedAt, g.Key = begin, g.Person
 	l := newLending(t, g)
-	l.input = messages.TemporaryGrantInput{Org: org, Target: admin, Key: g.Person, Email: "eve@acme.example", Told: []string{grants.NoticeGiven + " g1"}}
+	l.input = messages.TemporaryGrantInput{Org: org, Target: admin, Key: g.Person, Email: "eve@acme.example",
+		Told: []string{grants.NoticeGiven + " g1"}}
 	l.holds = true
 	l.at(time.Hour, func() {
 		person, ok := l.shown.GetKeyword(messages.AttributePerson)

@@ -67,8 +67,8 @@ func (l *lending) playLoop(_, _, _, _ string, arg any) error {
 	return nil
 }
 
-// answer comes a moment after the question at the earliest: a signal that comes while a history ends is lost here, where a
-// server would have the end done again.
+// answer comes a moment after the question at the earliest: a signal that comes while a history ends is lost here,
+// where a server would have the end done again.
 func (l *lending) answer(at time.Time, r reply, of func() messages.GrantReconciledSignal) {
 	at = at.Add(time.Millisecond)
 	l.plan(at, func() { l.env.SignalWorkflow(messages.GrantReconciled, of()) })
@@ -103,7 +103,8 @@ func (l *lending) outcome(turn int) messages.GrantReconciledSignal {
 		switch g, now := &l.book[i], l.now(); {
 		case g.State == access.GrantGranted && g.InForce(now) && g.ProvisionedAt.IsZero():
 			g.ProvisionedAt = now
-		case g.State.Open() && g.State != access.GrantWaiting && !now.Before(g.Until), g.State == access.GrantEnded && g.RevokedAt.IsZero():
+		case g.State.Open() && g.State != access.GrantWaiting && !now.Before(g.Until), g.State == access.GrantEnded &&
+			g.RevokedAt.IsZero():
 			g.State, g.RevokedAt = access.GrantEnded, now
 		}
 	}

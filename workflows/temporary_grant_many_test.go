@@ -15,10 +15,10 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// TestTenThousandGrants lends ten thousand times while things go wrong: leases overlap, come late, are ended early; the loop
-// is silent, refuses, does not run, answers twice or long after; histories end; the ledger fails now and then. Whatever
-// happens, everything is taken back, nothing early, and what several leases give is their union. Under -short or -race there
-// are fewer.
+// TestTenThousandGrants lends ten thousand times while things go wrong: leases overlap, come late, are ended early; the
+// loop is silent, refuses, does not run, answers twice or long after; histories end; the ledger fails now and then.
+// Whatever happens, everything is taken back, nothing early, and what several leases give is their union. Under -short
+// or -race there are fewer.
 func TestTenThousandGrants(t *testing.T) {
 	leases, parts := 10_000, 8
 	if testing.Short() || raced() {
@@ -52,7 +52,8 @@ func TestTenThousandGrants(t *testing.T) {
 // raced says that the race detector runs, under which everything takes ten times as long.
 func raced() bool {
 	info, ok := debug.ReadBuildInfo()
-	return ok && slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "-race" && s.Value == "true" })
+	return ok && slices.ContainsFunc(info.Settings,
+		func(s debug.BuildSetting) bool { return s.Key == "-race" && s.Value == "true" })
 }
 
 type lateness []time.Duration
@@ -163,7 +164,8 @@ func (s *scene) repeatAnOldAnswer() {
 	defer s.mu.Unlock()
 	if len(s.asks) > 1 {
 		old := s.asks[s.random.IntN(len(s.asks)-1)]
-		s.env.SignalWorkflow(messages.GrantReconciled, messages.GrantReconciledSignal{Turn: old.turn, Right: s.random.IntN(2) == 0, Why: "an old answer"})
+		s.env.SignalWorkflow(messages.GrantReconciled,
+			messages.GrantReconciledSignal{Turn: old.turn, Right: s.random.IntN(2) == 0, Why: "an old answer"})
 	}
 }
 
@@ -221,7 +223,8 @@ func (s *scene) play() {
 		require.False(s.t, s.holdsAt(latest), "not taken by %s: %s", latest, say)
 		end := s.moves[slices.IndexFunc(s.moves, func(m move) bool { return !m.given && m.at >= is.to })].at - is.to
 		s.late = append(s.late, end)
-		if !slices.ContainsFunc(s.troubles, func(one trouble) bool { return one.from < is.to+time.Minute && is.to-time.Minute < one.to }) {
+		if !slices.ContainsFunc(s.troubles,
+			func(one trouble) bool { return one.from < is.to+time.Minute && is.to-time.Minute < one.to }) {
 			s.calm = append(s.calm, end)
 		}
 	}
@@ -253,8 +256,8 @@ func (s *scene) holdsAt(at time.Duration) (held bool) {
 	return held
 }
 
-// latest is when something that is due must have been done: an attempt is made in every stretch of the given length, and the
-// first one that falls into no trouble succeeds. The ledger may keep it waiting for some seconds.
+// latest is when something that is due must have been done: an attempt is made in every stretch of the given length,
+// and the first one that falls into no trouble succeeds. The ledger may keep it waiting for some seconds.
 func (s *scene) latest(due, every time.Duration) time.Duration {
 	longest := every + 2*mostWork + 10*time.Second
 	for _, one := range s.troubles { // in the order of time

@@ -84,7 +84,8 @@ func TestARefusalIsTriedAgain(t *testing.T) {
 				l.at(test.from+time.Duration(i+1)*test.lasting/6, func() {
 					state := l.status()
 					require.Equal(t, messages.GrantBlocked, state.State)
-					require.Equal(t, begin.Add(test.from), state.Blocked.Since.Truncate(time.Second), "a fresh history forgets since when")
+					require.Equal(t, begin.Add(test.from), state.Blocked.Since.Truncate(time.Second),
+						"a fresh history forgets since when")
 					require.Greater(t, state.Blocked.Tries, 3)
 					contains(t, l.page(), "**Not right since", test.refusal.why, "Next attempt at")
 					l.env.SetCurrentHistoryLength(1001)
@@ -272,7 +273,8 @@ func TestANotifierThatFails(t *testing.T) {
 // Another lease's time comes while a notice is tried again and again.
 func TestANotifierThatHangsKeepsNobodyWaiting(t *testing.T) {
 	l := newLending(t, lease("g1", 0, time.Minute))
-	l.refuses["Tell"] = temporal.NewApplicationErrorWithOptions("busy", "Busy", temporal.ApplicationErrorOptions{NextRetryDelay: time.Hour})
+	l.refuses["Tell"] = temporal.NewApplicationErrorWithOptions("busy", "Busy",
+		temporal.ApplicationErrorOptions{NextRetryDelay: time.Hour})
 	l.ends()
 	require.Equal(t, []move{given(0), taken(time.Minute)}, l.moves)
 }
@@ -305,9 +307,11 @@ func TestClocksThatDiffer(t *testing.T) {
 	})
 }
 
-// A ledger that cannot be read for long is a problem that the grant shows; the grant goes on, and what it knows of ends in time.
+// A ledger that cannot be read for long is a problem that the grant shows; the grant goes on, and what it knows of ends
+// in time.
 func TestTemporaryGrantShowsThatTheLedgerCannotBeRead(t *testing.T) {
-	for name, failure := range map[string]error{"for now": errors.New("a row that cannot be read"), "for good": fatal("Unknown", "no such column")} {
+	for name, failure := range map[string]error{"for now": errors.New("a row that cannot be read"),
+		"for good": fatal("Unknown", "no such column")} {
 		t.Run(name, func(t *testing.T) {
 			l := newLending(t, lease("g1", 0, 3*time.Hour))
 			l.readErr = func() error {

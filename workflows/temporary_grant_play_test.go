@@ -24,15 +24,16 @@ const (
 	holder = "eve@acme.example"
 )
 
-// lending runs one TemporaryGrant in time-skipping time, history after history, and plays what is around it: the ledger, the
-// organization's loop, which alone gives and takes, and the notifier.
+// lending runs one TemporaryGrant in time-skipping time, history after history, and plays what is around it: the
+// ledger, the organization's loop, which alone gives and takes, and the notifier.
 type lending struct {
 	player
-	input   messages.TemporaryGrantInput
-	replies func(n int, in messages.ReconcileGrantSignal) reply // what the loop does about its nth question; it serves it at once when nil
-	refuses map[string]error                                    // activities that fail, by name
-	readErr func() error                                        // how the next read of the ledger fails; not when nil
-	behind  time.Duration                                       // of the ledger's clock
+	input messages.TemporaryGrantInput
+	// what the loop does about its nth question; it serves it at once when nil
+	replies func(n int, in messages.ReconcileGrantSignal) reply
+	refuses map[string]error // activities that fail, by name
+	readErr func() error     // how the next read of the ledger fails; not when nil
+	behind  time.Duration    // of the ledger's clock
 
 	book    []access.Grant
 	hashes  map[string]string // of approval codes, by approver
@@ -68,8 +69,10 @@ func newLending(t *testing.T, leases ...access.Grant) *lending {
 // lease is a grant that was granted, from a while after the beginning on.
 func lease(id string, from, lasts time.Duration) access.Grant {
 	return access.Grant{
-		ID: id, Person: "p-eve", Email: holder, Key: holder, Target: admin, State: access.GrantGranted, By: "bo@acme.example",
-		Reason: "INC-1", Requested: begin, Duration: access.Duration(lasts), From: begin.Add(from), Until: begin.Add(from + lasts),
+		ID: id, Person: "p-eve", Email: holder, Key: holder, Target: admin, State: access.GrantGranted,
+		By:     "bo@acme.example",
+		Reason: "INC-1", Requested: begin, Duration: access.Duration(lasts), From: begin.Add(from),
+		Until: begin.Add(from + lasts),
 	}
 }
 
@@ -111,7 +114,8 @@ func (l *lending) open(start time.Time) {
 	} {
 		env.RegisterActivityWithOptions(play, activity.RegisterOptions{Name: name})
 	}
-	env.OnSignalExternalWorkflow(mock.Anything, messages.OrgSyncID(org), "", messages.ReconcileGrant, mock.Anything).Return(l.playLoop).Maybe()
+	env.OnSignalExternalWorkflow(mock.Anything, messages.OrgSyncID(org), "", messages.ReconcileGrant,
+		mock.Anything).Return(l.playLoop).Maybe()
 	env.OnUpsertTypedSearchAttributes(mock.MatchedBy(func(is temporal.SearchAttributes) bool {
 		l.shown = is
 		return true

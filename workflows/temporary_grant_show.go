@@ -32,7 +32,8 @@ func (g *temporaryGrant) show(ctx workflow.Context) {
 	g.shown = is
 	updates := []temporal.SearchAttributeUpdate{
 		messages.AttributeOrg.ValueSet(g.in.Org), messages.AttributeState.ValueSet(is.state),
-		messages.AttributeTarget.ValueSet(messages.Keyword(string(g.in.Target))), messages.AttributePerson.ValueSet(messages.Keyword(is.person)),
+		messages.AttributeTarget.ValueSet(messages.Keyword(string(g.in.Target))),
+		messages.AttributePerson.ValueSet(messages.Keyword(is.person)),
 	}
 	if !is.until.IsZero() {
 		updates = append(updates, messages.AttributeUntil.ValueSet(is.until))
@@ -101,7 +102,8 @@ func (g *temporaryGrant) details(now time.Time) string {
 	person := g.person()
 	page.Line("## %s, %s of %s: %s\n", person, g.in.Target, g.in.Org, g.State)
 	if g.Blocked != nil && g.State == messages.GrantBlocked {
-		page.Line("**Not right since %s, tried %d times:** %s\n\nNext attempt at %s.\n", instant(g.Blocked.Since), g.Blocked.Tries, g.Blocked.Why, instant(g.Blocked.Retry))
+		page.Line("**Not right since %s, tried %d times:** %s\n\nNext attempt at %s.\n", instant(g.Blocked.Since),
+			g.Blocked.Tries, g.Blocked.Why, instant(g.Blocked.Retry))
 	}
 	if due, why := g.nextDue(now); !due.IsZero() {
 		page.Line("Next: %s at %s.\n", why, instant(due))
@@ -120,7 +122,8 @@ func (g *temporaryGrant) details(now time.Time) string {
 func (g *temporaryGrant) describe(page *display.Page, one access.Grant, now time.Time) {
 	loop := messages.OrgSyncID(g.in.Org)
 	page.Line("### Request %s: %s\n", display.Code(one.ID), grantInWords(one, now))
-	page.Line("- asked for by %s at %s: %s", one.Label(one.By), instant(one.Requested), cmp.Or(strings.TrimSpace(one.Ticket+" "+one.Reason), "no reason given"))
+	page.Line("- asked for by %s at %s: %s", one.Label(one.By), instant(one.Requested),
+		cmp.Or(strings.TrimSpace(one.Ticket+" "+one.Reason), "no reason given"))
 	if one.Urgent {
 		page.Line("- **break-glass**: taken without approval, to be reviewed")
 	}
@@ -148,7 +151,8 @@ func (g *temporaryGrant) describe(page *display.Page, one access.Grant, now time
 	page.Line("")
 	switch {
 	case one.State == access.GrantWaiting:
-		page.Line("Waits until %s for %d of %d approvals, by one of %s:", instant(one.ApprovalDeadline), one.Needs-len(one.Approvals), one.Needs, strings.Join(one.Labels(one.Approvers), ", "))
+		page.Line("Waits until %s for %d of %d approvals, by one of %s:", instant(one.ApprovalDeadline),
+			one.Needs-len(one.Approvals), one.Needs, strings.Join(one.Labels(one.Approvers), ", "))
 		said := display.Input{{"request", one.ID}, {"by", messages.You}}
 		if one.Codes {
 			said = append(said, [2]string{"code", "as you were sent it"})
@@ -156,7 +160,8 @@ func (g *temporaryGrant) describe(page *display.Page, one access.Grant, now time
 		page.Command(display.Update(loop, messages.Approve, said))
 		page.Command(display.Update(loop, messages.Deny, append(said, [2]string{"note", ""})))
 	case one.State == access.GrantGranted && now.Before(one.Until):
-		page.Command(display.Update(loop, messages.Revoke, display.Input{{"request", one.ID}, {"reason", "done"}, {"requestedBy", messages.You}}))
+		page.Command(display.Update(loop, messages.Revoke,
+			display.Input{{"request", one.ID}, {"reason", "done"}, {"requestedBy", messages.You}}))
 	}
 }
 

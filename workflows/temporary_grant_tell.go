@@ -48,7 +48,8 @@ func notices(one access.Grant, now time.Time) []string {
 	if !one.ProvisionedAt.IsZero() {
 		due = append(due, noticeGiven)
 	}
-	if !one.ProvisionedAt.IsZero() && one.Remind > 0 && !now.Before(one.Until.Add(-one.Remind.Std())) && now.Before(one.Until) {
+	if !one.ProvisionedAt.IsZero() && one.Remind > 0 && !now.Before(one.Until.Add(-one.Remind.Std())) &&
+		now.Before(one.Until) {
 		due = append(due, noticeReminder)
 	}
 	switch {
@@ -68,7 +69,8 @@ func (g *temporaryGrant) alarm(now time.Time) string {
 	if g.Blocked == nil || g.Blocked.Tries < alarmAfter {
 		return ""
 	}
-	return fmt.Sprintf("%s %s", noticeBlocked, g.Blocked.Since.Add(now.Sub(g.Blocked.Since).Truncate(time.Hour)).UTC().Format(time.RFC3339))
+	return fmt.Sprintf("%s %s", noticeBlocked,
+		g.Blocked.Since.Add(now.Sub(g.Blocked.Since).Truncate(time.Hour)).UTC().Format(time.RFC3339))
 }
 
 func (g *temporaryGrant) told(kind, id string) bool { return slices.Contains(g.Told, kind+" "+id) }
@@ -96,7 +98,8 @@ func (g *temporaryGrant) noticeDue(now time.Time) bool {
 // tell sends the next notice, beside everything else: a notifier that does not work keeps nobody's access.
 func (g *temporaryGrant) tell(ctx workflow.Context, now time.Time) {
 	kind, about, _ := g.nextNotice(now)
-	in := grants.TellInput{Org: g.in.Org, Workflow: workflow.GetInfo(ctx).WorkflowExecution.ID, Kind: kind, Grant: about.ID}
+	in := grants.TellInput{Org: g.in.Org, Workflow: workflow.GetInfo(ctx).WorkflowExecution.ID, Kind: kind,
+		Grant: about.ID}
 	if kind == noticeBlocked {
 		in.Why = g.Blocked.Why
 		g.Told = append(g.Told, g.alarm(now))

@@ -82,7 +82,8 @@ func TestLeasesThatTouchAreNotTakenBetween(t *testing.T) {
 func TestAnEarlyEnd(t *testing.T) {
 	done := messages.RevokeInput{Reason: "done", RequestedBy: "bo@acme.example"}
 	t.Run("of all", func(t *testing.T) {
-		l := newLending(t, lease("g1", 0, 2*time.Hour), lease("g2", 0, 3*time.Hour), lease("g3", 5*time.Hour, time.Hour))
+		l := newLending(t, lease("g1", 0, 2*time.Hour), lease("g2", 0, 3*time.Hour),
+			lease("g3", 5*time.Hour, time.Hour))
 		ended := l.updateAt(time.Hour, messages.Revoke, done)
 		state := l.ends()
 		require.NoError(t, ended.err)
@@ -129,7 +130,8 @@ func TestAnEarlyEnd(t *testing.T) {
 		}
 		l.updateAt(15*time.Second, messages.Revoke, done)
 		l.ends()
-		require.Equal(t, []move{given(10 * time.Second), taken(25 * time.Second)}, l.moves, "the end is asked for though the beginning is not answered")
+		require.Equal(t, []move{given(10 * time.Second), taken(25 * time.Second)}, l.moves,
+			"the end is asked for though the beginning is not answered")
 	})
 }
 
@@ -143,7 +145,10 @@ func TestAGrantThatIsApproved(t *testing.T) {
 	})
 	first := l.updateAt(2*time.Hour, messages.Approve, messages.ApprovalInput{By: "carol@acme.example", Note: "CHG-1"})
 	again := l.updateAt(3*time.Hour, messages.Approve, messages.ApprovalInput{By: "carol@acme.example"})
-	l.at(3*time.Hour+time.Minute, func() { contains(t, l.page(), "1 of 2 approvals", "approved by carol@acme.example") })
+	l.at(3*time.Hour+time.Minute, func() {
+		contains(t, l.page(), "1 of 2 approvals",
+			"approved by carol@acme.example")
+	})
 	l.signalAt(5*time.Hour, messages.Approve, messages.ApprovalInput{By: "dan@acme.example"})
 	l.ends()
 	contains(t, first.message(t), "approved")
@@ -158,13 +163,16 @@ func TestAnApprovalByCode(t *testing.T) {
 	l := newLending(t, waiting("g1", time.Hour, 24*time.Hour))
 	l.book[0].Codes = true
 	l.hashes["carol@acme.example"] = messages.CodeHash("ABCDE-FGHIJ")
-	wrong := l.updateAt(time.Hour, messages.Approve, messages.ApprovalInput{By: "carol@acme.example", Pass: messages.Pass{Code: "WRONG-CODES"}})
-	right := l.updateAt(2*time.Hour, messages.Approve, messages.ApprovalInput{By: "carol@acme.example", Pass: messages.Pass{Code: "abcde fghij"}})
+	wrong := l.updateAt(time.Hour, messages.Approve,
+		messages.ApprovalInput{By: "carol@acme.example", Pass: messages.Pass{Code: "WRONG-CODES"}})
+	right := l.updateAt(2*time.Hour, messages.Approve,
+		messages.ApprovalInput{By: "carol@acme.example", Pass: messages.Pass{Code: "abcde fghij"}})
 	l.at(2*time.Hour+time.Second, func() { require.NotContains(t, l.page(), "FGHIJ") })
 	l.ends()
 	require.ErrorContains(t, wrong.err, "the code is not the one")
 	require.NoError(t, right.err)
-	require.Equal(t, []string{messages.CodeHash("WRONGCODES"), messages.CodeHash("ABCDEFGHIJ")}, l.codes.burnt, "what was typed counts no more")
+	require.Equal(t, []string{messages.CodeHash("WRONGCODES"), messages.CodeHash("ABCDEFGHIJ")}, l.codes.burnt,
+		"what was typed counts no more")
 	for _, in := range l.decided {
 		require.Empty(t, in.Code, "the code stands in the history")
 		require.Len(t, in.CodeHash, 64)
@@ -199,7 +207,8 @@ func TestARequestBesideALease(t *testing.T) {
 
 func TestAnExtension(t *testing.T) {
 	l := newLending(t, lease("g1", 0, time.Hour))
-	body := messages.ExtendInput{Duration: messages.Duration(time.Hour), RequestedBy: "eve@acme.example", RequestID: "x1"}
+	body := messages.ExtendInput{Duration: messages.Duration(time.Hour), RequestedBy: "eve@acme.example",
+		RequestID: "x1"}
 	l.updateAt(50*time.Minute, messages.Extend, body)
 	repeated := l.updateAt(55*time.Minute, messages.Extend, body)
 	l.at(90*time.Minute, func() { contains(t, l.page(), "continues `g1`") })
@@ -243,7 +252,8 @@ func TestSearchAttributesOfAGrant(t *testing.T) {
 	is := func(state string, until time.Duration) {
 		t.Helper()
 		for key, want := range map[temporal.SearchAttributeKeyKeyword]string{
-			messages.AttributeOrg: org, messages.AttributeTarget: string(admin), messages.AttributePerson: holder, messages.AttributeState: state,
+			messages.AttributeOrg: org, messages.AttributeTarget: string(admin), messages.AttributePerson: holder,
+			messages.AttributeState: state,
 		} {
 			have, ok := l.shown.GetKeyword(key)
 			require.True(t, ok, key.GetName())
@@ -262,7 +272,8 @@ func TestSearchAttributesOfAGrant(t *testing.T) {
 func TestAGrantUnderAnotherWorkflowIDIsRefused(t *testing.T) {
 	l := newLending(t)
 	l.open(begin)
-	l.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: "grant:acme:mine", TaskQueue: messages.QueueWorkflows})
+	l.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: "grant:acme:mine",
+		TaskQueue: messages.QueueWorkflows})
 	l.env.ExecuteWorkflow(messages.TemporaryGrant, l.input)
 	err := l.env.GetWorkflowError()
 	require.False(t, workflow.IsContinueAsNewError(err))
@@ -312,7 +323,8 @@ func TestAReasonForgesNothingOnAGrantsPage(t *testing.T) {
 		}
 		require.Equal(t, 1, headings, page)
 		require.Equal(t, 2, commands, "approve and deny")
-		contains(t, page, "--workflow-id org-sync:"+org+" ", `--input '{"request":"g1","by":"you@example.com"`, "`[look](https://evil.example)`", "⟨U+001B⟩")
+		contains(t, page, "--workflow-id org-sync:"+org+" ", `--input '{"request":"g1","by":"you@example.com"`,
+			"`[look](https://evil.example)`", "⟨U+001B⟩")
 		require.NotContains(t, page, "\x1b")
 		require.NotContains(t, page, " <b>", "it is escaped")
 	})
@@ -320,7 +332,8 @@ func TestAReasonForgesNothingOnAGrantsPage(t *testing.T) {
 	_, _ = l.live()
 }
 
-// TestWhatAGrantAnswersShowsWhatCannotBeSeen: who asks with Temporal's CLI reads what others typed, and no more than that.
+// TestWhatAGrantAnswersShowsWhatCannotBeSeen: who asks with Temporal's CLI reads what others typed, and no more than
+// that.
 func TestWhatAGrantAnswersShowsWhatCannotBeSeen(t *testing.T) {
 	const typed = "x\n## Approved\x1b[2J\u009b31m\u202e"
 	const shown = "x ## Approved⟨U+001B⟩[2J⟨U+009B⟩31m⟨U+202E⟩"
@@ -346,7 +359,8 @@ func TestTemporaryGrantRefusesInOneVisibleLine(t *testing.T) {
 	l := newLending(t, waiting("g1", time.Hour, 24*time.Hour))
 	said := &answer{}
 	l.at(time.Minute, func() {
-		l.env.UpdateWorkflow(messages.Revoke, "", said, map[string]string{"requestedBy": "bo@acme.example", "target": "group:x\n\x1b[2J\u202e"})
+		l.env.UpdateWorkflow(messages.Revoke, "", said,
+			map[string]string{"requestedBy": "bo@acme.example", "target": "group:x\n\x1b[2J\u202e"})
 	})
 	l.cancelAt(2 * time.Minute)
 	_, _ = l.live()

@@ -16,17 +16,27 @@ import (
 // A key in another case, or twice, is refused wherever it stands: as an update without a trace, as a signal recorded.
 func TestOrgSyncTakesKeysAsDocumentedAlone(t *testing.T) {
 	for name, body := range map[string]struct{ name, body, why string }{
-		"another case":       {messages.ApprovePlan, `{"plan":"sha256:held","by":"finn@acme.example","BY":"carol@acme.example"}`, `unknown field "BY"`},
-		"twice":              {messages.ApprovePlan, `{"plan":"sha256:held","by":"finn@acme.example","by":"carol@acme.example"}`, `"by" stands there twice`},
-		"twice, escaped":     {messages.Pause, `{"by":"finn","\u0062y":"carol"}`, `"by" stands there twice`},
-		"deep in the policy": {messages.ApplyPolicy, `{"by":"finn","policy":{"organization":{"id":"a","id":"b"}}}`, `"policy.organization.id" stands there twice`},
-		"a long name":        {messages.Pause, `{"by":"` + strings.Repeat("x", 321) + `"}`, "by has 321 bytes; at most 320"},
-		"a long reason":      {messages.Pause, `{"by":"finn","reason":"` + strings.Repeat("x", 4001) + `"}`, "reason has 4001 bytes"},
-		"a long person":      {messages.SyncNow, `{"person":"` + strings.Repeat("x", 400) + `"}`, "person has 400 bytes"},
-		"a long run":         {messages.Undo, `{"by":"finn","run":"` + strings.Repeat("x", 400) + `"}`, "run has 400 bytes"},
-		"a long target":      {messages.Grant, `{"person":"ana","requestedBy":"bo","target":"group:` + strings.Repeat("x", 1100) + `"}`, "target has 1106 bytes"},
-		"no text":            {messages.Pause, `{"by":"a\u0000b"}`, "U+0000"},
-		"a large body":       {messages.SyncNow, `{"by":"mallory","person":"` + strings.Repeat("x", 1<<20) + `"}`, "It was not read"},
+		"another case": {messages.ApprovePlan,
+			`{"plan":"sha256:held","by":"finn@acme.example","BY":"carol@acme.example"}`, `unknown field "BY"`},
+		"twice": {messages.ApprovePlan,
+			`{"plan":"sha256:held","by":"finn@acme.example","by":"carol@acme.example"}`, `"by" stands there twice`},
+		"twice, escaped": {messages.Pause, `{"by":"finn","\u0062y":"carol"}`, `"by" stands there twice`},
+		"deep in the policy": {messages.ApplyPolicy, `{"by":"finn","policy":{"organization":{"id":"a","id":"b"}}}`,
+			`"policy.organization.id" stands there twice`},
+		"a long name": {messages.Pause, `{"by":"` + strings.Repeat("x", 321) + `"}`,
+			"by has 321 bytes; at most 320"},
+		"a long reason": {messages.Pause, `{"by":"finn","reason":"` + strings.Repeat("x", 4001) + `"}`,
+			"reason has 4001 bytes"},
+		"a long person": {messages.SyncNow, `{"person":"` + strings.Repeat("x", 400) + `"}`,
+			"person has 400 bytes"},
+		"a long run": {messages.Undo, `{"by":"finn","run":"` + strings.Repeat("x", 400) + `"}`,
+			"run has 400 bytes"},
+		"a long target": {messages.Grant,
+			`{"person":"ana","requestedBy":"bo","target":"group:` + strings.Repeat("x", 1100) + `"}`,
+			"target has 1106 bytes"},
+		"no text": {messages.Pause, `{"by":"a\u0000b"}`, "U+0000"},
+		"a large body": {messages.SyncNow, `{"by":"mallory","person":"` + strings.Repeat("x", 1<<20) + `"}`,
+			"It was not read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLoop(t)
@@ -52,7 +62,8 @@ func TestOrgSyncShowsWhoSaidWhatWasDropped(t *testing.T) {
 	l.start(time.Hour)
 	refused := l.status().Refused
 	require.Len(t, refused, 3)
-	require.Equal(t, []string{"mallory@acme.example", "mallory@acme.example", ""}, []string{refused[0].By, refused[1].By, refused[2].By})
+	require.Equal(t, []string{"mallory@acme.example", "mallory@acme.example", ""},
+		[]string{refused[0].By, refused[1].By, refused[2].By})
 	for _, r := range refused {
 		require.Greater(t, r.Size, 1<<20)
 	}
@@ -62,21 +73,30 @@ func TestOrgSyncShowsWhoSaidWhatWasDropped(t *testing.T) {
 // What workflows say to each other is checked like what people say, and recorded where it cannot be right.
 func TestOrgSyncChecksInternalSignals(t *testing.T) {
 	for name, signal := range map[string]struct{ name, body string }{
-		"attend of nobody":         {messages.ReconcileGrant, `{"workflow":"","person":"p","target":"role:org-admin","turn":1}`},
-		"attend of another org":    {messages.ReconcileGrant, `{"workflow":"grant:other:role:org-admin:p","person":"p","target":"role:org-admin","turn":1}`},
-		"attend of a bad id":       {messages.ReconcileGrant, `{"workflow":"grant:acme:group:Büro:p","person":"p","target":"group:Büro","turn":1}`},
-		"attend without a person":  {messages.ReconcileGrant, `{"workflow":"grant:acme:role:org-admin:p","target":"role:org-admin","turn":1}`},
-		"attend without a target":  {messages.ReconcileGrant, `{"workflow":"grant:acme:role:org-admin:p","person":"p","turn":1}`},
-		"attend of a large person": {messages.ReconcileGrant, `{"workflow":"grant:acme:role:org-admin:p","person":"` + strings.Repeat("p", 400) + `","target":"role:org-admin","turn":1}`},
-		"attend twice":             {messages.ReconcileGrant, `{"workflow":"grant:acme:role:org-admin:p","person":"p","person":"q","target":"role:org-admin","turn":1}`},
-		"attend that is text":      {messages.ReconcileGrant, `"x"`},
-		"look-at of nothing":       {messages.LookAt, `{}`},
-		"look-at of nobody":        {messages.LookAt, `{"review":"r","people":[""]}`},
-		"look-at of too many":      {messages.LookAt, `{"review":"r","people":["a"` + strings.Repeat(`,"a"`, 4000) + `]}`},
-		"aside of no run":          {messages.WritesPaused, `{"turn":1}`},
-		"progress of no run":       {messages.RunProgress, `{"run":{}}`},
-		"progress of no state":     {messages.RunProgress, `{"run":{"run":"r","state":"approve it"}}`},
-		"progress of a long run":   {messages.RunProgress, `{"run":{"run":"` + strings.Repeat("r", 400) + `"}}`},
+		"attend of nobody": {messages.ReconcileGrant,
+			`{"workflow":"","person":"p","target":"role:org-admin","turn":1}`},
+		"attend of another org": {messages.ReconcileGrant,
+			`{"workflow":"grant:other:role:org-admin:p","person":"p","target":"role:org-admin","turn":1}`},
+		"attend of a bad id": {messages.ReconcileGrant,
+			`{"workflow":"grant:acme:group:Büro:p","person":"p","target":"group:Büro","turn":1}`},
+		"attend without a person": {messages.ReconcileGrant,
+			`{"workflow":"grant:acme:role:org-admin:p","target":"role:org-admin","turn":1}`},
+		"attend without a target": {messages.ReconcileGrant,
+			`{"workflow":"grant:acme:role:org-admin:p","person":"p","turn":1}`},
+		"attend of a large person": {messages.ReconcileGrant,
+			`{"workflow":"grant:acme:role:org-admin:p","person":"` + strings.Repeat("p", 400) +
+				`","target":"role:org-admin","turn":1}`},
+		"attend twice": {messages.ReconcileGrant,
+			`{"workflow":"grant:acme:role:org-admin:p","person":"p","person":"q","target":"role:org-admin","turn":1}`},
+		"attend that is text": {messages.ReconcileGrant, `"x"`},
+		"look-at of nothing":  {messages.LookAt, `{}`},
+		"look-at of nobody":   {messages.LookAt, `{"review":"r","people":[""]}`},
+		"look-at of too many": {messages.LookAt,
+			`{"review":"r","people":["a"` + strings.Repeat(`,"a"`, 4000) + `]}`},
+		"aside of no run":        {messages.WritesPaused, `{"turn":1}`},
+		"progress of no run":     {messages.RunProgress, `{"run":{}}`},
+		"progress of no state":   {messages.RunProgress, `{"run":{"run":"r","state":"approve it"}}`},
+		"progress of a long run": {messages.RunProgress, `{"run":{"run":"` + strings.Repeat("r", 400) + `"}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t)
@@ -104,7 +124,8 @@ func TestOrgSyncBelievesNoSignalAboutAHold(t *testing.T) {
 	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) { return inForce(in, false), nil }
 	l.at(time.Minute, func() {
 		l.env.SignalWorkflow(messages.RunProgress, messages.ProgressSignal{Judged: true, Run: messages.RunSummary{
-			Run: l.runs[0].Run, State: messages.RunApplying, Trigger: "forged", Plan: "forged", By: "forged", Findings: []string{"forged"}, Adopted: true,
+			Run: l.runs[0].Run, State: messages.RunApplying, Trigger: "forged", Plan: "forged", By: "forged",
+			Findings: []string{"forged"}, Adopted: true,
 			Hold: &messages.Hold{Plan: "sha256:forged", Run: "forged", Adds: 1, Opened: begin},
 		}})
 	})
@@ -170,7 +191,8 @@ func TestWorkflowsTakeNoStateOfAnother(t *testing.T) {
 	t.Run("organization", func(t *testing.T) {
 		for _, of := range []string{"other", ""} {
 			l := newLoop(t)
-			l.env.ExecuteWorkflow(messages.OrgSync, messages.OrgSyncInput{State: &messages.OrgSyncState{Org: of, Policy: "p", Adopted: true}})
+			l.env.ExecuteWorkflow(messages.OrgSync,
+				messages.OrgSyncInput{State: &messages.OrgSyncState{Org: of, Policy: "p", Adopted: true}})
 			require.ErrorContains(t, l.env.GetWorkflowError(), "is not that of acme")
 		}
 	})
@@ -182,7 +204,8 @@ func TestWorkflowsTakeNoStateOfAnother(t *testing.T) {
 	})
 	t.Run("review", func(t *testing.T) {
 		c := newReview(t)
-		c.input.State = &messages.ReviewState{Workflow: "access-review:acme:other:2026-01-01", Phase: messages.ReviewDeciding}
+		c.input.State = &messages.ReviewState{Workflow: "access-review:acme:other:2026-01-01",
+			Phase: messages.ReviewDeciding}
 		_, err := c.live()
 		require.ErrorContains(t, err, "is not that of access-review:acme:")
 	})
@@ -207,11 +230,13 @@ func TestReconcileRunsAsAChildOfTheLoopAlone(t *testing.T) {
 		change     func(*messages.ReconcileInput)
 		why        string
 	}{
-		"by hand":                   {"", "hand1", nil, "is started by org-sync:acme, not by hand"},
-		"by hand, under its name":   {"", "reconcile:acme:r1", nil, "is started by org-sync:acme, not by hand"},
-		"by another organization":   {"org-sync:other", "reconcile:acme:r1", nil, "is started by org-sync:acme, not by org-sync:other"},
-		"under another name":        {"org-sync:acme", "hand1", nil, "must be reconcile:acme:r1, not hand1"},
-		"under that of an approval": {"org-sync:acme", "reconcile:acme:r1:approved", nil, "must be reconcile:acme:r1, not"},
+		"by hand":                 {"", "hand1", nil, "is started by org-sync:acme, not by hand"},
+		"by hand, under its name": {"", "reconcile:acme:r1", nil, "is started by org-sync:acme, not by hand"},
+		"by another organization": {"org-sync:other", "reconcile:acme:r1", nil,
+			"is started by org-sync:acme, not by org-sync:other"},
+		"under another name": {"org-sync:acme", "hand1", nil, "must be reconcile:acme:r1, not hand1"},
+		"under that of an approval": {"org-sync:acme", "reconcile:acme:r1:approved", nil,
+			"must be reconcile:acme:r1, not"},
 		"approved, as any other": {"org-sync:acme", "reconcile:acme:r1", func(in *messages.ReconcileInput) {
 			in.Scope = messages.Scope{Kind: messages.ScopeHold, Run: "r1", Plan: held}
 		}, "must be reconcile:acme:r1:approved"},

@@ -12,9 +12,9 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// What is given because somebody is *not* in a group hangs on what a read lacks, just as a removal does: a list that was cut short
-// would open a vault. So it needs the same second witness: the group search, and the search among the members of the groups
-// that are asked for. Only people whom that concerns are asked about.
+// What is given because somebody is *not* in a group hangs on what a read lacks, just as a removal does: a list that
+// was cut short would open a vault. So it needs the same second witness: the group search, and the search among the
+// members of the groups that are asked for. Only people whom that concerns are asked about.
 
 // Absence is what hangs on somebody's not being in a group, or not having a role or an app.
 type Absence struct {
@@ -27,7 +27,8 @@ type Absence struct {
 }
 
 // HangsOnAbsence finds the additions of a decision that are not asked for unless the person's lists are whole.
-func HangsOnAbsence(b *policy.Bound, p access.Person, known plan.State, changes []access.Change, now time.Time) (Absence, bool) {
+func HangsOnAbsence(b *policy.Bound, p access.Person, known plan.State, changes []access.Change,
+	now time.Time) (Absence, bool) {
 	adds := func(c access.Change) bool { return c.Action == access.Add }
 	if !slices.ContainsFunc(changes, adds) || !b.AsksLists() {
 		return Absence{}, false
@@ -83,11 +84,12 @@ func AsksFor(changes []access.Change, c access.Change) bool {
 
 // Doubted asks the other sides, and says of whom they do not confirm that they are in none of the groups.
 //
-// Calls: two for ten people, and two for each of them whom that does not clear; one more where rules ask for roles, for apps, or for
-// more than ten groups.
+// Calls: two for ten people, and two for each of them whom that does not clear; one more where rules ask for roles, for
+// apps, or for more than ten groups.
 func (s *Session) Doubted(ctx context.Context, b *policy.Bound, all []Absence) (map[string]bool, error) {
 	doubted := map[string]bool{}
-	if slices.ContainsFunc(all, func(one Absence) bool { return one.apps }) { // who has the same apps is asked about together
+	// who has the same apps is asked about together
+	if slices.ContainsFunc(all, func(one Absence) bool { return one.apps }) {
 		all = slices.Clone(all)
 		slices.SortStableFunc(all, func(a, c Absence) int {
 			return slices.Compare(b.HiddenApps(a.Person), b.HiddenApps(c.Person))
@@ -114,9 +116,9 @@ func (s *Session) Doubted(ctx context.Context, b *policy.Bound, all []Absence) (
 	return doubted, nil
 }
 
-// confirmed reports whether everything follows for these people on all groups that the group search shows any of them in, too,
-// and none of them is among the members of a group that is asked for and that their own list lacks. A search that shows no group
-// of anybody says nothing, nor does one that names a group of which nothing is known.
+// confirmed reports whether everything follows for these people on all groups that the group search shows any of them
+// in, too, and none of them is among the members of a group that is asked for and that their own list lacks. A search
+// that shows no group of anybody says nothing, nor does one that names a group of which nothing is known.
 func (s *Session) confirmed(ctx context.Context, b *policy.Bound, some []Absence) (bool, error) {
 	var people, missing []string
 	for _, one := range some {
@@ -147,18 +149,21 @@ func (s *Session) confirmed(ctx context.Context, b *policy.Bound, some []Absence
 	}
 	for _, one := range some {
 		p := one.Person
-		p.GroupIDs = session.EachOnce(append([]string{}, slices.Concat(p.GroupIDs, shown)...)) // no groups are not unknown ones
+		// no groups are not unknown ones
+		p.GroupIDs = session.EachOnce(append([]string{}, slices.Concat(p.GroupIDs, shown)...))
 		if !one.stands(p) {
 			return false, nil
 		}
 	}
 	if slices.ContainsFunc(some, func(one Absence) bool { return one.roles }) {
-		admins, err := s.Search(ctx, organization.UserQuery{AccountIDs: people, RoleIDs: []string{access.RoleOrgAdmin}, Limit: session.PageSize, Expand: session.ExpandPeople})
+		admins, err := s.Search(ctx, organization.UserQuery{AccountIDs: people, RoleIDs: []string{access.RoleOrgAdmin},
+			Limit: session.PageSize, Expand: session.ExpandPeople})
 		if err != nil {
 			return false, err
 		}
 		for _, one := range some {
-			if !one.Person.HasRole(access.RoleOrgAdmin) && slices.ContainsFunc(admins, func(p access.Person) bool { return p.ID == one.Person.ID }) {
+			if !one.Person.HasRole(access.RoleOrgAdmin) &&
+				slices.ContainsFunc(admins, func(p access.Person) bool { return p.ID == one.Person.ID }) {
 				return false, nil
 			}
 		}
@@ -180,7 +185,8 @@ func (s *Session) confirmed(ctx context.Context, b *policy.Bound, some []Absence
 const DoubtfulAbsence = "it hangs on the person's not being in some group, and another search does not say the same; try again in a moment, or look at their groups in admin.atlassian.com"
 
 // EligibleByAbsence reports whether the person may receive the target only because they are not in some group.
-func (s *Session) EligibleByAbsence(ctx context.Context, terms *policy.Policy, p access.Person, target access.Entitlement) (Absence, bool, error) {
+func (s *Session) EligibleByAbsence(ctx context.Context, terms *policy.Policy, p access.Person,
+	target access.Entitlement) (Absence, bool, error) {
 	one := Absence{Person: p}
 	if p.ID == "" || !terms.Conditional(target) {
 		return one, false, nil

@@ -21,14 +21,15 @@ type ChangeInput struct {
 	session.RunInput
 	Person string             `json:"person"`
 	Target access.Entitlement `json:"target"`
-	// Now decides the line anew from one read just before it is written: what grants give and take is planned from the ledger.
+	// Now decides the line anew from one read just before it is written: what grants give and take is planned from the
+	// ledger.
 	Now bool `json:"now,omitempty"`
 	// Fresh is how the line was confirmed, as in ConfirmInput: so it is again when its evidence has grown old.
 	Fresh bool `json:"fresh,omitempty"`
 }
 
-// evidenceLasts is how long a removal that was confirmed may wait for its write: when the API was out of order for longer, the
-// person is read again.
+// evidenceLasts is how long a removal that was confirmed may wait for its write: when the API was out of order for
+// longer, the person is read again.
 const evidenceLasts = 10 * time.Second
 
 // ChangeResult is what came of it; it stands in the workflow's history, one line a change.
@@ -68,10 +69,12 @@ func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 		return ChangeResult{State: line.State, Answer: line.Answer}, nil
 	}
 	if line.State == access.Held {
-		return ChangeResult{}, session.NonRetryable(session.ErrPolicy, fmt.Errorf("%s is held; nothing held is ever written", line.Label()))
+		return ChangeResult{}, session.NonRetryable(session.ErrPolicy,
+			fmt.Errorf("%s is held; nothing held is ever written", line.Label()))
 	}
 	if line.State == access.Planned && s.Current != "" && s.Current != in.Policy {
-		return s.end(ctx, in.Run, line, access.Superseded, "another policy is in force by now, which the next verification follows")
+		return s.end(ctx, in.Run, line, access.Superseded,
+			"another policy is in force by now, which the next verification follows")
 	}
 	if line.State == access.Planned {
 		other, err := s.Ledger.MadeElsewhere(ctx, in.Org, in.Run, line, line.At)
@@ -83,13 +86,15 @@ func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 		}
 	}
 	if answer, err := s.check(ctx, in.Run, &line); err != nil {
-		return ChangeResult{}, s.unsent(ctx, in.Run, line, session.WrapAPIError("check before writing: "+line.Label(), err))
+		return ChangeResult{}, s.unsent(ctx, in.Run, line,
+			session.WrapAPIError("check before writing: "+line.Label(), err))
 	} else if answer != nil {
 		return *answer, nil
 	}
 	if line.Action == access.Remove && s.Now().Sub(activity.GetInfo(ctx).ScheduledTime) > evidenceLasts {
 		if gone, err := s.outdated(ctx, in, line); err != nil {
-			return ChangeResult{}, s.unsent(ctx, in.Run, line, session.WrapAPIError("read again before writing: "+line.Label(), err))
+			return ChangeResult{}, s.unsent(ctx, in.Run, line,
+				session.WrapAPIError("read again before writing: "+line.Label(), err))
 		} else if gone != nil {
 			return s.end(ctx, in.Run, line, gone.State, gone.Answer)
 		}
@@ -98,7 +103,8 @@ func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 	return s.settle(ctx, in.Run, line, err)
 }
 
-// outdated confirms a removal again. It returns the line in its final state if the person should keep what it takes by now.
+// outdated confirms a removal again. It returns the line in its final state if the person should keep what it takes by
+// now.
 func (s *Session) outdated(ctx context.Context, in ChangeInput, line access.Change) (*access.Change, error) {
 	b, err := s.ConfirmedBy(ctx, ConfirmInput{RunInput: in.RunInput, Fresh: in.Fresh})
 	if err != nil {
@@ -160,8 +166,8 @@ func (s *Session) check(ctx context.Context, run string, line *access.Change) (*
 	return nil, nil
 }
 
-// overtaken says that a grant began or ended since the line was planned: a removal of what a grant gives now, or an add of
-// what only grants gave that are over.
+// overtaken says that a grant began or ended since the line was planned: a removal of what a grant gives now, or an add
+// of what only grants gave that are over.
 func (s *Session) overtaken(ctx context.Context, run string, c access.Change) (string, error) {
 	if c.Action == access.Add && !access.OnlyGrants(c.Reasons) || len(s.Policy.Grants) == 0 || undoes(c) {
 		return "", nil
@@ -201,8 +207,10 @@ func (s *Session) denies(b *policy.Bound, rulings []access.Ruling, c access.Chan
 		return true
 	}
 	return slices.ContainsFunc(s.Policy.Rules, func(r policy.Rule) bool {
-		said := slices.ContainsFunc(c.Reasons, func(reason access.Reason) bool { return reason.Kind == access.ReasonRule && reason.Name == r.Name })
-		return said && (c.Target.Presence() && (r.Suspend || r.Remove) || slices.ContainsFunc(r.Deny, func(e access.Entitlement) bool { return slices.Contains(b.All(e), i) }))
+		said := slices.ContainsFunc(c.Reasons,
+			func(reason access.Reason) bool { return reason.Kind == access.ReasonRule && reason.Name == r.Name })
+		return said && (c.Target.Presence() && (r.Suspend || r.Remove) ||
+			slices.ContainsFunc(r.Deny, func(e access.Entitlement) bool { return slices.Contains(b.All(e), i) }))
 	})
 }
 
@@ -245,7 +253,8 @@ func (s *Session) settle(ctx context.Context, run string, line access.Change, er
 		}
 		return s.end(ctx, run, line, access.Already, "already a member")
 	case errors.Is(err, organization.ErrLicenceLimit):
-		return closed(s.end(ctx, run, line, access.Shortage, "the app's licence limit is reached: "+session.ErrorText(err)))
+		return closed(s.end(ctx, run, line, access.Shortage,
+			"the app's licence limit is reached: "+session.ErrorText(err)))
 	case adding && errors.Is(err, organization.ErrConflict):
 		is, readErr := s.holds(ctx, line)
 		if readErr != nil {
@@ -254,7 +263,8 @@ func (s *Session) settle(ctx context.Context, run string, line access.Change, er
 		if is {
 			return s.end(ctx, run, line, access.Already, "already a member")
 		}
-		return closed(s.end(ctx, run, line, access.Shortage, "refused by a conflict, most likely the app's licence limit: "+session.ErrorText(err)))
+		return closed(s.end(ctx, run, line, access.Shortage,
+			"refused by a conflict, most likely the app's licence limit: "+session.ErrorText(err)))
 	case !adding && errors.Is(err, organization.ErrNotFound):
 		if line.State == access.Sent {
 			return s.end(ctx, run, line, access.Done, "done by an earlier attempt: no longer a member")
@@ -265,7 +275,8 @@ func (s *Session) settle(ctx context.Context, run string, line access.Change, er
 	case errors.Is(err, organization.ErrNotFound), errors.Is(err, organization.ErrInvalid):
 		return s.end(ctx, run, line, access.Refused, session.ErrorText(err))
 	case errors.Is(err, organization.ErrOutcomeUnknown), errors.Is(err, context.DeadlineExceeded):
-		return ChangeResult{}, session.WrapAPIError(line.Label(), err) // the line stays Sent: the next attempt reads back
+		// the line stays Sent: the next attempt reads back
+		return ChangeResult{}, session.WrapAPIError(line.Label(), err)
 	case errors.Is(err, context.Canceled):
 		return ChangeResult{}, err
 	}
@@ -277,7 +288,8 @@ func closed(r ChangeResult, err error) (ChangeResult, error) {
 	return r, err
 }
 
-func (s *Session) end(ctx context.Context, run string, line access.Change, state access.ChangeState, answer string) (ChangeResult, error) {
+func (s *Session) end(ctx context.Context, run string, line access.Change, state access.ChangeState,
+	answer string) (ChangeResult, error) {
 	line.State, line.Answer, line.At = state, answer, s.Now()
 	// An answer that came must be recorded even while the activity is being cancelled.
 	keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -306,12 +318,14 @@ func (s *Session) unsent(ctx context.Context, run string, line access.Change, er
 // person's own list decides, which may be cut short but is never too long.
 func (s *Session) holds(ctx context.Context, c access.Change) (bool, error) {
 	if c.GroupID != "" {
-		found, err := s.Search(ctx, organization.UserQuery{AccountIDs: []string{c.Person}, GroupIDs: []string{c.GroupID}, Limit: 1, Expand: session.ExpandPeople})
+		found, err := s.Search(ctx, organization.UserQuery{AccountIDs: []string{c.Person},
+			GroupIDs: []string{c.GroupID}, Limit: 1, Expand: session.ExpandPeople})
 		if err != nil || len(found) > 0 {
 			return len(found) > 0, err
 		}
 	}
-	found, err := s.Search(ctx, organization.UserQuery{AccountIDs: []string{c.Person}, Limit: 1, Expand: session.ExpandPeople})
+	found, err := s.Search(ctx, organization.UserQuery{AccountIDs: []string{c.Person}, Limit: 1,
+		Expand: session.ExpandPeople})
 	if err != nil {
 		return false, err
 	}
@@ -319,13 +333,14 @@ func (s *Session) holds(ctx context.Context, c access.Change) (bool, error) {
 		return false, nil
 	}
 	if len(found) != 1 {
-		return false, session.RetryAfter(session.ErrEvidence, session.OutcomePatience, fmt.Errorf("the directory does not show %s", c.Person))
+		return false, session.RetryAfter(session.ErrEvidence, session.OutcomePatience,
+			fmt.Errorf("the directory does not show %s", c.Person))
 	}
 	return HoldsTarget(found[0], c), nil
 }
 
-// ours says that the ledger has the membership on its books as Castellan's own already: a read did not show it, and that
-// read may have been wrong.
+// ours says that the ledger has the membership on its books as Castellan's own already: a read did not show it, and
+// that read may have been wrong.
 func (s *Session) ours(ctx context.Context, c access.Change) (bool, error) {
 	states, err := s.Ledger.States(ctx, s.Org, []string{c.Person}, s.Now())
 	if err != nil {
@@ -348,8 +363,8 @@ func (s *Session) doubt(ctx context.Context, run string, line *access.Change) er
 	return err
 }
 
-// ResolveDoubtful takes the adds of these people that were never answered, and that a read shows, as done: they are Castellan's own.
-// Before each was begun a read did not show it.
+// ResolveDoubtful takes the adds of these people that were never answered, and that a read shows, as done: they are
+// Castellan's own. Before each was begun a read did not show it.
 func (s *Session) ResolveDoubtful(ctx context.Context, b *policy.Bound, people ...access.Person) error {
 	ids := make([]string, len(people))
 	for i, p := range people {
@@ -366,7 +381,8 @@ func (s *Session) ResolveDoubtful(ctx context.Context, b *policy.Bound, people .
 				continue
 			}
 			if held, _ := b.Holds(p, i); held {
-				if _, err := s.end(ctx, d.Run, d.Change, access.Done, "done, though it was never answered: found when the person was read"); err != nil {
+				if _, err := s.end(ctx, d.Run, d.Change, access.Done,
+					"done, though it was never answered: found when the person was read"); err != nil {
 					return err
 				}
 			}
@@ -392,8 +408,9 @@ func HoldsTarget(p access.Person, c access.Change) bool {
 type NextInput struct {
 	session.RunInput
 	Actions []access.Action `json:"actions"`
-	// Approved takes the lines that a person's decision released, or those that nothing held; nil: either. The run that held them may
-	// still be under way, and what it read is what was in doubt: they are left to the run that the decision starts.
+	// Approved takes the lines that a person's decision released, or those that nothing held; nil: either. The run that
+	// held them may still be under way, and what it read is what was in doubt: they are left to the run that the
+	// decision starts.
 	Approved *bool  `json:"approved,omitempty"`
 	After    string `json:"after,omitempty"`   // as the last answer said
 	Through  string `json:"through,omitempty"` // of ConfirmResult: none of those behind it
@@ -431,7 +448,8 @@ func (a *Activities) Next(ctx context.Context, in NextInput) (NextResult, error)
 	if err != nil {
 		return NextResult{}, err
 	}
-	filter := ledger.Filter{States: []access.ChangeState{access.Planned, access.Sent}, Actions: in.Actions, Waited: in.Approved, Limit: in.Limit}
+	filter := ledger.Filter{States: []access.ChangeState{access.Planned, access.Sent}, Actions: in.Actions,
+		Waited: in.Approved, Limit: in.Limit}
 	if filter.After, err = session.ReadKey(in.After); err != nil {
 		return NextResult{}, session.NonRetryable(session.ErrUnknown, err)
 	}
@@ -444,7 +462,8 @@ func (a *Activities) Next(ctx context.Context, in NextInput) (NextResult, error)
 	}
 	result := NextResult{After: in.After, More: len(lines) == in.Limit}
 	for _, c := range lines {
-		result.Lines = append(result.Lines, Line{Person: c.Person, Target: c.Target, Label: c.Label(), Guarded: guarded(b, c)})
+		result.Lines = append(result.Lines,
+			Line{Person: c.Person, Target: c.Target, Label: c.Label(), Guarded: guarded(b, c)})
 		result.After = session.WriteKey(c)
 	}
 	return result, nil

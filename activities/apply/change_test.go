@@ -41,7 +41,10 @@ func TestAChangeIsMadeOnce(t *testing.T) {
 			made := w.Calls(func() { result = activitytest.Must[apply.ChangeResult](w, w.Acts.Apply.Apply, in) })
 			require.Equal(t, apply.ChangeResult{State: access.Done, Answer: "accepted"}, result)
 			require.Len(t, made, 1, "one call: %v", made)
-			made = w.Calls(func() { require.Equal(t, result, activitytest.Must[apply.ChangeResult](w, w.Acts.Apply.Apply, in)) })
+			made = w.Calls(func() {
+				require.Equal(t, result,
+					activitytest.Must[apply.ChangeResult](w, w.Acts.Apply.Apply, in))
+			})
 			require.Empty(t, made, "a repeat finds the answer in the ledger")
 			if h := w.Holding(in.Person); action == access.Add {
 				require.True(t, h.Owned)
@@ -77,9 +80,11 @@ ignore: [support, unused]
 guard: {adopt: auto}
 `)).Policy
 	run, _ := w.Planned()
-	next := activitytest.Must[apply.NextResult](w, w.Acts.Apply.Next, apply.NextInput{RunInput: run, Actions: []access.Action{access.Add}, Limit: 1})
+	next := activitytest.Must[apply.NextResult](w, w.Acts.Apply.Next,
+		apply.NextInput{RunInput: run, Actions: []access.Action{access.Add}, Limit: 1})
 	require.True(t, next.More)
-	result := activitytest.Must[apply.ChangeResult](w, w.Acts.Apply.Apply, apply.ChangeInput{RunInput: run, Person: next.Lines[0].Person, Target: next.Lines[0].Target})
+	result := activitytest.Must[apply.ChangeResult](w, w.Acts.Apply.Apply,
+		apply.ChangeInput{RunInput: run, Person: next.Lines[0].Person, Target: next.Lines[0].Target})
 	require.Equal(t, access.Shortage, result.State)
 	require.True(t, result.Closed, "the target takes nobody else either")
 }
@@ -132,7 +137,8 @@ func TestAReadBackThatShowsNobodyWaits(t *testing.T) {
 	w.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultTimeoutBefore, Count: 1})
 	_, err := activitytest.Call[apply.ChangeResult](w, w.Acts.Apply.Apply, in)
 	require.Error(t, err)
-	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultEmptyPage, Count: 2, Params: cloud.FaultParams{Next: "drop"}})
+	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultEmptyPage, Count: 2,
+		Params: cloud.FaultParams{Next: "drop"}})
 	_, err = activitytest.Call[apply.ChangeResult](w, w.Acts.Apply.Apply, in)
 	require.Equal(t, session.ErrEvidence, activitytest.ApplicationError(t, err).Type())
 	require.Equal(t, access.Sent, w.Line(in).State)
@@ -142,7 +148,8 @@ func TestAReadBackThatShowsNobodyWaits(t *testing.T) {
 func TestARateLimitIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	w, in := planned(t, access.Add)
-	w.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultStatus, Count: 1, Params: cloud.FaultParams{Status: 429, RetryAfter: "17"}})
+	w.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultStatus, Count: 1,
+		Params: cloud.FaultParams{Status: 429, RetryAfter: "17"}})
 	_, err := activitytest.Call[apply.ChangeResult](w, w.Acts.Apply.Apply, in)
 	app := activitytest.ApplicationError(t, err)
 	require.Equal(t, session.ErrRateLimited, app.Type())
@@ -158,7 +165,8 @@ func TestARateLimitIsWaitedFor(t *testing.T) {
 func TestARateLimitClaimsNothing(t *testing.T) {
 	t.Parallel()
 	w, in := planned(t, access.Add)
-	w.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultStatus, Count: 1, Params: cloud.FaultParams{Status: 429}})
+	w.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultStatus, Count: 1,
+		Params: cloud.FaultParams{Status: 429}})
 	_, err := activitytest.Call[apply.ChangeResult](w, w.Acts.Apply.Apply, in)
 	require.Error(t, err)
 	w.ByHand(http.MethodPost, "builders", "jo")
@@ -192,7 +200,8 @@ func TestWhatIsHeldIsNeverWritten(t *testing.T) {
 	w := activitytest.New(t)
 	w.Admit("")
 	run, _ := w.Planned()
-	_, err := activitytest.Call[apply.ChangeResult](w, w.Acts.Apply.Apply, apply.ChangeInput{RunInput: run, Person: w.Id("carol"), Target: activitytest.Builders})
+	_, err := activitytest.Call[apply.ChangeResult](w, w.Acts.Apply.Apply,
+		apply.ChangeInput{RunInput: run, Person: w.Id("carol"), Target: activitytest.Builders})
 	require.True(t, activitytest.ApplicationError(t, err).NonRetryable())
 	require.Zero(t, w.Sim.Stats().Writes)
 }
@@ -205,7 +214,8 @@ func protected(t *testing.T, floor string) *activitytest.SimulatedOrg {
 	return w
 }
 
-// A removal may wait for minutes while the API is out of order. Whoever is in the source again by then keeps the target.
+// A removal may wait for minutes while the API is out of order. Whoever is in the source again by then keeps the
+// target.
 func TestARemovalThatWaitedForItsWriteIsReadAgain(t *testing.T) {
 	t.Parallel()
 	for name, back := range map[string]bool{"still gone": false, "back": true} {
@@ -230,11 +240,13 @@ func TestAFloorIsCheckedAsItIsWritten(t *testing.T) {
 	run := w.NewRun()
 	w.Sweep(run)
 	require.Equal(t, 3, w.Judge(run).Open)
-	next := activitytest.Must[apply.NextResult](w, w.Acts.Apply.Next, apply.NextInput{RunInput: run, Actions: []access.Action{access.Remove}, Limit: 100})
+	next := activitytest.Must[apply.NextResult](w, w.Acts.Apply.Next,
+		apply.NextInput{RunInput: run, Actions: []access.Action{access.Remove}, Limit: 100})
 	for _, l := range next.Lines {
 		require.True(t, l.Guarded, "one at a time")
 	}
-	w.Configure(func(s *cloud.Settings) { s.Lag = cloud.Duration(time.Minute) }) // reads still show whoever was just removed
+	// reads still show whoever was just removed
+	w.Configure(func(s *cloud.Settings) { s.Lag = cloud.Duration(time.Minute) })
 	by := map[access.ChangeState]int{}
 	for _, r := range w.Write(run) {
 		by[r.State]++
@@ -251,7 +263,8 @@ func TestWhoAlwaysStaysIsNotRemoved(t *testing.T) {
 	w := protected(t, "minimum: 1, always: [carol@example.com]")
 	w.Leave("eng", "carol")
 	run, _ := w.Planned()
-	require.Equal(t, map[string]access.ChangeState{"remove carol@example.com from group:builders": access.Refused}, activitytest.States(w.Write(run)))
+	require.Equal(t, map[string]access.ChangeState{"remove carol@example.com from group:builders": access.Refused},
+		activitytest.States(w.Write(run)))
 }
 
 func TestAFloorThatCannotBeReadRefusesNothingForGood(t *testing.T) {
@@ -260,7 +273,8 @@ func TestAFloorThatCannotBeReadRefusesNothingForGood(t *testing.T) {
 	w.Leave("eng", "carol")
 	run, _ := w.Planned()
 	in := apply.ChangeInput{RunInput: run, Person: w.Id("carol"), Target: activitytest.Builders}
-	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus, Count: 1, Params: cloud.FaultParams{Status: 503}})
+	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus, Count: 1,
+		Params: cloud.FaultParams{Status: 503}})
 	_, err := activitytest.Call[apply.ChangeResult](w, w.Acts.Apply.Apply, in)
 	require.False(t, activitytest.ApplicationError(t, err).NonRetryable())
 	require.Equal(t, access.Planned, w.Line(in).State)

@@ -15,16 +15,16 @@ import (
 type ConfirmInput struct {
 	session.RunInput
 	Actions []access.Action `json:"actions"`
-	// Fresh takes the lines of an approved hold, and none but those, and reads the groups again too, since it may be the read of
-	// the groups that was held.
+	// Fresh takes the lines of an approved hold, and none but those, and reads the groups again too, since it may be
+	// the read of the groups that was held.
 	Fresh bool `json:"fresh,omitempty"`
 	// After and Limit take some of the lines, as NextInput does; without Limit, all of them.
 	After string `json:"after,omitempty"`
 	Limit int    `json:"limit,omitempty"`
 }
 
-// ConfirmedBy is what the lines are held against: what the run was bound to, or the groups as they are shown now. What the
-// run had let go of stays in view, since that is what may have been approved.
+// ConfirmedBy is what the lines are held against: what the run was bound to, or the groups as they are shown now. What
+// the run had let go of stays in view, since that is what may have been approved.
 func (s *Session) ConfirmedBy(ctx context.Context, in ConfirmInput) (*policy.Bound, error) {
 	if !in.Fresh {
 		return s.BoundOf(ctx, in.Run)
@@ -50,7 +50,8 @@ func (s *Session) ConfirmedBy(ctx context.Context, in ConfirmInput) (*policy.Bou
 const freshFor = 30 * time.Second
 
 // Unconfirmed are the lines that a fresh read of their people does not ask for, in their final state.
-func (s *Session) Unconfirmed(ctx context.Context, b *policy.Bound, run string, lines []access.Change) ([]access.Change, error) {
+func (s *Session) Unconfirmed(ctx context.Context, b *policy.Bound, run string, lines []access.Change) ([]access.Change,
+	error) {
 	if len(lines) == 0 {
 		return nil, nil
 	}

@@ -28,7 +28,8 @@ func (s *Session) createGroup(ctx context.Context, run, name string) error {
 
 // CreateGroups makes the groups that mappings with `create: true` miss. The answer to a create carries no id and the
 // name is not searchable for a second or two, so the ids are looked up, patiently.
-func (s *Session) CreateGroups(ctx context.Context, run string, o access.Outline, names []string) (access.Outline, error) {
+func (s *Session) CreateGroups(ctx context.Context, run string, o access.Outline, names []string) (access.Outline,
+	error) {
 	for _, name := range names {
 		if err := s.createGroup(ctx, run, name); err != nil {
 			return o, err
@@ -36,14 +37,17 @@ func (s *Session) CreateGroups(ctx context.Context, run string, o access.Outline
 	}
 	var made []access.Group
 	for _, some := range session.Chunks(names, session.MostEmails) {
-		groups, err := s.ReadGroups(ctx, organization.GroupQuery{Names: some, Limit: session.PageSize, Expand: []string{"counts.users"}})
+		groups, err := s.ReadGroups(ctx,
+			organization.GroupQuery{Names: some, Limit: session.PageSize, Expand: []string{"counts.users"}})
 		if err != nil {
 			return o, err
 		}
 		made = append(made, groups...)
 	}
 	if len(made) < len(names) {
-		return o, session.Benign(2*time.Second, fmt.Errorf("organization %s: %d of %d groups just created are not visible yet; looking again", s.Org, len(names)-len(made), len(names)))
+		return o, session.Benign(2*time.Second,
+			fmt.Errorf("organization %s: %d of %d groups just created are not visible yet; looking again", s.Org,
+				len(names)-len(made), len(names)))
 	}
 	o.Groups = append(o.Groups, made...)
 	return o, nil

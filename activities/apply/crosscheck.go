@@ -18,16 +18,18 @@ const Contradiction = "another search still shows the person in a source group, 
 // mostAsked is how many groups a person is looked for in before they lose something by a rule.
 const mostAsked = 100
 
-// CrossCheckRemovals asks the other sides before anybody is removed. A person's own list of groups spoke for it; now the group search
-// is asked which groups they are in, and then the user search whether they are among the members of the very groups that gave
-// it, or that rules ask for. It returns the lines that either contradicts.
+// CrossCheckRemovals asks the other sides before anybody is removed. A person's own list of groups spoke for it; now
+// the group search is asked which groups they are in, and then the user search whether they are among the members of
+// the very groups that gave it, or that rules ask for. It returns the lines that either contradicts.
 //
-// Calls: two for ten people, and two for each of them whom that does not clear or who loses something by a rule; one more where
-// the search shows no group, or where there are more than ten groups to look in.
-func (s *Session) CrossCheckRemovals(ctx context.Context, b *policy.Bound, lines []access.Change) ([]access.Change, error) {
+// Calls: two for ten people, and two for each of them whom that does not clear or who loses something by a rule; one
+// more where the search shows no group, or where there are more than ten groups to look in.
+func (s *Session) CrossCheckRemovals(ctx context.Context, b *policy.Bound, lines []access.Change) ([]access.Change,
+	error) {
 	var mapped, ruled []access.Change
 	for _, c := range lines {
-		if i, known := b.Target(c.Target); known && b.Targets[i].Ruled || access.HasKind(c.Reasons, access.ReasonReview) {
+		if i, known := b.Target(c.Target); known && b.Targets[i].Ruled ||
+			access.HasKind(c.Reasons, access.ReasonReview) {
 			ruled = append(ruled, c)
 		} else {
 			mapped = append(mapped, c)
@@ -94,7 +96,8 @@ func asksApps(b *policy.Bound, c access.Change) bool {
 	return known && b.AsksApps(i)
 }
 
-// unseen are the groups that speak for what the person loses, or that rules about it ask for, and in which they are not shown.
+// unseen are the groups that speak for what the person loses, or that rules about it ask for, and in which they are not
+// shown.
 func unseen(b *policy.Bound, p access.Person, lines []access.Change) []string {
 	var gave, asked []string
 	for _, c := range lines {
@@ -102,7 +105,8 @@ func unseen(b *policy.Bound, p access.Person, lines []access.Change) []string {
 			gave, asked = append(gave, endedSources(b, c)...), append(asked, b.Targets[i].Evidence...)
 		}
 	}
-	groups := slices.DeleteFunc(session.EachOnce(append(gave, asked...)), func(id string) bool { return slices.Contains(p.GroupIDs, id) })
+	groups := slices.DeleteFunc(session.EachOnce(append(gave, asked...)),
+		func(id string) bool { return slices.Contains(p.GroupIDs, id) })
 	return groups[:min(len(groups), mostAsked)]
 }
 
@@ -114,7 +118,8 @@ func endedSources(b *policy.Bound, c access.Change) []string {
 	}
 	var ids []string
 	for _, id := range b.Targets[i].Sources {
-		if slices.ContainsFunc(c.Reasons, func(r access.Reason) bool { return r.Source != "" && r.Source == b.SourceName(id) }) {
+		if slices.ContainsFunc(c.Reasons,
+			func(r access.Reason) bool { return r.Source != "" && r.Source == b.SourceName(id) }) {
 			ids = append(ids, id)
 		}
 	}
@@ -148,10 +153,11 @@ func (s *Session) againstMapped(ctx context.Context, b *policy.Bound, lines []ac
 	return against, nil
 }
 
-// inNoSource asks for all groups of these people together, and for them among the members of those that gave what they would
-// lose, and says that they are in none of its sources. A search that shows no group at all, whomever it is asked about, says nothing; nor does one that shows a source group which the
-// outline lacks.
-func (s *Session) inNoSource(ctx context.Context, b *policy.Bound, people []string, lose map[string][]access.Change) (bool, error) {
+// inNoSource asks for all groups of these people together, and for them among the members of those that gave what they
+// would lose, and says that they are in none of its sources. A search that shows no group at all, whomever it is asked
+// about, says nothing; nor does one that shows a source group which the outline lacks.
+func (s *Session) inNoSource(ctx context.Context, b *policy.Bound, people []string,
+	lose map[string][]access.Change) (bool, error) {
 	groups, err := s.ReadGroups(ctx, organization.GroupQuery{AccountIDs: people, Limit: session.PageSize})
 	if err != nil {
 		return false, err

@@ -15,8 +15,8 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// OldEnough is how old a membership on the books is before its absence from reads says anything: reads lag writes, those of
-// roles by up to half a minute.
+// OldEnough is how old a membership on the books is before its absence from reads says anything: reads lag writes,
+// those of roles by up to half a minute.
 const OldEnough = time.Minute
 
 // EndedResult counts what reads proved to be over.
@@ -60,7 +60,8 @@ func (e *EndedMemberships) Close(ctx context.Context, unseen []access.Unseen) (y
 				return nil, err
 			}
 		}
-		n, err := e.Session.Ledger.EndHoldings(ctx, e.Session.Org, e.Run, []access.Holding{u.Holding}, why, e.Session.Now())
+		n, err := e.Session.Ledger.EndHoldings(ctx, e.Session.Org, e.Run, []access.Holding{u.Holding}, why,
+			e.Session.Now())
 		if err != nil {
 			return nil, err
 		}
@@ -70,14 +71,16 @@ func (e *EndedMemberships) Close(ctx context.Context, unseen []access.Unseen) (y
 	return young, nil
 }
 
-// over reports whether every read says that the membership is over: the person's own list, the group search, the members of
-// the group; of a role, also the list of all who hold it, or the search for who has it. Who is not there, or is suspended, is no evidence.
+// over reports whether every read says that the membership is over: the person's own list, the group search, the
+// members of the group; of a role, also the list of all who hold it, or the search for who has it. Who is not there, or
+// is suspended, is no evidence.
 func (e *EndedMemberships) over(ctx context.Context, u access.Unseen) (over, young bool, err error) {
 	states, err := e.Session.Ledger.States(ctx, e.Session.Org, []string{u.Person}, e.Session.Now().Add(-OldEnough))
 	if err != nil {
 		return false, false, err
 	}
-	stands := slices.ContainsFunc(states[u.Person].Holdings, func(h access.Holding) bool { return h.Target == u.Target && h.From.Equal(u.From) })
+	stands := slices.ContainsFunc(states[u.Person].Holdings,
+		func(h access.Holding) bool { return h.Target == u.Target && h.From.Equal(u.From) })
 	written := slices.ContainsFunc(states[u.Person].Recent, func(c access.Change) bool { return c.Target == u.Target })
 	if !stands {
 		return false, false, nil // it was settled meanwhile
@@ -85,7 +88,8 @@ func (e *EndedMemberships) over(ctx context.Context, u access.Unseen) (over, you
 	if written || e.Session.Now().Sub(u.From) < OldEnough {
 		return false, true, nil
 	}
-	found, err := e.Session.Search(ctx, organization.UserQuery{AccountIDs: []string{u.Person}, Limit: 1, Expand: session.ExpandPeople})
+	found, err := e.Session.Search(ctx,
+		organization.UserQuery{AccountIDs: []string{u.Person}, Limit: 1, Expand: session.ExpandPeople})
 	if err != nil || len(found) != 1 {
 		return false, false, err
 	}
@@ -119,7 +123,9 @@ func (e *EndedMemberships) over(ctx context.Context, u access.Unseen) (over, you
 		return false, false, nil
 	}
 	t := e.Binding.Targets[i] // whoever has it by a group, too, goes on having it
-	also, err := e.Session.Search(ctx, organization.UserQuery{AccountIDs: []string{p.ID}, ResourceIDs: []string{t.Resource}, RoleIDs: []string{t.Role}, Limit: 1, Expand: session.ExpandPeople})
+	also, err := e.Session.Search(ctx,
+		organization.UserQuery{AccountIDs: []string{p.ID}, ResourceIDs: []string{t.Resource}, RoleIDs: []string{t.Role},
+			Limit: 1, Expand: session.ExpandPeople})
 	return err == nil && len(also) == 0, false, err
 }
 
@@ -136,11 +142,13 @@ func (e *EndedMemberships) notIn(ctx context.Context, p access.Person, group str
 	return !among, err
 }
 
-// admin reports whether the list of all organization admins names the person. A list that names nobody is no answer: then it
-// is taken to.
+// admin reports whether the list of all organization admins names the person. A list that names nobody is no answer:
+// then it is taken to.
 func (e *EndedMemberships) admin(ctx context.Context, person string) (bool, error) {
 	if e.admins == nil {
-		admins, err := e.Session.Search(ctx, organization.UserQuery{RoleIDs: []string{access.RoleOrgAdmin}, Limit: session.PageSize, Expand: session.ExpandPeople})
+		admins, err := e.Session.Search(ctx,
+			organization.UserQuery{RoleIDs: []string{access.RoleOrgAdmin}, Limit: session.PageSize,
+				Expand: session.ExpandPeople})
 		if err != nil {
 			return false, err
 		}
@@ -152,8 +160,8 @@ func (e *EndedMemberships) admin(ctx context.Context, person string) (bool, erro
 	return len(e.admins) == 0 || e.admins[person], nil
 }
 
-// EndGrant ends a grant that is in force, with the extensions that were to follow it, and wakes its workflow, which sees to
-// what is left of it.
+// EndGrant ends a grant that is in force, with the extensions that were to follow it, and wakes its workflow, which
+// sees to what is left of it.
 func (e *EndedMemberships) EndGrant(ctx context.Context, id, why string) error {
 	g, err := e.Session.Ledger.EndGrantByHand(ctx, e.Session.Org, id, why, e.Session.Now())
 	if err != nil {
@@ -161,8 +169,9 @@ func (e *EndedMemberships) EndGrant(ctx context.Context, id, why string) error {
 	}
 	if g.HandTaken {
 		e.Result.Grants++
-		e.ByHand = append(e.ByHand, session.OutOfBandGrant{Grant: g.ID, Workflow: messages.GrantID(e.Session.Org, g.Target, g.Key), Told: true, Text: fmt.Sprintf(
-			"grant %s of %s for %s ended: %s", g.ID, g.Target, session.PersonOf(g), why)})
+		e.ByHand = append(e.ByHand, session.OutOfBandGrant{Grant: g.ID,
+			Workflow: messages.GrantID(e.Session.Org, g.Target, g.Key), Told: true, Text: fmt.Sprintf(
+				"grant %s of %s for %s ended: %s", g.ID, g.Target, session.PersonOf(g), why)})
 	}
 	others, err := e.Session.Ledger.GrantsOf(ctx, e.Session.Org, g.Key, g.Target)
 	if err != nil {
@@ -174,7 +183,8 @@ func (e *EndedMemberships) EndGrant(ctx context.Context, id, why string) error {
 			if other.State != access.GrantGranted || !slices.Contains(renewed, other.Renews) {
 				continue
 			}
-			if _, err := e.Session.Ledger.EndGrantByHand(ctx, e.Session.Org, other.ID, why, e.Session.Now()); err != nil {
+			if _, err := e.Session.Ledger.EndGrantByHand(ctx, e.Session.Org, other.ID, why,
+				e.Session.Now()); err != nil {
 				return err
 			}
 			next = append(next, other.ID)

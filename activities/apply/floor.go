@@ -16,11 +16,12 @@ import (
 // lagOfRemovals is how long a read may still show whom Castellan removed.
 const lagOfRemovals = 2 * time.Minute
 
-// floor refuses a removal that would break a protected target's minimum or hit a named person; of whoever is suspended or
-// removed, every protected target that they hold counts. Holders are read now; whom Castellan removed a moment ago does not
-// count, though a lagging read may still show them.
+// floor refuses a removal that would break a protected target's minimum or hit a named person; of whoever is suspended
+// or removed, every protected target that they hold counts. Holders are read now; whom Castellan removed a moment ago
+// does not count, though a lagging read may still show them.
 //
-// Calls: holders/100 of each protected target concerned, and two more for a suspension or a removal from the organization.
+// Calls: holders/100 of each protected target concerned, and two more for a suspension or a removal from the
+// organization.
 func (s *Session) floor(ctx context.Context, run string, line access.Change) (refusal, err error) {
 	b, err := s.BoundOf(ctx, run)
 	if err != nil {
@@ -38,7 +39,8 @@ func (s *Session) floor(ctx context.Context, run string, line access.Change) (re
 
 // FloorOf holds one protected target against its floor. The person is taken from the read where that shows them.
 func (s *Session) FloorOf(ctx context.Context, target policy.Target, person access.Person) (refusal, err error) {
-	q := organization.UserQuery{Limit: session.PageSize, Expand: session.ExpandPeople, GroupIDs: []string{target.GroupID}}
+	q := organization.UserQuery{Limit: session.PageSize, Expand: session.ExpandPeople,
+		GroupIDs: []string{target.GroupID}}
 	if target.GroupID == "" {
 		q.GroupIDs, q.RoleIDs = nil, []string{access.RoleOrgAdmin}
 	}
@@ -67,10 +69,11 @@ func (s *Session) FloorOf(ctx context.Context, target policy.Target, person acce
 	return plan.Floor(target, holders, person, s.Policy.Organization.KeyOwner), nil
 }
 
-// FloorsOfPresence holds whoever is to be suspended or removed against the floor of every protected target that they hold. The
-// organization never loses its last admin so, even where the policy does not manage that role.
+// FloorsOfPresence holds whoever is to be suspended or removed against the floor of every protected target that they
+// hold. The organization never loses its last admin so, even where the policy does not manage that role.
 func (s *Session) FloorsOfPresence(ctx context.Context, b *policy.Bound, line access.Change) (refusal, err error) {
-	found, err := s.Search(ctx, organization.UserQuery{AccountIDs: []string{line.Person}, Limit: 1, Expand: session.ExpandPeople})
+	found, err := s.Search(ctx, organization.UserQuery{AccountIDs: []string{line.Person}, Limit: 1,
+		Expand: session.ExpandPeople})
 	if err != nil {
 		return nil, err
 	}
@@ -88,10 +91,13 @@ func (s *Session) FloorsOfPresence(ctx context.Context, b *policy.Bound, line ac
 	}
 	targets := b.Targets
 	if _, managed := b.Target(access.OrgAdmin); !managed {
-		targets = append(targets[:len(targets):len(targets)], policy.Target{Entitlement: access.OrgAdmin, Protected: &policy.Protected{Target: access.OrgAdmin, Minimum: 1}})
+		targets = append(targets[:len(targets):len(targets)],
+			policy.Target{Entitlement: access.OrgAdmin,
+				Protected: &policy.Protected{Target: access.OrgAdmin, Minimum: 1}})
 	}
 	for _, t := range targets {
-		held := t.GroupID != "" && p.InGroup(t.GroupID) || t.Entitlement == access.OrgAdmin && p.HasRole(access.RoleOrgAdmin)
+		held := t.GroupID != "" && p.InGroup(t.GroupID) || t.Entitlement == access.OrgAdmin &&
+			p.HasRole(access.RoleOrgAdmin)
 		if t.Protected == nil || !held {
 			continue
 		}

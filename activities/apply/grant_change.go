@@ -35,8 +35,8 @@ type grantChange struct {
 // grantPatience is how long the calls of one attempt may take: others wait for their turn behind a call that hangs.
 const grantPatience = 10 * time.Second
 
-// applyGrant makes one change of a grant. The read comes before the line is marked as being written: so a line that is marked was
-// not held when its write began, and what is held then is of our making.
+// applyGrant makes one change of a grant. The read comes before the line is marked as being written: so a line that is
+// marked was not held when its write began, and what is held then is of our making.
 func (s *Session) applyGrant(ctx context.Context, in ChangeInput) (ChangeResult, error) {
 	line, err := s.lineOf(ctx, in)
 	if err != nil {
@@ -67,11 +67,11 @@ func (s *Session) applyGrant(ctx context.Context, in ChangeInput) (ChangeResult,
 	return s.settle(ctx, in.Run, line, err)
 }
 
-// recheck decides a grant's line anew from what is read at this moment. An answer ends the line without a write; none says
-// that it is to be written.
+// recheck decides a grant's line anew from what is read at this moment. An answer ends the line without a write; none
+// says that it is to be written.
 //
-// Calls: one read, whichever way it is: of the person, or, where something is taken from a protected target, of those who
-// hold it.
+// Calls: one read, whichever way it is: of the person, or, where something is taken from a protected target, of those
+// who hold it.
 func (s *Session) recheck(ctx context.Context, run string, line *access.Change) (*ChangeResult, error) {
 	l := grantChange{Session: s, run: run, line: *line, index: -1}
 	var err error
@@ -106,16 +106,19 @@ func (s *Session) recheck(ctx context.Context, run string, line *access.Change) 
 	return l.recheckAdd(ctx, line)
 }
 
-// recheckAdd answers an add whose grant is over, whose person is not fit for it any more, or who holds the target already.
+// recheckAdd answers an add whose grant is over, whose person is not fit for it any more, or who holds the target
+// already.
 func (l *grantChange) recheckAdd(ctx context.Context, line *access.Change) (*ChangeResult, error) {
 	i := slices.IndexFunc(l.grants, func(g access.Grant) bool {
-		return slices.ContainsFunc(line.Reasons, func(r access.Reason) bool { return r.Kind == access.ReasonGrant && r.Name == g.ID })
+		return slices.ContainsFunc(line.Reasons,
+			func(r access.Reason) bool { return r.Kind == access.ReasonGrant && r.Name == g.ID })
 	})
 	if i < 0 {
 		return l.refuseAdd(ctx, access.Superseded, "its grant is over")
 	}
 	if l.index < 0 {
-		return l.refuseAdd(ctx, access.Refused, "the policy does not name it any more, or the organization does not show it")
+		return l.refuseAdd(ctx, access.Refused,
+			"the policy does not name it any more, or the organization does not show it")
 	}
 	if err := l.read(ctx); err != nil {
 		return nil, err
@@ -156,17 +159,20 @@ func (l *grantChange) recheckAdd(ctx context.Context, line *access.Change) (*Cha
 	}
 	for _, r := range l.held.Reasons {
 		if r.Kind == access.ReasonGrant && l.held.Owned && r.Name != l.grants[i].ID {
-			return l.answer(ctx, access.Already, "held already, by grant "+r.Name+": it is taken back when the last of the person's grants of it is over")
+			return l.answer(ctx, access.Already,
+				"held already, by grant "+r.Name+
+					": it is taken back when the last of the person's grants of it is over")
 		}
 	}
 	return l.answer(ctx, access.Already, "held already: what was there before the grant stays when it is over")
 }
 
-// refuseAdd ends an add without a write. One that an earlier attempt may have written stays open instead, for the end of its grant to
-// take back.
+// refuseAdd ends an add without a write. One that an earlier attempt may have written stays open instead, for the end
+// of its grant to take back.
 func (l *grantChange) refuseAdd(ctx context.Context, state access.ChangeState, words string) (*ChangeResult, error) {
 	if l.line.State == access.Sent {
-		return nil, session.NonRetryable(session.ErrOutcomeUnknown, fmt.Errorf("%s; whether an earlier attempt gave it is not known", words))
+		return nil, session.NonRetryable(session.ErrOutcomeUnknown,
+			fmt.Errorf("%s; whether an earlier attempt gave it is not known", words))
 	}
 	return l.answer(ctx, state, words)
 }
@@ -174,12 +180,14 @@ func (l *grantChange) refuseAdd(ctx context.Context, state access.ChangeState, w
 // longestSettle is how long an attempt waits for the second look at most.
 const longestSettle = 20 * time.Second
 
-// takenBefore ends the earlier grants whose access somebody took by hand before this one gives the same: what is given now is this
-// one's alone, and goes with it. An extension of what was taken by hand ends with it. As everywhere, that needs several reads, some time after a first one.
+// takenBefore ends the earlier grants whose access somebody took by hand before this one gives the same: what is given
+// now is this one's alone, and goes with it. An extension of what was taken by hand ends with it. As everywhere, that
+// needs several reads, some time after a first one.
 //
 // Calls: none, unless the books say that earlier grants alone gave it a minute ago or more; then as many as over makes.
 func (l *grantChange) takenBefore(ctx context.Context) (*ChangeResult, error) {
-	if l.line.State == access.Sent || l.target.HandTaken != policy.HandTakenEnd || !access.OnlyGrants(l.held.Reasons) || l.Now().Sub(l.held.From) < OldEnough {
+	if l.line.State == access.Sent || l.target.HandTaken != policy.HandTakenEnd || !access.OnlyGrants(l.held.Reasons) ||
+		l.Now().Sub(l.held.From) < OldEnough {
 		return nil, nil
 	}
 	for _, r := range l.said().Reasons {
@@ -201,7 +209,8 @@ func (l *grantChange) takenBefore(ctx context.Context) (*ChangeResult, error) {
 		return nil, nil
 	}
 	if wait := min(l.Policy.Guard.Settle.Std(), longestSettle) - l.Now().Sub(l.line.At); wait > 0 {
-		return nil, session.Benign(wait, fmt.Errorf("%s: the directory does not show what grant %s gave: it is looked at once more before more is given", l.line.Label(), earlier.Grants[0]))
+		return nil, session.Benign(wait,
+			fmt.Errorf("%s: the directory does not show what grant %s gave: it is looked at once more before more is given", l.line.Label(), earlier.Grants[0]))
 	}
 	e := EndedMemberships{Session: l.Session, Binding: l.bound, Run: l.run}
 	if _, err := e.Close(ctx, []access.Unseen{earlier}); err != nil || e.Result.Grants == 0 {
@@ -253,8 +262,8 @@ func (l *grantChange) eligible(ctx context.Context, target access.Entitlement) e
 	return terms.Eligible(target, f, l.Now())
 }
 
-// hangsOnDoubt reports whether the person may receive the target only because a read shows them in no group that a rule denies
-// it for, or that a condition excepts, and another search does not say the same.
+// hangsOnDoubt reports whether the person may receive the target only because a read shows them in no group that a rule
+// denies it for, or that a condition excepts, and another search does not say the same.
 func (l *grantChange) hangsOnDoubt(ctx context.Context, target access.Entitlement) (bool, error) {
 	sure := l.saidOf(l.person, true)
 	one, hangs, err := l.EligibleByAbsence(ctx, l.Policy.Within(l.bound), l.person, target)
@@ -262,7 +271,8 @@ func (l *grantChange) hangsOnDoubt(ctx context.Context, target access.Entitlemen
 		return false, err
 	}
 	eligible := one.stands
-	one.groups, one.roles = session.EachOnce(append(one.groups, l.bound.AskedFor(l.index)...)), one.roles || l.bound.AsksRoles()
+	one.groups, one.roles = session.EachOnce(append(one.groups, l.bound.AskedFor(l.index)...)), one.roles ||
+		l.bound.AsksRoles()
 	one.apps = l.bound.AsksApps(l.index)
 	one.stands = func(p access.Person) bool {
 		said := l.saidOf(p, false)
@@ -272,8 +282,8 @@ func (l *grantChange) hangsOnDoubt(ctx context.Context, target access.Entitlemen
 	return doubted[one.Person.ID], err
 }
 
-// recheckRemove answers a removal for which a reason stands, or which a floor forbids. What the read does not show is removed all
-// the same: the read may lag, and removing what is not there does no harm.
+// recheckRemove answers a removal for which a reason stands, or which a floor forbids. What the read does not show is
+// removed all the same: the read may lag, and removing what is not there does no harm.
 func (l *grantChange) recheckRemove(ctx context.Context) (*ChangeResult, error) {
 	protected := l.index >= 0 && l.target.Protected != nil
 	var holders []access.Person
@@ -283,7 +293,8 @@ func (l *grantChange) recheckRemove(ctx context.Context) (*ChangeResult, error) 
 			return nil, err
 		}
 	}
-	if l.person.ID == "" && (l.target.GroupID != "" || l.line.Target == access.OrgAdmin) { // nothing but a grant gives the others
+	// nothing but a grant gives the others
+	if l.person.ID == "" && (l.target.GroupID != "" || l.line.Target == access.OrgAdmin) {
 		if err := l.read(ctx); err != nil {
 			return nil, err
 		}
@@ -334,7 +345,8 @@ func (l *grantChange) givenSince(ctx context.Context) (bool, error) {
 func (l *grantChange) said() policy.Want { return l.saidOf(l.person, false) }
 
 func (l *grantChange) saidOf(p access.Person, listsCut bool) policy.Want {
-	for _, want := range l.bound.Resolve(p, policy.Known{Grants: l.grants, Marks: l.marks, Rulings: l.rulings, Now: l.Now(), ListsCut: listsCut}).Wants {
+	for _, want := range l.bound.Resolve(p,
+		policy.Known{Grants: l.grants, Marks: l.marks, Rulings: l.rulings, Now: l.Now(), ListsCut: listsCut}).Wants {
 		if want.Target == l.index {
 			return want
 		}
@@ -347,7 +359,8 @@ func (l *grantChange) keep(ctx context.Context, reasons []access.Reason) (*Chang
 	h, err := l.Ledger.Holding(ctx, l.Org, l.line.Person, l.line.Target)
 	if err == nil {
 		h.Reasons, h.Run, h.From = reasons, l.run, l.Now()
-		err = l.Ledger.SavePage(ctx, l.Org, l.run, ledger.Page{Key: "keep " + l.line.Person, Open: []access.Holding{h}}, l.Now())
+		err = l.Ledger.SavePage(ctx, l.Org, l.run, ledger.Page{Key: "keep " + l.line.Person, Open: []access.Holding{h}},
+			l.Now())
 	}
 	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return nil, err
@@ -421,7 +434,8 @@ func (s *Session) present(ctx context.Context, c access.Change) (string, error) 
 		return "", err
 	}
 	if invited.AccountID == "" {
-		return "", fmt.Errorf("%w: the invitation of %s was answered without an account", organization.ErrOutcomeUnknown, c.Person)
+		return "", fmt.Errorf("%w: the invitation of %s was answered without an account",
+			organization.ErrOutcomeUnknown, c.Person)
 	}
 	return invited.AccountID, nil
 }
@@ -434,8 +448,8 @@ func (s *Session) absent(ctx context.Context, c access.Change) error {
 	return s.writer().SuspendUser(ctx, s.Directory, c.Person)
 }
 
-// lineOf is the line to write; of somebody whom it named by address before an earlier attempt brought them in, the line of
-// their account.
+// lineOf is the line to write; of somebody whom it named by address before an earlier attempt brought them in, the line
+// of their account.
 func (s *Session) lineOf(ctx context.Context, in ChangeInput) (access.Change, error) {
 	line, err := s.Ledger.Line(ctx, in.Org, in.Run, in.Person, in.Target)
 	if !errors.Is(err, ledger.ErrNotFound) || !access.IsAddress(in.Person) {

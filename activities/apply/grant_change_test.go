@@ -16,7 +16,8 @@ import (
 
 func TestAGrantGivesAndTakes(t *testing.T) {
 	t.Parallel()
-	for _, target := range []access.Entitlement{activitytest.Other, "default:jira-software/acme/admin", access.OrgAdmin, activitytest.Jira} {
+	for _, target := range []access.Entitlement{activitytest.Other, "default:jira-software/acme/admin", access.OrgAdmin,
+		activitytest.Jira} {
 		t.Run(strings.ReplaceAll(string(target), "/", " "), func(t *testing.T) {
 			t.Parallel()
 			w := activitytest.WithGrants(t, activitytest.Lendable)
@@ -31,7 +32,8 @@ func TestAGrantGivesAndTakes(t *testing.T) {
 
 			for label, c := range w.Lines(given.Run) { // a repeat finds the answer in the ledger
 				made := w.Calls(func() {
-					again := activitytest.Must[apply.ChangeResult](w, w.Acts.Apply.Apply, apply.ChangeInput{RunInput: given.RunInput, Person: c.Person, Target: c.Target, Now: true})
+					again := activitytest.Must[apply.ChangeResult](w, w.Acts.Apply.Apply,
+						apply.ChangeInput{RunInput: given.RunInput, Person: c.Person, Target: c.Target, Now: true})
 					require.Equal(t, access.Done, again.State, label)
 				})
 				require.Empty(t, made)
@@ -151,7 +153,8 @@ func TestWhoWasSuspendedBeforeTheStartIsNotGivenAnything(t *testing.T) {
 
 func TestWhoIsNotEligibleAnyMoreIsNotGivenAnything(t *testing.T) {
 	t.Parallel()
-	w := activitytest.WithGrants(t, strings.Replace(activitytest.Lendable, "reason: false", "reason: false\n    eligible: in(\"eng\")", 1))
+	w := activitytest.WithGrants(t,
+		strings.Replace(activitytest.Lendable, "reason: false", "reason: false\n    eligible: in(\"eng\")", 1))
 	in := w.RequestOf("carol@example.com", activitytest.Other, time.Hour)
 	in.Start = w.Clock().Add(3 * time.Hour)
 	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, in).Grants[0]
@@ -190,9 +193,12 @@ func TestAGrantCostsOneWriteAndFewReads(t *testing.T) {
 		give    map[string]int
 		take    map[string]int
 	}{
-		"group":           {activitytest.Other, "", map[string]int{"users.search": 1, "memberships.add": 1}, map[string]int{"users.search": 1, "memberships.remove": 1}},
-		"protected group": {activitytest.Other, "group:other", map[string]int{"users.search": 1, "memberships.add": 1}, map[string]int{"users.search": 1, "memberships.remove": 1}},
-		"org-admin":       {access.OrgAdmin, "role:org-admin", map[string]int{"users.search": 1, "org-roles.assign": 1}, map[string]int{"users.search": 1, "org-roles.revoke": 1}},
+		"group": {activitytest.Other, "", map[string]int{"users.search": 1, "memberships.add": 1},
+			map[string]int{"users.search": 1, "memberships.remove": 1}},
+		"protected group": {activitytest.Other, "group:other", map[string]int{"users.search": 1, "memberships.add": 1},
+			map[string]int{"users.search": 1, "memberships.remove": 1}},
+		"org-admin": {access.OrgAdmin, "role:org-admin", map[string]int{"users.search": 1, "org-roles.assign": 1},
+			map[string]int{"users.search": 1, "org-roles.revoke": 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -204,10 +210,12 @@ func TestAGrantCostsOneWriteAndFewReads(t *testing.T) {
 			g := w.Grant("kim", c.target, time.Hour)
 			var r *activitytest.Round
 			require.Equal(t, c.give, w.Calls(func() { r = w.Begin(g); w.Lend(r, 1) }))
-			require.Equal(t, map[string]int{"users.search": 1}, w.Calls(func() { require.True(t, w.Answer(r)[0].Right) }), "read back")
+			require.Equal(t, map[string]int{"users.search": 1},
+				w.Calls(func() { require.True(t, w.Answer(r)[0].Right) }), "read back")
 			w.Until(g)
 			require.Equal(t, c.take, w.Calls(func() { r = w.Begin(g); w.Lend(r, 1) }))
-			require.Equal(t, map[string]int{"users.search": 1}, w.Calls(func() { require.True(t, w.Answer(r)[0].Right) }), "read back")
+			require.Equal(t, map[string]int{"users.search": 1},
+				w.Calls(func() { require.True(t, w.Answer(r)[0].Right) }), "read back")
 		})
 	}
 }

@@ -21,7 +21,8 @@ func TestAnUnknownOutcomeIsTakenBackAllTheSame(t *testing.T) {
 				t.Parallel()
 				w := activitytest.WithGrants(t, activitytest.Lendable)
 				g := w.Grant("kim", target, time.Hour)
-				w.Inject(cloud.Fault{Operations: []string{"memberships.add", "org-roles.assign", "roles.assign"}, Kind: kind, Count: 1})
+				w.Inject(cloud.Fault{Operations: []string{"memberships.add", "org-roles.assign", "roles.assign"},
+					Kind: kind, Count: 1})
 				r := w.Begin(g)
 				w.Lend(r, 1) // and whoever would have tried again died
 				require.Equal(t, kind == cloud.FaultTimeoutAfter, w.Holds("kim", target))
@@ -44,12 +45,14 @@ func TestAnUnknownOutcomeIsFoundToBeDone(t *testing.T) {
 			t.Parallel()
 			w := activitytest.WithGrants(t, activitytest.Lendable)
 			g := w.Grant("kim", target, time.Hour)
-			w.Inject(cloud.Fault{Operations: []string{"memberships.*", "org-roles.*", "roles.*"}, Kind: cloud.FaultTimeoutAfter, Count: 1})
+			w.Inject(cloud.Fault{Operations: []string{"memberships.*", "org-roles.*", "roles.*"},
+				Kind: cloud.FaultTimeoutAfter, Count: 1})
 			w.Right(g)
 			require.True(t, w.Held("kim", target).Owned)
 			w.Until(g)
 			w.Sim.ClearFaults("")
-			w.Inject(cloud.Fault{Operations: []string{"memberships.*", "org-roles.*", "roles.*"}, Kind: cloud.FaultTimeoutAfter, Count: 1})
+			w.Inject(cloud.Fault{Operations: []string{"memberships.*", "org-roles.*", "roles.*"},
+				Kind: cloud.FaultTimeoutAfter, Count: 1})
 			w.Right(g)
 			require.False(t, w.Holds("kim", target))
 			require.Nil(t, w.Held("kim", target))

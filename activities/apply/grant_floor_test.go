@@ -19,7 +19,8 @@ func TestAFloorOutweighsTheEndOfAGrant(t *testing.T) {
 	for _, target := range []access.Entitlement{activitytest.Other, access.OrgAdmin} {
 		t.Run(strings.ReplaceAll(string(target), ":", " "), func(t *testing.T) {
 			t.Parallel()
-			w := activitytest.WithGrants(t, "protected: [{target: \""+string(target)+"\", minimum: 1}]\n"+activitytest.Lendable)
+			w := activitytest.WithGrants(t, "protected: [{target: \""+string(target)+"\", minimum: 1}]\n"+
+				activitytest.Lendable)
 			holds := func(name string, yes bool) {
 				if target == access.OrgAdmin {
 					w.Set(name, map[string]any{"orgAdmin": yes})
@@ -58,7 +59,8 @@ func TestWhoHasToStayIsNotTaken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := activitytest.InStep(t)
-			text := w.Text(activitytest.OpenGuard + "\nprotected: [{target: group:other, " + c.protect + "}]\n" + activitytest.Lendable)
+			text := w.Text(activitytest.OpenGuard + "\nprotected: [{target: group:other, " + c.protect + "}]\n" +
+				activitytest.Lendable)
 			text = strings.Replace(text, `key: "env:KEY"`, `key: "env:KEY"`+c.owner, 1)
 			w.Policy = activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, w.AdmitIn(text)).Policy
 			w.Outline(w.NewRun())
@@ -76,7 +78,8 @@ func TestWhoHasToStayIsNotTaken(t *testing.T) {
 // Whom a lagging read still shows does not count, and the floors of two targets have nothing to do with each other.
 func TestFloorsStandSideBySide(t *testing.T) {
 	t.Parallel()
-	w := activitytest.WithGrants(t, "protected: [{target: group:other, minimum: 2}, {target: role:org-admin, minimum: 2}]\n"+activitytest.Lendable)
+	w := activitytest.WithGrants(t,
+		"protected: [{target: group:other, minimum: 2}, {target: role:org-admin, minimum: 2}]\n"+activitytest.Lendable)
 	var grants []access.Grant
 	for _, name := range []string{"kim", "lea", "eve"} {
 		grants = append(grants, w.Grant(name, activitytest.Other, time.Hour))

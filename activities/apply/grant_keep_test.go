@@ -41,8 +41,10 @@ func TestOverlappingGrantsAreAUnion(t *testing.T) {
 
 func TestGrantsOfOneGroupByTwoNamesAreAUnion(t *testing.T) {
 	t.Parallel()
-	const byRole, byName = access.Entitlement("default:jira-software/acme/admin"), access.Entitlement("group:jira-admins-acme")
-	w := activitytest.WithGrants(t, strings.Replace(activitytest.Lendable, `"group:other"`, `"group:other", "group:jira-admins-acme"`, 1))
+	const byRole, byName = access.Entitlement("default:jira-software/acme/admin"),
+		access.Entitlement("group:jira-admins-acme")
+	w := activitytest.WithGrants(t,
+		strings.Replace(activitytest.Lendable, `"group:other"`, `"group:other", "group:jira-admins-acme"`, 1))
 	first, second := w.Grant("kim", byRole, time.Hour), w.Grant("kim", byName, 2*time.Hour)
 	w.Right(first, second)
 	w.Until(first)
@@ -69,7 +71,8 @@ func TestWhatAMappingGivesStaysWhenAGrantEnds(t *testing.T) {
 		require.Equal(t, access.ReasonMapping, h.Reasons[0].Kind)
 		require.False(t, w.Stored(g).RevokedAt.IsZero())
 	})
-	for name, protect := range map[string]string{"begun meanwhile": "", "begun meanwhile, protected": "protected: [{target: group:builders, minimum: 1}]\n"} {
+	for name, protect := range map[string]string{"begun meanwhile": "",
+		"begun meanwhile, protected": "protected: [{target: group:builders, minimum: 1}]\n"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := activitytest.WithGrants(t, protect+activitytest.Lendable)
@@ -104,12 +107,15 @@ func TestWhatSomebodyElseGaveBeforeStays(t *testing.T) {
 		},
 		"and the first attempt is not let write": func(w *activitytest.SimulatedOrg) {
 			w.ByHand(http.MethodPost, "other", "kim")
-			w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStaleRead, Count: 1, Params: cloud.FaultParams{Age: cloud.Duration(time.Minute)}})
-			w.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultStatus, Count: 1, Params: cloud.FaultParams{Status: 429}})
+			w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStaleRead, Count: 1,
+				Params: cloud.FaultParams{Age: cloud.Duration(time.Minute)}})
+			w.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultStatus, Count: 1,
+				Params: cloud.FaultParams{Status: 429}})
 		},
 		"and the read lags": func(w *activitytest.SimulatedOrg) {
 			w.ByHand(http.MethodPost, "other", "kim")
-			w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStaleRead, Count: 1, Params: cloud.FaultParams{Age: cloud.Duration(time.Minute)}})
+			w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStaleRead, Count: 1,
+				Params: cloud.FaultParams{Age: cloud.Duration(time.Minute)}})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -137,7 +143,8 @@ func TestAHandThatGaveBetweenTheAttemptsKeepsIt(t *testing.T) {
 	g := w.Grant("kim", activitytest.Other, time.Hour)
 	r := w.Begin(g)
 	line := w.LinesOf(r)[0]
-	w.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultStatus, Count: 1, Params: cloud.FaultParams{Status: 429}})
+	w.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultStatus, Count: 1,
+		Params: cloud.FaultParams{Status: 429}})
 	require.False(t, w.Attempt(r, line), "the first attempt read that it is not held, and wrote nothing")
 	w.ByHand(http.MethodPost, "other", "kim")
 	require.True(t, w.Attempt(r, line))
@@ -151,7 +158,8 @@ func TestAHandThatGaveBetweenTheAttemptsKeepsIt(t *testing.T) {
 // A removal that was planned for the end of a grant meets another grant that has begun since.
 func TestAGrantThatBeganBeforeTheRemovalKeepsIt(t *testing.T) {
 	t.Parallel()
-	for name, protect := range map[string]string{"plain": "", "protected": "protected: [{target: group:other, minimum: 1}]\n"} {
+	for name, protect := range map[string]string{"plain": "",
+		"protected": "protected: [{target: group:other, minimum: 1}]\n"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := activitytest.WithGrants(t, protect+activitytest.Lendable)

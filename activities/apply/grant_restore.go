@@ -20,16 +20,17 @@ func Restored(org string, p access.Person, h access.Holding, grants []access.Gra
 	for _, g := range grants {
 		for _, r := range h.Reasons {
 			if r.Kind == access.ReasonGrant && r.Name == g.ID {
-				all = append(all, session.OutOfBandGrant{Grant: g.ID, Workflow: messages.GrantID(org, g.Target, g.Key), Kind: NoticeRestored, Text: fmt.Sprintf(
-					"somebody took %s from %s by hand while grant %s gives it: it is given back, if they may still hold it", h.Target, p.Label(), g.ID)})
+				all = append(all, session.OutOfBandGrant{Grant: g.ID, Workflow: messages.GrantID(org, g.Target, g.Key),
+					Kind: NoticeRestored, Text: fmt.Sprintf(
+						"somebody took %s from %s by hand while grant %s gives it: it is given back, if they may still hold it", h.Target, p.Label(), g.ID)})
 			}
 		}
 	}
 	return all
 }
 
-// lent reports whether a line gives what grants alone give: then the person is held against the policy once more just before
-// it is written, whichever run writes it.
+// lent reports whether a line gives what grants alone give: then the person is held against the policy once more just
+// before it is written, whichever run writes it.
 func (s *Session) lent(ctx context.Context, in ChangeInput) (bool, error) {
 	if len(s.Policy.Grants) == 0 {
 		return false, nil
@@ -38,5 +39,6 @@ func (s *Session) lent(ctx context.Context, in ChangeInput) (bool, error) {
 	if errors.Is(err, ledger.ErrNotFound) {
 		return false, nil
 	}
-	return (line.State == access.Planned || line.State == access.Sent) && line.Action == access.Add && access.OnlyGrants(line.Reasons), err
+	return (line.State == access.Planned || line.State == access.Sent) && line.Action == access.Add &&
+		access.OnlyGrants(line.Reasons), err
 }

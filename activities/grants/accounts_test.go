@@ -29,9 +29,12 @@ func TestAGrantIsFoundByEveryNameOfItsAccount(t *testing.T) {
 		}
 		require.Equal(t, []string{g.ID}, w.Of(name), name)
 		in := w.RequestOf(name, activitytest.Other, time.Hour)
-		more := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.ExtendGrant, grants.ExtendGrantInput{Org: activitytest.Org, Target: activitytest.Other, Key: g.Key, ExtendInput: messages.ExtendInput{
-			Duration: access.Duration(time.Hour), RequestedBy: "kim.lee@example.com", Reason: "more", RequestID: in.RequestID,
-		}})
+		more := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.ExtendGrant,
+			grants.ExtendGrantInput{Org: activitytest.Org, Target: activitytest.Other, Key: g.Key,
+				ExtendInput: messages.ExtendInput{
+					Duration: access.Duration(time.Hour), RequestedBy: "kim.lee@example.com", Reason: "more",
+					RequestID: in.RequestID,
+				}})
 		require.Equal(t, "kim.lee@example.com", more.Grants[0].Email, "people see today's address")
 		answer, err := w.Revoke(name, activitytest.Other)
 		require.NoError(t, err, name)
@@ -54,7 +57,8 @@ grants:
 	w.Rename("kim", "kim.lee@example.com")
 	w.Rename("lea", "kim@example.com")
 	require.Empty(t, w.Of("kim@example.com"))
-	second := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, w.RequestOf("kim@example.com", activitytest.Other, time.Hour)).Grants[0]
+	second := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant,
+		w.RequestOf("kim@example.com", activitytest.Other, time.Hour)).Grants[0]
 	require.Equal(t, w.Id("lea"), second.Person, "the other's cool-down is none of hers")
 	require.NotEqual(t, first.Key, second.Key)
 	w.Right(second)
@@ -74,7 +78,8 @@ func TestOnlySomebodyWhomTheDirectoryKnowsMayAsk(t *testing.T) {
 	w := activitytest.WithGrants(t, activitytest.Judged)
 	w.Set("finn", map[string]any{"suspended": true})
 	for _, by := range []string{
-		"helpdesk", "Carol <carol@example.com>", "carol+me@example.com", "c\u0430rol@example.com", "nobody@example.com", "finn@example.com", "",
+		"helpdesk", "Carol <carol@example.com>", "carol+me@example.com", "c\u0430rol@example.com", "nobody@example.com",
+		"finn@example.com", "",
 		"carol@example.com,bo@example.com",
 	} {
 		in := w.AdminRequest()
@@ -105,20 +110,24 @@ func TestAnApproverIsAnAccountThatIsActiveNow(t *testing.T) {
 	w.Rename("carol", "carol.lee@example.com")
 	w.Rename("gil", "carol@example.com")
 	w.Refuses(func() error {
-		_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant, approvalOf(g, "carol@example.com"))
+		_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant,
+			approvalOf(g, "carol@example.com"))
 		return err
 	}, "only the approvers")
 	w.Set("dan", map[string]any{"suspended": true})
 	w.Refuses(func() error {
-		_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant, approvalOf(g, "dan@example.com"))
+		_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant,
+			approvalOf(g, "dan@example.com"))
 		return err
 	}, "is not active")
 	w.Set("ana", map[string]any{"inactive": true})
 	w.Refuses(func() error {
-		_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant, approvalOf(g, "ana@example.com"))
+		_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant,
+			approvalOf(g, "ana@example.com"))
 		return err
 	}, "is not active")
-	answer := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant, approvalOf(g, "carol.lee@example.com"))
+	answer := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant,
+		approvalOf(g, "carol.lee@example.com"))
 	require.Equal(t, w.Id("carol"), answer.Grants[0].Approvals[0].By)
 	again := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant, approvalOf(g, w.Id("carol")))
 	require.Len(t, again.Grants[0].Approvals, 1, "one account, one word")
@@ -128,7 +137,8 @@ func TestAnApproverIsAnAccountThatIsActiveNow(t *testing.T) {
 	in := w.AdminRequest()
 	in.Person, in.RequestedBy = w.Id("kim"), "eve@example.com"
 	next := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, in).Grants[0]
-	require.ElementsMatch(t, []string{w.Id("carol"), w.Id("dan")}, next.Approvers, "ana is deactivated, carol was followed")
+	require.ElementsMatch(t, []string{w.Id("carol"), w.Id("dan")}, next.Approvers,
+		"ana is deactivated, carol was followed")
 }
 
 func TestNamesOfThePolicyAreFollowed(t *testing.T) {
@@ -144,17 +154,21 @@ func TestNamesOfThePolicyAreFollowed(t *testing.T) {
 	w.Rename("dan", "dan.lee@example.com")
 	w.Rename("gil", "ana@example.com")
 	found := activitytest.Joined(w.Admitted(text))
-	require.Contains(t, found, "name-changed ana@example.com: this address is account "+w.Id("gil")+"'s now; the policy goes on meaning ana.lee@example.com")
-	require.Contains(t, found, "name-changed dan@example.com: is now dan.lee@example.com", "the rule's owner is followed, not refused")
+	require.Contains(t, found, "name-changed ana@example.com: this address is account "+w.Id("gil")+
+		"'s now; the policy goes on meaning ana.lee@example.com")
+	require.Contains(t, found, "name-changed dan@example.com: is now dan.lee@example.com",
+		"the rule's owner is followed, not refused")
 	known, err := w.Ledger.Organization(t.Context(), activitytest.Org)
 	require.NoError(t, err)
 	w.Policy = known.Policy
 	_, verdict := w.Planned()
 	require.Contains(t, activitytest.Joined(verdict.Findings), "name-changed ana@example.com")
 
-	require.NotContains(t, activitytest.Joined(w.Admitted(w.Text(activitytest.OpenGuard))), "name-changed", "a name that leaves the policy is forgotten")
+	require.NotContains(t, activitytest.Joined(w.Admitted(w.Text(activitytest.OpenGuard))), "name-changed",
+		"a name that leaves the policy is forgotten")
 	found = activitytest.Joined(w.Admitted(strings.ReplaceAll(text, "dan@", "dan.lee@")))
-	require.NotContains(t, found, "name-changed ana@example.com", "and stands for whoever has the address when it comes back")
+	require.NotContains(t, found, "name-changed ana@example.com",
+		"and stands for whoever has the address when it comes back")
 	rows, err = w.Ledger.PolicyNames(t.Context(), activitytest.Org)
 	require.NoError(t, err)
 	require.Equal(t, w.Id("gil"), rows[0].Account)
@@ -175,7 +189,8 @@ func TestNothingIsTakenWhileAProtectedNameLeadsToNobody(t *testing.T) {
 	require.NotContains(t, w.Members("builders"), "eve", "applying the policy says who glas is: somebody else than eve")
 }
 
-// TestAnAddressThatLedToNobodyIsBoundByAnApplyAlone: zed is misspelt, or gone, and later somebody else gets the address.
+// TestAnAddressThatLedToNobodyIsBoundByAnApplyAlone: zed is misspelt, or gone, and later somebody else gets the
+// address.
 func TestAnAddressThatLedToNobodyIsBoundByAnApplyAlone(t *testing.T) {
 	t.Parallel()
 	w := activitytest.InStep(t)
@@ -194,7 +209,8 @@ grants:
 		_, verdict := w.Planned()
 		found := activitytest.Joined(verdict.Findings)
 		require.Contains(t, found, "name-unknown zed@example.com")
-		require.Contains(t, found, "account "+w.Id("gil")+" has this address since "+w.Clock().UTC().Format(time.RFC3339))
+		require.Contains(t, found, "account "+w.Id("gil")+" has this address since "+
+			w.Clock().UTC().Format(time.RFC3339))
 		require.Contains(t, found, "apply the policy again if that is who you mean")
 	}
 	in := w.RequestOf("zed@example.com", "role:org-admin", 10*time.Minute)
@@ -209,7 +225,8 @@ grants:
 
 	preview := w.AdmitIn(w.Text(text))
 	preview.Preview = true
-	require.Contains(t, activitytest.Joined(activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, preview).Findings), "name-found zed@example.com")
+	require.Contains(t, activitytest.Joined(activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit,
+		preview).Findings), "name-found zed@example.com")
 	w.Refuses(func() error {
 		_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, in)
 		return err
@@ -218,12 +235,13 @@ grants:
 	found := activitytest.Joined(w.Admitted(w.Text(text)))
 	require.Contains(t, found, "name-found zed@example.com: led to nobody in the policy in force; by this one it means account "+w.Id("gil"))
 	require.NotContains(t, found, "name-unknown")
-	require.Equal(t, access.GrantGranted, activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, in).Grants[0].State)
+	require.Equal(t, access.GrantGranted,
+		activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, in).Grants[0].State)
 	require.NotContains(t, activitytest.Joined(w.Admitted(w.Text(text))), "name-found", "said once")
 }
 
-// A ledger from before names were kept has them looked up once, and whoever was renamed before that is found by what the
-// ledger saw.
+// A ledger from before names were kept has them looked up once, and whoever was renamed before that is found by what
+// the ledger saw.
 func TestNamesOfAPolicyInForceAreLookedUpOnce(t *testing.T) {
 	t.Parallel()
 	w := activitytest.InStep(t)
@@ -269,7 +287,8 @@ func TestACodeGoesToTheAddressThatItsApproverHasNow(t *testing.T) {
 	w.Rename("carol", "carol.lee@example.com")
 	w.Rename("gil", "carol@example.com")
 	_, err := w.Direct(func(a *activities.Activities) any { return a.Grants.Tell }, grants.TellInput{
-		Org: activitytest.Org, Workflow: messages.GrantID(activitytest.Org, g.Target, g.Key), Kind: grants.NoticeRequested, Grant: g.ID})
+		Org: activitytest.Org, Workflow: messages.GrantID(activitytest.Org, g.Target, g.Key),
+		Kind: grants.NoticeRequested, Grant: g.ID})
 	require.NoError(t, err)
 	var to []string
 	for _, n := range w.Notifier.Notices {
@@ -280,7 +299,8 @@ func TestACodeGoesToTheAddressThatItsApproverHasNow(t *testing.T) {
 	require.ElementsMatch(t, []string{"carol.lee@example.com", "dan@example.com"}, to)
 }
 
-// A name whose row the chain does not explain leads to nobody, whomever the directory shows under it, until the policy is applied again.
+// A name whose row the chain does not explain leads to nobody, whomever the directory shows under it, until the policy
+// is applied again.
 func TestANameThatWasForgedLeadsToNobody(t *testing.T) {
 	t.Parallel()
 	for _, forgery := range []string{

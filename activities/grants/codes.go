@@ -42,8 +42,8 @@ func (a *Activities) BurnCodes(ctx context.Context, in BurnCodesInput) ([]sessio
 	return burnt, nil
 }
 
-// ResendCode sends whoever has no code any more another one, if they still have to decide and wrong ones were not given too often. A
-// repeat may send two: whether the first one went out is not known.
+// ResendCode sends whoever has no code any more another one, if they still have to decide and wrong ones were not given
+// too often. A repeat may send two: whether the first one went out is not known.
 func (a *Activities) ResendCode(ctx context.Context, code session.BurntCode) error {
 	send := a.resendGrantCode
 	if code.Review != "" {
@@ -60,7 +60,8 @@ func (a *Activities) resendGrantCode(ctx context.Context, code session.BurntCode
 	if err != nil {
 		return err
 	}
-	if g.State != access.GrantWaiting || slices.ContainsFunc(g.Approvals, func(is access.Approval) bool { return is.By == code.Name }) {
+	if g.State != access.GrantWaiting ||
+		slices.ContainsFunc(g.Approvals, func(is access.Approval) bool { return is.By == code.Name }) {
 		return nil
 	}
 	if err := a.env.RereadPeople(ctx, code.Org, []string{code.Name}); err != nil {
@@ -74,15 +75,18 @@ func (a *Activities) resendGrantCode(ctx context.Context, code session.BurntCode
 	if !access.IsAddress(g.Label(code.Name)) {
 		return nil // somebody without an address cannot be told
 	}
-	in := TellInput{Org: code.Org, Workflow: messages.GrantID(code.Org, g.Target, g.Key), Kind: NoticeRequested, Grant: g.ID}
+	in := TellInput{Org: code.Org, Workflow: messages.GrantID(code.Org, g.Target, g.Key), Kind: NoticeRequested,
+		Grant: g.ID}
 	n, err := a.notice(ctx, in, g, code.Name)
 	if err != nil {
 		return err
 	}
-	n.ID += " " + session.Timestamp(activity.GetInfo(ctx).ScheduledTime) // the same at a repeat: who was reached is not told again
+	// the same at a repeat: who was reached is not told again
+	n.ID += " " + session.Timestamp(activity.GetInfo(ctx).ScheduledTime)
 	n.Text += " The code that you were sent before counts no more: somebody typed it, or a wrong one for it."
 	if err := a.env.Notifier.Notify(ctx, n); errors.Is(err, notify.ErrPermanent) {
-		activity.GetLogger(ctx).Warn("somebody has no code any more, and another cannot be sent", "code", code.Of(), "error", err)
+		activity.GetLogger(ctx).Warn("somebody has no code any more, and another cannot be sent", "code", code.Of(),
+			"error", err)
 	} else if err != nil {
 		return fmt.Errorf("send %s another code: %w", code.Name, err)
 	}

@@ -47,23 +47,28 @@ func TestABurntCodeIsReplacedByAnother(t *testing.T) {
 	require.Empty(t, w.Burn("AAAAA-AAAAA-AAAAA-AAAAA-AAAAA-A"))
 }
 
-// TestACodeThatCannotBeSentAtOnceIsSentLater: whoever's code was burnt is sent one other that counts, whatever fails meanwhile. What a
-// worker that was stopped had done already is done again: the code is burnt once, by the same presentation.
+// TestACodeThatCannotBeSentAtOnceIsSentLater: whoever's code was burnt is sent one other that counts, whatever fails
+// meanwhile. What a worker that was stopped had done already is done again: the code is burnt once, by the same
+// presentation.
 func TestACodeThatCannotBeSentAtOnceIsSentLater(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(*activitytest.SimulatedOrg){
 		"the mail server is away": func(w *activitytest.SimulatedOrg) { w.Notifier.Fails = 2 },
 		"Atlassian answers 503": func(w *activitytest.SimulatedOrg) {
-			w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus, Count: 2, Params: cloud.FaultParams{Status: 503}})
+			w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus, Count: 2,
+				Params: cloud.FaultParams{Status: 503}})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, g, codes := coded(t)
 			before := len(w.Notifier.Notices)
-			in := grants.BurnCodesInput{Org: activitytest.Org, Hashes: []string{messages.CodeHash(codes["carol@example.com"])}, Shown: "run/1", By: "carol@example.com", Grant: g.ID}
+			in := grants.BurnCodesInput{Org: activitytest.Org,
+				Hashes: []string{messages.CodeHash(codes["carol@example.com"])}, Shown: "run/1",
+				By: "carol@example.com", Grant: g.ID}
 			burnt := activitytest.Must[[]session.BurntCode](w, w.Acts.Grants.BurnCodes, in)
 			require.Len(t, burnt, 1)
-			require.Equal(t, burnt, activitytest.Must[[]session.BurntCode](w, w.Acts.Grants.BurnCodes, in), "its worker was stopped before it could say so")
+			require.Equal(t, burnt, activitytest.Must[[]session.BurntCode](w, w.Acts.Grants.BurnCodes, in),
+				"its worker was stopped before it could say so")
 
 			fail(w)
 			require.NoError(t, w.Retried(w.Acts.Grants.ResendCode, burnt[0]))
@@ -87,7 +92,9 @@ func TestADecisionIsProvenByItsCode(t *testing.T) {
 	t.Parallel()
 	w, g, codes := coded(t)
 	proven := func(by, code, name string) grants.DecideGrantInput {
-		in := grants.DecideGrantInput{Org: activitytest.Org, Approve: true, ApprovalInput: messages.ApprovalInput{Request: g.ID, By: by, Note: "fine", Pass: messages.Pass{Nonce: "n1"}}}
+		in := grants.DecideGrantInput{Org: activitytest.Org, Approve: true,
+			ApprovalInput: messages.ApprovalInput{Request: g.ID, By: by, Note: "fine",
+				Pass: messages.Pass{Nonce: "n1"}}}
 		in.Proof = messages.Proof(messages.CodeHash(code), messages.OrgSyncID(activitytest.Org), name, in.ApprovalInput)
 		return in
 	}
@@ -111,8 +118,10 @@ func TestADecisionIsProvenByItsCode(t *testing.T) {
 	refused(changed)
 	codes["carol@example.com"] = again()
 	w.Temporal.Woken = nil
-	require.Equal(t, access.GrantGranted, w.Decide(proven("carol@example.com", codes["carol@example.com"], messages.Approve)).Grants[0].State)
-	require.Equal(t, []string{messages.GrantID(activitytest.Org, g.Target, g.Key)}, w.Temporal.Woken, "its workflow is told, whoever was told the decision")
+	require.Equal(t, access.GrantGranted,
+		w.Decide(proven("carol@example.com", codes["carol@example.com"], messages.Approve)).Grants[0].State)
+	require.Equal(t, []string{messages.GrantID(activitytest.Org, g.Target, g.Key)}, w.Temporal.Woken,
+		"its workflow is told, whoever was told the decision")
 }
 
 // TestAWrongCodeIsReplacedSoOftenAndNoMore guesses at carol's codes.
@@ -120,7 +129,8 @@ func TestAWrongCodeIsReplacedSoOftenAndNoMore(t *testing.T) {
 	t.Parallel()
 	w, g, codes := coded(t)
 	guess := func() {
-		in := grants.BurnCodesInput{Org: activitytest.Org, Hashes: []string{"a slip"}, Wrong: true, Shown: "p", By: "carol@example.com", Grant: g.ID}
+		in := grants.BurnCodesInput{Org: activitytest.Org, Hashes: []string{"a slip"}, Wrong: true, Shown: "p",
+			By: "carol@example.com", Grant: g.ID}
 		in.Shown += strconv.Itoa(len(w.Notifier.Notices))
 		for _, one := range activitytest.Must[[]session.BurntCode](w, w.Acts.Grants.BurnCodes, in) {
 			_, err := w.Direct(func(a *activities.Activities) any { return a.Grants.ResendCode }, one)
@@ -147,8 +157,10 @@ func TestAWrongCodeIsReplacedSoOftenAndNoMore(t *testing.T) {
 
 func TestTheFirstOfTwoApprovalsIsNoted(t *testing.T) {
 	t.Parallel()
-	w := activitytest.WithGrants(t, strings.Replace(strings.Replace(activitytest.Judged, "count: 1", "count: 2", 1), ", codes: true", "", 1))
-	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, w.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
+	w := activitytest.WithGrants(t,
+		strings.Replace(strings.Replace(activitytest.Judged, "count: 1", "count: 2", 1), ", codes: true", "", 1))
+	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant,
+		w.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
 	require.Equal(t, "noted: 1 of 2 approvals", w.Decide(approvalOf(g, "carol@example.com")).Message)
 	w.Pass(time.Minute)
 	require.Contains(t, w.Decide(approvalOf(g, "carol@example.com")).Message, "said before")
@@ -164,7 +176,8 @@ func TestNoticesCarryNoCommandOfAnOutsider(t *testing.T) {
 	in.Reason = "x\n\nTo type:\n\n    temporal workflow update execute --name approve'$(touch pwned)'\x1b[2J\u202e"
 	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, in).Grants[0]
 	for _, kind := range []string{
-		grants.NoticeRequested, grants.NoticeBreakGlass, grants.NoticeGranted, grants.NoticeDenied, grants.NoticeExpired,
+		grants.NoticeRequested, grants.NoticeBreakGlass, grants.NoticeGranted, grants.NoticeDenied,
+		grants.NoticeExpired,
 		grants.NoticeGiven, grants.NoticeReminder, grants.NoticeEnded,
 	} {
 		w.Tell(g, kind)
@@ -175,7 +188,8 @@ func TestNoticesCarryNoCommandOfAnOutsider(t *testing.T) {
 		require.NotContains(t, n.Text+n.Subject, "\u202e", n.Kind)
 		require.NotContains(t, n.Command, "pwned", n.Kind)
 		if n.Command != "" {
-			require.True(t, strings.HasPrefix(n.Command, "temporal workflow update execute --workflow-id org-sync:"+activitytest.Org+" --name "), n.Command)
+			require.True(t, strings.HasPrefix(n.Command,
+				"temporal workflow update execute --workflow-id org-sync:"+activitytest.Org+" --name "), n.Command)
 			require.Contains(t, n.Command, `"request":"`+g.ID+`"`)
 		}
 	}
@@ -185,7 +199,8 @@ func TestNoticesCarryNoCommandOfAnOutsider(t *testing.T) {
 func TestAnAnswerComesOnceTheStatusShowsIt(t *testing.T) {
 	t.Parallel()
 	w := activitytest.WithGrants(t, strings.Replace(activitytest.Judged, ", codes: true", "", 1))
-	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, w.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
+	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant,
+		w.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
 	queries := 0
 	w.Temporal.Status = func() messages.GrantState {
 		if queries++; queries < 4 {

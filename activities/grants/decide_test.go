@@ -17,7 +17,8 @@ import (
 
 // decision is what somebody says to a grant.
 func decision(g access.Grant, by string, approve bool) grants.DecideGrantInput {
-	return grants.DecideGrantInput{Org: activitytest.Org, Target: g.Target, Key: g.Key, Approve: approve, ApprovalInput: messages.ApprovalInput{By: by}}
+	return grants.DecideGrantInput{Org: activitytest.Org, Target: g.Target, Key: g.Key, Approve: approve,
+		ApprovalInput: messages.ApprovalInput{By: by}}
 }
 
 // waiting is a world in which kim waits for two approvals.
@@ -34,8 +35,10 @@ func TestAsManyApproveAsThePolicyWants(t *testing.T) {
 	w, g := waiting(t)
 	answer := w.Decide(decision(g, "carol@example.com", true))
 	require.Equal(t, access.GrantWaiting, answer.Grants[0].State)
-	require.Equal(t, access.GrantWaiting, w.Decide(decision(g, "carol@example.com", true)).Grants[0].State, "the same person twice is one")
-	require.Equal(t, access.GrantWaiting, w.Decide(decision(g, w.Id("carol"), true)).Grants[0].State, "by whichever name")
+	require.Equal(t, access.GrantWaiting, w.Decide(decision(g, "carol@example.com", true)).Grants[0].State,
+		"the same person twice is one")
+	require.Equal(t, access.GrantWaiting, w.Decide(decision(g, w.Id("carol"), true)).Grants[0].State,
+		"by whichever name")
 	require.Zero(t, w.Begin(g).Plan.Open, "nothing is given before")
 
 	w.Pass(10 * time.Minute)
@@ -90,7 +93,8 @@ func TestOneDenialIsEnough(t *testing.T) {
 	require.Equal(t, access.GrantDenied, denied.State)
 	require.Equal(t, "not today", denied.ClosedWhy)
 	w.Refuses(func() error {
-		_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant, approvalOf(g, "ana@example.com"))
+		_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant,
+			approvalOf(g, "ana@example.com"))
 		return err
 	}, "denied")
 }
@@ -101,19 +105,37 @@ func TestDecisionsThatDoNotCount(t *testing.T) {
 		change func(w *activitytest.SimulatedOrg, in *grants.DecideGrantInput)
 		words  string
 	}{
-		"by the person":      {func(_ *activitytest.SimulatedOrg, in *grants.DecideGrantInput) { in.By = "kim@example.com" }, "for themselves"},
-		"by the person's id": {func(w *activitytest.SimulatedOrg, in *grants.DecideGrantInput) { in.By = w.Id("kim") }, "for themselves"},
-		"by who asked":       {func(_ *activitytest.SimulatedOrg, in *grants.DecideGrantInput) { in.By = "bo@example.com" }, "they asked for"},
-		"by somebody else":   {func(_ *activitytest.SimulatedOrg, in *grants.DecideGrantInput) { in.By = "eve@example.com" }, "only the approvers"},
+		"by the person": {func(_ *activitytest.SimulatedOrg,
+			in *grants.DecideGrantInput) {
+			in.By = "kim@example.com"
+		}, "for themselves"},
+		"by the person's id": {func(w *activitytest.SimulatedOrg, in *grants.DecideGrantInput) { in.By = w.Id("kim") },
+			"for themselves"},
+		"by who asked": {func(_ *activitytest.SimulatedOrg,
+			in *grants.DecideGrantInput) {
+			in.By = "bo@example.com"
+		}, "they asked for"},
+		"by somebody else": {func(_ *activitytest.SimulatedOrg,
+			in *grants.DecideGrantInput) {
+			in.By = "eve@example.com"
+		}, "only the approvers"},
 		"of another workflow": {func(_ *activitytest.SimulatedOrg, in *grants.DecideGrantInput) {
 			in.Key, in.Request = "eve@example.com", "g001"
 		}, "request g001 is not one of this workflow"},
-		"of an unknown one":   {func(_ *activitytest.SimulatedOrg, in *grants.DecideGrantInput) { in.Request = "g999" }, "request g999 is not one of this workflow"},
-		"while nothing waits": {func(_ *activitytest.SimulatedOrg, in *grants.DecideGrantInput) { in.Target = activitytest.Other }, "no request waits"},
+		"of an unknown one": {func(_ *activitytest.SimulatedOrg, in *grants.DecideGrantInput) { in.Request = "g999" },
+			"request g999 is not one of this workflow"},
+		"while nothing waits": {func(_ *activitytest.SimulatedOrg,
+			in *grants.DecideGrantInput) {
+			in.Target = activitytest.Other
+		}, "no request waits"},
 		"while several wait": {func(w *activitytest.SimulatedOrg, in *grants.DecideGrantInput) {
 			activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, w.AdminRequest())
 		}, "name one as request: g001, g002"},
-		"after it was revoked": {func(w *activitytest.SimulatedOrg, in *grants.DecideGrantInput) { w.End("g001"); in.Request = "g001" }, "ended"},
+		"after it was revoked": {func(w *activitytest.SimulatedOrg,
+			in *grants.DecideGrantInput) {
+			w.End("g001")
+			in.Request = "g001"
+		}, "ended"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -137,7 +159,8 @@ func TestNobodyApprovesWhatTheyAskedFor(t *testing.T) {
 		g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, in).Grants[0]
 		require.ElementsMatch(t, []string{w.Id("ana"), w.Id("dan")}, g.Approvers, by)
 		w.Refuses(func() error {
-			_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant, approvalOf(g, "carol@example.com"))
+			_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant,
+				approvalOf(g, "carol@example.com"))
 			return err
 		}, "they asked for")
 	}
@@ -147,7 +170,8 @@ func TestWhoDecidesTooLateDecidesNothing(t *testing.T) {
 	t.Parallel()
 	w, g := waiting(t)
 	w.Pass(time.Hour)
-	_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant, decision(g, "carol@example.com", true))
+	_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant,
+		decision(g, "carol@example.com", true))
 	app := activitytest.ApplicationError(t, err)
 	require.Equal(t, session.ErrRefused, app.Type())
 	require.Contains(t, app.Message(), "the time to decide is over")
@@ -156,7 +180,8 @@ func TestWhoDecidesTooLateDecidesNothing(t *testing.T) {
 	w, g = waiting(t)
 	in := grants.GrantInput{Org: activitytest.Org, ID: g.ID}
 	w.Pass(59 * time.Minute)
-	require.Equal(t, access.GrantWaiting, activitytest.Must[access.Grant](w, w.Acts.Grants.ExpireGrant, in).State, "a timer that rings early closes nothing")
+	require.Equal(t, access.GrantWaiting, activitytest.Must[access.Grant](w, w.Acts.Grants.ExpireGrant, in).State,
+		"a timer that rings early closes nothing")
 	w.Pass(time.Minute)
 	require.Equal(t, access.GrantExpired, activitytest.Must[access.Grant](w, w.Acts.Grants.ExpireGrant, in).State)
 	require.Equal(t, access.GrantExpired, activitytest.Must[access.Grant](w, w.Acts.Grants.ExpireGrant, in).State)
@@ -167,7 +192,8 @@ func coded(t *testing.T) (*activitytest.SimulatedOrg, access.Grant, map[string]s
 	t.Helper()
 	w := activitytest.WithGrants(t, activitytest.Judged)
 	w.Notifier.Privately = true
-	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, w.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
+	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant,
+		w.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
 	w.Tell(g, grants.NoticeRequested)
 	codes := map[string]string{}
 	for _, n := range w.Notifier.Notices {
@@ -208,7 +234,8 @@ func TestEveryApproverHasACodeOfTheirOwn(t *testing.T) {
 			return err
 		}, why)
 	}
-	answer := w.Decide(approve("carol@example.com", strings.ToLower(strings.ReplaceAll(codes["carol@example.com"], "-", " "))))
+	answer := w.Decide(approve("carol@example.com",
+		strings.ToLower(strings.ReplaceAll(codes["carol@example.com"], "-", " "))))
 	require.Equal(t, access.GrantGranted, answer.Grants[0].State)
 	w.SaysNoCode(answer, codes)
 }
@@ -217,7 +244,8 @@ func TestACodeIsUsedOnce(t *testing.T) {
 	t.Parallel()
 	w := activitytest.WithGrants(t, strings.Replace(activitytest.Judged, "count: 1", "count: 2", 1))
 	w.Notifier.Privately = true
-	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, w.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
+	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant,
+		w.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
 	w.Tell(g, grants.NoticeRequested)
 	w.Tell(g, grants.NoticeRequested) // again: each has two codes
 	require.Len(t, w.Notifier.Notices, 4)
@@ -229,7 +257,8 @@ func TestACodeIsUsedOnce(t *testing.T) {
 	in.CodeHash = messages.CodeHash(second.Code)
 	require.Equal(t, access.GrantWaiting, w.Decide(in).Grants[0].State)
 
-	next := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, w.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
+	next := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant,
+		w.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
 	for _, used := range []string{first.Code, second.Code} { // nor do they count for another request
 		in := approvalOf(next, first.To)
 		in.CodeHash = messages.CodeHash(used)
@@ -244,8 +273,10 @@ func TestANoticeThatCannotBeSentSaysNoCode(t *testing.T) {
 	t.Parallel()
 	w := activitytest.WithGrants(t, activitytest.Judged)
 	w.Notifier.Privately, w.Notifier.Fails = true, 1
-	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, w.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
-	_, err := w.Direct(func(a *activities.Activities) any { return a.Grants.Tell }, grants.TellInput{Org: activitytest.Org, Workflow: "w", Kind: grants.NoticeRequested, Grant: g.ID})
+	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant,
+		w.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
+	_, err := w.Direct(func(a *activities.Activities) any { return a.Grants.Tell },
+		grants.TellInput{Org: activitytest.Org, Workflow: "w", Kind: grants.NoticeRequested, Grant: g.ID})
 	require.ErrorContains(t, err, "carol@example.com")
 	require.NotRegexp(t, `[A-Z2-7]{5}-[A-Z2-7]{5}`, err.Error())
 }

@@ -57,12 +57,19 @@ func TestWhatCannotBeRevoked(t *testing.T) {
 		in    grants.RevokeGrantInput
 		words string
 	}{
-		"no grant":         {grants.RevokeGrantInput{RevokeInput: messages.RevokeInput{Person: "jo@example.com", Target: activitytest.Other}}, "jo@example.com holds group:other by no grant"},
-		"another target":   {grants.RevokeGrantInput{RevokeInput: messages.RevokeInput{Person: "kim@example.com", Target: activitytest.Helpers}}, "by no grant that is open"},
-		"no target":        {grants.RevokeGrantInput{RevokeInput: messages.RevokeInput{Person: "kim@example.com", Target: "x"}}, "is not an entitlement"},
-		"upper-case id":    {grants.RevokeGrantInput{RevokeInput: messages.RevokeInput{Person: strings.ToUpper(w.Id("kim")), Target: activitytest.Other}}, "nobody named"},
-		"unknown request":  {grants.RevokeGrantInput{RevokeInput: messages.RevokeInput{Request: "g999"}}, "request g999 is not known"},
-		"somebody else's":  {grants.RevokeGrantInput{Key: "jo@example.com", RevokeInput: messages.RevokeInput{Request: "g001"}}, "request g001 is not known here"},
+		"no grant": {grants.RevokeGrantInput{RevokeInput: messages.RevokeInput{Person: "jo@example.com",
+			Target: activitytest.Other}}, "jo@example.com holds group:other by no grant"},
+		"another target": {grants.RevokeGrantInput{RevokeInput: messages.RevokeInput{Person: "kim@example.com",
+			Target: activitytest.Helpers}}, "by no grant that is open"},
+		"no target": {grants.RevokeGrantInput{RevokeInput: messages.RevokeInput{Person: "kim@example.com",
+			Target: "x"}}, "is not an entitlement"},
+		"upper-case id": {grants.RevokeGrantInput{
+			RevokeInput: messages.RevokeInput{Person: strings.ToUpper(w.Id("kim")), Target: activitytest.Other}},
+			"nobody named"},
+		"unknown request": {grants.RevokeGrantInput{RevokeInput: messages.RevokeInput{Request: "g999"}},
+			"request g999 is not known"},
+		"somebody else's": {grants.RevokeGrantInput{Key: "jo@example.com",
+			RevokeInput: messages.RevokeInput{Request: "g001"}}, "request g001 is not known here"},
 		"empty everything": {grants.RevokeGrantInput{}, "is not an entitlement"},
 	} {
 		t.Log(name)
@@ -78,7 +85,9 @@ func TestARequestThatIsWithdrawnGivesNothing(t *testing.T) {
 	t.Parallel()
 	w := activitytest.WithGrants(t, activitytest.Judged)
 	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, w.AdminRequest()).Grants[0]
-	activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RevokeGrant, grants.RevokeGrantInput{Org: activitytest.Org, RevokeInput: messages.RevokeInput{Request: g.ID, RequestedBy: "kim@example.com"}})
+	activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RevokeGrant,
+		grants.RevokeGrantInput{Org: activitytest.Org,
+			RevokeInput: messages.RevokeInput{Request: g.ID, RequestedBy: "kim@example.com"}})
 	require.True(t, w.Stored(g).Settled())
 	require.Empty(t, w.Begin(g).Plan)
 }

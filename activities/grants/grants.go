@@ -26,8 +26,8 @@ const (
 	lookShowing = 40 * time.Millisecond
 )
 
-// show wakes the grants' workflow and waits until its status shows them as they stand, so that whoever asks after an answer sees what
-// the answer said. Where that takes long, the answer is given all the same: the ledger has it.
+// show wakes the grants' workflow and waits until its status shows them as they stand, so that whoever asks after an
+// answer sees what the answer said. Where that takes long, the answer is given all the same: the ledger has it.
 func (a *Activities) show(ctx context.Context, org string, grants ...access.Grant) error {
 	woken := map[string]bool{}
 	for _, g := range grants {
@@ -51,7 +51,8 @@ func (a *Activities) show(ctx context.Context, org string, grants ...access.Gran
 	defer look.Stop()
 	for {
 		var status messages.GrantState
-		value, err := a.env.Temporal.QueryWorkflow(patient, messages.GrantID(org, last.Target, last.Key), "", messages.Status)
+		value, err := a.env.Temporal.QueryWorkflow(patient, messages.GrantID(org, last.Target, last.Key), "",
+			messages.Status)
 		if isNotFound(err) || err == nil && value.Get(&status) == nil && shows(status, grants) {
 			return nil
 		}
@@ -72,7 +73,8 @@ func isNotFound(err error) bool {
 func shows(status messages.GrantState, grants []access.Grant) bool {
 	for _, g := range grants {
 		if !slices.ContainsFunc(status.Grants, func(is access.Grant) bool {
-			return is.ID == g.ID && (is.Settled() || is.State == g.State && len(is.Approvals) == len(g.Approvals) && is.Until.Equal(g.Until))
+			return is.ID == g.ID && (is.Settled() || is.State == g.State && len(is.Approvals) == len(g.Approvals) &&
+				is.Until.Equal(g.Until))
 		}) {
 			return false
 		}
@@ -116,8 +118,8 @@ type GrantsInput struct {
 	Known  []string           `json:"known,omitempty"` // ids to return even when they are settled
 }
 
-// ReadGrants returns a workflow's grants that are not settled, those that it has to hand over, and those it knows, in the order
-// of their requests. It changes nothing.
+// ReadGrants returns a workflow's grants that are not settled, those that it has to hand over, and those it knows, in
+// the order of their requests. It changes nothing.
 func (a *Activities) ReadGrants(ctx context.Context, in GrantsInput) ([]access.Grant, error) {
 	defer session.AutoHeartbeat(ctx)()
 	open, err := a.env.Ledger.GrantsOf(ctx, in.Org, in.Key, in.Target)
@@ -175,8 +177,8 @@ type DecideGrantInput struct {
 	messages.ApprovalInput
 }
 
-// DecideGrant records a decision on a request that waits. A repeat of the same decision changes nothing; two approvals in
-// the same instant decide once.
+// DecideGrant records a decision on a request that waits. A repeat of the same decision changes nothing; two approvals
+// in the same instant decide once.
 func (a *Activities) DecideGrant(ctx context.Context, in DecideGrantInput) (messages.GrantAnswer, error) {
 	defer session.AutoHeartbeat(ctx)()
 	var answer messages.GrantAnswer
@@ -189,7 +191,8 @@ func (a *Activities) DecideGrant(ctx context.Context, in DecideGrantInput) (mess
 		return answer, err
 	}
 	d := ledger.Decision{
-		By: by, Approve: in.Approve, Note: in.Note, CodeHash: in.CodeHash, Shown: in.Shown, Proof: in.Proof, At: a.env.Now(),
+		By: by, Approve: in.Approve, Note: in.Note, CodeHash: in.CodeHash, Shown: in.Shown, Proof: in.Proof,
+		At:     a.env.Now(),
 		Proves: func(hash string) bool { return session.SameText(in.Proof, proofOfDecision(hash, in)) },
 	}
 	if d.Same, err = a.sameAs(ctx, in, id); err != nil {
@@ -224,13 +227,15 @@ func notDecided(in DecideGrantInput, id string, g access.Grant, err error) error
 	case errors.Is(err, ledger.ErrNotOpen):
 		return session.Refusedf("request %s does not wait for a decision any more: %s", id, grantStands(g))
 	case errors.Is(err, ledger.ErrTooLate):
-		return session.Refusedf("request %s: %w: it waited until %s; ask for a new one", id, ledger.ErrTooLate, session.Timestamp(g.ApprovalDeadline))
+		return session.Refusedf("request %s: %w: it waited until %s; ask for a new one", id, ledger.ErrTooLate,
+			session.Timestamp(g.ApprovalDeadline))
 	case errors.Is(err, ledger.ErrCode) && in.CodeHash == "" && in.Proof == "":
 		return session.Refusedf("request %s asks its approvers for their code: starter %s proves it without showing it; given as code, it counts once", id, verb(in.Approve))
 	case isRest:
 		other := rest.Other
 		return session.Refusedf("request %s: there must be %s between two grants, and grant %s is in force from %s to %s; "+
-			"approve it later, or deny it", id, policy.Duration(rest.Rest), other.ID, session.Timestamp(other.From), session.Timestamp(other.Until))
+			"approve it later, or deny it", id, policy.Duration(rest.Rest), other.ID, session.Timestamp(other.From),
+			session.Timestamp(other.Until))
 	case errors.Is(err, ledger.ErrSelf), errors.Is(err, ledger.ErrAsker), errors.Is(err, ledger.ErrNotApprover):
 		return session.Refusedf("request %s: %s: %w", id, display.Shorten(in.By, 320), whyNotTheirs(err))
 	}
@@ -248,7 +253,8 @@ func decidedMessage(g access.Grant, d ledger.Decision) string {
 	case g.State == access.GrantDenied:
 		return "denied: nothing is granted"
 	case g.State == access.GrantGranted:
-		return fmt.Sprintf("approved: %s holds %s from %s to %s", session.PersonOf(g), g.Target, session.Timestamp(g.From), session.Timestamp(g.Until))
+		return fmt.Sprintf("approved: %s holds %s from %s to %s", session.PersonOf(g), g.Target,
+			session.Timestamp(g.From), session.Timestamp(g.Until))
 	case approvedNow(g, d):
 		return fmt.Sprintf("noted: %d of %d approvals", len(g.Approvals), g.Needs)
 	}
@@ -256,7 +262,8 @@ func decidedMessage(g access.Grant, d ledger.Decision) string {
 }
 
 // sameAs tells which names mean the target of the request that is to be approved.
-func (a *Activities) sameAs(ctx context.Context, in DecideGrantInput, id string) (func(access.Entitlement) bool, error) {
+func (a *Activities) sameAs(ctx context.Context, in DecideGrantInput, id string) (func(access.Entitlement) bool,
+	error) {
 	if !in.Approve {
 		return nil, nil
 	}
@@ -333,7 +340,8 @@ func (a *Activities) approver(ctx context.Context, org, typed string) (string, e
 	case session.IsNotFound(err), session.IsRefused(err):
 		return "", session.Refusedf("by: %w", err)
 	case err != nil && (activity.GetInfo(ctx).Attempt >= tries || !session.Retryable(err)):
-		return "", session.Refusedf("who decides cannot be looked up just now, so nothing was decided; try again: %w", err)
+		return "", session.Refusedf("who decides cannot be looked up just now, so nothing was decided; try again: %w",
+			err)
 	case err != nil:
 		return "", err
 	case !p.CanReceive():
@@ -352,7 +360,8 @@ func (a *Activities) waiting(ctx context.Context, in DecideGrantInput) (string, 
 		if in.Key == "" {
 			return in.Request, err
 		}
-		if errors.Is(err, ledger.ErrNotFound) || err == nil && (g.Key != in.Key && g.Formerly != in.Key || !g.Target.Same(in.Target)) {
+		if errors.Is(err, ledger.ErrNotFound) ||
+			err == nil && (g.Key != in.Key && g.Formerly != in.Key || !g.Target.Same(in.Target)) {
 			return "", session.Refusedf("request %s is not one of this workflow; the details of the workflow name those that wait", in.Request)
 		}
 		return in.Request, err
@@ -383,8 +392,8 @@ type RevokeGrantInput struct {
 	messages.RevokeInput
 }
 
-// RevokeGrant ends grants now and wakes their workflows, which have them taken back. Whoever says so: taking back is never
-// refused because nobody knows the name that it is said by. A repeat changes nothing.
+// RevokeGrant ends grants now and wakes their workflows, which have them taken back. Whoever says so: taking back is
+// never refused because nobody knows the name that it is said by. A repeat changes nothing.
 func (a *Activities) RevokeGrant(ctx context.Context, in RevokeGrantInput) (messages.GrantAnswer, error) {
 	defer session.AutoHeartbeat(ctx)()
 	var answer messages.GrantAnswer
@@ -425,9 +434,10 @@ func (a *Activities) RevokeGrant(ctx context.Context, in RevokeGrantInput) (mess
 	return answer, nil
 }
 
-// revocable finds the grants that are meant, also such as were just ended; there is at least one. who is the person of whom
-// somebody typed a name.
-func (a *Activities) revocable(ctx context.Context, in RevokeGrantInput, who []session.AccountLookup) ([]access.Grant, error) {
+// revocable finds the grants that are meant, also such as were just ended; there is at least one. who is the person of
+// whom somebody typed a name.
+func (a *Activities) revocable(ctx context.Context, in RevokeGrantInput, who []session.AccountLookup) ([]access.Grant,
+	error) {
 	if in.Request != "" {
 		g, err := a.env.Ledger.Grant(ctx, in.Org, in.Request)
 		if errors.Is(err, ledger.ErrNotFound) || err == nil && in.Key != "" && g.Key != in.Key && g.Formerly != in.Key {
@@ -442,7 +452,8 @@ func (a *Activities) revocable(ctx context.Context, in RevokeGrantInput, who []s
 	if in.Key != "" {
 		found, err := a.env.GrantsUnder(ctx, in.Org, in.Key, target)
 		if err == nil && len(found) == 0 {
-			err = session.Refusedf("%s holds %s by no grant that is open", a.env.AccountLabel(ctx, in.Org, in.Key), in.Target)
+			err = session.Refusedf("%s holds %s by no grant that is open", a.env.AccountLabel(ctx, in.Org, in.Key),
+				in.Target)
 		}
 		return found, err
 	}
@@ -450,7 +461,8 @@ func (a *Activities) revocable(ctx context.Context, in RevokeGrantInput, who []s
 		return nil, err
 	}
 	keys := []string{who[0].Person.ID}
-	if name, err := access.ReadName(in.Person); err == nil { // somebody who was invited goes by the address, whoever has it now
+	// somebody who was invited goes by the address, whoever has it now
+	if name, err := access.ReadName(in.Person); err == nil {
 		keys = append(keys, name)
 		if access.IsAddress(name) {
 			keys = append(keys, strings.ToLower(name))
@@ -468,7 +480,8 @@ func (a *Activities) revocable(ctx context.Context, in RevokeGrantInput, who []s
 		return nil, session.Refusedf("%w", who[0].Err)
 	}
 	if len(found) == 0 {
-		return nil, session.Refusedf("%s holds %s by no grant that is open", cmp.Or(who[0].Person.Label(), in.Person), in.Target)
+		return nil, session.Refusedf("%s holds %s by no grant that is open", cmp.Or(who[0].Person.Label(), in.Person),
+			in.Target)
 	}
 	return found, nil
 }

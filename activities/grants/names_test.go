@@ -40,7 +40,8 @@ grants:
   - {name: admin, targets: ["default:jira/acme/admin", "group:jira-admins-acme"], duration: {max: 4h}, approval: {by: [carol@example.com], wait: 1d}, extend: {max: 6h}}
 `)
 	var waiting []access.Grant
-	for _, target := range []access.Entitlement{"default:jira/acme/admin", "group:jira-admins-acme", "default:jira/acme/admin"} {
+	for _, target := range []access.Entitlement{"default:jira/acme/admin", "group:jira-admins-acme",
+		"default:jira/acme/admin"} {
 		in := w.RequestOf("kim@example.com", target, 4*time.Hour)
 		waiting = append(waiting, activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, in).Grants[0])
 	}

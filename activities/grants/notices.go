@@ -30,8 +30,9 @@ const (
 	NoticeReminder   = "grant-reminder"    // person and asker: it ends soon
 	NoticeEnded      = "grant-ended"       // person and asker
 	NoticeBlocked    = "grant-blocked"     // watchers: it cannot be given, or not be taken back
-	NoticeHandTaken  = "grant-hand-taken"  // watchers, person, asker and approvers: it ended, since somebody took its access by hand
-	NoticeForeign    = "grant-foreign"     // watchers: somebody gave by hand what a grant gave before
+	// watchers, person, asker and approvers: it ended, since somebody took its access by hand
+	NoticeHandTaken = "grant-hand-taken"
+	NoticeForeign   = "grant-foreign" // watchers: somebody gave by hand what a grant gave before
 )
 
 // TellInput names a notice.
@@ -43,14 +44,15 @@ type TellInput struct {
 	Why      string `json:"why,omitempty"`
 }
 
-// Tell sends a notice about a grant to all whom it concerns. A repeat goes on with those who were not reached; an approver
-// who is told twice has two codes that count.
+// Tell sends a notice about a grant to all whom it concerns. A repeat goes on with those who were not reached; an
+// approver who is told twice has two codes that count.
 func (a *Activities) Tell(ctx context.Context, in TellInput) error {
 	g, err := a.env.Ledger.Grant(ctx, in.Org, in.Grant)
 	if err != nil {
 		return err
 	}
-	if in.Kind == NoticeRequested && g.Codes { // what they are sent opens doors: it goes to the address that they have now
+	// what they are sent opens doors: it goes to the address that they have now
+	if in.Kind == NoticeRequested && g.Codes {
 		if err := a.env.RereadPeople(ctx, in.Org, g.Approvers); err != nil {
 			return err
 		}
@@ -113,14 +115,16 @@ func (a *Activities) addressees(in TellInput, g access.Grant) []string {
 }
 
 // notice writes a notice to one addressee. An approver whom the policy wants to prove who they are gets a code.
-func (a *Activities) notice(ctx context.Context, in TellInput, g access.Grant, account string) (messages.Notice, error) {
+func (a *Activities) notice(ctx context.Context, in TellInput, g access.Grant, account string) (messages.Notice,
+	error) {
 	d := newDraft(in, g, account, a.env.Now())
 	switch in.Kind {
 	case NoticeRequested:
 		d.askApproval()
 		if g.Codes {
 			code := session.NewCode()
-			if err := a.env.Ledger.SaveCode(ctx, in.Org, g.ID, account, messages.CodeHash(code), a.env.Now()); err != nil {
+			if err := a.env.Ledger.SaveCode(ctx, in.Org, g.ID, account, messages.CodeHash(code),
+				a.env.Now()); err != nil {
 				return d.Notice, err
 			}
 			d.askForCode(code)
@@ -154,14 +158,16 @@ func newDraft(in TellInput, g access.Grant, account string, now time.Time) *draf
 			Grant: g.ID, Person: session.PersonOf(g), Target: g.Target,
 		},
 		grant: g, as: cmp.Or(to, messages.You), what: what,
-		asked: display.Sprintf("%s asked for %s in organization %s for %s.\nReason: %s", g.Label(g.By), what, in.Org, g.Duration,
+		asked: display.Sprintf("%s asked for %s in organization %s for %s.\nReason: %s", g.Label(g.By), what, in.Org,
+			g.Duration,
 			cmp.Or(strings.TrimSpace(g.Ticket+" "+g.Reason), "none given")),
 	}
 }
 
 // update is the command of an update. Commands name the request alone: nothing in them is what somebody asked for.
 func (d *draft) update(name string, more ...[2]string) string {
-	return display.Update(messages.OrgSyncID(d.Org), name, append(display.Input{{"request", d.grant.ID}}, more...)).String()
+	return display.Update(messages.OrgSyncID(d.Org), name,
+		append(display.Input{{"request", d.grant.ID}}, more...)).String()
 }
 
 func (d *draft) revoke(reason string) string {
@@ -170,7 +176,8 @@ func (d *draft) revoke(reason string) string {
 
 func (d *draft) askApproval() {
 	d.Subject = "Approve? " + d.what
-	d.Text = fmt.Sprintf("%s\nIt waits until %s for approval; it needs %d. To deny it, say deny instead of approve.", d.asked, session.Timestamp(d.grant.ApprovalDeadline), d.grant.Needs)
+	d.Text = fmt.Sprintf("%s\nIt waits until %s for approval; it needs %d. To deny it, say deny instead of approve.",
+		d.asked, session.Timestamp(d.grant.ApprovalDeadline), d.grant.Needs)
 	d.Command = d.update(messages.Approve, [2]string{"by", d.as})
 }
 
@@ -178,7 +185,8 @@ func (d *draft) askForCode(code string) {
 	d.Code = code
 	d.Command = d.update(messages.Approve, [2]string{"by", d.as}, [2]string{"code", "CODE"})
 	d.Text += " Put your code in place of CODE: it counts once, for this request, and is for you alone.\nBetter: " +
-		display.Starter("approve", d.grant.ID).With("--by", d.as).With("--code", "-").String() + ", which asks for your code, proves that you know it, and sends it nowhere."
+		display.Starter("approve", d.grant.ID).With("--by", d.as).With("--code", "-").String() +
+		", which asks for your code, proves that you know it, and sends it nowhere."
 }
 
 // sayDecided says what was decided about a request, or that it was taken without a decision.
@@ -191,10 +199,12 @@ func (d *draft) sayDecided() {
 		d.Command = d.revoke("not wanted")
 	case NoticeGranted:
 		d.Subject = "Approved: " + d.what
-		d.Text = fmt.Sprintf("%s\nApproved by %s. It begins at %s and ends at %s.", d.asked, display.Terminal(approvers(g)), session.Timestamp(g.From), session.Timestamp(g.Until))
+		d.Text = fmt.Sprintf("%s\nApproved by %s. It begins at %s and ends at %s.", d.asked,
+			display.Terminal(approvers(g)), session.Timestamp(g.From), session.Timestamp(g.Until))
 	case NoticeDenied:
 		d.Subject = "Denied: " + d.what
-		d.Text = d.asked + "\n" + display.Sprintf("Denied by %s: %s", g.Label(g.ClosedBy), cmp.Or(g.ClosedWhy, "no reason given"))
+		d.Text = d.asked + "\n" + display.Sprintf("Denied by %s: %s", g.Label(g.ClosedBy),
+			cmp.Or(g.ClosedWhy, "no reason given"))
 	case NoticeExpired:
 		d.Subject = "Not decided in time: " + d.what
 		d.Text = d.asked + "\nNobody decided in time. Ask again."
@@ -211,11 +221,14 @@ func (d *draft) sayHeld() {
 		d.Command = d.revoke("done")
 	case NoticeReminder:
 		d.Subject = "Ends soon: " + d.what
-		d.Text = fmt.Sprintf("It ends at %s. To prolong it, where the policy lets you, type the command.", session.Timestamp(g.Until))
-		d.Command = d.update(messages.Extend, [2]string{"duration", "1h"}, [2]string{"requestedBy", d.as}, [2]string{"reason", "why"})
+		d.Text = fmt.Sprintf("It ends at %s. To prolong it, where the policy lets you, type the command.",
+			session.Timestamp(g.Until))
+		d.Command = d.update(messages.Extend, [2]string{"duration", "1h"}, [2]string{"requestedBy", d.as},
+			[2]string{"reason", "why"})
 	case NoticeEnded:
 		d.Subject = "Over: " + d.what
-		d.Text = fmt.Sprintf("It ended at %s, and that was seen at %s.", session.Timestamp(g.Until), session.Timestamp(g.RevokedAt))
+		d.Text = fmt.Sprintf("It ended at %s, and that was seen at %s.", session.Timestamp(g.Until),
+			session.Timestamp(g.RevokedAt))
 		if g.ClosedBy != "" {
 			d.Text += display.Sprintf(" %s ended it: %s", g.Label(g.ClosedBy), cmp.Or(g.ClosedWhy, "no reason given"))
 		}

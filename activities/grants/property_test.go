@@ -21,11 +21,12 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// Whatever happens, and in whatever order: nothing is taken for which a reason stands, nor beyond a floor, and in the end
-// nothing is left of any grant.
+// Whatever happens, and in whatever order: nothing is taken for which a reason stands, nor beyond a floor, and in the
+// end nothing is left of any grant.
 func TestGrantsHoldWhateverHappens(t *testing.T) {
 	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
-		require.NoError(t, checks.Value.Set("12")) // each takes a while, and more so with -race; whoever asks for more gets them
+		// each takes a while, and more so with -race; whoever asks for more gets them
+		require.NoError(t, checks.Value.Set("12"))
 	}
 	t.Parallel()
 	var s *siege
@@ -36,7 +37,8 @@ func TestGrantsHoldWhateverHappens(t *testing.T) {
 	})
 	rapid.Check(t, func(r *rapid.T) {
 		s = besiege(t, r)
-		names := []string{"request", "attend", "time", "by hand", "move", "approve", "cut off", "fault", "time", "attend", "request", "verify", "late", "revoke"}
+		names := []string{"request", "attend", "time", "by hand", "move", "approve", "cut off", "fault", "time",
+			"attend", "request", "verify", "late", "revoke"}
 		for range rapid.IntRange(10, 30).Draw(r, "steps") {
 			s.happen(names...)
 		}
@@ -69,7 +71,8 @@ func (s *siege) happen(names ...string) {
 
 func (s *siege) request() {
 	m := s.pick()
-	in := s.RequestOf(m.name+"@example.com", access.GroupEntitlement(m.group), rapid.SampledFrom([]time.Duration{time.Minute, 10 * time.Minute, time.Hour}).Draw(s.T, "for"))
+	in := s.RequestOf(m.name+"@example.com", access.GroupEntitlement(m.group),
+		rapid.SampledFrom([]time.Duration{time.Minute, 10 * time.Minute, time.Hour}).Draw(s.T, "for"))
 	in.RequestedBy = in.Person
 	if rapid.IntRange(0, 3).Draw(s.T, "ahead") == 0 {
 		in.Start = s.Clock().Add(5 * time.Minute)
@@ -99,7 +102,8 @@ func (s *siege) approve() {
 		return
 	}
 	g := rapid.SampledFrom(waiting).Draw(s.T, "grant")
-	in := grants.DecideGrantInput{Org: activitytest.Org, Target: g.Target, Key: g.Key, Approve: rapid.IntRange(0, 4).Draw(s.T, "yes") > 0,
+	in := grants.DecideGrantInput{Org: activitytest.Org, Target: g.Target, Key: g.Key,
+		Approve:       rapid.IntRange(0, 4).Draw(s.T, "yes") > 0,
 		ApprovalInput: messages.ApprovalInput{Request: g.ID, By: "boss@example.com"}}
 	s.story("%s of %s is decided: %t", g.ID, g.Email, in.Approve)
 	for range rapid.IntRange(1, 2).Draw(s.T, "times") {
@@ -113,7 +117,8 @@ func (s *siege) revoke() {
 		return
 	}
 	g := rapid.SampledFrom(open).Draw(s.T, "grant")
-	in := grants.RevokeGrantInput{Org: activitytest.Org, RevokeInput: messages.RevokeInput{Person: g.Email, Target: g.Target, RequestedBy: "bo"}}
+	in := grants.RevokeGrantInput{Org: activitytest.Org,
+		RevokeInput: messages.RevokeInput{Person: g.Email, Target: g.Target, RequestedBy: "bo"}}
 	if rapid.Bool().Draw(s.T, "one") {
 		in.Request = g.ID
 	}
@@ -122,13 +127,14 @@ func (s *siege) revoke() {
 }
 
 func (s *siege) time() {
-	d := rapid.SampledFrom([]time.Duration{time.Minute, 10 * time.Minute, time.Second, 30 * time.Second, time.Hour}).Draw(s.T, "passes")
+	d := rapid.SampledFrom([]time.Duration{time.Minute, 10 * time.Minute, time.Second, 30 * time.Second,
+		time.Hour}).Draw(s.T, "passes")
 	s.story("%s pass", d)
 	s.Pass(d)
 }
 
-// attendAll is a round of all grants that are not settled. One that is cut off writes some lines, some of them twice, and may
-// tell nobody.
+// attendAll is a round of all grants that are not settled. One that is cut off writes some lines, some of them twice,
+// and may tell nobody.
 func (s *siege) attendAll(whole bool) []messages.GrantReconciledSignal {
 	open := slices.DeleteFunc(s.grants(""), func(g access.Grant) bool { return g.State == access.GrantWaiting })
 	if len(open) == 0 {
@@ -159,7 +165,8 @@ func (s *siege) attendAll(whole bool) []messages.GrantReconciledSignal {
 func (s *siege) fault() {
 	f := cloud.Fault{
 		Operations: []string{"memberships.*"}, Count: 1, After: rapid.IntRange(0, 1).Draw(s.T, "after"),
-		Kind: rapid.SampledFrom([]string{cloud.FaultTimeoutAfter, cloud.FaultTimeoutBefore, cloud.FaultStatus}).Draw(s.T, "fault"),
+		Kind: rapid.SampledFrom([]string{cloud.FaultTimeoutAfter, cloud.FaultTimeoutBefore, cloud.FaultStatus}).Draw(
+			s.T, "fault"),
 	}
 	s.Inject(f)
 	s.story("a write goes wrong: %s", f.Kind)
@@ -173,7 +180,8 @@ func (s *siege) late() {
 		return
 	}
 	r := rapid.SampledFrom(s.begun).Draw(s.T, "round")
-	lines, err := s.Ledger.Lines(s.SimulatedOrg.T.Context(), activitytest.Org, r.Run, ledger.Filter{States: []access.ChangeState{access.Planned, access.Sent}})
+	lines, err := s.Ledger.Lines(s.SimulatedOrg.T.Context(), activitytest.Org, r.Run,
+		ledger.Filter{States: []access.ChangeState{access.Planned, access.Sent}})
 	require.NoError(s.SimulatedOrg.T, err)
 	for _, c := range lines {
 		s.Attempt(r, apply.Line{Person: c.Person, Target: c.Target, Label: c.Label()})
@@ -199,12 +207,15 @@ func (s *siege) verify(between func()) {
 	s.story("verification: writes")
 	for _, action := range []access.Action{access.Add, access.Remove} {
 		if action == access.Remove {
-			activitytest.Must[reconcile.ConfirmResult](s.SimulatedOrg, s.Acts.Reconcile.Confirm, apply.ConfirmInput{RunInput: run, Actions: []access.Action{action}})
+			activitytest.Must[reconcile.ConfirmResult](s.SimulatedOrg, s.Acts.Reconcile.Confirm,
+				apply.ConfirmInput{RunInput: run, Actions: []access.Action{action}})
 		}
-		next := activitytest.Must[apply.NextResult](s.SimulatedOrg, s.Acts.Apply.Next, apply.NextInput{RunInput: run, Actions: []access.Action{action}, Limit: 100})
+		next := activitytest.Must[apply.NextResult](s.SimulatedOrg, s.Acts.Apply.Next,
+			apply.NextInput{RunInput: run, Actions: []access.Action{action}, Limit: 100})
 		for _, l := range next.Lines {
 			for range 3 {
-				result, err := activitytest.Call[apply.ChangeResult](s.SimulatedOrg, s.Acts.Apply.Apply, apply.ChangeInput{RunInput: run, Person: l.Person, Target: l.Target})
+				result, err := activitytest.Call[apply.ChangeResult](s.SimulatedOrg, s.Acts.Apply.Apply,
+					apply.ChangeInput{RunInput: run, Person: l.Person, Target: l.Target})
 				s.story("%s %s: %v %v", run.Run, l.Label, result, err)
 				s.check()
 				if err == nil {
@@ -218,7 +229,8 @@ func (s *siege) verify(between func()) {
 
 // move has somebody join or leave a source group.
 func (s *siege) move() {
-	name, source := rapid.SampledFrom(castle.People).Draw(s.T, "person"), rapid.SampledFrom([]string{"eng", "ops"}).Draw(s.T, "source")
+	name, source := rapid.SampledFrom(castle.People).Draw(s.T, "person"),
+		rapid.SampledFrom([]string{"eng", "ops"}).Draw(s.T, "source")
 	if s.members[membership{name, source}] {
 		s.story("%s leaves %s", name, source)
 		s.Leave(source, name)
@@ -240,7 +252,8 @@ func (s *siege) hand() {
 	doubts, err := s.Ledger.Doubtful(s.SimulatedOrg.T.Context(), activitytest.Org, "", s.Id(m.name))
 	require.NoError(s.SimulatedOrg.T, err)
 	_, doubtful := doubts[s.Id(m.name)][access.GroupEntitlement(m.group)]
-	s.foreign[m] = (h == nil || !h.Owned) && !doubtful && !s.underway // else the write that comes may be lost, and take it for its own
+	// else the write that comes may be lost, and take it for its own
+	s.foreign[m] = (h == nil || !h.Owned) && !doubtful && !s.underway
 	s.story("%s is put into %s by hand; foreign: %t", m.name, m.group, s.foreign[m])
 	s.ByHand(http.MethodPost, m.group, m.name)
 }
@@ -249,7 +262,8 @@ func (s *siege) hand() {
 func (s *siege) quiet() {
 	s.Pass(10 * time.Hour)
 	for _, g := range s.grants(access.GrantWaiting) {
-		activitytest.Must[access.Grant](s.SimulatedOrg, s.Acts.Grants.ExpireGrant, grants.GrantInput{Org: activitytest.Org, ID: g.ID})
+		activitytest.Must[access.Grant](s.SimulatedOrg, s.Acts.Grants.ExpireGrant,
+			grants.GrantInput{Org: activitytest.Org, ID: g.ID})
 	}
 	s.settle()
 	s.Pass(3 * time.Minute)
@@ -288,7 +302,8 @@ func (s *siege) wrong() []messages.GrantReconciledSignal {
 	})
 }
 
-// nothingLeft says that what Castellan gave is held for a reason or to keep a floor, and that what a mapping gives is held.
+// nothingLeft says that what Castellan gave is held for a reason or to keep a floor, and that what a mapping gives is
+// held.
 func (s *siege) nothingLeft() {
 	for _, name := range castle.People {
 		for _, group := range castleGroups {

@@ -24,10 +24,11 @@ type RequestGrantInput struct {
 	messages.GrantInput
 }
 
-// RequestGrant judges a request by the policy in force, stores it, and wakes its workflow. A repeat with the same request id
-// changes nothing.
+// RequestGrant judges a request by the policy in force, stores it, and wakes its workflow. A repeat with the same
+// request id changes nothing.
 //
-// Calls: two at most for the person and who asks, one for ten people who may approve, and one per group whose members may.
+// Calls: two at most for the person and who asks, one for ten people who may approve, and one per group whose members
+// may.
 func (a *Activities) RequestGrant(ctx context.Context, in RequestGrantInput) (messages.GrantAnswer, error) {
 	defer session.AutoHeartbeat(ctx)()
 	target, err := access.ParseEntitlement(string(in.Target))
@@ -54,7 +55,8 @@ func (a *Activities) RequestGrant(ctx context.Context, in RequestGrantInput) (me
 		return messages.GrantAnswer{}, err
 	}
 	return s.request(ctx, in.RequestID, policy.GrantRequest{
-		Person: facts, Unknown: unknown, Target: target, Duration: in.Duration.Std(), Start: in.Start, Reason: in.Reason,
+		Person: facts, Unknown: unknown, Target: target, Duration: in.Duration.Std(), Start: in.Start,
+		Reason: in.Reason,
 		Ticket: in.Ticket, By: by, Urgent: in.BreakGlass,
 	})
 }
@@ -94,8 +96,9 @@ func (a *Activities) ExtendGrant(ctx context.Context, in ExtendGrantInput) (mess
 		return messages.GrantAnswer{}, err
 	}
 	return s.request(ctx, in.RequestID, policy.GrantRequest{
-		Person: facts, Unknown: unknown, Target: old.Target, Duration: in.Duration.Std(), Reason: in.Reason, Ticket: in.Ticket,
-		By: by, Renews: &old,
+		Person: facts, Unknown: unknown, Target: old.Target, Duration: in.Duration.Std(), Reason: in.Reason,
+		Ticket: in.Ticket,
+		By:     by, Renews: &old,
 	})
 }
 
@@ -117,12 +120,14 @@ func (s *task) prolongable(ctx context.Context, in ExtendGrantInput) (access.Gra
 	}
 	var last access.Grant
 	for _, g := range open {
-		if g.State == access.GrantGranted && g.ID != in.RequestID && (in.Request == g.ID || in.Request == "" && !g.Until.Before(last.Until)) {
+		if g.State == access.GrantGranted && g.ID != in.RequestID &&
+			(in.Request == g.ID || in.Request == "" && !g.Until.Before(last.Until)) {
 			last = g
 		}
 	}
 	if last.ID == "" {
-		return last, session.Refusedf("%s holds %s by no grant that could be prolonged; ask for a new one", s.AccountLabel(ctx, in.Org, in.Key), in.Target)
+		return last, session.Refusedf("%s holds %s by no grant that could be prolonged; ask for a new one",
+			s.AccountLabel(ctx, in.Org, in.Key), in.Target)
 	}
 	return last, nil
 }
@@ -147,7 +152,8 @@ func (a *Activities) openCurrent(ctx context.Context, org string) (*task, error)
 }
 
 // repeated answers a request whose id is known already.
-func (s *task) repeated(ctx context.Context, id string, target access.Entitlement, typed string, who session.AccountLookup) (messages.GrantAnswer, bool, error) {
+func (s *task) repeated(ctx context.Context, id string, target access.Entitlement, typed string,
+	who session.AccountLookup) (messages.GrantAnswer, bool, error) {
 	g, err := s.Ledger.Grant(ctx, s.Org, id)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return messages.GrantAnswer{}, false, nil
@@ -157,7 +163,9 @@ func (s *task) repeated(ctx context.Context, id string, target access.Entitlemen
 	}
 	invited := access.IsAddress(g.Person) && access.SameAddress(g.Person, strings.TrimSpace(typed))
 	if !g.Target.Same(target) || g.Person != who.Person.ID && !invited {
-		return messages.GrantAnswer{}, true, session.Refusedf("the request id %s is taken: it asks for %s for %s; give another", id, g.Target, session.PersonOf(g))
+		return messages.GrantAnswer{}, true,
+			session.Refusedf("the request id %s is taken: it asks for %s for %s; give another", id, g.Target,
+				session.PersonOf(g))
 	}
 	all, err := s.WithNames(ctx, s.Org, g)
 	if err != nil {
@@ -174,14 +182,16 @@ func (s *task) asker(ctx context.Context, typed string, who session.AccountLooku
 	case who.Err != nil:
 		return "", session.Refusedf("requestedBy: %w", who.Err)
 	case !who.Person.CanReceive():
-		return "", session.Refusedf("requestedBy: %s is not active in organization %s; have somebody ask who is", typed, s.Org)
+		return "", session.Refusedf("requestedBy: %s is not active in organization %s; have somebody ask who is",
+			typed, s.Org)
 	}
 	return who.Person.ID, s.Ledger.KeepPeople(ctx, s.Org, []access.Person{who.Person}, s.Now())
 }
 
-// factsOfNamed are the facts of somebody whose name was looked up. unknown says that the directory does not show anybody of
-// that name.
-func (s *task) factsOfNamed(ctx context.Context, typed string, who session.AccountLookup) (f condition.Facts, unknown bool, err error) {
+// factsOfNamed are the facts of somebody whose name was looked up. unknown says that the directory does not show
+// anybody of that name.
+func (s *task) factsOfNamed(ctx context.Context, typed string, who session.AccountLookup) (f condition.Facts,
+	unknown bool, err error) {
 	name, bad := access.ReadName(typed)
 	switch {
 	case bad != nil:
@@ -193,7 +203,8 @@ func (s *task) factsOfNamed(ctx context.Context, typed string, who session.Accou
 	case who.Err != nil:
 		return f, false, who.Err
 	case who.Person.GroupIDs == nil:
-		return f, false, session.RetryAfter(session.ErrEvidence, 0, fmt.Errorf("the directory shows %s without their groups just now, so it cannot be told what they may have; trying again", who.Person.Label()))
+		return f, false, session.RetryAfter(session.ErrEvidence, 0,
+			fmt.Errorf("the directory shows %s without their groups just now, so it cannot be told what they may have; trying again", who.Person.Label()))
 	}
 	f, err = s.FactsOf(ctx, who.Person)
 	return f, false, err
@@ -231,7 +242,8 @@ func (s *task) request(ctx context.Context, id string, r policy.GrantRequest) (m
 		return messages.GrantAnswer{}, err
 	}
 	if g.Codes && !s.Notifier.Private() {
-		return messages.GrantAnswer{}, session.Refusedf("the policy demands approval codes, and no way to send one to its approver alone is set up: set CASTELLAN_NOTIFY_SMTP, or CASTELLAN_NOTIFY_WEBHOOK_URL with a secret")
+		return messages.GrantAnswer{},
+			session.Refusedf("the policy demands approval codes, and no way to send one to its approver alone is set up: set CASTELLAN_NOTIFY_SMTP, or CASTELLAN_NOTIFY_WEBHOOK_URL with a secret")
 	}
 	g.ID = id
 	// First the clock that ends it, then what it ends: nothing is stored that no workflow would take back.
@@ -338,9 +350,11 @@ func granted(org string, g access.Grant) messages.GrantAnswer {
 	answer := messages.GrantAnswer{Grants: []access.Grant{g}, Workflow: messages.GrantID(org, g.Target, g.Key)}
 	switch {
 	case g.State == access.GrantWaiting:
-		answer.Message = fmt.Sprintf("request %s waits until %s for approval (%d needed) by %s; they are told", g.ID, session.Timestamp(g.ApprovalDeadline), g.Needs, strings.Join(g.Labels(g.Approvers), ", "))
+		answer.Message = fmt.Sprintf("request %s waits until %s for approval (%d needed) by %s; they are told", g.ID,
+			session.Timestamp(g.ApprovalDeadline), g.Needs, strings.Join(g.Labels(g.Approvers), ", "))
 	case g.State == access.GrantGranted:
-		answer.Message = fmt.Sprintf("granted: %s holds %s from %s to %s", session.PersonOf(g), g.Target, session.Timestamp(g.From), session.Timestamp(g.Until))
+		answer.Message = fmt.Sprintf("granted: %s holds %s from %s to %s", session.PersonOf(g), g.Target,
+			session.Timestamp(g.From), session.Timestamp(g.Until))
 	default:
 		answer.Message = fmt.Sprintf("request %s is %s", g.ID, g.State)
 	}
@@ -350,9 +364,10 @@ func granted(org string, g access.Grant) messages.GrantAnswer {
 	return answer
 }
 
-// eligibleForSure refuses a request that is in order only because a read shows the person in no group that a condition excepts,
-// where another search does not say the same.
-func (s *task) eligibleForSure(ctx context.Context, terms *policy.Policy, p access.Person, target access.Entitlement) error {
+// eligibleForSure refuses a request that is in order only because a read shows the person in no group that a condition
+// excepts, where another search does not say the same.
+func (s *task) eligibleForSure(ctx context.Context, terms *policy.Policy, p access.Person,
+	target access.Entitlement) error {
 	one, hangs, err := s.EligibleByAbsence(ctx, terms, p, target)
 	if err != nil || !hangs {
 		return err

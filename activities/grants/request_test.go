@@ -25,11 +25,20 @@ func TestWhatIsNotGranted(t *testing.T) {
 		change func(w *activitytest.SimulatedOrg, in *grants.RequestGrantInput)
 		words  []string
 	}{
-		"nobody of this name": {func(_ *activitytest.SimulatedOrg, in *grants.RequestGrantInput) { in.Person = "nobody@example.com" },
+		"nobody of this name": {func(_ *activitytest.SimulatedOrg,
+			in *grants.RequestGrantInput) {
+			in.Person = "nobody@example.com"
+		},
 			[]string{"role:org-admin for nobody@example.com", "the directory shows nobody of this name: correct it"}},
-		"no such account": {func(_ *activitytest.SimulatedOrg, in *grants.RequestGrantInput) { in.Person = "712020:none" },
+		"no such account": {func(_ *activitytest.SimulatedOrg,
+			in *grants.RequestGrantInput) {
+			in.Person = "712020:none"
+		},
 			[]string{"712020:none", "the directory shows nobody of this name"}},
-		"not eligible": {func(_ *activitytest.SimulatedOrg, in *grants.RequestGrantInput) { in.Person = "jo@example.com" },
+		"not eligible": {func(_ *activitytest.SimulatedOrg,
+			in *grants.RequestGrantInput) {
+			in.Person = "jo@example.com"
+		},
 			[]string{"jo@example.com", "entry admins", `in("eng")`}},
 		"too long": {func(_ *activitytest.SimulatedOrg, in *grants.RequestGrantInput) {
 			in.Duration = access.Duration(5 * time.Hour)
@@ -37,15 +46,21 @@ func TestWhatIsNotGranted(t *testing.T) {
 			[]string{"5h is too long", "ask for at most 4h"}},
 		"too short": {func(_ *activitytest.SimulatedOrg, in *grants.RequestGrantInput) { in.Duration = 1 },
 			[]string{"1ns is no duration", "ask for at least 1s"}},
-		"another ticket": {func(_ *activitytest.SimulatedOrg, in *grants.RequestGrantInput) { in.Ticket = "INC-4711 and more" },
+		"another ticket": {func(_ *activitytest.SimulatedOrg,
+			in *grants.RequestGrantInput) {
+			in.Ticket = "INC-4711 and more"
+		},
 			[]string{"INC-4711 and more", "entry admins asks for one like INC-[0-9]+"}},
-		"no ticket": {func(_ *activitytest.SimulatedOrg, in *grants.RequestGrantInput) { in.Ticket = "" }, []string{"one like INC-[0-9]+"}},
+		"no ticket": {func(_ *activitytest.SimulatedOrg, in *grants.RequestGrantInput) { in.Ticket = "" },
+			[]string{"one like INC-[0-9]+"}},
 		"no reason": {func(_ *activitytest.SimulatedOrg, in *grants.RequestGrantInput) { in.Reason = " " },
 			[]string{"entry admins asks for a reason; give one"}},
 		"an app": {func(w *activitytest.SimulatedOrg, in *grants.RequestGrantInput) {
 			w.Send(http.MethodPost, "/scim/directory/"+w.Sim.Info().SCIMDirectoryID+"/Users", map[string]any{
-				"schemas": []string{"urn:ietf:params:scim:schemas:core:2.0:User"}, "userName": "bot@connect.atlassian.com", "active": true,
-				"emails": []any{map[string]any{"value": "bot@connect.atlassian.com", "type": "work", "primary": true}}, "name": map[string]any{"formatted": "bot"}, "displayName": "bot",
+				"schemas":  []string{"urn:ietf:params:scim:schemas:core:2.0:User"},
+				"userName": "bot@connect.atlassian.com", "active": true,
+				"emails": []any{map[string]any{"value": "bot@connect.atlassian.com", "type": "work", "primary": true}},
+				"name":   map[string]any{"formatted": "bot"}, "displayName": "bot",
 			})
 			in.Person = "bot@connect.atlassian.com"
 		}, []string{"an app's account", "name a person"}},
@@ -64,7 +79,10 @@ func TestWhatIsNotGranted(t *testing.T) {
 		"ahead, where nobody may": {func(w *activitytest.SimulatedOrg, in *grants.RequestGrantInput) {
 			in.Target, in.Start = activitytest.Other, w.Clock().Add(time.Hour)
 		}, []string{"entry tools lets nobody ask ahead"}},
-		"not grantable": {func(_ *activitytest.SimulatedOrg, in *grants.RequestGrantInput) { in.Target = activitytest.Builders },
+		"not grantable": {func(_ *activitytest.SimulatedOrg,
+			in *grants.RequestGrantInput) {
+			in.Target = activitytest.Builders
+		},
 			[]string{"group:builders for kim@example.com", "no entry of the policy's grants names this target"}},
 		"no target": {func(_ *activitytest.SimulatedOrg, in *grants.RequestGrantInput) { in.Target = "admins" },
 			[]string{`"admins" is not an entitlement`, "write group:<name>"}},
@@ -73,11 +91,17 @@ func TestWhatIsNotGranted(t *testing.T) {
 			w.Outline(w.NewRun())
 			in.Target = activitytest.Other
 		}, []string{"group:other cannot be granted now: there is no such group"}},
-		"codes that nobody could be sent": {func(_ *activitytest.SimulatedOrg, in *grants.RequestGrantInput) { in.Target = activitytest.Helpers },
+		"codes that nobody could be sent": {func(_ *activitytest.SimulatedOrg,
+			in *grants.RequestGrantInput) {
+			in.Target = activitytest.Helpers
+		},
 			[]string{"approval codes", "CASTELLAN_NOTIFY_SMTP"}},
 		"no break-glass": {func(_ *activitytest.SimulatedOrg, in *grants.RequestGrantInput) { in.BreakGlass = true },
 			[]string{"entry admins lists the people who may take it without approval"}},
-		"another organization": {func(_ *activitytest.SimulatedOrg, in *grants.RequestGrantInput) { in.Org = "nowhere" },
+		"another organization": {func(_ *activitytest.SimulatedOrg,
+			in *grants.RequestGrantInput) {
+			in.Org = "nowhere"
+		},
 			[]string{"organization nowhere has no policy in force"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,9 +119,11 @@ func TestWhatIsNotGranted(t *testing.T) {
 
 func TestAPolicyThatGrantsWhatCannotBeGivenIsRefused(t *testing.T) {
 	t.Parallel()
-	for target, words := range map[string]string{"group:unused": "an identity provider owns the group", "group:nowhere": "there is no such group"} {
+	for target, words := range map[string]string{"group:unused": "an identity provider owns the group",
+		"group:nowhere": "there is no such group"} {
 		w := activitytest.InStep(t)
-		_, err := activitytest.Call[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, w.AdmitIn(w.Text(activitytest.OpenGuard+strings.Replace(activitytest.Judged, "group:other", target, 1))))
+		_, err := activitytest.Call[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit,
+			w.AdmitIn(w.Text(activitytest.OpenGuard+strings.Replace(activitytest.Judged, "group:other", target, 1))))
 		app := activitytest.ApplicationError(t, err)
 		require.Equal(t, session.ErrPolicy, app.Type())
 		require.Contains(t, app.Message(), target+": "+words)
@@ -123,7 +149,8 @@ func TestARequestIsMadeOnce(t *testing.T) {
 	first := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, in)
 	require.Equal(t, access.GrantWaiting, first.Grants[0].State)
 	require.ElementsMatch(t, []string{w.Id("ana"), w.Id("carol"), w.Id("dan")}, first.Grants[0].Approvers)
-	require.ElementsMatch(t, []string{"ana@example.com", "carol@example.com", "dan@example.com"}, first.Grants[0].Labels(first.Grants[0].Approvers))
+	require.ElementsMatch(t, []string{"ana@example.com", "carol@example.com", "dan@example.com"},
+		first.Grants[0].Labels(first.Grants[0].Approvers))
 	require.Equal(t, "grant:acme:role:org-admin:"+w.Id("kim"), first.Workflow)
 
 	w.Pass(time.Minute)
@@ -176,7 +203,8 @@ func TestManyRequestsAtOnceAreOne(t *testing.T) {
 func TestAnOutageRefusesNothing(t *testing.T) {
 	t.Parallel()
 	w := activitytest.WithGrants(t, activitytest.Judged)
-	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus, Count: 1, Params: cloud.FaultParams{Status: 503}})
+	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus, Count: 1,
+		Params: cloud.FaultParams{Status: 503}})
 	in := w.AdminRequest()
 	_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, in)
 	require.False(t, activitytest.ApplicationError(t, err).NonRetryable())
@@ -190,15 +218,18 @@ func TestAnExtensionContinuesAGrant(t *testing.T) {
 	g := w.Grant("kim", activitytest.Other, time.Hour)
 	w.Right(g)
 	w.Pass(50 * time.Minute)
-	in := grants.ExtendGrantInput{Org: activitytest.Org, Target: activitytest.Other, Key: g.Key, ExtendInput: messages.ExtendInput{
-		Duration: access.Duration(2 * time.Hour), Reason: "not done", RequestedBy: "kim@example.com", RequestID: "more",
-	}}
+	in := grants.ExtendGrantInput{Org: activitytest.Org, Target: activitytest.Other, Key: g.Key,
+		ExtendInput: messages.ExtendInput{
+			Duration: access.Duration(2 * time.Hour), Reason: "not done", RequestedBy: "kim@example.com",
+			RequestID: "more",
+		}}
 	more := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.ExtendGrant, in).Grants[0]
 	require.Equal(t, g.ID, more.Renews)
 	require.Equal(t, g.Until, more.From)
 	require.Equal(t, g.Until.Add(2*time.Hour), more.Until)
 	require.Equal(t, g.Key, more.Key)
-	require.Equal(t, []access.Grant{more}, activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.ExtendGrant, in).Grants, "a repeat changes nothing")
+	require.Equal(t, []access.Grant{more},
+		activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.ExtendGrant, in).Grants, "a repeat changes nothing")
 	require.Len(t, w.All(), 2)
 
 	in.RequestID = "evenmore"
@@ -224,9 +255,11 @@ func TestAnExtensionContinuesAGrant(t *testing.T) {
 func TestNothingIsGrantedInADryRun(t *testing.T) {
 	t.Parallel()
 	w := activitytest.WithGrants(t, activitytest.Lendable+"\ndryRun: true")
-	_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, grants.RequestGrantInput{Org: activitytest.Org, GrantInput: messages.GrantInput{
-		Person: "kim@example.com", Target: activitytest.Other, RequestedBy: "kim@example.com", Reason: "test", RequestID: "dry",
-	}})
+	_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant,
+		grants.RequestGrantInput{Org: activitytest.Org, GrantInput: messages.GrantInput{
+			Person: "kim@example.com", Target: activitytest.Other, RequestedBy: "kim@example.com", Reason: "test",
+			RequestID: "dry",
+		}})
 	require.Equal(t, session.ErrRefused, activitytest.ApplicationError(t, err).Type())
 	require.ErrorContains(t, err, "dryRun")
 }
@@ -235,7 +268,8 @@ func TestRequestGrantStoresNothingWhoseClockCannotBeStarted(t *testing.T) {
 	t.Parallel()
 	w := activitytest.WithGrants(t, activitytest.Lendable)
 	w.Temporal.Refuses = fmt.Errorf("the workflow cannot be started")
-	_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, w.RequestOf("kim@example.com", activitytest.Other, time.Hour))
+	_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant,
+		w.RequestOf("kim@example.com", activitytest.Other, time.Hour))
 	require.ErrorContains(t, err, "the workflow cannot be started")
 	require.Empty(t, w.All(), "what nothing takes back is not granted")
 
@@ -251,7 +285,8 @@ func TestRevokeGrantEndsWhatHasNoClock(t *testing.T) {
 	w.Right(g)
 	w.Temporal.Refuses = fmt.Errorf("the workflow cannot be woken")
 	answer := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RevokeGrant, grants.RevokeGrantInput{
-		Org: activitytest.Org, RevokeInput: messages.RevokeInput{Person: "kim@example.com", Target: activitytest.Other, RequestedBy: "carol@example.com"},
+		Org: activitytest.Org, RevokeInput: messages.RevokeInput{Person: "kim@example.com", Target: activitytest.Other,
+			RequestedBy: "carol@example.com"},
 	})
 	require.True(t, answer.Unreached, "the loop sees to it")
 	require.Equal(t, access.GrantEnded, w.Stored(g).State)

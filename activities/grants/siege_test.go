@@ -16,8 +16,8 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// castle is a small organization: whoever is in eng holds vault and plain, whoever is in ops holds keys, where ed was put by
-// hand. Nobody can be spared.
+// castle is a small organization: whoever is in eng holds vault and plain, whoever is in ops holds keys, where ed was
+// put by hand. Nobody can be spared.
 var castle = cloud.OrgFile{
 	People:  []string{"ana", "bo", "cy", "di", "ed"},
 	Admins:  []string{"ana"},
@@ -65,7 +65,8 @@ var (
 // membership is one person in one group, both by name.
 type membership struct{ name, group string }
 
-// siege lends and takes in a castle while all sorts of things happen, and holds every change against what must always be so.
+// siege lends and takes in a castle while all sorts of things happen, and holds every change against what must always
+// be so.
 type siege struct {
 	*activitytest.SimulatedOrg
 	*rapid.T
@@ -84,7 +85,8 @@ type siege struct {
 func besiege(t *testing.T, r *rapid.T) *siege {
 	w := activitytest.NewOf(t, castleAndBoss())
 	s := &siege{
-		SimulatedOrg: w, T: r, members: map[membership]bool{}, ours: map[membership]bool{}, foreign: map[membership]bool{}, read: map[membership]bool{},
+		SimulatedOrg: w, T: r, members: map[membership]bool{}, ours: map[membership]bool{},
+		foreign: map[membership]bool{}, read: map[membership]bool{},
 		accounts: map[string]string{}, leases: map[string]membership{},
 	}
 	for _, p := range w.Sim.State().People {
@@ -96,7 +98,8 @@ func besiege(t *testing.T, r *rapid.T) *siege {
 			s.foreign[membership{name, g.Name}] = castle.Foreign[g.Name] != nil
 		}
 	}
-	w.Policy = activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, w.AdmitIn(strings.Replace(castlePolicy, "ORG", w.Sim.Info().OrgID, 1))).Policy
+	w.Policy = activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit,
+		w.AdmitIn(strings.Replace(castlePolicy, "ORG", w.Sim.Info().OrgID, 1))).Policy
 	s.verify(nil)
 	return s
 }
@@ -109,7 +112,8 @@ func (s *siege) story(format string, args ...any) {
 
 // pick draws a membership.
 func (s *siege) pick() membership {
-	return membership{rapid.SampledFrom(castle.People).Draw(s.T, "person"), rapid.SampledFrom(castleGroups).Draw(s.T, "group")}
+	return membership{rapid.SampledFrom(castle.People).Draw(s.T, "person"),
+		rapid.SampledFrom(castleGroups).Draw(s.T, "group")}
 }
 
 // mapped says that a source group gives it.

@@ -18,13 +18,15 @@ import (
 )
 
 // cutLists has searches for people show no group of anybody.
-var cutLists = cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedGroups, Params: cloud.FaultParams{Share: 1}}
+var cutLists = cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedGroups,
+	Params: cloud.FaultParams{Share: 1}}
 
 // offboarded is the company in which everybody of some is also in the group offboarding.
 func offboarded(t *testing.T, rules string, some ...string) *activitytest.SimulatedOrg {
 	t.Helper()
 	file := activitytest.People
-	file.Groups = append(append([]cloud.OrgGroup{}, activitytest.People.Groups...), cloud.OrgGroup{Name: "offboarding", Members: some}, cloud.OrgGroup{Name: "vault-barred", Members: some})
+	file.Groups = append(append([]cloud.OrgGroup{}, activitytest.People.Groups...),
+		cloud.OrgGroup{Name: "offboarding", Members: some}, cloud.OrgGroup{Name: "vault-barred", Members: some})
 	w := activitytest.NewOf(t, file)
 	w.Admit(strings.Replace(outright, "source: {share: 100%}", "source: {share: 100%}, settle: 0s", 1) + "\n" + rules)
 	return w
@@ -52,25 +54,31 @@ func TestSweepGivesNothingThatHangsOnAnAbsenceInAListCutShort(t *testing.T) {
 			}
 			require.Contains(t, fmt.Sprint(verdict.Findings), "absence-doubted")
 			look := w.NewRun()
-			require.Equal(t, []string{w.Id("jo")}, w.Examine(look, "", "jo@example.com").Settling, "nor in a look at one person, who is looked at again")
+			require.Equal(t, []string{w.Id("jo")}, w.Examine(look, "", "jo@example.com").Settling,
+				"nor in a look at one person, who is looked at again")
 			require.Empty(t, w.Lines(look.Run))
 			require.Empty(t, w.Examine(w.NewRun(), look.Run, "jo@example.com").Settling, "once")
 		})
 	}
 }
 
-// The person's own list and the group search are cut short; the group's members are not. What the group search loses is chance.
+// The person's own list and the group search are cut short; the group's members are not. What the group search loses is
+// chance.
 func TestSweepLooksAmongTheMembersOfGroupsThatAreDecisive(t *testing.T) {
 	t.Parallel()
-	for name, condition := range map[string]string{"named": `!in("offboarding")`, "in the whole list": `!groups.exists(g, g.startsWith("off"))`} {
+	for name, condition := range map[string]string{"named": `!in("offboarding")`,
+		"in the whole list": `!groups.exists(g, g.startsWith("off"))`} {
 		for seed := range uint64(6) {
-			w := offboarded(t, "rules:\n  - "+`{name: vault, mode: enforce, when: 'email.startsWith("jo") && `+condition+`', give: ["group:other"]}`+"\n", "jo")
+			w := offboarded(t, "rules:\n  - "+`{name: vault, mode: enforce, when: 'email.startsWith("jo") && `+
+				condition+`', give: ["group:other"]}`+"\n", "jo")
 			w.ByHand("DELETE", "other", "jo")
 			run := w.NewRun()
 			w.Outline(run)
 			w.Inject(cutLists)
-			w.Inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultTruncatedPage, Params: cloud.FaultParams{Share: 0.6}, Seed: seed})
-			activitytest.Must[session.SweepResult](w, w.Acts.Reconcile.Sweep, reconcile.SweepInput{RunInput: run, Pages: 20})
+			w.Inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultTruncatedPage,
+				Params: cloud.FaultParams{Share: 0.6}, Seed: seed})
+			activitytest.Must[session.SweepResult](w, w.Acts.Reconcile.Sweep,
+				reconcile.SweepInput{RunInput: run, Pages: 20})
 			for label := range w.Lines(run.Run) {
 				require.NotContains(t, label, "group:other", name)
 			}
@@ -103,7 +111,8 @@ func TestSweepTakesNoGroupSearchThatShowsNothingForAWitness(t *testing.T) {
 	w.ByHand("DELETE", "other", "jo")
 	run := w.NewRun()
 	w.Outline(run)
-	w.Inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultEmptyPage, Params: cloud.FaultParams{Next: "drop"}})
+	w.Inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultEmptyPage,
+		Params: cloud.FaultParams{Next: "drop"}})
 	activitytest.Must[session.SweepResult](w, w.Acts.Reconcile.Sweep, reconcile.SweepInput{RunInput: run, Pages: 20})
 	for label := range w.Lines(run.Run) {
 		require.NotContains(t, label, "group:other")
@@ -120,7 +129,8 @@ func TestExplainSaysWhatHangsOnADoubtedAbsence(t *testing.T) {
 	w.ByHand("DELETE", "other", "jo")
 	w.Pass(time.Hour)
 	explain := func() messages.ReportAnswer {
-		return activitytest.Must[messages.ReportAnswer](w, w.Acts.Reports.Explain, messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportExplain, Person: "jo@example.com"})
+		return activitytest.Must[messages.ReportAnswer](w, w.Acts.Reports.Explain,
+			messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportExplain, Person: "jo@example.com"})
 	}
 	require.Equal(t, "jo@example.com: add jo@example.com to group:other", explain().Message)
 	w.Join("offboarding", "jo")
@@ -138,7 +148,8 @@ func TestConfirmLeavesOutWhatHangsOnADoubtedAbsence(t *testing.T) {
 	require.Contains(t, fmt.Sprint(w.Lines(run.Run)), "group:other")
 	w.Join("offboarding", "jo")
 	w.Inject(cutLists)
-	activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm, apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Add}})
+	activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+		apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Add}})
 	for label, line := range w.Lines(run.Run) {
 		if strings.Contains(label, "group:other") {
 			require.Equal(t, access.Superseded, line.State, line.Answer)
@@ -153,7 +164,8 @@ func TestSweepAsksOnlyAboutWhomAnAbsenceDecides(t *testing.T) {
 		run := w.NewRun()
 		w.Outline(run)
 		return w.Calls(func() {
-			activitytest.Must[session.SweepResult](w, w.Acts.Reconcile.Sweep, reconcile.SweepInput{RunInput: run, Pages: 20})
+			activitytest.Must[session.SweepResult](w, w.Acts.Reconcile.Sweep,
+				reconcile.SweepInput{RunInput: run, Pages: 20})
 		})["groups.search"]
 	}
 	require.Zero(t, calls(`  - {name: vault, mode: enforce, when: 'in("eng") && email != "x@y.z"', give: ["group:other"]}`), "what is there needs no witness")

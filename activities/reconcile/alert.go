@@ -19,15 +19,17 @@ import (
 const NoticeAlert = "alert"
 
 // alerts are the findings that somebody should hear of without looking.
-var alerts = []string{"too-many-holders", "admin-by-hand", "given-back", "domain-gone", "source-suspect", "source-recreated", "grant-restored", "grant-unexplained", "key-expires", "name-unknown", "name-unexplained", "approver-unknown"}
+var alerts = []string{"too-many-holders", "admin-by-hand", "given-back", "domain-gone", "source-suspect",
+	"source-recreated", "grant-restored", "grant-unexplained", "key-expires", "name-unknown", "name-unexplained",
+	"approver-unknown"}
 
 const (
 	alertsKind = "alerts" // of reports: which findings were told already
 	alertFor   = 10 * time.Second
 )
 
-// alert tells whoever watches of findings that were not there at the last full verification. One that comes back is told again.
-// What could not be told is told after the next one: the run does not fail for it.
+// alert tells whoever watches of findings that were not there at the last full verification. One that comes back is
+// told again. What could not be told is told after the next one: the run does not fail for it.
 func (a *Activities) alert(ctx context.Context, run ledger.Run) error {
 	var now []string
 	fresh := []access.Finding{}
@@ -49,11 +51,13 @@ func (a *Activities) alert(ctx context.Context, run ledger.Run) error {
 		brief, cancel := context.WithTimeout(ctx, alertFor)
 		defer cancel()
 		err := a.env.Notifier.Notify(brief, messages.Notice{
-			ID: "alert " + run.Org + " " + run.ID, Kind: NoticeAlert, Org: run.Org, At: a.env.Now(), Subject: "Noticed in " + run.Org,
-			Text: strings.Join(access.Summarize(fresh, 20), "\n"), Workflow: messages.OrgSyncID(run.Org),
+			ID: "alert " + run.Org + " " + run.ID, Kind: NoticeAlert, Org: run.Org, At: a.env.Now(),
+			Subject: "Noticed in " + run.Org,
+			Text:    strings.Join(access.Summarize(fresh, 20), "\n"), Workflow: messages.OrgSyncID(run.Org),
 		})
 		if err != nil {
-			activity.GetLogger(ctx).Warn("an alert was not told; it is after the next full verification", "run", run.ID, "error", err)
+			activity.GetLogger(ctx).Warn("an alert was not told; it is after the next full verification", "run", run.ID,
+				"error", err)
 			return nil
 		}
 	}
@@ -64,7 +68,8 @@ func (a *Activities) alert(ctx context.Context, run ledger.Run) error {
 	if err != nil {
 		return err
 	}
-	return a.env.Ledger.SaveReport(ctx, run.Org, ledger.StoredReport{Kind: alertsKind, ID: alertsKind, At: a.env.Now(), Body: body}, 1)
+	return a.env.Ledger.SaveReport(ctx, run.Org,
+		ledger.StoredReport{Kind: alertsKind, ID: alertsKind, At: a.env.Now(), Body: body}, 1)
 }
 
 func (a *Activities) alreadyTold(ctx context.Context, org string) (told []string, err error) {

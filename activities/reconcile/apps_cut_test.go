@@ -12,7 +12,8 @@ import (
 )
 
 // cutApps has searches for people show none of the apps that they have access to.
-var cutApps = cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedApps, Params: cloud.FaultParams{Share: 1}}
+var cutApps = cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedApps,
+	Params: cloud.FaultParams{Share: 1}}
 
 func TestSweepGivesNothingThatHangsOnAListOfAppsCutShort(t *testing.T) {
 	t.Parallel()
@@ -28,7 +29,9 @@ func TestSweepGivesNothingThatHangsOnAListOfAppsCutShort(t *testing.T) {
 			w := activitytest.NewOf(t, activitytest.Company)
 			w.ByHand("POST", "jira-users-acme", "dan")
 			w.Used("jira-software", w.Clock().Add(-100*activitytest.Day), "dan")
-			w.Take(activitytest.Consenting + activitytest.RulesOf(`{name: vault, mode: enforce, when: 'email == "dan@acme.example" && `+condition+`', give: ["group:finance-space"]}`))
+			w.Take(activitytest.Consenting +
+				activitytest.RulesOf(`{name: vault, mode: enforce, when: 'email == "dan@acme.example" && `+condition+
+					`', give: ["group:finance-space"]}`))
 			if name == "inactive" {
 				w.Pass(500 * activitytest.Day)
 				w.Used("jira-software", w.Clock(), "dan")
@@ -79,7 +82,8 @@ func TestSweepRestoresAndSuspendsNobodyOnAListOfAppsCutShort(t *testing.T) {
 func TestCloseEndedKeepsAppRolesThatOneReadHides(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]cloud.Fault{
-		"of the sites": {Operations: []string{"workspaces"}, Kind: cloud.FaultTruncatedPage, Params: cloud.FaultParams{Share: 0.5}},
+		"of the sites": {Operations: []string{"workspaces"}, Kind: cloud.FaultTruncatedPage,
+			Params: cloud.FaultParams{Share: 0.5}},
 		"of the roles": {Operations: []string{"users.role-assignments"}, Kind: cloud.FaultEmptyPage},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// checkRules holds a policy's rules against those whom it protects: no rule may take from people who always stay what they
-// always keep.
+// checkRules holds a policy's rules against those whom it protects: no rule may take from people who always stay what
+// they always keep.
 //
 // Calls: named people/10.
 func (s *task) checkRules(ctx context.Context, b *policy.Bound) ([]access.Finding, error) {
@@ -47,8 +47,9 @@ func (s *task) contradicts(b *policy.Bound, p access.Person, entry policy.Protec
 			continue
 		}
 		for _, r := range want.Denied {
-			found = append(found, access.Finding{Rule: "rule-against-floor", Subject: r.Name, Blocks: true, Detail: fmt.Sprintf(
-				"it would take %s from %s, who always stays in %s (%s); except them from the rule, or take them out there", e, p.Label(), entry.Target, where)})
+			found = append(found, access.Finding{Rule: "rule-against-floor", Subject: r.Name, Blocks: true,
+				Detail: fmt.Sprintf(
+					"it would take %s from %s, who always stays in %s (%s); except them from the rule, or take them out there", e, p.Label(), entry.Target, where)})
 		}
 	}
 	return found

@@ -37,7 +37,8 @@ func (a *Activities) Confirm(ctx context.Context, in apply.ConfirmInput) (Confir
 	if err != nil {
 		return result, err
 	}
-	filter := ledger.Filter{States: []access.ChangeState{access.Planned}, Actions: in.Actions, Waited: &in.Fresh, Limit: session.LinesAtOnce}
+	filter := ledger.Filter{States: []access.ChangeState{access.Planned}, Actions: in.Actions, Waited: &in.Fresh,
+		Limit: session.LinesAtOnce}
 	if in.Limit > 0 {
 		filter.Limit = min(in.Limit, session.LinesAtOnce)
 	}

@@ -18,12 +18,13 @@ const (
 	tooMany    = "too many people for a partial run: everybody is looked at instead"
 )
 
-// deferRemovals takes out of a partial plan the removals that may not be written yet. At the first look none may: their people
-// settle and are looked at again. At the second look only those that the first look asked for too, and that the group
-// search does not contradict.
+// deferRemovals takes out of a partial plan the removals that may not be written yet. At the first look none may: their
+// people settle and are looked at again. At the second look only those that the first look asked for too, and that the
+// group search does not contradict.
 func (s *task) deferRemovals(ctx context.Context, b *policy.Bound, in ExamineInput, result *JudgeResult) error {
 	lines, err := s.Ledger.Lines(ctx, s.Org, in.Run, ledger.Filter{
-		States: []access.ChangeState{access.Planned}, Actions: []access.Action{access.Remove}, Limit: 10 * session.LinesAtOnce,
+		States: []access.ChangeState{access.Planned}, Actions: []access.Action{access.Remove},
+		Limit: 10 * session.LinesAtOnce,
 	})
 	if err != nil || len(lines) == 0 {
 		return err
@@ -60,7 +61,8 @@ func (r *JudgeResult) without(removals int) {
 }
 
 // splitByEarlierRun tells the lines that an earlier run asked for too from those seen for the first time.
-func (s *task) splitByEarlierRun(ctx context.Context, earlier []string, lines []access.Change) (second, first []access.Change, err error) {
+func (s *task) splitByEarlierRun(ctx context.Context, earlier []string, lines []access.Change) (second,
+	first []access.Change, err error) {
 	for _, c := range lines {
 		asked, err := s.askedBefore(ctx, earlier, c)
 		switch {
@@ -100,8 +102,8 @@ func (s *task) supersede(ctx context.Context, run string, lines []access.Change,
 	return s.Ledger.RecordLines(ctx, s.Org, run, ended)
 }
 
-// withoutDoubted leaves out of a page the additions that hang on an absence of which another search does not say the same. They
-// are decided again whenever their person is.
+// withoutDoubted leaves out of a page the additions that hang on an absence of which another search does not say the
+// same. They are decided again whenever their person is.
 func (s *task) withoutDoubted(ctx context.Context, b *policy.Bound, page *ledger.Page, all []apply.Absence) error {
 	doubted, err := s.Doubted(ctx, b, all)
 	if err != nil {
@@ -112,7 +114,8 @@ func (s *task) withoutDoubted(ctx context.Context, b *policy.Bound, page *ledger
 			continue
 		}
 		s.doubts = append(s.doubts, one.Person.ID)
-		page.Changes = slices.DeleteFunc(page.Changes, func(c access.Change) bool { return c.Person == one.Person.ID && apply.AsksFor(one.Lines, c) })
+		page.Changes = slices.DeleteFunc(page.Changes,
+			func(c access.Change) bool { return c.Person == one.Person.ID && apply.AsksFor(one.Lines, c) })
 		if page.Notes != nil {
 			page.Notes[noteDoubted]++
 		}

@@ -14,8 +14,8 @@ type DeciderInput struct {
 	By  string `json:"by"`
 }
 
-// CheckDecider refuses whoever decides by an address that nobody active in the directory has. What is no address is no claim to be
-// somebody: programs have names, too.
+// CheckDecider refuses whoever decides by an address that nobody active in the directory has. What is no address is no
+// claim to be somebody: programs have names, too.
 //
 // Calls: one.
 func (a *Activities) CheckDecider(ctx context.Context, in DeciderInput) error {
@@ -46,7 +46,8 @@ func (s *task) checkDecider(ctx context.Context, by string) error {
 	case one.Err != nil:
 		return one.Err
 	case !one.Person.CanReceive():
-		return session.NotFoundf("by is %s, who is not active in the directory (%s): whoever decides is", by, one.Person.MembershipStatus)
+		return session.NotFoundf("by is %s, who is not active in the directory (%s): whoever decides is", by,
+			one.Person.MembershipStatus)
 	}
 	return s.KeepRenamed(ctx, found)
 }

@@ -19,7 +19,8 @@ func TestCheckDecider(t *testing.T) {
 	t.Parallel()
 	w := activitytest.InStep(t)
 	check := func(by string) error {
-		_, err := w.Direct(func(a *activities.Activities) any { return a.Reconcile.CheckDecider }, reconcile.DeciderInput{Org: activitytest.Org, By: by})
+		_, err := w.Direct(func(a *activities.Activities) any { return a.Reconcile.CheckDecider },
+			reconcile.DeciderInput{Org: activitytest.Org, By: by})
 		return err
 	}
 	for _, by := range []string{"carol@example.com", "CAROL@example.com", "ci", w.Id("carol"), ""} {
@@ -37,8 +38,10 @@ func TestCheckDecider(t *testing.T) {
 		require.Equal(t, session.ErrUnknown, activitytest.ApplicationError(t, err).Type())
 		require.True(t, activitytest.ApplicationError(t, err).NonRetryable())
 	}
-	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: 503}})
-	require.False(t, activitytest.ApplicationError(t, check("carol@example.com")).NonRetryable(), "it may be tried again")
+	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus,
+		Params: cloud.FaultParams{Status: 503}})
+	require.False(t, activitytest.ApplicationError(t, check("carol@example.com")).NonRetryable(),
+		"it may be tried again")
 }
 
 func TestAPolicyIsAppliedByNoPlaceholder(t *testing.T) {
@@ -52,7 +55,8 @@ func TestAPolicyIsAppliedByNoPlaceholder(t *testing.T) {
 	activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, in)
 }
 
-// TestWhoeverIsLookedUpIsShownAsTheyAreCalledNow: an answer by the new address has it, before everybody was looked at again.
+// TestWhoeverIsLookedUpIsShownAsTheyAreCalledNow: an answer by the new address has it, before everybody was looked at
+// again.
 func TestWhoeverIsLookedUpIsShownAsTheyAreCalledNow(t *testing.T) {
 	t.Parallel()
 	w := activitytest.WithGrants(t, activitytest.Lendable)

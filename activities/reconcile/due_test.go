@@ -11,7 +11,8 @@ import (
 	"github.com/castellan-io/castellan/activities/internal/activitytest"
 )
 
-// A condition that asks about the time is answered anew when that changes its answer, for the people whose answer hangs on it.
+// A condition that asks about the time is answered anew when that changes its answer, for the people whose answer hangs
+// on it.
 func TestRuleTimeNamesWhoseConditionsAreAnsweredOtherwise(t *testing.T) {
 	t.Parallel()
 	w := activitytest.InStep(t) // on Monday, 2 March 2026, past nine

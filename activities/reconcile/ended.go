@@ -18,12 +18,13 @@ import (
 // mostMissing is how many people who are not shown any more are asked about in one run.
 const mostMissing = 500
 
-// CloseEnded ends on the books what a full verification did not show and other reads, some time after it, do not show either:
-// what people hold who left the organization, memberships of groups that are gone, memberships that somebody else took. What
-// is there afterwards was made by somebody else. A grant whose access was taken by hand ends. A repeat finds it done.
+// CloseEnded ends on the books what a full verification did not show and other reads, some time after it, do not show
+// either: what people hold who left the organization, memberships of groups that are gone, memberships that somebody
+// else took. What is there afterwards was made by somebody else. A grant whose access was taken by hand ends. A repeat
+// finds it done.
 //
-// Calls: two for ten people who are not shown, and one more for each; three for each who is, but not in what they held; two for
-// each group that is gone; one or two for all.
+// Calls: two for ten people who are not shown, and one more for each; three for each who is, but not in what they held;
+// two for each group that is gone; one or two for all.
 func (a *Activities) CloseEnded(ctx context.Context, in session.RunInput) (apply.EndedResult, error) {
 	defer session.AutoHeartbeat(ctx)()
 	s, err := a.open(ctx, in.Org, in.Policy)
@@ -58,14 +59,16 @@ func (a *Activities) CloseEnded(ctx context.Context, in session.RunInput) (apply
 	return e.Result, nil
 }
 
-// examineEnded is CloseEnded for the people of a look. At the first look they settle and are looked at again; what other reads
-// do not show at the second look either, ends.
-func (s *task) examineEnded(ctx context.Context, b *policy.Bound, in ExamineInput, found []string, result *JudgeResult) error {
+// examineEnded is CloseEnded for the people of a look. At the first look they settle and are looked at again; what
+// other reads do not show at the second look either, ends.
+func (s *task) examineEnded(ctx context.Context, b *policy.Bound, in ExamineInput, found []string,
+	result *JudgeResult) error {
 	if in.Preview || in.DryRun {
 		return nil
 	}
 	var missing []string
-	named := slices.DeleteFunc(slices.Clone(in.Scope.People), func(name string) bool { return session.IsEmail(name) || slices.Contains(found, name) })
+	named := slices.DeleteFunc(slices.Clone(in.Scope.People),
+		func(name string) bool { return session.IsEmail(name) || slices.Contains(found, name) })
 	states, err := s.Ledger.States(ctx, s.Org, named, s.Now())
 	if err != nil {
 		return err
@@ -148,15 +151,17 @@ func (s *task) missing(b *policy.Bound, run string) *missing {
 	return &missing{task: s, EndedMemberships: &apply.EndedMemberships{Session: s.Session, Binding: b, Run: run}}
 }
 
-// people ends everything that people held who are gone: no search by account id shows them, the group search shows them in no
-// group, and the directory does not know the account. It returns those whom it did not prove to be gone only because what
-// they hold is too young.
+// people ends everything that people held who are gone: no search by account id shows them, the group search shows them
+// in no group, and the directory does not know the account. It returns those whom it did not prove to be gone only
+// because what they hold is too young.
 func (e *missing) people(ctx context.Context, ids []string) (young []string, err error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	if any, err := e.API.SearchUsers(ctx, e.Directory, organization.UserQuery{Limit: 1}); err != nil || len(any.Items) == 0 {
-		return nil, session.WrapAPIError("read a person of organization "+e.Org, err) // a search that shows nobody says nothing
+	if any, err := e.API.SearchUsers(ctx, e.Directory, organization.UserQuery{Limit: 1}); err != nil ||
+		len(any.Items) == 0 {
+		// a search that shows nobody says nothing
+		return nil, session.WrapAPIError("read a person of organization "+e.Org, err)
 	}
 	var failed error
 	for _, some := range session.Chunks(ids, session.MostAccountIDs) {
@@ -169,11 +174,14 @@ func (e *missing) people(ctx context.Context, ids []string) (young []string, err
 			return nil, err
 		}
 		for _, id := range gone {
-			if len(states[id].Recent) > 0 || slices.ContainsFunc(states[id].Holdings, func(h access.Holding) bool { return e.Now().Sub(h.From) < apply.OldEnough }) {
+			if len(states[id].Recent) > 0 ||
+				slices.ContainsFunc(states[id].Holdings,
+					func(h access.Holding) bool { return e.Now().Sub(h.From) < apply.OldEnough }) {
 				young = append(young, id)
 				continue
 			}
-			if err := e.left(ctx, id, states[id].Holdings, states[id].Grants, "the person is not in the organization any more"); err != nil {
+			if err := e.left(ctx, id, states[id].Holdings, states[id].Grants,
+				"the person is not in the organization any more"); err != nil {
 				if failed == nil { // the others' is closed all the same
 					failed = err
 				}
@@ -185,7 +193,8 @@ func (e *missing) people(ctx context.Context, ids []string) (young []string, err
 }
 
 // left ends all that somebody held who is not there any more.
-func (e *missing) left(ctx context.Context, id string, holdings []access.Holding, grants []access.Grant, why string) error {
+func (e *missing) left(ctx context.Context, id string, holdings []access.Holding, grants []access.Grant,
+	why string) error {
 	said := e.Policy.Within(e.Binding)
 	for _, g := range grants { // first: it is the holdings that make a repeat come here again
 		if !g.InForce(e.Now()) || g.ProvisionedAt.IsZero() || said.HandTakenMode(g.Target) != policy.HandTakenEnd {
@@ -200,8 +209,8 @@ func (e *missing) left(ctx context.Context, id string, holdings []access.Holding
 	return err
 }
 
-// leftBy ends all that somebody held whom a run of Castellan's removed from the organization, and whom the read after it does not
-// show there.
+// leftBy ends all that somebody held whom a run of Castellan's removed from the organization, and whom the read after
+// it does not show there.
 func (s *task) leftBy(ctx context.Context, run, id string) error {
 	states, err := s.Ledger.States(ctx, s.Org, []string{id}, s.Now())
 	if err != nil {
@@ -211,7 +220,8 @@ func (s *task) leftBy(ctx context.Context, run, id string) error {
 	if err != nil {
 		return err
 	}
-	return s.missing(b, run).left(ctx, id, states[id].Holdings, states[id].Grants, "run "+run+" removed the person from the organization")
+	return s.missing(b, run).left(ctx, id, states[id].Holdings, states[id].Grants,
+		"run "+run+" removed the person from the organization")
 }
 
 // gone are those of these people, ten at most, whom no read shows in the organization.
@@ -256,8 +266,8 @@ func (e *missing) gone(ctx context.Context, ids []string) ([]string, error) {
 	return gone, nil
 }
 
-// groups ends the memberships of groups that are gone: neither the search by id nor the directory knows them. Their people lost
-// them with the group.
+// groups ends the memberships of groups that are gone: neither the search by id nor the directory knows them. Their
+// people lost them with the group.
 func (e *missing) groups(ctx context.Context, ids map[string]access.Entitlement) error {
 	if len(ids) == 0 {
 		return nil
@@ -329,32 +339,37 @@ func (e *missing) roles(ctx context.Context, held []access.Holding) error {
 		}
 		activity.RecordHeartbeat(ctx, e.Result)
 	}
-	n, err := e.Ledger.EndHoldings(ctx, e.Org, e.Run, over, "the organization does not show the app on the site any more", e.Now())
+	n, err := e.Ledger.EndHoldings(ctx, e.Org, e.Run, over,
+		"the organization does not show the app on the site any more", e.Now())
 	e.Result.Holdings += n
 	return err
 }
 
-// hasElsewhere reports whether the person has a role of the app on a site that no read of the sites shows: it is the read that lacks it.
+// hasElsewhere reports whether the person has a role of the app on a site that no read of the sites shows: it is the
+// read that lacks it.
 func (e *missing) hasElsewhere(ctx context.Context, h access.Holding, sites []access.Site) (has bool, err error) {
 	app, _, _, _ := h.Target.AppSiteRole()
 	what := "read the roles of " + h.Person
-	err = session.EveryPage(ctx, what, session.BoundRoles, func(cursor string) (organization.Page[organization.UserRoles], error) {
-		page, err := e.API.UserRoleAssignments(ctx, e.Directory, h.Person, organization.RoleFilter{}, cursor)
-		if errors.Is(err, organization.ErrNotFound) {
-			return organization.Page[organization.UserRoles]{}, nil
-		}
-		return page, session.WrapAPIError(what, err)
-	}, func(roles []organization.UserRoles) (bool, error) {
-		has = slices.ContainsFunc(roles, func(r organization.UserRoles) bool {
-			return access.AppOf(r.ResourceID) == app && !slices.ContainsFunc(sites, func(s access.Site) bool { return s.Resource == r.ResourceID })
+	err = session.EveryPage(ctx, what, session.BoundRoles,
+		func(cursor string) (organization.Page[organization.UserRoles], error) {
+			page, err := e.API.UserRoleAssignments(ctx, e.Directory, h.Person, organization.RoleFilter{}, cursor)
+			if errors.Is(err, organization.ErrNotFound) {
+				return organization.Page[organization.UserRoles]{}, nil
+			}
+			return page, session.WrapAPIError(what, err)
+		}, func(roles []organization.UserRoles) (bool, error) {
+			has = slices.ContainsFunc(roles, func(r organization.UserRoles) bool {
+				return access.AppOf(r.ResourceID) == app &&
+					!slices.ContainsFunc(sites, func(s access.Site) bool { return s.Resource == r.ResourceID })
+			})
+			return !has, nil
 		})
-		return !has, nil
-	})
 	return has, err
 }
 
 // siteGone reports whether a read that showed some sites did not show the app on its site.
 func siteGone(sites []access.Site, role access.Entitlement) bool {
 	app, site, _, ok := role.AppSiteRole()
-	return ok && len(sites) > 0 && !slices.ContainsFunc(sites, func(s access.Site) bool { return s.App == app && strings.EqualFold(s.Site, site) })
+	return ok && len(sites) > 0 &&
+		!slices.ContainsFunc(sites, func(s access.Site) bool { return s.App == app && strings.EqualFold(s.Site, site) })
 }

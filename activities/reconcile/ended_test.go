@@ -17,8 +17,8 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// carol leaves the organization, comes back by invitation, and is put among the builders by hand: that is nobody's but the
-// administrator's who did it.
+// carol leaves the organization, comes back by invitation, and is put among the builders by hand: that is nobody's but
+// the administrator's who did it.
 func TestCloseEndedForgetsWhoLeftTheOrganization(t *testing.T) {
 	t.Parallel()
 	for name, notice := range map[string]func(*activitytest.SimulatedOrg){
@@ -51,11 +51,16 @@ func TestCloseEndedForgetsWhoLeftTheOrganization(t *testing.T) {
 func TestCloseEndedNeedsEveryRead(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]cloud.Fault{
-		"pages without half their people": {Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedPage, Seed: 1, Params: cloud.FaultParams{Share: 0.5}},
-		"a search that shows nobody":      {Operations: []string{"users.search"}, Kind: cloud.FaultEmptyPage, Params: cloud.FaultParams{Next: "drop"}},
-		"lists of groups cut short":       {Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedGroups, Params: cloud.FaultParams{Share: 1}},
-		"groups that are not listed":      {Operations: []string{"groups.search"}, Kind: cloud.FaultTruncatedPage, Seed: 1, Params: cloud.FaultParams{Share: 0.5}},
-		"no groups at all":                {Operations: []string{"groups.search"}, Kind: cloud.FaultEmptyPage, Params: cloud.FaultParams{Next: "drop"}},
+		"pages without half their people": {Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedPage,
+			Seed: 1, Params: cloud.FaultParams{Share: 0.5}},
+		"a search that shows nobody": {Operations: []string{"users.search"}, Kind: cloud.FaultEmptyPage,
+			Params: cloud.FaultParams{Next: "drop"}},
+		"lists of groups cut short": {Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedGroups,
+			Params: cloud.FaultParams{Share: 1}},
+		"groups that are not listed": {Operations: []string{"groups.search"}, Kind: cloud.FaultTruncatedPage,
+			Seed: 1, Params: cloud.FaultParams{Share: 0.5}},
+		"no groups at all": {Operations: []string{"groups.search"}, Kind: cloud.FaultEmptyPage,
+			Params: cloud.FaultParams{Next: "drop"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := activitytest.WithGrants(t, activitytest.Lendable)
@@ -69,10 +74,14 @@ func TestCloseEndedNeedsEveryRead(t *testing.T) {
 			w.Inject(fault)
 			run := w.NewRun()
 			w.Sweep(run)
-			if verdict, err := activitytest.Call[reconcile.JudgeResult](w, w.Acts.Reconcile.Judge, reconcile.JudgeInput{RunInput: run, Scope: messages.ScopeFull, Started: w.Clock()}); err == nil && verdict.Unseen > 0 {
+			if verdict, err := activitytest.Call[reconcile.JudgeResult](w, w.Acts.Reconcile.Judge,
+				reconcile.JudgeInput{RunInput: run, Scope: messages.ScopeFull, Started: w.Clock()}); err == nil &&
+				verdict.Unseen > 0 {
 				activitytest.Must[apply.EndedResult](w, w.Acts.Reconcile.CloseEnded, run)
 			}
-			_, _ = activitytest.Call[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine, reconcile.ExamineInput{RunInput: w.NewRun(), Scope: activitytest.Named(w.Id("jo"), w.Id("ivo"), w.Id("carol")), First: "run-001"})
+			_, _ = activitytest.Call[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine,
+				reconcile.ExamineInput{RunInput: w.NewRun(),
+					Scope: activitytest.Named(w.Id("jo"), w.Id("ivo"), w.Id("carol")), First: "run-001"})
 			require.Equal(t, before, w.Books())
 			require.Equal(t, access.GrantGranted, w.Stored(g).State)
 			require.Equal(t, access.GrantGranted, w.Stored(h).State)
@@ -112,9 +121,11 @@ func TestVerifyForgetsWhomCastellanRemoved(t *testing.T) {
 	g := w.Grant("ivo", activitytest.Builders, 4*time.Hour)
 	w.Right(g)
 	require.True(t, w.Held("ivo", activitytest.Builders).Owned)
-	w.Admit(guard + activitytest.Lendable + "\nrules:\n  - {name: out, when: 'email == \"ivo@example.com\"', remove: true, mode: enforce, owner: ana@example.com}\n")
+	w.Admit(guard + activitytest.Lendable +
+		"\nrules:\n  - {name: out, when: 'email == \"ivo@example.com\"', remove: true, mode: enforce, owner: ana@example.com}\n")
 	run, _ := w.Planned()
-	require.Equal(t, access.Done, w.Write(run)["remove ivo@example.com from the organization"].State, "%v", w.Lines(run.Run))
+	require.Equal(t, access.Done, w.Write(run)["remove ivo@example.com from the organization"].State, "%v",
+		w.Lines(run.Run))
 	w.Pass(time.Minute)
 	activitytest.Must[reconcile.VerifyResult](w, w.Acts.Reconcile.Verify, run)
 	require.Nil(t, w.Held("ivo", activitytest.Builders))
@@ -127,8 +138,10 @@ func TestCloseEndedForgetsRolesOfAnAppThatIsGone(t *testing.T) {
 	w, _ := lent(t, activitytest.Lendable, activitytest.Jira)
 	gone := access.Entitlement("role:jira-software/gone/admin")
 	h := access.Holding{Person: w.Id("ivo"), Target: gone, Owned: true, From: w.Clock().Add(-time.Hour)}
-	require.NoError(t, w.Ledger.SavePage(t.Context(), activitytest.Org, "run-001", ledger.Page{Key: "gone", Open: []access.Holding{h}}, w.Clock()))
-	w.Inject(cloud.Fault{Operations: []string{"workspaces"}, Kind: cloud.FaultEmptyPage, Params: cloud.FaultParams{Next: "drop"}})
+	require.NoError(t, w.Ledger.SavePage(t.Context(), activitytest.Org, "run-001",
+		ledger.Page{Key: "gone", Open: []access.Holding{h}}, w.Clock()))
+	w.Inject(cloud.Fault{Operations: []string{"workspaces"}, Kind: cloud.FaultEmptyPage,
+		Params: cloud.FaultParams{Next: "drop"}})
 	w.Verified()
 	require.NotNil(t, w.Held("ivo", gone), "a read without any site says nothing")
 	w.Sim.ClearFaults("")

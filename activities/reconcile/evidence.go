@@ -26,15 +26,16 @@ type evidence struct {
 	suspects []plan.Suspect
 	// recreated are groups that were deleted and made anew, and are taken for the same.
 	recreated []plan.Recreated
-	// unjudged are names of groups that are suspect or recreated and that no full verification has judged yet: everybody whom
-	// they gave something has to be looked at together.
+	// unjudged are names of groups that are suspect or recreated and that no full verification has judged yet:
+	// everybody whom they gave something has to be looked at together.
 	unjudged []string
 	doubtful bool // counts and members disagree: the read was incomplete, or people moved while it lasted
 }
 
-// evidence compares what was counted with what was seen. A source group that disagrees, and that a removal stands on, is
-// read again by itself; if it still disagrees, it is suspect.
-func (s *task) evidence(ctx context.Context, b *policy.Bound, o access.Outline, in session.RunInput, swept bool) (evidence, error) {
+// evidence compares what was counted with what was seen. A source group that disagrees, and that a removal stands on,
+// is read again by itself; if it still disagrees, it is suspect.
+func (s *task) evidence(ctx context.Context, b *policy.Bound, o access.Outline, in session.RunInput,
+	swept bool) (evidence, error) {
 	e := evidence{now: map[string]int{}}
 	for _, g := range o.Groups {
 		if g.Synced {
@@ -93,7 +94,8 @@ func (s *task) sourceCounts(ctx context.Context) (map[string]plan.Count, error) 
 }
 
 // losing counts the people who would lose by the run what a source group gave them that is gone, by the group's name.
-func (s *task) losing(ctx context.Context, run string, before map[string]plan.Count, now map[string]int) (map[string]int, error) {
+func (s *task) losing(ctx context.Context, run string, before map[string]plan.Count,
+	now map[string]int) (map[string]int, error) {
 	people := map[string]map[string]bool{}
 	for id, was := range before {
 		if _, there := now[id]; !there {
@@ -111,7 +113,8 @@ func (s *task) losing(ctx context.Context, run string, before map[string]plan.Co
 		}
 		for _, c := range lines {
 			for name, lose := range people {
-				if slices.ContainsFunc(c.Reasons, func(r access.Reason) bool { return r.Source != "" && policy.SameName(r.Source, name) }) {
+				if slices.ContainsFunc(c.Reasons,
+					func(r access.Reason) bool { return r.Source != "" && policy.SameName(r.Source, name) }) {
 					lose[c.Person] = true
 				}
 			}
@@ -163,7 +166,8 @@ func (s *task) recheck(ctx context.Context, b *policy.Bound, in session.RunInput
 		activity.RecordHeartbeat(ctx, id)
 	}
 	for _, some := range session.Chunks(groups, session.MostGroupIDs) {
-		read, err := s.ReadGroups(ctx, organization.GroupQuery{GroupIDs: some, Limit: session.PageSize, Expand: []string{"counts.users"}})
+		read, err := s.ReadGroups(ctx,
+			organization.GroupQuery{GroupIDs: some, Limit: session.PageSize, Expand: []string{"counts.users"}})
 		if err != nil {
 			return err
 		}
@@ -175,19 +179,20 @@ func (s *task) recheck(ctx context.Context, b *policy.Bound, in session.RunInput
 }
 
 // recheckGroup counts one group's members by the group itself. Only members whose own list names the group count: where
-// lists lack it, the sweep decided on lists that cannot be trusted. Nobody is decided anew on what is read here; whoever
-// moved while the sweep lasted is read again before anything is taken.
+// lists lack it, the sweep decided on lists that cannot be trusted. Nobody is decided anew on what is read here;
+// whoever moved while the sweep lasted is read again before anything is taken.
 func (s *task) recheckGroup(ctx context.Context, id string) (int, error) {
 	members := 0
 	q := organization.UserQuery{GroupIDs: []string{id}, Limit: session.PageSize, Expand: session.ExpandPeople}
-	err := s.EachPerson(ctx, "read the members of group "+id+" of organization "+s.Org, q, func(page []organization.User) (bool, error) {
-		for _, p := range session.People(page) {
-			if p.InGroup(id) {
-				members++
+	err := s.EachPerson(ctx, "read the members of group "+id+" of organization "+s.Org, q,
+		func(page []organization.User) (bool, error) {
+			for _, p := range session.People(page) {
+				if p.InGroup(id) {
+					members++
+				}
 			}
-		}
-		return true, nil
-	})
+			return true, nil
+		})
 	return members, err
 }
 
@@ -195,7 +200,8 @@ func (s *task) recheckGroup(ctx context.Context, id string) (int, error) {
 func (e evidence) findings() []access.Finding {
 	var out []access.Finding
 	for _, s := range e.suspects {
-		out = append(out, access.Finding{Rule: "source-suspect", Subject: s.Name, Detail: "source group " + s.Name + ": " + s.Why + "; removals that stand on it wait"})
+		out = append(out, access.Finding{Rule: "source-suspect", Subject: s.Name,
+			Detail: "source group " + s.Name + ": " + s.Why + "; removals that stand on it wait"})
 	}
 	for _, r := range e.recreated {
 		out = append(out, access.Finding{Rule: "source-recreated", Subject: r.Name, Detail: fmt.Sprintf(

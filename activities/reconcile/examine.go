@@ -26,7 +26,8 @@ type ExamineInput struct {
 	DryRun  bool           `json:"dryRun,omitempty"`
 	First   string         `json:"first,omitempty"` // at a second look: the run that looked first
 	More    []string       `json:"more,omitempty"`  // and others that did, where several second looks are one
-	// After are runs whose people are decided again, because of what these runs changed; Since is when the first of them began.
+	// After are runs whose people are decided again, because of what these runs changed; Since is when the first of
+	// them began.
 	After []string  `json:"after,omitempty"`
 	Since time.Time `json:"since,omitzero"`
 	Full  string    `json:"full,omitempty"` // the last full verification: what it alone can tell is repeated
@@ -69,8 +70,10 @@ func (a *Activities) Examine(ctx context.Context, in ExamineInput) (JudgeResult,
 		}
 	}
 	result, err := s.judge(ctx, bound, outline, JudgeInput{
-		RunInput: in.RunInput, Trigger: in.Trigger, By: in.By, Scope: in.Scope.Kind, DryRun: in.DryRun, Started: s.Now(), Since: in.Since,
-	}, &partial{people: ids, full: in.Full, deferRemovals: func(r *JudgeResult) error { return s.deferRemovals(ctx, bound, in, r) }})
+		RunInput: in.RunInput, Trigger: in.Trigger, By: in.By, Scope: in.Scope.Kind, DryRun: in.DryRun,
+		Started: s.Now(), Since: in.Since,
+	}, &partial{people: ids, full: in.Full,
+		deferRemovals: func(r *JudgeResult) error { return s.deferRemovals(ctx, bound, in, r) }})
 	if err != nil {
 		return JudgeResult{}, err
 	}
@@ -127,7 +130,8 @@ func (s *task) recount(ctx context.Context, groups []access.Group, ids []string)
 	asked := map[string]bool{}
 	fresh := map[string]access.Group{}
 	for _, some := range session.Chunks(ids, session.MostGroupIDs) {
-		read, err := s.ReadGroups(ctx, organization.GroupQuery{GroupIDs: some, Limit: session.PageSize, Expand: []string{"counts.users"}})
+		read, err := s.ReadGroups(ctx,
+			organization.GroupQuery{GroupIDs: some, Limit: session.PageSize, Expand: []string{"counts.users"}})
 		if err != nil {
 			return nil, err
 		}
@@ -199,19 +203,20 @@ func (s *task) examineGroups(ctx context.Context, b *policy.Bound, in ExamineInp
 	n := 0
 	for _, some := range session.Chunks(session.SortedKeys(groups), session.MostGroupIDs) {
 		q := organization.UserQuery{GroupIDs: some, Limit: session.PageSize, Expand: s.Expand()}
-		err := s.EachPerson(ctx, "read the members of groups of organization "+in.Org, q, func(users []organization.User) (bool, error) {
-			var fresh []access.Person
-			for _, p := range session.People(users) {
-				if !seen[p.ID] {
-					seen[p.ID] = true
-					ids = append(ids, p.ID)
-					fresh = append(fresh, p)
+		err := s.EachPerson(ctx, "read the members of groups of organization "+in.Org, q,
+			func(users []organization.User) (bool, error) {
+				var fresh []access.Person
+				for _, p := range session.People(users) {
+					if !seen[p.ID] {
+						seen[p.ID] = true
+						ids = append(ids, p.ID)
+						fresh = append(fresh, p)
+					}
 				}
-			}
-			page := ledger.Page{Key: fmt.Sprintf("groups-%04d", n), People: fresh, Shown: session.IDsOf(fresh)}
-			n++
-			return true, s.decide(ctx, b, in.RunInput, page, false)
-		})
+				page := ledger.Page{Key: fmt.Sprintf("groups-%04d", n), People: fresh, Shown: session.IDsOf(fresh)}
+				n++
+				return true, s.decide(ctx, b, in.RunInput, page, false)
+			})
 		if err != nil {
 			return nil, err
 		}

@@ -38,7 +38,8 @@ func TestWhoJoinedIsAddedAtTheFirstLook(t *testing.T) {
 	verdict := w.Examine(run, "", "jo@example.com")
 	require.Equal(t, 1, verdict.Open)
 	require.Empty(t, verdict.Settling)
-	require.Equal(t, map[string]access.ChangeState{"add jo@example.com to group:builders": access.Done}, activitytest.States(w.Write(run)))
+	require.Equal(t, map[string]access.ChangeState{"add jo@example.com to group:builders": access.Done},
+		activitytest.States(w.Write(run)))
 }
 
 func TestWhoLeftIsLookedAtTwice(t *testing.T) {
@@ -58,7 +59,8 @@ func TestWhoLeftIsLookedAtTwice(t *testing.T) {
 	verdict = w.Examine(second, first.Run, w.Id("carol"))
 	require.Equal(t, 1, verdict.Open)
 	require.Empty(t, verdict.Settling)
-	require.Equal(t, map[string]access.ChangeState{"remove carol@example.com from group:builders": access.Done}, activitytest.States(w.Write(second)))
+	require.Equal(t, map[string]access.ChangeState{"remove carol@example.com from group:builders": access.Done},
+		activitytest.States(w.Write(second)))
 	require.NotContains(t, w.Members("builders"), "carol")
 }
 
@@ -87,7 +89,8 @@ func TestWhatOnlyTheSecondLookSeesSettles(t *testing.T) {
 	verdict := w.Examine(second, first.Run, w.Id("carol"))
 	require.Equal(t, 1, verdict.Open)
 	require.Equal(t, []string{w.Id("carol")}, verdict.Settling)
-	require.Equal(t, map[string]access.ChangeState{"remove carol@example.com from group:builders": access.Done}, activitytest.States(w.Write(second)))
+	require.Equal(t, map[string]access.ChangeState{"remove carol@example.com from group:builders": access.Done},
+		activitytest.States(w.Write(second)))
 	require.Contains(t, w.Members("helpers"), "carol")
 }
 
@@ -113,13 +116,15 @@ func TestTooManyForAPartialRunAreLeftToAFullOne(t *testing.T) {
 func TestANameThatNobodyHasIsSaid(t *testing.T) {
 	t.Parallel()
 	w := activitytest.InStep(t)
-	_, err := activitytest.Call[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine, reconcile.ExamineInput{RunInput: w.NewRun(), By: "bo", Scope: activitytest.Named("nobody@example.com")})
+	_, err := activitytest.Call[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine,
+		reconcile.ExamineInput{RunInput: w.NewRun(), By: "bo", Scope: activitytest.Named("nobody@example.com")})
 	app := activitytest.ApplicationError(t, err)
 	require.Equal(t, session.ErrUnknown, app.Type())
 	require.True(t, app.NonRetryable())
 	require.Contains(t, app.Message(), "nobody@example.com")
 
-	gone := activitytest.Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine, reconcile.ExamineInput{RunInput: w.NewRun(), Trigger: "events", Scope: activitytest.Named("712020:gone")})
+	gone := activitytest.Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine,
+		reconcile.ExamineInput{RunInput: w.NewRun(), Trigger: "events", Scope: activitytest.Named("712020:gone")})
 	require.True(t, gone.Quiet(), "an event about somebody who is gone is no error")
 }
 
@@ -130,11 +135,13 @@ func TestATouchedGroupsMembersAndHoldersAreLookedAt(t *testing.T) {
 	w.Leave("support", "lea")
 	run := w.NewRun()
 	verdict := activitytest.Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine, reconcile.ExamineInput{
-		RunInput: run, Trigger: "events", Scope: messages.Scope{Kind: messages.ScopeGroups, Groups: []string{w.Group("support").ID}},
+		RunInput: run, Trigger: "events",
+		Scope: messages.Scope{Kind: messages.ScopeGroups, Groups: []string{w.Group("support").ID}},
 	})
 	require.Equal(t, 1, verdict.Open)
 	require.Equal(t, []string{w.Id("lea")}, verdict.Settling, "who was taken out still holds the target")
-	require.Equal(t, map[string]access.ChangeState{"add ivo@example.com to group:helpers": access.Done}, activitytest.States(w.Write(run)))
+	require.Equal(t, map[string]access.ChangeState{"add ivo@example.com to group:helpers": access.Done},
+		activitytest.States(w.Write(run)))
 }
 
 func TestALookSupersedesOlderPlans(t *testing.T) {
@@ -154,7 +161,8 @@ func TestADryLookIsRecordedAndWritesNothing(t *testing.T) {
 	w.Join("eng", "jo")
 	run := w.NewRun()
 	run.Preview = true
-	verdict := activitytest.Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine, reconcile.ExamineInput{RunInput: run, By: "bo", Scope: activitytest.Named("jo@example.com"), DryRun: true})
+	verdict := activitytest.Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine,
+		reconcile.ExamineInput{RunInput: run, By: "bo", Scope: activitytest.Named("jo@example.com"), DryRun: true})
 	require.Equal(t, 1, verdict.Counts.Adds)
 	require.Zero(t, verdict.Open)
 	require.Empty(t, w.Write(run))
@@ -167,11 +175,13 @@ func TestAnApprovedPlanIsReleased(t *testing.T) {
 	run := w.NewRun()
 	w.Sweep(run)
 	hold := w.Judge(run).Hold
-	in := reconcile.DecideInput{Org: activitytest.Org, Decision: "approve", DecisionInput: messages.DecisionInput{Plan: hold.Plan, By: "carol", Note: "CHG-12"}}
+	in := reconcile.DecideInput{Org: activitytest.Org, Decision: "approve",
+		DecisionInput: messages.DecisionInput{Plan: hold.Plan, By: "carol", Note: "CHG-12"}}
 	decided := activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide, in)
 	require.True(t, decided.Adoption)
 	require.Equal(t, run.Run, decided.Hold.Run)
-	require.Equal(t, decided, activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide, in), "a repeat comes to the same")
+	require.Equal(t, decided, activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide, in),
+		"a repeat comes to the same")
 	require.Len(t, w.Write(run), 8)
 	require.Equal(t, "ana bo carol dan eve kim", w.Members("builders"))
 	known, err := w.Ledger.Organization(t.Context(), activitytest.Org)
@@ -207,10 +217,14 @@ func TestAHoldCanBeApprovedAfterManyEvents(t *testing.T) {
 	current, err := w.Ledger.CurrentHold(t.Context(), activitytest.Org)
 	require.NoError(t, err)
 	require.Equal(t, hold.Plan, current.Plan)
-	decided := activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide, reconcile.DecideInput{Org: activitytest.Org, Decision: "approve", DecisionInput: messages.DecisionInput{Plan: hold.Plan, By: "carol"}})
+	decided := activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide,
+		reconcile.DecideInput{Org: activitytest.Org, Decision: "approve",
+			DecisionInput: messages.DecisionInput{Plan: hold.Plan, By: "carol"}})
 	approved := session.RunInput{Org: activitytest.Org, Run: decided.Hold.Run, Policy: w.Policy}
-	activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm, apply.ConfirmInput{RunInput: approved, Actions: []access.Action{access.Remove}})
-	require.Equal(t, map[string]access.ChangeState{"remove carol@example.com from group:builders": access.Done}, activitytest.States(w.Write(approved)))
+	activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+		apply.ConfirmInput{RunInput: approved, Actions: []access.Action{access.Remove}})
+	require.Equal(t, map[string]access.ChangeState{"remove carol@example.com from group:builders": access.Done},
+		activitytest.States(w.Write(approved)))
 }
 
 func TestARejectedPlanIsNotRaisedAgain(t *testing.T) {
@@ -221,7 +235,9 @@ func TestARejectedPlanIsNotRaisedAgain(t *testing.T) {
 	run := w.NewRun()
 	w.Sweep(run)
 	hold := w.Judge(run).Hold
-	activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide, reconcile.DecideInput{Org: activitytest.Org, Decision: "reject", DecisionInput: messages.DecisionInput{Plan: hold.Plan, By: "carol"}})
+	activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide,
+		reconcile.DecideInput{Org: activitytest.Org, Decision: "reject",
+			DecisionInput: messages.DecisionInput{Plan: hold.Plan, By: "carol"}})
 	w.Finish(run, messages.ScopeFull)
 
 	again, verdict := w.Planned()
@@ -290,15 +306,18 @@ func TestConfirmReadsAgainBeforeWriting(t *testing.T) {
 	require.Equal(t, 3, w.Judge(run).Open)
 	w.Join("eng", "dan") // is back
 	w.Send(http.MethodPost, "/_sim/people/eve@example.com", map[string]any{"remove": true})
-	result := activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm, apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
+	result := activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+		apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
 	require.Equal(t, 1, result.Standing)
 	require.Equal(t, 2, result.Superseded)
 	lines := w.Lines(run.Run)
 	require.Contains(t, lines["remove dan@example.com from group:builders"].Answer, "no longer asks for it")
 	require.Contains(t, lines["remove eve@example.com from group:builders"].Answer, "could not be read")
-	require.Equal(t, map[string]access.ChangeState{"remove carol@example.com from group:builders": access.Done}, activitytest.States(w.Write(run)))
+	require.Equal(t, map[string]access.ChangeState{"remove carol@example.com from group:builders": access.Done},
+		activitytest.States(w.Write(run)))
 
-	again := activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm, apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
+	again := activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+		apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
 	require.Zero(t, again.Superseded)
 }
 
@@ -310,10 +329,13 @@ func TestConfirmAsksTheGroupSearchToo(t *testing.T) {
 	w.Sweep(run)
 	require.Equal(t, 1, w.Judge(run).Open)
 	w.Join("eng", "carol")
-	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedGroups, Params: cloud.FaultParams{Share: 1}})
-	result := activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm, apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
+	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedGroups,
+		Params: cloud.FaultParams{Share: 1}})
+	result := activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+		apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
 	require.Equal(t, 1, result.Superseded)
-	require.Contains(t, w.Lines(run.Run)["remove carol@example.com from group:builders"].Answer, "another search still shows")
+	require.Contains(t, w.Lines(run.Run)["remove carol@example.com from group:builders"].Answer,
+		"another search still shows")
 }
 
 // Two lists lie; the group's own members do not.
@@ -324,12 +346,17 @@ func TestConfirmLooksAmongTheMembersToo(t *testing.T) {
 	run, verdict := w.Planned()
 	require.Equal(t, 2, verdict.Open)
 	w.Join("eng", "carol")
-	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedGroups, Params: cloud.FaultParams{Share: 1}})
-	w.Inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultEmptyPage, Count: 1, Params: cloud.FaultParams{Next: "drop"}})
-	result := activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm, apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
+	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedGroups,
+		Params: cloud.FaultParams{Share: 1}})
+	w.Inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultEmptyPage, Count: 1,
+		Params: cloud.FaultParams{Next: "drop"}})
+	result := activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+		apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
 	require.Equal(t, 1, result.Superseded)
-	require.Contains(t, w.Lines(run.Run)["remove carol@example.com from group:builders"].Answer, "another search still shows")
-	require.Equal(t, map[string]access.ChangeState{"remove dan@example.com from group:builders": access.Done}, activitytest.States(w.Write(run)))
+	require.Contains(t, w.Lines(run.Run)["remove carol@example.com from group:builders"].Answer,
+		"another search still shows")
+	require.Equal(t, map[string]access.ChangeState{"remove dan@example.com from group:builders": access.Done},
+		activitytest.States(w.Write(run)))
 }
 
 // A search that shows no group at all is broken; its silence about somebody is no word against their membership.
@@ -340,9 +367,12 @@ func TestAGroupSearchThatShowsNothingClearsNobody(t *testing.T) {
 	run, verdict := w.Planned()
 	require.Equal(t, 1, verdict.Open)
 	w.Join("eng", "carol")
-	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedGroups, Params: cloud.FaultParams{Share: 1}})
-	w.Inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultEmptyPage, Params: cloud.FaultParams{Next: "drop"}})
-	result := activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm, apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
+	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedGroups,
+		Params: cloud.FaultParams{Share: 1}})
+	w.Inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultEmptyPage,
+		Params: cloud.FaultParams{Next: "drop"}})
+	result := activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+		apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
 	require.Equal(t, 1, result.Superseded)
 }
 
@@ -351,15 +381,20 @@ func TestAnApprovedPlanIsHeldAgainstTheGroupsAsTheyAreNow(t *testing.T) {
 	t.Parallel()
 	w := activitytest.InStep(t)
 	run := w.NewRun()
-	w.Inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultTruncatedPage, Seed: 1, Count: 1, Params: cloud.FaultParams{Share: 0.5}})
+	w.Inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultTruncatedPage, Seed: 1, Count: 1,
+		Params: cloud.FaultParams{Share: 0.5}})
 	w.Sweep(run)
 	hold := w.Judge(run).Hold
 	require.Positive(t, hold.Removals)
-	activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide, reconcile.DecideInput{Org: activitytest.Org, Decision: "approve", DecisionInput: messages.DecisionInput{Plan: hold.Plan, By: "carol"}})
-	own := activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm, apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
+	activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide,
+		reconcile.DecideInput{Org: activitytest.Org, Decision: "approve",
+			DecisionInput: messages.DecisionInput{Plan: hold.Plan, By: "carol"}})
+	own := activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+		apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
 	require.Zero(t, own.Standing+own.Superseded)
 	require.Empty(t, w.WriteSome(run, false), "the run that held it, if it is still under way, does not write it")
-	result := activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm, apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}, Fresh: true})
+	result := activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+		apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}, Fresh: true})
 	require.Equal(t, hold.Removals, result.Superseded)
 	require.Zero(t, result.Standing)
 }

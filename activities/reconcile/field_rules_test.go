@@ -15,7 +15,8 @@ import (
 // C4: a change of role alone can revoke certain access.
 func TestFieldC4(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, activitytest.RulesOf(`{name: engineers, mode: enforce, when: 'title == "Engineer"', give: ["group:finance-space"]}`))
+	w := activitytest.CompanyWith(t,
+		activitytest.RulesOf(`{name: engineers, mode: enforce, when: 'title == "Engineer"', give: ["group:finance-space"]}`))
 	require.Equal(t, "dan", w.Members("finance-space"))
 	w.Set("dan", map[string]any{"title": "Manager"})
 	require.Equal(t, []string{"remove dan@acme.example from group:finance-space"}, w.Verify())
@@ -25,18 +26,20 @@ func TestFieldC4(t *testing.T) {
 // C13: people get only what their mapped groups give (least privilege).
 func TestFieldC13(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, activitytest.RulesOf(`{name: finance, mode: enforce, when: in("idp-finance"), give: ["group:finance-space"]}`))
+	w := activitytest.CompanyWith(t,
+		activitytest.RulesOf(`{name: finance, mode: enforce, when: in("idp-finance"), give: ["group:finance-space"]}`))
 	require.Equal(t, "fay", w.Members("finance-space"))
 	require.Equal(t, "ana bo carol dan fay gus kim", w.Members("builders"))
 	require.Equal(t, "pia@partner.example", w.Members("internal-wiki"), "what no line names is never touched")
 }
 
-// E1, E2: people are added to protected groups and roles by rule from IdP group membership, and removed when they leave the
-// authorised groups. The floor stands.
+// E1, E2: people are added to protected groups and roles by rule from IdP group membership, and removed when they leave
+// the authorised groups. The floor stands.
 func TestFieldE1E2(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, "protected:\n  - {target: role:org-admin, minimum: 1, always: [ana@acme.example]}\n"+activitytest.RulesOf(
-		`{name: admins, mode: enforce, when: in("idp-admins") && !external, give: [role:org-admin, "group:jira-admins-acme"], removals: all}`))
+	w := activitytest.CompanyWith(t,
+		"protected:\n  - {target: role:org-admin, minimum: 1, always: [ana@acme.example]}\n"+activitytest.RulesOf(
+			`{name: admins, mode: enforce, when: in("idp-admins") && !external, give: [role:org-admin, "group:jira-admins-acme"], removals: all}`))
 	require.Equal(t, "ana bo carol", w.Admins())
 	require.Contains(t, w.Members("jira-admins-acme"), "carol")
 	w.Pass(time.Minute)
@@ -49,8 +52,8 @@ func TestFieldE1E2(t *testing.T) {
 	require.Equal(t, "ana", w.Admins(), "whoever always stays, stays")
 }
 
-// E5, E6, E7: people with addresses outside the company's domains are found, different rules apply to different domains, and
-// whoever does not meet them is suspended or restricted.
+// E5, E6, E7: people with addresses outside the company's domains are found, different rules apply to different
+// domains, and whoever does not meet them is suspended or restricted.
 func TestFieldE5E6E7(t *testing.T) {
 	t.Parallel()
 	w := activitytest.CompanyWith(t, activitytest.RulesOf(
@@ -151,7 +154,9 @@ func TestFieldE14(t *testing.T) {
 // Alerts are told once, and again when they come back.
 func TestAdminsByHandAreToldOnce(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, "protected:\n  - {target: role:org-admin, maximum: 3}\n"+activitytest.RulesOf(`{name: admins, mode: enforce, when: in("idp-admins"), give: [role:org-admin]}`))
+	w := activitytest.CompanyWith(t,
+		"protected:\n  - {target: role:org-admin, maximum: 3}\n"+
+			activitytest.RulesOf(`{name: admins, mode: enforce, when: in("idp-admins"), give: [role:org-admin]}`))
 	w.Verify()
 	require.Empty(t, w.Notifier.Notices)
 	w.Set("dan", map[string]any{"orgAdmin": true})
@@ -161,8 +166,10 @@ func TestAdminsByHandAreToldOnce(t *testing.T) {
 	w.Verify()
 	w.Verify()
 	require.Len(t, w.Notifier.Notices, 1)
-	require.Contains(t, w.Notifier.Notices[0].Text, "admin-by-hand role:org-admin: 1 people hold it whom nothing in the policy gives it")
-	require.Contains(t, w.Notifier.Notices[0].Text, "too-many-holders role:org-admin: 4 people hold it; the policy wants at most 3")
+	require.Contains(t, w.Notifier.Notices[0].Text,
+		"admin-by-hand role:org-admin: 1 people hold it whom nothing in the policy gives it")
+	require.Contains(t, w.Notifier.Notices[0].Text,
+		"too-many-holders role:org-admin: 4 people hold it; the policy wants at most 3")
 	w.Set("dan", map[string]any{"orgAdmin": false})
 	w.Verify()
 	w.Set("dan", map[string]any{"orgAdmin": true})
@@ -173,7 +180,8 @@ func TestAdminsByHandAreToldOnce(t *testing.T) {
 // E17: it works beside an existing SCIM set-up and does not fight it.
 func TestFieldE17(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, activitytest.RulesOf(`{name: contractors, owner: ana@acme.example, mode: enforce, when: in("idp-contractors"), deny: ["group:builders"]}`))
+	w := activitytest.CompanyWith(t,
+		activitytest.RulesOf(`{name: contractors, owner: ana@acme.example, mode: enforce, when: in("idp-contractors"), deny: ["group:builders"]}`))
 	before := w.Members("staff") + w.Members("idp-contractors")
 	require.Equal(t, "ana bo carol dan fay", w.Members("builders"))
 	w.ByHand("POST", "builders", "gus") // as an identity provider's other integration would
@@ -182,21 +190,24 @@ func TestFieldE17(t *testing.T) {
 	w.Verify()
 	w.ByHand("POST", "builders", "gus")
 	w.Verify()
-	require.Contains(t, w.Findings()["given-back group:builders"], "gus@acme.example was removed 2 times within 7 days, by rule contractors, and somebody else gives it back each time")
+	require.Contains(t, w.Findings()["given-back group:builders"],
+		"gus@acme.example was removed 2 times within 7 days, by rule contractors, and somebody else gives it back each time")
 	require.Equal(t, before, w.Members("staff")+w.Members("idp-contractors"), "source groups are never written")
 	w.ByHand("POST", "builders", "gus")
 	w.Verify()
 	w.ByHand("POST", "builders", "gus")
 	_, judged := w.VerifyAll()
 	require.NotNil(t, judged.Hold, "what flaps is held")
-	require.Contains(t, judged.Hold.Rules[0], "flapping: gus@acme.example in group:builders was changed 4 times within 7 days")
+	require.Contains(t, judged.Hold.Rules[0],
+		"flapping: gus@acme.example in group:builders was changed 4 times within 7 days")
 	require.Contains(t, w.Members("builders"), "gus")
 }
 
 // E18: someone gone from the identity provider and still active at Atlassian is found: a second control of offboarding.
 func TestFieldE18(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, activitytest.RulesOf(`{name: left, owner: ana@acme.example, mode: enforce, when: managed && size(sources) == 0 && !granted("directory"), suspend: true, after: 1d, grace: 1d}`))
+	w := activitytest.CompanyWith(t,
+		activitytest.RulesOf(`{name: left, owner: ana@acme.example, mode: enforce, when: managed && size(sources) == 0 && !granted("directory"), suspend: true, after: 1d, grace: 1d}`))
 	w.Leave("staff", "dan")
 	w.Verify()
 	w.Pass(activitytest.Day)
@@ -217,7 +228,8 @@ func TestFieldE18(t *testing.T) {
 // E21: access is managed by department or role.
 func TestFieldE21(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, activitytest.RulesOf(`{name: finance, mode: enforce, when: department == "Finance" && managed, give: ["group:finance-space", "group:partner-wiki"]}`))
+	w := activitytest.CompanyWith(t,
+		activitytest.RulesOf(`{name: finance, mode: enforce, when: department == "Finance" && managed, give: ["group:finance-space", "group:partner-wiki"]}`))
 	require.Equal(t, "fay", w.Members("finance-space"))
 	require.Equal(t, "fay paul@partner.example", w.Members("partner-wiki"))
 	w.Set("fay", map[string]any{"department": "Legal"})
@@ -233,12 +245,14 @@ func TestARuleIsShownBeforeItActs(t *testing.T) {
 	w := activitytest.NewOf(t, activitytest.Company)
 	asking := "guard: {adopt: auto, run: {share: 100%}, target: {share: 100%, minimum: 100}, window: {share: 100%}}\n"
 	policyWith := func(mode string) {
-		w.Take(asking + activitytest.RulesOf("{name: outside, owner: ana@acme.example, when: external, deny: [\"group:internal-wiki\", \"group:partner-wiki\"], "+mode+"}"))
+		w.Take(asking + activitytest.RulesOf(
+			"{name: outside, owner: ana@acme.example, when: external, deny: [\"group:internal-wiki\", \"group:partner-wiki\"], "+mode+"}"))
 	}
 	policyWith("mode: observe")
 	run, judged := w.Planned()
 	require.Nil(t, judged.Hold)
-	require.Equal(t, []string{"remove paul@partner.example from group:partner-wiki", "remove pia@partner.example from group:internal-wiki"}, w.Observed(run.Run))
+	require.Equal(t, []string{"remove paul@partner.example from group:partner-wiki",
+		"remove pia@partner.example from group:internal-wiki"}, w.Observed(run.Run))
 	w.Write(run)
 	w.Finish(run, messages.ScopeFull)
 	require.Equal(t, "paul@partner.example", w.Members("partner-wiki"), "a rule that observes changes nothing")
@@ -250,13 +264,15 @@ func TestARuleIsShownBeforeItActs(t *testing.T) {
 		shown = r.Seen
 		require.Equal(t, 2, r.Lines)
 	}
-	require.Contains(t, w.Findings()["rule-observed outside"], "it holds for 4 people. Enforced, it would make 2 changes: `starter plan --state observed --run run-001`. To have just that done, write mode: enforce and shown: "+shown)
+	require.Contains(t, w.Findings()["rule-observed outside"],
+		"it holds for 4 people. Enforced, it would make 2 changes: `starter plan --state observed --run run-001`. To have just that done, write mode: enforce and shown: "+shown)
 
 	policyWith("mode: enforce")
 	_, judged = w.Planned()
 	require.NotNil(t, judged.Hold)
 	require.Equal(t, 2, judged.Hold.Removals)
-	require.Contains(t, judged.Hold.Rules[0], "rule-new: rule outside is enforced for the first time; its changes: 2, "+shown+", just what it was last shown to do")
+	require.Contains(t, judged.Hold.Rules[0], "rule-new: rule outside is enforced for the first time; its changes: 2, "+
+		shown+", just what it was last shown to do")
 	look := w.Examine(w.NewRun(), "", w.Id("pia@partner.example"))
 	require.Zero(t, look.Open, "until somebody consents, no event makes it act")
 
@@ -267,7 +283,8 @@ func TestARuleIsShownBeforeItActs(t *testing.T) {
 	w.ByHand("DELETE", "partner-wiki", "eve@evil.example")
 	done, judged := w.VerifyAll()
 	require.Nil(t, judged.Hold, "it is again just what was shown")
-	require.Equal(t, []string{"remove paul@partner.example from group:partner-wiki", "remove pia@partner.example from group:internal-wiki"}, done)
+	require.Equal(t, []string{"remove paul@partner.example from group:partner-wiki",
+		"remove pia@partner.example from group:internal-wiki"}, done)
 	w.ByHand("POST", "internal-wiki", "pia@partner.example")
 	_, judged = w.VerifyAll()
 	require.Nil(t, judged.Hold, "once consented to, it acts")
@@ -277,10 +294,13 @@ func TestARuleIsShownBeforeItActs(t *testing.T) {
 func TestAHoldOfARuleIsItsConsent(t *testing.T) {
 	t.Parallel()
 	w := activitytest.NewOf(t, activitytest.Company)
-	w.Take("guard: {adopt: auto}\n" + activitytest.RulesOf(`{name: outside, owner: ana@acme.example, mode: enforce, when: external, suspend: true}`))
+	w.Take("guard: {adopt: auto}\n" +
+		activitytest.RulesOf(`{name: outside, owner: ana@acme.example, mode: enforce, when: external, suspend: true}`))
 	run, judged := w.Planned()
 	require.Equal(t, 4, judged.Hold.Removals)
-	activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide, reconcile.DecideInput{Org: activitytest.Org, Decision: "reject", DecisionInput: messages.DecisionInput{Plan: judged.Hold.Plan, By: "bo"}})
+	activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide,
+		reconcile.DecideInput{Org: activitytest.Org, Decision: "reject",
+			DecisionInput: messages.DecisionInput{Plan: judged.Hold.Plan, By: "bo"}})
 	w.Write(run)
 	w.Finish(run, messages.ScopeFull)
 	w.Pass(time.Hour)

@@ -34,7 +34,8 @@ type SetInput struct {
 func (a *Activities) Set(ctx context.Context, in SetInput) (int, error) {
 	defer session.AutoHeartbeat(ctx)()
 	n := 0
-	filter := ledger.Filter{States: []access.ChangeState{access.Planned}, Actions: []access.Action{in.Action}, Waited: in.Approved, Limit: session.LinesAtOnce}
+	filter := ledger.Filter{States: []access.ChangeState{access.Planned}, Actions: []access.Action{in.Action},
+		Waited: in.Approved, Limit: session.LinesAtOnce}
 	targets := map[access.Entitlement]bool{}
 	for _, t := range in.Target {
 		targets[t] = true
@@ -119,7 +120,8 @@ func (v *verification) people(ctx context.Context, ids []string) error {
 	}
 	v.marked = nil
 	for _, id := range ids {
-		lines, err := v.Ledger.Lines(ctx, v.Org, v.run, ledger.Filter{States: []access.ChangeState{access.Done}, Person: id, Limit: session.LinesAtOnce})
+		lines, err := v.Ledger.Lines(ctx, v.Org, v.run,
+			ledger.Filter{States: []access.ChangeState{access.Done}, Person: id, Limit: session.LinesAtOnce})
 		if err != nil {
 			return err
 		}
@@ -182,7 +184,8 @@ func (s *task) shows(ctx context.Context, run string, p access.Person, c access.
 	case c.Target == access.Organization:
 		return p.ID == "" || p.MembershipStatus == "no_membership", nil
 	case c.Target == access.Directory:
-		return p.ID != "" == adding && adding == (p.MembershipStatus == "active") || !adding && p.MembershipStatus == "suspended", nil
+		return p.ID != "" == adding && adding == (p.MembershipStatus == "active") ||
+			!adding && p.MembershipStatus == "suspended", nil
 	case p.ID == "":
 		return false, nil
 	case c.Target != access.OrgAdmin && c.Target.Kind() == access.KindRole:
@@ -277,7 +280,8 @@ func (a *Activities) begun(ctx context.Context, in FinishInput) (ledger.Run, err
 	}
 	sum := in.Summary
 	run = ledger.Run{
-		Org: in.Org, ID: in.Run, Trigger: sum.Trigger, Scope: in.Scope, Policy: in.Policy, By: sum.By, DryRun: sum.DryRun,
+		Org: in.Org, ID: in.Run, Trigger: sum.Trigger, Scope: in.Scope, Policy: in.Policy, By: sum.By,
+		DryRun:  sum.DryRun,
 		Preview: in.Preview, Started: sum.Started,
 	}
 	return run, a.env.Ledger.BeginRun(ctx, run)
@@ -289,7 +293,8 @@ func countOutcomes(c *messages.Counts, stats []ledger.LineStat) {
 	c.Done, c.Already, c.Shortage, c.Refused, c.Superseded, c.Failed, c.Held = 0, 0, 0, 0, 0, 0, 0
 	for _, l := range stats {
 		switch l.State {
-		case access.Recorded: // nothing of it is written, so nothing is held either: what the guard said is what is shown
+		// nothing of it is written, so nothing is held either: what the guard said is what is shown
+		case access.Recorded:
 			c.Held = wouldHold
 		case access.Done:
 			c.Done += l.N
@@ -324,9 +329,11 @@ func shortages(stats []ledger.LineStat) []access.Finding {
 	for _, l := range stats {
 		switch l.State {
 		case access.Shortage:
-			found = append(found, access.Finding{Rule: "licence-shortage", Subject: string(l.Target), Detail: fmt.Sprintf("%d people wait for a licence of its app; they are tried again at every verification", l.N)})
+			found = append(found, access.Finding{Rule: "licence-shortage", Subject: string(l.Target),
+				Detail: fmt.Sprintf("%d people wait for a licence of its app; they are tried again at every verification", l.N)})
 		case access.Refused:
-			found = append(found, access.Finding{Rule: "refused", Subject: string(l.Target), Detail: ofChanges(l.N) + " refused; `starter plan --run` shows each with the answer"})
+			found = append(found, access.Finding{Rule: "refused", Subject: string(l.Target),
+				Detail: ofChanges(l.N) + " refused; `starter plan --run` shows each with the answer"})
 		}
 	}
 	return found
@@ -366,7 +373,8 @@ func (a *Activities) keepEvidence(ctx context.Context, in FinishInput) error {
 	return s.Ledger.SuspectSources(ctx, in.Org, session.SortedKeys(suspect), a.env.Now())
 }
 
-// union are the strings of both lists, sorted. A domain that is not shown any more stays the measure until a new policy.
+// union are the strings of both lists, sorted. A domain that is not shown any more stays the measure until a new
+// policy.
 func union(a, b []string) []string {
 	all := slices.Concat(a, b)
 	slices.Sort(all)

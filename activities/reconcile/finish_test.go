@@ -22,11 +22,13 @@ func TestSetEndsLinesWithoutACall(t *testing.T) {
 	w := activitytest.New(t)
 	w.Admit(activitytest.OpenGuard)
 	run, _ := w.Planned()
-	in := reconcile.SetInput{RunInput: run, Action: access.Add, Target: []access.Entitlement{"group:helpers"}, State: access.Shortage, Answer: "not tried"}
+	in := reconcile.SetInput{RunInput: run, Action: access.Add, Target: []access.Entitlement{"group:helpers"},
+		State: access.Shortage, Answer: "not tried"}
 	made := w.Calls(func() { require.Equal(t, 2, activitytest.Must[int](w, w.Acts.Reconcile.Set, in)) })
 	require.Empty(t, made)
 	require.Zero(t, activitytest.Must[int](w, w.Acts.Reconcile.Set, in))
-	require.Equal(t, 1, activitytest.Must[int](w, w.Acts.Reconcile.Set, reconcile.SetInput{RunInput: run, Action: access.Adopt, State: access.Done, Answer: "recorded"}))
+	require.Equal(t, 1, activitytest.Must[int](w, w.Acts.Reconcile.Set,
+		reconcile.SetInput{RunInput: run, Action: access.Adopt, State: access.Done, Answer: "recorded"}))
 	require.Len(t, w.Write(run), 6)
 	states, err := w.Ledger.States(t.Context(), activitytest.Org, []string{w.Id("finn")}, w.Clock())
 	require.NoError(t, err)
@@ -66,7 +68,8 @@ func TestWhatALaterRunTookBackIsNotMissed(t *testing.T) {
 	require.Zero(t, after.Unverified)
 
 	w.ByHand(http.MethodDelete, "builders", "carol")
-	require.Equal(t, 1, activitytest.Must[reconcile.VerifyResult](w, w.Acts.Reconcile.Verify, run).Unverified, "what somebody else took back is missed")
+	require.Equal(t, 1, activitytest.Must[reconcile.VerifyResult](w, w.Acts.Reconcile.Verify, run).Unverified,
+		"what somebody else took back is missed")
 }
 
 func TestFinishCountsAndRepeats(t *testing.T) {
@@ -103,9 +106,11 @@ func TestFinishClosesARunThatWasStoppedEarly(t *testing.T) {
 				w.Admit(activitytest.OpenGuard)
 				run := w.NewRun()
 				reach(w, run)
-				sum := activitytest.Must[messages.RunSummary](w, w.Acts.Reconcile.Finish, reconcile.FinishInput{RunInput: run, Scope: messages.ScopeFull, Summary: messages.RunSummary{
-					Run: run.Run, Scope: messages.ScopeFull, State: messages.RunStopped, Problem: problem, Started: w.Clock(),
-				}})
+				sum := activitytest.Must[messages.RunSummary](w, w.Acts.Reconcile.Finish,
+					reconcile.FinishInput{RunInput: run, Scope: messages.ScopeFull, Summary: messages.RunSummary{
+						Run: run.Run, Scope: messages.ScopeFull, State: messages.RunStopped, Problem: problem,
+						Started: w.Clock(),
+					}})
 				require.Equal(t, messages.RunStopped, sum.State)
 				kept, err := w.Ledger.Run(t.Context(), activitytest.Org, run.Run)
 				require.NoError(t, err)
@@ -127,22 +132,31 @@ func TestARunIsTakenBack(t *testing.T) {
 	require.Equal(t, 2, sum.Counts.Done)
 	require.True(t, w.Ask(messages.ReportInput{Kind: messages.ReportLedger}).Ledger.Whole)
 	columns := "action, group_id, email, state, reasons, sources, loses, held_by, answer, at, attempts"
-	w.Forge(`INSERT INTO lines (org, run, person, target, rank, `+columns+`) SELECT org, run, person, 'role:org-admin', rank, `+columns+` FROM lines WHERE run = ? AND action = 'remove'`, run.Run)
-	w.Forge(`INSERT INTO lines (org, run, person, target, rank, `+columns+`) SELECT org, run, ?, target, rank, `+columns+` FROM lines WHERE run = ? AND action = 'remove' AND target = 'group:builders'`, w.Id("eve"), run.Run)
+	w.Forge(`INSERT INTO lines (org, run, person, target, rank, `+columns+
+		`) SELECT org, run, person, 'role:org-admin', rank, `+columns+` FROM lines WHERE run = ? AND action = 'remove'`,
+		run.Run)
+	w.Forge(`INSERT INTO lines (org, run, person, target, rank, `+columns+`) SELECT org, run, ?, target, rank, `+
+		columns+` FROM lines WHERE run = ? AND action = 'remove' AND target = 'group:builders'`, w.Id("eve"), run.Run)
 	forged := w.Ask(messages.ReportInput{Kind: messages.ReportLedger})
 	require.EqualValues(t, 2, forged.Ledger.Unexplained)
-	require.Contains(t, forged.Message, "lines "+run.Run+" "+w.Id("carol")+" role:org-admin: it is done, and no entry of the chain says so")
+	require.Contains(t, forged.Message,
+		"lines "+run.Run+" "+w.Id("carol")+" role:org-admin: it is done, and no entry of the chain says so")
 	undo := w.NewRun()
-	require.Equal(t, 2, activitytest.Must[int](w, w.Acts.Reconcile.PlanUndo, reconcile.UndoInput{RunInput: undo, Of: run.Run, By: "ana"}))
-	require.Equal(t, 2, activitytest.Must[int](w, w.Acts.Reconcile.PlanUndo, reconcile.UndoInput{RunInput: undo, Of: run.Run, By: "ana"}), "a repeat plans the same")
-	verdict := activitytest.Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Judge, reconcile.JudgeInput{RunInput: undo, Scope: messages.ScopeUndo, Started: w.Clock()})
+	require.Equal(t, 2, activitytest.Must[int](w, w.Acts.Reconcile.PlanUndo,
+		reconcile.UndoInput{RunInput: undo, Of: run.Run, By: "ana"}))
+	require.Equal(t, 2, activitytest.Must[int](w, w.Acts.Reconcile.PlanUndo,
+		reconcile.UndoInput{RunInput: undo, Of: run.Run, By: "ana"}), "a repeat plans the same")
+	verdict := activitytest.Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Judge,
+		reconcile.JudgeInput{RunInput: undo, Scope: messages.ScopeUndo, Started: w.Clock()})
 	require.Equal(t, 2, verdict.Open)
 	require.Equal(t, map[string]access.ChangeState{
-		"add carol@example.com to group:builders": access.Done, "remove jo@example.com from group:builders": access.Done,
+		"add carol@example.com to group:builders":   access.Done,
+		"remove jo@example.com from group:builders": access.Done,
 	}, activitytest.States(w.Write(undo)))
 	require.Equal(t, "ana bo carol dan eve kim", w.Members("builders"))
 
-	_, err := activitytest.Call[int](w, w.Acts.Reconcile.PlanUndo, reconcile.UndoInput{RunInput: w.NewRun(), Of: "nothing"})
+	_, err := activitytest.Call[int](w, w.Acts.Reconcile.PlanUndo,
+		reconcile.UndoInput{RunInput: w.NewRun(), Of: "nothing"})
 	require.Equal(t, session.ErrUnknown, activitytest.ApplicationError(t, err).Type())
 }
 
@@ -155,12 +169,16 @@ func TestAHeldUndoCanBeApproved(t *testing.T) {
 	w.Admit("guard: {adopt: auto, run: {removals: 2}, source: {share: 100%}}")
 	undo := w.NewRun()
 	activitytest.Must[int](w, w.Acts.Reconcile.PlanUndo, reconcile.UndoInput{RunInput: undo, Of: run.Run, By: "ana"})
-	verdict := activitytest.Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Judge, reconcile.JudgeInput{RunInput: undo, Scope: messages.ScopeUndo, Started: w.Clock()})
+	verdict := activitytest.Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Judge,
+		reconcile.JudgeInput{RunInput: undo, Scope: messages.ScopeUndo, Started: w.Clock()})
 	require.Equal(t, 8, verdict.Hold.Removals)
 	require.True(t, verdict.Hold.Undo)
 	w.Finish(undo, messages.ScopeUndo)
-	activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide, reconcile.DecideInput{Org: activitytest.Org, Decision: ledger.Approve, DecisionInput: messages.DecisionInput{Plan: verdict.Hold.Plan, By: "carol"}})
-	confirmed := activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm, apply.ConfirmInput{RunInput: undo, Actions: []access.Action{access.Remove}, Fresh: true})
+	activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide,
+		reconcile.DecideInput{Org: activitytest.Org, Decision: ledger.Approve,
+			DecisionInput: messages.DecisionInput{Plan: verdict.Hold.Plan, By: "carol"}})
+	confirmed := activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+		apply.ConfirmInput{RunInput: undo, Actions: []access.Action{access.Remove}, Fresh: true})
 	require.Equal(t, 8, confirmed.Standing)
 	require.Len(t, w.Write(undo), 8)
 	require.Empty(t, w.Members("builders"))

@@ -23,7 +23,8 @@ const team = "mappings:\n  - {name: team, from: [support], to: [\"group:team-sup
 func unasked(t *testing.T, more string) *activitytest.SimulatedOrg {
 	t.Helper()
 	w := activitytest.New(t)
-	text := strings.Replace(w.Text("guard: {adopt: ask, run: {removals: 1000, share: 100%}}\n"+more), "mappings:\n", team, 1)
+	text := strings.Replace(w.Text("guard: {adopt: ask, run: {removals: 1000, share: 100%}}\n"+more),
+		"mappings:\n", team, 1)
 	w.Policy = activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, w.AdmitIn(text)).Policy
 	return w
 }
@@ -32,7 +33,8 @@ func TestStandingIsTheHoldAndTheAdoptionInTheLedger(t *testing.T) {
 	t.Parallel()
 	w := unasked(t, "")
 	standing := func() reconcile.StandingResult {
-		return activitytest.Must[reconcile.StandingResult](w, w.Acts.Reconcile.Standing, reconcile.StandingInput{Org: activitytest.Org})
+		return activitytest.Must[reconcile.StandingResult](w, w.Acts.Reconcile.Standing,
+			reconcile.StandingInput{Org: activitytest.Org})
 	}
 	require.Equal(t, reconcile.StandingResult{}, standing())
 	_, verdict := w.Planned()
@@ -50,7 +52,8 @@ func TestStandingIsWhatARunNoticed(t *testing.T) {
 	w.Leave("eng", "carol")
 	w.Inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultCountsDisagree})
 	run, _ := w.Planned()
-	found := activitytest.Must[reconcile.StandingResult](w, w.Acts.Reconcile.Standing, reconcile.StandingInput{Org: activitytest.Org, Run: run.Run})
+	found := activitytest.Must[reconcile.StandingResult](w, w.Acts.Reconcile.Standing,
+		reconcile.StandingInput{Org: activitytest.Org, Run: run.Run})
 	require.Contains(t, strings.Join(found.Findings, "\n"), "source-suspect")
 	require.GreaterOrEqual(t, found.Reported, 1)
 }
@@ -62,7 +65,8 @@ func TestApplyMakesNoChangeOfAPolicyThatIsNotInForce(t *testing.T) {
 	run, verdict := w.Planned()
 	w.Decided(ledger.Approve, verdict.Hold)
 	text := strings.Replace(w.Text("guard: {adopt: ask}\n"), "mappings:\n", team, 1)
-	require.NotEqual(t, run.Policy, activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, w.AdmitIn(text)).Policy)
+	require.NotEqual(t, run.Policy,
+		activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, w.AdmitIn(text)).Policy)
 	results := w.Write(run)
 	require.NotEmpty(t, results)
 	for label, result := range results {
@@ -92,19 +96,22 @@ func TestJudgeShowsWhoWillBeInGroupsToBeCreated(t *testing.T) {
 	held := another.Hold
 	w.Decided(ledger.Approve, held)
 	approved := session.RunInput{Org: activitytest.Org, Run: held.Run, Policy: w.Policy}
-	activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm, apply.ConfirmInput{RunInput: approved, Actions: []access.Action{access.Add, access.Adopt}, Fresh: true})
+	activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+		apply.ConfirmInput{RunInput: approved, Actions: []access.Action{access.Add, access.Adopt}, Fresh: true})
 	for label, result := range w.Write(approved) {
 		require.NotEqual(t, access.Refused, result.State, "%s: %s", label, result.Answer)
 	}
 	w.Full()
-	require.Equal(t, "finn hana jo lea", w.Members("team-support"), "the verification that follows makes the group and fills it")
+	require.Equal(t, "finn hana jo lea", w.Members("team-support"),
+		"the verification that follows makes the group and fills it")
 }
 
 func TestJudgeShowsGroupsToBeCreatedInPreviews(t *testing.T) {
 	t.Parallel()
 	w := activitytest.InStep(t)
 	text := strings.Replace(w.Text(activitytest.OpenGuard), "mappings:\n", team, 1)
-	shown := activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, reconcile.AdmitInput{Org: activitytest.Org, Policy: w.AdmitIn(text).Policy, Preview: true})
+	shown := activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit,
+		reconcile.AdmitInput{Org: activitytest.Org, Policy: w.AdmitIn(text).Policy, Preview: true})
 	run := w.NewRun()
 	run.Policy, run.Preview = shown.Policy, true
 	w.Sweep(run)

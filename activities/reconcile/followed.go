@@ -18,13 +18,16 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// mostFollowed is how many people of earlier runs one partial run decides again; where there are more, everybody is looked at.
+// mostFollowed is how many people of earlier runs one partial run decides again; where there are more, everybody is
+// looked at.
 const mostFollowed = messages.MostFollowed
 
-// followed counts the people of whom a run changed something that the policy looks at: they are decided again. Whoever had
-// several such changes may be counted for each.
-func (a *Activities) followed(ctx context.Context, in FinishInput, sum messages.RunSummary, stats []ledger.LineStat) (int, error) {
-	if in.Preview || sum.DryRun || sum.State != messages.RunDone || in.Scope == messages.ScopeUndo || sum.Counts.Done == 0 {
+// followed counts the people of whom a run changed something that the policy looks at: they are decided again. Whoever
+// had several such changes may be counted for each.
+func (a *Activities) followed(ctx context.Context, in FinishInput, sum messages.RunSummary,
+	stats []ledger.LineStat) (int, error) {
+	if in.Preview || sum.DryRun || sum.State != messages.RunDone || in.Scope == messages.ScopeUndo ||
+		sum.Counts.Done == 0 {
 		return 0, nil
 	}
 	s, err := a.open(ctx, in.Org, in.Policy)
@@ -71,8 +74,8 @@ func (s *task) changedBy(ctx context.Context, b *policy.Bound, runs []string) ([
 	return session.SortedKeys(people), nil
 }
 
-// turnsOfCircle is how often what was written of one person and target is turned round before that is called a circle: something
-// that was given and taken is not given again.
+// turnsOfCircle is how often what was written of one person and target is turned round before that is called a circle:
+// something that was given and taken is not given again.
 const turnsOfCircle = 2
 
 const circular = "not written: rules change it back and forth, each because of what the others did; see the finding rules-circle"

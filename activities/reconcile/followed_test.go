@@ -61,8 +61,9 @@ rules:
 func TestExamineEndsACircleOfRules(t *testing.T) {
 	t.Parallel()
 	w := activitytest.NewOf(t, cloud.OrgFile{
-		People: activitytest.People.People, Admins: activitytest.People.Admins, Groups: []cloud.OrgGroup{{Name: "eng", Members: []string{"kim"}}, {Name: "support"}, {Name: "unused"}},
-		Local: activitytest.People.Local,
+		People: activitytest.People.People, Admins: activitytest.People.Admins,
+		Groups: []cloud.OrgGroup{{Name: "eng", Members: []string{"kim"}}, {Name: "support"}, {Name: "unused"}},
+		Local:  activitytest.People.Local,
 	})
 	w.Admit(outright + `
 rules:
@@ -90,10 +91,14 @@ rules:
 
 func TestAttendAsksForALookWhereRulesAskForGrants(t *testing.T) {
 	t.Parallel()
-	for rule, look := range map[string]bool{`'!granted("group:other")'`: true, `'sponsor == "bo@example.com"'`: true, `'in("eng")'`: false} {
-		w := activitytest.WithGrants(t, activitytest.Lendable+"rules: [{name: r, mode: enforce, owner: lea@example.com, when: "+rule+", deny: ['group:helpers']}]\n")
+	for rule, look := range map[string]bool{`'!granted("group:other")'`: true, `'sponsor == "bo@example.com"'`: true,
+		`'in("eng")'`: false} {
+		w := activitytest.WithGrants(t,
+			activitytest.Lendable+"rules: [{name: r, mode: enforce, owner: lea@example.com, when: "+rule+
+				", deny: ['group:helpers']}]\n")
 		g := w.Grant("kim", activitytest.Other, time.Hour)
-		result := activitytest.Must[reconcile.AttendResult](w, w.Acts.Reconcile.Attend, reconcile.AttendInput{RunInput: w.NewRun(), Asks: []messages.ReconcileGrantSignal{w.AskOf(g)}})
+		result := activitytest.Must[reconcile.AttendResult](w, w.Acts.Reconcile.Attend,
+			reconcile.AttendInput{RunInput: w.NewRun(), Asks: []messages.ReconcileGrantSignal{w.AskOf(g)}})
 		require.Equal(t, look, result.Look, rule)
 		require.Equal(t, 1, result.Open)
 	}

@@ -80,7 +80,8 @@ func TestTellTellsOfAGrantTakenByHand(t *testing.T) {
 	verdict := w.Twice(w.Id("ivo"))
 	require.Len(t, verdict.Regiven, 1)
 	require.True(t, verdict.Regiven[0].Told, "by the grant's own workflow")
-	_, err := w.Direct(func(a *activities.Activities) any { return a.Grants.Tell }, grants.TellInput{Org: activitytest.Org, Workflow: "w", Kind: grants.NoticeHandTaken, Grant: g.ID})
+	_, err := w.Direct(func(a *activities.Activities) any { return a.Grants.Tell },
+		grants.TellInput{Org: activitytest.Org, Workflow: "w", Kind: grants.NoticeHandTaken, Grant: g.ID})
 	require.NoError(t, err)
 	var to []string
 	for _, n := range w.Notifier.Notices {
@@ -127,12 +128,14 @@ func TestHandTakenRestoreGivesItBack(t *testing.T) {
 
 func TestHandTakenRestoreAsksWhetherThePersonMayStillHoldIt(t *testing.T) {
 	t.Parallel()
-	w, _ := lent(t, strings.Replace(restoring, "    reason: false", "    eligible: 'in(\"support\") || !in(\"unused\")'\n    reason: false", 1), access.OrgAdmin)
+	w, _ := lent(t, strings.Replace(restoring, "    reason: false",
+		"    eligible: 'in(\"support\") || !in(\"unused\")'\n    reason: false", 1), access.OrgAdmin)
 	taken[access.OrgAdmin](w)
 	w.Join("unused", "ivo")
 	run := w.NewRun()
 	w.Examine(run, "", w.Id("ivo"))
-	require.Equal(t, map[string]access.ChangeState{"add ivo@example.com to role:org-admin": access.Refused}, activitytest.States(w.Write(run)))
+	require.Equal(t, map[string]access.ChangeState{"add ivo@example.com to role:org-admin": access.Refused},
+		activitytest.States(w.Write(run)))
 	require.False(t, w.Has(access.OrgAdmin))
 }
 
@@ -160,9 +163,11 @@ func TestCloseEndedWaitsForReadsThatLag(t *testing.T) {
 func TestCloseEndedEndsTheExtensionsToo(t *testing.T) {
 	t.Parallel()
 	w, g := lent(t, activitytest.Lendable, access.OrgAdmin)
-	extension := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.ExtendGrant, grants.ExtendGrantInput{Org: activitytest.Org, Target: access.OrgAdmin, Key: g.Key, ExtendInput: messages.ExtendInput{
-		Duration: access.Duration(8 * time.Hour), RequestedBy: "bo@example.com", RequestID: "more",
-	}}).Grants[0]
+	extension := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.ExtendGrant,
+		grants.ExtendGrantInput{Org: activitytest.Org, Target: access.OrgAdmin, Key: g.Key,
+			ExtendInput: messages.ExtendInput{
+				Duration: access.Duration(8 * time.Hour), RequestedBy: "bo@example.com", RequestID: "more",
+			}}).Grants[0]
 	require.Equal(t, g.ID, extension.Renews)
 	taken[access.OrgAdmin](w)
 	w.Twice(w.Id("ivo"))
@@ -186,9 +191,11 @@ func TestAnExtensionGivesNothingBackThatWasTakenByHand(t *testing.T) {
 		} {
 			t.Run(string(target)+" "+name, func(t *testing.T) {
 				w, g := lent(t, activitytest.Lendable, target)
-				extension := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.ExtendGrant, grants.ExtendGrantInput{Org: activitytest.Org, Target: target, Key: g.Key, ExtendInput: messages.ExtendInput{
-					Duration: access.Duration(8 * time.Hour), RequestedBy: "bo@example.com", RequestID: "more",
-				}}).Grants[0]
+				extension := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.ExtendGrant,
+					grants.ExtendGrantInput{Org: activitytest.Org, Target: target, Key: g.Key,
+						ExtendInput: messages.ExtendInput{
+							Duration: access.Duration(8 * time.Hour), RequestedBy: "bo@example.com", RequestID: "more",
+						}}).Grants[0]
 				w.Until(g)
 				w.Pass(-30 * time.Second)
 				take(w)
@@ -213,7 +220,8 @@ func TestDecideTellsHandsFromRules(t *testing.T) {
 	t.Parallel()
 	guard := strings.Replace(activitytest.OpenGuard, "adopt: auto", "adopt: auto, rules: auto", 1)
 	w, g := lent(t, activitytest.Lendable, activitytest.Builders)
-	w.Admit(guard + activitytest.Lendable + "\nrules:\n  - {name: no, when: 'in(\"unused\")', deny: ['group:builders'], mode: enforce, owner: ana@example.com}\n")
+	w.Admit(guard + activitytest.Lendable +
+		"\nrules:\n  - {name: no, when: 'in(\"unused\")', deny: ['group:builders'], mode: enforce, owner: ana@example.com}\n")
 	w.Verified()
 	w.Join("unused", "ivo")
 	w.Verified()
@@ -249,7 +257,8 @@ func TestCloseEndedEndsTheGrantsOfWhoLeft(t *testing.T) {
 func TestCloseEndedEndsAGrantOfPresenceThoughARuleWouldRestore(t *testing.T) {
 	t.Parallel()
 	w, g := lent(t, activitytest.Lendable, access.Directory)
-	w.Admit(strings.Replace(activitytest.OpenGuard, "adopt: auto", "adopt: auto, rules: auto", 1) + activitytest.Lendable + "\nrules:\n  - {name: back, when: '!in(\"unused\")', restore: true, mode: enforce}\n")
+	w.Admit(strings.Replace(activitytest.OpenGuard, "adopt: auto", "adopt: auto, rules: auto", 1) +
+		activitytest.Lendable + "\nrules:\n  - {name: back, when: '!in(\"unused\")', restore: true, mode: enforce}\n")
 	w.Verified()
 	require.Len(t, w.Held("ivo", access.Directory).Reasons, 2)
 	taken[access.Directory](w)

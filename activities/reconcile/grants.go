@@ -30,12 +30,13 @@ type AttendResult struct {
 	Plan   string          `json:"plan"`
 	Open   int             `json:"open"`
 	Counts messages.Counts `json:"counts"`
-	Look   bool            `json:"look,omitempty"` // rules ask which grants are in force: the people are to be decided again
+	// rules ask which grants are in force: the people are to be decided again
+	Look bool `json:"look,omitempty"`
 }
 
-// Attend plans what grants give that began, and take that ended, from the ledger alone: the world is read at the moment of
-// writing, by Apply. A removal is planned only where the last recorded reasons of a membership of Castellan's own are grants
-// and nothing else, and all of these are over. A repeat plans anew.
+// Attend plans what grants give that began, and take that ended, from the ledger alone: the world is read at the moment
+// of writing, by Apply. A removal is planned only where the last recorded reasons of a membership of Castellan's own
+// are grants and nothing else, and all of these are over. A repeat plans anew.
 //
 // Calls: none, once the organization was verified under this policy.
 func (a *Activities) Attend(ctx context.Context, in AttendInput) (AttendResult, error) {
@@ -44,7 +45,8 @@ func (a *Activities) Attend(ctx context.Context, in AttendInput) (AttendResult, 
 	if err != nil {
 		return AttendResult{}, err
 	}
-	b, outline, err := s.outlineFor(ctx, ExamineInput{RunInput: in.RunInput, Scope: messages.Scope{Kind: messages.ScopeGrants}})
+	b, outline, err := s.outlineFor(ctx,
+		ExamineInput{RunInput: in.RunInput, Scope: messages.Scope{Kind: messages.ScopeGrants}})
 	if err != nil {
 		return AttendResult{}, err
 	}
@@ -70,7 +72,8 @@ func (a *Activities) Attend(ctx context.Context, in AttendInput) (AttendResult, 
 	if len(page.Changes)+len(page.Open) == 0 {
 		return result, nil
 	}
-	run := ledger.Run{Org: in.Org, ID: in.Run, Trigger: "grants", Scope: messages.ScopeGrants, Policy: in.Policy, State: messages.RunApplying, Started: s.Now()}
+	run := ledger.Run{Org: in.Org, ID: in.Run, Trigger: "grants", Scope: messages.ScopeGrants, Policy: in.Policy,
+		State: messages.RunApplying, Started: s.Now()}
 	if len(page.Changes) > 0 { // before its lines: a look at the same people would end those of a run that is not known
 		if err := s.Ledger.BeginRun(ctx, run); err != nil {
 			return AttendResult{}, err
@@ -147,14 +150,16 @@ func (k grantRecord) inForce() (now []access.Grant) {
 // alive keeps of some reasons those that are no grants, and the grants that are in force.
 func (k grantRecord) alive(reasons []access.Reason) (kept []access.Reason) {
 	for _, r := range reasons {
-		if r.Kind != access.ReasonGrant || slices.ContainsFunc(k.all, func(g access.Grant) bool { return g.ID == r.Name && g.InForce(k.at) }) {
+		if r.Kind != access.ReasonGrant ||
+			slices.ContainsFunc(k.all, func(g access.Grant) bool { return g.ID == r.Name && g.InForce(k.at) }) {
 			kept = append(kept, r)
 		}
 	}
 	return kept
 }
 
-// grantPlan are the changes that bring the world in line with the grants, and the holdings whose reasons change without one.
+// grantPlan are the changes that bring the world in line with the grants, and the holdings whose reasons change without
+// one.
 type grantPlan struct {
 	lines    []access.Change
 	holdings []access.Holding
@@ -173,7 +178,8 @@ func (k grantRecord) due(b *policy.Bound, run string) (d grantPlan) {
 	}
 	for _, h := range k.known.Holdings {
 		held[h.Target] = h.Owned
-		over := len(k.alive(h.Reasons)) < len(h.Reasons) // also by grants that are settled: then their end came unnoticed
+		// also by grants that are settled: then their end came unnoticed
+		over := len(k.alive(h.Reasons)) < len(h.Reasons)
 		if !given[h.Target] && (slices.ContainsFunc(h.Reasons, k.lent) || named[h.Target] && over) {
 			d.take(k, h, run)
 		}
@@ -188,7 +194,8 @@ func (k grantRecord) due(b *policy.Bound, run string) (d grantPlan) {
 
 // lent says that the reason is one of these grants.
 func (k grantRecord) lent(r access.Reason) bool {
-	return r.Kind == access.ReasonGrant && slices.ContainsFunc(k.grants, func(g access.Grant) bool { return g.ID == r.Name })
+	return r.Kind == access.ReasonGrant &&
+		slices.ContainsFunc(k.grants, func(g access.Grant) bool { return g.ID == r.Name })
 }
 
 func (d *grantPlan) give(k grantRecord, target policy.Target, now []access.Grant, run string) {
@@ -204,8 +211,10 @@ func (d *grantPlan) give(k grantRecord, target policy.Target, now []access.Grant
 		if h.Target != target.Entitlement {
 			continue
 		}
-		// What the ledger has on its books may be gone by now, taken by hand: a grant that begins is seen to be held once.
-		begins := !k.seen[target.Entitlement] && slices.ContainsFunc(reasons, func(r access.Reason) bool { return !slices.Contains(h.Reasons, r) })
+		// What the ledger has on its books may be gone by now, taken by hand: a grant that begins is seen to be held
+		// once.
+		begins := !k.seen[target.Entitlement] &&
+			slices.ContainsFunc(reasons, func(r access.Reason) bool { return !slices.Contains(h.Reasons, r) })
 		reasons = append(k.alive(slices.DeleteFunc(slices.Clone(h.Reasons), k.lent)), reasons...)
 		if !begins {
 			d.reasons(h, reasons, run, k.at)
@@ -213,7 +222,8 @@ func (d *grantPlan) give(k grantRecord, target policy.Target, now []access.Grant
 		}
 	}
 	d.lines = append(d.lines, access.Change{
-		Person: k.person, Email: k.email, Target: target.Entitlement, GroupID: target.GroupID, Action: access.Add, Reasons: reasons, State: access.Planned,
+		Person: k.person, Email: k.email, Target: target.Entitlement, GroupID: target.GroupID, Action: access.Add,
+		Reasons: reasons, State: access.Planned,
 	})
 }
 
@@ -227,7 +237,8 @@ func (d *grantPlan) take(k grantRecord, h access.Holding, run string) {
 
 func (d *grantPlan) remove(k grantRecord, target access.Entitlement, group string, reasons []access.Reason) {
 	d.lines = append(d.lines, access.Change{
-		Person: k.person, Email: k.email, Target: target, GroupID: group, Action: access.Remove, Reasons: reasons, State: access.Planned,
+		Person: k.person, Email: k.email, Target: target, GroupID: group, Action: access.Remove, Reasons: reasons,
+		State: access.Planned,
 	})
 }
 
@@ -240,15 +251,16 @@ func (d *grantPlan) reasons(h access.Holding, reasons []access.Reason, run strin
 	d.holdings = append(d.holdings, h)
 }
 
-// Attended tells the grants what was done: right is who holds just what the grants say, as the read after the write showed.
-// It records for these what began and what is over. A repeat tells again. It returns how many were told.
+// Attended tells the grants what was done: right is who holds just what the grants say, as the read after the write
+// showed. It records for these what began and what is over. A repeat tells again. It returns how many were told.
 func (a *Activities) Attended(ctx context.Context, in AttendInput) (int, error) {
 	defer session.AutoHeartbeat(ctx)()
 	s, err := a.open(ctx, in.Org, in.Policy)
 	if err != nil {
 		return 0, err
 	}
-	b, _, err := s.outlineFor(ctx, ExamineInput{RunInput: in.RunInput, Scope: messages.Scope{Kind: messages.ScopeGrants}})
+	b, _, err := s.outlineFor(ctx,
+		ExamineInput{RunInput: in.RunInput, Scope: messages.Scope{Kind: messages.ScopeGrants}})
 	if err != nil {
 		return 0, err
 	}
@@ -256,7 +268,8 @@ func (a *Activities) Attended(ctx context.Context, in AttendInput) (int, error) 
 	var failed error
 	for _, one := range in.Asks {
 		if err := s.answerAsk(ctx, b, in, one); err != nil {
-			failed = errors.Join(failed, fmt.Errorf("tell %s what was done: %w", one.Workflow, err)) // the others are told all the same
+			// the others are told all the same
+			failed = errors.Join(failed, fmt.Errorf("tell %s what was done: %w", one.Workflow, err))
 			continue
 		}
 		told++
@@ -264,9 +277,10 @@ func (a *Activities) Attended(ctx context.Context, in AttendInput) (int, error) 
 	return told, failed
 }
 
-// answerAsk tells one grant what was done. Where there is nobody to tell, because the workflow was terminated or never was, no attempt
-// would find it: that is no error.
-func (s *task) answerAsk(ctx context.Context, b *policy.Bound, in AttendInput, ask messages.ReconcileGrantSignal) error {
+// answerAsk tells one grant what was done. Where there is nobody to tell, because the workflow was terminated or never
+// was, no attempt would find it: that is no error.
+func (s *task) answerAsk(ctx context.Context, b *policy.Bound, in AttendInput,
+	ask messages.ReconcileGrantSignal) error {
 	answer, err := s.outcome(ctx, b, in, ask)
 	if err != nil || messages.CheckID(ask.Workflow) != nil || ask.Workflow == "" {
 		return err
@@ -281,7 +295,8 @@ func (s *task) answerAsk(ctx context.Context, b *policy.Bound, in AttendInput, a
 }
 
 // outcome says what came of one question.
-func (s *task) outcome(ctx context.Context, b *policy.Bound, in AttendInput, ask messages.ReconcileGrantSignal) (messages.GrantReconciledSignal, error) {
+func (s *task) outcome(ctx context.Context, b *policy.Bound, in AttendInput,
+	ask messages.ReconcileGrantSignal) (messages.GrantReconciledSignal, error) {
 	answer := messages.GrantReconciledSignal{Turn: ask.Turn, Run: in.Run, Soon: true}
 	k, err := s.grantRecord(ctx, ask)
 	if err != nil {
@@ -327,7 +342,8 @@ func (s *task) outcome(ctx context.Context, b *policy.Bound, in AttendInput, ask
 // holding stands on it any more.
 func (s *task) settleGrants(ctx context.Context, run string, k grantRecord, due grantPlan) error {
 	if len(due.holdings) > 0 {
-		if err := s.Ledger.SavePage(ctx, s.Org, run, ledger.Page{Key: "grants of " + k.person, Open: due.holdings}, k.at); err != nil {
+		if err := s.Ledger.SavePage(ctx, s.Org, run, ledger.Page{Key: "grants of " + k.person, Open: due.holdings},
+			k.at); err != nil {
 			return err
 		}
 	}

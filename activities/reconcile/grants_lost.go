@@ -16,8 +16,8 @@ const (
 	mostLost  = 1000        // grants looked at in one verification
 )
 
-// lost looks for grants that are over and were not taken back: their workflow was lost, or something keeps it from its work.
-// Where the policy says remove, the workflow is woken, or started again. What nothing is left of is settled.
+// lost looks for grants that are over and were not taken back: their workflow was lost, or something keeps it from its
+// work. Where the policy says remove, the workflow is woken, or started again. What nothing is left of is settled.
 func (s *task) lost(ctx context.Context, b *policy.Bound, in session.RunInput) ([]access.Finding, error) {
 	lapsed, err := s.Ledger.Lapsed(ctx, s.Org, s.Now().Add(-lostAfter), mostLost)
 	if err != nil {
@@ -26,7 +26,8 @@ func (s *task) lost(ctx context.Context, b *policy.Bound, in session.RunInput) (
 	var found []access.Finding
 	for _, g := range lapsed {
 		id := messages.GrantID(s.Org, g.Target, g.Key)
-		k, err := s.grantRecord(ctx, messages.ReconcileGrantSignal{Workflow: id, Key: g.Key, Person: g.Person, Email: g.Email, Target: g.Target})
+		k, err := s.grantRecord(ctx, messages.ReconcileGrantSignal{Workflow: id, Key: g.Key, Person: g.Person,
+			Email: g.Email, Target: g.Target})
 		if err != nil {
 			found = append(found, grantTrouble(g, "what the ledger knows of it cannot be read", err))
 			continue
@@ -54,11 +55,13 @@ func (s *task) lost(ctx context.Context, b *policy.Bound, in session.RunInput) (
 // grantTrouble is what keeps one grant from its end. It is reported, and stops nobody else's.
 func grantTrouble(g access.Grant, what string, err error) access.Finding {
 	return access.Finding{Rule: "grant-trouble", Subject: string(g.Target), Detail: fmt.Sprintf(
-		"grant %s of %s, which was over at %s: %s: %s; it is tried again at the next verification", g.ID, session.PersonOf(g), session.Timestamp(g.Until), what, session.ErrorText(err))}
+		"grant %s of %s, which was over at %s: %s: %s; it is tried again at the next verification", g.ID,
+		session.PersonOf(g), session.Timestamp(g.Until), what, session.ErrorText(err))}
 }
 
 // outOfBandGrants notices that a membership which nothing explains began, where a grant gave it before.
-func (s *task) outOfBandGrants(ctx context.Context, b *policy.Bound, p access.Person, opened []access.Holding) ([]session.OutOfBandGrant, error) {
+func (s *task) outOfBandGrants(ctx context.Context, b *policy.Bound, p access.Person,
+	opened []access.Holding) ([]session.OutOfBandGrant, error) {
 	var found []session.OutOfBandGrant
 	for _, h := range opened {
 		i, managed := b.Target(h.Target)
@@ -72,8 +75,9 @@ func (s *task) outOfBandGrants(ctx context.Context, b *policy.Bound, p access.Pe
 			}
 			if len(earlier) == 1 && earlier[0].State == access.GrantEnded {
 				g := earlier[0]
-				found = append(found, session.OutOfBandGrant{Grant: g.ID, Workflow: messages.GrantID(s.Org, g.Target, g.Key), Text: fmt.Sprintf(
-					"%s holds %s again, given by hand: grant %s was over at %s. It is foreign, and stays until somebody decides", p.Label(), h.Target, g.ID, session.Timestamp(g.Until))})
+				found = append(found, session.OutOfBandGrant{Grant: g.ID,
+					Workflow: messages.GrantID(s.Org, g.Target, g.Key), Text: fmt.Sprintf(
+						"%s holds %s again, given by hand: grant %s was over at %s. It is foreign, and stays until somebody decides", p.Label(), h.Target, g.ID, session.Timestamp(g.Until))})
 				break
 			}
 		}

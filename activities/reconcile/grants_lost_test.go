@@ -22,7 +22,8 @@ const kimFromOther = "remove kim@example.com from group:other"
 // lost is a world in which kim was given other by a grant that is over, and whose workflow is gone.
 func lost(t *testing.T, more string) (*activitytest.SimulatedOrg, access.Grant) {
 	t.Helper()
-	w := activitytest.WithGrants(t, strings.Replace(activitytest.Lendable, "reason: false", "reason: false\n    "+more, 1))
+	w := activitytest.WithGrants(t,
+		strings.Replace(activitytest.Lendable, "reason: false", "reason: false\n    "+more, 1))
 	g := w.Grant("kim", activitytest.Other, time.Hour)
 	w.Right(g)
 	w.Until(g)
@@ -49,7 +50,8 @@ func TestAVerificationTakesBackWhatALostGrantLeft(t *testing.T) {
 
 	w.Pass(time.Minute)
 	w.Full()
-	require.Contains(t, w.Temporal.Woken[2:], messages.GrantID(activitytest.Org, g.Target, g.Key), "it has its people told, should it live")
+	require.Contains(t, w.Temporal.Woken[2:], messages.GrantID(activitytest.Org, g.Target, g.Key),
+		"it has its people told, should it live")
 	w.Right(g)
 	require.False(t, w.Stored(g).RevokedAt.IsZero())
 }
@@ -67,8 +69,11 @@ func TestWhatALostGrantLeftCanWaitForADecision(t *testing.T) {
 	require.True(t, w.Holds("kim", activitytest.Other))
 	require.True(t, w.Stored(g).RevokedAt.IsZero())
 
-	activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide, reconcile.DecideInput{Org: activitytest.Org, Decision: "approve", DecisionInput: messages.DecisionInput{Plan: verdict.Hold.Plan, By: "carol"}})
-	checked := activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm, apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}, Fresh: true})
+	activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide,
+		reconcile.DecideInput{Org: activitytest.Org, Decision: "approve",
+			DecisionInput: messages.DecisionInput{Plan: verdict.Hold.Plan, By: "carol"}})
+	checked := activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+		apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}, Fresh: true})
 	require.Equal(t, 1, checked.Standing)
 	require.Equal(t, access.Done, w.Write(run)[kimFromOther].State)
 	require.False(t, w.Holds("kim", activitytest.Other))
@@ -94,7 +99,8 @@ func TestTheEndsOfGrantsCountAgainstNoLimit(t *testing.T) {
 	const many = 13
 	file := activitytest.Crowded(many)
 	w := activitytest.NewOf(t, file)
-	w.Admit("guard: {adopt: auto, run: {removals: 10}, target: {removals: 5}, window: {removals: 10}}\n" + strings.ReplaceAll(activitytest.Lendable, "group:other", "group:helpers"))
+	w.Admit("guard: {adopt: auto, run: {removals: 10}, target: {removals: 5}, window: {removals: 10}}\n" +
+		strings.ReplaceAll(activitytest.Lendable, "group:other", "group:helpers"))
 	w.Full()
 	w.Pass(time.Minute)
 	var grants []access.Grant

@@ -18,7 +18,8 @@ func TestAttendedPassesOverWhomNobodyCanTell(t *testing.T) {
 	g := w.Grant("kim", activitytest.Other, time.Hour)
 	r := w.Begin(g)
 	for _, id := range []string{"", "grant:acme:group:B\u00fcro:x"} {
-		r.Asks = append(r.Asks, messages.ReconcileGrantSignal{Workflow: id, Person: w.Id("kim"), Target: activitytest.Other, Turn: 1})
+		r.Asks = append(r.Asks, messages.ReconcileGrantSignal{Workflow: id, Person: w.Id("kim"),
+			Target: activitytest.Other, Turn: 1})
 	}
 	require.Equal(t, 3, activitytest.Must[int](w, w.Acts.Reconcile.Attended, r.AttendInput))
 	require.Len(t, w.Temporal.Answers, 1)
@@ -41,6 +42,7 @@ func TestReadGrantsPassesOverWhatIsNotKnown(t *testing.T) {
 	t.Parallel()
 	w := activitytest.WithGrants(t, activitytest.Lendable)
 	g := w.Grant("kim", activitytest.Other, time.Hour)
-	_, err := activitytest.Call[any](w, w.Acts.Grants.ReadGrants, grants.GrantsInput{Org: activitytest.Org, Target: activitytest.Other, Key: g.Key, Known: []string{"no-such"}})
+	_, err := activitytest.Call[any](w, w.Acts.Grants.ReadGrants,
+		grants.GrantsInput{Org: activitytest.Org, Target: activitytest.Other, Key: g.Key, Known: []string{"no-such"}})
 	require.NoError(t, err)
 }

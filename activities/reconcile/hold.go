@@ -20,8 +20,10 @@ import (
 // settleHold brings the organization's one open hold in line with the run: a full run replaces it, a partial run
 // replaces the lines of the people it looked at and takes the others over.
 //
-// A first plan that was rejected is not held again while plan and policy are the same; task.rejected is the decision then.
-func (s *task) settleHold(ctx context.Context, in JudgeInput, verdicts []plan.Verdict, full bool, touched []string) (*messages.Hold, error) {
+// A first plan that was rejected is not held again while plan and policy are the same; task.rejected is the decision
+// then.
+func (s *task) settleHold(ctx context.Context, in JudgeInput, verdicts []plan.Verdict, full bool,
+	touched []string) (*messages.Hold, error) {
 	if in.DryRun || in.Preview || s.Policy.DryRun {
 		return nil, nil
 	}
@@ -78,8 +80,8 @@ func (s *task) settleHold(ctx context.Context, in JudgeInput, verdicts []plan.Ve
 	return m, s.Ledger.OpenHold(ctx, hold)
 }
 
-// stayHeld keeps held, in the plan of a few people, what waits for a decision already: a hold is of all that the guard stopped
-// together, and is not to be taken apart person by person. The ends of grants are nobody's to decide.
+// stayHeld keeps held, in the plan of a few people, what waits for a decision already: a hold is of all that the guard
+// stopped together, and is not to be taken apart person by person. The ends of grants are nobody's to decide.
 func (s *task) stayHeld(ctx context.Context, run string) error {
 	open, err := s.Ledger.CurrentHold(ctx, s.Org)
 	if errors.Is(err, ledger.ErrNotFound) || err == nil && open.Run == run {
@@ -106,16 +108,18 @@ func (s *task) stayHeld(ctx context.Context, run string) error {
 	return s.Ledger.UpdateLines(ctx, s.Org, run, waiting)
 }
 
-// emptyFirstPlan deals with a first plan without a line: there is nothing to consent to, unless groups are to be created,
-// whose members only show once they are there.
-func (s *task) emptyFirstPlan(ctx context.Context, b *policy.Bound, in session.RunInput) (adopted bool, hold *messages.Hold, err error) {
+// emptyFirstPlan deals with a first plan without a line: there is nothing to consent to, unless groups are to be
+// created, whose members only show once they are there.
+func (s *task) emptyFirstPlan(ctx context.Context, b *policy.Bound, in session.RunInput) (adopted bool,
+	hold *messages.Hold, err error) {
 	if len(b.Create) == 0 {
 		return true, nil, s.Ledger.Adopt(ctx, s.Org, in.Run, "nobody: the first plan was empty", s.Now())
 	}
 	sum := sha256.Sum256([]byte(strings.Join(b.Create, "\n")))
 	open := ledger.Hold{
 		Org: s.Org, Run: in.Run, Plan: "sha256:" + hex.EncodeToString(sum[:]), Opened: s.Now(),
-		Rules: []ledger.HoldRule{{Rule: plan.RuleAdopt, Detail: fmt.Sprintf("the first run needs consent: it would create the groups %s and fill them as the policy says (guard.adopt is ask)", strings.Join(b.Create, ", "))}},
+		Rules: []ledger.HoldRule{{Rule: plan.RuleAdopt,
+			Detail: fmt.Sprintf("the first run needs consent: it would create the groups %s and fill them as the policy says (guard.adopt is ask)", strings.Join(b.Create, ", "))}},
 	}
 	if s.rejected, err = s.firstPlanRejected(ctx, in.Policy, open); err != nil || s.rejected != nil {
 		return false, nil, err
@@ -126,8 +130,8 @@ func (s *task) emptyFirstPlan(ctx context.Context, b *policy.Bound, in session.R
 // mostDecisions is how many former holds are looked through for the decision on a first plan.
 const mostDecisions = 200
 
-// firstPlanRejected is the decision by which a first plan was rejected, where nothing has changed since: neither a line nor the
-// policy. Nobody is asked the same question twice.
+// firstPlanRejected is the decision by which a first plan was rejected, where nothing has changed since: neither a line
+// nor the policy. Nobody is asked the same question twice.
 func (s *task) firstPlanRejected(ctx context.Context, policy string, hold ledger.Hold) (*ledger.Hold, error) {
 	first := func(h ledger.Hold) bool {
 		return slices.ContainsFunc(h.Rules, func(r ledger.HoldRule) bool { return r.Rule == plan.RuleAdopt })
@@ -275,10 +279,12 @@ type DecideResult struct {
 	Adoption bool          `json:"adoption"` // it was the consent to the first run
 }
 
-// sameLines refuses to approve a plan whose lines are not those that its hash was made of: what is released is what was looked at.
+// sameLines refuses to approve a plan whose lines are not those that its hash was made of: what is released is what was
+// looked at.
 func (a *Activities) sameLines(ctx context.Context, in DecideInput) error {
 	open, err := a.env.Ledger.CurrentHold(ctx, in.Org)
-	if errors.Is(err, ledger.ErrNotFound) || err == nil && (in.Decision != ledger.Approve || open.Plan != in.Plan || open.People == 0) {
+	if errors.Is(err, ledger.ErrNotFound) ||
+		err == nil && (in.Decision != ledger.Approve || open.Plan != in.Plan || open.People == 0) {
 		return nil
 	}
 	if err != nil {
@@ -288,7 +294,8 @@ func (a *Activities) sameLines(ctx context.Context, in DecideInput) error {
 	if err != nil || now.Plan == open.Plan {
 		return err
 	}
-	return session.NonRetryable(session.ErrEvidence, fmt.Errorf("the held lines of run %s hash to %s now, and not to the plan %s: they were written past Castellan; reject the plan, or let the next full verification make it anew", open.Run, now.Plan, open.Plan))
+	return session.NonRetryable(session.ErrEvidence,
+		fmt.Errorf("the held lines of run %s hash to %s now, and not to the plan %s: they were written past Castellan; reject the plan, or let the next full verification make it anew", open.Run, now.Plan, open.Plan))
 }
 
 // StandingInput asks what the ledger has of an organization's consent, and of a run that is under way.
@@ -315,7 +322,8 @@ func (a *Activities) Standing(ctx context.Context, in StandingInput) (StandingRe
 	}
 	result := StandingResult{Adopted: !org.AdoptedAt.IsZero()}
 	if noticed, err := a.env.Ledger.Run(ctx, in.Org, in.Run); err == nil {
-		result.Findings, result.Reported = access.Summarize(noticed.Findings, 20), len(access.Summarize(noticed.Findings, len(noticed.Findings)))
+		result.Findings, result.Reported = access.Summarize(noticed.Findings, 20),
+			len(access.Summarize(noticed.Findings, len(noticed.Findings)))
 	} else if !errors.Is(err, ledger.ErrNotFound) {
 		return StandingResult{}, err
 	}
@@ -344,7 +352,8 @@ func (a *Activities) Decide(ctx context.Context, in DecideInput) (DecideResult, 
 	}
 	hold, err := a.env.Ledger.DecideHold(ctx, in.Org, in.Plan, in.Decision, in.By, in.Note, a.env.Now())
 	if err != nil {
-		if errors.Is(err, ledger.ErrNotFound) || errors.Is(err, ledger.ErrNotOpen) || errors.Is(err, ledger.ErrUnexplained) {
+		if errors.Is(err, ledger.ErrNotFound) || errors.Is(err, ledger.ErrNotOpen) ||
+			errors.Is(err, ledger.ErrUnexplained) {
 			return DecideResult{}, session.NonRetryable(session.ErrNotOpen, err)
 		}
 		return DecideResult{}, err
@@ -368,14 +377,16 @@ func (a *Activities) Decide(ctx context.Context, in DecideInput) (DecideResult, 
 		err = a.acceptRules(ctx, run, hold, in)
 	}
 	if errors.Is(err, ledger.ErrUnexplained) {
-		err = session.NonRetryable(session.ErrNotOpen, fmt.Errorf("%w; apply the policy again, and what is to be consented to is asked anew", err))
+		err = session.NonRetryable(session.ErrNotOpen,
+			fmt.Errorf("%w; apply the policy again, and what is to be consented to is asked anew", err))
 	}
 	return result, err
 }
 
 // acceptRules takes the approval of a plan for the consent to the rules that were enforced in it for the first time.
 func (a *Activities) acceptRules(ctx context.Context, run ledger.Run, hold ledger.Hold, in DecideInput) error {
-	if !slices.ContainsFunc(hold.Rules, func(r ledger.HoldRule) bool { return r.Rule == plan.RuleAdopt || r.Rule == plan.RuleRuleNew }) {
+	if !slices.ContainsFunc(hold.Rules,
+		func(r ledger.HoldRule) bool { return r.Rule == plan.RuleAdopt || r.Rule == plan.RuleRuleNew }) {
 		return nil
 	}
 	s, err := a.open(ctx, in.Org, run.Policy)
@@ -392,7 +403,8 @@ func (a *Activities) acceptRules(ctx context.Context, run ledger.Run, hold ledge
 			rules[r.Key()] = r.Name
 		}
 	}
-	return a.env.Ledger.ReleaseRules(ctx, in.Org, hold.Run, rules, in.By, "the plan "+hold.Plan+" was approved", a.env.Now())
+	return a.env.Ledger.ReleaseRules(ctx, in.Org, hold.Run, rules, in.By, "the plan "+hold.Plan+" was approved",
+		a.env.Now())
 }
 
 // acceptSources takes the counts that the approved plan stood on as good: what was suspect was looked at by a person.

@@ -27,27 +27,34 @@ type JudgeInput struct {
 	Scope   string    `json:"scope"`
 	DryRun  bool      `json:"dryRun,omitempty"`
 	Started time.Time `json:"started"`
-	Since   time.Time `json:"since,omitzero"` // of a run that decides people again: when the first of the runs began that led to it
+	// of a run that decides people again: when the first of the runs began that led to it
+	Since time.Time `json:"since,omitzero"`
 }
 
 // JudgeResult is the verdict: what may be written now, and what waits.
 type JudgeResult struct {
-	Plan     string                   `json:"plan"` // hash over all lines
-	Open     int                      `json:"open"` // lines released for writing
-	Counts   messages.Counts          `json:"counts"`
-	Hold     *messages.Hold           `json:"hold,omitempty"` // the organization's open hold after this run
-	Findings []string                 `json:"findings,omitempty"`
-	Reported int                      `json:"reported,omitempty"`
-	Suspects int                      `json:"suspects,omitempty"`
-	Adopted  bool                     `json:"adopted,omitempty"`  // the first plan was empty: there was nothing to consent to
-	Doubtful bool                     `json:"doubtful,omitempty"` // the read itself was incomplete: look again soon
-	TooMany  bool                     `json:"tooMany,omitempty"`  // too many lose something for a partial run: everybody has to be looked at
-	Full     string                   `json:"full,omitempty"`     // why everybody has to be looked at
-	ToCreate bool                     `json:"toCreate,omitempty"` // groups are to be created, which a full verification does
-	Regiven  []session.OutOfBandGrant `json:"regiven,omitempty"`  // by hand, after a grant was over
-	Circles  []string                 `json:"circles,omitempty"`  // rules that change something back and forth: it is left as it is
-	Unseen   int                      `json:"unseen,omitempty"`   // on the books and not shown: other reads tell whether it is over
-	Settling []string                 `json:"settling,omitempty"` // account ids of people whose removals need a second look
+	Plan     string          `json:"plan"` // hash over all lines
+	Open     int             `json:"open"` // lines released for writing
+	Counts   messages.Counts `json:"counts"`
+	Hold     *messages.Hold  `json:"hold,omitempty"` // the organization's open hold after this run
+	Findings []string        `json:"findings,omitempty"`
+	Reported int             `json:"reported,omitempty"`
+	Suspects int             `json:"suspects,omitempty"`
+	// the first plan was empty: there was nothing to consent to
+	Adopted  bool `json:"adopted,omitempty"`
+	Doubtful bool `json:"doubtful,omitempty"` // the read itself was incomplete: look again soon
+	// too many lose something for a partial run: everybody has to be looked at
+	TooMany bool   `json:"tooMany,omitempty"`
+	Full    string `json:"full,omitempty"` // why everybody has to be looked at
+	// groups are to be created, which a full verification does
+	ToCreate bool                     `json:"toCreate,omitempty"`
+	Regiven  []session.OutOfBandGrant `json:"regiven,omitempty"` // by hand, after a grant was over
+	// rules that change something back and forth: it is left as it is
+	Circles []string `json:"circles,omitempty"`
+	// on the books and not shown: other reads tell whether it is over
+	Unseen int `json:"unseen,omitempty"`
+	// account ids of people whose removals need a second look
+	Settling []string `json:"settling,omitempty"`
 }
 
 // Quiet says that the run has nothing to write and changed nothing that people wait for.
@@ -99,7 +106,8 @@ type judgement struct {
 }
 
 // judge does the work of Judge.
-func (s *task) judge(ctx context.Context, b *policy.Bound, outline session.RunOutline, in JudgeInput, some *partial) (JudgeResult, error) {
+func (s *task) judge(ctx context.Context, b *policy.Bound, outline session.RunOutline, in JudgeInput,
+	some *partial) (JudgeResult, error) {
 	j := &judgement{
 		task: s, in: in, bound: b, outline: outline, some: some, notes: map[string]int{},
 		full: some == nil && in.Scope == messages.ScopeFull,
@@ -117,9 +125,11 @@ func (s *task) judge(ctx context.Context, b *policy.Bound, outline session.RunOu
 func (j *judgement) read(ctx context.Context) (err error) {
 	_, bound := policy.BindSince(j.Policy, j.outline.Outline, j.outline.Last)
 	for _, name := range j.bound.Create {
-		bound = append(bound, access.Finding{Rule: "group-to-create", Subject: name, Detail: "it will be created, and filled as the plan shows, once the first plan is approved"})
+		bound = append(bound, access.Finding{Rule: "group-to-create", Subject: name,
+			Detail: "it will be created, and filled as the plan shows, once the first plan is approved"})
 	}
-	if j.evidence, err = j.task.evidence(ctx, j.bound, j.outline.Outline, j.in.RunInput, j.in.Scope == messages.ScopeFull); err != nil {
+	if j.evidence, err = j.task.evidence(ctx, j.bound, j.outline.Outline, j.in.RunInput,
+		j.in.Scope == messages.ScopeFull); err != nil {
 		return err
 	}
 	moved, defaults, err := j.movedDefaults(ctx, j.bound, j.outline.Last.Defaults, j.in.Preview)
@@ -261,7 +271,8 @@ func (j *judgement) record(ctx context.Context) (JudgeResult, error) {
 		}
 	}
 	run := ledger.Run{
-		Org: j.in.Org, ID: j.in.Run, Trigger: j.in.Trigger, Scope: j.in.Scope, Policy: j.in.Policy, By: j.in.By, DryRun: j.in.DryRun,
+		Org: j.in.Org, ID: j.in.Run, Trigger: j.in.Trigger, Scope: j.in.Scope, Policy: j.in.Policy, By: j.in.By,
+		DryRun:  j.in.DryRun,
 		Preview: j.in.Preview, State: messages.RunReading, Plan: j.result.Plan, Started: j.in.Started,
 		Counts: ledgerCounts(j.result.Counts), Findings: j.findings,
 	}
@@ -300,8 +311,9 @@ func (s *task) toldByFull(ctx context.Context, run string) ([]access.Finding, er
 	return slices.DeleteFunc(full.Findings, func(f access.Finding) bool { return !f.Whole }), err
 }
 
-// leaveToFull takes out of a partial plan what stands on source groups that no full verification has judged since they became
-// suspect or were made anew, and says why everybody has to be looked at: what such a group gave is held, or let go, as a whole.
+// leaveToFull takes out of a partial plan what stands on source groups that no full verification has judged since they
+// became suspect or were made anew, and says why everybody has to be looked at: what such a group gave is held, or let
+// go, as a whole.
 func (s *task) leaveToFull(ctx context.Context, b *policy.Bound, run string, sources []string) (why string, err error) {
 	if len(sources) == 0 {
 		return "", nil
@@ -313,7 +325,8 @@ func (s *task) leaveToFull(ctx context.Context, b *policy.Bound, run string, sou
 		}
 	}
 	lines, err := s.Ledger.Lines(ctx, s.Org, run, ledger.Filter{
-		States: []access.ChangeState{access.Planned}, Actions: []access.Action{access.Remove}, Limit: 10 * session.LinesAtOnce,
+		States: []access.ChangeState{access.Planned}, Actions: []access.Action{access.Remove},
+		Limit: 10 * session.LinesAtOnce,
 	})
 	if err != nil {
 		return "", err
@@ -322,8 +335,8 @@ func (s *task) leaveToFull(ctx context.Context, b *policy.Bound, run string, sou
 	return "source groups changed as a whole: " + strings.Join(sources, ", "), s.supersede(ctx, run, lines, tooMany)
 }
 
-// recountTargets reads how many members the targets have from which a partial run would remove: its outline may be older
-// than the run that filled them.
+// recountTargets reads how many members the targets have from which a partial run would remove: its outline may be
+// older than the run that filled them.
 func (s *task) recountTargets(ctx context.Context, b *policy.Bound, stats *plan.Stats) error {
 	targets := map[string]access.Entitlement{}
 	for _, t := range b.Targets {
@@ -332,7 +345,8 @@ func (s *task) recountTargets(ctx context.Context, b *policy.Bound, stats *plan.
 		}
 	}
 	for _, some := range session.Chunks(session.SortedKeys(targets), session.MostGroupIDs) {
-		read, err := s.ReadGroups(ctx, organization.GroupQuery{GroupIDs: some, Limit: session.PageSize, Expand: []string{"counts.users"}})
+		read, err := s.ReadGroups(ctx,
+			organization.GroupQuery{GroupIDs: some, Limit: session.PageSize, Expand: []string{"counts.users"}})
 		if err != nil {
 			return err
 		}
@@ -400,8 +414,8 @@ func (s *task) stats(ctx context.Context, b *policy.Bound, run string) (plan.Sta
 	return stats, err
 }
 
-// stopLines writes the verdicts into the lines. In a dry run the lines are only recorded, with the rules that would stop
-// them.
+// stopLines writes the verdicts into the lines. In a dry run the lines are only recorded, with the rules that would
+// stop them.
 func (s *task) stopLines(ctx context.Context, b *policy.Bound, run string, verdicts []plan.Verdict, dry bool) error {
 	filter := ledger.Filter{States: []access.ChangeState{access.Planned, access.Held}, Limit: session.LinesAtOnce}
 	for {
@@ -465,7 +479,8 @@ func (s *task) tally(ctx context.Context, run string) (string, messages.Counts, 
 var judged = []access.ChangeState{access.Planned, access.Held, access.Sent, access.Recorded}
 
 // eachLine walks a run's lines in hash order.
-func (s *task) eachLine(ctx context.Context, run string, states []access.ChangeState, do func(access.Change) error) error {
+func (s *task) eachLine(ctx context.Context, run string, states []access.ChangeState,
+	do func(access.Change) error) error {
 	var after ledger.Key
 	for {
 		lines, err := s.Ledger.LinesInHashOrder(ctx, s.Org, run, states, after, session.LinesAtOnce)
@@ -486,7 +501,8 @@ func (s *task) eachLine(ctx context.Context, run string, states []access.ChangeS
 }
 
 // movedDefaults compares the groups that are default now with those the policy was last accepted with.
-func (s *task) movedDefaults(ctx context.Context, b *policy.Bound, known map[access.Entitlement][]string, preview bool) ([]plan.Moved, []access.Finding, error) {
+func (s *task) movedDefaults(ctx context.Context, b *policy.Bound, known map[access.Entitlement][]string,
+	preview bool) ([]plan.Moved, []access.Finding, error) {
 	moved := plan.Moves(known, b)
 	var findings []access.Finding
 	for _, m := range moved {

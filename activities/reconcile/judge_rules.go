@@ -13,9 +13,11 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// judgeRules looks at the rules of a full run. What those that only observe would do is shown under its hash; what those that
-// are enforced for the first time ask for waits for consent, unless the policy consents to just that hash already.
-func (s *task) judgeRules(ctx context.Context, b *policy.Bound, in JudgeInput, acting []string, notes map[string]int, stats *plan.Stats, dry bool) ([]access.Finding, error) {
+// judgeRules looks at the rules of a full run. What those that only observe would do is shown under its hash; what
+// those that are enforced for the first time ask for waits for consent, unless the policy consents to just that hash
+// already.
+func (s *task) judgeRules(ctx context.Context, b *policy.Bound, in JudgeInput, acting []string, notes map[string]int,
+	stats *plan.Stats, dry bool) ([]access.Finding, error) {
 	if len(s.Policy.Rules) == 0 {
 		return nil, nil
 	}
@@ -34,14 +36,16 @@ func (s *task) judgeRules(ctx context.Context, b *policy.Bound, in JudgeInput, a
 		r := &s.Policy.Rules[i]
 		if !r.Acts() {
 			if r.Mode == policy.RuleObserve {
-				findings = append(findings, access.Finding{Rule: "rule-observed", Subject: r.Name, Detail: "enforced, it would tell of " + session.CountPeople(notes[noteHolds+"\n"+r.Name])})
+				findings = append(findings, access.Finding{Rule: "rule-observed", Subject: r.Name,
+					Detail: "enforced, it would tell of " + session.CountPeople(notes[noteHolds+"\n"+r.Name])})
 			}
 			continue
 		}
 		asks, key := plans[r.Name], r.Key()
 		switch {
 		case r.Mode == policy.RuleObserve:
-			seen = append(seen, ledger.RuleState{Key: key, Name: r.Name, Seen: asks.hash(), Lines: asks.lines, SeenAt: s.Now(), Run: in.Run})
+			seen = append(seen, ledger.RuleState{Key: key, Name: r.Name, Seen: asks.hash(), Lines: asks.lines,
+				SeenAt: s.Now(), Run: in.Run})
 			detail := fmt.Sprintf("it holds for %s", session.CountPeople(notes[noteHolds+"\n"+r.Name]))
 			if waits := notes[noteWaits+"\n"+r.Name]; waits > 0 {
 				detail += fmt.Sprintf(", and for %s more not for long enough yet", session.CountPeople(waits))
@@ -53,7 +57,8 @@ func (s *task) judgeRules(ctx context.Context, b *policy.Bound, in JudgeInput, a
 			released[key] = r.Name
 		case asks.lines > 0:
 			stats.Fresh = append(stats.Fresh, plan.FreshRule{
-				Name: r.Name, Key: key, Lines: asks.lines, Plan: asks.hash(), Agreed: r.Shown, Seen: known[key].Seen, Grace: r.Grace.String(),
+				Name: r.Name, Key: key, Lines: asks.lines, Plan: asks.hash(), Agreed: r.Shown, Seen: known[key].Seen,
+				Grace: r.Grace.String(),
 			})
 		}
 	}
@@ -68,7 +73,8 @@ func (s *task) judgeRules(ctx context.Context, b *policy.Bound, in JudgeInput, a
 	if len(released) == 0 {
 		return findings, nil
 	}
-	return findings, s.Ledger.ReleaseRules(ctx, s.Org, in.Run, released, "", "the policy consents (guard.rules, or rules.shown)", s.Now())
+	return findings, s.Ledger.ReleaseRules(ctx, s.Org, in.Run, released, "",
+		"the policy consents (guard.rules, or rules.shown)", s.Now())
 }
 
 func ofChanges(n int) string { return session.CountOf(n, "change", "changes") }
@@ -86,8 +92,8 @@ func (a *asked) hash() string {
 	return a.hasher.Sum()
 }
 
-// rulePlans hashes what each rule asks for, whether it acts or observes: lines that nothing but rules ask for. So the hash of
-// what a rule was shown to do stays the same once it does it.
+// rulePlans hashes what each rule asks for, whether it acts or observes: lines that nothing but rules ask for. So the
+// hash of what a rule was shown to do stays the same once it does it.
 func (s *task) rulePlans(ctx context.Context, run string) (map[string]*asked, error) {
 	plans := map[string]*asked{}
 	for i := range s.Policy.Rules {
@@ -138,14 +144,17 @@ func (s *task) flaps(ctx context.Context, in session.RunInput, stats *plan.Stats
 		}
 		now := string(f.Action) + ", by " + session.ReasonsInWords(f.Reasons)
 		if f.Action == access.Remove && f.Adds == 0 {
-			findings = append(findings, access.Finding{Rule: "given-back", Subject: string(f.Target), Detail: fmt.Sprintf(
-				"%s was removed %d times within %d days, by %s, and somebody else gives it back each time: your identity provider, an invitation setting or an admin. Take it away there, or change what removes it here",
-				labelOf(f.Change), f.Removals, s.Policy.Guard.Window.Days, session.ReasonsInWords(f.Reasons))})
+			findings = append(findings, access.Finding{Rule: "given-back", Subject: string(f.Target),
+				Detail: fmt.Sprintf(
+					"%s was removed %d times within %d days, by %s, and somebody else gives it back each time: your identity provider, an invitation setting or an admin. Take it away there, or change what removes it here",
+					labelOf(f.Change), f.Removals, s.Policy.Guard.Window.Days, session.ReasonsInWords(f.Reasons))})
 		}
 		if most := s.Policy.Guard.Flapping; most == 0 || f.Adds+f.Removals < most {
 			continue
 		}
-		stats.Flaps = append(stats.Flaps, plan.Flap{Person: f.Person, Label: labelOf(f.Change), Target: f.Target, Times: f.Adds + f.Removals, Last: last, Now: now})
+		stats.Flaps = append(stats.Flaps,
+			plan.Flap{Person: f.Person, Label: labelOf(f.Change), Target: f.Target, Times: f.Adds + f.Removals,
+				Last: last, Now: now})
 	}
 	return findings, nil
 }
@@ -153,7 +162,8 @@ func (s *task) flaps(ctx context.Context, in session.RunInput, stats *plan.Stats
 // timed says that the reasons are rules that are in force at some times only.
 func (s *task) timed(reasons []access.Reason) bool {
 	return access.OnlyRules(reasons) && !slices.ContainsFunc(reasons, func(r access.Reason) bool {
-		return !slices.ContainsFunc(s.Policy.Rules, func(x policy.Rule) bool { return x.Name == r.Name && x.During != nil })
+		return !slices.ContainsFunc(s.Policy.Rules,
+			func(x policy.Rule) bool { return x.Name == r.Name && x.During != nil })
 	})
 }
 

@@ -11,8 +11,8 @@ import (
 	"github.com/castellan-io/castellan/ledger"
 )
 
-// moments are findings of what happened, rather than of how things are. The run that sees one takes it for settled, and no other run
-// sees it again: it is shown for a day.
+// moments are findings of what happened, rather than of how things are. The run that sees one takes it for settled, and
+// no other run sees it again: it is shown for a day.
 var moments = []string{"source-recreated"}
 
 const (
@@ -70,5 +70,6 @@ func (a *Activities) keepMoments(ctx context.Context, run ledger.Run) error {
 	if err != nil {
 		return err
 	}
-	return a.env.Ledger.SaveReport(ctx, run.Org, ledger.StoredReport{Kind: momentsKind, ID: momentsKind, At: a.env.Now(), Body: body}, 1)
+	return a.env.Ledger.SaveReport(ctx, run.Org,
+		ledger.StoredReport{Kind: momentsKind, ID: momentsKind, At: a.env.Now(), Body: body}, 1)
 }

@@ -89,21 +89,27 @@ func noted(notes map[string]int, b *policy.Bound) []access.Finding {
 		case kind == noteFight && len(parts) == 4:
 			say("rules-fight", parts[1], "%s gives it to %d people to whom rule %s denies it; nobody holds what a rule denies. Settle which of both is right", parts[2], n, parts[3])
 		case kind == noteUnknown:
-			say("rule-unknown", parts[1], "it cannot be answered for %d people, and changes nothing of theirs: %s", n, strings.Join(parts[2:], " "))
+			say("rule-unknown", parts[1], "it cannot be answered for %d people, and changes nothing of theirs: %s", n,
+				strings.Join(parts[2:], " "))
 		case kind == noteDoubted:
-			say("absence-doubted", "people", "%d people are not given something for now: it hangs on their not being in some group, and another search does not say the same. They are looked at again at the next verification", n)
+			say("absence-doubted", "people",
+				"%d people are not given something for now: it hangs on their not being in some group, and another search does not say the same. They are looked at again at the next verification", n)
 		case kind == noteUnproven:
-			say("grant-unexplained", parts[1], "the ledger's chain does not say that it was granted as it stands in the ledger: somebody wrote it past Castellan. It gives nothing; starter verify-ledger names all such rows")
+			say("grant-unexplained", parts[1],
+				"the ledger's chain does not say that it was granted as it stands in the ledger: somebody wrote it past Castellan. It gives nothing; starter verify-ledger names all such rows")
 		case kind == noteRestored:
-			say("grant-restored", parts[1], "somebody took it by hand from %d people to whom a grant gives it; it is given back to those who may still hold it (grants.handTaken is restore)", n)
+			say("grant-restored", parts[1],
+				"somebody took it by hand from %d people to whom a grant gives it; it is given back to those who may still hold it (grants.handTaken is restore)", n)
 		case kind == noteForeign:
-			say("admin-by-hand", parts[1], "%d people hold it whom nothing in the policy gives it, since somebody put them there by hand; starter findings --now --format csv names them", n)
+			say("admin-by-hand", parts[1],
+				"%d people hold it whom nothing in the policy gives it, since somebody put them there by hand; starter findings --now --format csv names them", n)
 		}
 	}
 	for _, t := range b.Targets {
 		n := max(notes[noteHolder+"\n"+string(t.Entitlement)], 0)
 		if t.Protected != nil && t.Protected.Maximum > 0 && n > t.Protected.Maximum {
-			say("too-many-holders", string(t.Entitlement), "%d people hold it; the policy wants at most %d (protected.maximum)", n, t.Protected.Maximum)
+			say("too-many-holders", string(t.Entitlement),
+				"%d people hold it; the policy wants at most %d (protected.maximum)", n, t.Protected.Maximum)
 		}
 	}
 	slices.SortStableFunc(found, func(a, b access.Finding) int { return cmp.Compare(a.Rule, b.Rule) })

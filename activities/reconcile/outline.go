@@ -36,8 +36,8 @@ type OutlineResult struct {
 // Outline reads the organization's groups, sites and default roles, and binds the policy to them. It creates the groups
 // that the policy asks to create, unless it is a preview. A repeat reads again and replaces.
 //
-// Calls: one for a hundred people whom the policy names, groups/100, one or two for sites, one for domains where a rule asks who is from outside, one per group that gives a role
-// the policy names, one per target group that opens an app.
+// Calls: one for a hundred people whom the policy names, groups/100, one or two for sites, one for domains where a rule
+// asks who is from outside, one per group that gives a role the policy names, one per target group that opens an app.
 func (a *Activities) Outline(ctx context.Context, in OutlineInput) (OutlineResult, error) {
 	s, err := a.open(ctx, in.Org, in.Policy)
 	if err != nil {
@@ -73,7 +73,8 @@ func (a *Activities) Outline(ctx context.Context, in OutlineInput) (OutlineResul
 		}
 		bound, _ = policy.BindSince(s.Policy, outline, last)
 	}
-	if err := s.KeepOutline(ctx, in.RunInput, session.RunOutline{Outline: outline, Last: last, Acting: bound.Rules(), Coming: coming}); err != nil {
+	if err := s.KeepOutline(ctx, in.RunInput,
+		session.RunOutline{Outline: outline, Last: last, Acting: bound.Rules(), Coming: coming}); err != nil {
 		return OutlineResult{}, err
 	}
 	s.KeepBound(in.Run, bound)

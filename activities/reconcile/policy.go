@@ -85,7 +85,8 @@ func (a *Activities) givenSource(ctx context.Context, in AdmitInput) ([]byte, er
 	}
 	current, err := a.env.Ledger.Policy(ctx, in.Org, "")
 	if err != nil {
-		return nil, session.NonRetryable(session.ErrUnknown, fmt.Errorf("organization %s has no policy in force to preview: give one: %w", in.Org, err))
+		return nil, session.NonRetryable(session.ErrUnknown,
+			fmt.Errorf("organization %s has no policy in force to preview: give one: %w", in.Org, err))
 	}
 	return current.Source, nil
 }
@@ -97,7 +98,8 @@ func parseFor(org string, source []byte) (*policy.Policy, error) {
 		return nil, session.NonRetryable(session.ErrPolicy, fmt.Errorf("the policy is not accepted:\n%w", err))
 	}
 	if p.Organization.Name != org {
-		return nil, session.NonRetryable(session.ErrMisnamed, fmt.Errorf("the policy is for organization %q, this workflow for %q: correct organization.name, or start %s", p.Organization.Name, org, messages.OrgSyncID(p.Organization.Name)))
+		return nil, session.NonRetryable(session.ErrMisnamed,
+			fmt.Errorf("the policy is for organization %q, this workflow for %q: correct organization.name, or start %s", p.Organization.Name, org, messages.OrgSyncID(p.Organization.Name)))
 	}
 	return p, nil
 }
@@ -117,8 +119,8 @@ func (ad *admission) authorize(ctx context.Context) error {
 	return nil
 }
 
-// fit binds the policy to the organization as it is read now, and refuses one that does not fit it. A preview shows that
-// one too.
+// fit binds the policy to the organization as it is read now, and refuses one that does not fit it. A preview shows
+// that one too.
 func (ad *admission) fit(ctx context.Context) error {
 	names, unowned, err := ad.TakeNames(ctx, ad.in.Preview)
 	if err != nil {
@@ -135,7 +137,8 @@ func (ad *admission) fit(ctx context.Context) error {
 	}
 	ad.names, ad.bound, ad.findings = names, bound, slices.Concat(findings, unowned, rules)
 	if refused := blocking(ad.findings); refused != "" && !ad.in.Preview {
-		return session.NonRetryable(session.ErrPolicy, fmt.Errorf("the policy does not fit organization %s:\n%s", ad.Org, refused))
+		return session.NonRetryable(session.ErrPolicy,
+			fmt.Errorf("the policy does not fit organization %s:\n%s", ad.Org, refused))
 	}
 	return nil
 }
@@ -143,8 +146,9 @@ func (ad *admission) fit(ctx context.Context) error {
 func (ad *admission) version() ledger.PolicyVersion {
 	p := ad.written
 	return ledger.PolicyVersion{
-		Org: ad.Org, Hash: p.Hash(), Body: p.JSON(), Source: ad.source, OrgID: p.Organization.ID, Directory: ad.Directory,
-		By: ad.in.By, At: ad.Now(),
+		Org: ad.Org, Hash: p.Hash(), Body: p.JSON(), Source: ad.source, OrgID: p.Organization.ID,
+		Directory: ad.Directory,
+		By:        ad.in.By, At: ad.Now(),
 	}
 }
 
@@ -169,9 +173,11 @@ func (ad *admission) keep(ctx context.Context) error {
 func (ad *admission) enforce(ctx context.Context) (AdmitResult, error) {
 	version, result := ad.version(), ad.result()
 	version.Names = ad.names
-	result.Rebound = slices.ContainsFunc(ad.findings, func(f access.Finding) bool { return f.Rule == session.NameFound })
+	result.Rebound = slices.ContainsFunc(ad.findings,
+		func(f access.Finding) bool { return f.Rule == session.NameFound })
 	var err error
-	if result.Changed, err = ad.Ledger.SavePolicy(ctx, version); errors.Is(err, ledger.ErrServed) || errors.Is(err, ledger.ErrLent) {
+	if result.Changed, err = ad.Ledger.SavePolicy(ctx, version); errors.Is(err, ledger.ErrServed) ||
+		errors.Is(err, ledger.ErrLent) {
 		return result, session.NonRetryable(session.ErrPolicy, err)
 	} else if err != nil {
 		return result, err
@@ -214,7 +220,8 @@ func (a *Activities) closeOldHold(ctx context.Context, org, policy string) error
 func (s *task) checkKey(ctx context.Context) error {
 	_, err := s.API.Org(ctx)
 	if errors.Is(err, organization.ErrNotFound) || errors.Is(err, organization.ErrForbidden) {
-		return session.NonRetryable(session.ErrForbidden, fmt.Errorf("the key may not manage organization id %s: check organization.id, and that the key was made in that organization by an organization admin, without scopes: %w", s.Policy.Organization.ID, err))
+		return session.NonRetryable(session.ErrForbidden,
+			fmt.Errorf("the key may not manage organization id %s: check organization.id, and that the key was made in that organization by an organization admin, without scopes: %w", s.Policy.Organization.ID, err))
 	}
 	if err != nil {
 		return session.WrapAPIError("look up organization "+s.Org, err)

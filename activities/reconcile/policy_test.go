@@ -46,11 +46,13 @@ func TestAdmitTakesJSONToo(t *testing.T) {
 	t.Parallel()
 	w := activitytest.New(t)
 	body, err := json.Marshal(map[string]any{
-		"version": 1, "organization": map[string]any{"name": activitytest.Org, "id": w.Sim.Info().OrgID, "key": "env:KEY"},
+		"version": 1, "organization": map[string]any{"name": activitytest.Org, "id": w.Sim.Info().OrgID,
+			"key": "env:KEY"},
 		"mappings": []any{map[string]any{"name": "b", "from": []string{"eng"}, "to": []string{"group:builders"}}},
 	})
 	require.NoError(t, err)
-	require.Equal(t, 1, activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, reconcile.AdmitInput{Org: activitytest.Org, Policy: body}).Mappings)
+	require.Equal(t, 1, activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit,
+		reconcile.AdmitInput{Org: activitytest.Org, Policy: body}).Mappings)
 }
 
 func TestAdmitRefusesWhatDoesNotFit(t *testing.T) {
@@ -68,8 +70,9 @@ func TestAdmitRefusesWhatDoesNotFit(t *testing.T) {
 		kind  string
 		want  string
 	}{
-		"another organization's name": {swap("name: acme", "name: other"), nil, session.ErrMisnamed, `the policy is for organization "other", this workflow for "acme"`},
-		"a mistake in the file":       {swap("mappings:", "mapings:"), nil, session.ErrPolicy, "mapings"},
+		"another organization's name": {swap("name: acme", "name: other"), nil, session.ErrMisnamed,
+			`the policy is for organization "other", this workflow for "acme"`},
+		"a mistake in the file": {swap("mappings:", "mapings:"), nil, session.ErrPolicy, "mapings"},
 		"no file": {func(*activitytest.SimulatedOrg) reconcile.AdmitInput {
 			return reconcile.AdmitInput{Org: activitytest.Org}
 		}, nil, session.ErrPolicy, "not accepted"},
@@ -77,7 +80,8 @@ func TestAdmitRefusesWhatDoesNotFit(t *testing.T) {
 		"an expired key": {swap("", ""), func(w *activitytest.SimulatedOrg) {
 			w.Configure(func(s *cloud.Settings) { s.Keys = map[string]cloud.KeyState{w.Key: cloud.KeyExpired} })
 		}, session.ErrKeyRefused, "make a new one"},
-		"a key that nobody knows": {swap("", ""), func(w *activitytest.SimulatedOrg) { w.Key = "0123456789abcdef" }, session.ErrKeyRefused, "Atlassian refused the organization key"},
+		"a key that nobody knows": {swap("", ""), func(w *activitytest.SimulatedOrg) { w.Key = "0123456789abcdef" },
+			session.ErrKeyRefused, "Atlassian refused the organization key"},
 		"another organization's key": {swap("", ""), func(w *activitytest.SimulatedOrg) {
 			w.Configure(func(s *cloud.Settings) { s.Keys = map[string]cloud.KeyState{w.Key: cloud.KeyOtherOrg} })
 		}, session.ErrForbidden, "organization.id"},
@@ -116,7 +120,8 @@ func TestAPreviewedPolicyIsNotInForce(t *testing.T) {
 	require.Equal(t, w.Policy, known.Policy)
 	require.True(t, known.AdoptedAt.IsZero())
 
-	current := activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, reconcile.AdmitInput{Org: activitytest.Org, Preview: true})
+	current := activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit,
+		reconcile.AdmitInput{Org: activitytest.Org, Preview: true})
 	require.Equal(t, w.Policy, current.Policy, "without a policy, the one in force is previewed")
 }
 
@@ -141,7 +146,8 @@ func TestAdmitTakesALargePolicy(t *testing.T) {
 	w := activitytest.New(t)
 	var mappings strings.Builder
 	for i := 0; mappings.Len() < policy.MaxFile-20_000; i++ {
-		fmt.Fprintf(&mappings, "  - {name: m%d, from: [eng], to: [\"group:builders\"], description: %s}\n", i, strings.Repeat("d", 480))
+		fmt.Fprintf(&mappings, "  - {name: m%d, from: [eng], to: [\"group:builders\"], description: %s}\n", i,
+			strings.Repeat("d", 480))
 	}
 	text, _, _ := strings.Cut(w.Text(activitytest.AutoAdopt), "mappings:")
 	large := w.AdmitIn(text + "mappings:\n" + mappings.String() + "ignore: [\"*\"]\n")

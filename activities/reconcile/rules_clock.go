@@ -142,8 +142,8 @@ func (a *Activities) dueByRule(ctx context.Context, in RuleTimeInput, r *policy.
 	return nil
 }
 
-// dueByRulings finds the people of whom a review's ruling has ended since the last time: what it denied is theirs again where
-// something gives it, and what it kept is not where nothing does.
+// dueByRulings finds the people of whom a review's ruling has ended since the last time: what it denied is theirs again
+// where something gives it, and what it kept is not where nothing does.
 func (a *Activities) dueByRulings(ctx context.Context, in RuleTimeInput, result *RuleTimeResult) error {
 	people, err := a.env.Ledger.RulingsEnded(ctx, in.Org, in.Since, result.At, mostDue+1)
 	if err != nil {
@@ -235,7 +235,8 @@ func (a *Activities) tellOf(ctx context.Context, org string, r *policy.Rule, to 
 	sum := sha256.Sum256([]byte(strings.Join(ids, "\n")))
 	send := func(kind, to, key, subject, text string) error {
 		err := a.env.Notifier.Notify(ctx, messages.Notice{
-			ID: r.Key() + " " + kind + " " + key, Kind: kind, Org: org, At: a.env.Now(), To: strings.ToLower(to), Subject: subject, Text: text,
+			ID: r.Key() + " " + kind + " " + key, Kind: kind, Org: org, At: a.env.Now(), To: strings.ToLower(to),
+			Subject: subject, Text: text,
 			Workflow: messages.OrgSyncID(org),
 		})
 		if errors.Is(err, notify.ErrPermanent) {
@@ -250,7 +251,8 @@ func (a *Activities) tellOf(ctx context.Context, org string, r *policy.Rule, to 
 				if emails[id] == "" {
 					continue
 				}
-				if err := send(NoticeRulePerson, emails[id], id, r.Name+": "+a.consequence(r), a.toPerson(org, r, cmp.Or(emails[r.Owner], r.Owner))); err != nil {
+				if err := send(NoticeRulePerson, emails[id], id, r.Name+": "+a.consequence(r),
+					a.toPerson(org, r, cmp.Or(emails[r.Owner], r.Owner))); err != nil {
 					return err
 				}
 			}
@@ -264,7 +266,8 @@ func (a *Activities) tellOf(ctx context.Context, org string, r *policy.Rule, to 
 		if name == "" {
 			continue
 		}
-		if err := send(NoticeRule, name, hex.EncodeToString(sum[:8])+" "+name, fmt.Sprintf("Rule %s holds for %d people", r.Name, len(ids)), a.toOwner(org, r, ids, emails)); err != nil {
+		if err := send(NoticeRule, name, hex.EncodeToString(sum[:8])+" "+name,
+			fmt.Sprintf("Rule %s holds for %d people", r.Name, len(ids)), a.toOwner(org, r, ids, emails)); err != nil {
 			return err
 		}
 	}
@@ -301,7 +304,8 @@ func entitlements(all []access.Entitlement) string {
 }
 
 func (a *Activities) toPerson(org string, r *policy.Rule, owner string) string {
-	text := fmt.Sprintf("The rule %q of organization %s holds for you. What follows: %s.", r.Name, org, a.consequence(r))
+	text := fmt.Sprintf("The rule %q of organization %s holds for you. What follows: %s.", r.Name, org,
+		a.consequence(r))
 	if r.Description != "" {
 		text += "\n" + r.Description
 	}

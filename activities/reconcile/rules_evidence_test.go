@@ -16,24 +16,28 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// Inactive people lose an app by their last use of it: the expanded search tells of most, the scarce call of the others, and
-// whoever is unknown keeps all. Apps and those whom the rule excepts are never touched.
+// Inactive people lose an app by their last use of it: the expanded search tells of most, the scarce call of the
+// others, and whoever is unknown keeps all. Apps and those whom the rule excepts are never touched.
 func TestInactivePeopleLoseTheApp(t *testing.T) {
 	t.Parallel()
 	w := activitytest.NewOf(t, activitytest.Company)
 	w.Configure(func(s *cloud.Settings) { s.ActivityGaps = 1 })
 	long := w.Clock().Add(-100 * activitytest.Day)
-	w.Take(activitytest.Consenting + activitytest.RulesOf(`{name: jira for staff, mode: enforce, when: 'managed && !inactive("90d", "jira")', give: ["default:jira/acme/user"]}`,
-		`{name: idle, owner: ana@acme.example, mode: enforce, when: 'inactive("90d", "jira") && email != "kim@acme.example"', deny: ["default:jira/acme/user"], after: 1d}`))
+	w.Take(activitytest.Consenting +
+		activitytest.RulesOf(`{name: jira for staff, mode: enforce, when: 'managed && !inactive("90d", "jira")', give: ["default:jira/acme/user"]}`,
+			`{name: idle, owner: ana@acme.example, mode: enforce, when: 'inactive("90d", "jira") && email != "kim@acme.example"', deny: ["default:jira/acme/user"], after: 1d}`))
 	w.ByHand("POST", "jira-users-acme", "dan", "fay", "kim", "gus")
 	w.Used("jira-software", long, "dan", "kim")
 	w.Used("jira-software", w.Clock().Add(-3*activitytest.Day), "fay")
 	w.Used("jira-software", time.Time{}, "gus", "ana", "bo", "carol")
 	calls := w.Calls(func() { w.Verify() })
 	require.Equal(t, 4, calls["last-active.get"], "of those alone whose answer hangs on it")
-	require.Equal(t, 4, w.Calls(func() { w.Verify() })["last-active.get"], "three more were given it, and gus, of whom it said nothing, is asked about again; the others' answers are kept for some hours")
-	require.Equal(t, 3, w.Calls(func() { w.Verify() })["last-active.get"], "of those three it said nothing either; that gus never used it is known by now")
-	require.Contains(t, w.Members("jira-users-acme"), "ana bo carol", "whoever was just given it and never used it is not idle")
+	require.Equal(t, 4, w.Calls(func() { w.Verify() })["last-active.get"],
+		"three more were given it, and gus, of whom it said nothing, is asked about again; the others' answers are kept for some hours")
+	require.Equal(t, 3, w.Calls(func() { w.Verify() })["last-active.get"],
+		"of those three it said nothing either; that gus never used it is known by now")
+	require.Contains(t, w.Members("jira-users-acme"), "ana bo carol",
+		"whoever was just given it and never used it is not idle")
 	w.Pass(activitytest.Day)
 	done := w.Verify()
 	require.Contains(t, done, "remove dan@acme.example from group:jira-users-acme")
@@ -50,7 +54,8 @@ func TestActivityThatIsNotKnownTakesNothing(t *testing.T) {
 	t.Parallel()
 	w := activitytest.NewOf(t, activitytest.Company)
 	w.Configure(func(s *cloud.Settings) { s.ActivityGaps = 1; s.Limits, s.RatePerMinute["last-active.get"] = true, 2 })
-	w.Take(activitytest.Consenting + activitytest.RulesOf(`{name: idle, owner: ana@acme.example, mode: enforce, when: 'inactive("90d", "jira")', suspend: true, after: 1d}`))
+	w.Take(activitytest.Consenting +
+		activitytest.RulesOf(`{name: idle, owner: ana@acme.example, mode: enforce, when: 'inactive("90d", "jira")', suspend: true, after: 1d}`))
 	w.ByHand("POST", "jira-users-acme", "dan", "fay", "kim", "gus")
 	for _, name := range []string{"dan", "fay", "kim", "gus"} {
 		w.Used("jira-software", w.Clock().Add(-100*activitytest.Day), name)
@@ -66,16 +71,19 @@ func TestActivityThatIsNotKnownTakesNothing(t *testing.T) {
 	require.Contains(t, w.Verify(), "remove bo@acme.example from group:builders", "mappings do not wait for it")
 }
 
-// Nobody can be locked out by suspension either: not the last admin, not whoever always stays, not the owner of the key.
+// Nobody can be locked out by suspension either: not the last admin, not whoever always stays, not the owner of the
+// key.
 func TestSuspensionRespectsFloors(t *testing.T) {
 	t.Parallel()
 	w := activitytest.NewOf(t, activitytest.Company)
-	text := w.CompanyText(activitytest.Consenting + activitytest.RulesOf(`{name: all, owner: carol@acme.example, mode: enforce, when: managed, suspend: true}`))
+	text := w.CompanyText(activitytest.Consenting +
+		activitytest.RulesOf(`{name: all, owner: carol@acme.example, mode: enforce, when: managed, suspend: true}`))
 	result := activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, w.AdmitIn(text))
 	w.Policy = result.Policy
 	run, _ := w.Planned()
 	w.Pass(10 * time.Second)
-	activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm, apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
+	activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+		apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
 	results := w.Write(run)
 	require.Len(t, w.Suspended(), len("bo carol dan fay gus kim"))
 	refused := 0
@@ -88,7 +96,8 @@ func TestSuspensionRespectsFloors(t *testing.T) {
 	require.Equal(t, 1, refused, "one admin stays, though no line of the policy names the role")
 }
 
-// Where the directory does not show the person, or not all of their groups, at the moment of writing, no floor is passed over.
+// Where the directory does not show the person, or not all of their groups, at the moment of writing, no floor is
+// passed over.
 func TestFloorsOfWhomTheDirectoryHides(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[string]string{
@@ -102,7 +111,8 @@ func TestFloorsOfWhomTheDirectoryHides(t *testing.T) {
 				activitytest.RulesOf(`{name: all, owner: carol@acme.example, mode: enforce, when: managed, suspend: true}`))
 			run, _ := w.Planned()
 			w.Pass(10 * time.Second)
-			activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm, apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
+			activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+				apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
 			w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: kind})
 			for label, r := range w.Write(run) {
 				require.Equal(t, access.Refused, r.State, label)
@@ -116,7 +126,8 @@ func TestFloorsOfWhomTheDirectoryHides(t *testing.T) {
 // A rule takes nothing on the word of one list of groups: the group search is asked too.
 func TestRulesNeedTheGroupSearchToo(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, activitytest.RulesOf(`{name: not staff, owner: ana@acme.example, mode: enforce, when: managed && !in("staff"), suspend: true}`))
+	w := activitytest.CompanyWith(t,
+		activitytest.RulesOf(`{name: not staff, owner: ana@acme.example, mode: enforce, when: managed && !in("staff"), suspend: true}`))
 	require.Empty(t, w.Suspended())
 	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: "truncatedGroups"})
 	w.Verify()
@@ -132,21 +143,26 @@ func TestRulesNeedTheGroupSearchToo(t *testing.T) {
 func TestRulesNeedEveryGroupShown(t *testing.T) {
 	t.Parallel()
 	w := activitytest.NewOf(t, activitytest.Company)
-	text := w.CompanyText(activitytest.Consenting + activitytest.RulesOf(`{name: no guests, owner: ana@acme.example, mode: enforce, when: title == "Guest", deny: ["group:builders"]}`))
-	w.Policy = activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, w.AdmitIn(strings.Replace(text, "[staff]", `["staff*"]`, 1))).Policy
+	text := w.CompanyText(activitytest.Consenting +
+		activitytest.RulesOf(`{name: no guests, owner: ana@acme.example, mode: enforce, when: title == "Guest", deny: ["group:builders"]}`))
+	w.Policy = activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit,
+		w.AdmitIn(strings.Replace(text, "[staff]", `["staff*"]`, 1))).Policy
 	w.Verify()
 	w.Leave("staff", "dan", "fay")
 	run, _ := w.Planned()
 	w.Send(http.MethodPost, "/_sim/groups", map[string]any{"name": "staff-abroad", "members": []string{w.Id("dan")}})
 	w.Pass(10 * time.Second)
-	activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm, apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
-	require.Equal(t, map[string]access.ChangeState{"remove fay@acme.example from group:builders": access.Done}, activitytest.States(w.Write(run)))
+	activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+		apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
+	require.Equal(t, map[string]access.ChangeState{"remove fay@acme.example from group:builders": access.Done},
+		activitytest.States(w.Write(run)))
 }
 
 // The domains of the organization are evidence like any other.
 func TestDomainsThatVanishMakeNobodyExternal(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, activitytest.RulesOf(`{name: outside, owner: ana@acme.example, mode: enforce, when: 'external && !(domain in ["partner.example", "mail.example", "evil.example"])', suspend: true}`))
+	w := activitytest.CompanyWith(t,
+		activitytest.RulesOf(`{name: outside, owner: ana@acme.example, mode: enforce, when: 'external && !(domain in ["partner.example", "mail.example", "evil.example"])', suspend: true}`))
 	w.Inject(cloud.Fault{Operations: []string{"domains.list"}, Kind: "emptyPage"})
 	w.Verify()
 	require.Empty(t, w.Suspended())
@@ -166,7 +182,8 @@ func TestRulesRestoreWhomTheySuspended(t *testing.T) {
 	require.Len(t, all, 1)
 	require.True(t, w.Ask(messages.ReportInput{Kind: messages.ReportLedger}).Ledger.Whole)
 	w.Forge(`INSERT INTO suspensions (org, person, since, run, reasons) SELECT org, ?, since, run, reasons FROM suspensions`, w.Id("fay"))
-	require.Contains(t, w.Ask(messages.ReportInput{Kind: messages.ReportLedger}).Message, "suspensions "+w.Id("fay")+": no entry of the chain speaks of it")
+	require.Contains(t, w.Ask(messages.ReportInput{Kind: messages.ReportLedger}).Message,
+		"suspensions "+w.Id("fay")+": no entry of the chain speaks of it")
 	w.Set("dan", map[string]any{"title": "Engineer"})
 	require.Equal(t, []string{"restore dan@acme.example"}, w.Verify())
 	w.Forge(`DELETE FROM suspensions`)
@@ -180,7 +197,8 @@ func TestRulesRestoreWhomTheySuspended(t *testing.T) {
 // Whom a rule removes is gone, with all that they held.
 func TestRulesRemovePeople(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, activitytest.RulesOf(`{name: gone, owner: ana@acme.example, mode: enforce, when: 'domain == "partner.example"', remove: true}`))
+	w := activitytest.CompanyWith(t,
+		activitytest.RulesOf(`{name: gone, owner: ana@acme.example, mode: enforce, when: 'domain == "partner.example"', remove: true}`))
 	require.Equal(t, "paul@partner.example pia@partner.example", w.Gone())
 	require.Empty(t, w.Members("partner-wiki"))
 	require.Empty(t, w.Verify())
@@ -190,17 +208,27 @@ func TestAPolicyIsRefusedForItsRules(t *testing.T) {
 	t.Parallel()
 	w := activitytest.NewOf(t, activitytest.Company)
 	for name, tt := range map[string]struct{ text, want string }{
-		"group":      {activitytest.RulesOf(`{name: r, when: in("nobody"), give: ["group:builders"]}`), "rule-group-unknown nobody: rule r asks for a group that is not there"},
-		"target":     {activitytest.RulesOf(`{name: r, when: managed, give: ["group:staff"]}`), "target-synced group:staff"},
-		"missing":    {activitytest.RulesOf(`{name: r, when: managed, give: ["group:nothing"]}`), "target-missing group:nothing"},
-		"site":       {activitytest.RulesOf(`{name: r, when: managed, give: ["default:jira/beta/user"]}`), "site-unknown default:jira-software/beta/user"},
-		"owner":      {activitytest.RulesOf(`{name: r, owner: nobody@acme.example, when: managed, suspend: true}`), "rule-owner-unknown r: its owner nobody@acme.example is nobody active"},
-		"floor":      {"protected:\n  - {target: role:org-admin, always: [ana@acme.example]}\n" + activitytest.RulesOf(`{name: r, owner: bo@acme.example, when: 'email.startsWith("a")', deny: [role:org-admin]}`), "rule-against-floor r: it would take role:org-admin from ana@acme.example, who always stays in role:org-admin (protected[0].always)"},
-		"suspension": {"protected:\n  - {target: role:org-admin, always: [ana@acme.example]}\n" + activitytest.RulesOf(`{name: r, owner: bo@acme.example, when: managed, suspend: true}`), "it would take directory from ana@acme.example"},
-		"condition":  {activitytest.RulesOf(`{name: r, when: manages, give: ["group:builders"]}`), "rules[0].when: undeclared reference to 'manages'"},
+		"group": {activitytest.RulesOf(`{name: r, when: in("nobody"), give: ["group:builders"]}`),
+			"rule-group-unknown nobody: rule r asks for a group that is not there"},
+		"target": {activitytest.RulesOf(`{name: r, when: managed, give: ["group:staff"]}`),
+			"target-synced group:staff"},
+		"missing": {activitytest.RulesOf(`{name: r, when: managed, give: ["group:nothing"]}`),
+			"target-missing group:nothing"},
+		"site": {activitytest.RulesOf(`{name: r, when: managed, give: ["default:jira/beta/user"]}`),
+			"site-unknown default:jira-software/beta/user"},
+		"owner": {activitytest.RulesOf(`{name: r, owner: nobody@acme.example, when: managed, suspend: true}`),
+			"rule-owner-unknown r: its owner nobody@acme.example is nobody active"},
+		"floor": {"protected:\n  - {target: role:org-admin, always: [ana@acme.example]}\n" +
+			activitytest.RulesOf(`{name: r, owner: bo@acme.example, when: 'email.startsWith("a")', deny: [role:org-admin]}`), "rule-against-floor r: it would take role:org-admin from ana@acme.example, who always stays in role:org-admin (protected[0].always)"},
+		"suspension": {"protected:\n  - {target: role:org-admin, always: [ana@acme.example]}\n" +
+			activitytest.RulesOf(`{name: r, owner: bo@acme.example, when: managed, suspend: true}`),
+			"it would take directory from ana@acme.example"},
+		"condition": {activitytest.RulesOf(`{name: r, when: manages, give: ["group:builders"]}`),
+			"rules[0].when: undeclared reference to 'manages'"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := activitytest.Call[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, w.AdmitIn(w.CompanyText(tt.text)))
+			_, err := activitytest.Call[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit,
+				w.AdmitIn(w.CompanyText(tt.text)))
 			require.Contains(t, activitytest.ApplicationError(t, err).Message(), tt.want)
 		})
 	}
@@ -212,7 +240,8 @@ func TestAPolicyIsRefusedForItsRules(t *testing.T) {
 // Grace begins when the notice went out, never before.
 func TestNobodyLosesAnythingUntold(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, activitytest.RulesOf(`{name: outside, owner: ana@acme.example, mode: enforce, when: 'domain == "evil.example"', suspend: true, grace: 2d}`))
+	w := activitytest.CompanyWith(t,
+		activitytest.RulesOf(`{name: outside, owner: ana@acme.example, mode: enforce, when: 'domain == "evil.example"', suspend: true, grace: 2d}`))
 	w.Notifier.Fails = 1
 	asked := w.RuleTime(time.Time{})
 	require.Zero(t, asked.Told)
@@ -231,7 +260,8 @@ func TestNobodyLosesAnythingUntold(t *testing.T) {
 // A partial look makes a rule act too, once its time has come: twice looked at, as ever.
 func TestWhoIsDueIsLookedAtTwice(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, activitytest.RulesOf(`{name: outside, owner: ana@acme.example, mode: enforce, when: 'domain == "evil.example"', suspend: true, after: 1d}`))
+	w := activitytest.CompanyWith(t,
+		activitytest.RulesOf(`{name: outside, owner: ana@acme.example, mode: enforce, when: 'domain == "evil.example"', suspend: true, after: 1d}`))
 	w.Pass(activitytest.Day)
 	eve := w.Id("eve@evil.example")
 	first := w.NewRun()
@@ -240,6 +270,7 @@ func TestWhoIsDueIsLookedAtTwice(t *testing.T) {
 	w.Pass(10 * time.Second)
 	second := w.NewRun()
 	require.Equal(t, 1, w.Examine(second, first.Run, eve).Open)
-	require.Equal(t, map[string]access.ChangeState{"suspend eve@evil.example": access.Done}, activitytest.States(w.Write(second)))
+	require.Equal(t, map[string]access.ChangeState{"suspend eve@evil.example": access.Done},
+		activitytest.States(w.Write(second)))
 	w.Finish(second, messages.ScopePeople)
 }

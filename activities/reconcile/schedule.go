@@ -32,8 +32,9 @@ type KeepSchedulesInput struct {
 	Policy string `json:"policy"`
 }
 
-// KeepSchedules makes the organization's schedules those that the policy names: of the governance report, and of its reviews. A
-// retired organization has none. One that somebody paused in the Web UI stays paused. A repeat changes nothing.
+// KeepSchedules makes the organization's schedules those that the policy names: of the governance report, and of its
+// reviews. A retired organization has none. One that somebody paused in the Web UI stays paused. A repeat changes
+// nothing.
 func (a *Activities) KeepSchedules(ctx context.Context, in KeepSchedulesInput) error {
 	defer session.AutoHeartbeat(ctx)()
 	p, err := a.env.PolicyOf(ctx, in.Org, in.Policy)
@@ -49,11 +50,13 @@ func (a *Activities) KeepSchedules(ctx context.Context, in KeepSchedulesInput) e
 		return err
 	}
 	if g := p.Governance; g != nil {
-		wanted[messages.ReportID(in.Org, messages.ReportGovernance, "schedule")] = wantedSchedule{g.Schedule, g.Zone, "governance", governAction(in.Org)}
+		wanted[messages.ReportID(in.Org, messages.ReportGovernance, "schedule")] = wantedSchedule{g.Schedule, g.Zone,
+			"governance", governAction(in.Org)}
 	}
 	for i := range p.Reviews {
 		if r := &p.Reviews[i]; r.Schedule != "" {
-			wanted[messages.ReviewID(in.Org, r.Name)] = wantedSchedule{r.Schedule, r.Zone, "reviews", reviewAction(in.Org, r)}
+			wanted[messages.ReviewID(in.Org, r.Name)] = wantedSchedule{r.Schedule, r.Zone, "reviews",
+				reviewAction(in.Org, r)}
 		}
 	}
 	if err := a.dropSchedules(ctx, in.Org, wanted); err != nil {
@@ -75,7 +78,8 @@ type wantedSchedule struct {
 
 // dropSchedules takes away the organization's schedules that nothing wants any more.
 func (a *Activities) dropSchedules(ctx context.Context, org string, wanted map[string]wantedSchedule) error {
-	all, err := a.schedules.ScheduleClient().List(ctx, client.ScheduleListOptions{Query: messages.AttributeOrg.GetName() + " = '" + org + "'"})
+	all, err := a.schedules.ScheduleClient().List(ctx,
+		client.ScheduleListOptions{Query: messages.AttributeOrg.GetName() + " = '" + org + "'"})
 	if err != nil {
 		return fmt.Errorf("list the schedules of organization %s: %w", org, err)
 	}
@@ -90,7 +94,8 @@ func (a *Activities) dropSchedules(ctx context.Context, org string, wanted map[s
 			continue
 		}
 		var gone *serviceerror.NotFound
-		if err := a.schedules.ScheduleClient().GetHandle(ctx, entry.ID).Delete(ctx); err != nil && !errors.As(err, &gone) {
+		if err := a.schedules.ScheduleClient().GetHandle(ctx, entry.ID).Delete(ctx); err != nil &&
+			!errors.As(err, &gone) {
 			return fmt.Errorf("take away schedule %s: %w", entry.ID, err)
 		}
 	}
@@ -123,8 +128,9 @@ func (a *Activities) keepSchedule(ctx context.Context, org, id string, want want
 	}), "change schedule "+id)
 }
 
-// renewSchedules keeps the schedules of the policy in force once in the life of this process: their times are written out for a
-// number of years, and another version of this program may have written them otherwise. A run does not fail by it.
+// renewSchedules keeps the schedules of the policy in force once in the life of this process: their times are written
+// out for a number of years, and another version of this program may have written them otherwise. A run does not fail
+// by it.
 func (s *task) renewSchedules(ctx context.Context, hash string) {
 	if s.schedules == nil || !scheduled(s.Policy) {
 		return
@@ -136,7 +142,8 @@ func (s *task) renewSchedules(ctx context.Context, hash string) {
 		return
 	}
 	if err := s.KeepSchedules(ctx, KeepSchedulesInput{Org: s.Org, Policy: hash}); err != nil {
-		activity.GetLogger(ctx).Warn("the schedules are not renewed; the next verification tries again", "org", s.Org, "error", err)
+		activity.GetLogger(ctx).Warn("the schedules are not renewed; the next verification tries again", "org", s.Org,
+			"error", err)
 		return
 	}
 	s.mu.Lock()
@@ -149,12 +156,12 @@ func (w wantedSchedule) note() string {
 	return fmt.Sprintf("%s in %s, by the policy's key %s: applying a policy overwrites what is edited here; a pause stays", w.cron, cmp.Or(w.zone, "UTC"), w.key)
 }
 
-// writtenOut is for how many years the times of a schedule are written out where its zone changes its clock. They are written
-// anew with every policy, and by every worker that starts.
+// writtenOut is for how many years the times of a schedule are written out where its zone changes its clock. They are
+// written anew with every policy, and by every worker that starts.
 const writtenOut = 20
 
-// ScheduleSpec is a cron expression for Temporal, whose own reading of it is another: there the day of the month and the day of
-// the week must both fit, and a time that the clock jumps over or shows twice is left out or doubled.
+// ScheduleSpec is a cron expression for Temporal, whose own reading of it is another: there the day of the month and
+// the day of the week must both fit, and a time that the clock jumps over or shows twice is left out or doubled.
 func ScheduleSpec(cron, zone string, now time.Time) (client.ScheduleSpec, error) {
 	c, err := window.NewCalendar(cron, zone)
 	if err != nil {
@@ -187,16 +194,18 @@ func ranges(all []int) (out []client.ScheduleRange) {
 func reviewAction(org string, r *policy.Review) *client.ScheduleWorkflowAction {
 	return &client.ScheduleWorkflowAction{
 		ID: messages.ReviewID(org, r.Name), Workflow: messages.AccessReview, TaskQueue: messages.QueueWorkflows,
-		Args:                  []any{messages.AccessReviewInput{Org: org, Campaign: r.Name}},
-		TypedSearchAttributes: temporal.NewSearchAttributes(messages.AttributeOrg.ValueSet(org), messages.AttributeCampaign.ValueSet(messages.Keyword(r.Name))),
-		StaticSummary:         display.Summary(org + ": access review " + r.Name),
+		Args: []any{messages.AccessReviewInput{Org: org, Campaign: r.Name}},
+		TypedSearchAttributes: temporal.NewSearchAttributes(messages.AttributeOrg.ValueSet(org),
+			messages.AttributeCampaign.ValueSet(messages.Keyword(r.Name))),
+		StaticSummary: display.Summary(org + ": access review " + r.Name),
 	}
 }
 
 // governAction starts the report.
 func governAction(org string) *client.ScheduleWorkflowAction {
 	return &client.ScheduleWorkflowAction{
-		ID: messages.ReportID(org, messages.ReportGovernance, "scheduled"), Workflow: messages.Report, TaskQueue: messages.QueueWorkflows,
+		ID: messages.ReportID(org, messages.ReportGovernance, "scheduled"), Workflow: messages.Report,
+		TaskQueue:             messages.QueueWorkflows,
 		Args:                  []any{messages.ReportInput{Org: org, Kind: messages.ReportGovernance, Scheduled: true}},
 		TypedSearchAttributes: temporal.NewSearchAttributes(messages.AttributeOrg.ValueSet(org)),
 		StaticSummary:         display.Summary(org + ": governance report"),

@@ -40,7 +40,8 @@ func (noSchedules) HasNext() bool { return false }
 
 func (noSchedules) Next() (*client.ScheduleListEntry, error) { return nil, errors.New("there is none") }
 
-// A worker that starts writes the schedules of the policy in force anew: another version may have written them otherwise.
+// A worker that starts writes the schedules of the policy in force anew: another version may have written them
+// otherwise.
 func TestOutlineRenewsSchedulesOncePerWorker(t *testing.T) {
 	t.Parallel()
 	w := activitytest.New(t)
@@ -68,6 +69,8 @@ func TestScheduleSpecRunsWhenTheClockJumps(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "UTC", spec.TimeZoneName)
 	one := func(n int) []client.ScheduleRange { return []client.ScheduleRange{{Start: n, End: n}} }
-	require.Equal(t, client.ScheduleCalendarSpec{Year: one(2027), Month: one(3), DayOfMonth: one(28), Hour: one(1), Minute: one(0)}, spec.Calendars[0])
-	require.Equal(t, client.ScheduleCalendarSpec{Year: one(2028), Month: one(3), DayOfMonth: one(28), Hour: one(0), Minute: one(30)}, spec.Calendars[1])
+	require.Equal(t, client.ScheduleCalendarSpec{Year: one(2027), Month: one(3), DayOfMonth: one(28), Hour: one(1),
+		Minute: one(0)}, spec.Calendars[0])
+	require.Equal(t, client.ScheduleCalendarSpec{Year: one(2028), Month: one(3), DayOfMonth: one(28), Hour: one(0),
+		Minute: one(30)}, spec.Calendars[1])
 }

@@ -54,9 +54,10 @@ func TestExamineLeavesAnEmptiedSourceToAFullVerification(t *testing.T) {
 	w.Full()
 	w.Full()
 	w.Leave("eng", file.People[:30]...)
-	verdict := activitytest.Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine, reconcile.ExamineInput{RunInput: w.NewRun(), Trigger: "events", Scope: messages.Scope{
-		Kind: messages.ScopePeople, People: []string{w.Id(file.People[0])}, Recount: []string{w.Group("eng").ID},
-	}})
+	verdict := activitytest.Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine,
+		reconcile.ExamineInput{RunInput: w.NewRun(), Trigger: "events", Scope: messages.Scope{
+			Kind: messages.ScopePeople, People: []string{w.Id(file.People[0])}, Recount: []string{w.Group("eng").ID},
+		}})
 	require.NotEmpty(t, verdict.Full)
 	require.Nil(t, verdict.Hold)
 	_, whole := w.Planned()
@@ -75,7 +76,8 @@ func TestJudgeTakesASourceMadeAnewForTheSame(t *testing.T) {
 
 	w.CreateSource("eng", "ana", "bo", "carol", "dan", "eve", "kim")
 	look := activitytest.Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine, reconcile.ExamineInput{
-		RunInput: w.NewRun(), Trigger: "events", Fresh: true, Scope: messages.Scope{Kind: messages.ScopeGroups, Groups: []string{w.Group("eng").ID}},
+		RunInput: w.NewRun(), Trigger: "events", Fresh: true,
+		Scope: messages.Scope{Kind: messages.ScopeGroups, Groups: []string{w.Group("eng").ID}},
 	})
 	require.NotEmpty(t, look.Full)
 	run, back := w.Planned()
@@ -91,7 +93,8 @@ func TestJudgeTakesASourceMadeAnewForTheSame(t *testing.T) {
 	require.Contains(t, w.Examine(w.NewRun(), "", w.Id("dan")).Findings, recreated)
 	require.Zero(t, left.Suspects)
 	require.Nil(t, left.Hold)
-	require.Equal(t, map[string]access.ChangeState{"remove carol@example.com from group:builders": access.Done}, activitytest.States(w.Write(run)))
+	require.Equal(t, map[string]access.ChangeState{"remove carol@example.com from group:builders": access.Done},
+		activitytest.States(w.Write(run)))
 	w.Pass(24 * time.Hour)
 	_, later := w.Planned()
 	require.NotContains(t, later.Findings, recreated)
@@ -125,15 +128,18 @@ func TestWatchComparesTheGroupsWhereTheFeedIsSilent(t *testing.T) {
 	w.DeleteSource("support")
 	w.ByHand(http.MethodDelete, "other", "jo")
 	w.Pass(time.Minute)
-	silent := reconcile.WatchInput{Org: activitytest.Org, Policy: w.Policy, Cursor: cursor, Every: messages.Duration(time.Second), Once: true}
+	silent := reconcile.WatchInput{Org: activitytest.Org, Policy: w.Policy, Cursor: cursor,
+		Every: messages.Duration(time.Second), Once: true}
 	seen := activitytest.Must[reconcile.WatchResult](w, w.Acts.Reconcile.Watch, silent)
 	require.Equal(t, []string{w.Deleted("support")}, seen.Groups)
 	require.True(t, seen.Fresh)
 	require.Equal(t, "source groups changed as a whole: support", w.Glance(seen).Full)
 	cursor = seen.Cursor
 	w.Pass(10 * time.Minute)
-	require.Empty(t, activitytest.Must[reconcile.WatchResult](w, w.Acts.Reconcile.Watch, silent).Groups, "it is told once")
-	require.Equal(t, map[string]int{"events.stream": 1}, w.Calls(func() { w.Watch(cursor) }), "and costs nothing in between")
+	require.Empty(t, activitytest.Must[reconcile.WatchResult](w, w.Acts.Reconcile.Watch, silent).Groups,
+		"it is told once")
+	require.Equal(t, map[string]int{"events.stream": 1}, w.Calls(func() { w.Watch(cursor) }),
+		"and costs nothing in between")
 }
 
 // Where the identity provider is disconnected, its groups become the organization's own: they are no sources any more.
@@ -154,7 +160,8 @@ func TestWatchFindsGroupsThatAreNoLongerSynced(t *testing.T) {
 	require.Zero(t, verdict.Open)
 }
 
-// Somebody whom the policy names is renamed, which is no event: the watch finds it all the same, and what is noticed says so.
+// Somebody whom the policy names is renamed, which is no event: the watch finds it all the same, and what is noticed
+// says so.
 func TestWatchFindsWhomThePolicyNamesByAnotherAddress(t *testing.T) {
 	t.Parallel()
 	for name, feed := range map[string]bool{"by the feed": true, "by counts": false} {
@@ -172,7 +179,8 @@ func TestWatchFindsWhomThePolicyNamesByAnotherAddress(t *testing.T) {
 			seen := w.Watch(cursor)
 			require.Equal(t, []string{w.Id("dan")}, seen.People)
 			require.True(t, seen.Fresh)
-			require.Contains(t, activitytest.Joined(w.Glance(seen).Findings), "name-changed dan@example.com: is now dan.lee@example.com")
+			require.Contains(t, activitytest.Joined(w.Glance(seen).Findings),
+				"name-changed dan@example.com: is now dan.lee@example.com")
 			w.Pass(10 * time.Minute)
 			require.Empty(t, w.Watch(seen.Cursor).People, "it is told once")
 		})
@@ -186,10 +194,12 @@ func TestExamineRepeatsWhatTheLastFullVerificationAloneCouldTell(t *testing.T) {
 	w.Admit(activitytest.OpenGuard + "\nprotected: [{target: 'group:builders', minimum: 1, maximum: 2}]")
 	run, _ := w.Full()
 	few := activitytest.Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine, reconcile.ExamineInput{
-		RunInput: w.NewRun(), Trigger: "events", Scope: messages.Scope{Kind: messages.ScopePeople, People: []string{w.Id("carol")}}, Full: run.Run,
+		RunInput: w.NewRun(), Trigger: "events",
+		Scope: messages.Scope{Kind: messages.ScopePeople, People: []string{w.Id("carol")}}, Full: run.Run,
 	})
 	require.Contains(t, activitytest.Joined(few.Findings), "too-many-holders group:builders")
-	require.NotContains(t, activitytest.Joined(w.Examine(w.NewRun(), "", w.Id("carol")).Findings), "too-many-holders", "it cannot tell by itself")
+	require.NotContains(t, activitytest.Joined(w.Examine(w.NewRun(), "", w.Id("carol")).Findings), "too-many-holders",
+		"it cannot tell by itself")
 }
 
 // Its members are counted by no sweep, since it gives nothing; so no sweep speaks against it.
@@ -198,7 +208,8 @@ func TestJudgeReportsASourceWhoseTargetCannotBeMadeAndDoesNotDoubtIt(t *testing.
 	w := activitytest.New(t)
 	w.CreateSource("squad-a ", "ana")
 	w.CreateSource("squad-b", "bo")
-	text := strings.Replace(w.Text(activitytest.AutoAdopt), "ignore:", "  - {name: squads, from: ['squad-*'], to: ['group:crew-*'], create: true}\nignore:", 1)
+	text := strings.Replace(w.Text(activitytest.AutoAdopt), "ignore:",
+		"  - {name: squads, from: ['squad-*'], to: ['group:crew-*'], create: true}\nignore:", 1)
 	w.Policy = activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, w.AdmitIn(text)).Policy
 	w.Full()
 	for range 2 {

@@ -21,8 +21,8 @@ type SweepInput struct {
 	Pages  int    `json:"pages"` // pages in a block
 }
 
-// Sweep reads a block of pages of people, decides each page and puts the plan's lines into the ledger. A repeat resumes at the last
-// page that a heartbeat named, and pages done twice replace themselves.
+// Sweep reads a block of pages of people, decides each page and puts the plan's lines into the ledger. A repeat resumes
+// at the last page that a heartbeat named, and pages done twice replace themselves.
 func (a *Activities) Sweep(ctx context.Context, in SweepInput) (session.SweepResult, error) {
 	s, err := a.open(ctx, in.Org, in.Policy)
 	if err != nil {
@@ -32,12 +32,14 @@ func (a *Activities) Sweep(ctx context.Context, in SweepInput) (session.SweepRes
 	if err != nil {
 		return session.SweepResult{}, err
 	}
-	return s.Session.Sweep(ctx, session.SweepBlock{Cursor: in.Cursor, Block: in.Block, Pages: in.Pages, Expand: s.Expand()}, func(key string, users []organization.User) error {
+	return s.Session.Sweep(ctx, session.SweepBlock{Cursor: in.Cursor, Block: in.Block, Pages: in.Pages,
+		Expand: s.Expand()}, func(key string, users []organization.User) error {
 		shown := make([]string, len(users))
 		for i, u := range users {
 			shown[i] = u.AccountID
 		}
-		return s.decide(ctx, bound, in.RunInput, ledger.Page{Key: key, People: session.People(users), Shown: shown}, true)
+		return s.decide(ctx, bound, in.RunInput, ledger.Page{Key: key, People: session.People(users), Shown: shown},
+			true)
 	})
 }
 
@@ -88,7 +90,8 @@ func (d *pageDecision) gather(ctx context.Context) (err error) {
 		}
 	}
 	d.now = d.Now()
-	if d.states, err = d.Ledger.States(ctx, d.Org, session.IDsOf(people), d.now.Add(-session.RecentWrites)); err != nil {
+	if d.states, err = d.Ledger.States(ctx, d.Org, session.IDsOf(people),
+		d.now.Add(-session.RecentWrites)); err != nil {
 		return err
 	}
 	if err := d.LearnUse(ctx, d.bound, people, d.states); err != nil {
@@ -112,7 +115,8 @@ func (d *pageDecision) person(ctx context.Context, p access.Person) error {
 	d.page.Due[p.ID] = d.bound.NextChange(p, policy.Known{Grants: known.Grants, Held: known.Holdings, Now: d.now})
 	if d.bound.Observes() {
 		known.Would = true
-		d.page.Changes = append(d.page.Changes, plan.Observed(decision, plan.Decide(d.bound, p, known, d.in.Run, d.now))...)
+		d.page.Changes = append(d.page.Changes,
+			plan.Observed(decision, plan.Decide(d.bound, p, known, d.in.Run, d.now))...)
 	}
 	if d.count {
 		d.countPerson(p, known, decision)

@@ -21,7 +21,8 @@ func TestAnOutlineCostsFewCalls(t *testing.T) {
 	run := w.NewRun()
 	var result reconcile.OutlineResult
 	made := w.Calls(func() { result = w.Outline(run) })
-	require.Equal(t, map[string]int{"groups.search": 1}, made, "one page of groups, whose counts say that the two targets open nothing")
+	require.Equal(t, map[string]int{"groups.search": 1}, made,
+		"one page of groups, whose counts say that the two targets open nothing")
 	require.Equal(t, 1, result.Calls)
 	require.Equal(t, 2, result.Targets)
 	require.Equal(t, len(w.Sim.State().Groups), result.Groups)
@@ -31,7 +32,8 @@ func TestAnOutlineCostsFewCalls(t *testing.T) {
 func TestAnOutlineReadsTheRolesOfTargetsThatMayOpenSomething(t *testing.T) {
 	t.Parallel()
 	file := activitytest.People
-	file.Local = []cloud.OrgGroup{{Name: "builders", Roles: []cloud.OrgRole{{App: "jira", Site: "acme", Role: "user"}}}, {Name: "helpers"}, {Name: "other"}}
+	file.Local = []cloud.OrgGroup{{Name: "builders", Roles: []cloud.OrgRole{{App: "jira", Site: "acme", Role: "user"}}},
+		{Name: "helpers"}, {Name: "other"}}
 	w := activitytest.NewOf(t, file)
 	w.Admit(activitytest.AutoAdopt)
 	one := w.Calls(func() { w.Outline(w.NewRun()) })
@@ -69,11 +71,13 @@ func TestASweepGoesBlockByBlock(t *testing.T) {
 	w.Admit(activitytest.AutoAdopt)
 	run := w.NewRun()
 	w.Outline(run)
-	first := activitytest.Must[session.SweepResult](w, w.Acts.Reconcile.Sweep, reconcile.SweepInput{RunInput: run, Pages: 2})
+	first := activitytest.Must[session.SweepResult](w, w.Acts.Reconcile.Sweep,
+		reconcile.SweepInput{RunInput: run, Pages: 2})
 	require.Equal(t, 200, first.People)
 	require.Equal(t, 2, first.Calls)
 	require.NotEmpty(t, first.Next)
-	second := activitytest.Must[session.SweepResult](w, w.Acts.Reconcile.Sweep, reconcile.SweepInput{RunInput: run, Pages: 2, Block: 1, Cursor: first.Next})
+	second := activitytest.Must[session.SweepResult](w, w.Acts.Reconcile.Sweep,
+		reconcile.SweepInput{RunInput: run, Pages: 2, Block: 1, Cursor: first.Next})
 	require.Equal(t, 150, second.People)
 	require.Empty(t, second.Next)
 	verdict := w.Judge(run)
@@ -89,7 +93,8 @@ func TestASweepGoesOnWhereAnEarlierAttemptWas(t *testing.T) {
 	run := w.NewRun()
 	w.Outline(run)
 	in := reconcile.SweepInput{RunInput: run, Pages: 20}
-	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus, After: 2, Count: 1, Params: cloud.FaultParams{Status: 503}})
+	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus, After: 2, Count: 1,
+		Params: cloud.FaultParams{Status: 503}})
 	_, err := activitytest.Call[session.SweepResult](w, w.Acts.Reconcile.Sweep, in)
 	app := activitytest.ApplicationError(t, err)
 	require.Equal(t, session.ErrUnavailable, app.Type())
@@ -123,7 +128,8 @@ func TestASweepWhoseAnswerWasLostIsNotMadeAgain(t *testing.T) {
 	w.Sweep(run)
 	w.Beat = map[string]any{"Page": 2, "Cursor": "", "People": 150}
 	made := w.Calls(func() {
-		result := activitytest.Must[session.SweepResult](w, w.Acts.Reconcile.Sweep, reconcile.SweepInput{RunInput: run, Pages: 20})
+		result := activitytest.Must[session.SweepResult](w, w.Acts.Reconcile.Sweep,
+			reconcile.SweepInput{RunInput: run, Pages: 20})
 		require.Equal(t, 150, result.People)
 		require.Empty(t, result.Next)
 	})
@@ -149,7 +155,8 @@ func TestACursorThatRepeatsIsBadEvidence(t *testing.T) {
 	run := w.NewRun()
 	w.Outline(run)
 	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultRepeatedCursor, After: 1})
-	_, err := activitytest.Call[session.SweepResult](w, w.Acts.Reconcile.Sweep, reconcile.SweepInput{RunInput: run, Pages: 20})
+	_, err := activitytest.Call[session.SweepResult](w, w.Acts.Reconcile.Sweep,
+		reconcile.SweepInput{RunInput: run, Pages: 20})
 	require.Equal(t, session.ErrEvidence, activitytest.ApplicationError(t, err).Type())
 }
 
@@ -200,7 +207,8 @@ func TestRemovalsBeyondTheGuardAreHeldAndAdditionsGoOn(t *testing.T) {
 	require.Equal(t, 1, verdict.Open)
 	require.Equal(t, 3, verdict.Counts.Held)
 	require.Equal(t, 3, verdict.Hold.Removals)
-	require.Equal(t, map[string]access.ChangeState{"add jo@example.com to group:builders": access.Done}, activitytest.States(w.Write(run)))
+	require.Equal(t, map[string]access.ChangeState{"add jo@example.com to group:builders": access.Done},
+		activitytest.States(w.Write(run)))
 	require.Equal(t, "ana bo carol dan eve jo kim", w.Members("builders"))
 }
 
@@ -209,7 +217,8 @@ func TestTruncatedGroupListsRemoveNobody(t *testing.T) {
 	t.Parallel()
 	t.Run("while they last, removals wait", func(t *testing.T) {
 		w := activitytest.InStep(t)
-		w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedGroups, Params: cloud.FaultParams{Share: 0.9}})
+		w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedGroups,
+			Params: cloud.FaultParams{Share: 0.9}})
 		run, verdict := w.Planned()
 		require.Positive(t, verdict.Counts.Removals, "the fault struck")
 		require.Positive(t, verdict.Suspects)
@@ -220,7 +229,8 @@ func TestTruncatedGroupListsRemoveNobody(t *testing.T) {
 	})
 	t.Run("a partial look takes nothing either", func(t *testing.T) {
 		w := activitytest.InStep(t)
-		w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedGroups, Params: cloud.FaultParams{Share: 1}})
+		w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultTruncatedGroups,
+			Params: cloud.FaultParams{Share: 1}})
 		first := w.Examine(w.NewRun(), "", w.Id("carol"))
 		run := w.NewRun()
 		second := w.Examine(run, "run-002", w.Id("carol"))
@@ -241,7 +251,8 @@ func TestAMoveDuringTheSweepHoldsNothingUp(t *testing.T) {
 	verdict := w.Judge(run)
 	require.Equal(t, 1, verdict.Counts.Removals)
 	require.Zero(t, verdict.Counts.Held, "%v", verdict.Findings)
-	require.Equal(t, map[string]access.ChangeState{"remove carol@example.com from group:builders": access.Done}, activitytest.States(w.Write(run)))
+	require.Equal(t, map[string]access.ChangeState{"remove carol@example.com from group:builders": access.Done},
+		activitytest.States(w.Write(run)))
 }
 
 func TestASourceThatShrinksHoldsItsRemovals(t *testing.T) {
@@ -260,7 +271,8 @@ func TestASourceThatShrinksHoldsItsRemovals(t *testing.T) {
 func TestAGroupSearchThatComesBackEmptyRemovesNobodyAndForgetsNoSource(t *testing.T) {
 	t.Parallel()
 	w := activitytest.InStep(t)
-	w.Inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultEmptyPage, Params: cloud.FaultParams{Next: "drop"}})
+	w.Inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultEmptyPage,
+		Params: cloud.FaultParams{Next: "drop"}})
 	run, verdict := w.Planned()
 	require.Positive(t, verdict.Suspects)
 	require.Empty(t, w.Write(run))

@@ -11,8 +11,8 @@ import (
 	"github.com/castellan-io/castellan/activities/internal/activitytest"
 )
 
-// Between two looks carol leaves, and comes back: what somebody gave her by hand then is theirs. Without the event feed, nothing
-// would tell it from what Castellan gave.
+// Between two looks carol leaves, and comes back: what somebody gave her by hand then is theirs. Without the event
+// feed, nothing would tell it from what Castellan gave.
 func TestExamineLeavesWhatWasGivenByHandSince(t *testing.T) {
 	t.Parallel()
 	for name, happens := range map[string]func(*activitytest.SimulatedOrg){
@@ -98,7 +98,10 @@ func TestAGrantsEndLeavesWhatWasGivenByHandSince(t *testing.T) {
 	t.Parallel()
 	for target, take := range taken {
 		give := map[access.Entitlement]func(*activitytest.SimulatedOrg){
-			access.OrgAdmin:       func(w *activitytest.SimulatedOrg) { w.Set("ivo", map[string]any{"orgAdmin": true}) },
+			access.OrgAdmin: func(w *activitytest.SimulatedOrg) {
+				w.Set("ivo",
+					map[string]any{"orgAdmin": true})
+			},
 			activitytest.Builders: func(w *activitytest.SimulatedOrg) { w.ByHand(http.MethodPost, "builders", "ivo") },
 		}[target]
 		if give == nil {
@@ -132,7 +135,8 @@ func TestAGrantsEndLeavesWhatWasGivenByHandSince(t *testing.T) {
 	}
 }
 
-// Atlassian's clock and ours differ: what Castellan gave back after it was taken by hand is Castellan's own all the same.
+// Atlassian's clock and ours differ: what Castellan gave back after it was taken by hand is Castellan's own all the
+// same.
 func TestWatchGoesByOneClock(t *testing.T) {
 	t.Parallel()
 	for _, ahead := range []time.Duration{20 * time.Second, 10 * time.Minute} {

@@ -14,11 +14,13 @@ import (
 	"github.com/castellan-io/castellan/plan"
 )
 
-// PlanUndo writes the inverse of a run's done changes as the plan of a new run: of those that the ledger's chain says were written.
+// PlanUndo writes the inverse of a run's done changes as the plan of a new run: of those that the ledger's chain says
+// were written.
 func (a *Activities) PlanUndo(ctx context.Context, in UndoInput) (int, error) {
 	run, err := a.env.Ledger.Run(ctx, in.Org, in.Of)
 	if err != nil {
-		return 0, session.NonRetryable(session.ErrUnknown, fmt.Errorf("organization %s has no run %q to undo: %w", in.Org, in.Of, err))
+		return 0, session.NonRetryable(session.ErrUnknown,
+			fmt.Errorf("organization %s has no run %q to undo: %w", in.Org, in.Of, err))
 	}
 	s, err := a.open(ctx, in.Org, in.Policy)
 	if err != nil {
@@ -62,7 +64,8 @@ func (a *Activities) PlanUndo(ctx context.Context, in UndoInput) (int, error) {
 				inverse = append(inverse, back)
 			}
 		}
-		if err := s.Ledger.SavePage(ctx, in.Org, in.Run, ledger.Page{Key: fmt.Sprintf("undo-%04d", page), Changes: inverse}, s.Now()); err != nil {
+		if err := s.Ledger.SavePage(ctx, in.Org, in.Run,
+			ledger.Page{Key: fmt.Sprintf("undo-%04d", page), Changes: inverse}, s.Now()); err != nil {
 			return n, err
 		}
 		n += len(inverse)
@@ -80,7 +83,8 @@ func (a *Activities) FindRun(ctx context.Context, in session.RunInput) (messages
 	defer session.AutoHeartbeat(ctx)()
 	run, err := a.env.Ledger.Run(ctx, in.Org, in.Run)
 	if errors.Is(err, ledger.ErrNotFound) {
-		return messages.RunSummary{}, session.NonRetryable(session.ErrUnknown, fmt.Errorf("organization %s has no run %q; starter runs lists them", in.Org, in.Run))
+		return messages.RunSummary{}, session.NonRetryable(session.ErrUnknown,
+			fmt.Errorf("organization %s has no run %q; starter runs lists them", in.Org, in.Run))
 	}
 	return session.RunMessage(run), err
 }

@@ -27,10 +27,11 @@ const (
 	watchBeat     = 4 * time.Second  // between two signs of life, as long as this process watches few organizations
 	fewWatches    = 100              // so many; with more of them, signs of life are as much rarer
 	countsAtLeast = time.Minute      // between two looks at the group counts
-	groupsAtLeast = 10 * time.Minute // between two looks at the list of groups, where the feed runs, and at whom the policy names
-	mostTouched   = 1000             // people in one answer
-	fromPrefix    = "from:"          // a cursor that is an instant: epoch milliseconds
-	ownWrite      = time.Minute      // an event so soon after a write of our own is its echo
+	// between two looks at the list of groups, where the feed runs, and at whom the policy names
+	groupsAtLeast = 10 * time.Minute
+	mostTouched   = 1000        // people in one answer
+	fromPrefix    = "from:"     // a cursor that is an instant: epoch milliseconds
+	ownWrite      = time.Minute // an event so soon after a write of our own is its echo
 )
 
 // WatchInput asks for what happens in an organization from a cursor on.
@@ -40,7 +41,8 @@ type WatchInput struct {
 	Mode   string            `json:"mode,omitempty"`
 	Cursor string            `json:"cursor,omitempty"` // empty: from now on
 	Every  messages.Duration `json:"every"`
-	Once   bool              `json:"once,omitempty"` // return after the first poll: used to see whether a problem is over
+	// return after the first poll: used to see whether a problem is over
+	Once bool `json:"once,omitempty"`
 }
 
 // WatchResult says where to look.
@@ -50,9 +52,10 @@ type WatchResult struct {
 	People  []string `json:"people,omitempty"`  // account ids
 	Groups  []string `json:"groups,omitempty"`  // ids of groups whose members have to be looked at
 	Recount []string `json:"recount,omitempty"` // ids of groups that people were touched in
-	Later   []string `json:"later,omitempty"`   // those of them whom a read may show as we left them: look once more after a while
-	Fresh   bool     `json:"fresh,omitempty"`   // groups came, went or changed their role
-	Full    string   `json:"full,omitempty"`    // why everybody has to be looked at
+	// those of them whom a read may show as we left them: look once more after a while
+	Later []string `json:"later,omitempty"`
+	Fresh bool     `json:"fresh,omitempty"` // groups came, went or changed their role
+	Full  string   `json:"full,omitempty"`  // why everybody has to be looked at
 }
 
 func (r WatchResult) touched() bool {
@@ -60,8 +63,8 @@ func (r WatchResult) touched() bool {
 }
 
 // Watch polls the organization's event feed and returns when something happened that may matter, or after half an hour.
-// Events only say where to look; what they claim is never believed. Where the organization has no feed (it needs Guard),
-// the member counts of its groups are compared instead. It heartbeats its cursor and resumes there.
+// Events only say where to look; what they claim is never believed. Where the organization has no feed (it needs
+// Guard), the member counts of its groups are compared instead. It heartbeats its cursor and resumes there.
 func (a *Activities) Watch(ctx context.Context, in WatchInput) (WatchResult, error) {
 	var cursor string
 	if activity.HasHeartbeatDetails(ctx) && activity.GetHeartbeatDetails(ctx, &cursor) == nil && cursor != "" {
@@ -142,8 +145,8 @@ func (s *task) watchEvents(ctx context.Context, in WatchInput) (WatchResult, err
 	return result, nil
 }
 
-// groupsDue reports whether the list of groups is to be compared now. It is the first time some minutes after this process has
-// first watched the organization, however often the watch began anew since.
+// groupsDue reports whether the list of groups is to be compared now. It is the first time some minutes after this
+// process has first watched the organization, however often the watch began anew since.
 func (s *task) groupsDue() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,11 +158,12 @@ func (s *task) groupsDue() bool {
 	return watched
 }
 
-// compareGroups looks at the groups that came, went, or go by another name since they were last read. The feed should tell of
-// these, and is not promised to.
+// compareGroups looks at the groups that came, went, or go by another name since they were last read. The feed should
+// tell of these, and is not promised to.
 //
 // Calls: groups/100.
-func (s *task) compareGroups(ctx context.Context, r *WatchResult, b *policy.Bound, before map[string]access.Group) error {
+func (s *task) compareGroups(ctx context.Context, r *WatchResult, b *policy.Bound,
+	before map[string]access.Group) error {
 	now, err := s.ReadGroups(ctx, organization.GroupQuery{Limit: session.PageSize})
 	if err != nil {
 		return err
@@ -192,8 +196,9 @@ func (s *task) compareNames(ctx context.Context, r *WatchResult) error {
 	return err
 }
 
-// clockAhead is how far Atlassian's clock is ahead of ours, by an answer's own date. What events say happened is held against what the
-// ledger says was written, so both have to go by one clock. Less than what a date leaves open counts as nothing.
+// clockAhead is how far Atlassian's clock is ahead of ours, by an answer's own date. What events say happened is held
+// against what the ledger says was written, so both have to go by one clock. Less than what a date leaves open counts
+// as nothing.
 func clockAhead(answered, now time.Time) time.Duration {
 	ahead := answered.Sub(now)
 	if answered.IsZero() || ahead.Abs() < 2*time.Second {
@@ -211,7 +216,8 @@ func eventQuery(cursor string) organization.EventQuery {
 }
 
 // look notes what an event points at, unless it is about nothing that the policy touches or an echo of our own write.
-func (s *task) look(ctx context.Context, r *WatchResult, b *policy.Bound, known map[string]access.Group, e organization.Event) error {
+func (s *task) look(ctx context.Context, r *WatchResult, b *policy.Bound, known map[string]access.Group,
+	e organization.Event) error {
 	if !relevant(e.Action) {
 		return nil
 	}
@@ -287,8 +293,10 @@ func (s *task) noteRemovals(ctx context.Context, e organization.Event, people, g
 			return nil
 		}
 		taken = []string{string(access.OrgAdmin)}
-	case says(e.Action, "role", "admin", "access", "group", "domain", "policy", "email", "avatar", "token", "device", "key"),
-		!says(e.Action, "directory", "org", "user_delet", "account_delet"): // a phone or a second factor may be removed, too
+	case says(e.Action, "role", "admin", "access", "group", "domain", "policy", "email", "avatar", "token",
+		"device", "key"),
+		// a phone or a second factor may be removed, too
+		!says(e.Action, "directory", "org", "user_delet", "account_delet"):
 		return nil
 	default:
 		taken = []string{ledger.LeftOrganization}
@@ -307,7 +315,8 @@ func (s *task) noteRemovals(ctx context.Context, e organization.Event, people, g
 				continue
 			}
 			said := access.Taken{At: e.Time, Action: display.Shorten(e.Action, 100)}
-			if err := s.Ledger.NoteRemoval(ctx, s.Org, ledger.Removal{Person: person, What: what, Taken: said}); err != nil {
+			if err := s.Ledger.NoteRemoval(ctx, s.Org,
+				ledger.Removal{Person: person, What: what, Taken: said}); err != nil {
 				return err
 			}
 		}
@@ -321,9 +330,9 @@ func says(action string, words ...string) bool {
 	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(action, word) })
 }
 
-// touch notes a person whom an event names, unless it tells of a write of our own. One that tells of the opposite does not:
-// somebody gave by hand what we have just taken. Since our own writes are believed over reads for a while, such a person is
-// looked at once more after that.
+// touch notes a person whom an event names, unless it tells of a write of our own. One that tells of the opposite does
+// not: somebody gave by hand what we have just taken. Since our own writes are believed over reads for a while, such a
+// person is looked at once more after that.
 func (s *task) touch(ctx context.Context, r *WatchResult, e organization.Event, person, group string) (bool, error) {
 	var wrote access.Action
 	if !e.Time.IsZero() {
@@ -355,7 +364,8 @@ func relevant(action string) bool {
 			return false
 		}
 	}
-	for _, word := range []string{"group", "member", "role", "access", "admin", "invite", "user_", "account", "directory", "suspend", "restor", "deactivat", "provision"} {
+	for _, word := range []string{"group", "member", "role", "access", "admin", "invite", "user_", "account",
+		"directory", "suspend", "restor", "deactivat", "provision"} {
 		if strings.Contains(action, word) {
 			return true
 		}
@@ -399,7 +409,8 @@ func (s *task) watchCounts(ctx context.Context, in WatchInput) (WatchResult, err
 		if !first && !alive.wait(ctx, every, "") {
 			return result, nil
 		}
-		now, err := s.ReadGroups(ctx, organization.GroupQuery{Limit: session.PageSize, Expand: []string{"counts.users"}})
+		now, err := s.ReadGroups(ctx, organization.GroupQuery{Limit: session.PageSize,
+			Expand: []string{"counts.users"}})
 		if err != nil {
 			if ctx.Err() != nil {
 				return result, nil
@@ -442,8 +453,8 @@ func (s *task) watchCounts(ctx context.Context, in WatchInput) (WatchResult, err
 	return result, nil
 }
 
-// signs are the heartbeats of a watch. They are most of what watching costs: so with many organizations they are rare, as rare as
-// the workflow bears. That events were read is shown at once.
+// signs are the heartbeats of a watch. They are most of what watching costs: so with many organizations they are rare,
+// as rare as the workflow bears. That events were read is shown at once.
 type signs struct {
 	session *task
 	last    time.Time

@@ -53,7 +53,9 @@ func TestWatchLooksAtLocalGroupsThatARuleAsksFor(t *testing.T) {
 		for feed, moves := range map[bool]string{true: "events", false: "counts"} {
 			t.Run(condition+" by "+moves, func(t *testing.T) {
 				w, cursor := activitytest.Watched(t)
-				w.Admit(strings.Replace(activitytest.OpenGuard, "adopt: auto", "adopt: auto, rules: auto", 1) + "\nrules:\n  - {name: no, when: '" + condition + "', deny: ['group:helpers'], mode: enforce, owner: ana@example.com}\n")
+				w.Admit(strings.Replace(activitytest.OpenGuard, "adopt: auto", "adopt: auto, rules: auto", 1) +
+					"\nrules:\n  - {name: no, when: '" + condition +
+					"', deny: ['group:helpers'], mode: enforce, owner: ana@example.com}\n")
 				w.Verified()
 				w.Configure(func(s *cloud.Settings) { s.Guard = feed })
 				w.Pass(time.Hour)
@@ -63,7 +65,9 @@ func TestWatchLooksAtLocalGroupsThatARuleAsksFor(t *testing.T) {
 				}
 				w.ByHand(http.MethodPost, "other", "ivo")
 				w.Pass(time.Minute)
-				seen := activitytest.Must[reconcile.WatchResult](w, w.Acts.Reconcile.Watch, reconcile.WatchInput{Org: activitytest.Org, Policy: w.Policy, Cursor: cursor, Every: messages.Duration(time.Millisecond), Once: true})
+				seen := activitytest.Must[reconcile.WatchResult](w, w.Acts.Reconcile.Watch,
+					reconcile.WatchInput{Org: activitytest.Org, Policy: w.Policy, Cursor: cursor,
+						Every: messages.Duration(time.Millisecond), Once: true})
 				require.Equal(t, moves, seen.Mode)
 				if feed {
 					require.Contains(t, seen.People, w.Id("ivo"))
@@ -121,7 +125,8 @@ func TestWithoutAFeedTheCountsAreWatched(t *testing.T) {
 	w, cursor := activitytest.Watched(t)
 	w.Configure(func(s *cloud.Settings) { s.Guard = false })
 	w.Join("support", "ivo")
-	in := reconcile.WatchInput{Org: activitytest.Org, Policy: w.Policy, Cursor: cursor, Every: messages.Duration(time.Millisecond), Once: true}
+	in := reconcile.WatchInput{Org: activitytest.Org, Policy: w.Policy, Cursor: cursor,
+		Every: messages.Duration(time.Millisecond), Once: true}
 	seen := activitytest.Must[reconcile.WatchResult](w, w.Acts.Reconcile.Watch, in)
 	require.Equal(t, "counts", seen.Mode)
 	require.Contains(t, seen.Groups, w.Group("support").ID)
@@ -130,8 +135,11 @@ func TestWithoutAFeedTheCountsAreWatched(t *testing.T) {
 func TestAFeedThatFailsIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	w, cursor := activitytest.Watched(t)
-	w.Inject(cloud.Fault{Operations: []string{"events.stream"}, Kind: cloud.FaultStatus, Count: 1, Params: cloud.FaultParams{Status: 503}})
-	_, err := activitytest.Call[reconcile.WatchResult](w, w.Acts.Reconcile.Watch, reconcile.WatchInput{Org: activitytest.Org, Policy: w.Policy, Cursor: cursor, Every: messages.Duration(time.Second), Once: true})
+	w.Inject(cloud.Fault{Operations: []string{"events.stream"}, Kind: cloud.FaultStatus, Count: 1,
+		Params: cloud.FaultParams{Status: 503}})
+	_, err := activitytest.Call[reconcile.WatchResult](w, w.Acts.Reconcile.Watch,
+		reconcile.WatchInput{Org: activitytest.Org, Policy: w.Policy, Cursor: cursor,
+			Every: messages.Duration(time.Second), Once: true})
 	app := activitytest.ApplicationError(t, err)
 	require.Equal(t, session.ErrUnavailable, app.Type())
 	require.False(t, app.NonRetryable())
@@ -147,7 +155,9 @@ func TestWatchEndsWhenItsWorkerStops(t *testing.T) {
 	close(stopping)
 	env.SetWorkerStopChannel(stopping)
 	env.RegisterActivity(w.Acts.Reconcile.Watch)
-	answer, err := env.ExecuteActivity(w.Acts.Reconcile.Watch, reconcile.WatchInput{Org: activitytest.Org, Policy: w.Policy, Cursor: cursor, Every: messages.Duration(time.Hour)})
+	answer, err := env.ExecuteActivity(w.Acts.Reconcile.Watch,
+		reconcile.WatchInput{Org: activitytest.Org, Policy: w.Policy, Cursor: cursor,
+			Every: messages.Duration(time.Hour)})
 	require.NoError(t, err)
 	var result reconcile.WatchResult
 	require.NoError(t, answer.Get(&result))

@@ -17,17 +17,18 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// Explain decides one person now, as any run would, and tells all that leads to it. Nothing is written. What is to be supposed
-// is supposed of the person alone.
+// Explain decides one person now, as any run would, and tells all that leads to it. Nothing is written. What is to be
+// supposed is supposed of the person alone.
 //
-// Calls: one for the person; for what a floor may forbid, holders/100 of each protected target concerned; one where a rule's
-// answer hangs on when apps were used; a few where an addition hangs on the person's not being in a group.
+// Calls: one for the person; for what a floor may forbid, holders/100 of each protected target concerned; one where a
+// rule's answer hangs on when apps were used; a few where an addition hangs on the person's not being in a group.
 func (a *Activities) Explain(ctx context.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
 	defer session.AutoHeartbeat(ctx)()
 	answer := messages.ReportAnswer{Org: in.Org, Kind: in.Kind}
 	version, err := a.env.Ledger.Policy(ctx, in.Org, "")
 	if err != nil {
-		return answer, session.NonRetryable(session.ErrUnknown, fmt.Errorf("organization %s has no policy in force; start it with `starter apply FILE`: %w", in.Org, err))
+		return answer, session.NonRetryable(session.ErrUnknown,
+			fmt.Errorf("organization %s has no policy in force; start it with `starter apply FILE`: %w", in.Org, err))
 	}
 	s, err := a.open(ctx, in.Org, version.Hash)
 	if err != nil {
@@ -38,7 +39,8 @@ func (a *Activities) Explain(ctx context.Context, in messages.ReportInput) (mess
 		return answer, err
 	}
 	if !known {
-		return answer, session.NonRetryable(session.ErrUnknown, fmt.Errorf("organization %s was not verified under its policy yet; ask again after the first full verification", in.Org))
+		return answer, session.NonRetryable(session.ErrUnknown,
+			fmt.Errorf("organization %s was not verified under its policy yet; ask again after the first full verification", in.Org))
 	}
 	enforced, _ := policy.BindSince(s.Policy, outline.Outline, outline.Last)
 	if outline.Acting, err = s.ConsentedRules(ctx, enforced); err != nil {
@@ -95,7 +97,8 @@ func (e *explaining) explain(ctx context.Context) (*messages.Explanation, error)
 	}
 	e.person, e.state = people[0], session.PlanState(states[e.person.ID])
 	grants := slices.DeleteFunc(slices.Clone(e.state.Grants), func(g access.Grant) bool { return !g.InForce(e.at) })
-	e.known = policy.Known{Grants: grants, Marks: e.state.Marks, Rulings: e.state.Rulings, Held: e.state.Holdings, Now: e.at, All: true}
+	e.known = policy.Known{Grants: grants, Marks: e.state.Marks, Rulings: e.state.Rulings, Held: e.state.Holdings,
+		Now: e.at, All: true}
 	said := e.bound.Resolve(e.person, e.known)
 	x := &messages.Explanation{Person: e.person, At: e.at, Supposed: e.supposed}
 	for _, f := range e.bound.Facts(e.person, e.known).List(e.at) {
@@ -112,7 +115,8 @@ func (e *explaining) sayings(x *messages.Explanation, said policy.Resolution) {
 	for _, want := range said.Wants {
 		for _, r := range want.Reasons {
 			if r.Kind == access.ReasonMapping {
-				gives[r.Name] = append(gives[r.Name], fmt.Sprintf("%s through source group %s", e.bound.Targets[want.Target].Entitlement, r.Source))
+				gives[r.Name] = append(gives[r.Name],
+					fmt.Sprintf("%s through source group %s", e.bound.Targets[want.Target].Entitlement, r.Source))
 			}
 		}
 	}
@@ -168,7 +172,8 @@ func (e *explaining) targets(x *messages.Explanation, said policy.Resolution) {
 			continue
 		}
 		one := messages.Explained{
-			Target: t.Entitlement, Held: "no", Reasons: want.Reasons, Denied: want.Denied, Unsure: slices.Concat(want.Unsure, want.Barred),
+			Target: t.Entitlement, Held: "no", Reasons: want.Reasons, Denied: want.Denied,
+			Unsure: slices.Concat(want.Unsure, want.Barred),
 		}
 		switch {
 		case !known:
@@ -191,7 +196,8 @@ func (e *explaining) changes(ctx context.Context, x *messages.Explanation) error
 	whole := e.state
 	whole.Rejected = nil
 	for _, c := range plan.Decide(e.bound, e.person, whole, "explain", e.at).Changes {
-		if !slices.ContainsFunc(x.Changes, func(o access.Change) bool { return o.Target == c.Target && o.Action == c.Action }) {
+		if !slices.ContainsFunc(x.Changes,
+			func(o access.Change) bool { return o.Target == c.Target && o.Action == c.Action }) {
 			x.Rejected = append(x.Rejected, c)
 		}
 	}
@@ -225,12 +231,14 @@ func (e *explaining) changes(ctx context.Context, x *messages.Explanation) error
 	}
 	hold, err := e.Ledger.CurrentHold(ctx, e.Org)
 	if err == nil {
-		lines, err := e.Ledger.Lines(ctx, e.Org, hold.Run, ledger.Filter{States: []access.ChangeState{access.Held}, Person: e.person.ID, Limit: 100})
+		lines, err := e.Ledger.Lines(ctx, e.Org, hold.Run,
+			ledger.Filter{States: []access.ChangeState{access.Held}, Person: e.person.ID, Limit: 100})
 		if err != nil {
 			return err
 		}
 		for _, c := range lines {
-			x.Guard = append(x.Guard, fmt.Sprintf("held now, by %s: %s (%s)", strings.Join(c.HeldBy, ", "), c.Label(), display.Starter("plan --held", e.Org)))
+			x.Guard = append(x.Guard, fmt.Sprintf("held now, by %s: %s (%s)", strings.Join(c.HeldBy, ", "), c.Label(),
+				display.Starter("plan --held", e.Org)))
 		}
 	}
 	return nil

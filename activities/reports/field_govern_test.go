@@ -35,15 +35,18 @@ func TestFieldA8(t *testing.T) {
 	w.Verify()
 	require.False(t, w.Held("sam@mail.example", "group:builders").Owned)
 	require.True(t, w.Held("dan", "group:builders").Owned)
-	require.Equal(t, []string{"sam@mail.example | group:builders | 2026-03-02"}, activitytest.Found(t, w.Govern(), "foreign-memberships"))
+	require.Equal(t, []string{"sam@mail.example | group:builders | 2026-03-02"},
+		activitytest.Found(t, w.Govern(), "foreign-memberships"))
 }
 
 // A10: group names carrying a site suffix, and the customer group of Jira Service Management, are handled.
 func TestFieldA10(t *testing.T) {
 	t.Parallel()
 	w := activitytest.NewOf(t, activitytest.Company)
-	w.Send("POST", "/_sim/seed", map[string]any{"org": activitytest.Company, "apps": []string{"jira-software", "jira-servicedesk", "confluence"}})
-	text := strings.Replace(w.CompanyText(activitytest.Consenting), `to: ["group:builders"]`, `to: ["group:builders", "default:jira/acme/user", "default:jsm/acme/customer"]`, 1)
+	w.Send("POST", "/_sim/seed", map[string]any{"org": activitytest.Company,
+		"apps": []string{"jira-software", "jira-servicedesk", "confluence"}})
+	text := strings.Replace(w.CompanyText(activitytest.Consenting), `to: ["group:builders"]`,
+		`to: ["group:builders", "default:jira/acme/user", "default:jsm/acme/customer"]`, 1)
 	result := activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, w.AdmitIn(text))
 	w.Policy = result.Policy
 	w.Verify()
@@ -83,7 +86,8 @@ func TestFieldA13(t *testing.T) {
 	}
 }
 
-// A15: a tightly locked-down layout, several targets with different rights for one large organization, can be expressed.
+// A15: a tightly locked-down layout, several targets with different rights for one large organization, can be
+// expressed.
 func TestFieldA15(t *testing.T) {
 	t.Parallel()
 	w := activitytest.CompanyWith(t, activitytest.RulesOf(
@@ -115,7 +119,9 @@ func TestFieldE3(t *testing.T) {
 func TestFieldE4(t *testing.T) {
 	t.Parallel()
 	w := activitytest.NewOf(t, activitytest.Company)
-	result := activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, w.AdmitIn(strings.Replace(w.CompanyText(activitytest.Consenting), "group:builders", "default:confluence/acme/user", 1)))
+	result := activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit,
+		w.AdmitIn(strings.Replace(w.CompanyText(activitytest.Consenting), "group:builders",
+			"default:confluence/acme/user", 1)))
 	w.Policy = result.Policy
 	w.Verify()
 	require.Equal(t, w.Members("staff"), w.Members("confluence-users-acme"))
@@ -130,7 +136,8 @@ func TestFieldE4(t *testing.T) {
 // E8: external collaborators are audited at regular intervals: who they are, who answers for them, until when.
 func TestFieldE8(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, "grants:\n  - {name: guests, targets: [directory], duration: {max: 180d}, reason: false}\n")
+	w := activitytest.CompanyWith(t,
+		"grants:\n  - {name: guests, targets: [directory], duration: {max: 180d}, reason: false}\n")
 	w.Right(w.Grant("paul@partner.example", access.Directory, 90*activitytest.Day))
 	rows := activitytest.Found(t, w.Govern(), "external-people")
 	require.Len(t, rows, 4)
@@ -169,9 +176,11 @@ func TestFieldE20(t *testing.T) {
 	file.Local = append(slices.Clone(file.Local), cloud.OrgGroup{Name: "everything", Roles: []cloud.OrgRole{
 		{App: "jira-software", Site: "acme", Role: "user"}, {App: "confluence", Site: "acme", Role: "user"}}})
 	w := activitytest.NewOf(t, file)
-	w.Take(activitytest.Consenting + "protected:\n  - {target: role:org-admin, maximum: 2}\n  - {target: \"group:builders\"}\n" + activitytest.RulesOf(
-		`{name: admins, mode: enforce, when: in("idp-admins"), give: [role:org-admin]}`,
-		`{name: all, mode: enforce, when: in("idp-finance"), give: ["group:everything"]}`))
+	w.Take(activitytest.Consenting +
+		"protected:\n  - {target: role:org-admin, maximum: 2}\n  - {target: \"group:builders\"}\n" +
+		activitytest.RulesOf(
+			`{name: admins, mode: enforce, when: in("idp-admins"), give: [role:org-admin]}`,
+			`{name: all, mode: enforce, when: in("idp-finance"), give: ["group:everything"]}`))
 	w.Verify()
 	w.Verify()
 	require.Contains(t, w.Findings()["too-many-holders role:org-admin"], "3 people hold it; the policy wants at most 2")
@@ -188,7 +197,8 @@ func TestFieldE20(t *testing.T) {
 // E25: the number of admins needed does not grow with the number of people: what one policy says holds for everybody.
 func TestFieldE25(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, activitytest.RulesOf(`{name: finance, mode: enforce, when: department == "Finance", give: ["group:finance-space"]}`))
+	w := activitytest.CompanyWith(t,
+		activitytest.RulesOf(`{name: finance, mode: enforce, when: department == "Finance", give: ["group:finance-space"]}`))
 	for _, name := range []string{"dan", "gus", "kim", "carol"} {
 		w.Set(name, map[string]any{"department": "Finance"})
 	}
@@ -199,12 +209,16 @@ func TestFieldE25(t *testing.T) {
 // E26: everything needed for an audit of excessive privilege can be exported.
 func TestFieldE26(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, "protected:\n  - {target: role:org-admin}\n"+activitytest.RulesOf(`{name: admins, mode: enforce, when: in("idp-admins"), give: [role:org-admin]}`))
+	w := activitytest.CompanyWith(t,
+		"protected:\n  - {target: role:org-admin}\n"+
+			activitytest.RulesOf(`{name: admins, mode: enforce, when: in("idp-admins"), give: [role:org-admin]}`))
 	w.Set("dan", map[string]any{"orgAdmin": true})
 	w.Verify()
 	r := w.Govern()
-	require.Contains(t, strings.Join(activitytest.Found(t, r, "admins-by-hand"), "\n"), "dan@acme.example | role:org-admin")
-	require.Contains(t, strings.Join(activitytest.Found(t, r, "protected-targets"), "\n"), "role:org-admin | carol@acme.example | 2026-03-02 | rule admins")
+	require.Contains(t, strings.Join(activitytest.Found(t, r, "admins-by-hand"), "\n"),
+		"dan@acme.example | role:org-admin")
+	require.Contains(t, strings.Join(activitytest.Found(t, r, "protected-targets"), "\n"),
+		"role:org-admin | carol@acme.example | 2026-03-02 | rule admins")
 	rows, err := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(w.Document(r.ID, "csv"), []byte("\ufeff")))).ReadAll()
 	require.NoError(t, err)
 	require.Greater(t, len(rows), 10)
@@ -227,9 +241,11 @@ func TestGovernanceFindsAccountsAndDomains(t *testing.T) {
 	w.ByHand("POST", "jira-users-acme", "jit")
 	w.Verify()
 	r := w.Govern()
-	require.Contains(t, strings.Join(activitytest.Found(t, r, "unlinked-accounts"), "\n"), "jit@acme.example | invited | 0")
+	require.Contains(t, strings.Join(activitytest.Found(t, r, "unlinked-accounts"), "\n"),
+		"jit@acme.example | invited | 0")
 	require.Contains(t, strings.Join(activitytest.Found(t, r, "in-no-source-group"), "\n"), "jit@acme.example")
-	require.Contains(t, strings.Join(activitytest.Found(t, r, "inactive-people"), "\n"), "jit@acme.example | jira-software/acme (2025-08-14)")
+	require.Contains(t, strings.Join(activitytest.Found(t, r, "inactive-people"), "\n"),
+		"jit@acme.example | jira-software/acme (2025-08-14)")
 	require.Contains(t, activitytest.Found(t, r, "domains"), "partner.example | not the organization's | 2")
 	w.Inject(cloud.Fault{Operations: []string{"domains.list"}, Kind: "status", Params: cloud.FaultParams{Status: 403}})
 	require.Contains(t, section(t, w.Govern(), "domains").Incomplete, "the domains could not be read")
@@ -242,10 +258,13 @@ func TestExplainTellsTheWholeDecision(t *testing.T) {
 		`{name: outside, owner: ana@acme.example, mode: enforce, when: external, deny: ["group:builders"]}`,
 		`{name: idea, owner: ana@acme.example, when: in("idp-contractors"), suspend: true}`))
 	explain := func(person string, suppose ...string) *messages.Explanation {
-		return activitytest.Must[messages.ReportAnswer](w, w.Acts.Reports.Explain, messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportExplain, Person: person, If: suppose}).Explain
+		return activitytest.Must[messages.ReportAnswer](w, w.Acts.Reports.Explain,
+			messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportExplain, Person: person,
+				If: suppose}).Explain
 	}
 	x := explain("gus@acme.example")
-	require.Equal(t, []messages.Saying{{Name: "builders", Verdict: "gives", Why: "group:builders through source group staff"}}, x.Mappings)
+	require.Equal(t, []messages.Saying{{Name: "builders", Verdict: "gives",
+		Why: "group:builders through source group staff"}}, x.Mappings)
 	require.Equal(t, "holds (observes)", x.Rules[2].Verdict)
 	require.Equal(t, "no", x.Rules[0].Verdict)
 	require.Empty(t, x.Changes)
@@ -259,9 +278,12 @@ func TestExplainTellsTheWholeDecision(t *testing.T) {
 	x = explain("dan@acme.example", "department=Finance", "mfa=true")
 	require.Equal(t, "add dan@acme.example to group:finance-space", x.Changes[0].Label())
 	require.NotContains(t, w.Members("finance-space"), "dan", "nothing is written")
-	_, err := activitytest.Call[messages.ReportAnswer](w, w.Acts.Reports.Explain, messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportExplain, Person: "nobody@acme.example"})
+	_, err := activitytest.Call[messages.ReportAnswer](w, w.Acts.Reports.Explain,
+		messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportExplain, Person: "nobody@acme.example"})
 	require.Contains(t, activitytest.ApplicationError(t, err).Message(), "shows nobody named nobody@acme.example")
-	_, err = activitytest.Call[messages.ReportAnswer](w, w.Acts.Reports.Explain, messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportExplain, Person: "dan@acme.example", If: []string{"groups+=nothing"}})
+	_, err = activitytest.Call[messages.ReportAnswer](w, w.Acts.Reports.Explain,
+		messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportExplain, Person: "dan@acme.example",
+			If: []string{"groups+=nothing"}})
 	require.Error(t, err)
 }
 
@@ -269,8 +291,10 @@ func TestExplainTellsTheWholeDecision(t *testing.T) {
 func TestARuleHoldsOnUntilItsRelease(t *testing.T) {
 	t.Parallel()
 	w := activitytest.NewOf(t, activitytest.Company)
-	text := strings.Replace(w.CompanyText(activitytest.Consenting+"grants:\n  - {name: jira, targets: [\"default:jira/acme/user\"], duration: {max: 1d}, reason: false}\n"+activitytest.RulesOf(
-		`{name: idle, owner: ana@acme.example, mode: enforce, when: 'inactive("90d", "jira")', deny: ["default:jira/acme/user"], after: 1d, release: 'granted("default:jira/acme/user")'}`)),
+	text := strings.Replace(w.CompanyText(activitytest.Consenting+
+		"grants:\n  - {name: jira, targets: [\"default:jira/acme/user\"], duration: {max: 1d}, reason: false}\n"+
+		activitytest.RulesOf(
+			`{name: idle, owner: ana@acme.example, mode: enforce, when: 'inactive("90d", "jira")', deny: ["default:jira/acme/user"], after: 1d, release: 'granted("default:jira/acme/user")'}`)),
 		`to: ["group:builders"]`, `to: ["default:jira/acme/user"]`, 1)
 	w.Policy = activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, w.AdmitIn(text)).Policy
 	w.ByHand("POST", "jira-users-acme", "dan")
@@ -296,13 +320,17 @@ func TestARuleHoldsOnUntilItsRelease(t *testing.T) {
 func TestConsentComesBeforeGrace(t *testing.T) {
 	t.Parallel()
 	w := activitytest.NewOf(t, activitytest.Company)
-	w.Take("guard: {adopt: auto}\n" + activitytest.RulesOf(`{name: unknown, owner: ana@acme.example, mode: enforce, when: 'domain == "evil.example"', suspend: true, grace: 2d}`))
+	w.Take("guard: {adopt: auto}\n" +
+		activitytest.RulesOf(`{name: unknown, owner: ana@acme.example, mode: enforce, when: 'domain == "evil.example"', suspend: true, grace: 2d}`))
 	run, judged := w.Planned()
 	require.Equal(t, 1, judged.Hold.Removals)
 	require.Zero(t, w.RuleTime(time.Time{}).Told, "nobody has consented")
-	activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide, reconcile.DecideInput{Org: activitytest.Org, Decision: "approve", DecisionInput: messages.DecisionInput{Plan: judged.Hold.Plan, By: "bo"}})
+	activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide,
+		reconcile.DecideInput{Org: activitytest.Org, Decision: "approve",
+			DecisionInput: messages.DecisionInput{Plan: judged.Hold.Plan, By: "bo"}})
 	w.Pass(10 * time.Second)
-	activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm, apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}, Fresh: true})
+	activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+		apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}, Fresh: true})
 	w.Write(run)
 	w.Finish(run, messages.ScopeFull)
 	require.Empty(t, w.Suspended(), "the time of grace has not begun")

@@ -22,7 +22,9 @@ const pieceOfDocument = 512 << 10
 func (a *Activities) findings(ctx context.Context, in messages.ReportInput, answer *messages.ReportAnswer) error {
 	stored, err := a.env.Ledger.Report(ctx, in.Org, messages.ReportGovernance, in.ID)
 	if errors.Is(err, ledger.ErrNotFound) {
-		return session.NonRetryable(session.ErrUnknown, fmt.Errorf("organization %s has no such governance report; `%s` makes one", in.Org, display.Starter("findings --now", in.Org)))
+		return session.NonRetryable(session.ErrUnknown,
+			fmt.Errorf("organization %s has no such governance report; `%s` makes one", in.Org,
+				display.Starter("findings --now", in.Org)))
 	}
 	if err != nil {
 		return err
@@ -44,7 +46,8 @@ func (a *Activities) findings(ctx context.Context, in messages.ReportInput, answ
 	case "html":
 		form = func(out *bytes.Buffer) error { return r.HTML(out) }
 	default:
-		return session.NonRetryable(session.ErrUnknown, fmt.Errorf("unknown format %q; the formats are summary, json, csv and html", in.Format))
+		return session.NonRetryable(session.ErrUnknown,
+			fmt.Errorf("unknown format %q; the formats are summary, json, csv and html", in.Format))
 	}
 	var document, packed bytes.Buffer
 	if err := form(&document); err != nil {
@@ -60,7 +63,8 @@ func (a *Activities) findings(ctx context.Context, in messages.ReportInput, answ
 	from := 0
 	if in.After != "" {
 		if from, err = strconv.Atoi(in.After); err != nil || from < 0 || from > packed.Len() {
-			return session.NonRetryable(session.ErrUnknown, fmt.Errorf("after %q is not what an earlier answer said", in.After))
+			return session.NonRetryable(session.ErrUnknown,
+				fmt.Errorf("after %q is not what an earlier answer said", in.After))
 		}
 	}
 	to := min(from+pieceOfDocument, packed.Len())

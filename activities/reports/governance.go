@@ -35,7 +35,8 @@ type GovernStart struct {
 func (a *Activities) GovernBegin(ctx context.Context, org string) (GovernStart, error) {
 	version, err := a.env.Ledger.Policy(ctx, org, "")
 	if errors.Is(err, ledger.ErrNotFound) {
-		return GovernStart{}, session.NonRetryable(session.ErrUnknown, fmt.Errorf("no organization %q is known here; start it with `starter apply FILE`", org))
+		return GovernStart{}, session.NonRetryable(session.ErrUnknown,
+			fmt.Errorf("no organization %q is known here; start it with `starter apply FILE`", org))
 	}
 	if err != nil {
 		return GovernStart{}, err
@@ -47,8 +48,8 @@ func (a *Activities) GovernBegin(ctx context.Context, org string) (GovernStart, 
 	return GovernStart{Policy: version.Hash, Pages: p.Sync.Pages}, nil
 }
 
-// Govern reads a block of pages of people and keeps what is worth a look. Nothing at Atlassian changes. A repeat resumes at the
-// last page that a heartbeat named; what is found twice replaces itself.
+// Govern reads a block of pages of people and keeps what is worth a look. Nothing at Atlassian changes. A repeat
+// resumes at the last page that a heartbeat named; what is found twice replaces itself.
 //
 // Calls: people/100.
 func (a *Activities) Govern(ctx context.Context, in GovernInput) (session.SweepResult, error) {
@@ -136,7 +137,8 @@ func (g *governing) look(ctx context.Context, p access.Person, known plan.State)
 		g.row(sectionUnmanaged, p.ID, p.Label(), domainOf(p), session.Date(p.Added))
 	}
 	if active && p.ClaimStatus == "managed" && p.ManagementSource != "synced" {
-		g.row(sectionUnlinked, p.ID, p.Label(), p.ManagementSource, fmt.Sprint(len(facts.Sources)), session.Date(p.Added))
+		g.row(sectionUnlinked, p.ID, p.Label(), p.ManagementSource, fmt.Sprint(len(facts.Sources)),
+			session.Date(p.Added))
 	}
 	if active && p.ClaimStatus == "managed" && len(facts.Sources) == 0 {
 		g.row(sectionLeft, p.ID, p.Label(), p.ManagementSource, last, session.Date(p.Added))
@@ -148,7 +150,8 @@ func (g *governing) look(ctx context.Context, p access.Person, known plan.State)
 		g.counts["use unknown"]++
 	}
 	if known.Suspension != nil {
-		g.row(sectionSuspended, p.ID, p.Label(), session.Date(known.Suspension.Since), session.ReasonsInWords(known.Suspension.Reasons))
+		g.row(sectionSuspended, p.ID, p.Label(), session.Date(known.Suspension.Since),
+			session.ReasonsInWords(known.Suspension.Reasons))
 	}
 }
 
@@ -172,10 +175,12 @@ func (g *governing) protected(p access.Person, known plan.State, last, used stri
 			} else if h.Owned {
 				why = "made by Castellan; its reasons ended"
 			} else {
-				g.row(sectionByHand, string(target.Entitlement)+" "+p.ID, p.Label(), string(target.Entitlement), since, last)
+				g.row(sectionByHand, string(target.Entitlement)+" "+p.ID, p.Label(), string(target.Entitlement),
+					since, last)
 			}
 		}
-		g.row(sectionProtected, string(target.Entitlement)+" "+p.ID, string(target.Entitlement), p.Label(), since, why, last, p.MembershipStatus)
+		g.row(sectionProtected, string(target.Entitlement)+" "+p.ID, string(target.Entitlement), p.Label(), since, why,
+			last, p.MembershipStatus)
 		if used == session.UseNone {
 			g.row(sectionStale, string(target.Entitlement)+" "+p.ID, p.Label(), string(target.Entitlement), last)
 		}

@@ -46,36 +46,51 @@ const (
 )
 
 var sections = []report.Section{
-	{Key: sectionProtected, Title: "Who holds protected targets, and why", Severity: report.Look, Identity: 2, Columns: []string{"target", "person", "since", "why", "last use", "status"},
-		About: "Everybody in the targets that the policy protects. Each should have a reason that you know."},
-	{Key: sectionByHand, Title: "Admins made around the policy", Severity: report.Act, Identity: 2, Columns: []string{"person", "target", "seen since", "last use"},
-		About: "Nothing in the policy gives these people the protected target that they hold: somebody put them there by hand. Give them a reason, or take them out."},
-	{Key: sectionStale, Title: "Admins who use nothing", Severity: report.Act, Identity: 2, Columns: []string{"person", "target", "last use"},
-		About: "Holders of protected targets who used no app for as long as counts as inactive. Standing admin access that nobody uses is a risk without a benefit; grants lend it when it is needed."},
-	{Key: sectionBroad, Title: "Access that is broader than it needs to be", Severity: report.Look, Columns: []string{"who or what", "what was seen", "detail"},
-		About: "Groups that open more than their purpose, admin roles in many hands, people with several admin targets at once."},
-	{Key: sectionExternal, Title: "People from outside", Severity: report.Look, Columns: []string{"person", "domain", "how they came", "sponsor", "until", "apps", "last use"},
-		About: "People whose e-mail domain is not the organization's own. A sponsor and an end come from a grant of directory."},
-	{Key: sectionLeft, Title: "Active people in no source group", Severity: report.Act, Columns: []string{"person", "managed by", "last use", "added"},
-		About: "Accounts of the organization's own domains that no identity provider's group holds any more, and that are active at Atlassian. Whoever left should not be here."},
-	{Key: sectionInactive, Title: "People who use nothing that they have access to", Severity: report.Look, Columns: []string{"person", "apps", "last use", "added"},
-		About: "Their licences are paid for. Atlassian's dates are up to a day behind; people of whom they say nothing are not listed."},
-	{Key: sectionForeign, Title: "Memberships that nothing explains", Severity: report.Look, Identity: 2, Columns: []string{"person", "target", "since"},
-		About: "Memberships in targets of the policy that somebody else made and that no mapping, rule or grant gives. Castellan leaves them alone unless the mapping says removals: all."},
-	{Key: sectionUnmanaged, Title: "Accounts of own domains that are not managed", Severity: report.Act, Columns: []string{"person", "domain", "added"},
-		About: "The organization cannot manage these accounts although their domain counts as its own. Verify the domain and claim the accounts."},
-	{Key: sectionUnlinked, Title: "Managed accounts without a SCIM record", Severity: report.Act, Columns: []string{"person", "came by", "source groups", "added"},
-		About: "Managed accounts that the identity provider does not provision, for example made by login: deactivating them there does not reach Atlassian. Put them in the provisioning scope."},
-	{Key: sectionUnclear, Title: "People of whom it is not known whether they are from outside", Severity: report.Look, Columns: []string{"person", "why", "claim"},
-		About: "Rules that ask for external cannot be answered for them, and change nothing of theirs."},
-	{Key: sectionDomains, Title: "E-mail domains", Severity: report.Look, Columns: []string{"domain", "status", "active people"},
-		About: "Domains of the organization that are not verified, and domains that people have and that are not the organization's."},
-	{Key: sectionConflicts, Title: "Rules that fight, flap, or cannot be answered", Severity: report.Act, Columns: []string{"what", "about", "detail"},
-		About: "As the last full verification noticed. Each names both sides: settle which of them is right."},
-	{Key: sectionMoved, Title: "What changed under the policy", Severity: report.Act, Columns: []string{"what", "about", "detail"},
-		About: "As the last full verification noticed: source groups whose members cannot be trusted just now, default groups and domains that are others by now, targets with more holders than the policy wants. What stands on them waits until somebody has looked."},
-	{Key: sectionSuspended, Title: "Suspended by Castellan", Severity: report.Know, Columns: []string{"person", "since", "by"},
-		About: "Whom rules suspended and who are suspended still. A rule with restore: true lets them back."},
+	{Key: sectionProtected, Title: "Who holds protected targets, and why", Severity: report.Look, Identity: 2,
+		Columns: []string{"target", "person", "since", "why", "last use", "status"},
+		About:   "Everybody in the targets that the policy protects. Each should have a reason that you know."},
+	{Key: sectionByHand, Title: "Admins made around the policy", Severity: report.Act, Identity: 2,
+		Columns: []string{"person", "target", "seen since", "last use"},
+		About:   "Nothing in the policy gives these people the protected target that they hold: somebody put them there by hand. Give them a reason, or take them out."},
+	{Key: sectionStale, Title: "Admins who use nothing", Severity: report.Act, Identity: 2,
+		Columns: []string{"person", "target", "last use"},
+		About:   "Holders of protected targets who used no app for as long as counts as inactive. Standing admin access that nobody uses is a risk without a benefit; grants lend it when it is needed."},
+	{Key: sectionBroad, Title: "Access that is broader than it needs to be", Severity: report.Look,
+		Columns: []string{"who or what", "what was seen", "detail"},
+		About:   "Groups that open more than their purpose, admin roles in many hands, people with several admin targets at once."},
+	{Key: sectionExternal, Title: "People from outside", Severity: report.Look,
+		Columns: []string{"person", "domain", "how they came", "sponsor", "until", "apps", "last use"},
+		About:   "People whose e-mail domain is not the organization's own. A sponsor and an end come from a grant of directory."},
+	{Key: sectionLeft, Title: "Active people in no source group", Severity: report.Act,
+		Columns: []string{"person", "managed by", "last use", "added"},
+		About:   "Accounts of the organization's own domains that no identity provider's group holds any more, and that are active at Atlassian. Whoever left should not be here."},
+	{Key: sectionInactive, Title: "People who use nothing that they have access to", Severity: report.Look,
+		Columns: []string{"person", "apps", "last use", "added"},
+		About:   "Their licences are paid for. Atlassian's dates are up to a day behind; people of whom they say nothing are not listed."},
+	{Key: sectionForeign, Title: "Memberships that nothing explains", Severity: report.Look, Identity: 2,
+		Columns: []string{"person", "target", "since"},
+		About:   "Memberships in targets of the policy that somebody else made and that no mapping, rule or grant gives. Castellan leaves them alone unless the mapping says removals: all."},
+	{Key: sectionUnmanaged, Title: "Accounts of own domains that are not managed", Severity: report.Act,
+		Columns: []string{"person", "domain", "added"},
+		About:   "The organization cannot manage these accounts although their domain counts as its own. Verify the domain and claim the accounts."},
+	{Key: sectionUnlinked, Title: "Managed accounts without a SCIM record", Severity: report.Act,
+		Columns: []string{"person", "came by", "source groups", "added"},
+		About:   "Managed accounts that the identity provider does not provision, for example made by login: deactivating them there does not reach Atlassian. Put them in the provisioning scope."},
+	{Key: sectionUnclear, Title: "People of whom it is not known whether they are from outside", Severity: report.Look,
+		Columns: []string{"person", "why", "claim"},
+		About:   "Rules that ask for external cannot be answered for them, and change nothing of theirs."},
+	{Key: sectionDomains, Title: "E-mail domains", Severity: report.Look,
+		Columns: []string{"domain", "status", "active people"},
+		About:   "Domains of the organization that are not verified, and domains that people have and that are not the organization's."},
+	{Key: sectionConflicts, Title: "Rules that fight, flap, or cannot be answered", Severity: report.Act,
+		Columns: []string{"what", "about", "detail"},
+		About:   "As the last full verification noticed. Each names both sides: settle which of them is right."},
+	{Key: sectionMoved, Title: "What changed under the policy", Severity: report.Act,
+		Columns: []string{"what", "about", "detail"},
+		About:   "As the last full verification noticed: source groups whose members cannot be trusted just now, default groups and domains that are others by now, targets with more holders than the policy wants. What stands on them waits until somebody has looked."},
+	{Key: sectionSuspended, Title: "Suspended by Castellan", Severity: report.Know,
+		Columns: []string{"person", "since", "by"},
+		About:   "Whom rules suspended and who are suspended still. A rule with restore: true lets them back."},
 }
 
 // GovernEndInput ends a look at the organization as a whole.
@@ -87,8 +102,8 @@ type GovernEndInput struct {
 	Scheduled bool      `json:"scheduled,omitempty"` // whom the policy names are told
 }
 
-// GovernEnd makes the report of what was found, compares it with the one before, keeps it, and tells whom the policy names. A
-// repeat makes the same report again.
+// GovernEnd makes the report of what was found, compares it with the one before, keeps it, and tells whom the policy
+// names. A repeat makes the same report again.
 //
 // Calls: one for the domains.
 func (a *Activities) GovernEnd(ctx context.Context, in GovernEndInput) (messages.Governance, error) {
@@ -136,7 +151,9 @@ func (a *Activities) GovernEnd(ctx context.Context, in GovernEndInput) (messages
 	if err := r.JSON(&body); err != nil {
 		return messages.Governance{}, err
 	}
-	if err := s.Ledger.SaveReport(ctx, in.Org, ledger.StoredReport{Kind: messages.ReportGovernance, ID: in.Report, At: in.Started, Body: body.Bytes()}, reportsKept); err != nil {
+	if err := s.Ledger.SaveReport(ctx, in.Org,
+		ledger.StoredReport{Kind: messages.ReportGovernance, ID: in.Report, At: in.Started, Body: body.Bytes()},
+		reportsKept); err != nil {
 		return messages.Governance{}, err
 	}
 	if err := s.Ledger.DropReportRows(ctx, in.Org, in.Report); err != nil {
@@ -150,7 +167,8 @@ func (a *Activities) GovernEnd(ctx context.Context, in GovernEndInput) (messages
 }
 
 // fill puts what was found into one section.
-func (s *task) fill(ctx context.Context, b *policy.Bound, in GovernEndInput, section *report.Section, counts map[string]int) (err error) {
+func (s *task) fill(ctx context.Context, b *policy.Bound, in GovernEndInput, section *report.Section,
+	counts map[string]int) (err error) {
 	switch section.Key {
 	case sectionForeign:
 		err = s.fillForeign(ctx, section)
@@ -222,7 +240,8 @@ func (s *task) fillDomains(ctx context.Context, section *report.Section, counts 
 
 // The findings that a report repeats: of rules, and of what they stand on.
 var (
-	conflicts = []string{"rules-fight", "rules-circle", "given-back", "rule-unknown", "rule-group-unknown", "rule-app-unknown"}
+	conflicts = []string{"rules-fight", "rules-circle", "given-back", "rule-unknown", "rule-group-unknown",
+		"rule-app-unknown"}
 	movements = []string{"source-suspect", "source-recreated", "default-moved", "domain-gone", "too-many-holders"}
 )
 
@@ -232,7 +251,10 @@ func (s *task) fillFindings(ctx context.Context, section *report.Section, kinds 
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(runs, func(r ledger.Run) bool { return r.Scope == messages.ScopeFull && !r.Preview && !r.Ended.IsZero() })
+	i := slices.IndexFunc(runs, func(r ledger.Run) bool {
+		return r.Scope == messages.ScopeFull && !r.Preview &&
+			!r.Ended.IsZero()
+	})
 	if i < 0 {
 		section.Incomplete = "no full verification has ended yet"
 		return nil
@@ -259,30 +281,36 @@ func broad(b *policy.Bound, counts map[string]int) [][]string {
 	active := counts["active"]
 	for _, t := range b.Targets {
 		if len(t.Apps) > 1 {
-			rows = append(rows, []string{string(t.Entitlement), "opens several apps at once", strings.Join(t.Apps, ", ")})
+			rows = append(rows, []string{string(t.Entitlement), "opens several apps at once",
+				strings.Join(t.Apps, ", ")})
 		}
 		if t.Protected == nil {
 			continue
 		}
 		holders := counts["holders of "+string(t.Entitlement)]
 		if active > 10 && float64(holders) > manyHolders*float64(active) {
-			rows = append(rows, []string{string(t.Entitlement) + " holders", "is protected, and held by most people", fmt.Sprintf("%d of %d", holders, active)})
+			rows = append(rows, []string{string(t.Entitlement) + " holders", "is protected, and held by most people",
+				fmt.Sprintf("%d of %d", holders, active)})
 		}
 	}
 	return rows
 }
 
 // governFacts are the key figures.
-func (s *task) governFacts(ctx context.Context, b *policy.Bound, counts map[string]int, since time.Time) ([]report.Fact, error) {
+func (s *task) governFacts(ctx context.Context, b *policy.Bound, counts map[string]int, since time.Time) ([]report.Fact,
+	error) {
 	facts := []report.Fact{
 		{Name: "People", Value: fmt.Sprint(counts["people"])}, {Name: "Active", Value: fmt.Sprint(counts["active"])},
-		{Name: "Suspended", Value: fmt.Sprint(counts["suspended"])}, {Name: "From outside", Value: fmt.Sprint(counts["external"])},
-		{Name: "Use not known", Value: fmt.Sprint(counts["use unknown"])}, {Name: "Targets", Value: fmt.Sprint(len(b.Targets))},
+		{Name: "Suspended", Value: fmt.Sprint(counts["suspended"])},
+		{Name: "From outside", Value: fmt.Sprint(counts["external"])},
+		{Name: "Use not known", Value: fmt.Sprint(counts["use unknown"])},
+		{Name: "Targets", Value: fmt.Sprint(len(b.Targets))},
 		{Name: "Rules", Value: fmt.Sprint(len(s.Policy.Rules))},
 	}
 	for _, t := range b.Targets {
 		if t.Protected != nil {
-			facts = append(facts, report.Fact{Name: "Holders of " + string(t.Entitlement), Value: fmt.Sprint(counts["holders of "+string(t.Entitlement)])})
+			facts = append(facts, report.Fact{Name: "Holders of " + string(t.Entitlement),
+				Value: fmt.Sprint(counts["holders of "+string(t.Entitlement)])})
 		}
 	}
 	done, freed, err := s.Ledger.Written(ctx, s.Org, since)
@@ -293,7 +321,8 @@ func (s *task) governFacts(ctx context.Context, b *policy.Bound, counts map[stri
 	if since.IsZero() {
 		word = " so far"
 	}
-	facts = append(facts, report.Fact{Name: "Changes made" + word, Value: fmt.Sprint(done[access.Add] + done[access.Remove])})
+	facts = append(facts, report.Fact{Name: "Changes made" + word,
+		Value: fmt.Sprint(done[access.Add] + done[access.Remove])})
 	for _, app := range session.SortedKeys(freed) {
 		facts = append(facts, report.Fact{Name: "Licences freed" + word + ": " + app, Value: fmt.Sprint(freed[app])})
 	}
@@ -304,7 +333,8 @@ func summaryOf(r report.Report) messages.Governance {
 	g := messages.Governance{ID: r.ID, At: r.At}
 	for _, s := range r.Sections {
 		g.Sections = append(g.Sections, messages.Found{
-			Key: s.Key, Title: s.Title, Severity: string(s.Severity), Count: s.Count, New: s.New, Gone: s.Gone, Incomplete: s.Incomplete,
+			Key: s.Key, Title: s.Title, Severity: string(s.Severity), Count: s.Count, New: s.New, Gone: s.Gone,
+			Incomplete: s.Incomplete,
 		})
 	}
 	return g
@@ -332,8 +362,10 @@ func (s *task) tellFindings(ctx context.Context, g messages.Governance) error {
 			continue
 		}
 		err := s.Notifier.Notify(ctx, messages.Notice{
-			ID: g.ID + " " + to, Kind: NoticeGovernance, Org: s.Org, At: s.Now(), To: to, Subject: "Governance report of " + s.Org, Text: text,
-			Command: display.Starter("findings", s.Org).With("--format", "html").With("--out", "findings.html").String(),
+			ID: g.ID + " " + to, Kind: NoticeGovernance, Org: s.Org, At: s.Now(), To: to,
+			Subject: "Governance report of " + s.Org, Text: text,
+			Command: display.Starter("findings", s.Org).With("--format", "html").With("--out",
+				"findings.html").String(),
 		})
 		if err != nil {
 			return fmt.Errorf("tell %s of report %s: %w", to, g.ID, err)

@@ -18,7 +18,8 @@ func (a *Activities) grants(ctx context.Context, in messages.ReportInput, answer
 	if in.Grant != "" {
 		g, err := a.env.Ledger.Grant(ctx, in.Org, in.Grant)
 		if errors.Is(err, ledger.ErrNotFound) {
-			return session.NonRetryable(session.ErrUnknown, fmt.Errorf("organization %s: no request %q is known", in.Org, in.Grant))
+			return session.NonRetryable(session.ErrUnknown,
+				fmt.Errorf("organization %s: no request %q is known", in.Org, in.Grant))
 		}
 		if err != nil {
 			return err
@@ -46,8 +47,8 @@ func (a *Activities) grants(ctx context.Context, in messages.ReportInput, answer
 	return nil
 }
 
-// grantHolder is whom the grants of a typed name are kept under: the account, or the address of somebody who was invited
-// and has none yet.
+// grantHolder is whom the grants of a typed name are kept under: the account, or the address of somebody who was
+// invited and has none yet.
 func (a *Activities) grantHolder(ctx context.Context, org, typed string) (string, error) {
 	if typed == "" {
 		return "", nil
@@ -73,10 +74,12 @@ func (a *Activities) hours(ctx context.Context, in messages.ReportInput, answer 
 	for _, one := range sums {
 		all += one.Held
 		answer.Hours = append(answer.Hours, messages.Privilege{
-			Month: one.Month, Person: cmp.Or(one.Email, one.Person), Target: one.Target, Held: messages.Duration(one.Held), Grants: one.Grants,
+			Month: one.Month, Person: cmp.Or(one.Email, one.Person), Target: one.Target,
+			Held: messages.Duration(one.Held), Grants: one.Grants,
 		})
 	}
-	answer.Hours, answer.Next = pageOf(answer.Hours, in, func(p messages.Privilege) string { return p.Month + "\n" + p.Person + "\n" + string(p.Target) })
+	answer.Hours, answer.Next = pageOf(answer.Hours, in,
+		func(p messages.Privilege) string { return p.Month + "\n" + p.Person + "\n" + string(p.Target) })
 	answer.Message = fmt.Sprintf("%.2f hours of privilege since %s", all.Hours(), in.Since.Format(time.DateOnly))
 	return nil
 }

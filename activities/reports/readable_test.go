@@ -11,7 +11,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// Who reads an answer with Temporal's CLI sees what others typed, and no more than that; the ledger has it as it was typed.
+// Who reads an answer with Temporal's CLI sees what others typed, and no more than that; the ledger has it as it was
+// typed.
 func TestReportsShowWhatCannotBeSeen(t *testing.T) {
 	t.Parallel()
 	const typed = "x\n## Approved\x1b[2J\u009b31m\u202e"
@@ -21,8 +22,11 @@ func TestReportsShowWhatCannotBeSeen(t *testing.T) {
 	in.Reason = typed
 	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, in).Grants[0]
 	require.Equal(t, typed, w.Stored(g).Reason)
-	answer := activitytest.Must[messages.ReportAnswer](w, w.Acts.Reports.Answer, messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportGrants})
+	answer := activitytest.Must[messages.ReportAnswer](w, w.Acts.Reports.Answer,
+		messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportGrants})
 	require.Equal(t, shown, answer.Grants[0].Reason)
-	require.Equal(t, session.ErrUnknown, activitytest.ApplicationError(t, w.Failed(messages.ReportInput{Org: activitytest.Org, Kind: typed})).Type())
-	require.NotContains(t, activitytest.ApplicationError(t, w.Failed(messages.ReportInput{Org: typed, Kind: messages.ReportWhy})).Message(), "\n")
+	require.Equal(t, session.ErrUnknown,
+		activitytest.ApplicationError(t, w.Failed(messages.ReportInput{Org: activitytest.Org, Kind: typed})).Type())
+	require.NotContains(t, activitytest.ApplicationError(t,
+		w.Failed(messages.ReportInput{Org: typed, Kind: messages.ReportWhy})).Message(), "\n")
 }

@@ -29,7 +29,8 @@ func TestWhySomebodyHoldsSomething(t *testing.T) {
 
 	gil := w.Ask(messages.ReportInput{Kind: messages.ReportWhy, Person: "gil@example.com"})
 	require.Contains(t, gil.Message, "foreign")
-	none := w.Ask(messages.ReportInput{Kind: messages.ReportWhy, Person: "gil@example.com", Target: activitytest.Builders})
+	none := w.Ask(messages.ReportInput{Kind: messages.ReportWhy, Person: "gil@example.com",
+		Target: activitytest.Builders})
 	require.Contains(t, none.Message, "does not hold group:builders")
 
 	held := w.Clock()
@@ -49,7 +50,8 @@ func TestAPlanCountsAllThatWasNoticed(t *testing.T) {
 		file.Groups = append(file.Groups, cloud.OrgGroup{Name: fmt.Sprintf("team-%03d", i)})
 	}
 	w := activitytest.NewOf(t, file)
-	text := strings.Replace(w.Text("guard: {adopt: ask}"), "ignore:", `  - {name: teams, from: ["team-*"], to: ["group:made-*"], create: true}`+"\nignore:", 1)
+	text := strings.Replace(w.Text("guard: {adopt: ask}"), "ignore:",
+		`  - {name: teams, from: ["team-*"], to: ["group:made-*"], create: true}`+"\nignore:", 1)
 	w.Policy = activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, w.AdmitIn(text)).Policy
 	run, _ := w.Planned()
 	page := w.Ask(messages.ReportInput{Kind: messages.ReportPlan, Run: run.Run}).Plan
@@ -84,7 +86,8 @@ func TestRunsAndPlansAreListedInPages(t *testing.T) {
 		page = w.Ask(messages.ReportInput{Kind: messages.ReportPlan, Run: "run-001", Limit: 4, After: page.Next})
 	}
 	require.Len(t, seen, 9)
-	none := w.Ask(messages.ReportInput{Kind: messages.ReportPlan, Run: "run-001", States: []string{string(access.Refused)}})
+	none := w.Ask(messages.ReportInput{Kind: messages.ReportPlan, Run: "run-001",
+		States: []string{string(access.Refused)}})
 	require.Empty(t, none.Plan.Lines)
 	require.Contains(t, w.Ask(messages.ReportInput{Kind: messages.ReportPlan}).Message, "nothing is held")
 }
@@ -122,12 +125,15 @@ func TestQuestionsThatMeanNothingAreRefused(t *testing.T) {
 	t.Parallel()
 	w := activitytest.InStep(t)
 	for want, in := range map[string]messages.ReportInput{
-		"unknown kind of report":                {Org: activitytest.Org, Kind: "weather"},
-		"shows nobody named nobody@example.com": {Org: activitytest.Org, Kind: messages.ReportWhy, Person: "nobody@example.com"},
-		"has no run":                            {Org: activitytest.Org, Kind: messages.ReportPlan, Run: "r9"},
-		"is not what an earlier answer said":    {Org: activitytest.Org, Kind: messages.ReportPlan, Run: "run-001", After: "{"},
+		"unknown kind of report": {Org: activitytest.Org, Kind: "weather"},
+		"shows nobody named nobody@example.com": {Org: activitytest.Org, Kind: messages.ReportWhy,
+			Person: "nobody@example.com"},
+		"has no run": {Org: activitytest.Org, Kind: messages.ReportPlan, Run: "r9"},
+		"is not what an earlier answer said": {Org: activitytest.Org, Kind: messages.ReportPlan, Run: "run-001",
+			After: "{"},
 		`no organization "other" is known here`: {Org: "other", Kind: messages.ReportRuns},
-		"is not an entitlement":                 {Org: activitytest.Org, Kind: messages.ReportForeign, Target: "builders"},
+		"is not an entitlement": {Org: activitytest.Org, Kind: messages.ReportForeign,
+			Target: "builders"},
 	} {
 		_, err := activitytest.Call[messages.ReportAnswer](w, w.Acts.Reports.Answer, in)
 		app := activitytest.ApplicationError(t, err)
@@ -146,10 +152,14 @@ func TestAPolicyIsPreviewedBeforeItIsApplied(t *testing.T) {
 	draft := activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, in)
 	run := session.RunInput{Org: activitytest.Org, Run: "preview-1", Policy: draft.Policy, Preview: true}
 	w.Sweep(run)
-	verdict := activitytest.Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Judge, reconcile.JudgeInput{RunInput: run, Trigger: "preview", Scope: messages.ScopeFull, DryRun: true, Started: w.Clock()})
+	verdict := activitytest.Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Judge,
+		reconcile.JudgeInput{RunInput: run, Trigger: "preview", Scope: messages.ScopeFull, DryRun: true,
+			Started: w.Clock()})
 	require.Equal(t, 8, verdict.Counts.Adds)
 	require.Zero(t, verdict.Open)
-	activitytest.Must[messages.RunSummary](w, w.Acts.Reconcile.Finish, reconcile.FinishInput{RunInput: run, Scope: messages.ScopeFull, Summary: messages.RunSummary{Run: run.Run, State: messages.RunDone, DryRun: true, Started: w.Clock()}})
+	activitytest.Must[messages.RunSummary](w, w.Acts.Reconcile.Finish,
+		reconcile.FinishInput{RunInput: run, Scope: messages.ScopeFull,
+			Summary: messages.RunSummary{Run: run.Run, State: messages.RunDone, DryRun: true, Started: w.Clock()}})
 	answer := w.Ask(messages.ReportInput{Kind: messages.ReportPreview, Run: run.Run})
 	require.Len(t, answer.Plan.Lines, 9)
 	require.Zero(t, w.Sim.Stats().Writes)
@@ -164,11 +174,14 @@ func TestFinishOfAPreviewCountsWhatTheGuardWouldHold(t *testing.T) {
 	draft := activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, in)
 	run := session.RunInput{Org: activitytest.Org, Run: "preview-1", Policy: draft.Policy, Preview: true}
 	w.Sweep(run)
-	verdict := activitytest.Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Judge, reconcile.JudgeInput{RunInput: run, Trigger: "preview", Scope: messages.ScopeFull, DryRun: true, Started: w.Clock()})
+	verdict := activitytest.Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Judge,
+		reconcile.JudgeInput{RunInput: run, Trigger: "preview", Scope: messages.ScopeFull, DryRun: true,
+			Started: w.Clock()})
 	require.Equal(t, 2, verdict.Counts.Held)
-	sum := activitytest.Must[messages.RunSummary](w, w.Acts.Reconcile.Finish, reconcile.FinishInput{RunInput: run, Scope: messages.ScopeFull, Summary: messages.RunSummary{
-		Run: run.Run, State: messages.RunDone, DryRun: true, Started: w.Clock(), Counts: verdict.Counts,
-	}})
+	sum := activitytest.Must[messages.RunSummary](w, w.Acts.Reconcile.Finish,
+		reconcile.FinishInput{RunInput: run, Scope: messages.ScopeFull, Summary: messages.RunSummary{
+			Run: run.Run, State: messages.RunDone, DryRun: true, Started: w.Clock(), Counts: verdict.Counts,
+		}})
 	require.Equal(t, 2, sum.Counts.Held)
 	require.Equal(t, 2, w.Ask(messages.ReportInput{Kind: messages.ReportPreview, Run: run.Run}).Plan.Run.Counts.Held)
 }

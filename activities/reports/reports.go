@@ -38,15 +38,20 @@ func (a *Activities) questionsOfLedger() map[string]session.Question {
 // answer is the answer to a question, whatever its size.
 func (a *Activities) answer(ctx context.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
 	// A preview of a first policy has a run, and no organization in force yet.
-	if _, err := a.env.Ledger.Organization(ctx, in.Org); errors.Is(err, ledger.ErrNotFound) && in.Run == "" && !a.chained(ctx, in) {
-		return messages.ReportAnswer{}, session.NonRetryable(session.ErrUnknown, fmt.Errorf("no organization %q is known here; start it with `starter apply FILE`", in.Org))
-	} else if err != nil && !errors.Is(err, ledger.ErrNotFound) && !(errors.Is(err, ledger.ErrChainCut) && in.Kind == messages.ReportLedger) {
+	if _, err := a.env.Ledger.Organization(ctx, in.Org); errors.Is(err, ledger.ErrNotFound) && in.Run == "" &&
+		!a.chained(ctx, in) {
+		return messages.ReportAnswer{},
+			session.NonRetryable(session.ErrUnknown,
+				fmt.Errorf("no organization %q is known here; start it with `starter apply FILE`", in.Org))
+	} else if err != nil && !errors.Is(err, ledger.ErrNotFound) &&
+		!(errors.Is(err, ledger.ErrChainCut) && in.Kind == messages.ReportLedger) {
 		return messages.ReportAnswer{}, err
 	}
 	answer := messages.ReportAnswer{Org: in.Org, Kind: in.Kind}
 	ask, known := a.questions[in.Kind]
 	if !known {
-		return answer, session.NonRetryable(session.ErrUnknown, fmt.Errorf("unknown kind of report %q; the kinds are why, runs, plan, preview, explain, governance, findings, foreign, grants, grant-hours, reviews, review, evidence and verify-ledger", in.Kind))
+		return answer, session.NonRetryable(session.ErrUnknown,
+			fmt.Errorf("unknown kind of report %q; the kinds are why, runs, plan, preview, explain, governance, findings, foreign, grants, grant-hours, reviews, review, evidence and verify-ledger", in.Kind))
 	}
 	err := ask(ctx, in, &answer)
 	return answer, err
@@ -88,13 +93,15 @@ func (a *Activities) why(ctx context.Context, in messages.ReportInput, answer *m
 	for _, e := range entries {
 		if !e.At.After(at) {
 			answer.Why.History = append(answer.Why.History, messages.LedgerEntry{
-				Seq: e.Seq, At: e.At, Kind: e.Kind, Run: e.Run, Person: e.Person, Target: e.Target, Body: e.Body, Hash: e.Hash,
+				Seq: e.Seq, At: e.At, Kind: e.Kind, Run: e.Run, Person: e.Person, Target: e.Target, Body: e.Body,
+				Hash: e.Hash,
 			})
 		}
 	}
 	answer.Message = whyInWords(p, in.Target, holdings)
 	if !answer.Why.Missing.IsZero() {
-		answer.Message = display.Sprintf("no read has shown %s since %s: what stands here is what they held then\n", p.Label(), session.Timestamp(answer.Why.Missing)) + answer.Message
+		answer.Message = display.Sprintf("no read has shown %s since %s: what stands here is what they held then\n",
+			p.Label(), session.Timestamp(answer.Why.Missing)) + answer.Message
 	}
 	return nil
 }
@@ -102,7 +109,8 @@ func (a *Activities) why(ctx context.Context, in messages.ReportInput, answer *m
 // historyShown is how many entries of the ledger come with an answer.
 const historyShown = 50
 
-// pageOf is the page of rows that a question asks for, in the order of their keys, and the key of the last row where more follow.
+// pageOf is the page of rows that a question asks for, in the order of their keys, and the key of the last row where
+// more follow.
 func pageOf[R any](all []R, in messages.ReportInput, key func(R) string) (page []R, next string) {
 	slices.SortStableFunc(all, func(a, b R) int { return strings.Compare(key(a), key(b)) })
 	for _, row := range all {
@@ -135,7 +143,8 @@ func whyInWords(p access.Person, target access.Entitlement, holdings []access.Ho
 		} else if h.Owned {
 			how = "made by Castellan; its reasons ended"
 		}
-		words = append(words, display.Sprintf("%s holds %s since %s: %s", p.Label(), h.Target, h.From.Format("2006-01-02 15:04:05Z07:00"), how))
+		words = append(words, display.Sprintf("%s holds %s since %s: %s", p.Label(), h.Target,
+			h.From.Format("2006-01-02 15:04:05Z07:00"), how))
 	}
 	return strings.Join(words, "\n")
 }
@@ -169,7 +178,8 @@ func (a *Activities) planPage(ctx context.Context, in messages.ReportInput, answ
 	}
 	run, err := a.env.Ledger.Run(ctx, in.Org, in.Run)
 	if errors.Is(err, ledger.ErrNotFound) {
-		return session.NonRetryable(session.ErrUnknown, fmt.Errorf("organization %s has no run %q; starter runs lists them", in.Org, in.Run))
+		return session.NonRetryable(session.ErrUnknown,
+			fmt.Errorf("organization %s has no run %q; starter runs lists them", in.Org, in.Run))
 	}
 	if err != nil {
 		return err
@@ -219,6 +229,7 @@ func (a *Activities) foreign(ctx context.Context, in messages.ReportInput, answe
 		last := answer.Foreign[n-1]
 		answer.Next = session.WriteKey(access.Change{Person: last.Person, Target: last.Target})
 	}
-	answer.Message = fmt.Sprintf("%d memberships that nothing in the policy explains and that Castellan did not make", len(answer.Foreign))
+	answer.Message = fmt.Sprintf("%d memberships that nothing in the policy explains and that Castellan did not make",
+		len(answer.Foreign))
 	return nil
 }

@@ -12,12 +12,12 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// mostAnswer is how many bytes an answer may have: it stands in a history twice, and Temporal carries 2 MB at once. A page that has more
-// gets fewer rows.
+// mostAnswer is how many bytes an answer may have: it stands in a history twice, and Temporal carries 2 MB at once. A
+// page that has more gets fewer rows.
 const mostAnswer = 1 << 20
 
-// Answer looks a question up in the ledger. It changes nothing and calls nobody else. Whatever is asked, the answer can be sent: what has
-// more rows, or larger ones, comes in pages.
+// Answer looks a question up in the ledger. It changes nothing and calls nobody else. Whatever is asked, the answer can
+// be sent: what has more rows, or larger ones, comes in pages.
 func (a *Activities) Answer(ctx context.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
 	defer session.AutoHeartbeat(ctx)()
 	if in.Limit <= 0 {
@@ -39,7 +39,8 @@ func (a *Activities) Answer(ctx context.Context, in messages.ReportInput) (messa
 	}
 }
 
-// readable is an answer as people read it. Its own words have lines, of which each was made readable before; next is given back as it is.
+// readable is an answer as people read it. Its own words have lines, of which each was made readable before; next is
+// given back as it is.
 func readable(answer messages.ReportAnswer) messages.ReportAnswer {
 	shown := display.Answer(answer)
 	shown.Message, shown.Next = display.Visible(answer.Message), answer.Next
@@ -51,8 +52,8 @@ func answerSize(answer messages.ReportAnswer) int {
 	return len(text)
 }
 
-// fitted is an explanation that can be sent: where a person holds one thing for very many reasons, the first of them are told, and how
-// many there are.
+// fitted is an explanation that can be sent: where a person holds one thing for very many reasons, the first of them
+// are told, and how many there are.
 func fitted(answer messages.ReportAnswer) (messages.ReportAnswer, error) {
 	answer = readable(answer)
 	for _, most := range []int{200, 50, 10, 2} {
@@ -63,7 +64,10 @@ func fitted(answer messages.ReportAnswer) (messages.ReportAnswer, error) {
 		answer.Message = cutText(answer.Message, most*1000)
 	}
 	if size := answerSize(answer); size > mostAnswer {
-		return messages.ReportAnswer{}, session.NonRetryable(session.ErrInvalid, fmt.Errorf("the explanation has %d KB; at most %d KB can be sent: ask why of one target instead", size>>10, mostAnswer>>10))
+		return messages.ReportAnswer{},
+			session.NonRetryable(session.ErrInvalid,
+				fmt.Errorf("the explanation has %d KB; at most %d KB can be sent: ask why of one target instead",
+					size>>10, mostAnswer>>10))
 	}
 	return answer, nil
 }
@@ -80,7 +84,8 @@ func shorten(x *messages.Explanation, most int) {
 	}
 	for i := range x.Targets {
 		t := &x.Targets[i]
-		t.Reasons, t.Denied, t.Unsure = firstReasons(t.Reasons, most), firstReasons(t.Denied, most), firstReasons(t.Unsure, most)
+		t.Reasons, t.Denied, t.Unsure = firstReasons(t.Reasons, most), firstReasons(t.Denied, most),
+			firstReasons(t.Unsure, most)
 	}
 	for _, changes := range [][]access.Change{x.Changes, x.Rejected} {
 		for i := range changes {
@@ -96,7 +101,8 @@ func firstReasons(all []access.Reason, most int) []access.Reason {
 	if len(all) <= most {
 		return all
 	}
-	return append(all[:most-1:most-1], access.Reason{Kind: all[most-1].Kind, Name: fmt.Sprintf("and %d more", len(all)-most+1)})
+	return append(all[:most-1:most-1],
+		access.Reason{Kind: all[most-1].Kind, Name: fmt.Sprintf("and %d more", len(all)-most+1)})
 }
 
 func cutText(text string, most int) string {

@@ -16,7 +16,8 @@ import (
 // manyReasons are the reasons of somebody whom 160 source groups give one thing.
 func manyReasons(of string) (all []access.Reason) {
 	for i := range 160 {
-		all = append(all, access.Reason{Kind: access.ReasonMapping, Name: "everybody", Source: fmt.Sprintf("%s-%s-%03d", of, strings.Repeat("x", 150), i)})
+		all = append(all, access.Reason{Kind: access.ReasonMapping, Name: "everybody",
+			Source: fmt.Sprintf("%s-%s-%03d", of, strings.Repeat("x", 150), i)})
 	}
 	return all
 }
@@ -26,17 +27,21 @@ func TestAnswerPlanIsPagedByItsSize(t *testing.T) {
 	t.Parallel()
 	w := activitytest.InStep(t)
 	ctx := t.Context()
-	require.NoError(t, w.Ledger.BeginRun(ctx, ledger.Run{Org: activitytest.Org, ID: "large", Trigger: "test", Scope: messages.ScopeFull, Policy: w.Policy, Started: w.Clock()}))
+	require.NoError(t, w.Ledger.BeginRun(ctx,
+		ledger.Run{Org: activitytest.Org, ID: "large", Trigger: "test", Scope: messages.ScopeFull, Policy: w.Policy,
+			Started: w.Clock()}))
 	page := ledger.Page{Key: "all"}
 	for i := range 250 {
 		id := fmt.Sprintf("p%03d", i)
 		page.Changes = append(page.Changes, access.Change{
-			Person: id, Email: id + "@example.com", Target: "group:other", GroupID: "g", Action: access.Add, Reasons: manyReasons(id), State: access.Planned,
+			Person: id, Email: id + "@example.com", Target: "group:other", GroupID: "g", Action: access.Add,
+			Reasons: manyReasons(id), State: access.Planned,
 		})
 	}
 	require.NoError(t, w.Ledger.SavePage(ctx, activitytest.Org, "large", page, w.Clock()))
 	seen := map[string]bool{}
-	answers := w.Pages(messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportPlan, Run: "large", Limit: 2000})
+	answers := w.Pages(messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportPlan, Run: "large",
+		Limit: 2000})
 	for _, a := range answers {
 		for _, line := range a.Plan.Lines {
 			require.False(t, seen[line.Person], "twice: %s", line.Person)
@@ -55,10 +60,12 @@ func TestAnswerWhyIsPagedByItsSize(t *testing.T) {
 	for i := range 100 {
 		name := fmt.Sprintf("group:many-%03d", i)
 		holdings = append(holdings, access.Holding{
-			Person: w.Id("kim"), Target: access.Entitlement(name), GroupID: name, Owned: true, Reasons: manyReasons(name), Run: "r", From: w.Clock(),
+			Person: w.Id("kim"), Target: access.Entitlement(name), GroupID: name, Owned: true,
+			Reasons: manyReasons(name), Run: "r", From: w.Clock(),
 		})
 	}
-	require.NoError(t, w.Ledger.SavePage(t.Context(), activitytest.Org, "r", ledger.Page{Key: "many", Open: holdings}, w.Clock()))
+	require.NoError(t, w.Ledger.SavePage(t.Context(), activitytest.Org, "r", ledger.Page{Key: "many", Open: holdings},
+		w.Clock()))
 	seen := 0
 	answers := w.Pages(messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportWhy, Person: "kim@example.com"})
 	for i, a := range answers {
@@ -77,10 +84,14 @@ func TestAnswerRefusesARowThatCannotBeSent(t *testing.T) {
 	for range 6 {
 		reasons = append(reasons, reasons...)
 	}
-	require.NoError(t, w.Ledger.SavePage(t.Context(), activitytest.Org, "r", ledger.Page{Key: "huge", Open: []access.Holding{{
-		Person: w.Id("kim"), Target: "group:huge", GroupID: "huge", Owned: true, Reasons: reasons, Run: "r", From: w.Clock(),
-	}}}, w.Clock()))
-	_, err := activitytest.Call[messages.ReportAnswer](w, w.Acts.Reports.Answer, messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportWhy, Person: "kim@example.com", Target: "group:huge"})
+	require.NoError(t, w.Ledger.SavePage(t.Context(), activitytest.Org, "r",
+		ledger.Page{Key: "huge", Open: []access.Holding{{
+			Person: w.Id("kim"), Target: "group:huge", GroupID: "huge", Owned: true, Reasons: reasons, Run: "r",
+			From: w.Clock(),
+		}}}, w.Clock()))
+	_, err := activitytest.Call[messages.ReportAnswer](w, w.Acts.Reports.Answer,
+		messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportWhy, Person: "kim@example.com",
+			Target: "group:huge"})
 	app := activitytest.ApplicationError(t, err)
 	require.True(t, app.NonRetryable())
 	require.Contains(t, app.Message(), "at most 1024 KB can be sent")

@@ -17,13 +17,15 @@ import (
 // chainAtOnce is how many entries of a chain are checked between two signs of life.
 const chainAtOnce = 5000
 
-// chained reports whether a chain is to be verified of an organization that is not known: its row may be what is missing.
+// chained reports whether a chain is to be verified of an organization that is not known: its row may be what is
+// missing.
 func (a *Activities) chained(ctx context.Context, in messages.ReportInput) bool {
 	seq, _, err := a.env.Ledger.Head(ctx, in.Org)
 	return in.Kind == messages.ReportLedger && err == nil && seq > 0
 }
 
-// checkLedger recomputes an organization's chain, holds the tables against it, and the chain against a head that was kept elsewhere.
+// checkLedger recomputes an organization's chain, holds the tables against it, and the chain against a head that was
+// kept elsewhere.
 func (a *Activities) checkLedger(ctx context.Context, in messages.ReportInput, answer *messages.ReportAnswer) error {
 	number, hash, err := parseHead(in.Head)
 	if err != nil {
@@ -89,7 +91,8 @@ func ledgerInWords(org string, c messages.LedgerCheck) string {
 		lines = append(lines, "the ledger of organization "+org+" is broken at "+c.Broken)
 	}
 	if c.Unexplained > 0 {
-		lines = append(lines, fmt.Sprintf("the chain of organization %s does not explain %d rows of its ledger:", org, c.Unexplained))
+		lines = append(lines, fmt.Sprintf("the chain of organization %s does not explain %d rows of its ledger:", org,
+			c.Unexplained))
 		for _, row := range c.Named {
 			lines = append(lines, "  "+row)
 		}

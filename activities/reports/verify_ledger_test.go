@@ -58,7 +58,8 @@ func TestAForgedPolicyInForceIsNotFollowed(t *testing.T) {
 	w.Admit(activitytest.AutoAdopt)
 	w.Forge(`UPDATE organizations SET adopted_at = adopted_at + 1`)
 	outline := func() error {
-		_, err := activitytest.Call[reconcile.OutlineResult](w, w.Acts.Reconcile.Outline, reconcile.OutlineInput{RunInput: w.NewRun(), Trigger: "by hand", Started: w.Clock()})
+		_, err := activitytest.Call[reconcile.OutlineResult](w, w.Acts.Reconcile.Outline,
+			reconcile.OutlineInput{RunInput: w.NewRun(), Trigger: "by hand", Started: w.Clock()})
 		return err
 	}
 	app := activitytest.ApplicationError(t, outline())
@@ -69,8 +70,8 @@ func TestAForgedPolicyInForceIsNotFollowed(t *testing.T) {
 	require.True(t, w.Ask(messages.ReportInput{Kind: messages.ReportLedger}).Ledger.Whole)
 }
 
-// Removals that stand on a source group wait where its last count was changed past Castellan: a small one would hide that the group is
-// emptied.
+// Removals that stand on a source group wait where its last count was changed past Castellan: a small one would hide
+// that the group is emptied.
 func TestAForgedCountMakesItsSourceSuspect(t *testing.T) {
 	t.Parallel()
 	w := activitytest.InStep(t)
@@ -89,26 +90,32 @@ func TestVerifyLedgerAgainstAHeadKeptElsewhere(t *testing.T) {
 	kept := w.Ask(messages.ReportInput{Kind: messages.ReportLedger}).Ledger
 	head := fmt.Sprintf("%d:%s", kept.Entries, kept.Head)
 	w.Admit(activitytest.AutoAdopt)
-	require.True(t, w.Ask(messages.ReportInput{Kind: messages.ReportLedger, Head: head}).Ledger.Whole, "what came after does not matter")
+	require.True(t, w.Ask(messages.ReportInput{Kind: messages.ReportLedger, Head: head}).Ledger.Whole,
+		"what came after does not matter")
 
-	rewritten := w.Ask(messages.ReportInput{Kind: messages.ReportLedger, Head: fmt.Sprintf("%d:%s", kept.Entries-1, kept.Head)})
+	rewritten := w.Ask(messages.ReportInput{Kind: messages.ReportLedger,
+		Head: fmt.Sprintf("%d:%s", kept.Entries-1, kept.Head)})
 	require.False(t, rewritten.Ledger.Whole)
 	require.Contains(t, rewritten.Message, "what came before it was rewritten")
 	cut := w.Ask(messages.ReportInput{Kind: messages.ReportLedger, Head: "100000:" + kept.Head})
 	require.False(t, cut.Ledger.Whole)
 	require.Contains(t, cut.Message, "the chain was cut")
 	for _, wrong := range []string{"x", "5", "0:sha256:00", "-1:sha256:00", "5:md5:00", kept.Head} {
-		_, err := activitytest.Call[messages.ReportAnswer](w, w.Acts.Reports.Answer, messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportLedger, Head: wrong})
+		_, err := activitytest.Call[messages.ReportAnswer](w, w.Acts.Reports.Answer,
+			messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportLedger, Head: wrong})
 		require.ErrorContains(t, err, "is no head", wrong)
 	}
 }
 
 func TestAForgedGrantGivesNothing(t *testing.T) {
 	t.Parallel()
-	w := activitytest.WithGrants(t, strings.Replace(activitytest.Lendable, "reason: false", "reason: false\n    approval: {by: [carol@example.com]}", 1))
+	w := activitytest.WithGrants(t,
+		strings.Replace(activitytest.Lendable, "reason: false",
+			"reason: false\n    approval: {by: [carol@example.com]}", 1))
 	g := w.Grant("kim", activitytest.Other, time.Hour)
 	now := w.Clock().UnixMicro()
-	w.Forge(`UPDATE grants SET state = 'granted', since = ?, until = ?, body = REPLACE(body, '"needs":1', '"needs":0')`, now, w.Clock().AddDate(10, 0, 0).UnixMicro())
+	w.Forge(`UPDATE grants SET state = 'granted', since = ?, until = ?, body = REPLACE(body, '"needs":1', '"needs":0')`,
+		now, w.Clock().AddDate(10, 0, 0).UnixMicro())
 	require.True(t, w.Stored(g).InForce(w.Clock()), "so says its row")
 
 	require.Zero(t, w.Begin(w.Stored(g)).Plan.Open, "planned from the ledger")
@@ -116,7 +123,8 @@ func TestAForgedGrantGivesNothing(t *testing.T) {
 	require.Zero(t, sum.Counts.Adds, "and by a verification")
 	done, err := w.Ledger.Run(t.Context(), activitytest.Org, run.Run)
 	require.NoError(t, err)
-	require.True(t, slices.ContainsFunc(done.Findings, func(f access.Finding) bool { return f.Rule == "grant-unexplained" && f.Subject == g.ID }), done.Findings)
+	require.True(t, slices.ContainsFunc(done.Findings,
+		func(f access.Finding) bool { return f.Rule == "grant-unexplained" && f.Subject == g.ID }), done.Findings)
 	require.False(t, w.Holds("kim", activitytest.Other))
 }
 
@@ -126,7 +134,8 @@ func TestDecideReleasesTheLinesThatWereHashed(t *testing.T) {
 	w.Admit("")
 	_, judged := w.Planned()
 	require.NotNil(t, judged.Hold, "the first plan waits for consent")
-	approve := reconcile.DecideInput{Org: activitytest.Org, Decision: "approve", DecisionInput: messages.DecisionInput{Plan: judged.Hold.Plan, By: "carol@example.com"}}
+	approve := reconcile.DecideInput{Org: activitytest.Org, Decision: "approve",
+		DecisionInput: messages.DecisionInput{Plan: judged.Hold.Plan, By: "carol@example.com"}}
 	w.Forge(`UPDATE lines SET person = 'somebody-else' WHERE rowid = (SELECT MIN(rowid) FROM lines WHERE state = 'held')`)
 	_, err := activitytest.Call[reconcile.DecideResult](w, w.Acts.Reconcile.Decide, approve)
 	require.Equal(t, session.ErrEvidence, activitytest.ApplicationError(t, err).Type())

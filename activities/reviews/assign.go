@@ -90,9 +90,10 @@ func (r *reviewing) coming(ctx context.Context, stage int) ([]ledger.ItemBrief, 
 // assignment gives items out to reviewers.
 type assignment struct {
 	*reviewing
-	bound    *policy.Bound
-	is       policy.ReviewStage
-	accounts map[string]string        // by the names that stand in the campaign, of sponsors, and of reviews from before
+	bound *policy.Bound
+	is    policy.ReviewStage
+	// by the names that stand in the campaign, of sponsors, and of reviews from before
+	accounts map[string]string
 	people   map[string]access.Person // who was found, by account id
 	gone     []string                 // whom nobody active stands for, as the campaign names them
 	members  map[string][]string      // account ids in groups, by name in lower case
@@ -189,7 +190,8 @@ func (g *assignment) lookUpMembers(ctx context.Context, groups []string) error {
 	}
 	for group, members := range inGroups {
 		slices.SortFunc(members, func(a, b access.Person) int {
-			return cmp.Or(strings.Compare(strings.ToLower(a.Email), strings.ToLower(b.Email)), strings.Compare(a.ID, b.ID))
+			return cmp.Or(strings.Compare(strings.ToLower(a.Email), strings.ToLower(b.Email)),
+				strings.Compare(a.ID, b.ID))
 		})
 		for _, p := range members {
 			if g.people[p.ID] = p; p.CanReceive() {
@@ -224,8 +226,8 @@ func (g *assignment) label(name string) string {
 	return name
 }
 
-// candidates are the active people whom words stand for, about one item. Nobody reviews what they hold themselves, unless the
-// campaign asks the person.
+// candidates are the active people whom words stand for, about one item. Nobody reviews what they hold themselves,
+// unless the campaign asks the person.
 func (g *assignment) candidates(words []string, i ledger.ItemBrief) []string {
 	var ids []string
 	add := func(id string, self bool) {
@@ -262,8 +264,8 @@ func (g *assignment) candidates(words []string, i ledger.ItemBrief) []string {
 	return ids
 }
 
-// give gives one item out: to the reviewers, to the fallback where all of them are gone or full, and to the campaign's owner where
-// these are gone too.
+// give gives one item out: to the reviewers, to the fallback where all of them are gone or full, and to the campaign's
+// owner where these are gone too.
 func (g *assignment) give(i ledger.ItemBrief) {
 	first := g.candidates(g.is.Reviewers, i)
 	if g.is.Assign == policy.AssignAll && len(first) > 0 {
@@ -332,10 +334,13 @@ func (g *assignment) task(i ledger.ItemBrief, name string, role access.TaskRole)
 func (g *assignment) findings() []string {
 	var found []string
 	if names := session.Distinct(g.gone); len(names) > 0 {
-		found = append(found, "not active in the directory, and so not asked: "+strings.Join(names[:min(len(names), mostNames)], ", ")+more(len(names)-mostNames))
+		found = append(found, "not active in the directory, and so not asked: "+
+			strings.Join(names[:min(len(names), mostNames)], ", ")+more(len(names)-mostNames))
 	}
 	if g.fellBack > 0 {
-		found = append(found, fmt.Sprintf("%s went to somebody else: none of the reviewers could be asked, or only the person themselves", ofItems(g.fellBack)))
+		found = append(found, fmt.Sprintf(
+			"%s went to somebody else: none of the reviewers could be asked, or only the person themselves",
+			ofItems(g.fellBack)))
 	}
 	if g.nobody > 0 {
 		found = append(found, fmt.Sprintf("of %s nobody can be asked: silence decides", ofItems(g.nobody)))
@@ -347,7 +352,9 @@ func (g *assignment) findings() []string {
 				most, who = g.load[name], name
 			}
 		}
-		found = append(found, fmt.Sprintf("more items than reviewers can take at %d each: %s has %d; name more reviewers, or narrow the scope", g.campaign.Most, g.label(who), most))
+		found = append(found, fmt.Sprintf(
+			"more items than reviewers can take at %d each: %s has %d; name more reviewers, or narrow the scope",
+			g.campaign.Most, g.label(who), most))
 	}
 	return found
 }
@@ -375,8 +382,8 @@ type ReviewAttended struct {
 	Asked int      `json:"asked,omitempty"` // items that somebody else is asked about now
 }
 
-// ReviewAttend looks whether the reviewers who have something left are still there, and asks others where they are not, or where
-// the clock says so. Who left is asked no more. A repeat asks nobody twice.
+// ReviewAttend looks whether the reviewers who have something left are still there, and asks others where they are not,
+// or where the clock says so. Who left is asked no more. A repeat asks nobody twice.
 //
 // Calls: reviewers/100, and members/100 of each group that is named as a reviewer.
 func (a *Activities) ReviewAttend(ctx context.Context, in ReviewAttendInput) (ReviewAttended, error) {
@@ -453,7 +460,8 @@ func (g *assignment) askOthers(i ledger.ItemBrief, asked []string, in ReviewAtte
 
 // event tells the review's history that others were asked, and who is gone.
 func (g *assignment) event(in ReviewAttendInput, gone []string) access.ReviewEvent {
-	e := access.ReviewEvent{At: g.Now(), Kind: access.EventFallback, Stage: in.Stage, Text: "others are asked about what nobody decided"}
+	e := access.ReviewEvent{At: g.Now(), Kind: access.EventFallback, Stage: in.Stage,
+		Text: "others are asked about what nobody decided"}
 	if in.Escalate {
 		e.Kind, e.Text = access.EventEscalated, "the campaign's owner is asked about what nobody decided"
 	}

@@ -36,8 +36,8 @@ type ReviewClosed struct {
 // settleAtOnce is how many items are settled in one step.
 const settleAtOnce = 500
 
-// ReviewClose ends deciding: what nobody decided is decided by the campaign's rule for silence, unless that would take a target's
-// last holders; what is kept is done; what is to be removed is then carried out. A repeat changes nothing.
+// ReviewClose ends deciding: what nobody decided is decided by the campaign's rule for silence, unless that would take
+// a target's last holders; what is kept is done; what is to be removed is then carried out. A repeat changes nothing.
 func (a *Activities) ReviewClose(ctx context.Context, in ReviewCloseInput) (ReviewClosed, error) {
 	defer session.AutoHeartbeat(ctx)()
 	if in.Cancel {
@@ -62,7 +62,8 @@ func (a *Activities) ReviewClose(ctx context.Context, in ReviewCloseInput) (Revi
 	if err != nil {
 		return ReviewClosed{}, err
 	}
-	ends := ending{reviewing: r, bound: b, rules: map[access.Entitlement]policy.Silence{}, decided: map[access.Entitlement]int{}, silent: map[access.Entitlement]int{}}
+	ends := ending{reviewing: r, bound: b, rules: map[access.Entitlement]policy.Silence{},
+		decided: map[access.Entitlement]int{}, silent: map[access.Entitlement]int{}}
 	if err := r.eachItem(ctx, func(i access.Item) error { ends.count(i); return nil }); err != nil {
 		return ReviewClosed{}, err
 	}
@@ -90,7 +91,8 @@ func (a *Activities) ReviewClose(ctx context.Context, in ReviewCloseInput) (Revi
 		err = a.askClock(ctx, in.ReviewInput)
 	}
 	if err == nil && closed.Spared > 0 {
-		err = r.find(ctx, fmt.Sprintf("silence would have taken the last holders of a target: %s spared", ofItems(closed.Spared)))
+		err = r.find(ctx, fmt.Sprintf("silence would have taken the last holders of a target: %s spared",
+			ofItems(closed.Spared)))
 	}
 	return closed, err
 }
@@ -119,7 +121,8 @@ func (r *reviewing) settle(ctx context.Context, all []ledger.Settlement, now tim
 
 // askClock has the organization's loop ask when rulings end. One that does not run asks when it starts.
 func (a *Activities) askClock(ctx context.Context, in ReviewInput) error {
-	err := a.env.Temporal.SignalWorkflow(ctx, messages.OrgSyncID(in.Org), "", messages.LookAt, messages.LookAtSignal{Review: in.Review, Clock: true})
+	err := a.env.Temporal.SignalWorkflow(ctx, messages.OrgSyncID(in.Org), "", messages.LookAt,
+		messages.LookAtSignal{Review: in.Review, Clock: true})
 	var gone *serviceerror.NotFound
 	if errors.As(err, &gone) {
 		return nil
@@ -149,7 +152,8 @@ func (c *ReviewClosed) add(i access.Item) {
 func (a *Activities) cancelReview(ctx context.Context, in ReviewCloseInput) error {
 	now := a.env.Now()
 	if _, err := a.env.Ledger.ChangeReview(ctx, in.Org, in.Review, func(is *access.Review) bool {
-		if is.State == access.ReviewCancelled || is.ClosedWhy == in.Why && is.ClosedBy == in.By && !is.Closed.IsZero() && is.State == access.ReviewClosing {
+		if is.State == access.ReviewCancelled || is.ClosedWhy == in.Why && is.ClosedBy == in.By &&
+			!is.Closed.IsZero() && is.State == access.ReviewClosing {
 			return false
 		}
 		is.State, is.Closed, is.ClosedBy, is.ClosedWhy = access.ReviewClosing, now, in.By, in.Why
@@ -161,7 +165,9 @@ func (a *Activities) cancelReview(ctx context.Context, in ReviewCloseInput) erro
 		return err
 	}
 	for {
-		some, err := a.env.Ledger.Items(ctx, in.Org, in.Review, ledger.ItemFilter{Outcomes: []access.Outcome{"", access.OutcomeOpen, access.OutcomeHeld}, Limit: settleAtOnce})
+		some, err := a.env.Ledger.Items(ctx, in.Org, in.Review,
+			ledger.ItemFilter{Outcomes: []access.Outcome{"", access.OutcomeOpen, access.OutcomeHeld},
+				Limit: settleAtOnce})
 		if err != nil || len(some) == 0 {
 			return err
 		}
@@ -265,7 +271,8 @@ func (e *ending) end(i access.Item) ledger.Settlement {
 		i.Verdict, i.Silent = e.silence(i), true
 		switch {
 		case i.Verdict == "":
-			i.Silent, i.Outcome, i.Why = false, access.OutcomeUndecided, "nobody decided; it stays as it is until somebody does"
+			i.Silent, i.Outcome, i.Why = false, access.OutcomeUndecided,
+				"nobody decided; it stays as it is until somebody does"
 			return ledger.Settlement{Item: i}
 		case i.Verdict == access.VerdictRemove && e.empties(i.Target):
 			i.Outcome = access.OutcomeSpared
@@ -282,7 +289,8 @@ func (e *ending) end(i access.Item) ledger.Settlement {
 	if len(i.Reasons) == 0 && !i.Target.Presence() { // nothing else explains it: the decision does, for a while
 		until := e.Now().Add(e.campaign.Keep.Std())
 		s.Item.Until = until
-		s.Rule = &access.Ruling{Review: e.review.ID, Person: i.Person, Target: i.Target, Verdict: access.VerdictKeep, At: e.Now(), Until: until}
+		s.Rule = &access.Ruling{Review: e.review.ID, Person: i.Person, Target: i.Target, Verdict: access.VerdictKeep,
+			At: e.Now(), Until: until}
 	}
 	return s
 }

@@ -29,7 +29,8 @@ func TestABurntCodeOfAReviewerIsReplacedByAnother(t *testing.T) {
 	w.Burn(carol.Code)
 	require.Len(t, w.Notifier.Notices, before+1, "whoever has a code is sent no other")
 	said := r.words(reviews.ReviewWord{
-		Decide:   &messages.DecideInput{By: "carol@acme.example", Verdict: access.VerdictKeep, All: &messages.ItemFilter{}},
+		Decide: &messages.DecideInput{By: "carol@acme.example", Verdict: access.VerdictKeep,
+			All: &messages.ItemFilter{}},
 		CodeHash: messages.CodeHash(carol.Code), Via: "temporal",
 	})
 	require.Contains(t, said[0].Refused, "the code is not the one")

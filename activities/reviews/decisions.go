@@ -20,7 +20,8 @@ type ReviewSayInput struct {
 	Words []ReviewWord `json:"words"`
 }
 
-// ReviewWord is one body of decide, delegate, comment or reopen. Codes go no further than the workflow: only their hashes do.
+// ReviewWord is one body of decide, delegate, comment or reopen. Codes go no further than the workflow: only their
+// hashes do.
 type ReviewWord struct {
 	Decide   *messages.DecideInput   `json:"decide,omitempty"`
 	Delegate *messages.DelegateInput `json:"delegate,omitempty"`
@@ -42,9 +43,9 @@ type ReviewHeard struct {
 	Answer  messages.ReviewAnswer `json:"answer"`
 }
 
-// ReviewSay records what reviewers have said, each word for itself, all in one step: however many decide at once, the history grows
-// by one activity for all that came meanwhile. What was answered is kept. A repeat changes nothing; that its answers then say
-// "repeated" does no harm.
+// ReviewSay records what reviewers have said, each word for itself, all in one step: however many decide at once, the
+// history grows by one activity for all that came meanwhile. What was answered is kept. A repeat changes nothing; that
+// its answers then say "repeated" does no harm.
 func (a *Activities) ReviewSay(ctx context.Context, in ReviewSayInput) ([]ReviewHeard, error) {
 	defer session.AutoHeartbeat(ctx)()
 	r, err := a.env.Ledger.Review(ctx, in.Org, in.Review)
@@ -55,7 +56,8 @@ func (a *Activities) ReviewSay(ctx context.Context, in ReviewSayInput) ([]Review
 }
 
 // recordDecisions records words, and answers each. One that cannot be meant is refused alone.
-func (a *Activities) recordDecisions(ctx context.Context, org string, r access.Review, words []ReviewWord) ([]ReviewHeard, error) {
+func (a *Activities) recordDecisions(ctx context.Context, org string, r access.Review,
+	words []ReviewWord) ([]ReviewHeard, error) {
 	who, err := a.speakersOf(ctx, org, words)
 	if err != nil {
 		return nil, err
@@ -89,15 +91,17 @@ func (a *Activities) recordDecisions(ctx context.Context, org string, r access.R
 }
 
 // worded brings a word to the ledger's form, in which people are accounts; refusal says why it cannot be meant.
-func (a *Activities) worded(ctx context.Context, org string, r access.Review, w ReviewWord, who speakers) (_ ledger.ReviewWord, refusal string, err error) {
+func (a *Activities) worded(ctx context.Context, org string, r access.Review, w ReviewWord,
+	who speakers) (_ ledger.ReviewWord, refusal string, err error) {
 	workflow := messages.ReviewID(org, r.ID)
 	word := ledger.ReviewWord{Via: w.Via, At: w.At}
 	var typed string
 	var filter *messages.ItemFilter
 	pass := func(p messages.Pass, prove func(hash string) string) {
-		word.Pass = ledger.Pass{Trusted: w.trusted || !r.Codes, CodeHash: w.CodeHash, Shown: w.Shown, Proof: p.Proof, Proves: func(hash string) bool {
-			return p.Proof != "" && session.SameText(p.Proof, prove(hash))
-		}}
+		word.Pass = ledger.Pass{Trusted: w.trusted || !r.Codes, CodeHash: w.CodeHash, Shown: w.Shown, Proof: p.Proof,
+			Proves: func(hash string) bool {
+				return p.Proof != "" && session.SameText(p.Proof, prove(hash))
+			}}
 	}
 	switch {
 	case w.Decide != nil:
@@ -105,7 +109,8 @@ func (a *Activities) worded(ctx context.Context, org string, r access.Review, w 
 		word.Kind, typed, word.Verdict, word.Comment = access.EventDecided, in.By, in.Verdict, in.Comment
 		filter, word.Lines = in.All, numbered(in.Items, in.Verdict, in.Comment)
 		for _, line := range in.Lines {
-			word.Lines = append(word.Lines, ledger.ItemWord{N: line.Item, Verdict: line.Verdict, Comment: line.Comment, Version: line.Version})
+			word.Lines = append(word.Lines,
+				ledger.ItemWord{N: line.Item, Verdict: line.Verdict, Comment: line.Comment, Version: line.Version})
 		}
 		pass(in.Pass, func(hash string) string { return messages.Proof(hash, workflow, messages.DecideItems, in) })
 	case w.Delegate != nil:
@@ -114,14 +119,16 @@ func (a *Activities) worded(ctx context.Context, org string, r access.Review, w 
 		if err != nil || refusal != "" {
 			return word, refusal, err
 		}
-		word.Kind, typed, word.To, word.ToEmail, word.Comment = access.EventDelegated, in.By, to.ID, to.Email, in.Comment
+		word.Kind, typed, word.To, word.ToEmail, word.Comment = access.EventDelegated, in.By, to.ID,
+			to.Email, in.Comment
 		if filter, word.Lines = in.All, numbered(in.Items, "", ""); filter == nil && len(in.Items) == 0 {
 			filter = &messages.ItemFilter{Undecided: true}
 		}
 		pass(in.Pass, func(hash string) string { return messages.Proof(hash, workflow, messages.DelegateItems, in) })
 	case w.Comment != nil:
 		in := *w.Comment
-		word.Kind, typed, word.Comment, word.Lines = access.EventCommented, in.By, in.Comment, numbered([]int{in.Item}, "", "")
+		word.Kind, typed, word.Comment, word.Lines = access.EventCommented, in.By, in.Comment,
+			numbered([]int{in.Item}, "", "")
 		pass(in.Pass, func(hash string) string { return messages.Proof(hash, workflow, messages.CommentItem, in) })
 	case w.Reopen != nil:
 		in := *w.Reopen
@@ -150,8 +157,10 @@ func (a *Activities) worded(ctx context.Context, org string, r access.Review, w 
 	return word, "", nil
 }
 
-// delegate is whom items are handed on to. It has to be somebody active, since they are sent a link, whom the campaign allows.
-func (a *Activities) delegate(ctx context.Context, org string, r access.Review, who speakers, typed string) (to access.Person, refusal string, err error) {
+// delegate is whom items are handed on to. It has to be somebody active, since they are sent a link, whom the campaign
+// allows.
+func (a *Activities) delegate(ctx context.Context, org string, r access.Review, who speakers,
+	typed string) (to access.Person, refusal string, err error) {
 	if to, refusal = who.of(typed, true); refusal != "" {
 		return to, refusal, nil
 	}
@@ -189,7 +198,8 @@ func heardOf(w ledger.ReviewWord, s ledger.ReviewSaid) ReviewHeard {
 	if s.Err != nil {
 		return ReviewHeard{Refused: refusalOf(w, s.Err)}
 	}
-	h := ReviewHeard{Answer: messages.ReviewAnswer{Applied: len(s.Applied), Repeated: len(s.Repeated), Declined: len(s.Refused), Left: s.Left}}
+	h := ReviewHeard{Answer: messages.ReviewAnswer{Applied: len(s.Applied), Repeated: len(s.Repeated),
+		Declined: len(s.Refused), Left: s.Left}}
 	for _, r := range s.Refused[:min(len(s.Refused), messages.MostRefusedItems)] {
 		h.Answer.Refused = append(h.Answer.Refused, messages.RefusedItem{Item: r.N, Why: r.Why})
 	}

@@ -32,7 +32,8 @@ type ReviewEndInput struct {
 	Bare  bool               `json:"bare,omitempty"` // end it without evidence where that cannot be made now
 }
 
-// evidencePiece is how much of a pack is kept in one row, in bytes; a line is cut only where it is several times as long.
+// evidencePiece is how much of a pack is kept in one row, in bytes; a line is cut only where it is several times as
+// long.
 const evidencePiece = 256 << 10
 
 // eventsAtOnce is how many entries of a review's log are in memory.
@@ -41,9 +42,9 @@ const eventsAtOnce = 2000
 // bareFrom is the attempt from which a review may end without evidence.
 const bareFrom = 3
 
-// ReviewEnd makes the evidence of a review that is over, keeps it, and makes the review's state final, with the head of the evidence
-// in the organization's chain. A repeat makes it again, until the state is final. A review of which no evidence can be made, however
-// often that is tried, ends all the same and says so.
+// ReviewEnd makes the evidence of a review that is over, keeps it, and makes the review's state final, with the head of
+// the evidence in the organization's chain. A repeat makes it again, until the state is final. A review of which no
+// evidence can be made, however often that is tried, ends all the same and says so.
 func (a *Activities) ReviewEnd(ctx context.Context, in ReviewEndInput) (access.Review, error) {
 	defer session.AutoHeartbeat(ctx)()
 	in.Bare = in.Bare && activity.GetInfo(ctx).Attempt >= bareFrom // what mends itself may
@@ -67,7 +68,8 @@ func (a *Activities) ReviewEnd(ctx context.Context, in ReviewEndInput) (access.R
 		return r, err
 	}
 	now := a.env.Now()
-	seal, err := a.makeEvidence(ctx, in, evidencepack.Head{Org: in.Org, Campaign: said, Policy: r.Policy, Made: now, Castellan: a.env.Version})
+	seal, err := a.makeEvidence(ctx, in,
+		evidencepack.Head{Org: in.Org, Campaign: said, Policy: r.Policy, Made: now, Castellan: a.env.Version})
 	var content *evidencepack.ContentError
 	switch {
 	case err != nil && ctx.Err() == nil && (in.Bare || errors.As(err, &content)):
@@ -76,8 +78,10 @@ func (a *Activities) ReviewEnd(ctx context.Context, in ReviewEndInput) (access.R
 		return r, err
 	}
 	if _, err := evidencepack.Verify(&evidenceReader{ctx: ctx, ledger: a.env.Ledger, in: in.ReviewInput}); err != nil {
-		activity.GetLogger(ctx).Error("the evidence does not agree with itself; what it says stays as it is", "review", in.Review, "error", err)
-		if err := a.findReview(ctx, in.ReviewInput, "the evidence does not agree with itself: "+session.ErrorText(err)); err != nil {
+		activity.GetLogger(ctx).Error("the evidence does not agree with itself; what it says stays as it is", "review",
+			in.Review, "error", err)
+		if err := a.findReview(ctx, in.ReviewInput,
+			"the evidence does not agree with itself: "+session.ErrorText(err)); err != nil {
 			return r, err
 		}
 	}
@@ -85,8 +89,10 @@ func (a *Activities) ReviewEnd(ctx context.Context, in ReviewEndInput) (access.R
 }
 
 // makeEvidence makes the evidence of a review as it is now, and keeps it.
-func (a *Activities) makeEvidence(ctx context.Context, in ReviewEndInput, head evidencepack.Head) (evidencepack.Seal, error) {
-	rows, err := a.env.Ledger.VerifyReview(ctx, in.Org, in.Review, func(seq int64) { activity.RecordHeartbeat(ctx, seq) })
+func (a *Activities) makeEvidence(ctx context.Context, in ReviewEndInput, head evidencepack.Head) (evidencepack.Seal,
+	error) {
+	rows, err := a.env.Ledger.VerifyReview(ctx, in.Org, in.Review,
+		func(seq int64) { activity.RecordHeartbeat(ctx, seq) })
 	if err != nil {
 		return evidencepack.Seal{}, err
 	}
@@ -102,7 +108,8 @@ func (a *Activities) makeEvidence(ctx context.Context, in ReviewEndInput, head e
 }
 
 // keepUnexplained notes in the review, and so in its evidence, which of its rows the chain does not explain.
-func (a *Activities) keepUnexplained(ctx context.Context, in ReviewInput, rows ledger.RowsCheck) (access.Review, error) {
+func (a *Activities) keepUnexplained(ctx context.Context, in ReviewInput, rows ledger.RowsCheck) (access.Review,
+	error) {
 	var names []string
 	for _, row := range rows.First {
 		names = append(names, row.String())
@@ -111,7 +118,9 @@ func (a *Activities) keepUnexplained(ctx context.Context, in ReviewInput, rows l
 		names = append(names, fmt.Sprintf("and %d more", n))
 	}
 	if len(names) > 0 {
-		activity.GetLogger(ctx).Error("the ledger's chain does not explain all rows of the review; its evidence names them", "review", in.Review, "rows", rows.Unexplained)
+		activity.GetLogger(ctx).Error(
+			"the ledger's chain does not explain all rows of the review; its evidence names them", "review", in.Review,
+			"rows", rows.Unexplained)
 	}
 	return a.env.Ledger.ChangeReview(ctx, in.Org, in.Review, func(r *access.Review) bool {
 		changed := !slices.Equal(r.Unexplained, names)
@@ -122,7 +131,8 @@ func (a *Activities) keepUnexplained(ctx context.Context, in ReviewInput, rows l
 
 // endBare ends a review without evidence, and says why.
 func (a *Activities) endBare(ctx context.Context, in ReviewEndInput, why error) (access.Review, error) {
-	activity.GetLogger(ctx).Error("the evidence cannot be made; the review ends without it", "review", in.Review, "error", why)
+	activity.GetLogger(ctx).Error("the evidence cannot be made; the review ends without it", "review", in.Review,
+		"error", why)
 	if err := a.findReview(ctx, in.ReviewInput, "its evidence could not be made: "+session.ErrorText(why)); err != nil {
 		return access.Review{}, err
 	}
@@ -146,13 +156,15 @@ func (a *Activities) findReview(ctx context.Context, in ReviewInput, found strin
 const mostFinding = 1000
 
 // writeEvidence writes the pack: the review, its items, its log.
-func (a *Activities) writeEvidence(ctx context.Context, in ReviewInput, to *pieces, head evidencepack.Head) (evidencepack.Seal, error) {
+func (a *Activities) writeEvidence(ctx context.Context, in ReviewInput, to *pieces,
+	head evidencepack.Head) (evidencepack.Seal, error) {
 	w, err := evidencepack.NewWriter(to, head)
 	if err != nil {
 		return evidencepack.Seal{}, err
 	}
 	filter := ledger.ItemFilter{Limit: settleAtOnce}
-	for head.Review.Items > 0 { // one that was cancelled while it opened has items without numbers: nobody was asked about them
+	// one that was cancelled while it opened has items without numbers: nobody was asked about them
+	for head.Review.Items > 0 {
 		some, err := a.env.Ledger.Items(ctx, in.Org, in.Review, filter)
 		if err != nil {
 			return evidencepack.Seal{}, err
@@ -268,12 +280,14 @@ func (a *Activities) reviewEvidence(ctx context.Context, in messages.ReportInput
 		return err
 	}
 	if !r.State.Final() {
-		return session.NonRetryable(session.ErrUnknown, fmt.Errorf("review %s is %s: its evidence is made when it is over", r.ID, r.State))
+		return session.NonRetryable(session.ErrUnknown,
+			fmt.Errorf("review %s is %s: its evidence is made when it is over", r.ID, r.State))
 	}
 	if explained, err := a.env.Ledger.ReviewExplained(ctx, in.Org, r.ID); err != nil {
 		return err
 	} else if !explained {
-		return session.NonRetryable(session.ErrEvidence, fmt.Errorf("the ledger's chain does not explain review %s as it is now: it was written past Castellan, and with it the head of its evidence; `starter verify-ledger %s` names what else was", r.ID, in.Org))
+		return session.NonRetryable(session.ErrEvidence,
+			fmt.Errorf("the ledger's chain does not explain review %s as it is now: it was written past Castellan, and with it the head of its evidence; `starter verify-ledger %s` names what else was", r.ID, in.Org))
 	}
 	piece := 0
 	if in.After != "" {
@@ -284,7 +298,9 @@ func (a *Activities) reviewEvidence(ctx context.Context, in messages.ReportInput
 	answer.Evidence = &messages.Evidence{Review: r.ID, Lines: r.Lines, Head: r.Head}
 	body, more, err := a.env.Ledger.Evidence(ctx, in.Org, r.ID, piece)
 	if errors.Is(err, ledger.ErrNotFound) {
-		return session.NonRetryable(session.ErrUnknown, fmt.Errorf("review %s has no evidence: %s", r.ID, cmp.Or(strings.Join(r.Findings, "; "), "there was nothing to review")))
+		return session.NonRetryable(session.ErrUnknown,
+			fmt.Errorf("review %s has no evidence: %s", r.ID,
+				cmp.Or(strings.Join(r.Findings, "; "), "there was nothing to review")))
 	}
 	if err != nil {
 		return err
@@ -317,7 +333,9 @@ func (a *Activities) reviews(ctx context.Context, in messages.ReportInput, answe
 		if err != nil {
 			return err
 		}
-		answer.Reviews = append(answer.Reviews, messages.ReviewListed{Review: r, Decided: c.Verdicts[access.VerdictKeep] + c.Verdicts[access.VerdictRemove], Outcomes: c.Outcomes})
+		answer.Reviews = append(answer.Reviews,
+			messages.ReviewListed{Review: r, Decided: c.Verdicts[access.VerdictKeep] + c.Verdicts[access.VerdictRemove],
+				Outcomes: c.Outcomes})
 	}
 	if len(all) == in.Limit {
 		answer.Next = all[len(all)-1].ID
@@ -374,11 +392,13 @@ func (a *Activities) reviewItems(ctx context.Context, in messages.ReportInput, a
 	if err != nil {
 		return err
 	}
-	answer.Items, answer.Review = items, &messages.ReviewStatus{Review: r, Phase: string(r.State), Progress: progress, NextAt: time.Time{}}
+	answer.Items, answer.Review = items, &messages.ReviewStatus{Review: r, Phase: string(r.State), Progress: progress,
+		NextAt: time.Time{}}
 	if len(items) == filter.Limit {
 		answer.Next = strconv.Itoa(items[len(items)-1].N)
 	}
-	answer.Message = fmt.Sprintf("review %s is %s: %d of %d items of stage %d decided", r.ID, r.State, progress.Decided, progress.Asked, r.Stage)
+	answer.Message = fmt.Sprintf("review %s is %s: %d of %d items of stage %d decided", r.ID, r.State, progress.Decided,
+		progress.Asked, r.Stage)
 	return nil
 }
 

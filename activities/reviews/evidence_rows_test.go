@@ -32,7 +32,8 @@ func TestReviewEndNamesWhatTheChainDoesNotExplain(t *testing.T) {
 	ended := r.end(access.ReviewDone)
 	require.Len(t, ended.Unexplained, 2)
 	require.Contains(t, ended.Unexplained[0], "review_events "+r.Review)
-	require.Contains(t, ended.Unexplained[1], "review_items "+r.Review+" "+kim.Person+" group:builders: no entry explained how it was before entry")
+	require.Contains(t, ended.Unexplained[1],
+		"review_items "+r.Review+" "+kim.Person+" group:builders: no entry explained how it was before entry")
 	_, checked := r.evidence()
 	require.Equal(t, ended.Unexplained, checked.Review.Unexplained, "and so does the pack")
 }
@@ -91,7 +92,8 @@ func TestEvidenceOfAReviewWhoseRowWasForgedIsNotHandedOut(t *testing.T) {
 	r.carry()
 	ended := r.end(access.ReviewDone)
 	w.Forge(`UPDATE reviews SET body = REPLACE(body, ?, ?)`, ended.Head, "sha256:"+strings.Repeat("0", 64))
-	_, err := activitytest.Call[messages.ReportAnswer](w, w.Acts.Reports.Answer, messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportEvidence, ID: r.Review})
+	_, err := activitytest.Call[messages.ReportAnswer](w, w.Acts.Reports.Answer,
+		messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportEvidence, ID: r.Review})
 	require.Equal(t, session.ErrEvidence, activitytest.ApplicationError(t, err).Type())
 	require.ErrorContains(t, err, "the ledger's chain does not explain review "+r.Review)
 }

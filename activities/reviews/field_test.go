@@ -34,7 +34,8 @@ reviews:
     silence: keep
 `
 
-// E8: external collaborators are audited at regular intervals: their sponsors are asked, and whoever is not wanted is suspended.
+// E8: external collaborators are audited at regular intervals: their sponsors are asked, and whoever is not wanted is
+// suspended.
 func TestFieldE8ExternalPeopleAreReviewed(t *testing.T) {
 	t.Parallel()
 	w := activitytest.CompanyWith(t, guests)
@@ -62,7 +63,8 @@ func TestFieldE8ExternalPeopleAreReviewed(t *testing.T) {
 	require.Equal(t, "fay@acme.example", again.item("paul", access.Directory).Before.ByEmail)
 }
 
-// E14: permission reviews and clean-ups run on a schedule: the policy's cadence is Temporal's, and what is decided is done.
+// E14: permission reviews and clean-ups run on a schedule: the policy's cadence is Temporal's, and what is decided is
+// done.
 func TestFieldE14ReviewsCleanUp(t *testing.T) {
 	t.Parallel()
 	w := activitytest.CompanyWith(t, campaign)
@@ -83,10 +85,12 @@ func TestFieldE14ReviewsCleanUp(t *testing.T) {
 	reviews, err := w.Ledger.Reviews(t.Context(), activitytest.Org, "quarterly", "", 0)
 	require.NoError(t, err)
 	require.Len(t, reviews, 2)
-	require.Equal(t, []int{7, 9}, []int{reviews[0].Items, reviews[1].Items}, "the newest first: what was cleaned up is not asked about again")
+	require.Equal(t, []int{7, 9}, []int{reviews[0].Items, reviews[1].Items},
+		"the newest first: what was cleaned up is not asked about again")
 }
 
-// E15, E16: compliance checks run and report, and keep a history: every review stays, with who decided what and what became of it.
+// E15, E16: compliance checks run and report, and keep a history: every review stays, with who decided what and what
+// became of it.
 func TestFieldE15E16ReviewsKeepAHistory(t *testing.T) {
 	t.Parallel()
 	w := activitytest.CompanyWith(t, campaign)
@@ -96,16 +100,19 @@ func TestFieldE15E16ReviewsKeepAHistory(t *testing.T) {
 	r.close()
 	r.carried()
 	r.end(access.ReviewDone)
-	answer := activitytest.Must[messages.ReportAnswer](w, w.Acts.Reports.Answer, messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportReviews})
+	answer := activitytest.Must[messages.ReportAnswer](w, w.Acts.Reports.Answer,
+		messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportReviews})
 	require.Len(t, answer.Reviews, 1)
 	require.Equal(t, 1, answer.Reviews[0].Outcomes[access.OutcomeRemoved])
-	why := activitytest.Must[messages.ReportAnswer](w, w.Acts.Reports.Answer, messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportWhy, Person: "paul@partner.example"}).Why
+	why := activitytest.Must[messages.ReportAnswer](w, w.Acts.Reports.Answer,
+		messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportWhy, Person: "paul@partner.example"}).Why
 	var kinds []string
 	for _, e := range why.History {
 		kinds = append(kinds, e.Kind)
 	}
 	require.Subset(t, kinds, []string{ledger.EntryReviewDecided, ledger.EntryReviewOutcome, ledger.EntryChange})
-	check := activitytest.Must[messages.ReportAnswer](w, w.Acts.Reports.Answer, messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportLedger})
+	check := activitytest.Must[messages.ReportAnswer](w, w.Acts.Reports.Answer,
+		messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportLedger})
 	require.True(t, check.Ledger.Whole)
 }
 
@@ -164,14 +171,17 @@ reviews:
 	r.Pass(time.Minute)
 	r.decides("carol", "paul", "group:partner-wiki", access.VerdictRemove)
 	r.carried()
-	require.Equal(t, access.OutcomeRemoved, r.outcomes()["paul group:partner-wiki"], "written and read back while others still decide")
+	require.Equal(t, access.OutcomeRemoved, r.outcomes()["paul group:partner-wiki"],
+		"written and read back while others still decide")
 	require.Equal(t, access.Outcome(""), r.outcomes()["pia group:internal-wiki"])
 
 	t.Log("the reviewer leaves: fallback, then escalation")
 	w.Send("POST", "/_sim/people/carol", map[string]any{"inactive": true})
-	activitytest.Must[reviews.ReviewAttended](w, w.Acts.Reviews.ReviewAttend, reviews.ReviewAttendInput{ReviewInput: r.ReviewInput, Stage: 1})
+	activitytest.Must[reviews.ReviewAttended](w, w.Acts.Reviews.ReviewAttend,
+		reviews.ReviewAttendInput{ReviewInput: r.ReviewInput, Stage: 1})
 	require.NotEmpty(t, r.askedOf(1)["dan"])
-	activitytest.Must[reviews.ReviewAttended](w, w.Acts.Reviews.ReviewAttend, reviews.ReviewAttendInput{ReviewInput: r.ReviewInput, Stage: 1, Escalate: true})
+	activitytest.Must[reviews.ReviewAttended](w, w.Acts.Reviews.ReviewAttend,
+		reviews.ReviewAttendInput{ReviewInput: r.ReviewInput, Stage: 1, Escalate: true})
 	require.NotEmpty(t, r.askedOf(1)["bo"])
 
 	t.Log("rubber-stamping is measured")
@@ -192,11 +202,14 @@ reviews:
 `)
 	w.Verify()
 	closed := r.close()
-	require.Equal(t, 5, closed.Silent, "three of the finance space are removed, pia and dan himself are kept: %+v", closed)
+	require.Equal(t, 5, closed.Silent, "three of the finance space are removed, pia and dan himself are kept: %+v",
+		closed)
 	require.Equal(t, 3, r.carried().Held)
 	require.Equal(t, "ana bo fay gus", w.Members("finance-space"))
 	plan := r.carry().Plan
-	activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide, reconcile.DecideInput{Org: activitytest.Org, Decision: "approve", DecisionInput: messages.DecisionInput{Plan: plan, By: "bo"}})
+	activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide,
+		reconcile.DecideInput{Org: activitytest.Org, Decision: "approve",
+			DecisionInput: messages.DecisionInput{Plan: plan, By: "bo"}})
 	holds, err := w.Ledger.Holds(t.Context(), activitytest.Org, 1)
 	require.NoError(t, err)
 	require.Len(t, w.Write(session.RunInput{Org: activitytest.Org, Run: holds[0].Run, Policy: w.Policy}), 3)

@@ -57,8 +57,8 @@ type ReviewTold struct {
 	Untold string `json:"untold,omitempty"` // why some were not reached
 }
 
-// ReviewTell sends a notice about a review to all whom it concerns, each with their own link and code where there are any. A repeat
-// goes on with those who were not reached. One bad address keeps nobody else from being told.
+// ReviewTell sends a notice about a review to all whom it concerns, each with their own link and code where there are
+// any. A repeat goes on with those who were not reached. One bad address keeps nobody else from being told.
 func (a *Activities) ReviewTell(ctx context.Context, in ReviewTellInput) (ReviewTold, error) {
 	r, _, err := a.campaignOf(ctx, in.ReviewInput)
 	if err != nil {
@@ -126,8 +126,8 @@ type addressee struct {
 // key orders addressees, whoever is left out when a repeat asks for them again. Whoever watches comes first.
 func (to addressee) key() string { return "to " + to.account + " " + to.email }
 
-// addressees are whom the notice concerns, in an order that a repeat finds again. What a reviewer is sent opens doors: it goes to the
-// address that the directory shows for their account now.
+// addressees are whom the notice concerns, in an order that a repeat finds again. What a reviewer is sent opens doors:
+// it goes to the address that the directory shows for their account now.
 func (t *informing) addressees(ctx context.Context) ([]addressee, error) {
 	switch t.in.Kind {
 	case NoticeReviewHeld, NoticeReviewTrouble:
@@ -189,8 +189,9 @@ func (t *informing) addressees(ctx context.Context) ([]addressee, error) {
 	return to, nil
 }
 
-// owner is the campaign's owner at the address that their account has now. Where the directory cannot be read it is the last that is
-// known; where the name stands for no account, it is the address itself: what owners are sent opens nothing.
+// owner is the campaign's owner at the address that their account has now. Where the directory cannot be read it is the
+// last that is known; where the name stands for no account, it is the address itself: what owners are sent opens
+// nothing.
 func (t *informing) owner(ctx context.Context) (addressee, error) {
 	owner := addressee{email: t.review.Owner}
 	known, err := t.env.Ledger.ReviewNames(ctx, t.in.Org, t.in.Review)
@@ -216,7 +217,8 @@ func (t *informing) owner(ctx context.Context) (addressee, error) {
 
 func (t *informing) tell(ctx context.Context, to addressee) error {
 	n := messages.Notice{
-		ID: strings.Join([]string{t.in.Review, t.in.Kind, fmt.Sprint(t.in.Stage), t.in.When, cmp.Or(to.account, to.email)}, " "), Kind: t.in.Kind, Org: t.in.Org, At: t.env.Now(),
+		ID: strings.Join([]string{t.in.Review, t.in.Kind, fmt.Sprint(t.in.Stage), t.in.When,
+			cmp.Or(to.account, to.email)}, " "), Kind: t.in.Kind, Org: t.in.Org, At: t.env.Now(),
 		To: to.email, Workflow: messages.ReviewID(t.in.Org, t.in.Review), Review: t.in.Review,
 	}
 	asked := t.in.Kind == NoticeReviewAsked || t.in.Kind == NoticeReviewReminder
@@ -234,7 +236,8 @@ func (t *informing) tell(ctx context.Context, to addressee) error {
 		return nil
 	}
 	return t.env.Ledger.NoteReview(ctx, t.in.Org, t.in.Review, access.ReviewEvent{
-		At: t.env.Now(), Kind: access.EventReminded, To: to.account, ToEmail: to.email, Stage: t.review.Stage, Text: strings.TrimSpace(t.in.Kind + " " + t.in.When),
+		At: t.env.Now(), Kind: access.EventReminded, To: to.account, ToEmail: to.email, Stage: t.review.Stage,
+		Text: strings.TrimSpace(t.in.Kind + " " + t.in.When),
 	})
 }
 
@@ -255,8 +258,11 @@ func (t *informing) ask(ctx context.Context, n *messages.Notice, to addressee) e
 		return nil
 	}
 	if t.pages != nil {
-		link := links.Link{ID: links.NewID(), Org: t.in.Org, Review: t.in.Review, Reviewer: to.account, Expires: t.review.Due.Add(linkStays)}
-		if err := t.env.Ledger.SaveReviewLink(ctx, t.in.Org, ledger.ReviewLink{ID: link.ID, Review: link.Review, Reviewer: link.Reviewer, At: t.env.Now(), Expires: link.Expires}); err != nil {
+		link := links.Link{ID: links.NewID(), Org: t.in.Org, Review: t.in.Review, Reviewer: to.account,
+			Expires: t.review.Due.Add(linkStays)}
+		if err := t.env.Ledger.SaveReviewLink(ctx, t.in.Org,
+			ledger.ReviewLink{ID: link.ID, Review: link.Review, Reviewer: link.Reviewer, At: t.env.Now(),
+				Expires: link.Expires}); err != nil {
 			return err
 		}
 		n.Link = t.pages.Base.JoinPath("r", t.pages.Signer.Token(link)).String()
@@ -264,7 +270,8 @@ func (t *informing) ask(ctx context.Context, n *messages.Notice, to addressee) e
 	}
 	if t.review.Codes {
 		code := session.NewCode()
-		if err := t.env.Ledger.SaveReviewCode(ctx, t.in.Org, t.in.Review, to.account, messages.CodeHash(code), t.env.Now()); err != nil {
+		if err := t.env.Ledger.SaveReviewCode(ctx, t.in.Org, t.in.Review, to.account, messages.CodeHash(code),
+			t.env.Now()); err != nil {
 			return err
 		}
 		n.Code = code
@@ -306,7 +313,8 @@ func (t *informing) report(ctx context.Context, n *messages.Notice) error {
 	case NoticeReviewDone:
 		n.Subject = fmt.Sprintf("Done: review %s, %s", t.review.Campaign, ofItems(c.Items))
 		n.Text = fmt.Sprintf("%s is over.\n%s\nHead of its evidence: %s\nKeep it: it proves that the evidence was not changed later.", what, outcomesInWords(c.Outcomes), t.review.Head)
-		n.Command = display.Starter("review evidence", t.review.ID).With("--org", t.in.Org).With("--out", "evidence").String()
+		n.Command = display.Starter("review evidence", t.review.ID).With("--org", t.in.Org).With("--out",
+			"evidence").String()
 	}
 	return nil
 }
@@ -318,10 +326,14 @@ func outcomesInWords(outcomes map[access.Outcome]int) string {
 		is    access.Outcome
 		words string
 	}{
-		{access.OutcomeKept, "kept"}, {access.OutcomeRemoved, "removed and read back"}, {access.OutcomeGone, "gone before anything was written"},
-		{access.OutcomeDropped, "not carried out, since it was cancelled"}, {access.OutcomeDenied, "removed, and denied for a while: the source must change"},
-		{access.OutcomeSource, "not removed: the source must change"}, {access.OutcomeUndecided, "decided by nobody: a person must"},
-		{access.OutcomeSpared, "spared: silence would have taken the last holders"}, {access.OutcomeRejected, "not removed: the held plan was rejected"},
+		{access.OutcomeKept, "kept"}, {access.OutcomeRemoved, "removed and read back"},
+		{access.OutcomeGone, "gone before anything was written"},
+		{access.OutcomeDropped, "not carried out, since it was cancelled"},
+		{access.OutcomeDenied, "removed, and denied for a while: the source must change"},
+		{access.OutcomeSource, "not removed: the source must change"},
+		{access.OutcomeUndecided, "decided by nobody: a person must"},
+		{access.OutcomeSpared, "spared: silence would have taken the last holders"},
+		{access.OutcomeRejected, "not removed: the held plan was rejected"},
 		{access.OutcomeRefused, "refused by a floor or by Atlassian"}, {access.OutcomeLate, "not carried out in time"},
 	} {
 		if n := outcomes[o.is]; n > 0 {
@@ -346,7 +358,8 @@ func (a *Activities) resendReviewCode(ctx context.Context, code session.BurntCod
 		return err
 	}
 	c, err := a.env.Ledger.CountReview(ctx, code.Org, code.Review)
-	if err != nil || !slices.ContainsFunc(c.Reviewers, func(is ledger.ReviewerCount) bool { return is.Reviewer == code.Name && is.Left > 0 }) {
+	if err != nil || !slices.ContainsFunc(c.Reviewers,
+		func(is ledger.ReviewerCount) bool { return is.Reviewer == code.Name && is.Left > 0 }) {
 		return err
 	}
 	_, err = a.ReviewTell(ctx, ReviewTellInput{

@@ -28,7 +28,8 @@ func paged(t *testing.T, more string) (*activitytest.SimulatedOrg, *links.Signer
 	require.NoError(t, err)
 	base, err := url.Parse("https://reviews.acme.example")
 	require.NoError(t, err)
-	w.Acts = activities.New(activities.Options{Options: w.Options(), Pages: &reviews.ReviewPages{Signer: signer, Base: base}})
+	w.Acts = activities.New(activities.Options{Options: w.Options(),
+		Pages: &reviews.ReviewPages{Signer: signer, Base: base}})
 	if more != "" {
 		w.Take(activitytest.Consenting + more)
 		w.Verify()
@@ -39,7 +40,8 @@ func paged(t *testing.T, more string) (*activitytest.SimulatedOrg, *links.Signer
 // tell sends a notice and returns what somebody was told last.
 func (r *reviewed) tell(kind, to string, change ...func(*reviews.ReviewTellInput)) messages.Notice {
 	r.T.Helper()
-	in := reviews.ReviewTellInput{ReviewInput: r.ReviewInput, Kind: kind, Stage: 1, When: r.Clock().Format(time.RFC3339)}
+	in := reviews.ReviewTellInput{ReviewInput: r.ReviewInput, Kind: kind, Stage: 1,
+		When: r.Clock().Format(time.RFC3339)}
 	for _, c := range change {
 		c(&in)
 	}
@@ -59,7 +61,8 @@ func (r *reviewed) words(words ...reviews.ReviewWord) []reviews.ReviewHeard {
 	for i := range words {
 		words[i].At = r.Clock()
 	}
-	return activitytest.Must[[]reviews.ReviewHeard](r.SimulatedOrg, r.Acts.Reviews.ReviewSay, reviews.ReviewSayInput{ReviewInput: r.ReviewInput, Words: words})
+	return activitytest.Must[[]reviews.ReviewHeard](r.SimulatedOrg, r.Acts.Reviews.ReviewSay,
+		reviews.ReviewSayInput{ReviewInput: r.ReviewInput, Words: words})
 }
 
 func TestReviewersAreToldOnceWithTheirOwnLinkAndCode(t *testing.T) {
@@ -91,7 +94,8 @@ func TestReviewersAreToldOnceWithTheirOwnLinkAndCode(t *testing.T) {
 func (r *reviewed) decidesTrusted(who string) {
 	r.T.Helper()
 	link := r.link(who)
-	answer, err := desk.New(r.Acts.Env, r.Acts.Reviews.Records()).Decide(r.T.Context(), link, messages.DecideInput{Verdict: access.VerdictKeep, All: &messages.ItemFilter{Undecided: true}})
+	answer, err := desk.New(r.Acts.Env, r.Acts.Reviews.Records()).Decide(r.T.Context(), link,
+		messages.DecideInput{Verdict: access.VerdictKeep, All: &messages.ItemFilter{Undecided: true}})
 	require.NoError(r.T, err)
 	require.Zero(r.T, answer.Left, answer)
 }
@@ -120,7 +124,8 @@ func TestACodeIsProvenOrGivenOnce(t *testing.T) {
 	code := messages.CodeHash(r.tell(reviews.NoticeReviewAsked, "carol@acme.example").Code)
 	paul, pia := r.item("paul", "group:partner-wiki").N, r.item("pia", "group:internal-wiki").N
 	decide := func(item int, v access.Verdict, nonce string) messages.DecideInput {
-		return messages.DecideInput{By: "carol@acme.example", Items: []int{item}, Verdict: v, Pass: messages.Pass{Nonce: nonce}}
+		return messages.DecideInput{By: "carol@acme.example", Items: []int{item}, Verdict: v,
+			Pass: messages.Pass{Nonce: nonce}}
 	}
 	proven := func(in messages.DecideInput) reviews.ReviewWord {
 		in.Proof = messages.Proof(code, messages.ReviewID(activitytest.Org, r.Review), messages.DecideItems, in)
@@ -138,11 +143,13 @@ func TestACodeIsProvenOrGivenOnce(t *testing.T) {
 	require.Equal(t, 1, heard[0].Answer.Applied)
 	require.Contains(t, heard[1].Refused, "the code is not the one")
 	sent := w.Notifier.Notices[len(w.Notifier.Notices)-1]
-	require.Equal(t, "carol@acme.example", sent.To, "a wrong proof burns the code that it may have guessed at, and another is sent")
+	require.Equal(t, "carol@acme.example", sent.To,
+		"a wrong proof burns the code that it may have guessed at, and another is sent")
 	require.NotEqual(t, code, messages.CodeHash(sent.Code))
 	code = messages.CodeHash(sent.Code)
 
-	require.Equal(t, 1, r.words(proven(decide(paul, access.VerdictKeep, "3")))[0].Answer.Applied, "she changes her mind")
+	require.Equal(t, 1, r.words(proven(decide(paul, access.VerdictKeep, "3")))[0].Answer.Applied,
+		"she changes her mind")
 	replayed := r.words(good)
 	require.Contains(t, replayed[0].Refused, "the code is not the one", "its code was burnt meanwhile")
 	require.Zero(t, replayed[0].Answer.Applied, "an old word that is played again changes nothing")
@@ -151,8 +158,10 @@ func TestACodeIsProvenOrGivenOnce(t *testing.T) {
 	plain := decide(pia, access.VerdictKeep, "")
 	require.Equal(t, 1, r.words(reviews.ReviewWord{Decide: &plain, CodeHash: code})[0].Answer.Applied)
 	again := decide(paul, access.VerdictRemove, "")
-	require.Contains(t, r.words(reviews.ReviewWord{Decide: &again, CodeHash: code})[0].Refused, "used already", "it has been seen since")
-	require.Contains(t, r.words(proven(decide(paul, access.VerdictRemove, "4")))[0].Refused, "used already", "and proves nothing any more")
+	require.Contains(t, r.words(reviews.ReviewWord{Decide: &again, CodeHash: code})[0].Refused, "used already",
+		"it has been seen since")
+	require.Contains(t, r.words(proven(decide(paul, access.VerdictRemove, "4")))[0].Refused, "used already",
+		"and proves nothing any more")
 	foreign := proven(decide(paul, access.VerdictRemove, "5"))
 	foreign.Decide.By = "dan@acme.example"
 	require.NotEmpty(t, r.words(foreign)[0].Refused)
@@ -176,10 +185,12 @@ func TestThePageAdmitsWhoHasAGoodLink(t *testing.T) {
 	require.True(t, sheet.Open)
 
 	n := r.item("paul", "group:partner-wiki").N
-	answer, err := page.Decide(t.Context(), link, messages.DecideInput{By: "bo@acme.example", Verdict: access.VerdictRemove, Items: []int{n}})
+	answer, err := page.Decide(t.Context(), link,
+		messages.DecideInput{By: "bo@acme.example", Verdict: access.VerdictRemove, Items: []int{n}})
 	require.NoError(t, err)
 	require.Equal(t, 1, answer.Applied)
-	require.Equal(t, w.Id("carol"), r.item("paul", "group:partner-wiki").Said[0].By, "whatever the form says, the link says who")
+	require.Equal(t, w.Id("carol"), r.item("paul", "group:partner-wiki").Said[0].By,
+		"whatever the form says, the link says who")
 	own := r.item("carol", "group:builders").N
 	answer, err = page.Decide(t.Context(), link, messages.DecideInput{Verdict: access.VerdictKeep, Items: []int{own}})
 	require.NoError(t, err)
@@ -199,9 +210,12 @@ func TestThePageAdmitsWhoHasAGoodLink(t *testing.T) {
 		_, err = page.Decide(t.Context(), other, messages.DecideInput{Verdict: access.VerdictKeep, Items: []int{n}})
 		require.ErrorIs(t, err, reviewpage.ErrNoEntry, name)
 	}
-	require.Equal(t, 1, activitytest.Must[int](w, w.Acts.Reviews.ReviewRevoke, reviews.ReviewRevokeInput{ReviewInput: r.ReviewInput, RevokeLinksInput: messages.RevokeLinksInput{By: "bo", Reviewer: "carol@acme.example"}}))
+	require.Equal(t, 1, activitytest.Must[int](w, w.Acts.Reviews.ReviewRevoke,
+		reviews.ReviewRevokeInput{ReviewInput: r.ReviewInput,
+			RevokeLinksInput: messages.RevokeLinksInput{By: "bo", Reviewer: "carol@acme.example"}}))
 	require.ErrorIs(t, page.Admit(t.Context(), link), reviewpage.ErrNoEntry)
-	r.tell(reviews.NoticeReviewReminder, "carol@acme.example", func(in *reviews.ReviewTellInput) { in.Reviewer = "carol@acme.example" })
+	r.tell(reviews.NoticeReviewReminder, "carol@acme.example",
+		func(in *reviews.ReviewTellInput) { in.Reviewer = "carol@acme.example" })
 	fresh := r.link("carol")
 	require.NoError(t, page.Admit(t.Context(), fresh))
 	w.Pass(60 * activitytest.Day)
@@ -211,11 +225,17 @@ func TestThePageAdmitsWhoHasAGoodLink(t *testing.T) {
 func TestACampaignWithCodesNeedsAPrivateChannel(t *testing.T) {
 	t.Parallel()
 	w := reviewOf(t, strings.Replace(campaign, "codes: false", "codes: true", 1))
-	_, err := activitytest.Call[reviews.ReviewBegun](w, w.Acts.Reviews.ReviewBegin, reviews.ReviewBeginInput{ReviewInput: reviews.ReviewInput{Org: activitytest.Org, Review: "x"}, Campaign: "quarterly", Run: "x"})
+	_, err := activitytest.Call[reviews.ReviewBegun](w, w.Acts.Reviews.ReviewBegin,
+		reviews.ReviewBeginInput{ReviewInput: reviews.ReviewInput{Org: activitytest.Org, Review: "x"},
+			Campaign: "quarterly", Run: "x"})
 	require.ErrorContains(t, err, "no channel is set up that only its addressee reads")
-	_, err = activitytest.Call[reviews.ReviewBegun](w, w.Acts.Reviews.ReviewBegin, reviews.ReviewBeginInput{ReviewInput: reviews.ReviewInput{Org: activitytest.Org, Review: "x"}, Campaign: "monthly", Run: "x"})
+	_, err = activitytest.Call[reviews.ReviewBegun](w, w.Acts.Reviews.ReviewBegin,
+		reviews.ReviewBeginInput{ReviewInput: reviews.ReviewInput{Org: activitytest.Org, Review: "x"},
+			Campaign: "monthly", Run: "x"})
 	require.ErrorContains(t, err, `no review named "monthly"; its reviews are: quarterly`)
-	_, err = activitytest.Call[reviews.ReviewBegun](w, w.Acts.Reviews.ReviewBegin, reviews.ReviewBeginInput{ReviewInput: reviews.ReviewInput{Org: "nobody", Review: "x"}, Campaign: "quarterly", Run: "x"})
+	_, err = activitytest.Call[reviews.ReviewBegun](w, w.Acts.Reviews.ReviewBegin,
+		reviews.ReviewBeginInput{ReviewInput: reviews.ReviewInput{Org: "nobody", Review: "x"},
+			Campaign: "quarterly", Run: "x"})
 	require.ErrorContains(t, err, `no organization "nobody" is known`)
 }
 
@@ -226,13 +246,15 @@ func TestADelegateIsAskedInstead(t *testing.T) {
 	r.stage(1)
 	r.tell(reviews.NoticeReviewAsked, "carol@acme.example")
 	n := r.item("paul", "group:partner-wiki").N
-	answer, err := desk.New(w.Acts.Env, w.Acts.Reviews.Records()).Delegate(context.Background(), r.link("carol"), messages.DelegateInput{To: "Fay@acme.example", Items: []int{n}, Comment: "she knows him"})
+	answer, err := desk.New(w.Acts.Env, w.Acts.Reviews.Records()).Delegate(context.Background(), r.link("carol"),
+		messages.DelegateInput{To: "Fay@acme.example", Items: []int{n}, Comment: "she knows him"})
 	require.NoError(t, err)
 	require.Equal(t, 1, answer.Applied, answer)
 	require.Equal(t, []string{"paul group:partner-wiki"}, r.askedOf(1)["fay"])
 	fay := r.tell(reviews.NoticeReviewAsked, "fay@acme.example")
 	require.Contains(t, fay.Text, "Another reviewer handed this on to you")
-	answer, err = desk.New(w.Acts.Env, w.Acts.Reviews.Records()).Delegate(context.Background(), r.link("carol"), messages.DelegateInput{To: "kim@acme.example", Items: []int{r.item("kim", "group:builders").N}})
+	answer, err = desk.New(w.Acts.Env, w.Acts.Reviews.Records()).Delegate(context.Background(), r.link("carol"),
+		messages.DelegateInput{To: "kim@acme.example", Items: []int{r.item("kim", "group:builders").N}})
 	require.NoError(t, err)
 	require.Equal(t, 1, answer.Declined, "not to the person it is about")
 	require.Empty(t, r.say("fay", access.VerdictRemove, n).Refused)

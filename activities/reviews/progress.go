@@ -22,7 +22,8 @@ func (a *Activities) ReviewProgress(ctx context.Context, in ReviewInput) (messag
 		return messages.ReviewProgress{}, err
 	}
 	p := messages.ReviewProgress{
-		Items: c.Items, Asked: c.Asked, Decided: c.Decided, Keep: c.Verdicts[access.VerdictKeep], Remove: c.Verdicts[access.VerdictRemove],
+		Items: c.Items, Asked: c.Asked, Decided: c.Decided, Keep: c.Verdicts[access.VerdictKeep],
+		Remove:   c.Verdicts[access.VerdictRemove],
 		Outcomes: c.Outcomes, Complete: c.Decided == c.Asked,
 	}
 	stage := campaign.Stages[max(r.Stage, 1)-1]
@@ -39,7 +40,9 @@ func (a *Activities) ReviewProgress(ctx context.Context, in ReviewInput) (messag
 		return p, err
 	}
 	for _, one := range c.Reviewers {
-		p.Reviewers = append(p.Reviewers, messages.ReviewerProgress{Reviewer: one.Reviewer, Email: emails[one.Reviewer], Role: one.Role, Items: one.Items, Decided: one.Items - one.Left})
+		p.Reviewers = append(p.Reviewers,
+			messages.ReviewerProgress{Reviewer: one.Reviewer, Email: emails[one.Reviewer], Role: one.Role,
+				Items: one.Items, Decided: one.Items - one.Left})
 		if all && (one.Role == access.TaskReviewer || one.Role == access.TaskDelegate) && one.Spoken < one.Items {
 			p.Complete = false // each of them is to speak
 		}

@@ -27,8 +27,8 @@ func rank(i *access.Item, notes map[string]int, now time.Time) {
 	i.Risk, i.Risks = risk(i, now)
 }
 
-// peersOf compares the person with the others of one of their source groups: the smallest that has enough others to say something,
-// since it tells most of what they do; where none has, the largest.
+// peersOf compares the person with the others of one of their source groups: the smallest that has enough others to say
+// something, since it tells most of what they do; where none has, the largest.
 func peersOf(i *access.Item, notes map[string]int) *access.Peers {
 	var peers *access.Peers
 	for _, g := range i.Sources {
@@ -52,13 +52,15 @@ func recommend(i *access.Item, now time.Time) (access.Verdict, string) {
 	case use == session.UseSome && last.Last.Before(now.Add(-reviewIdle)):
 		return access.VerdictRemove, fmt.Sprintf("what it opens was last used %s", ago(now, last.Last))
 	case use == session.UseNone && !i.Since.IsZero() && i.Since.Before(now.Add(-reviewIdle)):
-		return access.VerdictRemove, "what it opens was never used, for " + strings.TrimSuffix(ago(now, i.Since), " ago")
+		return access.VerdictRemove, "what it opens was never used, for " +
+			strings.TrimSuffix(ago(now, i.Since), " ago")
 	case i.Peers != nil && i.Peers.Of >= enoughPeers && i.Peers.Hold <= 0:
 		return access.VerdictRemove, fmt.Sprintf("none of the %d others in %s holds it", i.Peers.Of, i.Peers.Group)
 	case len(i.Reasons) == 0 && i.External != nil && *i.External:
 		return access.VerdictRemove, "the person is from outside, and nothing in the policy explains it"
 	case i.Peers != nil && i.Peers.Of >= enoughPeers && 2*i.Peers.Hold >= i.Peers.Of:
-		return access.VerdictKeep, fmt.Sprintf("%d of the %d others in %s hold it too", i.Peers.Hold, i.Peers.Of, i.Peers.Group)
+		return access.VerdictKeep, fmt.Sprintf("%d of the %d others in %s hold it too", i.Peers.Hold, i.Peers.Of,
+			i.Peers.Group)
 	case given(i):
 		return access.VerdictKeep, "the policy gives it: " + session.ReasonsInWords(i.Reasons)
 	}
@@ -67,11 +69,12 @@ func recommend(i *access.Item, now time.Time) (access.Verdict, string) {
 
 // given says that something that lasts gives the target.
 func given(i *access.Item) bool {
-	return slices.ContainsFunc(i.Reasons, func(r access.Reason) bool { return r.Kind == access.ReasonMapping || r.Kind == access.ReasonRule })
+	return slices.ContainsFunc(i.Reasons,
+		func(r access.Reason) bool { return r.Kind == access.ReasonMapping || r.Kind == access.ReasonRule })
 }
 
-// lastUsed is the newest use of what a target opens, as far as it is known. Unknown: some of it is not, so that a newer one may
-// hide; none: all of it is known, and nothing was ever used.
+// lastUsed is the newest use of what a target opens, as far as it is known. Unknown: some of it is not, so that a newer
+// one may hide; none: all of it is known, and nothing was ever used.
 func lastUsed(uses []access.Use) (last access.Use, use string) {
 	unknown := len(uses) == 0
 	for _, u := range uses {

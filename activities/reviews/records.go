@@ -14,7 +14,8 @@ type Records struct{ activities *Activities }
 // Records returns the records that activities work on.
 func (a *Activities) Records() Records { return Records{a} }
 
-// SeenEvery is how often it is noted that a reviewer looks at their items: the time to a decision is measured from there.
+// SeenEvery is how often it is noted that a reviewer looks at their items: the time to a decision is measured from
+// there.
 const SeenEvery = 10 * time.Minute
 
 // Campaign finds a review and what the policy said of its campaign when it began.
@@ -28,7 +29,8 @@ func (r Records) Labels(ctx context.Context, org string, accounts []string) (fun
 }
 
 // Record records what somebody decided who has shown who they are.
-func (r Records) Record(ctx context.Context, org string, of access.Review, w ReviewWord, who access.Person) (ReviewHeard, error) {
+func (r Records) Record(ctx context.Context, org string, of access.Review, w ReviewWord,
+	who access.Person) (ReviewHeard, error) {
 	w.trusted, w.account, w.email = true, who.ID, who.Email
 	all, err := r.activities.recordDecisions(ctx, org, of, []ReviewWord{w})
 	if err != nil {

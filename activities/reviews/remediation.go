@@ -34,14 +34,14 @@ type ReviewCarried struct {
 	Everybody bool     `json:"everybody,omitempty"`
 }
 
-// mostLooked is how many people the organization's loop is asked to look at one by one. More are one plan with all others, which
-// the guard judges as a whole.
+// mostLooked is how many people the organization's loop is asked to look at one by one. More are one plan with all
+// others, which the guard judges as a whole.
 const mostLooked = session.MostCorroborated
 
-// ReviewCarry brings removals that were decided to their end: it lets each deny its target, so that the organization's next run
-// takes it, through guard and floors like any other removal; ends the grants that give it; and looks what became of it, by reading
-// it back. What a mapping or rule gives is not taken to be given back: its source must change, unless the campaign denies it for a
-// while. A repeat looks again.
+// ReviewCarry brings removals that were decided to their end: it lets each deny its target, so that the organization's
+// next run takes it, through guard and floors like any other removal; ends the grants that give it; and looks what
+// became of it, by reading it back. What a mapping or rule gives is not taken to be given back: its source must change,
+// unless the campaign denies it for a while. A repeat looks again.
 //
 // Calls: people/100 who are not settled; one more for each who holds the target no more though nothing was written.
 func (a *Activities) ReviewCarry(ctx context.Context, in ReviewCarryInput) (ReviewCarried, error) {
@@ -252,16 +252,18 @@ func differs(i, was access.Item) bool {
 
 // deny is the ruling that lets a removal be planned. What a source would give back is denied only for a while.
 func (k *remediation) deny(i access.Item, forAWhile bool) *access.Ruling {
-	rule := &access.Ruling{Review: k.review.ID, Person: i.Person, Target: i.Target, Verdict: access.VerdictRemove, At: k.now}
+	rule := &access.Ruling{Review: k.review.ID, Person: i.Person, Target: i.Target,
+		Verdict: access.VerdictRemove, At: k.now}
 	if forAWhile {
 		rule.Until = k.now.Add(k.campaign.Deny.Std())
 	}
 	return rule
 }
 
-// gone is what becomes of a removal whose person is not shown in the target any more. Where nothing was written, the members of the
-// group are asked too: one read may lie.
-func (k *remediation) gone(ctx context.Context, i access.Item, line ledger.RunLine, written bool, end func(access.Outcome, string) (ledger.Settlement, bool, error)) (ledger.Settlement, bool, error) {
+// gone is what becomes of a removal whose person is not shown in the target any more. Where nothing was written, the
+// members of the group are asked too: one read may lie.
+func (k *remediation) gone(ctx context.Context, i access.Item, line ledger.RunLine, written bool,
+	end func(access.Outcome, string) (ledger.Settlement, bool, error)) (ledger.Settlement, bool, error) {
 	if written && (line.State == access.Done || line.State == access.Already) {
 		i.Run = line.Run
 		ruling, ruled := k.ruling(i)
@@ -310,7 +312,8 @@ func (k *remediation) rejected(i access.Item) bool {
 // wanted is what speaks for the person's hold on a target, reviews left aside.
 func (k *remediation) wanted(p access.Person, t int) policy.Want {
 	state := k.states[p.ID]
-	said := k.bound.Resolve(p, policy.Known{Grants: k.InForce(state.Grants), Marks: state.Marks, Held: state.Holdings, Now: k.now})
+	said := k.bound.Resolve(p, policy.Known{Grants: k.InForce(state.Grants), Marks: state.Marks, Held: state.Holdings,
+		Now: k.now})
 	for _, w := range said.Wants {
 		if w.Target == t && len(w.Denied) == 0 {
 			return w
@@ -319,17 +322,19 @@ func (k *remediation) wanted(p access.Person, t int) policy.Want {
 	return policy.Want{}
 }
 
-// source names what gives the target and would give it back; "" for nothing. A rule of which it cannot be told now is taken at its
-// last word.
+// source names what gives the target and would give it back; "" for nothing. A rule of which it cannot be told now is
+// taken at its last word.
 func (k *remediation) source(p access.Person, t int) string {
 	want := k.wanted(p, t)
 	var words []string
 	for _, r := range slices.Concat(want.Reasons, want.Unsure) {
 		switch {
 		case r.Kind == access.ReasonMapping:
-			words = append(words, fmt.Sprintf("mapping %s gives it through source group %s: take the person out of that group at the identity provider, or change the mapping", r.Name, r.Source))
+			words = append(words, fmt.Sprintf(
+				"mapping %s gives it through source group %s: take the person out of that group at the identity provider, or change the mapping", r.Name, r.Source))
 		case r.Kind == access.ReasonRule:
-			words = append(words, fmt.Sprintf("rule %s gives it: change what its condition asks for, or the rule", r.Name))
+			words = append(words, fmt.Sprintf("rule %s gives it: change what its condition asks for, or the rule",
+				r.Name))
 		}
 	}
 	if len(words) == 0 {
@@ -368,10 +373,12 @@ func (k *remediation) target(i access.Item) int {
 	return t
 }
 
-// giveUp settles what could not be carried out in time. It asks nobody but the ledger: a review ends also when nothing else works.
+// giveUp settles what could not be carried out in time. It asks nobody but the ledger: a review ends also when nothing
+// else works.
 func (a *Activities) giveUp(ctx context.Context, in ReviewInput, failed error, c *ReviewCarried) error {
 	for {
-		some, err := a.env.Ledger.Items(ctx, in.Org, in.Review, ledger.ItemFilter{Outcomes: []access.Outcome{access.OutcomeOpen, access.OutcomeHeld}, Limit: settleAtOnce})
+		some, err := a.env.Ledger.Items(ctx, in.Org, in.Review,
+			ledger.ItemFilter{Outcomes: []access.Outcome{access.OutcomeOpen, access.OutcomeHeld}, Limit: settleAtOnce})
 		if err != nil || len(some) == 0 {
 			c.Open, c.Held, c.Plan, c.Look, c.Everybody = 0, 0, "", nil, false
 			return err

@@ -41,7 +41,8 @@ func (a *Activities) ReviewBegin(ctx context.Context, in ReviewBeginInput) (Revi
 	defer session.AutoHeartbeat(ctx)()
 	known, err := a.env.Ledger.Organization(ctx, in.Org)
 	if errors.Is(err, ledger.ErrNotFound) || err == nil && known.Policy == "" {
-		return ReviewBegun{}, session.NonRetryable(session.ErrUnknown, fmt.Errorf("no organization %q is known here; start it with `starter apply FILE`", in.Org))
+		return ReviewBegun{}, session.NonRetryable(session.ErrUnknown,
+			fmt.Errorf("no organization %q is known here; start it with `starter apply FILE`", in.Org))
 	}
 	if err != nil {
 		return ReviewBegun{}, err
@@ -52,16 +53,22 @@ func (a *Activities) ReviewBegin(ctx context.Context, in ReviewBeginInput) (Revi
 	}
 	campaign, known2 := p.Review(in.Campaign)
 	if !known2 {
-		return ReviewBegun{}, session.Refusedf("the policy of organization %s has no review named %q; its reviews are: %s", in.Org, in.Campaign, orNothing(reviewNames(p)))
+		return ReviewBegun{}, session.Refusedf(
+			"the policy of organization %s has no review named %q; its reviews are: %s", in.Org, in.Campaign,
+			orNothing(reviewNames(p)))
 	}
 	if known.AdoptedAt.IsZero() {
-		return ReviewBegun{}, session.Refusedf("the first plan of organization %s was not approved yet; approve it before people are asked to review", in.Org)
+		return ReviewBegun{}, session.Refusedf(
+			"the first plan of organization %s was not approved yet; approve it before people are asked to review",
+			in.Org)
 	}
 	if campaign.Codes && !a.env.Notifier.Private() {
-		return ReviewBegun{}, session.Refusedf("review %s asks for codes, and no channel is set up that only its addressee reads: set CASTELLAN_NOTIFY_SMTP or a signed webhook on the worker, or write codes: false", in.Campaign)
+		return ReviewBegun{}, session.Refusedf(
+			"review %s asks for codes, and no channel is set up that only its addressee reads: set CASTELLAN_NOTIFY_SMTP or a signed webhook on the worker, or write codes: false", in.Campaign)
 	}
 	r, err := a.env.Ledger.BeginReview(ctx, in.Org, access.Review{
-		ID: in.Review, Campaign: campaign.Name, Policy: known.Policy, Run: in.Run, By: in.By, Owner: campaign.Owner, Opened: a.env.Now(),
+		ID: in.Review, Campaign: campaign.Name, Policy: known.Policy, Run: in.Run, By: in.By, Owner: campaign.Owner,
+		Opened: a.env.Now(),
 		Stages: len(campaign.Stages), Codes: campaign.Codes,
 	})
 	if errors.Is(err, ledger.ErrConflict) {
@@ -83,10 +90,12 @@ func reviewNames(p *policy.Policy) (names []string) {
 func orNothing(names []string) string { return cmp.Or(strings.Join(names, ", "), "none") }
 
 func reviewSettings(p *policy.Policy, r *policy.Review) messages.ReviewSettings {
-	s := messages.ReviewSettings{AtOnce: r.Apply == policy.ApplyAtOnce, Pages: p.Sync.Pages, Patience: messages.Duration(r.Patience)}
+	s := messages.ReviewSettings{AtOnce: r.Apply == policy.ApplyAtOnce, Pages: p.Sync.Pages,
+		Patience: messages.Duration(r.Patience)}
 	for _, stage := range r.Stages {
 		s.Stages = append(s.Stages, messages.StageSettings{
-			Length: messages.Duration(stage.Length), FallbackAfter: messages.Duration(stage.FallbackAfter), Escalate: messages.Duration(stage.Escalate),
+			Length: messages.Duration(stage.Length), FallbackAfter: messages.Duration(stage.FallbackAfter),
+			Escalate: messages.Duration(stage.Escalate),
 		})
 	}
 	for _, word := range r.Reminders {
@@ -95,8 +104,8 @@ func reviewSettings(p *policy.Policy, r *policy.Review) messages.ReviewSettings 
 	return s
 }
 
-// reviewing is a session about one review. What the campaign says is what it said when the review began; what gives people their
-// access is the policy in force.
+// reviewing is a session about one review. What the campaign says is what it said when the review began; what gives
+// people their access is the policy in force.
 type reviewing struct {
 	*task
 	review   access.Review
@@ -120,7 +129,8 @@ func (a *Activities) reviewing(ctx context.Context, in ReviewInput) (*reviewing,
 func (a *Activities) campaignOf(ctx context.Context, in ReviewInput) (access.Review, *policy.Review, error) {
 	r, err := a.env.Ledger.Review(ctx, in.Org, in.Review)
 	if errors.Is(err, ledger.ErrNotFound) {
-		return r, nil, session.NonRetryable(session.ErrUnknown, fmt.Errorf("organization %s has no review %q; `starter review list` names them", in.Org, in.Review))
+		return r, nil, session.NonRetryable(session.ErrUnknown,
+			fmt.Errorf("organization %s has no review %q; `starter review list` names them", in.Org, in.Review))
 	}
 	if err != nil {
 		return r, nil, err
@@ -135,7 +145,8 @@ func (a *Activities) campaignOf(ctx context.Context, in ReviewInput) (access.Rev
 	}
 	campaign, ok := p.WithAccounts(accounts).Review(r.Campaign)
 	if !ok {
-		return r, nil, session.NonRetryable(session.ErrPolicy, fmt.Errorf("policy %s has no review named %q", r.Policy, r.Campaign))
+		return r, nil, session.NonRetryable(session.ErrPolicy,
+			fmt.Errorf("policy %s has no review named %q", r.Policy, r.Campaign))
 	}
 	return r, campaign, nil
 }

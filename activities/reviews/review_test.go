@@ -20,7 +20,8 @@ func TestItemsAreTakenWithWhatAReviewerNeeds(t *testing.T) {
 	w.Used("jira-software", w.Clock().Add(-10*activitytest.Day), "ana")
 	r := review(w, "quarterly")
 	require.Equal(t, []string{
-		"ana group:builders", "bo group:builders", "carol group:builders", "dan group:builders", "fay group:builders", "gus group:builders",
+		"ana group:builders", "bo group:builders", "carol group:builders", "dan group:builders", "fay group:builders",
+		"gus group:builders",
 		"kim group:builders", "paul group:partner-wiki", "pia group:internal-wiki",
 	}, r.listed())
 	numbers := map[int]bool{}
@@ -117,7 +118,8 @@ func TestARemovalCanBeOverruledForAWhile(t *testing.T) {
 	require.Equal(t, access.OutcomeDenied, r.outcomes()["kim group:builders"])
 	require.Empty(t, w.Verify(), "the mapping does not give it back while it is denied")
 	w.Pass(31 * activitytest.Day)
-	require.Equal(t, []string{"add kim@acme.example to group:builders"}, w.Verify(), "its time is over, and the source did not change")
+	require.Equal(t, []string{"add kim@acme.example to group:builders"}, w.Verify(),
+		"its time is over, and the source did not change")
 }
 
 // What a review decides for a while has an instant at which it ends, and whom it concerns is due just then.
@@ -132,7 +134,8 @@ func TestRuleTimeKnowsWhenRulingsEnd(t *testing.T) {
 	require.Zero(t, w.RuleTime(asked).Next)
 	r.close()
 	kept := w.Clock().Add(time.Hour)
-	require.Equal(t, []messages.LookAtSignal{{Review: r.Review, Clock: true}}, w.Temporal.Asked, "a keep has nobody looked at: the loop has to hear when it ends")
+	require.Equal(t, []messages.LookAtSignal{{Review: r.Review, Clock: true}}, w.Temporal.Asked,
+		"a keep has nobody looked at: the loop has to hear when it ends")
 	require.WithinDuration(t, kept, w.RuleTime(asked).Next, time.Minute)
 	r.carry()
 	require.WithinDuration(t, w.Clock().Add(90*time.Second), w.RuleTime(asked).Next, time.Second)
@@ -202,7 +205,9 @@ reviews:
 	hold, err := w.Ledger.CurrentHold(t.Context(), activitytest.Org)
 	require.NoError(t, err)
 	require.Equal(t, c.Plan, hold.Plan)
-	activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide, reconcile.DecideInput{Org: activitytest.Org, Decision: "reject", DecisionInput: messages.DecisionInput{Plan: c.Plan, By: "bo"}})
+	activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide,
+		reconcile.DecideInput{Org: activitytest.Org, Decision: "reject",
+			DecisionInput: messages.DecisionInput{Plan: c.Plan, By: "bo"}})
 	require.Equal(t, 5, r.carry().Done)
 	require.Equal(t, access.OutcomeRejected, r.outcomes()["dan group:finance-space"])
 	require.Empty(t, w.Verify())
@@ -217,7 +222,8 @@ func TestSilenceCannotEmptyAGroup(t *testing.T) {
 	require.Equal(t, reviews.ReviewClosed{Spared: 9}, closed, "all holders of all three")
 	require.Zero(t, r.carry().Open)
 	require.Equal(t, access.OutcomeSpared, r.outcomes()["paul group:partner-wiki"])
-	require.Contains(t, r.end(access.ReviewDone).Findings, "silence would have taken the last holders of a target: 9 items spared")
+	require.Contains(t, r.end(access.ReviewDone).Findings,
+		"silence would have taken the last holders of a target: 9 items spared")
 	_, checked := r.evidence()
 	require.Equal(t, 9, checked.Counts.Exceptions)
 }
@@ -235,8 +241,10 @@ func TestSilenceMeansWhatTheTargetSays(t *testing.T) {
 	r.decides("carol", "fay", "group:internal-wiki", access.VerdictKeep)
 	r.close()
 	require.Equal(t, access.OutcomeUndecided, r.outcomes()["paul group:partner-wiki"])
-	require.Equal(t, access.OutcomeOpen, r.outcomes()["pia group:internal-wiki"], "from outside, and nothing explains it")
-	require.Equal(t, access.OutcomeUndecided, r.outcomes()["dan group:internal-wiki"], "nothing is recommended: some of his peers hold it")
+	require.Equal(t, access.OutcomeOpen, r.outcomes()["pia group:internal-wiki"],
+		"from outside, and nothing explains it")
+	require.Equal(t, access.OutcomeUndecided, r.outcomes()["dan group:internal-wiki"],
+		"nothing is recommended: some of his peers hold it")
 	require.Equal(t, access.OutcomeKept, r.outcomes()["kim group:builders"])
 	require.True(t, r.item("kim", "group:builders").Silent)
 }
@@ -288,7 +296,8 @@ reviews:
 	require.False(t, p.Complete, "each of them is to speak")
 	require.Empty(t, r.say("bo", access.VerdictKeep, n).Refused)
 	require.Empty(t, r.say("carol", access.VerdictKeep, n).Refused)
-	require.True(t, activitytest.Must[messages.ReviewProgress](w, w.Acts.Reviews.ReviewProgress, r.ReviewInput).Complete)
+	require.True(t, activitytest.Must[messages.ReviewProgress](w, w.Acts.Reviews.ReviewProgress,
+		r.ReviewInput).Complete)
 	r.close()
 	require.Equal(t, access.OutcomeKept, r.outcomes()["paul group:partner-wiki"], "the last stage counts")
 }
@@ -339,7 +348,8 @@ reviews:
 	r := review(w, "none")
 	require.Empty(t, r.items())
 	require.Equal(t, access.ReviewSkipped, r.end(access.ReviewSkipped).State)
-	activitytest.Must[reviews.ReviewTold](w, w.Acts.Reviews.ReviewTell, reviews.ReviewTellInput{ReviewInput: r.ReviewInput, Kind: reviews.NoticeReviewSkipped})
+	activitytest.Must[reviews.ReviewTold](w, w.Acts.Reviews.ReviewTell,
+		reviews.ReviewTellInput{ReviewInput: r.ReviewInput, Kind: reviews.NoticeReviewSkipped})
 	require.Equal(t, "bo@acme.example", w.Notifier.Notices[0].To)
 	require.Contains(t, w.Notifier.Notices[0].Text, "nothing to ask")
 }
@@ -350,7 +360,8 @@ func TestACancelledReviewCarriesNothingOut(t *testing.T) {
 	r := review(w, "quarterly")
 	r.stage(1)
 	r.decides("carol", "paul", "group:partner-wiki", access.VerdictRemove)
-	activitytest.Must[reviews.ReviewClosed](w, w.Acts.Reviews.ReviewClose, reviews.ReviewCloseInput{ReviewInput: r.ReviewInput, By: "bo", Why: "wrong scope", Cancel: true})
+	activitytest.Must[reviews.ReviewClosed](w, w.Acts.Reviews.ReviewClose,
+		reviews.ReviewCloseInput{ReviewInput: r.ReviewInput, By: "bo", Why: "wrong scope", Cancel: true})
 	require.Empty(t, w.Verify())
 	require.Equal(t, access.OutcomeDropped, r.outcomes()["paul group:partner-wiki"])
 	require.Equal(t, access.ReviewCancelled, r.end(access.ReviewCancelled).State)
@@ -366,7 +377,8 @@ func TestWhatIsNotDoneInTimeIsReported(t *testing.T) {
 	r.close()
 	r.carry()
 	w.Inject(cloud.Fault{Operations: []string{"*"}, Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: 503}})
-	c := activitytest.Must[reviews.ReviewCarried](w, w.Acts.Reviews.ReviewCarry, reviews.ReviewCarryInput{ReviewInput: r.ReviewInput, Final: true})
+	c := activitytest.Must[reviews.ReviewCarried](w, w.Acts.Reviews.ReviewCarry,
+		reviews.ReviewCarryInput{ReviewInput: r.ReviewInput, Final: true})
 	require.Zero(t, c.Open)
 	require.Equal(t, access.OutcomeLate, r.outcomes()["paul group:partner-wiki"])
 	require.Contains(t, r.item("paul", "group:partner-wiki").Why, "it could not be looked at")
@@ -380,7 +392,8 @@ func TestADenialTakesWhatAGrantGives(t *testing.T) {
 	const lendIt = "grants:\n  - {name: wiki, targets: [\"group:finance-space\"], duration: {max: 48h}, reason: false}\n"
 	w := activitytest.CompanyWith(t, lendIt)
 	w.Right(w.Grant("gus@acme.example", "group:finance-space", 24*time.Hour))
-	w.Take(activitytest.Consenting + lendIt + activitytest.RulesOf(`{name: no contractors, owner: bo@acme.example, mode: enforce, when: 'in("idp-contractors")', deny: ["group:finance-space"]}`))
+	w.Take(activitytest.Consenting + lendIt +
+		activitytest.RulesOf(`{name: no contractors, owner: bo@acme.example, mode: enforce, when: 'in("idp-contractors")', deny: ["group:finance-space"]}`))
 	require.Equal(t, []string{"remove gus@acme.example from group:finance-space"}, w.Verify())
 	require.Empty(t, w.Members("finance-space"))
 	require.Empty(t, w.Verify())

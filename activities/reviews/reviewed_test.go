@@ -29,8 +29,10 @@ type reviewed struct {
 func review(w *activitytest.SimulatedOrg, campaign string) *reviewed {
 	w.T.Helper()
 	w.Asked++
-	r := &reviewed{SimulatedOrg: w, ReviewInput: reviews.ReviewInput{Org: activitytest.Org, Review: fmt.Sprintf("%s:%03d", campaign, w.Asked)}}
-	r.begun = activitytest.Must[reviews.ReviewBegun](w, w.Acts.Reviews.ReviewBegin, reviews.ReviewBeginInput{ReviewInput: r.ReviewInput, Campaign: campaign, Run: r.Review})
+	r := &reviewed{SimulatedOrg: w,
+		ReviewInput: reviews.ReviewInput{Org: activitytest.Org, Review: fmt.Sprintf("%s:%03d", campaign, w.Asked)}}
+	r.begun = activitytest.Must[reviews.ReviewBegun](w, w.Acts.Reviews.ReviewBegin,
+		reviews.ReviewBeginInput{ReviewInput: r.ReviewInput, Campaign: campaign, Run: r.Review})
 	in := reviews.ReviewSweepInput{ReviewInput: r.ReviewInput, Pages: 20}
 	for {
 		swept := activitytest.Must[session.SweepResult](w, w.Acts.Reviews.ReviewSweep, in)
@@ -46,7 +48,8 @@ func review(w *activitytest.SimulatedOrg, campaign string) *reviewed {
 // stage begins a stage.
 func (r *reviewed) stage(n int) reviews.ReviewStageBegun {
 	r.T.Helper()
-	return activitytest.Must[reviews.ReviewStageBegun](r.SimulatedOrg, r.Acts.Reviews.ReviewStage, reviews.ReviewStageInput{ReviewInput: r.ReviewInput, Stage: n, Due: r.Clock().Add(14 * activitytest.Day)})
+	return activitytest.Must[reviews.ReviewStageBegun](r.SimulatedOrg, r.Acts.Reviews.ReviewStage,
+		reviews.ReviewStageInput{ReviewInput: r.ReviewInput, Stage: n, Due: r.Clock().Add(14 * activitytest.Day)})
 }
 
 // items are all items of the review, by number.
@@ -107,9 +110,11 @@ func (r *reviewed) say(by string, v access.Verdict, items ...int) reviews.Review
 	if !strings.ContainsAny(by, "@:") {
 		by += "@acme.example"
 	}
-	heard := activitytest.Must[[]reviews.ReviewHeard](r.SimulatedOrg, r.Acts.Reviews.ReviewSay, reviews.ReviewSayInput{ReviewInput: r.ReviewInput, Words: []reviews.ReviewWord{{
-		Decide: &messages.DecideInput{By: by, Verdict: v, Items: items, Comment: "looked at"}, Via: "temporal", At: r.Clock(),
-	}}})
+	heard := activitytest.Must[[]reviews.ReviewHeard](r.SimulatedOrg, r.Acts.Reviews.ReviewSay,
+		reviews.ReviewSayInput{ReviewInput: r.ReviewInput, Words: []reviews.ReviewWord{{
+			Decide: &messages.DecideInput{By: by, Verdict: v, Items: items, Comment: "looked at"}, Via: "temporal",
+			At: r.Clock(),
+		}}})
 	return heard[0]
 }
 
@@ -123,12 +128,14 @@ func (r *reviewed) decides(by, person string, target access.Entitlement, v acces
 
 func (r *reviewed) close() reviews.ReviewClosed {
 	r.T.Helper()
-	return activitytest.Must[reviews.ReviewClosed](r.SimulatedOrg, r.Acts.Reviews.ReviewClose, reviews.ReviewCloseInput{ReviewInput: r.ReviewInput, Why: "time was over"})
+	return activitytest.Must[reviews.ReviewClosed](r.SimulatedOrg, r.Acts.Reviews.ReviewClose,
+		reviews.ReviewCloseInput{ReviewInput: r.ReviewInput, Why: "time was over"})
 }
 
 func (r *reviewed) carry() reviews.ReviewCarried {
 	r.T.Helper()
-	return activitytest.Must[reviews.ReviewCarried](r.SimulatedOrg, r.Acts.Reviews.ReviewCarry, reviews.ReviewCarryInput{ReviewInput: r.ReviewInput})
+	return activitytest.Must[reviews.ReviewCarried](r.SimulatedOrg, r.Acts.Reviews.ReviewCarry,
+		reviews.ReviewCarryInput{ReviewInput: r.ReviewInput})
 }
 
 // carried is what a look at removals comes to, a whole verification, and the look after it.
@@ -141,7 +148,8 @@ func (r *reviewed) carried() reviews.ReviewCarried {
 
 func (r *reviewed) end(state access.ReviewState) access.Review {
 	r.T.Helper()
-	return activitytest.Must[access.Review](r.SimulatedOrg, r.Acts.Reviews.ReviewEnd, reviews.ReviewEndInput{ReviewInput: r.ReviewInput, State: state})
+	return activitytest.Must[access.Review](r.SimulatedOrg, r.Acts.Reviews.ReviewEnd,
+		reviews.ReviewEndInput{ReviewInput: r.ReviewInput, State: state})
 }
 
 // evidence is the pack, checked offline.

@@ -16,7 +16,8 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// keepReviewNames has a review keep for whom the names of its campaign stand in the policy, also when the policy names them no more.
+// keepReviewNames has a review keep for whom the names of its campaign stand in the policy, also when the policy names
+// them no more.
 func (a *Activities) keepReviewNames(ctx context.Context, in ReviewInput, p *policy.Policy) error {
 	rows, err := a.env.Ledger.PolicyNames(ctx, in.Org)
 	if err != nil {
@@ -25,15 +26,16 @@ func (a *Activities) keepReviewNames(ctx context.Context, in ReviewInput, p *pol
 	known := session.BoundInForce(rows)
 	accounts := map[string]string{}
 	for _, named := range p.Names() {
-		if is, found := known[access.FoldName(named.Name)]; found && named.Use == policy.NameReviewer && access.IsAddress(named.Name) {
+		if is, found := known[access.FoldName(named.Name)]; found && named.Use == policy.NameReviewer &&
+			access.IsAddress(named.Name) {
 			accounts[named.Name] = is.ID // "": to nobody, whoever is given the address while the review runs
 		}
 	}
 	return a.env.Ledger.NameReviewers(ctx, in.Org, in.Review, accounts)
 }
 
-// reviewAccounts are the accounts for which the names of a review's policy stand: as the review keeps them, or else as the policy in
-// force has them.
+// reviewAccounts are the accounts for which the names of a review's policy stand: as the review keeps them, or else as
+// the policy in force has them.
 func (a *Activities) reviewAccounts(ctx context.Context, in ReviewInput) (policy.Accounts, error) {
 	rows, err := a.env.Ledger.PolicyNames(ctx, in.Org)
 	if err != nil {
@@ -51,9 +53,10 @@ func (a *Activities) reviewAccounts(ctx context.Context, in ReviewInput) (policy
 	return accounts, err
 }
 
-// reviewNames are the accounts for which addresses stand in the review: those of its campaign, of sponsors, and what reviewers went by
-// in a review from before they were accounts. Who was found once stays: an address that is given to somebody else later makes nobody
-// a reviewer. An address that led to nobody leads to ""; the keys are folded (access.FoldAddress).
+// reviewNames are the accounts for which addresses stand in the review: those of its campaign, of sponsors, and what
+// reviewers went by in a review from before they were accounts. Who was found once stays: an address that is given to
+// somebody else later makes nobody a reviewer. An address that led to nobody leads to ""; the keys are folded
+// (access.FoldAddress).
 //
 // Calls: one for a hundred addresses that the review did not know yet.
 func (r *reviewing) reviewNames(ctx context.Context, written []string) (map[string]string, error) {
@@ -108,8 +111,8 @@ func (s *task) readAccounts(ctx context.Context, ids []string) (map[string]acces
 	return people, nil
 }
 
-// sponsors makes accounts of whoever asked for the presence of people from outside. A grant from before may know an address alone:
-// it stands for the one account that the ledger knows by it.
+// sponsors makes accounts of whoever asked for the presence of people from outside. A grant from before may know an
+// address alone: it stands for the one account that the ledger knows by it.
 func (t *taking) sponsors(ctx context.Context) error {
 	accounts := map[string]string{}
 	for _, i := range t.items {
@@ -152,8 +155,9 @@ func (t *taking) sponsors(ctx context.Context) error {
 // speakers are who words name, by what was typed: one look at the directory for all of them.
 type speakers map[string]session.AccountLookup
 
-// speakersOf looks up everybody whom words name. Where the directory cannot be read, an account id is taken as it is, and an address
-// is whoever the ledger saw with it last; nothing is handed on then, since whoever is handed something is sent a link.
+// speakersOf looks up everybody whom words name. Where the directory cannot be read, an account id is taken as it is,
+// and an address is whoever the ledger saw with it last; nothing is handed on then, since whoever is handed something
+// is sent a link.
 func (a *Activities) speakersOf(ctx context.Context, org string, words []ReviewWord) (speakers, error) {
 	var typed, receivers []string
 	for _, w := range words {
@@ -179,7 +183,8 @@ func (a *Activities) speakersOf(ctx context.Context, org string, words []ReviewW
 	}
 	for _, name := range typed {
 		if slices.Contains(receivers, name) {
-			all[name] = session.AccountLookup{Err: session.Refusedf("it cannot be told just now who %s is, since the directory cannot be read (%s); try again in a while", name, session.ErrorText(err))}
+			all[name] = session.AccountLookup{
+				Err: session.Refusedf("it cannot be told just now who %s is, since the directory cannot be read (%s); try again in a while", name, session.ErrorText(err))}
 			continue
 		}
 		one, err := a.accountLast(ctx, org, name)
@@ -191,8 +196,8 @@ func (a *Activities) speakersOf(ctx context.Context, org string, words []ReviewW
 	return all, nil
 }
 
-// accountLast is the account that the ledger saw last under a name; an account id that it never saw stands for itself. An error is
-// that of the ledger alone.
+// accountLast is the account that the ledger saw last under a name; an account id that it never saw stands for itself.
+// An error is that of the ledger alone.
 func (a *Activities) accountLast(ctx context.Context, org, typed string) (session.AccountLookup, error) {
 	p, err := a.env.AccountBefore(ctx, org, strings.TrimSpace(typed), false)
 	switch {

@@ -28,12 +28,14 @@ reviews:
       - {reviewers: [carol@acme.example, owner]}
 `
 
-// An address that led to nobody when the policy was applied makes nobody a reviewer who is given it later, also when the policy names
-// it no more.
+// An address that led to nobody when the policy was applied makes nobody a reviewer who is given it later, also when
+// the policy names it no more.
 func TestReviewersAreNobodyUntilAnApplySaysWho(t *testing.T) {
 	t.Parallel()
-	for name, apply := range map[string]string{"the policy stays": "", "the policy drops the name": strings.ReplaceAll(inStages, "zed@", "dan@")} {
-		text := strings.ReplaceAll(inStages, "fallback: [dan@acme.example]", "fallback: [dan@acme.example, zed@acme.example]")
+	for name, apply := range map[string]string{"the policy stays": "",
+		"the policy drops the name": strings.ReplaceAll(inStages, "zed@", "dan@")} {
+		text := strings.ReplaceAll(inStages, "fallback: [dan@acme.example]",
+			"fallback: [dan@acme.example, zed@acme.example]")
 		text = strings.ReplaceAll(text, "[carol@acme.example]", "[carol@acme.example, zed@acme.example]")
 		w, _ := paged(t, text)
 		r := review(w, "quarterly")
@@ -49,8 +51,8 @@ func TestReviewersAreNobodyUntilAnApplySaysWho(t *testing.T) {
 	}
 }
 
-// A reviewer whose address changes in the middle of a review goes on; whoever gets the old address is asked nothing, told nothing and
-// decides nothing.
+// A reviewer whose address changes in the middle of a review goes on; whoever gets the old address is asked nothing,
+// told nothing and decides nothing.
 func TestReviewersAreAccounts(t *testing.T) {
 	t.Parallel()
 	w, _ := paged(t, inStages)
@@ -65,16 +67,19 @@ func TestReviewersAreAccounts(t *testing.T) {
 	w.Rename("bo", "bo.lee@acme.example")
 	w.Rename("gus", "carol@acme.example")
 	w.Rename("fay", "bo@acme.example")
-	require.Contains(t, r.say("carol@acme.example", access.VerdictRemove, paul).Refused, "carol@acme.example is not asked about anything", "that is gus now")
+	require.Contains(t, r.say("carol@acme.example", access.VerdictRemove, paul).Refused,
+		"carol@acme.example is not asked about anything", "that is gus now")
 	require.Empty(t, r.say("carol.lee@acme.example", access.VerdictRemove, paul).Refused)
 	require.Empty(t, r.say(w.Id("carol"), access.VerdictKeep, pia).Refused, "by account id")
-	require.Equal(t, []access.Said{{Stage: 1, By: w.Id("carol"), Email: "carol.lee@acme.example", Verdict: access.VerdictRemove, Comment: "looked at", At: r.item("paul", "group:partner-wiki").Said[0].At}},
+	require.Equal(t, []access.Said{{Stage: 1, By: w.Id("carol"), Email: "carol.lee@acme.example",
+		Verdict: access.VerdictRemove, Comment: "looked at", At: r.item("paul", "group:partner-wiki").Said[0].At}},
 		r.item("paul", "group:partner-wiki").Said, "one person, one word")
 	sheet, err := desk.New(w.Acts.Env, w.Acts.Reviews.Records()).Sheet(t.Context(), sent, reviewpage.Query{Limit: 5})
 	require.NoError(t, err)
 	require.Equal(t, []int{8, 2}, []int{sheet.Total, sheet.Decided}, "her link is hers")
 
-	attended := activitytest.Must[reviews.ReviewAttended](w, w.Acts.Reviews.ReviewAttend, reviews.ReviewAttendInput{ReviewInput: r.ReviewInput, Stage: 1})
+	attended := activitytest.Must[reviews.ReviewAttended](w, w.Acts.Reviews.ReviewAttend,
+		reviews.ReviewAttendInput{ReviewInput: r.ReviewInput, Stage: 1})
 	require.Empty(t, attended.Gone)
 	before := len(w.Notifier.Notices)
 	r.tell(reviews.NoticeReviewReminder, "carol.lee@acme.example")
@@ -83,7 +88,8 @@ func TestReviewersAreAccounts(t *testing.T) {
 		require.NotContains(t, []string{"carol@acme.example", "bo@acme.example"}, n.To)
 	}
 	_, err = activitytest.Call[reviews.ReviewTold](w, w.Acts.Reviews.ReviewTell, reviews.ReviewTellInput{
-		ReviewInput: r.ReviewInput, Kind: reviews.NoticeReviewReminder, Stage: 1, When: "now", Reviewer: "carol@acme.example",
+		ReviewInput: r.ReviewInput, Kind: reviews.NoticeReviewReminder, Stage: 1, When: "now",
+		Reviewer: "carol@acme.example",
 	})
 	require.ErrorContains(t, err, "carol@acme.example is not asked about anything", "nobody sends gus a link")
 
@@ -112,7 +118,8 @@ func TestWordsOfReviewsNameAccounts(t *testing.T) {
 	decide := func(person string) messages.ReviewAnswer {
 		t.Helper()
 		heard := r.words(reviews.ReviewWord{Via: "temporal", Decide: &messages.DecideInput{
-			By: "carol@acme.example", Verdict: access.VerdictKeep, All: &messages.ItemFilter{Person: person, Undecided: true},
+			By: "carol@acme.example", Verdict: access.VerdictKeep,
+			All: &messages.ItemFilter{Person: person, Undecided: true},
 		}})[0]
 		require.Empty(t, heard.Refused, person)
 		return heard.Answer
@@ -123,14 +130,17 @@ func TestWordsOfReviewsNameAccounts(t *testing.T) {
 	require.Equal(t, 1, decide("kim.lee@acme.example").Applied)
 	require.Equal(t, 0, decide(w.Id("kim")).Applied, "done")
 	for typed, why := range map[string]string{
-		"carol": "shows nobody named carol", "Carol <carol@acme.example>": "names nobody", "carol+me@acme.example": "shows nobody", "c\u0430rol@acme.example": "shows nobody", "": "nobody is named",
+		"carol": "shows nobody named carol", "Carol <carol@acme.example>": "names nobody",
+		"carol+me@acme.example": "shows nobody", "c\u0430rol@acme.example": "shows nobody", "": "nobody is named",
 	} {
-		heard := r.words(reviews.ReviewWord{Via: "temporal", Decide: &messages.DecideInput{By: typed, Verdict: access.VerdictKeep, Items: []int{1}}})[0]
+		heard := r.words(reviews.ReviewWord{Via: "temporal",
+			Decide: &messages.DecideInput{By: typed, Verdict: access.VerdictKeep, Items: []int{1}}})[0]
 		require.Contains(t, heard.Refused, why, typed)
 	}
 	own := r.item("gus", "group:builders").N
 	w.Rename("gus", "gus.lee@acme.example")
-	heard := r.words(reviews.ReviewWord{Via: "temporal", Delegate: &messages.DelegateInput{By: "carol@acme.example", To: "gus.lee@acme.example", Items: []int{own}}})[0]
+	heard := r.words(reviews.ReviewWord{Via: "temporal",
+		Delegate: &messages.DelegateInput{By: "carol@acme.example", To: "gus.lee@acme.example", Items: []int{own}}})[0]
 	require.Equal(t, 1, heard.Answer.Declined, "not to the person it is about, under another name")
 }
 
@@ -141,12 +151,15 @@ func TestWordsOfReviewsOutliveAnOutage(t *testing.T) {
 	r := review(w, "quarterly")
 	r.stage(1)
 	paul, pia := r.item("paul", "group:partner-wiki").N, r.item("pia", "group:internal-wiki").N
-	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: 503}})
+	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus,
+		Params: cloud.FaultParams{Status: 503}})
 	require.Empty(t, r.say("carol", access.VerdictKeep, paul).Refused)
 	require.Empty(t, r.say(w.Id("carol"), access.VerdictKeep, pia).Refused)
-	heard := r.words(reviews.ReviewWord{Via: "temporal", Delegate: &messages.DelegateInput{By: "carol@acme.example", To: "fay@acme.example", Items: []int{pia}}})[0]
+	heard := r.words(reviews.ReviewWord{Via: "temporal",
+		Delegate: &messages.DelegateInput{By: "carol@acme.example", To: "fay@acme.example", Items: []int{pia}}})[0]
 	require.Contains(t, heard.Refused, "cannot be told just now who fay@acme.example is")
-	_, err := activitytest.Call[reviews.ReviewTold](w, w.Acts.Reviews.ReviewTell, reviews.ReviewTellInput{ReviewInput: r.ReviewInput, Kind: reviews.NoticeReviewAsked, Stage: 1})
+	_, err := activitytest.Call[reviews.ReviewTold](w, w.Acts.Reviews.ReviewTell,
+		reviews.ReviewTellInput{ReviewInput: r.ReviewInput, Kind: reviews.NoticeReviewAsked, Stage: 1})
 	require.Error(t, err, "a link goes to nobody's old address")
 	require.Empty(t, w.Notifier.Notices)
 }
@@ -159,7 +172,8 @@ func TestReviewEndMakesTheEvidenceOfWhateverWasSaid(t *testing.T) {
 	r.stage(1)
 	n := r.item("pia", "group:internal-wiki").N
 	said, err := w.Ledger.Say(t.Context(), activitytest.Org, r.Review, []ledger.ReviewWord{{
-		Kind: access.EventDecided, By: w.Id("carol"), Via: "temporal", Pass: ledger.Pass{Trusted: true}, Lines: []ledger.ItemWord{{N: n}},
+		Kind: access.EventDecided, By: w.Id("carol"), Via: "temporal", Pass: ledger.Pass{Trusted: true},
+		Lines:   []ledger.ItemWord{{N: n}},
 		Verdict: access.VerdictKeep, Comment: strings.Repeat("\u0436", 90_000), At: w.Clock(),
 	}})
 	require.NoError(t, err)
@@ -197,23 +211,27 @@ func TestDelegatesAreWhomTheCampaignAllows(t *testing.T) {
 			r.tell(reviews.NoticeReviewAsked, "carol@acme.example")
 			page, link := desk.New(w.Acts.Env, w.Acts.Reviews.Records()), r.link("carol")
 			items := map[string]int{
-				"fay@acme.example": r.item("paul", "group:partner-wiki").N, "kim@acme.example": r.item("ana", "group:builders").N,
+				"fay@acme.example":    r.item("paul", "group:partner-wiki").N,
+				"kim@acme.example":    r.item("ana", "group:builders").N,
 				"pia@partner.example": r.item("bo", "group:builders").N,
 			}
-			for to, may := range map[string]bool{"fay@acme.example": c.fay, "kim@acme.example": c.kim, "pia@partner.example": c.pia} {
+			for to, may := range map[string]bool{"fay@acme.example": c.fay, "kim@acme.example": c.kim,
+				"pia@partner.example": c.pia} {
 				answer, err := page.Delegate(t.Context(), link, messages.DelegateInput{To: to, Items: []int{items[to]}})
 				if may {
 					require.NoError(t, err, to)
 					require.Equal(t, 1, answer.Applied, to)
 				} else {
-					require.ErrorContains(t, err, to+" may not be handed anything: campaign quarterly lets items be handed on to")
+					require.ErrorContains(t, err, to+
+						" may not be handed anything: campaign quarterly lets items be handed on to")
 				}
 			}
 		})
 	}
 }
 
-// Whom a campaign names is whom the policy was taken to name, from before the review began to its end, whatever policy comes meanwhile.
+// Whom a campaign names is whom the policy was taken to name, from before the review began to its end, whatever policy
+// comes meanwhile.
 func TestReviewsKeepWhomTheirPolicyNamed(t *testing.T) {
 	t.Parallel()
 	w, _ := paged(t, inStages)

@@ -23,8 +23,8 @@ type ReviewSweepInput struct {
 	Pages  int    `json:"pages"`
 }
 
-// ReviewSweep reads a block of pages of people and takes the items that the campaign asks about. Nothing at Atlassian changes. A
-// repeat resumes at the last page that a heartbeat named, and pages done twice replace themselves.
+// ReviewSweep reads a block of pages of people and takes the items that the campaign asks about. Nothing at Atlassian
+// changes. A repeat resumes at the last page that a heartbeat named, and pages done twice replace themselves.
 //
 // Calls: people/100, and three for groups, sites and domains at most.
 func (a *Activities) ReviewSweep(ctx context.Context, in ReviewSweepInput) (session.SweepResult, error) {
@@ -71,7 +71,8 @@ func (r *reviewing) takePage(ctx context.Context, b *policy.Bound, page string, 
 	if err != nil {
 		return err
 	}
-	t := taking{reviewing: r, bound: b, now: now, scope: b.Reviewed(r.campaign), before: before, notes: map[string]int{}}
+	t := taking{reviewing: r, bound: b, now: now, scope: b.Reviewed(r.campaign), before: before,
+		notes: map[string]int{}}
 	for _, p := range ps {
 		if use, known := kept[p.ID]; known && !use.Silent {
 			p.Activity = session.MergeActivity(p.Activity, use.Apps)
@@ -136,7 +137,8 @@ func (t *taking) person(p access.Person, state ledger.PersonState) {
 		if decided {
 			item.Before = &last.PastDecision
 		}
-		if t.campaign.Scope.Only == policy.ReviewChanged && decided && last.Verdict == access.VerdictKeep && last.By != "" && last.Held == ledger.HeldFor(item) {
+		if t.campaign.Scope.Only == policy.ReviewChanged && decided && last.Verdict == access.VerdictKeep &&
+			last.By != "" && last.Held == ledger.HeldFor(item) {
 			t.notes[noteSkipped]++
 			continue
 		}
@@ -199,8 +201,8 @@ type ReviewTaken struct {
 // rankAtOnce is how many items are in memory while they are ranked.
 const rankAtOnce = 500
 
-// ReviewRank completes the items once all are taken: what peers hold, what is recommended and why, how risky each is; and
-// numbers them, the riskiest first. A repeat comes to the same.
+// ReviewRank completes the items once all are taken: what peers hold, what is recommended and why, how risky each is;
+// and numbers them, the riskiest first. A repeat comes to the same.
 func (a *Activities) ReviewRank(ctx context.Context, in ReviewInput) (ReviewTaken, error) {
 	defer session.AutoHeartbeat(ctx)()
 	r, campaign, err := a.campaignOf(ctx, in)
@@ -249,11 +251,15 @@ func (a *Activities) ReviewRank(ctx context.Context, in ReviewInput) (ReviewTake
 				is.Holders[access.Entitlement(target)] = n
 			}
 			if target, unread := strings.CutPrefix(key, noteUnread); unread && len(is.Findings) < mostFindings {
-				is.Findings = append(is.Findings, fmt.Sprintf("of %s it is not known whether they hold %s: they are not asked about it", session.CountPeople(n), target))
+				is.Findings = append(is.Findings,
+					fmt.Sprintf("of %s it is not known whether they hold %s: they are not asked about it",
+						session.CountPeople(n), target))
 			}
 		}
 		if n := notes[noteUnclear]; n > 0 {
-			is.Findings = append(is.Findings, fmt.Sprintf("of %s it cannot be told whether they are in scope (%s): they are reviewed", session.CountPeople(n), campaign.Scope.People))
+			is.Findings = append(is.Findings,
+				fmt.Sprintf("of %s it cannot be told whether they are in scope (%s): they are reviewed",
+					session.CountPeople(n), campaign.Scope.People))
 		}
 		return true
 	})

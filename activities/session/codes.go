@@ -28,14 +28,16 @@ func (b BurntCode) Of() string {
 }
 
 // ResendCode has another code sent to whoever may be sent one. again is a repeat of what may have been counted before.
-func (a *Env) ResendCode(ctx context.Context, code BurntCode, again bool, send func(context.Context, BurntCode) error) error {
+func (a *Env) ResendCode(ctx context.Context, code BurntCode, again bool,
+	send func(context.Context, BurntCode) error) error {
 	if may, err := a.Ledger.MayResendCode(ctx, ledger.BurntCode(code), again); err != nil || !may {
 		return err
 	}
 	return send(ctx, code)
 }
 
-// ResendAfterGuess sends somebody another code for the one that a wrong proof burnt. What came of the proof does not depend on it.
+// ResendAfterGuess sends somebody another code for the one that a wrong proof burnt. What came of the proof does not
+// depend on it.
 func (a *Env) ResendAfterGuess(ctx context.Context, code BurntCode, send func(context.Context, BurntCode) error) {
 	if err := a.ResendCode(ctx, code, false, send); err != nil {
 		activity.GetLogger(ctx).Warn("somebody has no code any more: a wrong proof was given, and another could not be sent", "code", code.Of(), "error", err)

@@ -35,12 +35,14 @@ const OutcomePatience = 5 * time.Second
 
 // NonRetryable is an error that no retry mends.
 func NonRetryable(kind string, err error) error {
-	return temporal.NewApplicationErrorWithOptions(messageOf(kind, err), kind, temporal.ApplicationErrorOptions{NonRetryable: true})
+	return temporal.NewApplicationErrorWithOptions(messageOf(kind, err), kind,
+		temporal.ApplicationErrorOptions{NonRetryable: true})
 }
 
 // RetryAfter is an error to be retried, after at least the given time when that is known.
 func RetryAfter(kind string, after time.Duration, err error) error {
-	return temporal.NewApplicationErrorWithOptions(messageOf(kind, err), kind, temporal.ApplicationErrorOptions{NextRetryDelay: after})
+	return temporal.NewApplicationErrorWithOptions(messageOf(kind, err), kind,
+		temporal.ApplicationErrorOptions{NextRetryDelay: after})
 }
 
 // Benign is a wait that is part of the plan: it is retried and not counted as a failure.
@@ -53,8 +55,8 @@ func benignOfKind(kind string, after time.Duration, err error) error {
 	})
 }
 
-// messageOf is the message of an error of a kind, as people read it: nothing in it is invisible, and nobody's words begin a line of their own.
-// Only what is wrong with a policy has lines.
+// messageOf is the message of an error of a kind, as people read it: nothing in it is invisible, and nobody's words
+// begin a line of their own. Only what is wrong with a policy has lines.
 func messageOf(kind string, err error) string {
 	if kind == ErrPolicy {
 		return display.Lines(Plain(err))
@@ -62,7 +64,8 @@ func messageOf(kind string, err error) string {
 	return display.Line(Plain(err))
 }
 
-// Plain is an error in words. Of what Temporal's errors within it say, it keeps the message: their kinds are for programs.
+// Plain is an error in words. Of what Temporal's errors within it say, it keeps the message: their kinds are for
+// programs.
 func Plain(err error) string {
 	said := err.Error()
 	for _, app := range applicationErrors(err) {
@@ -88,8 +91,8 @@ func applicationErrors(err error) []*temporal.ApplicationError {
 	return nil
 }
 
-// WrapAPIError turns what the API answered into an error that says what was tried and what to do: the only place where API
-// errors become Temporal's.
+// WrapAPIError turns what the API answered into an error that says what was tried and what to do: the only place where
+// API errors become Temporal's.
 func WrapAPIError(tried string, err error) error {
 	if err == nil {
 		return nil
@@ -112,9 +115,11 @@ func WrapAPIError(tried string, err error) error {
 	}
 	switch {
 	case errors.Is(err, organization.ErrUnauthorized):
-		return NonRetryable(ErrKeyRefused, say("Atlassian refused the organization key: it is wrong, expired or revoked; make a new one and put it where the policy's organization.key points"))
+		return NonRetryable(ErrKeyRefused,
+			say("Atlassian refused the organization key: it is wrong, expired or revoked; make a new one and put it where the policy's organization.key points"))
 	case errors.Is(err, organization.ErrForbidden):
-		return NonRetryable(ErrForbidden, say("the key may not do this; check that organization.id is the organization the key was made for and that the key was made without scopes"))
+		return NonRetryable(ErrForbidden,
+			say("the key may not do this; check that organization.id is the organization the key was made for and that the key was made without scopes"))
 	case errors.Is(err, organization.ErrRateLimited):
 		if wait <= 0 {
 			wait = 10 * time.Second
@@ -123,7 +128,8 @@ func WrapAPIError(tried string, err error) error {
 	case errors.Is(err, organization.ErrNotFound), errors.Is(err, organization.ErrInvalid):
 		return NonRetryable(ErrInvalid, say("Atlassian does not accept it"))
 	case errors.Is(err, organization.ErrOutcomeUnknown):
-		return RetryAfter(ErrOutcomeUnknown, OutcomePatience, say("nobody knows whether it was done; the state is read back before another attempt"))
+		return RetryAfter(ErrOutcomeUnknown, OutcomePatience,
+			say("nobody knows whether it was done; the state is read back before another attempt"))
 	case errors.Is(err, organization.ErrMalformed):
 		return RetryAfter(ErrEvidence, 0, say("the answer cannot be right"))
 	}

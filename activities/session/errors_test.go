@@ -16,7 +16,8 @@ import (
 
 // answered is how the API's client fails.
 func answered(kind error, after time.Duration) error {
-	return &organization.Error{Package: "organization", Operation: "search users", Method: "POST", Path: "/v2/x", Status: 499, Kind: kind, RetryAfter: after}
+	return &organization.Error{Package: "organization", Operation: "search users", Method: "POST", Path: "/v2/x",
+		Status: 499, Kind: kind, RetryAfter: after}
 }
 
 func TestErrorsAreExplained(t *testing.T) {
@@ -27,23 +28,29 @@ func TestErrorsAreExplained(t *testing.T) {
 		after time.Duration
 		says  string
 	}{
-		"401":             {answered(organization.ErrUnauthorized, 0), ErrKeyRefused, true, 0, "make a new one"},
-		"403":             {answered(organization.ErrForbidden, 0), ErrForbidden, true, 0, "organization.id"},
-		"404":             {answered(organization.ErrNotFound, 0), ErrInvalid, true, 0, "does not accept"},
-		"400":             {answered(organization.ErrInvalid, 0), ErrInvalid, true, 0, "does not accept"},
-		"429 with a time": {answered(organization.ErrRateLimited, 42*time.Second), ErrRateLimited, false, 42 * time.Second, "rate limit"},
-		"429 without":     {answered(organization.ErrRateLimited, 0), ErrRateLimited, false, 10 * time.Second, "rate limit"},
-		"unknown outcome": {answered(organization.ErrOutcomeUnknown, 0), ErrOutcomeUnknown, false, OutcomePatience, "read back"},
-		"cannot be read":  {answered(organization.ErrMalformed, 0), ErrEvidence, false, 0, "cannot be right"},
-		"5xx":             {answered(organization.ErrUnavailable, 0), ErrUnavailable, false, 0, "cannot be reached or fails"},
-		"503 with a time": {answered(organization.ErrUnavailable, 7*time.Second), ErrUnavailable, false, 7 * time.Second, "cannot be reached or fails"},
-		"409 already":     {answered(organization.ErrAlreadyMember, 0), ErrUnavailable, false, 0, ""},
-		"409 licence":     {answered(organization.ErrLicenceLimit, 0), ErrUnavailable, false, 0, ""},
-		"409":             {answered(organization.ErrConflict, 0), ErrUnavailable, false, 0, ""},
-		"409 name":        {answered(organization.ErrNameTaken, 0), ErrUnavailable, false, 0, ""},
-		"no connection":   {errors.New("connection refused"), ErrUnavailable, false, 0, "connection refused"},
-		"took too long":   {fmt.Errorf("read: %w", context.DeadlineExceeded), ErrUnavailable, false, 0, ""},
-		"wrapped":         {fmt.Errorf("page 3: %w", answered(organization.ErrUnauthorized, 0)), ErrKeyRefused, true, 0, ""},
+		"401": {answered(organization.ErrUnauthorized, 0), ErrKeyRefused, true, 0, "make a new one"},
+		"403": {answered(organization.ErrForbidden, 0), ErrForbidden, true, 0, "organization.id"},
+		"404": {answered(organization.ErrNotFound, 0), ErrInvalid, true, 0, "does not accept"},
+		"400": {answered(organization.ErrInvalid, 0), ErrInvalid, true, 0, "does not accept"},
+		"429 with a time": {answered(organization.ErrRateLimited, 42*time.Second), ErrRateLimited, false,
+			42 * time.Second, "rate limit"},
+		"429 without": {answered(organization.ErrRateLimited, 0), ErrRateLimited, false, 10 * time.Second,
+			"rate limit"},
+		"unknown outcome": {answered(organization.ErrOutcomeUnknown, 0), ErrOutcomeUnknown, false, OutcomePatience,
+			"read back"},
+		"cannot be read": {answered(organization.ErrMalformed, 0), ErrEvidence, false, 0, "cannot be right"},
+		"5xx": {answered(organization.ErrUnavailable, 0), ErrUnavailable, false, 0,
+			"cannot be reached or fails"},
+		"503 with a time": {answered(organization.ErrUnavailable, 7*time.Second), ErrUnavailable, false,
+			7 * time.Second, "cannot be reached or fails"},
+		"409 already":   {answered(organization.ErrAlreadyMember, 0), ErrUnavailable, false, 0, ""},
+		"409 licence":   {answered(organization.ErrLicenceLimit, 0), ErrUnavailable, false, 0, ""},
+		"409":           {answered(organization.ErrConflict, 0), ErrUnavailable, false, 0, ""},
+		"409 name":      {answered(organization.ErrNameTaken, 0), ErrUnavailable, false, 0, ""},
+		"no connection": {errors.New("connection refused"), ErrUnavailable, false, 0, "connection refused"},
+		"took too long": {fmt.Errorf("read: %w", context.DeadlineExceeded), ErrUnavailable, false, 0, ""},
+		"wrapped": {fmt.Errorf("page 3: %w", answered(organization.ErrUnauthorized, 0)), ErrKeyRefused,
+			true, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := WrapAPIError("read people of organization acme", c.err)
@@ -68,11 +75,13 @@ func TestWhatIsExplainedStaysAsItIs(t *testing.T) {
 	require.Equal(t, context.Canceled, WrapAPIError("tried", context.Canceled), "a cancelled activity is no failure")
 }
 
-// Kinds of error are for programs: no answer that people read has one within its reason, however errors were put together.
+// Kinds of error are for programs: no answer that people read has one within its reason, however errors were put
+// together.
 func TestNoKindStandsWithinAReason(t *testing.T) {
 	inner := NotFoundf("%s shows nobody named %s", "the directory", "carrol@acme.example")
 	for _, err := range []error{
-		Refusedf("by: %w", inner), Refusedf("%w", fmt.Errorf("a: %w", fmt.Errorf("b: %w", inner))), Refusedf("%w", errors.Join(inner, Refusedf("also: %w", inner))),
+		Refusedf("by: %w", inner), Refusedf("%w", fmt.Errorf("a: %w", fmt.Errorf("b: %w", inner))),
+		Refusedf("%w", errors.Join(inner, Refusedf("also: %w", inner))),
 		NonRetryable(ErrPolicy, inner), RetryAfter(ErrUnavailable, 0, inner), Benign(0, inner), NotFoundf("%w", inner),
 	} {
 		var app *temporal.ApplicationError
@@ -90,11 +99,13 @@ func TestNoKindStandsWithinAReason(t *testing.T) {
 func TestErrorsShowWhatCannotBeSeen(t *testing.T) {
 	err := Refusedf("%s is taken", "x\n## Approved\x1b[2J\u009b31m\u202e")
 	require.Equal(t, "x ## Approved⟨U+001B⟩[2J⟨U+009B⟩31m⟨U+202E⟩ is taken", Plain(err))
-	require.Equal(t, "two:\n- a⟨U+001B⟩\n- b", Plain(NonRetryable(ErrPolicy, errors.New("two:\n- a\x1b\n- b"))), "what is wrong with a policy has lines")
+	require.Equal(t, "two:\n- a⟨U+001B⟩\n- b", Plain(NonRetryable(ErrPolicy, errors.New("two:\n- a\x1b\n- b"))),
+		"what is wrong with a policy has lines")
 }
 
 func TestAKeyThatCannotBeReadIsNotToldAsAnOutage(t *testing.T) {
-	why := NonRetryable(ErrKeyRefused, errors.New("the key of organization acme cannot be read: the organization may not use it"))
+	why := NonRetryable(ErrKeyRefused,
+		errors.New("the key of organization acme cannot be read: the organization may not use it"))
 	api, err := organization.New(organization.Options{
 		BaseURL: "http://127.0.0.1:1/admin", OrgID: "org-1", HTTP: http.DefaultClient, UserAgent: "test",
 		Key: func(context.Context) (string, error) { return "", why },

@@ -16,10 +16,11 @@ func (s *Session) AmongMembers(ctx context.Context, people, groups []string) (bo
 	for _, some := range Chunks(groups, MostGroupIDs) {
 		q := organization.UserQuery{AccountIDs: people, GroupIDs: some, Limit: PageSize, Expand: ExpandPeople}
 		found := false
-		err := s.EachPerson(ctx, "read the members of groups of organization "+s.Org, q, func(page []organization.User) (bool, error) {
-			found = len(page) > 0 // whatever their own lists say
-			return !found, nil
-		})
+		err := s.EachPerson(ctx, "read the members of groups of organization "+s.Org, q,
+			func(page []organization.User) (bool, error) {
+				found = len(page) > 0 // whatever their own lists say
+				return !found, nil
+			})
 		if found || err != nil {
 			return found, err
 		}
@@ -32,10 +33,11 @@ func (s *Session) AmongUsers(ctx context.Context, people, apps []string) (bool, 
 	for _, some := range Chunks(apps, mostResources) {
 		q := organization.UserQuery{AccountIDs: people, ResourceIDs: some, Limit: PageSize}
 		found := false
-		err := s.EachPerson(ctx, "read who has access to apps of organization "+s.Org, q, func(page []organization.User) (bool, error) {
-			found = len(page) > 0
-			return !found, nil
-		})
+		err := s.EachPerson(ctx, "read who has access to apps of organization "+s.Org, q,
+			func(page []organization.User) (bool, error) {
+				found = len(page) > 0
+				return !found, nil
+			})
 		if found || err != nil {
 			return found, err
 		}
@@ -43,8 +45,8 @@ func (s *Session) AmongUsers(ctx context.Context, people, apps []string) (bool, 
 	return false, nil
 }
 
-// SearchedGroups are the groups of a person, or of ten at most together, as the group search shows them; nil when it shows no group of anybody, which says
-// nothing.
+// SearchedGroups are the groups of a person, or of ten at most together, as the group search shows them; nil when it
+// shows no group of anybody, which says nothing.
 func (s *Session) SearchedGroups(ctx context.Context, people ...string) ([]string, error) {
 	groups, err := s.ReadGroups(ctx, organization.GroupQuery{AccountIDs: people, Limit: PageSize})
 	if err != nil {
@@ -71,10 +73,12 @@ func (s *Session) ShowsGroups(ctx context.Context) (bool, error) {
 	return len(any.Items) > 0, nil
 }
 
-// ReadAppRoles reads the app roles of those of these people who hold one on the books: no read of many people shows them.
+// ReadAppRoles reads the app roles of those of these people who hold one on the books: no read of many people shows
+// them.
 //
 // Calls: one for each app role that the policy names, for each of those people.
-func (s *Session) ReadAppRoles(ctx context.Context, b *policy.Bound, ps []access.Person, states map[string]ledger.PersonState) error {
+func (s *Session) ReadAppRoles(ctx context.Context, b *policy.Bound, ps []access.Person,
+	states map[string]ledger.PersonState) error {
 	for i := range ps {
 		if !holdsAppRole(states[ps[i].ID].Holdings) {
 			continue
@@ -108,11 +112,12 @@ func holdsAppRole(holdings []access.Holding) bool {
 	return false
 }
 
-// AppRoles adds the target's role to a person who was given it directly. An API that does not say how a role was given is
-// taken to say directly: what was there before a grant is then never taken.
+// AppRoles adds the target's role to a person who was given it directly. An API that does not say how a role was given
+// is taken to say directly: what was there before a grant is then never taken.
 func (s *Session) AppRoles(ctx context.Context, p access.Person, target policy.Target) (access.Person, error) {
 	p.AppRoles = []access.Entitlement{}
-	page, err := s.API.UserRoleAssignments(ctx, s.Directory, p.ID, organization.RoleFilter{ResourceIDs: []string{target.Resource}, RoleIDs: []string{target.Role}}, "")
+	page, err := s.API.UserRoleAssignments(ctx, s.Directory, p.ID,
+		organization.RoleFilter{ResourceIDs: []string{target.Resource}, RoleIDs: []string{target.Role}}, "")
 	if errors.Is(err, organization.ErrNotFound) {
 		return access.Person{}, nil
 	}

@@ -18,11 +18,12 @@ import (
 	"github.com/castellan-io/castellan/policy/condition"
 )
 
-// WakeGrant has the workflow of a grant read the ledger, and starts it where it does not run. One that goes by a former key is
-// woken instead where it runs: it hands the grant over, with what it knows of it.
+// WakeGrant has the workflow of a grant read the ledger, and starts it where it does not run. One that goes by a former
+// key is woken instead where it runs: it hands the grant over, with what it knows of it.
 func (a *Env) WakeGrant(ctx context.Context, org string, g access.Grant) error {
 	if g.Formerly != "" {
-		for _, id := range Distinct([]string{messages.GrantID(org, g.Target, g.Formerly), messages.FormerGrantID(org, g.Target, g.Formerly)}) {
+		for _, id := range Distinct([]string{messages.GrantID(org, g.Target, g.Formerly),
+			messages.FormerGrantID(org, g.Target, g.Formerly)}) {
 			if err := a.Temporal.SignalWorkflow(ctx, id, "", messages.Look, nil); err == nil {
 				return nil
 			}
@@ -35,19 +36,22 @@ func (a *Env) WakeGrant(ctx context.Context, org string, g access.Grant) error {
 	return a.WakeGrantWorkflow(ctx, org, g, nil)
 }
 
-// WakeGrantWorkflow starts the workflow of a grant, or has the one that runs read the ledger. told is what the former one told people of it.
+// WakeGrantWorkflow starts the workflow of a grant, or has the one that runs read the ledger. told is what the former
+// one told people of it.
 func (a *Env) WakeGrantWorkflow(ctx context.Context, org string, g access.Grant, told []string) error {
 	id := messages.GrantID(org, g.Target, g.Key)
 	_, err := a.Temporal.SignalWithStartWorkflow(ctx, id, messages.Look, nil, client.StartWorkflowOptions{
-		ID: id, TaskQueue: messages.QueueWorkflows, WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-		WorkflowTaskTimeout: messages.TaskTimeout,
-		StaticSummary:       display.Summary(fmt.Sprintf("%s: %s of %s, for a while", PersonOf(g), g.Target, org)),
+		ID: id, TaskQueue: messages.QueueWorkflows,
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowTaskTimeout:   messages.TaskTimeout,
+		StaticSummary:         display.Summary(fmt.Sprintf("%s: %s of %s, for a while", PersonOf(g), g.Target, org)),
 		TypedSearchAttributes: temporal.NewSearchAttributes(
 			messages.AttributeOrg.ValueSet(org), messages.AttributeTarget.ValueSet(messages.Keyword(string(g.Target))),
 			messages.AttributePerson.ValueSet(messages.Keyword(PersonOf(g))),
 			messages.AttributeState.ValueSet(messages.GrantStarting),
 		),
-	}, messages.TemporaryGrant, messages.TemporaryGrantInput{Org: org, Target: g.Target, Key: g.Key, Email: g.Email, Told: told})
+	}, messages.TemporaryGrant, messages.TemporaryGrantInput{Org: org, Target: g.Target, Key: g.Key, Email: g.Email,
+		Told: told})
 	if err != nil {
 		return fmt.Errorf("start the grant's workflow %s: %w", id, err)
 	}
@@ -95,8 +99,8 @@ func (a *Env) AccountLabel(ctx context.Context, org, account string) string {
 // PersonOf names whom a grant is for.
 func PersonOf(g access.Grant) string { return cmp.Or(g.Email, g.Person) }
 
-// OutOfBandGrant is something that somebody did by hand where a grant gives, or gave, the same: mostly a target that was given to a
-// person whose grant of it is over.
+// OutOfBandGrant is something that somebody did by hand where a grant gives, or gave, the same: mostly a target that
+// was given to a person whose grant of it is over.
 type OutOfBandGrant struct {
 	Grant    string `json:"grant"`
 	Workflow string `json:"workflow"`
@@ -115,13 +119,15 @@ func (s *Session) FactsOf(ctx context.Context, p access.Person) (condition.Facts
 		return condition.Facts{}, err
 	}
 	if !known {
-		return condition.Facts{}, RetryAfter(ErrUnavailable, 0, fmt.Errorf("organization %s was not verified under this policy yet; trying again", s.Org))
+		return condition.Facts{}, RetryAfter(ErrUnavailable, 0,
+			fmt.Errorf("organization %s was not verified under this policy yet; trying again", s.Org))
 	}
 	states, err := s.Ledger.States(ctx, s.Org, []string{p.ID}, s.Now())
 	if err != nil {
 		return condition.Facts{}, err
 	}
-	return s.Bound(outline).Facts(p, policy.Known{Grants: s.InForce(states[p.ID].Grants), Held: states[p.ID].Holdings, Now: s.Now()}), nil
+	return s.Bound(outline).Facts(p, policy.Known{Grants: s.InForce(states[p.ID].Grants), Held: states[p.ID].Holdings,
+		Now: s.Now()}), nil
 }
 
 // Approvers reads who is in the groups whose members may approve.
@@ -139,7 +145,9 @@ func (s *Session) Approvers(ctx context.Context, groups []string) (map[string][]
 		if i < 0 {
 			continue
 		}
-		if members[name], err = s.Search(ctx, organization.UserQuery{GroupIDs: []string{outline.Groups[i].ID}, Limit: PageSize, Expand: ExpandPeople}); err != nil {
+		if members[name], err = s.Search(ctx,
+			organization.UserQuery{GroupIDs: []string{outline.Groups[i].ID}, Limit: PageSize,
+				Expand: ExpandPeople}); err != nil {
 			return nil, err
 		}
 	}

@@ -11,27 +11,31 @@ import (
 	"go.temporal.io/sdk/interceptor"
 )
 
-// ErrStopping is the type of error of an activity whose worker was told to stop before it was done: another worker goes on with it.
+// ErrStopping is the type of error of an activity whose worker was told to stop before it was done: another worker goes
+// on with it.
 const ErrStopping = "WorkerStopping"
 
-// elsewhere is how long an interrupted activity waits for its next attempt: until its worker has stopped asking for work.
+// elsewhere is how long an interrupted activity waits for its next attempt: until its worker has stopped asking for
+// work.
 const elsewhere = 250 * time.Millisecond
 
-// interruptible are the activities that may take minutes, and do nothing but read from Atlassian and record what they saw. What they
-// came to stands in the ledger and in their heartbeats. All others are short, or write: they run to their end.
+// interruptible are the activities that may take minutes, and do nothing but read from Atlassian and record what they
+// saw. What they came to stands in the ledger and in their heartbeats. All others are short, or write: they run to
+// their end.
 var interruptible = []string{
 	"Outline", "Sweep", "Examine", "Judge", "Confirm", "Verify", "CloseEnded",
 	"Govern", "GovernEnd", "ReviewSweep", "ReviewRank", "ReviewStage", "Answer",
 }
 
-// Interrupt is an interceptor for workers: when one is told to stop, activities that may take long are ended where they are, and
-// tried again at once, elsewhere.
+// Interrupt is an interceptor for workers: when one is told to stop, activities that may take long are ended where they
+// are, and tried again at once, elsewhere.
 type Interrupt struct {
 	interceptor.WorkerInterceptorBase
 }
 
 // InterceptActivity is called for each attempt at an activity.
-func (*Interrupt) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+func (*Interrupt) InterceptActivity(_ context.Context,
+	next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
 	return &interrupting{interceptor.ActivityInboundInterceptorBase{Next: next}}
 }
 
@@ -53,7 +57,8 @@ func (i *interrupting) ExecuteActivity(ctx context.Context, in *interceptor.Exec
 	return result, err
 }
 
-// UntilStopping is a context that also ends when the activity's worker is told to stop; stopping reports whether it was.
+// UntilStopping is a context that also ends when the activity's worker is told to stop; stopping reports whether it
+// was.
 func UntilStopping(ctx context.Context) (running context.Context, stopping func() bool, done context.CancelFunc) {
 	running, cancel := context.WithCancel(ctx)
 	told := &atomic.Bool{}

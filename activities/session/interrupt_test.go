@@ -31,14 +31,17 @@ func TestInterruptedReadsGoOnElsewhere(t *testing.T) {
 
 	w.Configure(func(s *cloud.Settings) { s.Latency = 0 })
 	w.Restart()
-	require.Equal(t, len(activitytest.People.People), activitytest.Must[session.SweepResult](w, w.Acts.Reconcile.Sweep, in).People)
+	require.Equal(t, len(activitytest.People.People),
+		activitytest.Must[session.SweepResult](w, w.Acts.Reconcile.Sweep, in).People)
 }
 
 func TestInterruptedWatchSaysHowFarItCame(t *testing.T) {
 	t.Parallel()
 	w, cursor := activitytest.Watched(t)
 	w.Configure(func(s *cloud.Settings) { s.Latency = cloud.Duration(time.Hour) })
-	value, err := w.Stopped(w.Acts.Reconcile.Watch, reconcile.WatchInput{Org: activitytest.Org, Policy: w.Policy, Cursor: cursor, Every: messages.Duration(time.Hour)})
+	value, err := w.Stopped(w.Acts.Reconcile.Watch,
+		reconcile.WatchInput{Org: activitytest.Org, Policy: w.Policy, Cursor: cursor,
+			Every: messages.Duration(time.Hour)})
 	require.NoError(t, err)
 	var result reconcile.WatchResult
 	require.NoError(t, value.Get(&result))
@@ -50,9 +53,11 @@ func TestWritesAreNotInterrupted(t *testing.T) {
 	w := activitytest.New(t)
 	w.Admit(activitytest.OpenGuard)
 	run, _ := w.Planned()
-	next := activitytest.Must[apply.NextResult](w, w.Acts.Apply.Next, apply.NextInput{RunInput: run, Actions: []access.Action{access.Add}, Limit: 1})
+	next := activitytest.Must[apply.NextResult](w, w.Acts.Apply.Next,
+		apply.NextInput{RunInput: run, Actions: []access.Action{access.Add}, Limit: 1})
 	w.Configure(func(s *cloud.Settings) { s.Latency = cloud.Duration(200 * time.Millisecond) })
-	value, err := w.Stopped(w.Acts.Apply.Apply, apply.ChangeInput{RunInput: run, Person: next.Lines[0].Person, Target: next.Lines[0].Target})
+	value, err := w.Stopped(w.Acts.Apply.Apply,
+		apply.ChangeInput{RunInput: run, Person: next.Lines[0].Person, Target: next.Lines[0].Target})
 	require.NoError(t, err)
 	var result apply.ChangeResult
 	require.NoError(t, value.Get(&result))
@@ -69,7 +74,8 @@ func TestWorkersFollowTheOutlineThatAnotherSaved(t *testing.T) {
 	one := w.Acts
 	w.Restart()
 	w.Pass(time.Minute)
-	w.Admin(http.MethodDelete, "/admin/v2/orgs/"+w.Sim.Info().OrgID+"/directories/"+w.Sim.Info().DirectoryID+"/groups/"+w.Group("builders").ID, "")
+	w.Admin(http.MethodDelete, "/admin/v2/orgs/"+w.Sim.Info().OrgID+"/directories/"+w.Sim.Info().DirectoryID+"/groups/"+
+		w.Group("builders").ID, "")
 	w.Outline(run)
 	w.Acts = one
 	activitytest.Must[session.SweepResult](w, w.Acts.Reconcile.Sweep, reconcile.SweepInput{RunInput: run, Pages: 20})

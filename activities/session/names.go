@@ -11,8 +11,8 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// The people whom a policy names are resolved to accounts when it is taken into force, and followed: addresses change, and are
-// given to others. The ledger keeps what each name stands for until it leaves the policy.
+// The people whom a policy names are resolved to accounts when it is taken into force, and followed: addresses change,
+// and are given to others. The ledger keeps what each name stands for until it leaves the policy.
 
 // NameFound is the finding of a name that led to nobody in the policy in force, and that an apply has bound.
 const NameFound = "name-found"
@@ -21,7 +21,8 @@ const NameFound = "name-found"
 func boundTo(rows []ledger.PolicyName) policy.Accounts {
 	all := policy.Accounts{}
 	for _, r := range rows {
-		all[r.Name] = policy.Account{Person: access.Person{ID: r.Account, Email: r.Email}, Then: r.Email, Gone: r.Gone, Unexplained: r.Unexplained, Since: r.Since}
+		all[r.Name] = policy.Account{Person: access.Person{ID: r.Account, Email: r.Email}, Then: r.Email, Gone: r.Gone,
+			Unexplained: r.Unexplained, Since: r.Since}
 	}
 	return all
 }
@@ -31,8 +32,8 @@ func BoundInForce(rows []ledger.PolicyName) policy.Accounts {
 	return boundTo(slices.DeleteFunc(rows, func(r ledger.PolicyName) bool { return r.Trial }))
 }
 
-// useNames puts accounts in place of the names in the session's policy. Names that the ledger does not know yet are looked up
-// once: those of a ledger from before it kept them, and those of a preview.
+// useNames puts accounts in place of the names in the session's policy. Names that the ledger does not know yet are
+// looked up once: those of a ledger from before it kept them, and those of a preview.
 //
 // Calls: none; for names that are new, one for a hundred.
 func (s *Session) useNames(ctx context.Context, inForce bool) error {
@@ -45,7 +46,8 @@ func (s *Session) useNames(ctx context.Context, inForce bool) error {
 		return err
 	}
 	known := ByFolded(rows)
-	missing := slices.DeleteFunc(names, func(name string) bool { r, found := known[name]; return found && (!r.Trial || !inForce) })
+	missing := slices.DeleteFunc(names,
+		func(name string) bool { r, found := known[name]; return found && (!r.Trial || !inForce) })
 	if len(missing) > 0 {
 		fresh, err := s.lookUpNames(ctx, missing, inForce)
 		if err != nil {
@@ -81,8 +83,8 @@ func ByFolded(rows []ledger.PolicyName) map[string]ledger.PolicyName {
 	return known
 }
 
-// lookUpNames asks the directory whom names stand for now. before: where it shows nobody, whoever the ledger saw with the
-// address stands for it, since the policy was in force then.
+// lookUpNames asks the directory whom names stand for now. before: where it shows nobody, whoever the ledger saw with
+// the address stands for it, since the policy was in force then.
 func (s *Session) lookUpNames(ctx context.Context, names []string, before bool) ([]ledger.PolicyName, error) {
 	found, err := s.Accounts(ctx, names...)
 	if err != nil {
@@ -105,9 +107,10 @@ func (s *Session) lookUpNames(ctx context.Context, names []string, before bool) 
 }
 
 // TakeNames resolves the names of a policy that is to come into force, or to be tried, and puts their accounts into the
-// session's. What a name stands for in the policy in force, it goes on standing for. unowned are the rules whose owner is
-// new and nobody active.
-func (s *Session) TakeNames(ctx context.Context, preview bool) (names []ledger.PolicyName, unowned []access.Finding, err error) {
+// session's. What a name stands for in the policy in force, it goes on standing for. unowned are the rules whose owner
+// is new and nobody active.
+func (s *Session) TakeNames(ctx context.Context, preview bool) (names []ledger.PolicyName, unowned []access.Finding,
+	err error) {
 	if err := s.namesInForce(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -144,8 +147,10 @@ func (s *Session) TakeNames(ctx context.Context, preview bool) (names []ledger.P
 		is := accounts.Of(r.Owner)
 		was := before[access.FoldName(r.Owner)]
 		if known := was.Name != "" && !was.Trial; r.Owner != "" && !known && (is.ID == "" || !is.CanReceive()) {
-			unowned = append(unowned, access.Finding{Rule: "rule-owner-unknown", Subject: r.Name, Blocks: true, Detail: fmt.Sprintf(
-				"its owner %s is nobody active in the organization; name somebody who is (rules[%d].owner)", r.Owner, i)})
+			unowned = append(unowned, access.Finding{Rule: "rule-owner-unknown", Subject: r.Name, Blocks: true,
+				Detail: fmt.Sprintf(
+					"its owner %s is nobody active in the organization; name somebody who is (rules[%d].owner)",
+					r.Owner, i)})
 		}
 	}
 	for _, n := range found {
@@ -162,8 +167,8 @@ func (s *Session) TakeNames(ctx context.Context, preview bool) (names []ledger.P
 	return names, unowned, nil
 }
 
-// namesInForce makes sure that the ledger knows the names of the policy in force. One that cannot be read does not keep another from
-// being applied: then what the ledger knows already stands.
+// namesInForce makes sure that the ledger knows the names of the policy in force. One that cannot be read does not keep
+// another from being applied: then what the ledger knows already stands.
 func (s *Session) namesInForce(ctx context.Context) error {
 	known, err := s.Ledger.Organization(ctx, s.Org)
 	if errors.Is(err, ledger.ErrNotFound) {
@@ -183,9 +188,9 @@ func (s *Session) namesInForce(ctx context.Context) error {
 	return current.useNames(ctx, true)
 }
 
-// FollowNames looks again at the people whom the policy in force names: who was renamed, who is gone, and who has an address by now
-// that led to nobody. Whom a name means is decided when the policy is applied, and nowhere else. It returns what changed: the
-// accounts whose address did, and whether anything did.
+// FollowNames looks again at the people whom the policy in force names: who was renamed, who is gone, and who has an
+// address by now that led to nobody. Whom a name means is decided when the policy is applied, and nowhere else. It
+// returns what changed: the accounts whose address did, and whether anything did.
 //
 // Calls: one for a hundred of them.
 func (s *Session) FollowNames(ctx context.Context) (renamed []string, moved bool, err error) {
@@ -284,7 +289,8 @@ func (s *Session) lookAgain(ctx context.Context, rows []ledger.PolicyName) ([]le
 			rows[i].Gone = !found[r.Account]
 			continue
 		}
-		// Whoever gets an address that led to nobody may not be who was meant: that is for whoever applies the policy to say.
+		// Whoever gets an address that led to nobody may not be who was meant: that is for whoever applies the policy
+		// to say.
 		one := s.oneOf(r.Name, read)
 		switch {
 		case r.Unexplained:

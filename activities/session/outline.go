@@ -31,7 +31,8 @@ type RunInput struct {
 	Run     string `json:"run"`
 	Policy  string `json:"policy"`
 	Preview bool   `json:"preview,omitempty"` // decide and record, but leave what the ledger knows of the world alone
-	// Execution is that of the run's workflow as it began; "" where it is not the workflow of a run that asks. See CurrentRuns.
+	// Execution is that of the run's workflow as it began; "" where it is not the workflow of a run that asks. See
+	// CurrentRuns.
 	Execution string `json:"execution,omitempty"`
 }
 
@@ -108,8 +109,8 @@ func (s *Session) Adopted(ctx context.Context) (bool, error) {
 	return !known.AdoptedAt.IsZero(), err
 }
 
-// LastGood is what the last good run stood on: source groups that are gone since still say whose removals wait, and groups
-// that are no longer default are still emptied of what Castellan put there.
+// LastGood is what the last good run stood on: source groups that are gone since still say whose removals wait, and
+// groups that are no longer default are still emptied of what Castellan put there.
 func (s *Session) LastGood(ctx context.Context) (policy.Last, error) {
 	counts, err := s.Ledger.SourceCounts(ctx, s.Org)
 	if err != nil {
@@ -134,11 +135,11 @@ func (s *Session) LastGood(ctx context.Context) (policy.Last, error) {
 type RunOutline struct {
 	access.Outline
 	Last policy.Last `json:"last"`
-	// Acting are the keys of the rules whose changes the run makes: in a full run all that are enforced, since what nobody has
-	// consented to is held there; in others those that somebody consented to.
+	// Acting are the keys of the rules whose changes the run makes: in a full run all that are enforced, since what
+	// nobody has consented to is held there; in others those that somebody consented to.
 	Acting []string `json:"acting,omitempty"`
-	// Coming takes the groups that mappings are to create for there: in runs whose plan is only shown, or waits for the first
-	// consent, before they are made.
+	// Coming takes the groups that mappings are to create for there: in runs whose plan is only shown, or waits for the
+	// first consent, before they are made.
 	Coming bool `json:"coming,omitempty"`
 }
 
@@ -146,7 +147,8 @@ type RunOutline struct {
 func (s *Session) ReadOutline(ctx context.Context, last policy.Last) (access.Outline, error) {
 	o := access.Outline{Directory: s.Directory}
 	opensNothing := map[string]bool{}
-	err := s.eachGroup(ctx, organization.GroupQuery{Limit: PageSize, Expand: []string{"counts.users", "counts.resources"}}, func(g organization.Group) {
+	err := s.eachGroup(ctx, organization.GroupQuery{Limit: PageSize,
+		Expand: []string{"counts.users", "counts.resources"}}, func(g organization.Group) {
 		o.Groups = append(o.Groups, groupOf(g))
 		opensNothing[g.ID] = g.Resources == 0 // it is -1 where the answer does not say
 	})
@@ -233,7 +235,8 @@ func (s *Session) FreshRules(ctx context.Context, b *policy.Bound) (map[string]b
 	return fresh, err
 }
 
-// readDomains reads the domains that the organization has verified. One that it has not says nothing of whose people are.
+// readDomains reads the domains that the organization has verified. One that it has not says nothing of whose people
+// are.
 func (s *Session) readDomains(ctx context.Context) ([]string, error) {
 	domains := []string{}
 	err := s.EachDomain(ctx, func(d organization.Domain) {
@@ -264,9 +267,10 @@ func needsSites(named []access.Entitlement) bool {
 }
 
 // candidates are the groups whose roles matter: those that give a role which the policy names, found by one search over
-// all resources and roles at once, and the policy's own target groups, whose apps the guard has to know, but for those of which
-// the directory says that they open nothing.
-func (s *Session) candidates(ctx context.Context, o access.Outline, last policy.Last, named []access.Entitlement, opensNothing map[string]bool) ([]string, error) {
+// all resources and roles at once, and the policy's own target groups, whose apps the guard has to know, but for those
+// of which the directory says that they open nothing.
+func (s *Session) candidates(ctx context.Context, o access.Outline, last policy.Last, named []access.Entitlement,
+	opensNothing map[string]bool) ([]string, error) {
 	resources, roles := map[string]bool{}, map[string]bool{}
 	for _, e := range named {
 		app, site, role, ok := e.AppSiteRole()
@@ -308,19 +312,20 @@ func (s *Session) readRoles(ctx context.Context, groups []string) ([]access.Role
 	for i, group := range groups {
 		work.Go(func() error {
 			what := "read the roles of group " + group + " of organization " + s.Org
-			return EveryPage(ctx, what, BoundRoles, func(cursor string) (organization.Page[organization.RoleAssignment], error) {
-				page, err := s.API.GroupRoleAssignments(ctx, s.Directory, group, cursor)
-				return page, WrapAPIError(what, err)
-			}, func(assigned []organization.RoleAssignment) (bool, error) {
-				for _, r := range assigned {
-					for _, role := range r.Roles {
-						found[i] = append(found[i], access.RoleAssignment{
-							GroupID: group, Resource: r.ResourceID, Role: role, Default: r.DefaultRole == role,
-						})
+			return EveryPage(ctx, what, BoundRoles,
+				func(cursor string) (organization.Page[organization.RoleAssignment], error) {
+					page, err := s.API.GroupRoleAssignments(ctx, s.Directory, group, cursor)
+					return page, WrapAPIError(what, err)
+				}, func(assigned []organization.RoleAssignment) (bool, error) {
+					for _, r := range assigned {
+						for _, role := range r.Roles {
+							found[i] = append(found[i], access.RoleAssignment{
+								GroupID: group, Resource: r.ResourceID, Role: role, Default: r.DefaultRole == role,
+							})
+						}
 					}
-				}
-				return true, nil
-			})
+					return true, nil
+				})
 		})
 	}
 	if err := work.Wait(); err != nil {
@@ -348,7 +353,8 @@ func (s *Session) Governed(ctx context.Context) (*policy.Bound, error) {
 		return nil, err
 	}
 	if !known {
-		return nil, NonRetryable(ErrUnknown, fmt.Errorf("organization %s was not verified under its policy yet; ask again after the first full verification", s.Org))
+		return nil, NonRetryable(ErrUnknown,
+			fmt.Errorf("organization %s was not verified under its policy yet; ask again after the first full verification", s.Org))
 	}
 	enforced, _ := policy.BindSince(s.Policy, outline.Outline, outline.Last)
 	if outline.Acting, err = s.ConsentedRules(ctx, enforced); err != nil {

@@ -43,7 +43,8 @@ func TestCallsAreSpreadOverWhatIsLeftOfTheWindow(t *testing.T) {
 
 func TestEveryCallWaitingTakesItsShare(t *testing.T) {
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
-	p := &pace{windows: map[string]window{"e": {limit: 100, remaining: 4, reset: now.Add(4 * time.Second)}}, now: func() time.Time { return now }}
+	p := &pace{windows: map[string]window{"e": {limit: 100, remaining: 4, reset: now.Add(4 * time.Second)}},
+		now: func() time.Time { return now }}
 	var pauses []time.Duration
 	for range 4 {
 		pauses = append(pauses, p.pause("e"))

@@ -12,8 +12,8 @@ import (
 // bounds are how long a list may be before its answer cannot be right.
 type bounds struct{ pages, items int }
 
-// The bounds of the lists that are read, by what is asked. A directory has at most some hundred thousand people and groups; a question about
-// one person has one answer.
+// The bounds of the lists that are read, by what is asked. A directory has at most some hundred thousand people and
+// groups; a question about one person has one answer.
 var (
 	boundNamed   = bounds{20, 1000}        // people named by account id or address: at most a hundred at a time
 	boundMembers = bounds{2_100, 200_000}  // members of groups, holders of a role
@@ -28,10 +28,11 @@ var (
 // BoundEvents is how many pages of events one poll reads; the next poll goes on with the rest.
 const BoundEvents = 200
 
-// EveryPage is the one loop over the pages of a list. take says whether more is wanted. A list that goes on for longer than it can, or comes
-// back to a cursor it gave before, would never end: it is an error, and nothing is decided on it.
+// EveryPage is the one loop over the pages of a list. take says whether more is wanted. A list that goes on for longer
+// than it can, or comes back to a cursor it gave before, would never end: it is an error, and nothing is decided on it.
 func EveryPage[T any](
-	ctx context.Context, what string, most bounds, ask func(cursor string) (organization.Page[T], error), take func([]T) (more bool, err error),
+	ctx context.Context, what string, most bounds, ask func(cursor string) (organization.Page[T], error),
+	take func([]T) (more bool, err error),
 ) error {
 	cursor, seen, items := "", map[string]bool{}, 0
 	for {
@@ -56,10 +57,12 @@ func EveryPage[T any](
 
 // endless says that a list has no end.
 func endless(what string, pages, items int) error {
-	return NonRetryable(ErrEvidence, fmt.Errorf("%s: the list goes on after %d pages with %d entries, or in a circle: that cannot be right, and nothing is decided on it", what, pages, items))
+	return NonRetryable(ErrEvidence,
+		fmt.Errorf("%s: the list goes on after %d pages with %d entries, or in a circle: that cannot be right, and nothing is decided on it", what, pages, items))
 }
 
-// checkSweepEnds says that a sweep over everybody, block after block, has gone on for longer than a directory can be large.
+// checkSweepEnds says that a sweep over everybody, block after block, has gone on for longer than a directory can be
+// large.
 func checkSweepEnds(what string, block, pages, page int) error {
 	if done := block*pages + page; done >= boundSweep.pages {
 		return endless(what, done, done*PageSize)
@@ -68,7 +71,8 @@ func checkSweepEnds(what string, block, pages, page int) error {
 }
 
 // EachPerson walks a search of people.
-func (s *Session) EachPerson(ctx context.Context, what string, q organization.UserQuery, take func([]organization.User) (bool, error)) error {
+func (s *Session) EachPerson(ctx context.Context, what string, q organization.UserQuery,
+	take func([]organization.User) (bool, error)) error {
 	most := boundMembers
 	if len(q.AccountIDs)+len(q.Emails) > 0 {
 		most = boundNamed

@@ -31,7 +31,8 @@ func person(u organization.User) access.Person {
 	p := access.Person{
 		ID: u.AccountID, Email: u.Email, Name: u.Name, AccountType: u.AccountType, AccountStatus: u.AccountStatus,
 		MembershipStatus: u.MembershipStatus, ClaimStatus: u.ClaimStatus, ManagementSource: u.ManagementSource,
-		GroupIDs: u.GroupIDs, PlatformRoles: u.PlatformRoles, JobTitle: u.JobTitle, Department: u.Department, Organization: u.Organization, Location: u.Location, Added: u.AddedToOrg,
+		GroupIDs: u.GroupIDs, PlatformRoles: u.PlatformRoles, JobTitle: u.JobTitle, Department: u.Department,
+		Organization: u.Organization, Location: u.Location, Added: u.AddedToOrg,
 		EmailVerified: u.EmailVerified,
 	}
 	if len(p.Email) > messages.MostName { // no address is as long, and no message takes it: the account id names them

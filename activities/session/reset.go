@@ -11,15 +11,16 @@ import (
 // ErrReset is the type of error with which a run that was reset is refused.
 const ErrReset = "Reset"
 
-// CurrentRuns refuses all that a run asks for whose workflow was reset: a reset writes anew what the organization's loop has long
-// seen the end of, beside whatever the loop has written since, and the loop cannot tell it to stand aside. The loop itself starts
-// another run.
+// CurrentRuns refuses all that a run asks for whose workflow was reset: a reset writes anew what the organization's
+// loop has long seen the end of, beside whatever the loop has written since, and the loop cannot tell it to stand
+// aside. The loop itself starts another run.
 type CurrentRuns struct {
 	interceptor.WorkerInterceptorBase
 }
 
 // InterceptActivity looks at each activity before it begins.
-func (CurrentRuns) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+func (CurrentRuns) InterceptActivity(_ context.Context,
+	next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
 	return &currentRun{interceptor.ActivityInboundInterceptorBase{Next: next}}
 }
 
@@ -34,7 +35,8 @@ func (c *currentRun) ExecuteActivity(ctx context.Context, in *interceptor.Execut
 			continue
 		}
 		if run := of.run(); run.Execution != "" && run.Execution != activity.GetInfo(ctx).WorkflowExecution.RunID {
-			return nil, NonRetryable(ErrReset, fmt.Errorf("run %s of organization %s was reset, and a run that was reset does nothing: ask for another by sync-now", run.Run, run.Org))
+			return nil, NonRetryable(ErrReset,
+				fmt.Errorf("run %s of organization %s was reset, and a run that was reset does nothing: ask for another by sync-now", run.Run, run.Org))
 		}
 	}
 	return c.Next.ExecuteActivity(ctx, in)

@@ -17,7 +17,8 @@ import (
 	"github.com/castellan-io/castellan/activities/session"
 )
 
-// Whatever a run asks for that was reset is refused before it begins; a run under way, and whoever is no run, is served.
+// Whatever a run asks for that was reset is refused before it begins; a run under way, and whoever is no run, is
+// served.
 func TestCurrentRunsRefusesARunThatWasReset(t *testing.T) {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()

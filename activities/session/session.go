@@ -27,8 +27,9 @@ import (
 
 // Options are what sessions work with.
 type Options struct {
-	Ledger       *ledger.Ledger
-	AtlassianURL string                                // base of the organization API, for example https://api.atlassian.com/admin
+	Ledger *ledger.Ledger
+	// base of the organization API, for example https://api.atlassian.com/admin
+	AtlassianURL string
 	Secret       func(org, ref string) (string, error) // resolves what an organization's policy refers to
 	HTTP         *http.Client                          // nil for the default
 	Temporal     Starter                               // for the workflows of grants
@@ -123,7 +124,8 @@ func (a *Env) Open(ctx context.Context, org, hash string) (*Session, error) {
 		return nil, err
 	}
 	if known.Unexplained {
-		return nil, NonRetryable(ErrPolicy, fmt.Errorf("the ledger's chain does not explain which policy of organization %s is in force: somebody wrote that past Castellan; look at what starter verify-ledger %[1]s names, and apply the policy again", org))
+		return nil, NonRetryable(ErrPolicy,
+			fmt.Errorf("the ledger's chain does not explain which policy of organization %s is in force: somebody wrote that past Castellan; look at what starter verify-ledger %[1]s names, and apply the policy again", org))
 	}
 	s.Current = known.Policy
 	if err == nil && s.Directory == "" {
@@ -140,13 +142,15 @@ func (a *Env) Open(ctx context.Context, org, hash string) (*Session, error) {
 // Connect builds a session from a policy alone, without a directory when the policy names none.
 func (a *Env) Connect(org string, p *policy.Policy) (*Session, error) {
 	if p.Organization.Name != org {
-		return nil, NonRetryable(ErrPolicy, fmt.Errorf("policy %s is for organization %q and not for %q: an organization's secrets serve its own policies only", p.Hash(), p.Organization.Name, org))
+		return nil, NonRetryable(ErrPolicy,
+			fmt.Errorf("policy %s is for organization %q and not for %q: an organization's secrets serve its own policies only", p.Hash(), p.Organization.Name, org))
 	}
 	s := &Session{Env: a, Org: org, Policy: p, Directory: p.Organization.Directory}
 	key := func(context.Context) (string, error) {
 		value, err := a.secret(org, p.Organization.Key)
 		if err != nil {
-			return "", NonRetryable(ErrKeyRefused, fmt.Errorf("the key of organization %s cannot be read: %w", org, err))
+			return "", NonRetryable(ErrKeyRefused,
+				fmt.Errorf("the key of organization %s cannot be read: %w", org, err))
 		}
 		return value, nil
 	}
@@ -177,7 +181,9 @@ func (s *Session) OnlyDirectory(ctx context.Context) (string, error) {
 		for _, d := range page.Items {
 			names += fmt.Sprintf(" %s (%s)", d.ID, d.Name)
 		}
-		return "", NonRetryable(ErrPolicy, fmt.Errorf("organization %s has %d directories:%s; name the one to work in as organization.directory", s.Org, len(page.Items), names))
+		return "", NonRetryable(ErrPolicy,
+			fmt.Errorf("organization %s has %d directories:%s; name the one to work in as organization.directory",
+				s.Org, len(page.Items), names))
 	}
 	return page.Items[0].ID, nil
 }
@@ -195,7 +201,8 @@ func (a *Env) PolicyOf(ctx context.Context, org, hash string) (*policy.Policy, e
 	return p.WithAccounts(BoundInForce(rows)), nil
 }
 
-// isUnreadable reports whether an error of WrittenPolicy says that the ledger's text is no policy, or not the one with that hash.
+// isUnreadable reports whether an error of WrittenPolicy says that the ledger's text is no policy, or not the one with
+// that hash.
 func isUnreadable(err error) bool {
 	var what *temporal.ApplicationError
 	return errors.As(err, &what) && what.Type() == ErrPolicy
@@ -212,7 +219,8 @@ func (a *Env) WrittenPolicy(ctx context.Context, org, hash string) (*policy.Poli
 		return nil, fmt.Errorf("policy %s of organization %s: %w", hash, org, err)
 	}
 	if sum := sha256.Sum256(version.Body); hash != "" && hash != "sha256:"+hex.EncodeToString(sum[:]) {
-		return nil, NonRetryable(ErrPolicy, fmt.Errorf("policy %s of organization %s: the ledger has another text under this hash: it was written past the ledger; apply the policy again", hash, org))
+		return nil, NonRetryable(ErrPolicy,
+			fmt.Errorf("policy %s of organization %s: the ledger has another text under this hash: it was written past the ledger; apply the policy again", hash, org))
 	}
 	p, err := policy.ParseWritten("policy", version.Body)
 	if err != nil {
@@ -222,8 +230,8 @@ func (a *Env) WrittenPolicy(ctx context.Context, org, hash string) (*policy.Poli
 	return p, nil
 }
 
-// BoundOf is the run's policy bound to the run's outline: from this process, unless another worker has saved another outline of the
-// run since, or from the ledger.
+// BoundOf is the run's policy bound to the run's outline: from this process, unless another worker has saved another
+// outline of the run since, or from the ledger.
 func (s *Session) BoundOf(ctx context.Context, run string) (*policy.Bound, error) {
 	if s.runBound != nil && s.boundTo == run {
 		return s.runBound, nil
@@ -264,7 +272,8 @@ type FreshBound struct {
 
 // Starter starts a grant's workflow, or signals the one that runs. It is Temporal's client.
 type Starter interface {
-	SignalWithStartWorkflow(ctx context.Context, workflowID, signal string, arg any, options client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error)
+	SignalWithStartWorkflow(ctx context.Context, workflowID, signal string, arg any,
+		options client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error)
 	SignalWorkflow(ctx context.Context, workflowID, runID, signal string, arg any) error
 	QueryWorkflow(ctx context.Context, workflowID, runID, query string, args ...any) (converter.EncodedValue, error)
 }

@@ -41,12 +41,13 @@ type sweepHeartbeat struct {
 	People int
 }
 
-// Sweep reads a block of pages of everybody and has each taken, with a key that is the page's own. The next page is fetched while
-// one is taken; memory is two pages. A repeat resumes at the last page that a heartbeat named, so that taking a page has to be
-// safe twice.
+// Sweep reads a block of pages of everybody and has each taken, with a key that is the page's own. The next page is
+// fetched while one is taken; memory is two pages. A repeat resumes at the last page that a heartbeat named, so that
+// taking a page has to be safe twice.
 //
 // Calls: people/100.
-func (s *Session) Sweep(ctx context.Context, in SweepBlock, take func(key string, users []organization.User) error) (SweepResult, error) {
+func (s *Session) Sweep(ctx context.Context, in SweepBlock, take func(key string, users []organization.User) error) (
+	SweepResult, error) {
 	var beat sweepHeartbeat
 	if !activity.HasHeartbeatDetails(ctx) || activity.GetHeartbeatDetails(ctx, &beat) != nil {
 		beat = sweepHeartbeat{Cursor: in.Cursor}
@@ -102,7 +103,8 @@ func ExpandGoverned() []string {
 // PlanState is what the ledger knows of a person, as a decision takes it.
 func PlanState(known ledger.PersonState) plan.State {
 	return plan.State{
-		Holdings: known.Holdings, Recent: known.Recent, Rejected: known.Rejected, Grants: known.Grants, Marks: known.Marks,
+		Holdings: known.Holdings, Recent: known.Recent, Rejected: known.Rejected, Grants: known.Grants,
+		Marks:   known.Marks,
 		Rulings: known.Rulings, Suspension: known.Suspension,
 	}
 }

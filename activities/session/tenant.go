@@ -10,22 +10,23 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// CheckTaken refuses a policy for one of Atlassian's organizations that another name serves in this ledger, and says otherwise whether
-// anybody serves it.
+// CheckTaken refuses a policy for one of Atlassian's organizations that another name serves in this ledger, and says
+// otherwise whether anybody serves it.
 func (a *Env) CheckTaken(ctx context.Context, org string, p *policy.Policy) (served bool, err error) {
 	other, err := a.Ledger.ServedAs(ctx, p.Organization.ID)
 	switch {
 	case errors.Is(err, ledger.ErrNotFound):
 		return false, nil
 	case err == nil && other != org:
-		err = NonRetryable(ErrPolicy, fmt.Errorf("organization id %s is served as %q already, and %q would write against it: give this policy to %q, or stop that one and give the id free (worker --retire %s)",
+		err = NonRetryable(ErrPolicy, fmt.Errorf(
+			"organization id %s is served as %q already, and %q would write against it: give this policy to %q, or stop that one and give the id free (worker --retire %s)",
 			p.Organization.ID, other, org, other, other))
 	}
 	return err == nil, err
 }
 
-// CheckServed is taken for what is done under a policy, which also has an end when the organization was retired. What is read for a
-// first policy is served by nobody yet.
+// CheckServed is taken for what is done under a policy, which also has an end when the organization was retired. What
+// is read for a first policy is served by nobody yet.
 func (a *Env) CheckServed(ctx context.Context, org string, p *policy.Policy) error {
 	served, err := a.CheckTaken(ctx, org, p)
 	if err != nil || served {
@@ -33,7 +34,8 @@ func (a *Env) CheckServed(ctx context.Context, org string, p *policy.Policy) err
 	}
 	known, err := a.Ledger.Organization(ctx, org)
 	if err == nil && strings.EqualFold(known.OrgID, p.Organization.ID) {
-		return NonRetryable(ErrRetired, fmt.Errorf("organization %s was retired: apply a policy to take it up again, or end its workflows", org))
+		return NonRetryable(ErrRetired,
+			fmt.Errorf("organization %s was retired: apply a policy to take it up again, or end its workflows", org))
 	}
 	if errors.Is(err, ledger.ErrNotFound) {
 		return nil

@@ -20,7 +20,8 @@ func TestAPolicyServesItsOwnOrganizationOnly(t *testing.T) {
 	w.Outline(w.NewRun())
 	run := w.NewRun()
 	run.Org = "evil"
-	_, err := activitytest.Call[reconcile.OutlineResult](w, w.Acts.Reconcile.Outline, reconcile.OutlineInput{RunInput: run, Trigger: "by hand", Started: w.Clock()})
+	_, err := activitytest.Call[reconcile.OutlineResult](w, w.Acts.Reconcile.Outline,
+		reconcile.OutlineInput{RunInput: run, Trigger: "by hand", Started: w.Clock()})
 	require.ErrorContains(t, err, "not in the ledger", "what one organization has read is nobody else's")
 }
 
@@ -51,7 +52,8 @@ func TestARetiredOrganizationIsFree(t *testing.T) {
 	id, err := w.Ledger.Retire(t.Context(), activitytest.Org, "ana", w.Clock())
 	require.NoError(t, err)
 	require.Equal(t, strings.ToLower(w.Sim.Info().OrgID), id)
-	_, err = activitytest.Call[reconcile.OutlineResult](w, w.Acts.Reconcile.Outline, reconcile.OutlineInput{RunInput: w.NewRun(), Trigger: "on schedule", Started: w.Clock()})
+	_, err = activitytest.Call[reconcile.OutlineResult](w, w.Acts.Reconcile.Outline,
+		reconcile.OutlineInput{RunInput: w.NewRun(), Trigger: "on schedule", Started: w.Clock()})
 	require.Equal(t, session.ErrRetired, activitytest.ApplicationError(t, err).Type())
 	require.ErrorContains(t, err, "organization acme was retired")
 
@@ -73,7 +75,8 @@ func TestOfTwoNamesFromBeforeTheLaterStopsWriting(t *testing.T) {
 	w.Forge(`INSERT INTO organizations (org, org_id, directory, policy, policy_at, adopted_at) SELECT 'later', org_id, directory, 'x', policy_at, adopted_at FROM organizations`)
 	run := w.NewRun()
 	run.Org, run.Policy = "later", w.Version("later").Hash
-	_, err := activitytest.Call[reconcile.OutlineResult](w, w.Acts.Reconcile.Outline, reconcile.OutlineInput{RunInput: run, Trigger: "on schedule", Started: w.Clock()})
+	_, err := activitytest.Call[reconcile.OutlineResult](w, w.Acts.Reconcile.Outline,
+		reconcile.OutlineInput{RunInput: run, Trigger: "on schedule", Started: w.Clock()})
 	require.ErrorContains(t, err, `is served as "acme" already, and "later" would write against it`)
 	w.Outline(w.NewRun())
 }
@@ -84,9 +87,12 @@ func TestAPolicyTextThatIsNotItsHashIsRefused(t *testing.T) {
 	w.Admit(activitytest.AutoAdopt)
 	w.Forge(`UPDATE policies SET body = REPLACE(body, 'group:builders', 'group:helpers')`)
 	w.Restart()
-	_, err := activitytest.Call[reconcile.OutlineResult](w, w.Acts.Reconcile.Outline, reconcile.OutlineInput{RunInput: w.NewRun(), Trigger: "on schedule", Started: w.Clock()})
+	_, err := activitytest.Call[reconcile.OutlineResult](w, w.Acts.Reconcile.Outline,
+		reconcile.OutlineInput{RunInput: w.NewRun(), Trigger: "on schedule", Started: w.Clock()})
 	require.ErrorContains(t, err, "another text under this hash")
-	require.Contains(t, w.Ask(messages.ReportInput{Kind: messages.ReportLedger}).Message, "policies "+w.Policy+": its text hashes to")
+	require.Contains(t, w.Ask(messages.ReportInput{Kind: messages.ReportLedger}).Message,
+		"policies "+w.Policy+": its text hashes to")
 	w.Forge(`DELETE FROM policies`)
-	require.Contains(t, w.Ask(messages.ReportInput{Kind: messages.ReportLedger}).Message, "policies "+w.Policy+": it is in force, and its text is not there")
+	require.Contains(t, w.Ask(messages.ReportInput{Kind: messages.ReportLedger}).Message,
+		"policies "+w.Policy+": it is in force, and its text is not there")
 }

@@ -49,7 +49,8 @@ func RunMessage(r ledger.Run) messages.RunSummary {
 		Counts: messages.Counts{
 			People: c.People, Calls: c.Calls, Adds: c.Adds, Removals: c.Removals, Adopts: c.Adopts, Held: c.Held,
 			Suppressed: c.Suppressed, Foreign: c.Foreign, Done: c.Done, Already: c.Already, Shortage: c.Shortage,
-			Refused: c.Refused, Superseded: c.Superseded, Failed: c.Failed, Verified: c.Verified, Unverified: c.Unverified,
+			Refused: c.Refused, Superseded: c.Superseded, Failed: c.Failed, Verified: c.Verified,
+			Unverified: c.Unverified,
 		},
 	}
 	if r.Problem != "" {

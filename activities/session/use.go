@@ -21,23 +21,26 @@ const (
 	mostUses = 150            // scarce calls of one activity; who is not reached is unknown until the next time
 )
 
-// countedApps are the services of which Atlassian says when they were used (the vendor's list of keys): only of these does
-// silence mean that somebody never did.
-var countedApps = []string{"jira-software", "jira-servicedesk", "jira-core", "jira-ops", "confluence", "bitbucket", "trello", "opsgenie", "statuspage"}
+// countedApps are the services of which Atlassian says when they were used (the vendor's list of keys): only of these
+// does silence mean that somebody never did.
+var countedApps = []string{"jira-software", "jira-servicedesk", "jira-core", "jira-ops", "confluence", "bitbucket",
+	"trello", "opsgenie", "statuspage"}
 
-// LearnUse asks when people used apps, of those alone for whom a rule's answer hangs on it and whom the search left unanswered.
-// The call for that is limited to 200 a minute for the whole organization; so what it says is kept for some hours. Where it is
-// refused for its limit, or fails, people stay unknown for now. That somebody never used an app is taken from silence: two answers
-// have to leave it out.
+// LearnUse asks when people used apps, of those alone for whom a rule's answer hangs on it and whom the search left
+// unanswered. The call for that is limited to 200 a minute for the whole organization; so what it says is kept for some
+// hours. Where it is refused for its limit, or fails, people stay unknown for now. That somebody never used an app is
+// taken from silence: two answers have to leave it out.
 //
 // Calls: one for each such person, 150 at most.
-func (s *Session) LearnUse(ctx context.Context, b *policy.Bound, ps []access.Person, states map[string]ledger.PersonState) error {
+func (s *Session) LearnUse(ctx context.Context, b *policy.Bound, ps []access.Person,
+	states map[string]ledger.PersonState) error {
 	if !s.Policy.NeedsActivity() {
 		return nil
 	}
 	var ids []string
 	for _, p := range ps {
-		answers := b.Resolve(p, policy.Known{Marks: states[p.ID].Marks, Held: states[p.ID].Holdings, Grants: s.InForce(states[p.ID].Grants), Now: s.Now(), Would: true}).Rules
+		answers := b.Resolve(p, policy.Known{Marks: states[p.ID].Marks, Held: states[p.ID].Holdings,
+			Grants: s.InForce(states[p.ID].Grants), Now: s.Now(), Would: true}).Rules
 		if slices.ContainsFunc(answers, func(a policy.RuleAnswer) bool { return a.AsksUse }) && p.Activity != nil {
 			ids = append(ids, p.ID)
 		}
@@ -100,22 +103,24 @@ func (s *Session) InForce(all []access.Grant) []access.Grant {
 // use asks when one person used which app.
 func (s *Session) use(ctx context.Context, id string) ([]access.Activity, error) {
 	all := []access.Activity{}
-	err := EveryPage(ctx, "read when "+id+" used apps", boundUse, func(cursor string) (organization.Page[organization.ProductAccess], error) {
-		page, err := s.API.LastActive(ctx, id, cursor)
-		return organization.Page[organization.ProductAccess]{Items: page.Apps, Next: page.Next}, err
-	}, func(apps []organization.ProductAccess) (bool, error) {
-		for _, a := range apps {
-			all = append(all, access.Activity{Resource: a.ResourceID, Last: a.LastActive})
-		}
-		return true, nil
-	})
+	err := EveryPage(ctx, "read when "+id+" used apps", boundUse,
+		func(cursor string) (organization.Page[organization.ProductAccess], error) {
+			page, err := s.API.LastActive(ctx, id, cursor)
+			return organization.Page[organization.ProductAccess]{Items: page.Apps, Next: page.Next}, err
+		}, func(apps []organization.ProductAccess) (bool, error) {
+			for _, a := range apps {
+				all = append(all, access.Activity{Resource: a.ResourceID, Last: a.LastActive})
+			}
+			return true, nil
+		})
 	return all, err
 }
 
 // namesAll says that an answer names every app that the person has access to and of which Atlassian counts the use.
 func namesAll(used, shown []access.Activity) bool {
 	return !slices.ContainsFunc(shown, func(a access.Activity) bool {
-		return told(a.Resource) && !slices.ContainsFunc(used, func(u access.Activity) bool { return u.Resource == a.Resource })
+		return told(a.Resource) && !slices.ContainsFunc(used,
+			func(u access.Activity) bool { return u.Resource == a.Resource })
 	})
 }
 

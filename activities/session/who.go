@@ -160,18 +160,20 @@ func (a *Env) only(name string, found []access.Person, where string) AccountLook
 	active := slices.DeleteFunc(slices.Clone(found), func(p access.Person) bool { return !p.CanReceive() })
 	switch {
 	case len(found) == 0:
-		return AccountLookup{Err: NotFoundf("%s shows nobody named %s: check the address, or give the account id", where, name)}
+		return AccountLookup{Err: NotFoundf("%s shows nobody named %s: check the address, or give the account id",
+			where, name)}
 	case len(found) == 1:
 		return AccountLookup{Person: found[0]}
 	case len(active) == 1:
 		return AccountLookup{Person: active[0]}
 	}
-	return AccountLookup{Err: Refusedf("several accounts go by %s (%s): give the account id", name, strings.Join(IDsOf(found), ", "))}
+	return AccountLookup{Err: Refusedf("several accounts go by %s (%s): give the account id", name,
+		strings.Join(IDsOf(found), ", "))}
 }
 
-// LookUpAccount is the account that a typed word names, for what gives nobody anything: looking things up and taking back.
-// Where the directory shows nobody of that address it is whoever the ledger knows to have had it; where the directory cannot
-// be read, whom the ledger saw with it last.
+// LookUpAccount is the account that a typed word names, for what gives nobody anything: looking things up and taking
+// back. Where the directory shows nobody of that address it is whoever the ledger knows to have had it; where the
+// directory cannot be read, whom the ledger saw with it last.
 func (a *Env) LookUpAccount(ctx context.Context, org, typed string) (access.Person, error) {
 	all, err := a.LookUpAccounts(ctx, org, typed)
 	if err != nil {
@@ -272,7 +274,8 @@ func (a *Env) AccountsNow(ctx context.Context, org string, typed []string) ([]Ac
 	return found, s.KeepRenamed(ctx, found)
 }
 
-// KeepRenamed notes the addresses of people whom the ledger knows by others, so that answers show them as they are called now.
+// KeepRenamed notes the addresses of people whom the ledger knows by others, so that answers show them as they are
+// called now.
 func (s *Session) KeepRenamed(ctx context.Context, found []AccountLookup) error {
 	var ids []string
 	for _, one := range found {

@@ -75,11 +75,13 @@ func TestSyncNowFindsWhoWasRenamed(t *testing.T) {
 	for _, typed := range []string{"ana.lee@example.com", "ana@example.com", w.Id("ana")} {
 		w.Pass(time.Minute)
 		result, err := activitytest.Call[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine, reconcile.ExamineInput{
-			RunInput: w.NewRun(), Trigger: "asked", By: "bo", Scope: messages.Scope{Kind: messages.ScopePeople, People: []string{typed}}})
+			RunInput: w.NewRun(), Trigger: "asked", By: "bo",
+			Scope: messages.Scope{Kind: messages.ScopePeople, People: []string{typed}}})
 		require.NoError(t, err, typed)
 		require.Equal(t, 1, result.Counts.People, typed)
 	}
 	_, err := activitytest.Call[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine, reconcile.ExamineInput{
-		RunInput: w.NewRun(), Trigger: "asked", By: "bo", Scope: messages.Scope{Kind: messages.ScopePeople, People: []string{"ana+x@example.com"}}})
+		RunInput: w.NewRun(), Trigger: "asked", By: "bo",
+		Scope: messages.Scope{Kind: messages.ScopePeople, People: []string{"ana+x@example.com"}}})
 	require.Equal(t, session.ErrUnknown, activitytest.ApplicationError(t, err).Type())
 }

@@ -71,7 +71,8 @@ func (i eventItem) event() (Event, error) {
 func eventObjects(items []eventObjectItem) []EventObject {
 	objects := make([]EventObject, 0, len(items))
 	for _, i := range items {
-		objects = append(objects, EventObject{ID: BareID(i.ID), Type: i.Type, Name: string(i.Attributes.Name), Email: string(i.Attributes.Email)})
+		objects = append(objects, EventObject{ID: BareID(i.ID), Type: i.Type, Name: string(i.Attributes.Name),
+			Email: string(i.Attributes.Email)})
 	}
 	return objects
 }
@@ -114,7 +115,8 @@ func (c *Client) Events(ctx context.Context, q EventQuery) (EventPage, error) {
 	}
 	var page EventPage
 	err := c.wire.Do(ctx, wire.Request{
-		Operation: operation, Method: http.MethodGet, Path: wire.Path("v1", "orgs", c.org, "events-stream"), Query: query, Answered: &page.Answered,
+		Operation: operation, Method: http.MethodGet, Path: wire.Path("v1", "orgs", c.org, "events-stream"),
+		Query: query, Answered: &page.Answered,
 		Decode: func(body io.Reader) error {
 			links, err := wire.DecodePage(body, func(item eventItem) error {
 				event, err := item.event()
@@ -133,7 +135,8 @@ func (c *Client) Events(ctx context.Context, q EventQuery) (EventPage, error) {
 	return page, nil
 }
 
-// position finds where to go on. A page that gives no cursor is the last one: the cursor that led to it leads to it again.
+// position finds where to go on. A page that gives no cursor is the last one: the cursor that led to it leads to it
+// again.
 func (p *EventPage) position(links wire.Links, asked string) error {
 	next := links.Meta
 	if next == "" {

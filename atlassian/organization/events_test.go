@@ -32,8 +32,9 @@ func TestEvents(t *testing.T) {
 	require.Equal(t, "n1", page.Next)
 	require.Equal(t, []organization.Event{{
 		ID: "e1", Action: "user_granted_role",
-		Time: time.Date(2025, 2, 27, 18, 50, 12, 281e6, time.UTC), ProcessedAt: time.Date(2025, 2, 27, 18, 50, 13, 0, time.UTC),
-		Actor: organization.EventObject{ID: "557058:root", Name: "Root", Email: "root@acme.example"},
+		Time:        time.Date(2025, 2, 27, 18, 50, 12, 281e6, time.UTC),
+		ProcessedAt: time.Date(2025, 2, 27, 18, 50, 13, 0, time.UTC),
+		Actor:       organization.EventObject{ID: "557058:root", Name: "Root", Email: "root@acme.example"},
 		Context: []organization.EventObject{
 			{ID: "557058:ana", Type: "users", Name: "Ana", Email: "ana@acme.example"}, {ID: "g1", Type: "groups"},
 		},
@@ -57,7 +58,8 @@ func TestTheLastPageOfEventsCanBeAskedAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			x.answer = test.answer
-			page, err := client.Events(t.Context(), organization.EventQuery{Cursor: "c1", From: time.Now(), Descending: true})
+			page, err := client.Events(t.Context(),
+				organization.EventQuery{Cursor: "c1", From: time.Now(), Descending: true})
 			require.NoError(t, err)
 			require.Equal(t, "cursor=c1&limit=200", x.query)
 			require.Equal(t, test.next, page.Next)

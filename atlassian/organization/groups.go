@@ -108,9 +108,11 @@ func (q GroupQuery) search(operation string) (groupSearch, error) {
 	s := groupSearch{
 		Cursor: q.Cursor, Limit: c.limit(q.Limit, MaxPage, MaxPage), SearchTerm: q.SearchTerm,
 		GroupIDs: c.groups("GroupIDs", q.GroupIDs, 10), GroupNames: c.values("Names", q.Names, 100),
-		AccountIDs: c.values("AccountIDs", q.AccountIDs, 10), DirectoryIDs: c.values("DirectoryIDs", q.DirectoryIDs, 10),
-		ResourceIDs: c.values("ResourceIDs", q.ResourceIDs, 20), ResourceOwners: c.values("ResourceOwners", q.ResourceOwners, 10),
-		RoleIDs: c.values("RoleIDs", q.RoleIDs, 10), Expand: c.values("Expand", q.Expand, 2),
+		AccountIDs:     c.values("AccountIDs", q.AccountIDs, 10),
+		DirectoryIDs:   c.values("DirectoryIDs", q.DirectoryIDs, 10),
+		ResourceIDs:    c.values("ResourceIDs", q.ResourceIDs, 20),
+		ResourceOwners: c.values("ResourceOwners", q.ResourceOwners, 10),
+		RoleIDs:        c.values("RoleIDs", q.RoleIDs, 10), Expand: c.values("Expand", q.Expand, 2),
 	}
 	if q.Names != nil && (q.GroupIDs != nil || q.SearchTerm != "") {
 		c.refuse("Names goes neither with GroupIDs nor with SearchTerm")
@@ -133,7 +135,8 @@ func (c *Client) SearchGroups(ctx context.Context, directory string, q GroupQuer
 	if err != nil {
 		return Page[Group]{}, err
 	}
-	return list(ctx, c, wire.Request{Operation: operation, Method: http.MethodPost, Path: path, Body: body}, q.Cursor, groupItem.group)
+	return list(ctx, c, wire.Request{Operation: operation, Method: http.MethodPost, Path: path, Body: body}, q.Cursor,
+		groupItem.group)
 }
 
 // Group reads one group.
@@ -161,7 +164,8 @@ func (w Writer) CreateGroup(ctx context.Context, directory, name, description st
 		Name        string `json:"name"`
 		Description string `json:"description,omitempty"`
 	}{name, description}
-	return w.wire.Do(ctx, wire.Request{Operation: operation, Method: http.MethodPost, Path: path, Body: body, Write: true, Conflict: ErrNameTaken})
+	return w.wire.Do(ctx, wire.Request{Operation: operation, Method: http.MethodPost, Path: path, Body: body,
+		Write: true, Conflict: ErrNameTaken})
 }
 
 // RoleAssignment is the roles that a group gives on one resource.
@@ -186,7 +190,8 @@ func (i assignmentItem) assignment() (RoleAssignment, error) {
 }
 
 // GroupRoleAssignments lists the roles that a group gives, a hundred resources to a page.
-func (c *Client) GroupRoleAssignments(ctx context.Context, directory, groupID, cursor string) (Page[RoleAssignment], error) {
+func (c *Client) GroupRoleAssignments(ctx context.Context, directory, groupID, cursor string) (Page[RoleAssignment],
+	error) {
 	const operation = "list group role assignments"
 	path, err := c.directoryPath(operation, directory, false, "groups", groupPart(groupID), "role-assignments")
 	if err != nil {

@@ -44,10 +44,10 @@ type InviteFailure struct {
 // Invite brings a person into the organization. Somebody who was removed comes back with the same account, without the
 // groups and roles of before. Until the account is found by a search some time may pass.
 //
-// An invitation may succeed in part (206): that is no error, and Failed tells what is lacking. ErrLicenceLimit means that
-// an app's user limit is reached (409, ADMIN-UAM-409-3) or that the organization has no paid subscription (402);
-// ErrNotFound that a resource, a role or a group is not there. What the API answers for somebody who is there already is
-// not documented: read back.
+// An invitation may succeed in part (206): that is no error, and Failed tells what is lacking. ErrLicenceLimit means
+// that an app's user limit is reached (409, ADMIN-UAM-409-3) or that the organization has no paid subscription (402);
+// ErrNotFound that a resource, a role or a group is not there. What the API answers for somebody who is there already
+// is not documented: read back.
 func (w Writer) Invite(ctx context.Context, i Invitation) (Invited, error) {
 	const operation = "invite"
 	body, err := i.body(operation)
@@ -93,7 +93,8 @@ func (i Invitation) body(operation string) (inviteBody, error) {
 	}
 	for _, rule := range i.Rules {
 		if !strings.HasPrefix(rule.Resource, "ari:") || !strings.HasPrefix(rule.Role, "atlassian/") {
-			c.refuse("role %q on %q: write a role such as atlassian/user and the ARI of a resource", rule.Role, rule.Resource)
+			c.refuse("role %q on %q: write a role such as atlassian/user and the ARI of a resource", rule.Role,
+				rule.Resource)
 		}
 	}
 	if i.Text != "" && !i.Notify {
@@ -132,7 +133,8 @@ func (i invitedItem) invited() Invited {
 	for _, result := range i.Results {
 		for _, r := range result.RoleAssignmentResult {
 			if r.Status != statusInvited {
-				out.Failed = append(out.Failed, InviteFailure{Resource: r.Resource, Role: r.Role, Reason: r.StatusReason})
+				out.Failed = append(out.Failed,
+					InviteFailure{Resource: r.Resource, Role: r.Role, Reason: r.StatusReason})
 			}
 		}
 		for _, g := range result.GroupAssignmentResult {

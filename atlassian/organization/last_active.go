@@ -13,21 +13,22 @@ import (
 
 // LastActive is a page of when a user last used each app. An app that the user never used is missing.
 type LastActive struct {
-	Apps       []ProductAccess // never nil; of an app with no more than a date the beginning of that day, of one without a date the zero time
-	AddedToOrg time.Time       // zero when not known, as always in organizations without centralized user management
-	Next       string          // the bare cursor of the page after this one; "" at the end
+	// never nil; of an app with no more than a date the beginning of that day, of one without a date the zero time
+	Apps       []ProductAccess
+	AddedToOrg time.Time // zero when not known, as always in organizations without centralized user management
+	Next       string    // the bare cursor of the page after this one; "" at the end
 }
 
-// LastActive reads when a user last used each app, after a cursor or, with "", from the beginning. To be active is, in the
-// vendor's words, to look at a page of the app for two seconds or more.
+// LastActive reads when a user last used each app, after a cursor or, with "", from the beginning. To be active is, in
+// the vendor's words, to look at a page of the app for two seconds or more.
 //
 // The answer may be up to 24 hours behind. An app that no page up to the last one names was never used by then; nothing
-// else says never. The vendor allows 200 calls a minute for the whole organization: ErrRateLimited, like any other error,
-// says nothing of the user's activity. ErrNotFound (ADMIN-404-8) means that the organization does not know the account,
-// ErrForbidden (ADMIN-403-3) that the key may not manage the organization, and ErrInvalid (ADMIN-400-4) a bad request,
-// which was also the v1 answer of organizations without centralized user management. Where neither an app's time nor its
-// date can be read the answer is ErrMalformed, since leaving it out would say never. All this is from the vendor's OpenAPI
-// file of 2026-08-21 and its narrative.
+// else says never. The vendor allows 200 calls a minute for the whole organization: ErrRateLimited, like any other
+// error, says nothing of the user's activity. ErrNotFound (ADMIN-404-8) means that the organization does not know the
+// account, ErrForbidden (ADMIN-403-3) that the key may not manage the organization, and ErrInvalid (ADMIN-400-4) a bad
+// request, which was also the v1 answer of organizations without centralized user management. Where neither an app's
+// time nor its date can be read the answer is ErrMalformed, since leaving it out would say never. All this is from the
+// vendor's OpenAPI file of 2026-08-21 and its narrative.
 func (c *Client) LastActive(ctx context.Context, accountID, cursor string) (LastActive, error) {
 	const operation = "read last active dates"
 	path, err := path(operation, "v1", "orgs", c.org, "directory", "users", accountPart(accountID), "last-active-dates")

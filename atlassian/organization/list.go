@@ -13,7 +13,8 @@ import (
 
 // list asks for one page. I is an item as the API writes it, T as this package gives it; convert refuses an item that
 // lacks what makes it one.
-func list[I, T any](ctx context.Context, c *Client, r wire.Request, cursor string, convert func(I) (T, error)) (Page[T], error) {
+func list[I, T any](ctx context.Context, c *Client, r wire.Request, cursor string, convert func(I) (T, error)) (Page[T],
+	error) {
 	page := Page[T]{}
 	r.Decode = func(body io.Reader) error {
 		links, err := wire.DecodePage(body, func(item I) error {
@@ -36,15 +37,16 @@ func list[I, T any](ctx context.Context, c *Client, r wire.Request, cursor strin
 // get asks for one object under "data".
 func get[I, T any](ctx context.Context, c *Client, operation, path string, convert func(I) (T, error)) (T, error) {
 	var result, none T
-	err := c.wire.Do(ctx, wire.Request{Operation: operation, Method: http.MethodGet, Path: path, Decode: func(body io.Reader) error {
-		var item I
-		if err := wire.DecodeData(body, &item); err != nil {
+	err := c.wire.Do(ctx, wire.Request{Operation: operation, Method: http.MethodGet, Path: path,
+		Decode: func(body io.Reader) error {
+			var item I
+			if err := wire.DecodeData(body, &item); err != nil {
+				return err
+			}
+			var err error
+			result, err = convert(item)
 			return err
-		}
-		var err error
-		result, err = convert(item)
-		return err
-	}})
+		}})
 	if err != nil {
 		return none, err
 	}

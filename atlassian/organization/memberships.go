@@ -23,14 +23,16 @@ func (w Writer) AddMember(ctx context.Context, directory, groupID, accountID str
 	body := struct {
 		AccountID string `json:"accountId"`
 	}{accountID}
-	return w.wire.Do(ctx, wire.Request{Operation: operation, Method: http.MethodPost, Path: path, Body: body, Write: true})
+	return w.wire.Do(ctx, wire.Request{Operation: operation, Method: http.MethodPost, Path: path, Body: body,
+		Write: true})
 }
 
 // RemoveMember takes an account out of a group. ErrNotFound means that the organization, the directory, the group or
 // the membership is not there: whoever only wants the person out may take it for done.
 func (w Writer) RemoveMember(ctx context.Context, directory, groupID, accountID string) error {
 	const operation = "remove member"
-	path, err := w.directoryPath(operation, directory, true, "groups", groupPart(groupID), "memberships", accountPart(accountID))
+	path, err := w.directoryPath(operation, directory, true, "groups", groupPart(groupID), "memberships",
+		accountPart(accountID))
 	if err != nil {
 		return err
 	}

@@ -26,14 +26,17 @@ const MaxPage = 100
 
 // Options say how to reach the API.
 type Options struct {
-	BaseURL   string                                // default https://api.atlassian.com/admin
-	OrgID     string                                // the organization's id
-	Key       func(context.Context) (string, error) // the organization API key, asked for at every call, so that a new one is picked up; it is never logged and in no error
-	HTTP      *http.Client                          // default: one of its own. Redirections are never followed
-	UserAgent string                                // default castellan
-	Timeout   time.Duration                         // of one call, to the end of its answer; default 30 s
-	MaxBytes  int64                                 // bound of one answer's body; default 16 MiB
-	Observe   func(Call)                            // told of every call that was tried; may come from several goroutines at once
+	BaseURL string // default https://api.atlassian.com/admin
+	OrgID   string // the organization's id
+	// the organization API key, asked for at every call, so that a new one is picked up; it is never logged and in no
+	// error
+	Key       func(context.Context) (string, error)
+	HTTP      *http.Client  // default: one of its own. Redirections are never followed
+	UserAgent string        // default castellan
+	Timeout   time.Duration // of one call, to the end of its answer; default 30 s
+	MaxBytes  int64         // bound of one answer's body; default 16 MiB
+	// told of every call that was tried; may come from several goroutines at once
+	Observe func(Call)
 }
 
 // What a call leaves behind, shared by all clients of Atlassian's APIs.
@@ -119,7 +122,8 @@ func (c *Client) directoryPath(operation, directory string, write bool, parts ..
 	if write && directory == AllDirectories {
 		return "", wire.Invalid(pkg, operation, `a write needs a directory's id, not "-"`)
 	}
-	return path(operation, append([]any{"v2", "orgs", c.org, "directories", id{"directory's id", directory}}, parts...)...)
+	return path(operation, append([]any{"v2", "orgs", c.org, "directories", id{"directory's id", directory}},
+		parts...)...)
 }
 
 // BareID takes an id out of an identity ARI: ari:cloud:identity::group/<id> becomes <id>. Anything else is returned as

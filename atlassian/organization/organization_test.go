@@ -37,14 +37,16 @@ func (x *exchange) client(t *testing.T) organization.Writer {
 		_, _ = io.WriteString(w, x.answer)
 	}))
 	t.Cleanup(server.Close)
-	client, err := organization.New(organization.Options{BaseURL: server.URL + "/admin/", OrgID: "org-1", Key: func(context.Context) (string, error) { return "k", nil }})
+	client, err := organization.New(organization.Options{BaseURL: server.URL + "/admin/", OrgID: "org-1",
+		Key: func(context.Context) (string, error) { return "k", nil }})
 	require.NoError(t, err)
 	return organization.NewWriter(client)
 }
 
 func TestNewNeedsAnOrganization(t *testing.T) {
 	for _, org := range []string{"", "a/b", ".."} {
-		_, err := organization.New(organization.Options{OrgID: org, Key: func(context.Context) (string, error) { return "k", nil }})
+		_, err := organization.New(organization.Options{OrgID: org,
+			Key: func(context.Context) (string, error) { return "k", nil }})
 		require.ErrorContains(t, err, "organization's id")
 	}
 	_, err := organization.New(organization.Options{OrgID: "org-1"})
@@ -72,13 +74,15 @@ func TestOrgAndDirectoriesAndDomains(t *testing.T) {
 	x.answer = `{"data":[{"directoryId":"d1","name":"Primary Directory","icon":"https://x"}],"links":{"self":"ObSb","next":null}}`
 	directories, err := client.Directories(t.Context(), "")
 	require.NoError(t, err)
-	require.Equal(t, organization.Page[organization.Directory]{Items: []organization.Directory{{ID: "d1", Name: "Primary Directory"}}}, directories)
+	require.Equal(t, organization.Page[organization.Directory]{
+		Items: []organization.Directory{{ID: "d1", Name: "Primary Directory"}}}, directories)
 	require.Equal(t, "limit=100", x.query)
 
 	x.answer = `{"data":[{"id":"1","type":"domains","attributes":{"name":"acme.example","claim":{"type":"dns","status":"verified"}},"links":{"self":"x"}}],"links":{}}`
 	domains, err := client.Domains(t.Context(), "")
 	require.NoError(t, err)
-	require.Equal(t, []organization.Domain{{ID: "1", Name: "acme.example", ClaimType: "dns", ClaimStatus: "verified"}}, domains.Items)
+	require.Equal(t, []organization.Domain{{ID: "1", Name: "acme.example", ClaimType: "dns", ClaimStatus: "verified"}},
+		domains.Items)
 	require.True(t, domains.Items[0].Verified())
 }
 
@@ -97,7 +101,8 @@ func TestSearchGroups(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "kloHX1ZQVasDAkx_P48NYQ", page.Next)
 	require.Equal(t, []organization.Group{
-		{ID: "g1", Name: "jira-administrators", Description: "Admins", DirectoryID: "d1", ExternalSynced: true, ManagedBy: "external", Users: 10, Resources: 3},
+		{ID: "g1", Name: "jira-administrators", Description: "Admins", DirectoryID: "d1", ExternalSynced: true,
+			ManagedBy: "external", Users: 10, Resources: 3},
 		{ID: "g2", Name: "bare", Modifiable: true, Deletable: true, Users: -1, Resources: -1},
 		{ID: "g3", Name: "empty", ManagedBy: "admins", Modifiable: true, Deletable: true, Users: 0, Resources: -1},
 	}, page.Items)
@@ -125,7 +130,8 @@ func TestGroupAndItsRoles(t *testing.T) {
 	roles, err := client.GroupRoleAssignments(t.Context(), "d1", "g1", "a/b+c")
 	require.NoError(t, err)
 	require.Equal(t, []organization.RoleAssignment{
-		{ResourceID: "ari:cloud:jira-core::site/1", ResourceOwner: "jira-core", Roles: []string{"atlassian/user"}, DefaultRole: "atlassian/user"},
+		{ResourceID: "ari:cloud:jira-core::site/1", ResourceOwner: "jira-core", Roles: []string{"atlassian/user"},
+			DefaultRole: "atlassian/user"},
 		{ResourceID: "ari:cloud:confluence::site/1", ResourceOwner: "confluence", Roles: []string{"atlassian/admin"}},
 	}, roles.Items)
 	require.Equal(t, "cursor=a%2Fb%2Bc&limit=100", x.query)
@@ -141,7 +147,8 @@ func TestSearchUsers(t *testing.T) {
 		{"accountId":"557058:bo","managementSource":null,"groups":[]},
 		{"accountId":"c"}],"links":{"self":"s"}}`}
 	page, err := x.client(t).SearchUsers(t.Context(), "d1", organization.UserQuery{
-		GroupIDs: []string{"ari:cloud:identity::group/g1"}, Limit: 50, Expand: []string{organization.ExpandGroups, organization.ExpandPlatformRoles},
+		GroupIDs: []string{"ari:cloud:identity::group/g1"}, Limit: 50,
+		Expand: []string{organization.ExpandGroups, organization.ExpandPlatformRoles},
 	})
 	require.NoError(t, err)
 	require.Empty(t, page.Next)
@@ -157,13 +164,15 @@ func TestSearchUsers(t *testing.T) {
 	require.Equal(t, 2025, ana.ProductAccess[0].LastActive.Year())
 	require.NotNil(t, page.Items[1].GroupIDs, "in no group")
 	require.Nil(t, page.Items[2].GroupIDs, "the answer does not say")
-	require.Equal(t, map[string]any{"limit": 50.0, "groupIds": []any{"g1"}, "expand": []any{"groups", "platformRoles"}}, x.body)
+	require.Equal(t, map[string]any{"limit": 50.0, "groupIds": []any{"g1"}, "expand": []any{"groups", "platformRoles"}},
+		x.body)
 }
 
 func TestItemsWithoutTheirIDsAreNotTrusted(t *testing.T) {
 	x := &exchange{}
 	client := x.client(t)
-	for _, answer := range []string{`{"data":[{}]}`, `{"data":[null]}`, `{"data":[{"accountId":"a","groups":[{"name":"x"}]}]}`, `{"data":null}`, `{"data":{}}`, `{"links":{}}`} {
+	for _, answer := range []string{`{"data":[{}]}`, `{"data":[null]}`,
+		`{"data":[{"accountId":"a","groups":[{"name":"x"}]}]}`, `{"data":null}`, `{"data":{}}`, `{"links":{}}`} {
 		x.answer = answer
 		page, err := client.SearchUsers(t.Context(), "-", organization.UserQuery{})
 		require.ErrorIs(t, err, organization.ErrMalformed, answer)
@@ -194,8 +203,9 @@ func TestWorkspaces(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "bmV4dA==", page.Next)
 	require.Equal(t, organization.Workspace{
-		ID: "ari:cloud:jira-software::site/1", Key: "jira-software", Type: "Jira", Name: "Acme Jira", HostURL: "https://Acme.atlassian.net",
-		Status: "online", Capacity: 100, Usage: -1,
+		ID: "ari:cloud:jira-software::site/1", Key: "jira-software", Type: "Jira", Name: "Acme Jira",
+		HostURL: "https://Acme.atlassian.net",
+		Status:  "online", Capacity: 100, Usage: -1,
 	}, page.Items[0])
 	require.Equal(t, "acme", page.Items[0].Site())
 	require.Equal(t, "confluence", page.Items[1].Key)

@@ -9,9 +9,9 @@ import (
 )
 
 // SuspendUser takes an account's access to all apps and sites of the directory away, and its licences back; its groups
-// and roles are kept. The directory must be the account's own, never "-". Read MembershipStatus back: the vendor promises
-// no instant from which it shows. ErrNotFound means that the account is not in the directory; ErrForbidden was seen for
-// accounts that have access elsewhere too.
+// and roles are kept. The directory must be the account's own, never "-". Read MembershipStatus back: the vendor
+// promises no instant from which it shows. ErrNotFound means that the account is not in the directory; ErrForbidden was
+// seen for accounts that have access elsewhere too.
 func (w Writer) SuspendUser(ctx context.Context, directory, accountID string) error {
 	return w.presence(ctx, "suspend user", directory, accountID, http.MethodPost, "suspend")
 }
@@ -30,8 +30,8 @@ func (w Writer) RestoreUser(ctx context.Context, directory, accountID string) er
 
 // RemoveUser takes an account out of the directory: its groups and roles are lost, and only an invitation brings it
 // back. The removal is queued (so the vendor said of the call's first version) and reads may show the account for a
-// while. ErrNotFound means that it is not in the directory: whoever only wants it out may take it for done. ErrForbidden
-// may mean that an identity provider owns the account, which then has to be removed there.
+// while. ErrNotFound means that it is not in the directory: whoever only wants it out may take it for done.
+// ErrForbidden may mean that an identity provider owns the account, which then has to be removed there.
 func (w Writer) RemoveUser(ctx context.Context, directory, accountID string) error {
 	return w.presence(ctx, "remove user", directory, accountID, http.MethodDelete)
 }

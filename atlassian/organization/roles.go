@@ -18,8 +18,8 @@ var appRoles = []string{
 	"atlassian/customer", "atlassian/basic", "atlassian/stakeholder", "atlassian/site-admin",
 }
 
-// AssignOrgRole gives an account a role on the whole organization; the vendor knows only RoleOrgAdmin. It settles within
-// 30 seconds: until then a read may show the old state.
+// AssignOrgRole gives an account a role on the whole organization; the vendor knows only RoleOrgAdmin. It settles
+// within 30 seconds: until then a read may show the old state.
 func (w Writer) AssignOrgRole(ctx context.Context, accountID, role string) error {
 	return w.orgRole(ctx, "assign organization role", accountID, role, "assign")
 }
@@ -31,7 +31,8 @@ func (w Writer) RevokeOrgRole(ctx context.Context, accountID, role string) error
 
 func (w Writer) orgRole(ctx context.Context, operation, accountID, role, verb string) error {
 	if role != RoleOrgAdmin {
-		return wire.Invalid(pkg, operation, "%q is not a role on the organization; the only one is %s", role, RoleOrgAdmin)
+		return wire.Invalid(pkg, operation, "%q is not a role on the organization; the only one is %s", role,
+			RoleOrgAdmin)
 	}
 	path, err := path(operation, "v1", "orgs", w.org, "users", accountPart(accountID), "role-assignments", verb)
 	if err != nil {
@@ -40,7 +41,8 @@ func (w Writer) orgRole(ctx context.Context, operation, accountID, role, verb st
 	body := struct {
 		Role string `json:"role"`
 	}{role}
-	return w.wire.Do(ctx, wire.Request{Operation: operation, Method: http.MethodPost, Path: path, Body: body, Write: true})
+	return w.wire.Do(ctx, wire.Request{Operation: operation, Method: http.MethodPost, Path: path, Body: body,
+		Write: true})
 }
 
 // AssignRole gives an account a role on a resource, directly and not through a group: role is for example
@@ -66,7 +68,8 @@ func (w Writer) appRole(ctx context.Context, operation, accountID, role, resourc
 	case role == RoleOrgAdmin:
 		return wire.Invalid(pkg, operation, "%s is a role on the whole organization, which has calls of its own", role)
 	case !slices.Contains(appRoles, role):
-		return wire.Invalid(pkg, operation, "%q is not a role on an app; write one of %s", role, strings.Join(appRoles, ", "))
+		return wire.Invalid(pkg, operation, "%q is not a role on an app; write one of %s", role,
+			strings.Join(appRoles, ", "))
 	case !strings.HasPrefix(resource, "ari:"):
 		return wire.Invalid(pkg, operation, "%q is not the ARI of a resource", resource)
 	}
@@ -78,5 +81,6 @@ func (w Writer) appRole(ctx context.Context, operation, accountID, role, resourc
 		Role     string `json:"role"`
 		Resource string `json:"resource"`
 	}{role, resource}
-	return w.wire.Do(ctx, wire.Request{Operation: operation, Method: http.MethodPost, Path: path, Body: body, Write: true})
+	return w.wire.Do(ctx, wire.Request{Operation: operation, Method: http.MethodPost, Path: path, Body: body,
+		Write: true})
 }

@@ -18,26 +18,30 @@ func TestUserRoleAssignments(t *testing.T) {
 		{"resourceId":"ari:cloud:confluence::site/1","roleAssignments":[]}],"links":{"self":"s","next":"c1"}}`}
 	client := x.client(t)
 	page, err := client.UserRoleAssignments(t.Context(), "-", "712020:a|b", organization.RoleFilter{
-		ResourceIDs: []string{"ari:cloud:jira-software::site/1", "ari:cloud:confluence::site/1"}, RoleIDs: []string{"atlassian/admin"},
+		ResourceIDs: []string{"ari:cloud:jira-software::site/1", "ari:cloud:confluence::site/1"},
+		RoleIDs:     []string{"atlassian/admin"},
 	}, "")
 	require.NoError(t, err)
 	require.Equal(t, "c1", page.Next)
 	require.Equal(t, []organization.UserRoles{
-		{ResourceID: "ari:cloud:jira-software::site/1", ResourceOwner: "jira-software", DirectoryID: "d1", MembershipStatus: "active",
-			Roles: []string{"atlassian/user", "atlassian/admin", "atlassian/ai-access"},
+		{ResourceID: "ari:cloud:jira-software::site/1", ResourceOwner: "jira-software", DirectoryID: "d1",
+			MembershipStatus: "active",
+			Roles:            []string{"atlassian/user", "atlassian/admin", "atlassian/ai-access"},
 			Methods: map[string][]string{
 				"atlassian/user":      {organization.MethodDirect, organization.MethodGroup},
 				"atlassian/admin":     {organization.MethodDirect},
 				"atlassian/ai-access": nil,
 			}},
-		{ResourceID: "ari:cloud:platform::org/1", ResourceOwner: "platform", Roles: []string{organization.RoleOrgAdmin}},
+		{ResourceID: "ari:cloud:platform::org/1", ResourceOwner: "platform",
+			Roles: []string{organization.RoleOrgAdmin}},
 		{ResourceID: "ari:cloud:confluence::site/1", Methods: map[string][]string{}},
 	}, page.Items)
 	require.Equal(t, "/admin/v2/orgs/org-1/directories/-/users/712020:a%7Cb/role-assignments", x.path)
 	query, err := url.ParseQuery(x.query)
 	require.NoError(t, err)
 	require.Equal(t, url.Values{
-		"limit": {"100"}, "roleIds": {"atlassian/admin"}, "resourceIds": {"ari:cloud:jira-software::site/1", "ari:cloud:confluence::site/1"},
+		"limit": {"100"}, "roleIds": {"atlassian/admin"},
+		"resourceIds": {"ari:cloud:jira-software::site/1", "ari:cloud:confluence::site/1"},
 	}, query)
 
 	_, err = client.UserRoleAssignments(t.Context(), "d1", "a", organization.RoleFilter{}, "c0")
@@ -54,7 +58,8 @@ func TestBrokenRoleAssignmentsAreNotTrusted(t *testing.T) {
 	x := &exchange{}
 	client := x.client(t)
 	for _, answer := range []string{
-		`{"data":[{"roles":["atlassian/user"]}]}`, `{"data":[{"resourceId":"r","roleAssignments":[{"roleAssignmentMethods":["direct"]}]}]}`,
+		`{"data":[{"roles":["atlassian/user"]}]}`,
+		`{"data":[{"resourceId":"r","roleAssignments":[{"roleAssignmentMethods":["direct"]}]}]}`,
 		`{"data":[{"resourceId":"r","roles":"atlassian/user"}]}`, `{"data":null}`, `{}`,
 	} {
 		x.answer = answer
@@ -69,7 +74,8 @@ func TestUser(t *testing.T) {
 	client := x.client(t)
 	user, err := client.User(t.Context(), "d1", "712020:a|b")
 	require.NoError(t, err)
-	require.Equal(t, organization.User{AccountID: "712020:a|b", Email: "ana@acme.example", MembershipStatus: "suspended", PlatformRoles: []string{organization.RoleOrgAdmin}}, user)
+	require.Equal(t, organization.User{AccountID: "712020:a|b", Email: "ana@acme.example",
+		MembershipStatus: "suspended", PlatformRoles: []string{organization.RoleOrgAdmin}}, user)
 	require.Equal(t, "/admin/v2/orgs/org-1/directories/d1/users/712020:a%7Cb", x.path)
 	x.answer = `{"data":{}}`
 	_, err = client.User(t.Context(), "d1", "a")

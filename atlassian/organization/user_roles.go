@@ -65,8 +65,8 @@ type RoleFilter struct {
 	RoleIDs     []string // at most 10, for example atlassian/admin
 }
 
-// UserRoleAssignments lists the roles that a user holds, however they came, a hundred resources to a page. The next page
-// is asked for with the same filter and its cursor. A role given or taken a moment ago may not show yet.
+// UserRoleAssignments lists the roles that a user holds, however they came, a hundred resources to a page. The next
+// page is asked for with the same filter and its cursor. A role given or taken a moment ago may not show yet.
 func (c *Client) UserRoleAssignments(
 	ctx context.Context, directory, accountID string, f RoleFilter, cursor string,
 ) (Page[UserRoles], error) {

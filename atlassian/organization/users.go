@@ -22,21 +22,24 @@ type User struct {
 	Email            string
 	JobTitle         string
 	Department       string
-	Organization     string          // of the user's profile, for example a department's or an employer's name
-	Location         string          // of the user's profile
-	EmailVerified    *bool           // nil when the answer does not say
-	MFAEnabled       *bool           // two-step verification, which the API knows of managed accounts; nil when the answer does not say
-	AddedToOrg       time.Time       // zero when not known
-	PlatformRoles    []string        // with ExpandPlatformRoles; nil when the answer has none
-	GroupIDs         []string        // with ExpandGroups, without the ARI around them; nil when the answer has none
-	ProductAccess    []ProductAccess // with ExpandProductAccess; empty when the answer names no app, nil when it does not say
+	Organization     string // of the user's profile, for example a department's or an employer's name
+	Location         string // of the user's profile
+	EmailVerified    *bool  // nil when the answer does not say
+	// two-step verification, which the API knows of managed accounts; nil when the answer does not say
+	MFAEnabled    *bool
+	AddedToOrg    time.Time // zero when not known
+	PlatformRoles []string  // with ExpandPlatformRoles; nil when the answer has none
+	GroupIDs      []string  // with ExpandGroups, without the ARI around them; nil when the answer has none
+	// with ExpandProductAccess; empty when the answer names no app, nil when it does not say
+	ProductAccess []ProductAccess
 }
 
 // ProductAccess is when a user last used an app. The API is up to a day behind.
 type ProductAccess struct {
-	ResourceID string    // ARI
-	Key        string    // the app's key
-	LastActive time.Time // zero when the API does not say: in a search, never and unknown look alike; Client.LastActive tells them apart
+	ResourceID string // ARI
+	Key        string // the app's key
+	// zero when the API does not say: in a search, never and unknown look alike; Client.LastActive tells them apart
+	LastActive time.Time
 }
 
 type userItem struct {
@@ -65,10 +68,13 @@ func (in interned) user(i userItem) (User, error) {
 		return User{}, errors.New("a user has no account id")
 	}
 	u := User{
-		AccountID: i.AccountID, AccountType: i.AccountType, AccountStatus: i.AccountStatus, MembershipStatus: i.MembershipStatus,
-		Status: i.Status, ClaimStatus: i.ClaimStatus, ManagementSource: i.ManagementSource, Name: i.Name, Email: i.Email,
+		AccountID: i.AccountID, AccountType: i.AccountType, AccountStatus: i.AccountStatus,
+		MembershipStatus: i.MembershipStatus,
+		Status:           i.Status, ClaimStatus: i.ClaimStatus, ManagementSource: i.ManagementSource, Name: i.Name,
+		Email:    i.Email,
 		JobTitle: i.JobTitle, Department: i.Department, Organization: i.Organization, Location: i.Location,
-		EmailVerified: i.EmailVerified, MFAEnabled: i.MFAEnabled, AddedToOrg: instant(i.AddedToOrg), PlatformRoles: i.PlatformRoles,
+		EmailVerified: i.EmailVerified, MFAEnabled: i.MFAEnabled, AddedToOrg: instant(i.AddedToOrg),
+		PlatformRoles: i.PlatformRoles,
 	}
 	if i.Groups != nil {
 		u.GroupIDs = make([]string, len(i.Groups))
@@ -151,10 +157,12 @@ func (q UserQuery) search(operation string) (userSearch, error) {
 		ClaimStatus: q.ClaimStatus, MFAEnabled: q.MFAEnabled,
 		AccountIDs: c.values("AccountIDs", q.AccountIDs, 10), GroupIDs: c.groups("GroupIDs", q.GroupIDs, 10),
 		Emails: c.values("Emails", q.Emails, 100), EmailDomains: c.values("EmailDomains", q.EmailDomains, 10),
-		DirectoryIDs: c.values("DirectoryIDs", q.DirectoryIDs, 10), ResourceIDs: c.values("ResourceIDs", q.ResourceIDs, 20),
-		RoleIDs: c.values("RoleIDs", q.RoleIDs, 10), Status: c.values("Status", q.Status, 4),
-		AccountStatus: c.values("AccountStatus", q.AccountStatus, 3), MembershipStatus: c.values("MembershipStatus", q.MembershipStatus, 3),
-		Expand: c.values("Expand", q.Expand, 4),
+		DirectoryIDs: c.values("DirectoryIDs", q.DirectoryIDs, 10),
+		ResourceIDs:  c.values("ResourceIDs", q.ResourceIDs, 20),
+		RoleIDs:      c.values("RoleIDs", q.RoleIDs, 10), Status: c.values("Status", q.Status, 4),
+		AccountStatus:    c.values("AccountStatus", q.AccountStatus, 3),
+		MembershipStatus: c.values("MembershipStatus", q.MembershipStatus, 3),
+		Expand:           c.values("Expand", q.Expand, 4),
 	}
 	if q.Emails != nil && q.SearchTerm != "" {
 		c.refuse("Emails does not go with SearchTerm")
@@ -174,7 +182,8 @@ func (c *Client) SearchUsers(ctx context.Context, directory string, q UserQuery)
 	if err != nil {
 		return Page[User]{}, err
 	}
-	return list(ctx, c, wire.Request{Operation: operation, Method: http.MethodPost, Path: path, Body: body}, q.Cursor, interned{}.user)
+	return list(ctx, c, wire.Request{Operation: operation, Method: http.MethodPost, Path: path, Body: body}, q.Cursor,
+		interned{}.user)
 }
 
 // User reads one user of a directory, or of all of them: without groups, and not necessarily with platform roles.

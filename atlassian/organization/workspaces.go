@@ -58,7 +58,8 @@ func (i workspaceItem) workspace() (Workspace, error) {
 	return w, nil
 }
 
-// workspacePage is well below the API's limit of 1000, so that an answer stays small; nearly every organization fits in one.
+// workspacePage is well below the API's limit of 1000, so that an answer stays small; nearly every organization fits in
+// one.
 const workspacePage = 250
 
 // Workspaces lists the apps on the organization's sites.
@@ -71,6 +72,7 @@ func (c *Client) Workspaces(ctx context.Context, cursor string) (Page[Workspace]
 		body.Cursor, body.Limit = cursor, 0 // the API refuses anything beside a cursor
 	}
 	return list(ctx, c, wire.Request{
-		Operation: "list workspaces", Method: http.MethodPost, Path: wire.Path("v2", "orgs", c.org, "workspaces"), Body: body,
+		Operation: "list workspaces", Method: http.MethodPost, Path: wire.Path("v2", "orgs", c.org, "workspaces"),
+		Body: body,
 	}, cursor, workspaceItem.workspace)
 }

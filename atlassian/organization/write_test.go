@@ -24,19 +24,36 @@ func TestWrites(t *testing.T) {
 		"add member": {func(ctx context.Context) error {
 			return client.AddMember(ctx, "d1", "ari:cloud:identity::group/g1", "712020:a|b")
 		},
-			http.MethodPost, "/admin/v2/orgs/org-1/directories/d1/groups/g1/memberships", map[string]any{"accountId": "712020:a|b"}},
+			http.MethodPost, "/admin/v2/orgs/org-1/directories/d1/groups/g1/memberships",
+			map[string]any{"accountId": "712020:a|b"}},
 		"remove member": {func(ctx context.Context) error { return client.RemoveMember(ctx, "d1", "g1", "712020:a|b") },
 			http.MethodDelete, "/admin/v2/orgs/org-1/directories/d1/groups/g1/memberships/712020:a%7Cb", nil},
 		"create group": {func(ctx context.Context) error { return client.CreateGroup(ctx, "d1", "new", "") },
 			http.MethodPost, "/admin/v2/orgs/org-1/directories/d1/groups", map[string]any{"name": "new"}},
-		"assign role": {func(ctx context.Context) error { return client.AssignOrgRole(ctx, "a", organization.RoleOrgAdmin) },
-			http.MethodPost, "/admin/v1/orgs/org-1/users/a/role-assignments/assign", map[string]any{"role": "atlassian/org-admin"}},
-		"revoke role": {func(ctx context.Context) error { return client.RevokeOrgRole(ctx, "a", organization.RoleOrgAdmin) },
-			http.MethodPost, "/admin/v1/orgs/org-1/users/a/role-assignments/revoke", map[string]any{"role": "atlassian/org-admin"}},
-		"assign app role": {func(ctx context.Context) error { return client.AssignRole(ctx, "712020:a|b", "atlassian/admin", jira) },
-			http.MethodPost, "/admin/v1/orgs/org-1/users/712020:a%7Cb/roles/assign", map[string]any{"role": "atlassian/admin", "resource": jira}},
-		"revoke app role": {func(ctx context.Context) error { return client.RevokeRole(ctx, "a", "atlassian/admin", jira) },
-			http.MethodPost, "/admin/v1/orgs/org-1/users/a/roles/revoke", map[string]any{"role": "atlassian/admin", "resource": jira}},
+		"assign role": {func(ctx context.Context) error {
+			return client.AssignOrgRole(ctx, "a",
+				organization.RoleOrgAdmin)
+		},
+			http.MethodPost, "/admin/v1/orgs/org-1/users/a/role-assignments/assign",
+			map[string]any{"role": "atlassian/org-admin"}},
+		"revoke role": {func(ctx context.Context) error {
+			return client.RevokeOrgRole(ctx, "a",
+				organization.RoleOrgAdmin)
+		},
+			http.MethodPost, "/admin/v1/orgs/org-1/users/a/role-assignments/revoke",
+			map[string]any{"role": "atlassian/org-admin"}},
+		"assign app role": {func(ctx context.Context) error {
+			return client.AssignRole(ctx, "712020:a|b",
+				"atlassian/admin", jira)
+		},
+			http.MethodPost, "/admin/v1/orgs/org-1/users/712020:a%7Cb/roles/assign",
+			map[string]any{"role": "atlassian/admin", "resource": jira}},
+		"revoke app role": {func(ctx context.Context) error {
+			return client.RevokeRole(ctx, "a",
+				"atlassian/admin", jira)
+		},
+			http.MethodPost, "/admin/v1/orgs/org-1/users/a/roles/revoke",
+			map[string]any{"role": "atlassian/admin", "resource": jira}},
 		"suspend": {func(ctx context.Context) error { return client.SuspendUser(ctx, "d1", "a") },
 			http.MethodPost, "/admin/v2/orgs/org-1/directories/d1/users/a/suspend", nil},
 		"restore": {func(ctx context.Context) error { return client.RestoreUser(ctx, "d1", "a") },
@@ -84,7 +101,8 @@ func TestMeaningsOfAShortage(t *testing.T) {
 	require.ErrorIs(t, client.RestoreUser(t.Context(), "d", "a"), organization.ErrLicenceLimit)
 	x.status, x.answer = 400, said("ADMIN-400-32")
 	require.ErrorIs(t, client.RestoreUser(t.Context(), "d", "a"), organization.ErrLicenceLimit)
-	require.ErrorIs(t, client.SuspendUser(t.Context(), "d", "a"), organization.ErrInvalid, "who is suspended needs no licence")
+	require.ErrorIs(t, client.SuspendUser(t.Context(), "d", "a"), organization.ErrInvalid,
+		"who is suspended needs no licence")
 	x.status, x.answer = 400, said("ADMIN-UAM-400-3")
 	require.ErrorIs(t, client.AssignRole(t.Context(), "a", "atlassian/customer", jira), organization.ErrInvalid)
 	x.status, x.answer = 403, said("ADMIN-UAM-403-1")
@@ -181,9 +199,11 @@ func TestProgrammingErrorsAreNotSent(t *testing.T) {
 		"invited by name":   invite(organization.Invitation{Email: "Eve <eve@acme.example>"}),
 		"invited twice":     invite(organization.Invitation{Email: "eve@acme.example, bo@acme.example"}),
 		"into no group":     invite(organization.Invitation{Email: "eve@acme.example", Groups: []string{""}}),
-		"to no resource":    invite(organization.Invitation{Email: "eve@acme.example", Rules: []organization.InviteRule{{Role: "atlassian/user"}}}),
-		"to a short role":   invite(organization.Invitation{Email: "eve@acme.example", Rules: []organization.InviteRule{{Resource: jira, Role: "user"}}}),
-		"unsent text":       invite(organization.Invitation{Email: "eve@acme.example", Text: "Welcome"}),
+		"to no resource": invite(organization.Invitation{Email: "eve@acme.example",
+			Rules: []organization.InviteRule{{Role: "atlassian/user"}}}),
+		"to a short role": invite(organization.Invitation{Email: "eve@acme.example",
+			Rules: []organization.InviteRule{{Resource: jira, Role: "user"}}}),
+		"unsent text": invite(organization.Invitation{Email: "eve@acme.example", Text: "Welcome"}),
 	}
 	for name, err := range bad {
 		require.ErrorIs(t, err, organization.ErrInvalid, name)

@@ -69,7 +69,8 @@ func (c *Client) CreateGroup(ctx context.Context, g Group) (Group, error) {
 	if strings.TrimSpace(g.DisplayName) == "" {
 		return Group{}, wire.Invalid(pkg, operation, "a group needs a display name")
 	}
-	body := wireGroup{Schemas: []string{schemaGroup}, ExternalID: g.ExternalID, DisplayName: g.DisplayName, Members: members(g.MemberIDs)}
+	body := wireGroup{Schemas: []string{schemaGroup}, ExternalID: g.ExternalID, DisplayName: g.DisplayName,
+		Members: members(g.MemberIDs)}
 	return exchange(ctx, c, wire.Request{
 		Operation: operation, Method: http.MethodPost, Path: "/Groups", Body: body, Write: true, Conflict: ErrNameTaken,
 	}, wireGroup.group)
@@ -105,7 +106,8 @@ func (c *Client) patchMembers(ctx context.Context, operation, op, groupID string
 		}
 	}
 	return exchange(ctx, c, wire.Request{
-		Operation: operation, Method: http.MethodPatch, Path: path, Body: patchOf(op, "members", members(userIDs)), Write: true,
+		Operation: operation, Method: http.MethodPatch, Path: path, Body: patchOf(op, "members", members(userIDs)),
+		Write: true,
 	}, wireGroup.group)
 }
 

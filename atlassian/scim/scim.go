@@ -23,13 +23,17 @@ const pkg = "scim"
 
 // Options say how to reach one SCIM directory.
 type Options struct {
-	BaseURL   string                                // the directory's base URL, https://api.atlassian.com/scim/directory/<id>
-	Key       func(context.Context) (string, error) // the directory's own key, asked for at every call; it is never logged and in no error
-	HTTP      *http.Client                          // default: one of its own. Redirections are never followed
-	UserAgent string                                // default castellan
-	Timeout   time.Duration                         // of one call, to the end of its answer; default 30 s
-	MaxBytes  int64                                 // bound of one answer's body; default 16 MiB. A group comes with all its members, some 200 bytes each
-	Observe   func(Call)                            // told of every call that was tried; may come from several goroutines at once
+	// the directory's base URL, https://api.atlassian.com/scim/directory/<id>
+	BaseURL string
+	// the directory's own key, asked for at every call; it is never logged and in no error
+	Key       func(context.Context) (string, error)
+	HTTP      *http.Client  // default: one of its own. Redirections are never followed
+	UserAgent string        // default castellan
+	Timeout   time.Duration // of one call, to the end of its answer; default 30 s
+	// bound of one answer's body; default 16 MiB. A group comes with all its members, some 200 bytes each
+	MaxBytes int64
+	// told of every call that was tried; may come from several goroutines at once
+	Observe func(Call)
 }
 
 // What a call leaves behind, shared by all clients of Atlassian's APIs.
@@ -83,7 +87,8 @@ type Page[T any] struct {
 }
 
 // list asks for one page of resources.
-func list[I, T any](ctx context.Context, c *Client, operation, path, filter string, start, count int, convert func(I) (T, error)) (Page[T], error) {
+func list[I, T any](ctx context.Context, c *Client, operation, path, filter string, start, count int,
+	convert func(I) (T, error)) (Page[T], error) {
 	if start < 0 || count < 0 {
 		return Page[T]{}, wire.Invalid(pkg, operation, "a start of %d or a count of %d is out of range", start, count)
 	}

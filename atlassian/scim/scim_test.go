@@ -38,7 +38,8 @@ func (x *exchange) client(t *testing.T) *scim.Client {
 		_, _ = io.WriteString(w, x.answer)
 	}))
 	t.Cleanup(server.Close)
-	client, err := scim.New(scim.Options{BaseURL: server.URL + "/scim/directory/d1", Key: func(context.Context) (string, error) { return "k", nil }})
+	client, err := scim.New(scim.Options{BaseURL: server.URL + "/scim/directory/d1",
+		Key: func(context.Context) (string, error) { return "k", nil }})
 	require.NoError(t, err)
 	return client
 }
@@ -52,8 +53,10 @@ const user = `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"id":"u1
 	"active":true,"meta":{"resourceType":"User"}}`
 
 var ana = scim.User{
-	ID: "u1", AtlassianAccountID: "557058:ana", ExternalID: "x1", UserName: "ana@acme.example", Email: "ana@acme.example", DisplayName: "Ana A",
-	GivenName: "Ana", FamilyName: "A", Title: "Engineer", Department: "R&D", Organization: "Acme", Active: true, GroupIDs: []string{"g1"},
+	ID: "u1", AtlassianAccountID: "557058:ana", ExternalID: "x1", UserName: "ana@acme.example",
+	Email: "ana@acme.example", DisplayName: "Ana A",
+	GivenName: "Ana", FamilyName: "A", Title: "Engineer", Department: "R&D", Organization: "Acme", Active: true,
+	GroupIDs: []string{"g1"},
 }
 
 func TestUsers(t *testing.T) {
@@ -63,7 +66,8 @@ func TestUsers(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, scim.Page[scim.User]{Items: []scim.User{ana}, Total: 3, Next: 3}, page)
 	require.Equal(t, "/scim/directory/d1/Users", x.path)
-	require.Equal(t, url.Values{"filter": {`userName eq "a\"na\\@acme.example"`}, "startIndex": {"2"}, "count": {"1"}}, x.query)
+	require.Equal(t, url.Values{"filter": {`userName eq "a\"na\\@acme.example"`}, "startIndex": {"2"}, "count": {"1"}},
+		x.query)
 
 	x.answer = `{"totalResults":0,"startIndex":1,"itemsPerPage":0}`
 	page, err = client.Users(t.Context(), scim.UserQuery{ExternalID: "x1"})
@@ -77,12 +81,15 @@ func TestUserWrites(t *testing.T) {
 	client := x.client(t)
 
 	x.status = 201
-	created, err := client.CreateUser(t.Context(), scim.User{UserName: "ana@acme.example", Email: "ana@acme.example", GivenName: "Ana", Active: true, ID: "ignored"})
+	created, err := client.CreateUser(t.Context(),
+		scim.User{UserName: "ana@acme.example", Email: "ana@acme.example", GivenName: "Ana", Active: true,
+			ID: "ignored"})
 	require.NoError(t, err)
 	require.Equal(t, ana, created)
 	require.Equal(t, map[string]any{
 		"schemas": []any{"urn:ietf:params:scim:schemas:core:2.0:User"}, "userName": "ana@acme.example", "active": true,
-		"name": map[string]any{"givenName": "Ana"}, "emails": []any{map[string]any{"value": "ana@acme.example", "type": "work", "primary": true}},
+		"name":   map[string]any{"givenName": "Ana"},
+		"emails": []any{map[string]any{"value": "ana@acme.example", "type": "work", "primary": true}},
 	}, x.body)
 
 	x.status = 200
@@ -130,7 +137,8 @@ func TestGroups(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, eng, created)
 	require.Equal(t, map[string]any{
-		"schemas": []any{"urn:ietf:params:scim:schemas:core:2.0:Group"}, "displayName": "eng", "members": []any{map[string]any{"value": "u1"}},
+		"schemas": []any{"urn:ietf:params:scim:schemas:core:2.0:Group"}, "displayName": "eng",
+		"members": []any{map[string]any{"value": "u1"}},
 	}, x.body)
 
 	for op, do := range map[string]func(context.Context, string, ...string) (scim.Group, error){
@@ -140,7 +148,8 @@ func TestGroups(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, eng, got)
 		require.Equal(t, "PATCH /scim/directory/d1/Groups/g1", x.method+" "+x.path)
-		require.Equal(t, []any{map[string]any{"op": op, "path": "members", "value": []any{map[string]any{"value": "u1"}, map[string]any{"value": "u2"}}}}, x.body["Operations"])
+		require.Equal(t, []any{map[string]any{"op": op, "path": "members",
+			"value": []any{map[string]any{"value": "u1"}, map[string]any{"value": "u2"}}}}, x.body["Operations"])
 	}
 	_, err = client.ReplaceMembers(t.Context(), "g1")
 	require.NoError(t, err)
@@ -157,11 +166,13 @@ func TestErrors(t *testing.T) {
 		kind   error
 		says   string
 	}{
-		"gateway":     {401, `{"error":"Missing authorization header","traceId":"t1"}`, scim.ErrUnauthorized, "Missing authorization header"},
-		"forbidden":   {403, `{"error":"not yours","traceId":"t1"}`, scim.ErrForbidden, "not yours"},
-		"missing":     {404, `{"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"404","detail":"no such user"}`, scim.ErrNotFound, "no such user"},
-		"taken":       {409, `{"schemas":[],"status":"409","scimType":"uniqueness","detail":"Resource [GROUP]: with displayName already exists."}`, scim.ErrNameTaken, "uniqueness"},
-		"bad filter":  {400, `{"status":"400","scimType":"invalidFilter","detail":"unsupported"}`, scim.ErrInvalid, "invalidFilter"},
+		"gateway": {401, `{"error":"Missing authorization header","traceId":"t1"}`, scim.ErrUnauthorized,
+			"Missing authorization header"},
+		"forbidden": {403, `{"error":"not yours","traceId":"t1"}`, scim.ErrForbidden, "not yours"},
+		"missing":   {404, `{"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"404","detail":"no such user"}`, scim.ErrNotFound, "no such user"},
+		"taken":     {409, `{"schemas":[],"status":"409","scimType":"uniqueness","detail":"Resource [GROUP]: with displayName already exists."}`, scim.ErrNameTaken, "uniqueness"},
+		"bad filter": {400, `{"status":"400","scimType":"invalidFilter","detail":"unsupported"}`, scim.ErrInvalid,
+			"invalidFilter"},
 		"server":      {503, `{"status":"503","detail":"try again"}`, scim.ErrOutcomeUnknown, "try again"},
 		"no resource": {201, `{}`, scim.ErrOutcomeUnknown, "no id"},
 		"limit":       {429, ``, scim.ErrRateLimited, ""},

@@ -92,7 +92,8 @@ func (w wireUser) user() (User, error) {
 	}
 	u := User{
 		ID: w.ID, ExternalID: w.ExternalID, UserName: w.UserName, DisplayName: w.DisplayName, Title: w.Title,
-		Department: w.Department, Organization: w.Organization, Timezone: w.Timezone, Active: w.Active != nil && *w.Active,
+		Department: w.Department, Organization: w.Organization, Timezone: w.Timezone,
+		Active: w.Active != nil && *w.Active,
 	}
 	if w.Name != nil {
 		u.GivenName, u.FamilyName = w.Name.GivenName, w.Name.FamilyName
@@ -103,7 +104,8 @@ func (w wireUser) user() (User, error) {
 		}
 	}
 	if w.Enterprise != nil {
-		u.Department, u.Organization = either(u.Department, w.Enterprise.Department), either(u.Organization, w.Enterprise.Organization)
+		u.Department, u.Organization = either(u.Department, w.Enterprise.Department),
+			either(u.Organization, w.Enterprise.Organization)
 	}
 	if w.Atlassian != nil {
 		u.AtlassianAccountID = w.Atlassian.AtlassianAccountID
@@ -162,7 +164,8 @@ func (c *Client) CreateUser(ctx context.Context, u User) (User, error) {
 		return User{}, wire.Invalid(pkg, operation, "a user needs a user name and an e-mail address")
 	}
 	return exchange(ctx, c, wire.Request{
-		Operation: operation, Method: http.MethodPost, Path: "/Users", Body: u.wire(), Write: true, Conflict: ErrNameTaken,
+		Operation: operation, Method: http.MethodPost, Path: "/Users", Body: u.wire(), Write: true,
+		Conflict: ErrNameTaken,
 	}, wireUser.user)
 }
 
@@ -176,7 +179,8 @@ func (c *Client) ReplaceUser(ctx context.Context, u User) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	return exchange(ctx, c, wire.Request{Operation: operation, Method: http.MethodPut, Path: path, Body: u.wire(), Write: true}, wireUser.user)
+	return exchange(ctx, c, wire.Request{Operation: operation, Method: http.MethodPut, Path: path, Body: u.wire(),
+		Write: true}, wireUser.user)
 }
 
 // SetActive activates or deactivates a user.
@@ -187,7 +191,8 @@ func (c *Client) SetActive(ctx context.Context, id string, active bool) (User, e
 		return User{}, err
 	}
 	return exchange(ctx, c, wire.Request{
-		Operation: operation, Method: http.MethodPatch, Path: path, Body: patchOf("replace", "active", active), Write: true,
+		Operation: operation, Method: http.MethodPatch, Path: path, Body: patchOf("replace", "active", active),
+		Write: true,
 	}, wireUser.user)
 }
 

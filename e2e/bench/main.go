@@ -1,5 +1,5 @@
-// Command bench measures what Castellan costs and prints it as a Markdown table: real Temporal server, simulator and worker
-// as separate processes on one machine. `make bench` runs it; docs/benchmarks.md explains the method.
+// Command bench measures what Castellan costs and prints it as a Markdown table: real Temporal server, simulator and
+// worker as separate processes on one machine. `make bench` runs it; docs/benchmarks.md explains the method.
 package main
 
 import (
@@ -107,13 +107,15 @@ func (r *results) measure(ctx context.Context, dir string, s size, latency time.
 		r.rows = append(r.rows, v.rows(s, latency)...)
 		r.rows, err = b.changes(ctx, r.rows, singles)
 	case big:
-		r.rows = append(r.rows, row{"worker memory (peak RSS), first and second full verification", s.String(), "≤ 200 MB", fmt.Sprintf("%d MB", v.memory>>20)})
+		r.rows = append(r.rows, row{"worker memory (peak RSS), first and second full verification", s.String(),
+			"≤ 200 MB", fmt.Sprintf("%d MB", v.memory>>20)})
 	}
 	return err
 }
 
 func (r *results) print(latency time.Duration) {
-	fmt.Printf("\n%d CPU, %s, %s; simulator answers after %s\n\n", runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format("2006-01-02"), latency)
+	fmt.Printf("\n%d CPU, %s, %s; simulator answers after %s\n\n", runtime.NumCPU(), runtime.Version(),
+		time.Now().UTC().Format("2006-01-02"), latency)
 	fmt.Println("| what | at | bar | measured |\n|---|---|---|---|")
 	for _, r := range r.rows {
 		fmt.Printf("| %s | %s | %s | %s |\n", r.what, r.at, r.bar, r.got)
@@ -121,6 +123,7 @@ func (r *results) print(latency time.Duration) {
 	fmt.Println("\nHow a full verification grows (nothing to change):\n\n| people | groups | memberships | calls | calls per 100 people | time | time / (calls × latency) | worker peak RSS |\n|---|---|---|---|---|---|---|---|")
 	for _, v := range r.growth {
 		fmt.Printf("| %d | %d | %d | %d | %.2f | %.2f s | %.2f | %d MB |\n", v.people, v.groups, v.memberships, v.calls,
-			float64(v.calls)/float64(v.people)*100, v.took.Seconds(), v.took.Seconds()/(float64(v.calls)*latency.Seconds()), v.memory>>20)
+			float64(v.calls)/float64(v.people)*100, v.took.Seconds(),
+			v.took.Seconds()/(float64(v.calls)*latency.Seconds()), v.memory>>20)
 	}
 }

@@ -34,7 +34,8 @@ func (b *bench) verification(ctx context.Context) (verification, error) {
 	if err != nil {
 		return v, err
 	}
-	say("%s: took %s with %d calls; verifying again", b.size, first.LastFull.Ended.Sub(first.LastFull.Started).Round(time.Millisecond), first.LastFull.Counts.Calls)
+	say("%s: took %s with %d calls; verifying again", b.size,
+		first.LastFull.Ended.Sub(first.LastFull.Started).Round(time.Millisecond), first.LastFull.Counts.Calls)
 	if err := b.Simulator.ResetStats(ctx); err != nil {
 		return v, err
 	}
@@ -94,7 +95,8 @@ func (b *bench) quietMinute(ctx context.Context) (row, error) {
 		return row{}, ctx.Err()
 	}
 	stats, err := b.Simulator.Stats(ctx)
-	return row{"calls in a quiet minute with the event feed at 30 s", b.size.String(), "≤ 2, no writes", fmt.Sprintf("%d calls, %d writes", stats.Calls, stats.Writes)}, err
+	return row{"calls in a quiet minute with the event feed at 30 s", b.size.String(), "≤ 2, no writes",
+		fmt.Sprintf("%d calls, %d writes", stats.Calls, stats.Writes)}, err
 }
 
 // thousand measures a thousand changes at once.
@@ -133,12 +135,17 @@ func (b *bench) thousand(ctx context.Context) ([]row, error) {
 	}
 	writes := stats.Operations["memberships.add"]
 	return []row{
-		{"calls for 1,000 changes", b.size.String(), "1,000 writes, other calls ≤ 200", fmt.Sprintf("%d writes, %d other calls, in %s", writes, stats.Calls-writes-scimCalls, took.Round(time.Second))},
-		{"Temporal activities per change", "same; all activities of the run, and of the organization's loop since its last renewal", "≤ 1.1", fmt.Sprintf("%.3f (run), %.3f (with the loop)", float64(activities)/n, float64(activities+more)/n)},
+		{"calls for 1,000 changes", b.size.String(), "1,000 writes, other calls ≤ 200",
+			fmt.Sprintf("%d writes, %d other calls, in %s", writes, stats.Calls-writes-scimCalls,
+				took.Round(time.Second))},
+		{"Temporal activities per change",
+			"same; all activities of the run, and of the organization's loop since its last renewal", "≤ 1.1",
+			fmt.Sprintf("%.3f (run), %.3f (with the loop)", float64(activities)/n, float64(activities+more)/n)},
 	}, nil
 }
 
-// joinAtOnce has so many people join the source group in one request, and returns how long it took until all were added.
+// joinAtOnce has so many people join the source group in one request, and returns how long it took until all were
+// added.
 func (b *bench) joinAtOnce(ctx context.Context, n int) (time.Duration, error) {
 	state, err := b.Simulator.State(ctx)
 	if err != nil {
@@ -170,7 +177,8 @@ func (b *bench) joinAtOnce(ctx context.Context, n int) (time.Duration, error) {
 func (b *bench) activities(ctx context.Context, id string) (int, error) {
 	n, run := 0, ""
 	for {
-		history := b.Temporal.Client.GetWorkflowHistory(ctx, id, run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		history := b.Temporal.Client.GetWorkflowHistory(ctx, id, run, false,
+			enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 		before := ""
 		for history.HasNext() {
 			e, err := history.Next()
@@ -211,7 +219,8 @@ func strangers(state cloud.State, group string, n int) []string {
 	slices.Sort(in)
 	var ids []string
 	for _, p := range state.People {
-		if _, is := slices.BinarySearch(in, p.AccountID); !is && p.SCIMUserID != "" && !p.App && !p.Inactive && !p.Absent && !p.Suspended && len(ids) < n {
+		if _, is := slices.BinarySearch(in, p.AccountID); !is && p.SCIMUserID != "" && !p.App && !p.Inactive &&
+			!p.Absent && !p.Suspended && len(ids) < n {
 			ids = append(ids, p.SCIMUserID)
 		}
 	}
@@ -238,11 +247,13 @@ func (b *bench) singles(ctx context.Context, n int) ([]row, error) {
 		account[p.SCIMUserID] = p.AccountID
 	}
 	who := strangers(state, "bench-1", n/2)
-	joins, err := b.delays(ctx, who, account, true, func(id string) error { _, err := idp.AddMembers(ctx, group, id); return err })
+	joins, err := b.delays(ctx, who, account, true,
+		func(id string) error { _, err := idp.AddMembers(ctx, group, id); return err })
 	if err != nil {
 		return nil, err
 	}
-	leaves, err := b.delays(ctx, who, account, false, func(id string) error { _, err := idp.RemoveMembers(ctx, group, id); return err })
+	leaves, err := b.delays(ctx, who, account, false,
+		func(id string) error { _, err := idp.RemoveMembers(ctx, group, id); return err })
 	if err != nil {
 		return nil, err
 	}
@@ -255,7 +266,8 @@ func (b *bench) singles(ctx context.Context, n int) ([]row, error) {
 	}, nil
 }
 
-func (b *bench) delays(ctx context.Context, who []string, account map[string]string, member bool, change func(string) error) ([]time.Duration, error) {
+func (b *bench) delays(ctx context.Context, who []string, account map[string]string, member bool,
+	change func(string) error) ([]time.Duration, error) {
 	began := map[string]time.Time{}
 	var delays []time.Duration
 	look := func() error {

@@ -52,7 +52,8 @@ func policy(orgID string, feed time.Duration) string {
 	fmt.Fprintf(&b, "guard:\n  adopt: auto\n  run: {removals: 100000, share: 100%%}\n  target: {removals: 100000, share: 100%%}\n  lastAccess: {people: 100000}\n  window: {removals: 100000, share: 100%%}\n  source: {share: 100%%}\n  flapping: 0\n")
 	fmt.Fprintf(&b, "sync: {every: 24h, feed: %s}\nignore: [\"*\"]\nmappings:\n", feed)
 	for i, g := range gives {
-		fmt.Fprintf(&b, "  - name: m%d\n    from: [\"%s\"]\n    adopt: true\n    to:\n", i, strings.Join(g.from, `", "`))
+		fmt.Fprintf(&b, "  - name: m%d\n    from: [\"%s\"]\n    adopt: true\n    to:\n", i,
+			strings.Join(g.from, `", "`))
 		for _, to := range g.to {
 			if strings.Contains(to, "/") {
 				fmt.Fprintf(&b, "      - \"default:%s/user\"\n", to)
@@ -64,8 +65,8 @@ func policy(orgID string, feed time.Duration) string {
 	return b.String()
 }
 
-// setUp starts everything and brings the simulated memberships in step behind Castellan's back, so that what is measured
-// is a verification and not a first fill.
+// setUp starts everything and brings the simulated memberships in step behind Castellan's back, so that what is
+// measured is a verification and not a first fill.
 func setUp(ctx context.Context, dir, bin string, s size, latency time.Duration) (*bench, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err

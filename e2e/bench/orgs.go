@@ -27,8 +27,8 @@ const (
 	changed  = 100 // organizations in which somebody joins a source group at the same moment
 )
 
-// manyOrganizations measures one worker that keeps a crowd of small organizations: what they cost while nothing happens, and how
-// long a change takes that happens in a hundred of them at once.
+// manyOrganizations measures one worker that keeps a crowd of small organizations: what they cost while nothing
+// happens, and how long a change takes that happens in a hundred of them at once.
 func manyOrganizations(ctx context.Context, dir, bin string, n int, latency time.Duration) ([]row, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -52,7 +52,10 @@ func manyOrganizations(ctx context.Context, dir, bin string, n int, latency time
 	defer worker.Stop(10 * time.Second)
 	s := &stack.Stack{Dir: dir, Bin: bin, Temporal: server, Worker: worker}
 	for _, org := range crowd.Orgs {
-		if err := org.Configure(func(s *cloud.Settings) error { s.Latency = cloud.Duration(latency); return nil }); err != nil {
+		if err := org.Configure(func(s *cloud.Settings) error {
+			s.Latency = cloud.Duration(latency)
+			return nil
+		}); err != nil {
 			return nil, err
 		}
 	}
@@ -61,12 +64,14 @@ func manyOrganizations(ctx context.Context, dir, bin string, n int, latency time
 	if err := startAll(ctx, s, crowd); err != nil {
 		return nil, err
 	}
-	say("all are in step after %s, %d MB; quiet for %s", time.Since(began).Round(time.Second), worker.Memory()>>20, quietFor)
+	say("all are in step after %s, %d MB; quiet for %s", time.Since(began).Round(time.Second),
+		worker.Memory()>>20, quietFor)
 	quiet, err := measureQuiet(ctx, server, worker)
 	if err != nil {
 		return nil, err
 	}
-	quiet += fmt.Sprintf("; %d MB resident, %.2f MB an organization, %d MB at most", worker.Memory()>>20, float64(worker.Memory()-rest)/float64(n)/(1<<20), worker.PeakMemory()>>20)
+	quiet += fmt.Sprintf("; %d MB resident, %.2f MB an organization, %d MB at most", worker.Memory()>>20,
+		float64(worker.Memory()-rest)/float64(n)/(1<<20), worker.PeakMemory()>>20)
 	say("%s; changes in %d at once", quiet, changed)
 	delays, alone, err := changeAtOnce(ctx, s, crowd)
 	if err != nil {
@@ -74,7 +79,8 @@ func manyOrganizations(ctx context.Context, dir, bin string, n int, latency time
 	}
 	return []row{
 		{"many quiet organizations in one worker", at, "run", quiet},
-		{fmt.Sprintf("a change in each of %d of them at once, source → target, p50 / p95 / max", changed), "same", "run",
+		{fmt.Sprintf("a change in each of %d of them at once, source → target, p50 / p95 / max", changed),
+			"same", "run",
 			fmt.Sprintf("%s / %s / %s", percentile(delays, 50), percentile(delays, 95), percentile(delays, 100))},
 		{"sync of one person in another one meanwhile", "same", "run", alone.Round(10 * time.Millisecond).String()},
 	}, nil
@@ -86,25 +92,29 @@ func smallOrganization() cloud.OrgFile {
 		file.People = append(file.People, fmt.Sprintf("p%d", i))
 	}
 	file.Admins = file.People[:1]
-	file.Groups = []cloud.OrgGroup{{Name: "eng", Members: file.People[:10]}, {Name: "support", Members: file.People[10:15]}}
+	file.Groups = []cloud.OrgGroup{{Name: "eng", Members: file.People[:10]},
+		{Name: "support", Members: file.People[10:15]}}
 	file.Foreign = map[string][]string{"builders": file.People[:10], "helpers": file.People[10:15]}
 	return file
 }
 
-// startAll has all organizations take their policy, some at a time, and waits until the first verification of each is over.
+// startAll has all organizations take their policy, some at a time, and waits until the first verification of each is
+// over.
 func startAll(ctx context.Context, s *stack.Stack, crowd *stack.Crowd) error {
 	var inStep atomic.Int64
 	work, within := errgroup.WithContext(ctx)
 	work.SetLimit(24)
 	for i := range crowd.Orgs {
 		work.Go(func() error {
-			text, err := json.Marshal(crowd.Policy(i, "guard: {adopt: auto}\nsync: {every: 24h, feed: 30s}\nmappings:\n  - {name: builders, from: [eng], to: [\"group:builders\"], adopt: true}\n  - {name: helpers, from: [support], to: [\"group:helpers\"], adopt: true}\n"))
+			text, err := json.Marshal(crowd.Policy(i,
+				"guard: {adopt: auto}\nsync: {every: 24h, feed: 30s}\nmappings:\n  - {name: builders, from: [eng], to: [\"group:builders\"], adopt: true}\n  - {name: helpers, from: [support], to: [\"group:helpers\"], adopt: true}\n"))
 			if err != nil {
 				return err
 			}
 			_, err = s.Temporal.Client.ExecuteWorkflow(within, client.StartWorkflowOptions{
-				ID: messages.OrgSyncID(crowd.Name(i)), TaskQueue: messages.QueueWorkflows, WorkflowTaskTimeout: messages.TaskTimeout,
-				Priority: temporal.Priority{PriorityKey: messages.PriorityOfSync},
+				ID: messages.OrgSyncID(crowd.Name(i)), TaskQueue: messages.QueueWorkflows,
+				WorkflowTaskTimeout: messages.TaskTimeout,
+				Priority:            temporal.Priority{PriorityKey: messages.PriorityOfSync},
 			}, messages.OrgSync, messages.OrgSyncInput{Policy: text, By: "bench"})
 			if err != nil {
 				return err
@@ -140,12 +150,14 @@ func measureQuiet(ctx context.Context, server *stack.Temporal, worker *stack.Wor
 		return time.Duration(float64(after-before) * time.Minute.Seconds() / quietFor.Seconds())
 	}
 	return fmt.Sprintf("%s of processor time a minute in the worker, %s in the dev server",
-		perMinute(ours, worker.CPU()).Round(100*time.Millisecond), perMinute(theirs, server.CPU()).Round(100*time.Millisecond)), nil
+		perMinute(ours, worker.CPU()).Round(100*time.Millisecond),
+		perMinute(theirs, server.CPU()).Round(100*time.Millisecond)), nil
 }
 
-// changeAtOnce has somebody join a source group in a hundred organizations, and tells when each is in the target; alone is how long
-// somebody waits meanwhile who asks for one person of another organization.
-func changeAtOnce(ctx context.Context, s *stack.Stack, crowd *stack.Crowd) (delays []time.Duration, alone time.Duration, err error) {
+// changeAtOnce has somebody join a source group in a hundred organizations, and tells when each is in the target; alone
+// is how long somebody waits meanwhile who asks for one person of another organization.
+func changeAtOnce(ctx context.Context, s *stack.Stack, crowd *stack.Crowd) (delays []time.Duration, alone time.Duration,
+	err error) {
 	step := max(len(crowd.Orgs)/changed, 1)
 	var mu sync.Mutex
 	work, ctx := errgroup.WithContext(ctx)
@@ -172,7 +184,8 @@ func changeAtOnce(ctx context.Context, s *stack.Stack, crowd *stack.Crowd) (dela
 	}
 	if step > 1 {
 		began := time.Now()
-		err := s.Update(ctx, crowd.Name(1), messages.SyncNow, messages.SyncNowInput{Person: "p1@example.com", By: "bench"}, nil)
+		err := s.Update(ctx, crowd.Name(1), messages.SyncNow,
+			messages.SyncNowInput{Person: "p1@example.com", By: "bench"}, nil)
 		alone = time.Since(began)
 		if err != nil {
 			return nil, 0, fmt.Errorf("sync of one person: %w", err)
@@ -192,7 +205,9 @@ func join(ctx context.Context, url string, org *cloud.Cloud, group, person strin
 		return fmt.Errorf("there is no group %s or nobody named %s", group, person)
 	}
 	body := fmt.Sprintf(`{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"add","path":"members","value":[{"value":%q}]}]}`, state.People[who].SCIMUserID)
-	request, err := http.NewRequestWithContext(ctx, http.MethodPatch, url+"/scim/directory/"+org.Info().SCIMDirectoryID+"/Groups/"+state.Groups[at].SCIMGroupID, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPatch,
+		url+"/scim/directory/"+org.Info().SCIMDirectoryID+"/Groups/"+state.Groups[at].SCIMGroupID,
+		strings.NewReader(body))
 	if err != nil {
 		return err
 	}

@@ -11,15 +11,16 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// manyTargets measures the calls of a full verification with many targets that a star makes of source groups, and that open
-// nothing, as most groups do.
+// manyTargets measures the calls of a full verification with many targets that a star makes of source groups, and that
+// open nothing, as most groups do.
 func manyTargets(ctx context.Context, dir, bin string, targets int, latency time.Duration) (row, error) {
 	at := fmt.Sprintf("10000 people, %d groups, %d starred targets", 2*targets, targets)
 	say("%s: starting", at)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return row{}, err
 	}
-	st, err := stack.Start(ctx, dir, bin, false, "--people", "10000", "--groups", fmt.Sprint(targets), "--memberships", "50000", "--sites", "acme,beta", "--seed", "7")
+	st, err := stack.Start(ctx, dir, bin, false, "--people", "10000", "--groups", fmt.Sprint(targets), "--memberships",
+		"50000", "--sites", "acme,beta", "--seed", "7")
 	if err != nil {
 		return row{}, err
 	}
@@ -69,6 +70,8 @@ func manyTargets(ctx context.Context, dir, bin string, targets int, latency time
 		return row{}, err
 	}
 	stats, err := b.Simulator.Stats(ctx)
-	return row{"API calls of a full verification with many targets", at, "≤ 130", fmt.Sprintf("%d (%d writes, %d for roles), in %s",
-		stats.Calls, stats.Writes, stats.Operations["role-assignments.list"], second.LastFull.Ended.Sub(second.LastFull.Started).Round(100*time.Millisecond))}, err
+	return row{"API calls of a full verification with many targets", at, "≤ 130",
+		fmt.Sprintf("%d (%d writes, %d for roles), in %s",
+			stats.Calls, stats.Writes, stats.Operations["role-assignments.list"],
+			second.LastFull.Ended.Sub(second.LastFull.Started).Round(100*time.Millisecond))}, err
 }

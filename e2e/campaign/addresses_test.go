@@ -9,7 +9,8 @@ import (
 	"github.com/castellan-io/castellan/e2e/stack"
 )
 
-// addresses changes people's addresses, and gives those that are free to others. Nobody's domain changes: rules ask for it.
+// addresses changes people's addresses, and gives those that are free to others. Nobody's domain changes: rules ask for
+// it.
 type addresses struct {
 	sim             *stack.Simulator
 	of              map[string]string   // by account

@@ -1,5 +1,5 @@
-// Package campaign breaks a simulated organization at random, again and again, and checks what must never happen and what
-// must always come back. `make campaign N=…` runs it; a seed repeats a schedule.
+// Package campaign breaks a simulated organization at random, again and again, and checks what must never happen and
+// what must always come back. `make campaign N=…` runs it; a seed repeats a schedule.
 package campaign
 
 import (
@@ -32,7 +32,8 @@ func TestCampaign(t *testing.T) {
 	c.report(t, n, seed)
 }
 
-// TestCampaignOfRules does the same on an organization whose rules give and deny, suspend and restore people, and remove them.
+// TestCampaignOfRules does the same on an organization whose rules give and deny, suspend and restore people, and
+// remove them.
 func TestCampaignOfRules(t *testing.T) {
 	n, seed := asked(t)
 	c := begin(t, ruledOrganization)
@@ -42,7 +43,8 @@ func TestCampaignOfRules(t *testing.T) {
 	c.report(t, n, seed)
 }
 
-// TestCampaignOfLies has several reads leave things out at once: the ones that rules go by, and the ones that speak against them.
+// TestCampaignOfLies has several reads leave things out at once: the ones that rules go by, and the ones that speak
+// against them.
 func TestCampaignOfLies(t *testing.T) {
 	n, seed := asked(t)
 	c := begin(t, ruledOrganization)
@@ -124,8 +126,8 @@ func begin(t *testing.T, o organizationOf) *campaign {
 	return c
 }
 
-// schedule is one round: faults on, the identity provider goes on with its day, verifications are asked for; faults off,
-// and everything must come right. The faults are chosen at random unless they are given.
+// schedule is one round: faults on, the identity provider goes on with its day, verifications are asked for; faults
+// off, and everything must come right. The faults are chosen at random unless they are given.
 func (c *campaign) schedule(t *testing.T, seed uint64, given ...cloud.Fault) {
 	t.Helper()
 	ctx := t.Context()
@@ -141,7 +143,8 @@ func (c *campaign) schedule(t *testing.T, seed uint64, given ...cloud.Fault) {
 	for range 2 + random.IntN(3) {
 		require.NoError(t, c.world.day(ctx, random))
 		if random.IntN(2) == 0 {
-			_ = c.Update(ctx, org, messages.SyncNow, messages.SyncNowInput{By: "campaign"}, nil) // the fault may refuse it
+			// the fault may refuse it
+			_ = c.Update(ctx, org, messages.SyncNow, messages.SyncNowInput{By: "campaign"}, nil)
 		}
 		c.breathe(ctx, random)
 	}
@@ -149,7 +152,8 @@ func (c *campaign) schedule(t *testing.T, seed uint64, given ...cloud.Fault) {
 	require.NoError(t, c.Simulator.ClearFaults(ctx))
 	c.recover(t, seed, faults)
 	require.NoError(t, c.world.look(ctx, seed))
-	t.Logf("seed %d: %v: %s; right again after %s", seed, names(faults), c.world.tally(), c.recovered[len(c.recovered)-1].Round(time.Millisecond))
+	t.Logf("seed %d: %v: %s; right again after %s", seed, names(faults), c.world.tally(),
+		c.recovered[len(c.recovered)-1].Round(time.Millisecond))
 }
 
 // breathe lets the system work on what happened: until it made some more calls, or a moment passed.
@@ -215,7 +219,8 @@ func (c *campaign) report(t *testing.T, n int, seed uint64) {
 	slices.Sort(c.runs)
 	t.Logf("%d fault schedules from seed %d: %v", n, seed, c.faults)
 	t.Logf("recovery: %s median, %s at most; full verifications asked for: %d median, %d at most",
-		c.recovered[len(c.recovered)/2].Round(time.Millisecond), c.recovered[len(c.recovered)-1].Round(time.Millisecond), c.runs[len(c.runs)/2], c.runs[len(c.runs)-1])
+		c.recovered[len(c.recovered)/2].Round(time.Millisecond),
+		c.recovered[len(c.recovered)-1].Round(time.Millisecond), c.runs[len(c.runs)/2], c.runs[len(c.runs)-1])
 	c.world.report(t)
 	answer, err := c.Ask(t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportLedger})
 	require.NoError(t, err)

@@ -56,7 +56,8 @@ func pick(random *rand.Rand, at aims) []cloud.Fault {
 		case 9:
 			f.Kind, f.Operations = "timeoutBefore", at.all
 		case 10:
-			f.Kind, f.Operations, f.Params.Age, f.Params.Share = "staleRead", some(at.stale), cloud.Duration(time.Duration(1+random.IntN(6))*time.Second), random.Float64()
+			f.Kind, f.Operations, f.Params.Age, f.Params.Share = "staleRead", some(at.stale),
+				cloud.Duration(time.Duration(1+random.IntN(6))*time.Second), random.Float64()
 		case 11:
 			f.Kind, f.Operations, f.Params.Off = "countsDisagree", []string{"groups.search"}, 1+random.IntN(3)
 		case 12:
@@ -91,7 +92,8 @@ func lie(kind, operation, next string) cloud.Fault {
 
 // hides says that a fault makes reads leave out memberships that there are, or show some that there were.
 func hides(f cloud.Fault) bool {
-	return slices.Contains([]string{cloud.FaultEmptyPage, cloud.FaultTruncatedPage, cloud.FaultTruncatedGroups, cloud.FaultStaleRead}, f.Kind)
+	return slices.Contains([]string{cloud.FaultEmptyPage, cloud.FaultTruncatedPage, cloud.FaultTruncatedGroups,
+		cloud.FaultStaleRead}, f.Kind)
 }
 
 func keepOrDrop(random *rand.Rand) string {

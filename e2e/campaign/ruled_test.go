@@ -103,7 +103,8 @@ func ruledFlags(t *testing.T) []string {
 			key := fmt.Sprintf("%s%02d@%s", name, i, domain)
 			file.People = append(file.People, key)
 			file.Profiles[key] = cloud.OrgProfile{
-				Title: titles[random.IntN(len(titles))], Department: jobs[random.IntN(len(jobs))], LastActive: map[string]string{"jira": used(now, random)},
+				Title: titles[random.IntN(len(titles))], Department: jobs[random.IntN(len(jobs))],
+				LastActive: map[string]string{"jira": used(now, random)},
 			}
 			if from == nil {
 				file.Invited = append(file.Invited, key)
@@ -126,8 +127,10 @@ func ruledFlags(t *testing.T) []string {
 		file.Groups = append(file.Groups, cloud.OrgGroup{Name: name, Members: groups[name]})
 	}
 	file.Local = []cloud.OrgGroup{
-		{Name: jiraExtras, Members: file.People, Roles: []cloud.OrgRole{{App: "jira", Site: "acme", Role: "user"}}}, // see newRuled
-		{Name: insideWiki, Members: []string{"p00@partner.example", "s00@acme.example"}}, {Name: builders, Members: []string{"p01@partner.example"}}, {Name: payroll}, {Name: jiraParked},
+		// see newRuled
+		{Name: jiraExtras, Members: file.People, Roles: []cloud.OrgRole{{App: "jira", Site: "acme", Role: "user"}}},
+		{Name: insideWiki, Members: []string{"p00@partner.example", "s00@acme.example"}},
+		{Name: builders, Members: []string{"p01@partner.example"}}, {Name: payroll}, {Name: jiraParked},
 	}
 	body, err := json.Marshal(file)
 	require.NoError(t, err)
@@ -152,10 +155,11 @@ func used(now time.Time, random *rand.Rand) string {
 	return now.Add(-3 * 24 * time.Hour).Format(time.RFC3339)
 }
 
-// newRuled learns what the simulator invented. Everybody starts in the group that opens Jira, so that it can be read of whom the
-// search tells when they used it; then most are taken out.
+// newRuled learns what the simulator invented. Everybody starts in the group that opens Jira, so that it can be read of
+// whom the search tells when they used it; then most are taken out.
 func newRuled(ctx context.Context, s *stack.Stack) (world, error) {
-	w := &ruled{sim: s.Simulator, scim: map[string]string{}, seeded: map[string]facts{}, freed: map[string]bool{}, addresses: newAddresses(s.Simulator), handTaken: map[[2]string]bool{}}
+	w := &ruled{sim: s.Simulator, scim: map[string]string{}, seeded: map[string]facts{}, freed: map[string]bool{},
+		addresses: newAddresses(s.Simulator), handTaken: map[[2]string]bool{}}
 	var err error
 	if w.idp, err = s.Simulator.SCIM(); err != nil {
 		return nil, err
@@ -164,18 +168,21 @@ func newRuled(ctx context.Context, s *stack.Stack) (world, error) {
 		return nil, err
 	}
 	api, err := organization.New(organization.Options{
-		BaseURL: s.Simulator.URL + "/admin", OrgID: s.Simulator.OrgID, Key: func(context.Context) (string, error) { return stack.OrgKey, nil },
+		BaseURL: s.Simulator.URL + "/admin", OrgID: s.Simulator.OrgID,
+		Key: func(context.Context) (string, error) { return stack.OrgKey, nil },
 	})
 	if err != nil {
 		return nil, err
 	}
-	page, err := api.SearchUsers(ctx, s.Simulator.DirectoryID, organization.UserQuery{Limit: 100, Expand: []string{organization.ExpandProductAccess}})
+	page, err := api.SearchUsers(ctx, s.Simulator.DirectoryID,
+		organization.UserQuery{Limit: 100, Expand: []string{organization.ExpandProductAccess}})
 	if err != nil || page.Next != "" {
 		return nil, fmt.Errorf("read everybody, all on one page: %w", err)
 	}
 	for _, u := range page.Items {
 		_, domain, _ := strings.Cut(u.Email, "@")
-		h := human{account: u.AccountID, email: u.Email, domain: domain, managed: slices.Contains(ourDomains, domain), added: u.AddedToOrg}
+		h := human{account: u.AccountID, email: u.Email, domain: domain, managed: slices.Contains(ourDomains, domain),
+			added: u.AddedToOrg}
 		f := facts{present: true, groups: map[string]bool{}, title: u.JobTitle, job: u.Department}
 		for _, use := range u.ProductAccess {
 			if strings.Contains(use.ResourceID, ":jira-software:") && !use.LastActive.IsZero() {
@@ -234,11 +241,14 @@ func (w *ruled) begun(ctx context.Context) error { return w.look(ctx, 0) }
 func (w *ruled) pick(random *rand.Rand) []cloud.Fault {
 	clear(w.freed)
 	return pick(random, aims{
-		cut:    [][]string{{"users.search"}, {"groups.search"}, {"users.search", "groups.search"}, {"domains.list"}, {"last-active.get"}},
-		stale:  [][]string{{"users.search"}, {"users.search", "groups.search"}},
-		reads:  []string{"users.search", "groups.search", "role-assignments.list", "events.stream", "domains.list", "last-active.get"},
+		cut: [][]string{{"users.search"}, {"groups.search"}, {"users.search", "groups.search"}, {"domains.list"},
+			{"last-active.get"}},
+		stale: [][]string{{"users.search"}, {"users.search", "groups.search"}},
+		reads: []string{"users.search", "groups.search", "role-assignments.list", "events.stream", "domains.list",
+			"last-active.get"},
 		writes: []string{"memberships.*", "users.suspend", "users.restore", "users.remove"},
-		all: []string{"users.search", "groups.search", "memberships.*", "users.suspend", "users.restore", "users.remove", "events.stream",
+		all: []string{"users.search", "groups.search", "memberships.*", "users.suspend", "users.restore",
+			"users.remove", "events.stream",
 			"domains.list", "last-active.get"},
 		scarce: "last-active.get", more: 3,
 	})
@@ -314,7 +324,8 @@ func (w *ruled) happen(ctx context.Context, random *rand.Rand, h human, f facts)
 	case what < 16 && f.suspended:
 		w.freed[h.account] = true
 		return w.sim.Person(ctx, h.account, map[string]any{"suspended": false})
-	case what < 16 && !w.freed[h.account]: // of who is restored and suspended again between two looks, nobody could tell by whom
+	// of who is restored and suspended again between two looks, nobody could tell by whom
+	case what < 16 && !w.freed[h.account]:
 		return w.sim.Person(ctx, h.account, map[string]any{"suspended": true})
 	case what < 18:
 		return w.invite(ctx, jiraExtras, h)
@@ -326,7 +337,8 @@ func (w *ruled) happen(ctx context.Context, random *rand.Rand, h human, f facts)
 	return w.addresses.change(ctx, random, h.account)
 }
 
-// invite gives by hand. Of what was taken by hand and then given by hand between two looks, nobody could tell whose it is.
+// invite gives by hand. Of what was taken by hand and then given by hand between two looks, nobody could tell whose it
+// is.
 func (w *ruled) invite(ctx context.Context, group string, h human) error {
 	if w.handTaken[[2]string{h.account, group}] {
 		return nil
@@ -368,7 +380,9 @@ func (w *ruled) bringBack(ctx context.Context, h human) error {
 		return err
 	}
 	w.note(h, func(f *facts) { f.title, f.job = "", "" })
-	u, err := w.idp.CreateUser(ctx, scim.User{UserName: w.addresses.of[h.account], Email: w.addresses.of[h.account], DisplayName: h.email, Active: true})
+	u, err := w.idp.CreateUser(ctx,
+		scim.User{UserName: w.addresses.of[h.account], Email: w.addresses.of[h.account], DisplayName: h.email,
+			Active: true})
 	if err != nil {
 		return err
 	}
@@ -410,7 +424,8 @@ func (w *ruled) look(ctx context.Context, seed uint64) error {
 	return nil
 }
 
-// goes says that the first change is only a part of somebody's removal from the organization, which takes all that they have.
+// goes says that the first change is only a part of somebody's removal from the organization, which takes all that they
+// have.
 func goes(changes []cloud.Change) bool {
 	first := changes[0]
 	if first.Holds || first.What == cloud.WhatPresence {
@@ -453,11 +468,13 @@ func (w *ruled) judge(seed uint64, h human, c cloud.Change, past []moment) {
 			wait = parkedWait
 		}
 		asks = func(f facts) bool {
-			return !h.stays(group) && (h.denies(f, group) || slices.Contains(targets, group) && group != jiraExtras && was.groups[group] && !h.gives(f, group, c.At))
+			return !h.stays(group) && (h.denies(f, group) || slices.Contains(targets, group) && group != jiraExtras &&
+				was.groups[group] && !h.gives(f, group, c.At))
 		}
 	}
 	kind.all++
-	line := fmt.Sprintf("seed %d: %s: %s becomes %v at %s; %+v", seed, h.email, c.What, c.Holds, c.At.Format(time.RFC3339Nano), was.facts)
+	line := fmt.Sprintf("seed %d: %s: %s becomes %v at %s; %+v", seed, h.email, c.What, c.Holds,
+		c.At.Format(time.RFC3339Nano), was.facts)
 	switch {
 	case !lately(past, c.At, asks):
 		kind.wrong = append(kind.wrong, line)
@@ -542,14 +559,16 @@ func (w *ruled) tally() string {
 	fresh := strings.Join(append([]string{""}, w.fresh...), "\n")
 	w.fresh = nil
 	return fmt.Sprintf("so far %d suspensions (%d wrongful), %d removals from the organization (%d), %d from groups (%d), %d restores (%d), %d additions (%d), %d too early%s",
-		w.suspensions.all, len(w.suspensions.wrong), w.removals.all, len(w.removals.wrong), w.taken.all, len(w.taken.wrong),
+		w.suspensions.all, len(w.suspensions.wrong), w.removals.all, len(w.removals.wrong), w.taken.all,
+		len(w.taken.wrong),
 		w.restores.all, len(w.restores.wrong), w.given.all, len(w.given.wrong), len(w.early), fresh)
 }
 
 func (w *ruled) report(t *testing.T) {
 	t.Helper()
 	t.Logf("wrongful suspensions: %d of %d; wrongful removals from the organization: %d of %d; wrongful removals from groups: %d of %d",
-		len(w.suspensions.wrong), w.suspensions.all, len(w.removals.wrong), w.removals.all, len(w.taken.wrong), w.taken.all)
+		len(w.suspensions.wrong), w.suspensions.all, len(w.removals.wrong), w.removals.all, len(w.taken.wrong),
+		w.taken.all)
 	t.Logf("%s; taken by hand: %d people's targets", w.addresses, len(w.handTaken))
 	t.Logf("wrongful restores: %d of %d; additions without evidence: %d of %d; changes before their rule's time: %d",
 		len(w.restores.wrong), w.restores.all, len(w.given.wrong), w.given.all, len(w.early))

@@ -10,8 +10,8 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// This is what the rules of ruledPolicy mean, written down a second time and by hand: the test's own answer to who should hold
-// what. It shares no code with Castellan.
+// This is what the rules of ruledPolicy mean, written down a second time and by hand: the test's own answer to who
+// should hold what. It shares no code with Castellan.
 
 // human is what never changes of somebody.
 type human struct {
@@ -120,8 +120,8 @@ func (h human) stays(group string) bool {
 // spared says that nothing may suspend somebody: the owner of the key, and who holds a target that they always keep.
 func (h human) spared(f facts) bool { return h.email == boss || h.stays(payroll) && f.in(payroll) }
 
-// idle says that somebody can use Jira and did not for ninety days. Whoever never did counts from the day on which they were
-// given it, and Castellan gave it during this test.
+// idle says that somebody can use Jira and did not for ninety days. Whoever never did counts from the day on which they
+// were given it, and Castellan gave it during this test.
 func (h human) idle(f facts, at time.Time) bool {
 	long := at.Add(-90 * 24 * time.Hour)
 	jira, given := false, false
@@ -137,8 +137,8 @@ func (h human) idle(f facts, at time.Time) bool {
 	return !f.used.After(long)
 }
 
-// suspends says that a rule suspends somebody, leaves that one takes them out of the organization, returns that one restores
-// whom Castellan suspended.
+// suspends says that a rule suspends somebody, leaves that one takes them out of the organization, returns that one
+// restores whom Castellan suspended.
 func (h human) suspends(f facts) bool { return h.stranger() || h.left(f) }
 
 func (h human) stranger() bool { return h.external() && !slices.Contains(knownDomains, h.domain) }

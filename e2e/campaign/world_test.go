@@ -53,7 +53,8 @@ func (w *mapped) policy() string {
 	}
 	b.WriteString("]}]\nmappings:\n")
 	for i, target := range []string{"jira-users-acme", "confluence-users-acme", "jira-servicemanagement-users-acme"} {
-		fmt.Fprintf(&b, "  - {name: m%d, from: [\"%s\"], to: [\"default:%s/acme/user\"]}\n", i, strings.Join(gives[target], `", "`), written[target])
+		fmt.Fprintf(&b, "  - {name: m%d, from: [\"%s\"], to: [\"default:%s/acme/user\"]}\n", i,
+			strings.Join(gives[target], `", "`), written[target])
 	}
 	return b.String()
 }
@@ -95,7 +96,8 @@ func newMapped(ctx context.Context, s *stack.Stack) (world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &mapped{sim: s.Simulator, foreign: map[[2]string]bool{}, without: map[[2]string][]span{}, last: map[[2]string]cloud.MembershipWrite{},
+	w := &mapped{sim: s.Simulator, foreign: map[[2]string]bool{}, without: map[[2]string][]span{},
+		last:      map[[2]string]cloud.MembershipWrite{},
 		addresses: newAddresses(s.Simulator)}
 	if w.idp, err = s.Simulator.SCIM(); err != nil {
 		return nil, err
@@ -153,8 +155,8 @@ func (w *mapped) pick(random *rand.Rand) []cloud.Fault {
 	return faults
 }
 
-// day is some of what an identity provider and admins do: people join, leave, and move from one group to another, get other
-// addresses, and lose what they have by hand.
+// day is some of what an identity provider and admins do: people join, leave, and move from one group to another, get
+// other addresses, and lose what they have by hand.
 func (w *mapped) day(ctx context.Context, random *rand.Rand) error {
 	for range 1 + random.IntN(4) {
 		p := w.somebody(random)
@@ -264,8 +266,8 @@ func (s span) String() string {
 	return s.from.Format(time.RFC3339Nano) + " to " + until
 }
 
-// reach is how far back a read may lie on which a write stands: a batch of removals is read again when its read is 20 s old, one that
-// waited 10 s for its write once more, and a stale read shows the past on purpose.
+// reach is how far back a read may lie on which a write stands: a batch of removals is read again when its read is 20 s
+// old, one that waited 10 s for its write once more, and a stale read shows the past on purpose.
 const reach = 30 * time.Second
 
 func (w *mapped) look(ctx context.Context, seed uint64) error {
@@ -291,11 +293,14 @@ func (w *mapped) judge(seed uint64, m cloud.MembershipWrite) {
 		w.redundant++
 	}
 	before, again := w.last[key]
-	if again && before.Operation == m.Operation && before.Status == "204" && !m.Changed && (m.Status == "204" || m.Status == "409" || m.Status == "404") {
+	if again && before.Operation == m.Operation && before.Status == "204" && !m.Changed &&
+		(m.Status == "204" || m.Status == "409" || m.Status == "404") {
 		if w.hiding { // what a read hides is not known any more: writing it again is how Castellan makes sure
 			w.sure++
 		} else {
-			w.repeated = append(w.repeated, fmt.Sprintf("seed %d: %s of %s in %s at %s, done before at %s", seed, m.Operation, m.Account, m.Group, m.At, before.At))
+			w.repeated = append(w.repeated,
+				fmt.Sprintf("seed %d: %s of %s in %s at %s, done before at %s", seed, m.Operation, m.Account, m.Group,
+					m.At, before.At))
 		}
 	}
 	w.last[key] = m
@@ -307,14 +312,16 @@ func (w *mapped) judge(seed uint64, m cloud.MembershipWrite) {
 		return s.from.Before(at) && (s.until.IsZero() || s.until.After(at.Add(-reach)))
 	})
 	if !evidence || w.foreign[key] || w.stays(m.Account, m.Group) {
-		w.wrongful = append(w.wrongful, fmt.Sprintf("seed %d: %s removed from %s at %s: foreign %v, stays %v, without a source in %s",
-			seed, m.Account, m.Group, m.At, w.foreign[key], w.stays(m.Account, m.Group), w.without[key]))
+		w.wrongful = append(w.wrongful,
+			fmt.Sprintf("seed %d: %s removed from %s at %s: foreign %v, stays %v, without a source in %s",
+				seed, m.Account, m.Group, m.At, w.foreign[key], w.stays(m.Account, m.Group), w.without[key]))
 	}
 }
 
 // stays says that the policy protects somebody's place in a target.
 func (w *mapped) stays(account, target string) bool {
-	return target == protected && slices.ContainsFunc(w.people[:stay], func(p member) bool { return p.account == account })
+	return target == protected && slices.ContainsFunc(w.people[:stay],
+		func(p member) bool { return p.account == account })
 }
 
 // right compares the target memberships with an independent calculation from the sources.

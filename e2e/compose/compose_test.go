@@ -32,7 +32,8 @@ func load(t *testing.T, environment ...string) *types.Project {
 
 func loadFrom(t *testing.T, folder string, environment ...string) *types.Project {
 	t.Helper()
-	options, err := cli.NewProjectOptions([]string{filepath.Join(folder, "docker-compose.yml")}, cli.WithProfiles([]string{"*"}), cli.WithEnv(environment))
+	options, err := cli.NewProjectOptions([]string{filepath.Join(folder, "docker-compose.yml")},
+		cli.WithProfiles([]string{"*"}), cli.WithEnv(environment))
 	require.NoError(t, err)
 	project, err := options.LoadProject(t.Context())
 	require.NoError(t, err)
@@ -40,7 +41,8 @@ func loadFrom(t *testing.T, folder string, environment ...string) *types.Project
 	return project
 }
 
-// runsOnce reports whether somebody waits for the service to end, or it is people who run it, so that it needs no health check.
+// runsOnce reports whether somebody waits for the service to end, or it is people who run it, so that it needs no
+// health check.
 func runsOnce(project *types.Project, name string) bool {
 	for _, service := range project.Services {
 		if service.DependsOn[name].Condition == types.ServiceConditionCompletedSuccessfully {
@@ -65,9 +67,11 @@ func TestEveryServiceIsCheckedAndLocal(t *testing.T) {
 			require.Equal(t, "127.0.0.1", port.HostIP, "%s: port %d must be bound to loopback", name, port.Target)
 		}
 		for dependency, on := range service.DependsOn {
-			require.Contains(t, []string{types.ServiceConditionHealthy, types.ServiceConditionCompletedSuccessfully}, on.Condition,
+			require.Contains(t, []string{types.ServiceConditionHealthy, types.ServiceConditionCompletedSuccessfully},
+				on.Condition,
 				"%s must wait until %s is of use", name, dependency)
-			require.Equal(t, len(project.Services[dependency].Profiles) == 0, on.Required, "%s: %s is not always there", name, dependency)
+			require.Equal(t, len(project.Services[dependency].Profiles) == 0, on.Required, "%s: %s is not always there",
+				name, dependency)
 		}
 	}
 }
@@ -85,8 +89,8 @@ func TestEveryServiceIsConfined(t *testing.T) {
 	}
 }
 
-// TestImagesArePatchedOnRebuild: PostgreSQL, Caddy and Go are followed within a major or minor version, whose patches keep data
-// and builds as they are; Temporal's versions belong together and change its schema.
+// TestImagesArePatchedOnRebuild: PostgreSQL, Caddy and Go are followed within a major or minor version, whose patches
+// keep data and builds as they are; Temporal's versions belong together and change its schema.
 func TestImagesArePatchedOnRebuild(t *testing.T) {
 	want := map[string]string{
 		"postgres": `^[0-9]+-[a-z]+$`, "caddy": `^[0-9]+-alpine$`, "golang": `^[0-9]+\.[0-9]+-[a-z]+$`,
@@ -114,7 +118,8 @@ func TestImagesArePatchedOnRebuild(t *testing.T) {
 	for path := range dockerfiles {
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
-		for _, from := range regexp.MustCompile(`(?m)^FROM (?:--platform=\S+ )?(\S+:\S+)`).FindAllStringSubmatch(string(text), -1) {
+		for _, from := range regexp.MustCompile(`(?m)^FROM (?:--platform=\S+ )?(\S+:\S+)`).FindAllStringSubmatch(
+			string(text), -1) {
 			named(from[1])
 		}
 		require.NotContains(t, string(text), "# syntax=", "a front end of its own is one more image to fetch")
@@ -123,8 +128,8 @@ func TestImagesArePatchedOnRebuild(t *testing.T) {
 	require.Equal(t, images["temporalio/server"], images["temporalio/admin-tools"], "the schema is the server's")
 }
 
-// TestEachImageIsOneServices: Compose writes the name of the service into what it builds. Where two have the same image, each finds
-// the other's under that name, and every "up" starts both anew, PostgreSQL among them.
+// TestEachImageIsOneServices: Compose writes the name of the service into what it builds. Where two have the same
+// image, each finds the other's under that name, and every "up" starts both anew, PostgreSQL among them.
 func TestEachImageIsOneServices(t *testing.T) {
 	of := map[string]string{}
 	for name, service := range load(t).Services {
@@ -133,8 +138,8 @@ func TestEachImageIsOneServices(t *testing.T) {
 	}
 }
 
-// TestFilesOfThisFolderDoNotMatterByMode: what a container needs is in its image; only what people put into deploy/secrets is
-// mounted, with a label under SELinux.
+// TestFilesOfThisFolderDoNotMatterByMode: what a container needs is in its image; only what people put into
+// deploy/secrets is mounted, with a label under SELinux.
 func TestFilesOfThisFolderDoNotMatterByMode(t *testing.T) {
 	project := load(t)
 	require.Empty(t, project.Secrets, "Compose mounts them as they are, without a label")
@@ -144,14 +149,16 @@ func TestFilesOfThisFolderDoNotMatterByMode(t *testing.T) {
 			if volume.Type != types.VolumeTypeBind {
 				continue
 			}
-			require.True(t, strings.HasPrefix(volume.Source, absolute(t, "deploy/secrets")+"/"), "%s: %s", name, volume.Source)
+			require.True(t, strings.HasPrefix(volume.Source, absolute(t, "deploy/secrets")+"/"), "%s: %s", name,
+				volume.Source)
 			require.DirExists(t, volume.Source)
 			require.True(t, volume.ReadOnly, "%s: %s", name, volume.Source)
 			require.NotNil(t, volume.Bind, "%s: %s", name, volume.Source)
 			require.Equal(t, types.SELinuxShared, volume.Bind.SELinux, "%s: %s", name, volume.Source)
 		}
 	}
-	for _, path := range []string{"deploy/postgres/Dockerfile", "deploy/temporal/Dockerfile", "deploy/proxy/Dockerfile"} {
+	for _, path := range []string{"deploy/postgres/Dockerfile", "deploy/temporal/Dockerfile",
+		"deploy/proxy/Dockerfile"} {
 		for _, line := range strings.Split(read(t, path), "\n") {
 			if strings.HasPrefix(line, "COPY ") {
 				require.Contains(t, line, " --chmod=", "%s: %s", path, line)
@@ -194,14 +201,16 @@ func TestNoPasswordIsASetting(t *testing.T) {
 
 // mounted reports whether the path lies in a volume of the service.
 func mounted(service types.ServiceConfig, path string) bool {
-	return slices.ContainsFunc(service.Volumes, func(v types.ServiceVolumeConfig) bool { return strings.HasPrefix(path, v.Target+"/") })
+	return slices.ContainsFunc(service.Volumes,
+		func(v types.ServiceVolumeConfig) bool { return strings.HasPrefix(path, v.Target+"/") })
 }
 
 // TestEverySettingCanBeGiven gives each of the worker's settings, and Temporal's own, in the file that people write.
 func TestEverySettingCanBeGiven(t *testing.T) {
 	names := []string{
 		"TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "TEMPORAL_API_KEY", "TEMPORAL_TLS", "TEMPORAL_TLS_CLIENT_CERT_PATH",
-		"TEMPORAL_TLS_CLIENT_KEY_PATH", "TEMPORAL_TLS_SERVER_CA_CERT_PATH", "TEMPORAL_TLS_SERVER_NAME", "TEMPORAL_PROFILE",
+		"TEMPORAL_TLS_CLIENT_KEY_PATH", "TEMPORAL_TLS_SERVER_CA_CERT_PATH", "TEMPORAL_TLS_SERVER_NAME",
+		"TEMPORAL_PROFILE",
 		"TEMPORAL_CONFIG_FILE", "CASTELLAN_KEY_ACME", "SSL_CERT_DIR", "HTTPS_PROXY",
 	}
 	for v := range config.Variables[config.Worker]() {
@@ -217,12 +226,14 @@ func TestEverySettingCanBeGiven(t *testing.T) {
 		worker := loadFrom(t, folder, "CASTELLAN_ORGANIZATIONS="+organizations).Services["worker"]
 		for _, name := range names {
 			require.NotNil(t, worker.Environment[name], name)
-			require.Equal(t, "given as "+name+", with a $", *worker.Environment[name], "another source of settings wins")
+			require.Equal(t, "given as "+name+", with a $", *worker.Environment[name],
+				"another source of settings wins")
 		}
 	}
 	// What the example names is known, and what it has in files lies where the worker sees it.
 	worker := load(t).Services["worker"]
-	for _, line := range regexp.MustCompile(`(?m)^#([A-Z_]+)=(.*)$`).FindAllStringSubmatch(read(t, "deploy/castellan.env.example"), -1) {
+	for _, line := range regexp.MustCompile(`(?m)^#([A-Z_]+)=(.*)$`).FindAllStringSubmatch(
+		read(t, "deploy/castellan.env.example"), -1) {
 		require.Contains(t, names, line[1])
 		if _, path, ok := strings.Cut(line[2], "/run/"); ok {
 			require.True(t, mounted(worker, "/run/"+path), line[0])
@@ -235,7 +246,8 @@ func TestTheWorkersSettingsAreUsable(t *testing.T) {
 	for v := range config.Variables[config.Worker]() {
 		known[v.Name] = true
 	}
-	for organizations, atlassian := range map[string]string{"atlassian": "https://api.atlassian.com", "simulator": "https://simulator:8443"} {
+	for organizations, atlassian := range map[string]string{"atlassian": "https://api.atlassian.com",
+		"simulator": "https://simulator:8443"} {
 		t.Run(organizations, func(t *testing.T) { // as "make up" and "make up SIM=1" start it
 			project := load(t, "CASTELLAN_ORGANIZATIONS="+organizations)
 			worker := project.Services["worker"]
@@ -248,7 +260,8 @@ func TestTheWorkersSettingsAreUsable(t *testing.T) {
 			settings, err := config.Load[config.Worker]()
 			require.NoError(t, err)
 			require.Equal(t, atlassian, settings.AtlassianURL)
-			require.Less(t, settings.DrainTimeout, timeOf(t, worker.StopGracePeriod), "Docker would kill the worker while calls are running")
+			require.Less(t, settings.DrainTimeout, timeOf(t, worker.StopGracePeriod),
+				"Docker would kill the worker while calls are running")
 
 			ledger, err := url.Parse(settings.Ledger.Reveal())
 			require.NoError(t, err)
@@ -257,18 +270,22 @@ func TestTheWorkersSettingsAreUsable(t *testing.T) {
 			_, hasPassword := ledger.User.Password()
 			require.False(t, hasPassword)
 			databases := read(t, "deploy/postgres/databases.sh")
-			require.Regexp(t, `(?m)^own `+ledger.User.Username()+` .*`+strings.TrimPrefix(ledger.Path, "/")+`$`, databases)
-			require.NotRegexp(t, `(?m)^own temporal .*\bcastellan\b`, databases, "Temporal and the ledger have databases of their own")
+			require.Regexp(t, `(?m)^own `+ledger.User.Username()+` .*`+strings.TrimPrefix(ledger.Path, "/")+`$`,
+				databases)
+			require.NotRegexp(t, `(?m)^own temporal .*\bcastellan\b`, databases,
+				"Temporal and the ledger have databases of their own")
 
 			temporal, _, _ := strings.Cut(*worker.Environment["TEMPORAL_ADDRESS"], ":")
 			require.Contains(t, project.Services, temporal)
-			require.True(t, slices.ContainsFunc(worker.Volumes, func(v types.ServiceVolumeConfig) bool { return v.Target == settings.SecretsDir && v.ReadOnly }),
+			require.True(t, slices.ContainsFunc(worker.Volumes,
+				func(v types.ServiceVolumeConfig) bool { return v.Target == settings.SecretsDir && v.ReadOnly }),
 				"the keys must be mounted, read-only, where the worker looks for them")
 		})
 	}
 }
 
-// TestWorkersScale: as many workers as there are ports, each with its connections to PostgreSQL, which Temporal uses as well.
+// TestWorkersScale: as many workers as there are ports, each with its connections to PostgreSQL, which Temporal uses as
+// well.
 func TestWorkersScale(t *testing.T) {
 	project := load(t)
 	worker := project.Services["worker"]
@@ -294,7 +311,8 @@ func TestWorkersScale(t *testing.T) {
 	each, err := strconv.Atoi(ledger[1])
 	require.NoError(t, err)
 	wanted := parts*(number("SQL_MAX_CONNS")+number("SQL_VIS_MAX_CONNS")) + workers*each
-	most := regexp.MustCompile(`max_connections=(\d+)`).FindStringSubmatch(strings.Join(project.Services["postgres"].Command, " "))
+	most := regexp.MustCompile(`max_connections=(\d+)`).FindStringSubmatch(
+		strings.Join(project.Services["postgres"].Command, " "))
 	require.NotNil(t, most)
 	limit, err := strconv.Atoi(most[1])
 	require.NoError(t, err)
@@ -328,7 +346,8 @@ func TestWhatTheComposeFileBuildsExists(t *testing.T) {
 		if service.Build.Target != "" {
 			require.Regexp(t, `(?m)^FROM \S+ AS `+service.Build.Target+`$`, string(dockerfile), name)
 		}
-		for _, script := range regexp.MustCompile(`/castellan/(\S+\.sh)`).FindAllStringSubmatch(strings.Join(slices.Concat(service.Entrypoint, service.Command), " "), -1) {
+		for _, script := range regexp.MustCompile(`/castellan/(\S+\.sh)`).FindAllStringSubmatch(
+			strings.Join(slices.Concat(service.Entrypoint, service.Command), " "), -1) {
 			require.FileExists(t, filepath.Join(service.Build.Context, script[1]), name)
 			require.Regexp(t, `(?m)^COPY .*\b`+script[1]+`\b`, string(dockerfile), name)
 		}
@@ -342,7 +361,8 @@ func TestTheProgramsKnowTheirFlags(t *testing.T) {
 	flag := regexp.MustCompile(`^--([a-z-]+)$`)
 	checked := 0
 	for service, program := range map[string]string{"worker": "worker", "simulator": "simulator", "story": "demo"} {
-		help, _ := exec.CommandContext(t.Context(), build(t, program), "--help").CombinedOutput() // may well exit with an error
+		// may well exit with an error
+		help, _ := exec.CommandContext(t.Context(), build(t, program), "--help").CombinedOutput()
 		words := slices.Clone([]string(project.Services[service].Command))
 		if check := project.Services[service].HealthCheck; check != nil {
 			words = append(words, check.Test...)
@@ -363,7 +383,8 @@ func TestTheSimulator(t *testing.T) {
 	service := project.Services["simulator"]
 	folder := t.TempDir()
 	arguments := slices.Clone([]string(service.Command))
-	for flag, value := range map[string]string{"--listen": "127.0.0.1:0", "--tls-listen": "127.0.0.1:0", "--tls-folder": folder} {
+	for flag, value := range map[string]string{"--listen": "127.0.0.1:0", "--tls-listen": "127.0.0.1:0",
+		"--tls-folder": folder} {
 		at := slices.Index(arguments, flag)
 		require.GreaterOrEqual(t, at, 0)
 		arguments[at+1] = value
@@ -393,7 +414,8 @@ func TestTheSimulator(t *testing.T) {
 		}
 	}
 	require.Contains(t, strings.Split(*worker.Environment["SSL_CERT_DIR"], ":"), shared)
-	trusting := exec.CommandContext(t.Context(), probe, strings.Replace(ready.TLS, "127.0.0.1", "localhost", 1)+"/"+path)
+	trusting := exec.CommandContext(t.Context(), probe,
+		strings.Replace(ready.TLS, "127.0.0.1", "localhost", 1)+"/"+path)
 	trusting.Env = append(os.Environ(), "SSL_CERT_DIR="+folder, "SSL_CERT_FILE=/dev/null")
 	answer, err = trusting.CombinedOutput()
 	require.NoError(t, err, string(answer))
@@ -416,7 +438,8 @@ func TestTheBuildGetsEveryFolderOfTheProduct(t *testing.T) {
 	}
 	require.NotZero(t, seen)
 	require.Regexp(t, `(?m)^\*$`, ignore, "what is not listed must stay out")
-	require.Equal(t, []string{"!deploy/probe"}, regexp.MustCompile(`(?m)^!deploy.*$`).FindAllString(ignore, -1), "passwords must not reach an image")
+	require.Equal(t, []string{"!deploy/probe"}, regexp.MustCompile(`(?m)^!deploy.*$`).FindAllString(ignore, -1),
+		"passwords must not reach an image")
 }
 
 func TestTemporalIsFair(t *testing.T) {
@@ -430,7 +453,8 @@ func TestTemporalIsFair(t *testing.T) {
 	require.Regexp(t, `(?m)^COPY --chmod=644 dynamicconfig\.yaml /castellan/$`, read(t, "deploy/temporal/Dockerfile"))
 }
 
-// TestTheProxyKeepsLinksOutOfItsLogs: what Caddy says of a request that failed has its address, and so a reviewer's link.
+// TestTheProxyKeepsLinksOutOfItsLogs: what Caddy says of a request that failed has its address, and so a reviewer's
+// link.
 func TestTheProxyKeepsLinksOutOfItsLogs(t *testing.T) {
 	settings := read(t, "deploy/proxy/Caddyfile")
 	require.Regexp(t, `(?m)^\s+exclude http\.log\.error http\.handlers\.reverse_proxy\b`, settings)

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// cluster is a PostgreSQL server of a test's own, on a socket in its folder alone. Its superuser comes in without a password,
-// as in the image, and the two roles with theirs.
+// cluster is a PostgreSQL server of a test's own, on a socket in its folder alone. Its superuser comes in without a
+// password, as in the image, and the two roles with theirs.
 type cluster struct {
 	folder string
 	as     []string // runs a program as the user who PostgreSQL runs as
@@ -79,7 +79,8 @@ func (c cluster) connects(t *testing.T, role, database string) bool {
 	t.Helper()
 	password, err := os.ReadFile(c.passwordFile(role))
 	require.NoError(t, err)
-	_, err = c.run("env", "PGPASSWORD="+string(password), "psql", "--no-psqlrc", "--username", role, "--dbname", database, "--command", "CREATE TEMP TABLE mine ()")
+	_, err = c.run("env", "PGPASSWORD="+string(password), "psql", "--no-psqlrc", "--username", role, "--dbname",
+		database, "--command", "CREATE TEMP TABLE mine ()")
 	return err == nil
 }
 
@@ -90,11 +91,13 @@ func TestDatabasesAreMadeWhateverIsMissing(t *testing.T) {
 	script := filepath.Join(c.folder, "databases.sh")
 	require.NoError(t, os.WriteFile(script, []byte(text), 0o755))
 	passwords := filepath.Join(c.folder, "passwords")
-	c.must(t, "psql", "--username", "postgres", "--command", "CREATE ROLE temporal") // and then somebody pulled the plug
+	// and then somebody pulled the plug
+	c.must(t, "psql", "--username", "postgres", "--command", "CREATE ROLE temporal")
 
 	out := c.must(t, "sh", script, passwords)
 	require.Contains(t, out, "there is no password of temporal yet, or it was lost")
-	for role, databases := range map[string][]string{"temporal": {"temporal", "temporal_visibility"}, "castellan": {"castellan"}} {
+	for role, databases := range map[string][]string{"temporal": {"temporal", "temporal_visibility"},
+		"castellan": {"castellan"}} {
 		for _, database := range databases {
 			require.True(t, c.connects(t, role, database), "%s in %s", role, database)
 		}
@@ -117,12 +120,13 @@ func TestDatabasesAreMadeWhateverIsMissing(t *testing.T) {
 	require.NotEqual(t, before, after)
 }
 
-// TestAFirstStartThatWasBrokenOffIsMadeAnew: what initdb leaves when it is killed passes for a cluster. Whatever has a database of
-// anybody's stays as it is.
+// TestAFirstStartThatWasBrokenOffIsMadeAnew: what initdb leaves when it is killed passes for a cluster. Whatever has a
+// database of anybody's stays as it is.
 func TestAFirstStartThatWasBrokenOffIsMadeAnew(t *testing.T) {
 	script := absolute(t, "deploy/postgres/start.sh")
 	bin := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(bin, "docker-entrypoint.sh"), []byte("#!/bin/sh\necho \"starts $*\"\n"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(bin, "docker-entrypoint.sh"),
+		[]byte("#!/bin/sh\necho \"starts $*\"\n"), 0o700))
 	for name, test := range map[string]struct {
 		files []string
 		stay  bool
@@ -131,8 +135,9 @@ func TestAFirstStartThatWasBrokenOffIsMadeAnew(t *testing.T) {
 		"killed while it is made":   {[]string{"PG_VERSION", "base/1/PG_VERSION"}, false},
 		"killed before its version": {[]string{"global/1262", "base/1/1259"}, false},
 		"killed before pg_hba.conf": {[]string{"PG_VERSION", "base/1/1259", "base/4/1259", "base/5/1259"}, false},
-		"a database of somebody's":  {[]string{"PG_VERSION", "base/1/1259", "base/4/1259", "base/5/1259", "base/16384/1259"}, true},
-		"something else":            {[]string{"PG_VERSION", "global/1262"}, true},
+		"a database of somebody's": {[]string{"PG_VERSION", "base/1/1259", "base/4/1259", "base/5/1259",
+			"base/16384/1259"}, true},
+		"something else": {[]string{"PG_VERSION", "global/1262"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data := t.TempDir()

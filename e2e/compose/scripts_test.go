@@ -55,7 +55,8 @@ func TestUpOpensSecretsToTheContainersAndNobodyElse(t *testing.T) {
 		require.NoError(t, err, out)
 		require.NotContains(t, out, "no Atlassian API key")
 		for path, mode := range map[string]fs.FileMode{
-			"": 0o700, "keys": 0o755, "keys/acme": 0o755, "keys/acme/org": 0o644, "worker": 0o755, "worker/review-key": 0o644,
+			"": 0o700, "keys": 0o755, "keys/acme": 0o755, "keys/acme/org": 0o644, "worker": 0o755,
+			"worker/review-key": 0o644,
 		} {
 			info, err := os.Stat(filepath.Join(folder, "deploy/secrets", path))
 			require.NoError(t, err)
@@ -74,11 +75,13 @@ func TestUpOpensSecretsToTheContainersAndNobodyElse(t *testing.T) {
 	require.Contains(t, string(asked), "compose up --build --detach --wait --wait-timeout 300\n")
 }
 
-// TestAPlainComposeStartsWhatWasChosen: "docker compose up" after "make up SIM=1" must not point the worker at Atlassian.
+// TestAPlainComposeStartsWhatWasChosen: "docker compose up" after "make up SIM=1" must not point the worker at
+// Atlassian.
 func TestAPlainComposeStartsWhatWasChosen(t *testing.T) {
 	folder := projectFolder(t)
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "Makefile"), []byte(read(t, "Makefile")), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(folder, ".env"), []byte("REVIEWS_PUBLISH=127.0.0.1:443\nWORKERS=9\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, ".env"), []byte("REVIEWS_PUBLISH=127.0.0.1:443\nWORKERS=9\n"),
+		0o600))
 	for command, want := range map[string]struct {
 		url, profiles string
 		workers       int
@@ -89,7 +92,8 @@ func TestAPlainComposeStartsWhatWasChosen(t *testing.T) {
 	} {
 		out, err := script(t, folder, command)
 		require.NoError(t, err, out)
-		options, err := cli.NewProjectOptions([]string{filepath.Join(folder, "docker-compose.yml")}, cli.WithWorkingDirectory(folder),
+		options, err := cli.NewProjectOptions([]string{filepath.Join(folder, "docker-compose.yml")},
+			cli.WithWorkingDirectory(folder),
 			cli.WithEnvFiles(), cli.WithDotEnv, cli.WithDefaultProfiles())
 		require.NoError(t, err)
 		project, err := options.LoadProject(t.Context())
@@ -97,7 +101,8 @@ func TestAPlainComposeStartsWhatWasChosen(t *testing.T) {
 		require.Equal(t, want.url, *project.Services["worker"].Environment["CASTELLAN_ATLASSIAN_URL"], command)
 		require.Equal(t, want.workers, *project.Services["worker"].Scale, command)
 		for _, profile := range []string{"simulator", "reviews"} {
-			on := slices.ContainsFunc(slices.Collect(maps.Values(project.Services)), func(s types.ServiceConfig) bool { return slices.Contains(s.Profiles, profile) })
+			on := slices.ContainsFunc(slices.Collect(maps.Values(project.Services)),
+				func(s types.ServiceConfig) bool { return slices.Contains(s.Profiles, profile) })
 			require.Equal(t, strings.Contains(want.profiles, profile), on, "%s: %s", command, profile)
 		}
 		require.Contains(t, project.Environment, "REVIEWS_PUBLISH", "lines of one's own stay")
@@ -121,7 +126,8 @@ func TestUpSaysWhatIsWrong(t *testing.T) {
 
 func TestPinNamesDigestsAndNewOnes(t *testing.T) {
 	folder := projectFolder(t)
-	files := []string{"docker-compose.yml", "Dockerfile", "deploy/postgres/Dockerfile", "deploy/temporal/Dockerfile", "deploy/proxy/Dockerfile"}
+	files := []string{"docker-compose.yml", "Dockerfile", "deploy/postgres/Dockerfile", "deploy/temporal/Dockerfile",
+		"deploy/proxy/Dockerfile"}
 	before := contents(t, folder, files)
 	var last string
 	for _, digest := range []string{"first", "second"} {
@@ -155,7 +161,8 @@ func contents(t *testing.T, folder string, files []string) (all string) {
 func TestLineEndsAreLFInEveryClone(t *testing.T) {
 	folder := t.TempDir()
 	git := func(arguments ...string) {
-		cmd := exec.CommandContext(t.Context(), "git", append([]string{"-c", "core.autocrlf=true", "-c", "user.name=t", "-c", "user.email=t@t"}, arguments...)...)
+		cmd := exec.CommandContext(t.Context(), "git",
+			append([]string{"-c", "core.autocrlf=true", "-c", "user.name=t", "-c", "user.email=t@t"}, arguments...)...)
 		cmd.Dir = folder
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, string(out))

@@ -13,12 +13,13 @@ import (
 // The end-to-end tests run on the server that Compose ships too: a module of its own says how that version is built.
 func TestTestsRunOnTheServerThatIsShipped(t *testing.T) {
 	files := []string{filepath.Join(root, "docker-compose.yml")}
-	require.NoError(t, filepath.WalkDir(filepath.Join(root, "deploy"), func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.Name() == "Dockerfile" {
-			files = append(files, path)
-		}
-		return err
-	}))
+	require.NoError(t, filepath.WalkDir(filepath.Join(root, "deploy"),
+		func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && entry.Name() == "Dockerfile" {
+				files = append(files, path)
+			}
+			return err
+		}))
 	shipped := map[string]bool{}
 	for _, file := range files {
 		for _, version := range versions(t, file, `temporalio/server:([0-9.]+)`) {

@@ -110,13 +110,16 @@ func (o *operation) input(r *http.Request, body []byte) *openapi3filter.RequestV
 	}
 	return &openapi3filter.RequestValidationInput{
 		Request: copied, PathParams: o.values,
-		Route: &routers.Route{Spec: o.document.spec, Path: o.template, PathItem: o.item, Method: o.method, Operation: o.spec},
+		Route: &routers.Route{Spec: o.document.spec, Path: o.template, PathItem: o.item, Method: o.method,
+			Operation: o.spec},
 		Options: &openapi3filter.Options{
-			MultiError: true, IncludeResponseStatus: true, RejectWhenRequestBodyNotSpecified: true, SkipSettingDefaults: true,
-			AuthenticationFunc: bearer,
+			MultiError: true, IncludeResponseStatus: true, RejectWhenRequestBodyNotSpecified: true,
+			SkipSettingDefaults: true,
+			AuthenticationFunc:  bearer,
 			SchemaValidationOptions: []openapi3.SchemaValidationOption{
 				openapi3.EnableFormatValidation(),
-				openapi3.WithStringFormatValidator("uuid", openapi3.NewRegexpFormatValidator(openapi3.FormatOfStringForUUIDOfRFC9562)),
+				openapi3.WithStringFormatValidator("uuid",
+					openapi3.NewRegexpFormatValidator(openapi3.FormatOfStringForUUIDOfRFC9562)),
 			},
 		},
 	}

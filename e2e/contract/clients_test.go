@@ -99,7 +99,9 @@ func driveOrganization(w *world) {
 
 	require.NoError(t, client.AssignOrgRole(ctx, ana.AtlassianAccountID, organization.RoleOrgAdmin))
 	admins, err := client.SearchUsers(ctx, organization.AllDirectories, organization.UserQuery{
-		RoleIDs: []string{organization.RoleOrgAdmin}, Expand: []string{organization.ExpandPlatformRoles, organization.ExpandGroups, organization.ExpandProductAccess, organization.ExpandUserResourceCount},
+		RoleIDs: []string{organization.RoleOrgAdmin},
+		Expand: []string{organization.ExpandPlatformRoles, organization.ExpandGroups, organization.ExpandProductAccess,
+			organization.ExpandUserResourceCount},
 	})
 	require.NoError(t, err)
 	require.Len(t, admins.Items, 2)
@@ -108,9 +110,12 @@ func driveOrganization(w *world) {
 
 	withMFA := true
 	for _, q := range []organization.UserQuery{
-		{Emails: []string{ana.Email}}, {AccountIDs: []string{ana.AtlassianAccountID}}, {SearchTerm: "ana"}, {EmailDomains: []string{"acme.example"}},
-		{DirectoryIDs: []string{directory}, ResourceIDs: []string{workspaces.Items[0].ID}}, {MFAEnabled: &withMFA, ClaimStatus: "managed"},
-		{Status: []string{"active"}, AccountStatus: []string{"active"}, MembershipStatus: []string{"active", "suspended"}},
+		{Emails: []string{ana.Email}}, {AccountIDs: []string{ana.AtlassianAccountID}}, {SearchTerm: "ana"},
+		{EmailDomains: []string{"acme.example"}},
+		{DirectoryIDs: []string{directory}, ResourceIDs: []string{workspaces.Items[0].ID}},
+		{MFAEnabled: &withMFA, ClaimStatus: "managed"},
+		{Status: []string{"active"}, AccountStatus: []string{"active"},
+			MembershipStatus: []string{"active", "suspended"}},
 	} {
 		_, err := client.SearchUsers(ctx, directory, q)
 		require.NoError(t, err)
@@ -129,9 +134,12 @@ func driveMembership(w *world, groupID, synced, ana, bo string) {
 	}
 	require.ErrorIs(t, client.AddMember(ctx, directory, w.groupNamed(synced), bo), organization.ErrForbidden)
 
-	first, err := client.SearchUsers(ctx, directory, organization.UserQuery{GroupIDs: []string{groupID}, Limit: 1, Expand: []string{organization.ExpandGroups}})
+	first, err := client.SearchUsers(ctx, directory,
+		organization.UserQuery{GroupIDs: []string{groupID}, Limit: 1, Expand: []string{organization.ExpandGroups}})
 	require.NoError(t, err)
-	second, err := client.SearchUsers(ctx, directory, organization.UserQuery{GroupIDs: []string{groupID}, Limit: 1, Expand: []string{organization.ExpandGroups}, Cursor: first.Next})
+	second, err := client.SearchUsers(ctx, directory,
+		organization.UserQuery{GroupIDs: []string{groupID}, Limit: 1, Expand: []string{organization.ExpandGroups},
+			Cursor: first.Next})
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{ana, bo}, []string{first.Items[0].AccountID, second.Items[0].AccountID})
 	require.Contains(t, second.Items[0].GroupIDs, groupID)
@@ -146,7 +154,8 @@ func driveMembership(w *world, groupID, synced, ana, bo string) {
 	require.Equal(t, 2, counted.Items[0].Users)
 	var names []string
 	for cursor, more := "", true; more; more = cursor != "" {
-		page, err := client.SearchGroups(ctx, organization.AllDirectories, organization.GroupQuery{Limit: 2, SortByName: true, Cursor: cursor})
+		page, err := client.SearchGroups(ctx, organization.AllDirectories,
+			organization.GroupQuery{Limit: 2, SortByName: true, Cursor: cursor})
 		require.NoError(t, err)
 		for _, g := range page.Items {
 			names = append(names, g.Name)
@@ -157,7 +166,8 @@ func driveMembership(w *world, groupID, synced, ana, bo string) {
 	}
 	require.Subset(t, names, []string{"local-group", synced, "org-admins"})
 	for _, q := range []organization.GroupQuery{
-		{SearchTerm: "local"}, {AccountIDs: []string{ana}, DirectoryIDs: []string{directory}}, {ResourceOwners: []string{"jira-software"}, RoleIDs: []string{"atlassian/user"}},
+		{SearchTerm: "local"}, {AccountIDs: []string{ana}, DirectoryIDs: []string{directory}},
+		{ResourceOwners: []string{"jira-software"}, RoleIDs: []string{"atlassian/user"}},
 	} {
 		_, err := client.SearchGroups(ctx, directory, q)
 		require.NoError(t, err)
@@ -172,7 +182,8 @@ func driveEvents(w *world) {
 	actions, err := client.EventActions(ctx)
 	require.NoError(t, err)
 	require.NotEmpty(t, actions)
-	for _, q := range []organization.EventQuery{{}, {Limit: 2, From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour), Descending: true}} {
+	for _, q := range []organization.EventQuery{{},
+		{Limit: 2, From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour), Descending: true}} {
 		page, err := client.Events(ctx, q)
 		require.NoError(t, err)
 		require.NotEmpty(t, page.Events)

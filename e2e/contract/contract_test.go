@@ -1,4 +1,5 @@
-// Package contract_test holds the product's requests, and the simulator's answers, against the vendor's own OpenAPI files.
+// Package contract_test holds the product's requests, and the simulator's answers, against the vendor's own OpenAPI
+// files.
 package contract_test
 
 import (

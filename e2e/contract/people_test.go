@@ -28,15 +28,19 @@ func drivePeople(w *world, ana string) {
 		return methods
 	}
 	direct := []string{organization.MethodDirect}
-	require.Equal(t, map[string][]string{"jira-software " + admin: direct, "platform " + organization.RoleOrgAdmin: direct}, roles(organization.RoleFilter{}))
-	require.Equal(t, map[string][]string{"jira-software " + admin: direct}, roles(organization.RoleFilter{ResourceIDs: []string{w.app(), w.resource("confluence")}, RoleIDs: []string{admin, "atlassian/user"}}))
+	require.Equal(t, map[string][]string{"jira-software " + admin: direct,
+		"platform " + organization.RoleOrgAdmin: direct}, roles(organization.RoleFilter{}))
+	require.Equal(t, map[string][]string{"jira-software " + admin: direct},
+		roles(organization.RoleFilter{ResourceIDs: []string{w.app(), w.resource("confluence")},
+			RoleIDs: []string{admin, "atlassian/user"}}))
 	require.NoError(t, client.RevokeRole(ctx, ana, admin, w.app()))
 	require.NoError(t, client.RevokeRole(ctx, ana, admin, w.app()), "what is not held is revoked all the same")
 	require.Empty(t, roles(organization.RoleFilter{RoleIDs: []string{admin}}))
 
 	group := w.group("guests")
 	eve, err := client.Invite(ctx, organization.Invitation{
-		Email: "eve@outside.example", Groups: []string{group}, Rules: []organization.InviteRule{{Resource: w.app(), Role: "atlassian/user"}}, Notify: true, Text: "Welcome",
+		Email: "eve@outside.example", Groups: []string{group},
+		Rules: []organization.InviteRule{{Resource: w.app(), Role: "atlassian/user"}}, Notify: true, Text: "Welcome",
 	})
 	require.NoError(t, err)
 	require.Empty(t, eve.Failed)
@@ -56,7 +60,9 @@ func drivePeople(w *world, ana string) {
 	again, err := client.Invite(ctx, organization.Invitation{Email: "eve@outside.example"})
 	require.NoError(t, err)
 	require.Equal(t, organization.Invited{AccountID: eve.AccountID}, again)
-	page, err := client.SearchUsers(ctx, directory, organization.UserQuery{AccountIDs: []string{eve.AccountID}, Expand: []string{organization.ExpandGroups, organization.ExpandPlatformRoles}})
+	page, err := client.SearchUsers(ctx, directory,
+		organization.UserQuery{AccountIDs: []string{eve.AccountID},
+			Expand: []string{organization.ExpandGroups, organization.ExpandPlatformRoles}})
 	require.NoError(t, err)
 	require.Empty(t, page.Items[0].GroupIDs)
 	require.Empty(t, page.Items[0].PlatformRoles)

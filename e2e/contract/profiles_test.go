@@ -19,14 +19,17 @@ func driveProfiles(w *world, ana string) {
 	at := time.Date(2026, 1, 31, 10, 0, 0, 0, time.UTC)
 	require.NoError(t, client.AssignRole(ctx, ana, "atlassian/user", jira))
 	require.NoError(t, client.AssignRole(ctx, ana, "atlassian/user", confluence))
-	w.control("/people/"+ana, object{"title": "Analyst", "organization": "Talent", "location": "New York", "emailVerified": false, "mfaEnabled": true})
+	w.control("/people/"+ana, object{"title": "Analyst", "organization": "Talent", "location": "New York",
+		"emailVerified": false, "mfaEnabled": true})
 	w.control("/activity", object{"people": []string{ana}, "app": "jira", "site": "acme", "at": at})
-	w.control("/activity", object{"people": []string{ana}, "app": "confluence", "site": "acme", "at": at.Add(time.Hour)})
+	w.control("/activity", object{"people": []string{ana}, "app": "confluence", "site": "acme",
+		"at": at.Add(time.Hour)})
 	used := map[string]time.Time{jira: at, confluence: at.Add(time.Hour)}
 
 	search := func(expand ...string) organization.User {
 		t.Helper()
-		page, err := client.SearchUsers(ctx, directory, organization.UserQuery{AccountIDs: []string{ana}, Expand: expand})
+		page, err := client.SearchUsers(ctx, directory,
+			organization.UserQuery{AccountIDs: []string{ana}, Expand: expand})
 		require.NoError(t, err)
 		require.Len(t, page.Items, 1)
 		return page.Items[0]
@@ -52,10 +55,15 @@ func driveProfiles(w *world, ana string) {
 	}
 	require.Equal(t, used, dates(search(organization.ExpandProductAccess).ProductAccess))
 	require.NoError(t, w.sim.Configure(func(s *cloud.Settings) error { s.ActivityGaps = 1; return nil }))
-	require.Equal(t, map[string]time.Time{jira: {}, confluence: {}}, dates(search(organization.ExpandProductAccess).ProductAccess))
+	require.Equal(t, map[string]time.Time{jira: {}, confluence: {}},
+		dates(search(organization.ExpandProductAccess).ProductAccess))
 
 	for _, urls := range []bool{false, true} {
-		require.NoError(t, w.sim.Configure(func(s *cloud.Settings) error { s.MaxPage, s.URLCursors = 1, urls; return nil }))
+		require.NoError(t, w.sim.Configure(func(s *cloud.Settings) error {
+			s.MaxPage, s.URLCursors = 1,
+				urls
+			return nil
+		}))
 		var apps []organization.ProductAccess
 		pages := 0
 		for cursor, more := "", true; more; more = cursor != "" {
@@ -69,7 +77,11 @@ func driveProfiles(w *world, ana string) {
 		require.Equal(t, used, dates(apps), "this call knows what the search left out")
 		require.Equal(t, 2, pages)
 	}
-	require.NoError(t, w.sim.Configure(func(s *cloud.Settings) error { s.MaxPage, s.URLCursors, s.ActivityGaps = 0, false, 0; return nil }))
+	require.NoError(t, w.sim.Configure(func(s *cloud.Settings) error {
+		s.MaxPage, s.URLCursors, s.ActivityGaps = 0,
+			false, 0
+		return nil
+	}))
 
 	w.control("/activity", object{"people": []string{ana}, "app": "jira", "site": "acme", "at": "never"})
 	page, err := client.LastActive(ctx, ana, "")

@@ -15,7 +15,8 @@ type object = map[string]any
 func driveOtherSCIM(w *world) {
 	ctx, base := w.t.Context(), w.inSCIM()
 	ana := w.user("ana")
-	group := w.raw(ctx, 201, http.MethodPost, base+"/Groups", object{"schemas": []string{"urn:ietf:params:scim:schemas:core:2.0:Group"}, "displayName": "whole"})
+	group := w.raw(ctx, 201, http.MethodPost, base+"/Groups",
+		object{"schemas": []string{"urn:ietf:params:scim:schemas:core:2.0:Group"}, "displayName": "whole"})
 	path := base + "/Groups/" + group["id"].(string)
 	w.raw(ctx, 200, http.MethodPut, path, object{"displayName": "whole", "members": []object{{"value": ana.ID}}})
 	w.raw(ctx, 400, http.MethodPut, path, object{"displayName": "whole", "members": []object{{"value": "nobody"}}})
@@ -48,7 +49,8 @@ func driveOtherOrganization(w *world) {
 	role := object{"resourceId": app, "roleId": "atlassian/user"}
 	w.raw(ctx, 200, http.MethodPost, directory+"/groups/"+group+"/role-assignments/assign", role)
 	require.NoError(w.t, w.org.AddMember(ctx, w.info.DirectoryID, group, ana.AtlassianAccountID))
-	_, err = w.org.SearchUsers(ctx, w.info.DirectoryID, organization.UserQuery{RoleIDs: []string{"atlassian/user"}, Expand: []string{organization.ExpandProductAccess}})
+	_, err = w.org.SearchUsers(ctx, w.info.DirectoryID,
+		organization.UserQuery{RoleIDs: []string{"atlassian/user"}, Expand: []string{organization.ExpandProductAccess}})
 	require.NoError(w.t, err)
 	w.raw(ctx, 204, http.MethodPost, directory+"/groups/"+group+"/role-assignments/revoke", role)
 
@@ -64,13 +66,16 @@ func driveOtherOrganization(w *world) {
 	w.raw(ctx, 200, http.MethodGet, v1+"/events/"+events["data"].([]any)[0].(object)["id"].(string), nil)
 	w.raw(ctx, 200, http.MethodPost, w.inOrg("v2")+"/workspaces", object{
 		"limit": 1, "sort": []object{{"field": "attributes.type", "order": "asc"}},
-		"query": object{"and": []object{{"field": object{"name": "attributes.typeKey", "values": []string{workspaces.Items[0].Key}}}, {"searchWorkspaces": "acme"}}},
+		"query": object{"and": []object{
+			{"field": object{"name": "attributes.typeKey", "values": []string{workspaces.Items[0].Key}}},
+			{"searchWorkspaces": "acme"}}},
 	})
 
 	w.raw(ctx, 204, http.MethodDelete, directory+"/groups/"+group, nil)
 }
 
-// driveAccounts asks the user management API about managed accounts: one that was invited, one that an identity provider owns.
+// driveAccounts asks the user management API about managed accounts: one that was invited, one that an identity
+// provider owns.
 func driveAccounts(w *world) {
 	ctx := w.t.Context()
 	invited, err := w.org.Invite(ctx, organization.Invitation{Email: "eve@acme.example"})

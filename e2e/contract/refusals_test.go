@@ -35,13 +35,23 @@ func (w *world) calls(client organization.Writer, group, account string) map[str
 			_, err := client.GroupRoleAssignments(ctx, directory, group, "")
 			return err
 		},
-		"events":        func(ctx context.Context) error { _, err := client.Events(ctx, organization.EventQuery{}); return err },
+		"events": func(ctx context.Context) error {
+			_,
+				err := client.Events(ctx, organization.EventQuery{})
+			return err
+		},
 		"event actions": func(ctx context.Context) error { _, err := client.EventActions(ctx); return err },
 		"create group":  func(ctx context.Context) error { return client.CreateGroup(ctx, directory, "refused", "") },
 		"add member":    func(ctx context.Context) error { return client.AddMember(ctx, directory, group, account) },
 		"remove member": func(ctx context.Context) error { return client.RemoveMember(ctx, directory, group, account) },
-		"assign role":   func(ctx context.Context) error { return client.AssignOrgRole(ctx, account, organization.RoleOrgAdmin) },
-		"revoke role":   func(ctx context.Context) error { return client.RevokeOrgRole(ctx, account, organization.RoleOrgAdmin) },
+		"assign role": func(ctx context.Context) error {
+			return client.AssignOrgRole(ctx, account,
+				organization.RoleOrgAdmin)
+		},
+		"revoke role": func(ctx context.Context) error {
+			return client.RevokeOrgRole(ctx, account,
+				organization.RoleOrgAdmin)
+		},
 		"assign app role": func(ctx context.Context) error {
 			return client.AssignRole(ctx, account, "atlassian/admin", w.app())
 		},
@@ -65,7 +75,8 @@ func (w *world) calls(client organization.Writer, group, account string) map[str
 }
 
 var writes = map[string]bool{
-	"create group": true, "add member": true, "remove member": true, "assign role": true, "revoke role": true, "assign app role": true,
+	"create group": true, "add member": true, "remove member": true, "assign role": true, "revoke role": true,
+	"assign app role": true,
 	"revoke app role": true, "suspend": true, "restore": true, "remove user": true, "invite": true,
 }
 
@@ -74,7 +85,8 @@ func driveRefusals(t *testing.T, check *checker) {
 	t.Run("keys", func(t *testing.T) {
 		w := newWorld(t, check, nil)
 		group, ana := w.group("some"), w.user("ana").AtlassianAccountID
-		require.Len(t, w.calls(w.org, group, ana), reflect.TypeFor[organization.Writer]().NumMethod(), "a call of the client is left out")
+		require.Len(t, w.calls(w.org, group, ana), reflect.TypeFor[organization.Writer]().NumMethod(),
+			"a call of the client is left out")
 		for name, call := range w.calls(w.organization(w.info.OrgID, unknownKey), group, ana) {
 			require.ErrorIs(t, call(t.Context()), organization.ErrUnauthorized, name)
 		}
@@ -85,7 +97,8 @@ func driveRefusals(t *testing.T, check *checker) {
 		}
 		other := w.organization(w.info.OrgID, otherOrgKey)
 		calls := w.calls(other, group, ana)
-		for _, name := range []string{"domains", "workspaces", "search groups", "search users", "user", "last active"} { // the reads for which the vendor describes a 403
+		// the reads for which the vendor describes a 403
+		for _, name := range []string{"domains", "workspaces", "search groups", "search users", "user", "last active"} {
 			require.ErrorIs(t, calls[name](t.Context()), organization.ErrForbidden, name)
 		}
 		_, err := w.scimClient(unknownKey).Users(t.Context(), scim.UserQuery{})
@@ -99,8 +112,10 @@ func driveRefusals(t *testing.T, check *checker) {
 	t.Run("absent things", func(t *testing.T) {
 		w := newWorld(t, check, nil)
 		calls := w.calls(w.org, "6b1d5b2c-0000-4000-8000-000000000000", "712020:6b1d5b2c-0000-4000-8000-000000000000")
-		for _, name := range []string{"group", "role assignments", "add member", "remove member", "assign role", "revoke role",
-			"assign app role", "revoke app role", "user", "user roles", "last active", "suspend", "restore", "remove user"} {
+		for _, name := range []string{"group", "role assignments", "add member", "remove member", "assign role",
+			"revoke role",
+			"assign app role", "revoke app role", "user", "user roles", "last active", "suspend", "restore",
+			"remove user"} {
 			require.ErrorIs(t, calls[name](t.Context()), organization.ErrNotFound, name)
 		}
 		_, err := w.organization("6b1d5b2c-0000-4000-8000-000000000000", cloud.DefaultKey).Org(t.Context())
@@ -122,13 +137,16 @@ func driveRefusals(t *testing.T, check *checker) {
 		eleven := []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"}
 		w.raw(ctx, 400, http.MethodPost, directory+"/users/search", object{"accountIds": eleven})
 		w.raw(ctx, 400, http.MethodPost, directory+"/groups/search", object{"groupIds": eleven})
-		w.raw(ctx, 400, http.MethodPost, directory+"/groups/search", object{"groupNames": []string{"a"}, "searchTerm": "a"})
+		w.raw(ctx, 400, http.MethodPost, directory+"/groups/search",
+			object{"groupNames": []string{"a"}, "searchTerm": "a"})
 		w.raw(ctx, 400, http.MethodPost, directory+"/users/search", object{"limit": 101})
 		w.raw(ctx, 400, http.MethodPost, directory+"/groups", object{"name": ""})
-		w.raw(ctx, 400, http.MethodPost, w.inOrg("v1")+"/users/x/role-assignments/assign", object{"role": "atlassian/king"})
+		w.raw(ctx, 400, http.MethodPost, w.inOrg("v1")+"/users/x/role-assignments/assign",
+			object{"role": "atlassian/king"})
 		w.raw(ctx, 400, http.MethodPost, w.inOrg("v2")+"/users/invite", object{"emails": []string{}})
 		ana := w.user("ana").AtlassianAccountID
-		require.ErrorIs(t, w.org.AssignRole(ctx, ana, "atlassian/admin", "ari:cloud:nothing::site/1"), organization.ErrInvalid)
+		require.ErrorIs(t, w.org.AssignRole(ctx, ana, "atlassian/admin", "ari:cloud:nothing::site/1"),
+			organization.ErrInvalid)
 		_, err = w.org.UserRoleAssignments(ctx, w.info.DirectoryID, ana, organization.RoleFilter{}, "not-one-of-yours")
 		require.ErrorIs(t, err, organization.ErrInvalid)
 		_, err = w.org.LastActive(ctx, ana, "not-one-of-yours")
@@ -143,7 +161,9 @@ func driveRefusals(t *testing.T, check *checker) {
 		bo := w.user("bo").AtlassianAccountID
 		require.ErrorIs(t, w.org.AddMember(t.Context(), w.info.DirectoryID, users, bo), organization.ErrLicenceLimit)
 		require.ErrorIs(t, w.org.AssignRole(t.Context(), bo, "atlassian/user", w.app()), organization.ErrLicenceLimit)
-		eve := organization.Invitation{Email: "eve@acme.example", Rules: []organization.InviteRule{{Resource: w.app(), Role: "atlassian/user"}}, Groups: []string{w.group("some")}}
+		eve := organization.Invitation{Email: "eve@acme.example",
+			Rules:  []organization.InviteRule{{Resource: w.app(), Role: "atlassian/user"}},
+			Groups: []string{w.group("some")}}
 		invited, err := w.org.Invite(t.Context(), eve)
 		require.NoError(t, err)
 		require.NotEmpty(t, invited.AccountID)
@@ -158,7 +178,8 @@ func driveRefusals(t *testing.T, check *checker) {
 		suspended := w.user("carol").AtlassianAccountID
 		require.NoError(t, w.org.AssignRole(t.Context(), suspended, "atlassian/user", w.resource("confluence")))
 		require.NoError(t, w.org.SuspendUser(t.Context(), w.info.DirectoryID, suspended))
-		require.NoError(t, w.sim.Configure(func(s *cloud.Settings) error { s.Licences["confluence/acme"] = 0; return nil }))
+		require.NoError(t, w.sim.Configure(
+			func(s *cloud.Settings) error { s.Licences["confluence/acme"] = 0; return nil }))
 		require.ErrorIs(t, w.org.RestoreUser(t.Context(), w.info.DirectoryID, suspended), organization.ErrLicenceLimit)
 	})
 	t.Run("limits and outages", func(t *testing.T) {

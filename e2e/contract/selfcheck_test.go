@@ -30,26 +30,32 @@ func TestTheCheckerSeesWhatIsWrong(t *testing.T) {
 		media, answer   string
 		reset           string
 	}
-	right := exchange{"/things/6b1d5b2c-0000-4000-8000-000000000000?limit=5", "Bearer k", `{"name":"n"}`, 200, "application/json", `{"at":"2026-01-01T00:00:00Z"}`, "2026-01-01T00:00:00Z"}
+	right := exchange{"/things/6b1d5b2c-0000-4000-8000-000000000000?limit=5", "Bearer k", `{"name":"n"}`, 200,
+		"application/json", `{"at":"2026-01-01T00:00:00Z"}`, "2026-01-01T00:00:00Z"}
 	tests := map[string]struct {
 		spoil func(*exchange)
 		sees  string // "" when nothing is wrong
 	}{
-		"nothing":          {func(*exchange) {}, ""},
-		"operation":        {func(x *exchange) { x.path = "/other" }, "the vendor has no such operation"},
-		"path":             {func(x *exchange) { x.path = "/things/7" }, `parameter "id" in path: /: string doesn't match the format "uuid"`},
-		"query":            {func(x *exchange) { x.path += "1" }, `parameter "limit" in query: /: number must be at most 5`},
-		"unknown query":    {func(x *exchange) { x.path += "&size=1" }, `query parameter "size" is not declared`},
-		"credentials":      {func(x *exchange) { x.key = "" }, "no bearer token"},
-		"body":             {func(x *exchange) { x.body = `{"name":1}` }, "request: /name: value must be a string"},
-		"missing member":   {func(x *exchange) { x.body = `{}` }, `property "name" is missing`},
-		"unknown member":   {func(x *exchange) { x.body = `{"name":"n","nam":"x"}` }, "request: /nam is not declared"},
-		"status":           {func(x *exchange) { x.status = 418 }, "answer 418: status is not supported"},
-		"media type":       {func(x *exchange) { x.media = "text/plain" }, "Content-Type"},
-		"answer":           {func(x *exchange) { x.answer = `{"at":"yesterday"}` }, `/at: string doesn't match the format "date-time"`},
-		"unknown answer":   {func(x *exchange) { x.answer = `{"when":1}` }, "answer 200: /when is not declared"},
-		"error body":       {func(x *exchange) { x.status, x.answer = 409, `{"errors":[{"code":1}]}` }, "/errors/0/code: value must be a string"},
-		"error with body":  {func(x *exchange) { x.status, x.answer = 409, `{"errors":[]}` }, "an error's body where none is described"},
+		"nothing":   {func(*exchange) {}, ""},
+		"operation": {func(x *exchange) { x.path = "/other" }, "the vendor has no such operation"},
+		"path": {func(x *exchange) { x.path = "/things/7" },
+			`parameter "id" in path: /: string doesn't match the format "uuid"`},
+		"query": {func(x *exchange) { x.path += "1" },
+			`parameter "limit" in query: /: number must be at most 5`},
+		"unknown query":  {func(x *exchange) { x.path += "&size=1" }, `query parameter "size" is not declared`},
+		"credentials":    {func(x *exchange) { x.key = "" }, "no bearer token"},
+		"body":           {func(x *exchange) { x.body = `{"name":1}` }, "request: /name: value must be a string"},
+		"missing member": {func(x *exchange) { x.body = `{}` }, `property "name" is missing`},
+		"unknown member": {func(x *exchange) { x.body = `{"name":"n","nam":"x"}` }, "request: /nam is not declared"},
+		"status":         {func(x *exchange) { x.status = 418 }, "answer 418: status is not supported"},
+		"media type":     {func(x *exchange) { x.media = "text/plain" }, "Content-Type"},
+		"answer": {func(x *exchange) { x.answer = `{"at":"yesterday"}` },
+			`/at: string doesn't match the format "date-time"`},
+		"unknown answer": {func(x *exchange) { x.answer = `{"when":1}` }, "answer 200: /when is not declared"},
+		"error body": {func(x *exchange) { x.status, x.answer = 409, `{"errors":[{"code":1}]}` },
+			"/errors/0/code: value must be a string"},
+		"error with body": {func(x *exchange) { x.status, x.answer = 409, `{"errors":[]}` },
+			"an error's body where none is described"},
 		"no rate header":   {func(x *exchange) { x.reset = "" }, "header X-RateLimit-Reset is missing"},
 		"rate header form": {func(x *exchange) { x.reset = "1767225600" }, "header X-RateLimit-Reset is not ISO 8601"},
 	}
@@ -67,7 +73,8 @@ func TestTheCheckerSeesWhatIsWrong(t *testing.T) {
 			}))
 			defer server.Close()
 			check := newChecker([]*document{{name: "mini", rates: true, spec: spec}})
-			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+x.path, strings.NewReader(x.body))
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+x.path,
+				strings.NewReader(x.body))
 			require.NoError(t, err)
 			request.Header.Set("Content-Type", "application/json")
 			request.Header.Set("Authorization", x.key)

@@ -17,12 +17,14 @@ func driveSweep(t *testing.T, check *checker) {
 			w := newWorld(t, check, func(s *cloud.Settings) {
 				s.URLCursors, s.PlainGroupIDs, s.AppAccounts = urls, urls, true
 			})
-			require.NoError(t, w.sim.SeedGenerated(cloud.Generator{People: 350, Groups: 40, Memberships: 1500, Seed: 7}))
+			require.NoError(t, w.sim.SeedGenerated(cloud.Generator{People: 350, Groups: 40,
+				Memberships: 1500, Seed: 7}))
 
 			seen, apps, members := map[string]bool{}, 0, map[string]int{}
 			for cursor, more := "", true; more; more = cursor != "" {
 				page, err := w.org.SearchUsers(t.Context(), w.info.DirectoryID, organization.UserQuery{
-					Cursor: cursor, Expand: []string{organization.ExpandGroups, organization.ExpandPlatformRoles, organization.ExpandProductAccess},
+					Cursor: cursor, Expand: []string{organization.ExpandGroups, organization.ExpandPlatformRoles,
+						organization.ExpandProductAccess},
 				})
 				require.NoError(t, err)
 				for _, u := range page.Items {
@@ -42,7 +44,8 @@ func driveSweep(t *testing.T, check *checker) {
 
 			groups := 0
 			for cursor, more := "", true; more; more = cursor != "" {
-				page, err := w.org.SearchGroups(t.Context(), w.info.DirectoryID, organization.GroupQuery{Cursor: cursor, Limit: 20, Expand: []string{organization.ExpandUserCount}})
+				page, err := w.org.SearchGroups(t.Context(), w.info.DirectoryID,
+					organization.GroupQuery{Cursor: cursor, Limit: 20, Expand: []string{organization.ExpandUserCount}})
 				require.NoError(t, err)
 				for _, g := range page.Items {
 					groups++

@@ -62,11 +62,13 @@ func parts(schema *openapi3.SchemaRef) []*openapi3.Schema {
 	return all
 }
 
-// declared are the members that a schema names. An object of which nothing is said, or of which more is allowed, is open.
+// declared are the members that a schema names. An object of which nothing is said, or of which more is allowed, is
+// open.
 func declared(schema *openapi3.SchemaRef) (members map[string][]*openapi3.SchemaRef, open bool) {
 	members = map[string][]*openapi3.SchemaRef{}
 	for _, part := range parts(schema) {
-		if part.AdditionalProperties.Schema != nil || (part.AdditionalProperties.Has != nil && *part.AdditionalProperties.Has) {
+		if part.AdditionalProperties.Schema != nil ||
+			(part.AdditionalProperties.Has != nil && *part.AdditionalProperties.Has) {
 			open = true
 		}
 		for name, member := range part.Properties {
@@ -102,13 +104,15 @@ func TestUndeclaredMembersAreFound(t *testing.T) {
 	}
 	text := openapi3.NewSchemaRef("", openapi3.NewStringSchema())
 	item := openapi3.NewSchemaRef("", &openapi3.Schema{AllOf: openapi3.SchemaRefs{
-		object(openapi3.Schemas{"a": text}), object(openapi3.Schemas{"b": text, "free": openapi3.NewSchemaRef("", openapi3.NewObjectSchema())}),
+		object(openapi3.Schemas{"a": text}),
+		object(openapi3.Schemas{"b": text, "free": openapi3.NewSchemaRef("", openapi3.NewObjectSchema())}),
 	}})
 	list := openapi3.NewArraySchema()
 	list.Items = item
 	schema := object(openapi3.Schemas{"data": openapi3.NewSchemaRef("", list)})
 
 	var value any
-	require.NoError(t, json.Unmarshal([]byte(`{"data":[{"a":"1","b":"2","free":{"x":1}},{"a":"1","c":"3"}],"more":1}`), &value))
+	require.NoError(t, json.Unmarshal([]byte(`{"data":[{"a":"1","b":"2","free":{"x":1}},{"a":"1","c":"3"}],"more":1}`),
+		&value))
 	require.Equal(t, []string{"/data/[]/c is not declared", "/more is not declared"}, undeclared(schema, value, ""))
 }

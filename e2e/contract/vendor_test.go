@@ -38,7 +38,8 @@ func loadVendor(t *testing.T, folder string) []*document {
 		{name: "user-provisioning"},
 		{name: "user-management"},
 	}
-	files := []string{"organization.2026-08-21.json", "user-provisioning.2023-08-08.json", "user-management.2026-06-11.json"}
+	files := []string{"organization.2026-08-21.json", "user-provisioning.2023-08-08.json",
+		"user-management.2026-06-11.json"}
 	for i, d := range documents {
 		spec, err := openapi3.NewLoader().LoadFromFile(filepath.Join(folder, files[i]))
 		require.NoError(t, err, "reading the vendor's %s; CASTELLAN_SPECS must name the folder that holds it", files[i])

@@ -43,7 +43,8 @@ func newWorld(t *testing.T, check *checker, adjust func(*cloud.Settings)) *world
 		adjust(&settings)
 	}
 	sim := cloud.New(cloud.Options{Seed: 1, Settings: &settings})
-	require.NoError(t, sim.SeedOrg(cloud.OrgFile{Domains: []string{"acme.example"}, People: []string{"root"}, Admins: []string{"root"}}))
+	require.NoError(t, sim.SeedOrg(cloud.OrgFile{Domains: []string{"acme.example"}, People: []string{"root"},
+		Admins: []string{"root"}}))
 	server := httptest.NewServer(sim.Handler())
 	t.Cleanup(server.Close)
 	w := &world{t: t, sim: sim, info: sim.Info(), url: server.URL, http: &http.Client{Transport: check}}
@@ -53,7 +54,8 @@ func newWorld(t *testing.T, check *checker, adjust func(*cloud.Settings)) *world
 }
 
 func (w *world) organization(org, key string) organization.Writer {
-	client, err := organization.New(organization.Options{BaseURL: w.url + "/admin", OrgID: org, Key: always(key), HTTP: w.http})
+	client, err := organization.New(organization.Options{BaseURL: w.url + "/admin", OrgID: org, Key: always(key),
+		HTTP: w.http})
 	require.NoError(w.t, err)
 	return organization.NewWriter(client)
 }
@@ -120,8 +122,10 @@ func (w *world) raw(ctx context.Context, want int, method, path string, body any
 func (w *world) user(name string) scim.User {
 	w.t.Helper()
 	u, err := w.scim.CreateUser(w.t.Context(), scim.User{
-		UserName: name + "@acme.example", Email: name + "@acme.example", DisplayName: name, GivenName: name, FamilyName: "Example",
-		ExternalID: "idp-" + name, Title: "Engineer", Department: "R&D", Organization: "Acme", Timezone: "Europe/Vienna", Active: true,
+		UserName: name + "@acme.example", Email: name + "@acme.example", DisplayName: name, GivenName: name,
+		FamilyName: "Example",
+		ExternalID: "idp-" + name, Title: "Engineer", Department: "R&D", Organization: "Acme",
+		Timezone: "Europe/Vienna", Active: true,
 	})
 	require.NoError(w.t, err)
 	require.NotEmpty(w.t, u.AtlassianAccountID)
@@ -140,7 +144,8 @@ func (w *world) groupNamed(name string) string {
 	w.t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
 	for time.Now().Before(deadline) {
-		page, err := w.org.SearchGroups(w.t.Context(), w.info.DirectoryID, organization.GroupQuery{Names: []string{name}})
+		page, err := w.org.SearchGroups(w.t.Context(), w.info.DirectoryID,
+			organization.GroupQuery{Names: []string{name}})
 		require.NoError(w.t, err)
 		if len(page.Items) == 1 {
 			return page.Items[0].ID

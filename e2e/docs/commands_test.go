@@ -60,7 +60,8 @@ func TestStarterCommandsExist(t *testing.T) {
 	dir, err := stack.Programs(t.Context(), t.TempDir(), "starter")
 	require.NoError(t, err)
 	help := func(args ...string) string {
-		out, err := exec.CommandContext(t.Context(), filepath.Join(dir, "starter"), append(args, "--help")...).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), filepath.Join(dir, "starter"),
+			append(args, "--help")...).CombinedOutput()
 		require.NoError(t, err, string(out))
 		return string(out)
 	}
@@ -69,7 +70,8 @@ func TestStarterCommandsExist(t *testing.T) {
 	for _, c := range commands(t, "starter") {
 		require.GreaterOrEqual(t, len(c.words), 2, c.where)
 		name := c.words[1]
-		require.True(t, slices.ContainsFunc(known, func(m []string) bool { return m[1] == name }), "%s: starter has no command %s", c.where, name)
+		require.True(t, slices.ContainsFunc(known, func(m []string) bool { return m[1] == name }),
+			"%s: starter has no command %s", c.where, name)
 		usage := help(name)
 		if strings.Contains(usage, "starter "+name+" [command]") {
 			require.GreaterOrEqual(t, len(c.words), 3, c.where)
@@ -199,7 +201,8 @@ func commands(t *testing.T, program string) (found []command) {
 	return found
 }
 
-// split takes a line into words as a shell does, as far as the documents go: quotes, comments, and what follows a |, && or >.
+// split takes a line into words as a shell does, as far as the documents go: quotes, comments, and what follows a |, &&
+// or >.
 func split(line string) (words []string) {
 	var word strings.Builder
 	quote, inside := rune(0), false

@@ -1,4 +1,5 @@
-// Package docs_test holds README.md, docs and examples to the code: what they name must exist, and what they show must work.
+// Package docs_test holds README.md, docs and examples to the code: what they name must exist, and what they show must
+// work.
 package docs_test
 
 import (

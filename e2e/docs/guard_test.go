@@ -13,11 +13,12 @@ import (
 // TestGuardsWorkedExample: what docs/policy.md computes by hand is what the guard says.
 func TestGuardsWorkedExample(t *testing.T) {
 	example := chapter(t, string(read(t, "docs/policy.md")), "guard")
-	stats := plan.Stats{Adopted: true, Window: 150, LastAccess: map[string]int{"jira-software/acme": 30}, Targets: map[access.Entitlement]plan.Tally{
-		"group:jira":        {Members: 400, Window: 60, Removals: 50},
-		"group:confluence":  {Members: 900, Window: 90, Removals: 4},
-		"group:jira-admins": {Members: 8, Removals: 1},
-	}}
+	stats := plan.Stats{Adopted: true, Window: 150, LastAccess: map[string]int{"jira-software/acme": 30},
+		Targets: map[access.Entitlement]plan.Tally{
+			"group:jira":        {Members: 400, Window: 60, Removals: 50},
+			"group:confluence":  {Members: 900, Window: 90, Removals: 4},
+			"group:jira-admins": {Members: 8, Removals: 1},
+		}}
 	judged := func() (rules []string) {
 		for _, v := range plan.Judge(&policy.Policy{Guard: policy.DefaultGuard()}, &policy.Bound{}, stats) {
 			rules = append(rules, v.Rule)
@@ -25,7 +26,8 @@ func TestGuardsWorkedExample(t *testing.T) {
 		return rules
 	}
 	require.Equal(t, []string{plan.RuleLastAccess, plan.RuleWindow, plan.RuleWindow}, judged())
-	for _, sum := range []string{"*W* = 150", "*R* = 55", "*M* = 1,308", "55 / 1,308 = 4.2%", "50 / 400 = 12.5%", "150 + 55 = 205", "(60 + 50) / (400 + 60) = 23.9%"} {
+	for _, sum := range []string{"*W* = 150", "*R* = 55", "*M* = 1,308", "55 / 1,308 = 4.2%", "50 / 400 = 12.5%",
+		"150 + 55 = 205", "(60 + 50) / (400 + 60) = 23.9%"} {
 		require.Contains(t, example, sum)
 	}
 	stats.LastAccess = nil

@@ -29,11 +29,14 @@ func TestEverySettingIsListedWithItsDefault(t *testing.T) {
 			if v.Default != "" {
 				value = " `" + v.Default + "` "
 			}
-			require.True(t, strings.Contains(section, "| `"+v.Name+"` |"+value+"|"), "docs/install.md has no row for %s with its default %q", v.Name, v.Default)
+			require.True(t, strings.Contains(section, "| `"+v.Name+"` |"+value+"|"),
+				"docs/install.md has no row for %s with its default %q", v.Name, v.Default)
 		}
 	}
-	known := map[string]bool{"CASTELLAN_": true, "CASTELLAN_KEY_": true, "CASTELLAN_KEY_ACME": true, "CASTELLAN_KEY_ACME_EU": true, "CASTELLAN_TEMPORAL_CLI": true}
-	for _, variables := range []func(func(config.Variable) bool){config.Variables[config.Worker](), config.Variables[config.Starter]()} {
+	known := map[string]bool{"CASTELLAN_": true, "CASTELLAN_KEY_": true, "CASTELLAN_KEY_ACME": true,
+		"CASTELLAN_KEY_ACME_EU": true, "CASTELLAN_TEMPORAL_CLI": true}
+	for _, variables := range []func(func(config.Variable) bool){config.Variables[config.Worker](),
+		config.Variables[config.Starter]()} {
 		for v := range variables {
 			known[v.Name] = true
 		}
@@ -67,7 +70,8 @@ func TestEveryPolicyKeyIsListed(t *testing.T) {
 				walk(section, key+".", child)
 				continue
 			}
-			row := regexp.MustCompile("(?m)^\\|[^|]*`" + regexp.QuoteMeta(prefix+key) + "`[^|]*\\|[^|]*\\|([^|]*)\\|").FindStringSubmatch(chapter(t, text, section))
+			row := regexp.MustCompile("(?m)^\\|[^|]*`" + regexp.QuoteMeta(prefix+key) +
+				"`[^|]*\\|[^|]*\\|([^|]*)\\|").FindStringSubmatch(chapter(t, text, section))
 			require.NotNil(t, row, "%s: no row for %s%s", section, prefix, key)
 			if child.Default != nil {
 				require.Contains(t, row[1], fmt.Sprint(child.Default), "%s.%s%s", section, prefix, key)
@@ -143,7 +147,8 @@ func TestPathsExist(t *testing.T) {
 	seen := 0
 	for _, file := range []string{"CONTRIBUTING.md", "docs/architecture.md"} {
 		text := string(read(t, file))
-		for _, m := range regexp.MustCompile("`(?:\\./)?([a-z0-9_]+/[A-Za-z0-9_./-]*)`").FindAllStringSubmatch(text, -1) {
+		for _, m := range regexp.MustCompile("`(?:\\./)?([a-z0-9_]+/[A-Za-z0-9_./-]*)`").FindAllStringSubmatch(text,
+			-1) {
 			if _, err := os.Stat(filepath.Join(root, strings.SplitN(m[1], "/", 2)[0])); err != nil {
 				continue // a role, or a part of an address
 			}
@@ -191,7 +196,8 @@ func TestTheLayoutTableIsThatOfTheTest(t *testing.T) {
 		code, err := filepath.Glob(filepath.Join(root, entry.Name(), "*.go"))
 		require.NoError(t, err)
 		if len(code) > 0 {
-			require.True(t, strings.Contains(text, "| `"+entry.Name()+"/` |"), "docs/architecture.md has no row for %s", entry.Name())
+			require.True(t, strings.Contains(text, "| `"+entry.Name()+"/` |"), "docs/architecture.md has no row for %s",
+				entry.Name())
 		}
 	}
 }

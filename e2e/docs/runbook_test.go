@@ -16,12 +16,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRunbookHasASectionForEverythingThatOpsSee holds the headings of each chapter to what the code knows, in both directions.
+// TestRunbookHasASectionForEverythingThatOpsSee holds the headings of each chapter to what the code knows, in both
+// directions.
 func TestRunbookHasASectionForEverythingThatOpsSee(t *testing.T) {
 	text, code := string(read(t, "docs/runbook.md")), known(t)
 	for title, want := range map[string]names{
-		"Organization states": code.organization, "Problems": code.problems, "Holds": code.guard, "Findings": code.findings,
-		"Grants": code.grants, "Reviews": code.reviews, "Notices": code.notices, "Refusals": code.refusals,
+		"Organization states": code.organization, "Problems": code.problems, "Holds": code.guard,
+		"Findings": code.findings,
+		"Grants":   code.grants, "Reviews": code.reviews, "Notices": code.notices, "Refusals": code.refusals,
 	} {
 		require.Greater(t, len(want), 5, "%s: the test does not find them in the code any more", title)
 		require.ElementsMatch(t, want.all(), matches(chapter(t, text, title), "(?m)^###+ `([^`]+)`$"), title)
@@ -34,7 +36,8 @@ func TestRunbookHasASectionForEverythingThatOpsSee(t *testing.T) {
 	require.ElementsMatch(t, code.outcomes.all(), matches(items, row), "outcomes of items")
 }
 
-// TestRunbookMarksAlertsAndRefusals: a section says whether its finding is told at once, and whether it refuses a policy.
+// TestRunbookMarksAlertsAndRefusals: a section says whether its finding is told at once, and whether it refuses a
+// policy.
 func TestRunbookMarksAlertsAndRefusals(t *testing.T) {
 	code, findings := known(t), chapter(t, string(read(t, "docs/runbook.md")), "Findings")
 	require.Greater(t, len(code.alerts), 5)
@@ -44,7 +47,8 @@ func TestRunbookMarksAlertsAndRefusals(t *testing.T) {
 		require.True(t, found, name)
 		section, _, _ = strings.Cut(section, "\n### ")
 		require.Equal(t, code.alerts[name], strings.Contains(section, "**Alert.**"), "%s: is it told at once?", name)
-		require.Equal(t, code.blocks[name], strings.Contains(section, "**Refuses apply.**"), "%s: does it refuse a policy?", name)
+		require.Equal(t, code.blocks[name], strings.Contains(section, "**Refuses apply.**"),
+			"%s: does it refuse a policy?", name)
 	}
 }
 
@@ -65,8 +69,8 @@ type vocabulary struct {
 	runs, changes, outcomes, alerts, blocks                                     names
 }
 
-// known reads the vocabulary from the source: from constants by the comment over them, their type or their name, and findings
-// from where they are made.
+// known reads the vocabulary from the source: from constants by the comment over them, their type or their name, and
+// findings from where they are made.
 func known(t *testing.T) vocabulary {
 	t.Helper()
 	v := vocabulary{
@@ -104,7 +108,8 @@ func (v vocabulary) take(folder string, n ast.Node) {
 			}
 		}
 	case *ast.CallExpr: // find("rule", subject, blocks, …), say("rule", …), differ("rule", …)
-		if name := called(n); folder != "plan" && (name == "find" || name == "say" || name == "differ") && len(n.Args) > 1 && v.findings.add(n.Args[0]) && name == "find" {
+		if name := called(n); folder != "plan" && (name == "find" || name == "say" || name == "differ") &&
+			len(n.Args) > 1 && v.findings.add(n.Args[0]) && name == "find" {
 			if blocks, constant := n.Args[2].(*ast.Ident); constant && blocks.Name == "true" {
 				v.blocks.add(n.Args[0])
 			}

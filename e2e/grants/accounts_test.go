@@ -27,22 +27,27 @@ func TestAGrantFollowsItsAccount(t *testing.T) {
 	w.until(answer.Workflow, is(messages.GrantActive))
 	require.NoError(t, w.Simulator.Person(t.Context(), "dan", map[string]any{"email": "dan.lee@example.com"}))
 	require.NoError(t, w.Simulator.Person(t.Context(), "eve", map[string]any{"email": "dan@example.com"}))
-	out, err := w.Starter(t.Context(), "revoke", "dan@example.com", "group:vault", "--reason", "hers", "--by", "bo@example.com")
+	out, err := w.Starter(t.Context(), "revoke", "dan@example.com", "group:vault", "--reason", "hers", "--by",
+		"bo@example.com")
 	require.Error(t, err, out)
 	require.True(t, w.holds("dan", "group:vault"), "eve has no grant")
-	_, err = w.Starter(t.Context(), "extend", "dan.lee@example.com", "group:vault", "--for", "10m", "--reason", "more", "--by", "dan.lee@example.com")
+	_, err = w.Starter(t.Context(), "extend", "dan.lee@example.com", "group:vault", "--for", "10m", "--reason", "more",
+		"--by", "dan.lee@example.com")
 	require.NoError(t, err)
-	_, err = w.Starter(t.Context(), "revoke", "dan.lee@example.com", "group:vault", "--reason", "done", "--by", "bo@example.com")
+	_, err = w.Starter(t.Context(), "revoke", "dan.lee@example.com", "group:vault", "--reason", "done", "--by",
+		"bo@example.com")
 	require.NoError(t, err)
 	w.over(answer.Workflow)
 	require.False(t, w.holds("dan", "group:vault"))
 }
 
-// Somebody who is invited goes by the address until the account is known. Then the workflow hands the grant over, and ends.
+// Somebody who is invited goes by the address until the account is known. Then the workflow hands the grant over, and
+// ends.
 func TestAnInvitedPersonsGrantGoesOverToTheAccount(t *testing.T) {
 	t.Parallel()
 	w := start(t, accountGrants)
-	answer, err := w.ask("bo", access.Directory, 30*time.Minute, func(in *messages.GrantInput) { in.Person = "Pat@partner.example" })
+	answer, err := w.ask("bo", access.Directory, 30*time.Minute,
+		func(in *messages.GrantInput) { in.Person = "Pat@partner.example" })
 	require.NoError(t, err)
 	require.Equal(t, messages.GrantID(org, access.Directory, "pat@partner.example"), answer.Workflow)
 	w.over(answer.Workflow)
@@ -52,7 +57,8 @@ func TestAnInvitedPersonsGrantGoesOverToTheAccount(t *testing.T) {
 	require.GreaterOrEqual(t, i, 0)
 	id := messages.GrantID(org, access.Directory, state.People[i].AccountID)
 	w.until(id, is(messages.GrantActive))
-	_, err = w.Starter(t.Context(), "revoke", "pat@partner.example", "directory", "--reason", "done", "--by", "bo@example.com")
+	_, err = w.Starter(t.Context(), "revoke", "pat@partner.example", "directory", "--reason", "done", "--by",
+		"bo@example.com")
 	require.NoError(t, err)
 	w.over(id)
 }

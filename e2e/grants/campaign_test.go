@@ -96,7 +96,8 @@ func newCampaign(t *testing.T, weather string, n int) *campaign {
 	for i := range 40 {
 		people = append(people, fmt.Sprintf("p%03d", i))
 	}
-	file.People = append(append(slices.Clone(staff.People), people[2:]...), "seized-0", "seized-1", "seized-2", "renamed-0", "renamed-1", "other-0", "other-1")
+	file.People = append(append(slices.Clone(staff.People), people[2:]...), "seized-0", "seized-1", "seized-2",
+		"renamed-0", "renamed-1", "other-0", "other-1")
 	for i := range 8 {
 		name := fmt.Sprintf("vault-%d", i)
 		file.Local = append(slices.Clone(file.Local), cloud.OrgGroup{Name: name})
@@ -151,7 +152,8 @@ func (c *campaign) wish(n int, people []string, targets []access.Entitlement) {
 	for len(c.wishes) < n {
 		one := wish{
 			person: people[c.random.IntN(len(people))], target: targets[c.random.IntN(len(targets))],
-			after: time.Duration(c.random.Int64N(int64(spread))), duration: 6*time.Second + time.Duration(c.random.Int64N(int64(longest))),
+			after:    time.Duration(c.random.Int64N(int64(spread))),
+			duration: 6*time.Second + time.Duration(c.random.Int64N(int64(longest))),
 		}
 		if key := one.person + string(one.target); taken[key] {
 			continue
@@ -222,8 +224,8 @@ func (c *campaign) seize(one wish) error {
 	return nil
 }
 
-// rename gives the holder of a grant another address and the one of before to somebody else, as soon as it is held. What is
-// then revoked by the old address is nobody's, by the new one it is the holder's.
+// rename gives the holder of a grant another address and the one of before to somebody else, as soon as it is held.
+// What is then revoked by the old address is nobody's, by the new one it is the holder's.
 func (c *campaign) rename(one wish, other string) error {
 	if err := c.askTwice(one); err != nil {
 		return err
@@ -238,7 +240,8 @@ func (c *campaign) rename(one wish, other string) error {
 		return err
 	}
 	for _, by := range []string{one.email, address} {
-		if err := c.signal(messages.Revoke, messages.RevokeInput{Person: by, Target: one.target, RequestedBy: by, Reason: by}); err != nil {
+		if err := c.signal(messages.Revoke,
+			messages.RevokeInput{Person: by, Target: one.target, RequestedBy: by, Reason: by}); err != nil {
 			return err
 		}
 	}
@@ -286,10 +289,13 @@ func (c *campaign) blow(ctx context.Context) (wait func()) {
 	case "outage":
 		over.Go(func() {
 			at(ctx, time.Now().Add(time.Duration(len(c.wishes))*askEvery/3)) // when many are lent
-			c.check(c.Simulator.Fault(context.Background(), cloud.Fault{Kind: cloud.FaultTimeoutAfter, Operations: []string{"memberships.*", "org-roles.*"}, Probability: 0.2, Count: 20}))
+			c.check(c.Simulator.Fault(context.Background(),
+				cloud.Fault{Kind: cloud.FaultTimeoutAfter, Operations: []string{"memberships.*", "org-roles.*"},
+					Probability: 0.2, Count: 20}))
 			at(ctx, time.Now().Add(2*time.Second))
 			c.broke[0] = time.Now()
-			c.check(c.Simulator.Fault(context.Background(), cloud.Fault{Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: 503}}))
+			c.check(c.Simulator.Fault(context.Background(),
+				cloud.Fault{Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: 503}}))
 			at(context.Background(), time.Now().Add(outageFor))
 			c.check(c.Simulator.ClearFaults(context.Background()))
 			c.broke[1] = time.Now()
@@ -353,13 +359,16 @@ func (c *campaign) judge() {
 	}
 	for i, one := range c.renamed {
 		j := slices.IndexFunc(answer.Grants, func(g access.Grant) bool { return g.ID == one.id })
-		require.Equal(c.t, "lee-"+one.email, answer.Grants[j].ClosedWhy, "%s: ended by its holder's address of today", one.id)
-		require.Empty(c.t, c.held(fmt.Sprintf("other-%d", i), string(one.target)), "%s: given to who has the address now", one.id)
+		require.Equal(c.t, "lee-"+one.email, answer.Grants[j].ClosedWhy, "%s: ended by its holder's address of today",
+			one.id)
+		require.Empty(c.t, c.held(fmt.Sprintf("other-%d", i), string(one.target)),
+			"%s: given to who has the address now", one.id)
 	}
 	history, err := c.Simulator.History(c.t.Context())
 	require.NoError(c.t, err)
 	keeps := map[[2]string]bool{
-		{c.person(byMapping).AccountID, "group:builders"}: true, {c.person(byHand).AccountID, "group:site-admins"}: true,
+		{c.person(byMapping).AccountID, "group:builders"}: true,
+		{c.person(byHand).AccountID, "group:site-admins"}: true,
 	}
 	held := map[[2]string]time.Time{}
 	var late, lateAfter, start []time.Duration
@@ -380,7 +389,8 @@ func (c *campaign) judge() {
 			delete(held, key)
 			if g := inForce(leases, change.At); g != nil {
 				if !followed(history, change) {
-					c.t.Errorf("%s lost %s at %s while grant %s was in force from %s to %s", change.Email, change.What, change.At, g.ID, g.From, g.Until)
+					c.t.Errorf("%s lost %s at %s while grant %s was in force from %s to %s", change.Email, change.What,
+						change.At, g.ID, g.From, g.Until)
 				}
 				handovers++
 			} else if until := ended(leases, change.At); c.outage(until) {
@@ -397,19 +407,24 @@ func (c *campaign) judge() {
 		}
 	}
 	require.NotEmpty(c.t, append(late, lateAfter...))
-	c.t.Logf("%s: %d grants; given after %s; taken back after %s", c.weather, len(c.wishes), spread(start), spread(late))
+	c.t.Logf("%s: %d grants; given after %s; taken back after %s", c.weather, len(c.wishes), spread(start),
+		spread(late))
 	if len(lateAfter) > 0 {
-		c.t.Logf("%s: %d ends fell into an outage of %s; taken back, after it was over, after %s", c.weather, len(lateAfter), c.broke[1].Sub(c.broke[0]).Round(time.Second), spread(lateAfter))
+		c.t.Logf("%s: %d ends fell into an outage of %s; taken back, after it was over, after %s", c.weather,
+			len(lateAfter), c.broke[1].Sub(c.broke[0]).Round(time.Second), spread(lateAfter))
 	}
 	if now := ticks(); now[0] > c.ticks[0] {
-		c.t.Logf("%s: the host took away %d%% of the processors' time meanwhile", c.weather, 100*(now[1]-c.ticks[1])/(now[0]-c.ticks[0]))
+		c.t.Logf("%s: the host took away %d%% of the processors' time meanwhile", c.weather,
+			100*(now[1]-c.ticks[1])/(now[0]-c.ticks[0]))
 	}
-	c.t.Logf("%s: %d times a grant began while the one before was just being taken back, and was given again", c.weather, handovers)
+	c.t.Logf("%s: %d times a grant began while the one before was just being taken back, and was given again",
+		c.weather, handovers)
 }
 
 // tell shows what the ledger knows of somebody who holds what they should not.
 func (c *campaign) tell(person string, target access.Entitlement) {
-	answer, err := c.Ask(c.t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportWhy, Person: person, Target: target})
+	answer, err := c.Ask(c.t.Context(),
+		messages.ReportInput{Org: org, Kind: messages.ReportWhy, Person: person, Target: target})
 	if err != nil {
 		c.t.Logf("why is not known: %v", err)
 		return
@@ -461,8 +476,8 @@ func followed(history []cloud.Change, lost cloud.Change) bool {
 	})
 }
 
-// ticks is what the processors did since the machine started: all of it, and what the host gave to others. Zero where the
-// system does not say.
+// ticks is what the processors did since the machine started: all of it, and what the host gave to others. Zero where
+// the system does not say.
 func ticks() (sum [2]int) {
 	stat, _ := os.ReadFile("/proc/stat")
 	line, _, _ := strings.Cut(string(stat), "\n")

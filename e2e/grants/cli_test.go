@@ -98,7 +98,8 @@ func TestGrantsByTheOpsCommand(t *testing.T) {
 	w := start(t, approvedGrants)
 	mail := openMailbox(t)
 	w.Worker.Stop(5 * time.Second)
-	require.NoError(t, w.StartWorker("CASTELLAN_NOTIFY_WEBHOOK_URL="+mail.URL, "CASTELLAN_NOTIFY_WEBHOOK_SECRET=correct horse battery"))
+	require.NoError(t, w.StartWorker("CASTELLAN_NOTIFY_WEBHOOK_URL="+mail.URL,
+		"CASTELLAN_NOTIFY_WEBHOOK_SECRET=correct horse battery"))
 
 	t.Log("a grant is asked for, and waits")
 	_, err := w.Starter(t.Context(), "grant", "carol@example.com", "role:org-admin")
@@ -107,7 +108,8 @@ func TestGrantsByTheOpsCommand(t *testing.T) {
 	require.ErrorContains(t, err, "ask for at most 1h")
 	_, err = w.as("carol", "grant", "carol@example.com", "org-admin", "--reason", "a patch")
 	require.ErrorContains(t, err, "not an entitlement")
-	out, err := w.as("carol", "grant", "carol@example.com", "role:org-admin", "--for", "30m", "--reason", "a patch", "--id", "r1", "--wait")
+	out, err := w.as("carol", "grant", "carol@example.com", "role:org-admin", "--for", "30m", "--reason", "a patch",
+		"--id", "r1", "--wait")
 	require.NoError(t, err)
 	require.Contains(t, out, "request r1 waits until")
 	require.Contains(t, out, "starter approve r1")
@@ -123,10 +125,12 @@ func TestGrantsByTheOpsCommand(t *testing.T) {
 	_, err = w.as("ana", "approve", "r0")
 	require.ErrorContains(t, err, `no request "r0" is known`)
 	require.False(t, w.holds("carol", "role:org-admin"))
-	require.Contains(t, w.typed("ana", "approve", "r1", "--note", "CHG-1").Message, "approved: carol@example.com holds role:org-admin")
+	require.Contains(t, w.typed("ana", "approve", "r1", "--note", "CHG-1").Message,
+		"approved: carol@example.com holds role:org-admin")
 	again := w.typed("ana", "approve", "r1")
 	require.Len(t, again.Grants[0].Approvals, 1, "saying it again changes nothing")
-	answer := w.typed("carol", "grant", "carol@example.com", "role:org-admin", "--for", "30m", "--reason", "a patch", "--id", "r1", "--wait")
+	answer := w.typed("carol", "grant", "carol@example.com", "role:org-admin", "--for", "30m", "--reason", "a patch",
+		"--id", "r1", "--wait")
 	require.Contains(t, answer.Message, "given: carol@example.com holds role:org-admin")
 	require.Equal(t, again.Grants[0].Until, answer.Grants[0].Until)
 	require.True(t, w.holds("carol", "role:org-admin"))
@@ -134,7 +138,8 @@ func TestGrantsByTheOpsCommand(t *testing.T) {
 	t.Log("it is extended, and ended early with its extension")
 	_, err = w.as("dan", "extend", "dan@example.com", "role:org-admin", "--for", "10m", "--reason", "more")
 	require.ErrorContains(t, err, "by no grant that runs")
-	longer := w.typed("carol", "extend", "carol@example.com", "role:org-admin", "--for", "10m", "--reason", "more", "--id", "r2")
+	longer := w.typed("carol", "extend", "carol@example.com", "role:org-admin", "--for", "10m", "--reason", "more",
+		"--id", "r2")
 	require.Equal(t, "r1", longer.Grants[0].Renews)
 	require.True(t, longer.Grants[0].From.Equal(answer.Grants[0].Until))
 	_, err = w.as("carol", "revoke", "carol@example.com")
@@ -147,7 +152,8 @@ func TestGrantsByTheOpsCommand(t *testing.T) {
 	require.Len(t, w.held("carol", "role:org-admin"), 1)
 
 	t.Log("what is over says so")
-	require.NoError(t, stack.Eventually(t.Context(), patience, func() error { // the workflow ends a moment after it is over
+	// the workflow ends a moment after it is over
+	require.NoError(t, stack.Eventually(t.Context(), patience, func() error {
 		_, err := w.as("bo", "approve", "r1")
 		if err == nil || !strings.Contains(err.Error(), "it is over: ended early by carol@example.com") {
 			return fmt.Errorf("the answer is %w", errors.Join(err))
@@ -166,7 +172,8 @@ func TestGrantsByTheOpsCommand(t *testing.T) {
 	t.Log("a code is wanted where the policy says so, and read from standard input")
 	w.typed("eve", "grant", "eve@example.com", "group:vault", "--for", "10m", "--reason", "audit", "--id", "r4")
 	var code string
-	require.NoError(t, stack.Eventually(t.Context(), patience, func() (err error) { code, err = mail.code("r4"); return err }))
+	require.NoError(t, stack.Eventually(t.Context(), patience,
+		func() (err error) { code, err = mail.code("r4"); return err }))
 	_, err = w.as("ana", "approve", "r4", "--code", "AAAAA-BBBBB")
 	require.ErrorContains(t, err, "the code is not the one")
 	guessedAt := code // a wrong one may be a slip of it: another is sent
@@ -184,7 +191,8 @@ func TestGrantsByTheOpsCommand(t *testing.T) {
 	require.NotContains(t, out, code)
 
 	t.Log("one ends by itself, and the hours are summed up")
-	answer = w.typed("finn", "grant", "finn@example.com", "group:site-admins", "--for", "15s", "--reason", "a look", "--id", "r5", "--wait")
+	answer = w.typed("finn", "grant", "finn@example.com", "group:site-admins", "--for", "15s", "--reason", "a look",
+		"--id", "r5", "--wait")
 	require.False(t, answer.Grants[0].ProvisionedAt.IsZero())
 	w.until(answer.Workflow, is(messages.GrantOver))
 	require.False(t, w.holds("finn", "group:site-admins"))
@@ -234,7 +242,8 @@ const loop = "org-sync:" + org
 // say sends an update with the plain Temporal CLI; the error holds what it printed.
 func (w *world) say(workflow, name, input string) (string, error) {
 	w.t.Helper()
-	return w.CLI(w.t.Context(), "workflow", "update", "execute", "--workflow-id", workflow, "--name", name, "--input", input)
+	return w.CLI(w.t.Context(), "workflow", "update", "execute", "--workflow-id", workflow, "--name", name,
+		"--input", input)
 }
 
 func (w *world) signal(workflow, name, input string) {
@@ -262,16 +271,20 @@ func TestGrantsByTheTemporalCLI(t *testing.T) {
 
 	t.Log("asked for by an update, it waits and is found")
 	for _, wrong := range []struct{ input, says string }{
-		{`{"person":"carol@example.com","target":"role:org-admin","duration":"30m","reason":"a patch"}`, "requestedBy is missing"},
+		{`{"person":"carol@example.com","target":"role:org-admin","duration":"30m","reason":"a patch"}`,
+			"requestedBy is missing"},
 		{`{"person":"carol@example.com","target":"role:org-admin","duration":"3h","reason":"a patch","requestedBy":"carol@example.com"}`, "too long"},
-		{`{"person":"carol@example.com","target":"role:org-admin","duration":1800,"requestedBy":"carol@example.com"}`, "a duration is written as text"},
-		{`{"person":"carol@example.com","target":"role:org-admin","for":"1h","requestedBy":"carol@example.com"}`, "for"},
+		{`{"person":"carol@example.com","target":"role:org-admin","duration":1800,"requestedBy":"carol@example.com"}`,
+			"a duration is written as text"},
+		{`{"person":"carol@example.com","target":"role:org-admin","for":"1h","requestedBy":"carol@example.com"}`,
+			"for"},
 		{`{"person":"nobody@example.com","target":"role:org-admin","reason":"a patch","requestedBy":"carol@example.com"}`, "nobody@example.com"},
 	} {
 		_, err := w.say(loop, messages.Grant, wrong.input)
 		require.ErrorContains(t, err, wrong.says)
 	}
-	out, err := w.say(loop, messages.Grant, `{"person":"carol@example.com","target":"role:org-admin","duration":"30m","reason":"a patch","requestedBy":"carol@example.com","requestID":"r1"}`)
+	out, err := w.say(loop, messages.Grant,
+		`{"person":"carol@example.com","target":"role:org-admin","duration":"30m","reason":"a patch","requestedBy":"carol@example.com","requestID":"r1"}`)
 	require.NoError(t, err)
 	require.Contains(t, out, "request r1 waits until")
 	w.found(workflow, `CastellanTarget="role:org-admin" AND CastellanState="waiting"`)
@@ -286,7 +299,8 @@ func TestGrantsByTheTemporalCLI(t *testing.T) {
 		{messages.Approve, `{"request":"r7","by":"ana@example.com"}`, "r7"},
 		{messages.Approve, `{"request":"r1","by":"carol@example.com"}`, "nobody decides on a grant for themselves"},
 		{messages.Extend, `{"requestedBy":"carol@example.com","duration":"1h"}`, "no grant that could be prolonged"},
-		{messages.Revoke, `{"requestedBy":"carol@example.com","target":"group:vault"}`, "this workflow is about role:org-admin"},
+		{messages.Revoke, `{"requestedBy":"carol@example.com","target":"group:vault"}`,
+			"this workflow is about role:org-admin"},
 		{"aprove", `{}`, "there is no such signal"},
 	} {
 		w.signal(workflow, bad.name, bad.input)
@@ -309,7 +323,10 @@ func TestGrantsByTheTemporalCLI(t *testing.T) {
 		return err
 	}, "first", "second")
 	require.Equal(t, []error{nil, nil}, errs)
-	state := w.until(workflow, func(s messages.GrantState) bool { return len(s.Grants) == 1 && len(s.Grants[0].Approvals) > 0 })
+	state := w.until(workflow, func(s messages.GrantState) bool {
+		return len(s.Grants) == 1 &&
+			len(s.Grants[0].Approvals) > 0
+	})
 	require.Len(t, state.Grants[0].Approvals, 1)
 	require.Equal(t, messages.GrantWaiting, state.State)
 	errs = atOnce(func(by string) error {
@@ -323,17 +340,20 @@ func TestGrantsByTheTemporalCLI(t *testing.T) {
 	require.Len(t, w.held("carol", "role:org-admin"), 1)
 	require.True(t, w.holds("carol", "role:org-admin"))
 	w.found(workflow, `CastellanTarget="role:org-admin" AND CastellanState="active"`)
-	w.found(workflow, `CastellanState="active" AND CastellanUntil < "`+time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+`"`)
+	w.found(workflow, `CastellanState="active" AND CastellanUntil < "`+
+		time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+`"`)
 
 	t.Log("it is extended by a signal, and ended by one to the organization's loop")
 	w.signal(workflow, messages.Extend, `{"duration":"10m","reason":"more","requestedBy":"carol@example.com"}`)
 	w.until(workflow, func(s messages.GrantState) bool { return len(s.Grants) == 2 })
-	w.signal(loop, messages.Revoke, `{"person":"carol@example.com","target":"role:org-admin","reason":"done","requestedBy":"bo@example.com"}`)
+	w.signal(loop, messages.Revoke,
+		`{"person":"carol@example.com","target":"role:org-admin","reason":"done","requestedBy":"bo@example.com"}`)
 	w.until(workflow, is(messages.GrantOver))
 	require.False(t, w.holds("carol", "role:org-admin"))
 
 	t.Log("and another is asked for by a signal and ended by its own")
-	w.signal(loop, messages.Grant, `{"person":"eve@example.com","target":"group:site-admins","duration":"30m","reason":"INC-4711","requestedBy":"bo@example.com"}`)
+	w.signal(loop, messages.Grant,
+		`{"person":"eve@example.com","target":"group:site-admins","duration":"30m","reason":"INC-4711","requestedBy":"bo@example.com"}`)
 	site := messages.GrantID(org, "group:site-admins", w.person("eve").AccountID)
 	w.found(site, `CastellanTarget="group:site-admins" AND CastellanState="active"`)
 	require.True(t, w.holds("eve", "group:site-admins"))

@@ -22,11 +22,12 @@ protected:
   - {target: "group:site-admins", minimum: 1}
 `
 
-// A grant begins, is seen to be given, ends by itself, and is read back before its workflow is over. Beside one read for the
-// question, its start and its end are one write and at most two reads each.
+// A grant begins, is seen to be given, ends by itself, and is read back before its workflow is over. Beside one read
+// for the question, its start and its end are one write and at most two reads each.
 func TestAGrantBeginsAndEnds(t *testing.T) {
 	t.Parallel()
-	for name, target := range map[string]access.Entitlement{"group": "group:vault", "protected group": "group:site-admins", "role": access.OrgAdmin} {
+	for name, target := range map[string]access.Entitlement{"group": "group:vault",
+		"protected group": "group:site-admins", "role": access.OrgAdmin} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := start(t, openGrants, "--lag", "500ms", "--role-lag", "3s")
@@ -57,7 +58,8 @@ func (w *world) lent(name string, target access.Entitlement) int {
 	until := answer.Grants[0].Until
 	require.False(w.t, last[1].IsZero(), "it was not taken back")
 	require.False(w.t, last[1].Before(until), "it was taken back early: %s before %s", last[1], until)
-	w.t.Logf("given %s after it began, taken back %s after its end", last[0].Sub(answer.Grants[0].From), last[1].Sub(until))
+	w.t.Logf("given %s after it began, taken back %s after its end", last[0].Sub(answer.Grants[0].From),
+		last[1].Sub(until))
 	stats, err := w.Simulator.Stats(w.t.Context())
 	require.NoError(w.t, err)
 	require.Equal(w.t, 2, stats.Writes, "%+v", stats.ByOperation)
@@ -142,7 +144,8 @@ protected:
 func TestAGrantOfAGroupOfAnyName(t *testing.T) {
 	t.Parallel()
 	names := []string{
-		"Büro-Admins", "管理者 🔥", `it's "quoted"/a\b: 100%`, "עברית a\u202eb", "ends with a space ", strings.Repeat("🔥", 255), strings.Repeat("z", 255),
+		"Büro-Admins", "管理者 🔥", `it's "quoted"/a\b: 100%`, "עברית a\u202eb", "ends with a space ",
+		strings.Repeat("🔥", 255), strings.Repeat("z", 255),
 	}
 	people, targets := staff, ""
 	for _, name := range names {

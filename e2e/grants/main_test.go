@@ -1,5 +1,5 @@
-// Package grants_test watches Castellan from outside as it lends access and takes it back: a real Temporal server, a simulated
-// organization, a worker process, the ops command and the plain Temporal CLI.
+// Package grants_test watches Castellan from outside as it lends access and takes it back: a real Temporal server, a
+// simulated organization, a worker process, the ops command and the plain Temporal CLI.
 package grants_test
 
 import (

@@ -17,7 +17,8 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// TestManyOpenGrants measures what CASTELLAN_OPEN_GRANTS open grants cost: asking, listing, looking, ending one, memory.
+// TestManyOpenGrants measures what CASTELLAN_OPEN_GRANTS open grants cost: asking, listing, looking, ending one,
+// memory.
 func TestManyOpenGrants(t *testing.T) {
 	n, err := strconv.Atoi(os.Getenv("CASTELLAN_OPEN_GRANTS"))
 	if err != nil {
@@ -46,10 +47,12 @@ grants:
 	}
 	measured(fmt.Sprintf("%d grants asked for and given", n), func() {
 		for i := range n {
-			require.NoError(t, w.Temporal.Client.SignalWorkflow(t.Context(), messages.OrgSyncID(org), "", messages.Grant, messages.GrantInput{
-				Person: fmt.Sprintf("p%03d@example.com", i%holders), Target: targets[i/holders], Duration: messages.Duration(5 * time.Hour),
-				Reason: "many", RequestedBy: "bo@example.com", RequestID: fmt.Sprintf("many-%05d", i),
-			}))
+			require.NoError(t, w.Temporal.Client.SignalWorkflow(t.Context(), messages.OrgSyncID(org), "",
+				messages.Grant, messages.GrantInput{
+					Person: fmt.Sprintf("p%03d@example.com", i%holders), Target: targets[i/holders],
+					Duration: messages.Duration(5 * time.Hour),
+					Reason:   "many", RequestedBy: "bo@example.com", RequestID: fmt.Sprintf("many-%05d", i),
+				}))
 		}
 		require.NoError(t, stack.Eventually(t.Context(), time.Hour, func() error {
 			count, err := w.Temporal.Client.CountWorkflow(t.Context(), &workflowservice.CountWorkflowExecutionsRequest{
@@ -64,7 +67,8 @@ grants:
 	t.Logf("the worker's memory at most: %d MB idle, %d MB after that", idle>>20, w.Worker.PeakMemory()>>20)
 	measured("list those of one target in Temporal", func() {
 		list, err := w.Temporal.Client.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
-			Query: fmt.Sprintf(`CastellanOrg = "acme" AND CastellanTarget = %q AND CastellanState = "active"`, targets[0]), PageSize: 1000,
+			Query: fmt.Sprintf(`CastellanOrg = "acme" AND CastellanTarget = %q AND CastellanState = "active"`,
+				targets[0]), PageSize: 1000,
 		})
 		require.NoError(t, err)
 		require.Len(t, list.GetExecutions(), min(n, holders))

@@ -11,8 +11,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// What somebody takes by hand from a running grant stays taken, whether a worker saw it or none was there; with handTaken: restore
-// it is given back.
+// What somebody takes by hand from a running grant stays taken, whether a worker saw it or none was there; with
+// handTaken: restore it is given back.
 func TestWhatIsTakenByHandStaysTaken(t *testing.T) {
 	t.Parallel()
 	for _, target := range []access.Entitlement{access.OrgAdmin, "group:vault"} {
@@ -30,10 +30,12 @@ func TestWhatIsTakenByHandStaysTaken(t *testing.T) {
 				if down {
 					require.NoError(t, w.StartWorker())
 					var said messages.Answer
-					require.NoError(t, w.Update(t.Context(), org, messages.SyncNow, messages.SyncNowInput{By: "test"}, &said))
+					require.NoError(t, w.Update(t.Context(), org, messages.SyncNow, messages.SyncNowInput{By: "test"},
+						&said))
 				}
 				w.over(answer.Workflow)
-				grants, err := w.Ask(t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportGrants, Grant: answer.Grants[0].ID})
+				grants, err := w.Ask(t.Context(),
+					messages.ReportInput{Org: org, Kind: messages.ReportGrants, Grant: answer.Grants[0].ID})
 				require.NoError(t, err)
 				require.True(t, grants.Grants[0].HandTaken)
 				spans := w.held("dan", string(target))
@@ -44,7 +46,8 @@ func TestWhatIsTakenByHandStaysTaken(t *testing.T) {
 	}
 	t.Run("restore", func(t *testing.T) {
 		t.Parallel()
-		w := start(t, strings.Replace(openGrants, `["role:org-admin"], duration: {max: 1h}`, `["role:org-admin"], duration: {max: 1h}, handTaken: restore`, 1), "--lag", "500ms", "--role-lag", "3s")
+		w := start(t, strings.Replace(openGrants, `["role:org-admin"], duration: {max: 1h}`,
+			`["role:org-admin"], duration: {max: 1h}, handTaken: restore`, 1), "--lag", "500ms", "--role-lag", "3s")
 		answer, err := w.ask("dan", access.OrgAdmin, 50*time.Minute)
 		require.NoError(t, err)
 		w.until(answer.Workflow, is(messages.GrantActive))

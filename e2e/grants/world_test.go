@@ -46,9 +46,10 @@ func startWith(t *testing.T, people cloud.OrgFile, policy string, flags ...strin
 
 // staff are the people of all these tests. Ana and bo are admins already.
 var staff = cloud.OrgFile{
-	People:  []string{"ana", "bo", "carol", "dan", "eve", "finn", "gil", "hana"},
-	Admins:  []string{"ana", "bo"},
-	Groups:  []cloud.OrgGroup{{Name: "ops", Members: []string{"carol", "dan", "eve"}}, {Name: "eng", Members: []string{"carol", "finn"}}},
+	People: []string{"ana", "bo", "carol", "dan", "eve", "finn", "gil", "hana"},
+	Admins: []string{"ana", "bo"},
+	Groups: []cloud.OrgGroup{{Name: "ops", Members: []string{"carol", "dan", "eve"}},
+		{Name: "eng", Members: []string{"carol", "finn"}}},
 	Local:   []cloud.OrgGroup{{Name: "site-admins"}, {Name: "builders"}, {Name: "vault"}},
 	Foreign: map[string][]string{"site-admins": {"hana"}},
 }
@@ -81,9 +82,11 @@ func (w *world) person(name string) cloud.StatePerson {
 }
 
 // ask asks for a grant of somebody in staff.
-func (w *world) ask(name string, target access.Entitlement, d time.Duration, change ...func(*messages.GrantInput)) (messages.GrantAnswer, error) {
+func (w *world) ask(name string, target access.Entitlement, d time.Duration,
+	change ...func(*messages.GrantInput)) (messages.GrantAnswer, error) {
 	w.t.Helper()
-	in := messages.GrantInput{Person: w.email(name), Target: target, Duration: messages.Duration(d), Reason: "test", RequestedBy: w.email(name)}
+	in := messages.GrantInput{Person: w.email(name), Target: target, Duration: messages.Duration(d), Reason: "test",
+		RequestedBy: w.email(name)}
 	for _, c := range change {
 		c(&in)
 	}
@@ -130,8 +133,8 @@ func is(state string) func(messages.GrantState) bool {
 	return func(s messages.GrantState) bool { return s.State == state }
 }
 
-// held is since when and until when somebody held something, as it really was: pairs of instants, the last one zero while
-// it is held.
+// held is since when and until when somebody held something, as it really was: pairs of instants, the last one zero
+// while it is held.
 func (w *world) held(name, what string) (spans [][2]time.Time) {
 	w.t.Helper()
 	history, err := w.Simulator.History(w.t.Context())

@@ -14,7 +14,8 @@ import (
 // What a replay would answer differently, beyond what workflowcheck sees.
 var nondeterministic = []string{
 	"os.Getenv", "os.LookupEnv", "os.Environ", "os.ReadFile",
-	"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.AfterFunc", "time.NewTimer", "time.NewTicker", "time.Tick",
+	"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.AfterFunc", "time.NewTimer",
+	"time.NewTicker", "time.Tick",
 	"rand.Int", "rand.IntN", "rand.Float64", "rand.Shuffle",
 }
 
@@ -25,7 +26,8 @@ func TestWorkflowsAreDeterministic(t *testing.T) {
 			continue
 		}
 		seen++
-		require.Empty(t, uses(file, nondeterministic, true), "workflow code takes time, settings and goroutines from the workflow package")
+		require.Empty(t, uses(file, nondeterministic, true),
+			"workflow code takes time, settings and goroutines from the workflow package")
 	}
 	require.NotZero(t, seen, "no workflow code was found")
 }
@@ -35,9 +37,11 @@ func TestTestsNeitherSleepNorGoOnAfterAFailure(t *testing.T) {
 		if !file.test {
 			continue
 		}
-		require.Empty(t, uses(file, []string{"time.Sleep"}, false), "poll with a deadline (require.Eventually) or use the test environment's clock")
+		require.Empty(t, uses(file, []string{"time.Sleep"}, false),
+			"poll with a deadline (require.Eventually) or use the test environment's clock")
 		for _, spec := range file.tree.Imports {
-			require.NotEqual(t, `"github.com/stretchr/testify/assert"`, spec.Path.Value, "%s: use require", file.position(spec.Pos()))
+			require.NotEqual(t, `"github.com/stretchr/testify/assert"`, spec.Path.Value, "%s: use require",
+				file.position(spec.Pos()))
 		}
 	}
 }
@@ -56,7 +60,8 @@ func f() { go f(); _ = os.Getenv("X"); _ = clock.Second }
 	tree, err := parser.ParseFile(set, "p.go", code, parser.SkipObjectResolution)
 	require.NoError(t, err)
 	file := source{path: "p.go", set: set, tree: tree}
-	require.ElementsMatch(t, []string{"p.go:6: time.Now", "p.go:7: os.Getenv", "p.go:7: go statement"}, uses(file, nondeterministic, true))
+	require.ElementsMatch(t, []string{"p.go:6: time.Now", "p.go:7: os.Getenv", "p.go:7: go statement"},
+		uses(file, nondeterministic, true))
 	require.Equal(t, []string{"p.go:6: time.Now"}, uses(file, []string{"time.Now"}, false))
 }
 

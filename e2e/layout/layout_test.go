@@ -1,4 +1,5 @@
-// Package layout_test holds the project's folders to the table in docs/architecture.md: imports point up it, never down.
+// Package layout_test holds the project's folders to the table in docs/architecture.md: imports point up it, never
+// down.
 package layout_test
 
 import (
@@ -28,28 +29,30 @@ const (
 
 // mayImport lists, for each folder with rules, the project's folders that it may import besides itself.
 var mayImport = map[string][]string{
-	"access":          {},
-	"display":         {},
-	"messages":        {"access"},
-	"textfile":        {},
-	"policy":          {"access", "textfile"},
-	"plan":            {"access", "policy"},
-	"atlassian":       {},
-	"ledger":          {"access"},
-	"notify":          {"access", "display", "messages"},
-	"links":           {},
-	"evidence":        {"access", "display"},
-	"reviewpage":      {"access", "display", "messages", "links"},
-	"report":          {"display"},
-	"activities":      {"access", "display", "messages", "textfile", "policy", "plan", "atlassian", "ledger", "notify", "links", "evidence", "report"},
+	"access":     {},
+	"display":    {},
+	"messages":   {"access"},
+	"textfile":   {},
+	"policy":     {"access", "textfile"},
+	"plan":       {"access", "policy"},
+	"atlassian":  {},
+	"ledger":     {"access"},
+	"notify":     {"access", "display", "messages"},
+	"links":      {},
+	"evidence":   {"access", "display"},
+	"reviewpage": {"access", "display", "messages", "links"},
+	"report":     {"display"},
+	"activities": {"access", "display", "messages", "textfile", "policy", "plan", "atlassian", "ledger", "notify",
+		"links", "evidence", "report"},
 	"reviewpage/desk": {"access", "messages", "ledger", "links", "activities", "reviewpage"},
 	"workflows":       {"access", "display", "messages", "activities"},
 	"config":          {"display"},
-	"worker":          {"access", "display", "messages", "textfile", "policy", "plan", "atlassian", "ledger", "notify", "links", "evidence", "reviewpage", "report", "activities", "reviewpage/desk", "workflows", "config"},
-	"starter":         {"access", "display", "messages", "textfile", "policy", "evidence", "config"},
-	"simulator":       {},
-	"deploy":          {},
-	"examples":        {"access", "policy"},
+	"worker": {"access", "display", "messages", "textfile", "policy", "plan", "atlassian", "ledger", "notify",
+		"links", "evidence", "reviewpage", "report", "activities", "reviewpage/desk", "workflows", "config"},
+	"starter":   {"access", "display", "messages", "textfile", "policy", "evidence", "config"},
+	"simulator": {},
+	"deploy":    {},
+	"examples":  {"access", "policy"},
 }
 
 // whole lists the folders that see the product from outside and may import any of it.
@@ -82,13 +85,14 @@ func TestImportsPointUpTheTable(t *testing.T) {
 			if file.test {
 				ok = ok || target == "simulator" || slices.Contains(alsoInTests[folder], target)
 			}
-			require.True(t, ok, "%s imports %s: %s may import %v of the project's folders", file.position(spec.Pos()), path, folder, allowed)
+			require.True(t, ok, "%s imports %s: %s may import %v of the project's folders", file.position(spec.Pos()),
+				path, folder, allowed)
 		}
 	}
 }
 
-// TestTheTableAgreesWithItself: whoever may be imported stands in the table, and the table has no cycle, so that "up" means
-// something. The simulator is no product code's to import.
+// TestTheTableAgreesWithItself: whoever may be imported stands in the table, and the table has no cycle, so that "up"
+// means something. The simulator is no product code's to import.
 func TestTheTableAgreesWithItself(t *testing.T) {
 	placed := make(map[string]bool)
 	for len(placed) < len(mayImport) {
@@ -108,7 +112,8 @@ func TestTheTableAgreesWithItself(t *testing.T) {
 // foldersWithRooms lists the folders whose rooms stand in tables of docs/architecture.md.
 var foldersWithRooms = []string{"activities", "workflows", "policy"}
 
-// TestRoomsImportNoSiblings: what the rooms of a folder may import of each other stands in docs/architecture.md, and every room stands there.
+// TestRoomsImportNoSiblings: what the rooms of a folder may import of each other stands in docs/architecture.md, and
+// every room stands there.
 func TestRoomsImportNoSiblings(t *testing.T) {
 	may := roomsOfTheTables(t)
 	seen := map[string]bool{}
@@ -119,7 +124,8 @@ func TestRoomsImportNoSiblings(t *testing.T) {
 		}
 		seen[room] = true
 		allowed, placed := may[room]
-		require.True(t, placed, "%s: the room %s has no row in the table of rooms in docs/architecture.md", file.path, room)
+		require.True(t, placed, "%s: the room %s has no row in the table of rooms in docs/architecture.md",
+			file.path, room)
 		for _, spec := range file.tree.Imports {
 			imported, err := strconv.Unquote(spec.Path.Value)
 			require.NoError(t, err)
@@ -127,18 +133,22 @@ func TestRoomsImportNoSiblings(t *testing.T) {
 			if !ours || !strings.HasPrefix(target, file.folder()+"/") {
 				continue
 			}
-			require.Contains(t, allowed, target, "%s: docs/architecture.md says what %s may import of its siblings", file.position(spec.Pos()), room)
+			require.Contains(t, allowed, target, "%s: docs/architecture.md says what %s may import of its siblings",
+				file.position(spec.Pos()), room)
 		}
 	}
-	require.Equal(t, slices.Sorted(maps.Keys(may)), slices.Sorted(maps.Keys(seen)), "the table of rooms, and the rooms that there are")
+	require.Equal(t, slices.Sorted(maps.Keys(may)), slices.Sorted(maps.Keys(seen)),
+		"the table of rooms, and the rooms that there are")
 }
 
-// roomsOfTheTables reads the tables of rooms: which siblings each may import. The first row of each is the folder itself.
+// roomsOfTheTables reads the tables of rooms: which siblings each may import. The first row of each is the folder
+// itself.
 func roomsOfTheTables(t *testing.T) map[string][]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "docs/architecture.md"))
 	require.NoError(t, err)
-	tables := strings.Split(string(text), "| room | what lives there | may import of its siblings |\n|---|---|---|\n")[1:]
+	tables := strings.Split(string(text),
+		"| room | what lives there | may import of its siblings |\n|---|---|---|\n")[1:]
 	require.Len(t, tables, len(foldersWithRooms), "docs/architecture.md has a table for each folder with rooms")
 	quoted := regexp.MustCompile("`([a-z/]+)`")
 	may := map[string][]string{}
@@ -158,8 +168,8 @@ func roomsOfTheTables(t *testing.T) map[string][]string {
 	return may
 }
 
-// TestOnlyApplyWritesToAtlassian: an organization's client reads; what lets it write is named in one room alone. Source groups are never
-// written, so nothing of the product knows the client of SCIM.
+// TestOnlyApplyWritesToAtlassian: an organization's client reads; what lets it write is named in one room alone. Source
+// groups are never written, so nothing of the product knows the client of SCIM.
 func TestOnlyApplyWritesToAtlassian(t *testing.T) {
 	writes := 0
 	for _, file := range sources(t) {
@@ -200,12 +210,13 @@ func TestOnlyActCallsActivities(t *testing.T) {
 // mostFiles is how many files a package has at one level before it is split into rooms.
 const mostFiles = 25
 
-// TestPackagesAreSmall: the ledger's transaction holds it together, the five workflows read as five specifications, and a policy's file,
-// binding and resolving are one.
+// TestPackagesAreSmall: the ledger's transaction holds it together, the five workflows read as five specifications, and
+// a policy's file, binding and resolving are one.
 func TestPackagesAreSmall(t *testing.T) {
 	files := map[string]int{}
 	for _, file := range sources(t) {
-		if _, product := mayImport[file.folder()]; product && !file.test && file.folder() != "simulator" && !slices.Contains([]string{"ledger", "workflows", "policy"}, path.Dir(file.path)) {
+		if _, product := mayImport[file.folder()]; product && !file.test && file.folder() != "simulator" &&
+			!slices.Contains([]string{"ledger", "workflows", "policy"}, path.Dir(file.path)) {
 			files[path.Dir(file.path)]++
 		}
 	}
@@ -235,7 +246,8 @@ func (s source) lines(n ast.Node) int {
 	return s.set.Position(n.End()).Line - s.set.Position(n.Pos()).Line + 1
 }
 
-// isTable reports whether a function does nothing but return a literal without functions in it, or switch between cases of one line.
+// isTable reports whether a function does nothing but return a literal without functions in it, or switch between cases
+// of one line.
 func (s source) isTable(body *ast.BlockStmt) bool {
 	if len(body.List) != 1 {
 		return false
@@ -299,7 +311,8 @@ func sources(t *testing.T) []source {
 		}
 		if entry.IsDir() {
 			// tools is a module of its own; the others hold no source of ours.
-			if name != "." && strings.HasPrefix(name, ".") || slices.Contains([]string{"bin", "dist", "tools"}, name) || entry.Name() == "testdata" {
+			if name != "." && strings.HasPrefix(name, ".") || slices.Contains([]string{"bin", "dist", "tools"}, name) ||
+				entry.Name() == "testdata" {
 				return filepath.SkipDir
 			}
 			return nil
@@ -312,7 +325,8 @@ func sources(t *testing.T) []source {
 		if err != nil {
 			return err
 		}
-		found = append(found, source{path: filepath.ToSlash(name), test: strings.HasSuffix(name, "_test.go") || filepath.Base(filepath.Dir(name)) == harness, set: set, tree: tree})
+		found = append(found, source{path: filepath.ToSlash(name), test: strings.HasSuffix(name, "_test.go") ||
+			filepath.Base(filepath.Dir(name)) == harness, set: set, tree: tree})
 		return nil
 	})
 	require.NoError(t, err)

@@ -1,5 +1,5 @@
-// Command pictures takes the pictures of the README and the docs: of the demo, with a headless Chromium. It starts a demo, or
-// looks at one that runs, and writes PNG files into docs/images. Run it with `make pictures`.
+// Command pictures takes the pictures of the README and the docs: of the demo, with a headless Chromium. It starts a
+// demo, or looks at one that runs, and writes PNG files into docs/images. Run it with `make pictures`.
 package main
 
 import (
@@ -150,7 +150,8 @@ func take(ctx context.Context, browser context.Context, demo *output) error {
 // review takes the page of a reviewer who is asked.
 func review(ctx, browser context.Context, running *stack.Stack, demo *output) error {
 	tomorrow := time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly)
-	if _, err := running.Starter(ctx, "review", "start", "jira-admins", "--date", tomorrow, "--by", "lucas.klein@acme.example"); err != nil {
+	if _, err := running.Starter(ctx, "review", "start", "jira-admins", "--date", tomorrow, "--by",
+		"lucas.klein@acme.example"); err != nil {
 		return err
 	}
 	mail, err := demo.until(ctx, soon, `mail to wei\.shah@acme\.example: .* (http://\S+/r/\S+)`)
@@ -176,14 +177,16 @@ func hold(ctx, browser context.Context, running *stack.Stack, ui string) error {
 	if _, err := idp.ReplaceMembers(ctx, page.Items[0].ID); err != nil {
 		return err
 	}
-	if _, err := running.Until(ctx, org, soon, func(s messages.OrgSyncState) bool { return s.Hold != nil && s.Running == nil }); err != nil {
+	if _, err := running.Until(ctx, org, soon,
+		func(s messages.OrgSyncState) bool { return s.Hold != nil && s.Running == nil }); err != nil {
 		return err
 	}
 	is, err := running.Temporal.Client.DescribeWorkflowExecution(ctx, messages.OrgSyncID(org), "")
 	if err != nil {
 		return err
 	}
-	address := fmt.Sprintf("%s/namespaces/default/workflows/%s/%s/user-metadata", ui, strings.ReplaceAll(messages.OrgSyncID(org), ":", "%3A"), is.WorkflowExecutionInfo.Execution.RunId)
+	address := fmt.Sprintf("%s/namespaces/default/workflows/%s/%s/user-metadata", ui,
+		strings.ReplaceAll(messages.OrgSyncID(org), ":", "%3A"), is.WorkflowExecutionInfo.Execution.RunId)
 	return picture(browser, address, "Events with Metadata", "web-ui.png", 1200)
 }
 
@@ -201,14 +204,15 @@ func openBrowser(ctx context.Context) (browser context.Context, stop func(), err
 	return browser, func() { closeBrowser(); closeAllocator() }, chromedp.Do(browser)
 }
 
-// picture opens an address, waits until a text stands there, and writes what is seen. The Web UI shows current details in a frame
-// of its own, into which the page cannot look: it is given a moment.
+// picture opens an address, waits until a text stands there, and writes what is seen. The Web UI shows current details
+// in a frame of its own, into which the page cannot look: it is given a moment.
 func picture(browser context.Context, address, text, name string, height int64) error {
 	if err := chromedp.Do(browser, chromedp.EmulateViewport(1280, height), chromedp.Navigate(address)); err != nil {
 		return err
 	}
 	err := stack.Eventually(browser, soon, func() error {
-		there, err := chromedp.Run(browser, chromedp.Evaluate[bool](fmt.Sprintf("document.body.innerText.includes(%q)", text)))
+		there, err := chromedp.Run(browser,
+			chromedp.Evaluate[bool](fmt.Sprintf("document.body.innerText.includes(%q)", text)))
 		if err == nil && !there {
 			err = fmt.Errorf("the page does not show %q yet", text)
 		}

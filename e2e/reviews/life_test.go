@@ -34,12 +34,13 @@ reviews:
     codes: true
 `
 
-// TestAReviewFromOutside is one campaign as everybody sees it: ops start it, managers decide on their page and by commands, what was
-// decided is carried out and read back, and the evidence is checked offline.
+// TestAReviewFromOutside is one campaign as everybody sees it: ops start it, managers decide on their page and by
+// commands, what was decided is carried out and read back, and the evidence is checked offline.
 func TestAReviewFromOutside(t *testing.T) {
 	t.Parallel()
 	w := start(t, staff, partners)
-	schedule, err := w.CLI(t.Context(), "schedule", "describe", "--schedule-id", "access-review:acme:partners", "--output", "json")
+	schedule, err := w.CLI(t.Context(), "schedule", "describe", "--schedule-id", "access-review:acme:partners",
+		"--output", "json")
 	require.NoError(t, err)
 	require.Contains(t, schedule, "Europe/Berlin")
 	id := w.review("partners")
@@ -52,7 +53,9 @@ func TestAReviewFromOutside(t *testing.T) {
 
 	t.Log("in Temporal's list, by campaign and state")
 	require.NoError(t, stack.Eventually(t.Context(), patience, func() error {
-		list, err := w.Temporal.Client.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: `CastellanCampaign = "partners" AND CastellanState = "deciding"`})
+		list, err := w.Temporal.Client.ListWorkflow(t.Context(),
+			&workflowservice.ListWorkflowExecutionsRequest{
+				Query: `CastellanCampaign = "partners" AND CastellanState = "deciding"`})
 		if err == nil && len(list.GetExecutions()) != 1 {
 			err = fmt.Errorf("%d workflows are listed", len(list.GetExecutions()))
 		}
@@ -80,20 +83,24 @@ func TestAReviewFromOutside(t *testing.T) {
 	require.Equal(t, access.ReviewDone, done.Review.State)
 	history := w.history(id)
 	require.NotContains(t, history, carol.Code, "codes stand in no history")
-	require.NotContains(t, history, url.PathEscape(strings.TrimPrefix(carol.Link, "http://"+w.page+"/r/")), "nor do links")
+	require.NotContains(t, history, url.PathEscape(strings.TrimPrefix(carol.Link, "http://"+w.page+"/r/")),
+		"nor do links")
 }
 
 // TestRemovalsFromOutside sees removals through: by the plain Temporal CLI, by the page, by an import.
 func TestRemovalsFromOutside(t *testing.T) {
 	t.Parallel()
-	w := start(t, staff, strings.Replace(partners, "reviewers: [carol@acme.example, dan@acme.example]", "reviewers: [carol@acme.example], fallback: [dan@acme.example]", 1))
+	w := start(t, staff, strings.Replace(partners, "reviewers: [carol@acme.example, dan@acme.example]",
+		"reviewers: [carol@acme.example], fallback: [dan@acme.example]", 1))
 	id := w.review("partners")
 	carol := w.asked("carol@acme.example")
-	paul, pia, finn := w.item(id, "paul", "group:partner-wiki"), w.item(id, "pia", "group:partner-wiki"), w.item(id, "finn", "group:builders")
+	paul, pia, finn := w.item(id, "paul", "group:partner-wiki"), w.item(id, "pia", "group:partner-wiki"),
+		w.item(id, "finn", "group:builders")
 
 	t.Log("by the plain Temporal CLI, with the code as it is: once")
 	say := func(item int, verdict string) (string, error) {
-		return w.CLI(t.Context(), "workflow", "update", "execute", "--workflow-id", messages.ReviewID(org, id), "--name", messages.DecideItems, "--output", "json",
+		return w.CLI(t.Context(), "workflow", "update", "execute", "--workflow-id", messages.ReviewID(org, id),
+			"--name", messages.DecideItems, "--output", "json",
 			"--input", fmt.Sprintf(`{"by":"carol@acme.example","items":[%d],"verdict":"%s","comment":"left the project","code":"%s"}`, item, verdict, carol.Code))
 	}
 	out, err := say(paul.N, "remove")
@@ -119,9 +126,11 @@ func TestRemovalsFromOutside(t *testing.T) {
 
 	t.Log("ops remind carol, who gets a fresh code, and close the review")
 	var answer messages.Answer
-	require.NoError(t, w.update(id, messages.Remind, messages.RemindInput{By: "bo@acme.example", Reviewer: "carol@acme.example"}, &answer))
+	require.NoError(t, w.update(id, messages.Remind,
+		messages.RemindInput{By: "bo@acme.example", Reviewer: "carol@acme.example"}, &answer))
 	require.Contains(t, answer.Message, "told again: 1")
-	require.NoError(t, w.update(id, messages.CloseReview, messages.EndReviewInput{By: "bo@acme.example", Reason: "enough"}, &answer))
+	require.NoError(t, w.update(id, messages.CloseReview,
+		messages.EndReviewInput{By: "bo@acme.example", Reason: "enough"}, &answer))
 	done := w.over(id)
 	require.Equal(t, access.ReviewDone, done.Review.State, "%+v", done)
 	outcomes := map[string]access.Outcome{}
@@ -143,7 +152,8 @@ func TestRemovalsFromOutside(t *testing.T) {
 	pack, err := os.ReadFile(prefix + ".jsonl")
 	require.NoError(t, err)
 	forged := prefix + "-forged.jsonl"
-	require.NoError(t, os.WriteFile(forged, []byte(strings.Replace(string(pack), "left the project", "left the company", 1)), 0o600))
+	require.NoError(t, os.WriteFile(forged,
+		[]byte(strings.Replace(string(pack), "left the project", "left the company", 1)), 0o600))
 	_, err = w.Starter(t.Context(), "verify-evidence", forged)
 	require.Error(t, err)
 	notice := w.mail.Of("review-done", "bo@acme.example")
@@ -185,7 +195,8 @@ func TestLinksThatOpenNothing(t *testing.T) {
 	refused("none", "http://"+w.page+"/review")
 	refused("nonsense", "http://"+w.page+"/r/nonsense")
 	var answer messages.Answer
-	require.NoError(t, w.update(id, messages.RevokeLinks, messages.RevokeLinksInput{By: "bo@acme.example", Reviewer: "carol@acme.example"}, &answer))
+	require.NoError(t, w.update(id, messages.RevokeLinks,
+		messages.RevokeLinksInput{By: "bo@acme.example", Reviewer: "carol@acme.example"}, &answer))
 	refused("revoked", carol.Link)
 	require.NoError(t, w.update(other, messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example"}, &answer))
 	w.over(other)
@@ -200,7 +211,8 @@ func TestLinksThatOpenNothing(t *testing.T) {
 	for name, body := range bodies {
 		require.Equal(t, bodies["forged"], body, name)
 	}
-	require.NoError(t, w.update(id, messages.Remind, messages.RemindInput{By: "bo@acme.example", Reviewer: "carol@acme.example"}, &answer))
+	require.NoError(t, w.update(id, messages.Remind,
+		messages.RemindInput{By: "bo@acme.example", Reviewer: "carol@acme.example"}, &answer))
 	require.NoError(t, stack.Eventually(t.Context(), patience, func() error {
 		if len(w.mail.Of("review-reminder", "carol@acme.example")) == 0 {
 			return fmt.Errorf("no fresh link came")
@@ -251,7 +263,8 @@ func (b *browser) decide(item int, verdict, comment string) {
 	form.Set("item", fmt.Sprint(item))
 	form.Set(fmt.Sprintf("verdict-%d", item), verdict)
 	form.Set(fmt.Sprintf("comment-%d", item), comment)
-	ask, err := http.NewRequestWithContext(b.w.t.Context(), http.MethodPost, "http://"+b.w.page+"/review/decide", strings.NewReader(form.Encode()))
+	ask, err := http.NewRequestWithContext(b.w.t.Context(), http.MethodPost, "http://"+b.w.page+"/review/decide",
+		strings.NewReader(form.Encode()))
 	require.NoError(b.w.t, err)
 	ask.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	ask.Header.Set("Origin", "http://"+b.w.page)
@@ -266,13 +279,15 @@ func (b *browser) decide(item int, verdict, comment string) {
 // history is everything that Temporal keeps of a review.
 func (w *world) history(review string) string {
 	w.t.Helper()
-	out, err := w.CLI(w.t.Context(), "workflow", "show", "--workflow-id", messages.ReviewID(org, review), "--output", "json")
+	out, err := w.CLI(w.t.Context(), "workflow", "show", "--workflow-id", messages.ReviewID(org, review),
+		"--output", "json")
 	require.NoError(w.t, err)
 	require.True(w.t, json.Valid([]byte(out)))
 	return out
 }
 
-// E14: permission reviews run on a schedule: the policy's cadence is a schedule of Temporal's, which starts a review of its own.
+// E14: permission reviews run on a schedule: the policy's cadence is a schedule of Temporal's, which starts a review of
+// its own.
 func TestFieldE14ReviewsRunOnASchedule(t *testing.T) {
 	t.Parallel()
 	w := start(t, staff, strings.Replace(partners, "codes: true", "codes: false", 1))
@@ -280,7 +295,8 @@ func TestFieldE14ReviewsRunOnASchedule(t *testing.T) {
 	require.NoError(t, err)
 	var id string
 	require.NoError(t, stack.Eventually(t.Context(), patience, func() error {
-		answer, err := w.Ask(t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportReviews, Campaign: "partners"})
+		answer, err := w.Ask(t.Context(),
+			messages.ReportInput{Org: org, Kind: messages.ReportReviews, Campaign: "partners"})
 		if err == nil && len(answer.Reviews) != 1 {
 			err = fmt.Errorf("%d reviews have begun", len(answer.Reviews))
 		}
@@ -293,7 +309,8 @@ func TestFieldE14ReviewsRunOnASchedule(t *testing.T) {
 	w.until(id, func(s messages.ReviewStatus) bool { return s.Progress.Asked == 7 })
 	w.apply("") // the campaign leaves the policy: what runs goes on, and nothing starts it any more
 	require.NoError(t, stack.Eventually(t.Context(), patience, func() error {
-		if out, err := w.CLI(t.Context(), "schedule", "describe", "--schedule-id", "access-review:acme:partners"); err == nil {
+		if out, err := w.CLI(t.Context(), "schedule", "describe", "--schedule-id",
+			"access-review:acme:partners"); err == nil {
 			return fmt.Errorf("the schedule is still there: %s", out)
 		}
 		return nil

@@ -1,5 +1,5 @@
-// Package reviews_test watches Castellan from outside as it runs access reviews: a real Temporal server, a simulated organization, a
-// worker process with its page for reviewers, the ops command and the plain Temporal CLI.
+// Package reviews_test watches Castellan from outside as it runs access reviews: a real Temporal server, a simulated
+// organization, a worker process with its page for reviewers, the ops command and the plain Temporal CLI.
 package reviews_test
 
 import (

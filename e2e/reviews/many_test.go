@@ -23,10 +23,13 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// crowd is an organization in which so many people sit in two groups by hand, and so many managers are asked about them.
+// crowd is an organization in which so many people sit in two groups by hand, and so many managers are asked about
+// them.
 func crowd(people, managers int) cloud.OrgFile {
-	file := cloud.OrgFile{Domains: []string{"acme.example"}, People: []string{"ana", "bo"}, Admins: []string{"ana", "bo"},
-		Groups: []cloud.OrgGroup{{Name: "managers"}, {Name: "staff"}}, Local: []cloud.OrgGroup{{Name: "builders"}, {Name: "vault"}, {Name: "wiki"}}}
+	file := cloud.OrgFile{Domains: []string{"acme.example"}, People: []string{"ana", "bo"},
+		Admins: []string{"ana", "bo"},
+		Groups: []cloud.OrgGroup{{Name: "managers"}, {Name: "staff"}},
+		Local:  []cloud.OrgGroup{{Name: "builders"}, {Name: "vault"}, {Name: "wiki"}}}
 	for i := range managers {
 		name := fmt.Sprintf("m%03d", i)
 		file.People = append(file.People, name)
@@ -57,15 +60,16 @@ reviews:
 // words numbers what reviewers say.
 var words atomic.Int64
 
-// decide is the update of one reviewer, tried again while the run takes no more updates: always the same one, until the run says
-// that it did not take it.
+// decide is the update of one reviewer, tried again while the run takes no more updates: always the same one, until the
+// run says that it did not take it.
 func (w *world) decide(review, by string, items []int, v access.Verdict) (answer messages.ReviewAnswer, err error) {
 	word, tries := words.Add(1), 0
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		id := fmt.Sprintf("%d-%d", word, tries)
 		handle, err := w.Temporal.Client.UpdateWorkflow(w.t.Context(), client.UpdateWorkflowOptions{
-			UpdateID: id, WorkflowID: messages.ReviewID(org, review), UpdateName: messages.DecideItems, WaitForStage: client.WorkflowUpdateStageCompleted,
-			Args: []any{messages.DecideInput{By: by, Items: items, Verdict: v}},
+			UpdateID: id, WorkflowID: messages.ReviewID(org, review), UpdateName: messages.DecideItems,
+			WaitForStage: client.WorkflowUpdateStageCompleted,
+			Args:         []any{messages.DecideInput{By: by, Items: items, Verdict: v}},
 		})
 		if err == nil {
 			err = handle.Get(w.t.Context(), &answer)
@@ -131,8 +135,8 @@ func atOnce(t *testing.T, given map[string][]int, do func(who string, items []in
 	return time.Since(begun)
 }
 
-// TestFiftyReviewersAtOnce has fifty reviewers decide at the same time, each item by an update of its own: a run takes ten updates at
-// once and 2,000 in all. No decision is lost, and none doubled.
+// TestFiftyReviewersAtOnce has fifty reviewers decide at the same time, each item by an update of its own: a run takes
+// ten updates at once and 2,000 in all. No decision is lost, and none doubled.
 func TestFiftyReviewersAtOnce(t *testing.T) {
 	t.Parallel()
 	const people, managers = 300, 50
@@ -159,7 +163,8 @@ func TestFiftyReviewersAtOnce(t *testing.T) {
 		return nil
 	})
 	require.Equal(t, int64(2*people), said.Load())
-	t.Logf("%d decisions of %d reviewers, one to an update: %.0f a second (%s)", said.Load(), managers, float64(said.Load())/took.Seconds(), took.Round(time.Millisecond))
+	t.Logf("%d decisions of %d reviewers, one to an update: %.0f a second (%s)", said.Load(), managers,
+		float64(said.Load())/took.Seconds(), took.Round(time.Millisecond))
 	w.tallied(id, given)
 	done := w.over(id)
 	require.Equal(t, access.ReviewDone, done.Review.State)
@@ -187,17 +192,21 @@ func (w *world) tallied(review string, given map[string][]int) {
 // measured tells what a review cost in Temporal: histories, events, bytes, activities.
 func (w *world) measured(review string) (runs int, events, bytes, activities int64) {
 	w.t.Helper()
-	list, err := w.Temporal.Client.ListWorkflow(w.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: fmt.Sprintf("WorkflowId = %q", messages.ReviewID(org, review))})
+	list, err := w.Temporal.Client.ListWorkflow(w.t.Context(),
+		&workflowservice.ListWorkflowExecutionsRequest{Query: fmt.Sprintf("WorkflowId = %q",
+			messages.ReviewID(org, review))})
 	require.NoError(w.t, err)
 	var longest, largest int64
 	for _, e := range list.GetExecutions() {
-		is, err := w.Temporal.Client.DescribeWorkflowExecution(w.t.Context(), e.GetExecution().GetWorkflowId(), e.GetExecution().GetRunId())
+		is, err := w.Temporal.Client.DescribeWorkflowExecution(w.t.Context(), e.GetExecution().GetWorkflowId(),
+			e.GetExecution().GetRunId())
 		require.NoError(w.t, err)
 		info := is.GetWorkflowExecutionInfo()
 		runs++
 		events, bytes = events+info.GetHistoryLength(), bytes+info.GetHistorySizeBytes()
 		longest, largest = max(longest, info.GetHistoryLength()), max(largest, info.GetHistorySizeBytes())
-		history := w.Temporal.Client.GetWorkflowHistory(w.t.Context(), e.GetExecution().GetWorkflowId(), e.GetExecution().GetRunId(), false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		history := w.Temporal.Client.GetWorkflowHistory(w.t.Context(), e.GetExecution().GetWorkflowId(),
+			e.GetExecution().GetRunId(), false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 		for history.HasNext() {
 			event, err := history.Next()
 			require.NoError(w.t, err)
@@ -289,7 +298,8 @@ func TestALargeReview(t *testing.T) {
 		}
 		return nil
 	})
-	t.Logf("%d decisions, five to an update, by %d reviewers, fifty at once: %.0f a second (%s)", items, managers, float64(items)/took.Seconds(), took.Round(time.Millisecond))
+	t.Logf("%d decisions, five to an update, by %d reviewers, fifty at once: %.0f a second (%s)", items, managers,
+		float64(items)/took.Seconds(), took.Round(time.Millisecond))
 	measured("carried out, evidence made", func() { require.Equal(t, access.ReviewDone, w.over(id).Review.State) })
 	w.tallied(id, given)
 	t.Logf("the worker's memory at most: %d MB before, %d MB after", idle>>20, w.Worker.PeakMemory()>>20)

@@ -22,8 +22,9 @@ reviews:
     deny: 15s
 `
 
-// TestAReviewerIsRenamed: a reviewer whose address is changed, and given to somebody else, while a review runs, goes on; the other
-// decides nothing. What is denied for a while then comes back by itself, long before the next verification.
+// TestAReviewerIsRenamed: a reviewer whose address is changed, and given to somebody else, while a review runs, goes
+// on; the other decides nothing. What is denied for a while then comes back by itself, long before the next
+// verification.
 func TestAReviewerIsRenamed(t *testing.T) {
 	t.Parallel()
 	w := start(t, staff, shortDenial)
@@ -34,7 +35,8 @@ func TestAReviewerIsRenamed(t *testing.T) {
 	finn := w.item(id, "finn", "group:builders").N
 	decide := func(by string) error {
 		var answer messages.ReviewAnswer
-		err := w.update(id, messages.DecideItems, messages.DecideInput{By: by, Verdict: access.VerdictRemove, Items: []int{finn}}, &answer)
+		err := w.update(id, messages.DecideItems,
+			messages.DecideInput{By: by, Verdict: access.VerdictRemove, Items: []int{finn}}, &answer)
 		if err == nil && answer.Applied != 1 {
 			err = fmt.Errorf("%+v", answer)
 		}
@@ -52,7 +54,8 @@ func TestAReviewerIsRenamed(t *testing.T) {
 	}))
 	require.Empty(t, w.mail.Of("review-reminder", "carol@acme.example"))
 
-	require.NoError(t, w.update(id, messages.CloseReview, messages.EndReviewInput{By: "bo@acme.example", Reason: "enough"}, &answer))
+	require.NoError(t, w.update(id, messages.CloseReview,
+		messages.EndReviewInput{By: "bo@acme.example", Reason: "enough"}, &answer))
 	require.Equal(t, access.ReviewDone, w.over(id).Review.State)
 	require.Equal(t, access.OutcomeDenied, w.item(id, "finn", "group:builders").Outcome)
 	require.NoError(t, stack.Eventually(t.Context(), patience, func() error {

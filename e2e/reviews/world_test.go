@@ -45,8 +45,10 @@ var staff = cloud.OrgFile{
 	People:  []string{"ana", "bo", "carol", "dan", "eve", "finn", "paul@partner.example", "pia@partner.example"},
 	Invited: []string{"paul@partner.example", "pia@partner.example"},
 	Admins:  []string{"ana", "bo"},
-	Groups:  []cloud.OrgGroup{{Name: "eng", Members: []string{"carol", "dan", "eve", "finn"}}, {Name: "ops", Members: []string{"ana", "bo"}}},
-	Local:   []cloud.OrgGroup{{Name: "builders"}, {Name: "partner-wiki", Members: []string{"paul@partner.example", "pia@partner.example", "finn"}}},
+	Groups: []cloud.OrgGroup{{Name: "eng", Members: []string{"carol", "dan", "eve", "finn"}},
+		{Name: "ops", Members: []string{"ana", "bo"}}},
+	Local: []cloud.OrgGroup{{Name: "builders"},
+		{Name: "partner-wiki", Members: []string{"paul@partner.example", "pia@partner.example", "finn"}}},
 }
 
 // start starts a world with a policy in force and its first plan approved.
@@ -71,7 +73,8 @@ func (w *world) work() {
 		w.page = socket.Addr().String()
 		require.NoError(w.t, socket.Close())
 	}
-	require.NoError(w.t, w.StartWorker(append(w.mail.Env(), "CASTELLAN_REVIEW_ADDR="+w.page, "CASTELLAN_REVIEW_KEY="+strings.Repeat("k3y", 12))...))
+	require.NoError(w.t, w.StartWorker(append(w.mail.Env(), "CASTELLAN_REVIEW_ADDR="+w.page,
+		"CASTELLAN_REVIEW_KEY="+strings.Repeat("k3y", 12))...))
 }
 
 func (w *world) apply(reviews string) {
@@ -127,7 +130,8 @@ func (w *world) until(review string, want func(messages.ReviewStatus) bool) (s m
 // over waits until a review has ended.
 func (w *world) over(review string) (s messages.ReviewStatus) {
 	w.t.Helper()
-	require.NoError(w.t, w.Temporal.Client.GetWorkflow(w.t.Context(), messages.ReviewID(org, review), "").Get(w.t.Context(), &s))
+	require.NoError(w.t, w.Temporal.Client.GetWorkflow(w.t.Context(), messages.ReviewID(org, review),
+		"").Get(w.t.Context(), &s))
 	return s
 }
 
@@ -148,7 +152,10 @@ func (w *world) items(review string) (all []access.Item) {
 func (w *world) item(review, person string, target access.Entitlement) access.Item {
 	w.t.Helper()
 	all := w.items(review)
-	i := slices.IndexFunc(all, func(i access.Item) bool { return strings.HasPrefix(i.Email, person) && i.Target == target })
+	i := slices.IndexFunc(all, func(i access.Item) bool {
+		return strings.HasPrefix(i.Email, person) &&
+			i.Target == target
+	})
 	require.GreaterOrEqual(w.t, i, 0, "no item of %s and %s in %v", person, target, all)
 	return all[i]
 }
@@ -170,7 +177,8 @@ func (w *world) asked(who string) (n messages.Notice) {
 // update calls an update of a review as any client would.
 func (w *world) update(review, name string, in, answer any) error {
 	handle, err := w.Temporal.Client.UpdateWorkflow(w.t.Context(), client.UpdateWorkflowOptions{
-		WorkflowID: messages.ReviewID(org, review), UpdateName: name, Args: []any{in}, WaitForStage: client.WorkflowUpdateStageCompleted,
+		WorkflowID: messages.ReviewID(org, review), UpdateName: name, Args: []any{in},
+		WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
 	if err != nil {
 		return err

@@ -15,10 +15,12 @@ import (
 
 func TestRulesAreTestedWithoutTemporal(t *testing.T) {
 	t.Parallel()
-	policy, cases := filepath.Join(stack.Root(), "examples", "rules.yaml"), filepath.Join(stack.Root(), "examples", "cases", "rules.yaml")
+	policy, cases := filepath.Join(stack.Root(), "examples", "rules.yaml"),
+		filepath.Join(stack.Root(), "examples", "cases", "rules.yaml")
 	try := func(args ...string) (string, int) {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), filepath.Join(suite.Programs, "starter"), append([]string{"rules", "test"}, args...)...)
+		cmd := exec.CommandContext(t.Context(), filepath.Join(suite.Programs, "starter"),
+			append([]string{"rules", "test"}, args...)...)
 		cmd.Env = append(os.Environ(), "TEMPORAL_ADDRESS=127.0.0.1:1")
 		out, err := cmd.CombinedOutput()
 		return string(out), exitOf(err)
@@ -40,7 +42,8 @@ func TestRulesAreTestedWithoutTemporal(t *testing.T) {
 
 	require.NoError(t, os.WriteFile(wrong, []byte(strings.Replace(changed, "expect:", "expects:", 1)), 0o600))
 	for _, unreadable := range [][]string{
-		{policy, "--cases", filepath.Join(t.TempDir(), "none.yaml")}, {filepath.Join(t.TempDir(), "none.yaml"), "--cases", cases},
+		{policy, "--cases", filepath.Join(t.TempDir(), "none.yaml")},
+		{filepath.Join(t.TempDir(), "none.yaml"), "--cases", cases},
 		{policy, "--cases", wrong}, {cases, "--cases", cases},
 	} {
 		out, status = try(unreadable...)

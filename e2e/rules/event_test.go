@@ -12,13 +12,16 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// TestAnEventMakesARuleActThroughCrashes kills the worker between the two looks, and again between a write and its answer.
+// TestAnEventMakesARuleActThroughCrashes kills the worker between the two looks, and again between a write and its
+// answer.
 func TestAnEventMakesARuleActThroughCrashes(t *testing.T) {
 	t.Parallel()
 	w := start(t, company)
-	w.settled("guard: {adopt: auto, rules: auto, settle: 5s}\n" + rulesOf(`{name: left, owner: ana@example.com, mode: enforce, when: managed && !in("staff"), suspend: true}`))
+	w.settled("guard: {adopt: auto, rules: auto, settle: 5s}\n" +
+		rulesOf(`{name: left, owner: ana@example.com, mode: enforce, when: managed && !in("staff"), suspend: true}`))
 	require.NoError(t, w.Simulator.ResetStats(t.Context()))
-	require.NoError(t, w.Simulator.Fault(t.Context(), cloud.Fault{Operations: []string{"users.suspend"}, Kind: cloud.FaultTimeoutAfter, Count: 1}))
+	require.NoError(t, w.Simulator.Fault(t.Context(),
+		cloud.Fault{Operations: []string{"users.suspend"}, Kind: cloud.FaultTimeoutAfter, Count: 1}))
 
 	eve := w.person("eve").AccountID
 	w.leave("staff", "eve")
@@ -47,7 +50,8 @@ func TestAnEventMakesARuleActThroughCrashes(t *testing.T) {
 	for _, r := range answered[messages.ReportAnswer](w, "runs", org).Runs {
 		require.Zero(t, r.Counts.Failed, "%+v", r)
 		for _, l := range answered[messages.ReportAnswer](w, "plan", "--run", r.Run, org).Plan.Lines {
-			if l.Person == eve && l.Target == access.Directory && (l.State == access.Done || l.State == access.Already) {
+			if l.Person == eve && l.Target == access.Directory &&
+				(l.State == access.Done || l.State == access.Already) {
 				done++
 				require.Equal(t, "left", l.Reasons[0].Name)
 			}

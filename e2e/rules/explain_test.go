@@ -22,8 +22,10 @@ func TestExplainShowsTheWholeDecisionAndWritesNothing(t *testing.T) {
 
 	out := w.starter("explain", org, "dan@example.com")
 	for _, says := range []string{
-		`dan@example\.com \(\S+\), as decided for `, `(?m)^facts$`, `department +IT`, `sources +.*staff`, `(?m)^mappings$`,
-		`builders +gives +group:builders through source group staff`, `(?m)^rules$`, `labs +holds`, `no contractors +no`, `controllers +no \(observes\)`,
+		`dan@example\.com \(\S+\), as decided for `, `(?m)^facts$`, `department +IT`, `sources +.*staff`,
+		`(?m)^mappings$`,
+		`builders +gives +group:builders through source group staff`, `(?m)^rules$`, `labs +holds`,
+		`no contractors +no`, `controllers +no \(observes\)`,
 		`group:lab +held since .*, made by Castellan +given by rule labs`, `(?m)^what would be done\n +nothing$`,
 	} {
 		require.Regexp(t, says, out)
@@ -32,7 +34,8 @@ func TestExplainShowsTheWholeDecisionAndWritesNothing(t *testing.T) {
 	t.Log("what if")
 	out = w.starter("explain", org, "dan@example.com", "--if", "groups+=contractors", "--if", "department=Sales")
 	for _, says := range []string{
-		`supposed: groups\+=contractors`, `supposed: department=Sales`, `department +Sales`, `no contractors +holds`, `labs +no`,
+		`supposed: groups\+=contractors`, `supposed: department=Sales`, `department +Sales`, `no contractors +holds`,
+		`labs +no`,
 		`denied by rule no contractors`, `remove dan@example\.com from group:builders: rule no contractors`,
 		`suspend dan@example\.com: rule no contractors`,
 	} {
@@ -45,7 +48,8 @@ func TestExplainShowsTheWholeDecisionAndWritesNothing(t *testing.T) {
 	require.Equal(t, "no contractors", x.Changes[i].Reasons[0].Name)
 
 	t.Log("what cannot be told")
-	require.Contains(t, w.fails("explain", org, "nobody@example.com"), "the directory shows nobody named nobody@example.com: check the address, or give the account id")
+	require.Contains(t, w.fails("explain", org, "nobody@example.com"),
+		"the directory shows nobody named nobody@example.com: check the address, or give the account id")
 	require.Contains(t, w.fails("explain", org, "dan@example.com", "--if", "groups+=nowhere"), "nowhere")
 	require.Contains(t, w.fails("explain", org, "dan@example.com", "--if", "shoe=42"), "shoe")
 	require.Contains(t, w.fails("explain", "other", "dan@example.com"), `organization other has no policy in force`)

@@ -13,7 +13,8 @@ import (
 func TestNoRuleTakesTheLastAdmin(t *testing.T) {
 	t.Parallel()
 	w := start(t, company)
-	state := w.settled(consenting + rulesOf(`{name: no admins, owner: carol@example.com, mode: enforce, when: '"atlassian/org-admin" in roles', suspend: true}`))
+	state := w.settled(consenting +
+		rulesOf(`{name: no admins, owner: carol@example.com, mode: enforce, when: '"atlassian/org-admin" in roles', suspend: true}`))
 	require.NotEqual(t, w.person("ana").Suspended, w.person("bo").Suspended, "one is suspended, the other stays")
 	stays := "ana"
 	if w.person("ana").Suspended {

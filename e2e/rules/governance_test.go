@@ -36,7 +36,8 @@ func TestFindingsAreReportedOnDemandAndOnSchedule(t *testing.T) {
 	file.Foreign = map[string][]string{"vault": {"gil", "dan"}}
 	w := start(t, file)
 	mail := w.told()
-	plain := consenting + keepers + rulesOf(`{name: keepers, mode: enforce, when: department == "Finance", give: ["group:vault"]}`)
+	plain := consenting + keepers +
+		rulesOf(`{name: keepers, mode: enforce, when: department == "Finance", give: ["group:vault"]}`)
 	require.Contains(t, w.fails("findings", org, "--now"), `no organization "acme" is known here`)
 	w.settled(plain)
 	require.Contains(t, w.fails("findings", org), "no such governance report; `starter findings --now acme` makes one")
@@ -59,7 +60,8 @@ func TestFindingsAreReportedOnDemandAndOnSchedule(t *testing.T) {
 	for _, s := range r.Sections {
 		require.Contains(t, html, s.Title)
 		for range s.Rows {
-			require.True(t, slices.ContainsFunc(rows, func(row []string) bool { return slices.Contains(row, s.Key) || slices.Contains(row, s.Title) }), s.Key)
+			require.True(t, slices.ContainsFunc(rows,
+				func(row []string) bool { return slices.Contains(row, s.Key) || slices.Contains(row, s.Title) }), s.Key)
 		}
 	}
 	require.Contains(t, html, "paul@partner.example")
@@ -100,7 +102,9 @@ func TestFindingsAreReportedOnDemandAndOnSchedule(t *testing.T) {
 	newest := answered[messages.ReportAnswer](w, "findings", org).Report
 	require.Greater(t, newest.ID, r.ID)
 	require.Contains(t, notice.ID, newest.ID)
-	require.Contains(t, w.cli("workflow", "list", "--query", `WorkflowType="Report" AND CastellanOrg="acme" AND WorkflowId STARTS_WITH "report:acme:governance:scheduled"`), "report:acme:governance:scheduled")
+	require.Contains(t, w.cli("workflow", "list", "--query",
+		`WorkflowType="Report" AND CastellanOrg="acme" AND WorkflowId STARTS_WITH "report:acme:governance:scheduled"`),
+		"report:acme:governance:scheduled")
 
 	w.settled(plain)
 	_, err = w.CLI(t.Context(), "schedule", "describe", "--schedule-id", scheduleID)

@@ -23,14 +23,16 @@ const (
 
 // crowded is an organization with a source group and a target for each mapping, and a target for each rule.
 func crowded() cloud.OrgFile {
-	file := cloud.OrgFile{People: []string{"ana", "bo"}, Admins: []string{"ana", "bo"}, Profiles: map[string]cloud.OrgProfile{}}
+	file := cloud.OrgFile{People: []string{"ana", "bo"}, Admins: []string{"ana", "bo"},
+		Profiles: map[string]cloud.OrgProfile{}}
 	for i := range 200 {
 		key := fmt.Sprintf("person%03d", i)
 		file.People = append(file.People, key)
 		file.Profiles[key] = cloud.OrgProfile{Title: "Engineer", Department: fmt.Sprintf("Department %03d", i)}
 	}
 	for i := range manyMappings {
-		file.Groups = append(file.Groups, cloud.OrgGroup{Name: fmt.Sprintf("idp-team-of-people-%03d", i), Members: file.People[2+i%200 : 3+i%200]})
+		file.Groups = append(file.Groups,
+			cloud.OrgGroup{Name: fmt.Sprintf("idp-team-of-people-%03d", i), Members: file.People[2+i%200 : 3+i%200]})
 		file.Local = append(file.Local, cloud.OrgGroup{Name: fmt.Sprintf("confluence-space-%03d-writers", i)})
 	}
 	for i := range manyRules {
@@ -39,8 +41,8 @@ func crowded() cloud.OrgFile {
 	return file
 }
 
-// crowdedPolicy has as many mappings and rules, each with the words that real ones have. Each rule asks for something; half of
-// them only observe.
+// crowdedPolicy has as many mappings and rules, each with the words that real ones have. Each rule asks for something;
+// half of them only observe.
 func crowdedPolicy(w *world) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "version: 1\norganization: {name: acme, id: %s, key: \"env:%s\"}\nguard: {adopt: auto, settle: 0s}\nsync: {feed: 5s, every: 24h}\nmappings:\n", w.Simulator.OrgID, stack.KeyVariable)
@@ -95,7 +97,8 @@ func (w *world) requireSmall(when, policy string) {
 	var history struct {
 		Events []json.RawMessage `json:"events"`
 	}
-	require.NoError(w.t, json.Unmarshal([]byte(w.cli("workflow", "show", "--workflow-id", loop, "--output", "json")), &history))
+	require.NoError(w.t, json.Unmarshal([]byte(w.cli("workflow", "show", "--workflow-id", loop, "--output", "json")),
+		&history))
 	require.NotEmpty(w.t, history.Events)
 	largest, payload, kind, all := 0, 0, "", 0
 	for _, e := range history.Events {

@@ -11,14 +11,16 @@ import (
 func TestBadRulesAreRefusedAndThePolicyInForceStays(t *testing.T) {
 	t.Parallel()
 	w := start(t, company)
-	policy := w.settled(consenting + rulesOf(`{name: labs, mode: enforce, when: department == "IT", give: ["group:lab"]}`)).Policy
+	policy := w.settled(consenting +
+		rulesOf(`{name: labs, mode: enforce, when: department == "IT", give: ["group:lab"]}`)).Policy
 	require.NoError(t, w.Simulator.ResetStats(t.Context()))
 
 	t.Log("what the file alone shows: where, and why")
 	for _, wrong := range []struct{ rule, at, says string }{
 		{`{name: typed, when: department > 3, give: ["group:lab"]}`, "> 3", "no matching overload"},
 		{`{name: typed, when: departmnt == "IT", give: ["group:lab"]}`, "departmnt", "departmnt"},
-		{`{name: typed, when: department, give: ["group:lab"]}`, "department,", "the condition is string; write one that is true or false"},
+		{`{name: typed, when: department, give: ["group:lab"]}`, "department,",
+			"the condition is string; write one that is true or false"},
 		{`{name: typed, when: inactive("soon"), give: ["group:lab"]}`, `"soon"`, "write a duration"},
 		{`{name: typed, when: managed, give: ["lab"]}`, `"lab"`, "not an entitlement"},
 		{`{name: typed, when: managed, suspend: true}`, "{name: typed", "owner is missing"},
@@ -29,16 +31,21 @@ func TestBadRulesAreRefusedAndThePolicyInForceStays(t *testing.T) {
 		last := len(lines) - 2
 		file := w.file(text)
 		out := w.fails("apply", file)
-		require.Contains(t, out, fmt.Sprintf("%s:%d:%d: rules[0]", file, last+1, strings.Index(lines[last], wrong.at)+1), wrong.rule)
+		require.Contains(t, out, fmt.Sprintf("%s:%d:%d: rules[0]", file, last+1,
+			strings.Index(lines[last], wrong.at)+1), wrong.rule)
 		require.Contains(t, out, wrong.says)
 	}
 
 	t.Log("what the organization shows")
 	for _, wrong := range []struct{ more, says, why string }{
-		{rulesOf(`{name: strangers, when: in("nowhere"), give: ["group:lab"]}`), "rule-group-unknown nowhere: rule strangers", "rule strangers asks for a group that is not there"},
-		{rulesOf(`{name: orphan, owner: nobody@example.com, when: external, suspend: true}`), "rule-owner-unknown orphan", "nobody@example.com is nobody active in the organization"},
-		{rulesOf(`{name: backwards, when: managed, give: ["group:staff"]}`), "target-synced group:staff", "an identity provider owns the group"},
-		{"protected:\n  - {target: \"group:builders\", always: [carol@example.com]}\n" + rulesOf(`{name: all out, owner: ana@example.com, when: in("staff"), suspend: true}`),
+		{rulesOf(`{name: strangers, when: in("nowhere"), give: ["group:lab"]}`),
+			"rule-group-unknown nowhere: rule strangers", "rule strangers asks for a group that is not there"},
+		{rulesOf(`{name: orphan, owner: nobody@example.com, when: external, suspend: true}`),
+			"rule-owner-unknown orphan", "nobody@example.com is nobody active in the organization"},
+		{rulesOf(`{name: backwards, when: managed, give: ["group:staff"]}`), "target-synced group:staff",
+			"an identity provider owns the group"},
+		{"protected:\n  - {target: \"group:builders\", always: [carol@example.com]}\n" +
+			rulesOf(`{name: all out, owner: ana@example.com, when: in("staff"), suspend: true}`),
 			"rule-against-floor all out", "from carol@example.com, who always stays in group:builders (protected[0].always)"},
 	} {
 		out := w.fails("apply", w.file(w.policyText(consenting+wrong.more)))
@@ -53,5 +60,6 @@ func TestBadRulesAreRefusedAndThePolicyInForceStays(t *testing.T) {
 	stats, err := w.Simulator.Stats(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, stats.Writes)
-	require.Contains(t, w.apply(consenting+rulesOf(`{name: labs, mode: enforce, when: department == "IT", give: ["group:lab"]}`)), "nothing changes")
+	require.Contains(t, w.apply(consenting+
+		rulesOf(`{name: labs, mode: enforce, when: department == "IT", give: ["group:lab"]}`)), "nothing changes")
 }

@@ -50,14 +50,19 @@ func TestARuleIsShownThenEnforced(t *testing.T) {
 	before := len(w.history())
 	state := w.settled(asking + rulesOf(outside("mode: enforce, shown: '"+shown+"'")))
 	require.Nil(t, state.Hold)
-	require.Equal(t, []string{"paul@partner.example group:partner-wiki false", "pia@partner.example group:internal-wiki false"}, w.changed(before))
+	require.Equal(t, []string{"paul@partner.example group:partner-wiki false",
+		"pia@partner.example group:internal-wiki false"}, w.changed(before))
 	for _, r := range answered[messages.ReportAnswer](w, "runs", org).Runs {
 		require.Zero(t, r.Counts.Held, "%+v", r)
 	}
 
 	t.Log("another, enforced without having been shown: held until somebody consents")
-	w.apply(asking + rulesOf(outside("mode: enforce"), `{name: labs, mode: enforce, when: department == "IT", give: ["group:lab"]}`))
-	hold := w.until(func(s messages.OrgSyncState) bool { return s.Hold != nil && s.Running == nil && s.Pending.Full == "" }).Hold
+	w.apply(asking + rulesOf(outside("mode: enforce"),
+		`{name: labs, mode: enforce, when: department == "IT", give: ["group:lab"]}`))
+	hold := w.until(func(s messages.OrgSyncState) bool {
+		return s.Hold != nil && s.Running == nil &&
+			s.Pending.Full == ""
+	}).Hold
 	require.Equal(t, 1, hold.Adds)
 	require.Zero(t, hold.Removals)
 	require.Len(t, hold.Rules, 1)
@@ -65,7 +70,8 @@ func TestARuleIsShownThenEnforced(t *testing.T) {
 	require.Empty(t, w.members("lab"))
 	require.Regexp(t, `add +dan@example\.com +group:lab +held +rule-new`, w.starter("plan", "--held", org))
 	require.Contains(t, w.starter("status", org), `--name approve-plan --input '{"plan":"`+hold.Plan)
-	out = w.cli("workflow", "update", "execute", "--workflow-id", loop, "--name", "approve-plan", "--input", fmt.Sprintf(`{"plan":"%s","by":"bo@example.com","note":"CHG-7"}`, hold.Plan))
+	out = w.cli("workflow", "update", "execute", "--workflow-id", loop, "--name", "approve-plan", "--input",
+		fmt.Sprintf(`{"plan":"%s","by":"bo@example.com","note":"CHG-7"}`, hold.Plan))
 	require.Contains(t, out, "released: 1 adds")
 	w.until(stack.Idle)
 	require.Equal(t, "dan", w.members("lab"))
@@ -73,7 +79,8 @@ func TestARuleIsShownThenEnforced(t *testing.T) {
 
 	t.Log("once consented to, it acts without asking; words for people make it no other rule")
 	require.NoError(t, w.Simulator.Person(t.Context(), "finn", map[string]any{"department": "IT"}))
-	w.apply(asking + rulesOf(outside("mode: enforce"), `{name: labs, mode: enforce, description: the same, when: department == "IT", give: ["group:lab"]}`))
+	w.apply(asking + rulesOf(outside("mode: enforce"),
+		`{name: labs, mode: enforce, description: the same, when: department == "IT", give: ["group:lab"]}`))
 	w.until(stack.Idle)
 	require.Equal(t, "dan finn", w.members("lab"))
 }

@@ -53,7 +53,8 @@ func (w *world) told() *mailbox {
 		}
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if !slices.ContainsFunc(m.came, func(before received) bool { return before.ID == one.ID }) { // else it is a repeat
+		// else it is a repeat
+		if !slices.ContainsFunc(m.came, func(before received) bool { return before.ID == one.ID }) {
 			m.came = append(m.came, one)
 		}
 	}))
@@ -137,7 +138,8 @@ func TestRulesActWhenTheirTimeHasCome(t *testing.T) {
 	i := slices.IndexFunc(history, func(c cloud.Change) bool { return c.What == "group:vault" })
 	require.False(t, history[i].At.Before(from), "given at %s, before %s", history[i].At, from)
 	runs := answered[messages.ReportAnswer](w, "runs", org).Runs
-	require.True(t, slices.ContainsFunc(runs, func(r messages.RunSummary) bool { return strings.Contains(r.Trigger, "a rule came into force") }), "%+v", runs)
+	require.True(t, slices.ContainsFunc(runs,
+		func(r messages.RunSummary) bool { return strings.Contains(r.Trigger, "a rule came into force") }), "%+v", runs)
 	for _, r := range runs {
 		require.NotContains(t, []string{"asked for", "on schedule"}, r.Trigger)
 	}

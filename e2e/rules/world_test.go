@@ -26,8 +26,8 @@ const (
 	patience = suite.Patience
 )
 
-// company is an organization as it grows: staff synced from an identity provider, and partners who were invited. Ana and bo are
-// its admins.
+// company is an organization as it grows: staff synced from an identity provider, and partners who were invited. Ana
+// and bo are its admins.
 var company = cloud.OrgFile{
 	People:  []string{"ana", "bo", "carol", "dan", "eve", "finn", "gil", "paul@partner.example", "pia@partner.example"},
 	Invited: []string{"paul@partner.example", "pia@partner.example"},
@@ -38,9 +38,11 @@ var company = cloud.OrgFile{
 	},
 	Local: []cloud.OrgGroup{
 		{Name: "builders"}, {Name: "lab"}, {Name: "vault"},
-		{Name: "internal-wiki", Members: []string{"pia@partner.example"}}, {Name: "partner-wiki", Members: []string{"paul@partner.example"}},
+		{Name: "internal-wiki", Members: []string{"pia@partner.example"}},
+		{Name: "partner-wiki", Members: []string{"paul@partner.example"}},
 	},
-	Profiles: map[string]cloud.OrgProfile{"dan": {Title: "Engineer", Department: "IT"}, "finn": {Title: "Controller", Department: "Finance"}},
+	Profiles: map[string]cloud.OrgProfile{"dan": {Title: "Engineer", Department: "IT"},
+		"finn": {Title: "Controller", Department: "Finance"}},
 }
 
 // consenting lets the first plan and the rules act without being asked.

@@ -1,6 +1,7 @@
-// Command server runs a command while a Temporal server is running, and ends the server with it: the dev server, or with --shipped
-// the one that Docker Compose ships, on PostgreSQL where CASTELLAN_TEST_POSTGRES names one, else on SQLite. The command finds the
-// server's address in CASTELLAN_TEST_TEMPORAL, and in CASTELLAN_TEST_PROGRAMS a folder with all of the project's programs.
+// Command server runs a command while a Temporal server is running, and ends the server with it: the dev server, or
+// with --shipped the one that Docker Compose ships, on PostgreSQL where CASTELLAN_TEST_POSTGRES names one, else on
+// SQLite. The command finds the server's address in CASTELLAN_TEST_TEMPORAL, and in CASTELLAN_TEST_PROGRAMS a folder
+// with all of the project's programs.
 //
 //	go run ./e2e/server go test ./e2e/...
 package main
@@ -64,7 +65,8 @@ func run(ctx context.Context, command []string) (err error) {
 }
 
 // start starts the server and returns it, the environment in which tests use it, and how to end it.
-func start(ctx context.Context, dir string, shipped bool) (_ *stack.Temporal, env []string, stop func() error, err error) {
+func start(ctx context.Context, dir string, shipped bool) (_ *stack.Temporal, env []string, stop func() error,
+	err error) {
 	if shipped {
 		server, err := stack.StartShipped(ctx, dir, os.Getenv("CASTELLAN_TEST_POSTGRES"))
 		if err != nil {

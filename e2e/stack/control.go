@@ -94,27 +94,32 @@ func (s *Simulator) Notices(ctx context.Context) (notices []messages.Notice, err
 
 // Invite adds people, named by e-mail address or account id, to a group as an admin or an invitation would.
 func (s *Simulator) Invite(ctx context.Context, group string, people ...string) error {
-	return s.control(ctx, http.MethodPost, "groups/"+url.PathEscape(group)+"/members", map[string]any{"people": people}, nil)
+	return s.control(ctx, http.MethodPost, "groups/"+url.PathEscape(group)+"/members", map[string]any{"people": people},
+		nil)
 }
 
 // Expel takes people out of a group as an admin would.
 func (s *Simulator) Expel(ctx context.Context, group string, people ...string) error {
-	return s.control(ctx, http.MethodDelete, "groups/"+url.PathEscape(group)+"/members", map[string]any{"people": people}, nil)
+	return s.control(ctx, http.MethodDelete, "groups/"+url.PathEscape(group)+"/members",
+		map[string]any{"people": people}, nil)
 }
 
-// Person changes what an admin can change of a person by hand, named as in the simulator's JSON: title, suspended and others.
+// Person changes what an admin can change of a person by hand, named as in the simulator's JSON: title, suspended and
+// others.
 func (s *Simulator) Person(ctx context.Context, name string, change map[string]any) error {
 	return s.control(ctx, http.MethodPost, "people/"+url.PathEscape(name), change, nil)
 }
 
 // Activity says when people last used an app of a site.
 func (s *Simulator) Activity(ctx context.Context, app, site string, at time.Time, people ...string) error {
-	return s.control(ctx, http.MethodPost, "activity", map[string]any{"people": people, "app": app, "site": site, "at": at.Format(time.RFC3339)}, nil)
+	return s.control(ctx, http.MethodPost, "activity",
+		map[string]any{"people": people, "app": app, "site": site, "at": at.Format(time.RFC3339)}, nil)
 }
 
 // MoveDefault makes another group the default one for a role.
 func (s *Simulator) MoveDefault(ctx context.Context, app, site, role, group string) error {
-	return s.control(ctx, http.MethodPost, "defaults", map[string]string{"app": app, "site": site, "role": role, "group": group}, nil)
+	return s.control(ctx, http.MethodPost, "defaults",
+		map[string]string{"app": app, "site": site, "role": role, "group": group}, nil)
 }
 
 // LocalGroup creates a group that no identity provider owns.

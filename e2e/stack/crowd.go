@@ -71,7 +71,8 @@ func (c *Crowd) variable(i int) string {
 
 // Policy is an organization's policy; more is what follows its first two lines.
 func (c *Crowd) Policy(i int, more string) string {
-	return fmt.Sprintf("version: 1\norganization: {name: %s, id: %s, key: \"env:%s\"}\n%s", c.Name(i), c.Orgs[i].Info().OrgID, c.variable(i), more)
+	return fmt.Sprintf("version: 1\norganization: {name: %s, id: %s, key: \"env:%s\"}\n%s", c.Name(i),
+		c.Orgs[i].Info().OrgID, c.variable(i), more)
 }
 
 // Stop ends them.

@@ -31,7 +31,8 @@ func OpenMailbox() *Mailbox {
 		}
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if slices.ContainsFunc(m.came, func(before messages.Notice) bool { return before.ID == n.ID && before.To == n.To }) {
+		if slices.ContainsFunc(m.came,
+			func(before messages.Notice) bool { return before.ID == n.ID && before.To == n.To }) {
 			return // a repeat
 		}
 		m.came = append(m.came, n)

@@ -62,7 +62,8 @@ func (s *Stack) start(ctx context.Context, flags []string) (_ *Stack, err error)
 
 // StartWorker starts a worker, for example after one was killed.
 func (s *Stack) StartWorker(env ...string) (err error) {
-	s.Worker, err = StartWorker(s.Bin, s.Dir, s.LedgerURL, s.Temporal.Address, s.Simulator.URL, append(s.Temporal.Env(), env...)...)
+	s.Worker, err = StartWorker(s.Bin, s.Dir, s.LedgerURL, s.Temporal.Address, s.Simulator.URL,
+		append(s.Temporal.Env(), env...)...)
 	return err
 }
 
@@ -166,7 +167,8 @@ func (s *Stack) query(ctx context.Context, workflow string, state any) error {
 }
 
 // Until waits for the organization's status to be as wanted and returns it; the error shows the last one seen.
-func (s *Stack) Until(ctx context.Context, org string, within time.Duration, want func(messages.OrgSyncState) bool) (state messages.OrgSyncState, err error) {
+func (s *Stack) Until(ctx context.Context, org string, within time.Duration,
+	want func(messages.OrgSyncState) bool) (state messages.OrgSyncState, err error) {
 	err = Eventually(ctx, within, func() error {
 		var err error
 		if state, err = s.Status(ctx, org); err != nil {
@@ -182,7 +184,8 @@ func (s *Stack) Until(ctx context.Context, org string, within time.Duration, wan
 }
 
 // Grant asks for a grant.
-func (s *Stack) Grant(ctx context.Context, org string, in messages.GrantInput) (answer messages.GrantAnswer, err error) {
+func (s *Stack) Grant(ctx context.Context, org string, in messages.GrantInput) (answer messages.GrantAnswer,
+	err error) {
 	return answer, s.Update(ctx, org, messages.Grant, in, &answer)
 }
 
@@ -194,12 +197,14 @@ func (s *Stack) GrantStatus(ctx context.Context, workflow string) (state message
 // Idle says that nothing runs and nothing is due.
 func Idle(s messages.OrgSyncState) bool {
 	p := s.Pending
-	return s.State == messages.StateOK && s.Running == nil && p.Full == "" && len(p.People)+len(p.Groups)+len(p.Settling)+len(p.Jobs)+len(p.Follow) == 0 && !p.Fresh && s.LastFull != nil
+	return s.State == messages.StateOK && s.Running == nil && p.Full == "" &&
+		len(p.People)+len(p.Groups)+len(p.Settling)+len(p.Jobs)+len(p.Follow) == 0 && !p.Fresh && s.LastFull != nil
 }
 
 // Adopt consents to the first plan and waits until everything is in step.
 func (s *Stack) Adopt(ctx context.Context, org string, within time.Duration) (messages.OrgSyncState, error) {
-	held, err := s.Until(ctx, org, within, func(s messages.OrgSyncState) bool { return s.Hold != nil || s.Adopted && Idle(s) })
+	held, err := s.Until(ctx, org, within,
+		func(s messages.OrgSyncState) bool { return s.Hold != nil || s.Adopted && Idle(s) })
 	if err != nil || held.Hold == nil {
 		return held, err
 	}

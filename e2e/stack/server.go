@@ -22,15 +22,15 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 )
 
-// Shipped is the Temporal server that Docker Compose ships, in the version of the tools/server module and with Compose's settings,
-// on databases of its own.
+// Shipped is the Temporal server that Docker Compose ships, in the version of the tools/server module and with
+// Compose's settings, on databases of its own.
 type Shipped struct {
 	*Temporal
 	databases *databases // nil on SQLite
 }
 
-// StartShipped starts one that `make tools-server` built: on PostgreSQL, where a URL (postgres://USER@HOST:PORT/…) of a user who may
-// create databases is given, else on SQLite files in dir.
+// StartShipped starts one that `make tools-server` built: on PostgreSQL, where a URL (postgres://USER@HOST:PORT/…) of a
+// user who may create databases is given, else on SQLite files in dir.
 func StartShipped(ctx context.Context, dir, postgres string) (*Shipped, error) {
 	ports := make([]int, 9)
 	for i := range ports {
@@ -62,7 +62,8 @@ func StartShipped(ctx context.Context, dir, postgres string) (*Shipped, error) {
 	server.Args = append(server.Args, "--allow-no-auth", "start")
 	process, err := start(server, filepath.Join(dir, "temporal.log"))
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start the Temporal server (make tools-server builds it): %w", err), s.drop(ctx))
+		return nil, errors.Join(fmt.Errorf("start the Temporal server (make tools-server builds it): %w", err),
+			s.drop(ctx))
 	}
 	address := "127.0.0.1:" + strconv.Itoa(ports[0])
 	err = Eventually(ctx, 2*time.Minute, func() error {
@@ -82,7 +83,8 @@ func StartShipped(ctx context.Context, dir, postgres string) (*Shipped, error) {
 	return s, nil
 }
 
-// lowPort finds a free port below those that systems give away: the server's PostgreSQL tables have room for no higher ones.
+// lowPort finds a free port below those that systems give away: the server's PostgreSQL tables have room for no higher
+// ones.
 func lowPort() (int, error) {
 	for range 100 {
 		port := 20000 + mathrand.IntN(12000)
@@ -140,11 +142,15 @@ func createDatabases(ctx context.Context, postgres string) (*databases, error) {
 		}
 	}
 	for database, schema := range map[string]string{d.names()[0]: "temporal", d.names()[1]: "visibility"} {
-		for _, args := range [][]string{{"setup-schema", "--version", "0.0"}, {"update-schema", "--schema-name", "postgresql/v12/" + schema}} {
-			args = append([]string{"--plugin", "postgres12", "--endpoint", u.Hostname(), "--port", d.port(), "--user", u.User.Username(),
+		for _, args := range [][]string{{"setup-schema", "--version", "0.0"},
+			{"update-schema", "--schema-name", "postgresql/v12/" + schema}} {
+			args = append([]string{"--plugin", "postgres12", "--endpoint", u.Hostname(), "--port", d.port(), "--user",
+				u.User.Username(),
 				"--password", d.password(), "--database", database}, args...)
-			if out, err := exec.CommandContext(ctx, filepath.Join(Root(), "bin", "temporal-sql-tool"), args...).CombinedOutput(); err != nil {
-				return nil, errors.Join(fmt.Errorf("make the tables of %s (make tools-server builds the tool): %w\n%s", database, err, out), d.drop(ctx))
+			if out, err := exec.CommandContext(ctx, filepath.Join(Root(), "bin", "temporal-sql-tool"),
+				args...).CombinedOutput(); err != nil {
+				return nil, errors.Join(fmt.Errorf("make the tables of %s (make tools-server builds the tool): %w\n%s",
+					database, err, out), d.drop(ctx))
 			}
 		}
 	}
@@ -184,13 +190,14 @@ func (d *databases) ledgers() string {
 // env are the settings with which the server finds its databases.
 func (d *databases) env() []string {
 	return []string{
-		"DB=postgres12", "POSTGRES_SEEDS=" + d.Hostname(), "DB_PORT=" + d.port(), "POSTGRES_USER=" + d.User.Username(), "POSTGRES_PWD=" + d.password(),
+		"DB=postgres12", "POSTGRES_SEEDS=" + d.Hostname(), "DB_PORT=" + d.port(), "POSTGRES_USER=" + d.User.Username(),
+		"POSTGRES_PWD=" + d.password(),
 		"DBNAME=" + d.names()[0], "VISIBILITY_DBNAME=" + d.names()[1], "NUM_HISTORY_SHARDS=64",
 	}
 }
 
-// TestLedger is the variable that names a PostgreSQL database for the ledgers of tests, each in a schema of its own, instead of
-// SQLite files.
+// TestLedger is the variable that names a PostgreSQL database for the ledgers of tests, each in a schema of its own,
+// instead of SQLite files.
 const TestLedger = "CASTELLAN_TEST_LEDGER"
 
 // LedgerIn is the ledger that belongs to the folder.

@@ -26,7 +26,8 @@ func Root() string {
 // TestPrograms is the variable that names the folder of programs that were built for tests already.
 const TestPrograms = "CASTELLAN_TEST_PROGRAMS"
 
-// Programs returns the folder of programs for tests: that of CASTELLAN_TEST_PROGRAMS, else dir, into which it builds them.
+// Programs returns the folder of programs for tests: that of CASTELLAN_TEST_PROGRAMS, else dir, into which it builds
+// them.
 func Programs(ctx context.Context, dir string, programs ...string) (string, error) {
 	if built := os.Getenv(TestPrograms); built != "" {
 		return built, nil
@@ -34,7 +35,8 @@ func Programs(ctx context.Context, dir string, programs ...string) (string, erro
 	return dir, Build(ctx, dir, programs...)
 }
 
-// Build builds the project's programs into the folder, without what only debuggers need: linking that takes longer than all else.
+// Build builds the project's programs into the folder, without what only debuggers need: linking that takes longer than
+// all else.
 func Build(ctx context.Context, dir string, programs ...string) error {
 	args := []string{"build", "-ldflags", "-s -w", "-o", dir + string(filepath.Separator)}
 	for _, p := range programs {
@@ -103,7 +105,8 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
-// Stop asks the process to end and waits; after the grace time it is killed. It reports whether the process ended by itself, and well.
+// Stop asks the process to end and waits; after the grace time it is killed. It reports whether the process ended by
+// itself, and well.
 func (p *Process) Stop(grace time.Duration) bool {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -167,7 +170,8 @@ func (p *Process) Output() string {
 	return string(out)
 }
 
-// Eventually tries until it works, the process that it waits for has ended, or the time is over; the error is the last try's.
+// Eventually tries until it works, the process that it waits for has ended, or the time is over; the error is the last
+// try's.
 func Eventually(ctx context.Context, within time.Duration, try func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()

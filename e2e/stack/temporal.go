@@ -31,12 +31,14 @@ type Temporal struct {
 	dir       string
 }
 
-// StartTemporal starts a server. A port of 0 takes a free one; the Web UI then listens on another free port. A port that was free
-// may be taken before the server listens on it, as may those that the server chooses for itself: then others are tried.
+// StartTemporal starts a server. A port of 0 takes a free one; the Web UI then listens on another free port. A port
+// that was free may be taken before the server listens on it, as may those that the server chooses for itself: then
+// others are tried.
 func StartTemporal(ctx context.Context, dir string, port int, ui bool) (*Temporal, error) {
 	for try := 1; ; try++ {
 		t, err := startTemporal(ctx, dir, port, ui)
-		if !errors.Is(err, errEnded) || !strings.Contains(t.Output(), "address already in use") || port != 0 || try == 5 {
+		if !errors.Is(err, errEnded) || !strings.Contains(t.Output(), "address already in use") ||
+			port != 0 || try == 5 {
 			return t, err
 		}
 	}
@@ -58,7 +60,8 @@ func startTemporal(ctx context.Context, dir string, port int, ui bool) (*Tempora
 	}
 	t := &Temporal{CLI: cli, Address: "127.0.0.1:" + strconv.Itoa(port), dir: dir}
 	t.args = []string{"server", "start-dev", "--ip", "127.0.0.1", "--port", strconv.Itoa(port), "--log-level", "error",
-		"--db-filename", filepath.Join(dir, "temporal.db"), "--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=1"}
+		"--db-filename", filepath.Join(dir, "temporal.db"), "--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma",
+		"synchronous=1"}
 	// The defaults hold a server with one shard to some ten activities a second, whatever the machine.
 	for _, value := range []string{
 		"history.transferProcessorMaxPollRPS=1000", "history.timerProcessorMaxPollRPS=1000",
@@ -99,8 +102,8 @@ func (t *Temporal) Restart(ctx context.Context) (err error) {
 	})
 }
 
-// TestTemporal is the variable that names a running Temporal server, HOST:PORT, for tests to use instead of one that they start. It
-// needs the settings of deploy/temporal/dynamicconfig.yaml.
+// TestTemporal is the variable that names a running Temporal server, HOST:PORT, for tests to use instead of one that
+// they start. It needs the settings of deploy/temporal/dynamicconfig.yaml.
 const TestTemporal = "CASTELLAN_TEST_TEMPORAL"
 
 // ConnectTemporal is a server that runs at the address already. Nothing of it is stopped or killed from here.
@@ -124,8 +127,9 @@ func (t *Temporal) Version(ctx context.Context) (string, error) {
 	return info.GetServerVersion(), err
 }
 
-// In makes a namespace on the running server and returns the server as it is seen from there. Stacks in namespaces of their
-// own share the server and nothing else. Its name begins as given: a server that was there before knows those of earlier runs.
+// In makes a namespace on the running server and returns the server as it is seen from there. Stacks in namespaces of
+// their own share the server and nothing else. Its name begins as given: a server that was there before knows those of
+// earlier runs.
 func (t *Temporal) In(ctx context.Context, namespace string) (*Temporal, error) {
 	namespace += "-" + strings.ToLower(rand.Text()[:8])
 	_, err := t.Client.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{

@@ -1,5 +1,5 @@
-// Package suite is what the end-to-end tests share: one set of programs and one Temporal server for a package's tests, and for
-// each test a namespace, a simulated organization and a worker of its own. All packages share the programs in
+// Package suite is what the end-to-end tests share: one set of programs and one Temporal server for a package's tests,
+// and for each test a namespace, a simulated organization and a worker of its own. All packages share the programs in
 // CASTELLAN_TEST_PROGRAMS and the server at CASTELLAN_TEST_TEMPORAL (HOST:PORT) where e2e/server has made them.
 package suite
 
@@ -27,8 +27,8 @@ import (
 // Org is the name of every test's organization.
 const Org = "acme"
 
-// Patience is how long anything may take before a test gives up: a host may take most of a machine's processors away for
-// minutes. Nothing is slower for it.
+// Patience is how long anything may take before a test gives up: a host may take most of a machine's processors away
+// for minutes. Nothing is slower for it.
 const Patience = 10 * time.Minute
 
 // Programs is the folder of the programs that were built.
@@ -36,8 +36,8 @@ var Programs string
 
 var server *stack.Temporal
 
-// Run sees to the programs and the server and runs a package's tests, so many at once: they wait more than they work. It
-// returns the status to exit with.
+// Run sees to the programs and the server and runs a package's tests, so many at once: they wait more than they work.
+// It returns the status to exit with.
 func Run(m *testing.M, parallel int) int {
 	status, err := run(m, parallel)
 	if err != nil {
@@ -80,27 +80,31 @@ var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 // Namespace is the server with a namespace of the test's own.
 func Namespace(t *testing.T) *stack.Temporal {
 	t.Helper()
-	temporal, err := server.In(t.Context(), strings.Trim(notInNames.ReplaceAllString(strings.ToLower(t.Name()), "-"), "-"))
+	temporal, err := server.In(t.Context(),
+		strings.Trim(notInNames.ReplaceAllString(strings.ToLower(t.Name()), "-"), "-"))
 	require.NoError(t, err)
 	return temporal
 }
 
-// Start starts a simulator, with the flags given, and a worker in a namespace of the test's own. They stop with the test.
+// Start starts a simulator, with the flags given, and a worker in a namespace of the test's own. They stop with the
+// test.
 func Start(t *testing.T, flags ...string) *stack.Stack {
 	t.Helper()
 	temporal := Namespace(t)
 	s, err := stack.StartOn(t.Context(), temporal, t.TempDir(), Programs, flags...)
 	require.NoError(t, err)
 	Watch(t, s)
-	require.NoError(t, stack.Eventually(t.Context(), Patience, func() error { // until the worker has registered the search attributes
-		_, err := temporal.Client.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: `CastellanOrg = "` + Org + `"`})
+	// until the worker has registered the search attributes
+	require.NoError(t, stack.Eventually(t.Context(), Patience, func() error {
+		_, err := temporal.Client.ListWorkflow(t.Context(),
+			&workflowservice.ListWorkflowExecutionsRequest{Query: `CastellanOrg = "` + Org + `"`})
 		return err
 	}))
 	return s
 }
 
-// Watch stops the processes with the test. If it failed, it shows the last runs and their lines before, for whoever has to find
-// out why.
+// Watch stops the processes with the test. If it failed, it shows the last runs and their lines before, for whoever has
+// to find out why.
 func Watch(t *testing.T, s *stack.Stack) {
 	t.Cleanup(func() {
 		if t.Failed() {

@@ -27,7 +27,8 @@ func (w *world) cli(args ...string) string {
 // update types an update; the error holds what the CLI printed.
 func (w *world) update(name, input string) (string, error) {
 	w.t.Helper()
-	return w.CLI(w.t.Context(), "workflow", "update", "execute", "--workflow-id", workflowID, "--name", name, "--input", input)
+	return w.CLI(w.t.Context(), "workflow", "update", "execute", "--workflow-id", workflowID, "--name", name,
+		"--input", input)
 }
 
 func (w *world) signal(name, input string) {
@@ -42,7 +43,8 @@ func (w *world) startByHand(id string, policy any) {
 	require.NoError(w.t, err)
 	file := filepath.Join(w.t.TempDir(), "acme.json")
 	require.NoError(w.t, os.WriteFile(file, input, 0o600))
-	w.cli("workflow", "start", "--type", "OrgSync", "--workflow-id", id, "--task-queue", "castellan", "--input-file", file)
+	w.cli("workflow", "start", "--type", "OrgSync", "--workflow-id", id, "--task-queue", "castellan",
+		"--input-file", file)
 }
 
 // queried is the status as the CLI shows it.
@@ -94,19 +96,23 @@ func TestByHandWithTheTemporalCLI(t *testing.T) {
 	t.Log("wrong updates are refused with what to do")
 	for name, wrong := range map[string]struct{ update, input, says string }{
 		"text instead of an object": {messages.ApprovePlan, `"` + hold.Plan + `"`, "the input is not what is needed"},
-		"an unknown field":          {messages.ApprovePlan, `{"plan":"` + hold.Plan + `","by":"a","force":true}`, "force"},
-		"another plan":              {messages.ApprovePlan, `{"plan":"sha256:00","by":"a"}`, hold.Plan},
-		"nobody who decides":        {messages.RejectPlan, `{"plan":"` + hold.Plan + `"}`, "by is missing"},
-		"a placeholder decides":     {messages.ApprovePlan, `{"plan":"` + hold.Plan + `","by":"you@example.com"}`, "put your own e-mail address"},
-		"no plan":                   {messages.RejectPlan, `{"plan":"it","by":"a"}`, "plan is missing"},
-		"an unknown person":         {messages.SyncNow, `{"person":"nobody@example.com","by":"a"}`, "nobody@example.com"},
-		"a number for a person":     {messages.SyncNow, `{"person":7}`, "person"},
-		"resume without pause":      {messages.Resume, `{"by":"a"}`, "not paused"},
-		"pause by nobody":           {messages.Pause, `{}`, "by is missing"},
-		"undo of nothing":           {messages.Undo, `{"by":"a"}`, "run is missing"},
-		"no policy":                 {messages.ApplyPolicy, `{"by":"a"}`, "policy is missing"},
-		"a policy that is none":     {messages.ApplyPolicy, `{"by":"a","policy":{"version":1}}`, "mappings"},
-		"a policy for another":      {messages.ApplyPolicy, `{"by":"a","policy":` + strings.ReplaceAll(shopPolicy().text(w), `"acme"`, `"other"`) + `}`, "other"},
+		"an unknown field": {messages.ApprovePlan, `{"plan":"` + hold.Plan + `","by":"a","force":true}`,
+			"force"},
+		"another plan":       {messages.ApprovePlan, `{"plan":"sha256:00","by":"a"}`, hold.Plan},
+		"nobody who decides": {messages.RejectPlan, `{"plan":"` + hold.Plan + `"}`, "by is missing"},
+		"a placeholder decides": {messages.ApprovePlan, `{"plan":"` + hold.Plan + `","by":"you@example.com"}`,
+			"put your own e-mail address"},
+		"no plan": {messages.RejectPlan, `{"plan":"it","by":"a"}`, "plan is missing"},
+		"an unknown person": {messages.SyncNow, `{"person":"nobody@example.com","by":"a"}`,
+			"nobody@example.com"},
+		"a number for a person": {messages.SyncNow, `{"person":7}`, "person"},
+		"resume without pause":  {messages.Resume, `{"by":"a"}`, "not paused"},
+		"pause by nobody":       {messages.Pause, `{}`, "by is missing"},
+		"undo of nothing":       {messages.Undo, `{"by":"a"}`, "run is missing"},
+		"no policy":             {messages.ApplyPolicy, `{"by":"a"}`, "policy is missing"},
+		"a policy that is none": {messages.ApplyPolicy, `{"by":"a","policy":{"version":1}}`, "mappings"},
+		"a policy for another": {messages.ApplyPolicy,
+			`{"by":"a","policy":` + strings.ReplaceAll(shopPolicy().text(w), `"acme"`, `"other"`) + `}`, "other"},
 	} {
 		_, err := w.update(wrong.update, wrong.input)
 		require.ErrorContains(t, err, wrong.says, name)
@@ -168,7 +174,8 @@ func TestWrongStarts(t *testing.T) {
 		return nil
 	})
 	file := filepath.Join(t.TempDir(), "globex.yaml")
-	require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(shopPolicy().text(w), `"acme"`, `"globex"`)), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(shopPolicy().text(w), `"acme"`, `"globex"`)),
+		0o600))
 	_, err := w.Starter(t.Context(), "apply", file)
 	require.ErrorContains(t, err, "may not use it")
 	_, err = w.Starter(t.Context(), "status", "globex")

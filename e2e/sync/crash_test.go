@@ -28,8 +28,8 @@ func underWay(w *world) {
 	w.until(func(messages.OrgSyncState) bool { return w.stats().Operations["memberships.add"] >= killAfter })
 }
 
-// requireFinished waits until all is in place and checks how it got there: nothing is written again of which an answer had
-// come, and the ledger has an answer for every line.
+// requireFinished waits until all is in place and checks how it got there: nothing is written again of which an answer
+// had come, and the ledger has an answer for every line.
 func (w *world) requireFinished() {
 	w.t.Helper()
 	w.until(stack.Idle)
@@ -46,7 +46,9 @@ func (w *world) requireFinished() {
 		require.Zero(w.t, run.Counts.Failed)
 	}
 	require.Equal(w.t, many, done, "the ledger knows every change as done, once")
-	lines, err := w.Ask(w.t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportPlan, Run: runs.Runs[len(runs.Runs)-1].Run, States: []string{string(access.Done)}, Limit: 2000})
+	lines, err := w.Ask(w.t.Context(),
+		messages.ReportInput{Org: org, Kind: messages.ReportPlan, Run: runs.Runs[len(runs.Runs)-1].Run,
+			States: []string{string(access.Done)}, Limit: 2000})
 	require.NoError(w.t, err)
 	require.Len(w.t, lines.Plan.Lines, many)
 	ledger, err := w.Ask(w.t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportLedger})
@@ -85,7 +87,8 @@ func TestKilledWorkerGoesOn(t *testing.T) {
 
 func TestKilledServerGoesOn(t *testing.T) {
 	t.Parallel()
-	s, err := stack.Start(t.Context(), t.TempDir(), suite.Programs, false, "--org", suite.OrgFile(t, oneGroup(many)), "--latency", "20ms")
+	s, err := stack.Start(t.Context(), t.TempDir(), suite.Programs, false, "--org", suite.OrgFile(t, oneGroup(many)),
+		"--latency", "20ms")
 	require.NoError(t, err)
 	suite.Watch(t, s)
 	w := live(t, s)

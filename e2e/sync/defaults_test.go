@@ -65,14 +65,18 @@ func TestDefaultGroupMoves(t *testing.T) {
 func TestSyncedTargetIsRefused(t *testing.T) {
 	t.Parallel()
 	w := start(t, "--org", suite.OrgFile(t, shopFile()))
-	_, err := w.Apply(t.Context(), org, policyFile{mappings: []mapping{{Name: "wrong way round", From: []string{"eng-*"}, To: []string{"group:sales"}}}}.text(w))
+	_, err := w.Apply(t.Context(), org,
+		policyFile{mappings: []mapping{{Name: "wrong way round", From: []string{"eng-*"},
+			To: []string{"group:sales"}}}}.text(w))
 	require.ErrorContains(t, err, "target-synced group:sales")
 	require.Zero(t, w.stats().Writes)
 	require.Empty(t, w.status().Policy, "no policy is in force")
 
 	t.Log("a good policy is taken by the same workflow, and another bad one does not displace it")
 	policy := w.apply(shopPolicy()).Policy
-	_, err = w.Apply(t.Context(), org, policyFile{mappings: append([]mapping{{Name: "wrong way round", From: []string{"eng-*"}, To: []string{"group:sales"}}}, shop...)}.text(w))
+	_, err = w.Apply(t.Context(), org,
+		policyFile{mappings: append([]mapping{{Name: "wrong way round", From: []string{"eng-*"},
+			To: []string{"group:sales"}}}, shop...)}.text(w))
 	require.ErrorContains(t, err, "target-synced group:sales")
 	require.Equal(t, policy, w.status().Policy)
 	_, err = w.Adopt(t.Context(), org, patience)
@@ -84,7 +88,8 @@ func TestWhatIsNotMappedIsReported(t *testing.T) {
 	t.Parallel()
 	w := start(t, "--org", suite.OrgFile(t, shopFile()))
 	p := shopPolicy()
-	p.mappings = append([]mapping{{Name: "typing error", From: []string{"engineers", "opps*"}, To: []string{"default:jira/acme/user"}}}, shop...)
+	p.mappings = append([]mapping{{Name: "typing error", From: []string{"engineers", "opps*"},
+		To: []string{"default:jira/acme/user"}}}, shop...)
 	answer := w.apply(p)
 	require.Contains(t, strings.Join(answer.Findings, "\n"), "engineers")
 	state, err := w.Adopt(t.Context(), org, patience)

@@ -17,7 +17,8 @@ import (
 
 // shop is a small organization: engineers and operators overlap in Jira, operators and sellers in Confluence.
 var shop = []mapping{
-	{Name: "engineering", From: []string{"eng-*"}, Except: []string{"eng-alumni"}, To: []string{"default:jira/acme/user"}},
+	{Name: "engineering", From: []string{"eng-*"}, Except: []string{"eng-alumni"},
+		To: []string{"default:jira/acme/user"}},
 	{Name: "operations", From: []string{"ops"}, To: []string{"default:jira/acme/user", "default:confluence/acme/user"}},
 	{Name: "sales", From: []string{"sales"}, To: []string{"default:confluence/acme/user"}},
 }
@@ -77,15 +78,25 @@ func onWrites(kind string, params cloud.FaultParams) []cloud.Fault {
 func TestReadsThatLie(t *testing.T) {
 	t.Parallel()
 	survive(t, []trouble{
-		{name: "empty pages, more promised", faults: onPeople(cloud.FaultEmptyPage, cloud.FaultParams{Next: "keep"}), says: "source-suspect"},
-		{name: "one empty page", faults: []cloud.Fault{{Operations: []string{"users.search"}, Kind: cloud.FaultEmptyPage, After: 1, Count: 1}}, later: true},
-		{name: "an empty page, nothing more", faults: onPeople(cloud.FaultEmptyPage, cloud.FaultParams{Next: "drop"}), says: "source-suspect"},
-		{name: "people missing", faults: onPeople(cloud.FaultTruncatedPage, cloud.FaultParams{Next: "keep"}), says: "source-suspect"},
-		{name: "people missing, nothing more", faults: onPeople(cloud.FaultTruncatedPage, cloud.FaultParams{Next: "drop", Share: 0.2}), says: "source-suspect"},
-		{name: "groups of people missing", faults: onPeople(cloud.FaultTruncatedGroups, cloud.FaultParams{}), later: true},
-		{name: "no groups", faults: onGroups(cloud.FaultEmptyPage, cloud.FaultParams{Next: "drop"}), says: "source-unmatched"},
-		{name: "some groups missing", faults: onGroups(cloud.FaultTruncatedPage, cloud.FaultParams{}), says: "source-unmatched"},
-		{name: "counts disagree", faults: onGroups(cloud.FaultCountsDisagree, cloud.FaultParams{}), says: "source-suspect"},
+		{name: "empty pages, more promised", faults: onPeople(cloud.FaultEmptyPage, cloud.FaultParams{Next: "keep"}),
+			says: "source-suspect"},
+		{name: "one empty page", faults: []cloud.Fault{{Operations: []string{"users.search"},
+			Kind: cloud.FaultEmptyPage, After: 1, Count: 1}}, later: true},
+		{name: "an empty page, nothing more", faults: onPeople(cloud.FaultEmptyPage, cloud.FaultParams{Next: "drop"}),
+			says: "source-suspect"},
+		{name: "people missing", faults: onPeople(cloud.FaultTruncatedPage, cloud.FaultParams{Next: "keep"}),
+			says: "source-suspect"},
+		{name: "people missing, nothing more",
+			faults: onPeople(cloud.FaultTruncatedPage, cloud.FaultParams{Next: "drop", Share: 0.2}),
+			says:   "source-suspect"},
+		{name: "groups of people missing", faults: onPeople(cloud.FaultTruncatedGroups, cloud.FaultParams{}),
+			later: true},
+		{name: "no groups", faults: onGroups(cloud.FaultEmptyPage, cloud.FaultParams{Next: "drop"}),
+			says: "source-unmatched"},
+		{name: "some groups missing", faults: onGroups(cloud.FaultTruncatedPage, cloud.FaultParams{}),
+			says: "source-unmatched"},
+		{name: "counts disagree", faults: onGroups(cloud.FaultCountsDisagree, cloud.FaultParams{}),
+			says: "source-suspect"},
 	})
 }
 
@@ -93,7 +104,8 @@ func TestReadsOfOldCopies(t *testing.T) {
 	t.Parallel()
 	old := cloud.Duration(time.Hour)
 	survive(t, []trouble{
-		{name: "of some groups", faults: onPeople(cloud.FaultStaleRead, cloud.FaultParams{Age: old, Share: 0.5}), later: true},
+		{name: "of some groups", faults: onPeople(cloud.FaultStaleRead, cloud.FaultParams{Age: old, Share: 0.5}),
+			later: true},
 		{name: "of all groups", faults: onPeople(cloud.FaultStaleRead, cloud.FaultParams{Age: old}), later: true},
 	})
 }
@@ -102,15 +114,20 @@ func TestReadsThatFail(t *testing.T) {
 	t.Parallel()
 	survive(t, []trouble{
 		{name: "a cursor repeats", faults: twice(onPeople(cloud.FaultRepeatedCursor, cloud.FaultParams{}))},
-		{name: "429 with Retry-After", faults: twice(onPeople(cloud.FaultStatus, cloud.FaultParams{Status: 429, RetryAfter: "1"}))},
+		{name: "429 with Retry-After",
+			faults: twice(onPeople(cloud.FaultStatus, cloud.FaultParams{Status: 429, RetryAfter: "1"}))},
 		{name: "500", faults: twice(onPeople(cloud.FaultStatus, cloud.FaultParams{Status: 500}))},
-		{name: "503 with Retry-After", faults: twice(onPeople(cloud.FaultStatus, cloud.FaultParams{Status: 503, RetryAfter: "1"}))},
+		{name: "503 with Retry-After",
+			faults: twice(onPeople(cloud.FaultStatus, cloud.FaultParams{Status: 503, RetryAfter: "1"}))},
 		{name: "a gateway's page", faults: twice(onPeople(cloud.FaultHTML, cloud.FaultParams{}))},
 		{name: "broken JSON", faults: twice(onPeople(cloud.FaultGarbage, cloud.FaultParams{}))},
 		{name: "broken JSON about groups", faults: twice(onGroups(cloud.FaultGarbage, cloud.FaultParams{}))},
-		{name: "Atlassian is down", faults: onPeople(cloud.FaultStatus, cloud.FaultParams{Status: 503}), says: "Unavailable"},
+		{name: "Atlassian is down", faults: onPeople(cloud.FaultStatus, cloud.FaultParams{Status: 503}),
+			says: "Unavailable"},
 		{
-			name: "the key expires on the way", faults: []cloud.Fault{{Operations: []string{"users.search"}, Kind: cloud.FaultExpireKey, After: 1, Count: 1}},
+			name: "the key expires on the way",
+			faults: []cloud.Fault{{Operations: []string{"users.search"}, Kind: cloud.FaultExpireKey, After: 1,
+				Count: 1}},
 			mended: map[string]any{"keys": map[string]string{stack.OrgKey: "valid"}}, says: "KeyRefused",
 		},
 	})
@@ -120,14 +137,17 @@ func TestReadsThatFail(t *testing.T) {
 func TestTooManyCalls(t *testing.T) {
 	t.Parallel()
 	survive(t, []trouble{
-		{name: "429 without Retry-After", faults: []cloud.Fault{{Operations: []string{"users.search"}, Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: 429}, Count: 1}}},
+		{name: "429 without Retry-After",
+			faults: []cloud.Fault{{Operations: []string{"users.search"}, Kind: cloud.FaultStatus,
+				Params: cloud.FaultParams{Status: 429}, Count: 1}}},
 	})
 }
 
 func TestWritesThatFail(t *testing.T) {
 	t.Parallel()
 	survive(t, []trouble{
-		{name: "429 with Retry-After", faults: onWrites(cloud.FaultStatus, cloud.FaultParams{Status: 429, RetryAfter: "1"})},
+		{name: "429 with Retry-After",
+			faults: onWrites(cloud.FaultStatus, cloud.FaultParams{Status: 429, RetryAfter: "1"})},
 		{name: "500", faults: onWrites(cloud.FaultStatus, cloud.FaultParams{Status: 500})},
 		{name: "503 although done", faults: onWrites(cloud.FaultStatus, cloud.FaultParams{Status: 503, Done: true})},
 		{name: "a gateway's page although done", faults: onWrites(cloud.FaultHTML, cloud.FaultParams{Done: true})},
@@ -135,7 +155,8 @@ func TestWritesThatFail(t *testing.T) {
 		{name: "lost answers", faults: onWrites(cloud.FaultTimeoutAfter, cloud.FaultParams{})},
 		{name: "lost requests", faults: onWrites(cloud.FaultTimeoutBefore, cloud.FaultParams{})},
 		{
-			name: "no licences left", settings: map[string]any{"licences": map[string]int{"jira/acme": 0, "confluence/acme": 0}},
+			name: "no licences left", settings: map[string]any{"licences": map[string]int{"jira/acme": 0,
+				"confluence/acme": 0}},
 			mended: map[string]any{"licences": map[string]int{"jira/acme": -1, "confluence/acme": -1}}, says: "licence",
 		},
 	})
@@ -197,7 +218,8 @@ func (w *world) requireCleanAfter(trouble trouble) {
 		w.requireClean(shop)
 		return
 	}
-	require.Empty(w.t, wrongful(w.t, w.state(), shop, w.stats().WritesByMembership), "people lost what a source still gives them")
+	require.Empty(w.t, wrongful(w.t, w.state(), shop, w.stats().WritesByMembership),
+		"people lost what a source still gives them")
 }
 
 // requireStruck checks that the faults did something.
@@ -210,8 +232,8 @@ func (w *world) requireStruck() {
 	}
 }
 
-// turnOver changes the sources: some leave, some come, one moves between groups that both give Jira, and one who is in two
-// such groups leaves one of them. Every group is as large afterwards as before, so that counts alone tell nothing.
+// turnOver changes the sources: some leave, some come, one moves between groups that both give Jira, and one who is in
+// two such groups leaves one of them. Every group is as large afterwards as before, so that counts alone tell nothing.
 func (w *world) turnOver() {
 	w.t.Helper()
 	state := w.state()

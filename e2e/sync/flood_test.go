@@ -11,8 +11,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// Signals of more than a megabyte each, of known and unknown names, are dropped unread and shown with their sender's name; the loop goes
-// on in a fresh history, and hears what comes after them.
+// Signals of more than a megabyte each, of known and unknown names, are dropped unread and shown with their sender's
+// name; the loop goes on in a fresh history, and hears what comes after them.
 func TestOrgSyncOutlivesLargeSignals(t *testing.T) {
 	t.Parallel()
 	w := start(t, "--org", suite.OrgFile(t, shopFile()))
@@ -28,7 +28,8 @@ func TestOrgSyncOutlivesLargeSignals(t *testing.T) {
 		require.Equal(t, "mallory@example.com", r.By)
 		require.Greater(t, r.Size, 1<<20)
 	}
-	require.NoError(t, w.Update(t.Context(), org, messages.Pause, messages.PauseInput{By: "ana@example.com"}, nil), "it listens")
+	require.NoError(t, w.Update(t.Context(), org, messages.Pause, messages.PauseInput{By: "ana@example.com"}, nil),
+		"it listens")
 	is, err := w.Temporal.Client.DescribeWorkflowExecution(t.Context(), workflowID, "")
 	require.NoError(t, err)
 	require.Equal(t, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, is.WorkflowExecutionInfo.GetStatus())

@@ -14,8 +14,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// What a source group gave that is deleted while the feed runs is held at once, and as a whole; made anew with its members, it is
-// the same group, and who leaves it then loses what it gave.
+// What a source group gave that is deleted while the feed runs is held at once, and as a whole; made anew with its
+// members, it is the same group, and who leaves it then loses what it gave.
 func TestADeletedSourceIsHeldAsAWholeAndRecovers(t *testing.T) {
 	t.Parallel()
 	w := start(t, "--org", suite.OrgFile(t, shopFile()))
@@ -85,7 +85,8 @@ func (w *world) bringBack(key string) {
 		Key: func(context.Context) (string, error) { return stack.OrgKey, nil },
 	})
 	require.NoError(w.t, err)
-	_, err = organization.NewWriter(api).Invite(w.t.Context(), organization.Invitation{Email: person(w.t, w.state(), key).Email})
+	_, err = organization.NewWriter(api).Invite(w.t.Context(),
+		organization.Invitation{Email: person(w.t, w.state(), key).Email})
 	require.NoError(w.t, err)
 }
 
@@ -108,7 +109,8 @@ func TestWhoWasAwayBetweenTwoLooksKeepsWhatIsGivenByHand(t *testing.T) {
 	w.invite(confluence, fay)
 	require.NoError(t, w.StartWorker())
 	w.eventually(func() error {
-		answer, err := w.Ask(t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportWhy, Person: person(t, w.state(), fay).AccountID})
+		answer, err := w.Ask(t.Context(),
+			messages.ReportInput{Org: org, Kind: messages.ReportWhy, Person: person(t, w.state(), fay).AccountID})
 		switch {
 		case err != nil:
 			return err

@@ -107,14 +107,19 @@ func TestPauseStopsBulkWork(t *testing.T) {
 	w.until(func(messages.OrgSyncState) bool { return w.stats().Operations["memberships.add"] >= 20 })
 
 	var answer messages.Answer
-	require.NoError(t, w.Update(t.Context(), org, messages.Pause, messages.PauseInput{By: "test", Reason: "lunch"}, &answer))
-	state = w.until(func(s messages.OrgSyncState) bool { return s.Running != nil && s.Running.State == messages.RunWaiting })
+	require.NoError(t, w.Update(t.Context(), org, messages.Pause, messages.PauseInput{By: "test", Reason: "lunch"},
+		&answer))
+	state = w.until(func(s messages.OrgSyncState) bool {
+		return s.Running != nil &&
+			s.Running.State == messages.RunWaiting
+	})
 	require.Equal(t, messages.StatePaused, state.State)
 	require.Equal(t, "lunch", state.Paused.Reason)
 	w.until(func(messages.OrgSyncState) bool { return w.stats().PeakInFlight > 0 })
 	written := w.stats().Writes
 	require.Less(t, written, people)
-	require.ErrorContains(t, w.Update(t.Context(), org, messages.SyncNow, messages.SyncNowInput{}, &answer), "paused by test")
+	require.ErrorContains(t, w.Update(t.Context(), org, messages.SyncNow, messages.SyncNowInput{}, &answer),
+		"paused by test")
 	for range 3 { // time passes: questions are still answered, nothing is written
 		_, err := w.Ask(t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportRuns})
 		require.NoError(t, err)
@@ -134,7 +139,8 @@ var everybody = []mapping{{Name: "everybody", From: []string{"staff"}, To: []str
 // oneGroup is an organization of so many people in one source group.
 func oneGroup(people int) cloud.OrgFile {
 	keys := crowd(people)
-	return cloud.OrgFile{People: append(keys, "boss"), Admins: []string{"boss"}, Groups: []cloud.OrgGroup{{Name: "staff", Members: keys}}}
+	return cloud.OrgFile{People: append(keys, "boss"), Admins: []string{"boss"},
+		Groups: []cloud.OrgGroup{{Name: "staff", Members: keys}}}
 }
 
 func TestDryRunWritesNothing(t *testing.T) {
@@ -146,7 +152,8 @@ func TestDryRunWritesNothing(t *testing.T) {
 	state := w.until(func(s messages.OrgSyncState) bool { return s.LastFull != nil && over(s) })
 	require.True(t, state.LastFull.DryRun)
 	require.Equal(t, 70, state.LastFull.Counts.Adds)
-	answer, err := w.Ask(t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportPlan, Run: state.LastFull.Run})
+	answer, err := w.Ask(t.Context(),
+		messages.ReportInput{Org: org, Kind: messages.ReportPlan, Run: state.LastFull.Run})
 	require.NoError(t, err)
 	require.Len(t, answer.Plan.Lines, 70)
 	for _, line := range answer.Plan.Lines {
@@ -185,7 +192,8 @@ func TestUndoTakesARunBack(t *testing.T) {
 
 	for _, run := range undone {
 		var answer messages.Answer
-		require.NoError(t, w.Update(t.Context(), org, messages.Undo, messages.UndoInput{Run: run, By: "test", Reason: "a mistake"}, &answer))
+		require.NoError(t, w.Update(t.Context(), org, messages.Undo,
+			messages.UndoInput{Run: run, By: "test", Reason: "a mistake"}, &answer))
 		require.Positive(t, answer.Run.Counts.Done)
 	}
 	for _, name := range []string{jira, confluence} {
@@ -200,12 +208,14 @@ func TestUndoTakesARunBack(t *testing.T) {
 	require.NoError(t, w.Update(t.Context(), org, messages.Resume, messages.ResumeInput{By: "test"}, &answer))
 	w.until(stack.Idle)
 	w.requireInStep(shop, nil)
-	require.ErrorContains(t, w.Update(t.Context(), org, messages.Undo, messages.UndoInput{Run: "20000101-000000.000", By: "test"}, &answer), "no run")
+	require.ErrorContains(t, w.Update(t.Context(), org, messages.Undo,
+		messages.UndoInput{Run: "20000101-000000.000", By: "test"}, &answer), "no run")
 }
 
 func TestSyncOnePersonNow(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", suite.OrgFile(t, shopFile()), "--event-lag", "1h") // nothing but the question tells of changes
+	// nothing but the question tells of changes
+	w := start(t, "--org", suite.OrgFile(t, shopFile()), "--event-lag", "1h")
 	w.settled(shopPolicy())
 	ask := func(person string) (answer messages.Answer, err error) {
 		err = w.Update(t.Context(), org, messages.SyncNow, messages.SyncNowInput{Person: person, By: "test"}, &answer)

@@ -30,19 +30,27 @@ func kubernetes(t *testing.T) (path string, org cloud.OrgFile) {
 
 // openSource maps every group of that organization, many to many.
 var openSource = []mapping{
-	{Name: "everybody reads the wiki", From: []string{"all-*"}, Except: []string{"*-incubator"}, To: []string{"default:confluence/acme/user"}},
-	{Name: "the core", From: []string{"kubernetes-*", "k8s*"}, Except: []string{"kubernetes-sigs-*", "*-bots"}, To: []string{"default:jira/acme/user", "default:confluence/acme/user"}},
-	{Name: "sub-projects", From: []string{"kubernetes-sigs-*"}, Except: []string{"*-bots", "kubernetes-sigs-cluster-api*"}, To: []string{"default:jira/beta/user"}},
-	{Name: "cluster api", From: []string{"kubernetes-sigs-cluster-api*"}, To: []string{"default:jira/beta/user", "default:confluence/beta/user", "default:jsm/acme/user"}},
-	{Name: "administrators", From: []string{"*-admins"}, To: []string{"default:jsm/acme/user", "default:jira/acme/user"}},
-	{Name: "maintainers", From: []string{"*-maintainers*"}, Except: []string{"kubernetes-sigs-*"}, To: []string{"default:confluence/beta/user"}},
-	{Name: "reviewers", From: []string{"*-reviewers*", "*-approvers*"}, To: []string{"default:confluence/beta/user", "default:jira/acme/user"}},
+	{Name: "everybody reads the wiki", From: []string{"all-*"}, Except: []string{"*-incubator"},
+		To: []string{"default:confluence/acme/user"}},
+	{Name: "the core", From: []string{"kubernetes-*", "k8s*"}, Except: []string{"kubernetes-sigs-*", "*-bots"},
+		To: []string{"default:jira/acme/user", "default:confluence/acme/user"}},
+	{Name: "sub-projects", From: []string{"kubernetes-sigs-*"},
+		Except: []string{"*-bots", "kubernetes-sigs-cluster-api*"}, To: []string{"default:jira/beta/user"}},
+	{Name: "cluster api", From: []string{"kubernetes-sigs-cluster-api*"},
+		To: []string{"default:jira/beta/user", "default:confluence/beta/user", "default:jsm/acme/user"}},
+	{Name: "administrators", From: []string{"*-admins"},
+		To: []string{"default:jsm/acme/user", "default:jira/acme/user"}},
+	{Name: "maintainers", From: []string{"*-maintainers*"}, Except: []string{"kubernetes-sigs-*"},
+		To: []string{"default:confluence/beta/user"}},
+	{Name: "reviewers", From: []string{"*-reviewers*", "*-approvers*"},
+		To: []string{"default:confluence/beta/user", "default:jira/acme/user"}},
 	{Name: "special interest groups", From: []string{"sig-*"}, To: []string{"default:jira/acme/user"}},
 	{Name: "releases", From: []string{"*release*"}, To: []string{"default:jsm/acme/user", "default:jsm/beta/user"}},
 	{Name: "working groups", From: []string{"wg-*", "*-wg*"}, To: []string{"default:confluence/acme/user"}},
 	{Name: "bots", From: []string{"*-bots", "bots"}, To: []string{"default:jsm/beta/user"}},
 	{Name: "all the rest", From: []string{"*"}, To: []string{"default:confluence/beta/user"}, Except: []string{
-		"all-kubernetes*", "all-etcd-io", "kubernetes-*", "k8s*", "*-admins", "*-maintainers*", "*-reviewers*", "*-approvers*", "sig-*", "*release*", "wg-*", "*-wg*", "*bots"}},
+		"all-kubernetes*", "all-etcd-io", "kubernetes-*", "k8s*", "*-admins", "*-maintainers*", "*-reviewers*",
+		"*-approvers*", "sig-*", "*release*", "wg-*", "*-wg*", "*bots"}},
 	{Name: "a leftover", From: []string{"all-*-incubator"}, To: []string{"default:confluence/beta/user"}},
 }
 
@@ -50,7 +58,8 @@ func TestKubernetesOrganization(t *testing.T) {
 	t.Parallel()
 	path, file := kubernetes(t)
 	w := start(t, "--org", path, "--sites", "acme,beta", "--apps", "jira,confluence,jsm")
-	p := policyFile{mappings: openSource, guard: wide, more: map[string]any{"sync": map[string]any{"feed": "5s", "every": "1h", "inFlight": 32}}}
+	p := policyFile{mappings: openSource, guard: wide,
+		more: map[string]any{"sync": map[string]any{"feed": "5s", "every": "1h", "inFlight": 32}}}
 
 	state := w.settled(p)
 	w.requireInStep(openSource, nil)
@@ -73,7 +82,8 @@ func TestKubernetesOrganization(t *testing.T) {
 	t.Logf("%s joins a source group: a member of every target that it gives", newcomer)
 	w.join(into, newcomer)
 	w.eventually(func() error { return inStep(t, w.state(), openSource, nil) })
-	for _, target := range []string{"jira-users-beta", "confluence-users-beta", "jira-servicemanagement-users-acme", "jira-users-acme"} {
+	for _, target := range []string{"jira-users-beta", "confluence-users-beta", "jira-servicemanagement-users-acme",
+		"jira-users-acme"} {
 		require.True(t, w.in(target, newcomer), target)
 	}
 
@@ -95,7 +105,8 @@ func TestKubernetesOrganization(t *testing.T) {
 	require.True(t, w.in(stayer.target, stayer.key))
 	w.requireInStep(openSource, strangers{"jira-users-beta": {guest}})
 	require.Equal(t, 1, state.LastFull.Counts.Foreign)
-	answer, err := w.Ask(t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportForeign, Target: "default:jira/beta/user"})
+	answer, err := w.Ask(t.Context(),
+		messages.ReportInput{Org: org, Kind: messages.ReportForeign, Target: "default:jira/beta/user"})
 	require.NoError(t, err)
 	require.Len(t, answer.Foreign, 1)
 	require.Equal(t, person(t, before, guest).AccountID, answer.Foreign[0].Person)
@@ -108,7 +119,8 @@ type stays struct{ key, from, target string }
 
 // rolesToPlay finds two people who hold nothing but the wiki, one who holds some more by few groups, and one who has a
 // target by two groups of one mapping.
-func rolesToPlay(t *testing.T, file cloud.OrgFile, state cloud.State, wanted map[string]map[string]bool) (newcomer, guest, leaver string, stayer stays) {
+func rolesToPlay(t *testing.T, file cloud.OrgFile, state cloud.State, wanted map[string]map[string]bool) (newcomer,
+	guest, leaver string, stayer stays) {
 	t.Helper()
 	in, sigs := map[string]int{}, map[string][]string{}
 	for _, g := range file.Groups {

@@ -130,7 +130,8 @@ func TestOpsCommandsSayWhatIsWrong(t *testing.T) {
 		_, err := w.Starter(t.Context(), args...)
 		require.ErrorContains(t, err, "there is no such workflow", args)
 	}
-	for _, args := range [][]string{{"runs", "other"}, {"why", "other", "a@example.com"}, {"verify-ledger", "other"}, {"plan", "--held", "other"}} {
+	for _, args := range [][]string{{"runs", "other"}, {"why", "other", "a@example.com"}, {"verify-ledger", "other"},
+		{"plan", "--held", "other"}} {
 		_, err := w.Starter(t.Context(), args...)
 		require.ErrorContains(t, err, `no organization "other"`, args)
 	}
@@ -141,7 +142,8 @@ func TestOpsCommandsSayWhatIsWrong(t *testing.T) {
 	file := w.policyFile(shopPolicy())
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(string(text), `"default:confluence/acme/user"`, `"confluence"`, 1)), 0o600))
+	require.NoError(t, os.WriteFile(file,
+		[]byte(strings.Replace(string(text), `"default:confluence/acme/user"`, `"confluence"`, 1)), 0o600))
 	lines := strings.Split(string(text), "\n")
 	for _, command := range []string{"apply", "plan"} {
 		_, err = w.Starter(t.Context(), command, file)

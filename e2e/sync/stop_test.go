@@ -19,8 +19,8 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// A worker that is told to stop may take endless to let what it writes finish, and ends all the same within stopsWithin: nothing
-// else keeps it.
+// A worker that is told to stop may take endless to let what it writes finish, and ends all the same within
+// stopsWithin: nothing else keeps it.
 const (
 	endless     = "CASTELLAN_DRAIN_TIMEOUT=10m"
 	stopsWithin = time.Minute
@@ -70,7 +70,8 @@ func TestStoppedWorkerHandsItsReadingOver(t *testing.T) {
 	w.settled(shopPolicy())
 	// Fifteen pages take longer than the worker may.
 	require.NoError(t, w.Simulator.Fault(t.Context(), cloud.Fault{
-		Operations: []string{"users.search"}, Kind: cloud.FaultLatency, Params: cloud.FaultParams{Delay: cloud.Duration(stopsWithin / 8)},
+		Operations: []string{"users.search"}, Kind: cloud.FaultLatency,
+		Params: cloud.FaultParams{Delay: cloud.Duration(stopsWithin / 8)},
 	}))
 	w.resetStats()
 	w.askForSync()
@@ -103,7 +104,8 @@ func TestWorkersShareTheirWork(t *testing.T) {
 	t.Parallel()
 	w := start(t, "--org", suite.OrgFile(t, oneGroup(many)), "--latency", "20ms")
 	more := func() *stack.Worker {
-		worker, err := stack.StartWorker(w.Bin, w.Dir, w.LedgerURL, w.Temporal.Address, w.Simulator.URL, append(w.Temporal.Env(), endless)...)
+		worker, err := stack.StartWorker(w.Bin, w.Dir, w.LedgerURL, w.Temporal.Address, w.Simulator.URL,
+			append(w.Temporal.Env(), endless)...)
 		require.NoError(t, err)
 		t.Cleanup(func() { worker.Stop(stopsWithin) })
 		return worker
@@ -125,15 +127,18 @@ func TestReadyWorkersCanShowTheirState(t *testing.T) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			namespace := fmt.Sprintf("%s-fresh-%d", w.Temporal.Namespace, i)
-			_, err := w.Temporal.Client.WorkflowService().RegisterNamespace(t.Context(), &workflowservice.RegisterNamespaceRequest{
-				Namespace: namespace, WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour),
-			})
+			_, err := w.Temporal.Client.WorkflowService().RegisterNamespace(t.Context(),
+				&workflowservice.RegisterNamespaceRequest{
+					Namespace: namespace, WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour),
+				})
 			require.NoError(t, err)
 			address := freeAddress(t)
-			worker, err := stack.StartWorker(w.Bin, t.TempDir(), "", w.Temporal.Address, w.Simulator.URL, "TEMPORAL_NAMESPACE="+namespace, "CASTELLAN_LISTEN="+address)
+			worker, err := stack.StartWorker(w.Bin, t.TempDir(), "", w.Temporal.Address, w.Simulator.URL,
+				"TEMPORAL_NAMESPACE="+namespace, "CASTELLAN_LISTEN="+address)
 			require.NoError(t, err)
 			t.Cleanup(func() { worker.Stop(stopsWithin) })
-			require.NoError(t, stack.Eventually(t.Context(), patience, func() error { return ready(t, address) }), worker.Output())
+			require.NoError(t, stack.Eventually(t.Context(), patience, func() error { return ready(t, address) }),
+				worker.Output())
 			_, err = w.Temporal.Client.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
 				Namespace: namespace, Query: `CastellanOrg = "acme" AND CastellanState = "held" AND CastellanUntil > "2026-01-01T00:00:00Z"`,
 			})

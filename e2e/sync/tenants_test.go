@@ -23,7 +23,8 @@ func (w *world) worker(ledger string, flags ...string) (string, error) {
 	w.t.Helper()
 	cmd := exec.CommandContext(w.t.Context(), filepath.Join(w.Bin, "worker"), flags...)
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CASTELLAN_") }),
-		append(w.Temporal.Env(), "CASTELLAN_LEDGER="+ledger, "CASTELLAN_LISTEN=off", "CASTELLAN_ATLASSIAN_URL="+w.Simulator.URL)...)
+		append(w.Temporal.Env(), "CASTELLAN_LEDGER="+ledger, "CASTELLAN_LISTEN=off",
+			"CASTELLAN_ATLASSIAN_URL="+w.Simulator.URL)...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
@@ -59,7 +60,8 @@ func TestALedgerAndANamespaceBelongTogether(t *testing.T) {
 	other := "file:" + filepath.Join(t.TempDir(), "other.db")
 	out, err := w.worker(other)
 	require.Error(t, err, "an empty ledger")
-	require.Contains(t, out, "the ledger and the Temporal namespace do not belong together: namespace "+w.Temporal.Namespace+" belongs to the ledger ")
+	require.Contains(t, out, "the ledger and the Temporal namespace do not belong together: namespace "+
+		w.Temporal.Namespace+" belongs to the ledger ")
 	require.Contains(t, out, "worker --move-ledger")
 
 	own := w.ledger()
@@ -88,7 +90,8 @@ func TestAnOrganizationsKeyAndIDAreItsOwn(t *testing.T) {
 	w := start(t, "--org", suite.OrgFile(t, shopFile()))
 	w.settled(shopPolicy())
 	evil := func(key string) error {
-		policy := strings.Replace(strings.Replace(shopPolicy().text(w), `"name": "acme"`, `"name": "evil"`, 1), "env:"+stack.KeyVariable, key, 1)
+		policy := strings.Replace(strings.Replace(shopPolicy().text(w), `"name": "acme"`, `"name": "evil"`, 1),
+			"env:"+stack.KeyVariable, key, 1)
 		_, err := w.Apply(t.Context(), "evil", policy)
 		return err
 	}
@@ -98,10 +101,12 @@ func TestAnOrganizationsKeyAndIDAreItsOwn(t *testing.T) {
 	require.NoError(t, err, out)
 	require.Contains(t, out, "is retired")
 	require.NoError(t, w.StartWorker())
-	require.ErrorContains(t, evil("env:"+stack.KeyVariable), "the organization may not use it", "nor may it use the key")
+	require.ErrorContains(t, evil("env:"+stack.KeyVariable), "the organization may not use it",
+		"nor may it use the key")
 }
 
-// A run that is reset in Temporal does nothing: it would write while the organization is paused, beside whatever its loop has started since.
+// A run that is reset in Temporal does nothing: it would write while the organization is paused, beside whatever its
+// loop has started since.
 func TestAResetRunWritesNothing(t *testing.T) {
 	t.Parallel()
 	w := start(t, "--org", suite.OrgFile(t, shopFile()))

@@ -175,13 +175,14 @@ func (w *world) syncNow() messages.OrgSyncState {
 	return w.until(func(s messages.OrgSyncState) bool { return over(s) && fullSince(s, before) })
 }
 
-// syncWritten is syncNow, but waits neither until a run that has written everything has read it back, nor any longer once
-// there is a problem.
+// syncWritten is syncNow, but waits neither until a run that has written everything has read it back, nor any longer
+// once there is a problem.
 func (w *world) syncWritten() messages.OrgSyncState {
 	w.t.Helper()
 	before := w.askForSync()
 	return w.until(func(s messages.OrgSyncState) bool {
-		verifying := s.Running != nil && s.Running.Scope == messages.ScopeFull && s.Running.Run > before && s.Running.State == messages.RunVerifying
+		verifying := s.Running != nil && s.Running.Scope == messages.ScopeFull && s.Running.Run > before &&
+			s.Running.State == messages.RunVerifying
 		return verifying || s.Problem != nil || over(s) && fullSince(s, before)
 	})
 }
@@ -198,7 +199,8 @@ func (w *world) askForSync() string {
 // over says that nothing is running and nothing waits but the clock and people.
 func over(s messages.OrgSyncState) bool {
 	p := s.Pending
-	return s.Running == nil && p.Full == "" && len(p.People)+len(p.Groups)+len(p.Settling)+len(p.Jobs) == 0 && !p.Fresh &&
+	return s.Running == nil && p.Full == "" && len(p.People)+len(p.Groups)+len(p.Settling)+len(p.Jobs) == 0 &&
+		!p.Fresh &&
 		s.State != messages.StateApplying && s.State != messages.StateVerifying
 }
 

@@ -24,8 +24,8 @@ const (
 	maxMemory    = 1_000_000 // of one evaluation, in CEL's units: about one for each byte
 )
 
-// Condition is a question about a person that is true or false, written in the Common Expression Language (cel.dev) over
-// the facts and helpers that docs/policy.md lists. It is immutable and safe for concurrent use.
+// Condition is a question about a person that is true or false, written in the Common Expression Language (cel.dev)
+// over the facts and helpers that docs/policy.md lists. It is immutable and safe for concurrent use.
 type Condition struct {
 	Text    string
 	Needs   Needs
@@ -66,8 +66,10 @@ func Compile(text string) (*Condition, error) {
 	}
 	needs := needsOf(checked)
 	limits := []cel.ProgramOption{compiledOnce}
-	if needs.Comprises { // anything else takes at most a step for each of its parts, and counting them costs more than that
-		limits = append(limits, cel.CostLimit(maxCost), cel.MemoryLimit(maxMemory), cel.CostTracking(matchCost{needs.patterns}))
+	// anything else takes at most a step for each of its parts, and counting them costs more than that
+	if needs.Comprises {
+		limits = append(limits, cel.CostLimit(maxCost), cel.MemoryLimit(maxMemory),
+			cel.CostTracking(matchCost{needs.patterns}))
 	}
 	program, err := env.Program(checked, limits...)
 	if err != nil {
@@ -93,8 +95,8 @@ func compileFolded(env *cel.Env, text string) (*cel.Ast, *cel.Issues) {
 	return env.Check(parsed)
 }
 
-// Holds answers the condition for a person at an instant. The error says why there is no answer: a fact that it needs is
-// not known, or it is too costly.
+// Holds answers the condition for a person at an instant. The error says why there is no answer: a fact that it needs
+// is not known, or it is too costly.
 func (c *Condition) Holds(f Facts, now time.Time) (bool, error) {
 	holds, err := c.Answer(f.Ask(now, Constants{}))
 	if err != nil {
@@ -127,7 +129,8 @@ func (c *Condition) String() string { return c.Text }
 // environment is the language of conditions.
 var environment = sync.OnceValue(func() *cel.Env {
 	options := []cel.EnvOption{
-		cel.ParserRecursionLimit(maxNesting), cel.ParserExpressionSizeLimit(MaxCondition), cel.ExpressionNodeLimit(maxNodes),
+		cel.ParserRecursionLimit(maxNesting), cel.ParserExpressionSizeLimit(MaxCondition),
+		cel.ExpressionNodeLimit(maxNodes),
 		cel.ASTValidators(regexBounds{}),
 	}
 	options = append(options, helperFunctions()...)

@@ -18,8 +18,10 @@ var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 func ana() condition.Facts {
 	return condition.Facts{
 		Person: access.Person{
-			ID: "557058:ana", Email: "Ana@Acme.example", Name: "Ana Lee", AccountType: "atlassian", AccountStatus: "active",
-			MembershipStatus: "active", ClaimStatus: "managed", ManagementSource: "synced", JobTitle: "SRE", Department: "IT",
+			ID: "557058:ana", Email: "Ana@Acme.example", Name: "Ana Lee", AccountType: "atlassian",
+			AccountStatus:    "active",
+			MembershipStatus: "active", ClaimStatus: "managed", ManagementSource: "synced", JobTitle: "SRE",
+			Department:    "IT",
 			PlatformRoles: []string{access.RoleOrgAdmin}, Added: noon.Add(-14 * 24 * time.Hour),
 		},
 		Groups: []string{"IT-Ops", "eng (all)"},
@@ -76,10 +78,11 @@ func TestConditionsRefuse(t *testing.T) {
 		offset int
 		want   string
 	}{
-		"empty":             {" ", 0, "the condition is empty"},
-		"no answer":         {`"yes"`, 0, "the condition is string; write one that is true or false"},
-		"maybe no answer":   {`dyn(true)`, 0, "the condition is dyn"},
-		"unknown fact":      {`managed && colour == "red"`, 11, "undeclared reference to 'colour'; the facts are accountStatus, accountType, added,"},
+		"empty":           {" ", 0, "the condition is empty"},
+		"no answer":       {`"yes"`, 0, "the condition is string; write one that is true or false"},
+		"maybe no answer": {`dyn(true)`, 0, "the condition is dyn"},
+		"unknown fact": {`managed && colour == "red"`, 11,
+			"undeclared reference to 'colour'; the facts are accountStatus, accountType, added,"},
 		"second line":       {"managed &&\n  colour == \"red\"", 13, "undeclared reference"},
 		"after in":          {`in("ä") && colour`, 11, "undeclared reference"},
 		"wrong type":        {`managed && in(3)`, 13, "found no matching overload for 'in' applied to '(int)'"},
@@ -181,7 +184,8 @@ func TestConditionsSayNoQuickly(t *testing.T) {
 		require.Equal(t, want, quick, text)
 		agrees(t, c, ana())
 	}
-	for _, text := range []string{`managed && size(name) > 1`, `!managed && size(name) > 1`, `domain == "x" && size(name) > 1`} {
+	for _, text := range []string{`managed && size(name) > 1`, `!managed && size(name) > 1`,
+		`domain == "x" && size(name) > 1`} {
 		c, err := condition.Compile(text)
 		require.NoError(t, err)
 		_, quick, err := c.Whole(unknown, noon)
@@ -193,8 +197,10 @@ func TestConditionsSayNoQuickly(t *testing.T) {
 // FuzzCondition: whatever is written either is refused with a place in the text, or gives an answer within its bounds.
 func FuzzCondition(f *testing.F) {
 	for _, text := range []string{
-		`in("it-ops") && !inAny(["a", 'b'])`, `"x" in groups || in ("y") // in(`, `r'\' == "\"" ? in("a") : managed`, `'''in(''' in(["a"])`,
-		`addedWithin("14d")`, `groups.map(g, g + g).exists(g, g.matches("a+"))`, "`in`(1)", `now > timestamp("2020-01-01T00:00:00Z")`,
+		`in("it-ops") && !inAny(["a", 'b'])`, `"x" in groups || in ("y") // in(`, `r'\' == "\"" ? in("a") : managed`,
+		`'''in(''' in(["a"])`,
+		`addedWithin("14d")`, `groups.map(g, g + g).exists(g, g.matches("a+"))`, "`in`(1)",
+		`now > timestamp("2020-01-01T00:00:00Z")`,
 	} {
 		f.Add(text)
 	}

@@ -14,7 +14,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Facts are what a condition may ask of a person. What is not known is an error to whoever asks for it, never an answer.
+// Facts are what a condition may ask of a person. What is not known is an error to whoever asks for it, never an
+// answer.
 type Facts struct {
 	access.Person
 	Groups   []string       // names of all groups the person is in
@@ -29,8 +30,8 @@ type Facts struct {
 	fewApps bool                               // the person may have access to more apps than are shown
 }
 
-// ListsCut are the facts of somebody whose lists of groups, roles and apps may be cut short: what they name is known, that they lack
-// something is not.
+// ListsCut are the facts of somebody whose lists of groups, roles and apps may be cut short: what they name is known,
+// that they lack something is not.
 func (f Facts) ListsCut() Facts {
 	f.Strange, f.PlatformRoles, f.fewApps = true, nil, true
 	return f
@@ -48,11 +49,16 @@ var factTypes = []struct {
 	name string
 	kind *cel.Type
 }{
-	{"accountStatus", cel.StringType}, {"accountType", cel.StringType}, {"added", cel.TimestampType}, {"apps", cel.ListType(cel.StringType)},
-	{"claimStatus", cel.StringType}, {"department", cel.StringType}, {"domain", cel.StringType}, {"email", cel.StringType},
-	{"emailVerified", cel.BoolType}, {"external", cel.BoolType}, {"groups", cel.ListType(cel.StringType)}, {"location", cel.StringType},
-	{"managed", cel.BoolType}, {"managementSource", cel.StringType}, {"membershipStatus", cel.StringType}, {"mfa", cel.BoolType},
-	{"name", cel.StringType}, {"now", cel.TimestampType}, {"organization", cel.StringType}, {"roles", cel.ListType(cel.StringType)},
+	{"accountStatus", cel.StringType}, {"accountType", cel.StringType}, {"added", cel.TimestampType},
+	{"apps", cel.ListType(cel.StringType)},
+	{"claimStatus", cel.StringType}, {"department", cel.StringType}, {"domain", cel.StringType},
+	{"email", cel.StringType},
+	{"emailVerified", cel.BoolType}, {"external", cel.BoolType}, {"groups", cel.ListType(cel.StringType)},
+	{"location", cel.StringType},
+	{"managed", cel.BoolType}, {"managementSource", cel.StringType}, {"membershipStatus", cel.StringType},
+	{"mfa", cel.BoolType},
+	{"name", cel.StringType}, {"now", cel.TimestampType}, {"organization", cel.StringType},
+	{"roles", cel.ListType(cel.StringType)},
 	{"sources", cel.ListType(cel.StringType)}, {"sponsor", cel.StringType}, {"title", cel.StringType},
 }
 
@@ -70,7 +76,8 @@ var (
 	errUnknownEmail    = errors.New("the read shows no e-mail address")
 	errUnknownClaim    = errors.New("it is not known whether the account is managed")
 	errUnknownVerified = errors.New("it is not known whether the e-mail address is verified")
-	errUnknownMFA      = errors.New("it is not known whether two-step verification is on; it is known of managed accounts only")
+	errUnknownMFA      = errors.New(
+		"it is not known whether two-step verification is on; it is known of managed accounts only")
 	errUnknownExternal = errors.New("it is not known whether the person is from outside")
 	errUnknownGroups   = errors.New("the person is in groups whose names are not known yet")
 	errNotShown        = errors.New("the read does not show it")
@@ -79,7 +86,8 @@ var (
 	errFewApps         = errors.New("it is not known whether the person has access to more apps")
 )
 
-// Subject is a person's facts at an instant, as CEL asks for them. Any number of conditions may ask, one after the other.
+// Subject is a person's facts at an instant, as CEL asks for them. Any number of conditions may ask, one after the
+// other.
 type Subject struct {
 	Facts
 	Constants

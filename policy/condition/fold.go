@@ -14,8 +14,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// A condition compares with facts whose letters are composed, and whose addresses and domains are in lower case and in letters, not in
-// punycode. So its texts are put into the same form, whatever side of a comparison they stand on.
+// A condition compares with facts whose letters are composed, and whose addresses and domains are in lower case and in
+// letters, not in punycode. So its texts are put into the same form, whatever side of a comparison they stand on.
 
 // textKind is what a text of a condition is compared with.
 type textKind int
@@ -66,8 +66,8 @@ func (k textKind) fold(text string) string {
 	return text
 }
 
-// foldPattern puts the letters of a regular expression in lower case, but those that are its own, such as \S; no letter comes to stand for
-// another that looks like it.
+// foldPattern puts the letters of a regular expression in lower case, but those that are its own, such as \S; no letter
+// comes to stand for another that looks like it.
 func foldPattern(pattern string) string {
 	var out strings.Builder
 	for rest := pattern; rest != ""; {
@@ -80,7 +80,8 @@ func foldPattern(pattern string) string {
 		}
 		out.WriteString(rest[:own])
 		for i, part := range strings.Split(rest[own:own+next], "@") { // no part is a whole domain
-			out.WriteString(strings.Repeat("@", min(i, 1)) + punycode.ReplaceAllStringFunc(access.FoldAddress(part), access.FoldDomain))
+			out.WriteString(strings.Repeat("@", min(i, 1)) + punycode.ReplaceAllStringFunc(access.FoldAddress(part),
+				access.FoldDomain))
 		}
 		rest = rest[own+next:]
 	}
@@ -129,7 +130,8 @@ func (f folder) visit(within *variable, all ...ast.Expr) {
 		case ast.ComprehensionKind:
 			c := e.AsComprehension()
 			f.visit(within, c.IterRange(), c.AccuInit())
-			v := &variable{name: c.IterVar(), through: c.IterRange(), kind: f.kindOf(within, c.IterRange()), outer: within}
+			v := &variable{name: c.IterVar(), through: c.IterRange(), kind: f.kindOf(within, c.IterRange()),
+				outer: within}
 			f.visit(v, c.LoopCondition(), c.LoopStep(), c.Result())
 		}
 	}
@@ -148,7 +150,8 @@ func operandsOf(e ast.Expr) []ast.Expr {
 func (f folder) compare(within *variable, function string, operands []ast.Expr) {
 	kind := textUnknown
 	switch function {
-	case operators.Equals, operators.NotEquals, operators.In, overloads.StartsWith, overloads.EndsWith, overloads.Contains, overloads.Matches:
+	case operators.Equals, operators.NotEquals, operators.In, overloads.StartsWith, overloads.EndsWith,
+		overloads.Contains, overloads.Matches:
 		for _, e := range operands {
 			kind = max(kind, f.kindOf(within, e))
 		}

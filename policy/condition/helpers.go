@@ -26,12 +26,14 @@ func helperFunctions() []cel.EnvOption {
 		cel.Function(inStandIn, late(inStandIn, "in_group", cel.BoolType, text)),
 		cel.Function("inAny", late("inAny", "in_any_group", cel.BoolType, cel.ListType(text))),
 		cel.Function("addedWithin", late("addedWithin", "added_within", cel.BoolType, text)),
-		cel.Function("inactive", late("inactive", "inactive_anywhere", cel.BoolType, text), late("inactive", "inactive_in", cel.BoolType, text, text)),
+		cel.Function("inactive", late("inactive", "inactive_anywhere", cel.BoolType, text),
+			late("inactive", "inactive_in", cel.BoolType, text, text)),
 		cel.Function("lastActive", late("lastActive", "last_active", cel.TimestampType, text)),
 		cel.Function("neverUsed", late("neverUsed", "never_used", cel.BoolType, text)),
 		cel.Function("granted", late("granted", "granted_target", cel.BoolType, text)),
 		cel.Macros(
-			cel.GlobalMacro("addedWithin", 1, checkSpan), cel.GlobalMacro("inactive", 1, checkSpan), cel.GlobalMacro("inactive", 2, checkSpan),
+			cel.GlobalMacro("addedWithin", 1, checkSpan), cel.GlobalMacro("inactive", 1, checkSpan),
+			cel.GlobalMacro("inactive", 2, checkSpan),
 			cel.GlobalMacro("granted", 1, checkTarget),
 		),
 	}
@@ -61,8 +63,12 @@ func (s *Subject) helpers() map[string]cel.LateBoundFunction {
 			}
 			return types.Timestamp{Time: at}
 		},
-		"neverUsed": func(_ string, args ...ref.Val) ref.Val { return answer(s.neverUsed(string(args[0].(types.String)))) },
-		"granted":   func(_ string, args ...ref.Val) ref.Val { return types.Bool(s.granted(string(args[0].(types.String)))) },
+		"neverUsed": func(_ string, args ...ref.Val) ref.Val {
+			return answer(s.neverUsed(string(args[0].(types.String))))
+		},
+		"granted": func(_ string, args ...ref.Val) ref.Val {
+			return types.Bool(s.granted(string(args[0].(types.String))))
+		},
 	}
 }
 
@@ -112,9 +118,9 @@ func spanOf(text string) (time.Duration, error) {
 	return d.Std(), err
 }
 
-// inactive says that the person used none of the apps they have access to, or the one named, within the span. Whoever never
-// used an app counts from when they were given it, as far as that is known, or else from when they were added to the
-// organization. Nobody is inactive in an app that they cannot use.
+// inactive says that the person used none of the apps they have access to, or the one named, within the span. Whoever
+// never used an app counts from when they were given it, as far as that is known, or else from when they were added to
+// the organization. Nobody is inactive in an app that they cannot use.
 func (s *Subject) inactive(text, app string) (bool, error) {
 	span, err := s.span(text)
 	if err != nil {
@@ -239,7 +245,8 @@ func checkSpan(helper cel.MacroExprFactory, _ ast.Expr, args []ast.Expr) (ast.Ex
 
 // checkTarget does the same for an entitlement.
 func checkTarget(helper cel.MacroExprFactory, _ ast.Expr, args []ast.Expr) (ast.Expr, *cel.Error) {
-	return checkLiteral(helper, args[0], func(text string) error { _, err := access.ParseEntitlement(text); return err })
+	return checkLiteral(helper, args[0],
+		func(text string) error { _, err := access.ParseEntitlement(text); return err })
 }
 
 func checkLiteral(helper cel.MacroExprFactory, arg ast.Expr, check func(string) error) (ast.Expr, *cel.Error) {

@@ -27,9 +27,11 @@ type Needs struct {
 // And is what two conditions ask for.
 func (n Needs) And(o Needs) Needs {
 	return Needs{
-		Groups: slices.Concat(n.Groups, o.Groups), spans: slices.Concat(n.spans, o.spans), Apps: slices.Concat(n.Apps, o.Apps),
+		Groups: slices.Concat(n.Groups, o.Groups), spans: slices.Concat(n.spans, o.spans),
+		Apps:    slices.Concat(n.Apps, o.Apps),
 		Granted: slices.Concat(n.Granted, o.Granted), Grants: n.Grants || o.Grants, Roles: n.Roles || o.Roles,
-		AnyGroup: n.AnyGroup || o.AnyGroup, Activity: n.Activity || o.Activity, Outside: n.Outside || o.Outside, Comprises: n.Comprises || o.Comprises,
+		AnyGroup: n.AnyGroup || o.AnyGroup, Activity: n.Activity || o.Activity, Outside: n.Outside ||
+			o.Outside, Comprises: n.Comprises || o.Comprises,
 	}
 }
 

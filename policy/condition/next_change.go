@@ -20,9 +20,11 @@ import (
 
 // Bounds of looking ahead.
 const (
-	horizon   = 30 * window.Day // everybody is looked at once a week at least (sync.every), which finds what comes later
-	mostSteps = 100             // instants that are tried for one at which the answer differs
-	askAgain  = time.Hour       // when a condition is asked again that uses the time in a way that cannot be looked ahead
+	// everybody is looked at once a week at least (sync.every), which finds what comes later
+	horizon   = 30 * window.Day
+	mostSteps = 100 // instants that are tried for one at which the answer differs
+	// when a condition is asked again that uses the time in a way that cannot be looked ahead
+	askAgain = time.Hour
 )
 
 // NextChange is [Bound.NextChange] of one condition. The facts may name grants that are not in force yet, or not any
@@ -264,7 +266,8 @@ func (c counter) passes(number int64) ticking {
 		if !known || !is || int64(n) > most || int64(n) < -most {
 			return next
 		}
-		for _, edge := range []int64{int64(n) - 1, int64(n), int64(n) + 1} { // numbers are rounded towards zero, or downwards
+		// numbers are rounded towards zero, or downwards
+		for _, edge := range []int64{int64(n) - 1, int64(n), int64(n) + 1} {
 			next = window.Earlier(next, comesToNothing(s.now, minus(counted, time.Duration(edge)*c.unit), c.pace))
 		}
 		return next
@@ -278,9 +281,11 @@ var (
 		overloads.TimeGetMilliseconds: time.Millisecond,
 	}
 	fieldUnits = map[string]time.Duration{
-		overloads.TimeGetFullYear: window.Day, overloads.TimeGetMonth: window.Day, overloads.TimeGetDayOfYear: window.Day,
-		overloads.TimeGetDayOfMonth: window.Day, overloads.TimeGetDate: window.Day, overloads.TimeGetDayOfWeek: window.Day,
-		overloads.TimeGetHours: time.Hour, overloads.TimeGetMinutes: time.Minute,
+		overloads.TimeGetFullYear: window.Day, overloads.TimeGetMonth: window.Day,
+		overloads.TimeGetDayOfYear:  window.Day,
+		overloads.TimeGetDayOfMonth: window.Day, overloads.TimeGetDate: window.Day,
+		overloads.TimeGetDayOfWeek: window.Day,
+		overloads.TimeGetHours:     time.Hour, overloads.TimeGetMinutes: time.Minute,
 	}
 )
 

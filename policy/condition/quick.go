@@ -13,8 +13,9 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// quick is a part of a condition that must be true for the whole to be: whatever stands beside it, if it is false, so is the
-// condition. Most rules say no to most people by such a part, and asking it takes a hundredth of asking them in full.
+// quick is a part of a condition that must be true for the whole to be: whatever stands beside it, if it is false, so
+// is the condition. Most rules say no to most people by such a part, and asking it takes a hundredth of asking them in
+// full.
 type quick struct {
 	groups  []constant // the person is in one of these
 	fact    string     // or this fact is so
@@ -64,7 +65,8 @@ func quickOf(e ast.Expr) (quick, bool) {
 		if left.Kind() != ast.IdentKind || right.Kind() != ast.LiteralKind {
 			return quick{}, false
 		}
-		return quick{fact: left.AsIdent(), is: right.AsLiteral(), negated: call.FunctionName() == operators.NotEquals}, true
+		return quick{fact: left.AsIdent(), is: right.AsLiteral(), negated: call.FunctionName() == operators.NotEquals},
+			true
 	case "inAny":
 		if args[0].Kind() != ast.ListKind {
 			return quick{}, false
@@ -111,8 +113,8 @@ func (q quick) no(s *Subject) bool {
 	return (fact.Equal(q.is) == types.True) == q.negated
 }
 
-// Constants are the texts of a condition that helpers are called with, readied once: reading them anew for each person would
-// take most of the time.
+// Constants are the texts of a condition that helpers are called with, readied once: reading them anew for each person
+// would take most of the time.
 type Constants struct {
 	groups map[string]string        // folded
 	spans  map[string]time.Duration // parsed

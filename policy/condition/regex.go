@@ -13,16 +13,18 @@ import (
 	"cel.dev/cel-go/interpreter"
 )
 
-// The bounds of regular expressions, which RE2 matches in time that grows with the size of the expression, repetitions written out, times the
-// length of the text.
+// The bounds of regular expressions, which RE2 matches in time that grows with the size of the expression, repetitions
+// written out, times the length of the text.
 const (
-	MaxRegex     = 1000   // steps of all expressions of one condition: letters, classes and alternatives, repetitions written out
+	// steps of all expressions of one condition: letters, classes and alternatives, repetitions written out
+	MaxRegex     = 1000
 	MaxRegexFile = 20_000 // of all conditions of a file
 	maxSubject   = 1024   // bytes of the text that one is matched with
 	stepsPerCost = 40     // of matching, for one unit of CEL's cost
 )
 
-// regexBounds is the check of a condition's regular expressions: each is written out, so that it is compiled once, and is not too large.
+// regexBounds is the check of a condition's regular expressions: each is written out, so that it is compiled once, and
+// is not too large.
 type regexBounds struct{}
 
 func (regexBounds) Name() string { return "castellan.regex_bounds" }
@@ -36,7 +38,8 @@ func (regexBounds) Validate(_ *cel.Env, _ cel.ValidatorConfig, checked *ast.AST,
 		}
 		written, is := text(pattern)
 		if !is {
-			issues.ReportErrorAtID(pattern.ID(), "the regular expression of matches() is computed; write it out as a text")
+			issues.ReportErrorAtID(pattern.ID(),
+				"the regular expression of matches() is computed; write it out as a text")
 			return
 		}
 		size, err := PatternSize(written)
@@ -45,8 +48,9 @@ func (regexBounds) Validate(_ *cel.Env, _ cel.ValidatorConfig, checked *ast.AST,
 			return
 		}
 		if total += size; total > MaxRegex {
-			issues.ReportErrorAtID(pattern.ID(), "the regular expressions of the condition take %d steps, repetitions written out; at most %d are allowed. "+
-				"Shorten them, or use startsWith, endsWith, contains and in", total, MaxRegex)
+			issues.ReportErrorAtID(pattern.ID(),
+				"the regular expressions of the condition take %d steps, repetitions written out; at most %d are allowed. "+
+					"Shorten them, or use startsWith, endsWith, contains and in", total, MaxRegex)
 		}
 	}))
 }
@@ -96,7 +100,8 @@ func stepsOf(re *syntax.Regexp) int {
 	return steps
 }
 
-// compiledOnce matches with an expression that is compiled with the condition, and gives no answer for a text that is too long.
+// compiledOnce matches with an expression that is compiled with the condition, and gives no answer for a text that is
+// too long.
 var compiledOnce = cel.OptimizeRegex(&interpreter.RegexOptimization{
 	Function: overloads.Matches, RegexIndex: 1,
 	Factory: func(call interpreter.InterpretableCall, pattern string) (interpreter.InterpretableCall, error) {
@@ -104,16 +109,18 @@ var compiledOnce = cel.OptimizeRegex(&interpreter.RegexOptimization{
 		if err != nil {
 			return nil, err
 		}
-		return interpreter.NewCall(call.ID(), call.Function(), call.OverloadID(), call.Args(), func(values ...ref.Val) ref.Val {
-			subject, is := values[0].(types.String)
-			switch {
-			case !is:
-				return types.MaybeNoSuchOverloadErr(values[0])
-			case len(subject) > maxSubject:
-				return types.NewErr("the text has %d characters; regular expressions are matched with at most %d", utf8.RuneCountInString(string(subject)), maxSubject)
-			}
-			return types.Bool(compiled.MatchString(string(subject)))
-		}), nil
+		return interpreter.NewCall(call.ID(), call.Function(), call.OverloadID(), call.Args(),
+			func(values ...ref.Val) ref.Val {
+				subject, is := values[0].(types.String)
+				switch {
+				case !is:
+					return types.MaybeNoSuchOverloadErr(values[0])
+				case len(subject) > maxSubject:
+					return types.NewErr("the text has %d characters; regular expressions are matched with at most %d",
+						utf8.RuneCountInString(string(subject)), maxSubject)
+				}
+				return types.Bool(compiled.MatchString(string(subject)))
+			}), nil
 	},
 })
 

@@ -6,8 +6,8 @@ import (
 	"unicode"
 )
 
-// inStandIn takes the place of the helper in("group") in the text given to CEL, which keeps the word for its operator. It
-// is as long, so that the places of errors stay right.
+// inStandIn takes the place of the helper in("group") in the text given to CEL, which keeps the word for its operator.
+// It is as long, so that the places of errors stay right.
 const inStandIn = "_i"
 
 // standIn puts the stand-in for every in that begins an operand and is called: in("ops") is the helper, "ops" in groups
@@ -56,7 +56,8 @@ func (s *scanner) next() bool {
 				i++
 			}
 			if i < len(s.text) && (s.text[i] == '"' || s.text[i] == '\'') && prefix(s.text[s.from:i]) {
-				i = s.quoted(i, slices.ContainsFunc(s.text[s.from:i], func(r rune) bool { return r == 'r' || r == 'R' }))
+				i = s.quoted(i, slices.ContainsFunc(s.text[s.from:i],
+					func(r rune) bool { return r == 'r' || r == 'R' }))
 				s.operand, s.selects = true, false
 				continue
 			}
@@ -98,7 +99,8 @@ func (s *scanner) line(i int) int {
 	return i
 }
 
-// quoted is the end of the string that opens at i, with one quote or with three; the end of the text if it never closes.
+// quoted is the end of the string that opens at i, with one quote or with three; the end of the text if it never
+// closes.
 func (s *scanner) quoted(i int, raw bool) int {
 	quote := s.text[i : i+1]
 	if three := s.text[i:min(i+3, len(s.text))]; len(three) == 3 && three[1] == three[0] && three[2] == three[0] {
@@ -117,7 +119,8 @@ func (s *scanner) quoted(i int, raw bool) int {
 
 // prefix says that the word before a quote belongs to the string: r for raw, b for bytes.
 func prefix(word []rune) bool {
-	return len(word) <= 2 && !slices.ContainsFunc(word, func(r rune) bool { return r != 'r' && r != 'R' && r != 'b' && r != 'B' })
+	return len(word) <= 2 && !slices.ContainsFunc(word,
+		func(r rune) bool { return r != 'r' && r != 'R' && r != 'b' && r != 'B' })
 }
 
 func wordRune(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) }

@@ -7,8 +7,8 @@ import (
 )
 
 // Calendar is the instants that a cron expression names in a zone, with the one meaning that cron expressions have in a
-// policy. Where both the day of the month and the day of the week are restricted, either is enough. A time that the clock jumps
-// over comes when it jumps, and one that it shows twice comes the first time.
+// policy. Where both the day of the month and the day of the week are restricted, either is enough. A time that the
+// clock jumps over comes when it jumps, and one that it shows twice comes the first time.
 type Calendar struct {
 	spans *cronSpans
 	clock clock
@@ -43,9 +43,9 @@ type Fields struct {
 	Hours, Minutes                []int
 }
 
-// Fields returns the calendar as fields that a scheduler matches against the clock of the zone it returns, each on its own; the
-// instants of the calendar are those that match any. Where the zone changes its clock, they are in UTC, since schedulers
-// leave out what such a clock jumps over and double what it shows twice, and they end after so many years.
+// Fields returns the calendar as fields that a scheduler matches against the clock of the zone it returns, each on its
+// own; the instants of the calendar are those that match any. Where the zone changes its clock, they are in UTC, since
+// schedulers leave out what such a clock jumps over and double what it shows twice, and they end after so many years.
 func (c *Calendar) Fields(from time.Time, years int) (zone string, all []Fields) {
 	until := from.AddDate(years, 0, 0)
 	if c.steady(from, until) {

@@ -17,17 +17,29 @@ func TestCalendarNext(t *testing.T) {
 		cron, zone, after string
 		want              []string
 	}{
-		{"0 9 1 * 1", "UTC", "2026-11-29T00:00:00Z", []string{"2026-11-30T09:00:00Z", "2026-12-01T09:00:00Z", "2026-12-07T09:00:00Z"}},
+		{"0 9 1 * 1", "UTC", "2026-11-29T00:00:00Z",
+			[]string{"2026-11-30T09:00:00Z", "2026-12-01T09:00:00Z", "2026-12-07T09:00:00Z"}},
 		{"0 9 1 * *", "UTC", "2026-11-29T00:00:00Z", []string{"2026-12-01T09:00:00Z", "2027-01-01T09:00:00Z"}},
 		{"0 9 * * 1", "UTC", "2026-11-29T00:00:00Z", []string{"2026-11-30T09:00:00Z", "2026-12-07T09:00:00Z"}},
-		{"30 2 28 3 *", "Europe/Berlin", "2026-04-01T00:00:00Z", []string{"2027-03-28T01:00:00Z", "2028-03-28T00:30:00Z"}},     // 2027: the clock jumps
-		{"0,15,30 2 * * *", "Europe/Berlin", "2027-03-27T12:00:00Z", []string{"2027-03-28T01:00:00Z", "2027-03-29T00:00:00Z"}}, // once
-		{"30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", []string{"2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"}},      // back: once
-		{"0 * * * *", "Europe/Berlin", "2026-10-24T23:30:00Z", []string{"2026-10-25T00:00:00Z", "2026-10-25T02:00:00Z"}},
-		{"0 0 * * *", "Asia/Beirut", "2027-03-26T12:00:00Z", []string{"2027-03-26T22:00:00Z", "2027-03-27T22:00:00Z", "2027-03-28T21:00:00Z"}}, // at midnight
+		// 2027: the clock jumps
+		{"30 2 28 3 *", "Europe/Berlin", "2026-04-01T00:00:00Z",
+			[]string{"2027-03-28T01:00:00Z", "2028-03-28T00:30:00Z"}},
+		// once
+		{"0,15,30 2 * * *", "Europe/Berlin", "2027-03-27T12:00:00Z",
+			[]string{"2027-03-28T01:00:00Z", "2027-03-29T00:00:00Z"}},
+		// back: once
+		{"30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z",
+			[]string{"2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"}},
+		{"0 * * * *", "Europe/Berlin", "2026-10-24T23:30:00Z",
+			[]string{"2026-10-25T00:00:00Z", "2026-10-25T02:00:00Z"}},
+		// at midnight
+		{"0 0 * * *", "Asia/Beirut", "2027-03-26T12:00:00Z",
+			[]string{"2027-03-26T22:00:00Z", "2027-03-27T22:00:00Z", "2027-03-28T21:00:00Z"}},
 		{"0 9 * * 7", "", "2026-11-30T00:00:00Z", []string{"2026-12-06T09:00:00Z", "2026-12-13T09:00:00Z"}},
-		{"0 9 * * 6-7", "", "2026-11-30T00:00:00Z", []string{"2026-12-05T09:00:00Z", "2026-12-06T09:00:00Z", "2026-12-12T09:00:00Z"}},
-		{"0 9 * * 3-7/2", "", "2026-11-30T00:00:00Z", []string{"2026-12-02T09:00:00Z", "2026-12-04T09:00:00Z", "2026-12-06T09:00:00Z", "2026-12-09T09:00:00Z"}},
+		{"0 9 * * 6-7", "", "2026-11-30T00:00:00Z",
+			[]string{"2026-12-05T09:00:00Z", "2026-12-06T09:00:00Z", "2026-12-12T09:00:00Z"}},
+		{"0 9 * * 3-7/2", "", "2026-11-30T00:00:00Z",
+			[]string{"2026-12-02T09:00:00Z", "2026-12-04T09:00:00Z", "2026-12-06T09:00:00Z", "2026-12-09T09:00:00Z"}},
 		{"0 0 29 2 *", "", "2026-01-01T00:00:00Z", []string{"2028-02-29T00:00:00Z"}},
 	} {
 		c, err := window.NewCalendar(tt.cron, tt.zone)
@@ -95,12 +107,14 @@ func TestCalendarFieldsMeanTheSame(t *testing.T) {
 // matchFields is what schedulers do.
 func matchFields(f window.Fields, at time.Time) bool {
 	is := func(all []int, n int) bool { return all == nil || slices.Contains(all, n) }
-	return is(f.Years, at.Year()) && is(f.Months, int(at.Month())) && is(f.Days, at.Day()) && is(f.Weekdays, int(at.Weekday())) &&
+	return is(f.Years, at.Year()) && is(f.Months, int(at.Month())) && is(f.Days, at.Day()) &&
+		is(f.Weekdays, int(at.Weekday())) &&
 		is(f.Hours, at.Hour()) && is(f.Minutes, at.Minute())
 }
 
 func TestCalendarFieldsAreFew(t *testing.T) {
-	for cron, most := range map[string]int{"0 9 1 */3 *": 100, "0 9 * * 1": 600, "30 2 * * *": 600, "*/5 * * * *": 1000} {
+	for cron, most := range map[string]int{"0 9 1 */3 *": 100, "0 9 * * 1": 600, "30 2 * * *": 600,
+		"*/5 * * * *": 1000} {
 		c, err := window.NewCalendar(cron, "Europe/Berlin")
 		require.NoError(t, err)
 		_, fields := c.Fields(time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC), 20)
@@ -111,7 +125,8 @@ func TestCalendarFieldsAreFew(t *testing.T) {
 	require.NoError(t, err)
 	zone, fields := c.Fields(time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC), 20)
 	require.Equal(t, "Asia/Kolkata", zone)
-	require.Equal(t, []window.Fields{{Days: []int{1}, Hours: []int{9}, Minutes: []int{0}}, {Weekdays: []int{1}, Hours: []int{9}, Minutes: []int{0}}}, fields)
+	require.Equal(t, []window.Fields{{Days: []int{1}, Hours: []int{9}, Minutes: []int{0}},
+		{Weekdays: []int{1}, Hours: []int{9}, Minutes: []int{0}}}, fields)
 }
 
 // drawSparseCron draws an expression with few times a day, often about the hours at which clocks are changed.

@@ -89,7 +89,8 @@ func readCron(text string) (*cron.SpecSchedule, error) {
 	return schedule.(*cron.SpecSchedule), nil
 }
 
-// upToSunday is a part of the day of the week that ends with 7, which most crons take for Sunday and the library does not.
+// upToSunday is a part of the day of the week that ends with 7, which most crons take for Sunday and the library does
+// not.
 var upToSunday = regexp.MustCompile(`^(?:([0-7])-)?7(?:/([1-7]))?$`)
 
 // sundays writes 7 as 0.

@@ -120,7 +120,8 @@ var timesForm = regexp.MustCompile(`^([01][0-9]|2[0-4]):([0-5][0-9])-([01][0-9]|
 func readTimes(text string) (from, to int, err error) {
 	m := timesForm.FindStringSubmatch(text)
 	if m == nil {
-		return 0, 0, fmt.Errorf("%s is not from when to when; write two times of a day, for example 08:00-18:00", quoted(text))
+		return 0, 0, fmt.Errorf("%s is not from when to when; write two times of a day, for example 08:00-18:00",
+			quoted(text))
 	}
 	minutes := func(hour, minute string) int {
 		h, _ := strconv.Atoi(hour) // the pattern lets only numbers through

@@ -90,11 +90,13 @@ func Compile(w Window) (*Compiled, error) {
 func (w Window) shape() error {
 	switch {
 	case !w.From.IsZero() && !w.Until.IsZero() && !w.Until.After(w.From):
-		return fmt.Errorf("until %s is not after from %s; write a later until, or leave it out", Exactly(w.Until), Exactly(w.From))
+		return fmt.Errorf("until %s is not after from %s; write a later until, or leave it out", Exactly(w.Until),
+			Exactly(w.From))
 	case len(w.Weekly) > 0 && w.Cron != "":
 		return errors.New("weekly and cron are both there; write one of them")
 	case w.Zone != "" && len(w.Weekly) == 0 && w.Cron == "":
-		return fmt.Errorf("zone %s says nothing without weekly or cron; write one of them, or leave zone out", quoted(w.Zone))
+		return fmt.Errorf("zone %s says nothing without weekly or cron; write one of them, or leave zone out",
+			quoted(w.Zone))
 	case w.For != 0 && w.Cron == "":
 		return fmt.Errorf("for %s says nothing without cron; write when it begins, for example cron: \"0 9 * * 1-5\", or leave for out", w.For)
 	case w.Cron != "" && w.For == 0:
@@ -104,7 +106,8 @@ func (w Window) shape() error {
 	case w.For > Duration(maxFor):
 		return fmt.Errorf("for %s is too long; write at most %s", w.For, Duration(maxFor))
 	case len(w.Weekly) > MaxWeekly:
-		return fmt.Errorf("weekly has %d entries; write at most %d, joining days such as Mon,Wed or Mon-Fri", len(w.Weekly), MaxWeekly)
+		return fmt.Errorf("weekly has %d entries; write at most %d, joining days such as Mon,Wed or Mon-Fri",
+			len(w.Weekly), MaxWeekly)
 	case utf8.RuneCountInString(w.Cron) > maxWindowText:
 		return fmt.Errorf("cron %s is longer than %d characters; shorten it", quoted(w.Cron), maxWindowText)
 	}
@@ -172,7 +175,8 @@ type spans interface {
 	before(local int64) (int64, bool) // the last at the time or before it
 	after(local int64) (int64, bool)  // the first after the time
 	end(local int64) time.Time        // when the one that begins at the time is over
-	run(local, limit int64) int64     // one before the limit, so that no gap lies between the two; itself if none is known
+	// one before the limit, so that no gap lies between the two; itself if none is known
+	run(local, limit int64) int64
 }
 
 // Beyond these instants nothing changes any more, so that no arithmetic runs over.

@@ -19,8 +19,8 @@ import (
 	"github.com/castellan-io/castellan/reviewpage"
 )
 
-// Desk serves reviewers' pages from the ledger. What is decided there is kept when it is answered; the review's workflow is woken to
-// look, not to listen.
+// Desk serves reviewers' pages from the ledger. What is decided there is kept when it is answered; the review's
+// workflow is woken to look, not to listen.
 type Desk struct {
 	env     *session.Env
 	reviews reviews.Records
@@ -39,14 +39,16 @@ func (d *Desk) Admit(ctx context.Context, link links.Link) error {
 // enter is whom a link lets in: the account that it was sent to, whatever its reviewer was called then.
 func (d *Desk) enter(ctx context.Context, link links.Link) (access.Person, error) {
 	k, err := d.env.Ledger.ReviewLink(ctx, link.Org, link.ID)
-	if errors.Is(err, ledger.ErrNotFound) || err == nil && (!k.Revoked.IsZero() || k.Review != link.Review || !d.env.Now().Before(k.Expires)) {
+	if errors.Is(err, ledger.ErrNotFound) ||
+		err == nil && (!k.Revoked.IsZero() || k.Review != link.Review || !d.env.Now().Before(k.Expires)) {
 		return access.Person{}, reviewpage.ErrNoEntry
 	}
 	if err != nil {
 		return access.Person{}, err
 	}
 	if k.Reviewer != link.Reviewer { // one from before reviewers were accounts says an address
-		if accounts, err := d.env.Ledger.ReviewNames(ctx, link.Org, link.Review); err != nil || accounts[access.FoldAddress(link.Reviewer)] != k.Reviewer {
+		if accounts, err := d.env.Ledger.ReviewNames(ctx, link.Org, link.Review); err != nil ||
+			accounts[access.FoldAddress(link.Reviewer)] != k.Reviewer {
 			return access.Person{}, cmp.Or(err, reviewpage.ErrNoEntry)
 		}
 	}
@@ -72,11 +74,13 @@ func (d *Desk) Sheet(ctx context.Context, link links.Link, q reviewpage.Query) (
 	if err != nil {
 		return sheet, err
 	}
-	sheet = reviewpage.Sheet{Review: r, Org: link.Org, Reviewer: who.Label(), About: campaign.Description, Open: r.State == access.ReviewOpen}
+	sheet = reviewpage.Sheet{Review: r, Org: link.Org, Reviewer: who.Label(), About: campaign.Description,
+		Open: r.State == access.ReviewOpen}
 	if !sheet.Open {
 		sheet.Closed = "deciding is over; what was decided is being carried out"
 	}
-	if err := d.env.Ledger.SeenReview(ctx, link.Org, link.Review, who, "page", d.env.Now(), reviews.SeenEvery); err != nil {
+	if err := d.env.Ledger.SeenReview(ctx, link.Org, link.Review, who, "page", d.env.Now(),
+		reviews.SeenEvery); err != nil {
 		return sheet, err
 	}
 	items, err := d.env.Ledger.Items(ctx, link.Org, link.Review, ledger.ItemFilter{
@@ -126,7 +130,8 @@ func (d *Desk) Decide(ctx context.Context, link links.Link, in messages.DecideIn
 }
 
 // Delegate hands items on.
-func (d *Desk) Delegate(ctx context.Context, link links.Link, in messages.DelegateInput) (messages.ReviewAnswer, error) {
+func (d *Desk) Delegate(ctx context.Context, link links.Link, in messages.DelegateInput) (messages.ReviewAnswer,
+	error) {
 	return d.record(ctx, link, reviews.ReviewWord{Delegate: &in})
 }
 
@@ -164,7 +169,8 @@ func (d *Desk) record(ctx context.Context, link links.Link, w reviews.ReviewWord
 	return heard.Answer, nil
 }
 
-// wake has the review's workflow look at what was decided. Where it does not run, or cannot be reached, its clock does that later.
+// wake has the review's workflow look at what was decided. Where it does not run, or cannot be reached, its clock does
+// that later.
 func (d *Desk) wake(link links.Link) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

@@ -34,8 +34,10 @@ func (c *Cloud) getAccount(r *call) answer {
 		owned = ownedBySCIM()
 	}
 	profile := map[string]any{"name": owned, "nickname": allowed, "zoneinfo": allowed, "locale": allowed,
-		"extended_profile.job_title": owned, "extended_profile.department": owned, "extended_profile.organization": owned, "extended_profile.location": owned}
-	return ok(map[string]any{"email.set": owned, "lifecycle.enablement": owned, "lifecycle.delete": allowed, "apiToken.read": allowed, "apiToken.delete": allowed,
+		"extended_profile.job_title": owned, "extended_profile.department": owned,
+		"extended_profile.organization": owned, "extended_profile.location": owned}
+	return ok(map[string]any{"email.set": owned, "lifecycle.enablement": owned, "lifecycle.delete": allowed,
+		"apiToken.read": allowed, "apiToken.delete": allowed,
 		"profile.read": allowed, "profile.write": profile, "profile": profile})
 }
 
@@ -44,9 +46,12 @@ func (c *Cloud) getProfile(r *call) answer {
 	if bad != nil {
 		return *bad
 	}
-	return ok(map[string]any{"account": map[string]any{"account_id": u.id, "account_type": "atlassian", "account_status": u.accountStatus(), "name": u.name,
-		"nickname": u.nickname, "email": u.email, "picture": picture, "locale": "en-US", "zoneinfo": "UTC", "characteristics": map[string]any{"not_mentionable": false},
-		"extended_profile": map[string]any{"job_title": u.title, "department": u.department, "organization": u.organization, "location": u.location}}})
+	return ok(map[string]any{"account": map[string]any{"account_id": u.id, "account_type": "atlassian",
+		"account_status": u.accountStatus(), "name": u.name,
+		"nickname": u.nickname, "email": u.email, "picture": picture, "locale": "en-US", "zoneinfo": "UTC",
+		"characteristics": map[string]any{"not_mentionable": false},
+		"extended_profile": map[string]any{"job_title": u.title, "department": u.department,
+			"organization": u.organization, "location": u.location}}})
 }
 
 func (c *Cloud) disableAccount(r *call) answer { return c.changeLifecycle(r, true) }

@@ -40,7 +40,8 @@ func refuse(status int, code, detail string) answer {
 
 func badRequest(code, detail string) answer { return refuse(http.StatusBadRequest, code, detail) }
 
-// style is the way an API words its errors. The vendor has five shapes in the organization API alone, and two more in SCIM.
+// style is the way an API words its errors. The vendor has five shapes in the organization API alone, and two more in
+// SCIM.
 type style int
 
 const (
@@ -54,7 +55,8 @@ const (
 )
 
 func (s style) render(status int, p problem, path, id string, now instant) any {
-	single := map[string]any{"id": id, "status": itoa(status), "code": p.code, "title": http.StatusText(status), "detail": p.detail}
+	single := map[string]any{"id": id, "status": itoa(status), "code": p.code, "title": http.StatusText(status),
+		"detail": p.detail}
 	envelope := map[string]any{"errors": []any{single}}
 	gateway := map[string]any{"code": status, "message": p.detail}
 	switch s {
@@ -64,7 +66,8 @@ func (s style) render(status int, p problem, path, id string, now instant) any {
 		}
 	case styleDomains:
 		if status == http.StatusForbidden {
-			return map[string]any{"timestamp": timestamp(now), "status": status, "error": "Forbidden", "message": p.detail, "path": path, "requestId": id}
+			return map[string]any{"timestamp": timestamp(now), "status": status, "error": "Forbidden",
+				"message": p.detail, "path": path, "requestId": id}
 		}
 		return styleV1.render(status, p, path, id, now)
 	case styleBare:
@@ -77,9 +80,11 @@ func (s style) render(status int, p problem, path, id string, now instant) any {
 			return map[string]any{"error": p.detail, "traceId": id}
 		}
 		if s == stylePUT && status == http.StatusBadRequest {
-			return map[string]any{"responseStatus": "BAD_REQUEST", "scimErrorType": orElse(p.scimType, "invalidValue"), "message": p.detail, "localizedMessage": p.detail}
+			return map[string]any{"responseStatus": "BAD_REQUEST", "scimErrorType": orElse(p.scimType, "invalidValue"),
+				"message": p.detail, "localizedMessage": p.detail}
 		}
-		body := map[string]any{"schemas": []string{"urn:ietf:params:scim:api:messages:2.0:Error"}, "status": itoa(status), "detail": p.detail}
+		body := map[string]any{"schemas": []string{"urn:ietf:params:scim:api:messages:2.0:Error"},
+			"status": itoa(status), "detail": p.detail}
 		if p.scimType != "" {
 			body["scimType"] = p.scimType
 		}
@@ -94,7 +99,8 @@ func (s style) render(status int, p problem, path, id string, now instant) any {
 	return envelope
 }
 
-// refuseAs is the answer that a gateway or a fault gives in the operation's place, with the code that the operation documents.
+// refuseAs is the answer that a gateway or a fault gives in the operation's place, with the code that the operation
+// documents.
 func (op *operation) refuseAs(status int, detail string) answer {
 	p := problem{code: "ADMIN-" + itoa(status) + "-1", detail: http.StatusText(status)}
 	switch status {
@@ -118,12 +124,14 @@ func (op *operation) refuseAs(status int, detail string) answer {
 
 // Codes of operations whose documents name others than the usual ones.
 var (
-	orgCodes     = map[int]string{400: "ADMIN-400-1", 404: "ADMIN-404-2"}
-	domainCodes  = map[int]string{400: "ADMIN-400-2", 404: "ADMIN-404-3"}
-	eventCodes   = map[int]string{404: "ADMIN-404-4"}
-	activeCodes  = map[int]string{400: "ADMIN-400-4", 404: "ADMIN-404-8"}
-	roleCodes    = map[int]string{400: "ADMIN-UAM-400-1", 403: "ADMIN-UAM-403-1", 404: "ADMIN-UAM-404-3", 409: "ADMIN-UAM-409-3", 500: "ADMIN-UAM-500-1"}
-	inviteCodes  = map[int]string{400: "ADMIN-UAM-400-1", 401: "ADMIN-UAM-401-1", 402: "ADMIN-UAM-402-1", 403: "ADMIN-UAM-403-1", 404: "ADMIN-UAM-404-1", 409: "ADMIN-UAM-409-3", 500: "ADMIN-UAM-500-1"}
+	orgCodes    = map[int]string{400: "ADMIN-400-1", 404: "ADMIN-404-2"}
+	domainCodes = map[int]string{400: "ADMIN-400-2", 404: "ADMIN-404-3"}
+	eventCodes  = map[int]string{404: "ADMIN-404-4"}
+	activeCodes = map[int]string{400: "ADMIN-400-4", 404: "ADMIN-404-8"}
+	roleCodes   = map[int]string{400: "ADMIN-UAM-400-1", 403: "ADMIN-UAM-403-1", 404: "ADMIN-UAM-404-3",
+		409: "ADMIN-UAM-409-3", 500: "ADMIN-UAM-500-1"}
+	inviteCodes = map[int]string{400: "ADMIN-UAM-400-1", 401: "ADMIN-UAM-401-1", 402: "ADMIN-UAM-402-1",
+		403: "ADMIN-UAM-403-1", 404: "ADMIN-UAM-404-1", 409: "ADMIN-UAM-409-3", 500: "ADMIN-UAM-500-1"}
 	spaceCodes   = map[int]string{400: "ADMIN-400-4"}
 	accountCodes = map[int]string{400: "bodyParseFailure", 401: "unauthorized", 403: "forbidden", 404: "notFound"}
 )

@@ -29,8 +29,8 @@ type event struct {
 // auditLog is in the order of processing.
 type auditLog struct{ events []event }
 
-// eventAction names an action for event-actions. The vendor publishes no list: the names seen in public rule sets are used where
-// there are any, the others are the simulator's own, which is why callers read them from event-actions.
+// eventAction names an action for event-actions. The vendor publishes no list: the names seen in public rule sets are
+// used where there are any, the others are the simulator's own, which is why callers read them from event-actions.
 type eventAction struct{ id, display, group string }
 
 var eventActions = []eventAction{
@@ -115,14 +115,17 @@ func (c *Cloud) eventPosition(id string) (int, bool) {
 func (c *Cloud) eventJSON(position int, base string, stream bool) any {
 	e := c.audit.events[position]
 	id := c.eventID(position)
-	attributes := map[string]any{"time": timestamp(e.at), "action": e.action, "actor": c.actorJSON(e.actor), "context": c.contextJSON(e),
-		"location": map[string]any{"ip": "192.0.2." + strconv.Itoa(1+position%254), "city": "Sydney", "countryName": "Australia"}}
+	attributes := map[string]any{"time": timestamp(e.at), "action": e.action, "actor": c.actorJSON(e.actor),
+		"context": c.contextJSON(e),
+		"location": map[string]any{"ip": "192.0.2." + strconv.Itoa(1+position%254), "city": "Sydney",
+			"countryName": "Australia"}}
 	if stream {
 		attributes["processedAt"] = timestamp(e.processed)
 	}
 	if e.resource != nil {
 		host := "https://" + e.resource.site + ".atlassian.net"
-		attributes["container"] = []any{map[string]any{"id": e.resource.cloudID, "type": "sites", "links": map[string]any{"alt": host},
+		attributes["container"] = []any{map[string]any{"id": e.resource.cloudID, "type": "sites",
+			"links":      map[string]any{"alt": host},
 			"attributes": map[string]any{"siteName": e.resource.site, "siteHostName": host}}}
 	}
 	return map[string]any{
@@ -139,7 +142,8 @@ func (c *Cloud) actorJSON(a actor) map[string]any {
 	who := map[string]any{"id": a.user.id, "name": a.user.name, "email": a.user.email,
 		"links": map[string]any{"self": "https://api.atlassian.com/users/" + a.user.id + "/manage/profile"}}
 	if a.token != "" {
-		who["auth"] = map[string]any{"authType": "api-token", "tokenId": c.stableID("token", a.token), "tokenLabel": a.token}
+		who["auth"] = map[string]any{"authType": "api-token", "tokenId": c.stableID("token", a.token),
+			"tokenLabel": a.token}
 	}
 	return who
 }
@@ -156,8 +160,10 @@ func (c *Cloud) contextJSON(e event) []any {
 			"links":      map[string]any{"self": "https://api.atlassian.com/users/" + e.user.id + "/manage/profile"}})
 	}
 	if e.group != nil {
-		context = append(context, map[string]any{"id": e.group.id, "type": "groups", "attributes": map[string]any{"name": e.group.name},
-			"links": map[string]any{"alt": "https://admin.atlassian.com/o/" + c.info.OrgID + "/groups/" + e.group.id}})
+		context = append(context, map[string]any{"id": e.group.id, "type": "groups",
+			"attributes": map[string]any{"name": e.group.name},
+			"links": map[string]any{"alt": "https://admin.atlassian.com/o/" + c.info.OrgID + "/groups/" +
+				e.group.id}})
 	}
 	if e.role != "" {
 		attributes := map[string]any{"name": e.role}

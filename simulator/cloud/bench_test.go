@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkUsersSearch reads an organization of 100,000 people page by page; each operation is one page of 100 with groups.
+// BenchmarkUsersSearch reads an organization of 100,000 people page by page; each operation is one page of 100 with
+// groups.
 func BenchmarkUsersSearch(b *testing.B) {
 	c := cloud.New(cloud.Options{})
 	require.NoError(b, c.SeedGenerated(cloud.Generator{People: 100_000, Groups: 1000, Memberships: 500_000}))
@@ -31,7 +32,8 @@ func serveBenchmark(b *testing.B, c *cloud.Cloud) func(body map[string]any) (nex
 	return func(body map[string]any) string {
 		text, err := json.Marshal(body)
 		require.NoError(b, err)
-		request := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/admin/v2/orgs/"+info.OrgID+"/directories/"+info.DirectoryID+"/users/search", bytes.NewReader(text))
+		request := httptest.NewRequestWithContext(b.Context(), http.MethodPost,
+			"/admin/v2/orgs/"+info.OrgID+"/directories/"+info.DirectoryID+"/users/search", bytes.NewReader(text))
 		request.Header.Set("Authorization", "Bearer "+cloud.DefaultKey)
 		recorder := httptest.NewRecorder()
 		handler.ServeHTTP(recorder, request)

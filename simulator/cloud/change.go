@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Every change of the organization goes through these methods, whichever API asked for it: they keep the indexes, the journals,
-// the licence count, the history and the audit log together. Each says whether anything changed.
+// Every change of the organization goes through these methods, whichever API asked for it: they keep the indexes, the
+// journals, the licence count, the history and the audit log together. Each says whether anything changed.
 
 func (c *Cloud) createUser(u *user, by actor, action string) {
 	u.added = c.now()
@@ -15,7 +15,8 @@ func (c *Cloud) createUser(u *user, by actor, action string) {
 	c.enter(u, by, action)
 }
 
-// enter brings a user into the directory: a new one, or one who was removed and comes back with the same account and nothing else.
+// enter brings a user into the directory: a new one, or one who was removed and comes back with the same account and
+// nothing else.
 func (c *Cloud) enter(u *user, by actor, action string) {
 	u.member.set(c.now(), true)
 	c.note(u, WhatPresence, true, by)
@@ -24,7 +25,8 @@ func (c *Cloud) enter(u *user, by actor, action string) {
 }
 
 func (c *Cloud) createGroup(name, description string, synced bool, by actor) *group {
-	g := &group{id: c.freshID("group"), name: name, key: strings.ToLower(name), description: description, synced: synced, created: c.now()}
+	g := &group{id: c.freshID("group"), name: name, key: strings.ToLower(name), description: description,
+		synced: synced, created: c.now()}
 	c.insertGroup(g)
 	c.record(event{action: "group_created", actor: by, group: g})
 	return g

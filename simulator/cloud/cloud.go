@@ -14,8 +14,8 @@ const (
 	DefaultSCIMKey = "sim-scim-key"
 )
 
-// Options are what a Cloud is made with. The zero value is a good organization: one site "acme" with Jira and Confluence, no
-// people, no lag, no limits, Guard on.
+// Options are what a Cloud is made with. The zero value is a good organization: one site "acme" with Jira and
+// Confluence, no people, no lag, no limits, Guard on.
 type Options struct {
 	Seed     int64            // every id and every random choice follows from it
 	OrgName  string           // default "Acme"

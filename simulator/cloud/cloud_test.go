@@ -27,9 +27,10 @@ type sim struct {
 
 // smallOrg has four people, two source groups, and Bo put by hand into the group of Jira users.
 var smallOrg = cloud.OrgFile{
-	People:  []string{"ana", "bo", "carol", "dan"},
-	Admins:  []string{"ana", "carol"},
-	Groups:  []cloud.OrgGroup{{Name: "engineering", Members: []string{"ana", "bo"}}, {Name: "sales", Members: []string{"carol", "dan"}}},
+	People: []string{"ana", "bo", "carol", "dan"},
+	Admins: []string{"ana", "carol"},
+	Groups: []cloud.OrgGroup{{Name: "engineering", Members: []string{"ana", "bo"}},
+		{Name: "sales", Members: []string{"carol", "dan"}}},
 	Local:   []cloud.OrgGroup{{Name: "reviewers", Members: []string{"dan"}}},
 	Foreign: map[string][]string{"jira-users-acme": {"bo"}},
 }
@@ -92,7 +93,8 @@ func (r reply) each(member string) []string {
 	return out
 }
 
-// call sends a request; O, D and S at the head of the path stand for the organization (v2), its directory, and the SCIM directory.
+// call sends a request; O, D and S at the head of the path stand for the organization (v2), its directory, and the SCIM
+// directory.
 func (s *sim) call(method, path string, body any) reply {
 	s.t.Helper()
 	r, err := s.try(method, path, body)
@@ -255,7 +257,8 @@ func (s *sim) walk(path string, body map[string]any, member string) []string {
 func generated(t *testing.T, seed int64, people, groups, memberships int) *sim {
 	t.Helper()
 	c := cloud.New(cloud.Options{Seed: seed, Apps: []string{"jira", "confluence", "jsm"}})
-	require.NoError(t, c.SeedGenerated(cloud.Generator{People: people, Groups: groups, Memberships: memberships, Seed: seed}))
+	require.NoError(t, c.SeedGenerated(cloud.Generator{People: people, Groups: groups, Memberships: memberships,
+		Seed: seed}))
 	return serve(t, c)
 }
 

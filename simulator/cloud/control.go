@@ -14,17 +14,20 @@ import (
 
 func (c *Cloud) controlRoutes(mux *http.ServeMux) {
 	for pattern, handle := range map[string]func(*http.Request) (any, error){
-		"GET /_sim/info":                     func(*http.Request) (any, error) { return c.Info(), nil },
-		"GET /_sim/state":                    func(*http.Request) (any, error) { return c.State(), nil },
-		"GET /_sim/history":                  func(*http.Request) (any, error) { return c.History(), nil },
-		"GET /_sim/stats":                    func(*http.Request) (any, error) { return c.Stats(), nil },
-		"POST /_sim/stats/reset":             func(*http.Request) (any, error) { c.stats.reset(); return done, nil },
-		"GET /_sim/settings":                 func(*http.Request) (any, error) { return c.Settings(), nil },
-		"POST /_sim/settings":                c.postSettings,
-		"POST /_sim/seed":                    c.postSeed,
-		"GET /_sim/faults":                   func(*http.Request) (any, error) { return c.Faults(), nil },
-		"POST /_sim/faults":                  c.postFault,
-		"DELETE /_sim/faults":                func(*http.Request) (any, error) { return map[string]int{"cleared": c.ClearFaults("")}, nil },
+		"GET /_sim/info":         func(*http.Request) (any, error) { return c.Info(), nil },
+		"GET /_sim/state":        func(*http.Request) (any, error) { return c.State(), nil },
+		"GET /_sim/history":      func(*http.Request) (any, error) { return c.History(), nil },
+		"GET /_sim/stats":        func(*http.Request) (any, error) { return c.Stats(), nil },
+		"POST /_sim/stats/reset": func(*http.Request) (any, error) { c.stats.reset(); return done, nil },
+		"GET /_sim/settings":     func(*http.Request) (any, error) { return c.Settings(), nil },
+		"POST /_sim/settings":    c.postSettings,
+		"POST /_sim/seed":        c.postSeed,
+		"GET /_sim/faults":       func(*http.Request) (any, error) { return c.Faults(), nil },
+		"POST /_sim/faults":      c.postFault,
+		"DELETE /_sim/faults": func(*http.Request) (any,
+			error) {
+			return map[string]int{"cleared": c.ClearFaults("")}, nil
+		},
 		"DELETE /_sim/faults/{id}":           c.deleteFault,
 		"GET /_sim/clock":                    func(*http.Request) (any, error) { return c.clock(), nil },
 		"POST /_sim/clock":                   c.postClock,
@@ -71,7 +74,8 @@ func (c *Cloud) Settings() Settings {
 	return c.settings.clone()
 }
 
-// Configure changes settings while the simulator runs. When change or the check that follows says no, everything stays as it was.
+// Configure changes settings while the simulator runs. When change or the check that follows says no, everything stays
+// as it was.
 func (c *Cloud) Configure(change func(*Settings) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

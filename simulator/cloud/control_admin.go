@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// These calls act as an administrator would in the web interface: at once, with an audit event, and without asking anybody.
+// These calls act as an administrator would in the web interface: at once, with an audit event, and without asking
+// anybody.
 
 // webAdmin is an admin who is not the owner of the key, where there is one.
 func (c *Cloud) webAdmin() actor {
@@ -180,7 +181,8 @@ func (c *Cloud) postPerson(r *http.Request) (any, error) {
 		return nil, fmt.Errorf("person %q: %w", r.PathValue("name"), err)
 	}
 	if body.Email != nil {
-		if other := c.byEmail[strings.ToLower(*body.Email)]; other != nil && other != u || !strings.Contains(*body.Email, "@") {
+		if other := c.byEmail[strings.ToLower(*body.Email)]; other != nil && other != u ||
+			!strings.Contains(*body.Email, "@") {
 			return nil, fmt.Errorf("person %q: the address %q is taken, or is none", r.PathValue("name"), *body.Email)
 		}
 		c.setEmail(u, *body.Email)
@@ -232,8 +234,8 @@ func (c *Cloud) postActivity(r *http.Request) (any, error) {
 	return map[string]int{"changed": len(slices.Compact(people))}, nil
 }
 
-// disconnectSCIM deletes the provisioning configuration: synced groups become local ones with the same members, and accounts stay as
-// they are.
+// disconnectSCIM deletes the provisioning configuration: synced groups become local ones with the same members, and
+// accounts stay as they are.
 func (c *Cloud) disconnectSCIM(*http.Request) (any, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

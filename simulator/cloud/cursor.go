@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// cursor is where a list goes on. It carries the whole question, since every other parameter is ignored beside it. On the wire
-// it always holds the characters / + and =, which a caller has to escape in a URL.
+// cursor is where a list goes on. It carries the whole question, since every other parameter is ignored beside it. On
+// the wire it always holds the characters / + and =, which a caller has to escape in a URL.
 type cursor struct {
 	Operation string          `json:"o"`
 	Query     json.RawMessage `json:"q,omitempty"`

@@ -61,7 +61,8 @@ type resource struct {
 	taken      int // seats
 }
 
-// directory is the organization's people, groups and apps with the indexes that keep every read proportional to its page.
+// directory is the organization's people, groups and apps with the indexes that keep every read proportional to its
+// page.
 type directory struct {
 	born      instant
 	domains   []string // claimed by the organization
@@ -77,7 +78,8 @@ type directory struct {
 }
 
 func newDirectory(domains []string) directory {
-	return directory{domains: domains, userByID: map[string]*user{}, byEmail: map[string]*user{}, groupByID: map[string]*group{}, byName: map[string]*group{}}
+	return directory{domains: domains, userByID: map[string]*user{}, byEmail: map[string]*user{},
+		groupByID: map[string]*group{}, byName: map[string]*group{}}
 }
 
 func byUserID(u *user, id string) int { return strings.Compare(u.id, id) }
@@ -129,7 +131,8 @@ func (d *directory) insertGroup(g *group) {
 		}
 		return gone
 	})
-	at, _ := slices.BinarySearchFunc(d.groups, g.sortKey(), func(old *group, key string) int { return strings.Compare(old.sortKey(), key) })
+	at, _ := slices.BinarySearchFunc(d.groups, g.sortKey(),
+		func(old *group, key string) int { return strings.Compare(old.sortKey(), key) })
 	d.groups = slices.Insert(d.groups, at, g)
 	d.groupByID[g.id] = g
 	d.byName[g.key] = g
@@ -186,7 +189,8 @@ func (u *user) accountStatus() string {
 	return "active"
 }
 
-// knows says that the view shows the account at all: one that has just come does not show yet, one that has left still does.
+// knows says that the view shows the account at all: one that has just come does not show yet, one that has left still
+// does.
 func (v view) knows(u *user) bool {
 	past := u.member.past
 	return len(past) == 0 || past[0].was || past[0].at <= v.until

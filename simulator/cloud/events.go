@@ -21,8 +21,8 @@ type eventQuery struct {
 	Products []string `json:"p,omitempty"`
 	Down     bool     `json:"d,omitempty"`
 
-	// Positions in the log. Upwards: Low is the first not yet seen. Downwards: events in [Low, High) are still to come, and Top is
-	// where the next round starts when the log has grown.
+	// Positions in the log. Upwards: Low is the first not yet seen. Downwards: events in [Low, High) are still to come,
+	// and Top is where the next round starts when the log has grown.
 	Low, High, Top int
 }
 
@@ -50,8 +50,8 @@ func (c *Cloud) listEvents(r *call) answer {
 	return c.eventPage(r, self, items, next)
 }
 
-// streamEvents is the feed: oldest first unless asked otherwise. Every page has a cursor; that of the last page can be asked again
-// and again, and yields what happened meanwhile, in the same order.
+// streamEvents is the feed: oldest first unless asked otherwise. Every page has a cursor; that of the last page can be
+// asked again and again, and yields what happened meanwhile, in the same order.
 func (c *Cloud) streamEvents(r *call) answer {
 	q, bad := c.openEvents(r, 200)
 	if bad != nil {
@@ -197,7 +197,8 @@ func (c *Cloud) getEvent(r *call) answer {
 func (c *Cloud) listEventActions(*call) answer {
 	items := []any{}
 	for _, action := range eventActions {
-		items = append(items, map[string]any{"id": action.id, "type": "actions", "attributes": map[string]any{"displayName": action.display, "groupDisplayName": action.group}})
+		items = append(items, map[string]any{"id": action.id, "type": "actions",
+			"attributes": map[string]any{"displayName": action.display, "groupDisplayName": action.group}})
 	}
 	return ok(map[string]any{"data": items})
 }

@@ -85,7 +85,8 @@ func TestEventFilters(t *testing.T) {
 	require.Equal(t, 204, s.add("reviewers", "ana").status)
 	s.c.Advance(time.Hour)
 	require.Equal(t, 204, s.remove("reviewers", "ana").status)
-	require.Equal(t, []string{"user_removed_from_group", "user_added_to_group"}, s.get("V1/events").actions(), "newest first")
+	require.Equal(t, []string{"user_removed_from_group", "user_added_to_group"}, s.get("V1/events").actions(),
+		"newest first")
 	require.Equal(t, []string{"user_added_to_group"}, s.get("V1/events?action=user_added_to_group").actions())
 	later := strconv.FormatInt(time.Date(2026, 9, 1, 12, 30, 0, 0, time.UTC).UnixMilli(), 10)
 	require.Equal(t, []string{"user_removed_from_group"}, s.get("V1/events?from="+later).actions())
@@ -110,7 +111,8 @@ func TestEventActionsNameEveryEvent(t *testing.T) {
 	s := start(t)
 	s.settings(map[string]any{"noise": 2})
 	s.must("D/groups", map[string]string{"name": "team"})
-	s.must("D/groups/"+s.group("team").ID+"/role-assignments/assign", map[string]string{"resourceId": s.resource("confluence"), "roleId": "atlassian/user"})
+	s.must("D/groups/"+s.group("team").ID+"/role-assignments/assign",
+		map[string]string{"resourceId": s.resource("confluence"), "roleId": "atlassian/user"})
 	s.must("/_sim/defaults", map[string]any{"app": "confluence", "site": "acme", "role": "user", "group": "team"})
 	s.must("/_sim/people/dan", map[string]any{"suspended": true, "inactive": true, "orgAdmin": true})
 	s.must("/_sim/people/dan", map[string]any{"remove": true})

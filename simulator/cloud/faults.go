@@ -26,7 +26,8 @@ const (
 	FaultExpireKey       = "expireKey"       // the caller's key expires with this call
 )
 
-var faultKinds = []string{FaultEmptyPage, FaultTruncatedPage, FaultTruncatedGroups, FaultTruncatedApps, FaultRepeatedCursor, FaultStatus, FaultHTML, FaultGarbage,
+var faultKinds = []string{FaultEmptyPage, FaultTruncatedPage, FaultTruncatedGroups, FaultTruncatedApps,
+	FaultRepeatedCursor, FaultStatus, FaultHTML, FaultGarbage,
 	FaultTimeoutBefore, FaultTimeoutAfter, FaultLatency, FaultStaleRead, FaultCountsDisagree, FaultExpireKey}
 
 // Fault says what goes wrong, where and how often.
@@ -45,16 +46,19 @@ type Fault struct {
 
 // FaultParams are the particulars; each kind reads its own.
 type FaultParams struct {
-	Next       string   `json:"next,omitempty"`       // emptyPage, truncatedPage: keep (default) or drop the next cursor
-	Share      float64  `json:"share,omitempty"`      // truncated…: share of items that is lost, default 0.5; staleRead: share of groups that is stale, default all
-	Status     int      `json:"status,omitempty"`     // status: default 500
-	Code       string   `json:"code,omitempty"`       // status: error code instead of the usual one
-	RetryAfter string   `json:"retryAfter,omitempty"` // status: value of the Retry-After header
-	Done       bool     `json:"done,omitempty"`       // status, html: the operation is done all the same
-	Hang       Duration `json:"hang,omitempty"`       // timeoutBefore, timeoutAfter: how long before the connection drops
-	Delay      Duration `json:"delay,omitempty"`      // latency
-	Age        Duration `json:"age,omitempty"`        // staleRead: how old the copy is
-	Off        int      `json:"off,omitempty"`        // countsDisagree: by how much, default 1
+	// emptyPage, truncatedPage: keep (default) or drop the next cursor
+	Next string `json:"next,omitempty"`
+	// truncated…: share of items that is lost, default 0.5; staleRead: share of groups that is stale, default all
+	Share      float64 `json:"share,omitempty"`
+	Status     int     `json:"status,omitempty"`     // status: default 500
+	Code       string  `json:"code,omitempty"`       // status: error code instead of the usual one
+	RetryAfter string  `json:"retryAfter,omitempty"` // status: value of the Retry-After header
+	Done       bool    `json:"done,omitempty"`       // status, html: the operation is done all the same
+	// timeoutBefore, timeoutAfter: how long before the connection drops
+	Hang  Duration `json:"hang,omitempty"`
+	Delay Duration `json:"delay,omitempty"` // latency
+	Age   Duration `json:"age,omitempty"`   // staleRead: how old the copy is
+	Off   int      `json:"off,omitempty"`   // countsDisagree: by how much, default 1
 }
 
 type fault struct {
@@ -110,7 +114,8 @@ func (c *Cloud) ClearFaults(id string) int {
 // drawFaults are the faults that strike this call.
 func (c *Cloud) drawFaults(operation string) (struck []*fault) {
 	for _, f := range c.faults {
-		matches := slices.ContainsFunc(f.Operations, func(pattern string) bool { hit, _ := path.Match(pattern, operation); return hit })
+		matches := slices.ContainsFunc(f.Operations,
+			func(pattern string) bool { hit, _ := path.Match(pattern, operation); return hit })
 		if !matches {
 			continue
 		}

@@ -20,7 +20,8 @@ func TestFaultsOnPages(t *testing.T) {
 			require.Empty(t, bad.at("data"))
 			require.Equal(t, good.at("links", "next"), bad.at("links", "next"))
 		}},
-		{"emptyPage", map[string]any{"next": "drop"}, func(t *testing.T, _, bad reply) { require.Nil(t, bad.at("links", "next")) }},
+		{"emptyPage", map[string]any{"next": "drop"},
+			func(t *testing.T, _, bad reply) { require.Nil(t, bad.at("links", "next")) }},
 		{"truncatedPage", map[string]any{"share": 0.01}, func(t *testing.T, good, bad reply) {
 			require.Less(t, len(bad.each("accountId")), len(good.each("accountId")))
 			require.Equal(t, good.at("links", "next"), bad.at("links", "next"))
@@ -46,7 +47,8 @@ func TestFaultsOnPages(t *testing.T) {
 		t.Run(fmt.Sprint(c.kind, c.params), func(t *testing.T) {
 			s := generated(t, 9, 100, 12, 500)
 			good := s.must("D/users/search", search)
-			s.fault(map[string]any{"operations": []string{"users.*"}, "kind": c.kind, "count": 1, "seed": 4, "params": c.params})
+			s.fault(map[string]any{"operations": []string{"users.*"}, "kind": c.kind, "count": 1, "seed": 4,
+				"params": c.params})
 			c.check(t, good, s.post("D/users/search", search))
 			require.Equal(t, good.text, s.must("D/users/search", search).text, "count: once only")
 		})
@@ -55,13 +57,16 @@ func TestFaultsOnPages(t *testing.T) {
 
 func TestFaultStatuses(t *testing.T) {
 	s := start(t)
-	for status, code := range map[int]string{400: "ADMIN-400-19", 403: "ADMIN-403-3", 404: "ADMIN-404-1", 429: "ADMIN-429-1", 500: "ADMIN-500-1", 503: "ADMIN-503-1"} {
-		s.fault(map[string]any{"operations": []string{"groups.search"}, "kind": "status", "count": 1, "params": map[string]any{"status": status, "retryAfter": "7"}})
+	for status, code := range map[int]string{400: "ADMIN-400-19", 403: "ADMIN-403-3", 404: "ADMIN-404-1",
+		429: "ADMIN-429-1", 500: "ADMIN-500-1", 503: "ADMIN-503-1"} {
+		s.fault(map[string]any{"operations": []string{"groups.search"}, "kind": "status", "count": 1,
+			"params": map[string]any{"status": status, "retryAfter": "7"}})
 		r := s.post("D/groups/search", "{}")
 		require.Equal(t, fmt.Sprint(status, " ", code), codes(r))
 		require.Equal(t, "7", r.header.Get("Retry-After"))
 	}
-	s.fault(map[string]any{"operations": []string{"workspaces"}, "kind": "status", "count": 1, "params": map[string]any{"status": 500}})
+	s.fault(map[string]any{"operations": []string{"workspaces"}, "kind": "status", "count": 1,
+		"params": map[string]any{"status": 500}})
 	require.Equal(t, "ADMIN-500-1", s.post("O/workspaces", "{}").at("code"), "workspaces answers a bare error")
 }
 
@@ -82,7 +87,8 @@ func TestFaultsAroundAWrite(t *testing.T) {
 	require.Equal(t, "dropped", writes[0].Status)
 	require.True(t, writes[0].Changed)
 
-	s.fault(map[string]any{"operations": []string{"memberships.remove"}, "kind": "status", "count": 1, "params": map[string]any{"status": 500, "done": true}})
+	s.fault(map[string]any{"operations": []string{"memberships.remove"}, "kind": "status", "count": 1,
+		"params": map[string]any{"status": 500, "done": true}})
 	require.Equal(t, 500, s.remove("reviewers", "ana").status)
 	require.Len(t, s.group("reviewers").Members, 1)
 }
@@ -97,13 +103,16 @@ func TestStaleReadsCanBeHalfStale(t *testing.T) {
 		require.Equal(t, 204, s.add(fmt.Sprint("team-", i), "ana").status)
 	}
 	seen := func() (n int) {
-		r := s.must("D/users/search", map[string]any{"accountIds": []string{s.account("ana")}, "expand": []string{"groups"}})
+		r := s.must("D/users/search", map[string]any{"accountIds": []string{s.account("ana")},
+			"expand": []string{"groups"}})
 		return strings.Count(r.text, "team-")
 	}
 	require.Equal(t, 20, seen())
-	s.fault(map[string]any{"operations": []string{"users.search"}, "kind": "staleRead", "count": 1, "params": map[string]any{"age": "1m"}})
+	s.fault(map[string]any{"operations": []string{"users.search"}, "kind": "staleRead", "count": 1,
+		"params": map[string]any{"age": "1m"}})
 	require.Equal(t, 0, seen())
-	s.fault(map[string]any{"operations": []string{"users.search"}, "kind": "staleRead", "count": 1, "seed": 1, "params": map[string]any{"age": "1m", "share": 0.5}})
+	s.fault(map[string]any{"operations": []string{"users.search"}, "kind": "staleRead", "count": 1, "seed": 1,
+		"params": map[string]any{"age": "1m", "share": 0.5}})
 	half := seen()
 	require.Greater(t, half, 0)
 	require.Less(t, half, 20)
@@ -112,8 +121,10 @@ func TestStaleReadsCanBeHalfStale(t *testing.T) {
 
 func TestCountsDisagree(t *testing.T) {
 	s := start(t)
-	s.fault(map[string]any{"operations": []string{"groups.*"}, "kind": "countsDisagree", "params": map[string]any{"off": 3}})
-	r := s.must("D/groups/search", map[string]any{"groupNames": []string{"engineering"}, "expand": []string{"counts.users"}})
+	s.fault(map[string]any{"operations": []string{"groups.*"}, "kind": "countsDisagree",
+		"params": map[string]any{"off": 3}})
+	r := s.must("D/groups/search",
+		map[string]any{"groupNames": []string{"engineering"}, "expand": []string{"counts.users"}})
 	require.EqualValues(t, 5, r.at("data", 0, "counts", "users"))
 	require.EqualValues(t, 5, s.get("D/groups/"+s.group("engineering").ID).at("data", "counts", "users"))
 }
@@ -121,7 +132,8 @@ func TestCountsDisagree(t *testing.T) {
 func TestFaultsPassAndRepeatByTheirSeed(t *testing.T) {
 	struck := func() (out []int) {
 		s := start(t)
-		s.fault(map[string]any{"id": "f", "operations": []string{"orgs.get"}, "kind": "status", "probability": 0.4, "after": 3, "count": 5, "seed": 42})
+		s.fault(map[string]any{"id": "f", "operations": []string{"orgs.get"}, "kind": "status", "probability": 0.4,
+			"after": 3, "count": 5, "seed": 42})
 		for i := range 40 {
 			if s.get("/admin/v1/orgs/"+s.info.OrgID).status == 500 {
 				out = append(out, i)
@@ -144,8 +156,11 @@ func TestFaultsCanBeClearedAndAreChecked(t *testing.T) {
 	require.Equal(t, 200, s.get("V1/domains").status)
 	require.Equal(t, 400, s.delete("/_sim/faults/f").status)
 	for name, bad := range map[string]map[string]any{
-		"kind": {"kind": "magic"}, "status": {"kind": "status", "params": map[string]any{"status": 200}}, "probability": {"kind": "html", "probability": 2},
-		"pattern": {"kind": "html", "operations": []string{"["}}, "next": {"kind": "emptyPage", "params": map[string]any{"next": "maybe"}}, "field": {"kind": "html", "colour": 1},
+		"kind": {"kind": "magic"}, "status": {"kind": "status", "params": map[string]any{"status": 200}},
+		"probability": {"kind": "html", "probability": 2},
+		"pattern":     {"kind": "html", "operations": []string{"["}},
+		"next":        {"kind": "emptyPage", "params": map[string]any{"next": "maybe"}},
+		"field":       {"kind": "html", "colour": 1},
 	} {
 		require.Equal(t, 400, s.post("/_sim/faults", bad).status, name)
 	}

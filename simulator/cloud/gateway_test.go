@@ -11,13 +11,15 @@ import (
 
 func TestKeys(t *testing.T) {
 	s := start(t)
-	s.settings(map[string]any{"keys": map[string]string{"old": "expired", "weak": "readonly", "other": "otherOrg", "scoped": "scoped"}})
+	s.settings(map[string]any{"keys": map[string]string{"old": "expired", "weak": "readonly", "other": "otherOrg",
+		"scoped": "scoped"}})
 	group := map[string]string{"name": "x"}
 	for _, c := range []struct {
 		key                  string
 		v1, v2, write, space int
 	}{
-		{"nonsense", 401, 401, 401, 401}, {"old", 401, 401, 401, 401}, {"other", 403, 403, 403, 403}, {"weak", 200, 200, 403, 200}, {"scoped", 200, 403, 403, 200},
+		{"nonsense", 401, 401, 401, 401}, {"old", 401, 401, 401, 401}, {"other", 403, 403, 403, 403},
+		{"weak", 200, 200, 403, 200}, {"scoped", 200, 403, 403, 200},
 	} {
 		s.key = c.key
 		require.Equal(t, c.v1, s.get("V1/domains").status, c.key)
@@ -92,7 +94,8 @@ func TestWorkspaceCursorStandsAlone(t *testing.T) {
 	require.Len(t, last.at("data"), 1)
 	require.Nil(t, last.at("links", "next"))
 	wiki := s.must("O/workspaces", map[string]any{"query": map[string]any{"and": []any{
-		map[string]any{"field": map[string]any{"name": "attributes.type", "values": []string{"confluence"}}}, map[string]any{"searchWorkspaces": "beta"}}}})
+		map[string]any{"field": map[string]any{"name": "attributes.type", "values": []string{"confluence"}}},
+		map[string]any{"searchWorkspaces": "beta"}}}})
 	require.Equal(t, []string{s.c.State().Resources[3].Resource}, wiki.each("id"))
 }
 
@@ -122,7 +125,8 @@ func TestOrganizationDirectoriesDomainsAndAccounts(t *testing.T) {
 func TestConcurrentCallersSeeAConsistentOrganization(t *testing.T) {
 	s := start(t)
 	s.settings(map[string]any{"noise": 1})
-	group, people := s.group("reviewers").ID, []string{s.account("ana"), s.account("bo"), s.account("carol"), s.account("dan")}
+	group, people := s.group("reviewers").ID,
+		[]string{s.account("ana"), s.account("bo"), s.account("carol"), s.account("dan")}
 	var wait sync.WaitGroup
 	for _, person := range people {
 		wait.Go(func() {

@@ -24,8 +24,9 @@ const (
 
 var outsideDomains = []string{"partner.example", "freelance.example", "consulting.example", "agency.example"}
 
-// SeedGenerated replaces the organization by an invented one: heavy-tailed group sizes, departments, contractors from other domains,
-// app accounts and a few people put by hand into default groups. The error says which number cannot be met.
+// SeedGenerated replaces the organization by an invented one: heavy-tailed group sizes, departments, contractors from
+// other domains, app accounts and a few people put by hand into default groups. The error says which number cannot be
+// met.
 func (c *Cloud) SeedGenerated(g Generator) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -38,12 +39,15 @@ func (c *Cloud) seedGenerated(g Generator, sites, apps []string) error {
 	case g.People < 1 || g.People > scimUserLimit:
 		return fmt.Errorf("people: %d cannot be made; write 1 to %d", g.People, scimUserLimit)
 	case g.Groups < 0 || g.Groups > len(departments)*len(teams)*len(places):
-		return fmt.Errorf("groups: %d cannot be named; write 0 to %d", g.Groups, len(departments)*len(teams)*len(places))
+		return fmt.Errorf("groups: %d cannot be named; write 0 to %d", g.Groups,
+			len(departments)*len(teams)*len(places))
 	case g.Memberships < g.Groups || g.Memberships > g.Groups*largest:
-		return fmt.Errorf("memberships: %d groups hold between %d and %d of them, not %d", g.Groups, g.Groups, g.Groups*largest, g.Memberships)
+		return fmt.Errorf("memberships: %d groups hold between %d and %d of them, not %d", g.Groups, g.Groups,
+			g.Groups*largest, g.Memberships)
 	}
 	c.reset(sites, apps, []string{companyDomain})
-	made := &generating{seeding: seeding{c: c, people: make(map[string]*user, g.People)}, random: rand.New(rand.NewPCG(uint64(g.Seed), 0x0a))}
+	made := &generating{seeding: seeding{c: c, people: make(map[string]*user, g.People)},
+		random: rand.New(rand.NewPCG(uint64(g.Seed), 0x0a))}
 	if err := made.addPeople(g.People); err != nil {
 		return err
 	}
@@ -161,7 +165,8 @@ func (m *generating) addLocals() {
 		users, admins := m.c.byName[r.app+"-users-"+r.site], m.c.byName[r.app+"-admins-"+r.site]
 		for _, name := range []string{"Automation for " + r.title, "Slack"} {
 			key := name + " " + r.site + " " + itoa(i)
-			bot := &user{id: m.c.accountID(key), name: name, nickname: name, app: true, email: m.c.stableID("app", key) + "@connect.atlassian.com", added: m.c.born}
+			bot := &user{id: m.c.accountID(key), name: name, nickname: name, app: true,
+				email: m.c.stableID("app", key) + "@connect.atlassian.com", added: m.c.born}
 			bot.member.now = true
 			m.c.appendUser(bot)
 			m.put(users, bot)

@@ -30,7 +30,8 @@ type groupCounts struct {
 }
 
 func (c *Cloud) groupJSON(g *group, v view, resources, users bool) *groupJSON {
-	out := &groupJSON{ID: g.id, Name: g.name, Description: g.description, DirectoryID: c.info.DirectoryID, ExternalSynced: g.synced, ManagedBy: "admins",
+	out := &groupJSON{ID: g.id, Name: g.name, Description: g.description, DirectoryID: c.info.DirectoryID,
+		ExternalSynced: g.synced, ManagedBy: "admins",
 		ManagementAccess: managementAccess{Deletable: g.protection() == "", Modifiable: !g.synced, Readable: true}}
 	if g.synced {
 		out.ManagedBy = "external"
@@ -66,7 +67,8 @@ func (g *group) protection() string {
 		return "ADMIN-403-5"
 	case slices.ContainsFunc(g.grants, func(grant roleGrant) bool { return grant.byDefault }):
 		return "ADMIN-403-6"
-	case g.key == orgAdminsGroup, slices.ContainsFunc(g.grants, func(grant roleGrant) bool { return grant.role == "atlassian/admin" }):
+	case g.key == orgAdminsGroup, slices.ContainsFunc(g.grants,
+		func(grant roleGrant) bool { return grant.role == "atlassian/admin" }):
 		return "ADMIN-403-7"
 	}
 	return ""
@@ -104,8 +106,10 @@ func (c *Cloud) listGroups(r *call) answer {
 // groupQuery reads the filters that the GET operations take from the URL.
 func (r *call) groupQuery() (groupQuery, error) {
 	limit, err := r.number("limit")
-	q := groupQuery{Limit: limit, AccountIDs: r.list("accountIds"), DirectoryIDs: r.list("directoryIds"), GroupIDs: r.list("groupIds"),
-		RoleIDs: r.list("roleIds"), ResourceIDs: r.list("resourceIds"), ResourceOwners: r.list("resourceOwners"), SearchTerm: r.URL.Query().Get("searchTerm")}
+	q := groupQuery{Limit: limit, AccountIDs: r.list("accountIds"), DirectoryIDs: r.list("directoryIds"),
+		GroupIDs: r.list("groupIds"),
+		RoleIDs:  r.list("roleIds"), ResourceIDs: r.list("resourceIds"), ResourceOwners: r.list("resourceOwners"),
+		SearchTerm: r.URL.Query().Get("searchTerm")}
 	return q, firstError(err, q.check())
 }
 
@@ -117,7 +121,8 @@ func (c *Cloud) groupPage(r *call, given string, asked groupQuery) answer {
 	groups, next := c.findGroups(&q, r.view, after, c.cut(q.Limit, defaultLimit))
 	items := make([]any, 0, len(groups))
 	for _, g := range groups {
-		items = append(items, c.groupJSON(g, r.view, slices.Contains(q.Expand, "counts.resources"), slices.Contains(q.Expand, "counts.users")))
+		items = append(items, c.groupJSON(g, r.view, slices.Contains(q.Expand, "counts.resources"),
+			slices.Contains(q.Expand, "counts.users")))
 	}
 	return answer{status: http.StatusOK, page: c.pageOf(r, q, after, next, items)}
 }

@@ -76,8 +76,8 @@ func (c *Cloud) findGroups(q *groupQuery, v view, after string, limit int) (foun
 	return found, ""
 }
 
-// groupCandidates are the fewest groups among which all matches are, ordered by name. They may include deleted ones, which a view
-// of the past can still show.
+// groupCandidates are the fewest groups among which all matches are, ordered by name. They may include deleted ones,
+// which a view of the past can still show.
 func (c *Cloud) groupCandidates(q *groupQuery, v view) []*group {
 	var some []*group
 	switch {
@@ -104,7 +104,8 @@ func (c *Cloud) groupMatches(g *group, q *groupQuery, v view) bool {
 	switch {
 	case !v.shows(g):
 		return false
-	case q.GroupNames != nil && !slices.ContainsFunc(q.GroupNames, func(name string) bool { return strings.EqualFold(name, g.name) }):
+	case q.GroupNames != nil && !slices.ContainsFunc(q.GroupNames,
+		func(name string) bool { return strings.EqualFold(name, g.name) }):
 		return false
 	case q.SearchTerm != "" && !strings.Contains(g.key, strings.ToLower(q.SearchTerm)):
 		return false

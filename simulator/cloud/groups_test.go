@@ -19,22 +19,27 @@ func TestCreateGroupReturnsNoIDAndShowsAfterTheLag(t *testing.T) {
 
 	byName := map[string]any{"groupNames": []string{"NEW group"}}
 	require.Empty(t, s.must("D/groups/search", byName).at("data"))
-	require.Equal(t, "409 ADMIN-409-28", codes(s.post("D/groups", map[string]string{"name": "new GROUP"})), "the write side knows at once")
+	require.Equal(t, "409 ADMIN-409-28", codes(s.post("D/groups", map[string]string{"name": "new GROUP"})),
+		"the write side knows at once")
 	s.c.Advance(2 * time.Second)
 	require.Equal(t, []string{"New Group"}, s.must("D/groups/search", byName).each("name"))
 }
 
 func TestGroupFields(t *testing.T) {
 	s := start(t)
-	r := s.must("D/groups/search", map[string]any{"groupNames": []string{"engineering", "reviewers", "jira-users-acme"}, "expand": []string{"counts.users", "counts.resources"}})
+	r := s.must("D/groups/search", map[string]any{"groupNames": []string{"engineering", "reviewers", "jira-users-acme"},
+		"expand": []string{"counts.users", "counts.resources"}})
 	require.Equal(t, []string{"engineering", "jira-users-acme", "reviewers"}, r.each("name"))
-	require.Equal(t, map[string]any{"deletable": false, "modifiable": false, "readable": true}, r.at("data", 0, "managementAccess"))
+	require.Equal(t, map[string]any{"deletable": false, "modifiable": false, "readable": true},
+		r.at("data", 0, "managementAccess"))
 	require.Equal(t, true, r.at("data", 0, "externalSynced"))
 	require.Equal(t, "external", r.at("data", 0, "managedBy"))
 	require.EqualValues(t, 2, r.at("data", 0, "counts", "users"))
-	require.Equal(t, map[string]any{"deletable": false, "modifiable": true, "readable": true}, r.at("data", 1, "managementAccess"))
+	require.Equal(t, map[string]any{"deletable": false, "modifiable": true, "readable": true},
+		r.at("data", 1, "managementAccess"))
 	require.EqualValues(t, 1, r.at("data", 1, "counts", "resources"))
-	require.Equal(t, map[string]any{"deletable": true, "modifiable": true, "readable": true}, r.at("data", 2, "managementAccess"))
+	require.Equal(t, map[string]any{"deletable": true, "modifiable": true, "readable": true},
+		r.at("data", 2, "managementAccess"))
 	require.Nil(t, s.must("D/groups/search", "{}").at("data", 0, "counts"), "counts come only when asked for")
 }
 
@@ -77,7 +82,8 @@ func TestSyncedGroupsAreReadOnly(t *testing.T) {
 func TestProtectedGroupsCannotBeDeleted(t *testing.T) {
 	s := start(t)
 	for name, want := range map[string]string{
-		"jira-users-acme": "403 ADMIN-403-6", "jira-admins-acme": "403 ADMIN-403-6", "org-admins": "403 ADMIN-403-7", "reviewers": "204 ",
+		"jira-users-acme": "403 ADMIN-403-6", "jira-admins-acme": "403 ADMIN-403-6", "org-admins": "403 ADMIN-403-7",
+		"reviewers": "204 ",
 	} {
 		require.Equal(t, want, codes(s.delete("D/groups/"+s.group(name).ID)), name)
 	}
@@ -86,7 +92,8 @@ func TestProtectedGroupsCannotBeDeleted(t *testing.T) {
 func TestOrgAdminsGroupMakesNobodyAnAdmin(t *testing.T) {
 	s := start(t)
 	require.Equal(t, 204, s.add("org-admins", "dan").status)
-	r := s.must("D/users/search", map[string]any{"accountIds": []string{s.account("dan")}, "expand": []string{"platformRoles"}})
+	r := s.must("D/users/search", map[string]any{"accountIds": []string{s.account("dan")},
+		"expand": []string{"platformRoles"}})
 	require.Equal(t, []any{}, r.at("data", 0, "platformRoles"))
 }
 
@@ -147,9 +154,11 @@ func TestCursorsCarryTheQuestion(t *testing.T) {
 	require.Len(t, second.each("name"), 2, "everything beside a cursor is ignored")
 	require.Contains(t, second.word("data", 0, "name"), "eng-")
 	require.NotNil(t, second.at("data", 0, "counts", "users"))
-	require.Equal(t, 400, s.post("D/users/search", map[string]any{"cursor": next}).status, "a cursor belongs to its operation")
+	require.Equal(t, 400, s.post("D/users/search", map[string]any{"cursor": next}).status,
+		"a cursor belongs to its operation")
 	require.Equal(t, 200, s.get("D/groups?cursor="+escape(s.get("D/groups?limit=2").word("links", "next"))).status)
-	require.Equal(t, 400, s.get("D/groups?cursor="+s.get("D/groups?limit=2").word("links", "next")).status, "an unescaped plus sign spoils it")
+	require.Equal(t, 400, s.get("D/groups?cursor="+s.get("D/groups?limit=2").word("links", "next")).status,
+		"an unescaped plus sign spoils it")
 }
 
 func TestPageCapAndURLCursors(t *testing.T) {
@@ -164,11 +173,13 @@ func TestGroupSearchByMemberAndOrder(t *testing.T) {
 	s := start(t)
 	mine := s.must("D/groups/search", map[string]any{"accountIds": []string{s.account("bo")}})
 	require.Equal(t, []string{"engineering", "jira-users-acme"}, mine.each("name"))
-	down := s.walk("D/groups/search", map[string]any{"limit": 2, "sortBy": []any{map[string]string{"field": "name", "direction": "desc"}}}, "name")
+	down := s.walk("D/groups/search",
+		map[string]any{"limit": 2, "sortBy": []any{map[string]string{"field": "name", "direction": "desc"}}}, "name")
 	up := s.walk("D/groups/search", map[string]any{"limit": 3}, "name")
 	slices.Reverse(down)
 	require.Equal(t, up, down)
-	owner := s.must("D/groups/search", map[string]any{"resourceOwners": []string{"jira-software"}, "roleIds": []string{"atlassian/user"}})
+	owner := s.must("D/groups/search",
+		map[string]any{"resourceOwners": []string{"jira-software"}, "roleIds": []string{"atlassian/user"}})
 	require.Equal(t, []string{"jira-users-acme"}, owner.each("name"))
 	require.EqualValues(t, len(up), s.get("D/groups/count").at("count"))
 	require.EqualValues(t, 2, s.get("D/groups/stats").at("totals", "synced"))
@@ -187,7 +198,8 @@ func TestDefaultRoleTellsTheDefaultGroup(t *testing.T) {
 	require.Nil(t, roles("jira-users-acme").at("data", 0, "defaultRole"))
 	require.Equal(t, []any{"atlassian/user"}, roles("jira-users-acme").at("data", 0, "roles"))
 	require.Equal(t, "atlassian/user", roles("reviewers").at("data", 0, "defaultRole"))
-	require.Equal(t, 400, s.post("/_sim/defaults", map[string]any{"app": "jira", "site": "acme", "role": "user", "group": "engineering"}).status)
+	require.Equal(t, 400, s.post("/_sim/defaults",
+		map[string]any{"app": "jira", "site": "acme", "role": "user", "group": "engineering"}).status)
 }
 
 func TestGroupRoleAssignment(t *testing.T) {
@@ -195,11 +207,14 @@ func TestGroupRoleAssignment(t *testing.T) {
 	path := "D/groups/" + s.group("reviewers").ID + "/role-assignments/"
 	body := map[string]string{"resourceId": s.resource("confluence"), "roleId": "atlassian/user"}
 	require.Equal(t, 200, s.post(path+"assign", body).status)
-	require.Equal(t, []cloud.StateRole{{Resource: s.resource("confluence"), App: "confluence", Site: "acme", Role: "atlassian/user"}}, s.group("reviewers").Roles)
+	require.Equal(t, []cloud.StateRole{{Resource: s.resource("confluence"), App: "confluence", Site: "acme",
+		Role: "atlassian/user"}}, s.group("reviewers").Roles)
 	require.Equal(t, 204, s.post(path+"revoke", body).status)
 	require.Empty(t, s.group("reviewers").Roles)
-	require.Equal(t, 404, s.post(path+"assign", map[string]string{"resourceId": "acme", "roleId": "atlassian/user"}).status)
-	require.Equal(t, 400, s.post(path+"assign", map[string]string{"resourceId": s.resource("confluence"), "roleId": "boss"}).status)
+	require.Equal(t, 404, s.post(path+"assign",
+		map[string]string{"resourceId": "acme", "roleId": "atlassian/user"}).status)
+	require.Equal(t, 400, s.post(path+"assign",
+		map[string]string{"resourceId": s.resource("confluence"), "roleId": "boss"}).status)
 	s.settings(map[string]any{"licences": map[string]int{"confluence/acme": 0}})
 	require.Equal(t, "409 ADMIN-409-3", codes(s.post(path+"assign", body)))
 }

@@ -5,16 +5,17 @@ import (
 	"time"
 )
 
-// Change is one change that took effect, whoever made it and by whichever API; a write that found it so already is none.
-// What was seeded has no entry: the state after seeding is what the history begins with.
+// Change is one change that took effect, whoever made it and by whichever API; a write that found it so already is
+// none. What was seeded has no entry: the state after seeding is what the history begins with.
 type Change struct {
 	At      time.Time `json:"at"` // on the simulator's clock; reads show it only after their lag
 	Account string    `json:"account"`
 	Email   string    `json:"email"`
-	What    string    `json:"what"`          // a What…, group:<name>, or role:<app>/<site>/<role> given directly
-	Holds   bool      `json:"holds"`         // whether the person holds it from then on
-	By      string    `json:"by"`            // e-mail address of who did it, or SCIM
-	Key     string    `json:"key,omitempty"` // label of the API key it was done with; absent: by the web interface or SCIM
+	What    string    `json:"what"`  // a What…, group:<name>, or role:<app>/<site>/<role> given directly
+	Holds   bool      `json:"holds"` // whether the person holds it from then on
+	By      string    `json:"by"`    // e-mail address of who did it, or SCIM
+	// label of the API key it was done with; absent: by the web interface or SCIM
+	Key string `json:"key,omitempty"`
 }
 
 // What a change may be about, beside groups and app roles.
@@ -28,7 +29,8 @@ const (
 // note adds a change to the history.
 func (c *Cloud) note(u *user, what string, holds bool, by actor) {
 	change := Change{
-		At: time.Unix(0, c.now()).UTC(), Account: u.id, Email: u.email, What: what, Holds: holds, By: by.label, Key: by.token,
+		At: time.Unix(0, c.now()).UTC(), Account: u.id, Email: u.email, What: what, Holds: holds, By: by.label,
+		Key: by.token,
 	}
 	if by.user != nil {
 		change.By = by.user.email

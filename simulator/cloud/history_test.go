@@ -21,9 +21,12 @@ func TestHistoryTellsWhoHeldWhatFromWhen(t *testing.T) {
 	s := start(t)
 	began := time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
 	require.Empty(t, s.c.History(), "seeding is not in it")
-	eve := s.must("O/users/invite", map[string]any{"emails": []string{"eve@elsewhere.example"}, "additionalGroups": []string{s.group("reviewers").ID}}).word("data", 0, "id")
+	eve := s.must("O/users/invite",
+		map[string]any{"emails": []string{"eve@elsewhere.example"},
+			"additionalGroups": []string{s.group("reviewers").ID}}).word("data", 0, "id")
 	s.c.Advance(time.Minute)
-	orgRole, appRole := map[string]string{"role": "atlassian/org-admin"}, map[string]string{"role": "atlassian/admin", "resource": s.resource("jira-software")}
+	orgRole, appRole := map[string]string{"role": "atlassian/org-admin"},
+		map[string]string{"role": "atlassian/admin", "resource": s.resource("jira-software")}
 	for range 2 { // what is so already is no change
 		require.Equal(t, 204, s.post("V1/users/"+eve+"/role-assignments/assign", orgRole).status)
 		require.Equal(t, 204, s.post("V1/users/"+eve+"/roles/assign", appRole).status)
@@ -34,11 +37,14 @@ func TestHistoryTellsWhoHeldWhatFromWhen(t *testing.T) {
 	s.c.Advance(time.Minute)
 	require.Equal(t, 204, s.delete("D/users/"+eve).status)
 
-	const by, key, reviewers, admin = "ana@example.com", "organization API key", "group:reviewers", "role:jira-software/acme/admin"
+	const by, key, reviewers, admin = "ana@example.com", "organization API key", "group:reviewers",
+		"role:jira-software/acme/admin"
 	want := []line{
 		{0, cloud.WhatPresence, true, by, key}, {0, cloud.WhatDirectory, true, by, key}, {0, reviewers, true, by, key},
-		{time.Minute, cloud.WhatOrgAdmin, true, by, key}, {time.Minute, admin, true, by, key}, {time.Minute, cloud.WhatDirectory, false, by, key},
-		{2 * time.Minute, cloud.WhatDirectory, true, "carol@example.com", ""}, {2 * time.Minute, cloud.WhatOrgAdmin, false, "carol@example.com", ""},
+		{time.Minute, cloud.WhatOrgAdmin, true, by, key}, {time.Minute, admin, true, by, key},
+		{time.Minute, cloud.WhatDirectory, false, by, key},
+		{2 * time.Minute, cloud.WhatDirectory, true, "carol@example.com", ""},
+		{2 * time.Minute, cloud.WhatOrgAdmin, false, "carol@example.com", ""},
 		{3 * time.Minute, reviewers, false, by, key}, {3 * time.Minute, admin, false, by, key},
 		{3 * time.Minute, cloud.WhatDirectory, false, by, key}, {3 * time.Minute, cloud.WhatPresence, false, by, key},
 	}

@@ -15,8 +15,9 @@ type invitation struct {
 	} `json:"permissionRules"`
 }
 
-// inviteUsers brings people into the directory, into the default groups of the roles asked for, and into more groups: 200 when all
-// went well, 206 when something failed. Nobody asked the access policy: these are the foreign members that a sync finds.
+// inviteUsers brings people into the directory, into the default groups of the roles asked for, and into more groups:
+// 200 when all went well, 206 when something failed. Nobody asked the access policy: these are the foreign members that
+// a sync finds.
 func (c *Cloud) inviteUsers(r *call) answer {
 	var body invitation
 	if !r.decode(&body) || len(body.Emails) == 0 || len(body.Emails) > 25 {
@@ -75,10 +76,12 @@ func (c *Cloud) invite(r *call, email string, body invitation) (out any, good bo
 	for _, id := range body.AdditionalGroups {
 		groups = append(groups, result("group", id, c.inviteInto(r, u, c.group(id))))
 	}
-	return map[string]any{"email": email, "id": u.id, "results": []any{map[string]any{"roleAssignmentResult": roles, "groupAssignmentResult": groups}}}, good
+	return map[string]any{"email": email, "id": u.id,
+		"results": []any{map[string]any{"roleAssignmentResult": roles, "groupAssignmentResult": groups}}}, good
 }
 
-// grantByDefault puts the person into the role's default groups, or gives the role directly where there is none. It returns why not.
+// grantByDefault puts the person into the role's default groups, or gives the role directly where there is none. It
+// returns why not.
 func (c *Cloud) grantByDefault(r *call, u *user, app *resource, role string) any {
 	placed := false
 	for _, g := range c.groups {

@@ -2,8 +2,9 @@ package cloud
 
 import "slices"
 
-// Reads may have to show the past: the lag between a write and its appearance, or a fault that serves an old copy. So every
-// change is kept in a journal, and a view undoes those that came after its time. A view of the present costs nothing extra.
+// Reads may have to show the past: the lag between a write and its appearance, or a fault that serves an old copy. So
+// every change is kept in a journal, and a view undoes those that came after its time. A view of the present costs
+// nothing extra.
 
 // membershipChange is one entry in the journals of the group and of the user it concerns.
 type membershipChange struct {
@@ -118,7 +119,8 @@ func (v view) groupsOf(u *user) []*group {
 	return groups
 }
 
-// directOf are the app roles that the view shows as given to the user directly. The caller must not change or keep the slice.
+// directOf are the app roles that the view shows as given to the user directly. The caller must not change or keep the
+// slice.
 func (v view) directOf(u *user) []roleGrant {
 	direct, copied := u.direct, false
 	for i := len(u.given) - 1; i >= 0 && u.given[i].at > v.roles; i-- {

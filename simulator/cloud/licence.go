@@ -3,7 +3,8 @@ package cloud
 import "slices"
 
 // unbilled are the roles that take no licence (the vendor's list).
-var unbilled = []string{"atlassian/customer", "atlassian/contributor", "atlassian/basic", "atlassian/stakeholder", "atlassian/user-access-admin"}
+var unbilled = []string{"atlassian/customer", "atlassian/contributor", "atlassian/basic", "atlassian/stakeholder",
+	"atlassian/user-access-admin"}
 
 // billable says whether the user can take a seat at all: suspended and deactivated people and app accounts take none.
 func (u *user) billable() bool { return !u.app && !u.inactive && u.member.now && !u.suspended.now }

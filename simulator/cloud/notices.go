@@ -11,7 +11,8 @@ const (
 	largestNotice = 1 << 20 // bytes
 )
 
-// postNotice takes a notice as a webhook's receiver would: /_sim/notices stands for everybody's mailbox, in demonstrations.
+// postNotice takes a notice as a webhook's receiver would: /_sim/notices stands for everybody's mailbox, in
+// demonstrations.
 func (c *Cloud) postNotice(r *http.Request) (any, error) {
 	var notice json.RawMessage
 	if err := json.NewDecoder(http.MaxBytesReader(nil, r.Body, largestNotice)).Decode(&notice); err != nil {

@@ -29,7 +29,8 @@ func (c *Cloud) orgJSON(r *call) map[string]any {
 	self := r.base() + "/v1/orgs/" + c.info.OrgID
 	related := func(what string) any { return map[string]any{"links": map[string]any{"related": self + "/" + what}} }
 	return map[string]any{"id": c.info.OrgID, "type": "orgs", "attributes": map[string]any{"name": c.options.OrgName},
-		"relationships": map[string]any{"domains": related("domains"), "users": related("users")}, "links": map[string]any{"self": self}}
+		"relationships": map[string]any{"domains": related("domains"), "users": related("users")},
+		"links":         map[string]any{"self": self}}
 }
 
 func (c *Cloud) listOrgs(r *call) answer {
@@ -83,17 +84,21 @@ func (c *Cloud) listManaged(r *call) answer {
 		access := []any{}
 		for _, app := range r.view.appsOf(u) {
 			if at, ever := c.lastActive(u, app); ever && slices.Contains(productKeys, app.activity) {
-				access = append(access, map[string]any{"key": app.activity, "name": app.title, "url": "https://" + app.site + ".atlassian.net", "last_active": timestamp(at)})
+				access = append(access, map[string]any{"key": app.activity, "name": app.title,
+					"url": "https://" + app.site + ".atlassian.net", "last_active": timestamp(at)})
 			}
 		}
-		return map[string]any{"account_id": u.id, "account_type": "atlassian", "account_status": u.accountStatus(), "name": u.name, "picture": picture, "email": u.email,
-			"access_billable": len(u.seats) > 0, "product_access": access, "links": map[string]any{"self": "https://api.atlassian.com/users/" + u.id + "/manage/profile"}}
+		return map[string]any{"account_id": u.id, "account_type": "atlassian", "account_status": u.accountStatus(),
+			"name": u.name, "picture": picture, "email": u.email,
+			"access_billable": len(u.seats) > 0, "product_access": access,
+			"links": map[string]any{"self": "https://api.atlassian.com/users/" + u.id + "/manage/profile"}}
 	}
 	return c.v1Page(r, len(managed), 100, item, map[string]any{"total": len(managed)})
 }
 
 // productKeys are the apps that activity data knows.
-var productKeys = []string{"jira-software", "jira-service-desk", "jira-core", "jira-ops", "stride", "hipchat", "confluence", "bitbucket", "trello", "opsgenie", "statuspage"}
+var productKeys = []string{"jira-software", "jira-service-desk", "jira-core", "jira-ops", "stride", "hipchat",
+	"confluence", "bitbucket", "trello", "opsgenie", "statuspage"}
 
 func (c *Cloud) getLastActive(r *call) answer {
 	u := c.userByID[r.PathValue("accountId")]
@@ -108,7 +113,8 @@ func (c *Cloud) getLastActive(r *call) answer {
 	access := []any{}
 	for _, app := range r.view.appsOf(u) {
 		if at, ever := c.lastActive(u, app); ever && slices.Contains(productKeys, app.activity) {
-			access = append(access, map[string]any{"id": app.ari, "key": app.activity, "last_active": timestamp(at)[:10], "last_active_timestamp": timestamp(at)})
+			access = append(access, map[string]any{"id": app.ari, "key": app.activity,
+				"last_active": timestamp(at)[:10], "last_active_timestamp": timestamp(at)})
 		}
 	}
 	start := min(cur.Position, len(access))
@@ -122,7 +128,8 @@ func (c *Cloud) getLastActive(r *call) answer {
 		if next != "" {
 			links["next"] = c.cursorLink(r, next)
 		}
-		return map[string]any{"data": map[string]any{"product_access": items, "added_to_org": added[:10], "added_to_org_timestamp": added}, "links": links}
+		return map[string]any{"data": map[string]any{"product_access": items, "added_to_org": added[:10],
+			"added_to_org_timestamp": added}, "links": links}
 	}
 	return answer{status: http.StatusOK, page: p}
 }
@@ -130,8 +137,9 @@ func (c *Cloud) getLastActive(r *call) answer {
 func (c *Cloud) domainJSON(r *call, i int) map[string]any {
 	id := c.stableID("domain", c.domains[i])
 	return map[string]any{"id": id, "type": "domains",
-		"attributes": map[string]any{"name": c.domains[i], "claim": map[string]any{"type": "dns", "status": "verified"}},
-		"links":      map[string]any{"self": r.base() + "/v1/orgs/" + c.info.OrgID + "/domains/" + id}}
+		"attributes": map[string]any{"name": c.domains[i],
+			"claim": map[string]any{"type": "dns", "status": "verified"}},
+		"links": map[string]any{"self": r.base() + "/v1/orgs/" + c.info.OrgID + "/domains/" + id}}
 }
 
 func (c *Cloud) listDomains(r *call) answer {
@@ -156,7 +164,8 @@ func (c *Cloud) listDirectories(r *call) answer {
 	values := r.URL.Query()
 	ids := r.list("directoryIds")
 	given := values.Get("cursor")
-	if err := firstError(err, limits(limit, maxLimit), bounds("directoryIds", ids, 10, false)); err != nil && given == "" {
+	if err := firstError(err, limits(limit, maxLimit), bounds("directoryIds", ids, 10, false)); err != nil &&
+		given == "" {
 		return badRequest("ADMIN-400-19", err.Error())
 	}
 	if given != "" { // a centralized organization has one directory, so there is no second page
@@ -165,9 +174,11 @@ func (c *Cloud) listDirectories(r *call) answer {
 	const name = "Primary Directory"
 	items := []any{}
 	u := c.userByID[values.Get("accountId")]
-	if (ids == nil || slices.Contains(ids, c.info.DirectoryID)) && strings.Contains(strings.ToLower(name), strings.ToLower(values.Get("searchTerm"))) &&
+	if (ids == nil || slices.Contains(ids, c.info.DirectoryID)) &&
+		strings.Contains(strings.ToLower(name), strings.ToLower(values.Get("searchTerm"))) &&
 		(values.Get("accountId") == "" || u != nil && u.member.at(r.view.until)) {
-		items = append(items, map[string]any{"directoryId": c.info.DirectoryID, "name": name, "icon": "https://" + c.options.Sites[0] + ".atlassian.net/icon.png"})
+		items = append(items, map[string]any{"directoryId": c.info.DirectoryID, "name": name,
+			"icon": "https://" + c.options.Sites[0] + ".atlassian.net/icon.png"})
 	}
 	return answer{status: http.StatusOK, page: c.pageOf(r, map[string]any{}, "", "", items)}
 }

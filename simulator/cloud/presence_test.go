@@ -15,7 +15,8 @@ var withEve = cloud.OrgFile{People: []string{"ana", "eve"}, Invited: []string{"e
 
 func (s *sim) changeRole(verb, person, role, app string) reply {
 	s.t.Helper()
-	return s.post("V1/users/"+s.account(person)+"/roles/"+verb, map[string]string{"role": role, "resource": s.resource(app)})
+	return s.post("V1/users/"+s.account(person)+"/roles/"+verb,
+		map[string]string{"role": role, "resource": s.resource(app)})
 }
 
 func TestDirectRolesSettleLate(t *testing.T) {
@@ -42,7 +43,8 @@ func TestRevokingWhatIsNotHeldIsNoChange(t *testing.T) {
 
 	require.Equal(t, 204, s.delete("D/users/"+s.account("eve")).status)
 	require.Equal(t, "404 ADMIN-UAM-404-3", codes(s.changeRole("revoke", "eve", "atlassian/admin", "confluence")))
-	require.Equal(t, "404 ADMIN-UAM-404-3", codes(s.post("V1/users/"+s.account("eve")+"/role-assignments/revoke", orgRole)))
+	require.Equal(t, "404 ADMIN-UAM-404-3",
+		codes(s.post("V1/users/"+s.account("eve")+"/role-assignments/revoke", orgRole)))
 }
 
 func TestThoseRemovedComeBackWithNothing(t *testing.T) {
@@ -51,14 +53,17 @@ func TestThoseRemovedComeBackWithNothing(t *testing.T) {
 	require.Equal(t, 204, s.changeRole("assign", "eve", "atlassian/admin", "jira-software").status)
 	require.Equal(t, 204, s.post("D/users/"+eve+"/suspend", nil).status)
 	require.Equal(t, 204, s.delete("D/users/"+eve).status)
-	require.Equal(t, eve, s.must("O/users/invite", map[string]any{"emails": []string{"Eve@example.com"}}).word("data", 0, "id"))
+	require.Equal(t, eve, s.must("O/users/invite", map[string]any{"emails": []string{"Eve@example.com"}}).word("data",
+		0, "id"))
 
-	r := s.must("D/users/search", map[string]any{"accountIds": []string{eve}, "expand": []string{"groups", "platformRoles", "productAccess"}})
+	r := s.must("D/users/search", map[string]any{"accountIds": []string{eve},
+		"expand": []string{"groups", "platformRoles", "productAccess"}})
 	require.Equal(t, "active", r.at("data", 0, "membershipStatus"))
 	for _, member := range []string{"groups", "platformRoles", "productAccess"} {
 		require.Empty(t, r.at("data", 0, member), member)
 	}
-	require.Equal(t, []string{"user_granted_role", "user_access_suspended", "user_removed_from_group", "user_revoked_role", "user_removed_from_directory", "user_invited"},
+	require.Equal(t, []string{"user_granted_role", "user_access_suspended", "user_removed_from_group",
+		"user_revoked_role", "user_removed_from_directory", "user_invited"},
 		s.get("V1/events-stream").actions())
 }
 
@@ -81,7 +86,9 @@ func TestThoseInvitedShowAfterTheLag(t *testing.T) {
 	s.settings(map[string]any{"lag": "3s"})
 	eve := s.must("O/users/invite", map[string]any{"emails": []string{"eve@elsewhere.example"}}).word("data", 0, "id")
 	found := func() []string {
-		return s.must("D/users/search", map[string]any{"emails": []string{"eve@elsewhere.example"}, "membershipStatus": []string{"active", "no_membership"}}).each("accountId")
+		return s.must("D/users/search",
+			map[string]any{"emails": []string{"eve@elsewhere.example"},
+				"membershipStatus": []string{"active", "no_membership"}}).each("accountId")
 	}
 	require.Equal(t, 404, s.get("D/users/"+eve).status)
 	require.Equal(t, 404, s.get("D/users/"+eve+"/role-assignments").status)

@@ -10,13 +10,15 @@ import (
 
 // OrgProfile is what an OrgFile says of one person beside their groups.
 type OrgProfile struct {
-	Title         string            `json:"title,omitempty"`
-	Department    string            `json:"department,omitempty"`
-	Organization  string            `json:"organization,omitempty"`
-	Location      string            `json:"location,omitempty"`
-	EmailVerified *bool             `json:"emailVerified,omitempty"` // default true
-	MFAEnabled    *bool             `json:"mfaEnabled,omitempty"`    // default: seven of eight managed accounts; unmanaged ones cannot have it
-	LastActive    map[string]string `json:"lastActive,omitempty"`    // app, on all sites, or app/site, which goes first → RFC 3339 or never
+	Title         string `json:"title,omitempty"`
+	Department    string `json:"department,omitempty"`
+	Organization  string `json:"organization,omitempty"`
+	Location      string `json:"location,omitempty"`
+	EmailVerified *bool  `json:"emailVerified,omitempty"` // default true
+	// default: seven of eight managed accounts; unmanaged ones cannot have it
+	MFAEnabled *bool `json:"mfaEnabled,omitempty"`
+	// app, on all sites, or app/site, which goes first → RFC 3339 or never
+	LastActive map[string]string `json:"lastActive,omitempty"`
 }
 
 func (s *seeding) profiles(all map[string]OrgProfile) error {
@@ -25,7 +27,8 @@ func (s *seeding) profiles(all map[string]OrgProfile) error {
 		if u == nil {
 			return fmt.Errorf("profiles: %q is not one of the people", key)
 		}
-		change := profileChange{Title: &p.Title, Department: &p.Department, Organization: &p.Organization, Location: &p.Location,
+		change := profileChange{Title: &p.Title, Department: &p.Department, Organization: &p.Organization,
+			Location:      &p.Location,
 			EmailVerified: p.EmailVerified, MFAEnabled: p.MFAEnabled}
 		if err := change.check(u); err != nil {
 			return fmt.Errorf("profiles: %q: %w", key, err)
@@ -40,7 +43,8 @@ func (s *seeding) profiles(all map[string]OrgProfile) error {
 
 func (s *seeding) activity(u *user, dates map[string]string) error {
 	names := slices.Sorted(maps.Keys(dates))
-	slices.SortStableFunc(names, func(a, b string) int { return strings.Count(a, "/") - strings.Count(b, "/") }) // app/site after app
+	// app/site after app
+	slices.SortStableFunc(names, func(a, b string) int { return strings.Count(a, "/") - strings.Count(b, "/") })
 	for _, name := range names {
 		at, err := lastUse(dates[name])
 		if err != nil {
@@ -127,9 +131,10 @@ func (p *profileChange) apply(u *user) {
 	}
 }
 
-// setProfile changes the account at once; no lag is known for it. A SCIM record keeps what the identity provider wrote, and its
-// next write puts that back. Of an account's profile the action names that are known (public rule sets; the vendor publishes none)
-// name one change only, the end of two-step verification: all others make no event, as those that come through SCIM make none.
+// setProfile changes the account at once; no lag is known for it. A SCIM record keeps what the identity provider wrote,
+// and its next write puts that back. Of an account's profile the action names that are known (public rule sets; the
+// vendor publishes none) name one change only, the end of two-step verification: all others make no event, as those
+// that come through SCIM make none.
 func (c *Cloud) setProfile(u *user, p profileChange, by actor) {
 	had := u.mfa()
 	p.apply(u)

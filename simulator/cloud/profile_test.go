@@ -38,8 +38,10 @@ func TestProfilesAreChangedByHand(t *testing.T) {
 		require.Nil(t, fresh.at(member), member)
 	}
 
-	s.must("/_sim/people/bo", map[string]any{"name": "Bo Berg", "title": "Analyst", "department": "Data", "organization": "Talent", "location": "New York", "emailVerified": false, "mfaEnabled": true})
-	changed := map[string]any{"name": "Bo Berg", "nickname": "bo", "jobTitle": "Analyst", "department": "Data", "organization": "Talent", "location": "New York", "emailVerified": false, "mfaEnabled": true}
+	s.must("/_sim/people/bo", map[string]any{"name": "Bo Berg", "title": "Analyst", "department": "Data",
+		"organization": "Talent", "location": "New York", "emailVerified": false, "mfaEnabled": true})
+	changed := map[string]any{"name": "Bo Berg", "nickname": "bo", "jobTitle": "Analyst", "department": "Data",
+		"organization": "Talent", "location": "New York", "emailVerified": false, "mfaEnabled": true}
 	shown := func() map[string]any {
 		out, one := map[string]any{}, reply{json: s.get("D/users/" + s.account("bo")).at("data")}
 		for member := range changed {
@@ -51,9 +53,11 @@ func TestProfilesAreChangedByHand(t *testing.T) {
 		return out
 	}
 	require.Equal(t, changed, shown())
-	require.Equal(t, map[string]any{"job_title": "Analyst", "department": "Data", "organization": "Talent", "location": "New York"},
+	require.Equal(t, map[string]any{"job_title": "Analyst", "department": "Data", "organization": "Talent",
+		"location": "New York"},
 		s.get("/users/"+s.account("bo")+"/manage/profile").at("account", "extended_profile"))
-	require.Equal(t, []string{s.account("bo")}, s.must("D/users/search", map[string]any{"searchTerm": "berg"}).each("accountId"))
+	require.Equal(t, []string{s.account("bo")},
+		s.must("D/users/search", map[string]any{"searchTerm": "berg"}).each("accountId"))
 
 	s.must("/_sim/people/bo", map[string]any{"title": ""})
 	delete(changed, "jobTitle")
@@ -62,7 +66,8 @@ func TestProfilesAreChangedByHand(t *testing.T) {
 	require.Empty(t, s.c.History())
 
 	with := func(enabled bool) []string {
-		return s.must("D/users/search", map[string]any{"mfaEnabled": enabled, "accountIds": []string{s.account("bo")}}).each("accountId")
+		return s.must("D/users/search",
+			map[string]any{"mfaEnabled": enabled, "accountIds": []string{s.account("bo")}}).each("accountId")
 	}
 	require.NotEmpty(t, with(true))
 	for range 2 {
@@ -78,10 +83,12 @@ func TestProfilesAreChangedByHand(t *testing.T) {
 }
 
 func TestChangesOfAPersonAreRefusedWhole(t *testing.T) {
-	s := startWith(t, cloud.Options{}, cloud.OrgFile{People: []string{"ana", "eve@outside.example"}, Admins: []string{"ana"}})
+	s := startWith(t, cloud.Options{},
+		cloud.OrgFile{People: []string{"ana", "eve@outside.example"}, Admins: []string{"ana"}})
 	before := s.user("eve@outside.example").json
 	for _, body := range []map[string]any{
-		{"title": "Boss", "orgAdmin": true, "name": " "}, {"title": "Boss", "orgAdmin": true, "mfaEnabled": true}, {"title": "Boss", "orgAdmin": true, "jobTitle": "Boss"}, {"title": 7},
+		{"title": "Boss", "orgAdmin": true, "name": " "}, {"title": "Boss", "orgAdmin": true, "mfaEnabled": true},
+		{"title": "Boss", "orgAdmin": true, "jobTitle": "Boss"}, {"title": 7},
 	} {
 		r := s.post("/_sim/people/eve@outside.example", body)
 		require.Equal(t, 400, r.status, body)
@@ -96,14 +103,17 @@ func TestChangesOfAPersonAreRefusedWhole(t *testing.T) {
 
 func TestAdministratorsAreMadeAndPeopleSuspendedByHand(t *testing.T) {
 	s := start(t)
-	for _, change := range []map[string]any{{"orgAdmin": true}, {"suspended": true}, {"suspended": false}, {"orgAdmin": false}} {
+	for _, change := range []map[string]any{{"orgAdmin": true}, {"suspended": true}, {"suspended": false},
+		{"orgAdmin": false}} {
 		s.must("/_sim/people/dan", change)
 		s.must("/_sim/people/dan", change) // what is so already is no change
 	}
 	feed := s.get("V1/events-stream")
-	require.Equal(t, []string{"user_granted_role", "user_access_suspended", "user_access_restored", "user_revoked_role"}, feed.actions())
+	require.Equal(t, []string{"user_granted_role", "user_access_suspended", "user_access_restored",
+		"user_revoked_role"}, feed.actions())
 	for i := range 4 {
-		require.Equal(t, "carol@example.com", feed.at("data", i, "attributes", "actor", "email"), "an admin, and not the key's owner")
+		require.Equal(t, "carol@example.com", feed.at("data", i, "attributes", "actor", "email"),
+			"an admin, and not the key's owner")
 		require.Nil(t, feed.at("data", i, "attributes", "actor", "auth"), "by hand, with no key")
 		require.Equal(t, s.account("dan"), feed.at("data", i, "attributes", "context", 0, "id"))
 	}
@@ -126,7 +136,8 @@ func TestProvisioningWritesTheOrganizationToo(t *testing.T) {
 	require.Equal(t, "Talent", s.get(user).at("organization"), "a seeded record follows its account")
 	patch := func(path, value string) {
 		t.Helper()
-		r := s.call("PATCH", user, map[string]any{"operations": []any{map[string]any{"op": "replace", "path": path, "value": value}}})
+		r := s.call("PATCH", user, map[string]any{
+			"operations": []any{map[string]any{"op": "replace", "path": path, "value": value}}})
 		require.Equal(t, 200, r.status, r.text)
 	}
 	patch("title", "Analyst")
@@ -143,7 +154,9 @@ func TestTwoStepVerificationIsKnownOfManagedAccountsOnly(t *testing.T) {
 	bo := s.account("bo")
 	s.must("/_sim/people/bo", map[string]any{"mfaEnabled": true})
 	require.Equal(t, true, s.get("D/users/"+bo).at("data", "mfaEnabled"))
-	r := s.call("PATCH", "S/Users/"+s.scimUser("bo"), map[string]any{"operations": []any{map[string]any{"op": "replace", "path": "emails.value", "value": "bo@outside.example"}}})
+	r := s.call("PATCH", "S/Users/"+s.scimUser("bo"),
+		map[string]any{"operations": []any{map[string]any{"op": "replace", "path": "emails.value",
+			"value": "bo@outside.example"}}})
 	require.Equal(t, 200, r.status, r.text)
 	require.Equal(t, "unmanaged", s.get("D/users/"+bo).at("data", "claimStatus"))
 	require.Equal(t, false, s.get("D/users/"+bo).at("data", "mfaEnabled"))
@@ -160,7 +173,8 @@ func TestSeededProfiles(t *testing.T) {
 			"eve@outside.example":{"mfaEnabled":false}}}`), &file))
 	s := startWith(t, cloud.Options{Sites: []string{"acme", "beta"}}, file)
 	bo := s.user("bo")
-	for member, want := range map[string]any{"jobTitle": "Analyst", "department": "Data", "organization": "Talent", "location": "New York", "emailVerified": false, "mfaEnabled": true,
+	for member, want := range map[string]any{"jobTitle": "Analyst", "department": "Data", "organization": "Talent",
+		"location": "New York", "emailVerified": false, "mfaEnabled": true,
 		"membershipStatus": "suspended", "status": "suspended"} {
 		require.Equal(t, want, bo.at(member), member)
 	}
@@ -171,7 +185,8 @@ func TestSeededProfiles(t *testing.T) {
 	dates := map[string]any{}
 	active := s.lastActive("bo")
 	for i := range active.at("data", "product_access").([]any) {
-		dates[active.word("data", "product_access", i, "id")] = active.at("data", "product_access", i, "last_active_timestamp")
+		dates[active.word("data", "product_access", i, "id")] = active.at("data", "product_access", i,
+			"last_active_timestamp")
 	}
 	want := map[string]any{}
 	for _, r := range s.c.State().Resources {
@@ -192,14 +207,21 @@ func TestSeedNamesTheProfileThatCannotBe(t *testing.T) {
 	yes := true
 	for want, file := range map[string]cloud.OrgFile{
 		`profiles: "b" is not one`: {Profiles: map[string]cloud.OrgProfile{"a": {}, "b": {}}},
-		`profiles: "x@out.example": mfaEnabled is known of managed accounts only`: {Profiles: map[string]cloud.OrgProfile{"x@out.example": {MFAEnabled: &yes}}},
-		`profiles: "a": lastActive: there is no app "trello" on any site`:         {Profiles: map[string]cloud.OrgProfile{"a": {LastActive: map[string]string{"trello": "never"}}}},
-		`profiles: "a": lastActive: there is no app "jira" on a site "beta"`:      {Profiles: map[string]cloud.OrgProfile{"a": {LastActive: map[string]string{"jira/beta": "never"}}}},
-		`profiles: "a": lastActive: "jira": "" is no time`:                        {Profiles: map[string]cloud.OrgProfile{"a": {LastActive: map[string]string{"jira": ""}}}},
-		`profiles: "a": lastActive: "jira": "2026-01-31" is no time`:              {Profiles: map[string]cloud.OrgProfile{"a": {LastActive: map[string]string{"jira": "2026-01-31"}}}},
-		`profiles: "a": lastActive: "jira": "1969-01-31T10:00:00Z" is not after`:  {Profiles: map[string]cloud.OrgProfile{"a": {LastActive: map[string]string{"jira": "1969-01-31T10:00:00Z"}}}},
-		`suspended: "b" is not one`:                                               {Suspended: []string{"b"}},
-		`suspended: "a" is not one of the people, or there twice`:                 {Suspended: []string{"a", "a"}},
+		`profiles: "x@out.example": mfaEnabled is known of managed accounts only`: {
+			Profiles: map[string]cloud.OrgProfile{"x@out.example": {MFAEnabled: &yes}}},
+		`profiles: "a": lastActive: there is no app "trello" on any site`: {
+			Profiles: map[string]cloud.OrgProfile{"a": {LastActive: map[string]string{"trello": "never"}}}},
+		`profiles: "a": lastActive: there is no app "jira" on a site "beta"`: {
+			Profiles: map[string]cloud.OrgProfile{"a": {LastActive: map[string]string{"jira/beta": "never"}}}},
+		`profiles: "a": lastActive: "jira": "" is no time`: {
+			Profiles: map[string]cloud.OrgProfile{"a": {LastActive: map[string]string{"jira": ""}}}},
+		`profiles: "a": lastActive: "jira": "2026-01-31" is no time`: {
+			Profiles: map[string]cloud.OrgProfile{"a": {LastActive: map[string]string{"jira": "2026-01-31"}}}},
+		`profiles: "a": lastActive: "jira": "1969-01-31T10:00:00Z" is not after`: {
+			Profiles: map[string]cloud.OrgProfile{
+				"a": {LastActive: map[string]string{"jira": "1969-01-31T10:00:00Z"}}}},
+		`suspended: "b" is not one`:                               {Suspended: []string{"b"}},
+		`suspended: "a" is not one of the people, or there twice`: {Suspended: []string{"a", "a"}},
 	} {
 		s := start(t)
 		before := s.c.State()
@@ -212,7 +234,8 @@ func TestSeedNamesTheProfileThatCannotBe(t *testing.T) {
 func TestActivityIsSetToATimeOrToNever(t *testing.T) {
 	s := start(t)
 	set := func(at any) reply {
-		return s.post("/_sim/activity", map[string]any{"people": []string{"bo"}, "app": "jira", "site": "acme", "at": at})
+		return s.post("/_sim/activity",
+			map[string]any{"people": []string{"bo"}, "app": "jira", "site": "acme", "at": at})
 	}
 	known := func() any { return s.lastActive("bo").at("data", "product_access", 0, "last_active_timestamp") }
 	for _, never := range []any{"never", time.Time{}, nil} {
@@ -296,7 +319,8 @@ func TestLastActiveDatesHavePages(t *testing.T) {
 	s := start(t)
 	for _, app := range []string{"jira", "confluence"} {
 		s.must("/_sim/groups/"+app+"-users-acme/members", map[string]any{"people": []string{"bo"}})
-		s.must("/_sim/activity", map[string]any{"people": []string{"bo"}, "app": app, "site": "acme", "at": "2026-01-31T10:00:00Z"})
+		s.must("/_sim/activity", map[string]any{"people": []string{"bo"}, "app": app, "site": "acme",
+			"at": "2026-01-31T10:00:00Z"})
 	}
 	require.Len(t, s.lastActive("bo").at("data", "product_access"), 2)
 	require.Nil(t, s.lastActive("bo").at("links", "next"))

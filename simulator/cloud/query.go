@@ -70,7 +70,8 @@ func checkSort(sort []sortBy, field string) error {
 	if len(sort) != 1 {
 		return fmt.Errorf("sortBy holds %d items: exactly 1 is allowed", len(sort))
 	}
-	return firstError(oneOf("sortBy.field", []string{sort[0].Field}, field), oneOf("sortBy.direction", []string{sort[0].Direction}, "asc", "desc"))
+	return firstError(oneOf("sortBy.field", []string{sort[0].Field}, field),
+		oneOf("sortBy.direction", []string{sort[0].Direction}, "asc", "desc"))
 }
 
 func descending(sort []sortBy) bool { return len(sort) == 1 && sort[0].Direction == "desc" }
@@ -101,8 +102,8 @@ func (r *call) number(name string) (*int, error) {
 	return &n, nil
 }
 
-// resume opens the question of a v2 list: the one that the cursor carries, or the one just asked. A cursor makes every other
-// parameter of the request count for nothing.
+// resume opens the question of a v2 list: the one that the cursor carries, or the one just asked. A cursor makes every
+// other parameter of the request count for nothing.
 func resume[Q any](r *call, given string, asked Q) (query Q, after string, bad *answer) {
 	if given == "" {
 		return asked, "", nil

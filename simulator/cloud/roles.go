@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// assignOrgRole and revokeOrgRole are the only way to make and unmake an organization admin. Reads follow after RoleLag.
+// assignOrgRole and revokeOrgRole are the only way to make and unmake an organization admin. Reads follow after
+// RoleLag.
 func (c *Cloud) assignOrgRole(r *call) answer { return c.changeOrgRole(r, true) }
 
 func (c *Cloud) revokeOrgRole(r *call) answer { return c.changeOrgRole(r, false) }
@@ -59,7 +60,8 @@ func (c *Cloud) changeRole(r *call, holds bool) answer {
 			return badRequest("ADMIN-UAM-400-3", "The role is not valid for resource "+body.Resource+".")
 		}
 		if full := c.shortage(u, []roleGrant{{resource: app, role: body.Role}}); holds && full != nil {
-			return refuse(http.StatusConflict, "ADMIN-UAM-409-3", "The product licence limit is exceeded for "+full.ari+".")
+			return refuse(http.StatusConflict, "ADMIN-UAM-409-3",
+				"The product licence limit is exceeded for "+full.ari+".")
 		}
 		changed = c.setDirectRole(u, app, body.Role, holds, c.caller())
 	}
@@ -76,8 +78,10 @@ type roleFilter struct {
 func (r *call) roleFilter() (f roleFilter, err error) {
 	limit, err := r.number("limit")
 	f = roleFilter{limit, r.list("directoryIds"), r.list("resourceOwners"), r.list("resourceIds"), r.list("roleIds")}
-	return f, firstError(err, limits(limit, maxLimit), bounds("directoryIds", f.Directories, 10, false), bounds("resourceOwners", f.Owners, 10, false),
-		bounds("resourceIds", f.IDs, 20, false), bounds("roleIds", f.Roles, 10, false), oneOf("roleIds", f.Roles, roleIDs...))
+	return f, firstError(err, limits(limit, maxLimit), bounds("directoryIds", f.Directories, 10, false),
+		bounds("resourceOwners", f.Owners, 10, false),
+		bounds("resourceIds", f.IDs, 20, false), bounds("roleIds", f.Roles, 10, false),
+		oneOf("roleIds", f.Roles, roleIDs...))
 }
 
 func (f roleFilter) wants(r *resource, roles []string) bool {
@@ -108,7 +112,8 @@ func (c *Cloud) assignmentPage(r *call, rows func(roleFilter) ([]string, []any))
 	return answer{status: http.StatusOK, page: c.pageOf(r, f, after, next, append([]any{}, items[start:end]...))}
 }
 
-// listGroupRoles tells which roles a group gives, and for which of them it is a default group: the only way to recognise one.
+// listGroupRoles tells which roles a group gives, and for which of them it is a default group: the only way to
+// recognise one.
 func (c *Cloud) listGroupRoles(r *call) answer {
 	g := c.groupByID[strings.TrimPrefix(r.PathValue("groupId"), groupARI)]
 	if g == nil || !r.view.shows(g) {
@@ -129,7 +134,8 @@ func (c *Cloud) listGroupRoles(r *call) answer {
 			}
 			if f.wants(app, roles) {
 				keys = append(keys, app.ari)
-				rows = append(rows, map[string]any{"resourceId": app.ari, "resourceOwner": app.owner, "roles": roles, "defaultRole": defaultRole})
+				rows = append(rows, map[string]any{"resourceId": app.ari, "resourceOwner": app.owner, "roles": roles,
+					"defaultRole": defaultRole})
 			}
 		}
 		return keys, rows
@@ -152,7 +158,8 @@ func (c *Cloud) listUserRoles(r *call) answer {
 			}
 			if f.wants(app, roles) {
 				keys = append(keys, app.ari)
-				rows = append(rows, map[string]any{"resourceId": app.ari, "resourceOwner": app.owner, "directoryId": c.info.DirectoryID,
+				rows = append(rows, map[string]any{"resourceId": app.ari, "resourceOwner": app.owner,
+					"directoryId":         c.info.DirectoryID,
 					"userDirectoryStatus": r.view.membershipStatus(u), "roles": roles, "roleAssignments": methods})
 			}
 		}
@@ -164,7 +171,8 @@ func (c *Cloud) listUserRoles(r *call) answer {
 		if len(roles) > 0 && f.wants(platform, roles) {
 			keys = append(keys, platform.ari)
 			// userDirectoryStatus is left out: the vendor's text says null here, the vendor's schema forbids null.
-			rows = append(rows, map[string]any{"resourceId": platform.ari, "resourceOwner": platform.owner, "directoryId": nil, "roles": roles, "roleAssignments": methods})
+			rows = append(rows, map[string]any{"resourceId": platform.ari, "resourceOwner": platform.owner,
+				"directoryId": nil, "roles": roles, "roleAssignments": methods})
 		}
 		return keys, rows
 	})

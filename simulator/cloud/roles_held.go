@@ -16,7 +16,10 @@ type heldRole struct {
 func (v view) rolesOf(u *user) (held []heldRole) {
 	take := func(grants []roleGrant, method string) {
 		for _, grant := range grants {
-			at := slices.IndexFunc(held, func(h heldRole) bool { return h.resource == grant.resource && h.role == grant.role })
+			at := slices.IndexFunc(held, func(h heldRole) bool {
+				return h.resource == grant.resource &&
+					h.role == grant.role
+			})
 			if at < 0 {
 				held = append(held, heldRole{resource: grant.resource, role: grant.role})
 				at = len(held) - 1
@@ -46,8 +49,8 @@ func (v view) appsOf(u *user) (apps []*resource) {
 	return apps
 }
 
-// platformRoles are the roles above the apps. Being in the group org-admins gives none of them: since the units rollout only a
-// direct assignment makes an organization admin.
+// platformRoles are the roles above the apps. Being in the group org-admins gives none of them: since the units rollout
+// only a direct assignment makes an organization admin.
 func (v view) platformRoles(u *user) []string {
 	roles := []string{}
 	if u.orgAdmin.at(v.roles) {
@@ -62,8 +65,8 @@ func (v view) platformRoles(u *user) []string {
 	return roles
 }
 
-// lastActive is when the person last used the app. Until somebody says otherwise it follows from the seed: one person in ten
-// never did, the others within the last 400 days, most of them lately.
+// lastActive is when the person last used the app. Until somebody says otherwise it follows from the seed: one person
+// in ten never did, the others within the last 400 days, most of them lately.
 func (c *Cloud) lastActive(u *user, r *resource) (at instant, ever bool) {
 	if at, set := u.lastActive[r]; set {
 		return at, at != 0

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// The SCIM directory is what an identity provider writes to. It has its own key and ids; its groups show in the organization's
-// directory as synced groups that nobody else can change.
+// The SCIM directory is what an identity provider writes to. It has its own key and ids; its groups show in the
+// organization's directory as synced groups that nobody else can change.
 
 const (
 	scimUserSchema       = "urn:ietf:params:scim:schemas:core:2.0:User"
@@ -51,7 +51,8 @@ type scimDirectory struct {
 }
 
 func newSCIMDirectory() scimDirectory {
-	return scimDirectory{byID: map[string]*scimUser{}, byUserName: map[string]*scimUser{}, groupByID: map[string]*scimGroup{}}
+	return scimDirectory{byID: map[string]*scimUser{}, byUserName: map[string]*scimUser{},
+		groupByID: map[string]*scimGroup{}}
 }
 
 func (d *scimDirectory) addUser(u *scimUser) {
@@ -100,7 +101,8 @@ func scimList(r *call, total int, item func(int) any) answer {
 		p.items = append(p.items, item(i))
 	}
 	p.render = func(items []any, _ string) any {
-		return map[string]any{"schemas": []string{scimListSchema}, "totalResults": total, "startIndex": start, "itemsPerPage": len(items), "Resources": items}
+		return map[string]any{"schemas": []string{scimListSchema}, "totalResults": total, "startIndex": start,
+			"itemsPerPage": len(items), "Resources": items}
 	}
 	return answer{status: http.StatusOK, page: p}
 }
@@ -115,11 +117,14 @@ func scimFilter(text string, attributes ...string) (attribute, value string, err
 			return attributes[at], value, nil
 		}
 	}
-	return "", "", fmt.Errorf("filter %q is not supported: write %s eq \"value\"", text, strings.Join(attributes, " or "))
+	return "", "", fmt.Errorf("filter %q is not supported: write %s eq \"value\"", text,
+		strings.Join(attributes, " or "))
 }
 
 func (c *Cloud) scimMeta(r *call, kind, id string, created, modified instant) map[string]any {
 	// The schema lists USER and GROUP; only the vendor's example writes Group.
-	location := strings.TrimSuffix(r.base(), "/admin") + "/scim/directory/" + c.info.SCIMDirectoryID + "/" + kind + "s/" + id
-	return map[string]any{"resourceType": strings.ToUpper(kind), "location": location, "created": timestamp(created), "lastModified": timestamp(modified)}
+	location := strings.TrimSuffix(r.base(), "/admin") + "/scim/directory/" + c.info.SCIMDirectoryID + "/" +
+		kind + "s/" + id
+	return map[string]any{"resourceType": strings.ToUpper(kind), "location": location, "created": timestamp(created),
+		"lastModified": timestamp(modified)}
 }

@@ -57,15 +57,16 @@ type scimGroupBody struct {
 	Members     []scimMember `json:"members"`
 }
 
-// createSCIMGroup answers 409 for a name that any group has, except that of a default or built-in group: that one it accepts, and
-// the group never appears in the organization.
+// createSCIMGroup answers 409 for a name that any group has, except that of a default or built-in group: that one it
+// accepts, and the group never appears in the organization.
 func (c *Cloud) createSCIMGroup(r *call) answer {
 	var body scimGroupBody
 	if !r.decode(&body) || strings.TrimSpace(body.DisplayName) == "" {
 		return scimError(http.StatusBadRequest, "invalidValue", "displayName is required.")
 	}
 	existing := c.byName[strings.ToLower(body.DisplayName)]
-	phantom := slices.Contains(builtInGroups, strings.ToLower(body.DisplayName)) || existing != nil && existing.isDefault()
+	phantom := slices.Contains(builtInGroups, strings.ToLower(body.DisplayName)) ||
+		existing != nil && existing.isDefault()
 	if c.scim.group(body.DisplayName) != nil || existing != nil && !phantom {
 		return scimError(http.StatusConflict, "uniqueness", "Resource [GROUP]: with displayName already exists.")
 	}
@@ -74,7 +75,8 @@ func (c *Cloud) createSCIMGroup(r *call) answer {
 		return *bad
 	}
 	now := c.now()
-	g := &scimGroup{id: c.freshID("scim-group"), name: body.DisplayName, externalID: body.ExternalID, phantom: phantom, created: now, modified: now}
+	g := &scimGroup{id: c.freshID("scim-group"), name: body.DisplayName, externalID: body.ExternalID, phantom: phantom,
+		created: now, modified: now}
 	if phantom {
 		g.group = &group{id: c.freshID("group"), name: body.DisplayName, synced: true, created: now}
 	} else {
@@ -87,7 +89,8 @@ func (c *Cloud) createSCIMGroup(r *call) answer {
 }
 
 // builtInGroups are names that Atlassian keeps for itself, beside those of the default groups.
-var builtInGroups = []string{orgAdminsGroup, "site-admins", "system-administrators", "administrators", "atlassian-addons-admin"}
+var builtInGroups = []string{orgAdminsGroup, "site-admins", "system-administrators", "administrators",
+	"atlassian-addons-admin"}
 
 func (g *group) isDefault() bool {
 	return slices.ContainsFunc(g.grants, func(grant roleGrant) bool { return grant.byDefault })
@@ -151,7 +154,8 @@ func (c *Cloud) deleteSCIMGroup(r *call) answer {
 	return noContent()
 }
 
-// scimMembers finds the accounts behind SCIM ids, ordered by account id. A user without an account is a member of nothing.
+// scimMembers finds the accounts behind SCIM ids, ordered by account id. A user without an account is a member of
+// nothing.
 func (c *Cloud) scimMembers(values []scimMember) (members []*user, bad *answer) {
 	if len(values) > scimGroupLimit {
 		out := scimError(http.StatusBadRequest, "tooMany", "A group holds at most 35,000 users.")

@@ -70,7 +70,8 @@ func (c *Cloud) patchMembers(g *scimGroup, members []*user, op patchOperation) (
 	}
 	if strings.EqualFold(path, "displayName") || strings.EqualFold(path, "externalId") {
 		var text string
-		if json.Unmarshal(value, &text) != nil || strings.EqualFold(path, "displayName") && !strings.EqualFold(text, g.name) {
+		if json.Unmarshal(value, &text) != nil || strings.EqualFold(path, "displayName") &&
+			!strings.EqualFold(text, g.name) {
 			return wrong("mutability", "A group cannot be renamed.")
 		}
 		return members, nil

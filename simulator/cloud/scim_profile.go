@@ -90,7 +90,8 @@ func (u *scimUser) current() scimProfile {
 	if a := u.account; a != nil {
 		given, family, _ := strings.Cut(a.name, " ")
 		p.Name = scimName{Formatted: a.name, GivenName: given, FamilyName: family}
-		p.DisplayName, p.NickName, p.Title, p.Department, p.Organization = a.name, a.nickname, a.title, a.department, a.organization
+		p.DisplayName, p.NickName, p.Title, p.Department, p.Organization = a.name, a.nickname, a.title, a.department,
+			a.organization
 		p.Emails = []scimEmail{{Value: a.email, Type: "work", Primary: true}}
 	}
 	return p

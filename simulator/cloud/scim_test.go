@@ -18,7 +18,8 @@ func member(ids ...string) []any {
 }
 
 func patch(operations ...map[string]any) map[string]any {
-	return map[string]any{"schemas": []string{"urn:ietf:params:scim:api:messages:2.0:PatchOp"}, "Operations": operations}
+	return map[string]any{"schemas": []string{"urn:ietf:params:scim:api:messages:2.0:PatchOp"},
+		"Operations": operations}
 }
 
 func TestSCIMGroupShowsAsSyncedGroup(t *testing.T) {
@@ -37,7 +38,8 @@ func TestSCIMGroupShowsAsSyncedGroup(t *testing.T) {
 
 	require.Equal(t, 204, s.delete("S/Groups/"+r.word("id")).status)
 	require.Equal(t, 404, s.get("S/Groups/"+r.word("id")).status)
-	require.Empty(t, s.must("D/groups/search", map[string]any{"groupNames": []string{"ops"}}).at("data"), "the organization's group goes too")
+	require.Empty(t, s.must("D/groups/search", map[string]any{"groupNames": []string{"ops"}}).at("data"),
+		"the organization's group goes too")
 }
 
 func TestSCIMGroupNames(t *testing.T) {
@@ -49,7 +51,8 @@ func TestSCIMGroupNames(t *testing.T) {
 		require.Equal(t, "uniqueness", r.at("scimType"))
 	}
 	before := len(s.c.State().Groups)
-	phantom := s.must("S/Groups", map[string]any{"displayName": "jira-users-acme", "members": member(s.scimUser("carol"))})
+	phantom := s.must("S/Groups", map[string]any{"displayName": "jira-users-acme",
+		"members": member(s.scimUser("carol"))})
 	require.Equal(t, 201, phantom.status, "the name of a default group is accepted")
 	require.Len(t, s.c.State().Groups, before)
 	require.Equal(t, []string{s.account("bo")}, s.group("jira-users-acme").Members, "and changes nothing")
@@ -70,14 +73,22 @@ func TestSCIMGroupPatch(t *testing.T) {
 		body any
 		want []string
 	}{
-		{"add", patch(map[string]any{"op": "add", "path": "members", "value": member(carol, ana)}), []string{"ana", "bo", "carol"}},
-		{"add one, object", patch(map[string]any{"op": "Add", "path": "members", "value": map[string]string{"value": bo}}), []string{"ana", "bo", "carol"}},
-		{"remove by filter", patch(map[string]any{"op": "remove", "path": `members[value eq "` + bo + `"]`}), []string{"ana", "carol"}},
-		{"remove by list", patch(map[string]any{"op": "remove", "path": "members", "value": member(ana)}), []string{"carol"}},
-		{"remove absent", patch(map[string]any{"op": "remove", "path": "members", "value": member(ana)}), []string{"carol"}},
-		{"replace", patch(map[string]any{"op": "replace", "path": "members", "value": member(ana, bo)}), []string{"ana", "bo"}},
-		{"without path", patch(map[string]any{"op": "add", "value": map[string]any{"members": member(carol)}}), []string{"ana", "bo", "carol"}},
-		{"small operations", map[string]any{"operations": []any{map[string]any{"op": "remove", "path": "members"}}}, []string{}},
+		{"add", patch(map[string]any{"op": "add", "path": "members", "value": member(carol, ana)}),
+			[]string{"ana", "bo", "carol"}},
+		{"add one, object", patch(map[string]any{"op": "Add", "path": "members",
+			"value": map[string]string{"value": bo}}), []string{"ana", "bo", "carol"}},
+		{"remove by filter", patch(map[string]any{"op": "remove", "path": `members[value eq "` + bo + `"]`}),
+			[]string{"ana", "carol"}},
+		{"remove by list", patch(map[string]any{"op": "remove", "path": "members", "value": member(ana)}),
+			[]string{"carol"}},
+		{"remove absent", patch(map[string]any{"op": "remove", "path": "members", "value": member(ana)}),
+			[]string{"carol"}},
+		{"replace", patch(map[string]any{"op": "replace", "path": "members", "value": member(ana, bo)}),
+			[]string{"ana", "bo"}},
+		{"without path", patch(map[string]any{"op": "add", "value": map[string]any{"members": member(carol)}}),
+			[]string{"ana", "bo", "carol"}},
+		{"small operations", map[string]any{"operations": []any{map[string]any{"op": "remove", "path": "members"}}},
+			[]string{}},
 	} {
 		r := s.call("PATCH", path, step.body)
 		require.Equal(t, 200, r.status, "%s: %s", step.name, r.text)
@@ -89,11 +100,12 @@ func TestSCIMGroupPatch(t *testing.T) {
 		require.Len(t, r.at("members"), len(want), step.name)
 	}
 	for name, bad := range map[string]any{
-		"unknown member": patch(map[string]any{"op": "add", "path": "members", "value": member(carol)}, map[string]any{"op": "add", "path": "members", "value": member("nobody")}),
-		"unknown op":     patch(map[string]any{"op": "move", "path": "members"}),
-		"unknown path":   patch(map[string]any{"op": "add", "path": "owners", "value": member(carol)}),
-		"rename":         patch(map[string]any{"op": "replace", "path": "displayName", "value": "x"}),
-		"nothing":        map[string]any{},
+		"unknown member": patch(map[string]any{"op": "add", "path": "members", "value": member(carol)},
+			map[string]any{"op": "add", "path": "members", "value": member("nobody")}),
+		"unknown op":   patch(map[string]any{"op": "move", "path": "members"}),
+		"unknown path": patch(map[string]any{"op": "add", "path": "owners", "value": member(carol)}),
+		"rename":       patch(map[string]any{"op": "replace", "path": "displayName", "value": "x"}),
+		"nothing":      map[string]any{},
 	} {
 		require.Equal(t, 400, s.call("PATCH", path, bad).status, name)
 		require.Empty(t, s.group("engineering").Members, "%s: all or nothing", name)
@@ -104,7 +116,8 @@ func TestSCIMFiltersAndPages(t *testing.T) {
 	s := start(t)
 	r := s.get("S/Users?filter=" + escape(`userName eq "bo@example.com"`))
 	require.EqualValues(t, 1, r.at("totalResults"))
-	require.Equal(t, s.account("bo"), r.at("Resources", 0, "urn:scim:schemas:extension:atlassian-external:1.0", "atlassianAccountId"))
+	require.Equal(t, s.account("bo"),
+		r.at("Resources", 0, "urn:scim:schemas:extension:atlassian-external:1.0", "atlassianAccountId"))
 	require.Equal(t, "engineering", r.at("Resources", 0, "groups", 0, "display"))
 	require.EqualValues(t, 1, s.get("S/Groups?filter="+escape(`displayName eq "SALES"`)).at("totalResults"))
 	require.EqualValues(t, 0, s.get("S/Groups?filter="+escape(`displayName eq "x"`)).at("totalResults"))
@@ -119,17 +132,24 @@ func TestSCIMFiltersAndPages(t *testing.T) {
 }
 
 func TestSCIMUserLife(t *testing.T) {
-	s := startWith(t, cloud.Options{}, cloud.OrgFile{People: []string{"ana", "eve"}, Invited: []string{"eve"}, Admins: []string{"ana"}})
-	linked := s.must("S/Users", map[string]any{"userName": "eve@example.com", "emails": []any{map[string]any{"value": "EVE@example.com", "primary": true}}})
-	require.Equal(t, s.account("eve"), linked.at("urn:scim:schemas:extension:atlassian-external:1.0", "atlassianAccountId"), "an account of that address is linked")
+	s := startWith(t, cloud.Options{},
+		cloud.OrgFile{People: []string{"ana", "eve"}, Invited: []string{"eve"}, Admins: []string{"ana"}})
+	linked := s.must("S/Users", map[string]any{"userName": "eve@example.com",
+		"emails": []any{map[string]any{"value": "EVE@example.com", "primary": true}}})
+	require.Equal(t, s.account("eve"),
+		linked.at("urn:scim:schemas:extension:atlassian-external:1.0", "atlassianAccountId"),
+		"an account of that address is linked")
 	require.Equal(t, "USER", linked.at("meta", "resourceType"))
 	require.Equal(t, 409, s.post("S/Users", map[string]any{"userName": "eve@example.com"}).status)
 	require.Equal(t, 400, s.post("S/Users", map[string]any{"displayName": "x"}).status)
 
 	id, eve := linked.word("id"), s.account("eve")
-	require.Equal(t, 200, s.call("PATCH", "S/Users/"+id, patch(map[string]any{"op": "replace", "path": "active", "value": "False"})).status)
+	require.Equal(t, 200, s.call("PATCH", "S/Users/"+id,
+		patch(map[string]any{"op": "replace", "path": "active", "value": "False"})).status)
 	require.Equal(t, "deactivated", s.get("D/users/"+eve).at("data", "status"))
-	require.Equal(t, 200, s.call("PATCH", "S/Users/"+id, patch(map[string]any{"op": "replace", "value": map[string]any{"active": true, "name.givenName": "Eve", "title": "Chief"}})).status)
+	require.Equal(t, 200, s.call("PATCH", "S/Users/"+id,
+		patch(map[string]any{"op": "replace",
+			"value": map[string]any{"active": true, "name.givenName": "Eve", "title": "Chief"}})).status)
 	require.Equal(t, "active", s.get("D/users/"+eve).at("data", "status"))
 	require.Equal(t, "Chief", s.get("D/users/"+eve).at("data", "jobTitle"))
 	replaced := s.call("PUT", "S/Users/"+id, map[string]any{"userName": "eve@example.com"})
@@ -147,14 +167,17 @@ func TestSCIMExternalPersonLosesTheLinkWithTheAddress(t *testing.T) {
 	r := s.must("S/Users", map[string]any{"userName": "max@partner.example"})
 	s.must("S/Groups", map[string]any{"displayName": "partners", "members": member(r.word("id"))})
 	require.Len(t, s.group("partners").Members, 1)
-	require.Equal(t, 200, s.call("PUT", "S/Users/"+r.word("id"), map[string]any{"userName": "max@other.example"}).status)
+	require.Equal(t, 200, s.call("PUT", "S/Users/"+r.word("id"),
+		map[string]any{"userName": "max@other.example"}).status)
 	require.Empty(t, s.group("partners").Members)
-	require.Nil(t, s.get("S/Users/"+r.word("id")).at("urn:scim:schemas:extension:atlassian-external:1.0", "atlassianAccountId"))
+	require.Nil(t, s.get("S/Users/"+r.word("id")).at("urn:scim:schemas:extension:atlassian-external:1.0",
+		"atlassianAccountId"))
 }
 
 func TestSCIMHasItsOwnKeyAndErrors(t *testing.T) {
 	s := start(t)
-	request, err := http.NewRequestWithContext(t.Context(), "GET", s.url+"/scim/directory/"+s.info.SCIMDirectoryID+"/Users", nil)
+	request, err := http.NewRequestWithContext(t.Context(), "GET",
+		s.url+"/scim/directory/"+s.info.SCIMDirectoryID+"/Users", nil)
 	require.NoError(t, err)
 	request.Header.Set("Authorization", "Bearer "+cloud.DefaultKey)
 	answer, err := http.DefaultClient.Do(request)
@@ -166,7 +189,8 @@ func TestSCIMHasItsOwnKeyAndErrors(t *testing.T) {
 	require.Equal(t, "404", missing.at("status"))
 	require.Equal(t, []any{"urn:ietf:params:scim:api:messages:2.0:Error"}, missing.at("schemas"))
 	s.settings(map[string]any{"lag": "2s"})
-	require.Equal(t, 200, s.call("PATCH", "S/Groups/"+s.group("sales").SCIMGroupID, patch(map[string]any{"op": "remove", "path": "members"})).status)
+	require.Equal(t, 200, s.call("PATCH", "S/Groups/"+s.group("sales").SCIMGroupID,
+		patch(map[string]any{"op": "remove", "path": "members"})).status)
 	require.Len(t, s.membersOf("sales"), 2, "the organization's reads lag behind SCIM too")
 	s.c.Advance(2 * time.Second)
 	require.Empty(t, s.membersOf("sales"))

@@ -51,7 +51,8 @@ func (c *Cloud) scimUserJSON(r *call, u *scimUser) any {
 func (c *Cloud) listSCIMUsers(r *call) answer {
 	values := r.URL.Query()
 	if values.Get("attributes") != "" && values.Get("excludedAttributes") != "" {
-		return scimError(http.StatusBadRequest, "invalidSyntax", "attributes and excludedAttributes exclude each other.")
+		return scimError(http.StatusBadRequest, "invalidSyntax",
+			"attributes and excludedAttributes exclude each other.")
 	}
 	users := c.scim.users
 	if text := values.Get("filter"); text != "" {
@@ -82,8 +83,8 @@ func (c *Cloud) getSCIMUser(r *call) answer {
 	return ok(c.scimUserJSON(r, u))
 }
 
-// createSCIMUser links an account that already has the address, or makes a new one. Addresses outside the claimed domains are
-// accepted, as they are since 2024: such people can be put into groups, their accounts stay unmanaged.
+// createSCIMUser links an account that already has the address, or makes a new one. Addresses outside the claimed
+// domains are accepted, as they are since 2024: such people can be put into groups, their accounts stay unmanaged.
 func (c *Cloud) createSCIMUser(r *call) answer {
 	var p scimProfile
 	if !r.decode(&p) || strings.TrimSpace(p.UserName) == "" {
@@ -103,7 +104,8 @@ func (c *Cloud) createSCIMUser(r *call) answer {
 	now := c.now()
 	u := &scimUser{id: c.freshID("scim-user"), userName: p.UserName, profile: &p, created: now, modified: now}
 	if account == nil {
-		account = &user{id: c.newAccountID(email), name: p.fullName(), nickname: orElse(p.NickName, p.fullName()), email: email}
+		account = &user{id: c.newAccountID(email), name: p.fullName(), nickname: orElse(p.NickName, p.fullName()),
+			email: email}
 		c.createUser(account, scimActor, "user_created")
 	} else if !account.member.now {
 		c.enter(account, scimActor, "user_created")
@@ -158,7 +160,8 @@ func (c *Cloud) changeSCIMUser(r *call, u *scimUser, p scimProfile) answer {
 	return ok(c.scimUserJSON(r, u))
 }
 
-// applyProfile carries a profile to the account. An external account that gets another address loses its link (ACCESS-1396).
+// applyProfile carries a profile to the account. An external account that gets another address loses its link
+// (ACCESS-1396).
 func (c *Cloud) applyProfile(u *scimUser, p scimProfile) {
 	u.inactive = p.Active != nil && !*p.Active
 	a := u.account

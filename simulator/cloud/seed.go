@@ -8,13 +8,15 @@ import (
 
 // OrgFile is an organization to start with. Its groups are source groups: synced from an identity provider.
 type OrgFile struct {
-	Source  string              `json:"source,omitempty"`
-	Domains []string            `json:"domains,omitempty"` // claimed; the first one gives people their addresses; default example.com
-	People  []string            `json:"people"`            // keys; a key with an @ is the whole address
-	Admins  []string            `json:"admins"`            // organization admins; the first one made the key
-	Groups  []OrgGroup          `json:"groups"`            // synced groups
-	Local   []OrgGroup          `json:"local,omitempty"`   // groups of the organization's own
-	Foreign map[string][]string `json:"foreign,omitempty"` // local or default group → people whom somebody put there by hand
+	Source string `json:"source,omitempty"`
+	// claimed; the first one gives people their addresses; default example.com
+	Domains []string   `json:"domains,omitempty"`
+	People  []string   `json:"people"`          // keys; a key with an @ is the whole address
+	Admins  []string   `json:"admins"`          // organization admins; the first one made the key
+	Groups  []OrgGroup `json:"groups"`          // synced groups
+	Local   []OrgGroup `json:"local,omitempty"` // groups of the organization's own
+	// local or default group → people whom somebody put there by hand
+	Foreign map[string][]string `json:"foreign,omitempty"`
 	Invited []string            `json:"invited,omitempty"` // people who came by invitation and have no SCIM record
 
 	Suspended []string              `json:"suspended,omitempty"` // people who start suspended
@@ -122,7 +124,8 @@ func (s *seeding) person(key, name, email string, synced bool) (*user, error) {
 	u.member.now = true
 	c.appendUser(u)
 	if synced {
-		u.scim = &scimUser{id: c.stableID("scim-user", key), userName: email, account: u, created: u.added, modified: u.added}
+		u.scim = &scimUser{id: c.stableID("scim-user", key), userName: email, account: u, created: u.added,
+			modified: u.added}
 		c.scim.addUser(u.scim)
 	}
 	s.people[key] = u

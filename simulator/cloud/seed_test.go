@@ -13,8 +13,9 @@ func TestSeedOrgFile(t *testing.T) {
 	s := startWith(t, cloud.Options{Sites: []string{"acme", "beta"}}, cloud.OrgFile{
 		Domains: []string{"corp.example"},
 		People:  []string{"ana", "bo", "eve@partner.example"}, Admins: []string{"ana"},
-		Groups:  []cloud.OrgGroup{{Name: "eng", Members: []string{"ana", "eve@partner.example"}}},
-		Local:   []cloud.OrgGroup{{Name: "readers", Members: []string{"bo"}, Roles: []cloud.OrgRole{{App: "confluence", Site: "beta", Role: "user", Default: true}}}},
+		Groups: []cloud.OrgGroup{{Name: "eng", Members: []string{"ana", "eve@partner.example"}}},
+		Local: []cloud.OrgGroup{{Name: "readers", Members: []string{"bo"},
+			Roles: []cloud.OrgRole{{App: "confluence", Site: "beta", Role: "user", Default: true}}}},
 		Foreign: map[string][]string{"jira-users-beta": {"bo"}},
 	})
 	require.Equal(t, "ana@corp.example", s.info.KeyOwner)
@@ -36,10 +37,14 @@ func TestSeedRefusesWhatCannotBe(t *testing.T) {
 		"unknown admin":  {Admins: []string{"b"}},
 		"group twice":    {Groups: []cloud.OrgGroup{{Name: "g"}, {Name: "G"}}},
 		"default's name": {Groups: []cloud.OrgGroup{{Name: "jira-users-acme"}}},
-		"unknown app":    {Local: []cloud.OrgGroup{{Name: "g", Roles: []cloud.OrgRole{{App: "trello", Site: "acme", Role: "user"}}}}},
-		"unknown role":   {Local: []cloud.OrgGroup{{Name: "g", Roles: []cloud.OrgRole{{App: "jira", Site: "acme", Role: "boss"}}}}},
-		"foreign synced": {People: []string{"a"}, Groups: []cloud.OrgGroup{{Name: "g"}}, Foreign: map[string][]string{"g": {"a"}}},
-		"invited synced": {People: []string{"a"}, Invited: []string{"a"}, Groups: []cloud.OrgGroup{{Name: "g", Members: []string{"a"}}}},
+		"unknown app": {Local: []cloud.OrgGroup{
+			{Name: "g", Roles: []cloud.OrgRole{{App: "trello", Site: "acme", Role: "user"}}}}},
+		"unknown role": {Local: []cloud.OrgGroup{
+			{Name: "g", Roles: []cloud.OrgRole{{App: "jira", Site: "acme", Role: "boss"}}}}},
+		"foreign synced": {People: []string{"a"}, Groups: []cloud.OrgGroup{{Name: "g"}},
+			Foreign: map[string][]string{"g": {"a"}}},
+		"invited synced": {People: []string{"a"}, Invited: []string{"a"},
+			Groups: []cloud.OrgGroup{{Name: "g", Members: []string{"a"}}}},
 	} {
 		s := start(t)
 		before := s.c.State()
@@ -99,7 +104,8 @@ func TestGeneratedOrganization(t *testing.T) {
 }
 
 func TestGeneratorSaysWhatCannotBe(t *testing.T) {
-	for _, g := range []cloud.Generator{{People: 0}, {People: 200_000}, {People: 10, Groups: 5000, Memberships: 5000}, {People: 10, Groups: 2, Memberships: 21}, {People: 10, Groups: 2, Memberships: 1}} {
+	for _, g := range []cloud.Generator{{People: 0}, {People: 200_000}, {People: 10, Groups: 5000, Memberships: 5000},
+		{People: 10, Groups: 2, Memberships: 21}, {People: 10, Groups: 2, Memberships: 1}} {
 		require.Error(t, cloud.New(cloud.Options{}).SeedGenerated(g), "%+v", g)
 	}
 }
@@ -109,16 +115,20 @@ func TestControlSeedsAndActsAsAdministrator(t *testing.T) {
 	s.must("/_sim/groups/reviewers/members", map[string]any{"people": []string{"ana", "bo@example.com"}})
 	members := s.get("/_sim/groups/reviewers/members")
 	require.Len(t, members.at("members"), 3)
-	require.EqualValues(t, 1, s.call("DELETE", "/_sim/groups/reviewers/members", map[string]any{"people": []string{"dan"}}).at("changed"))
-	require.Equal(t, 400, s.post("/_sim/groups/engineering/members", map[string]any{"people": []string{"dan"}}).status, "synced")
+	require.EqualValues(t, 1, s.call("DELETE", "/_sim/groups/reviewers/members",
+		map[string]any{"people": []string{"dan"}}).at("changed"))
+	require.Equal(t, 400, s.post("/_sim/groups/engineering/members", map[string]any{"people": []string{"dan"}}).status,
+		"synced")
 	require.Equal(t, 400, s.post("/_sim/groups/reviewers/members", map[string]any{"people": []string{"nobody"}}).status)
 	feed := s.get("V1/events-stream")
 	require.Len(t, feed.at("data"), 3)
-	require.Equal(t, "carol@example.com", feed.at("data", 0, "attributes", "actor", "email"), "somebody else than the key's owner")
+	require.Equal(t, "carol@example.com", feed.at("data", 0, "attributes", "actor", "email"),
+		"somebody else than the key's owner")
 
 	s.must("/_sim/stats/reset", nil)
 	require.Zero(t, s.c.Stats().Calls)
-	s.must("/_sim/seed", map[string]any{"generate": map[string]int{"people": 30, "groups": 3, "memberships": 40}, "sites": []string{"beta"}, "apps": []string{"jira"}})
+	s.must("/_sim/seed", map[string]any{"generate": map[string]int{"people": 30, "groups": 3, "memberships": 40},
+		"sites": []string{"beta"}, "apps": []string{"jira"}})
 	require.Len(t, s.c.State().Resources, 1)
 	org, err := json.Marshal(smallOrg)
 	require.NoError(t, err)
@@ -127,7 +137,8 @@ func TestControlSeedsAndActsAsAdministrator(t *testing.T) {
 	require.Equal(t, 400, s.post("/_sim/seed", "{}").status)
 	require.Equal(t, 400, s.post("/_sim/settings", map[string]any{"lag": "soon"}).status)
 	require.Equal(t, 400, s.post("/_sim/settings", map[string]any{"maxPage": 1000}).status)
-	require.NotEqual(t, s.get("/_sim/clock").at("now"), s.must("/_sim/clock", map[string]string{"advance": "1h"}).at("now"))
+	require.NotEqual(t, s.get("/_sim/clock").at("now"),
+		s.must("/_sim/clock", map[string]string{"advance": "1h"}).at("now"))
 }
 
 func TestDisconnectingTheIdentityProviderLeavesLocalGroups(t *testing.T) {

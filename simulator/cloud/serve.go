@@ -44,7 +44,8 @@ func (r *call) decode(into any) bool {
 }
 
 func (r *call) wrote(at instant, groupName, role, account string, changed bool) {
-	r.writes = append(r.writes, MembershipWrite{Group: groupName, Role: role, Account: account, Changed: changed, At: timestamp(at)})
+	r.writes = append(r.writes, MembershipWrite{Group: groupName, Role: role, Account: account, Changed: changed,
+		At: timestamp(at)})
 }
 
 // maxBody is generous: a SCIM group may carry tens of thousands of members.

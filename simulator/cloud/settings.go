@@ -28,12 +28,13 @@ const (
 	RetryAfterDate    = "date" // an HTTP date
 )
 
-// Settings are what can be changed while the simulator runs, through POST /_sim/settings: fields that a body leaves out stay,
-// maps are merged.
+// Settings are what can be changed while the simulator runs, through POST /_sim/settings: fields that a body leaves out
+// stay, maps are merged.
 type Settings struct {
-	Latency  Duration `json:"latency"`  // before every answer
-	Lag      Duration `json:"lag"`      // until a write of groups, memberships or directory status shows in reads
-	RoleLag  Duration `json:"roleLag"`  // until a role given to a person directly shows in reads; the vendor says up to 30 s
+	Latency Duration `json:"latency"` // before every answer
+	Lag     Duration `json:"lag"`     // until a write of groups, memberships or directory status shows in reads
+	// until a role given to a person directly shows in reads; the vendor says up to 30 s
+	RoleLag  Duration `json:"roleLag"`
 	EventLag Duration `json:"eventLag"` // until an audit event shows
 
 	Guard   bool                `json:"guard"`   // Atlassian Guard: without it the audit log answers 403
@@ -43,19 +44,23 @@ type Settings struct {
 	Limits        bool           `json:"limits"`        // whether rate limits refuse calls; the headers are always sent
 	RatePerMinute map[string]int `json:"ratePerMinute"` // by operation, "*" for all others
 	RetryAfter    string         `json:"retryAfter"`    // none, seconds or date
-	Licences      map[string]int `json:"licences"`      // seats by app/site, for example jira/acme; absent or negative: no limit
+	// seats by app/site, for example jira/acme; absent or negative: no limit
+	Licences map[string]int `json:"licences"`
 
-	MaxPage       int  `json:"maxPage"`       // 1..100: largest page of v2 reads and of last-active-dates whatever the caller asks; 0: no cap
+	// 1..100: largest page of v2 reads and of last-active-dates whatever the caller asks; 0: no cap
+	MaxPage       int  `json:"maxPage"`
 	URLCursors    bool `json:"urlCursors"`    // v2 links.next as a URL instead of a bare cursor
 	PlainGroupIDs bool `json:"plainGroupIds"` // groups[].id of users as UUID instead of the ARI of the vendor's example
 	AppAccounts   bool `json:"appAccounts"`   // show accountType app, which the vendor's v2 schema does not declare
-	NoCounts      bool `json:"noCounts"`      // leave counts.resources out of groups, though asked for: no answer has to have it
+	// leave counts.resources out of groups, though asked for: no answer has to have it
+	NoCounts      bool `json:"noCounts"`
 	SyncedRefusal int  `json:"syncedRefusal"` // status for writing to a synced group: 403 or 400
 	AbsentRemoval int  `json:"absentRemoval"` // status for removing who is not a member: 404 or 204
 	Noise         int  `json:"noise"`         // log-ins and page views that are logged before each change
 
-	// ActivityGaps is the share, 0 to 1, of the entries of an expanded productAccess that have no lastActiveTimestamp although
-	// last-active-dates knows the date: always the same entries. Nothing promises that the expanded read is complete.
+	// ActivityGaps is the share, 0 to 1, of the entries of an expanded productAccess that have no lastActiveTimestamp
+	// although last-active-dates knows the date: always the same entries. Nothing promises that the expanded read is
+	// complete.
 	ActivityGaps float64 `json:"activityGaps"`
 }
 
@@ -65,8 +70,10 @@ func DefaultSettings() Settings {
 		Guard:   true,
 		Keys:    map[string]KeyState{},
 		SCIMKey: KeyValid,
-		// events and events-stream: the vendor's figures per path; last-active-dates: per organization. No other figure is published.
-		RatePerMinute: map[string]int{"*": 1000, "events.stream": 50, "events.list": 10, "events.get": 10, "event-actions.list": 10, "last-active.get": 200},
+		// events and events-stream: the vendor's figures per path; last-active-dates: per organization. No other figure
+		// is published.
+		RatePerMinute: map[string]int{"*": 1000, "events.stream": 50, "events.list": 10, "events.get": 10,
+			"event-actions.list": 10, "last-active.get": 200},
 		RetryAfter:    RetryAfterSeconds,
 		Licences:      map[string]int{},
 		SyncedRefusal: http.StatusForbidden,

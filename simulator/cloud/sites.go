@@ -13,7 +13,8 @@ const orgAdminsGroup = "org-admins"
 var apps = map[string]resource{
 	"jira":       {app: "jira", owner: "jira-software", activity: "jira-software", title: "Jira"},
 	"confluence": {app: "confluence", owner: "confluence", activity: "confluence", title: "Confluence"},
-	"jsm":        {app: "jira-servicemanagement", owner: "jira-servicedesk", activity: "jira-service-desk", title: "Jira Service Management"},
+	"jsm": {app: "jira-servicemanagement", owner: "jira-servicedesk", activity: "jira-service-desk",
+		title: "Jira Service Management"},
 }
 
 // appNamed finds the app behind any of the names that people and Atlassian use for it.
@@ -53,10 +54,12 @@ func (c *Cloud) defaultGroup(r *resource, kind, role string) {
 
 // groupSeed makes a group that has always been there: no event, and an id that follows from its name.
 func (c *Cloud) groupSeed(name string, synced bool) *group {
-	g := &group{id: c.stableID("group", name), name: name, key: strings.ToLower(name), synced: synced, created: c.born - int64(3600e9)}
+	g := &group{id: c.stableID("group", name), name: name, key: strings.ToLower(name), synced: synced,
+		created: c.born - int64(3600e9)}
 	c.insertGroup(g)
 	if synced {
-		g.scim = &scimGroup{id: c.stableID("scim-group", name), name: name, group: g, created: g.created, modified: g.created}
+		g.scim = &scimGroup{id: c.stableID("scim-group", name), name: name, group: g, created: g.created,
+			modified: g.created}
 		c.scim.addGroup(g.scim)
 	}
 	return g
@@ -65,7 +68,8 @@ func (c *Cloud) groupSeed(name string, synced bool) *group {
 // app finds an app on a site by any of its names.
 func (d *directory) app(name, site string) (*resource, error) {
 	owner := appNamed(name).owner
-	at := slices.IndexFunc(d.resources, func(r *resource) bool { return r.owner == owner && strings.EqualFold(r.site, site) })
+	at := slices.IndexFunc(d.resources,
+		func(r *resource) bool { return r.owner == owner && strings.EqualFold(r.site, site) })
 	if at < 0 {
 		return nil, fmt.Errorf("there is no app %q on a site %q", name, site)
 	}

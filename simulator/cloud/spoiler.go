@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// spoiler lets the faults that strike a call do their work at its stages: before it, instead of it, on what it reads, on its page,
-// and after it.
+// spoiler lets the faults that strike a call do their work at its stages: before it, instead of it, on what it reads,
+// on its page, and after it.
 type spoiler struct {
 	c      *Cloud
 	in     *call

@@ -68,13 +68,15 @@ type StateDefault struct {
 func (c *Cloud) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := State{Info: c.info, Domains: append([]string{}, c.domains...), People: make([]StatePerson, 0, len(c.users)), Groups: []StateGroup{},
+	out := State{Info: c.info, Domains: append([]string{}, c.domains...), People: make([]StatePerson, 0, len(c.users)),
+		Groups:    []StateGroup{},
 		Resources: []StateResource{}, Defaults: []StateDefault{}, OrgAdmins: []string{}, Suspended: []string{}}
 	if c.keyOwner != nil {
 		out.KeyOwner = c.keyOwner.email
 	}
 	for _, u := range c.users {
-		p := StatePerson{AccountID: u.id, Email: u.email, Name: u.name, App: u.app, Inactive: u.inactive, Absent: !u.member.now, Suspended: u.suspended.now,
+		p := StatePerson{AccountID: u.id, Email: u.email, Name: u.name, App: u.app, Inactive: u.inactive,
+			Absent: !u.member.now, Suspended: u.suspended.now,
 			OrgAdmin: u.orgAdmin.now, SiteAdmin: u.siteAdmin.now, Roles: stateRoles(u.direct)}
 		if u.scim != nil {
 			p.SCIMUserID = u.scim.id
@@ -91,7 +93,8 @@ func (c *Cloud) State() State {
 		if g.deleted != 0 {
 			continue
 		}
-		line := StateGroup{ID: g.id, Name: g.name, Synced: g.synced, Members: accountIDs(g.members), Roles: stateRoles(g.grants)}
+		line := StateGroup{ID: g.id, Name: g.name, Synced: g.synced, Members: accountIDs(g.members),
+			Roles: stateRoles(g.grants)}
 		if g.scim != nil {
 			line.SCIMGroupID = g.scim.id
 		}
@@ -114,7 +117,8 @@ func (c *Cloud) State() State {
 
 func stateRoles(grants []roleGrant) (roles []StateRole) {
 	for _, grant := range grants {
-		roles = append(roles, StateRole{grant.resource.ari, grant.resource.owner, grant.resource.site, grant.role, grant.byDefault})
+		roles = append(roles, StateRole{grant.resource.ari, grant.resource.owner, grant.resource.site, grant.role,
+			grant.byDefault})
 	}
 	return roles
 }

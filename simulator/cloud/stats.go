@@ -7,9 +7,10 @@ import (
 
 // Stats are what callers did since the start or the last reset.
 type Stats struct {
-	Calls        int                       `json:"calls"`
-	Operations   map[string]int            `json:"operations"`   // calls by operation
-	Statuses     map[string]int            `json:"statuses"`     // answers by status; "dropped" for a connection that was cut
+	Calls      int            `json:"calls"`
+	Operations map[string]int `json:"operations"` // calls by operation
+	// answers by status; "dropped" for a connection that was cut
+	Statuses     map[string]int            `json:"statuses"`
 	ByOperation  map[string]map[string]int `json:"byOperation"`  // the two together
 	Writes       int                       `json:"writes"`       // calls of operations that write
 	PeakInFlight int                       `json:"peakInFlight"` // most calls under way at once

@@ -51,9 +51,13 @@ type userGroupJSON struct {
 const picture = "https://secure.gravatar.com/avatar/default"
 
 func (c *Cloud) userJSON(u *user, v view, expand []string) *userJSON {
-	out := &userJSON{AccountID: u.id, AccountType: "atlassian", AccountStatus: u.accountStatus(), Status: v.status(u), MembershipStatus: v.membershipStatus(u),
-		ClaimStatus: u.claimStatus(), ManagementSource: "invited", Name: u.name, Nickname: u.nickname, Email: u.email, EmailVerified: !u.unverified, MFAEnabled: u.mfa(),
-		AddedToOrg: timestamp(u.added), JobTitle: u.title, Department: u.department, Organization: u.organization, Location: u.location, Picture: picture}
+	out := &userJSON{AccountID: u.id, AccountType: "atlassian", AccountStatus: u.accountStatus(), Status: v.status(u),
+		MembershipStatus: v.membershipStatus(u),
+		ClaimStatus:      u.claimStatus(), ManagementSource: "invited", Name: u.name, Nickname: u.nickname,
+		Email:         u.email,
+		EmailVerified: !u.unverified, MFAEnabled: u.mfa(),
+		AddedToOrg: timestamp(u.added), JobTitle: u.title, Department: u.department, Organization: u.organization,
+		Location: u.location, Picture: picture}
 	if u.synced {
 		out.ManagementSource = "synced"
 	}
@@ -145,9 +149,11 @@ func (c *Cloud) listUsers(r *call) answer {
 func (r *call) userQuery() (userQuery, error) {
 	limit, err := r.number("limit")
 	values := r.URL.Query()
-	q := userQuery{Limit: limit, AccountIDs: r.list("accountIds"), DirectoryIDs: r.list("directoryIds"), ResourceIDs: r.list("resourceIds"), GroupIDs: r.list("groupIds"),
-		ClaimStatus: values.Get("claimStatus"), Status: r.list("status"), AccountStatus: r.list("accountStatus"), MembershipStatus: r.list("membershipStatus"),
-		RoleIDs: r.list("roleIds"), EmailDomains: r.list("emailDomains"), SearchTerm: values.Get("searchTerm")}
+	q := userQuery{Limit: limit, AccountIDs: r.list("accountIds"), DirectoryIDs: r.list("directoryIds"),
+		ResourceIDs: r.list("resourceIds"), GroupIDs: r.list("groupIds"),
+		ClaimStatus: values.Get("claimStatus"), Status: r.list("status"), AccountStatus: r.list("accountStatus"),
+		MembershipStatus: r.list("membershipStatus"),
+		RoleIDs:          r.list("roleIds"), EmailDomains: r.list("emailDomains"), SearchTerm: values.Get("searchTerm")}
 	if text := values.Get("mfaEnabled"); text != "" {
 		enabled := text == "true"
 		q.MFAEnabled = &enabled
@@ -241,8 +247,8 @@ func (c *Cloud) suspendUser(r *call) answer {
 	return noContent()
 }
 
-// restoreUser gives back what suspending took, if the seats are still there. The vendor documents no status for a shortage here:
-// of those that it does document for the call, 400 is the one whose codes know licences.
+// restoreUser gives back what suspending took, if the seats are still there. The vendor documents no status for a
+// shortage here: of those that it does document for the call, 400 is the one whose codes know licences.
 func (c *Cloud) restoreUser(r *call) answer {
 	u, bad := c.inDirectoryNow(r)
 	if bad != nil {
@@ -262,7 +268,8 @@ func (c *Cloud) dropUser(r *call) answer {
 		return *bad
 	}
 	if slices.ContainsFunc(u.groups, func(g *group) bool { return g.synced }) {
-		return refuse(http.StatusForbidden, "ADMIN-403-5", "The user is synced from an identity provider: remove them there.")
+		return refuse(http.StatusForbidden, "ADMIN-403-5",
+			"The user is synced from an identity provider: remove them there.")
 	}
 	r.wrote(c.now(), "", "directory", u.id, c.removeUser(u, c.caller()))
 	return noContent()

@@ -29,7 +29,8 @@ type userQuery struct {
 	Expand           []string `json:"expand,omitempty"`
 }
 
-var roleIDs = []string{"atlassian/user", "atlassian/admin", "atlassian/guest", "atlassian/customer", "atlassian/user-access-admin", "atlassian/contributor",
+var roleIDs = []string{"atlassian/user", "atlassian/admin", "atlassian/guest", "atlassian/customer",
+	"atlassian/user-access-admin", "atlassian/contributor",
 	"atlassian/basic", "atlassian/stakeholder", "atlassian/org-admin", "atlassian/site-admin", "atlassian/ai-access"}
 
 func (q *userQuery) check() error {
@@ -63,8 +64,8 @@ func (q *userQuery) check() error {
 	)
 }
 
-// findUsers are up to limit users after a key; next is empty at the end. Without a sort order the key is the account id, so that
-// people who come and go between two pages make nobody else appear twice or not at all.
+// findUsers are up to limit users after a key; next is empty at the end. Without a sort order the key is the account
+// id, so that people who come and go between two pages make nobody else appear twice or not at all.
 func (c *Cloud) findUsers(q *userQuery, v view, after string, limit int) (found []*user, next string) {
 	key := (*user).idKey
 	if q.SortBy != nil {
@@ -134,7 +135,8 @@ func walk(users []*user, key func(*user) string, after string, down bool) iter.S
 		if down {
 			end := len(users)
 			if after != "" {
-				end, _ = slices.BinarySearchFunc(users, after, func(u *user, k string) int { return strings.Compare(key(u), k) })
+				end, _ = slices.BinarySearchFunc(users, after,
+					func(u *user, k string) int { return strings.Compare(key(u), k) })
 			}
 			for i := end - 1; i >= 0; i-- {
 				if !yield(users[i]) {
@@ -146,7 +148,8 @@ func walk(users []*user, key func(*user) string, after string, down bool) iter.S
 		start := 0
 		if after != "" {
 			var found bool
-			if start, found = slices.BinarySearchFunc(users, after, func(u *user, k string) int { return strings.Compare(key(u), k) }); found {
+			if start, found = slices.BinarySearchFunc(users, after,
+				func(u *user, k string) int { return strings.Compare(key(u), k) }); found {
 				start++
 			}
 		}
@@ -196,14 +199,16 @@ func (c *Cloud) userMatches(u *user, q *userQuery, v view) bool {
 		return false
 	case membership == "no_membership" && q.MembershipStatus == nil && q.Status == nil:
 		return false // people outside every directory show only to those who ask for them
-	case !has(q.MembershipStatus, membership), !has(q.Status, v.status(u)), !has(q.AccountStatus, u.accountStatus()), !has(q.AccountIDs, u.id),
+	case !has(q.MembershipStatus, membership), !has(q.Status, v.status(u)), !has(q.AccountStatus, u.accountStatus()),
+		!has(q.AccountIDs, u.id),
 		!has(q.DirectoryIDs, c.info.DirectoryID):
 		return false
 	case q.ClaimStatus != "" && q.ClaimStatus != u.claimStatus():
 		return false
 	case q.MFAEnabled != nil && *q.MFAEnabled != u.mfa():
 		return false
-	case q.Emails != nil && !slices.ContainsFunc(q.Emails, func(e string) bool { return strings.EqualFold(e, u.email) }):
+	case q.Emails != nil && !slices.ContainsFunc(q.Emails,
+		func(e string) bool { return strings.EqualFold(e, u.email) }):
 		return false
 	case q.EmailDomains != nil && !slices.ContainsFunc(q.EmailDomains, func(d string) bool {
 		return strings.HasSuffix(strings.ToLower(u.email), "@"+strings.ToLower(d))
@@ -218,7 +223,8 @@ func (c *Cloud) userMatches(u *user, q *userQuery, v view) bool {
 	case q.ResourceIDs == nil && q.RoleIDs == nil:
 		return true
 	}
-	if q.ResourceIDs == nil && slices.ContainsFunc(v.platformRoles(u), func(role string) bool { return slices.Contains(q.RoleIDs, role) }) {
+	if q.ResourceIDs == nil && slices.ContainsFunc(v.platformRoles(u),
+		func(role string) bool { return slices.Contains(q.RoleIDs, role) }) {
 		return true
 	}
 	for _, held := range v.rolesOf(u) {
@@ -230,5 +236,6 @@ func (c *Cloud) userMatches(u *user, q *userQuery, v view) bool {
 }
 
 func (u *user) mentions(term string) bool {
-	return strings.Contains(strings.ToLower(u.name), term) || strings.Contains(strings.ToLower(u.nickname), term) || strings.Contains(strings.ToLower(u.email), term)
+	return strings.Contains(strings.ToLower(u.name), term) || strings.Contains(strings.ToLower(u.nickname), term) ||
+		strings.Contains(strings.ToLower(u.email), term)
 }

@@ -18,10 +18,13 @@ func TestMembershipsShowAfterTheLag(t *testing.T) {
 	require.Equal(t, 204, s.remove("reviewers", "dan").status)
 
 	expanded := func(name string) string {
-		return s.must("D/users/search", map[string]any{"emails": []string{name + "@example.com"}, "expand": []string{"groups"}}).text
+		return s.must("D/users/search",
+			map[string]any{"emails": []string{name + "@example.com"}, "expand": []string{"groups"}}).text
 	}
 	count := func() any {
-		return s.must("D/groups/search", map[string]any{"groupNames": []string{"reviewers"}, "expand": []string{"counts.users"}}).at("data", 0, "counts", "users")
+		return s.must("D/groups/search",
+			map[string]any{"groupNames": []string{"reviewers"}, "expand": []string{"counts.users"}}).at("data", 0,
+			"counts", "users")
 	}
 	require.Equal(t, []string{s.account("dan")}, s.membersOf("reviewers"))
 	require.NotContains(t, expanded("ana"), "reviewers")
@@ -47,7 +50,8 @@ func TestOrgAdminRoleSettlesLate(t *testing.T) {
 	require.Len(t, admins(), 3)
 	require.Equal(t, 204, s.post(path+"revoke", map[string]string{"role": "atlassian/org-admin"}).status)
 	require.Equal(t, "400 ADMIN-UAM-400-1", codes(s.post(path+"assign", map[string]string{"role": "atlassian/user"})))
-	require.Equal(t, "404 ADMIN-UAM-404-3", codes(s.post("V1/users/nobody/role-assignments/assign", map[string]string{"role": "atlassian/org-admin"})))
+	require.Equal(t, "404 ADMIN-UAM-404-3",
+		codes(s.post("V1/users/nobody/role-assignments/assign", map[string]string{"role": "atlassian/org-admin"})))
 	r := s.get("D/users/" + s.account("ana") + "/role-assignments")
 	require.Equal(t, "platform", r.at("data", 0, "resourceOwner"))
 	require.Equal(t, "direct", r.at("data", 0, "roleAssignments", 0, "roleAssignmentMethods", 0))
@@ -61,13 +65,16 @@ func TestUserSearchFilters(t *testing.T) {
 		body map[string]any
 		want []string
 	}{
-		"nothing":        {map[string]any{}, []string{ana, bo, carol, dan}},
-		"account ids":    {map[string]any{"accountIds": []string{bo, "nobody"}}, []string{bo}},
-		"e-mails":        {map[string]any{"emails": []string{"ANA@example.com", "x@example.com"}}, []string{ana}},
-		"one group":      {map[string]any{"groupIds": []string{s.group("sales").ID}}, []string{carol, dan}},
-		"groups, joined": {map[string]any{"groupIds": []string{s.group("sales").ID, s.group("reviewers").ID, s.group("engineering").ID}}, []string{ana, bo, carol, dan}},
-		"group as ARI":   {map[string]any{"groupIds": []string{"ari:cloud:identity::group/" + s.group("reviewers").ID}}, []string{dan}},
-		"person, group":  {map[string]any{"groupIds": []string{s.group("sales").ID}, "accountIds": []string{ana, dan}}, []string{dan}},
+		"nothing":     {map[string]any{}, []string{ana, bo, carol, dan}},
+		"account ids": {map[string]any{"accountIds": []string{bo, "nobody"}}, []string{bo}},
+		"e-mails":     {map[string]any{"emails": []string{"ANA@example.com", "x@example.com"}}, []string{ana}},
+		"one group":   {map[string]any{"groupIds": []string{s.group("sales").ID}}, []string{carol, dan}},
+		"groups, joined": {map[string]any{"groupIds": []string{s.group("sales").ID, s.group("reviewers").ID,
+			s.group("engineering").ID}}, []string{ana, bo, carol, dan}},
+		"group as ARI": {map[string]any{"groupIds": []string{"ari:cloud:identity::group/" + s.group("reviewers").ID}},
+			[]string{dan}},
+		"person, group": {map[string]any{"groupIds": []string{s.group("sales").ID}, "accountIds": []string{ana, dan}},
+			[]string{dan}},
 		"suspended":      {map[string]any{"membershipStatus": []string{"suspended"}}, []string{dan}},
 		"status":         {map[string]any{"status": []string{"active"}}, []string{ana, bo, carol}},
 		"unmanaged":      {map[string]any{"claimStatus": "unmanaged"}, []string{}},
@@ -87,7 +94,9 @@ func TestExpandIsNeededToSeeMore(t *testing.T) {
 	for _, member := range []string{"platformRoles", "groups", "productAccess", "counts"} {
 		require.Nil(t, plain.at("data", 0, member))
 	}
-	full := s.must("D/users/search", map[string]any{"accountIds": []string{s.account("bo")}, "expand": []string{"platformRoles", "groups", "productAccess", "counts.resources"}})
+	full := s.must("D/users/search",
+		map[string]any{"accountIds": []string{s.account("bo")},
+			"expand": []string{"platformRoles", "groups", "productAccess", "counts.resources"}})
 	require.Equal(t, []any{}, full.at("data", 0, "platformRoles"))
 	require.Len(t, full.at("data", 0, "groups"), 2)
 	require.True(t, strings.HasPrefix(full.word("data", 0, "groups", 0, "id"), "ari:cloud:identity::group/"))
@@ -110,7 +119,9 @@ func TestPagesShowEverybodyOnceWhilePeopleCome(t *testing.T) {
 	require.Equal(t, seen, slices.Compact(slices.Clone(seen)), "nobody twice")
 
 	byNick := func(direction string) []string {
-		return s.walk("D/users/search", map[string]any{"limit": 17, "sortBy": []any{map[string]string{"field": "nick_name", "direction": direction}}}, "accountId")
+		return s.walk("D/users/search",
+			map[string]any{"limit": 17, "sortBy": []any{map[string]string{"field": "nick_name",
+				"direction": direction}}}, "accountId")
 	}
 	up, down := byNick("asc"), byNick("desc")
 	require.Len(t, up, want+20)
@@ -119,8 +130,9 @@ func TestPagesShowEverybodyOnceWhilePeopleCome(t *testing.T) {
 }
 
 func TestSuspendKeepsGroupsAndRemoveLosesThem(t *testing.T) {
-	s := startWith(t, cloud.Options{}, cloud.OrgFile{People: []string{"ana", "eve"}, Invited: []string{"eve"}, Admins: []string{"ana"},
-		Local: []cloud.OrgGroup{{Name: "reviewers", Members: []string{"eve"}}}})
+	s := startWith(t, cloud.Options{},
+		cloud.OrgFile{People: []string{"ana", "eve"}, Invited: []string{"eve"}, Admins: []string{"ana"},
+			Local: []cloud.OrgGroup{{Name: "reviewers", Members: []string{"eve"}}}})
 	eve := s.account("eve")
 	require.Equal(t, 204, s.post("D/users/"+eve+"/suspend", nil).status)
 	require.Equal(t, "suspended", s.get("D/users/"+eve).at("data", "membershipStatus"))
@@ -131,16 +143,21 @@ func TestSuspendKeepsGroupsAndRemoveLosesThem(t *testing.T) {
 	require.Equal(t, 204, s.delete("D/users/"+eve).status)
 	require.Empty(t, s.membersOf("reviewers"))
 	require.Empty(t, s.must("D/users/search", map[string]any{"accountIds": []string{eve}}).at("data"))
-	require.Equal(t, []string{eve}, s.must("D/users/search", map[string]any{"accountIds": []string{eve}, "membershipStatus": []string{"no_membership"}}).each("accountId"))
-	require.EqualValues(t, 2, s.get("D/users/count").at("count"), "the count includes managed accounts outside the directory")
+	require.Equal(t, []string{eve},
+		s.must("D/users/search", map[string]any{"accountIds": []string{eve},
+			"membershipStatus": []string{"no_membership"}}).each("accountId"))
+	require.EqualValues(t, 2, s.get("D/users/count").at("count"),
+		"the count includes managed accounts outside the directory")
 	require.Equal(t, 404, s.delete("D/users/"+eve).status)
 }
 
 func TestInvite(t *testing.T) {
 	s := start(t)
 	s.settings(map[string]any{"licences": map[string]int{"confluence/acme": 0}})
-	r := s.must("O/users/invite", map[string]any{"emails": []string{"eve@elsewhere.example"}, "additionalGroups": []string{s.group("reviewers").ID},
-		"permissionRules": []any{map[string]string{"resource": s.resource("jira-software"), "role": "atlassian/user"}, map[string]string{"resource": s.resource("confluence"), "role": "atlassian/user"}}})
+	r := s.must("O/users/invite", map[string]any{"emails": []string{"eve@elsewhere.example"},
+		"additionalGroups": []string{s.group("reviewers").ID},
+		"permissionRules": []any{map[string]string{"resource": s.resource("jira-software"), "role": "atlassian/user"},
+			map[string]string{"resource": s.resource("confluence"), "role": "atlassian/user"}}})
 	require.Equal(t, 206, r.status)
 	require.Equal(t, "ERROR", r.at("data", 0, "results", 0, "roleAssignmentResult", 1, "status"))
 	eve := s.account("eve@elsewhere.example")
@@ -159,7 +176,8 @@ func TestDirectRoles(t *testing.T) {
 	require.Equal(t, 204, s.post(path+"revoke", body).status)
 	s.settings(map[string]any{"licences": map[string]int{"confluence/acme": 0}})
 	require.Equal(t, "409 ADMIN-UAM-409-3", codes(s.post(path+"assign", body)))
-	require.Equal(t, "400 ADMIN-UAM-400-3", codes(s.post(path+"assign", map[string]string{"role": "atlassian/user", "resource": "acme"})))
+	require.Equal(t, "400 ADMIN-UAM-400-3",
+		codes(s.post(path+"assign", map[string]string{"role": "atlassian/user", "resource": "acme"})))
 }
 
 func TestLastActive(t *testing.T) {
@@ -169,6 +187,7 @@ func TestLastActive(t *testing.T) {
 	r := s.get("V1/directory/users/" + s.account("bo") + "/last-active-dates")
 	require.Equal(t, "2026-01-31", r.at("data", "product_access", 0, "last_active"))
 	s.must("/_sim/activity", map[string]any{"people": []string{"bo"}, "app": "jira", "site": "acme"})
-	require.Empty(t, s.get("V1/directory/users/"+s.account("bo")+"/last-active-dates").at("data", "product_access"), "never used: absent")
+	require.Empty(t, s.get("V1/directory/users/"+s.account("bo")+"/last-active-dates").at("data", "product_access"),
+		"never used: absent")
 	require.Equal(t, "404 ADMIN-404-8", codes(s.get("V1/directory/users/nobody/last-active-dates")))
 }

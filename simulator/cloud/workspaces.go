@@ -52,7 +52,8 @@ func (c *Cloud) searchWorkspaces(r *call) answer {
 	if err := limits(q.Limit, 1000); err != nil {
 		return badRequest("ADMIN-400-4", err.Error())
 	}
-	found := slices.DeleteFunc(slices.Clone(c.resources), func(app *resource) bool { return q.Query != nil && !q.Query.matches(app) })
+	found := slices.DeleteFunc(slices.Clone(c.resources),
+		func(app *resource) bool { return q.Query != nil && !q.Query.matches(app) })
 	for _, by := range q.Sort {
 		slices.SortStableFunc(found, func(a, b *resource) int {
 			order := strings.Compare(a.attribute(by.Field), b.attribute(by.Field))
@@ -82,7 +83,8 @@ func (c *Cloud) searchWorkspaces(r *call) answer {
 			links["next"] = next
 		}
 		return map[string]any{"data": items, "links": links,
-			"meta": map[string]any{"pageSize": size, "startIndex": start, "endIndex": max(start, end-1), "total": len(found)}}
+			"meta": map[string]any{"pageSize": size, "startIndex": start, "endIndex": max(start, end-1),
+				"total": len(found)}}
 	}
 	return answer{status: http.StatusOK, page: p}
 }
@@ -105,7 +107,8 @@ func (n *workspaceNode) matches(app *resource) bool {
 			return false
 		}
 	}
-	if n.Field != nil && !slices.ContainsFunc(n.Field.Values, func(value string) bool { return strings.EqualFold(value, app.attribute(n.Field.Name)) }) {
+	if n.Field != nil && !slices.ContainsFunc(n.Field.Values,
+		func(value string) bool { return strings.EqualFold(value, app.attribute(n.Field.Name)) }) {
 		return false
 	}
 	if n.Search != nil && !strings.Contains(strings.ToLower(app.title+" "+app.site), strings.ToLower(*n.Search)) {
@@ -114,8 +117,8 @@ func (n *workspaceNode) matches(app *resource) bool {
 	return len(n.Features) == 0 && len(n.Policies) == 0 // no app here has features or policies
 }
 
-// attribute is the value of a field by its name in queries. The vendor's own example asks attributes.type for "confluence", which
-// is the key and not the title, so both names of the type compare as the key.
+// attribute is the value of a field by its name in queries. The vendor's own example asks attributes.type for
+// "confluence", which is the key and not the title, so both names of the type compare as the key.
 func (r *resource) attribute(name string) string {
 	switch name {
 	case "id":
@@ -136,9 +139,12 @@ func (c *Cloud) workspaceJSON(r *call, app *resource) any {
 		capacity = limit
 	}
 	return map[string]any{"id": app.ari, "type": "workspace", "relationships": map[string]any{},
-		"attributes": map[string]any{"name": app.site, "typeKey": app.owner, "type": app.title, "hostUrl": "https://" + app.site + ".atlassian.net",
-			"status": "online", "statusDetails": []string{}, "realm": "global", "regions": []string{}, "labels": []string{}, "sandbox": map[string]any{"type": "NONE"},
-			"capacity": capacity, "usage": app.taken, "owner": nil, "createdAt": timestamp(c.born), "createdBy": nil, "updatedAt": nil,
-			"avatars": map[string]any{}, "icons": map[string]any{}},
+		"attributes": map[string]any{"name": app.site, "typeKey": app.owner, "type": app.title,
+			"hostUrl": "https://" + app.site + ".atlassian.net",
+			"status":  "online", "statusDetails": []string{}, "realm": "global", "regions": []string{},
+			"labels": []string{}, "sandbox": map[string]any{"type": "NONE"},
+			"capacity": capacity, "usage": app.taken, "owner": nil, "createdAt": timestamp(c.born), "createdBy": nil,
+			"updatedAt": nil,
+			"avatars":   map[string]any{}, "icons": map[string]any{}},
 		"links": map[string]any{"self": r.base() + "/v2/orgs/" + c.info.OrgID + "/workspaces/" + app.ari}}
 }

@@ -63,10 +63,11 @@ func (w *SimulatedOrg) scim(op, source string, names []string) {
 	for _, name := range names {
 		members = append(members, map[string]string{"value": w.Person(name).SCIMUserID})
 	}
-	w.Send(http.MethodPatch, "/scim/directory/"+w.Sim.Info().SCIMDirectoryID+"/Groups/"+w.Group(source).SCIMGroupID, map[string]any{
-		"schemas":    []string{"urn:ietf:params:scim:api:messages:2.0:PatchOp"},
-		"Operations": []any{map[string]any{"op": op, "path": "members", "value": members}},
-	})
+	w.Send(http.MethodPatch, "/scim/directory/"+w.Sim.Info().SCIMDirectoryID+"/Groups/"+w.Group(source).SCIMGroupID,
+		map[string]any{
+			"schemas":    []string{"urn:ietf:params:scim:api:messages:2.0:PatchOp"},
+			"Operations": []any{map[string]any{"op": op, "path": "members", "value": members}},
+		})
 }
 
 // ByHand changes a local group as an administrator would.
@@ -134,7 +135,8 @@ func (w *SimulatedOrg) Lines(run string) map[string]access.Change {
 // Invite brings somebody back into the organization, as an administrator would.
 func (w *SimulatedOrg) Invite(name string) {
 	w.T.Helper()
-	w.Admin(http.MethodPost, "/admin/v2/orgs/"+w.Sim.Info().OrgID+"/users/invite", `{"emails":["`+name+`@example.com"]}`)
+	w.Admin(http.MethodPost, "/admin/v2/orgs/"+w.Sim.Info().OrgID+"/users/invite",
+		`{"emails":["`+name+`@example.com"]}`)
 }
 
 // Admin calls the organization API as an administrator's script would.

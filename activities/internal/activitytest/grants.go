@@ -54,7 +54,8 @@ func (f *fakeTemporal) QueryWorkflow(context.Context, string, string, string, ..
 	return client.NewValue(payloads), err
 }
 
-func (f *fakeTemporal) SignalWithStartWorkflow(_ context.Context, id, signal string, _ any, options client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
+func (f *fakeTemporal) SignalWithStartWorkflow(_ context.Context, id, signal string, _ any,
+	options client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	in, ok := args[0].(messages.TemporaryGrantInput)
@@ -209,8 +210,8 @@ type Round struct {
 	Failed  map[string]error
 }
 
-// Attend has the grants given or taken back, as the organization's loop does, and returns what came of the lines and how
-// the workflows were answered, in order.
+// Attend has the grants given or taken back, as the organization's loop does, and returns what came of the lines and
+// how the workflows were answered, in order.
 func (w *SimulatedOrg) Attend(grants ...access.Grant) (*Round, []messages.GrantReconciledSignal) {
 	w.T.Helper()
 	r := w.Begin(grants...)
@@ -247,7 +248,8 @@ func (w *SimulatedOrg) LinesOf(r *Round) (lines []apply.Line) {
 		return nil
 	}
 	for _, action := range []access.Action{access.Remove, access.Add} {
-		next := Must[apply.NextResult](w, w.Acts.Apply.Next, apply.NextInput{RunInput: r.RunInput, Actions: []access.Action{action}, Limit: 1000})
+		next := Must[apply.NextResult](w, w.Acts.Apply.Next,
+			apply.NextInput{RunInput: r.RunInput, Actions: []access.Action{action}, Limit: 1000})
 		require.False(w.T, next.More)
 		lines = append(lines, next.Lines...)
 	}
@@ -329,7 +331,8 @@ func (w *SimulatedOrg) Held(name string, target access.Entitlement) *access.Hold
 // Of are the requests that a report lists for a word.
 func (w *SimulatedOrg) Of(typed string) (ids []string) {
 	w.T.Helper()
-	answer := Must[messages.ReportAnswer](w, w.Acts.Reports.Answer, messages.ReportInput{Org: Org, Kind: messages.ReportGrants, Person: typed, Limit: 100})
+	answer := Must[messages.ReportAnswer](w, w.Acts.Reports.Answer,
+		messages.ReportInput{Org: Org, Kind: messages.ReportGrants, Person: typed, Limit: 100})
 	for _, g := range answer.Grants {
 		ids = append(ids, g.ID)
 	}
@@ -337,9 +340,10 @@ func (w *SimulatedOrg) Of(typed string) (ids []string) {
 }
 
 func (w *SimulatedOrg) Revoke(typed string, target access.Entitlement) (messages.GrantAnswer, error) {
-	return Call[messages.GrantAnswer](w, w.Acts.Grants.RevokeGrant, grants.RevokeGrantInput{Org: Org, RevokeInput: messages.RevokeInput{
-		Person: typed, Target: target, RequestedBy: "bo@example.com", Reason: "done",
-	}})
+	return Call[messages.GrantAnswer](w, w.Acts.Grants.RevokeGrant,
+		grants.RevokeGrantInput{Org: Org, RevokeInput: messages.RevokeInput{
+			Person: typed, Target: target, RequestedBy: "bo@example.com", Reason: "done",
+		}})
 }
 
 const Guarded = `
@@ -370,7 +374,8 @@ func (w *SimulatedOrg) NamesLeadTo() (all []string) {
 // Burn has a code burnt that was typed, and others sent.
 func (w *SimulatedOrg) Burn(code string) []session.BurntCode {
 	w.T.Helper()
-	burnt := Must[[]session.BurntCode](w, w.Acts.Grants.BurnCodes, grants.BurnCodesInput{Org: Org, Hashes: []string{messages.CodeHash(code)}})
+	burnt := Must[[]session.BurntCode](w, w.Acts.Grants.BurnCodes,
+		grants.BurnCodesInput{Org: Org, Hashes: []string{messages.CodeHash(code)}})
 	for _, one := range burnt {
 		_, err := w.Direct(func(a *activities.Activities) any { return a.Grants.ResendCode }, one)
 		require.NoError(w.T, err)
@@ -387,7 +392,9 @@ func (w *SimulatedOrg) Retried(run, in any) error {
 	env.SetTestTimeout(30 * time.Second)
 	w.Acts.Register(env)
 	env.RegisterWorkflowWithOptions(func(ctx workflow.Context) error {
-		again := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 5}})
+		again := workflow.WithActivityOptions(ctx,
+			workflow.ActivityOptions{StartToCloseTimeout: time.Minute,
+				RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 5}})
 		return workflow.ExecuteActivity(again, run, in).Get(ctx, nil)
 	}, workflow.RegisterOptions{Name: "retried"})
 	env.ExecuteWorkflow("retried")
@@ -400,7 +407,9 @@ func (w *SimulatedOrg) Decide(in grants.DecideGrantInput) messages.GrantAnswer {
 }
 
 func (w *SimulatedOrg) End(id string) {
-	Must[messages.GrantAnswer](w, w.Acts.Grants.RevokeGrant, grants.RevokeGrantInput{Org: Org, RevokeInput: messages.RevokeInput{Request: id, RequestedBy: "bo@example.com"}})
+	Must[messages.GrantAnswer](w, w.Acts.Grants.RevokeGrant,
+		grants.RevokeGrantInput{Org: Org,
+			RevokeInput: messages.RevokeInput{Request: id, RequestedBy: "bo@example.com"}})
 }
 
 // Tell sends a notice of a grant.
@@ -438,7 +447,8 @@ func (w *SimulatedOrg) Holds(name string, target access.Entitlement) bool {
 	case target.Kind() == access.KindDefault:
 		return slices.Contains(w.Group("jira-admins-acme").Members, p.AccountID)
 	case target.Kind() == access.KindRole:
-		return slices.ContainsFunc(p.Roles, func(r cloud.StateRole) bool { return r.App == "jira-software" && r.Role == "atlassian/admin" })
+		return slices.ContainsFunc(p.Roles,
+			func(r cloud.StateRole) bool { return r.App == "jira-software" && r.Role == "atlassian/admin" })
 	}
 	return slices.Contains(w.Group(target.Group()).Members, p.AccountID)
 }
@@ -498,7 +508,8 @@ func (w *SimulatedOrg) Refuses(do func() error, words ...string) {
 // RevokeRole takes the Jira admin role from somebody as an administrator would.
 func (w *SimulatedOrg) RevokeRole(name string) {
 	w.T.Helper()
-	w.Admin(http.MethodPost, "/admin/v1/orgs/"+w.Sim.Info().OrgID+"/users/"+w.Id(name)+"/roles/revoke", `{"role":"atlassian/admin","resource":"`+w.Person(name).Roles[0].Resource+`"}`)
+	w.Admin(http.MethodPost, "/admin/v1/orgs/"+w.Sim.Info().OrgID+"/users/"+w.Id(name)+"/roles/revoke",
+		`{"role":"atlassian/admin","resource":"`+w.Person(name).Roles[0].Resource+`"}`)
 }
 
 func (w *SimulatedOrg) hasRole(name string) bool {

@@ -24,9 +24,12 @@ func (w *SimulatedOrg) Govern() report.Report {
 	begin := Must[reports.GovernStart](w, w.Acts.Reports.GovernBegin, Org)
 	id := w.Clock().Format("20060102-150405.000")
 	for block, cursor := 0, ""; block == 0 || cursor != ""; block++ {
-		cursor = Must[session.SweepResult](w, w.Acts.Reports.Govern, reports.GovernInput{Org: Org, Policy: begin.Policy, Report: id, Cursor: cursor, Block: block, Pages: 1}).Next
+		cursor = Must[session.SweepResult](w, w.Acts.Reports.Govern,
+			reports.GovernInput{Org: Org, Policy: begin.Policy, Report: id, Cursor: cursor, Block: block,
+				Pages: 1}).Next
 	}
-	Must[messages.Governance](w, w.Acts.Reports.GovernEnd, reports.GovernEndInput{Org: Org, Policy: begin.Policy, Report: id, Started: w.Clock(), Scheduled: true})
+	Must[messages.Governance](w, w.Acts.Reports.GovernEnd,
+		reports.GovernEndInput{Org: Org, Policy: begin.Policy, Report: id, Started: w.Clock(), Scheduled: true})
 	w.Pass(time.Minute)
 	r, err := report.Read(bytes.NewReader(w.Document(id, "json")))
 	require.NoError(w.T, err)
@@ -36,7 +39,8 @@ func (w *SimulatedOrg) Govern() report.Report {
 // Document is a kept report in one of its forms.
 func (w *SimulatedOrg) Document(id, format string) []byte {
 	w.T.Helper()
-	answer := Must[messages.ReportAnswer](w, w.Acts.Reports.Answer, messages.ReportInput{Org: Org, Kind: messages.ReportFindings, ID: id, Format: format})
+	answer := Must[messages.ReportAnswer](w, w.Acts.Reports.Answer,
+		messages.ReportInput{Org: Org, Kind: messages.ReportFindings, ID: id, Format: format})
 	unpacked, err := gzip.NewReader(bytes.NewReader(answer.Report.Document))
 	require.NoError(w.T, err)
 	whole, err := io.ReadAll(unpacked)

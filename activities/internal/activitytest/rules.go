@@ -18,11 +18,11 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// The tests named TestFieldA8, TestFieldE1 and so on each show one sentence of what administrators of Atlassian Cloud ask for,
-// against the simulator: what was asked for stands in the comment.
+// The tests named TestFieldA8, TestFieldE1 and so on each show one sentence of what administrators of Atlassian Cloud
+// ask for, against the simulator: what was asked for stands in the comment.
 
-// Company is an organization as it grows: staff synced from an identity provider, partners who were invited, somebody who signed
-// up, somebody of a domain that nobody knows.
+// Company is an organization as it grows: staff synced from an identity provider, partners who were invited, somebody
+// who signed up, somebody of a domain that nobody knows.
 var Company = cloud.OrgFile{
 	Domains: []string{"acme.example"},
 	People: []string{
@@ -38,9 +38,11 @@ var Company = cloud.OrgFile{
 		{Name: "idp-finance", Members: []string{"fay"}},
 	},
 	Local: []cloud.OrgGroup{
-		{Name: "builders"}, {Name: "finance-space"}, {Name: "partner-wiki", Members: []string{"paul@partner.example"}}, {Name: "internal-wiki", Members: []string{"pia@partner.example"}},
+		{Name: "builders"}, {Name: "finance-space"}, {Name: "partner-wiki", Members: []string{"paul@partner.example"}},
+		{Name: "internal-wiki", Members: []string{"pia@partner.example"}},
 	},
-	Profiles: map[string]cloud.OrgProfile{"dan": {Title: "Engineer", Department: "IT"}, "fay": {Title: "Controller", Department: "Finance"}},
+	Profiles: map[string]cloud.OrgProfile{"dan": {Title: "Engineer", Department: "IT"},
+		"fay": {Title: "Controller", Department: "Finance"}},
 }
 
 // Consenting lets all rules act at once, and everything through the guard.
@@ -68,7 +70,8 @@ func (w *SimulatedOrg) Take(more string) reconcile.AdmitResult {
 	return result
 }
 
-// Verify does a whole verification, with all that keeps removals from being made on bad evidence, and says what was written.
+// Verify does a whole verification, with all that keeps removals from being made on bad evidence, and says what was
+// written.
 func (w *SimulatedOrg) Verify() []string {
 	w.T.Helper()
 	done, _ := w.VerifyAll()
@@ -79,7 +82,8 @@ func (w *SimulatedOrg) VerifyAll() ([]string, reconcile.JudgeResult) {
 	w.T.Helper()
 	run, judged := w.Planned()
 	w.Pass(10 * time.Second)
-	Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm, apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
+	Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+		apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
 	var done []string
 	for label, result := range w.Write(run) {
 		if result.State == access.Done {
@@ -95,7 +99,8 @@ func (w *SimulatedOrg) VerifyAll() ([]string, reconcile.JudgeResult) {
 // RuleTime tells whom rules name, and says whose time has come.
 func (w *SimulatedOrg) RuleTime(since time.Time) reconcile.RuleTimeResult {
 	w.T.Helper()
-	return Must[reconcile.RuleTimeResult](w, w.Acts.Reconcile.RuleTime, reconcile.RuleTimeInput{Org: Org, Policy: w.Policy, Since: since})
+	return Must[reconcile.RuleTimeResult](w, w.Acts.Reconcile.RuleTime,
+		reconcile.RuleTimeInput{Org: Org, Policy: w.Policy, Since: since})
 }
 
 // Suspended are the names of who is suspended, sorted; gone of who is not in the directory.

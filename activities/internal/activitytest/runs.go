@@ -63,7 +63,8 @@ func (w *SimulatedOrg) Verified() (map[string]apply.ChangeResult, apply.EndedRes
 	var over apply.EndedResult
 	if verdict.Unseen > 0 {
 		over = Must[apply.EndedResult](w, w.Acts.Reconcile.CloseEnded, run)
-		require.Zero(w.T, Must[apply.EndedResult](w, w.Acts.Reconcile.CloseEnded, run).Holdings, "a repeat finds it done")
+		require.Zero(w.T, Must[apply.EndedResult](w, w.Acts.Reconcile.CloseEnded, run).Holdings,
+			"a repeat finds it done")
 	}
 	w.Finish(run, messages.ScopeFull)
 	w.Pass(time.Minute)
@@ -107,7 +108,8 @@ func (w *SimulatedOrg) Books() map[string]bool {
 // Examine looks at people; first names the run of an earlier look.
 func (w *SimulatedOrg) Examine(run session.RunInput, first string, names ...string) reconcile.JudgeResult {
 	w.T.Helper()
-	return Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine, reconcile.ExamineInput{RunInput: run, Trigger: "events", Scope: Named(names...), First: first})
+	return Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine,
+		reconcile.ExamineInput{RunInput: run, Trigger: "events", Scope: Named(names...), First: first})
 }
 
 func (w *SimulatedOrg) Decided(decision string, hold *messages.Hold) reconcile.DecideResult {
@@ -118,14 +120,18 @@ func (w *SimulatedOrg) Decided(decision string, hold *messages.Hold) reconcile.D
 	})
 }
 
-// After decides the people again whom a run changed, looks a second time, and writes. It returns the run and what came of it.
-func (w *SimulatedOrg) After(of session.RunInput, since time.Time) (session.RunInput, reconcile.JudgeResult, messages.RunSummary) {
+// After decides the people again whom a run changed, looks a second time, and writes. It returns the run and what came
+// of it.
+func (w *SimulatedOrg) After(of session.RunInput, since time.Time) (session.RunInput, reconcile.JudgeResult,
+	messages.RunSummary) {
 	w.T.Helper()
-	in := reconcile.ExamineInput{RunInput: w.NewRun(), Trigger: "what a run changed", Scope: messages.Scope{Kind: messages.ScopePeople}, After: []string{of.Run}, Since: since}
+	in := reconcile.ExamineInput{RunInput: w.NewRun(), Trigger: "what a run changed",
+		Scope: messages.Scope{Kind: messages.ScopePeople}, After: []string{of.Run}, Since: since}
 	verdict := Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine, in)
 	if len(verdict.Settling) > 0 {
 		w.Pass(10 * time.Second)
-		in = reconcile.ExamineInput{RunInput: w.NewRun(), Trigger: "second look", Scope: messages.Scope{Kind: messages.ScopePeople, People: verdict.Settling}, First: in.Run, Since: since}
+		in = reconcile.ExamineInput{RunInput: w.NewRun(), Trigger: "second look",
+			Scope: messages.Scope{Kind: messages.ScopePeople, People: verdict.Settling}, First: in.Run, Since: since}
 		verdict = Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine, in)
 	}
 	if verdict.Quiet() {
@@ -167,14 +173,17 @@ func (w *SimulatedOrg) Glance(seen reconcile.WatchResult) reconcile.JudgeResult 
 	w.T.Helper()
 	return Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine, reconcile.ExamineInput{
 		RunInput: w.NewRun(), Trigger: "events", Fresh: seen.Fresh,
-		Scope: messages.Scope{Kind: messages.ScopeGroups, People: seen.People, Groups: seen.Groups, Recount: seen.Recount},
+		Scope: messages.Scope{Kind: messages.ScopeGroups, People: seen.People, Groups: seen.Groups,
+			Recount: seen.Recount},
 	})
 }
 
 // Watch polls once, from a cursor.
 func (w *SimulatedOrg) Watch(cursor string) reconcile.WatchResult {
 	w.T.Helper()
-	return Must[reconcile.WatchResult](w, w.Acts.Reconcile.Watch, reconcile.WatchInput{Org: Org, Policy: w.Policy, Cursor: cursor, Every: messages.Duration(time.Second), Once: true})
+	return Must[reconcile.WatchResult](w, w.Acts.Reconcile.Watch,
+		reconcile.WatchInput{Org: Org, Policy: w.Policy, Cursor: cursor, Every: messages.Duration(time.Second),
+			Once: true})
 }
 
 // Watched is a world in step and the cursor behind all that has happened.
@@ -191,7 +200,8 @@ func Watched(t *testing.T) (*SimulatedOrg, string) {
 // WhoIs is the account that the reports find behind a word.
 func (w *SimulatedOrg) WhoIs(typed string) (string, error) {
 	w.T.Helper()
-	answer, err := Call[messages.ReportAnswer](w, w.Acts.Reports.Answer, messages.ReportInput{Org: Org, Kind: messages.ReportWhy, Person: typed})
+	answer, err := Call[messages.ReportAnswer](w, w.Acts.Reports.Answer,
+		messages.ReportInput{Org: Org, Kind: messages.ReportWhy, Person: typed})
 	if err != nil {
 		return "", err
 	}

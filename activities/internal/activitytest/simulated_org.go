@@ -38,8 +38,8 @@ import (
 // Org is the short name of the simulated organization.
 const Org = "acme"
 
-// SimulatedOrg is a simulated Atlassian organization, a ledger and the activities between them, on one clock that stands still
-// until a test moves it.
+// SimulatedOrg is a simulated Atlassian organization, a ledger and the activities between them, on one clock that
+// stands still until a test moves it.
 type SimulatedOrg struct {
 	T      *testing.T
 	Sim    *cloud.Cloud
@@ -88,7 +88,8 @@ func NewOf(t *testing.T, file cloud.OrgFile) *SimulatedOrg {
 // NewWithLedger is a world whose ledger holds what another one came to.
 func NewWithLedger(t *testing.T, file cloud.OrgFile, book []byte) *SimulatedOrg {
 	t.Helper()
-	w := &SimulatedOrg{T: t, Key: cloud.DefaultKey, Now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC), Temporal: &fakeTemporal{}, Notifier: &fakeNotifier{}}
+	w := &SimulatedOrg{T: t, Key: cloud.DefaultKey, Now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC),
+		Temporal: &fakeTemporal{}, Notifier: &fakeNotifier{}}
 	w.Sim = cloud.New(cloud.Options{Now: w.Clock})
 	require.NoError(t, w.Sim.SeedOrg(file))
 	served := httptest.NewServer(w.Sim.Handler())
@@ -240,7 +241,8 @@ func (w *SimulatedOrg) Sweep(run session.RunInput) int {
 	w.Outline(run)
 	seen := 0
 	for block, cursor := 0, ""; block == 0 || cursor != ""; block++ {
-		swept := Must[session.SweepResult](w, w.Acts.Reconcile.Sweep, reconcile.SweepInput{RunInput: run, Block: block, Cursor: cursor, Pages: 20})
+		swept := Must[session.SweepResult](w, w.Acts.Reconcile.Sweep,
+			reconcile.SweepInput{RunInput: run, Block: block, Cursor: cursor, Pages: 20})
 		seen += swept.People
 		cursor = swept.Next
 	}
@@ -250,7 +252,8 @@ func (w *SimulatedOrg) Sweep(run session.RunInput) int {
 // Outline reads the outline for a run.
 func (w *SimulatedOrg) Outline(run session.RunInput) reconcile.OutlineResult {
 	w.T.Helper()
-	return Must[reconcile.OutlineResult](w, w.Acts.Reconcile.Outline, reconcile.OutlineInput{RunInput: run, Trigger: "on schedule", Started: w.Clock()})
+	return Must[reconcile.OutlineResult](w, w.Acts.Reconcile.Outline,
+		reconcile.OutlineInput{RunInput: run, Trigger: "on schedule", Started: w.Clock()})
 }
 
 // Judge judges the plan of a run.
@@ -283,13 +286,17 @@ func (w *SimulatedOrg) WriteSome(run session.RunInput, approved bool) map[string
 	results := map[string]apply.ChangeResult{}
 	for _, action := range []access.Action{access.Adopt, access.Add, access.Remove} {
 		if action == access.Adopt {
-			Must[int](w, w.Acts.Reconcile.Set, reconcile.SetInput{RunInput: run, Action: access.Adopt, State: access.Done, Answer: "recorded"})
+			Must[int](w, w.Acts.Reconcile.Set,
+				reconcile.SetInput{RunInput: run, Action: access.Adopt, State: access.Done, Answer: "recorded"})
 			continue
 		}
 		for after, more := "", true; more; {
-			next := Must[apply.NextResult](w, w.Acts.Apply.Next, apply.NextInput{RunInput: run, Actions: []access.Action{action}, Approved: &approved, After: after, Limit: 25})
+			next := Must[apply.NextResult](w, w.Acts.Apply.Next,
+				apply.NextInput{RunInput: run, Actions: []access.Action{action}, Approved: &approved, After: after,
+					Limit: 25})
 			for _, l := range next.Lines {
-				results[l.Label] = Must[apply.ChangeResult](w, w.Acts.Apply.Apply, apply.ChangeInput{RunInput: run, Person: l.Person, Target: l.Target})
+				results[l.Label] = Must[apply.ChangeResult](w, w.Acts.Apply.Apply,
+					apply.ChangeInput{RunInput: run, Person: l.Person, Target: l.Target})
 			}
 			after, more = next.After, next.More
 		}
@@ -300,9 +307,10 @@ func (w *SimulatedOrg) WriteSome(run session.RunInput, approved bool) map[string
 // Finish ends a run.
 func (w *SimulatedOrg) Finish(run session.RunInput, scope string) messages.RunSummary {
 	w.T.Helper()
-	return Must[messages.RunSummary](w, w.Acts.Reconcile.Finish, reconcile.FinishInput{RunInput: run, Scope: scope, Summary: messages.RunSummary{
-		Run: run.Run, Scope: scope, Trigger: "on schedule", State: messages.RunDone, Started: w.Clock(),
-	}})
+	return Must[messages.RunSummary](w, w.Acts.Reconcile.Finish,
+		reconcile.FinishInput{RunInput: run, Scope: scope, Summary: messages.RunSummary{
+			Run: run.Run, Scope: scope, Trigger: "on schedule", State: messages.RunDone, Started: w.Clock(),
+		}})
 }
 
 // Full does a whole verification.
@@ -331,7 +339,8 @@ func InStep(t *testing.T) *SimulatedOrg {
 		require.NoError(t, err)
 	}
 	carriedOut := People
-	carriedOut.Local = []cloud.OrgGroup{{Name: "builders", Members: People.Groups[0].Members}, {Name: "helpers", Members: []string{"finn", "gil", "hana", "lea"}}, {Name: "other"}}
+	carriedOut.Local = []cloud.OrgGroup{{Name: "builders", Members: People.Groups[0].Members},
+		{Name: "helpers", Members: []string{"finn", "gil", "hana", "lea"}}, {Name: "other"}}
 	carriedOut.Foreign = map[string][]string{"other": {"jo"}}
 	w := NewWithLedger(t, carriedOut, inStepBook.data)
 	known, err := w.Ledger.Organization(t.Context(), Org)
@@ -367,7 +376,8 @@ func Crowded(n int) cloud.OrgFile {
 		file.People = append(file.People, fmt.Sprintf("p%04d", i))
 	}
 	file.Admins = file.People[:1]
-	file.Groups = []cloud.OrgGroup{{Name: "eng", Members: file.People}, {Name: "support", Members: file.People[:2]}, {Name: "unused"}}
+	file.Groups = []cloud.OrgGroup{{Name: "eng", Members: file.People}, {Name: "support", Members: file.People[:2]},
+		{Name: "unused"}}
 	return file
 }
 

@@ -57,7 +57,8 @@ func NewClient(o Options) (*Client, error) {
 	base, err := url.Parse(o.BaseURL)
 	switch {
 	case err != nil || (base.Scheme != "https" && base.Scheme != "http") || base.Host == "":
-		return nil, fmt.Errorf("%s: the base URL must be absolute, for example https://api.atlassian.com/admin", o.Package)
+		return nil, fmt.Errorf("%s: the base URL must be absolute, for example https://api.atlassian.com/admin",
+			o.Package)
 	case base.User != nil || base.RawQuery != "" || base.Fragment != "":
 		return nil, fmt.Errorf("%s: the base URL may have no credentials, query or fragment; the key is given on its own", o.Package)
 	case o.Key == nil:
@@ -103,13 +104,15 @@ type Request struct {
 	Write     bool                  // the call may change something: a lost answer is then an unknown outcome
 	Conflict  error                 // what a 409 without a more telling body means; ErrConflict when nil
 	Decode    func(io.Reader) error // reads the body of a success; nil when there is nothing to read
-	Answered  *time.Time            // where to put the answer's own Date, to the second, if it has one; nil: nobody asks
+	// where to put the answer's own Date, to the second, if it has one; nil: nobody asks
+	Answered *time.Time
 }
 
 // Do sends the request once. The error is nil or an *Error.
 func (c *Client) Do(ctx context.Context, r Request) error {
 	started := time.Now()
-	failure := &Error{Package: c.options.Package, Operation: r.Operation, Method: r.Method, Path: r.Path, Rate: unknownRate()}
+	failure := &Error{Package: c.options.Package, Operation: r.Operation, Method: r.Method, Path: r.Path,
+		Rate: unknownRate()}
 	ok := c.do(ctx, r, failure)
 	call := Call{Operation: r.Operation, Status: failure.Status, Duration: time.Since(started), Rate: failure.Rate}
 	if !ok {
@@ -132,7 +135,8 @@ func (c *Client) do(caller context.Context, r Request, e *Error) bool {
 	}
 	key = strings.TrimSpace(key)
 	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return e.fail(ErrUnauthorized, "the configured API key is empty or has characters that no key has; nothing was sent", nil)
+		return e.fail(ErrUnauthorized,
+			"the configured API key is empty or has characters that no key has; nothing was sent", nil)
 	}
 
 	if ctx.Err() != nil {
@@ -161,7 +165,8 @@ func (c *Client) do(caller context.Context, r Request, e *Error) bool {
 		return false
 	}
 	if isHTML(response.Header, nil) {
-		return e.lostAnswer(r, ErrUnavailable, "a success with an HTML page: a gateway answered, not the API; see whether the base URL is right", nil)
+		return e.lostAnswer(r, ErrUnavailable,
+			"a success with an HTML page: a gateway answered, not the API; see whether the base URL is right", nil)
 	}
 	if r.Decode == nil {
 		// The change is done; reading on only lets the connection be used again.
@@ -173,7 +178,8 @@ func (c *Client) do(caller context.Context, r Request, e *Error) bool {
 	case err == nil:
 		return true
 	case body.oversized:
-		return e.lostAnswer(r, ErrMalformed, fmt.Sprintf("the answer is larger than the bound of %d bytes", c.options.MaxBytes), nil)
+		return e.lostAnswer(r, ErrMalformed,
+			fmt.Sprintf("the answer is larger than the bound of %d bytes", c.options.MaxBytes), nil)
 	case body.err != nil && !errors.Is(body.err, io.ErrUnexpectedEOF):
 		return e.lost(caller, r, true, body.err)
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):

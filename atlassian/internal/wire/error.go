@@ -13,9 +13,11 @@ import (
 // The kinds of failure. Every *Error has exactly one, but for a read that its caller cancelled, which has none.
 // Their texts say what to do.
 var (
-	ErrUnauthorized   = errors.New("the API key is not accepted: it may be mistyped, expired or revoked; set a valid one")
-	ErrNoKey          = errors.New("the API key could not be read; nothing was sent")
-	ErrForbidden      = errors.New("not allowed: the key lacks the right or a scope, or what it should change is managed elsewhere, for example by an identity provider")
+	ErrUnauthorized = errors.New(
+		"the API key is not accepted: it may be mistyped, expired or revoked; set a valid one")
+	ErrNoKey     = errors.New("the API key could not be read; nothing was sent")
+	ErrForbidden = errors.New(
+		"not allowed: the key lacks the right or a scope, or what it should change is managed elsewhere, for example by an identity provider")
 	ErrNotFound       = errors.New("not found")
 	ErrRateLimited    = errors.New("too many calls: wait before the next one")
 	ErrUnavailable    = errors.New("the API could not be reached or could not answer: try again later")
@@ -127,7 +129,8 @@ func (e *Error) answered(r Request, header http.Header, start []byte, key string
 	e.Code, e.Title, e.Detail = clean(said.code, key), clean(said.title, key), clean(said.detail, key)
 	html := isHTML(header, start)
 	if html {
-		e.Code, e.Title, e.Detail = "", "", "an HTML page: a gateway answered, not the API; see whether the base URL is right"
+		e.Code, e.Title, e.Detail = "", "",
+			"an HTML page: a gateway answered, not the API; see whether the base URL is right"
 	}
 	e.RetryAfter = retryAfter(header, e.Status, e.Rate)
 	e.Kind = e.kind(r, html)

@@ -77,7 +77,8 @@ func (t *text) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// clean makes a text of the API's fit for logs and for people: one line, bounded, printable, and never with the key in it.
+// clean makes a text of the API's fit for logs and for people: one line, bounded, printable, and never with the key in
+// it.
 func clean(s, key string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {

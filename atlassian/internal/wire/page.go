@@ -67,7 +67,8 @@ func DecodeData(r io.Reader, v any) error {
 	return err
 }
 
-// DecodeObject reads one JSON object and nothing after it. member is called for each member, and must consume its value.
+// DecodeObject reads one JSON object and nothing after it. member is called for each member, and must consume its
+// value.
 func DecodeObject(r io.Reader, member func(name string, d *json.Decoder) error) error {
 	d := json.NewDecoder(r)
 	if err := expect(d, '{'); err != nil {
@@ -167,7 +168,8 @@ func Cursor(link string) (string, error) {
 // MostCursor is how many bytes a cursor may have: it is carried in histories.
 const MostCursor = 8 << 10
 
-// Next is the cursor after a page that was asked for with the cursor asked. A list that repeats its cursor would never end.
+// Next is the cursor after a page that was asked for with the cursor asked. A list that repeats its cursor would never
+// end.
 func Next(link, asked string) (string, error) {
 	next, err := Cursor(link)
 	if err != nil {

@@ -16,11 +16,12 @@ func TestCursor(t *testing.T) {
 	tests := map[string]struct {
 		link, want string
 	}{
-		"end":                    {"", ""},
-		"bare":                   {"kloHX1ZQVasDAkx_P48NYQ", "kloHX1ZQVasDAkx_P48NYQ"},
-		"bare with a slash":      {"Qh8E1QpVV00ys/xI7pHI7Q..", "Qh8E1QpVV00ys/xI7pHI7Q.."},
-		"bare that begins so":    {"/x+y/z==", "/x+y/z=="},
-		"url":                    {"https://api.atlassian.com/admin/v1/orgs/1/users?cursor=ab%2Fcd%2Be%3D%3D", "ab/cd+e=="},
+		"end":                 {"", ""},
+		"bare":                {"kloHX1ZQVasDAkx_P48NYQ", "kloHX1ZQVasDAkx_P48NYQ"},
+		"bare with a slash":   {"Qh8E1QpVV00ys/xI7pHI7Q..", "Qh8E1QpVV00ys/xI7pHI7Q.."},
+		"bare that begins so": {"/x+y/z==", "/x+y/z=="},
+		"url": {"https://api.atlassian.com/admin/v1/orgs/1/users?cursor=ab%2Fcd%2Be%3D%3D",
+			"ab/cd+e=="},
 		"url, other parameters":  {"https://api.atlassian.com/x?limit=20&cursor=abc&y=1#top", "abc"},
 		"url, plus not escaped":  {"https://api.atlassian.com/x?cursor=a+b==", "a+b=="},
 		"relative url":           {"/admin/v1/orgs?cursor=abc", "abc"},
@@ -55,7 +56,8 @@ func TestBothFormsOfALinkHoldTheSameCursor(t *testing.T) {
 		bare, err := Cursor(cursor)
 		require.NoError(t, err)
 		require.Equal(t, cursor, bare)
-		fromURL, err := Cursor("https://api.atlassian.com/admin/v1/orgs?" + url.Values{"cursor": {cursor}, "limit": {"1"}}.Encode())
+		fromURL, err := Cursor("https://api.atlassian.com/admin/v1/orgs?" + url.Values{"cursor": {cursor},
+			"limit": {"1"}}.Encode())
 		require.NoError(t, err)
 		require.Equal(t, cursor, fromURL)
 	})
@@ -72,7 +74,8 @@ func TestARepeatedCursorIsAnError(t *testing.T) {
 }
 
 func FuzzCursor(f *testing.F) {
-	for _, seed := range []string{"", "abc", "a/b+c==", "?cursor=a", "https://h/p?cursor=%41", "https://h?cursor=%", "http://"} {
+	for _, seed := range []string{"", "abc", "a/b+c==", "?cursor=a", "https://h/p?cursor=%41", "https://h?cursor=%",
+		"http://"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, link string) {
@@ -87,7 +90,8 @@ func FuzzCursor(f *testing.F) {
 
 func FuzzErrorBody(f *testing.F) {
 	for _, seed := range []string{
-		"", `{"errors":[{"code":"A","detail":"d"}]}`, `{"code":401,"message":"m"}`, `{"status":403,"error":"e"}`, `{"errors":[]}`,
+		"", `{"errors":[{"code":"A","detail":"d"}]}`, `{"code":401,"message":"m"}`, `{"status":403,"error":"e"}`,
+		`{"errors":[]}`,
 		`{"schemas":[],"scimType":"t","detail":"d"}`, "<html>", `{"errors":{}}`, "\x00\xff", `{"code":1e999}`,
 		strings.Repeat("é", 400), "key-1234567",
 	} {

@@ -42,14 +42,16 @@ func serving(t *testing.T, handler http.HandlerFunc, o wire.Options) *wire.Clien
 }
 
 func read() wire.Request {
-	return wire.Request{Operation: "read thing", Method: http.MethodGet, Path: "/thing", Decode: func(r io.Reader) error {
-		var ignored map[string]any
-		return wire.DecodeData(r, &ignored)
-	}}
+	return wire.Request{Operation: "read thing", Method: http.MethodGet, Path: "/thing",
+		Decode: func(r io.Reader) error {
+			var ignored map[string]any
+			return wire.DecodeData(r, &ignored)
+		}}
 }
 
 func write() wire.Request {
-	return wire.Request{Operation: "write thing", Method: http.MethodPost, Path: "/thing", Body: struct{}{}, Write: true}
+	return wire.Request{Operation: "write thing", Method: http.MethodPost, Path: "/thing", Body: struct{}{},
+		Write: true}
 }
 
 func TestEveryErrorShapeIsRead(t *testing.T) {
@@ -73,19 +75,24 @@ func TestEveryErrorShapeIsRead(t *testing.T) {
 			"ADMIN-400-4", "Invalid resource", "with a cursor nothing else may be present", wire.ErrInvalid},
 		"scim": {409, `{"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"409","scimType":"uniqueness","detail":"Resource [GROUP]: with displayName exists."}`,
 			"uniqueness", "", "Resource [GROUP]: with displayName exists.", wire.ErrConflict},
-		"scim gateway":     {401, `{"error":"Missing authorization header","traceId":"abc"}`, "", "Missing authorization header", "", wire.ErrUnauthorized},
+		"scim gateway": {401, `{"error":"Missing authorization header","traceId":"abc"}`, "",
+			"Missing authorization header", "", wire.ErrUnauthorized},
 		"scim replacement": {400, `{"message":"no such member","scimErrorType":"invalidValue","responseStatus":"BAD_REQUEST","stackTrace":[]}`, "invalidValue", "", "no such member", wire.ErrInvalid},
-		"user management":  {403, `{"key":"forbidden.action","context":{"allowed":false}}`, "forbidden.action", "", "", wire.ErrForbidden},
-		"no body":          {404, ``, "", "", "", wire.ErrNotFound},
-		"plain text":       {500, "upstream\r\n\tconnect error", "", "", "upstream connect error", wire.ErrUnavailable},
-		"broken json":      {400, `{"errors":[{"code":"ADM`, "", "", `{"errors":[{"code":"ADM`, wire.ErrInvalid},
-		"other json":       {400, `["what"]`, "", "", `["what"]`, wire.ErrInvalid},
-		"odd members":      {400, `{"errors":[{"code":{"x":1},"title":["t"],"detail":"readable"}]}`, "", "", "readable", wire.ErrInvalid},
-		"gateway page":     {503, `<html><body>upstream</body></html>`, "", "", "an HTML page: a gateway answered, not the API; see whether the base URL is right", wire.ErrUnavailable},
-		"page not found":   {404, "\n<!DOCTYPE html>\n", "", "", "an HTML page: a gateway answered, not the API; see whether the base URL is right", wire.ErrUnavailable},
-		"request timeout":  {408, ``, "", "", "", wire.ErrUnavailable},
-		"media type":       {415, ``, "", "", "", wire.ErrInvalid},
-		"payment":          {402, ``, "", "", "", wire.ErrLicenceLimit},
+		"user management": {403, `{"key":"forbidden.action","context":{"allowed":false}}`, "forbidden.action", "", "",
+			wire.ErrForbidden},
+		"no body":     {404, ``, "", "", "", wire.ErrNotFound},
+		"plain text":  {500, "upstream\r\n\tconnect error", "", "", "upstream connect error", wire.ErrUnavailable},
+		"broken json": {400, `{"errors":[{"code":"ADM`, "", "", `{"errors":[{"code":"ADM`, wire.ErrInvalid},
+		"other json":  {400, `["what"]`, "", "", `["what"]`, wire.ErrInvalid},
+		"odd members": {400, `{"errors":[{"code":{"x":1},"title":["t"],"detail":"readable"}]}`, "", "", "readable",
+			wire.ErrInvalid},
+		"gateway page": {503, `<html><body>upstream</body></html>`, "", "",
+			"an HTML page: a gateway answered, not the API; see whether the base URL is right", wire.ErrUnavailable},
+		"page not found": {404, "\n<!DOCTYPE html>\n", "", "",
+			"an HTML page: a gateway answered, not the API; see whether the base URL is right", wire.ErrUnavailable},
+		"request timeout": {408, ``, "", "", "", wire.ErrUnavailable},
+		"media type":      {415, ``, "", "", "", wire.ErrInvalid},
+		"payment":         {402, ``, "", "", "", wire.ErrLicenceLimit},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -111,17 +118,24 @@ func TestConflictsAreToldApart(t *testing.T) {
 		otherwise error
 		kind      error
 	}{
-		"already":                                {envelope("ADMIN-409-28", "The user is already in the group"), nil, wire.ErrAlreadyMember},
-		"already, plain":                         {"User ALREADY a member", nil, wire.ErrAlreadyMember},
-		"licence by code":                        {envelope("ADMIN-409-3", "The user is already over it"), nil, wire.ErrLicenceLimit},
-		"licence by the other code":              {envelope("ADMIN-UAM-409-3", ""), nil, wire.ErrLicenceLimit},
-		"licence by words":                       {envelope("", "You've exceeded your user limit for an app"), nil, wire.ErrLicenceLimit},
-		"both meanings, as in the documentation": {envelope("", "The user is already in the group or you've exceeded your user limit for an app"), nil, wire.ErrConflict},
-		"a name that only sounds so":             {envelope("", "conflict on group seattle-users"), nil, wire.ErrConflict},
-		"group not empty":                        {envelope("ADMIN-409-5", "already"), nil, wire.ErrConflict},
-		"silent":                                 {"", nil, wire.ErrConflict},
-		"name taken":                             {envelope("", "A group with this name already exists."), wire.ErrNameTaken, wire.ErrNameTaken},
-		"name taken, silent":                     {"", wire.ErrNameTaken, wire.ErrNameTaken},
+		"already": {envelope("ADMIN-409-28", "The user is already in the group"), nil,
+			wire.ErrAlreadyMember},
+		"already, plain": {"User ALREADY a member", nil, wire.ErrAlreadyMember},
+		"licence by code": {envelope("ADMIN-409-3", "The user is already over it"), nil,
+			wire.ErrLicenceLimit},
+		"licence by the other code": {envelope("ADMIN-UAM-409-3", ""), nil, wire.ErrLicenceLimit},
+		"licence by words": {envelope("", "You've exceeded your user limit for an app"), nil,
+			wire.ErrLicenceLimit},
+		"both meanings, as in the documentation": {
+			envelope("", "The user is already in the group or you've exceeded your user limit for an app"), nil,
+			wire.ErrConflict},
+		"a name that only sounds so": {envelope("", "conflict on group seattle-users"), nil,
+			wire.ErrConflict},
+		"group not empty": {envelope("ADMIN-409-5", "already"), nil, wire.ErrConflict},
+		"silent":          {"", nil, wire.ErrConflict},
+		"name taken": {envelope("", "A group with this name already exists."),
+			wire.ErrNameTaken, wire.ErrNameTaken},
+		"name taken, silent": {"", wire.ErrNameTaken, wire.ErrNameTaken},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -133,7 +147,8 @@ func TestConflictsAreToldApart(t *testing.T) {
 }
 
 func TestRateOfEveryAnswer(t *testing.T) {
-	header := map[string]string{"X-RateLimit-Limit": "500", "X-RateLimit-Remaining": "499", "X-RateLimit-Reset": "2026-06-05T06:00Z"}
+	header := map[string]string{"X-RateLimit-Limit": "500", "X-RateLimit-Remaining": "499",
+		"X-RateLimit-Reset": "2026-06-05T06:00Z"}
 	var calls []wire.Call
 	client := serving(t, func(w http.ResponseWriter, r *http.Request) {
 		for name, value := range header {
@@ -149,7 +164,8 @@ func TestRateOfEveryAnswer(t *testing.T) {
 	require.Equal(t, "read thing", calls[0].Operation)
 	require.Equal(t, 200, calls[0].Status)
 	require.NoError(t, calls[0].Err)
-	require.Equal(t, wire.Rate{Limit: 500, Remaining: 499, Reset: time.Date(2026, 6, 5, 6, 0, 0, 0, time.UTC)}, calls[0].Rate)
+	require.Equal(t, wire.Rate{Limit: 500, Remaining: 499, Reset: time.Date(2026, 6, 5, 6, 0, 0, 0, time.UTC)},
+		calls[0].Rate)
 	require.Equal(t, wire.Rate{Limit: -1, Remaining: -1}, calls[1].Rate)
 }
 
@@ -160,12 +176,16 @@ func TestRetryAfter(t *testing.T) {
 		header map[string]string
 		want   time.Duration
 	}{
-		"seconds":                     {429, map[string]string{"Retry-After": "17", "X-RateLimit-Reset": "2026-10-05T06:01:00Z"}, 17 * time.Second},
-		"parts of a second":           {429, map[string]string{"Retry-After": "0.5"}, 500 * time.Millisecond},
-		"date":                        {429, map[string]string{"Retry-After": "Mon, 05 Oct 2026 06:00:42 GMT"}, 42 * time.Second},
-		"date gone by":                {429, map[string]string{"Retry-After": "Mon, 05 Oct 2026 05:00:00 GMT"}, 0},
-		"reset":                       {429, map[string]string{"X-RateLimit-Reset": "2026-10-05T06:01:00.000Z"}, time.Minute},
-		"reset without seconds":       {429, map[string]string{"X-RateLimit-Reset": "2026-10-05T06:02Z"}, 2 * time.Minute},
+		"seconds": {429,
+			map[string]string{"Retry-After": "17", "X-RateLimit-Reset": "2026-10-05T06:01:00Z"}, 17 * time.Second},
+		"parts of a second": {429, map[string]string{"Retry-After": "0.5"}, 500 * time.Millisecond},
+		"date": {429, map[string]string{"Retry-After": "Mon, 05 Oct 2026 06:00:42 GMT"},
+			42 * time.Second},
+		"date gone by": {429, map[string]string{"Retry-After": "Mon, 05 Oct 2026 05:00:00 GMT"}, 0},
+		"reset": {429, map[string]string{"X-RateLimit-Reset": "2026-10-05T06:01:00.000Z"},
+			time.Minute},
+		"reset without seconds": {429, map[string]string{"X-RateLimit-Reset": "2026-10-05T06:02Z"},
+			2 * time.Minute},
 		"nothing":                     {429, nil, 0},
 		"garbage":                     {429, map[string]string{"Retry-After": "soon", "X-RateLimit-Reset": "later"}, 0},
 		"negative":                    {429, map[string]string{"Retry-After": "-5"}, 0},
@@ -200,7 +220,8 @@ func TestBrokenAnswers(t *testing.T) {
 	}
 	for name, body := range tests {
 		t.Run(name, func(t *testing.T) {
-			err := answering(t, 200, map[string]string{"Content-Type": "application/json"}, body).Do(t.Context(), read())
+			err := answering(t, 200, map[string]string{"Content-Type": "application/json"},
+				body).Do(t.Context(), read())
 			require.ErrorIs(t, err, wire.ErrMalformed)
 		})
 	}
@@ -288,7 +309,8 @@ func hang(t *testing.T) http.HandlerFunc {
 func deaf(t *testing.T) (*wire.Client, string) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
-	client, err := wire.NewClient(wire.Options{Package: "wire", BaseURL: server.URL, Media: "application/json", Key: key})
+	client, err := wire.NewClient(wire.Options{Package: "wire", BaseURL: server.URL,
+		Media: "application/json", Key: key})
 	require.NoError(t, err)
 	return client, server.Listener.Addr().String()
 }
@@ -331,11 +353,12 @@ func TestTheKeyIsAskedForEachTimeAndNeverTold(t *testing.T) {
 		_, _ = io.WriteString(w, `{"errors":[{"detail":"I was sent `+r.Header.Get("Authorization")+`"}]}`)
 	}))
 	t.Cleanup(server.Close)
-	client, err := wire.NewClient(wire.Options{Package: "wire", BaseURL: server.URL, Key: func(context.Context) (string, error) {
-		next := keys[0]
-		keys = keys[1:]
-		return next, nil
-	}})
+	client, err := wire.NewClient(wire.Options{Package: "wire", BaseURL: server.URL,
+		Key: func(context.Context) (string, error) {
+			next := keys[0]
+			keys = keys[1:]
+			return next, nil
+		}})
 	require.NoError(t, err)
 	for _, secret := range []string{"first", "second"} {
 		err := client.Do(t.Context(), read())
@@ -356,9 +379,10 @@ func TestBadKeysAreNotSent(t *testing.T) {
 		"unreadable": {"", errors.New("open /run/secrets/key: no such file"), wire.ErrNoKey},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, err := wire.NewClient(wire.Options{Package: "wire", BaseURL: "http://127.0.0.1:1", Key: func(context.Context) (string, error) {
-				return test.key, test.err
-			}})
+			client, err := wire.NewClient(wire.Options{Package: "wire", BaseURL: "http://127.0.0.1:1",
+				Key: func(context.Context) (string, error) {
+					return test.key, test.err
+				}})
 			require.NoError(t, err)
 			err = client.Do(t.Context(), write())
 			require.ErrorIs(t, err, test.kind)

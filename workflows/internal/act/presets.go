@@ -38,47 +38,62 @@ const soon = 250 * time.Millisecond
 
 var (
 	// lookup is a short question to the ledger.
-	lookup = preset{timeout: 30 * time.Second, heartbeat: 3 * time.Second, attempts: 10, shortest: soon, longest: 10 * time.Second, priority: PriorityUrgent}
+	lookup = preset{timeout: 30 * time.Second, heartbeat: 3 * time.Second, attempts: 10, shortest: soon,
+		longest: 10 * time.Second, priority: PriorityUrgent}
 	// check talks to Atlassian while a person waits for the answer.
-	check = preset{timeout: 10 * time.Minute, heartbeat: time.Minute, attempts: 3, longest: 10 * time.Second, priority: PriorityUrgent}
+	check = preset{timeout: 10 * time.Minute, heartbeat: time.Minute, attempts: 3, longest: 10 * time.Second,
+		priority: PriorityUrgent}
 	// walk reads many pages; it heartbeats after each.
-	walk = preset{timeout: 30 * time.Minute, heartbeat: 2 * time.Minute, attempts: 8, longest: 20 * time.Second, priority: PriorityBulk}
+	walk = preset{timeout: 30 * time.Minute, heartbeat: 2 * time.Minute, attempts: 8, longest: 20 * time.Second,
+		priority: PriorityBulk}
 	// glance reads a few people.
-	glance = preset{timeout: 5 * time.Minute, heartbeat: 15 * time.Second, attempts: 5, longest: 10 * time.Second, priority: PriorityUrgent}
+	glance = preset{timeout: 5 * time.Minute, heartbeat: 15 * time.Second, attempts: 5, longest: 10 * time.Second,
+		priority: PriorityUrgent}
 	// write is one change: an HTTP call of at most 30 s, its reads and its record. It is given up after a while, and
 	// taken up by the next verification.
-	write = preset{timeout: 90 * time.Second, heartbeat: 20 * time.Second, longest: 30 * time.Second, over: 4 * time.Minute, priority: PriorityBulk}
+	write = preset{timeout: 90 * time.Second, heartbeat: 20 * time.Second, longest: 30 * time.Second,
+		over: 4 * time.Minute, priority: PriorityBulk}
 	// ask judges a request. Somebody may wait for the answer; but a request that was signalled outlives an outage.
-	ask = preset{timeout: time.Minute, heartbeat: 10 * time.Second, shortest: soon, longest: 5 * time.Second, over: 10 * time.Minute, priority: PriorityWatch}
+	ask = preset{timeout: time.Minute, heartbeat: 10 * time.Second, shortest: soon, longest: 5 * time.Second,
+		over: 10 * time.Minute, priority: PriorityWatch}
 	// identify looks up who decides. Where the directory cannot be read in time, they are taken by their word.
-	identify = preset{timeout: 15 * time.Second, heartbeat: 5 * time.Second, shortest: soon, longest: 5 * time.Second, over: 20 * time.Second, priority: PriorityUrgent}
+	identify = preset{timeout: 15 * time.Second, heartbeat: 5 * time.Second, shortest: soon, longest: 5 * time.Second,
+		over: 20 * time.Second, priority: PriorityUrgent}
 	// ledgerRead takes from the ledger what a workflow is to know. It is soon a problem that the status shows, and
 	// tried again by the workflow.
-	ledgerRead = preset{timeout: 30 * time.Second, heartbeat: 3 * time.Second, shortest: soon, longest: 5 * time.Second, over: time.Minute, priority: PriorityUrgent}
+	ledgerRead = preset{timeout: 30 * time.Second, heartbeat: 3 * time.Second, shortest: soon, longest: 5 * time.Second,
+		over: time.Minute, priority: PriorityUrgent}
 	// ledgerOfGrants is what a run of grants does in the ledger. Where it fails for long the grants ask again, and no
 	// history waits for it.
-	ledgerOfGrants = preset{timeout: 30 * time.Second, heartbeat: 3 * time.Second, shortest: soon, longest: 5 * time.Second, over: 10 * time.Minute, priority: PriorityUrgent}
+	ledgerOfGrants = preset{timeout: 30 * time.Second, heartbeat: 3 * time.Second, shortest: soon,
+		longest: 5 * time.Second, over: 10 * time.Minute, priority: PriorityUrgent}
 	// statement records what people said, in the ledger alone. It outlives an outage, but not for ever: a word that can
 	// never be recorded keeps nothing from its end.
-	statement = preset{timeout: 30 * time.Second, heartbeat: 3 * time.Second, shortest: soon, longest: 5 * time.Second, over: 6 * time.Hour, priority: PriorityUrgent}
+	statement = preset{timeout: 30 * time.Second, heartbeat: 3 * time.Second, shortest: soon, longest: 5 * time.Second,
+		over: 6 * time.Hour, priority: PriorityUrgent}
 	// grantChange is one change that a grant gives or takes back, when somebody's access waits for it. Where it fails
 	// for long, the grant asks again.
-	grantChange = preset{timeout: time.Minute, heartbeat: 5 * time.Second, shortest: soon, longest: 5 * time.Second, over: time.Minute, priority: PriorityUrgent}
+	grantChange = preset{timeout: time.Minute, heartbeat: 5 * time.Second, shortest: soon, longest: 5 * time.Second,
+		over: time.Minute, priority: PriorityUrgent}
 	// notice tells people; not for ever, since news grows old, and since who was reached may be told again.
 	notice = preset{timeout: time.Minute, attempts: 6, longest: time.Minute, priority: PriorityWatch}
 	// resend sends somebody another code in place of one that was burnt, who cannot decide without: it outlives an
 	// outage.
 	resend = preset{timeout: time.Minute, longest: 30 * time.Second, over: time.Hour, priority: PriorityWatch}
 	// digest is notices that gather: many may go out in one step.
-	digest = preset{timeout: 10 * time.Minute, heartbeat: 15 * time.Second, attempts: 4, longest: 30 * time.Second, priority: PriorityWatch}
+	digest = preset{timeout: 10 * time.Minute, heartbeat: 15 * time.Second, attempts: 4, longest: 30 * time.Second,
+		priority: PriorityWatch}
 	// remediation carries out what a review decided: many people may have to be read.
-	remediation = preset{timeout: 10 * time.Minute, heartbeat: 15 * time.Second, attempts: 5, longest: 15 * time.Second, priority: PriorityUrgent}
+	remediation = preset{timeout: 10 * time.Minute, heartbeat: 15 * time.Second, attempts: 5, longest: 15 * time.Second,
+		priority: PriorityUrgent}
 	// feedWatch is the long poll of the event feed. That no worker has room for it is soon a problem that the status
 	// shows.
-	feedWatch = preset{timeout: time.Hour, attempts: 3, longest: 10 * time.Second, queued: 5 * time.Minute, queue: messages.QueueWatches, priority: PriorityWatch}
+	feedWatch = preset{timeout: time.Hour, attempts: 3, longest: 10 * time.Second, queued: 5 * time.Minute,
+		queue: messages.QueueWatches, priority: PriorityWatch}
 	// record ends something in the ledger. It outlives an outage, but not for ever: what can never be recorded keeps
 	// nothing from its end.
-	record = preset{timeout: 5 * time.Minute, heartbeat: 10 * time.Second, longest: 30 * time.Second, over: 6 * time.Hour, priority: PriorityUrgent}
+	record = preset{timeout: 5 * time.Minute, heartbeat: 10 * time.Second, longest: 30 * time.Second,
+		over: 6 * time.Hour, priority: PriorityUrgent}
 )
 
 // How long a watch may be silent before another worker takes it over: as long as three of its polls, within these
@@ -107,7 +122,8 @@ func (p preset) options(ctx workflow.Context, org, summary string) workflow.Cont
 		WaitForCancellation:    true,
 		Summary:                display.Summary(summary),
 		RetryPolicy: &temporal.RetryPolicy{
-			InitialInterval: cmp.Or(p.shortest, time.Second), BackoffCoefficient: 2, MaximumInterval: p.longest, MaximumAttempts: p.attempts,
+			InitialInterval: cmp.Or(p.shortest, time.Second), BackoffCoefficient: 2, MaximumInterval: p.longest,
+			MaximumAttempts: p.attempts,
 		},
 		Priority: temporal.Priority{PriorityKey: p.priority, FairnessKey: fairnessKey(org)},
 	})

@@ -12,19 +12,23 @@ import (
 )
 
 func ReviewBegin(ctx workflow.Context, in reviews.ReviewBeginInput) (reviews.ReviewBegun, error) {
-	return call[reviews.ReviewBegun](ctx, lookup, in.Org, "see what the policy says of "+in.Campaign, activity.Reviews.ReviewBegin, in)
+	return call[reviews.ReviewBegun](ctx, lookup, in.Org, "see what the policy says of "+in.Campaign,
+		activity.Reviews.ReviewBegin, in)
 }
 
 func ReviewSweep(ctx workflow.Context, in reviews.ReviewSweepInput, people int) (session.SweepResult, error) {
-	return call[session.SweepResult](ctx, walk, in.Org, fmt.Sprintf("take the items of people from no. %d on", people+1), activity.Reviews.ReviewSweep, in)
+	return call[session.SweepResult](ctx, walk, in.Org,
+		fmt.Sprintf("take the items of people from no. %d on", people+1), activity.Reviews.ReviewSweep, in)
 }
 
 func ReviewRank(ctx workflow.Context, in reviews.ReviewInput) (reviews.ReviewTaken, error) {
-	return call[reviews.ReviewTaken](ctx, record, in.Org, "compare with peers, recommend, order by risk", activity.Reviews.ReviewRank, in)
+	return call[reviews.ReviewTaken](ctx, record, in.Org, "compare with peers, recommend, order by risk",
+		activity.Reviews.ReviewRank, in)
 }
 
 func ReviewStage(ctx workflow.Context, in reviews.ReviewStageInput) (reviews.ReviewStageBegun, error) {
-	return call[reviews.ReviewStageBegun](ctx, walk, in.Org, fmt.Sprintf("give out the items of stage %d", in.Stage), activity.Reviews.ReviewStage, in)
+	return call[reviews.ReviewStageBegun](ctx, walk, in.Org, fmt.Sprintf("give out the items of stage %d", in.Stage),
+		activity.Reviews.ReviewStage, in)
 }
 
 func ReviewAttend(ctx workflow.Context, in reviews.ReviewAttendInput) (reviews.ReviewAttended, error) {
@@ -39,11 +43,13 @@ func ReviewAttend(ctx workflow.Context, in reviews.ReviewAttendInput) (reviews.R
 }
 
 func ReviewProgress(ctx workflow.Context, in reviews.ReviewInput) (messages.ReviewProgress, error) {
-	return call[messages.ReviewProgress](ctx, ledgerRead, in.Org, "count what is decided", activity.Reviews.ReviewProgress, in)
+	return call[messages.ReviewProgress](ctx, ledgerRead, in.Org, "count what is decided",
+		activity.Reviews.ReviewProgress, in)
 }
 
 func ReviewSay(ctx workflow.Context, in reviews.ReviewSayInput) ([]reviews.ReviewHeard, error) {
-	return call[[]reviews.ReviewHeard](ctx, statement, in.Org, fmt.Sprintf("record what reviewers said (%d)", len(in.Words)), activity.Reviews.ReviewSay, in)
+	return call[[]reviews.ReviewHeard](ctx, statement, in.Org,
+		fmt.Sprintf("record what reviewers said (%d)", len(in.Words)), activity.Reviews.ReviewSay, in)
 }
 
 func ReviewTell(ctx workflow.Context, in reviews.ReviewTellInput) (reviews.ReviewTold, error) {
@@ -51,7 +57,8 @@ func ReviewTell(ctx workflow.Context, in reviews.ReviewTellInput) (reviews.Revie
 }
 
 func ReviewMark(ctx workflow.Context, in reviews.ReviewMarkInput) (access.Review, error) {
-	return call[access.Review](ctx, statement, in.Org, "record that it was "+in.Kind+" by "+in.By, activity.Reviews.ReviewMark, in)
+	return call[access.Review](ctx, statement, in.Org, "record that it was "+in.Kind+" by "+in.By,
+		activity.Reviews.ReviewMark, in)
 }
 
 func ReviewRevoke(ctx workflow.Context, in reviews.ReviewRevokeInput) (int, error) {
@@ -59,11 +66,13 @@ func ReviewRevoke(ctx workflow.Context, in reviews.ReviewRevokeInput) (int, erro
 }
 
 func ReviewClose(ctx workflow.Context, in reviews.ReviewCloseInput) (reviews.ReviewClosed, error) {
-	return call[reviews.ReviewClosed](ctx, remediation, in.Org, "end deciding: what silence means, what is kept, what is to be removed", activity.Reviews.ReviewClose, in)
+	return call[reviews.ReviewClosed](ctx, remediation, in.Org,
+		"end deciding: what silence means, what is kept, what is to be removed", activity.Reviews.ReviewClose, in)
 }
 
 func ReviewCarry(ctx workflow.Context, in reviews.ReviewCarryInput) (reviews.ReviewCarried, error) {
-	return call[reviews.ReviewCarried](ctx, remediation, in.Org, "see how far removals are, read them back", activity.Reviews.ReviewCarry, in)
+	return call[reviews.ReviewCarried](ctx, remediation, in.Org, "see how far removals are, read them back",
+		activity.Reviews.ReviewCarry, in)
 }
 
 func ReviewEnd(ctx workflow.Context, in reviews.ReviewEndInput) (access.Review, error) {

@@ -24,40 +24,50 @@ func call[R any](ctx workflow.Context, p preset, org, summary string, do, in any
 }
 
 func Admit(ctx workflow.Context, in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
-	return call[reconcile.AdmitResult](ctx, check, in.Org, "check the policy against the organization", activity.Reconcile.Admit, in)
+	return call[reconcile.AdmitResult](ctx, check, in.Org, "check the policy against the organization",
+		activity.Reconcile.Admit, in)
 }
 
 func CheckDecider(ctx workflow.Context, org, by string) error {
-	_, err := call[struct{}](ctx, identify, org, "see who "+by+" is", activity.Reconcile.CheckDecider, reconcile.DeciderInput{Org: org, By: by})
+	_, err := call[struct{}](ctx, identify, org, "see who "+by+" is", activity.Reconcile.CheckDecider,
+		reconcile.DeciderInput{Org: org, By: by})
 	return err
 }
 
 func Decide(ctx workflow.Context, in reconcile.DecideInput) (reconcile.DecideResult, error) {
-	return call[reconcile.DecideResult](ctx, check, in.Org, fmt.Sprintf("%s %s by %s", in.Decision, in.Plan, in.By), activity.Reconcile.Decide, in)
+	return call[reconcile.DecideResult](ctx, check, in.Org, fmt.Sprintf("%s %s by %s", in.Decision, in.Plan, in.By),
+		activity.Reconcile.Decide, in)
 }
 
 func Standing(ctx workflow.Context, org, run string) (reconcile.StandingResult, error) {
-	return call[reconcile.StandingResult](ctx, ledgerOfGrants, org, "look up what is held, and what run "+run+" noticed", activity.Reconcile.Standing, reconcile.StandingInput{Org: org, Run: run})
+	return call[reconcile.StandingResult](ctx, ledgerOfGrants, org,
+		"look up what is held, and what run "+run+" noticed", activity.Reconcile.Standing,
+		reconcile.StandingInput{Org: org, Run: run})
 }
 
 func Examine(ctx workflow.Context, in reconcile.ExamineInput) (reconcile.JudgeResult, error) {
-	return call[reconcile.JudgeResult](ctx, glance, in.Org, "look at "+DescribeScope(in.Scope), activity.Reconcile.Examine, in)
+	return call[reconcile.JudgeResult](ctx, glance, in.Org, "look at "+DescribeScope(in.Scope),
+		activity.Reconcile.Examine, in)
 }
 
 func RuleTime(ctx workflow.Context, in reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
-	return call[reconcile.RuleTimeResult](ctx, digest, in.Org, "tell whom rules hold for, see who is due", activity.Reconcile.RuleTime, in)
+	return call[reconcile.RuleTimeResult](ctx, digest, in.Org, "tell whom rules hold for, see who is due",
+		activity.Reconcile.RuleTime, in)
 }
 
 func Outline(ctx workflow.Context, in reconcile.OutlineInput) (reconcile.OutlineResult, error) {
-	return call[reconcile.OutlineResult](ctx, walk, in.Org, "read groups, sites and default roles", activity.Reconcile.Outline, in)
+	return call[reconcile.OutlineResult](ctx, walk, in.Org, "read groups, sites and default roles",
+		activity.Reconcile.Outline, in)
 }
 
 func Sweep(ctx workflow.Context, in reconcile.SweepInput, people int) (session.SweepResult, error) {
-	return call[session.SweepResult](ctx, walk, in.Org, fmt.Sprintf("read and decide people from no. %d on", people+1), activity.Reconcile.Sweep, in)
+	return call[session.SweepResult](ctx, walk, in.Org, fmt.Sprintf("read and decide people from no. %d on", people+1),
+		activity.Reconcile.Sweep, in)
 }
 
 func Judge(ctx workflow.Context, in reconcile.JudgeInput) (reconcile.JudgeResult, error) {
-	return call[reconcile.JudgeResult](ctx, walk, in.Org, "check the evidence, ask the guard", activity.Reconcile.Judge, in)
+	return call[reconcile.JudgeResult](ctx, walk, in.Org, "check the evidence, ask the guard",
+		activity.Reconcile.Judge, in)
 }
 
 func PlanUndo(ctx workflow.Context, in reconcile.UndoInput) (int, error) {
@@ -65,11 +75,13 @@ func PlanUndo(ctx workflow.Context, in reconcile.UndoInput) (int, error) {
 }
 
 func FindRun(ctx workflow.Context, org, run string) (messages.RunSummary, error) {
-	return call[messages.RunSummary](ctx, lookup, org, "look up run "+run, activity.Reconcile.FindRun, session.RunInput{Org: org, Run: run})
+	return call[messages.RunSummary](ctx, lookup, org, "look up run "+run, activity.Reconcile.FindRun,
+		session.RunInput{Org: org, Run: run})
 }
 
 func Next(ctx workflow.Context, in apply.NextInput) (apply.NextResult, error) {
-	return call[apply.NextResult](ctx, lookup, in.Org, fmt.Sprintf("list the next changes (%s)", in.Actions[0]), activity.Apply.Next, in)
+	return call[apply.NextResult](ctx, lookup, in.Org, fmt.Sprintf("list the next changes (%s)", in.Actions[0]),
+		activity.Apply.Next, in)
 }
 
 func Confirm(ctx workflow.Context, in apply.ConfirmInput) (reconcile.ConfirmResult, error) {
@@ -94,7 +106,8 @@ func Verify(ctx workflow.Context, in session.RunInput) (reconcile.VerifyResult, 
 }
 
 func CloseEnded(ctx workflow.Context, in session.RunInput, unseen int) (apply.EndedResult, error) {
-	return call[apply.EndedResult](ctx, walk, in.Org, fmt.Sprintf("see whether %d things that were not shown are over", unseen), activity.Reconcile.CloseEnded, in)
+	return call[apply.EndedResult](ctx, walk, in.Org,
+		fmt.Sprintf("see whether %d things that were not shown are over", unseen), activity.Reconcile.CloseEnded, in)
 }
 
 func Finish(ctx workflow.Context, in reconcile.FinishInput) (messages.RunSummary, error) {
@@ -102,7 +115,8 @@ func Finish(ctx workflow.Context, in reconcile.FinishInput) (messages.RunSummary
 }
 
 func Watch(ctx workflow.Context, in reconcile.WatchInput) (reconcile.WatchResult, error) {
-	return call[reconcile.WatchResult](ctx, feedWatchEvery(in.Every.Std()), in.Org, "watch for changes", activity.Reconcile.Watch, in)
+	return call[reconcile.WatchResult](ctx, feedWatchEvery(in.Every.Std()), in.Org, "watch for changes",
+		activity.Reconcile.Watch, in)
 }
 
 func Answer(ctx workflow.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
@@ -114,20 +128,24 @@ func GovernBegin(ctx workflow.Context, org string) (reports.GovernStart, error) 
 }
 
 func Govern(ctx workflow.Context, in reports.GovernInput, people int) (session.SweepResult, error) {
-	return call[session.SweepResult](ctx, walk, in.Org, fmt.Sprintf("look at people from no. %d on", people+1), activity.Reports.Govern, in)
+	return call[session.SweepResult](ctx, walk, in.Org, fmt.Sprintf("look at people from no. %d on", people+1),
+		activity.Reports.Govern, in)
 }
 
 func GovernEnd(ctx workflow.Context, in reports.GovernEndInput) (messages.Governance, error) {
-	return call[messages.Governance](ctx, digest, in.Org, "make the report, compare it with the last, tell who wants to know", activity.Reports.GovernEnd, in)
+	return call[messages.Governance](ctx, digest, in.Org,
+		"make the report, compare it with the last, tell who wants to know", activity.Reports.GovernEnd, in)
 }
 
 func KeepSchedules(ctx workflow.Context, in reconcile.KeepSchedulesInput) error {
-	_, err := call[struct{}](ctx, lookup, in.Org, "keep the schedules that the policy names", activity.Reconcile.KeepSchedules, in)
+	_, err := call[struct{}](ctx, lookup, in.Org, "keep the schedules that the policy names",
+		activity.Reconcile.KeepSchedules, in)
 	return err
 }
 
 func Explain(ctx workflow.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
-	return call[messages.ReportAnswer](ctx, glance, in.Org, "decide "+in.Person+" and tell why", activity.Reports.Explain, in)
+	return call[messages.ReportAnswer](ctx, glance, in.Org, "decide "+in.Person+" and tell why",
+		activity.Reports.Explain, in)
 }
 
 // DescribeScope says whom a run is about.

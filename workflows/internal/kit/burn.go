@@ -21,7 +21,8 @@ type presentation struct {
 }
 
 // presentation sees whether codes came in a body; nil: none did.
-func (h *MessageHandlers) presentation(ctx workflow.Context, name string, raw converter.RawValue, id string) *presentation {
+func (h *MessageHandlers) presentation(ctx workflow.Context, name string, raw converter.RawValue,
+	id string) *presentation {
 	if h.Org == "" || raw.Payload() == nil {
 		return nil
 	}
@@ -39,7 +40,8 @@ func (h *MessageHandlers) presentation(ctx workflow.Context, name string, raw co
 	}
 	var of struct{ By, RequestedBy, Request string }
 	_ = json.Unmarshal(raw.Payload().GetData(), &of) // as far as it can be read
-	in.Shown, in.Wrong, in.By, in.Grant, in.Review = id, meant, Bounded(cmp.Or(of.By, of.RequestedBy)), Bounded(of.Request), h.Review
+	in.Shown, in.Wrong, in.By, in.Grant, in.Review = id, meant, Bounded(cmp.Or(of.By, of.RequestedBy)),
+		Bounded(of.Request), h.Review
 	return &presentation{id: id, turn: h.presented, in: in}
 }
 
@@ -61,7 +63,8 @@ func (h *MessageHandlers) burnFirst(ctx workflow.Context, s *presentation) ([]se
 
 // burnLast is for histories in which codes were burnt once it was known what had come of them.
 func (h *MessageHandlers) burnLast(ctx workflow.Context, s *presentation) {
-	if s == nil || s.id != "" || len(s.in.Hashes) == 0 || workflow.GetVersion(ctx, "codes-burn", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+	if s == nil || s.id != "" || len(s.in.Hashes) == 0 ||
+		workflow.GetVersion(ctx, "codes-burn", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 		return
 	}
 	whole, _ := workflow.NewDisconnectedContext(ctx)

@@ -120,7 +120,8 @@ func textsOf(data []byte) (codes, texts []string, whole bool) {
 // sentences have.
 func codesInText(text string, loose bool) []string {
 	var sent, others []string
-	words := strings.FieldsFunc(normalized(text), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	words := strings.FieldsFunc(normalized(text),
+		func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 	may := make([]bool, len(words)) // a word may be part of a code
 	for i, word := range words {
 		words[i] = folded(word)

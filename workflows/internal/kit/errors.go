@@ -17,12 +17,14 @@ import (
 const errRefused = "Refused"
 
 func renewing() error {
-	return temporal.NewApplicationErrorWithOptions("the history is being renewed; try again in a moment", messages.Renewing, temporal.ApplicationErrorOptions{})
+	return temporal.NewApplicationErrorWithOptions("the history is being renewed; try again in a moment",
+		messages.Renewing, temporal.ApplicationErrorOptions{})
 }
 
 // Refuse is an error with which an input is refused.
 func Refuse(format string, args ...any) error {
-	return temporal.NewApplicationErrorWithOptions(display.Line(fmt.Sprintf(format, args...)), errRefused, temporal.ApplicationErrorOptions{NonRetryable: true})
+	return temporal.NewApplicationErrorWithOptions(display.Line(fmt.Sprintf(format, args...)), errRefused,
+		temporal.ApplicationErrorOptions{NonRetryable: true})
 }
 
 // PlainError is an error as people are to read it who called an update or started a workflow: the reason comes first

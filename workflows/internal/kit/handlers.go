@@ -37,7 +37,8 @@ type Options struct {
 
 // NewMessageHandlers makes them; Handle gives each action its handler, and Serve begins to hear signals.
 func NewMessageHandlers(o Options) *MessageHandlers {
-	return &MessageHandlers{Options: o, handle: map[string]func(workflow.Context, converter.RawValue) error{}, busyOf: map[string]int{}}
+	return &MessageHandlers{Options: o, handle: map[string]func(workflow.Context, converter.RawValue) error{},
+		busyOf: map[string]int{}}
 }
 
 // ListensTo names the signals that are no actions and have receivers of their own, so that others are known to have
@@ -71,14 +72,16 @@ func (h *MessageHandlers) Begin() (end func()) {
 
 // AnswerQuery registers the query that says how a workflow stands.
 func AnswerQuery[R any](ctx workflow.Context, name, description string, status func() R) error {
-	return workflow.SetQueryHandlerWithOptions(ctx, name, func() (R, error) { return display.Answer(status()), nil }, workflow.QueryHandlerOptions{
-		Description: description,
-	})
+	return workflow.SetQueryHandlerWithOptions(ctx, name, func() (R, error) { return display.Answer(status()), nil },
+		workflow.QueryHandlerOptions{
+			Description: description,
+		})
 }
 
 // Handle registers an action as an update and as a signal. check must not change anything: it is the update's
 // validator, and refuses without a trace in the history.
-func Handle[T, R any](ctx workflow.Context, h *MessageHandlers, name, description string, check func(T) error, do func(workflow.Context, T) (R, error)) error {
+func Handle[T, R any](ctx workflow.Context, h *MessageHandlers, name, description string, check func(T) error,
+	do func(workflow.Context, T) (R, error)) error {
 	h.names = append(h.names, name)
 	read := func(raw converter.RawValue) (T, error) {
 		body, err := DecodeInput[T](name, raw)
@@ -106,7 +109,8 @@ func Handle[T, R any](ctx workflow.Context, h *MessageHandlers, name, descriptio
 	}
 	update := func(ctx workflow.Context, raw converter.RawValue) (answer R, err error) {
 		h.updates++
-		if h.Org != "" && comesWithCodes(name, raw) && workflow.GetVersion(ctx, "codes-burn-first", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
+		if h.Org != "" && comesWithCodes(name, raw) &&
+			workflow.GetVersion(ctx, "codes-burn-first", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
 			YieldToCoroutines(ctx) // signals that came before take their turn first
 		}
 		came := h.presentation(ctx, name, raw, "")
@@ -126,7 +130,8 @@ func Handle[T, R any](ctx workflow.Context, h *MessageHandlers, name, descriptio
 		return display.Answer(answer), PlainError(err)
 	}
 	workflow.GetSignalChannelWithOptions(ctx, name, workflow.SignalChannelOptions{Description: description})
-	return workflow.SetUpdateHandlerWithOptions(ctx, name, update, workflow.UpdateHandlerOptions{Validator: validate, Description: description})
+	return workflow.SetUpdateHandlerWithOptions(ctx, name, update,
+		workflow.UpdateHandlerOptions{Validator: validate, Description: description})
 }
 
 // Unknown names the signals that came and that nobody listens to. While one that somebody listens to waits to be heard,
@@ -146,7 +151,8 @@ func (h *MessageHandlers) RefuseUnknown(ctx workflow.Context) {
 	for _, name := range h.Unknown(ctx) {
 		var raw converter.RawValue
 		for workflow.GetSignalChannel(ctx, name).ReceiveAsync(&raw) {
-			h.RefuseSignal(ctx, name, raw, Refuse("there is no such signal; the signals are %s", strings.Join(h.names, ", ")))
+			h.RefuseSignal(ctx, name, raw,
+				Refuse("there is no such signal; the signals are %s", strings.Join(h.names, ", ")))
 		}
 	}
 }
@@ -172,7 +178,8 @@ func (h *MessageHandlers) Serve(ctx workflow.Context) {
 				if came != nil && came.id != "" {
 					kept.Shown = came.id
 					end := h.Begin()
-					workflow.GoNamed(ctx, "burn codes", func(ctx workflow.Context) { // what waits is burnt now; when its turn comes, the same again
+					// what waits is burnt now; when its turn comes, the same again
+					workflow.GoNamed(ctx, "burn codes", func(ctx workflow.Context) {
 						defer end()
 						_, _ = h.burnFirst(ctx, came)
 					})
@@ -186,7 +193,8 @@ func (h *MessageHandlers) Serve(ctx workflow.Context) {
 				continue
 			}
 			selector.Select(ctx)
-			if looked > mostAtOnce && workflow.GetVersion(ctx, "floods-in-parts", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
+			if looked > mostAtOnce && workflow.GetVersion(ctx, "floods-in-parts", workflow.DefaultVersion,
+				1) > workflow.DefaultVersion {
 				looked = 0
 				YieldToCoroutines(ctx)
 			}
@@ -248,7 +256,8 @@ const NotForPeople = "sent by Castellan itself, not for people"
 
 // ReceiveEach takes the signals of a name that are no action of people's, for the life of the run. One that check
 // refuses, or that cannot be read, is recorded like any other.
-func ReceiveEach[T any](ctx workflow.Context, h *MessageHandlers, name string, check func(T) error, take func(workflow.Context, T)) {
+func ReceiveEach[T any](ctx workflow.Context, h *MessageHandlers, name string, check func(T) error,
+	take func(workflow.Context, T)) {
 	signals := workflow.GetSignalChannelWithOptions(ctx, name, workflow.SignalChannelOptions{Description: NotForPeople})
 	workflow.GoNamed(ctx, name, func(ctx workflow.Context) {
 		for {
@@ -304,7 +313,8 @@ func (h *MessageHandlers) recordRefusal(ctx workflow.Context, name string, raw c
 	h.Refused(said)
 }
 
-// sender is whom a body names as the one who says it, as far as it can be read and not too far into it: nothing is decided by it.
+// sender is whom a body names as the one who says it, as far as it can be read and not too far into it: nothing is
+// decided by it.
 func sender(data []byte) string {
 	decoder := json.NewDecoder(bytes.NewReader(data[:min(len(data), mostLookedAt)]))
 	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {

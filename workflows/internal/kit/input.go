@@ -50,7 +50,8 @@ func bodyOf(name string, raw converter.RawValue) ([]byte, error) {
 
 func tooLarge(name string, raw converter.RawValue) error {
 	if size, most := len(raw.Payload().GetData()), messages.MostBody(name); size > most {
-		return Refuse("the body has %d KB; at most %d are allowed: say it in several pieces. It was not read", size>>10, most>>10)
+		return Refuse("the body has %d KB; at most %d are allowed: say it in several pieces. It was not read",
+			size>>10, most>>10)
 	}
 	return nil
 }

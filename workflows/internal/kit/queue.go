@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	mostBusy       = 50       // signals of one name that are handled at once: a workflow may have 2,000 activities under way
+	// signals of one name that are handled at once: a workflow may have 2,000 activities under way
+	mostBusy       = 50
 	mostQueuedWord = 16 << 10 // bytes of a signal that may wait; larger ones are handled at once
 	mostQueued     = 1 << 20  // bytes of all that wait: they are carried to the next history, which takes 2 MB
 )
@@ -69,7 +70,8 @@ func (h *MessageHandlers) ServeQueue(ctx workflow.Context) {
 			*h.queue.words = slices.Delete(*h.queue.words, i, i+1)
 			h.queue.count(word, -1)
 			raw := converter.NewRawValue(&commonpb.Payload{
-				Metadata: map[string][]byte{converter.MetadataEncoding: []byte(converter.MetadataEncodingJSON)}, Data: word.Body,
+				Metadata: map[string][]byte{converter.MetadataEncoding: []byte(converter.MetadataEncodingJSON)},
+				Data:     word.Body,
 			})
 			h.handleSignal(ctx, name, raw, h.presentation(ctx, name, raw, word.Shown))
 		}

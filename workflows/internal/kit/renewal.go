@@ -61,7 +61,8 @@ func (r *Renewal) MayDrain(ctx workflow.Context) bool {
 // messages keeps no history from its end. If something takes long, or waiting is vain, this history goes on for now.
 func (r *Renewal) Drain(ctx workflow.Context, renewable, vain func() bool) {
 	r.handlers.Hold(true)
-	AwaitUntil(ctx, workflow.Now(ctx).Add(drainFor), "let the history end", func() bool { return renewable() || vain != nil && vain() })
+	AwaitUntil(ctx, workflow.Now(ctx).Add(drainFor), "let the history end",
+		func() bool { return renewable() || vain != nil && vain() })
 	if renewable() {
 		return // it ends now
 	}

@@ -24,9 +24,11 @@ func TestRecordFailureKeepsSinceWhenItHasLasted(t *testing.T) {
 	later := began.Add(time.Hour)
 	p := kit.Patience{First: time.Second, Longest: time.Minute}
 	first := kit.RecordFailure(began, nil, messages.Problem{Kind: "Server", Message: "503"}, p)
-	require.Equal(t, &messages.Problem{Kind: "Server", Message: "503", Since: began, Tries: 1, Retry: began.Add(time.Second)}, first)
+	require.Equal(t, &messages.Problem{Kind: "Server", Message: "503", Since: began, Tries: 1,
+		Retry: began.Add(time.Second)}, first)
 	second := kit.RecordFailure(later, first, messages.Problem{Kind: "Timeout"}, p)
-	require.Equal(t, &messages.Problem{Kind: "Timeout", Since: began, Tries: 2, Retry: later.Add(2 * time.Second)}, second)
+	require.Equal(t, &messages.Problem{Kind: "Timeout", Since: began, Tries: 2, Retry: later.Add(2 * time.Second)},
+		second)
 	require.False(t, kit.MayTry(second, later))
 	require.True(t, kit.MayTry(second, second.Retry))
 	require.True(t, kit.MayTry(nil, later))
