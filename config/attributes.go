@@ -27,15 +27,27 @@ const (
 	registerAgainAtMost = 5 * time.Second
 )
 
-// AwaitSearchAttributes makes search attributes known to a namespace and returns once a query may name all of them: a
-// workflow that sets one which is not known is stuck. It tries again where that fails, as it does for some seconds
-// after a namespace was made, while not all of Temporal knows it; goOn is told why, and decides whether to. Those that
-// the namespace knows already are left as they are.
+// AwaitSearchAttributes makes search attributes known to a namespace and returns once queries and workflows may use all of
+// them: a workflow that sets one which is not known is stuck. It tries again where that fails, as it does for some
+// seconds after a namespace was made, while not all of Temporal knows it; goOn is told why, and decides whether to.
+// Those that the namespace knows already are left as they are.
 func AwaitSearchAttributes(ctx context.Context, c client.Client, namespace string,
 	wanted map[string]enumspb.IndexedValueType, goOn func(error) bool) error {
+	names := slices.Sorted(maps.Keys(wanted))
+	if mayBeNamed(ctx, c, namespace, names) == nil {
+		return nil
+	}
 	for pause := registerAgain; ; pause = min(pause*3/2, registerAgainAtMost) {
 		err := registerSearchAttributes(ctx, c, namespace, wanted)
-		if err == nil || !goOn(err) {
+		if err == nil {
+			err = errors.Join(mayBeNamed(ctx, c, namespace, names), maySet(ctx, c, namespace, names))
+			if err == nil {
+				return nil
+			}
+			err = fmt.Errorf("the search attributes %v are registered in namespace %s, and Temporal does not take them yet: %w",
+				names, namespace, err)
+		}
+		if !goOn(err) {
 			return err
 		}
 		select {
@@ -46,12 +58,9 @@ func AwaitSearchAttributes(ctx context.Context, c client.Client, namespace strin
 	}
 }
 
+// registerSearchAttributes adds those that are missing.
 func registerSearchAttributes(ctx context.Context, c client.Client, namespace string,
 	wanted map[string]enumspb.IndexedValueType) error {
-	names := slices.Sorted(maps.Keys(wanted))
-	if mayBeNamed(ctx, c, namespace, names) == nil {
-		return nil
-	}
 	missing := maps.Clone(wanted)
 	known, err := c.OperatorService().ListSearchAttributes(ctx,
 		&operatorservice.ListSearchAttributesRequest{Namespace: namespace})
@@ -60,22 +69,20 @@ func registerSearchAttributes(ctx context.Context, c client.Client, namespace st
 			delete(missing, name)
 		}
 	}
-	if len(missing) > 0 {
-		_, err := c.OperatorService().AddSearchAttributes(ctx,
-			&operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: missing})
-		var exists *serviceerror.AlreadyExists
-		var denied *serviceerror.PermissionDenied
-		switch {
-		case errors.As(err, &denied):
-			return fmt.Errorf("%w (%s). Whoever may registers them once (on Temporal Cloud by tcld or in its Web UI): %s",
-				ErrMayNotRegister, denied.Message, registerCommand(namespace, missing))
-		case err != nil && !errors.As(err, &exists):
-			return fmt.Errorf("register the search attributes %v in namespace %s: %w",
-				slices.Sorted(maps.Keys(missing)), namespace, err)
-		}
+	if len(missing) == 0 {
+		return nil
 	}
-	if err := mayBeNamed(ctx, c, namespace, names); err != nil {
-		return fmt.Errorf("the search attributes %v are registered in namespace %s, and Temporal does not take them yet: %w", names, namespace, err)
+	_, err = c.OperatorService().AddSearchAttributes(ctx,
+		&operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: missing})
+	var exists *serviceerror.AlreadyExists
+	var denied *serviceerror.PermissionDenied
+	switch {
+	case errors.As(err, &denied):
+		return fmt.Errorf("%w (%s). Whoever may registers them once (on Temporal Cloud by tcld or in its Web UI): %s",
+			ErrMayNotRegister, denied.Message, registerCommand(namespace, missing))
+	case err != nil && !errors.As(err, &exists):
+		return fmt.Errorf("register the search attributes %v in namespace %s: %w",
+			slices.Sorted(maps.Keys(missing)), namespace, err)
 	}
 	return nil
 }

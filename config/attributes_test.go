@@ -20,19 +20,21 @@ import (
 
 var (
 	errUnknown = serviceerror.NewInvalidArgument("invalid query: no such search attribute")
+	errUnset   = serviceerror.NewInvalidArgument("BadSearchAttributes: no such search attribute")
 	wanted     = map[string]enumspb.IndexedValueType{
 		"CastellanOrg": enumspb.INDEXED_VALUE_TYPE_KEYWORD, "CastellanUntil": enumspb.INDEXED_VALUE_TYPE_DATETIME,
 	}
 )
 
 // namespace is one at a Temporal server that takes some attempts until it lets search attributes be added, and some
-// more until it takes them in queries.
+// more until it takes them in queries, and until it takes them from workflows.
 type namespace struct {
 	operatorservice.OperatorServiceClient
-	refuses, forgets int
-	why              error
-	known            map[string]enumspb.IndexedValueType
-	added            []int
+	refuses, forgets, fails int
+	why                     error
+	known                   map[string]enumspb.IndexedValueType
+	added                   []int
+	histories               *histories
 }
 
 func (n *namespace) ListSearchAttributes(context.Context, *operatorservice.ListSearchAttributesRequest,
@@ -53,8 +55,47 @@ func (n *namespace) AddSearchAttributes(_ context.Context, r *operatorservice.Ad
 	return &operatorservice.AddSearchAttributesResponse{}, nil
 }
 
+// histories is the service that keeps the histories of a namespace's workflows.
+type histories struct {
+	workflowservice.WorkflowServiceClient
+	of      *namespace
+	deleted []string
+}
+
+func (h *histories) StartWorkflowExecution(context.Context, *workflowservice.StartWorkflowExecutionRequest,
+	...grpc.CallOption) (*workflowservice.StartWorkflowExecutionResponse, error) {
+	return &workflowservice.StartWorkflowExecutionResponse{RunId: "run"}, nil
+}
+
+func (h *histories) PollWorkflowTaskQueue(_ context.Context, r *workflowservice.PollWorkflowTaskQueueRequest,
+	_ ...grpc.CallOption) (*workflowservice.PollWorkflowTaskQueueResponse, error) {
+	return &workflowservice.PollWorkflowTaskQueueResponse{TaskToken: []byte(r.GetTaskQueue().GetName())}, nil
+}
+
+func (h *histories) RespondWorkflowTaskCompleted(_ context.Context,
+	r *workflowservice.RespondWorkflowTaskCompletedRequest,
+	_ ...grpc.CallOption) (*workflowservice.RespondWorkflowTaskCompletedResponse, error) {
+	for name := range r.Commands[0].GetUpsertWorkflowSearchAttributesCommandAttributes().GetSearchAttributes().IndexedFields {
+		if _, known := h.of.known[name]; !known {
+			return nil, errUnset
+		}
+	}
+	if h.of.fails--; h.of.fails >= 0 {
+		return nil, errUnset
+	}
+	return &workflowservice.RespondWorkflowTaskCompletedResponse{}, nil
+}
+
+func (h *histories) DeleteWorkflowExecution(_ context.Context, r *workflowservice.DeleteWorkflowExecutionRequest,
+	_ ...grpc.CallOption) (*workflowservice.DeleteWorkflowExecutionResponse, error) {
+	h.deleted = append(h.deleted, r.GetWorkflowExecution().GetWorkflowId())
+	return nil, serviceerror.NewPermissionDenied("nobody deletes", "")
+}
+
 func (n *namespace) client() *mocks.Client {
 	c := &mocks.Client{}
+	n.histories = &histories{of: n}
+	c.On("WorkflowService").Return(n.histories)
 	c.On("OperatorService").Return(n)
 	c.On("CountWorkflow", mock.Anything,
 		mock.Anything).Return(func(context.Context,
@@ -73,7 +114,7 @@ func (n *namespace) client() *mocks.Client {
 func TestSearchAttributesAreRegisteredBeforeAnythingElseIsDone(t *testing.T) {
 	t.Parallel()
 	n := &namespace{
-		refuses: 2, forgets: 1, why: serviceerror.NewNamespaceNotFound("fresh"),
+		refuses: 2, forgets: 1, fails: 2, why: serviceerror.NewNamespaceNotFound("fresh"),
 		known: map[string]enumspb.IndexedValueType{"CastellanOrg": enumspb.INDEXED_VALUE_TYPE_KEYWORD},
 	}
 	var told []error
@@ -83,9 +124,11 @@ func TestSearchAttributesAreRegisteredBeforeAnythingElseIsDone(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Equal(t, []int{1}, n.added, "what is missing, once")
-	require.Len(t, told, 3, "it is tried until queries take them")
+	require.Len(t, told, 4, "it is tried until queries and workflows take them")
 	require.ErrorContains(t, told[0], "fresh")
 	require.ErrorContains(t, told[2], "does not take them yet")
+	require.ErrorIs(t, told[3], errUnset)
+	require.Len(t, n.histories.deleted, 3, "no probe stays")
 }
 
 func TestSearchAttributesThatMayNotBeRegisteredAreNamedAndWaitedFor(t *testing.T) {
