@@ -116,23 +116,27 @@ func (d *demo) start(ctx context.Context) error {
 		return err
 	}
 	return d.out.step("starting a worker", func() (string, error) {
-		var env []string
-		d.mail = stack.OpenMailbox()
-		env = append(env, d.mail.Env()...)
-		if free(reviewPort) {
-			address := "127.0.0.1:" + strconv.Itoa(reviewPort)
-			d.page = "http://" + address
-			env = append(env, "CASTELLAN_REVIEW_ADDR="+address, "CASTELLAN_REVIEW_KEY="+rand.Text()+rand.Text())
-		}
-		if free(metricsPort) {
-			address := "127.0.0.1:" + strconv.Itoa(metricsPort)
-			env, d.metrics = append(env, "CASTELLAN_LISTEN="+address), "http://"+address
-		}
-		if err := d.StartWorker(env...); err != nil {
+		if err := d.startWorker(); err != nil {
 			return "", err
 		}
 		return d.metrics, stack.Eventually(ctx, time.Minute, d.alive)
 	})
+}
+
+// startWorker starts a worker with what the free ports allow: reviewers' pages, and metrics.
+func (d *demo) startWorker() error {
+	d.mail = stack.OpenMailbox()
+	env := d.mail.Env()
+	if free(reviewPort) {
+		address := "127.0.0.1:" + strconv.Itoa(reviewPort)
+		d.page = "http://" + address
+		env = append(env, "CASTELLAN_REVIEW_ADDR="+address, "CASTELLAN_REVIEW_KEY="+rand.Text()+rand.Text())
+	}
+	if free(metricsPort) {
+		address := "127.0.0.1:" + strconv.Itoa(metricsPort)
+		env, d.metrics = append(env, "CASTELLAN_LISTEN="+address), "http://"+address
+	}
+	return d.StartWorker(env...)
 }
 
 func readPolicy() (*policy.Policy, error) {

@@ -166,18 +166,23 @@ func (w *write) mayDecide(ctx context.Context, g access.Grant, d Decision) error
 	default:
 		return ErrCode
 	}
-	if d.Proof != "" { // nobody repeats what another approver has proven
-		fresh, err := w.exec(ctx, `INSERT INTO grant_proofs (org, grant_id, proof, at) VALUES (?, ?, ?, ?) ON CONFLICT (org, grant_id, proof) DO NOTHING`,
-			w.org, g.ID, d.Proof, instant(d.At))
-		if err != nil {
+	if d.Proof != "" {
+		if err := w.useProof(ctx, g, d); err != nil {
 			return err
-		}
-		if fresh == 0 {
-			return ErrCode
 		}
 	}
 	_, err = w.exec(ctx, `UPDATE grant_codes SET used = ?, presentation = ''`+where,
 		append([]any{instant(d.At)}, args...)...)
+	return err
+}
+
+// useProof records a proof, so that nobody repeats what another approver has proven.
+func (w *write) useProof(ctx context.Context, g access.Grant, d Decision) error {
+	fresh, err := w.exec(ctx, `INSERT INTO grant_proofs (org, grant_id, proof, at) VALUES (?, ?, ?, ?)
+		ON CONFLICT (org, grant_id, proof) DO NOTHING`, w.org, g.ID, d.Proof, instant(d.At))
+	if err == nil && fresh == 0 {
+		return ErrCode
+	}
 	return err
 }
 

@@ -209,20 +209,8 @@ func printStatus(w io.Writer, s messages.OrgSyncState) {
 	if p := s.Paused; p != nil {
 		display.Fprintf(w, "  paused by %s: %s\n", p.By, p.Reason)
 	}
-	if h := s.Hold; h != nil {
-		display.Fprintf(w, "  held since %s: %d adds, %d removals for %d people\n    plan %s\n", when(h.Opened),
-			h.Adds+h.Adopts, h.Removals, h.People, h.Plan)
-		for _, r := range h.Rules {
-			display.Fprintf(w, "    %s\n", r)
-		}
-		if h.Changed != "" {
-			display.Fprintf(w, "    this plan %s\n", h.Changed)
-		}
-		display.Fprintf(w, "    every line: %s\n", display.Starter("plan --held", s.Org))
-		for _, name := range []string{messages.ApprovePlan, messages.RejectPlan} {
-			display.Fprintf(w, "    %s\n",
-				display.Update(messages.OrgSyncID(s.Org), name, display.Input{{"plan", h.Plan}, {"by", messages.You}}))
-		}
+	if s.Hold != nil {
+		printHold(w, s.Org, *s.Hold)
 	}
 	if r := s.Running; r != nil {
 		display.Fprintf(w, "  running: %s (%s) %s since %s\n", r.Run, r.Trigger, r.State, when(r.Started))
@@ -252,6 +240,22 @@ func printStatus(w io.Writer, s messages.OrgSyncState) {
 			who = ", said by " + r.By + ","
 		}
 		display.Fprintf(w, "  signal %s%s at %s was not accepted: %s\n", r.Name, who, when(r.At), r.Why)
+	}
+}
+
+func printHold(w io.Writer, org string, h messages.Hold) {
+	display.Fprintf(w, "  held since %s: %d adds, %d removals for %d people\n    plan %s\n", when(h.Opened),
+		h.Adds+h.Adopts, h.Removals, h.People, h.Plan)
+	for _, r := range h.Rules {
+		display.Fprintf(w, "    %s\n", r)
+	}
+	if h.Changed != "" {
+		display.Fprintf(w, "    this plan %s\n", h.Changed)
+	}
+	display.Fprintf(w, "    every line: %s\n", display.Starter("plan --held", org))
+	for _, name := range []string{messages.ApprovePlan, messages.RejectPlan} {
+		display.Fprintf(w, "    %s\n",
+			display.Update(messages.OrgSyncID(org), name, display.Input{{"plan", h.Plan}, {"by", messages.You}}))
 	}
 }
 

@@ -94,15 +94,8 @@ func (s *orgSync) applyPolicy(ctx workflow.Context, in messages.PolicyInput) (me
 	defer func() { s.admitting, s.wake = false, true }()
 	result, err := act.Admit(ctx, reconcile.AdmitInput{Org: s.Org, Policy: in.Policy, By: in.By})
 	if err != nil {
-		// the status says why there is no policy in force
-		if s.Policy == "" && s.First == nil && !temporal.IsCanceledError(err) {
-			s.Problem = &messages.Problem{Kind: kit.KindOf(err), Message: kit.MessageOf(err),
-				Since: workflow.Now(ctx), Tries: 1}
-		}
-		isFirst := s.First == nil || bytes.Equal(s.First.Policy, in.Policy)
-		if s.Policy == "" && isFirst && !temporal.IsCanceledError(err) &&
-			(s.endIfRefused || kit.KindOf(err) == session.ErrMisnamed) {
-			s.refusal = kit.PlainError(err)
+		if s.Policy == "" && !temporal.IsCanceledError(err) {
+			s.refuseFirst(ctx, in, err)
 		}
 		return messages.PolicyAnswer{}, err
 	}
@@ -147,6 +140,19 @@ func (s *orgSync) applyPolicy(ctx workflow.Context, in messages.PolicyInput) (me
 	}
 	s.restartWatch()
 	return answer, nil
+}
+
+// refuseFirst keeps why a policy was refused while none is in force: for the status, and for the loop's end where
+// nothing could come of it.
+func (s *orgSync) refuseFirst(ctx workflow.Context, in messages.PolicyInput, err error) {
+	if s.First == nil {
+		s.Problem = &messages.Problem{Kind: kit.KindOf(err), Message: kit.MessageOf(err), Since: workflow.Now(ctx),
+			Tries: 1}
+	}
+	isFirst := s.First == nil || bytes.Equal(s.First.Policy, in.Policy)
+	if isFirst && (s.endIfRefused || kit.KindOf(err) == session.ErrMisnamed) {
+		s.refusal = kit.PlainError(err)
+	}
 }
 
 func (s *orgSync) checkDecision(in messages.DecisionInput) error {

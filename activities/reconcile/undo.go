@@ -51,18 +51,9 @@ func (a *Activities) PlanUndo(ctx context.Context, in UndoInput) (int, error) {
 		if err != nil {
 			return n, err
 		}
-		written, err := s.Ledger.ProvenLines(ctx, in.Org, run.ID, lines)
+		inverse, err := s.inverseOf(ctx, run.ID, lines)
 		if err != nil {
 			return n, err
-		}
-		var inverse []access.Change
-		for _, c := range lines {
-			if !written[session.KeyOf(c)] {
-				continue // the chain does not say that the run did that
-			}
-			if back, ok := plan.Inverse(c, run.ID); ok {
-				inverse = append(inverse, back)
-			}
 		}
 		if err := s.Ledger.SavePage(ctx, in.Org, in.Run,
 			ledger.Page{Key: fmt.Sprintf("undo-%04d", page), Changes: inverse}, s.Now()); err != nil {
@@ -76,6 +67,21 @@ func (a *Activities) PlanUndo(ctx context.Context, in UndoInput) (int, error) {
 		}
 		filter.After = session.KeyOf(lines[len(lines)-1])
 	}
+}
+
+// inverseOf returns the changes that undo a run's lines, of those that the chain proves the run to have made.
+func (s *task) inverseOf(ctx context.Context, run string, lines []access.Change) ([]access.Change, error) {
+	written, err := s.Ledger.ProvenLines(ctx, s.Org, run, lines)
+	if err != nil {
+		return nil, err
+	}
+	var inverse []access.Change
+	for _, c := range lines {
+		if back, ok := plan.Inverse(c, run); ok && written[session.KeyOf(c)] {
+			inverse = append(inverse, back)
+		}
+	}
+	return inverse, nil
 }
 
 // FindRun looks a run up.

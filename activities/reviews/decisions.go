@@ -143,18 +143,24 @@ func (a *Activities) worded(ctx context.Context, org string, r access.Review, w 
 		}
 		word.By, word.ByEmail = p.ID, p.Email
 	}
-	if filter == nil {
-		return word, "", nil
+	word.All, refusal = who.filter(filter)
+	return word, refusal, nil
+}
+
+// filter returns the ledger's form of a filter, in which a person is an account.
+func (who speakers) filter(of *messages.ItemFilter) (all *ledger.WordFilter, refusal string) {
+	if of == nil {
+		return nil, ""
 	}
-	word.All = &ledger.WordFilter{Target: filter.Target, Recommend: filter.Recommend, Undecided: filter.Undecided}
-	if filter.Person != "" {
-		one := who[filter.Person]
+	all = &ledger.WordFilter{Target: of.Target, Recommend: of.Recommend, Undecided: of.Undecided}
+	if of.Person != "" {
+		one := who[of.Person]
 		if one.Err != nil {
-			return word, session.ErrorText(one.Err), nil
+			return nil, session.ErrorText(one.Err)
 		}
-		word.All.Person = one.Person.ID
+		all.Person = one.Person.ID
 	}
-	return word, "", nil
+	return all, ""
 }
 
 // delegate is whom items are handed on to. It has to be somebody active, since they are sent a link, whom the campaign

@@ -216,25 +216,8 @@ func (a *Activities) ReviewRank(ctx context.Context, in ReviewInput) (ReviewTake
 	if err != nil {
 		return ReviewTaken{}, err
 	}
-	filter := ledger.ItemFilter{Unranked: true, Limit: rankAtOnce}
-	for {
-		some, err := a.env.Ledger.Items(ctx, in.Org, in.Review, filter)
-		if err != nil {
-			return ReviewTaken{}, err
-		}
-		for n := range some {
-			rank(&some[n], notes, r.Opened)
-		}
-		if len(some) > 0 {
-			if err := a.env.Ledger.RankItems(ctx, in.Org, in.Review, some); err != nil {
-				return ReviewTaken{}, err
-			}
-			last := some[len(some)-1]
-			filter.AfterKey = ledger.Key{Person: last.Person, Target: last.Target}
-		}
-		if len(some) < rankAtOnce {
-			break
-		}
+	if err := a.rankItems(ctx, in, notes, r.Opened); err != nil {
+		return ReviewTaken{}, err
 	}
 	count, err := a.env.Ledger.NumberItems(ctx, in.Org, in.Review)
 	if err != nil {
@@ -264,4 +247,26 @@ func (a *Activities) ReviewRank(ctx context.Context, in ReviewInput) (ReviewTake
 		return true
 	})
 	return ReviewTaken{Items: r.Items, Skipped: r.Skipped, Review: r}, err
+}
+
+// rankItems ranks the items that are not ranked yet, a page of them at a time.
+func (a *Activities) rankItems(ctx context.Context, in ReviewInput, notes map[string]int, opened time.Time) error {
+	filter := ledger.ItemFilter{Unranked: true, Limit: rankAtOnce}
+	for {
+		page, err := a.env.Ledger.Items(ctx, in.Org, in.Review, filter)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for n := range page {
+			rank(&page[n], notes, opened)
+		}
+		if err := a.env.Ledger.RankItems(ctx, in.Org, in.Review, page); err != nil {
+			return err
+		}
+		if len(page) < rankAtOnce {
+			return nil
+		}
+		last := page[len(page)-1]
+		filter.AfterKey = ledger.Key{Person: last.Person, Target: last.Target}
+	}
 }

@@ -37,14 +37,7 @@ func (s *Session) LearnUse(ctx context.Context, b *policy.Bound, ps []access.Per
 	if !s.Policy.NeedsActivity() {
 		return nil
 	}
-	var ids []string
-	for _, p := range ps {
-		answers := b.Resolve(p, policy.Known{Marks: states[p.ID].Marks, Held: states[p.ID].Holdings,
-			Grants: s.InForce(states[p.ID].Grants), Now: s.Now(), Would: true}).Rules
-		if slices.ContainsFunc(answers, func(a policy.RuleAnswer) bool { return a.AsksUse }) && p.Activity != nil {
-			ids = append(ids, p.ID)
-		}
-	}
+	ids := s.needUse(b, ps, states)
 	if len(ids) == 0 {
 		return nil
 	}
@@ -93,6 +86,18 @@ func (s *Session) LearnUse(ctx context.Context, b *policy.Bound, ps []access.Per
 		}
 	}
 	return nil
+}
+
+// needUse returns the accounts of the people for whom a rule needs to know when they used which app.
+func (s *Session) needUse(b *policy.Bound, ps []access.Person, states map[string]ledger.PersonState) (ids []string) {
+	for _, p := range ps {
+		answers := b.Resolve(p, policy.Known{Marks: states[p.ID].Marks, Held: states[p.ID].Holdings,
+			Grants: s.InForce(states[p.ID].Grants), Now: s.Now(), Would: true}).Rules
+		if slices.ContainsFunc(answers, func(a policy.RuleAnswer) bool { return a.AsksUse }) && p.Activity != nil {
+			ids = append(ids, p.ID)
+		}
+	}
+	return ids
 }
 
 // InForce are the grants that are reasons now.

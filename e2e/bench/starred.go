@@ -26,23 +26,8 @@ func manyTargets(ctx context.Context, dir, bin string, targets int, latency time
 	}
 	b := &bench{Stack: st, latency: latency}
 	defer b.Stop()
-	state, err := b.Simulator.State(ctx)
-	if err != nil {
+	if err := b.mirrorGroups(ctx); err != nil {
 		return row{}, err
-	}
-	for _, g := range state.Groups {
-		if !g.Synced {
-			continue
-		}
-		target := "team-" + g.Name
-		if err := b.Simulator.LocalGroup(ctx, target); err != nil {
-			return row{}, err
-		}
-		if len(g.Members) > 0 {
-			if err := b.Simulator.Invite(ctx, target, g.Members...); err != nil {
-				return row{}, err
-			}
-		}
 	}
 	if err := b.Simulator.Set(ctx, map[string]any{"latency": latency.String()}); err != nil {
 		return row{}, err
@@ -74,4 +59,27 @@ func manyTargets(ctx context.Context, dir, bin string, targets int, latency time
 		fmt.Sprintf("%d (%d writes, %d for roles), in %s",
 			stats.Calls, stats.Writes, stats.Operations["role-assignments.list"],
 			second.LastFull.Ended.Sub(second.LastFull.Started).Round(100*time.Millisecond))}, err
+}
+
+// mirrorGroups makes a local group with the same members for each synced one.
+func (b *bench) mirrorGroups(ctx context.Context) error {
+	state, err := b.Simulator.State(ctx)
+	if err != nil {
+		return err
+	}
+	for _, g := range state.Groups {
+		if !g.Synced {
+			continue
+		}
+		target := "team-" + g.Name
+		if err := b.Simulator.LocalGroup(ctx, target); err != nil {
+			return err
+		}
+		if len(g.Members) > 0 {
+			if err := b.Simulator.Invite(ctx, target, g.Members...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -173,7 +173,12 @@ func (c *Client) do(caller context.Context, r Request, e *Error) bool {
 		_, _ = io.CopyN(io.Discard, body, maxErrorBody)
 		return true
 	}
-	err = r.Decode(body)
+	return c.decode(caller, r, body, key, e)
+}
+
+// decode reads the answer of a success; it returns true on success, like do.
+func (c *Client) decode(caller context.Context, r Request, body *bounded, key string, e *Error) bool {
+	err := r.Decode(body)
 	switch {
 	case err == nil:
 		return true
