@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy"
 )
 
@@ -89,8 +90,8 @@ func madeAnew(limit policy.SourceLimit, b *policy.Bound, before map[string]Count
 	losing map[string]int) (again *Recreated, lacks string) {
 	was := before[gone]
 	for _, id := range slices.Sorted(maps.Keys(now)) {
-		if known, met := before[id]; !policy.SameName(b.SourceName(id), was.Name) ||
-			met && !policy.SameName(known.Name, was.Name) {
+		if known, met := before[id]; !access.SameName(b.SourceName(id), was.Name) ||
+			met && !access.SameName(known.Name, was.Name) {
 			continue
 		}
 		users := now[id]
@@ -115,7 +116,7 @@ func madeAnew(limit policy.SourceLimit, b *policy.Bound, before map[string]Count
 // renamed reports whether a source group goes by another name now, under which it does not give all that it gave.
 func renamed(b *policy.Bound, was, id string) bool {
 	is := b.SourceName(id)
-	if is == "" || policy.SameName(was, is) {
+	if is == "" || access.SameName(was, is) {
 		return false
 	}
 	gives := b.Feeds(is)

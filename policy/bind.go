@@ -8,6 +8,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy/condition"
+	"github.com/castellan-io/castellan/policy/internal/form"
 )
 
 // Last is what the last good run stood on. Binding with it keeps in view what the policy has just let go of because the
@@ -115,9 +116,9 @@ func newBinder(p *Policy, o access.Outline) *binder {
 	}
 	for _, g := range o.Groups {
 		w.byID[g.ID] = g
-		w.byName[string(lower(g.Name))] = append(w.byName[string(lower(g.Name))], g)
+		w.byName[access.Fold(g.Name)] = append(w.byName[access.Fold(g.Name)], g)
 		if g.Synced {
-			w.sources = append(w.sources, source{g, lower(g.Name)})
+			w.sources = append(w.sources, source{g, form.Fold(g.Name)})
 		}
 	}
 	slices.SortFunc(w.sources, func(a, b source) int { return byGroupName(a.Group, b.Group) })
@@ -177,7 +178,7 @@ func (w *binder) literals() {
 // formerSources keeps the targets of source groups that are gone.
 func (w *binder) formerSources(names []string) {
 	for _, name := range names {
-		folded := lower(name)
+		folded := form.Fold(name)
 		for i := range w.routes {
 			for _, f := range w.routes[i].gives(name, folded) {
 				w.filling = stars(f.written) > 0
@@ -197,7 +198,7 @@ func (w *binder) formerDefaults(last map[access.Entitlement][]string) {
 		}
 		for _, name := range last[e] {
 			live := access.GroupEntitlement(name)
-			groups := w.byName[string(lower(name))]
+			groups := w.byName[access.Fold(name)]
 			if w.targets[fold(live)] == nil && len(groups) == 1 && groups[0].Modifiable && !groups[0].Synced {
 				t := w.manage(access.GroupEntitlement(groups[0].Name), groups[0])
 				t.Removals, t.Additive = careful(w.mode(e), RemoveOwned), w.additive(e)
@@ -249,7 +250,7 @@ func (w *binder) bound() *Bound {
 	b.constants = condition.ConstantsOf(conditionsOf(b.rules))
 	b.needs = needsOfRules(b.rules)
 	for _, l := range w.lacking {
-		if l.create && groupName(l.name) == nil {
+		if l.create && form.CheckGroup(l.name) == nil {
 			b.Create = append(b.Create, l.name)
 		}
 	}
@@ -363,4 +364,26 @@ func (w *binder) protect() {
 	if t := w.targets[string(access.OrgAdmin)]; t != nil && t.Protected == nil {
 		t.Protected = &Protected{Target: access.OrgAdmin, Minimum: 1}
 	}
+}
+
+// BindComing is BindSince as if the groups that mappings are to create were there already, without members: for plans
+// that are only shown, or wait for consent, before the groups are made.
+func BindComing(p *Policy, o access.Outline, last Last) (*Bound, []access.Finding) {
+	b, findings := BindSince(p, o, last)
+	if len(b.Create) == 0 {
+		return b, findings
+	}
+	ids := map[string]bool{}
+	o.Groups = slices.Clone(o.Groups)
+	for _, name := range b.Create {
+		id := "to be created: " + name // no group of Atlassian's has such an id
+		ids[id] = true
+		o.Groups = append(o.Groups, access.Group{ID: id, Name: name, Modifiable: true})
+	}
+	coming, _ := BindSince(p, o, last)
+	for i := range coming.Targets {
+		coming.Targets[i].Coming = ids[coming.Targets[i].GroupID]
+	}
+	coming.Create = b.Create
+	return coming, findings
 }

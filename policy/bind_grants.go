@@ -75,7 +75,7 @@ func (w *binder) approvers(entry *Grantable) {
 		return
 	}
 	for _, name := range entry.Approval.Groups {
-		if len(w.byName[string(lower(name))]) == 0 {
+		if len(w.byName[access.Fold(name)]) == 0 {
 			w.find("approvers-missing", string(access.GroupEntitlement(name)), false,
 				"entry %s of grants: there is no such group, so nobody can approve as its member; make it, or correct the name", entry.Name)
 		}
@@ -88,12 +88,12 @@ func (w *binder) eligible(entry *Grantable) {
 	if entry.Eligible == "" {
 		return
 	}
-	condition, err := w.policy.condition(entry.Eligible)
+	condition, err := w.policy.Condition(entry.Eligible)
 	if err != nil {
 		return // Eligible says so to whoever asks
 	}
 	for _, name := range condition.Needs.Groups {
-		if len(w.byName[string(lower(name))]) == 0 && !w.coming(access.GroupEntitlement(name)) {
+		if len(w.byName[access.Fold(name)]) == 0 && !w.coming(access.GroupEntitlement(name)) {
 			w.find("eligible-group-unknown", name, false,
 				"eligible of entry %s of grants asks for a group that is not there, so nobody counts as its member; correct the name, or make the group", entry.Name)
 		}

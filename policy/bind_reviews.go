@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/internal/form"
 )
 
 // reviews manages what campaigns name in their scope and nothing else does: so that a ruling can take it, and nothing
@@ -38,7 +39,7 @@ func (w *binder) own() []source {
 	var own []source
 	for _, g := range w.outline.Groups {
 		if !g.Synced && g.Modifiable {
-			own = append(own, source{g, lower(g.Name)})
+			own = append(own, source{g, form.Fold(g.Name)})
 		}
 	}
 	return own
@@ -48,7 +49,7 @@ func (w *binder) own() []source {
 func (w *binder) reviewed(x *Review, e access.Entitlement, own []source) []*Target {
 	glob, is := globOf(e)
 	if !is {
-		if e.Kind() == access.KindGroup && len(w.byName[string(lower(e.Group()))]) == 0 && !w.coming(e) {
+		if e.Kind() == access.KindGroup && len(w.byName[access.Fold(e.Group())]) == 0 && !w.coming(e) {
 			w.find("review-target-unknown", string(e), false,
 				"campaign %s asks about a group that is not there; correct the name, or make the group", x.Name)
 		}
@@ -57,7 +58,7 @@ func (w *binder) reviewed(x *Review, e access.Entitlement, own []source) []*Targ
 	var found []*Target
 	matched := false
 	for _, g := range own {
-		if !glob.match(g.folded) {
+		if !glob.Match(g.folded) {
 			continue
 		}
 		matched = true
@@ -85,7 +86,7 @@ func (w *binder) coming(e access.Entitlement) bool {
 // reviewers reports the groups that a campaign names and that are not there: those whose members should review, and
 // those that its condition asks for.
 func (w *binder) reviewers(x *Review) {
-	there := func(name string) bool { return len(w.byName[string(lower(name))]) > 0 }
+	there := func(name string) bool { return len(w.byName[access.Fold(name)]) > 0 }
 	for _, stage := range x.Stages {
 		for _, entry := range slices.Concat(stage.Reviewers, stage.Fallback) {
 			if name, is := ReviewerGroup(entry); is && !there(name) {
@@ -103,7 +104,7 @@ func (w *binder) reviewers(x *Review) {
 	if x.Scope.People == "" {
 		return
 	}
-	condition, err := w.policy.condition(x.Scope.People)
+	condition, err := w.policy.Condition(x.Scope.People)
 	if err != nil {
 		return // Asks says so
 	}

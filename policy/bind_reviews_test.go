@@ -9,6 +9,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/cases"
 )
 
 // reviewing binds a policy of one mapping and what follows it, with campaigns r0, r1, … of the given keys and one
@@ -181,11 +182,11 @@ func TestEntitlementsNameWhatIsReviewed(t *testing.T) {
 // Cases are tried in a world in which what campaigns name is there: nothing gives it, and nothing is wrong with it.
 func TestCasesKnowWhatIsReviewed(t *testing.T) {
 	p, _, _ := reviewing(t, "", "scope: {targets: ['group:team', 'default:jira/acme/user', 'group:any-*']}")
-	c, err := policy.ReadCases("cases.yaml", []byte(`{version: 1, now: "2026-12-01T09:00:00Z", cases: [
+	c, err := cases.Read("cases.yaml", []byte(`{version: 1, now: "2026-12-01T09:00:00Z", cases: [
   {name: held, person: {email: a@own.example, groups: [sales, team]}, expect: {holds: ["group:jira-users-acme"]}},
   {name: given, person: {email: a@own.example}, expect: {gives: ["default:jira/acme/user", "group:team"]}}]}`))
 	require.NoError(t, err)
-	results := p.Try(c)
+	results := cases.Try(p, c)
 	require.Empty(t, results[0].Wrong)
 	require.Equal(t, []string{"expected default:jira/acme/user to be held; nothing gives it",
 		"expected group:team to be held; nothing gives it"}, results[1].Wrong)

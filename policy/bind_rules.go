@@ -38,14 +38,14 @@ func (w *binder) rules() {
 	}
 	for i := range w.policy.Rules {
 		x := &w.policy.Rules[i]
-		when, err := w.policy.condition(x.When)
+		when, err := w.policy.Condition(x.When)
 		if err != nil {
 			w.find("rule-broken", x.Name, true, "its condition cannot be read: %s", err)
 			continue
 		}
 		var release *condition.Condition
 		if x.Release != "" {
-			if release, err = w.policy.condition(x.Release); err != nil {
+			if release, err = w.policy.Condition(x.Release); err != nil {
 				w.find("rule-broken", x.Name, true, "its release cannot be read: %s", err)
 				continue
 			}
@@ -57,7 +57,7 @@ func (w *binder) rules() {
 		}
 		r := ruled{boundRule: boundRule{Rule: x, key: x.Key(), condition: when, release: release, window: times,
 			acts: x.Mode == RuleEnforce}}
-		give, deny := x.given()
+		give, deny := x.Targets()
 		r.gives, r.denies = w.ruled(give), w.ruled(deny)
 		for _, t := range r.gives {
 			w.given(t, x)
@@ -67,7 +67,7 @@ func (w *binder) rules() {
 					t.Entitlement)
 			}
 			if slices.ContainsFunc(when.Needs.Groups, func(name string) bool {
-				return t.GroupID != "" && slices.Equal(lower(name), lower(t.Entitlement.Group()))
+				return t.GroupID != "" && access.SameName(name, t.Entitlement.Group())
 			}) {
 				w.find("rule-asks-itself", x.Name, true,
 					"whether it gives %s hangs on who is in it already; ask for another group", t.Entitlement)
@@ -155,7 +155,7 @@ func (w *binder) evidence(r *ruled) {
 		}
 	}
 	for _, name := range asks.Groups {
-		groups := w.byName[string(lower(name))]
+		groups := w.byName[access.Fold(name)]
 		if len(groups) == 0 {
 			w.find("rule-group-unknown", name, true,
 				"rule %s asks for a group that is not there; correct the name, or make the group. Until then the rule cannot be answered", r.Name)

@@ -1,11 +1,14 @@
 package policy
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy/condition"
+	"github.com/castellan-io/castellan/policy/internal/form"
 	"github.com/castellan-io/castellan/policy/window"
 )
 
@@ -174,7 +177,7 @@ func (b *Bound) SourceName(groupID string) string { return b.synced[groupID] }
 func (b *Bound) GroupsNamed(names []string) []string {
 	var ids []string
 	for id, name := range b.names {
-		if slices.ContainsFunc(names, func(n string) bool { return slices.Equal(lower(n), lower(name)) }) {
+		if slices.ContainsFunc(names, func(n string) bool { return access.SameName(n, name) }) {
 			ids = append(ids, id)
 		}
 	}
@@ -201,18 +204,24 @@ func (b *Bound) about(r *boundRule, t int) bool {
 	return slices.ContainsFunc(r.give, says) || slices.ContainsFunc(r.deny, says)
 }
 
-// Shown says that the read showed the group.
+// GroupName is the name of a group; "" when the read did not show it.
+func (b *Bound) GroupName(groupID string) string { return b.names[groupID] }
+
+// Shown reports whether the read showed the group.
 func (b *Bound) Shown(groupID string) bool { return b.names[groupID] != "" }
+
+// Sites lists the apps on sites that the read showed, by their resources, sorted.
+func (b *Bound) Sites() []access.Site {
+	return slices.SortedFunc(maps.Values(b.sites), func(a, b access.Site) int { return cmp.Compare(a.Resource, b.Resource) })
+}
 
 // Feeds lists the targets that a source group of this name gives or, were it there, would give, in order. It answers
 // for groups that are gone.
 func (b *Bound) Feeds(name string) []int {
 	var fed []int
-	folded := lower(name)
-	for i := range b.routes {
-		for _, e := range b.routes[i].gives(name, folded) {
-			fed = append(fed, b.named[fold(e.full)]...)
-		}
+	folded := form.Fold(name)
+	for _, e := range b.Gives(name) {
+		fed = append(fed, b.named[fold(e)]...)
 	}
 	for i := range b.rules {
 		if r := &b.rules[i]; r.asks(folded) {
@@ -223,6 +232,19 @@ func (b *Bound) Feeds(name string) []int {
 	return slices.Compact(fed)
 }
 
+// Gives lists what mappings give the members of a source group of this name, stars filled in, whether or not the group
+// or its targets are there.
+func (b *Bound) Gives(name string) []access.Entitlement {
+	var all []access.Entitlement
+	folded := form.Fold(name)
+	for i := range b.routes {
+		for _, f := range b.routes[i].gives(name, folded) {
+			all = append(all, f.full)
+		}
+	}
+	return all
+}
+
 // asks says that the rule's answers stand on a group of this name.
 func (r *boundRule) asks(folded []rune) bool {
 	n := r.condition.Needs
@@ -230,15 +252,14 @@ func (r *boundRule) asks(folded []rune) bool {
 		n = n.And(r.release.Needs)
 	}
 	return n.AnyGroup || slices.ContainsFunc(n.Groups,
-		func(name string) bool { return slices.Equal(lower(name), folded) })
+		func(name string) bool { return slices.Equal(form.Fold(name), folded) })
 }
 
 // Takes says that a mapping takes from a source group of this name, or a rule asks for it, whether or not it or what it
 // gives is there.
 func (b *Bound) Takes(name string) bool {
-	folded := lower(name)
-	return slices.ContainsFunc(b.routes, func(r route) bool { return len(r.gives(name, folded)) > 0 }) ||
-		slices.ContainsFunc(b.rules, func(r boundRule) bool { return r.asks(folded) })
+	folded := form.Fold(name)
+	return len(b.Gives(name)) > 0 || slices.ContainsFunc(b.rules, func(r boundRule) bool { return r.asks(folded) })
 }
 
 // Opens lists the app/site that membership in a group opens, whether or not the group is a target, as far as roles were
@@ -250,7 +271,7 @@ func (b *Bound) Opens(groupID string) []string { return b.opens[groupID] }
 func (b *Bound) Defaults() map[access.Entitlement][]string { return b.defaults }
 
 // fold is the form in which two writings of an entitlement are equal.
-func fold(e access.Entitlement) string { return string(lower(string(e))) }
+func fold(e access.Entitlement) string { return access.Fold(string(e)) }
 
 // NextChange returns an instant after k.Now until which every enforced rule that is in force answers its conditions for
 // the person as it does now, as long as nothing but the time changes; zero: there is none within a month. Of k, it
@@ -270,7 +291,7 @@ func (b *Bound) NextChange(p access.Person, k Known) (next time.Time) {
 				continue
 			}
 			if asked == nil {
-				asked = b.Facts(p, k).Ask(k.Now, b.constants)
+				asked = b.Ask(p, k)
 			}
 			next = window.Earlier(next, c.NextChangeOf(asked, k.Grants, k.Now))
 		}

@@ -32,10 +32,7 @@ const (
 	MaxFile     = 1 << 20 // bytes
 	MaxMappings = 2000
 	MaxEntries  = 20000 // entries of all from, except and to lists together
-	MaxProblems = 200   // problems reported at once
 	maxList     = 500   // entries of one list
-	maxName     = 255   // characters of a group name or glob
-	maxText     = 1000  // characters of a description
 	maxNumber   = 1_000_000
 	maxGrants   = 500     // entries of the grants section
 	maxRules    = 1000    // entries of the rules section

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/text/encoding/unicode"
 
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/cases"
 )
 
 // A file means the same however the program that wrote it has saved it.
@@ -22,7 +23,7 @@ mappings:
     from: [büro]
     to: ["group:büro"]
 `
-	const cases = "version: 1\nnow: \"2027-03-10T09:00:00Z\"\ncases:\n  - name: büro\n    person: {email: a@b.example, groups: [büro]}\n    expect: {gives: [\"group:büro\"]}\n"
+	const table = "version: 1\nnow: \"2027-03-10T09:00:00Z\"\ncases:\n  - name: büro\n    person: {email: a@b.example, groups: [büro]}\n    expect: {gives: [\"group:büro\"]}\n"
 	want := parse(t, text).Hash()
 	save := func(text, end string, encode func(string) string) []byte {
 		return []byte(encode(strings.ReplaceAll(text, "\n", end)))
@@ -34,7 +35,7 @@ mappings:
 			return out
 		}
 	}
-	_, wrong := policy.ReadCases("cases", []byte(cases))
+	_, wrong := cases.Read("cases", []byte(table))
 	require.NoError(t, wrong)
 	for _, end := range []string{"\n", "\r\n", "\r"} {
 		for name, encode := range map[string]func(string) string{
@@ -44,7 +45,7 @@ mappings:
 			p, err := policy.Parse("p", save(text, end, encode))
 			require.NoError(t, err, "%s %q", name, end)
 			require.Equal(t, want, p.Hash(), "%s %q", name, end)
-			_, err = policy.ReadCases("cases", save(cases, end, encode))
+			_, err = cases.Read("cases", save(table, end, encode))
 			require.Equal(t, wrong, err, "%s %q", name, end)
 			_, err = policy.Parse("p", save(strings.Replace(text, "from:", "form:", 1), end, encode))
 			require.ErrorContains(t, err, "p:8:5: mappings[0].form", "%s %q", name, end)

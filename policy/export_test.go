@@ -1,8 +1,6 @@
 package policy
 
-import (
-	"slices"
-)
+import "slices"
 
 // Plain is the policy without its compiled conditions, which cannot be compared.
 func (p Policy) Plain() Policy {

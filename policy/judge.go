@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/internal/form"
+	"github.com/castellan-io/castellan/policy/internal/strictyaml"
 )
 
 // The rules of a refusal.
@@ -95,7 +97,7 @@ func (j *judge) person() error {
 		return j.refuse(RefusedUnknownPerson,
 			"the directory shows nobody of this name: correct it, or invite them first with a grant of the target %s",
 			access.Directory)
-	case j.request.Unknown && !emailForm.MatchString(person.Email):
+	case j.request.Unknown && !form.IsEmail(person.Email):
 		return j.refuse(RefusedUnknownPerson, "who is not in the directory is invited by e-mail address; give one")
 	case person.AccountStatus != "" && person.AccountStatus != "active":
 		return j.refuse(RefusedInactive, "the account is %s; activate it first", person.AccountStatus)
@@ -127,7 +129,7 @@ func (j *judge) words() error {
 		}
 		if pattern, err := ticketPattern(entry.Ticket); err != nil || !pattern.MatchString(j.request.Ticket) {
 			return j.refuse(RefusedTicket, "the ticket %q does not fit; entry %s asks for one like %s",
-				shown(j.request.Ticket), entry.Name, entry.Ticket)
+				strictyaml.Shown(j.request.Ticket), entry.Name, entry.Ticket)
 		}
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/internal/strictyaml"
 	"github.com/castellan-io/castellan/policy/window"
 )
 
@@ -375,7 +376,7 @@ func TestParseRefusesHostileFiles(t *testing.T) {
 			_, err := policy.Parse("acme.yaml", []byte(text))
 			var problems policy.Errors
 			require.ErrorAs(t, err, &problems)
-			require.LessOrEqual(t, len(problems), policy.MaxProblems+1)
+			require.LessOrEqual(t, len(problems), strictyaml.MaxProblems+1)
 			require.Less(t, len(err.Error()), 100_000)
 		})
 	}

@@ -1,8 +1,14 @@
 package policy
 
 import (
-	"github.com/castellan-io/castellan/access"
+	"bytes"
+	"crypto/sha256"
+	_ "embed" // for the schema
+	"encoding/hex"
+	"encoding/json"
+	"slices"
 
+	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy/condition"
 )
 
@@ -153,4 +159,74 @@ type Sync struct {
 	Feed     Duration `json:"feed"`     // poll of the event feed
 	InFlight int      `json:"inFlight"` // writes in flight at once
 	Pages    int      `json:"pages"`    // pages of people read in one block
+}
+
+//go:embed schema.json
+var schema []byte
+
+// Schema is the JSON schema of policy files, for editors. Parse is stricter: it also judges how entries go together.
+func Schema() []byte { return bytes.Clone(schema) }
+
+// JSON is the canonical form: all defaults written out, keys in fixed order, no insignificant space. It is a policy
+// file itself, which parses to the same policy.
+func (p *Policy) JSON() []byte {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(p); err != nil {
+		panic("policy: a policy is plain data and always encodes: " + err.Error())
+	}
+	return bytes.TrimRight(out.Bytes(), "\n")
+}
+
+// Hash is "sha256:" and the hash of the canonical form in hex. The file's formatting, comments, key order and defaults
+// written out do not change it.
+func (p *Policy) Hash() string {
+	if p.written != nil {
+		return p.written.Hash()
+	}
+	sum := sha256.Sum256(p.JSON())
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// TargetsNamed lists all that the policy names in full as a target, section by section, and repeats what several entries
+// name: mapped, ruled, granted, reviewed or protected. Globs over groups, and group targets with a star, are left out;
+// Bind finds the groups behind them.
+func (p *Policy) TargetsNamed() []access.Entitlement {
+	var all []access.Entitlement
+	for _, m := range p.Mappings {
+		for _, to := range m.To {
+			if stars(to) == 0 {
+				all = append(all, to)
+			}
+		}
+	}
+	for i := range p.Rules {
+		all = append(append(all, p.Rules[i].Give...), p.Rules[i].Deny...)
+	}
+	for _, entry := range p.Grants {
+		all = append(all, entry.Targets...)
+	}
+	for i := range p.Reviews {
+		all = append(all, p.Reviews[i].named()...)
+	}
+	for _, protected := range p.Protected {
+		all = append(all, protected.Target)
+	}
+	return all
+}
+
+// Entitlements lists TargetsNamed and what conditions ask for, sorted, each once: what an outline has to know the roles
+// of.
+func (p *Policy) Entitlements() []access.Entitlement {
+	all := p.TargetsNamed()
+	for _, condition := range p.conditions {
+		for _, name := range condition.Needs.Granted {
+			if e, err := access.ParseEntitlement(name); err == nil {
+				all = append(all, e)
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }

@@ -10,218 +10,187 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/internal/form"
+	"github.com/castellan-io/castellan/policy/internal/strictyaml"
 )
 
 // policy reads the file's top level.
 func (r *reader) policy(n *yaml.Node) *Policy {
 	p := &Policy{Guard: DefaultGuard(), Sync: DefaultSync()}
-	r.object(n, "", map[string]field{
-		"version":      r.number(&p.Version, 1, 1),
+	r.Object(n, "", strictyaml.Fields{
+		"version":      r.Number(&p.Version, 1, 1),
 		"organization": r.organization(&p.Organization),
-		"mappings": r.list(MaxMappings, func(n *yaml.Node, path string) {
+		"mappings": r.List(MaxMappings, func(n *yaml.Node, path string) {
 			p.Mappings = append(p.Mappings, r.mapping(n, path))
 		}),
 		"guard": r.guard(&p.Guard),
-		"protected": r.list(maxList, func(n *yaml.Node, path string) {
+		"protected": r.List(maxList, func(n *yaml.Node, path string) {
 			p.Protected = append(p.Protected, r.protected(n, path))
 		}),
-		"grants": r.list(maxGrants, func(n *yaml.Node, path string) {
+		"grants": r.List(maxGrants, func(n *yaml.Node, path string) {
 			p.Grants = append(p.Grants, r.grantable(n, path))
 		}),
-		"rules": r.list(maxRules, func(n *yaml.Node, path string) {
+		"rules": r.List(maxRules, func(n *yaml.Node, path string) {
 			p.Rules = append(p.Rules, r.rule(n, path))
 		}),
-		"reviews": r.list(maxReviews, func(n *yaml.Node, path string) {
+		"reviews": r.List(maxReviews, func(n *yaml.Node, path string) {
 			p.Reviews = append(p.Reviews, r.review(n, path))
 		}),
-		"governance": section(&p.Governance, r.governance),
+		"governance": strictyaml.Section(&p.Governance, r.governance),
 		"sync":       r.sync(&p.Sync),
-		"dryRun":     r.flag(&p.DryRun),
-		"ignore":     set(r, &p.Ignore, maxList, glob),
+		"dryRun":     r.Flag(&p.DryRun),
+		"ignore":     strictyaml.Set(r.Reader, &p.Ignore, maxList, glob),
 	}, "version", "organization", "mappings")
 	return p
 }
 
-func (r *reader) organization(o *Organization) field {
+func (r *reader) organization(o *Organization) strictyaml.Field {
 	return func(n *yaml.Node, path string) {
-		r.object(n, path, map[string]field{
-			"name":       r.checked(&o.Name, shortName),
-			"id":         r.checked(&o.ID, vendorID),
-			"directory":  r.checked(&o.Directory, vendorID),
+		r.Object(n, path, strictyaml.Fields{
+			"name":       r.Checked(&o.Name, form.CheckShort),
+			"id":         r.Checked(&o.ID, form.CheckVendorID),
+			"directory":  r.Checked(&o.Directory, form.CheckVendorID),
 			"key":        r.secret(&o.Key),
-			"keyOwner":   r.checked(&o.KeyOwner, personName),
-			"keyExpires": r.value(&o.KeyExpires),
-			"domains":    set(r, &o.Domains, maxList, emailDomain),
+			"keyOwner":   r.Checked(&o.KeyOwner, form.CheckPerson),
+			"keyExpires": r.Value(&o.KeyExpires),
+			"domains":    strictyaml.Set(r.Reader, &o.Domains, maxList, form.ParseDomain),
 		}, "name", "id", "key")
 	}
 }
 
 func (r *reader) mapping(n *yaml.Node, path string) Mapping {
 	m := Mapping{Removals: RemoveOwned}
-	r.object(n, path, map[string]field{
-		"name":        r.checked(&m.Name, entryName),
-		"description": r.text(&m.Description),
-		"owner":       r.text(&m.Owner),
-		"from":        r.counted(set(r, &m.From, maxList, glob)),
-		"except":      r.counted(set(r, &m.Except, maxList, glob)),
-		"to":          r.counted(set(r, &m.To, maxList, target)),
-		"create":      r.flag(&m.Create),
-		"removals":    oneOf(r, &m.Removals, RemoveOwned, RemoveAll, RemoveNever),
-		"adopt":       r.flag(&m.Adopt),
+	r.Object(n, path, strictyaml.Fields{
+		"name":        r.Checked(&m.Name, form.CheckEntry),
+		"description": r.Text(&m.Description),
+		"owner":       r.Text(&m.Owner),
+		"from":        r.counted(strictyaml.Set(r.Reader, &m.From, maxList, glob)),
+		"except":      r.counted(strictyaml.Set(r.Reader, &m.Except, maxList, glob)),
+		"to":          r.counted(strictyaml.Set(r.Reader, &m.To, maxList, target)),
+		"create":      r.Flag(&m.Create),
+		"removals":    strictyaml.OneOf(r.Reader, &m.Removals, RemoveOwned, RemoveAll, RemoveNever),
+		"adopt":       r.Flag(&m.Adopt),
 	}, "name", "from", "to")
 	return m
 }
 
-func (r *reader) guard(g *Guard) field {
-	section := func(fields map[string]field) field {
-		return func(n *yaml.Node, path string) { r.object(n, path, fields) }
+func (r *reader) guard(g *Guard) strictyaml.Field {
+	section := func(fields strictyaml.Fields) strictyaml.Field {
+		return func(n *yaml.Node, path string) { r.Object(n, path, fields) }
 	}
-	return section(map[string]field{
-		"adopt": oneOf(r, &g.Adopt, AdoptAsk, AdoptAuto),
-		"rules": oneOf(r, &g.Rules, AdoptAsk, AdoptAuto),
-		"run": section(map[string]field{
-			"removals": r.number(&g.Run.Removals, 0, maxNumber),
-			"share":    r.value(&g.Run.Share),
-			"atLeast":  r.number(&g.Run.AtLeast, 0, maxNumber),
+	return section(strictyaml.Fields{
+		"adopt": strictyaml.OneOf(r.Reader, &g.Adopt, AdoptAsk, AdoptAuto),
+		"rules": strictyaml.OneOf(r.Reader, &g.Rules, AdoptAsk, AdoptAuto),
+		"run": section(strictyaml.Fields{
+			"removals": r.Number(&g.Run.Removals, 0, maxNumber),
+			"share":    r.Value(&g.Run.Share),
+			"atLeast":  r.Number(&g.Run.AtLeast, 0, maxNumber),
 		}),
-		"target": section(map[string]field{
-			"removals": r.number(&g.Target.Removals, 0, maxNumber),
-			"share":    r.value(&g.Target.Share),
-			"minimum":  r.number(&g.Target.Minimum, 0, maxNumber),
+		"target": section(strictyaml.Fields{
+			"removals": r.Number(&g.Target.Removals, 0, maxNumber),
+			"share":    r.Value(&g.Target.Share),
+			"minimum":  r.Number(&g.Target.Minimum, 0, maxNumber),
 		}),
-		"lastAccess": section(map[string]field{"people": r.number(&g.LastAccess.People, 0, maxNumber)}),
-		"window": section(map[string]field{
-			"days":     r.number(&g.Window.Days, 1, maxDays),
-			"removals": r.number(&g.Window.Removals, 0, maxNumber),
-			"share":    r.value(&g.Window.Share),
+		"lastAccess": section(strictyaml.Fields{"people": r.Number(&g.LastAccess.People, 0, maxNumber)}),
+		"window": section(strictyaml.Fields{
+			"days":     r.Number(&g.Window.Days, 1, maxDays),
+			"removals": r.Number(&g.Window.Removals, 0, maxNumber),
+			"share":    r.Value(&g.Window.Share),
 		}),
-		"source": section(map[string]field{
-			"share":   r.value(&g.Source.Share),
-			"minimum": r.number(&g.Source.Minimum, 1, maxNumber),
+		"source": section(strictyaml.Fields{
+			"share":   r.Value(&g.Source.Share),
+			"minimum": r.Number(&g.Source.Minimum, 1, maxNumber),
 		}),
-		"flapping": r.number(&g.Flapping, 0, maxNumber),
+		"flapping": r.Number(&g.Flapping, 0, maxNumber),
 		"settle":   r.duration(&g.Settle, 0, Duration(maxSettle)),
 	})
 }
 
 func (r *reader) protected(n *yaml.Node, path string) Protected {
 	p := Protected{Minimum: 1}
-	r.object(n, path, map[string]field{
-		"target": func(n *yaml.Node, path string) {
-			s, ok := r.scalar(n, path)
-			if !ok {
-				return
-			}
-			t, err := target(s)
-			if err == nil && stars(t) > 0 {
-				err = errors.New("a protected target is named in full; write one entry for each group")
-			}
-			if err != nil {
-				r.fail(n, path, "%s", err)
-				return
-			}
-			p.Target = t
-		},
-		"minimum": r.number(&p.Minimum, 1, maxNumber),
+	r.Object(n, path, strictyaml.Fields{
+		"target":  strictyaml.Parsed(r.Reader, &p.Target, protectedTarget),
+		"minimum": r.Number(&p.Minimum, 1, maxNumber),
 		"always":  r.people(&p.Always),
-		"maximum": r.number(&p.Maximum, 1, maxNumber),
+		"maximum": r.Number(&p.Maximum, 1, maxNumber),
 	}, "target")
 	return p
 }
 
-// people reads a list of e-mail addresses and account ids.
-func (r *reader) people(into *[]string) field {
-	return set(r, into, maxList, func(s string) (string, error) { return s, personName(s) })
+// protectedTarget reads an entitlement that has a floor.
+func protectedTarget(s string) (access.Entitlement, error) {
+	e, err := target(s)
+	if err == nil && stars(e) > 0 {
+		err = errors.New("a protected target is named in full; write one entry for each group")
+	}
+	return e, err
 }
 
-func (r *reader) sync(s *Sync) field {
+// people reads a list of e-mail addresses and account ids.
+func (r *reader) people(into *[]string) strictyaml.Field {
+	return strictyaml.Set(r.Reader, into, maxList, strictyaml.Kept(form.CheckPerson))
+}
+
+func (r *reader) sync(s *Sync) strictyaml.Field {
 	return func(n *yaml.Node, path string) {
-		r.object(n, path, map[string]field{
+		r.Object(n, path, strictyaml.Fields{
 			"every":    r.duration(&s.Every, Duration(minEvery), Duration(maxEvery)),
 			"feed":     r.duration(&s.Feed, Duration(minFeed), Duration(maxFeed)),
-			"inFlight": r.number(&s.InFlight, 1, maxFlight),
-			"pages":    r.number(&s.Pages, 1, maxPages),
+			"inFlight": r.Number(&s.InFlight, 1, maxFlight),
+			"pages":    r.Number(&s.Pages, 1, maxPages),
 		})
 	}
 }
 
+// duration reads a duration between two bounds.
+func (r *reader) duration(into *Duration, least, most Duration) strictyaml.Field {
+	return func(n *yaml.Node, path string) {
+		d := *into
+		before := r.Count()
+		r.Value(&d)(n, path)
+		switch {
+		case r.Count() > before:
+		case d < least || d > most:
+			r.Fail(n, path, "%s is out of bounds; write a duration from %s to %s", d, least, most)
+		default:
+			*into = d
+		}
+	}
+}
+
 // counted reads a list and counts its entries against the bound of the whole file.
-func (r *reader) counted(read field) field {
+func (r *reader) counted(read strictyaml.Field) strictyaml.Field {
 	return func(n *yaml.Node, path string) {
 		within := r.entries <= MaxEntries
 		if r.entries += len(n.Content); r.entries <= MaxEntries {
 			read(n, path)
 		} else if within {
-			r.fail(n, path, "the lists of groups and targets of the file have more than %d entries together; use globs",
+			r.Fail(n, path, "the lists of groups and targets of the file have more than %d entries together; use globs",
 				MaxEntries)
 		}
 	}
 }
 
-var (
-	envReference = regexp.MustCompile(`^env:[A-Za-z_][A-Za-z0-9_]{0,199}$`)
-	shortForm    = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
-	vendorForm   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
-	emailForm    = regexp.MustCompile(`^[^@\s]{1,64}@[^@\s]{1,190}$`)
-	domainForm   = regexp.MustCompile(`^[\pL\pM\pN-]{1,63}(\.[\pL\pM\pN-]{1,63}){1,9}$`)
-	accountForm  = regexp.MustCompile(`^[A-Za-z0-9:-]{8,128}$`)
-)
+var envReference = regexp.MustCompile(`^env:[A-Za-z_][A-Za-z0-9_]{0,199}$`)
 
 // secret reads a reference to a secret. What stands there may be the secret itself, so no error repeats it.
-func (r *reader) secret(into *string) field {
+func (r *reader) secret(into *string) strictyaml.Field {
 	return func(n *yaml.Node, where string) {
 		file, isFile := strings.CutPrefix(n.Value, "file:")
 		isFile = isFile && path.IsAbs(file) && path.Clean(file) == file && file != "/" && len(file) <= 1000
 		if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && (envReference.MatchString(n.Value) || isFile) {
-			if s, ok := r.scalar(n, where); ok {
+			if s, ok := r.Scalar(n, where); ok {
 				*into = s
 			}
 			return
 		}
-		r.fail(n, where, "this is not a reference to a secret; write env:NAME or file:/path, and if a key stood here, make a new one, since it may have been seen")
+		r.Fail(n, where, "this is not a reference to a secret; write env:NAME or file:/path, and if a key stood here, make a new one, since it may have been seen")
 	}
-}
-
-func shortName(s string) error {
-	if !shortForm.MatchString(s) {
-		return fmt.Errorf("%q does not fit; use 1 to 40 of the characters a-z, 0-9 and -", shown(s))
-	}
-	return nil
-}
-
-func vendorID(s string) error {
-	if !vendorForm.MatchString(s) {
-		return fmt.Errorf("%q is not an Atlassian id; copy it from admin.atlassian.com", shown(s))
-	}
-	return nil
-}
-
-func entryName(s string) error {
-	if strings.TrimSpace(s) != s || s == "" || len(s) > 100 || strings.ContainsAny(s, "\n\t") {
-		return fmt.Errorf("%q does not fit; give the entry a name of 1 to 100 characters in one line", shown(s))
-	}
-	return nil
-}
-
-func emailDomain(s string) (string, error) {
-	s = strings.TrimSuffix(s, ".") // as zone files write it
-	if !domainForm.MatchString(s) {
-		return "", fmt.Errorf("%q is not an e-mail domain; write the part after the @, for example acme.example",
-			shown(s))
-	}
-	return strings.ToLower(s), nil
-}
-
-func personName(s string) error {
-	if !emailForm.MatchString(s) && !accountForm.MatchString(s) {
-		return fmt.Errorf("%q names nobody; write an e-mail address or an Atlassian account id", shown(s))
-	}
-	return nil
 }
 
 // glob reads a name or glob of groups.
 func glob(s string) (string, error) {
-	_, err := compile(s)
+	_, err := form.Compile(s)
 	return s, err
 }
 
@@ -233,7 +202,7 @@ func target(s string) (access.Entitlement, error) {
 	}
 	switch kind := e.Kind(); {
 	case kind == access.KindGroup:
-		return e, groupName(e.Group())
+		return e, form.CheckGroup(e.Group())
 	case strings.ContainsAny(s, "*?"):
 		return "", fmt.Errorf("%q: only a group target may hold a *", s)
 	case kind == access.KindDefault || e == access.OrgAdmin:
@@ -245,3 +214,98 @@ func target(s string) (access.Entitlement, error) {
 
 // stars counts the stars of a group target.
 func stars(e access.Entitlement) int { return strings.Count(e.Group(), "*") }
+
+// check finds what is wrong between entries that are each right in themselves.
+func (r *reader) check(p *Policy) {
+	r.checkNames(p)
+	r.checkStars(p)
+	r.checkModes(p)
+	r.checkProtected(p)
+	r.checkGrants(p)
+	r.checkRules(p)
+	r.checkReviews(p)
+}
+
+// checkNames refuses two mappings of one name: reasons are told by it.
+func (r *reader) checkNames(p *Policy) {
+	first := map[string]int{}
+	for i, m := range p.Mappings {
+		key := access.Fold(m.Name)
+		if before, twice := first[key]; twice && m.Name != "" {
+			r.FailAt(fmt.Sprintf("mappings[%d].name", i),
+				"the name %q is taken by mappings[%d]; give each mapping its own", m.Name, before)
+			continue
+		}
+		first[key] = i
+	}
+}
+
+// checkStars refuses a * in a target that no * of the source could stand for.
+func (r *reader) checkStars(p *Policy) {
+	for i, m := range p.Mappings {
+		for _, to := range m.To {
+			if stars(to) == 0 {
+				continue
+			}
+			path := r.pathOf(fmt.Sprintf("mappings[%d].to", i), to)
+			if stars(to) > 1 {
+				r.FailAt(path, "%q holds several *; one stands for what the source's * matched", to)
+				continue
+			}
+			for _, from := range m.From {
+				if strings.Count(from, "*") != 1 {
+					r.FailAt(path, "the * of %q has nothing to stand for in %q; write from globs with exactly one *, or move the target to a mapping of its own", to, from)
+					break
+				}
+			}
+		}
+	}
+}
+
+// checkModes refuses two mappings that give one target and disagree on what may be taken from it.
+func (r *reader) checkModes(p *Policy) {
+	first := map[string]int{}
+	for i, m := range p.Mappings {
+		for _, to := range m.To {
+			key := access.Fold(string(to))
+			before, given := first[key]
+			if !given {
+				first[key] = i
+				continue
+			}
+			if other := p.Mappings[before]; other.Removals != m.Removals {
+				r.FailAt(r.pathOf(fmt.Sprintf("mappings[%d].to", i), to),
+					"%q has removals: %s here and removals: %s in mappings[%d]; say the same in both", to, m.Removals,
+					other.Removals, before)
+			}
+		}
+	}
+}
+
+// pathOf is the path of the entry that gives a target in a list of targets.
+func (r *reader) pathOf(list string, to access.Entitlement) string {
+	for i, n := range r.At(list).Content {
+		if e, err := access.ParseEntitlement(n.Value); err == nil && e == to {
+			return fmt.Sprintf("%s[%d]", list, i)
+		}
+	}
+	return list
+}
+
+// checkProtected refuses two floors for one target, and one that cannot be kept.
+func (r *reader) checkProtected(p *Policy) {
+	first := map[string]int{}
+	for i, entry := range p.Protected {
+		key := access.Fold(string(entry.Target))
+		if before, twice := first[key]; twice && entry.Target != "" {
+			r.FailAt(fmt.Sprintf("protected[%d].target", i),
+				"%q is protected already by protected[%d]; make one entry of both", entry.Target, before)
+			continue
+		}
+		first[key] = i
+		if entry.Maximum > 0 && entry.Maximum < entry.Minimum {
+			r.FailAt(fmt.Sprintf("protected[%d].maximum", i), "%d is less than minimum, %d; write at least that",
+				entry.Maximum, entry.Minimum)
+		}
+	}
+}

@@ -11,43 +11,37 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy/condition"
+	"github.com/castellan-io/castellan/policy/internal/form"
+	"github.com/castellan-io/castellan/policy/internal/strictyaml"
 )
 
 // grantable reads one entry of the grants section.
 func (r *reader) grantable(n *yaml.Node, path string) Grantable {
 	g := Grantable{Reason: true, Lost: LostRemove, End: EndSuspend, HandTaken: HandTakenEnd}
-	r.object(n, path, map[string]field{
-		"name":        r.checked(&g.Name, entryName),
-		"description": r.text(&g.Description),
-		"targets":     set(r, &g.Targets, maxTargets, grantTarget),
+	r.Object(n, path, strictyaml.Fields{
+		"name":        r.Checked(&g.Name, form.CheckEntry),
+		"description": r.Text(&g.Description),
+		"targets":     strictyaml.Set(r.Reader, &g.Targets, maxTargets, grantTarget),
 		"eligible":    r.condition(&g.Eligible),
 		"duration":    r.grantDuration(&g.Duration),
-		"approval":    section(&g.Approval, r.approval),
-		"reason":      r.flag(&g.Reason),
-		"ticket":      r.checked(&g.Ticket, func(s string) error { _, err := ticketPattern(s); return err }),
+		"approval":    strictyaml.Section(&g.Approval, r.approval),
+		"reason":      r.Flag(&g.Reason),
+		"ticket":      r.Checked(&g.Ticket, func(s string) error { _, err := ticketPattern(s); return err }),
 		"ahead":       r.duration(&g.Ahead, 0, Duration(maxGrant)),
-		"extend":      section(&g.Extend, r.extension),
+		"extend":      strictyaml.Section(&g.Extend, r.extension),
 		"remind":      r.duration(&g.Remind, 0, Duration(maxGrant)),
 		"cooldown":    r.duration(&g.Cooldown, 0, Duration(maxGrant)),
-		"breakGlass":  section(&g.BreakGlass, r.breakGlass),
-		"lost":        oneOf(r, &g.Lost, LostRemove, LostHold, LostReport),
-		"end":         oneOf(r, &g.End, EndSuspend, EndRemove),
-		"handTaken":   oneOf(r, &g.HandTaken, HandTakenEnd, HandTakenRestore),
+		"breakGlass":  strictyaml.Section(&g.BreakGlass, r.breakGlass),
+		"lost":        strictyaml.OneOf(r.Reader, &g.Lost, LostRemove, LostHold, LostReport),
+		"end":         strictyaml.OneOf(r.Reader, &g.End, EndSuspend, EndRemove),
+		"handTaken":   strictyaml.OneOf(r.Reader, &g.HandTaken, HandTakenEnd, HandTakenRestore),
 	}, "name", "targets", "duration")
 	return g
 }
 
-// section reads an object that need not be there.
-func section[T any](into **T, read func(n *yaml.Node, path string) T) field {
+func (r *reader) grantDuration(d *GrantDuration) strictyaml.Field {
 	return func(n *yaml.Node, path string) {
-		value := read(n, path)
-		*into = &value
-	}
-}
-
-func (r *reader) grantDuration(d *GrantDuration) field {
-	return func(n *yaml.Node, path string) {
-		r.object(n, path, map[string]field{"default": r.span(&d.Default), "max": r.span(&d.Max)}, "max")
+		r.Object(n, path, strictyaml.Fields{"default": r.span(&d.Default), "max": r.span(&d.Max)}, "max")
 		if d.Default == 0 {
 			d.Default = min(defaultGrant, d.Max)
 		}
@@ -56,64 +50,64 @@ func (r *reader) grantDuration(d *GrantDuration) field {
 
 func (r *reader) approval(n *yaml.Node, path string) Approval {
 	a := Approval{Count: 1, Wait: defaultWait}
-	r.object(n, path, map[string]field{
-		"count":  r.number(&a.Count, 1, maxCount),
+	r.Object(n, path, strictyaml.Fields{
+		"count":  r.Number(&a.Count, 1, maxCount),
 		"by":     r.people(&a.By),
-		"groups": set(r, &a.Groups, maxList, wholeName),
+		"groups": strictyaml.Set(r.Reader, &a.Groups, maxList, wholeName),
 		"wait":   r.span(&a.Wait),
-		"codes":  r.flag(&a.Codes),
+		"codes":  r.Flag(&a.Codes),
 	})
 	return a
 }
 
 func (r *reader) extension(n *yaml.Node, path string) Extension {
 	e := Extension{Times: 1}
-	r.object(n, path, map[string]field{
+	r.Object(n, path, strictyaml.Fields{
 		"max":      r.span(&e.Max),
-		"times":    r.number(&e.Times, 1, maxTimes),
-		"approval": r.flag(&e.Approval),
+		"times":    r.Number(&e.Times, 1, maxTimes),
+		"approval": r.Flag(&e.Approval),
 	}, "max")
 	return e
 }
 
 func (r *reader) breakGlass(n *yaml.Node, path string) BreakGlass {
 	var b BreakGlass
-	r.object(n, path, map[string]field{"people": r.people(&b.People), "max": r.span(&b.Max)}, "people", "max")
+	r.Object(n, path, strictyaml.Fields{"people": r.people(&b.People), "max": r.span(&b.Max)}, "people", "max")
 	return b
 }
 
 // span reads a duration that may not be nothing.
-func (r *reader) span(into *Duration) field {
+func (r *reader) span(into *Duration) strictyaml.Field {
 	return r.duration(into, Duration(minGrant), Duration(maxGrant))
 }
 
 // condition reads and compiles a condition. What is wrong with it is reported at its place in the file.
-func (r *reader) condition(into *string) field {
+func (r *reader) condition(into *string) strictyaml.Field {
 	return func(n *yaml.Node, path string) {
-		text, ok := r.scalar(n, path)
+		text, ok := r.Scalar(n, path)
 		if !ok {
 			return
 		}
 		if r.words += len(text); r.words > maxWords {
-			r.fail(n, path, "the conditions of the file have more than %d characters together; shorten them", maxWords)
+			r.Fail(n, path, "the conditions of the file have more than %d characters together; shorten them", maxWords)
 			return
 		}
 		compiled, err := condition.Compile(text)
 		var wrong *condition.Error
 		if errors.As(err, &wrong) {
-			line, column := r.within(n, wrong.Offset)
-			r.fail(&yaml.Node{Line: line, Column: column}, path, "%s", err)
+			line, column := r.Within(n, wrong.Offset)
+			r.Fail(&yaml.Node{Line: line, Column: column}, path, "%s", err)
 			return
 		}
 		if r.conditions[text] == nil && compiled.Needs.Comprises {
 			if r.loops++; r.loops > maxLoops {
-				r.fail(n, path, "more than %d conditions of the file go through lists (exists, all, map, filter); write in() and inAny() where you can", maxLoops)
+				r.Fail(n, path, "more than %d conditions of the file go through lists (exists, all, map, filter); write in() and inAny() where you can", maxLoops)
 				return
 			}
 		}
 		if r.conditions[text] == nil {
 			if r.patterns += compiled.Needs.Steps; r.patterns > condition.MaxRegexFile {
-				r.fail(n, path, "the regular expressions of the file take %d steps, repetitions written out; at most %d are allowed. Shorten them, or use startsWith, endsWith, contains and in", r.patterns, condition.MaxRegexFile)
+				r.Fail(n, path, "the regular expressions of the file take %d steps, repetitions written out; at most %d are allowed. Shorten them, or use startsWith, endsWith, contains and in", r.patterns, condition.MaxRegexFile)
 				return
 			}
 		}
@@ -134,7 +128,7 @@ func grantTarget(s string) (access.Entitlement, error) {
 	case strings.EqualFold(e.Group(), "org-admins"):
 		return "", fmt.Errorf("membership of %q no longer makes anybody an administrator; write %s", s, access.OrgAdmin)
 	case e.Kind() == access.KindGroup:
-		return e, groupName(strings.TrimSpace(e.Group())) // Atlassian may have groups whose name ends with a space
+		return e, form.CheckGroup(strings.TrimSpace(e.Group())) // Atlassian may have groups whose name ends with a space
 	}
 	return e, nil
 }
@@ -144,7 +138,7 @@ func wholeName(s string) (string, error) {
 	if strings.ContainsAny(s, "*?") {
 		return "", fmt.Errorf("%q: the group is named in full; list each group", s)
 	}
-	return s, groupName(s)
+	return s, form.CheckGroup(s)
 }
 
 // ticketPattern compiles a pattern that must match a ticket as a whole.
@@ -158,7 +152,70 @@ func ticketPattern(s string) (*regexp.Regexp, error) {
 	}
 	pattern, err := regexp.Compile(`\A(?:` + s + `)\z`)
 	if err != nil {
-		return nil, fmt.Errorf("%q is not a regular expression of Go (%s); write for example INC-[0-9]+", shown(s), err)
+		return nil, fmt.Errorf("%q is not a regular expression of Go (%s); write for example INC-[0-9]+", strictyaml.Shown(s), err)
 	}
 	return pattern, nil
+}
+
+// checkGrants finds what is wrong between entries of the grants section.
+func (r *reader) checkGrants(p *Policy) {
+	first := map[string]int{}
+	for i := range p.Grants {
+		g, path := &p.Grants[i], fmt.Sprintf("grants[%d]", i)
+		key := access.Fold(g.Name)
+		if before, twice := first[key]; twice && g.Name != "" {
+			r.FailAt(path+".name", "the name %q is taken by grants[%d]; give each entry its own", g.Name, before)
+		} else {
+			first[key] = i
+		}
+		r.checkTerms(g, path)
+	}
+	r.checkEnds(p)
+}
+
+// checkTerms finds what is wrong between the keys of one entry.
+func (r *reader) checkTerms(g *Grantable, path string) {
+	if d := g.Duration; d.Max > 0 && d.Default > d.Max {
+		r.FailAt(path+".duration.default", "%s is longer than max, %s; write at most that", d.Default, d.Max)
+	}
+	if a := g.Approval; a != nil {
+		node := r.At(path + ".approval")
+		written := func(key string) bool { return r.At(path+".approval."+key) != nil }
+		switch {
+		case !written("by") && !written("groups"):
+			r.Fail(node, path+".approval", "nobody could approve; add by (people) or groups (of people)")
+		case !written("groups") && len(a.By) > 0 && a.Count > len(a.By):
+			r.Fail(node, path+".approval", "count is %d, and by lists only %d; name more people or write a lower count",
+				a.Count, len(a.By))
+		}
+	} else if g.BreakGlass != nil {
+		r.FailAt(path+".breakGlass", "no approval is needed, so there is nothing to go round; take it away or add approval")
+	}
+}
+
+// checkEnds refuses two entries that name one target and disagree on how its grants end.
+func (r *reader) checkEnds(p *Policy) {
+	first := map[string]int{}
+	for i, g := range p.Grants {
+		for _, target := range g.Targets {
+			before, named := first[fold(target)]
+			if !named {
+				first[fold(target)] = i
+				continue
+			}
+			list := fmt.Sprintf("grants[%d].targets", i)
+			if other := p.Grants[before]; other.Lost != g.Lost {
+				r.FailAt(r.pathOf(list, target),
+					"%q has lost: %s here and lost: %s in grants[%d]; say the same in both", target, g.Lost,
+					other.Lost, before)
+			} else if other.End != g.End {
+				r.FailAt(r.pathOf(list, target), "%q has end: %s here and end: %s in grants[%d]; say the same in both",
+					target, g.End, other.End, before)
+			} else if other.HandTaken != g.HandTaken {
+				r.FailAt(r.pathOf(list, target),
+					"%q has handTaken: %s here and handTaken: %s in grants[%d]; say the same in both", target,
+					g.HandTaken, other.HandTaken, before)
+			}
+		}
+	}
 }

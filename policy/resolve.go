@@ -192,7 +192,7 @@ func (b *Bound) answers(p access.Person, k Known) []RuleAnswer {
 	if len(b.rules) == 0 {
 		return nil
 	}
-	asked := b.Facts(p, k).Ask(k.Now, b.constants)
+	asked := b.Ask(p, k)
 	var answers []RuleAnswer
 	for i := range b.rules {
 		r := &b.rules[i]
@@ -339,6 +339,11 @@ func (b *Bound) Facts(p access.Person, k Known) condition.Facts {
 		}
 	}
 	return f
+}
+
+// Ask returns what the rules' conditions are asked about: the person, as they are known at k.Now.
+func (b *Bound) Ask(p access.Person, k Known) *condition.Subject {
+	return b.Facts(p, k).Ask(k.Now, b.constants)
 }
 
 // since is when Castellan gave somebody an app: the first of what it gave that they hold now and that opens it.

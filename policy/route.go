@@ -4,12 +4,13 @@ import (
 	"strings"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/internal/form"
 )
 
 // route is a mapping with its globs compiled.
 type route struct {
 	*Mapping
-	from, except []pattern
+	from, except []form.Pattern
 }
 
 // newRoute compiles a mapping of a parsed policy, whose globs are known to be right.
@@ -17,10 +18,10 @@ func newRoute(m *Mapping) route {
 	r := route{Mapping: m}
 	for _, list := range []struct {
 		texts []string
-		into  *[]pattern
+		into  *[]form.Pattern
 	}{{m.From, &r.from}, {m.Except, &r.except}} {
 		for _, text := range list.texts {
-			if p, err := compile(text); err == nil {
+			if p, err := form.Compile(text); err == nil {
 				*list.into = append(*list.into, p)
 			}
 		}
@@ -36,24 +37,24 @@ type filled struct {
 
 // gives lists the targets that the mapping gives the members of a source group: none when it does not take the group.
 func (r *route) gives(name string, folded []rune) []filled {
-	if matches(r.except, folded) {
+	if form.Match(r.except, folded) {
 		return nil
 	}
 	var out []filled
 	for _, p := range r.from {
-		if !p.match(folded) {
+		if !p.Match(folded) {
 			continue
 		}
 		for _, to := range r.To {
 			if stars(to) > 0 {
-				out = append(out, filled{to, access.Entitlement(strings.Replace(string(to), "*", p.capture(name), 1))})
+				out = append(out, filled{to, access.Entitlement(strings.Replace(string(to), "*", p.Capture(name), 1))})
 			}
 		}
 		if len(out) == 0 { // no stars: one match is as good as many
 			break
 		}
 	}
-	if out == nil && !matches(r.from, folded) {
+	if out == nil && !form.Match(r.from, folded) {
 		return nil
 	}
 	for _, to := range r.To {
@@ -62,13 +63,4 @@ func (r *route) gives(name string, folded []rune) []filled {
 		}
 	}
 	return out
-}
-
-func matches(patterns []pattern, folded []rune) bool {
-	for _, p := range patterns {
-		if p.match(folded) {
-			return true
-		}
-	}
-	return false
 }

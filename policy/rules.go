@@ -80,8 +80,8 @@ func (r *Rule) Key() string {
 	return strings.ToLower(r.Name) + "#" + hex.EncodeToString(sum[:6])
 }
 
-// given is what the rule gives and denies, presence included.
-func (r *Rule) given() (give, deny []access.Entitlement) {
+// Targets returns what the rule gives and denies, presence included.
+func (r *Rule) Targets() (give, deny []access.Entitlement) {
 	give, deny = slices.Clone(r.Give), slices.Clone(r.Deny)
 	if r.Restore {
 		give = append(give, access.Directory)

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/castellan-io/castellan/display"
-	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/cases"
 )
 
 func (s *session) rules() *cobra.Command {
@@ -56,9 +56,9 @@ func (s *session) rulesTest() *cobra.Command {
 
 // tried is the answer as JSON.
 type tried struct {
-	Cases   int                 `json:"cases"`
-	Wrong   int                 `json:"wrong"`
-	Results []policy.CaseResult `json:"results"`
+	Cases   int            `json:"cases"`
+	Wrong   int            `json:"wrong"`
+	Results []cases.Result `json:"results"`
 }
 
 // tryCases prints what came of every case that is not as expected. The error is for whoever typed the command.
@@ -71,11 +71,11 @@ func (s *session) tryCases(file, casesFile string) (status int, err error) {
 	if err != nil {
 		return unreadable, err
 	}
-	c, err := policy.ReadCases(casesFile, data)
+	c, err := cases.Read(casesFile, data)
 	if err != nil {
 		return unreadable, fmt.Errorf("the cases are not accepted:\n%w", err)
 	}
-	answer := tried{Cases: len(c.Cases), Results: p.Try(c)}
+	answer := tried{Cases: len(c.Cases), Results: cases.Try(p, c)}
 	for _, r := range answer.Results {
 		if !r.OK {
 			answer.Wrong++
@@ -100,9 +100,9 @@ func printTried(w io.Writer, file string, answer tried) {
 			display.Fprintf(w, "%s:%d: %s: %s\n", file, r.Line, r.Name, display.Safe(strings.Join(wrong, "\n    ")))
 		}
 	}
-	cases := "cases"
+	noun := "cases"
 	if answer.Cases == 1 {
-		cases = "case"
+		noun = "case"
 	}
-	display.Fprintf(w, "%d %s: %d as expected, %d not\n", answer.Cases, cases, answer.Cases-answer.Wrong, answer.Wrong)
+	display.Fprintf(w, "%d %s: %d as expected, %d not\n", answer.Cases, noun, answer.Cases-answer.Wrong, answer.Wrong)
 }

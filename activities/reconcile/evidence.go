@@ -114,7 +114,7 @@ func (s *task) losing(ctx context.Context, run string, before map[string]plan.Co
 		for _, c := range lines {
 			for name, lose := range people {
 				if slices.ContainsFunc(c.Reasons,
-					func(r access.Reason) bool { return r.Source != "" && policy.SameName(r.Source, name) }) {
+					func(r access.Reason) bool { return r.Source != "" && access.SameName(r.Source, name) }) {
 					lose[c.Person] = true
 				}
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/plan"
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/cases"
 )
 
 // Explain decides one person now, as any run would, and tells all that leads to it. Nothing is written. What is to be
@@ -74,7 +75,7 @@ type explaining struct {
 
 func (e *explaining) suppose(all []string) error {
 	for _, text := range all {
-		what, err := policy.ReadSupposition(text)
+		what, err := cases.ReadWhatIf(text)
 		if err == nil {
 			e.person, e.at, err = what.Apply(e.bound, e.person, e.at)
 		}

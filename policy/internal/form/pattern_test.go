@@ -1,4 +1,4 @@
-package policy
+package form
 
 import (
 	"regexp"
@@ -33,11 +33,11 @@ func TestPatternMatches(t *testing.T) {
 		{"x*x", "x", false, ""},
 	}
 	for _, tt := range tests {
-		p, err := compile(tt.pattern)
+		p, err := Compile(tt.pattern)
 		require.NoError(t, err)
-		require.Equal(t, tt.match, p.match(lower(tt.name)), "%s on %s", tt.pattern, tt.name)
+		require.Equal(t, tt.match, p.Match(Fold(tt.name)), "%s on %s", tt.pattern, tt.name)
 		if tt.match && strings.Count(tt.pattern, "*") == 1 {
-			require.Equal(t, tt.capture, p.capture(tt.name), "%s on %s", tt.pattern, tt.name)
+			require.Equal(t, tt.capture, p.Capture(tt.name), "%s on %s", tt.pattern, tt.name)
 		}
 	}
 }
@@ -46,7 +46,7 @@ func TestPatternMatchesLikeARegularExpression(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringMatching(`[abA?]?(\*?[abA?]){0,6}\*?`).Draw(t, "pattern")
 		name := rapid.StringMatching(`[abAB]{0,12}`).Draw(t, "name")
-		p, err := compile(text)
+		p, err := Compile(text)
 		if text == "" {
 			require.Error(t, err)
 			return
@@ -54,6 +54,6 @@ func TestPatternMatchesLikeARegularExpression(t *testing.T) {
 		require.NoError(t, err)
 		quoted := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(text))
 		want := regexp.MustCompile("(?i)^" + quoted + "$").MatchString(name)
-		require.Equal(t, want, p.match(lower(name)))
+		require.Equal(t, want, p.Match(Fold(name)))
 	})
 }

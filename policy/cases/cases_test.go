@@ -1,4 +1,4 @@
-package policy_test
+package cases_test
 
 import (
 	"fmt"
@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/cases"
 )
 
 // tabled is the policy that the tables of these tests are put to.
@@ -33,9 +34,9 @@ rules:
 `
 
 // try puts one case to a policy.
-func try(t testing.TB, text, person, expect string) policy.CaseResult {
+func try(t testing.TB, text, person, expect string) cases.Result {
 	t.Helper()
-	c, err := policy.ReadCases("cases.yaml", fmt.Appendf(nil, `
+	c, err := cases.Read("cases.yaml", fmt.Appendf(nil, `
 version: 1
 now: "2026-12-01T09:00:00Z"
 domains: [acme.example]
@@ -45,7 +46,7 @@ cases:
   %s
 `, person, expect))
 	require.NoError(t, err)
-	results := parse(t, text).Try(c)
+	results := cases.Try(parse(t, text), c)
 	require.Len(t, results, 1)
 	require.Equal(t, "one", results[0].Name)
 	require.Equal(t, 6, results[0].Line)
@@ -216,32 +217,32 @@ func TestCaseTargetsThatCannotBeManaged(t *testing.T) {
 }
 
 func TestCasesShareOneWorld(t *testing.T) {
-	c, err := policy.ReadCases("cases.yaml", []byte(`{version: 1, now: "2026-12-01T09:00:00Z", cases: [
+	c, err := cases.Read("cases.yaml", []byte(`{version: 1, now: "2026-12-01T09:00:00Z", cases: [
   {name: synced, person: {email: a@own.example, groups: [sales]}, expect: {gives: ["default:jira/acme/user"]}},
   {name: local, person: {email: a@own.example, local: [Sales]}, expect: {holds: []}},
   {name: later, person: {added: 30d ago}, at: "2027-01-01T00:00:00Z", expect: {holds: [], rules: {many: no}}}]}`))
 	require.NoError(t, err)
-	for _, r := range parse(t, tabled).Try(c) {
+	for _, r := range cases.Try(parse(t, tabled), c) {
 		require.Empty(t, r.Wrong, r.Name)
 	}
 }
 
 func TestCasesOfTheExamples(t *testing.T) {
-	tables, err := filepath.Glob(filepath.Join("..", "examples", "cases", "*.yaml"))
+	tables, err := filepath.Glob(filepath.Join("..", "..", "examples", "cases", "*.yaml"))
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, len(tables), 4)
 	for _, table := range tables {
 		t.Run(filepath.Base(table), func(t *testing.T) {
-			text, err := os.ReadFile(filepath.Join("..", "examples", filepath.Base(table)))
+			text, err := os.ReadFile(filepath.Join("..", "..", "examples", filepath.Base(table)))
 			require.NoError(t, err)
 			p, err := policy.Parse(filepath.Base(table), text)
 			require.NoError(t, err)
-			cases, err := os.ReadFile(table)
+			text, err = os.ReadFile(table)
 			require.NoError(t, err)
-			c, err := policy.ReadCases(table, cases)
+			c, err := cases.Read(table, text)
 			require.NoError(t, err)
 			require.GreaterOrEqual(t, len(c.Cases), 9)
-			for _, r := range p.Try(c) {
+			for _, r := range cases.Try(p, c) {
 				require.Empty(t, r.Wrong, r.Name)
 			}
 		})

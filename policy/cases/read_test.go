@@ -1,4 +1,4 @@
-package policy_test
+package cases_test
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/cases"
+	"github.com/castellan-io/castellan/policy/internal/strictyaml"
 )
 
 const caseHead = "version: 1\nnow: '2026-12-01T09:00:00Z'\ncases:\n"
@@ -108,7 +110,7 @@ func TestCasesRefuse(t *testing.T) {
 			"there are 501 entries; at most 500 are allowed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := policy.ReadCases("c.yaml", []byte(tt.text))
+			_, err := cases.Read("c.yaml", []byte(tt.text))
 			var problems policy.Errors
 			require.ErrorAs(t, err, &problems)
 			require.ErrorContains(t, err, tt.want)
@@ -125,43 +127,43 @@ func numbers(n int, format string) []string {
 }
 
 func TestCasesAreBounded(t *testing.T) {
-	_, err := policy.ReadCases("c.yaml", bytes.Repeat([]byte(" "), policy.MaxFile+1))
+	_, err := cases.Read("c.yaml", bytes.Repeat([]byte(" "), policy.MaxFile+1))
 	require.ErrorContains(t, err, "c.yaml: the file has 1048577 bytes; a table of cases has at most 1048576")
 
-	_, err = policy.ReadCases("c.yaml",
+	_, err = cases.Read("c.yaml",
 		[]byte(caseHead+strings.Join(numbers(5001, "- {name: n%d, person: {}, expect: {holds: []}}\n"), "")))
 	require.ErrorContains(t, err, "c.yaml:4:1: cases: the list has 5001 entries; at most 5000 are allowed")
 
-	_, err = policy.ReadCases("c.yaml",
+	_, err = cases.Read("c.yaml",
 		[]byte(caseHead+strings.Join(numbers(300, "- {name: n%d, person: {managed: x}, expect: {holds: []}}\n"), "")))
 	var problems policy.Errors
 	require.ErrorAs(t, err, &problems)
-	require.Len(t, problems, policy.MaxProblems+1)
+	require.Len(t, problems, strictyaml.MaxProblems+1)
 	require.ErrorContains(t, err, "100 more problems are not shown")
 
-	c, err := policy.ReadCases("c.yaml",
+	c, err := cases.Read("c.yaml",
 		[]byte(caseHead+strings.Join(numbers(5000, "- {name: n%d, person: {}, expect: {gives: ['group:x']}}\n"), "")))
 	require.NoError(t, err)
 	began := time.Now()
-	require.Len(t, parse(t, tabled).Try(c), 5000)
+	require.Len(t, cases.Try(parse(t, tabled), c), 5000)
 	require.Less(t, time.Since(began), 20*time.Second)
 }
 
 // JSON is YAML, so a table may be made by a program.
 func TestCasesInJSON(t *testing.T) {
-	c, err := policy.ReadCases("c.json",
+	c, err := cases.Read("c.json",
 		[]byte(`{"cases": [{"name": "a", "person": {"added": "1d ago"}, "expect": {"rules": {"r": "no"}}}], "now": "2026-12-01T09:00:00Z", "version": 1}`))
 	require.NoError(t, err, "the order of keys does not matter")
 	require.Equal(t, noon.Year(), 2026)
 	require.Equal(t, c.Now.Add(-24*time.Hour), c.Cases[0].Person.Added)
-	require.Equal(t, []policy.RuleVerdict{{Rule: "r", Verdict: policy.VerdictNo}}, c.Cases[0].Expect.Rules)
-	require.Equal(t, policy.CaseEnforced, c.Cases[0].As)
+	require.Equal(t, []cases.RuleVerdict{{Rule: "r", Verdict: policy.VerdictNo}}, c.Cases[0].Expect.Rules)
+	require.Equal(t, cases.ModeEnforced, c.Cases[0].As)
 	require.Nil(t, c.Cases[0].Apps)
 	require.Nil(t, c.Cases[0].Expect.Holds)
 }
 
 func TestCasesReadInstantsWithoutQuotes(t *testing.T) {
-	c, err := policy.ReadCases("c.yaml", []byte(strings.ReplaceAll(caseHead, "'", "")+
+	c, err := cases.Read("c.yaml", []byte(strings.ReplaceAll(caseHead, "'", "")+
 		"- {name: a, person: {added: 2026-01-01T00:00:00Z, apps: {jira/acme: 2026-01-01T00:00:00Z}, holding: {r: 2026-01-01T00:00:00Z}}, expect: {holds: []}}"))
 	require.NoError(t, err)
 	require.Equal(t, []time.Time{newYear, newYear, newYear},
@@ -178,15 +180,15 @@ func FuzzCases(f *testing.F) {
 	p, err := policy.Parse("tabled", []byte(tabled))
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := policy.ReadCases("fuzz", data)
+		c, err := cases.Read("fuzz", data)
 		if err != nil {
 			var problems policy.Errors
 			require.ErrorAs(t, err, &problems)
 			require.NotEmpty(t, problems)
 			return
 		}
-		first := p.Try(c)
+		first := cases.Try(p, c)
 		require.Len(t, first, len(c.Cases))
-		require.Equal(t, first, p.Try(c))
+		require.Equal(t, first, cases.Try(p, c))
 	})
 }

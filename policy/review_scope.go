@@ -7,6 +7,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy/condition"
+	"github.com/castellan-io/castellan/policy/internal/form"
 )
 
 // Review finds a campaign by its name.
@@ -97,4 +98,41 @@ func (r *Review) named() []access.Entitlement {
 		all = append(all, s.Targets...)
 	}
 	return slices.DeleteFunc(all, func(e access.Entitlement) bool { _, glob := globOf(e); return glob })
+}
+
+// selection is what names and globs of a review select among the targets.
+type selection struct {
+	bound *Bound
+	full  []int // of those named in full
+	globs []form.Pattern
+}
+
+func (b *Bound) selection(names []access.Entitlement) selection {
+	s := selection{bound: b}
+	for _, e := range names {
+		if glob, is := globOf(e); is {
+			s.globs = append(s.globs, glob)
+		} else {
+			s.full = append(s.full, b.All(e)...)
+		}
+	}
+	return s
+}
+
+// has says whether the target is selected. Globs select groups.
+func (s selection) has(t int) bool {
+	if slices.Contains(s.full, t) {
+		return true
+	}
+	target := &s.bound.Targets[t]
+	return target.GroupID != "" && len(s.globs) > 0 && form.Match(s.globs, form.Fold(target.Entitlement.Group()))
+}
+
+// globOf is the glob over names of groups that an entitlement of a review is; ok is false for one named in full.
+func globOf(e access.Entitlement) (glob form.Pattern, ok bool) {
+	if !strings.ContainsAny(e.Group(), "*?") {
+		return form.Pattern{}, false
+	}
+	glob, err := form.Compile(e.Group())
+	return glob, err == nil
 }

@@ -1,6 +1,7 @@
-package policy
+package cases
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,16 +9,18 @@ import (
 	"cel.dev/cel-go/common/types"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy"
 	"github.com/castellan-io/castellan/policy/condition"
+	"github.com/castellan-io/castellan/policy/internal/strictyaml"
 	"github.com/castellan-io/castellan/policy/window"
 )
 
 // silent says why a rule says nothing at all.
-func (j *judgement) silent(r *Rule) string {
+func (j *judgement) silent(r *policy.Rule) string {
 	if j.Case.Person.IsApp() {
 		return "no rule speaks of apps"
 	}
-	return "it says nothing: " + orElse(j.blocked[fold(access.Entitlement(r.Name))], "it cannot be read")
+	return "it says nothing: " + cmp.Or(j.blocked[access.Fold(r.Name)], "it cannot be read")
 }
 
 // about is everything that was said of a target.
@@ -31,12 +34,15 @@ func (j *judgement) about(t int) string {
 			}
 		}
 	}
+	among := func(all []access.Entitlement) bool {
+		return slices.ContainsFunc(all, func(e access.Entitlement) bool { return slices.Contains(j.bound.All(e), t) })
+	}
 	for _, a := range j.said.Rules {
-		r := &j.bound.rules[a.Rule]
-		if slices.Contains(r.give, t) {
+		give, deny := j.rule(a.Name).Targets()
+		if among(give) {
 			parts = append(parts, j.says(a, "gives it", false))
 		}
-		if slices.Contains(r.deny, t) {
+		if among(deny) {
 			parts = append(parts, j.says(a, "denies it", true))
 		}
 	}
@@ -52,9 +58,9 @@ func (j *judgement) about(t int) string {
 }
 
 // says is what a rule that gives or denies a target says of the person.
-func (j *judgement) says(a RuleAnswer, does string, harms bool) string {
+func (j *judgement) says(a policy.RuleAnswer, does string, harms bool) string {
 	switch {
-	case a.Verdict != VerdictHolds && (a.Verdict != VerdictGrace || harms):
+	case a.Verdict != policy.VerdictHolds && (a.Verdict != policy.VerdictGrace || harms):
 		return fmt.Sprintf("rule %s, which %s, says %s%s", a.Name, does, a.Verdict, j.since(a))
 	case !a.Acting:
 		return fmt.Sprintf("rule %s %s, but it only observes", a.Name, does)
@@ -63,27 +69,28 @@ func (j *judgement) says(a RuleAnswer, does string, harms bool) string {
 }
 
 // since is why a rule says what it says.
-func (j *judgement) since(a RuleAnswer) string {
-	r := &j.bound.rules[a.Rule]
+func (j *judgement) since(a policy.RuleAnswer) string {
+	r := j.rule(a.Name)
 	switch a.Verdict {
-	case VerdictNo:
-		if r.release != nil && !j.Holding[strings.ToLower(r.Name)].IsZero() {
+	case policy.VerdictNo:
+		if r.Release != "" && !j.Holding[strings.ToLower(r.Name)].IsZero() {
 			return ", since its condition is false, and its release is true"
 		}
-		return j.whyNot(r.condition)
-	case VerdictClosed:
-		next := r.window.Next(j.At)
+		return j.whyNot(r.When)
+	case policy.VerdictClosed:
+		times, _ := window.Compile(r.Window()) // it can be: the rule answers
+		next := times.Next(j.At)
 		if next.IsZero() {
 			return fmt.Sprintf(", since it is not in force at %s, nor ever after", window.Exactly(j.At))
 		}
 		return fmt.Sprintf(", since it is not in force at %s; it is from %s on", window.Exactly(j.At),
 			window.Exactly(next))
-	case VerdictUnknown:
+	case policy.VerdictUnknown:
 		return ", since " + a.Why
-	case VerdictWaits:
+	case policy.VerdictWaits:
 		return fmt.Sprintf(", since it holds only since %s, and waits until %s", window.Exactly(a.Since),
 			window.Exactly(a.Due))
-	case VerdictGrace:
+	case policy.VerdictGrace:
 		if a.Due.IsZero() {
 			return ", since nobody was told of it yet, so that its grace period has not begun"
 		}
@@ -93,11 +100,13 @@ func (j *judgement) since(a RuleAnswer) string {
 }
 
 // whyNot names the first part of a condition that is false, and the facts it asks for.
-func (j *judgement) whyNot(c *condition.Condition) string {
-	all, known := j.parts[c.Text]
+func (j *judgement) whyNot(text string) string {
+	all, known := j.parts[text]
 	if !known {
-		all = condition.Parts(c)
-		j.parts[c.Text] = all
+		if c, err := j.policy.Condition(text); err == nil {
+			all = condition.Parts(c)
+		}
+		j.parts[text] = all
 	}
 	for _, p := range all {
 		if holds, err := p.Condition.Answer(j.facts); err != nil || holds {
@@ -106,7 +115,7 @@ func (j *judgement) whyNot(c *condition.Condition) string {
 		if len(p.Facts) == 1 && p.Text == p.Facts[0] {
 			return ", since " + p.Text + " is false"
 		}
-		return fmt.Sprintf(", since %s is false%s", shown(p.Text), j.values(p.Facts))
+		return fmt.Sprintf(", since %s is false%s", strictyaml.Shown(p.Text), j.values(p.Facts))
 	}
 	return ", since its condition is false"
 }
@@ -118,7 +127,7 @@ func (j *judgement) values(facts []string) string {
 		value, _ := j.facts.ResolveName(name)
 		switch v := value.(type) {
 		case types.String:
-			words = append(words, fmt.Sprintf("%s is %q", name, shown(string(v))))
+			words = append(words, fmt.Sprintf("%s is %q", name, strictyaml.Shown(string(v))))
 		case types.Bool:
 			words = append(words, fmt.Sprintf("%s is %t", name, bool(v)))
 		case types.Timestamp:

@@ -1,4 +1,4 @@
-package policy
+package strictyaml
 
 import (
 	"cmp"
@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Problem is one mistake in a policy file: where it stands and what to do about it.
+// Problem is one mistake in a file: where it stands and what to do about it.
 type Problem struct {
 	File    string `json:"file"`
 	Line    int    `json:"line,omitempty"`   // from 1; 0 when the mistake is about the file as a whole

@@ -1,6 +1,7 @@
-package policy
+package cases
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,68 +11,66 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy"
 	"github.com/castellan-io/castellan/policy/condition"
+	"github.com/castellan-io/castellan/policy/internal/form"
+	"github.com/castellan-io/castellan/policy/internal/strictyaml"
 	"github.com/castellan-io/castellan/policy/window"
 )
 
 // The bounds of a table of cases. They are far above what anybody writes by hand, and exist so that a broken file is
 // refused quickly.
 const (
-	maxCases     = 5000 // cases of one table
-	maxCaseList  = 500  // entries of one list or section of a case
-	caseGrantID  = "of the case"
-	caseReminder = "write for example 2026-12-01T09:00:00Z, or 91d ago"
+	maxCases = 5000 // cases of one table
+	maxList  = 500  // entries of one list or section of a case
+	grantID  = "of the case"
+	reminder = "write for example 2026-12-01T09:00:00Z, or 91d ago"
 )
 
-// ReadCases reads a table of expected decisions in YAML or JSON, strictly; it reads no clock and knows no policy yet.
-// The error is of type Errors and holds every problem found, up to MaxProblems, each with its place; name is the file's
-// name in it. A table has at most MaxFile bytes and 5,000 cases.
-func ReadCases(name string, data []byte) (*Cases, error) {
-	if len(data) > MaxFile {
-		return nil, Errors{{File: name,
+// Read reads a table of expected decisions in YAML or JSON, strictly; it reads no clock and knows no policy yet.
+// The error is of type policy.Errors and holds every problem found, up to MaxProblems, each with its place; name is the file's
+// name in it. A table has at most policy.MaxFile bytes and 5,000 cases.
+func Read(name string, data []byte) (*Table, error) {
+	if len(data) > policy.MaxFile {
+		return nil, strictyaml.Errors{{File: name,
 			Message: fmt.Sprintf("the file has %d bytes; a table of cases has at most %d; make two of it",
-				len(data), MaxFile)}}
+				len(data), policy.MaxFile)}}
 	}
-	root, _, err := document(name, data, MaxFile)
+	file, root, err := strictyaml.Open(name, data, "table of cases")
 	if err != nil {
 		return nil, err
 	}
-	r := &caseReader{reader: &reader{file: name, at: map[string]*yaml.Node{}}}
+	r := &reader{Reader: file}
 	c := r.table(root)
-	if len(r.problems) == 0 {
+	if r.Count() == 0 {
 		r.settle(c) // spans of time mean something only once it is known what now is
 	}
-	if len(r.problems) == 0 {
-		return c, nil
+	if err := r.Err(); err != nil {
+		return nil, err
 	}
-	problems := r.problems.sorted()
-	if r.dropped > 0 {
-		problems = append(problems, Problem{File: name,
-			Message: fmt.Sprintf("%d more problems are not shown; mend these first", r.dropped)})
-	}
-	return nil, problems
+	return c, nil
 }
 
-// caseReader reads a table with what policies are read with.
-type caseReader struct {
-	*reader
+// reader reads a table.
+type reader struct {
+	*strictyaml.Reader
 	later [][]func(now time.Time) // by case: instants that are told from the case's own
 }
 
 // table reads the top level.
-func (r *caseReader) table(n *yaml.Node) *Cases {
-	c := &Cases{}
+func (r *reader) table(n *yaml.Node) *Table {
+	c := &Table{}
 	names := map[string]int{}
-	r.object(n, "", map[string]field{
-		"version": r.number(&c.Version, 1, 1),
-		"now":     r.instant(&c.Now),
-		"domains": set(r.reader, &c.Domains, maxCaseList, emailDomain),
-		"cases": r.list(maxCases, func(n *yaml.Node, path string) {
+	r.Object(n, "", strictyaml.Fields{
+		"version": r.Number(&c.Version, 1, 1),
+		"now":     r.Instant(&c.Now),
+		"domains": strictyaml.Set(r.Reader, &c.Domains, maxList, form.ParseDomain),
+		"cases": r.List(maxCases, func(n *yaml.Node, path string) {
 			r.later = append(r.later, nil)
 			one := r.one(n, path)
 			key := access.Fold(one.Name)
 			if before, twice := names[key]; twice && one.Name != "" {
-				r.failAt(path+".name", "the name %q is taken by cases[%d]; give each case its own", one.Name, before)
+				r.FailAt(path+".name", "the name %q is taken by cases[%d]; give each case its own", one.Name, before)
 			} else {
 				names[key] = len(c.Cases)
 			}
@@ -82,13 +81,13 @@ func (r *caseReader) table(n *yaml.Node) *Cases {
 }
 
 // one reads one case.
-func (r *caseReader) one(n *yaml.Node, path string) *Case {
-	c := &Case{Line: n.Line, As: CaseEnforced}
-	r.object(n, path, map[string]field{
-		"name":   r.checked(&c.Name, entryName),
+func (r *reader) one(n *yaml.Node, path string) *Case {
+	c := &Case{Line: n.Line, As: ModeEnforced}
+	r.Object(n, path, strictyaml.Fields{
+		"name":   r.Checked(&c.Name, form.CheckEntry),
 		"person": r.person(c),
-		"at":     r.instant(&c.At),
-		"as":     oneOf(r.reader, &c.As, CaseEnforced, CaseNow),
+		"at":     r.Instant(&c.At),
+		"as":     strictyaml.OneOf(r.Reader, &c.As, ModeEnforced, ModeNow),
 		"expect": r.expect(&c.Expect),
 	}, "name", "person", "expect")
 	return c
@@ -96,34 +95,34 @@ func (r *caseReader) one(n *yaml.Node, path string) *Case {
 
 // person reads who the case is about. What is left out of it is not known, but that the account and the membership are
 // active, as those of most people are.
-func (r *caseReader) person(c *Case) field {
+func (r *reader) person(c *Case) strictyaml.Field {
 	return func(n *yaml.Node, path string) {
 		p := &c.Person
 		var managed *bool
 		admin := false
-		r.object(n, path, map[string]field{
-			"email":                r.checked(&p.Email, caseEmail),
-			"name":                 r.text(&p.Name),
-			"title":                r.text(&p.JobTitle),
-			"department":           r.text(&p.Department),
-			"organization":         r.text(&p.Organization),
-			"location":             r.text(&p.Location),
-			"accountType":          oneOf(r.reader, &p.AccountType, accountTypes...),
-			"accountStatus":        oneOf(r.reader, &p.AccountStatus, accountStatuses...),
-			"membershipStatus":     oneOf(r.reader, &p.MembershipStatus, membershipStatuses...),
-			"managementSource":     oneOf(r.reader, &p.ManagementSource, managementSources...),
-			"managed":              r.maybe(&managed),
-			"emailVerified":        r.maybe(&p.EmailVerified),
-			"mfa":                  r.maybe(&p.MFA),
-			"orgAdmin":             r.flag(&admin),
+		r.Object(n, path, strictyaml.Fields{
+			"email":                r.Checked(&p.Email, caseEmail),
+			"name":                 r.Text(&p.Name),
+			"title":                r.Text(&p.JobTitle),
+			"department":           r.Text(&p.Department),
+			"organization":         r.Text(&p.Organization),
+			"location":             r.Text(&p.Location),
+			"accountType":          strictyaml.OneOf(r.Reader, &p.AccountType, accountTypes...),
+			"accountStatus":        strictyaml.OneOf(r.Reader, &p.AccountStatus, accountStatuses...),
+			"membershipStatus":     strictyaml.OneOf(r.Reader, &p.MembershipStatus, membershipStatuses...),
+			"managementSource":     strictyaml.OneOf(r.Reader, &p.ManagementSource, managementSources...),
+			"managed":              r.Tristate(&managed),
+			"emailVerified":        r.Tristate(&p.EmailVerified),
+			"mfa":                  r.Tristate(&p.MFA),
+			"orgAdmin":             r.Flag(&admin),
 			"added":                r.moment(&p.Added),
-			"groups":               set(r.reader, &c.Groups, maxCaseList, plainGroup),
-			"local":                set(r.reader, &c.Local, maxCaseList, plainGroup),
+			"groups":               strictyaml.Set(r.Reader, &c.Groups, maxList, plainGroup),
+			"local":                strictyaml.Set(r.Reader, &c.Local, maxList, plainGroup),
 			"apps":                 r.apps(&c.Apps),
 			"grants":               r.grants(&c.Grants),
 			"holding":              r.spans(&c.Holding),
 			"told":                 r.spans(&c.Told),
-			"suspendedByCastellan": r.flag(&c.Suspended),
+			"suspendedByCastellan": r.Flag(&c.Suspended),
 		})
 		if managed != nil {
 			p.ClaimStatus = map[bool]string{true: "managed", false: "unmanaged"}[*managed]
@@ -132,15 +131,15 @@ func (r *caseReader) person(c *Case) field {
 			p.PlatformRoles = []string{access.RoleOrgAdmin}
 		}
 		if c.Suspended && p.MembershipStatus != "" && p.MembershipStatus != "suspended" {
-			r.failAt(path+".membershipStatus",
+			r.FailAt(path+".membershipStatus",
 				"whom Castellan suspended is suspended; write suspended, or take suspendedByCastellan away")
 		}
 		for _, name := range c.Local {
-			if slices.ContainsFunc(c.Groups, func(g string) bool { return slices.Equal(lower(g), lower(name)) }) {
-				r.failAt(path+".local", "%q stands in groups too; keep one", name)
+			if slices.ContainsFunc(c.Groups, func(g string) bool { return access.SameName(g, name) }) {
+				r.FailAt(path+".local", "%q stands in groups too; keep one", name)
 			}
 		}
-		p.AccountType, p.AccountStatus = orElse(p.AccountType, "atlassian"), orElse(p.AccountStatus, "active")
+		p.AccountType, p.AccountStatus = cmp.Or(p.AccountType, "atlassian"), cmp.Or(p.AccountStatus, "active")
 		if p.MembershipStatus == "" {
 			p.MembershipStatus = map[bool]string{true: "suspended", false: "active"}[c.Suspended]
 		}
@@ -155,56 +154,38 @@ var (
 	managementSources  = []string{"invited", "synced"}
 )
 
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}
-
 func caseEmail(s string) error {
-	if !emailForm.MatchString(s) {
-		return fmt.Errorf("%q is not an e-mail address; write for example ana@acme.example, or leave it out if it is not known", shown(s))
+	if !form.IsEmail(s) {
+		return fmt.Errorf("%q is not an e-mail address; write for example ana@acme.example, or leave it out if it is not known", strictyaml.Shown(s))
 	}
 	return nil
 }
 
 // plainGroup reads the name of a group.
 func plainGroup(s string) (string, error) {
-	if err := groupName(s); err != nil {
+	if err := form.CheckGroup(s); err != nil {
 		return "", err
 	}
 	if strings.ContainsAny(s, "*?") {
-		return "", fmt.Errorf("%q: a person is in groups of whole names; list each", shown(s))
+		return "", fmt.Errorf("%q: a person is in groups of whole names; list each", strictyaml.Shown(s))
 	}
 	return s, nil
 }
 
-// maybe reads what is true, false, or, when it is left out, not known.
-func (r *caseReader) maybe(into **bool) field {
-	return func(n *yaml.Node, path string) {
-		var is bool
-		before := len(r.problems) + r.dropped
-		if r.flag(&is)(n, path); len(r.problems)+r.dropped == before {
-			*into = &is
-		}
-	}
-}
-
 // apps reads which apps the person has access to, and when each was last used. Without any, they are known to have
 // none.
-func (r *caseReader) apps(into *[]condition.AppUse) field {
+func (r *reader) apps(into *[]condition.AppUse) strictyaml.Field {
 	return func(n *yaml.Node, path string) {
 		*into = []condition.AppUse{}
-		r.pairs(func(key string, n, value *yaml.Node, where string) {
+		r.Names(maxList, func(key string, n, value *yaml.Node, where string) {
 			app, site, ok := appOnSite(key)
 			s, read := r.timed(value, where)
 			switch {
 			case !ok:
-				r.fail(n, where, "%q is no app on a site; write for example jira/acme", shown(key))
+				r.Fail(n, where, "%q is no app on a site; write for example jira/acme", strictyaml.Shown(key))
 				return
 			case slices.ContainsFunc(*into, func(u condition.AppUse) bool { return u.App == app && u.Site == site }):
-				r.fail(n, where, "%s/%s stands here already under another name; keep one", app, site)
+				r.Fail(n, where, "%s/%s stands here already under another name; keep one", app, site)
 				return
 			case !read:
 				return
@@ -218,8 +199,8 @@ func (r *caseReader) apps(into *[]condition.AppUse) field {
 			default:
 				m, err := readMoment(s)
 				if err != nil {
-					r.fail(value, where, "%q does not say when the app was last used; %s, never or unknown", shown(s),
-						caseReminder)
+					r.Fail(value, where, "%q does not say when the app was last used; %s, never or unknown", strictyaml.Shown(s),
+						reminder)
 					return
 				}
 				r.when(value, where, m, func(at time.Time) { (*into)[i].Last = at })
@@ -236,27 +217,27 @@ func appOnSite(s string) (app, site string, ok bool) {
 }
 
 // grants reads the targets of grants in force: a list of them, or each with who asked for it.
-func (r *caseReader) grants(into *[]access.Grant) field {
+func (r *reader) grants(into *[]access.Grant) strictyaml.Field {
 	add := func(e access.Entitlement, by string) {
-		*into = append(*into, access.Grant{ID: caseGrantID, Target: e, State: access.GrantGranted, By: by})
+		*into = append(*into, access.Grant{ID: grantID, Target: e, State: access.GrantGranted, By: by})
 	}
 	return func(n *yaml.Node, path string) {
 		if n.Kind != yaml.MappingNode {
 			var targets []access.Entitlement
-			set(r.reader, &targets, maxCaseList, caseGrant)(n, path)
+			strictyaml.Set(r.Reader, &targets, maxList, caseGrant)(n, path)
 			for _, e := range targets {
 				add(e, "")
 			}
 			return
 		}
-		r.pairs(func(key string, n, value *yaml.Node, where string) {
+		r.Names(maxList, func(key string, n, value *yaml.Node, where string) {
 			e, err := caseGrant(key)
 			if err != nil {
-				r.fail(n, where, "%s", err)
+				r.Fail(n, where, "%s", err)
 				return
 			}
 			var by string
-			if r.checked(&by, personName)(value, where); by != "" {
+			if r.Checked(&by, form.CheckPerson)(value, where); by != "" {
 				add(e, by)
 			}
 		})(n, path)
@@ -269,27 +250,27 @@ func caseGrant(s string) (access.Entitlement, error) {
 		e, err = access.ParseEntitlement(s)
 	}
 	if err == nil && e == access.Organization {
-		err = fmt.Errorf("%q cannot be granted; write group:<name>, default:<app>/<site>/<role>, role:org-admin, role:<app>/<site>/<role> or directory", shown(s))
+		err = fmt.Errorf("%q cannot be granted; write group:<name>, default:<app>/<site>/<role>, role:org-admin, role:<app>/<site>/<role> or directory", strictyaml.Shown(s))
 	}
 	return e, err
 }
 
 // spans reads since when something has been so, by the rule's name: for how long, or an instant.
-func (r *caseReader) spans(into *map[string]time.Time) field {
+func (r *reader) spans(into *map[string]time.Time) strictyaml.Field {
 	return func(n *yaml.Node, path string) {
 		*into = map[string]time.Time{}
-		r.pairs(func(rule string, n, value *yaml.Node, where string) {
+		r.Names(maxList, func(rule string, n, value *yaml.Node, where string) {
 			s, ok := r.timed(value, where)
 			if !ok {
 				return
 			}
-			var d Duration
+			var d policy.Duration
 			m, err := readMoment(s)
 			if d.UnmarshalText([]byte(s)) == nil {
 				m, err = moment{ago: d.Std()}, nil
 			}
 			if err != nil {
-				r.fail(value, where, "%q does not say since when; write a duration such as 8d, or an instant such as 2026-12-01T09:00:00Z", shown(s))
+				r.Fail(value, where, "%q does not say since when; write a duration such as 8d, or an instant such as 2026-12-01T09:00:00Z", strictyaml.Shown(s))
 				return
 			}
 			r.when(value, where, m, func(at time.Time) { (*into)[strings.ToLower(rule)] = at })
@@ -315,7 +296,7 @@ var errMoment = errors.New("it is no instant")
 // readMoment reads 2026-12-01T09:00:00Z or 91d ago.
 func readMoment(s string) (moment, error) {
 	if span, is := strings.CutSuffix(s, " ago"); is {
-		var d Duration
+		var d policy.Duration
 		if d.UnmarshalText([]byte(strings.TrimSpace(span))) != nil {
 			return moment{}, errMoment
 		}
@@ -329,7 +310,7 @@ func readMoment(s string) (moment, error) {
 }
 
 // moment reads an instant that may be told from the case's own.
-func (r *caseReader) moment(into *time.Time) field {
+func (r *reader) moment(into *time.Time) strictyaml.Field {
 	return func(n *yaml.Node, path string) {
 		s, ok := r.timed(n, path)
 		if !ok {
@@ -337,7 +318,7 @@ func (r *caseReader) moment(into *time.Time) field {
 		}
 		m, err := readMoment(s)
 		if err != nil {
-			r.fail(n, path, "%q is not an instant; %s", shown(s), caseReminder)
+			r.Fail(n, path, "%q is not an instant; %s", strictyaml.Shown(s), reminder)
 			return
 		}
 		r.when(n, path, m, func(at time.Time) { *into = at })
@@ -345,20 +326,20 @@ func (r *caseReader) moment(into *time.Time) field {
 }
 
 // timed reads a text that may be an instant, which YAML has a type of its own for.
-func (r *caseReader) timed(n *yaml.Node, path string) (string, bool) {
+func (r *reader) timed(n *yaml.Node, path string) (string, bool) {
 	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!timestamp" {
 		return n.Value, true
 	}
-	return r.scalar(n, path)
+	return r.Scalar(n, path)
 }
 
 // when puts an instant in its place once the case's own is known. Nothing that a person did lies after it.
-func (r *caseReader) when(n *yaml.Node, path string, m moment, put func(time.Time)) {
+func (r *reader) when(n *yaml.Node, path string, m moment, put func(time.Time)) {
 	i := len(r.later) - 1
 	r.later[i] = append(r.later[i], func(now time.Time) {
 		at := m.from(now)
 		if at.After(now) {
-			r.fail(n, path, "%s lies after %s, when the case is; write an earlier instant, or a later at",
+			r.Fail(n, path, "%s lies after %s, when the case is; write an earlier instant, or a later at",
 				window.Exactly(at), window.Exactly(now))
 		}
 		put(at)
@@ -366,7 +347,7 @@ func (r *caseReader) when(n *yaml.Node, path string, m moment, put func(time.Tim
 }
 
 // settle gives every case its instant, and what is told from it.
-func (r *caseReader) settle(c *Cases) {
+func (r *reader) settle(c *Table) {
 	for i := range c.Cases {
 		one := c.Cases[i]
 		if one.At.IsZero() {
@@ -382,7 +363,7 @@ func (r *caseReader) settle(c *Cases) {
 				}
 				one.Holding[rule] = told
 			} else if told.Before(since) {
-				r.failAt(fmt.Sprintf("cases[%d].person.told", i),
+				r.FailAt(fmt.Sprintf("cases[%d].person.told", i),
 					"%q was told before it held; write a shorter time than under holding", rule)
 			}
 		}
@@ -390,14 +371,16 @@ func (r *caseReader) settle(c *Cases) {
 }
 
 // expect reads what should come of a case.
-func (r *caseReader) expect(into *Expect) field {
+func (r *reader) expect(into *Expect) strictyaml.Field {
 	return func(n *yaml.Node, path string) {
 		if n.Kind == yaml.MappingNode && len(n.Content) == 0 {
-			r.fail(n, path, "nothing is expected, so the case cannot fail; write holds, gives, denies, presence, rules or unknown")
+			r.Fail(n, path, "nothing is expected, so the case cannot fail; write holds, gives, denies, presence, rules or unknown")
 			return
 		}
-		some := func(into *[]access.Entitlement) field { return set(r.reader, into, maxCaseList, caseTarget) }
-		r.object(n, path, map[string]field{
+		some := func(into *[]access.Entitlement) strictyaml.Field {
+			return strictyaml.Set(r.Reader, into, maxList, caseTarget)
+		}
+		r.Object(n, path, strictyaml.Fields{
 			"holds": func(n *yaml.Node, path string) {
 				into.Holds = []access.Entitlement{}
 				// an empty list says something: that nothing is held
@@ -408,7 +391,7 @@ func (r *caseReader) expect(into *Expect) field {
 			"gives":   some(&into.Gives),
 			"denies":  some(&into.Denies),
 			"unknown": some(&into.Unknown),
-			"presence": oneOf(r.reader, &into.Presence, PresenceSuspended, PresenceRemoved, PresenceRestored,
+			"presence": strictyaml.OneOf(r.Reader, &into.Presence, PresenceSuspended, PresenceRemoved, PresenceRestored,
 				PresenceUntouched),
 			"rules": r.verdicts(&into.Rules),
 		})
@@ -422,55 +405,25 @@ func caseTarget(s string) (access.Entitlement, error) {
 	case err != nil:
 		return "", err
 	case strings.ContainsAny(s, "*?"):
-		return "", fmt.Errorf("%q: a case names its targets in full; list each target", shown(s))
+		return "", fmt.Errorf("%q: a case names its targets in full; list each target", strictyaml.Shown(s))
 	case e.Kind() == access.KindGroup:
-		return access.Entitlement(s), groupName(e.Group())
+		return access.Entitlement(s), form.CheckGroup(e.Group())
 	}
 	return access.Entitlement(s), nil
 }
 
 // verdicts reads what rules should say.
-func (r *caseReader) verdicts(into *[]RuleVerdict) field {
+func (r *reader) verdicts(into *[]RuleVerdict) strictyaml.Field {
 	return func(n *yaml.Node, path string) {
 		if n.Kind == yaml.MappingNode && len(n.Content) == 0 {
-			r.fail(n, path, "no rule is named; add one or leave the key out")
+			r.Fail(n, path, "no rule is named; add one or leave the key out")
 			return
 		}
-		r.pairs(func(rule string, n, value *yaml.Node, where string) {
+		r.Names(maxList, func(rule string, n, value *yaml.Node, where string) {
 			v := RuleVerdict{Rule: rule}
-			oneOf(r.reader, &v.Verdict, VerdictNo, VerdictClosed, VerdictUnknown, VerdictWaits, VerdictGrace,
-				VerdictHolds)(value, where)
+			strictyaml.OneOf(r.Reader, &v.Verdict, policy.VerdictNo, policy.VerdictClosed, policy.VerdictUnknown, policy.VerdictWaits, policy.VerdictGrace,
+				policy.VerdictHolds)(value, where)
 			*into = append(*into, v)
 		})(n, path)
-	}
-}
-
-// pairs reads a YAML mapping whose keys are names: each once, whatever its case.
-func (r *caseReader) pairs(read func(key string, n, value *yaml.Node, path string)) field {
-	return func(n *yaml.Node, path string) {
-		switch {
-		case n.Kind != yaml.MappingNode:
-			r.fail(n, path, "%s; write names, each with its value", wrong(n))
-			return
-		case len(n.Content)/2 > maxCaseList:
-			r.fail(n, path, "there are %d entries; at most %d are allowed", len(n.Content)/2, maxCaseList)
-			return
-		}
-		seen := map[string]bool{}
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			key, value := n.Content[i], n.Content[i+1]
-			where := path + "." + shown(key.Value)
-			name, ok := r.scalar(key, where)
-			if !ok || !r.plain(value, where) {
-				continue
-			}
-			folded := access.Fold(name)
-			if seen[folded] {
-				r.fail(key, where, "the name stands twice; keep one")
-				continue
-			}
-			seen[folded] = true
-			read(name, key, value, where)
-		}
 	}
 }

@@ -1,4 +1,4 @@
-package policy
+package strictyaml
 
 import (
 	"unicode"
@@ -6,9 +6,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// within finds the place in the file of a character of a text. The file may write the text in quotes, with escapes, or
+// Within finds the place in the file of a character of a text. The file may write the text in quotes, with escapes, or
 // over several lines; so the text's characters are looked for one after the other, spaces left out.
-func (r *reader) within(n *yaml.Node, offset int) (line, column int) {
+func (r *Reader) Within(n *yaml.Node, offset int) (line, column int) {
 	at := cursor{lines: r.lines, line: n.Line - 1, column: n.Column - 1}
 	if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
 		at.line, at.column = at.line+1, 0

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/internal/form"
 )
 
 // mapped manages what stands behind an entitlement as a mapping says. needed says that a missing one matters.
@@ -65,7 +66,7 @@ func (w *binder) target(e access.Entitlement) []*Target {
 
 // lack notes a target group that does not exist.
 func (w *binder) lack(e access.Entitlement, create bool) {
-	if e.Kind() != access.KindGroup || len(w.byName[string(lower(e.Group()))]) > 0 {
+	if e.Kind() != access.KindGroup || len(w.byName[access.Fold(e.Group())]) > 0 {
 		return
 	}
 	l := w.lacking[fold(e)]
@@ -78,7 +79,7 @@ func (w *binder) lack(e access.Entitlement, create bool) {
 
 // group finds the group that a group:… target names.
 func (w *binder) group(e access.Entitlement) []*Target {
-	groups := w.byName[string(lower(e.Group()))]
+	groups := w.byName[access.Fold(e.Group())]
 	if len(groups) == 0 || !w.writable(groups[0]) {
 		return nil
 	}
@@ -165,7 +166,7 @@ func byGroupName(a, b access.Group) int {
 // writable says whether the key may change the group's members, and reports when not.
 func (w *binder) writable(g access.Group) bool {
 	subject := string(access.GroupEntitlement(g.Name))
-	switch same := len(w.byName[string(lower(g.Name))]); {
+	switch same := len(w.byName[access.Fold(g.Name)]); {
 	case same > 1:
 		w.find("target-ambiguous", subject, true, "%d groups have this name; delete all but one", same)
 	case g.Synced:
@@ -190,4 +191,38 @@ func (w *binder) manage(live access.Entitlement, g access.Group) *Target {
 		w.targets[key] = t
 	}
 	return t
+}
+
+// filled is mapped for a target of one source group.
+func (w *binder) filled(f filled, m *Mapping) []*Target {
+	if stars(f.written) == 0 {
+		return w.mapped(f.full, m, true)
+	}
+	w.filling = true
+	found := w.mapped(f.full, m, true)
+	w.filling = false
+	key := fold(f.full)
+	w.fills[key] = append(w.fills[key], f.written)
+	l := w.lacking[key]
+	w.served[f.written] = w.served[f.written] || len(found) > 0 || l != nil && l.create && form.CheckGroup(l.name) == nil
+	return found
+}
+
+// targetOfAnotherKind are the findings on a group that is there and cannot be a target.
+var targetOfAnotherKind = []string{"target-ambiguous", "target-synced", "target-locked"}
+
+// spareStars has one source group whose name makes no target refuse no policy: what a star was filled in to is
+// reported, and blocks only where nothing that the star makes can be managed, or where the policy names it in full. A
+// group that is just not there is for the policy to settle.
+func (w *binder) spareStars() {
+	for key, f := range w.findings {
+		subject := fold(access.Entitlement(f.Subject))
+		written := w.fills[subject]
+		if len(written) == 0 || w.literal[subject] || !slices.Contains(targetOfAnotherKind, f.Rule) {
+			continue
+		}
+		f.Blocks = f.Blocks && slices.ContainsFunc(written,
+			func(star access.Entitlement) bool { return !w.served[star] })
+		w.findings[key] = f
+	}
 }

@@ -1,4 +1,4 @@
-package policy
+package cases
 
 import (
 	"cmp"
@@ -11,126 +11,128 @@ import (
 	"unicode/utf8"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/internal/form"
+	"github.com/castellan-io/castellan/policy/internal/strictyaml"
 	"github.com/castellan-io/castellan/policy/window"
 )
 
-// Supposition is one what-if change to a person or to the time, as ReadSupposition read it. The zero value changes
-// nothing.
-type Supposition struct {
+// WhatIf is one change to a person or to the time, as ReadWhatIf read it. The zero value changes nothing.
+type WhatIf struct {
 	text   string
-	change func(*supposed) error
+	change func(*changed) error
 }
 
-// supposed is what suppositions change.
-type supposed struct {
-	*Bound
+// changed is a person and a time while changes are made to them.
+type changed struct {
+	bound  *policy.Bound
 	person access.Person
 	now    time.Time
 }
 
-// supposeForms is what an error tells of.
-const supposeForms = "write groups+=NAME, groups-=NAME, roles+=org-admin, roles-=org-admin, email=, title=, department=, organization=, location=, " +
+// whatIfForms is what an error tells of.
+const whatIfForms = "write groups+=NAME, groups-=NAME, roles+=org-admin, roles-=org-admin, email=, title=, department=, organization=, location=, " +
 	"managed=true|false, mfa= or emailVerified=true|false|unknown, membershipStatus=active|suspended|no_membership, " +
 	"accountStatus=active|inactive|closed, now=2026-12-01T09:00:00Z, now+=7d, or app:jira/acme=91d ago|never|unknown|none"
 
-// ReadSupposition reads one what-if change, such as groups+=contractors or now+=7d. The error, in one line, says what
+// ReadWhatIf reads one what-if change, such as groups+=contractors or now+=7d. The error, in one line, says what
 // is wrong and which forms there are. Whether a group or an app is there shows only when it is applied.
-func ReadSupposition(text string) (Supposition, error) {
+func ReadWhatIf(text string) (WhatIf, error) {
 	key, value, found := strings.Cut(text, "=")
 	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-	change, err := suppose(key, value)
+	change, err := readChange(key, value)
 	if !found {
 		err = errors.New("there is no =")
 	}
 	if err != nil {
-		return Supposition{}, fmt.Errorf("%q: %w; %s", shown(strings.ToValidUTF8(text, "?")), err, supposeForms)
+		return WhatIf{}, fmt.Errorf("%q: %w; %s", strictyaml.Shown(strings.ToValidUTF8(text, "?")), err, whatIfForms)
 	}
-	return Supposition{text, change}, nil
+	return WhatIf{text, change}, nil
 }
 
 // String is the text.
-func (s Supposition) String() string { return s.text }
+func (w WhatIf) String() string { return w.text }
 
 // Apply is the person and the time as they would be. It changes nothing of what it is given. Times that are told from
 // now are told from the time given. Where it was not read when the person used their apps, and something is supposed of
 // one, all other apps count as there and their use as not known. The error, in one line, says which group or app is not
 // there.
-func (s Supposition) Apply(b *Bound, p access.Person, now time.Time) (access.Person, time.Time, error) {
-	if s.change == nil {
+func (w WhatIf) Apply(b *policy.Bound, p access.Person, now time.Time) (access.Person, time.Time, error) {
+	if w.change == nil {
 		return p, now, nil
 	}
-	w := supposed{b, p, now}
-	if err := s.change(&w); err != nil {
-		return p, now, fmt.Errorf("%s: %w", s.text, err)
+	c := changed{b, p, now}
+	if err := w.change(&c); err != nil {
+		return p, now, fmt.Errorf("%s: %w", w.text, err)
 	}
-	return w.person, w.now, nil
+	return c.person, c.now, nil
 }
 
-// suppose finds the change behind a key and a value.
-func suppose(key, value string) (func(*supposed) error, error) {
+// readChange finds the change behind a key and a value.
+func readChange(key, value string) (func(*changed) error, error) {
 	if app, is := strings.CutPrefix(key, "app:"); is {
-		return supposeUse(app, value)
+		return readUse(app, value)
 	}
 	switch key {
 	case "groups+", "groups-":
-		if err := groupName(value); err != nil {
+		if err := form.CheckGroup(value); err != nil {
 			return nil, err
 		}
-		return func(w *supposed) error { return w.group(value, key == "groups+") }, nil
+		return func(c *changed) error { return c.group(value, key == "groups+") }, nil
 	case "roles+", "roles-":
 		if value != "org-admin" {
-			return nil, fmt.Errorf("%q is no role that can be supposed", shown(value))
+			return nil, fmt.Errorf("%q is no role that can be supposed", strictyaml.Shown(value))
 		}
-		return func(w *supposed) error { w.role(key == "roles+"); return nil }, nil
+		return func(c *changed) error { c.role(key == "roles+"); return nil }, nil
 	case "now", "now+":
-		return supposeNow(key, value)
+		return readNow(key, value)
 	case "managed", "mfa", "emailVerified":
-		return supposeTruth(key, value)
+		return readTruth(key, value)
 	}
-	return supposeText(key, value)
+	return readText(key, value)
 }
 
-func supposeNow(key, value string) (func(*supposed) error, error) {
+func readNow(key, value string) (func(*changed) error, error) {
 	if key == "now" {
 		at, err := time.Parse(time.RFC3339, value)
 		if err != nil || at.Year() < 2000 {
-			return nil, fmt.Errorf("%q is not an instant", shown(value))
+			return nil, fmt.Errorf("%q is not an instant", strictyaml.Shown(value))
 		}
-		return func(w *supposed) error { w.now = at.UTC(); return nil }, nil
+		return func(c *changed) error { c.now = at.UTC(); return nil }, nil
 	}
-	var d Duration
+	var d policy.Duration
 	if d.UnmarshalText([]byte(value)) != nil {
-		return nil, fmt.Errorf("%q is not a duration", shown(value))
+		return nil, fmt.Errorf("%q is not a duration", strictyaml.Shown(value))
 	}
-	return func(w *supposed) error { w.now = w.now.Add(d.Std()); return nil }, nil
+	return func(c *changed) error { c.now = c.now.Add(d.Std()); return nil }, nil
 }
 
-func supposeTruth(key, value string) (func(*supposed) error, error) {
+func readTruth(key, value string) (func(*changed) error, error) {
 	is := value == "true"
 	if value != "true" && value != "false" && (value != "unknown" || key == "managed") {
-		return nil, fmt.Errorf("%s cannot be %q", key, shown(value))
+		return nil, fmt.Errorf("%s cannot be %q", key, strictyaml.Shown(value))
 	}
 	truth := &is
 	if value == "unknown" {
 		truth = nil
 	}
-	return func(w *supposed) error {
+	return func(c *changed) error {
 		switch key {
 		case "managed":
-			w.person.ClaimStatus = map[bool]string{true: "managed", false: "unmanaged"}[is]
+			c.person.ClaimStatus = map[bool]string{true: "managed", false: "unmanaged"}[is]
 		case "mfa":
-			w.person.MFA = truth
+			c.person.MFA = truth
 		case "emailVerified":
-			w.person.EmailVerified = truth
+			c.person.EmailVerified = truth
 		}
 		return nil
 	}, nil
 }
 
-func supposeText(key, value string) (func(*supposed) error, error) {
+func readText(key, value string) (func(*changed) error, error) {
 	among := func(words []string) error {
 		if !slices.Contains(words, value) {
-			return fmt.Errorf("%s cannot be %q", key, shown(value))
+			return fmt.Errorf("%s cannot be %q", key, strictyaml.Shown(value))
 		}
 		return nil
 	}
@@ -139,8 +141,8 @@ func supposeText(key, value string) (func(*supposed) error, error) {
 	switch key {
 	case "email":
 		into = func(p *access.Person) *string { return &p.Email }
-		if !emailForm.MatchString(value) {
-			err = fmt.Errorf("%q is not an e-mail address", shown(value))
+		if !form.IsEmail(value) {
+			err = fmt.Errorf("%q is not an e-mail address", strictyaml.Shown(value))
 		}
 	case "title":
 		into = func(p *access.Person) *string { return &p.JobTitle }
@@ -155,19 +157,19 @@ func supposeText(key, value string) (func(*supposed) error, error) {
 	case "accountStatus":
 		into, err = func(p *access.Person) *string { return &p.AccountStatus }, among(accountStatuses)
 	default:
-		return nil, fmt.Errorf("nothing can be supposed of %q", shown(key))
+		return nil, fmt.Errorf("nothing can be supposed of %q", strictyaml.Shown(key))
 	}
-	if err == nil && utf8.RuneCountInString(value) > maxText {
-		err = fmt.Errorf("the text is longer than %d characters", maxText)
+	if err == nil && utf8.RuneCountInString(value) > strictyaml.MaxText {
+		err = fmt.Errorf("the text is longer than %d characters", strictyaml.MaxText)
 	}
-	return func(w *supposed) error { *into(&w.person) = value; return nil }, err
+	return func(c *changed) error { *into(&c.person) = value; return nil }, err
 }
 
-// supposeUse reads when an app was last used; none: the person has no access to it.
-func supposeUse(name, value string) (func(*supposed) error, error) {
+// readUse reads when an app was last used; none: the person has no access to it.
+func readUse(name, value string) (func(*changed) error, error) {
 	app, site, ok := appOnSite(name)
 	if !ok {
-		return nil, fmt.Errorf("%q is no app on a site", shown(name))
+		return nil, fmt.Errorf("%q is no app on a site", strictyaml.Shown(name))
 	}
 	var m moment
 	switch value {
@@ -175,82 +177,79 @@ func supposeUse(name, value string) (func(*supposed) error, error) {
 	default:
 		var err error
 		if m, err = readMoment(value); err != nil {
-			return nil, fmt.Errorf("%q does not say when the app was last used", shown(value))
+			return nil, fmt.Errorf("%q does not say when the app was last used", strictyaml.Shown(value))
 		}
 	}
-	return func(w *supposed) error {
-		resource, err := w.resource(app, site)
+	return func(c *changed) error {
+		resource, err := c.resource(app, site)
 		if err != nil {
 			return err
 		}
-		w.otherUses(resource)
+		c.otherUses(resource)
 		use := access.Activity{Resource: resource, Never: value == "never"}
 		switch value {
 		case "none":
 			return nil
 		case "never", "unknown":
 		default:
-			if use.Last = m.from(w.now); use.Last.After(w.now) {
-				return fmt.Errorf("%s lies after %s, which is now", window.Exactly(use.Last), window.Exactly(w.now))
+			if use.Last = m.from(c.now); use.Last.After(c.now) {
+				return fmt.Errorf("%s lies after %s, which is now", window.Exactly(use.Last), window.Exactly(c.now))
 			}
 		}
-		w.person.Activity = append(w.person.Activity, use)
+		c.person.Activity = append(c.person.Activity, use)
 		return nil
 	}, nil
 }
 
 // resource finds an app on a site.
-func (w *supposed) resource(app, site string) (string, error) {
+func (c *changed) resource(app, site string) (string, error) {
 	var found, names []string
-	for resource, s := range w.sites {
+	for _, s := range c.bound.Sites() {
 		if names = append(names, s.App+"/"+s.Site); access.AppKey(s.App) == app && strings.EqualFold(s.Site, site) {
-			found = append(found, resource)
+			found = append(found, s.Resource)
 		}
 	}
 	if len(found) == 0 {
 		return "", fmt.Errorf("the organization has no app %s/%s%s", app, site, meant(similar(app+"/"+site, names)))
 	}
-	return slices.Min(found), nil // as a role on the app is bound
+	return found[0], nil // as a role on the app is bound
 }
 
 // otherUses copies what is known of all apps but one. That an app was not asked for does not mean that it is not there.
-func (w *supposed) otherUses(resource string) {
+func (c *changed) otherUses(resource string) {
 	all := []access.Activity{}
-	if w.person.Activity == nil {
-		for _, other := range slices.Sorted(maps.Keys(w.sites)) {
-			all = append(all, access.Activity{Resource: other})
+	if c.person.Activity == nil {
+		for _, s := range c.bound.Sites() {
+			all = append(all, access.Activity{Resource: s.Resource})
 		}
 	}
-	all = append(all, w.person.Activity...)
-	w.person.Activity = slices.DeleteFunc(all, func(a access.Activity) bool { return a.Resource == resource })
+	all = append(all, c.person.Activity...)
+	c.person.Activity = slices.DeleteFunc(all, func(a access.Activity) bool { return a.Resource == resource })
 }
 
 // group puts the person into the groups of a name, or takes them out.
-func (w *supposed) group(name string, in bool) error {
-	folded := string(lower(name))
-	var ids, names []string
-	for id, other := range w.names {
-		if names = append(names, other); string(lower(other)) == folded {
-			ids = append(ids, id)
-		}
-	}
+func (c *changed) group(name string, in bool) error {
+	ids := c.bound.GroupsNamed([]string{name})
 	if len(ids) == 0 {
+		var names []string
+		for _, id := range c.bound.Groups() {
+			names = append(names, c.bound.GroupName(id))
+		}
 		return fmt.Errorf("there is no group %q%s", name, meant(similar(name, names)))
 	}
-	slices.Sort(ids)
-	left := slices.DeleteFunc(slices.Clone(w.person.GroupIDs), func(id string) bool { return slices.Contains(ids, id) })
-	if w.person.GroupIDs = left; in {
-		w.person.GroupIDs = append(left, ids...)
+	left := slices.DeleteFunc(slices.Clone(c.person.GroupIDs), func(id string) bool { return slices.Contains(ids, id) })
+	if c.person.GroupIDs = left; in {
+		c.person.GroupIDs = append(left, ids...)
 	}
 	return nil
 }
 
 // role gives the person the organization-admin role, or takes it.
-func (w *supposed) role(has bool) {
-	left := slices.DeleteFunc(slices.Clone(w.person.PlatformRoles),
+func (c *changed) role(has bool) {
+	left := slices.DeleteFunc(slices.Clone(c.person.PlatformRoles),
 		func(r string) bool { return r == access.RoleOrgAdmin })
-	if w.person.PlatformRoles = left; has {
-		w.person.PlatformRoles = append(left, access.RoleOrgAdmin)
+	if c.person.PlatformRoles = left; has {
+		c.person.PlatformRoles = append(left, access.RoleOrgAdmin)
 	}
 }
 
@@ -282,7 +281,7 @@ func similar(name string, names []string) []string {
 func pairsOf(name string) map[[2]rune]bool {
 	pairs := map[[2]rune]bool{}
 	before := ' '
-	for _, r := range lower(name) {
+	for _, r := range form.Fold(name) {
 		pairs[[2]rune{before, r}] = true
 		before = r
 	}

@@ -1,15 +1,16 @@
-package policy
+package cases
 
 import (
 	"slices"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy"
 	"github.com/castellan-io/castellan/policy/condition"
 )
 
-// Cases is a table of made-up people and what a policy should decide of each, as its author expects it.
-type Cases struct {
+// Table is a table of made-up people and what a policy should decide of each, as its author expects it.
+type Table struct {
 	Version int
 	Now     time.Time // of every case that has no instant of its own
 	Domains []string  // verified domains of the organization, beside the policy's own
@@ -21,7 +22,7 @@ type Case struct {
 	Name      string
 	Line      int       // in the file, from 1
 	At        time.Time // when it is
-	As        CaseMode
+	As        Mode
 	Person    access.Person      // without groups and activity
 	Groups    []string           // names; what the policy takes from or asks for is synced, unless it is a target
 	Local     []string           // names of groups that no identity provider owns
@@ -33,14 +34,14 @@ type Case struct {
 	Expect    Expect
 }
 
-// CaseMode says how the modes of rules count.
-type CaseMode string
+// Mode says how the modes of rules count.
+type Mode string
 
 // The modes. A table is written before a rule is enforced: so that its rows say the same before and after, every rule
 // counts as enforced unless a case asks for the modes as they are.
 const (
-	CaseEnforced CaseMode = "enforced" // every rule acts (the default)
-	CaseNow      CaseMode = "now"      // rules that observe do not
+	ModeEnforced Mode = "enforced" // every rule acts (the default)
+	ModeNow      Mode = "now"      // rules that observe do not
 )
 
 // Expect is what should come of a case. What is left out is not checked.
@@ -59,7 +60,7 @@ type Expect struct {
 // RuleVerdict is what a rule should say.
 type RuleVerdict struct {
 	Rule    string
-	Verdict Verdict
+	Verdict policy.Verdict
 }
 
 // Presence is what becomes of a person's being there.
@@ -73,50 +74,50 @@ const (
 	PresenceUntouched Presence = "untouched"
 )
 
-// CaseResult is what came of a case.
-type CaseResult struct {
+// Result is what came of a case.
+type Result struct {
 	Name  string   `json:"name"`
 	Line  int      `json:"line"`
 	OK    bool     `json:"ok"`
 	Wrong []string `json:"wrong,omitempty"` // what was expected and what came, each in one line
 }
 
-// Try puts every case of a table that ReadCases read to the policy, in order. It binds the policy to a made-up
-// organization in which all is there that the policy or a case names, and resolves each person as a run would. Limits,
-// floors, consent and what is held already are for runs, not for cases.
-func (p *Policy) Try(c *Cases) []CaseResult {
+// Try puts every case of a table that Read read to the policy, in order. It binds the policy to a made-up organization in
+// which all is there that the policy or a case names, and resolves each person as a run would. Limits, floors, consent
+// and what is held already are for runs, not for cases.
+func Try(p *policy.Policy, c *Table) []Result {
 	t := newTrial(p, c)
-	results := make([]CaseResult, 0, len(c.Cases))
+	results := make([]Result, 0, len(c.Cases))
 	for _, one := range c.Cases {
 		j := t.judge(one)
-		results = append(results, CaseResult{Name: one.Name, Line: one.Line, OK: len(j.wrong) == 0, Wrong: j.wrong})
+		results = append(results, Result{Name: one.Name, Line: one.Line, OK: len(j.wrong) == 0, Wrong: j.wrong})
 	}
 	return results
 }
 
 // trial is a policy bound to the made-up organization.
 type trial struct {
-	*Policy
-	world    *world
-	asIs     *Bound
-	enforced *Bound
+	policy   *policy.Policy
+	org      *organization
+	asIs     *policy.Bound
+	enforced *policy.Bound
 	blocked  map[string]string           // what keeps a target from being managed, by its folded name
 	parts    map[string][]condition.Part // of conditions, by their text
 }
 
-func newTrial(p *Policy, c *Cases) *trial {
-	t := &trial{Policy: p, world: newWorld(p, c), blocked: map[string]string{}, parts: map[string][]condition.Part{}}
-	t.asIs, _ = Bind(p, t.world.outline)
+func newTrial(p *policy.Policy, c *Table) *trial {
+	t := &trial{policy: p, org: newOrganization(p, c), blocked: map[string]string{}, parts: map[string][]condition.Part{}}
+	t.asIs, _ = policy.Bind(p, t.org.outline)
 	all := *p
 	all.Rules = slices.Clone(p.Rules)
 	for i := range all.Rules {
-		all.Rules[i].Mode = RuleEnforce
+		all.Rules[i].Mode = policy.RuleEnforce
 	}
 	var findings []access.Finding
-	t.enforced, findings = Bind(&all, t.world.outline)
+	t.enforced, findings = policy.Bind(&all, t.org.outline)
 	for _, f := range findings {
 		if f.Blocks {
-			t.blocked[fold(access.Entitlement(f.Subject))] = f.Detail
+			t.blocked[access.Fold(f.Subject)] = f.Detail
 		}
 	}
 	return t

@@ -1,4 +1,4 @@
-package policy
+package cases
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy"
 	"github.com/castellan-io/castellan/policy/condition"
 )
 
@@ -15,24 +16,24 @@ import (
 type judgement struct {
 	*trial
 	*Case
-	bound *Bound
+	bound *policy.Bound
 	facts *condition.Subject
-	said  Resolution
-	wants map[int]*Want // by target
+	said  policy.Resolution
+	wants map[int]*policy.Want // by target
 	wrong []string
 }
 
 func (t *trial) judge(c *Case) *judgement {
-	j := &judgement{trial: t, Case: c, bound: t.enforced, wants: map[int]*Want{}}
-	if c.As == CaseNow {
+	j := &judgement{trial: t, Case: c, bound: t.enforced, wants: map[int]*policy.Want{}}
+	if c.As == ModeNow {
 		j.bound = t.asIs
 	}
 	person, grants := j.person(), slices.Clone(c.Grants)
 	for i := range grants {
 		grants[i].From, grants[i].Until = c.At.Add(-time.Hour), c.At.Add(time.Hour)
 	}
-	known := Known{Grants: grants, Marks: j.marks(), Now: c.At, All: true}
-	j.facts = j.bound.Facts(person, known).Ask(c.At, j.bound.constants)
+	known := policy.Known{Grants: grants, Marks: j.marks(), Now: c.At, All: true}
+	j.facts = j.bound.Ask(person, known)
 	j.said = j.bound.Resolve(person, known)
 	for i := range j.said.Wants {
 		j.wants[j.said.Wants[i].Target] = &j.said.Wants[i]
@@ -56,11 +57,11 @@ func (j *judgement) person() access.Person {
 	p.ID = "made up for " + j.Name
 	p.GroupIDs = []string{}
 	for _, name := range j.Groups {
-		id, _ := j.world.group(name, false)
+		id, _ := j.org.group(name, false)
 		p.GroupIDs = append(p.GroupIDs, id)
 	}
 	for _, name := range j.Local {
-		id, _ := j.world.group(name, true)
+		id, _ := j.org.group(name, true)
 		p.GroupIDs = append(p.GroupIDs, id)
 	}
 	if j.Apps != nil {
@@ -86,17 +87,17 @@ func (j *judgement) marks() []access.Mark {
 	return marks
 }
 
-func (j *judgement) rule(name string) *Rule {
-	i := slices.IndexFunc(j.Policy.Rules, func(r Rule) bool { return access.SameName(r.Name, name) })
+func (j *judgement) rule(name string) *policy.Rule {
+	i := slices.IndexFunc(j.policy.Rules, func(r policy.Rule) bool { return access.SameName(r.Name, name) })
 	if i < 0 {
 		return nil
 	}
-	return &j.Policy.Rules[i]
+	return &j.policy.Rules[i]
 }
 
 func (j *judgement) noRule(name string) string {
 	var names []string
-	for _, r := range j.Policy.Rules {
+	for _, r := range j.policy.Rules {
 		names = append(names, r.Name)
 	}
 	return fmt.Sprintf("the policy has no rule %q%s", name, meant(similar(name, names)))
@@ -137,7 +138,7 @@ func (j *judgement) all(e access.Entitlement, what string, so func(t int) bool) 
 
 // unmanaged says why the policy does not manage what a case names.
 func (j *judgement) unmanaged(e access.Entitlement) string {
-	if why := j.blocked[fold(e)]; why != "" {
+	if why := j.blocked[access.Fold(string(e))]; why != "" {
 		return "the policy cannot manage it: " + why
 	}
 	var names []string
@@ -196,11 +197,11 @@ func (j *judgement) presence() {
 
 // present is what becomes of the person's being there, as plan.Decide plans it.
 func (j *judgement) present() Presence {
-	want := func(e access.Entitlement) *Want {
+	want := func(e access.Entitlement) *policy.Want {
 		if t, managed := j.bound.Target(e); managed && j.wants[t] != nil {
 			return j.wants[t]
 		}
-		return &Want{}
+		return &policy.Want{}
 	}
 	there := want(access.Directory)
 	reasons := there.Standing(nil)
@@ -225,7 +226,7 @@ func (j *judgement) rules() {
 			j.fail("%s", j.noRule(want.Rule))
 			continue
 		}
-		i := slices.IndexFunc(j.said.Rules, func(a RuleAnswer) bool { return a.Name == r.Name })
+		i := slices.IndexFunc(j.said.Rules, func(a policy.RuleAnswer) bool { return a.Name == r.Name })
 		switch {
 		case i < 0:
 			j.fail("expected rule %s to say %s; %s", r.Name, want.Verdict, j.silent(r))

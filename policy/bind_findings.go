@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/internal/form"
 )
 
 // maxUncovered bounds how many uncovered groups are reported one by one.
@@ -30,22 +31,22 @@ func (w *binder) sorted() []access.Finding {
 }
 
 // unmatched reports a from entry that gives nobody anything.
-func (w *binder) unmatched(r *route, entry string, p pattern) {
+func (w *binder) unmatched(r *route, entry string, p form.Pattern) {
 	matched := false
 	for _, g := range w.sources {
-		if p.match(g.folded) {
-			if !matches(r.except, g.folded) {
+		if p.Match(g.folded) {
+			if !form.Match(r.except, g.folded) {
 				return
 			}
 			matched = true
 		}
 	}
-	local := w.byName[string(lower(entry))]
+	local := w.byName[access.Fold(entry)]
 	switch {
 	case matched:
 		w.find("source-unmatched", entry, false, "mapping %s: every group that this matches is taken out by except",
 			r.Name)
-	case !p.glob && len(local) > 0:
+	case !p.Glob() && len(local) > 0:
 		w.find("source-is-local", entry, false,
 			"mapping %s: the group exists, but no identity provider owns it, so it is no source; sync it or name another", r.Name)
 	default:
@@ -58,7 +59,7 @@ func (w *binder) unmatched(r *route, entry string, p pattern) {
 func (w *binder) missing() {
 	for _, l := range w.lacking {
 		subject := string(access.GroupEntitlement(l.name))
-		if err := groupName(l.name); err != nil {
+		if err := form.CheckGroup(l.name); err != nil {
 			w.find("target-name", subject, false,
 				"no group can be made with this name: %s; rename the source group, or take it out by except", err)
 		} else if !l.create {
@@ -70,15 +71,15 @@ func (w *binder) missing() {
 
 // uncovered reports the source groups that no mapping takes and that the policy does not ignore.
 func (w *binder) uncovered() {
-	var ignored []pattern
+	var ignored []form.Pattern
 	for _, text := range w.policy.Ignore {
-		if p, err := compile(text); err == nil {
+		if p, err := form.Compile(text); err == nil {
 			ignored = append(ignored, p)
 		}
 	}
 	reported, more := 0, 0
 	for _, g := range w.sources {
-		if w.covered[g.ID] || matches(ignored, g.folded) {
+		if w.covered[g.ID] || form.Match(ignored, g.folded) {
 			continue
 		}
 		if reported++; reported > maxUncovered {

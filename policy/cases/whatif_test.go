@@ -1,4 +1,4 @@
-package policy_test
+package cases_test
 
 import (
 	"slices"
@@ -10,13 +10,14 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/cases"
 )
 
-// supposing applies suppositions one after the other.
-func supposing(t testing.TB, b *policy.Bound, p access.Person, all ...string) (access.Person, time.Time, error) {
+// applyAll applies changes one after the other.
+func applyAll(t testing.TB, b *policy.Bound, p access.Person, all ...string) (access.Person, time.Time, error) {
 	now := noon
 	for _, text := range all {
-		s, err := policy.ReadSupposition(text)
+		s, err := cases.ReadWhatIf(text)
 		require.NoError(t, err, text)
 		require.Equal(t, text, s.String())
 		if p, now, err = s.Apply(b, p, now); err != nil {
@@ -26,8 +27,8 @@ func supposing(t testing.TB, b *policy.Bound, p access.Person, all ...string) (a
 	return p, now, nil
 }
 
-func TestSuppose(t *testing.T) {
-	b, _ := bind(t, "- {name: m, from: [eng-web], to: ['group:jira-users-acme']}")
+func TestWhatIf(t *testing.T) {
+	b := bind(t)
 	yes, no := true, false
 	jira, wiki := access.Activity{Resource: jiraSite}, access.Activity{Resource: wikiSite}
 	used := access.Activity{Resource: jiraSite, Last: noon.Add(-91 * 24 * time.Hour)}
@@ -79,7 +80,7 @@ func TestSuppose(t *testing.T) {
 				slices.Clone(p.PlatformRoles), slices.Clone(p.Activity)
 			before := expected
 			want(&expected)
-			got, now, err := supposing(t, b, p, text)
+			got, now, err := applyAll(t, b, p, text)
 			require.NoError(t, err)
 			require.Equal(t, expected, got)
 			require.Equal(t, noon, now)
@@ -93,23 +94,23 @@ func TestSuppose(t *testing.T) {
 
 var newYear = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func TestSupposeTimes(t *testing.T) {
-	b, _ := bind(t, "- {name: m, from: [eng-web], to: ['group:jira-users-acme']}")
-	p, now, err := supposing(t, b, access.Person{}, "now=2026-01-01T01:00:00+01:00", "now+=7d", "app:jira/acme=2d ago")
+func TestWhatIfTimes(t *testing.T) {
+	b := bind(t)
+	p, now, err := applyAll(t, b, access.Person{}, "now=2026-01-01T01:00:00+01:00", "now+=7d", "app:jira/acme=2d ago")
 	require.NoError(t, err)
 	require.Equal(t, newYear.Add(7*24*time.Hour), now)
 	require.Equal(t, []access.Activity{{Resource: wikiSite},
 		{Resource: jiraSite, Last: newYear.Add(5 * 24 * time.Hour)}}, p.Activity,
 		"of another app nothing is known still")
-	p, _, err = supposing(t, b, access.Person{}, "app:jira/acme=none")
+	p, _, err = applyAll(t, b, access.Person{}, "app:jira/acme=none")
 	require.NoError(t, err)
 	require.Equal(t, []access.Activity{{Resource: wikiSite}}, p.Activity)
-	_, now, err = policy.Supposition{}.Apply(b, p, noon)
+	_, now, err = cases.WhatIf{}.Apply(b, p, noon)
 	require.NoError(t, err)
 	require.Equal(t, noon, now)
 }
 
-func TestSupposeRefuses(t *testing.T) {
+func TestWhatIfRefuses(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                    "there is no =",
 		"groups":                              "there is no =",
@@ -129,12 +130,12 @@ func TestSupposeRefuses(t *testing.T) {
 		"colour=red\nand\nmore":               `nothing can be supposed of "colour"`,
 		"title=" + string(make([]byte, 1001)): "longer than 1000 characters",
 	} {
-		_, err := policy.ReadSupposition(text)
+		_, err := cases.ReadWhatIf(text)
 		require.ErrorContains(t, err, want)
 		require.ErrorContains(t, err, "groups+=NAME", "the forms there are")
 		require.NotContains(t, err.Error(), "\n")
 	}
-	b, _ := bind(t, "- {name: m, from: [eng-web], to: ['group:jira-users-acme']}")
+	b := bind(t)
 	for text, want := range map[string]string{
 		"groups+=eng-wep":                    `groups+=eng-wep: there is no group "eng-wep"; there is "eng-web"`,
 		"groups-=zzz":                        `groups-=zzz: there is no group "zzz"`,
@@ -143,7 +144,7 @@ func TestSupposeRefuses(t *testing.T) {
 		"app:jira/acme=2999-01-01T00:00:00Z": "2999-01-01T00:00:00Z lies after",
 	} {
 		before := access.Person{ID: "x", GroupIDs: []string{"s1"}}
-		p, now, err := supposing(t, b, before, text)
+		p, now, err := applyAll(t, b, before, text)
 		require.ErrorContains(t, err, want)
 		require.NotContains(t, err.Error(), "\n")
 		require.Equal(t, before, p, "nothing is changed by half")
@@ -152,13 +153,7 @@ func TestSupposeRefuses(t *testing.T) {
 }
 
 // Of many groups like the one named, five are enough.
-func TestSupposeNamesFewGroups(t *testing.T) {
-	p := parse(t, minimal)
-	o := outline()
-	for _, name := range numbers(50, "contractors-%02d") {
-		o.Groups = append(o.Groups, access.Group{ID: name, Name: name})
-	}
-	b, _ := policy.Bind(p, o)
-	_, _, err := supposing(t, b, access.Person{}, "groups+=contractors")
+func TestWhatIfNamesFewGroups(t *testing.T) {
+	_, _, err := applyAll(t, bind(t, numbers(50, "contractors-%02d")...), access.Person{}, "groups+=contractors")
 	require.Equal(t, 5, strings.Count(err.Error(), `"contractors-`))
 }
