@@ -27,9 +27,9 @@ const (
 	registerAgainAtMost = 5 * time.Second
 )
 
-// AwaitSearchAttributes makes search attributes known to a namespace and returns once queries and workflows may use all of
-// them: a workflow that sets one which is not known is stuck. It tries again where that fails, as it does for some
-// seconds after a namespace was made, while not all of Temporal knows it; goOn is told why, and decides whether to.
+// AwaitSearchAttributes registers search attributes in a namespace and returns once queries and workflows may use all
+// of them: a workflow that sets an unknown one is stuck. Registration fails for some seconds after a namespace was
+// created, until all of Temporal's services know it, so it is retried: goOn gets the error and decides whether to.
 // Those that the namespace knows already are left as they are.
 func AwaitSearchAttributes(ctx context.Context, c client.Client, namespace string,
 	wanted map[string]enumspb.IndexedValueType, goOn func(error) bool) error {

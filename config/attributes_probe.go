@@ -18,9 +18,9 @@ import (
 // probeLimit ends a probe that is given up half-way.
 const probeLimit = 10 * time.Second
 
-// maySet asks whether a workflow may set search attributes. Each of Temporal's services learns them at its own time, and
-// only the one that keeps histories can say so: a workflow sets them all to nothing, ends, and is deleted. It runs
-// without a worker, here.
+// maySet reports whether a workflow may set the search attributes. Each of Temporal's services learns of them in its
+// own time, and only the history service can tell: a workflow sets them all to nothing, completes, and is deleted. It
+// runs here, without a worker.
 func maySet(ctx context.Context, c client.Client, namespace string, names []string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
@@ -53,13 +53,15 @@ func maySet(ctx context.Context, c client.Client, namespace string, names []stri
 	for _, name := range names {
 		fields[name] = nothing
 	}
+	upsert := commandpb.UpsertWorkflowSearchAttributesCommandAttributes{
+		SearchAttributes: &commonpb.SearchAttributes{IndexedFields: fields},
+	}
 	_, refused := service.RespondWorkflowTaskCompleted(ctx, &workflowservice.RespondWorkflowTaskCompletedRequest{
 		Namespace: namespace, TaskToken: token, Commands: []*commandpb.Command{{
 			CommandType: enumspb.COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,
 			Attributes: &commandpb.Command_UpsertWorkflowSearchAttributesCommandAttributes{
-				UpsertWorkflowSearchAttributesCommandAttributes: &commandpb.UpsertWorkflowSearchAttributesCommandAttributes{
-					SearchAttributes: &commonpb.SearchAttributes{IndexedFields: fields},
-				}},
+				UpsertWorkflowSearchAttributesCommandAttributes: &upsert,
+			},
 		}, {
 			CommandType: enumspb.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION,
 			Attributes: &commandpb.Command_CompleteWorkflowExecutionCommandAttributes{

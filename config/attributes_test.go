@@ -75,7 +75,8 @@ func (h *histories) PollWorkflowTaskQueue(_ context.Context, r *workflowservice.
 func (h *histories) RespondWorkflowTaskCompleted(_ context.Context,
 	r *workflowservice.RespondWorkflowTaskCompletedRequest,
 	_ ...grpc.CallOption) (*workflowservice.RespondWorkflowTaskCompletedResponse, error) {
-	for name := range r.Commands[0].GetUpsertWorkflowSearchAttributesCommandAttributes().GetSearchAttributes().IndexedFields {
+	upsert := r.Commands[0].GetUpsertWorkflowSearchAttributesCommandAttributes()
+	for name := range upsert.GetSearchAttributes().IndexedFields {
 		if _, known := h.of.known[name]; !known {
 			return nil, errUnset
 		}

@@ -41,7 +41,7 @@ type Ledger struct {
 //
 //	""                               castellan.db in the working directory
 //	file:/path/castellan.db, a path  that SQLite file; it and its folder are made when they are missing
-//	postgres://user@host/name        that PostgreSQL database (version 12 or later), in the first schema of search_path;
+//	postgres://user@host/name        that PostgreSQL database (version 12 or later), in search_path's first schema;
 //	                                 on another machine with TLS, unless the URL or PGSSLMODE says otherwise
 //
 // SQLite runs in WAL mode with synchronous=FULL, so a finished write survives a loss of power, with one writing

@@ -198,7 +198,7 @@ func (v *rowsVerifier) entries(ctx context.Context) error {
 			read++
 			said, before, err := rowsOf(stored)
 			if err != nil {
-				return nil //nolint:nilerr // the chain is broken there, which is another's to say; its rows are explained by nobody
+				return nil //nolint:nilerr // verifying the chain reports this break; its rows stay unexplained
 			}
 			for _, s := range said {
 				if v.review == "" || s.table.review != "" &&

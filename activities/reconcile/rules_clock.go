@@ -327,5 +327,6 @@ func (a *Activities) toOwner(org string, r *policy.Rule, ids []string, emails ma
 		}
 		names = append(names, display.Terminal(id))
 	}
-	return fmt.Sprintf("The rule %q of organization %s (%s) holds for:\n%s\nWhat follows: %s.\nTo see why for one of them: %s PERSON", r.Name, org, display.Terminal(r.When), strings.Join(names, "\n"), a.consequence(r), display.Starter("explain", org))
+	return fmt.Sprintf("The rule %q of organization %s (%s) holds for:\n%s\nWhat follows: %s.\nTo see why for one of them: %s PERSON", r.Name, org, display.Terminal(r.When), strings.Join(names, "\n"),
+		a.consequence(r), display.Starter("explain", org))
 }

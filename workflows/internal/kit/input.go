@@ -42,7 +42,8 @@ func bodyOf(name string, raw converter.RawValue) ([]byte, error) {
 	if payload == nil {
 		return nil, Refuse("a JSON object is needed, nothing came")
 	}
-	if encoding := string(payload.GetMetadata()[converter.MetadataEncoding]); encoding != converter.MetadataEncodingJSON {
+	encoding := string(payload.GetMetadata()[converter.MetadataEncoding])
+	if encoding != converter.MetadataEncodingJSON {
 		return nil, Refuse("a JSON object is needed, this is %s", Bounded(encoding))
 	}
 	return payload.GetData(), tooLarge(name, raw)
