@@ -204,7 +204,8 @@ func (w *binder) filled(f filled, m *Mapping) []*Target {
 	key := fold(f.full)
 	w.fills[key] = append(w.fills[key], f.written)
 	l := w.lacking[key]
-	w.served[f.written] = w.served[f.written] || len(found) > 0 || l != nil && l.create && form.CheckGroup(l.name) == nil
+	w.served[f.written] = w.served[f.written] || len(found) > 0 ||
+		l != nil && l.create && form.CheckGroup(l.name) == nil
 	return found
 }
 

@@ -212,7 +212,8 @@ func (b *Bound) Shown(groupID string) bool { return b.names[groupID] != "" }
 
 // Sites lists the apps on sites that the read showed, by their resources, sorted.
 func (b *Bound) Sites() []access.Site {
-	return slices.SortedFunc(maps.Values(b.sites), func(a, b access.Site) int { return cmp.Compare(a.Resource, b.Resource) })
+	return slices.SortedFunc(maps.Values(b.sites),
+		func(a, b access.Site) int { return cmp.Compare(a.Resource, b.Resource) })
 }
 
 // Feeds lists the targets that a source group of this name gives or, were it there, would give, in order. It answers

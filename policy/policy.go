@@ -189,9 +189,9 @@ func (p *Policy) Hash() string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// TargetsNamed lists all that the policy names in full as a target, section by section, and repeats what several entries
-// name: mapped, ruled, granted, reviewed or protected. Globs over groups, and group targets with a star, are left out;
-// Bind finds the groups behind them.
+// TargetsNamed lists all that the policy names in full as a target, section by section, and repeats what several
+// entries name: mapped, ruled, granted, reviewed or protected. Globs over groups, and group targets with a star, are
+// left out; Bind finds the groups behind them.
 func (p *Policy) TargetsNamed() []access.Entitlement {
 	var all []access.Entitlement
 	for _, m := range p.Mappings {

@@ -128,7 +128,7 @@ func grantTarget(s string) (access.Entitlement, error) {
 	case strings.EqualFold(e.Group(), "org-admins"):
 		return "", fmt.Errorf("membership of %q no longer makes anybody an administrator; write %s", s, access.OrgAdmin)
 	case e.Kind() == access.KindGroup:
-		return e, form.CheckGroup(strings.TrimSpace(e.Group())) // Atlassian may have groups whose name ends with a space
+		return e, form.CheckGroup(strings.TrimSpace(e.Group())) // in Atlassian, a name may end with a space
 	}
 	return e, nil
 }

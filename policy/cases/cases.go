@@ -82,9 +82,9 @@ type Result struct {
 	Wrong []string `json:"wrong,omitempty"` // what was expected and what came, each in one line
 }
 
-// Try puts every case of a table that Read read to the policy, in order. It binds the policy to a made-up organization in
-// which all is there that the policy or a case names, and resolves each person as a run would. Limits, floors, consent
-// and what is held already are for runs, not for cases.
+// Try puts every case of a table that Read read to the policy, in order. It binds the policy to a made-up organization
+// in which all is there that the policy or a case names, and resolves each person as a run would. Limits, floors,
+// consent and what is held already are for runs, not for cases.
 func Try(p *policy.Policy, c *Table) []Result {
 	t := newTrial(p, c)
 	results := make([]Result, 0, len(c.Cases))
@@ -106,7 +106,8 @@ type trial struct {
 }
 
 func newTrial(p *policy.Policy, c *Table) *trial {
-	t := &trial{policy: p, org: newOrganization(p, c), blocked: map[string]string{}, parts: map[string][]condition.Part{}}
+	t := &trial{policy: p, org: newOrganization(p, c), blocked: map[string]string{},
+		parts: map[string][]condition.Part{}}
 	t.asIs, _ = policy.Bind(p, t.org.outline)
 	all := *p
 	all.Rules = slices.Clone(p.Rules)

@@ -27,9 +27,9 @@ const (
 	reminder = "write for example 2026-12-01T09:00:00Z, or 91d ago"
 )
 
-// Read reads a table of expected decisions in YAML or JSON, strictly; it reads no clock and knows no policy yet.
-// The error is of type policy.Errors and holds every problem found, up to MaxProblems, each with its place; name is the file's
-// name in it. A table has at most policy.MaxFile bytes and 5,000 cases.
+// Read reads a table of expected decisions in YAML or JSON, strictly; it reads no clock and knows no policy yet. The
+// error is of type policy.Errors and holds every problem found, up to MaxProblems, each with its place; name is the
+// file's name in it. A table has at most policy.MaxFile bytes and 5,000 cases.
 func Read(name string, data []byte) (*Table, error) {
 	if len(data) > policy.MaxFile {
 		return nil, strictyaml.Errors{{File: name,
@@ -421,8 +421,8 @@ func (r *reader) verdicts(into *[]RuleVerdict) strictyaml.Field {
 		}
 		r.Names(maxList, func(rule string, n, value *yaml.Node, where string) {
 			v := RuleVerdict{Rule: rule}
-			strictyaml.OneOf(r.Reader, &v.Verdict, policy.VerdictNo, policy.VerdictClosed, policy.VerdictUnknown, policy.VerdictWaits, policy.VerdictGrace,
-				policy.VerdictHolds)(value, where)
+			strictyaml.OneOf(r.Reader, &v.Verdict, policy.VerdictNo, policy.VerdictClosed, policy.VerdictUnknown,
+				policy.VerdictWaits, policy.VerdictGrace, policy.VerdictHolds)(value, where)
 			*into = append(*into, v)
 		})(n, path)
 	}
