@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/review"
 	"github.com/pressly/goose/v3"
 )
 
@@ -143,19 +144,19 @@ func (l *Ledger) ExplainOpenTasks(ctx context.Context, org, review string, stage
 	return l.explain(ctx, query, args)
 }
 
-func (l *Ledger) ExplainTasksOf(ctx context.Context, org, review string, stage int, reviewer string,
+func (l *Ledger) ExplainTasksOf(ctx context.Context, org, id string, stage int, reviewer string,
 	numbers []int) (string, error) {
-	query, args := tasksQuery(org, review, stage, names{reviewer: true, "id-" + reviewer: true}, numbers)
+	query, args := tasksQuery(org, id, stage, review.Names{reviewer: true, "id-" + reviewer: true}, numbers)
 	return l.explain(ctx, query, args)
 }
 
-func (l *Ledger) ExplainLeft(ctx context.Context, org, review string, stage int, reviewer string) (string, error) {
-	query, args := leftQuery(org, review, stage, names{reviewer: true, "id-" + reviewer: true})
+func (l *Ledger) ExplainLeft(ctx context.Context, org, id string, stage int, reviewer string) (string, error) {
+	query, args := leftQuery(org, id, stage, review.Names{reviewer: true, "id-" + reviewer: true})
 	return l.explain(ctx, query, args)
 }
 
-func (l *Ledger) ExplainSaid(ctx context.Context, org, review string, word ReviewWord) (string, error) {
-	query, args := saidQuery(org, review, 1, 1000, word, names{word.By: true, "id-" + word.By: true})
+func (l *Ledger) ExplainSaid(ctx context.Context, org, id string, word ReviewWord) (string, error) {
+	query, args := saidQuery(org, id, 1, 1000, word, review.Names{word.By: true, "id-" + word.By: true})
 	return l.explain(ctx, query, args)
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/review"
 )
 
 // putBack keeps the rows of a table that a condition chooses, lets something happen, and then puts them back as they
@@ -96,7 +97,7 @@ func TestAnOlderRowPutBackIsNotActedOn(t *testing.T) {
 				tell(t, l, spring, word(idCarol, remove, 1))
 				i := item(t, l, spring, 1)
 				i.Outcome = access.OutcomeOpen
-				require.NoError(t, l.Settle(t.Context(), org, spring, []ledger.Settlement{{Item: i,
+				require.NoError(t, l.Settle(t.Context(), org, spring, []review.Settlement{{Item: i,
 					Rule: &access.Ruling{Review: spring, Person: i.Person, Target: i.Target, Verdict: remove}}},
 					minutes(9)))
 				require.Len(t, state(t, l, ana).Rulings, 1)
@@ -234,7 +235,7 @@ func TestAnOlderRowPutBackIsNotActedOn(t *testing.T) {
 				require.NoError(t, err)
 			},
 			func(t *testing.T, l *ledger.Ledger) {
-				require.ErrorIs(t, hear(t, l, spring, word(idDan, keep, 1))[0].Err, ledger.ErrNotReviewer)
+				require.ErrorIs(t, hear(t, l, spring, word(idDan, keep, 1))[0].Err, review.ErrNotReviewer)
 			}},
 		{"review_links", "id = 'k'",
 			func(t *testing.T, l *ledger.Ledger) {
@@ -316,7 +317,7 @@ func TestWhatWasForgedIsDecidedAnew(t *testing.T) {
 		}},
 		"a ruling turned": {`UPDATE rulings SET verdict = 'keep'`, func(t *testing.T, l *ledger.Ledger) {
 			i := item(t, l, spring, 1)
-			require.NoError(t, l.Settle(t.Context(), org, spring, []ledger.Settlement{{Item: i,
+			require.NoError(t, l.Settle(t.Context(), org, spring, []review.Settlement{{Item: i,
 				Rule: &access.Ruling{Review: spring, Person: i.Person, Target: i.Target, Verdict: remove}}},
 				minutes(95)))
 			require.Equal(t, remove, state(t, l, i.Person).Rulings[0].Verdict)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/review"
 )
 
 // ErrConflict says that another request has the id already.
@@ -65,7 +66,7 @@ func complete(g *access.Grant) error {
 	case g.Duration <= 0:
 		return fmt.Errorf("it lasts %s: a grant lasts longer than nothing", g.Duration)
 	}
-	if isAddress(g.Person) {
+	if access.IsAddress(g.Person) {
 		if g.Email == "" {
 			g.Email = g.Person
 		}
@@ -75,26 +76,14 @@ func complete(g *access.Grant) error {
 	g.Requested, g.Start = cut(orNow(g.Requested)), cut(g.Start)
 	g.From, g.Until, g.RevokedAt = time.Time{}, time.Time{}, time.Time{}
 	if g.State == access.GrantGranted {
-		begin(g, g.Requested)
+		*g = review.Begin(*g, g.Requested)
 	}
 	return nil
-}
-
-// begin makes the grant a reason from the instant on, or from its later start.
-func begin(g *access.Grant, at time.Time) {
-	g.State, g.From = access.GrantGranted, at
-	if g.Start.After(at) {
-		g.From = g.Start
-	}
-	g.Until = g.From.Add(g.Duration.Std())
 }
 
 func sameRequest(a, b access.Grant) bool {
 	return a.Person == b.Person && a.Target.Same(b.Target) && a.By == b.By && a.Renews == b.Renews
 }
-
-// isAddress says that the text is an e-mail address and no account id.
-func isAddress(s string) bool { return strings.Contains(s, "@") }
 
 // Grant returns one grant, or ErrNotFound.
 func (l *Ledger) Grant(ctx context.Context, org, id string) (access.Grant, error) {

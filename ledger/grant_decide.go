@@ -8,28 +8,11 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/review"
 )
 
-// Why a decision on a grant is refused. Nothing but ErrTooLate changes the grant: that one ends it as expired.
-var (
-	ErrTooLate     = errors.New("the time to decide is over")
-	ErrNotApprover = errors.New("only the approvers that the request names may decide")
-	ErrSelf        = errors.New("nobody decides on a grant for themselves, or on one they asked for")
-	ErrAsker       = errors.New("it is not known which account asked for it, so that might be whoever decides: have it asked for again")
-	ErrRow         = errors.New("grants one after the other would be held for longer than the policy allows; approve it after a break, or deny it")
-	ErrCode        = errors.New("the code is not the one that this approver was sent for this grant, or it was used already")
-)
-
-// RestError says that an approved grant would begin too soon after another of the person's, or end too soon before one.
-type RestError struct {
-	Rest  access.Duration // that has to lie between two
-	Other access.Grant
-}
-
-func (e *RestError) Error() string {
-	return fmt.Sprintf("there must be %s between two grants, and grant %s is in force from %s to %s",
-		e.Rest, e.Other.ID, e.Other.From.Format(time.RFC3339), e.Other.Until.Format(time.RFC3339))
-}
+// ErrCode says that a decision was given with a code that does not count.
+var ErrCode = errors.New("the code is not the one that this approver was sent for this grant, or it was used already")
 
 // errGuess is ErrCode for a proof that was made with no code of the approver's: whoever may try such could find out a
 // code.
@@ -54,8 +37,8 @@ type Decision struct {
 // are compared by account id alone.
 //
 // The same approver repeating the same decision changes nothing and is no error. ErrNotFound: there is no such grant.
-// ErrNotOpen: it does not wait any more. ErrTooLate, ErrSelf, ErrAsker, ErrNotApprover, ErrRow, a *RestError and
-// ErrCode say why the decision does not count.
+// ErrNotOpen: it does not wait any more. ErrCode and the errors of review.MayDecide and review.Limit say why the
+// decision does not count; review.ErrTooLate, that it came after the deadline.
 func (l *Ledger) DecideGrant(ctx context.Context, org, id string, d Decision) (g access.Grant, decided bool,
 	err error) {
 	d.At = orNow(d.At)
@@ -69,13 +52,13 @@ func (l *Ledger) DecideGrant(ctx context.Context, org, id string, d Decision) (g
 		if g, err = w.grant(ctx, id); err != nil {
 			return err
 		}
-		if repeats(g, d) {
+		if review.Repeats(g, d.By, d.Approve) {
 			return nil
 		}
 		if g.State != access.GrantWaiting {
 			return fmt.Errorf("%w: it is %s", ErrNotOpen, g.State)
 		}
-		if late = undecided(g, d.At); late {
+		if late = review.Undecided(g, d.At); late {
 			g, err = w.expire(ctx, g, d.At)
 			return err
 		}
@@ -99,43 +82,19 @@ func (l *Ledger) DecideGrant(ctx context.Context, org, id string, d Decision) (g
 	}
 	if late && err == nil {
 		err = fmt.Errorf("ledger: %s grant %s for %s (organization %s): %w: it waited until %s",
-			verb, id, d.By, org, ErrTooLate, g.ApprovalDeadline.Format(time.RFC3339))
+			verb, id, d.By, org, review.ErrTooLate, g.ApprovalDeadline.Format(time.RFC3339))
 	}
 	return g, decided && err == nil, err
 }
 
-// undecided says that the grant waited for its approvals in vain.
-func undecided(g access.Grant, at time.Time) bool {
-	return g.State == access.GrantWaiting && !g.ApprovalDeadline.IsZero() && !at.Before(g.ApprovalDeadline)
-}
-
-// repeats says that the approver has decided so before.
-func repeats(g access.Grant, d Decision) bool {
-	if !d.Approve {
-		return g.State == access.GrantDenied && g.ClosedBy == d.By
-	}
-	return slices.ContainsFunc(g.Approvals, func(a access.Approval) bool { return a.By == d.By })
-}
-
 // mayDecide checks who decides and uses up the code.
 func (w *write) mayDecide(ctx context.Context, g access.Grant, d Decision) error {
-	if d.By == "" || d.By == g.Person || d.By == g.By {
-		return ErrSelf
+	asker, err := w.exists(ctx, `SELECT 1 FROM people WHERE org = ? AND id = ?`, w.org, g.By)
+	if err != nil {
+		return err
 	}
-	if !slices.Contains(g.Approvers, d.By) || isAddress(d.By) {
-		return ErrNotApprover
-	}
-	if d.Approve { // a request from before accounts were kept may name its asker by an address that nobody has any more
-		_, err := first(ctx, w.database, scanPerson, selectPerson+` WHERE org = ? AND id = ?`, w.org, g.By)
-		if errors.Is(err, ErrNotFound) {
-			return ErrAsker
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if !g.Codes {
-		return nil
+	if err := review.MayDecide(g, d.By, d.Approve, asker); err != nil || !g.Codes {
+		return err
 	}
 	where, args := ` WHERE org = ? AND grant_id = ? AND approver = ?`, []any{w.org, g.ID, d.By}
 	good, values := ` AND used = 0`, args
@@ -193,17 +152,16 @@ func (w *write) decide(ctx context.Context, g access.Grant, d Decision) (access.
 		fields["note"] = d.Note
 	}
 	if !d.Approve {
-		g.State, g.ClosedBy, g.ClosedWhy = access.GrantDenied, d.By, d.Note
-		return w.change(ctx, g, grantEntry(g, EntryGrantDenied, d.At, fields))
+		return w.change(ctx, review.Deny(g, d.By, d.Note), grantEntry(g, EntryGrantDenied, d.At, fields))
 	}
-	g.Approvals = append(g.Approvals, access.Approval{By: d.By, At: d.At, Note: d.Note})
+	g = review.Approve(g, access.Approval{By: d.By, At: cut(d.At), Note: d.Note})
 	entries := []Entry{grantEntry(g, EntryGrantApproved, d.At, fields)}
-	if consents(g) >= g.Needs {
-		begin(&g, cut(d.At))
-		if err := w.limitRow(ctx, &g, d.Same); err != nil {
+	if g.State == access.GrantGranted {
+		others, err := w.others(ctx, g, d.Same)
+		if err != nil {
 			return g, err
 		}
-		if err := w.rested(ctx, g, d.Same); err != nil {
+		if g, err = review.Limit(g, others); err != nil {
 			return g, err
 		}
 		entries = append(entries, grantedEntry(g, d.At))
@@ -211,63 +169,17 @@ func (w *write) decide(ctx context.Context, g access.Grant, d Decision) (access.
 	return w.change(ctx, g, entries...)
 }
 
-// limitRow ends a grant that begins now sooner, where others that were approved meanwhile are held before or after it
-// in a row.
-func (w *write) limitRow(ctx context.Context, g *access.Grant, same func(access.Entitlement) bool) error {
-	if g.MostInRow == 0 {
-		return nil
+// others are the person's grants of the same target that matter to whether a grant may begin.
+func (w *write) others(ctx context.Context, g access.Grant, same func(access.Entitlement) bool) ([]access.Grant,
+	error) {
+	reach := review.Reach(g)
+	if reach == 0 {
+		return nil, nil
 	}
-	others, err := w.others(ctx, *g, access.RowReach(g.MostInRow), same)
-	if err != nil {
-		return err
-	}
-	room := access.RowRoom(g.From, g.MostInRow, others).Truncate(time.Second)
-	if room < time.Second {
-		return fmt.Errorf("%w: %s at most", ErrRow, g.MostInRow)
-	}
-	if room < g.Duration.Std() {
-		g.Duration, g.Until = access.Duration(room), g.From.Add(room)
-		g.Limit = fmt.Sprintf("no more is left of %s in a row", g.MostInRow)
-	}
-	return nil
-}
-
-// rested refuses a grant that begins now within the rest before or after another, that was approved meanwhile or has
-// lasted longer.
-func (w *write) rested(ctx context.Context, g access.Grant, same func(access.Entitlement) bool) error {
-	if g.Rest == 0 {
-		return nil
-	}
-	others, err := w.others(ctx, g, g.Rest.Std(), same)
-	if err != nil {
-		return err
-	}
-	for _, other := range others {
-		if other.Disturbs(g.From, g.Until, g.Rest.Std()) {
-			return &RestError{g.Rest, other}
-		}
-	}
-	return nil
-}
-
-// others are the person's grants of the same target that end after a span before the grant, or later.
-func (w *write) others(ctx context.Context, g access.Grant, before time.Duration,
-	same func(access.Entitlement) bool) ([]access.Grant, error) {
-	all, err := w.near(ctx, w.org, g.Person, g.From.Add(-before))
+	all, err := w.near(ctx, w.org, g.Person, g.From.Add(-reach))
 	return slices.DeleteFunc(all, func(is access.Grant) bool {
 		return is.ID == g.ID || !is.Target.Same(g.Target) && (same == nil || !same(is.Target))
 	}), err
-}
-
-// consents counts the accounts that approved. What is still written as an address is nobody's.
-func consents(g access.Grant) int {
-	by := map[string]bool{}
-	for _, a := range g.Approvals {
-		if !isAddress(a.By) {
-			by[a.By] = true
-		}
-	}
-	return len(by)
 }
 
 // change saves the grant and adds what happened to it to the chain.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/review"
 	"github.com/stretchr/testify/require"
 )
 
@@ -59,24 +60,18 @@ func TestDecisionsOnAGrant(t *testing.T) {
 			{say(idDan, true), ledger.ErrNotOpen, false, access.GrantDenied},
 		}, []string{"grant-approved", "grant-denied"}},
 		{"too late", nil, []step{
-			{late, ledger.ErrTooLate, false, access.GrantExpired},
+			{late, review.ErrTooLate, false, access.GrantExpired},
 			{say(idCarol, true), ledger.ErrNotOpen, false, access.GrantExpired},
 		}, []string{"grant-expired"}},
 		{"a stranger", nil, []step{
-			{say("eve@acme.example", true), ledger.ErrNotApprover, false, access.GrantWaiting},
-			{say("eve@acme.example", false), ledger.ErrNotApprover, false, access.GrantWaiting},
-			{say("carol@acme.example", true), ledger.ErrNotApprover, false, access.GrantWaiting},
-			{say("", true), ledger.ErrSelf, false, access.GrantWaiting},
+			{say("eve@acme.example", true), review.ErrNotApprover, false, access.GrantWaiting},
+			{say("eve@acme.example", false), review.ErrNotApprover, false, access.GrantWaiting},
+			{say("carol@acme.example", true), review.ErrNotApprover, false, access.GrantWaiting},
+			{say("", true), review.ErrSelf, false, access.GrantWaiting},
 			{say(idCarol, true), nil, true, access.GrantGranted},
 		}, []string{"grant-approved", "grant-granted"}},
-		{"for oneself", func(g *access.Grant) { g.Approvers = append(g.Approvers, idBo, g.Email, g.Person) }, []step{
-			{say("id-00001", true), ledger.ErrSelf, false, access.GrantWaiting},
-			{say("person.00001@acme.example", true), ledger.ErrNotApprover, false, access.GrantWaiting},
-			{say(idBo, true), ledger.ErrSelf, false, access.GrantWaiting},
-			{say(idBo, false), ledger.ErrSelf, false, access.GrantWaiting},
-		}, nil},
 		{"asked for by nobody knows whom", func(g *access.Grant) { g.By = "carol@acme.example" }, []step{
-			{say(idCarol, true), ledger.ErrAsker, false, access.GrantWaiting},
+			{say(idCarol, true), review.ErrAsker, false, access.GrantWaiting},
 			{say(idCarol, false), nil, true, access.GrantDenied},
 		}, []string{"grant-denied"}},
 	} {
@@ -124,53 +119,6 @@ func TestAGrantBeginsWhenItIsGrantedOrLater(t *testing.T) {
 	})
 }
 
-func TestConsentsOfAddressesDoNotCount(t *testing.T) {
-	t.Parallel()
-	both(t, func(t *testing.T, l *ledger.Ledger) {
-		g := asked("g1")
-		// from before accounts were kept
-		g.Needs, g.Approvals = 2, []access.Approval{{By: "carol@acme.example", At: noon}}
-		request(t, l, g)
-		_, decided, err := l.DecideGrant(t.Context(), org, "g1", say(idCarol, true))
-		require.NoError(t, err)
-		require.False(t, decided, "that may have been carol")
-		_, decided, err = l.DecideGrant(t.Context(), org, "g1", say(idDan, true))
-		require.NoError(t, err)
-		require.True(t, decided)
-	})
-}
-
-// TestApprovalsOneAfterTheOtherKeepToTheLimit: several requests wait, and are approved each when the other is over.
-func TestApprovalsOneAfterTheOtherKeepToTheLimit(t *testing.T) {
-	t.Parallel()
-	both(t, func(t *testing.T, l *ledger.Ledger) {
-		for _, id := range []string{"g1", "g2", "g3"} {
-			g := asked(id)
-			g.Duration, g.MostInRow, g.ApprovalDeadline = access.Duration(4*time.Hour), access.Duration(6*time.Hour),
-				noon.Add(24*time.Hour)
-			request(t, l, g)
-		}
-		approve := func(id string, at time.Time) (access.Grant, error) {
-			d := say(idCarol, true)
-			d.At = at
-			g, _, err := l.DecideGrant(t.Context(), org, id, d)
-			return g, err
-		}
-		first, err := approve("g1", noon)
-		require.NoError(t, err)
-		require.Equal(t, noon.Add(4*time.Hour), first.Until.UTC())
-		second, err := approve("g2", noon.Add(4*time.Hour))
-		require.NoError(t, err)
-		require.Equal(t, noon.Add(6*time.Hour), second.Until.UTC())
-		require.Contains(t, second.Limit, "6h0m0s in a row")
-		_, err = approve("g3", noon.Add(6*time.Hour))
-		require.ErrorIs(t, err, ledger.ErrRow)
-		third, err := approve("g3", noon.Add(7*time.Hour))
-		require.NoError(t, err, "after a break")
-		require.Equal(t, noon.Add(11*time.Hour), third.Until.UTC())
-	})
-}
-
 // TestApprovalsKeepToTheLimitByEveryName: one group goes by two names, and requests wait under both.
 func TestApprovalsKeepToTheLimitByEveryName(t *testing.T) {
 	t.Parallel()
@@ -201,7 +149,7 @@ func TestApprovalsKeepToTheLimitByEveryName(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, noon.Add(8*time.Hour), other.Until.UTC(), "another target is none of its business")
 		_, err = approve("g3", noon.Add(6*time.Hour))
-		require.ErrorIs(t, err, ledger.ErrRow)
+		require.ErrorIs(t, err, review.ErrRow)
 	})
 }
 
@@ -229,7 +177,7 @@ func TestApprovalsKeepToTheRest(t *testing.T) {
 		require.NoError(t, err)
 		for _, at := range []time.Duration{time.Hour, 4 * time.Hour, 6*time.Hour - time.Second} {
 			_, err := approve("g2", noon.Add(at))
-			rest, is := errors.AsType[*ledger.RestError](err)
+			rest, is := errors.AsType[*review.RestError](err)
 			require.True(t, is, "%s later: %v", at, err)
 			require.Equal(t, "g1", rest.Other.ID)
 			still, err := l.Grant(t.Context(), org, "g2")
@@ -240,7 +188,7 @@ func TestApprovalsKeepToTheRest(t *testing.T) {
 		_, err = approve("ahead", noon)
 		require.NoError(t, err, "it begins long after")
 		_, err = approve("g2", noon.Add(6*time.Hour))
-		_, is := errors.AsType[*ledger.RestError](err)
+		_, is := errors.AsType[*review.RestError](err)
 		require.True(t, is, "another is to begin an hour after its end")
 		_, err = approve("g2", noon.Add(17*time.Hour))
 		require.NoError(t, err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/review"
 )
 
 // ExpireGrant ends a waiting grant as expired once the time to decide is over, and returns it. Every other grant stays
@@ -13,7 +14,7 @@ import (
 func (l *Ledger) ExpireGrant(ctx context.Context, org, id string, at time.Time) (g access.Grant, err error) {
 	at = orNow(at)
 	err = l.write(ctx, org, "expire grant "+id, func(w *write) error {
-		if g, err = w.grant(ctx, id); err == nil && undecided(g, at) {
+		if g, err = w.grant(ctx, id); err == nil && review.Undecided(g, at) {
 			g, err = w.expire(ctx, g, at)
 		}
 		return err

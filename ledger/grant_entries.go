@@ -18,7 +18,7 @@ func grantEntry(g access.Grant, kind string, at time.Time, fields map[string]any
 
 // accountID is the account id, or nothing while an address stands in its place: the chain holds none.
 func accountID(person string) string {
-	if isAddress(person) {
+	if access.IsAddress(person) {
 		return ""
 	}
 	return person
@@ -27,7 +27,7 @@ func accountID(person string) string {
 // typedBy is the name that somebody typed, unless it is the address of the grant's own person.
 func typedBy(g access.Grant, name string) string {
 	if name != "" && (strings.EqualFold(name, g.Email) || strings.EqualFold(name, g.Person)) {
-		if isAddress(g.Person) {
+		if access.IsAddress(g.Person) {
 			return "the person"
 		}
 		return g.Person

@@ -10,6 +10,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/review"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 )
@@ -96,7 +97,7 @@ func (s step) send(t *testing.T, r *rapid.T, l *ledger.Ledger, org string, g acc
 	case "approve", "deny":
 		_, _, err = l.DecideGrant(t.Context(), org, g.ID,
 			ledger.Decision{By: s.by, Approve: s.act == "approve", At: s.at})
-		for _, refusal := range []error{ledger.ErrNotOpen, ledger.ErrTooLate, ledger.ErrNotApprover} {
+		for _, refusal := range []error{ledger.ErrNotOpen, review.ErrTooLate, review.ErrNotApprover} {
 			if errors.Is(err, refusal) {
 				err = nil
 			}

@@ -108,7 +108,7 @@ func moveGrants(ctx context.Context, d database) error {
 			return err
 		}
 		of := func(name string) string {
-			if name != "" && !isAddress(r.person) && strings.EqualFold(name, r.email) {
+			if name != "" && !access.IsAddress(r.person) && strings.EqualFold(name, r.email) {
 				return r.person // whoever has that address by now
 			}
 			return owner.of(r.org, name)

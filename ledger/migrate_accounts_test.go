@@ -9,6 +9,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/review"
 	"github.com/stretchr/testify/require"
 )
 
@@ -57,7 +58,7 @@ func TestOpenMakesAccountsOfTheAddressesInGrants(t *testing.T) {
 		return g, err
 	}
 	_, err = decide("waits", "twin@acme.example", "", true)
-	require.ErrorIs(t, err, ledger.ErrNotApprover, "an address is nobody's")
+	require.ErrorIs(t, err, review.ErrNotApprover, "an address is nobody's")
 	g, err := decide("waits", idCarol, "", true)
 	require.NoError(t, err)
 	require.Len(t, g.Approvals, 1, "she approved before")
@@ -65,9 +66,9 @@ func TestOpenMakesAccountsOfTheAddressesInGrants(t *testing.T) {
 	require.NoError(t, err, "codes that were sent before count")
 	require.Equal(t, access.GrantGranted, g.State)
 	_, err = decide("own", "id-00001", "", true)
-	require.ErrorIs(t, err, ledger.ErrSelf)
+	require.ErrorIs(t, err, review.ErrSelf)
 	_, err = decide("helpdesk", idCarol, "", true)
-	require.ErrorIs(t, err, ledger.ErrAsker)
+	require.ErrorIs(t, err, review.ErrAsker)
 	_, err = l.EndGrant(t.Context(), org, "open", idBo, "done", noon.Add(time.Hour))
 	require.NoError(t, err)
 	sound(t, l)

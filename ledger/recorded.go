@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/castellan-io/castellan/access"
 )
 
 // recordedTable is a table whose rows the chain vouches for: whatever writes to it says so before by [write.touch], and
@@ -346,7 +348,7 @@ func (s saidRow) item() []string {
 }
 
 func keyPart(part string) string {
-	if !isAddress(part) {
+	if !access.IsAddress(part) {
 		return part
 	}
 	return hiddenKey + digest(part)

@@ -63,7 +63,7 @@ func (w *write) changeReview(ctx context.Context, id string, change func(*access
 
 // Review returns one review, or ErrNotFound.
 func (l *Ledger) Review(ctx context.Context, org, id string) (access.Review, error) {
-	r, err := review(ctx, l.reads, org, id)
+	r, err := readReview(ctx, l.reads, org, id)
 	return r, reading(err, "review "+id, org)
 }
 
@@ -84,10 +84,10 @@ func (l *Ledger) Reviews(ctx context.Context, org, campaign, after string, limit
 }
 
 func (w *write) review(ctx context.Context, id string) (access.Review, error) {
-	return review(ctx, w.database, w.org, id)
+	return readReview(ctx, w.database, w.org, id)
 }
 
-func review(ctx context.Context, d database, org, id string) (access.Review, error) {
+func readReview(ctx context.Context, d database, org, id string) (access.Review, error) {
 	return first(ctx, d, scanReview, selectReview+` WHERE org = ? AND id = ?`, org, id)
 }
 

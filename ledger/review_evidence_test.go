@@ -45,13 +45,13 @@ func TestEvidenceIsKeptInPieces(t *testing.T) {
 		for n := range 2 {
 			r, err := l.EndReview(t.Context(), org, spring, access.ReviewDone, "sha256:head", 12, minutes(50+n).Add(99))
 			require.NoError(t, err)
-			require.Equal(t, r, review(t, l, spring))
+			require.Equal(t, r, storedReview(t, l, spring))
 			require.Equal(t, []any{access.ReviewDone, minutes(50), "sha256:head", 12},
 				[]any{r.State, r.Ended, r.Head, r.Lines})
 		}
 		_, err = l.EndReview(t.Context(), org, spring, access.ReviewCancelled, "", 0, minutes(60))
 		require.NoError(t, err)
-		require.Equal(t, access.ReviewDone, review(t, l, spring).State, "it is over")
+		require.Equal(t, access.ReviewDone, storedReview(t, l, spring).State, "it is over")
 		save(0, "a late repeat")
 		require.Equal(t, []string{"second 0", "second 1"}, pack(), "its head is in the chain")
 		entries := entries(t, l, 1)

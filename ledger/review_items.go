@@ -384,21 +384,8 @@ func lastQuery(org, campaign string, people []string) (string, []any) {
 	return `SELECT person, target, review, verdict, by_whom, by_email, at, held FROM review_last WHERE ` + where, args
 }
 
-// LastDecision is how an item ended, and for which reasons it was held then, as HeldFor writes them.
+// LastDecision is how an item ended, and for which reasons it was held then, as review.HeldFor writes them.
 type LastDecision struct {
 	access.PastDecision
 	Held string
-}
-
-// HeldFor is for which reasons an item is held, in a form to compare.
-func HeldFor(i access.Item) string {
-	var reasons []string
-	for _, r := range i.Reasons {
-		reasons = append(reasons, string(r.Kind)+"\n"+r.Name+"\n"+r.Source)
-	}
-	owned := "foreign"
-	if i.Owned {
-		owned = "owned"
-	}
-	return owned + "\n" + strings.Join(reasons, "\n\n")
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/review"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 )
@@ -192,7 +193,7 @@ func (w *world) carry(n int) {
 	require.NoError(w.r, err)
 	if i := some[0]; i.Verdict == remove {
 		i.Outcome = access.OutcomeOpen
-		require.NoError(w.r, w.l.Settle(w.t.Context(), w.org, spring, []ledger.Settlement{{Item: i}}, noon))
+		require.NoError(w.r, w.l.Settle(w.t.Context(), w.org, spring, []review.Settlement{{Item: i}}, noon))
 		w.m.items[n].open = true
 	}
 }

@@ -3,10 +3,9 @@ package ledger
 import (
 	"context"
 	"maps"
-	"slices"
-	"strings"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/review"
 )
 
 // ReviewNames returns the accounts for which addresses stand in a review, by address in the form in which they compare
@@ -59,21 +58,21 @@ func (l *Ledger) NameReviewers(ctx context.Context, org, review string, accounts
 	})
 }
 
-// voicesOf are all names by which the log of a review may know an account: its id, and what it went by in a review from
+// namesOf are all names by which the log of a review may know an account: its id, and what it went by in a review from
 // before reviewers were accounts.
-func (w *write) voicesOf(ctx context.Context, review, account string) (names, error) {
+func (w *write) namesOf(ctx context.Context, id, account string) (review.Names, error) {
+	known := review.NamesOf(account)
 	if account == "" {
-		return names{}, nil
+		return known, nil
 	}
-	known := names{account: true, strings.ToLower(account): true}
 	var keys [][]any
 	err := w.each(ctx, func(row scanner) error {
 		var written string
 		err := row.Scan(&written)
 		known[written] = true
-		keys = append(keys, []any{review, written})
+		keys = append(keys, []any{id, written})
 		return err
-	}, `SELECT written FROM review_names WHERE org = ? AND review = ? AND account = ?`, w.org, review, account)
+	}, `SELECT written FROM review_names WHERE org = ? AND review = ? AND account = ?`, w.org, id, account)
 	if err != nil {
 		return nil, err
 	}
@@ -83,11 +82,3 @@ func (w *write) voicesOf(ctx context.Context, review, account string) (names, er
 	}
 	return known, err
 }
-
-// names are all that one person goes by, in lower case, and account ids as they are too.
-type names map[string]bool
-
-func (n names) has(name string) bool { return name != "" && n[strings.ToLower(name)] }
-
-// list is the names as arguments of a statement.
-func (n names) list() []string { return slices.Collect(maps.Keys(n)) }

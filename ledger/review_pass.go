@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"github.com/castellan-io/castellan/review"
 )
 
 // SaveReviewCode keeps the hash of a code that a reviewer is sent.
@@ -30,13 +32,13 @@ type Pass struct {
 
 // admit checks a pass. A code that was given as it is counts once: it may have been read on the way. A proof counts
 // once too, so that nobody repeats an old word; spent says that it counted before.
-func (w *write) admit(ctx context.Context, review string, by names, p Pass, at time.Time) (spent bool, err error) {
+func (w *write) admit(ctx context.Context, id string, by review.Names, p Pass, at time.Time) (spent bool, err error) {
 	if p.Trusted {
 		return false, nil
 	}
-	who, args := in("reviewer", by.list())
+	who, args := in("reviewer", by.List())
 	where := ` WHERE org = ? AND review = ? AND ` + who
-	args = append([]any{w.org, review}, args...)
+	args = append([]any{w.org, id}, args...)
 	switch {
 	case p.Proof != "":
 		hashes, err := collect(ctx, w.database,
@@ -48,20 +50,20 @@ func (w *write) admit(ctx context.Context, review string, by names, p Pass, at t
 		for _, hash := range hashes {
 			if p.Proves(hash) {
 				n, err := w.exec(ctx, `INSERT INTO review_proofs (org, review, proof, at) VALUES (?, ?, ?, ?) ON CONFLICT (org, review, proof) DO NOTHING`,
-					w.org, review, p.Proof, instant(at))
+					w.org, id, p.Proof, instant(at))
 				return n == 0, err
 			}
 		}
 		known, err := w.proven(ctx, `SELECT COUNT(*) FROM review_proofs WHERE org = ? AND review = ? AND proof = ?`,
-			review, p.Proof)
+			id, p.Proof)
 		if err != nil {
 			return false, err
 		}
-		for _, name := range by.list() {
+		for _, name := range by.List() {
 			if known {
 				break
 			}
-			if err := w.guessed(ctx, BurntCode{Org: w.org, Review: review, Name: name}, "", at); err != nil {
+			if err := w.guessed(ctx, BurntCode{Org: w.org, Review: id, Name: name}, "", at); err != nil {
 				return false, err
 			}
 		}
@@ -129,11 +131,11 @@ func (l *Ledger) RevokeReviewLinks(ctx context.Context, org, review, reviewer st
 	err = l.write(ctx, org, "revoke links of review "+review, func(w *write) error {
 		where, args := ` WHERE org = ? AND review = ?`, []any{org, review}
 		if reviewer != "" {
-			known, err := w.voicesOf(ctx, review, reviewer)
+			known, err := w.namesOf(ctx, review, reviewer)
 			if err != nil {
 				return err
 			}
-			who, values := in("reviewer", known.list())
+			who, values := in("reviewer", known.List())
 			where, args = where+` AND `+who, append(args, values...)
 		}
 		if err := w.touchDoubtedWhere(ctx, tableLinks,

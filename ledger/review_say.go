@@ -4,19 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
-)
-
-// Why what a reviewer says is refused as a whole.
-var (
-	ErrNotReviewer = errors.New("nobody of this name is asked about anything in this stage of the review")
-	ErrReviewOver  = errors.New("deciding is over")
+	"github.com/castellan-io/castellan/review"
 )
 
 // ReviewWord is something that one reviewer says about items.
@@ -70,21 +63,21 @@ type RefusedWord struct {
 // which everything was said before changes nothing, also when its repeat comes late: after something else was said, or
 // when nobody may decide any more. Of several reviewers who say different things of one item in one stage, a removal
 // counts (access.Stricter).
-func (l *Ledger) Say(ctx context.Context, org, review string, words []ReviewWord) ([]ReviewSaid, error) {
+func (l *Ledger) Say(ctx context.Context, org, id string, words []ReviewWord) ([]ReviewSaid, error) {
 	var said []ReviewSaid
-	err := l.write(ctx, org, "record what was said in review "+review, func(w *write) error {
+	err := l.write(ctx, org, "record what was said in review "+id, func(w *write) error {
 		said = make([]ReviewSaid, len(words))
-		r, err := w.review(ctx, review)
+		r, err := w.review(ctx, id)
 		if err != nil {
 			return err
 		}
-		last, err := w.lastEvent(ctx, review)
+		last, err := w.lastEvent(ctx, id)
 		if err != nil {
 			return err
 		}
-		by := make([]names, len(words))
+		by := make([]review.Names, len(words))
 		for i, word := range words {
-			if by[i], err = w.voicesOf(ctx, review, word.By); err != nil {
+			if by[i], err = w.namesOf(ctx, id, word.By); err != nil {
 				return err
 			}
 			if err := w.say(ctx, r, last, word, by[i], &said[i]); err != nil {
@@ -97,7 +90,7 @@ func (l *Ledger) Say(ctx context.Context, org, review string, words []ReviewWord
 }
 
 // say records one word. Last is the log's end before the words that came with it.
-func (w *write) say(ctx context.Context, r access.Review, last int, word ReviewWord, known names,
+func (w *write) say(ctx context.Context, r access.Review, last int, word ReviewWord, known review.Names,
 	said *ReviewSaid) (err error) {
 	word.At = cut(orNow(word.At))
 	t := telling{write: w, review: r, word: word, names: known, said: said}
@@ -112,15 +105,15 @@ func (w *write) say(ctx context.Context, r access.Review, last int, word ReviewW
 	return err
 }
 
-// refuses says that an error refuses a word as a whole.
+// refuses reports whether an error refuses a word as a whole.
 func refuses(err error) bool {
-	return errors.Is(err, ErrNotReviewer) || errors.Is(err, ErrReviewOver) || errors.Is(err, ErrCode)
+	return errors.Is(err, review.ErrNotReviewer) || errors.Is(err, review.ErrOver) || errors.Is(err, ErrCode)
 }
 
 // hear records the word, or says why it is refused as a whole.
 func (t *telling) hear(ctx context.Context) (err error) {
-	if t.review.State != access.ReviewOpen {
-		return fmt.Errorf("%w: the review is %s", ErrReviewOver, t.review.State)
+	if err := review.Takes(t.review); err != nil {
+		return err
 	}
 	if t.tasks, err = t.tasksOf(ctx, t.review, t.names, t.word.Lines); err != nil {
 		return err
@@ -131,7 +124,7 @@ func (t *telling) hear(ctx context.Context) (err error) {
 			return err
 		}
 		if len(others) == 0 {
-			return ErrNotReviewer
+			return review.ErrNotReviewer
 		}
 	}
 	spent, wrong := t.admit(ctx, t.review.ID, t.names, t.word.Pass, t.word.At)
@@ -142,20 +135,13 @@ func (t *telling) hear(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	var n news
-	switch t.word.Kind {
-	case access.EventDecided:
-		n = t.decide(found)
-	case access.EventReopened:
-		n = t.reopen(found)
-	case access.EventDelegated:
-		n, err = t.delegate(ctx, found)
-	default:
-		n = t.comment(found)
+	if t.word.Kind == access.EventDelegated {
+		if t.to, err = t.namesOf(ctx, t.review.ID, t.word.To); err != nil {
+			return err
+		}
 	}
+	n := t.listen(found)
 	switch {
-	case err != nil:
-		return err
 	case wrong != nil && (len(n.events) > 0 || len(t.said.Repeated) == 0):
 		return wrong
 	case spent:
@@ -168,7 +154,7 @@ func (t *telling) hear(ctx context.Context) (err error) {
 // saidBefore are the entries of the log that this very word may have left, by item: what its reviewer said at the same
 // instant, up to the entry last; of comments, in the same stage.
 func (w *write) saidBefore(ctx context.Context, r access.Review, last int, word ReviewWord,
-	by names) (map[int][]access.ReviewEvent, error) {
+	by review.Names) (map[int][]access.ReviewEvent, error) {
 	before := map[int][]access.ReviewEvent{}
 	query, args := saidQuery(w.org, r.ID, r.Stage, last, word, by)
 	return before, w.each(ctx, func(row scanner) error {
@@ -179,29 +165,18 @@ func (w *write) saidBefore(ctx context.Context, r access.Review, last int, word 
 	}, query, args...)
 }
 
-func saidQuery(org, review string, stage, last int, word ReviewWord, by names) (string, []any) {
-	who, args := in("by_whom", by.list())
+func saidQuery(org, id string, stage, last int, word ReviewWord, by review.Names) (string, []any) {
+	who, args := in("by_whom", by.List())
 	query := `SELECT n, verdict, to_whom, body FROM review_events WHERE ` + byPerson + ` AND ` + who + ` AND kind = ?`
-	args = append(append([]any{org, review}, args...), word.Kind)
+	args = append(append([]any{org, id}, args...), word.Kind)
 	if word.Kind == access.EventCommented {
 		return query + ` AND stage = ?`, append(args, stage)
 	}
 	return query + ` AND at = ? AND seq <= ?`, append(args, instant(word.At), last)
 }
 
-// told says that this very word was recorded of the item before.
-func (t *telling) told(n int) bool {
-	line := t.of(n)
-	return slices.ContainsFunc(t.before[n], func(e access.ReviewEvent) bool {
-		switch t.word.Kind {
-		case access.EventDecided:
-			return e.Verdict == line.Verdict && e.Text == line.Comment
-		case access.EventDelegated:
-			return e.To == t.word.To && e.Text == line.Comment
-		}
-		return e.Text == line.Comment
-	})
-}
+// told reports whether this very word was recorded of the item before.
+func (t *telling) told(n int) bool { return t.of(n).In(t.before[n]) }
 
 // repeats answers a word that would be refused now as the repeat that it is, if it was recorded before.
 func (t *telling) repeats(refusal error) {
@@ -233,9 +208,8 @@ func numbersOf(lines []ItemWord) []int {
 
 // ownTask is a task of the reviewer who speaks.
 type ownTask struct {
-	access.Task
-	verdict access.Verdict
-	names   []string // all by which they are asked of the item
+	review.Asked
+	names []string // all by which they are asked of the item
 }
 
 // meant are the items that the word is about, and of which the reviewer is asked.
@@ -298,7 +272,7 @@ func (t *telling) listed() (numbers []int) {
 // before.
 func (t *telling) filtered() (numbers []int) {
 	for n, task := range t.tasks {
-		if !t.word.All.Undecided || task.verdict == "" {
+		if !t.word.All.Undecided || task.Verdict == "" {
 			numbers = append(numbers, n)
 		}
 	}
@@ -343,7 +317,8 @@ type telling struct {
 	*write
 	review access.Review
 	word   ReviewWord
-	names  names
+	names  review.Names
+	to     review.Names // of whom something is handed to
 	before map[int][]access.ReviewEvent
 	tasks  map[int]ownTask
 	said   *ReviewSaid
@@ -351,140 +326,43 @@ type telling struct {
 
 // news is what a word changes.
 type news struct {
-	items  []access.Item // of which something else is said now
+	items  []review.Said // of which something else is said now
 	give   []access.Task
 	drop   []ownTask
 	events []access.ReviewEvent // one for each item
 }
 
 // of is what the word says of one item.
-func (t *telling) of(n int) ItemWord {
+func (t *telling) of(n int) review.Word {
 	line := ItemWord{N: n}
 	if at := slices.IndexFunc(t.word.Lines, func(line ItemWord) bool { return line.N == n }); at >= 0 {
 		line = t.word.Lines[at]
 	}
-	line.Verdict, line.Comment = cmp.Or(line.Verdict, t.word.Verdict), clean(cmp.Or(line.Comment, t.word.Comment))
-	return line
+	return review.Word{
+		Kind: t.word.Kind, Stage: t.review.Stage, By: t.names, Email: t.word.ByEmail, Via: t.word.Via,
+		Verdict: cmp.Or(line.Verdict, t.word.Verdict), Comment: clean(cmp.Or(line.Comment, t.word.Comment)),
+		Version: line.Version, To: t.word.To, ToEmail: t.word.ToEmail, ToNames: t.to, At: t.word.At,
+	}
 }
 
-// event is the log's entry of the word on one item.
-func (t *telling) event(i access.Item) access.ReviewEvent {
-	t.said.Applied = append(t.said.Applied, i.N)
-	line := t.of(i.N)
-	e := access.ReviewEvent{
-		At: t.word.At, Kind: t.word.Kind, By: t.voice(i), ByEmail: t.word.ByEmail, Via: t.word.Via, Item: i.N,
-		Stage: t.review.Stage, Text: line.Comment,
-	}
-	switch t.word.Kind {
-	case access.EventDecided:
-		e.Verdict = line.Verdict
-	case access.EventDelegated:
-		e.To, e.ToEmail = t.word.To, t.word.ToEmail
-	}
-	return e
-}
-
-// voice is the name by which the reviewer speaks of an item: their account, or what they went by when they spoke of it
-// before, so that the log and the item go on to agree.
-func (t *telling) voice(i access.Item) string {
-	if at := t.own(i); at >= 0 {
-		return i.Said[at].By
-	}
-	return t.tasks[i.N].Reviewer
-}
-
-func (t *telling) decide(found []access.Item) (n news) {
+// listen is what the word comes to, item by item.
+func (t *telling) listen(found []access.Item) (n news) {
 	for _, i := range found {
-		line := t.of(i.N)
-		one := access.Said{Stage: t.review.Stage, By: t.voice(i), Email: t.word.ByEmail, Verdict: line.Verdict,
-			Comment: line.Comment, At: t.word.At}
-		at := t.own(i)
-		if at >= 0 && i.Said[at].Verdict == one.Verdict && (one.Comment == "" || one.Comment == i.Said[at].Comment) {
+		task, word := t.tasks[i.N], t.of(i.N)
+		said := review.Say(i, task.Asked, word)
+		switch {
+		case said.Refused != "":
+			t.refuse(i.N, said.Refused)
+			continue
+		case said.Repeated:
 			t.said.Repeated = append(t.said.Repeated, i.N)
 			continue
+		case word.Changes():
+			n.items = append(n.items, said)
+		case word.Kind == access.EventDelegated:
+			n.give, n.drop = append(n.give, said.Give), append(n.drop, task)
 		}
-		switch {
-		case one.Verdict != access.VerdictKeep && one.Verdict != access.VerdictRemove:
-			t.refuse(i.N, fmt.Sprintf("%q is no verdict: write keep or remove", one.Verdict))
-			continue
-		case line.Version != nil && *line.Version != i.Version:
-			t.refuse(i.N, "more was said of it since you saw it; look at it again")
-			continue
-		}
-		if at >= 0 {
-			i.Said[at] = one
-		} else {
-			i.Said = append(i.Said, one)
-		}
-		slices.SortStableFunc(i.Said, func(a,
-			b access.Said) int {
-			return cmp.Or(cmp.Compare(a.Stage, b.Stage), strings.Compare(a.By, b.By))
-		})
-		if v, _ := verdictOf(i.Said); i.Outcome != "" && v != i.Verdict {
-			t.refuse(i.N, carriedOut)
-			continue
-		}
-		n.items, n.events = append(n.items, i), append(n.events, t.event(i))
-	}
-	return n
-}
-
-const carriedOut = "it is being carried out already"
-
-// own is where in what was said of an item the reviewer's own word of this stage stands; -1 when they said nothing.
-func (t *telling) own(i access.Item) int {
-	return slices.IndexFunc(i.Said, func(s access.Said) bool { return s.Stage == t.review.Stage && t.names.has(s.By) })
-}
-
-func (t *telling) reopen(found []access.Item) (n news) {
-	for _, i := range found {
-		at := t.own(i)
-		switch {
-		case at < 0:
-			t.said.Repeated = append(t.said.Repeated, i.N)
-			continue
-		case i.Outcome != "":
-			t.refuse(i.N, carriedOut)
-			continue
-		}
-		e := t.event(i)
-		i.Said = slices.Delete(i.Said, at, at+1)
-		n.items, n.events = append(n.items, i), append(n.events, e)
-	}
-	return n
-}
-
-// delegate hands the reviewer's items on, those of which they have said nothing.
-func (t *telling) delegate(ctx context.Context, found []access.Item) (n news, err error) {
-	to, err := t.voicesOf(ctx, t.review.ID, t.word.To)
-	if err != nil {
-		return n, err
-	}
-	for _, i := range found {
-		task := t.tasks[i.N]
-		switch {
-		case len(to) == 0:
-			t.refuse(i.N, "it is not said to whom it is to be handed")
-		case task.verdict != "":
-			t.refuse(i.N, "you decided it already; reopen it first")
-		case t.word.To == i.Person:
-			t.refuse(i.N, "it is about the very person it would be handed to")
-		case to.has(task.Reviewer):
-			t.said.Repeated = append(t.said.Repeated, i.N)
-		default:
-			n.give = append(n.give, access.Task{N: i.N, Reviewer: t.word.To, Role: access.TaskDelegate,
-				Since: t.word.At})
-			n.drop = append(n.drop, task)
-			n.events = append(n.events, t.event(i))
-		}
-	}
-	return n, nil
-}
-
-// comment adds a word that decides nothing.
-func (t *telling) comment(found []access.Item) (n news) {
-	for _, i := range found {
-		n.events = append(n.events, t.event(i))
+		t.said.Applied, n.events = append(t.said.Applied, i.N), append(n.events, said.Event)
 	}
 	return n
 }
@@ -493,19 +371,13 @@ func (t *telling) comment(found []access.Item) (n news) {
 func (t *telling) record(ctx context.Context, n news) error {
 	index := map[int]access.Item{}
 	var items, tasks, drop [][]any
-	for _, i := range n.items {
-		var spoke int
-		i.Verdict, spoke = verdictOf(i.Said)
-		i.Version++
+	for _, said := range n.items {
+		i := said.Item
 		index[i.N] = i
 		items = append(items, []any{t.org, t.review.ID, i.Person, string(i.Target), list(i.Said), string(i.Verdict),
-			spoke, i.Version})
-		verdict := access.Verdict("")
-		if at := t.own(i); at >= 0 {
-			verdict = i.Said[at].Verdict
-		}
+			said.Spoke, i.Version})
 		for _, name := range t.tasks[i.N].names {
-			tasks = append(tasks, []any{t.org, t.review.ID, t.review.Stage, name, i.N, string(verdict)})
+			tasks = append(tasks, []any{t.org, t.review.ID, t.review.Stage, name, i.N, string(said.Own)})
 		}
 	}
 	for _, task := range n.drop {
@@ -514,8 +386,8 @@ func (t *telling) record(ctx context.Context, n news) error {
 		}
 	}
 	var keys [][]any
-	for _, i := range n.items {
-		keys = append(keys, []any{t.review.ID, i.Person, string(i.Target)})
+	for _, said := range n.items {
+		keys = append(keys, []any{t.review.ID, said.Item.Person, string(said.Item.Target)})
 	}
 	var tasked [][]any
 	for _, row := range slices.Concat(tasks, drop) {
@@ -549,16 +421,3 @@ func (t *telling) record(ctx context.Context, n news) error {
 
 // wholeTask joins tasks to a list of values that begins with their key; see wholeKey.
 const wholeTask = `org = v.column1 AND review = v.column2 AND stage = v.column3 AND reviewer = v.column4 AND n = v.column5`
-
-// verdictOf is what words come to: those of the last stage in which somebody said something, the stricter of several.
-func verdictOf(said []access.Said) (v access.Verdict, stage int) {
-	for _, s := range said {
-		switch {
-		case s.Stage > stage:
-			v, stage = s.Verdict, s.Stage
-		case s.Stage == stage:
-			v = access.Stricter(v, s.Verdict)
-		}
-	}
-	return v, stage
-}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/review"
 	"github.com/stretchr/testify/require"
 )
 
@@ -164,7 +165,7 @@ func TestWordsThatDoNotCount(t *testing.T) {
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		_, err := l.BeginReview(t.Context(), org, campaign(spring))
 		require.NoError(t, err)
-		require.ErrorIs(t, hear(t, l, spring, word(carol, keep, 1))[0].Err, ledger.ErrReviewOver, "it has not begun")
+		require.ErrorIs(t, hear(t, l, spring, word(carol, keep, 1))[0].Err, review.ErrOver, "it has not begun")
 		underReview(t, l, spring, 4, map[string][]int{carol: {1, 2, 3}, dan: {4}})
 		was := entriesOf(t, l, spring)
 		for name, c := range map[string]struct {
@@ -177,25 +178,14 @@ func TestWordsThatDoNotCount(t *testing.T) {
 				"not one of the items that you are asked about"},
 			"no such item": {word(carol, keep, 99), nil, "[] [] [99] 3",
 				"not one of the items that you are asked about"},
-			"no such verdict": {word(carol, "perhaps", 1), nil, "[] [] [1] 3", `"perhaps" is no verdict`},
-			"no verdict":      {word(carol, "", 1), nil, "[] [] [1] 3", "is no verdict"},
-			"a stranger":      {word(eve, keep, 1), ledger.ErrNotReviewer, "refused", ""},
-			"nobody":          {word("", keep, 1), ledger.ErrNotReviewer, "refused", ""},
-			"nothing":         {word(carol, keep), nil, "[] [] [] 3", ""},
+			"a stranger": {word(eve, keep, 1), review.ErrNotReviewer, "refused", ""},
+			"nobody":     {word("", keep, 1), review.ErrNotReviewer, "refused", ""},
+			"nothing":    {word(carol, keep), nil, "[] [] [] 3", ""},
 			"not alike": {func() ledger.ReviewWord {
 				w := word(carol, "", 1)
 				w.Lines = []ledger.ItemWord{{N: 1, Verdict: keep}, {N: 1, Verdict: remove}}
 				return w
 			}(), nil, "[] [] [1] 3", "more than once"},
-			"stale": {func() ledger.ReviewWord {
-				w, version := word(carol, keep, 1), 7
-				w.Lines[0].Version = &version
-				return w
-			}(), nil, "[] [] [1] 3", "more was said of it"},
-			"handed to nobody":          {handOn(carol, "", 1), nil, "[] [] [1] 3", "to whom"},
-			"handed to the person's id": {handOn(carol, "id-00001", 1), nil, "[] [] [1] 3", "the very person"},
-			"handed to oneself":         {handOn(carol, carol, 1), nil, "[] [1] [] 3", ""},
-			"nothing to take back":      {again(carol, 1), nil, "[] [1] [] 3", ""},
 		} {
 			said := hear(t, l, spring, c.w)[0]
 			require.ErrorIs(t, said.Err, c.err, name)
@@ -220,7 +210,7 @@ func TestWordsThatDoNotCount(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, access.ReviewClosing, r.State)
 		require.Equal(t, "refused", heard(t, l, spring, after(30, word(carol, remove, 1))))
-		require.ErrorIs(t, hear(t, l, spring, after(30, word(carol, keep, 2)))[0].Err, ledger.ErrReviewOver)
+		require.ErrorIs(t, hear(t, l, spring, after(30, word(carol, keep, 2)))[0].Err, review.ErrOver)
 		require.Equal(t, "[] [1] [] 2", heard(t, l, spring, good),
 			"what was recorded in time is answered so, however late its repeat comes")
 		both := good
@@ -249,7 +239,7 @@ func TestOneBadWordHarmsNoOther(t *testing.T) {
 					require.Equal(t, applied[i], s.Applied, "word %d", i)
 				}
 			}
-			require.ErrorIs(t, said[1].Err, ledger.ErrNotReviewer)
+			require.ErrorIs(t, said[1].Err, review.ErrNotReviewer)
 			require.ErrorIs(t, said[2].Err, ledger.ErrCode)
 			require.Equal(t, []int{1, 99}, []int{said[3].Refused[0].N, said[3].Refused[1].N})
 			require.Equal(t, []int{1, 1, 1, 1}, []int{said[0].Left, said[3].Left, said[4].Left, said[5].Left},
@@ -257,40 +247,6 @@ func TestOneBadWordHarmsNoOther(t *testing.T) {
 			require.Len(t, logged(t, l, spring), 5)
 		}
 		require.Equal(t, "remove: 1 carol remove 1 dan keep", verdicts(t, l, spring, 3))
-		sound(t, l)
-	})
-}
-
-func TestReviewersDisagree(t *testing.T) {
-	t.Parallel()
-	both(t, func(t *testing.T, l *ledger.Ledger) {
-		underReview(t, l, spring, 3, map[string][]int{carol: {1, 2, 3}, dan: {1, 2, 3}})
-		tell(t, l, spring, word(dan, keep, 1), word(carol, remove, 1), word(dan, remove, 2), word(carol, keep, 2),
-			word(carol, keep, 3))
-		require.Equal(t, "remove: 1 carol remove 1 dan keep", verdicts(t, l, spring, 1),
-			"a removal wins, whoever spoke first, and both are kept")
-		require.Equal(t, "remove: 1 carol keep 1 dan remove", verdicts(t, l, spring, 2))
-		tell(t, l, spring, after(20, word(carol, keep, 1)))
-		require.Equal(t, "keep: 1 carol keep 1 dan keep", verdicts(t, l, spring, 1), "until nobody says it any more")
-		tell(t, l, spring, after(20, again(dan, 2)))
-		require.Equal(t, "keep: 1 carol keep", verdicts(t, l, spring, 2))
-
-		inStage(t, l, spring, 2, map[string][]int{dan: {1, 2}, bo: {1, 3}})
-		require.Equal(t, 0, count(t, l, spring).Decided)
-		require.Equal(t, "[1] [] [] 1", heard(t, l, spring, after(30, word(dan, remove, 1))))
-		require.Equal(t, "remove: 1 carol keep 1 dan keep 2 dan remove", verdicts(t, l, spring, 1),
-			"a later stage counts alone")
-		tell(t, l, spring, after(31, word(dan, keep, 2)))
-		require.Equal(t, "keep: 1 carol keep 2 dan keep", verdicts(t, l, spring, 2))
-		tell(t, l, spring, after(32, word(bo, keep, 1)), after(33, again(dan, 1)))
-		require.Equal(t, "keep: 1 carol keep 1 dan keep 2 bo keep", verdicts(t, l, spring, 1))
-		require.Equal(t, "[1] [] [] 2", heard(t, l, spring, after(34, again(bo, 1))))
-		require.Equal(t, "keep: 1 carol keep 1 dan keep", verdicts(t, l, spring, 1),
-			"what the stage before said stands again")
-		require.Equal(t, []int{1, 2}, numbers(t, l, spring, ledger.ItemFilter{Numbers: []int{1, 2}}))
-		require.Equal(t, 1, count(t, l, spring).Decided, "the second item")
-		require.Equal(t, "refused", heard(t, l, spring, after(40, word(carol, remove, 1))), "her stage is over")
-		require.Equal(t, "[] [3] [] 0", heard(t, l, spring, word(carol, keep, 3)), "but what she said in it, she said")
 		sound(t, l)
 	})
 }
@@ -341,7 +297,7 @@ func TestWhatIsCarriedOutStays(t *testing.T) {
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		underReview(t, l, spring, 3, map[string][]int{carol: {1, 2, 3}, dan: {1, 2, 3}})
 		tell(t, l, spring, word(carol, remove, 1, 2, 3))
-		require.NoError(t, l.Settle(t.Context(), org, spring, []ledger.Settlement{
+		require.NoError(t, l.Settle(t.Context(), org, spring, []review.Settlement{
 			outcome(t, l, spring, 1, access.OutcomeOpen), outcome(t, l, spring, 2, access.OutcomeRemoved),
 		}, minutes(15)))
 		said := hear(t, l, spring, after(20, word(carol, keep, 1, 2, 3)), after(20, again(carol, 1, 2)))

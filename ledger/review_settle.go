@@ -7,37 +7,31 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/review"
 )
-
-// Settlement is what happens to one item once deciding is over, or at once.
-type Settlement struct {
-	Item access.Item    // with its verdict, outcome and all that belongs to that
-	Rule *access.Ruling // comes into force; nil: as it was
-	Free bool           // its ruling ends
-}
 
 // Settle records outcomes, and lets rulings come into force and end. A final outcome stays: only a denial may still
 // change its words and its date. It is added to the chain, and kept as the last decision of its campaign. A ruling
 // comes into force only with an outcome that is recorded, so that a late repeat brings none back. While reviewers
 // decide, a settlement of a verdict that is not what they say any more is left out. ErrNotFound: the review has no such
 // item.
-func (l *Ledger) Settle(ctx context.Context, org, review string, all []Settlement, at time.Time) error {
+func (l *Ledger) Settle(ctx context.Context, org, id string, all []review.Settlement, at time.Time) error {
 	at = cut(orNow(at))
-	return l.write(ctx, org, "settle items of review "+review, func(w *write) error {
-		r, err := w.review(ctx, review)
+	return l.write(ctx, org, "settle items of review "+id, func(w *write) error {
+		r, err := w.review(ctx, id)
 		if err != nil {
 			return err
 		}
-		if _, err := w.countItems(ctx, review); err != nil {
+		if _, err := w.countItems(ctx, id); err != nil {
 			return err
 		}
 		var entries []Entry
 		var items, rulings [][]any
 		for _, s := range all {
-			items = append(items, []any{review, s.Item.Person, string(s.Item.Target)})
-			rulings = append(rulings, []any{s.Item.Person, string(s.Item.Target), review})
+			items = append(items, []any{id, s.Item.Person, string(s.Item.Target)})
+			rulings = append(rulings, []any{s.Item.Person, string(s.Item.Target), id})
 			if s.Rule != nil {
-				rulings = append(rulings, []any{s.Rule.Person, string(s.Rule.Target), review})
+				rulings = append(rulings, []any{s.Rule.Person, string(s.Rule.Target), id})
 			}
 		}
 		if err := errors.Join(w.touchDoubted(ctx, tableItems, items...),
@@ -56,7 +50,7 @@ func (l *Ledger) Settle(ctx context.Context, org, review string, all []Settlemen
 }
 
 // settle settles one item, and returns what is to be added to the chain.
-func (w *write) settle(ctx context.Context, r access.Review, s Settlement, at time.Time) ([]Entry, error) {
+func (w *write) settle(ctx context.Context, r access.Review, s review.Settlement, at time.Time) ([]Entry, error) {
 	i := s.Item
 	was, err := first(ctx, w.database, scanItem,
 		selectItem+` WHERE i.org = ? AND i.review = ? AND i.person = ? AND i.target = ?`,
@@ -121,13 +115,13 @@ func (w *write) remember(ctx context.Context, r access.Review, i access.Item, at
 	if i.Verdict == "" || i.Outcome == access.OutcomeDropped {
 		return nil
 	}
-	by := decider(i)
+	by := review.Decider(i)
 	_, err := w.exec(ctx, `INSERT INTO review_last (org, campaign, person, target, review, verdict, by_whom, by_email, at, held) VALUES (`+marks(10)+`)
 		ON CONFLICT (org, campaign, person, target) DO UPDATE SET review = excluded.review, verdict = excluded.verdict, by_whom = excluded.by_whom, by_email = excluded.by_email,
 		at = excluded.at, held = excluded.held WHERE NOT EXISTS (
 			SELECT 1 FROM reviews later WHERE later.org = review_last.org AND later.id = review_last.review AND later.opened > ?)`,
 		w.org, r.Campaign, i.Person, string(i.Target), r.ID, string(i.Verdict), by.By, by.Email, instant(at),
-		HeldFor(i), instant(r.Opened))
+		review.HeldFor(i), instant(r.Opened))
 	if err != nil {
 		return err
 	}
@@ -139,20 +133,6 @@ func (w *write) remember(ctx context.Context, r access.Review, i access.Item, at
 	}
 	_, err = w.exec(ctx, `DELETE FROM rulings WHERE org = ? AND `+older, append([]any{w.org}, args...)...)
 	return err
-}
-
-// decider is the last word that says the verdict that counts; nobody's for an item that silence decided.
-func decider(i access.Item) (last access.Said) {
-	if i.Silent {
-		return last
-	}
-	_, stage := verdictOf(i.Said)
-	for _, s := range i.Said {
-		if s.Stage == stage && s.Verdict == i.Verdict && !s.At.Before(last.At) {
-			last = s
-		}
-	}
-	return last
 }
 
 // Rulings returns the rulings of one review, by person and target.

@@ -6,25 +6,26 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/review"
 	"github.com/stretchr/testify/require"
 )
 
 // outcome settles an item as it is stored.
-func outcome(t testing.TB, l *ledger.Ledger, id string, n int, o access.Outcome) ledger.Settlement {
+func outcome(t testing.TB, l *ledger.Ledger, id string, n int, o access.Outcome) review.Settlement {
 	t.Helper()
 	i := item(t, l, id, n)
 	i.Outcome = o
-	return ledger.Settlement{Item: i}
+	return review.Settlement{Item: i}
 }
 
 // ruled lets a ruling of the settlement's verdict come into force.
-func ruled(s ledger.Settlement, until time.Time) ledger.Settlement {
+func ruled(s review.Settlement, until time.Time) review.Settlement {
 	s.Rule = &access.Ruling{Person: s.Item.Person, Target: s.Item.Target, Verdict: s.Item.Verdict, At: minutes(20),
 		Until: until}
 	return s
 }
 
-func settle(t testing.TB, l *ledger.Ledger, id string, at time.Time, all ...ledger.Settlement) {
+func settle(t testing.TB, l *ledger.Ledger, id string, at time.Time, all ...review.Settlement) {
 	t.Helper()
 	require.NoError(t, l.Settle(t.Context(), org, id, all, at))
 }
@@ -93,7 +94,7 @@ func TestOutcomesAreRecorded(t *testing.T) {
 
 		was := entriesOf(t, l, spring)
 		late := outcome(t, l, spring, 2, access.OutcomeRefused)
-		for _, s := range []ledger.Settlement{done, begin, silent, undecided, late} {
+		for _, s := range []review.Settlement{done, begin, silent, undecided, late} {
 			settle(t, l, spring, minutes(40), s)
 		}
 		require.Equal(t, was, entriesOf(t, l, spring), "a final outcome stays, and is told once")
@@ -107,7 +108,7 @@ func TestOutcomesAreRecorded(t *testing.T) {
 		require.JSONEq(t, `{"review": "quarterly:2026-05-04", "item": 1, "verdict": "remove", "outcome": "removed", "silent": false, "why": "204 No Content", "run": "r8"}`,
 			string(entries[0].Body))
 
-		require.ErrorIs(t, l.Settle(t.Context(), org, spring, []ledger.Settlement{{Item: asks(77, "ops")}}, noon),
+		require.ErrorIs(t, l.Settle(t.Context(), org, spring, []review.Settlement{{Item: asks(77, "ops")}}, noon),
 			ledger.ErrNotFound)
 		require.ErrorIs(t, l.Settle(t.Context(), org, "none", nil, noon), ledger.ErrNotFound)
 		sound(t, l)
@@ -221,11 +222,11 @@ func TestTheNextReviewKnowsHowTheLastEnded(t *testing.T) {
 			silent, dropped)
 		last, known := lastOf(t, l, "quarterly", 1)
 		require.True(t, known)
-		heldFor := ledger.HeldFor(asks(1, "ops"))
+		heldFor := review.HeldFor(asks(1, "ops"))
 		require.Equal(t, ledger.LastDecision{PastDecision: access.PastDecision{Review: spring, Verdict: remove, By: dan,
 			At: minutes(20)}, Held: heldFor}, last,
 			"whose word counted, not who spoke last")
-		require.NotEqual(t, heldFor, ledger.HeldFor(asks(1, "dev")))
+		require.NotEqual(t, heldFor, review.HeldFor(asks(1, "dev")))
 		last, _ = lastOf(t, l, "quarterly", 2)
 		require.Equal(t, []any{keep, dan, heldFor}, []any{last.Verdict, last.By, last.Held}, "who said it last")
 		last, _ = lastOf(t, l, "quarterly", 3)
@@ -328,7 +329,7 @@ func TestRulingsEndAtTheirInstants(t *testing.T) {
 		for n, until := range map[int]time.Time{1: minutes(30), 2: minutes(40), 3: minutes(40), 4: {}} {
 			i := item(t, l, spring, n)
 			i.Outcome = access.OutcomeKept
-			settle(t, l, spring, minutes(21), ruled(ledger.Settlement{Item: i}, until))
+			settle(t, l, spring, minutes(21), ruled(review.Settlement{Item: i}, until))
 		}
 		ended := func(after, to time.Time, limit int) []string {
 			t.Helper()

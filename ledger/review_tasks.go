@@ -3,13 +3,13 @@ package ledger
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/review"
 )
 
 // BeginStage lets the next stage of a review begin: the items come to it, and the tasks are given out; what the pages
@@ -240,7 +240,8 @@ func (l *Ledger) TasksOf(ctx context.Context, org, review string, stage int, rev
 
 // tasksOf are a reviewer's tasks, by item; those of these lines alone when there are any. One that the chain does not
 // explain is nobody's.
-func (w *write) tasksOf(ctx context.Context, r access.Review, by names, lines []ItemWord) (map[int]ownTask, error) {
+func (w *write) tasksOf(ctx context.Context, r access.Review, by review.Names,
+	lines []ItemWord) (map[int]ownTask, error) {
 	tasks := map[int]ownTask{}
 	numbers := numbersOf(lines)
 	slices.Sort(numbers)
@@ -252,7 +253,7 @@ func (w *write) tasksOf(ctx context.Context, r access.Review, by names, lines []
 		query, args := tasksQuery(w.org, r.ID, r.Stage, by, numbers)
 		found, err := collect(ctx, w.database, func(row scanner) (t ownTask, err error) {
 			var since int64
-			err = row.Scan(&t.N, &t.Reviewer, &t.Role, &since, &t.verdict)
+			err = row.Scan(&t.N, &t.Reviewer, &t.Role, &since, &t.Verdict)
 			t.Since = fromInstant(since)
 			return t, err
 		}, query, args...)
@@ -274,8 +275,8 @@ func (w *write) tasksOf(ctx context.Context, r access.Review, by names, lines []
 			}
 			is, twice := tasks[t.N]
 			t.names = append(is.names, t.Reviewer)
-			if twice && t.verdict == "" {
-				t.Task, t.verdict = is.Task, is.verdict
+			if twice && t.Verdict == "" {
+				t.Asked = is.Asked
 			}
 			tasks[t.N] = t
 		}
@@ -283,10 +284,10 @@ func (w *write) tasksOf(ctx context.Context, r access.Review, by names, lines []
 	return tasks, nil
 }
 
-func tasksQuery(org, review string, stage int, by names, numbers []int) (string, []any) {
-	who, whom := in("reviewer", by.list())
+func tasksQuery(org, id string, stage int, by review.Names, numbers []int) (string, []any) {
+	who, whom := in("reviewer", by.List())
 	query, args := `SELECT n, reviewer, role, since, verdict FROM review_tasks WHERE org = ? AND review = ? AND stage = ? AND `+who,
-		append([]any{org, review, stage}, whom...)
+		append([]any{org, id, stage}, whom...)
 	if len(numbers) > 0 {
 		query += ` AND n IN (` + marks(len(numbers)) + `)`
 		for _, n := range numbers {
@@ -297,13 +298,13 @@ func tasksQuery(org, review string, stage int, by names, numbers []int) (string,
 }
 
 // leftOf counts, once all words are recorded, what is left to each who was heard.
-func (w *write) leftOf(ctx context.Context, r access.Review, by []names, said []ReviewSaid) (err error) {
+func (w *write) leftOf(ctx context.Context, r access.Review, by []review.Names, said []ReviewSaid) (err error) {
 	counted := map[string]int{}
 	for i := range said {
 		if said[i].Err != nil {
 			continue
 		}
-		key := strings.Join(slices.Sorted(maps.Keys(by[i])), "\n")
+		key := strings.Join(by[i].List(), "\n")
 		n, known := counted[key]
 		if !known {
 			query, args := leftQuery(w.org, r.ID, r.Stage, by[i])
@@ -319,9 +320,9 @@ func (w *write) leftOf(ctx context.Context, r access.Review, by []names, said []
 }
 
 // leftQuery asks about each task for itself, or SQLite would walk all items.
-func leftQuery(org, review string, stage int, by names) (string, []any) {
-	who, args := in("t.reviewer", by.list())
+func leftQuery(org, id string, stage int, by review.Names) (string, []any) {
+	who, args := in("t.reviewer", by.List())
 	return `SELECT COUNT(DISTINCT t.n) FROM review_tasks t WHERE t.org = ? AND t.review = ? AND t.stage = ? AND ` + who + `
 		AND (SELECT i.spoke FROM review_items i WHERE i.org = t.org AND i.review = t.review AND i.n = t.n) < t.stage`,
-		append([]any{org, review, stage}, args...)
+		append([]any{org, id, stage}, args...)
 }

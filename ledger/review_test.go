@@ -7,6 +7,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/review"
 	"github.com/stretchr/testify/require"
 )
 
@@ -115,7 +116,7 @@ func numbers(t testing.TB, l *ledger.Ledger, id string, f ledger.ItemFilter) []i
 }
 
 // review is a review as it is stored.
-func review(t testing.TB, l *ledger.Ledger, id string) access.Review {
+func storedReview(t testing.TB, l *ledger.Ledger, id string) access.Review {
 	t.Helper()
 	r, err := l.Review(t.Context(), org, id)
 	require.NoError(t, err)
@@ -151,7 +152,7 @@ func TestAReviewComesBackWhole(t *testing.T) {
 			stored, err := l.BeginReview(t.Context(), org, given)
 			require.NoError(t, err)
 			require.Equal(t, want, stored)
-			require.Equal(t, want, review(t, l, spring))
+			require.Equal(t, want, storedReview(t, l, spring))
 			given.Opened = minutes(9) // a repeat finds what is there
 		}
 		given.Run = "another workflow"
@@ -170,7 +171,7 @@ func TestAReviewComesBackWhole(t *testing.T) {
 		})
 		require.NoError(t, err)
 		require.Equal(t, full, changed, "what is returned is what is stored")
-		require.Equal(t, full, review(t, l, spring))
+		require.Equal(t, full, storedReview(t, l, spring))
 
 		_, err = l.Review(t.Context(), "other", spring)
 		require.ErrorIs(t, err, ledger.ErrNotFound)
@@ -381,7 +382,7 @@ func TestNothingIsTakenForACancelledReview(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, some, 1)
 		settle(t, l, spring, minutes(2),
-			ledger.Settlement{Item: func() access.Item { i := some[0]; i.Outcome = access.OutcomeDropped; return i }()})
+			review.Settlement{Item: func() access.Item { i := some[0]; i.Outcome = access.OutcomeDropped; return i }()})
 		require.Equal(t, map[access.Outcome]int{access.OutcomeDropped: 1}, count(t, l, spring).Outcomes,
 			"items without a number too")
 	})
@@ -398,7 +399,7 @@ func TestItemsAreChosen(t *testing.T) {
 		inStage(t, l, spring, 1, map[string][]int{carol: {1, 2, 3, 4, 5, 6}, dan: {5, 6, 7}})
 		tell(t, l, spring, word(carol, keep, 2), word(dan, remove, 6))
 		require.NoError(t, l.Settle(t.Context(), org, spring,
-			[]ledger.Settlement{outcome(t, l, spring, 6, access.OutcomeOpen)}, minutes(20)))
+			[]review.Settlement{outcome(t, l, spring, 6, access.OutcomeOpen)}, minutes(20)))
 		for name, c := range map[string]struct {
 			f    ledger.ItemFilter
 			want []int
@@ -443,14 +444,14 @@ func TestAStageBeginsOnce(t *testing.T) {
 			}
 			return all
 		}
-		require.Equal(t, 1, review(t, l, spring).Stage)
+		require.Equal(t, 1, storedReview(t, l, spring).Stage)
 		require.NoError(t, l.BeginStage(t.Context(), org, spring, 2, minutes(90), []int{1, 2, 3},
 			[]access.Task{task(1, carol), task(1, carol), task(2, "ID-Dan"), task(3, carol)}, minutes(4)))
 		for range 2 { // it has begun
 			inStage(t, l, spring, 2, map[string][]int{bo: {4}})
 			inStage(t, l, spring, 1, map[string][]int{bo: {4}})
 		}
-		r := review(t, l, spring)
+		r := storedReview(t, l, spring)
 		require.Equal(t, []any{access.ReviewOpen, 2, minutes(90)}, []any{r.State, r.Stage, r.Due})
 		require.Equal(t, []string{"1 carol@acme.example", "2 ID-Dan", "3 carol@acme.example"}, open(2, ""))
 		require.Equal(t, []string{"1 carol@acme.example", "3 carol@acme.example"}, open(2, carol))
@@ -467,8 +468,8 @@ func TestAStageBeginsOnce(t *testing.T) {
 				func(r *access.Review) bool { r.State = state; return true })
 			require.NoError(t, err)
 			inStage(t, l, spring, 3, map[string][]int{bo: {4}})
-			require.Equal(t, state, review(t, l, spring).State, "deciding is over")
-			require.Equal(t, 2, review(t, l, spring).Stage)
+			require.Equal(t, state, storedReview(t, l, spring).State, "deciding is over")
+			require.Equal(t, 2, storedReview(t, l, spring).Stage)
 		}
 		all := logged(t, l, spring)
 		require.Equal(t, access.ReviewEvent{Seq: 3, At: minutes(4), Kind: "stage", Stage: 2,
@@ -544,7 +545,7 @@ func TestHowFarAReviewIs(t *testing.T) {
 		tell(t, l, spring, word(carol, keep, 1, 3), word(dan, remove, 3, 5), word(carol, remove, 2))
 		tell(t, l, spring, after(30, again(carol, 2)))
 		require.NoError(t, l.Settle(t.Context(), org, spring,
-			[]ledger.Settlement{outcome(t, l, spring, 5, access.OutcomeOpen)}, minutes(40)))
+			[]review.Settlement{outcome(t, l, spring, 5, access.OutcomeOpen)}, minutes(40)))
 		c = count(t, l, spring)
 		require.Equal(t, ledger.ReviewCount{
 			Items: 6, Asked: 5, Decided: 3, Removals: 1,

@@ -343,7 +343,7 @@ func (v *rowsVerifier) strangers(ctx context.Context, t *recordedTable) error {
 		for _, r := range rows {
 			s, spokenOf := said[strings.Join(r.key, "\x00")]
 			hash, doubted := strings.CutPrefix(s.hash, rowDoubted)
-			hidden := slices.ContainsFunc(r.key, isAddress)
+			hidden := slices.ContainsFunc(r.key, access.IsAddress)
 			id := rowID{t, saidID(r.key)}
 			last := v.hidden[id]
 			if hidden && last.seq > 0 {

@@ -18,6 +18,7 @@ import (
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/review"
 )
 
 // How long an answer waits until the grant's workflow shows what it says, and how often it looks.
@@ -220,14 +221,14 @@ func (a *Activities) DecideGrant(ctx context.Context, in DecideGrantInput) (mess
 
 // notDecided says to the approver why a decision on a request does not count. Other errors stay as they are.
 func notDecided(in DecideGrantInput, id string, g access.Grant, err error) error {
-	rest, isRest := errors.AsType[*ledger.RestError](err)
+	rest, isRest := errors.AsType[*review.RestError](err)
 	switch {
 	case errors.Is(err, ledger.ErrNotFound):
 		return session.Refusedf("request %s is not known", id)
 	case errors.Is(err, ledger.ErrNotOpen):
 		return session.Refusedf("request %s does not wait for a decision any more: %s", id, grantStands(g))
-	case errors.Is(err, ledger.ErrTooLate):
-		return session.Refusedf("request %s: %w: it waited until %s; ask for a new one", id, ledger.ErrTooLate,
+	case errors.Is(err, review.ErrTooLate):
+		return session.Refusedf("request %s: %w: it waited until %s; ask for a new one", id, review.ErrTooLate,
 			session.Timestamp(g.ApprovalDeadline))
 	case errors.Is(err, ledger.ErrCode) && in.CodeHash == "" && in.Proof == "":
 		return session.Refusedf("request %s asks its approvers for their code: starter %s proves it without showing it; given as code, it counts once", id, verb(in.Approve))
@@ -236,10 +237,10 @@ func notDecided(in DecideGrantInput, id string, g access.Grant, err error) error
 		return session.Refusedf("request %s: there must be %s between two grants, and grant %s is in force from %s to %s; "+
 			"approve it later, or deny it", id, policy.Duration(rest.Rest), other.ID, session.Timestamp(other.From),
 			session.Timestamp(other.Until))
-	case errors.Is(err, ledger.ErrSelf), errors.Is(err, ledger.ErrAsker), errors.Is(err, ledger.ErrNotApprover):
+	case errors.Is(err, review.ErrSelf), errors.Is(err, review.ErrAsker), errors.Is(err, review.ErrNotApprover):
 		return session.Refusedf("request %s: %s: %w", id, display.Shorten(in.By, 320), whyNotTheirs(err))
 	}
-	for _, why := range []error{ledger.ErrUnexplained, ledger.ErrRow, ledger.ErrCode} {
+	for _, why := range []error{ledger.ErrUnexplained, review.ErrRow, ledger.ErrCode} {
 		if errors.Is(err, why) {
 			return session.Refusedf("request %s: %w", id, why)
 		}
@@ -286,12 +287,12 @@ func (a *Activities) sameAs(ctx context.Context, in DecideGrantInput, id string)
 }
 
 func whyNotTheirs(err error) error {
-	for _, why := range []error{ledger.ErrSelf, ledger.ErrAsker} {
+	for _, why := range []error{review.ErrSelf, review.ErrAsker} {
 		if errors.Is(err, why) {
 			return why
 		}
 	}
-	return ledger.ErrNotApprover
+	return review.ErrNotApprover
 }
 
 func verb(approve bool) string {

@@ -13,6 +13,7 @@ import (
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/review"
 )
 
 // ReviewStageInput lets a stage begin.
@@ -53,10 +54,10 @@ func (a *Activities) ReviewStage(ctx context.Context, in ReviewStageInput) (Revi
 	var numbers []int
 	for _, i := range coming {
 		numbers = append(numbers, i.N)
-		g.give(i)
+		g.Give(g.candidates(i))
 	}
 	if len(coming) > 0 {
-		if err := r.Ledger.BeginStage(ctx, in.Org, in.Review, in.Stage, in.Due, numbers, g.tasks, r.Now()); err != nil {
+		if err := r.Ledger.BeginStage(ctx, in.Org, in.Review, in.Stage, in.Due, numbers, g.Tasks, r.Now()); err != nil {
 			return ReviewStageBegun{}, err
 		}
 	}
@@ -64,22 +65,15 @@ func (a *Activities) ReviewStage(ctx context.Context, in ReviewStageInput) (Revi
 		return ReviewStageBegun{}, err
 	}
 	is, err := r.Ledger.Review(ctx, in.Org, in.Review)
-	return ReviewStageBegun{Items: len(numbers), Tasks: len(g.tasks), Of: is}, err
+	return ReviewStageBegun{Items: len(numbers), Tasks: len(g.Tasks), Of: is}, err
 }
 
 // coming are the items that go on to a stage.
 func (r *reviewing) coming(ctx context.Context, stage int) ([]ledger.ItemBrief, error) {
 	var coming []ledger.ItemBrief
+	course := r.course()
 	err := r.Ledger.ItemBriefs(ctx, r.Org, r.review.ID, func(i ledger.ItemBrief) error {
-		if stage == 1 {
-			coming = append(coming, i)
-			return nil
-		}
-		said := i.Verdict
-		if i.Spoke < stage-1 {
-			said = ""
-		}
-		if i.Stage == stage-1 && r.campaign.Stages[stage-2].Next.Goes(said) {
+		if course.Comes(stage, i.Stage, i.Spoke, i.Verdict) {
 			coming = append(coming, i)
 		}
 		return nil
@@ -90,6 +84,7 @@ func (r *reviewing) coming(ctx context.Context, stage int) ([]ledger.ItemBrief, 
 // assignment gives items out to reviewers.
 type assignment struct {
 	*reviewing
+	review.Assignment
 	bound *policy.Bound
 	is    policy.ReviewStage
 	// by the names that stand in the campaign, of sponsors, and of reviews from before
@@ -98,12 +93,6 @@ type assignment struct {
 	gone     []string                 // whom nobody active stands for, as the campaign names them
 	members  map[string][]string      // account ids in groups, by name in lower case
 	owners   map[int][]string         // of targets, as the campaign names them
-	load     map[string]int           // items by reviewer
-	tasks    []access.Task
-	crowded  bool // somebody has more than the campaign's most
-	nobody   int  // items for which there is nobody
-	fellBack int  // items whose reviewers are all gone, or the person themselves
-	at       time.Time
 }
 
 // assignment looks up all reviewers that a stage may need, and others by account id.
@@ -114,8 +103,10 @@ func (r *reviewing) assignment(ctx context.Context, stage int, others []string) 
 	}
 	g := &assignment{
 		reviewing: r, bound: b, is: r.campaign.Stages[stage-1], people: map[string]access.Person{},
-		members: map[string][]string{}, owners: map[int][]string{}, load: map[string]int{}, at: r.Now(),
+		members: map[string][]string{}, owners: map[int][]string{},
 	}
+	g.Assignment = review.Assignment{All: g.is.Assign == policy.AssignAll, Most: r.campaign.Most, At: r.Now(),
+		Load: map[string]int{}}
 	for _, t := range b.Reviewed(r.campaign) {
 		g.owners[t] = r.campaign.OwnersOf(b, t)
 	}
@@ -226,9 +217,19 @@ func (g *assignment) label(name string) string {
 	return name
 }
 
-// candidates are the active people whom words stand for, about one item. Nobody reviews what they hold themselves,
-// unless the campaign asks the person.
-func (g *assignment) candidates(words []string, i ledger.ItemBrief) []string {
+// candidates are who may be asked about an item.
+func (g *assignment) candidates(i ledger.ItemBrief) review.Candidates {
+	return review.Candidates{
+		N:         i.N,
+		Reviewers: func() []string { return g.active(g.is.Reviewers, i) },
+		Fallback:  func() []string { return g.active(g.is.Fallback, i) },
+		Owner:     func() []string { return g.active([]string{g.campaign.Owner}, i) },
+	}
+}
+
+// active are the active people whom words stand for, about one item. Nobody reviews what they hold themselves, unless
+// the campaign asks the person.
+func (g *assignment) active(words []string, i ledger.ItemBrief) []string {
 	var ids []string
 	add := func(id string, self bool) {
 		p, known := g.people[id]
@@ -264,72 +265,6 @@ func (g *assignment) candidates(words []string, i ledger.ItemBrief) []string {
 	return ids
 }
 
-// give gives one item out: to the reviewers, to the fallback where all of them are gone or full, and to the campaign's
-// owner where these are gone too.
-func (g *assignment) give(i ledger.ItemBrief) {
-	first := g.candidates(g.is.Reviewers, i)
-	if g.is.Assign == policy.AssignAll && len(first) > 0 {
-		for _, name := range first {
-			g.task(i, name, access.TaskReviewer)
-		}
-		return
-	}
-	name, full := g.least(first)
-	if name != "" && !full {
-		g.task(i, name, access.TaskReviewer)
-		return
-	}
-	if g.giveFallback(i, name != "") {
-		return
-	}
-	if name != "" { // there is nobody else
-		g.task(i, name, access.TaskReviewer)
-		return
-	}
-	g.fellBack++
-	if !g.giveOwner(i) {
-		g.nobody++
-	}
-}
-
-// giveFallback gives an item to the fallback with the fewest items. With room, only as long as that one has room.
-func (g *assignment) giveFallback(i ledger.ItemBrief, room bool) bool {
-	name, full := g.least(g.candidates(g.is.Fallback, i))
-	if name == "" || room && full {
-		return false
-	}
-	if !room {
-		g.fellBack++
-	}
-	g.task(i, name, access.TaskFallback)
-	return true
-}
-
-// giveOwner gives an item to the campaign's owner.
-func (g *assignment) giveOwner(i ledger.ItemBrief) bool {
-	names := g.candidates([]string{g.campaign.Owner}, i)
-	if len(names) > 0 {
-		g.task(i, names[0], access.TaskOwner)
-	}
-	return len(names) > 0
-}
-
-// least is whoever of these has the fewest items; full says that even they have as many as the campaign allows.
-func (g *assignment) least(names []string) (name string, full bool) {
-	for _, one := range names {
-		if name == "" || g.load[one] < g.load[name] {
-			name = one
-		}
-	}
-	return name, g.load[name] >= g.campaign.Most
-}
-
-func (g *assignment) task(i ledger.ItemBrief, name string, role access.TaskRole) {
-	g.load[name]++
-	g.crowded = g.crowded || g.load[name] > g.campaign.Most
-	g.tasks = append(g.tasks, access.Task{N: i.N, Reviewer: name, Role: role, Since: g.at})
-}
-
 // findings say what is wrong with how the stage is staffed.
 func (g *assignment) findings() []string {
 	var found []string
@@ -337,19 +272,19 @@ func (g *assignment) findings() []string {
 		found = append(found, "not active in the directory, and so not asked: "+
 			strings.Join(names[:min(len(names), mostNames)], ", ")+more(len(names)-mostNames))
 	}
-	if g.fellBack > 0 {
+	if g.FellBack > 0 {
 		found = append(found, fmt.Sprintf(
 			"%s went to somebody else: none of the reviewers could be asked, or only the person themselves",
-			ofItems(g.fellBack)))
+			ofItems(g.FellBack)))
 	}
-	if g.nobody > 0 {
-		found = append(found, fmt.Sprintf("of %s nobody can be asked: silence decides", ofItems(g.nobody)))
+	if g.Nobody > 0 {
+		found = append(found, fmt.Sprintf("of %s nobody can be asked: silence decides", ofItems(g.Nobody)))
 	}
-	if g.crowded {
+	if g.Crowded {
 		most, who := 0, ""
-		for _, name := range slices.Sorted(maps.Keys(g.load)) {
-			if g.load[name] > most {
-				most, who = g.load[name], name
+		for _, name := range slices.Sorted(maps.Keys(g.Load)) {
+			if g.Load[name] > most {
+				most, who = g.Load[name], name
 			}
 		}
 		found = append(found, fmt.Sprintf(
@@ -412,7 +347,7 @@ func (a *Activities) ReviewAttend(ctx context.Context, in ReviewAttendInput) (Re
 		return answer, err
 	}
 	for _, i := range items {
-		if g.askOthers(i, asked[i.N], in) {
+		if g.AskOthers(g.candidates(i), asked[i.N], in.Fallback, in.Escalate) {
 			answer.Asked++
 		}
 	}
@@ -422,7 +357,7 @@ func (a *Activities) ReviewAttend(ctx context.Context, in ReviewAttendInput) (Re
 			leave = append(leave, id)
 		}
 	}
-	_, err = r.Ledger.GiveTasks(ctx, in.Org, in.Review, in.Stage, g.tasks, leave, g.event(in, gone))
+	_, err = r.Ledger.GiveTasks(ctx, in.Org, in.Review, in.Stage, g.Tasks, leave, g.event(in, gone))
 	return answer, err
 }
 
@@ -432,30 +367,12 @@ func (g *assignment) resume(open []access.Task) (asked map[int][]string, gone []
 	for _, t := range open {
 		if g.there(t.Reviewer) {
 			asked[t.N] = append(asked[t.N], t.Reviewer)
-			g.load[t.Reviewer]++
+			g.Load[t.Reviewer]++
 		} else if !slices.Contains(gone, t.Reviewer) {
 			gone = append(gone, t.Reviewer)
 		}
 	}
 	return asked, gone
-}
-
-// askOthers gives an item that nobody decided to others than those asked, where the clock says so or nobody of these is
-// there. It reports whether it found somebody.
-func (g *assignment) askOthers(i ledger.ItemBrief, asked []string, in ReviewAttendInput) bool {
-	before := len(g.tasks)
-	switch {
-	case len(asked) == 0:
-		if !g.giveFallback(i, false) {
-			g.giveOwner(i)
-		}
-	case in.Fallback && !g.any(asked, g.candidates(g.is.Fallback, i)):
-		g.giveFallback(i, false)
-	}
-	if in.Escalate {
-		g.giveOwner(i)
-	}
-	return len(g.tasks) > before
 }
 
 // event tells the review's history that others were asked, and who is gone.
@@ -473,11 +390,6 @@ func (g *assignment) event(in ReviewAttendInput, gone []string) access.ReviewEve
 		e.Text += "; not active any more: " + strings.Join(names, ", ") + more(len(gone)-mostNames)
 	}
 	return e
-}
-
-// any says that one of these is among those.
-func (g *assignment) any(these, those []string) bool {
-	return slices.ContainsFunc(these, func(name string) bool { return slices.Contains(those, name) })
 }
 
 // undecided are the items of a stage of which nobody has said anything in it.

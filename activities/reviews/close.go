@@ -14,6 +14,7 @@ import (
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/review"
 )
 
 // ReviewCloseInput ends the deciding of a review.
@@ -62,17 +63,18 @@ func (a *Activities) ReviewClose(ctx context.Context, in ReviewCloseInput) (Revi
 	if err != nil {
 		return ReviewClosed{}, err
 	}
-	ends := ending{reviewing: r, bound: b, rules: map[access.Entitlement]policy.Silence{},
-		decided: map[access.Entitlement]int{}, silent: map[access.Entitlement]int{}}
-	if err := r.eachItem(ctx, func(i access.Item) error { ends.count(i); return nil }); err != nil {
+	ends := review.Closing{Review: r.review.ID, Holders: r.review.Holders, Silence: r.silence(b),
+		Keep: r.campaign.Keep.Std(), Now: now}
+	if err := r.eachItem(ctx, func(i access.Item) error { ends.Count(i); return nil }); err != nil {
 		return ReviewClosed{}, err
 	}
 	var closed ReviewClosed
-	var some []ledger.Settlement
+	timed := false // something was kept for a while
+	var some []review.Settlement
 	err = r.eachItem(ctx, func(i access.Item) error {
-		s := ends.end(i)
+		s := ends.End(i)
 		closed.add(s.Item)
-		ends.timed = ends.timed || s.Rule != nil && !s.Rule.Until.IsZero()
+		timed = timed || s.Rule != nil && !s.Rule.Until.IsZero()
 		if i.Outcome != "" || s.Item.Outcome == "" { // it is settled, or being carried out, already
 			return nil
 		}
@@ -87,7 +89,7 @@ func (a *Activities) ReviewClose(ctx context.Context, in ReviewCloseInput) (Revi
 	if err == nil && len(some) > 0 {
 		err = r.settle(ctx, some, now)
 	}
-	if err == nil && ends.timed {
+	if err == nil && timed {
 		err = a.askClock(ctx, in.ReviewInput)
 	}
 	if err == nil && closed.Spared > 0 {
@@ -97,11 +99,8 @@ func (a *Activities) ReviewClose(ctx context.Context, in ReviewCloseInput) (Revi
 	return closed, err
 }
 
-// unexplainedWhy is said of items whose rows were written past the ledger: nobody can tell what was decided of them.
-const unexplainedWhy = "the ledger's chain does not explain what is written of it: somebody wrote it past Castellan, so nothing is done about it; starter verify-ledger names all such rows"
-
 // settle settles items, those alone as decided that are as the chain says.
-func (r *reviewing) settle(ctx context.Context, all []ledger.Settlement, now time.Time) error {
+func (r *reviewing) settle(ctx context.Context, all []review.Settlement, now time.Time) error {
 	items := make([]access.Item, len(all))
 	for n, s := range all {
 		items[n] = s.Item
@@ -112,8 +111,7 @@ func (r *reviewing) settle(ctx context.Context, all []ledger.Settlement, now tim
 	}
 	for n, s := range all {
 		if unexplained[s.Item.N] {
-			s.Item.Outcome, s.Item.Why, s.Item.Until = access.OutcomeRefused, unexplainedWhy, time.Time{}
-			all[n] = ledger.Settlement{Item: s.Item, Free: true}
+			all[n] = review.Unexplained(s.Item)
 		}
 	}
 	return r.Ledger.Settle(ctx, r.Org, r.review.ID, all, now)
@@ -171,10 +169,9 @@ func (a *Activities) cancelReview(ctx context.Context, in ReviewCloseInput) erro
 		if err != nil || len(some) == 0 {
 			return err
 		}
-		all := make([]ledger.Settlement, len(some))
+		all := make([]review.Settlement, len(some))
 		for n, i := range some {
-			i.Outcome, i.Why = access.OutcomeDropped, "the review was cancelled"
-			all[n] = ledger.Settlement{Item: i}
+			all[n] = review.Dropped(i)
 		}
 		if err := a.env.Ledger.Settle(ctx, in.Org, in.Review, all, now); err != nil {
 			return err
@@ -216,81 +213,34 @@ func (r *reviewing) eachItem(ctx context.Context, do func(access.Item) error) er
 	}
 }
 
-// ending applies the rule for silence.
-type ending struct {
-	*reviewing
-	bound   *policy.Bound
-	rules   map[access.Entitlement]policy.Silence
-	decided map[access.Entitlement]int // removals by target
-	silent  map[access.Entitlement]int // of those, by silence
-	timed   bool                       // something was kept for a while
-}
-
-// silence is what silence says of an item; "" for nothing.
-func (e *ending) silence(i access.Item) access.Verdict {
-	rule, asked := e.rules[i.Target]
-	if !asked {
-		rule = e.campaign.Silence
-		if t, known := e.bound.Target(i.Target); known {
-			rule = e.campaign.SilenceFor(e.bound, t)
+// silence is what the campaign's rule for silence says of items; "" for nothing.
+func (r *reviewing) silence(b *policy.Bound) func(access.Item) access.Verdict {
+	rules := map[access.Entitlement]policy.Silence{}
+	return func(i access.Item) access.Verdict {
+		rule, asked := rules[i.Target]
+		if !asked {
+			rule = r.campaign.Silence
+			if t, known := b.Target(i.Target); known {
+				rule = r.campaign.SilenceFor(b, t)
+			}
+			rules[i.Target] = rule
 		}
-		e.rules[i.Target] = rule
-	}
-	switch rule {
-	case policy.SilenceKeep:
-		return access.VerdictKeep
-	case policy.SilenceRemove:
-		return access.VerdictRemove
-	case policy.SilenceRecommend:
-		return i.Recommend
-	}
-	return ""
-}
-
-// count counts the removals of each target.
-func (e *ending) count(i access.Item) {
-	switch {
-	case i.Verdict == access.VerdictRemove && !i.Silent:
-		e.decided[i.Target]++
-	case i.Verdict == "" && e.silence(i) == access.VerdictRemove, i.Silent && i.Verdict == access.VerdictRemove:
-		e.silent[i.Target]++
-	}
-}
-
-// empties says that silence would take the last holders of a target.
-func (e *ending) empties(target access.Entitlement) bool {
-	return e.silent[target] > 0 && e.decided[target]+e.silent[target] >= e.review.Holders[target]
-}
-
-// end is what deciding comes to for one item.
-func (e *ending) end(i access.Item) ledger.Settlement {
-	if i.Outcome != "" {
-		return ledger.Settlement{Item: i}
-	}
-	if i.Verdict == "" {
-		i.Verdict, i.Silent = e.silence(i), true
-		switch {
-		case i.Verdict == "":
-			i.Silent, i.Outcome, i.Why = false, access.OutcomeUndecided,
-				"nobody decided; it stays as it is until somebody does"
-			return ledger.Settlement{Item: i}
-		case i.Verdict == access.VerdictRemove && e.empties(i.Target):
-			i.Outcome = access.OutcomeSpared
-			i.Why = fmt.Sprintf("nobody decided, and silence would have taken the last of %d holders; it stays as it is until somebody decides", e.review.Holders[i.Target])
-			return ledger.Settlement{Item: i}
+		switch rule {
+		case policy.SilenceKeep:
+			return access.VerdictKeep
+		case policy.SilenceRemove:
+			return access.VerdictRemove
+		case policy.SilenceRecommend:
+			return i.Recommend
 		}
+		return ""
 	}
-	if i.Verdict == access.VerdictRemove {
-		i.Outcome = access.OutcomeOpen
-		return ledger.Settlement{Item: i}
+}
+
+// course is which verdicts of a stage go on to the next one.
+func (r *reviewing) course() (c review.Course) {
+	for _, stage := range r.campaign.Stages {
+		c = append(c, stage.Next.Goes)
 	}
-	i.Outcome = access.OutcomeKept
-	s := ledger.Settlement{Item: i}
-	if len(i.Reasons) == 0 && !i.Target.Presence() { // nothing else explains it: the decision does, for a while
-		until := e.Now().Add(e.campaign.Keep.Std())
-		s.Item.Until = until
-		s.Rule = &access.Ruling{Review: e.review.ID, Person: i.Person, Target: i.Target, Verdict: access.VerdictKeep,
-			At: e.Now(), Until: until}
-	}
-	return s
+	return c
 }

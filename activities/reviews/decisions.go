@@ -12,6 +12,7 @@ import (
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/review"
 )
 
 // ReviewSayInput is what reviewers have said since the ledger was told last, in order.
@@ -219,7 +220,7 @@ func refusalOf(w ledger.ReviewWord, err error) string {
 		return "this review asks reviewers for their code: give it as code (it then works once), or use starter review, which proves it without showing it"
 	case errors.Is(err, ledger.ErrCode):
 		return "the code is not the one that this reviewer was sent for this review, or it was used already; the update remind sends another"
-	case errors.Is(err, ledger.ErrNotReviewer):
+	case errors.Is(err, review.ErrNotReviewer):
 		return fmt.Sprintf("%s is not asked about anything in this stage of the review", cmp.Or(w.ByEmail, w.By))
 	}
 	return session.ErrorText(err)

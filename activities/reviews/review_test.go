@@ -106,22 +106,6 @@ func TestDecisionsAreCarriedOutAndReadBack(t *testing.T) {
 	require.Equal(t, []string{"1 item went to somebody else: none of the reviewers could be asked, or only the person themselves"}, ended.Findings, "carol's own")
 }
 
-func TestARemovalCanBeOverruledForAWhile(t *testing.T) {
-	t.Parallel()
-	w := reviewOf(t, campaign+"    deny: 30d\n")
-	r := review(w, "quarterly")
-	r.stage(1)
-	r.decides("carol", "kim", "group:builders", access.VerdictRemove)
-	r.close()
-	r.carried()
-	require.NotContains(t, w.Members("builders"), "kim")
-	require.Equal(t, access.OutcomeDenied, r.outcomes()["kim group:builders"])
-	require.Empty(t, w.Verify(), "the mapping does not give it back while it is denied")
-	w.Pass(31 * activitytest.Day)
-	require.Equal(t, []string{"add kim@acme.example to group:builders"}, w.Verify(),
-		"its time is over, and the source did not change")
-}
-
 // What a review decides for a while has an instant at which it ends, and whom it concerns is due just then.
 func TestRuleTimeKnowsWhenRulingsEnd(t *testing.T) {
 	t.Parallel()
@@ -300,22 +284,6 @@ reviews:
 		r.ReviewInput).Complete)
 	r.close()
 	require.Equal(t, access.OutcomeKept, r.outcomes()["paul group:partner-wiki"], "the last stage counts")
-}
-
-func TestWhoDisagreesLosesToTheRemoval(t *testing.T) {
-	t.Parallel()
-	w := reviewOf(t, `
-reviews:
-  - {name: both, owner: bo@acme.example, codes: false, scope: {targets: ["group:partner-wiki"]}, stages: [{reviewers: [carol@acme.example, dan@acme.example], assign: all}]}
-`)
-	r := review(w, "both")
-	r.stage(1)
-	n := r.item("paul", "group:partner-wiki").N
-	r.say("carol", access.VerdictRemove, n)
-	r.say("dan", access.VerdictKeep, n)
-	paul := r.item("paul", "group:partner-wiki")
-	require.Equal(t, access.VerdictRemove, paul.Verdict)
-	require.Len(t, paul.Said, 2, "both are kept")
 }
 
 func TestAnUnchangedItemIsNotAskedAgain(t *testing.T) {

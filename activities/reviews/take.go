@@ -13,6 +13,7 @@ import (
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/policy"
 	"github.com/castellan-io/castellan/policy/condition"
+	"github.com/castellan-io/castellan/review"
 )
 
 // ReviewSweepInput asks for the items of one block of pages of everybody.
@@ -137,8 +138,8 @@ func (t *taking) person(p access.Person, state ledger.PersonState) {
 		if decided {
 			item.Before = &last.PastDecision
 		}
-		if t.campaign.Scope.Only == policy.ReviewChanged && decided && last.Verdict == access.VerdictKeep &&
-			last.By != "" && last.Held == ledger.HeldFor(item) {
+		if t.campaign.Scope.Only == policy.ReviewChanged && decided &&
+			review.Unchanged(item, last.PastDecision, last.Held) {
 			t.notes[noteSkipped]++
 			continue
 		}
