@@ -14,26 +14,37 @@ import (
 // Bounds of what Temporal identifies and lists things by.
 const (
 	mostID      = 1000 // bytes of a workflow ID, the server's own bound
-	mostIDPart  = 400  // bytes of one name in it
+	mostGrantID = 255  // bytes of a workflow ID: what the server's tables on PostgreSQL and MySQL take
+	mostIDPart  = 400  // bytes of one name in a workflow ID, before the whole is cut
 	mostKeyword = 255  // bytes of a search attribute: what a visibility store on PostgreSQL takes
 )
 
 // GrantID is the workflow ID of what one person holds of one target by grants; key is the person's account id, or the
 // e-mail address in lower case. Two different targets or keys never have one ID, whatever their names are made of.
 func GrantID(org string, target access.Entitlement, key string) string {
+	return cutWithHash(longGrantID(org, target, key), org+"\x00"+string(target)+"\x00"+key, mostGrantID-1)
+}
+
+func longGrantID(org string, target access.Entitlement, key string) string {
 	kind, name, found := strings.Cut(string(target), ":")
 	if found {
 		kind += ":" + idPart(name, "%:") // the key alone may have colons: account ids do
 	}
-	return "grant:" + org + ":" + kind + ":" + idPart(key, "%")
+	return GrantIDPrefix(org) + kind + ":" + idPart(key, "%")
 }
 
 // GrantIDPrefix is what the IDs of all grants of an organization begin with.
 func GrantIDPrefix(org string) string { return "grant:" + org + ":" }
 
-// FormerGrantID is the ID that such a workflow had before IDs were encoded. Workflows of that time go on under it.
-func FormerGrantID(org string, target access.Entitlement, key string) string {
-	return "grant:" + org + ":" + string(target) + ":" + key
+// FormerGrantIDs are the IDs that such a workflow had before IDs were bounded, and before they were encoded. Workflows of
+// those times go on under them.
+func FormerGrantIDs(org string, target access.Entitlement, key string) []string {
+	return []string{longGrantID(org, target, key), FormerGrantIDPrefix(org, target) + key}
+}
+
+// FormerGrantIDPrefix is what stands before the key in an ID from before IDs were encoded.
+func FormerGrantIDPrefix(org string, target access.Entitlement) string {
+	return GrantIDPrefix(org) + string(target) + ":"
 }
 
 // idPart is a name in a workflow ID, which travels in a header of HTTP/2 and is bounded: what is not printable ASCII,

@@ -21,10 +21,12 @@ func TestGrantIDStaysForPlainNames(t *testing.T) {
 		{"role:org-admin", "557058:8c9e-11"},
 		{"default:jira-software/acme/user", "o'brien+x@acme.example"},
 		{"group:jira admins (emea) & friends", "ana@acme.example"},
-		{"group:" + access.Entitlement(strings.Repeat("x", 255)), strings.Repeat("y", 250) + "@a.example"},
+		{"group:" + access.Entitlement(strings.Repeat("x", 200)), "557058:8c9e-11"},
 		{"directory", "new@acme.example"},
 	} {
-		require.Equal(t, messages.FormerGrantID("acme", c.target, c.key), messages.GrantID("acme", c.target, c.key))
+		id := messages.FormerGrantIDPrefix("acme", c.target) + c.key
+		require.Equal(t, id, messages.GrantID("acme", c.target, c.key))
+		require.Equal(t, []string{id, id}, messages.FormerGrantIDs("acme", c.target, c.key))
 	}
 }
 
@@ -43,6 +45,7 @@ func TestGrantIDTakesEveryName(t *testing.T) {
 		for _, key := range []string{"557058:8c9e", "müller@büro.example", "8c9e", name + "@a.example"} {
 			id := messages.GrantID("acme", access.GroupEntitlement(name), key)
 			require.NoError(t, messages.CheckID(id))
+			require.LessOrEqual(t, len(id), 255, "what Temporal's tables on PostgreSQL take")
 			require.LessOrEqual(t, len(messages.Keyword("group:"+name)), 255)
 			what := fmt.Sprintf("%q of %q", name, key)
 			require.Empty(t, ids[id], "%s has the ID of %s", what, ids[id])
@@ -63,6 +66,7 @@ func TestGrantIDIsOneForEachTargetAndKey(t *testing.T) {
 		same := target == other && key == otherKey
 		require.Equal(t, same, messages.GrantID("acme", target, key) == messages.GrantID("acme", other, otherKey))
 		require.NoError(t, messages.CheckID(messages.GrantID("acme", target, key)))
+		require.LessOrEqual(t, len(messages.GrantID("acme", target, key)), 255)
 	})
 }
 

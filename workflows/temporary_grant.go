@@ -42,7 +42,7 @@ func TemporaryGrant(ctx workflow.Context, raw converter.RawValue) (messages.Gran
 	}
 	id := messages.GrantID(in.Org, in.Target, in.Key)
 	if is := workflow.GetInfo(ctx).WorkflowExecution.ID; is != id &&
-		is != messages.FormerGrantID(in.Org, in.Target, in.Key) {
+		!slices.Contains(messages.FormerGrantIDs(in.Org, in.Target, in.Key), is) {
 		return messages.GrantState{}, kit.Refuse(
 			"the workflow ID must be %s, not %s; ask for a grant by the update %s of %s", id, is, messages.Grant,
 			messages.OrgSyncID(in.Org))

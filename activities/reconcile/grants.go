@@ -111,7 +111,7 @@ type grantRecord struct {
 
 func (s *task) grantRecord(ctx context.Context, ask messages.ReconcileGrantSignal) (grantRecord, error) {
 	k := grantRecord{person: ask.Person, email: ask.Email, target: ask.Target, at: s.Now()}
-	key := cmp.Or(ask.Key, strings.TrimPrefix(ask.Workflow, messages.FormerGrantID(s.Org, ask.Target, "")))
+	key := cmp.Or(ask.Key, strings.TrimPrefix(ask.Workflow, messages.FormerGrantIDPrefix(s.Org, ask.Target)))
 	open, err := s.GrantsUnder(ctx, s.Org, key, ask.Target)
 	if err != nil {
 		return k, err

@@ -22,11 +22,9 @@ import (
 // key is woken instead where it runs: it hands the grant over, with what it knows of it.
 func (a *Env) WakeGrant(ctx context.Context, org string, g access.Grant) error {
 	if g.Formerly != "" {
-		for _, id := range Distinct([]string{messages.GrantID(org, g.Target, g.Formerly),
-			messages.FormerGrantID(org, g.Target, g.Formerly)}) {
-			if err := a.Temporal.SignalWorkflow(ctx, id, "", messages.Look, nil); err == nil {
-				return nil
-			}
+		if a.wakes(ctx, append(messages.FormerGrantIDs(org, g.Target, g.Formerly),
+			messages.GrantID(org, g.Target, g.Formerly))...) {
+			return nil
 		}
 		if err := a.WakeGrantWorkflow(ctx, org, g, nil); err != nil {
 			return err
@@ -36,10 +34,20 @@ func (a *Env) WakeGrant(ctx context.Context, org string, g access.Grant) error {
 	return a.WakeGrantWorkflow(ctx, org, g, nil)
 }
 
+// wakes has the first of these workflows that runs read the ledger, and reports whether one does.
+func (a *Env) wakes(ctx context.Context, ids ...string) bool {
+	return slices.ContainsFunc(Distinct(ids), func(id string) bool {
+		return messages.CheckID(id) == nil && a.Temporal.SignalWorkflow(ctx, id, "", messages.Look, nil) == nil
+	})
+}
+
 // WakeGrantWorkflow starts the workflow of a grant, or has the one that runs read the ledger. told is what the former
 // one told people of it.
 func (a *Env) WakeGrantWorkflow(ctx context.Context, org string, g access.Grant, told []string) error {
-	id := messages.GrantID(org, g.Target, g.Key)
+	id, former := messages.GrantID(org, g.Target, g.Key), messages.FormerGrantIDs(org, g.Target, g.Key)
+	if !slices.Contains(former, id) && a.wakes(ctx, former...) {
+		return nil
+	}
 	_, err := a.Temporal.SignalWithStartWorkflow(ctx, id, messages.Look, nil, client.StartWorkflowOptions{
 		ID: id, TaskQueue: messages.QueueWorkflows,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
