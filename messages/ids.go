@@ -36,8 +36,8 @@ func longGrantID(org string, target access.Entitlement, key string) string {
 // GrantIDPrefix is what the IDs of all grants of an organization begin with.
 func GrantIDPrefix(org string) string { return "grant:" + org + ":" }
 
-// FormerGrantIDs are the IDs that such a workflow had before IDs were bounded, and before they were encoded. Workflows of
-// those times go on under them.
+// FormerGrantIDs are the IDs that such a workflow had before IDs were bounded, and before they were encoded. Workflows
+// of those times go on under them.
 func FormerGrantIDs(org string, target access.Entitlement, key string) []string {
 	return []string{longGrantID(org, target, key), FormerGrantIDPrefix(org, target) + key}
 }
