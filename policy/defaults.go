@@ -78,7 +78,7 @@ const (
 	maxDays   = 90
 	maxCount  = 20 // approvals of one grant
 	maxTimes  = 100
-	minGrant  = time.Second // of all durations of a grant that must be there
+	MinGrant  = time.Second // of all durations of a grant that must be there
 	maxGrant  = 365 * window.Day
 
 	maxStage    = 180 * window.Day

@@ -102,33 +102,8 @@ const (
 // had before there was a choice.
 func (m HandTakenMode) IsZero() bool { return m == "" || m == HandTakenEnd }
 
-// GrantRequest is what somebody asks for, with all that is known about it.
-type GrantRequest struct {
-	Person condition.Facts // who is to hold the target
-	// the directory does not show the person: only directory can be granted, by e-mail address
-	Unknown   bool
-	Target    access.Entitlement // as access.ParseEntitlement returns it
-	Duration  time.Duration      // 0: the default
-	Start     time.Time          // zero: at once
-	Reason    string
-	Ticket    string
-	By        string // who asks: account id
-	Urgent    bool   // break-glass
-	Renews    *access.Grant
-	Earlier   []access.Grant             // the person's other grants of this target, open or ended
-	Approvers map[string][]access.Person // members of the groups that Policy.ApproverGroups names, by that name
-	People    map[string]access.Person   // those of Policy.ApproversNamed, as read, by account id
-	Now       time.Time
-}
-
-// Grantable says that some entry lets the target be granted.
-func (p *Policy) Grantable(target access.Entitlement) bool {
-	_, named := p.named(target)
-	return named
-}
-
-// named is the target as an entry writes it.
-func (p *Policy) named(target access.Entitlement) (written access.Entitlement, ok bool) {
+// Grantable returns the target as an entry writes it; ok is false where none lets it be granted.
+func (p *Policy) Grantable(target access.Entitlement) (written access.Entitlement, ok bool) {
 	key := condition.Canonical(target)
 	for i := range p.Grants {
 		for _, e := range p.Grants[i].Targets {
@@ -148,17 +123,9 @@ func (p *Policy) Within(b *Bound) *Policy {
 	return &within
 }
 
-// LooksBack is how long before its start a grant's forerunners may have ended that its limits count.
-func (p *Policy) LooksBack(target access.Entitlement) time.Duration {
-	terms := newTerms(p.entries(target))
-	return max(access.RowReach(access.Duration(terms.extend.total.span)), terms.cooldown.span.Std())
-}
-
-// SameTarget reports whether a grant of the one name counts for the limits of the other.
-func (p *Policy) SameTarget(a, b access.Entitlement) bool { return p.same(a, b) }
-
-// same reports whether two names of targets mean something in common.
-func (p *Policy) same(a, b access.Entitlement) bool {
+// SameTarget reports whether two names of targets mean something in common, so that a grant of the one counts for the
+// limits of the other.
+func (p *Policy) SameTarget(a, b access.Entitlement) bool {
 	return condition.Canonical(a) == condition.Canonical(b) || p.alike != nil && p.alike(a, b)
 }
 
@@ -176,7 +143,7 @@ func (p *Policy) GrantTargets() []access.Entitlement {
 // to read them first.
 func (p *Policy) ApproverGroups(target access.Entitlement) []string {
 	var names []string
-	for _, entry := range p.entries(target) {
+	for _, entry := range p.GrantEntries(target) {
 		if entry.Approval != nil {
 			names = append(names, entry.Approval.Groups...)
 		}
@@ -185,10 +152,24 @@ func (p *Policy) ApproverGroups(target access.Entitlement) []string {
 	return slices.CompactFunc(names, access.SameName)
 }
 
+// ApproversNamed lists the account ids of those whom the entries for a target name one by one, sorted: whoever judges a
+// request has to read them first. It asks a policy with accounts in place of names; who has none is left out.
+func (p *Policy) ApproversNamed(target access.Entitlement) []string {
+	var all []string
+	for _, entry := range p.GrantEntries(target) {
+		if entry.Approval != nil {
+			all = append(all, entry.Approval.By...)
+		}
+	}
+	all = slices.DeleteFunc(all, access.IsAddress)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // LostMode is what becomes of the target's access whose grant workflow was lost; LostRemove where no entry names it.
 func (p *Policy) LostMode(target access.Entitlement) LostMode {
 	var lost LostMode
-	for i, entry := range p.entries(target) {
+	for i, entry := range p.GrantEntries(target) {
 		if i == 0 {
 			lost = entry.Lost
 		}
@@ -201,7 +182,7 @@ func (p *Policy) LostMode(target access.Entitlement) LostMode {
 // no entry names it.
 func (p *Policy) HandTakenMode(target access.Entitlement) HandTakenMode {
 	var mode HandTakenMode
-	for i, entry := range p.entries(target) {
+	for i, entry := range p.GrantEntries(target) {
 		if i == 0 {
 			mode = entry.HandTaken
 		}
@@ -212,17 +193,17 @@ func (p *Policy) HandTakenMode(target access.Entitlement) HandTakenMode {
 
 // EndMode is how presence in the organization ends when a grant of the target does; EndSuspend where no entry names it.
 func (p *Policy) EndMode(target access.Entitlement) EndMode {
-	for _, entry := range p.entries(target) {
+	for _, entry := range p.GrantEntries(target) {
 		return entry.End
 	}
 	return EndSuspend
 }
 
-// entries are all entries that name a target, in the order of the file.
-func (p *Policy) entries(target access.Entitlement) []*Grantable {
+// GrantEntries are all entries of the grants section that name a target, in the order of the file.
+func (p *Policy) GrantEntries(target access.Entitlement) []*Grantable {
 	var found []*Grantable
 	for i := range p.Grants {
-		if slices.ContainsFunc(p.Grants[i].Targets, func(e access.Entitlement) bool { return p.same(e, target) }) {
+		if slices.ContainsFunc(p.Grants[i].Targets, func(e access.Entitlement) bool { return p.SameTarget(e, target) }) {
 			found = append(found, &p.Grants[i])
 		}
 	}
@@ -232,7 +213,7 @@ func (p *Policy) entries(target access.Entitlement) []*Grantable {
 // Eligible says by an error why the conditions of the entries that name a target do not let this person receive it: one
 // does not hold, or it cannot be answered. Time passes between a request and its start, so it is asked again then.
 func (p *Policy) Eligible(target access.Entitlement, f condition.Facts, now time.Time) error {
-	for _, entry := range p.entries(target) {
+	for _, entry := range p.GrantEntries(target) {
 		if entry.Eligible == "" {
 			continue
 		}
@@ -253,7 +234,7 @@ func (p *Policy) Eligible(target access.Entitlement, f condition.Facts, now time
 // EligibleGroups names the groups that the conditions on who may receive the target ask for; every says that
 // one looks at the whole list, and roles that one asks for platform roles.
 func (p *Policy) EligibleGroups(target access.Entitlement) (names []string, every, roles bool) {
-	for _, entry := range p.entries(target) {
+	for _, entry := range p.GrantEntries(target) {
 		if entry.Eligible == "" {
 			continue
 		}
@@ -267,7 +248,7 @@ func (p *Policy) EligibleGroups(target access.Entitlement) (names []string, ever
 
 // Conditional says that who receives the target is subject to a condition, so that Eligible needs the person's facts.
 func (p *Policy) Conditional(target access.Entitlement) bool {
-	return slices.ContainsFunc(p.entries(target), func(entry *Grantable) bool { return entry.Eligible != "" })
+	return slices.ContainsFunc(p.GrantEntries(target), func(entry *Grantable) bool { return entry.Eligible != "" })
 }
 
 // Condition returns one of the policy's conditions, compiled. A policy that was not parsed has none at hand.

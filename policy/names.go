@@ -269,7 +269,7 @@ func (n Named) finding(is Account, so string) (f access.Finding, wrong bool) {
 		return f, false
 	case is.ID == "" && is.Other != "":
 		return say(rule, "the directory showed nobody of this name when the policy was taken into force, so it stands for nobody; account %s has this address since %s or shortly before: apply the policy again if that is who you mean, or correct it%s",
-			is.Other, instant(is.Since), n.until())
+			is.Other, is.Since.UTC().Format(time.RFC3339), n.until())
 	case is.ID == "" && (n.Use == NameAlways || n.Use == NameKeyOwner):
 		return say(rule, "the directory shows nobody of this name: correct it, or write the account id%s", n.until())
 	case is.ID == "":

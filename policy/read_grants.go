@@ -78,7 +78,7 @@ func (r *reader) breakGlass(n *yaml.Node, path string) BreakGlass {
 
 // span reads a duration that may not be nothing.
 func (r *reader) span(into *Duration) strictyaml.Field {
-	return r.duration(into, Duration(minGrant), Duration(maxGrant))
+	return r.duration(into, Duration(MinGrant), Duration(maxGrant))
 }
 
 // condition reads and compiles a condition. What is wrong with it is reported at its place in the file.
@@ -139,6 +139,15 @@ func wholeName(s string) (string, error) {
 		return "", fmt.Errorf("%q: the group is named in full; list each group", s)
 	}
 	return s, form.CheckGroup(s)
+}
+
+// TakesTicket reports whether the entry takes a request with this ticket.
+func (g *Grantable) TakesTicket(ticket string) bool {
+	if g.Ticket == "" {
+		return true
+	}
+	pattern, err := ticketPattern(g.Ticket)
+	return err == nil && pattern.MatchString(ticket)
 }
 
 // ticketPattern compiles a pattern that must match a ticket as a whole.

@@ -92,7 +92,7 @@ func (r *reader) reviewStage(n *yaml.Node, path string) ReviewStage {
 		"reviewers":     strictyaml.Set(r.Reader, &s.Reviewers, maxTargets, reviewer),
 		"assign":        strictyaml.OneOf(r.Reader, &s.Assign, AssignOne, AssignAll),
 		"fallback":      strictyaml.Set(r.Reader, &s.Fallback, maxTargets, fallback),
-		"fallbackAfter": r.duration(&s.FallbackAfter, Duration(minGrant), Duration(maxStage)),
+		"fallbackAfter": r.duration(&s.FallbackAfter, Duration(MinGrant), Duration(maxStage)),
 		"escalate":      r.duration(&s.Escalate, 0, Duration(maxStage)),
 		"length":        r.duration(&s.Length, Duration(MinStage), Duration(maxStage)),
 		"next":          strictyaml.OneOf(r.Reader, &s.Next, NextUndecided, NextKept, NextRemoved, NextAll),

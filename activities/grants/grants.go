@@ -279,11 +279,11 @@ func (a *Activities) sameAs(ctx context.Context, in DecideGrantInput, id string)
 	if err != nil {
 		return nil, err
 	}
-	terms, err := s.terms(ctx)
+	p, err := s.policyAsBound(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return func(name access.Entitlement) bool { return terms.SameTarget(g.Target, name) }, nil
+	return func(name access.Entitlement) bool { return p.SameTarget(g.Target, name) }, nil
 }
 
 func whyNotTheirs(err error) error {

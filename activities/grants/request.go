@@ -16,6 +16,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/policy"
 	"github.com/castellan-io/castellan/policy/condition"
+	"github.com/castellan-io/castellan/policy/terms"
 )
 
 // RequestGrantInput asks for a grant.
@@ -54,7 +55,7 @@ func (a *Activities) RequestGrant(ctx context.Context, in RequestGrantInput) (me
 	if err != nil {
 		return messages.GrantAnswer{}, err
 	}
-	return s.request(ctx, in.RequestID, policy.GrantRequest{
+	return s.request(ctx, in.RequestID, terms.Request{
 		Person: facts, Unknown: unknown, Target: target, Duration: in.Duration.Std(), Start: in.Start,
 		Reason: in.Reason,
 		Ticket: in.Ticket, By: by, Urgent: in.BreakGlass,
@@ -95,7 +96,7 @@ func (a *Activities) ExtendGrant(ctx context.Context, in ExtendGrantInput) (mess
 	if err != nil {
 		return messages.GrantAnswer{}, err
 	}
-	return s.request(ctx, in.RequestID, policy.GrantRequest{
+	return s.request(ctx, in.RequestID, terms.Request{
 		Person: facts, Unknown: unknown, Target: old.Target, Duration: in.Duration.Std(), Reason: in.Reason,
 		Ticket: in.Ticket,
 		By:     by, Renews: &old,
@@ -211,24 +212,24 @@ func (s *task) factsOfNamed(ctx context.Context, typed string, who session.Accou
 }
 
 // request judges and stores.
-func (s *task) request(ctx context.Context, id string, r policy.GrantRequest) (messages.GrantAnswer, error) {
+func (s *task) request(ctx context.Context, id string, r terms.Request) (messages.GrantAnswer, error) {
 	var err error
 	r.Now = s.Now()
-	terms, err := s.terms(ctx)
+	p, err := s.policyAsBound(ctx)
 	if err != nil {
 		return messages.GrantAnswer{}, err
 	}
-	if r.Earlier, err = s.earlier(ctx, terms, r); err != nil {
+	if r.Earlier, err = s.earlier(ctx, p, r); err != nil {
 		return messages.GrantAnswer{}, err
 	}
-	if r.Approvers, err = s.Approvers(ctx, terms.ApproverGroups(r.Target)); err != nil {
+	if r.Approvers, err = s.Approvers(ctx, p.ApproverGroups(r.Target)); err != nil {
 		return messages.GrantAnswer{}, err
 	}
-	if r.People, err = s.approversNamed(ctx, terms.ApproversNamed(r.Target)); err != nil {
+	if r.People, err = s.approversNamed(ctx, p.ApproversNamed(r.Target)); err != nil {
 		return messages.GrantAnswer{}, err
 	}
-	g, err := terms.Grant(r)
-	var no *policy.Refusal
+	g, err := terms.Judge(p, r)
+	var no *terms.Refusal
 	if errors.As(err, &no) {
 		return messages.GrantAnswer{}, session.NonRetryable(session.ErrRefused, no)
 	}
@@ -238,7 +239,7 @@ func (s *task) request(ctx context.Context, id string, r policy.GrantRequest) (m
 	if err := s.bindable(ctx, g.Target); err != nil {
 		return messages.GrantAnswer{}, err
 	}
-	if err := s.eligibleForSure(ctx, terms, r.Person.Person, g.Target); err != nil {
+	if err := s.eligibleForSure(ctx, p, r.Person.Person, g.Target); err != nil {
 		return messages.GrantAnswer{}, err
 	}
 	if g.Codes && !s.Notifier.Private() {
@@ -265,8 +266,8 @@ func (s *task) request(ctx context.Context, id string, r policy.GrantRequest) (m
 	return granted(s.Org, all[0]), s.show(ctx, s.Org, stored)
 }
 
-// terms is the policy by which requests are judged: its grants speak of targets as they are bound now.
-func (s *task) terms(ctx context.Context) (*policy.Policy, error) {
+// policyAsBound is the policy by which requests are judged: its grants speak of targets as they are bound now.
+func (s *task) policyAsBound(ctx context.Context) (*policy.Policy, error) {
 	outline, known, err := s.LatestOutline(ctx)
 	if err != nil || !known {
 		return s.Policy, err
@@ -276,7 +277,7 @@ func (s *task) terms(ctx context.Context) (*policy.Policy, error) {
 
 // earlier are the person's other grants of the target that the limits count, by whatever names, and those
 // that an extension continues.
-func (s *task) earlier(ctx context.Context, terms *policy.Policy, r policy.GrantRequest) ([]access.Grant, error) {
+func (s *task) earlier(ctx context.Context, p *policy.Policy, r terms.Request) ([]access.Grant, error) {
 	start := r.Now
 	if r.Renews != nil {
 		start = r.Renews.Until
@@ -284,11 +285,11 @@ func (s *task) earlier(ctx context.Context, terms *policy.Policy, r policy.Grant
 		start = r.Start
 	}
 	person := cmp.Or(r.Person.ID, strings.ToLower(r.Person.Email))
-	all, err := s.Ledger.Near(ctx, s.Org, person, start.Add(-terms.LooksBack(r.Target)))
+	all, err := s.Ledger.Near(ctx, s.Org, person, start.Add(-terms.LookBack(p, r.Target)))
 	if err != nil {
 		return nil, err
 	}
-	all = slices.DeleteFunc(all, func(g access.Grant) bool { return !terms.SameTarget(g.Target, r.Target) })
+	all = slices.DeleteFunc(all, func(g access.Grant) bool { return !p.SameTarget(g.Target, r.Target) })
 	if r.Renews == nil {
 		return all, nil
 	}
@@ -366,9 +367,9 @@ func granted(org string, g access.Grant) messages.GrantAnswer {
 
 // eligibleForSure refuses a request that is in order only because a read shows the person in no group that a condition
 // excepts, where another search does not say the same.
-func (s *task) eligibleForSure(ctx context.Context, terms *policy.Policy, p access.Person,
+func (s *task) eligibleForSure(ctx context.Context, by *policy.Policy, p access.Person,
 	target access.Entitlement) error {
-	one, hangs, err := s.EligibleByAbsence(ctx, terms, p, target)
+	one, hangs, err := s.EligibleByAbsence(ctx, by, p, target)
 	if err != nil || !hangs {
 		return err
 	}

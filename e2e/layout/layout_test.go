@@ -211,13 +211,12 @@ func TestOnlyActCallsActivities(t *testing.T) {
 // mostFiles is how many files a package has at one level before it is split into rooms.
 const mostFiles = 25
 
-// TestPackagesAreSmall: the ledger's transaction holds it together, the five workflows read as five specifications, and
-// a policy's file, binding and resolving are one.
+// TestPackagesAreSmall: the ledger's transaction holds it together, and the five workflows read as five specifications.
 func TestPackagesAreSmall(t *testing.T) {
 	files := map[string]int{}
 	for _, file := range sources(t) {
 		if _, product := mayImport[file.folder()]; product && !file.test && file.folder() != "simulator" &&
-			!slices.Contains([]string{"ledger", "workflows", "policy"}, path.Dir(file.path)) {
+			!slices.Contains([]string{"ledger", "workflows"}, path.Dir(file.path)) {
 			files[path.Dir(file.path)]++
 		}
 	}

@@ -1,4 +1,4 @@
-package policy
+package terms
 
 import (
 	"slices"
@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/window"
 )
 
 // renewal judges whether the grant that the request extends can be extended, and finds where its chain began.
@@ -14,7 +16,7 @@ func (j *judge) renewal() error {
 	if old == nil {
 		return nil
 	}
-	same := fold(old.Target) == fold(j.grant.Target) && old.Person == j.grant.Person
+	same := old.Target.Same(j.grant.Target) && old.Person == j.grant.Person
 	switch {
 	case !same:
 		return j.refuse(RefusedNotExtendable,
@@ -89,26 +91,26 @@ func (j *judge) length() error {
 	}
 	left := j.left()
 	switch {
-	case left.span >= Duration(minGrant):
+	case left.span >= window.Duration(policy.MinGrant):
 	case j.request.Renews != nil:
 		return j.refuse(RefusedNotExtendable,
 			"it lasts %s already (%s); ask for a new one when it is over, and a break of %s",
 			roundDown(j.terms.extend.total.span-left.span), j.terms.extend.total,
-			roundUp(Duration(access.RowGap(j.grant.MostInRow))))
+			roundUp(window.Duration(access.RowGap(j.grant.MostInRow))))
 	default:
 		return j.refuse(RefusedTooLong,
 			"grants one after the other have been held, or are granted, for as long as is allowed (%s); ask for a start after a break of %s",
-			j.terms.extend.total, roundUp(Duration(access.RowGap(j.grant.MostInRow))))
+			j.terms.extend.total, roundUp(window.Duration(access.RowGap(j.grant.MostInRow))))
 	}
 	if left.span < most.span {
 		most = left
 	}
 	switch {
-	case asked < 0 || asked > 0 && asked < minGrant:
+	case asked < 0 || asked > 0 && asked < policy.MinGrant:
 		return j.refuse(RefusedDuration, "%s is no duration to grant for; ask for at least %s",
-			Duration(asked), minGrant)
+			window.Duration(asked), policy.MinGrant)
 	case asked > most.span.Std():
-		return j.refuse(RefusedTooLong, "%s is too long (%s); ask for at most %s", Duration(asked), most,
+		return j.refuse(RefusedTooLong, "%s is too long (%s); ask for at most %s", window.Duration(asked), most,
 			roundDown(most.span))
 	case asked == 0:
 		decides := j.terms.byDefault
@@ -135,27 +137,27 @@ func (j *judge) left() limit {
 	if left.span.Std() == room {
 		return left
 	}
-	left.span = Duration(room.Truncate(time.Second))
+	left.span = window.Duration(room.Truncate(time.Second))
 	left.words = roundDown(left.span).String() + " left of " + left.words
 	return left
 }
 
 // roundDown is a span as people ask for one: whole seconds, and whole minutes where it is long.
-func roundDown(d Duration) Duration {
+func roundDown(d window.Duration) window.Duration {
 	if d.Std() >= roundMinutes {
-		return Duration(d.Std().Truncate(time.Minute))
+		return window.Duration(d.Std().Truncate(time.Minute))
 	}
-	return Duration(d.Std().Truncate(time.Second))
+	return window.Duration(d.Std().Truncate(time.Second))
 }
 
 // roundUp is roundDown for what has to pass.
-func roundUp(d Duration) Duration {
+func roundUp(d window.Duration) window.Duration {
 	if down := roundDown(d); down == d {
 		return d
 	} else if d.Std() >= roundMinutes {
-		return down + Duration(time.Minute)
+		return down + window.Duration(time.Minute)
 	} else {
-		return down + Duration(time.Second)
+		return down + window.Duration(time.Second)
 	}
 }
 

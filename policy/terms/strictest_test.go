@@ -1,4 +1,4 @@
-package policy_test
+package terms_test
 
 import (
 	"fmt"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/terms"
 )
 
 var approvers = []string{"557058:ana", "id-of-bo", "id-of-cy", "id-of-dan"}
@@ -49,7 +50,7 @@ func drawEntry(t *rapid.T, name string) policy.Grantable {
 	return e
 }
 
-func drawRequest(t *rapid.T) policy.GrantRequest {
+func drawRequest(t *rapid.T) terms.Request {
 	r := request()
 	r.Duration = time.Duration(rapid.SampledFrom([]int{0, 0, 0, 1, 2, 6, 13}).Draw(t, "asked")) * time.Hour
 	if h := rapid.SampledFrom([]int{0, 0, 0, 0, 0, 1, 5, 13}).Draw(t, "start"); h > 0 {
@@ -80,13 +81,13 @@ func TestNoGrantExceedsAnyEntry(t *testing.T) {
 		}
 		r := drawRequest(t)
 		r = known(r)
-		got, err := p.Grant(r)
+		got, err := terms.Judge(&p, r)
 
 		slices.Reverse(p.Grants)
-		turned, errTurned := p.Grant(r)
+		turned, errTurned := terms.Judge(&p, r)
 		require.Equal(t, err == nil, errTurned == nil, "the order of the entries does not matter")
 		if err != nil {
-			var refused *policy.Refusal
+			var refused *terms.Refusal
 			require.ErrorAs(t, err, &refused)
 			outcomes[refused.Rule]++
 			return
@@ -124,7 +125,7 @@ func TestNoGrantExceedsAnyEntry(t *testing.T) {
 }
 
 // requireWithin holds a grant to one entry.
-func requireWithin(t *rapid.T, e policy.Grantable, r policy.GrantRequest, got access.Grant, start time.Time) {
+func requireWithin(t *rapid.T, e policy.Grantable, r terms.Request, got access.Grant, start time.Time) {
 	span := func(d policy.Duration) time.Duration { return d.Std() }
 	require.LessOrEqual(t, got.Duration.Std(), span(e.Duration.Max))
 	require.LessOrEqual(t, span(e.Remind), got.Remind.Std())

@@ -1,25 +1,28 @@
-package policy
+package terms
 
 import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/window"
 )
 
 // terms are what all entries that name one target say together: in every dimension the strictest.
 type terms struct {
-	entries    []*Grantable
+	entries    []*policy.Grantable
 	byDefault  limit // duration when the request names none
 	most       limit // duration
 	breakGlass limit // duration without approval
 	ahead      limit // how far ahead a start may lie
 	cooldown   limit // rest between two grants
-	remind     Duration
-	approvals  []*Grantable // entries that ask for approvals
-	needs      int          // approvals
-	wait       Duration     // for them
+	remind     window.Duration
+	approvals  []*policy.Grantable // entries that ask for approvals
+	needs      int                 // approvals
+	wait       window.Duration     // for them
 	codes      bool
 	extend     extend
 }
@@ -35,7 +38,7 @@ type extend struct {
 
 // limit is a bound with the entry that sets it.
 type limit struct {
-	span  Duration
+	span  window.Duration
 	words string // what the bound is, for people
 	entry string
 }
@@ -43,13 +46,13 @@ type limit struct {
 func (l limit) String() string { return fmt.Sprintf("%s, by entry %s", l.words, l.entry) }
 
 // atMost tightens the limit to what an entry says.
-func (l *limit) atMost(span Duration, entry *Grantable, format string) {
+func (l *limit) atMost(span window.Duration, entry *policy.Grantable, format string) {
 	if l.entry == "" || span < l.span {
 		*l = limit{span, fmt.Sprintf(format, span), entry.Name}
 	}
 }
 
-func newTerms(entries []*Grantable) terms {
+func newTerms(entries []*policy.Grantable) terms {
 	t := terms{entries: entries}
 	for _, e := range entries {
 		t.byDefault.atMost(e.Duration.Default, e, "%s by default")
@@ -65,7 +68,7 @@ func newTerms(entries []*Grantable) terms {
 	return t
 }
 
-func (t *terms) addApproval(e *Grantable) {
+func (t *terms) addApproval(e *policy.Grantable) {
 	a := e.Approval
 	if a == nil {
 		return
@@ -81,7 +84,7 @@ func (t *terms) addApproval(e *Grantable) {
 	}
 }
 
-func (t *terms) addExtension(e *Grantable) {
+func (t *terms) addExtension(e *policy.Grantable) {
 	if e.Extend == nil {
 		t.extend.never = e.Name
 		// a fresh request continues what runs, like an extension
@@ -93,6 +96,12 @@ func (t *terms) addExtension(e *Grantable) {
 		t.extend.times, t.extend.few = e.Extend.Times, e.Name
 	}
 	t.extend.approval = t.extend.approval || e.Extend.Approval
+}
+
+// LookBack returns how long before the start of a grant of the target others may have ended that its limits count.
+func LookBack(p *policy.Policy, target access.Entitlement) time.Duration {
+	t := newTerms(p.GrantEntries(target))
+	return max(access.RowReach(access.Duration(t.extend.total.span)), t.cooldown.span.Std())
 }
 
 // names are the entries' names, sorted.
@@ -107,10 +116,10 @@ func (t *terms) names() []string {
 
 // approvers are the account ids of those whom every entry that asks for approvals allows to give one, sorted: active
 // people, and never who is to receive the target, nor who asks for it.
-func (t *terms) approvers(r *GrantRequest) []string {
+func (t *terms) approvers(r *Request) []string {
 	allowed := map[string]int{} // by how many entries
 	for _, entry := range t.approvals {
-		for id := range entry.Approval.allowed(r) {
+		for id := range mayApprove(entry.Approval, r) {
 			allowed[id]++
 		}
 	}
@@ -120,8 +129,8 @@ func (t *terms) approvers(r *GrantRequest) []string {
 	return slices.Sorted(maps.Keys(allowed))
 }
 
-// allowed are the accounts that one entry lets approve.
-func (a *Approval) allowed(r *GrantRequest) map[string]bool {
+// mayApprove returns the accounts that one entry lets approve.
+func mayApprove(a *policy.Approval, r *Request) map[string]bool {
 	all := map[string]bool{}
 	take := func(p access.Person) {
 		if p.ID != "" && p.CanReceive() {
@@ -142,18 +151,4 @@ func (a *Approval) allowed(r *GrantRequest) map[string]bool {
 		}
 	}
 	return all
-}
-
-// ApproversNamed lists the account ids of those whom the entries for a target name one by one, sorted: whoever judges a
-// request has to read them first. It asks a policy with accounts in place of names; who has none is left out.
-func (p *Policy) ApproversNamed(target access.Entitlement) []string {
-	var all []string
-	for _, entry := range p.entries(target) {
-		if entry.Approval != nil {
-			all = append(all, entry.Approval.By...)
-		}
-	}
-	all = slices.DeleteFunc(all, access.IsAddress)
-	slices.Sort(all)
-	return slices.Compact(all)
 }

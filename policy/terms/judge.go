@@ -1,4 +1,4 @@
-package policy
+package terms
 
 import (
 	"fmt"
@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/condition"
 	"github.com/castellan-io/castellan/policy/internal/form"
 	"github.com/castellan-io/castellan/policy/internal/strictyaml"
 )
@@ -42,13 +44,32 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return r.Message }
 
-// Grant judges a request by all entries that name its target: in every dimension the strictest holds. The grant that it
+// Request is what somebody asks for, with all that is known about it.
+type Request struct {
+	Person condition.Facts // who is to hold the target
+	// the directory does not show the person: only directory can be granted, by e-mail address
+	Unknown   bool
+	Target    access.Entitlement // as access.ParseEntitlement returns it
+	Duration  time.Duration      // 0: the default
+	Start     time.Time          // zero: at once
+	Reason    string
+	Ticket    string
+	By        string // who asks: account id
+	Urgent    bool   // break-glass
+	Renews    *access.Grant
+	Earlier   []access.Grant             // the person's other grants of this target, open or ended
+	Approvers map[string][]access.Person // members of the groups that policy.Policy.ApproverGroups names, by that name
+	People    map[string]access.Person   // those of policy.Policy.ApproversNamed, as read, by account id
+	Now       time.Time
+}
+
+// Judge judges a request by all entries that name its target: in every dimension the strictest holds. The grant that it
 // returns is granted, or waits for approvals; its ID is for the caller to fill in. The error is a *Refusal. A request
 // may be judged again and again: the answer depends on nothing but the policy and the request.
-func (p *Policy) Grant(r GrantRequest) (access.Grant, error) {
-	j := judge{policy: p, terms: newTerms(p.entries(r.Target)), request: r}
+func Judge(p *policy.Policy, r Request) (access.Grant, error) {
+	j := judge{policy: p, terms: newTerms(p.GrantEntries(r.Target)), request: r}
 	for _, step := range []func() error{
-		j.target, j.person, j.eligible, j.words, j.renewal, j.breakGlass, j.begin, j.length, j.cooldown, j.approval,
+		j.target, j.person, j.eligible, j.reasonAndTicket, j.renewal, j.breakGlass, j.begin, j.length, j.cooldown, j.approval,
 		j.keyLife, j.names,
 	} {
 		if err := step(); err != nil {
@@ -60,9 +81,9 @@ func (p *Policy) Grant(r GrantRequest) (access.Grant, error) {
 
 // judge fills in a grant step by step.
 type judge struct {
-	policy  *Policy
+	policy  *policy.Policy
 	terms   terms
-	request GrantRequest
+	request Request
 	grant   access.Grant
 	first   access.Grant // of an extension: the grant that the chain began with
 	start   time.Time    // when it would begin, were it granted now
@@ -74,7 +95,7 @@ func (j *judge) refuse(rule, format string, args ...any) error {
 }
 
 func (j *judge) target() error {
-	written, named := j.policy.named(j.request.Target)
+	written, named := j.policy.Grantable(j.request.Target)
 	if !named {
 		return j.refuse(RefusedNotGrantable,
 			"no entry of the policy's grants names this target; ask for another, or add it to the policy")
@@ -118,16 +139,13 @@ func (j *judge) eligible() error {
 	return nil
 }
 
-// words judges the reason and the ticket.
-func (j *judge) words() error {
+// reasonAndTicket judges what was written beside the request.
+func (j *judge) reasonAndTicket() error {
 	for _, entry := range j.terms.entries {
 		if entry.Reason && strings.TrimSpace(j.request.Reason) == "" {
 			return j.refuse(RefusedReason, "entry %s asks for a reason; give one", entry.Name)
 		}
-		if entry.Ticket == "" {
-			continue
-		}
-		if pattern, err := ticketPattern(entry.Ticket); err != nil || !pattern.MatchString(j.request.Ticket) {
+		if !entry.TakesTicket(j.request.Ticket) {
 			return j.refuse(RefusedTicket, "the ticket %q does not fit; entry %s asks for one like %s",
 				strictyaml.Shown(j.request.Ticket), entry.Name, entry.Ticket)
 		}
@@ -175,10 +193,10 @@ func (j *judge) keyLife() error {
 // somebody there who may be anybody.
 func (j *judge) names() error {
 	for i, entry := range j.policy.Protected {
-		if !j.policy.same(entry.Target, j.request.Target) {
+		if !j.policy.SameTarget(entry.Target, j.request.Target) {
 			continue
 		}
-		t := Target{Protected: &entry}
+		t := policy.Target{Protected: &entry}
 		if unsettled := t.Unsettled(j.policy.Organization.KeyOwner); len(unsettled) > 0 {
 			return j.refuse(RefusedNames, "the directory shows nobody named %s, whom the policy protects (protected[%d], or organization.keyOwner), so that nobody could take it back; correct the name first", unsettled[0], i)
 		}
