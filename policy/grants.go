@@ -203,7 +203,8 @@ func (p *Policy) EndMode(target access.Entitlement) EndMode {
 func (p *Policy) GrantEntries(target access.Entitlement) []*Grantable {
 	var found []*Grantable
 	for i := range p.Grants {
-		if slices.ContainsFunc(p.Grants[i].Targets, func(e access.Entitlement) bool { return p.SameTarget(e, target) }) {
+		names := func(e access.Entitlement) bool { return p.SameTarget(e, target) }
+		if slices.ContainsFunc(p.Grants[i].Targets, names) {
 			found = append(found, &p.Grants[i])
 		}
 	}

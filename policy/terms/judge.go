@@ -69,7 +69,8 @@ type Request struct {
 func Judge(p *policy.Policy, r Request) (access.Grant, error) {
 	j := judge{policy: p, terms: newTerms(p.GrantEntries(r.Target)), request: r}
 	for _, step := range []func() error{
-		j.target, j.person, j.eligible, j.reasonAndTicket, j.renewal, j.breakGlass, j.begin, j.length, j.cooldown, j.approval,
+		j.target, j.person, j.eligible, j.reasonAndTicket, j.renewal, j.breakGlass, j.begin, j.length, j.cooldown,
+		j.approval,
 		j.keyLife, j.names,
 	} {
 		if err := step(); err != nil {
