@@ -84,7 +84,19 @@ type Change struct {
 	HeldBy []string    `json:"heldBy,omitempty"` // guard rules that stopped it
 	State  ChangeState `json:"state,omitempty"`
 	Answer string      `json:"answer,omitempty"` // what the API said, or why nothing was written
-	At     time.Time   `json:"at,omitzero"`      // when the state was reached
+	// Verified: a later read showed it. Settling: it ended so that its person is looked at again, and asked for then is
+	// written.
+	Verified bool      `json:"verified,omitempty"`
+	Settling bool      `json:"settling,omitempty"`
+	At       time.Time `json:"at,omitzero"` // when the state was reached
+}
+
+// Outcome is the answer as people read it, with what was seen afterwards.
+func (c Change) Outcome() string {
+	if c.Verified {
+		return c.Answer + "; verified by reading back"
+	}
+	return c.Answer
 }
 
 // Label names the change in one line: "add ana@acme.example to group:jira-users-acme".

@@ -46,10 +46,10 @@ func (l *Ledger) CancelChange(ctx context.Context, org, run, person string, targ
 	})
 }
 
-// EndChange records a change's final answer: State, Answer and At of c, found by its Person and Target; what was
-// decided about it stands in the line. In the same transaction the answer goes into the chain, unless it is Superseded,
-// and the holding is opened (Done: owned; Already: foreign, unless an earlier attempt of ours may have made it or it is
-// owned already) or, for a removal, closed.
+// EndChange records a change's final answer: State, Answer, Settling and At of c, found by its Person and Target; what
+// was decided about it stands in the line. In the same transaction the answer goes into the chain, unless it is
+// Superseded, and the holding is opened (Done: owned; Already: foreign, unless an earlier attempt of ours may have made
+// it or it is owned already) or, for a removal, closed.
 //
 // Repeating an answer does nothing. A late Done replaces every other answer but Already; any other contradiction is
 // ErrAnswered, after Done and Already silently ignored where it is one of these two. ErrNotFound: no such line.
@@ -105,10 +105,10 @@ func (w *write) record(ctx context.Context, run string, changes []access.Change)
 		if !fresh {
 			continue
 		}
-		line.State, line.Answer, line.At = c.State, clean(c.Answer), orNow(c.At)
+		line.State, line.Answer, line.Settling, line.At = c.State, clean(c.Answer), c.Settling, orNow(c.At)
 		lines[key] = line
 		rows = append(rows, []any{w.org, run, line.Person, string(line.Target), string(line.State), line.Answer,
-			instant(line.At)})
+			instant(line.At), flag(line.Settling)})
 		if line.State != access.Superseded {
 			entries = append(entries, line.entry(run))
 		}
@@ -120,9 +120,9 @@ func (w *write) record(ctx context.Context, run string, changes []access.Change)
 		return nil
 	}
 	// A line with an answer counts as begun, so that a late repeat of its page cannot plan it again.
-	if err := w.execRows(ctx, `UPDATE lines SET state = v.column5, answer = v.column6, at = v.column7,
+	if err := w.execRows(ctx, `UPDATE lines SET state = v.column5, answer = v.column6, at = v.column7, settling = v.column8,
 		attempts = CASE WHEN attempts = 0 THEN 1 ELSE attempts END FROM (VALUES`,
-		`?, ?, ?, ?, ?, ?, CAST(? AS BIGINT)`, `) AS v WHERE `+wholeKey, rows); err != nil {
+		`?, ?, ?, ?, ?, ?, CAST(? AS BIGINT), CAST(? AS SMALLINT)`, `) AS v WHERE `+wholeKey, rows); err != nil {
 		return err
 	}
 	if err := w.applyHoldings(ctx, run, opened, closed, time.Time{}); err != nil {

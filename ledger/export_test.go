@@ -25,15 +25,35 @@ func OpenAt(ctx context.Context, url string, version int64) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
+	return l, l.DownTo(ctx, version)
+}
+
+// DownTo takes the tables back to an older version.
+func (l *Ledger) DownTo(ctx context.Context, version int64) error {
+	provider, err := l.migrator()
+	if err != nil {
+		return err
+	}
+	_, err = provider.DownTo(ctx, version)
+	return err
+}
+
+// Up brings the tables up to date again.
+func (l *Ledger) Up(ctx context.Context) error {
+	provider, err := l.migrator()
+	if err != nil {
+		return err
+	}
+	_, err = provider.Up(ctx)
+	return err
+}
+
+func (l *Ledger) migrator() (*goose.Provider, error) {
 	dialect := goose.DialectSQLite3
 	if l.Postgres() {
 		dialect = goose.DialectPostgres
 	}
-	provider, err := migrator(l.writes.querier.(*sql.DB), dialect)
-	if err == nil {
-		_, err = provider.DownTo(ctx, version)
-	}
-	return l, err
+	return migrator(l.writes.querier.(*sql.DB), dialect)
 }
 
 // explain is the database's plan for a query, one step a line.

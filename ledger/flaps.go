@@ -40,11 +40,11 @@ func flapsQuery(org, run string, since time.Time, least, limit int) (string, []a
 				SUM(CASE WHEN w.action = 'remove' THEN 1 ELSE 0 END) AS removals
 			FROM lines w WHERE w.org = ? AND w.state IN ('sent', 'done', 'already') AND w.state = 'done' AND w.at >= ?
 				AND w.person IN (SELECT person FROM lines WHERE org = ? AND run = ? AND state IN ('planned', 'held'))
-				AND w.reasons NOT LIKE '%"kind":"grant"%'
+				AND w.granted = 0
 			GROUP BY w.person, w.target HAVING COUNT(*) >= ?)
 		SELECT ` + changeColumns + `, adds, removals FROM (SELECT lines.*, written.adds, written.removals FROM lines
 			JOIN written ON written.person = lines.person AND written.target = lines.target
-			WHERE lines.org = ? AND lines.run = ? AND lines.state IN ('planned', 'held') AND lines.reasons NOT LIKE '%"kind":"grant"%') AS flapping
+			WHERE lines.org = ? AND lines.run = ? AND lines.state IN ('planned', 'held') AND lines.granted = 0) AS flapping
 		ORDER BY person, target LIMIT ?`, []any{org, instant(since), org, run, least, org, run, atMost(limit)}
 }
 

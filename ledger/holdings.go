@@ -190,7 +190,7 @@ func (s *spans) open(key lineKey) {
 		h.Run = s.run
 	}
 	s.begins = append(s.begins, []any{s.org, h.Person, string(h.Target), instant(since), h.GroupID, flag(h.Owned),
-		list(h.Reasons), h.Run})
+		list(h.Reasons), h.Run, flag(access.HasKind(h.Reasons, access.ReasonGrant))})
 }
 
 func (w *write) saveSpans(ctx context.Context, s spans) error {
@@ -207,9 +207,9 @@ func (w *write) saveSpans(ctx context.Context, s spans) error {
 		s.ends); err != nil {
 		return err
 	}
-	return w.execRows(ctx, `INSERT INTO holdings (org, person, target, since, group_id, owned, reasons, run, until) VALUES`,
-		marks(8)+", 0", `ON CONFLICT (org, person, target, since) DO UPDATE SET group_id = excluded.group_id,
-		owned = excluded.owned, reasons = excluded.reasons, run = excluded.run, until = 0`, s.begins)
+	return w.execRows(ctx, `INSERT INTO holdings (org, person, target, since, group_id, owned, reasons, run, granted, until) VALUES`,
+		marks(9)+", 0", `ON CONFLICT (org, person, target, since) DO UPDATE SET group_id = excluded.group_id,
+		owned = excluded.owned, reasons = excluded.reasons, run = excluded.run, granted = excluded.granted, until = 0`, s.begins)
 }
 
 // standing reads what stands of the holdings to open and close.

@@ -45,10 +45,9 @@ func (l *Ledger) Hours(ctx context.Context, org string, from, to time.Time) ([]P
 	return all, nil
 }
 
-// hoursQuery names the reasons as the index holdings_by_grant does. What else it finds is left out when its reasons are
-// read.
+// hoursQuery chooses as the index holdings_by_grant does.
 func hoursQuery(org string, from, to time.Time) (string, []any) {
-	return selectHolding + ` WHERE org = ? AND since < ? AND (until = 0 OR until > ?) AND reasons LIKE '%"kind":"grant"%'`,
+	return selectHolding + ` WHERE org = ? AND since < ? AND (until = 0 OR until > ?) AND granted = 1`,
 		[]any{org, instant(to), instant(from)}
 }
 

@@ -107,13 +107,13 @@ func (l *Ledger) UpdateLines(ctx context.Context, org, run string, changes []acc
 	})
 }
 
-// Annotate replaces the words of lines that have their answer: what was seen of them afterwards. The chain keeps the
-// answer as it came.
-func (l *Ledger) Annotate(ctx context.Context, org, run string, changes []access.Change) error {
-	return l.write(ctx, org, "annotate lines of run "+run, func(w *write) error {
+// Verified notes that a later read showed changes that were done.
+func (l *Ledger) Verified(ctx context.Context, org, run string, changes []access.Change) error {
+	return l.write(ctx, org, "note which lines of run "+run+" were read back", func(w *write) error {
 		for _, c := range changes {
-			if _, err := w.exec(ctx, `UPDATE lines SET answer = ? WHERE org = ? AND run = ? AND person = ? AND target = ? AND state = ?`,
-				c.Answer, org, run, c.Person, string(c.Target), string(c.State)); err != nil {
+			if _, err := w.exec(ctx,
+				`UPDATE lines SET verified = 1 WHERE org = ? AND run = ? AND person = ? AND target = ? AND state = 'done'`,
+				org, run, c.Person, string(c.Target)); err != nil {
 				return err
 			}
 		}
@@ -177,10 +177,10 @@ func (w *write) insertLines(ctx context.Context, run string, changes []access.Ch
 		rows[i] = []any{w.org, run, c.Person, string(c.Target), rank(c.Action), string(c.Action), c.GroupID, c.Email,
 			string(c.State),
 			list(c.Reasons), list(c.Sources), list(c.Loses), list(c.HeldBy), c.Answer, instant(c.At),
-			flag(c.Lapse())}
+			flag(c.Lapse()), flag(access.HasKind(c.Reasons, access.ReasonGrant))}
 	}
 	return w.execRows(ctx, `INSERT INTO lines (org, run, person, target, rank, action, group_id, email, state, reasons, sources,
-		loses, held_by, answer, at, lapse, attempts) VALUES`, marks(16)+", 0", `ON CONFLICT (org, run, person, target) DO NOTHING`, rows)
+		loses, held_by, answer, at, lapse, granted, attempts) VALUES`, marks(17)+", 0", `ON CONFLICT (org, run, person, target) DO NOTHING`, rows)
 }
 
 // rank is the order of the actions in a listing: access is given before it is taken.
@@ -195,7 +195,7 @@ func rank(action access.Action) int {
 	}
 }
 
-const changeColumns = `person, target, action, group_id, email, state, reasons, sources, loses, held_by, answer, at`
+const changeColumns = `person, target, action, group_id, email, state, reasons, sources, loses, held_by, answer, verified, settling, at`
 
 const selectChange = `SELECT ` + changeColumns + ` FROM lines`
 
@@ -204,7 +204,7 @@ func scanChange(row scanner) (c access.Change, err error) {
 	var at int64
 	if err := row.Scan(&c.Person, &c.Target, &c.Action, &c.GroupID, &c.Email, &c.State, &reasons, &sources,
 		&loses, &heldBy,
-		&c.Answer, &at); err != nil {
+		&c.Answer, &c.Verified, &c.Settling, &at); err != nil {
 		return c, err
 	}
 	c.At = fromInstant(at)

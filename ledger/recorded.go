@@ -23,9 +23,11 @@ type recordedTable struct {
 	key     []string // the rest of its primary key, after org
 	number  []bool   // which of them are numbers
 	columns []string // the others that the chain vouches for
-	only    string   // a condition on the rows that are recorded; "": all
-	review  string   // the key's column that names a review; "": its rows are of no review
-	since   int      // the first version of the record (recordVersion) that has the table
+	derived string   // a column that follows from these, for an index; "": none
+	derive  func(columns []string) string
+	only    string // a condition on the rows that are recorded; "": all
+	review  string // the key's column that names a review; "": its rows are of no review
+	since   int    // the first version of the record (recordVersion) that has the table
 }
 
 // recordedTables are all that is decided or acted on. What is not among them is read again from Atlassian, is worked
@@ -56,7 +58,8 @@ var (
 			"taken", "body"}}
 	tableHoldings = &recordedTable{name: "holdings", key: []string{"person", "target", "since"},
 		number:  []bool{false, false, true},
-		columns: []string{"until", "group_id", "owned", "reasons", "run"}}
+		columns: []string{"until", "group_id", "owned", "reasons", "run"},
+		derived: "granted", derive: func(columns []string) string { return hasGrant(columns[3]) }}
 	tableReviews = &recordedTable{name: "reviews", key: []string{"id"}, number: []bool{false}, review: "id",
 		columns: []string{"campaign", "state", "stage", "opened", "events", "body"}}
 	tableItems = &recordedTable{name: "review_items", key: []string{"review", "person", "target"},
@@ -384,7 +387,12 @@ func (t *recordedTable) selectRows() string {
 	if t.only != "" {
 		only = "CASE WHEN " + t.only + " THEN 1 ELSE 0 END"
 	}
-	return `SELECT ` + strings.Join(slices.Concat(t.key, t.columns, []string{"entry", only}), ", ") + ` FROM ` + t.name
+	derived := "''"
+	if t.derived != "" {
+		derived = t.derived
+	}
+	return `SELECT ` + strings.Join(slices.Concat(t.key, t.columns, []string{derived, "entry", only}), ", ") +
+		` FROM ` + t.name
 }
 
 // page reads the next rows, by key, that are recorded; only is a further condition.
@@ -406,19 +414,29 @@ func (t *recordedTable) page(ctx context.Context, d database, org string, after 
 
 func (t *recordedTable) scan(row scanner) (r storedRow, err error) {
 	values := make([]string, len(t.key)+len(t.columns))
+	var derived string
 	var recorded int
-	into := make([]any, 0, len(values)+2)
+	into := make([]any, 0, len(values)+3)
 	for i := range values {
 		into = append(into, &values[i])
 	}
-	if err := row.Scan(append(into, &r.entry, &recorded)...); err != nil {
+	if err := row.Scan(append(into, &derived, &r.entry, &recorded)...); err != nil {
 		return r, err
 	}
 	r.key = values[:len(t.key)]
+	if t.derived != "" && derived != t.derive(values[len(t.key):]) {
+		values = append(values, derived) // it was changed past the ledger: no entry has that hash
+	}
 	if recorded == 1 {
 		r.hash = digest(append([]string{t.name}, values...)...)
 	}
 	return r, nil
+}
+
+// hasGrant is 1 where a grant is among stored reasons.
+func hasGrant(stored string) string {
+	reasons, err := fromList[access.Reason](stored)
+	return strconv.Itoa(flag(err == nil && access.HasKind(reasons, access.ReasonGrant)))
 }
 
 // whereKeys chooses rows by their keys. The lists are of values, for the same reason as in [among].

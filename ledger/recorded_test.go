@@ -112,6 +112,8 @@ func TestVerifyRowsNamesWhatWasWrittenPastTheLedger(t *testing.T) {
 			"it is not as entry"},
 		{"disowned", `DELETE FROM holdings WHERE person = 'id-00001'`, "holdings id-00001 group:dev",
 			"it is not there"},
+		{"a grant's holding left out of the hours", `UPDATE holdings SET granted = 1 WHERE person = 'id-00001'`,
+			"holdings id-00001 group:dev", "it is not as entry"},
 		{"a hold approved by another", `UPDATE holds SET by_whom = 'evil' WHERE number = 1`, "holds 1",
 			"it is not as entry"},
 		{"a rule released", `UPDATE rules SET released = 1`, "rules rule#1", "it is not as entry"},

@@ -123,7 +123,7 @@ func (r Removal) gone() Step {
 		return Step{AskMembers: true}
 	}
 	r.Item.Run = r.Run
-	answer := cmp.Or(r.Line.Answer, "done")
+	answer := cmp.Or(r.Line.Outcome(), "done")
 	ruling, ruled := r.ruling()
 	if !ruled || ruling.Until.IsZero() {
 		return r.end(access.OutcomeRemoved, answer)

@@ -96,7 +96,7 @@ func printPlan(w io.Writer, answer messages.ReportAnswer) {
 			who = l.Person
 		}
 		display.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Verb(), who, l.Target, l.State,
-			strings.Join(l.HeldBy, ","), reasons(l.Reasons), l.Answer)
+			strings.Join(l.HeldBy, ","), reasons(l.Reasons), l.Outcome())
 	}
 	_ = table.Flush()
 	if answer.Next != "" {

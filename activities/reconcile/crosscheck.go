@@ -12,11 +12,7 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// Words of lines that a partial run does not write yet.
-const (
-	mustSettle = "must stay true for a while: its person is looked at again"
-	tooMany    = "too many people for a partial run: everybody is looked at instead"
-)
+const tooMany = "too many people for a partial run: everybody is looked at instead"
 
 // deferRemovals takes out of a partial plan the removals that may not be written yet. At the first look none may: their
 // people settle and are looked at again. At the second look only those that the first look asked for too, and that the
@@ -43,7 +39,10 @@ func (s *task) deferRemovals(ctx context.Context, b *policy.Bound, in ExamineInp
 	}
 	result.Settling = apply.PeopleOf(first)
 	result.without(len(first))
-	if err := s.supersede(ctx, in.Run, first, mustSettle); err != nil {
+	for i := range first {
+		first[i].Settling = true
+	}
+	if err := s.supersede(ctx, in.Run, first, "must stay true for a while: its person is looked at again"); err != nil {
 		return err
 	}
 	against, err := s.CrossCheckRemovals(ctx, b, second)
@@ -84,7 +83,7 @@ func (s *task) askedBefore(ctx context.Context, earlier []string, c access.Chang
 		if errors.Is(err, ledger.ErrNotFound) {
 			continue
 		}
-		if err != nil || was.Action == access.Remove && was.Answer == mustSettle {
+		if err != nil || was.Action == access.Remove && was.Settling {
 			return err == nil, err
 		}
 	}

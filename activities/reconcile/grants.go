@@ -313,7 +313,7 @@ func (s *task) outcome(ctx context.Context, b *policy.Bound, in AttendInput,
 			continue
 		}
 		switch {
-		case c.State == access.Done && !strings.HasSuffix(c.Answer, verifiedMark):
+		case c.State == access.Done && !c.Verified:
 			answer.Why = c.Label() + ": written, and the directory does not show it yet"
 		case c.State == access.Refused, c.State == access.Shortage, c.State == access.Superseded:
 			answer.Why, answer.Soon = c.Label()+": "+c.Answer, false
