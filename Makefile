@@ -12,8 +12,10 @@ RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race '-gcflags=modernc.org
 # The Temporal CLI that tests start servers with: the pinned one, so that everybody tests the same.
 export CASTELLAN_TEMPORAL_CLI ?= $(CURDIR)/bin/temporal
 
-# Tests trade memory for time: what they run is collected less often.
+# Tests trade memory for time: what they run is collected less often. The Temporal server that end-to-end tests share
+# would grow to more than 3 GiB by that.
 test test-unit test-race test-large test-e2e test-shipped contract campaign: export GOGC ?= 400
+test test-e2e test-shipped campaign: export GOMEMLIMIT ?= 1536MiB
 
 .PHONY: help demo test test-unit test-race test-large test-e2e test-shipped check lint bench bench-code bench-grants bench-reviews contract campaign up story tutorial pictures down pin build tools tools-server clean
 
@@ -23,10 +25,11 @@ help: ## Show this list
 demo: ## Try it: Temporal with its Web UI, a simulated organization and a worker (EXIT=1 ends after the tour)
 	@CASTELLAN_TEMPORAL_CLI="$$(scripts/temporal-bin)" go run ./demo $(if $(EXIT),--exit)
 
+# End-to-end tests wait more than they work, so that the others run beside them. What both need is compiled first, once.
 test: bin/gotestsum bin/temporal ## Run the tests beside the code, and end to end with real processes
 	@rm -rf dist/results; failed=0; \
-	$(MAKE) --no-print-directory test-unit || failed=1; \
-	$(MAKE) --no-print-directory test-e2e || failed=1; \
+	go list -export -test ./... >/dev/null || failed=1; \
+	$(MAKE) --no-print-directory --keep-going --jobs=2 test-e2e test-unit || failed=1; \
 	scripts/test summary unit e2e || failed=1; \
 	exit $$failed
 

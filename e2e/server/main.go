@@ -78,5 +78,11 @@ func start(ctx context.Context, dir string, shipped bool) (_ *stack.Temporal, en
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	return server, []string{stack.TestTemporal + "=" + server.Address}, func() error { server.Kill(); return nil }, nil
+	stop = func() error {
+		fmt.Fprintf(os.Stderr, "Temporal took %.0f s of processor time and at most %d MiB of memory\n",
+			server.CPU().Seconds(), server.PeakMemory()>>20)
+		server.Kill()
+		return nil
+	}
+	return server, []string{stack.TestTemporal + "=" + server.Address}, stop, nil
 }
