@@ -34,7 +34,7 @@ type namespace struct {
 	why                     error
 	known                   map[string]enumspb.IndexedValueType
 	added                   []int
-	histories               *histories
+	histories               *historyService
 }
 
 func (n *namespace) ListSearchAttributes(context.Context, *operatorservice.ListSearchAttributesRequest,
@@ -55,24 +55,24 @@ func (n *namespace) AddSearchAttributes(_ context.Context, r *operatorservice.Ad
 	return &operatorservice.AddSearchAttributesResponse{}, nil
 }
 
-// histories is the service that keeps the histories of a namespace's workflows.
-type histories struct {
+// historyService is the service that keeps the histories of a namespace's workflows.
+type historyService struct {
 	workflowservice.WorkflowServiceClient
 	of      *namespace
 	deleted []string
 }
 
-func (h *histories) StartWorkflowExecution(context.Context, *workflowservice.StartWorkflowExecutionRequest,
+func (h *historyService) StartWorkflowExecution(context.Context, *workflowservice.StartWorkflowExecutionRequest,
 	...grpc.CallOption) (*workflowservice.StartWorkflowExecutionResponse, error) {
 	return &workflowservice.StartWorkflowExecutionResponse{RunId: "run"}, nil
 }
 
-func (h *histories) PollWorkflowTaskQueue(_ context.Context, r *workflowservice.PollWorkflowTaskQueueRequest,
+func (h *historyService) PollWorkflowTaskQueue(_ context.Context, r *workflowservice.PollWorkflowTaskQueueRequest,
 	_ ...grpc.CallOption) (*workflowservice.PollWorkflowTaskQueueResponse, error) {
 	return &workflowservice.PollWorkflowTaskQueueResponse{TaskToken: []byte(r.GetTaskQueue().GetName())}, nil
 }
 
-func (h *histories) RespondWorkflowTaskCompleted(_ context.Context,
+func (h *historyService) RespondWorkflowTaskCompleted(_ context.Context,
 	r *workflowservice.RespondWorkflowTaskCompletedRequest,
 	_ ...grpc.CallOption) (*workflowservice.RespondWorkflowTaskCompletedResponse, error) {
 	upsert := r.Commands[0].GetUpsertWorkflowSearchAttributesCommandAttributes()
@@ -87,7 +87,7 @@ func (h *histories) RespondWorkflowTaskCompleted(_ context.Context,
 	return &workflowservice.RespondWorkflowTaskCompletedResponse{}, nil
 }
 
-func (h *histories) DeleteWorkflowExecution(_ context.Context, r *workflowservice.DeleteWorkflowExecutionRequest,
+func (h *historyService) DeleteWorkflowExecution(_ context.Context, r *workflowservice.DeleteWorkflowExecutionRequest,
 	_ ...grpc.CallOption) (*workflowservice.DeleteWorkflowExecutionResponse, error) {
 	h.deleted = append(h.deleted, r.GetWorkflowExecution().GetWorkflowId())
 	return nil, serviceerror.NewPermissionDenied("nobody deletes", "")
@@ -95,7 +95,7 @@ func (h *histories) DeleteWorkflowExecution(_ context.Context, r *workflowservic
 
 func (n *namespace) client() *mocks.Client {
 	c := &mocks.Client{}
-	n.histories = &histories{of: n}
+	n.histories = &historyService{of: n}
 	c.On("WorkflowService").Return(n.histories)
 	c.On("OperatorService").Return(n)
 	c.On("CountWorkflow", mock.Anything,

@@ -146,7 +146,7 @@ func (d *demo) received(ctx context.Context, kind, to string) ([]messages.Notice
 func (d *demo) shown(ctx context.Context) error {
 	answer, err := d.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportExplain, Person: d.hired})
 	if err == nil && !slices.ContainsFunc(answer.Explain.Targets,
-		func(t messages.Explained) bool { return t.Target.Group() == admins && t.Held == "yes" }) {
+		func(t messages.ExplainedTarget) bool { return t.Target.Group() == admins && t.Held == "yes" }) {
 		err = fmt.Errorf("%s is not shown in %s yet", d.hired, admins)
 	}
 	return err

@@ -12,7 +12,7 @@ import (
 	"github.com/castellan-io/castellan/evidence"
 )
 
-func table(t *testing.T, m made) (rows []map[string]string, text string) {
+func table(t *testing.T, m sampleParts) (rows []map[string]string, text string) {
 	t.Helper()
 	var out bytes.Buffer
 	require.NoError(t, evidence.CSV(bytes.NewReader(written(t, m)), &out))

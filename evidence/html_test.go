@@ -27,7 +27,7 @@ var attacks = []string{
 }
 
 // hostile is a review with an attack in every place that takes text.
-func hostile(a string) made {
+func hostile(a string) sampleParts {
 	m := duel()
 	h := &m.head
 	h.Org, h.Castellan, h.Campaign = a, a,

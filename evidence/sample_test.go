@@ -36,15 +36,15 @@ func TestSample(t *testing.T) {
 
 var monday = time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)
 
-// made is what a pack is made of.
-type made struct {
+// sampleParts is what a pack is made of.
+type sampleParts struct {
 	head   evidence.Head
 	items  []access.Item
 	events []access.ReviewEvent
 }
 
 // written is the pack, which passes Verify.
-func written(t testing.TB, m made) []byte {
+func written(t testing.TB, m sampleParts) []byte {
 	t.Helper()
 	var pack bytes.Buffer
 	seal := write(t, m, &pack)
@@ -54,7 +54,7 @@ func written(t testing.TB, m made) []byte {
 	return pack.Bytes()
 }
 
-func write(t testing.TB, m made, pack *bytes.Buffer) evidence.Seal {
+func write(t testing.TB, m sampleParts, pack *bytes.Buffer) evidence.Seal {
 	t.Helper()
 	w, err := evidence.NewWriter(pack, m.head)
 	require.NoError(t, err)
@@ -72,8 +72,8 @@ func write(t testing.TB, m made, pack *bytes.Buffer) evidence.Seal {
 const policyHash = "sha256:5f1d7a84c64f21c9b1d0a3e07c2e9a33a0c57d2f7f4f0de1f4e3a2b6c1d09e77"
 
 // sample is a plausible review of so many items in two stages, with reviewers of many kinds.
-func sample(items int) made {
-	m := made{head: evidence.Head{
+func sample(items int) sampleParts {
+	m := sampleParts{head: evidence.Head{
 		Org: "acme", Policy: policyHash, Made: monday.AddDate(0, 0, 17), Castellan: "v1.4.0",
 		Campaign: json.RawMessage(`{"name":"quarterly-privileged","owner":"lea.fontaine@acme.example","schedule":"0 8 1 */3 *",` +
 			`"scope":{"targets":["role:org-admin","group:payments-*","group:jira-admins-*"],"only":"changed"},` +
@@ -110,10 +110,10 @@ func sample(items int) made {
 	return m
 }
 
-func (m *made) log(e access.ReviewEvent) { m.events = append(m.events, e) }
+func (m *sampleParts) log(e access.ReviewEvent) { m.events = append(m.events, e) }
 
 // say has somebody decide on an item.
-func (m *made) say(n, stage int, by string, verdict access.Verdict, at time.Time, bulk int, comment string) {
+func (m *sampleParts) say(n, stage int, by string, verdict access.Verdict, at time.Time, bulk int, comment string) {
 	i := &m.items[n]
 	i.Stage, i.Version = stage, i.Version+1
 	i.Said = append(i.Said, access.Said{Stage: stage, By: by, Verdict: verdict, Comment: comment, At: at})
@@ -170,7 +170,7 @@ func item(n int, dice *rand.Rand) access.Item {
 
 // firstStage: one careful reviewer after another, one who keeps all within a minute, one who clicks once for all; the
 // last never answers where there is little to answer.
-func (m *made) firstStage(dice *rand.Rand) {
+func (m *sampleParts) firstStage(dice *rand.Rand) {
 	first := 0
 	for r, reviewer := range reviewers {
 		last := first + len(m.items)*[]int{3, 8, 14, 3, 3, 3, 3, 40}[r]/40
@@ -180,7 +180,7 @@ func (m *made) firstStage(dice *rand.Rand) {
 	}
 }
 
-func (m *made) answers(r int, reviewer string, first, last int, dice *rand.Rand) {
+func (m *sampleParts) answers(r int, reviewer string, first, last int, dice *rand.Rand) {
 	for _, days := range []int{3, 7} {
 		if r > 3 || days == 3 && r > 1 {
 			m.log(access.ReviewEvent{At: monday.AddDate(0, 0, days), Kind: access.EventReminded,
@@ -211,7 +211,7 @@ func (m *made) answers(r int, reviewer string, first, last int, dice *rand.Rand)
 }
 
 // secondStage: the owner looks at the removals, and takes some back.
-func (m *made) secondStage(at time.Time, dice *rand.Rand) {
+func (m *sampleParts) secondStage(at time.Time, dice *rand.Rand) {
 	for n := range m.items {
 		if len(m.items[n].Said) > 0 && m.items[n].Said[0].Verdict == access.VerdictRemove {
 			at = at.Add(time.Duration(20+dice.IntN(60)) * time.Second)
@@ -224,7 +224,7 @@ func (m *made) secondStage(at time.Time, dice *rand.Rand) {
 	}
 }
 
-func (m *made) settle(at time.Time) {
+func (m *sampleParts) settle(at time.Time) {
 	removals := 0
 	for n := range m.items {
 		i := &m.items[n]

@@ -170,7 +170,7 @@ func chained(kinds, bodies []string) []byte {
 
 // duel is a review of three items: two people disagree on the first, the second changed their mind with a comment,
 // nobody answered on the third.
-func duel() made {
+func duel() sampleParts {
 	m := sample(3)
 	m.events = nil
 	at := func(minutes int) access.ReviewEvent {
@@ -336,37 +336,37 @@ func TestADroppedDecisionIsMissed(t *testing.T) {
 }
 
 func TestWhatCountsIsTheLastWord(t *testing.T) {
-	event := func(m *made, kind string, item int, text string) {
+	event := func(m *sampleParts, kind string, item int, text string) {
 		m.events = append(m.events, access.ReviewEvent{Seq: len(m.events) + 1, At: monday.Add(50 * time.Minute),
 			Kind: kind, By: "ana", Item: item, Text: text})
 	}
-	decided := func(m *made, verdict access.Verdict) {
+	decided := func(m *sampleParts, verdict access.Verdict) {
 		event(m, access.EventDecided, 3, "")
 		last := &m.events[len(m.events)-1]
 		last.Stage, last.Verdict = 1, verdict
 	}
-	for name, change := range map[string]func(m *made){
-		"a comment that came later": func(m *made) {
+	for name, change := range map[string]func(m *sampleParts){
+		"a comment that came later": func(m *sampleParts) {
 			m.items[1].Said[0].Comment = "asked her again"
 			event(m, access.EventCommented, 2, "asked her again")
 		},
-		"a comment on no item": func(m *made) { event(m, access.EventCommented, 0, "on the whole") },
-		"a decision reopened":  func(m *made) { decided(m, access.VerdictKeep); event(m, access.EventReopened, 3, "") },
-		"all reopened":         func(m *made) { decided(m, access.VerdictKeep); event(m, access.EventReopened, 0, "") },
-		"silence that kept": func(m *made) {
+		"a comment on no item": func(m *sampleParts) { event(m, access.EventCommented, 0, "on the whole") },
+		"a decision reopened":  func(m *sampleParts) { decided(m, access.VerdictKeep); event(m, access.EventReopened, 3, "") },
+		"all reopened":         func(m *sampleParts) { decided(m, access.VerdictKeep); event(m, access.EventReopened, 0, "") },
+		"silence that kept": func(m *sampleParts) {
 			m.items[2].Verdict, m.items[2].Outcome = access.VerdictKeep,
 				access.OutcomeKept
 		},
-		"silence that removed": func(m *made) {
+		"silence that removed": func(m *sampleParts) {
 			m.items[2].Verdict, m.items[2].Outcome = access.VerdictRemove,
 				access.OutcomeRemoved
 		},
-		"silence that spared": func(m *made) {
+		"silence that spared": func(m *sampleParts) {
 			m.items[2].Verdict, m.items[2].Outcome = access.VerdictRemove,
 				access.OutcomeSpared
 		},
-		"gone on its own": func(m *made) { m.items[2].Silent, m.items[2].Outcome = false, access.OutcomeGone },
-		"a later stage counts": func(m *made) {
+		"gone on its own": func(m *sampleParts) { m.items[2].Silent, m.items[2].Outcome = false, access.OutcomeGone },
+		"a later stage counts": func(m *sampleParts) {
 			decided(m, access.VerdictKeep)
 			last := &m.events[len(m.events)-1]
 			last.Item, last.Stage = 1, 2

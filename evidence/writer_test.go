@@ -135,15 +135,15 @@ func TestALineAsLongAsMayBeIsReadBack(t *testing.T) {
 // which it was.
 func TestWriterCutsWhatIsTooLong(t *testing.T) {
 	long := strings.Repeat("ж", 90_000) // 180,000 bytes
-	for name, of := range map[string]func(m *made){
-		"a comment": func(m *made) { sayOften(m, 1, long) },
-		"a comment of those who decide together": func(m *made) {
+	for name, of := range map[string]func(m *sampleParts){
+		"a comment": func(m *sampleParts) { sayOften(m, 1, long) },
+		"a comment of those who decide together": func(m *sampleParts) {
 			m.items[0].Why, m.items[0].Name = long, long
 			sayOften(m, 700, strings.Repeat("\U0001f600", 1000))
 		},
-		"the words of thousands":   func(m *made) { sayOften(m, 9_000, strings.Repeat("\U0001f600", 100)) },
-		"comments beyond the line": func(m *made) { sayOften(m, 600, long) },
-		"reasons": func(m *made) {
+		"the words of thousands":   func(m *sampleParts) { sayOften(m, 9_000, strings.Repeat("\U0001f600", 100)) },
+		"comments beyond the line": func(m *sampleParts) { sayOften(m, 600, long) },
+		"reasons": func(m *sampleParts) {
 			for n := range 20_000 {
 				m.items[0].Reasons = append(m.items[0].Reasons,
 					access.Reason{Kind: access.ReasonMapping, Name: fmt.Sprintf("mapping %d", n),
@@ -151,7 +151,7 @@ func TestWriterCutsWhatIsTooLong(t *testing.T) {
 			}
 			m.items[0].Opens = slices.Repeat([]string{"jira/acme"}, 100_000)
 		},
-		"the review": func(m *made) {
+		"the review": func(m *sampleParts) {
 			m.head.Review.By, m.head.Review.ClosedWhy = strings.Repeat("x", 3<<20), long
 			m.head.Review.Findings = slices.Repeat([]string{long}, 50)
 			m.head.Review.Holders = map[access.Entitlement]int{}
@@ -159,11 +159,11 @@ func TestWriterCutsWhatIsTooLong(t *testing.T) {
 				m.head.Review.Holders[access.Entitlement(fmt.Sprintf("group:%s %d", strings.Repeat("g", 240), n))] = n
 			}
 		},
-		"the campaign": func(m *made) {
+		"the campaign": func(m *sampleParts) {
 			m.head.Campaign =
 				json.RawMessage(`{"name":"` + strings.Repeat("x", 5<<20) + `"}`)
 		},
-		"the log": func(m *made) {
+		"the log": func(m *sampleParts) {
 			for n := range m.events {
 				m.events[n].Text = cmp.Or(m.events[n].Text, long)
 			}
@@ -186,7 +186,7 @@ func TestWriterCutsWhatIsTooLong(t *testing.T) {
 }
 
 // sayOften has so many people decide the first item, each with a comment.
-func sayOften(m *made, people int, comment string) {
+func sayOften(m *sampleParts, people int, comment string) {
 	i := &m.items[0]
 	i.Said, i.Verdict, i.Outcome, i.Silent = nil, access.VerdictKeep, access.OutcomeKept, false
 	events := []access.ReviewEvent{}
@@ -220,10 +220,10 @@ func TestAClosedPackTakesNoMore(t *testing.T) {
 	require.ErrorContains(t, err, "the pack is closed")
 }
 
-// full takes so many bytes.
-type full struct{ room int }
+// limitedWriter takes so many bytes.
+type limitedWriter struct{ room int }
 
-func (f *full) Write(p []byte) (int, error) {
+func (f *limitedWriter) Write(p []byte) (int, error) {
 	if f.room -= len(p); f.room < 0 {
 		return 0, errors.New("no space left")
 	}
@@ -235,7 +235,7 @@ func TestAFullDiskIsAnError(t *testing.T) {
 	var whole bytes.Buffer
 	write(t, m, &whole)
 	for _, room := range []int{0, 5000, whole.Len() - 1} {
-		w, err := evidence.NewWriter(&full{room}, m.head)
+		w, err := evidence.NewWriter(&limitedWriter{room}, m.head)
 		for _, i := range m.items {
 			if err == nil {
 				err = w.Item(i)
@@ -250,8 +250,8 @@ func TestAFullDiskIsAnError(t *testing.T) {
 			_, err = w.Close()
 		}
 		require.ErrorContains(t, err, "no space left", "%d bytes", room)
-		require.ErrorContains(t, evidence.CSV(bytes.NewReader(whole.Bytes()), &full{0}), "no space left")
-		require.ErrorContains(t, evidence.HTML(bytes.NewReader(whole.Bytes()), &full{0}), "no space left")
+		require.ErrorContains(t, evidence.CSV(bytes.NewReader(whole.Bytes()), &limitedWriter{0}), "no space left")
+		require.ErrorContains(t, evidence.HTML(bytes.NewReader(whole.Bytes()), &limitedWriter{0}), "no space left")
 	}
 }
 

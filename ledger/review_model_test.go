@@ -24,14 +24,14 @@ func TestTheDecidingOfAReview(t *testing.T) {
 		n := 0
 		rapid.Check(t, func(r *rapid.T) {
 			n++
-			w := world{t: t, r: r, l: l, org: fmt.Sprint("org-", n),
-				m: said{stage: 1, items: map[int]*saidItem{}, tasks: map[duty]access.Verdict{}}}
-			w.open()
+			m := reviewModel{t: t, r: r, l: l, org: fmt.Sprint("org-", n),
+				m: expectedReview{stage: 1, items: map[int]*expectedItem{}, tasks: map[expectedTask]access.Verdict{}}}
+			m.open()
 			for range rapid.IntRange(1, 12).Draw(r, "steps") {
-				w.step()
-				w.compare()
+				m.step()
+				m.compare()
 			}
-			check, err := l.VerifyChain(t.Context(), w.org, 0, 0)
+			check, err := l.VerifyChain(t.Context(), m.org, 0, 0)
 			require.NoError(r, err)
 			require.Nil(r, check.Broken)
 		})
@@ -50,29 +50,29 @@ const saidItems = 4
 
 var speakers = []string{bo, carol, dan, eve} // eve is asked only if somebody hands something on to her
 
-// duty is a task of the present stage.
-type duty struct {
+// expectedTask is a task of the present stage.
+type expectedTask struct {
 	n  int
 	by string
 }
 
-// said is what should have become of a review.
-type said struct {
+// expectedReview is what should have become of a review.
+type expectedReview struct {
 	stage  int
 	over   bool
-	items  map[int]*saidItem
-	tasks  map[duty]access.Verdict
+	items  map[int]*expectedItem
+	tasks  map[expectedTask]access.Verdict
 	events int
 }
 
-type saidItem struct {
+type expectedItem struct {
 	stage, version int
 	words          []map[string]access.Verdict // by stage, from 1
 	open           bool
 }
 
 // comes is what the words of an item come to, and in which stage.
-func (i *saidItem) comes() (v access.Verdict, stage int) {
+func (i *expectedItem) comes() (v access.Verdict, stage int) {
 	for stage = len(i.words) - 1; stage > 0; stage-- {
 		for _, one := range i.words[stage] {
 			v = access.Stricter(v, one)
@@ -84,141 +84,141 @@ func (i *saidItem) comes() (v access.Verdict, stage int) {
 	return "", 0
 }
 
-// sent is a word, and of which items it left an entry in the log.
-type sent struct {
+// sentDecision is a word, and of which items it left an entry in the log.
+type sentDecision struct {
 	ledger.ReviewWord
 	left map[int]bool
 }
 
-type world struct {
+type reviewModel struct {
 	t    *testing.T
 	r    *rapid.T
 	l    *ledger.Ledger
 	org  string
-	m    said
-	sent []*sent
+	m    expectedReview
+	sent []*sentDecision
 	at   int
 }
 
-func (w *world) open() {
-	_, err := w.l.BeginReview(w.t.Context(), w.org, campaign(spring))
-	require.NoError(w.r, err)
+func (m *reviewModel) open() {
+	_, err := m.l.BeginReview(m.t.Context(), m.org, campaign(spring))
+	require.NoError(m.r, err)
 	var items []access.Item
 	for n := 1; n <= saidItems; n++ {
 		items = append(items, asks(n, "ops"))
-		w.m.items[n] = &saidItem{words: make([]map[string]access.Verdict, 4)}
+		m.m.items[n] = &expectedItem{words: make([]map[string]access.Verdict, 4)}
 	}
-	require.NoError(w.r, w.l.SaveItems(w.t.Context(), w.org, spring, "1", items, nil))
-	_, err = w.l.NumberItems(w.t.Context(), w.org, spring)
-	require.NoError(w.r, err)
-	w.m.events = 1
-	w.begin(1)
+	require.NoError(m.r, m.l.SaveItems(m.t.Context(), m.org, spring, "1", items, nil))
+	_, err = m.l.NumberItems(m.t.Context(), m.org, spring)
+	require.NoError(m.r, err)
+	m.m.events = 1
+	m.begin(1)
 }
 
 // begin lets a stage begin with some items, each for some people.
-func (w *world) begin(stage int) {
+func (m *reviewModel) begin(stage int) {
 	var numbers []int
 	var tasks []access.Task
-	given := map[duty]access.Verdict{}
+	given := map[expectedTask]access.Verdict{}
 	for n := 1; n <= saidItems; n++ {
-		who := rapid.SliceOfNDistinct(rapid.SampledFrom(speakers[:3]), 0, 2, rapid.ID[string]).Draw(w.r, "asked")
+		who := rapid.SliceOfNDistinct(rapid.SampledFrom(speakers[:3]), 0, 2, rapid.ID[string]).Draw(m.r, "asked")
 		for _, by := range who {
 			tasks = append(tasks, task(n, by))
-			given[duty{n, by}] = ""
+			given[expectedTask{n, by}] = ""
 		}
 		if len(who) > 0 {
 			numbers = append(numbers, n)
 		}
 	}
-	require.NoError(w.r, w.l.BeginStage(w.t.Context(), w.org, spring, stage, minutes(90), numbers, tasks, noon))
-	if w.m.over || stage < w.m.stage || stage == w.m.stage && w.m.events > 1 {
+	require.NoError(m.r, m.l.BeginStage(m.t.Context(), m.org, spring, stage, minutes(90), numbers, tasks, noon))
+	if m.m.over || stage < m.m.stage || stage == m.m.stage && m.m.events > 1 {
 		return
 	}
-	w.m.stage, w.m.tasks = stage, given
-	w.m.events++
+	m.m.stage, m.m.tasks = stage, given
+	m.m.events++
 	for _, n := range numbers {
-		w.m.items[n].stage = stage
+		m.m.items[n].stage = stage
 	}
 }
 
-func (w *world) step() {
-	switch act := rapid.SampledFrom([]string{"say", "say", "say", "say", "again", "stage", "carry", "close"}).Draw(w.r,
+func (m *reviewModel) step() {
+	switch act := rapid.SampledFrom([]string{"say", "say", "say", "say", "again", "stage", "carry", "close"}).Draw(m.r,
 		"act"); {
 	case act == "say":
-		var words []*sent
-		for range rapid.IntRange(1, 3).Draw(w.r, "words") {
-			words = append(words, w.word())
+		var words []*sentDecision
+		for range rapid.IntRange(1, 3).Draw(m.r, "words") {
+			words = append(words, m.word())
 		}
-		w.say(words...)
-		w.sent = append(w.sent, words...)
-	case act == "again" && len(w.sent) > 0:
-		w.say(rapid.SampledFrom(w.sent).Draw(w.r, "which"))
+		m.say(words...)
+		m.sent = append(m.sent, words...)
+	case act == "again" && len(m.sent) > 0:
+		m.say(rapid.SampledFrom(m.sent).Draw(m.r, "which"))
 	case act == "stage":
-		w.begin(rapid.IntRange(1, 3).Draw(w.r, "stage"))
+		m.begin(rapid.IntRange(1, 3).Draw(m.r, "stage"))
 	case act == "carry":
-		w.carry(rapid.IntRange(1, saidItems).Draw(w.r, "item"))
-	case act == "close" && rapid.IntRange(0, 3).Draw(w.r, "really") == 0:
-		_, err := w.l.ChangeReview(w.t.Context(), w.org, spring,
+		m.carry(rapid.IntRange(1, saidItems).Draw(m.r, "item"))
+	case act == "close" && rapid.IntRange(0, 3).Draw(m.r, "really") == 0:
+		_, err := m.l.ChangeReview(m.t.Context(), m.org, spring,
 			func(r *access.Review) bool { r.State = access.ReviewClosing; return true })
-		require.NoError(w.r, err)
-		w.m.over = true
+		require.NoError(m.r, err)
+		m.m.over = true
 	}
 }
 
-func (w *world) word() *sent {
-	w.at++
-	some := rapid.SliceOfN(rapid.IntRange(1, saidItems), 1, 3).Draw(w.r, "items")
-	s := &sent{word(rapid.SampledFrom(speakers).Draw(w.r, "by"),
-		rapid.SampledFrom([]access.Verdict{keep, remove}).Draw(w.r, "verdict"), some...), map[int]bool{}}
-	s.At = minutes(w.at)
-	switch s.Kind = rapid.SampledFrom([]string{decided, decided, decided, reopened, delegated, commented}).Draw(w.r,
+func (m *reviewModel) word() *sentDecision {
+	m.at++
+	some := rapid.SliceOfN(rapid.IntRange(1, saidItems), 1, 3).Draw(m.r, "items")
+	s := &sentDecision{word(rapid.SampledFrom(speakers).Draw(m.r, "by"),
+		rapid.SampledFrom([]access.Verdict{keep, remove}).Draw(m.r, "verdict"), some...), map[int]bool{}}
+	s.At = minutes(m.at)
+	switch s.Kind = rapid.SampledFrom([]string{decided, decided, decided, reopened, delegated, commented}).Draw(m.r,
 		"kind"); s.Kind {
 	case delegated:
-		s.To = rapid.SampledFrom(speakers).Draw(w.r, "to")
+		s.To = rapid.SampledFrom(speakers).Draw(m.r, "to")
 	case commented:
-		s.Comment = rapid.SampledFrom([]string{"why?", "ah"}).Draw(w.r, "comment")
+		s.Comment = rapid.SampledFrom([]string{"why?", "ah"}).Draw(m.r, "comment")
 	}
 	if s.Kind != decided {
 		s.Verdict = ""
 	}
-	if rapid.IntRange(0, 3).Draw(w.r, "all") == 0 {
-		s.Lines, s.All = nil, &ledger.WordFilter{Undecided: rapid.Bool().Draw(w.r, "undecided")}
+	if rapid.IntRange(0, 3).Draw(m.r, "all") == 0 {
+		s.Lines, s.All = nil, &ledger.WordFilter{Undecided: rapid.Bool().Draw(m.r, "undecided")}
 	}
 	return s
 }
 
 // carry lets a removal begin to be carried out, as it is when removals are carried out at once.
-func (w *world) carry(n int) {
-	some, err := w.l.Items(w.t.Context(), w.org, spring, ledger.ItemFilter{Numbers: []int{n}})
-	require.NoError(w.r, err)
+func (m *reviewModel) carry(n int) {
+	some, err := m.l.Items(m.t.Context(), m.org, spring, ledger.ItemFilter{Numbers: []int{n}})
+	require.NoError(m.r, err)
 	if i := some[0]; i.Verdict == remove {
 		i.Outcome = access.OutcomeOpen
-		require.NoError(w.r, w.l.Settle(w.t.Context(), w.org, spring, []review.Settlement{{Item: i}}, noon))
-		w.m.items[n].open = true
+		require.NoError(m.r, m.l.Settle(m.t.Context(), m.org, spring, []review.Settlement{{Item: i}}, noon))
+		m.m.items[n].open = true
 	}
 }
 
-func (w *world) say(words ...*sent) {
+func (m *reviewModel) say(words ...*sentDecision) {
 	var told []ledger.ReviewWord
 	for _, s := range words {
 		told = append(told, s.ReviewWord)
 	}
-	said, err := w.l.Say(w.t.Context(), w.org, spring, told)
-	require.NoError(w.r, err)
+	said, err := m.l.Say(m.t.Context(), m.org, spring, told)
+	require.NoError(m.r, err)
 	var applied [][]int
 	for _, s := range words {
-		applied = append(applied, w.m.hear(s))
+		applied = append(applied, m.m.hear(s))
 	}
 	for i, s := range said {
-		require.Equal(w.r, applied[i], s.Applied, "%+v", words[i].ReviewWord)
+		require.Equal(m.r, applied[i], s.Applied, "%+v", words[i].ReviewWord)
 		if s.Err == nil {
-			require.Equal(w.r, w.m.left(words[i].By), s.Left, "%+v", words[i].ReviewWord)
+			require.Equal(m.r, m.m.left(words[i].By), s.Left, "%+v", words[i].ReviewWord)
 		}
 	}
 }
 
 // left is how many items a person is asked about and nobody has spoken of.
-func (m *said) left(by string) (left int) {
+func (m *expectedReview) left(by string) (left int) {
 	for task := range m.tasks {
 		if _, stage := m.items[task.n].comes(); (by == "" || task.by == by) && stage < m.stage {
 			left++
@@ -228,7 +228,7 @@ func (m *said) left(by string) (left int) {
 }
 
 // hear takes in a word, and returns the items of which it changes something.
-func (m *said) hear(s *sent) (applied []int) {
+func (m *expectedReview) hear(s *sentDecision) (applied []int) {
 	if m.over {
 		return nil
 	}
@@ -245,7 +245,7 @@ func (m *said) hear(s *sent) (applied []int) {
 	}
 	slices.Sort(numbers)
 	for _, n := range slices.Compact(numbers) {
-		v, is := m.tasks[duty{n, s.By}]
+		v, is := m.tasks[expectedTask{n, s.By}]
 		if is && (s.Kind == commented || !s.left[n]) && m.change(s, n, v) {
 			applied = append(applied, n)
 			s.left[n] = true
@@ -255,8 +255,8 @@ func (m *said) hear(s *sent) (applied []int) {
 	return applied
 }
 
-func (m *said) change(s *sent, n int, own access.Verdict) bool {
-	i, task := m.items[n], duty{n, s.By}
+func (m *expectedReview) change(s *sentDecision, n int, own access.Verdict) bool {
+	i, task := m.items[n], expectedTask{n, s.By}
 	speak := func(v access.Verdict) bool {
 		before, _ := i.comes()
 		words := maps.Clone(i.words[m.stage])
@@ -285,8 +285,8 @@ func (m *said) change(s *sent, n int, own access.Verdict) bool {
 			return false
 		}
 		delete(m.tasks, task)
-		if _, is := m.tasks[duty{n, s.To}]; !is {
-			m.tasks[duty{n, s.To}] = ""
+		if _, is := m.tasks[expectedTask{n, s.To}]; !is {
+			m.tasks[expectedTask{n, s.To}] = ""
 		}
 		return true
 	}
@@ -299,17 +299,17 @@ func (m *said) change(s *sent, n int, own access.Verdict) bool {
 	return !made
 }
 
-func (w *world) compare() {
-	c, err := w.l.CountReview(w.t.Context(), w.org, spring)
-	require.NoError(w.r, err)
-	some, err := w.l.Items(w.t.Context(), w.org, spring, ledger.ItemFilter{})
-	require.NoError(w.r, err)
-	require.Len(w.r, some, saidItems)
+func (m *reviewModel) compare() {
+	c, err := m.l.CountReview(m.t.Context(), m.org, spring)
+	require.NoError(m.r, err)
+	some, err := m.l.Items(m.t.Context(), m.org, spring, ledger.ItemFilter{})
+	require.NoError(m.r, err)
+	require.Len(m.r, some, saidItems)
 	want := ledger.ReviewCount{Items: saidItems, Verdicts: map[access.Verdict]int{}, Outcomes: map[access.Outcome]int{}}
 	for _, got := range some {
-		is := w.m.items[got.N]
+		is := m.m.items[got.N]
 		v, stage := is.comes()
-		require.Equal(w.r, []any{v, is.version, is.stage}, []any{got.Verdict, got.Version, got.Stage}, "item %d", got.N)
+		require.Equal(m.r, []any{v, is.version, is.stage}, []any{got.Verdict, got.Version, got.Stage}, "item %d", got.N)
 		var words []string
 		for stage := 1; stage < len(is.words); stage++ {
 			for _, by := range slices.Sorted(maps.Keys(is.words[stage])) {
@@ -320,24 +320,24 @@ func (w *world) compare() {
 		for _, s := range got.Said {
 			kept = append(kept, fmt.Sprint(s.Stage, s.By, s.Verdict))
 		}
-		require.Equal(w.r, words, kept, "item %d", got.N)
+		require.Equal(m.r, words, kept, "item %d", got.N)
 		want.Verdicts[v]++
 		if is.open {
 			want.Outcomes[access.OutcomeOpen]++
 		}
-		if is.stage == w.m.stage {
+		if is.stage == m.m.stage {
 			want.Asked++
 			if v == remove && !is.open {
 				want.Removals++
 			}
-			if stage == w.m.stage {
+			if stage == m.m.stage {
 				want.Decided++
 			}
 		}
 	}
 	for _, by := range speakers {
-		one := ledger.ReviewerCount{Reviewer: by, Left: w.m.left(by)}
-		for task, v := range w.m.tasks {
+		one := ledger.ReviewerCount{Reviewer: by, Left: m.m.left(by)}
+		for task, v := range m.m.tasks {
 			if task.by == by {
 				one.Items++
 			}
@@ -352,18 +352,18 @@ func (w *world) compare() {
 	for i := range c.Reviewers {
 		c.Reviewers[i].Role = ""
 	}
-	require.Equal(w.r, want, c)
-	open, err := w.l.OpenTasks(w.t.Context(), w.org, spring, w.m.stage, "")
-	require.NoError(w.r, err)
-	require.Len(w.r, open, w.m.left(""))
+	require.Equal(m.r, want, c)
+	open, err := m.l.OpenTasks(m.t.Context(), m.org, spring, m.m.stage, "")
+	require.NoError(m.r, err)
+	require.Len(m.r, open, m.m.left(""))
 	for _, one := range open {
-		require.Contains(w.r, w.m.tasks, duty{one.N, one.Reviewer})
+		require.Contains(m.r, m.m.tasks, expectedTask{one.N, one.Reviewer})
 	}
-	events, err := w.l.ReviewEvents(w.t.Context(), w.org, spring, 0, 0)
-	require.NoError(w.r, err)
-	require.Len(w.r, events, w.m.events, "%s", strings.Join(eventKinds(events), " "))
-	require.True(w.r, slices.IsSortedFunc(events, func(a, b access.ReviewEvent) int { return a.Seq - b.Seq }))
-	require.WithinRange(w.r, events[0].At, noon, noon.Add(time.Second))
+	events, err := m.l.ReviewEvents(m.t.Context(), m.org, spring, 0, 0)
+	require.NoError(m.r, err)
+	require.Len(m.r, events, m.m.events, "%s", strings.Join(eventKinds(events), " "))
+	require.True(m.r, slices.IsSortedFunc(events, func(a, b access.ReviewEvent) int { return a.Seq - b.Seq }))
+	require.WithinRange(m.r, events[0].At, noon, noon.Add(time.Second))
 }
 
 func eventKinds(events []access.ReviewEvent) (kinds []string) {

@@ -22,7 +22,7 @@ func TestQuestionsFindTheirIndex(t *testing.T) {
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		fill(t, l)
 		one, many := []string{"id-00042"}, []string{"id-00001", "id-00002", "id-00042", "id-09999"}
-		questions := map[string]question{
+		questions := map[string]databaseQuery{
 			"holdings of a person": {func() (string,
 				error) {
 				return l.ExplainHoldingsAt(t.Context(), org, one[0], "", noon)
@@ -94,13 +94,13 @@ func TestAYoungLedgerFindsItsGrants(t *testing.T) {
 	}
 }
 
-// question is one that the ledger puts to its database.
-type question struct {
+// databaseQuery is one that the ledger puts to its database.
+type databaseQuery struct {
 	plan  func() (string, error)
 	index []string // any of these answers well
 }
 
-func (q question) requireIndex(t *testing.T, name string) string {
+func (q databaseQuery) requireIndex(t *testing.T, name string) string {
 	t.Helper()
 	plan, err := q.plan()
 	require.NoError(t, err, name)
@@ -114,12 +114,12 @@ func (q question) requireIndex(t *testing.T, name string) string {
 	return plan
 }
 
-func aboutGrants(t *testing.T, l *ledger.Ledger) map[string]question {
+func aboutGrants(t *testing.T, l *ledger.Ledger) map[string]databaseQuery {
 	const one = "id-00042"
 	grants := func(f ledger.GrantFilter) func() (string, error) {
 		return func() (string, error) { return l.ExplainGrants(t.Context(), org, f) }
 	}
-	return map[string]question{
+	return map[string]databaseQuery{
 		"grants":             {grants(ledger.GrantFilter{After: "g-00042"}), []string{"grants_by_time"}},
 		"unsettled grants":   {grants(ledger.GrantFilter{Unsettled: true}), []string{"grants_unsettled"}},
 		"grants of a person": {grants(ledger.GrantFilter{Person: one, After: "g-00042"}), []string{"grants_by_person"}},
@@ -185,7 +185,7 @@ func TestAYoungReviewFindsItsItems(t *testing.T) {
 	}
 }
 
-func aboutReviews(t *testing.T, l *ledger.Ledger, review string) map[string]question {
+func aboutReviews(t *testing.T, l *ledger.Ledger, review string) map[string]databaseQuery {
 	const by = "reviewer.007@acme.example"
 	many := []string{"id-00001", "id-00002", "id-00042", "id-09999"}
 	items := func(f ledger.ItemFilter) func() (string, error) {
@@ -198,7 +198,7 @@ func aboutReviews(t *testing.T, l *ledger.Ledger, review string) map[string]ques
 	}
 	mine := items(ledger.ItemFilter{Reviewer: []string{by, "id-7"}, Stage: 1, After: 10, Limit: 50})
 	byNumber, byReviewer := []string{"review_items_by_number"}, []string{"review_tasks_pkey", "review_tasks_1"}
-	return map[string]question{
+	return map[string]databaseQuery{
 		"items by number":              {items(ledger.ItemFilter{Numbers: []int{7, 8, 9}}), byNumber},
 		"items page by page":           {items(ledger.ItemFilter{After: 500, Limit: 500}), byNumber},
 		"items of a reviewer":          {mine, byNumber},

@@ -79,14 +79,14 @@ type TemporaryGrantInput struct {
 // GrantState is all that a grant's workflow remembers, and the answer of its status query. The grants themselves are
 // the ledger's.
 type GrantState struct {
-	Workflow string         `json:"workflow,omitempty"` // whose state it is
-	State    string         `json:"state"`
-	Grants   []access.Grant `json:"grants,omitempty"`
-	Asked    *Asked         `json:"asked,omitempty"`   // what the organization's loop was asked to do
-	Blocked  *Blocked       `json:"blocked,omitempty"` // why it could not be done
-	Told     []string       `json:"told,omitempty"`    // notices sent: "<kind> <request>"
-	Untold   string         `json:"untold,omitempty"`  // why the last notice could not be sent
-	Refused  []RefusedWord  `json:"refused,omitempty"` // the last signals that were not accepted, and why
+	Workflow string           `json:"workflow,omitempty"` // whose state it is
+	State    string           `json:"state"`
+	Grants   []access.Grant   `json:"grants,omitempty"`
+	Asked    *LoopRequest     `json:"asked,omitempty"`   // what the organization's loop was asked to do
+	Blocked  *Blocked         `json:"blocked,omitempty"` // why it could not be done
+	Told     []string         `json:"told,omitempty"`    // notices sent: "<kind> <request>"
+	Untold   string           `json:"untold,omitempty"`  // why the last notice could not be sent
+	Refused  []RefusedMessage `json:"refused,omitempty"` // the last signals that were not accepted, and why
 	// Cancelled says that all grants were ended because the workflow was cancelled in Temporal.
 	Cancelled bool `json:"cancelled,omitempty"`
 	Turn      int  `json:"turn,omitempty"` // numbers what the organization's loop is asked
@@ -104,8 +104,8 @@ const (
 	GrantOver      = "over"
 )
 
-// Asked is what the organization's loop was asked, until it answers.
-type Asked struct {
+// LoopRequest is what the organization's loop was asked, until it answers.
+type LoopRequest struct {
 	Turn int       `json:"turn"`
 	For  string    `json:"for"` // what is to be put right, to notice when that changes
 	At   time.Time `json:"at"`

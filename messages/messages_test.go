@@ -76,11 +76,11 @@ func TestTheCarriedStateIsWhole(t *testing.T) {
 		NextFull: at.Add(time.Hour), Feed: messages.Feed{Mode: "events", Cursor: "c", Seen: at},
 		Pending: messages.Pending{
 			Full: "resumed", People: []string{"x"}, Groups: []string{"g"}, Recount: []string{"h"}, Fresh: true,
-			Settling: []messages.Settling{{People: []string{"y"}, Due: at, First: "r0"}},
+			Settling: []messages.SecondLook{{People: []string{"y"}, Due: at, First: "r0"}},
 			Jobs:     []messages.Job{{Scope: messages.Scope{Kind: messages.ScopeUndo, Run: "r1"}, By: "ana", Key: 7}},
 		},
 		First:   &messages.PolicyInput{Policy: json.RawMessage(`"text"`), By: "ana"},
-		Refused: []messages.RefusedWord{{At: at, Name: "pause", Why: "by is missing"}}, LastID: "r1",
+		Refused: []messages.RefusedMessage{{At: at, Name: "pause", Why: "by is missing"}}, LastID: "r1",
 	}
 	written, err := json.Marshal(messages.OrgSyncInput{State: &state})
 	require.NoError(t, err)

@@ -84,10 +84,10 @@ type RunSummary struct {
 	Doubtful bool     `json:"doubtful,omitempty"` // the read was incomplete: everybody is looked at again soon
 	// Due is how many changes it made that the policy looks at: their people are decided again. Round counts the runs
 	// in a row that came of such changes, and Since is when the first of them began.
-	Due     int           `json:"due,omitempty"`
-	Round   int           `json:"round,omitempty"`
-	Since   time.Time     `json:"since,omitzero"`
-	Refused []RefusedWord `json:"refused,omitempty"` // signals to the run that were not accepted
+	Due     int              `json:"due,omitempty"`
+	Round   int              `json:"round,omitempty"`
+	Since   time.Time        `json:"since,omitzero"`
+	Refused []RefusedMessage `json:"refused,omitempty"` // signals to the run that were not accepted
 }
 
 // The states of a run.

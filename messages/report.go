@@ -86,16 +86,16 @@ type Why struct {
 
 // Governance is a governance report: its summary and, where that was asked for, a piece of its document.
 type Governance struct {
-	ID       string    `json:"id"`
-	At       time.Time `json:"at"`
-	Sections []Found   `json:"sections,omitempty"`
+	ID       string           `json:"id"`
+	At       time.Time        `json:"at"`
+	Sections []SectionSummary `json:"sections,omitempty"`
 	// Document is a piece of the report in the form asked for, compressed with gzip. Next of the answer names the next
 	// piece; the pieces together are the file.
 	Document []byte `json:"document,omitempty"`
 }
 
-// Found is one section of a governance report in numbers.
-type Found struct {
+// SectionSummary is one section of a governance report in numbers.
+type SectionSummary struct {
 	Key        string `json:"key"`
 	Title      string `json:"title"`
 	Severity   string `json:"severity"`
@@ -107,19 +107,19 @@ type Found struct {
 
 // Explanation is the whole decision for one person.
 type Explanation struct {
-	Person   access.Person   `json:"person"`
-	At       time.Time       `json:"at"`
-	Supposed []string        `json:"supposed,omitempty"` // what is not so, but was to be supposed
-	Facts    []Fact          `json:"facts"`
-	Mappings []Saying        `json:"mappings"`
-	Rules    []Saying        `json:"rules,omitempty"`
-	Grants   []Saying        `json:"grants,omitempty"`
-	Reviews  []Saying        `json:"reviews,omitempty"` // decisions that bear on what the person should hold
-	Targets  []Explained     `json:"targets"`           // those that something speaks of, and those that are held
-	Others   int             `json:"others"`            // targets that nothing speaks of and that are not held
-	Changes  []access.Change `json:"changes"`           // what would be done; heldBy says what the guard stops
-	Guard    []string        `json:"guard,omitempty"`
-	Rejected []access.Change `json:"rejected,omitempty"` // what would be done, had not somebody said no to it
+	Person   access.Person     `json:"person"`
+	At       time.Time         `json:"at"`
+	Supposed []string          `json:"supposed,omitempty"` // what is not so, but was to be supposed
+	Facts    []Fact            `json:"facts"`
+	Mappings []Statement       `json:"mappings"`
+	Rules    []Statement       `json:"rules,omitempty"`
+	Grants   []Statement       `json:"grants,omitempty"`
+	Reviews  []Statement       `json:"reviews,omitempty"` // decisions that bear on what the person should hold
+	Targets  []ExplainedTarget `json:"targets"`           // those that something speaks of, and those that are held
+	Others   int               `json:"others"`            // targets that nothing speaks of and that are not held
+	Changes  []access.Change   `json:"changes"`           // what would be done; heldBy says what the guard stops
+	Guard    []string          `json:"guard,omitempty"`
+	Rejected []access.Change   `json:"rejected,omitempty"` // what would be done, had not somebody said no to it
 }
 
 // Fact is one fact of a person as conditions see it.
@@ -129,16 +129,16 @@ type Fact struct {
 	Unknown string `json:"unknown,omitempty"` // why it is not known
 }
 
-// Saying is what one mapping, rule, grant or review says of a person.
-type Saying struct {
+// Statement is what one mapping, rule, grant or review says of a person.
+type Statement struct {
 	Name    string    `json:"name"`
 	Verdict string    `json:"verdict"`
 	Why     string    `json:"why,omitempty"`
 	Until   time.Time `json:"until,omitzero"` // when it changes by itself
 }
 
-// Explained is one target as it concerns a person.
-type Explained struct {
+// ExplainedTarget is one target as it concerns a person.
+type ExplainedTarget struct {
 	Target  access.Entitlement `json:"target"`
 	Held    string             `json:"held"` // yes, no or unknown
 	Owned   bool               `json:"owned,omitempty"`

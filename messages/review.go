@@ -181,22 +181,22 @@ type EndReviewInput struct {
 
 // ReviewState is what a review's workflow carries from one history to the next. Items and decisions are the ledger's.
 type ReviewState struct {
-	Workflow string          `json:"workflow,omitempty"` // whose state it is
-	Phase    string          `json:"phase"`
-	Cursor   string          `json:"cursor,omitempty"` // of the sweep that takes the items
-	Block    int             `json:"block,omitempty"`
-	People   int             `json:"people,omitempty"`
-	Review   access.Review   `json:"review"`
-	Settings ReviewSettings  `json:"settings"`
-	Status   ReviewProgress  `json:"status"`
-	Told     []string        `json:"told,omitempty"` // notices sent, by stage: "<kind> <stage>"
-	Stage    StageState      `json:"stage"`
-	Carried  Remediation     `json:"carried"`
-	Problem  *Problem        `json:"problem,omitempty"` // what keeps it from going on; it is tried again
-	Untold   string          `json:"untold,omitempty"`  // why the last notice could not be sent
-	Refused  []RefusedWord   `json:"refused,omitempty"` // the last signals that were not accepted
-	End      *EndReviewInput `json:"end,omitempty"`     // deciding was ended by hand
-	Cancel   *EndReviewInput `json:"cancel,omitempty"`
+	Workflow string           `json:"workflow,omitempty"` // whose state it is
+	Phase    string           `json:"phase"`
+	Cursor   string           `json:"cursor,omitempty"` // of the sweep that takes the items
+	Block    int              `json:"block,omitempty"`
+	People   int              `json:"people,omitempty"`
+	Review   access.Review    `json:"review"`
+	Settings ReviewSettings   `json:"settings"`
+	Status   ReviewProgress   `json:"status"`
+	Told     []string         `json:"told,omitempty"` // notices sent, by stage: "<kind> <stage>"
+	Stage    StageState       `json:"stage"`
+	Carried  Remediation      `json:"carried"`
+	Problem  *Problem         `json:"problem,omitempty"` // what keeps it from going on; it is tried again
+	Untold   string           `json:"untold,omitempty"`  // why the last notice could not be sent
+	Refused  []RefusedMessage `json:"refused,omitempty"` // the last signals that were not accepted
+	End      *EndReviewInput  `json:"end,omitempty"`     // deciding was ended by hand
+	Cancel   *EndReviewInput  `json:"cancel,omitempty"`
 }
 
 // Remediation is how far removals are.
@@ -266,14 +266,14 @@ func (p ReviewerProgress) Who() string { return cmp.Or(p.Email, p.Reviewer) }
 
 // ReviewStatus is the answer of the query status of a review's workflow.
 type ReviewStatus struct {
-	Review   access.Review  `json:"review"`
-	Phase    string         `json:"phase"`
-	Progress ReviewProgress `json:"progress"`
-	Next     string         `json:"next,omitempty"` // what the clock does next
-	NextAt   time.Time      `json:"nextAt,omitzero"`
-	Problem  *Problem       `json:"problem,omitempty"`
-	Untold   string         `json:"untold,omitempty"`
-	Refused  []RefusedWord  `json:"refused,omitempty"`
+	Review   access.Review    `json:"review"`
+	Phase    string           `json:"phase"`
+	Progress ReviewProgress   `json:"progress"`
+	Next     string           `json:"next,omitempty"` // what the clock does next
+	NextAt   time.Time        `json:"nextAt,omitzero"`
+	Problem  *Problem         `json:"problem,omitempty"`
+	Untold   string           `json:"untold,omitempty"`
+	Refused  []RefusedMessage `json:"refused,omitempty"`
 }
 
 // The phases of a review's workflow, as shown in CastellanState.

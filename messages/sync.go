@@ -103,15 +103,15 @@ type OrgSyncState struct {
 	// the policy the workflow was started with, until it or another is in force
 	First *PolicyInput `json:"first,omitempty"`
 	// what is noticed now, the first 20 kinds; the rest through a report
-	Findings []string      `json:"findings,omitempty"`
-	Reported int           `json:"reported,omitempty"` // how many kinds of findings there are
-	Circles  []string      `json:"circles,omitempty"`  // rules that go round, as seen since the last full verification
-	Noticed  []string      `json:"noticed,omitempty"`  // what was given by hand after a grant was over, the last ten
-	Kept     []KeptWord    `json:"kept,omitempty"`     // signals for the next history
-	Rules    RuleClock     `json:"rules,omitzero"`
-	Refused  []RefusedWord `json:"refused,omitempty"` // the last signals that were not accepted, and why
-	Stuck    string        `json:"stuck,omitempty"`   // why the history cannot be renewed, once it is much too long
-	LastID   string        `json:"lastId,omitempty"`  // last run id given out
+	Findings []string         `json:"findings,omitempty"`
+	Reported int              `json:"reported,omitempty"` // how many kinds of findings there are
+	Circles  []string         `json:"circles,omitempty"`  // rules that go round, as seen since the last full verification
+	Noticed  []string         `json:"noticed,omitempty"`  // what was given by hand after a grant was over, the last ten
+	Kept     []KeptMessage    `json:"kept,omitempty"`     // signals for the next history
+	Rules    RuleClock        `json:"rules,omitzero"`
+	Refused  []RefusedMessage `json:"refused,omitempty"` // the last signals that were not accepted, and why
+	Stuck    string           `json:"stuck,omitempty"`   // why the history cannot be renewed, once it is much too long
+	LastID   string           `json:"lastId,omitempty"`  // last run id given out
 }
 
 // Settings are the parts of the policy that steer the loop itself.
@@ -168,16 +168,16 @@ type Pending struct {
 	Groups []string `json:"groups,omitempty"`
 	// Recount are groups that events named together with a person: their counts are evidence, their members are not
 	// read.
-	Recount  []string   `json:"recount,omitempty"`
-	Fresh    bool       `json:"fresh,omitempty"` // groups came, went or changed their role
-	Settling []Settling `json:"settling,omitempty"`
+	Recount  []string     `json:"recount,omitempty"`
+	Fresh    bool         `json:"fresh,omitempty"` // groups came, went or changed their role
+	Settling []SecondLook `json:"settling,omitempty"`
 	// Later are people whom somebody changed just after Castellan did: its writes are believed over reads for a while.
-	Later []Settling `json:"later,omitempty"`
-	Jobs  []Job      `json:"jobs,omitempty"`
+	Later []SecondLook `json:"later,omitempty"`
+	Jobs  []Job        `json:"jobs,omitempty"`
 	// Grants are people to be put right since a grant of theirs began or ended. They go ahead of all else.
 	Grants []ReconcileGrantSignal `json:"grants,omitempty"`
 	// Follow are runs whose people are to be decided again, because of what these runs changed.
-	Follow []Follow `json:"follow,omitempty"`
+	Follow []FollowUp `json:"follow,omitempty"`
 	// FullRound and FullSince are those of a full verification that is due because of what runs changed.
 	FullRound int       `json:"fullRound,omitempty"`
 	FullSince time.Time `json:"fullSince,omitzero"`
@@ -186,16 +186,16 @@ type Pending struct {
 // MostFollowed is how many changes of runs are followed person by person; where there are more, everybody is looked at.
 const MostFollowed = 1000
 
-// Follow is a run that changed what the policy looks at.
-type Follow struct {
+// FollowUp is a run that changed what the policy looks at.
+type FollowUp struct {
 	Run   string    `json:"run"`
 	Round int       `json:"round"` // of the run that decides its people again: see RunSummary
 	Since time.Time `json:"since"`
 }
 
-// Settling is who is looked at a second time: people whose removals must stay true until an instant, and all whom
+// SecondLook is who is looked at a second time: people whose removals must stay true until an instant, and all whom
 // events named, since an event may be seen before what it tells of can be read.
-type Settling struct {
+type SecondLook struct {
 	People []string  `json:"people,omitempty"`
 	Groups []string  `json:"groups,omitempty"`
 	Fresh  bool      `json:"fresh,omitempty"` // groups came, went or changed their role
@@ -223,16 +223,16 @@ type RuleClock struct {
 	Untold string    `json:"untold,omitempty"` // what kept somebody from being told; it is tried again
 }
 
-// KeptWord is a signal that came while a history was ending; the next one handles it.
-type KeptWord struct {
+// KeptMessage is a signal that came while a history was ending; the next one handles it.
+type KeptMessage struct {
 	Name string          `json:"name"`
 	Body json.RawMessage `json:"body"`
 	// Shown names the presentation that burnt the codes in it as it came; "" where there were none.
 	Shown string `json:"shown,omitempty"`
 }
 
-// RefusedWord is a signal that was not accepted.
-type RefusedWord struct {
+// RefusedMessage is a signal that was not accepted.
+type RefusedMessage struct {
 	At   time.Time `json:"at"`
 	Name string    `json:"name"`
 	Why  string    `json:"why"`

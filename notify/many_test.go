@@ -16,17 +16,17 @@ import (
 	"github.com/castellan-io/castellan/notify"
 )
 
-// everywhere is a notifier with all channels, each of which can be looked into.
-type everywhere struct {
+// allChannels is a notifier with all channels, each of which can be looked into.
+type allChannels struct {
 	*notify.Many
 	webhook, slack *receiver
 	mail           *mailServer
 	log            *bytes.Buffer
 }
 
-func start(t *testing.T, secret string, webhook, slack []int, refuse map[string]string) everywhere {
+func start(t *testing.T, secret string, webhook, slack []int, refuse map[string]string) allChannels {
 	t.Helper()
-	e := everywhere{webhook: receive(t, webhook...), slack: receive(t, slack...), mail: startMail(t, nil),
+	e := allChannels{webhook: receive(t, webhook...), slack: receive(t, slack...), mail: startMail(t, nil),
 		log: new(bytes.Buffer)}
 	e.mail.refuse = refuse
 	logger := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(e.log),
@@ -42,7 +42,7 @@ func start(t *testing.T, secret string, webhook, slack []int, refuse map[string]
 }
 
 // public is all that reached the log and Slack, and the webhook if that is not signed.
-func (e everywhere) public(unsigned bool) string {
+func (e allChannels) public(unsigned bool) string {
 	said := e.log.String()
 	posts := e.slack.got()
 	if unsigned {

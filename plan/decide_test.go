@@ -257,21 +257,21 @@ func TestAGroupMadeAnewIsNotTheOneOfItsName(t *testing.T) {
 func TestDecisionsAreSafe(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		_, b := bind(t, drawMappings(t))
-		w := drawWorld(t, b)
-		d := plan.Decide(b, w.person, w.state(), run, now)
+		p := drawSimulatedPerson(t, b)
+		d := plan.Decide(b, p.person, p.state(), run, now)
 		wanted := map[access.Entitlement][]access.Reason{}
-		for _, want := range b.Resolve(w.person, policy.Known{}).Wants {
+		for _, want := range b.Resolve(p.person, policy.Known{}).Wants {
 			wanted[b.Targets[want.Target].Entitlement] = want.Reasons
 		}
 		owned := map[access.Entitlement]bool{}
-		for _, h := range w.holdings {
+		for _, h := range p.holdings {
 			owned[h.Target] = h.Owned
 		}
 		for i, c := range d.Changes {
 			if i > 0 {
 				require.Less(t, d.Changes[i-1].Target, c.Target, "one line for each target, sorted")
 			}
-			require.False(t, w.person.IsApp(), "apps are never touched")
+			require.False(t, p.person.IsApp(), "apps are never touched")
 			target, managed := b.Target(c.Target)
 			require.True(t, managed)
 			mode := b.Targets[target].Removals
@@ -282,7 +282,7 @@ func TestDecisionsAreSafe(t *testing.T) {
 				require.True(t, mode == policy.RemoveAll || owned[c.Target],
 					"a foreign membership is not removed in owned mode")
 			case access.Add:
-				require.True(t, w.person.CanReceive())
+				require.True(t, p.person.CanReceive())
 				require.Equal(t, wanted[c.Target], c.Reasons, "all reasons, not the first")
 			case access.Adopt:
 				require.False(t, owned[c.Target])
@@ -295,9 +295,9 @@ func TestDecisionsAreSafe(t *testing.T) {
 func TestApplyThenDecideAgainIsEmpty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		_, b := bind(t, drawMappings(t))
-		w := drawWorld(t, b)
-		w.apply(t, plan.Decide(b, w.person, w.state(), run, now))
-		again := plan.Decide(b, w.person, w.state(), run, now)
+		p := drawSimulatedPerson(t, b)
+		p.apply(t, plan.Decide(b, p.person, p.state(), run, now))
+		again := plan.Decide(b, p.person, p.state(), run, now)
 		require.Empty(t, again.Changes)
 		require.Empty(t, again.Open)
 		require.Empty(t, again.Close)
@@ -309,12 +309,12 @@ func TestApplyThenDecideAgainIsEmpty(t *testing.T) {
 func TestARecentWriteOutweighsALaggingRead(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		_, b := bind(t, drawMappings(t))
-		w := drawWorld(t, b)
-		before := w.person
-		before.GroupIDs = append([]string(nil), w.person.GroupIDs...)
-		d := plan.Decide(b, w.person, w.state(), run, now)
-		w.apply(t, d)
-		s := w.state()
+		p := drawSimulatedPerson(t, b)
+		before := p.person
+		before.GroupIDs = append([]string(nil), p.person.GroupIDs...)
+		d := plan.Decide(b, p.person, p.state(), run, now)
+		p.apply(t, d)
+		s := p.state()
 		for _, c := range d.Changes {
 			c.State, c.At = access.Done, now
 			s.Recent = append(s.Recent, c)

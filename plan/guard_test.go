@@ -193,9 +193,9 @@ func TestHeldAndReleasedAreAll(t *testing.T) {
 		s := plan.NewStats(b)
 		var all []access.Change
 		for i := range rapid.IntRange(1, 6).Draw(t, "people") {
-			w := drawWorld(t, b)
-			w.person.ID = fmt.Sprint("person-", i)
-			changes := plan.Decide(b, w.person, w.state(), run, now).Changes
+			p := drawSimulatedPerson(t, b)
+			p.person.ID = fmt.Sprint("person-", i)
+			changes := plan.Decide(b, p.person, p.state(), run, now).Changes
 			s.Add(changes)
 			all = append(all, changes...)
 		}

@@ -256,13 +256,13 @@ func drawReviewed(t *rapid.T) *policy.Bound {
 
 // drawLife is what is known of a person of whom reviews may have decided, and of what may have been lent and been
 // written.
-func drawLife(t *rapid.T, b *policy.Bound) (*world, plan.State) {
-	w := drawWorld(t, b)
-	for i := range w.holdings {
-		w.holdings[i].Reasons = rapid.SampledFrom([][]access.Reason{nil, why, reviewed,
+func drawLife(t *rapid.T, b *policy.Bound) (*simulatedPerson, plan.State) {
+	p := drawSimulatedPerson(t, b)
+	for i := range p.holdings {
+		p.holdings[i].Reasons = rapid.SampledFrom([][]access.Reason{nil, why, reviewed,
 			{{Kind: access.ReasonGrant, Name: "g1"}}}).Draw(t, "held for")
 	}
-	s := w.state()
+	s := p.state()
 	if rapid.Bool().Draw(t, "suspended by us") {
 		s.Suspension = &access.Suspension{Person: ana}
 	}
@@ -279,7 +279,7 @@ func drawLife(t *rapid.T, b *policy.Bound) (*world, plan.State) {
 			})
 		}
 	}
-	return w, s
+	return p, s
 }
 
 // drawRulings is what reviews said of some targets, by a name that each goes by.
@@ -305,13 +305,13 @@ func TestAKeepNeverAdds(t *testing.T) {
 	spared := 0
 	rapid.Check(t, func(t *rapid.T) {
 		b := drawReviewed(t)
-		w, s := drawLife(t, b)
+		p, s := drawLife(t, b)
 		given := map[access.Entitlement][]access.Reason{}
 		inForce := slices.DeleteFunc(slices.Clone(s.Grants), func(g access.Grant) bool { return !g.InForce(now) })
-		for _, want := range b.Resolve(w.person, policy.Known{Grants: inForce, Now: now}).Wants {
+		for _, want := range b.Resolve(p.person, policy.Known{Grants: inForce, Now: now}).Wants {
 			given[b.Targets[want.Target].Entitlement] = want.Reasons
 		}
-		without := plan.Decide(b, w.person, s, run, now).Changes
+		without := plan.Decide(b, p.person, s, run, now).Changes
 		s.Rulings = drawRulings(t, b, access.VerdictKeep)
 		kept := map[int]bool{}
 		for _, r := range s.Rulings {
@@ -319,7 +319,7 @@ func TestAKeepNeverAdds(t *testing.T) {
 				kept[i] = true
 			}
 		}
-		for _, c := range plan.Decide(b, w.person, s, run, now).Changes {
+		for _, c := range plan.Decide(b, p.person, s, run, now).Changes {
 			i, _ := b.Target(c.Target)
 			switch c.Action {
 			case access.Add:
@@ -344,8 +344,8 @@ func TestNobodyHoldsWhatAReviewTakes(t *testing.T) {
 	removed := 0
 	rapid.Check(t, func(t *rapid.T) {
 		b := drawReviewed(t)
-		w, s := drawLife(t, b)
-		s.Rejected, s.Recent, w.rejected = nil, nil, nil
+		p, s := drawLife(t, b)
+		s.Rejected, s.Recent, p.rejected = nil, nil, nil
 		s.Rulings = drawRulings(t, b, access.VerdictRemove, access.VerdictRemove, access.VerdictKeep)
 		denied := map[int]bool{}
 		for _, r := range s.Rulings {
@@ -353,7 +353,7 @@ func TestNobodyHoldsWhatAReviewTakes(t *testing.T) {
 				denied[i] = denied[i] || r.Verdict == access.VerdictRemove
 			}
 		}
-		d := plan.Decide(b, w.person, s, run, now)
+		d := plan.Decide(b, p.person, s, run, now)
 		for _, c := range d.Changes {
 			if i, _ := b.Target(c.Target); denied[i] {
 				require.Equal(t, access.Remove, c.Action, c.Label())
@@ -361,23 +361,23 @@ func TestNobodyHoldsWhatAReviewTakes(t *testing.T) {
 				removed++
 			}
 		}
-		if w.person.IsApp() {
+		if p.person.IsApp() {
 			require.Empty(t, d.Changes)
 			return
 		}
 		for i, is := range denied {
-			held, known := b.Holds(w.person, i)
+			held, known := b.Holds(p.person, i)
 			asked := slices.ContainsFunc(d.Changes,
 				func(c access.Change) bool { return c.Target == b.Targets[i].Entitlement })
 			require.False(t, is && held && known && !asked, b.Targets[i].Entitlement)
 		}
-		w.apply(t, d)
+		p.apply(t, d)
 		if slices.ContainsFunc(d.Changes,
 			func(c access.Change) bool { return c.Target == access.Directory && c.Action == access.Remove }) {
-			w.person.MembershipStatus = "suspended"
+			p.person.MembershipStatus = "suspended"
 		}
 		for i, is := range denied {
-			held, _ := b.Holds(w.person, i)
+			held, _ := b.Holds(p.person, i)
 			require.False(t, is && held, b.Targets[i].Entitlement)
 		}
 	})
@@ -388,13 +388,13 @@ func TestNobodyHoldsWhatAReviewTakes(t *testing.T) {
 func TestRulingsThatAreOverChangeNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := drawReviewed(t)
-		w, s := drawLife(t, b)
-		without := plan.Decide(b, w.person, s, run, now)
+		p, s := drawLife(t, b)
+		without := plan.Decide(b, p.person, s, run, now)
 		s.Rulings = drawRulings(t, b, access.VerdictKeep, access.VerdictRemove)
 		for i := range s.Rulings {
 			s.Rulings[i].Until = now.Add(-time.Duration(rapid.IntRange(0, 5).Draw(t, "ago")))
 		}
-		require.Equal(t, without, plan.Decide(b, w.person, s, run, now))
+		require.Equal(t, without, plan.Decide(b, p.person, s, run, now))
 	})
 }
 
@@ -403,13 +403,13 @@ func TestWhatOnlyReviewsNameStaysAsItIs(t *testing.T) {
 	only := 0
 	rapid.Check(t, func(t *rapid.T) {
 		b := drawReviewed(t)
-		w, s := drawLife(t, b)
+		p, s := drawLife(t, b)
 		// of what was lent, the ledger says so at Bind
 		s.Grants = slices.DeleteFunc(s.Grants, func(g access.Grant) bool {
 			i, _ := b.Target(g.Target)
 			return b.Targets[i].Reviewed
 		})
-		for _, c := range plan.Decide(b, w.person, s, run, now).Changes {
+		for _, c := range plan.Decide(b, p.person, s, run, now).Changes {
 			i, _ := b.Target(c.Target)
 			require.False(t, b.Targets[i].Reviewed, c.Label())
 		}
@@ -426,17 +426,17 @@ func TestWhatOnlyReviewsNameStaysAsItIs(t *testing.T) {
 func TestRulingsAreCarriedOutOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := drawReviewed(t)
-		w := drawWorld(t, b)
-		w.person.MembershipStatus = "active" // the world of these tests is of groups: nobody comes or goes
-		w.holdings = slices.DeleteFunc(w.holdings, func(h access.Holding) bool { return h.Target == access.Directory })
-		s := w.state()
+		p := drawSimulatedPerson(t, b)
+		p.person.MembershipStatus = "active" // these tests are about groups: nobody comes or goes
+		p.holdings = slices.DeleteFunc(p.holdings, func(h access.Holding) bool { return h.Target == access.Directory })
+		s := p.state()
 		s.Rulings = slices.DeleteFunc(drawRulings(t, b, access.VerdictKeep, access.VerdictRemove),
 			func(r access.Ruling) bool {
 				return r.Target == access.Directory
 			})
-		w.apply(t, plan.Decide(b, w.person, s, run, now))
-		again := w.state()
+		p.apply(t, plan.Decide(b, p.person, s, run, now))
+		again := p.state()
 		again.Rulings = s.Rulings
-		require.Empty(t, plan.Decide(b, w.person, again, run, now).Changes)
+		require.Empty(t, plan.Decide(b, p.person, again, run, now).Changes)
 	})
 }

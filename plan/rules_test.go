@@ -233,15 +233,15 @@ func TestGuardHoldsWhatFlaps(t *testing.T) {
 func TestRulesAlwaysHold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := drawRules(t)
-		w := drawWorld(t, b)
-		w.person.MembershipStatus, w.person.AccountStatus = "active", "active"
+		p := drawSimulatedPerson(t, b)
+		p.person.MembershipStatus, p.person.AccountStatus = "active", "active"
 		if rapid.Bool().Draw(t, "hidden") {
-			w.person.Email = ""
+			p.person.Email = ""
 		}
-		state := w.state()
-		d := plan.Decide(b, w.person, state, run, now)
+		state := p.state()
+		d := plan.Decide(b, p.person, state, run, now)
 		denied, unsure := map[access.Entitlement]bool{}, map[access.Entitlement]bool{}
-		for _, want := range b.Resolve(w.person, policy.Known{Now: now}).Wants {
+		for _, want := range b.Resolve(p.person, policy.Known{Now: now}).Wants {
 			denied[b.Targets[want.Target].Entitlement] = len(want.Denied) > 0
 			unsure[b.Targets[want.Target].Entitlement] = len(want.Denied) == 0 && len(want.Barred) > 0
 		}
@@ -259,8 +259,8 @@ func TestRulesAlwaysHold(t *testing.T) {
 		if slices.ContainsFunc(d.Changes, func(c access.Change) bool { return c.Target.Presence() }) {
 			return // whoever leaves is no longer shown
 		}
-		w.apply(t, d)
-		again := plan.Decide(b, w.person, w.state(), run, now)
+		p.apply(t, d)
+		again := plan.Decide(b, p.person, p.state(), run, now)
 		require.Empty(t, again.Changes)
 	})
 }

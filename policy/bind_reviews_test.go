@@ -179,7 +179,8 @@ func TestEntitlementsNameWhatIsReviewed(t *testing.T) {
 		"group:jira-users-acme", access.OrgAdmin}, p.Entitlements())
 }
 
-// Cases are tried in a world in which what campaigns name is there: nothing gives it, and nothing is wrong with it.
+// Cases are tried in a simulated organization in which what campaigns name is there: nothing gives it, and nothing is
+// wrong with it.
 func TestCasesKnowWhatIsReviewed(t *testing.T) {
 	p, _, _ := reviewing(t, "", "scope: {targets: ['group:team', 'default:jira/acme/user', 'group:any-*']}")
 	c, err := cases.Read("cases.yaml", []byte(`{version: 1, now: "2026-12-01T09:00:00Z", cases: [

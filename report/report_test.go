@@ -82,7 +82,7 @@ func TestAnIncompleteSectionMayHaveAnyCount(t *testing.T) {
 func TestAnErrorOfTheWriterIsSaid(t *testing.T) {
 	for form, write := range forms(sample(t, 1)) {
 		for _, room := range []int{0, 2, 5000} {
-			require.ErrorIs(t, write(&fullWriter{room: room}), io.ErrShortWrite, "%s, %d bytes", form, room)
+			require.ErrorIs(t, write(&limitedWriter{room: room}), io.ErrShortWrite, "%s, %d bytes", form, room)
 		}
 	}
 }
@@ -101,10 +101,10 @@ func forms(r report.Report) map[string]func(io.Writer) error {
 	return map[string]func(io.Writer) error{"JSON": r.JSON, "CSV": r.CSV, "HTML": r.HTML}
 }
 
-// fullWriter takes so many bytes and no more.
-type fullWriter struct{ room int }
+// limitedWriter takes so many bytes and no more.
+type limitedWriter struct{ room int }
 
-func (w *fullWriter) Write(p []byte) (int, error) {
+func (w *limitedWriter) Write(p []byte) (int, error) {
 	n := min(len(p), w.room)
 	w.room -= n
 	if n < len(p) {

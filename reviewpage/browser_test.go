@@ -58,9 +58,9 @@ func chromiumPath(t *testing.T) string {
 	return ""
 }
 
-// tab is a browser's tab before a world.
-type tab struct {
-	*world
+// browserTab is a browser's tab showing a test page.
+type browserTab struct {
+	*testPage
 	ctx    context.Context
 	server *httptest.Server
 	deaf   atomic.Bool // the server drops posts without an answer
@@ -71,7 +71,7 @@ type tab struct {
 }
 
 // newTab opens a tab before a desk with so many items.
-func newTab(t *testing.T, items int) *tab {
+func newTab(t *testing.T, items int) *browserTab {
 	t.Helper()
 	path := chromiumPath(t)
 	chromium.once.Do(func() {
@@ -89,7 +89,7 @@ func newTab(t *testing.T, items int) *tab {
 
 	socket, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	b := &tab{world: newWorld(t, "http://"+socket.Addr().String(), items)}
+	b := &browserTab{testPage: newTestPage(t, "http://"+socket.Addr().String(), items)}
 	b.server = &httptest.Server{Listener: socket,
 		Config: &http.Server{ReadHeaderTimeout: patience,
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -117,7 +117,7 @@ func newTab(t *testing.T, items int) *tab {
 }
 
 // listen notes what goes wrong in the page, but for answers that tests want to be bad.
-func (b *tab) listen(event any) {
+func (b *browserTab) listen(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch e := event.(type) {
@@ -132,13 +132,13 @@ func (b *tab) listen(event any) {
 	}
 }
 
-func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+func (b *browserTab) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	require.NoError(b.t, chromedp.Do(b.ctx, steps...))
 }
 
 // eval is what an expression comes to in the page.
-func eval[T any](b *tab, expression string) T {
+func eval[T any](b *browserTab, expression string) T {
 	b.t.Helper()
 	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
 	require.NoError(b.t, err, expression)
@@ -146,7 +146,7 @@ func eval[T any](b *tab, expression string) T {
 }
 
 // until waits for the expression to be true; the page may load anew meanwhile.
-func (b *tab) until(expression string) {
+func (b *browserTab) until(expression string) {
 	b.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -166,13 +166,13 @@ func (b *tab) until(expression string) {
 func css(selector string) chromedp.CSS { return chromedp.CSS(selector) }
 
 // click clicks as a mouse does.
-func (b *tab) click(selector string) {
+func (b *browserTab) click(selector string) {
 	b.t.Helper()
 	b.do(chromedp.Click(css(selector), chromedp.NodeVisible))
 }
 
 // press presses keys as a keyboard does: a key that the page takes for itself writes no letter.
-func (b *tab) press(keys string) {
+func (b *browserTab) press(keys string) {
 	b.t.Helper()
 	for _, key := range keys {
 		events := kb.Encode(key)
@@ -189,20 +189,20 @@ func (b *tab) press(keys string) {
 }
 
 // write types into a field.
-func (b *tab) write(selector, text string) {
+func (b *browserTab) write(selector, text string) {
 	b.t.Helper()
 	b.do(chromedp.SendKeys(css(selector), text, chromedp.NodeVisible))
 }
 
 // enter opens the list by the link.
-func (b *tab) enter() {
+func (b *browserTab) enter() {
 	b.t.Helper()
 	b.do(chromedp.Navigate(b.server.URL + "/r/" + b.token()))
 	b.until("location.pathname === '/review' && document.readyState === 'complete'")
 }
 
 // scripts turns JavaScript on or off, for pages that are opened from then on.
-func (b *tab) scripts(on bool) {
+func (b *browserTab) scripts(on bool) {
 	b.t.Helper()
 	_, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled,
 		emulation.SetScriptExecutionDisabledParams{Value: !on})
@@ -210,7 +210,7 @@ func (b *tab) scripts(on bool) {
 }
 
 // dark turns the preference for dark pages on or off.
-func (b *tab) dark(on bool) {
+func (b *browserTab) dark(on bool) {
 	b.t.Helper()
 	value := "light"
 	if on {
@@ -223,14 +223,14 @@ func (b *tab) dark(on bool) {
 }
 
 // phone and screen set the size of what one looks at.
-func (b *tab) phone() {
+func (b *browserTab) phone() {
 	b.t.Helper()
 	b.do(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile, chromedp.EmulateScale(2)))
 }
-func (b *tab) screen() { b.t.Helper(); b.do(chromedp.EmulateViewport(1280, 900)) }
+func (b *browserTab) screen() { b.t.Helper(); b.do(chromedp.EmulateViewport(1280, 900)) }
 
 // picture keeps a picture of the page, if somebody wants to look.
-func (b *tab) picture(name string, whole bool) {
+func (b *browserTab) picture(name string, whole bool) {
 	b.t.Helper()
 	folder := os.Getenv("CASTELLAN_SCREENSHOTS")
 	if folder == "" {

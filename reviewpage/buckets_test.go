@@ -19,18 +19,18 @@ func body(s string) io.ReadCloser { return io.NopCloser(strings.NewReader(s)) }
 
 // However often it is asked, the answer to a link that opens nothing tells nothing of why.
 func TestRefusalsAreAllAlikeHoweverOften(t *testing.T) {
-	w := newWorld(t, https, 1)
-	revoked := w.link()
+	p := newTestPage(t, https, 1)
+	revoked := p.link()
 	revoked.ID = "REVOKED"
-	w.set(func(d *desk) { d.revoked["REVOKED"] = true })
-	tokens := map[string]string{"forged": "x", "revoked": w.signer.Token(revoked)}
-	first := w.get("/r/x", "")
+	p.set(func(d *memoryDesk) { d.revoked["REVOKED"] = true })
+	tokens := map[string]string{"forged": "x", "revoked": p.signer.Token(revoked)}
+	first := p.get("/r/x", "")
 	require.Equal(t, http.StatusForbidden, first.Code)
 	for name, token := range tokens {
 		for n := range 200 {
-			answer := w.get("/r/"+token, "")
+			answer := p.get("/r/"+token, "")
 			if n%2 == 1 {
-				answer = w.get("/review", token)
+				answer = p.get("/review", token)
 			}
 			require.Equal(t, first.Code, answer.Code, "%s, %d", name, n)
 			require.Equal(t, first.Body.String(), answer.Body.String())
@@ -38,35 +38,35 @@ func TestRefusalsAreAllAlikeHoweverOften(t *testing.T) {
 		}
 	}
 	looked := 0
-	w.set(func(d *desk) { looked = d.admits["REVOKED"] })
+	p.set(func(d *memoryDesk) { looked = d.admits["REVOKED"] })
 	require.Equal(t, 1, looked, "a link that opens nothing is looked up once")
-	require.Equal(t, http.StatusSeeOther, w.get("/r/"+w.token(), "").Code, "good links are not concerned")
+	require.Equal(t, http.StatusSeeOther, p.get("/r/"+p.token(), "").Code, "good links are not concerned")
 }
 
 func TestPostsAreBoundedByLink(t *testing.T) {
-	w := newWorld(t, https, 1)
-	form := w.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"})
+	p := newTestPage(t, https, 1)
+	form := p.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"})
 	for range 30 {
-		require.Equal(t, http.StatusSeeOther, w.post("/review/decide", form).Code)
+		require.Equal(t, http.StatusSeeOther, p.post("/review/decide", form).Code)
 	}
-	answer := w.post("/review/decide", form)
+	answer := p.post("/review/decide", form)
 	require.Equal(t, http.StatusTooManyRequests, answer.Code)
 	require.Equal(t, "1", answer.Header().Get("Retry-After"))
 	require.Contains(t, answer.Body.String(), "Nothing was changed.")
-	require.Len(t, w.heard(), 30)
-	w.wait(time.Second)
-	require.Equal(t, http.StatusSeeOther, w.post("/review/decide", form).Code)
+	require.Len(t, p.heard(), 30)
+	p.wait(time.Second)
+	require.Equal(t, http.StatusSeeOther, p.post("/review/decide", form).Code)
 }
 
 func TestReadsAreBoundedByLink(t *testing.T) {
-	w := newWorld(t, https, 1)
+	p := newTestPage(t, https, 1)
 	for range 60 {
-		require.Equal(t, http.StatusOK, w.get("/review", w.token()).Code)
+		require.Equal(t, http.StatusOK, p.get("/review", p.token()).Code)
 	}
-	require.Equal(t, http.StatusTooManyRequests, w.get("/review", w.token()).Code)
-	other := w.link()
+	require.Equal(t, http.StatusTooManyRequests, p.get("/review", p.token()).Code)
+	other := p.link()
 	other.ID = "LINK-2"
-	require.Equal(t, http.StatusOK, w.get("/review", w.signer.Token(other)).Code)
+	require.Equal(t, http.StatusOK, p.get("/review", p.signer.Token(other)).Code)
 }
 
 // TestBoundsTakeNoMemoryWithoutEnd: of many clients, those that asked last are remembered.

@@ -13,8 +13,8 @@ import (
 const https = "https://reviews.acme.example"
 
 func TestTheListSaysWhatIsKnownOfEachItem(t *testing.T) {
-	w := newWorld(t, https, 4)
-	answer := w.get("/review", w.token())
+	p := newTestPage(t, https, 4)
+	answer := p.get("/review", p.token())
 	require.Equal(t, http.StatusOK, answer.Code)
 	page := read(t, answer.Body.String())
 
@@ -70,7 +70,7 @@ func TestTheListSaysWhatIsKnownOfEachItem(t *testing.T) {
 }
 
 func TestWhatIsNotKnownIsNeverShownAsNever(t *testing.T) {
-	w := newWorld(t, https, 1)
+	p := newTestPage(t, https, 1)
 	for name, c := range map[string]struct {
 		uses []access.Use
 		want string
@@ -82,16 +82,16 @@ func TestWhatIsNotKnownIsNeverShownAsNever(t *testing.T) {
 		"the same day":   {[]access.Use{{App: "trello/x", Last: start}}, "Trello on x: 22 November 2026"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w.set(func(d *desk) { d.sheet.Items[0].Uses = c.uses })
-			page := read(t, w.get("/review", w.token()).Body.String())
+			p.set(func(d *memoryDesk) { d.sheet.Items[0].Uses = c.uses })
+			page := read(t, p.get("/review", p.token()).Body.String())
 			require.Equal(t, c.want, page.id("item-1").fact("Last use"))
 		})
 	}
 }
 
 func TestPagesOfItems(t *testing.T) {
-	w := newWorld(t, https, 60)
-	w.set(func(d *desk) {
+	p := newTestPage(t, https, 60)
+	p.set(func(d *memoryDesk) {
 		for n := range 30 {
 			d.sheet.Items[n].Mine = access.VerdictKeep
 		}
@@ -103,23 +103,23 @@ func TestPagesOfItems(t *testing.T) {
 		}
 		return found
 	}
-	first := read(t, w.get("/review", w.token()).Body.String())
+	first := read(t, p.get("/review", p.token()).Body.String())
 	require.Len(t, first.class("card"), 25)
 	require.Equal(t, "/review?after=25", links(first)["Next page"])
 	require.NotContains(t, links(first), "First page")
 	require.Equal(t, "/review?undecided=1", links(first)["Next undecided"], "there is none on this page")
 	require.Equal(t, "/review?undecided=1", links(first)["Undecided only"])
 
-	second := read(t, w.get("/review?after=25", w.token()).Body.String())
+	second := read(t, p.get("/review?after=25", p.token()).Body.String())
 	require.Equal(t, "item-26", second.class("card")[0].attrs["id"])
 	require.Equal(t, "/review", links(second)["First page"])
 	require.Equal(t, "#item-31", links(second)["Next undecided"])
 
-	last := read(t, w.get("/review?after=50", w.token()).Body.String())
+	last := read(t, p.get("/review?after=50", p.token()).Body.String())
 	require.Len(t, last.class("card"), 10)
 	require.NotContains(t, links(last), "Next page")
 
-	undecided := read(t, w.get("/review?undecided=1", w.token()).Body.String())
+	undecided := read(t, p.get("/review?undecided=1", p.token()).Body.String())
 	require.Equal(t, "item-31", undecided.class("card")[0].attrs["id"])
 	require.Equal(t, "/review?after=55&undecided=1", links(undecided)["Next page"])
 	require.Equal(t, "/review", links(undecided)["All items"])
@@ -127,31 +127,31 @@ func TestPagesOfItems(t *testing.T) {
 		"the form comes back to the same part of the list")
 
 	for _, nonsense := range []string{"?after=-1", "?after=x", "?after=99999999999999999999", "?undecided=yes&x=%ff"} {
-		require.Len(t, read(t, w.get("/review"+nonsense, w.token()).Body.String()).class("card"), 25, nonsense)
+		require.Len(t, read(t, p.get("/review"+nonsense, p.token()).Body.String()).class("card"), 25, nonsense)
 	}
-	require.Contains(t, w.get("/review?after=60", w.token()).Body.String(), "nothing beyond the last page")
+	require.Contains(t, p.get("/review?after=60", p.token()).Body.String(), "nothing beyond the last page")
 }
 
 func TestAListWithNothingToDo(t *testing.T) {
-	w := newWorld(t, https, 0)
-	page := read(t, w.get("/review", w.token()).Body.String())
+	p := newTestPage(t, https, 0)
+	page := read(t, p.get("/review", p.token()).Body.String())
 	require.Equal(t, "Nothing is waiting for you here.", page.class("nothing")[0].text())
 	require.Nil(t, page.id("sheet"))
 
-	w = newWorld(t, https, 1)
-	w.set(func(d *desk) { d.sheet.Items[0].Mine = access.VerdictKeep })
-	page = read(t, w.get("/review?undecided=1", w.token()).Body.String())
+	p = newTestPage(t, https, 1)
+	p.set(func(d *memoryDesk) { d.sheet.Items[0].Mine = access.VerdictKeep })
+	page = read(t, p.get("/review?undecided=1", p.token()).Body.String())
 	require.Equal(t, "You have decided everything.", page.class("nothing")[0].text())
 	require.Contains(t, page.id("progress").text(), "All done")
 }
 
 func TestAClosedReviewCanOnlyBeRead(t *testing.T) {
-	w := newWorld(t, https, 3)
-	w.set(func(d *desk) {
+	p := newTestPage(t, https, 3)
+	p.set(func(d *memoryDesk) {
 		d.sheet.Open, d.sheet.Closed = false, "The stage ended on 20 November."
 		d.sheet.Items[0].Mine, d.sheet.Items[0].MyComment = access.VerdictRemove, "left us"
 	})
-	page := read(t, w.get("/review", w.token()).Body.String())
+	page := read(t, p.get("/review", p.token()).Body.String())
 	require.Len(t, page.class("card"), 3)
 	require.Contains(t, page.class("note")[0].text(), "The stage ended on 20 November.")
 	require.Contains(t, page.id("item-1").text(), "You said: remove")
@@ -182,9 +182,9 @@ func TestHostileNamesStayText(t *testing.T) {
 		}
 		return b.String()
 	}
-	fill := func(s string) *world {
-		w := newWorld(t, https, 1)
-		w.set(func(d *desk) {
+	fill := func(s string) *testPage {
+		p := newTestPage(t, https, 1)
+		p.set(func(d *memoryDesk) {
 			d.sheet.About, d.sheet.Review.Campaign, d.sheet.Review.Owner = s, s, s
 			row := &d.sheet.Items[0]
 			row.Name, row.Email, row.Person, row.Target, row.Sponsor, row.Because, row.Status = s, s, s,
@@ -197,7 +197,7 @@ func TestHostileNamesStayText(t *testing.T) {
 			row.Others = []access.Said{{By: s, Comment: s, Verdict: access.VerdictKeep}}
 			row.MyComment = s
 		})
-		return w
+		return p
 	}
 	plain := skeleton(read(t, fill("x").get("/review", fill("x").token()).Body.String()))
 	for _, hostile := range []string{
@@ -206,16 +206,16 @@ func TestHostileNamesStayText(t *testing.T) {
 		`</title><script>alert(1)</script>`, `javascript:alert(1)`, `{{.Form}}`, `<!--`, `]]>`, `&lt;b&gt;`,
 		"\u202egnp.exe", strings.Repeat("<b>", 5000),
 	} {
-		w := fill(hostile)
-		answer := w.get("/review", w.token())
+		p := fill(hostile)
+		answer := p.get("/review", p.token())
 		require.Equal(t, http.StatusOK, answer.Code)
 		require.Equal(t, plain, skeleton(read(t, answer.Body.String())), hostile)
 		require.Less(t, answer.Body.Len(), 400_000, "no single name fills the page")
 
 		// What a desk says goes through a cookie and must stay text there, too.
-		w.set(func(d *desk) { d.refuse[1] = hostile })
-		told := w.follow(w.post("/review/decide",
-			w.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"})))
+		p.set(func(d *memoryDesk) { d.refuse[1] = hostile })
+		told := p.follow(p.post("/review/decide",
+			p.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"})))
 		page := read(t, told.Body.String())
 		require.Empty(t, page.all("img"), hostile)
 		require.Len(t, page.all("script"), 1, hostile)

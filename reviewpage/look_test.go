@@ -16,7 +16,7 @@ import (
 // folder.
 func TestLooks(t *testing.T) {
 	b := newTab(t, 4)
-	b.set(func(d *desk) {
+	b.set(func(d *memoryDesk) {
 		d.sheet.Items[3].Mine, d.sheet.Items[3].MyComment = access.VerdictKeep, "she writes the handbook"
 		d.refuse[2] = "more was said of it since this page was shown: look again"
 	})
@@ -61,7 +61,7 @@ func TestTheRefusalLooksPlain(t *testing.T) {
 
 // contrast demands of all words that they stand out from what is behind them, as WCAG AA wants it: 4.5 to 1, and 3 to 1
 // for what is large, and for the frames of fields.
-func contrast(b *tab) {
+func contrast(b *browserTab) {
 	b.t.Helper()
 	poor := eval[[]string](b, `(() => {
 		const numbers = (c) => c.match(/[\d.]+/g).map(Number);
@@ -91,7 +91,7 @@ func contrast(b *tab) {
 // TestEverybodyCanUseIt: what a screen reader says and where the tabulator goes.
 func TestEverybodyCanUseIt(t *testing.T) {
 	b := newTab(t, 3)
-	b.set(func(d *desk) { d.sheet.Items[2].Mine = access.VerdictKeep })
+	b.set(func(d *memoryDesk) { d.sheet.Items[2].Mine = access.VerdictKeep })
 	b.screen()
 	b.enter()
 	b.do(chromedp.Evaluate[chromedp.Void]("for (const d of document.querySelectorAll('details')) d.open = true"))
@@ -164,7 +164,7 @@ func TestEverybodyCanUseIt(t *testing.T) {
 // TestAPhoneShowsAllOfIt, also where names are long and without a space.
 func TestAPhoneShowsAllOfIt(t *testing.T) {
 	b := newTab(t, 3)
-	b.set(func(d *desk) {
+	b.set(func(d *memoryDesk) {
 		long := strings.Repeat("unbroken", 40)
 		row := &d.sheet.Items[0]
 		row.Name, row.Email, row.Target, row.Because = long, long+"@acme.example", access.Entitlement("group:"+long),

@@ -53,26 +53,26 @@ func TestWhatFormsSay(t *testing.T) {
 			messages.ReopenInput{By: "mia@acme.example", Items: []int{4}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, https, 4)
-			w.set(func(d *desk) { d.sheet.Items[3].Mine, d.sheet.Items[3].MyComment = access.VerdictKeep, "fine" })
-			answer := w.post(c.path, w.fields("/review", c.form))
+			p := newTestPage(t, https, 4)
+			p.set(func(d *memoryDesk) { d.sheet.Items[3].Mine, d.sheet.Items[3].MyComment = access.VerdictKeep, "fine" })
+			answer := p.post(c.path, p.fields("/review", c.form))
 			require.Equal(t, http.StatusSeeOther, answer.Code, answer.Body)
-			require.Equal(t, []any{c.want}, w.heard())
+			require.Equal(t, []any{c.want}, p.heard())
 		})
 	}
 }
 
 func TestAnAnswerIsToldOnce(t *testing.T) {
-	w := newWorld(t, https, 30)
-	answer := w.post("/review/decide",
-		w.fields("/review?undecided=1&after=3", map[string]string{"item": "5", "verdict-5": "keep"}))
+	p := newTestPage(t, https, 30)
+	answer := p.post("/review/decide",
+		p.fields("/review?undecided=1&after=3", map[string]string{"item": "5", "verdict-5": "keep"}))
 	require.Equal(t, "/review?after=3&undecided=1#item-5", answer.Header().Get("Location"),
 		"back to where it came from")
 	cookie := answer.Result().Cookies()[0]
 	require.Equal(t, "/review", cookie.Path)
 	require.True(t, cookie.HttpOnly && cookie.Secure && cookie.SameSite == http.SameSiteStrictMode)
 
-	told := w.follow(answer)
+	told := p.follow(answer)
 	page := read(t, told.Body.String())
 	require.Equal(t, "Saved: 1.", page.id("told").text(), "its item is not on the page any more")
 	require.Contains(t, page.id("progress").text(), "1 of 30 decided")
@@ -80,25 +80,25 @@ func TestAnAnswerIsToldOnce(t *testing.T) {
 	require.Equal(t, cookie.Name, gone.Name)
 	require.Negative(t, gone.MaxAge)
 
-	answer = w.post("/review/decide", w.fields("/review", map[string]string{"item": "6", "verdict-6": "remove"}))
-	page = read(t, w.follow(answer).Body.String())
+	answer = p.post("/review/decide", p.fields("/review", map[string]string{"item": "6", "verdict-6": "remove"}))
+	page = read(t, p.follow(answer).Body.String())
 	require.Empty(t, page.id("told").text())
 	require.Equal(t, "Saved: 1.", page.id("item-6").class("flash")[0].text(), "it stands where the browser scrolls to")
 	require.Contains(t, page.id("item-6").text(), "You said: remove")
 }
 
 func TestRefusedItemsAreListed(t *testing.T) {
-	w := newWorld(t, https, 20)
+	p := newTestPage(t, https, 20)
 	fill := map[string]string{"save": "page"}
-	w.set(func(d *desk) {
+	p.set(func(d *memoryDesk) {
 		for n := 1; n <= 14; n++ {
 			d.refuse[n] = "more was said of it since"
 		}
 	})
-	for _, item := range w.sheet.Items {
+	for _, item := range p.sheet.Items {
 		fill["verdict-"+itoa(item.N)] = "keep"
 	}
-	page := read(t, w.follow(w.post("/review/decide", w.fields("/review", fill))).Body.String())
+	page := read(t, p.follow(p.post("/review/decide", p.fields("/review", fill))).Body.String())
 	told := page.id("told")
 	require.Contains(t, told.text(), "Saved: 6.")
 	require.Contains(t, told.text(), "Item 10: more was said of it since and 4 more")
@@ -111,11 +111,11 @@ func TestRefusedItemsAreListed(t *testing.T) {
 
 // TestOtherItemsKeepWhatWasChosen: without JavaScript the whole page is sent with one item's button.
 func TestOtherItemsKeepWhatWasChosen(t *testing.T) {
-	w := newWorld(t, https, 4)
-	form := w.fields("/review", map[string]string{"item": "1", "verdict-1": "keep", "verdict-2": "remove",
+	p := newTestPage(t, https, 4)
+	form := p.fields("/review", map[string]string{"item": "1", "verdict-1": "keep", "verdict-2": "remove",
 		"comment-3": "asking <Bo>\nfirst"})
-	page := read(t, w.follow(w.post("/review/decide", form)).Body.String())
-	require.Len(t, w.heard(), 1)
+	page := read(t, p.follow(p.post("/review/decide", form)).Body.String())
+	require.Len(t, p.heard(), 1)
 	checked := func(n string) (chosen string) {
 		for _, radio := range page.id("item-" + n).all("input") {
 			if radio.attrs["checked"] != "" {
@@ -134,22 +134,22 @@ func TestOtherItemsKeepWhatWasChosen(t *testing.T) {
 
 	// And from there, all of it.
 	form = url.Values{}
-	maps.Copy(form, w.fields("/review",
+	maps.Copy(form, p.fields("/review",
 		map[string]string{"save": "page", "verdict-2": "remove", "comment-3": "asking first"}))
-	page = read(t, w.follow(w.post("/review/decide", form)).Body.String())
+	page = read(t, p.follow(p.post("/review/decide", form)).Body.String())
 	require.Equal(t, []messages.DecideLine{{Item: 2, Verdict: "remove", Version: at(0)}},
-		w.heard()[1].(messages.DecideInput).Lines, "a comment alone decides nothing")
+		p.heard()[1].(messages.DecideInput).Lines, "a comment alone decides nothing")
 	require.Equal(t, "asking first", page.id("comment-3").words)
 }
 
 func TestACommentLeavesWhatIsChosen(t *testing.T) {
-	w := newWorld(t, https, 2)
-	page := read(t, w.follow(w.post("/review/comment",
-		w.fields("/review", map[string]string{"item": "1", "verdict-1": "remove", "comment-1": "hm"}))).Body.String())
+	p := newTestPage(t, https, 2)
+	page := read(t, p.follow(p.post("/review/comment",
+		p.fields("/review", map[string]string{"item": "1", "verdict-1": "remove", "comment-1": "hm"}))).Body.String())
 	require.Contains(t, page.id("item-1").text(), "Not decided yet")
 	require.Contains(t, page.id("item-1").text(), "not saved yet")
-	page = read(t, w.follow(w.post("/review/comment",
-		w.fields("/review", map[string]string{"item": "2", "comment-2": "hm"}))).Body.String())
+	page = read(t, p.follow(p.post("/review/comment",
+		p.fields("/review", map[string]string{"item": "2", "comment-2": "hm"}))).Body.String())
 	require.NotContains(t, page.id("item-2").text(), "not saved yet")
 }
 
@@ -181,48 +181,48 @@ func TestFormsThatMakeNoSenseSayWhy(t *testing.T) {
 		"nothing taken back": {"/review/reopen", map[string]string{"item": "x"}, "which item"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, https, 2)
-			page := read(t, w.follow(w.post(c.path, w.fields("/review", c.form))).Body.String())
+			p := newTestPage(t, https, 2)
+			page := read(t, p.follow(p.post(c.path, p.fields("/review", c.form))).Body.String())
 			require.Contains(t, page.class("flash")[0].text(), c.why)
 			require.Contains(t, page.class("flash")[0].attrs["class"], "bad")
-			require.Empty(t, w.heard())
+			require.Empty(t, p.heard())
 		})
 	}
 }
 
 func TestWhatTheDeskRefusesIsToldAndKept(t *testing.T) {
-	w := newWorld(t, https, 2)
-	w.set(func(d *desk) { d.sayErr = reviewpage.Refused{Why: "There is nobody of this address."} })
-	page := read(t, w.follow(w.post("/review/delegate",
-		w.fields("/review", map[string]string{"item": "2", "to": "bo@acme.exmaple", "note": "yours"}))).Body.String())
+	p := newTestPage(t, https, 2)
+	p.set(func(d *memoryDesk) { d.sayErr = reviewpage.Refused{Why: "There is nobody of this address."} })
+	page := read(t, p.follow(p.post("/review/delegate",
+		p.fields("/review", map[string]string{"item": "2", "to": "bo@acme.exmaple", "note": "yours"}))).Body.String())
 	require.Contains(t, page.id("item-2").class("flash")[0].text(), "There is nobody of this address.")
 	require.Equal(t, "bo@acme.exmaple", page.id("to-2").attrs["value"])
 	require.Equal(t, "yours", page.id("note-2").attrs["value"])
-	page = read(t, w.follow(w.post("/review/delegate",
-		w.fields("/review", map[string]string{"all": "undecided", "to": "bo@acme.exmaple"}))).Body.String())
+	page = read(t, p.follow(p.post("/review/delegate",
+		p.fields("/review", map[string]string{"all": "undecided", "to": "bo@acme.exmaple"}))).Body.String())
 	require.Contains(t, page.id("told").text(), "There is nobody of this address.")
 	require.Equal(t, "bo@acme.exmaple", page.id("to-all").attrs["value"])
-	page = read(t, w.follow(w.post("/review/decide",
-		w.fields("/review", map[string]string{"recommended": "keep", "why": "as last time"}))).Body.String())
+	page = read(t, p.follow(p.post("/review/decide",
+		p.fields("/review", map[string]string{"recommended": "keep", "why": "as last time"}))).Body.String())
 	require.Equal(t, "as last time", page.id("why-all").attrs["value"])
-	require.Zero(t, w.logs.Len(), "it is no failure")
+	require.Zero(t, p.logs.Len(), "it is no failure")
 }
 
 func TestAnAnswerThatTookNothingKeepsWhatWasSent(t *testing.T) {
-	w := newWorld(t, https, 2)
-	w.set(func(d *desk) { d.sheet.Items = d.sheet.Items[1:] }) // the desk knows nothing of item 1 when it is asked
-	page := read(t, w.follow(w.post("/review/delegate",
-		w.fields("/review", map[string]string{"item": "1", "to": "bo@acme.example"}))).Body.String())
+	p := newTestPage(t, https, 2)
+	p.set(func(d *memoryDesk) { d.sheet.Items = d.sheet.Items[1:] }) // item 1 is gone by then
+	page := read(t, p.follow(p.post("/review/delegate",
+		p.fields("/review", map[string]string{"item": "1", "to": "bo@acme.example"}))).Body.String())
 	require.Contains(t, page.id("told").text(), "Handed on: 0.")
 	require.Contains(t, page.id("told").all("div")[0].attrs["class"], "bad")
 }
 
 // TestWhatIsNotAnsweredCanBeSentAgain: without JavaScript, too, nothing that was written is lost.
 func TestWhatIsNotAnsweredCanBeSentAgain(t *testing.T) {
-	w := newWorld(t, https, 2)
-	w.set(func(d *desk) { d.sayErr = errLedger })
-	form := w.fields("/review", map[string]string{"item": "1", "verdict-1": "remove", "comment-1": `left "us"`})
-	answer := w.post("/review/decide", form)
+	p := newTestPage(t, https, 2)
+	p.set(func(d *memoryDesk) { d.sayErr = errLedger })
+	form := p.fields("/review", map[string]string{"item": "1", "verdict-1": "remove", "comment-1": `left "us"`})
+	answer := p.post("/review/decide", form)
 	require.Equal(t, http.StatusServiceUnavailable, answer.Code)
 	page := read(t, answer.Body.String())
 	require.Contains(t, page.text(), "It is not certain that what you sent was saved.")
@@ -232,19 +232,19 @@ func TestWhatIsNotAnsweredCanBeSentAgain(t *testing.T) {
 		again.Add(input.attrs["name"], input.attrs["value"])
 	}
 	require.Equal(t, form, again)
-	w.set(func(d *desk) { d.sayErr = nil })
-	require.Equal(t, http.StatusSeeOther, w.post(page.all("form")[0].attrs["action"], again).Code)
-	require.Equal(t, w.heard()[0], w.heard()[1])
+	p.set(func(d *memoryDesk) { d.sayErr = nil })
+	require.Equal(t, http.StatusSeeOther, p.post(page.all("form")[0].attrs["action"], again).Code)
+	require.Equal(t, p.heard()[0], p.heard()[1])
 
-	w.set(func(d *desk) { d.sayErr = reviewpage.ErrNoEntry })
-	require.Equal(t, http.StatusForbidden, w.post("/review/decide", form).Code)
+	p.set(func(d *memoryDesk) { d.sayErr = reviewpage.ErrNoEntry })
+	require.Equal(t, http.StatusForbidden, p.post("/review/decide", form).Code)
 }
 
 // TestFormsOfOthersAreRefused: what another site, another link's page or nobody's page sent changes nothing.
 func TestFormsOfOthersAreRefused(t *testing.T) {
-	w := newWorld(t, https, 2)
-	good := func() url.Values { return w.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"}) }
-	other := w.link()
+	p := newTestPage(t, https, 2)
+	good := func() url.Values { return p.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"}) }
+	other := p.link()
 	other.ID = "LINK-2"
 	for name, c := range map[string]struct {
 		change func(r *http.Request)
@@ -279,10 +279,10 @@ func TestFormsOfOthersAreRefused(t *testing.T) {
 		"no mark":               {form: func(f url.Values) { f.Del("form") }},
 		"an empty mark":         {form: func(f url.Values) { f.Set("form", "") }},
 		"a wrong mark":          {form: func(f url.Values) { f.Set("form", "x"+f.Get("form")[1:]) }},
-		"another link's mark":   {form: func(f url.Values) { f.Set("form", w.signer.Mark(other, "form", "")) }},
-		"a mark of another use": {form: func(f url.Values) { f.Set("form", w.signer.Mark(w.link(), "flash", "")) }},
+		"another link's mark":   {form: func(f url.Values) { f.Set("form", p.signer.Mark(other, "form", "")) }},
+		"a mark of another use": {form: func(f url.Values) { f.Set("form", p.signer.Mark(p.link(), "flash", "")) }},
 		"mark in the address": {form: func(f url.Values) { f.Del("form") },
-			change: func(r *http.Request) { r.URL.RawQuery = "form=" + w.signer.Mark(w.link(), "form", "") }},
+			change: func(r *http.Request) { r.URL.RawQuery = "form=" + p.signer.Mark(p.link(), "form", "") }},
 		"as text": {change: func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") },
 			status: http.StatusBadRequest},
 		"as JSON": {change: func(r *http.Request) { r.Header.Set("Content-Type", "application/json") },
@@ -309,11 +309,11 @@ func TestFormsOfOthersAreRefused(t *testing.T) {
 				c.form(form)
 			}
 			for _, path := range []string{"/review/decide", "/review/comment", "/review/delegate", "/review/reopen"} {
-				r := w.request(http.MethodPost, path, w.token(), form)
+				r := p.request(http.MethodPost, path, p.token(), form)
 				if c.change != nil {
 					c.change(r)
 				}
-				answer := w.do(r)
+				answer := p.do(r)
 				want := c.status
 				if want == 0 {
 					want = http.StatusForbidden
@@ -322,8 +322,8 @@ func TestFormsOfOthersAreRefused(t *testing.T) {
 				require.Contains(t, answer.Body.String(), "Nothing was changed")
 				require.Contains(t, answer.Body.String(), `href="/review"`)
 			}
-			require.Empty(t, w.heard())
-			w.wait(60e9)
+			require.Empty(t, p.heard())
+			p.wait(60e9)
 		})
 	}
 	for name, change := range map[string]func(r *http.Request){
@@ -342,10 +342,10 @@ func TestFormsOfOthersAreRefused(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := w.request(http.MethodPost, "/review/decide", w.token(), good())
+			r := p.request(http.MethodPost, "/review/decide", p.token(), good())
 			change(r)
-			require.Equal(t, http.StatusSeeOther, w.do(r).Code)
-			w.wait(60e9)
+			require.Equal(t, http.StatusSeeOther, p.do(r).Code)
+			p.wait(60e9)
 		})
 	}
 }
@@ -356,60 +356,60 @@ func TestTheOriginIsAsBrowsersWriteIt(t *testing.T) {
 		"https://reviews.acme.example:8443": "https://reviews.acme.example:8443",
 		"http://[::1]:8090":                 "http://[::1]:8090",
 	} {
-		w := newWorld(t, base, 1)
-		r := w.request(http.MethodPost, "/review/decide", w.token(),
-			w.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"}))
+		p := newTestPage(t, base, 1)
+		r := p.request(http.MethodPost, "/review/decide", p.token(),
+			p.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"}))
 		r.Header.Set("Origin", origin)
-		require.Equal(t, http.StatusSeeOther, w.do(r).Code, base)
+		require.Equal(t, http.StatusSeeOther, p.do(r).Code, base)
 	}
 }
 
 // TestNoGetChangesAnything, whatever is in the address.
 func TestNoGetChangesAnything(t *testing.T) {
-	w := newWorld(t, https, 2)
-	query := "?" + w.fields("/review",
+	p := newTestPage(t, https, 2)
+	query := "?" + p.fields("/review",
 		map[string]string{"item": "1", "verdict-1": "remove", "to": "bo@acme.example", "all": "undecided"}).Encode()
 	for _, path := range []string{"/review/decide", "/review/comment", "/review/delegate", "/review/reopen"} {
 		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete,
 			http.MethodPatch, http.MethodOptions} {
-			answer := w.do(w.request(method, path+query, w.token(), nil))
+			answer := p.do(p.request(method, path+query, p.token(), nil))
 			require.Equal(t, http.StatusMethodNotAllowed, answer.Code, method)
 			require.Equal(t, "POST", answer.Header().Get("Allow"))
 		}
 	}
-	for _, path := range []string{"/review", "/enter", "/r/" + w.token()} {
+	for _, path := range []string{"/review", "/enter", "/r/" + p.token()} {
 		for _, method := range []string{http.MethodGet, http.MethodHead} {
-			require.Less(t, w.do(w.request(method, path+query, w.token(), nil)).Code, 400)
+			require.Less(t, p.do(p.request(method, path+query, p.token(), nil)).Code, 400)
 		}
-		require.Equal(t, http.StatusMethodNotAllowed, w.do(w.request(http.MethodPost, path+query, w.token(), nil)).Code)
+		require.Equal(t, http.StatusMethodNotAllowed, p.do(p.request(http.MethodPost, path+query, p.token(), nil)).Code)
 	}
-	require.Empty(t, w.heard())
-	require.Empty(t, w.row(1).Mine)
+	require.Empty(t, p.heard())
+	require.Empty(t, p.row(1).Mine)
 }
 
 func TestThereIsNothingElse(t *testing.T) {
-	w := newWorld(t, https, 2)
+	p := newTestPage(t, https, 2)
 	for _, path := range []string{"/", "/review/", "/review/items", "/review/export", "/healthz", "/metrics",
 		"/assets/", "/assets/list.html", "/debug/pprof/", "/favicon.ico", "/robots.txt"} {
-		answer := w.get(path, w.token())
+		answer := p.get(path, p.token())
 		require.Equal(t, http.StatusNotFound, answer.Code, path)
 		require.Equal(t, "text/plain; charset=utf-8", answer.Header().Get("Content-Type"))
 	}
 }
 
 func TestEveryAnswerHasItsHeaders(t *testing.T) {
-	w := newWorld(t, https, 1)
+	p := newTestPage(t, https, 1)
 	assets := make([]string, 0, 2)
-	page := read(t, w.get("/review", w.token()).Body.String())
+	page := read(t, p.get("/review", p.token()).Body.String())
 	for _, e := range slices.Concat(page.all("link"), page.all("script")) {
 		if path := e.attrs["href"] + e.attrs["src"]; strings.HasPrefix(path, "/assets/") {
 			assets = append(assets, path)
 		}
 	}
 	require.Len(t, assets, 2)
-	paths := append([]string{"/r/" + w.token(), "/r/x", "/enter", "/review", "/review/decide", "/nothing"}, assets...)
+	paths := append([]string{"/r/" + p.token(), "/r/x", "/enter", "/review", "/review/decide", "/nothing"}, assets...)
 	for _, path := range paths {
-		h := w.get(path, w.token()).Header()
+		h := p.get(path, p.token()).Header()
 		require.Equal(t, "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'", h.Get("Content-Security-Policy"))
 		require.Equal(t, "nosniff", h.Get("X-Content-Type-Options"))
 		require.Equal(t, "DENY", h.Get("X-Frame-Options"))
@@ -430,19 +430,19 @@ func TestEveryAnswerHasItsHeaders(t *testing.T) {
 			require.Equal(t, "no-referrer", h.Get("Referrer-Policy"))
 		}
 	}
-	require.Empty(t, newWorld(t, "http://127.0.0.1:8090", 1).get("/review",
+	require.Empty(t, newTestPage(t, "http://127.0.0.1:8090", 1).get("/review",
 		"").Header().Get("Strict-Transport-Security"))
 }
 
 // TestForgedWordsAreNotTold: whoever can set a cookie for the host cannot put words on the page.
 func TestForgedWordsAreNotTold(t *testing.T) {
-	w := newWorld(t, https, 1)
-	answer := w.post("/review/comment", w.fields("/review", map[string]string{"item": "1"}))
+	p := newTestPage(t, https, 1)
+	answer := p.post("/review/comment", p.fields("/review", map[string]string{"item": "1"}))
 	real := answer.Result().Cookies()[0]
 	told := func(value string) string {
-		r := w.request(http.MethodGet, "/review", w.token(), nil)
+		r := p.request(http.MethodGet, "/review", p.token(), nil)
 		r.AddCookie(&http.Cookie{Name: real.Name, Value: value})
-		return w.do(r).Body.String()
+		return p.do(r).Body.String()
 	}
 	require.Contains(t, told(real.Value), "write a comment first")
 	for _, forged := range []string{"", ".", "x", "x.y", "A" + real.Value[1:], real.Value + "x",
@@ -454,15 +454,15 @@ func TestForgedWordsAreNotTold(t *testing.T) {
 }
 
 func TestWhatIsTooLongForACookieIsSaid(t *testing.T) {
-	w := newWorld(t, https, 25)
-	w.set(func(d *desk) { d.refuse[1] = strings.Repeat("<y>", 700) })
+	p := newTestPage(t, https, 25)
+	p.set(func(d *memoryDesk) { d.refuse[1] = strings.Repeat("<y>", 700) })
 	fill := map[string]string{"item": "1", "verdict-1": "keep"}
 	for n := 2; n <= 25; n++ {
 		fill["comment-"+itoa(n)] = strings.Repeat("ü", n*40)
 	}
-	answer := w.post("/review/decide", w.fields("/review", fill))
+	answer := p.post("/review/decide", p.fields("/review", fill))
 	require.Less(t, len(answer.Header().Get("Set-Cookie")), 4000, "browsers keep 4096 bytes")
-	page := read(t, w.follow(answer).Body.String())
+	page := read(t, p.follow(answer).Body.String())
 	require.Contains(t, page.id("item-1").class("flash")[0].text(), "Saved: 0.")
 	require.Regexp(t, `What you had chosen or written for \d+ more could not be kept`, page.text())
 	require.NotEmpty(t, page.id("comment-2").words, "the shorter ones are kept")
@@ -470,11 +470,11 @@ func TestWhatIsTooLongForACookieIsSaid(t *testing.T) {
 }
 
 func TestErrorsOfTheDeskThatAreWrapped(t *testing.T) {
-	w := newWorld(t, https, 1)
-	w.set(func(d *desk) {
+	p := newTestPage(t, https, 1)
+	p.set(func(d *memoryDesk) {
 		d.err = errors.Join(errors.New("link LINK-1 was revoked by sec@acme.example"), reviewpage.ErrNoEntry)
 	})
-	answer := w.get("/review", w.token())
+	answer := p.get("/review", p.token())
 	require.Equal(t, http.StatusForbidden, answer.Code)
 	require.NotContains(t, answer.Body.String(), "revoked by")
 }

@@ -16,15 +16,15 @@ import (
 
 func TestEnteringTakesTheTokenOutOfSight(t *testing.T) {
 	for base, secure := range map[string]bool{https: true, "http://127.0.0.1:8090": false} {
-		w := newWorld(t, base, 1)
-		answer := w.get("/r/"+w.token(), "")
+		p := newTestPage(t, base, 1)
+		answer := p.get("/r/"+p.token(), "")
 		require.Equal(t, http.StatusSeeOther, answer.Code)
 		require.Equal(t, "/enter", answer.Header().Get("Location"))
-		require.NotContains(t, answer.Body.String(), w.token())
+		require.NotContains(t, answer.Body.String(), p.token())
 		cookies := answer.Result().Cookies()
 		require.Len(t, cookies, 1)
-		require.Equal(t, w.cookie("link"), cookies[0].Name)
-		require.Equal(t, w.token(), cookies[0].Value)
+		require.Equal(t, p.cookie("link"), cookies[0].Name)
+		require.Equal(t, p.token(), cookies[0].Value)
 		require.Equal(t, "/review", cookies[0].Path)
 		require.Equal(t, 72*3600, cookies[0].MaxAge)
 		require.True(t, cookies[0].HttpOnly)
@@ -32,33 +32,33 @@ func TestEnteringTakesTheTokenOutOfSight(t *testing.T) {
 		require.Equal(t, secure, cookies[0].Secure)
 		require.Empty(t, cookies[0].Domain)
 
-		between := w.get("/enter", "")
+		between := p.get("/enter", "")
 		require.Equal(t, http.StatusOK, between.Code)
 		require.Contains(t, between.Body.String(), `<meta http-equiv="refresh" content="0;url=/review" />`)
 		require.Contains(t, between.Body.String(), `<a href="/review">`, "for browsers that do not refresh")
-		require.Equal(t, between.Body.String(), w.get("/enter", w.token()).Body.String())
+		require.Equal(t, between.Body.String(), p.get("/enter", p.token()).Body.String())
 
-		require.Equal(t, http.StatusOK, w.get("/review", w.token()).Code)
-		require.Equal(t, http.StatusSeeOther, w.get("/r/"+w.token(), "").Code,
+		require.Equal(t, http.StatusOK, p.get("/review", p.token()).Code)
+		require.Equal(t, http.StatusSeeOther, p.get("/r/"+p.token(), "").Code,
 			"a link is not used up: mail servers open it, too")
 	}
 }
 
 // TestEveryRefusalIsTheSame: nobody learns from the answer what is wrong with a link.
 func TestEveryRefusalIsTheSame(t *testing.T) {
-	w := newWorld(t, https, 3)
+	p := newTestPage(t, https, 3)
 	other, err := links.NewSigner([]byte("another-key-0123456789-0123456789"))
 	require.NoError(t, err)
 	link := func(change func(*links.Link)) string {
-		l := w.link()
+		l := p.link()
 		change(&l)
-		return w.signer.Token(l)
+		return p.signer.Token(l)
 	}
-	w.set(func(d *desk) { d.revoked["REVOKED"] = true })
-	good := w.token()
+	p.set(func(d *memoryDesk) { d.revoked["REVOKED"] = true })
+	good := p.token()
 	tokens := map[string]string{
 		"none":               "",
-		"forged":             other.Token(w.link()),
+		"forged":             other.Token(p.link()),
 		"changed":            good[:20] + "AAAA" + good[24:],
 		"cut":                good[:len(good)-1],
 		"too long":           strings.Repeat("A", 5000),
@@ -81,78 +81,78 @@ func TestEveryRefusalIsTheSame(t *testing.T) {
 	}
 	for name, token := range tokens {
 		t.Run(name, func(t *testing.T) {
-			check(t, w.get("/r/"+token, ""))
-			check(t, w.get("/r/"+token, good)) // whoever is in already is not let in by another's link, nor put out
+			check(t, p.get("/r/"+token, ""))
+			check(t, p.get("/r/"+token, good)) // whoever is in already is not let in by another's link, nor put out
 			if token != "" {
-				check(t, w.get("/review", token))
-				check(t, w.do(w.request(http.MethodPost, "/review/decide", token, nil)))
+				check(t, p.get("/review", token))
+				check(t, p.do(p.request(http.MethodPost, "/review/decide", token, nil)))
 			} else {
-				check(t, w.get("/review", ""))
-				check(t, w.do(w.request(http.MethodPost, "/review/reopen", "", nil)))
+				check(t, p.get("/review", ""))
+				check(t, p.do(p.request(http.MethodPost, "/review/reopen", "", nil)))
 			}
 		})
 	}
-	check(t, w.get("/r/a/b/c", ""))
+	check(t, p.get("/r/a/b/c", ""))
 	page := same.Body.String()
 	require.Contains(t, page, "This link opens nothing.")
 	require.Contains(t, page, "It may have expired, or been replaced by a newer one. Ask the person who runs the review for a new one.")
 	for _, item := range []string{"acme", "Olu", "Admins", "mia"} {
 		require.NotContains(t, page, item)
 	}
-	require.Empty(t, w.heard())
+	require.Empty(t, p.heard())
 }
 
 func TestALinkThatIsRevokedPutsItsReviewerOut(t *testing.T) {
-	w := newWorld(t, https, 1)
-	form := w.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"})
-	w.set(func(d *desk) { d.revoked["LINK-1"] = true })
-	require.Equal(t, http.StatusForbidden, w.get("/review", w.token()).Code)
-	require.Equal(t, http.StatusForbidden, w.post("/review/decide", form).Code)
-	require.Empty(t, w.heard())
+	p := newTestPage(t, https, 1)
+	form := p.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"})
+	p.set(func(d *memoryDesk) { d.revoked["LINK-1"] = true })
+	require.Equal(t, http.StatusForbidden, p.get("/review", p.token()).Code)
+	require.Equal(t, http.StatusForbidden, p.post("/review/decide", form).Code)
+	require.Empty(t, p.heard())
 }
 
 func TestALinkThatEndsMeanwhilePutsItsReviewerOut(t *testing.T) {
-	w := newWorld(t, https, 1)
-	w.wait(72*time.Hour - time.Nanosecond)
-	require.Equal(t, http.StatusOK, w.get("/review", w.token()).Code)
-	w.wait(time.Nanosecond)
-	require.Equal(t, http.StatusForbidden, w.get("/review", w.token()).Code)
+	p := newTestPage(t, https, 1)
+	p.wait(72*time.Hour - time.Nanosecond)
+	require.Equal(t, http.StatusOK, p.get("/review", p.token()).Code)
+	p.wait(time.Nanosecond)
+	require.Equal(t, http.StatusForbidden, p.get("/review", p.token()).Code)
 }
 
 // TestTheTokenIsNowhereWrittenDown: neither in logs nor in any page, also where everything fails.
 func TestTheTokenIsNowhereWrittenDown(t *testing.T) {
-	w := newWorld(t, https, 1)
-	form := w.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"})
-	pages := []string{w.get("/review", w.token()).Body.String()}
-	w.set(func(d *desk) { d.sayErr = errLedger })
-	answer := w.post("/review/decide", form)
+	p := newTestPage(t, https, 1)
+	form := p.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"})
+	pages := []string{p.get("/review", p.token()).Body.String()}
+	p.set(func(d *memoryDesk) { d.sayErr = errLedger })
+	answer := p.post("/review/decide", form)
 	require.Equal(t, http.StatusServiceUnavailable, answer.Code)
 	pages = append(pages, answer.Body.String())
-	w.set(func(d *desk) { d.err = errLedger })
-	for _, path := range []string{"/r/" + w.token(), "/review"} {
-		answer := w.get(path, w.token())
+	p.set(func(d *memoryDesk) { d.err = errLedger })
+	for _, path := range []string{"/r/" + p.token(), "/review"} {
+		answer := p.get(path, p.token())
 		require.Equal(t, http.StatusServiceUnavailable, answer.Code)
 		require.Contains(t, answer.Body.String(), "Castellan cannot answer just now")
 		require.NotContains(t, answer.Body.String(), "ledger", "what failed is for the log")
 		pages = append(pages, answer.Body.String(), fmt.Sprint(answer.Header()))
 	}
 	for _, page := range pages {
-		require.NotContains(t, page, w.token())
+		require.NotContains(t, page, p.token())
 	}
-	require.Equal(t, 3, w.logs.Len())
-	for _, entry := range w.logs.All() {
+	require.Equal(t, 3, p.logs.Len())
+	for _, entry := range p.logs.All() {
 		line := fmt.Sprint(entry.Entry, entry.ContextMap())
 		require.Contains(t, line, "the ledger is away")
 		require.Contains(t, line, "LINK-1", "by which the link can be found and revoked")
-		require.NotContains(t, line, w.token())
+		require.NotContains(t, line, p.token())
 	}
 }
 
 func TestAClientThatLeftIsNoFailure(t *testing.T) {
-	w := newWorld(t, https, 1)
-	w.set(func(d *desk) { d.err = context.Canceled })
+	p := newTestPage(t, https, 1)
+	p.set(func(d *memoryDesk) { d.err = context.Canceled })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	w.do(w.request(http.MethodGet, "/review", w.token(), nil).WithContext(ctx))
-	require.Zero(t, w.logs.Len())
+	p.do(p.request(http.MethodGet, "/review", p.token(), nil).WithContext(ctx))
+	require.Zero(t, p.logs.Len())
 }

@@ -256,15 +256,15 @@ func TestWhatFailsIsShownAndNotLost(t *testing.T) {
 	fails("No answer came. It is not certain that this was saved")
 	b.deaf.Store(false)
 
-	b.set(func(d *desk) { d.sayErr = errLedger })
+	b.set(func(d *memoryDesk) { d.sayErr = errLedger })
 	b.click("#save-1")
 	fails("Castellan did not answer.")
 
-	b.set(func(d *desk) { d.sayErr = reviewpage.Refused{Why: "The stage is just ending: try again."} })
+	b.set(func(d *memoryDesk) { d.sayErr = reviewpage.Refused{Why: "The stage is just ending: try again."} })
 	b.click("#save-1")
 	fails("The stage is just ending: try again.")
 
-	b.set(func(d *desk) { d.sayErr, d.refuse[1] = nil, "more was said of it since" })
+	b.set(func(d *memoryDesk) { d.sayErr, d.refuse[1] = nil, "more was said of it since" })
 	b.click("#save-1")
 	fails("Item 1: more was said of it since")
 
@@ -276,13 +276,13 @@ func TestWhatFailsIsShownAndNotLost(t *testing.T) {
 	require.NoError(t, err)
 	fails("Item 1: more was said of it since")
 
-	b.set(func(d *desk) { d.refuse = nil })
+	b.set(func(d *memoryDesk) { d.refuse = nil })
 	b.click("#save-1")
 	b.until("document.querySelector('#item-1 .mine').innerText === 'You said: keep'")
 	require.Equal(t, "she runs it", b.row(1).MyComment)
 	require.False(t, eval[bool](b, "Boolean(document.querySelector('#item-1 .flash.bad'))"))
 
-	b.set(func(d *desk) { d.revoked["LINK-1"] = true }) // for good: what was refused once is not looked up again
+	b.set(func(d *memoryDesk) { d.revoked["LINK-1"] = true }) // for good: what was refused once is not looked up again
 	b.write("#comment-2", "late")
 	b.click("#item-2 [value=keep]")
 	b.click("#save-2")
@@ -297,7 +297,7 @@ func TestTheReviewClosesMeanwhile(t *testing.T) {
 	b := newTab(t, 2)
 	b.enter()
 	b.write("#comment-2", "hm")
-	b.set(func(d *desk) { d.sheet.Open, d.sheet.Closed = false, "The stage has ended." })
+	b.set(func(d *memoryDesk) { d.sheet.Open, d.sheet.Closed = false, "The stage has ended." })
 	b.press("\x1b")
 	b.press("k")
 	b.press("1")
@@ -349,12 +349,12 @@ func TestWithoutJavaScript(t *testing.T) {
 	loaded("document.querySelector('#item-28 .flash.bad')?.innerText.includes('choose keep or remove first')")
 	require.Equal(t, "?after=26", eval[string](b, "location.search"))
 
-	b.set(func(d *desk) { d.sayErr = errLedger })
+	b.set(func(d *memoryDesk) { d.sayErr = errLedger })
 	b.click("#item-28 [value=remove]")
 	b.click("#save-28")
 	loaded("document.querySelector('h1').innerText === 'Castellan did not answer.'")
 	b.picture("unsure", false)
-	b.set(func(d *desk) { d.sayErr = nil })
+	b.set(func(d *memoryDesk) { d.sayErr = nil })
 	b.click("button.main")
 	loaded("document.querySelector('#item-28 .mine')?.innerText === 'You said: remove'")
 	require.Equal(t, "?after=26", eval[string](b, "location.search"))
@@ -394,7 +394,7 @@ func TestTwoLinksInOneBrowser(t *testing.T) {
 func TestHostileNamesRunNothing(t *testing.T) {
 	b := newTab(t, 2)
 	hostile := `"><img src=x onerror="window.hacked=1"><script>window.hacked=1</script></textarea><svg onload="window.hacked=1">`
-	b.set(func(d *desk) {
+	b.set(func(d *memoryDesk) {
 		row := &d.sheet.Items[0]
 		row.Name, row.Because, row.MyComment, row.Target = hostile, hostile, hostile,
 			access.Entitlement("group:"+hostile)

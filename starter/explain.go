@@ -44,7 +44,7 @@ func printExplanation(w io.Writer, x messages.Explanation) {
 	section(w, "facts", func(t io.Writer) { printFacts(t, x.Facts) })
 	for _, sayings := range []struct {
 		title string
-		all   []messages.Saying
+		all   []messages.Statement
 		dull  string // a verdict that is only counted
 	}{{"mappings", x.Mappings, "no"}, {"rules", x.Rules, ""}, {"grants", x.Grants, ""}, {"reviews", x.Reviews, ""}} {
 		if len(sayings.all) > 0 {
@@ -81,7 +81,7 @@ func printFacts(t io.Writer, facts []messages.Fact) {
 }
 
 // printSayings prints what each of them says, and only counts those of the dull verdict.
-func printSayings(t io.Writer, sayings []messages.Saying, dull string) {
+func printSayings(t io.Writer, sayings []messages.Statement, dull string) {
 	counted := 0
 	for _, one := range sayings {
 		if one.Verdict == dull {
@@ -122,7 +122,7 @@ func printOutcome(w io.Writer, x messages.Explanation) {
 	}
 }
 
-func heldInWords(one messages.Explained) string {
+func heldInWords(one messages.ExplainedTarget) string {
 	switch {
 	case one.Held == "yes" && one.Target.Presence():
 		return "held"
@@ -136,7 +136,7 @@ func heldInWords(one messages.Explained) string {
 	return "not held"
 }
 
-func saidInWords(one messages.Explained) string {
+func saidInWords(one messages.ExplainedTarget) string {
 	var words []string
 	say := func(what string, all []access.Reason) {
 		if len(all) > 0 {

@@ -210,17 +210,17 @@ func (f *fakeTemporal) UpdateWorkflow(_ context.Context,
 	options client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error) {
 	f.heard = append(f.heard, options)
 	answer, err := f.hear(len(f.heard)-1, options.UpdateName, options.Args[0])
-	var answered *answeredError
+	var answered *workflowError
 	if err != nil && !errors.As(err, &answered) {
 		return nil, err
 	}
 	return fakeHandle{answer: answer, err: err}, nil
 }
 
-// answeredError is one that the workflow itself answers.
-type answeredError struct{ error }
+// workflowError is one that the workflow itself answers.
+type workflowError struct{ error }
 
-func (e *answeredError) Unwrap() error { return e.error }
+func (e *workflowError) Unwrap() error { return e.error }
 
 type fakeHandle struct {
 	client.WorkflowUpdateHandle

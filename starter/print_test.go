@@ -40,7 +40,7 @@ func TestAHeldOrganizationSaysWhatToType(t *testing.T) {
 			LastRun: &messages.RunSummary{Run: "r2", Scope: messages.ScopePeople, State: messages.RunDone,
 				Counts: messages.Counts{Done: 1, Shortage: 2}},
 			LastFull: &messages.RunSummary{Run: "r1", Scope: messages.ScopeFull, State: messages.RunDone},
-			Refused:  []messages.RefusedWord{{Name: "pause", Why: "by is missing"}},
+			Refused:  []messages.RefusedMessage{{Name: "pause", Why: "by is missing"}},
 			Findings: []string{"uncovered-group x"},
 		})
 	})

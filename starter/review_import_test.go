@@ -23,14 +23,14 @@ func words(typed string) []string {
 	return strings.Fields(strings.ReplaceAll(typed, "R", quarterly.id))
 }
 
-// desk is a review as the ledger keeps it: what bo said, and what is refused.
-type desk struct {
+// fakeReview is a review as the ledger keeps it: what bo said, and what is refused.
+type fakeReview struct {
 	refuses map[int]string
 	said    map[int]messages.DecideLine
 	sent    []int // lines, by update
 }
 
-func (d *desk) hear(lines []messages.DecideLine) (messages.ReviewAnswer, error) {
+func (d *fakeReview) hear(lines []messages.DecideLine) (messages.ReviewAnswer, error) {
 	d.sent = append(d.sent, len(lines))
 	var a messages.ReviewAnswer
 	for _, line := range lines {
@@ -61,7 +61,7 @@ func filled(n int) *sheet {
 }
 
 func TestEveryRefusedLineIsKnown(t *testing.T) {
-	d := &desk{refuses: map[int]string{}, said: map[int]messages.DecideLine{}}
+	d := &fakeReview{refuses: map[int]string{}, said: map[int]messages.DecideLine{}}
 	for n := 1; n <= 120; n++ {
 		d.refuses[n*5] = "more was said of it since"
 	}
@@ -89,7 +89,7 @@ func TestEveryRefusedLineIsKnown(t *testing.T) {
 }
 
 func TestAnImportThatIsCutSaysHowFarItCame(t *testing.T) {
-	d := &desk{said: map[int]messages.DecideLine{}}
+	d := &fakeReview{said: map[int]messages.DecideLine{}}
 	sum, err := deliver(filled(1200), quarterly, func(lines []messages.DecideLine) (messages.ReviewAnswer, error) {
 		if len(d.sent) == 2 {
 			return messages.ReviewAnswer{}, temporal.NewApplicationError("deciding is over", "Refused")
@@ -126,7 +126,7 @@ func TestAnImportTellsEachLine(t *testing.T) {
 		"quarterly:2026-03-02;6;0;;",
 		"quarterly:2026-03-02;7;0;keep;",
 	}, "\r\n")), 0o600))
-	d := &desk{
+	d := &fakeReview{
 		refuses: map[int]string{4: "more was said of it since this was exported; look at it again"},
 		said:    map[int]messages.DecideLine{7: {Item: 7, Verdict: access.VerdictKeep}},
 	}

@@ -127,7 +127,7 @@ func busy() error {
 }
 
 func answeredWith(message, kind string) error {
-	return &answeredError{temporal.NewApplicationError(message, kind)}
+	return &workflowError{temporal.NewApplicationError(message, kind)}
 }
 
 func TestAWordIsSaidAgainUntilItIsHeard(t *testing.T) {

@@ -183,10 +183,10 @@ func TestACampaignThatCannotBeginSaysSoAtOnce(t *testing.T) {
 	require.Empty(t, out)
 }
 
-// startRefused knows every workflow already.
-type startRefused struct{ *fakeTemporal }
+// alreadyStarted knows every workflow already.
+type alreadyStarted struct{ *fakeTemporal }
 
-func (startRefused) ExecuteWorkflow(context.Context, client.StartWorkflowOptions, any,
+func (alreadyStarted) ExecuteWorkflow(context.Context, client.StartWorkflowOptions, any,
 	...any) (client.WorkflowRun, error) {
 	return nil, serviceerror.NewWorkflowExecutionAlreadyStarted("it runs", "", "")
 }
@@ -194,7 +194,7 @@ func (startRefused) ExecuteWorkflow(context.Context, client.StartWorkflowOptions
 func TestASecondReviewOfTheDayIsRefused(t *testing.T) {
 	f := &fakeTemporal{}
 	s, _, _ := f.acting()
-	s.client = startRefused{f}
+	s.client = alreadyStarted{f}
 	_, err := s.startReview(t.Context(), quarterly, "quarterly")
 	require.ErrorContains(t, err, "was started before: look at it with starter review show quarterly:2026-03-02 --org acme")
 	require.ErrorContains(t, err, "--date")

@@ -46,7 +46,7 @@ func AccessReview(ctx workflow.Context, raw converter.RawValue) (messages.Review
 	}
 	r.Workflow = workflow.GetInfo(ctx).WorkflowExecution.ID
 	r.in.State = nil
-	r.hearsEnd = workflow.GetVersion(ctx, "evidence-hurries", workflow.DefaultVersion, 1) > workflow.DefaultVersion
+	r.endableWhileProving = workflow.GetVersion(ctx, "evidence-hurries", workflow.DefaultVersion, 1) > workflow.DefaultVersion
 	if err := r.listen(ctx); err != nil {
 		return r.status(ctx), err
 	}
@@ -71,11 +71,11 @@ type reviewInput struct {
 // reviewState is what is carried from history to history: ReviewState, and what nobody else has to know.
 type reviewState struct {
 	messages.ReviewState
-	Kept   []messages.KeptWord `json:"kept,omitempty"`          // signals that came while a history ended
-	Attend *messages.Problem   `json:"attendProblem,omitempty"` // why reviewers cannot be looked after
-	AtOnce *messages.Problem   `json:"atOnceProblem,omitempty"` // why removals cannot be carried out at once
-	Count  *messages.Problem   `json:"countProblem,omitempty"`  // why it cannot be counted what is decided
-	Gone   []string            `json:"gone,omitempty"`          // reviewers who were not there at the last look
+	Kept   []messages.KeptMessage `json:"kept,omitempty"`          // signals that came while a history ended
+	Attend *messages.Problem      `json:"attendProblem,omitempty"` // why reviewers cannot be looked after
+	AtOnce *messages.Problem      `json:"atOnceProblem,omitempty"` // why removals cannot be carried out at once
+	Count  *messages.Problem      `json:"countProblem,omitempty"`  // why it cannot be counted what is decided
+	Gone   []string               `json:"gone,omitempty"`          // reviewers who were not there at the last look
 }
 
 // accessReview is the state: what is carried across histories, and what only this run knows.
@@ -95,12 +95,12 @@ type accessReview struct {
 	shown   reviewShown
 
 	decisionBatch
-	outgoing
+	outgoingNotices
 
-	hearsEnd  bool                // close and cancel are heard while the evidence is being made
-	extending bool                // the end of the stage is just being moved
-	sideTask  bool                // something is done beside all else
-	stopSide  workflow.CancelFunc // ends that; nil: nothing is to be ended
+	endableWhileProving bool                // close and cancel are heard while the evidence is being made
+	extending           bool                // the end of the stage is just being moved
+	sideTask            bool                // something is done beside all else
+	stopSide            workflow.CancelFunc // ends that; nil: nothing is to be ended
 }
 
 // run does what is due, and otherwise waits. What it does, it does to the end, even when it is cancelled.
@@ -112,7 +112,7 @@ func (r *accessReview) run(ctx workflow.Context) (messages.ReviewStatus, error) 
 		if r.tooLong(ctx) {
 			r.stopSideTask() // the next history does it again
 		}
-		r.arm(whole)
+		r.setTimer(whole)
 		r.show(whole)
 		now := workflow.Now(ctx)
 		r.dropMootProblem(now)
@@ -129,22 +129,23 @@ func (r *accessReview) run(ctx workflow.Context) (messages.ReviewStatus, error) 
 			r.handlers.Hold(false)
 		case r.drainable(ctx):
 			r.history.Drain(whole, func() bool { return r.renewable(ctx) }, nil)
-		case r.lost(now):
+		case r.lostFromLedger(now):
 			return r.status(ctx), temporal.NewNonRetryableApplicationError(r.Problem.Message, r.Problem.Kind, nil)
-		case r.ending() && r.mayTry(now):
-			_ = r.tryThrough(whole, r.cancel)
-		case r.ending():
+		case r.cancelling() && r.mayTry(now):
+			_ = r.attemptUninterrupted(whole, r.cancel)
+		case r.cancelling():
 			r.await(whole)
 		case r.notBegun() && r.mayTry(now):
-			if err := r.tryThrough(whole, r.begin); err != nil && (hopeless(err) || r.triedFor(whole, beginPatience)) {
+			if err := r.attemptUninterrupted(whole, r.begin); err != nil &&
+				(isPermanent(err) || r.triedFor(whole, beginPatience)) {
 				return r.status(ctx), err
 			}
 		case r.Phase == messages.ReviewTaking && !r.notBegun() && r.mayTry(now):
-			r.try(whole, r.open)
-		case r.countable(now):
+			r.attempt(whole, r.collectItems)
+		case r.countDue(now):
 			r.count(whole)
-		case r.decided(now) && r.mayTry(now):
-			r.try(whole, r.nextStage)
+		case r.stageOver(now) && r.mayTry(now):
+			r.attempt(whole, r.nextStage)
 		case r.checkReviewersDue(now) && r.mayStart(ctx):
 			r.runSideTask(whole, &r.Attend, r.checkReviewers)
 		case r.reminderDue(now) != "":
@@ -152,9 +153,9 @@ func (r *accessReview) run(ctx workflow.Context) (messages.ReviewStatus, error) 
 		case r.atOnceDue(now) && r.mayStart(ctx):
 			r.runSideTask(whole, &r.AtOnce, r.remediateAtOnce)
 		case r.remediationDue(now) && r.mayTry(now):
-			r.try(whole, r.remediate)
+			r.attempt(whole, r.remediate)
 		case r.Phase == messages.ReviewProving && r.mayTry(now):
-			_ = r.tryThrough(whole, r.prove)
+			_ = r.attemptUninterrupted(whole, r.makeEvidence)
 		default:
 			r.await(whole)
 		}
@@ -182,19 +183,19 @@ func (r *accessReview) receiveCancellation(ctx workflow.Context) {
 	workflow.GoNamed(whole, "cancellation", func(whole workflow.Context) {
 		ctx.Done().Receive(whole, nil)
 		if r.Cancel == nil && r.Phase != messages.ReviewProving && !r.over() {
-			r.stopAll(messages.EndReviewInput{By: "Temporal", Reason: "the review's workflow was cancelled"})
+			r.requestCancel(messages.EndReviewInput{By: "Temporal", Reason: "the review's workflow was cancelled"})
 		}
 	})
 }
 
-// stopAll has the review cancelled, ahead of all else.
-func (r *accessReview) stopAll(in messages.EndReviewInput) {
+// requestCancel has the review cancelled, ahead of all else.
+func (r *accessReview) requestCancel(in messages.EndReviewInput) {
 	r.Cancel, r.Problem, r.wake = &in, nil, true
 	r.stopSideTask()
 }
 
-// ending reports whether the review is to be cancelled.
-func (r *accessReview) ending() bool { return r.Cancel != nil && r.Phase != messages.ReviewProving }
+// cancelling reports whether the review is to be cancelled.
+func (r *accessReview) cancelling() bool { return r.Cancel != nil && r.Phase != messages.ReviewProving }
 
 // notBegun reports whether the ledger does not know of the review yet.
 func (r *accessReview) notBegun() bool { return r.Phase == messages.ReviewTaking && r.Review.ID == "" }

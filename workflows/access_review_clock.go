@@ -10,8 +10,8 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// arm keeps one timer running, of what is due next.
-func (r *accessReview) arm(ctx workflow.Context) {
+// setTimer keeps one timer running, of what is due next.
+func (r *accessReview) setTimer(ctx workflow.Context) {
 	due, why := r.nextDue(workflow.Now(ctx))
 	r.timer.Arm(ctx, due, why, func() { r.wake = true })
 }
@@ -28,7 +28,7 @@ func (r *accessReview) nextDue(now time.Time) (due time.Time, why string) {
 		again(r.Problem, "try again after a problem")
 	}
 	switch {
-	case r.lasts(now):
+	case r.stageRuns(now):
 		next.At(r.Stage.Due, fmt.Sprintf("stage %d ends", r.Review.Stage))
 		next.At(r.reminder(remindMiddle), "remind who has something left")
 		next.At(r.reminder(remindLast), "remind who has something left, for the last time")

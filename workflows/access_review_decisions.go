@@ -60,7 +60,7 @@ func (r *accessReview) recordDecisions(ctx workflow.Context) {
 			r.recorded += len(some)
 			r.stale, r.wake = true, true
 			if delegated {
-				r.tell(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: reviews.NoticeReviewAsked,
+				r.sendNotice(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: reviews.NoticeReviewAsked,
 					Stage: r.Review.Stage})
 			}
 		}

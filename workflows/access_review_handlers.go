@@ -22,7 +22,7 @@ func (r *accessReview) listen(ctx workflow.Context) error {
 		return err
 	}
 	h := kit.NewMessageHandlers(kit.Options{
-		Org: r.in.Org, Review: r.id.Review, Refused: r.refusedWord,
+		Org: r.in.Org, Review: r.id.Review, Refused: r.recordRefusal,
 		Closed: func() bool { return r.handlers.Holds() || r.full() },
 	})
 	r.handlers, r.history = h, kit.NewRenewal(h, kit.Limits{Events: renewReviewAt, Updates: renewUpdates})
@@ -56,7 +56,7 @@ func (r *accessReview) listen(ctx workflow.Context) error {
 	return nil
 }
 
-func (r *accessReview) refusedWord(one messages.RefusedWord) {
+func (r *accessReview) recordRefusal(one messages.RefusedMessage) {
 	r.Refused, r.wake = kit.KeepRefused(r.Refused, one), true
 }
 
@@ -267,7 +267,7 @@ func (r *accessReview) checkClose(in messages.EndReviewInput) error {
 	switch {
 	case in.By == "":
 		return kit.Refuse("by is missing: say who closes it")
-	case r.proving():
+	case r.makingEvidence():
 	case r.Phase == messages.ReviewTaking || r.Review.Stage == 0:
 		return kit.Refuse("the review is just opening; to stop it, use %s", messages.CancelReview)
 	case r.over() || r.Phase == messages.ReviewProving || r.Cancel != nil:
@@ -280,7 +280,7 @@ func (r *accessReview) checkClose(in messages.EndReviewInput) error {
 func (r *accessReview) closeNow(_ workflow.Context, in messages.EndReviewInput) (messages.Answer, error) {
 	in.By, in.Reason = kit.Bounded(in.By), kit.Bounded(in.Reason)
 	r.End, r.Problem, r.wake = &in, nil, true // what failed so far is tried again now, as long as before
-	if r.proving() {
+	if r.makingEvidence() {
 		return r.endsNow(), nil
 	}
 	if r.Phase != messages.ReviewDeciding {
@@ -293,8 +293,8 @@ func (r *accessReview) checkCancel(in messages.EndReviewInput) error {
 	switch {
 	case in.By == "":
 		return kit.Refuse("by is missing: say who cancels it")
-	case r.proving():
-	case r.ending():
+	case r.makingEvidence():
+	case r.cancelling():
 		return kit.Refuse("the review is being cancelled: %s says so", r.Cancel.By)
 	case r.over() || r.Phase == messages.ReviewProving:
 		return kit.Refuse("the review is %s", r.Phase)
@@ -304,16 +304,18 @@ func (r *accessReview) checkCancel(in messages.EndReviewInput) error {
 
 func (r *accessReview) cancelNow(_ workflow.Context, in messages.EndReviewInput) (messages.Answer, error) {
 	in.By, in.Reason = kit.Bounded(in.By), kit.Bounded(in.Reason)
-	if r.proving() { // nothing is left to carry out
+	if r.makingEvidence() { // nothing is left to carry out
 		r.End, r.Problem, r.wake = &in, nil, true
 		return r.endsNow(), nil
 	}
-	r.stopAll(in)
+	r.requestCancel(in)
 	return messages.Answer{Message: "cancelled: nothing more is carried out; what was written already stays"}, nil
 }
 
-// proving reports whether nothing is left but to make the evidence, and whoever asks for the end is heard.
-func (r *accessReview) proving() bool { return r.hearsEnd && r.Phase == messages.ReviewProving }
+// makingEvidence reports whether nothing is left but to make the evidence, and whoever asks for the end is heard.
+func (r *accessReview) makingEvidence() bool {
+	return r.endableWhileProving && r.Phase == messages.ReviewProving
+}
 
 func (r *accessReview) endsNow() messages.Answer {
 	return messages.Answer{Message: "everything is carried out, and the evidence is made now; if it cannot be made, the review ends without it and says so"}

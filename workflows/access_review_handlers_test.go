@@ -77,7 +77,7 @@ var badWords = map[string]struct{ name, body, why string }{
 func TestBadWordsToAReview(t *testing.T) {
 	for name, test := range badWords {
 		t.Run(name, func(t *testing.T) {
-			c := newReview(t)
+			c := newReviewTest(t)
 			c.silence = keep
 			update := c.updateAt(time.Hour, test.name, typed(test.body))
 			c.at(2*time.Hour, func() { require.Empty(t, c.status().Refused) })
@@ -91,7 +91,7 @@ func TestBadWordsToAReview(t *testing.T) {
 				require.Less(t, len(s.Refused[0].Why), 600)
 				contains(t, c.page(), "### Signals that were not accepted", "2026-03-02 12:00:00 UTC "+test.name)
 			})
-			c.ends()
+			c.mustEnd()
 			require.ErrorContains(t, update.rejected, test.why)
 			require.False(t, update.accepted)
 			require.Zero(t, c.called("ReviewSay")+c.called("ReviewMark")+c.called("ReviewRevoke"))
@@ -102,7 +102,7 @@ func TestBadWordsToAReview(t *testing.T) {
 
 // What the ledger refuses is an answer to an update, and is shown of a signal.
 func TestWordsThatTheLedgerRefuses(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	update := c.decides(time.Hour, "eve@acme.example", keep, 1)
 	c.signalAt(2*time.Hour, messages.DecideItems, typed(`{"by":"eve@acme.example","verdict":"keep","items":[1]}`))
 	partly := c.decides(3*time.Hour, rita, keep, 1, 4)
@@ -111,7 +111,7 @@ func TestWordsThatTheLedgerRefuses(t *testing.T) {
 		require.Len(t, s.Refused, 1)
 		contains(t, s.Refused[0].Why, "eve@acme.example is not asked about anything")
 	})
-	c.ends()
+	c.mustEnd()
 	require.True(t, update.accepted)
 	require.ErrorContains(t, update.err, "eve@acme.example is not asked about anything")
 	contains(t, partly.message(t), `"applied":1`, `"declined":1`, "not one of the items that you are asked about")
@@ -119,7 +119,7 @@ func TestWordsThatTheLedgerRefuses(t *testing.T) {
 
 // A signal nobody listens to does not go unnoticed.
 func TestSignalsThatAReviewDoesNotKnow(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.signalAt(time.Hour, "decice", typed(`{"by":"rita@acme.example","verdict":"keep","items":[1]}`))
 	c.signalAt(time.Hour, messages.Approve, typed(`{}`))
 	c.at(2*time.Hour, func() {
@@ -128,15 +128,15 @@ func TestSignalsThatAReviewDoesNotKnow(t *testing.T) {
 		require.Equal(t, "decice", s.Refused[0].Name)
 		require.Equal(t, "there is no such signal; the signals are decide, delegate, comment, reopen, remind, revoke-links, extend, close, cancel", s.Refused[0].Why)
 	})
-	c.ends()
+	c.mustEnd()
 }
 
 func TestOnlyTheLastRefusalsOfAReviewAreKept(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	for i := range 25 {
 		c.signalAt(time.Duration(i+1)*time.Minute, fmt.Sprintf("word-%02d", i), typed(`{}`))
 	}
-	s := c.ends()
+	s := c.mustEnd()
 	require.Len(t, s.Refused, 10)
 	require.Equal(t, "word-24", lastOf(s.Refused).Name)
 }
@@ -161,20 +161,20 @@ func TestASignalIsAnUpdate(t *testing.T) {
 			"decided keep"},
 		3: {"decided keep"}, 4: {"decided keep"},
 	}
-	for kind, send := range map[string]func(c *reviewing, after time.Duration, name string, body any){
-		"update": func(c *reviewing, after time.Duration, name string, body any) { c.updateAt(after, name, body) },
-		"signal": func(c *reviewing, after time.Duration, name string, body any) { c.signalAt(after, name, body) },
+	for kind, send := range map[string]func(c *reviewTest, after time.Duration, name string, body any){
+		"update": func(c *reviewTest, after time.Duration, name string, body any) { c.updateAt(after, name, body) },
+		"signal": func(c *reviewTest, after time.Duration, name string, body any) { c.signalAt(after, name, body) },
 	} {
 		t.Run(kind, func(t *testing.T) {
-			c := newReview(t)
+			c := newReviewTest(t)
 			c.paused = true
 			for i, w := range words {
 				send(c, time.Duration(i+1)*time.Second, w.name, typed(w.body))
 			}
-			c.ends()
+			c.mustEnd()
 			require.Equal(t, 1, c.links)
 			for n, words := range want {
-				require.Equal(t, words, c.spoken(n), "item %d", n)
+				require.Equal(t, words, c.decisionsOn(n), "item %d", n)
 			}
 			require.Less(t, from(c.review.Closed), time.Minute)
 		})
@@ -183,7 +183,7 @@ func TestASignalIsAnUpdate(t *testing.T) {
 
 // However many speak at once, the history grows by a few activities, and each gets their own answer.
 func TestManyWordsAtOnce(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	var names []string
 	for i := range 20 {
 		names = append(names, fmt.Sprintf("p%d", i))
@@ -208,21 +208,21 @@ func TestManyWordsAtOnce(t *testing.T) {
 	c.at(time.Hour+time.Minute, func() {
 		require.LessOrEqual(t, c.called("ReviewProgress"), 4, "nor is it counted at every word")
 	})
-	c.ends()
+	c.mustEnd()
 	for i, a := range answers {
 		if i == 12 {
 			require.ErrorContains(t, a.err, "eve@acme.example is not asked")
 			continue
 		}
 		contains(t, a.message(t), `"applied":1`, `"left":0`)
-		require.Len(t, c.spoken(i+1), 1)
+		require.Len(t, c.decisionsOn(i+1), 1)
 	}
 	require.LessOrEqual(t, c.called("ReviewSay"), 2)
 }
 
 // A step records no more than fits into one payload.
 func TestWordsThatAreLarge(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.takes["ReviewSay"] = func() time.Duration { return time.Second }
 	for n := range 8 {
 		in := messages.DecideInput{By: rita}
@@ -232,8 +232,8 @@ func TestWordsThatAreLarge(t *testing.T) {
 		}
 		c.updateAt(time.Hour, messages.DecideItems, in)
 	}
-	c.ends()
-	require.Len(t, c.spoken(1), 8)
+	c.mustEnd()
+	require.Len(t, c.decisionsOn(1), 8)
 	for i, name := range c.calls {
 		if name == "ReviewSay" {
 			require.Less(t, len(c.inputs[i]), 3<<19)
@@ -244,7 +244,7 @@ func TestWordsThatAreLarge(t *testing.T) {
 // Two words of one reviewer in one instant are two words, whichever step records them: the ledger takes the same word
 // at the same instant for a repeat.
 func TestWordsOfOneInstant(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.takes["ReviewSay"] = func() time.Duration { return time.Second }
 	c.at(time.Hour, func() {
 		for _, v := range []access.Verdict{keep, remove, keep} {
@@ -253,13 +253,13 @@ func TestWordsOfOneInstant(t *testing.T) {
 		}
 	})
 	c.at(2*time.Hour, func() { require.Equal(t, keep, c.items[0].Verdict) })
-	c.ends()
-	require.Equal(t, []string{"decided keep", "decided remove", "decided keep"}, c.spoken(1))
+	c.mustEnd()
+	require.Equal(t, []string{"decided keep", "decided remove", "decided keep"}, c.decisionsOn(1))
 }
 
 // A code goes no further than its hash.
 func TestCodesGoNoFurther(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.codes[rita], c.codes[sam] = "ABCDE-FGHIJ", "KLMNO-PQRST"
 	wrong := c.updateAt(time.Hour, messages.DecideItems,
 		messages.DecideInput{By: rita, Verdict: keep, Items: []int{1}, Pass: messages.Pass{Code: "WRONG-CODES"}})
@@ -285,7 +285,7 @@ func TestCodesGoNoFurther(t *testing.T) {
 		require.NoError(t, err)
 		require.NotContains(t, string(status), "FGHIJ")
 	})
-	c.ends()
+	c.mustEnd()
 	require.ErrorContains(t, wrong.err, "the code is not the one")
 	require.Contains(t, c.burning.burnt, messages.CodeHash("ABCDE-FGHIJ"), "what was typed counts no more")
 	said := 0
@@ -299,7 +299,7 @@ func TestCodesGoNoFurther(t *testing.T) {
 
 // Whoever gets items from another is told, once for all that came together.
 func TestADelegationTellsTheDelegate(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	delegated := c.updateAt(time.Hour, messages.DelegateItems,
 		messages.DelegateInput{By: rita, To: fay, Items: []int{1}})
 	c.updateAt(time.Hour, messages.DelegateItems, messages.DelegateInput{By: rita, To: fay, Items: []int{2}})
@@ -317,57 +317,57 @@ func TestADelegationTellsTheDelegate(t *testing.T) {
 	c.decides(2*time.Hour, fay, keep, 1, 2)
 	c.decides(2*time.Hour, olga, keep, 3)
 	c.decides(2*time.Hour, sam, keep, 4)
-	c.ends()
+	c.mustEnd()
 	contains(t, delegated.message(t), `"applied":1`)
-	require.Len(t, c.got("review-asked 1", fay), 1)
-	require.Len(t, c.got("review-asked 1", olga), 1)
-	require.Len(t, c.got("review-asked 1", rita), 1)
+	require.Len(t, c.noticesTo("review-asked 1", fay), 1)
+	require.Len(t, c.noticesTo("review-asked 1", olga), 1)
+	require.Len(t, c.noticesTo("review-asked 1", rita), 1)
 	require.Equal(t, access.OutcomeKept, c.outcomes()[0])
 }
 
 // A word on a reviewer's page is the ledger's at once; the workflow is woken to look.
 func TestAReviewLooksWhenItIsWoken(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.at(day+time.Hour, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		for _, one := range c.tasks {
-			c.say(one, wordOf(one.who, keep))
+			c.recordItem(one, wordOf(one.who, keep))
 		}
 		c.env.SignalWorkflow(messages.Look, nil)
 	})
-	c.ends()
+	c.mustEnd()
 	require.Equal(t, day+time.Hour, from(c.review.Closed).Truncate(time.Minute))
 }
 
 // Something is reopened on a page just when it was counted that all is decided: the stage goes on.
 func TestAPageReopensAtTheLastMoment(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.all(day, keep)
 	c.counted = func(p messages.ReviewProgress) {
 		if p.Complete && c.since() < 2*day {
-			c.say(c.taskOf(1, rita), reviews.ReviewWord{Reopen: &messages.ReopenInput{By: rita}, Via: "page"})
+			c.recordItem(c.taskOf(1, rita), reviews.ReviewWord{Reopen: &messages.ReopenInput{By: rita}, Via: "page"})
 			c.env.SignalWorkflow(messages.Look, nil)
 		}
 	}
 	c.decides(3*day, rita, keep, 1)
-	c.ends()
+	c.mustEnd()
 	require.Equal(t, 3*day, from(c.review.Closed).Truncate(time.Hour))
 }
 
 // A stream of words on pages does not make it count all the time.
 func TestManyLooksAreFewCounts(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	for i := range 600 {
 		c.signalAt(time.Hour+time.Duration(i)*100*time.Millisecond, messages.Look, nil)
 	}
-	c.ends()
+	c.mustEnd()
 	require.LessOrEqual(t, c.called("ReviewProgress"), 20)
 }
 
 // While words are recorded without a pause, it is counted all the same.
 func TestAStreamOfWordsIsCounted(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.takes["ReviewSay"] = func() time.Duration { return 3 * time.Second }
 	for i := range 120 {
 		c.updateAt(time.Hour+time.Duration(i)*time.Second, messages.CommentItem,
@@ -375,29 +375,29 @@ func TestAStreamOfWordsIsCounted(t *testing.T) {
 	}
 	c.decides(time.Hour+10*time.Second, rita, keep, 2)
 	c.at(time.Hour+time.Minute, func() { require.Equal(t, 1, c.status().Progress.Decided) })
-	c.ends()
-	require.Len(t, c.spoken(1), 120)
+	c.mustEnd()
+	require.Len(t, c.decisionsOn(1), 120)
 }
 
 func TestOpsRemindReviewers(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	all := c.updateAt(time.Hour, messages.Remind, messages.RemindInput{By: "bo@acme.example"})
 	one := c.updateAt(2*time.Hour, messages.Remind, messages.RemindInput{By: "bo@acme.example", Reviewer: sam})
 	nobody := c.updateAt(3*time.Hour, messages.Remind,
 		messages.RemindInput{By: "bo@acme.example", Reviewer: "eve@acme.example"})
-	c.ends()
+	c.mustEnd()
 	contains(t, all.message(t), "told again: 2")
 	contains(t, one.message(t), "told again: 1")
 	require.ErrorContains(t, nobody.err, "eve@acme.example is not asked about anything")
-	require.Equal(t, []time.Duration{time.Hour, 5 * day, 9 * day}, c.got("review-reminder 1", rita))
-	require.Equal(t, []time.Duration{time.Hour, 2 * time.Hour, 5 * day, 9 * day}, c.got("review-reminder 1", sam))
+	require.Equal(t, []time.Duration{time.Hour, 5 * day, 9 * day}, c.noticesTo("review-reminder 1", rita))
+	require.Equal(t, []time.Duration{time.Hour, 2 * time.Hour, 5 * day, 9 * day}, c.noticesTo("review-reminder 1", sam))
 }
 
 func TestOpsRevokeLinks(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	revoked := c.updateAt(time.Hour, messages.RevokeLinks,
 		messages.RevokeLinksInput{By: "bo@acme.example", Reviewer: sam})
-	c.ends()
+	c.mustEnd()
 	contains(t, revoked.message(t), "revoked: 3 links")
 }
 
@@ -405,8 +405,8 @@ func TestOpsRevokeLinks(t *testing.T) {
 func TestWordsAtTheWrongTime(t *testing.T) {
 	c := removals(t)
 	c.paused = true
-	c.hangs("ReviewStage", 0, time.Minute)
-	c.hangs("ReviewBegin", 0, time.Second)
+	c.hangBetween("ReviewStage", 0, time.Minute)
+	c.hangBetween("ReviewBegin", 0, time.Second)
 	links := c.updateAt(time.Millisecond, messages.RevokeLinks, messages.RevokeLinksInput{By: "bo@acme.example"})
 	early := c.decides(30*time.Second, rita, keep, 1)
 	earlyClose := c.updateAt(30*time.Second, messages.CloseReview, messages.EndReviewInput{By: "bo@acme.example"})
@@ -414,7 +414,7 @@ func TestWordsAtTheWrongTime(t *testing.T) {
 	lateExtension := c.updateAt(2*time.Hour, messages.Extend,
 		messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(day)})
 	lateReminder := c.updateAt(2*time.Hour, messages.Remind, messages.RemindInput{By: "bo@acme.example"})
-	c.ends()
+	c.mustEnd()
 	require.ErrorContains(t, links.rejected, "no links were sent yet")
 	require.ErrorContains(t, early.rejected, "just opening; try again in a moment")
 	require.ErrorContains(t, earlyClose.rejected, "just opening; to stop it, use cancel")

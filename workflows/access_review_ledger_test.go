@@ -15,7 +15,7 @@ import (
 // The ledger that reviewing plays: items, tasks and words in memory, under the rules of the ledger and of the
 // activities.
 
-func (c *reviewing) playBegin(in reviews.ReviewBeginInput) (reviews.ReviewBegun, error) {
+func (c *reviewTest) playBegin(in reviews.ReviewBeginInput) (reviews.ReviewBegun, error) {
 	if err := c.failing("ReviewBegin"); err != nil {
 		return reviews.ReviewBegun{}, err
 	}
@@ -35,12 +35,12 @@ func (c *reviewing) playBegin(in reviews.ReviewBeginInput) (reviews.ReviewBegun,
 	return reviews.ReviewBegun{Review: c.review, Settings: c.settings}, nil
 }
 
-func (c *reviewing) enterLog(kind, by, text string) {
+func (c *reviewTest) enterLog(kind, by, text string) {
 	c.log = append(c.log, access.ReviewEvent{Seq: len(c.log) + 1, At: c.env.Now(), Kind: kind, By: by,
 		Stage: c.review.Stage, Text: text})
 }
 
-func (c *reviewing) playSweep(in reviews.ReviewSweepInput) (session.SweepResult, error) {
+func (c *reviewTest) playSweep(in reviews.ReviewSweepInput) (session.SweepResult, error) {
 	if err := c.failing("ReviewSweep"); err != nil {
 		return session.SweepResult{}, err
 	}
@@ -53,7 +53,7 @@ func (c *reviewing) playSweep(in reviews.ReviewSweepInput) (session.SweepResult,
 	return result, nil
 }
 
-func (c *reviewing) playRank(reviews.ReviewInput) (reviews.ReviewTaken, error) {
+func (c *reviewTest) playRank(reviews.ReviewInput) (reviews.ReviewTaken, error) {
 	if err := c.failing("ReviewRank"); err != nil {
 		return reviews.ReviewTaken{}, err
 	}
@@ -61,7 +61,7 @@ func (c *reviewing) playRank(reviews.ReviewInput) (reviews.ReviewTaken, error) {
 	return reviews.ReviewTaken{Items: c.review.Items, Review: c.review}, nil
 }
 
-func (c *reviewing) playStage(in reviews.ReviewStageInput) (reviews.ReviewStageBegun, error) {
+func (c *reviewTest) playStage(in reviews.ReviewStageInput) (reviews.ReviewStageBegun, error) {
 	if err := c.failing("ReviewStage"); err != nil {
 		return reviews.ReviewStageBegun{}, err
 	}
@@ -71,7 +71,7 @@ func (c *reviewing) playStage(in reviews.ReviewStageInput) (reviews.ReviewStageB
 	var coming []*access.Item
 	for _, i := range c.items {
 		said := i.Verdict
-		if in.Stage > 1 && !c.spoke(i.N) {
+		if in.Stage > 1 && !c.hasDecision(i.N) {
 			said = ""
 		}
 		if in.Stage == 1 || i.Stage == in.Stage-1 && c.rounds[in.Stage-2].goes(said) {
@@ -84,7 +84,7 @@ func (c *reviewing) playStage(in reviews.ReviewStageInput) (reviews.ReviewStageB
 		for _, i := range coming {
 			i.Stage = in.Stage
 			if who := c.rounds[in.Stage-1].reviewers(i.N); c.gone[who] {
-				c.instead(i)
+				c.askFallback(i)
 			} else {
 				c.ask(i.N, who, access.TaskReviewer)
 			}
@@ -93,7 +93,7 @@ func (c *reviewing) playStage(in reviews.ReviewStageInput) (reviews.ReviewStageB
 	return reviews.ReviewStageBegun{Items: len(coming), Of: c.review}, nil
 }
 
-func (r round) goes(v access.Verdict) bool {
+func (r playedStage) goes(v access.Verdict) bool {
 	if r.next == nil {
 		return v == ""
 	}
@@ -101,31 +101,32 @@ func (r round) goes(v access.Verdict) bool {
 }
 
 // ask gives out a task, and says whether it is new.
-func (c *reviewing) ask(n int, who string, role access.TaskRole) bool {
+func (c *reviewTest) ask(n int, who string, role access.TaskRole) bool {
 	if who == "" || c.taskOf(n, who) != nil {
 		return false
 	}
-	c.tasks = append(c.tasks, &task{stage: c.review.Stage, n: n, who: who, role: role})
+	c.tasks = append(c.tasks, &reviewTask{stage: c.review.Stage, n: n, who: who, role: role})
 	return true
 }
 
-// instead asks the fallback, or the owner where that one is gone.
-func (c *reviewing) instead(i *access.Item) bool {
+// askFallback asks the fallback, or the owner where that one is gone.
+func (c *reviewTest) askFallback(i *access.Item) bool {
 	if who := c.rounds[c.review.Stage-1].fallback; who != "" && !c.gone[who] {
 		return c.ask(i.N, who, access.TaskFallback)
 	}
 	return c.ask(i.N, olga, access.TaskOwner)
 }
 
-func (c *reviewing) taskOf(n int, who string) *task {
-	at := slices.IndexFunc(c.tasks, func(t *task) bool { return t.stage == c.review.Stage && t.n == n && t.who == who })
+func (c *reviewTest) taskOf(n int, who string) *reviewTask {
+	at := slices.IndexFunc(c.tasks,
+		func(t *reviewTask) bool { return t.stage == c.review.Stage && t.n == n && t.who == who })
 	if at < 0 {
 		return nil
 	}
 	return c.tasks[at]
 }
 
-func (c *reviewing) asked() int {
+func (c *reviewTest) asked() int {
 	n := 0
 	for _, i := range c.items {
 		if c.review.Stage > 0 && i.Stage == c.review.Stage {
@@ -135,14 +136,14 @@ func (c *reviewing) asked() int {
 	return n
 }
 
-func (c *reviewing) playAttend(in reviews.ReviewAttendInput) (reviews.ReviewAttended, error) {
+func (c *reviewTest) playAttend(in reviews.ReviewAttendInput) (reviews.ReviewAttended, error) {
 	var answer reviews.ReviewAttended
 	if err := c.failing("ReviewAttend"); err != nil || c.review.State != access.ReviewOpen ||
 		c.review.Stage != in.Stage {
 		return answer, err
 	}
 	for _, i := range c.items {
-		if i.Stage != in.Stage || c.spoke(i.N) {
+		if i.Stage != in.Stage || c.hasDecision(i.N) {
 			continue
 		}
 		there, asked := 0, false
@@ -158,11 +159,11 @@ func (c *reviewing) playAttend(in reviews.ReviewAttendInput) (reviews.ReviewAtte
 				if c.hidden[t.who] {
 					continue
 				}
-				c.tasks = slices.DeleteFunc(c.tasks, func(other *task) bool { return other == t })
+				c.tasks = slices.DeleteFunc(c.tasks, func(other *reviewTask) bool { return other == t })
 			}
 		}
 		if there == 0 || in.Fallback {
-			asked = c.instead(i)
+			asked = c.askFallback(i)
 		}
 		if in.Escalate {
 			asked = c.ask(i.N, olga, access.TaskOwner) || asked
@@ -177,7 +178,7 @@ func (c *reviewing) playAttend(in reviews.ReviewAttendInput) (reviews.ReviewAtte
 	return answer, nil
 }
 
-func (c *reviewing) playProgress(reviews.ReviewInput) (messages.ReviewProgress, error) {
+func (c *reviewTest) playProgress(reviews.ReviewInput) (messages.ReviewProgress, error) {
 	if err := c.failing("ReviewProgress"); err != nil {
 		return messages.ReviewProgress{}, err
 	}
@@ -194,7 +195,7 @@ func (c *reviewing) playProgress(reviews.ReviewInput) (messages.ReviewProgress, 
 		}
 		if c.review.Stage > 0 && i.Stage == c.review.Stage {
 			p.Asked++
-			if c.spoke(i.N) {
+			if c.hasDecision(i.N) {
 				p.Decided++
 			}
 		}
@@ -210,25 +211,25 @@ func (c *reviewing) playProgress(reviews.ReviewInput) (messages.ReviewProgress, 
 }
 
 // atOnce says that a removal is to be carried out while the stage lasts, and was not begun.
-func (c *reviewing) atOnce(i *access.Item) bool {
+func (c *reviewTest) atOnce(i *access.Item) bool {
 	last := c.review.Stage == len(c.rounds) || !c.rounds[max(c.review.Stage, 1)-1].goes(access.VerdictRemove)
 	return c.settings.AtOnce && last && i.Outcome == "" && i.Stage == c.review.Stage &&
 		i.Verdict == access.VerdictRemove
 }
 
-func (c *reviewing) playSay(in reviews.ReviewSayInput) ([]reviews.ReviewHeard, error) {
+func (c *reviewTest) playSay(in reviews.ReviewSayInput) ([]reviews.ReviewHeard, error) {
 	if err := c.failing("ReviewSay"); err != nil {
 		return nil, err
 	}
 	var all []reviews.ReviewHeard
 	for _, w := range in.Words {
-		all = append(all, c.hear(w))
+		all = append(all, c.recordDecision(w))
 	}
 	return all, nil
 }
 
-// hear records one word.
-func (c *reviewing) hear(w reviews.ReviewWord) reviews.ReviewHeard {
+// recordDecision records one word.
+func (c *reviewTest) recordDecision(w reviews.ReviewWord) reviews.ReviewHeard {
 	by, items, filter := "", []int{}, (*messages.ItemFilter)(nil)
 	switch {
 	case w.Decide != nil:
@@ -249,7 +250,7 @@ func (c *reviewing) hear(w reviews.ReviewWord) reviews.ReviewHeard {
 	if c.review.State != access.ReviewOpen {
 		return reviews.ReviewHeard{Refused: fmt.Sprintf("deciding is over: the review is %s", c.review.State)}
 	}
-	var own []*task
+	var own []*reviewTask
 	for _, t := range c.tasks {
 		if t.stage == c.review.Stage && t.who == by {
 			own = append(own, t)
@@ -267,21 +268,21 @@ func (c *reviewing) hear(w reviews.ReviewWord) reviews.ReviewHeard {
 	}
 	var answer messages.ReviewAnswer
 	for _, n := range items {
-		at := slices.IndexFunc(own, func(t *task) bool { return t.n == n })
+		at := slices.IndexFunc(own, func(t *reviewTask) bool { return t.n == n })
 		if at < 0 {
 			answer.Declined++
 			answer.Refused = append(answer.Refused,
 				messages.RefusedItem{Item: n, Why: "it is not one of the items that you are asked about in this stage of the review"})
 			continue
 		}
-		if c.say(own[at], w) {
+		if c.recordItem(own[at], w) {
 			answer.Applied++
 		} else {
 			answer.Repeated++
 		}
 	}
 	for _, t := range c.tasks {
-		if t.stage == c.review.Stage && t.who == by && !c.spoke(t.n) {
+		if t.stage == c.review.Stage && t.who == by && !c.hasDecision(t.n) {
 			answer.Left++
 		}
 	}
@@ -289,8 +290,8 @@ func (c *reviewing) hear(w reviews.ReviewWord) reviews.ReviewHeard {
 	return reviews.ReviewHeard{Answer: answer}
 }
 
-// say records a word on one item, and says whether it changed anything.
-func (c *reviewing) say(t *task, w reviews.ReviewWord) bool {
+// recordItem records a word on one item, and says whether it changed anything.
+func (c *reviewTest) recordItem(t *reviewTask, w reviews.ReviewWord) bool {
 	i := c.items[t.n-1]
 	mine := slices.IndexFunc(i.Said, func(s access.Said) bool { return s.Stage == c.review.Stage && s.By == t.who })
 	event := access.ReviewEvent{Seq: len(c.log) + 1, At: w.At, By: t.who, Via: w.Via, Item: t.n, Stage: c.review.Stage}
@@ -341,7 +342,7 @@ func (c *reviewing) say(t *task, w reviews.ReviewWord) bool {
 	return true
 }
 
-func (c *reviewing) playMark(in reviews.ReviewMarkInput) (access.Review, error) {
+func (c *reviewTest) playMark(in reviews.ReviewMarkInput) (access.Review, error) {
 	if err := c.failing("ReviewMark"); err != nil {
 		return access.Review{}, err
 	}
@@ -352,12 +353,12 @@ func (c *reviewing) playMark(in reviews.ReviewMarkInput) (access.Review, error) 
 	return c.review, nil
 }
 
-func (c *reviewing) playRevoke(reviews.ReviewRevokeInput) (int, error) {
+func (c *reviewTest) playRevoke(reviews.ReviewRevokeInput) (int, error) {
 	c.links++
 	return 3, c.failing("ReviewRevoke")
 }
 
-func (c *reviewing) playClose(in reviews.ReviewCloseInput) (reviews.ReviewClosed, error) {
+func (c *reviewTest) playClose(in reviews.ReviewCloseInput) (reviews.ReviewClosed, error) {
 	var closed reviews.ReviewClosed
 	if err := c.failing("ReviewClose"); err != nil && (!in.Cancel || !c.noOutage) {
 		return closed, err
@@ -390,7 +391,7 @@ func (c *reviewing) playClose(in reviews.ReviewCloseInput) (reviews.ReviewClosed
 	return closed, nil
 }
 
-func (c *reviewing) playCarry(in reviews.ReviewCarryInput) (reviews.ReviewCarried, error) {
+func (c *reviewTest) playCarry(in reviews.ReviewCarryInput) (reviews.ReviewCarried, error) {
 	var done reviews.ReviewCarried
 	failed := c.failing("ReviewCarry")
 	if failed != nil && !in.Final {
@@ -439,7 +440,7 @@ func (c *reviewing) playCarry(in reviews.ReviewCarryInput) (reviews.ReviewCarrie
 	return done, nil
 }
 
-func (c *reviewing) playEnd(in reviews.ReviewEndInput) (access.Review, error) {
+func (c *reviewTest) playEnd(in reviews.ReviewEndInput) (access.Review, error) {
 	err := c.failing("ReviewEnd")
 	if err != nil && !in.Bare {
 		return c.review, err
@@ -457,12 +458,12 @@ func (c *reviewing) playEnd(in reviews.ReviewEndInput) (access.Review, error) {
 }
 
 // opened is when the first stage began.
-func (c *reviewing) opened() time.Time {
+func (c *reviewTest) opened() time.Time {
 	return c.log[slices.IndexFunc(c.log, func(e access.ReviewEvent) bool { return e.Kind == access.EventStage })].At
 }
 
-// spoken are the words that were recorded of an item, in order.
-func (c *reviewing) spoken(n int) (words []string) {
+// decisionsOn are the words that were recorded of an item, in order.
+func (c *reviewTest) decisionsOn(n int) (words []string) {
 	for _, e := range c.log {
 		if e.Item == n {
 			words = append(words, strings.TrimSpace(e.Kind+" "+string(e.Verdict)+e.To+e.Text))

@@ -46,30 +46,30 @@ func TestManyReviews(t *testing.T) {
 	}
 }
 
-// storm is one review's life as a seed makes it up.
-type storm struct {
-	*reviewing
+// reviewScenario is one review's life as a seed makes it up.
+type reviewScenario struct {
+	*reviewTest
 	random   *rand.Rand
 	latest   time.Duration // when it must have ended
-	comments map[string]*comment
+	comments map[string]*commentUpdate
 }
 
-// comment is one comment by an update, which starter would try again.
-type comment struct {
-	s     *storm
+// commentUpdate is one comment by an update, which starter would try again.
+type commentUpdate struct {
+	s     *reviewScenario
 	in    messages.CommentInput
 	tries int
 	heard bool // it was answered
 	said  bool // and recorded
 }
 
-func newStorm(t *testing.T, seed uint64) *storm {
-	s := &storm{random: rand.New(rand.NewPCG(seed, 11)), comments: map[string]*comment{}}
-	var rounds []round
+func newStorm(t *testing.T, seed uint64) *reviewScenario {
+	s := &reviewScenario{random: rand.New(rand.NewPCG(seed, 11)), comments: map[string]*commentUpdate{}}
+	var rounds []playedStage
 	for range 1 + s.random.IntN(3) {
 		rounds = append(rounds, s.round())
 	}
-	s.reviewing = newReview(t, rounds...)
+	s.reviewTest = newReviewTest(t, rounds...)
 	var names []string
 	for i := range 1 + s.random.IntN(8) {
 		names = append(names, fmt.Sprintf("p%d", i))
@@ -86,13 +86,13 @@ func newStorm(t *testing.T, seed uint64) *storm {
 }
 
 // one says yes once in so many times.
-func (s *storm) one(in int) bool { return s.random.IntN(in) == 0 }
+func (s *reviewScenario) one(in int) bool { return s.random.IntN(in) == 0 }
 
-func (s *storm) upTo(most time.Duration) time.Duration {
+func (s *reviewScenario) upTo(most time.Duration) time.Duration {
 	return time.Duration(s.random.Int64N(int64(most/time.Microsecond))) * time.Microsecond
 }
 
-func (s *storm) round() round {
+func (s *reviewScenario) round() playedStage {
 	r := stage()
 	length := time.Hour + s.upTo(5*day)
 	r.Length, r.FallbackAfter, r.Escalate = messages.Duration(length), messages.Duration(s.upTo(length)),
@@ -111,7 +111,7 @@ func (s *storm) round() round {
 }
 
 // trouble is what goes wrong.
-func (s *storm) trouble() {
+func (s *reviewScenario) trouble() {
 	for _, name := range []string{
 		"ReviewBegin", "ReviewSweep", "ReviewRank", "ReviewStage", "ReviewAttend", "ReviewProgress", "ReviewSay",
 		"ReviewTell", "ReviewMark",
@@ -176,7 +176,7 @@ func (s *storm) trouble() {
 }
 
 // talk is what people say.
-func (s *storm) talk() {
+func (s *reviewScenario) talk() {
 	who := func() string { return []string{rita, sam, fay, olga}[s.random.IntN(4)] }
 	item := func() int { return 1 + s.random.IntN(len(s.items)) }
 	for range s.random.IntN(30) {
@@ -202,7 +202,7 @@ func (s *storm) talk() {
 	}
 	for i := range 40 {
 		by := who()
-		c := &comment{s: s, in: messages.CommentInput{By: by, Item: item(), Comment: fmt.Sprintf("%d of %s", i, by)}}
+		c := &commentUpdate{s: s, in: messages.CommentInput{By: by, Item: item(), Comment: fmt.Sprintf("%d of %s", i, by)}}
 		s.comments[c.in.Comment] = c
 		s.at(s.upTo(12*day), c.send)
 	}
@@ -220,14 +220,14 @@ func (s *storm) talk() {
 	}
 }
 
-func (c *comment) send() {
+func (c *commentUpdate) send() {
 	c.tries++
 	c.s.env.UpdateWorkflow(messages.CommentItem, fmt.Sprintf("%s %d", c.in.Comment, c.tries), c, c.in)
 }
 
-func (c *comment) Accept() {}
+func (c *commentUpdate) Accept() {}
 
-func (c *comment) Reject(err error) {
+func (c *commentUpdate) Reject(err error) {
 	var app *temporal.ApplicationError
 	if errors.As(err, &app) && app.Type() == messages.Renewing {
 		c.s.mu.Lock()
@@ -238,19 +238,19 @@ func (c *comment) Reject(err error) {
 	c.heard = true
 }
 
-func (c *comment) Complete(answer any, err error) {
+func (c *commentUpdate) Complete(answer any, err error) {
 	c.heard = true
 	if said, ok := answer.(messages.ReviewAnswer); ok && err == nil {
 		c.said = said.Applied > 0
 	}
 }
 
-func (s *storm) play() {
+func (s *reviewScenario) play() {
 	s.t.Helper()
 	for _, d := range s.agenda {
 		d.test = false // the review may be over by then
 	}
-	status, err := s.live()
+	status, err := s.runToEnd()
 	if s.review.ID == "" { // cancelled before it began
 		return
 	}
@@ -270,7 +270,7 @@ func (s *storm) play() {
 }
 
 // checkOutcomes: nothing is taken but what was decided, and what was decided is done or explained.
-func (s *storm) checkOutcomes() {
+func (s *reviewScenario) checkOutcomes() {
 	s.t.Helper()
 	for _, i := range s.items {
 		require.True(s.t, i.Outcome.Final(), "item %d is %q", i.N, i.Outcome)
@@ -287,7 +287,7 @@ func (s *storm) checkOutcomes() {
 }
 
 // checkComments: who was told that something was recorded finds it, once; who was not, does not.
-func (s *storm) checkComments() {
+func (s *reviewScenario) checkComments() {
 	s.t.Helper()
 	found := map[string]int{}
 	for _, e := range s.log {
@@ -310,7 +310,7 @@ func (s *storm) checkComments() {
 }
 
 // checkNotices: nobody is told the same twice.
-func (s *storm) checkNotices() {
+func (s *reviewScenario) checkNotices() {
 	s.t.Helper()
 	told := map[string]bool{}
 	for _, n := range s.notices {

@@ -39,34 +39,34 @@ const (
 	waits     = 5 * day // how much patience the campaign has
 )
 
-// round is one stage of the played campaign.
-type round struct {
+// playedStage is one stage of the played campaign.
+type playedStage struct {
 	messages.StageSettings
 	reviewers func(n int) string // of an item; nobody: ""
 	fallback  string
 	next      func(access.Verdict) bool // what goes on to the next stage; what is undecided, when nil
 }
 
-// task is what somebody is asked.
-type task struct {
+// reviewTask is what somebody is asked.
+type reviewTask struct {
 	stage, n int
 	who      string
 	role     access.TaskRole
 	said     access.Verdict
 }
 
-// reviewing runs one AccessReview in time-skipping time, history after history, and plays what is around it: the
+// reviewTest runs one AccessReview in time-skipping time, history after history, and plays what is around it: the
 // ledger, the organization's loop, which alone writes, and the notifier.
-type reviewing struct {
-	player
+type reviewTest struct {
+	historyRunner
 	id       string
 	input    messages.AccessReviewInput
-	rounds   []round
+	rounds   []playedStage
 	settings messages.ReviewSettings
 	silence  access.Verdict // what silence means; "" for nothing
 	blocks   int            // of the sweep; 1 when zero
 	codes    map[string]string
-	burning  codeBook
+	burning  fakeCodes
 	gone     map[string]bool // reviewers who are not active
 	hidden   map[string]bool // reviewers whom the directory does not show: that may be one bad read
 
@@ -86,7 +86,7 @@ type reviewing struct {
 	// The ledger.
 	review  access.Review
 	items   []*access.Item
-	tasks   []*task
+	tasks   []*reviewTask
 	holds   map[int]bool // who holds what, by item
 	written map[int]bool // removals that were written
 	ruled   map[int]bool // removals that the loop may write
@@ -100,19 +100,19 @@ type reviewing struct {
 	calls    []string                        // activities that were started, in order
 	inputs   []string                        // of them
 	begun    map[string]int
-	looks    []looked
-	notices  []noticed
+	looks    []lookRequest
+	notices  []reviewNotice
 	shown    temporal.SearchAttributes
 }
 
-// looked is what the loop was asked to look at.
-type looked struct {
+// lookRequest is what the loop was asked to look at.
+type lookRequest struct {
 	at time.Duration
 	messages.LookAtSignal
 }
 
-// noticed is a notice that somebody got.
-type noticed struct {
+// reviewNotice is a notice that somebody got.
+type reviewNotice struct {
 	at   time.Duration
 	what string // "<kind> <stage>"
 	when string
@@ -120,15 +120,15 @@ type noticed struct {
 	why  string
 }
 
-// newReview plays a campaign of four items, of which rita and sam decide two each: one stage of ten days, with
+// newReviewTest plays a campaign of four items, of which rita and sam decide two each: one stage of ten days, with
 // reminders after five and nine, the fallback asked after six and the owner after nine and a half.
-func newReview(t *testing.T, rounds ...round) *reviewing {
+func newReviewTest(t *testing.T, rounds ...playedStage) *reviewTest {
 	t.Helper()
 	if len(rounds) == 0 {
-		rounds = []round{stage()}
+		rounds = []playedStage{stage()}
 	}
-	c := &reviewing{
-		player: player{t: t}, id: messages.ReviewID(org, spring), rounds: rounds,
+	c := &reviewTest{
+		historyRunner: historyRunner{t: t}, id: messages.ReviewID(org, spring), rounds: rounds,
 		input: messages.AccessReviewInput{Org: org, Campaign: quarterly},
 		codes: map[string]string{}, gone: map[string]bool{}, hidden: map[string]bool{},
 		fails: map[string]func(int) error{}, takes: map[string]func() time.Duration{},
@@ -148,8 +148,8 @@ func newReview(t *testing.T, rounds ...round) *reviewing {
 }
 
 // stage is a stage of ten days in which rita decides the first half of the items and sam the others.
-func stage() round {
-	return round{
+func stage() playedStage {
+	return playedStage{
 		StageSettings: messages.StageSettings{Length: messages.Duration(10 * day),
 			FallbackAfter: messages.Duration(6 * day), Escalate: messages.Duration(12 * time.Hour)},
 		reviewers: func(n int) string {
@@ -163,7 +163,7 @@ func stage() round {
 }
 
 // people hold what is reviewed, one item each.
-func (c *reviewing) people(names ...string) {
+func (c *reviewTest) people(names ...string) {
 	c.items = nil
 	for i, name := range names {
 		c.items = append(c.items, &access.Item{N: i + 1, Person: "p-" + name, Email: name + "@acme.example",
@@ -172,20 +172,20 @@ func (c *reviewing) people(names ...string) {
 	}
 }
 
-// live runs the workflow until it has ended.
-func (c *reviewing) live() (status messages.ReviewStatus, err error) {
+// runToEnd runs the workflow until it has ended.
+func (c *reviewTest) runToEnd() (status messages.ReviewStatus, err error) {
 	c.t.Helper()
-	if err = c.player.live(messages.AccessReview, c.input, c.open); err == nil {
+	if err = c.historyRunner.runHistories(messages.AccessReview, c.input, c.openHistory); err == nil {
 		err = c.env.GetWorkflowResult(&status)
 	}
 	c.allDone()
 	return status, err
 }
 
-// ends is live for a workflow that ends well: everything has an outcome, and nobody is left to be answered or told.
-func (c *reviewing) ends() messages.ReviewStatus {
+// mustEnd is live for a workflow that ends well: everything has an outcome, and nobody is left to be answered or told.
+func (c *reviewTest) mustEnd() messages.ReviewStatus {
 	c.t.Helper()
-	status, err := c.live()
+	status, err := c.runToEnd()
 	require.NoError(c.t, err)
 	require.True(c.t, c.review.State.Final(), "the review is %s in the ledger", c.review.State)
 	for _, i := range c.items {
@@ -194,9 +194,9 @@ func (c *reviewing) ends() messages.ReviewStatus {
 	return status
 }
 
-// open makes the environment of a history.
-func (c *reviewing) open(start time.Time) {
-	env := c.fresh(c.id, start)
+// openHistory makes the environment of a history.
+func (c *reviewTest) openHistory(start time.Time) {
+	env := c.newHistory(c.id, start)
 	env.RegisterWorkflowWithOptions(workflows.AccessReview, workflow.RegisterOptions{Name: messages.AccessReview})
 	c.burning.register(env)
 	plays := map[string]any{
@@ -227,7 +227,7 @@ func (c *reviewing) open(start time.Time) {
 }
 
 // play is an activity under the played ledger's lock.
-func play[I, O any](c *reviewing, do func(I) (O, error)) func(context.Context, I) (O, error) {
+func play[I, O any](c *reviewTest, do func(I) (O, error)) func(context.Context, I) (O, error) {
 	return func(_ context.Context, in I) (O, error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -236,7 +236,7 @@ func play[I, O any](c *reviewing, do func(I) (O, error)) func(context.Context, I
 }
 
 // note writes down every activity as it starts.
-func (c *reviewing) note(info *activity.Info, _ context.Context, args converter.EncodedValues) {
+func (c *reviewTest) note(info *activity.Info, _ context.Context, args converter.EncodedValues) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var in any
@@ -248,7 +248,7 @@ func (c *reviewing) note(info *activity.Info, _ context.Context, args converter.
 }
 
 // failing is how an activity fails now; nil when it does not.
-func (c *reviewing) failing(name string) error {
+func (c *reviewTest) failing(name string) error {
 	c.begun[name]++
 	if fail := c.fails[name]; fail != nil {
 		return fail(c.begun[name])
@@ -256,8 +256,8 @@ func (c *reviewing) failing(name string) error {
 	return nil
 }
 
-// until lets an activity fail until a while after the beginning.
-func (c *reviewing) until(after time.Duration, name string, err error) {
+// failUntil lets an activity fail until a while after the beginning.
+func (c *reviewTest) failUntil(after time.Duration, name string, err error) {
 	c.fails[name] = func(int) error {
 		if c.since() < after {
 			return err
@@ -266,8 +266,8 @@ func (c *reviewing) until(after time.Duration, name string, err error) {
 	}
 }
 
-// between lets it fail from one instant to another.
-func (c *reviewing) between(from, to time.Duration, name string, err error) {
+// failBetween lets it fail from one instant to another.
+func (c *reviewTest) failBetween(from, to time.Duration, name string, err error) {
 	c.fails[name] = func(int) error {
 		if at := c.since(); from <= at && at < to {
 			return err
@@ -276,8 +276,8 @@ func (c *reviewing) between(from, to time.Duration, name string, err error) {
 	}
 }
 
-// hangs lets an activity that begins after a while hang until another.
-func (c *reviewing) hangs(name string, from, to time.Duration) {
+// hangBetween lets an activity that begins after a while hang until another.
+func (c *reviewTest) hangBetween(name string, from, to time.Duration) {
 	c.takes[name] = func() time.Duration {
 		if at := c.env.Now().Sub(begin); from <= at && at < to {
 			return to - at
@@ -292,30 +292,30 @@ func down() error {
 }
 
 // status is the answer of the status query.
-func (c *reviewing) status() messages.ReviewStatus {
+func (c *reviewTest) status() messages.ReviewStatus {
 	c.t.Helper()
-	return queried[messages.ReviewStatus](&c.player)
+	return queried[messages.ReviewStatus](&c.historyRunner)
 }
 
 // phaseAt looks after a while where the review is.
-func (c *reviewing) phaseAt(after time.Duration, phase string) {
+func (c *reviewTest) phaseAt(after time.Duration, phase string) {
 	c.t.Helper()
 	c.at(after, func() { require.Equal(c.t, phase, c.status().Phase, "after %s", after) })
 }
 
 // decides is what a reviewer says by an update.
-func (c *reviewing) decides(after time.Duration, who string, v access.Verdict, items ...int) *answer {
+func (c *reviewTest) decides(after time.Duration, who string, v access.Verdict, items ...int) *answer {
 	return c.updateAt(after, messages.DecideItems, messages.DecideInput{By: who, Verdict: v, Items: items})
 }
 
 // all has everything decided after a while.
-func (c *reviewing) all(after time.Duration, v access.Verdict) {
+func (c *reviewTest) all(after time.Duration, v access.Verdict) {
 	c.decides(after, rita, v, 1, 2)
 	c.decides(after, sam, v, 3, 4)
 }
 
 // outcomes are those of all items, in order.
-func (c *reviewing) outcomes() []access.Outcome {
+func (c *reviewTest) outcomes() []access.Outcome {
 	var all []access.Outcome
 	for _, i := range c.items {
 		all = append(all, i.Outcome)
@@ -323,8 +323,8 @@ func (c *reviewing) outcomes() []access.Outcome {
 	return all
 }
 
-// got is when somebody got a notice of a kind and a stage, such as "review-asked 1".
-func (c *reviewing) got(what, to string) []time.Duration {
+// noticesTo is when somebody got a notice of a kind and a stage, such as "review-asked 1".
+func (c *reviewTest) noticesTo(what, to string) []time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := []time.Duration{}
@@ -337,21 +337,21 @@ func (c *reviewing) got(what, to string) []time.Duration {
 }
 
 // called is how many times an activity was started.
-func (c *reviewing) called(name string) int {
+func (c *reviewTest) called(name string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return count(c.calls, name)
 }
 
 // playLoop is the organization's loop, as it is asked to look.
-func (c *reviewing) playLoop(_, _, _, _ string, arg any) error {
+func (c *reviewTest) playLoop(_, _, _, _ string, arg any) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.absent {
 		return temporal.NewNonRetryableApplicationError("workflow execution not found", "NotFound", nil)
 	}
 	in := arg.(messages.LookAtSignal)
-	c.looks = append(c.looks, looked{c.since(), in})
+	c.looks = append(c.looks, lookRequest{c.since(), in})
 	c.plan(c.env.Now().Add(c.writes), func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -361,7 +361,7 @@ func (c *reviewing) playLoop(_, _, _, _ string, arg any) error {
 }
 
 // write takes what rulings deny, as the loop's next run does: through the guard, and not while it is paused.
-func (c *reviewing) write(people []string) {
+func (c *reviewTest) write(people []string) {
 	if c.paused {
 		return
 	}
@@ -377,7 +377,7 @@ func (c *reviewing) write(people []string) {
 }
 
 // approve is what approving the held plan comes to.
-func (c *reviewing) approve() {
+func (c *reviewTest) approve() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.guard = ""
@@ -388,7 +388,7 @@ func (c *reviewing) approve() {
 	}
 }
 
-func (c *reviewing) playTell(in reviews.ReviewTellInput) (told reviews.ReviewTold, err error) {
+func (c *reviewTest) playTell(in reviews.ReviewTellInput) (told reviews.ReviewTold, err error) {
 	to := []string{olga}
 	asks := in.Kind == reviews.NoticeReviewAsked
 	if asks || in.Kind == reviews.NoticeReviewReminder {
@@ -410,7 +410,7 @@ func (c *reviewing) playTell(in reviews.ReviewTellInput) (told reviews.ReviewTol
 		return told, err
 	}
 	for _, who := range to {
-		c.notices = append(c.notices, noticed{c.since(),
+		c.notices = append(c.notices, reviewNotice{c.since(),
 			strings.TrimSuffix(fmt.Sprintf("%s %d", in.Kind, in.Stage), " 0"), in.When, who, in.Why})
 		if asks || in.Kind == reviews.NoticeReviewReminder {
 			c.told[fmt.Sprint(c.review.Stage, who)] = true
@@ -420,7 +420,7 @@ func (c *reviewing) playTell(in reviews.ReviewTellInput) (told reviews.ReviewTol
 }
 
 // reviewers are those of the present stage, those with most left first.
-func (c *reviewing) reviewers() []messages.ReviewerProgress {
+func (c *reviewTest) reviewers() []messages.ReviewerProgress {
 	var all []messages.ReviewerProgress
 	for _, t := range c.tasks {
 		if t.stage != c.review.Stage {
@@ -431,7 +431,7 @@ func (c *reviewing) reviewers() []messages.ReviewerProgress {
 			at, all = len(all), append(all, messages.ReviewerProgress{Reviewer: t.who, Role: t.role})
 		}
 		all[at].Items++
-		if c.spoke(t.n) {
+		if c.hasDecision(t.n) {
 			all[at].Decided++
 		}
 	}
@@ -441,7 +441,7 @@ func (c *reviewing) reviewers() []messages.ReviewerProgress {
 	return all
 }
 
-// spoke says that somebody said something of an item in the present stage.
-func (c *reviewing) spoke(n int) bool {
+// hasDecision says that somebody said something of an item in the present stage.
+func (c *reviewTest) hasDecision(n int) bool {
 	return slices.ContainsFunc(c.items[n-1].Said, func(s access.Said) bool { return s.Stage == c.review.Stage })
 }

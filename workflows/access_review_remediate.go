@@ -54,7 +54,7 @@ func (r *accessReview) remediate(ctx workflow.Context) error {
 // begun, or are being carried out.
 func (r *accessReview) atOnceDue(now time.Time) bool {
 	at := r.nextAtOnce()
-	return r.lasts(now) && kit.MayTry(r.AtOnce, now) && !at.IsZero() && !now.Before(at)
+	return r.stageRuns(now) && kit.MayTry(r.AtOnce, now) && !at.IsZero() && !now.Before(at)
 }
 
 // nextAtOnce is when that is; zero for never.
@@ -133,5 +133,5 @@ func (r *accessReview) tellHeld(ctx workflow.Context, plan string) {
 		}
 	}
 	r.Told = append(r.Told, held+plan)
-	r.tell(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: reviews.NoticeReviewHeld, Why: plan})
+	r.sendNotice(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: reviews.NoticeReviewHeld, Why: plan})
 }

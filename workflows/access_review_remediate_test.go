@@ -14,8 +14,8 @@ import (
 const plan = "sha256:spring"
 
 // removals is a review in which two removals are decided after an hour.
-func removals(t *testing.T) *reviewing {
-	c := newReview(t)
+func removals(t *testing.T) *reviewTest {
+	c := newReviewTest(t)
 	c.decides(time.Hour, rita, remove, 1, 2)
 	c.decides(time.Hour, sam, keep, 3, 4)
 	return c
@@ -33,32 +33,32 @@ func TestHeldRemovalsThatAreApproved(t *testing.T) {
 			"--workflow-id org-sync:acme")
 	})
 	c.at(3*day, c.approve)
-	s := c.ends()
+	s := c.mustEnd()
 	require.Equal(t, messages.ReviewOver, s.Phase)
 	require.Equal(t, []access.Outcome{access.OutcomeRemoved, access.OutcomeRemoved, access.OutcomeKept,
 		access.OutcomeKept}, c.outcomes())
-	require.Len(t, c.got("review-held", olga), 1)
+	require.Len(t, c.noticesTo("review-held", olga), 1)
 	require.Less(t, c.since(), 3*day+16*time.Minute)
 }
 
 func TestHeldRemovalsThatNobodyDecides(t *testing.T) {
 	c := removals(t)
 	c.guard = plan
-	s := c.ends()
+	s := c.mustEnd()
 	require.Equal(t, messages.ReviewOver, s.Phase)
 	require.Equal(t, []access.Outcome{access.OutcomeLate, access.OutcomeLate, access.OutcomeKept, access.OutcomeKept},
 		c.outcomes())
 	require.Equal(t, "late: it was held", c.items[0].Why)
 	require.Equal(t, waits+time.Hour, c.since().Truncate(time.Minute))
-	require.Len(t, c.got("review-held", olga), 1)
-	require.Len(t, c.got("review-done", olga), 1)
+	require.Len(t, c.noticesTo("review-held", olga), 1)
+	require.Len(t, c.noticesTo("review-done", olga), 1)
 }
 
 func TestHeldRemovalsThatAreRejected(t *testing.T) {
 	c := removals(t)
 	c.guard = plan
 	c.at(2*day, func() { c.rejected = true })
-	c.ends()
+	c.mustEnd()
 	require.Equal(t, access.OutcomeRejected, c.outcomes()[0])
 }
 
@@ -70,8 +70,8 @@ func TestAHeldPlanThatChanges(t *testing.T) {
 		c.at(time.Duration(i+2)*12*time.Hour, func() { c.guard = other })
 		c.signalAt(time.Duration(i+2)*12*time.Hour+time.Hour, messages.ForceContinueAsNew, nil)
 	}
-	c.ends()
-	require.Len(t, c.got("review-held", olga), 3)
+	c.mustEnd()
+	require.Len(t, c.noticesTo("review-held", olga), 3)
 	require.Equal(t, 5, c.histories)
 }
 
@@ -80,7 +80,7 @@ func TestOpsEndTheWaitingForRemovals(t *testing.T) {
 	c := removals(t)
 	c.paused = true
 	closed := c.updateAt(2*day, messages.CloseReview, messages.EndReviewInput{By: "bo@acme.example"})
-	c.ends()
+	c.mustEnd()
 	contains(t, closed.message(t), "given up")
 	require.Equal(t, access.OutcomeLate, c.outcomes()[0])
 	require.Equal(t, 2*day, c.since())
@@ -96,7 +96,7 @@ func TestAPausedOrganization(t *testing.T) {
 			contains(t, c.page(), "2 removals are being carried out", "is the organization paused?",
 				"To wait no longer:")
 		})
-		s := c.ends()
+		s := c.mustEnd()
 		require.Equal(t, []access.Outcome{access.OutcomeLate, access.OutcomeLate, access.OutcomeKept,
 			access.OutcomeKept}, c.outcomes())
 		require.Equal(t, waits+time.Hour, c.since().Truncate(time.Minute))
@@ -108,7 +108,7 @@ func TestAPausedOrganization(t *testing.T) {
 		c := removals(t)
 		c.paused = true
 		c.at(2*day, func() { c.paused = false })
-		c.ends()
+		c.mustEnd()
 		require.Equal(t, access.OutcomeRemoved, c.outcomes()[0])
 		require.Less(t, c.since(), 2*day+time.Hour)
 	})
@@ -116,7 +116,7 @@ func TestAPausedOrganization(t *testing.T) {
 		c := removals(t)
 		c.absent = true
 		c.at(day, func() { c.absent = false })
-		c.ends()
+		c.mustEnd()
 		require.Equal(t, access.OutcomeRemoved, c.outcomes()[0])
 		require.Less(t, c.since(), day+time.Hour)
 	})
@@ -126,7 +126,7 @@ func TestAPausedOrganization(t *testing.T) {
 func TestTheLoopIsNotAskedTooOften(t *testing.T) {
 	c := removals(t)
 	c.writes = 8 * time.Minute
-	c.ends()
+	c.mustEnd()
 	require.Len(t, c.looks, 1)
 	require.Equal(t, []string{"p-ana", "p-eve"}, c.looks[0].People)
 }
@@ -135,21 +135,21 @@ func TestTheLoopIsNotAskedTooOften(t *testing.T) {
 func TestAnOutageWhileRemovalsAreCarriedOut(t *testing.T) {
 	t.Run("for some days", func(t *testing.T) {
 		c := removals(t)
-		c.until(3*day, "ReviewCarry", down())
+		c.failUntil(3*day, "ReviewCarry", down())
 		c.at(2*day, func() {
 			require.NotNil(t, c.status().Problem)
 			contains(t, c.page(), "**It cannot go on since 2026-03-02", "Atlassian cannot be reached")
 		})
-		s := c.ends()
+		s := c.mustEnd()
 		require.Equal(t, access.OutcomeRemoved, c.outcomes()[0])
 		require.Less(t, c.since(), 3*day+20*time.Minute)
-		require.Len(t, c.got("review-trouble 1", olga), 1)
+		require.Len(t, c.noticesTo("review-trouble 1", olga), 1)
 		require.Nil(t, s.Problem)
 	})
 	t.Run("without end", func(t *testing.T) {
 		c := removals(t)
-		c.until(100*day, "ReviewCarry", down())
-		s := c.ends()
+		c.failUntil(100*day, "ReviewCarry", down())
+		s := c.mustEnd()
 		require.Equal(t, []access.Outcome{access.OutcomeLate, access.OutcomeLate, access.OutcomeKept,
 			access.OutcomeKept}, c.outcomes())
 		require.Equal(t, access.ReviewDone, s.Review.State)
@@ -157,16 +157,16 @@ func TestAnOutageWhileRemovalsAreCarriedOut(t *testing.T) {
 	})
 	t.Run("and ops wait no longer", func(t *testing.T) {
 		c := removals(t)
-		c.until(100*day, "ReviewCarry", down())
+		c.failUntil(100*day, "ReviewCarry", down())
 		c.updateAt(2*day+100*time.Second, messages.CloseReview, messages.EndReviewInput{By: "bo@acme.example"})
-		c.ends()
+		c.mustEnd()
 		require.Equal(t, 2*day+100*time.Second, c.since(), "nothing waits for the next attempt")
 	})
 }
 
 // What is decided in the last stage is carried out as it is decided, where the campaign says so.
 func TestRemovalsAtOnce(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.settings.AtOnce = true
 	c.decides(day, rita, remove, 1)
 	c.at(day+10*time.Minute, func() {
@@ -186,35 +186,35 @@ func TestRemovalsAtOnce(t *testing.T) {
 			c.outcomes())
 	})
 	c.silence = keep
-	c.ends()
+	c.mustEnd()
 	require.Equal(t, 10*day, from(c.review.Closed))
 	require.Equal(t, access.OutcomeKept, c.outcomes()[3])
 }
 
 // The loop was asked about one removal, and cannot be asked about the next one just then: it is, with the next look.
 func TestALoopThatIsAwayForAMoment(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.settings.AtOnce, c.paused, c.silence = true, true, keep
 	c.decides(day, rita, remove, 1)
 	c.decides(day+5*time.Minute, rita, remove, 2)
 	c.at(day+5*time.Minute-time.Second, func() { c.absent = true })
 	c.at(day+5*time.Minute+20*time.Second, func() { c.absent = false })
 	c.at(day+8*time.Minute, func() { require.Contains(t, lastOf(c.looks).People, "p-eve") })
-	c.ends()
+	c.mustEnd()
 }
 
 // What cannot be carried out at once is carried out when deciding is over; nothing else waits for it.
 func TestAnOutageOfRemovalsAtOnce(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.settings.AtOnce = true
-	c.until(11*day, "ReviewCarry", down())
+	c.failUntil(11*day, "ReviewCarry", down())
 	c.decides(day, rita, remove, 1)
 	c.at(5*day+time.Minute, func() {
-		require.Equal(t, []time.Duration{5 * day}, c.got("review-reminder 1", sam))
+		require.Equal(t, []time.Duration{5 * day}, c.noticesTo("review-reminder 1", sam))
 		require.NotNil(t, c.status().Problem)
 		contains(t, c.page(), "**Removals cannot be carried out since", "nothing else waits for it")
 	})
-	c.ends()
+	c.mustEnd()
 	require.Equal(t, 10*day, from(c.review.Closed))
 	require.Equal(t, access.OutcomeRemoved, c.outcomes()[0])
 	require.Less(t, c.called("ReviewCarry"), 6000, "not without a pause")
@@ -222,11 +222,11 @@ func TestAnOutageOfRemovalsAtOnce(t *testing.T) {
 
 // A look at removals that hangs keeps nobody from being reminded, and no stage from its end.
 func TestARemovalAtOnceThatHangs(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.settings.AtOnce = true
-	c.hangs("ReviewCarry", 0, 10*day+time.Hour)
+	c.hangBetween("ReviewCarry", 0, 10*day+time.Hour)
 	c.decides(day, rita, remove, 1)
-	c.ends()
+	c.mustEnd()
 	require.Equal(t, 10*day, from(c.review.Closed))
-	require.Len(t, c.got("review-reminder 1", sam), 2)
+	require.Len(t, c.noticesTo("review-reminder 1", sam), 2)
 }

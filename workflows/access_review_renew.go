@@ -71,5 +71,5 @@ func (r *accessReview) drainable(ctx workflow.Context) bool {
 // interrupts reports whether something goes ahead of the step that is being taken: a cancellation, or the end of the
 // history.
 func (r *accessReview) interrupts(ctx workflow.Context) bool {
-	return r.ending() || r.drainable(ctx) || r.mustRenew(ctx) && r.renewable(ctx)
+	return r.cancelling() || r.drainable(ctx) || r.mustRenew(ctx) && r.renewable(ctx)
 }

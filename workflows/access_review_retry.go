@@ -21,9 +21,9 @@ const (
 // reviewPatience is with a step that fails.
 var reviewPatience = kit.Patience{First: 15 * time.Second, Longest: longestRetry}
 
-// try takes a step on the review's way. A step that fails is tried again, after a while that grows. Cancelling the
+// attempt takes a step on the review's way. A step that fails is tried again, after a while that grows. Cancelling the
 // review goes ahead of it; so does the end of a history that is full: the step is then taken again by the next one.
-func (r *accessReview) try(ctx workflow.Context, step func(workflow.Context) error) {
+func (r *accessReview) attempt(ctx workflow.Context, step func(workflow.Context) error) {
 	once, interrupt := workflow.WithCancel(ctx)
 	defer interrupt()
 	interrupted := false
@@ -40,8 +40,8 @@ func (r *accessReview) try(ctx workflow.Context, step func(workflow.Context) err
 	}
 }
 
-// tryThrough takes a step that nothing goes ahead of.
-func (r *accessReview) tryThrough(ctx workflow.Context, step func(workflow.Context) error) error {
+// attemptUninterrupted takes a step that nothing goes ahead of.
+func (r *accessReview) attemptUninterrupted(ctx workflow.Context, step func(workflow.Context) error) error {
 	err := step(ctx)
 	if err == nil {
 		r.Problem = nil
@@ -63,7 +63,7 @@ func (r *accessReview) runSideTask(ctx workflow.Context, problem **messages.Prob
 		case err == nil:
 			*problem = nil
 		case once.Err() == nil:
-			*problem = r.countFailure(once, *problem, err)
+			*problem = r.nextProblem(once, *problem, err)
 		}
 		stop()
 		r.sideTask, r.stopSide, r.wake = false, nil, true
@@ -100,7 +100,7 @@ func (r *accessReview) triedFor(ctx workflow.Context, long time.Duration) bool {
 
 // dropMootProblem drops a problem of ending a stage that need not end any more, such as when something was reopened.
 func (r *accessReview) dropMootProblem(now time.Time) {
-	if r.Problem != nil && r.lasts(now) && !r.stale && r.recorded == r.submitted && !r.decided(now) {
+	if r.Problem != nil && r.stageRuns(now) && !r.stale && r.recorded == r.submitted && !r.stageOver(now) {
 		r.Problem = nil
 	}
 }
@@ -111,7 +111,7 @@ func (r *accessReview) patience() time.Duration { return max(r.Settings.Patience
 // recordFailure notes that a step on the review's way failed. What has failed for as long as the campaign has patience
 // is given up.
 func (r *accessReview) recordFailure(ctx workflow.Context, err error) {
-	if r.Problem = r.countFailure(ctx, r.Problem, err); !r.notBegun() && r.triedFor(ctx, r.patience()) {
+	if r.Problem = r.nextProblem(ctx, r.Problem, err); !r.notBegun() && r.triedFor(ctx, r.patience()) {
 		r.giveUp()
 	}
 }
@@ -122,19 +122,19 @@ func (r *accessReview) giveUp() {
 	since, why := instant(r.Problem.Since), r.Problem.Message
 	stage := r.Review.Stage
 	switch {
-	case r.ending():
+	case r.cancelling():
 	case r.Phase == messages.ReviewTaking:
-		r.stopAll(messages.EndReviewInput{By: castellan,
+		r.requestCancel(messages.EndReviewInput{By: castellan,
 			Reason: kit.Bounded("it could not be opened since " + since + ": " + why)})
 	case r.Phase != messages.ReviewDeciding:
 	case stage == 0:
-		r.stopAll(messages.EndReviewInput{By: castellan,
+		r.requestCancel(messages.EndReviewInput{By: castellan,
 			Reason: kit.Bounded("nobody could be asked since " + since + ": " + why)})
 	case r.End == nil && stage < len(r.Settings.Stages): // what was decided so far counts
 		r.End, r.Problem = &messages.EndReviewInput{By: castellan,
 			Reason: kit.Bounded(fmt.Sprintf("stage %d could not begin since %s: %s", stage+1, since, why))}, nil
 	default:
-		r.stopAll(messages.EndReviewInput{By: castellan,
+		r.requestCancel(messages.EndReviewInput{By: castellan,
 			Reason: kit.Bounded("deciding could not be ended since " + since + ": " + why)})
 	}
 }
@@ -142,27 +142,27 @@ func (r *accessReview) giveUp() {
 // castellan is who ends a review that cannot go on.
 const castellan = "castellan"
 
-// lost reports whether the ledger has known nothing of the review for as long as the campaign has patience.
-func (r *accessReview) lost(now time.Time) bool {
+// lostFromLedger reports whether the ledger has known nothing of the review for as long as the campaign has patience.
+func (r *accessReview) lostFromLedger(now time.Time) bool {
 	decided := r.Phase == messages.ReviewCarrying || r.Phase == messages.ReviewHeld || r.Phase == messages.ReviewProving
-	return r.Problem != nil && r.Problem.Kind == session.ErrUnknown && (decided || r.ending()) &&
+	return r.Problem != nil && r.Problem.Kind == session.ErrUnknown && (decided || r.cancelling()) &&
 		now.Sub(r.Problem.Since) >= r.patience()
 }
 
-// countFailure notes a failure. Whoever answers for the review is told when the second attempt fails too.
-func (r *accessReview) countFailure(ctx workflow.Context, was *messages.Problem, err error) *messages.Problem {
+// nextProblem notes a failure. Whoever answers for the review is told when the second attempt fails too.
+func (r *accessReview) nextProblem(ctx workflow.Context, was *messages.Problem, err error) *messages.Problem {
 	now := workflow.Now(ctx)
 	p := kit.RecordFailure(now, was, messages.Problem{Kind: kit.KindOf(err), Message: kit.Bounded(kit.MessageOf(err))},
 		reviewPatience)
 	if p.Tries == 2 && !r.notBegun() {
-		r.tell(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: reviews.NoticeReviewTrouble, Stage: r.Review.Stage,
-			When: p.Since.UTC().Format(time.RFC3339), Why: p.Message})
+		r.sendNotice(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: reviews.NoticeReviewTrouble,
+			Stage: r.Review.Stage, When: p.Since.UTC().Format(time.RFC3339), Why: p.Message})
 	}
 	return p
 }
 
-// hopeless reports whether trying again cannot help.
-func hopeless(err error) bool {
+// isPermanent reports whether trying again cannot help.
+func isPermanent(err error) bool {
 	switch kit.KindOf(err) {
 	case session.ErrRefused, session.ErrUnknown, session.ErrPolicy, session.ErrRetired:
 		return true

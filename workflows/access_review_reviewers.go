@@ -17,7 +17,7 @@ const checkEvery = 24 * time.Hour
 
 // checkReviewersDue reports whether the reviewers are to be looked for, or others to be asked.
 func (r *accessReview) checkReviewersDue(now time.Time) bool {
-	return r.lasts(now) && kit.MayTry(r.Attend, now) &&
+	return r.stageRuns(now) && kit.MayTry(r.Attend, now) &&
 		(r.fallbackDue(now) || r.escalateDue(now) || !now.Before(r.Stage.Checked.Add(checkEvery)))
 }
 
@@ -54,7 +54,7 @@ func (r *accessReview) checkReviewers(ctx workflow.Context) error {
 	r.Gone = attended.Gone[:min(len(attended.Gone), mostReviewers)]
 	if attended.Asked > 0 || len(attended.Gone) > 0 {
 		r.stale = true
-		r.tell(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: reviews.NoticeReviewAsked, Stage: in.Stage})
+		r.sendNotice(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: reviews.NoticeReviewAsked, Stage: in.Stage})
 	}
 	return nil
 }
@@ -70,8 +70,8 @@ const (
 // history.
 const mostReviewers = 300
 
-// countable reports whether something may have changed that was not counted yet. It is not counted at every word.
-func (r *accessReview) countable(now time.Time) bool {
+// countDue reports whether something may have changed that was not counted yet. It is not counted at every word.
+func (r *accessReview) countDue(now time.Time) bool {
 	return r.Phase == messages.ReviewDeciding && r.Review.Stage > 0 && r.stale && !now.Before(r.recount)
 }
 
@@ -84,7 +84,7 @@ func (r *accessReview) count(ctx workflow.Context) {
 	if err != nil {
 		r.stale, r.recount = true, now.Add(longestRetry)
 		if workflow.GetVersion(ctx, "counts-again", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
-			r.Count = r.countFailure(whole, r.Count, err)
+			r.Count = r.nextProblem(whole, r.Count, err)
 			r.recount = r.Count.Retry
 		}
 		return

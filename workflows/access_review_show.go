@@ -24,7 +24,7 @@ type reviewShown struct {
 func (r *accessReview) status(ctx workflow.Context) messages.ReviewStatus {
 	s := messages.ReviewStatus{Review: r.Review, Phase: r.Phase, Progress: r.Status, Untold: r.Untold,
 		Refused: r.Refused}
-	s.Problem = cmp.Or(r.Problem, r.Attend, r.AtOnce, r.counting())
+	s.Problem = cmp.Or(r.Problem, r.Attend, r.AtOnce, r.countProblem())
 	s.NextAt, s.Next = r.nextDue(workflow.Now(ctx))
 	return s
 }
@@ -80,7 +80,7 @@ func (r *accessReview) details(ctx workflow.Context) string {
 		page.Line("Next: %s at %s.\n", why, instant(due))
 	}
 	r.describePhase(&page, command)
-	if r.proving() {
+	if r.makingEvidence() {
 		page.Line("Everything is carried out; the evidence is being made. To end the review even if it cannot be made:")
 		command(messages.CloseReview, [2]string{"reason", ""})
 	}
@@ -96,7 +96,7 @@ func (r *accessReview) details(ctx workflow.Context) string {
 	if r.Untold != "" {
 		page.Line("\n**Not everybody could be told:** %s\n", r.Untold)
 	}
-	pageOfRefused(&page, r.Refused)
+	describeRefused(&page, r.Refused)
 	return clipDetails(page.String())
 }
 
@@ -105,7 +105,7 @@ func (r *accessReview) describePhase(page *display.Page, command func(name strin
 	you := [2]string{"by", messages.You}
 	s := r.Status
 	switch {
-	case r.ending():
+	case r.cancelling():
 		page.Line("It is being cancelled: %s.\n", r.Cancel.Reason)
 	case r.Phase == messages.ReviewTaking:
 		page.Line("Taking items: %d people looked at so far.\n", r.People)
@@ -145,11 +145,11 @@ func (r *accessReview) sideProblems(page *display.Page) {
 	}
 	say("Reviewers cannot be looked after", r.Attend)
 	say("Removals cannot be carried out", r.AtOnce)
-	say("What is decided cannot be counted", r.counting())
+	say("What is decided cannot be counted", r.countProblem())
 }
 
-// counting is why it cannot be counted what is decided, as long as that matters.
-func (r *accessReview) counting() *messages.Problem {
+// countProblem is why it cannot be counted what is decided, as long as that matters.
+func (r *accessReview) countProblem() *messages.Problem {
 	if r.Phase != messages.ReviewDeciding {
 		return nil
 	}

@@ -23,17 +23,17 @@ func (r *accessReview) begin(ctx workflow.Context) error {
 		return err
 	}
 	r.Review, r.Settings = begun.Review, begun.Settings
-	r.takeUp(workflow.Now(ctx))
+	r.resumeFromLedger(workflow.Now(ctx))
 	return nil
 }
 
-// takeUp goes on where the ledger says that the review is: not at its opening, when the workflow was reset.
-func (r *accessReview) takeUp(now time.Time) {
+// resumeFromLedger goes on where the ledger says that the review is: not at its opening, when the workflow was reset.
+func (r *accessReview) resumeFromLedger(now time.Time) {
 	switch r.Review.State {
 	case access.ReviewOpen:
 		r.Phase = messages.ReviewDeciding
 		if r.Review.Stage > 0 {
-			r.stageBegan(now)
+			r.startStage(now)
 		}
 	case access.ReviewClosing:
 		r.Phase = messages.ReviewCarrying
@@ -47,8 +47,8 @@ func (r *accessReview) takeUp(now time.Time) {
 	}
 }
 
-// open takes the items, block by block.
-func (r *accessReview) open(ctx workflow.Context) error {
+// collectItems takes the items, block by block.
+func (r *accessReview) collectItems(ctx workflow.Context) error {
 	for r.Cursor != "" || r.Block == 0 {
 		block, err := act.ReviewSweep(ctx,
 			reviews.ReviewSweepInput{ReviewInput: r.id, Cursor: r.Cursor, Block: r.Block, Pages: r.Settings.Pages},
@@ -80,9 +80,9 @@ func (r *accessReview) open(ctx workflow.Context) error {
 	return nil
 }
 
-// decided reports whether the stage is over: everything is decided, its time is over, or somebody said so. So is what
+// stageOver reports whether the stage is over: everything is decided, its time is over, or somebody said so. So is what
 // comes before the first one.
-func (r *accessReview) decided(now time.Time) bool {
+func (r *accessReview) stageOver(now time.Time) bool {
 	if r.Phase != messages.ReviewDeciding || r.extending {
 		return false
 	}
@@ -90,8 +90,8 @@ func (r *accessReview) decided(now time.Time) bool {
 	return r.Review.Stage == 0 || r.End != nil || !now.Before(r.Stage.Due) || complete
 }
 
-// lasts reports whether a stage runs, and nothing ends it yet.
-func (r *accessReview) lasts(now time.Time) bool {
+// stageRuns reports whether a stage runs, and nothing ends it yet.
+func (r *accessReview) stageRuns(now time.Time) bool {
 	return r.Phase == messages.ReviewDeciding && r.Review.Stage > 0 && r.End == nil && r.Cancel == nil &&
 		now.Before(r.Stage.Due)
 }
@@ -116,15 +116,15 @@ func (r *accessReview) nextStage(ctx workflow.Context) error {
 		return r.endDeciding(ctx)
 	}
 	r.Review = begun.Of
-	r.stageBegan(now)
+	r.startStage(now)
 	if r.reminds(remindStart) {
 		r.remind(ctx, remindStart)
 	}
 	return nil
 }
 
-// stageBegan takes note of the instants of a stage.
-func (r *accessReview) stageBegan(now time.Time) {
+// startStage takes note of the instants of a stage.
+func (r *accessReview) startStage(now time.Time) {
 	r.Stage = messages.StageState{Began: now, Due: r.Review.Due, Checked: now}
 	if after := r.Settings.Stages[r.Review.Stage-1].FallbackAfter.Std(); after > 0 {
 		r.Stage.Fallback = now.Add(after)
@@ -169,8 +169,8 @@ func (r *accessReview) cancel(ctx workflow.Context) error {
 	return nil
 }
 
-// prove makes the evidence and ends the review: without it where somebody wants the end and it cannot be made.
-func (r *accessReview) prove(ctx workflow.Context) error {
+// makeEvidence makes the evidence and ends the review: without it where somebody wants the end and it cannot be made.
+func (r *accessReview) makeEvidence(ctx workflow.Context) error {
 	state, kind, phase := access.ReviewDone, reviews.NoticeReviewDone, messages.ReviewOver
 	switch {
 	case r.Cancel != nil:
@@ -185,13 +185,13 @@ func (r *accessReview) prove(ctx workflow.Context) error {
 	r.Review = is
 	r.count(ctx)
 	r.Phase = phase
-	r.tell(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: kind})
+	r.sendNotice(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: kind})
 	return nil
 }
 
 // endReview has the review ended. What is tried without end is tried a last time when somebody asks for the end.
 func (r *accessReview) endReview(ctx workflow.Context, in reviews.ReviewEndInput) (access.Review, error) {
-	if in.Bare || !r.hearsEnd {
+	if in.Bare || !r.endableWhileProving {
 		return act.ReviewEnd(ctx, in)
 	}
 	once, stop := workflow.WithCancel(ctx)

@@ -41,7 +41,7 @@ func (r *accessReview) reminderAt(word string) time.Time {
 
 // reminderDue is the reminder that is due; "" for none.
 func (r *accessReview) reminderDue(now time.Time) string {
-	if !r.lasts(now) {
+	if !r.stageRuns(now) {
 		return ""
 	}
 	for _, word := range []string{remindLast, remindMiddle} {
@@ -62,7 +62,7 @@ func (r *accessReview) remind(ctx workflow.Context, word string) {
 	if word == remindStart {
 		kind = reviews.NoticeReviewAsked
 	}
-	r.tell(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: kind, Stage: r.Review.Stage, When: word})
+	r.sendNotice(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: kind, Stage: r.Review.Stage, When: word})
 }
 
 // movedEnd lets what comes before the end of the stage come again, where it is still to come now that the end was
@@ -77,16 +77,16 @@ func (r *accessReview) movedEnd(now time.Time) {
 	}
 }
 
-// outgoing are the notices being sent.
-type outgoing struct {
+// outgoingNotices are the notices being sent.
+type outgoingNotices struct {
 	telling int                      // how many
 	asking  bool                     // one of them asks reviewers
 	more    *reviews.ReviewTellInput // others are to be asked after it
 }
 
-// tell sends a notice, beside everything else: a notifier that does not work keeps no review from its end. Reviewers
-// are asked by one notice after the other, so that nobody who is asked by two at once gets both.
-func (r *accessReview) tell(ctx workflow.Context, in reviews.ReviewTellInput) {
+// sendNotice sends a notice, beside everything else: a notifier that does not work keeps no review from its end.
+// Reviewers are asked by one notice after the other, so that nobody who is asked by two at once gets both.
+func (r *accessReview) sendNotice(ctx workflow.Context, in reviews.ReviewTellInput) {
 	asks := in.Kind == reviews.NoticeReviewAsked
 	if asks && r.asking {
 		r.more = &in
@@ -105,7 +105,7 @@ func (r *accessReview) tell(ctx workflow.Context, in reviews.ReviewTellInput) {
 			r.asking = false
 			if more := r.more; more != nil {
 				r.more = nil
-				r.tell(ctx, *more)
+				r.sendNotice(ctx, *more)
 			}
 		}
 	})

@@ -16,7 +16,7 @@ const (
 )
 
 func TestAReviewEndsWhenEverythingIsDecided(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	first := c.decides(time.Hour, rita, keep, 1, 2)
 	c.signalAt(2*time.Hour, messages.DecideItems, typed(`{"by":"sam@acme.example","verdict":"remove","items":[3]}`))
 	c.at(3*time.Hour, func() {
@@ -29,7 +29,7 @@ func TestAReviewEndsWhenEverythingIsDecided(t *testing.T) {
 	})
 	last := c.decides(day, sam, keep, 4)
 	c.phaseAt(day+30*time.Second, messages.ReviewCarrying)
-	s := c.ends()
+	s := c.mustEnd()
 	contains(t, first.message(t), `"applied":2`, `"left":0`)
 	contains(t, last.message(t), `"applied":1`)
 	require.Equal(t, messages.ReviewOver, s.Phase)
@@ -42,10 +42,10 @@ func TestAReviewEndsWhenEverythingIsDecided(t *testing.T) {
 	require.Len(t, c.looks, 1)
 	require.Equal(t, messages.LookAtSignal{Review: spring, People: []string{"p-finn"}}, c.looks[0].LookAtSignal)
 	for _, who := range []string{rita, sam} {
-		require.Equal(t, []time.Duration{0}, c.got("review-asked 1", who))
-		require.Empty(t, c.got("review-reminder 1", who))
+		require.Equal(t, []time.Duration{0}, c.noticesTo("review-asked 1", who))
+		require.Empty(t, c.noticesTo("review-reminder 1", who))
 	}
-	require.Len(t, c.got("review-done", olga), 1)
+	require.Len(t, c.noticesTo("review-done", olga), 1)
 	require.Empty(t, s.Refused)
 	require.Nil(t, s.Problem)
 }
@@ -56,22 +56,22 @@ func TestAReviewThatNobodyAnswers(t *testing.T) {
 		"": access.OutcomeUndecided, keep: access.OutcomeKept, remove: access.OutcomeRemoved,
 	} {
 		t.Run("silence means "+string(silence), func(t *testing.T) {
-			c := newReview(t)
+			c := newReviewTest(t)
 			c.silence = silence
 			c.at(8*day, func() {
 				contains(t, c.page(), "| fay@acme.example | 0 | 4 | fallback |",
 					"Next: see whether the reviewers are still there")
 			})
-			s := c.ends()
+			s := c.mustEnd()
 			require.Equal(t, []access.Outcome{outcome, outcome, outcome, outcome}, c.outcomes())
 			require.Equal(t, 10*day, from(c.review.Closed))
 			require.Equal(t, "time was over", c.review.ClosedWhy)
 			for _, who := range []string{rita, sam} {
-				require.Equal(t, []time.Duration{0}, c.got("review-asked 1", who))
-				require.Equal(t, []time.Duration{5 * day, 9 * day}, c.got("review-reminder 1", who))
+				require.Equal(t, []time.Duration{0}, c.noticesTo("review-asked 1", who))
+				require.Equal(t, []time.Duration{5 * day, 9 * day}, c.noticesTo("review-reminder 1", who))
 			}
-			require.Equal(t, []time.Duration{6 * day}, c.got("review-asked 1", fay))
-			require.Equal(t, []time.Duration{9*day + 12*time.Hour}, c.got("review-asked 1", olga))
+			require.Equal(t, []time.Duration{6 * day}, c.noticesTo("review-asked 1", fay))
+			require.Equal(t, []time.Duration{9*day + 12*time.Hour}, c.noticesTo("review-asked 1", olga))
 			require.Equal(t, messages.ReviewOver, s.Phase)
 			require.Equal(t, 4, s.Progress.Outcomes[outcome])
 		})
@@ -79,38 +79,38 @@ func TestAReviewThatNobodyAnswers(t *testing.T) {
 }
 
 func TestAReviewThatIsHalfAnswered(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.silence = keep
 	c.decides(day, rita, remove, 1, 2)
-	c.ends()
+	c.mustEnd()
 	require.Equal(t, []access.Outcome{access.OutcomeRemoved, access.OutcomeRemoved, access.OutcomeKept,
 		access.OutcomeKept}, c.outcomes())
 	require.Equal(t, 10*day, from(c.review.Closed))
-	require.Empty(t, c.got("review-reminder 1", rita), "who has nothing left is not reminded")
-	require.Len(t, c.got("review-reminder 1", sam), 2)
+	require.Empty(t, c.noticesTo("review-reminder 1", rita), "who has nothing left is not reminded")
+	require.Len(t, c.noticesTo("review-reminder 1", sam), 2)
 	require.True(t, c.items[2].Silent)
 	require.False(t, c.items[0].Silent)
 }
 
 // Whoever leaves while they are asked is found at the next look, and others are asked and told.
 func TestAReviewerWhoLeavesTheCompany(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.at(36*time.Hour, func() { c.gone[sam] = true })
 	c.at(2*day+time.Minute, func() {
-		require.Equal(t, []time.Duration{2 * day}, c.got("review-asked 1", fay))
+		require.Equal(t, []time.Duration{2 * day}, c.noticesTo("review-asked 1", fay))
 		require.NotContains(t, c.page(), sam)
 	})
 	c.decides(3*day, fay, keep, 3, 4)
 	c.decides(3*day, rita, keep, 1, 2)
-	c.ends()
+	c.mustEnd()
 	require.Equal(t, 3*day, from(c.review.Closed).Truncate(time.Hour))
-	require.Equal(t, []time.Duration{2 * day}, c.got("review-asked 1", fay))
-	require.Equal(t, []time.Duration{0}, c.got("review-asked 1", rita), "who was told is not told again")
+	require.Equal(t, []time.Duration{2 * day}, c.noticesTo("review-asked 1", fay))
+	require.Equal(t, []time.Duration{0}, c.noticesTo("review-asked 1", rita), "who was told is not told again")
 }
 
 // Whom one read does not show stays asked, and is shown as gone; others are asked too.
 func TestAReviewerWhomTheDirectoryHides(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.at(36*time.Hour, func() { c.hidden[sam] = true })
 	c.at(2*day+time.Minute, func() {
 		contains(t, c.page(), "| sam@acme.example | 0 | 2 | gone |", "| fay@acme.example | 0 | 2 | fallback |")
@@ -120,18 +120,18 @@ func TestAReviewerWhomTheDirectoryHides(t *testing.T) {
 	c.at(2*day+3*time.Minute, func() { contains(t, c.page(), "| sam@acme.example | 0 | 2 | gone |") })
 	c.at(3*day+time.Minute, func() { c.env.SignalWorkflow(messages.Look, nil) })
 	c.at(3*day+2*time.Minute, func() { require.NotContains(t, c.page(), "gone") })
-	c.ends()
-	require.Equal(t, []time.Duration{2 * day}, c.got("review-asked 1", fay))
+	c.mustEnd()
+	require.Equal(t, []time.Duration{2 * day}, c.noticesTo("review-asked 1", fay))
 }
 
 func TestOpsEndAReviewEarly(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.silence = keep
 	c.decides(day, rita, remove, 1)
 	closed := c.updateAt(2*day, messages.CloseReview,
 		messages.EndReviewInput{By: "bo@acme.example", Reason: "the audit is today"})
 	late := c.decides(2*day+time.Second, rita, keep, 2)
-	c.ends()
+	c.mustEnd()
 	contains(t, closed.message(t), "deciding ends now")
 	require.ErrorContains(t, late.rejected, "deciding is over")
 	require.Equal(t, 2*day, from(c.review.Closed))
@@ -142,10 +142,10 @@ func TestOpsEndAReviewEarly(t *testing.T) {
 }
 
 func TestOpsCancelAReview(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.decides(day, rita, remove, 1)
 	c.updateAt(2*day, messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example", Reason: "wrong scope"})
-	s := c.ends()
+	s := c.mustEnd()
 	require.Equal(t, messages.ReviewCancelled, s.Phase)
 	require.Equal(t, access.ReviewCancelled, c.review.State)
 	require.Equal(t, "wrong scope", c.review.ClosedWhy)
@@ -154,111 +154,111 @@ func TestOpsCancelAReview(t *testing.T) {
 		access.OutcomeDropped}, c.outcomes())
 	require.Zero(t, c.called("ReviewCarry"))
 	require.Empty(t, c.looks)
-	require.Equal(t, []time.Duration{2 * day}, c.got("review-cancelled", olga))
+	require.Equal(t, []time.Duration{2 * day}, c.noticesTo("review-cancelled", olga))
 	require.Equal(t, 2*day, c.since())
 }
 
 func TestOpsExtendAReview(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	extended := c.updateAt(9*day+time.Hour, messages.Extend,
 		messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(5 * day), Reason: "holidays"})
 	c.at(9*day+2*time.Hour, func() { require.Equal(t, begin.Add(15*day), c.status().Review.Due) })
-	c.ends()
+	c.mustEnd()
 	contains(t, extended.message(t), "the stage ends at 2026-03-17 09:00:00 UTC")
 	require.Equal(t, 15*day, from(c.review.Closed))
-	require.Equal(t, []time.Duration{5 * day, 9 * day, 14 * day}, c.got("review-reminder 1", rita),
+	require.Equal(t, []time.Duration{5 * day, 9 * day, 14 * day}, c.noticesTo("review-reminder 1", rita),
 		"the last reminder moves along")
-	require.Equal(t, []time.Duration{14*day + 12*time.Hour}, c.got("review-asked 1", olga), "so does the escalation")
-	require.Equal(t, []time.Duration{6 * day}, c.got("review-asked 1", fay))
+	require.Equal(t, []time.Duration{14*day + 12*time.Hour}, c.noticesTo("review-asked 1", olga), "so does the escalation")
+	require.Equal(t, []time.Duration{6 * day}, c.noticesTo("review-asked 1", fay))
 }
 
 // An extension that comes after the owner was asked has them asked again, where something is new; what is still to come
 // comes once.
 func TestAnExtensionAfterTheEscalation(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.signalAt(9*day+13*time.Hour, messages.Extend, typed(`{"by":"bo@acme.example","duration":"24h"}`))
 	c.signalAt(9*day+13*time.Hour, messages.Extend, typed(`{"by":"bo@acme.example","duration":"24h"}`))
-	c.ends()
+	c.mustEnd()
 	require.Equal(t, 12*day, from(c.review.Closed), "both are meant")
-	require.Equal(t, []time.Duration{5 * day, 9 * day, 11 * day}, c.got("review-reminder 1", rita))
-	require.Len(t, c.got("review-asked 1", olga), 1, "who was asked is not asked again")
+	require.Equal(t, []time.Duration{5 * day, 9 * day, 11 * day}, c.noticesTo("review-reminder 1", rita))
+	require.Len(t, c.noticesTo("review-asked 1", olga), 1, "who was asked is not asked again")
 }
 
 // An extension of so little that the last reminder would be due at once sends none.
 func TestAShortExtension(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.updateAt(9*day+23*time.Hour, messages.Extend,
 		messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(time.Hour)})
-	c.ends()
-	require.Equal(t, []time.Duration{5 * day, 9 * day}, c.got("review-reminder 1", rita))
+	c.mustEnd()
+	require.Equal(t, []time.Duration{5 * day, 9 * day}, c.noticesTo("review-reminder 1", rita))
 	require.Equal(t, 10*day+time.Hour, from(c.review.Closed))
 }
 
 // The word came in time: the stage does not end before it is recorded.
 func TestAnExtensionJustBeforeTheEnd(t *testing.T) {
-	c := newReview(t)
-	c.hangs("ReviewMark", 0, 10*day+time.Minute)
+	c := newReviewTest(t)
+	c.hangBetween("ReviewMark", 0, 10*day+time.Minute)
 	extended := c.updateAt(10*day-time.Second, messages.Extend,
 		messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(day)})
-	c.ends()
+	c.mustEnd()
 	require.NoError(t, extended.err)
 	require.Equal(t, 11*day, from(c.review.Closed))
 }
 
 func TestADecisionJustBeforeTheEnd(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.silence = keep
-	c.hangs("ReviewSay", 0, 10*day+time.Minute)
+	c.hangBetween("ReviewSay", 0, 10*day+time.Minute)
 	decided := c.decides(10*day-time.Second, rita, remove, 1)
-	c.ends()
+	c.mustEnd()
 	contains(t, decided.message(t), `"applied":1`)
 	require.Equal(t, access.OutcomeRemoved, c.outcomes()[0])
 }
 
 // No worker runs when the deadline comes: deciding ends when one is back. Nobody is reminded then.
 func TestAWorkerThatIsDownAcrossTheDeadline(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.silence = keep
-	c.hangs("ReviewProgress", 8*day, 12*day)
+	c.hangBetween("ReviewProgress", 8*day, 12*day)
 	c.decides(8*day, rita, keep, 1)
 	c.signalAt(11*day, messages.DecideItems, typed(`{"by":"rita@acme.example","verdict":"remove","items":[2]}`))
-	c.ends()
+	c.mustEnd()
 	require.Equal(t, 12*day, from(c.review.Closed))
-	require.Equal(t, []time.Duration{5 * day}, c.got("review-reminder 1", sam), "no reminder comes after the end")
-	require.Empty(t, c.got("review-asked 1", olga))
+	require.Equal(t, []time.Duration{5 * day}, c.noticesTo("review-reminder 1", sam), "no reminder comes after the end")
+	require.Empty(t, c.noticesTo("review-asked 1", olga))
 	require.Equal(t, access.OutcomeRemoved, c.outcomes()[1], "what was said meanwhile counts")
 }
 
 func TestACampaignWithNothingToReview(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.items = nil
-	s := c.ends()
+	s := c.mustEnd()
 	require.Equal(t, messages.ReviewSkipped, s.Phase)
 	require.Equal(t, access.ReviewSkipped, c.review.State)
-	require.Equal(t, []time.Duration{0}, c.got("review-skipped", olga))
+	require.Equal(t, []time.Duration{0}, c.noticesTo("review-skipped", olga))
 	require.Zero(t, c.called("ReviewStage"))
 	require.Zero(t, c.since())
 }
 
 // Items are taken block by block.
 func TestALargeCampaignIsTakenInBlocks(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.blocks = 5
 	c.all(time.Hour, keep)
-	c.ends()
+	c.mustEnd()
 	require.Equal(t, 5, c.called("ReviewSweep"))
 	contains(t, c.inputs[5], `"block":4`, `"cursor":"cursor 4"`, `"pages":20`)
 }
 
 // Three stages: what is removed in the first goes on to the second, what is kept there goes on to the third.
 func TestThreeStages(t *testing.T) {
-	by := func(who string, next access.Verdict) round {
+	by := func(who string, next access.Verdict) playedStage {
 		r := stage()
 		r.reviewers, r.fallback, r.FallbackAfter, r.Escalate = func(int) string { return who }, "", 0, 0
 		r.next = func(v access.Verdict) bool { return v == next }
 		return r
 	}
-	c := newReview(t, by(rita, remove), by(sam, keep), by(olga, ""))
+	c := newReviewTest(t, by(rita, remove), by(sam, keep), by(olga, ""))
 	c.decides(day, rita, remove, 1, 2, 3)
 	c.decides(day, rita, keep, 4)
 	c.phaseAt(day+time.Minute, messages.ReviewDeciding)
@@ -271,13 +271,13 @@ func TestThreeStages(t *testing.T) {
 		contains(t, c.page(), "in stage 3 of 3", "| olga@acme.example | 0 | 1 |")
 	})
 	c.decides(13*day, olga, remove, 1)
-	c.ends()
+	c.mustEnd()
 	require.ErrorContains(t, early.err, "is not asked about anything in this stage")
 	require.Equal(t, []access.Outcome{access.OutcomeRemoved, access.OutcomeRemoved, access.OutcomeRemoved,
 		access.OutcomeKept}, c.outcomes())
 	require.Equal(t, 13*day, from(c.review.Closed).Truncate(time.Hour))
-	require.Equal(t, []time.Duration{day}, truncated(c.got("review-asked 2", sam)))
-	require.Equal(t, []time.Duration{11 * day}, truncated(c.got("review-asked 3", olga)))
+	require.Equal(t, []time.Duration{day}, truncated(c.noticesTo("review-asked 2", sam)))
+	require.Equal(t, []time.Duration{11 * day}, truncated(c.noticesTo("review-asked 3", olga)))
 }
 
 func truncated(all []time.Duration) (hours []time.Duration) {
@@ -289,12 +289,12 @@ func truncated(all []time.Duration) (hours []time.Duration) {
 
 // A stage to which nothing comes is not begun, nor those after it.
 func TestAStageWithoutItems(t *testing.T) {
-	c := newReview(t, stage(), stage())
+	c := newReviewTest(t, stage(), stage())
 	c.all(day, keep)
-	c.ends()
+	c.mustEnd()
 	require.Equal(t, 1, c.review.Stage)
 	require.Equal(t, "everything was decided", c.review.ClosedWhy)
-	require.Empty(t, c.got("review-asked 2", rita))
+	require.Empty(t, c.noticesTo("review-asked 2", rita))
 }
 
 // What the workflow carries is JSON that whoever reads a status knows; the ID says which review it is.
@@ -309,10 +309,10 @@ func TestTheWorkflowIDNamesTheReview(t *testing.T) {
 		messages.ReviewID(org, quarterly+":2026-03-02:second-try"): "",
 	} {
 		t.Run(id, func(t *testing.T) {
-			c := newReview(t)
+			c := newReviewTest(t)
 			c.id = id
 			c.items = nil
-			_, err := c.live()
+			_, err := c.runToEnd()
 			if why == "" {
 				require.NoError(t, err)
 				return
@@ -324,10 +324,10 @@ func TestTheWorkflowIDNamesTheReview(t *testing.T) {
 }
 
 func TestWhoStartsAReviewIsRecorded(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.input.By = "bo@acme.example"
 	c.items = nil
-	c.ends()
+	c.mustEnd()
 	require.Equal(t, "bo@acme.example", c.review.By)
 	contains(t, c.inputs[0], `"campaign":"quarterly"`, `"review":"quarterly:2026-03-02"`, `"by":"bo@acme.example"`)
 }
@@ -339,16 +339,16 @@ func TestAReviewThatIsTakenUpAgain(t *testing.T) {
 		access.ReviewCancelled: messages.ReviewCancelled,
 	} {
 		t.Run(string(state), func(t *testing.T) {
-			c := newReview(t)
+			c := newReviewTest(t)
 			c.review = access.Review{ID: spring, Campaign: quarterly, State: state, Items: 4}
-			s, err := c.live()
+			s, err := c.runToEnd()
 			require.NoError(t, err)
 			require.Equal(t, phase, s.Phase)
 			require.Equal(t, []string{"ReviewBegin"}, c.calls)
 		})
 	}
 	t.Run("while it is decided", func(t *testing.T) {
-		c := newReview(t)
+		c := newReviewTest(t)
 		c.review = access.Review{ID: spring, Campaign: quarterly, State: access.ReviewOpen, Stage: 1, Stages: 1,
 			Due: begin.Add(3 * day), Items: 4}
 		for _, i := range c.items {
@@ -356,19 +356,19 @@ func TestAReviewThatIsTakenUpAgain(t *testing.T) {
 			c.ask(i.N, rita, access.TaskReviewer)
 		}
 		c.decides(day, rita, remove, 1)
-		c.ends()
+		c.mustEnd()
 		require.Zero(t, c.called("ReviewSweep"))
 		require.Equal(t, 3*day, from(c.review.Closed))
 		require.Equal(t, access.OutcomeRemoved, c.outcomes()[0])
 	})
 	t.Run("while it is carried out", func(t *testing.T) {
-		c := newReview(t)
+		c := newReviewTest(t)
 		c.review = access.Review{ID: spring, Campaign: quarterly, State: access.ReviewClosing, Stage: 1,
 			Stages: 1, Items: 4}
 		for _, i := range c.items {
 			i.Outcome = access.OutcomeOpen
 		}
-		c.ends()
+		c.mustEnd()
 		require.Equal(t, access.OutcomeRemoved, c.outcomes()[0])
 		require.Zero(t, c.called("ReviewClose"))
 	})

@@ -15,9 +15,9 @@ import (
 
 // A campaign that is refused fails the workflow, with the reason.
 func TestACampaignThatIsRefused(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.id, c.input.Campaign = messages.ReviewID(org, "yearly:2026-03-02"), "yearly"
-	_, err := c.live()
+	_, err := c.runToEnd()
 	require.ErrorContains(t, err, `has no review named "yearly"; its reviews are: quarterly`)
 	require.Equal(t, []string{"ReviewBegin"}, c.calls)
 	require.Zero(t, c.since())
@@ -25,26 +25,26 @@ func TestACampaignThatIsRefused(t *testing.T) {
 
 func TestALedgerThatFailsAtTheBeginning(t *testing.T) {
 	t.Run("for a day", func(t *testing.T) {
-		c := newReview(t)
-		c.until(day, "ReviewBegin", down())
+		c := newReviewTest(t)
+		c.failUntil(day, "ReviewBegin", down())
 		c.at(time.Hour, func() { contains(t, c.page(), "**It cannot go on since") })
 		c.all(2*day, keep)
-		c.ends()
+		c.mustEnd()
 	})
 	t.Run("without end", func(t *testing.T) {
-		c := newReview(t)
-		c.until(100*day, "ReviewBegin", down())
-		_, err := c.live()
+		c := newReviewTest(t)
+		c.failUntil(100*day, "ReviewBegin", down())
+		_, err := c.runToEnd()
 		require.ErrorContains(t, err, "Atlassian cannot be reached")
 		require.GreaterOrEqual(t, c.since(), 72*time.Hour)
 		require.Less(t, c.since(), 73*time.Hour)
 		require.Empty(t, c.notices, "nobody can be told of what the ledger does not know")
 	})
 	t.Run("and ops cancel", func(t *testing.T) {
-		c := newReview(t)
-		c.until(100*day, "ReviewBegin", down())
+		c := newReviewTest(t)
+		c.failUntil(100*day, "ReviewBegin", down())
 		cancelled := c.updateAt(time.Hour, messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example"})
-		s, err := c.live()
+		s, err := c.runToEnd()
 		require.NoError(t, err)
 		require.NoError(t, cancelled.err)
 		require.Equal(t, messages.ReviewCancelled, s.Phase)
@@ -56,21 +56,21 @@ func TestALedgerThatFailsAtTheBeginning(t *testing.T) {
 func TestAnOutageAtTheOpening(t *testing.T) {
 	for _, step := range []string{"ReviewSweep", "ReviewRank"} {
 		t.Run("for days, "+step, func(t *testing.T) {
-			c := newReview(t)
-			c.until(3*day, step, fatal(session.ErrPolicy, "organization acme has 2 directories"))
+			c := newReviewTest(t)
+			c.failUntil(3*day, step, fatal(session.ErrPolicy, "organization acme has 2 directories"))
 			c.all(4*day, keep)
-			c.ends()
-			require.Len(t, c.got("review-trouble", olga), 1)
+			c.mustEnd()
+			require.Len(t, c.noticesTo("review-trouble", olga), 1)
 		})
 		t.Run("without end, "+step, func(t *testing.T) {
-			c := newReview(t)
-			c.until(100*day, step, fatal(session.ErrPolicy, "organization acme has 2 directories"))
-			s := c.ends()
+			c := newReviewTest(t)
+			c.failUntil(100*day, step, fatal(session.ErrPolicy, "organization acme has 2 directories"))
+			s := c.mustEnd()
 			require.Equal(t, messages.ReviewCancelled, s.Phase)
 			require.Equal(t, "castellan", c.review.ClosedBy)
 			contains(t, c.review.ClosedWhy,
 				"it could not be opened since 2026-03-02 09:00:00 UTC: organization acme has 2 directories")
-			require.Len(t, c.got("review-cancelled", olga), 1)
+			require.Len(t, c.noticesTo("review-cancelled", olga), 1)
 			require.GreaterOrEqual(t, c.since(), waits)
 			require.Less(t, c.since(), waits+16*time.Minute)
 		})
@@ -79,31 +79,31 @@ func TestAnOutageAtTheOpening(t *testing.T) {
 
 // A read of people that comes back to where it was does not go on for ever.
 func TestASweepThatGoesRoundInCircles(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.blocks = 3
 	c.circle = true
 	c.at(time.Hour, func() { contains(t, c.status().Problem.Message, "goes round in circles"); c.circle = false })
 	c.all(day, keep)
-	c.ends()
+	c.mustEnd()
 	require.Less(t, c.called("ReviewSweep"), 20)
 }
 
 // Nobody could ever be asked: silence decides nothing then.
 func TestAStageThatCannotBegin(t *testing.T) {
 	t.Run("for days", func(t *testing.T) {
-		c := newReview(t)
-		c.until(3*day, "ReviewStage", down())
+		c := newReviewTest(t)
+		c.failUntil(3*day, "ReviewStage", down())
 		early := c.decides(day, rita, keep, 1)
 		c.all(4*day, keep)
-		c.ends()
+		c.mustEnd()
 		require.ErrorContains(t, early.rejected, "the review is just opening")
 		require.Less(t, from(c.opened()), 3*day+time.Hour)
 	})
 	t.Run("without end", func(t *testing.T) {
-		c := newReview(t)
+		c := newReviewTest(t)
 		c.silence = remove
-		c.until(100*day, "ReviewStage", down())
-		s := c.ends()
+		c.failUntil(100*day, "ReviewStage", down())
+		s := c.mustEnd()
 		require.Equal(t, messages.ReviewCancelled, s.Phase)
 		contains(t, c.review.ClosedWhy, "nobody could be asked since 2026-03-02", "Atlassian cannot be reached")
 		require.Equal(t, access.OutcomeDropped, c.outcomes()[0])
@@ -113,33 +113,33 @@ func TestAStageThatCannotBegin(t *testing.T) {
 
 // Of a review whose second stage cannot begin, what was decided in the first counts.
 func TestASecondStageThatCannotBegin(t *testing.T) {
-	c := newReview(t, stage(), stage())
+	c := newReviewTest(t, stage(), stage())
 	c.silence = keep
 	c.decides(day, rita, remove, 1)
-	c.between(10*day, 100*day, "ReviewStage", down())
+	c.failBetween(10*day, 100*day, "ReviewStage", down())
 	c.decides(11*day, rita, remove, 2) // the first stage lasts for as long
-	c.ends()
+	c.mustEnd()
 	require.Equal(t, access.ReviewDone, c.review.State)
 	contains(t, c.review.ClosedWhy, "stage 2 could not begin since 2026-03-12", "Atlassian cannot be reached")
 	require.Equal(t, []access.Outcome{access.OutcomeRemoved, access.OutcomeRemoved, access.OutcomeKept,
 		access.OutcomeKept}, c.outcomes())
 	require.Less(t, from(c.review.Closed), 10*day+waits+20*time.Minute)
-	require.Len(t, c.got("review-trouble 1", olga), 1)
+	require.Len(t, c.noticesTo("review-trouble 1", olga), 1)
 }
 
 // Deciding cannot be ended: it is tried again, and after as long as the campaign has patience, the review is cancelled.
 func TestAnOutageAtTheClose(t *testing.T) {
 	t.Run("for days", func(t *testing.T) {
 		c := removals(t)
-		c.until(3*day, "ReviewClose", down())
-		c.ends()
+		c.failUntil(3*day, "ReviewClose", down())
+		c.mustEnd()
 		require.Equal(t, access.OutcomeRemoved, c.outcomes()[0])
 	})
 	t.Run("without end", func(t *testing.T) {
 		c := removals(t)
 		c.noOutage = true // a cancellation asks nobody but the ledger
-		c.until(100*day, "ReviewClose", down())
-		s := c.ends()
+		c.failUntil(100*day, "ReviewClose", down())
+		s := c.mustEnd()
 		require.Equal(t, messages.ReviewCancelled, s.Phase)
 		contains(t, c.review.ClosedWhy, "deciding could not be ended since 2026-03-02")
 		require.Less(t, c.since(), waits+2*time.Hour)
@@ -148,38 +148,38 @@ func TestAnOutageAtTheClose(t *testing.T) {
 
 // An extension makes what could not be done unnecessary, for now.
 func TestAnExtensionDuringAnOutage(t *testing.T) {
-	c := newReview(t, stage(), stage())
-	c.between(10*day, 20*day, "ReviewStage", down())
+	c := newReviewTest(t, stage(), stage())
+	c.failBetween(10*day, 20*day, "ReviewStage", down())
 	c.updateAt(12*day, messages.Extend,
 		messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(5 * day)})
 	c.at(13*day, func() { require.Nil(t, c.status().Problem) })
 	c.at(20*day+20*time.Minute, func() { require.Equal(t, 2, c.status().Review.Stage) })
-	c.ends()
+	c.mustEnd()
 }
 
 // What could not be done because everything was decided is forgotten when something is reopened.
 func TestAProblemThatIsMoot(t *testing.T) {
-	c := newReview(t, stage(), stage())
+	c := newReviewTest(t, stage(), stage())
 	c.rounds[0].next = func(access.Verdict) bool { return true }
 	c.all(time.Hour, keep)
-	c.between(time.Hour, 40*day, "ReviewStage", down())
+	c.failBetween(time.Hour, 40*day, "ReviewStage", down())
 	c.at(2*time.Hour, func() { require.NotNil(t, c.status().Problem) })
 	c.updateAt(5*day, messages.ReopenItems, messages.ReopenInput{By: rita, Items: []int{1}})
 	c.at(5*day+time.Minute, func() { require.Nil(t, c.status().Problem) })
-	c.ends()
+	c.mustEnd()
 	require.Less(t, from(c.review.Closed), 10*day+waits+20*time.Minute)
 	require.GreaterOrEqual(t, from(c.review.Closed), 10*day+waits, "its patience begins with the end of the stage")
 }
 
 // Who ends a stage that cannot go on has the end tried for as long as anything.
 func TestOpsEndAReviewDuringAnOutage(t *testing.T) {
-	c := newReview(t, stage(), stage())
+	c := newReviewTest(t, stage(), stage())
 	c.decides(day, rita, remove, 1)
-	c.between(10*day, 100*day, "ReviewStage", down())
-	c.between(14*day, 16*day, "ReviewClose", down())
+	c.failBetween(10*day, 100*day, "ReviewStage", down())
+	c.failBetween(14*day, 16*day, "ReviewClose", down())
 	c.updateAt(10*day+waits-4*time.Hour, messages.CloseReview,
 		messages.EndReviewInput{By: "bo@acme.example", Reason: "enough"})
-	c.ends()
+	c.mustEnd()
 	require.Equal(t, access.ReviewDone, c.review.State)
 	require.Equal(t, "enough", c.review.ClosedWhy)
 	require.Equal(t, access.OutcomeRemoved, c.outcomes()[0])
@@ -187,24 +187,24 @@ func TestOpsEndAReviewDuringAnOutage(t *testing.T) {
 
 // A word that can never be recorded, for whatever reason, keeps no review from its end; who said it is told.
 func TestAWordThatCannotBeRecorded(t *testing.T) {
-	for name, say := range map[string]func(c *reviewing, after time.Duration) *answer{
-		"ReviewSay": func(c *reviewing, after time.Duration) *answer { return c.decides(after, rita, keep, 1) },
-		"ReviewMark": func(c *reviewing, after time.Duration) *answer {
+	for name, say := range map[string]func(c *reviewTest, after time.Duration) *answer{
+		"ReviewSay": func(c *reviewTest, after time.Duration) *answer { return c.decides(after, rita, keep, 1) },
+		"ReviewMark": func(c *reviewTest, after time.Duration) *answer {
 			return c.updateAt(after, messages.Extend,
 				messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(day)})
 		},
-		"ReviewRevoke": func(c *reviewing, after time.Duration) *answer {
+		"ReviewRevoke": func(c *reviewTest, after time.Duration) *answer {
 			return c.updateAt(after, messages.RevokeLinks, messages.RevokeLinksInput{By: "bo@acme.example"})
 		},
-		"ReviewTell": func(c *reviewing, after time.Duration) *answer {
+		"ReviewTell": func(c *reviewTest, after time.Duration) *answer {
 			return c.updateAt(after, messages.Remind, messages.RemindInput{By: "bo@acme.example"})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := newReview(t)
-			c.until(100*day, name, errors.New("ERROR: invalid byte sequence"))
+			c := newReviewTest(t)
+			c.failUntil(100*day, name, errors.New("ERROR: invalid byte sequence"))
 			said := say(c, 10*day-time.Minute)
-			c.ends()
+			c.mustEnd()
 			require.ErrorContains(t, said.err, "invalid byte sequence")
 			require.Less(t, from(c.review.Closed), 10*day+7*time.Hour)
 		})
@@ -213,55 +213,55 @@ func TestAWordThatCannotBeRecorded(t *testing.T) {
 
 // Reviewers cannot be looked after: nothing else waits for it, and it is tried again.
 func TestAnOutageWhileReviewersAreLookedAfter(t *testing.T) {
-	c := newReview(t)
+	c := newReviewTest(t)
 	c.silence = keep
-	c.until(7*day, "ReviewAttend", down())
+	c.failUntil(7*day, "ReviewAttend", down())
 	c.at(6*day+12*time.Hour, func() {
 		require.NotNil(t, c.status().Problem)
 		contains(t, c.page(), "**Reviewers cannot be looked after since", "nothing else waits for it")
 	})
 	c.decides(5*day, rita, keep, 1, 2)
 	c.at(5*day+time.Minute, func() { require.Equal(t, 2, c.status().Progress.Decided, "words are counted meanwhile") })
-	c.ends()
-	require.Equal(t, []time.Duration{5 * day, 9 * day}, c.got("review-reminder 1", sam))
-	require.Equal(t, []time.Duration{7 * day}, truncated(c.got("review-asked 1", fay)),
+	c.mustEnd()
+	require.Equal(t, []time.Duration{5 * day, 9 * day}, c.noticesTo("review-reminder 1", sam))
+	require.Equal(t, []time.Duration{7 * day}, truncated(c.noticesTo("review-asked 1", fay)),
 		"the fallback is asked as soon as it can be")
-	require.Len(t, c.got("review-asked 1", olga), 1)
-	require.Len(t, c.got("review-trouble 1", olga), 1)
+	require.Len(t, c.noticesTo("review-asked 1", olga), 1)
+	require.Len(t, c.noticesTo("review-trouble 1", olga), 1)
 	require.Equal(t, 10*day, from(c.review.Closed))
 }
 
 func TestALookAtReviewersThatFailsToTheEnd(t *testing.T) {
-	c := newReview(t)
-	c.until(100*day, "ReviewAttend", down())
-	c.ends()
+	c := newReviewTest(t)
+	c.failUntil(100*day, "ReviewAttend", down())
+	c.mustEnd()
 	require.Equal(t, 10*day, from(c.review.Closed))
-	require.Empty(t, c.got("review-asked 1", fay))
+	require.Empty(t, c.noticesTo("review-asked 1", fay))
 	require.Less(t, c.called("ReviewAttend"), 8000, "not without a pause")
 }
 
 func TestALookAtReviewersThatHangs(t *testing.T) {
-	c := newReview(t)
-	c.hangs("ReviewAttend", 0, 11*day)
+	c := newReviewTest(t)
+	c.hangBetween("ReviewAttend", 0, 11*day)
 	c.decides(5*day, rita, keep, 1, 2)
 	c.at(5*day+time.Minute, func() { require.Equal(t, 2, c.status().Progress.Decided) })
-	c.ends()
-	require.Equal(t, []time.Duration{5 * day, 9 * day}, c.got("review-reminder 1", sam))
+	c.mustEnd()
+	require.Equal(t, []time.Duration{5 * day, 9 * day}, c.noticesTo("review-reminder 1", sam))
 	require.Equal(t, 10*day, from(c.review.Closed))
 }
 
 // The owner is asked in the end though the first attempt failed.
 func TestAnEscalationThatFailsAtFirst(t *testing.T) {
-	c := newReview(t)
-	c.between(9*day, 9*day+14*time.Hour, "ReviewAttend", down())
-	c.ends()
-	require.Equal(t, []time.Duration{9*day + 14*time.Hour}, truncated(c.got("review-asked 1", olga)))
+	c := newReviewTest(t)
+	c.failBetween(9*day, 9*day+14*time.Hour, "ReviewAttend", down())
+	c.mustEnd()
+	require.Equal(t, []time.Duration{9*day + 14*time.Hour}, truncated(c.noticesTo("review-asked 1", olga)))
 }
 
 // A mistake that keeps it from being counted does not make it count without end.
 func TestACountThatFails(t *testing.T) {
-	c := newReview(t)
-	c.between(day, 2*day, "ReviewProgress", fatal(session.ErrInvalid, "a mistake of ours"))
+	c := newReviewTest(t)
+	c.failBetween(day, 2*day, "ReviewProgress", fatal(session.ErrInvalid, "a mistake of ours"))
 	c.decides(day, rita, keep, 1)
 	c.at(day+time.Hour, func() {
 		contains(t, c.page(), "**What is decided cannot be counted since",
@@ -271,25 +271,25 @@ func TestACountThatFails(t *testing.T) {
 		require.Equal(t, 1, c.status().Progress.Decided)
 		require.NotContains(t, c.page(), "cannot be counted")
 	})
-	c.ends()
+	c.mustEnd()
 	require.Less(t, c.called("ReviewProgress"), 200)
 }
 
 // A ledger that cannot be read, whatever the reason, keeps no review from its end, and nobody from cancelling it.
 func TestAccessReviewDoesNotWaitForACountWithoutEnd(t *testing.T) {
 	t.Run("the end", func(t *testing.T) {
-		c := newReview(t)
-		c.between(day, 100*day, "ReviewProgress", errors.New("a row that cannot be read"))
+		c := newReviewTest(t)
+		c.failBetween(day, 100*day, "ReviewProgress", errors.New("a row that cannot be read"))
 		c.decides(day, rita, keep, 1)
-		c.ends()
+		c.mustEnd()
 		require.Less(t, from(c.review.Closed), 11*day)
 	})
 	t.Run("cancelled", func(t *testing.T) {
-		c := newReview(t)
-		c.between(day, 100*day, "ReviewProgress", errors.New("a row that cannot be read"))
+		c := newReviewTest(t)
+		c.failBetween(day, 100*day, "ReviewProgress", errors.New("a row that cannot be read"))
 		c.decides(day, rita, keep, 1)
 		cancelled := c.updateAt(2*day, messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example"})
-		s, err := c.live()
+		s, err := c.runToEnd()
 		require.NoError(t, err)
 		require.NoError(t, cancelled.err)
 		require.Equal(t, messages.ReviewCancelled, s.Phase)
@@ -298,13 +298,13 @@ func TestAccessReviewDoesNotWaitForACountWithoutEnd(t *testing.T) {
 }
 
 func TestANotifierThatFailsKeepsNoReview(t *testing.T) {
-	c := newReview(t)
-	c.until(100*day, "ReviewTell", fatal(session.ErrInvalid, "the mail server does not answer"))
+	c := newReviewTest(t)
+	c.failUntil(100*day, "ReviewTell", fatal(session.ErrInvalid, "the mail server does not answer"))
 	c.at(day, func() {
 		contains(t, c.status().Untold, "review-asked", "the mail server")
 		contains(t, c.page(), "**Not everybody could be told:**")
 	})
-	c.ends()
+	c.mustEnd()
 	require.Equal(t, 10*day, from(c.review.Closed))
 }
 
@@ -312,20 +312,20 @@ func TestANotifierThatFailsKeepsNoReview(t *testing.T) {
 func TestALedgerThatFailsAtTheEnd(t *testing.T) {
 	t.Run("at the evidence", func(t *testing.T) {
 		c := removals(t)
-		c.until(30*day, "ReviewEnd", fatal(session.ErrInvalid, "the database is read-only"))
+		c.failUntil(30*day, "ReviewEnd", fatal(session.ErrInvalid, "the database is read-only"))
 		c.at(29*day, func() { require.Equal(t, messages.ReviewProving, c.status().Phase) })
-		s := c.ends()
+		s := c.mustEnd()
 		require.Equal(t, messages.ReviewOver, s.Phase)
 		require.Less(t, c.since(), 30*day+20*time.Minute)
 	})
 	t.Run("at a cancellation", func(t *testing.T) {
-		c := newReview(t)
-		c.between(day, 30*day, "ReviewClose", fatal(session.ErrInvalid, "the database is read-only"))
+		c := newReviewTest(t)
+		c.failBetween(day, 30*day, "ReviewClose", fatal(session.ErrInvalid, "the database is read-only"))
 		c.updateAt(day, messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example"})
 		again := c.updateAt(2*day, messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example"})
 		decided := c.decides(2*day, rita, keep, 1)
 		c.at(29*day, func() { contains(t, c.page(), "It is being cancelled") })
-		s := c.ends()
+		s := c.mustEnd()
 		require.ErrorContains(t, again.rejected, "the review is being cancelled: bo@acme.example says so")
 		require.ErrorContains(t, decided.rejected, "deciding is over")
 		require.Equal(t, messages.ReviewCancelled, s.Phase)
@@ -340,8 +340,8 @@ func TestAReviewThatTheLedgerHasLost(t *testing.T) {
 		t.Run(step, func(t *testing.T) {
 			c := removals(t)
 			c.lost = true
-			c.until(1000*day, step, lost)
-			_, err := c.live()
+			c.failUntil(1000*day, step, lost)
+			_, err := c.runToEnd()
 			require.ErrorContains(t, err, "has no review quarterly")
 			require.GreaterOrEqual(t, c.since(), waits)
 			require.Less(t, c.since(), waits+day)
@@ -353,31 +353,31 @@ func TestAReviewThatTheLedgerHasLost(t *testing.T) {
 func TestTemporalCancelsAReview(t *testing.T) {
 	for name, test := range map[string]struct {
 		after time.Duration
-		set   func(c *reviewing)
+		set   func(c *reviewTest)
 	}{
-		"at its beginning":           {0, func(*reviewing) {}},
-		"while it opens":             {time.Hour, func(c *reviewing) { c.hangs("ReviewSweep", 0, 3*day) }},
-		"while opening fails":        {time.Hour, func(c *reviewing) { c.until(3*day, "ReviewSweep", down()) }},
-		"while a stage begins":       {time.Hour, func(c *reviewing) { c.hangs("ReviewStage", 0, 3*day) }},
-		"while a stage cannot begin": {time.Hour, func(c *reviewing) { c.until(3*day, "ReviewStage", down()) }},
-		"while it is decided":        {time.Hour, func(*reviewing) {}},
-		"while it is looked after":   {day + time.Hour, func(c *reviewing) { c.hangs("ReviewAttend", 0, 3*day) }},
-		"while the guard holds it":   {day, func(c *reviewing) { c.guard = plan; c.all(time.Hour, remove) }},
-		"while it is carried out":    {day, func(c *reviewing) { c.paused = true; c.all(time.Hour, remove) }},
+		"at its beginning":           {0, func(*reviewTest) {}},
+		"while it opens":             {time.Hour, func(c *reviewTest) { c.hangBetween("ReviewSweep", 0, 3*day) }},
+		"while opening fails":        {time.Hour, func(c *reviewTest) { c.failUntil(3*day, "ReviewSweep", down()) }},
+		"while a stage begins":       {time.Hour, func(c *reviewTest) { c.hangBetween("ReviewStage", 0, 3*day) }},
+		"while a stage cannot begin": {time.Hour, func(c *reviewTest) { c.failUntil(3*day, "ReviewStage", down()) }},
+		"while it is decided":        {time.Hour, func(*reviewTest) {}},
+		"while it is looked after":   {day + time.Hour, func(c *reviewTest) { c.hangBetween("ReviewAttend", 0, 3*day) }},
+		"while the guard holds it":   {day, func(c *reviewTest) { c.guard = plan; c.all(time.Hour, remove) }},
+		"while it is carried out":    {day, func(c *reviewTest) { c.paused = true; c.all(time.Hour, remove) }},
 		"while carrying out hangs": {day,
-			func(c *reviewing) { c.all(time.Hour, remove); c.hangs("ReviewCarry", 0, 3*day) }},
+			func(c *reviewTest) { c.all(time.Hour, remove); c.hangBetween("ReviewCarry", 0, 3*day) }},
 		"while carrying out fails": {day,
-			func(c *reviewing) { c.all(time.Hour, remove); c.until(3*day, "ReviewCarry", down()) }},
+			func(c *reviewTest) { c.all(time.Hour, remove); c.failUntil(3*day, "ReviewCarry", down()) }},
 		"while removals are at once": {day,
-			func(c *reviewing) { c.settings.AtOnce, c.paused = true, true; c.decides(time.Hour, rita, remove, 1) }},
+			func(c *reviewTest) { c.settings.AtOnce, c.paused = true, true; c.decides(time.Hour, rita, remove, 1) }},
 		"in a fresh history": {day,
-			func(c *reviewing) { c.signalAt(time.Hour, messages.ForceContinueAsNew, nil) }},
+			func(c *reviewTest) { c.signalAt(time.Hour, messages.ForceContinueAsNew, nil) }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := newReview(t)
+			c := newReviewTest(t)
 			test.set(c)
 			c.cancelAt(test.after)
-			_, err := c.live()
+			_, err := c.runToEnd()
 			var cancelled *temporal.CanceledError
 			require.ErrorAs(t, err, &cancelled)
 			require.Equal(t, access.ReviewCancelled, c.review.State)
@@ -387,7 +387,7 @@ func TestTemporalCancelsAReview(t *testing.T) {
 			for _, i := range c.items {
 				require.Equal(t, access.OutcomeDropped, i.Outcome)
 			}
-			require.Len(t, c.got("review-cancelled", olga), 1)
+			require.Len(t, c.noticesTo("review-cancelled", olga), 1)
 		})
 	}
 }
@@ -395,9 +395,9 @@ func TestTemporalCancelsAReview(t *testing.T) {
 // A cancellation that comes when everything is carried out comes too late: the review is done.
 func TestACancellationThatComesTooLate(t *testing.T) {
 	c := removals(t)
-	c.until(day, "ReviewEnd", fatal(session.ErrInvalid, "the database is read-only"))
+	c.failUntil(day, "ReviewEnd", fatal(session.ErrInvalid, "the database is read-only"))
 	c.cancelAt(12 * time.Hour)
-	s := c.ends()
+	s := c.mustEnd()
 	require.Equal(t, messages.ReviewOver, s.Phase)
 	require.Equal(t, access.ReviewDone, c.review.State)
 	require.GreaterOrEqual(t, c.since(), day)
@@ -406,12 +406,12 @@ func TestACancellationThatComesTooLate(t *testing.T) {
 // Whoever wants the end of a review gets it, also when its evidence cannot be made.
 func TestAccessReviewEndsWhenItsEvidenceCannotBeMade(t *testing.T) {
 	for _, name := range []string{messages.CloseReview, messages.CancelReview} {
-		for how, fails := range map[string]func(c *reviewing){
-			"fails": func(c *reviewing) {
-				c.until(100*day, "ReviewEnd", fatal(session.ErrInvalid, "the database is read-only"))
+		for how, fails := range map[string]func(c *reviewTest){
+			"fails": func(c *reviewTest) {
+				c.failUntil(100*day, "ReviewEnd", fatal(session.ErrInvalid, "the database is read-only"))
 			},
-			"is tried without end": func(c *reviewing) {
-				c.until(100*day, "ReviewEnd", errors.New("the line is too long"))
+			"is tried without end": func(c *reviewTest) {
+				c.failUntil(100*day, "ReviewEnd", errors.New("the line is too long"))
 			},
 		} {
 			t.Run(name+" when it "+how, func(t *testing.T) {
@@ -419,7 +419,7 @@ func TestAccessReviewEndsWhenItsEvidenceCannotBeMade(t *testing.T) {
 				fails(c)
 				c.at(2*day, func() { contains(t, c.page(), "the evidence is being made", messages.CloseReview) })
 				ended := c.updateAt(3*day, name, messages.EndReviewInput{By: "bo@acme.example"})
-				s := c.ends()
+				s := c.mustEnd()
 				require.NoError(t, errors.Join(ended.rejected, ended.err))
 				require.Equal(t, messages.ReviewOver, s.Phase)
 				require.Less(t, c.since(), 3*day+time.Hour)
@@ -432,12 +432,12 @@ func TestAccessReviewEndsWhenItsEvidenceCannotBeMade(t *testing.T) {
 
 // Who waits for an answer when the workflow is cancelled gets the ledger's.
 func TestAnAnswerToACancelledReview(t *testing.T) {
-	c := newReview(t)
-	c.hangs("ReviewSay", 0, day+time.Minute)
+	c := newReviewTest(t)
+	c.hangBetween("ReviewSay", 0, day+time.Minute)
 	decided := c.decides(day, rita, keep, 1)
 	c.cancelAt(day + time.Second)
-	_, err := c.live()
+	_, err := c.runToEnd()
 	require.Error(t, err)
 	require.ErrorContains(t, decided.err, "deciding is over: the review is cancelled")
-	require.Empty(t, c.spoken(1))
+	require.Empty(t, c.decisionsOn(1))
 }

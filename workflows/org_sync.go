@@ -36,7 +36,7 @@ func OrgSync(ctx workflow.Context, raw converter.RawValue) error {
 		return kit.Refuse("the workflow ID must be %s, not %s", messages.OrgSyncID("<organization>"),
 			workflow.GetInfo(ctx).WorkflowExecution.ID)
 	}
-	s := &orgSync{log: workflow.GetLogger(ctx), done: map[int]outcome{}, parts: map[int]int{}}
+	s := &orgSync{log: workflow.GetLogger(ctx), outcomes: map[int]outcome{}, partialChanges: map[int]int{}}
 	if in.State != nil {
 		if err := kit.CheckStateOf(ctx, in.State.Org, org); err != nil {
 			return err
@@ -51,7 +51,7 @@ func OrgSync(ctx workflow.Context, raw converter.RawValue) error {
 	}
 	s.serveGrants(ctx)
 	s.watch(ctx)
-	s.keepTime(ctx)
+	s.serveRuleClock(ctx)
 	return s.run(ctx)
 }
 
@@ -64,18 +64,18 @@ type orgSync struct {
 
 	lanes
 
-	admitting       bool            // a policy is just being taken into force
+	applyingPolicy  bool            // a policy is just being taken into force
 	keys            int             // numbers the jobs
-	done            map[int]outcome // of jobs that somebody waits for
-	parts           map[int]int     // changes made so far for such a job
-	turn            int             // numbers what is said to gates
+	outcomes        map[int]outcome // of jobs that somebody waits for
+	partialChanges  map[int]int     // changes made so far for such a job
+	gateTurn        int             // numbers what is said to gates
 	namesExecutions bool            // what runs say names their execution
 	ending          bool            // the history is about to end: the watch winds down
 	wake            bool            // something changed: look again
 	ruleWake        bool            // rules may have begun to hold: ask what time means to them
-	askingClock     bool            // that is just being asked
+	askingRuleClock bool            // that is just being asked
 	alwaysClocked   bool            // it is asked whatever the policy's rules are: what reviews decide ends by time too
-	restart         func()          // ends the watch so that it starts again
+	cancelWatch     func()          // ends the watch so that it starts again
 	watching        bool
 	renewal         renewal
 	feedAgain       bool   // try the feed again now: something else has just worked
@@ -110,7 +110,7 @@ func (s *orgSync) run(ctx workflow.Context) error {
 				s.handlers.Hold(false)
 				continue
 			}
-			state := s.stateToCarry(ctx)
+			state := s.carriedState(ctx)
 			again := workflow.WithWorkflowTaskTimeout(ctx, messages.TaskTimeout) // whatever it was started with
 			return workflow.NewContinueAsNewError(again, messages.OrgSync, messages.OrgSyncInput{State: &state})
 		case s.drainable(ctx):
@@ -119,14 +119,14 @@ func (s *orgSync) run(ctx workflow.Context) error {
 			s.stopForRenewal(ctx)
 		case s.firstPolicyDue(ctx):
 			s.takeFirstPolicy(ctx)
-		case s.mayServe() && s.askedFor() >= 0:
-			s.lookAtAskedFor(ctx)
+		case s.mayServe() && s.nextPeopleJob() >= 0:
+			s.startPeopleJob(ctx)
 		case s.mayServe() && s.anyTouched():
 			s.lookAtTouched(ctx)
-		case s.mayServe() && s.mayFollow():
-			s.lookAfter(ctx)
+		case s.mayServe() && s.mayFollowUp():
+			s.followUp(ctx)
 		case s.mayServe() && s.secondLookDue(ctx):
-			s.lookAgain(ctx)
+			s.takeSecondLook(ctx)
 		case s.fullDue(ctx):
 			s.startFull(ctx)
 		default:
@@ -169,7 +169,7 @@ func (s *orgSync) nextDue() (due time.Time, why string) {
 	if s.full == nil {
 		due, why = s.NextFull, "full verification"
 	}
-	for _, waiting := range [][]messages.Settling{s.Pending.Settling, s.Pending.Later} {
+	for _, waiting := range [][]messages.SecondLook{s.Pending.Settling, s.Pending.Later} {
 		if len(waiting) > 0 && s.urgent == nil && (due.IsZero() || waiting[0].Due.Before(due)) {
 			due, why = waiting[0].Due, "second look at who seems to lose something"
 		}
@@ -179,7 +179,7 @@ func (s *orgSync) nextDue() (due time.Time, why string) {
 
 // firstPolicyDue reports whether the policy the workflow was started with is to be tried, or tried again.
 func (s *orgSync) firstPolicyDue(ctx workflow.Context) bool {
-	return s.First != nil && !s.admitting && !s.retired() && kit.MayTry(s.Problem, workflow.Now(ctx))
+	return s.First != nil && !s.applyingPolicy && !s.retired() && kit.MayTry(s.Problem, workflow.Now(ctx))
 }
 
 func (s *orgSync) takeFirstPolicy(ctx workflow.Context) {
@@ -191,7 +191,7 @@ func (s *orgSync) takeFirstPolicy(ctx workflow.Context) {
 // endable reports whether the workflow was started for a policy that was refused, and nobody has said anything else
 // meanwhile.
 func (s *orgSync) endable(ctx workflow.Context) bool {
-	return s.refusal != nil && s.Policy == "" && !s.admitting && s.handlers.Quiet(ctx)
+	return s.refusal != nil && s.Policy == "" && !s.applyingPolicy && s.handlers.Quiet(ctx)
 }
 
 // mayServe reports whether a few people's changes may be looked at and written now.
@@ -199,8 +199,8 @@ func (s *orgSync) mayServe() bool {
 	return s.Policy != "" && s.Paused == nil && s.mayStartUrgent()
 }
 
-// askedFor is the next job of a few people that somebody asked for, or -1.
-func (s *orgSync) askedFor() int {
+// nextPeopleJob is the next job of a few people that somebody asked for, or -1.
+func (s *orgSync) nextPeopleJob() int {
 	for i, job := range s.Pending.Jobs {
 		if job.Scope.Kind == messages.ScopePeople {
 			return i
@@ -219,13 +219,13 @@ func (s *orgSync) secondLookDue(ctx workflow.Context) bool {
 	return isDue(ctx, s.Pending.Settling) || isDue(ctx, s.Pending.Later)
 }
 
-func isDue(ctx workflow.Context, waiting []messages.Settling) bool {
+func isDue(ctx workflow.Context, waiting []messages.SecondLook) bool {
 	return len(waiting) > 0 && !workflow.Now(ctx).Before(waiting[0].Due)
 }
 
 // fullDue reports whether a hold, an undo or a full verification is to be run now.
 func (s *orgSync) fullDue(ctx workflow.Context) bool {
-	if !s.mayStartFull() || s.Policy == "" || s.admitting || s.waitsForRenewal(ctx) {
+	if !s.mayStartFull() || s.Policy == "" || s.applyingPolicy || s.waitsForRenewal(ctx) {
 		return false
 	}
 	now := workflow.Now(ctx)
@@ -319,8 +319,8 @@ func (s *orgSync) nothingRuns() bool { return s.ending && !s.watching && s.idleB
 
 // idleButWatch reports whether nothing runs but the watch. A job for which nobody waits goes on in the next history.
 func (s *orgSync) idleButWatch() bool {
-	jobs := len(s.Pending.Jobs) == 0 || s.renewal.watchful && !s.anybodyWaits()
-	return jobs && s.idle() && !s.admitting && !s.askingClock
+	jobs := len(s.Pending.Jobs) == 0 || s.renewal.watchful && !s.hasWaitingCaller()
+	return jobs && s.idle() && !s.applyingPolicy && !s.askingRuleClock
 }
 
 // drainable reports whether only a stream of requests keeps the history from its end.

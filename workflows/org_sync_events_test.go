@@ -21,8 +21,8 @@ func startWithID(id string) client.StartWorkflowOptions {
 }
 
 // touched is a watch that reports people.
-func touched(after time.Duration, cursor string, people ...string) event {
-	return event{after: after, result: reconcile.WatchResult{Mode: "events", Cursor: cursor, People: people}}
+func touched(after time.Duration, cursor string, people ...string) watchEvent {
+	return watchEvent{after: after, result: reconcile.WatchResult{Mode: "events", Cursor: cursor, People: people}}
 }
 
 func TestAFullVerificationRunsOnSchedule(t *testing.T) {
@@ -40,7 +40,7 @@ func TestAFullVerificationRunsOnSchedule(t *testing.T) {
 
 func TestAQuietEventCostsNoRun(t *testing.T) {
 	l := newLoop(t)
-	l.events = []event{touched(time.Minute, "c1", "x", "y")}
+	l.events = []watchEvent{touched(time.Minute, "c1", "x", "y")}
 	l.at(2*time.Minute, func() {
 		require.Equal(t, "c1", l.status().Feed.Cursor)
 		require.Empty(t, l.status().Pending.People)
@@ -59,7 +59,7 @@ func TestAQuietEventCostsNoRun(t *testing.T) {
 
 func TestOrgSyncVerifiesWhatALookLeavesToIt(t *testing.T) {
 	l := newLoop(t)
-	l.events = []event{touched(time.Minute, "c1", "x")}
+	l.events = []watchEvent{touched(time.Minute, "c1", "x")}
 	l.examine = func(in reconcile.ExamineInput) (reconcile.JudgeResult, error) {
 		return reconcile.JudgeResult{Full: map[bool]string{
 			true: "source groups changed as a whole: eng"}[in.First == ""]}, nil
@@ -71,7 +71,7 @@ func TestOrgSyncVerifiesWhatALookLeavesToIt(t *testing.T) {
 
 func TestOrgSyncShowsWhatWasTakenByHand(t *testing.T) {
 	l := newLoop(t)
-	l.events = []event{touched(time.Minute, "c1", "x")}
+	l.events = []watchEvent{touched(time.Minute, "c1", "x")}
 	l.examine = func(in reconcile.ExamineInput) (reconcile.JudgeResult, error) {
 		if in.First == "" {
 			return reconcile.JudgeResult{Settling: []string{"x"}}, nil
@@ -86,7 +86,7 @@ func TestOrgSyncShowsWhatWasTakenByHand(t *testing.T) {
 
 func TestTouchedPeopleWithSomethingToWriteGetARun(t *testing.T) {
 	l := newLoop(t)
-	l.events = []event{touched(time.Minute, "c1", "x")}
+	l.events = []watchEvent{touched(time.Minute, "c1", "x")}
 	l.examine = func(in reconcile.ExamineInput) (reconcile.JudgeResult, error) {
 		if in.First != "" {
 			return reconcile.JudgeResult{}, nil
@@ -108,7 +108,7 @@ func TestTouchedPeopleWithSomethingToWriteGetARun(t *testing.T) {
 
 func TestTouchedGroupsAreLookedAtWithAFreshOutline(t *testing.T) {
 	l := newLoop(t)
-	l.events = []event{{after: time.Minute,
+	l.events = []watchEvent{{after: time.Minute,
 		result: reconcile.WatchResult{Mode: "events", Cursor: "c1", Groups: []string{"g"}, Recount: []string{"h"},
 			Fresh: true}}}
 	l.start(time.Hour)
@@ -122,7 +122,7 @@ func TestTouchedGroupsAreLookedAtWithAFreshOutline(t *testing.T) {
 
 func TestRemovalsOfAnEventAreLookedAtASecondTime(t *testing.T) {
 	l := newLoop(t)
-	l.events = []event{touched(time.Minute, "c1", "x")}
+	l.events = []watchEvent{touched(time.Minute, "c1", "x")}
 	l.examine = func(in reconcile.ExamineInput) (reconcile.JudgeResult, error) {
 		if in.First == "" {
 			return reconcile.JudgeResult{Counts: messages.Counts{People: 1}, Settling: []string{"x"}}, nil
@@ -148,7 +148,7 @@ func TestTooManyTouchedPeopleMeanEverybody(t *testing.T) {
 	for i := range crowd {
 		crowd[i] = fmt.Sprintf("p%d", i)
 	}
-	l.events = []event{touched(time.Minute, "c1", crowd...)}
+	l.events = []watchEvent{touched(time.Minute, "c1", crowd...)}
 	l.start(time.Hour)
 	require.Empty(t, l.examines)
 	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull}, l.scopes())
@@ -157,7 +157,7 @@ func TestTooManyTouchedPeopleMeanEverybody(t *testing.T) {
 
 func TestAChangeOfRolesMeansEverybody(t *testing.T) {
 	l := newLoop(t)
-	l.events = []event{{after: time.Minute,
+	l.events = []watchEvent{{after: time.Minute,
 		result: reconcile.WatchResult{Mode: "events", Cursor: "c1", Full: "the roles of a group changed"}}}
 	l.start(time.Hour)
 	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull}, l.scopes())
@@ -168,7 +168,7 @@ func TestABrokenFeedIsShownAndTriedAgain(t *testing.T) {
 	l := newLoop(t)
 	refused := temporal.NewApplicationErrorWithOptions("Atlassian refused the organization key", session.ErrKeyRefused,
 		temporal.ApplicationErrorOptions{NonRetryable: true})
-	l.events = []event{touched(time.Minute, "c1"), {after: time.Minute, err: refused}, touched(time.Second, "c2")}
+	l.events = []watchEvent{touched(time.Minute, "c1"), {after: time.Minute, err: refused}, touched(time.Second, "c2")}
 	l.at(2*time.Minute+time.Second, func() {
 		require.Equal(t, messages.StateProblem, l.status().State)
 		require.Contains(t, l.status().Feed.Problem, "refused the organization key")
@@ -189,7 +189,7 @@ func TestABrokenFeedIsTriedAgainAsSoonAsAnythingWorks(t *testing.T) {
 	refused := temporal.NewApplicationErrorWithOptions("Atlassian refused the organization key", session.ErrKeyRefused,
 		temporal.ApplicationErrorOptions{NonRetryable: true})
 	for range 6 { // after the sixth it would wait for five minutes
-		l.events = append(l.events, event{after: time.Second, err: refused})
+		l.events = append(l.events, watchEvent{after: time.Second, err: refused})
 	}
 	l.events = append(l.events, touched(time.Second, "c1"))
 	var tries int
@@ -252,7 +252,7 @@ func TestAFailedRunIsAProblemNotAnEnd(t *testing.T) {
 
 func TestALookThatFailsAsksForEverybody(t *testing.T) {
 	l := newLoop(t)
-	l.events = []event{touched(time.Minute, "c1", "x")}
+	l.events = []watchEvent{touched(time.Minute, "c1", "x")}
 	l.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
 		return reconcile.JudgeResult{},
 			temporal.NewApplicationErrorWithOptions("no", session.ErrInvalid,
@@ -275,7 +275,7 @@ func TestTouchedPeopleGoAheadOfTheRunInTheBackground(t *testing.T) {
 		}
 		return bulk(ctx, in)
 	}
-	l.events = []event{touched(10*time.Minute, "c1", "x")}
+	l.events = []watchEvent{touched(10*time.Minute, "c1", "x")}
 	l.examine = func(in reconcile.ExamineInput) (reconcile.JudgeResult, error) {
 		if in.First != "" {
 			return reconcile.JudgeResult{}, nil

@@ -25,7 +25,7 @@ func (s *orgSync) followChanges(sum messages.RunSummary) {
 	if sum.Due == 0 || sum.Problem != nil || sum.DryRun {
 		return
 	}
-	next := messages.Follow{Run: sum.Run, Round: sum.Round + 1, Since: sum.Since}
+	next := messages.FollowUp{Run: sum.Run, Round: sum.Round + 1, Since: sum.Since}
 	if next.Since.IsZero() {
 		next.Since = sum.Started
 	}
@@ -43,13 +43,13 @@ func (s *orgSync) followChanges(sum messages.RunSummary) {
 	}
 }
 
-// mayFollow reports whether people are to be decided again because of what runs changed.
-func (s *orgSync) mayFollow() bool {
+// mayFollowUp reports whether people are to be decided again because of what runs changed.
+func (s *orgSync) mayFollowUp() bool {
 	return s.Adopted && s.Problem == nil && len(s.Pending.Follow) > 0
 }
 
-// lookAfter decides these people again.
-func (s *orgSync) lookAfter(ctx workflow.Context) {
+// followUp decides these people again.
+func (s *orgSync) followUp(ctx workflow.Context) {
 	in := s.newRun(ctx)
 	var after []string
 	for _, f := range s.Pending.Follow {

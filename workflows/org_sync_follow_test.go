@@ -68,7 +68,7 @@ func TestOrgSyncLooksAtEverybodyWhereRunsChangedMany(t *testing.T) {
 
 func TestOrgSyncShowsACircleOfRules(t *testing.T) {
 	l := newLoop(t)
-	l.events = []event{touched(time.Minute, "c1", "x")}
+	l.events = []watchEvent{touched(time.Minute, "c1", "x")}
 	l.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
 		return reconcile.JudgeResult{Counts: messages.Counts{People: 1},
 			Circles: []string{"rules-circle group:x: rule one, rule two"}}, nil
@@ -79,7 +79,7 @@ func TestOrgSyncShowsACircleOfRules(t *testing.T) {
 
 func TestOrgSyncLooksAtWhomGrantsConcernWhereRulesAskForThem(t *testing.T) {
 	for _, look := range []bool{true, false} {
-		d := newDesk(t)
+		d := newGrantsLoop(t)
 		d.look = look
 		d.askAt(time.Minute, "ana", 1)
 		d.start(time.Hour)

@@ -79,12 +79,12 @@ func checkDecisionOnGrant(in messages.ApprovalInput) error {
 
 // approve has an approver's consent to a request recorded, which its id alone names.
 func (s *orgSync) approve(ctx workflow.Context, in messages.ApprovalInput) (messages.GrantAnswer, error) {
-	return sayDecision(ctx, grants.DecideGrantInput{Org: s.Org, Approve: true}, in)
+	return recordDecision(ctx, grants.DecideGrantInput{Org: s.Org, Approve: true}, in)
 }
 
 // deny has an approver's denial recorded, in the same way.
 func (s *orgSync) deny(ctx workflow.Context, in messages.ApprovalInput) (messages.GrantAnswer, error) {
-	return sayDecision(ctx, grants.DecideGrantInput{Org: s.Org}, in)
+	return recordDecision(ctx, grants.DecideGrantInput{Org: s.Org}, in)
 }
 
 func (s *orgSync) checkExtend(in messages.ExtendInput) error {
@@ -210,7 +210,7 @@ func (s *orgSync) reconcileGrants(ctx workflow.Context) {
 		}
 	}
 	if err != nil || plan.Open == 0 {
-		s.tellGrants(ctx, batch, err)
+		s.answerGrants(ctx, batch, err)
 		return
 	}
 	s.pauseWrites(ctx, "grants go first", s.urgent, s.full)
@@ -245,8 +245,8 @@ func (s *orgSync) grantsWritten(ctx workflow.Context, run *childRun) {
 	s.wake = true
 }
 
-// tellGrants answers those for whom there is nothing to write. Where even that fails they ask again by themselves.
-func (s *orgSync) tellGrants(ctx workflow.Context, batch reconcile.AttendInput, failed error) {
+// answerGrants answers those for whom there is nothing to write. Where even that fails they ask again by themselves.
+func (s *orgSync) answerGrants(ctx workflow.Context, batch reconcile.AttendInput, failed error) {
 	if failed != nil {
 		batch.Failed = kit.MessageOf(failed)
 	}

@@ -14,9 +14,9 @@ import (
 )
 
 func TestGrantsGoAheadOfTheBackground(t *testing.T) {
-	d := newDesk(t)
+	d := newGrantsLoop(t)
 	bulk := false
-	d.run = d.lending(gated(time.Hour, d.bulk(&bulk)))
+	d.run = d.playGrantRuns(gated(time.Hour, d.bulk(&bulk)))
 	d.askAt(10*time.Minute, "a", 1)
 	d.at(10*time.Minute-time.Second, func() { require.True(t, bulk) })
 	d.at(10*time.Minute+5*time.Second, func() {
@@ -32,9 +32,10 @@ func TestGrantsGoAheadOfTheBackground(t *testing.T) {
 func TestGrantsWaitUntilTheBackgroundStandsAside(t *testing.T) {
 	for _, paused := range []bool{false, true} {
 		t.Run(fmt.Sprintf("paused %t", paused), func(t *testing.T) {
-			d := newDesk(t)
+			d := newGrantsLoop(t)
 			inFlight := true
-			d.run = d.lending(func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
+			d.run = d.playGrantRuns(func(ctx workflow.Context,
+				in messages.ReconcileInput) (messages.RunSummary, error) {
 				workflow.Go(ctx, func(ctx workflow.Context) {
 					for {
 						var gate messages.GateSignal
@@ -56,8 +57,8 @@ func TestGrantsWaitUntilTheBackgroundStandsAside(t *testing.T) {
 				d.updateAt(10*time.Minute-time.Second, messages.Pause, messages.PauseInput{By: "ana"})
 			}
 			d.askAt(10*time.Minute, "a", 1)
-			d.at(10*time.Minute+15*time.Second, func() { require.Empty(t, d.lentRuns(), "two runs write at once") })
-			d.at(10*time.Minute+25*time.Second, func() { require.Len(t, d.lentRuns(), 1) })
+			d.at(10*time.Minute+15*time.Second, func() { require.Empty(t, d.grantRuns(), "two runs write at once") })
+			d.at(10*time.Minute+25*time.Second, func() { require.Len(t, d.grantRuns(), 1) })
 			d.start(20 * time.Minute)
 		})
 	}
@@ -65,22 +66,22 @@ func TestGrantsWaitUntilTheBackgroundStandsAside(t *testing.T) {
 
 // Pausing never stops a revocation.
 func TestGrantsAreAttendedToWhilePaused(t *testing.T) {
-	pause := func(d *desk) { d.updateAt(10*time.Minute, messages.Pause, messages.PauseInput{By: "ana"}) }
+	pause := func(d *grantsLoop) { d.updateAt(10*time.Minute, messages.Pause, messages.PauseInput{By: "ana"}) }
 	t.Run("and nothing runs", func(t *testing.T) {
-		d := newDesk(t)
+		d := newGrantsLoop(t)
 		pause(d)
 		d.askAt(11*time.Minute, "a", 1)
 		d.askAt(10*time.Hour, "a", 2)
 		d.start(20 * time.Hour)
 		require.Equal(t, []time.Duration{11 * time.Minute, 10 * time.Hour}, d.planned)
-		require.Len(t, d.lentRuns(), 2)
+		require.Len(t, d.grantRuns(), 2)
 		require.Equal(t, messages.StatePaused, d.status().State)
 		require.Len(t, d.runs, 3, "nothing else runs")
 	})
 	t.Run("and the background waits", func(t *testing.T) {
-		d := newDesk(t)
+		d := newGrantsLoop(t)
 		bulk := false
-		d.run = d.lending(gated(time.Hour, d.bulk(&bulk)))
+		d.run = d.playGrantRuns(gated(time.Hour, d.bulk(&bulk)))
 		pause(d)
 		d.askAt(11*time.Minute, "a", 1)
 		d.at(11*time.Minute+5*time.Second, func() { require.True(t, d.writing) })
@@ -91,12 +92,12 @@ func TestGrantsAreAttendedToWhilePaused(t *testing.T) {
 		require.False(t, d.both)
 	})
 	t.Run("and a person's run waits", func(t *testing.T) {
-		d := newDesk(t)
+		d := newGrantsLoop(t)
 		one := false
 		d.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
 			return reconcile.JudgeResult{Open: 1, Counts: messages.Counts{Adds: 1}}, nil
 		}
-		d.run = d.lending(func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
+		d.run = d.playGrantRuns(func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 			if in.Scope.Kind == messages.ScopeFull {
 				return ended(in), nil
 			}
@@ -114,23 +115,23 @@ func TestGrantsAreAttendedToWhilePaused(t *testing.T) {
 		require.False(t, d.both)
 	})
 	t.Run("and the pause comes while they are", func(t *testing.T) {
-		d := newDesk(t)
+		d := newGrantsLoop(t)
 		d.askAt(10*time.Minute-5*time.Second, "a", 1)
 		pause(d)
 		d.at(10*time.Minute+time.Second, func() { require.True(t, d.writing) })
 		d.start(time.Hour)
-		require.Len(t, d.lentRuns(), 1)
+		require.Len(t, d.grantRuns(), 1)
 	})
 }
 
 // A person's run stands aside for grants, and goes on after them.
 func TestGrantsGoAheadOfAPersonsRun(t *testing.T) {
-	d := newDesk(t)
+	d := newGrantsLoop(t)
 	one := false
 	d.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
 		return reconcile.JudgeResult{Open: 1, Counts: messages.Counts{Adds: 1}}, nil
 	}
-	d.run = d.lending(func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
+	d.run = d.playGrantRuns(func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		if in.Scope.Kind == messages.ScopeFull {
 			return ended(in), nil
 		}
@@ -150,8 +151,8 @@ func TestGrantsGoAheadOfAPersonsRun(t *testing.T) {
 }
 
 func TestGrantsAreAttendedToWithAProblemOpen(t *testing.T) {
-	d := newDesk(t)
-	d.run = d.lending(func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
+	d := newGrantsLoop(t)
+	d.run = d.playGrantRuns(func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		sum := ended(in)
 		sum.State, sum.Problem = messages.RunStopped, &messages.Problem{Kind: session.ErrKeyRefused, Message: "401"}
 		return sum, nil
@@ -160,12 +161,12 @@ func TestGrantsAreAttendedToWithAProblemOpen(t *testing.T) {
 	d.askAt(time.Hour+17*time.Second, "a", 1)
 	d.start(2 * time.Hour)
 	require.Equal(t, []time.Duration{time.Hour + 17*time.Second}, d.planned)
-	require.Len(t, d.lentRuns(), 1)
+	require.Len(t, d.grantRuns(), 1)
 }
 
 // Somebody else's long look keeps no grant waiting.
 func TestGrantsAreAttendedToDuringALook(t *testing.T) {
-	d := newDesk(t)
+	d := newGrantsLoop(t)
 	d.looking = 5 * time.Minute
 	synced := d.updateAt(5*time.Minute, messages.SyncNow, messages.SyncNowInput{Person: "x"})
 	d.askAt(6*time.Minute, "a", 1)
@@ -177,13 +178,13 @@ func TestGrantsAreAttendedToDuringALook(t *testing.T) {
 
 // What a look found is not written beside a run of grants.
 func TestALookThatEndsWhileGrantsAreWritten(t *testing.T) {
-	d := newDesk(t)
+	d := newGrantsLoop(t)
 	one := false
 	d.looking = 5 * time.Minute
 	d.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
 		return reconcile.JudgeResult{Open: 1, Counts: messages.Counts{Adds: 1}}, nil
 	}
-	d.run = d.lending(func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
+	d.run = d.playGrantRuns(func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		if in.Scope.Kind == messages.ScopeFull {
 			return ended(in), nil
 		}
@@ -192,7 +193,7 @@ func TestALookThatEndsWhileGrantsAreWritten(t *testing.T) {
 	synced := d.updateAt(5*time.Minute, messages.SyncNow, messages.SyncNowInput{Person: "x"})
 	d.askAt(10*time.Minute-5*time.Second, "a", 1)
 	d.start(30 * time.Minute)
-	require.Len(t, d.lentRuns(), 1)
+	require.Len(t, d.grantRuns(), 1)
 	require.True(t, synced.over)
 	require.NoError(t, synced.err)
 	require.False(t, d.both, "two runs wrote at once")

@@ -20,8 +20,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// desk is an organization's loop with the activities that grants need. A run of grants writes for ten seconds.
-type desk struct {
+// grantsLoop is an organization's loop with the activities that grants need. A run of grants writes for ten seconds.
+type grantsLoop struct {
 	*loop
 	look                 bool          // rules ask for grants
 	open                 int           // changes that there are to write for whoever asks
@@ -38,12 +38,12 @@ type desk struct {
 	decided              []grants.DecideGrantInput
 	extended             []grants.ExtendGrantInput
 	refuses              error // a decision
-	codes                codeBook
+	codes                fakeCodes
 }
 
-func newDesk(t *testing.T) *desk {
+func newGrantsLoop(t *testing.T) *grantsLoop {
 	t.Helper()
-	d := &desk{open: 1}
+	d := &grantsLoop{open: 1}
 	d.loop = newLoop(t, func(l *loop) {
 		d.codes.register(l.env)
 		for name, play := range map[string]any{
@@ -54,7 +54,7 @@ func newDesk(t *testing.T) *desk {
 			l.env.RegisterActivityWithOptions(play, activity.RegisterOptions{Name: name})
 		}
 	})
-	d.run = d.lending(func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
+	d.run = d.playGrantRuns(func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		return ended(in), nil
 	})
 	d.env.OnActivity("RequestGrant", mock.Anything, mock.Anything).AfterFn(d.judge).Return(d.playRequest)
@@ -63,7 +63,7 @@ func newDesk(t *testing.T) *desk {
 	return d
 }
 
-func (d *desk) playAttended(_ context.Context, in reconcile.AttendInput) (int, error) {
+func (d *grantsLoop) playAttended(_ context.Context, in reconcile.AttendInput) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.told = append(d.told, in)
@@ -71,7 +71,7 @@ func (d *desk) playAttended(_ context.Context, in reconcile.AttendInput) (int, e
 }
 
 // judge is called when the judging of a request begins.
-func (d *desk) judge() time.Duration {
+func (d *grantsLoop) judge() time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.judged++
@@ -79,7 +79,7 @@ func (d *desk) judge() time.Duration {
 	return d.judging
 }
 
-func (d *desk) playRequest(_ context.Context, in grants.RequestGrantInput) (messages.GrantAnswer, error) {
+func (d *grantsLoop) playRequest(_ context.Context, in grants.RequestGrantInput) (messages.GrantAnswer, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.judged--
@@ -87,28 +87,28 @@ func (d *desk) playRequest(_ context.Context, in grants.RequestGrantInput) (mess
 	return messages.GrantAnswer{Message: "granted"}, nil
 }
 
-func (d *desk) playRevoke(_ context.Context, in grants.RevokeGrantInput) (messages.GrantAnswer, error) {
+func (d *grantsLoop) playRevoke(_ context.Context, in grants.RevokeGrantInput) (messages.GrantAnswer, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.revoked = append(d.revoked, in)
 	return messages.GrantAnswer{Message: "ended"}, nil
 }
 
-func (d *desk) playDecision(_ context.Context, in grants.DecideGrantInput) (messages.GrantAnswer, error) {
+func (d *grantsLoop) playDecision(_ context.Context, in grants.DecideGrantInput) (messages.GrantAnswer, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.decided = append(d.decided, in)
 	return messages.GrantAnswer{Message: "noted"}, d.refuses
 }
 
-func (d *desk) playExtend(_ context.Context, in grants.ExtendGrantInput) (messages.GrantAnswer, error) {
+func (d *grantsLoop) playExtend(_ context.Context, in grants.ExtendGrantInput) (messages.GrantAnswer, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.extended = append(d.extended, in)
 	return messages.GrantAnswer{Message: "prolonged"}, nil
 }
 
-func (d *desk) playAttend(_ context.Context, in reconcile.AttendInput) (reconcile.AttendResult, error) {
+func (d *grantsLoop) playAttend(_ context.Context, in reconcile.AttendInput) (reconcile.AttendResult, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.plans = append(d.plans, in)
@@ -117,8 +117,9 @@ func (d *desk) playAttend(_ context.Context, in reconcile.AttendInput) (reconcil
 		Counts: messages.Counts{Adds: d.open}}, nil
 }
 
-// lending plays runs of grants, and leaves the others to somebody else.
-func (d *desk) lending(others func(workflow.Context, messages.ReconcileInput) (messages.RunSummary, error)) func(
+// playGrantRuns plays runs of grants, and leaves the others to somebody else.
+func (d *grantsLoop) playGrantRuns(
+	others func(workflow.Context, messages.ReconcileInput) (messages.RunSummary, error)) func(
 	workflow.Context, messages.ReconcileInput) (messages.RunSummary, error) {
 	return func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		if in.Scope.Kind != messages.ScopeGrants {
@@ -132,15 +133,15 @@ func (d *desk) lending(others func(workflow.Context, messages.ReconcileInput) (m
 }
 
 // bulk notes when a run of another scope writes.
-func (d *desk) bulk(is *bool) func(bool) {
+func (d *grantsLoop) bulk(is *bool) func(bool) {
 	return func(now bool) {
 		*is = now
 		d.both = d.both || now && d.writing
 	}
 }
 
-// lentRuns are the runs of grants.
-func (d *desk) lentRuns() (all []messages.ReconcileInput) {
+// grantRuns are the runs of grants.
+func (d *grantsLoop) grantRuns() (all []messages.ReconcileInput) {
 	for _, in := range d.runs {
 		if in.Scope.Kind == messages.ScopeGrants {
 			all = append(all, in)
@@ -157,7 +158,7 @@ func asks(person string, turn int) messages.ReconcileGrantSignal {
 	}
 }
 
-func (d *desk) askAt(after time.Duration, person string, turn int) {
+func (d *grantsLoop) askAt(after time.Duration, person string, turn int) {
 	d.signalAt(after, messages.ReconcileGrant, asks(person, turn))
 }
 
@@ -170,13 +171,13 @@ func whom(asks []messages.ReconcileGrantSignal) (all []string) {
 
 // All who ask while a run of grants writes are served by the next one, together.
 func TestManyWhoAskAreOneRun(t *testing.T) {
-	d := newDesk(t)
+	d := newGrantsLoop(t)
 	d.askAt(time.Minute, "first", 1)
 	for i := range 150 {
 		d.askAt(time.Minute+time.Second+time.Duration(i)*time.Millisecond, fmt.Sprintf("p%03d", i), 1)
 	}
 	d.start(time.Hour)
-	runs := d.lentRuns()
+	runs := d.grantRuns()
 	require.Len(t, runs, 3)
 	require.Equal(t, []int{1, 100, 50}, []int{len(runs[0].Asks), len(runs[1].Asks), len(runs[2].Asks)})
 	seen := map[string]int{}
@@ -193,7 +194,7 @@ func TestManyWhoAskAreOneRun(t *testing.T) {
 
 // Whoever waits for a group does not wait until a role is seen.
 func TestRolesAreARunOfTheirOwn(t *testing.T) {
-	d := newDesk(t)
+	d := newGrantsLoop(t)
 	d.askAt(time.Minute, "first", 1)
 	for i, target := range []access.Entitlement{jira, access.OrgAdmin, jira, access.OrgAdmin} {
 		one := asks(fmt.Sprint(i), 1)
@@ -201,7 +202,7 @@ func TestRolesAreARunOfTheirOwn(t *testing.T) {
 		d.signalAt(time.Minute+time.Second, messages.ReconcileGrant, one)
 	}
 	d.start(time.Hour)
-	runs := d.lentRuns()
+	runs := d.grantRuns()
 	require.Len(t, runs, 3)
 	require.Equal(t, []string{"0 1", "2 1"}, whom(runs[1].Asks))
 	require.Equal(t, []string{"1 1", "3 1"}, whom(runs[2].Asks))
@@ -209,31 +210,31 @@ func TestRolesAreARunOfTheirOwn(t *testing.T) {
 
 // A later question of the same grant takes the place of an earlier one.
 func TestTheLastQuestionOfAGrantCounts(t *testing.T) {
-	d := newDesk(t)
+	d := newGrantsLoop(t)
 	d.askAt(time.Minute, "first", 1)
 	d.askAt(time.Minute+time.Second, "a", 1)
 	d.askAt(time.Minute+2*time.Second, "b", 1)
 	d.askAt(time.Minute+3*time.Second, "a", 2)
 	d.askAt(time.Minute+4*time.Second, "a", 3)
 	d.start(time.Hour)
-	require.Equal(t, []string{"a 3", "b 1"}, whom(d.lentRuns()[1].Asks))
-	require.Len(t, d.lentRuns(), 2)
+	require.Equal(t, []string{"a 3", "b 1"}, whom(d.grantRuns()[1].Asks))
+	require.Len(t, d.grantRuns(), 2)
 }
 
 // Where there is nothing to write, who asked is told without a run.
 func TestNothingToWriteIsAnsweredWithoutARun(t *testing.T) {
-	d := newDesk(t)
+	d := newGrantsLoop(t)
 	d.open = 0
 	d.askAt(time.Minute, "a", 7)
 	d.start(time.Hour)
-	require.Empty(t, d.lentRuns())
+	require.Empty(t, d.grantRuns())
 	require.Len(t, d.told, 1)
 	require.Equal(t, []string{"a 7"}, whom(d.told[0].Asks))
 }
 
 // In a run of grants removals go first, without a second look; who asked is told at the end.
 func TestARunOfGrants(t *testing.T) {
-	d := newDesk(t)
+	d := newGrantsLoop(t)
 	d.run = func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		if in.Scope.Kind == messages.ScopeFull {
 			return ended(in), nil
@@ -272,12 +273,12 @@ func TestQuestionsSurviveAFreshHistory(t *testing.T) {
 		Org: org, Policy: "p", Adopted: true, Settings: settings, NextFull: begin.Add(6 * time.Hour),
 		Pending: messages.Pending{Grants: []messages.ReconcileGrantSignal{asks("a", 1), asks("b", 4)}},
 	}
-	d := newDesk(t)
+	d := newGrantsLoop(t)
 	d.startWith(messages.OrgSyncInput{State: &carried}, time.Minute)
 	require.Equal(t, []time.Duration{0}, d.planned)
-	require.Equal(t, []string{"a 1", "b 4"}, whom(d.lentRuns()[0].Asks))
+	require.Equal(t, []string{"a 1", "b 4"}, whom(d.grantRuns()[0].Asks))
 
-	d = newDesk(t)
+	d = newGrantsLoop(t)
 	d.planning = 3 * time.Second
 	d.signalAt(time.Minute, messages.ForceContinueAsNew, nil)
 	for i := range 20 {
@@ -285,7 +286,7 @@ func TestQuestionsSurviveAFreshHistory(t *testing.T) {
 	}
 	state := d.renewed(messages.OrgSyncInput{Policy: json.RawMessage(`"first"`), By: "ana"})
 	var served []string
-	for _, in := range d.lentRuns() {
+	for _, in := range d.grantRuns() {
 		served = append(served, whom(in.Asks)...)
 	}
 	served = append(served, whom(state.Pending.Grants)...)
@@ -298,7 +299,7 @@ func TestQuestionsSurviveAFreshHistory(t *testing.T) {
 // A stream of requests, of which one or another is always being judged, does not keep a history from its end: what
 // comes then is handled by the next one.
 func TestAStreamOfRequestsDoesNotKeepAHistory(t *testing.T) {
-	d := newDesk(t)
+	d := newGrantsLoop(t)
 	d.judging = 3 * time.Second
 	d.signalAt(time.Minute, messages.ForceContinueAsNew, nil)
 	requests := 0
@@ -313,7 +314,7 @@ func TestAStreamOfRequestsDoesNotKeepAHistory(t *testing.T) {
 	require.Less(t, d.env.Now().Sub(begin), time.Minute+20*time.Second, "it ended in the middle of the stream")
 	require.NotEmpty(t, state.Kept)
 
-	next := newDesk(t)
+	next := newGrantsLoop(t)
 	next.env.SetStartTime(d.env.Now())
 	next.startWith(messages.OrgSyncInput{State: &state}, time.Minute)
 	var heard []string
@@ -327,7 +328,7 @@ func TestAStreamOfRequestsDoesNotKeepAHistory(t *testing.T) {
 
 // A flood of requests is judged fifty at a time: a workflow may have only so many activities under way.
 func TestAFloodOfRequestsIsJudgedInParts(t *testing.T) {
-	d := newDesk(t)
+	d := newGrantsLoop(t)
 	d.judging = time.Second
 	d.at(time.Minute, func() {
 		for i := range 450 {
@@ -349,7 +350,7 @@ func TestAFloodOfRequestsIsJudgedInParts(t *testing.T) {
 
 // While something takes too long, such as a request during an outage, the history goes on.
 func TestAHistoryDoesNotEndWhileARequestTakesLong(t *testing.T) {
-	d := newDesk(t)
+	d := newGrantsLoop(t)
 	d.judging = time.Minute
 	d.signalAt(time.Minute, messages.ForceContinueAsNew, nil)
 	for i := range 5 {
@@ -362,20 +363,20 @@ func TestAHistoryDoesNotEndWhileARequestTakesLong(t *testing.T) {
 	state := d.renewed(messages.OrgSyncInput{Policy: json.RawMessage(`"first"`), By: "ana"})
 	require.Empty(t, state.Kept)
 	require.Len(t, d.requested, 5)
-	require.Len(t, d.lentRuns(), 1)
+	require.Len(t, d.grantRuns(), 1)
 	require.Equal(t, 70*time.Second, d.planned[0], "who waits for a grant is served meanwhile")
 }
 
 // A run of grants that is being written when a policy comes is not stopped.
 func TestAPolicyDoesNotStopARunOfGrants(t *testing.T) {
-	d := newDesk(t)
+	d := newGrantsLoop(t)
 	d.askAt(10*time.Minute, "a", 1)
 	applied := d.updateAt(10*time.Minute+5*time.Second, messages.ApplyPolicy,
 		messages.PolicyInput{Policy: json.RawMessage(`"second"`), By: "bo"})
 	d.askAt(10*time.Minute+6*time.Second, "b", 1)
 	d.start(time.Hour)
 	require.NoError(t, applied.err)
-	require.Len(t, d.lentRuns(), 2)
-	require.Equal(t, `hash of "second"`, d.lentRuns()[1].Policy)
+	require.Len(t, d.grantRuns(), 2)
+	require.Equal(t, `hash of "second"`, d.grantRuns()[1].Policy)
 	require.Equal(t, `hash of "second"`, lastOf(d.runs).Policy)
 }

@@ -28,7 +28,7 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 		}); err != nil {
 		return err
 	}
-	h := kit.NewMessageHandlers(kit.Options{Org: s.Org, Refused: s.refusedWord})
+	h := kit.NewMessageHandlers(kit.Options{Org: s.Org, Refused: s.recordRefusal})
 	s.handlers, s.history = h, kit.NewRenewal(h, kit.Limits{Events: renewAt})
 	err := kit.FirstError(
 		kit.Handle(ctx, h, messages.ApplyPolicy, "take a policy into force", checkPolicyInput, s.applyPolicy),
@@ -74,8 +74,8 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 	return nil
 }
 
-// refusedWord keeps a signal that was not accepted for the status.
-func (s *orgSync) refusedWord(one messages.RefusedWord) {
+// recordRefusal keeps a signal that was not accepted for the status.
+func (s *orgSync) recordRefusal(one messages.RefusedMessage) {
 	s.Refused, s.wake = kit.KeepRefused(s.Refused, one), true
 }
 
@@ -87,11 +87,11 @@ func checkPolicyInput(in messages.PolicyInput) error {
 }
 
 func (s *orgSync) applyPolicy(ctx workflow.Context, in messages.PolicyInput) (messages.PolicyAnswer, error) {
-	if err := workflow.Await(ctx, func() bool { return !s.admitting }); err != nil {
+	if err := workflow.Await(ctx, func() bool { return !s.applyingPolicy }); err != nil {
 		return messages.PolicyAnswer{}, err
 	}
-	s.admitting = true
-	defer func() { s.admitting, s.wake = false, true }()
+	s.applyingPolicy = true
+	defer func() { s.applyingPolicy, s.wake = false, true }()
 	result, err := act.Admit(ctx, reconcile.AdmitInput{Org: s.Org, Policy: in.Policy, By: in.By})
 	if err != nil {
 		if s.Policy == "" && !temporal.IsCanceledError(err) {
@@ -291,10 +291,10 @@ func (s *orgSync) syncNow(ctx workflow.Context, in messages.SyncNowInput) (messa
 // outcomeOf waits for a job's end.
 func (s *orgSync) outcomeOf(ctx workflow.Context, key int) (messages.RunSummary, error) {
 	var result outcome
-	if err := workflow.Await(ctx, func() (ok bool) { result, ok = s.done[key]; return ok }); err != nil {
+	if err := workflow.Await(ctx, func() (ok bool) { result, ok = s.outcomes[key]; return ok }); err != nil {
 		return messages.RunSummary{}, err
 	}
-	delete(s.done, key)
+	delete(s.outcomes, key)
 	return result.run, result.err
 }
 
@@ -321,8 +321,9 @@ func (s *orgSync) pause(ctx workflow.Context, in messages.PauseInput) (messages.
 	}
 	in.By, in.Reason = kit.Bounded(in.By), kit.Bounded(in.Reason)
 	s.Paused, s.wake = &in, true
-	for i := s.askedFor(); i >= 0; i = s.askedFor() { // who waits for one person's sync is not left waiting for days
-		s.done[s.takeJob(i).Key] = outcome{
+	// Nobody is left waiting for one person's sync as long as the pause lasts.
+	for i := s.nextPeopleJob(); i >= 0; i = s.nextPeopleJob() {
+		s.outcomes[s.takeJob(i).Key] = outcome{
 			err: kit.Refuse("the organization was paused by %s before this was looked at; ask again after resume",
 				in.By)}
 	}

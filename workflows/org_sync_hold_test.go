@@ -218,7 +218,7 @@ func TestADecidedHoldDoesNotComeBack(t *testing.T) {
 	for _, decision := range []string{messages.RejectPlan, messages.ApprovePlan} {
 		t.Run(decision+" while touched people are verified", func(t *testing.T) {
 			l := newLoop(t)
-			l.events = []event{touched(time.Minute, "c1", "x")}
+			l.events = []watchEvent{touched(time.Minute, "c1", "x")}
 			hold := &messages.Hold{Plan: held, Run: "held-run", Removals: 1, People: 1}
 			l.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
 				return reconcile.JudgeResult{Open: 1, Hold: hold,

@@ -35,7 +35,7 @@ func TestPauseClosesTheGateAndResumeOpensIt(t *testing.T) {
 func TestPauseStopsTheScheduleAndResumeVerifies(t *testing.T) {
 	l := newLoop(t)
 	l.signalAt(time.Minute, messages.Pause, typed(`{"by":"ana"}`))
-	l.events = []event{touched(2*time.Minute, "c1", "x")}
+	l.events = []watchEvent{touched(2*time.Minute, "c1", "x")}
 	l.at(29*time.Hour, func() {
 		require.Len(t, l.runs, 1)
 		require.Empty(t, l.examines, "nobody is looked at while paused")

@@ -227,7 +227,7 @@ func TestTheStatusHasWhatIsNoticedNow(t *testing.T) {
 			Findings: []string{"name-changed carol@acme.example: …", "rules-fight group:vault: …"}, Reported: 2,
 		}, nil
 	}
-	l.events = []event{touched(20*time.Minute, "c7", "x")}
+	l.events = []watchEvent{touched(20*time.Minute, "c7", "x")}
 	l.at(time.Minute, func() {
 		require.Equal(t, []string{"eligible-group-unknown it-ops: …"}, l.status().Findings)
 		require.Equal(t, 2, l.status().Reported)
@@ -327,7 +327,7 @@ func TestAPolicyThatAsksForConsentSaysSo(t *testing.T) {
 	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) { return inForce(in, false), nil }
 	applied := l.updateAt(time.Minute, messages.ApplyPolicy,
 		messages.PolicyInput{Policy: json.RawMessage(`"other"`), By: "bo"})
-	l.events = []event{{after: 2 * time.Minute,
+	l.events = []watchEvent{{after: 2 * time.Minute,
 		result: reconcile.WatchResult{Mode: "events", Cursor: "c1", People: []string{"x"}}}}
 	l.start(time.Hour)
 	contains(t, applied.message(t), "held until you approve it")

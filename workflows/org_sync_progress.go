@@ -11,7 +11,7 @@ import (
 // receiveFromRuns takes what the organization's own runs say.
 func (s *orgSync) receiveFromRuns(ctx workflow.Context) {
 	kit.ReceiveEach(ctx, s.handlers, messages.WritesPaused, func(in messages.WritesPausedSignal) error {
-		return kit.FirstError(checkRunID(in.Run), s.checkSaidBy(ctx, in.Run, in.Execution), s.checkTurn(in.Turn))
+		return kit.FirstError(checkRunID(in.Run), s.checkSender(ctx, in.Run, in.Execution), s.checkTurn(in.Turn))
 	}, func(_ workflow.Context, in messages.WritesPausedSignal) {
 		for _, r := range []*childRun{s.urgent, s.full} {
 			if r != nil && r.run == in.Run {
@@ -23,13 +23,13 @@ func (s *orgSync) receiveFromRuns(ctx workflow.Context) {
 		}
 	})
 	kit.ReceiveEach(ctx, s.handlers, messages.RunProgress, func(in messages.ProgressSignal) error {
-		return kit.FirstError(checkProgress(in), s.checkSaidBy(ctx, in.Run.Run, in.Execution))
-	}, s.takeProgress)
+		return kit.FirstError(checkProgress(in), s.checkSender(ctx, in.Run.Run, in.Execution))
+	}, s.recordProgress)
 }
 
-// checkSaidBy refuses what somebody else says in the name of a run that is under way. What is said of a run that is
+// checkSender refuses what somebody else says in the name of a run that is under way. What is said of a run that is
 // over changes nothing.
-func (s *orgSync) checkSaidBy(ctx workflow.Context, run, execution string) error {
+func (s *orgSync) checkSender(ctx workflow.Context, run, execution string) error {
 	for _, r := range s.underWay() {
 		if r == nil || r.run != run {
 			continue
@@ -46,7 +46,7 @@ func (s *orgSync) checkSaidBy(ctx workflow.Context, run, execution string) error
 
 // checkTurn refuses the answer to a gate that was never turned.
 func (s *orgSync) checkTurn(turn int) error {
-	if s.namesExecutions && turn > s.turn {
+	if s.namesExecutions && turn > s.gateTurn {
 		return kit.Refuse("turn is %d: no gate was turned so often", turn)
 	}
 	return nil
@@ -69,9 +69,9 @@ func checkProgress(in messages.ProgressSignal) error {
 		kit.Bounded(in.Run.State))
 }
 
-// takeProgress takes from what a run says how far it is. Anybody who may signal could say it, so what is held and what
-// is consented to is taken from the ledger.
-func (s *orgSync) takeProgress(ctx workflow.Context, in messages.ProgressSignal) {
+// recordProgress takes from what a run says how far it is. Anybody who may signal could say it, so what is held and
+// what is consented to is taken from the ledger.
+func (s *orgSync) recordProgress(ctx workflow.Context, in messages.ProgressSignal) {
 	if l := s.grants; l != nil && l.run == in.Run.Run && in.Run.State == messages.RunVerifying {
 		s.grantsWritten(ctx, l)
 	}
@@ -86,7 +86,7 @@ func (s *orgSync) takeProgress(ctx workflow.Context, in messages.ProgressSignal)
 		return
 	}
 	if workflow.GetVersion(ctx, "hold-from-ledger", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
-		s.takeHoldAsSaid(in)
+		s.takeHoldFromSignal(in)
 		in.Run.Hold = nil
 		s.Running, s.wake = &in.Run, true
 		return
@@ -102,8 +102,8 @@ func (s *orgSync) takeProgress(ctx workflow.Context, in messages.ProgressSignal)
 	s.wake = true
 }
 
-// takeHoldAsSaid is for histories from before the hold was looked up.
-func (s *orgSync) takeHoldAsSaid(in messages.ProgressSignal) {
+// takeHoldFromSignal is for histories from before the hold was looked up.
+func (s *orgSync) takeHoldFromSignal(in messages.ProgressSignal) {
 	// a few people's run spoke since
 	older := in.Run.Hold != nil && s.Hold != nil && in.Run.Hold.Opened.Before(s.Hold.Opened)
 	if in.Judged && !in.Run.DryRun {
@@ -117,7 +117,7 @@ func (s *orgSync) takeHoldAsSaid(in messages.ProgressSignal) {
 // lookUpHold takes what is held, and whether the first plan is consented to, from the ledger, once the guard has
 // spoken. What changes meanwhile, such as a decision, is in the ledger too: then it is looked up again.
 func (s *orgSync) lookUpHold(ctx workflow.Context, b *childRun) {
-	b.judged++
+	b.verdicts++
 	if b.lookingUp {
 		return
 	}
@@ -126,7 +126,7 @@ func (s *orgSync) lookUpHold(ctx workflow.Context, b *childRun) {
 	workflow.GoNamed(ctx, "look up the hold", func(ctx workflow.Context) {
 		defer func() { b.lookingUp, s.wake = false, true; end() }()
 		for policy := s.Policy; ; {
-			before, judged := s.Hold, b.judged
+			before, judged := s.Hold, b.verdicts
 			found, err := act.Standing(ctx, s.Org, b.run)
 			switch {
 			case err != nil:
@@ -135,7 +135,7 @@ func (s *orgSync) lookUpHold(ctx workflow.Context, b *childRun) {
 				return
 			case s.Policy != policy:
 				return
-			case s.Hold == before && b.judged == judged:
+			case s.Hold == before && b.verdicts == judged:
 				s.Hold, s.Adopted = found.Hold, s.Adopted || found.Adopted
 				if s.Running != nil && s.Running.Run == b.run {
 					now := *s.Running

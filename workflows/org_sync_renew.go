@@ -67,11 +67,11 @@ func (s *orgSync) blocksRenewal(ctx workflow.Context) bool {
 func (s *orgSync) stopForRenewal(ctx workflow.Context) {
 	s.renewal.stopped = true
 	const why = "the history had to be renewed"
-	if s.full.scope == messages.ScopeFull && (!s.renewal.jobs || !s.full.asked) {
+	if s.full.scope == messages.ScopeFull && (!s.renewal.jobs || !s.full.requested) {
 		s.stopFull(ctx, why)
 		return
 	}
-	s.full.goesOn = true
+	s.full.continued = true
 	s.stop(ctx, why, s.full)
 }
 
@@ -87,7 +87,7 @@ func remainingJob(job messages.Job, run messages.RunSummary) messages.Job {
 
 // waitsForRenewal reports whether no run is begun in the background just now, since the history is about to end.
 func (s *orgSync) waitsForRenewal(ctx workflow.Context) bool {
-	return s.renewal.bySize && s.ending && s.mustRenew(ctx) && !s.anybodyWaits()
+	return s.renewal.bySize && s.ending && s.mustRenew(ctx) && !s.hasWaitingCaller()
 }
 
 // resumeWatch starts the watch again where the renewal that it ended for is held up: nobody is left unwatched for it.
@@ -112,8 +112,8 @@ func (s *orgSync) renewalDue(ctx workflow.Context) (due time.Time, why string) {
 	return due, why
 }
 
-// noteStuck shows what keeps the history from its renewal, once it is so long that Temporal will end it.
-func (s *orgSync) noteStuck(ctx workflow.Context) {
+// recordStuck shows what keeps the history from its renewal, once it is so long that Temporal will end it.
+func (s *orgSync) recordStuck(ctx workflow.Context) {
 	info := workflow.GetInfo(ctx)
 	length, size := info.GetCurrentHistoryLength(), info.GetCurrentHistorySize()
 	if length < stuckAt && !(s.renewal.bySize && size >= stuckSize) {
@@ -128,9 +128,9 @@ func (s *orgSync) noteStuck(ctx workflow.Context) {
 		{"a run in the background", s.full != nil},
 		{"a run of a few people", s.urgent != nil || s.verifying > 0},
 		{"a run of grants", s.runningGrants},
-		{"a policy being checked", s.admitting},
+		{"a policy being checked", s.applyingPolicy},
 		{"runs being ended", s.stoppingRuns > 0},
-		{"somebody waiting for an answer", s.anybodyWaits() || !workflow.AllHandlersFinished(ctx)},
+		{"somebody waiting for an answer", s.hasWaitingCaller() || !workflow.AllHandlersFinished(ctx)},
 		{"signals being handled", s.handlers.Pending(ctx)},
 	} {
 		if one.is {
@@ -142,8 +142,8 @@ func (s *orgSync) noteStuck(ctx workflow.Context) {
 		cmp.Or(strings.Join(waits, ", "), "nothing that it knows"))
 }
 
-// anybodyWaits reports whether somebody waits for a job.
-func (s *orgSync) anybodyWaits() bool {
+// hasWaitingCaller reports whether somebody waits for a job.
+func (s *orgSync) hasWaitingCaller() bool {
 	for _, job := range s.Pending.Jobs {
 		if job.Key > 0 {
 			return true
@@ -152,9 +152,9 @@ func (s *orgSync) anybodyWaits() bool {
 	return false
 }
 
-// stateToCarry is the state as the next history gets it: what Temporal can carry. What is left out comes again by
+// carriedState is the state as the next history gets it: what Temporal can carry. What is left out comes again by
 // itself, is looked at with everybody, or is told.
-func (s *orgSync) stateToCarry(ctx workflow.Context) messages.OrgSyncState {
+func (s *orgSync) carriedState(ctx workflow.Context) messages.OrgSyncState {
 	state := s.OrgSyncState
 	for _, less := range []func() bool{
 		func() bool {
@@ -172,7 +172,7 @@ func (s *orgSync) stateToCarry(ctx workflow.Context) messages.OrgSyncState {
 			if last < 0 {
 				return true
 			}
-			state.Refused = kit.KeepRefused(state.Refused, messages.RefusedWord{
+			state.Refused = kit.KeepRefused(state.Refused, messages.RefusedMessage{
 				At: workflow.Now(ctx), Name: state.Kept[last].Name, Size: len(state.Kept[last].Body),
 				Why: "too much waited for the next history: send it again",
 			})

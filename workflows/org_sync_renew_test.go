@@ -31,7 +31,7 @@ func (l *loop) renewed(in messages.OrgSyncInput) messages.OrgSyncState {
 func TestAFreshHistoryCarriesTheState(t *testing.T) {
 	l := newLoop(t)
 	l.run = holding(held)
-	l.events = []event{touched(time.Minute, "c7")}
+	l.events = []watchEvent{touched(time.Minute, "c7")}
 	l.signalAt(2*time.Minute, messages.Resume, typed(`{}`)) // refused
 	l.at(3*time.Minute, func() { l.env.SetContinueAsNewSuggested(true) })
 	state := l.renewed(messages.OrgSyncInput{Policy: []byte(`"first"`), By: "ana"})

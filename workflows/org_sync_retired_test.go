@@ -23,7 +23,7 @@ func TestOrgSyncRestsWhileItIsRetired(t *testing.T) {
 			l.signalAt(10*time.Minute, messages.SyncNow, messages.SyncNowInput{By: "worker --retire"})
 		},
 		"found by its watch": func(l *loop) {
-			l.events = []event{{after: time.Minute},
+			l.events = []watchEvent{{after: time.Minute},
 				{after: 10 * time.Minute, err: fatal(session.ErrRetired, "organization acme was retired")}}
 		},
 	} {

@@ -10,11 +10,11 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// keepTime serves what time means to the organization, for the life of the run: whom a rule names is told that it
+// serveRuleClock serves what time means to the organization, for the life of the run: whom a rule names is told that it
 // holds, and who is due by a rule or by the end of a review's ruling, or everybody when a rule comes into force or goes
 // out of it, is looked at then. It asks after every look, since that is when rules begin to hold and rulings to count,
 // and sleeps until something is due.
-func (s *orgSync) keepTime(ctx workflow.Context) {
+func (s *orgSync) serveRuleClock(ctx workflow.Context) {
 	// Before, only policies whose rules know time were asked about it, and the end of a ruling was seen by the next
 	// verification.
 	if s.alwaysClocked = workflow.GetVersion(ctx, "rulings-end-on-time", workflow.DefaultVersion,
@@ -24,29 +24,29 @@ func (s *orgSync) keepTime(ctx workflow.Context) {
 	workflow.GoNamed(ctx, "rules", func(ctx workflow.Context) {
 		for ctx.Err() == nil {
 			due := func() bool {
-				return s.timed() && s.Policy != "" && s.Paused == nil && !s.retired() && !s.ending && !s.admitting &&
-					(s.ruleWake || s.ruleDue(ctx))
+				return s.usesRuleClock() && s.Policy != "" && s.Paused == nil && !s.retired() && !s.ending &&
+					!s.applyingPolicy && (s.ruleWake || s.ruleDue(ctx))
 			}
-			if workflow.Await(ctx, func() bool { return due() || s.sleeps() }) != nil {
+			if workflow.Await(ctx, func() bool { return due() || s.waitsForRuleClock() }) != nil {
 				return
 			}
 			if !due() {
 				next := s.Rules.Next
 				kit.AwaitUntil(ctx, next, "the time of a rule or of a review's verdict",
-					func() bool { return due() || !s.sleeps() || !s.Rules.Next.Equal(next) })
+					func() bool { return due() || !s.waitsForRuleClock() || !s.Rules.Next.Equal(next) })
 				continue
 			}
-			s.askTheClock(ctx)
+			s.askRuleClock(ctx)
 		}
 	})
 }
 
-// timed reports whether the clock is to be asked at all.
-func (s *orgSync) timed() bool { return s.alwaysClocked || s.Settings.Clocked }
+// usesRuleClock reports whether the clock is to be asked at all.
+func (s *orgSync) usesRuleClock() bool { return s.alwaysClocked || s.Settings.Clocked }
 
-// sleeps reports whether nothing is due before an instant that is known.
-func (s *orgSync) sleeps() bool {
-	return s.timed() && s.Policy != "" && s.Paused == nil && !s.retired() && !s.ending && !s.ruleWake &&
+// waitsForRuleClock reports whether nothing is due before an instant that is known.
+func (s *orgSync) waitsForRuleClock() bool {
+	return s.usesRuleClock() && s.Policy != "" && s.Paused == nil && !s.retired() && !s.ending && !s.ruleWake &&
 		!s.Rules.Next.IsZero()
 }
 
@@ -54,10 +54,10 @@ func (s *orgSync) ruleDue(ctx workflow.Context) bool {
 	return !s.Rules.Next.IsZero() && !workflow.Now(ctx).Before(s.Rules.Next)
 }
 
-// askTheClock asks once, and has looked at whom that names.
-func (s *orgSync) askTheClock(ctx workflow.Context) {
-	s.ruleWake, s.askingClock = false, true
-	defer func() { s.askingClock, s.wake = false, true }()
+// askRuleClock asks once, and has looked at whom that names.
+func (s *orgSync) askRuleClock(ctx workflow.Context) {
+	s.ruleWake, s.askingRuleClock = false, true
+	defer func() { s.askingRuleClock, s.wake = false, true }()
 	policy := s.Policy
 	result, err := act.RuleTime(ctx, reconcile.RuleTimeInput{Org: s.Org, Policy: policy, Since: s.Rules.Asked})
 	now := workflow.Now(ctx)

@@ -15,8 +15,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// clocked is a loop whose policy has rules for which time matters; say is what time means to them.
-type clocked struct {
+// clockedLoop is a loop whose policy has rules for which time matters; say is what time means to them.
+type clockedLoop struct {
 	*loop
 	say       func(reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error)
 	asked     []time.Time // when
@@ -25,9 +25,9 @@ type clocked struct {
 	scheduled bool
 }
 
-func newClocked(t *testing.T) *clocked {
+func newClockedLoop(t *testing.T) *clockedLoop {
 	t.Helper()
-	c := &clocked{}
+	c := &clockedLoop{}
 	c.say = func(reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
 		return reconcile.RuleTimeResult{}, nil
 	}
@@ -57,7 +57,7 @@ func newClocked(t *testing.T) *clocked {
 
 // A rule that comes into force, or goes out of it, has everybody looked at by a timer of the loop's own.
 func TestARulesTimeHasEverybodyLookedAt(t *testing.T) {
-	c := newClocked(t)
+	c := newClockedLoop(t)
 	edge := begin.Add(90 * time.Minute)
 	c.say = func(in reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
 		if c.env.Now().Before(edge) {
@@ -81,7 +81,7 @@ func TestARulesTimeHasEverybodyLookedAt(t *testing.T) {
 
 // Whose waiting or grace is over is looked at, without everybody else.
 func TestWhoIsDueIsLookedAt(t *testing.T) {
-	c := newClocked(t)
+	c := newClockedLoop(t)
 	due := begin.Add(time.Hour)
 	c.say = func(in reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
 		switch {
@@ -100,7 +100,7 @@ func TestWhoIsDueIsLookedAt(t *testing.T) {
 
 // While paused nobody is told anything and no rule's time comes; after it, what was missed is asked for.
 func TestAPauseStopsTheRulesClock(t *testing.T) {
-	c := newClocked(t)
+	c := newClockedLoop(t)
 	due := begin.Add(time.Hour)
 	c.say = func(reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
 		if c.env.Now().Before(due) {
@@ -119,7 +119,7 @@ func TestAPauseStopsTheRulesClock(t *testing.T) {
 
 // What cannot be asked is asked again, and does not keep the loop from its other work.
 func TestTheRulesClockIsPatient(t *testing.T) {
-	c := newClocked(t)
+	c := newClockedLoop(t)
 	fails := 2 // after the policy came, and after the first run
 	c.say = func(reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
 		if fails > 0 {
@@ -137,7 +137,7 @@ func TestTheRulesClockIsPatient(t *testing.T) {
 
 // Under a policy whose rules know no time, what a review decided for a while ends on time all the same.
 func TestOrgSyncLooksWhenARulingEnds(t *testing.T) {
-	c := newClocked(t)
+	c := newClockedLoop(t)
 	c.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) { return inForce(in, true), nil }
 	var end time.Time
 	c.say = func(in reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
@@ -169,7 +169,7 @@ func TestOrgSyncLooksWhenARulingEnds(t *testing.T) {
 
 // The schedule of the governance report follows the policy.
 func TestSchedulesFollowThePolicy(t *testing.T) {
-	c := newClocked(t)
+	c := newClockedLoop(t)
 	c.scheduled = true
 	c.at(time.Hour, func() {
 		c.scheduled = false

@@ -26,11 +26,11 @@ type childRun struct {
 	cancel     workflow.CancelFunc
 	future     workflow.ChildWorkflowFuture
 	turn       int  // of its gate: what it answered last
-	judged     int  // how often it was said that the guard has spoken
+	verdicts   int  // how often it was said that the guard has spoken
 	lookingUp  bool // what it holds is just being looked up
 	over       bool
-	asked      bool // somebody asked for it
-	goesOn     bool // it was stopped, and the next history does the rest
+	requested  bool // somebody asked for it
+	continued  bool // it was stopped, and the next history does the rest
 }
 
 // newID is the instant, which no other run or request of the organization has.
@@ -114,7 +114,7 @@ func (s *orgSync) startFull(ctx workflow.Context) {
 
 func (s *orgSync) runInBackground(ctx workflow.Context, in messages.ReconcileInput, job *messages.Job) {
 	b := s.reconcile(ctx, in, act.DescribeScope(in.Scope))
-	b.asked = job != nil
+	b.requested = job != nil
 	s.full = b
 	s.Running = &messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By,
 		State: messages.RunReading, Started: workflow.Now(ctx), DryRun: in.DryRun}
@@ -123,21 +123,21 @@ func (s *orgSync) runInBackground(ctx workflow.Context, in messages.ReconcileInp
 		err := b.future.Get(ctx, &sum)
 		_ = workflow.Await(ctx, func() bool { return !b.lookingUp }) // its hold is known before its end is
 		b.over, s.full, s.Running = true, nil, nil
-		s.finished(ctx, sum, err)
-		if job != nil && b.goesOn && err == nil && sum.State == messages.RunStopped && sum.Problem == nil {
+		s.recordRun(ctx, sum, err)
+		if job != nil && b.continued && err == nil && sum.State == messages.RunStopped && sum.Problem == nil {
 			s.Pending.Jobs = append([]messages.Job{remainingJob(*job, sum)}, s.Pending.Jobs...)
 		}
 		if job != nil && job.Scope.Kind == messages.ScopeHold && (err != nil || sum.Problem != nil) {
 			s.Pending.Jobs = append(s.Pending.Jobs, *job) // what was approved stays approved
 		} else if job != nil && job.Key > 0 {
-			s.done[job.Key] = outcome{sum, err}
+			s.outcomes[job.Key] = outcome{sum, err}
 		}
 		s.wake = true
 	})
 }
 
-// finished takes a run's end into the state. Whose hold is open was said when the run was judged.
-func (s *orgSync) finished(ctx workflow.Context, sum messages.RunSummary, err error) {
+// recordRun takes a run's end into the state. Whose hold is open was said when the run was judged.
+func (s *orgSync) recordRun(ctx workflow.Context, sum messages.RunSummary, err error) {
 	if err != nil {
 		var cancelled *temporal.CanceledError
 		if errors.As(err, &cancelled) {
@@ -179,9 +179,9 @@ type look struct {
 	after []string // runs whose people are decided again
 }
 
-// lookAtAskedFor looks at whom somebody asked for.
-func (s *orgSync) lookAtAskedFor(ctx workflow.Context) {
-	job := s.takeJob(s.askedFor())
+// startPeopleJob looks at whom somebody asked for.
+func (s *orgSync) startPeopleJob(ctx workflow.Context) {
+	job := s.takeJob(s.nextPeopleJob())
 	in := s.newRun(ctx)
 	in.Scope, in.By, in.Trigger, in.DryRun = job.Scope, job.By, job.Note, in.DryRun || job.Dry
 	s.lookAtFew(ctx, in, look{key: job.Key})
@@ -200,15 +200,15 @@ func (s *orgSync) lookAtTouched(ctx workflow.Context) {
 	settling, looked := s.lookAtFew(ctx, in, look{fresh: p.Fresh})
 	others := slices.DeleteFunc(p.People, func(id string) bool { return slices.Contains(settling, id) })
 	if looked && (len(others)+len(p.Groups) > 0 || p.Fresh) {
-		s.lookAgainLater(messages.Settling{
+		s.scheduleSecondLook(messages.SecondLook{
 			People: others, Groups: p.Groups, Fresh: p.Fresh,
 			Due: workflow.Now(ctx).Add(max(s.Settings.Settle.Std(), readLag)), First: in.Run,
 		})
 	}
 }
 
-// lookAgainLater has somebody looked at again. When that becomes many, everybody is looked at instead.
-func (s *orgSync) lookAgainLater(again messages.Settling) {
+// scheduleSecondLook has somebody looked at again. When that becomes many, everybody is looked at instead.
+func (s *orgSync) scheduleSecondLook(again messages.SecondLook) {
 	many := len(again.People)
 	for _, waiting := range s.Pending.Settling {
 		many += len(waiting.People)
@@ -223,12 +223,12 @@ func (s *orgSync) lookAgainLater(again messages.Settling) {
 // readLag is how long Atlassian's reads may lag behind its events: whom an event names is looked at once more after it.
 const readLag = 5 * time.Second
 
-// lookAgain looks a second time at people who seemed to lose something, and takes what the second look takes too. All
-// who are due are one look, so that a stream of changes does not queue up; but whom somebody waits for is looked at
+// takeSecondLook looks a second time at people who seemed to lose something, and takes what the second look takes too.
+// All who are due are one look, so that a stream of changes does not queue up; but whom somebody waits for is looked at
 // alone.
-func (s *orgSync) lookAgain(ctx workflow.Context) {
+func (s *orgSync) takeSecondLook(ctx workflow.Context) {
 	for isDue(ctx, s.Pending.Later) {
-		s.Pending.Settling = append([]messages.Settling{s.Pending.Later[0]}, s.Pending.Settling...)
+		s.Pending.Settling = append([]messages.SecondLook{s.Pending.Later[0]}, s.Pending.Settling...)
 		s.Pending.Later = s.Pending.Later[1:]
 	}
 	again := s.Pending.Settling[0]
@@ -236,7 +236,7 @@ func (s *orgSync) lookAgain(ctx workflow.Context) {
 	how := look{fresh: again.Fresh, first: again.First, key: again.Key}
 	round, since := again.Round, again.Since
 	if again.Key == 0 {
-		var later []messages.Settling
+		var later []messages.SecondLook
 		for _, waiting := range s.Pending.Settling {
 			if waiting.Key != 0 || workflow.Now(ctx).Before(waiting.Due) {
 				later = append(later, waiting)
@@ -285,22 +285,22 @@ func (s *orgSync) lookAtFew(ctx workflow.Context, in messages.ReconcileInput, ho
 	})
 	if err != nil {
 		s.clearRunning(in.Run)
-		s.failedLook(ctx, how, err)
+		s.recordFailedLook(ctx, how, err)
 		return nil, false
 	}
-	s.takeVerdict(ctx, in, verdict)
+	s.recordVerdict(ctx, in, verdict)
 	sum.Plan, sum.Counts, sum.Hold, sum.Findings, sum.Reported = verdict.Plan, verdict.Counts, verdict.Hold,
 		verdict.Findings, verdict.Reported
 	waits := len(verdict.Settling) > 0 && how.key > 0
 	if len(verdict.Settling) > 0 {
-		s.lookAgainLater(messages.Settling{
+		s.scheduleSecondLook(messages.SecondLook{
 			People: verdict.Settling, Due: workflow.Now(ctx).Add(s.Settings.Settle.Std()), First: in.Run, By: in.By,
 			Key: how.key, Round: in.Round, Since: in.Since,
 		})
 	}
 	if verdict.Quiet() {
 		s.clearRunning(in.Run)
-		s.answer(how.key, waits, sum, nil)
+		s.answerJob(how.key, waits, sum, nil)
 		return verdict.Settling, true
 	}
 	now.State, now.Counts = messages.RunApplying, sum.Counts
@@ -316,8 +316,8 @@ func (s *orgSync) lookAtFew(ctx workflow.Context, in messages.ReconcileInput, ho
 	return verdict.Settling, true
 }
 
-// takeVerdict takes in what the guard says of a few people.
-func (s *orgSync) takeVerdict(ctx workflow.Context, in messages.ReconcileInput, verdict reconcile.JudgeResult) {
+// recordVerdict takes in what the guard says of a few people.
+func (s *orgSync) recordVerdict(ctx workflow.Context, in messages.ReconcileInput, verdict reconcile.JudgeResult) {
 	s.ruleWake = true
 	s.tellOutOfBand(ctx, verdict.Regiven)
 	s.reportCircles(verdict.Circles)
@@ -352,8 +352,8 @@ func (s *orgSync) writeFew(ctx workflow.Context, in messages.ReconcileInput, key
 		run.over = true
 		s.clearRunning(in.Run)
 		s.verifying--
-		s.finished(ctx, end, err)
-		s.answer(key, waits, end, err)
+		s.recordRun(ctx, end, err)
+		s.answerJob(key, waits, end, err)
 		s.urgentWritten(ctx, run)
 	})
 	_ = workflow.Await(ctx, func() bool { return s.urgent != run || s.Paused != nil })
@@ -368,7 +368,7 @@ func (s *orgSync) dropLook(ctx workflow.Context, in messages.ReconcileInput, sum
 		s.log.Warn("a look that was dropped is not closed in the ledger", "run", in.Run, "error", err)
 	}
 	s.clearRunning(in.Run)
-	s.answer(how.key, false, sum, kit.Refuse(
+	s.answerJob(how.key, false, sum, kit.Refuse(
 		"nothing was written: the organization was paused, or another policy came, while this was looked at; ask again after it"))
 	s.requestFull("a look was dropped", "")
 	s.openGate(ctx)
@@ -396,23 +396,23 @@ func (s *orgSync) urgentWritten(ctx workflow.Context, r *childRun) {
 	s.wake = true
 }
 
-// answer tells who asked for a sync what came of it, unless a second look is still to come.
-func (s *orgSync) answer(key int, waits bool, sum messages.RunSummary, err error) {
+// answerJob tells who asked for a sync what came of it, unless a second look is still to come.
+func (s *orgSync) answerJob(key int, waits bool, sum messages.RunSummary, err error) {
 	switch {
 	case key == 0:
 	case waits && err == nil:
-		s.parts[key] += sum.Counts.Done
+		s.partialChanges[key] += sum.Counts.Done
 	default:
-		sum.Counts.Done += s.parts[key]
-		delete(s.parts, key)
-		s.done[key] = outcome{sum, err}
+		sum.Counts.Done += s.partialChanges[key]
+		delete(s.partialChanges, key)
+		s.outcomes[key] = outcome{sum, err}
 	}
 	s.wake = true
 }
 
-// failedLook has everybody looked at when a look at a few failed, and tells who asked.
-func (s *orgSync) failedLook(ctx workflow.Context, how look, err error) {
-	s.answer(how.key, false, messages.RunSummary{}, err)
+// recordFailedLook has everybody looked at when a look at a few failed, and tells who asked.
+func (s *orgSync) recordFailedLook(ctx workflow.Context, how look, err error) {
+	s.answerJob(how.key, false, messages.RunSummary{}, err)
 	if how.key > 0 && kit.KindOf(err) == session.ErrUnknown {
 		return // a mistake of the asker, not of the organization
 	}
@@ -432,8 +432,8 @@ func (s *orgSync) pauseFull(ctx workflow.Context) {
 func (s *orgSync) pauseWrites(ctx workflow.Context, why string, runs ...*childRun) {
 	for _, r := range runs {
 		if r != nil {
-			s.turn++
-			turn := s.turn
+			s.gateTurn++
+			turn := s.gateTurn
 			s.signal(ctx, r, messages.GateSignal{Closed: true, Why: why, Turn: turn})
 			_ = workflow.Await(ctx, func() bool { return r.over || r.turn >= turn })
 		}
@@ -455,8 +455,8 @@ func (s *orgSync) pauseFullAfterGrants(ctx workflow.Context) {
 func (s *orgSync) closeGates(ctx workflow.Context, why string) {
 	for _, r := range []*childRun{s.urgent, s.full} {
 		if r != nil {
-			s.turn++
-			s.signal(ctx, r, messages.GateSignal{Closed: true, Why: why, Turn: s.turn})
+			s.gateTurn++
+			s.signal(ctx, r, messages.GateSignal{Closed: true, Why: why, Turn: s.gateTurn})
 		}
 	}
 }
@@ -467,8 +467,8 @@ func (s *orgSync) openGate(ctx workflow.Context) {
 		if s.Running != nil && s.Running.Run == r.run && s.Running.State == messages.RunWaiting {
 			s.Running.State = messages.RunApplying
 		}
-		s.turn++
-		s.signal(ctx, r, messages.GateSignal{Turn: s.turn})
+		s.gateTurn++
+		s.signal(ctx, r, messages.GateSignal{Turn: s.gateTurn})
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 // show keeps the Web UI true: search attributes when the state changed, current details always.
 func (s *orgSync) show(ctx workflow.Context) {
-	s.noteStuck(ctx)
+	s.recordStuck(ctx)
 	s.State = s.state()
 	workflow.SetCurrentDetails(ctx, s.details())
 	if s.State == s.shown {
@@ -94,7 +94,7 @@ func (s *orgSync) details() string {
 		page.Line("### Last full verification\n\n%s\n", runInWords(*s.LastFull))
 	}
 	s.describeNoticed(&page)
-	pageOfRefused(&page, s.Refused)
+	describeRefused(&page, s.Refused)
 	s.describeWatch(&page)
 	return clipDetails(page.String())
 }

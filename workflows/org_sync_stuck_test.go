@@ -159,7 +159,7 @@ func TestOrgSyncCarriesNoMoreThanTemporalTakes(t *testing.T) {
 		in.Pending.People = append(in.Pending.People, strings.Repeat("p", 320))
 	}
 	for range 200 {
-		in.Kept = append(in.Kept, messages.KeptWord{Name: messages.Pause,
+		in.Kept = append(in.Kept, messages.KeptMessage{Name: messages.Pause,
 			Body: []byte(`{"by":"` + strings.Repeat("<", 300) + `"}`)})
 	}
 	l.at(30*time.Second, func() {
@@ -176,7 +176,7 @@ func TestOrgSyncCarriesNoMoreThanTemporalTakes(t *testing.T) {
 // The status says how the organization is watched from the first poll on.
 func TestOrgSyncSaysThatItWatchesAtOnce(t *testing.T) {
 	l := newLoop(t)
-	l.events = []event{{after: time.Second, result: reconcile.WatchResult{Mode: "events", Cursor: "c1"}}}
+	l.events = []watchEvent{{after: time.Second, result: reconcile.WatchResult{Mode: "events", Cursor: "c1"}}}
 	l.at(time.Minute, func() {
 		require.Equal(t, "events", l.status().Feed.Mode)
 		require.True(t, l.watches[0].Once, "the first poll reports at once")

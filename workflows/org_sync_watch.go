@@ -30,7 +30,7 @@ func (s *orgSync) watch(ctx workflow.Context) {
 				continue
 			}
 			once, stop := workflow.WithCancel(ctx)
-			s.restart = stop
+			s.cancelWatch = stop
 			result, err := act.Watch(once, reconcile.WatchInput{
 				Org: s.Org, Policy: s.Policy, Mode: s.Feed.Mode, Cursor: s.Feed.Cursor, Every: s.Settings.Feed,
 				Once: tries > 0 || s.Feed.Mode == "",
@@ -40,7 +40,7 @@ func (s *orgSync) watch(ctx workflow.Context) {
 			switch {
 			case err == nil:
 				tries = 0
-				s.takeWatched(ctx, result)
+				s.recordWatched(ctx, result)
 			case stopped:
 			case kit.KindOf(err) == session.ErrRetired &&
 				workflow.GetVersion(ctx, "retired-rests", workflow.DefaultVersion, 1) > workflow.DefaultVersion:
@@ -59,12 +59,12 @@ func (s *orgSync) watch(ctx workflow.Context) {
 
 // restartWatch has the watch start again under the policy in force.
 func (s *orgSync) restartWatch() {
-	if s.restart != nil {
-		s.restart()
+	if s.cancelWatch != nil {
+		s.cancelWatch()
 	}
 }
 
-func (s *orgSync) takeWatched(ctx workflow.Context, r reconcile.WatchResult) {
+func (s *orgSync) recordWatched(ctx workflow.Context, r reconcile.WatchResult) {
 	s.Feed = messages.Feed{Mode: r.Mode, Cursor: r.Cursor, Seen: workflow.Now(ctx)}
 	s.wake = true
 	if !s.Adopted {
@@ -72,7 +72,7 @@ func (s *orgSync) takeWatched(ctx workflow.Context, r reconcile.WatchResult) {
 	}
 	if len(r.Later) > 0 {
 		s.Pending.Later = append(s.Pending.Later,
-			messages.Settling{People: r.Later, Due: workflow.Now(ctx).Add(writesBelieved)})
+			messages.SecondLook{People: r.Later, Due: workflow.Now(ctx).Add(writesBelieved)})
 	}
 	p := &s.Pending
 	p.People = merge(p.People, r.People)
@@ -85,7 +85,7 @@ func (s *orgSync) takeWatched(ctx workflow.Context, r reconcile.WatchResult) {
 	case len(p.People)+len(p.Groups) > mostPending:
 		p.People, p.Groups, p.Recount, p.Fresh = nil, nil, nil, false
 		// but for whom somebody waits
-		p.Settling = slices.DeleteFunc(p.Settling, func(w messages.Settling) bool { return w.Key == 0 })
+		p.Settling = slices.DeleteFunc(p.Settling, func(w messages.SecondLook) bool { return w.Key == 0 })
 		s.requestFull("more people were touched than are looked at one by one", "")
 	}
 }

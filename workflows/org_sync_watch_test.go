@@ -14,32 +14,32 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// scheduled notes the options of every activity that a workflow schedules.
-type scheduled struct {
+// scheduleRecorder notes the options of every activity that a workflow schedules.
+type scheduleRecorder struct {
 	interceptor.WorkerInterceptorBase
 	options map[string]workflow.ActivityOptions // by type
 }
 
-func (s *scheduled) InterceptWorkflow(_ workflow.Context,
+func (s *scheduleRecorder) InterceptWorkflow(_ workflow.Context,
 	next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
 	return &scheduledInbound{interceptor.WorkflowInboundInterceptorBase{Next: next}, s}
 }
 
 type scheduledInbound struct {
 	interceptor.WorkflowInboundInterceptorBase
-	of *scheduled
+	of *scheduleRecorder
 }
 
 func (i *scheduledInbound) Init(outbound interceptor.WorkflowOutboundInterceptor) error {
-	return i.Next.Init(&scheduledOutbound{interceptor.WorkflowOutboundInterceptorBase{Next: outbound}, i.of})
+	return i.Next.Init(&scheduleOutbound{interceptor.WorkflowOutboundInterceptorBase{Next: outbound}, i.of})
 }
 
-type scheduledOutbound struct {
+type scheduleOutbound struct {
 	interceptor.WorkflowOutboundInterceptorBase
-	of *scheduled
+	of *scheduleRecorder
 }
 
-func (o *scheduledOutbound) ExecuteActivity(ctx workflow.Context, name string, args ...any) workflow.Future {
+func (o *scheduleOutbound) ExecuteActivity(ctx workflow.Context, name string, args ...any) workflow.Future {
 	o.of.options[name] = workflow.GetActivityOptions(ctx)
 	return o.Next.ExecuteActivity(ctx, name, args...)
 }
@@ -48,10 +48,10 @@ func (o *scheduledOutbound) ExecuteActivity(ctx workflow.Context, name string, a
 func TestOrgSyncWatchHasAQueueOfItsOwn(t *testing.T) {
 	for feed, silence := range map[time.Duration]time.Duration{3 * time.Second: 12 * time.Second,
 		5 * time.Second: 15 * time.Second, 20 * time.Second: time.Minute, time.Hour: 75 * time.Second} {
-		seen := &scheduled{options: map[string]workflow.ActivityOptions{}}
+		seen := &scheduleRecorder{options: map[string]workflow.ActivityOptions{}}
 		l := newLoop(t, func(l *loop) {
 			l.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute,
-				Interceptors: []interceptor.WorkerInterceptor{&unhurried{}, seen}})
+				Interceptors: []interceptor.WorkerInterceptor{&testInterceptor{}, seen}})
 		})
 		before := settings.Feed
 		settings.Feed = messages.Duration(feed)
@@ -69,7 +69,7 @@ func TestOrgSyncWatchHasAQueueOfItsOwn(t *testing.T) {
 func TestOrgSyncShowsThatNoWorkerHasRoomToWatch(t *testing.T) {
 	l := newLoop(t)
 	late := temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
-	l.events = []event{touched(time.Minute, "c1"), {after: 5 * time.Minute, err: late}, touched(time.Second, "c2")}
+	l.events = []watchEvent{touched(time.Minute, "c1"), {after: 5 * time.Minute, err: late}, touched(time.Second, "c2")}
 	l.at(6*time.Minute+time.Second, func() {
 		require.Equal(t, messages.StateProblem, l.status().State)
 		require.Contains(t, l.status().Feed.Problem, "CASTELLAN_WATCHES")

@@ -64,8 +64,8 @@ func runInWords(r messages.RunSummary) string {
 	return words
 }
 
-// pageOfRefused lists the signals that were not accepted.
-func pageOfRefused(page *display.Page, refused []messages.RefusedWord) {
+// describeRefused lists the signals that were not accepted.
+func describeRefused(page *display.Page, refused []messages.RefusedMessage) {
 	if len(refused) == 0 {
 		return
 	}

@@ -16,28 +16,28 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// player runs one workflow in time-skipping time, history after history. What is to happen at an instant happens
+// historyRunner runs one workflow in time-skipping time, history after history. What is to happen at an instant happens
 // whichever history runs by then.
-type player struct {
+type historyRunner struct {
 	t   *testing.T
 	env *testsuite.TestWorkflowEnvironment // of the history that runs now
 
 	mu        sync.Mutex // activities run beside the workflow
-	agenda    []*deed
+	agenda    []*scheduledStep
 	histories int
 	carried   []string // what each history gave to the next one
 }
 
-// deed is what happens at an instant.
-type deed struct {
+// scheduledStep is what happens at an instant.
+type scheduledStep struct {
 	at   time.Time
 	do   func()
 	done bool
 	test bool // the test wants it; not what is played
 }
 
-// live runs the workflow until it has ended; open makes the environment of each history.
-func (p *player) live(flow string, in any, open func(start time.Time)) error {
+// runHistories runs the workflow until it has ended; open makes the environment of each history.
+func (p *historyRunner) runHistories(flow string, in any, open func(start time.Time)) error {
 	p.t.Helper()
 	start := begin
 	for {
@@ -59,8 +59,8 @@ func (p *player) live(flow string, in any, open func(start time.Time)) error {
 	}
 }
 
-// fresh makes the environment of a history, in which nothing is registered yet.
-func (p *player) fresh(workflowID string, start time.Time) *testsuite.TestWorkflowEnvironment {
+// newHistory makes the environment of a history, in which nothing is registered yet.
+func (p *historyRunner) newHistory(workflowID string, start time.Time) *testsuite.TestWorkflowEnvironment {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(quiet)
 	env := suite.NewTestWorkflowEnvironment()
@@ -71,7 +71,7 @@ func (p *player) fresh(workflowID string, start time.Time) *testsuite.TestWorkfl
 }
 
 // runs makes an environment that of the history that runs now.
-func (p *player) runs(env *testsuite.TestWorkflowEnvironment) {
+func (p *historyRunner) runs(env *testsuite.TestWorkflowEnvironment) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.env = env
@@ -83,14 +83,14 @@ func (p *player) runs(env *testsuite.TestWorkflowEnvironment) {
 }
 
 // at has something done a while after the beginning.
-func (p *player) at(after time.Duration, do func()) {
+func (p *historyRunner) at(after time.Duration, do func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.plan(begin.Add(after), do).test = true
 }
 
-func (p *player) plan(at time.Time, do func()) *deed {
-	d := &deed{at: at, do: do}
+func (p *historyRunner) plan(at time.Time, do func()) *scheduledStep {
+	d := &scheduledStep{at: at, do: do}
 	p.agenda = append(p.agenda, d)
 	if p.env != nil {
 		p.enter(d)
@@ -99,7 +99,7 @@ func (p *player) plan(at time.Time, do func()) *deed {
 }
 
 // allDone says that everything happened that the test wanted.
-func (p *player) allDone() {
+func (p *historyRunner) allDone() {
 	p.t.Helper()
 	for _, d := range p.agenda {
 		require.True(p.t, d.done || !d.test, "the workflow ended before what the test wants to happen after %s",
@@ -107,7 +107,7 @@ func (p *player) allDone() {
 	}
 }
 
-func (p *player) enter(d *deed) {
+func (p *historyRunner) enter(d *scheduledStep) {
 	p.env.RegisterDelayedCallback(func() {
 		if !d.done {
 			d.done = true
@@ -117,25 +117,25 @@ func (p *player) enter(d *deed) {
 }
 
 // since is how long after the beginning it is, in tenths of a second.
-func (p *player) since() time.Duration {
+func (p *historyRunner) since() time.Duration {
 	return p.env.Now().Sub(begin).Truncate(100 * time.Millisecond)
 }
 
 // updateAt sends an update after a while and returns where its answer will stand.
-func (p *player) updateAt(after time.Duration, name string, body any) *answer {
+func (p *historyRunner) updateAt(after time.Duration, name string, body any) *answer {
 	a := &answer{}
 	p.at(after, func() { p.env.UpdateWorkflow(name, "", a, body) })
 	return a
 }
 
-func (p *player) signalAt(after time.Duration, name string, body any) {
+func (p *historyRunner) signalAt(after time.Duration, name string, body any) {
 	p.at(after, func() { p.env.SignalWorkflow(name, body) })
 }
 
-func (p *player) cancelAt(after time.Duration) { p.at(after, func() { p.env.CancelWorkflow() }) }
+func (p *historyRunner) cancelAt(after time.Duration) { p.at(after, func() { p.env.CancelWorkflow() }) }
 
 // page is the Markdown that the Web UI shows now.
-func (p *player) page() string {
+func (p *historyRunner) page() string {
 	p.t.Helper()
 	value, err := p.env.QueryWorkflow("__temporal_workflow_metadata")
 	require.NoError(p.t, err)
@@ -145,7 +145,7 @@ func (p *player) page() string {
 }
 
 // queried is the answer of the status query.
-func queried[S any](p *player) (state S) {
+func queried[S any](p *historyRunner) (state S) {
 	p.t.Helper()
 	value, err := p.env.QueryWorkflow(messages.Status)
 	require.NoError(p.t, err)

@@ -70,11 +70,11 @@ func Reconcile(ctx workflow.Context, raw converter.RawValue) (messages.RunSummar
 	}
 	r.Workflow, r.execution = workflow.GetInfo(ctx).WorkflowExecution.ID, workflow.GetInfo(ctx).OriginalRunID
 	r.handlers = kit.NewMessageHandlers(
-		kit.Options{Refused: func(one messages.RefusedWord) { r.Run.Refused = kit.KeepRefused(r.Run.Refused, one) }})
+		kit.Options{Refused: func(one messages.RefusedMessage) { r.Run.Refused = kit.KeepRefused(r.Run.Refused, one) }})
 	r.history = kit.NewRenewal(r.handlers, kit.Limits{Events: renewRunAt})
 	r.named = namesExecutions(ctx)
 	r.serveGate(ctx)
-	err = r.walk(ctx)
+	err = r.runPhases(ctx)
 	if workflow.IsContinueAsNewError(err) {
 		return r.Run, err
 	}
@@ -124,8 +124,8 @@ func (r *reconciliation) ref() session.RunInput {
 		Execution: r.execution}
 }
 
-// walk goes through the phases. Each leaves the state so that a fresh history can go on with the next.
-func (r *reconciliation) walk(ctx workflow.Context) error {
+// runPhases goes through the phases. Each leaves the state so that a fresh history can go on with the next.
+func (r *reconciliation) runPhases(ctx workflow.Context) error {
 	for {
 		r.show(ctx)
 		var err error
@@ -137,7 +137,7 @@ func (r *reconciliation) walk(ctx workflow.Context) error {
 		case phaseAdopt:
 			err = r.adopt(ctx)
 		case phaseAdd:
-			err = r.write(ctx, access.Add, r.after(phaseAdd))
+			err = r.write(ctx, access.Add, r.phaseAfter(phaseAdd))
 		case phaseRemove:
 			err = r.remove(ctx)
 		case phaseVerify:
@@ -222,7 +222,7 @@ func (r *reconciliation) judge(ctx workflow.Context) error {
 	default:
 		r.Phase = ""
 	}
-	r.tell(ctx, true)
+	r.reportProgress(ctx, true)
 	return nil
 }
 
@@ -237,11 +237,11 @@ func (r *reconciliation) adopt(ctx workflow.Context) error {
 		r.Run.Counts.Calls += checked.Calls
 	}
 	_, err := act.Set(ctx, "record adopted memberships", reconcile.SetInput{
-		RunInput: r.ref(), Action: access.Adopt, Approved: r.mine(), State: access.Done,
+		RunInput: r.ref(), Action: access.Adopt, Approved: r.approvedFilter(), State: access.Done,
 		Answer: "recorded as Castellan's own; nothing is written to Atlassian",
 	})
 	r.Phase = phaseAdd
-	r.tell(ctx, false)
+	r.reportProgress(ctx, false)
 	return err
 }
 
@@ -249,7 +249,7 @@ func (r *reconciliation) adopt(ctx workflow.Context) error {
 // already: the ledger's reasons, and a read at the moment of writing.
 func (r *reconciliation) grants() bool { return r.in.Scope.Kind == messages.ScopeGrants }
 
-func (r *reconciliation) after(phase string) string {
+func (r *reconciliation) phaseAfter(phase string) string {
 	switch {
 	case phase == phaseAdd && !r.grants():
 		return phaseRemove
@@ -265,7 +265,7 @@ func (r *reconciliation) remove(ctx workflow.Context) error {
 		1) > workflow.DefaultVersion
 	if r.Cursor == "" && !r.grants() {
 		first, err := act.Next(ctx, apply.NextInput{RunInput: r.ref(), Actions: []access.Action{access.Remove},
-			Approved: r.mine(), Limit: 1})
+			Approved: r.approvedFilter(), Limit: 1})
 		if err != nil {
 			return err
 		}
@@ -287,7 +287,7 @@ func (r *reconciliation) remove(ctx workflow.Context) error {
 			r.Run.Counts.Calls += checked.Calls
 		}
 	}
-	return r.write(ctx, access.Remove, r.after(phaseRemove))
+	return r.write(ctx, access.Remove, r.phaseAfter(phaseRemove))
 }
 
 // confirm reads the people of lines again. An approved hold may have waited for days, or been held for a bad read.
@@ -298,9 +298,9 @@ func (r *reconciliation) confirm(ctx workflow.Context, actions ...access.Action)
 // approved reports whether the run writes what a person's decision released.
 func (r *reconciliation) approved() bool { return r.in.Scope.Kind == messages.ScopeHold }
 
-// mine is which lines are this run's to write, as apply.NextInput has it. What is left of an undo is one run's whether
-// it was held or not: nothing in it stands on a read.
-func (r *reconciliation) mine() *bool {
+// approvedFilter is which lines are this run's to write, as apply.NextInput has it. What is left of an undo is one
+// run's whether it was held or not: nothing in it stands on a read.
+func (r *reconciliation) approvedFilter() *bool {
 	if r.in.Scope.Undo || r.in.Scope.Kind == messages.ScopeUndo {
 		return nil
 	}
@@ -313,7 +313,7 @@ func (r *reconciliation) verify(ctx workflow.Context) error {
 	if r.Run.Counts.Done == 0 {
 		return nil
 	}
-	r.tell(ctx, false)
+	r.reportProgress(ctx, false)
 	wait := r.in.Settings.Settle.Std()
 	if r.grants() && r.Slow {
 		wait = roleLag
@@ -370,13 +370,13 @@ func (r *reconciliation) end(ctx workflow.Context, err error) (messages.RunSumma
 	r.Run = sum
 	r.show(ctx)
 	if r.grants() {
-		return sum, r.tellGrants(whole)
+		return sum, r.answerGrants(whole)
 	}
 	return sum, nil
 }
 
-// tellGrants tells those who asked what came of it.
-func (r *reconciliation) tellGrants(ctx workflow.Context) error {
+// answerGrants tells those who asked what came of it.
+func (r *reconciliation) answerGrants(ctx workflow.Context) error {
 	in := reconcile.AttendInput{RunInput: r.ref(), Asks: r.in.Asks}
 	if r.Run.Problem != nil {
 		in.Failed = r.Run.Problem.Message

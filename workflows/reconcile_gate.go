@@ -45,12 +45,12 @@ func (r *reconciliation) receiveGate(ctx workflow.Context, heard workflow.Receiv
 	if !heard.Receive(ctx, &raw) {
 		return false
 	}
-	r.takeGate(ctx, raw)
+	r.setGate(ctx, raw)
 	return true
 }
 
-// takeGate takes what was said about the gate. What cannot be read is recorded, and changes nothing.
-func (r *reconciliation) takeGate(ctx workflow.Context, raw converter.RawValue) {
+// setGate takes what was said about the gate. What cannot be read is recorded, and changes nothing.
+func (r *reconciliation) setGate(ctx workflow.Context, raw converter.RawValue) {
 	gate, err := kit.DecodeInternal[messages.GateSignal](messages.Gate, raw)
 	if err == nil && gate.Turn < 0 {
 		err = kit.Refuse("turn is %d: %s is what the organization's loop says to its run", gate.Turn, messages.Gate)
@@ -85,8 +85,8 @@ func (r *reconciliation) answerGate(ctx workflow.Context) {
 	_ = workflow.SignalExternalWorkflow(ctx, r.in.Parent, "", messages.WritesPaused, in).Get(ctx, nil)
 }
 
-// tell lets OrgSync know how far the run is; judged says that the guard has just spoken.
-func (r *reconciliation) tell(ctx workflow.Context, judged bool) {
+// reportProgress lets OrgSync know how far the run is; judged says that the guard has just spoken.
+func (r *reconciliation) reportProgress(ctx workflow.Context, judged bool) {
 	r.show(ctx)
 	in := messages.ProgressSignal{Run: r.Run, Judged: judged, Execution: firstExecution(ctx)}
 	_ = workflow.SignalExternalWorkflow(ctx, r.in.Parent, "", messages.RunProgress, in).Get(ctx, nil)
@@ -117,7 +117,7 @@ func (r *reconciliation) renewIfLong(ctx workflow.Context) error {
 		if !heard.ReceiveAsync(&raw) {
 			break
 		}
-		r.takeGate(ctx, raw)
+		r.setGate(ctx, raw)
 	}
 	progress := r.Progress
 	again := r.in

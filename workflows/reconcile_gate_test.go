@@ -11,8 +11,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-func crowd(n int) []*line {
-	var plan []*line
+func crowd(n int) []*planLine {
+	var plan []*planLine
 	for i := range n {
 		plan = append(plan, adding(fmt.Sprintf("p%03d", i), jira))
 	}
@@ -20,7 +20,7 @@ func crowd(n int) []*line {
 }
 
 // begun is how many writes were started.
-func (r *run) begun() int {
+func (r *runTest) begun() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := 0
@@ -33,7 +33,7 @@ func (r *run) begun() int {
 }
 
 func TestAClosedGateStopsTheNextWriteAndIsAnswered(t *testing.T) {
-	r := newRun(t, crowd(40)...)
+	r := newRunTest(t, crowd(40)...)
 	r.gate(2500*time.Millisecond, true, 7)
 	begun := 0
 	r.env.RegisterDelayedCallback(func() {
@@ -56,7 +56,7 @@ func TestAClosedGateStopsTheNextWriteAndIsAnswered(t *testing.T) {
 }
 
 func TestAGateClosedAgainIsAnsweredAgain(t *testing.T) {
-	r := newRun(t, crowd(40)...)
+	r := newRunTest(t, crowd(40)...)
 	r.gate(1500*time.Millisecond, true, 1)
 	r.gate(20*time.Second, false, 1)
 	r.gate(21*time.Second, true, 2)
@@ -67,7 +67,7 @@ func TestAGateClosedAgainIsAnsweredAgain(t *testing.T) {
 }
 
 func TestAClosedGateIsAnsweredBeforeAnythingIsWritten(t *testing.T) {
-	r := newRun(t, crowd(4)...)
+	r := newRunTest(t, crowd(4)...)
 	r.gate(0, true, 1)
 	r.gate(time.Hour, false, 2)
 	r.env.RegisterDelayedCallback(func() {
@@ -79,11 +79,11 @@ func TestAClosedGateIsAnsweredBeforeAnythingIsWritten(t *testing.T) {
 
 // What was read before a long pause says nothing about the world after it.
 func TestRemovalsAreReadAgainAfterAPause(t *testing.T) {
-	var plan []*line
+	var plan []*planLine
 	for i := range 20 {
 		plan = append(plan, removing(fmt.Sprintf("p%03d", i), jira))
 	}
-	r := newRun(t, plan...)
+	r := newRunTest(t, plan...)
 	r.gate(6500*time.Millisecond, true, 1) // the first removals are being written
 	r.env.RegisterDelayedCallback(func() {
 		require.Less(t, r.begun(), 20)
@@ -97,7 +97,7 @@ func TestRemovalsAreReadAgainAfterAPause(t *testing.T) {
 }
 
 func TestAFreshHistoryGoesOnWithTheWriting(t *testing.T) {
-	r := newRun(t, crowd(150)...)
+	r := newRunTest(t, crowd(150)...)
 	r.blocks = 2
 	r.env.RegisterDelayedCallback(func() { r.env.SetContinueAsNewSuggested(true) }, 5*time.Second)
 	next := r.again()
@@ -107,7 +107,7 @@ func TestAFreshHistoryGoesOnWithTheWriting(t *testing.T) {
 	require.Equal(t, "sha256:plan", next.Progress.Run.Plan)
 	require.Equal(t, begin, next.Progress.Run.Started)
 
-	second := newRun(t, r.plan...)
+	second := newRunTest(t, r.plan...)
 	second.input = next
 	sum := second.do()
 	require.Equal(t, 150, sum.Counts.Done)
@@ -116,7 +116,7 @@ func TestAFreshHistoryGoesOnWithTheWriting(t *testing.T) {
 }
 
 func TestAFreshHistoryGoesOnWithTheSweep(t *testing.T) {
-	r := newRun(t)
+	r := newRunTest(t)
 	r.blocks = 5
 	r.env.SetContinueAsNewSuggested(true)
 	next := r.again()
@@ -124,7 +124,7 @@ func TestAFreshHistoryGoesOnWithTheSweep(t *testing.T) {
 	require.Equal(t, 1, next.Progress.Block)
 	require.Equal(t, "cursor+", next.Progress.Cursor)
 
-	second := newRun(t)
+	second := newRunTest(t)
 	second.blocks = 5
 	second.input = next
 	sum := second.do()
@@ -136,7 +136,7 @@ func TestAFreshHistoryGoesOnWithTheSweep(t *testing.T) {
 
 // OrgSync waits for the answer to a gate it closed; a fresh history must give it if the last one did not.
 func TestAGateCarriedClosedIsAnswered(t *testing.T) {
-	r := newRun(t, crowd(10)...)
+	r := newRunTest(t, crowd(10)...)
 	r.input.Progress = &messages.Progress{Workflow: messages.ReconcileID(org, "r1"),
 		Phase: "add", Since: begin, Run: messages.RunSummary{Run: "r1"},
 		Gate: messages.GateSignal{Closed: true, Why: "urgent", Turn: 3},

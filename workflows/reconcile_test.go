@@ -21,12 +21,12 @@ import (
 
 const jira, wiki = access.Entitlement("group:jira"), access.Entitlement("group:wiki")
 
-func adding(person string, target access.Entitlement) *line {
-	return &line{person: person, target: target, action: access.Add}
+func adding(person string, target access.Entitlement) *planLine {
+	return &planLine{person: person, target: target, action: access.Add}
 }
 
-func removing(person string, target access.Entitlement) *line {
-	return &line{person: person, target: target, action: access.Remove}
+func removing(person string, target access.Entitlement) *planLine {
+	return &planLine{person: person, target: target, action: access.Remove}
 }
 
 func fatal(kind, message string) error {
@@ -34,7 +34,7 @@ func fatal(kind, message string) error {
 }
 
 func TestThePhasesComeInOrder(t *testing.T) {
-	r := newRun(t, adding("a", jira), removing("b", jira), &line{person: "c", target: jira, action: access.Adopt})
+	r := newRunTest(t, adding("a", jira), removing("b", jira), &planLine{person: "c", target: jira, action: access.Adopt})
 	r.blocks = 3
 	sum := r.do()
 	require.Equal(t, []string{
@@ -53,7 +53,7 @@ func TestThePhasesComeInOrder(t *testing.T) {
 }
 
 func TestAPlanWithNothingToWriteIsClosedAtOnce(t *testing.T) {
-	r := newRun(t, &line{person: "a", target: jira, action: access.Remove, state: access.Held})
+	r := newRunTest(t, &planLine{person: "a", target: jira, action: access.Remove, state: access.Held})
 	r.hold = &messages.Hold{Plan: held, Run: "r1", Removals: 1}
 	sum := r.do()
 	require.Equal(t, []string{"Outline", "Sweep", "Judge", "Finish"}, r.calls)
@@ -63,9 +63,9 @@ func TestAPlanWithNothingToWriteIsClosedAtOnce(t *testing.T) {
 }
 
 func TestReconcileReadsAgainWhatWasNotShown(t *testing.T) {
-	for name, plan := range map[string][]*line{"nothing to write": nil, "an addition": {adding("a", jira)}} {
+	for name, plan := range map[string][]*planLine{"nothing to write": nil, "an addition": {adding("a", jira)}} {
 		t.Run(name, func(t *testing.T) {
-			r := newRun(t, plan...)
+			r := newRunTest(t, plan...)
 			r.missed = 3
 			sum := r.do()
 			require.Equal(t, []string{"CloseEnded", "Finish"}, r.calls[len(r.calls)-2:])
@@ -74,13 +74,13 @@ func TestReconcileReadsAgainWhatWasNotShown(t *testing.T) {
 			require.Nil(t, sum.Problem)
 		})
 	}
-	r := newRun(t)
+	r := newRunTest(t)
 	r.missed, r.fail["CloseEnded"] = 3, fatal("Invalid", "no")
 	require.Equal(t, "Invalid", r.do().Problem.Kind)
 }
 
 func TestRemovalsSettleAndAreReadAgain(t *testing.T) {
-	r := newRun(t, removing("gone", jira), removing("back", jira))
+	r := newRunTest(t, removing("gone", jira), removing("back", jira))
 	r.stale = []string{"back"}
 	r.do()
 	require.GreaterOrEqual(t, r.at["Confirm"].Sub(r.at["Judge"]), 5*time.Second, "a removal must stay true for a while")
@@ -102,13 +102,13 @@ func TestRemovalsAreReadAgainBatchByBatch(t *testing.T) {
 		"a batch that is asked no more": {takes: time.Millisecond, stale: 130},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var plan []*line
+			var plan []*planLine
 			for i := range 250 {
 				l := removing(fmt.Sprintf("p%03d", i), jira)
 				l.takes = c.takes
 				plan = append(plan, l)
 			}
-			r := newRun(t, plan...)
+			r := newRunTest(t, plan...)
 			for i := range c.stale {
 				r.stale = append(r.stale, fmt.Sprintf("p%03d", i))
 			}
@@ -136,11 +136,11 @@ func TestRemovalsAreReadAgainBatchByBatch(t *testing.T) {
 // A removal that fails for long is left to the next verification: those behind it go on.
 func TestReconcilePassesOverARemovalThatFails(t *testing.T) {
 	stuck, next := removing("a", jira), removing("b", jira)
-	for _, l := range []*line{stuck, next} {
+	for _, l := range []*planLine{stuck, next} {
 		l.guarded = true // one at a time
 	}
 	stuck.takes, stuck.err = 4*time.Minute, fatal("Unavailable", "no answer")
-	r := newRun(t, stuck, next)
+	r := newRunTest(t, stuck, next)
 	sum := r.do()
 	require.Nil(t, sum.Problem)
 	require.Equal(t, access.Done, next.state)
@@ -148,7 +148,7 @@ func TestReconcilePassesOverARemovalThatFails(t *testing.T) {
 }
 
 func TestASecondLookIsNotTakenAThirdTime(t *testing.T) {
-	r := newRun(t, removing("gone", jira))
+	r := newRunTest(t, removing("gone", jira))
 	r.input.Scope = messages.Scope{Kind: messages.ScopePeople, People: []string{"gone"}}
 	r.input.Progress = &messages.Progress{Workflow: messages.ReconcileID(org, "r1"), Phase: "adopt", Since: begin,
 		Settled: true, Run: messages.RunSummary{Run: "r1", Plan: "sha256:plan"}}
@@ -157,11 +157,11 @@ func TestASecondLookIsNotTakenAThirdTime(t *testing.T) {
 }
 
 func TestAnApprovedPlanIsReadAgainAsAWhole(t *testing.T) {
-	plan := []*line{adding("a", jira), adding("left", jira), removing("b", jira)}
+	plan := []*planLine{adding("a", jira), adding("left", jira), removing("b", jira)}
 	for _, l := range plan {
 		l.waited = true
 	}
-	r := newRun(t, plan...)
+	r := newRunTest(t, plan...)
 	r.stale = []string{"left"}
 	r.input.Scope = messages.Scope{Kind: messages.ScopeHold, Run: "r1", Plan: held}
 	r.startAs(messages.ReconcileID(org, "r1") + ":approved")
@@ -190,9 +190,9 @@ func TestReconcileWritesWhatIsItsOwn(t *testing.T) {
 			[]string{"remove a", "remove b", "remove c", "remove d"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			plan := []*line{removing("a", jira), removing("b", jira), removing("c", jira), removing("d", jira)}
+			plan := []*planLine{removing("a", jira), removing("b", jira), removing("c", jira), removing("d", jira)}
 			plan[0].waited, plan[3].waited = true, true
-			r := newRun(t, plan...)
+			r := newRunTest(t, plan...)
 			r.input.Scope = test.scope
 			if test.scope.Kind == messages.ScopeHold {
 				r.startAs(messages.ReconcileID(org, "r1") + ":approved")
@@ -210,7 +210,7 @@ func TestReconcileWritesWhatIsItsOwn(t *testing.T) {
 }
 
 func TestAnUndoIsPlannedAndNotAskedOfThePolicy(t *testing.T) {
-	r := newRun(t, adding("a", jira), removing("b", jira))
+	r := newRunTest(t, adding("a", jira), removing("b", jira))
 	r.input.Scope = messages.Scope{Kind: messages.ScopeUndo, Run: "r0"}
 	sum := r.do()
 	require.Equal(t, "PlanUndo", r.calls[0])
@@ -219,11 +219,11 @@ func TestAnUndoIsPlannedAndNotAskedOfThePolicy(t *testing.T) {
 }
 
 func TestWritesAreBoundedAndConcurrent(t *testing.T) {
-	var plan []*line
+	var plan []*planLine
 	for i := range 250 {
 		plan = append(plan, adding(fmt.Sprintf("p%03d", i), jira))
 	}
-	r := newRun(t, plan...)
+	r := newRunTest(t, plan...)
 	sum := r.do()
 	require.Equal(t, 250, sum.Counts.Done)
 	require.Equal(t, 4, r.most, "as many at once as the policy says")
@@ -232,25 +232,25 @@ func TestWritesAreBoundedAndConcurrent(t *testing.T) {
 }
 
 func TestRemovalsOfAProtectedTargetGoOneAtATime(t *testing.T) {
-	var plan []*line
+	var plan []*planLine
 	for i := range 6 {
 		l := removing(fmt.Sprintf("admin%d", i), access.OrgAdmin)
 		l.guarded, l.takes = true, 10*time.Second
 		plan = append(plan, l)
 	}
-	r := newRun(t, plan...)
+	r := newRunTest(t, plan...)
 	r.do()
 	require.Equal(t, 1, r.mostWhileGuarded)
 }
 
 func TestATargetThatTakesNoMoreIsLeftForThisRun(t *testing.T) {
-	var plan []*line
+	var plan []*planLine
 	for i := range 30 {
 		l := adding(fmt.Sprintf("p%02d", i), jira)
 		l.answer, l.closed = access.Shortage, true
 		plan = append(plan, l, adding(fmt.Sprintf("p%02d", i), wiki))
 	}
-	r := newRun(t, plan...)
+	r := newRunTest(t, plan...)
 	r.input.Settings.InFlight = 1
 	r.do()
 	tried := 0
@@ -281,7 +281,7 @@ func TestATargetThatTakesNoMoreIsLeftForThisRun(t *testing.T) {
 func TestARefusedPersonDoesNotCloseTheTarget(t *testing.T) {
 	refused := adding("a", jira)
 	refused.answer = access.Refused
-	r := newRun(t, refused, adding("b", jira), adding("c", jira))
+	r := newRunTest(t, refused, adding("b", jira), adding("c", jira))
 	r.input.Settings.InFlight = 1
 	sum := r.do()
 	require.Equal(t, 2, sum.Counts.Done)
@@ -291,7 +291,7 @@ func TestARefusedPersonDoesNotCloseTheTarget(t *testing.T) {
 func TestAFailingActivityEndsInASummary(t *testing.T) {
 	for _, name := range []string{"Outline", "Sweep", "Judge", "Set", "Next", "Confirm", "Verify"} {
 		t.Run(name, func(t *testing.T) {
-			r := newRun(t, adding("a", jira), removing("b", jira))
+			r := newRunTest(t, adding("a", jira), removing("b", jira))
 			r.fail[name] = fatal(session.ErrKeyRefused, "make a new key")
 			sum := r.do()
 			require.Equal(t, messages.RunStopped, sum.State)
@@ -307,7 +307,7 @@ func TestAWriteThatStopsTheRunWaitsForTheOthers(t *testing.T) {
 	bad.err = fatal(session.ErrKeyRefused, "make a new key")
 	slow := adding("b", jira)
 	slow.takes = time.Minute
-	r := newRun(t, bad, slow, adding("c", wiki), adding("d", wiki), adding("e", wiki), adding("f", wiki),
+	r := newRunTest(t, bad, slow, adding("c", wiki), adding("d", wiki), adding("e", wiki), adding("f", wiki),
 		adding("g", wiki), removing("z", wiki))
 	sum := r.do()
 	require.Equal(t, session.ErrKeyRefused, sum.Problem.Kind)
@@ -317,13 +317,13 @@ func TestAWriteThatStopsTheRunWaitsForTheOthers(t *testing.T) {
 }
 
 func TestCancellingWaitsForWritesInFlight(t *testing.T) {
-	var plan []*line
+	var plan []*planLine
 	for i := range 20 {
 		l := adding(fmt.Sprintf("p%02d", i), jira)
 		l.takes = time.Minute
 		plan = append(plan, l)
 	}
-	r := newRun(t, plan...)
+	r := newRunTest(t, plan...)
 	r.env.RegisterDelayedCallback(r.env.CancelWorkflow, 90*time.Second)
 	sum := r.do()
 	require.Equal(t, messages.RunStopped, sum.State)
@@ -337,13 +337,13 @@ func TestCancellingWaitsForWritesInFlight(t *testing.T) {
 }
 
 func TestVerificationIsPatient(t *testing.T) {
-	r := newRun(t, adding("a", jira))
+	r := newRunTest(t, adding("a", jira))
 	r.unseen = 2
 	sum := r.do()
 	require.Equal(t, 3, count(r.calls, "Verify"))
 	require.Equal(t, 0, sum.Counts.Unverified)
 
-	r = newRun(t, adding("a", jira))
+	r = newRunTest(t, adding("a", jira))
 	r.unseen = 100
 	sum = r.do()
 	require.Equal(t, 4, count(r.calls, "Verify"))
@@ -359,7 +359,7 @@ func TestVerificationIsPatient(t *testing.T) {
 func TestAShortageDoesNotKeepAnybodyIn(t *testing.T) {
 	full := adding("a", jira)
 	full.answer, full.closed = access.Shortage, true
-	r := newRun(t, full, removing("z", jira))
+	r := newRunTest(t, full, removing("z", jira))
 	r.do()
 	require.Equal(t, access.Done, r.plan[1].state)
 }
@@ -368,7 +368,7 @@ func TestAShortageDoesNotKeepAnybodyIn(t *testing.T) {
 func TestAChangeThatFailsDoesNotStopTheOthers(t *testing.T) {
 	bad := adding("b", jira)
 	bad.err = fatal(session.ErrUnavailable, "503")
-	r := newRun(t, adding("a", jira), bad, adding("c", jira), removing("z", jira))
+	r := newRunTest(t, adding("a", jira), bad, adding("c", jira), removing("z", jira))
 	sum := r.do()
 	require.Equal(t, messages.RunDone, sum.State)
 	require.Nil(t, sum.Problem)
@@ -377,13 +377,13 @@ func TestAChangeThatFailsDoesNotStopTheOthers(t *testing.T) {
 }
 
 func TestFailuresInARowStopTheRun(t *testing.T) {
-	var plan []*line
+	var plan []*planLine
 	for i := range 50 {
 		l := adding(fmt.Sprintf("p%02d", i), jira)
 		l.err = fatal(session.ErrUnavailable, "503")
 		plan = append(plan, l)
 	}
-	r := newRun(t, plan...)
+	r := newRunTest(t, plan...)
 	sum := r.do()
 	require.Equal(t, messages.RunStopped, sum.State)
 	require.Equal(t, session.ErrUnavailable, sum.Problem.Kind)

@@ -29,8 +29,8 @@ func (r *reconciliation) write(ctx workflow.Context, action access.Action, then 
 			read = workflow.Now(ctx)
 		}
 		batch, err := act.Next(ctx, apply.NextInput{
-			RunInput: r.ref(), Actions: []access.Action{action}, After: r.Cursor, Through: through, Approved: r.mine(),
-			Limit: linesAtOnce,
+			RunInput: r.ref(), Actions: []access.Action{action}, After: r.Cursor, Through: through,
+			Approved: r.approvedFilter(), Limit: linesAtOnce,
 		})
 		if err != nil {
 			return err
@@ -58,7 +58,7 @@ func (r *reconciliation) write(ctx workflow.Context, action access.Action, then 
 	if err := r.drain(ctx); err != nil {
 		return err
 	}
-	if err := r.leaveShort(ctx, action); err != nil {
+	if err := r.closeExhausted(ctx, action); err != nil {
 		return err
 	}
 	r.Phase, r.Cursor = then, ""
@@ -69,10 +69,10 @@ func (r *reconciliation) write(ctx workflow.Context, action access.Action, then 
 func (r *reconciliation) writeBatch(ctx workflow.Context, action access.Action, lines []apply.Line,
 	read time.Time) (stale bool, err error) {
 	for _, line := range lines {
-		if slices.Contains(r.Short, closedTo(action, line.Target)) {
+		if slices.Contains(r.Short, exhaustedKey(action, line.Target)) {
 			continue
 		}
-		if err := r.awaitPlace(ctx, line); err != nil {
+		if err := r.awaitSlot(ctx, line); err != nil {
 			return false, err
 		}
 		old := action == access.Remove && r.mustConfirm(ctx) && workflow.Now(ctx).Sub(read) > evidenceLasts
@@ -85,16 +85,16 @@ func (r *reconciliation) writeBatch(ctx workflow.Context, action access.Action, 
 	return false, nil
 }
 
-// leaveShort closes the lines of targets that took no more in this run.
-func (r *reconciliation) leaveShort(ctx workflow.Context, action access.Action) error {
+// closeExhausted closes the lines of targets that took no more in this run.
+func (r *reconciliation) closeExhausted(ctx workflow.Context, action access.Action) error {
 	for _, short := range r.Short {
-		target, ok := strings.CutPrefix(short, closedTo(action, ""))
+		target, ok := strings.CutPrefix(short, exhaustedKey(action, ""))
 		if !ok {
 			continue
 		}
 		if _, err := act.Set(ctx, "leave the rest of "+target, reconcile.SetInput{
 			RunInput: r.ref(), Action: action, Target: []access.Entitlement{access.Entitlement(target)},
-			Approved: r.mine(), State: access.Refused,
+			Approved: r.approvedFilter(), State: access.Refused,
 			Answer: "not tried: the target takes no more changes in this run, see those that were",
 		}); err != nil {
 			return err
@@ -137,9 +137,9 @@ func (r *reconciliation) confirmAgain(ctx workflow.Context, action access.Action
 	return err
 }
 
-// awaitPlace waits for the gate and a place among the writes in flight. A removal from a protected target goes alone,
+// awaitSlot waits for the gate and a place among the writes in flight. A removal from a protected target goes alone,
 // so that no two break its floor together; where grants end, those of different targets go side by side.
-func (r *reconciliation) awaitPlace(ctx workflow.Context, line apply.Line) error {
+func (r *reconciliation) awaitSlot(ctx workflow.Context, line apply.Line) error {
 	most := max(r.in.Settings.InFlight, 1)
 	if line.Guarded && !r.grants() {
 		most = 1
@@ -208,14 +208,14 @@ func (r *reconciliation) count(action access.Action, line apply.Line, result app
 	case access.Refused:
 		c.Refused++
 	}
-	if short := closedTo(action, line.Target); result.Closed && !slices.Contains(r.Short, short) {
+	if short := exhaustedKey(action, line.Target); result.Closed && !slices.Contains(r.Short, short) {
 		r.Short = append(r.Short, short)
 	}
 }
 
-// closedTo is how Progress.Short notes that a target takes no more changes of one kind. A target without licences left
-// still lets people go.
-func closedTo(action access.Action, target access.Entitlement) string {
+// exhaustedKey is how Progress.Short notes that a target takes no more changes of one kind. A target without licences
+// left still lets people go.
+func exhaustedKey(action access.Action, target access.Entitlement) string {
 	return string(action) + " " + string(target)
 }
 

@@ -20,7 +20,7 @@ const (
 )
 
 // borrow asks for a grant of the vault, and returns its workflow.
-func (r *recorded) borrow(person string, d time.Duration) string {
+func (r *recordedOrg) borrow(person string, d time.Duration) string {
 	r.t.Helper()
 	r.update(messages.Grant, messages.GrantInput{
 		Person: person + "@example.com", Target: vault, Duration: messages.Duration(d), Reason: "INC-1",
@@ -30,19 +30,19 @@ func (r *recorded) borrow(person string, d time.Duration) string {
 }
 
 // stands waits for a grant's workflow to be in a state.
-func (r *recorded) stands(workflowID, state string) messages.GrantState {
+func (r *recordedOrg) stands(workflowID, state string) messages.GrantState {
 	r.t.Helper()
 	return statusOf(r, workflowID, func(s messages.GrantState) bool { return s.State == state })
 }
 
 // over waits for a grant's workflow to have ended.
-func (r *recorded) over(workflowID string) {
+func (r *recordedOrg) over(workflowID string) {
 	r.t.Helper()
 	require.NoError(r.t, r.client.GetWorkflow(r.t.Context(), workflowID, "").Get(r.t.Context(), nil))
 }
 
 // lent waits for the end of a run of grants after another run.
-func (r *recorded) lent(after string) messages.RunSummary {
+func (r *recordedOrg) lent(after string) messages.RunSummary {
 	r.t.Helper()
 	state := r.until(func(s messages.OrgSyncState) bool {
 		return s.LastRun != nil && s.LastRun.Scope == messages.ScopeGrants && s.LastRun.Run > after
@@ -51,7 +51,7 @@ func (r *recorded) lent(after string) messages.RunSummary {
 }
 
 // A grant is given and taken back, and another one while the organization is paused.
-func playGrant(r *recorded) {
+func playGrant(r *recordedOrg) {
 	r.grants = free
 	r.adopt()
 	id := r.borrow("ivo", 5*time.Second)
@@ -71,7 +71,7 @@ func playGrant(r *recorded) {
 }
 
 // A grant is approved, prolonged, and ended early; another one is denied.
-func playDecidedGrant(r *recorded) {
+func playDecidedGrant(r *recordedOrg) {
 	r.grants = strict
 	r.adopt()
 	id := r.borrow("ivo", 10*time.Minute)
@@ -106,7 +106,7 @@ func playDecidedGrant(r *recorded) {
 }
 
 // A grant cannot be taken back for a while, and starts a fresh history meanwhile.
-func playBlockedGrant(r *recorded) {
+func playBlockedGrant(r *recordedOrg) {
 	r.grants = free
 	r.adopt()
 	id := r.borrow("ivo", 5*time.Second)
@@ -125,7 +125,7 @@ func playBlockedGrant(r *recorded) {
 }
 
 // A signal comes with the very first task: it is none that nobody listens to.
-func playSignalled(r *recorded) {
+func playSignalled(r *recordedOrg) {
 	_, err := r.client.SignalWithStartWorkflow(r.t.Context(), messages.OrgSyncID(org), messages.Revoke,
 		messages.RevokeInput{Request: "g1", RequestedBy: "ana@example.com"}, client.StartWorkflowOptions{
 			ID: messages.OrgSyncID(org), TaskQueue: messages.QueueWorkflows,

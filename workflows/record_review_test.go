@@ -38,14 +38,14 @@ var seated = cloud.OrgFile{
 func reviewID(campaign string) string { return messages.ReviewID(org, campaign+":recorded") }
 
 // campaign starts a review and waits until its reviewers are asked.
-func (r *recorded) campaign(name string) (workflowID string) {
+func (r *recordedOrg) campaign(name string) (workflowID string) {
 	r.t.Helper()
 	r.begin(name)
 	r.reviews(name, func(s messages.ReviewStatus) bool { return s.Review.Stage == 1 && s.Progress.Asked == 3 })
 	return reviewID(name)
 }
 
-func (r *recorded) begin(name string) {
+func (r *recordedOrg) begin(name string) {
 	r.t.Helper()
 	_, err := r.client.ExecuteWorkflow(r.t.Context(),
 		client.StartWorkflowOptions{ID: reviewID(name), TaskQueue: messages.QueueWorkflows},
@@ -54,14 +54,14 @@ func (r *recorded) begin(name string) {
 }
 
 // reviews waits until a review is as wanted.
-func (r *recorded) reviews(name string, want func(messages.ReviewStatus) bool) messages.ReviewStatus {
+func (r *recordedOrg) reviews(name string, want func(messages.ReviewStatus) bool) messages.ReviewStatus {
 	r.t.Helper()
 	return statusOf(r, reviewID(name), want)
 }
 
 // A review is decided by update and signal, extended, and goes on in a fresh history; the fallback and the owner are
 // asked, the reviewers reminded. What was decided to be removed is carried out by the organization's loop.
-func playReview(r *recorded) {
+func playReview(r *recordedOrg) {
 	r.rules = campaigns
 	r.adopt()
 	id := r.campaign("vault")
@@ -99,7 +99,7 @@ func playReview(r *recorded) {
 }
 
 // A removal is carried out while the others are still asked; the history ends, and the next one sees it done.
-func playReviewAtOnce(r *recorded) {
+func playReviewAtOnce(r *recordedOrg) {
 	r.rules = campaigns
 	r.adopt()
 	id := r.campaign("at-once")
@@ -117,7 +117,7 @@ func playReviewAtOnce(r *recorded) {
 
 // Reviews end without anything being carried out: by the word cancel, by Temporal, because there is nothing to review,
 // because nobody answers, because there is no such campaign.
-func playEndedReviews(r *recorded) {
+func playEndedReviews(r *recordedOrg) {
 	r.rules = campaigns
 	r.adopt()
 	r.begin("library")

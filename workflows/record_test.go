@@ -57,7 +57,7 @@ func TestRecord(t *testing.T) {
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = server.Stop() })
-	for name, play := range map[string]func(*recorded){
+	for name, play := range map[string]func(*recordedOrg){
 		"adoption": playAdoption, "rejection": playRejection, "pause": playPause, "undo": playUndo,
 		"events":  playEvents,
 		"renewal": playRenewal, "signalled": playSignalled, "grant": playGrant, "decided grant": playDecidedGrant,
@@ -69,12 +69,13 @@ func TestRecord(t *testing.T) {
 		if strings.Contains(name, "review") {
 			people = seated
 		}
-		t.Run(name, func(t *testing.T) { play(newRecorded(t, server.Client(), people)) })
+		t.Run(name, func(t *testing.T) { play(newRecordedOrg(t, server.Client(), people)) })
 	}
 }
 
-// recorded is one organization whose histories are recorded: a simulated Atlassian, a ledger and a worker of its own.
-type recorded struct {
+// recordedOrg is one organization whose histories are recorded: a simulated Atlassian, a ledger and a worker of its
+// own.
+type recordedOrg struct {
 	t      *testing.T
 	client client.Client
 	sim    *cloud.Cloud
@@ -96,9 +97,9 @@ var small = cloud.OrgFile{
 	Foreign: map[string][]string{"helpers": {"finn"}},
 }
 
-func newRecorded(t *testing.T, temporal client.Client, people cloud.OrgFile) *recorded {
+func newRecordedOrg(t *testing.T, temporal client.Client, people cloud.OrgFile) *recordedOrg {
 	t.Helper()
-	r := &recorded{t: t, client: temporal, sim: cloud.New(cloud.Options{})}
+	r := &recordedOrg{t: t, client: temporal, sim: cloud.New(cloud.Options{})}
 	require.NoError(t, r.sim.SeedOrg(people))
 	served := httptest.NewServer(r.sim.Handler())
 	t.Cleanup(served.Close)
@@ -110,7 +111,7 @@ func newRecorded(t *testing.T, temporal client.Client, people cloud.OrgFile) *re
 		Options: session.Options{
 			Ledger: store, AtlassianURL: served.URL + "/admin",
 			Secret:   func(string, string) (string, error) { return cloud.DefaultKey, nil },
-			Temporal: temporal, Notifier: nobody{},
+			Temporal: temporal, Notifier: discardNotifier{},
 		},
 		Schedules: temporal,
 	})
@@ -144,13 +145,13 @@ sync: {feed: 5s, every: 1h, inFlight: 2}
 	return r
 }
 
-// nobody is told what notices say.
-type nobody struct{}
+// discardNotifier is told what notices say.
+type discardNotifier struct{}
 
-func (nobody) Private() bool                                 { return true }
-func (nobody) Notify(context.Context, messages.Notice) error { return nil }
+func (discardNotifier) Private() bool                                 { return true }
+func (discardNotifier) Notify(context.Context, messages.Notice) error { return nil }
 
-func (r *recorded) start(guard string) {
+func (r *recordedOrg) start(guard string) {
 	r.t.Helper()
 	_, err := r.client.ExecuteWorkflow(r.t.Context(), client.StartWorkflowOptions{
 		ID: messages.OrgSyncID(org), TaskQueue: messages.QueueWorkflows,
@@ -159,12 +160,12 @@ func (r *recorded) start(guard string) {
 	require.NoError(r.t, err)
 }
 
-func (r *recorded) update(name string, in any) {
+func (r *recordedOrg) update(name string, in any) {
 	r.t.Helper()
 	r.updateOf(messages.OrgSyncID(org), name, in)
 }
 
-func (r *recorded) updateOf(workflowID, name string, in any) {
+func (r *recordedOrg) updateOf(workflowID, name string, in any) {
 	r.t.Helper()
 	handle, err := r.client.UpdateWorkflow(r.t.Context(), client.UpdateWorkflowOptions{
 		WorkflowID: workflowID, UpdateName: name, Args: []any{in}, WaitForStage: client.WorkflowUpdateStageCompleted,
@@ -173,19 +174,19 @@ func (r *recorded) updateOf(workflowID, name string, in any) {
 	require.NoError(r.t, handle.Get(r.t.Context(), nil))
 }
 
-func (r *recorded) signal(name string, in any) {
+func (r *recordedOrg) signal(name string, in any) {
 	r.t.Helper()
 	require.NoError(r.t, r.client.SignalWorkflow(r.t.Context(), messages.OrgSyncID(org), "", name, in))
 }
 
 // until waits for the status to be as wanted.
-func (r *recorded) until(want func(messages.OrgSyncState) bool) messages.OrgSyncState {
+func (r *recordedOrg) until(want func(messages.OrgSyncState) bool) messages.OrgSyncState {
 	r.t.Helper()
 	return statusOf(r, messages.OrgSyncID(org), want)
 }
 
 // statusOf waits for a workflow's status to be as wanted.
-func statusOf[S any](r *recorded, workflowID string, want func(S) bool) S {
+func statusOf[S any](r *recordedOrg, workflowID string, want func(S) bool) S {
 	r.t.Helper()
 	var value converter.EncodedValue
 	var state, none S
@@ -209,14 +210,14 @@ func idle(s messages.OrgSyncState) bool {
 		len(p.People)+len(p.Groups)+len(p.Settling)+len(p.Jobs) == 0
 }
 
-func (r *recorded) adopt() messages.OrgSyncState {
+func (r *recordedOrg) adopt() messages.OrgSyncState {
 	r.t.Helper()
 	r.start("adopt: auto")
 	return r.until(idle)
 }
 
 // change moves people in or out of a source group, as its identity provider does.
-func (r *recorded) change(op, source string, names ...string) {
+func (r *recordedOrg) change(op, source string, names ...string) {
 	r.t.Helper()
 	state := r.sim.State()
 	group := state.Groups[slices.IndexFunc(state.Groups, func(g cloud.StateGroup) bool { return g.Name == source })]
@@ -242,7 +243,7 @@ func (r *recorded) change(op, source string, names ...string) {
 }
 
 // ask asks a question and records its history.
-func (r *recorded) ask(path string, in messages.ReportInput) {
+func (r *recordedOrg) ask(path string, in messages.ReportInput) {
 	r.t.Helper()
 	id := messages.ReportID(org, in.Kind, "1")
 	run, err := r.client.ExecuteWorkflow(r.t.Context(),
@@ -253,7 +254,7 @@ func (r *recorded) ask(path string, in messages.ReportInput) {
 }
 
 // end ends the loop and records its history.
-func (r *recorded) end(path string) {
+func (r *recordedOrg) end(path string) {
 	r.t.Helper()
 	require.NoError(r.t, r.client.CancelWorkflow(r.t.Context(), messages.OrgSyncID(org), ""))
 	require.Error(r.t, r.client.GetWorkflow(r.t.Context(), messages.OrgSyncID(org), "").Get(r.t.Context(), nil))
@@ -261,9 +262,9 @@ func (r *recorded) end(path string) {
 }
 
 // save writes a workflow's history.
-func (r *recorded) save(name, workflowID string) { r.t.Helper(); r.saveRun(name, workflowID, "") }
+func (r *recordedOrg) save(name, workflowID string) { r.t.Helper(); r.saveRun(name, workflowID, "") }
 
-func (r *recorded) saveRun(name, workflowID, runID string) {
+func (r *recordedOrg) saveRun(name, workflowID, runID string) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
 	defer cancel()
@@ -288,7 +289,7 @@ func (r *recorded) saveRun(name, workflowID, runID string) {
 }
 
 // renew has a fresh history started, and records the one that ended.
-func (r *recorded) renew(name, workflowID string) {
+func (r *recordedOrg) renew(name, workflowID string) {
 	r.t.Helper()
 	runID := func() string {
 		now, err := r.client.DescribeWorkflowExecution(r.t.Context(), workflowID, "")
@@ -302,7 +303,7 @@ func (r *recorded) renew(name, workflowID string) {
 }
 
 // The first plan is held, shown, approved and written; then everybody is looked at again.
-func playAdoption(r *recorded) {
+func playAdoption(r *recordedOrg) {
 	r.start("adopt: ask")
 	first := r.until(func(s messages.OrgSyncState) bool { return s.Hold != nil && idle(s) })
 	r.save("reconcile-held", messages.ReconcileID(org, first.Hold.Run))
@@ -315,7 +316,7 @@ func playAdoption(r *recorded) {
 }
 
 // Removals beyond the guard are held and rejected.
-func playRejection(r *recorded) {
+func playRejection(r *recordedOrg) {
 	r.start("adopt: auto, run: {removals: 0}")
 	r.until(idle)
 	r.change("remove", "eng", "bo", "carol")
@@ -328,7 +329,7 @@ func playRejection(r *recorded) {
 }
 
 // A run in the background stands aside while the organization is paused, and goes on after it.
-func playPause(r *recorded) {
+func playPause(r *recordedOrg) {
 	require.NoError(r.t, r.sim.Configure(
 		func(s *cloud.Settings) error { s.Latency = cloud.Duration(150 * time.Millisecond); return nil }))
 	r.start("adopt: auto")
@@ -348,7 +349,7 @@ func playPause(r *recorded) {
 }
 
 // Additions and removals are made, and taken back.
-func playUndo(r *recorded) {
+func playUndo(r *recordedOrg) {
 	r.adopt()
 	r.update(messages.Pause, messages.PauseInput{By: "ana"}) // so that the full run finds it all, not the event feed
 	r.change("remove", "eng", "bo")
@@ -365,7 +366,7 @@ func playUndo(r *recorded) {
 }
 
 // People whom events name are looked at, and looked at again before something is taken from them.
-func playEvents(r *recorded) {
+func playEvents(r *recordedOrg) {
 	first := r.adopt().LastID
 	r.change("add", "eng", "ivo")
 	added := r.until(func(s messages.OrgSyncState) bool { return idle(s) && s.LastRun.Run > first })
@@ -379,7 +380,7 @@ func playEvents(r *recorded) {
 }
 
 // A fresh history is started, and goes on.
-func playRenewal(r *recorded) {
+func playRenewal(r *recordedOrg) {
 	r.adopt()
 	r.renew("orgsync-renewed", messages.OrgSyncID(org))
 	r.update(messages.ApplyPolicy, messages.PolicyInput{Policy: r.policy("adopt: auto, run: {removals: 7}"), By: "ana"})
@@ -388,7 +389,7 @@ func playRenewal(r *recorded) {
 }
 
 // Rules come into force, people are due, somebody is suspended and restored; the organization is looked at as a whole.
-func playRules(r *recorded) {
+func playRules(r *recordedOrg) {
 	soon := time.Now().Add(8 * time.Second).UTC().Format(time.RFC3339)
 	r.rules = `
 governance: {schedule: "0 6 1 1 *"}
@@ -424,7 +425,7 @@ rules:
 }
 
 // post changes the simulated organization by hand.
-func (r *recorded) post(path string, body any) {
+func (r *recordedOrg) post(path string, body any) {
 	r.t.Helper()
 	data, err := json.Marshal(body)
 	require.NoError(r.t, err)
@@ -435,7 +436,7 @@ func (r *recorded) post(path string, body any) {
 }
 
 // The workflow that says which ledger the namespace belongs to is started, and cancelled.
-func playLedger(r *recorded) {
+func playLedger(r *recordedOrg) {
 	_, err := r.client.ExecuteWorkflow(r.t.Context(), client.StartWorkflowOptions{
 		ID: messages.LedgerWorkflow, TaskQueue: messages.QueueWorkflows,
 		Memo: map[string]any{messages.LedgerMemo: "L1"},

@@ -99,7 +99,8 @@ func foundInWords(org string, answer messages.ReportAnswer) string {
 		return strconv.Itoa(n)
 	}
 	sections := slices.Clone(answer.Report.Sections)
-	slices.SortStableFunc(sections, func(a, b messages.Found) int { return cmp.Compare(urgency(a), urgency(b)) })
+	slices.SortStableFunc(sections,
+		func(a, b messages.SectionSummary) int { return cmp.Compare(urgency(a), urgency(b)) })
 	for _, s := range sections {
 		count := strconv.Itoa(s.Count)
 		if s.Incomplete != "" {
@@ -111,7 +112,7 @@ func foundInWords(org string, answer messages.ReportAnswer) string {
 }
 
 // urgency puts what is to be put right first, and what is empty last.
-func urgency(f messages.Found) int {
+func urgency(f messages.SectionSummary) int {
 	switch {
 	case f.Count == 0 && f.Incomplete == "":
 		return 3

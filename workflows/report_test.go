@@ -18,8 +18,8 @@ import (
 	"github.com/castellan-io/castellan/workflows"
 )
 
-// question plays the activities of one Report.
-type question struct {
+// reportTest plays the activities of one Report.
+type reportTest struct {
 	t     *testing.T
 	env   *testsuite.TestWorkflowEnvironment
 	calls []string
@@ -34,11 +34,11 @@ type question struct {
 	governEnd reports.GovernEndInput
 }
 
-func newQuestion(t *testing.T) *question {
+func newReportTest(t *testing.T) *reportTest {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(quiet)
-	q := &question{t: t, env: suite.NewTestWorkflowEnvironment()}
+	q := &reportTest{t: t, env: suite.NewTestWorkflowEnvironment()}
 	q.env.SetStartTime(begin)
 	patient(q.env)
 	q.env.RegisterWorkflowWithOptions(workflows.Report, workflow.RegisterOptions{Name: messages.Report})
@@ -83,7 +83,7 @@ func newQuestion(t *testing.T) *question {
 		},
 		"GovernEnd": func(_ context.Context, in reports.GovernEndInput) (messages.Governance, error) {
 			q.calls, q.governEnd = append(q.calls, "GovernEnd"), in
-			return messages.Governance{ID: in.Report, Sections: []messages.Found{
+			return messages.Governance{ID: in.Report, Sections: []messages.SectionSummary{
 				{Title: "Admins", Count: 3, New: 1, Gone: 0}, {Title: "Domains", New: -1, Gone: -1, Incomplete: "no"},
 			}}, nil
 		},
@@ -97,7 +97,7 @@ func newQuestion(t *testing.T) *question {
 	return q
 }
 
-func (q *question) ask(in messages.ReportInput) (answer messages.ReportAnswer) {
+func (q *reportTest) ask(in messages.ReportInput) (answer messages.ReportAnswer) {
 	q.t.Helper()
 	q.env.ExecuteWorkflow(messages.Report, in)
 	require.NoError(q.t, q.env.GetWorkflowError())
@@ -109,7 +109,7 @@ func TestAQuestionIsAnsweredFromTheLedgerAlone(t *testing.T) {
 	for _, kind := range []string{messages.ReportWhy, messages.ReportRuns, messages.ReportPlan, messages.ReportForeign,
 		messages.ReportLedger} {
 		t.Run(kind, func(t *testing.T) {
-			q := newQuestion(t)
+			q := newReportTest(t)
 			in := messages.ReportInput{Org: org, Kind: kind, Person: "ana@acme.example", Target: jira, Run: "r1",
 				Limit: 5, After: "x", At: begin}
 			answer := q.ask(in)
@@ -121,7 +121,7 @@ func TestAQuestionIsAnsweredFromTheLedgerAlone(t *testing.T) {
 }
 
 func TestOnePersonsDecisionIsExplained(t *testing.T) {
-	q := newQuestion(t)
+	q := newReportTest(t)
 	in := messages.ReportInput{Org: org, Kind: messages.ReportExplain, Person: "ana@acme.example",
 		If: []string{"groups+=x"}}
 	require.Equal(t, "the whole decision", q.ask(in).Message)
@@ -130,7 +130,7 @@ func TestOnePersonsDecisionIsExplained(t *testing.T) {
 }
 
 func TestTheOrganizationIsLookedAtAsAWhole(t *testing.T) {
-	q := newQuestion(t)
+	q := newReportTest(t)
 	answer := q.ask(messages.ReportInput{Org: org, Kind: messages.ReportGovernance, Scheduled: true})
 	require.Equal(t, []string{"GovernBegin", "Govern", "Govern", "GovernEnd"}, q.calls)
 	require.Equal(t, reports.GovernInput{Org: org, Policy: "p", Report: "20260302-090000.000", Cursor: "c", Block: 1,
@@ -147,7 +147,7 @@ func TestTheOrganizationIsLookedAtAsAWhole(t *testing.T) {
 }
 
 func TestAPreviewReadsEverybodyAndWritesNothing(t *testing.T) {
-	q := newQuestion(t)
+	q := newReportTest(t)
 	q.ask(messages.ReportInput{Org: org, Kind: messages.ReportPreview, Policy: json.RawMessage(`"draft"`), Limit: 9})
 	require.Equal(t, []string{"Admit", "Outline", "Sweep", "Sweep", "Judge", "Finish", "Answer"}, q.calls)
 	require.True(t, q.admit.Preview, "the policy is not taken into force")
@@ -164,12 +164,12 @@ func TestAPreviewReadsEverybodyAndWritesNothing(t *testing.T) {
 }
 
 func TestAQuestionThatCannotBeAnsweredFails(t *testing.T) {
-	q := newQuestion(t)
+	q := newReportTest(t)
 	q.fail = fatal(session.ErrUnknown, "no organization acme is known here")
 	q.env.ExecuteWorkflow(messages.Report, messages.ReportInput{Org: org, Kind: messages.ReportRuns})
 	require.ErrorContains(t, q.env.GetWorkflowError(), "no organization acme is known here")
 
-	q = newQuestion(t)
+	q = newReportTest(t)
 	q.fail = fatal(session.ErrPolicy, "line 3: unknown field")
 	q.env.ExecuteWorkflow(messages.Report, messages.ReportInput{Org: org, Kind: messages.ReportPreview})
 	require.ErrorContains(t, q.env.GetWorkflowError(), "line 3: unknown field")

@@ -75,13 +75,13 @@ type temporaryGrant struct {
 	handlers *kit.MessageHandlers
 	history  *kit.Renewal
 
-	stale     bool      // the ledger may know more: read the grants again
-	again     time.Time // when that is tried again after a failure; zero: it did not fail
-	wake      bool      // something happened: look again
-	telling   int       // notices being sent
-	timer     kit.Timer // of what is due next
-	shown     shownAs   // what the search attributes say
-	confirmed string    // what the loop has just said is right, and the ledger has to show
+	stale     bool            // the ledger may know more: read the grants again
+	again     time.Time       // when that is tried again after a failure; zero: it did not fail
+	wake      bool            // something happened: look again
+	telling   int             // notices being sent
+	timer     kit.Timer       // of what is due next
+	shown     shownAttributes // what the search attributes say
+	confirmed string          // what the loop has just said is right, and the ledger has to show
 	answers   []messages.GrantReconciledSignal
 	waited    bool // for the request that this was started for
 	handed    bool // grants were handed over to another workflow
@@ -92,24 +92,24 @@ func (g *temporaryGrant) run(ctx workflow.Context) (messages.GrantState, error) 
 	whole, _ := workflow.NewDisconnectedContext(ctx)
 	for {
 		g.handlers.RefuseUnknown(ctx)
-		g.arm(whole)
+		g.setTimer(whole)
 		g.show(whole)
 		now := workflow.Now(ctx)
 		switch {
 		case len(g.answers) > 0:
 			g.takeAnswer(now)
-		case g.stale || g.unread() && !now.Before(g.again):
+		case g.stale || g.ledgerUnread() && !now.Before(g.again):
 			g.read(whole)
 		case ctx.Err() != nil && !g.Cancelled:
-			g.end(whole)
-		case g.undecided(now) != "":
-			g.expire(whole, g.undecided(now))
-		case g.mayAsk(now):
-			g.ask(whole)
+			g.revokeAll(whole)
+		case g.overdueRequest(now) != "":
+			g.expire(whole, g.overdueRequest(now))
+		case g.askDue(now):
+			g.askLoop(whole)
 		case g.noticeDue(now):
-			g.tell(whole, now)
+			g.sendNotice(whole, now)
 		case g.done(ctx):
-			if g.awaitFirst(ctx, whole) {
+			if g.awaitFirstRequest(ctx, whole) {
 				continue
 			}
 			if kit.YieldToCoroutines(ctx); g.done(ctx) {
@@ -132,9 +132,9 @@ func (g *temporaryGrant) run(ctx workflow.Context) (messages.GrantState, error) 
 	}
 }
 
-// awaitFirst waits, once, for the request that this was started for: a workflow is started before its request is
+// awaitFirstRequest waits, once, for the request that this was started for: a workflow is started before its request is
 // stored, so that none is stored whose end is not arranged. It reports whether it waited.
-func (g *temporaryGrant) awaitFirst(ctx, whole workflow.Context) bool {
+func (g *temporaryGrant) awaitFirstRequest(ctx, whole workflow.Context) bool {
 	if len(g.Grants) > 0 || g.waited || g.Cancelled ||
 		workflow.GetVersion(ctx, "started-before-its-request", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 		return false
@@ -169,37 +169,37 @@ func (g *temporaryGrant) read(ctx workflow.Context) {
 		g.readAgain(ctx, "the grants cannot be read from the ledger: "+kit.MessageOf(err))
 		return
 	}
-	own, err := g.keepOwn(ctx, book)
+	own, err := g.handOverMoved(ctx, book)
 	if err != nil {
 		g.readAgain(ctx, "grants cannot be handed over to the workflow of their account: "+kit.MessageOf(err))
 	}
 	g.Grants = append(over[max(0, len(over)-mostKept):], own...)
-	if g.unread() {
+	if g.ledgerUnread() {
 		return
 	}
-	switch what, _ := g.needs(workflow.Now(ctx)); what {
+	switch what, _ := g.pendingWork(workflow.Now(ctx)); what {
 	case "":
 		g.Blocked = nil
 	case g.confirmed: // the ledger's clock is behind ours
-		g.blocked(workflow.Now(ctx), "the ledger does not say yet that it is right", true)
+		g.recordBlocked(workflow.Now(ctx), "the ledger does not say yet that it is right", true)
 	}
 	g.confirmed = ""
 }
 
 // readAgain has the ledger read again in a while: until then nothing is known that has changed, and this does not end.
 func (g *temporaryGrant) readAgain(ctx workflow.Context, why string) {
-	g.blocked(workflow.Now(ctx), why, true)
+	g.recordBlocked(workflow.Now(ctx), why, true)
 	if workflow.GetVersion(ctx, "reads-again", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
 		g.again = g.Blocked.Retry
 	}
 }
 
-// unread reports whether the ledger could not be read, and is to be read again.
-func (g *temporaryGrant) unread() bool { return !g.again.IsZero() }
+// ledgerUnread reports whether the ledger could not be read, and is to be read again.
+func (g *temporaryGrant) ledgerUnread() bool { return !g.again.IsZero() }
 
-// keepOwn gives grants that go by another key by now to the workflow of that key, and returns the others: since the
-// account behind an address became known, or since workflows go by accounts. There is no other way to lose one.
-func (g *temporaryGrant) keepOwn(ctx workflow.Context, book []access.Grant) ([]access.Grant, error) {
+// handOverMoved gives grants that go by another key by now to the workflow of that key, and returns the others: since
+// the account behind an address became known, or since workflows go by accounts. There is no other way to lose one.
+func (g *temporaryGrant) handOverMoved(ctx workflow.Context, book []access.Grant) ([]access.Grant, error) {
 	in := grants.HandOverInput{Org: g.in.Org}
 	own := slices.DeleteFunc(slices.Clone(book), func(one access.Grant) bool {
 		moved := one.Key != "" && one.Key != g.in.Key
@@ -221,8 +221,8 @@ func (g *temporaryGrant) keepOwn(ctx workflow.Context, book []access.Grant) ([]a
 	return own, err
 }
 
-// end ends all grants, because the workflow was cancelled.
-func (g *temporaryGrant) end(ctx workflow.Context) {
+// revokeAll ends all grants, because the workflow was cancelled.
+func (g *temporaryGrant) revokeAll(ctx workflow.Context) {
 	g.Cancelled = true
 	if _, err := act.RevokeGrant(ctx, grants.RevokeGrantInput{
 		Org: g.in.Org, Key: g.in.Key, RevokeInput: messages.RevokeInput{Target: g.in.Target, RequestedBy: "Temporal",
@@ -233,8 +233,8 @@ func (g *temporaryGrant) end(ctx workflow.Context) {
 	g.stale = true
 }
 
-// undecided is the request whose time to be decided is over; "" when there is none.
-func (g *temporaryGrant) undecided(now time.Time) string {
+// overdueRequest is the request whose time to be decided is over; "" when there is none.
+func (g *temporaryGrant) overdueRequest(now time.Time) string {
 	for _, one := range g.Grants {
 		if one.State == access.GrantWaiting && !now.Before(one.ApprovalDeadline) {
 			return one.ID
@@ -268,9 +268,9 @@ func (g *temporaryGrant) drop(id string) {
 	g.Grants = slices.DeleteFunc(g.Grants, func(one access.Grant) bool { return one.ID == id })
 }
 
-// needs names what is to be put right now: grants that began and were not given, grants that are over and were not
-// taken back. "" when all is right.
-func (g *temporaryGrant) needs(now time.Time) (what string, taking bool) {
+// pendingWork names what is to be put right now: grants that began and were not given, grants that are over and were
+// not taken back. "" when all is right.
+func (g *temporaryGrant) pendingWork(now time.Time) (what string, taking bool) {
 	for _, one := range g.Grants {
 		switch {
 		case one.State != access.GrantGranted && one.State != access.GrantEnded, now.Before(one.From):
@@ -283,10 +283,10 @@ func (g *temporaryGrant) needs(now time.Time) (what string, taking bool) {
 	return what, taking
 }
 
-// mayAsk reports whether the organization's loop is to be asked now: something is not right, and it was not asked for
+// askDue reports whether the organization's loop is to be asked now: something is not right, and it was not asked for
 // just that, or did not answer for long, or the time of another attempt has come.
-func (g *temporaryGrant) mayAsk(now time.Time) bool {
-	what, _ := g.needs(now)
+func (g *temporaryGrant) askDue(now time.Time) bool {
+	what, _ := g.pendingWork(now)
 	switch {
 	case what == "":
 		return false
@@ -298,12 +298,12 @@ func (g *temporaryGrant) mayAsk(now time.Time) bool {
 	return true
 }
 
-// ask has the organization's loop put the person right.
-func (g *temporaryGrant) ask(ctx workflow.Context) {
+// askLoop has the organization's loop put the person right.
+func (g *temporaryGrant) askLoop(ctx workflow.Context) {
 	now := workflow.Now(ctx)
-	what, _ := g.needs(now)
+	what, _ := g.pendingWork(now)
 	g.Turn++
-	g.Asked = &messages.Asked{Turn: g.Turn, For: what, At: now}
+	g.Asked = &messages.LoopRequest{Turn: g.Turn, For: what, At: now}
 	last := g.Grants[len(g.Grants)-1] // unsettled ones stand last
 	err := workflow.SignalExternalWorkflow(ctx, messages.OrgSyncID(g.in.Org), "", messages.ReconcileGrant,
 		messages.ReconcileGrantSignal{
@@ -312,7 +312,7 @@ func (g *temporaryGrant) ask(ctx workflow.Context) {
 		}).Get(ctx, nil)
 	if err != nil {
 		g.Asked = nil
-		g.blocked(workflow.Now(ctx), "workflow "+messages.OrgSyncID(g.in.Org)+
+		g.recordBlocked(workflow.Now(ctx), "workflow "+messages.OrgSyncID(g.in.Org)+
 			", which alone may write, does not run; start it with starter apply: "+kit.MessageOf(err), true)
 	}
 }
@@ -330,13 +330,13 @@ func (g *temporaryGrant) takeAnswer(now time.Time) {
 		g.Blocked, g.stale, g.confirmed = nil, true, asked.For
 		return
 	}
-	g.blocked(now, in.Why, in.Soon)
+	g.recordBlocked(now, in.Why, in.Soon)
 	g.Blocked.For = asked.For
 }
 
-// blocked notes why something is not right, and when it is tried again.
-func (g *temporaryGrant) blocked(now time.Time, why string, soon bool) {
-	what, taking := g.needs(now)
+// recordBlocked notes why something is not right, and when it is tried again.
+func (g *temporaryGrant) recordBlocked(now time.Time, why string, soon bool) {
+	what, taking := g.pendingWork(now)
 	b := messages.Blocked{For: what, Since: now}
 	if g.Blocked != nil {
 		b.Since, b.Tries = g.Blocked.Since, g.Blocked.Tries
@@ -361,7 +361,7 @@ func (g *temporaryGrant) done(ctx workflow.Context) bool {
 			return false
 		}
 	}
-	return g.telling == 0 && !g.unread() && g.quiet(ctx)
+	return g.telling == 0 && !g.ledgerUnread() && g.quiet(ctx)
 }
 
 // renewable reports whether the history may end here.
@@ -374,8 +374,8 @@ func (g *temporaryGrant) quiet(ctx workflow.Context) bool {
 	return !g.stale && len(g.answers) == 0 && g.handlers.Quiet(ctx, messages.Look, messages.GrantReconciled)
 }
 
-// arm keeps one timer running, of what is due next; it runs before anything is asked for.
-func (g *temporaryGrant) arm(ctx workflow.Context) {
+// setTimer keeps one timer running, of what is due next; it runs before anything is asked for.
+func (g *temporaryGrant) setTimer(ctx workflow.Context) {
 	due, why := g.nextDue(workflow.Now(ctx))
 	g.timer.Arm(ctx, due, why, func() { g.wake = true })
 }
@@ -388,15 +388,15 @@ func (g *temporaryGrant) nextDue(now time.Time) (due time.Time, why string) {
 		case access.GrantWaiting:
 			next.At(one.ApprovalDeadline, "request "+one.ID+" is no longer waited for")
 		case access.GrantGranted, access.GrantEnded:
-			next.At(one.From, who(one)+" gets "+string(one.Target))
-			next.At(one.Until, who(one)+" loses "+string(one.Target)+" (unless something else gives it)")
+			next.At(one.From, holderLabel(one)+" gets "+string(one.Target))
+			next.At(one.Until, holderLabel(one)+" loses "+string(one.Target)+" (unless something else gives it)")
 			if one.Remind > 0 && !g.told(noticeReminder, one.ID) {
-				next.At(one.Until.Add(-one.Remind.Std()), "remind "+who(one)+" of the end")
+				next.At(one.Until.Add(-one.Remind.Std()), "remind "+holderLabel(one)+" of the end")
 			}
 		}
 	}
 	next.At(g.again, "read the ledger again")
-	if what, _ := g.needs(now); what != "" {
+	if what, _ := g.pendingWork(now); what != "" {
 		if g.Asked != nil {
 			next.At(g.Asked.At.Add(askAgain), "ask the organization's loop again")
 		} else if g.Blocked != nil {
@@ -406,7 +406,7 @@ func (g *temporaryGrant) nextDue(now time.Time) (due time.Time, why string) {
 	return next.Due, next.Why
 }
 
-func who(one access.Grant) string {
+func holderLabel(one access.Grant) string {
 	if one.Email != "" {
 		return one.Email
 	}

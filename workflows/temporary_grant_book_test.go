@@ -13,7 +13,7 @@ import (
 
 // The ledger that lending plays: leases in memory, under the rules of the ledger package.
 
-func (l *lending) playRead(_ context.Context, in grants.GrantsInput) ([]access.Grant, error) {
+func (l *grantTest) playRead(_ context.Context, in grants.GrantsInput) ([]access.Grant, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.readErr != nil {
@@ -39,7 +39,7 @@ func settledFirst(g access.Grant) int {
 	return 1
 }
 
-func (l *lending) playExpire(_ context.Context, in grants.GrantInput) (access.Grant, error) {
+func (l *grantTest) playExpire(_ context.Context, in grants.GrantInput) (access.Grant, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.expires++; l.expires == 100 {
@@ -52,7 +52,7 @@ func (l *lending) playExpire(_ context.Context, in grants.GrantInput) (access.Gr
 	return *g, l.refuses["ExpireGrant"]
 }
 
-func (l *lending) playDecide(_ context.Context, in grants.DecideGrantInput) (messages.GrantAnswer, error) {
+func (l *grantTest) playDecide(_ context.Context, in grants.DecideGrantInput) (messages.GrantAnswer, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.decided = append(l.decided, in)
@@ -88,7 +88,7 @@ func (l *lending) playDecide(_ context.Context, in grants.DecideGrantInput) (mes
 	return messages.GrantAnswer{Message: "approved", Grants: []access.Grant{*g}}, nil
 }
 
-func (l *lending) playRevoke(_ context.Context, in grants.RevokeGrantInput) (messages.GrantAnswer, error) {
+func (l *grantTest) playRevoke(_ context.Context, in grants.RevokeGrantInput) (messages.GrantAnswer, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.revoked = append(l.revoked, in)
@@ -110,7 +110,7 @@ func (l *lending) playRevoke(_ context.Context, in grants.RevokeGrantInput) (mes
 }
 
 // end ends a lease now. One that waits is withdrawn.
-func (l *lending) end(g *access.Grant, by, why string) {
+func (l *grantTest) end(g *access.Grant, by, why string) {
 	now := l.now()
 	switch {
 	case !g.State.Open():
@@ -126,7 +126,7 @@ func (l *lending) end(g *access.Grant, by, why string) {
 	g.State, g.Until, g.ClosedBy, g.ClosedWhy = access.GrantEnded, now, by, why
 }
 
-func (l *lending) playExtend(_ context.Context, in grants.ExtendGrantInput) (messages.GrantAnswer, error) {
+func (l *grantTest) playExtend(_ context.Context, in grants.ExtendGrantInput) (messages.GrantAnswer, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if i := l.index(in.RequestID); i >= 0 {

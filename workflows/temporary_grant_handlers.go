@@ -21,7 +21,7 @@ func (g *temporaryGrant) listen(ctx workflow.Context) error {
 		}); err != nil {
 		return err
 	}
-	h := kit.NewMessageHandlers(kit.Options{Org: g.in.Org, Refused: g.refusedWord})
+	h := kit.NewMessageHandlers(kit.Options{Org: g.in.Org, Refused: g.recordRefusal})
 	g.handlers, g.history = h, kit.NewRenewal(h, kit.Limits{Events: renewGrantAt})
 	err := kit.FirstError(
 		kit.Handle(ctx, h, messages.Approve, "approve a request", checkApproval, g.approve),
@@ -44,7 +44,7 @@ func (g *temporaryGrant) listen(ctx workflow.Context) error {
 	return nil
 }
 
-func (g *temporaryGrant) refusedWord(one messages.RefusedWord) {
+func (g *temporaryGrant) recordRefusal(one messages.RefusedMessage) {
 	g.Refused, g.wake = kit.KeepRefused(g.Refused, one), true
 }
 
@@ -76,14 +76,14 @@ func (g *temporaryGrant) deny(ctx workflow.Context, in messages.ApprovalInput) (
 
 func (g *temporaryGrant) decide(ctx workflow.Context, in messages.ApprovalInput, approve bool) (messages.GrantAnswer,
 	error) {
-	answer, err := sayDecision(ctx,
+	answer, err := recordDecision(ctx,
 		grants.DecideGrantInput{Org: g.in.Org, Target: g.in.Target, Key: g.in.Key, Approve: approve}, in)
 	g.stale, g.wake = true, true
 	return answer, err
 }
 
-// sayDecision has a decision recorded. The code itself goes no further than here: only its hash does.
-func sayDecision(ctx workflow.Context, of grants.DecideGrantInput, in messages.ApprovalInput) (messages.GrantAnswer,
+// recordDecision has a decision recorded. The code itself goes no further than here: only its hash does.
+func recordDecision(ctx workflow.Context, of grants.DecideGrantInput, in messages.ApprovalInput) (messages.GrantAnswer,
 	error) {
 	of.CodeHash, of.Shown = messages.CodeHash(in.Code), kit.PresentationIn(ctx)
 	if in.Code = ""; in.Proof == "" {

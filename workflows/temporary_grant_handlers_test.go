@@ -16,7 +16,7 @@ import (
 
 // Signals that say nothing new change nothing, in whatever order and number they come.
 func TestSignalsThatRepeatChangeNothing(t *testing.T) {
-	l := newLending(t, lease("g1", 0, 2*time.Hour), lease("g2", time.Hour, 2*time.Hour))
+	l := newGrantTest(t, grantFrom("g1", 0, 2*time.Hour), grantFrom("g2", time.Hour, 2*time.Hour))
 	for i := range 30 {
 		at := time.Duration(i) * 7 * time.Minute
 		l.signalAt(at, messages.Look, nil)
@@ -24,8 +24,8 @@ func TestSignalsThatRepeatChangeNothing(t *testing.T) {
 		l.signalAt(at, messages.GrantReconciled,
 			messages.GrantReconciledSignal{Turn: i%5 - 1, Right: i%2 == 0, Why: "an old answer"})
 	}
-	state := l.ends()
-	require.Equal(t, []move{given(0), taken(3 * time.Hour)}, l.moves)
+	state := l.mustEnd()
+	require.Equal(t, []writtenChange{given(0), taken(3 * time.Hour)}, l.moves)
 	require.Equal(t, []time.Duration{0, time.Hour, 2 * time.Hour, 3 * time.Hour}, times(l.asks))
 	require.Len(t, l.told, 4)
 	require.Nil(t, state.Blocked)
@@ -33,12 +33,12 @@ func TestSignalsThatRepeatChangeNothing(t *testing.T) {
 
 // The signal that started the workflow comes with its first task.
 func TestSignalsThatComeWithTheStart(t *testing.T) {
-	l := newLending(t, waiting("g1", time.Hour, 24*time.Hour))
+	l := newGrantTest(t, waiting("g1", time.Hour, 24*time.Hour))
 	l.signalAt(0, messages.Look, nil)
 	l.signalAt(0, messages.GrantReconciled, messages.GrantReconciledSignal{Turn: 3, Right: true})
 	l.signalAt(0, messages.Approve, typed(`{"by":"carol@acme.example"}`))
-	state := l.ends()
-	require.Equal(t, []move{given(0), taken(time.Hour)}, l.moves)
+	state := l.mustEnd()
+	require.Equal(t, []writtenChange{given(0), taken(time.Hour)}, l.moves)
 	require.Empty(t, state.Refused)
 }
 
@@ -65,7 +65,7 @@ func TestBadSignalsToAGrant(t *testing.T) {
 		"a signal of OrgSync": {messages.Grant, `{}`, "there is no such signal"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLending(t, waiting("g1", time.Hour, 24*time.Hour))
+			l := newGrantTest(t, waiting("g1", time.Hour, 24*time.Hour))
 			l.signalAt(time.Hour, test.signal, typed(test.body))
 			l.at(2*time.Hour, func() {
 				state := l.status()
@@ -75,7 +75,7 @@ func TestBadSignalsToAGrant(t *testing.T) {
 				contains(t, state.Refused[0].Why, test.why)
 				contains(t, l.page(), "### Signals that were not accepted", test.signal)
 			})
-			state := l.ends()
+			state := l.mustEnd()
 			require.Equal(t, access.GrantExpired, state.Grants[0].State)
 			require.Empty(t, l.revoked)
 		})
@@ -84,33 +84,33 @@ func TestBadSignalsToAGrant(t *testing.T) {
 
 // What is refused as an update leaves no trace.
 func TestBadUpdatesToAGrantAreRejected(t *testing.T) {
-	l := newLending(t, lease("g1", 0, time.Hour))
+	l := newGrantTest(t, grantFrom("g1", 0, time.Hour))
 	nobody := l.updateAt(time.Minute, messages.Approve, messages.ApprovalInput{})
 	forever := l.updateAt(time.Minute, messages.Extend, messages.ExtendInput{RequestedBy: "eve@acme.example"})
 	elsewhere := l.updateAt(time.Minute, messages.Revoke,
 		messages.RevokeInput{Target: "group:x", RequestedBy: "bo@acme.example"})
-	state := l.ends()
+	state := l.mustEnd()
 	require.ErrorContains(t, nobody.rejected, "by is missing")
 	require.ErrorContains(t, forever.rejected, "duration is missing")
 	require.ErrorContains(t, elsewhere.rejected, "this workflow is about role:org-admin")
 	require.Empty(t, state.Refused)
-	require.Equal(t, []move{given(0), taken(time.Hour)}, l.moves)
+	require.Equal(t, []writtenChange{given(0), taken(time.Hour)}, l.moves)
 }
 
 func TestOnlyTheLastRefusalsOfAGrantAreKept(t *testing.T) {
-	l := newLending(t, lease("g1", 0, time.Hour))
+	l := newGrantTest(t, grantFrom("g1", 0, time.Hour))
 	for i := range 25 {
 		l.signalAt(time.Duration(i+1)*time.Minute, fmt.Sprintf("word-%02d", i), typed(`{}`))
 	}
-	state := l.ends()
+	state := l.mustEnd()
 	require.Len(t, state.Refused, 10)
 	require.Equal(t, "word-24", lastOf(state.Refused).Name)
 }
 
 // cancelled runs the workflow until it has ended, which it must do as cancelled.
-func (l *lending) cancelled() {
+func (l *grantTest) cancelled() {
 	l.t.Helper()
-	_, err := l.live()
+	_, err := l.runToEnd()
 	var cancelled *temporal.CanceledError
 	require.ErrorAs(l.t, err, &cancelled)
 	require.False(l.t, l.holds, "access is left when the workflow is over")
@@ -121,14 +121,15 @@ func (l *lending) cancelled() {
 
 // A cancelled grant ends early, and is taken back before the workflow ends.
 func TestACancelledGrant(t *testing.T) {
-	l := newLending(t, lease("g1", 0, 10*time.Hour), lease("g2", 0, 20*time.Hour), lease("g3", 30*time.Hour, time.Hour),
+	l := newGrantTest(t, grantFrom("g1", 0, 10*time.Hour), grantFrom("g2", 0, 20*time.Hour),
+		grantFrom("g3", 30*time.Hour, time.Hour),
 		waiting("g4", time.Hour, 40*time.Hour))
-	l.replies = func(int, messages.ReconcileGrantSignal) reply {
-		return reply{after: 3 * time.Second, verify: 5 * time.Second}
+	l.replies = func(int, messages.ReconcileGrantSignal) loopReply {
+		return loopReply{after: 3 * time.Second, verify: 5 * time.Second}
 	}
 	l.cancelAt(time.Hour)
 	l.cancelled()
-	require.Equal(t, []move{given(3 * time.Second), taken(time.Hour + 3*time.Second)}, l.moves)
+	require.Equal(t, []writtenChange{given(3 * time.Second), taken(time.Hour + 3*time.Second)}, l.moves)
 	require.Equal(t, time.Hour+8*time.Second, l.since())
 	require.Equal(t, []grants.RevokeGrantInput{{Org: org, Key: holder, RevokeInput: messages.RevokeInput{
 		Target: admin, RequestedBy: "Temporal", Reason: "the grant's workflow was cancelled",
@@ -138,19 +139,19 @@ func TestACancelledGrant(t *testing.T) {
 
 // It goes on trying, however long that takes, and listens to answers and words meanwhile.
 func TestACancelledGrantThatCannotBeTaken(t *testing.T) {
-	l := newLending(t, lease("g1", 0, 10*time.Hour))
-	l.replies = func(int, messages.ReconcileGrantSignal) reply {
+	l := newGrantTest(t, grantFrom("g1", 0, 10*time.Hour))
+	l.replies = func(int, messages.ReconcileGrantSignal) loopReply {
 		switch at := l.since(); {
 		case at < time.Hour:
-			return reply{}
+			return loopReply{}
 		case at < 2*time.Hour:
-			return reply{silent: true}
+			return loopReply{silent: true}
 		case at < 3*time.Hour:
-			return reply{lost: true}
+			return loopReply{lost: true}
 		case at < 10*time.Hour:
-			return reply{why: "a floor forbids it"}
+			return loopReply{why: "a floor forbids it"}
 		}
-		return reply{}
+		return loopReply{}
 	}
 	l.cancelAt(time.Hour)
 	l.at(9*time.Hour, func() { require.Equal(t, messages.GrantBlocked, l.status().State) })
@@ -164,9 +165,9 @@ func TestACancelledGrantThatCannotBeTaken(t *testing.T) {
 func TestAGrantCancelledAtItsBeginning(t *testing.T) {
 	for _, after := range []time.Duration{0, time.Millisecond, 2 * time.Second, 4 * time.Second, 6 * time.Second} {
 		t.Run(after.String(), func(t *testing.T) {
-			l := newLending(t, lease("g1", 0, time.Hour))
-			l.replies = func(int, messages.ReconcileGrantSignal) reply {
-				return reply{after: 3 * time.Second, verify: 2 * time.Second}
+			l := newGrantTest(t, grantFrom("g1", 0, time.Hour))
+			l.replies = func(int, messages.ReconcileGrantSignal) loopReply {
+				return loopReply{after: 3 * time.Second, verify: 2 * time.Second}
 			}
 			l.cancelAt(after)
 			l.cancelled()
@@ -177,8 +178,8 @@ func TestAGrantCancelledAtItsBeginning(t *testing.T) {
 
 // What people say to a cancelled grant does not keep it from ending.
 func TestWordsToACancelledGrant(t *testing.T) {
-	l := newLending(t, lease("g1", 0, 10*time.Hour))
-	l.until(90*time.Minute, reply{silent: true})
+	l := newGrantTest(t, grantFrom("g1", 0, 10*time.Hour))
+	l.until(90*time.Minute, loopReply{silent: true})
 	l.cancelAt(time.Hour)
 	for i := range 4 {
 		l.signalAt(time.Hour+time.Duration(i+1)*time.Minute, messages.Revoke,
@@ -193,9 +194,9 @@ func TestWordsToACancelledGrant(t *testing.T) {
 // A revocation of everything that Temporal's cancellation asks for may fail: the leases end by time, and are taken
 // then.
 func TestACancelledGrantWhoseLedgerRefuses(t *testing.T) {
-	l := newLending(t, lease("g1", 0, 2*time.Hour))
+	l := newGrantTest(t, grantFrom("g1", 0, 2*time.Hour))
 	l.refuses["RevokeGrant"] = fatal(session.ErrInvalid, "the database is read-only")
 	l.cancelAt(time.Hour)
 	l.cancelled()
-	require.Equal(t, []move{given(0), taken(2 * time.Hour)}, l.moves)
+	require.Equal(t, []writtenChange{given(0), taken(2 * time.Hour)}, l.moves)
 }

@@ -16,7 +16,7 @@ import (
 // A workflow whose grants go by the account by now gives them to the workflow of the account, with what it told of
 // them, and ends without ending them.
 func TestTemporaryGrantHandsOverWhatGoesByAnotherKey(t *testing.T) {
-	l := newLending(t, lease("g1", 0, 10*time.Hour), lease("g2", 0, 12*time.Hour))
+	l := newGrantTest(t, grantFrom("g1", 0, 10*time.Hour), grantFrom("g2", 0, 12*time.Hour))
 	var over []grants.HandOverInput
 	l.handOver = func(_ context.Context, in grants.HandOverInput) error { over = append(over, in); return nil }
 	l.at(time.Hour, func() {
@@ -27,7 +27,7 @@ func TestTemporaryGrantHandsOverWhatGoesByAnotherKey(t *testing.T) {
 		}
 		l.env.SignalWorkflow(messages.Look, nil)
 	})
-	state, err := l.live()
+	state, err := l.runToEnd()
 	require.NoError(t, err)
 	require.Equal(t, messages.GrantOver, state.State)
 	require.Len(t, over, 1)
@@ -40,9 +40,9 @@ func TestTemporaryGrantHandsOverWhatGoesByAnotherKey(t *testing.T) {
 
 // The workflow of the account goes on from there: nobody is told twice, and people see the address.
 func TestTemporaryGrantGoesOnWithWhatItIsHanded(t *testing.T) {
-	g := lease("g1", 0, 10*time.Hour)
+	g := grantFrom("g1", 0, 10*time.Hour)
 	g.ProvisionedAt, g.Key = begin, g.Person
-	l := newLending(t, g)
+	l := newGrantTest(t, g)
 	l.input = messages.TemporaryGrantInput{Org: org, Target: admin, Key: g.Person, Email: "eve@acme.example",
 		Told: []string{grants.NoticeGiven + " g1"}}
 	l.holds = true
@@ -51,7 +51,7 @@ func TestTemporaryGrantGoesOnWithWhatItIsHanded(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, "eve@acme.example", person)
 	})
-	state := l.ends()
+	state := l.mustEnd()
 	require.Equal(t, access.GrantEnded, state.Grants[0].State)
 	for _, n := range l.told {
 		require.NotEqual(t, grants.NoticeGiven+" g1", n.what)
@@ -60,7 +60,7 @@ func TestTemporaryGrantGoesOnWithWhatItIsHanded(t *testing.T) {
 
 // Grants that cannot be handed over for now are not left without a clock.
 func TestTemporaryGrantHandsOverAgain(t *testing.T) {
-	l := newLending(t, lease("g1", 0, 10*time.Hour))
+	l := newGrantTest(t, grantFrom("g1", 0, 10*time.Hour))
 	handed := time.Duration(0)
 	l.handOver = func(context.Context, grants.HandOverInput) error {
 		if l.since() < 3*time.Hour {
@@ -75,7 +75,7 @@ func TestTemporaryGrantHandsOverAgain(t *testing.T) {
 		l.book[0].Key, l.book[0].Formerly = l.book[0].Person, l.book[0].Key
 		l.env.SignalWorkflow(messages.Look, nil)
 	})
-	state, err := l.live()
+	state, err := l.runToEnd()
 	require.NoError(t, err)
 	require.Equal(t, messages.GrantOver, state.State)
 	require.GreaterOrEqual(t, handed, 3*time.Hour)

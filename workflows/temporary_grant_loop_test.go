@@ -10,8 +10,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// reply is what the loop does about a question.
-type reply struct {
+// loopReply is what the loop does about a question.
+type loopReply struct {
 	lost   bool          // there is no loop: the question does not arrive
 	silent bool          // it never answers
 	after  time.Duration // until it writes
@@ -22,30 +22,30 @@ type reply struct {
 	mute   bool          // it writes, and never answers
 }
 
-// move is what the loop gave or took.
-type move struct {
+// writtenChange is what the loop gave or took.
+type writtenChange struct {
 	given bool
 	at    time.Duration // since the beginning
 }
 
-// asking is what the loop was asked.
-type asking struct {
+// loopRequest is what the loop was asked.
+type loopRequest struct {
 	at    time.Duration
 	turn  int
 	armed bool // a timer rings when the next lease that is in force ends
 }
 
 // playLoop is the organization's loop, as it is asked.
-func (l *lending) playLoop(_, _, _, _ string, arg any) error {
+func (l *grantTest) playLoop(_, _, _, _ string, arg any) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	in, now := arg.(messages.ReconcileGrantSignal), l.env.Now()
-	asked := asking{at: now.Sub(begin), turn: in.Turn}
+	asked := loopRequest{at: now.Sub(begin), turn: in.Turn}
 	for _, g := range l.book {
 		asked.armed = asked.armed || g.InForce(now) && slices.ContainsFunc(l.rings, g.Until.Equal)
 	}
 	l.asks = append(l.asks, asked)
-	var r reply
+	var r loopReply
 	if l.replies != nil {
 		r = l.replies(len(l.asks), in)
 	}
@@ -69,7 +69,7 @@ func (l *lending) playLoop(_, _, _, _ string, arg any) error {
 
 // answer comes a moment after the question at the earliest: a signal that comes while a history ends is lost here,
 // where a server would have the end done again.
-func (l *lending) answer(at time.Time, r reply, of func() messages.GrantReconciledSignal) {
+func (l *grantTest) answer(at time.Time, r loopReply, of func() messages.GrantReconciledSignal) {
 	at = at.Add(time.Millisecond)
 	l.plan(at, func() { l.env.SignalWorkflow(messages.GrantReconciled, of()) })
 	if r.twice > 0 {
@@ -77,26 +77,26 @@ func (l *lending) answer(at time.Time, r reply, of func() messages.GrantReconcil
 	}
 }
 
-// lent says that a lease is in force by the ledger's clock.
-func (l *lending) lent() bool {
+// inForce says that a lease is in force by the ledger's clock.
+func (l *grantTest) inForce() bool {
 	return slices.ContainsFunc(l.book, func(g access.Grant) bool { return g.InForce(l.now()) })
 }
 
 // write brings the person in line with the leases, as the loop's run does.
-func (l *lending) write() {
+func (l *grantTest) write() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now := l.lent(); now != l.holds {
+	if now := l.inForce(); now != l.holds {
 		l.holds = now
-		l.moves = append(l.moves, move{now, l.env.Now().Sub(begin)})
+		l.moves = append(l.moves, writtenChange{now, l.env.Now().Sub(begin)})
 	}
 }
 
 // outcome is what the read after the write shows; the ledger notes it.
-func (l *lending) outcome(turn int) messages.GrantReconciledSignal {
+func (l *grantTest) outcome(turn int) messages.GrantReconciledSignal {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.lent() != l.holds {
+	if l.inForce() != l.holds {
 		return messages.GrantReconciledSignal{Turn: turn, Why: "it became due meanwhile", Soon: true}
 	}
 	for i := range l.book {

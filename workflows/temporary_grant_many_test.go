@@ -25,7 +25,7 @@ func TestTenThousandGrants(t *testing.T) {
 		leases = 200
 	}
 	var mu sync.Mutex
-	var all, calm lateness
+	var all, calm delays
 	made, flows := 0, 0
 	t.Run("at once", func(t *testing.T) {
 		for part := range parts {
@@ -56,9 +56,9 @@ func raced() bool {
 		func(s debug.BuildSetting) bool { return s.Key == "-race" && s.Value == "true" })
 }
 
-type lateness []time.Duration
+type delays []time.Duration
 
-func (l lateness) String() string {
+func (l delays) String() string {
 	slices.Sort(l)
 	if len(l) == 0 {
 		return "none"
@@ -74,31 +74,31 @@ type span struct{ from, to time.Duration }
 
 func (s span) has(at time.Duration) bool { return s.from <= at && at < s.to }
 
-// trouble is a span in which the loop does not do what it is asked.
-type trouble struct {
+// loopOutage is a span in which the loop does not do what it is asked.
+type loopOutage struct {
 	span
-	reply
+	loopReply
 }
 
-var troubles = []reply{{silent: true}, {lost: true}, {why: "a floor forbids it"}, {why: "503", soon: true}}
+var outageReplies = []loopReply{{silent: true}, {lost: true}, {why: "a floor forbids it"}, {why: "503", soon: true}}
 
-// scene is one workflow's life as a seed makes it up, and what must come of it.
-type scene struct {
-	*lending
+// scenario is one workflow's life as a seed makes it up, and what must come of it.
+type scenario struct {
+	*grantTest
 	seed     uint64
 	random   *rand.Rand
 	leases   []span // as they are in force
-	troubles []trouble
+	troubles []loopOutage
 	failed   int // reads of the ledger, one after the other
 
-	late, calm lateness
+	late, calm delays
 }
 
 // The longest that the played loop takes to write, and then to answer.
 const mostWork = 5 * time.Second
 
-func newScene(t *testing.T, seed uint64) *scene {
-	s := &scene{lending: newLending(t), seed: seed, random: rand.New(rand.NewPCG(seed, 7))}
+func newScene(t *testing.T, seed uint64) *scenario {
+	s := &scenario{grantTest: newGrantTest(t), seed: seed, random: rand.New(rand.NewPCG(seed, 7))}
 	s.replies, s.readErr = s.reply, s.readFails
 	first := s.lend(span{}, 0)
 	for i := range s.random.IntN(10) {
@@ -109,10 +109,10 @@ func newScene(t *testing.T, seed uint64) *scene {
 		if s.random.IntN(4) > 0 {
 			from = max(0, s.leases[s.random.IntN(len(s.leases))].to-s.upTo(2*time.Minute))
 		}
-		one := trouble{span{from, from + s.upTo(4*time.Minute)}, troubles[s.random.IntN(len(troubles))]}
+		one := loopOutage{span{from, from + s.upTo(4*time.Minute)}, outageReplies[s.random.IntN(len(outageReplies))]}
 		s.troubles = append(s.troubles, one)
 	}
-	slices.SortFunc(s.troubles, func(a, b trouble) int { return int(a.from - b.from) })
+	slices.SortFunc(s.troubles, func(a, b loopOutage) int { return int(a.from - b.from) })
 	for range s.random.IntN(2) {
 		s.signalAt(s.upTo(6*time.Hour), messages.Look, nil)
 		s.signalAt(s.upTo(6*time.Hour), messages.ForceContinueAsNew, nil)
@@ -121,12 +121,12 @@ func newScene(t *testing.T, seed uint64) *scene {
 	return s
 }
 
-func (s *scene) upTo(most time.Duration) time.Duration {
+func (s *scenario) upTo(most time.Duration) time.Duration {
 	return time.Duration(s.random.Int64N(int64(most/time.Millisecond))) * time.Millisecond
 }
 
 // lend makes up a lease, asked for while the first one lasts, and perhaps ended early.
-func (s *scene) lend(first span, i int) span {
+func (s *scenario) lend(first span, i int) span {
 	arrives := first.from
 	if i > 0 {
 		arrives += s.upTo(first.to - first.from)
@@ -135,12 +135,12 @@ func (s *scene) lend(first span, i int) span {
 	if i > 0 && s.random.IntN(3) == 0 {
 		from += s.upTo(2 * time.Hour)
 	}
-	g := lease(fmt.Sprintf("g%d", i), from, time.Minute+s.upTo(4*time.Hour))
+	g := grantFrom(fmt.Sprintf("g%d", i), from, time.Minute+s.upTo(4*time.Hour))
 	is := span{from, g.Until.Sub(begin)}
 	if i == 0 {
 		s.book = append(s.book, g)
 	} else {
-		s.at(arrives, func() { s.lending.lend(g) })
+		s.at(arrives, func() { s.grantTest.addGrant(g) })
 	}
 	if s.random.IntN(3) == 0 {
 		early := arrives + time.Second + s.upTo(is.to-arrives)
@@ -152,14 +152,14 @@ func (s *scene) lend(first span, i int) span {
 }
 
 // endEarly is what another workflow's revoke comes to.
-func (s *scene) endEarly(id string) {
+func (s *scenario) endEarly(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.end(&s.book[s.index(id)], "bo@acme.example", "done")
 	s.env.SignalWorkflow(messages.Look, nil)
 }
 
-func (s *scene) repeatAnOldAnswer() {
+func (s *scenario) repeatAnOldAnswer() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.asks) > 1 {
@@ -169,14 +169,14 @@ func (s *scene) repeatAnOldAnswer() {
 	}
 }
 
-func (s *scene) reply(int, messages.ReconcileGrantSignal) reply {
+func (s *scenario) reply(int, messages.ReconcileGrantSignal) loopReply {
 	at := s.env.Now().Sub(begin)
 	for _, one := range s.troubles {
 		if one.has(at) {
-			return one.reply
+			return one.loopReply
 		}
 	}
-	r := reply{after: s.upTo(mostWork), verify: s.upTo(mostWork)}
+	r := loopReply{after: s.upTo(mostWork), verify: s.upTo(mostWork)}
 	switch s.random.IntN(20) {
 	case 0:
 		r.twice = s.upTo(3 * time.Minute)
@@ -187,7 +187,7 @@ func (s *scene) reply(int, messages.ReconcileGrantSignal) reply {
 }
 
 // readFails lets one read of the ledger in twenty fail, but not more than two on end.
-func (s *scene) readFails() error {
+func (s *scenario) readFails() error {
 	if s.random.IntN(20) > 0 || s.failed == 2 {
 		s.failed = 0
 		return nil
@@ -196,9 +196,9 @@ func (s *scene) readFails() error {
 	return errors.New("the database is locked")
 }
 
-func (s *scene) play() {
+func (s *scenario) play() {
 	s.t.Helper()
-	state := s.ends()
+	state := s.mustEnd()
 	say := fmt.Sprintf("seed %d: leases %v, troubles %v, moves %v", s.seed, s.leases, s.troubles, s.moves)
 	require.Equal(s.t, messages.GrantOver, state.State, say)
 	for _, g := range s.book {
@@ -221,17 +221,18 @@ func (s *scene) play() {
 			continue // it is held on
 		}
 		require.False(s.t, s.holdsAt(latest), "not taken by %s: %s", latest, say)
-		end := s.moves[slices.IndexFunc(s.moves, func(m move) bool { return !m.given && m.at >= is.to })].at - is.to
+		end := s.moves[slices.IndexFunc(s.moves,
+			func(m writtenChange) bool { return !m.given && m.at >= is.to })].at - is.to
 		s.late = append(s.late, end)
 		if !slices.ContainsFunc(s.troubles,
-			func(one trouble) bool { return one.from < is.to+time.Minute && is.to-time.Minute < one.to }) {
+			func(one loopOutage) bool { return one.from < is.to+time.Minute && is.to-time.Minute < one.to }) {
 			s.calm = append(s.calm, end)
 		}
 	}
 }
 
 // union is when some lease or other is in force.
-func (s *scene) union() (all []span) {
+func (s *scenario) union() (all []span) {
 	sorted := slices.Clone(s.leases)
 	slices.SortFunc(sorted, func(a, b span) int { return int(a.from - b.from) })
 	for _, is := range sorted {
@@ -247,7 +248,7 @@ func (s *scene) union() (all []span) {
 }
 
 // holdsAt says that the person held the target then, what was done at that instant included.
-func (s *scene) holdsAt(at time.Duration) (held bool) {
+func (s *scenario) holdsAt(at time.Duration) (held bool) {
 	for _, m := range s.moves {
 		if m.at <= at {
 			held = m.given
@@ -258,7 +259,7 @@ func (s *scene) holdsAt(at time.Duration) (held bool) {
 
 // latest is when something that is due must have been done: an attempt is made in every stretch of the given length,
 // and the first one that falls into no trouble succeeds. The ledger may keep it waiting for some seconds.
-func (s *scene) latest(due, every time.Duration) time.Duration {
+func (s *scenario) latest(due, every time.Duration) time.Duration {
 	longest := every + 2*mostWork + 10*time.Second
 	for _, one := range s.troubles { // in the order of time
 		if due < one.to && one.from < due+longest {

@@ -24,24 +24,24 @@ const (
 	holder = "eve@acme.example"
 )
 
-// lending runs one TemporaryGrant in time-skipping time, history after history, and plays what is around it: the
+// grantTest runs one TemporaryGrant in time-skipping time, history after history, and plays what is around it: the
 // ledger, the organization's loop, which alone gives and takes, and the notifier.
-type lending struct {
-	player
+type grantTest struct {
+	historyRunner
 	input messages.TemporaryGrantInput
 	// what the loop does about its nth question; it serves it at once when nil
-	replies func(n int, in messages.ReconcileGrantSignal) reply
+	replies func(n int, in messages.ReconcileGrantSignal) loopReply
 	refuses map[string]error // activities that fail, by name
 	readErr func() error     // how the next read of the ledger fails; not when nil
 	behind  time.Duration    // of the ledger's clock
 
 	book    []access.Grant
 	hashes  map[string]string // of approval codes, by approver
-	codes   codeBook
+	codes   fakeCodes
 	holds   bool
-	moves   []move
-	asks    []asking
-	told    []news
+	moves   []writtenChange
+	asks    []loopRequest
+	told    []sentNotice
 	rings   []time.Time // when the timers ring that were started
 	decided []grants.DecideGrantInput
 	revoked []grants.RevokeGrantInput
@@ -51,23 +51,23 @@ type lending struct {
 	handOver func(context.Context, grants.HandOverInput) error
 }
 
-// news is a notice that was sent.
-type news struct {
+// sentNotice is a notice that was sent.
+type sentNotice struct {
 	at   time.Duration
 	what string // "<kind> <grant>"
 	why  string
 }
 
-func newLending(t *testing.T, leases ...access.Grant) *lending {
+func newGrantTest(t *testing.T, leases ...access.Grant) *grantTest {
 	t.Helper()
-	return &lending{
-		player: player{t: t}, book: leases, refuses: map[string]error{}, hashes: map[string]string{},
+	return &grantTest{
+		historyRunner: historyRunner{t: t}, book: leases, refuses: map[string]error{}, hashes: map[string]string{},
 		input: messages.TemporaryGrantInput{Org: org, Target: admin, Key: holder},
 	}
 }
 
-// lease is a grant that was granted, from a while after the beginning on.
-func lease(id string, from, lasts time.Duration) access.Grant {
+// grantFrom is a grant that was granted, from a while after the beginning on.
+func grantFrom(id string, from, lasts time.Duration) access.Grant {
 	return access.Grant{
 		ID: id, Person: "p-eve", Email: holder, Key: holder, Target: admin, State: access.GrantGranted,
 		By:     "bo@acme.example",
@@ -78,33 +78,33 @@ func lease(id string, from, lasts time.Duration) access.Grant {
 
 // waiting is a grant that waits for an approval.
 func waiting(id string, lasts, decide time.Duration) access.Grant {
-	g := lease(id, 0, lasts)
+	g := grantFrom(id, 0, lasts)
 	g.State, g.From, g.Until = access.GrantWaiting, time.Time{}, time.Time{}
 	g.Needs, g.Approvers, g.ApprovalDeadline = 1, []string{"carol@acme.example", "dan@acme.example"}, begin.Add(decide)
 	return g
 }
 
-// live runs the workflow until it has ended.
-func (l *lending) live() (state messages.GrantState, err error) {
+// runToEnd runs the workflow until it has ended.
+func (l *grantTest) runToEnd() (state messages.GrantState, err error) {
 	l.t.Helper()
-	if err = l.player.live(messages.TemporaryGrant, l.input, l.open); err == nil {
+	if err = l.historyRunner.runHistories(messages.TemporaryGrant, l.input, l.openHistory); err == nil {
 		err = l.env.GetWorkflowResult(&state)
 	}
 	return state, err
 }
 
-// ends is live for a workflow that ends well.
-func (l *lending) ends() messages.GrantState {
+// mustEnd is live for a workflow that ends well.
+func (l *grantTest) mustEnd() messages.GrantState {
 	l.t.Helper()
-	state, err := l.live()
+	state, err := l.runToEnd()
 	require.NoError(l.t, err)
 	require.False(l.t, l.holds, "access is left when the workflow is over")
 	return state
 }
 
-// open makes the environment of a history.
-func (l *lending) open(start time.Time) {
-	env := l.fresh(messages.GrantID(org, admin, l.input.Key), start)
+// openHistory makes the environment of a history.
+func (l *grantTest) openHistory(start time.Time) {
+	env := l.newHistory(messages.GrantID(org, admin, l.input.Key), start)
 	env.RegisterWorkflowWithOptions(workflows.TemporaryGrant, workflow.RegisterOptions{Name: messages.TemporaryGrant})
 	l.codes.register(env)
 	for name, play := range map[string]any{
@@ -129,10 +129,10 @@ func (l *lending) open(start time.Time) {
 }
 
 // now is the ledger's clock.
-func (l *lending) now() time.Time { return l.env.Now().Add(-l.behind) }
+func (l *grantTest) now() time.Time { return l.env.Now().Add(-l.behind) }
 
-// lend puts another lease into the ledger and says so, as a granted request does.
-func (l *lending) lend(g access.Grant) {
+// addGrant puts another lease into the ledger and says so, as a granted request does.
+func (l *grantTest) addGrant(g access.Grant) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.book = append(l.book, g)
@@ -140,24 +140,24 @@ func (l *lending) lend(g access.Grant) {
 }
 
 // grant is one lease as the ledger has it.
-func (l *lending) grant(id string) access.Grant {
+func (l *grantTest) grant(id string) access.Grant {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.book[l.index(id)]
 }
 
-func (l *lending) index(id string) int {
+func (l *grantTest) index(id string) int {
 	return slices.IndexFunc(l.book, func(g access.Grant) bool { return g.ID == id })
 }
 
 // status is the answer of the status query.
-func (l *lending) status() messages.GrantState {
+func (l *grantTest) status() messages.GrantState {
 	l.t.Helper()
-	return queried[messages.GrantState](&l.player)
+	return queried[messages.GrantState](&l.historyRunner)
 }
 
 // notices are the notices of a kind, or of a kind and a grant, and when they were sent.
-func (l *lending) notices(what string) (at []time.Duration) {
+func (l *grantTest) notices(what string) (at []time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, n := range l.told {
@@ -168,9 +168,9 @@ func (l *lending) notices(what string) (at []time.Duration) {
 	return at
 }
 
-func (l *lending) playTell(_ context.Context, in grants.TellInput) error {
+func (l *grantTest) playTell(_ context.Context, in grants.TellInput) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.told = append(l.told, news{l.since(), in.Kind + " " + in.Grant, in.Why})
+	l.told = append(l.told, sentNotice{l.since(), in.Kind + " " + in.Grant, in.Why})
 	return l.refuses["Tell"]
 }

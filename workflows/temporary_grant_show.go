@@ -14,8 +14,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// shownAs is what the workflow list shows of a grant.
-type shownAs struct {
+// shownAttributes is what the workflow list shows of a grant.
+type shownAttributes struct {
 	state, person string
 	until         time.Time
 }
@@ -25,7 +25,7 @@ func (g *temporaryGrant) show(ctx workflow.Context) {
 	now := workflow.Now(ctx)
 	g.State = g.state(now)
 	workflow.SetCurrentDetails(ctx, g.details(now))
-	is := shownAs{state: g.State, person: g.person(), until: g.until()}
+	is := shownAttributes{state: g.State, person: g.person(), until: g.until()}
 	if is == g.shown {
 		return
 	}
@@ -68,7 +68,7 @@ func (g *temporaryGrant) until() (last time.Time) {
 
 // state is the whole in one word: what matters most of all grants.
 func (g *temporaryGrant) state(now time.Time) string {
-	what, taking := g.needs(now)
+	what, taking := g.pendingWork(now)
 	var waiting, scheduled, active bool
 	for _, one := range g.Grants {
 		waiting = waiting || one.State == access.GrantWaiting
@@ -76,7 +76,7 @@ func (g *temporaryGrant) state(now time.Time) string {
 		active = active || one.InForce(now) && !one.ProvisionedAt.IsZero()
 	}
 	switch {
-	case g.unread():
+	case g.ledgerUnread():
 		return messages.GrantBlocked
 	case what != "" && g.Blocked != nil && g.Blocked.Tries > 1:
 		return messages.GrantBlocked
@@ -114,7 +114,7 @@ func (g *temporaryGrant) details(now time.Time) string {
 	if g.Untold != "" {
 		page.Line("**A notice could not be sent:** %s\n", g.Untold)
 	}
-	pageOfRefused(&page, g.Refused)
+	describeRefused(&page, g.Refused)
 	return clipDetails(page.String())
 }
 

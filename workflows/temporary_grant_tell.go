@@ -95,8 +95,8 @@ func (g *temporaryGrant) noticeDue(now time.Time) bool {
 	return ok
 }
 
-// tell sends the next notice, beside everything else: a notifier that does not work keeps nobody's access.
-func (g *temporaryGrant) tell(ctx workflow.Context, now time.Time) {
+// sendNotice sends the next notice, beside everything else: a notifier that does not work keeps nobody's access.
+func (g *temporaryGrant) sendNotice(ctx workflow.Context, now time.Time) {
 	kind, about, _ := g.nextNotice(now)
 	in := grants.TellInput{Org: g.in.Org, Workflow: workflow.GetInfo(ctx).WorkflowExecution.ID, Kind: kind,
 		Grant: about.ID}

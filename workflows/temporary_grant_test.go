@@ -15,13 +15,13 @@ import (
 )
 
 // given and taken are moves, a while after the beginning.
-func given(at time.Duration) move { return move{true, at} }
-func taken(at time.Duration) move { return move{false, at} }
+func given(at time.Duration) writtenChange { return writtenChange{true, at} }
+func taken(at time.Duration) writtenChange { return writtenChange{false, at} }
 
 func TestAGrantIsGivenAndTakenOnTime(t *testing.T) {
-	l := newLending(t, lease("g1", 0, 2*time.Hour))
-	l.replies = func(int, messages.ReconcileGrantSignal) reply {
-		return reply{after: time.Second, verify: 2 * time.Second}
+	l := newGrantTest(t, grantFrom("g1", 0, 2*time.Hour))
+	l.replies = func(int, messages.ReconcileGrantSignal) loopReply {
+		return loopReply{after: time.Second, verify: 2 * time.Second}
 	}
 	l.at(2*time.Second, func() { require.Equal(t, messages.GrantGiving, l.status().State) })
 	l.at(time.Hour, func() {
@@ -29,8 +29,8 @@ func TestAGrantIsGivenAndTakenOnTime(t *testing.T) {
 		contains(t, l.page(), holder, string(admin), "until 2026-03-02 11:00", "INC-1", "--name revoke")
 	})
 	l.at(2*time.Hour+2*time.Second, func() { require.Equal(t, messages.GrantTaking, l.status().State) })
-	state := l.ends()
-	require.Equal(t, []move{given(time.Second), taken(2*time.Hour + time.Second)}, l.moves)
+	state := l.mustEnd()
+	require.Equal(t, []writtenChange{given(time.Second), taken(2*time.Hour + time.Second)}, l.moves)
 	require.Len(t, l.asks, 2, "it asks once for each")
 	require.Equal(t, messages.GrantOver, state.State)
 	require.Equal(t, begin.Add(2*time.Hour+3*time.Second), state.Grants[0].RevokedAt.Truncate(time.Second))
@@ -40,11 +40,11 @@ func TestAGrantIsGivenAndTakenOnTime(t *testing.T) {
 // The end is arranged before the beginning.
 func TestTheEndTimerRunsBeforeAccessIsAskedFor(t *testing.T) {
 	for name, one := range map[string]access.Grant{
-		"at once": lease("g1", 0, time.Hour), "later": lease("g1", 3*24*time.Hour, time.Hour),
+		"at once": grantFrom("g1", 0, time.Hour), "later": grantFrom("g1", 3*24*time.Hour, time.Hour),
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLending(t, one)
-			l.ends()
+			l := newGrantTest(t, one)
+			l.mustEnd()
 			require.True(t, l.asks[0].armed, "nobody would wake for the end if this were its last task")
 		})
 	}
@@ -52,66 +52,66 @@ func TestTheEndTimerRunsBeforeAccessIsAskedFor(t *testing.T) {
 
 // Overlapping leases are a union: the loop is asked at each begin and end, and takes after the last.
 func TestOverlappingLeases(t *testing.T) {
-	l := newLending(t, lease("g1", 0, 2*time.Hour))
-	l.at(time.Hour, func() { l.lend(lease("g2", time.Hour, 3*time.Hour)) })
-	l.at(90*time.Minute, func() { l.lend(lease("g3", 90*time.Minute, 10*time.Minute)) })
+	l := newGrantTest(t, grantFrom("g1", 0, 2*time.Hour))
+	l.at(time.Hour, func() { l.addGrant(grantFrom("g2", time.Hour, 3*time.Hour)) })
+	l.at(90*time.Minute, func() { l.addGrant(grantFrom("g3", 90*time.Minute, 10*time.Minute)) })
 	l.at(2*time.Hour+time.Minute, func() {
 		require.Equal(t, messages.GrantActive, l.status().State)
 		require.False(t, l.grant("g1").RevokedAt.IsZero(), "the first is settled while the second lasts")
 	})
-	state := l.ends()
-	require.Equal(t, []move{given(0), taken(4 * time.Hour)}, l.moves)
+	state := l.mustEnd()
+	require.Equal(t, []writtenChange{given(0), taken(4 * time.Hour)}, l.moves)
 	require.Len(t, state.Grants, 3)
 	require.Len(t, l.notices("grant-given"), 3)
 	require.Len(t, l.notices("grant-ended"), 3)
 }
 
 func TestLeasesWithAGapAreGivenTwice(t *testing.T) {
-	l := newLending(t, lease("g1", 0, time.Hour), lease("g2", 2*time.Hour, time.Hour))
+	l := newGrantTest(t, grantFrom("g1", 0, time.Hour), grantFrom("g2", 2*time.Hour, time.Hour))
 	l.at(90*time.Minute, func() { require.Equal(t, messages.GrantScheduled, l.status().State) })
-	l.ends()
-	require.Equal(t, []move{given(0), taken(time.Hour), given(2 * time.Hour), taken(3 * time.Hour)}, l.moves)
+	l.mustEnd()
+	require.Equal(t, []writtenChange{given(0), taken(time.Hour), given(2 * time.Hour), taken(3 * time.Hour)}, l.moves)
 }
 
 func TestLeasesThatTouchAreNotTakenBetween(t *testing.T) {
-	l := newLending(t, lease("g1", 0, time.Hour), lease("g2", time.Hour, time.Hour))
-	l.ends()
-	require.Equal(t, []move{given(0), taken(2 * time.Hour)}, l.moves)
+	l := newGrantTest(t, grantFrom("g1", 0, time.Hour), grantFrom("g2", time.Hour, time.Hour))
+	l.mustEnd()
+	require.Equal(t, []writtenChange{given(0), taken(2 * time.Hour)}, l.moves)
 }
 
 func TestAnEarlyEnd(t *testing.T) {
 	done := messages.RevokeInput{Reason: "done", RequestedBy: "bo@acme.example"}
 	t.Run("of all", func(t *testing.T) {
-		l := newLending(t, lease("g1", 0, 2*time.Hour), lease("g2", 0, 3*time.Hour),
-			lease("g3", 5*time.Hour, time.Hour))
+		l := newGrantTest(t, grantFrom("g1", 0, 2*time.Hour), grantFrom("g2", 0, 3*time.Hour),
+			grantFrom("g3", 5*time.Hour, time.Hour))
 		ended := l.updateAt(time.Hour, messages.Revoke, done)
-		state := l.ends()
+		state := l.mustEnd()
 		require.NoError(t, ended.err)
-		require.Equal(t, []move{given(0), taken(time.Hour)}, l.moves)
+		require.Equal(t, []writtenChange{given(0), taken(time.Hour)}, l.moves)
 		require.Equal(t, "bo@acme.example", state.Grants[0].ClosedBy)
 		require.Equal(t, time.Hour, l.since(), "nothing is waited for that was ended before it began")
 	})
 	t.Run("of one", func(t *testing.T) {
-		l := newLending(t, lease("g1", 0, 2*time.Hour), lease("g2", 0, 3*time.Hour))
+		l := newGrantTest(t, grantFrom("g1", 0, 2*time.Hour), grantFrom("g2", 0, 3*time.Hour))
 		one := done
 		one.Request = "g2"
 		l.signalAt(time.Hour, messages.Revoke, one)
-		l.ends()
-		require.Equal(t, []move{given(0), taken(2 * time.Hour)}, l.moves)
+		l.mustEnd()
+		require.Equal(t, []writtenChange{given(0), taken(2 * time.Hour)}, l.moves)
 	})
 	t.Run("elsewhere", func(t *testing.T) { // by OrgSync: the ledger's activity says look
-		l := newLending(t, lease("g1", 0, 2*time.Hour))
+		l := newGrantTest(t, grantFrom("g1", 0, 2*time.Hour))
 		l.at(time.Hour, func() {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.end(&l.book[0], "bo", "done")
 			l.env.SignalWorkflow(messages.Look, nil)
 		})
-		l.ends()
-		require.Equal(t, []move{given(0), taken(time.Hour)}, l.moves)
+		l.mustEnd()
+		require.Equal(t, []writtenChange{given(0), taken(time.Hour)}, l.moves)
 	})
 	t.Run("by hand", func(t *testing.T) {
-		l := newLending(t, lease("g1", 0, 2*time.Hour))
+		l := newGrantTest(t, grantFrom("g1", 0, 2*time.Hour))
 		l.at(time.Hour, func() {
 			l.mu.Lock()
 			defer l.mu.Unlock()
@@ -119,24 +119,24 @@ func TestAnEarlyEnd(t *testing.T) {
 			l.book[0].HandTaken = true
 			l.env.SignalWorkflow(messages.Look, nil)
 		})
-		l.ends()
+		l.mustEnd()
 		require.Equal(t, []time.Duration{time.Hour}, l.notices("grant-hand-taken g1"), "at once")
 		require.Empty(t, l.notices("grant-ended"))
 	})
 	t.Run("while it is given", func(t *testing.T) {
-		l := newLending(t, lease("g1", 0, 2*time.Hour))
-		l.replies = func(int, messages.ReconcileGrantSignal) reply {
-			return reply{after: 10 * time.Second, verify: 10 * time.Second}
+		l := newGrantTest(t, grantFrom("g1", 0, 2*time.Hour))
+		l.replies = func(int, messages.ReconcileGrantSignal) loopReply {
+			return loopReply{after: 10 * time.Second, verify: 10 * time.Second}
 		}
 		l.updateAt(15*time.Second, messages.Revoke, done)
-		l.ends()
-		require.Equal(t, []move{given(10 * time.Second), taken(25 * time.Second)}, l.moves,
+		l.mustEnd()
+		require.Equal(t, []writtenChange{given(10 * time.Second), taken(25 * time.Second)}, l.moves,
 			"the end is asked for though the beginning is not answered")
 	})
 }
 
 func TestAGrantThatIsApproved(t *testing.T) {
-	l := newLending(t, waiting("g1", time.Hour, 24*time.Hour))
+	l := newGrantTest(t, waiting("g1", time.Hour, 24*time.Hour))
 	l.book[0].Needs = 2
 	l.at(time.Hour, func() {
 		require.Equal(t, messages.GrantWaiting, l.status().State)
@@ -150,17 +150,17 @@ func TestAGrantThatIsApproved(t *testing.T) {
 			"approved by carol@acme.example")
 	})
 	l.signalAt(5*time.Hour, messages.Approve, messages.ApprovalInput{By: "dan@acme.example"})
-	l.ends()
+	l.mustEnd()
 	contains(t, first.message(t), "approved")
 	contains(t, again.message(t), "nothing changes")
-	require.Equal(t, []move{given(5 * time.Hour), taken(6 * time.Hour)}, l.moves)
+	require.Equal(t, []writtenChange{given(5 * time.Hour), taken(6 * time.Hour)}, l.moves)
 	require.Equal(t, []time.Duration{0}, l.notices("grant-requested g1"))
 	require.Equal(t, []time.Duration{5 * time.Hour}, l.notices("grant-granted g1"))
 }
 
 // The code goes no further than its hash.
 func TestAnApprovalByCode(t *testing.T) {
-	l := newLending(t, waiting("g1", time.Hour, 24*time.Hour))
+	l := newGrantTest(t, waiting("g1", time.Hour, 24*time.Hour))
 	l.book[0].Codes = true
 	l.hashes["carol@acme.example"] = messages.CodeHash("ABCDE-FGHIJ")
 	wrong := l.updateAt(time.Hour, messages.Approve,
@@ -168,7 +168,7 @@ func TestAnApprovalByCode(t *testing.T) {
 	right := l.updateAt(2*time.Hour, messages.Approve,
 		messages.ApprovalInput{By: "carol@acme.example", Pass: messages.Pass{Code: "abcde fghij"}})
 	l.at(2*time.Hour+time.Second, func() { require.NotContains(t, l.page(), "FGHIJ") })
-	l.ends()
+	l.mustEnd()
 	require.ErrorContains(t, wrong.err, "the code is not the one")
 	require.NoError(t, right.err)
 	require.Equal(t, []string{messages.CodeHash("WRONGCODES"), messages.CodeHash("ABCDEFGHIJ")}, l.codes.burnt,
@@ -180,9 +180,9 @@ func TestAnApprovalByCode(t *testing.T) {
 }
 
 func TestAGrantThatIsDenied(t *testing.T) {
-	l := newLending(t, waiting("g1", time.Hour, 24*time.Hour))
+	l := newGrantTest(t, waiting("g1", time.Hour, 24*time.Hour))
 	l.updateAt(time.Hour, messages.Deny, messages.ApprovalInput{By: "dan@acme.example", Note: "not now"})
-	state := l.ends()
+	state := l.mustEnd()
 	require.Equal(t, access.GrantDenied, state.Grants[0].State)
 	require.Empty(t, l.asks)
 	require.Equal(t, []time.Duration{time.Hour}, l.notices("grant-denied g1"))
@@ -190,8 +190,8 @@ func TestAGrantThatIsDenied(t *testing.T) {
 }
 
 func TestAGrantThatNobodyDecides(t *testing.T) {
-	l := newLending(t, waiting("g1", time.Hour, 24*time.Hour))
-	state := l.ends()
+	l := newGrantTest(t, waiting("g1", time.Hour, 24*time.Hour))
+	state := l.mustEnd()
 	require.Equal(t, access.GrantExpired, state.Grants[0].State)
 	require.Empty(t, l.asks)
 	require.Equal(t, []time.Duration{24 * time.Hour}, l.notices("grant-expired g1"))
@@ -199,56 +199,56 @@ func TestAGrantThatNobodyDecides(t *testing.T) {
 
 // A request that expires takes nothing of what another lease gives.
 func TestARequestBesideALease(t *testing.T) {
-	l := newLending(t, lease("g1", 0, 48*time.Hour), waiting("g2", time.Hour, 24*time.Hour))
+	l := newGrantTest(t, grantFrom("g1", 0, 48*time.Hour), waiting("g2", time.Hour, 24*time.Hour))
 	l.at(time.Hour, func() { require.Equal(t, messages.GrantActive, l.status().State) })
-	l.ends()
-	require.Equal(t, []move{given(0), taken(48 * time.Hour)}, l.moves)
+	l.mustEnd()
+	require.Equal(t, []writtenChange{given(0), taken(48 * time.Hour)}, l.moves)
 }
 
 func TestAnExtension(t *testing.T) {
-	l := newLending(t, lease("g1", 0, time.Hour))
+	l := newGrantTest(t, grantFrom("g1", 0, time.Hour))
 	body := messages.ExtendInput{Duration: messages.Duration(time.Hour), RequestedBy: "eve@acme.example",
 		RequestID: "x1"}
 	l.updateAt(50*time.Minute, messages.Extend, body)
 	repeated := l.updateAt(55*time.Minute, messages.Extend, body)
 	l.at(90*time.Minute, func() { contains(t, l.page(), "continues `g1`") })
-	state := l.ends()
+	state := l.mustEnd()
 	contains(t, repeated.message(t), "asked for already")
-	require.Equal(t, []move{given(0), taken(2 * time.Hour)}, l.moves)
+	require.Equal(t, []writtenChange{given(0), taken(2 * time.Hour)}, l.moves)
 	require.Equal(t, "g1", state.Grants[1].Renews)
 }
 
 func TestAGrantThatStartsLater(t *testing.T) {
-	l := newLending(t, lease("g1", 72*time.Hour, time.Hour))
+	l := newGrantTest(t, grantFrom("g1", 72*time.Hour, time.Hour))
 	l.at(71*time.Hour, func() {
 		require.Equal(t, messages.GrantScheduled, l.status().State)
 		require.Empty(t, l.asks)
 	})
-	l.ends()
-	require.Equal(t, []move{given(72 * time.Hour), taken(73 * time.Hour)}, l.moves)
+	l.mustEnd()
+	require.Equal(t, []writtenChange{given(72 * time.Hour), taken(73 * time.Hour)}, l.moves)
 }
 
 func TestTheReminder(t *testing.T) {
-	one := lease("g1", 0, 2*time.Hour)
+	one := grantFrom("g1", 0, 2*time.Hour)
 	one.Remind = access.Duration(15 * time.Minute)
-	l := newLending(t, one)
-	l.ends()
+	l := newGrantTest(t, one)
+	l.mustEnd()
 	require.Equal(t, []time.Duration{105 * time.Minute}, l.notices("grant-reminder g1"))
 	require.Equal(t, []time.Duration{0}, l.notices("grant-given g1"))
 	require.Equal(t, []time.Duration{2 * time.Hour}, l.notices("grant-ended g1"))
 }
 
 func TestABreakGlassGrantIsToldAtOnce(t *testing.T) {
-	one := lease("g1", 0, time.Hour)
+	one := grantFrom("g1", 0, time.Hour)
 	one.Urgent = true
-	l := newLending(t, one)
-	l.ends()
+	l := newGrantTest(t, one)
+	l.mustEnd()
 	require.Equal(t, []time.Duration{0}, l.notices("grant-break-glass g1"))
 }
 
 // The workflow list shows who, what, how it stands, and until when.
 func TestSearchAttributesOfAGrant(t *testing.T) {
-	l := newLending(t, lease("g1", 0, time.Hour))
+	l := newGrantTest(t, grantFrom("g1", 0, time.Hour))
 	is := func(state string, until time.Duration) {
 		t.Helper()
 		for key, want := range map[temporal.SearchAttributeKeyKeyword]string{
@@ -263,15 +263,15 @@ func TestSearchAttributesOfAGrant(t *testing.T) {
 		require.Equal(t, begin.Add(until), have.UTC())
 	}
 	l.at(30*time.Minute, func() { is(messages.GrantActive, time.Hour) })
-	l.at(40*time.Minute, func() { l.lend(lease("g2", 40*time.Minute, time.Hour)) })
+	l.at(40*time.Minute, func() { l.addGrant(grantFrom("g2", 40*time.Minute, time.Hour)) })
 	l.at(41*time.Minute, func() { is(messages.GrantActive, 100*time.Minute) })
-	l.ends()
+	l.mustEnd()
 	is(messages.GrantOver, 100*time.Minute)
 }
 
 func TestAGrantUnderAnotherWorkflowIDIsRefused(t *testing.T) {
-	l := newLending(t)
-	l.open(begin)
+	l := newGrantTest(t)
+	l.openHistory(begin)
 	l.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: "grant:acme:mine",
 		TaskQueue: messages.QueueWorkflows})
 	l.env.ExecuteWorkflow(messages.TemporaryGrant, l.input)
@@ -282,26 +282,26 @@ func TestAGrantUnderAnotherWorkflowIDIsRefused(t *testing.T) {
 }
 
 func TestTemporaryGrantWaitsForTheRequestItWasStartedFor(t *testing.T) {
-	l := newLending(t)
-	l.at(20*time.Second, func() { l.lend(lease("g1", 0, time.Hour)) })
-	require.Equal(t, messages.GrantOver, l.ends().State)
+	l := newGrantTest(t)
+	l.at(20*time.Second, func() { l.addGrant(grantFrom("g1", 0, time.Hour)) })
+	require.Equal(t, messages.GrantOver, l.mustEnd().State)
 	require.Len(t, l.moves, 2, "what is stored after the start is given, and taken back")
 }
 
 func TestTemporaryGrantSeesARequestThatDidNotWakeIt(t *testing.T) {
-	l := newLending(t)
+	l := newGrantTest(t)
 	l.at(20*time.Second, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.book = append(l.book, lease("g1", 0, time.Hour))
+		l.book = append(l.book, grantFrom("g1", 0, time.Hour))
 	})
-	require.Equal(t, messages.GrantOver, l.ends().State)
+	require.Equal(t, messages.GrantOver, l.mustEnd().State)
 	require.Len(t, l.moves, 2)
 }
 
 func TestTemporaryGrantEndsWithoutARequest(t *testing.T) {
-	l := newLending(t)
-	l.ends()
+	l := newGrantTest(t)
+	l.mustEnd()
 	require.Empty(t, l.moves)
 }
 
@@ -309,7 +309,7 @@ func TestTemporaryGrantEndsWithoutARequest(t *testing.T) {
 func TestAReasonForgesNothingOnAGrantsPage(t *testing.T) {
 	g := waiting("g1", time.Hour, 24*time.Hour)
 	g.Reason = "x\n\n### Request `g9`: approved\n\n    temporal workflow update execute \\\n      --name approve\n\n[look](https://evil.example) <b>`code`</b>\x1b[31m"
-	l := newLending(t, g)
+	l := newGrantTest(t, g)
 	l.at(time.Minute, func() {
 		page := l.page()
 		headings, commands := 0, 0
@@ -329,7 +329,7 @@ func TestAReasonForgesNothingOnAGrantsPage(t *testing.T) {
 		require.NotContains(t, page, " <b>", "it is escaped")
 	})
 	l.cancelAt(2 * time.Minute)
-	_, _ = l.live()
+	_, _ = l.runToEnd()
 }
 
 // TestWhatAGrantAnswersShowsWhatCannotBeSeen: who asks with Temporal's CLI reads what others typed, and no more than
@@ -339,7 +339,7 @@ func TestWhatAGrantAnswersShowsWhatCannotBeSeen(t *testing.T) {
 	const shown = "x ## Approved⟨U+001B⟩[2J⟨U+009B⟩31m⟨U+202E⟩"
 	g := waiting("g1", time.Hour, 24*time.Hour)
 	g.Reason = typed
-	l := newLending(t, g)
+	l := newGrantTest(t, g)
 	approved := &answer{}
 	l.at(time.Minute, func() { l.env.SignalWorkflow(typed, map[string]string{"by": typed}) })
 	l.at(2*time.Minute, func() {
@@ -350,19 +350,19 @@ func TestWhatAGrantAnswersShowsWhatCannotBeSeen(t *testing.T) {
 		require.Equal(t, typed, l.grant("g1").Reason, "the ledger keeps what was said")
 		l.env.UpdateWorkflow(messages.Approve, "", approved, map[string]string{"by": "carol@acme.example"})
 	})
-	state := l.ends()
+	state := l.mustEnd()
 	require.Contains(t, approved.message(t), shown)
 	require.Equal(t, shown, state.Grants[0].Reason)
 }
 
 func TestTemporaryGrantRefusesInOneVisibleLine(t *testing.T) {
-	l := newLending(t, waiting("g1", time.Hour, 24*time.Hour))
+	l := newGrantTest(t, waiting("g1", time.Hour, 24*time.Hour))
 	said := &answer{}
 	l.at(time.Minute, func() {
 		l.env.UpdateWorkflow(messages.Revoke, "", said,
 			map[string]string{"requestedBy": "bo@acme.example", "target": "group:x\n\x1b[2J\u202e"})
 	})
 	l.cancelAt(2 * time.Minute)
-	_, _ = l.live()
+	_, _ = l.runToEnd()
 	require.ErrorContains(t, said.rejected, "not group:x ⟨U+001B⟩[2J⟨U+202E⟩")
 }

@@ -15,38 +15,38 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// planned is a world with one change released: jo is added to builders, or carol removed from them.
+// planned is a simulated organization with one change released: jo is added to builders, or carol removed from them.
 func planned(t *testing.T, action access.Action) (*activitytest.SimulatedOrg, apply.ChangeInput) {
 	t.Helper()
-	w := activitytest.InStep(t)
+	o := activitytest.NewInStep(t)
 	who := "jo"
 	if action == access.Add {
-		w.Join("eng", who)
+		o.Join("eng", who)
 	} else {
 		who = "carol"
-		w.Leave("eng", who)
+		o.Leave("eng", who)
 	}
-	run := w.NewRun()
-	w.Sweep(run)
-	require.Equal(t, 1, w.Judge(run).Open)
-	return w, apply.ChangeInput{RunInput: run, Person: w.Id(who), Target: activitytest.Builders}
+	run := o.NewRun()
+	o.Sweep(run)
+	require.Equal(t, 1, o.Judge(run).Open)
+	return o, apply.ChangeInput{RunInput: run, Person: o.AccountID(who), Target: activitytest.Builders}
 }
 
 func TestAChangeIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	for _, action := range []access.Action{access.Add, access.Remove} {
 		t.Run(string(action), func(t *testing.T) {
-			w, in := planned(t, action)
+			o, in := planned(t, action)
 			var result apply.ChangeResult
-			made := w.Calls(func() { result = activitytest.Must[apply.ChangeResult](w, w.Acts.Apply.Apply, in) })
+			made := o.Calls(func() { result = activitytest.Must[apply.ChangeResult](o, o.Acts.Apply.Apply, in) })
 			require.Equal(t, apply.ChangeResult{State: access.Done, Answer: "accepted"}, result)
 			require.Len(t, made, 1, "one call: %v", made)
-			made = w.Calls(func() {
+			made = o.Calls(func() {
 				require.Equal(t, result,
-					activitytest.Must[apply.ChangeResult](w, w.Acts.Apply.Apply, in))
+					activitytest.Must[apply.ChangeResult](o, o.Acts.Apply.Apply, in))
 			})
 			require.Empty(t, made, "a repeat finds the answer in the ledger")
-			if h := w.Holding(in.Person); action == access.Add {
+			if h := o.Holding(in.Person); action == access.Add {
 				require.True(t, h.Owned)
 			} else {
 				require.Nil(t, h)
@@ -57,33 +57,33 @@ func TestAChangeIsMadeOnce(t *testing.T) {
 
 func TestWhatIsAlreadySoIsNotClaimed(t *testing.T) {
 	t.Parallel()
-	w, in := planned(t, access.Add)
-	w.ByHand(http.MethodPost, "builders", "jo")
-	require.Equal(t, access.Already, activitytest.Must[apply.ChangeResult](w, w.Acts.Apply.Apply, in).State)
-	require.False(t, w.Holding(in.Person).Owned, "somebody else made it")
+	o, in := planned(t, access.Add)
+	o.ByHand(http.MethodPost, "builders", "jo")
+	require.Equal(t, access.Already, activitytest.Must[apply.ChangeResult](o, o.Acts.Apply.Apply, in).State)
+	require.False(t, o.Holding(in.Person).Owned, "somebody else made it")
 
-	w, in = planned(t, access.Remove)
-	w.ByHand(http.MethodDelete, "builders", "carol")
-	require.Equal(t, access.Already, activitytest.Must[apply.ChangeResult](w, w.Acts.Apply.Apply, in).State)
-	require.Nil(t, w.Holding(in.Person))
+	o, in = planned(t, access.Remove)
+	o.ByHand(http.MethodDelete, "builders", "carol")
+	require.Equal(t, access.Already, activitytest.Must[apply.ChangeResult](o, o.Acts.Apply.Apply, in).State)
+	require.Nil(t, o.Holding(in.Person))
 }
 
 func TestALicenceLimitIsAShortageAndNoRetry(t *testing.T) {
 	t.Parallel()
-	w := activitytest.NewOf(t, activitytest.People)
-	w.Configure(func(s *cloud.Settings) { s.Licences = map[string]int{"jira/acme": 0} })
-	w.Policy = activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, w.AdmitIn(`
+	o := activitytest.NewOf(t, activitytest.People)
+	o.Configure(func(s *cloud.Settings) { s.Licences = map[string]int{"jira/acme": 0} })
+	o.Policy = activitytest.Must[reconcile.AdmitResult](o, o.Acts.Reconcile.Admit, o.AdmitIn(`
 version: 1
-organization: {name: acme, id: `+w.Sim.Info().OrgID+`, key: "env:KEY"}
+organization: {name: acme, id: `+o.Sim.Info().OrgID+`, key: "env:KEY"}
 mappings: [{name: jira, from: [eng], to: ["default:jira/acme/user"]}]
 ignore: [support, unused]
 guard: {adopt: auto}
 `)).Policy
-	run, _ := w.Planned()
-	next := activitytest.Must[apply.NextResult](w, w.Acts.Apply.Next,
+	run, _ := o.SweepAndJudge()
+	next := activitytest.Must[apply.NextResult](o, o.Acts.Apply.Next,
 		apply.NextInput{RunInput: run, Actions: []access.Action{access.Add}, Limit: 1})
 	require.True(t, next.More)
-	result := activitytest.Must[apply.ChangeResult](w, w.Acts.Apply.Apply,
+	result := activitytest.Must[apply.ChangeResult](o, o.Acts.Apply.Apply,
 		apply.ChangeInput{RunInput: run, Person: next.Lines[0].Person, Target: next.Lines[0].Target})
 	require.Equal(t, access.Shortage, result.State)
 	require.True(t, result.Closed, "the target takes nobody else either")
@@ -104,28 +104,28 @@ func TestAnUnknownOutcomeIsReadBack(t *testing.T) {
 		"an answer that cannot be read":    {access.Add, cloud.FaultGarbage, 1, access.Done},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, in := planned(t, c.action)
-			w.Inject(cloud.Fault{Operations: []string{"memberships.*"}, Kind: c.fault, Count: 1})
-			_, err := activitytest.Call[apply.ChangeResult](w, w.Acts.Apply.Apply, in)
+			o, in := planned(t, c.action)
+			o.Inject(cloud.Fault{Operations: []string{"memberships.*"}, Kind: c.fault, Count: 1})
+			_, err := activitytest.Call[apply.ChangeResult](o, o.Acts.Apply.Apply, in)
 			if err == nil { // an answer that says done with any body is done
 				require.Equal(t, cloud.FaultGarbage, c.fault)
-				require.Equal(t, access.Done, w.Line(in).State)
+				require.Equal(t, access.Done, o.Line(in).State)
 				return
 			}
 			app := activitytest.ApplicationError(t, err)
 			require.Equal(t, session.ErrOutcomeUnknown, app.Type())
 			require.False(t, app.NonRetryable())
 			require.Equal(t, 5*time.Second, app.NextRetryDelay())
-			require.Equal(t, access.Sent, w.Line(in).State)
+			require.Equal(t, access.Sent, o.Line(in).State)
 
-			w.Restart()
-			result := activitytest.Must[apply.ChangeResult](w, w.Acts.Apply.Apply, in)
+			o.Restart()
+			result := activitytest.Must[apply.ChangeResult](o, o.Acts.Apply.Apply, in)
 			require.Equal(t, c.state, result.State)
-			operations := w.Sim.Stats().Operations
+			operations := o.Sim.Stats().Operations
 			writes := operations["memberships.add"] + operations["memberships.remove"]
 			require.Equal(t, c.writes, writes)
 			if c.action == access.Add {
-				require.True(t, w.Holding(in.Person).Owned)
+				require.True(t, o.Holding(in.Person).Owned)
 			}
 		})
 	}
@@ -133,30 +133,30 @@ func TestAnUnknownOutcomeIsReadBack(t *testing.T) {
 
 func TestAReadBackThatShowsNobodyWaits(t *testing.T) {
 	t.Parallel()
-	w, in := planned(t, access.Add)
-	w.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultTimeoutBefore, Count: 1})
-	_, err := activitytest.Call[apply.ChangeResult](w, w.Acts.Apply.Apply, in)
+	o, in := planned(t, access.Add)
+	o.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultTimeoutBefore, Count: 1})
+	_, err := activitytest.Call[apply.ChangeResult](o, o.Acts.Apply.Apply, in)
 	require.Error(t, err)
-	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultEmptyPage, Count: 2,
+	o.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultEmptyPage, Count: 2,
 		Params: cloud.FaultParams{Next: "drop"}})
-	_, err = activitytest.Call[apply.ChangeResult](w, w.Acts.Apply.Apply, in)
+	_, err = activitytest.Call[apply.ChangeResult](o, o.Acts.Apply.Apply, in)
 	require.Equal(t, session.ErrEvidence, activitytest.ApplicationError(t, err).Type())
-	require.Equal(t, access.Sent, w.Line(in).State)
-	require.Equal(t, access.Done, activitytest.Must[apply.ChangeResult](w, w.Acts.Apply.Apply, in).State)
+	require.Equal(t, access.Sent, o.Line(in).State)
+	require.Equal(t, access.Done, activitytest.Must[apply.ChangeResult](o, o.Acts.Apply.Apply, in).State)
 }
 
 func TestARateLimitIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	w, in := planned(t, access.Add)
-	w.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultStatus, Count: 1,
+	o, in := planned(t, access.Add)
+	o.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultStatus, Count: 1,
 		Params: cloud.FaultParams{Status: 429, RetryAfter: "17"}})
-	_, err := activitytest.Call[apply.ChangeResult](w, w.Acts.Apply.Apply, in)
+	_, err := activitytest.Call[apply.ChangeResult](o, o.Acts.Apply.Apply, in)
 	app := activitytest.ApplicationError(t, err)
 	require.Equal(t, session.ErrRateLimited, app.Type())
 	require.Equal(t, 17*time.Second, app.NextRetryDelay())
-	require.Equal(t, access.Planned, w.Line(in).State, "it certainly did not happen")
-	made := w.Calls(func() {
-		require.Equal(t, access.Done, activitytest.Must[apply.ChangeResult](w, w.Acts.Apply.Apply, in).State)
+	require.Equal(t, access.Planned, o.Line(in).State, "it certainly did not happen")
+	made := o.Calls(func() {
+		require.Equal(t, access.Done, activitytest.Must[apply.ChangeResult](o, o.Acts.Apply.Apply, in).State)
 	})
 	require.Equal(t, map[string]int{"memberships.add": 1}, made, "nothing has to be read back")
 }
@@ -164,54 +164,54 @@ func TestARateLimitIsWaitedFor(t *testing.T) {
 // Whoever was put there by somebody else while we waited stays somebody else's.
 func TestARateLimitClaimsNothing(t *testing.T) {
 	t.Parallel()
-	w, in := planned(t, access.Add)
-	w.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultStatus, Count: 1,
+	o, in := planned(t, access.Add)
+	o.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultStatus, Count: 1,
 		Params: cloud.FaultParams{Status: 429}})
-	_, err := activitytest.Call[apply.ChangeResult](w, w.Acts.Apply.Apply, in)
+	_, err := activitytest.Call[apply.ChangeResult](o, o.Acts.Apply.Apply, in)
 	require.Error(t, err)
-	w.ByHand(http.MethodPost, "builders", "jo")
-	require.Equal(t, access.Already, activitytest.Must[apply.ChangeResult](w, w.Acts.Apply.Apply, in).State)
-	require.False(t, w.Holding(in.Person).Owned)
+	o.ByHand(http.MethodPost, "builders", "jo")
+	require.Equal(t, access.Already, activitytest.Must[apply.ChangeResult](o, o.Acts.Apply.Apply, in).State)
+	require.False(t, o.Holding(in.Person).Owned)
 }
 
 func TestARefusedKeyStopsAtOnce(t *testing.T) {
 	t.Parallel()
-	w, in := planned(t, access.Add)
-	w.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultExpireKey})
-	_, err := activitytest.Call[apply.ChangeResult](w, w.Acts.Apply.Apply, in)
+	o, in := planned(t, access.Add)
+	o.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultExpireKey})
+	_, err := activitytest.Call[apply.ChangeResult](o, o.Acts.Apply.Apply, in)
 	app := activitytest.ApplicationError(t, err)
 	require.Equal(t, session.ErrKeyRefused, app.Type())
 	require.True(t, app.NonRetryable())
-	require.NotContains(t, app.Message(), w.Key)
-	require.Equal(t, access.Planned, w.Line(in).State)
+	require.NotContains(t, app.Message(), o.Key)
+	require.Equal(t, access.Planned, o.Line(in).State)
 }
 
 func TestAKeyThatMayOnlyReadIsRefused(t *testing.T) {
 	t.Parallel()
-	w, in := planned(t, access.Add)
-	w.Configure(func(s *cloud.Settings) { s.Keys = map[string]cloud.KeyState{w.Key: cloud.KeyReadOnly} })
-	result := activitytest.Must[apply.ChangeResult](w, w.Acts.Apply.Apply, in)
+	o, in := planned(t, access.Add)
+	o.Configure(func(s *cloud.Settings) { s.Keys = map[string]cloud.KeyState{o.Key: cloud.KeyReadOnly} })
+	result := activitytest.Must[apply.ChangeResult](o, o.Acts.Apply.Apply, in)
 	require.Equal(t, access.Refused, result.State)
 	require.True(t, result.Closed)
 }
 
 func TestWhatIsHeldIsNeverWritten(t *testing.T) {
 	t.Parallel()
-	w := activitytest.New(t)
-	w.Admit("")
-	run, _ := w.Planned()
-	_, err := activitytest.Call[apply.ChangeResult](w, w.Acts.Apply.Apply,
-		apply.ChangeInput{RunInput: run, Person: w.Id("carol"), Target: activitytest.Builders})
+	o := activitytest.New(t)
+	o.Admit("")
+	run, _ := o.SweepAndJudge()
+	_, err := activitytest.Call[apply.ChangeResult](o, o.Acts.Apply.Apply,
+		apply.ChangeInput{RunInput: run, Person: o.AccountID("carol"), Target: activitytest.Builders})
 	require.True(t, activitytest.ApplicationError(t, err).NonRetryable())
-	require.Zero(t, w.Sim.Stats().Writes)
+	require.Zero(t, o.Sim.Stats().Writes)
 }
 
-// protected is a world in step whose builders are protected.
+// protected is a simulated organization in step whose builders are protected.
 func protected(t *testing.T, floor string) *activitytest.SimulatedOrg {
 	t.Helper()
-	w := activitytest.InStep(t)
-	w.Admit(activitytest.OpenGuard + "\nprotected: [{target: group:builders, " + floor + "}]")
-	return w
+	o := activitytest.NewInStep(t)
+	o.Admit(activitytest.OpenGuard + "\nprotected: [{target: group:builders, " + floor + "}]")
+	return o
 }
 
 // A removal may wait for minutes while the API is out of order. Whoever is in the source again by then keeps the
@@ -220,63 +220,63 @@ func TestARemovalThatWaitedForItsWriteIsReadAgain(t *testing.T) {
 	t.Parallel()
 	for name, back := range map[string]bool{"still gone": false, "back": true} {
 		t.Run(name, func(t *testing.T) {
-			w, in := planned(t, access.Remove)
-			w.Pass(time.Since(w.Now) + time.Minute) // the test's activities are scheduled by the real clock
+			o, in := planned(t, access.Remove)
+			o.Advance(time.Since(o.Now) + time.Minute) // the test's activities are scheduled by the real clock
 			if back {
-				w.Join("eng", "carol")
+				o.Join("eng", "carol")
 			}
-			result := activitytest.Must[apply.ChangeResult](w, w.Acts.Apply.Apply, in)
+			result := activitytest.Must[apply.ChangeResult](o, o.Acts.Apply.Apply, in)
 			require.Equal(t, back, result.State == access.Superseded, result)
 			require.Equal(t, !back, result.State == access.Done, result)
-			require.Equal(t, back, w.Holding(in.Person) != nil)
+			require.Equal(t, back, o.Holding(in.Person) != nil)
 		})
 	}
 }
 
 func TestAFloorIsCheckedAsItIsWritten(t *testing.T) {
 	t.Parallel()
-	w := protected(t, "minimum: 4")
-	w.Leave("eng", "carol", "dan", "eve")
-	run := w.NewRun()
-	w.Sweep(run)
-	require.Equal(t, 3, w.Judge(run).Open)
-	next := activitytest.Must[apply.NextResult](w, w.Acts.Apply.Next,
+	o := protected(t, "minimum: 4")
+	o.Leave("eng", "carol", "dan", "eve")
+	run := o.NewRun()
+	o.Sweep(run)
+	require.Equal(t, 3, o.Judge(run).Open)
+	next := activitytest.Must[apply.NextResult](o, o.Acts.Apply.Next,
 		apply.NextInput{RunInput: run, Actions: []access.Action{access.Remove}, Limit: 100})
 	for _, l := range next.Lines {
 		require.True(t, l.Guarded, "one at a time")
 	}
 	// reads still show whoever was just removed
-	w.Configure(func(s *cloud.Settings) { s.Lag = cloud.Duration(time.Minute) })
+	o.Configure(func(s *cloud.Settings) { s.Lag = cloud.Duration(time.Minute) })
 	by := map[access.ChangeState]int{}
-	for _, r := range w.Write(run) {
+	for _, r := range o.Write(run) {
 		by[r.State]++
 		if r.State == access.Refused {
 			require.Contains(t, r.Answer, "at least 4")
 		}
 	}
 	require.Equal(t, map[access.ChangeState]int{access.Done: 2, access.Refused: 1}, by)
-	require.Len(t, w.Group("builders").Members, 4)
+	require.Len(t, o.Group("builders").Members, 4)
 }
 
 func TestWhoAlwaysStaysIsNotRemoved(t *testing.T) {
 	t.Parallel()
-	w := protected(t, "minimum: 1, always: [carol@example.com]")
-	w.Leave("eng", "carol")
-	run, _ := w.Planned()
+	o := protected(t, "minimum: 1, always: [carol@example.com]")
+	o.Leave("eng", "carol")
+	run, _ := o.SweepAndJudge()
 	require.Equal(t, map[string]access.ChangeState{"remove carol@example.com from group:builders": access.Refused},
-		activitytest.States(w.Write(run)))
+		activitytest.States(o.Write(run)))
 }
 
 func TestAFloorThatCannotBeReadRefusesNothingForGood(t *testing.T) {
 	t.Parallel()
-	w := protected(t, "minimum: 1")
-	w.Leave("eng", "carol")
-	run, _ := w.Planned()
-	in := apply.ChangeInput{RunInput: run, Person: w.Id("carol"), Target: activitytest.Builders}
-	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus, Count: 1,
+	o := protected(t, "minimum: 1")
+	o.Leave("eng", "carol")
+	run, _ := o.SweepAndJudge()
+	in := apply.ChangeInput{RunInput: run, Person: o.AccountID("carol"), Target: activitytest.Builders}
+	o.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus, Count: 1,
 		Params: cloud.FaultParams{Status: 503}})
-	_, err := activitytest.Call[apply.ChangeResult](w, w.Acts.Apply.Apply, in)
+	_, err := activitytest.Call[apply.ChangeResult](o, o.Acts.Apply.Apply, in)
 	require.False(t, activitytest.ApplicationError(t, err).NonRetryable())
-	require.Equal(t, access.Planned, w.Line(in).State)
-	require.Equal(t, access.Done, activitytest.Must[apply.ChangeResult](w, w.Acts.Apply.Apply, in).State)
+	require.Equal(t, access.Planned, o.Line(in).State)
+	require.Equal(t, access.Done, activitytest.Must[apply.ChangeResult](o, o.Acts.Apply.Apply, in).State)
 }

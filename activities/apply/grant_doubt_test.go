@@ -19,20 +19,20 @@ func TestAnUnknownOutcomeIsTakenBackAllTheSame(t *testing.T) {
 		for _, target := range []access.Entitlement{activitytest.Other, access.OrgAdmin, activitytest.Jira} {
 			t.Run(kind+" "+strings.ReplaceAll(string(target), "/", " "), func(t *testing.T) {
 				t.Parallel()
-				w := activitytest.WithGrants(t, activitytest.Lendable)
-				g := w.Grant("kim", target, time.Hour)
-				w.Inject(cloud.Fault{Operations: []string{"memberships.add", "org-roles.assign", "roles.assign"},
+				o := activitytest.WithGrants(t, activitytest.Lendable)
+				g := o.Grant("kim", target, time.Hour)
+				o.Inject(cloud.Fault{Operations: []string{"memberships.add", "org-roles.assign", "roles.assign"},
 					Kind: kind, Count: 1})
-				r := w.Begin(g)
-				w.Lend(r, 1) // and whoever would have tried again died
-				require.Equal(t, kind == cloud.FaultTimeoutAfter, w.Holds("kim", target))
-				answer := w.Answer(r)[0]
+				r := o.PlanRound(g)
+				o.WriteRound(r, 1) // and whoever would have tried again died
+				require.Equal(t, kind == cloud.FaultTimeoutAfter, o.Holds("kim", target))
+				answer := o.AnswerRound(r)[0]
 				require.False(t, answer.Right)
 				require.True(t, answer.Soon)
-				w.Until(g)
-				w.Right(g)
-				require.False(t, w.Holds("kim", target))
-				require.False(t, w.Stored(g).RevokedAt.IsZero())
+				o.AdvanceToEnd(g)
+				o.AttendAll(g)
+				require.False(t, o.Holds("kim", target))
+				require.False(t, o.StoredGrant(g).RevokedAt.IsZero())
 			})
 		}
 	}
@@ -43,19 +43,19 @@ func TestAnUnknownOutcomeIsFoundToBeDone(t *testing.T) {
 	for _, target := range []access.Entitlement{activitytest.Other, access.OrgAdmin, activitytest.Jira} {
 		t.Run(strings.ReplaceAll(string(target), "/", " "), func(t *testing.T) {
 			t.Parallel()
-			w := activitytest.WithGrants(t, activitytest.Lendable)
-			g := w.Grant("kim", target, time.Hour)
-			w.Inject(cloud.Fault{Operations: []string{"memberships.*", "org-roles.*", "roles.*"},
+			o := activitytest.WithGrants(t, activitytest.Lendable)
+			g := o.Grant("kim", target, time.Hour)
+			o.Inject(cloud.Fault{Operations: []string{"memberships.*", "org-roles.*", "roles.*"},
 				Kind: cloud.FaultTimeoutAfter, Count: 1})
-			w.Right(g)
-			require.True(t, w.Held("kim", target).Owned)
-			w.Until(g)
-			w.Sim.ClearFaults("")
-			w.Inject(cloud.Fault{Operations: []string{"memberships.*", "org-roles.*", "roles.*"},
+			o.AttendAll(g)
+			require.True(t, o.Held("kim", target).Owned)
+			o.AdvanceToEnd(g)
+			o.Sim.ClearFaults("")
+			o.Inject(cloud.Fault{Operations: []string{"memberships.*", "org-roles.*", "roles.*"},
 				Kind: cloud.FaultTimeoutAfter, Count: 1})
-			w.Right(g)
-			require.False(t, w.Holds("kim", target))
-			require.Nil(t, w.Held("kim", target))
+			o.AttendAll(g)
+			require.False(t, o.Holds("kim", target))
+			require.Nil(t, o.Held("kim", target))
 		})
 	}
 }
@@ -63,19 +63,19 @@ func TestAnUnknownOutcomeIsFoundToBeDone(t *testing.T) {
 // What somebody else gave, and has taken since, is not found in the ledger to be theirs still.
 func TestAnUnknownOutcomeIsTakenBackFromWhomAHandGaveBefore(t *testing.T) {
 	t.Parallel()
-	w := activitytest.WithGrants(t, activitytest.Lendable)
-	w.Full()
-	require.False(t, w.Held("jo", activitytest.Other).Owned)
-	w.ByHand(http.MethodDelete, "other", "jo") // and nobody looks
-	g := w.Grant("jo", activitytest.Other, time.Hour)
-	w.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultTimeoutAfter, Count: 1})
-	r := w.Begin(g)
-	w.Lend(r, 1)
-	require.True(t, w.Holds("jo", activitytest.Other))
-	w.Answer(r)
-	w.Until(g)
-	w.Right(g)
-	require.False(t, w.Holds("jo", activitytest.Other), "it was the grant that gave it")
+	o := activitytest.WithGrants(t, activitytest.Lendable)
+	o.VerifyEverybody()
+	require.False(t, o.Held("jo", activitytest.Other).Owned)
+	o.ByHand(http.MethodDelete, "other", "jo") // and nobody looks
+	g := o.Grant("jo", activitytest.Other, time.Hour)
+	o.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultTimeoutAfter, Count: 1})
+	r := o.PlanRound(g)
+	o.WriteRound(r, 1)
+	require.True(t, o.Holds("jo", activitytest.Other))
+	o.AnswerRound(r)
+	o.AdvanceToEnd(g)
+	o.AttendAll(g)
+	require.False(t, o.Holds("jo", activitytest.Other), "it was the grant that gave it")
 }
 
 // A mapping that begins while nobody knows whether the grant was given keeps it, and takes it over.
@@ -83,28 +83,28 @@ func TestAnUnknownOutcomeIsLeftToAMapping(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string]func(*activitytest.SimulatedOrg){
 		"that nobody saw yet":      func(*activitytest.SimulatedOrg) {},
-		"that a verification sees": func(w *activitytest.SimulatedOrg) { w.Pass(5 * time.Minute); w.Full() },
+		"that a verification sees": func(o *activitytest.SimulatedOrg) { o.Advance(5 * time.Minute); o.VerifyEverybody() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := activitytest.WithGrants(t, activitytest.Lendable)
-			g := w.Grant("jo", activitytest.Builders, time.Hour)
-			w.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultTimeoutAfter, Count: 1})
-			r := w.Begin(g)
-			w.Lend(r, 1)
-			w.Answer(r)
-			w.Until(g)
-			w.Join("eng", "jo")
-			before(w)
-			w.Attend(g)
-			w.Right(g)
-			require.Contains(t, w.Members("builders"), "jo")
-			require.False(t, w.Stored(g).RevokedAt.IsZero())
+			o := activitytest.WithGrants(t, activitytest.Lendable)
+			g := o.Grant("jo", activitytest.Builders, time.Hour)
+			o.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultTimeoutAfter, Count: 1})
+			r := o.PlanRound(g)
+			o.WriteRound(r, 1)
+			o.AnswerRound(r)
+			o.AdvanceToEnd(g)
+			o.Join("eng", "jo")
+			before(o)
+			o.Attend(g)
+			o.AttendAll(g)
+			require.Contains(t, o.Members("builders"), "jo")
+			require.False(t, o.StoredGrant(g).RevokedAt.IsZero())
 
-			w.Pass(5 * time.Minute)
-			w.Leave("eng", "jo")
-			w.Full()
-			require.NotContains(t, w.Members("builders"), "jo", "Castellan gave it, and nothing gives it any more")
+			o.Advance(5 * time.Minute)
+			o.Leave("eng", "jo")
+			o.VerifyEverybody()
+			require.NotContains(t, o.Members("builders"), "jo", "Castellan gave it, and nothing gives it any more")
 		})
 	}
 }
@@ -112,18 +112,18 @@ func TestAnUnknownOutcomeIsLeftToAMapping(t *testing.T) {
 // A verification that finds the target held cannot know that a write which was never answered gave it.
 func TestAnUnknownOutcomeIsNotForgottenByAVerification(t *testing.T) {
 	t.Parallel()
-	w := activitytest.WithGrants(t, activitytest.Lendable)
-	g := w.Grant("kim", activitytest.Other, time.Hour)
-	run, verdict := w.Planned()
+	o := activitytest.WithGrants(t, activitytest.Lendable)
+	g := o.Grant("kim", activitytest.Other, time.Hour)
+	run, verdict := o.SweepAndJudge()
 	require.Equal(t, 1, verdict.Open, "the verification gives it too")
-	w.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultTimeoutAfter, Count: 1})
-	r := w.Begin(g)
-	w.Lend(r, 1)
-	w.Write(run)
-	w.Answer(r)
-	w.Until(g)
-	w.Right(g)
-	require.False(t, w.Holds("kim", activitytest.Other))
+	o.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultTimeoutAfter, Count: 1})
+	r := o.PlanRound(g)
+	o.WriteRound(r, 1)
+	o.Write(run)
+	o.AnswerRound(r)
+	o.AdvanceToEnd(g)
+	o.AttendAll(g)
+	require.False(t, o.Holds("kim", activitytest.Other))
 }
 
 // A removal that is begun and never answered is begun again by the next question.
@@ -132,19 +132,19 @@ func TestARemovalThatWasCutOffIsMade(t *testing.T) {
 	for _, kind := range []string{cloud.FaultTimeoutAfter, cloud.FaultTimeoutBefore} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			w := activitytest.WithGrants(t, activitytest.Lendable)
-			g := w.Grant("kim", activitytest.Other, time.Hour)
-			w.Right(g)
-			w.Until(g)
-			w.Inject(cloud.Fault{Operations: []string{"memberships.remove"}, Kind: kind, Count: 1})
-			r := w.Begin(g)
-			w.Lend(r, 1)
-			require.False(t, w.Answer(r)[0].Right)
-			require.True(t, w.Stored(g).RevokedAt.IsZero())
-			w.Right(g)
-			require.False(t, w.Holds("kim", activitytest.Other))
-			require.Nil(t, w.Held("kim", activitytest.Other))
-			require.False(t, w.Stored(g).RevokedAt.IsZero())
+			o := activitytest.WithGrants(t, activitytest.Lendable)
+			g := o.Grant("kim", activitytest.Other, time.Hour)
+			o.AttendAll(g)
+			o.AdvanceToEnd(g)
+			o.Inject(cloud.Fault{Operations: []string{"memberships.remove"}, Kind: kind, Count: 1})
+			r := o.PlanRound(g)
+			o.WriteRound(r, 1)
+			require.False(t, o.AnswerRound(r)[0].Right)
+			require.True(t, o.StoredGrant(g).RevokedAt.IsZero())
+			o.AttendAll(g)
+			require.False(t, o.Holds("kim", activitytest.Other))
+			require.Nil(t, o.Held("kim", activitytest.Other))
+			require.False(t, o.StoredGrant(g).RevokedAt.IsZero())
 		})
 	}
 }

@@ -19,33 +19,33 @@ func TestAFloorOutweighsTheEndOfAGrant(t *testing.T) {
 	for _, target := range []access.Entitlement{activitytest.Other, access.OrgAdmin} {
 		t.Run(strings.ReplaceAll(string(target), ":", " "), func(t *testing.T) {
 			t.Parallel()
-			w := activitytest.WithGrants(t, "protected: [{target: \""+string(target)+"\", minimum: 1}]\n"+
+			o := activitytest.WithGrants(t, "protected: [{target: \""+string(target)+"\", minimum: 1}]\n"+
 				activitytest.Lendable)
 			holds := func(name string, yes bool) {
 				if target == access.OrgAdmin {
-					w.Set(name, map[string]any{"orgAdmin": yes})
+					o.ChangePerson(name, map[string]any{"orgAdmin": yes})
 				} else {
-					w.ByHand(map[bool]string{true: http.MethodPost, false: http.MethodDelete}[yes], "other", name)
+					o.ByHand(map[bool]string{true: http.MethodPost, false: http.MethodDelete}[yes], "other", name)
 				}
 			}
-			g := w.Grant("kim", target, time.Hour)
-			w.Right(g)
+			g := o.Grant("kim", target, time.Hour)
+			o.AttendAll(g)
 			for _, name := range []string{"jo", "ana", "bo"} {
 				holds(name, false)
 			}
-			w.Until(g)
-			_, answers := w.Attend(g)
+			o.AdvanceToEnd(g)
+			_, answers := o.Attend(g)
 			require.False(t, answers[0].Right)
 			require.False(t, answers[0].Soon, "only a person can help")
 			require.Contains(t, answers[0].Why, "at least 1")
 			require.Contains(t, answers[0].Why, "kim@example.com")
-			require.True(t, w.Holds("kim", target))
-			require.True(t, w.Stored(g).RevokedAt.IsZero())
+			require.True(t, o.Holds("kim", target))
+			require.True(t, o.StoredGrant(g).RevokedAt.IsZero())
 
 			holds("hana", true)
-			w.Right(g)
-			require.False(t, w.Holds("kim", target))
-			require.True(t, w.Holds("hana", target))
+			o.AttendAll(g)
+			require.False(t, o.Holds("kim", target))
+			require.True(t, o.Holds("hana", target))
 		})
 	}
 }
@@ -58,19 +58,19 @@ func TestWhoHasToStayIsNotTaken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := activitytest.InStep(t)
-			text := w.Text(activitytest.OpenGuard + "\nprotected: [{target: group:other, " + c.protect + "}]\n" +
+			o := activitytest.NewInStep(t)
+			text := o.PolicyText(activitytest.OpenGuard + "\nprotected: [{target: group:other, " + c.protect + "}]\n" +
 				activitytest.Lendable)
 			text = strings.Replace(text, `key: "env:KEY"`, `key: "env:KEY"`+c.owner, 1)
-			w.Policy = activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, w.AdmitIn(text)).Policy
-			w.Outline(w.NewRun())
-			g := w.Grant("carol", activitytest.Other, time.Hour)
-			w.Right(g)
-			w.Until(g)
-			_, answers := w.Attend(g)
+			o.Policy = activitytest.Must[reconcile.AdmitResult](o, o.Acts.Reconcile.Admit, o.AdmitIn(text)).Policy
+			o.Outline(o.NewRun())
+			g := o.Grant("carol", activitytest.Other, time.Hour)
+			o.AttendAll(g)
+			o.AdvanceToEnd(g)
+			_, answers := o.Attend(g)
 			require.False(t, answers[0].Right)
 			require.Contains(t, answers[0].Why, c.why)
-			require.True(t, w.Holds("carol", activitytest.Other))
+			require.True(t, o.Holds("carol", activitytest.Other))
 		})
 	}
 }
@@ -78,25 +78,25 @@ func TestWhoHasToStayIsNotTaken(t *testing.T) {
 // Whom a lagging read still shows does not count, and the floors of two targets have nothing to do with each other.
 func TestFloorsStandSideBySide(t *testing.T) {
 	t.Parallel()
-	w := activitytest.WithGrants(t,
+	o := activitytest.WithGrants(t,
 		"protected: [{target: group:other, minimum: 2}, {target: role:org-admin, minimum: 2}]\n"+activitytest.Lendable)
 	var grants []access.Grant
 	for _, name := range []string{"kim", "lea", "eve"} {
-		grants = append(grants, w.Grant(name, activitytest.Other, time.Hour))
+		grants = append(grants, o.Grant(name, activitytest.Other, time.Hour))
 	}
-	grants = append(grants, w.Grant("kim", access.OrgAdmin, time.Hour), w.Grant("lea", access.OrgAdmin, time.Hour))
-	w.Right(grants...)
-	w.Set("ana", map[string]any{"orgAdmin": false})
-	w.Until(grants[0])
-	w.Configure(func(s *cloud.Settings) { s.Lag = cloud.Duration(30 * time.Second) })
-	r := w.Begin(grants...)
-	w.Lend(r, 1)
+	grants = append(grants, o.Grant("kim", access.OrgAdmin, time.Hour), o.Grant("lea", access.OrgAdmin, time.Hour))
+	o.AttendAll(grants...)
+	o.ChangePerson("ana", map[string]any{"orgAdmin": false})
+	o.AdvanceToEnd(grants[0])
+	o.Configure(func(s *cloud.Settings) { s.Lag = cloud.Duration(30 * time.Second) })
+	r := o.PlanRound(grants...)
+	o.WriteRound(r, 1)
 	by := map[access.Entitlement]map[access.ChangeState]int{activitytest.Other: {}, access.OrgAdmin: {}}
-	for _, c := range w.Lines(r.Run) {
+	for _, c := range o.Lines(r.Run) {
 		by[c.Target][c.State]++
 	}
 	require.Equal(t, map[access.ChangeState]int{access.Done: 2, access.Refused: 1}, by[activitytest.Other])
 	require.Equal(t, map[access.ChangeState]int{access.Done: 1, access.Refused: 1}, by[access.OrgAdmin])
-	require.Len(t, w.Group("other").Members, 2)
-	require.Len(t, w.Sim.State().OrgAdmins, 2)
+	require.Len(t, o.Group("other").Members, 2)
+	require.Len(t, o.Sim.State().OrgAdmins, 2)
 }

@@ -21,35 +21,35 @@ func decision(g access.Grant, by string, approve bool) grants.DecideGrantInput {
 		ApprovalInput: messages.ApprovalInput{By: by}}
 }
 
-// waiting is a world in which kim waits for two approvals.
+// waiting is a simulated organization in which kim waits for two approvals.
 func waiting(t *testing.T) (*activitytest.SimulatedOrg, access.Grant) {
 	t.Helper()
-	w := activitytest.WithGrants(t, activitytest.Judged)
-	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, w.AdminRequest()).Grants[0]
+	o := activitytest.WithGrants(t, activitytest.Judged)
+	g := activitytest.Must[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant, o.AdminRequest()).Grants[0]
 	require.Equal(t, access.GrantWaiting, g.State)
-	return w, g
+	return o, g
 }
 
 func TestAsManyApproveAsThePolicyWants(t *testing.T) {
 	t.Parallel()
-	w, g := waiting(t)
-	answer := w.Decide(decision(g, "carol@example.com", true))
+	o, g := waiting(t)
+	answer := o.Decide(decision(g, "carol@example.com", true))
 	require.Equal(t, access.GrantWaiting, answer.Grants[0].State)
-	require.Equal(t, access.GrantWaiting, w.Decide(decision(g, "carol@example.com", true)).Grants[0].State,
+	require.Equal(t, access.GrantWaiting, o.Decide(decision(g, "carol@example.com", true)).Grants[0].State,
 		"the same person twice is one")
-	require.Equal(t, access.GrantWaiting, w.Decide(decision(g, w.Id("carol"), true)).Grants[0].State,
+	require.Equal(t, access.GrantWaiting, o.Decide(decision(g, o.AccountID("carol"), true)).Grants[0].State,
 		"by whichever name")
-	require.Zero(t, w.Begin(g).Plan.Open, "nothing is given before")
+	require.Zero(t, o.PlanRound(g).Plan.Open, "nothing is given before")
 
-	w.Pass(10 * time.Minute)
-	granted := w.Decide(decision(g, "Dan@example.com", true)).Grants[0]
+	o.Advance(10 * time.Minute)
+	granted := o.Decide(decision(g, "Dan@example.com", true)).Grants[0]
 	require.Equal(t, access.GrantGranted, granted.State)
 	require.Len(t, granted.Approvals, 2)
-	require.Equal(t, w.Clock(), granted.From)
-	require.Equal(t, w.Clock().Add(time.Hour), granted.Until)
-	require.Equal(t, granted, w.Decide(approvalOf(granted, "dan@example.com")).Grants[0], "a repeat changes nothing")
-	w.Right(g)
-	require.Equal(t, "ana bo kim", w.Admins())
+	require.Equal(t, o.Clock(), granted.From)
+	require.Equal(t, o.Clock().Add(time.Hour), granted.Until)
+	require.Equal(t, granted, o.Decide(approvalOf(granted, "dan@example.com")).Grants[0], "a repeat changes nothing")
+	o.AttendAll(g)
+	require.Equal(t, "ana bo kim", o.Admins())
 }
 
 // approvalOf names the request, as it has to be once none waits.
@@ -61,12 +61,13 @@ func approvalOf(g access.Grant, by string) grants.DecideGrantInput {
 
 func TestApprovalsAtOnceDecideOnce(t *testing.T) {
 	t.Parallel()
-	w, g := waiting(t)
-	w.Decide(decision(g, "ana@example.com", true))
+	o, g := waiting(t)
+	o.Decide(decision(g, "ana@example.com", true))
 	errs := make(chan error)
 	for _, by := range []string{"carol@example.com", "dan@example.com", "carol@example.com", "dan@example.com"} {
 		go func() {
-			_, err := w.Direct(func(a *activities.Activities) any { return a.Grants.DecideGrant }, approvalOf(g, by))
+			_, err := o.CallInOwnEnv(func(a *activities.Activities) any { return a.Grants.DecideGrant },
+				approvalOf(g, by))
 			errs <- err
 		}()
 	}
@@ -78,22 +79,22 @@ func TestApprovalsAtOnceDecideOnce(t *testing.T) {
 		}
 	}
 	require.Equal(t, 2, refused, "of carol and dan one was late, twice")
-	after := w.Stored(g)
+	after := o.StoredGrant(g)
 	require.Equal(t, access.GrantGranted, after.State)
 	require.Len(t, after.Approvals, 2)
 }
 
 func TestOneDenialIsEnough(t *testing.T) {
 	t.Parallel()
-	w, g := waiting(t)
-	w.Decide(decision(g, "carol@example.com", true))
+	o, g := waiting(t)
+	o.Decide(decision(g, "carol@example.com", true))
 	no := decision(g, "dan@example.com", false)
 	no.Note = "not today"
-	denied := w.Decide(no).Grants[0]
+	denied := o.Decide(no).Grants[0]
 	require.Equal(t, access.GrantDenied, denied.State)
 	require.Equal(t, "not today", denied.ClosedWhy)
-	w.Refuses(func() error {
-		_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant,
+	o.RequireRefused(func() error {
+		_, err := activitytest.Call[messages.GrantAnswer](o, o.Acts.Grants.DecideGrant,
 			approvalOf(g, "ana@example.com"))
 		return err
 	}, "denied")
@@ -102,14 +103,14 @@ func TestOneDenialIsEnough(t *testing.T) {
 func TestDecisionsThatDoNotCount(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		change func(w *activitytest.SimulatedOrg, in *grants.DecideGrantInput)
+		change func(o *activitytest.SimulatedOrg, in *grants.DecideGrantInput)
 		words  string
 	}{
 		"by the person": {func(_ *activitytest.SimulatedOrg,
 			in *grants.DecideGrantInput) {
 			in.By = "kim@example.com"
 		}, "for themselves"},
-		"by the person's id": {func(w *activitytest.SimulatedOrg, in *grants.DecideGrantInput) { in.By = w.Id("kim") },
+		"by the person's id": {func(o *activitytest.SimulatedOrg, in *grants.DecideGrantInput) { in.By = o.AccountID("kim") },
 			"for themselves"},
 		"by who asked": {func(_ *activitytest.SimulatedOrg,
 			in *grants.DecideGrantInput) {
@@ -128,22 +129,22 @@ func TestDecisionsThatDoNotCount(t *testing.T) {
 			in *grants.DecideGrantInput) {
 			in.Target = activitytest.Other
 		}, "no request waits"},
-		"while several wait": {func(w *activitytest.SimulatedOrg, in *grants.DecideGrantInput) {
-			activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, w.AdminRequest())
+		"while several wait": {func(o *activitytest.SimulatedOrg, in *grants.DecideGrantInput) {
+			activitytest.Must[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant, o.AdminRequest())
 		}, "name one as request: g001, g002"},
-		"after it was revoked": {func(w *activitytest.SimulatedOrg,
+		"after it was revoked": {func(o *activitytest.SimulatedOrg,
 			in *grants.DecideGrantInput) {
-			w.End("g001")
+			o.End("g001")
 			in.Request = "g001"
 		}, "ended"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, g := waiting(t)
+			o, g := waiting(t)
 			in := decision(g, "carol@example.com", true)
-			c.change(w, &in)
-			w.Refuses(func() error {
-				_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant, in)
+			c.change(o, &in)
+			o.RequireRefused(func() error {
+				_, err := activitytest.Call[messages.GrantAnswer](o, o.Acts.Grants.DecideGrant, in)
 				return err
 			}, c.words)
 		})
@@ -152,14 +153,14 @@ func TestDecisionsThatDoNotCount(t *testing.T) {
 
 func TestNobodyApprovesWhatTheyAskedFor(t *testing.T) {
 	t.Parallel()
-	w := activitytest.WithGrants(t, activitytest.Judged)
-	for _, by := range []string{"carol@example.com", "CAROL@example.com", w.Id("carol")} {
-		in := w.AdminRequest()
+	o := activitytest.WithGrants(t, activitytest.Judged)
+	for _, by := range []string{"carol@example.com", "CAROL@example.com", o.AccountID("carol")} {
+		in := o.AdminRequest()
 		in.RequestedBy = by
-		g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, in).Grants[0]
-		require.ElementsMatch(t, []string{w.Id("ana"), w.Id("dan")}, g.Approvers, by)
-		w.Refuses(func() error {
-			_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant,
+		g := activitytest.Must[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant, in).Grants[0]
+		require.ElementsMatch(t, []string{o.AccountID("ana"), o.AccountID("dan")}, g.Approvers, by)
+		o.RequireRefused(func() error {
+			_, err := activitytest.Call[messages.GrantAnswer](o, o.Acts.Grants.DecideGrant,
 				approvalOf(g, "carol@example.com"))
 			return err
 		}, "they asked for")
@@ -168,47 +169,47 @@ func TestNobodyApprovesWhatTheyAskedFor(t *testing.T) {
 
 func TestWhoDecidesTooLateDecidesNothing(t *testing.T) {
 	t.Parallel()
-	w, g := waiting(t)
-	w.Pass(time.Hour)
-	_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant,
+	o, g := waiting(t)
+	o.Advance(time.Hour)
+	_, err := activitytest.Call[messages.GrantAnswer](o, o.Acts.Grants.DecideGrant,
 		decision(g, "carol@example.com", true))
 	app := activitytest.ApplicationError(t, err)
 	require.Equal(t, session.ErrRefused, app.Type())
 	require.Contains(t, app.Message(), "the time to decide is over")
-	require.Equal(t, access.GrantExpired, w.Stored(g).State)
+	require.Equal(t, access.GrantExpired, o.StoredGrant(g).State)
 
-	w, g = waiting(t)
+	o, g = waiting(t)
 	in := grants.GrantInput{Org: activitytest.Org, ID: g.ID}
-	w.Pass(59 * time.Minute)
-	require.Equal(t, access.GrantWaiting, activitytest.Must[access.Grant](w, w.Acts.Grants.ExpireGrant, in).State,
+	o.Advance(59 * time.Minute)
+	require.Equal(t, access.GrantWaiting, activitytest.Must[access.Grant](o, o.Acts.Grants.ExpireGrant, in).State,
 		"a timer that rings early closes nothing")
-	w.Pass(time.Minute)
-	require.Equal(t, access.GrantExpired, activitytest.Must[access.Grant](w, w.Acts.Grants.ExpireGrant, in).State)
-	require.Equal(t, access.GrantExpired, activitytest.Must[access.Grant](w, w.Acts.Grants.ExpireGrant, in).State)
+	o.Advance(time.Minute)
+	require.Equal(t, access.GrantExpired, activitytest.Must[access.Grant](o, o.Acts.Grants.ExpireGrant, in).State)
+	require.Equal(t, access.GrantExpired, activitytest.Must[access.Grant](o, o.Acts.Grants.ExpireGrant, in).State)
 }
 
-// coded is a world in which kim waits for carol or dan, who were sent their codes.
+// coded is a simulated organization in which kim waits for carol or dan, who were sent their codes.
 func coded(t *testing.T) (*activitytest.SimulatedOrg, access.Grant, map[string]string) {
 	t.Helper()
-	w := activitytest.WithGrants(t, activitytest.Judged)
-	w.Notifier.Privately = true
-	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant,
-		w.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
-	w.Tell(g, grants.NoticeRequested)
+	o := activitytest.WithGrants(t, activitytest.Judged)
+	o.Notifier.Privately = true
+	g := activitytest.Must[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant,
+		o.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
+	o.Tell(g, grants.NoticeRequested)
 	codes := map[string]string{}
-	for _, n := range w.Notifier.Notices {
+	for _, n := range o.Notifier.Notices {
 		require.Empty(t, codes[n.To], "one notice each")
 		codes[n.To] = n.Code
 	}
-	return w, g, codes
+	return o, g, codes
 }
 
 func TestEveryApproverHasACodeOfTheirOwn(t *testing.T) {
 	t.Parallel()
-	w, g, codes := coded(t)
+	o, g, codes := coded(t)
 	require.Len(t, codes, 2)
 	require.NotEqual(t, codes["carol@example.com"], codes["dan@example.com"])
-	for _, n := range w.Notifier.Notices {
+	for _, n := range o.Notifier.Notices {
 		require.Len(t, strings.ReplaceAll(n.Code, "-", ""), 26)
 		require.NotContains(t, n.Text+n.Subject+n.Command+n.ID, n.Code, "the code stands in its own place only")
 		require.Contains(t, n.Command, `"code":"CODE"`)
@@ -229,41 +230,41 @@ func TestEveryApproverHasACodeOfTheirOwn(t *testing.T) {
 		if in.CodeHash == "" {
 			why = "asks its approvers for their code"
 		}
-		w.Refuses(func() error {
-			_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant, in)
+		o.RequireRefused(func() error {
+			_, err := activitytest.Call[messages.GrantAnswer](o, o.Acts.Grants.DecideGrant, in)
 			return err
 		}, why)
 	}
-	answer := w.Decide(approve("carol@example.com",
+	answer := o.Decide(approve("carol@example.com",
 		strings.ToLower(strings.ReplaceAll(codes["carol@example.com"], "-", " "))))
 	require.Equal(t, access.GrantGranted, answer.Grants[0].State)
-	w.SaysNoCode(answer, codes)
+	o.RequireNoCode(answer, codes)
 }
 
 func TestACodeIsUsedOnce(t *testing.T) {
 	t.Parallel()
-	w := activitytest.WithGrants(t, strings.Replace(activitytest.Judged, "count: 1", "count: 2", 1))
-	w.Notifier.Privately = true
-	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant,
-		w.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
-	w.Tell(g, grants.NoticeRequested)
-	w.Tell(g, grants.NoticeRequested) // again: each has two codes
-	require.Len(t, w.Notifier.Notices, 4)
-	first, second := w.Notifier.Notices[0], w.Notifier.Notices[2]
+	o := activitytest.WithGrants(t, strings.Replace(activitytest.Judged, "count: 1", "count: 2", 1))
+	o.Notifier.Privately = true
+	g := activitytest.Must[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant,
+		o.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
+	o.Tell(g, grants.NoticeRequested)
+	o.Tell(g, grants.NoticeRequested) // again: each has two codes
+	require.Len(t, o.Notifier.Notices, 4)
+	first, second := o.Notifier.Notices[0], o.Notifier.Notices[2]
 	require.Equal(t, first.To, second.To)
 	require.Equal(t, first.ID, second.ID, "a receiver may know the repeat")
 
 	in := approvalOf(g, first.To)
 	in.CodeHash = messages.CodeHash(second.Code)
-	require.Equal(t, access.GrantWaiting, w.Decide(in).Grants[0].State)
+	require.Equal(t, access.GrantWaiting, o.Decide(in).Grants[0].State)
 
-	next := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant,
-		w.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
+	next := activitytest.Must[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant,
+		o.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
 	for _, used := range []string{first.Code, second.Code} { // nor do they count for another request
 		in := approvalOf(next, first.To)
 		in.CodeHash = messages.CodeHash(used)
-		w.Refuses(func() error {
-			_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant, in)
+		o.RequireRefused(func() error {
+			_, err := activitytest.Call[messages.GrantAnswer](o, o.Acts.Grants.DecideGrant, in)
 			return err
 		}, "the code is not the one")
 	}
@@ -271,11 +272,11 @@ func TestACodeIsUsedOnce(t *testing.T) {
 
 func TestANoticeThatCannotBeSentSaysNoCode(t *testing.T) {
 	t.Parallel()
-	w := activitytest.WithGrants(t, activitytest.Judged)
-	w.Notifier.Privately, w.Notifier.Fails = true, 1
-	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant,
-		w.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
-	_, err := w.Direct(func(a *activities.Activities) any { return a.Grants.Tell },
+	o := activitytest.WithGrants(t, activitytest.Judged)
+	o.Notifier.Privately, o.Notifier.Fails = true, 1
+	g := activitytest.Must[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant,
+		o.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
+	_, err := o.CallInOwnEnv(func(a *activities.Activities) any { return a.Grants.Tell },
 		grants.TellInput{Org: activitytest.Org, Workflow: "w", Kind: grants.NoticeRequested, Grant: g.ID})
 	require.ErrorContains(t, err, "carol@example.com")
 	require.NotRegexp(t, `[A-Z2-7]{5}-[A-Z2-7]{5}`, err.Error())

@@ -23,36 +23,36 @@ func TestAGrantEndsEarly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := activitytest.WithGrants(t, activitytest.Judged)
-			g := w.Grant("kim", activitytest.Other, time.Hour)
-			w.Right(g)
-			w.Pass(10 * time.Minute)
+			o := activitytest.WithGrants(t, activitytest.Judged)
+			g := o.Grant("kim", activitytest.Other, time.Hour)
+			o.AttendAll(g)
+			o.Advance(10 * time.Minute)
 			revoke := grants.RevokeGrantInput{Org: activitytest.Org, RevokeInput: in}
 			revoke.RequestedBy, revoke.Reason = "bo@example.com", "done"
 			if revoke.Person == "id" {
-				revoke.Person = w.Id("kim")
+				revoke.Person = o.AccountID("kim")
 			}
 			if name == "by its key" {
 				revoke.Key = g.Key
 			}
-			ended := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RevokeGrant, revoke).Grants[0]
+			ended := activitytest.Must[messages.GrantAnswer](o, o.Acts.Grants.RevokeGrant, revoke).Grants[0]
 			require.Equal(t, access.GrantEnded, ended.State)
-			require.Equal(t, w.Clock(), ended.Until)
-			require.Equal(t, w.Id("bo"), ended.ClosedBy)
-			require.True(t, w.Holds("kim", activitytest.Other), "the loop takes it back, not the request")
-			w.Pass(time.Minute)
-			again := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RevokeGrant, revoke).Grants[0]
+			require.Equal(t, o.Clock(), ended.Until)
+			require.Equal(t, o.AccountID("bo"), ended.ClosedBy)
+			require.True(t, o.Holds("kim", activitytest.Other), "the loop takes it back, not the request")
+			o.Advance(time.Minute)
+			again := activitytest.Must[messages.GrantAnswer](o, o.Acts.Grants.RevokeGrant, revoke).Grants[0]
 			require.Equal(t, ended, again, "a repeat changes nothing")
-			w.Right(g)
-			require.False(t, w.Holds("kim", activitytest.Other))
+			o.AttendAll(g)
+			require.False(t, o.Holds("kim", activitytest.Other))
 		})
 	}
 }
 
 func TestWhatCannotBeRevoked(t *testing.T) {
 	t.Parallel()
-	w := activitytest.WithGrants(t, activitytest.Judged)
-	w.Grant("kim", activitytest.Other, time.Hour)
+	o := activitytest.WithGrants(t, activitytest.Judged)
+	o.Grant("kim", activitytest.Other, time.Hour)
 	for name, c := range map[string]struct {
 		in    grants.RevokeGrantInput
 		words string
@@ -64,7 +64,7 @@ func TestWhatCannotBeRevoked(t *testing.T) {
 		"no target": {grants.RevokeGrantInput{RevokeInput: messages.RevokeInput{Person: "kim@example.com",
 			Target: "x"}}, "is not an entitlement"},
 		"upper-case id": {grants.RevokeGrantInput{
-			RevokeInput: messages.RevokeInput{Person: strings.ToUpper(w.Id("kim")), Target: activitytest.Other}},
+			RevokeInput: messages.RevokeInput{Person: strings.ToUpper(o.AccountID("kim")), Target: activitytest.Other}},
 			"nobody named"},
 		"unknown request": {grants.RevokeGrantInput{RevokeInput: messages.RevokeInput{Request: "g999"}},
 			"request g999 is not known"},
@@ -74,8 +74,8 @@ func TestWhatCannotBeRevoked(t *testing.T) {
 	} {
 		t.Log(name)
 		c.in.Org, c.in.RequestedBy = activitytest.Org, "bo@example.com"
-		w.Refuses(func() error {
-			_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.RevokeGrant, c.in)
+		o.RequireRefused(func() error {
+			_, err := activitytest.Call[messages.GrantAnswer](o, o.Acts.Grants.RevokeGrant, c.in)
 			return err
 		}, c.words)
 	}
@@ -83,11 +83,11 @@ func TestWhatCannotBeRevoked(t *testing.T) {
 
 func TestARequestThatIsWithdrawnGivesNothing(t *testing.T) {
 	t.Parallel()
-	w := activitytest.WithGrants(t, activitytest.Judged)
-	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, w.AdminRequest()).Grants[0]
-	activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RevokeGrant,
+	o := activitytest.WithGrants(t, activitytest.Judged)
+	g := activitytest.Must[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant, o.AdminRequest()).Grants[0]
+	activitytest.Must[messages.GrantAnswer](o, o.Acts.Grants.RevokeGrant,
 		grants.RevokeGrantInput{Org: activitytest.Org,
 			RevokeInput: messages.RevokeInput{Request: g.ID, RequestedBy: "kim@example.com"}})
-	require.True(t, w.Stored(g).Settled())
-	require.Empty(t, w.Begin(g).Plan)
+	require.True(t, o.StoredGrant(g).Settled())
+	require.Empty(t, o.PlanRound(g).Plan)
 }

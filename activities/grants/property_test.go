@@ -29,14 +29,14 @@ func TestGrantsHoldWhateverHappens(t *testing.T) {
 		require.NoError(t, checks.Value.Set("12"))
 	}
 	t.Parallel()
-	var s *siege
+	var s *stressTest
 	t.Cleanup(func() {
 		if t.Failed() { // perhaps by a helper that knows nothing of rapid
 			t.Logf("at last this was done:\n%s", strings.Join(s.stories, "\n"))
 		}
 	})
 	rapid.Check(t, func(r *rapid.T) {
-		s = besiege(t, r)
+		s = newStressTest(t, r)
 		names := []string{"request", "attend", "time", "by hand", "move", "approve", "cut off", "fault", "time",
 			"attend", "request", "verify", "late", "revoke"}
 		for range rapid.IntRange(10, 30).Draw(r, "steps") {
@@ -47,7 +47,7 @@ func TestGrantsHoldWhateverHappens(t *testing.T) {
 }
 
 // steps are what may happen, by name.
-func (s *siege) steps() map[string]func() {
+func (s *stressTest) steps() map[string]func() {
 	return map[string]func(){
 		"request": s.request,
 		"approve": s.approve,
@@ -64,12 +64,12 @@ func (s *siege) steps() map[string]func() {
 }
 
 // happen does one of the named steps.
-func (s *siege) happen(names ...string) {
+func (s *stressTest) happen(names ...string) {
 	s.steps()[rapid.SampledFrom(names).Draw(s.T, "step")]()
 	s.check()
 }
 
-func (s *siege) request() {
+func (s *stressTest) request() {
 	m := s.pick()
 	in := s.RequestOf(m.name+"@example.com", access.GroupEntitlement(m.group),
 		rapid.SampledFrom([]time.Duration{time.Minute, 10 * time.Minute, time.Hour}).Draw(s.T, "for"))
@@ -85,7 +85,7 @@ func (s *siege) request() {
 }
 
 // grants are those of some state ("": which are not settled), oldest first.
-func (s *siege) grants(state access.GrantState) []access.Grant {
+func (s *stressTest) grants(state access.GrantState) []access.Grant {
 	filter := ledger.GrantFilter{Unsettled: true}
 	if state != "" {
 		filter.States = []access.GrantState{state}
@@ -96,7 +96,7 @@ func (s *siege) grants(state access.GrantState) []access.Grant {
 	return found
 }
 
-func (s *siege) approve() {
+func (s *stressTest) approve() {
 	waiting := s.grants(access.GrantWaiting)
 	if len(waiting) == 0 {
 		return
@@ -111,7 +111,7 @@ func (s *siege) approve() {
 	}
 }
 
-func (s *siege) revoke() {
+func (s *stressTest) revoke() {
 	open := s.grants("")
 	if len(open) == 0 {
 		return
@@ -126,21 +126,21 @@ func (s *siege) revoke() {
 	activitytest.Must[messages.GrantAnswer](s.SimulatedOrg, s.Acts.Grants.RevokeGrant, in)
 }
 
-func (s *siege) time() {
+func (s *stressTest) time() {
 	d := rapid.SampledFrom([]time.Duration{time.Minute, 10 * time.Minute, time.Second, 30 * time.Second,
 		time.Hour}).Draw(s.T, "passes")
 	s.story("%s pass", d)
-	s.Pass(d)
+	s.Advance(d)
 }
 
 // attendAll is a round of all grants that are not settled. One that is cut off writes some lines, some of them twice,
 // and may tell nobody.
-func (s *siege) attendAll(whole bool) []messages.GrantReconciledSignal {
+func (s *stressTest) attendAll(whole bool) []messages.GrantReconciledSignal {
 	open := slices.DeleteFunc(s.grants(""), func(g access.Grant) bool { return g.State == access.GrantWaiting })
 	if len(open) == 0 {
 		return nil
 	}
-	r := s.Begin(open...)
+	r := s.PlanRound(open...)
 	s.begun = append(s.begun, r)
 	for _, line := range s.LinesOf(r) {
 		times := 1
@@ -156,13 +156,13 @@ func (s *siege) attendAll(whole bool) []messages.GrantReconciledSignal {
 	if !whole && rapid.Bool().Draw(s.T, "nobody is told") {
 		return nil
 	}
-	answers := s.Answer(r)
+	answers := s.AnswerRound(r)
 	s.story("%s is told: %+v", r.Run, answers)
 	return answers
 }
 
 // fault lets one write go wrong in a round, or in a verification.
-func (s *siege) fault() {
+func (s *stressTest) fault() {
 	f := cloud.Fault{
 		Operations: []string{"memberships.*"}, Count: 1, After: rapid.IntRange(0, 1).Draw(s.T, "after"),
 		Kind: rapid.SampledFrom([]string{cloud.FaultTimeoutAfter, cloud.FaultTimeoutBefore, cloud.FaultStatus}).Draw(
@@ -175,7 +175,7 @@ func (s *siege) fault() {
 }
 
 // late is an attempt at a line of an earlier round, by a worker that was away.
-func (s *siege) late() {
+func (s *stressTest) late() {
 	if len(s.begun) == 0 {
 		return
 	}
@@ -190,9 +190,9 @@ func (s *siege) late() {
 }
 
 // verify is a full verification; something may happen between its reading and its writing.
-func (s *siege) verify(between func()) {
+func (s *stressTest) verify(between func()) {
 	s.story("verification: reads")
-	run, _ := s.Planned()
+	run, _ := s.SweepAndJudge()
 	for _, name := range castle.People {
 		for _, group := range castleGroups {
 			s.read[membership{name, group}] = s.mapped(membership{name, group})
@@ -202,7 +202,7 @@ func (s *siege) verify(between func()) {
 		s.underway = true
 		between()
 		s.underway = false
-		s.Pass(5 * time.Second)
+		s.Advance(5 * time.Second)
 	}
 	s.story("verification: writes")
 	for _, action := range []access.Action{access.Add, access.Remove} {
@@ -228,7 +228,7 @@ func (s *siege) verify(between func()) {
 }
 
 // move has somebody join or leave a source group.
-func (s *siege) move() {
+func (s *stressTest) move() {
 	name, source := rapid.SampledFrom(castle.People).Draw(s.T, "person"),
 		rapid.SampledFrom([]string{"eng", "ops"}).Draw(s.T, "source")
 	if s.members[membership{name, source}] {
@@ -241,7 +241,7 @@ func (s *siege) move() {
 }
 
 // hand has an administrator give or take something.
-func (s *siege) hand() {
+func (s *stressTest) hand() {
 	m := s.pick()
 	if s.members[m] {
 		s.story("%s is taken out of %s by hand", m.name, m.group)
@@ -249,9 +249,9 @@ func (s *siege) hand() {
 		return
 	}
 	h := s.Held(m.name, access.GroupEntitlement(m.group))
-	doubts, err := s.Ledger.Doubtful(s.SimulatedOrg.T.Context(), activitytest.Org, "", s.Id(m.name))
+	doubts, err := s.Ledger.Doubtful(s.SimulatedOrg.T.Context(), activitytest.Org, "", s.AccountID(m.name))
 	require.NoError(s.SimulatedOrg.T, err)
-	_, doubtful := doubts[s.Id(m.name)][access.GroupEntitlement(m.group)]
+	_, doubtful := doubts[s.AccountID(m.name)][access.GroupEntitlement(m.group)]
 	// else the write that comes may be lost, and take it for its own
 	s.foreign[m] = (h == nil || !h.Owned) && !doubtful && !s.underway
 	s.story("%s is put into %s by hand; foreign: %t", m.name, m.group, s.foreign[m])
@@ -259,14 +259,14 @@ func (s *siege) hand() {
 }
 
 // quiet lets all grants end, and everybody leave: what Castellan gave is taken back, where the floors let it.
-func (s *siege) quiet() {
-	s.Pass(10 * time.Hour)
+func (s *stressTest) quiet() {
+	s.Advance(10 * time.Hour)
 	for _, g := range s.grants(access.GrantWaiting) {
 		activitytest.Must[access.Grant](s.SimulatedOrg, s.Acts.Grants.ExpireGrant,
 			grants.GrantInput{Org: activitytest.Org, ID: g.ID})
 	}
 	s.settle()
-	s.Pass(3 * time.Minute)
+	s.Advance(3 * time.Minute)
 	s.verify(nil)
 	s.settle() // a mapping that began with a write that was never answered is made sure of by the verification
 	require.Empty(s, s.wrong(), "it does not come right")
@@ -278,14 +278,14 @@ func (s *siege) quiet() {
 			}
 		}
 	}
-	s.Pass(3 * time.Minute)
+	s.Advance(3 * time.Minute)
 	s.check()
 	s.verify(nil)
 	s.nothingLeft()
 }
 
 // settle attends to the grants until all is right, or nothing more comes of it.
-func (s *siege) settle() {
+func (s *stressTest) settle() {
 	for range 3 {
 		if len(s.wrong()) == 0 {
 			return
@@ -294,7 +294,7 @@ func (s *siege) settle() {
 }
 
 // wrong attends to all grants, and returns the answers that nothing explains.
-func (s *siege) wrong() []messages.GrantReconciledSignal {
+func (s *stressTest) wrong() []messages.GrantReconciledSignal {
 	answers := s.attendAll(true)
 	s.check()
 	return slices.DeleteFunc(answers, func(a messages.GrantReconciledSignal) bool {
@@ -304,7 +304,7 @@ func (s *siege) wrong() []messages.GrantReconciledSignal {
 
 // nothingLeft says that what Castellan gave is held for a reason or to keep a floor, and that what a mapping gives is
 // held.
-func (s *siege) nothingLeft() {
+func (s *stressTest) nothingLeft() {
 	for _, name := range castle.People {
 		for _, group := range castleGroups {
 			m := membership{name, group}

@@ -27,9 +27,9 @@ func offboarded(t *testing.T, rules string, some ...string) *activitytest.Simula
 	file := activitytest.People
 	file.Groups = append(append([]cloud.OrgGroup{}, activitytest.People.Groups...),
 		cloud.OrgGroup{Name: "offboarding", Members: some}, cloud.OrgGroup{Name: "vault-barred", Members: some})
-	w := activitytest.NewOf(t, file)
-	w.Admit(strings.Replace(outright, "source: {share: 100%}", "source: {share: 100%}, settle: 0s", 1) + "\n" + rules)
-	return w
+	o := activitytest.NewOf(t, file)
+	o.Admit(strings.Replace(outright, "source: {share: 100%}", "source: {share: 100%}, settle: 0s", 1) + "\n" + rules)
+	return o
 }
 
 func TestSweepGivesNothingThatHangsOnAnAbsenceInAListCutShort(t *testing.T) {
@@ -45,19 +45,19 @@ func TestSweepGivesNothingThatHangsOnAnAbsenceInAListCutShort(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := offboarded(t, "rules:\n  - "+rule, "jo")
-			w.ByHand("DELETE", "other", "jo")
-			w.Inject(cutLists)
-			run, verdict := w.Planned()
-			for label := range w.Lines(run.Run) {
+			o := offboarded(t, "rules:\n  - "+rule, "jo")
+			o.ByHand("DELETE", "other", "jo")
+			o.Inject(cutLists)
+			run, verdict := o.SweepAndJudge()
+			for label := range o.Lines(run.Run) {
 				require.NotContains(t, label, "group:other")
 			}
 			require.Contains(t, fmt.Sprint(verdict.Findings), "absence-doubted")
-			look := w.NewRun()
-			require.Equal(t, []string{w.Id("jo")}, w.Examine(look, "", "jo@example.com").Settling,
+			look := o.NewRun()
+			require.Equal(t, []string{o.AccountID("jo")}, o.Examine(look, "", "jo@example.com").Settling,
 				"nor in a look at one person, who is looked at again")
-			require.Empty(t, w.Lines(look.Run))
-			require.Empty(t, w.Examine(w.NewRun(), look.Run, "jo@example.com").Settling, "once")
+			require.Empty(t, o.Lines(look.Run))
+			require.Empty(t, o.Examine(o.NewRun(), look.Run, "jo@example.com").Settling, "once")
 		})
 	}
 }
@@ -69,17 +69,17 @@ func TestSweepLooksAmongTheMembersOfGroupsThatAreDecisive(t *testing.T) {
 	for name, condition := range map[string]string{"named": `!in("offboarding")`,
 		"in the whole list": `!groups.exists(g, g.startsWith("off"))`} {
 		for seed := range uint64(6) {
-			w := offboarded(t, "rules:\n  - "+`{name: vault, mode: enforce, when: 'email.startsWith("jo") && `+
+			o := offboarded(t, "rules:\n  - "+`{name: vault, mode: enforce, when: 'email.startsWith("jo") && `+
 				condition+`', give: ["group:other"]}`+"\n", "jo")
-			w.ByHand("DELETE", "other", "jo")
-			run := w.NewRun()
-			w.Outline(run)
-			w.Inject(cutLists)
-			w.Inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultTruncatedPage,
+			o.ByHand("DELETE", "other", "jo")
+			run := o.NewRun()
+			o.Outline(run)
+			o.Inject(cutLists)
+			o.Inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultTruncatedPage,
 				Params: cloud.FaultParams{Share: 0.6}, Seed: seed})
-			activitytest.Must[session.SweepResult](w, w.Acts.Reconcile.Sweep,
+			activitytest.Must[session.SweepResult](o, o.Acts.Reconcile.Sweep,
 				reconcile.SweepInput{RunInput: run, Pages: 20})
-			for label := range w.Lines(run.Run) {
+			for label := range o.Lines(run.Run) {
 				require.NotContains(t, label, "group:other", name)
 			}
 		}
@@ -88,69 +88,69 @@ func TestSweepLooksAmongTheMembersOfGroupsThatAreDecisive(t *testing.T) {
 
 func TestSweepRestoresNobodyOnAListCutShort(t *testing.T) {
 	t.Parallel()
-	w := offboarded(t, `rules:
+	o := offboarded(t, `rules:
   - {name: away, mode: enforce, owner: lea@example.com, when: in("offboarding"), suspend: true}
   - {name: back, mode: enforce, when: '!in("offboarding")', restore: true}
 `, "jo", "lea")
-	w.Full()
-	require.Equal(t, "jo lea", w.Suspended())
-	w.Inject(cutLists)
-	w.Full()
-	require.Equal(t, "jo lea", w.Suspended())
-	w.Send("DELETE", "/_sim/faults", nil)
-	w.Leave("offboarding", "jo")
-	w.Full()
-	require.Equal(t, "lea", w.Suspended(), "what all searches agree on is done")
+	o.VerifyEverybody()
+	require.Equal(t, "jo lea", o.Suspended())
+	o.Inject(cutLists)
+	o.VerifyEverybody()
+	require.Equal(t, "jo lea", o.Suspended())
+	o.Send("DELETE", "/_sim/faults", nil)
+	o.Leave("offboarding", "jo")
+	o.VerifyEverybody()
+	require.Equal(t, "lea", o.Suspended(), "what all searches agree on is done")
 }
 
 func TestSweepTakesNoGroupSearchThatShowsNothingForAWitness(t *testing.T) {
 	t.Parallel()
-	w := offboarded(t, `rules:
+	o := offboarded(t, `rules:
   - {name: vault, mode: enforce, when: 'email.startsWith("jo") && !in("offboarding")', give: ["group:other"]}
 `)
-	w.ByHand("DELETE", "other", "jo")
-	run := w.NewRun()
-	w.Outline(run)
-	w.Inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultEmptyPage,
+	o.ByHand("DELETE", "other", "jo")
+	run := o.NewRun()
+	o.Outline(run)
+	o.Inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultEmptyPage,
 		Params: cloud.FaultParams{Next: "drop"}})
-	activitytest.Must[session.SweepResult](w, w.Acts.Reconcile.Sweep, reconcile.SweepInput{RunInput: run, Pages: 20})
-	for label := range w.Lines(run.Run) {
+	activitytest.Must[session.SweepResult](o, o.Acts.Reconcile.Sweep, reconcile.SweepInput{RunInput: run, Pages: 20})
+	for label := range o.Lines(run.Run) {
 		require.NotContains(t, label, "group:other")
 	}
 }
 
 func TestExplainSaysWhatHangsOnADoubtedAbsence(t *testing.T) {
 	t.Parallel()
-	w := offboarded(t, `rules:
+	o := offboarded(t, `rules:
   - {name: vault, mode: enforce, when: 'email.startsWith("jo") && !in("offboarding")', give: ["group:other"]}
 `)
-	w.ByHand("DELETE", "other", "jo")
-	w.Full()
-	w.ByHand("DELETE", "other", "jo")
-	w.Pass(time.Hour)
+	o.ByHand("DELETE", "other", "jo")
+	o.VerifyEverybody()
+	o.ByHand("DELETE", "other", "jo")
+	o.Advance(time.Hour)
 	explain := func() messages.ReportAnswer {
-		return activitytest.Must[messages.ReportAnswer](w, w.Acts.Reports.Explain,
+		return activitytest.Must[messages.ReportAnswer](o, o.Acts.Reports.Explain,
 			messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportExplain, Person: "jo@example.com"})
 	}
 	require.Equal(t, "jo@example.com: add jo@example.com to group:other", explain().Message)
-	w.Join("offboarding", "jo")
-	w.Inject(cutLists)
+	o.Join("offboarding", "jo")
+	o.Inject(cutLists)
 	require.Contains(t, explain().Message, "another search does not say the same")
 }
 
 func TestConfirmLeavesOutWhatHangsOnADoubtedAbsence(t *testing.T) {
 	t.Parallel()
-	w := offboarded(t, `rules:
+	o := offboarded(t, `rules:
   - {name: vault, mode: enforce, when: 'email.startsWith("jo") && !in("offboarding")', give: ["group:other"]}
 `)
-	w.ByHand("DELETE", "other", "jo")
-	run, _ := w.Planned()
-	require.Contains(t, fmt.Sprint(w.Lines(run.Run)), "group:other")
-	w.Join("offboarding", "jo")
-	w.Inject(cutLists)
-	activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+	o.ByHand("DELETE", "other", "jo")
+	run, _ := o.SweepAndJudge()
+	require.Contains(t, fmt.Sprint(o.Lines(run.Run)), "group:other")
+	o.Join("offboarding", "jo")
+	o.Inject(cutLists)
+	activitytest.Must[reconcile.ConfirmResult](o, o.Acts.Reconcile.Confirm,
 		apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Add}})
-	for label, line := range w.Lines(run.Run) {
+	for label, line := range o.Lines(run.Run) {
 		if strings.Contains(label, "group:other") {
 			require.Equal(t, access.Superseded, line.State, line.Answer)
 		}
@@ -160,11 +160,11 @@ func TestConfirmLeavesOutWhatHangsOnADoubtedAbsence(t *testing.T) {
 func TestSweepAsksOnlyAboutWhomAnAbsenceDecides(t *testing.T) {
 	t.Parallel()
 	calls := func(rules string) int {
-		w := offboarded(t, "rules:\n"+rules)
-		run := w.NewRun()
-		w.Outline(run)
-		return w.Calls(func() {
-			activitytest.Must[session.SweepResult](w, w.Acts.Reconcile.Sweep,
+		o := offboarded(t, "rules:\n"+rules)
+		run := o.NewRun()
+		o.Outline(run)
+		return o.Calls(func() {
+			activitytest.Must[session.SweepResult](o, o.Acts.Reconcile.Sweep,
 				reconcile.SweepInput{RunInput: run, Pages: 20})
 		})["groups.search"]
 	}
@@ -181,33 +181,33 @@ grants:
 rules:
   - {name: never, mode: enforce, owner: lea@example.com, when: in("support"), deny: ["group:other"]}
 `
-	w := activitytest.InStep(t)
-	w.Admit(outright + excepted)
-	w.Full() // the rule is enforced from here on
-	w.Inject(cutLists)
-	in := w.RequestOf("jo@example.com", activitytest.Builders, time.Hour)
-	w.Refuses(func() error {
-		_, err := activitytest.Call[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, in)
+	o := activitytest.NewInStep(t)
+	o.Admit(outright + excepted)
+	o.VerifyEverybody() // the rule is enforced from here on
+	o.Inject(cutLists)
+	in := o.RequestOf("jo@example.com", activitytest.Builders, time.Hour)
+	o.RequireRefused(func() error {
+		_, err := activitytest.Call[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant, in)
 		return err
 	}, "another search does not say the same")
-	g := w.Grant("ana", activitytest.Builders, time.Hour)
+	g := o.Grant("ana", activitytest.Builders, time.Hour)
 	require.NotEmpty(t, g.ID, "the others may have it, for all searches agree on them")
-	w.Send("DELETE", "/_sim/faults", nil)
+	o.Send("DELETE", "/_sim/faults", nil)
 
-	g = w.Grant("kim", activitytest.Builders, time.Hour)
-	w.ByHand("DELETE", "builders", "kim")
-	w.Join("unused", "kim")
-	w.Inject(cutLists)
-	_, answers := w.Attend(g)
+	g = o.Grant("kim", activitytest.Builders, time.Hour)
+	o.ByHand("DELETE", "builders", "kim")
+	o.Join("unused", "kim")
+	o.Inject(cutLists)
+	_, answers := o.Attend(g)
 	require.False(t, answers[0].Right)
 	require.Contains(t, answers[0].Why, "another search does not say the same")
-	require.NotContains(t, w.Members("builders"), "kim")
+	require.NotContains(t, o.Members("builders"), "kim")
 
-	w.Send("DELETE", "/_sim/faults", nil)
-	g = w.Grant("dan", activitytest.Other, time.Hour)
-	w.Join("support", "dan")
-	w.Inject(cutLists)
-	_, answers = w.Attend(g)
+	o.Send("DELETE", "/_sim/faults", nil)
+	g = o.Grant("dan", activitytest.Other, time.Hour)
+	o.Join("support", "dan")
+	o.Inject(cutLists)
+	_, answers = o.Attend(g)
 	require.Contains(t, answers[0].Why, "another search does not say the same")
-	require.NotContains(t, w.Members("other"), "dan", "a rule denies it, though his own list does not show why")
+	require.NotContains(t, o.Members("other"), "dan", "a rule denies it, though his own list does not show why")
 }

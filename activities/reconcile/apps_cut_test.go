@@ -26,56 +26,56 @@ func TestSweepGivesNothingThatHangsOnAListOfAppsCutShort(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := activitytest.NewOf(t, activitytest.Company)
-			w.ByHand("POST", "jira-users-acme", "dan")
-			w.Used("jira-software", w.Clock().Add(-100*activitytest.Day), "dan")
-			w.Take(activitytest.Consenting +
+			o := activitytest.NewOf(t, activitytest.Company)
+			o.ByHand("POST", "jira-users-acme", "dan")
+			o.Used("jira-software", o.Clock().Add(-100*activitytest.Day), "dan")
+			o.AdmitRules(activitytest.Consenting +
 				activitytest.RulesOf(`{name: vault, mode: enforce, when: 'email == "dan@acme.example" && `+condition+
 					`', give: ["group:finance-space"]}`))
 			if name == "inactive" {
-				w.Pass(500 * activitytest.Day)
-				w.Used("jira-software", w.Clock(), "dan")
+				o.Advance(500 * activitytest.Day)
+				o.Used("jira-software", o.Clock(), "dan")
 			}
-			w.Inject(cutApps)
-			w.Verify()
-			require.Empty(t, w.Members("finance-space"))
-			require.Contains(t, fmt.Sprint(w.Findings()), "absence-doubted")
-			w.Sim.ClearFaults("")
-			w.Verify()
-			require.Empty(t, w.Members("finance-space"), "nor does a whole list give it")
+			o.Inject(cutApps)
+			o.Verify()
+			require.Empty(t, o.Members("finance-space"))
+			require.Contains(t, fmt.Sprint(o.Findings()), "absence-doubted")
+			o.Sim.ClearFaults("")
+			o.Verify()
+			require.Empty(t, o.Members("finance-space"), "nor does a whole list give it")
 			if name == "inactive" {
 				return
 			}
-			w.ByHand("DELETE", "jira-users-acme", "dan")
-			w.Verify()
-			require.Equal(t, "dan", w.Members("finance-space"), "what all searches agree on is done")
+			o.ByHand("DELETE", "jira-users-acme", "dan")
+			o.Verify()
+			require.Equal(t, "dan", o.Members("finance-space"), "what all searches agree on is done")
 		})
 	}
 }
 
 func TestSweepRestoresAndSuspendsNobodyOnAListOfAppsCutShort(t *testing.T) {
 	t.Parallel()
-	w := activitytest.NewOf(t, activitytest.Company)
-	w.ByHand("POST", "jira-users-acme", "dan", "fay")
-	w.Take(activitytest.Consenting + activitytest.RulesOf(
+	o := activitytest.NewOf(t, activitytest.Company)
+	o.ByHand("POST", "jira-users-acme", "dan", "fay")
+	o.AdmitRules(activitytest.Consenting + activitytest.RulesOf(
 		`{name: away, owner: ana@acme.example, mode: enforce, when: 'title == "Engineer"', suspend: true}`,
 		`{name: back, mode: enforce, when: 'title == "Manager" && !("jira-software" in apps)', restore: true}`,
 		`{name: useless, owner: ana@acme.example, mode: enforce, when: 'title == "Controller" && !("jira-software" in apps)', suspend: true, after: 1d}`,
 	))
-	w.Verify()
-	require.Equal(t, "dan", w.Suspended())
-	w.Set("dan", map[string]any{"title": "Manager"})
-	w.Inject(cutApps)
-	w.Verify()
-	w.Pass(2 * activitytest.Day)
-	w.Verify()
-	require.Equal(t, "dan", w.Suspended())
-	w.Sim.ClearFaults("")
-	w.ByHand("DELETE", "jira-users-acme", "dan", "fay")
-	w.Verify()
-	w.Pass(2 * activitytest.Day)
-	w.Verify()
-	require.Equal(t, "fay", w.Suspended(), "what all searches agree on is done")
+	o.Verify()
+	require.Equal(t, "dan", o.Suspended())
+	o.ChangePerson("dan", map[string]any{"title": "Manager"})
+	o.Inject(cutApps)
+	o.Verify()
+	o.Advance(2 * activitytest.Day)
+	o.Verify()
+	require.Equal(t, "dan", o.Suspended())
+	o.Sim.ClearFaults("")
+	o.ByHand("DELETE", "jira-users-acme", "dan", "fay")
+	o.Verify()
+	o.Advance(2 * activitytest.Day)
+	o.Verify()
+	require.Equal(t, "fay", o.Suspended(), "what all searches agree on is done")
 }
 
 // A role of an app stays on the books where one of the reads lacks it: of the sites, or of the person's roles.
@@ -88,13 +88,13 @@ func TestCloseEndedKeepsAppRolesThatOneReadHides(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, _ := lent(t, activitytest.Lendable, activitytest.Jira)
+			o, _ := lent(t, activitytest.Lendable, activitytest.Jira)
 			for fault.Seed = range 12 {
-				w.Pass(10 * time.Minute)
-				w.Inject(fault)
-				w.Verified()
-				require.NotNil(t, w.Held("ivo", activitytest.Jira), "seed %d", fault.Seed)
-				w.Sim.ClearFaults("")
+				o.Advance(10 * time.Minute)
+				o.Inject(fault)
+				o.VerifyFully()
+				require.NotNil(t, o.Held("ivo", activitytest.Jira), "seed %d", fault.Seed)
+				o.Sim.ClearFaults("")
 			}
 		})
 	}

@@ -17,16 +17,16 @@ import (
 
 func TestCheckDecider(t *testing.T) {
 	t.Parallel()
-	w := activitytest.InStep(t)
+	o := activitytest.NewInStep(t)
 	check := func(by string) error {
-		_, err := w.Direct(func(a *activities.Activities) any { return a.Reconcile.CheckDecider },
+		_, err := o.CallInOwnEnv(func(a *activities.Activities) any { return a.Reconcile.CheckDecider },
 			reconcile.DeciderInput{Org: activitytest.Org, By: by})
 		return err
 	}
-	for _, by := range []string{"carol@example.com", "CAROL@example.com", "ci", w.Id("carol"), ""} {
+	for _, by := range []string{"carol@example.com", "CAROL@example.com", "ci", o.AccountID("carol"), ""} {
 		require.NoError(t, check(by), by)
 	}
-	w.Set("dan", map[string]any{"suspended": true})
+	o.ChangePerson("dan", map[string]any{"suspended": true})
 	for by, why := range map[string]string{
 		"nobody@example.com":        "the directory shows nobody named nobody@example.com",
 		"Carol <carol@example.com>": "names nobody",
@@ -38,7 +38,7 @@ func TestCheckDecider(t *testing.T) {
 		require.Equal(t, session.ErrUnknown, activitytest.ApplicationError(t, err).Type())
 		require.True(t, activitytest.ApplicationError(t, err).NonRetryable())
 	}
-	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus,
+	o.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus,
 		Params: cloud.FaultParams{Status: 503}})
 	require.False(t, activitytest.ApplicationError(t, check("carol@example.com")).NonRetryable(),
 		"it may be tried again")
@@ -46,23 +46,23 @@ func TestCheckDecider(t *testing.T) {
 
 func TestAPolicyIsAppliedByNoPlaceholder(t *testing.T) {
 	t.Parallel()
-	w := activitytest.InStep(t)
-	in := w.AdmitIn(w.Text(activitytest.OpenGuard))
+	o := activitytest.NewInStep(t)
+	in := o.AdmitIn(o.PolicyText(activitytest.OpenGuard))
 	in.By = messages.You
-	_, err := activitytest.Call[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, in)
+	_, err := activitytest.Call[reconcile.AdmitResult](o, o.Acts.Reconcile.Admit, in)
 	require.ErrorContains(t, err, "put your own e-mail address or account id there")
-	w.Rename("jo", messages.You)
-	activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, in)
+	o.Rename("jo", messages.You)
+	activitytest.Must[reconcile.AdmitResult](o, o.Acts.Reconcile.Admit, in)
 }
 
 // TestWhoeverIsLookedUpIsShownAsTheyAreCalledNow: an answer by the new address has it, before everybody was looked at
 // again.
 func TestWhoeverIsLookedUpIsShownAsTheyAreCalledNow(t *testing.T) {
 	t.Parallel()
-	w := activitytest.WithGrants(t, activitytest.Lendable)
-	g := w.Grant("kim", activitytest.Other, time.Hour)
-	w.Rename("kim", "kim.lee@example.com")
-	listed := w.Ask(messages.ReportInput{Kind: messages.ReportGrants, Person: "kim.lee@example.com"})
+	o := activitytest.WithGrants(t, activitytest.Lendable)
+	g := o.Grant("kim", activitytest.Other, time.Hour)
+	o.Rename("kim", "kim.lee@example.com")
+	listed := o.Ask(messages.ReportInput{Kind: messages.ReportGrants, Person: "kim.lee@example.com"})
 	require.Len(t, listed.Grants, 1)
 	require.Equal(t, g.ID, listed.Grants[0].ID)
 	require.Equal(t, "kim.lee@example.com", listed.Grants[0].Email)

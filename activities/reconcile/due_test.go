@@ -15,37 +15,37 @@ import (
 // on it.
 func TestRuleTimeNamesWhoseConditionsAreAnsweredOtherwise(t *testing.T) {
 	t.Parallel()
-	w := activitytest.InStep(t) // on Monday, 2 March 2026, past nine
-	w.Admit(strings.Replace(activitytest.OpenGuard, "adopt: auto", "adopt: auto, rules: auto", 1) + `
+	o := activitytest.NewInStep(t) // on Monday, 2 March 2026, past nine
+	o.Admit(strings.Replace(activitytest.OpenGuard, "adopt: auto", "adopt: auto, rules: auto", 1) + `
 rules:
   - {name: early, mode: enforce, owner: ana@example.com, when: 'in("support") && now >= timestamp("2026-03-02T10:00:03Z")', give: ["group:other"]}
   - {name: hourly, when: 'now.getHours() == 10', give: ["group:other"]}
   - {name: new, mode: enforce, owner: ana@example.com, when: 'in("support") && addedWithin("5m") && now < timestamp("2026-03-02T09:00:00Z")', give: ["group:other"]}
 `)
-	results, _ := w.Verified()
+	results, _ := o.VerifyFully()
 	require.Empty(t, results)
-	asked := w.Clock()
+	asked := o.Clock()
 	together := time.Date(2026, 3, 2, 10, 0, 10, 0, time.UTC)
-	soon := w.RuleTime(asked)
+	soon := o.RuleTime(asked)
 	require.Equal(t, together, soon.Next, "of what is enforced, with all who are due at about the same time")
 	require.Empty(t, soon.People)
 	require.False(t, soon.Full)
 
-	w.Pass(together.Sub(w.Clock()))
-	now := w.RuleTime(asked)
-	due := []string{w.Id("finn"), w.Id("hana"), w.Id("lea")}
+	o.Advance(together.Sub(o.Clock()))
+	now := o.RuleTime(asked)
+	due := []string{o.AccountID("finn"), o.AccountID("hana"), o.AccountID("lea")}
 	slices.Sort(due)
 	require.Equal(t, due, now.People)
 	require.False(t, now.Full)
 	require.Zero(t, now.Next)
-	asked = w.Clock()
-	w.Written(now.People...)
+	asked = o.Clock()
+	o.LookAndWrite(now.People...)
 	for _, name := range []string{"finn", "hana", "lea"} {
-		require.Contains(t, w.Members("other"), name)
+		require.Contains(t, o.Members("other"), name)
 	}
-	require.Empty(t, w.RuleTime(asked).People, "each is named once")
+	require.Empty(t, o.RuleTime(asked).People, "each is named once")
 
-	w.Admit(activitytest.OpenGuard)
-	w.Verified()
-	require.Zero(t, w.RuleTime(w.Clock()).Next, "another policy asks no more")
+	o.Admit(activitytest.OpenGuard)
+	o.VerifyFully()
+	require.Zero(t, o.RuleTime(o.Clock()).Next, "another policy asks no more")
 }

@@ -19,73 +19,73 @@ import (
 
 func TestSetEndsLinesWithoutACall(t *testing.T) {
 	t.Parallel()
-	w := activitytest.New(t)
-	w.Admit(activitytest.OpenGuard)
-	run, _ := w.Planned()
+	o := activitytest.New(t)
+	o.Admit(activitytest.OpenGuard)
+	run, _ := o.SweepAndJudge()
 	in := reconcile.SetInput{RunInput: run, Action: access.Add, Target: []access.Entitlement{"group:helpers"},
 		State: access.Shortage, Answer: "not tried"}
-	made := w.Calls(func() { require.Equal(t, 2, activitytest.Must[int](w, w.Acts.Reconcile.Set, in)) })
+	made := o.Calls(func() { require.Equal(t, 2, activitytest.Must[int](o, o.Acts.Reconcile.Set, in)) })
 	require.Empty(t, made)
-	require.Zero(t, activitytest.Must[int](w, w.Acts.Reconcile.Set, in))
-	require.Equal(t, 1, activitytest.Must[int](w, w.Acts.Reconcile.Set,
+	require.Zero(t, activitytest.Must[int](o, o.Acts.Reconcile.Set, in))
+	require.Equal(t, 1, activitytest.Must[int](o, o.Acts.Reconcile.Set,
 		reconcile.SetInput{RunInput: run, Action: access.Adopt, State: access.Done, Answer: "recorded"}))
-	require.Len(t, w.Write(run), 6)
-	states, err := w.Ledger.States(t.Context(), activitytest.Org, []string{w.Id("finn")}, w.Clock())
+	require.Len(t, o.Write(run), 6)
+	states, err := o.Ledger.States(t.Context(), activitytest.Org, []string{o.AccountID("finn")}, o.Clock())
 	require.NoError(t, err)
-	require.True(t, states[w.Id("finn")].Holdings[0].Owned, "adopted is owned")
+	require.True(t, states[o.AccountID("finn")].Holdings[0].Owned, "adopted is owned")
 }
 
 func TestVerifyReadsBack(t *testing.T) {
 	t.Parallel()
-	w := activitytest.New(t)
-	w.Admit(activitytest.OpenGuard)
-	w.Configure(func(s *cloud.Settings) { s.Lag = cloud.Duration(10 * time.Second) })
-	run, _ := w.Planned()
-	w.Write(run)
-	early := activitytest.Must[reconcile.VerifyResult](w, w.Acts.Reconcile.Verify, run)
+	o := activitytest.New(t)
+	o.Admit(activitytest.OpenGuard)
+	o.Configure(func(s *cloud.Settings) { s.Lag = cloud.Duration(10 * time.Second) })
+	run, _ := o.SweepAndJudge()
+	o.Write(run)
+	early := activitytest.Must[reconcile.VerifyResult](o, o.Acts.Reconcile.Verify, run)
 	require.Equal(t, 8, early.Unverified)
 	require.Len(t, early.Open, 8)
-	w.Pass(20 * time.Second)
-	late := activitytest.Must[reconcile.VerifyResult](w, w.Acts.Reconcile.Verify, run)
+	o.Advance(20 * time.Second)
+	late := activitytest.Must[reconcile.VerifyResult](o, o.Acts.Reconcile.Verify, run)
 	require.Equal(t, 8, late.Verified)
 	require.Zero(t, late.Unverified)
-	require.True(t, w.Lines(run.Run)["add carol@example.com to group:builders"].Verified)
-	again := activitytest.Must[reconcile.VerifyResult](w, w.Acts.Reconcile.Verify, run)
+	require.True(t, o.Lines(run.Run)["add carol@example.com to group:builders"].Verified)
+	again := activitytest.Must[reconcile.VerifyResult](o, o.Acts.Reconcile.Verify, run)
 	require.Equal(t, late.Verified, again.Verified)
 }
 
 func TestWhatALaterRunTookBackIsNotMissed(t *testing.T) {
 	t.Parallel()
-	w := activitytest.InStep(t)
-	run := session.RunInput{Org: activitytest.Org, Run: "run-001", Policy: w.Policy}
-	before := activitytest.Must[reconcile.VerifyResult](w, w.Acts.Reconcile.Verify, run)
-	w.Leave("support", "lea")
-	_, sum := w.Full()
+	o := activitytest.NewInStep(t)
+	run := session.RunInput{Org: activitytest.Org, Run: "run-001", Policy: o.Policy}
+	before := activitytest.Must[reconcile.VerifyResult](o, o.Acts.Reconcile.Verify, run)
+	o.Leave("support", "lea")
+	_, sum := o.VerifyEverybody()
 	require.Positive(t, sum.Counts.Done)
-	after := activitytest.Must[reconcile.VerifyResult](w, w.Acts.Reconcile.Verify, run)
+	after := activitytest.Must[reconcile.VerifyResult](o, o.Acts.Reconcile.Verify, run)
 	require.Less(t, after.Verified, before.Verified)
 	require.Zero(t, after.Unverified)
 
-	w.ByHand(http.MethodDelete, "builders", "carol")
-	require.Equal(t, 1, activitytest.Must[reconcile.VerifyResult](w, w.Acts.Reconcile.Verify, run).Unverified,
+	o.ByHand(http.MethodDelete, "builders", "carol")
+	require.Equal(t, 1, activitytest.Must[reconcile.VerifyResult](o, o.Acts.Reconcile.Verify, run).Unverified,
 		"what somebody else took back is missed")
 }
 
 func TestFinishCountsAndRepeats(t *testing.T) {
 	t.Parallel()
-	w := activitytest.New(t)
-	w.Admit(activitytest.OpenGuard)
-	run, _ := w.Planned()
-	w.Write(run)
-	sum := w.Finish(run, messages.ScopeFull)
+	o := activitytest.New(t)
+	o.Admit(activitytest.OpenGuard)
+	run, _ := o.SweepAndJudge()
+	o.Write(run)
+	sum := o.Finish(run, messages.ScopeFull)
 	require.Equal(t, 9, sum.Counts.Done)
 	require.Equal(t, messages.RunDone, sum.State)
-	counts, err := w.Ledger.SourceCounts(t.Context(), activitytest.Org)
+	counts, err := o.Ledger.SourceCounts(t.Context(), activitytest.Org)
 	require.NoError(t, err)
 	require.Len(t, counts, 3, "what the source groups had is the measure of the next run")
-	again := w.Finish(run, messages.ScopeFull)
+	again := o.Finish(run, messages.ScopeFull)
 	require.Equal(t, sum.Counts, again.Counts)
-	kept, err := w.Ledger.Run(t.Context(), activitytest.Org, run.Run)
+	kept, err := o.Ledger.Run(t.Context(), activitytest.Org, run.Run)
 	require.NoError(t, err)
 	require.Equal(t, messages.RunDone, kept.State)
 	require.False(t, kept.Ended.IsZero())
@@ -96,25 +96,25 @@ func TestFinishClosesARunThatWasStoppedEarly(t *testing.T) {
 	t.Parallel()
 	for name, reach := range map[string]func(*activitytest.SimulatedOrg, session.RunInput){
 		"before the outline": func(*activitytest.SimulatedOrg, session.RunInput) {},
-		"before the sweep":   func(w *activitytest.SimulatedOrg, run session.RunInput) { w.Outline(run) },
-		"before the verdict": func(w *activitytest.SimulatedOrg, run session.RunInput) { w.Sweep(run) },
+		"before the sweep":   func(o *activitytest.SimulatedOrg, run session.RunInput) { o.Outline(run) },
+		"before the verdict": func(o *activitytest.SimulatedOrg, run session.RunInput) { o.Sweep(run) },
 	} {
 		for _, problem := range []*messages.Problem{nil, {Kind: session.ErrKeyRefused, Message: "make a new key"}} {
 			t.Run(name, func(t *testing.T) {
-				w := activitytest.New(t)
-				w.Admit(activitytest.OpenGuard)
-				run := w.NewRun()
-				reach(w, run)
-				sum := activitytest.Must[messages.RunSummary](w, w.Acts.Reconcile.Finish,
+				o := activitytest.New(t)
+				o.Admit(activitytest.OpenGuard)
+				run := o.NewRun()
+				reach(o, run)
+				sum := activitytest.Must[messages.RunSummary](o, o.Acts.Reconcile.Finish,
 					reconcile.FinishInput{RunInput: run, Scope: messages.ScopeFull, Summary: messages.RunSummary{
 						Run: run.Run, Scope: messages.ScopeFull, State: messages.RunStopped, Problem: problem,
-						Started: w.Clock(),
+						Started: o.Clock(),
 					}})
 				require.Equal(t, messages.RunStopped, sum.State)
-				kept, err := w.Ledger.Run(t.Context(), activitytest.Org, run.Run)
+				kept, err := o.Ledger.Run(t.Context(), activitytest.Org, run.Run)
 				require.NoError(t, err)
 				require.False(t, kept.Ended.IsZero())
-				counts, err := w.Ledger.SourceCounts(t.Context(), activitytest.Org)
+				counts, err := o.Ledger.SourceCounts(t.Context(), activitytest.Org)
 				require.NoError(t, err)
 				require.Empty(t, counts, "a run that was stopped proves nothing")
 			})
@@ -124,62 +124,62 @@ func TestFinishClosesARunThatWasStoppedEarly(t *testing.T) {
 
 func TestARunIsTakenBack(t *testing.T) {
 	t.Parallel()
-	w := activitytest.InStep(t)
-	w.Leave("eng", "carol")
-	w.Join("eng", "jo")
-	run, sum := w.Full()
+	o := activitytest.NewInStep(t)
+	o.Leave("eng", "carol")
+	o.Join("eng", "jo")
+	run, sum := o.VerifyEverybody()
 	require.Equal(t, 2, sum.Counts.Done)
-	require.True(t, w.Ask(messages.ReportInput{Kind: messages.ReportLedger}).Ledger.Whole)
+	require.True(t, o.Ask(messages.ReportInput{Kind: messages.ReportLedger}).Ledger.Whole)
 	columns := "action, group_id, email, state, reasons, sources, loses, held_by, answer, at, attempts"
-	w.Forge(`INSERT INTO lines (org, run, person, target, rank, `+columns+
+	o.Forge(`INSERT INTO lines (org, run, person, target, rank, `+columns+
 		`) SELECT org, run, person, 'role:org-admin', rank, `+columns+` FROM lines WHERE run = ? AND action = 'remove'`,
 		run.Run)
-	w.Forge(`INSERT INTO lines (org, run, person, target, rank, `+columns+`) SELECT org, run, ?, target, rank, `+
-		columns+` FROM lines WHERE run = ? AND action = 'remove' AND target = 'group:builders'`, w.Id("eve"), run.Run)
-	forged := w.Ask(messages.ReportInput{Kind: messages.ReportLedger})
+	o.Forge(`INSERT INTO lines (org, run, person, target, rank, `+columns+`) SELECT org, run, ?, target, rank, `+
+		columns+` FROM lines WHERE run = ? AND action = 'remove' AND target = 'group:builders'`, o.AccountID("eve"), run.Run)
+	forged := o.Ask(messages.ReportInput{Kind: messages.ReportLedger})
 	require.EqualValues(t, 2, forged.Ledger.Unexplained)
 	require.Contains(t, forged.Message,
-		"lines "+run.Run+" "+w.Id("carol")+" role:org-admin: it is done, and no entry of the chain says so")
-	undo := w.NewRun()
-	require.Equal(t, 2, activitytest.Must[int](w, w.Acts.Reconcile.PlanUndo,
+		"lines "+run.Run+" "+o.AccountID("carol")+" role:org-admin: it is done, and no entry of the chain says so")
+	undo := o.NewRun()
+	require.Equal(t, 2, activitytest.Must[int](o, o.Acts.Reconcile.PlanUndo,
 		reconcile.UndoInput{RunInput: undo, Of: run.Run, By: "ana"}))
-	require.Equal(t, 2, activitytest.Must[int](w, w.Acts.Reconcile.PlanUndo,
+	require.Equal(t, 2, activitytest.Must[int](o, o.Acts.Reconcile.PlanUndo,
 		reconcile.UndoInput{RunInput: undo, Of: run.Run, By: "ana"}), "a repeat plans the same")
-	verdict := activitytest.Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Judge,
-		reconcile.JudgeInput{RunInput: undo, Scope: messages.ScopeUndo, Started: w.Clock()})
+	verdict := activitytest.Must[reconcile.JudgeResult](o, o.Acts.Reconcile.Judge,
+		reconcile.JudgeInput{RunInput: undo, Scope: messages.ScopeUndo, Started: o.Clock()})
 	require.Equal(t, 2, verdict.Open)
 	require.Equal(t, map[string]access.ChangeState{
 		"add carol@example.com to group:builders":   access.Done,
 		"remove jo@example.com from group:builders": access.Done,
-	}, activitytest.States(w.Write(undo)))
-	require.Equal(t, "ana bo carol dan eve kim", w.Members("builders"))
+	}, activitytest.States(o.Write(undo)))
+	require.Equal(t, "ana bo carol dan eve kim", o.Members("builders"))
 
-	_, err := activitytest.Call[int](w, w.Acts.Reconcile.PlanUndo,
-		reconcile.UndoInput{RunInput: w.NewRun(), Of: "nothing"})
+	_, err := activitytest.Call[int](o, o.Acts.Reconcile.PlanUndo,
+		reconcile.UndoInput{RunInput: o.NewRun(), Of: "nothing"})
 	require.Equal(t, session.ErrUnknown, activitytest.ApplicationError(t, err).Type())
 }
 
 // Undoing much passes the same guard; once approved, it is done, though the policy asks for the opposite.
 func TestAHeldUndoCanBeApproved(t *testing.T) {
 	t.Parallel()
-	w := activitytest.New(t)
-	w.Admit(activitytest.OpenGuard)
-	run, _ := w.Full()
-	w.Admit("guard: {adopt: auto, run: {removals: 2}, source: {share: 100%}}")
-	undo := w.NewRun()
-	activitytest.Must[int](w, w.Acts.Reconcile.PlanUndo, reconcile.UndoInput{RunInput: undo, Of: run.Run, By: "ana"})
-	verdict := activitytest.Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Judge,
-		reconcile.JudgeInput{RunInput: undo, Scope: messages.ScopeUndo, Started: w.Clock()})
+	o := activitytest.New(t)
+	o.Admit(activitytest.OpenGuard)
+	run, _ := o.VerifyEverybody()
+	o.Admit("guard: {adopt: auto, run: {removals: 2}, source: {share: 100%}}")
+	undo := o.NewRun()
+	activitytest.Must[int](o, o.Acts.Reconcile.PlanUndo, reconcile.UndoInput{RunInput: undo, Of: run.Run, By: "ana"})
+	verdict := activitytest.Must[reconcile.JudgeResult](o, o.Acts.Reconcile.Judge,
+		reconcile.JudgeInput{RunInput: undo, Scope: messages.ScopeUndo, Started: o.Clock()})
 	require.Equal(t, 8, verdict.Hold.Removals)
 	require.True(t, verdict.Hold.Undo)
-	w.Finish(undo, messages.ScopeUndo)
-	activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide,
+	o.Finish(undo, messages.ScopeUndo)
+	activitytest.Must[reconcile.DecideResult](o, o.Acts.Reconcile.Decide,
 		reconcile.DecideInput{Org: activitytest.Org, Decision: ledger.Approve,
 			DecisionInput: messages.DecisionInput{Plan: verdict.Hold.Plan, By: "carol"}})
-	confirmed := activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+	confirmed := activitytest.Must[reconcile.ConfirmResult](o, o.Acts.Reconcile.Confirm,
 		apply.ConfirmInput{RunInput: undo, Actions: []access.Action{access.Remove}, Fresh: true})
 	require.Equal(t, 8, confirmed.Standing)
-	require.Len(t, w.Write(undo), 8)
-	require.Empty(t, w.Members("builders"))
-	require.Equal(t, "finn gil", w.Members("helpers"))
+	require.Len(t, o.Write(undo), 8)
+	require.Empty(t, o.Members("builders"))
+	require.Equal(t, "finn gil", o.Members("helpers"))
 }

@@ -18,72 +18,72 @@ var outright = strings.Replace(activitytest.OpenGuard, "{adopt: auto", "{adopt: 
 
 func TestFinishCountsWhatThePolicyLooksAt(t *testing.T) {
 	t.Parallel()
-	w := activitytest.New(t)
-	w.Admit(outright + `
+	o := activitytest.New(t)
+	o.Admit(outright + `
 rules:
   - {name: apart, mode: enforce, owner: lea@example.com, when: in("builders"), deny: ["group:other"]}
 `)
-	w.Full()
-	w.Join("eng", "jo") // who holds other, by hand
-	began := w.Clock()
-	run, sum := w.Full()
+	o.VerifyEverybody()
+	o.Join("eng", "jo") // who holds other, by hand
+	began := o.Clock()
+	run, sum := o.VerifyEverybody()
 	require.Equal(t, 1, sum.Due, "jo is in a group now that a rule asks for")
-	require.Contains(t, w.Members("other"), "jo")
-	next, verdict, sum := w.After(run, began)
+	require.Contains(t, o.Members("other"), "jo")
+	next, verdict, sum := o.FollowUp(run, began)
 	require.Empty(t, verdict.Circles)
-	require.NotContains(t, w.Members("other"), "jo")
+	require.NotContains(t, o.Members("other"), "jo")
 	require.Zero(t, sum.Due, "no rule asks for what was taken")
 	require.NotEqual(t, run.Run, next.Run)
 }
 
 func TestFinishFollowsWhoIsRestored(t *testing.T) {
 	t.Parallel()
-	w := activitytest.New(t)
-	w.Admit(outright + `
+	o := activitytest.New(t)
+	o.Admit(outright + `
 rules:
   - {name: away, mode: enforce, owner: lea@example.com, when: in("unused"), suspend: true}
   - {name: back, mode: enforce, when: '!in("unused")', restore: true}
 `)
-	_, sum := w.Full()
-	require.Contains(t, w.Suspended(), "jo")
+	_, sum := o.VerifyEverybody()
+	require.Contains(t, o.Suspended(), "jo")
 	require.Equal(t, 1, sum.Due, "rules may ask who is suspended; of what mappings gave the other nine nothing asks")
-	w.Join("eng", "jo")
-	w.Leave("unused", "jo")
-	began := w.Clock()
-	run, sum := w.Full()
-	require.NotContains(t, w.Suspended(), "jo")
-	require.NotContains(t, w.Members("builders"), "jo", "who is suspended is given nothing")
+	o.Join("eng", "jo")
+	o.Leave("unused", "jo")
+	began := o.Clock()
+	run, sum := o.VerifyEverybody()
+	require.NotContains(t, o.Suspended(), "jo")
+	require.NotContains(t, o.Members("builders"), "jo", "who is suspended is given nothing")
 	require.Equal(t, 1, sum.Due)
-	w.After(run, began)
-	require.Contains(t, w.Members("builders"), "jo")
+	o.FollowUp(run, began)
+	require.Contains(t, o.Members("builders"), "jo")
 }
 
 func TestExamineEndsACircleOfRules(t *testing.T) {
 	t.Parallel()
-	w := activitytest.NewOf(t, cloud.OrgFile{
+	o := activitytest.NewOf(t, cloud.OrgFile{
 		People: activitytest.People.People, Admins: activitytest.People.Admins,
 		Groups: []cloud.OrgGroup{{Name: "eng", Members: []string{"kim"}}, {Name: "support"}, {Name: "unused"}},
 		Local:  activitytest.People.Local,
 	})
-	w.Admit(outright + `
+	o.Admit(outright + `
 rules:
   - {name: one, mode: enforce, when: in("eng") && !in("helpers"), give: ["group:other"]}
   - {name: two, mode: enforce, when: in("other"), give: ["group:helpers"]}
 `)
-	began := w.Clock()
-	run, sum := w.Full()
+	began := o.Clock()
+	run, sum := o.VerifyEverybody()
 	require.Equal(t, 2, sum.Counts.Done, "builders and other")
 	rounds := 0
 	var verdict reconcile.JudgeResult
 	for ; sum.Due > 0; rounds++ {
 		require.Less(t, rounds, 5)
-		run, verdict, sum = w.After(run, began)
+		run, verdict, sum = o.FollowUp(run, began)
 	}
 	require.Equal(t, 4, rounds)
 	require.Len(t, verdict.Circles, 1)
 	require.Contains(t, verdict.Circles[0], "rules-circle group:other")
 	require.Contains(t, verdict.Circles[0], "rule one, rule two")
-	known, err := w.Ledger.Run(t.Context(), activitytest.Org, run.Run)
+	known, err := o.Ledger.Run(t.Context(), activitytest.Org, run.Run)
 	require.NoError(t, err)
 	require.Equal(t, messages.RunDone, known.State)
 	require.Equal(t, "rules-circle", known.Findings[0].Rule, "the run that found it says so")
@@ -93,12 +93,12 @@ func TestAttendAsksForALookWhereRulesAskForGrants(t *testing.T) {
 	t.Parallel()
 	for rule, look := range map[string]bool{`'!granted("group:other")'`: true, `'sponsor == "bo@example.com"'`: true,
 		`'in("eng")'`: false} {
-		w := activitytest.WithGrants(t,
+		o := activitytest.WithGrants(t,
 			activitytest.Lendable+"rules: [{name: r, mode: enforce, owner: lea@example.com, when: "+rule+
 				", deny: ['group:helpers']}]\n")
-		g := w.Grant("kim", activitytest.Other, time.Hour)
-		result := activitytest.Must[reconcile.AttendResult](w, w.Acts.Reconcile.Attend,
-			reconcile.AttendInput{RunInput: w.NewRun(), Asks: []messages.ReconcileGrantSignal{w.AskOf(g)}})
+		g := o.Grant("kim", activitytest.Other, time.Hour)
+		result := activitytest.Must[reconcile.AttendResult](o, o.Acts.Reconcile.Attend,
+			reconcile.AttendInput{RunInput: o.NewRun(), Asks: []messages.ReconcileGrantSignal{o.SignalOf(g)}})
 		require.Equal(t, look, result.Look, rule)
 		require.Equal(t, 1, result.Open)
 	}

@@ -14,16 +14,16 @@ import (
 // A grant that the ledger cannot read keeps nobody else's from being given.
 func TestAttendGoesOnPastAGrantThatCannotBeRead(t *testing.T) {
 	t.Parallel()
-	w := activitytest.WithGrants(t, activitytest.Lendable)
-	broken, g := w.Grant("kim", activitytest.Other, time.Hour), w.Grant("eve", activitytest.Other, time.Hour)
-	in := reconcile.AttendInput{RunInput: w.NewRun()}
-	in.Asks = append(in.Asks, w.AskOf(broken), w.AskOf(g))
-	db, err := sql.Open("sqlite", w.File)
+	o := activitytest.WithGrants(t, activitytest.Lendable)
+	broken, g := o.Grant("kim", activitytest.Other, time.Hour), o.Grant("eve", activitytest.Other, time.Hour)
+	in := reconcile.AttendInput{RunInput: o.NewRun()}
+	in.Asks = append(in.Asks, o.SignalOf(broken), o.SignalOf(g))
+	db, err := sql.Open("sqlite", o.File)
 	require.NoError(t, err)
 	_, err = db.ExecContext(t.Context(), `UPDATE grants SET body = 'no JSON' WHERE id = ?`, broken.ID)
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
-	plan := activitytest.Must[reconcile.AttendResult](w, w.Acts.Reconcile.Attend, in)
+	plan := activitytest.Must[reconcile.AttendResult](o, o.Acts.Reconcile.Attend, in)
 	require.Equal(t, 1, plan.Open)
-	require.Contains(t, w.Lines(in.Run), "add eve@example.com to group:other")
+	require.Contains(t, o.Lines(in.Run), "add eve@example.com to group:other")
 }

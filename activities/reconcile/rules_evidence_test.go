@@ -20,72 +20,72 @@ import (
 // others, and whoever is unknown keeps all. Apps and those whom the rule excepts are never touched.
 func TestInactivePeopleLoseTheApp(t *testing.T) {
 	t.Parallel()
-	w := activitytest.NewOf(t, activitytest.Company)
-	w.Configure(func(s *cloud.Settings) { s.ActivityGaps = 1 })
-	long := w.Clock().Add(-100 * activitytest.Day)
-	w.Take(activitytest.Consenting +
+	o := activitytest.NewOf(t, activitytest.Company)
+	o.Configure(func(s *cloud.Settings) { s.ActivityGaps = 1 })
+	long := o.Clock().Add(-100 * activitytest.Day)
+	o.AdmitRules(activitytest.Consenting +
 		activitytest.RulesOf(`{name: jira for staff, mode: enforce, when: 'managed && !inactive("90d", "jira")', give: ["default:jira/acme/user"]}`,
 			`{name: idle, owner: ana@acme.example, mode: enforce, when: 'inactive("90d", "jira") && email != "kim@acme.example"', deny: ["default:jira/acme/user"], after: 1d}`))
-	w.ByHand("POST", "jira-users-acme", "dan", "fay", "kim", "gus")
-	w.Used("jira-software", long, "dan", "kim")
-	w.Used("jira-software", w.Clock().Add(-3*activitytest.Day), "fay")
-	w.Used("jira-software", time.Time{}, "gus", "ana", "bo", "carol")
-	calls := w.Calls(func() { w.Verify() })
+	o.ByHand("POST", "jira-users-acme", "dan", "fay", "kim", "gus")
+	o.Used("jira-software", long, "dan", "kim")
+	o.Used("jira-software", o.Clock().Add(-3*activitytest.Day), "fay")
+	o.Used("jira-software", time.Time{}, "gus", "ana", "bo", "carol")
+	calls := o.Calls(func() { o.Verify() })
 	require.Equal(t, 4, calls["last-active.get"], "of those alone whose answer hangs on it")
-	require.Equal(t, 4, w.Calls(func() { w.Verify() })["last-active.get"],
+	require.Equal(t, 4, o.Calls(func() { o.Verify() })["last-active.get"],
 		"three more were given it, and gus, of whom it said nothing, is asked about again; the others' answers are kept for some hours")
-	require.Equal(t, 3, w.Calls(func() { w.Verify() })["last-active.get"],
+	require.Equal(t, 3, o.Calls(func() { o.Verify() })["last-active.get"],
 		"of those three it said nothing either; that gus never used it is known by now")
-	require.Contains(t, w.Members("jira-users-acme"), "ana bo carol",
+	require.Contains(t, o.Members("jira-users-acme"), "ana bo carol",
 		"whoever was just given it and never used it is not idle")
-	w.Pass(activitytest.Day)
-	done := w.Verify()
+	o.Advance(activitytest.Day)
+	done := o.Verify()
 	require.Contains(t, done, "remove dan@acme.example from group:jira-users-acme")
 	require.NotContains(t, done, "remove fay@acme.example from group:jira-users-acme")
 	require.NotContains(t, done, "remove kim@acme.example from group:jira-users-acme")
-	w.Used("jira-software", w.Clock(), "dan")
-	w.Pass(activitytest.Day)
-	w.Verify()
-	require.Contains(t, w.Members("jira-users-acme"), "dan", "who comes back has it again")
+	o.Used("jira-software", o.Clock(), "dan")
+	o.Advance(activitytest.Day)
+	o.Verify()
+	require.Contains(t, o.Members("jira-users-acme"), "dan", "who comes back has it again")
 }
 
 // Where the scarce call is refused for its limit, nobody is taken to be inactive.
 func TestActivityThatIsNotKnownTakesNothing(t *testing.T) {
 	t.Parallel()
-	w := activitytest.NewOf(t, activitytest.Company)
-	w.Configure(func(s *cloud.Settings) { s.ActivityGaps = 1; s.Limits, s.RatePerMinute["last-active.get"] = true, 2 })
-	w.Take(activitytest.Consenting +
+	o := activitytest.NewOf(t, activitytest.Company)
+	o.Configure(func(s *cloud.Settings) { s.ActivityGaps = 1; s.Limits, s.RatePerMinute["last-active.get"] = true, 2 })
+	o.AdmitRules(activitytest.Consenting +
 		activitytest.RulesOf(`{name: idle, owner: ana@acme.example, mode: enforce, when: 'inactive("90d", "jira")', suspend: true, after: 1d}`))
-	w.ByHand("POST", "jira-users-acme", "dan", "fay", "kim", "gus")
+	o.ByHand("POST", "jira-users-acme", "dan", "fay", "kim", "gus")
 	for _, name := range []string{"dan", "fay", "kim", "gus"} {
-		w.Used("jira-software", w.Clock().Add(-100*activitytest.Day), name)
+		o.Used("jira-software", o.Clock().Add(-100*activitytest.Day), name)
 	}
-	w.Verify()
-	require.Contains(t, w.Findings()["rule-unknown idle"], "it cannot be answered for")
-	w.Pass(activitytest.Day)
-	w.Verify()
-	require.Len(t, w.Suspended(), len("dan fay"), "two calls a minute tell of two")
-	w.Inject(cloud.Fault{Operations: []string{"last-active.get"}, Kind: "status"})
-	w.Pass(2 * activitytest.Day)
-	w.Leave("staff", "bo")
-	require.Contains(t, w.Verify(), "remove bo@acme.example from group:builders", "mappings do not wait for it")
+	o.Verify()
+	require.Contains(t, o.Findings()["rule-unknown idle"], "it cannot be answered for")
+	o.Advance(activitytest.Day)
+	o.Verify()
+	require.Len(t, o.Suspended(), len("dan fay"), "two calls a minute tell of two")
+	o.Inject(cloud.Fault{Operations: []string{"last-active.get"}, Kind: "status"})
+	o.Advance(2 * activitytest.Day)
+	o.Leave("staff", "bo")
+	require.Contains(t, o.Verify(), "remove bo@acme.example from group:builders", "mappings do not wait for it")
 }
 
 // Nobody can be locked out by suspension either: not the last admin, not whoever always stays, not the owner of the
 // key.
 func TestSuspensionRespectsFloors(t *testing.T) {
 	t.Parallel()
-	w := activitytest.NewOf(t, activitytest.Company)
-	text := w.CompanyText(activitytest.Consenting +
+	o := activitytest.NewOf(t, activitytest.Company)
+	text := o.CompanyText(activitytest.Consenting +
 		activitytest.RulesOf(`{name: all, owner: carol@acme.example, mode: enforce, when: managed, suspend: true}`))
-	result := activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, w.AdmitIn(text))
-	w.Policy = result.Policy
-	run, _ := w.Planned()
-	w.Pass(10 * time.Second)
-	activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+	result := activitytest.Must[reconcile.AdmitResult](o, o.Acts.Reconcile.Admit, o.AdmitIn(text))
+	o.Policy = result.Policy
+	run, _ := o.SweepAndJudge()
+	o.Advance(10 * time.Second)
+	activitytest.Must[reconcile.ConfirmResult](o, o.Acts.Reconcile.Confirm,
 		apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
-	results := w.Write(run)
-	require.Len(t, w.Suspended(), len("bo carol dan fay gus kim"))
+	results := o.Write(run)
+	require.Len(t, o.Suspended(), len("bo carol dan fay gus kim"))
 	refused := 0
 	for label, r := range results {
 		if r.State == access.Refused {
@@ -106,19 +106,19 @@ func TestFloorsOfWhomTheDirectoryHides(t *testing.T) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			w := activitytest.CompanyWith(t, "")
-			w.Take(activitytest.Consenting + "protected: [{target: \"group:builders\", minimum: 50}]\n" +
+			o := activitytest.CompanyWith(t, "")
+			o.AdmitRules(activitytest.Consenting + "protected: [{target: \"group:builders\", minimum: 50}]\n" +
 				activitytest.RulesOf(`{name: all, owner: carol@acme.example, mode: enforce, when: managed, suspend: true}`))
-			run, _ := w.Planned()
-			w.Pass(10 * time.Second)
-			activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+			run, _ := o.SweepAndJudge()
+			o.Advance(10 * time.Second)
+			activitytest.Must[reconcile.ConfirmResult](o, o.Acts.Reconcile.Confirm,
 				apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
-			w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: kind})
-			for label, r := range w.Write(run) {
+			o.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: kind})
+			for label, r := range o.Write(run) {
 				require.Equal(t, access.Refused, r.State, label)
 				require.Contains(t, r.Answer, want, label)
 			}
-			require.Empty(t, w.Suspended())
+			require.Empty(t, o.Suspended())
 		})
 	}
 }
@@ -126,87 +126,87 @@ func TestFloorsOfWhomTheDirectoryHides(t *testing.T) {
 // A rule takes nothing on the word of one list of groups: the group search is asked too.
 func TestRulesNeedTheGroupSearchToo(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t,
+	o := activitytest.CompanyWith(t,
 		activitytest.RulesOf(`{name: not staff, owner: ana@acme.example, mode: enforce, when: managed && !in("staff"), suspend: true}`))
-	require.Empty(t, w.Suspended())
-	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: "truncatedGroups"})
-	w.Verify()
-	w.Verify()
-	require.Empty(t, w.Suspended(), "everybody's list is cut short")
-	w.Sim.ClearFaults("")
-	w.Leave("staff", "dan")
-	w.Verify()
-	require.Equal(t, "dan", w.Suspended())
+	require.Empty(t, o.Suspended())
+	o.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: "truncatedGroups"})
+	o.Verify()
+	o.Verify()
+	require.Empty(t, o.Suspended(), "everybody's list is cut short")
+	o.Sim.ClearFaults("")
+	o.Leave("staff", "dan")
+	o.Verify()
+	require.Equal(t, "dan", o.Suspended())
 }
 
 // Nor on a read of the groups that lacks one of theirs: what it gives, or what a rule says of it, cannot be told.
 func TestRulesNeedEveryGroupShown(t *testing.T) {
 	t.Parallel()
-	w := activitytest.NewOf(t, activitytest.Company)
-	text := w.CompanyText(activitytest.Consenting +
+	o := activitytest.NewOf(t, activitytest.Company)
+	text := o.CompanyText(activitytest.Consenting +
 		activitytest.RulesOf(`{name: no guests, owner: ana@acme.example, mode: enforce, when: title == "Guest", deny: ["group:builders"]}`))
-	w.Policy = activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit,
-		w.AdmitIn(strings.Replace(text, "[staff]", `["staff*"]`, 1))).Policy
-	w.Verify()
-	w.Leave("staff", "dan", "fay")
-	run, _ := w.Planned()
-	w.Send(http.MethodPost, "/_sim/groups", map[string]any{"name": "staff-abroad", "members": []string{w.Id("dan")}})
-	w.Pass(10 * time.Second)
-	activitytest.Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+	o.Policy = activitytest.Must[reconcile.AdmitResult](o, o.Acts.Reconcile.Admit,
+		o.AdmitIn(strings.Replace(text, "[staff]", `["staff*"]`, 1))).Policy
+	o.Verify()
+	o.Leave("staff", "dan", "fay")
+	run, _ := o.SweepAndJudge()
+	o.Send(http.MethodPost, "/_sim/groups", map[string]any{"name": "staff-abroad", "members": []string{o.AccountID("dan")}})
+	o.Advance(10 * time.Second)
+	activitytest.Must[reconcile.ConfirmResult](o, o.Acts.Reconcile.Confirm,
 		apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
 	require.Equal(t, map[string]access.ChangeState{"remove fay@acme.example from group:builders": access.Done},
-		activitytest.States(w.Write(run)))
+		activitytest.States(o.Write(run)))
 }
 
 // The domains of the organization are evidence like any other.
 func TestDomainsThatVanishMakeNobodyExternal(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t,
+	o := activitytest.CompanyWith(t,
 		activitytest.RulesOf(`{name: outside, owner: ana@acme.example, mode: enforce, when: 'external && !(domain in ["partner.example", "mail.example", "evil.example"])', suspend: true}`))
-	w.Inject(cloud.Fault{Operations: []string{"domains.list"}, Kind: "emptyPage"})
-	w.Verify()
-	require.Empty(t, w.Suspended())
+	o.Inject(cloud.Fault{Operations: []string{"domains.list"}, Kind: "emptyPage"})
+	o.Verify()
+	require.Empty(t, o.Suspended())
 }
 
 // Only whom Castellan suspended is restored.
 func TestRulesRestoreWhomTheySuspended(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, activitytest.RulesOf(
+	o := activitytest.CompanyWith(t, activitytest.RulesOf(
 		`{name: idlers, owner: ana@acme.example, mode: enforce, when: 'title == "Idler"', suspend: true}`,
 		`{name: back, mode: enforce, when: managed && title != "Idler", restore: true}`))
-	w.Set("dan", map[string]any{"title": "Idler"})
-	w.Set("fay", map[string]any{"suspended": true})
-	require.Equal(t, []string{"suspend dan@acme.example"}, w.Verify())
-	all, err := w.Ledger.Suspensions(t.Context(), activitytest.Org)
+	o.ChangePerson("dan", map[string]any{"title": "Idler"})
+	o.ChangePerson("fay", map[string]any{"suspended": true})
+	require.Equal(t, []string{"suspend dan@acme.example"}, o.Verify())
+	all, err := o.Ledger.Suspensions(t.Context(), activitytest.Org)
 	require.NoError(t, err)
 	require.Len(t, all, 1)
-	require.True(t, w.Ask(messages.ReportInput{Kind: messages.ReportLedger}).Ledger.Whole)
-	w.Forge(`INSERT INTO suspensions (org, person, since, run, reasons) SELECT org, ?, since, run, reasons FROM suspensions`, w.Id("fay"))
-	require.Contains(t, w.Ask(messages.ReportInput{Kind: messages.ReportLedger}).Message,
-		"suspensions "+w.Id("fay")+": no entry of the chain speaks of it")
-	w.Set("dan", map[string]any{"title": "Engineer"})
-	require.Equal(t, []string{"restore dan@acme.example"}, w.Verify())
-	w.Forge(`DELETE FROM suspensions`)
-	require.Equal(t, "fay", w.Suspended(), "somebody else's suspension is somebody else's")
-	all, err = w.Ledger.Suspensions(t.Context(), activitytest.Org)
+	require.True(t, o.Ask(messages.ReportInput{Kind: messages.ReportLedger}).Ledger.Whole)
+	o.Forge(`INSERT INTO suspensions (org, person, since, run, reasons) SELECT org, ?, since, run, reasons FROM suspensions`, o.AccountID("fay"))
+	require.Contains(t, o.Ask(messages.ReportInput{Kind: messages.ReportLedger}).Message,
+		"suspensions "+o.AccountID("fay")+": no entry of the chain speaks of it")
+	o.ChangePerson("dan", map[string]any{"title": "Engineer"})
+	require.Equal(t, []string{"restore dan@acme.example"}, o.Verify())
+	o.Forge(`DELETE FROM suspensions`)
+	require.Equal(t, "fay", o.Suspended(), "somebody else's suspension is somebody else's")
+	all, err = o.Ledger.Suspensions(t.Context(), activitytest.Org)
 	require.NoError(t, err)
 	require.Empty(t, all)
-	require.Empty(t, w.Verify())
+	require.Empty(t, o.Verify())
 }
 
 // Whom a rule removes is gone, with all that they held.
 func TestRulesRemovePeople(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t,
+	o := activitytest.CompanyWith(t,
 		activitytest.RulesOf(`{name: gone, owner: ana@acme.example, mode: enforce, when: 'domain == "partner.example"', remove: true}`))
-	require.Equal(t, "paul@partner.example pia@partner.example", w.Gone())
-	require.Empty(t, w.Members("partner-wiki"))
-	require.Empty(t, w.Verify())
+	require.Equal(t, "paul@partner.example pia@partner.example", o.Removed())
+	require.Empty(t, o.Members("partner-wiki"))
+	require.Empty(t, o.Verify())
 }
 
 func TestAPolicyIsRefusedForItsRules(t *testing.T) {
 	t.Parallel()
-	w := activitytest.NewOf(t, activitytest.Company)
+	o := activitytest.NewOf(t, activitytest.Company)
 	for name, tt := range map[string]struct{ text, want string }{
 		"group": {activitytest.RulesOf(`{name: r, when: in("nobody"), give: ["group:builders"]}`),
 			"rule-group-unknown nobody: rule r asks for a group that is not there"},
@@ -227,12 +227,12 @@ func TestAPolicyIsRefusedForItsRules(t *testing.T) {
 			"rules[0].when: undeclared reference to 'manages'"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := activitytest.Call[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit,
-				w.AdmitIn(w.CompanyText(tt.text)))
+			_, err := activitytest.Call[reconcile.AdmitResult](o, o.Acts.Reconcile.Admit,
+				o.AdmitIn(o.CompanyText(tt.text)))
 			require.Contains(t, activitytest.ApplicationError(t, err).Message(), tt.want)
 		})
 	}
-	known, err := w.Ledger.Organizations(t.Context())
+	known, err := o.Ledger.Organizations(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, known, "nothing of them came into force")
 }
@@ -240,37 +240,37 @@ func TestAPolicyIsRefusedForItsRules(t *testing.T) {
 // Grace begins when the notice went out, never before.
 func TestNobodyLosesAnythingUntold(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t,
+	o := activitytest.CompanyWith(t,
 		activitytest.RulesOf(`{name: outside, owner: ana@acme.example, mode: enforce, when: 'domain == "evil.example"', suspend: true, grace: 2d}`))
-	w.Notifier.Fails = 1
-	asked := w.RuleTime(time.Time{})
+	o.Notifier.Fails = 1
+	asked := o.RuleTime(time.Time{})
 	require.Zero(t, asked.Told)
 	require.Contains(t, asked.Untold, "the mail server is away")
-	w.Pass(3 * activitytest.Day)
-	require.Empty(t, w.Verify(), "nobody was told")
-	told := w.RuleTime(asked.At)
+	o.Advance(3 * activitytest.Day)
+	require.Empty(t, o.Verify(), "nobody was told")
+	told := o.RuleTime(asked.At)
 	require.Equal(t, 1, told.Told)
-	require.Empty(t, w.Verify())
-	w.Pass(2 * activitytest.Day)
-	require.Equal(t, []string{w.Id("eve@evil.example")}, w.RuleTime(told.At).People)
-	require.Equal(t, []string{"suspend eve@evil.example"}, w.Verify())
-	require.Zero(t, w.RuleTime(w.Clock()).Told, "once is enough")
+	require.Empty(t, o.Verify())
+	o.Advance(2 * activitytest.Day)
+	require.Equal(t, []string{o.AccountID("eve@evil.example")}, o.RuleTime(told.At).People)
+	require.Equal(t, []string{"suspend eve@evil.example"}, o.Verify())
+	require.Zero(t, o.RuleTime(o.Clock()).Told, "once is enough")
 }
 
 // A partial look makes a rule act too, once its time has come: twice looked at, as ever.
 func TestWhoIsDueIsLookedAtTwice(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t,
+	o := activitytest.CompanyWith(t,
 		activitytest.RulesOf(`{name: outside, owner: ana@acme.example, mode: enforce, when: 'domain == "evil.example"', suspend: true, after: 1d}`))
-	w.Pass(activitytest.Day)
-	eve := w.Id("eve@evil.example")
-	first := w.NewRun()
-	look := w.Examine(first, "", eve)
+	o.Advance(activitytest.Day)
+	eve := o.AccountID("eve@evil.example")
+	first := o.NewRun()
+	look := o.Examine(first, "", eve)
 	require.Equal(t, []string{eve}, look.Settling)
-	w.Pass(10 * time.Second)
-	second := w.NewRun()
-	require.Equal(t, 1, w.Examine(second, first.Run, eve).Open)
+	o.Advance(10 * time.Second)
+	second := o.NewRun()
+	require.Equal(t, 1, o.Examine(second, first.Run, eve).Open)
 	require.Equal(t, map[string]access.ChangeState{"suspend eve@evil.example": access.Done},
-		activitytest.States(w.Write(second)))
-	w.Finish(second, messages.ScopePeople)
+		activitytest.States(o.Write(second)))
+	o.Finish(second, messages.ScopePeople)
 }

@@ -44,23 +44,23 @@ func (noSchedules) Next() (*client.ScheduleListEntry, error) { return nil, error
 // otherwise.
 func TestOutlineRenewsSchedulesOncePerWorker(t *testing.T) {
 	t.Parallel()
-	w := activitytest.New(t)
+	o := activitytest.New(t)
 	schedules := &fakeSchedules{err: errors.New("Temporal does not answer")}
-	w.Schedules = schedules
-	w.Restart()
-	w.Admit("governance: {schedule: \"0 9 1 * 1\"}\n" + activitytest.AutoAdopt)
-	w.Outline(w.NewRun())
+	o.Schedules = schedules
+	o.Restart()
+	o.Admit("governance: {schedule: \"0 9 1 * 1\"}\n" + activitytest.AutoAdopt)
+	o.Outline(o.NewRun())
 	require.Empty(t, schedules.made, "a verification does not fail by it")
 	schedules.err = nil
-	w.Outline(w.NewRun())
-	w.Outline(w.NewRun())
+	o.Outline(o.NewRun())
+	o.Outline(o.NewRun())
 	require.Len(t, schedules.made, 1)
 	spec := schedules.made[0].Spec
 	require.Empty(t, spec.CronExpressions)
 	require.Len(t, spec.Calendars, 2, "on the first, or on Mondays")
 	require.Contains(t, schedules.made[0].Note, "0 9 1 * 1 in UTC")
-	w.Restart()
-	w.Outline(w.NewRun())
+	o.Restart()
+	o.Outline(o.NewRun())
 	require.Len(t, schedules.made, 2)
 }
 

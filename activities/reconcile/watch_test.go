@@ -18,30 +18,30 @@ import (
 
 func TestEventsNameWhomToLookAt(t *testing.T) {
 	t.Parallel()
-	w, cursor := activitytest.Watched(t)
-	w.Pass(time.Minute)
-	w.Join("eng", "jo")
-	w.Leave("support", "lea")
-	w.Pass(time.Minute)
-	seen := w.Watch(cursor)
-	require.ElementsMatch(t, []string{w.Id("jo"), w.Id("lea")}, seen.People)
-	require.ElementsMatch(t, []string{w.Group("eng").ID, w.Group("support").ID}, seen.Recount)
+	o, cursor := activitytest.NewWatched(t)
+	o.Advance(time.Minute)
+	o.Join("eng", "jo")
+	o.Leave("support", "lea")
+	o.Advance(time.Minute)
+	seen := o.Watch(cursor)
+	require.ElementsMatch(t, []string{o.AccountID("jo"), o.AccountID("lea")}, seen.People)
+	require.ElementsMatch(t, []string{o.Group("eng").ID, o.Group("support").ID}, seen.Recount)
 	require.False(t, seen.Fresh)
 	require.Empty(t, seen.Full)
 	require.NotEqual(t, cursor, seen.Cursor)
-	w.Pass(time.Minute)
-	require.Empty(t, w.Watch(seen.Cursor).People, "an event is told once")
+	o.Advance(time.Minute)
+	require.Empty(t, o.Watch(seen.Cursor).People, "an event is told once")
 }
 
 func TestWhatThePolicyDoesNotTouchIsNotLookedAt(t *testing.T) {
 	t.Parallel()
-	w, cursor := activitytest.Watched(t)
-	w.Pass(time.Minute)
-	w.Send(http.MethodPost, "/_sim/noise", map[string]any{"count": 50})
-	w.Join("unused", "ivo")
-	w.ByHand(http.MethodPost, "other", "ivo")
-	w.Pass(time.Minute)
-	seen := w.Watch(cursor)
+	o, cursor := activitytest.NewWatched(t)
+	o.Advance(time.Minute)
+	o.Send(http.MethodPost, "/_sim/noise", map[string]any{"count": 50})
+	o.Join("unused", "ivo")
+	o.ByHand(http.MethodPost, "other", "ivo")
+	o.Advance(time.Minute)
+	seen := o.Watch(cursor)
 	require.Empty(t, seen.People)
 	require.Empty(t, seen.Full)
 }
@@ -52,27 +52,27 @@ func TestWatchLooksAtLocalGroupsThatARuleAsksFor(t *testing.T) {
 	for _, condition := range []string{`in("other")`, `groups.exists(g, g.startsWith("oth"))`} {
 		for feed, moves := range map[bool]string{true: "events", false: "counts"} {
 			t.Run(condition+" by "+moves, func(t *testing.T) {
-				w, cursor := activitytest.Watched(t)
-				w.Admit(strings.Replace(activitytest.OpenGuard, "adopt: auto", "adopt: auto, rules: auto", 1) +
+				o, cursor := activitytest.NewWatched(t)
+				o.Admit(strings.Replace(activitytest.OpenGuard, "adopt: auto", "adopt: auto, rules: auto", 1) +
 					"\nrules:\n  - {name: no, when: '" + condition +
 					"', deny: ['group:helpers'], mode: enforce, owner: ana@example.com}\n")
-				w.Verified()
-				w.Configure(func(s *cloud.Settings) { s.Guard = feed })
-				w.Pass(time.Hour)
+				o.VerifyFully()
+				o.Configure(func(s *cloud.Settings) { s.Guard = feed })
+				o.Advance(time.Hour)
 				if feed {
-					cursor = w.Watch(cursor).Cursor
-					w.Pass(time.Minute)
+					cursor = o.Watch(cursor).Cursor
+					o.Advance(time.Minute)
 				}
-				w.ByHand(http.MethodPost, "other", "ivo")
-				w.Pass(time.Minute)
-				seen := activitytest.Must[reconcile.WatchResult](w, w.Acts.Reconcile.Watch,
-					reconcile.WatchInput{Org: activitytest.Org, Policy: w.Policy, Cursor: cursor,
+				o.ByHand(http.MethodPost, "other", "ivo")
+				o.Advance(time.Minute)
+				seen := activitytest.Must[reconcile.WatchResult](o, o.Acts.Reconcile.Watch,
+					reconcile.WatchInput{Org: activitytest.Org, Policy: o.Policy, Cursor: cursor,
 						Every: messages.Duration(time.Millisecond), Once: true})
 				require.Equal(t, moves, seen.Mode)
 				if feed {
-					require.Contains(t, seen.People, w.Id("ivo"))
+					require.Contains(t, seen.People, o.AccountID("ivo"))
 				} else {
-					require.Contains(t, seen.Groups, w.Group("other").ID)
+					require.Contains(t, seen.Groups, o.Group("other").ID)
 				}
 			})
 		}
@@ -81,64 +81,64 @@ func TestWatchLooksAtLocalGroupsThatARuleAsksFor(t *testing.T) {
 
 func TestOurOwnWritesAreNotLookedAt(t *testing.T) {
 	t.Parallel()
-	w, cursor := activitytest.Watched(t)
-	w.Pass(time.Minute)
-	w.Join("eng", "jo")
-	w.Pass(time.Minute)
-	seen := w.Watch(cursor)
-	require.Equal(t, []string{w.Id("jo")}, seen.People)
-	run := w.NewRun()
-	w.Examine(run, "", seen.People...)
-	require.Len(t, w.Write(run), 1)
-	w.Pass(5 * time.Second)
-	echo := w.Watch(seen.Cursor)
+	o, cursor := activitytest.NewWatched(t)
+	o.Advance(time.Minute)
+	o.Join("eng", "jo")
+	o.Advance(time.Minute)
+	seen := o.Watch(cursor)
+	require.Equal(t, []string{o.AccountID("jo")}, seen.People)
+	run := o.NewRun()
+	o.Examine(run, "", seen.People...)
+	require.Len(t, o.Write(run), 1)
+	o.Advance(5 * time.Second)
+	echo := o.Watch(seen.Cursor)
 	require.Empty(t, echo.People, "an echo of our own write")
-	w.Pass(3 * time.Minute)
-	w.ByHand(http.MethodDelete, "builders", "jo")
-	w.Pass(time.Second)
-	require.Equal(t, []string{w.Id("jo")}, w.Watch(echo.Cursor).People, "somebody else takes it back a little later")
+	o.Advance(3 * time.Minute)
+	o.ByHand(http.MethodDelete, "builders", "jo")
+	o.Advance(time.Second)
+	require.Equal(t, []string{o.AccountID("jo")}, o.Watch(echo.Cursor).People, "somebody else takes it back a little later")
 }
 
 func TestAGroupThatNobodyKnowsNeedsAFreshOutline(t *testing.T) {
 	t.Parallel()
-	w, cursor := activitytest.Watched(t)
-	w.Pass(time.Minute)
-	w.Send(http.MethodPost, "/_sim/groups", map[string]any{"name": "brand-new", "members": []string{w.Id("ivo")}})
-	w.Pass(time.Minute)
-	seen := w.Watch(cursor)
+	o, cursor := activitytest.NewWatched(t)
+	o.Advance(time.Minute)
+	o.Send(http.MethodPost, "/_sim/groups", map[string]any{"name": "brand-new", "members": []string{o.AccountID("ivo")}})
+	o.Advance(time.Minute)
+	seen := o.Watch(cursor)
 	require.True(t, seen.Fresh)
 }
 
 func TestAWatchGoesOnAtItsHeartbeat(t *testing.T) {
 	t.Parallel()
-	w, cursor := activitytest.Watched(t)
-	w.Pass(time.Minute)
-	w.Join("eng", "jo")
-	w.Pass(time.Minute)
-	later := w.Watch(cursor).Cursor
-	w.Beat = later
-	require.Empty(t, w.Watch(cursor).People, "an earlier attempt was further already")
+	o, cursor := activitytest.NewWatched(t)
+	o.Advance(time.Minute)
+	o.Join("eng", "jo")
+	o.Advance(time.Minute)
+	later := o.Watch(cursor).Cursor
+	o.Beat = later
+	require.Empty(t, o.Watch(cursor).People, "an earlier attempt was further already")
 }
 
 func TestWithoutAFeedTheCountsAreWatched(t *testing.T) {
 	t.Parallel()
-	w, cursor := activitytest.Watched(t)
-	w.Configure(func(s *cloud.Settings) { s.Guard = false })
-	w.Join("support", "ivo")
-	in := reconcile.WatchInput{Org: activitytest.Org, Policy: w.Policy, Cursor: cursor,
+	o, cursor := activitytest.NewWatched(t)
+	o.Configure(func(s *cloud.Settings) { s.Guard = false })
+	o.Join("support", "ivo")
+	in := reconcile.WatchInput{Org: activitytest.Org, Policy: o.Policy, Cursor: cursor,
 		Every: messages.Duration(time.Millisecond), Once: true}
-	seen := activitytest.Must[reconcile.WatchResult](w, w.Acts.Reconcile.Watch, in)
+	seen := activitytest.Must[reconcile.WatchResult](o, o.Acts.Reconcile.Watch, in)
 	require.Equal(t, "counts", seen.Mode)
-	require.Contains(t, seen.Groups, w.Group("support").ID)
+	require.Contains(t, seen.Groups, o.Group("support").ID)
 }
 
 func TestAFeedThatFailsIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	w, cursor := activitytest.Watched(t)
-	w.Inject(cloud.Fault{Operations: []string{"events.stream"}, Kind: cloud.FaultStatus, Count: 1,
+	o, cursor := activitytest.NewWatched(t)
+	o.Inject(cloud.Fault{Operations: []string{"events.stream"}, Kind: cloud.FaultStatus, Count: 1,
 		Params: cloud.FaultParams{Status: 503}})
-	_, err := activitytest.Call[reconcile.WatchResult](w, w.Acts.Reconcile.Watch,
-		reconcile.WatchInput{Org: activitytest.Org, Policy: w.Policy, Cursor: cursor,
+	_, err := activitytest.Call[reconcile.WatchResult](o, o.Acts.Reconcile.Watch,
+		reconcile.WatchInput{Org: activitytest.Org, Policy: o.Policy, Cursor: cursor,
 			Every: messages.Duration(time.Second), Once: true})
 	app := activitytest.ApplicationError(t, err)
 	require.Equal(t, session.ErrUnavailable, app.Type())
@@ -148,15 +148,15 @@ func TestAFeedThatFailsIsTriedAgain(t *testing.T) {
 // A worker that is told to stop keeps no watch: another takes it over, from where it was.
 func TestWatchEndsWhenItsWorkerStops(t *testing.T) {
 	t.Parallel()
-	w, cursor := activitytest.Watched(t)
+	o, cursor := activitytest.NewWatched(t)
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
 	stopping := make(chan struct{})
 	close(stopping)
 	env.SetWorkerStopChannel(stopping)
-	env.RegisterActivity(w.Acts.Reconcile.Watch)
-	answer, err := env.ExecuteActivity(w.Acts.Reconcile.Watch,
-		reconcile.WatchInput{Org: activitytest.Org, Policy: w.Policy, Cursor: cursor,
+	env.RegisterActivity(o.Acts.Reconcile.Watch)
+	answer, err := env.ExecuteActivity(o.Acts.Reconcile.Watch,
+		reconcile.WatchInput{Org: activitytest.Org, Policy: o.Policy, Cursor: cursor,
 			Every: messages.Duration(time.Hour)})
 	require.NoError(t, err)
 	var result reconcile.WatchResult

@@ -122,14 +122,14 @@ func (e *explaining) sayings(x *messages.Explanation, said policy.Resolution) {
 		}
 	}
 	for _, m := range e.Policy.Mappings {
-		verdict := messages.Saying{Name: m.Name, Verdict: "no", Why: "the person is in none of its source groups"}
+		verdict := messages.Statement{Name: m.Name, Verdict: "no", Why: "the person is in none of its source groups"}
 		if given := gives[m.Name]; len(given) > 0 {
 			verdict.Verdict, verdict.Why = "gives", strings.Join(given, ", ")
 		}
 		x.Mappings = append(x.Mappings, verdict)
 	}
 	for _, r := range said.Rules {
-		saying := messages.Saying{Name: r.Name, Verdict: string(r.Verdict), Why: r.Why, Until: r.Due}
+		saying := messages.Statement{Name: r.Name, Verdict: string(r.Verdict), Why: r.Why, Until: r.Due}
 		if enforced := e.Policy.Rules[r.Rule].Mode == policy.RuleEnforce; !enforced {
 			saying.Verdict += " (observes)"
 		} else if !r.Acting {
@@ -141,7 +141,7 @@ func (e *explaining) sayings(x *messages.Explanation, said policy.Resolution) {
 		x.Rules = append(x.Rules, saying)
 	}
 	for _, g := range e.state.Grants {
-		saying := messages.Saying{Name: g.ID, Verdict: "over", Why: fmt.Sprintf("%s: %s", g.Target, g.Reason)}
+		saying := messages.Statement{Name: g.ID, Verdict: "over", Why: fmt.Sprintf("%s: %s", g.Target, g.Reason)}
 		switch {
 		case g.InForce(e.at):
 			saying.Verdict, saying.Until = "in force", g.Until
@@ -151,7 +151,7 @@ func (e *explaining) sayings(x *messages.Explanation, said policy.Resolution) {
 		x.Grants = append(x.Grants, saying)
 	}
 	for _, r := range e.state.Rulings {
-		saying := messages.Saying{Name: r.Review, Verdict: string(r.Verdict), Why: string(r.Target), Until: r.Until}
+		saying := messages.Statement{Name: r.Review, Verdict: string(r.Verdict), Why: string(r.Target), Until: r.Until}
 		if !r.InForce(e.at) {
 			saying.Verdict = "over"
 		}
@@ -172,7 +172,7 @@ func (e *explaining) targets(x *messages.Explanation, said policy.Resolution) {
 			x.Others++
 			continue
 		}
-		one := messages.Explained{
+		one := messages.ExplainedTarget{
 			Target: t.Entitlement, Held: "no", Reasons: want.Reasons, Denied: want.Denied,
 			Unsure: slices.Concat(want.Unsure, want.Barred),
 		}

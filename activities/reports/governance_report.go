@@ -332,7 +332,7 @@ func (s *task) governFacts(ctx context.Context, b *policy.Bound, counts map[stri
 func summaryOf(r report.Report) messages.Governance {
 	g := messages.Governance{ID: r.ID, At: r.At}
 	for _, s := range r.Sections {
-		g.Sections = append(g.Sections, messages.Found{
+		g.Sections = append(g.Sections, messages.SectionSummary{
 			Key: s.Key, Title: s.Title, Severity: string(s.Severity), Count: s.Count, New: s.New, Gone: s.Gone,
 			Incomplete: s.Incomplete,
 		})
@@ -374,7 +374,7 @@ func (s *task) tellFindings(ctx context.Context, g messages.Governance) error {
 	return nil
 }
 
-func change(f messages.Found) string {
+func change(f messages.SectionSummary) string {
 	if f.New > 0 || f.Gone > 0 {
 		return fmt.Sprintf(" (%d new, %d gone)", max(f.New, 0), max(f.Gone, 0))
 	}

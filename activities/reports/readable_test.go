@@ -17,16 +17,16 @@ func TestReportsShowWhatCannotBeSeen(t *testing.T) {
 	t.Parallel()
 	const typed = "x\n## Approved\x1b[2J\u009b31m\u202e"
 	const shown = "x ## Approved⟨U+001B⟩[2J⟨U+009B⟩31m⟨U+202E⟩"
-	w := activitytest.WithGrants(t, activitytest.Judged)
-	in := w.RequestOf("kim@example.com", activitytest.Other, time.Hour)
+	o := activitytest.WithGrants(t, activitytest.Judged)
+	in := o.RequestOf("kim@example.com", activitytest.Other, time.Hour)
 	in.Reason = typed
-	g := activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, in).Grants[0]
-	require.Equal(t, typed, w.Stored(g).Reason)
-	answer := activitytest.Must[messages.ReportAnswer](w, w.Acts.Reports.Answer,
+	g := activitytest.Must[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant, in).Grants[0]
+	require.Equal(t, typed, o.StoredGrant(g).Reason)
+	answer := activitytest.Must[messages.ReportAnswer](o, o.Acts.Reports.Answer,
 		messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportGrants})
 	require.Equal(t, shown, answer.Grants[0].Reason)
 	require.Equal(t, session.ErrUnknown,
-		activitytest.ApplicationError(t, w.Failed(messages.ReportInput{Org: activitytest.Org, Kind: typed})).Type())
+		activitytest.ApplicationError(t, o.Failed(messages.ReportInput{Org: activitytest.Org, Kind: typed})).Type())
 	require.NotContains(t, activitytest.ApplicationError(t,
-		w.Failed(messages.ReportInput{Org: typed, Kind: messages.ReportWhy})).Message(), "\n")
+		o.Failed(messages.ReportInput{Org: typed, Kind: messages.ReportWhy})).Message(), "\n")
 }

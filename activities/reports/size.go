@@ -74,7 +74,7 @@ func fitted(answer messages.ReportAnswer) (messages.ReportAnswer, error) {
 
 // shorten keeps that many of everything that may be many.
 func shorten(x *messages.Explanation, most int) {
-	for _, sayings := range [][]messages.Saying{x.Mappings, x.Rules, x.Grants, x.Reviews} {
+	for _, sayings := range [][]messages.Statement{x.Mappings, x.Rules, x.Grants, x.Reviews} {
 		for i := range sayings {
 			sayings[i].Why = cutText(sayings[i].Why, most*100)
 		}

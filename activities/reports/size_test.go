@@ -25,11 +25,11 @@ func manyReasons(of string) (all []access.Reason) {
 // A plan whose rows are large comes in pages that can be sent, and whole.
 func TestAnswerPlanIsPagedByItsSize(t *testing.T) {
 	t.Parallel()
-	w := activitytest.InStep(t)
+	o := activitytest.NewInStep(t)
 	ctx := t.Context()
-	require.NoError(t, w.Ledger.BeginRun(ctx,
-		ledger.Run{Org: activitytest.Org, ID: "large", Trigger: "test", Scope: messages.ScopeFull, Policy: w.Policy,
-			Started: w.Clock()}))
+	require.NoError(t, o.Ledger.BeginRun(ctx,
+		ledger.Run{Org: activitytest.Org, ID: "large", Trigger: "test", Scope: messages.ScopeFull, Policy: o.Policy,
+			Started: o.Clock()}))
 	page := ledger.Page{Key: "all"}
 	for i := range 250 {
 		id := fmt.Sprintf("p%03d", i)
@@ -38,9 +38,9 @@ func TestAnswerPlanIsPagedByItsSize(t *testing.T) {
 			Reasons: manyReasons(id), State: access.Planned,
 		})
 	}
-	require.NoError(t, w.Ledger.SavePage(ctx, activitytest.Org, "large", page, w.Clock()))
+	require.NoError(t, o.Ledger.SavePage(ctx, activitytest.Org, "large", page, o.Clock()))
 	seen := map[string]bool{}
-	answers := w.Pages(messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportPlan, Run: "large",
+	answers := o.Pages(messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportPlan, Run: "large",
 		Limit: 2000})
 	for _, a := range answers {
 		for _, line := range a.Plan.Lines {
@@ -55,19 +55,19 @@ func TestAnswerPlanIsPagedByItsSize(t *testing.T) {
 // What a person holds comes in pages, and whole.
 func TestAnswerWhyIsPagedByItsSize(t *testing.T) {
 	t.Parallel()
-	w := activitytest.InStep(t)
+	o := activitytest.NewInStep(t)
 	var holdings []access.Holding
 	for i := range 100 {
 		name := fmt.Sprintf("group:many-%03d", i)
 		holdings = append(holdings, access.Holding{
-			Person: w.Id("kim"), Target: access.Entitlement(name), GroupID: name, Owned: true,
-			Reasons: manyReasons(name), Run: "r", From: w.Clock(),
+			Person: o.AccountID("kim"), Target: access.Entitlement(name), GroupID: name, Owned: true,
+			Reasons: manyReasons(name), Run: "r", From: o.Clock(),
 		})
 	}
-	require.NoError(t, w.Ledger.SavePage(t.Context(), activitytest.Org, "r", ledger.Page{Key: "many", Open: holdings},
-		w.Clock()))
+	require.NoError(t, o.Ledger.SavePage(t.Context(), activitytest.Org, "r", ledger.Page{Key: "many", Open: holdings},
+		o.Clock()))
 	seen := 0
-	answers := w.Pages(messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportWhy, Person: "kim@example.com"})
+	answers := o.Pages(messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportWhy, Person: "kim@example.com"})
 	for i, a := range answers {
 		seen += len(a.Why.Holdings)
 		require.True(t, i == 0 || len(a.Why.History) == 0, "the history comes once")
@@ -79,17 +79,17 @@ func TestAnswerWhyIsPagedByItsSize(t *testing.T) {
 // What cannot be sent even as one row is an error that says what to do, not an answer that never comes.
 func TestAnswerRefusesARowThatCannotBeSent(t *testing.T) {
 	t.Parallel()
-	w := activitytest.InStep(t)
+	o := activitytest.NewInStep(t)
 	reasons := manyReasons("x")
 	for range 6 {
 		reasons = append(reasons, reasons...)
 	}
-	require.NoError(t, w.Ledger.SavePage(t.Context(), activitytest.Org, "r",
+	require.NoError(t, o.Ledger.SavePage(t.Context(), activitytest.Org, "r",
 		ledger.Page{Key: "huge", Open: []access.Holding{{
-			Person: w.Id("kim"), Target: "group:huge", GroupID: "huge", Owned: true, Reasons: reasons, Run: "r",
-			From: w.Clock(),
-		}}}, w.Clock()))
-	_, err := activitytest.Call[messages.ReportAnswer](w, w.Acts.Reports.Answer,
+			Person: o.AccountID("kim"), Target: "group:huge", GroupID: "huge", Owned: true, Reasons: reasons, Run: "r",
+			From: o.Clock(),
+		}}}, o.Clock()))
+	_, err := activitytest.Call[messages.ReportAnswer](o, o.Acts.Reports.Answer,
 		messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportWhy, Person: "kim@example.com",
 			Target: "group:huge"})
 	app := activitytest.ApplicationError(t, err)

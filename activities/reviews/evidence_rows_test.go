@@ -20,13 +20,13 @@ import (
 
 func TestReviewEndNamesWhatTheChainDoesNotExplain(t *testing.T) {
 	t.Parallel()
-	w := reviewOf(t, campaign)
-	r := review(w, "quarterly")
+	o := reviewOf(t, campaign)
+	r := review(o, "quarterly")
 	r.stage(1)
 	r.decides("carol", "kim", "group:builders", access.VerdictKeep)
 	kim := r.item("kim", "group:builders")
-	w.Forge(`UPDATE review_items SET verdict = 'remove', said = REPLACE(said, '"keep"', '"remove"') WHERE n = ?`, kim.N)
-	w.Forge(`UPDATE review_events SET verdict = 'remove' WHERE kind = 'decided' AND n = ?`, kim.N)
+	o.Forge(`UPDATE review_items SET verdict = 'remove', said = REPLACE(said, '"keep"', '"remove"') WHERE n = ?`, kim.N)
+	o.Forge(`UPDATE review_events SET verdict = 'remove' WHERE kind = 'decided' AND n = ?`, kim.N)
 	r.close()
 	r.carry()
 	ended := r.end(access.ReviewDone)
@@ -42,8 +42,8 @@ func TestReviewEndNamesWhatTheChainDoesNotExplain(t *testing.T) {
 func TestATurnedVerdictIsNotCarriedOut(t *testing.T) {
 	t.Parallel()
 	for _, late := range []bool{false, true} {
-		w := reviewOf(t, campaign)
-		r := review(w, "quarterly")
+		o := reviewOf(t, campaign)
+		r := review(o, "quarterly")
 		r.stage(1)
 		r.decides("carol", "kim", "group:builders", access.VerdictKeep)
 		r.decides("carol", "dan", "group:builders", access.VerdictRemove)
@@ -53,7 +53,7 @@ func TestATurnedVerdictIsNotCarriedOut(t *testing.T) {
 			r.close()
 			outcome = "open"
 		}
-		w.Forge(`UPDATE review_items SET verdict = 'remove', outcome = ?, said = REPLACE(said, '"keep"', '"remove"') WHERE n = ?`, outcome, kim.N)
+		o.Forge(`UPDATE review_items SET verdict = 'remove', outcome = ?, said = REPLACE(said, '"keep"', '"remove"') WHERE n = ?`, outcome, kim.N)
 		if !late {
 			r.close()
 		}
@@ -61,7 +61,7 @@ func TestATurnedVerdictIsNotCarriedOut(t *testing.T) {
 		is := r.item("kim", "group:builders")
 		require.Equal(t, access.OutcomeRefused, is.Outcome)
 		require.Contains(t, is.Why, "chain does not explain")
-		rulings, err := w.Ledger.Rulings(t.Context(), activitytest.Org, r.Review)
+		rulings, err := o.Ledger.Rulings(t.Context(), activitytest.Org, r.Review)
 		require.NoError(t, err)
 		for _, ruling := range rulings {
 			require.NotEqual(t, kim.Person, ruling.Person)
@@ -72,8 +72,8 @@ func TestATurnedVerdictIsNotCarriedOut(t *testing.T) {
 
 func TestReviewEndOfAnHonestReview(t *testing.T) {
 	t.Parallel()
-	w := reviewOf(t, campaign)
-	r := review(w, "quarterly")
+	o := reviewOf(t, campaign)
+	r := review(o, "quarterly")
 	r.stage(1)
 	r.decides("carol", "kim", "group:builders", access.VerdictKeep)
 	r.close()
@@ -85,14 +85,14 @@ func TestReviewEndOfAnHonestReview(t *testing.T) {
 
 func TestEvidenceOfAReviewWhoseRowWasForgedIsNotHandedOut(t *testing.T) {
 	t.Parallel()
-	w := reviewOf(t, campaign)
-	r := review(w, "quarterly")
+	o := reviewOf(t, campaign)
+	r := review(o, "quarterly")
 	r.stage(1)
 	r.close()
 	r.carry()
 	ended := r.end(access.ReviewDone)
-	w.Forge(`UPDATE reviews SET body = REPLACE(body, ?, ?)`, ended.Head, "sha256:"+strings.Repeat("0", 64))
-	_, err := activitytest.Call[messages.ReportAnswer](w, w.Acts.Reports.Answer,
+	o.Forge(`UPDATE reviews SET body = REPLACE(body, ?, ?)`, ended.Head, "sha256:"+strings.Repeat("0", 64))
+	_, err := activitytest.Call[messages.ReportAnswer](o, o.Acts.Reports.Answer,
 		messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportEvidence, ID: r.Review})
 	require.Equal(t, session.ErrEvidence, activitytest.ApplicationError(t, err).Type())
 	require.ErrorContains(t, err, "the ledger's chain does not explain review "+r.Review)

@@ -38,13 +38,13 @@ reviews:
 // suspended.
 func TestFieldE8ExternalPeopleAreReviewed(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, guests)
-	in := w.RequestOf("paul@partner.example", access.Directory, 90*activitytest.Day)
+	o := activitytest.CompanyWith(t, guests)
+	in := o.RequestOf("paul@partner.example", access.Directory, 90*activitytest.Day)
 	in.RequestedBy = "fay@acme.example"
-	w.Right(activitytest.Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, in).Grants[0])
-	r := review(w, "guests")
+	o.AttendAll(activitytest.Must[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant, in).Grants[0])
+	r := review(o, "guests")
 	require.Equal(t, []string{"eve directory", "paul directory", "pia directory", "sam directory"}, r.listed())
-	require.Equal(t, w.Id("fay"), r.item("paul", access.Directory).Sponsor)
+	require.Equal(t, o.AccountID("fay"), r.item("paul", access.Directory).Sponsor)
 	require.Equal(t, "fay@acme.example", r.item("paul", access.Directory).SponsorEmail)
 	r.stage(1)
 	require.Equal(t, []string{"paul directory"}, r.askedOf(1)["fay"])
@@ -53,13 +53,13 @@ func TestFieldE8ExternalPeopleAreReviewed(t *testing.T) {
 	r.decides("fay", "paul", access.Directory, access.VerdictKeep)
 	r.close()
 	r.carried()
-	require.Equal(t, "eve@evil.example", w.Suspended())
+	require.Equal(t, "eve@evil.example", o.Suspended())
 	require.Equal(t, access.OutcomeRemoved, r.outcomes()["eve directory"])
-	require.Empty(t, w.Verify(), "nothing restores her")
-	w.Pass(30 * activitytest.Day)
-	again := review(w, "guests")
+	require.Empty(t, o.Verify(), "nothing restores her")
+	o.Advance(30 * activitytest.Day)
+	again := review(o, "guests")
 	require.Equal(t, access.VerdictKeep, again.item("paul", access.Directory).Before.Verdict)
-	require.Equal(t, w.Id("fay"), again.item("paul", access.Directory).Before.By)
+	require.Equal(t, o.AccountID("fay"), again.item("paul", access.Directory).Before.By)
 	require.Equal(t, "fay@acme.example", again.item("paul", access.Directory).Before.ByEmail)
 }
 
@@ -67,9 +67,9 @@ func TestFieldE8ExternalPeopleAreReviewed(t *testing.T) {
 // done.
 func TestFieldE14ReviewsCleanUp(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, campaign)
+	o := activitytest.CompanyWith(t, campaign)
 	for range 2 {
-		r := review(w, "quarterly")
+		r := review(o, "quarterly")
 		r.stage(1)
 		for _, i := range r.items() {
 			if len(i.Reasons) == 0 {
@@ -79,10 +79,10 @@ func TestFieldE14ReviewsCleanUp(t *testing.T) {
 		r.close()
 		r.carried()
 		r.end(access.ReviewDone)
-		w.Pass(90 * activitytest.Day)
+		o.Advance(90 * activitytest.Day)
 	}
-	require.Empty(t, w.Members("partner-wiki")+w.Members("internal-wiki"))
-	reviews, err := w.Ledger.Reviews(t.Context(), activitytest.Org, "quarterly", "", 0)
+	require.Empty(t, o.Members("partner-wiki")+o.Members("internal-wiki"))
+	reviews, err := o.Ledger.Reviews(t.Context(), activitytest.Org, "quarterly", "", 0)
 	require.NoError(t, err)
 	require.Len(t, reviews, 2)
 	require.Equal(t, []int{7, 9}, []int{reviews[0].Items, reviews[1].Items},
@@ -93,25 +93,25 @@ func TestFieldE14ReviewsCleanUp(t *testing.T) {
 // became of it.
 func TestFieldE15E16ReviewsKeepAHistory(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, campaign)
-	r := review(w, "quarterly")
+	o := activitytest.CompanyWith(t, campaign)
+	r := review(o, "quarterly")
 	r.stage(1)
 	r.decides("carol", "paul", "group:partner-wiki", access.VerdictRemove)
 	r.close()
 	r.carried()
 	r.end(access.ReviewDone)
-	answer := activitytest.Must[messages.ReportAnswer](w, w.Acts.Reports.Answer,
+	answer := activitytest.Must[messages.ReportAnswer](o, o.Acts.Reports.Answer,
 		messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportReviews})
 	require.Len(t, answer.Reviews, 1)
 	require.Equal(t, 1, answer.Reviews[0].Outcomes[access.OutcomeRemoved])
-	why := activitytest.Must[messages.ReportAnswer](w, w.Acts.Reports.Answer,
+	why := activitytest.Must[messages.ReportAnswer](o, o.Acts.Reports.Answer,
 		messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportWhy, Person: "paul@partner.example"}).Why
 	var kinds []string
 	for _, e := range why.History {
 		kinds = append(kinds, e.Kind)
 	}
 	require.Subset(t, kinds, []string{ledger.EntryReviewDecided, ledger.EntryReviewOutcome, ledger.EntryChange})
-	check := activitytest.Must[messages.ReportAnswer](w, w.Acts.Reports.Answer,
+	check := activitytest.Must[messages.ReportAnswer](o, o.Acts.Reports.Answer,
 		messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportLedger})
 	require.True(t, check.Ledger.Whole)
 }
@@ -119,13 +119,13 @@ func TestFieldE15E16ReviewsKeepAHistory(t *testing.T) {
 // E26: everything needed for an audit of excessive privilege can be exported.
 func TestFieldE26ReviewsAreExported(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, `
+	o := activitytest.CompanyWith(t, `
 protected: [{target: "role:org-admin", minimum: 1}]
 grants: [{name: admins, targets: ["role:org-admin"], duration: {max: 8h}, reason: false}]
 reviews:
   - {name: admins, owner: bo@acme.example, codes: false, scope: {targets: ["role:org-admin"]}, stages: [{reviewers: [carol@acme.example]}]}
 `)
-	r := review(w, "admins")
+	r := review(o, "admins")
 	require.Equal(t, []string{"ana role:org-admin", "bo role:org-admin"}, r.listed())
 	r.stage(1)
 	r.decides("carol", "ana", access.OrgAdmin, access.VerdictKeep)
@@ -149,7 +149,7 @@ reviews:
 // Promise 8: reviews that close the loop and cannot be silent killers.
 func TestPromise8(t *testing.T) {
 	t.Parallel()
-	w := activitytest.CompanyWith(t, `
+	o := activitytest.CompanyWith(t, `
 reviews:
   - name: promise
     owner: bo@acme.example
@@ -161,14 +161,14 @@ reviews:
     silenceOf: [{targets: ["group:finance-space"], do: remove}]
 `)
 	for _, name := range []string{"ana", "bo", "fay", "gus"} {
-		w.ByHand("POST", "finance-space", name)
+		o.ByHand("POST", "finance-space", name)
 	}
-	w.Verify()
-	r := review(w, "promise")
+	o.Verify()
+	r := review(o, "promise")
 	r.stage(1)
 
 	t.Log("urgent denials at once")
-	r.Pass(time.Minute)
+	r.Advance(time.Minute)
 	r.decides("carol", "paul", "group:partner-wiki", access.VerdictRemove)
 	r.carried()
 	require.Equal(t, access.OutcomeRemoved, r.outcomes()["paul group:partner-wiki"],
@@ -176,11 +176,11 @@ reviews:
 	require.Equal(t, access.Outcome(""), r.outcomes()["pia group:internal-wiki"])
 
 	t.Log("the reviewer leaves: fallback, then escalation")
-	w.Send("POST", "/_sim/people/carol", map[string]any{"inactive": true})
-	activitytest.Must[reviews.ReviewAttended](w, w.Acts.Reviews.ReviewAttend,
+	o.Send("POST", "/_sim/people/carol", map[string]any{"inactive": true})
+	activitytest.Must[reviews.ReviewAttended](o, o.Acts.Reviews.ReviewAttend,
 		reviews.ReviewAttendInput{ReviewInput: r.ReviewInput, Stage: 1})
 	require.NotEmpty(t, r.askedOf(1)["dan"])
-	activitytest.Must[reviews.ReviewAttended](w, w.Acts.Reviews.ReviewAttend,
+	activitytest.Must[reviews.ReviewAttended](o, o.Acts.Reviews.ReviewAttend,
 		reviews.ReviewAttendInput{ReviewInput: r.ReviewInput, Stage: 1, Escalate: true})
 	require.NotEmpty(t, r.askedOf(1)["bo"])
 
@@ -188,7 +188,7 @@ reviews:
 	n := 0
 	for _, i := range r.items() {
 		if i.Target == "group:builders" && !strings.HasPrefix(i.Email, "dan") {
-			r.Pass(time.Second)
+			r.Advance(time.Second)
 			r.say("dan", access.VerdictKeep, i.N)
 			n++
 		}
@@ -196,33 +196,33 @@ reviews:
 	r.decides("dan", "ana", "group:finance-space", access.VerdictKeep)
 
 	t.Log("silence is chosen by target, and goes through the guard")
-	w.Take(strings.Replace(activitytest.Consenting, "target: {removals: 1000", "target: {removals: 1", 1) + `
+	o.AdmitRules(strings.Replace(activitytest.Consenting, "target: {removals: 1000", "target: {removals: 1", 1) + `
 reviews:
   - {name: promise, owner: bo@acme.example, codes: false, scope: {targets: ["group:partner-wiki", "group:internal-wiki", "group:builders", "group:finance-space"]}, stages: [{reviewers: [carol@acme.example]}]}
 `)
-	w.Verify()
+	o.Verify()
 	closed := r.close()
 	require.Equal(t, 5, closed.Silent, "three of the finance space are removed, pia and dan himself are kept: %+v",
 		closed)
 	require.Equal(t, 3, r.carried().Held)
-	require.Equal(t, "ana bo fay gus", w.Members("finance-space"))
+	require.Equal(t, "ana bo fay gus", o.Members("finance-space"))
 	plan := r.carry().Plan
-	activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide,
+	activitytest.Must[reconcile.DecideResult](o, o.Acts.Reconcile.Decide,
 		reconcile.DecideInput{Org: activitytest.Org, Decision: "approve",
 			DecisionInput: messages.DecisionInput{Plan: plan, By: "bo"}})
-	holds, err := w.Ledger.Holds(t.Context(), activitytest.Org, 1)
+	holds, err := o.Ledger.Holds(t.Context(), activitytest.Org, 1)
 	require.NoError(t, err)
-	require.Len(t, w.Write(session.RunInput{Org: activitytest.Org, Run: holds[0].Run, Policy: w.Policy}), 3)
-	w.Pass(time.Minute)
+	require.Len(t, o.Write(session.RunInput{Org: activitytest.Org, Run: holds[0].Run, Policy: o.Policy}), 3)
+	o.Advance(time.Minute)
 	require.Equal(t, 3, r.carry().Done)
-	require.Equal(t, "ana", w.Members("finance-space"))
+	require.Equal(t, "ana", o.Members("finance-space"))
 
 	t.Log("the evidence stands up to a stranger")
 	r.end(access.ReviewDone)
 	pack, checked := r.evidence()
 	require.Equal(t, 13, checked.Counts.Items)
 	paces := evidencepack.Paces(func(yield func(access.ReviewEvent) bool) {
-		events, err := w.Ledger.ReviewEvents(t.Context(), activitytest.Org, r.Review, 0, 0)
+		events, err := o.Ledger.ReviewEvents(t.Context(), activitytest.Org, r.Review, 0, 0)
 		require.NoError(t, err)
 		for _, e := range events {
 			if !yield(e) {

@@ -19,22 +19,22 @@ import (
 	"github.com/castellan-io/castellan/reviewpage/desk"
 )
 
-// paged is the world with private notices and pages for reviewers.
+// paged is the simulated organization with private notices and pages for reviewers.
 func paged(t *testing.T, more string) (*activitytest.SimulatedOrg, *links.Signer) {
 	t.Helper()
-	w := reviewOf(t, campaign)
-	w.Notifier.Privately = true
+	o := reviewOf(t, campaign)
+	o.Notifier.Privately = true
 	signer, err := links.NewSigner([]byte(strings.Repeat("k3y", 12)))
 	require.NoError(t, err)
 	base, err := url.Parse("https://reviews.acme.example")
 	require.NoError(t, err)
-	w.Acts = activities.New(activities.Options{Options: w.Options(),
+	o.Acts = activities.New(activities.Options{Options: o.Options(),
 		Pages: &reviews.ReviewPages{Signer: signer, Base: base}})
 	if more != "" {
-		w.Take(activitytest.Consenting + more)
-		w.Verify()
+		o.AdmitRules(activitytest.Consenting + more)
+		o.Verify()
 	}
-	return w, signer
+	return o, signer
 }
 
 // tell sends a notice and returns what somebody was told last.
@@ -57,7 +57,7 @@ func (r *reviewed) tell(kind, to string, change ...func(*reviews.ReviewTellInput
 
 func (r *reviewed) words(words ...reviews.ReviewWord) []reviews.ReviewHeard {
 	r.T.Helper()
-	r.Pass(time.Second)
+	r.Advance(time.Second)
 	for i := range words {
 		words[i].At = r.Clock()
 	}
@@ -67,27 +67,27 @@ func (r *reviewed) words(words ...reviews.ReviewWord) []reviews.ReviewHeard {
 
 func TestReviewersAreToldOnceWithTheirOwnLinkAndCode(t *testing.T) {
 	t.Parallel()
-	w, signer := paged(t, strings.Replace(campaign, "codes: false", "codes: true", 1))
-	r := review(w, "quarterly")
+	o, signer := paged(t, strings.Replace(campaign, "codes: false", "codes: true", 1))
+	r := review(o, "quarterly")
 	r.stage(1)
 	carol := r.tell(reviews.NoticeReviewAsked, "carol@acme.example")
 	dan := r.tell(reviews.NoticeReviewAsked, "dan@acme.example")
-	require.Len(t, w.Notifier.Notices, 2, "who was told is not told again")
+	require.Len(t, o.Notifier.Notices, 2, "who was told is not told again")
 	require.NotEqual(t, carol.Code, dan.Code)
 	require.NotEmpty(t, carol.Code)
 	require.Contains(t, carol.Text, "8 items")
 	require.NotContains(t, carol.Text+carol.Subject+carol.Command, carol.Code)
 	token := strings.TrimPrefix(carol.Link, "https://reviews.acme.example/r/")
-	link, err := signer.Read(token, w.Clock())
+	link, err := signer.Read(token, o.Clock())
 	require.NoError(t, err)
-	require.Equal(t, w.Id("carol"), link.Reviewer)
+	require.Equal(t, o.AccountID("carol"), link.Reviewer)
 	require.Equal(t, r.Review, link.Review)
 
 	r.say("carol", access.VerdictKeep)
-	w.Pass(7 * activitytest.Day)
+	o.Advance(7 * activitytest.Day)
 	r.decidesTrusted("dan")
 	r.tell(reviews.NoticeReviewReminder, "carol@acme.example")
-	require.Len(t, w.Notifier.Notices, 3, "dan has nothing left")
+	require.Len(t, o.Notifier.Notices, 3, "dan has nothing left")
 }
 
 // decidesTrusted decides all that somebody is asked about, on their page.
@@ -118,8 +118,8 @@ func (r *reviewed) link(who string) links.Link {
 
 func TestACodeIsProvenOrGivenOnce(t *testing.T) {
 	t.Parallel()
-	w, _ := paged(t, strings.Replace(campaign, "codes: false", "codes: true", 1))
-	r := review(w, "quarterly")
+	o, _ := paged(t, strings.Replace(campaign, "codes: false", "codes: true", 1))
+	r := review(o, "quarterly")
 	r.stage(1)
 	code := messages.CodeHash(r.tell(reviews.NoticeReviewAsked, "carol@acme.example").Code)
 	paul, pia := r.item("paul", "group:partner-wiki").N, r.item("pia", "group:internal-wiki").N
@@ -142,7 +142,7 @@ func TestACodeIsProvenOrGivenOnce(t *testing.T) {
 	heard = r.words(good, reviews.ReviewWord{Decide: &changed})
 	require.Equal(t, 1, heard[0].Answer.Applied)
 	require.Contains(t, heard[1].Refused, "the code is not the one")
-	sent := w.Notifier.Notices[len(w.Notifier.Notices)-1]
+	sent := o.Notifier.Notices[len(o.Notifier.Notices)-1]
 	require.Equal(t, "carol@acme.example", sent.To,
 		"a wrong proof burns the code that it may have guessed at, and another is sent")
 	require.NotEqual(t, code, messages.CodeHash(sent.Code))
@@ -169,12 +169,12 @@ func TestACodeIsProvenOrGivenOnce(t *testing.T) {
 
 func TestThePageAdmitsWhoHasAGoodLink(t *testing.T) {
 	t.Parallel()
-	w, _ := paged(t, "")
-	r := review(w, "quarterly")
+	o, _ := paged(t, "")
+	r := review(o, "quarterly")
 	r.stage(1)
 	r.tell(reviews.NoticeReviewAsked, "carol@acme.example")
 	link := r.link("carol")
-	page := desk.New(w.Acts.Env, w.Acts.Reviews.Records())
+	page := desk.New(o.Acts.Env, o.Acts.Reviews.Records())
 	require.NoError(t, page.Admit(t.Context(), link))
 	sheet, err := page.Sheet(t.Context(), link, reviewpage.Query{Limit: 5})
 	require.NoError(t, err)
@@ -189,7 +189,7 @@ func TestThePageAdmitsWhoHasAGoodLink(t *testing.T) {
 		messages.DecideInput{By: "bo@acme.example", Verdict: access.VerdictRemove, Items: []int{n}})
 	require.NoError(t, err)
 	require.Equal(t, 1, answer.Applied)
-	require.Equal(t, w.Id("carol"), r.item("paul", "group:partner-wiki").Said[0].By,
+	require.Equal(t, o.AccountID("carol"), r.item("paul", "group:partner-wiki").Said[0].By,
 		"whatever the form says, the link says who")
 	own := r.item("carol", "group:builders").N
 	answer, err = page.Decide(t.Context(), link, messages.DecideInput{Verdict: access.VerdictKeep, Items: []int{own}})
@@ -210,7 +210,7 @@ func TestThePageAdmitsWhoHasAGoodLink(t *testing.T) {
 		_, err = page.Decide(t.Context(), other, messages.DecideInput{Verdict: access.VerdictKeep, Items: []int{n}})
 		require.ErrorIs(t, err, reviewpage.ErrNoEntry, name)
 	}
-	require.Equal(t, 1, activitytest.Must[int](w, w.Acts.Reviews.ReviewRevoke,
+	require.Equal(t, 1, activitytest.Must[int](o, o.Acts.Reviews.ReviewRevoke,
 		reviews.ReviewRevokeInput{ReviewInput: r.ReviewInput,
 			RevokeLinksInput: messages.RevokeLinksInput{By: "bo", Reviewer: "carol@acme.example"}}))
 	require.ErrorIs(t, page.Admit(t.Context(), link), reviewpage.ErrNoEntry)
@@ -218,22 +218,22 @@ func TestThePageAdmitsWhoHasAGoodLink(t *testing.T) {
 		func(in *reviews.ReviewTellInput) { in.Reviewer = "carol@acme.example" })
 	fresh := r.link("carol")
 	require.NoError(t, page.Admit(t.Context(), fresh))
-	w.Pass(60 * activitytest.Day)
+	o.Advance(60 * activitytest.Day)
 	require.ErrorIs(t, page.Admit(t.Context(), fresh), reviewpage.ErrNoEntry, "it has expired")
 }
 
 func TestACampaignWithCodesNeedsAPrivateChannel(t *testing.T) {
 	t.Parallel()
-	w := reviewOf(t, strings.Replace(campaign, "codes: false", "codes: true", 1))
-	_, err := activitytest.Call[reviews.ReviewBegun](w, w.Acts.Reviews.ReviewBegin,
+	o := reviewOf(t, strings.Replace(campaign, "codes: false", "codes: true", 1))
+	_, err := activitytest.Call[reviews.ReviewBegun](o, o.Acts.Reviews.ReviewBegin,
 		reviews.ReviewBeginInput{ReviewInput: reviews.ReviewInput{Org: activitytest.Org, Review: "x"},
 			Campaign: "quarterly", Run: "x"})
 	require.ErrorContains(t, err, "no channel is set up that only its addressee reads")
-	_, err = activitytest.Call[reviews.ReviewBegun](w, w.Acts.Reviews.ReviewBegin,
+	_, err = activitytest.Call[reviews.ReviewBegun](o, o.Acts.Reviews.ReviewBegin,
 		reviews.ReviewBeginInput{ReviewInput: reviews.ReviewInput{Org: activitytest.Org, Review: "x"},
 			Campaign: "monthly", Run: "x"})
 	require.ErrorContains(t, err, `no review named "monthly"; its reviews are: quarterly`)
-	_, err = activitytest.Call[reviews.ReviewBegun](w, w.Acts.Reviews.ReviewBegin,
+	_, err = activitytest.Call[reviews.ReviewBegun](o, o.Acts.Reviews.ReviewBegin,
 		reviews.ReviewBeginInput{ReviewInput: reviews.ReviewInput{Org: "nobody", Review: "x"},
 			Campaign: "quarterly", Run: "x"})
 	require.ErrorContains(t, err, `no organization "nobody" is known`)
@@ -241,19 +241,19 @@ func TestACampaignWithCodesNeedsAPrivateChannel(t *testing.T) {
 
 func TestADelegateIsAskedInstead(t *testing.T) {
 	t.Parallel()
-	w, _ := paged(t, "")
-	r := review(w, "quarterly")
+	o, _ := paged(t, "")
+	r := review(o, "quarterly")
 	r.stage(1)
 	r.tell(reviews.NoticeReviewAsked, "carol@acme.example")
 	n := r.item("paul", "group:partner-wiki").N
-	answer, err := desk.New(w.Acts.Env, w.Acts.Reviews.Records()).Delegate(context.Background(), r.link("carol"),
+	answer, err := desk.New(o.Acts.Env, o.Acts.Reviews.Records()).Delegate(context.Background(), r.link("carol"),
 		messages.DelegateInput{To: "Fay@acme.example", Items: []int{n}, Comment: "she knows him"})
 	require.NoError(t, err)
 	require.Equal(t, 1, answer.Applied, answer)
 	require.Equal(t, []string{"paul group:partner-wiki"}, r.askedOf(1)["fay"])
 	fay := r.tell(reviews.NoticeReviewAsked, "fay@acme.example")
 	require.Contains(t, fay.Text, "Another reviewer handed this on to you")
-	answer, err = desk.New(w.Acts.Env, w.Acts.Reviews.Records()).Delegate(context.Background(), r.link("carol"),
+	answer, err = desk.New(o.Acts.Env, o.Acts.Reviews.Records()).Delegate(context.Background(), r.link("carol"),
 		messages.DelegateInput{To: "kim@acme.example", Items: []int{r.item("kim", "group:builders").N}})
 	require.NoError(t, err)
 	require.Equal(t, 1, answer.Declined, "not to the person it is about")

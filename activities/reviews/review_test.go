@@ -16,9 +16,9 @@ import (
 
 func TestItemsAreTakenWithWhatAReviewerNeeds(t *testing.T) {
 	t.Parallel()
-	w := reviewOf(t, campaign)
-	w.Used("jira-software", w.Clock().Add(-10*activitytest.Day), "ana")
-	r := review(w, "quarterly")
+	o := reviewOf(t, campaign)
+	o.Used("jira-software", o.Clock().Add(-10*activitytest.Day), "ana")
+	r := review(o, "quarterly")
 	require.Equal(t, []string{
 		"ana group:builders", "bo group:builders", "carol group:builders", "dan group:builders", "fay group:builders",
 		"gus group:builders",
@@ -51,15 +51,15 @@ func TestItemsAreTakenWithWhatAReviewerNeeds(t *testing.T) {
 
 func TestUnknownUseSpeaksForNothing(t *testing.T) {
 	t.Parallel()
-	w := reviewOf(t, `
+	o := reviewOf(t, `
 reviews:
   - {name: apps, owner: bo@acme.example, codes: false, scope: {targets: ["default:confluence/acme/user"]}, stages: [{reviewers: [bo@acme.example]}]}
 `)
-	w.ByHand("POST", "confluence-users-acme", "fay")
-	w.ByHand("POST", "confluence-users-acme", "gus")
-	w.Used("confluence", w.Clock().Add(-200*activitytest.Day), "gus")
-	w.Used("confluence", time.Time{}, "fay") // Atlassian says nothing then
-	r := review(w, "apps")
+	o.ByHand("POST", "confluence-users-acme", "fay")
+	o.ByHand("POST", "confluence-users-acme", "gus")
+	o.Used("confluence", o.Clock().Add(-200*activitytest.Day), "gus")
+	o.Used("confluence", time.Time{}, "fay") // Atlassian says nothing then
+	r := review(o, "apps")
 	fay, gus := r.item("fay", "group:confluence-users-acme"), r.item("gus", "group:confluence-users-acme")
 	require.Equal(t, []access.Use{{App: "confluence/acme"}}, fay.Uses, "not known, which is not never")
 	require.NotContains(t, fay.Because, "used")
@@ -70,8 +70,8 @@ reviews:
 
 func TestDecisionsAreCarriedOutAndReadBack(t *testing.T) {
 	t.Parallel()
-	w := reviewOf(t, campaign)
-	r := review(w, "quarterly")
+	o := reviewOf(t, campaign)
+	r := review(o, "quarterly")
 	r.stage(1)
 	require.Len(t, r.askedOf(1)["carol"], 8, "carol is asked about all but herself")
 	require.Equal(t, []string{"carol group:builders"}, r.askedOf(1)["dan"], "nobody reviews themselves")
@@ -80,19 +80,19 @@ func TestDecisionsAreCarriedOutAndReadBack(t *testing.T) {
 	r.decides("carol", "kim", "group:builders", access.VerdictRemove)
 	closed := r.close()
 	require.Equal(t, reviews.ReviewClosed{Keep: 7, Remove: 2, Silent: 6}, closed)
-	require.Contains(t, w.Members("partner-wiki"), "paul", "nothing is written but by the organization's loop")
+	require.Contains(t, o.Members("partner-wiki"), "paul", "nothing is written but by the organization's loop")
 	first := r.carry()
 	require.Equal(t, 1, first.Open)
 	require.Equal(t, 1, first.Done, "kim's is settled at once: the source must change")
-	require.Equal(t, []string{"remove paul@partner.example from group:partner-wiki"}, w.Verify())
+	require.Equal(t, []string{"remove paul@partner.example from group:partner-wiki"}, o.Verify())
 	require.Equal(t, reviews.ReviewCarried{Done: 1}, r.carry())
-	require.NotContains(t, w.Members("partner-wiki"), "paul")
+	require.NotContains(t, o.Members("partner-wiki"), "paul")
 
 	require.Equal(t, access.OutcomeRemoved, r.outcomes()["paul group:partner-wiki"])
 	require.Equal(t, access.OutcomeSource, r.outcomes()["kim group:builders"])
 	require.Contains(t, r.item("kim", "group:builders").Why, "mapping builders gives it through source group staff")
-	require.Contains(t, w.Members("builders"), "kim")
-	rulings, err := w.Ledger.Rulings(t.Context(), activitytest.Org, r.Review)
+	require.Contains(t, o.Members("builders"), "kim")
+	rulings, err := o.Ledger.Rulings(t.Context(), activitytest.Org, r.Review)
 	require.NoError(t, err)
 	require.Len(t, rulings, 1, "the keep of what nothing else explains: %v", rulings)
 	require.Equal(t, access.VerdictKeep, rulings[0].Verdict)
@@ -102,105 +102,105 @@ func TestDecisionsAreCarriedOutAndReadBack(t *testing.T) {
 	_, checked := r.evidence()
 	require.Equal(t, ended.Head, checked.Head)
 	require.Equal(t, ended.Lines, checked.Lines)
-	require.Empty(t, w.Verify(), "nothing is left to do")
+	require.Empty(t, o.Verify(), "nothing is left to do")
 	require.Equal(t, []string{"1 item went to somebody else: none of the reviewers could be asked, or only the person themselves"}, ended.Findings, "carol's own")
 }
 
 // What a review decides for a while has an instant at which it ends, and whom it concerns is due just then.
 func TestRuleTimeKnowsWhenRulingsEnd(t *testing.T) {
 	t.Parallel()
-	w := reviewOf(t, campaign+"    deny: 90s\n    keep: 1h\n")
-	r := review(w, "quarterly")
+	o := reviewOf(t, campaign+"    deny: 90s\n    keep: 1h\n")
+	r := review(o, "quarterly")
 	r.stage(1)
 	r.decides("carol", "kim", "group:builders", access.VerdictRemove)
 	r.decides("carol", "paul", "group:partner-wiki", access.VerdictKeep)
-	asked := w.Clock()
-	require.Zero(t, w.RuleTime(asked).Next)
+	asked := o.Clock()
+	require.Zero(t, o.RuleTime(asked).Next)
 	r.close()
-	kept := w.Clock().Add(time.Hour)
-	require.Equal(t, []messages.LookAtSignal{{Review: r.Review, Clock: true}}, w.Temporal.Asked,
+	kept := o.Clock().Add(time.Hour)
+	require.Equal(t, []messages.LookAtSignal{{Review: r.Review, Clock: true}}, o.Temporal.Asked,
 		"a keep has nobody looked at: the loop has to hear when it ends")
-	require.WithinDuration(t, kept, w.RuleTime(asked).Next, time.Minute)
+	require.WithinDuration(t, kept, o.RuleTime(asked).Next, time.Minute)
 	r.carry()
-	require.WithinDuration(t, w.Clock().Add(90*time.Second), w.RuleTime(asked).Next, time.Second)
-	w.Verify()
+	require.WithinDuration(t, o.Clock().Add(90*time.Second), o.RuleTime(asked).Next, time.Second)
+	o.Verify()
 	r.carry()
-	require.NotContains(t, w.Members("builders"), "kim")
+	require.NotContains(t, o.Members("builders"), "kim")
 
-	asked = w.Clock()
-	w.Pass(w.RuleTime(asked).Next.Sub(w.Clock()))
-	due := w.RuleTime(asked)
-	require.Equal(t, []string{w.Id("kim")}, due.People)
-	require.Empty(t, w.RuleTime(due.At).People, "once")
-	require.Equal(t, []string{"add kim@acme.example to group:builders"}, w.Verify())
-	w.Pass(time.Hour)
-	require.Contains(t, w.RuleTime(due.At).People, w.Id("paul@partner.example"))
-	require.Zero(t, w.RuleTime(due.At).Next)
+	asked = o.Clock()
+	o.Advance(o.RuleTime(asked).Next.Sub(o.Clock()))
+	due := o.RuleTime(asked)
+	require.Equal(t, []string{o.AccountID("kim")}, due.People)
+	require.Empty(t, o.RuleTime(due.At).People, "once")
+	require.Equal(t, []string{"add kim@acme.example to group:builders"}, o.Verify())
+	o.Advance(time.Hour)
+	require.Contains(t, o.RuleTime(due.At).People, o.AccountID("paul@partner.example"))
+	require.Zero(t, o.RuleTime(due.At).Next)
 }
 
 func TestGrantsEndByAReview(t *testing.T) {
 	t.Parallel()
-	w := reviewOf(t, "grants:\n  - {name: wiki, targets: [\"group:finance-space\"], duration: {max: 48h}, reason: false}\n"+`
+	o := reviewOf(t, "grants:\n  - {name: wiki, targets: [\"group:finance-space\"], duration: {max: 48h}, reason: false}\n"+`
 reviews:
   - {name: finance, owner: bo@acme.example, codes: false, scope: {targets: ["group:finance-space"]}, stages: [{reviewers: [carol@acme.example]}]}
 `)
-	w.Right(w.Grant("fay@acme.example", "group:finance-space", 24*time.Hour))
-	r := review(w, "finance")
+	o.AttendAll(o.Grant("fay@acme.example", "group:finance-space", 24*time.Hour))
+	r := review(o, "finance")
 	r.stage(1)
 	r.decides("carol", "fay", "group:finance-space", access.VerdictRemove)
 	r.close()
 	r.carry()
-	grants, err := w.Ledger.GrantsOf(t.Context(), activitytest.Org, w.Id("fay"), "group:finance-space")
+	grants, err := o.Ledger.GrantsOf(t.Context(), activitytest.Org, o.AccountID("fay"), "group:finance-space")
 	require.NoError(t, err)
 	require.Len(t, grants, 1)
 	require.Equal(t, access.GrantEnded, grants[0].State)
 	require.Equal(t, "review "+r.Review, grants[0].ClosedBy)
-	rulings, err := w.Ledger.Rulings(t.Context(), activitytest.Org, r.Review)
+	rulings, err := o.Ledger.Rulings(t.Context(), activitytest.Org, r.Review)
 	require.NoError(t, err)
 	require.Empty(t, rulings, "the grant's own workflow takes it back; a new grant is a new decision")
-	w.Right(grants[0])
-	require.NotContains(t, w.Members("finance-space"), "fay")
+	o.AttendAll(grants[0])
+	require.NotContains(t, o.Members("finance-space"), "fay")
 	require.Equal(t, 1, r.carry().Done)
 }
 
 func TestTheGuardHoldsWhatSilenceWouldTake(t *testing.T) {
 	t.Parallel()
-	w := reviewOf(t, `
+	o := reviewOf(t, `
 reviews:
   - {name: wiki, owner: bo@acme.example, codes: false, silence: remove, scope: {targets: ["group:finance-space"]}, stages: [{reviewers: [carol@acme.example]}]}
 `)
 	for _, name := range []string{"ana", "bo", "dan", "fay", "gus", "kim"} {
-		w.ByHand("POST", "finance-space", name)
+		o.ByHand("POST", "finance-space", name)
 	}
-	w.Take(`guard: {adopt: auto, target: {removals: 2}}
+	o.AdmitRules(`guard: {adopt: auto, target: {removals: 2}}
 ` + `
 reviews:
   - {name: wiki, owner: bo@acme.example, codes: false, silence: remove, scope: {targets: ["group:finance-space"]}, stages: [{reviewers: [carol@acme.example]}]}
 `)
-	w.Verify()
-	r := review(w, "wiki")
+	o.Verify()
+	r := review(o, "wiki")
 	r.stage(1)
 	r.decides("carol", "ana", "group:finance-space", access.VerdictKeep)
 	require.Equal(t, 5, r.close().Silent)
 	c := r.carried()
 	require.Equal(t, 5, c.Held, "%+v %v", c, r.outcomes())
 	require.NotEmpty(t, c.Plan)
-	require.Equal(t, "ana bo dan fay gus kim", w.Members("finance-space"), "nobody lost anything")
-	hold, err := w.Ledger.CurrentHold(t.Context(), activitytest.Org)
+	require.Equal(t, "ana bo dan fay gus kim", o.Members("finance-space"), "nobody lost anything")
+	hold, err := o.Ledger.CurrentHold(t.Context(), activitytest.Org)
 	require.NoError(t, err)
 	require.Equal(t, c.Plan, hold.Plan)
-	activitytest.Must[reconcile.DecideResult](w, w.Acts.Reconcile.Decide,
+	activitytest.Must[reconcile.DecideResult](o, o.Acts.Reconcile.Decide,
 		reconcile.DecideInput{Org: activitytest.Org, Decision: "reject",
 			DecisionInput: messages.DecisionInput{Plan: c.Plan, By: "bo"}})
 	require.Equal(t, 5, r.carry().Done)
 	require.Equal(t, access.OutcomeRejected, r.outcomes()["dan group:finance-space"])
-	require.Empty(t, w.Verify())
+	require.Empty(t, o.Verify())
 }
 
 func TestSilenceCannotEmptyAGroup(t *testing.T) {
 	t.Parallel()
-	w := reviewOf(t, campaign+"    silence: remove\n")
-	r := review(w, "quarterly")
+	o := reviewOf(t, campaign+"    silence: remove\n")
+	r := review(o, "quarterly")
 	r.stage(1)
 	closed := r.close()
 	require.Equal(t, reviews.ReviewClosed{Spared: 9}, closed, "all holders of all three")
@@ -214,13 +214,13 @@ func TestSilenceCannotEmptyAGroup(t *testing.T) {
 
 func TestSilenceMeansWhatTheTargetSays(t *testing.T) {
 	t.Parallel()
-	w := reviewOf(t, campaign+`    silence: keep
+	o := reviewOf(t, campaign+`    silence: keep
     silenceOf: [{targets: ["group:partner-wiki"], do: hold}, {targets: ["group:internal-wiki"], do: recommendation}]
 `)
-	w.ByHand("POST", "internal-wiki", "dan")
-	w.ByHand("POST", "internal-wiki", "fay")
-	w.Verify()
-	r := review(w, "quarterly")
+	o.ByHand("POST", "internal-wiki", "dan")
+	o.ByHand("POST", "internal-wiki", "fay")
+	o.Verify()
+	r := review(o, "quarterly")
 	r.stage(1)
 	r.decides("carol", "fay", "group:internal-wiki", access.VerdictKeep)
 	r.close()
@@ -235,13 +235,13 @@ func TestSilenceMeansWhatTheTargetSays(t *testing.T) {
 
 func TestReviewersWhoLeftAreReplaced(t *testing.T) {
 	t.Parallel()
-	w := reviewOf(t, campaign)
-	r := review(w, "quarterly")
+	o := reviewOf(t, campaign)
+	r := review(o, "quarterly")
 	r.stage(1)
-	w.Send("POST", "/_sim/people/carol", map[string]any{"inactive": true})
+	o.Send("POST", "/_sim/people/carol", map[string]any{"inactive": true})
 	in := reviews.ReviewAttendInput{ReviewInput: r.ReviewInput, Stage: 1}
-	attended := activitytest.Must[reviews.ReviewAttended](w, w.Acts.Reviews.ReviewAttend, in)
-	require.Equal(t, []string{w.Id("carol")}, attended.Gone)
+	attended := activitytest.Must[reviews.ReviewAttended](o, o.Acts.Reviews.ReviewAttend, in)
+	require.Equal(t, []string{o.AccountID("carol")}, attended.Gone)
 	asked := r.askedOf(1)
 	require.Empty(t, asked["carol"])
 	require.Len(t, asked["dan"], 8)
@@ -249,16 +249,16 @@ func TestReviewersWhoLeftAreReplaced(t *testing.T) {
 	require.NotEmpty(t, r.say("carol", access.VerdictRemove, r.item("paul", "group:partner-wiki").N).Refused)
 
 	in.Escalate = true
-	activitytest.Must[reviews.ReviewAttended](w, w.Acts.Reviews.ReviewAttend, in)
+	activitytest.Must[reviews.ReviewAttended](o, o.Acts.Reviews.ReviewAttend, in)
 	require.Len(t, r.askedOf(1)["bo"], 8, "the owner is asked about all but himself")
 	before := r.askedOf(1)
-	activitytest.Must[reviews.ReviewAttended](w, w.Acts.Reviews.ReviewAttend, in)
+	activitytest.Must[reviews.ReviewAttended](o, o.Acts.Reviews.ReviewAttend, in)
 	require.Equal(t, before, r.askedOf(1), "a repeat asks nobody twice")
 }
 
 func TestStagesPassItemsOn(t *testing.T) {
 	t.Parallel()
-	w := reviewOf(t, `
+	o := reviewOf(t, `
 reviews:
   - name: two
     owner: bo@acme.example
@@ -268,7 +268,7 @@ reviews:
       - {reviewers: [carol@acme.example], next: removed}
       - {reviewers: ["group:idp-admins"], assign: all}
 `)
-	r := review(w, "two")
+	r := review(o, "two")
 	r.stage(1)
 	r.decides("carol", "paul", "group:partner-wiki", access.VerdictRemove)
 	r.decides("carol", "pia", "group:internal-wiki", access.VerdictKeep)
@@ -276,11 +276,11 @@ reviews:
 	require.Len(t, r.askedOf(2), 3, "ana, bo and carol each")
 	n := r.item("paul", "group:partner-wiki").N
 	require.Empty(t, r.say("ana", access.VerdictKeep, n).Refused)
-	p := activitytest.Must[messages.ReviewProgress](w, w.Acts.Reviews.ReviewProgress, r.ReviewInput)
+	p := activitytest.Must[messages.ReviewProgress](o, o.Acts.Reviews.ReviewProgress, r.ReviewInput)
 	require.False(t, p.Complete, "each of them is to speak")
 	require.Empty(t, r.say("bo", access.VerdictKeep, n).Refused)
 	require.Empty(t, r.say("carol", access.VerdictKeep, n).Refused)
-	require.True(t, activitytest.Must[messages.ReviewProgress](w, w.Acts.Reviews.ReviewProgress,
+	require.True(t, activitytest.Must[messages.ReviewProgress](o, o.Acts.Reviews.ReviewProgress,
 		r.ReviewInput).Complete)
 	r.close()
 	require.Equal(t, access.OutcomeKept, r.outcomes()["paul group:partner-wiki"], "the last stage counts")
@@ -288,49 +288,49 @@ reviews:
 
 func TestAnUnchangedItemIsNotAskedAgain(t *testing.T) {
 	t.Parallel()
-	w := reviewOf(t, `
+	o := reviewOf(t, `
 reviews:
   - {name: fresh, owner: bo@acme.example, codes: false, scope: {targets: ["group:partner-wiki", "group:internal-wiki"], only: changed}, stages: [{reviewers: [carol@acme.example]}]}
 `)
-	r := review(w, "fresh")
+	r := review(o, "fresh")
 	r.stage(1)
 	r.decides("carol", "paul", "group:partner-wiki", access.VerdictKeep)
 	r.close() // pia is kept by silence
 	r.end(access.ReviewDone)
-	w.Pass(30 * activitytest.Day)
-	w.Verify()
-	again := review(w, "fresh")
+	o.Advance(30 * activitytest.Day)
+	o.Verify()
+	again := review(o, "fresh")
 	require.Equal(t, []string{"pia group:internal-wiki"}, again.listed(), "nobody ever decided on pia")
 	require.Equal(t, r.Review, again.item("pia", "group:internal-wiki").Before.Review)
 	require.Empty(t, again.item("pia", "group:internal-wiki").Before.By)
-	taken := activitytest.Must[reviews.ReviewTaken](w, w.Acts.Reviews.ReviewRank, again.ReviewInput)
+	taken := activitytest.Must[reviews.ReviewTaken](o, o.Acts.Reviews.ReviewRank, again.ReviewInput)
 	require.Equal(t, 1, taken.Skipped)
 }
 
 func TestAnEmptyCampaignIsSkipped(t *testing.T) {
 	t.Parallel()
-	w := reviewOf(t, `
+	o := reviewOf(t, `
 reviews:
   - {name: none, owner: bo@acme.example, codes: false, scope: {targets: ["group:finance-space"]}, stages: [{reviewers: [carol@acme.example]}]}
 `)
-	r := review(w, "none")
+	r := review(o, "none")
 	require.Empty(t, r.items())
 	require.Equal(t, access.ReviewSkipped, r.end(access.ReviewSkipped).State)
-	activitytest.Must[reviews.ReviewTold](w, w.Acts.Reviews.ReviewTell,
+	activitytest.Must[reviews.ReviewTold](o, o.Acts.Reviews.ReviewTell,
 		reviews.ReviewTellInput{ReviewInput: r.ReviewInput, Kind: reviews.NoticeReviewSkipped})
-	require.Equal(t, "bo@acme.example", w.Notifier.Notices[0].To)
-	require.Contains(t, w.Notifier.Notices[0].Text, "nothing to ask")
+	require.Equal(t, "bo@acme.example", o.Notifier.Notices[0].To)
+	require.Contains(t, o.Notifier.Notices[0].Text, "nothing to ask")
 }
 
 func TestACancelledReviewCarriesNothingOut(t *testing.T) {
 	t.Parallel()
-	w := reviewOf(t, campaign)
-	r := review(w, "quarterly")
+	o := reviewOf(t, campaign)
+	r := review(o, "quarterly")
 	r.stage(1)
 	r.decides("carol", "paul", "group:partner-wiki", access.VerdictRemove)
-	activitytest.Must[reviews.ReviewClosed](w, w.Acts.Reviews.ReviewClose,
+	activitytest.Must[reviews.ReviewClosed](o, o.Acts.Reviews.ReviewClose,
 		reviews.ReviewCloseInput{ReviewInput: r.ReviewInput, By: "bo", Why: "wrong scope", Cancel: true})
-	require.Empty(t, w.Verify())
+	require.Empty(t, o.Verify())
 	require.Equal(t, access.OutcomeDropped, r.outcomes()["paul group:partner-wiki"])
 	require.Equal(t, access.ReviewCancelled, r.end(access.ReviewCancelled).State)
 	r.evidence()
@@ -338,31 +338,31 @@ func TestACancelledReviewCarriesNothingOut(t *testing.T) {
 
 func TestWhatIsNotDoneInTimeIsReported(t *testing.T) {
 	t.Parallel()
-	w := reviewOf(t, campaign)
-	r := review(w, "quarterly")
+	o := reviewOf(t, campaign)
+	r := review(o, "quarterly")
 	r.stage(1)
 	r.decides("carol", "paul", "group:partner-wiki", access.VerdictRemove)
 	r.close()
 	r.carry()
-	w.Inject(cloud.Fault{Operations: []string{"*"}, Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: 503}})
-	c := activitytest.Must[reviews.ReviewCarried](w, w.Acts.Reviews.ReviewCarry,
+	o.Inject(cloud.Fault{Operations: []string{"*"}, Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: 503}})
+	c := activitytest.Must[reviews.ReviewCarried](o, o.Acts.Reviews.ReviewCarry,
 		reviews.ReviewCarryInput{ReviewInput: r.ReviewInput, Final: true})
 	require.Zero(t, c.Open)
 	require.Equal(t, access.OutcomeLate, r.outcomes()["paul group:partner-wiki"])
 	require.Contains(t, r.item("paul", "group:partner-wiki").Why, "it could not be looked at")
-	w.Sim.ClearFaults("")
-	require.Empty(t, w.Verify(), "what was given up is not taken later")
+	o.Sim.ClearFaults("")
+	require.Empty(t, o.Verify(), "what was given up is not taken later")
 }
 
 // A denial takes what a grant gives, also when the grant is in force at the moment of writing.
 func TestADenialTakesWhatAGrantGives(t *testing.T) {
 	t.Parallel()
 	const lendIt = "grants:\n  - {name: wiki, targets: [\"group:finance-space\"], duration: {max: 48h}, reason: false}\n"
-	w := activitytest.CompanyWith(t, lendIt)
-	w.Right(w.Grant("gus@acme.example", "group:finance-space", 24*time.Hour))
-	w.Take(activitytest.Consenting + lendIt +
+	o := activitytest.CompanyWith(t, lendIt)
+	o.AttendAll(o.Grant("gus@acme.example", "group:finance-space", 24*time.Hour))
+	o.AdmitRules(activitytest.Consenting + lendIt +
 		activitytest.RulesOf(`{name: no contractors, owner: bo@acme.example, mode: enforce, when: 'in("idp-contractors")', deny: ["group:finance-space"]}`))
-	require.Equal(t, []string{"remove gus@acme.example from group:finance-space"}, w.Verify())
-	require.Empty(t, w.Members("finance-space"))
-	require.Empty(t, w.Verify())
+	require.Equal(t, []string{"remove gus@acme.example from group:finance-space"}, o.Verify())
+	require.Empty(t, o.Members("finance-space"))
+	require.Empty(t, o.Verify())
 }

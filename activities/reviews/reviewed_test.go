@@ -18,7 +18,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// reviewed is a review in a world, played by hand: the workflow's part is the test's.
+// reviewed is a review in a simulated organization, played by hand: the workflow's part is the test's.
 type reviewed struct {
 	*activitytest.SimulatedOrg
 	reviews.ReviewInput
@@ -26,22 +26,22 @@ type reviewed struct {
 }
 
 // review opens a campaign and takes its items.
-func review(w *activitytest.SimulatedOrg, campaign string) *reviewed {
-	w.T.Helper()
-	w.Asked++
-	r := &reviewed{SimulatedOrg: w,
-		ReviewInput: reviews.ReviewInput{Org: activitytest.Org, Review: fmt.Sprintf("%s:%03d", campaign, w.Asked)}}
-	r.begun = activitytest.Must[reviews.ReviewBegun](w, w.Acts.Reviews.ReviewBegin,
+func review(o *activitytest.SimulatedOrg, campaign string) *reviewed {
+	o.T.Helper()
+	o.Asked++
+	r := &reviewed{SimulatedOrg: o,
+		ReviewInput: reviews.ReviewInput{Org: activitytest.Org, Review: fmt.Sprintf("%s:%03d", campaign, o.Asked)}}
+	r.begun = activitytest.Must[reviews.ReviewBegun](o, o.Acts.Reviews.ReviewBegin,
 		reviews.ReviewBeginInput{ReviewInput: r.ReviewInput, Campaign: campaign, Run: r.Review})
 	in := reviews.ReviewSweepInput{ReviewInput: r.ReviewInput, Pages: 20}
 	for {
-		swept := activitytest.Must[session.SweepResult](w, w.Acts.Reviews.ReviewSweep, in)
+		swept := activitytest.Must[session.SweepResult](o, o.Acts.Reviews.ReviewSweep, in)
 		if in.Cursor = swept.Next; in.Cursor == "" {
 			break
 		}
 		in.Block++
 	}
-	activitytest.Must[reviews.ReviewTaken](w, w.Acts.Reviews.ReviewRank, r.ReviewInput)
+	activitytest.Must[reviews.ReviewTaken](o, o.Acts.Reviews.ReviewRank, r.ReviewInput)
 	return r
 }
 
@@ -92,7 +92,7 @@ func (r *reviewed) askedOf(stage int) map[string][]string {
 		require.NoError(r.T, err)
 		for _, task := range tasks {
 			if task.N == i.N {
-				who := r.Called(task.Reviewer)
+				who := r.NameOf(task.Reviewer)
 				name, _, _ := strings.Cut(i.Email, "@")
 				asked[who] = append(asked[who], name+" "+string(i.Target))
 			}

@@ -37,13 +37,13 @@ func TestReviewersAreNobodyUntilAnApplySaysWho(t *testing.T) {
 		text := strings.ReplaceAll(inStages, "fallback: [dan@acme.example]",
 			"fallback: [dan@acme.example, zed@acme.example]")
 		text = strings.ReplaceAll(text, "[carol@acme.example]", "[carol@acme.example, zed@acme.example]")
-		w, _ := paged(t, text)
-		r := review(w, "quarterly")
+		o, _ := paged(t, text)
+		r := review(o, "quarterly")
 		if apply != "" {
-			w.Take(activitytest.Consenting + apply)
-			w.Verify()
+			o.AdmitRules(activitytest.Consenting + apply)
+			o.Verify()
 		}
-		w.Rename("gus", "zed@acme.example")
+		o.Rename("gus", "zed@acme.example")
 		r.stage(1)
 		require.Empty(t, r.askedOf(1)["zed"], name)
 		require.Empty(t, r.askedOf(1)["gus"], name)
@@ -55,39 +55,39 @@ func TestReviewersAreNobodyUntilAnApplySaysWho(t *testing.T) {
 // told nothing and decides nothing.
 func TestReviewersAreAccounts(t *testing.T) {
 	t.Parallel()
-	w, _ := paged(t, inStages)
-	r := review(w, "quarterly")
+	o, _ := paged(t, inStages)
+	r := review(o, "quarterly")
 	r.stage(1)
 	r.tell(reviews.NoticeReviewAsked, "carol@acme.example")
 	sent := r.link("carol")
 	paul, pia := r.item("paul", "group:partner-wiki").N, r.item("pia", "group:internal-wiki").N
 	require.Empty(t, r.say("carol", access.VerdictKeep, paul).Refused)
 
-	w.Rename("carol", "carol.lee@acme.example")
-	w.Rename("bo", "bo.lee@acme.example")
-	w.Rename("gus", "carol@acme.example")
-	w.Rename("fay", "bo@acme.example")
+	o.Rename("carol", "carol.lee@acme.example")
+	o.Rename("bo", "bo.lee@acme.example")
+	o.Rename("gus", "carol@acme.example")
+	o.Rename("fay", "bo@acme.example")
 	require.Contains(t, r.say("carol@acme.example", access.VerdictRemove, paul).Refused,
 		"carol@acme.example is not asked about anything", "that is gus now")
 	require.Empty(t, r.say("carol.lee@acme.example", access.VerdictRemove, paul).Refused)
-	require.Empty(t, r.say(w.Id("carol"), access.VerdictKeep, pia).Refused, "by account id")
-	require.Equal(t, []access.Said{{Stage: 1, By: w.Id("carol"), Email: "carol.lee@acme.example",
+	require.Empty(t, r.say(o.AccountID("carol"), access.VerdictKeep, pia).Refused, "by account id")
+	require.Equal(t, []access.Said{{Stage: 1, By: o.AccountID("carol"), Email: "carol.lee@acme.example",
 		Verdict: access.VerdictRemove, Comment: "looked at", At: r.item("paul", "group:partner-wiki").Said[0].At}},
 		r.item("paul", "group:partner-wiki").Said, "one person, one word")
-	sheet, err := desk.New(w.Acts.Env, w.Acts.Reviews.Records()).Sheet(t.Context(), sent, reviewpage.Query{Limit: 5})
+	sheet, err := desk.New(o.Acts.Env, o.Acts.Reviews.Records()).Sheet(t.Context(), sent, reviewpage.Query{Limit: 5})
 	require.NoError(t, err)
 	require.Equal(t, []int{8, 2}, []int{sheet.Total, sheet.Decided}, "her link is hers")
 
-	attended := activitytest.Must[reviews.ReviewAttended](w, w.Acts.Reviews.ReviewAttend,
+	attended := activitytest.Must[reviews.ReviewAttended](o, o.Acts.Reviews.ReviewAttend,
 		reviews.ReviewAttendInput{ReviewInput: r.ReviewInput, Stage: 1})
 	require.Empty(t, attended.Gone)
-	before := len(w.Notifier.Notices)
+	before := len(o.Notifier.Notices)
 	r.tell(reviews.NoticeReviewReminder, "carol.lee@acme.example")
 	r.tell(reviews.NoticeReviewTrouble, "bo.lee@acme.example")
-	for _, n := range w.Notifier.Notices[before:] {
+	for _, n := range o.Notifier.Notices[before:] {
 		require.NotContains(t, []string{"carol@acme.example", "bo@acme.example"}, n.To)
 	}
-	_, err = activitytest.Call[reviews.ReviewTold](w, w.Acts.Reviews.ReviewTell, reviews.ReviewTellInput{
+	_, err = activitytest.Call[reviews.ReviewTold](o, o.Acts.Reviews.ReviewTell, reviews.ReviewTellInput{
 		ReviewInput: r.ReviewInput, Kind: reviews.NoticeReviewReminder, Stage: 1, When: "now",
 		Reviewer: "carol@acme.example",
 	})
@@ -110,11 +110,11 @@ func TestReviewersAreAccounts(t *testing.T) {
 // Who words name is looked up by what the directory shows now; filters and those whom items are handed to likewise.
 func TestWordsOfReviewsNameAccounts(t *testing.T) {
 	t.Parallel()
-	w, _ := paged(t, "")
-	r := review(w, "quarterly")
+	o, _ := paged(t, "")
+	r := review(o, "quarterly")
 	r.stage(1)
-	w.Rename("kim", "kim.lee@acme.example")
-	w.Rename("fay", "kim@acme.example")
+	o.Rename("kim", "kim.lee@acme.example")
+	o.Rename("fay", "kim@acme.example")
 	decide := func(person string) messages.ReviewAnswer {
 		t.Helper()
 		heard := r.words(reviews.ReviewWord{Via: "temporal", Decide: &messages.DecideInput{
@@ -128,7 +128,7 @@ func TestWordsOfReviewsNameAccounts(t *testing.T) {
 	require.Equal(t, access.VerdictKeep, r.item("fay", "group:builders").Verdict, "she has the address now")
 	require.Empty(t, r.item("kim", "group:builders").Verdict)
 	require.Equal(t, 1, decide("kim.lee@acme.example").Applied)
-	require.Equal(t, 0, decide(w.Id("kim")).Applied, "done")
+	require.Equal(t, 0, decide(o.AccountID("kim")).Applied, "done")
 	for typed, why := range map[string]string{
 		"carol": "shows nobody named carol", "Carol <carol@acme.example>": "names nobody",
 		"carol+me@acme.example": "shows nobody", "c\u0430rol@acme.example": "shows nobody", "": "nobody is named",
@@ -138,7 +138,7 @@ func TestWordsOfReviewsNameAccounts(t *testing.T) {
 		require.Contains(t, heard.Refused, why, typed)
 	}
 	own := r.item("gus", "group:builders").N
-	w.Rename("gus", "gus.lee@acme.example")
+	o.Rename("gus", "gus.lee@acme.example")
 	heard := r.words(reviews.ReviewWord{Via: "temporal",
 		Delegate: &messages.DelegateInput{By: "carol@acme.example", To: "gus.lee@acme.example", Items: []int{own}}})[0]
 	require.Equal(t, 1, heard.Answer.Declined, "not to the person it is about, under another name")
@@ -147,34 +147,34 @@ func TestWordsOfReviewsNameAccounts(t *testing.T) {
 // Reviewers decide while the directory cannot be read; nothing is handed on then, since nobody can tell to whom.
 func TestWordsOfReviewsOutliveAnOutage(t *testing.T) {
 	t.Parallel()
-	w, _ := paged(t, "")
-	r := review(w, "quarterly")
+	o, _ := paged(t, "")
+	r := review(o, "quarterly")
 	r.stage(1)
 	paul, pia := r.item("paul", "group:partner-wiki").N, r.item("pia", "group:internal-wiki").N
-	w.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus,
+	o.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus,
 		Params: cloud.FaultParams{Status: 503}})
 	require.Empty(t, r.say("carol", access.VerdictKeep, paul).Refused)
-	require.Empty(t, r.say(w.Id("carol"), access.VerdictKeep, pia).Refused)
+	require.Empty(t, r.say(o.AccountID("carol"), access.VerdictKeep, pia).Refused)
 	heard := r.words(reviews.ReviewWord{Via: "temporal",
 		Delegate: &messages.DelegateInput{By: "carol@acme.example", To: "fay@acme.example", Items: []int{pia}}})[0]
 	require.Contains(t, heard.Refused, "cannot be told just now who fay@acme.example is")
-	_, err := activitytest.Call[reviews.ReviewTold](w, w.Acts.Reviews.ReviewTell,
+	_, err := activitytest.Call[reviews.ReviewTold](o, o.Acts.Reviews.ReviewTell,
 		reviews.ReviewTellInput{ReviewInput: r.ReviewInput, Kind: reviews.NoticeReviewAsked, Stage: 1})
 	require.Error(t, err, "a link goes to nobody's old address")
-	require.Empty(t, w.Notifier.Notices)
+	require.Empty(t, o.Notifier.Notices)
 }
 
 // A comment from before comments were bounded keeps no evidence from being made.
 func TestReviewEndMakesTheEvidenceOfWhateverWasSaid(t *testing.T) {
 	t.Parallel()
-	w := reviewOf(t, campaign)
-	r := review(w, "quarterly")
+	o := reviewOf(t, campaign)
+	r := review(o, "quarterly")
 	r.stage(1)
 	n := r.item("pia", "group:internal-wiki").N
-	said, err := w.Ledger.Say(t.Context(), activitytest.Org, r.Review, []ledger.ReviewWord{{
-		Kind: access.EventDecided, By: w.Id("carol"), Via: "temporal", Pass: ledger.Pass{Trusted: true},
+	said, err := o.Ledger.Say(t.Context(), activitytest.Org, r.Review, []ledger.ReviewWord{{
+		Kind: access.EventDecided, By: o.AccountID("carol"), Via: "temporal", Pass: ledger.Pass{Trusted: true},
 		Lines:   []ledger.ItemWord{{N: n}},
-		Verdict: access.VerdictKeep, Comment: strings.Repeat("\u0436", 90_000), At: w.Clock(),
+		Verdict: access.VerdictKeep, Comment: strings.Repeat("\u0436", 90_000), At: o.Clock(),
 	}})
 	require.NoError(t, err)
 	require.Equal(t, []int{n}, said[0].Applied)
@@ -205,11 +205,11 @@ func TestDelegatesAreWhomTheCampaignAllows(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, _ := paged(t, campaign+c.delegates)
-			r := review(w, "quarterly")
+			o, _ := paged(t, campaign+c.delegates)
+			r := review(o, "quarterly")
 			r.stage(1)
 			r.tell(reviews.NoticeReviewAsked, "carol@acme.example")
-			page, link := desk.New(w.Acts.Env, w.Acts.Reviews.Records()), r.link("carol")
+			page, link := desk.New(o.Acts.Env, o.Acts.Reviews.Records()), r.link("carol")
 			items := map[string]int{
 				"fay@acme.example":    r.item("paul", "group:partner-wiki").N,
 				"kim@acme.example":    r.item("ana", "group:builders").N,
@@ -234,16 +234,16 @@ func TestDelegatesAreWhomTheCampaignAllows(t *testing.T) {
 // comes meanwhile.
 func TestReviewsKeepWhomTheirPolicyNamed(t *testing.T) {
 	t.Parallel()
-	w, _ := paged(t, inStages)
-	w.Rename("carol", "carol.lee@acme.example")
-	w.Rename("gus", "carol@acme.example")
-	r := review(w, "quarterly")
+	o, _ := paged(t, inStages)
+	o.Rename("carol", "carol.lee@acme.example")
+	o.Rename("gus", "carol@acme.example")
+	r := review(o, "quarterly")
 	require.Equal(t, "bo@acme.example", r.begun.Review.Owner, "as written")
 	r.stage(1)
 	require.Len(t, r.askedOf(1)["carol"], 8)
 	require.Empty(t, r.askedOf(1)["gus"])
-	w.Take(activitytest.Consenting)
-	w.Verify()
+	o.AdmitRules(activitytest.Consenting)
+	o.Verify()
 	r.stage(2)
 	asked := r.askedOf(2)
 	require.NotEmpty(t, asked["carol"])

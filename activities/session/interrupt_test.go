@@ -18,29 +18,29 @@ import (
 
 func TestInterruptedReadsGoOnElsewhere(t *testing.T) {
 	t.Parallel()
-	w := activitytest.New(t)
-	w.Admit(activitytest.AutoAdopt)
-	run := w.NewRun()
-	w.Outline(run)
+	o := activitytest.New(t)
+	o.Admit(activitytest.AutoAdopt)
+	run := o.NewRun()
+	o.Outline(run)
 	in := reconcile.SweepInput{RunInput: run, Pages: 20}
-	w.Configure(func(s *cloud.Settings) { s.Latency = cloud.Duration(time.Hour) })
-	_, err := w.Stopped(w.Acts.Reconcile.Sweep, in)
+	o.Configure(func(s *cloud.Settings) { s.Latency = cloud.Duration(time.Hour) })
+	_, err := o.CallOnStoppingWorker(o.Acts.Reconcile.Sweep, in)
 	app := activitytest.ApplicationError(t, err)
 	require.Equal(t, session.ErrStopping, app.Type())
 	require.False(t, app.NonRetryable())
 
-	w.Configure(func(s *cloud.Settings) { s.Latency = 0 })
-	w.Restart()
+	o.Configure(func(s *cloud.Settings) { s.Latency = 0 })
+	o.Restart()
 	require.Equal(t, len(activitytest.People.People),
-		activitytest.Must[session.SweepResult](w, w.Acts.Reconcile.Sweep, in).People)
+		activitytest.Must[session.SweepResult](o, o.Acts.Reconcile.Sweep, in).People)
 }
 
 func TestInterruptedWatchSaysHowFarItCame(t *testing.T) {
 	t.Parallel()
-	w, cursor := activitytest.Watched(t)
-	w.Configure(func(s *cloud.Settings) { s.Latency = cloud.Duration(time.Hour) })
-	value, err := w.Stopped(w.Acts.Reconcile.Watch,
-		reconcile.WatchInput{Org: activitytest.Org, Policy: w.Policy, Cursor: cursor,
+	o, cursor := activitytest.NewWatched(t)
+	o.Configure(func(s *cloud.Settings) { s.Latency = cloud.Duration(time.Hour) })
+	value, err := o.CallOnStoppingWorker(o.Acts.Reconcile.Watch,
+		reconcile.WatchInput{Org: activitytest.Org, Policy: o.Policy, Cursor: cursor,
 			Every: messages.Duration(time.Hour)})
 	require.NoError(t, err)
 	var result reconcile.WatchResult
@@ -50,13 +50,13 @@ func TestInterruptedWatchSaysHowFarItCame(t *testing.T) {
 
 func TestWritesAreNotInterrupted(t *testing.T) {
 	t.Parallel()
-	w := activitytest.New(t)
-	w.Admit(activitytest.OpenGuard)
-	run, _ := w.Planned()
-	next := activitytest.Must[apply.NextResult](w, w.Acts.Apply.Next,
+	o := activitytest.New(t)
+	o.Admit(activitytest.OpenGuard)
+	run, _ := o.SweepAndJudge()
+	next := activitytest.Must[apply.NextResult](o, o.Acts.Apply.Next,
 		apply.NextInput{RunInput: run, Actions: []access.Action{access.Add}, Limit: 1})
-	w.Configure(func(s *cloud.Settings) { s.Latency = cloud.Duration(200 * time.Millisecond) })
-	value, err := w.Stopped(w.Acts.Apply.Apply,
+	o.Configure(func(s *cloud.Settings) { s.Latency = cloud.Duration(200 * time.Millisecond) })
+	value, err := o.CallOnStoppingWorker(o.Acts.Apply.Apply,
 		apply.ChangeInput{RunInput: run, Person: next.Lines[0].Person, Target: next.Lines[0].Target})
 	require.NoError(t, err)
 	var result apply.ChangeResult
@@ -67,17 +67,17 @@ func TestWritesAreNotInterrupted(t *testing.T) {
 // Two workers may do parts of one run: where one of them begins the run anew, the other follows.
 func TestWorkersFollowTheOutlineThatAnotherSaved(t *testing.T) {
 	t.Parallel()
-	w := activitytest.New(t)
-	w.Admit(activitytest.OpenGuard)
-	run := w.NewRun()
-	w.Outline(run)
-	one := w.Acts
-	w.Restart()
-	w.Pass(time.Minute)
-	w.Admin(http.MethodDelete, "/admin/v2/orgs/"+w.Sim.Info().OrgID+"/directories/"+w.Sim.Info().DirectoryID+"/groups/"+
-		w.Group("builders").ID, "")
-	w.Outline(run)
-	w.Acts = one
-	activitytest.Must[session.SweepResult](w, w.Acts.Reconcile.Sweep, reconcile.SweepInput{RunInput: run, Pages: 20})
-	require.Equal(t, 2, w.Judge(run).Counts.Adds, "helpers alone: builders is no more")
+	o := activitytest.New(t)
+	o.Admit(activitytest.OpenGuard)
+	run := o.NewRun()
+	o.Outline(run)
+	one := o.Acts
+	o.Restart()
+	o.Advance(time.Minute)
+	o.Admin(http.MethodDelete, "/admin/v2/orgs/"+o.Sim.Info().OrgID+"/directories/"+o.Sim.Info().DirectoryID+"/groups/"+
+		o.Group("builders").ID, "")
+	o.Outline(run)
+	o.Acts = one
+	activitytest.Must[session.SweepResult](o, o.Acts.Reconcile.Sweep, reconcile.SweepInput{RunInput: run, Pages: 20})
+	require.Equal(t, 2, o.Judge(run).Counts.Adds, "helpers alone: builders is no more")
 }

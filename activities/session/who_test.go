@@ -15,73 +15,73 @@ import (
 
 func TestAWordLeadsToTheAccountThatHasTheAddressNow(t *testing.T) {
 	t.Parallel()
-	w := activitytest.InStep(t)
+	o := activitytest.NewInStep(t)
 	is := func(want, typed string) {
 		t.Helper()
-		got, err := w.WhoIs(typed)
+		got, err := o.WhoIs(typed)
 		require.NoError(t, err, typed)
-		require.Equal(t, w.Id(want), got, typed)
+		require.Equal(t, o.AccountID(want), got, typed)
 	}
 	nobody := func(typed string) {
 		t.Helper()
-		_, err := w.WhoIs(typed)
+		_, err := o.WhoIs(typed)
 		require.Equal(t, session.ErrUnknown, activitytest.ApplicationError(t, err).Type(), typed)
 		require.ErrorContains(t, err, "names nobody", typed)
 	}
 	is("ana", "ana@example.com")
 	is("ana", " ANA@example.com ")
-	is("ana", w.Id("ana"))
+	is("ana", o.AccountID("ana"))
 	for _, typed := range []string{"Ana <ana@example.com>", "ana@example.com, bo@example.com", "ana bo"} {
 		nobody(typed)
 	}
 	for _, typed := range []string{"ana+me@example.com", "\u0430na@example.com", "help-desk-1"} {
-		_, err := w.WhoIs(typed)
+		_, err := o.WhoIs(typed)
 		require.ErrorContains(t, err, "shows nobody named "+typed)
 	}
 
-	w.Rename("ana", "ana.lee@example.com")
+	o.Rename("ana", "ana.lee@example.com")
 	is("ana", "ana.lee@example.com")
 	is("ana", "ana@example.com") // the ledger saw her with it, and nobody has it
-	w.Full()
+	o.VerifyEverybody()
 	is("ana", "ana@example.com") // still known as what it was
-	w.Rename("bo", "ana@example.com")
+	o.Rename("bo", "ana@example.com")
 	is("bo", "ana@example.com")
 	is("bo", "bo@example.com")
-	w.Full()
-	w.Rename("bo", "bo.again@example.com")
-	_, err := w.WhoIs("ana@example.com")
+	o.VerifyEverybody()
+	o.Rename("bo", "bo.again@example.com")
+	_, err := o.WhoIs("ana@example.com")
 	require.NoError(t, err, "the ledger saw bo with it last")
-	w.Full()
-	_, err = w.WhoIs("ana@example.com")
+	o.VerifyEverybody()
+	_, err = o.WhoIs("ana@example.com")
 	require.ErrorContains(t, err, "nobody goes by ana@example.com now; the accounts", "both had it")
-	require.ErrorContains(t, err, w.Id("ana"))
+	require.ErrorContains(t, err, o.AccountID("ana"))
 }
 
 func TestAWordIsLookedUpInTheLedgerWhileTheAPIIsAway(t *testing.T) {
 	t.Parallel()
-	w := activitytest.InStep(t)
-	w.Inject(cloud.Fault{Kind: cloud.FaultHTML})
-	got, err := w.WhoIs("Ana@example.com")
+	o := activitytest.NewInStep(t)
+	o.Inject(cloud.Fault{Kind: cloud.FaultHTML})
+	got, err := o.WhoIs("Ana@example.com")
 	require.NoError(t, err)
-	require.Equal(t, w.Id("ana"), got)
-	_, err = w.WhoIs("nobody@example.com")
+	require.Equal(t, o.AccountID("ana"), got)
+	_, err = o.WhoIs("nobody@example.com")
 	require.ErrorContains(t, err, "the ledger shows nobody named nobody@example.com")
 }
 
 func TestSyncNowFindsWhoWasRenamed(t *testing.T) {
 	t.Parallel()
-	w := activitytest.InStep(t)
-	w.Rename("ana", "ana.lee@example.com")
-	for _, typed := range []string{"ana.lee@example.com", "ana@example.com", w.Id("ana")} {
-		w.Pass(time.Minute)
-		result, err := activitytest.Call[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine, reconcile.ExamineInput{
-			RunInput: w.NewRun(), Trigger: "asked", By: "bo",
+	o := activitytest.NewInStep(t)
+	o.Rename("ana", "ana.lee@example.com")
+	for _, typed := range []string{"ana.lee@example.com", "ana@example.com", o.AccountID("ana")} {
+		o.Advance(time.Minute)
+		result, err := activitytest.Call[reconcile.JudgeResult](o, o.Acts.Reconcile.Examine, reconcile.ExamineInput{
+			RunInput: o.NewRun(), Trigger: "asked", By: "bo",
 			Scope: messages.Scope{Kind: messages.ScopePeople, People: []string{typed}}})
 		require.NoError(t, err, typed)
 		require.Equal(t, 1, result.Counts.People, typed)
 	}
-	_, err := activitytest.Call[reconcile.JudgeResult](w, w.Acts.Reconcile.Examine, reconcile.ExamineInput{
-		RunInput: w.NewRun(), Trigger: "asked", By: "bo",
+	_, err := activitytest.Call[reconcile.JudgeResult](o, o.Acts.Reconcile.Examine, reconcile.ExamineInput{
+		RunInput: o.NewRun(), Trigger: "asked", By: "bo",
 		Scope: messages.Scope{Kind: messages.ScopePeople, People: []string{"ana+x@example.com"}}})
 	require.Equal(t, session.ErrUnknown, activitytest.ApplicationError(t, err).Type())
 }

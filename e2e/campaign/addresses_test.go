@@ -9,21 +9,21 @@ import (
 	"github.com/castellan-io/castellan/e2e/stack"
 )
 
-// addresses changes people's addresses, and gives those that are free to others. Nobody's domain changes: rules ask for
-// it.
-type addresses struct {
+// addressChanges changes people's addresses, and gives those that are free to others. Nobody's domain changes: rules
+// ask for it.
+type addressChanges struct {
 	sim             *stack.Simulator
 	of              map[string]string   // by account
 	free            map[string][]string // those that somebody had before, by domain
 	changed, reused int
 }
 
-func newAddresses(sim *stack.Simulator) *addresses {
-	return &addresses{sim: sim, of: map[string]string{}, free: map[string][]string{}}
+func newAddresses(sim *stack.Simulator) *addressChanges {
+	return &addressChanges{sim: sim, of: map[string]string{}, free: map[string][]string{}}
 }
 
 // change gives somebody another address: one that somebody else had, as often as not, else one that nobody ever had.
-func (a *addresses) change(ctx context.Context, random *rand.Rand, account string) error {
+func (a *addressChanges) change(ctx context.Context, random *rand.Rand, account string) error {
 	before := a.of[account]
 	_, domain, _ := strings.Cut(before, "@")
 	a.changed++
@@ -40,6 +40,6 @@ func (a *addresses) change(ctx context.Context, random *rand.Rand, account strin
 	return a.sim.Person(ctx, account, map[string]any{"email": now})
 }
 
-func (a *addresses) String() string {
+func (a *addressChanges) String() string {
 	return fmt.Sprintf("addresses changed: %d, %d of them to one that somebody had before", a.changed, a.reused)
 }

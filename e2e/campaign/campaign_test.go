@@ -79,14 +79,14 @@ func asked(t *testing.T) (n int, seed uint64) {
 
 type campaign struct {
 	*stack.Stack
-	world     world
+	model     orgModel
 	recovered []time.Duration
 	runs      []int // full verifications until everything was right again
 	faults    map[string]int
 }
 
-// world is what the test knows of the organization by itself, and what it does to it.
-type world interface {
+// orgModel is what the test knows of the organization by itself, and what it does to it.
+type orgModel interface {
 	policy() string
 	begun(ctx context.Context) error // the policy is in force, and everything in step
 	pick(random *rand.Rand) []cloud.Fault
@@ -103,7 +103,7 @@ type world interface {
 // organizationOf is how to invent one, and what is known of it before Castellan does anything.
 type organizationOf struct {
 	flags func(t *testing.T) []string // of the simulator
-	world func(ctx context.Context, s *stack.Stack) (world, error)
+	model func(ctx context.Context, s *stack.Stack) (orgModel, error)
 }
 
 func begin(t *testing.T, o organizationOf) *campaign {
@@ -113,16 +113,16 @@ func begin(t *testing.T, o organizationOf) *campaign {
 	require.NoError(t, err)
 	t.Cleanup(s.Stop)
 	c := &campaign{Stack: s, faults: map[string]int{}}
-	c.world, err = o.world(ctx, s)
+	c.model, err = o.model(ctx, s)
 	require.NoError(t, err)
-	_, err = s.Apply(ctx, org, c.world.policy())
+	_, err = s.Apply(ctx, org, c.model.policy())
 	require.NoError(t, err)
 	_, err = s.Until(ctx, org, 3*time.Minute, stack.Idle)
 	require.NoError(t, err)
 	_, err = c.mend(ctx)
 	require.NoError(t, err, "before any fault")
-	require.NoError(t, c.world.begun(ctx))
-	t.Logf("begun: %s", c.world.tally())
+	require.NoError(t, c.model.begun(ctx))
+	t.Logf("begun: %s", c.model.tally())
 	return c
 }
 
@@ -132,7 +132,7 @@ func (c *campaign) schedule(t *testing.T, seed uint64, given ...cloud.Fault) {
 	t.Helper()
 	ctx := t.Context()
 	random := rand.New(rand.NewPCG(seed, 0x5eed))
-	faults := c.world.pick(random)
+	faults := c.model.pick(random)
 	if len(given) > 0 {
 		faults = given
 	}
@@ -141,18 +141,18 @@ func (c *campaign) schedule(t *testing.T, seed uint64, given ...cloud.Fault) {
 		require.NoError(t, c.Simulator.Fault(ctx, f))
 	}
 	for range 2 + random.IntN(3) {
-		require.NoError(t, c.world.day(ctx, random))
+		require.NoError(t, c.model.day(ctx, random))
 		if random.IntN(2) == 0 {
 			// the fault may refuse it
 			_ = c.Update(ctx, org, messages.SyncNow, messages.SyncNowInput{By: "campaign"}, nil)
 		}
 		c.breathe(ctx, random)
 	}
-	require.NoError(t, c.world.look(ctx, seed))
+	require.NoError(t, c.model.look(ctx, seed))
 	require.NoError(t, c.Simulator.ClearFaults(ctx))
 	c.recover(t, seed, faults)
-	require.NoError(t, c.world.look(ctx, seed))
-	t.Logf("seed %d: %v: %s; right again after %s", seed, names(faults), c.world.tally(),
+	require.NoError(t, c.model.look(ctx, seed))
+	t.Logf("seed %d: %v: %s; right again after %s", seed, names(faults), c.model.tally(),
 		c.recovered[len(c.recovered)-1].Round(time.Millisecond))
 }
 
@@ -176,8 +176,8 @@ func (c *campaign) recover(t *testing.T, seed uint64, faults []cloud.Fault) {
 	t.Helper()
 	began := time.Now()
 	verifications, err := c.mend(t.Context())
-	if err != nil && c.world.look(t.Context(), seed) == nil {
-		t.Logf("seed %d: %s", seed, c.world.tally())
+	if err != nil && c.model.look(t.Context(), seed) == nil {
+		t.Logf("seed %d: %s", seed, c.model.tally())
 	}
 	require.NoError(t, err, "seed %d: %v: no recovery after the faults ended", seed, names(faults))
 	c.recovered = append(c.recovered, time.Since(began))
@@ -187,7 +187,7 @@ func (c *campaign) recover(t *testing.T, seed uint64, faults []cloud.Fault) {
 // mend asks for verifications until everything is as it should be, and says how many.
 func (c *campaign) mend(ctx context.Context) (verifications int, err error) {
 	err = stack.Eventually(ctx, 4*time.Minute, func() error {
-		if err := c.world.right(ctx); err == nil {
+		if err := c.model.right(ctx); err == nil {
 			return nil
 		}
 		verifications++
@@ -208,7 +208,7 @@ func (c *campaign) mend(ctx context.Context) (verifications int, err error) {
 		if err != nil {
 			return err
 		}
-		return c.world.right(ctx)
+		return c.model.right(ctx)
 	})
 	return verifications, err
 }
@@ -221,7 +221,7 @@ func (c *campaign) report(t *testing.T, n int, seed uint64) {
 	t.Logf("recovery: %s median, %s at most; full verifications asked for: %d median, %d at most",
 		c.recovered[len(c.recovered)/2].Round(time.Millisecond),
 		c.recovered[len(c.recovered)-1].Round(time.Millisecond), c.runs[len(c.runs)/2], c.runs[len(c.runs)-1])
-	c.world.report(t)
+	c.model.report(t)
 	answer, err := c.Ask(t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportLedger})
 	require.NoError(t, err)
 	require.True(t, answer.Ledger.Whole, answer.Message)

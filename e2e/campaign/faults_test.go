@@ -10,8 +10,8 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// aims are the operations that faults of a campaign strike.
-type aims struct {
+// faultTargets are the operations that faults of a campaign strike.
+type faultTargets struct {
 	cut    [][]string // those whose pages may lack items; one of the lists at a time
 	stale  [][]string // those that may show the past
 	reads  []string   // those that go by cursor
@@ -22,7 +22,7 @@ type aims struct {
 }
 
 // pick chooses one to three faults.
-func pick(random *rand.Rand, at aims) []cloud.Fault {
+func pick(random *rand.Rand, at faultTargets) []cloud.Fault {
 	kinds := 14
 	if at.scarce != "" {
 		kinds++

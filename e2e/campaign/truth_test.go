@@ -13,8 +13,8 @@ import (
 // This is what the rules of ruledPolicy mean, written down a second time and by hand: the test's own answer to who
 // should hold what. It shares no code with Castellan.
 
-// human is what never changes of somebody.
-type human struct {
+// constants is what never changes of somebody.
+type constants struct {
 	account, domain string
 	email           string // of the beginning: their name in this test, whatever their address is now
 	managed         bool
@@ -60,7 +60,7 @@ var (
 	knownDomains = []string{"partner.example", "freelance.example", agencyDomain}
 )
 
-func (h human) external() bool { return !h.managed && !slices.Contains(ourDomains, h.domain) }
+func (h constants) external() bool { return !h.managed && !slices.Contains(ourDomains, h.domain) }
 
 // sources are the source groups among somebody's groups.
 func (f facts) sources() (names []string) {
@@ -81,7 +81,7 @@ func (f facts) anyOf(prefixes ...string) bool {
 func (f facts) in(group string) bool { _, is := f.groups[group]; return is }
 
 // gives says that something gives the group.
-func (h human) gives(f facts, group string, at time.Time) bool {
+func (h constants) gives(f facts, group string, at time.Time) bool {
 	switch group {
 	case jiraParked:
 		return h.idle(f, at)
@@ -100,7 +100,7 @@ func (h human) gives(f facts, group string, at time.Time) bool {
 }
 
 // denies says that a rule denies the group.
-func (h human) denies(f facts, group string) bool {
+func (h constants) denies(f facts, group string) bool {
 	switch group {
 	case insideWiki:
 		return h.external()
@@ -113,16 +113,16 @@ func (h human) denies(f facts, group string) bool {
 }
 
 // stays says that the policy protects somebody's place in the group.
-func (h human) stays(group string) bool {
+func (h constants) stays(group string) bool {
 	return group == payroll && (h.email == boss || slices.Contains(stayers, h.email))
 }
 
 // spared says that nothing may suspend somebody: the owner of the key, and who holds a target that they always keep.
-func (h human) spared(f facts) bool { return h.email == boss || h.stays(payroll) && f.in(payroll) }
+func (h constants) spared(f facts) bool { return h.email == boss || h.stays(payroll) && f.in(payroll) }
 
 // idle says that somebody can use Jira and did not for ninety days. Whoever never did counts from the day on which they
 // were given it, and Castellan gave it during this test.
-func (h human) idle(f facts, at time.Time) bool {
+func (h constants) idle(f facts, at time.Time) bool {
 	long := at.Add(-90 * 24 * time.Hour)
 	jira, given := false, false
 	for _, group := range []string{jiraUsers, "jira-admins-acme", jiraExtras} {
@@ -139,24 +139,24 @@ func (h human) idle(f facts, at time.Time) bool {
 
 // suspends says that a rule suspends somebody, leaves that one takes them out of the organization, returns that one
 // restores whom Castellan suspended.
-func (h human) suspends(f facts) bool { return h.stranger() || h.left(f) }
+func (h constants) suspends(f facts) bool { return h.stranger() || h.left(f) }
 
-func (h human) stranger() bool { return h.external() && !slices.Contains(knownDomains, h.domain) }
+func (h constants) stranger() bool { return h.external() && !slices.Contains(knownDomains, h.domain) }
 
-func (h human) left(f facts) bool { return h.managed && len(f.sources()) == 0 }
+func (h constants) left(f facts) bool { return h.managed && len(f.sources()) == 0 }
 
-func (h human) leaves(f facts) bool { return h.domain == agencyDomain && len(f.sources()) == 0 }
+func (h constants) leaves(f facts) bool { return h.domain == agencyDomain && len(f.sources()) == 0 }
 
-func (h human) returns(f facts) bool { return h.managed && len(f.sources()) > 0 && !h.suspends(f) }
+func (h constants) returns(f facts) bool { return h.managed && len(f.sources()) > 0 && !h.suspends(f) }
 
-// moment is what was true of somebody from an instant on, until the next moment.
-type moment struct {
+// snapshot is what was true of somebody from an instant on, until the next moment.
+type snapshot struct {
 	facts
 	from time.Time
 }
 
 // lately says that something was true of somebody within reach of an instant.
-func lately(past []moment, at time.Time, is func(facts) bool) bool {
+func lately(past []snapshot, at time.Time, is func(facts) bool) bool {
 	for i, m := range past {
 		over := i+1 < len(past) && past[i+1].from.Before(at.Add(-reach))
 		if !over && is(m.facts) {
@@ -167,41 +167,42 @@ func lately(past []moment, at time.Time, is func(facts) bool) bool {
 }
 
 // before says that something was true of somebody a while before an instant, or earlier.
-func before(past []moment, at time.Time, wait time.Duration, is func(facts) bool) bool {
-	return slices.ContainsFunc(past, func(m moment) bool { return !m.from.After(at.Add(-wait)) && is(m.facts) })
+func before(past []snapshot, at time.Time, wait time.Duration, is func(facts) bool) bool {
+	return slices.ContainsFunc(past, func(m snapshot) bool { return !m.from.After(at.Add(-wait)) && is(m.facts) })
 }
 
-// noted is a change that the simulator's history does not tell of.
-type noted struct {
+// testChange is a change that the simulator's history does not tell of.
+type testChange struct {
 	at      time.Time
 	account string
 	change  func(*facts)
 }
 
-// lives are the past and the present of people, as the simulator's history and the test's own notes tell of them.
-type lives struct {
-	past map[string][]moment
+// histories are the past and the present of people, as the simulator's history and the test's own notes tell of them.
+type histories struct {
+	past map[string][]snapshot
 }
 
 // now is what is true of somebody.
-func (l lives) now(account string) facts {
+func (l histories) now(account string) facts {
 	past := l.past[account]
 	return past[len(past)-1].facts
 }
 
 // live goes through all that happened, in order, and shows each change of the history before it takes effect.
-func live(seeded map[string]facts, changes []cloud.Change, notes []noted, show func(i int, past []moment)) lives {
-	l := lives{past: map[string][]moment{}}
+func live(seeded map[string]facts, changes []cloud.Change, notes []testChange,
+	show func(i int, past []snapshot)) histories {
+	l := histories{past: map[string][]snapshot{}}
 	for account, f := range seeded {
-		l.past[account] = []moment{{facts: f}}
+		l.past[account] = []snapshot{{facts: f}}
 	}
 	type step struct {
-		noted
+		testChange
 		i int // in the history; negative: a note
 	}
 	steps := make([]step, 0, len(changes)+len(notes))
 	for i, c := range changes {
-		steps = append(steps, step{noted{c.At, c.Account, func(f *facts) { take(f, c) }}, i})
+		steps = append(steps, step{testChange{c.At, c.Account, func(f *facts) { take(f, c) }}, i})
 	}
 	for _, n := range notes {
 		steps = append(steps, step{n, -1})
@@ -217,7 +218,7 @@ func live(seeded map[string]facts, changes []cloud.Change, notes []noted, show f
 		}
 		next := past[len(past)-1].facts
 		s.change(&next)
-		l.past[s.account] = append(past, moment{next, s.at})
+		l.past[s.account] = append(past, snapshot{next, s.at})
 	}
 	return l
 }

@@ -10,9 +10,9 @@ import (
 )
 
 // driveSCIM runs the provisioning client through every operation that it has.
-func driveSCIM(w *world) {
-	t, ctx, client := w.t, w.t.Context(), w.scim
-	ana, bo := w.user("ana"), w.user("bo")
+func driveSCIM(c *contractTest) {
+	t, ctx, client := c.t, c.t.Context(), c.scim
+	ana, bo := c.user("ana"), c.user("bo")
 
 	page, err := client.Users(ctx, scim.UserQuery{Count: 1})
 	require.NoError(t, err)
@@ -75,15 +75,15 @@ func driveSCIM(w *world) {
 }
 
 // driveOrganization runs the organization client through every operation that it has.
-func driveOrganization(w *world) {
-	t, ctx, client, directory := w.t, w.t.Context(), w.org, w.info.DirectoryID
-	ana, bo := w.user("ana"), w.user("bo")
-	synced, err := w.scim.CreateGroup(ctx, scim.Group{DisplayName: "engineering", MemberIDs: []string{ana.ID}})
+func driveOrganization(c *contractTest) {
+	t, ctx, client, directory := c.t, c.t.Context(), c.org, c.info.DirectoryID
+	ana, bo := c.user("ana"), c.user("bo")
+	synced, err := c.scim.CreateGroup(ctx, scim.Group{DisplayName: "engineering", MemberIDs: []string{ana.ID}})
 	require.NoError(t, err)
 
 	orgs, err := client.Orgs(ctx, "")
 	require.NoError(t, err)
-	require.Equal(t, w.info.OrgID, orgs.Items[0].ID)
+	require.Equal(t, c.info.OrgID, orgs.Items[0].ID)
 	_, err = client.Org(ctx)
 	require.NoError(t, err)
 	directories, err := client.Directories(ctx, "")
@@ -95,7 +95,7 @@ func driveOrganization(w *world) {
 	require.NoError(t, err)
 	require.Equal(t, "acme", workspaces.Items[0].Site())
 
-	driveMembership(w, w.group("local-group"), synced.DisplayName, ana.AtlassianAccountID, bo.AtlassianAccountID)
+	driveMembership(c, c.group("local-group"), synced.DisplayName, ana.AtlassianAccountID, bo.AtlassianAccountID)
 
 	require.NoError(t, client.AssignOrgRole(ctx, ana.AtlassianAccountID, organization.RoleOrgAdmin))
 	admins, err := client.SearchUsers(ctx, organization.AllDirectories, organization.UserQuery{
@@ -120,19 +120,19 @@ func driveOrganization(w *world) {
 		_, err := client.SearchUsers(ctx, directory, q)
 		require.NoError(t, err)
 	}
-	drivePeople(w, ana.AtlassianAccountID)
-	driveProfiles(w, ana.AtlassianAccountID)
-	driveEvents(w)
+	drivePeople(c, ana.AtlassianAccountID)
+	driveProfiles(c, ana.AtlassianAccountID)
+	driveEvents(c)
 }
 
-func driveMembership(w *world, groupID, synced, ana, bo string) {
-	t, ctx, client, directory := w.t, w.t.Context(), w.org, w.info.DirectoryID
+func driveMembership(c *contractTest, groupID, synced, ana, bo string) {
+	t, ctx, client, directory := c.t, c.t.Context(), c.org, c.info.DirectoryID
 	require.ErrorIs(t, client.CreateGroup(ctx, directory, "local-group", ""), organization.ErrNameTaken)
 	for _, account := range []string{ana, bo} {
 		require.NoError(t, client.AddMember(ctx, directory, groupID, account))
 		require.ErrorIs(t, client.AddMember(ctx, directory, groupID, account), organization.ErrAlreadyMember)
 	}
-	require.ErrorIs(t, client.AddMember(ctx, directory, w.groupNamed(synced), bo), organization.ErrForbidden)
+	require.ErrorIs(t, client.AddMember(ctx, directory, c.groupNamed(synced), bo), organization.ErrForbidden)
 
 	first, err := client.SearchUsers(ctx, directory,
 		organization.UserQuery{GroupIDs: []string{groupID}, Limit: 1, Expand: []string{organization.ExpandGroups}})
@@ -177,8 +177,8 @@ func driveMembership(w *world, groupID, synced, ana, bo string) {
 	require.ErrorIs(t, client.RemoveMember(ctx, directory, groupID, ana), organization.ErrNotFound)
 }
 
-func driveEvents(w *world) {
-	t, ctx, client := w.t, w.t.Context(), w.org
+func driveEvents(c *contractTest) {
+	t, ctx, client := c.t, c.t.Context(), c.org
 	actions, err := client.EventActions(ctx)
 	require.NoError(t, err)
 	require.NotEmpty(t, actions)

@@ -21,11 +21,11 @@ func TestContract(t *testing.T) {
 		t.Skip("CASTELLAN_SPECS is not set: say make contract SPECS=<folder of the vendor's OpenAPI files>")
 	}
 	check := newChecker(loadVendor(t, folder))
-	t.Run("provisioning client", func(t *testing.T) { driveSCIM(newWorld(t, check, nil)) })
-	t.Run("organization client", func(t *testing.T) { driveOrganization(newWorld(t, check, nil)) })
-	t.Run("other provisioning operations", func(t *testing.T) { driveOtherSCIM(newWorld(t, check, nil)) })
-	t.Run("other organization operations", func(t *testing.T) { driveOtherOrganization(newWorld(t, check, nil)) })
-	t.Run("account operations", func(t *testing.T) { driveAccounts(newWorld(t, check, nil)) })
+	t.Run("provisioning client", func(t *testing.T) { driveSCIM(newContractTest(t, check, nil)) })
+	t.Run("organization client", func(t *testing.T) { driveOrganization(newContractTest(t, check, nil)) })
+	t.Run("other provisioning operations", func(t *testing.T) { driveOtherSCIM(newContractTest(t, check, nil)) })
+	t.Run("other organization operations", func(t *testing.T) { driveOtherOrganization(newContractTest(t, check, nil)) })
+	t.Run("account operations", func(t *testing.T) { driveAccounts(newContractTest(t, check, nil)) })
 	t.Run("a large organization", func(t *testing.T) { driveSweep(t, check) })
 	t.Run("refusals", func(t *testing.T) { driveRefusals(t, check) })
 

@@ -7,11 +7,11 @@ import (
 )
 
 // drivePeople runs the client through what it can do to one person: app roles, suspension, leaving, and coming back.
-func drivePeople(w *world, ana string) {
-	t, ctx, client, directory := w.t, w.t.Context(), w.org, w.info.DirectoryID
+func drivePeople(c *contractTest, ana string) {
+	t, ctx, client, directory := c.t, c.t.Context(), c.org, c.info.DirectoryID
 	const admin = "atlassian/admin"
 	require.NoError(t, client.AssignOrgRole(ctx, ana, organization.RoleOrgAdmin))
-	require.NoError(t, client.AssignRole(ctx, ana, admin, w.app()))
+	require.NoError(t, client.AssignRole(ctx, ana, admin, c.app()))
 	roles := func(f organization.RoleFilter) map[string][]string {
 		methods := map[string][]string{}
 		for cursor, more := "", true; more; more = cursor != "" {
@@ -31,16 +31,16 @@ func drivePeople(w *world, ana string) {
 	require.Equal(t, map[string][]string{"jira-software " + admin: direct,
 		"platform " + organization.RoleOrgAdmin: direct}, roles(organization.RoleFilter{}))
 	require.Equal(t, map[string][]string{"jira-software " + admin: direct},
-		roles(organization.RoleFilter{ResourceIDs: []string{w.app(), w.resource("confluence")},
+		roles(organization.RoleFilter{ResourceIDs: []string{c.app(), c.resource("confluence")},
 			RoleIDs: []string{admin, "atlassian/user"}}))
-	require.NoError(t, client.RevokeRole(ctx, ana, admin, w.app()))
-	require.NoError(t, client.RevokeRole(ctx, ana, admin, w.app()), "what is not held is revoked all the same")
+	require.NoError(t, client.RevokeRole(ctx, ana, admin, c.app()))
+	require.NoError(t, client.RevokeRole(ctx, ana, admin, c.app()), "what is not held is revoked all the same")
 	require.Empty(t, roles(organization.RoleFilter{RoleIDs: []string{admin}}))
 
-	group := w.group("guests")
+	group := c.group("guests")
 	eve, err := client.Invite(ctx, organization.Invitation{
 		Email: "eve@outside.example", Groups: []string{group},
-		Rules: []organization.InviteRule{{Resource: w.app(), Role: "atlassian/user"}}, Notify: true, Text: "Welcome",
+		Rules: []organization.InviteRule{{Resource: c.app(), Role: "atlassian/user"}}, Notify: true, Text: "Welcome",
 	})
 	require.NoError(t, err)
 	require.Empty(t, eve.Failed)

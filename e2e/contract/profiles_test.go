@@ -13,16 +13,16 @@ import (
 )
 
 // driveProfiles reads all that the organization knows of one person and of what they use, with either form of cursor.
-func driveProfiles(w *world, ana string) {
-	t, ctx, client, directory := w.t, w.t.Context(), w.org, w.info.DirectoryID
-	jira, confluence := w.app(), w.resource("confluence")
+func driveProfiles(c *contractTest, ana string) {
+	t, ctx, client, directory := c.t, c.t.Context(), c.org, c.info.DirectoryID
+	jira, confluence := c.app(), c.resource("confluence")
 	at := time.Date(2026, 1, 31, 10, 0, 0, 0, time.UTC)
 	require.NoError(t, client.AssignRole(ctx, ana, "atlassian/user", jira))
 	require.NoError(t, client.AssignRole(ctx, ana, "atlassian/user", confluence))
-	w.control("/people/"+ana, object{"title": "Analyst", "organization": "Talent", "location": "New York",
+	c.control("/people/"+ana, object{"title": "Analyst", "organization": "Talent", "location": "New York",
 		"emailVerified": false, "mfaEnabled": true})
-	w.control("/activity", object{"people": []string{ana}, "app": "jira", "site": "acme", "at": at})
-	w.control("/activity", object{"people": []string{ana}, "app": "confluence", "site": "acme",
+	c.control("/activity", object{"people": []string{ana}, "app": "jira", "site": "acme", "at": at})
+	c.control("/activity", object{"people": []string{ana}, "app": "confluence", "site": "acme",
 		"at": at.Add(time.Hour)})
 	used := map[string]time.Time{jira: at, confluence: at.Add(time.Hour)}
 
@@ -54,12 +54,12 @@ func driveProfiles(w *world, ana string) {
 		return found
 	}
 	require.Equal(t, used, dates(search(organization.ExpandProductAccess).ProductAccess))
-	require.NoError(t, w.sim.Configure(func(s *cloud.Settings) error { s.ActivityGaps = 1; return nil }))
+	require.NoError(t, c.sim.Configure(func(s *cloud.Settings) error { s.ActivityGaps = 1; return nil }))
 	require.Equal(t, map[string]time.Time{jira: {}, confluence: {}},
 		dates(search(organization.ExpandProductAccess).ProductAccess))
 
 	for _, urls := range []bool{false, true} {
-		require.NoError(t, w.sim.Configure(func(s *cloud.Settings) error {
+		require.NoError(t, c.sim.Configure(func(s *cloud.Settings) error {
 			s.MaxPage, s.URLCursors = 1,
 				urls
 			return nil
@@ -77,13 +77,13 @@ func driveProfiles(w *world, ana string) {
 		require.Equal(t, used, dates(apps), "this call knows what the search left out")
 		require.Equal(t, 2, pages)
 	}
-	require.NoError(t, w.sim.Configure(func(s *cloud.Settings) error {
+	require.NoError(t, c.sim.Configure(func(s *cloud.Settings) error {
 		s.MaxPage, s.URLCursors, s.ActivityGaps = 0,
 			false, 0
 		return nil
 	}))
 
-	w.control("/activity", object{"people": []string{ana}, "app": "jira", "site": "acme", "at": "never"})
+	c.control("/activity", object{"people": []string{ana}, "app": "jira", "site": "acme", "at": "never"})
 	page, err := client.LastActive(ctx, ana, "")
 	require.NoError(t, err)
 	require.Equal(t, map[string]time.Time{confluence: at.Add(time.Hour)}, dates(page.Apps))
@@ -99,14 +99,14 @@ func driveProfiles(w *world, ana string) {
 }
 
 // control changes the simulator itself, past the checker: the vendor has no such calls.
-func (w *world) control(path string, body object) {
-	w.t.Helper()
+func (c *contractTest) control(path string, body object) {
+	c.t.Helper()
 	sent, err := json.Marshal(body)
-	require.NoError(w.t, err)
-	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, w.url+"/_sim"+path, bytes.NewReader(sent))
-	require.NoError(w.t, err)
+	require.NoError(c.t, err)
+	r, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, c.url+"/_sim"+path, bytes.NewReader(sent))
+	require.NoError(c.t, err)
 	response, err := http.DefaultClient.Do(r)
-	require.NoError(w.t, err)
-	require.NoError(w.t, response.Body.Close())
-	require.Equal(w.t, http.StatusOK, response.StatusCode, "%s %s", path, sent)
+	require.NoError(c.t, err)
+	require.NoError(c.t, response.Body.Close())
+	require.Equal(c.t, http.StatusOK, response.StatusCode, "%s %s", path, sent)
 }

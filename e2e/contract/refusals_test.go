@@ -14,8 +14,8 @@ import (
 )
 
 // calls are all operations of the organization client, with the account and the group given.
-func (w *world) calls(client organization.Writer, group, account string) map[string]func(context.Context) error {
-	directory := w.info.DirectoryID
+func (c *contractTest) calls(client organization.Writer, group, account string) map[string]func(context.Context) error {
+	directory := c.info.DirectoryID
 	return map[string]func(context.Context) error{
 		"orgs":        func(ctx context.Context) error { _, err := client.Orgs(ctx, ""); return err },
 		"org":         func(ctx context.Context) error { _, err := client.Org(ctx); return err },
@@ -53,10 +53,10 @@ func (w *world) calls(client organization.Writer, group, account string) map[str
 				organization.RoleOrgAdmin)
 		},
 		"assign app role": func(ctx context.Context) error {
-			return client.AssignRole(ctx, account, "atlassian/admin", w.app())
+			return client.AssignRole(ctx, account, "atlassian/admin", c.app())
 		},
 		"revoke app role": func(ctx context.Context) error {
-			return client.RevokeRole(ctx, account, "atlassian/admin", w.app())
+			return client.RevokeRole(ctx, account, "atlassian/admin", c.app())
 		},
 		"user": func(ctx context.Context) error { _, err := client.User(ctx, directory, account); return err },
 		"user roles": func(ctx context.Context) error {
@@ -83,110 +83,110 @@ var writes = map[string]bool{
 // driveRefusals meets every kind of refusal: its shape is checked, and that the client knows it for what it is.
 func driveRefusals(t *testing.T, check *checker) {
 	t.Run("keys", func(t *testing.T) {
-		w := newWorld(t, check, nil)
-		group, ana := w.group("some"), w.user("ana").AtlassianAccountID
-		require.Len(t, w.calls(w.org, group, ana), reflect.TypeFor[organization.Writer]().NumMethod(),
+		c := newContractTest(t, check, nil)
+		group, ana := c.group("some"), c.user("ana").AtlassianAccountID
+		require.Len(t, c.calls(c.org, group, ana), reflect.TypeFor[organization.Writer]().NumMethod(),
 			"a call of the client is left out")
-		for name, call := range w.calls(w.organization(w.info.OrgID, unknownKey), group, ana) {
+		for name, call := range c.calls(c.organization(c.info.OrgID, unknownKey), group, ana) {
 			require.ErrorIs(t, call(t.Context()), organization.ErrUnauthorized, name)
 		}
-		for name, call := range w.calls(w.organization(w.info.OrgID, readOnlyKey), group, ana) {
+		for name, call := range c.calls(c.organization(c.info.OrgID, readOnlyKey), group, ana) {
 			if writes[name] {
 				require.ErrorIs(t, call(t.Context()), organization.ErrForbidden, name)
 			}
 		}
-		other := w.organization(w.info.OrgID, otherOrgKey)
-		calls := w.calls(other, group, ana)
+		other := c.organization(c.info.OrgID, otherOrgKey)
+		calls := c.calls(other, group, ana)
 		// the reads for which the vendor describes a 403
 		for _, name := range []string{"domains", "workspaces", "search groups", "search users", "user", "last active"} {
 			require.ErrorIs(t, calls[name](t.Context()), organization.ErrForbidden, name)
 		}
-		_, err := w.scimClient(unknownKey).Users(t.Context(), scim.UserQuery{})
+		_, err := c.scimClient(unknownKey).Users(t.Context(), scim.UserQuery{})
 		require.ErrorIs(t, err, scim.ErrUnauthorized)
 	})
 	t.Run("no Guard", func(t *testing.T) {
-		w := newWorld(t, check, func(s *cloud.Settings) { s.Guard = false })
-		_, err := w.org.Events(t.Context(), organization.EventQuery{})
+		c := newContractTest(t, check, func(s *cloud.Settings) { s.Guard = false })
+		_, err := c.org.Events(t.Context(), organization.EventQuery{})
 		require.ErrorIs(t, err, organization.ErrForbidden)
 	})
 	t.Run("absent things", func(t *testing.T) {
-		w := newWorld(t, check, nil)
-		calls := w.calls(w.org, "6b1d5b2c-0000-4000-8000-000000000000", "712020:6b1d5b2c-0000-4000-8000-000000000000")
+		c := newContractTest(t, check, nil)
+		calls := c.calls(c.org, "6b1d5b2c-0000-4000-8000-000000000000", "712020:6b1d5b2c-0000-4000-8000-000000000000")
 		for _, name := range []string{"group", "role assignments", "add member", "remove member", "assign role",
 			"revoke role",
 			"assign app role", "revoke app role", "user", "user roles", "last active", "suspend", "restore",
 			"remove user"} {
 			require.ErrorIs(t, calls[name](t.Context()), organization.ErrNotFound, name)
 		}
-		_, err := w.organization("6b1d5b2c-0000-4000-8000-000000000000", cloud.DefaultKey).Org(t.Context())
+		_, err := c.organization("6b1d5b2c-0000-4000-8000-000000000000", cloud.DefaultKey).Org(t.Context())
 		require.ErrorIs(t, err, organization.ErrNotFound)
-		_, err = w.scim.Group(t.Context(), "nothing")
+		_, err = c.scim.Group(t.Context(), "nothing")
 		require.ErrorIs(t, err, scim.ErrNotFound)
 	})
 	t.Run("bad requests", func(t *testing.T) {
-		w := newWorld(t, check, nil)
-		ctx, directory := deliberate(t.Context()), w.inDirectory()
-		_, err := w.org.SearchUsers(ctx, w.info.DirectoryID, organization.UserQuery{Cursor: "not-one-of-yours"})
+		c := newContractTest(t, check, nil)
+		ctx, directory := deliberate(t.Context()), c.inDirectory()
+		_, err := c.org.SearchUsers(ctx, c.info.DirectoryID, organization.UserQuery{Cursor: "not-one-of-yours"})
 		require.ErrorIs(t, err, organization.ErrInvalid)
-		_, err = w.org.Orgs(ctx, "not-one-of-yours")
+		_, err = c.org.Orgs(ctx, "not-one-of-yours")
 		require.ErrorIs(t, err, organization.ErrInvalid)
-		_, err = w.org.Events(ctx, organization.EventQuery{Cursor: "not-one-of-yours"})
+		_, err = c.org.Events(ctx, organization.EventQuery{Cursor: "not-one-of-yours"})
 		require.ErrorIs(t, err, organization.ErrInvalid)
-		_, err = w.org.Workspaces(ctx, "not-one-of-yours")
+		_, err = c.org.Workspaces(ctx, "not-one-of-yours")
 		require.ErrorIs(t, err, organization.ErrInvalid)
 		eleven := []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"}
-		w.raw(ctx, 400, http.MethodPost, directory+"/users/search", object{"accountIds": eleven})
-		w.raw(ctx, 400, http.MethodPost, directory+"/groups/search", object{"groupIds": eleven})
-		w.raw(ctx, 400, http.MethodPost, directory+"/groups/search",
+		c.raw(ctx, 400, http.MethodPost, directory+"/users/search", object{"accountIds": eleven})
+		c.raw(ctx, 400, http.MethodPost, directory+"/groups/search", object{"groupIds": eleven})
+		c.raw(ctx, 400, http.MethodPost, directory+"/groups/search",
 			object{"groupNames": []string{"a"}, "searchTerm": "a"})
-		w.raw(ctx, 400, http.MethodPost, directory+"/users/search", object{"limit": 101})
-		w.raw(ctx, 400, http.MethodPost, directory+"/groups", object{"name": ""})
-		w.raw(ctx, 400, http.MethodPost, w.inOrg("v1")+"/users/x/role-assignments/assign",
+		c.raw(ctx, 400, http.MethodPost, directory+"/users/search", object{"limit": 101})
+		c.raw(ctx, 400, http.MethodPost, directory+"/groups", object{"name": ""})
+		c.raw(ctx, 400, http.MethodPost, c.inOrg("v1")+"/users/x/role-assignments/assign",
 			object{"role": "atlassian/king"})
-		w.raw(ctx, 400, http.MethodPost, w.inOrg("v2")+"/users/invite", object{"emails": []string{}})
-		ana := w.user("ana").AtlassianAccountID
-		require.ErrorIs(t, w.org.AssignRole(ctx, ana, "atlassian/admin", "ari:cloud:nothing::site/1"),
+		c.raw(ctx, 400, http.MethodPost, c.inOrg("v2")+"/users/invite", object{"emails": []string{}})
+		ana := c.user("ana").AtlassianAccountID
+		require.ErrorIs(t, c.org.AssignRole(ctx, ana, "atlassian/admin", "ari:cloud:nothing::site/1"),
 			organization.ErrInvalid)
-		_, err = w.org.UserRoleAssignments(ctx, w.info.DirectoryID, ana, organization.RoleFilter{}, "not-one-of-yours")
+		_, err = c.org.UserRoleAssignments(ctx, c.info.DirectoryID, ana, organization.RoleFilter{}, "not-one-of-yours")
 		require.ErrorIs(t, err, organization.ErrInvalid)
-		_, err = w.org.LastActive(ctx, ana, "not-one-of-yours")
+		_, err = c.org.LastActive(ctx, ana, "not-one-of-yours")
 		require.ErrorIs(t, err, organization.ErrInvalid)
-		_, err = w.org.Invite(ctx, organization.Invitation{Email: "eve@acme.example", Groups: []string{"nothing"}})
+		_, err = c.org.Invite(ctx, organization.Invitation{Email: "eve@acme.example", Groups: []string{"nothing"}})
 		require.ErrorIs(t, err, organization.ErrNotFound)
 	})
 	t.Run("licences", func(t *testing.T) {
-		w := newWorld(t, check, func(s *cloud.Settings) { s.Licences = map[string]int{"jira/acme": 1} })
-		users := w.groupNamed("jira-users-acme")
-		require.NoError(t, w.org.AddMember(t.Context(), w.info.DirectoryID, users, w.user("ana").AtlassianAccountID))
-		bo := w.user("bo").AtlassianAccountID
-		require.ErrorIs(t, w.org.AddMember(t.Context(), w.info.DirectoryID, users, bo), organization.ErrLicenceLimit)
-		require.ErrorIs(t, w.org.AssignRole(t.Context(), bo, "atlassian/user", w.app()), organization.ErrLicenceLimit)
+		c := newContractTest(t, check, func(s *cloud.Settings) { s.Licences = map[string]int{"jira/acme": 1} })
+		users := c.groupNamed("jira-users-acme")
+		require.NoError(t, c.org.AddMember(t.Context(), c.info.DirectoryID, users, c.user("ana").AtlassianAccountID))
+		bo := c.user("bo").AtlassianAccountID
+		require.ErrorIs(t, c.org.AddMember(t.Context(), c.info.DirectoryID, users, bo), organization.ErrLicenceLimit)
+		require.ErrorIs(t, c.org.AssignRole(t.Context(), bo, "atlassian/user", c.app()), organization.ErrLicenceLimit)
 		eve := organization.Invitation{Email: "eve@acme.example",
-			Rules:  []organization.InviteRule{{Resource: w.app(), Role: "atlassian/user"}},
-			Groups: []string{w.group("some")}}
-		invited, err := w.org.Invite(t.Context(), eve)
+			Rules:  []organization.InviteRule{{Resource: c.app(), Role: "atlassian/user"}},
+			Groups: []string{c.group("some")}}
+		invited, err := c.org.Invite(t.Context(), eve)
 		require.NoError(t, err)
 		require.NotEmpty(t, invited.AccountID)
 		require.Len(t, invited.Failed, 1)
-		require.Equal(t, w.app(), invited.Failed[0].Resource)
+		require.Equal(t, c.app(), invited.Failed[0].Resource)
 		for _, status := range []int{402, 409} {
-			w.strike(cloud.Fault{Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: status}})
-			_, err := w.org.Invite(t.Context(), eve)
+			c.strike(cloud.Fault{Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: status}})
+			_, err := c.org.Invite(t.Context(), eve)
 			require.ErrorIs(t, err, organization.ErrLicenceLimit)
 		}
-		w.sim.ClearFaults("")
-		suspended := w.user("carol").AtlassianAccountID
-		require.NoError(t, w.org.AssignRole(t.Context(), suspended, "atlassian/user", w.resource("confluence")))
-		require.NoError(t, w.org.SuspendUser(t.Context(), w.info.DirectoryID, suspended))
-		require.NoError(t, w.sim.Configure(
+		c.sim.ClearFaults("")
+		suspended := c.user("carol").AtlassianAccountID
+		require.NoError(t, c.org.AssignRole(t.Context(), suspended, "atlassian/user", c.resource("confluence")))
+		require.NoError(t, c.org.SuspendUser(t.Context(), c.info.DirectoryID, suspended))
+		require.NoError(t, c.sim.Configure(
 			func(s *cloud.Settings) error { s.Licences["confluence/acme"] = 0; return nil }))
-		require.ErrorIs(t, w.org.RestoreUser(t.Context(), w.info.DirectoryID, suspended), organization.ErrLicenceLimit)
+		require.ErrorIs(t, c.org.RestoreUser(t.Context(), c.info.DirectoryID, suspended), organization.ErrLicenceLimit)
 	})
 	t.Run("limits and outages", func(t *testing.T) {
-		w := newWorld(t, check, nil)
-		group, ana := w.group("some"), w.user("ana").AtlassianAccountID
-		for name, call := range w.calls(w.org, group, ana) {
-			w.strike(cloud.Fault{Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: 429, RetryAfter: "7"}})
+		c := newContractTest(t, check, nil)
+		group, ana := c.group("some"), c.user("ana").AtlassianAccountID
+		for name, call := range c.calls(c.org, group, ana) {
+			c.strike(cloud.Fault{Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: 429, RetryAfter: "7"}})
 			if name != "workspaces" { // the vendor describes no 429 for it
 				err := call(t.Context())
 				require.ErrorIs(t, err, organization.ErrRateLimited, name)
@@ -194,23 +194,23 @@ func driveRefusals(t *testing.T, check *checker) {
 				require.ErrorAs(t, err, &failure)
 				require.Equal(t, 7.0, failure.RetryAfter.Seconds())
 			}
-			w.strike(cloud.Fault{Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: 500}})
+			c.strike(cloud.Fault{Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: 500}})
 			if writes[name] {
 				require.ErrorIs(t, call(t.Context()), organization.ErrOutcomeUnknown, name)
 			} else {
 				require.ErrorIs(t, call(t.Context()), organization.ErrUnavailable, name)
 			}
 		}
-		w.strike(cloud.Fault{Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: 503}})
-		_, err := w.scim.Users(t.Context(), scim.UserQuery{})
+		c.strike(cloud.Fault{Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: 503}})
+		_, err := c.scim.Users(t.Context(), scim.UserQuery{})
 		require.ErrorIs(t, err, scim.ErrUnavailable)
 	})
 }
 
 // strike arms one fault in place of all others.
-func (w *world) strike(f cloud.Fault) {
-	w.t.Helper()
-	w.sim.ClearFaults("")
-	_, err := w.sim.Inject(f)
-	require.NoError(w.t, err)
+func (c *contractTest) strike(f cloud.Fault) {
+	c.t.Helper()
+	c.sim.ClearFaults("")
+	_, err := c.sim.Inject(f)
+	require.NoError(c.t, err)
 }

@@ -14,15 +14,15 @@ import (
 func driveSweep(t *testing.T, check *checker) {
 	for name, urls := range map[string]bool{"bare cursors": false, "cursors in URLs": true} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, check, func(s *cloud.Settings) {
+			c := newContractTest(t, check, func(s *cloud.Settings) {
 				s.URLCursors, s.PlainGroupIDs, s.AppAccounts = urls, urls, true
 			})
-			require.NoError(t, w.sim.SeedGenerated(cloud.Generator{People: 350, Groups: 40,
+			require.NoError(t, c.sim.SeedGenerated(cloud.Generator{People: 350, Groups: 40,
 				Memberships: 1500, Seed: 7}))
 
 			seen, apps, members := map[string]bool{}, 0, map[string]int{}
 			for cursor, more := "", true; more; more = cursor != "" {
-				page, err := w.org.SearchUsers(t.Context(), w.info.DirectoryID, organization.UserQuery{
+				page, err := c.org.SearchUsers(t.Context(), c.info.DirectoryID, organization.UserQuery{
 					Cursor: cursor, Expand: []string{organization.ExpandGroups, organization.ExpandPlatformRoles,
 						organization.ExpandProductAccess},
 				})
@@ -44,7 +44,7 @@ func driveSweep(t *testing.T, check *checker) {
 
 			groups := 0
 			for cursor, more := "", true; more; more = cursor != "" {
-				page, err := w.org.SearchGroups(t.Context(), w.info.DirectoryID,
+				page, err := c.org.SearchGroups(t.Context(), c.info.DirectoryID,
 					organization.GroupQuery{Cursor: cursor, Limit: 20, Expand: []string{organization.ExpandUserCount}})
 				require.NoError(t, err)
 				for _, g := range page.Items {

@@ -57,9 +57,9 @@ func TestTheInputFileStartsTheSamePolicy(t *testing.T) {
 func TestTheDemoPolicyFitsTheSimulator(t *testing.T) {
 	p := parse(t, "examples/demo.yaml")
 	settings := cloud.DefaultSettings()
-	world := cloud.New(cloud.Options{Seed: 1, Apps: []string{"jira", "confluence", "jsm"}, Settings: &settings})
-	require.NoError(t, world.SeedGenerated(cloud.Generator{People: 200, Groups: 80, Memberships: 1000, Seed: 1}))
-	state := world.State()
+	simulated := cloud.New(cloud.Options{Seed: 1, Apps: []string{"jira", "confluence", "jsm"}, Settings: &settings})
+	require.NoError(t, simulated.SeedGenerated(cloud.Generator{People: 200, Groups: 80, Memberships: 1000, Seed: 1}))
+	state := simulated.State()
 	require.Equal(t, state.OrgID, p.Organization.ID)
 	require.Equal(t, state.KeyOwner, p.Organization.KeyOwner)
 	emails := map[string]bool{}

@@ -63,17 +63,17 @@ type names map[string]bool
 
 func (n names) all() []string { return slices.Sorted(maps.Keys(n)) }
 
-// vocabulary is every name that the product's code shows to ops.
-type vocabulary struct {
+// shownNames is every name that the product's code shows to ops.
+type shownNames struct {
 	organization, problems, guard, findings, grants, reviews, notices, refusals names
 	runs, changes, outcomes, alerts, blocks                                     names
 }
 
 // known reads the vocabulary from the source: from constants by the comment over them, their type or their name, and
 // findings from where they are made.
-func known(t *testing.T) vocabulary {
+func known(t *testing.T) shownNames {
 	t.Helper()
-	v := vocabulary{
+	v := shownNames{
 		names{}, names{"Timeout": true, "Error": true}, names{}, names{}, names{}, names{}, names{}, names{},
 		names{}, names{}, names{}, names{}, names{},
 	}
@@ -93,7 +93,7 @@ func known(t *testing.T) vocabulary {
 	return v
 }
 
-func (v vocabulary) take(folder string, n ast.Node) {
+func (v shownNames) take(folder string, n ast.Node) {
 	switch n := n.(type) {
 	case *ast.GenDecl:
 		if n.Tok == token.CONST {
@@ -138,7 +138,7 @@ func (v vocabulary) take(folder string, n ast.Node) {
 }
 
 // constants sorts one constant by what names it.
-func (v vocabulary) constants(folder, doc string, s *ast.ValueSpec) {
+func (v shownNames) constants(folder, doc string, s *ast.ValueSpec) {
 	if len(s.Values) == 0 {
 		return
 	}

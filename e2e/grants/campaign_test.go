@@ -54,18 +54,18 @@ func TestCampaign(t *testing.T) {
 
 // campaign is one weather's grants and what came of them.
 type campaign struct {
-	*world
+	*testOrg
 	weather string
-	wishes  []wish
-	seized  []wish // long ones, which somebody takes by hand once they were given
-	renamed []wish // long ones, whose holder gets another address once they were given
+	wishes  []plannedGrant
+	seized  []plannedGrant // long ones, which somebody takes by hand once they were given
+	renamed []plannedGrant // long ones, whose holder gets another address once they were given
 	random  *rand.Rand
 	broke   [2]time.Time // the outage
 	ticks   [2]int       // of the processors so far: all, and those that the host took away
 }
 
-// wish is one grant to ask for.
-type wish struct {
+// plannedGrant is one grant to ask for.
+type plannedGrant struct {
 	id       string
 	person   string
 	email    string
@@ -104,7 +104,7 @@ func newCampaign(t *testing.T, weather string, n int) *campaign {
 		targets = append(targets, access.GroupEntitlement(name))
 	}
 	list := `"` + strings.Join(texts(targets), `", "`) + `"`
-	c.world = startWith(t, file, fmt.Sprintf(`
+	c.testOrg = startWith(t, file, fmt.Sprintf(`
 grants:
   - {name: all, targets: [%s], duration: {max: 1h}}
 protected:
@@ -114,14 +114,14 @@ protected:
 	c.wish(n, people, targets)
 	for i := range 3 {
 		name := fmt.Sprintf("seized-%d", i)
-		c.seized = append(c.seized, wish{
+		c.seized = append(c.seized, plannedGrant{
 			id: weather + "-" + name, person: name, email: c.email(name), duration: 50 * time.Minute,
 			target: []access.Entitlement{"group:vault-0", access.OrgAdmin, "group:builders"}[i],
 		})
 	}
 	for i, target := range []access.Entitlement{"group:vault-1", access.OrgAdmin} {
 		name := fmt.Sprintf("renamed-%d", i)
-		c.renamed = append(c.renamed, wish{
+		c.renamed = append(c.renamed, plannedGrant{
 			id: weather + "-" + name, person: name, email: c.email(name), duration: 50 * time.Minute, target: target,
 		})
 	}
@@ -150,7 +150,7 @@ func (c *campaign) wish(n int, people []string, targets []access.Entitlement) {
 	}
 	taken := map[string]bool{}
 	for len(c.wishes) < n {
-		one := wish{
+		one := plannedGrant{
 			person: people[c.random.IntN(len(people))], target: targets[c.random.IntN(len(targets))],
 			after:    time.Duration(c.random.Int64N(int64(spread))),
 			duration: 6*time.Second + time.Duration(c.random.Int64N(int64(longest))),
@@ -174,7 +174,7 @@ func (c *campaign) wish(n int, people []string, targets []access.Entitlement) {
 		}
 		c.wishes = append(c.wishes, one)
 	}
-	slices.SortFunc(c.wishes, func(a, b wish) int { return int(a.after - b.after) })
+	slices.SortFunc(c.wishes, func(a, b plannedGrant) int { return int(a.after - b.after) })
 }
 
 // lend asks for everything at its time, each twice, while the weather does its work.
@@ -215,7 +215,7 @@ func (c *campaign) lend() {
 }
 
 // seize takes by hand what a grant gave, as soon as it is held.
-func (c *campaign) seize(one wish) error {
+func (c *campaign) seize(one plannedGrant) error {
 	if err := c.askTwice(one); err != nil {
 		return err
 	}
@@ -226,7 +226,7 @@ func (c *campaign) seize(one wish) error {
 
 // rename gives the holder of a grant another address and the one of before to somebody else, as soon as it is held.
 // What is then revoked by the old address is nobody's, by the new one it is the holder's.
-func (c *campaign) rename(one wish, other string) error {
+func (c *campaign) rename(one plannedGrant, other string) error {
 	if err := c.askTwice(one); err != nil {
 		return err
 	}
@@ -256,7 +256,7 @@ func at(ctx context.Context, when time.Time) {
 	}
 }
 
-func (c *campaign) askTwice(one wish) error {
+func (c *campaign) askTwice(one plannedGrant) error {
 	in := messages.GrantInput{
 		Person: one.email, Target: one.target, Duration: messages.Duration(one.duration), Reason: "campaign",
 		RequestedBy: one.email, RequestID: one.id,
@@ -344,7 +344,7 @@ func (c *campaign) judge() {
 	for _, g := range answer.Grants {
 		require.Equal(c.t, access.GrantEnded, g.State, g.ID)
 		require.Equal(c.t, accounts[g.ID], g.Person, "%s: whose it is", g.ID)
-		seized := slices.ContainsFunc(c.seized, func(one wish) bool { return one.id == g.ID })
+		seized := slices.ContainsFunc(c.seized, func(one plannedGrant) bool { return one.id == g.ID })
 		require.Equal(c.t, seized, g.HandTaken, "%s: what was taken by hand ends, and nothing else does so", g.ID)
 		if seized {
 			continue

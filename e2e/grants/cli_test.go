@@ -71,90 +71,90 @@ func (m *mailbox) code(request string) (string, error) {
 }
 
 // as types an ops command in somebody's name.
-func (w *world) as(name string, args ...string) (string, error) {
-	w.t.Helper()
-	return w.Starter(w.t.Context(), append(args, "--by", name+"@example.com")...)
+func (o *testOrg) as(name string, args ...string) (string, error) {
+	o.t.Helper()
+	return o.Starter(o.t.Context(), append(args, "--by", name+"@example.com")...)
 }
 
 // typed is as for what must work; it returns the answer.
-func (w *world) typed(name string, args ...string) (answer messages.GrantAnswer) {
-	w.t.Helper()
-	out, err := w.as(name, append(args, "--json")...)
-	require.NoError(w.t, err)
-	require.NoError(w.t, stack.Answer(out, &answer))
-	require.Len(w.t, answer.Grants, 1, out)
+func (o *testOrg) typed(name string, args ...string) (answer messages.GrantAnswer) {
+	o.t.Helper()
+	out, err := o.as(name, append(args, "--json")...)
+	require.NoError(o.t, err)
+	require.NoError(o.t, stack.Answer(out, &answer))
+	require.Len(o.t, answer.Grants, 1, out)
 	return answer
 }
 
 // holds says whether somebody really holds something now.
-func (w *world) holds(name, what string) bool {
-	w.t.Helper()
-	spans := w.held(name, what)
+func (o *testOrg) holds(name, what string) bool {
+	o.t.Helper()
+	spans := o.held(name, what)
 	return len(spans) > 0 && spans[len(spans)-1][1].IsZero()
 }
 
 func TestGrantsByTheOpsCommand(t *testing.T) {
 	t.Parallel()
-	w := start(t, approvedGrants)
+	o := start(t, approvedGrants)
 	mail := openMailbox(t)
-	w.Worker.Stop(5 * time.Second)
-	require.NoError(t, w.StartWorker("CASTELLAN_NOTIFY_WEBHOOK_URL="+mail.URL,
+	o.Worker.Stop(5 * time.Second)
+	require.NoError(t, o.StartWorker("CASTELLAN_NOTIFY_WEBHOOK_URL="+mail.URL,
 		"CASTELLAN_NOTIFY_WEBHOOK_SECRET=correct horse battery"))
 
 	t.Log("a grant is asked for, and waits")
-	_, err := w.Starter(t.Context(), "grant", "carol@example.com", "role:org-admin")
+	_, err := o.Starter(t.Context(), "grant", "carol@example.com", "role:org-admin")
 	require.ErrorContains(t, err, "CASTELLAN_BY", "a user name of this machine is nobody's")
-	_, err = w.as("carol", "grant", "carol@example.com", "role:org-admin", "--for", "2h", "--reason", "a patch")
+	_, err = o.as("carol", "grant", "carol@example.com", "role:org-admin", "--for", "2h", "--reason", "a patch")
 	require.ErrorContains(t, err, "ask for at most 1h")
-	_, err = w.as("carol", "grant", "carol@example.com", "org-admin", "--reason", "a patch")
+	_, err = o.as("carol", "grant", "carol@example.com", "org-admin", "--reason", "a patch")
 	require.ErrorContains(t, err, "not an entitlement")
-	out, err := w.as("carol", "grant", "carol@example.com", "role:org-admin", "--for", "30m", "--reason", "a patch",
+	out, err := o.as("carol", "grant", "carol@example.com", "role:org-admin", "--for", "30m", "--reason", "a patch",
 		"--id", "r1", "--wait")
 	require.NoError(t, err)
 	require.Contains(t, out, "request r1 waits until")
 	require.Contains(t, out, "starter approve r1")
-	out, err = w.as("carol", "grants", "--open")
+	out, err = o.as("carol", "grants", "--open")
 	require.NoError(t, err)
 	require.Regexp(t, `r1 +carol@example.com +role:org-admin +waits for approval \(0 of 1\)`, out)
 
 	t.Log("it is approved by who may, once")
-	_, err = w.as("carol", "approve", "r1")
+	_, err = o.as("carol", "approve", "r1")
 	require.ErrorContains(t, err, "nobody decides on a grant for themselves")
-	_, err = w.as("dan", "approve", "r1")
+	_, err = o.as("dan", "approve", "r1")
 	require.ErrorContains(t, err, "only the approvers")
-	_, err = w.as("ana", "approve", "r0")
+	_, err = o.as("ana", "approve", "r0")
 	require.ErrorContains(t, err, `no request "r0" is known`)
-	require.False(t, w.holds("carol", "role:org-admin"))
-	require.Contains(t, w.typed("ana", "approve", "r1", "--note", "CHG-1").Message,
+	require.False(t, o.holds("carol", "role:org-admin"))
+	require.Contains(t, o.typed("ana", "approve", "r1", "--note", "CHG-1").Message,
 		"approved: carol@example.com holds role:org-admin")
-	again := w.typed("ana", "approve", "r1")
+	again := o.typed("ana", "approve", "r1")
 	require.Len(t, again.Grants[0].Approvals, 1, "saying it again changes nothing")
-	answer := w.typed("carol", "grant", "carol@example.com", "role:org-admin", "--for", "30m", "--reason", "a patch",
+	answer := o.typed("carol", "grant", "carol@example.com", "role:org-admin", "--for", "30m", "--reason", "a patch",
 		"--id", "r1", "--wait")
 	require.Contains(t, answer.Message, "given: carol@example.com holds role:org-admin")
 	require.Equal(t, again.Grants[0].Until, answer.Grants[0].Until)
-	require.True(t, w.holds("carol", "role:org-admin"))
+	require.True(t, o.holds("carol", "role:org-admin"))
 
 	t.Log("it is extended, and ended early with its extension")
-	_, err = w.as("dan", "extend", "dan@example.com", "role:org-admin", "--for", "10m", "--reason", "more")
+	_, err = o.as("dan", "extend", "dan@example.com", "role:org-admin", "--for", "10m", "--reason", "more")
 	require.ErrorContains(t, err, "by no grant that runs")
-	longer := w.typed("carol", "extend", "carol@example.com", "role:org-admin", "--for", "10m", "--reason", "more",
+	longer := o.typed("carol", "extend", "carol@example.com", "role:org-admin", "--for", "10m", "--reason", "more",
 		"--id", "r2")
 	require.Equal(t, "r1", longer.Grants[0].Renews)
 	require.True(t, longer.Grants[0].From.Equal(answer.Grants[0].Until))
-	_, err = w.as("carol", "revoke", "carol@example.com")
+	_, err = o.as("carol", "revoke", "carol@example.com")
 	require.ErrorContains(t, err, "--request REQUEST")
-	out, err = w.as("carol", "revoke", "carol@example.com", "role:org-admin", "--reason", "done")
+	out, err = o.as("carol", "revoke", "carol@example.com", "role:org-admin", "--reason", "done")
 	require.NoError(t, err)
 	require.Contains(t, out, "ended")
-	w.until(answer.Workflow, is(messages.GrantOver))
-	require.False(t, w.holds("carol", "role:org-admin"))
-	require.Len(t, w.held("carol", "role:org-admin"), 1)
+	o.until(answer.Workflow, is(messages.GrantOver))
+	require.False(t, o.holds("carol", "role:org-admin"))
+	require.Len(t, o.held("carol", "role:org-admin"), 1)
 
 	t.Log("what is over says so")
 	// the workflow ends a moment after it is over
 	require.NoError(t, stack.Eventually(t.Context(), patience, func() error {
-		_, err := w.as("bo", "approve", "r1")
+		_, err := o.as("bo", "approve", "r1")
 		if err == nil || !strings.Contains(err.Error(), "it is over: ended early by carol@example.com") {
 			return fmt.Errorf("the answer is %w", errors.Join(err))
 		}
@@ -162,19 +162,19 @@ func TestGrantsByTheOpsCommand(t *testing.T) {
 	}))
 
 	t.Log("another is denied")
-	w.typed("dan", "grant", "dan@example.com", "role:org-admin", "--reason", "curious", "--id", "r3")
-	require.Contains(t, w.typed("bo", "deny", "r3", "--note", "no").Message, "denied")
-	out, err = w.as("bo", "grants", "--person", "dan@example.com", "--target", "role:org-admin")
+	o.typed("dan", "grant", "dan@example.com", "role:org-admin", "--reason", "curious", "--id", "r3")
+	require.Contains(t, o.typed("bo", "deny", "r3", "--note", "no").Message, "denied")
+	out, err = o.as("bo", "grants", "--person", "dan@example.com", "--target", "role:org-admin")
 	require.NoError(t, err)
 	require.Contains(t, out, "denied by bo@example.com")
 	require.NotContains(t, out, "r1")
 
 	t.Log("a code is wanted where the policy says so, and read from standard input")
-	w.typed("eve", "grant", "eve@example.com", "group:vault", "--for", "10m", "--reason", "audit", "--id", "r4")
+	o.typed("eve", "grant", "eve@example.com", "group:vault", "--for", "10m", "--reason", "audit", "--id", "r4")
 	var code string
 	require.NoError(t, stack.Eventually(t.Context(), patience,
 		func() (err error) { code, err = mail.code("r4"); return err }))
-	_, err = w.as("ana", "approve", "r4", "--code", "AAAAA-BBBBB")
+	_, err = o.as("ana", "approve", "r4", "--code", "AAAAA-BBBBB")
 	require.ErrorContains(t, err, "the code is not the one")
 	guessedAt := code // a wrong one may be a slip of it: another is sent
 	require.NoError(t, stack.Eventually(t.Context(), patience, func() (err error) {
@@ -183,33 +183,33 @@ func TestGrantsByTheOpsCommand(t *testing.T) {
 		}
 		return err
 	}))
-	out, err = w.piped("", "approve", "r4", "--by", "ana@example.com", "--code", "-")
+	out, err = o.piped("", "approve", "r4", "--by", "ana@example.com", "--code", "-")
 	require.ErrorContains(t, err, "no code came from standard input", out)
-	out, err = w.piped(strings.ToLower(code)+"\n", "approve", "r4", "--by", "ana@example.com", "--code", "-")
+	out, err = o.piped(strings.ToLower(code)+"\n", "approve", "r4", "--by", "ana@example.com", "--code", "-")
 	require.NoError(t, err, out)
 	require.Contains(t, out, "approved: eve@example.com")
 	require.NotContains(t, out, code)
 
 	t.Log("one ends by itself, and the hours are summed up")
-	answer = w.typed("finn", "grant", "finn@example.com", "group:site-admins", "--for", "15s", "--reason", "a look",
+	answer = o.typed("finn", "grant", "finn@example.com", "group:site-admins", "--for", "15s", "--reason", "a look",
 		"--id", "r5", "--wait")
 	require.False(t, answer.Grants[0].ProvisionedAt.IsZero())
-	w.until(answer.Workflow, is(messages.GrantOver))
-	require.False(t, w.holds("finn", "group:site-admins"))
-	out, err = w.as("finn", "grants", "--hours", "--since", time.Now().AddDate(0, 0, -40).Format(time.DateOnly))
+	o.until(answer.Workflow, is(messages.GrantOver))
+	require.False(t, o.holds("finn", "group:site-admins"))
+	out, err = o.as("finn", "grants", "--hours", "--since", time.Now().AddDate(0, 0, -40).Format(time.DateOnly))
 	require.NoError(t, err)
 	require.Regexp(t, `\d{4}-\d\d +finn@example.com +group:site-admins +\d+s +1\n`, out)
 	require.Contains(t, out, "hours of privilege since")
-	page := w.listed("--limit", "2")
+	page := o.listed("--limit", "2")
 	require.Len(t, page.Grants, 2)
 	require.Equal(t, "r5", page.Grants[0].ID)
-	require.Equal(t, "r3", w.listed("--limit", "2", "--after", page.Next).Grants[0].ID)
+	require.Equal(t, "r3", o.listed("--limit", "2", "--after", page.Next).Grants[0].ID)
 }
 
 // piped types an ops command with something on its standard input.
-func (w *world) piped(in string, args ...string) (string, error) {
-	cmd := exec.CommandContext(w.t.Context(), filepath.Join(w.Bin, "starter"), args...)
-	cmd.Env = append(cmd.Environ(), w.Temporal.Env()...)
+func (o *testOrg) piped(in string, args ...string) (string, error) {
+	cmd := exec.CommandContext(o.t.Context(), filepath.Join(o.Bin, "starter"), args...)
+	cmd.Env = append(cmd.Environ(), o.Temporal.Env()...)
 	cmd.Stdin = strings.NewReader(in)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -219,11 +219,11 @@ func (w *world) piped(in string, args ...string) (string, error) {
 	return out.String(), nil
 }
 
-func (w *world) listed(flags ...string) (answer messages.ReportAnswer) {
-	w.t.Helper()
-	out, err := w.as("ana", append([]string{"grants", "--json"}, flags...)...)
-	require.NoError(w.t, err)
-	require.NoError(w.t, stack.Answer(out, &answer))
+func (o *testOrg) listed(flags ...string) (answer messages.ReportAnswer) {
+	o.t.Helper()
+	out, err := o.as("ana", append([]string{"grants", "--json"}, flags...)...)
+	require.NoError(o.t, err)
+	require.NoError(o.t, stack.Answer(out, &answer))
 	return answer
 }
 
@@ -240,23 +240,23 @@ grants:
 const loop = "org-sync:" + org
 
 // say sends an update with the plain Temporal CLI; the error holds what it printed.
-func (w *world) say(workflow, name, input string) (string, error) {
-	w.t.Helper()
-	return w.CLI(w.t.Context(), "workflow", "update", "execute", "--workflow-id", workflow, "--name", name,
+func (o *testOrg) say(workflow, name, input string) (string, error) {
+	o.t.Helper()
+	return o.CLI(o.t.Context(), "workflow", "update", "execute", "--workflow-id", workflow, "--name", name,
 		"--input", input)
 }
 
-func (w *world) signal(workflow, name, input string) {
-	w.t.Helper()
-	_, err := w.CLI(w.t.Context(), "workflow", "signal", "--workflow-id", workflow, "--name", name, "--input", input)
-	require.NoError(w.t, err)
+func (o *testOrg) signal(workflow, name, input string) {
+	o.t.Helper()
+	_, err := o.CLI(o.t.Context(), "workflow", "signal", "--workflow-id", workflow, "--name", name, "--input", input)
+	require.NoError(o.t, err)
 }
 
 // found waits until the list shows a workflow to a query.
-func (w *world) found(workflow, query string) {
-	w.t.Helper()
-	require.NoError(w.t, stack.Eventually(w.t.Context(), patience, func() error {
-		out, err := w.CLI(w.t.Context(), "workflow", "list", "--query", query)
+func (o *testOrg) found(workflow, query string) {
+	o.t.Helper()
+	require.NoError(o.t, stack.Eventually(o.t.Context(), patience, func() error {
+		out, err := o.CLI(o.t.Context(), "workflow", "list", "--query", query)
 		if err == nil && !strings.Contains(out, workflow) {
 			return fmt.Errorf("%s is not listed:\n%s", workflow, out)
 		}
@@ -266,8 +266,8 @@ func (w *world) found(workflow, query string) {
 
 func TestGrantsByTheTemporalCLI(t *testing.T) {
 	t.Parallel()
-	w := start(t, twoApprovals)
-	workflow := messages.GrantID(org, access.OrgAdmin, w.person("carol").AccountID)
+	o := start(t, twoApprovals)
+	workflow := messages.GrantID(org, access.OrgAdmin, o.person("carol").AccountID)
 
 	t.Log("asked for by an update, it waits and is found")
 	for _, wrong := range []struct{ input, says string }{
@@ -280,15 +280,15 @@ func TestGrantsByTheTemporalCLI(t *testing.T) {
 			"for"},
 		{`{"person":"nobody@example.com","target":"role:org-admin","reason":"a patch","requestedBy":"carol@example.com"}`, "nobody@example.com"},
 	} {
-		_, err := w.say(loop, messages.Grant, wrong.input)
+		_, err := o.say(loop, messages.Grant, wrong.input)
 		require.ErrorContains(t, err, wrong.says)
 	}
-	out, err := w.say(loop, messages.Grant,
+	out, err := o.say(loop, messages.Grant,
 		`{"person":"carol@example.com","target":"role:org-admin","duration":"30m","reason":"a patch","requestedBy":"carol@example.com","requestID":"r1"}`)
 	require.NoError(t, err)
 	require.Contains(t, out, "request r1 waits until")
-	w.found(workflow, `CastellanTarget="role:org-admin" AND CastellanState="waiting"`)
-	w.found(workflow, `CastellanOrg="acme" AND CastellanPerson="carol@example.com"`)
+	o.found(workflow, `CastellanTarget="role:org-admin" AND CastellanState="waiting"`)
+	o.found(workflow, `CastellanOrg="acme" AND CastellanPerson="carol@example.com"`)
 
 	t.Log("signals with bad input are recorded, and change nothing")
 	for _, bad := range []struct{ name, input, why string }{
@@ -303,8 +303,8 @@ func TestGrantsByTheTemporalCLI(t *testing.T) {
 			"this workflow is about role:org-admin"},
 		{"aprove", `{}`, "there is no such signal"},
 	} {
-		w.signal(workflow, bad.name, bad.input)
-		state := w.until(workflow, func(s messages.GrantState) bool {
+		o.signal(workflow, bad.name, bad.input)
+		state := o.until(workflow, func(s messages.GrantState) bool {
 			n := len(s.Refused)
 			return n > 0 && s.Refused[n-1].Name == bad.name && strings.Contains(s.Refused[n-1].Why, bad.why)
 		})
@@ -312,55 +312,55 @@ func TestGrantsByTheTemporalCLI(t *testing.T) {
 		require.Len(t, state.Grants, 1)
 		require.Empty(t, state.Grants[0].Approvals)
 	}
-	require.Len(t, w.until(workflow, is(messages.GrantWaiting)).Refused, 9, "nothing else is refused")
-	_, err = w.say(workflow, messages.Approve, `{"request":"r1"}`)
+	require.Len(t, o.until(workflow, is(messages.GrantWaiting)).Refused, 9, "nothing else is refused")
+	_, err = o.say(workflow, messages.Approve, `{"request":"r1"}`)
 	require.ErrorContains(t, err, "by is missing")
-	require.Empty(t, w.held("carol", "role:org-admin"))
+	require.Empty(t, o.held("carol", "role:org-admin"))
 
 	t.Log("two approvals in one instant, of one person and of two, count once each")
 	errs := atOnce(func(string) error {
-		_, err := w.say(workflow, messages.Approve, `{"request":"r1","by":"ana@example.com"}`)
+		_, err := o.say(workflow, messages.Approve, `{"request":"r1","by":"ana@example.com"}`)
 		return err
 	}, "first", "second")
 	require.Equal(t, []error{nil, nil}, errs)
-	state := w.until(workflow, func(s messages.GrantState) bool {
+	state := o.until(workflow, func(s messages.GrantState) bool {
 		return len(s.Grants) == 1 &&
 			len(s.Grants[0].Approvals) > 0
 	})
 	require.Len(t, state.Grants[0].Approvals, 1)
 	require.Equal(t, messages.GrantWaiting, state.State)
 	errs = atOnce(func(by string) error {
-		_, err := w.say(workflow, messages.Approve, `{"request":"r1","by":"`+by+`@example.com"}`)
+		_, err := o.say(workflow, messages.Approve, `{"request":"r1","by":"`+by+`@example.com"}`)
 		return err
 	}, "bo", "dan")
 	require.True(t, (errs[0] == nil) != (errs[1] == nil), "one of them decides: %v", errs)
 	require.ErrorContains(t, errors.Join(errs...), "granted", "the other one is told how it was decided")
-	state = w.until(workflow, is(messages.GrantActive))
+	state = o.until(workflow, is(messages.GrantActive))
 	require.Len(t, state.Grants[0].Approvals, 2)
-	require.Len(t, w.held("carol", "role:org-admin"), 1)
-	require.True(t, w.holds("carol", "role:org-admin"))
-	w.found(workflow, `CastellanTarget="role:org-admin" AND CastellanState="active"`)
-	w.found(workflow, `CastellanState="active" AND CastellanUntil < "`+
+	require.Len(t, o.held("carol", "role:org-admin"), 1)
+	require.True(t, o.holds("carol", "role:org-admin"))
+	o.found(workflow, `CastellanTarget="role:org-admin" AND CastellanState="active"`)
+	o.found(workflow, `CastellanState="active" AND CastellanUntil < "`+
 		time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+`"`)
 
 	t.Log("it is extended by a signal, and ended by one to the organization's loop")
-	w.signal(workflow, messages.Extend, `{"duration":"10m","reason":"more","requestedBy":"carol@example.com"}`)
-	w.until(workflow, func(s messages.GrantState) bool { return len(s.Grants) == 2 })
-	w.signal(loop, messages.Revoke,
+	o.signal(workflow, messages.Extend, `{"duration":"10m","reason":"more","requestedBy":"carol@example.com"}`)
+	o.until(workflow, func(s messages.GrantState) bool { return len(s.Grants) == 2 })
+	o.signal(loop, messages.Revoke,
 		`{"person":"carol@example.com","target":"role:org-admin","reason":"done","requestedBy":"bo@example.com"}`)
-	w.until(workflow, is(messages.GrantOver))
-	require.False(t, w.holds("carol", "role:org-admin"))
+	o.until(workflow, is(messages.GrantOver))
+	require.False(t, o.holds("carol", "role:org-admin"))
 
 	t.Log("and another is asked for by a signal and ended by its own")
-	w.signal(loop, messages.Grant,
+	o.signal(loop, messages.Grant,
 		`{"person":"eve@example.com","target":"group:site-admins","duration":"30m","reason":"INC-4711","requestedBy":"bo@example.com"}`)
-	site := messages.GrantID(org, "group:site-admins", w.person("eve").AccountID)
-	w.found(site, `CastellanTarget="group:site-admins" AND CastellanState="active"`)
-	require.True(t, w.holds("eve", "group:site-admins"))
-	w.signal(site, messages.Revoke, `{"reason":"done","requestedBy":"eve@example.com"}`)
-	w.until(site, is(messages.GrantOver))
-	require.False(t, w.holds("eve", "group:site-admins"))
-	require.Empty(t, w.held("hana", "group:site-admins"), "whom somebody else put there stays")
+	site := messages.GrantID(org, "group:site-admins", o.person("eve").AccountID)
+	o.found(site, `CastellanTarget="group:site-admins" AND CastellanState="active"`)
+	require.True(t, o.holds("eve", "group:site-admins"))
+	o.signal(site, messages.Revoke, `{"reason":"done","requestedBy":"eve@example.com"}`)
+	o.until(site, is(messages.GrantOver))
+	require.False(t, o.holds("eve", "group:site-admins"))
+	require.Empty(t, o.held("hana", "group:site-admins"), "whom somebody else put there stays")
 }
 
 // atOnce does the same for each of some names at the same time.

@@ -30,10 +30,10 @@ func TestAGrantBeginsAndEnds(t *testing.T) {
 		"protected group": "group:site-admins", "role": access.OrgAdmin} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := start(t, openGrants, "--lag", "500ms", "--role-lag", "3s")
+			o := start(t, openGrants, "--lag", "500ms", "--role-lag", "3s")
 			reads := 0
 			for range 3 { // steps that a busy machine starves are done twice, with more reads, or come too late
-				if reads = w.lent("dan", target); reads <= 5 {
+				if reads = o.lent("dan", target); reads <= 5 {
 					break
 				}
 			}
@@ -43,63 +43,63 @@ func TestAGrantBeginsAndEnds(t *testing.T) {
 }
 
 // lent lends somebody a target, says when they held it, and returns how many reads that took; many when they never did.
-func (w *world) lent(name string, target access.Entitlement) int {
-	w.t.Helper()
-	require.NoError(w.t, w.Simulator.ResetStats(w.t.Context()))
-	before := len(w.held(name, string(target)))
-	answer, err := w.ask(name, target, 15*time.Second)
-	require.NoError(w.t, err)
-	w.over(answer.Workflow)
-	spans := w.held(name, string(target))
+func (o *testOrg) lent(name string, target access.Entitlement) int {
+	o.t.Helper()
+	require.NoError(o.t, o.Simulator.ResetStats(o.t.Context()))
+	before := len(o.held(name, string(target)))
+	answer, err := o.ask(name, target, 15*time.Second)
+	require.NoError(o.t, err)
+	o.over(answer.Workflow)
+	spans := o.held(name, string(target))
 	if len(spans) == before {
 		return math.MaxInt
 	}
 	last := spans[len(spans)-1]
 	until := answer.Grants[0].Until
-	require.False(w.t, last[1].IsZero(), "it was not taken back")
-	require.False(w.t, last[1].Before(until), "it was taken back early: %s before %s", last[1], until)
-	w.t.Logf("given %s after it began, taken back %s after its end", last[0].Sub(answer.Grants[0].From),
+	require.False(o.t, last[1].IsZero(), "it was not taken back")
+	require.False(o.t, last[1].Before(until), "it was taken back early: %s before %s", last[1], until)
+	o.t.Logf("given %s after it began, taken back %s after its end", last[0].Sub(answer.Grants[0].From),
 		last[1].Sub(until))
-	stats, err := w.Simulator.Stats(w.t.Context())
-	require.NoError(w.t, err)
-	require.Equal(w.t, 2, stats.Writes, "%+v", stats.ByOperation)
+	stats, err := o.Simulator.Stats(o.t.Context())
+	require.NoError(o.t, err)
+	require.Equal(o.t, 2, stats.Writes, "%+v", stats.ByOperation)
 	return stats.Operations["users.search"] + stats.Operations["groups.search"]
 }
 
 // What somebody gives by hand after a grant is over is foreign: it stays, and is told of at once.
 func TestWhatIsGivenByHandAfterAGrantIsToldOf(t *testing.T) {
 	t.Parallel()
-	w := start(t, openGrants)
-	answer, err := w.ask("dan", "group:vault", 15*time.Second)
+	o := start(t, openGrants)
+	answer, err := o.ask("dan", "group:vault", 15*time.Second)
 	require.NoError(t, err)
-	w.over(answer.Workflow)
-	require.False(t, w.holds("dan", "group:vault"))
-	require.NoError(t, w.Simulator.Invite(t.Context(), "vault", w.person("dan").AccountID))
-	state, err := w.Until(t.Context(), org, patience, func(s messages.OrgSyncState) bool { return len(s.Noticed) > 0 })
+	o.over(answer.Workflow)
+	require.False(t, o.holds("dan", "group:vault"))
+	require.NoError(t, o.Simulator.Invite(t.Context(), "vault", o.person("dan").AccountID))
+	state, err := o.Until(t.Context(), org, patience, func(s messages.OrgSyncState) bool { return len(s.Noticed) > 0 })
 	require.NoError(t, err)
-	require.Contains(t, state.Noticed[0], w.email("dan")+" holds group:vault again, given by hand")
-	require.True(t, w.holds("dan", "group:vault"), "what somebody else gave is theirs")
+	require.Contains(t, state.Noticed[0], o.email("dan")+" holds group:vault again, given by hand")
+	require.True(t, o.holds("dan", "group:vault"), "what somebody else gave is theirs")
 }
 
 // While an organization is paused, grants begin and end all the same.
 func TestGrantsWhilePaused(t *testing.T) {
 	t.Parallel()
-	w := start(t, openGrants)
-	running, err := w.ask("dan", "group:vault", 20*time.Second)
+	o := start(t, openGrants)
+	running, err := o.ask("dan", "group:vault", 20*time.Second)
 	require.NoError(t, err)
-	w.until(running.Workflow, is(messages.GrantActive))
+	o.until(running.Workflow, is(messages.GrantActive))
 	var answer messages.Answer
-	require.NoError(t, w.Update(t.Context(), org, messages.Pause, messages.PauseInput{By: "test"}, &answer))
-	begun, err := w.ask("eve", "group:vault", 15*time.Second)
+	require.NoError(t, o.Update(t.Context(), org, messages.Pause, messages.PauseInput{By: "test"}, &answer))
+	begun, err := o.ask("eve", "group:vault", 15*time.Second)
 	require.NoError(t, err)
-	w.over(begun.Workflow)
-	w.over(running.Workflow)
+	o.over(begun.Workflow)
+	o.over(running.Workflow)
 	for _, name := range []string{"dan", "eve"} {
-		spans := w.held(name, "group:vault")
+		spans := o.held(name, "group:vault")
 		require.Len(t, spans, 1, name)
 		require.False(t, spans[0][1].IsZero(), "%s was not taken back", name)
 	}
-	status, err := w.Status(t.Context(), org)
+	status, err := o.Status(t.Context(), org)
 	require.NoError(t, err)
 	require.Equal(t, messages.StatePaused, status.State)
 }
@@ -107,37 +107,37 @@ func TestGrantsWhilePaused(t *testing.T) {
 // A grant whose workflow was terminated is found by the next verification and taken back.
 func TestALostGrantIsTakenBack(t *testing.T) {
 	t.Parallel()
-	w := start(t, openGrants)
-	answer, err := w.ask("dan", "group:site-admins", 20*time.Second)
+	o := start(t, openGrants)
+	answer, err := o.ask("dan", "group:site-admins", 20*time.Second)
 	require.NoError(t, err)
-	w.until(answer.Workflow, is(messages.GrantActive))
-	require.NoError(t, w.Temporal.Client.TerminateWorkflow(t.Context(), answer.Workflow, "", "test"))
-	w.eventually(func() bool { // a verification leaves a grant's end to its workflow for two minutes
+	o.until(answer.Workflow, is(messages.GrantActive))
+	require.NoError(t, o.Temporal.Client.TerminateWorkflow(t.Context(), answer.Workflow, "", "test"))
+	o.eventually(func() bool { // a verification leaves a grant's end to its workflow for two minutes
 		var message messages.Answer
-		require.NoError(t, w.Update(t.Context(), org, messages.SyncNow, messages.SyncNowInput{By: "test"}, &message))
-		return !w.holds("dan", "group:site-admins")
+		require.NoError(t, o.Update(t.Context(), org, messages.SyncNow, messages.SyncNowInput{By: "test"}, &message))
+		return !o.holds("dan", "group:site-admins")
 	})
-	w.over(answer.Workflow)
+	o.over(answer.Workflow)
 }
 
 // The end of a grant never takes the last holder of a protected target; it is tried again, and succeeds once it may.
 func TestAFloorDelaysTheEnd(t *testing.T) {
 	t.Parallel()
-	w := start(t, `
+	o := start(t, `
 grants:
   - {name: site, targets: ["group:vault"], duration: {max: 1h}}
 protected:
   - {target: "group:vault", minimum: 1}
 `)
-	answer, err := w.ask("dan", "group:vault", 20*time.Second) // a busy machine gives it within that
+	answer, err := o.ask("dan", "group:vault", 20*time.Second) // a busy machine gives it within that
 	require.NoError(t, err)
-	state := w.until(answer.Workflow, is(messages.GrantBlocked))
+	state := o.until(answer.Workflow, is(messages.GrantBlocked))
 	require.Contains(t, state.Blocked.Why, "0 active holders would remain")
-	require.True(t, w.holds("dan", "group:vault"))
-	require.NoError(t, w.Simulator.Invite(t.Context(), "vault", w.person("hana").AccountID))
-	w.over(answer.Workflow)
-	require.False(t, w.holds("dan", "group:vault"))
-	require.True(t, w.holds("hana", "group:vault"))
+	require.True(t, o.holds("dan", "group:vault"))
+	require.NoError(t, o.Simulator.Invite(t.Context(), "vault", o.person("hana").AccountID))
+	o.over(answer.Workflow)
+	require.False(t, o.holds("dan", "group:vault"))
+	require.True(t, o.holds("hana", "group:vault"))
 }
 
 // Every name that a group may have is given and taken back on time, by a workflow whose ID is its own.
@@ -154,16 +154,16 @@ func TestAGrantOfAGroupOfAnyName(t *testing.T) {
 		require.NoError(t, err)
 		targets += string(written) + ", "
 	}
-	w := startWith(t, people, "grants:\n  - {name: any, targets: ["+targets+"], duration: {max: 1h}}\n")
+	o := startWith(t, people, "grants:\n  - {name: any, targets: ["+targets+"], duration: {max: 1h}}\n")
 	var workflows []string
 	for _, name := range names {
-		answer, err := w.ask("dan", access.GroupEntitlement(name), 40*time.Second)
+		answer, err := o.ask("dan", access.GroupEntitlement(name), 40*time.Second)
 		require.NoError(t, err, "%q", name)
 		workflows = append(workflows, answer.Workflow)
 	}
 	for i, name := range names {
-		w.over(workflows[i])
-		spans := w.held("dan", "group:"+name)
+		o.over(workflows[i])
+		spans := o.held("dan", "group:"+name)
 		require.Len(t, spans, 1, "%q", name)
 		require.False(t, spans[0][1].IsZero(), "%q was not taken back", name)
 	}

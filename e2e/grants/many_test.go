@@ -35,11 +35,11 @@ func TestManyOpenGrants(t *testing.T) {
 		people.Local = append(slices.Clone(people.Local), cloud.OrgGroup{Name: fmt.Sprintf("vault-%d", i)})
 		targets = append(targets, access.GroupEntitlement(fmt.Sprintf("vault-%d", i)))
 	}
-	w := startWith(t, people, fmt.Sprintf(`
+	o := startWith(t, people, fmt.Sprintf(`
 grants:
   - {name: all, targets: [%q], duration: {max: 10h}}
 `, targets[0])+more(targets[1:]))
-	idle := w.Worker.PeakMemory()
+	idle := o.Worker.PeakMemory()
 	measured := func(what string, do func()) {
 		begin := time.Now()
 		do()
@@ -47,7 +47,7 @@ grants:
 	}
 	measured(fmt.Sprintf("%d grants asked for and given", n), func() {
 		for i := range n {
-			require.NoError(t, w.Temporal.Client.SignalWorkflow(t.Context(), messages.OrgSyncID(org), "",
+			require.NoError(t, o.Temporal.Client.SignalWorkflow(t.Context(), messages.OrgSyncID(org), "",
 				messages.Grant, messages.GrantInput{
 					Person: fmt.Sprintf("p%03d@example.com", i%holders), Target: targets[i/holders],
 					Duration: messages.Duration(5 * time.Hour),
@@ -55,7 +55,7 @@ grants:
 				}))
 		}
 		require.NoError(t, stack.Eventually(t.Context(), time.Hour, func() error {
-			count, err := w.Temporal.Client.CountWorkflow(t.Context(), &workflowservice.CountWorkflowExecutionsRequest{
+			count, err := o.Temporal.Client.CountWorkflow(t.Context(), &workflowservice.CountWorkflowExecutionsRequest{
 				Query: `CastellanOrg = "acme" AND CastellanState = "active"`,
 			})
 			if err == nil && count.GetCount() < int64(n) {
@@ -64,9 +64,9 @@ grants:
 			return err
 		}))
 	})
-	t.Logf("the worker's memory at most: %d MB idle, %d MB after that", idle>>20, w.Worker.PeakMemory()>>20)
+	t.Logf("the worker's memory at most: %d MB idle, %d MB after that", idle>>20, o.Worker.PeakMemory()>>20)
 	measured("list those of one target in Temporal", func() {
-		list, err := w.Temporal.Client.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
+		list, err := o.Temporal.Client.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
 			Query: fmt.Sprintf(`CastellanOrg = "acme" AND CastellanTarget = %q AND CastellanState = "active"`,
 				targets[0]), PageSize: 1000,
 		})
@@ -74,36 +74,36 @@ grants:
 		require.Len(t, list.GetExecutions(), min(n, holders))
 	})
 	measured("starter grants --open --limit 2000", func() {
-		_, err := w.Starter(t.Context(), "grants", org, "--open", "--limit", "2000")
+		_, err := o.Starter(t.Context(), "grants", org, "--open", "--limit", "2000")
 		require.NoError(t, err)
 	})
 	measured("the status of one grant", func() {
-		_, err := w.GrantStatus(t.Context(), messages.GrantID(org, targets[0], w.person("p000").AccountID))
+		_, err := o.GrantStatus(t.Context(), messages.GrantID(org, targets[0], o.person("p000").AccountID))
 		require.NoError(t, err)
 	})
 	measured("the status of the organization", func() {
-		_, err := w.Status(t.Context(), org)
+		_, err := o.Status(t.Context(), org)
 		require.NoError(t, err)
 	})
 	measured("end one and see it gone", func() {
 		var answer messages.GrantAnswer
-		require.NoError(t, w.Update(t.Context(), org, messages.Revoke, messages.RevokeInput{
+		require.NoError(t, o.Update(t.Context(), org, messages.Revoke, messages.RevokeInput{
 			Person: "p000@example.com", Target: targets[0], RequestedBy: "bo@example.com",
 		}, &answer))
-		w.eventually(func() bool { return !w.holds("p000", string(targets[0])) })
+		o.eventually(func() bool { return !o.holds("p000", string(targets[0])) })
 	})
-	require.NoError(t, w.Simulator.ResetStats(t.Context()))
+	require.NoError(t, o.Simulator.ResetStats(t.Context()))
 	measured("a full verification", func() {
-		state, err := w.Status(t.Context(), org)
+		state, err := o.Status(t.Context(), org)
 		require.NoError(t, err)
 		var answer messages.Answer
-		require.NoError(t, w.Update(t.Context(), org, messages.SyncNow, messages.SyncNowInput{By: "test"}, &answer))
-		_, err = w.Until(t.Context(), org, patience, func(s messages.OrgSyncState) bool {
+		require.NoError(t, o.Update(t.Context(), org, messages.SyncNow, messages.SyncNowInput{By: "test"}, &answer))
+		_, err = o.Until(t.Context(), org, patience, func(s messages.OrgSyncState) bool {
 			return s.LastFull != nil && s.LastFull.Run != state.LastFull.Run && stack.Idle(s)
 		})
 		require.NoError(t, err)
 	})
-	stats, err := w.Simulator.Stats(t.Context())
+	stats, err := o.Simulator.Stats(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, stats.Writes, "a verification changes nothing of what grants give")
 }

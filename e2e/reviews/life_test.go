@@ -38,22 +38,22 @@ reviews:
 // commands, what was decided is carried out and read back, and the evidence is checked offline.
 func TestAReviewFromOutside(t *testing.T) {
 	t.Parallel()
-	w := start(t, staff, partners)
-	schedule, err := w.CLI(t.Context(), "schedule", "describe", "--schedule-id", "access-review:acme:partners",
+	o := start(t, staff, partners)
+	schedule, err := o.CLI(t.Context(), "schedule", "describe", "--schedule-id", "access-review:acme:partners",
 		"--output", "json")
 	require.NoError(t, err)
 	require.Contains(t, schedule, "Europe/Berlin")
-	id := w.review("partners")
-	carol, dan := w.asked("carol@acme.example"), w.asked("dan@acme.example")
+	id := o.review("partners")
+	carol, dan := o.asked("carol@acme.example"), o.asked("dan@acme.example")
 	require.NotEmpty(t, carol.Link)
 	require.NotEmpty(t, carol.Code)
 	require.NotContains(t, carol.Text+carol.Command+carol.Subject, carol.Code)
-	seen := w.until(id, func(s messages.ReviewStatus) bool { return s.Progress.Asked == 7 })
+	seen := o.until(id, func(s messages.ReviewStatus) bool { return s.Progress.Asked == 7 })
 	require.Len(t, seen.Progress.Reviewers, 2)
 
 	t.Log("in Temporal's list, by campaign and state")
 	require.NoError(t, stack.Eventually(t.Context(), patience, func() error {
-		list, err := w.Temporal.Client.ListWorkflow(t.Context(),
+		list, err := o.Temporal.Client.ListWorkflow(t.Context(),
 			&workflowservice.ListWorkflowExecutionsRequest{
 				Query: `CastellanCampaign = "partners" AND CastellanState = "deciding"`})
 		if err == nil && len(list.GetExecutions()) != 1 {
@@ -63,43 +63,43 @@ func TestAReviewFromOutside(t *testing.T) {
 	}))
 
 	t.Log("carol decides on her page")
-	browser := w.open(carol.Link)
+	browser := o.open(carol.Link)
 	page := browser.get("/review")
 	require.Contains(t, page, "Who from outside still needs our wiki?")
 	hers := regexp.MustCompile(`id="item-(\d+)"`).FindAllStringSubmatch(page, -1)
 	require.Len(t, hers, 4, "the seven items are shared out")
 
 	t.Log("dan decides by the ops command, which proves his code without showing it")
-	paul := w.item(id, "paul", "group:partner-wiki")
-	_, err = w.Starter(t.Context(), "review", "decide", id, "remove", fmt.Sprint(paul.N), "--by", "dan@acme.example")
+	paul := o.item(id, "paul", "group:partner-wiki")
+	_, err = o.Starter(t.Context(), "review", "decide", id, "remove", fmt.Sprint(paul.N), "--by", "dan@acme.example")
 	require.Error(t, err, "a code is asked for")
 	for who, n := range map[string]messages.Notice{"dan@acme.example": dan, "carol@acme.example": carol} {
-		_, err := w.with("CASTELLAN_CODE="+n.Code, "review", "decide", id, "keep", "--undecided", "--by", who)
+		_, err := o.with("CASTELLAN_CODE="+n.Code, "review", "decide", id, "keep", "--undecided", "--by", who)
 		require.NoError(t, err)
 	}
-	s := w.until(id, func(s messages.ReviewStatus) bool { return s.Phase != messages.ReviewDeciding })
+	s := o.until(id, func(s messages.ReviewStatus) bool { return s.Phase != messages.ReviewDeciding })
 	require.Equal(t, 7, s.Progress.Keep)
-	done := w.over(id)
+	done := o.over(id)
 	require.Equal(t, access.ReviewDone, done.Review.State)
-	history := w.history(id)
+	history := o.history(id)
 	require.NotContains(t, history, carol.Code, "codes stand in no history")
-	require.NotContains(t, history, url.PathEscape(strings.TrimPrefix(carol.Link, "http://"+w.page+"/r/")),
+	require.NotContains(t, history, url.PathEscape(strings.TrimPrefix(carol.Link, "http://"+o.page+"/r/")),
 		"nor do links")
 }
 
 // TestRemovalsFromOutside sees removals through: by the plain Temporal CLI, by the page, by an import.
 func TestRemovalsFromOutside(t *testing.T) {
 	t.Parallel()
-	w := start(t, staff, strings.Replace(partners, "reviewers: [carol@acme.example, dan@acme.example]",
+	o := start(t, staff, strings.Replace(partners, "reviewers: [carol@acme.example, dan@acme.example]",
 		"reviewers: [carol@acme.example], fallback: [dan@acme.example]", 1))
-	id := w.review("partners")
-	carol := w.asked("carol@acme.example")
-	paul, pia, finn := w.item(id, "paul", "group:partner-wiki"), w.item(id, "pia", "group:partner-wiki"),
-		w.item(id, "finn", "group:builders")
+	id := o.review("partners")
+	carol := o.asked("carol@acme.example")
+	paul, pia, finn := o.item(id, "paul", "group:partner-wiki"), o.item(id, "pia", "group:partner-wiki"),
+		o.item(id, "finn", "group:builders")
 
 	t.Log("by the plain Temporal CLI, with the code as it is: once")
 	say := func(item int, verdict string) (string, error) {
-		return w.CLI(t.Context(), "workflow", "update", "execute", "--workflow-id", messages.ReviewID(org, id),
+		return o.CLI(t.Context(), "workflow", "update", "execute", "--workflow-id", messages.ReviewID(org, id),
 			"--name", messages.DecideItems, "--output", "json",
 			"--input", fmt.Sprintf(`{"by":"carol@acme.example","items":[%d],"verdict":"%s","comment":"left the project","code":"%s"}`, item, verdict, carol.Code))
 	}
@@ -111,14 +111,14 @@ func TestRemovalsFromOutside(t *testing.T) {
 	require.Contains(t, out, "the code is not the one that this reviewer was sent")
 
 	t.Log("on the page")
-	browser := w.open(carol.Link)
+	browser := o.open(carol.Link)
 	browser.decide(pia.N, "remove", "their project is over")
 	browser.decide(finn.N, "remove", "moved on")
-	require.Equal(t, access.VerdictRemove, w.item(id, "pia", "group:partner-wiki").Verdict)
+	require.Equal(t, access.VerdictRemove, o.item(id, "pia", "group:partner-wiki").Verdict)
 
 	t.Log("by a spreadsheet")
 	file := filepath.Join(t.TempDir(), "items.csv")
-	_, err = w.with("", "review", "export", id, "--mine", "--by", "carol@acme.example", "--out", file)
+	_, err = o.with("", "review", "export", id, "--mine", "--by", "carol@acme.example", "--out", file)
 	require.NoError(t, err)
 	data, err := os.ReadFile(file)
 	require.NoError(t, err)
@@ -126,27 +126,27 @@ func TestRemovalsFromOutside(t *testing.T) {
 
 	t.Log("ops remind carol, who gets a fresh code, and close the review")
 	var answer messages.Answer
-	require.NoError(t, w.update(id, messages.Remind,
+	require.NoError(t, o.update(id, messages.Remind,
 		messages.RemindInput{By: "bo@acme.example", Reviewer: "carol@acme.example"}, &answer))
 	require.Contains(t, answer.Message, "told again: 1")
-	require.NoError(t, w.update(id, messages.CloseReview,
+	require.NoError(t, o.update(id, messages.CloseReview,
 		messages.EndReviewInput{By: "bo@acme.example", Reason: "enough"}, &answer))
-	done := w.over(id)
+	done := o.over(id)
 	require.Equal(t, access.ReviewDone, done.Review.State, "%+v", done)
 	outcomes := map[string]access.Outcome{}
-	for _, i := range w.items(id) {
+	for _, i := range o.items(id) {
 		outcomes[i.Label()] = i.Outcome
 	}
 	require.Equal(t, access.OutcomeRemoved, outcomes["paul@partner.example, group:partner-wiki"], outcomes)
 	require.Equal(t, access.OutcomeRemoved, outcomes["pia@partner.example, group:partner-wiki"])
 	require.Equal(t, access.OutcomeSource, outcomes["finn@acme.example, group:builders"])
-	require.Equal(t, []string{"finn"}, w.members("partner-wiki"))
+	require.Equal(t, []string{"finn"}, o.members("partner-wiki"))
 
 	t.Log("the evidence is fetched and checked, and a changed one is refused")
 	prefix := filepath.Join(t.TempDir(), "evidence")
-	_, err = w.Starter(t.Context(), "review", "evidence", id, "--out", prefix)
+	_, err = o.Starter(t.Context(), "review", "evidence", id, "--out", prefix)
 	require.NoError(t, err)
-	out, err = w.Starter(t.Context(), "verify-evidence", prefix+".jsonl", "--head", done.Review.Head)
+	out, err = o.Starter(t.Context(), "verify-evidence", prefix+".jsonl", "--head", done.Review.Head)
 	require.NoError(t, err)
 	require.Contains(t, out, done.Review.Head)
 	pack, err := os.ReadFile(prefix + ".jsonl")
@@ -154,12 +154,12 @@ func TestRemovalsFromOutside(t *testing.T) {
 	forged := prefix + "-forged.jsonl"
 	require.NoError(t, os.WriteFile(forged,
 		[]byte(strings.Replace(string(pack), "left the project", "left the company", 1)), 0o600))
-	_, err = w.Starter(t.Context(), "verify-evidence", forged)
+	_, err = o.Starter(t.Context(), "verify-evidence", forged)
 	require.Error(t, err)
-	notice := w.mail.Of("review-done", "bo@acme.example")
+	notice := o.mail.Of("review-done", "bo@acme.example")
 	require.Len(t, notice, 1)
 	require.Contains(t, notice[0].Text, done.Review.Head)
-	out, err = w.Starter(t.Context(), "why", org, "paul@partner.example")
+	out, err = o.Starter(t.Context(), "why", org, "paul@partner.example")
 	require.NoError(t, err)
 	require.Contains(t, out, "review-decided", "the ledger says what the review decided: %s", out)
 }
@@ -167,16 +167,16 @@ func TestRemovalsFromOutside(t *testing.T) {
 // TestLinksThatOpenNothing shows that whatever is wrong with a link, the answer is the same.
 func TestLinksThatOpenNothing(t *testing.T) {
 	t.Parallel()
-	w := start(t, staff, partners+`
+	o := start(t, staff, partners+`
   - name: other
     owner: bo@acme.example
     codes: false
     scope: {targets: ["group:partner-wiki"]}
     stages: [{reviewers: [carol@acme.example], length: 30m, escalate: 0s}]
 `)
-	id := w.review("partners")
-	carol := w.asked("carol@acme.example")
-	other := w.review("other")
+	id := o.review("partners")
+	carol := o.asked("carol@acme.example")
+	other := o.review("other")
 	bodies := map[string]string{}
 	refused := func(name, link string) {
 		jar, err := cookiejar.New(nil)
@@ -192,16 +192,16 @@ func TestLinksThatOpenNothing(t *testing.T) {
 	}
 	flipped := carol.Link[:len(carol.Link)-4] + "AAAA"
 	refused("forged", flipped)
-	refused("none", "http://"+w.page+"/review")
-	refused("nonsense", "http://"+w.page+"/r/nonsense")
+	refused("none", "http://"+o.page+"/review")
+	refused("nonsense", "http://"+o.page+"/r/nonsense")
 	var answer messages.Answer
-	require.NoError(t, w.update(id, messages.RevokeLinks,
+	require.NoError(t, o.update(id, messages.RevokeLinks,
 		messages.RevokeLinksInput{By: "bo@acme.example", Reviewer: "carol@acme.example"}, &answer))
 	refused("revoked", carol.Link)
-	require.NoError(t, w.update(other, messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example"}, &answer))
-	w.over(other)
+	require.NoError(t, o.update(other, messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example"}, &answer))
+	o.over(other)
 	var cancelled string
-	for _, n := range w.mail.Of("review-asked", "carol@acme.example") {
+	for _, n := range o.mail.Of("review-asked", "carol@acme.example") {
 		if n.Review == other {
 			cancelled = n.Link
 		}
@@ -211,32 +211,32 @@ func TestLinksThatOpenNothing(t *testing.T) {
 	for name, body := range bodies {
 		require.Equal(t, bodies["forged"], body, name)
 	}
-	require.NoError(t, w.update(id, messages.Remind,
+	require.NoError(t, o.update(id, messages.Remind,
 		messages.RemindInput{By: "bo@acme.example", Reviewer: "carol@acme.example"}, &answer))
 	require.NoError(t, stack.Eventually(t.Context(), patience, func() error {
-		if len(w.mail.Of("review-reminder", "carol@acme.example")) == 0 {
+		if len(o.mail.Of("review-reminder", "carol@acme.example")) == 0 {
 			return fmt.Errorf("no fresh link came")
 		}
 		return nil
 	}))
-	w.open(w.mail.Of("review-reminder", "carol@acme.example")[0].Link)
+	o.open(o.mail.Of("review-reminder", "carol@acme.example")[0].Link)
 }
 
 // browser is somebody with a link, and no JavaScript.
 type browser struct {
-	w    *world
+	w    *testOrg
 	http *http.Client
 }
 
-func (w *world) open(link string) *browser {
-	w.t.Helper()
+func (o *testOrg) open(link string) *browser {
+	o.t.Helper()
 	jar, err := cookiejar.New(nil)
-	require.NoError(w.t, err)
-	b := &browser{w: w, http: &http.Client{Jar: jar, Timeout: time.Minute}}
+	require.NoError(o.t, err)
+	b := &browser{w: o, http: &http.Client{Jar: jar, Timeout: time.Minute}}
 	answer, err := b.http.Get(link)
-	require.NoError(w.t, err)
+	require.NoError(o.t, err)
 	defer answer.Body.Close()
-	require.Equal(w.t, http.StatusOK, answer.StatusCode, link)
+	require.Equal(o.t, http.StatusOK, answer.StatusCode, link)
 	return b
 }
 
@@ -277,12 +277,12 @@ func (b *browser) decide(item int, verdict, comment string) {
 }
 
 // history is everything that Temporal keeps of a review.
-func (w *world) history(review string) string {
-	w.t.Helper()
-	out, err := w.CLI(w.t.Context(), "workflow", "show", "--workflow-id", messages.ReviewID(org, review),
+func (o *testOrg) history(review string) string {
+	o.t.Helper()
+	out, err := o.CLI(o.t.Context(), "workflow", "show", "--workflow-id", messages.ReviewID(org, review),
 		"--output", "json")
-	require.NoError(w.t, err)
-	require.True(w.t, json.Valid([]byte(out)))
+	require.NoError(o.t, err)
+	require.True(o.t, json.Valid([]byte(out)))
 	return out
 }
 
@@ -290,12 +290,12 @@ func (w *world) history(review string) string {
 // its own.
 func TestFieldE14ReviewsRunOnASchedule(t *testing.T) {
 	t.Parallel()
-	w := start(t, staff, strings.Replace(partners, "codes: true", "codes: false", 1))
-	_, err := w.CLI(t.Context(), "schedule", "trigger", "--schedule-id", "access-review:acme:partners")
+	o := start(t, staff, strings.Replace(partners, "codes: true", "codes: false", 1))
+	_, err := o.CLI(t.Context(), "schedule", "trigger", "--schedule-id", "access-review:acme:partners")
 	require.NoError(t, err)
 	var id string
 	require.NoError(t, stack.Eventually(t.Context(), patience, func() error {
-		answer, err := w.Ask(t.Context(),
+		answer, err := o.Ask(t.Context(),
 			messages.ReportInput{Org: org, Kind: messages.ReportReviews, Campaign: "partners"})
 		if err == nil && len(answer.Reviews) != 1 {
 			err = fmt.Errorf("%d reviews have begun", len(answer.Reviews))
@@ -306,16 +306,16 @@ func TestFieldE14ReviewsRunOnASchedule(t *testing.T) {
 		return err
 	}))
 	require.Regexp(t, `^partners-\d{4}-\d{2}-\d{2}T`, id)
-	w.until(id, func(s messages.ReviewStatus) bool { return s.Progress.Asked == 7 })
-	w.apply("") // the campaign leaves the policy: what runs goes on, and nothing starts it any more
+	o.until(id, func(s messages.ReviewStatus) bool { return s.Progress.Asked == 7 })
+	o.apply("") // the campaign leaves the policy: what runs goes on, and nothing starts it any more
 	require.NoError(t, stack.Eventually(t.Context(), patience, func() error {
-		if out, err := w.CLI(t.Context(), "schedule", "describe", "--schedule-id",
+		if out, err := o.CLI(t.Context(), "schedule", "describe", "--schedule-id",
 			"access-review:acme:partners"); err == nil {
 			return fmt.Errorf("the schedule is still there: %s", out)
 		}
 		return nil
 	}))
 	var answer messages.Answer
-	require.NoError(t, w.update(id, messages.CloseReview, messages.EndReviewInput{By: "bo@acme.example"}, &answer))
-	require.Equal(t, access.ReviewDone, w.over(id).Review.State)
+	require.NoError(t, o.update(id, messages.CloseReview, messages.EndReviewInput{By: "bo@acme.example"}, &answer))
+	require.Equal(t, access.ReviewDone, o.over(id).Review.State)
 }

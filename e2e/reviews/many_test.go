@@ -62,17 +62,17 @@ var words atomic.Int64
 
 // decide is the update of one reviewer, tried again while the run takes no more updates: always the same one, until the
 // run says that it did not take it.
-func (w *world) decide(review, by string, items []int, v access.Verdict) (answer messages.ReviewAnswer, err error) {
+func (o *testOrg) decide(review, by string, items []int, v access.Verdict) (answer messages.ReviewAnswer, err error) {
 	word, tries := words.Add(1), 0
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		id := fmt.Sprintf("%d-%d", word, tries)
-		handle, err := w.Temporal.Client.UpdateWorkflow(w.t.Context(), client.UpdateWorkflowOptions{
+		handle, err := o.Temporal.Client.UpdateWorkflow(o.t.Context(), client.UpdateWorkflowOptions{
 			UpdateID: id, WorkflowID: messages.ReviewID(org, review), UpdateName: messages.DecideItems,
 			WaitForStage: client.WorkflowUpdateStageCompleted,
 			Args:         []any{messages.DecideInput{By: by, Items: items, Verdict: v}},
 		})
 		if err == nil {
-			err = handle.Get(w.t.Context(), &answer)
+			err = handle.Get(o.t.Context(), &answer)
 		}
 		var full *serviceerror.ResourceExhausted
 		var late *client.WorkflowUpdateServiceTimeoutOrCanceledError
@@ -85,22 +85,22 @@ func (w *world) decide(review, by string, items []int, v access.Verdict) (answer
 			tries++
 		}
 		select {
-		case <-w.t.Context().Done():
-			return answer, w.t.Context().Err()
+		case <-o.t.Context().Done():
+			return answer, o.t.Context().Err()
 		case <-time.After(wait + rand.N(wait)):
 		}
 	}
 }
 
 // given are the items that each reviewer is asked about.
-func (w *world) given(review string, reviewers int) map[string][]int {
-	w.t.Helper()
+func (o *testOrg) given(review string, reviewers int) map[string][]int {
+	o.t.Helper()
 	given := map[string][]int{}
 	for i := range reviewers {
 		who := fmt.Sprintf("m%03d@acme.example", i)
 		in := messages.ReportInput{Org: org, Kind: messages.ReportReview, ID: review, By: who, Limit: 500}
-		answer, err := w.Ask(w.t.Context(), in)
-		require.NoError(w.t, err)
+		answer, err := o.Ask(o.t.Context(), in)
+		require.NoError(o.t, err)
 		for _, item := range answer.Items {
 			given[who] = append(given[who], item.N)
 		}
@@ -140,9 +140,9 @@ func atOnce(t *testing.T, given map[string][]int, do func(who string, items []in
 func TestFiftyReviewersAtOnce(t *testing.T) {
 	t.Parallel()
 	const people, managers = 300, 50
-	w := start(t, crowd(people, managers), crowded)
-	id := w.review("crowd")
-	given := w.given(id, managers)
+	o := start(t, crowd(people, managers), crowded)
+	id := o.review("crowd")
+	given := o.given(id, managers)
 	require.Len(t, given, managers)
 	var said atomic.Int64
 	took := atOnce(t, given, func(who string, items []int) error {
@@ -151,7 +151,7 @@ func TestFiftyReviewersAtOnce(t *testing.T) {
 			if n%7 == 6 {
 				verdict = access.VerdictRemove
 			}
-			answer, err := w.decide(id, who, []int{item}, verdict)
+			answer, err := o.decide(id, who, []int{item}, verdict)
 			if err != nil {
 				return err
 			}
@@ -165,60 +165,60 @@ func TestFiftyReviewersAtOnce(t *testing.T) {
 	require.Equal(t, int64(2*people), said.Load())
 	t.Logf("%d decisions of %d reviewers, one to an update: %.0f a second (%s)", said.Load(), managers,
 		float64(said.Load())/took.Seconds(), took.Round(time.Millisecond))
-	w.tallied(id, given)
-	done := w.over(id)
+	o.tallied(id, given)
+	done := o.over(id)
 	require.Equal(t, access.ReviewDone, done.Review.State)
-	w.measured(id)
+	o.measured(id)
 }
 
 // tallied says that every item was decided by whom it was given to, once.
-func (w *world) tallied(review string, given map[string][]int) {
-	w.t.Helper()
+func (o *testOrg) tallied(review string, given map[string][]int) {
+	o.t.Helper()
 	by := map[int]string{}
 	for who, items := range given {
 		for _, n := range items {
 			by[n] = who
 		}
 	}
-	all := w.items(review)
-	require.Len(w.t, all, len(by))
+	all := o.items(review)
+	require.Len(o.t, all, len(by))
 	for _, i := range all {
-		require.Len(w.t, i.Said, 1, "item %d", i.N)
-		require.Equal(w.t, by[i.N], i.Said[0].Email, "item %d", i.N)
-		require.Equal(w.t, 1, i.Version, "item %d was said once", i.N)
+		require.Len(o.t, i.Said, 1, "item %d", i.N)
+		require.Equal(o.t, by[i.N], i.Said[0].Email, "item %d", i.N)
+		require.Equal(o.t, 1, i.Version, "item %d was said once", i.N)
 	}
 }
 
 // measured tells what a review cost in Temporal: histories, events, bytes, activities.
-func (w *world) measured(review string) (runs int, events, bytes, activities int64) {
-	w.t.Helper()
-	list, err := w.Temporal.Client.ListWorkflow(w.t.Context(),
+func (o *testOrg) measured(review string) (runs int, events, bytes, activities int64) {
+	o.t.Helper()
+	list, err := o.Temporal.Client.ListWorkflow(o.t.Context(),
 		&workflowservice.ListWorkflowExecutionsRequest{Query: fmt.Sprintf("WorkflowId = %q",
 			messages.ReviewID(org, review))})
-	require.NoError(w.t, err)
+	require.NoError(o.t, err)
 	var longest, largest int64
 	for _, e := range list.GetExecutions() {
-		is, err := w.Temporal.Client.DescribeWorkflowExecution(w.t.Context(), e.GetExecution().GetWorkflowId(),
+		is, err := o.Temporal.Client.DescribeWorkflowExecution(o.t.Context(), e.GetExecution().GetWorkflowId(),
 			e.GetExecution().GetRunId())
-		require.NoError(w.t, err)
+		require.NoError(o.t, err)
 		info := is.GetWorkflowExecutionInfo()
 		runs++
 		events, bytes = events+info.GetHistoryLength(), bytes+info.GetHistorySizeBytes()
 		longest, largest = max(longest, info.GetHistoryLength()), max(largest, info.GetHistorySizeBytes())
-		history := w.Temporal.Client.GetWorkflowHistory(w.t.Context(), e.GetExecution().GetWorkflowId(),
+		history := o.Temporal.Client.GetWorkflowHistory(o.t.Context(), e.GetExecution().GetWorkflowId(),
 			e.GetExecution().GetRunId(), false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 		for history.HasNext() {
 			event, err := history.Next()
-			require.NoError(w.t, err)
+			require.NoError(o.t, err)
 			if event.GetEventType() == enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED {
 				activities++
 			}
 		}
 	}
-	w.t.Logf("%d histories, %d events (%d at most), %d KB (%d at most), %d activities; the worker's memory at most %d MB",
-		runs, events, longest, bytes>>10, largest>>10, activities, w.Worker.PeakMemory()>>20)
-	require.Less(w.t, longest, int64(20_000), "far below the server's bound of 50,000 events")
-	require.Less(w.t, largest, int64(20<<20), "and of 50 MB")
+	o.t.Logf("%d histories, %d events (%d at most), %d KB (%d at most), %d activities; the worker's memory at most %d MB",
+		runs, events, longest, bytes>>10, largest>>10, activities, o.Worker.PeakMemory()>>20)
+	require.Less(o.t, longest, int64(20_000), "far below the server's bound of 50,000 events")
+	require.Less(o.t, largest, int64(20<<20), "and of 50 MB")
 	return runs, events, bytes, activities
 }
 
@@ -226,24 +226,24 @@ func (w *world) measured(review string) (runs int, events, bytes, activities int
 func TestDecisionsSurviveAKilledWorker(t *testing.T) {
 	t.Parallel()
 	const people, managers = 120, 12
-	w := start(t, crowd(people, managers), crowded)
-	id := w.review("crowd")
-	given := w.given(id, managers)
+	o := start(t, crowd(people, managers), crowded)
+	id := o.review("crowd")
+	given := o.given(id, managers)
 	var said atomic.Int64
 	killed := make(chan struct{})
 	go func() {
 		defer close(killed)
 		for _, after := range []int64{20, 90, 160} {
-			for said.Load() < after && w.t.Context().Err() == nil {
+			for said.Load() < after && o.t.Context().Err() == nil {
 				<-time.After(5 * time.Millisecond)
 			}
-			w.Worker.Kill()
-			w.work()
+			o.Worker.Kill()
+			o.work()
 		}
 	}()
 	atOnce(t, given, func(who string, items []int) error {
 		for _, item := range items {
-			answer, err := w.decide(id, who, []int{item}, access.VerdictKeep)
+			answer, err := o.decide(id, who, []int{item}, access.VerdictKeep)
 			if err != nil {
 				return err
 			}
@@ -251,7 +251,7 @@ func TestDecisionsSurviveAKilledWorker(t *testing.T) {
 				return fmt.Errorf("item %d: %+v", item, answer)
 			}
 			said.Add(1)
-			again, err := w.decide(id, who, []int{item}, access.VerdictKeep) // the same twice changes nothing
+			again, err := o.decide(id, who, []int{item}, access.VerdictKeep) // the same twice changes nothing
 			if err != nil && !strings.Contains(err.Error(), "deciding is over") {
 				return err
 			}
@@ -262,9 +262,9 @@ func TestDecisionsSurviveAKilledWorker(t *testing.T) {
 		return nil
 	})
 	<-killed
-	w.tallied(id, given)
-	require.Equal(t, access.ReviewDone, w.over(id).Review.State)
-	_, checked := w.evidence(id)
+	o.tallied(id, given)
+	require.Equal(t, access.ReviewDone, o.over(id).Review.State)
+	_, checked := o.evidence(id)
 	require.Equal(t, 2*people, checked.Counts.Items)
 }
 
@@ -274,25 +274,25 @@ func TestALargeReview(t *testing.T) {
 	if n, _ := fmt.Sscanf(os.Getenv("CASTELLAN_REVIEW"), "%dx%d", &items, &managers); n != 2 {
 		t.Skip("skipped: CASTELLAN_REVIEW does not say how large a review to measure (10000x300)")
 	}
-	w := start(t, crowd(items/2, managers), crowded)
+	o := start(t, crowd(items/2, managers), crowded)
 	measured := func(what string, do func()) {
 		begin := time.Now()
 		do()
 		t.Logf("%s: %s", what, time.Since(begin).Round(10*time.Millisecond))
 	}
-	idle := w.Worker.PeakMemory()
+	idle := o.Worker.PeakMemory()
 	var id string
 	measured(fmt.Sprintf("%d items taken, ranked and given to %d reviewers, who are told", items, managers), func() {
-		id = w.review("crowd")
-		w.asked(fmt.Sprintf("m%03d@acme.example", managers-1))
+		id = o.review("crowd")
+		o.asked(fmt.Sprintf("m%03d@acme.example", managers-1))
 	})
 	var given map[string][]int
-	measured(fmt.Sprintf("%d reviewers look at their items", managers), func() { given = w.given(id, managers) })
+	measured(fmt.Sprintf("%d reviewers look at their items", managers), func() { given = o.given(id, managers) })
 	took := atOnce(t, given, func(who string, items []int) error {
 		for len(items) > 0 {
 			some := items[:min(len(items), 5)]
 			items = items[len(some):]
-			if _, err := w.decide(id, who, some, access.VerdictKeep); err != nil {
+			if _, err := o.decide(id, who, some, access.VerdictKeep); err != nil {
 				return err
 			}
 		}
@@ -300,12 +300,12 @@ func TestALargeReview(t *testing.T) {
 	})
 	t.Logf("%d decisions, five to an update, by %d reviewers, fifty at once: %.0f a second (%s)", items, managers,
 		float64(items)/took.Seconds(), took.Round(time.Millisecond))
-	measured("carried out, evidence made", func() { require.Equal(t, access.ReviewDone, w.over(id).Review.State) })
-	w.tallied(id, given)
-	t.Logf("the worker's memory at most: %d MB before, %d MB after", idle>>20, w.Worker.PeakMemory()>>20)
-	w.measured(id)
+	measured("carried out, evidence made", func() { require.Equal(t, access.ReviewDone, o.over(id).Review.State) })
+	o.tallied(id, given)
+	t.Logf("the worker's memory at most: %d MB before, %d MB after", idle>>20, o.Worker.PeakMemory()>>20)
+	o.measured(id)
 	measured("starter review evidence: fetched, checked, written as CSV and page", func() {
-		_, err := w.Starter(t.Context(), "review", "evidence", id, "--out", t.TempDir()+"/evidence")
+		_, err := o.Starter(t.Context(), "review", "evidence", id, "--out", t.TempDir()+"/evidence")
 		require.NoError(t, err)
 	})
 }

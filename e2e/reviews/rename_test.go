@@ -27,15 +27,15 @@ reviews:
 // verification.
 func TestAReviewerIsRenamed(t *testing.T) {
 	t.Parallel()
-	w := start(t, staff, shortDenial)
-	id := w.review("builders")
-	w.asked("carol@acme.example")
-	require.NoError(t, w.Simulator.Person(t.Context(), "carol", map[string]any{"email": "carol.lee@acme.example"}))
-	require.NoError(t, w.Simulator.Person(t.Context(), "eve", map[string]any{"email": "carol@acme.example"}))
-	finn := w.item(id, "finn", "group:builders").N
+	o := start(t, staff, shortDenial)
+	id := o.review("builders")
+	o.asked("carol@acme.example")
+	require.NoError(t, o.Simulator.Person(t.Context(), "carol", map[string]any{"email": "carol.lee@acme.example"}))
+	require.NoError(t, o.Simulator.Person(t.Context(), "eve", map[string]any{"email": "carol@acme.example"}))
+	finn := o.item(id, "finn", "group:builders").N
 	decide := func(by string) error {
 		var answer messages.ReviewAnswer
-		err := w.update(id, messages.DecideItems,
+		err := o.update(id, messages.DecideItems,
 			messages.DecideInput{By: by, Verdict: access.VerdictRemove, Items: []int{finn}}, &answer)
 		if err == nil && answer.Applied != 1 {
 			err = fmt.Errorf("%+v", answer)
@@ -45,24 +45,24 @@ func TestAReviewerIsRenamed(t *testing.T) {
 	require.ErrorContains(t, decide("carol@acme.example"), "not asked about anything")
 	require.NoError(t, decide("carol.lee@acme.example"))
 	var answer messages.Answer
-	require.NoError(t, w.update(id, messages.Remind, messages.RemindInput{By: "bo@acme.example"}, &answer))
+	require.NoError(t, o.update(id, messages.Remind, messages.RemindInput{By: "bo@acme.example"}, &answer))
 	require.NoError(t, stack.Eventually(t.Context(), patience, func() error {
-		if len(w.mail.Of("review-reminder", "carol.lee@acme.example")) == 0 {
+		if len(o.mail.Of("review-reminder", "carol.lee@acme.example")) == 0 {
 			return fmt.Errorf("carol was not reminded")
 		}
 		return nil
 	}))
-	require.Empty(t, w.mail.Of("review-reminder", "carol@acme.example"))
+	require.Empty(t, o.mail.Of("review-reminder", "carol@acme.example"))
 
-	require.NoError(t, w.update(id, messages.CloseReview,
+	require.NoError(t, o.update(id, messages.CloseReview,
 		messages.EndReviewInput{By: "bo@acme.example", Reason: "enough"}, &answer))
-	require.Equal(t, access.ReviewDone, w.over(id).Review.State)
-	require.Equal(t, access.OutcomeDenied, w.item(id, "finn", "group:builders").Outcome)
+	require.Equal(t, access.ReviewDone, o.over(id).Review.State)
+	require.Equal(t, access.OutcomeDenied, o.item(id, "finn", "group:builders").Outcome)
 	require.NoError(t, stack.Eventually(t.Context(), patience, func() error {
-		if !slices.Contains(w.members("builders"), "finn") {
-			return fmt.Errorf("finn is not back: %v", w.members("builders"))
+		if !slices.Contains(o.members("builders"), "finn") {
+			return fmt.Errorf("finn is not back: %v", o.members("builders"))
 		}
 		return nil
 	}))
-	w.evidence(id)
+	o.evidence(id)
 }

@@ -16,40 +16,40 @@ import (
 // answer.
 func TestAnEventMakesARuleActThroughCrashes(t *testing.T) {
 	t.Parallel()
-	w := start(t, company)
-	w.settled("guard: {adopt: auto, rules: auto, settle: 5s}\n" +
+	o := start(t, company)
+	o.settled("guard: {adopt: auto, rules: auto, settle: 5s}\n" +
 		rulesOf(`{name: left, owner: ana@example.com, mode: enforce, when: managed && !in("staff"), suspend: true}`))
-	require.NoError(t, w.Simulator.ResetStats(t.Context()))
-	require.NoError(t, w.Simulator.Fault(t.Context(),
+	require.NoError(t, o.Simulator.ResetStats(t.Context()))
+	require.NoError(t, o.Simulator.Fault(t.Context(),
 		cloud.Fault{Operations: []string{"users.suspend"}, Kind: cloud.FaultTimeoutAfter, Count: 1}))
 
-	eve := w.person("eve").AccountID
-	w.leave("staff", "eve")
-	w.until(func(s messages.OrgSyncState) bool { // the first look is over, the second is to come
+	eve := o.person("eve").AccountID
+	o.leave("staff", "eve")
+	o.until(func(s messages.OrgSyncState) bool { // the first look is over, the second is to come
 		return len(s.Pending.Settling) > 0
 	})
-	w.Worker.Kill()
-	require.False(t, w.person("eve").Suspended, "nobody is suspended after one look")
-	require.NoError(t, w.StartWorker())
+	o.Worker.Kill()
+	require.False(t, o.person("eve").Suspended, "nobody is suspended after one look")
+	require.NoError(t, o.StartWorker())
 
-	w.eventually(func() error {
-		if !w.person("eve").Suspended {
+	o.eventually(func() error {
+		if !o.person("eve").Suspended {
 			return fmt.Errorf("eve is not suspended")
 		}
 		return nil
 	})
-	w.Worker.Kill() // the answer never came: whether it was done is not known
-	require.NoError(t, w.StartWorker())
-	w.until(stack.Idle)
+	o.Worker.Kill() // the answer never came: whether it was done is not known
+	require.NoError(t, o.StartWorker())
+	o.until(stack.Idle)
 
-	require.Len(t, w.losses("eve", cloud.WhatDirectory), 1)
-	stats, err := w.Simulator.Stats(t.Context())
+	require.Len(t, o.losses("eve", cloud.WhatDirectory), 1)
+	stats, err := o.Simulator.Stats(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, stats.Operations["users.suspend"], "what may have been done is read, not done again")
 	done := 0
-	for _, r := range answered[messages.ReportAnswer](w, "runs", org).Runs {
+	for _, r := range answered[messages.ReportAnswer](o, "runs", org).Runs {
 		require.Zero(t, r.Counts.Failed, "%+v", r)
-		for _, l := range answered[messages.ReportAnswer](w, "plan", "--run", r.Run, org).Plan.Lines {
+		for _, l := range answered[messages.ReportAnswer](o, "plan", "--run", r.Run, org).Plan.Lines {
 			if l.Person == eve && l.Target == access.Directory &&
 				(l.State == access.Done || l.State == access.Already) {
 				done++
@@ -58,26 +58,26 @@ func TestAnEventMakesARuleActThroughCrashes(t *testing.T) {
 		}
 	}
 	require.Equal(t, 1, done, "the ledger knows it, once")
-	require.Contains(t, w.starter("verify-ledger", org), "is whole")
+	require.Contains(t, o.starter("verify-ledger", org), "is whole")
 }
 
 // TestWhatARunChangesIsLookedAtAtOnce: verifications are a day apart, and no event comes of Castellan's own writes.
 func TestWhatARunChangesIsLookedAtAtOnce(t *testing.T) {
 	t.Parallel()
-	w := start(t, company)
-	w.settled("guard: {adopt: auto, rules: auto, settle: 1s, run: {share: 100%}, target: {share: 100%}}\n" + rulesOf(
+	o := start(t, company)
+	o.settled("guard: {adopt: auto, rules: auto, settle: 1s, run: {share: 100%}, target: {share: 100%}}\n" + rulesOf(
 		`{name: apart, owner: ana@example.com, mode: enforce, when: 'in("builders")', deny: ["group:partner-wiki"]}`,
 		`{name: lab, mode: enforce, when: 'in("vault")', give: ["group:lab"]}`,
 		`{name: vault, mode: enforce, when: 'in("builders") && email.startsWith("dan")', give: ["group:vault"]}`))
-	w.eventually(func() error {
-		if lab := w.members("lab"); lab != "dan" {
+	o.eventually(func() error {
+		if lab := o.members("lab"); lab != "dan" {
 			return fmt.Errorf("lab has %q: what dan was given in one run leads to the next", lab)
 		}
 		return nil
 	})
-	w.until(stack.Idle)
+	o.until(stack.Idle)
 	var triggers []string
-	for _, r := range answered[messages.ReportAnswer](w, "runs", org).Runs {
+	for _, r := range answered[messages.ReportAnswer](o, "runs", org).Runs {
 		triggers = append(triggers, r.Trigger)
 	}
 	require.Len(t, triggers, 3, "builders; then vault; then lab: %v", triggers)

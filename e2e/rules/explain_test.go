@@ -12,15 +12,15 @@ import (
 
 func TestExplainShowsTheWholeDecisionAndWritesNothing(t *testing.T) {
 	t.Parallel()
-	w := start(t, company)
-	w.settled(consenting + rulesOf(
+	o := start(t, company)
+	o.settled(consenting + rulesOf(
 		`{name: labs, mode: enforce, when: department == "IT", give: ["group:lab"]}`,
 		`{name: no contractors, owner: ana@example.com, mode: enforce, when: in("contractors"), deny: ["group:builders"], suspend: true}`,
 		`{name: controllers, when: title == "Controller", give: ["group:vault"]}`,
 	))
-	require.NoError(t, w.Simulator.ResetStats(t.Context()))
+	require.NoError(t, o.Simulator.ResetStats(t.Context()))
 
-	out := w.starter("explain", org, "dan@example.com")
+	out := o.starter("explain", org, "dan@example.com")
 	for _, says := range []string{
 		`dan@example\.com \(\S+\), as decided for `, `(?m)^facts$`, `department +IT`, `sources +.*staff`,
 		`(?m)^mappings$`,
@@ -32,7 +32,7 @@ func TestExplainShowsTheWholeDecisionAndWritesNothing(t *testing.T) {
 	}
 
 	t.Log("what if")
-	out = w.starter("explain", org, "dan@example.com", "--if", "groups+=contractors", "--if", "department=Sales")
+	out = o.starter("explain", org, "dan@example.com", "--if", "groups+=contractors", "--if", "department=Sales")
 	for _, says := range []string{
 		`supposed: groups\+=contractors`, `supposed: department=Sales`, `department +Sales`, `no contractors +holds`,
 		`labs +no`,
@@ -41,21 +41,21 @@ func TestExplainShowsTheWholeDecisionAndWritesNothing(t *testing.T) {
 	} {
 		require.Regexp(t, says, out)
 	}
-	x := answered[messages.ReportAnswer](w, "explain", org, "dan@example.com", "--if", "groups+=contractors").Explain
+	x := answered[messages.ReportAnswer](o, "explain", org, "dan@example.com", "--if", "groups+=contractors").Explain
 	require.Equal(t, []string{"groups+=contractors"}, x.Supposed)
 	i := slices.IndexFunc(x.Changes, func(c access.Change) bool { return c.Target == access.Directory })
 	require.GreaterOrEqual(t, i, 0, "%+v", x.Changes)
 	require.Equal(t, "no contractors", x.Changes[i].Reasons[0].Name)
 
 	t.Log("what cannot be told")
-	require.Contains(t, w.fails("explain", org, "nobody@example.com"),
+	require.Contains(t, o.fails("explain", org, "nobody@example.com"),
 		"the directory shows nobody named nobody@example.com: check the address, or give the account id")
-	require.Contains(t, w.fails("explain", org, "dan@example.com", "--if", "groups+=nowhere"), "nowhere")
-	require.Contains(t, w.fails("explain", org, "dan@example.com", "--if", "shoe=42"), "shoe")
-	require.Contains(t, w.fails("explain", "other", "dan@example.com"), `organization other has no policy in force`)
+	require.Contains(t, o.fails("explain", org, "dan@example.com", "--if", "groups+=nowhere"), "nowhere")
+	require.Contains(t, o.fails("explain", org, "dan@example.com", "--if", "shoe=42"), "shoe")
+	require.Contains(t, o.fails("explain", "other", "dan@example.com"), `organization other has no policy in force`)
 
-	stats, err := w.Simulator.Stats(t.Context())
+	stats, err := o.Simulator.Stats(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, stats.Writes)
-	require.False(t, w.person("dan").Suspended)
+	require.False(t, o.person("dan").Suspended)
 }

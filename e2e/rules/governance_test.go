@@ -23,9 +23,9 @@ const (
 )
 
 // section is one section of a governance report's summary.
-func section(t *testing.T, g *messages.Governance, key string) messages.Found {
+func section(t *testing.T, g *messages.Governance, key string) messages.SectionSummary {
 	t.Helper()
-	i := slices.IndexFunc(g.Sections, func(s messages.Found) bool { return s.Key == key })
+	i := slices.IndexFunc(g.Sections, func(s messages.SectionSummary) bool { return s.Key == key })
 	require.GreaterOrEqual(t, i, 0, "%s: %+v", key, g.Sections)
 	return g.Sections[i]
 }
@@ -34,26 +34,26 @@ func TestFindingsAreReportedOnDemandAndOnSchedule(t *testing.T) {
 	t.Parallel()
 	file := company
 	file.Foreign = map[string][]string{"vault": {"gil", "dan"}}
-	w := start(t, file)
-	mail := w.told()
+	o := start(t, file)
+	mail := o.told()
 	plain := consenting + keepers +
 		rulesOf(`{name: keepers, mode: enforce, when: department == "Finance", give: ["group:vault"]}`)
-	require.Contains(t, w.fails("findings", org, "--now"), `no organization "acme" is known here`)
-	w.settled(plain)
-	require.Contains(t, w.fails("findings", org), "no such governance report; `starter findings --now acme` makes one")
+	require.Contains(t, o.fails("findings", org, "--now"), `no organization "acme" is known here`)
+	o.settled(plain)
+	require.Contains(t, o.fails("findings", org), "no such governance report; `starter findings --now acme` makes one")
 
 	t.Log("a report, now")
-	out := w.starter("findings", org, "--now")
+	out := o.starter("findings", org, "--now")
 	require.Regexp(t, `look +3 +\? +\? +Who holds protected targets, and why`, out)
 	require.Regexp(t, `look +2 +\? +\? +People from outside`, out)
-	require.Equal(t, out, w.starter("findings", org), "it is kept")
+	require.Equal(t, out, o.starter("findings", org), "it is kept")
 
 	t.Log("its forms are whole")
-	html := w.document("html")
+	html := o.document("html")
 	require.True(t, strings.HasSuffix(strings.TrimSpace(html), "</html>"), html[max(0, len(html)-200):])
-	r, err := report.Read(strings.NewReader(w.document("json")))
+	r, err := report.Read(strings.NewReader(o.document("json")))
 	require.NoError(t, err)
-	rows, err := csv.NewReader(strings.NewReader(w.document("csv"))).ReadAll()
+	rows, err := csv.NewReader(strings.NewReader(o.document("csv"))).ReadAll()
 	require.NoError(t, err)
 	require.Greater(t, len(rows), 5)
 	require.NotEmpty(t, r.Sections)
@@ -65,33 +65,33 @@ func TestFindingsAreReportedOnDemandAndOnSchedule(t *testing.T) {
 		}
 	}
 	require.Contains(t, html, "paul@partner.example")
-	require.Contains(t, w.fails("findings", org, "--out", "x.html"), "--format json, csv or html")
-	require.Contains(t, w.fails("findings", org, "--id", "20260101-000000.000"), "no such governance report")
-	require.Contains(t, w.fails("findings", org, "--format", "pdf"), "the formats are")
+	require.Contains(t, o.fails("findings", org, "--out", "x.html"), "--format json, csv or html")
+	require.Contains(t, o.fails("findings", org, "--id", "20260101-000000.000"), "no such governance report")
+	require.Contains(t, o.fails("findings", org, "--format", "pdf"), "the formats are")
 
 	t.Log("another, with what is new and what is gone")
-	require.NoError(t, w.Simulator.Invite(t.Context(), "vault", "carol@example.com"))
-	require.NoError(t, w.Simulator.Expel(t.Context(), "vault", "gil@example.com"))
-	out = w.starter("findings", org, "--now")
+	require.NoError(t, o.Simulator.Invite(t.Context(), "vault", "carol@example.com"))
+	require.NoError(t, o.Simulator.Expel(t.Context(), "vault", "gil@example.com"))
+	out = o.starter("findings", org, "--now")
 	require.Regexp(t, `look +3 +1 +1 +Who holds protected targets, and why`, out)
 	require.Regexp(t, `act +3 +1 +1 +Admins who use nothing`, out)
 	require.Regexp(t, `look +2 +0 +0 +People from outside`, out)
-	first := answered[messages.ReportAnswer](w, "findings", org, "--id", r.ID).Report
+	first := answered[messages.ReportAnswer](o, "findings", org, "--id", r.ID).Report
 	require.Equal(t, 3, section(t, first, "protected-targets").Count)
 
 	t.Log("on a schedule, which the policy makes and takes away")
-	w.settled("governance: {schedule: \"30 6 * * 1\", zone: Europe/Berlin, notify: [sec@example.com]}\n" + plain)
-	w.eventually(func() error {
-		if out := w.cli("schedule", "list"); !strings.Contains(out, scheduleID) {
+	o.settled("governance: {schedule: \"30 6 * * 1\", zone: Europe/Berlin, notify: [sec@example.com]}\n" + plain)
+	o.eventually(func() error {
+		if out := o.cli("schedule", "list"); !strings.Contains(out, scheduleID) {
 			return fmt.Errorf("the schedule is not listed:\n%s", out)
 		}
 		return nil
 	})
-	described := w.cli("schedule", "describe", "--schedule-id", scheduleID, "--output", "json")
+	described := o.cli("schedule", "describe", "--schedule-id", scheduleID, "--output", "json")
 	require.Contains(t, described, "Europe/Berlin")
 	require.Contains(t, described, `"report:acme:governance:scheduled"`)
-	w.cli("schedule", "trigger", "--schedule-id", scheduleID)
-	w.eventually(func() error {
+	o.cli("schedule", "trigger", "--schedule-id", scheduleID)
+	o.eventually(func() error {
 		if n := len(mail.of(reports.NoticeGovernance, "sec@example.com")); n != 1 {
 			return fmt.Errorf("%d notices came", n)
 		}
@@ -99,28 +99,28 @@ func TestFindingsAreReportedOnDemandAndOnSchedule(t *testing.T) {
 	})
 	notice := mail.of(reports.NoticeGovernance, "sec@example.com")[0]
 	require.Contains(t, notice.Text, "Who holds protected targets, and why: 3")
-	newest := answered[messages.ReportAnswer](w, "findings", org).Report
+	newest := answered[messages.ReportAnswer](o, "findings", org).Report
 	require.Greater(t, newest.ID, r.ID)
 	require.Contains(t, notice.ID, newest.ID)
-	require.Contains(t, w.cli("workflow", "list", "--query",
+	require.Contains(t, o.cli("workflow", "list", "--query",
 		`WorkflowType="Report" AND CastellanOrg="acme" AND WorkflowId STARTS_WITH "report:acme:governance:scheduled"`),
 		"report:acme:governance:scheduled")
 
-	w.settled(plain)
-	_, err = w.CLI(t.Context(), "schedule", "describe", "--schedule-id", scheduleID)
+	o.settled(plain)
+	_, err = o.CLI(t.Context(), "schedule", "describe", "--schedule-id", scheduleID)
 	require.ErrorContains(t, err, "not found")
 }
 
 // document writes the newest report to a file and returns what stands there.
-func (w *world) document(format string) string {
-	w.t.Helper()
-	path := filepath.Join(w.t.TempDir(), "findings."+format)
-	out := w.starter("findings", org, "--format", format, "--out", path)
+func (o *testOrg) document(format string) string {
+	o.t.Helper()
+	path := filepath.Join(o.t.TempDir(), "findings."+format)
+	out := o.starter("findings", org, "--format", format, "--out", path)
 	data, err := os.ReadFile(path)
-	require.NoError(w.t, err)
-	require.Contains(w.t, out, fmt.Sprintf("%d bytes", len(data)))
+	require.NoError(o.t, err)
+	require.Contains(o.t, out, fmt.Sprintf("%d bytes", len(data)))
 	if format == "json" {
-		require.True(w.t, json.Valid(data))
+		require.True(o.t, json.Valid(data))
 	}
 	return string(data)
 }

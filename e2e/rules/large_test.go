@@ -43,9 +43,9 @@ func crowded() cloud.OrgFile {
 
 // crowdedPolicy has as many mappings and rules, each with the words that real ones have. Each rule asks for something;
 // half of them only observe.
-func crowdedPolicy(w *world) string {
+func crowdedPolicy(o *testOrg) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "version: 1\norganization: {name: acme, id: %s, key: \"env:%s\"}\nguard: {adopt: auto, settle: 0s}\nsync: {feed: 5s, every: 24h}\nmappings:\n", w.Simulator.OrgID, stack.KeyVariable)
+	fmt.Fprintf(&b, "version: 1\norganization: {name: acme, id: %s, key: \"env:%s\"}\nguard: {adopt: auto, settle: 0s}\nsync: {feed: 5s, every: 24h}\nmappings:\n", o.Simulator.OrgID, stack.KeyVariable)
 	for i := range manyMappings {
 		fmt.Fprintf(&b, `  - name: writers of the space of team %03d
     description: Whoever is in the team writes in its space; the team lead answers for it. Ticket OPS-%04d.
@@ -69,63 +69,63 @@ func crowdedPolicy(w *world) string {
 
 func TestALargePolicyFits(t *testing.T) {
 	t.Parallel()
-	w := start(t, crowded())
-	text := crowdedPolicy(w)
-	out := w.starter("apply", w.file(text))
+	o := start(t, crowded())
+	text := crowdedPolicy(o)
+	out := o.starter("apply", o.file(text))
 	require.Contains(t, out, fmt.Sprintf("%d mappings", manyMappings))
-	held := w.until(func(s messages.OrgSyncState) bool {
+	held := o.until(func(s messages.OrgSyncState) bool {
 		return s.Hold != nil && s.Running == nil && s.Pending.Full == "" && s.LastFull != nil
 	})
 	require.Equal(t, manyMappings, held.LastFull.Counts.Done)
 	require.Equal(t, manyRules/2, held.Hold.Adds)
-	w.requireSmall("while the rules are held", text)
+	o.requireSmall("while the rules are held", text)
 
-	require.NoError(t, w.Decide(t.Context(), org, messages.ApprovePlan, held.Hold.Plan))
-	state := w.until(stack.Idle)
+	require.NoError(t, o.Decide(t.Context(), org, messages.ApprovePlan, held.Hold.Plan))
+	state := o.until(stack.Idle)
 	require.Equal(t, manyMappings+manyRules/2, state.LastRun.Counts.Done, "%+v", state.LastRun)
 
-	before := w.last()
-	w.cli("workflow", "signal", "--workflow-id", loop, "--name", "sync-now", "--input", `{"by":"ana@example.com"}`)
-	state = w.until(func(s messages.OrgSyncState) bool { return stack.Idle(s) && s.LastFull.Run > before })
+	before := o.last()
+	o.cli("workflow", "signal", "--workflow-id", loop, "--name", "sync-now", "--input", `{"by":"ana@example.com"}`)
+	state = o.until(func(s messages.OrgSyncState) bool { return stack.Idle(s) && s.LastFull.Run > before })
 	require.Zero(t, state.LastFull.Counts.Done, "%+v", state.LastFull)
-	w.requireSmall("after a verification", text)
+	o.requireSmall("after a verification", text)
 }
 
 // requireSmall measures what of a policy passes through Temporal.
-func (w *world) requireSmall(when, policy string) {
-	w.t.Helper()
+func (o *testOrg) requireSmall(when, policy string) {
+	o.t.Helper()
 	var history struct {
 		Events []json.RawMessage `json:"events"`
 	}
-	require.NoError(w.t, json.Unmarshal([]byte(w.cli("workflow", "show", "--workflow-id", loop, "--output", "json")),
+	require.NoError(o.t, json.Unmarshal([]byte(o.cli("workflow", "show", "--workflow-id", loop, "--output", "json")),
 		&history))
-	require.NotEmpty(w.t, history.Events)
+	require.NotEmpty(o.t, history.Events)
 	largest, payload, kind, all := 0, 0, "", 0
 	for _, e := range history.Events {
 		var event any
-		require.NoError(w.t, json.Unmarshal(e, &event))
+		require.NoError(o.t, json.Unmarshal(e, &event))
 		compact, err := json.Marshal(event)
-		require.NoError(w.t, err)
+		require.NoError(o.t, err)
 		all += len(compact)
 		if len(compact) > largest {
 			largest, kind = len(compact), fmt.Sprint(event.(map[string]any)["eventType"])
 		}
 		payload = max(payload, largestPayload(event))
 	}
-	query := w.cli("workflow", "query", "--workflow-id", loop, "--type", "status", "--output", "json")
+	query := o.cli("workflow", "query", "--workflow-id", loop, "--type", "status", "--output", "json")
 	var answer struct {
 		QueryResult []json.RawMessage `json:"queryResult"`
 	}
-	require.NoError(w.t, json.Unmarshal([]byte(query), &answer))
+	require.NoError(o.t, json.Unmarshal([]byte(query), &answer))
 	var status any
-	require.NoError(w.t, json.Unmarshal(answer.QueryResult[0], &status))
+	require.NoError(o.t, json.Unmarshal(answer.QueryResult[0], &status))
 	compact, err := json.Marshal(status)
-	require.NoError(w.t, err)
-	w.t.Logf("%s: policy file %d bytes; largest payload %d, largest event %d (%s), history of %d events %d; status %d",
+	require.NoError(o.t, err)
+	o.t.Logf("%s: policy file %d bytes; largest payload %d, largest event %d (%s), history of %d events %d; status %d",
 		when, len(policy), payload, largest, kind, len(history.Events), all, len(compact))
-	require.Less(w.t, payload, mostPayload)
-	require.Less(w.t, largest, mostPayload)
-	require.Less(w.t, len(compact), mostStatus)
+	require.Less(o.t, payload, mostPayload)
+	require.Less(o.t, largest, mostPayload)
+	require.Less(o.t, len(compact), mostStatus)
 }
 
 // largestPayload is the size of the largest payload within an event.

@@ -10,10 +10,10 @@ import (
 
 func TestBadRulesAreRefusedAndThePolicyInForceStays(t *testing.T) {
 	t.Parallel()
-	w := start(t, company)
-	policy := w.settled(consenting +
+	o := start(t, company)
+	policy := o.settled(consenting +
 		rulesOf(`{name: labs, mode: enforce, when: department == "IT", give: ["group:lab"]}`)).Policy
-	require.NoError(t, w.Simulator.ResetStats(t.Context()))
+	require.NoError(t, o.Simulator.ResetStats(t.Context()))
 
 	t.Log("what the file alone shows: where, and why")
 	for _, wrong := range []struct{ rule, at, says string }{
@@ -26,11 +26,11 @@ func TestBadRulesAreRefusedAndThePolicyInForceStays(t *testing.T) {
 		{`{name: typed, when: managed, suspend: true}`, "{name: typed", "owner is missing"},
 		{`{name: typed, when: managed, give: ["group:lab"], during: {weekly: [Mon-Fri 8-18]}}`, "{weekly", "8-18"},
 	} {
-		text := w.policyText(consenting + rulesOf(wrong.rule))
+		text := o.policyText(consenting + rulesOf(wrong.rule))
 		lines := strings.Split(text, "\n")
 		last := len(lines) - 2
-		file := w.file(text)
-		out := w.fails("apply", file)
+		file := o.file(text)
+		out := o.fails("apply", file)
 		require.Contains(t, out, fmt.Sprintf("%s:%d:%d: rules[0]", file, last+1,
 			strings.Index(lines[last], wrong.at)+1), wrong.rule)
 		require.Contains(t, out, wrong.says)
@@ -48,18 +48,18 @@ func TestBadRulesAreRefusedAndThePolicyInForceStays(t *testing.T) {
 			rulesOf(`{name: all out, owner: ana@example.com, when: in("staff"), suspend: true}`),
 			"rule-against-floor all out", "from carol@example.com, who always stays in group:builders (protected[0].always)"},
 	} {
-		out := w.fails("apply", w.file(w.policyText(consenting+wrong.more)))
+		out := o.fails("apply", o.file(o.policyText(consenting+wrong.more)))
 		require.Contains(t, out, wrong.says)
 		require.Contains(t, out, wrong.why)
 	}
 
-	state, err := w.Status(t.Context(), org)
+	state, err := o.Status(t.Context(), org)
 	require.NoError(t, err)
 	require.Equal(t, policy, state.Policy)
 	require.Nil(t, state.Problem)
-	stats, err := w.Simulator.Stats(t.Context())
+	stats, err := o.Simulator.Stats(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, stats.Writes)
-	require.Contains(t, w.apply(consenting+
+	require.Contains(t, o.apply(consenting+
 		rulesOf(`{name: labs, mode: enforce, when: department == "IT", give: ["group:lab"]}`)), "nothing changes")
 }

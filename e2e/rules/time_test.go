@@ -33,12 +33,12 @@ type received struct {
 }
 
 // told starts the worker anew with a mailbox for its notices.
-func (w *world) told() *mailbox {
-	w.t.Helper()
+func (o *testOrg) told() *mailbox {
+	o.t.Helper()
 	m := &mailbox{}
 	m.Server = httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		one := received{at: time.Now()}
-		state, err := w.Simulator.State(r.Context())
+		state, err := o.Simulator.State(r.Context())
 		if err == nil {
 			err = json.NewDecoder(r.Body).Decode(&one.Notice)
 		}
@@ -58,9 +58,9 @@ func (w *world) told() *mailbox {
 			m.came = append(m.came, one)
 		}
 	}))
-	w.t.Cleanup(m.Close)
-	w.Worker.Stop(5 * time.Second)
-	require.NoError(w.t, w.StartWorker("CASTELLAN_NOTIFY_WEBHOOK_URL="+m.URL))
+	o.t.Cleanup(m.Close)
+	o.Worker.Stop(5 * time.Second)
+	require.NoError(o.t, o.StartWorker("CASTELLAN_NOTIFY_WEBHOOK_URL="+m.URL))
 	return m
 }
 
@@ -80,34 +80,34 @@ func TestRulesActWhenTheirTimeHasCome(t *testing.T) {
 	t.Parallel()
 	file := company
 	file.Foreign = map[string][]string{"lab": {"dan"}}
-	w := start(t, file)
-	mail := w.told()
+	o := start(t, file)
+	mail := o.told()
 	waiting := []string{
 		`{name: waits, owner: ana@example.com, mode: enforce, when: department == "IT", deny: ["group:lab"], after: 3s}`,
 		`{name: warned, owner: bo@example.com, mode: enforce, description: Ask your manager., when: in("contractors"), suspend: true, grace: 3s}`,
 	}
 	applied := time.Now()
-	w.apply(consenting + rulesOf(waiting...))
+	o.apply(consenting + rulesOf(waiting...))
 
 	t.Log("after: the first look takes nothing; the rule acts by the clock alone")
-	w.eventually(func() error {
-		if w.members("lab") != "" {
+	o.eventually(func() error {
+		if o.members("lab") != "" {
 			return fmt.Errorf("dan is in the lab")
 		}
 		return nil
 	})
-	lost := w.losses("dan", "group:lab")
+	lost := o.losses("dan", "group:lab")
 	require.Len(t, lost, 1)
 	require.GreaterOrEqual(t, lost[0].Sub(applied), 3*time.Second)
 
 	t.Log("grace: first the notices, then the time, then the suspension")
-	w.eventually(func() error {
-		if !w.person("gil").Suspended {
+	o.eventually(func() error {
+		if !o.person("gil").Suspended {
 			return fmt.Errorf("gil is not suspended")
 		}
 		return nil
 	})
-	suspended := w.losses("gil", cloud.WhatDirectory)
+	suspended := o.losses("gil", cloud.WhatDirectory)
 	require.Len(t, suspended, 1)
 	for _, to := range []struct{ kind, name, says string }{
 		{reconcile.NoticeRulePerson, "gil@example.com", `The rule "warned" of organization acme holds for you.`},
@@ -124,25 +124,25 @@ func TestRulesActWhenTheirTimeHasCome(t *testing.T) {
 	require.Empty(t, mail.of(reconcile.NoticeRulePerson, "dan@example.com"), "the other rule tells nobody")
 
 	t.Log("during.from: it comes into force by the clock alone")
-	w.until(stack.Idle)
+	o.until(stack.Idle)
 	from := time.Now().Add(7 * time.Second).UTC().Truncate(time.Second)
 	opens := fmt.Sprintf(`{name: opens, mode: enforce, when: department == "Finance", give: ["group:vault"], during: {from: "%s"}}`, from.Format(time.RFC3339))
-	w.apply(consenting + rulesOf(append(waiting, opens)...))
-	w.eventually(func() error {
-		if got := w.members("vault"); got != "finn" {
+	o.apply(consenting + rulesOf(append(waiting, opens)...))
+	o.eventually(func() error {
+		if got := o.members("vault"); got != "finn" {
 			return fmt.Errorf("in the vault are %q", got)
 		}
 		return nil
 	})
-	history := w.history()
+	history := o.history()
 	i := slices.IndexFunc(history, func(c cloud.Change) bool { return c.What == "group:vault" })
 	require.False(t, history[i].At.Before(from), "given at %s, before %s", history[i].At, from)
-	runs := answered[messages.ReportAnswer](w, "runs", org).Runs
+	runs := answered[messages.ReportAnswer](o, "runs", org).Runs
 	require.True(t, slices.ContainsFunc(runs,
 		func(r messages.RunSummary) bool { return strings.Contains(r.Trigger, "a rule came into force") }), "%+v", runs)
 	for _, r := range runs {
 		require.NotContains(t, []string{"asked for", "on schedule"}, r.Trigger)
 	}
-	w.until(stack.Idle)
+	o.until(stack.Idle)
 	require.Len(t, mail.of(reconcile.NoticeRulePerson, "gil@example.com"), 1, "each is told once")
 }

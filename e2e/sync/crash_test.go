@@ -19,46 +19,46 @@ const (
 )
 
 // underWay starts an organization whose first plan is being written.
-func underWay(w *world) {
-	w.t.Helper()
-	w.apply(policyFile{mappings: everybody})
-	state := w.until(held)
-	require.Equal(w.t, many, state.Hold.Adds)
-	require.NoError(w.t, w.Decide(w.t.Context(), org, messages.ApprovePlan, state.Hold.Plan))
-	w.until(func(messages.OrgSyncState) bool { return w.stats().Operations["memberships.add"] >= killAfter })
+func underWay(o *testOrg) {
+	o.t.Helper()
+	o.apply(policyFile{mappings: everybody})
+	state := o.until(held)
+	require.Equal(o.t, many, state.Hold.Adds)
+	require.NoError(o.t, o.Decide(o.t.Context(), org, messages.ApprovePlan, state.Hold.Plan))
+	o.until(func(messages.OrgSyncState) bool { return o.stats().Operations["memberships.add"] >= killAfter })
 }
 
 // requireFinished waits until all is in place and checks how it got there: nothing is written again of which an answer
 // had come, and the ledger has an answer for every line.
-func (w *world) requireFinished() {
-	w.t.Helper()
-	w.until(stack.Idle)
-	w.requireInStep(everybody, nil)
-	stats := w.stats()
-	require.Empty(w.t, repeated(stats.WritesByMembership))
-	require.Less(w.t, w.secondTries(stats), killAfter, "only what was in flight may have been tried twice")
+func (o *testOrg) requireFinished() {
+	o.t.Helper()
+	o.until(stack.Idle)
+	o.requireInStep(everybody, nil)
+	stats := o.stats()
+	require.Empty(o.t, repeated(stats.WritesByMembership))
+	require.Less(o.t, o.secondTries(stats), killAfter, "only what was in flight may have been tried twice")
 
-	runs, err := w.Ask(w.t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportRuns})
-	require.NoError(w.t, err)
+	runs, err := o.Ask(o.t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportRuns})
+	require.NoError(o.t, err)
 	done := 0
 	for _, run := range runs.Runs {
 		done += run.Counts.Done + run.Counts.Already
-		require.Zero(w.t, run.Counts.Failed)
+		require.Zero(o.t, run.Counts.Failed)
 	}
-	require.Equal(w.t, many, done, "the ledger knows every change as done, once")
-	lines, err := w.Ask(w.t.Context(),
+	require.Equal(o.t, many, done, "the ledger knows every change as done, once")
+	lines, err := o.Ask(o.t.Context(),
 		messages.ReportInput{Org: org, Kind: messages.ReportPlan, Run: runs.Runs[len(runs.Runs)-1].Run,
 			States: []string{string(access.Done)}, Limit: 2000})
-	require.NoError(w.t, err)
-	require.Len(w.t, lines.Plan.Lines, many)
-	ledger, err := w.Ask(w.t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportLedger})
-	require.NoError(w.t, err)
-	require.True(w.t, ledger.Ledger.Whole, ledger.Message)
+	require.NoError(o.t, err)
+	require.Len(o.t, lines.Plan.Lines, many)
+	ledger, err := o.Ask(o.t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportLedger})
+	require.NoError(o.t, err)
+	require.True(o.t, ledger.Ledger.Whole, ledger.Message)
 }
 
 // secondTries counts the memberships that were written more than once, and tells them.
-func (w *world) secondTries(stats cloud.Stats) int {
-	w.t.Helper()
+func (o *testOrg) secondTries(stats cloud.Stats) int {
+	o.t.Helper()
 	tries := map[string][]string{}
 	for _, write := range stats.WritesByMembership {
 		key := write.Group + " " + write.Account
@@ -68,21 +68,21 @@ func (w *world) secondTries(stats cloud.Stats) int {
 	for key, statuses := range tries {
 		if len(statuses) > 1 {
 			n++
-			w.t.Logf("%s: %v", key, statuses)
+			o.t.Logf("%s: %v", key, statuses)
 		}
 	}
-	w.t.Logf("%d of %d memberships were tried more than once", n, many)
+	o.t.Logf("%d of %d memberships were tried more than once", n, many)
 	return n
 }
 
 func TestKilledWorkerGoesOn(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", suite.OrgFile(t, oneGroup(many)), "--latency", "20ms")
-	underWay(w)
-	w.Worker.Kill()
-	require.Less(t, w.stats().Operations["memberships.add"], many, "the worker was killed too late")
-	require.NoError(t, w.StartWorker())
-	w.requireFinished()
+	o := start(t, "--org", suite.OrgFile(t, oneGroup(many)), "--latency", "20ms")
+	underWay(o)
+	o.Worker.Kill()
+	require.Less(t, o.stats().Operations["memberships.add"], many, "the worker was killed too late")
+	require.NoError(t, o.StartWorker())
+	o.requireFinished()
 }
 
 func TestKilledServerGoesOn(t *testing.T) {
@@ -91,10 +91,10 @@ func TestKilledServerGoesOn(t *testing.T) {
 		"--latency", "20ms")
 	require.NoError(t, err)
 	suite.Watch(t, s)
-	w := live(t, s)
-	underWay(w)
-	w.Temporal.Kill()
-	require.Less(t, w.stats().Operations["memberships.add"], many, "the server was killed too late")
-	require.NoError(t, w.Temporal.Restart(t.Context()))
-	w.requireFinished()
+	o := live(t, s)
+	underWay(o)
+	o.Temporal.Kill()
+	require.Less(t, o.stats().Operations["memberships.add"], many, "the server was killed too late")
+	require.NoError(t, o.Temporal.Restart(t.Context()))
+	o.requireFinished()
 }

@@ -42,8 +42,8 @@ func shopFile() cloud.OrgFile {
 	}
 }
 
-// trouble is one way in which Atlassian fails.
-type trouble struct {
+// atlassianFault is one way in which Atlassian fails.
+type atlassianFault struct {
 	name     string
 	faults   []cloud.Fault
 	settings map[string]any // switched on with the faults
@@ -77,7 +77,7 @@ func onWrites(kind string, params cloud.FaultParams) []cloud.Fault {
 
 func TestReadsThatLie(t *testing.T) {
 	t.Parallel()
-	survive(t, []trouble{
+	survive(t, []atlassianFault{
 		{name: "empty pages, more promised", faults: onPeople(cloud.FaultEmptyPage, cloud.FaultParams{Next: "keep"}),
 			says: "source-suspect"},
 		{name: "one empty page", faults: []cloud.Fault{{Operations: []string{"users.search"},
@@ -103,7 +103,7 @@ func TestReadsThatLie(t *testing.T) {
 func TestReadsOfOldCopies(t *testing.T) {
 	t.Parallel()
 	old := cloud.Duration(time.Hour)
-	survive(t, []trouble{
+	survive(t, []atlassianFault{
 		{name: "of some groups", faults: onPeople(cloud.FaultStaleRead, cloud.FaultParams{Age: old, Share: 0.5}),
 			later: true},
 		{name: "of all groups", faults: onPeople(cloud.FaultStaleRead, cloud.FaultParams{Age: old}), later: true},
@@ -112,7 +112,7 @@ func TestReadsOfOldCopies(t *testing.T) {
 
 func TestReadsThatFail(t *testing.T) {
 	t.Parallel()
-	survive(t, []trouble{
+	survive(t, []atlassianFault{
 		{name: "a cursor repeats", faults: twice(onPeople(cloud.FaultRepeatedCursor, cloud.FaultParams{}))},
 		{name: "429 with Retry-After",
 			faults: twice(onPeople(cloud.FaultStatus, cloud.FaultParams{Status: 429, RetryAfter: "1"}))},
@@ -136,7 +136,7 @@ func TestReadsThatFail(t *testing.T) {
 // TestTooManyCalls stands alone, for it waits until the rate limit's next minute, as the answer's headers ask.
 func TestTooManyCalls(t *testing.T) {
 	t.Parallel()
-	survive(t, []trouble{
+	survive(t, []atlassianFault{
 		{name: "429 without Retry-After",
 			faults: []cloud.Fault{{Operations: []string{"users.search"}, Kind: cloud.FaultStatus,
 				Params: cloud.FaultParams{Status: 429}, Count: 1}}},
@@ -145,7 +145,7 @@ func TestTooManyCalls(t *testing.T) {
 
 func TestWritesThatFail(t *testing.T) {
 	t.Parallel()
-	survive(t, []trouble{
+	survive(t, []atlassianFault{
 		{name: "429 with Retry-After",
 			faults: onWrites(cloud.FaultStatus, cloud.FaultParams{Status: 429, RetryAfter: "1"})},
 		{name: "500", faults: onWrites(cloud.FaultStatus, cloud.FaultParams{Status: 500})},
@@ -165,41 +165,41 @@ func TestWritesThatFail(t *testing.T) {
 // survive has the sources change while Atlassian fails, in one way after the other: nobody may lose what a source still
 // gives, nothing known to be done may be written again, and once the trouble is over everything is in step. The guard's
 // limits are wide, so that it is the evidence that protects.
-func survive(t *testing.T, troubles []trouble) {
-	w := start(t, "--org", suite.OrgFile(t, shopFile()))
-	w.set(map[string]any{"maxPage": 20})
-	w.settled(policyFile{mappings: shop, guard: wide, more: map[string]any{"ignore": []string{"eng-alumni"}}})
-	w.requireInStep(shop, nil)
+func survive(t *testing.T, troubles []atlassianFault) {
+	o := start(t, "--org", suite.OrgFile(t, shopFile()))
+	o.set(map[string]any{"maxPage": 20})
+	o.settled(policyFile{mappings: shop, guard: wide, more: map[string]any{"ignore": []string{"eng-alumni"}}})
+	o.requireInStep(shop, nil)
 	for _, trouble := range troubles {
 		calm := t.Run(trouble.name, func(t *testing.T) {
-			w := &world{Stack: w.Stack, t: t, idp: w.idp}
-			w.resetStats()
+			o := &testOrg{Stack: o.Stack, t: t, idp: o.idp}
+			o.resetStats()
 			for _, f := range trouble.faults {
-				require.NoError(t, w.Simulator.Fault(t.Context(), f))
+				require.NoError(t, o.Simulator.Fault(t.Context(), f))
 			}
 			if trouble.settings != nil {
-				w.set(trouble.settings)
+				o.set(trouble.settings)
 			}
-			w.turnOver()
-			state := w.syncWritten()
+			o.turnOver()
+			state := o.syncWritten()
 			require.Contains(t, words(state), trouble.says)
 			if trouble.says == "" && !trouble.later {
-				w.eventually(func() error { return inStep(t, w.state(), shop, nil) }) // Castellan gets through it
+				o.eventually(func() error { return inStep(t, o.state(), shop, nil) }) // Castellan gets through it
 			}
-			w.requireCleanAfter(trouble)
-			w.requireStruck()
+			o.requireCleanAfter(trouble)
+			o.requireStruck()
 
-			require.NoError(t, w.Simulator.ClearFaults(t.Context()))
+			require.NoError(t, o.Simulator.ClearFaults(t.Context()))
 			if trouble.mended != nil {
-				w.set(trouble.mended)
+				o.set(trouble.mended)
 			}
-			state = w.syncNow()
-			w.requireInStep(shop, nil)
-			w.requireCleanAfter(trouble)
+			state = o.syncNow()
+			o.requireInStep(shop, nil)
+			o.requireCleanAfter(trouble)
 			require.Nil(t, state.Problem)
 			require.Empty(t, state.Findings)
-			w.eventually(func() error { // the feed is watched again, too
-				if state := w.status(); state.State != messages.StateOK {
+			o.eventually(func() error { // the feed is watched again, too
+				if state := o.status(); state.State != messages.StateOK {
 					return fmt.Errorf("the organization is in state %s: %s", state.State, state.Feed.Problem)
 				}
 				return nil
@@ -212,31 +212,31 @@ func survive(t *testing.T, troubles []trouble) {
 }
 
 // requireCleanAfter is requireClean, but where reads hid memberships it is right to write them again.
-func (w *world) requireCleanAfter(trouble trouble) {
-	w.t.Helper()
+func (o *testOrg) requireCleanAfter(trouble atlassianFault) {
+	o.t.Helper()
 	if !trouble.later {
-		w.requireClean(shop)
+		o.requireClean(shop)
 		return
 	}
-	require.Empty(w.t, wrongful(w.t, w.state(), shop, w.stats().WritesByMembership),
+	require.Empty(o.t, wrongful(o.t, o.state(), shop, o.stats().WritesByMembership),
 		"people lost what a source still gives them")
 }
 
 // requireStruck checks that the faults did something.
-func (w *world) requireStruck() {
-	w.t.Helper()
-	faults, err := w.Simulator.Faults(w.t.Context())
-	require.NoError(w.t, err)
+func (o *testOrg) requireStruck() {
+	o.t.Helper()
+	faults, err := o.Simulator.Faults(o.t.Context())
+	require.NoError(o.t, err)
 	for _, f := range faults {
-		require.Positive(w.t, f.Struck, "the fault on %v never struck", f.Operations)
+		require.Positive(o.t, f.Struck, "the fault on %v never struck", f.Operations)
 	}
 }
 
 // turnOver changes the sources: some leave, some come, one moves between groups that both give Jira, and one who is in
 // two such groups leaves one of them. Every group is as large afterwards as before, so that counts alone tell nothing.
-func (w *world) turnOver() {
-	w.t.Helper()
-	state := w.state()
+func (o *testOrg) turnOver() {
+	o.t.Helper()
+	state := o.state()
 	sources := map[string]string{}
 	for _, p := range state.People {
 		for _, g := range state.Groups {
@@ -252,18 +252,18 @@ func (w *world) turnOver() {
 				return p.Name
 			}
 		}
-		require.Fail(w.t, "nobody is in just these: "+in)
+		require.Fail(o.t, "nobody is in just these: "+in)
 		return ""
 	}
 	engineer, designer, seller := find(" eng-core"), find(" eng-web"), find(" sales")
 	mover, stayer := find(" eng-core"), find(" eng-core eng-web")
 	both, newEngineer, newSeller := find(""), find(""), find("")
-	w.leave("eng-core", engineer, mover)
-	w.leave("eng-web", designer, stayer)
-	w.leave("sales", seller)
-	w.join("eng-web", mover, both)
-	w.join("eng-core", newEngineer, both)
-	w.join("sales", newSeller)
+	o.leave("eng-core", engineer, mover)
+	o.leave("eng-web", designer, stayer)
+	o.leave("sales", seller)
+	o.join("eng-web", mover, both)
+	o.join("eng-core", newEngineer, both)
+	o.join("sales", newSeller)
 }
 
 // words is all that the status says about trouble.

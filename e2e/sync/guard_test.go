@@ -38,14 +38,14 @@ func removals(stats cloud.Stats) int { return stats.Operations["memberships.remo
 
 func TestAnEmptiedSourceIsHeld(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", suite.OrgFile(t, shopFile()))
-	w.settled(shopPolicy())
-	w.requireInStep(shop, nil)
-	w.resetStats()
+	o := start(t, "--org", suite.OrgFile(t, shopFile()))
+	o.settled(shopPolicy())
+	o.requireInStep(shop, nil)
+	o.resetStats()
 
 	t.Log("the source is emptied: its removals wait, and the rules say why")
-	w.leave("sales", sellers()...)
-	state := w.until(held)
+	o.leave("sales", sellers()...)
+	state := o.until(held)
 	require.Equal(t, messages.StateHeld, state.State)
 	require.Equal(t, len(confluenceOnly()), state.Hold.Removals)
 	require.Equal(t, len(confluenceOnly()), state.Hold.People)
@@ -53,84 +53,84 @@ func TestAnEmptiedSourceIsHeld(t *testing.T) {
 	require.Contains(t, rules, "source-suspect")
 	require.Contains(t, rules, "sales")
 	require.Contains(t, rules, confluence)
-	w.syncNow()
-	require.Zero(t, removals(w.stats()))
+	o.syncNow()
+	require.Zero(t, removals(o.stats()))
 
 	t.Log("a decision on another plan is refused, and says which one is open")
-	open := w.status().Hold.Plan
-	err := w.Decide(t.Context(), org, messages.ApprovePlan, "sha256:0000")
+	open := o.status().Hold.Plan
+	err := o.Decide(t.Context(), org, messages.ApprovePlan, "sha256:0000")
 	require.ErrorContains(t, err, open)
-	require.Equal(t, open, w.status().Hold.Plan)
+	require.Equal(t, open, o.status().Hold.Plan)
 
 	t.Log("rejected, it is not raised again")
-	require.NoError(t, w.Decide(t.Context(), org, messages.RejectPlan, open))
-	w.until(notHeld)
-	state = w.syncNow()
+	require.NoError(t, o.Decide(t.Context(), org, messages.RejectPlan, open))
+	o.until(notHeld)
+	state = o.syncNow()
 	require.Nil(t, state.Hold)
 	require.Equal(t, len(confluenceOnly()), state.LastFull.Counts.Suppressed)
-	require.Zero(t, removals(w.stats()))
-	require.ErrorContains(t, w.Decide(t.Context(), org, messages.ApprovePlan, open), "nothing is held")
+	require.Zero(t, removals(o.stats()))
+	require.ErrorContains(t, o.Decide(t.Context(), org, messages.ApprovePlan, open), "nothing is held")
 
 	t.Log("filled and emptied again, it is raised again")
-	w.join("sales", sellers()...)
-	state = w.syncNow()
+	o.join("sales", sellers()...)
+	state = o.syncNow()
 	require.Nil(t, state.Hold)
 	require.Zero(t, state.LastFull.Counts.Suppressed)
-	w.leave("sales", sellers()...)
-	w.until(held)
+	o.leave("sales", sellers()...)
+	o.until(held)
 
 	t.Log("some come back: the hold is replaced by a smaller one, and exactly that is released")
-	w.until(func(s messages.OrgSyncState) bool { return s.Hold != nil && over(s) })
-	first := w.status().Hold.Plan
+	o.until(func(s messages.OrgSyncState) bool { return s.Hold != nil && over(s) })
+	first := o.status().Hold.Plan
 	back := confluenceOnly()[:5]
-	w.join("sales", back...)
-	state = w.until(func(s messages.OrgSyncState) bool {
+	o.join("sales", back...)
+	state = o.until(func(s messages.OrgSyncState) bool {
 		return s.Hold != nil && s.Hold.Removals == len(confluenceOnly())-len(back) && over(s)
 	})
 	require.NotEmpty(t, state.Hold.Changed)
-	require.ErrorContains(t, w.Decide(t.Context(), org, messages.ApprovePlan, first), state.Hold.Plan)
-	w.resetStats()
-	require.NoError(t, w.Decide(t.Context(), org, messages.ApprovePlan, state.Hold.Plan))
-	w.until(notHeld)
-	w.eventually(func() error { return inStep(t, w.state(), shop, nil) })
-	require.Equal(t, len(confluenceOnly())-len(back), removals(w.stats()))
-	w.requireClean(shop)
+	require.ErrorContains(t, o.Decide(t.Context(), org, messages.ApprovePlan, first), state.Hold.Plan)
+	o.resetStats()
+	require.NoError(t, o.Decide(t.Context(), org, messages.ApprovePlan, state.Hold.Plan))
+	o.until(notHeld)
+	o.eventually(func() error { return inStep(t, o.state(), shop, nil) })
+	require.Equal(t, len(confluenceOnly())-len(back), removals(o.stats()))
+	o.requireClean(shop)
 }
 
 func TestPauseStopsBulkWork(t *testing.T) {
 	t.Parallel()
 	const people = 200
-	w := start(t, "--org", suite.OrgFile(t, oneGroup(people)), "--latency", "20ms")
-	w.apply(policyFile{mappings: everybody})
-	state := w.until(held)
-	require.NoError(t, w.Decide(t.Context(), org, messages.ApprovePlan, state.Hold.Plan))
-	w.until(func(messages.OrgSyncState) bool { return w.stats().Operations["memberships.add"] >= 20 })
+	o := start(t, "--org", suite.OrgFile(t, oneGroup(people)), "--latency", "20ms")
+	o.apply(policyFile{mappings: everybody})
+	state := o.until(held)
+	require.NoError(t, o.Decide(t.Context(), org, messages.ApprovePlan, state.Hold.Plan))
+	o.until(func(messages.OrgSyncState) bool { return o.stats().Operations["memberships.add"] >= 20 })
 
 	var answer messages.Answer
-	require.NoError(t, w.Update(t.Context(), org, messages.Pause, messages.PauseInput{By: "test", Reason: "lunch"},
+	require.NoError(t, o.Update(t.Context(), org, messages.Pause, messages.PauseInput{By: "test", Reason: "lunch"},
 		&answer))
-	state = w.until(func(s messages.OrgSyncState) bool {
+	state = o.until(func(s messages.OrgSyncState) bool {
 		return s.Running != nil &&
 			s.Running.State == messages.RunWaiting
 	})
 	require.Equal(t, messages.StatePaused, state.State)
 	require.Equal(t, "lunch", state.Paused.Reason)
-	w.until(func(messages.OrgSyncState) bool { return w.stats().PeakInFlight > 0 })
-	written := w.stats().Writes
+	o.until(func(messages.OrgSyncState) bool { return o.stats().PeakInFlight > 0 })
+	written := o.stats().Writes
 	require.Less(t, written, people)
-	require.ErrorContains(t, w.Update(t.Context(), org, messages.SyncNow, messages.SyncNowInput{}, &answer),
+	require.ErrorContains(t, o.Update(t.Context(), org, messages.SyncNow, messages.SyncNowInput{}, &answer),
 		"paused by test")
 	for range 3 { // time passes: questions are still answered, nothing is written
-		_, err := w.Ask(t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportRuns})
+		_, err := o.Ask(t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportRuns})
 		require.NoError(t, err)
 	}
-	require.Equal(t, written, w.stats().Writes)
+	require.Equal(t, written, o.stats().Writes)
 
-	require.NoError(t, w.Update(t.Context(), org, messages.Resume, messages.ResumeInput{By: "test"}, &answer))
-	w.until(stack.Idle)
-	w.requireInStep(everybody, nil)
-	require.Equal(t, people, w.stats().Operations["memberships.add"])
-	w.requireClean(everybody)
+	require.NoError(t, o.Update(t.Context(), org, messages.Resume, messages.ResumeInput{By: "test"}, &answer))
+	o.until(stack.Idle)
+	o.requireInStep(everybody, nil)
+	require.Equal(t, people, o.stats().Operations["memberships.add"])
+	o.requireClean(everybody)
 }
 
 // everybody maps the one source of oneGroup.
@@ -145,42 +145,42 @@ func oneGroup(people int) cloud.OrgFile {
 
 func TestDryRunWritesNothing(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", suite.OrgFile(t, shopFile()))
+	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	p := shopPolicy()
 	p.more["dryRun"] = true
-	w.apply(p)
-	state := w.until(func(s messages.OrgSyncState) bool { return s.LastFull != nil && over(s) })
+	o.apply(p)
+	state := o.until(func(s messages.OrgSyncState) bool { return s.LastFull != nil && over(s) })
 	require.True(t, state.LastFull.DryRun)
 	require.Equal(t, 70, state.LastFull.Counts.Adds)
-	answer, err := w.Ask(t.Context(),
+	answer, err := o.Ask(t.Context(),
 		messages.ReportInput{Org: org, Kind: messages.ReportPlan, Run: state.LastFull.Run})
 	require.NoError(t, err)
 	require.Len(t, answer.Plan.Lines, 70)
 	for _, line := range answer.Plan.Lines {
 		require.Equal(t, "recorded", string(line.State))
 	}
-	w.leave("sales", "p045")
-	w.syncNow()
-	require.Zero(t, w.stats().Writes-w.stats().Operations["scim.groups.patch"])
-	require.Empty(t, group(t, w.state(), jira).Members)
+	o.leave("sales", "p045")
+	o.syncNow()
+	require.Zero(t, o.stats().Writes-o.stats().Operations["scim.groups.patch"])
+	require.Empty(t, group(t, o.state(), jira).Members)
 
 	t.Log("without dryRun the same policy waits for consent, then writes")
-	w.settled(shopPolicy())
-	w.requireInStep(shop, nil)
+	o.settled(shopPolicy())
+	o.requireInStep(shop, nil)
 }
 
 func TestUndoTakesARunBack(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", suite.OrgFile(t, shopFile()))
+	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	p := shopPolicy()
 	p.guard = wide
-	w.settled(p)
-	before := w.state()
-	w.leave("eng-core", "p006", "p007")
-	w.join("sales", "p051", "p052")
-	state := w.syncNow()
-	w.requireInStep(shop, nil)
-	runs, err := w.Ask(t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportRuns})
+	o.settled(p)
+	before := o.state()
+	o.leave("eng-core", "p006", "p007")
+	o.join("sales", "p051", "p052")
+	state := o.syncNow()
+	o.requireInStep(shop, nil)
+	runs, err := o.Ask(t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportRuns})
 	require.NoError(t, err)
 	var undone []string
 	for _, run := range runs.Runs { // events and the full run share the work
@@ -192,48 +192,48 @@ func TestUndoTakesARunBack(t *testing.T) {
 
 	for _, run := range undone {
 		var answer messages.Answer
-		require.NoError(t, w.Update(t.Context(), org, messages.Undo,
+		require.NoError(t, o.Update(t.Context(), org, messages.Undo,
 			messages.UndoInput{Run: run, By: "test", Reason: "a mistake"}, &answer))
 		require.Positive(t, answer.Run.Counts.Done)
 	}
 	for _, name := range []string{jira, confluence} {
-		require.ElementsMatch(t, group(t, before, name).Members, group(t, w.state(), name).Members, name)
+		require.ElementsMatch(t, group(t, before, name).Members, group(t, o.state(), name).Members, name)
 	}
-	state = w.status()
+	state = o.status()
 	require.NotNil(t, state.Paused)
 	require.Contains(t, state.Paused.Reason, "taken back")
 
 	t.Log("resumed, the policy is followed again")
 	var answer messages.Answer
-	require.NoError(t, w.Update(t.Context(), org, messages.Resume, messages.ResumeInput{By: "test"}, &answer))
-	w.until(stack.Idle)
-	w.requireInStep(shop, nil)
-	require.ErrorContains(t, w.Update(t.Context(), org, messages.Undo,
+	require.NoError(t, o.Update(t.Context(), org, messages.Resume, messages.ResumeInput{By: "test"}, &answer))
+	o.until(stack.Idle)
+	o.requireInStep(shop, nil)
+	require.ErrorContains(t, o.Update(t.Context(), org, messages.Undo,
 		messages.UndoInput{Run: "20000101-000000.000", By: "test"}, &answer), "no run")
 }
 
 func TestSyncOnePersonNow(t *testing.T) {
 	t.Parallel()
 	// nothing but the question tells of changes
-	w := start(t, "--org", suite.OrgFile(t, shopFile()), "--event-lag", "1h")
-	w.settled(shopPolicy())
+	o := start(t, "--org", suite.OrgFile(t, shopFile()), "--event-lag", "1h")
+	o.settled(shopPolicy())
 	ask := func(person string) (answer messages.Answer, err error) {
-		err = w.Update(t.Context(), org, messages.SyncNow, messages.SyncNowInput{Person: person, By: "test"}, &answer)
+		err = o.Update(t.Context(), org, messages.SyncNow, messages.SyncNowInput{Person: person, By: "test"}, &answer)
 		return answer, err
 	}
 
-	w.join("ops", "p051")
+	o.join("ops", "p051")
 	answer, err := ask("p051@example.com")
 	require.NoError(t, err)
 	require.Equal(t, 2, answer.Run.Counts.Done)
-	require.True(t, w.in(jira, "p051"))
-	require.True(t, w.in(confluence, "p051"))
+	require.True(t, o.in(jira, "p051"))
+	require.True(t, o.in(confluence, "p051"))
 
-	w.leave("ops", "p051")
-	answer, err = ask(person(t, w.state(), "p051").AccountID)
+	o.leave("ops", "p051")
+	answer, err = ask(person(t, o.state(), "p051").AccountID)
 	require.NoError(t, err)
 	require.Equal(t, 2, answer.Run.Counts.Done)
-	w.requireInStep(shop, nil)
+	o.requireInStep(shop, nil)
 
 	answer, err = ask("p052@example.com")
 	require.NoError(t, err)
@@ -241,6 +241,6 @@ func TestSyncOnePersonNow(t *testing.T) {
 
 	_, err = ask("nobody@example.com")
 	require.ErrorContains(t, err, "nobody@example.com")
-	require.Nil(t, w.status().Problem, "a question about nobody is nobody's problem")
-	require.Equal(t, messages.StateOK, w.status().State)
+	require.Nil(t, o.status().Problem, "a question about nobody is nobody's problem")
+	require.Equal(t, messages.StateOK, o.status().State)
 }

@@ -57,70 +57,70 @@ var openSource = []mapping{
 func TestKubernetesOrganization(t *testing.T) {
 	t.Parallel()
 	path, file := kubernetes(t)
-	w := start(t, "--org", path, "--sites", "acme,beta", "--apps", "jira,confluence,jsm")
+	o := start(t, "--org", path, "--sites", "acme,beta", "--apps", "jira,confluence,jsm")
 	p := policyFile{mappings: openSource, guard: wide,
 		more: map[string]any{"sync": map[string]any{"feed": "5s", "every": "1h", "inFlight": 32}}}
 
-	state := w.settled(p)
-	w.requireInStep(openSource, nil)
+	state := o.settled(p)
+	o.requireInStep(openSource, nil)
 	require.Equal(t, len(file.People), state.LastFull.Counts.People)
 	require.Empty(t, state.Findings, "every group is covered")
-	w.requireClean(openSource)
+	o.requireClean(openSource)
 
 	t.Log("in step, another full verification writes nothing")
-	w.resetStats()
-	state = w.syncNow()
-	require.Zero(t, w.stats().Writes)
+	o.resetStats()
+	state = o.syncNow()
+	require.Zero(t, o.stats().Writes)
 	require.Equal(t, messages.RunDone, state.LastFull.State)
 	require.Zero(t, state.LastFull.Counts.Adds+state.LastFull.Counts.Removals)
 
-	before := w.state()
+	before := o.state()
 	wanted := due(t, before, openSource)
 	newcomer, guest, leaver, stayer := rolesToPlay(t, file, before, wanted)
 	const into = "kubernetes-sigs-cluster-api-admins"
 
 	t.Logf("%s joins a source group: a member of every target that it gives", newcomer)
-	w.join(into, newcomer)
-	w.eventually(func() error { return inStep(t, w.state(), openSource, nil) })
+	o.join(into, newcomer)
+	o.eventually(func() error { return inStep(t, o.state(), openSource, nil) })
 	for _, target := range []string{"jira-users-beta", "confluence-users-beta", "jira-servicemanagement-users-acme",
 		"jira-users-acme"} {
-		require.True(t, w.in(target, newcomer), target)
+		require.True(t, o.in(target, newcomer), target)
 	}
 
 	t.Logf("%s leaves every source group: out of every target", leaver)
 	for _, g := range file.Groups {
 		if slices.Contains(g.Members, leaver) {
-			w.leave(g.Name, leaver)
+			o.leave(g.Name, leaver)
 		}
 	}
-	w.eventually(func() error { return inStep(t, w.state(), openSource, nil) })
+	o.eventually(func() error { return inStep(t, o.state(), openSource, nil) })
 	for target := range wanted {
-		require.False(t, w.in(target, leaver), target)
+		require.False(t, o.in(target, leaver), target)
 	}
 
 	t.Logf("%s leaves one of two source groups: keeps the target; who was invited stays, and is reported", stayer.key)
-	w.leave(stayer.from, stayer.key)
-	w.invite("jira-users-beta", guest)
-	state = w.syncNow()
-	require.True(t, w.in(stayer.target, stayer.key))
-	w.requireInStep(openSource, strangers{"jira-users-beta": {guest}})
+	o.leave(stayer.from, stayer.key)
+	o.invite("jira-users-beta", guest)
+	state = o.syncNow()
+	require.True(t, o.in(stayer.target, stayer.key))
+	o.requireInStep(openSource, foreignMembers{"jira-users-beta": {guest}})
 	require.Equal(t, 1, state.LastFull.Counts.Foreign)
-	answer, err := w.Ask(t.Context(),
+	answer, err := o.Ask(t.Context(),
 		messages.ReportInput{Org: org, Kind: messages.ReportForeign, Target: "default:jira/beta/user"})
 	require.NoError(t, err)
 	require.Len(t, answer.Foreign, 1)
 	require.Equal(t, person(t, before, guest).AccountID, answer.Foreign[0].Person)
 	require.Equal(t, access.Entitlement("group:jira-users-beta"), answer.Foreign[0].Target)
-	w.requireClean(openSource)
+	o.requireClean(openSource)
 }
 
-// stays is somebody with a target by two source groups.
-type stays struct{ key, from, target string }
+// retainedMember is somebody with a target by two source groups.
+type retainedMember struct{ key, from, target string }
 
 // rolesToPlay finds two people who hold nothing but the wiki, one who holds some more by few groups, and one who has a
 // target by two groups of one mapping.
 func rolesToPlay(t *testing.T, file cloud.OrgFile, state cloud.State, wanted map[string]map[string]bool) (newcomer,
-	guest, leaver string, stayer stays) {
+	guest, leaver string, stayer retainedMember) {
 	t.Helper()
 	in, sigs := map[string]int{}, map[string][]string{}
 	for _, g := range file.Groups {
@@ -146,7 +146,7 @@ func rolesToPlay(t *testing.T, file cloud.OrgFile, state cloud.State, wanted map
 		case leaver == "" && holds > 1 && in[key] <= 5:
 			leaver = key
 		case stayer.key == "" && len(sigs[key]) > 1:
-			stayer = stays{key, sigs[key][0], "jira-users-acme"}
+			stayer = retainedMember{key, sigs[key][0], "jira-users-acme"}
 		}
 	}
 	require.NotEmpty(t, newcomer)

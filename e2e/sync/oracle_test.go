@@ -79,11 +79,11 @@ func liveGroups(t *testing.T, state cloud.State, target string) []string {
 	return names
 }
 
-// strangers are memberships that a test made by invitation: keys of people by group name.
-type strangers map[string][]string
+// foreignMembers are memberships that a test made by invitation: keys of people by group name.
+type foreignMembers map[string][]string
 
 // inStep says whether every target has exactly the members that the mappings want, and the strangers.
-func inStep(t *testing.T, state cloud.State, mappings []mapping, invited strangers) error {
+func inStep(t *testing.T, state cloud.State, mappings []mapping, invited foreignMembers) error {
 	t.Helper()
 	var problems []error
 	wanted := due(t, state, mappings)
@@ -117,9 +117,9 @@ func missingFrom(these, those map[string]bool) (missing []string) {
 func firstFew(list []string) []string { return list[:min(len(list), 5)] }
 
 // requireInStep checks the truth at Atlassian against the mappings.
-func (w *world) requireInStep(mappings []mapping, invited strangers) {
-	w.t.Helper()
-	require.NoError(w.t, inStep(w.t, w.state(), mappings, invited))
+func (o *testOrg) requireInStep(mappings []mapping, invited foreignMembers) {
+	o.t.Helper()
+	require.NoError(o.t, inStep(o.t, o.state(), mappings, invited))
 }
 
 // wrongful lists the removals of people who should be in the target: the sources must not have changed since.
@@ -156,9 +156,9 @@ func repeated(writes []cloud.MembershipWrite) (found []string) {
 }
 
 // requireClean checks what was written since the statistics were reset.
-func (w *world) requireClean(mappings []mapping) {
-	w.t.Helper()
-	writes := w.stats().WritesByMembership
-	require.Empty(w.t, wrongful(w.t, w.state(), mappings, writes), "people lost what a source still gives them")
-	require.Empty(w.t, repeated(writes), "writes were repeated that were known to be done")
+func (o *testOrg) requireClean(mappings []mapping) {
+	o.t.Helper()
+	writes := o.stats().WritesByMembership
+	require.Empty(o.t, wrongful(o.t, o.state(), mappings, writes), "people lost what a source still gives them")
+	require.Empty(o.t, repeated(writes), "writes were repeated that were known to be done")
 }

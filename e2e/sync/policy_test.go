@@ -37,13 +37,13 @@ var wide = map[string]any{
 	"source":     map[string]any{"share": "100%"},
 }
 
-func (p policyFile) object(w *world) map[string]any {
+func (p policyFile) object(o *testOrg) map[string]any {
 	key, id := p.key, p.id
 	if key == "" {
 		key = "env:" + stack.KeyVariable
 	}
 	if id == "" {
-		id = w.Simulator.OrgID
+		id = o.Simulator.OrgID
 	}
 	guard := map[string]any{"settle": "0s"}
 	for name, value := range p.guard {
@@ -63,8 +63,8 @@ func (p policyFile) object(w *world) map[string]any {
 }
 
 // text is the policy as a file: JSON, which is YAML too.
-func (p policyFile) text(w *world) string {
-	text, err := json.MarshalIndent(p.object(w), "", "  ")
+func (p policyFile) text(o *testOrg) string {
+	text, err := json.MarshalIndent(p.object(o), "", "  ")
 	if err != nil {
 		panic(err) // only if a test writes what no JSON can hold
 	}

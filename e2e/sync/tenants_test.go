@@ -19,88 +19,88 @@ import (
 )
 
 // worker runs the worker's program with flags until it ends by itself.
-func (w *world) worker(ledger string, flags ...string) (string, error) {
-	w.t.Helper()
-	cmd := exec.CommandContext(w.t.Context(), filepath.Join(w.Bin, "worker"), flags...)
+func (o *testOrg) worker(ledger string, flags ...string) (string, error) {
+	o.t.Helper()
+	cmd := exec.CommandContext(o.t.Context(), filepath.Join(o.Bin, "worker"), flags...)
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CASTELLAN_") }),
-		append(w.Temporal.Env(), "CASTELLAN_LEDGER="+ledger, "CASTELLAN_LISTEN=off",
-			"CASTELLAN_ATLASSIAN_URL="+w.Simulator.URL)...)
+		append(o.Temporal.Env(), "CASTELLAN_LEDGER="+ledger, "CASTELLAN_LISTEN=off",
+			"CASTELLAN_ATLASSIAN_URL="+o.Simulator.URL)...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
 
-// ledger is where the world's ledger is.
-func (w *world) ledger() string {
-	w.t.Helper()
-	at, err := stack.LedgerIn(w.t.Context(), w.Dir)
-	require.NoError(w.t, err)
+// ledger is where the organization's ledger is.
+func (o *testOrg) ledger() string {
+	o.t.Helper()
+	at, err := stack.LedgerIn(o.t.Context(), o.Dir)
+	require.NoError(o.t, err)
 	return at
 }
 
 // exec runs a statement on the ledger's database, as a newer worker could.
-func (w *world) exec(statement string) {
-	w.t.Helper()
-	driver, at := "sqlite", w.ledger()
+func (o *testOrg) exec(statement string) {
+	o.t.Helper()
+	driver, at := "sqlite", o.ledger()
 	if strings.HasPrefix(at, "postgres://") {
 		driver = "pgx"
 	} else {
 		at += "?_pragma=busy_timeout(30000)"
 	}
 	pool, err := sql.Open(driver, at)
-	require.NoError(w.t, err)
-	_, err = pool.ExecContext(w.t.Context(), statement)
-	require.NoError(w.t, err)
-	require.NoError(w.t, pool.Close())
+	require.NoError(o.t, err)
+	_, err = pool.ExecContext(o.t.Context(), statement)
+	require.NoError(o.t, err)
+	require.NoError(o.t, pool.Close())
 }
 
 func TestALedgerAndANamespaceBelongTogether(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", suite.OrgFile(t, shopFile()))
-	w.settled(shopPolicy())
+	o := start(t, "--org", suite.OrgFile(t, shopFile()))
+	o.settled(shopPolicy())
 	other := "file:" + filepath.Join(t.TempDir(), "other.db")
-	out, err := w.worker(other)
+	out, err := o.worker(other)
 	require.Error(t, err, "an empty ledger")
 	require.Contains(t, out, "the ledger and the Temporal namespace do not belong together: namespace "+
-		w.Temporal.Namespace+" belongs to the ledger ")
+		o.Temporal.Namespace+" belongs to the ledger ")
 	require.Contains(t, out, "worker --move-ledger")
 
-	own := w.ledger()
-	here := *w
-	stackElsewhere := *w.Stack
+	own := o.ledger()
+	here := *o
+	stackElsewhere := *o.Stack
 	stackElsewhere.Temporal = suite.Namespace(t)
 	here.Stack = &stackElsewhere
 	out, err = here.worker(own)
 	require.Error(t, err, "the ledger of another namespace")
-	require.Contains(t, out, "belongs to namespace "+w.Temporal.Namespace)
+	require.Contains(t, out, "belongs to namespace "+o.Temporal.Namespace)
 
-	w.Worker.Kill()
-	out, err = w.worker(other, "--move-ledger")
+	o.Worker.Kill()
+	out, err = o.worker(other, "--move-ledger")
 	require.NoError(t, err, out)
-	out, err = w.worker(own)
+	out, err = o.worker(own)
 	require.Error(t, err, "it was moved, once")
 	require.Contains(t, out, "do not belong together")
-	out, err = w.worker(own, "--move-ledger")
+	out, err = o.worker(own, "--move-ledger")
 	require.NoError(t, err, "and back", out)
-	require.NoError(t, w.StartWorker())
-	require.Contains(t, w.starter("verify-ledger", org), "is whole")
+	require.NoError(t, o.StartWorker())
+	require.Contains(t, o.starter("verify-ledger", org), "is whole")
 }
 
 func TestAnOrganizationsKeyAndIDAreItsOwn(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", suite.OrgFile(t, shopFile()))
-	w.settled(shopPolicy())
+	o := start(t, "--org", suite.OrgFile(t, shopFile()))
+	o.settled(shopPolicy())
 	evil := func(key string) error {
-		policy := strings.Replace(strings.Replace(shopPolicy().text(w), `"name": "acme"`, `"name": "evil"`, 1),
+		policy := strings.Replace(strings.Replace(shopPolicy().text(o), `"name": "acme"`, `"name": "evil"`, 1),
 			"env:"+stack.KeyVariable, key, 1)
-		_, err := w.Apply(t.Context(), "evil", policy)
+		_, err := o.Apply(t.Context(), "evil", policy)
 		return err
 	}
 	require.ErrorContains(t, evil("env:CASTELLAN_KEY_EVIL"), `is served as "acme" already`)
-	w.Worker.Kill()
-	out, err := w.worker(w.ledger(), "--retire", org)
+	o.Worker.Kill()
+	out, err := o.worker(o.ledger(), "--retire", org)
 	require.NoError(t, err, out)
 	require.Contains(t, out, "is retired")
-	require.NoError(t, w.StartWorker())
+	require.NoError(t, o.StartWorker())
 	require.ErrorContains(t, evil("env:"+stack.KeyVariable), "the organization may not use it",
 		"nor may it use the key")
 }
@@ -109,21 +109,21 @@ func TestAnOrganizationsKeyAndIDAreItsOwn(t *testing.T) {
 // loop has started since.
 func TestAResetRunWritesNothing(t *testing.T) {
 	t.Parallel()
-	w := start(t, "--org", suite.OrgFile(t, shopFile()))
-	w.settled(shopPolicy())
-	id := messages.ReconcileID(org, w.status().LastFull.Run)
-	_, err := w.update(messages.Pause, `{"by":"carol@example.com"}`)
+	o := start(t, "--org", suite.OrgFile(t, shopFile()))
+	o.settled(shopPolicy())
+	id := messages.ReconcileID(org, o.status().LastFull.Run)
+	_, err := o.update(messages.Pause, `{"by":"carol@example.com"}`)
 	require.NoError(t, err)
-	w.join("ops", "p055")
-	w.resetStats()
-	w.cli("workflow", "reset", "--workflow-id", id, "--type", "FirstWorkflowTask", "--reason", "again")
-	w.eventually(func() error {
-		out, err := w.CLI(t.Context(), "workflow", "result", "--workflow-id", id)
+	o.join("ops", "p055")
+	o.resetStats()
+	o.cli("workflow", "reset", "--workflow-id", id, "--type", "FirstWorkflowTask", "--reason", "again")
+	o.eventually(func() error {
+		out, err := o.CLI(t.Context(), "workflow", "result", "--workflow-id", id)
 		if err == nil || !strings.Contains(out, "was reset") {
 			return fmt.Errorf("the result is %q, %w", out, err)
 		}
 		return nil
 	})
-	require.Zero(t, w.stats().Writes)
-	require.Equal(t, messages.StatePaused, w.status().State)
+	require.Zero(t, o.stats().Writes)
+	require.Equal(t, messages.StatePaused, o.status().State)
 }

@@ -133,27 +133,27 @@ grants:
     reason: false
 `
 
-// WithGrants is a world in step under a policy with these grants, whose groups were read.
+// WithGrants is a simulated organization in step under a policy with these grants, whose groups were read.
 func WithGrants(t *testing.T, grants string) *SimulatedOrg {
 	t.Helper()
-	w := InStep(t)
-	w.Admit(OpenGuard + "\n" + grants)
-	w.Outline(w.NewRun())
-	return w
+	o := NewInStep(t)
+	o.Admit(OpenGuard + "\n" + grants)
+	o.Outline(o.NewRun())
+	return o
 }
 
 // RequestOf is a request with an id of its own.
-func (w *SimulatedOrg) RequestOf(person string, target access.Entitlement, d time.Duration) grants.RequestGrantInput {
-	w.Asked++
+func (o *SimulatedOrg) RequestOf(person string, target access.Entitlement, d time.Duration) grants.RequestGrantInput {
+	o.Asked++
 	return grants.RequestGrantInput{Org: Org, GrantInput: messages.GrantInput{
-		Person: person, Target: target, Duration: access.Duration(d), Reason: "on call", RequestedBy: w.somebody(),
-		RequestID: fmt.Sprintf("g%03d", w.Asked),
+		Person: person, Target: target, Duration: access.Duration(d), Reason: "on call", RequestedBy: o.somebody(),
+		RequestID: fmt.Sprintf("g%03d", o.Asked),
 	}}
 }
 
 // somebody is who asks where a test does not say: bo, or whoever the organization has.
-func (w *SimulatedOrg) somebody() string {
-	people := w.Sim.State().People
+func (o *SimulatedOrg) somebody() string {
+	people := o.Sim.State().People
 	for _, p := range people {
 		if p.Email == "bo@example.com" {
 			return p.Email
@@ -168,38 +168,38 @@ func (w *SimulatedOrg) somebody() string {
 }
 
 // Grant asks for a grant to somebody named in the organization file, which has to be stored.
-func (w *SimulatedOrg) Grant(person string, target access.Entitlement, d time.Duration) access.Grant {
-	w.T.Helper()
+func (o *SimulatedOrg) Grant(person string, target access.Entitlement, d time.Duration) access.Grant {
+	o.T.Helper()
 	if !strings.Contains(person, "@") {
 		person += "@example.com"
 	}
-	return Must[messages.GrantAnswer](w, w.Acts.Grants.RequestGrant, w.RequestOf(person, target, d)).Grants[0]
+	return Must[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant, o.RequestOf(person, target, d)).Grants[0]
 }
 
-// Stored is a grant as the ledger has it now.
-func (w *SimulatedOrg) Stored(g access.Grant) access.Grant {
-	w.T.Helper()
-	now, err := w.Ledger.Grant(w.T.Context(), Org, g.ID)
-	require.NoError(w.T, err)
+// StoredGrant is a grant as the ledger has it now.
+func (o *SimulatedOrg) StoredGrant(g access.Grant) access.Grant {
+	o.T.Helper()
+	now, err := o.Ledger.Grant(o.T.Context(), Org, g.ID)
+	require.NoError(o.T, err)
 	return now
 }
 
 // ask is what the grant's workflow asks the organization's loop.
-func (w *SimulatedOrg) AskOf(g access.Grant) messages.ReconcileGrantSignal {
-	g = w.Stored(g)
+func (o *SimulatedOrg) SignalOf(g access.Grant) messages.ReconcileGrantSignal {
+	g = o.StoredGrant(g)
 	return messages.ReconcileGrantSignal{
 		Workflow: messages.GrantID(Org, g.Target, g.Key), Person: g.Person, Email: g.Email, Target: g.Target, Turn: 1,
 	}
 }
 
-// Direct runs an activity in an environment of its own, so that several may run at once.
-func (w *SimulatedOrg) Direct(run func(*activities.Activities) any, in any) (converter.EncodedValue, error) {
+// CallInOwnEnv runs an activity in an environment of its own, so that several may run at once.
+func (o *SimulatedOrg) CallInOwnEnv(run func(*activities.Activities) any, in any) (converter.EncodedValue, error) {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
 	env := suite.NewTestActivityEnvironment()
 	env.SetTestTimeout(30 * time.Second)
-	w.Acts.Register(env)
-	return env.ExecuteActivity(run(w.Acts), in)
+	o.Acts.Register(env)
+	return env.ExecuteActivity(run(o.Acts), in)
 }
 
 // Round is one run of grants.
@@ -212,66 +212,66 @@ type Round struct {
 
 // Attend has the grants given or taken back, as the organization's loop does, and returns what came of the lines and
 // how the workflows were answered, in order.
-func (w *SimulatedOrg) Attend(grants ...access.Grant) (*Round, []messages.GrantReconciledSignal) {
-	w.T.Helper()
-	r := w.Begin(grants...)
-	w.Lend(r, 3)
-	return r, w.Answer(r)
+func (o *SimulatedOrg) Attend(grants ...access.Grant) (*Round, []messages.GrantReconciledSignal) {
+	o.T.Helper()
+	r := o.PlanRound(grants...)
+	o.WriteRound(r, 3)
+	return r, o.AnswerRound(r)
 }
 
-// Right attends to grants for which all has to go well.
-func (w *SimulatedOrg) Right(grants ...access.Grant) *Round {
-	w.T.Helper()
-	r, answers := w.Attend(grants...)
+// AttendAll attends to grants for which all has to go well.
+func (o *SimulatedOrg) AttendAll(grants ...access.Grant) *Round {
+	o.T.Helper()
+	r, answers := o.Attend(grants...)
 	for _, a := range answers {
-		require.True(w.T, a.Right, "%+v; %v; %v", a, r.Results, r.Failed)
+		require.True(o.T, a.Right, "%+v; %v; %v", a, r.Results, r.Failed)
 	}
 	return r
 }
 
-// Begin plans a round.
-func (w *SimulatedOrg) Begin(grants ...access.Grant) *Round {
-	w.T.Helper()
+// PlanRound plans a round.
+func (o *SimulatedOrg) PlanRound(grants ...access.Grant) *Round {
+	o.T.Helper()
 	r := &Round{Results: map[string]apply.ChangeResult{}, Failed: map[string]error{}}
-	r.RunInput = w.NewRun()
+	r.RunInput = o.NewRun()
 	for _, g := range grants {
-		r.Asks = append(r.Asks, w.AskOf(g))
+		r.Asks = append(r.Asks, o.SignalOf(g))
 	}
-	r.Plan = Must[reconcile.AttendResult](w, w.Acts.Reconcile.Attend, r.AttendInput)
+	r.Plan = Must[reconcile.AttendResult](o, o.Acts.Reconcile.Attend, r.AttendInput)
 	return r
 }
 
 // LinesOf are the lines of a round that wait to be written, in the order of the reconcile workflow.
-func (w *SimulatedOrg) LinesOf(r *Round) (lines []apply.Line) {
-	w.T.Helper()
+func (o *SimulatedOrg) LinesOf(r *Round) (lines []apply.Line) {
+	o.T.Helper()
 	if r.Plan.Open == 0 {
 		return nil
 	}
 	for _, action := range []access.Action{access.Remove, access.Add} {
-		next := Must[apply.NextResult](w, w.Acts.Apply.Next,
+		next := Must[apply.NextResult](o, o.Acts.Apply.Next,
 			apply.NextInput{RunInput: r.RunInput, Actions: []access.Action{action}, Limit: 1000})
-		require.False(w.T, next.More)
+		require.False(o.T, next.More)
 		lines = append(lines, next.Lines...)
 	}
 	return lines
 }
 
-// Lend writes the lines of a round, each in so many attempts at most, some seconds apart.
-func (w *SimulatedOrg) Lend(r *Round, tries int) {
-	w.T.Helper()
-	for _, line := range w.LinesOf(r) {
+// WriteRound writes the lines of a round, each in so many attempts at most, some seconds apart.
+func (o *SimulatedOrg) WriteRound(r *Round, tries int) {
+	o.T.Helper()
+	for _, line := range o.LinesOf(r) {
 		for range tries {
-			if w.Attempt(r, line) {
+			if o.Attempt(r, line) {
 				break
 			}
-			w.Pass(5 * time.Second)
+			o.Advance(5 * time.Second)
 		}
 	}
 }
 
 // Attempt is one attempt at a line; it says whether there is an answer.
-func (w *SimulatedOrg) Attempt(r *Round, line apply.Line) bool {
-	result, err := Call[apply.ChangeResult](w, w.Acts.Apply.Apply, apply.ChangeInput{
+func (o *SimulatedOrg) Attempt(r *Round, line apply.Line) bool {
+	result, err := Call[apply.ChangeResult](o, o.Acts.Apply.Apply, apply.ChangeInput{
 		RunInput: r.RunInput, Person: line.Person, Target: line.Target, Now: true,
 	})
 	if err != nil {
@@ -283,26 +283,26 @@ func (w *SimulatedOrg) Attempt(r *Round, line apply.Line) bool {
 	return true
 }
 
-// Answer reads the writes of a round back and tells the grants.
-func (w *SimulatedOrg) Answer(r *Round) []messages.GrantReconciledSignal {
-	w.T.Helper()
+// AnswerRound reads the writes of a round back and tells the grants.
+func (o *SimulatedOrg) AnswerRound(r *Round) []messages.GrantReconciledSignal {
+	o.T.Helper()
 	if r.Plan.Open > 0 {
-		w.Pass(5 * time.Second)
-		Must[reconcile.VerifyResult](w, w.Acts.Reconcile.Verify, r.RunInput)
-		w.Finish(r.RunInput, messages.ScopeGrants)
+		o.Advance(5 * time.Second)
+		Must[reconcile.VerifyResult](o, o.Acts.Reconcile.Verify, r.RunInput)
+		o.Finish(r.RunInput, messages.ScopeGrants)
 	}
-	before := len(w.Temporal.Answers)
-	require.Equal(w.T, len(r.Asks), Must[int](w, w.Acts.Reconcile.Attended, r.AttendInput))
-	return slices.Clone(w.Temporal.Answers[before:])
+	before := len(o.Temporal.Answers)
+	require.Equal(o.T, len(r.Asks), Must[int](o, o.Acts.Reconcile.Attended, r.AttendInput))
+	return slices.Clone(o.Temporal.Answers[before:])
 }
 
-// Until moves the clock to the end of a grant.
-func (w *SimulatedOrg) Until(g access.Grant) { w.Pass(w.Stored(g).Until.Sub(w.Clock())) }
+// AdvanceToEnd moves the clock to the end of a grant.
+func (o *SimulatedOrg) AdvanceToEnd(g access.Grant) { o.Advance(o.StoredGrant(g).Until.Sub(o.Clock())) }
 
 // Admins are the names of the organization's administrators, sorted.
-func (w *SimulatedOrg) Admins() string {
+func (o *SimulatedOrg) Admins() string {
 	var names []string
-	for _, p := range w.Sim.State().People {
+	for _, p := range o.Sim.State().People {
 		if p.OrgAdmin {
 			names = append(names, p.Name)
 		}
@@ -311,27 +311,27 @@ func (w *SimulatedOrg) Admins() string {
 	return strings.Join(names, " ")
 }
 
-// Set changes somebody as an administrator would in the web interface.
-func (w *SimulatedOrg) Set(name string, change map[string]any) {
-	w.T.Helper()
-	w.Send(http.MethodPost, "/_sim/people/"+w.Person(name).Email, change)
+// ChangePerson changes somebody as an administrator would in the web interface.
+func (o *SimulatedOrg) ChangePerson(name string, change map[string]any) {
+	o.T.Helper()
+	o.Send(http.MethodPost, "/_sim/people/"+o.Person(name).Email, change)
 }
 
 // Held is what the ledger knows of somebody's membership; nil: nothing.
-func (w *SimulatedOrg) Held(name string, target access.Entitlement) *access.Holding {
-	w.T.Helper()
-	h, err := w.Ledger.Holding(w.T.Context(), Org, w.Id(name), target)
+func (o *SimulatedOrg) Held(name string, target access.Entitlement) *access.Holding {
+	o.T.Helper()
+	h, err := o.Ledger.Holding(o.T.Context(), Org, o.AccountID(name), target)
 	if err != nil {
-		require.ErrorIs(w.T, err, ledger.ErrNotFound)
+		require.ErrorIs(o.T, err, ledger.ErrNotFound)
 		return nil
 	}
 	return &h
 }
 
-// Of are the requests that a report lists for a word.
-func (w *SimulatedOrg) Of(typed string) (ids []string) {
-	w.T.Helper()
-	answer := Must[messages.ReportAnswer](w, w.Acts.Reports.Answer,
+// RequestsOf are the requests that a report lists for a word.
+func (o *SimulatedOrg) RequestsOf(typed string) (ids []string) {
+	o.T.Helper()
+	answer := Must[messages.ReportAnswer](o, o.Acts.Reports.Answer,
 		messages.ReportInput{Org: Org, Kind: messages.ReportGrants, Person: typed, Limit: 100})
 	for _, g := range answer.Grants {
 		ids = append(ids, g.ID)
@@ -339,8 +339,8 @@ func (w *SimulatedOrg) Of(typed string) (ids []string) {
 	return ids
 }
 
-func (w *SimulatedOrg) Revoke(typed string, target access.Entitlement) (messages.GrantAnswer, error) {
-	return Call[messages.GrantAnswer](w, w.Acts.Grants.RevokeGrant,
+func (o *SimulatedOrg) Revoke(typed string, target access.Entitlement) (messages.GrantAnswer, error) {
+	return Call[messages.GrantAnswer](o, o.Acts.Grants.RevokeGrant,
 		grants.RevokeGrantInput{Org: Org, RevokeInput: messages.RevokeInput{
 			Person: typed, Target: target, RequestedBy: "bo@example.com", Reason: "done",
 		}})
@@ -354,17 +354,17 @@ rules:
   - {name: look, owner: dan@example.com, when: external, notify: [owner]}
 `
 
-func (w *SimulatedOrg) Admitted(text string) []string {
-	w.T.Helper()
-	return Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, w.AdmitIn(text)).Findings
+func (o *SimulatedOrg) Admitted(text string) []string {
+	o.T.Helper()
+	return Must[reconcile.AdmitResult](o, o.Acts.Reconcile.Admit, o.AdmitIn(text)).Findings
 }
 
-// NamesLeadTo is all accounts for which names stand in the policy in force, as a session takes them.
-func (w *SimulatedOrg) NamesLeadTo() (all []string) {
-	w.T.Helper()
-	w.Outline(w.NewRun())
-	rows, err := w.Ledger.PolicyNames(w.T.Context(), Org)
-	require.NoError(w.T, err)
+// AccountsOfNames is all accounts for which names stand in the policy in force, as a session takes them.
+func (o *SimulatedOrg) AccountsOfNames() (all []string) {
+	o.T.Helper()
+	o.Outline(o.NewRun())
+	rows, err := o.Ledger.PolicyNames(o.T.Context(), Org)
+	require.NoError(o.T, err)
 	for _, r := range rows {
 		all = append(all, r.Account)
 	}
@@ -372,25 +372,25 @@ func (w *SimulatedOrg) NamesLeadTo() (all []string) {
 }
 
 // Burn has a code burnt that was typed, and others sent.
-func (w *SimulatedOrg) Burn(code string) []session.BurntCode {
-	w.T.Helper()
-	burnt := Must[[]session.BurntCode](w, w.Acts.Grants.BurnCodes,
+func (o *SimulatedOrg) Burn(code string) []session.BurntCode {
+	o.T.Helper()
+	burnt := Must[[]session.BurntCode](o, o.Acts.Grants.BurnCodes,
 		grants.BurnCodesInput{Org: Org, Hashes: []string{messages.CodeHash(code)}})
 	for _, one := range burnt {
-		_, err := w.Direct(func(a *activities.Activities) any { return a.Grants.ResendCode }, one)
-		require.NoError(w.T, err)
+		_, err := o.CallInOwnEnv(func(a *activities.Activities) any { return a.Grants.ResendCode }, one)
+		require.NoError(o.T, err)
 	}
 	return burnt
 }
 
-// Retried runs an activity as a workflow does: until an attempt works.
-func (w *SimulatedOrg) Retried(run, in any) error {
-	w.T.Helper()
+// CallUntilDone runs an activity as a workflow does: until an attempt works.
+func (o *SimulatedOrg) CallUntilDone(run, in any) error {
+	o.T.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetTestTimeout(30 * time.Second)
-	w.Acts.Register(env)
+	o.Acts.Register(env)
 	env.RegisterWorkflowWithOptions(func(ctx workflow.Context) error {
 		again := workflow.WithActivityOptions(ctx,
 			workflow.ActivityOptions{StartToCloseTimeout: time.Minute,
@@ -401,56 +401,56 @@ func (w *SimulatedOrg) Retried(run, in any) error {
 	return env.GetWorkflowError()
 }
 
-func (w *SimulatedOrg) Decide(in grants.DecideGrantInput) messages.GrantAnswer {
-	w.T.Helper()
-	return Must[messages.GrantAnswer](w, w.Acts.Grants.DecideGrant, in)
+func (o *SimulatedOrg) Decide(in grants.DecideGrantInput) messages.GrantAnswer {
+	o.T.Helper()
+	return Must[messages.GrantAnswer](o, o.Acts.Grants.DecideGrant, in)
 }
 
-func (w *SimulatedOrg) End(id string) {
-	Must[messages.GrantAnswer](w, w.Acts.Grants.RevokeGrant,
+func (o *SimulatedOrg) End(id string) {
+	Must[messages.GrantAnswer](o, o.Acts.Grants.RevokeGrant,
 		grants.RevokeGrantInput{Org: Org,
 			RevokeInput: messages.RevokeInput{Request: id, RequestedBy: "bo@example.com"}})
 }
 
 // Tell sends a notice of a grant.
-func (w *SimulatedOrg) Tell(g access.Grant, kind string) {
-	w.T.Helper()
-	_, err := w.Direct(func(a *activities.Activities) any { return a.Grants.Tell }, grants.TellInput{
+func (o *SimulatedOrg) Tell(g access.Grant, kind string) {
+	o.T.Helper()
+	_, err := o.CallInOwnEnv(func(a *activities.Activities) any { return a.Grants.Tell }, grants.TellInput{
 		Org: Org, Workflow: messages.GrantID(Org, g.Target, g.Key), Kind: kind, Grant: g.ID,
 	})
-	require.NoError(w.T, err)
+	require.NoError(o.T, err)
 }
 
-// SaysNoCode says that no code stands in a value, in an error or anywhere in the ledger.
-func (w *SimulatedOrg) SaysNoCode(value any, codes map[string]string) {
-	w.T.Helper()
-	entries, err := w.Ledger.History(w.T.Context(), Org, "", Helpers, 1000)
-	require.NoError(w.T, err)
-	text, err := json.Marshal([]any{value, w.All(), entries})
-	require.NoError(w.T, err)
-	said := string(text) + fmt.Sprint(w.Temporal.Woken)
+// RequireNoCode says that no code stands in a value, in an error or anywhere in the ledger.
+func (o *SimulatedOrg) RequireNoCode(value any, codes map[string]string) {
+	o.T.Helper()
+	entries, err := o.Ledger.History(o.T.Context(), Org, "", Helpers, 1000)
+	require.NoError(o.T, err)
+	text, err := json.Marshal([]any{value, o.AllGrants(), entries})
+	require.NoError(o.T, err)
+	said := string(text) + fmt.Sprint(o.Temporal.Woken)
 	for _, code := range codes {
-		require.NotContains(w.T, said, code)
-		require.NotContains(w.T, said, strings.ReplaceAll(code, "-", ""))
+		require.NotContains(o.T, said, code)
+		require.NotContains(o.T, said, strings.ReplaceAll(code, "-", ""))
 	}
 }
 
 // Holds says whether somebody really holds a target.
-func (w *SimulatedOrg) Holds(name string, target access.Entitlement) bool {
-	w.T.Helper()
-	p := w.Person(name)
+func (o *SimulatedOrg) Holds(name string, target access.Entitlement) bool {
+	o.T.Helper()
+	p := o.Person(name)
 	switch {
 	case target == access.OrgAdmin:
 		return p.OrgAdmin
 	case target == access.Directory:
 		return !p.Absent && !p.Suspended
 	case target.Kind() == access.KindDefault:
-		return slices.Contains(w.Group("jira-admins-acme").Members, p.AccountID)
+		return slices.Contains(o.Group("jira-admins-acme").Members, p.AccountID)
 	case target.Kind() == access.KindRole:
 		return slices.ContainsFunc(p.Roles,
 			func(r cloud.StateRole) bool { return r.App == "jira-software" && r.Role == "atlassian/admin" })
 	}
-	return slices.Contains(w.Group(target.Group()).Members, p.AccountID)
+	return slices.Contains(o.Group(target.Group()).Members, p.AccountID)
 }
 
 // Judged lets three kinds of targets be granted: with two approvals, with nobody's, and with a code.
@@ -475,58 +475,58 @@ grants:
 `
 
 // AdminRequest is a request that is in order.
-func (w *SimulatedOrg) AdminRequest() grants.RequestGrantInput {
-	in := w.RequestOf("kim@example.com", access.OrgAdmin, time.Hour)
+func (o *SimulatedOrg) AdminRequest() grants.RequestGrantInput {
+	in := o.RequestOf("kim@example.com", access.OrgAdmin, time.Hour)
 	in.Ticket = "INC-4711"
 	return in
 }
 
-// All are all grants that the ledger knows.
-func (w *SimulatedOrg) All() []access.Grant {
-	w.T.Helper()
-	found, err := w.Ledger.Grants(w.T.Context(), Org, ledger.GrantFilter{})
-	require.NoError(w.T, err)
+// AllGrants are all grants that the ledger knows.
+func (o *SimulatedOrg) AllGrants() []access.Grant {
+	o.T.Helper()
+	found, err := o.Ledger.Grants(o.T.Context(), Org, ledger.GrantFilter{})
+	require.NoError(o.T, err)
 	return found
 }
 
-// Refuses says that an error is a refusal that names all of these, and that nothing has become of it.
-func (w *SimulatedOrg) Refuses(do func() error, words ...string) {
-	w.T.Helper()
-	grants, woken, writes := w.All(), len(w.Temporal.Woken), w.Sim.Stats().Writes
-	app := ApplicationError(w.T, do())
-	require.Equal(w.T, session.ErrRefused, app.Type(), "%v", app)
-	require.True(w.T, app.NonRetryable())
+// RequireRefused says that an error is a refusal that names all of these, and that nothing has become of it.
+func (o *SimulatedOrg) RequireRefused(do func() error, words ...string) {
+	o.T.Helper()
+	grants, woken, writes := o.AllGrants(), len(o.Temporal.Woken), o.Sim.Stats().Writes
+	app := ApplicationError(o.T, do())
+	require.Equal(o.T, session.ErrRefused, app.Type(), "%v", app)
+	require.True(o.T, app.NonRetryable())
 	for _, word := range words {
-		require.Contains(w.T, app.Message(), word)
+		require.Contains(o.T, app.Message(), word)
 	}
-	require.NotContains(w.T, app.Message(), w.Key)
-	require.Equal(w.T, grants, w.All())
-	require.Len(w.T, w.Temporal.Woken, woken)
-	require.Equal(w.T, writes, w.Sim.Stats().Writes)
+	require.NotContains(o.T, app.Message(), o.Key)
+	require.Equal(o.T, grants, o.AllGrants())
+	require.Len(o.T, o.Temporal.Woken, woken)
+	require.Equal(o.T, writes, o.Sim.Stats().Writes)
 }
 
 // RevokeRole takes the Jira admin role from somebody as an administrator would.
-func (w *SimulatedOrg) RevokeRole(name string) {
-	w.T.Helper()
-	w.Admin(http.MethodPost, "/admin/v1/orgs/"+w.Sim.Info().OrgID+"/users/"+w.Id(name)+"/roles/revoke",
-		`{"role":"atlassian/admin","resource":"`+w.Person(name).Roles[0].Resource+`"}`)
+func (o *SimulatedOrg) RevokeRole(name string) {
+	o.T.Helper()
+	o.Admin(http.MethodPost, "/admin/v1/orgs/"+o.Sim.Info().OrgID+"/users/"+o.AccountID(name)+"/roles/revoke",
+		`{"role":"atlassian/admin","resource":"`+o.Person(name).Roles[0].Resource+`"}`)
 }
 
-func (w *SimulatedOrg) hasRole(name string) bool {
-	w.T.Helper()
-	return len(w.Person(name).Roles) > 0
+func (o *SimulatedOrg) hasRole(name string) bool {
+	o.T.Helper()
+	return len(o.Person(name).Roles) > 0
 }
 
 // Has says whether ivo holds the target in the organization.
-func (w *SimulatedOrg) Has(target access.Entitlement) bool {
-	w.T.Helper()
+func (o *SimulatedOrg) Has(target access.Entitlement) bool {
+	o.T.Helper()
 	switch target {
 	case access.OrgAdmin:
-		return strings.Contains(w.Admins(), "ivo")
+		return strings.Contains(o.Admins(), "ivo")
 	case access.Directory:
-		return !w.Person("ivo").Suspended
+		return !o.Person("ivo").Suspended
 	case Jira:
-		return w.hasRole("ivo")
+		return o.hasRole("ivo")
 	}
-	return strings.Contains(w.Members("builders"), "ivo")
+	return strings.Contains(o.Members("builders"), "ivo")
 }

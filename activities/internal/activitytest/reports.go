@@ -19,32 +19,32 @@ import (
 )
 
 // Govern looks at the organization as a whole.
-func (w *SimulatedOrg) Govern() report.Report {
-	w.T.Helper()
-	begin := Must[reports.GovernStart](w, w.Acts.Reports.GovernBegin, Org)
-	id := w.Clock().Format("20060102-150405.000")
+func (o *SimulatedOrg) Govern() report.Report {
+	o.T.Helper()
+	begin := Must[reports.GovernStart](o, o.Acts.Reports.GovernBegin, Org)
+	id := o.Clock().Format("20060102-150405.000")
 	for block, cursor := 0, ""; block == 0 || cursor != ""; block++ {
-		cursor = Must[session.SweepResult](w, w.Acts.Reports.Govern,
+		cursor = Must[session.SweepResult](o, o.Acts.Reports.Govern,
 			reports.GovernInput{Org: Org, Policy: begin.Policy, Report: id, Cursor: cursor, Block: block,
 				Pages: 1}).Next
 	}
-	Must[messages.Governance](w, w.Acts.Reports.GovernEnd,
-		reports.GovernEndInput{Org: Org, Policy: begin.Policy, Report: id, Started: w.Clock(), Scheduled: true})
-	w.Pass(time.Minute)
-	r, err := report.Read(bytes.NewReader(w.Document(id, "json")))
-	require.NoError(w.T, err)
+	Must[messages.Governance](o, o.Acts.Reports.GovernEnd,
+		reports.GovernEndInput{Org: Org, Policy: begin.Policy, Report: id, Started: o.Clock(), Scheduled: true})
+	o.Advance(time.Minute)
+	r, err := report.Read(bytes.NewReader(o.Document(id, "json")))
+	require.NoError(o.T, err)
 	return r
 }
 
 // Document is a kept report in one of its forms.
-func (w *SimulatedOrg) Document(id, format string) []byte {
-	w.T.Helper()
-	answer := Must[messages.ReportAnswer](w, w.Acts.Reports.Answer,
+func (o *SimulatedOrg) Document(id, format string) []byte {
+	o.T.Helper()
+	answer := Must[messages.ReportAnswer](o, o.Acts.Reports.Answer,
 		messages.ReportInput{Org: Org, Kind: messages.ReportFindings, ID: id, Format: format})
 	unpacked, err := gzip.NewReader(bytes.NewReader(answer.Report.Document))
-	require.NoError(w.T, err)
+	require.NoError(o.T, err)
 	whole, err := io.ReadAll(unpacked)
-	require.NoError(w.T, err)
+	require.NoError(o.T, err)
 	return whole
 }
 
@@ -61,35 +61,35 @@ func Found(t *testing.T, r report.Report, key string) []string {
 	return rows
 }
 
-func (w *SimulatedOrg) Failed(in messages.ReportInput) error {
-	_, err := Call[messages.ReportAnswer](w, w.Acts.Reports.Answer, in)
+func (o *SimulatedOrg) Failed(in messages.ReportInput) error {
+	_, err := Call[messages.ReportAnswer](o, o.Acts.Reports.Answer, in)
 	return err
 }
 
 // Pages asks until there is no more, and returns the answers; each of them can be sent.
-func (w *SimulatedOrg) Pages(in messages.ReportInput) (all []messages.ReportAnswer) {
-	w.T.Helper()
+func (o *SimulatedOrg) Pages(in messages.ReportInput) (all []messages.ReportAnswer) {
+	o.T.Helper()
 	for {
-		answer := Must[messages.ReportAnswer](w, w.Acts.Reports.Answer, in)
+		answer := Must[messages.ReportAnswer](o, o.Acts.Reports.Answer, in)
 		text, err := json.Marshal(answer)
-		require.NoError(w.T, err)
-		require.LessOrEqual(w.T, len(text), 1<<20)
+		require.NoError(o.T, err)
+		require.LessOrEqual(o.T, len(text), 1<<20)
 		all = append(all, answer)
 		if in.After = answer.Next; in.After == "" {
 			return all
 		}
-		require.Less(w.T, len(all), 500)
+		require.Less(o.T, len(all), 500)
 	}
 }
 
-func (w *SimulatedOrg) Ask(in messages.ReportInput) messages.ReportAnswer {
-	w.T.Helper()
+func (o *SimulatedOrg) Ask(in messages.ReportInput) messages.ReportAnswer {
+	o.T.Helper()
 	in.Org = Org
 	var answer messages.ReportAnswer
-	before := w.Sim.Stats().Writes
-	answer = Must[messages.ReportAnswer](w, w.Acts.Reports.Answer, in)
-	require.Equal(w.T, before, w.Sim.Stats().Writes)
-	require.Equal(w.T, in.Kind, answer.Kind)
-	require.NotEmpty(w.T, answer.Message)
+	before := o.Sim.Stats().Writes
+	answer = Must[messages.ReportAnswer](o, o.Acts.Reports.Answer, in)
+	require.Equal(o.T, before, o.Sim.Stats().Writes)
+	require.Equal(o.T, in.Kind, answer.Kind)
+	require.NotEmpty(o.T, answer.Message)
 	return answer
 }

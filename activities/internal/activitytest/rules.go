@@ -50,71 +50,71 @@ const Consenting = `guard: {adopt: auto, rules: auto, run: {removals: 1000, shar
 `
 
 // CompanyText is the company's policy: one mapping, and more.
-func (w *SimulatedOrg) CompanyText(more string) string {
-	return fmt.Sprintf("version: 1\norganization: {name: acme, id: %s, key: \"env:KEY\"}\nmappings:\n  - {name: builders, from: [staff], to: [\"group:builders\"]}\nignore: [\"*\"]\n%s", w.Sim.Info().OrgID, more)
+func (o *SimulatedOrg) CompanyText(more string) string {
+	return fmt.Sprintf("version: 1\norganization: {name: acme, id: %s, key: \"env:KEY\"}\nmappings:\n  - {name: builders, from: [staff], to: [\"group:builders\"]}\nignore: [\"*\"]\n%s", o.Sim.Info().OrgID, more)
 }
 
 // CompanyWith is the company under a policy with these rules, in step.
 func CompanyWith(t *testing.T, more string) *SimulatedOrg {
 	t.Helper()
-	w := NewOf(t, Company)
-	w.Take(Consenting + more)
-	w.Verify()
-	return w
+	o := NewOf(t, Company)
+	o.AdmitRules(Consenting + more)
+	o.Verify()
+	return o
 }
 
-func (w *SimulatedOrg) Take(more string) reconcile.AdmitResult {
-	w.T.Helper()
-	result := Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, w.AdmitIn(w.CompanyText(more)))
-	w.Policy = result.Policy
+func (o *SimulatedOrg) AdmitRules(more string) reconcile.AdmitResult {
+	o.T.Helper()
+	result := Must[reconcile.AdmitResult](o, o.Acts.Reconcile.Admit, o.AdmitIn(o.CompanyText(more)))
+	o.Policy = result.Policy
 	return result
 }
 
 // Verify does a whole verification, with all that keeps removals from being made on bad evidence, and says what was
 // written.
-func (w *SimulatedOrg) Verify() []string {
-	w.T.Helper()
-	done, _ := w.VerifyAll()
+func (o *SimulatedOrg) Verify() []string {
+	o.T.Helper()
+	done, _ := o.VerifyAll()
 	return done
 }
 
-func (w *SimulatedOrg) VerifyAll() ([]string, reconcile.JudgeResult) {
-	w.T.Helper()
-	run, judged := w.Planned()
-	w.Pass(10 * time.Second)
-	Must[reconcile.ConfirmResult](w, w.Acts.Reconcile.Confirm,
+func (o *SimulatedOrg) VerifyAll() ([]string, reconcile.JudgeResult) {
+	o.T.Helper()
+	run, judged := o.SweepAndJudge()
+	o.Advance(10 * time.Second)
+	Must[reconcile.ConfirmResult](o, o.Acts.Reconcile.Confirm,
 		apply.ConfirmInput{RunInput: run, Actions: []access.Action{access.Remove}})
 	var done []string
-	for label, result := range w.Write(run) {
+	for label, result := range o.Write(run) {
 		if result.State == access.Done {
 			done = append(done, label)
 		}
 	}
-	w.Finish(run, messages.ScopeFull)
-	w.Pass(time.Minute)
+	o.Finish(run, messages.ScopeFull)
+	o.Advance(time.Minute)
 	slices.Sort(done)
 	return done, judged
 }
 
 // RuleTime tells whom rules name, and says whose time has come.
-func (w *SimulatedOrg) RuleTime(since time.Time) reconcile.RuleTimeResult {
-	w.T.Helper()
-	return Must[reconcile.RuleTimeResult](w, w.Acts.Reconcile.RuleTime,
-		reconcile.RuleTimeInput{Org: Org, Policy: w.Policy, Since: since})
+func (o *SimulatedOrg) RuleTime(since time.Time) reconcile.RuleTimeResult {
+	o.T.Helper()
+	return Must[reconcile.RuleTimeResult](o, o.Acts.Reconcile.RuleTime,
+		reconcile.RuleTimeInput{Org: Org, Policy: o.Policy, Since: since})
 }
 
 // Suspended are the names of who is suspended, sorted; gone of who is not in the directory.
-func (w *SimulatedOrg) Suspended() string {
-	return w.those(func(p cloud.StatePerson) bool { return p.Suspended })
+func (o *SimulatedOrg) Suspended() string {
+	return o.those(func(p cloud.StatePerson) bool { return p.Suspended })
 }
 
-func (w *SimulatedOrg) Gone() string {
-	return w.those(func(p cloud.StatePerson) bool { return p.Absent })
+func (o *SimulatedOrg) Removed() string {
+	return o.those(func(p cloud.StatePerson) bool { return p.Absent })
 }
 
-func (w *SimulatedOrg) those(are func(cloud.StatePerson) bool) string {
+func (o *SimulatedOrg) those(are func(cloud.StatePerson) bool) string {
 	var names []string
-	for _, p := range w.Sim.State().People {
+	for _, p := range o.Sim.State().People {
 		if are(p) {
 			names = append(names, p.Name)
 		}
@@ -123,20 +123,20 @@ func (w *SimulatedOrg) those(are func(cloud.StatePerson) bool) string {
 	return strings.Join(names, " ")
 }
 
-func (w *SimulatedOrg) Used(app string, at time.Time, names ...string) {
-	w.T.Helper()
+func (o *SimulatedOrg) Used(app string, at time.Time, names ...string) {
+	o.T.Helper()
 	body := map[string]any{"people": names, "app": app, "site": "acme"}
 	if !at.IsZero() {
 		body["at"] = at.Format(time.RFC3339)
 	}
-	w.Send(http.MethodPost, "/_sim/activity", body)
+	o.Send(http.MethodPost, "/_sim/activity", body)
 }
 
 // Findings are those of the last full run, by rule and subject.
-func (w *SimulatedOrg) Findings() map[string]string {
-	w.T.Helper()
-	runs, err := w.Ledger.Runs(w.T.Context(), Org, 1, "")
-	require.NoError(w.T, err)
+func (o *SimulatedOrg) Findings() map[string]string {
+	o.T.Helper()
+	runs, err := o.Ledger.Runs(o.T.Context(), Org, 1, "")
+	require.NoError(o.T, err)
 	all := map[string]string{}
 	for _, f := range runs[0].Findings {
 		all[f.Rule+" "+f.Subject] = f.Detail
@@ -148,10 +148,10 @@ func (w *SimulatedOrg) Findings() map[string]string {
 func RulesOf(all ...string) string { return "rules:\n  - " + strings.Join(all, "\n  - ") + "\n" }
 
 // Observed are the lines that rules which observe would make, by label.
-func (w *SimulatedOrg) Observed(run string) []string {
-	w.T.Helper()
-	lines, err := w.Ledger.Lines(w.T.Context(), Org, run, ledger.Filter{States: []access.ChangeState{access.Observed}})
-	require.NoError(w.T, err)
+func (o *SimulatedOrg) Observed(run string) []string {
+	o.T.Helper()
+	lines, err := o.Ledger.Lines(o.T.Context(), Org, run, ledger.Filter{States: []access.ChangeState{access.Observed}})
+	require.NoError(o.T, err)
 	var labels []string
 	for _, c := range lines {
 		labels = append(labels, c.Label())

@@ -85,24 +85,24 @@ func NewOf(t *testing.T, file cloud.OrgFile) *SimulatedOrg {
 	return NewWithLedger(t, file, emptyLedger(t))
 }
 
-// NewWithLedger is a world whose ledger holds what another one came to.
+// NewWithLedger is a simulated organization whose ledger holds what another one came to.
 func NewWithLedger(t *testing.T, file cloud.OrgFile, book []byte) *SimulatedOrg {
 	t.Helper()
-	w := &SimulatedOrg{T: t, Key: cloud.DefaultKey, Now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC),
+	o := &SimulatedOrg{T: t, Key: cloud.DefaultKey, Now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC),
 		Temporal: &fakeTemporal{}, Notifier: &fakeNotifier{}}
-	w.Sim = cloud.New(cloud.Options{Now: w.Clock})
-	require.NoError(t, w.Sim.SeedOrg(file))
-	served := httptest.NewServer(w.Sim.Handler())
+	o.Sim = cloud.New(cloud.Options{Now: o.Clock})
+	require.NoError(t, o.Sim.SeedOrg(file))
+	served := httptest.NewServer(o.Sim.Handler())
 	t.Cleanup(served.Close)
-	w.URL = served.URL
-	w.File = filepath.Join(t.TempDir(), "ledger.db")
-	require.NoError(t, os.WriteFile(w.File, book, 0o600))
+	o.URL = served.URL
+	o.File = filepath.Join(t.TempDir(), "ledger.db")
+	require.NoError(t, os.WriteFile(o.File, book, 0o600))
 	var err error
-	w.Ledger, err = ledger.Open(t.Context(), "file:"+w.File)
+	o.Ledger, err = ledger.Open(t.Context(), "file:"+o.File)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, w.Ledger.Close()) })
-	w.Restart()
-	return w
+	t.Cleanup(func() { require.NoError(t, o.Ledger.Close()) })
+	o.Restart()
+	return o
 }
 
 // Making a ledger and bringing an organization in step take most of a test's time, so each is done once and copied.
@@ -127,63 +127,63 @@ func emptyLedger(t *testing.T) []byte {
 }
 
 // Restart forgets all that the activities hold in memory, as another worker would.
-func (w *SimulatedOrg) Restart() {
-	w.Acts = activities.New(activities.Options{Options: w.Options(), Schedules: w.Schedules})
+func (o *SimulatedOrg) Restart() {
+	o.Acts = activities.New(activities.Options{Options: o.Options(), Schedules: o.Schedules})
 }
 
 // Options are what the activities are built with.
-func (w *SimulatedOrg) Options() session.Options {
+func (o *SimulatedOrg) Options() session.Options {
 	return session.Options{
-		Ledger: w.Ledger, AtlassianURL: w.URL + "/admin", Now: w.Clock,
-		Secret: func(string, string) (string, error) { return w.Key, nil }, Temporal: w.Temporal, Notifier: w.Notifier,
+		Ledger: o.Ledger, AtlassianURL: o.URL + "/admin", Now: o.Clock,
+		Secret: func(string, string) (string, error) { return o.Key, nil }, Temporal: o.Temporal, Notifier: o.Notifier,
 	}
 }
 
 // Clock is the time that it is for everybody.
-func (w *SimulatedOrg) Clock() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.Now
+func (o *SimulatedOrg) Clock() time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.Now
 }
 
-// Pass moves the clock on.
-func (w *SimulatedOrg) Pass(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.Now = w.Now.Add(d)
+// Advance moves the clock on.
+func (o *SimulatedOrg) Advance(d time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.Now = o.Now.Add(d)
 }
 
 // Call runs one activity as a worker would.
-func Call[R any](w *SimulatedOrg, run, in any) (R, error) {
-	w.T.Helper()
+func Call[R any](o *SimulatedOrg, run, in any) (R, error) {
+	o.T.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
 	env := suite.NewTestActivityEnvironment()
 	env.SetTestTimeout(30 * time.Second)
-	w.Acts.Register(env)
-	if w.Beat != nil {
-		env.SetHeartbeatDetails(w.Beat)
-		w.Beat = nil
+	o.Acts.Register(env)
+	if o.Beat != nil {
+		env.SetHeartbeatDetails(o.Beat)
+		o.Beat = nil
 	}
-	w.Beats = nil
+	o.Beats = nil
 	env.SetOnActivityHeartbeatListener(func(_ *activity.Info, details converter.EncodedValues) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.Beats = append(w.Beats, func(into any) error { return details.Get(into) })
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.Beats = append(o.Beats, func(into any) error { return details.Get(into) })
 	})
 	var result R
 	value, err := env.ExecuteActivity(run, in)
 	if err == nil {
-		require.NoError(w.T, value.Get(&result))
+		require.NoError(o.T, value.Get(&result))
 	}
 	return result, err
 }
 
 // Must runs an activity that has to go well.
-func Must[R any](w *SimulatedOrg, run, in any) R {
-	w.T.Helper()
-	result, err := Call[R](w, run, in)
-	require.NoError(w.T, err)
+func Must[R any](o *SimulatedOrg, run, in any) R {
+	o.T.Helper()
+	result, err := Call[R](o, run, in)
+	require.NoError(o.T, err)
 	return result
 }
 
@@ -196,8 +196,8 @@ func ApplicationError(t *testing.T, err error) *temporal.ApplicationError {
 	return app
 }
 
-// Text is a policy file; a guard that lets everything through unless the test says otherwise.
-func (w *SimulatedOrg) Text(more string) string {
+// PolicyText is a policy file; a guard that lets everything through unless the test says otherwise.
+func (o *SimulatedOrg) PolicyText(more string) string {
 	return fmt.Sprintf(`
 version: 1
 organization: {name: acme, id: %s, key: "env:KEY"}
@@ -206,7 +206,7 @@ mappings:
   - {name: helpers, from: [support], to: ["group:helpers"], adopt: true}
 ignore: [unused]
 %s
-`, w.Sim.Info().OrgID, more)
+`, o.Sim.Info().OrgID, more)
 }
 
 const (
@@ -215,33 +215,33 @@ const (
 )
 
 // AdmitIn asks for a policy to come into force.
-func (w *SimulatedOrg) AdmitIn(text string) reconcile.AdmitInput {
+func (o *SimulatedOrg) AdmitIn(text string) reconcile.AdmitInput {
 	body, err := json.Marshal(text)
-	require.NoError(w.T, err)
+	require.NoError(o.T, err)
 	return reconcile.AdmitInput{Org: Org, Policy: body, By: "ana"}
 }
 
 // Admit takes a policy into force.
-func (w *SimulatedOrg) Admit(more string) reconcile.AdmitResult {
-	w.T.Helper()
-	result := Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit, w.AdmitIn(w.Text(more)))
-	w.Policy = result.Policy
+func (o *SimulatedOrg) Admit(more string) reconcile.AdmitResult {
+	o.T.Helper()
+	result := Must[reconcile.AdmitResult](o, o.Acts.Reconcile.Admit, o.AdmitIn(o.PolicyText(more)))
+	o.Policy = result.Policy
 	return result
 }
 
 // NewRun names a run.
-func (w *SimulatedOrg) NewRun() session.RunInput {
-	w.runs++
-	return session.RunInput{Org: Org, Run: fmt.Sprintf("run-%03d", w.runs), Policy: w.Policy}
+func (o *SimulatedOrg) NewRun() session.RunInput {
+	o.runs++
+	return session.RunInput{Org: Org, Run: fmt.Sprintf("run-%03d", o.runs), Policy: o.Policy}
 }
 
 // Sweep reads the outline and everybody.
-func (w *SimulatedOrg) Sweep(run session.RunInput) int {
-	w.T.Helper()
-	w.Outline(run)
+func (o *SimulatedOrg) Sweep(run session.RunInput) int {
+	o.T.Helper()
+	o.Outline(run)
 	seen := 0
 	for block, cursor := 0, ""; block == 0 || cursor != ""; block++ {
-		swept := Must[session.SweepResult](w, w.Acts.Reconcile.Sweep,
+		swept := Must[session.SweepResult](o, o.Acts.Reconcile.Sweep,
 			reconcile.SweepInput{RunInput: run, Block: block, Cursor: cursor, Pages: 20})
 		seen += swept.People
 		cursor = swept.Next
@@ -250,52 +250,52 @@ func (w *SimulatedOrg) Sweep(run session.RunInput) int {
 }
 
 // Outline reads the outline for a run.
-func (w *SimulatedOrg) Outline(run session.RunInput) reconcile.OutlineResult {
-	w.T.Helper()
-	return Must[reconcile.OutlineResult](w, w.Acts.Reconcile.Outline,
-		reconcile.OutlineInput{RunInput: run, Trigger: "on schedule", Started: w.Clock()})
+func (o *SimulatedOrg) Outline(run session.RunInput) reconcile.OutlineResult {
+	o.T.Helper()
+	return Must[reconcile.OutlineResult](o, o.Acts.Reconcile.Outline,
+		reconcile.OutlineInput{RunInput: run, Trigger: "on schedule", Started: o.Clock()})
 }
 
 // Judge judges the plan of a run.
-func (w *SimulatedOrg) Judge(run session.RunInput) reconcile.JudgeResult {
-	w.T.Helper()
-	return Must[reconcile.JudgeResult](w, w.Acts.Reconcile.Judge, reconcile.JudgeInput{
-		RunInput: run, Trigger: "on schedule", Scope: messages.ScopeFull, Started: w.Clock(),
+func (o *SimulatedOrg) Judge(run session.RunInput) reconcile.JudgeResult {
+	o.T.Helper()
+	return Must[reconcile.JudgeResult](o, o.Acts.Reconcile.Judge, reconcile.JudgeInput{
+		RunInput: run, Trigger: "on schedule", Scope: messages.ScopeFull, Started: o.Clock(),
 	})
 }
 
-// Planned reads everybody in a run of its own and judges its plan.
-func (w *SimulatedOrg) Planned() (session.RunInput, reconcile.JudgeResult) {
-	w.T.Helper()
-	run := w.NewRun()
-	w.Sweep(run)
-	return run, w.Judge(run)
+// SweepAndJudge reads everybody in a run of its own and judges its plan.
+func (o *SimulatedOrg) SweepAndJudge() (session.RunInput, reconcile.JudgeResult) {
+	o.T.Helper()
+	run := o.NewRun()
+	o.Sweep(run)
+	return run, o.Judge(run)
 }
 
 // Write makes all released changes of a run and says what came of each, by its label.
-func (w *SimulatedOrg) Write(run session.RunInput) map[string]apply.ChangeResult {
-	w.T.Helper()
-	results := w.WriteSome(run, false)
-	maps.Copy(results, w.WriteSome(run, true))
+func (o *SimulatedOrg) Write(run session.RunInput) map[string]apply.ChangeResult {
+	o.T.Helper()
+	results := o.WriteSome(run, false)
+	maps.Copy(results, o.WriteSome(run, true))
 	return results
 }
 
 // WriteSome writes what nothing held, or what a decision released.
-func (w *SimulatedOrg) WriteSome(run session.RunInput, approved bool) map[string]apply.ChangeResult {
-	w.T.Helper()
+func (o *SimulatedOrg) WriteSome(run session.RunInput, approved bool) map[string]apply.ChangeResult {
+	o.T.Helper()
 	results := map[string]apply.ChangeResult{}
 	for _, action := range []access.Action{access.Adopt, access.Add, access.Remove} {
 		if action == access.Adopt {
-			Must[int](w, w.Acts.Reconcile.Set,
+			Must[int](o, o.Acts.Reconcile.Set,
 				reconcile.SetInput{RunInput: run, Action: access.Adopt, State: access.Done, Answer: "recorded"})
 			continue
 		}
 		for after, more := "", true; more; {
-			next := Must[apply.NextResult](w, w.Acts.Apply.Next,
+			next := Must[apply.NextResult](o, o.Acts.Apply.Next,
 				apply.NextInput{RunInput: run, Actions: []access.Action{action}, Approved: &approved, After: after,
 					Limit: 25})
 			for _, l := range next.Lines {
-				results[l.Label] = Must[apply.ChangeResult](w, w.Acts.Apply.Apply,
+				results[l.Label] = Must[apply.ChangeResult](o, o.Acts.Apply.Apply,
 					apply.ChangeInput{RunInput: run, Person: l.Person, Target: l.Target})
 			}
 			after, more = next.After, next.More
@@ -305,49 +305,49 @@ func (w *SimulatedOrg) WriteSome(run session.RunInput, approved bool) map[string
 }
 
 // Finish ends a run.
-func (w *SimulatedOrg) Finish(run session.RunInput, scope string) messages.RunSummary {
-	w.T.Helper()
-	return Must[messages.RunSummary](w, w.Acts.Reconcile.Finish,
+func (o *SimulatedOrg) Finish(run session.RunInput, scope string) messages.RunSummary {
+	o.T.Helper()
+	return Must[messages.RunSummary](o, o.Acts.Reconcile.Finish,
 		reconcile.FinishInput{RunInput: run, Scope: scope, Summary: messages.RunSummary{
-			Run: run.Run, Scope: scope, Trigger: "on schedule", State: messages.RunDone, Started: w.Clock(),
+			Run: run.Run, Scope: scope, Trigger: "on schedule", State: messages.RunDone, Started: o.Clock(),
 		}})
 }
 
-// Full does a whole verification.
-func (w *SimulatedOrg) Full() (session.RunInput, messages.RunSummary) {
-	w.T.Helper()
-	run, _ := w.Planned()
-	w.Write(run)
-	sum := w.Finish(run, messages.ScopeFull)
-	w.Pass(time.Minute) // so that what was written is no longer recent
+// VerifyEverybody does a whole verification.
+func (o *SimulatedOrg) VerifyEverybody() (session.RunInput, messages.RunSummary) {
+	o.T.Helper()
+	run, _ := o.SweepAndJudge()
+	o.Write(run)
+	sum := o.Finish(run, messages.ScopeFull)
+	o.Advance(time.Minute) // so that what was written is no longer recent
 	return run, sum
 }
 
-// InStep is a world whose policy is in force and carried out by run-001, a minute ago.
-func InStep(t *testing.T) *SimulatedOrg {
+// NewInStep is a simulated organization whose policy is in force and carried out by run-001, a minute ago.
+func NewInStep(t *testing.T) *SimulatedOrg {
 	t.Helper()
 	inStepBook.Lock()
 	defer inStepBook.Unlock()
 	if inStepBook.data == nil {
-		w := New(t)
-		w.Admit(OpenGuard)
-		_, sum := w.Full()
+		o := New(t)
+		o.Admit(OpenGuard)
+		_, sum := o.VerifyEverybody()
 		require.Equal(t, 9, sum.Counts.Done, "six builders, two helpers and one adopted: %+v", sum.Counts)
-		require.NoError(t, w.Ledger.Close())
+		require.NoError(t, o.Ledger.Close())
 		var err error
-		inStepBook.data, err = os.ReadFile(w.File)
+		inStepBook.data, err = os.ReadFile(o.File)
 		require.NoError(t, err)
 	}
 	carriedOut := People
 	carriedOut.Local = []cloud.OrgGroup{{Name: "builders", Members: People.Groups[0].Members},
 		{Name: "helpers", Members: []string{"finn", "gil", "hana", "lea"}}, {Name: "other"}}
 	carriedOut.Foreign = map[string][]string{"other": {"jo"}}
-	w := NewWithLedger(t, carriedOut, inStepBook.data)
-	known, err := w.Ledger.Organization(t.Context(), Org)
+	o := NewWithLedger(t, carriedOut, inStepBook.data)
+	known, err := o.Ledger.Organization(t.Context(), Org)
 	require.NoError(t, err)
-	w.Policy, w.runs = known.Policy, 1
-	w.Pass(time.Minute)
-	return w
+	o.Policy, o.runs = known.Policy, 1
+	o.Advance(time.Minute)
+	return o
 }
 
 // Joined are lines as one text.
@@ -369,8 +369,8 @@ func Named(names ...string) messages.Scope {
 // Helpers is a target that a mapping gives and others were put into by hand.
 const Helpers = access.Entitlement("group:helpers")
 
-// Crowded is an organization of n people, all of them in eng.
-func Crowded(n int) cloud.OrgFile {
+// PeopleInEng is an organization of n people, all of them in eng.
+func PeopleInEng(n int) cloud.OrgFile {
 	file := cloud.OrgFile{Local: []cloud.OrgGroup{{Name: "builders"}, {Name: "helpers"}}}
 	for i := range n {
 		file.People = append(file.People, fmt.Sprintf("p%04d", i))
@@ -390,29 +390,29 @@ func States(results map[string]apply.ChangeResult) map[string]access.ChangeState
 	return by
 }
 
-// As is the world's policy, for an organization of another name.
-func (w *SimulatedOrg) As(name string) reconcile.AdmitInput {
-	in := w.AdmitIn(strings.Replace(w.Text(AutoAdopt), "name: acme", "name: "+name, 1))
+// AdmitAs is the organization's policy, for an organization of another name.
+func (o *SimulatedOrg) AdmitAs(name string) reconcile.AdmitInput {
+	in := o.AdmitIn(strings.Replace(o.PolicyText(AutoAdopt), "name: acme", "name: "+name, 1))
 	in.Org = name
 	return in
 }
 
-// Version is the world's policy as the ledger keeps it, for an organization of another name.
-func (w *SimulatedOrg) Version(name string) ledger.PolicyVersion {
-	p, err := policy.Parse("policy", []byte(strings.Replace(w.Text(AutoAdopt), "name: acme", "name: "+name, 1)))
-	require.NoError(w.T, err)
-	return ledger.PolicyVersion{Org: name, Hash: p.Hash(), Body: p.JSON(), OrgID: p.Organization.ID, At: w.Clock()}
+// Version is the organization's policy as the ledger keeps it, for an organization of another name.
+func (o *SimulatedOrg) Version(name string) ledger.PolicyVersion {
+	p, err := policy.Parse("policy", []byte(strings.Replace(o.PolicyText(AutoAdopt), "name: acme", "name: "+name, 1)))
+	require.NoError(o.T, err)
+	return ledger.PolicyVersion{Org: name, Hash: p.Hash(), Body: p.JSON(), OrgID: p.Organization.ID, At: o.Clock()}
 }
 
 // Forge writes to the ledger's database past the ledger, as its administrators could.
-func (w *SimulatedOrg) Forge(statement string, args ...any) {
-	w.T.Helper()
-	db, err := sql.Open("sqlite", w.File)
-	require.NoError(w.T, err)
-	defer func() { require.NoError(w.T, db.Close()) }()
-	result, err := db.ExecContext(w.T.Context(), statement, args...)
-	require.NoError(w.T, err)
+func (o *SimulatedOrg) Forge(statement string, args ...any) {
+	o.T.Helper()
+	db, err := sql.Open("sqlite", o.File)
+	require.NoError(o.T, err)
+	defer func() { require.NoError(o.T, db.Close()) }()
+	result, err := db.ExecContext(o.T.Context(), statement, args...)
+	require.NoError(o.T, err)
 	n, err := result.RowsAffected()
-	require.NoError(w.T, err)
-	require.NotZero(w.T, n)
+	require.NoError(o.T, err)
+	require.NotZero(o.T, n)
 }

@@ -29,10 +29,10 @@ type MessageHandlers struct {
 
 // Options are what a workflow's handlers need of it.
 type Options struct {
-	Org     string                     // whose codes may be typed; empty: none may
-	Review  string                     // of which review, where this is one's
-	Refused func(messages.RefusedWord) // takes what was not accepted
-	Closed  func() bool                // no update is taken just now; nil: each is
+	Org     string                        // whose codes may be typed; empty: none may
+	Review  string                        // of which review, where this is one's
+	Refused func(messages.RefusedMessage) // takes what was not accepted
+	Closed  func() bool                   // no update is taken just now; nil: each is
 }
 
 // NewMessageHandlers makes them; Handle gives each action its handler, and Serve begins to hear signals.
@@ -46,7 +46,7 @@ func NewMessageHandlers(o Options) *MessageHandlers {
 func (h *MessageHandlers) ListensTo(names ...string) { h.listened = append(names, h.names...) }
 
 // Keep lets signals wait, in the state that is carried to the next history.
-func (h *MessageHandlers) Keep(kept *[]messages.KeptWord) { h.queue = newQueue(kept) }
+func (h *MessageHandlers) Keep(kept *[]messages.KeptMessage) { h.queue = newQueue(kept) }
 
 // Hold has signals that come wait for the next history, or not any more.
 func (h *MessageHandlers) Hold(hold bool) {
@@ -174,7 +174,7 @@ func (h *MessageHandlers) Serve(ctx workflow.Context) {
 					h.handleSignal(ctx, name, raw, came)
 					return
 				}
-				kept := messages.KeptWord{Name: name, Body: raw.Payload().GetData()}
+				kept := messages.KeptMessage{Name: name, Body: raw.Payload().GetData()}
 				if came != nil && came.id != "" {
 					kept.Shown = came.id
 					end := h.Begin()
@@ -304,7 +304,7 @@ func (h *MessageHandlers) RefuseSignal(ctx workflow.Context, name string, raw co
 
 // recordRefusal records a signal that was not accepted, and whom its body names as the one who says it.
 func (h *MessageHandlers) recordRefusal(ctx workflow.Context, name string, raw converter.RawValue, err error) {
-	said := messages.RefusedWord{At: workflow.Now(ctx), Name: Bounded(name), Why: Bounded(MessageOf(err))}
+	said := messages.RefusedMessage{At: workflow.Now(ctx), Name: Bounded(name), Why: Bounded(MessageOf(err))}
 	data := raw.Payload().GetData()
 	if len(data) > largeBody {
 		said.Size = len(data)
@@ -338,7 +338,7 @@ func sender(data []byte) string {
 const mostRefused = 10
 
 // KeepRefused keeps the last of the signals that were not accepted.
-func KeepRefused(all []messages.RefusedWord, one messages.RefusedWord) []messages.RefusedWord {
+func KeepRefused(all []messages.RefusedMessage, one messages.RefusedMessage) []messages.RefusedMessage {
 	all = append(all, one)
 	return all[max(0, len(all)-mostRefused):]
 }

@@ -20,13 +20,13 @@ const (
 
 // queue holds signals that wait: for others of their name, or for the next history while this one ends.
 type queue struct {
-	words *[]messages.KeptWord // part of the state, so that it is carried
-	size  int                  // in bytes
-	names map[string]int       // how many of each
-	held  bool                 // nothing is taken out: the history ends
+	words *[]messages.KeptMessage // part of the state, so that it is carried
+	size  int                     // in bytes
+	names map[string]int          // how many of each
+	held  bool                    // nothing is taken out: the history ends
 }
 
-func newQueue(words *[]messages.KeptWord) *queue {
+func newQueue(words *[]messages.KeptMessage) *queue {
 	q := &queue{words: words, names: map[string]int{}}
 	for _, word := range *words {
 		q.count(word, 1)
@@ -34,12 +34,12 @@ func newQueue(words *[]messages.KeptWord) *queue {
 	return q
 }
 
-func (q *queue) count(word messages.KeptWord, n int) {
+func (q *queue) count(word messages.KeptMessage, n int) {
 	q.size += n * messages.EscapedSize(word.Body)
 	q.names[word.Name] += n
 }
 
-func (q *queue) add(word messages.KeptWord) {
+func (q *queue) add(word messages.KeptMessage) {
 	*q.words = append(*q.words, word)
 	q.count(word, 1)
 }
@@ -65,7 +65,7 @@ func (h *MessageHandlers) ServeQueue(ctx workflow.Context) {
 	workflow.GoNamed(ctx, "signals that wait", func(ctx workflow.Context) {
 		for workflow.Await(ctx, func() bool { return h.next() != "" }) == nil {
 			name := h.next()
-			i := slices.IndexFunc(*h.queue.words, func(word messages.KeptWord) bool { return word.Name == name })
+			i := slices.IndexFunc(*h.queue.words, func(word messages.KeptMessage) bool { return word.Name == name })
 			word := (*h.queue.words)[i]
 			*h.queue.words = slices.Delete(*h.queue.words, i, i+1)
 			h.queue.count(word, -1)

@@ -53,7 +53,7 @@ type loop struct {
 	looking    time.Duration // how long looking at a few people takes
 	unknownRun error         // what looking up a run comes to
 	decider    error         // what looking up who decides comes to
-	events     []event       // what the watches report: the first one, the second one, …; then nothing more
+	events     []watchEvent  // what the watches report: the first one, the second one, …; then nothing more
 
 	standing reconcile.StandingResult // what the ledger has of the consent: what the last run that was judged said
 
@@ -66,8 +66,8 @@ type loop struct {
 	runs     []messages.ReconcileInput
 }
 
-// event is what one watch reports after a while, or its failure.
-type event struct {
+// watchEvent is what one watch reports after a while, or its failure.
+type watchEvent struct {
 	after  time.Duration
 	result reconcile.WatchResult
 	err    error
@@ -80,7 +80,7 @@ func newLoop(t *testing.T, more ...func(*loop)) *loop {
 	suite.SetLogger(quiet)
 	l := &loop{t: t, env: suite.NewTestWorkflowEnvironment()}
 	l.env.SetStartTime(begin)
-	interceptWith(l.env, &unhurried{judged: func(said messages.ProgressSignal) {
+	interceptWith(l.env, &testInterceptor{judged: func(said messages.ProgressSignal) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.standing = reconcile.StandingResult{Hold: said.Run.Hold, Adopted: said.Run.Adopted,
@@ -181,50 +181,50 @@ func patient(env *testsuite.TestWorkflowEnvironment) { patientChild(env, "") }
 // patientChild has the workflow say too whose child it is, which the test environment cannot do for the workflow that a
 // test starts.
 func patientChild(env *testsuite.TestWorkflowEnvironment, parent string) {
-	interceptWith(env, &unhurried{parent: parent})
+	interceptWith(env, &testInterceptor{parent: parent})
 }
 
-func interceptWith(env *testsuite.TestWorkflowEnvironment, u *unhurried) {
+func interceptWith(env *testsuite.TestWorkflowEnvironment, u *testInterceptor) {
 	env.SetTestTimeout(time.Minute)
 	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute,
 		Interceptors: []interceptor.WorkerInterceptor{u}})
 }
 
-// unhurried gives activities all the time there is: the test environment measures their attempts by the clock on the
-// wall.
-type unhurried struct {
+// testInterceptor gives activities all the time there is: the test environment measures their attempts by the clock on
+// the wall.
+type testInterceptor struct {
 	interceptor.WorkerInterceptorBase
 	parent string
 	judged func(messages.ProgressSignal) // hears what runs say of their guard: a run has it recorded before it says so
 }
 
-func (u *unhurried) InterceptWorkflow(_ workflow.Context,
+func (u *testInterceptor) InterceptWorkflow(_ workflow.Context,
 	next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
-	return &unhurriedIn{interceptor.WorkflowInboundInterceptorBase{Next: next}, u}
+	return &testInbound{interceptor.WorkflowInboundInterceptorBase{Next: next}, u}
 }
 
-type unhurriedIn struct {
+type testInbound struct {
 	interceptor.WorkflowInboundInterceptorBase
-	u *unhurried
+	u *testInterceptor
 }
 
-func (in *unhurriedIn) Init(next interceptor.WorkflowOutboundInterceptor) error {
-	return in.Next.Init(&unhurriedOut{interceptor.WorkflowOutboundInterceptorBase{Next: next}, in.u})
+func (in *testInbound) Init(next interceptor.WorkflowOutboundInterceptor) error {
+	return in.Next.Init(&testOutbound{interceptor.WorkflowOutboundInterceptorBase{Next: next}, in.u})
 }
 
-type unhurriedOut struct {
+type testOutbound struct {
 	interceptor.WorkflowOutboundInterceptorBase
-	u *unhurried
+	u *testInterceptor
 }
 
-func (out *unhurriedOut) SignalExternalWorkflow(ctx workflow.Context, id, run, name string, arg any) workflow.Future {
+func (out *testOutbound) SignalExternalWorkflow(ctx workflow.Context, id, run, name string, arg any) workflow.Future {
 	if said, is := arg.(messages.ProgressSignal); is && said.Judged && out.u.judged != nil {
 		out.u.judged(said)
 	}
 	return out.Next.SignalExternalWorkflow(ctx, id, run, name, arg)
 }
 
-func (out *unhurriedOut) GetInfo(ctx workflow.Context) *workflow.Info {
+func (out *testOutbound) GetInfo(ctx workflow.Context) *workflow.Info {
 	info := out.Next.GetInfo(ctx)
 	if out.u.parent == "" || info.ParentWorkflowExecution != nil {
 		return info
@@ -234,7 +234,7 @@ func (out *unhurriedOut) GetInfo(ctx workflow.Context) *workflow.Info {
 	return &child
 }
 
-func (out *unhurriedOut) ExecuteActivity(ctx workflow.Context, name string, args ...any) workflow.Future {
+func (out *testOutbound) ExecuteActivity(ctx workflow.Context, name string, args ...any) workflow.Future {
 	ctx = workflow.WithHeartbeatTimeout(workflow.WithStartToCloseTimeout(ctx, time.Hour), 0)
 	return out.Next.ExecuteActivity(ctx, name, args...)
 }

@@ -99,7 +99,7 @@ func TestOrgSyncChecksInternalSignals(t *testing.T) {
 		"progress of a long run": {messages.RunProgress, `{"run":{"run":"` + strings.Repeat("r", 400) + `"}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk(t)
+			d := newGrantsLoop(t)
 			d.signalAt(time.Minute, signal.name, typed(signal.body))
 			d.start(time.Hour)
 			refused := d.status().Refused
@@ -166,16 +166,16 @@ func TestOrgSyncShowsWhatARunUnderWayHasNoticed(t *testing.T) {
 }
 
 func TestTemporaryGrantChecksInternalSignals(t *testing.T) {
-	l := newLending(t, lease("g1", 0, time.Hour))
+	l := newGrantTest(t, grantFrom("g1", 0, time.Hour))
 	l.signalAt(10*time.Minute, messages.GrantReconciled, typed(`{"turn":0,"right":true}`))
 	l.signalAt(11*time.Minute, messages.GrantReconciled, typed(`{"turn":"one"}`))
 	l.signalAt(12*time.Minute, messages.Look, typed(`"`+strings.Repeat("x", 1<<20)+`"`))
 	l.at(20*time.Minute, func() { require.Len(t, l.status().Refused, 3) })
-	require.Equal(t, messages.GrantOver, l.ends().State)
+	require.Equal(t, messages.GrantOver, l.mustEnd().State)
 }
 
 func TestReconcileChecksItsGate(t *testing.T) {
-	r := newRun(t, adding("a", jira))
+	r := newRunTest(t, adding("a", jira))
 	r.env.RegisterDelayedCallback(func() {
 		r.env.SignalWorkflow(messages.Gate, typed(`"closed"`))
 		r.env.SignalWorkflow(messages.Gate, typed(`{"closed":true,"turn":-1}`))
@@ -197,26 +197,26 @@ func TestWorkflowsTakeNoStateOfAnother(t *testing.T) {
 		}
 	})
 	t.Run("grant", func(t *testing.T) {
-		l := newLending(t)
+		l := newGrantTest(t)
 		l.input.State = &messages.GrantState{Workflow: "grant:acme:role:org-admin:mallory"}
-		_, err := l.live()
+		_, err := l.runToEnd()
 		require.ErrorContains(t, err, "is not that of grant:acme:role:org-admin:")
 	})
 	t.Run("review", func(t *testing.T) {
-		c := newReview(t)
+		c := newReviewTest(t)
 		c.input.State = &messages.ReviewState{Workflow: "access-review:acme:other:2026-01-01",
 			Phase: messages.ReviewDeciding}
-		_, err := c.live()
+		_, err := c.runToEnd()
 		require.ErrorContains(t, err, "is not that of access-review:acme:")
 	})
 	t.Run("run", func(t *testing.T) {
 		for _, of := range []string{"reconcile:other:r1", "grant:acme:r1"} {
-			r := newRun(t, adding("a", jira))
+			r := newRunTest(t, adding("a", jira))
 			r.input.Progress = &messages.Progress{Workflow: of, Phase: "add"}
 			r.env.ExecuteWorkflow(messages.Reconcile, r.input)
 			require.ErrorContains(t, r.env.GetWorkflowError(), "is not that of reconcile:acme:r1")
 		}
-		r := newRun(t, adding("a", jira))
+		r := newRunTest(t, adding("a", jira))
 		r.input.Org = "other"
 		r.env.ExecuteWorkflow(messages.Reconcile, r.input)
 		require.ErrorContains(t, r.env.GetWorkflowError(), "is started by org-sync:other")
@@ -242,7 +242,7 @@ func TestReconcileRunsAsAChildOfTheLoopAlone(t *testing.T) {
 		}, "must be reconcile:acme:r1:approved"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRun(t, adding("a", jira))
+			r := newRunTest(t, adding("a", jira))
 			patientChild(r.env, is.parent)
 			r.startAs(is.id)
 			if is.change != nil {

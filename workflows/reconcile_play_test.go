@@ -25,8 +25,8 @@ import (
 	"github.com/castellan-io/castellan/workflows"
 )
 
-// line is one line of the played plan.
-type line struct {
+// planLine is one line of the played plan.
+type planLine struct {
 	person  string
 	target  access.Entitlement
 	action  access.Action
@@ -40,14 +40,14 @@ type line struct {
 	read    time.Time          // when it was confirmed last
 }
 
-// run plays the activities of one Reconcile over a plan in memory.
-type run struct {
+// runTest plays the activities of one Reconcile over a plan in memory.
+type runTest struct {
 	t   *testing.T
 	env *testsuite.TestWorkflowEnvironment
 
 	blocks int // of the sweep; 1 when zero
 	hold   *messages.Hold
-	plan   []*line
+	plan   []*planLine
 	stale  []string         // people whose lines the fresh read no longer asks for
 	unseen int              // how many reads back do not show the writes yet
 	fail   map[string]error // activities that fail, by name
@@ -69,11 +69,11 @@ type run struct {
 	input            messages.ReconcileInput
 }
 
-func newRun(t *testing.T, plan ...*line) *run {
+func newRunTest(t *testing.T, plan ...*planLine) *runTest {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(quiet)
-	r := &run{t: t, env: suite.NewTestWorkflowEnvironment(), plan: plan, fail: map[string]error{},
+	r := &runTest{t: t, env: suite.NewTestWorkflowEnvironment(), plan: plan, fail: map[string]error{},
 		at: map[string]time.Time{}}
 	for _, l := range plan {
 		l.state = cmp.Or(l.state, access.Planned)
@@ -123,16 +123,16 @@ func newRun(t *testing.T, plan ...*line) *run {
 	return r
 }
 
-func (r *run) startAs(id string) {
+func (r *runTest) startAs(id string) {
 	r.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: id, TaskQueue: messages.QueueWorkflows})
 }
 
-func (r *run) register(name string, play any) {
+func (r *runTest) register(name string, play any) {
 	r.env.RegisterActivityWithOptions(play, activity.RegisterOptions{Name: name})
 }
 
 // note writes down every activity as it starts.
-func (r *run) note(info *activity.Info, _ context.Context, args converter.EncodedValues) {
+func (r *runTest) note(info *activity.Info, _ context.Context, args converter.EncodedValues) {
 	name := info.ActivityType.Name
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -154,7 +154,7 @@ func (r *run) note(info *activity.Info, _ context.Context, args converter.Encode
 	r.at[name] = r.env.Now()
 }
 
-func (r *run) line(in apply.ChangeInput) *line {
+func (r *runTest) line(in apply.ChangeInput) *planLine {
 	for _, l := range r.plan {
 		if l.person == in.Person && l.target == in.Target {
 			return l
@@ -163,11 +163,11 @@ func (r *run) line(in apply.ChangeInput) *line {
 	panic("there is no line of " + in.Person)
 }
 
-func (r *run) playOutline(context.Context, reconcile.OutlineInput) (reconcile.OutlineResult, error) {
+func (r *runTest) playOutline(context.Context, reconcile.OutlineInput) (reconcile.OutlineResult, error) {
 	return reconcile.OutlineResult{Calls: 3}, r.fail["Outline"]
 }
 
-func (r *run) playSweep(_ context.Context, in reconcile.SweepInput) (session.SweepResult, error) {
+func (r *runTest) playSweep(_ context.Context, in reconcile.SweepInput) (session.SweepResult, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sweeps = append(r.sweeps, in)
@@ -178,7 +178,7 @@ func (r *run) playSweep(_ context.Context, in reconcile.SweepInput) (session.Swe
 	return result, r.fail["Sweep"]
 }
 
-func (r *run) playJudge(context.Context, reconcile.JudgeInput) (reconcile.JudgeResult, error) {
+func (r *runTest) playJudge(context.Context, reconcile.JudgeInput) (reconcile.JudgeResult, error) {
 	result := reconcile.JudgeResult{Plan: "sha256:plan", Hold: r.hold, Unseen: r.missed,
 		Counts: messages.Counts{People: 100, Calls: 1}}
 	for _, l := range r.plan {
@@ -199,13 +199,13 @@ func (r *run) playJudge(context.Context, reconcile.JudgeInput) (reconcile.JudgeR
 	return result, r.fail["Judge"]
 }
 
-func (r *run) playPlanUndo(context.Context, reconcile.UndoInput) (int, error) {
+func (r *runTest) playPlanUndo(context.Context, reconcile.UndoInput) (int, error) {
 	return len(r.plan), r.fail["PlanUndo"]
 }
 
 // playNext lists as the ledger does: the planned lines of the actions, by action, person and target, after the last
 // one.
-func (r *run) playNext(_ context.Context, in apply.NextInput) (apply.NextResult, error) {
+func (r *runTest) playNext(_ context.Context, in apply.NextInput) (apply.NextResult, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	result := apply.NextResult{After: in.After}
@@ -228,19 +228,19 @@ func (r *run) playNext(_ context.Context, in apply.NextInput) (apply.NextResult,
 	return result, r.fail["Next"]
 }
 
-func keyOf(l *line) string {
+func keyOf(l *planLine) string {
 	return apply.Line{Person: l.person, Target: l.target}.Key(l.action)
 }
 
-func (r *run) sorted() []*line {
+func (r *runTest) sorted() []*planLine {
 	all := slices.Clone(r.plan)
-	slices.SortFunc(all, func(a, b *line) int {
+	slices.SortFunc(all, func(a, b *planLine) int {
 		return cmp.Or(strings.Compare(a.person, b.person), strings.Compare(string(a.target), string(b.target)))
 	})
 	return all
 }
 
-func (r *run) playSet(_ context.Context, in reconcile.SetInput) (int, error) {
+func (r *runTest) playSet(_ context.Context, in reconcile.SetInput) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sets = append(r.sets, in)
@@ -255,7 +255,7 @@ func (r *run) playSet(_ context.Context, in reconcile.SetInput) (int, error) {
 	return n, r.fail["Set"]
 }
 
-func (r *run) playConfirm(_ context.Context, in apply.ConfirmInput) (reconcile.ConfirmResult, error) {
+func (r *runTest) playConfirm(_ context.Context, in apply.ConfirmInput) (reconcile.ConfirmResult, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.confirms = append(r.confirms, in)
@@ -280,7 +280,7 @@ func (r *run) playConfirm(_ context.Context, in apply.ConfirmInput) (reconcile.C
 }
 
 // beginWrite is how long the write takes that was noted last.
-func (r *run) beginWrite() time.Duration {
+func (r *runTest) beginWrite() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := len(r.calls) - 1; i >= 0; i-- {
@@ -297,7 +297,7 @@ func (r *run) beginWrite() time.Duration {
 	return time.Second
 }
 
-func (r *run) playApply(_ context.Context, in apply.ChangeInput) (apply.ChangeResult, error) {
+func (r *runTest) playApply(_ context.Context, in apply.ChangeInput) (apply.ChangeResult, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l := r.line(in)
@@ -313,7 +313,7 @@ func (r *run) playApply(_ context.Context, in apply.ChangeInput) (apply.ChangeRe
 	return apply.ChangeResult{State: l.state, Closed: l.closed}, nil
 }
 
-func (r *run) playVerify(context.Context, session.RunInput) (reconcile.VerifyResult, error) {
+func (r *runTest) playVerify(context.Context, session.RunInput) (reconcile.VerifyResult, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.unseen > 0 {
@@ -323,7 +323,7 @@ func (r *run) playVerify(context.Context, session.RunInput) (reconcile.VerifyRes
 	return reconcile.VerifyResult{Verified: 2, Calls: 1}, r.fail["Verify"]
 }
 
-func (r *run) playFinish(_ context.Context, in reconcile.FinishInput) (messages.RunSummary, error) {
+func (r *runTest) playFinish(_ context.Context, in reconcile.FinishInput) (messages.RunSummary, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	require.Zero(r.t, r.inFlight, "a run is closed while it writes")
@@ -334,7 +334,7 @@ func (r *run) playFinish(_ context.Context, in reconcile.FinishInput) (messages.
 }
 
 // do runs the workflow to its end and returns its summary.
-func (r *run) do() messages.RunSummary {
+func (r *runTest) do() messages.RunSummary {
 	r.t.Helper()
 	r.env.ExecuteWorkflow(messages.Reconcile, r.input)
 	require.True(r.t, r.env.IsWorkflowCompleted())
@@ -346,7 +346,7 @@ func (r *run) do() messages.RunSummary {
 }
 
 // again runs the workflow until it starts a fresh history, and returns that one's input.
-func (r *run) again() messages.ReconcileInput {
+func (r *runTest) again() messages.ReconcileInput {
 	r.t.Helper()
 	r.env.ExecuteWorkflow(messages.Reconcile, r.input)
 	err := r.env.GetWorkflowError()
@@ -360,7 +360,7 @@ func (r *run) again() messages.ReconcileInput {
 }
 
 // gate closes or opens the gate after a while.
-func (r *run) gate(after time.Duration, closed bool, turn int) {
+func (r *runTest) gate(after time.Duration, closed bool, turn int) {
 	r.env.RegisterDelayedCallback(func() {
 		r.env.SignalWorkflow(messages.Gate, messages.GateSignal{
 			Closed: closed, Why: "urgent work goes first", Turn: turn, Execution: "run of " + messages.OrgSyncID(org),
@@ -368,7 +368,7 @@ func (r *run) gate(after time.Duration, closed bool, turn int) {
 	}, after)
 }
 
-func (r *run) index(call string) int {
+func (r *runTest) index(call string) int {
 	r.t.Helper()
 	i := slices.Index(r.calls, call)
 	require.GreaterOrEqual(r.t, i, 0, "%s was not called: %v", call, r.calls)

@@ -17,15 +17,15 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// The keys of a world's organization beside the good one.
+// The keys of an organization beside the good one.
 const (
 	readOnlyKey = "key-readonly"
 	otherOrgKey = "key-of-another-organization"
 	unknownKey  = "key-that-nobody-made"
 )
 
-// world is a simulated organization, the product's clients of it, and the checker that stands between.
-type world struct {
+// contractTest is a simulated organization, the product's clients of it, and the checker that stands between.
+type contractTest struct {
 	t    *testing.T
 	sim  *cloud.Cloud
 	info cloud.Info
@@ -35,7 +35,7 @@ type world struct {
 	scim *scim.Client
 }
 
-func newWorld(t *testing.T, check *checker, adjust func(*cloud.Settings)) *world {
+func newContractTest(t *testing.T, check *checker, adjust func(*cloud.Settings)) *contractTest {
 	t.Helper()
 	settings := cloud.DefaultSettings()
 	settings.Keys = map[string]cloud.KeyState{readOnlyKey: cloud.KeyReadOnly, otherOrgKey: cloud.KeyOtherOrg}
@@ -47,22 +47,22 @@ func newWorld(t *testing.T, check *checker, adjust func(*cloud.Settings)) *world
 		Admins: []string{"root"}}))
 	server := httptest.NewServer(sim.Handler())
 	t.Cleanup(server.Close)
-	w := &world{t: t, sim: sim, info: sim.Info(), url: server.URL, http: &http.Client{Transport: check}}
-	w.org = w.organization(w.info.OrgID, cloud.DefaultKey)
-	w.scim = w.scimClient(cloud.DefaultSCIMKey)
-	return w
+	c := &contractTest{t: t, sim: sim, info: sim.Info(), url: server.URL, http: &http.Client{Transport: check}}
+	c.org = c.organization(c.info.OrgID, cloud.DefaultKey)
+	c.scim = c.scimClient(cloud.DefaultSCIMKey)
+	return c
 }
 
-func (w *world) organization(org, key string) organization.Writer {
-	client, err := organization.New(organization.Options{BaseURL: w.url + "/admin", OrgID: org, Key: always(key),
-		HTTP: w.http})
-	require.NoError(w.t, err)
+func (c *contractTest) organization(org, key string) organization.Writer {
+	client, err := organization.New(organization.Options{BaseURL: c.url + "/admin", OrgID: org, Key: always(key),
+		HTTP: c.http})
+	require.NoError(c.t, err)
 	return organization.NewWriter(client)
 }
 
-func (w *world) scimClient(key string) *scim.Client {
-	client, err := scim.New(scim.Options{BaseURL: w.url + w.inSCIM(), Key: always(key), HTTP: w.http})
-	require.NoError(w.t, err)
+func (c *contractTest) scimClient(key string) *scim.Client {
+	client, err := scim.New(scim.Options{BaseURL: c.url + c.inSCIM(), Key: always(key), HTTP: c.http})
+	require.NoError(c.t, err)
 	return client
 }
 
@@ -70,35 +70,39 @@ func always(key string) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { return key, nil }
 }
 
-func (w *world) inOrg(version string) string { return "/admin/" + version + "/orgs/" + w.info.OrgID }
-func (w *world) inDirectory() string         { return w.inOrg("v2") + "/directories/" + w.info.DirectoryID }
-func (w *world) inSCIM() string              { return "/scim/directory/" + w.info.SCIMDirectoryID }
+func (c *contractTest) inOrg(version string) string {
+	return "/admin/" + version + "/orgs/" + c.info.OrgID
+}
+func (c *contractTest) inDirectory() string {
+	return c.inOrg("v2") + "/directories/" + c.info.DirectoryID
+}
+func (c *contractTest) inSCIM() string { return "/scim/directory/" + c.info.SCIMDirectoryID }
 
 // app is the ARI of Jira on the site, resource that of any app.
-func (w *world) app() string { return w.resource("jira-software") }
+func (c *contractTest) app() string { return c.resource("jira-software") }
 
-func (w *world) resource(app string) string {
-	w.t.Helper()
-	for _, r := range w.sim.State().Resources {
+func (c *contractTest) resource(app string) string {
+	c.t.Helper()
+	for _, r := range c.sim.State().Resources {
 		if r.App == app {
 			return r.Resource
 		}
 	}
-	require.FailNow(w.t, "no such app", app)
+	require.FailNow(c.t, "no such app", app)
 	return ""
 }
 
 // raw sends what the clients have no method for, and returns the answer's body.
-func (w *world) raw(ctx context.Context, want int, method, path string, body any) map[string]any {
-	w.t.Helper()
+func (c *contractTest) raw(ctx context.Context, want int, method, path string, body any) map[string]any {
+	c.t.Helper()
 	var sent io.Reader
 	if body != nil {
 		encoded, err := json.Marshal(body)
-		require.NoError(w.t, err)
+		require.NoError(c.t, err)
 		sent = bytes.NewReader(encoded)
 	}
-	r, err := http.NewRequestWithContext(ctx, method, w.url+path, sent)
-	require.NoError(w.t, err)
+	r, err := http.NewRequestWithContext(ctx, method, c.url+path, sent)
+	require.NoError(c.t, err)
 	key, media := cloud.DefaultKey, "application/json"
 	if len(path) > 5 && path[:5] == "/scim" {
 		key, media = cloud.DefaultSCIMKey, "application/scim+json"
@@ -107,50 +111,50 @@ func (w *world) raw(ctx context.Context, want int, method, path string, body any
 	if body != nil {
 		r.Header.Set("Content-Type", media)
 	}
-	response, err := w.http.Do(r)
-	require.NoError(w.t, err)
+	response, err := c.http.Do(r)
+	require.NoError(c.t, err)
 	defer response.Body.Close()
 	received, err := io.ReadAll(response.Body)
-	require.NoError(w.t, err)
-	require.Equal(w.t, want, response.StatusCode, "%s %s: %s", method, path, received)
+	require.NoError(c.t, err)
+	require.Equal(c.t, want, response.StatusCode, "%s %s: %s", method, path, received)
 	var answer map[string]any
 	_ = json.Unmarshal(received, &answer) // an answer without a JSON object is nil
 	return answer
 }
 
 // user provisions somebody, and returns the SCIM user and the Atlassian account.
-func (w *world) user(name string) scim.User {
-	w.t.Helper()
-	u, err := w.scim.CreateUser(w.t.Context(), scim.User{
+func (c *contractTest) user(name string) scim.User {
+	c.t.Helper()
+	u, err := c.scim.CreateUser(c.t.Context(), scim.User{
 		UserName: name + "@acme.example", Email: name + "@acme.example", DisplayName: name, GivenName: name,
 		FamilyName: "Example",
 		ExternalID: "idp-" + name, Title: "Engineer", Department: "R&D", Organization: "Acme",
 		Timezone: "Europe/Vienna", Active: true,
 	})
-	require.NoError(w.t, err)
-	require.NotEmpty(w.t, u.AtlassianAccountID)
+	require.NoError(c.t, err)
+	require.NotEmpty(c.t, u.AtlassianAccountID)
 	return u
 }
 
 // group makes a local group and returns its id.
-func (w *world) group(name string) string {
-	w.t.Helper()
-	require.NoError(w.t, w.org.CreateGroup(w.t.Context(), w.info.DirectoryID, name, "made by the contract test"))
-	return w.groupNamed(name)
+func (c *contractTest) group(name string) string {
+	c.t.Helper()
+	require.NoError(c.t, c.org.CreateGroup(c.t.Context(), c.info.DirectoryID, name, "made by the contract test"))
+	return c.groupNamed(name)
 }
 
 // groupNamed finds a group that is sure to come.
-func (w *world) groupNamed(name string) string {
-	w.t.Helper()
+func (c *contractTest) groupNamed(name string) string {
+	c.t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
 	for time.Now().Before(deadline) {
-		page, err := w.org.SearchGroups(w.t.Context(), w.info.DirectoryID,
+		page, err := c.org.SearchGroups(c.t.Context(), c.info.DirectoryID,
 			organization.GroupQuery{Names: []string{name}})
-		require.NoError(w.t, err)
+		require.NoError(c.t, err)
 		if len(page.Items) == 1 {
 			return page.Items[0].ID
 		}
 	}
-	require.FailNow(w.t, "no such group", name)
+	require.FailNow(c.t, "no such group", name)
 	return ""
 }

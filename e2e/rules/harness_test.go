@@ -48,61 +48,61 @@ var company = cloud.OrgFile{
 // consenting lets the first plan and the rules act without being asked.
 const consenting = "guard: {adopt: auto, rules: auto, settle: 0s}\n"
 
-// world is one organization with everything that keeps it.
-type world struct {
+// testOrg is one organization with everything that keeps it.
+type testOrg struct {
 	*stack.Stack
 	t   *testing.T
 	idp *scim.Client
 }
 
-// start starts a world in a namespace of its own on the shared server.
-func start(t *testing.T, file cloud.OrgFile) *world {
+// start starts a test organization in a namespace of its own on the shared server.
+func start(t *testing.T, file cloud.OrgFile) *testOrg {
 	t.Helper()
 	s := suite.Start(t, "--org", suite.OrgFile(t, file))
 	idp, err := s.Simulator.SCIM()
 	require.NoError(t, err)
-	return &world{Stack: s, t: t, idp: idp}
+	return &testOrg{Stack: s, t: t, idp: idp}
 }
 
 // policyText is a policy with one mapping, and more.
-func (w *world) policyText(more string) string {
+func (o *testOrg) policyText(more string) string {
 	return fmt.Sprintf(`version: 1
 organization: {name: acme, id: %s, key: "env:%s"}
 mappings:
   - {name: builders, from: [staff], to: ["group:builders"]}
 ignore: ["*"]
 sync: {feed: 5s, every: 24h}
-%s`, w.Simulator.OrgID, stack.KeyVariable, more)
+%s`, o.Simulator.OrgID, stack.KeyVariable, more)
 }
 
 func rulesOf(all ...string) string { return "rules:\n  - " + strings.Join(all, "\n  - ") + "\n" }
 
 // file writes a policy and returns its path.
-func (w *world) file(text string) string {
-	w.t.Helper()
-	path := filepath.Join(w.t.TempDir(), "acme.yaml")
-	require.NoError(w.t, os.WriteFile(path, []byte(text), 0o600))
+func (o *testOrg) file(text string) string {
+	o.t.Helper()
+	path := filepath.Join(o.t.TempDir(), "acme.yaml")
+	require.NoError(o.t, os.WriteFile(path, []byte(text), 0o600))
 	return path
 }
 
 // apply takes a policy into force as ops do, with one command, and returns what it printed.
-func (w *world) apply(more string) string {
-	w.t.Helper()
-	return w.starter("apply", w.file(w.policyText(more)))
+func (o *testOrg) apply(more string) string {
+	o.t.Helper()
+	return o.starter("apply", o.file(o.policyText(more)))
 }
 
 // settled applies a policy and waits until there is nothing left to do under it.
-func (w *world) settled(more string) messages.OrgSyncState {
-	w.t.Helper()
-	before := w.last()
-	w.apply(more)
-	return w.until(func(s messages.OrgSyncState) bool { return stack.Idle(s) && s.LastFull.Run > before })
+func (o *testOrg) settled(more string) messages.OrgSyncState {
+	o.t.Helper()
+	before := o.last()
+	o.apply(more)
+	return o.until(func(s messages.OrgSyncState) bool { return stack.Idle(s) && s.LastFull.Run > before })
 }
 
 // last is the id of the last full verification.
-func (w *world) last() string {
-	w.t.Helper()
-	state, err := w.Status(w.t.Context(), org)
+func (o *testOrg) last() string {
+	o.t.Helper()
+	state, err := o.Status(o.t.Context(), org)
 	if err != nil || state.LastFull == nil {
 		return ""
 	}
@@ -110,18 +110,18 @@ func (w *world) last() string {
 }
 
 // starter types an ops command that must work.
-func (w *world) starter(args ...string) string {
-	w.t.Helper()
-	out, err := w.Starter(w.t.Context(), args...)
-	require.NoError(w.t, err)
+func (o *testOrg) starter(args ...string) string {
+	o.t.Helper()
+	out, err := o.Starter(o.t.Context(), args...)
+	require.NoError(o.t, err)
 	return out
 }
 
 // fails types an ops command that must not work, and returns what it printed.
-func (w *world) fails(args ...string) string {
-	w.t.Helper()
-	out, err := w.Starter(w.t.Context(), args...)
-	require.Equal(w.t, 1, exitOf(err), out)
+func (o *testOrg) fails(args ...string) string {
+	o.t.Helper()
+	out, err := o.Starter(o.t.Context(), args...)
+	require.Equal(o.t, 1, exitOf(err), out)
 	return out
 }
 
@@ -138,32 +138,32 @@ func exitOf(err error) int {
 }
 
 // answered types an ops command with --json and reads its answer.
-func answered[T any](w *world, args ...string) (answer T) {
-	w.t.Helper()
-	out := w.starter(append(args, "--json")...)
-	require.NoError(w.t, stack.Answer(out, &answer))
+func answered[T any](o *testOrg, args ...string) (answer T) {
+	o.t.Helper()
+	out := o.starter(append(args, "--json")...)
+	require.NoError(o.t, stack.Answer(out, &answer))
 	return answer
 }
 
 // cli types a command of the plain Temporal CLI that must work.
-func (w *world) cli(args ...string) string {
-	w.t.Helper()
-	out, err := w.CLI(w.t.Context(), args...)
-	require.NoError(w.t, err)
+func (o *testOrg) cli(args ...string) string {
+	o.t.Helper()
+	out, err := o.CLI(o.t.Context(), args...)
+	require.NoError(o.t, err)
 	return out
 }
 
-func (w *world) until(want func(messages.OrgSyncState) bool) messages.OrgSyncState {
-	w.t.Helper()
-	state, err := w.Until(w.t.Context(), org, patience, want)
-	require.NoError(w.t, err)
+func (o *testOrg) until(want func(messages.OrgSyncState) bool) messages.OrgSyncState {
+	o.t.Helper()
+	state, err := o.Until(o.t.Context(), org, patience, want)
+	require.NoError(o.t, err)
 	return state
 }
 
 // eventually tries until it works.
-func (w *world) eventually(try func() error) {
-	w.t.Helper()
-	require.NoError(w.t, stack.Eventually(w.t.Context(), patience, try))
+func (o *testOrg) eventually(try func() error) {
+	o.t.Helper()
+	require.NoError(o.t, stack.Eventually(o.t.Context(), patience, try))
 }
 
 // finding is the finding of a rule about a subject in the status, or "".
@@ -176,25 +176,25 @@ func finding(s messages.OrgSyncState, rule, subject string) string {
 	return ""
 }
 
-func (w *world) state() cloud.State {
-	w.t.Helper()
-	state, err := w.Simulator.State(w.t.Context())
-	require.NoError(w.t, err)
+func (o *testOrg) state() cloud.State {
+	o.t.Helper()
+	state, err := o.Simulator.State(o.t.Context())
+	require.NoError(o.t, err)
 	return state
 }
 
-func (w *world) person(name string) cloud.StatePerson {
-	w.t.Helper()
-	state := w.state()
+func (o *testOrg) person(name string) cloud.StatePerson {
+	o.t.Helper()
+	state := o.state()
 	i := slices.IndexFunc(state.People, func(p cloud.StatePerson) bool { return p.Name == name })
-	require.GreaterOrEqual(w.t, i, 0, "nobody is called %s", name)
+	require.GreaterOrEqual(o.t, i, 0, "nobody is called %s", name)
 	return state.People[i]
 }
 
 // members are the names of who is in a group, sorted.
-func (w *world) members(group string) string {
-	w.t.Helper()
-	state := w.state()
+func (o *testOrg) members(group string) string {
+	o.t.Helper()
+	state := o.state()
 	var names []string
 	for _, id := range stack.Members(state, group) {
 		i := slices.IndexFunc(state.People, func(p cloud.StatePerson) bool { return p.AccountID == id })
@@ -205,28 +205,28 @@ func (w *world) members(group string) string {
 }
 
 // changed are the changes of people since there were so many, in words and sorted.
-func (w *world) changed(since int) []string {
-	w.t.Helper()
+func (o *testOrg) changed(since int) []string {
+	o.t.Helper()
 	var words []string
-	for _, c := range w.history()[since:] {
+	for _, c := range o.history()[since:] {
 		words = append(words, fmt.Sprintf("%s %s %t", c.Email, c.What, c.Holds))
 	}
 	slices.Sort(words)
 	return words
 }
 
-func (w *world) history() []cloud.Change {
-	w.t.Helper()
-	all, err := w.Simulator.History(w.t.Context())
-	require.NoError(w.t, err)
+func (o *testOrg) history() []cloud.Change {
+	o.t.Helper()
+	all, err := o.Simulator.History(o.t.Context())
+	require.NoError(o.t, err)
 	return all
 }
 
 // losses are the instants at which somebody lost something, as it really was.
-func (w *world) losses(name, what string) (at []time.Time) {
-	w.t.Helper()
-	account := w.person(name).AccountID
-	for _, c := range w.history() {
+func (o *testOrg) losses(name, what string) (at []time.Time) {
+	o.t.Helper()
+	account := o.person(name).AccountID
+	for _, c := range o.history() {
 		if c.Account == account && c.What == what && !c.Holds {
 			at = append(at, c.At)
 		}
@@ -235,11 +235,11 @@ func (w *world) losses(name, what string) (at []time.Time) {
 }
 
 // leave takes somebody out of a source group as its identity provider does.
-func (w *world) leave(source, name string) {
-	w.t.Helper()
-	state := w.state()
+func (o *testOrg) leave(source, name string) {
+	o.t.Helper()
+	state := o.state()
 	i := slices.IndexFunc(state.Groups, func(g cloud.StateGroup) bool { return g.Name == source })
-	require.GreaterOrEqual(w.t, i, 0, "no group is called %s", source)
-	_, err := w.idp.RemoveMembers(w.t.Context(), state.Groups[i].SCIMGroupID, w.person(name).SCIMUserID)
-	require.NoError(w.t, err)
+	require.GreaterOrEqual(o.t, i, 0, "no group is called %s", source)
+	_, err := o.idp.RemoveMembers(o.t.Context(), state.Groups[i].SCIMGroupID, o.person(name).SCIMUserID)
+	require.NoError(o.t, err)
 }

@@ -88,7 +88,7 @@ func TestOrgSyncLetsNobodySpeakForARun(t *testing.T) {
 
 // Somebody opens or closes the gate of a run by hand: it stays as the loop has set it.
 func TestReconcileTakesItsGateFromItsLoopAlone(t *testing.T) {
-	r := newRun(t, crowd(40)...)
+	r := newRunTest(t, crowd(40)...)
 	forge := func(after time.Duration, closed bool) {
 		r.env.RegisterDelayedCallback(func() {
 			r.env.SignalWorkflow(messages.Gate, messages.GateSignal{Closed: closed, Turn: 9})
@@ -109,7 +109,7 @@ func TestReconcileTakesItsGateFromItsLoopAlone(t *testing.T) {
 
 // After a reset of the loop, its runs know it by the execution of before or of after.
 func TestReconcileTakesItsGateFromALoopThatWasReset(t *testing.T) {
-	r := newRun(t, crowd(40)...)
+	r := newRunTest(t, crowd(40)...)
 	gate := func(after time.Duration, closed bool, turn int) {
 		r.env.RegisterDelayedCallback(func() {
 			r.env.SignalWorkflow(messages.Gate, messages.GateSignal{

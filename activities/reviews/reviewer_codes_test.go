@@ -13,21 +13,21 @@ import (
 
 func TestABurntCodeOfAReviewerIsReplacedByAnother(t *testing.T) {
 	t.Parallel()
-	w, _ := paged(t, strings.Replace(campaign, "codes: false", "codes: true", 1))
-	r := review(w, "quarterly")
+	o, _ := paged(t, strings.Replace(campaign, "codes: false", "codes: true", 1))
+	r := review(o, "quarterly")
 	r.stage(1)
 	carol := r.tell(reviews.NoticeReviewAsked, "carol@acme.example")
-	before := len(w.Notifier.Notices)
-	burnt := w.Burn(carol.Code)
+	before := len(o.Notifier.Notices)
+	burnt := o.Burn(carol.Code)
 	require.Len(t, burnt, 1)
 	require.Equal(t, r.Review, burnt[0].Review)
-	require.Len(t, w.Notifier.Notices, before+1)
-	again := w.Notifier.Notices[before]
+	require.Len(t, o.Notifier.Notices, before+1)
+	again := o.Notifier.Notices[before]
 	require.Equal(t, "carol@acme.example", again.To)
 	require.NotEmpty(t, again.Code)
 	require.NotEqual(t, carol.Code, again.Code)
-	w.Burn(carol.Code)
-	require.Len(t, w.Notifier.Notices, before+1, "whoever has a code is sent no other")
+	o.Burn(carol.Code)
+	require.Len(t, o.Notifier.Notices, before+1, "whoever has a code is sent no other")
 	said := r.words(reviews.ReviewWord{
 		Decide: &messages.DecideInput{By: "carol@acme.example", Verdict: access.VerdictKeep,
 			All: &messages.ItemFilter{}},

@@ -26,8 +26,8 @@ import (
 
 var start = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
 
-// desk is a Castellan in memory, for one reviewer.
-type desk struct {
+// memoryDesk is a Castellan in memory, for one reviewer.
+type memoryDesk struct {
 	mu      sync.Mutex
 	sheet   reviewpage.Sheet // with all items
 	revoked map[string]bool
@@ -38,7 +38,7 @@ type desk struct {
 	refuse  map[int]string
 }
 
-func (d *desk) Admit(_ context.Context, link links.Link) error {
+func (d *memoryDesk) Admit(_ context.Context, link links.Link) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.admits == nil {
@@ -55,7 +55,7 @@ func (d *desk) Admit(_ context.Context, link links.Link) error {
 	return nil
 }
 
-func (d *desk) Sheet(_ context.Context, _ links.Link, q reviewpage.Query) (reviewpage.Sheet, error) {
+func (d *memoryDesk) Sheet(_ context.Context, _ links.Link, q reviewpage.Query) (reviewpage.Sheet, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := d.sheet
@@ -77,7 +77,8 @@ func (d *desk) Sheet(_ context.Context, _ links.Link, q reviewpage.Query) (revie
 }
 
 // take notes what was said, and has each of the items changed.
-func (d *desk) take(in any, items []int, change func(*reviewpage.Row) bool, done string) (answer messages.ReviewAnswer,
+func (d *memoryDesk) take(in any, items []int, change func(*reviewpage.Row) bool,
+	done string) (answer messages.ReviewAnswer,
 	err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -106,7 +107,7 @@ func (d *desk) take(in any, items []int, change func(*reviewpage.Row) bool, done
 	return answer, nil
 }
 
-func (d *desk) matching(items []int, all *messages.ItemFilter) []int {
+func (d *memoryDesk) matching(items []int, all *messages.ItemFilter) []int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if all == nil {
@@ -120,7 +121,7 @@ func (d *desk) matching(items []int, all *messages.ItemFilter) []int {
 	return items
 }
 
-func (d *desk) Decide(_ context.Context, _ links.Link, in messages.DecideInput) (messages.ReviewAnswer, error) {
+func (d *memoryDesk) Decide(_ context.Context, _ links.Link, in messages.DecideInput) (messages.ReviewAnswer, error) {
 	items, lines := d.matching(in.Items, in.All), make(map[int]messages.DecideLine)
 	for _, line := range in.Lines {
 		items = append(items, line.Item)
@@ -135,36 +136,37 @@ func (d *desk) Decide(_ context.Context, _ links.Link, in messages.DecideInput) 
 	}, "Saved")
 }
 
-func (d *desk) Delegate(_ context.Context, _ links.Link, in messages.DelegateInput) (messages.ReviewAnswer, error) {
+func (d *memoryDesk) Delegate(_ context.Context, _ links.Link,
+	in messages.DelegateInput) (messages.ReviewAnswer, error) {
 	return d.take(in, d.matching(in.Items, in.All), func(*reviewpage.Row) bool { return false }, "Handed on")
 }
 
-func (d *desk) Comment(_ context.Context, _ links.Link, in messages.CommentInput) (messages.ReviewAnswer, error) {
+func (d *memoryDesk) Comment(_ context.Context, _ links.Link, in messages.CommentInput) (messages.ReviewAnswer, error) {
 	return d.take(in, []int{in.Item}, func(row *reviewpage.Row) bool { row.MyComment = in.Comment; return true },
 		"Commented")
 }
 
-func (d *desk) Reopen(_ context.Context, _ links.Link, in messages.ReopenInput) (messages.ReviewAnswer, error) {
+func (d *memoryDesk) Reopen(_ context.Context, _ links.Link, in messages.ReopenInput) (messages.ReviewAnswer, error) {
 	return d.take(in, d.matching(in.Items, in.All), func(row *reviewpage.Row) bool { row.Mine = ""; return true },
 		"Taken back")
 }
 
 // heard is what was said to the desk so far.
-func (d *desk) heard() []any {
+func (d *memoryDesk) heard() []any {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.said)
 }
 
 // set changes the desk.
-func (d *desk) set(change func(*desk)) {
+func (d *memoryDesk) set(change func(*memoryDesk)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	change(d)
 }
 
 // row is the desk's item.
-func (d *desk) row(n int) (found reviewpage.Row) {
+func (d *memoryDesk) row(n int) (found reviewpage.Row) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, row := range d.sheet.Items {
@@ -175,9 +177,9 @@ func (d *desk) row(n int) (found reviewpage.Row) {
 	return found
 }
 
-// world is a page before a desk.
-type world struct {
-	*desk
+// testPage is a page before a desk.
+type testPage struct {
+	*memoryDesk
 	t      *testing.T
 	page   http.Handler
 	signer *links.Signer
@@ -189,84 +191,84 @@ type world struct {
 	}
 }
 
-func newWorld(t *testing.T, base string, items int) *world {
+func newTestPage(t *testing.T, base string, items int) *testPage {
 	t.Helper()
-	w := &world{t: t, desk: &desk{sheet: sampleSheet(items), revoked: make(map[string]bool),
+	p := &testPage{t: t, memoryDesk: &memoryDesk{sheet: sampleSheet(items), revoked: make(map[string]bool),
 		refuse: make(map[int]string)}}
-	w.clock.at = start
+	p.clock.at = start
 	var err error
-	w.base, err = url.Parse(base)
+	p.base, err = url.Parse(base)
 	require.NoError(t, err)
-	w.signer, err = links.NewSigner([]byte("hunter2-0123456789-0123456789-01"))
+	p.signer, err = links.NewSigner([]byte("hunter2-0123456789-0123456789-01"))
 	require.NoError(t, err)
 	core, logs := observer.New(zapcore.DebugLevel)
-	w.logs = logs
-	w.page = reviewpage.New(reviewpage.Options{Desk: w.desk, Signer: w.signer, Base: w.base, Now: w.now,
+	p.logs = logs
+	p.page = reviewpage.New(reviewpage.Options{Desk: p.memoryDesk, Signer: p.signer, Base: p.base, Now: p.now,
 		Log: zap.New(core)})
-	return w
+	return p
 }
 
-func (w *world) now() time.Time {
-	w.clock.Lock()
-	defer w.clock.Unlock()
-	return w.clock.at
+func (p *testPage) now() time.Time {
+	p.clock.Lock()
+	defer p.clock.Unlock()
+	return p.clock.at
 }
 
-func (w *world) wait(d time.Duration) {
-	w.clock.Lock()
-	defer w.clock.Unlock()
-	w.clock.at = w.clock.at.Add(d)
+func (p *testPage) wait(d time.Duration) {
+	p.clock.Lock()
+	defer p.clock.Unlock()
+	p.clock.at = p.clock.at.Add(d)
 }
 
-func (w *world) link() links.Link {
+func (p *testPage) link() links.Link {
 	return links.Link{ID: "LINK-1", Org: "acme", Review: "admins:2026-11-22", Reviewer: "mia@acme.example",
 		Expires: start.Add(72 * time.Hour)}
 }
 
-func (w *world) token() string { return w.signer.Token(w.link()) }
+func (p *testPage) token() string { return p.signer.Token(p.link()) }
 
 // do asks the page.
-func (w *world) do(r *http.Request) *httptest.ResponseRecorder {
+func (p *testPage) do(r *http.Request) *httptest.ResponseRecorder {
 	out := httptest.NewRecorder()
-	w.page.ServeHTTP(out, r)
+	p.page.ServeHTTP(out, r)
 	return out
 }
 
 // get asks as a browser that has entered by the token.
-func (w *world) get(path, token string) *httptest.ResponseRecorder {
-	return w.do(w.request(http.MethodGet, path, token, nil))
+func (p *testPage) get(path, token string) *httptest.ResponseRecorder {
+	return p.do(p.request(http.MethodGet, path, token, nil))
 }
 
-func (w *world) request(method, path, token string, form url.Values) *http.Request {
+func (p *testPage) request(method, path, token string, form url.Values) *http.Request {
 	r := httptest.NewRequest(method, path, strings.NewReader(form.Encode()))
 	if token != "" {
-		r.AddCookie(&http.Cookie{Name: w.cookie("link"), Value: token})
+		r.AddCookie(&http.Cookie{Name: p.cookie("link"), Value: token})
 	}
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.Header.Set("Origin", w.base.Scheme+"://"+w.base.Host)
+		r.Header.Set("Origin", p.base.Scheme+"://"+p.base.Host)
 		r.Header.Set("Sec-Fetch-Site", "same-origin")
 	}
 	return r
 }
 
-func (w *world) cookie(name string) string {
-	if w.base.Scheme == "https" {
+func (p *testPage) cookie(name string) string {
+	if p.base.Scheme == "https" {
 		return "__Secure-castellan-" + name
 	}
 	return "castellan-" + name
 }
 
 // fields are the fields of the list's form, as the page at the path has them, with some filled in.
-func (w *world) fields(path string, fill map[string]string) url.Values {
-	w.t.Helper()
+func (p *testPage) fields(path string, fill map[string]string) url.Values {
+	p.t.Helper()
 	form := url.Values{}
-	for _, input := range read(w.t, w.get(path, w.token()).Body.String()).id("sheet").all("input") {
+	for _, input := range read(p.t, p.get(path, p.token()).Body.String()).id("sheet").all("input") {
 		if input.attrs["type"] == "hidden" || input.attrs["checked"] != "" {
 			form.Set(input.attrs["name"], input.attrs["value"])
 		}
 	}
-	for _, area := range read(w.t, w.get(path, w.token()).Body.String()).id("sheet").all("textarea") {
+	for _, area := range read(p.t, p.get(path, p.token()).Body.String()).id("sheet").all("textarea") {
 		form.Set(area.attrs["name"], area.words)
 	}
 	for name, value := range fill {
@@ -276,21 +278,21 @@ func (w *world) fields(path string, fill map[string]string) url.Values {
 }
 
 // post sends a form of the page and gives the answer.
-func (w *world) post(path string, form url.Values) *httptest.ResponseRecorder {
-	w.t.Helper()
-	return w.do(w.request(http.MethodPost, path, w.token(), form))
+func (p *testPage) post(path string, form url.Values) *httptest.ResponseRecorder {
+	p.t.Helper()
+	return p.do(p.request(http.MethodPost, path, p.token(), form))
 }
 
 // follow goes where an answer leads, with the cookies that it set.
-func (w *world) follow(answer *httptest.ResponseRecorder) *httptest.ResponseRecorder {
-	w.t.Helper()
-	require.Equal(w.t, http.StatusSeeOther, answer.Code, answer.Body)
+func (p *testPage) follow(answer *httptest.ResponseRecorder) *httptest.ResponseRecorder {
+	p.t.Helper()
+	require.Equal(p.t, http.StatusSeeOther, answer.Code, answer.Body)
 	path, _, _ := strings.Cut(answer.Header().Get("Location"), "#")
-	r := w.request(http.MethodGet, path, w.token(), nil)
+	r := p.request(http.MethodGet, path, p.token(), nil)
 	for _, cookie := range answer.Result().Cookies() {
 		r.AddCookie(cookie)
 	}
-	return w.do(r)
+	return p.do(r)
 }
 
 var errLedger = errors.New("the ledger is away")

@@ -23,25 +23,25 @@ const (
 	patience = suite.Patience
 )
 
-// world is one organization with everything that keeps it.
-type world struct {
+// testOrg is one organization with everything that keeps it.
+type testOrg struct {
 	*stack.Stack
 	t *testing.T
 }
 
-// start starts a world in a namespace of its own, with a policy in force and its first plan approved.
-func start(t *testing.T, policy string, flags ...string) *world {
+// start starts a test organization in a namespace of its own, with a policy in force and its first plan approved.
+func start(t *testing.T, policy string, flags ...string) *testOrg {
 	t.Helper()
 	return startWith(t, staff, policy, flags...)
 }
 
-func startWith(t *testing.T, people cloud.OrgFile, policy string, flags ...string) *world {
+func startWith(t *testing.T, people cloud.OrgFile, policy string, flags ...string) *testOrg {
 	t.Helper()
-	w := &world{Stack: suite.Start(t, append([]string{"--org", suite.OrgFile(t, people)}, flags...)...), t: t}
-	w.apply(policy)
-	_, err := w.Adopt(t.Context(), org, patience)
+	o := &testOrg{Stack: suite.Start(t, append([]string{"--org", suite.OrgFile(t, people)}, flags...)...), t: t}
+	o.apply(policy)
+	_, err := o.Adopt(t.Context(), org, patience)
 	require.NoError(t, err)
-	return w
+	return o
 }
 
 // staff are the people of all these tests. Ana and bo are admins already.
@@ -54,9 +54,9 @@ var staff = cloud.OrgFile{
 	Foreign: map[string][]string{"site-admins": {"hana"}},
 }
 
-func (w *world) apply(grants string) messages.PolicyAnswer {
-	w.t.Helper()
-	answer, err := w.Apply(w.t.Context(), org, fmt.Sprintf(`
+func (o *testOrg) apply(grants string) messages.PolicyAnswer {
+	o.t.Helper()
+	answer, err := o.Apply(o.t.Context(), org, fmt.Sprintf(`
 version: 1
 organization: {name: acme, id: %s, key: "env:%s"}
 mappings:
@@ -64,40 +64,40 @@ mappings:
 guard: {settle: 2s}
 sync: {feed: 5s}
 %s
-`, w.Simulator.OrgID, stack.KeyVariable, grants))
-	require.NoError(w.t, err)
+`, o.Simulator.OrgID, stack.KeyVariable, grants))
+	require.NoError(o.t, err)
 	return answer
 }
 
 // email is the address of somebody named in staff.
-func (w *world) email(name string) string { w.t.Helper(); return w.person(name).Email }
+func (o *testOrg) email(name string) string { o.t.Helper(); return o.person(name).Email }
 
-func (w *world) person(name string) cloud.StatePerson {
-	w.t.Helper()
-	state, err := w.Simulator.State(w.t.Context())
-	require.NoError(w.t, err)
+func (o *testOrg) person(name string) cloud.StatePerson {
+	o.t.Helper()
+	state, err := o.Simulator.State(o.t.Context())
+	require.NoError(o.t, err)
 	i := slices.IndexFunc(state.People, func(p cloud.StatePerson) bool { return p.Name == name })
-	require.GreaterOrEqual(w.t, i, 0, "nobody is called %s", name)
+	require.GreaterOrEqual(o.t, i, 0, "nobody is called %s", name)
 	return state.People[i]
 }
 
 // ask asks for a grant of somebody in staff.
-func (w *world) ask(name string, target access.Entitlement, d time.Duration,
+func (o *testOrg) ask(name string, target access.Entitlement, d time.Duration,
 	change ...func(*messages.GrantInput)) (messages.GrantAnswer, error) {
-	w.t.Helper()
-	in := messages.GrantInput{Person: w.email(name), Target: target, Duration: messages.Duration(d), Reason: "test",
-		RequestedBy: w.email(name)}
+	o.t.Helper()
+	in := messages.GrantInput{Person: o.email(name), Target: target, Duration: messages.Duration(d), Reason: "test",
+		RequestedBy: o.email(name)}
 	for _, c := range change {
 		c(&in)
 	}
-	return w.Grant(w.t.Context(), org, in)
+	return o.Grant(o.t.Context(), org, in)
 }
 
 // until waits until a grant's workflow is as wanted.
-func (w *world) until(workflow string, want func(messages.GrantState) bool) (state messages.GrantState) {
-	w.t.Helper()
-	require.NoError(w.t, stack.Eventually(w.t.Context(), patience, func() (err error) {
-		if state, err = w.GrantStatus(w.t.Context(), workflow); err != nil {
+func (o *testOrg) until(workflow string, want func(messages.GrantState) bool) (state messages.GrantState) {
+	o.t.Helper()
+	require.NoError(o.t, stack.Eventually(o.t.Context(), patience, func() (err error) {
+		if state, err = o.GrantStatus(o.t.Context(), workflow); err != nil {
 			return err
 		}
 		if !want(state) {
@@ -110,18 +110,18 @@ func (w *world) until(workflow string, want func(messages.GrantState) bool) (sta
 }
 
 // over waits until a grant's workflow has ended.
-func (w *world) over(workflow string) {
-	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+func (o *testOrg) over(workflow string) {
+	o.t.Helper()
+	ctx, cancel := context.WithTimeout(o.t.Context(), patience)
 	defer cancel()
 	var state messages.GrantState
-	require.NoError(w.t, w.Temporal.Client.GetWorkflow(ctx, workflow, "").Get(ctx, &state))
-	require.Equal(w.t, messages.GrantOver, state.State)
+	require.NoError(o.t, o.Temporal.Client.GetWorkflow(ctx, workflow, "").Get(ctx, &state))
+	require.Equal(o.t, messages.GrantOver, state.State)
 }
 
-func (w *world) eventually(ok func() bool) {
-	w.t.Helper()
-	require.NoError(w.t, stack.Eventually(w.t.Context(), patience, func() error {
+func (o *testOrg) eventually(ok func() bool) {
+	o.t.Helper()
+	require.NoError(o.t, stack.Eventually(o.t.Context(), patience, func() error {
 		if !ok() {
 			return errors.New("not yet")
 		}
@@ -135,11 +135,11 @@ func is(state string) func(messages.GrantState) bool {
 
 // held is since when and until when somebody held something, as it really was: pairs of instants, the last one zero
 // while it is held.
-func (w *world) held(name, what string) (spans [][2]time.Time) {
-	w.t.Helper()
-	history, err := w.Simulator.History(w.t.Context())
-	require.NoError(w.t, err)
-	account := w.person(name).AccountID
+func (o *testOrg) held(name, what string) (spans [][2]time.Time) {
+	o.t.Helper()
+	history, err := o.Simulator.History(o.t.Context())
+	require.NoError(o.t, err)
+	account := o.person(name).AccountID
 	for _, c := range history {
 		if c.Account != account || c.What != what {
 			continue

@@ -21,7 +21,7 @@ import (
 )
 
 // ruledOrganization is a small one with people of many kinds.
-var ruledOrganization = organizationOf{flags: ruledFlags, world: newRuled}
+var ruledOrganization = organizationOf{flags: ruledFlags, model: newRuled}
 
 // boss owns the key and some rules, and is in no source group. Those who always stay keep their place in payroll.
 const boss = "boss@acme.example"
@@ -60,29 +60,29 @@ rules:
   - {name: agency, owner: ` + boss + `, mode: enforce, when: domain == "agency.example" && size(sources) == 0, remove: true, after: 2s}
 `
 
-// ruled is an organization with rules.
-type ruled struct {
+// rulesOrg is an organization with rules.
+type rulesOrg struct {
 	sim    *stack.Simulator
 	idp    *scim.Client
-	humans []human
+	humans []constants
 	scim   map[string]string // of those whom an identity provider keeps, by account
 	source []source          // without their members
 	seeded map[string]facts
 	began  int // of the history
 	seen   int
-	notes  []noted
+	notes  []testChange
 	freed  map[string]bool // whom an admin restored in this schedule
 
-	addresses *addresses
+	addresses *addressChanges
 	handTaken map[[2]string]bool // account and group
 
-	suspensions, restores, removals, taken, given judged
+	suspensions, restores, removals, taken, given writeCounts
 	early                                         []string
 	fresh                                         []string // what of that was not told yet
 }
 
-// judged counts what Castellan wrote of one kind, and what of it nothing asked for.
-type judged struct {
+// writeCounts counts what Castellan wrote of one kind, and what of it nothing asked for.
+type writeCounts struct {
 	all   int
 	wrong []string
 }
@@ -157,8 +157,8 @@ func used(now time.Time, random *rand.Rand) string {
 
 // newRuled learns what the simulator invented. Everybody starts in the group that opens Jira, so that it can be read of
 // whom the search tells when they used it; then most are taken out.
-func newRuled(ctx context.Context, s *stack.Stack) (world, error) {
-	w := &ruled{sim: s.Simulator, scim: map[string]string{}, seeded: map[string]facts{}, freed: map[string]bool{},
+func newRuled(ctx context.Context, s *stack.Stack) (orgModel, error) {
+	w := &rulesOrg{sim: s.Simulator, scim: map[string]string{}, seeded: map[string]facts{}, freed: map[string]bool{},
 		addresses: newAddresses(s.Simulator), handTaken: map[[2]string]bool{}}
 	var err error
 	if w.idp, err = s.Simulator.SCIM(); err != nil {
@@ -181,8 +181,9 @@ func newRuled(ctx context.Context, s *stack.Stack) (world, error) {
 	}
 	for _, u := range page.Items {
 		_, domain, _ := strings.Cut(u.Email, "@")
-		h := human{account: u.AccountID, email: u.Email, domain: domain, managed: slices.Contains(ourDomains, domain),
-			added: u.AddedToOrg}
+		h := constants{account: u.AccountID, email: u.Email, domain: domain,
+			managed: slices.Contains(ourDomains, domain),
+			added:   u.AddedToOrg}
 		f := facts{present: true, groups: map[string]bool{}, title: u.JobTitle, job: u.Department}
 		for _, use := range u.ProductAccess {
 			if strings.Contains(use.ResourceID, ":jira-software:") && !use.LastActive.IsZero() {
@@ -232,15 +233,15 @@ func newRuled(ctx context.Context, s *stack.Stack) (world, error) {
 	return w, err
 }
 
-func (w *ruled) policy() string {
+func (w *rulesOrg) policy() string {
 	return fmt.Sprintf(ruledPolicy, org, w.sim.OrgID, stack.KeyVariable, strings.Join(stayers, ", "))
 }
 
-func (w *ruled) begun(ctx context.Context) error { return w.look(ctx, 0) }
+func (w *rulesOrg) begun(ctx context.Context) error { return w.look(ctx, 0) }
 
-func (w *ruled) pick(random *rand.Rand) []cloud.Fault {
+func (w *rulesOrg) pick(random *rand.Rand) []cloud.Fault {
 	clear(w.freed)
-	return pick(random, aims{
+	return pick(random, faultTargets{
 		cut: [][]string{{"users.search"}, {"groups.search"}, {"users.search", "groups.search"}, {"domains.list"},
 			{"last-active.get"}},
 		stale: [][]string{{"users.search"}, {"users.search", "groups.search"}},
@@ -255,13 +256,13 @@ func (w *ruled) pick(random *rand.Rand) []cloud.Fault {
 }
 
 // lives are everybody's, as far as the history goes now.
-func (w *ruled) lives(ctx context.Context) (lives, error) {
+func (w *rulesOrg) lives(ctx context.Context) (histories, error) {
 	changes, err := w.sim.History(ctx)
 	return live(w.seeded, changes[min(w.began, len(changes)):], w.notes, nil), err
 }
 
 // day is some of what an identity provider and admins do.
-func (w *ruled) day(ctx context.Context, random *rand.Rand) error {
+func (w *rulesOrg) day(ctx context.Context, random *rand.Rand) error {
 	for range 4 + random.IntN(8) {
 		l, err := w.lives(ctx)
 		if err != nil {
@@ -285,13 +286,13 @@ func (w *ruled) day(ctx context.Context, random *rand.Rand) error {
 }
 
 // named is somebody whom the policy names by the address of the beginning.
-func (w *ruled) named(random *rand.Rand) human {
+func (w *rulesOrg) named(random *rand.Rand) constants {
 	email := append([]string{boss}, stayers...)[random.IntN(1+len(stayers))]
-	return w.humans[slices.IndexFunc(w.humans, func(h human) bool { return h.email == email })]
+	return w.humans[slices.IndexFunc(w.humans, func(h constants) bool { return h.email == email })]
 }
 
 // happen is one thing that happens to somebody.
-func (w *ruled) happen(ctx context.Context, random *rand.Rand, h human, f facts) error {
+func (w *rulesOrg) happen(ctx context.Context, random *rand.Rand, h constants, f facts) error {
 	in := f.sources()
 	slices.Sort(in)
 	kept := w.scim[h.account] != ""
@@ -339,7 +340,7 @@ func (w *ruled) happen(ctx context.Context, random *rand.Rand, h human, f facts)
 
 // invite gives by hand. Of what was taken by hand and then given by hand between two looks, nobody could tell whose it
 // is.
-func (w *ruled) invite(ctx context.Context, group string, h human) error {
+func (w *rulesOrg) invite(ctx context.Context, group string, h constants) error {
 	if w.handTaken[[2]string{h.account, group}] {
 		return nil
 	}
@@ -347,7 +348,7 @@ func (w *ruled) invite(ctx context.Context, group string, h human) error {
 }
 
 // take takes a target from somebody by hand: it comes back if something gives it, and only then.
-func (w *ruled) take(ctx context.Context, random *rand.Rand, h human, f facts) error {
+func (w *rulesOrg) take(ctx context.Context, random *rand.Rand, h constants, f facts) error {
 	held := slices.DeleteFunc(slices.Clone(targets), func(group string) bool { return !f.in(group) })
 	if len(held) == 0 {
 		return nil
@@ -357,11 +358,11 @@ func (w *ruled) take(ctx context.Context, random *rand.Rand, h human, f facts) e
 	return w.sim.Expel(ctx, group, h.account)
 }
 
-func (w *ruled) group(name string) string {
+func (w *rulesOrg) group(name string) string {
 	return w.source[slices.IndexFunc(w.source, func(s source) bool { return s.name == name })].id
 }
 
-func (w *ruled) join(ctx context.Context, h human, group string) error {
+func (w *rulesOrg) join(ctx context.Context, h constants, group string) error {
 	if h.domain == agencyDomain {
 		group = agency
 	}
@@ -369,13 +370,13 @@ func (w *ruled) join(ctx context.Context, h human, group string) error {
 	return err
 }
 
-func (w *ruled) leave(ctx context.Context, h human, group string) error {
+func (w *rulesOrg) leave(ctx context.Context, h constants, group string) error {
 	_, err := w.idp.RemoveMembers(ctx, w.group(group), w.scim[h.account])
 	return err
 }
 
 // bringBack provisions somebody anew who was removed: the account is the same, nothing else is.
-func (w *ruled) bringBack(ctx context.Context, h human) error {
+func (w *rulesOrg) bringBack(ctx context.Context, h constants) error {
 	if err := w.idp.DeleteUser(ctx, w.scim[h.account]); err != nil {
 		return err
 	}
@@ -390,32 +391,32 @@ func (w *ruled) bringBack(ctx context.Context, h human) error {
 	return w.join(ctx, h, agency)
 }
 
-func (w *ruled) promote(ctx context.Context, h human, title, job string) error {
+func (w *rulesOrg) promote(ctx context.Context, h constants, title, job string) error {
 	w.note(h, func(f *facts) { f.title, f.job = title, job })
 	return w.sim.Person(ctx, h.account, map[string]any{"title": title, "department": job})
 }
 
-func (w *ruled) use(ctx context.Context, h human, at time.Time) error {
+func (w *rulesOrg) use(ctx context.Context, h constants, at time.Time) error {
 	w.note(h, func(f *facts) { f.used = at })
 	return w.sim.Activity(ctx, "jira", "acme", at, h.account)
 }
 
-func (w *ruled) note(h human, change func(*facts)) {
-	w.notes = append(w.notes, noted{time.Now(), h.account, change})
+func (w *rulesOrg) note(h constants, change func(*facts)) {
+	w.notes = append(w.notes, testChange{time.Now(), h.account, change})
 }
 
 // look judges what Castellan did since the last look.
-func (w *ruled) look(ctx context.Context, seed uint64) error {
+func (w *rulesOrg) look(ctx context.Context, seed uint64) error {
 	changes, err := w.sim.History(ctx)
 	if err != nil {
 		return err
 	}
-	byAccount := map[string]human{}
+	byAccount := map[string]constants{}
 	for _, h := range w.humans {
 		byAccount[h.account] = h
 	}
 	changes = changes[w.began:]
-	live(w.seeded, changes, w.notes, func(i int, past []moment) {
+	live(w.seeded, changes, w.notes, func(i int, past []snapshot) {
 		if c := changes[i]; i >= w.seen-w.began && byCastellan(c) && !goes(changes[i:]) {
 			w.judge(seed, byAccount[c.Account], c, past)
 		}
@@ -443,7 +444,7 @@ func goes(changes []cloud.Change) bool {
 }
 
 // judge holds one change of Castellan's against what was true of the person.
-func (w *ruled) judge(seed uint64, h human, c cloud.Change, past []moment) {
+func (w *rulesOrg) judge(seed uint64, h constants, c cloud.Change, past []snapshot) {
 	was := past[len(past)-1]
 	group := strings.TrimPrefix(c.What, "group:")
 	kind, wait := &w.taken, time.Duration(0)
@@ -486,7 +487,7 @@ func (w *ruled) judge(seed uint64, h human, c cloud.Change, past []moment) {
 }
 
 // right compares everybody with what the rules say of them, each on their own.
-func (w *ruled) right(ctx context.Context) error {
+func (w *rulesOrg) right(ctx context.Context) error {
 	l, err := w.lives(ctx)
 	if err != nil {
 		return err
@@ -508,7 +509,7 @@ func (w *ruled) right(ctx context.Context) error {
 	return nil
 }
 
-func (w *ruled) rightOf(h human, f facts) error {
+func (w *rulesOrg) rightOf(h constants, f facts) error {
 	switch {
 	case h.leaves(f):
 		return fmt.Errorf("%s is still in the organization", h.email)
@@ -535,7 +536,7 @@ func (w *ruled) rightOf(h human, f facts) error {
 }
 
 // agrees holds what the history comes to against the simulator's own state.
-func (w *ruled) agrees(l lives, state cloud.State) error {
+func (w *rulesOrg) agrees(l histories, state cloud.State) error {
 	for _, p := range state.People {
 		if l.past[p.AccountID] == nil {
 			continue
@@ -555,7 +556,7 @@ func (w *ruled) agrees(l lives, state cloud.State) error {
 	return nil
 }
 
-func (w *ruled) tally() string {
+func (w *rulesOrg) tally() string {
 	fresh := strings.Join(append([]string{""}, w.fresh...), "\n")
 	w.fresh = nil
 	return fmt.Sprintf("so far %d suspensions (%d wrongful), %d removals from the organization (%d), %d from groups (%d), %d restores (%d), %d additions (%d), %d too early%s",
@@ -564,7 +565,7 @@ func (w *ruled) tally() string {
 		w.restores.all, len(w.restores.wrong), w.given.all, len(w.given.wrong), len(w.early), fresh)
 }
 
-func (w *ruled) report(t *testing.T) {
+func (w *rulesOrg) report(t *testing.T) {
 	t.Helper()
 	t.Logf("wrongful suspensions: %d of %d; wrongful removals from the organization: %d of %d; wrongful removals from groups: %d of %d",
 		len(w.suspensions.wrong), w.suspensions.all, len(w.removals.wrong), w.removals.all, len(w.taken.wrong),

@@ -17,7 +17,7 @@ var eve = messages.GrantInput{Person: "eve@acme.example", Target: admin, Reason:
 	RequestedBy: "bo@acme.example"}
 
 func TestAGrantIsAskedFor(t *testing.T) {
-	d := newDesk(t)
+	d := newGrantsLoop(t)
 	update := d.updateAt(time.Minute, messages.Grant, eve)
 	named := eve
 	named.RequestID = "INC-1"
@@ -59,7 +59,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		"backward": {changed(func(in *messages.GrantInput) { in.Duration = -1 }), "it ends before it starts"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk(t)
+			d := newGrantsLoop(t)
 			update := d.updateAt(time.Minute, messages.Grant, test.in)
 			d.signalAt(2*time.Minute, messages.Grant, test.in)
 			d.start(time.Hour)
@@ -89,7 +89,7 @@ func TestGrantsAreRefusedWhereNothingIsWritten(t *testing.T) {
 		}, "dryRun"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk(t)
+			d := newGrantsLoop(t)
 			d.admit = test.admit
 			update := d.updateAt(time.Minute, messages.Grant, eve)
 			d.signalAt(2*time.Minute, messages.Grant, eve)
@@ -113,13 +113,13 @@ func TestSignalsAtTheStartAreHeard(t *testing.T) {
 		"start": {Policy: json.RawMessage(`"first"`), By: "ana"}, "fresh history": {State: &carried},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk(t)
+			d := newGrantsLoop(t)
 			d.signalAt(0, messages.Revoke, messages.RevokeInput{Request: "g1", RequestedBy: "bo@acme.example"})
 			d.askAt(0, "a", 1)
 			d.signalAt(0, messages.Grant, eve)
 			d.startWith(in, time.Hour)
 			require.Len(t, d.revoked, 1)
-			require.Equal(t, []string{"a 1"}, whom(d.lentRuns()[0].Asks))
+			require.Equal(t, []string{"a 1"}, whom(d.grantRuns()[0].Asks))
 			if in.State != nil {
 				require.Len(t, d.requested, 1)
 			}

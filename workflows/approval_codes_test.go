@@ -24,8 +24,8 @@ import (
 // carolsCode is what carol was sent for request g1.
 const carolsCode = "ABCDE-FGHIJ-KLMNO-PQRST-UVWX2-Z"
 
-// codeBook plays the ledger's codes.
-type codeBook struct {
+// fakeCodes plays the ledger's codes.
+type fakeCodes struct {
 	mu     sync.Mutex
 	burnt  []string
 	came   []grants.BurnCodesInput
@@ -33,7 +33,7 @@ type codeBook struct {
 	fails  int // how many attempts to burn codes fail
 }
 
-func (b *codeBook) register(env *testsuite.TestWorkflowEnvironment) {
+func (b *fakeCodes) register(env *testsuite.TestWorkflowEnvironment) {
 	env.RegisterActivityWithOptions(func(_ context.Context, in grants.BurnCodesInput) ([]session.BurntCode, error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -111,7 +111,7 @@ func TestACodeThatIsTypedCountsNoMore(t *testing.T) {
 				continue
 			}
 			t.Run(name+", by "+way, func(t *testing.T) {
-				d := newDesk(t)
+				d := newGrantsLoop(t)
 				var said *answer
 				if way == "update" {
 					said = d.updateAt(time.Minute, test.name, typed(test.body))
@@ -144,7 +144,7 @@ func TestACodeThatIsTypedCountsNoMore(t *testing.T) {
 func TestACodeIsBurntBeforeItDecides(t *testing.T) {
 	for _, way := range []string{"update", "signal"} {
 		t.Run(way, func(t *testing.T) {
-			d := newDesk(t)
+			d := newGrantsLoop(t)
 			body := typed(`{"request":"g1","by":"carol@acme.example","code":"` + carolsCode + `"}`)
 			if way == "update" {
 				d.updateAt(time.Minute, messages.Approve, body)
@@ -170,7 +170,7 @@ func TestACodeIsBurntBeforeItDecides(t *testing.T) {
 func TestACodeThatComesWhileAHistoryEndsIsBurntAtOnce(t *testing.T) {
 	for name, fails := range map[string]int{"at once": 0, "after a while": 2} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk(t)
+			d := newGrantsLoop(t)
 			d.judging, d.codes.fails = 3*time.Second, fails
 			d.signalAt(time.Minute, messages.ForceContinueAsNew, nil)
 			// of these, one or another keeps the history
@@ -184,7 +184,7 @@ func TestACodeThatComesWhileAHistoryEndsIsBurntAtOnce(t *testing.T) {
 				typed(`{"request":"g1","by":"carol@acme.example","code":"`+carolsCode+`"}`))
 			state := d.renewed(messages.OrgSyncInput{Policy: json.RawMessage(`"first"`), By: "ana"})
 			waits := slices.IndexFunc(state.Kept,
-				func(word messages.KeptWord) bool { return word.Name == messages.Approve })
+				func(word messages.KeptMessage) bool { return word.Name == messages.Approve })
 			if fails == 0 {
 				require.Len(t, d.codes.came, 1, "its code is burnt")
 				require.GreaterOrEqual(t, waits, 0, "and it waits for the next history")
@@ -193,7 +193,7 @@ func TestACodeThatComesWhileAHistoryEndsIsBurntAtOnce(t *testing.T) {
 				require.Negative(t, waits, "no history ends before the codes that came in it are burnt")
 			}
 
-			next := newDesk(t)
+			next := newGrantsLoop(t)
 			next.env.SetStartTime(d.env.Now())
 			next.startWith(messages.OrgSyncInput{State: &state}, time.Minute)
 			for _, in := range append(d.codes.came, next.codes.came...) {
@@ -215,7 +215,7 @@ func TestWhatIsNearlyACodeIsAWrongOne(t *testing.T) {
 		"to an action that is not hers": `{"request":"g1","by":"carol@acme.example","duration":"1h","code":"ABCDE-FGHIJ-KLMNO-PQRST-UVWXY"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk(t)
+			d := newGrantsLoop(t)
 			d.updateAt(time.Minute, messages.Approve, typed(body))
 			d.start(time.Hour)
 			require.Len(t, d.codes.came, 1)
@@ -227,7 +227,7 @@ func TestWhatIsNearlyACodeIsAWrongOne(t *testing.T) {
 }
 
 func TestWhatIsNoCodeBurnsNothing(t *testing.T) {
-	d := newDesk(t)
+	d := newGrantsLoop(t)
 	d.updateAt(time.Minute, messages.Approve, messages.ApprovalInput{
 		Request: "g1", By: "carol@acme.example", Note: "after the change board met",
 		Pass: messages.Pass{Nonce: "6ba7b810-9dad-11d1-80b4-00c04fd430c8", Proof: messages.CodeHash("x")},
@@ -241,7 +241,7 @@ func TestWhatIsNoCodeBurnsNothing(t *testing.T) {
 }
 
 func TestOrgSyncTakesDecisionsByRequestAlone(t *testing.T) {
-	d := newDesk(t)
+	d := newGrantsLoop(t)
 	approved := d.updateAt(time.Minute, messages.Approve,
 		messages.ApprovalInput{Request: "g1", By: "carol@acme.example"})
 	denied := d.updateAt(2*time.Minute, messages.Deny, messages.ApprovalInput{Request: "g2", By: "carol@acme.example"})
@@ -264,7 +264,7 @@ func TestOrgSyncTakesDecisionsByRequestAlone(t *testing.T) {
 
 // TestARefusalComesFirstAndAlone: nobody has to read what Temporal says of the activity that refused.
 func TestARefusalComesFirstAndAlone(t *testing.T) {
-	d := newDesk(t)
+	d := newGrantsLoop(t)
 	d.refuses = temporal.NewApplicationErrorWithOptions("request g1: somebody said no", session.ErrRefused,
 		temporal.ApplicationErrorOptions{NonRetryable: true})
 	said := d.updateAt(time.Minute, messages.Approve, messages.ApprovalInput{Request: "g1", By: "carol@acme.example"})
@@ -277,7 +277,7 @@ func TestARefusalComesFirstAndAlone(t *testing.T) {
 }
 
 func TestOrgSyncSaysWhichSignalsAreForPeople(t *testing.T) {
-	d := newDesk(t)
+	d := newGrantsLoop(t)
 	d.at(time.Minute, func() {
 		value, err := d.env.QueryWorkflow("__temporal_workflow_metadata")
 		require.NoError(t, err)

@@ -65,9 +65,9 @@ var (
 // membership is one person in one group, both by name.
 type membership struct{ name, group string }
 
-// siege lends and takes in a castle while all sorts of things happen, and holds every change against what must always
-// be so.
-type siege struct {
+// stressTest lends and takes in a castle while all sorts of things happen, and holds every change against what must
+// always be so.
+type stressTest struct {
 	*activitytest.SimulatedOrg
 	*rapid.T
 	seen     int                   // changes of the simulator's history
@@ -82,14 +82,14 @@ type siege struct {
 	leases   map[string]membership // by the grant's id
 }
 
-func besiege(t *testing.T, r *rapid.T) *siege {
-	w := activitytest.NewOf(t, castleAndBoss())
-	s := &siege{
-		SimulatedOrg: w, T: r, members: map[membership]bool{}, ours: map[membership]bool{},
+func newStressTest(t *testing.T, r *rapid.T) *stressTest {
+	o := activitytest.NewOf(t, castleAndBoss())
+	s := &stressTest{
+		SimulatedOrg: o, T: r, members: map[membership]bool{}, ours: map[membership]bool{},
 		foreign: map[membership]bool{}, read: map[membership]bool{},
 		accounts: map[string]string{}, leases: map[string]membership{},
 	}
-	for _, p := range w.Sim.State().People {
+	for _, p := range o.Sim.State().People {
 		s.accounts[p.AccountID] = p.Name
 	}
 	for _, g := range slices.Concat(castle.Groups, castle.Local) {
@@ -98,33 +98,33 @@ func besiege(t *testing.T, r *rapid.T) *siege {
 			s.foreign[membership{name, g.Name}] = castle.Foreign[g.Name] != nil
 		}
 	}
-	w.Policy = activitytest.Must[reconcile.AdmitResult](w, w.Acts.Reconcile.Admit,
-		w.AdmitIn(strings.Replace(castlePolicy, "ORG", w.Sim.Info().OrgID, 1))).Policy
+	o.Policy = activitytest.Must[reconcile.AdmitResult](o, o.Acts.Reconcile.Admit,
+		o.AdmitIn(strings.Replace(castlePolicy, "ORG", o.Sim.Info().OrgID, 1))).Policy
 	s.verify(nil)
 	return s
 }
 
 // story notes a step.
-func (s *siege) story(format string, args ...any) {
+func (s *stressTest) story(format string, args ...any) {
 	s.stories = append(s.stories, s.Clock().Format("15:04:05 ")+fmt.Sprintf(format, args...))
 	s.Log(s.stories[len(s.stories)-1])
 }
 
 // pick draws a membership.
-func (s *siege) pick() membership {
+func (s *stressTest) pick() membership {
 	return membership{rapid.SampledFrom(castle.People).Draw(s.T, "person"),
 		rapid.SampledFrom(castleGroups).Draw(s.T, "group")}
 }
 
 // mapped says that a source group gives it.
-func (s *siege) mapped(m membership) bool {
+func (s *stressTest) mapped(m membership) bool {
 	return s.members[membership{m.name, castleSources[m.group]}]
 }
 
 // lent says that a grant that is in force gives it.
-func (s *siege) lent(m membership, at time.Time) bool {
+func (s *stressTest) lent(m membership, at time.Time) bool {
 	for id, of := range s.leases {
-		if of == m && s.Stored(access.Grant{ID: id}).InForce(at) {
+		if of == m && s.StoredGrant(access.Grant{ID: id}).InForce(at) {
 			return true
 		}
 	}
@@ -132,7 +132,7 @@ func (s *siege) lent(m membership, at time.Time) bool {
 }
 
 // holders counts who holds a group.
-func (s *siege) holders(group string) (n int) {
+func (s *stressTest) holders(group string) (n int) {
 	for _, name := range castle.People {
 		if s.members[membership{name, group}] {
 			n++
@@ -142,7 +142,7 @@ func (s *siege) holders(group string) (n int) {
 }
 
 // check goes through what changed since it was last called.
-func (s *siege) check() {
+func (s *stressTest) check() {
 	history := s.Sim.History()
 	for _, c := range history[s.seen:] {
 		m := membership{s.accounts[c.Account], strings.TrimPrefix(c.What, "group:")}

@@ -58,48 +58,50 @@ func bind(t require.TestingT, mappings string) (*policy.Policy, *policy.Bound) {
 	return p, b
 }
 
-// world is one person, the policy and the ledger's memory, moved on by apply.
-type world struct {
+// simulatedPerson is one person, the policy and the ledger's memory, moved on by apply.
+type simulatedPerson struct {
 	person   access.Person
 	holdings []access.Holding
 	rejected []access.Change
 }
 
-func (w *world) state() plan.State { return plan.State{Holdings: w.holdings, Rejected: w.rejected} }
+func (p *simulatedPerson) state() plan.State {
+	return plan.State{Holdings: p.holdings, Rejected: p.rejected}
+}
 
 // apply does what the writer and the ledger do with a decision, with every write done.
-func (w *world) apply(t require.TestingT, d plan.Decision) {
+func (p *simulatedPerson) apply(t require.TestingT, d plan.Decision) {
 	for _, h := range d.Close {
-		i := slices.IndexFunc(w.holdings, func(o access.Holding) bool { return o.Target == h.Target })
+		i := slices.IndexFunc(p.holdings, func(o access.Holding) bool { return o.Target == h.Target })
 		require.GreaterOrEqual(t, i, 0, "only a current holding is closed")
-		w.holdings = slices.Delete(w.holdings, i, i+1)
+		p.holdings = slices.Delete(p.holdings, i, i+1)
 	}
-	w.holdings = append(w.holdings, d.Open...)
+	p.holdings = append(p.holdings, d.Open...)
 	for _, l := range d.Lift {
-		w.rejected = slices.DeleteFunc(w.rejected,
+		p.rejected = slices.DeleteFunc(p.rejected,
 			func(r access.Change) bool { return r.Target == l.Target && r.Action == l.Action })
 	}
 	for _, c := range d.Changes {
-		w.write(c)
+		p.write(c)
 	}
 }
 
 // write changes one membership and its holding.
-func (w *world) write(c access.Change) {
-	w.holdings = slices.DeleteFunc(w.holdings, func(h access.Holding) bool { return h.Target == c.Target })
+func (p *simulatedPerson) write(c access.Change) {
+	p.holdings = slices.DeleteFunc(p.holdings, func(h access.Holding) bool { return h.Target == c.Target })
 	if c.Action == access.Remove {
-		w.person.GroupIDs = slices.DeleteFunc(w.person.GroupIDs, func(id string) bool { return id == c.GroupID })
+		p.person.GroupIDs = slices.DeleteFunc(p.person.GroupIDs, func(id string) bool { return id == c.GroupID })
 		if c.Target == access.OrgAdmin {
-			w.person.PlatformRoles = nil
+			p.person.PlatformRoles = nil
 		}
 		return
 	}
 	if c.Action == access.Add && c.Target == access.OrgAdmin {
-		w.person.PlatformRoles = []string{access.RoleOrgAdmin}
+		p.person.PlatformRoles = []string{access.RoleOrgAdmin}
 	} else if c.Action == access.Add {
-		w.person.GroupIDs = append(w.person.GroupIDs, c.GroupID)
+		p.person.GroupIDs = append(p.person.GroupIDs, c.GroupID)
 	}
-	w.holdings = append(w.holdings, access.Holding{
+	p.holdings = append(p.holdings, access.Holding{
 		Person: c.Person, Target: c.Target, GroupID: c.GroupID, Owned: true, Reasons: c.Reasons, Run: run, From: now,
 	})
 }
@@ -136,25 +138,25 @@ func drawPerson(t *rapid.T) access.Person {
 	return p
 }
 
-// drawWorld is a person who has lived under the policy for a while: some holdings are true, some stale.
-func drawWorld(t *rapid.T, b *policy.Bound) *world {
-	w := &world{person: drawPerson(t)}
+// drawSimulatedPerson is a person who has lived under the policy for a while: some holdings are true, some stale.
+func drawSimulatedPerson(t *rapid.T, b *policy.Bound) *simulatedPerson {
+	p := &simulatedPerson{person: drawPerson(t)}
 	for _, target := range b.Targets {
 		if rapid.Bool().Draw(t, "holding") {
-			w.holdings = append(w.holdings, access.Holding{
+			p.holdings = append(p.holdings, access.Holding{
 				Person: ana, Target: target.Entitlement, GroupID: target.GroupID, Owned: rapid.Bool().Draw(t, "owned"),
 				Run:     "run-1",
 				Reasons: []access.Reason{{Kind: access.ReasonMapping, Name: "m0", Source: "source-0"}},
 			})
 		}
 		if rapid.IntRange(0, 4).Draw(t, "rejected") == 0 {
-			w.rejected = append(w.rejected, access.Change{
+			p.rejected = append(p.rejected, access.Change{
 				Person: ana, Target: target.Entitlement,
 				Action: rapid.SampledFrom([]access.Action{access.Add, access.Remove, access.Adopt}).Draw(t, "no to"),
 			})
 		}
 	}
-	return w
+	return p
 }
 
 func benchPolicy() (string, access.Outline, []access.Person) {

@@ -19,24 +19,24 @@ const (
 	patience = suite.Patience
 )
 
-// world is one organization with everything that keeps it.
-type world struct {
+// testOrg is one organization with everything that keeps it.
+type testOrg struct {
 	*stack.Stack
 	t   *testing.T
 	idp *scim.Client
 }
 
-// start starts a world in a namespace of its own on the shared server.
-func start(t *testing.T, flags ...string) *world {
+// start starts a test organization in a namespace of its own on the shared server.
+func start(t *testing.T, flags ...string) *testOrg {
 	t.Helper()
 	return live(t, suite.Start(t, flags...))
 }
 
-func live(t *testing.T, s *stack.Stack) *world {
+func live(t *testing.T, s *stack.Stack) *testOrg {
 	t.Helper()
 	idp, err := s.Simulator.SCIM()
 	require.NoError(t, err)
-	return &world{Stack: s, t: t, idp: idp}
+	return &testOrg{Stack: s, t: t, idp: idp}
 }
 
 // crowd is n keys of people: p001, p002, …
@@ -49,28 +49,28 @@ func crowd(n int) []string {
 }
 
 // state is the truth at Atlassian.
-func (w *world) state() cloud.State {
-	w.t.Helper()
-	state, err := w.Simulator.State(w.t.Context())
-	require.NoError(w.t, err)
+func (o *testOrg) state() cloud.State {
+	o.t.Helper()
+	state, err := o.Simulator.State(o.t.Context())
+	require.NoError(o.t, err)
 	return state
 }
 
-func (w *world) stats() cloud.Stats {
-	w.t.Helper()
-	stats, err := w.Simulator.Stats(w.t.Context())
-	require.NoError(w.t, err)
+func (o *testOrg) stats() cloud.Stats {
+	o.t.Helper()
+	stats, err := o.Simulator.Stats(o.t.Context())
+	require.NoError(o.t, err)
 	return stats
 }
 
-func (w *world) resetStats() {
-	w.t.Helper()
-	require.NoError(w.t, w.Simulator.ResetStats(w.t.Context()))
+func (o *testOrg) resetStats() {
+	o.t.Helper()
+	require.NoError(o.t, o.Simulator.ResetStats(o.t.Context()))
 }
 
-func (w *world) set(settings map[string]any) {
-	w.t.Helper()
-	require.NoError(w.t, w.Simulator.Set(w.t.Context(), settings))
+func (o *testOrg) set(settings map[string]any) {
+	o.t.Helper()
+	require.NoError(o.t, o.Simulator.Set(o.t.Context(), settings))
 }
 
 // person finds an account by its key in the org file.
@@ -89,98 +89,98 @@ func group(t *testing.T, state cloud.State, name string) cloud.StateGroup {
 }
 
 // join and leave change a source group as its identity provider does.
-func (w *world) join(source string, keys ...string) { w.t.Helper(); w.change(source, keys, true) }
+func (o *testOrg) join(source string, keys ...string) { o.t.Helper(); o.change(source, keys, true) }
 
-func (w *world) leave(source string, keys ...string) { w.t.Helper(); w.change(source, keys, false) }
+func (o *testOrg) leave(source string, keys ...string) { o.t.Helper(); o.change(source, keys, false) }
 
-func (w *world) change(source string, keys []string, add bool) {
-	w.t.Helper()
-	state := w.state()
+func (o *testOrg) change(source string, keys []string, add bool) {
+	o.t.Helper()
+	state := o.state()
 	var ids []string
 	for _, key := range keys {
-		ids = append(ids, person(w.t, state, key).SCIMUserID)
+		ids = append(ids, person(o.t, state, key).SCIMUserID)
 	}
-	change := w.idp.RemoveMembers
+	change := o.idp.RemoveMembers
 	if add {
-		change = w.idp.AddMembers
+		change = o.idp.AddMembers
 	}
-	_, err := change(w.t.Context(), group(w.t, state, source).SCIMGroupID, ids...)
-	require.NoError(w.t, err)
+	_, err := change(o.t.Context(), group(o.t, state, source).SCIMGroupID, ids...)
+	require.NoError(o.t, err)
 }
 
 // newSource makes a group at the identity provider, with members.
-func (w *world) newSource(name string, keys ...string) {
-	w.t.Helper()
-	_, err := w.idp.CreateGroup(w.t.Context(), scim.Group{DisplayName: name})
-	require.NoError(w.t, err)
+func (o *testOrg) newSource(name string, keys ...string) {
+	o.t.Helper()
+	_, err := o.idp.CreateGroup(o.t.Context(), scim.Group{DisplayName: name})
+	require.NoError(o.t, err)
 	if len(keys) > 0 {
-		w.join(name, keys...)
+		o.join(name, keys...)
 	}
 }
 
 // invite puts people into a group as an administrator would.
-func (w *world) invite(target string, keys ...string) {
-	w.t.Helper()
-	state := w.state()
+func (o *testOrg) invite(target string, keys ...string) {
+	o.t.Helper()
+	state := o.state()
 	var ids []string
 	for _, key := range keys {
-		ids = append(ids, person(w.t, state, key).AccountID)
+		ids = append(ids, person(o.t, state, key).AccountID)
 	}
-	require.NoError(w.t, w.Simulator.Invite(w.t.Context(), target, ids...))
+	require.NoError(o.t, o.Simulator.Invite(o.t.Context(), target, ids...))
 }
 
 // in says whether somebody is in a group.
-func (w *world) in(target, key string) bool {
-	w.t.Helper()
-	state := w.state()
-	return slices.Contains(stack.Members(state, target), person(w.t, state, key).AccountID)
+func (o *testOrg) in(target, key string) bool {
+	o.t.Helper()
+	state := o.state()
+	return slices.Contains(stack.Members(state, target), person(o.t, state, key).AccountID)
 }
 
 // apply takes a policy into force.
-func (w *world) apply(p policyFile) messages.PolicyAnswer {
-	w.t.Helper()
-	answer, err := w.Apply(w.t.Context(), org, p.text(w))
-	require.NoError(w.t, err)
+func (o *testOrg) apply(p policyFile) messages.PolicyAnswer {
+	o.t.Helper()
+	answer, err := o.Apply(o.t.Context(), org, p.text(o))
+	require.NoError(o.t, err)
 	return answer
 }
 
 // settled applies a policy and consents to its first plan.
-func (w *world) settled(p policyFile) messages.OrgSyncState {
-	w.t.Helper()
-	w.apply(p)
-	state, err := w.Adopt(w.t.Context(), org, patience)
-	require.NoError(w.t, err)
+func (o *testOrg) settled(p policyFile) messages.OrgSyncState {
+	o.t.Helper()
+	o.apply(p)
+	state, err := o.Adopt(o.t.Context(), org, patience)
+	require.NoError(o.t, err)
 	return state
 }
 
-func (w *world) status() messages.OrgSyncState {
-	w.t.Helper()
-	state, err := w.Status(w.t.Context(), org)
-	require.NoError(w.t, err)
+func (o *testOrg) status() messages.OrgSyncState {
+	o.t.Helper()
+	state, err := o.Status(o.t.Context(), org)
+	require.NoError(o.t, err)
 	return state
 }
 
-func (w *world) until(want func(messages.OrgSyncState) bool) messages.OrgSyncState {
-	w.t.Helper()
-	state, err := w.Until(w.t.Context(), org, patience, want)
-	require.NoError(w.t, err)
+func (o *testOrg) until(want func(messages.OrgSyncState) bool) messages.OrgSyncState {
+	o.t.Helper()
+	state, err := o.Until(o.t.Context(), org, patience, want)
+	require.NoError(o.t, err)
 	return state
 }
 
 // syncNow asks for a full verification and returns the status once it is over and nothing more is due, whether it went
 // well or not.
-func (w *world) syncNow() messages.OrgSyncState {
-	w.t.Helper()
-	before := w.askForSync()
-	return w.until(func(s messages.OrgSyncState) bool { return over(s) && fullSince(s, before) })
+func (o *testOrg) syncNow() messages.OrgSyncState {
+	o.t.Helper()
+	before := o.askForSync()
+	return o.until(func(s messages.OrgSyncState) bool { return over(s) && fullSince(s, before) })
 }
 
 // syncWritten is syncNow, but waits neither until a run that has written everything has read it back, nor any longer
 // once there is a problem.
-func (w *world) syncWritten() messages.OrgSyncState {
-	w.t.Helper()
-	before := w.askForSync()
-	return w.until(func(s messages.OrgSyncState) bool {
+func (o *testOrg) syncWritten() messages.OrgSyncState {
+	o.t.Helper()
+	before := o.askForSync()
+	return o.until(func(s messages.OrgSyncState) bool {
 		verifying := s.Running != nil && s.Running.Scope == messages.ScopeFull && s.Running.Run > before &&
 			s.Running.State == messages.RunVerifying
 		return verifying || s.Problem != nil || over(s) && fullSince(s, before)
@@ -188,11 +188,11 @@ func (w *world) syncWritten() messages.OrgSyncState {
 }
 
 // askForSync asks for a full verification and returns the last run before it.
-func (w *world) askForSync() string {
-	w.t.Helper()
-	before := w.status().LastID
+func (o *testOrg) askForSync() string {
+	o.t.Helper()
+	before := o.status().LastID
 	var answer messages.Answer
-	require.NoError(w.t, w.Update(w.t.Context(), org, messages.SyncNow, messages.SyncNowInput{By: "test"}, &answer))
+	require.NoError(o.t, o.Update(o.t.Context(), org, messages.SyncNow, messages.SyncNowInput{By: "test"}, &answer))
 	return before
 }
 
@@ -211,7 +211,7 @@ func fullSince(s messages.OrgSyncState, id string) bool {
 }
 
 // eventually tries until it works.
-func (w *world) eventually(try func() error) {
-	w.t.Helper()
-	require.NoError(w.t, stack.Eventually(w.t.Context(), patience, try))
+func (o *testOrg) eventually(try func() error) {
+	o.t.Helper()
+	require.NoError(o.t, stack.Eventually(o.t.Context(), patience, try))
 }

@@ -40,10 +40,10 @@ var mappedOrganization = organizationOf{
 	flags: func(*testing.T) []string {
 		return []string{"--people", "150", "--groups", "24", "--memberships", "700", "--seed", "11"}
 	},
-	world: newMapped,
+	model: newMapped,
 }
 
-func (w *mapped) policy() string {
+func (w *mappingsOrg) policy() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "version: 1\norganization: {name: %s, id: %s, key: \"env:%s\", keyOwner: %s}\nguard: {adopt: auto, settle: 2s, flapping: 0}\nsync: {feed: 5s}\nignore: [\"*\"]\n",
 		org, w.sim.OrgID, stack.KeyVariable, w.addresses.of[w.people[0].account])
@@ -59,8 +59,9 @@ func (w *mapped) policy() string {
 	return b.String()
 }
 
-// mapped is what the test knows of an organization with mappings alone: who is in which source group, and since when.
-type mapped struct {
+// mappingsOrg is what the test knows of an organization with mappings alone: who is in which source group, and since
+// when.
+type mappingsOrg struct {
 	sim     *stack.Simulator
 	idp     *scim.Client
 	groups  []source
@@ -69,7 +70,7 @@ type mapped struct {
 	without map[[2]string][]span
 	last    map[[2]string]cloud.MembershipWrite
 
-	addresses *addresses
+	addresses *addressChanges
 	handTaken int
 
 	seen      int // writes looked at so far
@@ -91,12 +92,12 @@ type member struct{ account, scim string }
 // span is a time in which a person had no source for a target; open while Until is zero.
 type span struct{ from, until time.Time }
 
-func newMapped(ctx context.Context, s *stack.Stack) (world, error) {
+func newMapped(ctx context.Context, s *stack.Stack) (orgModel, error) {
 	state, err := s.Simulator.State(ctx)
 	if err != nil {
 		return nil, err
 	}
-	w := &mapped{sim: s.Simulator, foreign: map[[2]string]bool{}, without: map[[2]string][]span{},
+	w := &mappingsOrg{sim: s.Simulator, foreign: map[[2]string]bool{}, without: map[[2]string][]span{},
 		last:      map[[2]string]cloud.MembershipWrite{},
 		addresses: newAddresses(s.Simulator)}
 	if w.idp, err = s.Simulator.SCIM(); err != nil {
@@ -132,7 +133,7 @@ func newMapped(ctx context.Context, s *stack.Stack) (world, error) {
 	return w, nil
 }
 
-func (w *mapped) wanted(account, target string) bool {
+func (w *mappingsOrg) wanted(account, target string) bool {
 	return slices.ContainsFunc(w.groups, func(g source) bool {
 		return g.members[account] && slices.ContainsFunc(gives[target], func(glob string) bool {
 			ok, _ := path.Match(glob, g.name)
@@ -141,10 +142,10 @@ func (w *mapped) wanted(account, target string) bool {
 	})
 }
 
-func (w *mapped) begun(context.Context) error { return nil }
+func (w *mappingsOrg) begun(context.Context) error { return nil }
 
-func (w *mapped) pick(random *rand.Rand) []cloud.Fault {
-	faults := pick(random, aims{
+func (w *mappingsOrg) pick(random *rand.Rand) []cloud.Fault {
+	faults := pick(random, faultTargets{
 		cut:    [][]string{{"users.search"}, {"groups.search"}, {"users.search", "groups.search"}},
 		stale:  [][]string{{"users.search"}},
 		reads:  []string{"users.search", "groups.search", "role-assignments.list", "events.stream"},
@@ -157,7 +158,7 @@ func (w *mapped) pick(random *rand.Rand) []cloud.Fault {
 
 // day is some of what an identity provider and admins do: people join, leave, and move from one group to another, get
 // other addresses, and lose what they have by hand.
-func (w *mapped) day(ctx context.Context, random *rand.Rand) error {
+func (w *mappingsOrg) day(ctx context.Context, random *rand.Rand) error {
 	for range 1 + random.IntN(4) {
 		p := w.somebody(random)
 		if err := w.addresses.change(ctx, random, p.account); err != nil {
@@ -190,7 +191,7 @@ func (w *mapped) day(ctx context.Context, random *rand.Rand) error {
 }
 
 // somebody is anybody, and one of those whom the policy names more often than others.
-func (w *mapped) somebody(random *rand.Rand) member {
+func (w *mappingsOrg) somebody(random *rand.Rand) member {
 	if random.IntN(6) == 0 {
 		return w.people[random.IntN(stay)]
 	}
@@ -198,7 +199,7 @@ func (w *mapped) somebody(random *rand.Rand) member {
 }
 
 // take takes a target from somebody by hand: it comes back if the sources give it, and only then.
-func (w *mapped) take(ctx context.Context, random *rand.Rand) error {
+func (w *mappingsOrg) take(ctx context.Context, random *rand.Rand) error {
 	target := slices.Sorted(maps.Keys(gives))[random.IntN(len(gives))]
 	members, err := w.sim.MembersOf(ctx, target)
 	if err != nil {
@@ -213,7 +214,7 @@ func (w *mapped) take(ctx context.Context, random *rand.Rand) error {
 	return w.sim.Expel(ctx, target, p.account)
 }
 
-func (w *mapped) of(account string, random *rand.Rand) *source {
+func (w *mappingsOrg) of(account string, random *rand.Rand) *source {
 	var in []*source
 	for i := range w.groups {
 		if w.groups[i].members[account] {
@@ -226,7 +227,7 @@ func (w *mapped) of(account string, random *rand.Rand) *source {
 	return in[random.IntN(len(in))]
 }
 
-func (w *mapped) join(ctx context.Context, g *source, p member) error {
+func (w *mappingsOrg) join(ctx context.Context, g *source, p member) error {
 	if g.members[p.account] {
 		return nil
 	}
@@ -236,7 +237,7 @@ func (w *mapped) join(ctx context.Context, g *source, p member) error {
 	return err
 }
 
-func (w *mapped) leave(ctx context.Context, g *source, p member) error {
+func (w *mappingsOrg) leave(ctx context.Context, g *source, p member) error {
 	_, err := w.idp.RemoveMembers(ctx, g.id, p.scim)
 	delete(g.members, p.account)
 	w.note(p.account)
@@ -244,7 +245,7 @@ func (w *mapped) leave(ctx context.Context, g *source, p member) error {
 }
 
 // note keeps the spans in which a person had no source for a target.
-func (w *mapped) note(account string) {
+func (w *mappingsOrg) note(account string) {
 	now := time.Now()
 	for target := range gives {
 		key := [2]string{account, target}
@@ -270,7 +271,7 @@ func (s span) String() string {
 // old, one that waited 10 s for its write once more, and a stale read shows the past on purpose.
 const reach = 30 * time.Second
 
-func (w *mapped) look(ctx context.Context, seed uint64) error {
+func (w *mappingsOrg) look(ctx context.Context, seed uint64) error {
 	stats, err := w.sim.Stats(ctx)
 	if err != nil {
 		return err
@@ -283,7 +284,7 @@ func (w *mapped) look(ctx context.Context, seed uint64) error {
 }
 
 // judge holds one write against what the sources said.
-func (w *mapped) judge(seed uint64, m cloud.MembershipWrite) {
+func (w *mappingsOrg) judge(seed uint64, m cloud.MembershipWrite) {
 	if gives[m.Group] == nil || m.Operation != "memberships.add" && m.Operation != "memberships.remove" {
 		return
 	}
@@ -319,13 +320,13 @@ func (w *mapped) judge(seed uint64, m cloud.MembershipWrite) {
 }
 
 // stays says that the policy protects somebody's place in a target.
-func (w *mapped) stays(account, target string) bool {
+func (w *mappingsOrg) stays(account, target string) bool {
 	return target == protected && slices.ContainsFunc(w.people[:stay],
 		func(p member) bool { return p.account == account })
 }
 
 // right compares the target memberships with an independent calculation from the sources.
-func (w *mapped) right(ctx context.Context) error {
+func (w *mappingsOrg) right(ctx context.Context) error {
 	for target := range gives {
 		members, err := w.sim.MembersOf(ctx, target)
 		if err != nil {
@@ -345,11 +346,11 @@ func (w *mapped) right(ctx context.Context) error {
 	return nil
 }
 
-func (w *mapped) tally() string {
+func (w *mappingsOrg) tally() string {
 	return fmt.Sprintf("%d removals so far, %d without evidence", w.removals, len(w.wrongful))
 }
 
-func (w *mapped) report(t *testing.T) {
+func (w *mappingsOrg) report(t *testing.T) {
 	t.Helper()
 	t.Logf("removals: %d, of which without evidence: %d", w.removals, len(w.wrongful))
 	t.Logf("%s; taken by hand: %d", w.addresses, w.handTaken)
