@@ -67,11 +67,9 @@ func granted(ctx context.Context, d database, org string, g access.Grant) (bool,
 			if err := json.Unmarshal(e.Body, &of); err != nil || of.Grant != g.ID || e.Sum() != e.Hash {
 				return nil //nolint:nilerr // it says nothing of the grant
 			}
-			if said = e.Kind == EntryGrantGranted; said {
-				return errStop
-			}
-			return nil
-		}, selectEntry+` WHERE org = ? AND `+where+` AND kind LIKE 'grant-%' ORDER BY seq DESC`, args...)
+			said = true
+			return errStop
+		}, selectEntry+` WHERE org = ? AND `+where+` AND kind = ? ORDER BY seq DESC`, append(args, EntryGrantGranted)...)
 	}
 	err := look(accountID(g.Person))
 	if err == nil && !said && accountID(g.Person) != "" {

@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"slices"
 )
 
@@ -9,12 +11,19 @@ import (
 // what is said of them is what was there, not that it had come there rightly. It does so once for an organization,
 // never for rows that its chain records already, and never where there is no chain.
 func (l *Ledger) recordOld(ctx context.Context) error {
-	old, err := collect(ctx, l.reads, func(row scanner) (org string, err error) { return org, row.Scan(&org) },
-		`SELECT org FROM heads WHERE seq > 0 AND NOT EXISTS (`+recordedNow+`) ORDER BY org`, EntryRows)
+	orgs, err := collect(ctx, l.reads, func(row scanner) (org string, err error) { return org, row.Scan(&org) },
+		`SELECT org FROM heads WHERE seq > 0 ORDER BY org`)
 	if err != nil {
 		return reading(err, "which organizations are from before", "all")
 	}
-	for _, org := range old {
+	for _, org := range orgs {
+		version, err := recordedVersion(ctx, l.reads, org)
+		if err != nil {
+			return reading(err, "which rows its chain records", org)
+		}
+		if version == recordVersion {
+			continue
+		}
 		if err := l.writeAnyway(ctx, org, "record the rows from before",
 			func(w *write) error { return w.recordOld(ctx) }); err != nil {
 			return err
@@ -23,23 +32,33 @@ func (l *Ledger) recordOld(ctx context.Context) error {
 	return nil
 }
 
-// recordedNow finds an entry that says its version, as all do since the second.
-const recordedNow = `SELECT 1 FROM entries WHERE entries.org = heads.org AND kind = ? AND body LIKE '{"v":%'`
+// recordedVersion is what the newest readable entry about rows says of what is recorded; 0: no row is.
+func recordedVersion(ctx context.Context, d database, org string) (version int, err error) {
+	err = d.each(ctx, func(row scanner) error {
+		var stored string
+		if err := row.Scan(&stored); err != nil {
+			return err
+		}
+		var e rowsEntry
+		if json.Unmarshal([]byte(stored), &e) != nil {
+			return nil
+		}
+		version = max(e.Version, 1)
+		return errStop
+	}, `SELECT body FROM entries WHERE org = ? AND kind = ? ORDER BY seq DESC`, org, EntryRows)
+	if errors.Is(err, errStop) {
+		err = nil
+	}
+	return version, err
+}
 
 func (w *write) recordOld(ctx context.Context) error {
 	if w.seq == 0 {
 		return nil // there is no chain: that is for verify-ledger to tell
 	}
-	version := 0
-	if now, err := w.exists(ctx, `SELECT 1 FROM heads WHERE org = ? AND EXISTS (`+recordedNow+`)`, w.org,
-		EntryRows); err != nil || now {
-		return err
-	}
-	if recorded, err := w.exists(ctx, `SELECT 1 FROM entries WHERE org = ? AND kind = ?`, w.org,
-		EntryRows); err != nil {
-		return err
-	} else if recorded {
-		version = 1
+	version, err := recordedVersion(ctx, w.database, w.org)
+	if err != nil || version == recordVersion {
+		return err // another worker was there before
 	}
 	for _, t := range recordedTables {
 		if max(t.since, 1) > version {
