@@ -44,7 +44,7 @@ type Decision struct {
 	Mark      []access.Mark       // rules that began to hold
 	Unmark    []string            // keys of rules that hold no longer
 	Unsuspend bool                // Castellan's suspension was taken back by somebody else
-	Fights    []Fight
+	Conflicts []Conflict
 
 	// Unseen are memberships on the books that the read does not show and that nothing planned will settle. One read
 	// may lie: they end once other reads agree.
@@ -53,8 +53,8 @@ type Decision struct {
 	Restored []access.Holding
 }
 
-// Fight is a target that something gives and a rule denies.
-type Fight struct {
+// Conflict is a target that something gives and a rule denies.
+type Conflict struct {
 	Target access.Entitlement
 	Gives  access.Reason
 	Denies string // the rule
@@ -80,18 +80,18 @@ func Decide(b *policy.Bound, p access.Person, s State, run string, at time.Time)
 	if p.IsApp() {
 		return d.Decision
 	}
-	d.look(s)
-	d.ending(s.Grants)
+	d.gather(s)
+	d.markEnding(s.Grants)
 	for i := range d.lines {
 		d.decide(&d.lines[i])
 	}
-	d.moves()
-	d.strays(s)
-	d.leaves()
-	d.awaitNames()
-	d.reject(s.Rejected)
-	d.unsettled()
-	d.losses()
+	d.openRenamed()
+	d.closeUnmanaged(s)
+	d.dropMootChanges()
+	d.dropUntilNamesResolve()
+	d.dropRejected(s.Rejected)
+	d.noteUnseen()
+	d.noteLostApps()
 	return d.Decision
 }
 
@@ -112,40 +112,40 @@ type decider struct {
 
 // line is one target as it concerns the person.
 type line struct {
-	target int
-	said   *policy.Want    // what the policy says of it; nil: nothing
-	want   *policy.Want    // nil: no reason stands, or it is denied
-	kept   bool            // it is not held, and all that stands is that it may be kept
-	denied []access.Reason // rules and reviews
+	target     int
+	policySays *policy.Want    // what the policy says of it; nil: nothing
+	want       *policy.Want    // nil: no reason stands, or it is denied
+	keepOnly   bool            // it is not held, and all that stands is that it may be kept
+	denied     []access.Reason // rules and reviews
 	// somebody else suspended the person, and all that stands for presence is a rule, which may not restore them
-	absent  bool
-	barred  bool            // a rule may deny it; that cannot be told now
-	held    bool            // by the read, or by a later write
-	holding *access.Holding // the current one
-	recent  *access.Change  // the last write done
-	unknown bool            // the read did not say whether it is held
-	taken   bool            // by hand, while nothing gives it back
-	moved   bool            // the holding is on the books by a former name of the group
-	was     bool            // it was owned by a former name of the group
-	ending  bool            // a grant has just ended: its workflow sees to it
+	suspendedByOthers bool
+	barred            bool            // a rule may deny it; that cannot be told now
+	held              bool            // by the read, or by a later write
+	holding           *access.Holding // the current one
+	recent            *access.Change  // the last write done
+	unknown           bool            // the read did not say whether it is held
+	taken             bool            // by hand, while nothing gives it back
+	renamed           bool            // the holding is on the books by a former name of the group
+	formerlyOwned     bool            // it was owned by a former name of the group
+	ending            bool            // a grant has just ended: its workflow sees to it
 }
 
 // owned says that Castellan made or adopted the membership.
 func (l *line) owned() bool {
 	if l.recent != nil && l.recent.State == access.Done && l.recent.Action != access.Remove {
 		since := l.holding != nil && l.holding.From.After(l.recent.At) // then the books know more than the write
-		return l.was || !since || l.holding.Owned
+		return l.formerlyOwned || !since || l.holding.Owned
 	}
-	return l.was || l.holding != nil && l.holding.Owned
+	return l.formerlyOwned || l.holding != nil && l.holding.Owned
 }
 
-// lapse says that the membership was given by grants alone, all of which are over.
-func (l *line) lapse() bool {
-	return l.want == nil && l.owned() && access.OnlyGrants(ended(l.holding))
+// lapsed says that the membership was given by grants alone, all of which are over.
+func (l *line) lapsed() bool {
+	return l.want == nil && l.owned() && access.OnlyGrants(lastReasons(l.holding))
 }
 
-// lent says that a grant gives the target.
-func (l *line) lent() bool {
+// granted says that a grant gives the target.
+func (l *line) granted() bool {
 	return l.want != nil && slices.ContainsFunc(l.want.Reasons,
 		func(r access.Reason) bool { return r.Kind == access.ReasonGrant })
 }
@@ -157,8 +157,8 @@ func (l *line) unseen() bool {
 	return !l.held && l.recent == nil && l.holding != nil && l.holding.Owned
 }
 
-// look brings together the read, the wants, the holdings and the recent writes, in the order of the targets.
-func (d *decider) look(s State) {
+// gather brings together the read, the wants, the holdings and the recent writes, in the order of the targets.
+func (d *decider) gather(s State) {
 	var grants []access.Grant
 	for _, g := range s.Grants {
 		if g.InForce(d.at) {
@@ -168,10 +168,10 @@ func (d *decider) look(s State) {
 	said := d.bound.Resolve(d.person, policy.Known{Grants: grants, Rulings: s.Rulings, Marks: s.Marks, Held: s.Holdings,
 		Now: d.at, Would: d.would, Fresh: s.Fresh, ListsCut: d.listsCut})
 	wants, held := said.Wants, d.bound.Held(d.person)
-	d.rules(said.Rules, s)
+	d.noteRules(said.Rules, s)
 	d.lines = make([]line, 0, len(wants)+len(held)+1)
 	for i := range wants {
-		d.lines = append(d.lines, line{target: wants[i].Target, said: &wants[i]})
+		d.lines = append(d.lines, line{target: wants[i].Target, policySays: &wants[i]})
 	}
 	for _, t := range held {
 		d.line(t).held = true
@@ -191,7 +191,7 @@ func (d *decider) look(s State) {
 		d.line(t).holding = &s.Holdings[i]
 	}
 	for i := range s.Holdings {
-		d.renamed(&s.Holdings[i])
+		d.followRename(&s.Holdings[i])
 	}
 	for i := range s.Recent {
 		c := &s.Recent[i]
@@ -199,7 +199,7 @@ func (d *decider) look(s State) {
 		if !managed || c.State != access.Done && c.State != access.Already {
 			continue
 		}
-		if d.takenSince(*c) {
+		if d.takenAndGivenSince(*c) {
 			continue
 		}
 		if l := d.line(t); l.recent == nil || !c.At.Before(l.recent.At) {
@@ -213,13 +213,13 @@ func (d *decider) look(s State) {
 		if l.recent != nil {
 			l.held, l.unknown = l.recent.Action != access.Remove, false
 		}
-		d.weigh(l)
-		d.fights(l)
+		d.weighReasons(l)
+		d.noteConflicts(l)
 	}
 }
 
-// ending marks the targets of grants that ended a moment ago.
-func (d *decider) ending(grants []access.Grant) {
+// markEnding marks the targets of grants that ended a moment ago.
+func (d *decider) markEnding(grants []access.Grant) {
 	for _, g := range grants {
 		if g.State == access.GrantWaiting || d.at.Before(g.From) || !d.at.Before(g.Until.Add(grantGrace)) {
 			continue
@@ -252,11 +252,11 @@ func (d *decider) decide(l *line) {
 	case len(l.denied) > 0 && (l.held || l.unseen()):
 		d.deny(l, target)
 	case l.want != nil && !l.held && l.barred:
-	case l.kept:
+	case l.keepOnly:
 		if !l.unseen() { // if it is held after all it is to be kept: then the books stay as they are
 			d.record(l, target, nil)
 		}
-	case l.absent:
+	case l.suspendedByOthers:
 		l.taken = l.unseen() // the books stay as they are until other reads agree
 	case d.takenByHand(l, target):
 		if target.HandTaken != policy.HandTakenRestore {
@@ -266,18 +266,18 @@ func (d *decider) decide(l *line) {
 		d.Restored = append(d.Restored, *l.holding)
 		d.add(l, target)
 	// everybody is there: that is on nobody's books
-	case target.Entitlement.Presence() && l.holding == nil && !l.lent():
+	case target.Entitlement.Presence() && l.holding == nil && !l.granted():
 		if l.want != nil && !l.held && d.restorable(target) {
 			d.change(access.Add, target, l.want.Reasons)
 		}
 	// the books stay as they are until it is taken back
-	case l.lapse() && (l.ending || target.Lost == policy.LostReport):
-	case l.lapse() && !target.Reviewed:
-		d.change(access.Remove, target, ended(l.holding))
+	case l.lapsed() && (l.ending || target.Lost == policy.LostReport):
+	case l.lapsed() && !target.Reviewed:
+		d.change(access.Remove, target, lastReasons(l.holding))
 	case l.want != nil:
 		d.give(l, target)
 	default:
-		d.letGo(l, target)
+		d.release(l, target)
 	}
 }
 
@@ -287,10 +287,10 @@ func (d *decider) deny(l *line, target *policy.Target) {
 	case !additive:
 		d.change(access.Remove, target, l.denied)
 		if l.held && !target.Entitlement.Presence() {
-			d.record(l, target, ended(l.holding))
+			d.record(l, target, lastReasons(l.holding))
 		}
 	case l.held: // nothing is taken from it: the books stay as they are
-		d.record(l, target, ended(l.holding))
+		d.record(l, target, lastReasons(l.holding))
 	}
 }
 
@@ -315,11 +315,11 @@ func (d *decider) add(l *line, target *policy.Target) {
 	}
 }
 
-// letGo removes a membership for which no reason stands, if the target's mode says so.
-func (d *decider) letGo(l *line, target *policy.Target) {
+// release removes a membership for which no reason stands, if the target's mode says so.
+func (d *decider) release(l *line, target *policy.Target) {
 	owned, mode := l.owned(), target.Mode(d.would)
 	if l.unseen() && mode != policy.RemoveNever {
-		d.change(access.Remove, target, ended(l.holding))
+		d.change(access.Remove, target, lastReasons(l.holding))
 		return
 	}
 	if l.held && !owned {
@@ -327,19 +327,19 @@ func (d *decider) letGo(l *line, target *policy.Target) {
 	}
 	var reasons []access.Reason
 	if l.held && (mode == policy.RemoveAll || mode == policy.RemoveOwned && owned) {
-		reasons = ended(l.holding)
+		reasons = lastReasons(l.holding)
 		d.change(access.Remove, target, reasons)
 	}
 	d.record(l, target, reasons)
 }
 
-// unsettled notes what is on the books, is not shown, and is settled by no change. The lists of somebody who is
+// noteUnseen notes what is on the books, is not shown, and is settled by no change. The lists of somebody who is
 // suspended or deactivated are no evidence: what they hold may come back with them.
-func (d *decider) unsettled() {
+func (d *decider) noteUnseen() {
 	if !d.person.CanReceive() && d.person.MembershipStatus != "no_membership" {
 		for i := range d.lines {
 			if l := &d.lines[i]; l.taken && d.bound.Targets[l.target].Entitlement == access.Directory {
-				d.Unseen = append(d.Unseen, d.byHand(l))
+				d.Unseen = append(d.Unseen, d.unseenTakenByHand(l))
 			}
 		}
 		return
@@ -350,29 +350,29 @@ func (d *decider) unsettled() {
 			func(c access.Change) bool { return same(c.Target, d.bound.Targets[l.target].Entitlement) })
 		switch {
 		case l.taken:
-			d.Unseen = append(d.Unseen, d.byHand(l))
+			d.Unseen = append(d.Unseen, d.unseenTakenByHand(l))
 		case l.unseen() && !l.unknown && !planned:
 			d.Unseen = append(d.Unseen, access.Unseen{Holding: *l.holding})
 		}
 	}
 }
 
-// byHand is the membership that was taken by hand, with the grants that gave it.
-func (d *decider) byHand(l *line) access.Unseen {
+// unseenTakenByHand is the membership that was taken by hand, with the grants that gave it.
+func (d *decider) unseenTakenByHand(l *line) access.Unseen {
 	u := access.Unseen{Holding: *l.holding}
 	if l.want == nil {
 		return u
 	}
 	for _, r := range l.want.Reasons {
-		if r.Kind == access.ReasonGrant && d.gave(l, r) {
+		if r.Kind == access.ReasonGrant && d.onTheBooks(l, r) {
 			u.Grants = append(u.Grants, r.Name)
 		}
 	}
 	return u
 }
 
-// ended is the reasons that stood for a membership last.
-func ended(h *access.Holding) []access.Reason {
+// lastReasons is the reasons that stood for a membership last.
+func lastReasons(h *access.Holding) []access.Reason {
 	if h == nil {
 		return nil
 	}
@@ -407,11 +407,11 @@ func (d *decider) record(l *line, target *policy.Target, reasons []access.Reason
 	}
 }
 
-// strays ends the holdings of targets that are not managed now and that the read does not show. Otherwise an owned
-// holding could outlive the membership and later claim one that somebody else made. What somebody else made ends at
-// once; what is Castellan's own, only once other reads agree. A group that the read does not show at all may be gone,
-// or hidden: that is told by reads of the groups.
-func (d *decider) strays(s State) {
+// closeUnmanaged ends the holdings of targets that are not managed now and that the read does not show. Otherwise an
+// owned holding could outlive the membership and later claim one that somebody else made. What somebody else made ends
+// at once; what is Castellan's own, only once other reads agree. A group that the read does not show at all may be
+// gone, or hidden: that is told by reads of the groups.
+func (d *decider) closeUnmanaged(s State) {
 	for _, h := range s.Holdings {
 		if _, renamed := d.bound.TargetOf(h.GroupID); renamed {
 			continue
@@ -440,12 +440,12 @@ func (d *decider) strays(s State) {
 	}
 }
 
-// awaitNames leaves out what would be taken from a protected target while a name that the policy protects there leads
-// to nobody: it may be this person's.
-func (d *decider) awaitNames() {
+// dropUntilNamesResolve leaves out what would be taken from a protected target while a name that the policy protects
+// there leads to nobody: it may be this person's.
+func (d *decider) dropUntilNamesResolve() {
 	d.Changes = slices.DeleteFunc(d.Changes, func(c access.Change) bool {
 		t, managed := d.bound.Target(c.Target)
-		return c.Action == access.Remove && managed && len(d.bound.Targets[t].Unsettled(d.bound.Owner)) > 0
+		return c.Action == access.Remove && managed && len(d.bound.Targets[t].UnresolvedNames(d.bound.Owner)) > 0
 	})
 }
 
@@ -454,8 +454,9 @@ func (d *decider) close(h access.Holding) {
 	d.Close = append(d.Close, h)
 }
 
-// reject takes out the changes that people rejected, and lifts the rejections of managed targets that stop nothing.
-func (d *decider) reject(rejected []access.Change) {
+// dropRejected takes out the changes that people rejected, and lifts the rejections of managed targets that stop
+// nothing.
+func (d *decider) dropRejected(rejected []access.Change) {
 	for _, r := range rejected {
 		stops := func(c access.Change) bool {
 			return c.Action == r.Action && same(c.Target, r.Target)
@@ -469,8 +470,8 @@ func (d *decider) reject(rejected []access.Change) {
 	}
 }
 
-// losses says of every removal which apps it takes away: those that no group the person is left with opens.
-func (d *decider) losses() {
+// noteLostApps says of every removal which apps it takes away: those that no group the person is left with opens.
+func (d *decider) noteLostApps() {
 	removed := map[string]bool{}
 	leaves := false
 	for _, c := range d.Changes {
@@ -483,7 +484,7 @@ func (d *decider) losses() {
 		return
 	}
 	if leaves {
-		d.losesAll()
+		d.noteAllAppsLost()
 		return
 	}
 	left := map[string]bool{}
@@ -525,8 +526,8 @@ func (d *decider) losses() {
 	}
 }
 
-// losesAll says of whoever is suspended or removed that they lose every app.
-func (d *decider) losesAll() {
+// noteAllAppsLost says of whoever is suspended or removed that they lose every app.
+func (d *decider) noteAllAppsLost() {
 	var apps []string
 	for _, id := range d.person.GroupIDs {
 		apps = append(apps, d.bound.Opens(id)...)
@@ -540,9 +541,9 @@ func (d *decider) losesAll() {
 	}
 }
 
-// Turns counts how often a change would turn round what was written of its target before, itself included. The writes
-// are those of its person, the oldest first.
-func Turns(written []access.Change, c access.Change) int {
+// Reversals counts how often a change would turn round what was written of its target before, itself included. The
+// writes are those of its person, the oldest first.
+func Reversals(written []access.Change, c access.Change) int {
 	turns, last := 0, access.Action("")
 	turn := func(action access.Action) {
 		if last != "" && action != last {

@@ -24,7 +24,7 @@ func Floor(t policy.Target, holders []access.Person, person access.Person, owner
 		return fmt.Errorf("removing %s from %s: refused, %s", person.Label(), t.Entitlement,
 			fmt.Sprintf(format, args...))
 	}
-	if unsettled := t.Unsettled(owner); len(unsettled) > 0 {
+	if unsettled := t.UnresolvedNames(owner); len(unsettled) > 0 {
 		return refuse("the directory shows nobody named %s, whom the policy protects, so this might be that person; correct the name in the policy (organization.keyOwner or protected.always)", unsettled[0])
 	}
 	if owner != "" && person.ID == owner {
@@ -46,8 +46,8 @@ func Floor(t policy.Target, holders []access.Person, person access.Person, owner
 	return nil
 }
 
-// KeepsKey refuses to suspend or remove the owner of Castellan's own key, whatever they hold; owner as in Floor.
-func KeepsKey(person access.Person, owner string) error {
+// KeyOwnerStays refuses to suspend or remove the owner of Castellan's own key, whatever they hold; owner as in Floor.
+func KeyOwnerStays(person access.Person, owner string) error {
 	switch {
 	case access.IsAddress(owner):
 		return fmt.Errorf("taking %s out: refused, the directory shows nobody named %s, who owns the key that Castellan works with, so this might be that person; correct organization.keyOwner in the policy", person.Label(), owner)

@@ -195,9 +195,9 @@ func TestTheEndOfAGrantIsHeldByNothingButItsOwnRule(t *testing.T) {
 				rules = append(rules, v.Rule)
 			}
 			require.ElementsMatch(t, tt.rules, rules)
-			require.Equal(t, tt.ofLapse, plan.Stopped(verdicts, b, lapse(t0)))
-			require.Equal(t, tt.ofLoss, plan.Stopped(verdicts, b, loss(t0)))
-			require.Empty(t, plan.Stopped(verdicts, b, lapse(t2)), "another target's is another matter")
+			require.Equal(t, tt.ofLapse, plan.HeldBy(verdicts, b, lapse(t0)))
+			require.Equal(t, tt.ofLoss, plan.HeldBy(verdicts, b, loss(t0)))
+			require.Empty(t, plan.HeldBy(verdicts, b, lapse(t2)), "another target's is another matter")
 		})
 	}
 }

@@ -69,9 +69,9 @@ func Judge(p *policy.Policy, b *policy.Bound, s Stats) []Verdict {
 	return j.verdicts
 }
 
-// Stopped names the rules that hold a change, sorted; none means that it may go on. Additions go on while removals
+// HeldBy names the rules that hold a change, sorted; none means that it may go on. Additions go on while removals
 // wait, but for adopt, default-moved, rule-new and flapping, which hold everything.
-func Stopped(vs []Verdict, b *policy.Bound, c access.Change) []string {
+func HeldBy(vs []Verdict, b *policy.Bound, c access.Change) []string {
 	var rules []string
 	for _, v := range vs {
 		if v.Scope.holds(b, c) {
@@ -89,7 +89,7 @@ func (s Scope) holds(b *policy.Bound, c access.Change) bool {
 	switch {
 	case s.App != "" && !slices.Contains(c.Loses, s.App):
 		return false
-	case s.Rule != "" && !asked(c, s.Rule, s.Rules):
+	case s.Rule != "" && !askedOnlyByRules(c, s.Rule, s.Rules):
 		return false
 	case s.Pairs != nil && !slices.Contains(s.Pairs, Pair{c.Person, c.Target}):
 		return false
@@ -112,13 +112,13 @@ type judge struct {
 	verdicts []Verdict
 }
 
-func (j *judge) say(rule string, scope Scope, format string, args ...any) {
+func (j *judge) hold(rule string, scope Scope, format string, args ...any) {
 	j.verdicts = append(j.verdicts, Verdict{Rule: rule, Scope: scope, Detail: fmt.Sprintf(format, args...)})
 }
 
 func (j *judge) adopt() {
 	if t := j.total; j.guard.Adopt == policy.AdoptAsk && !j.stats.Adopted && t.Adds+t.Removals+t.Adopts > 0 {
-		j.say(RuleAdopt, Scope{Everything: true},
+		j.hold(RuleAdopt, Scope{Everything: true},
 			"the first run needs consent: it would add %d, remove %d and adopt %d memberships (guard.adopt is ask)",
 			t.Adds, t.Removals, t.Adopts)
 	}
@@ -127,12 +127,12 @@ func (j *judge) adopt() {
 func (j *judge) run() {
 	limit, t := j.guard.Run, j.total
 	if t.Removals > limit.Removals {
-		j.say(RuleRunRemovals, Scope{}, "the run would remove %d memberships; the limit is %d (guard.run.removals)",
+		j.hold(RuleRunRemovals, Scope{}, "the run would remove %d memberships; the limit is %d (guard.run.removals)",
 			t.Removals, limit.Removals)
 	}
 	for _, t := range []Tally{t, j.unreviewed()} {
 		if t.Removals > limit.AtLeast && limit.Share.Exceeded(t.Removals, t.Members) {
-			j.say(RuleRunShare, Scope{}, "the run would remove %d of %d memberships; the limit is %s (guard.run.share)",
+			j.hold(RuleRunShare, Scope{}, "the run would remove %d of %d memberships; the limit is %s (guard.run.share)",
 				t.Removals, t.Members, limit.Share)
 			return
 		}
@@ -153,12 +153,12 @@ func (j *judge) targets() {
 	for e, t := range j.removing() {
 		scope := Scope{Targets: []access.Entitlement{e}}
 		if t.Removals > limit.Removals {
-			j.say(RuleTargetRemovals, scope,
+			j.hold(RuleTargetRemovals, scope,
 				"the run would remove %d people from %s; the limit is %d (guard.target.removals)", t.Removals, e,
 				limit.Removals)
 		}
 		if t.Members >= limit.Minimum && limit.Share.Exceeded(t.Removals, t.Members) {
-			j.say(RuleTargetShare, scope, "the run would remove %d of %d people from %s; the limit is %s (guard.target.share)", t.Removals, t.Members, e, limit.Share)
+			j.hold(RuleTargetShare, scope, "the run would remove %d of %d people from %s; the limit is %s (guard.target.share)", t.Removals, t.Members, e, limit.Share)
 		}
 	}
 }
@@ -167,7 +167,7 @@ func (j *judge) lastAccess() {
 	limit := j.guard.LastAccess.People
 	for _, app := range slices.Sorted(maps.Keys(j.stats.LastAccess)) {
 		if people := j.stats.LastAccess[app]; people > limit {
-			j.say(RuleLastAccess, Scope{App: app},
+			j.hold(RuleLastAccess, Scope{App: app},
 				"%d people would lose their last access to %s; the limit is %d (guard.lastAccess.people)", people,
 				app, limit)
 		}
@@ -177,13 +177,13 @@ func (j *judge) lastAccess() {
 func (j *judge) window() {
 	limit, t := j.guard.Window, j.total
 	if sum := t.Window + t.Removals; t.Removals > 0 && sum > limit.Removals {
-		j.say(RuleWindow, Scope{}, "%d memberships were removed over %d days and the run would remove %d more; the limit is %d (guard.window.removals)",
+		j.hold(RuleWindow, Scope{}, "%d memberships were removed over %d days and the run would remove %d more; the limit is %d (guard.window.removals)",
 			t.Window, limit.Days, t.Removals, limit.Removals)
 	}
 	for e, t := range j.removing() {
 		had := t.Members + t.Window
 		if t.Members >= 0 && had >= j.guard.Target.Minimum && limit.Share.Exceeded(t.Window+t.Removals, had) {
-			j.say(RuleWindow, Scope{Targets: []access.Entitlement{e}},
+			j.hold(RuleWindow, Scope{Targets: []access.Entitlement{e}},
 				"of the %d people in %s, %d were removed over %d days and the run would remove %d more; the limit is %s (guard.window.share)",
 				had, e, t.Window, limit.Days, t.Removals, limit.Share)
 		}
@@ -200,7 +200,7 @@ func (j *judge) suspects() {
 			removals += j.stats.Targets[target].Removals
 		}
 		if removals > 0 {
-			j.say(RuleSourceSuspect, Scope{Targets: targets, Source: s.Name},
+			j.hold(RuleSourceSuspect, Scope{Targets: targets, Source: s.Name},
 				"source group %s is suspect: %s; %d removals that stand on it wait", s.Name, s.Why, removals)
 		}
 	}
@@ -220,7 +220,7 @@ func (j *judge) moved() {
 		}
 		if changes > 0 {
 			slices.SortFunc(targets, compareTargets)
-			j.say(RuleDefaultMoved, Scope{Everything: true, Targets: targets},
+			j.hold(RuleDefaultMoved, Scope{Everything: true, Targets: targets},
 				"%s stood for %s and now stands for %s; %d changes wait",
 				m.Entitlement, listed(m.Old), listed(m.New), changes)
 		}
@@ -231,7 +231,7 @@ func (j *judge) moved() {
 func (j *judge) lapses() {
 	for _, t := range j.bound.Targets {
 		if n := j.stats.Targets[t.Entitlement].Lapses; n > 0 && t.Lost == policy.LostHold {
-			j.say(RuleGrantLost, Scope{Lapses: true, Targets: []access.Entitlement{t.Entitlement}},
+			j.hold(RuleGrantLost, Scope{Lapses: true, Targets: []access.Entitlement{t.Entitlement}},
 				"%d people hold %s by grants that are over and were not taken back (grants.lost is hold)", n,
 				t.Entitlement)
 		}
@@ -258,12 +258,12 @@ func (j *judge) fresh() {
 		if r.Grace != "" && r.Grace != "0s" {
 			detail += fmt.Sprintf(". Approving it begins the notices: nobody loses anything before theirs went out, and %s after it", r.Grace)
 		}
-		j.say(RuleRuleNew, Scope{Everything: true, Rule: r.Name, Rules: names}, "%s", detail)
+		j.hold(RuleRuleNew, Scope{Everything: true, Rule: r.Name, Rules: names}, "%s", detail)
 	}
 }
 
-// asked says that the rule asks for the change, and nothing but the rules named does.
-func asked(c access.Change, rule string, among []string) bool {
+// askedOnlyByRules says that the rule asks for the change, and nothing but the rules named does.
+func askedOnlyByRules(c access.Change, rule string, among []string) bool {
 	return access.OnlyRules(c.Reasons) &&
 		slices.ContainsFunc(c.Reasons, func(r access.Reason) bool { return r.Name == rule }) &&
 		!slices.ContainsFunc(c.Reasons, func(r access.Reason) bool { return !slices.Contains(among, r.Name) })
@@ -272,7 +272,7 @@ func asked(c access.Change, rule string, among []string) bool {
 // flaps holds changes that were made and taken back again and again.
 func (j *judge) flaps() {
 	for _, f := range j.stats.Flaps {
-		j.say(RuleFlapping, Scope{Everything: true, Pairs: []Pair{{f.Person, f.Target}}},
+		j.hold(RuleFlapping, Scope{Everything: true, Pairs: []Pair{{f.Person, f.Target}}},
 			"%s in %s was changed %d times within %d days, last by %s; now it would be: %s. Two sides fight over it: settle which is right, then approve or reject",
 			f.Label, f.Target, f.Times, j.guard.Window.Days, f.Last, f.Now)
 	}

@@ -36,7 +36,7 @@ func TestJudge(t *testing.T) {
 		changes  []access.Change
 		past     map[access.Entitlement]int
 		suspects []plan.Suspect
-		moved    []plan.Moved
+		moved    []plan.MovedDefault
 		fresh    bool // not adopted
 	}
 	tests := map[string]struct {
@@ -109,7 +109,7 @@ func TestJudge(t *testing.T) {
 			counts{changes: lines(access.Add, t1, 1), suspects: []plan.Suspect{{GroupID: "s1", Name: "source-1"}}},
 			nil, "", nil},
 		"default moved": {"", counts{changes: lines(access.Add, t1, 1),
-			moved: []plan.Moved{{Entitlement: "default:confluence/acme/user", Old: []string{"target-2"},
+			moved: []plan.MovedDefault{{Entitlement: "default:confluence/acme/user", Old: []string{"target-2"},
 				New: []string{"target-1"}}}}, []string{"default-moved"},
 			"default:confluence/acme/user stood for target-2 and now stands for target-1; 1 changes wait",
 			map[string][]string{"add group:target-1": {"default-moved"}, "remove group:target-2": {"default-moved"},
@@ -145,7 +145,7 @@ func TestJudge(t *testing.T) {
 			for text, want := range tt.holds {
 				word := strings.Fields(text)
 				c := access.Change{Action: access.Action(word[0]), Target: access.Entitlement(word[1]), Loses: word[2:]}
-				require.Equal(t, want, plan.Stopped(verdicts, b, c), text)
+				require.Equal(t, want, plan.HeldBy(verdicts, b, c), text)
 			}
 			text, err := json.Marshal(verdicts) // verdicts travel in messages
 			require.NoError(t, err)
@@ -202,7 +202,7 @@ func TestHeldAndReleasedAreAll(t *testing.T) {
 		verdicts := plan.Judge(p, b, s)
 		var held, released []access.Change
 		for _, c := range all {
-			rules := plan.Stopped(verdicts, b, c)
+			rules := plan.HeldBy(verdicts, b, c)
 			if len(rules) > 0 {
 				held = append(held, c)
 				require.Equal(t, access.Remove, c.Action, rules)
@@ -218,10 +218,10 @@ func TestHeldAndReleasedAreAll(t *testing.T) {
 func TestMoves(t *testing.T) {
 	_, b := bind(t, guarded)
 	const e = access.Entitlement("default:confluence/acme/user")
-	require.Empty(t, plan.Moves(nil, b))
-	require.Empty(t, plan.Moves(b.Defaults(), b))
-	require.Equal(t, []plan.Moved{{Entitlement: e, Old: []string{"target-3"}, New: []string{"target-1"}}},
-		plan.Moves(map[access.Entitlement][]string{e: {"target-3"}, "default:jira/gone/user": {"x"}}, b))
+	require.Empty(t, plan.MovedDefaults(nil, b))
+	require.Empty(t, plan.MovedDefaults(b.Defaults(), b))
+	require.Equal(t, []plan.MovedDefault{{Entitlement: e, Old: []string{"target-3"}, New: []string{"target-1"}}},
+		plan.MovedDefaults(map[access.Entitlement][]string{e: {"target-3"}, "default:jira/gone/user": {"x"}}, b))
 }
 
 func TestSuspects(t *testing.T) {
@@ -298,7 +298,7 @@ func TestSuspectsCountWhoWouldLoseByAGroupMadeAnew(t *testing.T) {
 	before, now := map[string]plan.Count{"old": {Name: "source-0", Users: 10}}, map[string]int{"s0": 10, "s1": 1}
 	suspects, recreated := plan.Suspects(p, b, before, now, nil, map[string]int{"source-0": 3})
 	require.Empty(t, suspects)
-	require.Equal(t, []plan.Recreated{{Name: "source-0", Was: "old", ID: "s0", Had: 10, Users: 10}}, recreated)
+	require.Equal(t, []plan.RecreatedGroup{{Name: "source-0", Was: "old", ID: "s0", Had: 10, Users: 10}}, recreated)
 	suspects, recreated = plan.Suspects(p, b, before, now, nil, map[string]int{"source-0": 4})
 	require.Empty(t, recreated)
 	require.Len(t, suspects, 1)
@@ -319,7 +319,7 @@ func TestAVanishedSourceRemovesNobody(t *testing.T) {
 	require.Len(t, d.Changes, 1)
 	s.Add(d.Changes)
 	s.Suspects, _ = plan.Suspects(p, b, before, map[string]int{}, nil, nil)
-	require.Equal(t, []string{plan.RuleSourceSuspect}, plan.Stopped(plan.Judge(p, b, s), b, d.Changes[0]))
+	require.Equal(t, []string{plan.RuleSourceSuspect}, plan.HeldBy(plan.Judge(p, b, s), b, d.Changes[0]))
 }
 
 // When another group becomes the default, people are moved over together: nothing happens until somebody agrees, and no
@@ -329,7 +329,7 @@ func TestAMovedDefaultWaitsAndThenMovesPeople(t *testing.T) {
 	last := policy.Last{Defaults: map[access.Entitlement][]string{"default:jira-software/acme/user": {"target-2"}}}
 	b, _ := policy.BindSince(p, outline(), last)
 	s := plan.NewStats(b)
-	s.Adopted, s.Moved = true, plan.Moves(last.Defaults, b)
+	s.Adopted, s.Moved = true, plan.MovedDefaults(last.Defaults, b)
 	h := access.Holding{Person: ana, Target: "group:target-2", GroupID: "t2", Owned: true, Reasons: why}
 	d := plan.Decide(b, access.Person{ID: ana, GroupIDs: []string{"s0", "t2"}},
 		plan.State{Holdings: []access.Holding{h}}, run, now)
@@ -338,7 +338,7 @@ func TestAMovedDefaultWaitsAndThenMovesPeople(t *testing.T) {
 	var labels []string
 	for _, c := range d.Changes {
 		labels = append(labels, c.Label())
-		require.Equal(t, []string{plan.RuleDefaultMoved}, plan.Stopped(verdicts, b, c))
+		require.Equal(t, []string{plan.RuleDefaultMoved}, plan.HeldBy(verdicts, b, c))
 		require.Empty(t, c.Loses)
 	}
 	require.Equal(t, []string{"add ana-account to group:target-0", "remove ana-account from group:target-2"}, labels)

@@ -119,7 +119,7 @@ func TestDecideOnReviews(t *testing.T) {
 			require.Equal(t, tt.actions, actions)
 			require.Len(t, d.Close, tt.closes)
 			require.Equal(t, tt.foreign, d.Foreign)
-			require.Empty(t, d.Fights)
+			require.Empty(t, d.Conflicts)
 			if tt.opens == nil {
 				require.Empty(t, d.Open)
 				return
@@ -201,13 +201,13 @@ func TestReviewsAndRulesDoNotFight(t *testing.T) {
 	d := plan.Decide(b, somebody("acme.example", "s1", "t2"), plan.State{Rulings: takes("group:target-2")}, run, now)
 	require.Equal(t, []string{"remove group:target-2"}, labels(d.Changes))
 	require.Equal(t, reviewed, d.Changes[0].Reasons)
-	require.Empty(t, d.Fights)
+	require.Empty(t, d.Conflicts)
 
 	_, b = bind(t, rules+"- {name: fan, mode: enforce, when: managed, give: ['group:target-0']}\n")
 	d = plan.Decide(b, somebody("out.example", "t0"), plan.State{Rulings: takes(group)}, run, now)
 	require.Equal(t, []access.Reason{reviewed[0], {Kind: access.ReasonRule, Name: "outside"}}, d.Changes[0].Reasons)
-	require.Equal(t, []plan.Fight{{Target: group, Gives: access.Reason{Kind: access.ReasonRule, Name: "fan"},
-		Denies: "outside"}}, d.Fights)
+	require.Equal(t, []plan.Conflict{{Target: group, Gives: access.Reason{Kind: access.ReasonRule, Name: "fan"},
+		Denies: "outside"}}, d.Conflicts)
 }
 
 // What a rule gives for the first time waits for consent, also where a review lets it be kept.
@@ -217,7 +217,7 @@ func TestAKeepTakesNothingFromTheGuard(t *testing.T) {
 	require.Equal(t, []string{"add group:target-2"}, labels(d.Changes))
 	s := plan.NewStats(b)
 	s.Fresh = []plan.FreshRule{{Name: "extra", Lines: 1, Plan: "sha256:a"}}
-	require.Equal(t, []string{plan.RuleRuleNew}, plan.Stopped(plan.Judge(p, b, s), b, d.Changes[0]))
+	require.Equal(t, []string{plan.RuleRuleNew}, plan.HeldBy(plan.Judge(p, b, s), b, d.Changes[0]))
 }
 
 // However many groups a campaign names, the share of all else that a run may take stays what it was; and what a review

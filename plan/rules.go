@@ -7,40 +7,41 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// weigh brings together what the policy says of a target.
-func (d *decider) weigh(l *line) {
-	if l.said == nil {
+// weighReasons brings together what the policy says of a target.
+func (d *decider) weighReasons(l *line) {
+	if l.policySays == nil {
 		return
 	}
-	l.denied, l.barred = l.said.Denied, len(l.said.Barred) > 0
-	last := ended(l.holding)
+	l.denied, l.barred = l.policySays.Denied, len(l.policySays.Barred) > 0
+	last := lastReasons(l.holding)
 	if d.listsCut {
 		last = nil // what a rule gave before says nothing of whether it would now
 	}
-	reasons := l.said.Standing(last)
+	reasons := l.policySays.ReasonsToHold(last)
 	if !l.held {
 		standing := access.HasKind(reasons, access.ReasonReview)
-		reasons = l.said.Giving(last)
-		l.kept = standing && len(reasons) == 0
+		reasons = l.policySays.ReasonsToAdd(last)
+		l.keepOnly = standing && len(reasons) == 0
 		if target := &d.bound.Targets[l.target]; target.Entitlement == access.Directory && !d.restorable(target) {
 			others := slices.DeleteFunc(slices.Clone(reasons),
 				func(r access.Reason) bool { return r.Kind == access.ReasonRule })
-			l.absent, reasons = len(others) == 0 && len(reasons) > 0, others
+			l.suspendedByOthers, reasons = len(others) == 0 && len(reasons) > 0, others
 		}
 	}
 	if len(reasons) > 0 {
-		want := *l.said
+		want := *l.policySays
 		want.Reasons = reasons
 		l.want = &want
 	}
 }
 
-// fights notes what rules give and deny at once. That a review takes what a rule gives is for the review to report.
-func (d *decider) fights(l *line) {
-	if l.said == nil || len(l.denied) == 0 {
+// noteConflicts notes what rules give and deny at once. That a review takes what a rule gives is for the review to
+// report.
+func (d *decider) noteConflicts(l *line) {
+	if l.policySays == nil || len(l.denied) == 0 {
 		return
 	}
-	for _, gives := range l.said.Reasons {
+	for _, gives := range l.policySays.Reasons {
 		if gives.Kind != access.ReasonRule {
 			continue // that a rule denies what a mapping gives is what it is for
 		}
@@ -48,19 +49,19 @@ func (d *decider) fights(l *line) {
 			if denies.Kind != access.ReasonRule {
 				continue
 			}
-			d.Fights = append(d.Fights, Fight{d.bound.Targets[l.target].Entitlement, gives, denies.Name})
+			d.Conflicts = append(d.Conflicts, Conflict{d.bound.Targets[l.target].Entitlement, gives, denies.Name})
 		}
 	}
 }
 
-// rules takes over what the rules said, and keeps the marks of those whose time matters.
-func (d *decider) rules(answers []policy.RuleAnswer, s State) {
+// noteRules takes over what the rules said, and keeps the marks of those whose time matters.
+func (d *decider) noteRules(answers []policy.RuleAnswer, s State) {
 	d.Rules = answers
 	stands := map[string]bool{}
 	for _, a := range answers {
 		stands[a.Key] = true
 		marked := slices.ContainsFunc(s.Marks, func(m access.Mark) bool { return m.Rule == a.Key })
-		if !marked && a.Verdict != policy.VerdictUnknown && d.bound.Marked(a) {
+		if !marked && a.Verdict != policy.VerdictUnknown && d.bound.KeepsMark(a) {
 			d.Mark = append(d.Mark, access.Mark{Person: d.person.ID, Rule: a.Key, Since: a.Since})
 		}
 	}
@@ -80,9 +81,9 @@ func (d *decider) restorable(t *policy.Target) bool {
 		(d.person.AccountStatus == "" || d.person.AccountStatus == "active")
 }
 
-// leaves spares whoever is suspended or removed all else that this would make pointless: what they would be given, and,
-// of whoever leaves the organization, every other change.
-func (d *decider) leaves() {
+// dropMootChanges spares whoever is suspended or removed all else that this would make pointless: what they would be
+// given, and, of whoever leaves the organization, every other change.
+func (d *decider) dropMootChanges() {
 	gone := func(e access.Entitlement) bool {
 		return slices.ContainsFunc(d.Changes,
 			func(c access.Change) bool { return c.Target == e && c.Action == access.Remove })
@@ -97,9 +98,9 @@ func (d *decider) leaves() {
 	})
 }
 
-// Observed are the lines of a person that only the rules that observe ask for: those of the decision as if they were
-// enforced whose person and target the decision itself says nothing of.
-func Observed(is, would Decision) []access.Change {
+// ObservedChanges are the lines of a person that only the rules that observe ask for: those of the decision as if they
+// were enforced whose person and target the decision itself says nothing of.
+func ObservedChanges(is, would Decision) []access.Change {
 	var lines []access.Change
 	for _, c := range would.Changes {
 		if !slices.ContainsFunc(is.Changes, func(o access.Change) bool { return o.Target == c.Target }) {

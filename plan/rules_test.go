@@ -70,7 +70,7 @@ func TestTurnsCountsWhatIsTurnedRound(t *testing.T) {
 		2: {{added, removed}, {added, elsewhere, removed}},
 	} {
 		for _, w := range writes {
-			require.Equal(t, want, plan.Turns(w,
+			require.Equal(t, want, plan.Reversals(w,
 				access.Change{Target: "group:TARGET-0", Action: access.Add, State: access.Planned}), "%v", w)
 		}
 	}
@@ -136,11 +136,11 @@ func TestDecideByRules(t *testing.T) {
 	lost := plan.Decide(b, somebody("evil.example", "t0", "t1", "other"), plan.State{}, run, now).Changes
 	require.Equal(t, []string{"confluence/acme", "jira-software/acme"}, lost[0].Loses,
 		"whoever is suspended loses every app")
-	require.Empty(t, plan.Decide(b, somebody("out.example", "s0"), plan.State{}, run, now).Fights,
+	require.Empty(t, plan.Decide(b, somebody("out.example", "s0"), plan.State{}, run, now).Conflicts,
 		"that is what a rule is for")
 	_, b = bind(t, rules+"- {name: fan, mode: enforce, when: managed, give: ['group:target-0']}\n")
-	fights := plan.Decide(b, somebody("out.example"), plan.State{}, run, now).Fights
-	require.Equal(t, []plan.Fight{{Target: group, Gives: rule("fan")[0], Denies: "outside"}}, fights)
+	fights := plan.Decide(b, somebody("out.example"), plan.State{}, run, now).Conflicts
+	require.Equal(t, []plan.Conflict{{Target: group, Gives: rule("fan")[0], Denies: "outside"}}, fights)
 }
 
 func TestWhatObservesIsShown(t *testing.T) {
@@ -149,10 +149,10 @@ func TestWhatObservesIsShown(t *testing.T) {
 	s := plan.State{Holdings: []access.Holding{holding(true, why)}}
 	is := plan.Decide(b, p, s, run, now)
 	s.Would = true
-	shown := plan.Observed(is, plan.Decide(b, p, s, run, now))
+	shown := plan.ObservedChanges(is, plan.Decide(b, p, s, run, now))
 	require.Equal(t, []string{"remove group:target-0", "add group:target-3"}, labels(shown))
 	require.Equal(t, access.Observed, shown[0].State)
-	require.Empty(t, plan.Observed(is, is))
+	require.Empty(t, plan.ObservedChanges(is, is))
 }
 
 func TestMarksFollowTheRules(t *testing.T) {
@@ -204,13 +204,13 @@ func TestGuardHoldsRulesThatAreNew(t *testing.T) {
 		"rule evil is enforced for the first time; its changes: 3, sha256:a, just what it was last shown to do")
 	require.Contains(t, vs[1].Detail, "which is not what the policy agreed to (shown: sha256:c)")
 	fresh := []string{plan.RuleRuleNew}
-	require.Equal(t, fresh, plan.Stopped(vs, b, byRule("evil")))
-	require.Equal(t, fresh, plan.Stopped(vs, b, byRule("evil", "gone")))
-	require.Empty(t, plan.Stopped(vs, b, byRule("evil", "outside")), "a rule that was consented to asks for it too")
-	require.Empty(t, plan.Stopped(vs, b, byRule("outside")))
+	require.Equal(t, fresh, plan.HeldBy(vs, b, byRule("evil")))
+	require.Equal(t, fresh, plan.HeldBy(vs, b, byRule("evil", "gone")))
+	require.Empty(t, plan.HeldBy(vs, b, byRule("evil", "outside")), "a rule that was consented to asks for it too")
+	require.Empty(t, plan.HeldBy(vs, b, byRule("outside")))
 	given := byRule("evil")
 	given.Action, given.Reasons = access.Add, append(given.Reasons, why...)
-	require.Empty(t, plan.Stopped(vs, b, given), "a mapping gives it too")
+	require.Empty(t, plan.HeldBy(vs, b, given), "a mapping gives it too")
 }
 
 func TestGuardHoldsWhatFlaps(t *testing.T) {
@@ -223,8 +223,8 @@ func TestGuardHoldsWhatFlaps(t *testing.T) {
 		"ana@acme.example in group:target-0 was changed 4 times within 7 days, last by mapping m; now it would be: remove, by rule outside")
 	for _, action := range []access.Action{access.Add, access.Remove} {
 		require.Equal(t, []string{plan.RuleFlapping},
-			plan.Stopped(vs, b, access.Change{Person: ana, Target: group, Action: action}))
-		require.Empty(t, plan.Stopped(vs, b, access.Change{Person: "bo", Target: group, Action: action}))
+			plan.HeldBy(vs, b, access.Change{Person: ana, Target: group, Action: action}))
+		require.Empty(t, plan.HeldBy(vs, b, access.Change{Person: "bo", Target: group, Action: action}))
 	}
 }
 

@@ -14,11 +14,11 @@ type Stats struct {
 	// people who lose their last access, by app/site
 	LastAccess map[string]int `json:"lastAccess,omitempty"`
 	// removals done within the window, whatever the target
-	Window   int         `json:"window"`
-	Suspects []Suspect   `json:"suspects,omitempty"`
-	Moved    []Moved     `json:"moved,omitempty"`
-	Fresh    []FreshRule `json:"fresh,omitempty"`
-	Flaps    []Flap      `json:"flaps,omitempty"`
+	Window   int            `json:"window"`
+	Suspects []Suspect      `json:"suspects,omitempty"`
+	Moved    []MovedDefault `json:"moved,omitempty"`
+	Fresh    []FreshRule    `json:"fresh,omitempty"`
+	Flaps    []Flap         `json:"flaps,omitempty"`
 }
 
 // FreshRule is a rule that is enforced and whose changes nobody has consented to since it says what it says.
@@ -52,8 +52,8 @@ type Tally struct {
 	Lapses   int `json:"lapses,omitempty"`  // removals that take back grants: no other limit counts them
 }
 
-// Moved is a default:… entitlement behind which other groups stand than at the last good run.
-type Moved struct {
+// MovedDefault is a default:… entitlement behind which other groups stand than at the last good run.
+type MovedDefault struct {
 	Entitlement access.Entitlement `json:"entitlement"`
 	Old         []string           `json:"old"` // names of groups
 	New         []string           `json:"new"`
@@ -158,15 +158,15 @@ func (s *Stats) sum(counts func(access.Entitlement) bool) Tally {
 	return sum
 }
 
-// Moves finds the defaults behind which other groups stand than before. before is Bound.Defaults of the last good run;
-// a default that it does not know has not moved.
-func Moves(before map[access.Entitlement][]string, b *policy.Bound) []Moved {
-	var moved []Moved
+// MovedDefaults finds the defaults behind which other groups stand than before. before is Bound.Defaults of the last
+// good run; a default that it does not know has not moved.
+func MovedDefaults(before map[access.Entitlement][]string, b *policy.Bound) []MovedDefault {
+	var moved []MovedDefault
 	for e, names := range b.Defaults() {
 		if old, known := before[e]; known && !slices.Equal(old, names) {
-			moved = append(moved, Moved{Entitlement: e, Old: old, New: names})
+			moved = append(moved, MovedDefault{Entitlement: e, Old: old, New: names})
 		}
 	}
-	slices.SortFunc(moved, func(a, b Moved) int { return compareTargets(a.Entitlement, b.Entitlement) })
+	slices.SortFunc(moved, func(a, b MovedDefault) int { return compareTargets(a.Entitlement, b.Entitlement) })
 	return moved
 }

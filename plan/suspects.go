@@ -28,9 +28,9 @@ type Suspect struct {
 	Why     string `json:"why"`
 }
 
-// Recreated is a source group that was deleted and made anew under its name: the identity provider gave it another id.
-// Its members are within the limit, so it is taken for the same group.
-type Recreated struct {
+// RecreatedGroup is a source group that was deleted and made anew under its name: the identity provider gave it another
+// id. Its members are within the limit, so it is taken for the same group.
+type RecreatedGroup struct {
 	Name  string `json:"name"`
 	Was   string `json:"was"` // its former id
 	ID    string `json:"id"`
@@ -48,7 +48,7 @@ type Recreated struct {
 // made anew are recreated and not suspect, unless they lack more people than the limit allows, by their counts or by
 // losing.
 func Suspects(p *policy.Policy, b *policy.Bound, before map[string]Count, now, seen,
-	losing map[string]int) (suspects []Suspect, recreated []Recreated) {
+	losing map[string]int) (suspects []Suspect, recreated []RecreatedGroup) {
 	ids := map[string]bool{}
 	for id, was := range before {
 		ids[id] = b.Source(id) || b.Takes(was.Name)
@@ -62,16 +62,16 @@ func Suspects(p *policy.Policy, b *policy.Bound, before map[string]Count, now, s
 		}
 		was, known := before[id]
 		name := cmp.Or(b.SourceName(id), was.Name)
-		why := doubt(p.Guard.Source, b, was, known, id, now, seen)
+		why := whyDoubted(p.Guard.Source, b, was, known, id, now, seen)
 		if _, there := now[id]; known && !there {
-			again, lacks := madeAnew(p.Guard.Source, b, before, id, now, seen, losing)
+			again, lacks := findRecreated(p.Guard.Source, b, before, id, now, seen, losing)
 			if again != nil {
 				recreated = append(recreated, *again)
 				continue
 			}
 			why = cmp.Or(lacks, why)
 		}
-		if known && why == "" && renamed(b, was.Name, id) {
+		if known && why == "" && losesByRename(b, was.Name, id) {
 			name, why = was.Name, fmt.Sprintf("the group goes by the name %s now, and the policy names it %s",
 				b.SourceName(id), was.Name)
 		}
@@ -83,11 +83,11 @@ func Suspects(p *policy.Policy, b *policy.Bound, before map[string]Count, now, s
 	return suspects, recreated
 }
 
-// madeAnew finds the group that took the place of one that is gone: synced, of the same name, and not known before by
-// another. Where it lacks more members than the limit allows, lacks says so. Unlike a group that shrinks, it may lack
-// nobody beyond the limit however small it was: it may still be being filled.
-func madeAnew(limit policy.SourceLimit, b *policy.Bound, before map[string]Count, gone string, now, seen,
-	losing map[string]int) (again *Recreated, lacks string) {
+// findRecreated finds the group that took the place of one that is gone: synced, of the same name, and not known before
+// by another. Where it lacks more members than the limit allows, lacks says so. Unlike a group that shrinks, it may
+// lack nobody beyond the limit however small it was: it may still be being filled.
+func findRecreated(limit policy.SourceLimit, b *policy.Bound, before map[string]Count, gone string, now, seen,
+	losing map[string]int) (again *RecreatedGroup, lacks string) {
 	was := before[gone]
 	for _, id := range slices.Sorted(maps.Keys(now)) {
 		if known, met := before[id]; !access.SameName(b.SourceName(id), was.Name) ||
@@ -95,7 +95,7 @@ func madeAnew(limit policy.SourceLimit, b *policy.Bound, before map[string]Count
 			continue
 		}
 		users := now[id]
-		met, swept := Met(b, seen, id)
+		met, swept := MembersMet(b, seen, id)
 		switch {
 		case users < 0 && !swept:
 			return nil, fmt.Sprintf("the group was made anew under another id (%s), and the directory does not count its members", id)
@@ -108,13 +108,13 @@ func madeAnew(limit policy.SourceLimit, b *policy.Bound, before map[string]Count
 		if limit.Share.Exceeded(lost, was.Users) {
 			return nil, fmt.Sprintf("the group was made anew under another id (%s) and lacks %d of the %d people it had; the limit is %s (guard.source.share)", id, lost, was.Users, limit.Share)
 		}
-		return &Recreated{Name: was.Name, Was: gone, ID: id, Had: was.Users, Users: users}, ""
+		return &RecreatedGroup{Name: was.Name, Was: gone, ID: id, Had: was.Users, Users: users}, ""
 	}
 	return nil, ""
 }
 
-// renamed reports whether a source group goes by another name now, under which it does not give all that it gave.
-func renamed(b *policy.Bound, was, id string) bool {
+// losesByRename reports whether a source group goes by another name now, under which it does not give all that it gave.
+func losesByRename(b *policy.Bound, was, id string) bool {
 	is := b.SourceName(id)
 	if is == "" || access.SameName(was, is) {
 		return false
@@ -123,18 +123,18 @@ func renamed(b *policy.Bound, was, id string) bool {
 	return slices.ContainsFunc(b.Feeds(was), func(t int) bool { return !slices.Contains(gives, t) })
 }
 
-// Met is how many members of a group the sweep met; swept is false when there was none, or when it did not count them:
-// it counts those of groups that give something now, and neither of a group that goes by another name nor of one whose
-// target cannot be made.
-func Met(b *policy.Bound, seen map[string]int, id string) (met int, swept bool) {
+// MembersMet is how many members of a group the sweep met; swept is false when there was none, or when it did not count
+// them: it counts those of groups that give something now, and neither of a group that goes by another name nor of one
+// whose target cannot be made.
+func MembersMet(b *policy.Bound, seen map[string]int, id string) (met int, swept bool) {
 	return seen[id], seen != nil && b.Source(id)
 }
 
-// doubt says what speaks against a source group, "" when nothing does.
-func doubt(limit policy.SourceLimit, b *policy.Bound, was Count, known bool, id string, now,
+// whyDoubted says what speaks against a source group, "" when nothing does.
+func whyDoubted(limit policy.SourceLimit, b *policy.Bound, was Count, known bool, id string, now,
 	seen map[string]int) string {
 	counted, there := now[id]
-	met, swept := Met(b, seen, id)
+	met, swept := MembersMet(b, seen, id)
 	if !there {
 		return fmt.Sprintf("the group, which had %d members, is gone or no longer synced", was.Users)
 	}

@@ -9,8 +9,8 @@ import (
 
 // What others did since Castellan wrote: they renamed a group, or took by hand what it gave.
 
-// renamed has a holding go by the name that its group has now.
-func (d *decider) renamed(h *access.Holding) {
+// followRename has a holding go by the name that its group has now.
+func (d *decider) followRename(h *access.Holding) {
 	if _, managed := d.bound.Target(h.Target); managed || !h.Until.IsZero() {
 		return
 	}
@@ -21,19 +21,19 @@ func (d *decider) renamed(h *access.Holding) {
 	d.close(*h)
 	l := d.line(t)
 	if l.holding != nil {
-		l.was = l.was || h.Owned
+		l.formerlyOwned = l.formerlyOwned || h.Owned
 		return
 	}
 	now := *h
 	now.Target, now.From, now.Run = d.bound.Targets[t].Entitlement, d.at, d.run
-	l.holding, l.moved = &now, true
+	l.holding, l.renamed = &now, true
 }
 
-// moves puts holdings on the books by the names that their groups have now.
-func (d *decider) moves() {
+// openRenamed puts holdings on the books by the names that their groups have now.
+func (d *decider) openRenamed() {
 	for i := range d.lines {
 		l := &d.lines[i]
-		if !l.moved {
+		if !l.renamed {
 			continue
 		}
 		is := func(h access.Holding) bool { return h.Target == l.holding.Target }
@@ -61,8 +61,8 @@ func (d *decider) takenAndGiven(h *access.Holding, target int) bool {
 	return held && known
 }
 
-// takenSince reports whether somebody else took what a write gave, and gave it again.
-func (d *decider) takenSince(c access.Change) bool {
+// takenAndGivenSince reports whether somebody else took what a write gave, and gave it again.
+func (d *decider) takenAndGivenSince(c access.Change) bool {
 	return slices.ContainsFunc(d.Ended,
 		func(h access.Holding) bool { return same(h.Target, c.Target) && c.At.Before(h.Until) })
 }
@@ -82,7 +82,7 @@ func (d *decider) takenByHand(l *line, target *policy.Target) bool {
 		switch r.Kind {
 		case access.ReasonReview:
 		case access.ReasonGrant:
-			gave = gave || d.gave(l, r)
+			gave = gave || d.onTheBooks(l, r)
 		default:
 			return false
 		}
@@ -90,8 +90,8 @@ func (d *decider) takenByHand(l *line, target *policy.Target) bool {
 	return gave
 }
 
-// gave reports whether the grant, or one that it extends, is on the books as a reason for the holding.
-func (d *decider) gave(l *line, r access.Reason) bool {
+// onTheBooks reports whether the grant, or one that it extends, is on the books as a reason for the holding.
+func (d *decider) onTheBooks(l *line, r access.Reason) bool {
 	name := r.Name
 	for range len(d.grants) + 1 {
 		if slices.ContainsFunc(l.holding.Reasons,

@@ -33,43 +33,43 @@ func Bind(p *Policy, o access.Outline) (*Bound, []access.Finding) { return BindS
 func BindSince(p *Policy, o access.Outline, last Last) (*Bound, []access.Finding) {
 	w := newBinder(p, o)
 	for _, g := range w.sources {
-		w.source(g)
+		w.bindSource(g)
 	}
-	w.literals()
-	w.formerSources(last.Sources)
-	w.grants()
-	w.formerGrants(last.Granted)
-	w.rules()
-	w.formerDefaults(last.Defaults)
-	w.reviews()
-	w.missing()
-	w.uncovered()
+	w.bindLiterals()
+	w.keepFormerSources(last.Sources)
+	w.bindGrants()
+	w.keepFormerGrants(last.Granted)
+	w.bindRules()
+	w.keepFormerDefaults(last.Defaults)
+	w.bindReviews()
+	w.reportMissing()
+	w.reportUncovered()
 	b := w.bound()
-	b.home = w.home(last.Domains)
-	w.unasked(b)
-	w.spareStars()
+	b.domains = w.ownDomains(last.Domains)
+	w.reportUnasked(b)
+	w.unblockStars()
 	return b, w.sorted()
 }
 
 // binder joins step by step. Targets are kept by pointer until their order is known.
 type binder struct {
-	policy   *Policy
-	outline  access.Outline
-	routes   []route
-	sources  []source                  // synced groups by name
-	byID     map[string]access.Group   // all groups
-	byName   map[string][]access.Group // all groups, by folded name
-	opens    map[string][]string       // app/site by group id
-	targets  map[string]*Target        // by folded live entitlement
-	resolved map[string][]*Target      // by folded name of the policy
-	defaults map[access.Entitlement][]string
-	covered  map[string]bool              // source groups that a mapping takes
-	gifts    map[string][]gift            // by source group id
-	ruledBy  []ruled                      // the rules
-	asked    map[string]bool              // groups that rules' conditions ask for, by id
-	lacking  map[string]*lack             // target groups that do not exist, by folded name
-	modes    map[*Target]modeBy           // what the first entry that gives a target says of removals
-	findings map[[2]string]access.Finding // by rule and subject
+	policy     *Policy
+	outline    access.Outline
+	routes     []route
+	sources    []source                  // synced groups by name
+	byID       map[string]access.Group   // all groups
+	byName     map[string][]access.Group // all groups, by folded name
+	opens      map[string][]string       // app/site by group id
+	targets    map[string]*Target        // by folded live entitlement
+	resolved   map[string][]*Target      // by folded name of the policy
+	defaults   map[access.Entitlement][]string
+	covered    map[string]bool               // source groups that a mapping takes
+	statements map[string][]pendingStatement // by source group id
+	boundSoFar []ruleInProgress              // the rules
+	asked      map[string]bool               // groups that rules' conditions ask for, by id
+	missing    map[string]*missingGroup      // target groups that do not exist, by folded name
+	modes      map[*Target]modeBy            // what the first entry that gives a target says of removals
+	findings   map[[2]string]access.Finding  // by rule and subject
 
 	filling bool                            // the target at hand is a starred one, filled in
 	literal map[string]bool                 // folded entitlements that the policy names in full
@@ -89,15 +89,15 @@ type source struct {
 	folded []rune
 }
 
-// gift is a voice whose target has no index yet.
-type gift struct {
+// pendingStatement is a statement whose target has no index yet.
+type pendingStatement struct {
 	target *Target
 	reason access.Reason
 	adopt  bool
 }
 
-// lack is a target group that does not exist.
-type lack struct {
+// missingGroup is a target group that does not exist.
+type missingGroup struct {
 	name   string
 	create bool
 }
@@ -107,7 +107,8 @@ func newBinder(p *Policy, o access.Outline) *binder {
 		policy: p, outline: o,
 		byID: map[string]access.Group{}, byName: map[string][]access.Group{}, opens: map[string][]string{},
 		targets: map[string]*Target{}, resolved: map[string][]*Target{}, defaults: map[access.Entitlement][]string{},
-		covered: map[string]bool{}, gifts: map[string][]gift{}, lacking: map[string]*lack{}, asked: map[string]bool{},
+		covered: map[string]bool{}, statements: map[string][]pendingStatement{}, missing: map[string]*missingGroup{},
+		asked: map[string]bool{},
 		modes: map[*Target]modeBy{}, findings: map[[2]string]access.Finding{},
 		literal: map[string]bool{}, fills: map[string][]access.Entitlement{}, served: map[access.Entitlement]bool{},
 	}
@@ -137,21 +138,21 @@ func newBinder(p *Policy, o access.Outline) *binder {
 	return w
 }
 
-// source notes what every mapping gives the members of one source group.
-func (w *binder) source(g source) {
+// bindSource notes what every mapping gives the members of one source group.
+func (w *binder) bindSource(g source) {
 	for i := range w.routes {
 		r := &w.routes[i]
-		seen := map[gift]bool{}
+		seen := map[pendingStatement]bool{}
 		for _, f := range r.gives(g.Name, g.folded) {
 			w.covered[g.ID] = true
-			for _, t := range w.filled(f, r.Mapping) {
+			for _, t := range w.manageFilled(f, r.Mapping) {
 				reason := access.Reason{Kind: access.ReasonMapping, Name: r.Name, Source: g.Name}
 				if fold(f.written) != fold(t.Entitlement) {
 					reason.Via = f.written
 				}
-				if one := (gift{t, reason, r.Adopt}); !seen[one] {
+				if one := (pendingStatement{t, reason, r.Adopt}); !seen[one] {
 					seen[one] = true
-					w.gifts[g.ID] = append(w.gifts[g.ID], one)
+					w.statements[g.ID] = append(w.statements[g.ID], one)
 				}
 				t.Sources = append(t.Sources, g.ID)
 			}
@@ -159,39 +160,39 @@ func (w *binder) source(g source) {
 	}
 }
 
-// literals manages the targets that mappings name in full even while no source group gives them, and reports from
+// bindLiterals manages the targets that mappings name in full even while no source group gives them, and reports from
 // entries that match nothing.
-func (w *binder) literals() {
+func (w *binder) bindLiterals() {
 	for i := range w.routes {
 		r := &w.routes[i]
 		for _, to := range r.To {
 			if stars(to) == 0 {
-				w.mapped(to, r.Mapping, true)
+				w.manageMapped(to, r.Mapping, true)
 			}
 		}
 		for j, p := range r.from {
-			w.unmatched(r, r.From[j], p)
+			w.reportUnmatched(r, r.From[j], p)
 		}
 	}
 }
 
-// formerSources keeps the targets of source groups that are gone.
-func (w *binder) formerSources(names []string) {
+// keepFormerSources keeps the targets of source groups that are gone.
+func (w *binder) keepFormerSources(names []string) {
 	for _, name := range names {
 		folded := form.Fold(name)
 		for i := range w.routes {
 			for _, f := range w.routes[i].gives(name, folded) {
 				w.filling = stars(f.written) > 0
-				w.mapped(f.full, w.routes[i].Mapping, false)
+				w.manageMapped(f.full, w.routes[i].Mapping, false)
 				w.filling = false
 			}
 		}
 	}
 }
 
-// formerDefaults keeps the groups that stood behind a default of the policy, once others stand there: a default that no
-// group stands for now may just have been read badly, and is left alone.
-func (w *binder) formerDefaults(last map[access.Entitlement][]string) {
+// keepFormerDefaults keeps the groups that stood behind a default of the policy, once others stand there: a default
+// that no group stands for now may just have been read badly, and is left alone.
+func (w *binder) keepFormerDefaults(last map[access.Entitlement][]string) {
 	for e := range w.defaults {
 		if len(w.resolved[fold(e)]) == 0 {
 			continue
@@ -201,7 +202,7 @@ func (w *binder) formerDefaults(last map[access.Entitlement][]string) {
 			groups := w.byName[access.Fold(name)]
 			if w.targets[fold(live)] == nil && len(groups) == 1 && groups[0].Modifiable && !groups[0].Synced {
 				t := w.manage(access.GroupEntitlement(groups[0].Name), groups[0])
-				t.Removals, t.Additive = careful(w.mode(e), RemoveOwned), w.additive(e)
+				t.Removals, t.Additive = moreCareful(w.mode(e), RemoveOwned), w.additive(e)
 			}
 		}
 	}
@@ -212,12 +213,12 @@ func (w *binder) mode(e access.Entitlement) Mode {
 	mode := RemoveAll
 	for _, r := range w.routes {
 		if among(r.To, e) {
-			mode = careful(mode, r.Removals)
+			mode = moreCareful(mode, r.Removals)
 		}
 	}
 	for i := range w.policy.Rules {
 		if x := &w.policy.Rules[i]; among(x.Give, e) {
-			mode = careful(mode, x.Removals)
+			mode = moreCareful(mode, x.Removals)
 		}
 	}
 	return mode
@@ -230,26 +231,27 @@ func (w *binder) additive(e access.Entitlement) bool {
 
 // bound gives the targets their order and everything its final form.
 func (w *binder) bound() *Bound {
-	w.standFor()
-	w.protect()
+	w.nameDefaults()
+	w.applyFloors()
 	b := &Bound{
-		Owner: w.policy.Organization.KeyOwner, routes: w.routes, gives: map[string][]voice{},
-		holds: map[string]int{}, admin: -1,
+		Owner: w.policy.Organization.KeyOwner, routes: w.routes, statements: map[string][]statement{},
+		targetByGroup: map[string]int{}, orgAdmin: -1,
 		named: map[string][]int{}, synced: map[string]string{}, names: map[string]string{}, there: map[string]bool{},
 		sites: map[string]access.Site{}, opens: w.opens, defaults: w.defaults,
 	}
 	index := w.orderTargets(b)
 	w.nameTargets(b, index)
-	for id, gifts := range w.gifts {
+	for id, gifts := range w.statements {
 		for _, g := range gifts {
-			b.gives[id] = append(b.gives[id], voice{target: index[g.target], reason: g.reason, adopt: g.adopt})
+			b.statements[id] = append(b.statements[id],
+				statement{target: index[g.target], reason: g.reason, adopt: g.adopt})
 		}
 	}
 	w.indexOutline(b)
 	b.rules, b.asked, b.verified = w.boundRules(index), w.asked, w.outline.Domains
 	b.constants = condition.ConstantsOf(conditionsOf(b.rules))
 	b.needs = needsOfRules(b.rules)
-	for _, l := range w.lacking {
+	for _, l := range w.missing {
 		if l.create && form.CheckGroup(l.name) == nil {
 			b.Create = append(b.Create, l.name)
 		}
@@ -274,9 +276,9 @@ func (w *binder) orderTargets(b *Bound) map[*Target]int {
 		index[t] = i
 		switch {
 		case t.GroupID != "":
-			b.holds[t.GroupID] = i
+			b.targetByGroup[t.GroupID] = i
 		case t.Entitlement == access.OrgAdmin:
-			b.admin = i
+			b.orgAdmin = i
 		}
 	}
 	return index
@@ -316,9 +318,9 @@ func (w *binder) indexOutline(b *Bound) {
 	b.groups = slices.Sorted(maps.Keys(w.byID))
 }
 
-// standFor has every managed group go by the names of the defaults it stands behind now, whether or not an entry that
-// manages something writes them: floors, conditions and requests may.
-func (w *binder) standFor() {
+// nameDefaults has every managed group go by the names of the defaults it stands behind now, whether or not an entry
+// that manages something writes them: floors, conditions and requests may.
+func (w *binder) nameDefaults() {
 	for _, s := range w.outline.Sites {
 		for _, r := range w.outline.Roles {
 			if !r.Default || r.Resource != s.Resource {
@@ -333,8 +335,8 @@ func (w *binder) standFor() {
 	}
 }
 
-// protect gives every target the floor of all protected entries that mean it.
-func (w *binder) protect() {
+// applyFloors gives every target the floor of all protected entries that mean it.
+func (w *binder) applyFloors() {
 	for _, entry := range w.policy.Protected {
 		found := w.resolved[fold(entry.Target)]
 		if t := w.targets[fold(entry.Target)]; t != nil {

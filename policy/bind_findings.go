@@ -30,8 +30,8 @@ func (w *binder) sorted() []access.Finding {
 	})
 }
 
-// unmatched reports a from entry that gives nobody anything.
-func (w *binder) unmatched(r *route, entry string, p form.Pattern) {
+// reportUnmatched reports a from entry that gives nobody anything.
+func (w *binder) reportUnmatched(r *route, entry string, p form.Pattern) {
 	matched := false
 	for _, g := range w.sources {
 		if p.Match(g.folded) {
@@ -55,9 +55,9 @@ func (w *binder) unmatched(r *route, entry string, p form.Pattern) {
 	}
 }
 
-// missing reports the target groups that do not exist and that no mapping may create.
-func (w *binder) missing() {
-	for _, l := range w.lacking {
+// reportMissing reports the target groups that do not exist and that no mapping may create.
+func (w *binder) reportMissing() {
+	for _, l := range w.missing {
 		subject := string(access.GroupEntitlement(l.name))
 		if err := form.CheckGroup(l.name); err != nil {
 			w.find("target-name", subject, false,
@@ -69,8 +69,8 @@ func (w *binder) missing() {
 	}
 }
 
-// uncovered reports the source groups that no mapping takes and that the policy does not ignore.
-func (w *binder) uncovered() {
+// reportUncovered reports the source groups that no mapping takes and that the policy does not ignore.
+func (w *binder) reportUncovered() {
 	var ignored []form.Pattern
 	for _, text := range w.policy.Ignore {
 		if p, err := form.Compile(text); err == nil {
@@ -94,8 +94,8 @@ func (w *binder) uncovered() {
 	}
 }
 
-// unknownSite reports an entitlement on an app or site that is not there.
-func (w *binder) unknownSite(e access.Entitlement) {
+// reportUnknownSite reports an entitlement on an app or site that is not there.
+func (w *binder) reportUnknownSite(e access.Entitlement) {
 	w.find("site-unknown", string(e), true, "the organization has no such app on such a site; it has %s", w.siteList())
 }
 

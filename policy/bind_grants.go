@@ -2,18 +2,18 @@ package policy
 
 import "github.com/castellan-io/castellan/access"
 
-// grants manages what can be granted. It comes after all mappings: what they say of a target stands.
-func (w *binder) grants() {
+// bindGrants manages what can be granted. It comes after all mappings: what they say of a target stands.
+func (w *binder) bindGrants() {
 	mapped := w.managed()
 	first := map[*Target]*Grantable{}
 	for i := range w.policy.Grants {
 		entry := &w.policy.Grants[i]
 		for _, e := range entry.Targets {
-			w.lack(e, false)
-			for _, t := range w.target(e) {
-				w.endsSaid(t, first, entry)
-				t.Lost = carefulLost(t.Lost, entry.Lost)
-				t.HandTaken = carefulHandTaken(t.HandTaken, entry.HandTaken)
+			w.noteMissing(e, false)
+			for _, t := range w.manageTarget(e) {
+				w.noteEnds(t, first, entry)
+				t.Lost = moreCarefulLost(t.Lost, entry.Lost)
+				t.HandTaken = moreCarefulHandTaken(t.HandTaken, entry.HandTaken)
 				switch {
 				case !mapped[t]:
 					t.Granted, t.Removals = true, RemoveOwned
@@ -23,14 +23,14 @@ func (w *binder) grants() {
 				}
 			}
 		}
-		w.approvers(entry)
-		w.eligible(entry)
+		w.reportApprovers(entry)
+		w.reportEligible(entry)
 	}
 }
 
-// endsSaid reports that two entries which name one target differently disagree on how its grants end. By one name the
+// noteEnds reports that two entries which name one target differently disagree on how its grants end. By one name the
 // file is refused.
-func (w *binder) endsSaid(t *Target, first map[*Target]*Grantable, entry *Grantable) {
+func (w *binder) noteEnds(t *Target, first map[*Target]*Grantable, entry *Grantable) {
 	other, said := first[t]
 	if !said {
 		first[t] = entry
@@ -47,11 +47,11 @@ func (w *binder) endsSaid(t *Target, first map[*Target]*Grantable, entry *Granta
 	differ("hand-taken-differs", "handTaken", string(other.HandTaken), string(entry.HandTaken))
 }
 
-// formerGrants keeps what the policy does not let be granted any more, until the last grant of it is over.
-func (w *binder) formerGrants(granted []access.Entitlement) {
+// keepFormerGrants keeps what the policy does not let be granted any more, until the last grant of it is over.
+func (w *binder) keepFormerGrants(granted []access.Entitlement) {
 	known := w.managed()
 	for _, e := range granted {
-		for _, t := range w.target(e) {
+		for _, t := range w.manageTarget(e) {
 			if !known[t] {
 				t.Granted, t.Removals, t.Lost = true, RemoveOwned, LostRemove
 				t.HandTaken = HandTakenEnd
@@ -69,8 +69,8 @@ func (w *binder) managed() map[*Target]bool {
 	return known
 }
 
-// approvers reports the groups whose members should approve and that do not exist.
-func (w *binder) approvers(entry *Grantable) {
+// reportApprovers reports the groups whose members should approve and that do not exist.
+func (w *binder) reportApprovers(entry *Grantable) {
 	if entry.Approval == nil {
 		return
 	}
@@ -82,9 +82,9 @@ func (w *binder) approvers(entry *Grantable) {
 	}
 }
 
-// eligible reports what the condition on who may receive asks for and the organization does not have: nobody is in such
-// a group, so in() keeps everybody out, and !in() nobody.
-func (w *binder) eligible(entry *Grantable) {
+// reportEligible reports what the condition on who may receive asks for and the organization does not have: nobody is
+// in such a group, so in() keeps everybody out, and !in() nobody.
+func (w *binder) reportEligible(entry *Grantable) {
 	if entry.Eligible == "" {
 		return
 	}
@@ -93,7 +93,7 @@ func (w *binder) eligible(entry *Grantable) {
 		return // Eligible says so to whoever asks
 	}
 	for _, name := range condition.Needs.Groups {
-		if len(w.byName[access.Fold(name)]) == 0 && !w.coming(access.GroupEntitlement(name)) {
+		if len(w.byName[access.Fold(name)]) == 0 && !w.willBeMade(access.GroupEntitlement(name)) {
 			w.find("eligible-group-unknown", name, false,
 				"eligible of entry %s of grants asks for a group that is not there, so nobody counts as its member; correct the name, or make the group", entry.Name)
 		}
@@ -106,16 +106,16 @@ func (w *binder) eligible(entry *Grantable) {
 	}
 }
 
-// carefulHandTaken is the more careful of what two names of one target say: what was taken stays taken.
-func carefulHandTaken(a, b HandTakenMode) HandTakenMode {
+// moreCarefulHandTaken is the more careful of what two names of one target say: what was taken stays taken.
+func moreCarefulHandTaken(a, b HandTakenMode) HandTakenMode {
 	if a == HandTakenEnd || b == HandTakenEnd {
 		return HandTakenEnd
 	}
 	return HandTakenRestore
 }
 
-// carefulLost is the more careful of what two names of one target say.
-func carefulLost(a, b LostMode) LostMode {
+// moreCarefulLost is the more careful of what two names of one target say.
+func moreCarefulLost(a, b LostMode) LostMode {
 	for _, m := range []LostMode{LostReport, LostHold} {
 		if a == m || b == m {
 			return m

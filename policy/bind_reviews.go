@@ -7,23 +7,23 @@ import (
 	"github.com/castellan-io/castellan/policy/internal/form"
 )
 
-// reviews manages what campaigns name in their scope and nothing else does: so that a ruling can take it, and nothing
-// but a ruling. It comes last, after the defaults of old too: what others say of a target stands.
-func (w *binder) reviews() {
+// bindReviews manages what campaigns name in their scope and nothing else does: so that a ruling can take it, and
+// nothing but a ruling. It comes last, after the defaults of old too: what others say of a target stands.
+func (w *binder) bindReviews() {
 	if len(w.policy.Reviews) == 0 {
 		return
 	}
-	known, own := w.managed(), w.own()
+	known, own := w.managed(), w.ownGroups()
 	for i := range w.policy.Reviews {
 		x := &w.policy.Reviews[i]
 		for _, e := range x.Scope.Targets {
-			for _, t := range w.reviewed(x, e, own) {
+			for _, t := range w.manageReviewed(x, e, own) {
 				if !known[t] {
 					t.Reviewed, t.Removals = true, RemoveNever
 				}
 			}
 		}
-		w.reviewers(x)
+		w.reportReviewers(x)
 	}
 	for i := range w.policy.Reviews {
 		for _, e := range w.policy.Reviews[i].named() {
@@ -34,8 +34,8 @@ func (w *binder) reviews() {
 	}
 }
 
-// own are the groups of Atlassian's own whose members the key may change.
-func (w *binder) own() []source {
+// ownGroups are the groups of Atlassian's own whose members the key may change.
+func (w *binder) ownGroups() []source {
 	var own []source
 	for _, g := range w.outline.Groups {
 		if !g.Synced && g.Modifiable {
@@ -45,15 +45,15 @@ func (w *binder) own() []source {
 	return own
 }
 
-// reviewed finds the targets behind an entry of a campaign's scope.
-func (w *binder) reviewed(x *Review, e access.Entitlement, own []source) []*Target {
+// manageReviewed finds the targets behind an entry of a campaign's scope.
+func (w *binder) manageReviewed(x *Review, e access.Entitlement, own []source) []*Target {
 	glob, is := globOf(e)
 	if !is {
-		if e.Kind() == access.KindGroup && len(w.byName[access.Fold(e.Group())]) == 0 && !w.coming(e) {
+		if e.Kind() == access.KindGroup && len(w.byName[access.Fold(e.Group())]) == 0 && !w.willBeMade(e) {
 			w.find("review-target-unknown", string(e), false,
 				"campaign %s asks about a group that is not there; correct the name, or make the group", x.Name)
 		}
-		return w.target(e)
+		return w.manageTarget(e)
 	}
 	var found []*Target
 	matched := false
@@ -68,7 +68,7 @@ func (w *binder) reviewed(x *Review, e access.Entitlement, own []source) []*Targ
 				"%d groups have this name, so campaign %s asks about none of them; delete all but one", same, x.Name)
 			continue
 		}
-		found = append(found, w.target(live)...)
+		found = append(found, w.manageTarget(live)...)
 	}
 	if !matched {
 		w.find("review-target-unknown", string(e), false,
@@ -77,15 +77,15 @@ func (w *binder) reviewed(x *Review, e access.Entitlement, own []source) []*Targ
 	return found
 }
 
-// coming says that a mapping will make the group.
-func (w *binder) coming(e access.Entitlement) bool {
-	l := w.lacking[fold(e)]
+// willBeMade says that a mapping will make the group.
+func (w *binder) willBeMade(e access.Entitlement) bool {
+	l := w.missing[fold(e)]
 	return l != nil && l.create
 }
 
-// reviewers reports the groups that a campaign names and that are not there: those whose members should review, and
-// those that its condition asks for.
-func (w *binder) reviewers(x *Review) {
+// reportReviewers reports the groups that a campaign names and that are not there: those whose members should review,
+// and those that its condition asks for.
+func (w *binder) reportReviewers(x *Review) {
 	there := func(name string) bool { return len(w.byName[access.Fold(name)]) > 0 }
 	for _, stage := range x.Stages {
 		for _, entry := range slices.Concat(stage.Reviewers, stage.Fallback) {
@@ -116,14 +116,15 @@ func (w *binder) reviewers(x *Review) {
 	}
 }
 
-// unasked reports what owners and silenceOf name and the campaign does not ask about: they say nothing then.
-func (w *binder) unasked(b *Bound) {
+// reportUnasked reports what owners and silenceOf name and the campaign does not ask about: they say nothing then.
+func (w *binder) reportUnasked(b *Bound) {
 	for i := range w.policy.Reviews {
 		x := &w.policy.Reviews[i]
 		asked := b.Reviewed(x)
 		report := func(key string, targets []access.Entitlement) {
 			for _, e := range targets {
-				if one := b.selection([]access.Entitlement{e}); !slices.ContainsFunc(asked, one.has) && !w.coming(e) {
+				one := b.selection([]access.Entitlement{e})
+				if !slices.ContainsFunc(asked, one.has) && !w.willBeMade(e) {
 					w.find("review-target-unknown", string(e), false,
 						"%s of campaign %s names it, and the campaign asks about no such target; correct it, or add it to the campaign's scope", key, x.Name)
 				}

@@ -14,27 +14,27 @@ import (
 // boundRule is a rule with its condition compiled and its targets found.
 type boundRule struct {
 	*Rule
-	key        string
-	condition  *condition.Condition
-	release    *condition.Condition // nil: it holds as long as its condition does
-	window     *window.Compiled
-	give, deny []int    // targets
-	names      []string // ids of the groups that it asks for by name
-	both       []int    // targets that it gives and denies, by two names: nothing follows for them
-	acts       bool     // its changes are made
+	key           string
+	condition     *condition.Condition
+	release       *condition.Condition // nil: it holds as long as its condition does
+	window        *window.Compiled
+	give, deny    []int    // targets
+	names         []string // ids of the groups that it asks for by name
+	contradictory []int    // targets that it gives and denies, by two names: nothing follows for them
+	acts          bool     // its changes are made
 }
 
-// ruled is a boundRule whose targets have no index yet.
-type ruled struct {
+// ruleInProgress is a boundRule whose targets have no index yet.
+type ruleInProgress struct {
 	boundRule
 	gives, denies []*Target
-	torn          []*Target
+	bothWays      []*Target
 }
 
-// rules manages what rules give and deny. It comes last: what others say of a target stands.
-func (w *binder) rules() {
+// bindRules manages what rules give and deny. It comes last: what others say of a target stands.
+func (w *binder) bindRules() {
 	for _, t := range w.targets {
-		t.fresh = false
+		t.isNew = false
 	}
 	for i := range w.policy.Rules {
 		x := &w.policy.Rules[i]
@@ -55,14 +55,14 @@ func (w *binder) rules() {
 			w.find("rule-broken", x.Name, true, "its times cannot be read: %s", err)
 			continue
 		}
-		r := ruled{boundRule: boundRule{Rule: x, key: x.Key(), condition: when, release: release, window: times,
-			acts: x.Mode == RuleEnforce}}
+		r := ruleInProgress{boundRule: boundRule{Rule: x, key: x.Key(), condition: when, release: release,
+			window: times, acts: x.Mode == RuleEnforce}}
 		give, deny := x.Targets()
-		r.gives, r.denies = w.ruled(give), w.ruled(deny)
+		r.gives, r.denies = w.manageRuled(give), w.manageRuled(deny)
 		for _, t := range r.gives {
-			w.given(t, x)
+			w.addRuleMode(t, x)
 			if slices.Contains(r.denies, t) {
-				r.torn = append(r.torn, t)
+				r.bothWays = append(r.bothWays, t)
 				w.find("rule-contradicts-itself", x.Name, true, "it gives and denies %s, by two names of it; keep one",
 					t.Entitlement)
 			}
@@ -79,8 +79,8 @@ func (w *binder) rules() {
 					"it denies %s, and a mapping has removals: never for it; write removals: owned there. Until then the rule takes it from nobody", t.Entitlement)
 			}
 		}
-		w.evidence(&r)
-		w.ruledBy = append(w.ruledBy, r)
+		w.noteEvidence(&r)
+		w.boundSoFar = append(w.boundSoFar, r)
 	}
 }
 
@@ -92,15 +92,15 @@ func (r *Rule) Window() window.Window {
 	return *r.During
 }
 
-// ruled finds the targets behind entitlements of a rule. One that nothing else manages loses nobody but whom a rule
-// denies it.
-func (w *binder) ruled(all []access.Entitlement) []*Target {
+// manageRuled finds the targets behind entitlements of a rule. One that nothing else manages loses nobody but whom a
+// rule denies it.
+func (w *binder) manageRuled(all []access.Entitlement) []*Target {
 	var found []*Target
 	for _, e := range all {
-		w.lack(e, false)
-		for _, t := range w.target(e) {
-			if t.fresh {
-				t.Removals, t.Would, t.byRules, t.fresh = RemoveNever, RemoveNever, true, false
+		w.noteMissing(e, false)
+		for _, t := range w.manageTarget(e) {
+			if t.isNew {
+				t.Removals, t.Would, t.rulesOnly, t.isNew = RemoveNever, RemoveNever, true, false
 			}
 			if !slices.Contains(found, t) {
 				found = append(found, t)
@@ -110,38 +110,38 @@ func (w *binder) ruled(all []access.Entitlement) []*Target {
 	return found
 }
 
-// given notes what a rule that gives a target lets be taken from it. Where a mapping gives it too, the more careful of
-// both holds.
-func (w *binder) given(t *Target, x *Rule) {
+// addRuleMode notes what a rule that gives a target lets be taken from it. Where a mapping gives it too, the more
+// careful of both holds.
+func (w *binder) addRuleMode(t *Target, x *Rule) {
 	if t.Entitlement.Presence() {
 		return
 	}
-	w.modeSaid(t, x.Removals, "rule "+x.Name)
-	if !t.byRules && !t.Granted {
-		t.Would = careful(cmp.Or(t.Would, t.Removals), x.Removals)
+	w.noteMode(t, x.Removals, "rule "+x.Name)
+	if !t.rulesOnly && !t.Granted {
+		t.Would = moreCareful(cmp.Or(t.Would, t.Removals), x.Removals)
 		if x.Mode == RuleEnforce {
-			t.Removals = careful(t.Removals, x.Removals)
+			t.Removals = moreCareful(t.Removals, x.Removals)
 		}
 		return
 	}
-	t.Would = first(t.wouldGive, t.Would, x.Removals)
+	t.Would = firstMode(t.wouldGive, t.Would, x.Removals)
 	t.wouldGive = true
 	if x.Mode == RuleEnforce {
-		t.Removals, t.Granted, t.byRules = first(t.ruleGives, t.Removals, x.Removals), false, true
+		t.Removals, t.Granted, t.rulesOnly = firstMode(t.ruleGives, t.Removals, x.Removals), false, true
 		t.ruleGives = true
 	}
 }
 
-// first is the mode of the first rule that gives a target; then the more careful.
-func first(given bool, is, mode Mode) Mode {
+// firstMode is the mode of the first rule that gives a target; then the more careful.
+func firstMode(given bool, is, mode Mode) Mode {
 	if given {
-		return careful(is, mode)
+		return moreCareful(is, mode)
 	}
 	return mode
 }
 
-// evidence notes which groups a rule's answers stand on.
-func (w *binder) evidence(r *ruled) {
+// noteEvidence notes which groups a rule's answers stand on.
+func (w *binder) noteEvidence(r *ruleInProgress) {
 	var ids []string
 	asks := r.condition.Needs
 	if r.release != nil {
@@ -198,8 +198,8 @@ func (w *binder) boundRules(index map[*Target]int) []boundRule {
 		slices.Sort(numbers)
 		return numbers
 	}
-	for _, r := range w.ruledBy {
-		r.give, r.deny, r.both = number(r.gives), number(r.denies), number(r.torn)
+	for _, r := range w.boundSoFar {
+		r.give, r.deny, r.contradictory = number(r.gives), number(r.denies), number(r.bothWays)
 		all = append(all, r.boundRule)
 	}
 	return all
@@ -217,15 +217,15 @@ func conditionsOf(rules []boundRule) []*condition.Condition {
 	return all
 }
 
-// home is which domains are the organization's own.
-type home struct {
+// ownDomains is which domains are the organization's own.
+type ownDomains struct {
 	own      map[string]bool
 	doubtful map[string]bool // were own at the last good run, and are not shown any more
 }
 
-// home joins the domains that the policy lists with those that the organization has verified.
-func (w *binder) home(last []string) home {
-	h := home{own: map[string]bool{}, doubtful: map[string]bool{}}
+// ownDomains joins the domains that the policy lists with those that the organization has verified.
+func (w *binder) ownDomains(last []string) ownDomains {
+	h := ownDomains{own: map[string]bool{}, doubtful: map[string]bool{}}
 	for _, d := range slices.Concat(w.policy.Organization.Domains, w.outline.Domains) {
 		h.own[access.FoldDomain(d)] = true
 	}
@@ -240,7 +240,7 @@ func (w *binder) home(last []string) home {
 }
 
 // external says whether somebody is from outside; nil when it cannot be told.
-func (h home) external(p access.Person) *bool {
+func (h ownDomains) external(p access.Person) *bool {
 	yes, no := true, false
 	domain := access.DomainOf(p.Email)
 	switch {
@@ -252,9 +252,9 @@ func (h home) external(p access.Person) *bool {
 	return &yes
 }
 
-// Acting is the policy with only those of its enforced rules acting whose keys are named; the others observe. It shares
-// all else.
-func (b *Bound) Acting(keys map[string]bool) *Bound {
+// WithActing is the policy with only those of its enforced rules acting whose keys are named; the others observe. It
+// shares all else.
+func (b *Bound) WithActing(keys map[string]bool) *Bound {
 	other := *b
 	other.rules = slices.Clone(b.rules)
 	for i := range other.rules {
@@ -264,8 +264,8 @@ func (b *Bound) Acting(keys map[string]bool) *Bound {
 	return &other
 }
 
-// Rules are the keys of the rules that are enforced, sorted.
-func (b *Bound) Rules() []string {
+// EnforcedRuleKeys are the keys of the rules that are enforced, sorted.
+func (b *Bound) EnforcedRuleKeys() []string {
 	keys := map[string]bool{}
 	for i := range b.rules {
 		if r := &b.rules[i]; r.Mode == RuleEnforce && r.Acts() {
@@ -275,8 +275,8 @@ func (b *Bound) Rules() []string {
 	return slices.SortedFunc(maps.Keys(keys), cmp.Compare)
 }
 
-// Observes says that some rule does not act, so that what it would do is worth a look.
-func (b *Bound) Observes() bool {
+// HasObservingRules says that some rule does not act, so that what it would do is worth a look.
+func (b *Bound) HasObservingRules() bool {
 	return slices.ContainsFunc(b.rules, func(r boundRule) bool { return !r.acts && r.Acts() })
 }
 

@@ -9,25 +9,25 @@ import (
 	"github.com/castellan-io/castellan/policy/internal/form"
 )
 
-// mapped manages what stands behind an entitlement as a mapping says. needed says that a missing one matters.
-func (w *binder) mapped(e access.Entitlement, m *Mapping, needed bool) []*Target {
-	found := w.target(e)
+// manageMapped manages what stands behind an entitlement as a mapping says. needed says that a missing one matters.
+func (w *binder) manageMapped(e access.Entitlement, m *Mapping, needed bool) []*Target {
+	found := w.manageTarget(e)
 	if needed {
-		w.lack(e, m.Create)
+		w.noteMissing(e, m.Create)
 	}
 	for _, t := range found {
-		t.Removals = careful(t.Removals, m.Removals)
+		t.Removals = moreCareful(t.Removals, m.Removals)
 		t.Additive = t.Additive || m.Removals == RemoveNever
 		if needed {
-			w.modeSaid(t, m.Removals, "mapping "+m.Name)
+			w.noteMode(t, m.Removals, "mapping "+m.Name)
 		}
 	}
 	return found
 }
 
-// modeSaid reports that two entries which name one target differently disagree on what may be taken from it. By one
-// name the file is refused.
-func (w *binder) modeSaid(t *Target, mode Mode, by string) {
+// noteMode keeps what the first entry that gives a target says of removals, and reports that two entries which name one
+// target differently disagree on what may be taken from it. By one name the file is refused.
+func (w *binder) noteMode(t *Target, mode Mode, by string) {
 	first, said := w.modes[t]
 	switch {
 	case !said:
@@ -38,19 +38,19 @@ func (w *binder) modeSaid(t *Target, mode Mode, by string) {
 	}
 }
 
-// target finds the groups or the role behind an entitlement and manages them.
-func (w *binder) target(e access.Entitlement) []*Target {
+// manageTarget finds the groups or the role behind an entitlement and manages them.
+func (w *binder) manageTarget(e access.Entitlement) []*Target {
 	key := fold(e)
 	w.literal[key] = w.literal[key] || !w.filling
 	found, known := w.resolved[key]
 	if !known {
 		switch {
 		case e.Kind() == access.KindGroup:
-			found = w.group(e)
+			found = w.manageGroup(e)
 		case e.Kind() == access.KindDefault:
-			found = w.roleDefaults(e)
+			found = w.manageDefault(e)
 		case e.Kind() == access.KindRole && e != access.OrgAdmin:
-			found = w.appRole(e)
+			found = w.manageAppRole(e)
 		default:
 			found = []*Target{w.manage(e, access.Group{Users: -1})}
 		}
@@ -64,21 +64,21 @@ func (w *binder) target(e access.Entitlement) []*Target {
 	return found
 }
 
-// lack notes a target group that does not exist.
-func (w *binder) lack(e access.Entitlement, create bool) {
+// noteMissing notes a target group that does not exist.
+func (w *binder) noteMissing(e access.Entitlement, create bool) {
 	if e.Kind() != access.KindGroup || len(w.byName[access.Fold(e.Group())]) > 0 {
 		return
 	}
-	l := w.lacking[fold(e)]
+	l := w.missing[fold(e)]
 	if l == nil {
-		l = &lack{name: e.Group()}
-		w.lacking[fold(e)] = l
+		l = &missingGroup{name: e.Group()}
+		w.missing[fold(e)] = l
 	}
 	l.create = l.create || create
 }
 
-// group finds the group that a group:… target names.
-func (w *binder) group(e access.Entitlement) []*Target {
+// manageGroup finds the group that a group:… target names.
+func (w *binder) manageGroup(e access.Entitlement) []*Target {
 	groups := w.byName[access.Fold(e.Group())]
 	if len(groups) == 0 || !w.writable(groups[0]) {
 		return nil
@@ -86,11 +86,11 @@ func (w *binder) group(e access.Entitlement) []*Target {
 	return []*Target{w.manage(access.GroupEntitlement(groups[0].Name), groups[0])}
 }
 
-// roleDefaults finds the groups that a default:… target stands for now.
-func (w *binder) roleDefaults(e access.Entitlement) []*Target {
+// manageDefault finds the groups that a default:… target stands for now.
+func (w *binder) manageDefault(e access.Entitlement) []*Target {
 	groups, known := w.behind(e)
 	if !known {
-		w.unknownSite(e)
+		w.reportUnknownSite(e)
 		return nil
 	}
 	var found []*Target
@@ -141,8 +141,8 @@ func (w *binder) managedBehind(e access.Entitlement) []*Target {
 	return found
 }
 
-// appRole finds the app on the site whose role is given directly.
-func (w *binder) appRole(e access.Entitlement) []*Target {
+// manageAppRole finds the app on the site whose role is given directly.
+func (w *binder) manageAppRole(e access.Entitlement) []*Target {
 	app, site, role, _ := e.AppSiteRole()
 	var resources []string
 	for _, s := range w.outline.Sites {
@@ -151,7 +151,7 @@ func (w *binder) appRole(e access.Entitlement) []*Target {
 		}
 	}
 	if len(resources) == 0 {
-		w.unknownSite(e)
+		w.reportUnknownSite(e)
 		return nil
 	}
 	t := w.manage(e, access.Group{Users: -1})
@@ -187,23 +187,23 @@ func (w *binder) manage(live access.Entitlement, g access.Group) *Target {
 	t := w.targets[key]
 	if t == nil {
 		t = &Target{Entitlement: live, GroupID: g.ID, Removals: RemoveAll, Apps: w.opens[g.ID], Members: g.Users,
-			fresh: true}
+			isNew: true}
 		w.targets[key] = t
 	}
 	return t
 }
 
-// filled is mapped for a target of one source group.
-func (w *binder) filled(f filled, m *Mapping) []*Target {
+// manageFilled is manageMapped for a target of one source group.
+func (w *binder) manageFilled(f filled, m *Mapping) []*Target {
 	if stars(f.written) == 0 {
-		return w.mapped(f.full, m, true)
+		return w.manageMapped(f.full, m, true)
 	}
 	w.filling = true
-	found := w.mapped(f.full, m, true)
+	found := w.manageMapped(f.full, m, true)
 	w.filling = false
 	key := fold(f.full)
 	w.fills[key] = append(w.fills[key], f.written)
-	l := w.lacking[key]
+	l := w.missing[key]
 	w.served[f.written] = w.served[f.written] || len(found) > 0 ||
 		l != nil && l.create && form.CheckGroup(l.name) == nil
 	return found
@@ -212,10 +212,10 @@ func (w *binder) filled(f filled, m *Mapping) []*Target {
 // targetOfAnotherKind are the findings on a group that is there and cannot be a target.
 var targetOfAnotherKind = []string{"target-ambiguous", "target-synced", "target-locked"}
 
-// spareStars has one source group whose name makes no target refuse no policy: what a star was filled in to is
+// unblockStars has one source group whose name makes no target refuse no policy: what a star was filled in to is
 // reported, and blocks only where nothing that the star makes can be managed, or where the policy names it in full. A
 // group that is just not there is for the policy to settle.
-func (w *binder) spareStars() {
+func (w *binder) unblockStars() {
 	for key, f := range w.findings {
 		subject := fold(access.Entitlement(f.Subject))
 		written := w.fills[subject]

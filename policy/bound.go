@@ -19,24 +19,24 @@ type Bound struct {
 	Create  []string // names of target groups to create, sorted; bind again once they exist
 	Owner   string   // of Castellan's own key, as organization.keyOwner names them
 
-	routes    []route
-	rules     []boundRule
-	home      home
-	constants condition.Constants    // of the rules' conditions
-	needs     condition.Needs        // what the enforced rules ask for, all together
-	groups    []string               // ids of all groups, sorted
-	verified  []string               // domains that the read showed
-	gives     map[string][]voice     // by source group id
-	asked     map[string]bool        // groups that rules' conditions ask for, by id
-	names     map[string]string      // of all groups, by id
-	there     map[string]bool        // names of all groups, folded
-	sites     map[string]access.Site // by resource
-	holds     map[string]int         // target by group id
-	admin     int                    // target that is the organization-admin role, -1 when not managed
-	named     map[string][]int       // targets by every name they go by, folded
-	synced    map[string]string      // names of all source groups that the read showed, by id
-	opens     map[string][]string
-	defaults  map[access.Entitlement][]string
+	routes        []route
+	rules         []boundRule
+	domains       ownDomains
+	constants     condition.Constants    // of the rules' conditions
+	needs         condition.Needs        // what the enforced rules ask for, all together
+	groups        []string               // ids of all groups, sorted
+	verified      []string               // domains that the read showed
+	statements    map[string][]statement // by source group id
+	asked         map[string]bool        // groups that rules' conditions ask for, by id
+	names         map[string]string      // of all groups, by id
+	there         map[string]bool        // names of all groups, folded
+	sites         map[string]access.Site // by resource
+	targetByGroup map[string]int         // target by group id
+	orgAdmin      int                    // target that is the organization-admin role, -1 when not managed
+	named         map[string][]int       // targets by every name they go by, folded
+	synced        map[string]string      // names of all source groups that the read showed, by id
+	opens         map[string][]string
+	defaults      map[access.Entitlement][]string
 }
 
 // Target is one real group or role, or presence in the organization, that the policy manages.
@@ -69,8 +69,8 @@ type Target struct {
 	Additive  bool       `json:"additive,omitempty"`
 	Protected *Protected `json:"protected,omitempty"`
 
-	fresh     bool // just found
-	byRules   bool // no mapping names it; of grants, rules say more
+	isNew     bool // just found
+	rulesOnly bool // no mapping names it; of grants, rules say more
 	ruleGives bool // a rule that is enforced gives it
 	wouldGive bool // some rule gives it
 }
@@ -98,12 +98,12 @@ func (t *Target) Mode(would bool) Mode {
 func (b *Bound) Held(p access.Person) []int {
 	var held []int
 	for _, id := range p.GroupIDs {
-		if t, managed := b.holds[id]; managed {
+		if t, managed := b.targetByGroup[id]; managed {
 			held = append(held, t)
 		}
 	}
-	if b.admin >= 0 && p.HasRole(access.RoleOrgAdmin) {
-		held = append(held, b.admin)
+	if b.orgAdmin >= 0 && p.HasRole(access.RoleOrgAdmin) {
+		held = append(held, b.orgAdmin)
 	}
 	slices.Sort(held)
 	return slices.Compact(held)
@@ -154,7 +154,7 @@ func (b *Bound) All(e access.Entitlement) []int {
 
 // TargetOf finds the target that is a group, by its id, whatever its name was once.
 func (b *Bound) TargetOf(groupID string) (int, bool) {
-	t, managed := b.holds[groupID]
+	t, managed := b.targetByGroup[groupID]
 	return t, managed && groupID != ""
 }
 
@@ -167,7 +167,7 @@ func (b *Bound) Alike(one, other access.Entitlement) bool {
 
 // Source says whether the group is a source group that a mapping takes from, or that a rule asks for.
 func (b *Bound) Source(groupID string) bool {
-	return b.gives[groupID] != nil || b.asked[groupID] && b.synced[groupID] != ""
+	return b.statements[groupID] != nil || b.asked[groupID] && b.synced[groupID] != ""
 }
 
 // SourceName is the name of a source group, mapped or not; "" when the read showed no source group of this id.
@@ -190,7 +190,7 @@ func (b *Bound) GroupsNamed(names []string) []string {
 func (b *Bound) AskedFor(t int) []string {
 	var ids []string
 	for i := range b.rules {
-		if r := &b.rules[i]; b.about(r, t) {
+		if r := &b.rules[i]; b.concerns(r, t) {
 			ids = append(ids, r.names...)
 		}
 	}
@@ -198,8 +198,8 @@ func (b *Bound) AskedFor(t int) []string {
 	return slices.Compact(ids)
 }
 
-// about reports whether a rule has a say in a target, or in presence.
-func (b *Bound) about(r *boundRule, t int) bool {
+// concerns reports whether a rule has a say in a target, or in presence.
+func (b *Bound) concerns(r *boundRule, t int) bool {
 	says := func(i int) bool { return i == t || b.Targets[i].Entitlement.Presence() }
 	return slices.ContainsFunc(r.give, says) || slices.ContainsFunc(r.deny, says)
 }

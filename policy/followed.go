@@ -30,8 +30,8 @@ func (b *Bound) Follows(action access.Action, target access.Entitlement, groupID
 // made: one that a mapping takes from, a target, one that a rule asks for, synced or not; any, where a rule looks at
 // the whole list.
 func (b *Bound) Watches(groupID string) bool {
-	_, target := b.holds[groupID]
-	return target || b.needs.AnyGroup || b.asked[groupID] || b.gives[groupID] != nil
+	_, target := b.targetByGroup[groupID]
+	return target || b.needs.AnyGroup || b.asked[groupID] || b.statements[groupID] != nil
 }
 
 // FollowsGrants reports whether some rule asks which grants are in force, so that a person is decided again as one
@@ -47,7 +47,7 @@ func (b *Bound) AsksLists() bool { return len(b.asked) > 0 || b.needs.Roles || b
 func (b *Bound) AsksApps(t int) bool {
 	return slices.ContainsFunc(b.rules, func(r boundRule) bool {
 		return r.Mode == RuleEnforce && (r.condition.Needs.Activity || r.release != nil && r.release.Needs.Activity) &&
-			b.about(&r, t)
+			b.concerns(&r, t)
 	})
 }
 

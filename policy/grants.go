@@ -173,7 +173,7 @@ func (p *Policy) LostMode(target access.Entitlement) LostMode {
 		if i == 0 {
 			lost = entry.Lost
 		}
-		lost = carefulLost(lost, entry.Lost)
+		lost = moreCarefulLost(lost, entry.Lost)
 	}
 	return cmp.Or(lost, LostRemove)
 }
@@ -186,7 +186,7 @@ func (p *Policy) HandTakenMode(target access.Entitlement) HandTakenMode {
 		if i == 0 {
 			mode = entry.HandTaken
 		}
-		mode = carefulHandTaken(mode, entry.HandTaken)
+		mode = moreCarefulHandTaken(mode, entry.HandTaken)
 	}
 	return cmp.Or(mode, HandTakenEnd)
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Named is a person whom the policy names.
-type Named struct {
+// NamedPerson is a person whom the policy names.
+type NamedPerson struct {
 	Name  string  // as written: an e-mail address or an account id
 	Where string  // the key it stands under, with its index
 	Use   NameUse // what for
@@ -67,12 +67,12 @@ func (a Accounts) ids(written []string) []string {
 }
 
 // Names lists the people whom the policy names, as written, in the order of the file.
-func (p *Policy) Names() []Named {
-	var all []Named
+func (p *Policy) Names() []NamedPerson {
+	var all []NamedPerson
 	if p.written != nil {
 		p = p.written
 	}
-	p.eachName(func(name *string, use NameUse, where string) { all = append(all, Named{*name, where, use}) })
+	p.eachName(func(name *string, use NameUse, where string) { all = append(all, NamedPerson{*name, where, use}) })
 	return all
 }
 
@@ -200,9 +200,9 @@ func (a Accounts) keep(written string) string {
 	return a.id(written)
 }
 
-// Unsettled lists the names that must lead to an account before anything is taken from the target: of people who always
-// stay, and of the owner of Castellan's own key. Until then they may be whoever is to lose it.
-func (t Target) Unsettled(keyOwner string) []string {
+// UnresolvedNames lists the names that must lead to an account before anything is taken from the target: of people who
+// always stay, and of the owner of Castellan's own key. Until then they may be whoever is to lose it.
+func (t Target) UnresolvedNames(keyOwner string) []string {
 	if t.Protected == nil {
 		return nil
 	}
@@ -232,7 +232,7 @@ func (p *Policy) NameFindings(a Accounts) []access.Finding {
 }
 
 // until says what a name that leads to nobody holds up.
-func (n Named) until() string {
+func (n NamedPerson) until() string {
 	if n.Use == NameAlways || n.Use == NameKeyOwner {
 		return "; until then nobody is removed from what it protects"
 	}
@@ -249,7 +249,7 @@ func (a Accounts) address(is Account) string {
 }
 
 // finding is what is wrong with one name, which stands for an account that is to be written so.
-func (n Named) finding(is Account, so string) (f access.Finding, wrong bool) {
+func (n NamedPerson) finding(is Account, so string) (f access.Finding, wrong bool) {
 	say := func(rule, format string, args ...any) (access.Finding, bool) {
 		return access.Finding{Rule: rule, Subject: n.Name, Detail: fmt.Sprintf(format, args...) + " (" + n.Where + ")"},
 			true

@@ -69,8 +69,8 @@ const (
 	RemoveAll   Mode = "all"   // everybody without a reason, whoever added them
 )
 
-// careful is the more careful of two modes.
-func careful(a, b Mode) Mode {
+// moreCareful is the more careful of two modes.
+func moreCareful(a, b Mode) Mode {
 	for _, m := range []Mode{RemoveNever, RemoveOwned} {
 		if a == m || b == m {
 			return m

@@ -46,9 +46,9 @@ type Want struct {
 	Adopt   bool            // one of the reasons makes a membership owned that exists already
 }
 
-// Standing are the reasons to hold the target, none when a rule or a review denies it. A rule that cannot be answered
-// now still stands for what it is known to have given: it is among the last reasons.
-func (w Want) Standing(last []access.Reason) []access.Reason {
+// ReasonsToHold are the reasons to hold the target, none when a rule or a review denies it. A rule that cannot be
+// answered now still stands for what it is known to have given: it is among the last reasons.
+func (w Want) ReasonsToHold(last []access.Reason) []access.Reason {
 	if len(w.Denied) > 0 {
 		return nil
 	}
@@ -64,11 +64,11 @@ func (w Want) Standing(last []access.Reason) []access.Reason {
 	return reasons
 }
 
-// Giving are the reasons to give the target to whoever does not hold it: those that stand, but for reviews. That
+// ReasonsToAdd are the reasons to give the target to whoever does not hold it: those that stand, but for reviews. That
 // somebody may keep what they have is no reason to give it to them.
-func (w Want) Giving(last []access.Reason) []access.Reason {
+func (w Want) ReasonsToAdd(last []access.Reason) []access.Reason {
 	var reasons []access.Reason
-	for _, r := range w.Standing(last) {
+	for _, r := range w.ReasonsToHold(last) {
 		if r.Kind != access.ReasonReview {
 			reasons = append(reasons, r)
 		}
@@ -76,21 +76,21 @@ func (w Want) Giving(last []access.Reason) []access.Reason {
 	return reasons
 }
 
-// voice is what one mapping, grant, rule or review says of one target.
-type voice struct {
+// statement is what one mapping, grant, rule or review says of one target.
+type statement struct {
 	target int
-	says   says
+	effect effect
 	reason access.Reason
 	adopt  bool
 }
 
-type says int
+type effect int
 
 const (
-	saysGive says = iota
-	saysDeny
-	saysUnsure
-	saysBarred
+	effectGive effect = iota
+	effectDeny
+	effectMayGive
+	effectMayDeny
 )
 
 // Resolve answers the one question: which targets should this person hold now, and why? The reasons are the union over
@@ -101,26 +101,26 @@ func (b *Bound) Resolve(p access.Person, k Known) Resolution {
 	if p.IsApp() {
 		return Resolution{}
 	}
-	var all []voice
+	var all []statement
 	for _, g := range k.Grants {
-		all = append(all, b.speak(saysGive, g.Target, g.GrantReason())...)
+		all = append(all, b.statementsFor(effectGive, g.Target, g.GrantReason())...)
 	}
-	all = append(all, b.rulings(k)...)
+	all = append(all, b.rulingStatements(k)...)
 	for _, id := range p.GroupIDs {
-		all = append(all, b.gives[id]...)
+		all = append(all, b.statements[id]...)
 	}
 	answers := b.answers(p, k)
 	for _, a := range answers {
-		all = append(all, b.voices(a, k.Would)...)
+		all = append(all, b.ruleStatements(a, k.Would)...)
 	}
 	return Resolution{Wants: b.wants(all), Rules: answers}
 }
 
-// speak says one thing of every target that goes by a name.
-func (b *Bound) speak(what says, of access.Entitlement, reason access.Reason) []voice {
-	var all []voice
+// statementsFor says one thing of every target that goes by a name.
+func (b *Bound) statementsFor(what effect, of access.Entitlement, reason access.Reason) []statement {
+	var all []statement
 	for _, t := range b.All(of) {
-		v := voice{target: t, says: what, reason: reason}
+		v := statement{target: t, effect: what, reason: reason}
 		if fold(of) != fold(b.Targets[t].Entitlement) {
 			v.reason.Via = of
 		}
@@ -129,29 +129,30 @@ func (b *Bound) speak(what says, of access.Entitlement, reason access.Reason) []
 	return all
 }
 
-// rulings is what reviews say: a removal denies, a keep gives. It never adopts: who decided to keep what somebody else
-// gave did not make it Castellan's.
-func (b *Bound) rulings(k Known) []voice {
-	var all []voice
+// rulingStatements is what reviews say: a removal denies, a keep gives. It never adopts: who decided to keep what
+// somebody else gave did not make it Castellan's.
+func (b *Bound) rulingStatements(k Known) []statement {
+	var all []statement
 	for _, r := range k.Rulings {
 		switch {
 		case !r.InForce(k.Now):
 		case r.Verdict == access.VerdictRemove:
-			all = append(all, b.speak(saysDeny, r.Target, r.RulingReason())...)
+			all = append(all, b.statementsFor(effectDeny, r.Target, r.RulingReason())...)
 		case r.Verdict == access.VerdictKeep:
-			all = append(all, b.speak(saysGive, r.Target, r.RulingReason())...)
+			all = append(all, b.statementsFor(effectGive, r.Target, r.RulingReason())...)
 		}
 	}
 	return all
 }
 
 // wants gathers what was said of each target.
-func (b *Bound) wants(all []voice) []Want {
+func (b *Bound) wants(all []statement) []Want {
 	if len(all) == 0 {
 		return nil
 	}
-	slices.SortFunc(all, func(a, b voice) int {
-		return cmp.Or(cmp.Compare(a.target, b.target), cmp.Compare(a.says, b.says), compareReasons(a.reason, b.reason))
+	slices.SortFunc(all, func(a, b statement) int {
+		return cmp.Or(cmp.Compare(a.target, b.target), cmp.Compare(a.effect, b.effect),
+			compareReasons(a.reason, b.reason))
 	})
 	all = slices.Compact(all) // the read may name a group twice
 	wants := make([]Want, 0, min(len(all), len(b.Targets)))
@@ -163,19 +164,19 @@ func (b *Bound) wants(all []voice) []Want {
 			wants = append(wants, Want{Target: v.target})
 		}
 		w := &wants[len(wants)-1]
-		for ; i < len(all) && all[i].target == v.target && all[i].says == v.says; i++ {
+		for ; i < len(all) && all[i].target == v.target && all[i].effect == v.effect; i++ {
 			reasons[i] = all[i].reason
 			w.Adopt = w.Adopt || all[i].adopt
 		}
 		some := reasons[start:i:i]
-		switch v.says {
-		case saysGive:
+		switch v.effect {
+		case effectGive:
 			w.Reasons = some
-		case saysDeny:
+		case effectDeny:
 			w.Denied = some
-		case saysUnsure:
+		case effectMayGive:
 			w.Unsure = some
-		case saysBarred:
+		case effectMayDeny:
 			w.Barred = some
 		}
 	}
@@ -224,7 +225,7 @@ func (r *boundRule) answer(asked *condition.Subject, k Known) RuleAnswer {
 	case err != nil:
 		a.Verdict, a.Why = VerdictUnknown, err.Error()
 		a.AsksUse = strings.Contains(a.Why, condition.ErrUnknownUse.Error())
-		a.early = !(ripe || r.After == 0) || !over
+		a.tooEarly = !(ripe || r.After == 0) || !over
 		return a
 	case !holds:
 		a.Verdict, a.Since = VerdictNo, time.Time{}
@@ -261,34 +262,34 @@ func (r *boundRule) ask(asked *condition.Subject, held bool) (holds bool, err er
 	return r.condition.Answer(asked)
 }
 
-// voices is what a rule's answer says of its targets.
-func (b *Bound) voices(a RuleAnswer, would bool) []voice {
+// ruleStatements is what a rule's answer says of its targets.
+func (b *Bound) ruleStatements(a RuleAnswer, would bool) []statement {
 	r := &b.rules[a.Rule]
 	if !r.acts && !would {
 		return nil
 	}
-	give, deny := saysGive, saysDeny
+	give, deny := effectGive, effectDeny
 	switch a.Verdict {
 	case VerdictUnknown:
-		give, deny = saysUnsure, saysBarred
+		give, deny = effectMayGive, effectMayDeny
 	case VerdictHolds, VerdictGrace:
 	default:
 		return nil
 	}
 	reason := access.Reason{Kind: access.ReasonRule, Name: r.Name}
-	var all []voice
+	var all []statement
 	for _, t := range r.give {
-		v := voice{target: t, says: give, reason: reason}
-		if slices.Contains(r.both, t) {
-			v.says = saysUnsure
+		v := statement{target: t, effect: give, reason: reason}
+		if slices.Contains(r.contradictory, t) {
+			v.effect = effectMayGive
 		}
 		all = append(all, v)
 	}
-	if a.Verdict != VerdictGrace && !a.early {
+	if a.Verdict != VerdictGrace && !a.tooEarly {
 		for _, t := range r.deny {
-			v := voice{target: t, says: deny, reason: reason}
-			if slices.Contains(r.both, t) {
-				v.says = saysBarred
+			v := statement{target: t, effect: deny, reason: reason}
+			if slices.Contains(r.contradictory, t) {
+				v.effect = effectMayDeny
 			}
 			all = append(all, v)
 		}
@@ -296,8 +297,8 @@ func (b *Bound) voices(a RuleAnswer, would bool) []voice {
 	return all
 }
 
-// Marked says that the ledger keeps since when the rule of the answer holds.
-func (b *Bound) Marked(a RuleAnswer) bool {
+// KeepsMark says that the ledger keeps since when the rule of the answer holds.
+func (b *Bound) KeepsMark(a RuleAnswer) bool {
 	r := &b.rules[a.Rule]
 	return (r.After > 0 || r.Grace > 0 || len(r.Notify) > 0 || r.release != nil) && !a.Since.IsZero()
 }
@@ -305,7 +306,7 @@ func (b *Bound) Marked(a RuleAnswer) bool {
 // Facts are what the rules' conditions ask of a person.
 func (b *Bound) Facts(p access.Person, k Known) condition.Facts {
 	f := condition.Facts{
-		Person: p, Granted: k.Grants, External: b.home.external(p), Alike: b.Alike,
+		Person: p, Granted: k.Grants, External: b.domains.external(p), Alike: b.Alike,
 		There: func(folded string) bool { return b.there[folded] },
 	}
 	f.Groups, f.Strange = make([]string, 0, len(p.GroupIDs)), p.GroupIDs == nil

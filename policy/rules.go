@@ -110,15 +110,15 @@ const (
 
 // RuleAnswer is a rule's verdict on one person.
 type RuleAnswer struct {
-	Rule    int       `json:"-"` // index in Policy.Rules
-	Name    string    `json:"name"`
-	Key     string    `json:"-"`
-	Verdict Verdict   `json:"verdict"`
-	Why     string    `json:"why,omitempty"`  // it cannot be answered
-	Since   time.Time `json:"since,omitzero"` // since when the condition holds, as runs saw it
-	Due     time.Time `json:"due,omitzero"`   // when the verdict changes by itself
-	Tell    bool      `json:"tell,omitempty"` // somebody is to be told that it holds
-	Acting  bool      `json:"acting"`         // its changes are made
-	early   bool      // it cannot be answered, and could not take anything yet if it held
-	AsksUse bool      `json:"-"` // it cannot be answered since it is not known when apps were used
+	Rule     int       `json:"-"` // index in Policy.Rules
+	Name     string    `json:"name"`
+	Key      string    `json:"-"`
+	Verdict  Verdict   `json:"verdict"`
+	Why      string    `json:"why,omitempty"`  // it cannot be answered
+	Since    time.Time `json:"since,omitzero"` // since when the condition holds, as runs saw it
+	Due      time.Time `json:"due,omitzero"`   // when the verdict changes by itself
+	Tell     bool      `json:"tell,omitempty"` // somebody is to be told that it holds
+	Acting   bool      `json:"acting"`         // its changes are made
+	tooEarly bool      // it cannot be answered, and could not take anything yet if it held
+	AsksUse  bool      `json:"-"` // it cannot be answered since it is not known when apps were used
 }

@@ -136,12 +136,12 @@ func TestRulesGiveAndDeny(t *testing.T) {
 	would := b.Resolve(person("p@partner.example"), policy.Known{Now: noon, Would: true}).Wants
 	require.Equal(t, []policy.Want{{Target: 0, Denied: rule("watch")}, {Target: 2, Denied: rule("outside")}}, would,
 		"what only observes is told apart")
-	require.True(t, b.Observes())
+	require.True(t, b.HasObservingRules())
 
-	none := b.Acting(nil)
+	none := b.WithActing(nil)
 	require.Empty(t, none.Resolve(person("p@partner.example"), policy.Known{Now: noon}).Wants,
 		"nobody consented to any of them")
-	require.Len(t, b.Rules(), 5)
+	require.Len(t, b.EnforcedRuleKeys(), 5)
 	require.Len(t, b.Resolve(person("p@partner.example"), policy.Known{Now: noon}).Wants, 1, "the other is as it was")
 }
 
@@ -222,7 +222,7 @@ func TestRulesTakeTime(t *testing.T) {
 	a, wants := resolve(noon)
 	require.Equal(t, policy.VerdictWaits, a.Verdict)
 	require.Equal(t, noon.Add(2*day), a.Due)
-	require.True(t, b.Marked(a))
+	require.True(t, b.KeepsMark(a))
 	require.Empty(t, wants)
 	mark := access.Mark{Person: who.ID, Rule: a.Key, Since: noon}
 

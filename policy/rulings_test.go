@@ -71,14 +71,14 @@ func TestAKeepStandsAndGivesNothing(t *testing.T) {
 	rule := access.Reason{Kind: access.ReasonRule, Name: "r"}
 	last := []access.Reason{rule}
 	kept := policy.Want{Reasons: []access.Reason{keep}, Unsure: []access.Reason{rule}}
-	require.Equal(t, []access.Reason{keep}, kept.Standing(nil))
-	require.Empty(t, kept.Giving(nil))
-	require.Equal(t, []access.Reason{keep, rule}, kept.Standing(last))
-	require.Equal(t, []access.Reason{rule}, kept.Giving(last))
+	require.Equal(t, []access.Reason{keep}, kept.ReasonsToHold(nil))
+	require.Empty(t, kept.ReasonsToAdd(nil))
+	require.Equal(t, []access.Reason{keep, rule}, kept.ReasonsToHold(last))
+	require.Equal(t, []access.Reason{rule}, kept.ReasonsToAdd(last))
 	kept.Reasons = []access.Reason{mapping, keep}
-	require.Equal(t, []access.Reason{mapping}, kept.Giving(nil))
+	require.Equal(t, []access.Reason{mapping}, kept.ReasonsToAdd(nil))
 	require.Equal(t, []access.Reason{mapping, keep}, kept.Reasons, "asking changes nothing")
 	kept.Denied = []access.Reason{{Kind: access.ReasonReview, Name: "q2"}}
-	require.Empty(t, kept.Standing(last))
-	require.Empty(t, kept.Giving(last))
+	require.Empty(t, kept.ReasonsToHold(last))
+	require.Empty(t, kept.ReasonsToAdd(last))
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/castellan-io/castellan/policy/window"
 )
 
-// Timed is what a policy has happen by the clock.
-type Timed struct {
+// TimetableEntry is what a policy has happen by the clock.
+type TimetableEntry struct {
 	What string      `json:"what"` // as people name it
 	Zone string      `json:"zone"` // whose clock counts
 	When []time.Time `json:"when"` // the next instants, the first one first
@@ -16,9 +16,9 @@ type Timed struct {
 // Timetable returns when the policy's campaigns, its governance report and its rules' windows come next, up to so many
 // times each. A window's instants are when it opens and when it closes, in turn; see [Window.Open] for which comes
 // first.
-func (p *Policy) Timetable(after time.Time, times int) (all []Timed) {
+func (p *Policy) Timetable(after time.Time, times int) (all []TimetableEntry) {
 	add := func(what, zone string, next func(time.Time) time.Time) {
-		t := Timed{What: what, Zone: zone}
+		t := TimetableEntry{What: what, Zone: zone}
 		if t.Zone == "" {
 			t.Zone = "UTC"
 		}

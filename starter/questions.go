@@ -47,7 +47,7 @@ func (s *session) plan() *cobra.Command {
 			return err
 		},
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			var timed []policy.Timed
+			var timed []policy.TimetableEntry
 			in := messages.ReportInput{Kind: messages.ReportPlan, Run: run, States: states, After: after}
 			if held || run != "" {
 				in.Org, err = s.theOrg(cmd.Context(), args)
@@ -64,7 +64,7 @@ func (s *session) plan() *cobra.Command {
 			}
 			return s.show(struct {
 				messages.ReportAnswer
-				Times []policy.Timed `json:"times,omitempty"`
+				Times []policy.TimetableEntry `json:"times,omitempty"`
 			}{answer, timed}, func(w io.Writer) {
 				printPlan(w, answer)
 				printTimetable(w, timed)
@@ -114,7 +114,7 @@ func printPlan(w io.Writer, answer messages.ReportAnswer) {
 const timesShown = 4
 
 // printTimetable shows what the policy has happen by the clock, each time as the clock of its zone shows it.
-func printTimetable(w io.Writer, all []policy.Timed) {
+func printTimetable(w io.Writer, all []policy.TimetableEntry) {
 	if len(all) == 0 {
 		return
 	}

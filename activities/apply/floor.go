@@ -86,7 +86,7 @@ func (s *Session) FloorsOfPresence(ctx context.Context, b *policy.Bound, line ac
 	}
 	p := found[0]
 	p.GroupIDs = append(p.GroupIDs, searched...)
-	if refusal := plan.KeepsKey(p, s.Policy.Organization.KeyOwner); refusal != nil {
+	if refusal := plan.KeyOwnerStays(p, s.Policy.Organization.KeyOwner); refusal != nil {
 		return refusal, nil
 	}
 	targets := b.Targets

@@ -303,7 +303,7 @@ func (l *grantChange) recheckRemove(ctx context.Context) (*ChangeResult, error) 
 		if err := l.ResolveDoubtful(ctx, l.bound, l.person); err != nil {
 			return nil, err
 		}
-		if reasons := l.said().Standing(l.held.Reasons); len(reasons) > 0 {
+		if reasons := l.said().ReasonsToHold(l.held.Reasons); len(reasons) > 0 {
 			return l.keep(ctx, reasons)
 		}
 	}

@@ -25,7 +25,7 @@ type evidence struct {
 	seen     map[string]int // members seen; nil when the run did not sweep
 	suspects []plan.Suspect
 	// recreated are groups that were deleted and made anew, and are taken for the same.
-	recreated []plan.Recreated
+	recreated []plan.RecreatedGroup
 	// unjudged are names of groups that are suspect or recreated and that no full verification has judged yet:
 	// everybody whom they gave something has to be looked at together.
 	unjudged []string
@@ -73,7 +73,7 @@ func (s *task) evidence(ctx context.Context, b *policy.Bound, o access.Outline, 
 		if known, met := before[one.GroupID]; met && !known.Judged {
 			e.unjudged = append(e.unjudged, one.Name)
 		}
-		met, swept := plan.Met(b, e.seen, one.GroupID)
+		met, swept := plan.MembersMet(b, e.seen, one.GroupID)
 		if n, counted := e.now[one.GroupID]; counted && swept && n >= 0 && n != met {
 			e.doubtful = true
 		}

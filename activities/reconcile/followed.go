@@ -104,7 +104,7 @@ func (s *task) circles(ctx context.Context, run string, since time.Time) ([]acce
 		}
 		for _, c := range some {
 			written := states[c.Person].Recent
-			if plan.Turns(written, c) < turnsOfCircle {
+			if plan.Reversals(written, c) < turnsOfCircle {
 				continue
 			}
 			ended = append(ended, c)

@@ -425,7 +425,7 @@ func (s *task) stopLines(ctx context.Context, b *policy.Bound, run string, verdi
 		}
 		var changed []access.Change
 		for _, c := range lines {
-			by := plan.Stopped(verdicts, b, c)
+			by := plan.HeldBy(verdicts, b, c)
 			state := access.Planned
 			if dry {
 				state = access.Recorded
@@ -502,8 +502,8 @@ func (s *task) eachLine(ctx context.Context, run string, states []access.ChangeS
 
 // movedDefaults compares the groups that are default now with those the policy was last accepted with.
 func (s *task) movedDefaults(ctx context.Context, b *policy.Bound, known map[access.Entitlement][]string,
-	preview bool) ([]plan.Moved, []access.Finding, error) {
-	moved := plan.Moves(known, b)
+	preview bool) ([]plan.MovedDefault, []access.Finding, error) {
+	moved := plan.MovedDefaults(known, b)
 	var findings []access.Finding
 	for _, m := range moved {
 		findings = append(findings, access.Finding{

@@ -32,7 +32,7 @@ func note(notes map[string]int, b *policy.Bound, p access.Person, known plan.Sta
 	if !p.IsApp() && p.MembershipStatus == "active" {
 		count(notePeople)
 	}
-	for _, f := range d.Fights {
+	for _, f := range d.Conflicts {
 		count(noteFight, string(f.Target), f.Gives.String(), f.Denies)
 	}
 	for _, h := range d.Restored {

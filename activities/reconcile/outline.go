@@ -74,7 +74,8 @@ func (a *Activities) Outline(ctx context.Context, in OutlineInput) (OutlineResul
 		bound, _ = policy.BindSince(s.Policy, outline, last)
 	}
 	if err := s.KeepOutline(ctx, in.RunInput,
-		session.RunOutline{Outline: outline, Last: last, Acting: bound.Rules(), Coming: coming}); err != nil {
+		session.RunOutline{Outline: outline, Last: last, Acting: bound.EnforcedRuleKeys(),
+			Coming: coming}); err != nil {
 		return OutlineResult{}, err
 	}
 	s.KeepBound(in.Run, bound)

@@ -113,10 +113,10 @@ func (d *pageDecision) person(ctx context.Context, p access.Person) error {
 	}
 	enter(&d.page, p, decision)
 	d.page.Due[p.ID] = d.bound.NextChange(p, policy.Known{Grants: known.Grants, Held: known.Holdings, Now: d.now})
-	if d.bound.Observes() {
+	if d.bound.HasObservingRules() {
 		known.Would = true
 		d.page.Changes = append(d.page.Changes,
-			plan.Observed(decision, plan.Decide(d.bound, p, known, d.in.Run, d.now))...)
+			plan.ObservedChanges(decision, plan.Decide(d.bound, p, known, d.in.Run, d.now))...)
 	}
 	if d.count {
 		d.countPerson(p, known, decision)

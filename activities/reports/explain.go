@@ -218,7 +218,7 @@ func (e *explaining) changes(ctx context.Context, x *messages.Explanation) error
 	}
 	for i := range x.Changes {
 		c := &x.Changes[i]
-		c.HeldBy = plan.Stopped(verdicts, e.bound, *c)
+		c.HeldBy = plan.HeldBy(verdicts, e.bound, *c)
 		if c.Action != access.Remove || len(e.supposed) > 0 {
 			continue
 		}

@@ -87,12 +87,12 @@ func (s *Session) Bound(o RunOutline) *policy.Bound {
 	for _, key := range o.Acting {
 		acting[key] = true
 	}
-	return b.Acting(acting)
+	return b.WithActing(acting)
 }
 
 // ConsentedRules are the keys of the enforced rules whose changes somebody consented to.
 func (s *Session) ConsentedRules(ctx context.Context, b *policy.Bound) ([]string, error) {
-	enforced := b.Rules()
+	enforced := b.EnforcedRuleKeys()
 	if len(enforced) == 0 {
 		return nil, nil
 	}
@@ -223,7 +223,7 @@ func (s *Session) ReadSites(ctx context.Context) ([]access.Site, error) {
 
 // FreshRules are the keys of the enforced rules whose changes nobody has consented to.
 func (s *Session) FreshRules(ctx context.Context, b *policy.Bound) (map[string]bool, error) {
-	enforced := b.Rules()
+	enforced := b.EnforcedRuleKeys()
 	if len(enforced) == 0 {
 		return nil, nil
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/castellan-io/castellan/policy/window"
 )
 
-// silent says why a rule says nothing at all.
-func (j *judgement) silent(r *policy.Rule) string {
+// whySilent says why a rule says nothing at all.
+func (j *outcome) whySilent(r *policy.Rule) string {
 	if j.Case.Person.IsApp() {
 		return "no rule speaks of apps"
 	}
@@ -24,7 +24,7 @@ func (j *judgement) silent(r *policy.Rule) string {
 }
 
 // about is everything that was said of a target.
-func (j *judgement) about(t int) string {
+func (j *outcome) about(t int) string {
 	var parts []string
 	gives := false
 	if w := j.wants[t]; w != nil {
@@ -37,7 +37,7 @@ func (j *judgement) about(t int) string {
 	among := func(all []access.Entitlement) bool {
 		return slices.ContainsFunc(all, func(e access.Entitlement) bool { return slices.Contains(j.bound.All(e), t) })
 	}
-	for _, a := range j.said.Rules {
+	for _, a := range j.resolution.Rules {
 		give, deny := j.rule(a.Name).Targets()
 		if among(give) {
 			parts = append(parts, j.says(a, "gives it", false))
@@ -58,18 +58,18 @@ func (j *judgement) about(t int) string {
 }
 
 // says is what a rule that gives or denies a target says of the person.
-func (j *judgement) says(a policy.RuleAnswer, does string, harms bool) string {
+func (j *outcome) says(a policy.RuleAnswer, does string, harms bool) string {
 	switch {
 	case a.Verdict != policy.VerdictHolds && (a.Verdict != policy.VerdictGrace || harms):
-		return fmt.Sprintf("rule %s, which %s, says %s%s", a.Name, does, a.Verdict, j.since(a))
+		return fmt.Sprintf("rule %s, which %s, says %s%s", a.Name, does, a.Verdict, j.because(a))
 	case !a.Acting:
 		return fmt.Sprintf("rule %s %s, but it only observes", a.Name, does)
 	}
 	return fmt.Sprintf("rule %s %s", a.Name, does)
 }
 
-// since is why a rule says what it says.
-func (j *judgement) since(a policy.RuleAnswer) string {
+// because is why a rule says what it says.
+func (j *outcome) because(a policy.RuleAnswer) string {
 	r := j.rule(a.Name)
 	switch a.Verdict {
 	case policy.VerdictNo:
@@ -100,7 +100,7 @@ func (j *judgement) since(a policy.RuleAnswer) string {
 }
 
 // whyNot names the first part of a condition that is false, and the facts it asks for.
-func (j *judgement) whyNot(text string) string {
+func (j *outcome) whyNot(text string) string {
 	all, known := j.parts[text]
 	if !known {
 		if c, err := j.policy.Condition(text); err == nil {
@@ -121,7 +121,7 @@ func (j *judgement) whyNot(text string) string {
 }
 
 // values are what simple facts are.
-func (j *judgement) values(facts []string) string {
+func (j *outcome) values(facts []string) string {
 	var words []string
 	for _, name := range facts {
 		value, _ := j.facts.ResolveName(name)

@@ -12,19 +12,19 @@ import (
 	"github.com/castellan-io/castellan/policy/condition"
 )
 
-// judgement is one case before the policy.
-type judgement struct {
+// outcome is one case before the policy.
+type outcome struct {
 	*trial
 	*Case
-	bound *policy.Bound
-	facts *condition.Subject
-	said  policy.Resolution
-	wants map[int]*policy.Want // by target
-	wrong []string
+	bound      *policy.Bound
+	facts      *condition.Subject
+	resolution policy.Resolution
+	wants      map[int]*policy.Want // by target
+	wrong      []string
 }
 
-func (t *trial) judge(c *Case) *judgement {
-	j := &judgement{trial: t, Case: c, bound: t.enforced, wants: map[int]*policy.Want{}}
+func (t *trial) judge(c *Case) *outcome {
+	j := &outcome{trial: t, Case: c, bound: t.enforced, wants: map[int]*policy.Want{}}
 	if c.As == ModeNow {
 		j.bound = t.asIs
 	}
@@ -34,25 +34,25 @@ func (t *trial) judge(c *Case) *judgement {
 	}
 	known := policy.Known{Grants: grants, Marks: j.marks(), Now: c.At, All: true}
 	j.facts = j.bound.Ask(person, known)
-	j.said = j.bound.Resolve(person, known)
-	for i := range j.said.Wants {
-		j.wants[j.said.Wants[i].Target] = &j.said.Wants[i]
+	j.resolution = j.bound.Resolve(person, known)
+	for i := range j.resolution.Wants {
+		j.wants[j.resolution.Wants[i].Target] = &j.resolution.Wants[i]
 	}
-	j.holds()
-	j.each(c.Expect.Gives, "to be held", j.held)
-	j.each(c.Expect.Denies, "to be denied", func(t int) bool { w := j.wants[t]; return w != nil && len(w.Denied) > 0 })
-	j.each(c.Expect.Unknown, "to stay as it is, since a rule cannot be answered", j.unknown)
-	j.presence()
-	j.rules()
+	j.checkHolds()
+	j.expectEach(c.Expect.Gives, "to be held", j.held)
+	j.expectEach(c.Expect.Denies, "to be denied", func(t int) bool { w := j.wants[t]; return w != nil && len(w.Denied) > 0 })
+	j.expectEach(c.Expect.Unknown, "to stay as it is, since a rule cannot be answered", j.unknown)
+	j.checkPresence()
+	j.checkRules()
 	return j
 }
 
-func (j *judgement) fail(format string, args ...any) {
+func (j *outcome) fail(format string, args ...any) {
 	j.wrong = append(j.wrong, fmt.Sprintf(format, args...))
 }
 
 // person is the case's person as a read would show them.
-func (j *judgement) person() access.Person {
+func (j *outcome) person() access.Person {
 	p := j.Case.Person
 	p.ID = "made up for " + j.Name
 	p.GroupIDs = []string{}
@@ -75,7 +75,7 @@ func (j *judgement) person() access.Person {
 }
 
 // marks are since when which rules hold. A name that no rule has is wrong: the case would say nothing.
-func (j *judgement) marks() []access.Mark {
+func (j *outcome) marks() []access.Mark {
 	var marks []access.Mark
 	for _, name := range slices.Sorted(maps.Keys(j.Holding)) { // whoever is told of a rule is there too
 		if r := j.rule(name); r != nil {
@@ -87,7 +87,7 @@ func (j *judgement) marks() []access.Mark {
 	return marks
 }
 
-func (j *judgement) rule(name string) *policy.Rule {
+func (j *outcome) rule(name string) *policy.Rule {
 	i := slices.IndexFunc(j.policy.Rules, func(r policy.Rule) bool { return access.SameName(r.Name, name) })
 	if i < 0 {
 		return nil
@@ -95,35 +95,35 @@ func (j *judgement) rule(name string) *policy.Rule {
 	return &j.policy.Rules[i]
 }
 
-func (j *judgement) noRule(name string) string {
+func (j *outcome) noRule(name string) string {
 	var names []string
 	for _, r := range j.policy.Rules {
 		names = append(names, r.Name)
 	}
-	return fmt.Sprintf("the policy has no rule %q%s", name, meant(similar(name, names)))
+	return fmt.Sprintf("the policy has no rule %q%s", name, suggestion(similarNames(name, names)))
 }
 
 // held says that the person should hold the target, whatever becomes known later.
-func (j *judgement) held(t int) bool {
+func (j *outcome) held(t int) bool {
 	w := j.wants[t]
-	return w != nil && len(w.Standing(nil)) > 0 && len(w.Barred) == 0
+	return w != nil && len(w.ReasonsToHold(nil)) > 0 && len(w.Barred) == 0
 }
 
 // unknown says that nothing can be done about the target now.
-func (j *judgement) unknown(t int) bool {
+func (j *outcome) unknown(t int) bool {
 	w := j.wants[t]
 	return w != nil && len(w.Denied) == 0 && (len(w.Barred) > 0 || len(w.Unsure) > 0 && len(w.Reasons) == 0)
 }
 
-// each checks that something is so of every target.
-func (j *judgement) each(all []access.Entitlement, what string, so func(t int) bool) {
+// expectEach checks that something is so of every target.
+func (j *outcome) expectEach(all []access.Entitlement, what string, so func(t int) bool) {
 	for _, e := range all {
-		j.all(e, what, so)
+		j.expect(e, what, so)
 	}
 }
 
-// all finds the targets behind an entitlement and checks each.
-func (j *judgement) all(e access.Entitlement, what string, so func(t int) bool) []int {
+// expect finds the targets behind an entitlement and checks each.
+func (j *outcome) expect(e access.Entitlement, what string, so func(t int) bool) []int {
 	found := j.bound.All(e)
 	if len(found) == 0 {
 		j.fail("expected %s %s; %s", e, what, j.unmanaged(e))
@@ -137,7 +137,7 @@ func (j *judgement) all(e access.Entitlement, what string, so func(t int) bool) 
 }
 
 // unmanaged says why the policy does not manage what a case names.
-func (j *judgement) unmanaged(e access.Entitlement) string {
+func (j *outcome) unmanaged(e access.Entitlement) string {
 	if why := j.blocked[access.Fold(string(e))]; why != "" {
 		return "the policy cannot manage it: " + why
 	}
@@ -147,35 +147,35 @@ func (j *judgement) unmanaged(e access.Entitlement) string {
 			names = append(names, string(name))
 		}
 	}
-	return "the policy gives and denies no such target" + meant(similar(string(e), names))
+	return "the policy gives and denies no such target" + suggestion(similarNames(string(e), names))
 }
 
-// holds checks that exactly the targets of the list are held.
-func (j *judgement) holds() {
+// checkHolds checks that exactly the targets of the list are held.
+func (j *outcome) checkHolds() {
 	if j.Expect.Holds == nil {
 		return
 	}
 	listed := map[int]bool{}
 	for _, e := range j.Expect.Holds {
-		for _, t := range j.all(e, "to be held", j.held) {
+		for _, t := range j.expect(e, "to be held", j.held) {
 			listed[t] = true
 		}
 	}
-	for i := range j.said.Wants {
-		t := j.said.Wants[i].Target
+	for i := range j.resolution.Wants {
+		t := j.resolution.Wants[i].Target
 		if target := &j.bound.Targets[t]; !listed[t] && j.held(t) && !target.Entitlement.Presence() {
 			j.fail("expected %s not to be held; %s", target.Names[0], j.about(t))
 		}
 	}
 }
 
-// presence checks what becomes of the person's being there.
-func (j *judgement) presence() {
+// checkPresence checks what becomes of the person's being there.
+func (j *outcome) checkPresence() {
 	want := j.Expect.Presence
 	if want == "" {
 		return
 	}
-	got := j.present()
+	got := j.presence()
 	if got == want {
 		return
 	}
@@ -195,8 +195,8 @@ func (j *judgement) presence() {
 	j.fail("expected presence %s, came %s; %s", want, got, about)
 }
 
-// present is what becomes of the person's being there, as plan.Decide plans it.
-func (j *judgement) present() Presence {
+// presence is what becomes of the person's being there, as plan.Decide plans it.
+func (j *outcome) presence() Presence {
 	want := func(e access.Entitlement) *policy.Want {
 		if t, managed := j.bound.Target(e); managed && j.wants[t] != nil {
 			return j.wants[t]
@@ -204,7 +204,7 @@ func (j *judgement) present() Presence {
 		return &policy.Want{}
 	}
 	there := want(access.Directory)
-	reasons := there.Standing(nil)
+	reasons := there.ReasonsToHold(nil)
 	byRule := access.OnlyRules(reasons)
 	switch p := &j.Case.Person; {
 	case len(want(access.Organization).Denied) > 0:
@@ -218,21 +218,21 @@ func (j *judgement) present() Presence {
 	return PresenceUntouched
 }
 
-// rules checks what rules say.
-func (j *judgement) rules() {
+// checkRules checks what rules say.
+func (j *outcome) checkRules() {
 	for _, want := range j.Expect.Rules {
 		r := j.rule(want.Rule)
 		if r == nil {
 			j.fail("%s", j.noRule(want.Rule))
 			continue
 		}
-		i := slices.IndexFunc(j.said.Rules, func(a policy.RuleAnswer) bool { return a.Name == r.Name })
+		i := slices.IndexFunc(j.resolution.Rules, func(a policy.RuleAnswer) bool { return a.Name == r.Name })
 		switch {
 		case i < 0:
-			j.fail("expected rule %s to say %s; %s", r.Name, want.Verdict, j.silent(r))
-		case j.said.Rules[i].Verdict != want.Verdict:
-			j.fail("expected rule %s to say %s; it says %s%s", r.Name, want.Verdict, j.said.Rules[i].Verdict,
-				j.since(j.said.Rules[i]))
+			j.fail("expected rule %s to say %s; %s", r.Name, want.Verdict, j.whySilent(r))
+		case j.resolution.Rules[i].Verdict != want.Verdict:
+			j.fail("expected rule %s to say %s; it says %s%s", r.Name, want.Verdict, j.resolution.Rules[i].Verdict,
+				j.because(j.resolution.Rules[i]))
 		}
 	}
 }

@@ -210,7 +210,7 @@ func (c *changed) resource(app, site string) (string, error) {
 		}
 	}
 	if len(found) == 0 {
-		return "", fmt.Errorf("the organization has no app %s/%s%s", app, site, meant(similar(app+"/"+site, names)))
+		return "", fmt.Errorf("the organization has no app %s/%s%s", app, site, suggestion(similarNames(app+"/"+site, names)))
 	}
 	return found[0], nil // as a role on the app is bound
 }
@@ -235,7 +235,7 @@ func (c *changed) group(name string, in bool) error {
 		for _, id := range c.bound.Groups() {
 			names = append(names, c.bound.GroupName(id))
 		}
-		return fmt.Errorf("there is no group %q%s", name, meant(similar(name, names)))
+		return fmt.Errorf("there is no group %q%s", name, suggestion(similarNames(name, names)))
 	}
 	left := slices.DeleteFunc(slices.Clone(c.person.GroupIDs), func(id string) bool { return slices.Contains(ids, id) })
 	if c.person.GroupIDs = left; in {
@@ -253,9 +253,9 @@ func (c *changed) role(has bool) {
 	}
 }
 
-// similar are up to five of the names that are most like one, best first: those that share many pairs of letters with
-// it.
-func similar(name string, names []string) []string {
+// similarNames are up to five of the names that are most like one, best first: those that share many pairs of letters
+// with it.
+func similarNames(name string, names []string) []string {
 	const most, least = 5, 0.5
 	wanted := pairsOf(name)
 	likeness := map[string]float64{}
@@ -288,8 +288,8 @@ func pairsOf(name string) map[[2]rune]bool {
 	return pairs
 }
 
-// meant names what may have been meant.
-func meant(names []string) string {
+// suggestion names what may have been meant.
+func suggestion(names []string) string {
 	if len(names) == 0 {
 		return ""
 	}

@@ -69,9 +69,8 @@ type Request struct {
 func Judge(p *policy.Policy, r Request) (access.Grant, error) {
 	j := judge{policy: p, terms: newTerms(p.GrantEntries(r.Target)), request: r}
 	for _, step := range []func() error{
-		j.target, j.person, j.eligible, j.reasonAndTicket, j.renewal, j.breakGlass, j.begin, j.length, j.cooldown,
-		j.approval,
-		j.keyLife, j.names,
+		j.checkTarget, j.checkPerson, j.checkEligible, j.checkReasonAndTicket, j.checkRenewal, j.checkBreakGlass,
+		j.checkStart, j.checkDuration, j.checkCooldown, j.checkApproval, j.checkKeyLife, j.checkNames,
 	} {
 		if err := step(); err != nil {
 			return access.Grant{}, err
@@ -95,7 +94,7 @@ func (j *judge) refuse(rule, format string, args ...any) error {
 		fmt.Sprintf(format, args...)}
 }
 
-func (j *judge) target() error {
+func (j *judge) checkTarget() error {
 	written, named := j.policy.Grantable(j.request.Target)
 	if !named {
 		return j.refuse(RefusedNotGrantable,
@@ -110,7 +109,7 @@ func (j *judge) target() error {
 	return nil
 }
 
-func (j *judge) person() error {
+func (j *judge) checkPerson() error {
 	person, presence := &j.request.Person, j.grant.Target == access.Directory
 	switch {
 	case person.IsApp():
@@ -133,15 +132,15 @@ func (j *judge) person() error {
 	return nil
 }
 
-func (j *judge) eligible() error {
+func (j *judge) checkEligible() error {
 	if err := j.policy.Eligible(j.request.Target, j.request.Person, j.request.Now); err != nil {
 		return j.refuse(RefusedNotEligible, "%s", err)
 	}
 	return nil
 }
 
-// reasonAndTicket judges what was written beside the request.
-func (j *judge) reasonAndTicket() error {
+// checkReasonAndTicket judges what was written beside the request.
+func (j *judge) checkReasonAndTicket() error {
 	for _, entry := range j.terms.entries {
 		if entry.Reason && strings.TrimSpace(j.request.Reason) == "" {
 			return j.refuse(RefusedReason, "entry %s asks for a reason; give one", entry.Name)
@@ -154,8 +153,8 @@ func (j *judge) reasonAndTicket() error {
 	return nil
 }
 
-// breakGlass judges whether the approvals may be gone round. Where none are needed, there is nothing to break.
-func (j *judge) breakGlass() error {
+// checkBreakGlass judges whether the approvals may be gone round. Where none are needed, there is nothing to break.
+func (j *judge) checkBreakGlass() error {
 	if !j.request.Urgent {
 		return nil
 	}
@@ -175,8 +174,8 @@ func (j *judge) breakGlass() error {
 	return nil
 }
 
-// keyLife judges whether the key to the organization lives long enough to take the access back.
-func (j *judge) keyLife() error {
+// checkKeyLife judges whether the key to the organization lives long enough to take the access back.
+func (j *judge) checkKeyLife() error {
 	last := j.start
 	if j.grant.ApprovalDeadline.After(last) {
 		last = j.grant.ApprovalDeadline
@@ -190,15 +189,15 @@ func (j *judge) keyLife() error {
 	return nil
 }
 
-// names judges whether the access can be taken back: nothing is taken from a protected target while the policy names
-// somebody there who may be anybody.
-func (j *judge) names() error {
+// checkNames judges whether the access can be taken back: nothing is taken from a protected target while the policy
+// names somebody there who may be anybody.
+func (j *judge) checkNames() error {
 	for i, entry := range j.policy.Protected {
 		if !j.policy.SameTarget(entry.Target, j.request.Target) {
 			continue
 		}
 		t := policy.Target{Protected: &entry}
-		if unsettled := t.Unsettled(j.policy.Organization.KeyOwner); len(unsettled) > 0 {
+		if unsettled := t.UnresolvedNames(j.policy.Organization.KeyOwner); len(unsettled) > 0 {
 			return j.refuse(RefusedNames, "the directory shows nobody named %s, whom the policy protects (protected[%d], or organization.keyOwner), so that nobody could take it back; correct the name first", unsettled[0], i)
 		}
 	}

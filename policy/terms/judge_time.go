@@ -10,8 +10,8 @@ import (
 	"github.com/castellan-io/castellan/policy/window"
 )
 
-// renewal judges whether the grant that the request extends can be extended, and finds where its chain began.
-func (j *judge) renewal() error {
+// checkRenewal judges whether the grant that the request extends can be extended, and finds where its chain began.
+func (j *judge) checkRenewal() error {
 	old, earlier := j.request.Renews, j.request.Earlier
 	if old == nil {
 		return nil
@@ -23,9 +23,9 @@ func (j *judge) renewal() error {
 			"grant %s is another person's or of another target; name a grant of this one", old.ID)
 	case old.State != access.GrantGranted || !old.Until.After(j.request.Now):
 		return j.refuse(RefusedNotExtendable, "grant %s does not run any more, or not yet; ask for a new one", old.ID)
-	case j.terms.extend.never != "":
+	case j.terms.extend.refusedBy != "":
 		return j.refuse(RefusedNotExtendable, "entry %s lets no grant be extended; ask for a new one",
-			j.terms.extend.never)
+			j.terms.extend.refusedBy)
 	}
 	for _, g := range earlier {
 		if g.Renews == old.ID && (g.State.Open() || g.State == access.GrantEnded) {
@@ -46,13 +46,13 @@ func (j *judge) renewal() error {
 	if times >= j.terms.extend.times {
 		return j.refuse(RefusedNotExtendable,
 			"it was extended %d times, the most that entry %s allows; ask for a new one when it is over", times,
-			j.terms.extend.few)
+			j.terms.extend.timesSetBy)
 	}
 	return nil
 }
 
-// begin judges when the grant starts: an extension when the grant before it ends.
-func (j *judge) begin() error {
+// checkStart judges when the grant starts: an extension when the grant before it ends.
+func (j *judge) checkStart() error {
 	now, asked := j.request.Now, j.request.Start
 	ahead := j.terms.ahead
 	switch old := j.request.Renews; {
@@ -83,13 +83,14 @@ func (j *judge) begin() error {
 	return nil
 }
 
-// length judges the duration. What was asked for is never cut short; what was left open takes what every limit allows.
-func (j *judge) length() error {
+// checkDuration judges the duration. What was asked for is never cut short; what was left open takes what every limit
+// allows.
+func (j *judge) checkDuration() error {
 	asked, most := j.request.Duration, j.terms.most
 	if j.grant.Urgent && j.terms.breakGlass.span < most.span {
 		most = j.terms.breakGlass
 	}
-	left := j.left()
+	left := j.remaining()
 	switch {
 	case left.span >= window.Duration(policy.MinGrant):
 	case j.request.Renews != nil:
@@ -126,8 +127,8 @@ func (j *judge) length() error {
 	return nil
 }
 
-// left is how long the target may still be held in a row: by extensions, or by requests that follow one another.
-func (j *judge) left() limit {
+// remaining is how long the target may still be held in a row: by extensions, or by requests that follow one another.
+func (j *judge) remaining() limit {
 	left := j.terms.extend.total
 	j.grant.MostInRow = access.Duration(left.span)
 	room := access.RowRoom(j.start, j.grant.MostInRow, j.request.Earlier)
@@ -172,8 +173,8 @@ func secondAfter(t time.Time) time.Time {
 	return t
 }
 
-// cooldown judges the rest between the grant and the person's others. An extension takes none.
-func (j *judge) cooldown() error {
+// checkCooldown judges the rest between the grant and the person's others. An extension takes none.
+func (j *judge) checkCooldown() error {
 	rest := j.terms.cooldown
 	if rest.span == 0 || j.request.Renews != nil {
 		return nil
@@ -189,8 +190,8 @@ func (j *judge) cooldown() error {
 	return nil
 }
 
-// approval judges whether the grant has to wait, and for whom.
-func (j *judge) approval() error {
+// checkApproval judges whether the grant has to wait, and for whom.
+func (j *judge) checkApproval() error {
 	old := j.request.Renews
 	needed := len(j.terms.approvals) > 0 && !j.grant.Urgent
 	if old != nil { // what nobody approved at first is not prolonged without approval either

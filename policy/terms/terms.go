@@ -24,16 +24,16 @@ type terms struct {
 	needs      int                 // approvals
 	wait       window.Duration     // for them
 	codes      bool
-	extend     extend
+	extend     extensionTerms
 }
 
-// extend is how a grant may be prolonged.
-type extend struct {
-	never    string // entry that does not let it
-	total    limit  // from the first start to the last end, of all that is held in a row
-	times    int
-	few      string // entry that sets times
-	approval bool
+// extensionTerms is how a grant may be prolonged.
+type extensionTerms struct {
+	refusedBy  string // entry that does not let it
+	total      limit  // from the first start to the last end, of all that is held in a row
+	times      int
+	timesSetBy string // entry that sets times
+	approval   bool
 }
 
 // limit is a bound with the entry that sets it.
@@ -86,14 +86,14 @@ func (t *terms) addApproval(e *policy.Grantable) {
 
 func (t *terms) addExtension(e *policy.Grantable) {
 	if e.Extend == nil {
-		t.extend.never = e.Name
+		t.extend.refusedBy = e.Name
 		// a fresh request continues what runs, like an extension
 		t.extend.total.atMost(e.Duration.Max, e, "%s in a row")
 		return
 	}
 	t.extend.total.atMost(e.Extend.Max, e, "%s in all")
-	if t.extend.few == "" || e.Extend.Times < t.extend.times {
-		t.extend.times, t.extend.few = e.Extend.Times, e.Name
+	if t.extend.timesSetBy == "" || e.Extend.Times < t.extend.times {
+		t.extend.times, t.extend.timesSetBy = e.Extend.Times, e.Name
 	}
 	t.extend.approval = t.extend.approval || e.Extend.Approval
 }
