@@ -25,11 +25,10 @@ help: ## Show this list
 demo: ## Try it: Temporal with its Web UI, a simulated organization and a worker (EXIT=1 ends after the tour)
 	@CASTELLAN_TEMPORAL_CLI="$$(scripts/temporal-bin)" go run ./demo $(if $(EXIT),--exit)
 
-# End-to-end tests wait more than they work, so that the others run beside them. What both need is compiled first, once.
 test: bin/gotestsum bin/temporal ## Run the tests beside the code, and end to end with real processes
 	@rm -rf dist/results; failed=0; \
-	go list -export -test ./... >/dev/null || failed=1; \
-	$(MAKE) --no-print-directory --keep-going --jobs=2 test-e2e test-unit || failed=1; \
+	$(MAKE) --no-print-directory test-unit || failed=1; \
+	$(MAKE) --no-print-directory test-e2e || failed=1; \
 	scripts/test summary unit e2e || failed=1; \
 	exit $$failed
 

@@ -42,6 +42,9 @@ func Visible(text string) string {
 }
 
 func invisible(r rune) bool {
+	if ' ' <= r && r <= '~' {
+		return false // most text, without a look at the tables
+	}
 	switch r {
 	case '\n', '\t', '\u200c', '\u200d':
 		return false

@@ -31,7 +31,7 @@ func TestAnswerPlanIsPagedByItsSize(t *testing.T) {
 		ledger.Run{Org: activitytest.Org, ID: "large", Trigger: "test", Scope: messages.ScopeFull, Policy: o.Policy,
 			Started: o.Clock()}))
 	page := ledger.Page{Key: "all"}
-	for i := range 250 {
+	for i := range 100 {
 		id := fmt.Sprintf("p%03d", i)
 		page.Changes = append(page.Changes, access.Change{
 			Person: id, Email: id + "@example.com", Target: "group:other", GroupID: "g", Action: access.Add,
@@ -48,8 +48,8 @@ func TestAnswerPlanIsPagedByItsSize(t *testing.T) {
 			seen[line.Person] = true
 		}
 	}
-	require.Len(t, seen, 250)
-	require.Greater(t, len(answers), 5)
+	require.Len(t, seen, 100)
+	require.Greater(t, len(answers), 2)
 }
 
 // What a person holds comes in pages, and whole.
