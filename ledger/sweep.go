@@ -135,7 +135,7 @@ func (r *stateReader) rejections(ctx context.Context) error {
 		c, err := scanChange(row)
 		r.of(c.Person, func(s *PersonState) { s.Rejected = append(s.Rejected, c) })
 		return err
-	}, `SELECT person, target, action, group_id, email, 'rejected', reasons, sources, loses, held_by, answer, at
+	}, `SELECT person, target, action, group_id, email, 'rejected', reasons, sources, loses, held_by, answer, 0, 0, at
 		FROM rejections WHERE `+where+` ORDER BY person, target, action`, args...)
 }
 
