@@ -1,6 +1,9 @@
 package access
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // GrantState is where a temporary grant stands.
 type GrantState string
@@ -116,6 +119,11 @@ type Approval struct {
 // InForce says that the grant is a reason to hold its target at the instant.
 func (g Grant) InForce(at time.Time) bool {
 	return (g.State == GrantGranted || g.State == GrantEnded) && !at.Before(g.From) && at.Before(g.Until)
+}
+
+// InForce returns the grants that are a reason to hold their targets at the instant.
+func InForce(all []Grant, at time.Time) []Grant {
+	return slices.DeleteFunc(slices.Clone(all), func(g Grant) bool { return !g.InForce(at) })
 }
 
 // Disturbs reports whether the grant is, or was, in force within a rest before or after a span.

@@ -159,13 +159,8 @@ func (l *line) unseen() bool {
 
 // gather brings together the read, the wants, the holdings and the recent writes, in the order of the targets.
 func (d *decider) gather(s State) {
-	var grants []access.Grant
-	for _, g := range s.Grants {
-		if g.InForce(d.at) {
-			grants = append(grants, g)
-		}
-	}
-	said := d.bound.Resolve(d.person, policy.Known{Grants: grants, Rulings: s.Rulings, Marks: s.Marks, Held: s.Holdings,
+	said := d.bound.Resolve(d.person, policy.Known{Grants: access.InForce(s.Grants, d.at), Rulings: s.Rulings,
+		Marks: s.Marks, Held: s.Holdings,
 		Now: d.at, Would: d.would, Fresh: s.Fresh, ListsCut: d.listsCut})
 	wants, held := said.Wants, d.bound.Held(d.person)
 	d.noteRules(said.Rules, s)
@@ -224,8 +219,8 @@ func (d *decider) markEnding(grants []access.Grant) {
 		if g.State == access.GrantWaiting || d.at.Before(g.From) || !d.at.Before(g.Until.Add(grantGrace)) {
 			continue
 		}
-		for _, t := range d.bound.All(g.Target) {
-			if i, found := slices.BinarySearchFunc(d.lines, t, byTarget); found {
+		for _, gift := range d.bound.GrantGives(g) {
+			if i, found := slices.BinarySearchFunc(d.lines, gift.Target, byTarget); found {
 				d.lines[i].ending = true
 			}
 		}
@@ -364,7 +359,7 @@ func (d *decider) unseenTakenByHand(l *line) access.Unseen {
 		return u
 	}
 	for _, r := range l.want.Reasons {
-		if r.Kind == access.ReasonGrant && d.onTheBooks(l, r) {
+		if r.Kind == access.ReasonGrant && Gave(*l.holding, r.Name, d.grants) {
 			u.Grants = append(u.Grants, r.Name)
 		}
 	}

@@ -158,7 +158,9 @@ func (j *judge) targets() {
 				limit.Removals)
 		}
 		if t.Members >= limit.Minimum && limit.Share.Exceeded(t.Removals, t.Members) {
-			j.hold(RuleTargetShare, scope, "the run would remove %d of %d people from %s; the limit is %s (guard.target.share)", t.Removals, t.Members, e, limit.Share)
+			j.hold(RuleTargetShare, scope,
+				"the run would remove %d of %d people from %s; the limit is %s (guard.target.share)", t.Removals,
+				t.Members, e, limit.Share)
 		}
 	}
 }

@@ -82,27 +82,10 @@ func (d *decider) takenByHand(l *line, target *policy.Target) bool {
 		switch r.Kind {
 		case access.ReasonReview:
 		case access.ReasonGrant:
-			gave = gave || d.onTheBooks(l, r)
+			gave = gave || Gave(*l.holding, r.Name, d.grants)
 		default:
 			return false
 		}
 	}
 	return gave
-}
-
-// onTheBooks reports whether the grant, or one that it extends, is on the books as a reason for the holding.
-func (d *decider) onTheBooks(l *line, r access.Reason) bool {
-	name := r.Name
-	for range len(d.grants) + 1 {
-		if slices.ContainsFunc(l.holding.Reasons,
-			func(h access.Reason) bool { return h.Kind == r.Kind && h.Name == name }) {
-			return true
-		}
-		i := slices.IndexFunc(d.grants, func(g access.Grant) bool { return g.ID == name })
-		if i < 0 {
-			return false
-		}
-		name = d.grants[i].Renews
-	}
-	return false
 }

@@ -103,7 +103,9 @@ func (b *Bound) Resolve(p access.Person, k Known) Resolution {
 	}
 	var all []statement
 	for _, g := range k.Grants {
-		all = append(all, b.statementsFor(effectGive, g.Target, g.GrantReason())...)
+		for _, gift := range b.GrantGives(g) {
+			all = append(all, statement{target: gift.Target, effect: effectGive, reason: gift.Reason})
+		}
 	}
 	all = append(all, b.rulingStatements(k)...)
 	for _, id := range p.GroupIDs {
@@ -114,6 +116,21 @@ func (b *Bound) Resolve(p access.Person, k Known) Resolution {
 		all = append(all, b.ruleStatements(a, k.Would)...)
 	}
 	return Resolution{Wants: b.wants(all), Rules: answers}
+}
+
+// Gift is a target that a grant gives, and the reason that the grant is to hold it.
+type Gift struct {
+	Target int // index in Bound.Targets
+	Reason access.Reason
+}
+
+// GrantGives returns what a grant gives while it is in force: every target that goes by its name.
+func (b *Bound) GrantGives(g access.Grant) []Gift {
+	var gifts []Gift
+	for _, s := range b.statementsFor(effectGive, g.Target, g.GrantReason()) {
+		gifts = append(gifts, Gift{s.target, s.reason})
+	}
+	return gifts
 }
 
 // statementsFor says one thing of every target that goes by a name.

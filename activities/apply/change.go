@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -13,6 +12,7 @@ import (
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/atlassian/organization"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/plan"
 	"github.com/castellan-io/castellan/policy"
 )
 
@@ -166,52 +166,21 @@ func (s *Session) check(ctx context.Context, run string, line *access.Change) (*
 	return nil, nil
 }
 
-// overtaken says that a grant began or ended since the line was planned: a removal of what a grant gives now, or an add
-// of what only grants gave that are over.
+// overtaken says why a line is not asked for any more since a grant began or ended after it was planned; "" for no such
+// reason.
 func (s *Session) overtaken(ctx context.Context, run string, c access.Change) (string, error) {
-	if c.Action == access.Add && !access.OnlyGrants(c.Reasons) || len(s.Policy.Grants) == 0 || undoes(c) {
+	if !plan.HangsOnGrants(s.Policy, c) {
 		return "", nil
 	}
 	states, err := s.Ledger.States(ctx, s.Org, []string{c.Person}, s.Now())
 	if err != nil {
 		return "", err
 	}
-	if len(states[c.Person].Grants) > 0 {
-		b, err := s.BoundOf(ctx, run)
-		if err != nil {
-			return "", err
-		}
-		i, _ := b.Target(c.Target)
-		for _, g := range states[c.Person].Grants {
-			if !g.InForce(s.Now()) || !slices.Contains(b.All(g.Target), i) {
-				continue
-			}
-			if c.Action == access.Remove && !s.denies(b, states[c.Person].Rulings, c) {
-				return "grant " + g.ID + " gives it now", nil
-			}
-			return "", nil
-		}
+	b, err := s.BoundOf(ctx, run)
+	if err != nil {
+		return "", err
 	}
-	if c.Action == access.Add {
-		return "the grant that gave it is over", nil
-	}
-	return "", nil
-}
-
-// denies says that a rule or a review denies what a line removes: then a grant gives it in vain.
-func (s *Session) denies(b *policy.Bound, rulings []access.Ruling, c access.Change) bool {
-	i, _ := b.Target(c.Target)
-	if slices.ContainsFunc(rulings, func(r access.Ruling) bool {
-		return r.Verdict == access.VerdictRemove && r.InForce(s.Now()) && slices.Contains(b.All(r.Target), i)
-	}) {
-		return true
-	}
-	return slices.ContainsFunc(s.Policy.Rules, func(r policy.Rule) bool {
-		said := slices.ContainsFunc(c.Reasons,
-			func(reason access.Reason) bool { return reason.Kind == access.ReasonRule && reason.Name == r.Name })
-		return said && (c.Target.Presence() && (r.Suspend || r.Remove) ||
-			slices.ContainsFunc(r.Deny, func(e access.Entitlement) bool { return slices.Contains(b.All(e), i) }))
-	})
+	return plan.Overtaken(b, s.Policy, c, states[c.Person].Grants, states[c.Person].Rulings, s.Now()), nil
 }
 
 // write is the one place that changes anything at Atlassian. It returns the account id of somebody whom it invited.

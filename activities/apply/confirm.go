@@ -83,7 +83,7 @@ type confirmation struct {
 }
 
 // decide reads the lines' people and decides anew what is asked for. It returns the absences on which additions hang.
-func (c *confirmation) decide(ctx context.Context, run string) ([]Absence, error) {
+func (c *confirmation) decide(ctx context.Context, run string) ([]plan.Absence, error) {
 	ids := PeopleOf(c.lines)
 	read, err := c.ReadPeople(ctx, ids)
 	if err != nil {
@@ -97,7 +97,7 @@ func (c *confirmation) decide(ctx context.Context, run string) ([]Absence, error
 	if err := c.LearnUse(ctx, c.bound, read, states); err != nil {
 		return nil, err
 	}
-	var absences []Absence
+	var absences []plan.Absence
 	for _, p := range read {
 		c.seen[p.ID] = true
 		known := session.PlanState(states[p.ID])
@@ -105,11 +105,11 @@ func (c *confirmation) decide(ctx context.Context, run string) ([]Absence, error
 		var adds []access.Change
 		for _, change := range plan.Decide(c.bound, p, known, run, c.now).Changes {
 			c.asked[session.KeyOf(change)] = true
-			if change.Action == access.Add && AsksFor(c.lines, change) {
+			if change.Action == access.Add && plan.AsksFor(c.lines, change) {
 				adds = append(adds, change)
 			}
 		}
-		if one, hangs := HangsOnAbsence(c.bound, p, known, adds, c.now); hangs {
+		if one, hangs := plan.HangsOnAbsence(c.bound, p, known, adds, c.now); hangs {
 			absences = append(absences, one)
 		}
 	}
@@ -117,7 +117,7 @@ func (c *confirmation) decide(ctx context.Context, run string) ([]Absence, error
 }
 
 // doubt takes out of what is asked for what hangs on an absence that another search does not confirm.
-func (c *confirmation) doubt(ctx context.Context, absences []Absence) (err error) {
+func (c *confirmation) doubt(ctx context.Context, absences []plan.Absence) (err error) {
 	if c.doubted, err = c.Doubted(ctx, c.bound, absences); err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (c *confirmation) doubt(ctx context.Context, absences []Absence) (err error
 func (c *confirmation) compare() (gone, removals []access.Change) {
 	for _, line := range c.lines {
 		switch asked := c.asked[session.KeyOf(line)]; {
-		case undoes(line):
+		case access.HasKind(line.Reasons, access.ReasonUndo):
 		case !asked:
 			gone = append(gone, c.superseded(line, c.whyGone(line)))
 		case line.Action == access.Remove:
@@ -160,8 +160,4 @@ func (c *confirmation) whyGone(line access.Change) string {
 		return Contradiction
 	}
 	return "the state read just before writing no longer asks for it"
-}
-
-func undoes(c access.Change) bool {
-	return len(c.Reasons) > 0 && c.Reasons[0].Kind == access.ReasonUndo
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"go.temporal.io/sdk/activity"
 
@@ -12,12 +11,9 @@ import (
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/atlassian/organization"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/plan"
 	"github.com/castellan-io/castellan/policy"
 )
-
-// OldEnough is how old a membership on the books is before its absence from reads says anything: reads lag writes,
-// those of roles by up to half a minute.
-const OldEnough = time.Minute
 
 // EndedResult counts what reads proved to be over.
 type EndedResult struct {
@@ -75,7 +71,7 @@ func (e *EndedMemberships) Close(ctx context.Context, unseen []access.Unseen) (y
 // members of the group; of a role, also the list of all who hold it, or the search for who has it. Who is not there, or
 // is suspended, is no evidence.
 func (e *EndedMemberships) over(ctx context.Context, u access.Unseen) (over, young bool, err error) {
-	states, err := e.Session.Ledger.States(ctx, e.Session.Org, []string{u.Person}, e.Session.Now().Add(-OldEnough))
+	states, err := e.Session.Ledger.States(ctx, e.Session.Org, []string{u.Person}, e.Session.Now().Add(-plan.OldEnough))
 	if err != nil {
 		return false, false, err
 	}
@@ -85,7 +81,7 @@ func (e *EndedMemberships) over(ctx context.Context, u access.Unseen) (over, you
 	if !stands {
 		return false, false, nil // it was settled meanwhile
 	}
-	if written || e.Session.Now().Sub(u.From) < OldEnough {
+	if written || e.Session.Now().Sub(u.From) < plan.OldEnough {
 		return false, true, nil
 	}
 	found, err := e.Session.Search(ctx,

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
@@ -16,20 +15,12 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// grantChange is a grant's change at the moment of writing: all that one read shows, held against the ledger.
+// grantChange is a grant's change at the moment of writing: what is read for it, and recorded.
 type grantChange struct {
 	*Session
+	plan.Moment
 	run    string
-	bound  *policy.Bound
-	target policy.Target
-	index  int // of the target; -1 when the policy does not know it any more
-	line   access.Change
-	grants []access.Grant // of the person, in force
-	marks  []access.Mark  // of the person
-
-	rulings []access.Ruling // likewise
-	held    access.Holding  // what the books say of the person and the target
-	person  access.Person   // as read; without an ID when the directory does not show anybody
+	target policy.Target // none when the policy does not know it any more
 }
 
 // grantPatience is how long the calls of one attempt may take: others wait for their turn behind a call that hangs.
@@ -73,27 +64,21 @@ func (s *Session) applyGrant(ctx context.Context, in ChangeInput) (ChangeResult,
 // Calls: one read, whichever way it is: of the person, or, where something is taken from a protected target, of those
 // who hold it.
 func (s *Session) recheck(ctx context.Context, run string, line *access.Change) (*ChangeResult, error) {
-	l := grantChange{Session: s, run: run, line: *line, index: -1}
-	var err error
-	if l.bound, err = s.BoundOf(ctx, run); err != nil {
+	b, err := s.BoundOf(ctx, run)
+	if err != nil {
 		return nil, err
-	}
-	if i, known := l.bound.Target(line.Target); known {
-		l.index, l.target = i, l.bound.Targets[i]
 	}
 	states, err := s.Ledger.States(ctx, s.Org, []string{line.Person}, s.Now())
 	if err != nil {
 		return nil, err
 	}
-	for _, g := range states[line.Person].Grants {
-		if g.InForce(s.Now()) {
-			l.grants = append(l.grants, g)
-		}
-	}
-	l.marks, l.rulings = states[line.Person].Marks, states[line.Person].Rulings
-	for _, h := range states[line.Person].Holdings {
+	state := states[line.Person]
+	l := grantChange{Session: s, run: run, Moment: plan.Moment{Bound: b, Line: *line, At: s.Now(),
+		Grants: access.InForce(state.Grants, s.Now()), Marks: state.Marks, Rulings: state.Rulings}}
+	l.target, _, _ = l.Target()
+	for _, h := range state.Holdings {
 		if h.Target == line.Target {
-			l.held = h
+			l.Held = h
 		}
 	}
 	if line.Action == access.Remove {
@@ -102,79 +87,57 @@ func (s *Session) recheck(ctx context.Context, run string, line *access.Change) 
 	if err := s.doubt(ctx, run, line); err != nil {
 		return nil, err
 	}
-	l.line = *line
+	l.Line = *line
 	return l.recheckAdd(ctx, line)
 }
 
 // recheckAdd answers an add whose grant is over, whose person is not fit for it any more, or who holds the target
 // already.
 func (l *grantChange) recheckAdd(ctx context.Context, line *access.Change) (*ChangeResult, error) {
-	i := slices.IndexFunc(l.grants, func(g access.Grant) bool {
-		return slices.ContainsFunc(line.Reasons,
-			func(r access.Reason) bool { return r.Kind == access.ReasonGrant && r.Name == g.ID })
-	})
-	if i < 0 {
-		return l.refuseAdd(ctx, access.Superseded, "its grant is over")
-	}
-	if l.index < 0 {
-		return l.refuseAdd(ctx, access.Refused,
-			"the policy does not name it any more, or the organization does not show it")
+	grant, answer := l.Gives()
+	if answer != nil {
+		return l.answer(ctx, answer)
 	}
 	if err := l.read(ctx); err != nil {
 		return nil, err
 	}
-	presence := l.line.Target == access.Directory
+	if id := l.Person.ID; id != "" && id != line.Person && l.Line.Target == access.Directory {
+		if err := l.Ledger.Arrived(ctx, l.Org, line.Person, id, l.Now()); err != nil {
+			return nil, err
+		}
+		line.Person, l.Line.Person = id, id
+	}
+	answer = l.Add(grant, func() string {
+		if err := l.eligible(ctx, grant.Target); err != nil {
+			return session.ErrorText(err)
+		}
+		return ""
+	})
+	if answer != nil || l.Person.ID == "" {
+		return l.answer(ctx, answer)
+	}
+	doubted, err := l.hangsOnDoubt(ctx, grant.Target)
 	switch {
-	case l.person.ID == "" && !presence:
-		return l.refuseAdd(ctx, access.Refused, "the directory does not show the person")
-	case l.person.ID == "":
-		return nil, nil // to be invited
-	case presence && l.person.ID != line.Person:
-		if err := l.Ledger.Arrived(ctx, l.Org, line.Person, l.person.ID, l.Now()); err != nil {
-			return nil, err
-		}
-		line.Person, l.line.Person = l.person.ID, l.person.ID
+	case err != nil:
+		return nil, err
+	case doubted:
+		return l.answer(ctx, l.Refuse(access.Refused, DoubtfulAbsence))
 	}
-	if !presence && !l.person.CanReceive() {
-		return l.refuseAdd(ctx, access.Refused, "the person's account or membership is not active")
-	}
-	if err := l.eligible(ctx, l.grants[i].Target); err != nil {
-		return l.refuseAdd(ctx, access.Refused, session.ErrorText(err))
-	}
-	if said := l.said(); len(said.Denied) > 0 {
-		return l.refuseAdd(ctx, access.Refused, said.Denied[0].String()+" denies it")
-	}
-	if held, known := l.bound.Holds(l.person, l.index); !known || !held {
-		doubted, err := l.hangsOnDoubt(ctx, l.grants[i].Target)
-		switch {
-		case err != nil:
-			return nil, err
-		case doubted:
-			return l.refuseAdd(ctx, access.Refused, DoubtfulAbsence)
-		}
-		return l.takenBefore(ctx)
-	}
-	if l.line.State == access.Sent {
-		return l.answer(ctx, access.Done, "done by an earlier attempt, found on reading back")
-	}
-	for _, r := range l.held.Reasons {
-		if r.Kind == access.ReasonGrant && l.held.Owned && r.Name != l.grants[i].ID {
-			return l.answer(ctx, access.Already,
-				"held already, by grant "+r.Name+
-					": it is taken back when the last of the person's grants of it is over")
-		}
-	}
-	return l.answer(ctx, access.Already, "held already: what was there before the grant stays when it is over")
+	return l.takenBefore(ctx)
 }
 
-// refuseAdd ends an add without a write. One that an earlier attempt may have written stays open instead, for the end
-// of its grant to take back.
-func (l *grantChange) refuseAdd(ctx context.Context, state access.ChangeState, words string) (*ChangeResult, error) {
-	if l.line.State == access.Sent {
-		return nil, session.NonRetryable(session.ErrOutcomeUnknown,
-			fmt.Errorf("%s; whether an earlier attempt gave it is not known", words))
+// answer ends the line without a write, if there is an answer. An addition that an earlier attempt may have written
+// stays open instead, for the end of its grant to take back.
+func (l *grantChange) answer(ctx context.Context, a *plan.Answer) (*ChangeResult, error) {
+	if a == nil {
+		return nil, nil
 	}
-	return l.answer(ctx, state, words)
+	if a.Unknown {
+		return nil, session.NonRetryable(session.ErrOutcomeUnknown,
+			fmt.Errorf("%s; whether an earlier attempt gave it is not known", a.Words))
+	}
+	result, err := l.end(ctx, l.run, l.Line, a.State, a.Words)
+	return &result, err
 }
 
 // longestSettle is how long an attempt waits for the second look at most.
@@ -186,37 +149,31 @@ const longestSettle = 20 * time.Second
 //
 // Calls: none, unless the books say that earlier grants alone gave it a minute ago or more; then as many as over makes.
 func (l *grantChange) takenBefore(ctx context.Context) (*ChangeResult, error) {
-	if l.line.State == access.Sent || l.target.HandTaken != policy.HandTakenEnd || !access.OnlyGrants(l.held.Reasons) ||
-		l.Now().Sub(l.held.From) < OldEnough {
+	if !l.MayBeTaken() {
 		return nil, nil
 	}
-	for _, r := range l.said().Reasons {
-		if r.Kind == access.ReasonMapping || r.Kind == access.ReasonRule && l.line.Target != access.Directory {
-			return nil, nil // that gives it back in any case
-		}
-	}
-	earlier := access.Unseen{Holding: l.held}
-	for _, g := range l.grants {
-		gave, err := l.gave(ctx, g)
+	earlier := access.Unseen{Holding: l.Held}
+	for _, g := range l.Grants {
+		before, err := l.renewed(ctx, g)
 		if err != nil {
 			return nil, err
 		}
-		if gave {
+		if plan.Gave(l.Held, g.ID, before) {
 			earlier.Grants = append(earlier.Grants, g.ID)
 		}
 	}
 	if len(earlier.Grants) == 0 {
 		return nil, nil
 	}
-	if wait := min(l.Policy.Guard.Settle.Std(), longestSettle) - l.Now().Sub(l.line.At); wait > 0 {
+	if wait := min(l.Policy.Guard.Settle.Std(), longestSettle) - l.Now().Sub(l.Line.At); wait > 0 {
 		return nil, session.Benign(wait,
-			fmt.Errorf("%s: the directory does not show what grant %s gave: it is looked at once more before more is given", l.line.Label(), earlier.Grants[0]))
+			fmt.Errorf("%s: the directory does not show what grant %s gave: it is looked at once more before more is given", l.Line.Label(), earlier.Grants[0]))
 	}
-	e := EndedMemberships{Session: l.Session, Binding: l.bound, Run: l.run}
+	e := EndedMemberships{Session: l.Session, Binding: l.Bound, Run: l.run}
 	if _, err := e.Close(ctx, []access.Unseen{earlier}); err != nil || e.Result.Grants == 0 {
 		return nil, err
 	}
-	for _, r := range l.line.Reasons { // an extension of what was taken ended with it
+	for _, r := range l.Line.Reasons { // an extension of what was taken ended with it
 		g, err := l.Ledger.Grant(ctx, l.Org, r.Name)
 		if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 			return nil, err
@@ -225,37 +182,32 @@ func (l *grantChange) takenBefore(ctx context.Context) (*ChangeResult, error) {
 			return nil, nil
 		}
 	}
-	return l.refuseAdd(ctx, access.Superseded, "its grant is over")
+	return l.answer(ctx, l.Refuse(access.Superseded, "its grant is over"))
 }
 
-// gave reports whether the grant, or one that it extends, is on the books as a reason for what is held.
-func (l *grantChange) gave(ctx context.Context, g access.Grant) (bool, error) {
-	for n := 0; ; n++ {
-		is := func(r access.Reason) bool { return r.Kind == access.ReasonGrant && r.Name == g.ID }
-		if slices.ContainsFunc(l.held.Reasons, is) {
-			return true, nil
-		}
-		if g.Renews == "" || n == session.MostRenewals {
-			return false, nil
-		}
+// renewed are the grant, and those that it extends.
+func (l *grantChange) renewed(ctx context.Context, g access.Grant) ([]access.Grant, error) {
+	all := []access.Grant{g}
+	for g.Renews != "" && len(all) <= session.MostRenewals {
 		former, err := l.Ledger.Grant(ctx, l.Org, g.Renews)
 		if errors.Is(err, ledger.ErrNotFound) {
-			return false, nil
+			break
 		}
 		if err != nil {
-			return false, err
+			return nil, err
 		}
-		g = former
+		all, g = append(all, former), former
 	}
+	return all, nil
 }
 
 // eligible holds the person against the policy's conditions once more: time may have passed since the request.
 func (l *grantChange) eligible(ctx context.Context, target access.Entitlement) error {
-	terms := l.Policy.Within(l.bound)
+	terms := l.Policy.Within(l.Bound)
 	if !terms.Conditional(target) {
 		return nil
 	}
-	f, err := l.FactsOf(ctx, l.person)
+	f, err := l.FactsOf(ctx, l.Person)
 	if err != nil {
 		return err
 	}
@@ -265,132 +217,86 @@ func (l *grantChange) eligible(ctx context.Context, target access.Entitlement) e
 // hangsOnDoubt reports whether the person may receive the target only because a read shows them in no group that a rule
 // denies it for, or that a condition excepts, and another search does not say the same.
 func (l *grantChange) hangsOnDoubt(ctx context.Context, target access.Entitlement) (bool, error) {
-	sure := l.saidOf(l.person, true)
-	one, hangs, err := l.EligibleByAbsence(ctx, l.Policy.Within(l.bound), l.person, target)
-	if err != nil || !hangs && len(sure.Barred)+len(sure.Denied) == 0 {
+	eligible, hangs, err := l.EligibleByAbsence(ctx, l.Policy.Within(l.Bound), l.Person, target)
+	if err != nil {
 		return false, err
 	}
-	eligible := one.stands
-	one.groups, one.roles = session.EachOnce(append(one.groups, l.bound.AskedFor(l.index)...)), one.roles ||
-		l.bound.AsksRoles()
-	one.apps = l.bound.AsksApps(l.index)
-	one.stands = func(p access.Person) bool {
-		said := l.saidOf(p, false)
-		return (eligible == nil || eligible(p)) && len(said.Denied)+len(said.Barred) == 0
+	one, hangs := l.Absence(eligible, hangs)
+	if !hangs {
+		return false, nil
 	}
-	doubted, err := l.Doubted(ctx, l.bound, []Absence{one})
+	doubted, err := l.Doubted(ctx, l.Bound, []plan.Absence{one})
 	return doubted[one.Person.ID], err
 }
 
 // recheckRemove answers a removal for which a reason stands, or which a floor forbids. What the read does not show is
 // removed all the same: the read may lag, and removing what is not there does no harm.
 func (l *grantChange) recheckRemove(ctx context.Context) (*ChangeResult, error) {
-	protected := l.index >= 0 && l.target.Protected != nil
+	_, _, known := l.Target()
 	var holders []access.Person
 	var err error
-	if protected {
+	if l.target.Protected != nil {
 		if holders, err = l.holders(ctx); err != nil {
 			return nil, err
 		}
 	}
 	// nothing but a grant gives the others
-	if l.person.ID == "" && (l.target.GroupID != "" || l.line.Target == access.OrgAdmin) {
+	if l.Person.ID == "" && (l.target.GroupID != "" || l.Line.Target == access.OrgAdmin) {
 		if err := l.read(ctx); err != nil {
 			return nil, err
 		}
 	}
-	if l.index >= 0 {
-		if err := l.ResolveDoubtful(ctx, l.bound, l.person); err != nil {
+	if known {
+		if err := l.ResolveDoubtful(ctx, l.Bound, l.Person); err != nil {
 			return nil, err
 		}
-		if reasons := l.said().ReasonsToHold(l.held.Reasons); len(reasons) > 0 {
-			return l.keep(ctx, reasons)
-		}
 	}
-	if given, err := l.givenSince(ctx); given || err != nil {
-		if err != nil {
-			return nil, err
-		}
-		return l.answer(ctx, access.Superseded, "stays: somebody else took it and gave it again")
-	}
-	if !protected {
-		return nil, nil
-	}
-	subject := l.person
-	if subject.ID == "" {
-		subject = access.Person{ID: l.line.Person, Email: l.line.Email}
-	}
-	if no := plan.Floor(l.target, holders, subject, l.Policy.Organization.KeyOwner); no != nil {
-		return l.answer(ctx, access.Refused, no.Error())
-	}
-	return nil, nil
-}
-
-// givenSince reports whether somebody else took what is to be taken, as the event feed says, and the read shows it all
-// the same: then it is theirs who gave it since. The holding ends.
-func (l *grantChange) givenSince(ctx context.Context) (bool, error) {
-	if l.held.Taken == nil || !l.held.Owned || l.index < 0 {
-		return false, nil
-	}
-	if held, known := l.bound.Holds(l.person, l.index); !held || !known {
-		return false, nil
-	}
-	over := l.held
-	over.Until = l.held.Taken.At
-	page := ledger.Page{Key: "given since " + l.line.Person, Ended: []access.Holding{over}}
-	return true, l.Ledger.SavePage(ctx, l.Org, l.run, page, l.Now())
-}
-
-// said is what the policy says of the target for the person as read.
-func (l *grantChange) said() policy.Want { return l.saidOf(l.person, false) }
-
-func (l *grantChange) saidOf(p access.Person, listsCut bool) policy.Want {
-	for _, want := range l.bound.Resolve(p,
-		policy.Known{Grants: l.grants, Marks: l.marks, Rulings: l.rulings, Now: l.Now(), ListsCut: listsCut}).Wants {
-		if want.Target == l.index {
-			return want
-		}
-	}
-	return policy.Want{}
-}
-
-// keep ends a removal for which a reason stands, and notes that reason.
-func (l *grantChange) keep(ctx context.Context, reasons []access.Reason) (*ChangeResult, error) {
-	h, err := l.Ledger.Holding(ctx, l.Org, l.line.Person, l.line.Target)
-	if err == nil {
-		h.Reasons, h.Run, h.From = reasons, l.run, l.Now()
-		err = l.Ledger.SavePage(ctx, l.Org, l.run, ledger.Page{Key: "keep " + l.line.Person, Open: []access.Holding{h}},
-			l.Now())
-	}
-	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+	r := l.Remove(holders, l.Policy.Organization.KeyOwner)
+	if err := l.note(ctx, r); err != nil {
 		return nil, err
 	}
-	return l.answer(ctx, access.Superseded, "stays: "+reasons[0].String()+" gives it")
+	return l.answer(ctx, r.Answer)
 }
 
-func (l *grantChange) answer(ctx context.Context, state access.ChangeState, words string) (*ChangeResult, error) {
-	result, err := l.end(ctx, l.run, l.line, state, words)
-	return &result, err
+// note records what a removal that is not made says of the holding.
+func (l *grantChange) note(ctx context.Context, r plan.Removal) error {
+	if r.Ended != nil {
+		page := ledger.Page{Key: "given since " + l.Line.Person, Ended: []access.Holding{*r.Ended}}
+		return l.Ledger.SavePage(ctx, l.Org, l.run, page, l.Now())
+	}
+	if len(r.Keep) == 0 {
+		return nil
+	}
+	h, err := l.Ledger.Holding(ctx, l.Org, l.Line.Person, l.Line.Target)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	h.Reasons, h.Run, h.From = r.Keep, l.run, l.Now()
+	return l.Ledger.SavePage(ctx, l.Org, l.run, ledger.Page{Key: "keep " + l.Line.Person, Open: []access.Holding{h}},
+		l.Now())
 }
 
 // read reads the person, with what the target needs.
 func (l *grantChange) read(ctx context.Context) error {
-	if app := l.target.Resource; app != "" && !l.Policy.Within(l.bound).Conditional(l.line.Target) {
-		p, err := l.AppRoles(ctx, access.Person{ID: l.line.Person, Email: l.line.Email}, l.target)
-		l.person = p
+	if app := l.target.Resource; app != "" && !l.Policy.Within(l.Bound).Conditional(l.Line.Target) {
+		p, err := l.AppRoles(ctx, access.Person{ID: l.Line.Person, Email: l.Line.Email}, l.target)
+		l.Person = p
 		return err
 	}
-	q := organization.UserQuery{Limit: 1, Expand: l.Expand(), AccountIDs: []string{l.line.Person}}
-	if session.IsEmail(l.line.Person) {
-		q.AccountIDs, q.Emails = nil, access.AddressForms(l.line.Person)
+	q := organization.UserQuery{Limit: 1, Expand: l.Expand(), AccountIDs: []string{l.Line.Person}}
+	if session.IsEmail(l.Line.Person) {
+		q.AccountIDs, q.Emails = nil, access.AddressForms(l.Line.Person)
 	}
 	found, err := l.Search(ctx, q)
 	if err != nil || len(found) == 0 {
 		return err
 	}
-	l.person = found[0]
+	l.Person = found[0]
 	if l.target.Resource != "" {
-		l.person, err = l.AppRoles(ctx, found[0], l.target)
+		l.Person, err = l.AppRoles(ctx, found[0], l.target)
 	}
 	return err
 }
@@ -401,17 +307,17 @@ func (l *grantChange) holders(ctx context.Context) ([]access.Person, error) {
 	if l.target.GroupID == "" {
 		q.GroupIDs, q.RoleIDs = nil, []string{access.RoleOrgAdmin}
 	}
-	gone, err := l.Ledger.RemovedSince(ctx, l.Org, l.line.Target, l.Now().Add(-lagOfRemovals))
+	gone, err := l.Ledger.RemovedSince(ctx, l.Org, l.Line.Target, l.Now().Add(-lagOfRemovals))
 	if err != nil {
 		return nil, err
 	}
 	var holders []access.Person
 	active := 0
-	err = l.EachPerson(ctx, "read who holds "+string(l.line.Target), q, func(page []organization.User) (bool, error) {
+	err = l.EachPerson(ctx, "read who holds "+string(l.Line.Target), q, func(page []organization.User) (bool, error) {
 		for _, p := range session.People(page) {
 			switch {
-			case p.ID == l.line.Person:
-				l.person = p
+			case p.ID == l.Line.Person:
+				l.Person = p
 			case !gone[p.ID]:
 				holders = append(holders, p)
 				if p.CanReceive() {
@@ -419,7 +325,7 @@ func (l *grantChange) holders(ctx context.Context) ([]access.Person, error) {
 				}
 			}
 		}
-		return l.person.ID == "" || active < l.target.Protected.Minimum, nil
+		return l.Person.ID == "" || active < l.target.Protected.Minimum, nil
 	})
 	return holders, err
 }

@@ -82,8 +82,12 @@ func TestAnUnknownOutcomeIsTakenBackFromWhomAHandGaveBefore(t *testing.T) {
 func TestAnUnknownOutcomeIsLeftToAMapping(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string]func(*activitytest.SimulatedOrg){
-		"that nobody saw yet":      func(*activitytest.SimulatedOrg) {},
-		"that a verification sees": func(o *activitytest.SimulatedOrg) { o.Advance(5 * time.Minute); o.VerifyEverybody() },
+		"that nobody saw yet": func(*activitytest.SimulatedOrg) {},
+		"that a verification sees": func(
+			o *activitytest.SimulatedOrg) {
+			o.Advance(5 * time.Minute)
+			o.VerifyEverybody()
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -14,6 +14,7 @@ import (
 	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/plan"
 	"github.com/castellan-io/castellan/policy"
 	"github.com/castellan-io/castellan/policy/condition"
 	"github.com/castellan-io/castellan/policy/terms"
@@ -377,7 +378,7 @@ func (s *task) eligibleForSure(ctx context.Context, by *policy.Policy, p access.
 	if err != nil {
 		return err
 	}
-	doubted, err := s.Doubted(ctx, s.Bound(outline), []apply.Absence{one})
+	doubted, err := s.Doubted(ctx, s.Bound(outline), []plan.Absence{one})
 	if err == nil && doubted[p.ID] {
 		return session.Refusedf("%s for %s: %s", target, p.Label(), apply.DoubtfulAbsence)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/castellan-io/castellan/activities/apply"
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/plan"
 	"github.com/castellan-io/castellan/policy"
 )
 
@@ -103,7 +104,7 @@ func (s *task) supersede(ctx context.Context, run string, lines []access.Change,
 
 // withoutDoubted leaves out of a page the additions that hang on an absence of which another search does not say the
 // same. They are decided again whenever their person is.
-func (s *task) withoutDoubted(ctx context.Context, b *policy.Bound, page *ledger.Page, all []apply.Absence) error {
+func (s *task) withoutDoubted(ctx context.Context, b *policy.Bound, page *ledger.Page, all []plan.Absence) error {
 	doubted, err := s.Doubted(ctx, b, all)
 	if err != nil {
 		return err
@@ -114,7 +115,7 @@ func (s *task) withoutDoubted(ctx context.Context, b *policy.Bound, page *ledger
 		}
 		s.doubts = append(s.doubts, one.Person.ID)
 		page.Changes = slices.DeleteFunc(page.Changes,
-			func(c access.Change) bool { return c.Person == one.Person.ID && apply.AsksFor(one.Lines, c) })
+			func(c access.Change) bool { return c.Person == one.Person.ID && plan.AsksFor(one.Lines, c) })
 		if page.Notes != nil {
 			page.Notes[noteDoubted]++
 		}

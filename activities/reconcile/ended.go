@@ -12,6 +12,7 @@ import (
 	"github.com/castellan-io/castellan/activities/apply"
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/atlassian/organization"
+	"github.com/castellan-io/castellan/plan"
 	"github.com/castellan-io/castellan/policy"
 )
 
@@ -169,14 +170,14 @@ func (e *missing) people(ctx context.Context, ids []string) (young []string, err
 		if err != nil {
 			return nil, err
 		}
-		states, err := e.Ledger.States(ctx, e.Org, gone, e.Now().Add(-apply.OldEnough))
+		states, err := e.Ledger.States(ctx, e.Org, gone, e.Now().Add(-plan.OldEnough))
 		if err != nil {
 			return nil, err
 		}
 		for _, id := range gone {
 			if len(states[id].Recent) > 0 ||
 				slices.ContainsFunc(states[id].Holdings,
-					func(h access.Holding) bool { return e.Now().Sub(h.From) < apply.OldEnough }) {
+					func(h access.Holding) bool { return e.Now().Sub(h.From) < plan.OldEnough }) {
 				young = append(young, id)
 				continue
 			}

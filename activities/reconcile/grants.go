@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"go.temporal.io/api/serviceerror"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/plan"
 	"github.com/castellan-io/castellan/policy"
 )
 
@@ -61,12 +61,12 @@ func (a *Activities) Attend(ctx context.Context, in AttendInput) (AttendResult, 
 			}
 			continue
 		}
-		due := books.due(b, in.Run)
+		due := books.Plan(b, in.Run)
 		if s.Policy.DryRun { // what was given before the policy said so is taken back all the same
-			due.lines = slices.DeleteFunc(due.lines, func(c access.Change) bool { return c.Action == access.Add })
+			due.Changes = slices.DeleteFunc(due.Changes, func(c access.Change) bool { return c.Action == access.Add })
 		}
-		page.Changes = append(page.Changes, due.lines...)
-		page.Open = append(page.Open, due.holdings...)
+		page.Changes = append(page.Changes, due.Changes...)
+		page.Open = append(page.Open, due.Holdings...)
 	}
 	result := AttendResult{Open: len(page.Changes), Look: b.FollowsGrants()}
 	if len(page.Changes)+len(page.Open) == 0 {
@@ -96,21 +96,10 @@ func (a *Activities) Attend(ctx context.Context, in AttendInput) (AttendResult, 
 	return result, s.Ledger.UpdateRun(ctx, run)
 }
 
-// grantRecord is what the ledger says of one person and one target.
-type grantRecord struct {
-	person string
-	email  string
-	target access.Entitlement
-	grants []access.Grant // of this target, not settled, waiting ones left out
-	all    []access.Grant // of every target, likewise
-	known  ledger.PersonState
-	doubts map[access.Entitlement]ledger.Doubt // writes that were never answered
-	seen   map[access.Entitlement]bool         // targets that this run saw held
-	at     time.Time
-}
-
-func (s *task) grantRecord(ctx context.Context, ask messages.ReconcileGrantSignal) (grantRecord, error) {
-	k := grantRecord{person: ask.Person, email: ask.Email, target: ask.Target, at: s.Now()}
+// grantRecord reads what the ledger says of one person and one target.
+func (s *task) grantRecord(ctx context.Context, ask messages.ReconcileGrantSignal) (plan.GrantRecord, error) {
+	k := plan.GrantRecord{Person: ask.Person, Email: ask.Email, Target: ask.Target, At: s.Now(),
+		Doubts: map[access.Entitlement]access.Change{}}
 	key := cmp.Or(ask.Key, strings.TrimPrefix(ask.Workflow, messages.FormerGrantIDPrefix(s.Org, ask.Target)))
 	open, err := s.GrantsUnder(ctx, s.Org, key, ask.Target)
 	if err != nil {
@@ -122,133 +111,20 @@ func (s *task) grantRecord(ctx context.Context, ask messages.ReconcileGrantSigna
 	}
 	for _, g := range open {
 		if g.State != access.GrantWaiting && !unproven[g.ID] {
-			k.grants = append(k.grants, g)
-			k.person, k.email = g.Person, g.Email // somebody who was invited has an account id by now
+			k.Grants = append(k.Grants, g)
+			k.Person, k.Email = g.Person, g.Email // somebody who was invited has an account id by now
 		}
 	}
-	states, err := s.Ledger.States(ctx, s.Org, []string{k.person}, k.at.Add(-session.RecentWrites))
+	states, err := s.Ledger.States(ctx, s.Org, []string{k.Person}, k.At.Add(-session.RecentWrites))
 	if err != nil {
 		return k, err
 	}
-	k.known = states[k.person]
-	k.all = k.known.Grants
-	doubts, err := s.Ledger.Doubtful(ctx, s.Org, "", k.person)
-	k.doubts = doubts[k.person]
+	k.All, k.Holdings = states[k.Person].Grants, states[k.Person].Holdings
+	doubts, err := s.Ledger.Doubtful(ctx, s.Org, "", k.Person)
+	for target, d := range doubts[k.Person] {
+		k.Doubts[target] = d.Change
+	}
 	return k, err
-}
-
-// inForce are the grants of the target that are in force.
-func (k grantRecord) inForce() (now []access.Grant) {
-	for _, g := range k.grants {
-		if g.InForce(k.at) {
-			now = append(now, g)
-		}
-	}
-	return now
-}
-
-// alive keeps of some reasons those that are no grants, and the grants that are in force.
-func (k grantRecord) alive(reasons []access.Reason) (kept []access.Reason) {
-	for _, r := range reasons {
-		if r.Kind != access.ReasonGrant ||
-			slices.ContainsFunc(k.all, func(g access.Grant) bool { return g.ID == r.Name && g.InForce(k.at) }) {
-			kept = append(kept, r)
-		}
-	}
-	return kept
-}
-
-// grantPlan are the changes that bring the world in line with the grants, and the holdings whose reasons change without
-// one.
-type grantPlan struct {
-	lines    []access.Change
-	holdings []access.Holding
-}
-
-func (k grantRecord) due(b *policy.Bound, run string) (d grantPlan) {
-	given, named, held := map[access.Entitlement]bool{}, map[access.Entitlement]bool{}, map[access.Entitlement]bool{}
-	now := k.inForce()
-	for _, t := range b.All(k.target) {
-		target := b.Targets[t]
-		named[target.Entitlement] = true
-		if len(now) > 0 {
-			given[target.Entitlement] = true
-			d.give(k, target, now, run)
-		}
-	}
-	for _, h := range k.known.Holdings {
-		held[h.Target] = h.Owned
-		// also by grants that are settled: then their end came unnoticed
-		over := len(k.alive(h.Reasons)) < len(h.Reasons)
-		if !given[h.Target] && (slices.ContainsFunc(h.Reasons, k.lent) || named[h.Target] && over) {
-			d.take(k, h, run)
-		}
-	}
-	for target, c := range k.doubts { // an add that was never answered may have been done
-		if c.Action == access.Add && !given[target] && !held[target] && slices.ContainsFunc(c.Reasons, k.lent) {
-			d.remove(k, target, c.GroupID, c.Reasons)
-		}
-	}
-	return d
-}
-
-// lent says that the reason is one of these grants.
-func (k grantRecord) lent(r access.Reason) bool {
-	return r.Kind == access.ReasonGrant &&
-		slices.ContainsFunc(k.grants, func(g access.Grant) bool { return g.ID == r.Name })
-}
-
-func (d *grantPlan) give(k grantRecord, target policy.Target, now []access.Grant, run string) {
-	var reasons []access.Reason
-	for _, g := range now {
-		r := g.GrantReason()
-		if !g.Target.Same(target.Entitlement) {
-			r.Via = g.Target
-		}
-		reasons = append(reasons, r)
-	}
-	for _, h := range k.known.Holdings {
-		if h.Target != target.Entitlement {
-			continue
-		}
-		// What the ledger has on its books may be gone by now, taken by hand: a grant that begins is seen to be held
-		// once.
-		begins := !k.seen[target.Entitlement] &&
-			slices.ContainsFunc(reasons, func(r access.Reason) bool { return !slices.Contains(h.Reasons, r) })
-		reasons = append(k.alive(slices.DeleteFunc(slices.Clone(h.Reasons), k.lent)), reasons...)
-		if !begins {
-			d.reasons(h, reasons, run, k.at)
-			return
-		}
-	}
-	d.lines = append(d.lines, access.Change{
-		Person: k.person, Email: k.email, Target: target.Entitlement, GroupID: target.GroupID, Action: access.Add,
-		Reasons: reasons, State: access.Planned,
-	})
-}
-
-func (d *grantPlan) take(k grantRecord, h access.Holding, run string) {
-	if alive := k.alive(h.Reasons); !h.Owned || len(alive) > 0 {
-		d.reasons(h, alive, run, k.at)
-		return
-	}
-	d.remove(k, h.Target, h.GroupID, h.Reasons)
-}
-
-func (d *grantPlan) remove(k grantRecord, target access.Entitlement, group string, reasons []access.Reason) {
-	d.lines = append(d.lines, access.Change{
-		Person: k.person, Email: k.email, Target: target, GroupID: group, Action: access.Remove, Reasons: reasons,
-		State: access.Planned,
-	})
-}
-
-// reasons gives a standing holding other reasons.
-func (d *grantPlan) reasons(h access.Holding, reasons []access.Reason, run string, at time.Time) {
-	if slices.Equal(h.Reasons, reasons) {
-		return
-	}
-	h.Reasons, h.Run, h.From, h.Until = reasons, run, at, time.Time{}
-	d.holdings = append(d.holdings, h)
 }
 
 // Attended tells the grants what was done: right is who holds just what the grants say, as the read after the write
@@ -302,14 +178,14 @@ func (s *task) outcome(ctx context.Context, b *policy.Bound, in AttendInput,
 	if err != nil {
 		return answer, err
 	}
-	lines, err := s.Ledger.Lines(ctx, s.Org, in.Run, ledger.Filter{Person: k.person})
+	lines, err := s.Ledger.Lines(ctx, s.Org, in.Run, ledger.Filter{Person: k.Person})
 	if err != nil {
 		return answer, err
 	}
-	k.seen = map[access.Entitlement]bool{}
+	k.Seen = map[access.Entitlement]bool{}
 	for _, c := range lines {
-		k.seen[c.Target] = c.Action == access.Add && (c.State == access.Done || c.State == access.Already)
-		if !slices.ContainsFunc(c.Reasons, k.lent) {
+		k.Seen[c.Target] = c.Action == access.Add && (c.State == access.Done || c.State == access.Already)
+		if !slices.ContainsFunc(c.Reasons, k.Names) {
 			continue
 		}
 		switch {
@@ -321,18 +197,18 @@ func (s *task) outcome(ctx context.Context, b *policy.Bound, in AttendInput,
 			answer.Why = c.Label() + ": not done yet: " + cmp.Or(in.Failed, "its attempts failed")
 		}
 	}
-	due := k.due(b, in.Run)
+	due := k.Plan(b, in.Run)
 	switch {
-	case answer.Why != "" && len(due.lines) > 0 || answer.Why != "" && answer.Soon:
+	case answer.Why != "" && len(due.Changes) > 0 || answer.Why != "" && answer.Soon:
 		return answer, nil
-	case len(due.lines) > 0 && due.lines[0].Action == access.Add && s.Policy.DryRun:
-		answer.Why, answer.Soon = due.lines[0].Label()+": the policy says dryRun: nothing is given", false
+	case len(due.Changes) > 0 && due.Changes[0].Action == access.Add && s.Policy.DryRun:
+		answer.Why, answer.Soon = due.Changes[0].Label()+": the policy says dryRun: nothing is given", false
 		return answer, nil
-	case len(due.lines) > 0:
-		answer.Why = due.lines[0].Label() + ": not done yet: " + cmp.Or(in.Failed, "it became due meanwhile")
+	case len(due.Changes) > 0:
+		answer.Why = due.Changes[0].Label() + ": not done yet: " + cmp.Or(in.Failed, "it became due meanwhile")
 		return answer, nil
-	case len(k.inForce()) > 0 && len(b.All(k.target)) == 0:
-		answer.Why, answer.Soon = fmt.Sprintf("the organization does not show %s any more", k.target), false
+	case len(k.InForce()) > 0 && len(b.All(k.Target)) == 0:
+		answer.Why, answer.Soon = fmt.Sprintf("the organization does not show %s any more", k.Target), false
 		return answer, nil
 	}
 	return messages.GrantReconciledSignal{Turn: ask.Turn, Run: in.Run, Right: true}, s.settleGrants(ctx, in.Run, k, due)
@@ -340,47 +216,21 @@ func (s *task) outcome(ctx context.Context, b *policy.Bound, in AttendInput,
 
 // settleGrants records that what is in force was given and what is over was taken back. Before a grant is forgotten, no
 // holding stands on it any more.
-func (s *task) settleGrants(ctx context.Context, run string, k grantRecord, due grantPlan) error {
-	if len(due.holdings) > 0 {
-		if err := s.Ledger.SavePage(ctx, s.Org, run, ledger.Page{Key: "grants of " + k.person, Open: due.holdings},
-			k.at); err != nil {
+func (s *task) settleGrants(ctx context.Context, run string, k plan.GrantRecord, due plan.GrantPlan) error {
+	if len(due.Holdings) > 0 {
+		if err := s.Ledger.SavePage(ctx, s.Org, run, ledger.Page{Key: "grants of " + k.Person, Open: due.Holdings},
+			k.At); err != nil {
 			return err
 		}
 	}
-	var given, over []string
-	for _, g := range k.grants {
-		switch {
-		case g.InForce(k.at) && g.ProvisionedAt.IsZero():
-			given = append(given, g.ID)
-		case !k.at.Before(g.Until) && g.RevokedAt.IsZero():
-			over = append(over, g.ID)
-		}
-	}
+	given, over := k.Settle()
 	if len(given) > 0 {
-		if err := s.Ledger.GrantGiven(ctx, s.Org, given, k.at); err != nil {
+		if err := s.Ledger.GrantGiven(ctx, s.Org, given, k.At); err != nil {
 			return err
 		}
 	}
 	if len(over) == 0 {
 		return nil
 	}
-	return s.Ledger.GrantTaken(ctx, s.Org, over, k.at, k.left())
-}
-
-// left says what the person still holds of the target, and why.
-func (k grantRecord) left() string {
-	var stays []string
-	for _, h := range k.known.Holdings {
-		if h.Target.Same(k.target) {
-			why := "somebody else gave it before"
-			if len(h.Reasons) > 0 {
-				why = h.Reasons[0].String()
-			}
-			stays = append(stays, why)
-		}
-	}
-	if len(stays) == 0 {
-		return "nothing is left"
-	}
-	return "stays, for another reason: " + strings.Join(stays, "; ")
+	return s.Ledger.GrantTaken(ctx, s.Org, over, k.At, k.Left())
 }

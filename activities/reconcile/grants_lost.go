@@ -33,7 +33,7 @@ func (s *task) lost(ctx context.Context, b *policy.Bound, in session.RunInput) (
 			continue
 		}
 		mode := s.Policy.Within(b).LostMode(g.Target)
-		if due := k.due(b, in.Run); len(due.lines) == 0 {
+		if due := k.Plan(b, in.Run); len(due.Changes) == 0 {
 			err = s.settleGrants(ctx, in.Run, k, due)
 		} else {
 			found = append(found, access.Finding{Rule: "grant-lost", Subject: string(g.Target), Detail: fmt.Sprintf(

@@ -78,7 +78,7 @@ type pageDecision struct {
 	fresh  map[string]bool // keys of enforced rules that nobody has consented to
 
 	page     ledger.Page
-	absences []apply.Absence // what additions hang on
+	absences []plan.Absence // what additions hang on
 }
 
 // gather gathers what the decisions about the page's people stand on.
@@ -108,7 +108,7 @@ func (d *pageDecision) person(ctx context.Context, p access.Person) error {
 	known := session.PlanState(d.states[p.ID])
 	known.Fresh = d.fresh
 	decision := plan.Decide(d.bound, p, known, d.in.Run, d.now)
-	if one, hangs := apply.HangsOnAbsence(d.bound, p, known, decision.Changes, d.now); hangs {
+	if one, hangs := plan.HangsOnAbsence(d.bound, p, known, decision.Changes, d.now); hangs {
 		d.absences = append(d.absences, one)
 	}
 	enter(&d.page, p, decision)

@@ -97,8 +97,8 @@ func (e *explaining) explain(ctx context.Context) (*messages.Explanation, error)
 		return nil, err
 	}
 	e.person, e.state = people[0], session.PlanState(states[e.person.ID])
-	grants := slices.DeleteFunc(slices.Clone(e.state.Grants), func(g access.Grant) bool { return !g.InForce(e.at) })
-	e.known = policy.Known{Grants: grants, Marks: e.state.Marks, Rulings: e.state.Rulings, Held: e.state.Holdings,
+	e.known = policy.Known{Grants: access.InForce(e.state.Grants, e.at), Marks: e.state.Marks,
+		Rulings: e.state.Rulings, Held: e.state.Holdings,
 		Now: e.at, All: true}
 	said := e.bound.Resolve(e.person, e.known)
 	x := &messages.Explanation{Person: e.person, At: e.at, Supposed: e.supposed}
@@ -250,16 +250,16 @@ func (e *explaining) doubts(ctx context.Context, changes []access.Change) error 
 	if len(e.supposed) > 0 {
 		return nil
 	}
-	one, hangs := apply.HangsOnAbsence(e.bound, e.person, e.state, changes, e.at)
+	one, hangs := plan.HangsOnAbsence(e.bound, e.person, e.state, changes, e.at)
 	if !hangs {
 		return nil
 	}
-	doubted, err := e.Doubted(ctx, e.bound, []apply.Absence{one})
+	doubted, err := e.Doubted(ctx, e.bound, []plan.Absence{one})
 	if err != nil || !doubted[one.Person.ID] {
 		return err
 	}
 	for i := range changes {
-		if apply.AsksFor(one.Lines, changes[i]) {
+		if plan.AsksFor(one.Lines, changes[i]) {
 			changes[i].Answer = apply.DoubtfulAbsence
 		}
 	}

@@ -111,7 +111,7 @@ func (g *governing) row(section string, identity string, cells ...string) {
 
 // look finds what is worth a look about one person.
 func (g *governing) look(ctx context.Context, p access.Person, known plan.State) {
-	known.Grants = g.InForce(known.Grants)
+	known.Grants = access.InForce(known.Grants, g.now)
 	facts := g.bound.Facts(p, policy.Known{Grants: known.Grants, Marks: known.Marks, Held: known.Holdings, Now: g.now})
 	g.counts["people"]++
 	active := p.CanReceive()

@@ -12,6 +12,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/plan"
 	"github.com/castellan-io/castellan/policy"
 	"github.com/castellan-io/castellan/review"
 )
@@ -225,8 +226,9 @@ func (k *remediation) removal(i access.Item) review.Removal {
 // wanted is what speaks for the person's hold on a target, reviews left aside.
 func (k *remediation) wanted(p access.Person, t int) policy.Want {
 	state := k.states[p.ID]
-	said := k.bound.Resolve(p, policy.Known{Grants: k.InForce(state.Grants), Marks: state.Marks, Held: state.Holdings,
-		Now: k.now})
+	said := k.bound.Resolve(p, policy.Known{Grants: access.InForce(state.Grants, k.now), Marks: state.Marks,
+		Held: state.Holdings,
+		Now:  k.now})
 	for _, w := range said.Wants {
 		if w.Target == t && len(w.Denied) == 0 {
 			return w
@@ -237,10 +239,11 @@ func (k *remediation) wanted(p access.Person, t int) policy.Want {
 
 // endGrants ends what the person holds of the item's target by grants.
 func (k *remediation) endGrants(ctx context.Context, i access.Item) error {
-	for _, g := range k.InForce(k.states[i.Person].Grants) {
-		if !slices.Contains(k.bound.All(g.Target), k.target(i)) {
-			continue
-		}
+	t, known := k.bound.Target(i.Target)
+	if !known {
+		return nil
+	}
+	for _, g := range plan.Giving(k.bound, k.states[i.Person].Grants, t, k.now) {
 		ended, err := k.Ledger.EndGrant(ctx, k.Org, g.ID, "review "+k.review.ID, "a review decided to remove it", k.now)
 		if err != nil {
 			return err
@@ -250,14 +253,6 @@ func (k *remediation) endGrants(ctx context.Context, i access.Item) error {
 		}
 	}
 	return nil
-}
-
-func (k *remediation) target(i access.Item) int {
-	t, known := k.bound.Target(i.Target)
-	if !known {
-		return -1
-	}
-	return t
 }
 
 // giveUp settles what could not be carried out in time. It asks nobody but the ledger: a review ends also when nothing

@@ -100,7 +100,8 @@ type taking struct {
 }
 
 func (t *taking) person(p access.Person, state ledger.PersonState) {
-	known := policy.Known{Grants: t.InForce(state.Grants), Marks: state.Marks, Held: state.Holdings, Now: t.now}
+	known := policy.Known{Grants: access.InForce(state.Grants, t.now), Marks: state.Marks,
+		Held: state.Holdings, Now: t.now}
 	facts := t.bound.Facts(p, known)
 	var held []int
 	for _, target := range t.scope {

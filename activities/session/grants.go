@@ -134,8 +134,9 @@ func (s *Session) FactsOf(ctx context.Context, p access.Person) (condition.Facts
 	if err != nil {
 		return condition.Facts{}, err
 	}
-	return s.Bound(outline).Facts(p, policy.Known{Grants: s.InForce(states[p.ID].Grants), Held: states[p.ID].Holdings,
-		Now: s.Now()}), nil
+	return s.Bound(outline).Facts(p, policy.Known{Grants: access.InForce(states[p.ID].Grants, s.Now()),
+		Held: states[p.ID].Holdings,
+		Now:  s.Now()}), nil
 }
 
 // Approvers reads who is in the groups whose members may approve.

@@ -92,17 +92,12 @@ func (s *Session) LearnUse(ctx context.Context, b *policy.Bound, ps []access.Per
 func (s *Session) needUse(b *policy.Bound, ps []access.Person, states map[string]ledger.PersonState) (ids []string) {
 	for _, p := range ps {
 		answers := b.Resolve(p, policy.Known{Marks: states[p.ID].Marks, Held: states[p.ID].Holdings,
-			Grants: s.InForce(states[p.ID].Grants), Now: s.Now(), Would: true}).Rules
+			Grants: access.InForce(states[p.ID].Grants, s.Now()), Now: s.Now(), Would: true}).Rules
 		if slices.ContainsFunc(answers, func(a policy.RuleAnswer) bool { return a.AsksUse }) && p.Activity != nil {
 			ids = append(ids, p.ID)
 		}
 	}
 	return ids
-}
-
-// InForce are the grants that are reasons now.
-func (s *Session) InForce(all []access.Grant) []access.Grant {
-	return slices.DeleteFunc(slices.Clone(all), func(g access.Grant) bool { return !g.InForce(s.Now()) })
 }
 
 // use asks when one person used which app.

@@ -1,0 +1,111 @@
+package plan
+
+import (
+	"slices"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// What is given because somebody is *not* in a group hangs on what a read lacks, just as a removal does: a list that
+// was cut short would open a vault. So it needs the same second witness.
+
+// Absence is what hangs on somebody's not being in a group, or not having a role or an app.
+type Absence struct {
+	Person access.Person
+	Lines  []access.Change            // additions
+	Groups []string                   // ids of the groups that are asked for
+	Roles  bool                       // platform roles are asked for
+	Apps   bool                       // apps are asked for
+	Stands func(p access.Person) bool // it follows for the person with these groups, too
+}
+
+// HangsOnAbsence finds the additions of a decision that are not asked for unless the person's lists are whole.
+func HangsOnAbsence(b *policy.Bound, p access.Person, known State, changes []access.Change,
+	now time.Time) (Absence, bool) {
+	adds := func(c access.Change) bool { return c.Action == access.Add }
+	if !slices.ContainsFunc(changes, adds) || !b.AsksLists() {
+		return Absence{}, false
+	}
+	known.ListsCut = true
+	sure := Decide(b, p, known, "", now).Changes
+	known.ListsCut = false
+	one := Absence{Person: p, Roles: b.AsksRoles()}
+	for _, c := range changes {
+		if !adds(c) || AsksFor(sure, c) {
+			continue
+		}
+		one.Lines = append(one.Lines, c)
+		if i, managed := b.Target(c.Target); managed {
+			one.Groups, one.Apps = append(one.Groups, b.AskedFor(i)...), one.Apps || b.AsksApps(i)
+		}
+	}
+	if len(one.Lines) == 0 {
+		return one, false
+	}
+	one.Stands = func(p access.Person) bool {
+		again := Decide(b, p, known, "", now).Changes
+		return !slices.ContainsFunc(one.Lines, func(c access.Change) bool { return !AsksFor(again, c) })
+	}
+	if b.AsksEveryGroup() {
+		one.Groups = append(one.Groups, one.decisive(b.Groups())...)
+	}
+	return one, true
+}
+
+// mostTried is how many groups are tried for one person where a rule looks at the whole list.
+const mostTried = 500
+
+// decisive are the groups any one of which would make the addition wrong.
+func (a Absence) decisive(groups []string) (ids []string) {
+	for _, id := range groups[:min(len(groups), mostTried)] {
+		p := a.Person
+		if p.InGroup(id) {
+			continue
+		}
+		if p.GroupIDs = append(slices.Clone(p.GroupIDs), id); !a.Stands(p) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// AsksFor reports whether one of the changes is this one.
+func AsksFor(changes []access.Change, c access.Change) bool {
+	return slices.ContainsFunc(changes, func(o access.Change) bool {
+		return o.Action == c.Action && o.Person == c.Person && o.Target == c.Target
+	})
+}
+
+// EligibleByAbsence reports whether a person may receive a target only because they are not in some group, by the
+// conditions of the entries that let it be granted.
+func EligibleByAbsence(b *policy.Bound, terms *policy.Policy, p access.Person, target access.Entitlement,
+	known policy.Known) (Absence, bool) {
+	names, every, roles := terms.EligibleGroups(target)
+	one := Absence{Person: p, Groups: b.GroupsNamed(names), Roles: roles}
+	one.Stands = func(p access.Person) bool { return terms.Eligible(target, b.Facts(p, known), known.Now) == nil }
+	hangs := terms.Eligible(target, b.Facts(p, known).ListsCut(), known.Now) != nil
+	if hangs && every {
+		one.Groups = append(one.Groups, one.decisive(b.Groups())...)
+	}
+	return one, hangs
+}
+
+// Absence returns what an addition hangs on: conditions of who may receive the target (eligible, where hangs says so),
+// and rules that deny it.
+func (m Moment) Absence(eligible Absence, hangs bool) (Absence, bool) {
+	sure := m.Says(m.Person, true)
+	if !hangs && len(sure.Barred)+len(sure.Denied) == 0 {
+		return eligible, false
+	}
+	one, may := eligible, eligible.Stands
+	_, index, _ := m.Target()
+	one.Groups = append(slices.Clone(one.Groups), m.Bound.AskedFor(index)...)
+	one.Roles, one.Apps = one.Roles || m.Bound.AsksRoles(), m.Bound.AsksApps(index)
+	one.Stands = func(p access.Person) bool {
+		said := m.Says(p, false)
+		return (may == nil || may(p)) && len(said.Denied)+len(said.Barred) == 0
+	}
+	return one, true
+}

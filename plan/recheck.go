@@ -1,0 +1,214 @@
+package plan
+
+import (
+	"slices"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// Moment is a line that a grant gives or takes, at the moment of writing: what one read shows of its person, held
+// against what the ledger says.
+type Moment struct {
+	Bound   *policy.Bound
+	Line    access.Change
+	Person  access.Person // as read; without an ID when the directory does not show anybody
+	Grants  []access.Grant
+	Marks   []access.Mark
+	Rulings []access.Ruling
+	Held    access.Holding // what the books say of the person and the target
+	At      time.Time
+}
+
+// OldEnough is how old a membership on the books is before its absence from reads says anything: reads lag writes,
+// those of roles by up to half a minute.
+const OldEnough = time.Minute
+
+// Answer ends a line without a write.
+type Answer struct {
+	State access.ChangeState
+	Words string
+	// Unknown says that an earlier attempt may have written the line: it stays open, for the end of its grant to take
+	// back.
+	Unknown bool
+}
+
+// Target returns the line's target, as the policy is bound; false when the policy does not name it any more, or the
+// organization does not show it.
+func (m Moment) Target() (target policy.Target, index int, known bool) {
+	if index, known = m.Bound.Target(m.Line.Target); known {
+		target = m.Bound.Targets[index]
+	}
+	return target, index, known
+}
+
+// Says returns what the policy says of the line's target for a person. With listsCut, their lists are taken for cut
+// short.
+func (m Moment) Says(p access.Person, listsCut bool) policy.Want {
+	_, index, known := m.Target()
+	for _, want := range m.Bound.Resolve(p, policy.Known{Grants: access.InForce(m.Grants, m.At), Marks: m.Marks,
+		Rulings: m.Rulings, Now: m.At, ListsCut: listsCut}).Wants {
+		if known && want.Target == index {
+			return want
+		}
+	}
+	return policy.Want{}
+}
+
+// holds reports whether the read shows that the person holds the target.
+func (m Moment) holds() bool {
+	_, index, known := m.Target()
+	if !known {
+		return false
+	}
+	held, sure := m.Bound.Holds(m.Person, index)
+	return held && sure
+}
+
+// Refuse ends an addition without a write.
+func (m Moment) Refuse(state access.ChangeState, words string) *Answer {
+	return &Answer{State: state, Words: words, Unknown: m.Line.State == access.Sent}
+}
+
+// Gives returns the grant in force for whose sake the line adds, or the answer when there is none, or nothing that it
+// could give. It needs no read.
+func (m Moment) Gives() (access.Grant, *Answer) {
+	for _, g := range access.InForce(m.Grants, m.At) {
+		if !slices.ContainsFunc(m.Line.Reasons,
+			func(r access.Reason) bool { return r.Kind == access.ReasonGrant && r.Name == g.ID }) {
+			continue
+		}
+		if _, _, known := m.Target(); !known {
+			return g, m.Refuse(access.Refused,
+				"the policy does not name it any more, or the organization does not show it")
+		}
+		return g, nil
+	}
+	return access.Grant{}, m.Refuse(access.Superseded, "its grant is over")
+}
+
+// Add returns the answer to an addition whose person is not fit for it any more, or who holds the target already; nil:
+// it is to be written, unless it hangs on an absence, or somebody took by hand what earlier grants gave. Unfit says
+// which of the policy's conditions the person does not meet; "" for none.
+func (m Moment) Add(grant access.Grant, unfit func() string) *Answer {
+	presence := m.Line.Target == access.Directory
+	switch {
+	case m.Person.ID == "" && presence:
+		return nil // to be invited
+	case m.Person.ID == "":
+		return m.Refuse(access.Refused, "the directory does not show the person")
+	case !presence && !m.Person.CanReceive():
+		return m.Refuse(access.Refused, "the person's account or membership is not active")
+	}
+	if why := unfit(); why != "" {
+		return m.Refuse(access.Refused, why)
+	}
+	if said := m.Says(m.Person, false); len(said.Denied) > 0 {
+		return m.Refuse(access.Refused, said.Denied[0].String()+" denies it")
+	}
+	if !m.holds() {
+		return nil
+	}
+	if m.Line.State == access.Sent {
+		return &Answer{State: access.Done, Words: "done by an earlier attempt, found on reading back"}
+	}
+	for _, r := range m.Held.Reasons {
+		if r.Kind == access.ReasonGrant && m.Held.Owned && r.Name != grant.ID {
+			return &Answer{State: access.Already, Words: "held already, by grant " + r.Name +
+				": it is taken back when the last of the person's grants of it is over"}
+		}
+	}
+	return &Answer{State: access.Already,
+		Words: "held already: what was there before the grant stays when it is over"}
+}
+
+// MayBeTaken reports whether somebody may have taken by hand what earlier grants alone gave: the books have it for long
+// enough, nothing else gives it back, and the policy ends such grants.
+func (m Moment) MayBeTaken() bool {
+	target, _, known := m.Target()
+	if !known || m.Line.State == access.Sent || target.HandTaken != policy.HandTakenEnd ||
+		!access.OnlyGrants(m.Held.Reasons) || m.At.Sub(m.Held.From) < OldEnough {
+		return false
+	}
+	return !slices.ContainsFunc(m.Says(m.Person, false).Reasons, func(r access.Reason) bool {
+		return r.Kind == access.ReasonMapping || r.Kind == access.ReasonRule && m.Line.Target != access.Directory
+	})
+}
+
+// Removal is what becomes of a removal. Without an answer it is to be written.
+type Removal struct {
+	Answer *Answer
+	Keep   []access.Reason // what stands for the holding instead
+	Ended  *access.Holding // it ended when somebody else took it, who gave it again since
+}
+
+// Remove returns what becomes of a removal for which a reason stands, or which a floor forbids. What the read does not
+// show is removed all the same: the read may lag, and removing what is not there does no harm. Holders are those of a
+// protected target, and owner whoever owns Castellan's own key.
+func (m Moment) Remove(holders []access.Person, owner string) Removal {
+	target, _, known := m.Target()
+	if !known {
+		return Removal{}
+	}
+	if reasons := m.Says(m.Person, false).ReasonsToHold(m.Held.Reasons); len(reasons) > 0 {
+		return Removal{Keep: reasons,
+			Answer: &Answer{State: access.Superseded, Words: "stays: " + reasons[0].String() + " gives it"}}
+	}
+	if m.Held.Taken != nil && m.Held.Owned && m.holds() {
+		over := m.Held
+		over.Until = m.Held.Taken.At
+		return Removal{Ended: &over,
+			Answer: &Answer{State: access.Superseded, Words: "stays: somebody else took it and gave it again"}}
+	}
+	subject := m.Person
+	if subject.ID == "" {
+		subject = access.Person{ID: m.Line.Person, Email: m.Line.Email}
+	}
+	if no := Floor(target, holders, subject, owner); no != nil {
+		return Removal{Answer: &Answer{State: access.Refused, Words: no.Error()}}
+	}
+	return Removal{}
+}
+
+// HangsOnGrants reports whether a line may be Overtaken: a removal of what somebody may hold by a grant, or an addition
+// of what grants alone give.
+func HangsOnGrants(p *policy.Policy, c access.Change) bool {
+	return len(p.Grants) > 0 && !access.HasKind(c.Reasons, access.ReasonUndo) &&
+		(c.Action != access.Add || access.OnlyGrants(c.Reasons))
+}
+
+// Overtaken says why a line is not asked for any more since a grant began or ended after it was planned: a removal of
+// what a grant gives now, or an addition of what only grants gave that are over; "" for no such reason.
+func Overtaken(b *policy.Bound, p *policy.Policy, c access.Change, grants []access.Grant, rulings []access.Ruling,
+	at time.Time) string {
+	target, known := b.Target(c.Target)
+	if known {
+		if giving := Giving(b, grants, target, at); len(giving) > 0 {
+			if c.Action == access.Remove && !denied(b, p, c, target, rulings, at) {
+				return "grant " + giving[0].ID + " gives it now"
+			}
+			return ""
+		}
+	}
+	if c.Action == access.Add {
+		return "the grant that gave it is over"
+	}
+	return ""
+}
+
+// denied reports whether a rule or a review denies what a line removes: then a grant gives it in vain.
+func denied(b *policy.Bound, p *policy.Policy, c access.Change, target int, rulings []access.Ruling,
+	at time.Time) bool {
+	means := func(e access.Entitlement) bool { return slices.Contains(b.All(e), target) }
+	if slices.ContainsFunc(rulings, func(r access.Ruling) bool {
+		return r.Verdict == access.VerdictRemove && r.InForce(at) && means(r.Target)
+	}) {
+		return true
+	}
+	return slices.ContainsFunc(p.Rules, func(r policy.Rule) bool {
+		said := slices.ContainsFunc(c.Reasons,
+			func(reason access.Reason) bool { return reason.Kind == access.ReasonRule && reason.Name == r.Name })
+		return said && (c.Target.Presence() && (r.Suspend || r.Remove) || slices.ContainsFunc(r.Deny, means))
+	})
+}
