@@ -278,7 +278,7 @@ func (d *demo) verifyLedger(ctx context.Context) error {
 		return err
 	}
 	if answer.Ledger == nil || !answer.Ledger.Whole || answer.Ledger.Entries == 0 {
-		return fmt.Errorf("the ledger is not whole: %s", answer.Message)
+		return fmt.Errorf("the ledger is not intact: %s", answer.Message)
 	}
 	return nil
 }

@@ -25,8 +25,9 @@ import (
 func (s *session) apply() *cobra.Command {
 	var file policyFile
 	return &cobra.Command{
-		Use: "apply FILE", Short: "Take a policy into force: start its organization, or update it",
-		Long: "Checks the policy file, registers the search attributes, starts the organization's workflow if it does not run\nyet, and takes the policy into force there. Applying the same file again changes nothing.",
+		Use: "apply FILE", Short: "Put a policy into force: start its organization's workflow, or update it",
+		Long: "Checks the policy file, registers the search attributes, starts the organization's workflow if it is not running, and\n" +
+			"puts the policy into force. Applying the same file again changes nothing.",
 		Args: func(c *cobra.Command, args []string) (err error) { // before Temporal is reached for
 			if err := takes(1, 1)(c, args); err != nil {
 				return err

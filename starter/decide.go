@@ -29,9 +29,9 @@ func (s *session) decision(name, short string) *cobra.Command {
 	var in messages.ApprovalInput
 	c := &cobra.Command{
 		Use: name + " REQUEST", Short: short,
-		Long: short + ", as one of the approvers that it names. Where the policy demands codes, give the one\n" +
-			"that you were sent: in CASTELLAN_CODE, on standard input (--code -), or when you are asked for it on a terminal. The code\n" +
-			"itself is sent nowhere: what is sent proves that you know it, for this decision alone.",
+		Long: short + ", as one of the approvers that it names. If the policy requires codes, give the one that\n" +
+			"you were sent: in CASTELLAN_CODE, on standard input (--code -), or at the prompt on a terminal. The code itself is not\n" +
+			"sent anywhere: only a proof that you know it, for this decision alone.",
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if in.By, err = s.who(); err != nil {
@@ -75,7 +75,7 @@ func code(in io.Reader, given string, g access.Grant) (string, error) {
 	case given != "-" && given != "":
 		return given, nil
 	case given == "" && !terminal(in):
-		return "", fmt.Errorf("request %s wants the code that you were sent: pass --code - and write it to standard input", g.ID)
+		return "", fmt.Errorf("request %s requires the code that you were sent: pass --code - and write it to standard input", g.ID)
 	case given == "":
 		display.Fprintf(os.Stderr, "the code that you were sent for request %s: ", g.ID)
 	}
@@ -98,7 +98,7 @@ func (s *session) request(ctx context.Context, org, id string) (access.Grant, er
 		return access.Grant{}, err
 	}
 	if len(answer.Grants) != 1 {
-		return access.Grant{}, fmt.Errorf("organization %s knows %d requests %q", org, len(answer.Grants), id)
+		return access.Grant{}, fmt.Errorf("organization %s has %d requests with the id %q", org, len(answer.Grants), id)
 	}
 	return answer.Grants[0], nil
 }

@@ -34,7 +34,7 @@ func (s *session) reviewEvidence() *cobra.Command {
 	var org, out string
 	var formats []string
 	c := &cobra.Command{
-		Use: "evidence REVIEW", Short: "Fetch the evidence of a review that is over, and check it",
+		Use: "evidence REVIEW", Short: "Fetch the evidence of a finished review, and check it",
 		Long: "Fetches the pack (PREFIX.jsonl: everything that was asked, said and done), checks it, compares it with the head that the ledger\n" +
 			"names, and writes a table and a page beside it that are made of it alone (PREFIX.csv, PREFIX.html).",
 		Args: takes(1, 1),
@@ -95,7 +95,7 @@ func (s *session) fetchEvidence(ctx context.Context, r aReview, prefix string, f
 		return answer, err
 	}
 	if answer.Checked, err = checkedPack(unchecked, r, named); err != nil {
-		return answer, fmt.Errorf("the evidence of %s does not hold; what came stands in %s: %w", r, unchecked, err)
+		return answer, fmt.Errorf("the evidence of %s failed its check; what was received is in %s: %w", r, unchecked, err)
 	}
 	if err := os.Rename(unchecked, file); err != nil {
 		return answer, err
@@ -138,7 +138,7 @@ func (s *session) download(ctx context.Context, r aReview, w io.Writer) (named m
 			_, err = io.Copy(w, piece) //nolint:gosec // it comes from the organization's own worker
 		}
 		if err != nil {
-			return named, fmt.Errorf("the evidence of %s did not arrive whole; ask again: %w", r, err)
+			return named, fmt.Errorf("the evidence of %s arrived incomplete; try again: %w", r, err)
 		}
 		if in.After = answer.Next; in.After == "" {
 			named.Document = nil
@@ -156,7 +156,7 @@ func checkedPack(path string, r aReview, named messages.Evidence) (evidence.Chec
 	case checked.Org != r.org || checked.Review.ID != r.id:
 		return checked, fmt.Errorf("it is the evidence of review %s of %s", checked.Review.ID, checked.Org)
 	case checked.Head != named.Head || checked.Lines != named.Lines:
-		return checked, fmt.Errorf("it agrees with itself, and is not the one that was made: it has %d lines and the head %s, the ledger says %d and %s",
+		return checked, fmt.Errorf("it is consistent, but it is not the pack that was made: it has %d lines and the head %s; the ledger has %d and %s",
 			checked.Lines, checked.Head, named.Lines, named.Head)
 	}
 	return checked, nil
@@ -172,12 +172,12 @@ func verified(path string) (evidence.Checked, error) {
 }
 
 func printFetched(w io.Writer, a fetched) {
-	display.Fprintf(w, "%s: %s\nchecked: it agrees with itself, and has the head that the ledger names\n", a.Files[0],
+	display.Fprintf(w, "%s: %s\nchecked: it is consistent, and has the head that the ledger recorded\n", a.Files[0],
 		packWords(a.Checked))
 	if made := a.Files[1:]; len(made) > 0 {
-		display.Fprintf(w, "made of it: %s\n", strings.Join(made, ", "))
+		display.Fprintf(w, "derived from it: %s\n", strings.Join(made, ", "))
 	}
-	display.Fprintf(w, "head: %s\nhand the files on together with the head; %s checks them anywhere\n", a.Head,
+	display.Fprintf(w, "head: %s\npass the files on together with the head; %s checks them anywhere\n", a.Head,
 		display.Starter("verify-evidence", a.Files[0]))
 }
 
@@ -198,10 +198,11 @@ type proven struct {
 func (s *session) verifyEvidence() *cobra.Command {
 	var head string
 	c := &cobra.Command{
-		Use: "verify-evidence FILE", Short: "Check a review's evidence, without Temporal and without the ledger",
-		Long: "Checks the pack (….jsonl) by itself: that each line is in its one form and follows the one before, that nothing is missing,\n" +
-			"and that what the lines say agrees. That it is the one that Castellan made is proven by its head alone: compare it with the\n" +
-			"one in the notice to the campaign's owner, or in the ledger's chain. The status is 1 when it does not hold.",
+		Use: "verify-evidence FILE", Short: "Check a review's evidence without Temporal or the ledger",
+		Long: "Checks the pack (….jsonl) on its own: that every line has its canonical form and follows the one before, that nothing\n" +
+			"is missing, and that the lines agree with each other. Only its head proves that it is the pack that Castellan made:\n" +
+			"compare it with the one in the notice to the campaign's owner, or in the ledger's chain. The exit status is 1 if the\n" +
+			"check fails.",
 		Args: takes(1, 1),
 		// in place of the root's, which reach Temporal
 		PersistentPreRun:  func(c *cobra.Command, _ []string) { s.out = c.OutOrStdout() },
@@ -214,7 +215,7 @@ func (s *session) verifyEvidence() *cobra.Command {
 			return s.show(answer, func(w io.Writer) { printProven(w, answer) })
 		},
 	}
-	c.Flags().StringVar(&head, "head", "", "the head that it should have, sha256:…")
+	c.Flags().StringVar(&head, "head", "", "the head to expect, sha256:…")
 	return c
 }
 
@@ -227,7 +228,7 @@ func proof(file, head string) (proven, error) {
 			head = "sha256:" + head
 		}
 		if !headForm.MatchString(head) {
-			return proven{}, fmt.Errorf("--head: write the whole of it, sha256: and 64 hexadecimal digits")
+			return proven{}, fmt.Errorf("--head: give all of it, sha256: and 64 hexadecimal digits")
 		}
 	}
 	checked, err := verified(file)
@@ -236,25 +237,25 @@ func proof(file, head string) (proven, error) {
 	case errors.As(err, &unread):
 		return proven{}, err
 	case err != nil:
-		return proven{}, fmt.Errorf("%s does not hold: %w", file, err)
+		return proven{}, fmt.Errorf("%s failed the check: %w", file, err)
 	case head != "" && checked.Head != head:
-		return proven{}, fmt.Errorf("%s agrees with itself, and is another pack than the one of that head: it has %s",
+		return proven{}, fmt.Errorf("%s is consistent, but it is not the pack with that head: its head is %s",
 			file, checked.Head)
 	}
 	if rows := checked.Review.Unexplained; len(rows) > 0 {
-		return proven{}, fmt.Errorf("%s agrees with itself, and says that the ledger's chain did not explain what it was made of:\n  %s", file, strings.Join(rows, "\n  "))
+		return proven{}, fmt.Errorf("%s is consistent, but states that the ledger's chain did not explain what it was made from:\n  %s", file, strings.Join(rows, "\n  "))
 	}
 	return proven{File: file, Compared: head != "", Checked: checked}, nil
 }
 
 func printProven(w io.Writer, p proven) {
 	display.Fprintf(w, "%s: %s, made at %s\n", p.File, packWords(p.Checked), when(p.Made))
-	display.Fprintln(w, "checked: each line in its one form and after the one before, nothing missing, verdicts and outcomes against what was said")
+	display.Fprintln(w, "checked: every line is canonical and follows the one before, nothing is missing, and verdicts and outcomes match the log")
 	display.Fprintf(w, "head: %s\n", p.Head)
 	if p.Compared {
-		display.Fprintln(w, "It agrees with itself and has the head given: it is the pack that was made, as surely as that head is Castellan's.")
+		display.Fprintln(w, "It is consistent and has the given head: if that head is Castellan's, this is the pack that Castellan made.")
 		return
 	}
-	display.Fprintln(w, "It agrees with itself. That it is the one that was made, the head alone proves: compare it (--head) with the one in the notice to\n"+
-		"the campaign's owner, or in the ledger's chain (entry review-ended; starter verify-ledger says whether the chain is whole).")
+	display.Fprintln(w, "It is consistent. Only the head proves that it is the pack that was made: compare it (--head) with the one in the notice to\n"+
+		"the campaign's owner, or in the ledger's chain (entry review-ended; starter verify-ledger says whether the chain is intact).")
 }

@@ -64,10 +64,10 @@ func TestEvidenceIsFetchedAndChecked(t *testing.T) {
 	require.NoError(t, f.run(t, s, "", "evidence", privileged.id, "--out", prefix))
 	require.Equal(t, prefix+".jsonl: review quarterly-privileged:2026-03-02 of acme, closing, 8 items, "+
 		strconv.Itoa(checked.Events)+" entries of its log, "+strconv.Itoa(checked.Lines)+" lines\n"+
-		"checked: it agrees with itself, and has the head that the ledger names\n"+
-		"made of it: "+prefix+".csv, "+prefix+".html\n"+
+		"checked: it is consistent, and has the head that the ledger recorded\n"+
+		"derived from it: "+prefix+".csv, "+prefix+".html\n"+
 		"head: "+checked.Head+"\n"+
-		"hand the files on together with the head; starter verify-evidence "+prefix+".jsonl checks them anywhere\n",
+		"pass the files on together with the head; starter verify-evidence "+prefix+".jsonl checks them anywhere\n",
 		out.String())
 	require.Greater(t, len(f.asked), 3, "in pieces")
 	got, err := os.ReadFile(prefix + ".jsonl")
@@ -105,14 +105,14 @@ func TestEvidenceThatDoesNotHoldIsNotTakenForEvidence(t *testing.T) {
 			checked.Seal, "line "},
 		"cut": {data[:bytes.LastIndexByte(data[:len(data)-1], '\n')+1], checked.Seal,
 			"the file ends without its last line"},
-		"another pack": {data, other, "is not the one that was made"},
+		"another pack": {data, other, "is not the pack that was made"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := keeper(t, c.data, c.named)
 			s, out, _ := f.acting()
 			folder := t.TempDir()
 			err := f.run(t, s, "", "evidence", privileged.id, "--out", filepath.Join(folder, "evidence"))
-			require.ErrorContains(t, err, "does not hold; what came stands in "+filepath.Join(folder,
+			require.ErrorContains(t, err, "failed its check; what was received is in "+filepath.Join(folder,
 				"evidence.unverified.jsonl"))
 			require.ErrorContains(t, err, c.err)
 			require.Empty(t, out)
@@ -151,8 +151,8 @@ func TestEvidenceIsVerifiedOffline(t *testing.T) {
 		file + " --head " + checked.Head:                                "",
 		file + " --head " + strings.TrimPrefix(checked.Head, "sha256:"): "",
 		file + " --head sha256:" + strings.Repeat("0",
-			64): "agrees with itself, and is another pack than the one of that head: it has " + checked.Head,
-		file + " --head sha256:12": "write the whole of it",
+			64): "is consistent, but it is not the pack with that head: its head is " + checked.Head,
+		file + " --head sha256:12": "give all of it",
 		file + "x":                 "open " + file + "x: no such file",
 	} {
 		_, got := whole(append([]string{"verify-evidence"}, strings.Fields(args)...)...)
@@ -160,7 +160,7 @@ func TestEvidenceIsVerifiedOffline(t *testing.T) {
 			require.NoError(t, got, args)
 		} else {
 			require.ErrorContains(t, got, err, args)
-			require.NotContains(t, got.Error(), "does not hold")
+			require.NotContains(t, got.Error(), "failed the check")
 		}
 	}
 
@@ -170,7 +170,7 @@ func TestEvidenceIsVerifiedOffline(t *testing.T) {
 	require.NoError(t, os.WriteFile(broken, bytes.Join(lines, nil), 0o600))
 	_, err = whole("verify-evidence", broken)
 	require.ErrorContains(t, err, broken+
-		" does not hold: evidence: line 5: its hash is not that of its content: it was changed after it was written")
+		" failed the check: evidence: line 5: its hash is not that of its content: it was changed after it was written")
 }
 
 func TestWhatAVerifiedPackProvesIsSaidPlainly(t *testing.T) {
@@ -183,16 +183,16 @@ func TestWhatAVerifiedPackProvesIsSaidPlainly(t *testing.T) {
 	printProven(&out, answer)
 	require.Equal(t, "../evidence/testdata/pack.jsonl: review quarterly-privileged:2026-03-02 of acme, closing, 8 items, "+strconv.Itoa(checked.Events)+" entries of its log, "+
 		strconv.Itoa(checked.Lines)+" lines, made at 2026-03-19 08:00:00 UTC\n"+
-		"checked: each line in its one form and after the one before, nothing missing, verdicts and outcomes against what was said\n"+
+		"checked: every line is canonical and follows the one before, nothing is missing, and verdicts and outcomes match the log\n"+
 		"head: "+checked.Head+"\n"+
-		"It agrees with itself. That it is the one that was made, the head alone proves: compare it (--head) with the one in the notice to\n"+
-		"the campaign's owner, or in the ledger's chain (entry review-ended; starter verify-ledger says whether the chain is whole).\n", out.String())
+		"It is consistent. Only the head proves that it is the pack that was made: compare it (--head) with the one in the notice to\n"+
+		"the campaign's owner, or in the ledger's chain (entry review-ended; starter verify-ledger says whether the chain is intact).\n", out.String())
 	out.Reset()
 	answer, err = proof("../evidence/testdata/pack.jsonl", checked.Head)
 	require.NoError(t, err)
 	printProven(&out, answer)
-	require.Contains(t, out.String(), "has the head given")
-	require.NotContains(t, out.String(), "the head alone proves")
+	require.Contains(t, out.String(), "has the given head")
+	require.NotContains(t, out.String(), "Only the head proves")
 	out.Reset()
 	s.json = true
 	require.NoError(t, s.show(answer, nil))

@@ -15,8 +15,10 @@ import (
 func (s *session) explain() *cobra.Command {
 	var suppose []string
 	c := &cobra.Command{
-		Use: "explain [ORG] PERSON", Short: "Show the whole decision for one person now: facts, what each mapping, rule and grant says, what would be done",
-		Long: "Reads the person from Atlassian and decides them as any run would; nothing is written.\nWith --if, what is supposed is supposed of this person alone, for example: --if 'groups+=it-ops' --if 'now+=30d' --if 'title=Engineer'",
+		Use: "explain [ORG] PERSON", Short: "Show the whole decision for one person: facts, mappings, rules, grants, and what would be done",
+		Long: "Reads the person from Atlassian and decides as any run would; nothing is written.\n" +
+			"Each --if assumes something about this person alone, for example: --if 'groups+=it-ops' --if 'now+=30d'\n" +
+			"--if 'title=Engineer'",
 		Args: takes(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			org, err := s.theOrg(cmd.Context(), args[:len(args)-1])

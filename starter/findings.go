@@ -20,12 +20,13 @@ func (s *session) findings() *cobra.Command {
 	var now bool
 	var id, format, out string
 	c := &cobra.Command{
-		Use: "findings [ORG]", Short: "Show what a look at the organization as a whole found: broad access, admins, people from outside, inactive people, …",
-		Long: "Shows the newest governance report; with --now it makes one first, which reads everybody and changes nothing.\nThe policy's key governance makes one on a schedule. --format json, csv or html gives the whole report.",
+		Use: "findings [ORG]", Short: "Show the governance report: broad access, admins, people from outside, inactive people, …",
+		Long: "Shows the newest governance report; with --now, makes one first, which reads everybody and changes nothing.\n" +
+			"The policy's governance section schedules it. --format json, csv or html prints the whole report.",
 		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if out != "" && format == "" {
-				return errors.New("say what is to be written: --format json, csv or html")
+				return errors.New("choose a format: --format json, csv or html")
 			}
 			org, err := s.theOrg(cmd.Context(), args)
 			if err != nil {
@@ -66,11 +67,11 @@ func (s *session) findings() *cobra.Command {
 func (s *session) unpack(packed io.Reader, out string) error {
 	document, err := gzip.NewReader(packed)
 	if err != nil {
-		return fmt.Errorf("the report did not arrive whole; ask again: %w", err)
+		return fmt.Errorf("the report arrived incomplete; try again: %w", err)
 	}
 	whole, err := io.ReadAll(document)
 	if err != nil {
-		return fmt.Errorf("the report did not arrive whole; ask again: %w", err)
+		return fmt.Errorf("the report arrived incomplete; try again: %w", err)
 	}
 	if out == "" {
 		_, err = s.out.Write(whole)

@@ -19,9 +19,10 @@ func (s *session) grant() *cobra.Command {
 	var wait bool
 	var in messages.GrantInput
 	c := &cobra.Command{
-		Use: "grant PERSON TARGET", Short: "Ask for a target for a while: it is taken back when the time is over",
-		Long: "Asks for a grant, as the policy's grants section allows it. PERSON is an e-mail address or account id, TARGET for example\n" +
-			"role:org-admin or group:jira-admins-acme. Where the policy wants approval, the approvers are told, and it waits for them.",
+		Use: "grant PERSON TARGET", Short: "Request a temporary grant: access is removed when its time is over",
+		Long: "Requests a grant within the limits of the policy's grants section. PERSON is an e-mail address or account id, TARGET\n" +
+			"for example role:org-admin or group:jira-admins-acme. If the policy requires approval, the approvers are told, and the\n" +
+			"request waits for them.",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if in.RequestedBy, err = s.who(); err != nil {
@@ -130,7 +131,7 @@ func notGiven(g access.Grant, state messages.GrantState) error {
 	if state.Blocked != nil {
 		why = state.Blocked.Why
 	}
-	return fmt.Errorf("request %s: %s was not seen to hold %s yet: %s. It is tried on; look with %s",
+	return fmt.Errorf("request %s: %s does not hold %s yet: %s. Castellan keeps trying; check with %s",
 		g.ID, label(g), g.Target, why, display.Starter("grants").With("--person", label(g)))
 }
 

@@ -20,8 +20,8 @@ func (s *session) grants() *cobra.Command {
 	var in messages.ReportInput
 	c := &cobra.Command{
 		Use: "grants [ORG]", Short: "List temporary grants, or the hours of privilege held by them",
-		Long: "Lists requests for grants with their state, the newest first. With --hours: how long people really held what they were\n" +
-			"granted, per month, person and target, and all of it together.",
+		Long: "Lists requests for grants with their state, the newest first. With --hours: how long people actually held what they\n" +
+			"were granted, per month, person and target, with a total.",
 		Args: func(c *cobra.Command, args []string) error {
 			for _, name := range []string{"person", "target", "open", "after"} {
 				if hours && c.Flags().Changed(name) {

@@ -16,9 +16,9 @@ func (s *session) extend() *cobra.Command {
 	var org string
 	var in messages.ExtendInput
 	c := &cobra.Command{
-		Use: "extend REQUEST | extend PERSON TARGET", Short: "Prolong a grant that runs",
-		Long: "Asks for a grant that begins when the other ends, as far as the policy lets it: of the request named, or of what PERSON\n" +
-			"holds of TARGET the longest.",
+		Use: "extend REQUEST | extend PERSON TARGET", Short: "Extend an active grant",
+		Long: "Requests a grant that begins when the current one ends, within the policy's limits: for the given request, or for the\n" +
+			"grant of TARGET that PERSON holds the longest.",
 		Args: takes(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if in.RequestedBy, err = s.who(); err != nil {
@@ -79,8 +79,8 @@ func (s *session) revoke() *cobra.Command {
 	var in messages.RevokeInput
 	c := &cobra.Command{
 		Use: "revoke PERSON TARGET | revoke --request REQUEST", Short: "End grants now",
-		Long: "Ends all grants of TARGET that PERSON has, or the one request named, also such as still wait for approval. What they gave\n" +
-			"is taken back at once; what something else gives stays.",
+		Long: "Ends all grants of TARGET to PERSON, or the given request, including those that still wait for approval. The access\n" +
+			"that they gave is removed at once, unless something else gives it too.",
 		Args: takes(0, 2),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if in.RequestedBy, err = s.who(); err != nil {

@@ -38,10 +38,11 @@ func main() {
 
 func command() *cobra.Command {
 	root := &cobra.Command{
-		Use: "starter", Short: "Apply Castellan's policies, see its plans, lend access for a while, review it, ask questions", Version: version,
-		Long: "Applies Castellan's policies, shows its plans, lends access for a while, runs access reviews, answers questions.\n\n" +
-			"It reaches Temporal by Temporal's own settings (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, …) and nothing else. CASTELLAN_BY says\n" +
-			"who acts; CASTELLAN_CODE is the code that you were sent as a reviewer, where a review asks for one.",
+		Use: "starter", Short: "Apply policies, inspect plans, request temporary grants, run access reviews, ask why", Version: version,
+		Long: "Applies Castellan's policies, shows its plans, requests temporary grants, runs access reviews, and answers questions.\n" +
+			"\n" +
+			"It connects to Temporal with Temporal's own settings (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, …), and to nothing else.\n" +
+			"CASTELLAN_BY says who acts; CASTELLAN_CODE is the code that you were sent as a reviewer, if the review asks for one.",
 		Args: aCommandOfIts, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		DisableFlagsInUseLine: true, SuggestionsMinimumDistance: 2, SilenceUsage: true, SilenceErrors: true,
 	}
@@ -187,7 +188,7 @@ func unwrapped(err error) string {
 	}
 	var late *serviceerror.DeadlineExceeded
 	if errors.As(err, &late) {
-		return "no answer came in time: ask again. Answers come from a worker, some seconds after it, or Temporal, has started (" + late.Message + ")"
+		return "no answer came in time: try again. Answers come from a worker, and take some seconds after it or Temporal has started (" + late.Message + ")"
 	}
 	return err.Error()
 }

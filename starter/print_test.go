@@ -96,7 +96,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	require.Equal(t, "plan sha256:x is not open", unwrapped(refused))
 	require.Equal(t, "disk full", unwrapped(errors.New("disk full")))
 	require.Contains(t, unwrapped(fmt.Errorf("ask: %w", serviceerror.NewDeadlineExceeded("context deadline exceeded"))),
-		"ask again")
+		"try again")
 }
 
 func TestAPolicyFileIsCheckedBeforeItIsSent(t *testing.T) {

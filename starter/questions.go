@@ -29,7 +29,7 @@ func (s *session) plan() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plan FILE | plan --held [ORG] | plan --run RUN [ORG]",
 		Short: "Show what a policy would do, what is held, or what a run did",
-		Long:  "With a policy file: reads the living organization and shows what that policy would change; nothing is written.\nWith --held: the lines that wait for a decision. With --run: the lines of an earlier run and what came of each.",
+		Long:  "With a policy file: reads the organization as it is now and shows what that policy would change; nothing is written.\nWith --held: the lines that wait for a decision. With --run: the lines of an earlier run and what came of each.",
 		Args: func(c *cobra.Command, args []string) (err error) { // before Temporal is reached for
 			switch {
 			case len(args) > 1:
@@ -142,7 +142,7 @@ func reasons(rs []access.Reason) string { return access.ReasonsInWords(rs) }
 
 func (s *session) status() *cobra.Command {
 	return &cobra.Command{
-		Use: "status [ORG]", Short: "Show an organization's state, its last run, and what waits for whom",
+		Use: "status [ORG]", Short: "Show an organization's state, its last run, and what waits for a decision",
 		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			org, err := s.theOrg(cmd.Context(), args)
@@ -186,7 +186,7 @@ func (s *session) ended(ctx context.Context, org string) error {
 	default:
 		return nil
 	}
-	return fmt.Errorf("the loop %s was %s%s: nothing is watched or written in %s until you apply its policy again (`starter apply FILE`); what it knows stands in the ledger",
+	return fmt.Errorf("the loop %s was %s%s: nothing is watched or written in %s until you apply its policy again (`starter apply FILE`); what it knew is in the ledger",
 		messages.OrgSyncID(org), how, why, org)
 }
 
@@ -292,13 +292,13 @@ func instant(flag, written string) (t time.Time, err error) {
 			return t, nil
 		}
 	}
-	return t, fmt.Errorf("%s %q: write an instant as 2026-03-01T09:00:00Z, or a day as 2026-03-01", flag, written)
+	return t, fmt.Errorf("%s %q: write a time as 2026-03-01T09:00:00Z, or a day as 2026-03-01", flag, written)
 }
 
 func (s *session) why() *cobra.Command {
 	var at string
 	c := &cobra.Command{
-		Use: "why ORG PERSON [TARGET]", Short: "Say why a person holds what they hold, now or at any past instant",
+		Use: "why ORG PERSON [TARGET]", Short: "Explain why a person holds what they hold, now or at any time in the past",
 		Args: takes(2, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := messages.ReportInput{Org: args[0], Kind: messages.ReportWhy, Person: args[1]}
@@ -378,7 +378,7 @@ func (s *session) runs() *cobra.Command {
 func (s *session) undo() *cobra.Command {
 	var org, reason string
 	c := &cobra.Command{
-		Use: "undo RUN", Short: "Take back what a run changed, and pause the organization",
+		Use: "undo RUN", Short: "Undo a run's changes, and pause the organization",
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, err := s.theOrg(cmd.Context(), named(org))
@@ -401,7 +401,7 @@ func (s *session) undo() *cobra.Command {
 func (s *session) verifyLedger() *cobra.Command {
 	var head string
 	c := &cobra.Command{
-		Use: "verify-ledger [ORG]", Short: "Recompute the ledger's hash chain, and hold the ledger's rows against it",
+		Use: "verify-ledger [ORG]", Short: "Recompute the ledger's hash chain, and check the ledger's rows against it",
 		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			org, err := s.theOrg(cmd.Context(), args)
@@ -416,7 +416,7 @@ func (s *session) verifyLedger() *cobra.Command {
 				return err
 			}
 			if answer.Ledger != nil && !answer.Ledger.Whole {
-				return fmt.Errorf("the ledger is not whole")
+				return fmt.Errorf("the ledger is not intact")
 			}
 			return nil
 		},

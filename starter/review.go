@@ -31,14 +31,15 @@ const (
 
 func (s *session) review() *cobra.Command {
 	c := &cobra.Command{
-		Use: "review", Short: "Access reviews: start one, see how far it is, decide, get its evidence",
-		Long: `An access review asks people who should go on holding what. The policy's reviews say who is asked about what, and when; each
-time one is run is a review of its own, named after its campaign and its date, for example quarterly:2026-11-22.
+		Use: "review", Short: "Access reviews: start one, see its progress, decide, get its evidence",
+		Long: `An access review asks people who should keep which access. The policy's reviews define who is asked about what, and
+when. Each run of a campaign is a review of its own, named after the campaign and its date, for example
+quarterly:2026-11-22.
 
-REVIEW is that name, or the campaign's alone while just one of its reviews is open (for evidence: the last that is over). ITEM is
-an item's number as show and export have it; 7-12 are several. Who reviews says who they are by --by or CASTELLAN_BY, and, where the review asks for it, proves it
-with the code that they were sent: in CASTELLAN_CODE, in a file (--code-file FILE), or on standard input (--code-file -).
-The code itself is sent nowhere.`,
+REVIEW is that name, or just the campaign's while exactly one of its reviews is open (for evidence: the last one that is
+over). ITEM is an item's number as show and export print it; 7-12 is a range. Reviewers identify themselves with --by or
+CASTELLAN_BY and, if the review requires it, with the code that they were sent: in CASTELLAN_CODE, in a file
+(--code-file FILE), or on standard input (--code-file -). The code itself is not sent anywhere.`,
 		Example: `  starter review show quarterly --mine --undecided          what am I asked about?
   starter review decide quarterly keep 1 4 7-12             it should stay
   starter review decide quarterly remove --person ana@acme.example --comment 'left the team'
@@ -147,7 +148,7 @@ func openOf(reviews []messages.ReviewListed, org, campaign string) (string, erro
 	case len(open) > 1:
 		return "", fmt.Errorf("campaign %s has several open reviews, name one: %s", campaign, strings.Join(open, ", "))
 	case len(reviews) > 0:
-		return "", fmt.Errorf("campaign %s has no open review; the last is %s (%s): name it as a whole", campaign,
+		return "", fmt.Errorf("campaign %s has no open review; the last is %s (%s): give its full name", campaign,
 			reviews[0].ID, reviews[0].State)
 	}
 	return "", noReviews(org, campaign)
@@ -166,7 +167,7 @@ func (s *session) reviewStart() *cobra.Command {
 	var org, date string
 	c := &cobra.Command{
 		Use: "start CAMPAIGN", Short: "Start a campaign of the policy's reviews by hand",
-		Long: "Starts the campaign now: its items are taken, then its reviewers are told. A campaign has one review of a date.",
+		Long: "Starts the campaign now: its items are collected, then its reviewers are asked. A campaign has one review per date.",
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if date == "" {
@@ -205,7 +206,7 @@ func (s *session) startReview(ctx context.Context, r aReview, campaign string) (
 	}, messages.AccessReview, messages.AccessReviewInput{Org: r.org, Campaign: campaign, By: s.by})
 	var before *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &before) {
-		return started{}, fmt.Errorf("%s was started before: look at it with %s. For another one, name another day with --date", r, r.command("show"))
+		return started{}, fmt.Errorf("%s already exists: see %s. To start another one, give another day with --date", r, r.command("show"))
 	}
 	if err != nil {
 		return started{}, err

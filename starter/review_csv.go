@@ -188,7 +188,7 @@ func headOf(data []byte, separators string) (separator rune, columns map[string]
 			return separator, columns, nil
 		}
 	}
-	return 0, nil, fmt.Errorf("line 1: it does not name the columns %s and %s, as the file of starter review export does", columnItem, columnVerdict)
+	return 0, nil, fmt.Errorf("line 1: the columns %s and %s are missing; starter review export writes them", columnItem, columnVerdict)
 }
 
 // add takes one line, or says why not.

@@ -173,7 +173,7 @@ func TestSheetsMaySayInTheirFirstLineWhatSeparates(t *testing.T) {
 		require.Equal(t, sheet{review: quarterly.id, lines: want}, filled, text)
 	}
 	_, err := readSheet(strings.NewReader("sep=;\nreview,item,verdict\nr,1,keep\n"))
-	require.ErrorContains(t, err, "does not name the columns")
+	require.ErrorContains(t, err, "are missing")
 }
 
 func TestOpenSheetRefusesOneWithoutAVerdict(t *testing.T) {
@@ -189,12 +189,12 @@ func TestOpenSheetRefusesOneWithoutAVerdict(t *testing.T) {
 
 func TestASheetThatCannotBeReadSaysWhy(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                                       "line 1: it does not name the columns item and verdict",
-		"a,b\n1,keep\n":                          "as the file of starter review export does",
+		"":                                       "line 1: the columns item and verdict are missing",
+		"a,b\n1,keep\n":                          "starter review export writes them",
 		"item,verdict,Item\n1,keep,1\n":          "line 1: it has two columns named item",
 		"item,verdict\n1,\"keep\n":               `line 2, column 9: extraneous or missing " in quoted-field`,
 		"item,verdict,comment\n1,keep,gr\xfcn\n": `it is not in UTF-8: save it as UTF-8 (Excel: "CSV UTF-8")`,
-		"\xff\xfei\x00t\x00e\x00m\x00":           "line 1: it does not name the columns",
+		"\xff\xfei\x00t\x00e\x00m\x00":           "line 1: the columns",
 		"i\x00t\x00e\x00m\x00":                   "it is not in UTF-8",
 	} {
 		_, err := readSheet(strings.NewReader(text))
@@ -258,7 +258,7 @@ func TestLinesAreRefusedOneByOne(t *testing.T) {
 		{9, 7, "it belongs to another review: quarterly:2026-03-02 of beta"},
 		{10, 8, "line 12 says something else of the same item"},
 		{12, 8, "line 10 says something else of the same item"},
-		{15, 11, "the comment has 1001 characters; at most 1000 are taken"},
+		{15, 11, "the comment has 1001 characters; at most 1000 are allowed"},
 	}, filled.refused)
 	require.Equal(t, 1, filled.empty)
 	require.Equal(t, 1, filled.talking)

@@ -23,9 +23,9 @@ func (s *session) reviewDecide() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "decide REVIEW keep|remove [ITEM…] | decide REVIEW --recommended",
 		Short: "Keep or remove what you are asked about",
-		Long: "Says that items should be kept or removed: those that are numbered, or all of yours that the flags fit. --recommended decides\n" +
-			"what you have not decided yet as it is recommended; what has no recommendation is left. What you said before is replaced.\n" +
-			"The status is 1 when items were refused; the others are decided then.",
+		Long: "Records that items should be kept or removed: the numbered ones, or all of yours that match the flags. --recommended\n" +
+			"decides your undecided items as recommended, and leaves those without a recommendation. Your earlier decisions on\n" +
+			"these items are replaced. The exit status is 1 if items were refused; the others are decided all the same.",
 		Example: `  starter review decide quarterly keep 1 4 7-12
   starter review decide quarterly remove --target group:jira-admins --undecided --comment 'one admin is enough'
   starter review decide quarterly --recommended`,
@@ -79,7 +79,7 @@ func decisions(args []string, all messages.ItemFilter, recommended bool, comment
 	}
 	if recommended {
 		if len(args) > 0 {
-			return nil, errors.New("--recommended decides all that is undecided as recommended: leave the verdict and the items out")
+			return nil, errors.New("--recommended decides all undecided items as recommended: leave out the verdict and the items")
 		}
 		all.Undecided = true
 		keep, remove := all, all
@@ -90,20 +90,20 @@ func decisions(args []string, all messages.ItemFilter, recommended bool, comment
 		}, nil
 	}
 	if len(args) == 0 {
-		return nil, errors.New("say keep or remove after the review, or --recommended")
+		return nil, errors.New("give keep or remove after the review, or --recommended")
 	}
 	verdict, ok := verdictOf(args[0])
 	if !ok {
-		return nil, fmt.Errorf("%q is no verdict: say keep or remove", args[0])
+		return nil, fmt.Errorf("%q is not a verdict: give keep or remove", args[0])
 	}
 	items, err := numbers(args[1:])
 	switch {
 	case err != nil:
 		return nil, err
 	case len(items) > 0 && all != messages.ItemFilter{}:
-		return nil, errors.New("say which items by their numbers or by flags, not by both")
+		return nil, errors.New("name the items by number or by flags, not both")
 	case len(items) == 0 && all == messages.ItemFilter{}:
-		return nil, errors.New("say which items: their numbers, --person, --target, or --undecided for all that you have not decided")
+		return nil, errors.New("name the items: by number, --person, --target, or --undecided for all that you have not decided")
 	case len(items) == 0:
 		return []messages.DecideInput{{Verdict: verdict, Comment: comment, All: &all}}, nil
 	}
@@ -122,7 +122,7 @@ func verdictOf(written string) (v access.Verdict, ok bool) {
 
 func checkComment(comment string) error {
 	if n := len([]rune(comment)); n > messages.MostComment {
-		return fmt.Errorf("the comment has %d characters; at most %d are taken", n, messages.MostComment)
+		return fmt.Errorf("the comment has %d characters; at most %d are allowed", n, messages.MostComment)
 	}
 	return nil
 }
@@ -142,9 +142,9 @@ func numbers(written []string) (items []int, err error) {
 		to, err2 := strconv.Atoi(last)
 		switch {
 		case err1 != nil || err2 != nil || from < 1 || to < from:
-			return nil, fmt.Errorf("%q is no item: write a number such as 3, or several such as 7-12", word)
+			return nil, fmt.Errorf("%q is not an item: give a number such as 3, or a range such as 7-12", word)
 		case to-from+len(items) >= mostNumbers:
-			return nil, fmt.Errorf("%q: these are too many items", word)
+			return nil, fmt.Errorf("%q: too many items", word)
 		}
 		for n := from; n <= to; n++ {
 			items = append(items, n)
@@ -158,8 +158,8 @@ func (s *session) reviewDelegate() *cobra.Command {
 	var who reviewer
 	var in messages.DelegateInput
 	c := &cobra.Command{
-		Use: "delegate REVIEW --to WHO [ITEM…]", Short: "Hand items on to somebody else, who is told",
-		Long: "Hands items of yours that you have not decided on to somebody else: those that are numbered, or all of them.",
+		Use: "delegate REVIEW --to WHO [ITEM…]", Short: "Delegate items to somebody else, who is told",
+		Long: "Delegates items that you have not decided to somebody else: the numbered ones, or all of them.",
 		Args: takes(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if in.Items, err = numbers(args[1:]); err != nil {
@@ -190,7 +190,7 @@ func (s *session) reviewDelegate() *cobra.Command {
 func (s *session) reviewComment() *cobra.Command {
 	var who reviewer
 	c := &cobra.Command{
-		Use: "comment REVIEW ITEM TEXT", Short: "Say something of an item without deciding it",
+		Use: "comment REVIEW ITEM TEXT", Short: "Comment on an item without deciding it",
 		Args: takes(3, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			items, err := numbers(args[1:2])
@@ -198,7 +198,7 @@ func (s *session) reviewComment() *cobra.Command {
 				return err
 			}
 			if len(items) != 1 {
-				return fmt.Errorf("%q: a comment is on one item", args[1])
+				return fmt.Errorf("%q: a comment is about one item", args[1])
 			}
 			if err := checkComment(args[2]); err != nil {
 				return err
@@ -223,7 +223,7 @@ func (s *session) reviewReopen() *cobra.Command {
 	var who reviewer
 	var in messages.ReopenInput
 	c := &cobra.Command{
-		Use: "reopen REVIEW ITEM…", Short: "Take back what you decided, while the stage lasts",
+		Use: "reopen REVIEW ITEM…", Short: "Withdraw your decisions while the stage lasts",
 		Args: takes(2, -1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if in.Items, err = numbers(args[1:]); err != nil {
@@ -273,7 +273,7 @@ func (s *session) showSaid(answer messages.ReviewAnswer) error {
 	if err := s.show(answer, func(w io.Writer) { printSaid(w, answer) }); err != nil || answer.Declined == 0 {
 		return err
 	}
-	return fmt.Errorf("%s; all others are as you said",
+	return fmt.Errorf("%s; all others were recorded",
 		counted(answer.Declined, "item was refused", "items were refused"))
 }
 

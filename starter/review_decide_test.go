@@ -66,12 +66,12 @@ func TestWhatIsDecided(t *testing.T) {
 				All: &messages.ItemFilter{Target: access.OrgAdmin, Recommend: keep, Undecided: true}},
 				{Verdict: remove, Comment: "why",
 					All: &messages.ItemFilter{Target: access.OrgAdmin, Recommend: remove, Undecided: true}}}},
-		"nothing":                {err: "say keep or remove"},
-		"no items":               {args: "keep", err: "say which items"},
-		"no verdict":             {args: "yes 1", err: `"yes" is no verdict`},
-		"both":                   {args: "keep 1", all: messages.ItemFilter{Undecided: true}, err: "not by both"},
-		"recommended, a verdict": {args: "keep", recommended: true, err: "leave the verdict and the items out"},
-		"no number":              {args: "keep x", err: `"x" is no item`},
+		"nothing":                {err: "give keep or remove"},
+		"no items":               {args: "keep", err: "name the items"},
+		"no verdict":             {args: "yes 1", err: `"yes" is not a verdict`},
+		"both":                   {args: "keep 1", all: messages.ItemFilter{Undecided: true}, err: "not both"},
+		"recommended, a verdict": {args: "keep", recommended: true, err: "leave out the verdict and the items"},
+		"no number":              {args: "keep x", err: `"x" is not an item`},
 	} {
 		got, err := decisions(strings.Fields(c.args), c.all, c.recommended, "why")
 		if c.err != "" {
@@ -96,7 +96,7 @@ func TestRecommendedIsTwoUpdatesAndOneAnswer(t *testing.T) {
 	}}
 	s, out, _ := f.acting()
 	err := f.run(t, s, "", "decide", quarterly.id, "--recommended", "--comment", "as advised")
-	require.EqualError(t, err, "1 item was refused; all others are as you said")
+	require.EqualError(t, err, "1 item was refused; all others were recorded")
 	require.Equal(t, "3 items decided; 2 items left to decide\n1 item decided, 1 item refused; 1 item left to decide\n  item 7: it is being carried out already\n", out.String())
 	require.Len(t, f.heard, 2)
 	for _, sent := range f.heard {
@@ -160,6 +160,6 @@ func TestReviewersSayMore(t *testing.T) {
 	}
 	f := &fakeTemporal{}
 	s, _, _ := f.acting()
-	require.ErrorContains(t, f.run(t, s, "", "comment", quarterly.id, "1-2", "x"), "a comment is on one item")
+	require.ErrorContains(t, f.run(t, s, "", "comment", quarterly.id, "1-2", "x"), "a comment is about one item")
 	require.ErrorContains(t, f.run(t, s, "", "delegate", quarterly.id), "starter review delegate needs --to")
 }

@@ -28,9 +28,9 @@ func (s *session) reviewExport() *cobra.Command {
 	var mine, semicolons bool
 	c := &cobra.Command{
 		Use: "export REVIEW", Short: "Write items as a CSV file, to fill in with a spreadsheet",
-		Long: "Writes one line for each item. Fill in the columns verdict (keep or remove; nothing leaves the item as it is) and comment, leave\n" +
-			"review, item and version as they are, save as \"CSV UTF-8\" and give the file to starter review import. What you have said\n" +
-			"already stands in it.",
+		Long: "Writes one line per item. Fill in the columns verdict (keep or remove; empty leaves the item as it is) and comment,\n" +
+			"leave review, item and version as they are, save as \"CSV UTF-8\" and pass the file to starter review import. The\n" +
+			"decisions that you have already made are filled in.",
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := messages.ReportInput{Kind: messages.ReportReview, Limit: messages.MostItems}
@@ -151,11 +151,11 @@ type imported struct {
 func (s *session) reviewImport() *cobra.Command {
 	var who reviewer
 	c := &cobra.Command{
-		Use: "import FILE.csv [REVIEW]", Short: "Decide as a filled-in CSV file says",
-		Long: "Reads a file of starter review export back. The names of its columns decide, not their order; commas, semicolons and tabs all\n" +
-			"separate. Lines without a verdict change nothing. A line is refused if it cannot be read, belongs to another review, if more\n" +
-			"was said of its item since the export, or if you are not asked about it; all others are applied, and the status is 1 then.\n" +
-			"The same file again changes nothing.",
+		Use: "import FILE.csv [REVIEW]", Short: "Record the decisions of a filled-in CSV file",
+		Long: "Reads a file of starter review export back. Columns are recognized by their names, in any order; commas, semicolons\n" +
+			"and tabs all separate. Lines without a verdict change nothing. A line is refused if it cannot be read, belongs to\n" +
+			"another review, if its item was decided or commented on since the export, or if you are not asked about it; all others\n" +
+			"are applied, and the exit status is 1 then. Importing the same file again changes nothing.",
 		Args: takes(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			filled, err := openSheet(args[0])
@@ -174,7 +174,7 @@ func (s *session) reviewImport() *cobra.Command {
 				return errors.Join(err, s.imported(args[0], answer))
 			}
 			if review == "" {
-				return fmt.Errorf("%s: no line with a verdict names its review: name it after the file", args[0])
+				return fmt.Errorf("%s: no line with a verdict names its review: give it after the file", args[0])
 			}
 			speaks, err := s.speaker(cmd, who, review)
 			if err != nil {
@@ -206,7 +206,7 @@ func (s *session) imported(file string, answer imported) error {
 	case n == 0:
 		return nil
 	case answer.Applied+answer.Before == 0:
-		return fmt.Errorf("%s; there are no others, and nothing is applied", refused)
+		return fmt.Errorf("%s; nothing was applied", refused)
 	default:
 		return fmt.Errorf("%s; all others are applied", refused)
 	}
@@ -256,7 +256,7 @@ func deliver(filled *sheet, r aReview, send func([]messages.DecideLine) (message
 		Refused: filled.refused}
 	for n, batch := range batches(lines) {
 		if err = sum.deliver(batch, send); err != nil && n > 0 {
-			err = fmt.Errorf("stopped at line %d: %s\nwhat stands before it is done; the same file again goes on from there", batch[0].line, unwrapped(err))
+			err = fmt.Errorf("stopped at line %d: %s\nthe lines before it were applied; importing the same file again continues from there", batch[0].line, unwrapped(err))
 		}
 		if err != nil {
 			break

@@ -96,7 +96,7 @@ func TestAnImportThatIsCutSaysHowFarItCame(t *testing.T) {
 		}
 		return d.hear(lines)
 	})
-	require.Equal(t, "stopped at line 1002: deciding is over\nwhat stands before it is done; the same file again goes on from there", unwrapped(err))
+	require.Equal(t, "stopped at line 1002: deciding is over\nthe lines before it were applied; importing the same file again continues from there", unwrapped(err))
 	require.Equal(t, 1000, sum.Applied)
 	require.Equal(t, 200, sum.Unsent)
 }
@@ -171,7 +171,7 @@ func TestAnImportOfNothingButUnusableLinesSaysWhatIsWrong(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "mine.csv")
 	for text, want := range map[string]string{
 		"quarterly:2026-03-02,1,keep," +
-			strings.Repeat("x", 1001): "line 2: item 1: the comment has 1001 characters; at most 1000 are taken\n" +
+			strings.Repeat("x", 1001): "line 2: item 1: the comment has 1001 characters; at most 1000 are allowed\n" +
 			file + ", review quarterly:2026-03-02: 1 line",
 		"quarterly:2026-03-02,one,keep,": "line 2: item \"one\" is no item's number\n" +
 			file + ", review quarterly:2026-03-02: 1 line",
@@ -182,7 +182,7 @@ func TestAnImportOfNothingButUnusableLinesSaysWhatIsWrong(t *testing.T) {
 		f := &fakeTemporal{}
 		s, out, _ := f.acting()
 		require.EqualError(t, f.run(t, s, "", "import", file),
-			"1 line was refused; there are no others, and nothing is applied")
+			"1 line was refused; nothing was applied")
 		require.Contains(t, out.String(), want)
 		require.Empty(t, f.heard)
 	}
@@ -205,7 +205,7 @@ func TestAnImportNeedsAReview(t *testing.T) {
 			nil
 	}}
 	s, out, _ := f.acting()
-	require.ErrorContains(t, f.run(t, s, "", "import", file), "name it after the file")
+	require.ErrorContains(t, f.run(t, s, "", "import", file), "give it after the file")
 	require.NoError(t, f.run(t, s, "", "import", file, quarterly.id))
 	require.Contains(t, out.String(), "1 line with a verdict: 1 applied")
 	require.ErrorContains(t, f.run(t, s, "", "import", file+"x"), "no such file")

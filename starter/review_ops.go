@@ -29,12 +29,12 @@ func (s *session) reviewExtend() *cobra.Command {
 	var org string
 	var in messages.ExtendReviewInput
 	c := &cobra.Command{
-		Use: "extend REVIEW DURATION", Short: "Let the stage that runs end later, for example by 3d or 12h",
+		Use: "extend REVIEW DURATION", Short: "Postpone the end of the current stage, for example by 3d or 12h",
 		Args: takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var span policy.Duration // has days, too
 			if err := span.UnmarshalText([]byte(args[1])); err != nil || span == 0 {
-				return fmt.Errorf("%q: say how much longer, for example 12h or 3d", args[1])
+				return fmt.Errorf("%q: give how much longer, for example 12h or 3d", args[1])
 			}
 			in.By, in.Duration = s.by, messages.Duration(span)
 			return s.steer(cmd, org, args[0], messages.Extend, in)
@@ -47,13 +47,14 @@ func (s *session) reviewExtend() *cobra.Command {
 
 func (s *session) reviewClose() *cobra.Command {
 	return s.reviewEnding("close", messages.CloseReview, "End deciding now, and carry out what was decided",
-		"Ends deciding: what nobody decided, the campaign's rule for silence decides, and removals are carried out. Once deciding is over,\n"+
-			"it ends the waiting for removals that are not done yet: those are reported as late.")
+		"Ends deciding: the campaign's rule for silence decides what nobody decided, and removals are carried out. Once deciding\n"+
+			"is over, close ends the wait for removals that are not done yet; they are reported as late.")
 }
 
 func (s *session) reviewCancel() *cobra.Command {
 	return s.reviewEnding("cancel", messages.CancelReview, "Stop a review for good: nothing more is carried out",
-		"Stops a review for good. What was decided is not carried out; what was written already stays. Its evidence is made all the same.")
+		"Stops a review for good. Its decisions are not carried out; what was already written stays. Its evidence is made all\n"+
+			"the same.")
 }
 
 // reviewEnding is close or cancel.
@@ -76,7 +77,7 @@ func (s *session) reviewRemind() *cobra.Command {
 	var org string
 	var in messages.RemindInput
 	c := &cobra.Command{
-		Use: "remind REVIEW", Short: "Tell reviewers who have something left again, with a fresh link and code",
+		Use: "remind REVIEW", Short: "Remind reviewers who have items left, with a new link and code",
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.By = s.by
@@ -92,8 +93,8 @@ func (s *session) reviewRevokeLinks() *cobra.Command {
 	var org string
 	var in messages.RevokeLinksInput
 	c := &cobra.Command{
-		Use: "revoke-links REVIEW", Short: "Make the links and codes that were sent so far useless",
-		Long: "Makes the links and codes that were sent so far useless, for example because a mail went astray. remind sends new ones.",
+		Use: "revoke-links REVIEW", Short: "Invalidate the links and codes sent so far",
+		Long: "Invalidates the links and codes sent so far, for example because a mail went astray. remind sends new ones.",
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.By = s.by

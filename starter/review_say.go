@@ -182,7 +182,7 @@ func (s *session) tell(ctx context.Context, r aReview, name, nonce string, body,
 		}
 		pause := wait/2 + rand.N(wait/2+1)
 		if time.Now().Add(pause).After(until) {
-			return fmt.Errorf("%s could not be told within %s: %s. Before you try again, see what it knows: %s", r,
+			return fmt.Errorf("%s did not answer within %s: %s. Before you try again, see what it recorded: %s", r,
 				mostPatience, unwrapped(err), r.command("show"))
 		}
 		if !told {
@@ -242,9 +242,9 @@ func (s *session) notRunning(ctx context.Context, r aReview) error {
 		return err
 	}
 	if answer.Review == nil || !answer.Review.Review.State.Final() {
-		return fmt.Errorf("%s is not over, and yet its workflow does not run: somebody terminated it, or Temporal lost it. What was decided stays in the ledger; it decides nothing any more", r)
+		return fmt.Errorf("%s is not over, but its workflow is not running: somebody terminated it, or Temporal lost it. The decisions stay in the ledger, but nothing will come of them", r)
 	}
 	is := answer.Review.Review
-	return fmt.Errorf("%s is %s since %s: nothing can be said to it any more. Its evidence: %s", r, is.State,
+	return fmt.Errorf("%s is %s since %s: it accepts nothing more. Its evidence: %s", r, is.State,
 		when(is.Ended), r.command("evidence"))
 }

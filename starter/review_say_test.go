@@ -178,7 +178,7 @@ func TestAWordIsGivenUpAfterAMinute(t *testing.T) {
 		s, _, notes := f.acting()
 		began := time.Now()
 		err := s.tell(t.Context(), quarterly, messages.CloseReview, "n", messages.EndReviewInput{}, nil)
-		require.ErrorContains(t, err, "review quarterly:2026-03-02 of acme could not be told within 1m0s: 10 updates are in flight. Before you try again, see what it knows: starter review show quarterly:2026-03-02")
+		require.ErrorContains(t, err, "review quarterly:2026-03-02 of acme did not answer within 1m0s: 10 updates are in flight. Before you try again, see what it recorded: starter review show quarterly:2026-03-02")
 		require.LessOrEqual(t, time.Since(began), mostPatience)
 		require.Greater(t, time.Since(began), mostPatience-longestWait)
 		require.Greater(t, len(f.heard), 8)

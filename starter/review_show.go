@@ -20,9 +20,9 @@ func (s *session) reviewShow() *cobra.Command {
 	var mine bool
 	in := messages.ReportInput{Kind: messages.ReportReview}
 	c := &cobra.Command{
-		Use: "show REVIEW", Short: "Show how far a review is, and its items, the riskiest first",
-		Long: "Shows where the review stands, who has most left to decide, and its items with what a reviewer needs to know of each, as it\n" +
-			"was when the review opened. --mine shows what whoever acts is asked about.",
+		Use: "show REVIEW", Short: "Show a review's progress and its items, the riskiest first",
+		Long: "Shows the review's phase, who has most left to decide, and its items with what a reviewer needs to know about each, as\n" +
+			"of when the review opened. --mine shows what you are asked about.",
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, err := s.question(cmd, &in, org, args[0], target, mine)

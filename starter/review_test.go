@@ -42,7 +42,7 @@ func TestReviewHelpsSomebodyWhoHasNeverSeenIt(t *testing.T) {
 		out, err := whole(args...)
 		require.NoError(t, err)
 		for _, want := range []string{
-			"An access review asks people", "REVIEW is that name, or the campaign's alone", "CASTELLAN_CODE",
+			"An access review asks people", "REVIEW is that name, or just the campaign's", "CASTELLAN_CODE",
 			"\nLook:\n", "\nDecide, as a reviewer:\n",
 			"\nDecide in a spreadsheet:\n", "\nRun a review:\n", "starter review decide quarterly keep 1 4 7-12",
 		} {
@@ -77,7 +77,7 @@ func TestAReviewIsNamedAsAWholeOrByItsCampaign(t *testing.T) {
 			reviews: []messages.ReviewListed{listed("2026-04-01", access.ReviewOpening),
 				listed("2026-03-02", access.ReviewOpen)}},
 		"none is open": {said: "quarterly", asks: true,
-			err: "no open review; the last is quarterly:2026-03-02 (done): name it as a whole",
+			err: "no open review; the last is quarterly:2026-03-02 (done): give its full name",
 			reviews: []messages.ReviewListed{listed("2026-03-02", access.ReviewDone),
 				listed("2026-01-01", access.ReviewDone)}},
 		"there never was one": {said: "quartely", asks: true,
@@ -196,7 +196,7 @@ func TestASecondReviewOfTheDayIsRefused(t *testing.T) {
 	s, _, _ := f.acting()
 	s.client = alreadyStarted{f}
 	_, err := s.startReview(t.Context(), quarterly, "quarterly")
-	require.ErrorContains(t, err, "was started before: look at it with starter review show quarterly:2026-03-02 --org acme")
+	require.ErrorContains(t, err, "already exists: see starter review show quarterly:2026-03-02 --org acme")
 	require.ErrorContains(t, err, "--date")
 }
 
@@ -247,7 +247,7 @@ func TestOpsSteerAReview(t *testing.T) {
 	f := &fakeTemporal{}
 	s, _, _ := f.acting()
 	for _, span := range []string{"soon", "0h", "3"} {
-		require.ErrorContains(t, f.run(t, s, "", "extend", quarterly.id, span), "say how much longer")
+		require.ErrorContains(t, f.run(t, s, "", "extend", quarterly.id, span), "give how much longer")
 	}
 	require.Empty(t, f.heard)
 }
@@ -262,10 +262,10 @@ func TestAReviewThatIsOverSaysSo(t *testing.T) {
 	}{
 		"over": {answer: messages.ReportAnswer{Review: &messages.ReviewStatus{Review: over.Review}},
 			want: "review quarterly:2026-03-02 of acme is done since " + when(noon) +
-				": nothing can be said to it any more. Its evidence: starter review evidence quarterly:2026-03-02 --org acme"},
+				": it accepts nothing more. Its evidence: starter review evidence quarterly:2026-03-02 --org acme"},
 		"lost": {answer: messages.ReportAnswer{
 			Review: &messages.ReviewStatus{Review: listed("2026-03-02", access.ReviewOpen).Review}},
-			want: "is not over, and yet its workflow does not run"},
+			want: "is not over, but its workflow is not running"},
 		"unknown": {err: errors.New("organization acme has no review of that name"),
 			want: "organization acme has no review of that name"},
 	} {

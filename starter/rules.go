@@ -15,7 +15,7 @@ import (
 
 func (s *session) rules() *cobra.Command {
 	c := &cobra.Command{
-		Use: "rules", Short: "Work on a policy's rules, without Temporal and without a key",
+		Use: "rules", Short: "Work on a policy's rules without Temporal or a key",
 		PersistentPreRun:  func(*cobra.Command, []string) {}, // in place of the root's, which reach Temporal
 		PersistentPostRun: func(*cobra.Command, []string) {},
 		Args:              aCommandOfIts, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -36,9 +36,10 @@ func (s *session) rulesTest() *cobra.Command {
 	var cases string
 	c := &cobra.Command{
 		Use:   "test FILE --cases CASES.yaml",
-		Short: "Put a table of made-up people to a policy and say which decisions are not as expected",
+		Short: "Test a policy with a table of made-up people and the decisions expected for them",
 		Long: "Reads both files and nothing else: no network, no Temporal, no clock. Rules count as enforced, whatever their mode,\n" +
-			"unless a case says as: now. The exit status is 0 when all is as expected, 1 when a case is not, 2 when a file cannot be read.",
+			"unless a case says as: now. The exit status is 0 if all decisions are as expected, 1 if one is not, 2 if a file cannot\n" +
+			"be read.",
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			status, err := s.tryCases(args[0], cases)

@@ -52,7 +52,7 @@ func (s *session) waitsFor(ctx context.Context, workflow string) string {
 		return "it comes from a worker: is one running in namespace " + s.namespace + "?"
 	}
 	if task := is.GetPendingWorkflowTask(); task.GetAttempt() > 1 {
-		return fmt.Sprintf("a worker tried %d times to go on with %s, and failed%s. It is tried again; what helps is a worker of the right version, or what the message says",
+		return fmt.Sprintf("a worker tried %d times to continue %s, and failed%s. Temporal retries it; run a worker of the right version, or do what the message says",
 			task.GetAttempt()-1, workflow, s.whyTaskFailed(ctx, workflow))
 	}
 	failures := failedActivities(is)

@@ -58,7 +58,7 @@ func TestWhoeverWaitsIsToldWhatFailed(t *testing.T) {
 				waits: func(string) *workflowservice.DescribeWorkflowExecutionResponse {
 					return &workflowservice.DescribeWorkflowExecutionResponse{
 						PendingWorkflowTask: &workflowpb.PendingWorkflowTaskInfo{Attempt: 3}}
-				}}, []string{"tried 2 times to go on with org-sync:acme, and failed: BadSearchAttributes: CastellanOrg is not registered"},
+				}}, []string{"tried 2 times to continue org-sync:acme, and failed: BadSearchAttributes: CastellanOrg is not registered"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

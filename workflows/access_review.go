@@ -162,7 +162,7 @@ func (r *accessReview) run(ctx workflow.Context) (messages.ReviewStatus, error) 
 	}
 }
 
-// await waits until something happens: a word, a result, the clock.
+// await waits until something happens: a message, a result, or a timer.
 func (r *accessReview) await(ctx workflow.Context) {
 	r.wake = false
 	_ = workflow.Await(ctx, func() bool {
@@ -188,13 +188,13 @@ func (r *accessReview) receiveCancellation(ctx workflow.Context) {
 	})
 }
 
-// requestCancel has the review cancelled, ahead of all else.
+// requestCancel cancels the review, ahead of everything else.
 func (r *accessReview) requestCancel(in messages.EndReviewInput) {
 	r.Cancel, r.Problem, r.wake = &in, nil, true
 	r.stopSideTask()
 }
 
-// cancelling reports whether the review is to be cancelled.
+// cancelling reports whether the review is being cancelled.
 func (r *accessReview) cancelling() bool { return r.Cancel != nil && r.Phase != messages.ReviewProving }
 
 // notBegun reports whether the ledger does not know of the review yet.
@@ -205,7 +205,7 @@ func (r *accessReview) over() bool {
 	return r.Phase == messages.ReviewOver || r.Phase == messages.ReviewSkipped || r.Phase == messages.ReviewCancelled
 }
 
-// end is how the workflow ends.
+// end returns the workflow's result.
 func (r *accessReview) end(ctx workflow.Context) (messages.ReviewStatus, error) {
 	if r.Phase == messages.ReviewCancelled {
 		return r.status(ctx), ctx.Err()

@@ -10,13 +10,13 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// setTimer keeps one timer running, of what is due next.
+// setTimer keeps one timer running: that of what is due next.
 func (r *accessReview) setTimer(ctx workflow.Context) {
 	due, why := r.nextDue(workflow.Now(ctx))
 	r.timer.Arm(ctx, due, why, func() { r.wake = true })
 }
 
-// nextDue is when the clock asks for something; zero when it does not.
+// nextDue returns when something is due next; zero when nothing is.
 func (r *accessReview) nextDue(now time.Time) (due time.Time, why string) {
 	next := kit.NewAgenda(now)
 	again := func(p *messages.Problem, what string) {

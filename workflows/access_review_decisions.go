@@ -19,7 +19,7 @@ const (
 	mostDecisionBytes = 1 << 20 // bytes of them; one word may be larger
 )
 
-// pendingDecision is a word of a reviewer until it is recorded.
+// pendingDecision is a reviewer's decision or comment until it is recorded.
 type pendingDecision struct {
 	word   reviews.ReviewWord
 	size   int // in bytes
@@ -67,7 +67,7 @@ func (r *accessReview) recordDecisions(ctx workflow.Context) {
 	})
 }
 
-// nextBatch takes the words of the next step, in the order in which they were said.
+// nextBatch takes the decisions of the next step, in the order in which they arrived.
 func (s *decisionBatch) nextBatch() []*pendingDecision {
 	n, size := 0, 0
 	for n < len(s.waiting) && n < mostDecisions && (n == 0 || size+s.waiting[n].size <= mostDecisionBytes) {
@@ -79,7 +79,7 @@ func (s *decisionBatch) nextBatch() []*pendingDecision {
 	return some
 }
 
-// submit has a word recorded, and answers when it is: also when the workflow is cancelled meanwhile.
+// submit queues a decision or comment and returns once it is recorded, even if the workflow is cancelled meanwhile.
 func (r *accessReview) submit(ctx workflow.Context, word reviews.ReviewWord) (messages.ReviewAnswer, error) {
 	whole, _ := workflow.NewDisconnectedContext(ctx)
 	word.At, word.Via, word.Shown = r.moment(workflow.Now(ctx)), "temporal", kit.PresentationIn(ctx)

@@ -9,7 +9,7 @@ import (
 
 // A history takes 2,000 updates, 10,000 signals and 51,200 events, and must not end while an update or a signal is
 // being handled, or its answer would be lost. So it ends as soon as it is long and nothing is in flight. Where a stream
-// of words keeps it from that, it is closed: updates are refused for a moment, with an error that says to try again,
+// of messages keeps it from that, it is closed: updates are refused for a moment, with an error that says to try again,
 // and signals are kept for the next history.
 const (
 	renewReviewAt = 4000 // events after which a history is long
@@ -37,15 +37,15 @@ func (r *accessReview) renewable(ctx workflow.Context) bool {
 	return heard && r.tooLong(ctx) && r.nothingRuns() && r.quiet(ctx)
 }
 
-// nothingRuns reports whether nothing is being done that a history's end would interrupt; words aside.
+// nothingRuns reports whether nothing is under way, besides messages, that a history's end would interrupt.
 func (r *accessReview) nothingRuns() bool { return r.telling == 0 && !r.sideTask }
 
-// quiet reports whether nothing said to the workflow is unheard or being recorded.
+// quiet reports whether no message is unhandled or being recorded.
 func (r *accessReview) quiet(ctx workflow.Context) bool {
 	return r.recorded == r.submitted && r.handlers.Quiet(ctx, messages.Look)
 }
 
-// drained reports whether nothing is left to hear or to tell, so that the review may end.
+// drained reports whether no message is left to handle and no notice to send, so that the review may end.
 func (r *accessReview) drained(ctx workflow.Context) bool {
 	return r.nothingRuns() && len(r.Kept) == 0 && r.quiet(ctx)
 }
@@ -63,7 +63,7 @@ func (r *accessReview) mustRenew(ctx workflow.Context) bool {
 		kit.Limits{Events: closeReviewAt, Bytes: closeSize, Updates: closeUpdates})
 }
 
-// drainable reports whether only a stream of words keeps the history from its end, and has for long.
+// drainable reports whether only a stream of messages keeps the history from ending, and has for long.
 func (r *accessReview) drainable(ctx workflow.Context) bool {
 	return r.mustRenew(ctx) && r.history.MayDrain(ctx) && r.nothingRuns() && !r.renewable(ctx)
 }

@@ -40,7 +40,7 @@ func (r *accessReview) attempt(ctx workflow.Context, step func(workflow.Context)
 	}
 }
 
-// attemptUninterrupted takes a step that nothing goes ahead of.
+// attemptUninterrupted takes a step that nothing interrupts.
 func (r *accessReview) attemptUninterrupted(ctx workflow.Context, step func(workflow.Context) error) error {
 	err := step(ctx)
 	if err == nil {
@@ -84,7 +84,7 @@ func (r *accessReview) endSideTask(ctx workflow.Context) error {
 	return workflow.Await(ctx, func() bool { return !r.sideTask })
 }
 
-// awaitRecorded waits until what was said so far is recorded: nobody's word that came in time comes too late.
+// awaitRecorded waits until all decisions so far are recorded: one that came in time never counts as late.
 func (r *accessReview) awaitRecorded(ctx workflow.Context) error {
 	last := r.submitted
 	return workflow.Await(ctx, func() bool { return r.recorded >= last })
@@ -161,7 +161,7 @@ func (r *accessReview) nextProblem(ctx workflow.Context, was *messages.Problem, 
 	return p
 }
 
-// isPermanent reports whether trying again cannot help.
+// isPermanent reports whether a retry cannot help.
 func isPermanent(err error) bool {
 	switch kit.KindOf(err) {
 	case session.ErrRefused, session.ErrUnknown, session.ErrPolicy, session.ErrRetired:

@@ -70,7 +70,7 @@ const (
 // history.
 const mostReviewers = 300
 
-// countDue reports whether something may have changed that was not counted yet. It is not counted at every word.
+// countDue reports whether something may have changed since the last count. Not every decision triggers a count.
 func (r *accessReview) countDue(now time.Time) bool {
 	return r.Phase == messages.ReviewDeciding && r.Review.Stage > 0 && r.stale && !now.Before(r.recount)
 }

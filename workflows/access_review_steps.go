@@ -14,7 +14,7 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// begin has the ledger know of the review.
+// begin registers the review in the ledger.
 func (r *accessReview) begin(ctx workflow.Context) error {
 	begun, err := act.ReviewBegin(ctx, reviews.ReviewBeginInput{
 		ReviewInput: r.id, Campaign: r.in.Campaign, Run: workflow.GetInfo(ctx).FirstRunID, By: r.in.By,
@@ -27,7 +27,7 @@ func (r *accessReview) begin(ctx workflow.Context) error {
 	return nil
 }
 
-// resumeFromLedger goes on where the ledger says that the review is: not at its opening, when the workflow was reset.
+// resumeFromLedger continues at the state that the ledger has, rather than at the opening when the workflow was reset.
 func (r *accessReview) resumeFromLedger(now time.Time) {
 	switch r.Review.State {
 	case access.ReviewOpen:
@@ -47,7 +47,7 @@ func (r *accessReview) resumeFromLedger(now time.Time) {
 	}
 }
 
-// collectItems takes the items, block by block.
+// collectItems reads people and stores the items, block by block.
 func (r *accessReview) collectItems(ctx workflow.Context) error {
 	for r.Cursor != "" || r.Block == 0 {
 		block, err := act.ReviewSweep(ctx,
@@ -90,7 +90,7 @@ func (r *accessReview) stageOver(now time.Time) bool {
 	return r.Review.Stage == 0 || r.End != nil || !now.Before(r.Stage.Due) || complete
 }
 
-// stageRuns reports whether a stage runs, and nothing ends it yet.
+// stageRuns reports whether a stage is under way, and nothing ends it yet.
 func (r *accessReview) stageRuns(now time.Time) bool {
 	return r.Phase == messages.ReviewDeciding && r.Review.Stage > 0 && r.End == nil && r.Cancel == nil &&
 		now.Before(r.Stage.Due)
@@ -169,7 +169,8 @@ func (r *accessReview) cancel(ctx workflow.Context) error {
 	return nil
 }
 
-// makeEvidence makes the evidence and ends the review: without it where somebody wants the end and it cannot be made.
+// makeEvidence makes the evidence and ends the review; if evidence cannot be made and somebody asks for the end, the
+// review ends without it.
 func (r *accessReview) makeEvidence(ctx workflow.Context) error {
 	state, kind, phase := access.ReviewDone, reviews.NoticeReviewDone, messages.ReviewOver
 	switch {

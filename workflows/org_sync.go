@@ -14,13 +14,13 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// Bounds of what an organization's loop carries with it.
+// Bounds of what an organization's loop carries across histories.
 const (
 	mostPending = 2000 // touched people; past that everybody is looked at
 	renewAt     = 2000 // history events after which a quiet loop starts afresh
 )
 
-// OrgSync keeps one organization in step with its policy, for ever. It is the only one that has changes applied to the
+// OrgSync keeps one organization in step with its policy, indefinitely. It alone starts runs that write to the
 // organization, so two runs never write at once.
 //
 // It watches the event feed and looks at touched people at once; verifies everybody on schedule, after a new policy and
@@ -64,17 +64,17 @@ type orgSync struct {
 
 	lanes
 
-	applyingPolicy  bool            // a policy is just being taken into force
+	applyingPolicy  bool            // apply-policy is being handled
 	keys            int             // numbers the jobs
 	outcomes        map[int]outcome // of jobs that somebody waits for
-	partialChanges  map[int]int     // changes made so far for such a job
-	gateTurn        int             // numbers what is said to gates
-	namesExecutions bool            // what runs say names their execution
+	partialChanges  map[int]int     // changes made so far for such a job, while a second look is due
+	gateTurn        int             // numbers the signals to gates
+	namesExecutions bool            // signals of runs name their execution
 	ending          bool            // the history is about to end: the watch winds down
 	wake            bool            // something changed: look again
-	ruleWake        bool            // rules may have begun to hold: ask what time means to them
-	askingRuleClock bool            // that is just being asked
-	alwaysClocked   bool            // it is asked whatever the policy's rules are: what reviews decide ends by time too
+	ruleWake        bool            // a rule may have begun to hold: ask the rule clock
+	askingRuleClock bool            // it is being asked
+	alwaysClocked   bool            // the rule clock is asked under every policy: rulings of reviews end by time too
 	cancelWatch     func()          // ends the watch so that it starts again
 	watching        bool
 	renewal         renewal
@@ -135,7 +135,7 @@ func (s *orgSync) run(ctx workflow.Context) error {
 	}
 }
 
-// await waits for a word, an event, the end of a run, or the clock.
+// await waits for a message, an event, the end of a run, or a timer.
 func (s *orgSync) await(ctx workflow.Context) {
 	s.wake = false
 	woken := func() bool {
@@ -156,7 +156,7 @@ func (s *orgSync) await(ctx workflow.Context) {
 	kit.AwaitUntil(ctx, due, why, woken)
 }
 
-// nextDue is when the clock asks for something; zero when it does not.
+// nextDue returns when something is due next; zero when nothing is.
 func (s *orgSync) nextDue() (due time.Time, why string) {
 	switch {
 	case s.Problem != nil && s.full == nil && (s.Paused == nil || s.nextFullJob() >= 0):
@@ -199,7 +199,7 @@ func (s *orgSync) mayServe() bool {
 	return s.Policy != "" && s.Paused == nil && s.mayStartUrgent()
 }
 
-// nextPeopleJob is the next job of a few people that somebody asked for, or -1.
+// nextPeopleJob returns the index of the next job about a few people, or -1.
 func (s *orgSync) nextPeopleJob() int {
 	for i, job := range s.Pending.Jobs {
 		if job.Scope.Kind == messages.ScopePeople {
@@ -302,7 +302,7 @@ func (s *orgSync) tooLong(ctx workflow.Context) bool {
 	return s.history.Due(ctx)
 }
 
-// windDown ends the watch, for its cursor, once the history should end. Until it has ended, everything else goes on.
+// windDown stops the watch, to get its cursor, once the history should end. Everything else continues meanwhile.
 func (s *orgSync) windDown(ctx workflow.Context) {
 	if s.tooLong(ctx) && !s.ending && s.mayWindDown(ctx) {
 		s.ending, s.renewal.since = true, workflow.Now(ctx)

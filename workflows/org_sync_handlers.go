@@ -31,20 +31,20 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 	h := kit.NewMessageHandlers(kit.Options{Org: s.Org, Refused: s.recordRefusal})
 	s.handlers, s.history = h, kit.NewRenewal(h, kit.Limits{Events: renewAt})
 	err := kit.FirstError(
-		kit.Handle(ctx, h, messages.ApplyPolicy, "take a policy into force", checkPolicyInput, s.applyPolicy),
+		kit.Handle(ctx, h, messages.ApplyPolicy, "put a policy into force", checkPolicyInput, s.applyPolicy),
 		kit.Handle(ctx, h, messages.ApprovePlan, "release the held plan with this hash", s.checkDecision,
 			s.approvePlan),
 		kit.Handle(ctx, h, messages.RejectPlan, "reject the held plan with this hash", s.checkDecision, s.rejectPlan),
 		kit.Handle(ctx, h, messages.SyncNow, "verify everybody, or one person, now", s.checkSyncNow, s.syncNow),
 		kit.Handle(ctx, h, messages.Pause, "write nothing until resume", checkPause, s.pause),
-		kit.Handle(ctx, h, messages.Resume, "go on after pause", s.checkResume, s.resume),
-		kit.Handle(ctx, h, messages.Undo, "take back what a run changed, and pause", s.checkUndo, s.undo),
-		kit.Handle(ctx, h, messages.Grant, "have a person hold a target for a while", s.checkGrant, s.grant),
-		kit.Handle(ctx, h, messages.Revoke, "end what a person holds of a target by grants", s.checkRevoke, s.revoke),
+		kit.Handle(ctx, h, messages.Resume, "resume after a pause", s.checkResume, s.resume),
+		kit.Handle(ctx, h, messages.Undo, "undo a run's changes, and pause", s.checkUndo, s.undo),
+		kit.Handle(ctx, h, messages.Grant, "grant a person a target for a limited time", s.checkGrant, s.grant),
+		kit.Handle(ctx, h, messages.Revoke, "end a person's grants of a target", s.checkRevoke, s.revoke),
 		kit.Handle(ctx, h, messages.Approve, "approve a request for a grant, by its id", checkDecisionOnGrant,
 			s.approve),
 		kit.Handle(ctx, h, messages.Deny, "deny a request for a grant, by its id", checkDecisionOnGrant, s.deny),
-		kit.Handle(ctx, h, messages.Extend, "prolong a grant that runs, by its request's id", s.checkExtend, s.extend),
+		kit.Handle(ctx, h, messages.Extend, "extend an active grant, by its request's id", s.checkExtend, s.extend),
 	)
 	if err != nil {
 		return err
@@ -74,7 +74,7 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 	return nil
 }
 
-// recordRefusal keeps a signal that was not accepted for the status.
+// recordRefusal keeps a refused signal, for the status.
 func (s *orgSync) recordRefusal(one messages.RefusedMessage) {
 	s.Refused, s.wake = kit.KeepRefused(s.Refused, one), true
 }
@@ -220,7 +220,7 @@ func (s *orgSync) approvePlan(ctx workflow.Context, in messages.DecisionInput) (
 	s.wake = true
 	message := fmt.Sprintf("released: %d adds, %d removals", result.Hold.Adds, result.Hold.Removals)
 	if !result.Hold.Undo {
-		message += ". Each is read again before it is written; what the world no longer asks for is left out"
+		message += ". Each is read again before it is written; changes that are no longer called for are left out"
 	}
 	return messages.Answer{Message: message}, nil
 }
@@ -328,7 +328,7 @@ func (s *orgSync) pause(ctx workflow.Context, in messages.PauseInput) (messages.
 				in.By)}
 	}
 	s.closeGates(ctx, "paused by "+in.By)
-	return messages.Answer{Message: "paused: nothing more is written, after the few writes in flight, but what grants give and take. Resume with the update " + messages.Resume}, nil
+	return messages.Answer{Message: "paused: once the writes in flight are done, nothing is written except for grants. Resume with the update " + messages.Resume}, nil
 }
 
 func (s *orgSync) checkResume(in messages.ResumeInput) error {
@@ -354,7 +354,7 @@ func (s *orgSync) resume(ctx workflow.Context, in messages.ResumeInput) (message
 	s.Paused, s.wake = nil, true
 	if s.full != nil || s.urgent != nil {
 		s.openGate(ctx)
-		return messages.Answer{Message: "resumed: what was under way goes on; what is still to be written is read again first"}, nil
+		return messages.Answer{Message: "resumed: the run under way continues; what is still to be written is read again first"}, nil
 	}
 	s.requestFull("resumed", "")
 	message := "resumed: a full verification starts now"

@@ -27,8 +27,8 @@ func (s *orgSync) receiveFromRuns(ctx workflow.Context) {
 	}, s.recordProgress)
 }
 
-// checkSender refuses what somebody else says in the name of a run that is under way. What is said of a run that is
-// over changes nothing.
+// checkSender refuses a signal that does not come from the run that it names, while that run is under way. A signal
+// about a run that is over changes nothing.
 func (s *orgSync) checkSender(ctx workflow.Context, run, execution string) error {
 	for _, r := range s.underWay() {
 		if r == nil || r.run != run {

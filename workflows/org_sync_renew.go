@@ -137,12 +137,12 @@ func (s *orgSync) recordStuck(ctx workflow.Context) {
 			waits = append(waits, one.what)
 		}
 	}
-	s.Stuck = fmt.Sprintf("the history has %d events and %d MB and cannot be renewed, for it waits for: %s. Temporal ends it at 51,200 events or 50 MB. See the pending activities in the Web UI; "+
+	s.Stuck = fmt.Sprintf("the history has %d events and %d MB and cannot be renewed, because it waits for: %s. Temporal ends it at 51,200 events or 50 MB. See the pending activities in the Web UI; "+
 		"after a reset, or starter apply, the loop starts afresh", length, size>>20,
 		cmp.Or(strings.Join(waits, ", "), "nothing that it knows"))
 }
 
-// hasWaitingCaller reports whether somebody waits for a job.
+// hasWaitingCaller reports whether an update waits for a job.
 func (s *orgSync) hasWaitingCaller() bool {
 	for _, job := range s.Pending.Jobs {
 		if job.Key > 0 {

@@ -55,7 +55,7 @@ func TestOrgSyncRestsWhileItIsRetired(t *testing.T) {
 				require.Equal(t, messages.StateRetired, l.status().State)
 				require.Zero(t, l.status().Problem.Retry)
 				require.EqualValues(t, 2, kept.Load(), "its schedules are taken away")
-				require.Contains(t, l.page(), "It rests until its policy is applied again.")
+				require.Contains(t, l.page(), "Nothing is done until its policy is applied again.")
 			})
 			l.at(70*time.Hour, func() {
 				require.Len(t, l.runs, runs, "it goes on trying")

@@ -41,7 +41,7 @@ func (s *orgSync) serveRuleClock(ctx workflow.Context) {
 	})
 }
 
-// usesRuleClock reports whether the clock is to be asked at all.
+// usesRuleClock reports whether the rule clock is needed at all.
 func (s *orgSync) usesRuleClock() bool { return s.alwaysClocked || s.Settings.Clocked }
 
 // waitsForRuleClock reports whether nothing is due before an instant that is known.
@@ -54,7 +54,7 @@ func (s *orgSync) ruleDue(ctx workflow.Context) bool {
 	return !s.Rules.Next.IsZero() && !workflow.Now(ctx).Before(s.Rules.Next)
 }
 
-// askRuleClock asks once, and has looked at whom that names.
+// askRuleClock asks the rule clock once, and schedules a look at the people it names.
 func (s *orgSync) askRuleClock(ctx workflow.Context) {
 	s.ruleWake, s.askingRuleClock = false, true
 	defer func() { s.askingRuleClock, s.wake = false, true }()

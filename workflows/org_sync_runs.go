@@ -167,7 +167,7 @@ func (s *orgSync) recordRun(ctx workflow.Context, sum messages.RunSummary, err e
 	}
 }
 
-// doubtfulAgain is when everybody is looked at again after a read that was incomplete.
+// doubtfulAgain is how soon everybody is verified again after an incomplete read.
 const doubtfulAgain = time.Minute
 
 // look says how a few people are looked at.
@@ -179,7 +179,7 @@ type look struct {
 	after []string // runs whose people are decided again
 }
 
-// startPeopleJob looks at whom somebody asked for.
+// startPeopleJob runs the next job that somebody asked for about a few people.
 func (s *orgSync) startPeopleJob(ctx workflow.Context) {
 	job := s.takeJob(s.nextPeopleJob())
 	in := s.newRun(ctx)
@@ -207,7 +207,8 @@ func (s *orgSync) lookAtTouched(ctx workflow.Context) {
 	}
 }
 
-// scheduleSecondLook has somebody looked at again. When that becomes many, everybody is looked at instead.
+// scheduleSecondLook schedules another look at people. If they become too many, it requests a full verification
+// instead.
 func (s *orgSync) scheduleSecondLook(again messages.SecondLook) {
 	many := len(again.People)
 	for _, waiting := range s.Pending.Settling {
@@ -316,7 +317,7 @@ func (s *orgSync) lookAtFew(ctx workflow.Context, in messages.ReconcileInput, ho
 	return verdict.Settling, true
 }
 
-// recordVerdict takes in what the guard says of a few people.
+// recordVerdict records the guard's verdict on a few people's changes.
 func (s *orgSync) recordVerdict(ctx workflow.Context, in messages.ReconcileInput, verdict reconcile.JudgeResult) {
 	s.ruleWake = true
 	s.tellOutOfBand(ctx, verdict.Regiven)
@@ -369,7 +370,7 @@ func (s *orgSync) dropLook(ctx workflow.Context, in messages.ReconcileInput, sum
 	}
 	s.clearRunning(in.Run)
 	s.answerJob(how.key, false, sum, kit.Refuse(
-		"nothing was written: the organization was paused, or another policy came, while this was looked at; ask again after it"))
+		"nothing was written: the organization was paused, or another policy was applied, while this was being examined; ask again afterwards"))
 	s.requestFull("a look was dropped", "")
 	s.openGate(ctx)
 }
@@ -387,7 +388,7 @@ func (s *orgSync) clearRunning(run string) {
 	}
 }
 
-// urgentWritten lets the background go on, once the run ahead of it has nothing left to write.
+// urgentWritten lets the background run continue, once the run ahead of it has nothing left to write.
 func (s *orgSync) urgentWritten(ctx workflow.Context, r *childRun) {
 	if s.urgent == r {
 		s.urgent = nil
@@ -396,7 +397,7 @@ func (s *orgSync) urgentWritten(ctx workflow.Context, r *childRun) {
 	s.wake = true
 }
 
-// answerJob tells who asked for a sync what came of it, unless a second look is still to come.
+// answerJob answers the caller of a sync, unless a second look is still due.
 func (s *orgSync) answerJob(key int, waits bool, sum messages.RunSummary, err error) {
 	switch {
 	case key == 0:
@@ -410,7 +411,7 @@ func (s *orgSync) answerJob(key int, waits bool, sum messages.RunSummary, err er
 	s.wake = true
 }
 
-// recordFailedLook has everybody looked at when a look at a few failed, and tells who asked.
+// recordFailedLook answers the caller of a look that failed, and requests a full verification.
 func (s *orgSync) recordFailedLook(ctx workflow.Context, how look, err error) {
 	s.answerJob(how.key, false, messages.RunSummary{}, err)
 	if how.key > 0 && kit.KindOf(err) == session.ErrUnknown {

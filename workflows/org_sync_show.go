@@ -65,7 +65,7 @@ func (s *orgSync) details() string {
 		case s.waitsForPolicy():
 			page.Line("It waits for a policy that is accepted.\n")
 		case s.retired():
-			page.Line("It rests until its policy is applied again.\n")
+			page.Line("Nothing is done until its policy is applied again.\n")
 		}
 	case s.Feed.Problem != "":
 		page.Line("**The event feed cannot be watched:** %s\n", s.Feed.Problem)
@@ -85,7 +85,7 @@ func (s *orgSync) details() string {
 			display.Code(runID(messages.ReconcileInput{Org: s.Org, Run: r.Run, Scope: messages.Scope{Kind: r.Scope}})))
 	}
 	if n := len(s.Pending.Grants); n > 0 || s.grants != nil {
-		page.Line("### Grants\n\n%d people wait to be put right by a run of grants; it goes ahead of all else, also while paused.\n", n)
+		page.Line("### Grants\n\n%d people wait for a run of grants, which goes ahead of everything else, even while paused.\n", n)
 	}
 	if s.LastRun != nil {
 		page.Line("### Last run\n\n%s\n", runInWords(*s.LastRun))

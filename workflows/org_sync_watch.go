@@ -57,7 +57,7 @@ func (s *orgSync) watch(ctx workflow.Context) {
 	})
 }
 
-// restartWatch has the watch start again under the policy in force.
+// restartWatch restarts the watch under the policy in force.
 func (s *orgSync) restartWatch() {
 	if s.cancelWatch != nil {
 		s.cancelWatch()

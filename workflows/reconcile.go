@@ -124,7 +124,7 @@ func (r *reconciliation) ref() session.RunInput {
 		Execution: r.execution}
 }
 
-// runPhases goes through the phases. Each leaves the state so that a fresh history can go on with the next.
+// runPhases goes through the phases. Each leaves the state such that a new history can continue with the next.
 func (r *reconciliation) runPhases(ctx workflow.Context) error {
 	for {
 		r.show(ctx)
@@ -375,7 +375,7 @@ func (r *reconciliation) end(ctx workflow.Context, err error) (messages.RunSumma
 	return sum, nil
 }
 
-// answerGrants tells those who asked what came of it.
+// answerGrants answers the grants' workflows that asked for the run.
 func (r *reconciliation) answerGrants(ctx workflow.Context) error {
 	in := reconcile.AttendInput{RunInput: r.ref(), Asks: r.in.Asks}
 	if r.Run.Problem != nil {

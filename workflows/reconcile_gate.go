@@ -11,7 +11,7 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// serveGate hears whether the run may write. Closed, it answers once nothing of it is in flight.
+// serveGate receives whether the run may write. When the gate closes, it answers once no write is in flight.
 func (r *reconciliation) serveGate(ctx workflow.Context) {
 	workflow.GoNamed(ctx, messages.Gate, func(ctx workflow.Context) {
 		heard := workflow.GetSignalChannelWithOptions(ctx, messages.Gate,
@@ -39,7 +39,7 @@ func (r *reconciliation) serveGate(ctx workflow.Context) {
 	})
 }
 
-// receiveGate waits for what is said about the gate; false when the run is cancelled.
+// receiveGate waits for a signal about the gate; it returns false when the run is cancelled.
 func (r *reconciliation) receiveGate(ctx workflow.Context, heard workflow.ReceiveChannel) bool {
 	var raw converter.RawValue
 	if !heard.Receive(ctx, &raw) {
@@ -49,7 +49,7 @@ func (r *reconciliation) receiveGate(ctx workflow.Context, heard workflow.Receiv
 	return true
 }
 
-// setGate takes what was said about the gate. What cannot be read is recorded, and changes nothing.
+// setGate applies a signal about the gate. One that cannot be read is recorded, and changes nothing.
 func (r *reconciliation) setGate(ctx workflow.Context, raw converter.RawValue) {
 	gate, err := kit.DecodeInternal[messages.GateSignal](messages.Gate, raw)
 	if err == nil && gate.Turn < 0 {
@@ -85,7 +85,7 @@ func (r *reconciliation) answerGate(ctx workflow.Context) {
 	_ = workflow.SignalExternalWorkflow(ctx, r.in.Parent, "", messages.WritesPaused, in).Get(ctx, nil)
 }
 
-// reportProgress lets OrgSync know how far the run is; judged says that the guard has just spoken.
+// reportProgress signals the run's progress to OrgSync; judged reports that the guard has just decided.
 func (r *reconciliation) reportProgress(ctx workflow.Context, judged bool) {
 	r.show(ctx)
 	in := messages.ProgressSignal{Run: r.Run, Judged: judged, Execution: firstExecution(ctx)}
@@ -110,7 +110,7 @@ func (r *reconciliation) renewIfLong(ctx workflow.Context) error {
 	if info := workflow.GetInfo(ctx); r.execution != "" && r.execution != info.WorkflowExecution.RunID {
 		return kit.Refuse("run %s was reset: it goes on in no other history", r.in.Run)
 	}
-	// A word about the gate that is not heard yet goes along: nothing may be lost between two histories.
+	// A gate signal that has not been received yet is carried along: nothing may be lost between two histories.
 	kit.YieldToCoroutines(ctx)
 	for heard := workflow.GetSignalChannel(ctx, messages.Gate); ; {
 		var raw converter.RawValue

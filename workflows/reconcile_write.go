@@ -85,7 +85,7 @@ func (r *reconciliation) writeBatch(ctx workflow.Context, action access.Action, 
 	return false, nil
 }
 
-// closeExhausted closes the lines of targets that took no more in this run.
+// closeExhausted closes the lines of targets that accepted no more changes in this run.
 func (r *reconciliation) closeExhausted(ctx workflow.Context, action access.Action) error {
 	for _, short := range r.Short {
 		target, ok := strings.CutPrefix(short, exhaustedKey(action, ""))

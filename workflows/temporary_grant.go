@@ -233,7 +233,7 @@ func (g *temporaryGrant) revokeAll(ctx workflow.Context) {
 	g.stale = true
 }
 
-// overdueRequest is the request whose time to be decided is over; "" when there is none.
+// overdueRequest returns the request whose approval deadline has passed; "" when there is none.
 func (g *temporaryGrant) overdueRequest(now time.Time) string {
 	for _, one := range g.Grants {
 		if one.State == access.GrantWaiting && !now.Before(one.ApprovalDeadline) {
@@ -268,7 +268,7 @@ func (g *temporaryGrant) drop(id string) {
 	g.Grants = slices.DeleteFunc(g.Grants, func(one access.Grant) bool { return one.ID == id })
 }
 
-// pendingWork names what is to be put right now: grants that began and were not given, grants that are over and were
+// pendingWork names what is to be written now: grants that began and were not given, grants that are over and were
 // not taken back. "" when all is right.
 func (g *temporaryGrant) pendingWork(now time.Time) (what string, taking bool) {
 	for _, one := range g.Grants {
@@ -298,7 +298,7 @@ func (g *temporaryGrant) askDue(now time.Time) bool {
 	return true
 }
 
-// askLoop has the organization's loop put the person right.
+// askLoop asks the organization's loop to bring the person in line with the grants.
 func (g *temporaryGrant) askLoop(ctx workflow.Context) {
 	now := workflow.Now(ctx)
 	what, _ := g.pendingWork(now)
@@ -334,7 +334,7 @@ func (g *temporaryGrant) takeAnswer(now time.Time) {
 	g.Blocked.For = asked.For
 }
 
-// recordBlocked notes why something is not right, and when it is tried again.
+// recordBlocked records why access could not be given or taken back, and when it is tried again.
 func (g *temporaryGrant) recordBlocked(now time.Time, why string, soon bool) {
 	what, taking := g.pendingWork(now)
 	b := messages.Blocked{For: what, Since: now}
@@ -369,7 +369,7 @@ func (g *temporaryGrant) renewable(ctx workflow.Context) bool {
 	return g.history.Due(ctx) && (ctx.Err() == nil || g.Cancelled) && g.telling == 0 && g.quiet(ctx)
 }
 
-// quiet reports whether nothing said to the workflow is unheard or being handled.
+// quiet reports whether no message is unhandled or being handled.
 func (g *temporaryGrant) quiet(ctx workflow.Context) bool {
 	return !g.stale && len(g.answers) == 0 && g.handlers.Quiet(ctx, messages.Look, messages.GrantReconciled)
 }
@@ -380,7 +380,7 @@ func (g *temporaryGrant) setTimer(ctx workflow.Context) {
 	g.timer.Arm(ctx, due, why, func() { g.wake = true })
 }
 
-// nextDue is when the clock asks for something; zero when it does not.
+// nextDue returns when something is due next; zero when nothing is.
 func (g *temporaryGrant) nextDue(now time.Time) (due time.Time, why string) {
 	next := kit.NewAgenda(now)
 	for _, one := range g.Grants {

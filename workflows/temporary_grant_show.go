@@ -66,7 +66,7 @@ func (g *temporaryGrant) until() (last time.Time) {
 	return last
 }
 
-// state is the whole in one word: what matters most of all grants.
+// state returns the state in one word: that of the grant that matters most.
 func (g *temporaryGrant) state(now time.Time) string {
 	what, taking := g.pendingWork(now)
 	var waiting, scheduled, active bool
