@@ -183,7 +183,8 @@ func (s *Session) overtaken(ctx context.Context, run string, c access.Change) (s
 	return plan.Overtaken(b, s.Policy, c, states[c.Person].Grants, states[c.Person].Rulings, s.Now()), nil
 }
 
-// write is the one place that changes anything at Atlassian. It returns the account id of somebody whom it invited.
+// write is the one place that changes a person's access at Atlassian; groups are made in create.go. It returns the
+// account id of somebody whom it invited.
 func (s *Session) write(ctx context.Context, run string, c access.Change) (id string, err error) {
 	adding := c.Action == access.Add
 	switch {

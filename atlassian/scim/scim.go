@@ -1,5 +1,5 @@
 // Package scim is a client of Atlassian's user provisioning API (SCIM 2.0), as the vendor's OpenAPI file of 2023-08-08
-// describes it.
+// describes it. The product does not use it: tests and the demo play the identity provider with it.
 //
 // Whoever provisions by this API acts as the identity provider: the groups it creates are read-only everywhere else.
 // The directory behind it has its own key and its own user and group ids, which are not those of the organization's
