@@ -30,7 +30,7 @@ const (
 // AwaitSearchAttributes registers search attributes in a namespace and returns once queries and workflows may use all
 // of them: a workflow that sets an unknown one is stuck. Registration fails for some seconds after a namespace was
 // created, until all of Temporal's services know it, so it is retried: goOn gets the error and decides whether to.
-// Those that the namespace knows already are left as they are.
+// Those that the namespace knows already are left as they are, and not tried.
 func AwaitSearchAttributes(ctx context.Context, c client.Client, namespace string,
 	wanted map[string]enumspb.IndexedValueType, goOn func(error) bool) error {
 	names := slices.Sorted(maps.Keys(wanted))

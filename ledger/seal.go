@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"slices"
 )
 
@@ -21,7 +22,7 @@ func (l *Ledger) recordOld(ctx context.Context) error {
 		if err != nil {
 			return reading(err, "which rows its chain records", org)
 		}
-		if version == recordVersion {
+		if version >= recordVersion {
 			continue
 		}
 		if err := l.writeAnyway(ctx, org, "record the rows from before",
@@ -32,24 +33,29 @@ func (l *Ledger) recordOld(ctx context.Context) error {
 	return nil
 }
 
-// recordedVersion is what the newest readable entry about rows says of what is recorded; 0: no row is.
-func recordedVersion(ctx context.Context, d database, org string) (version int, err error) {
-	err = d.each(ctx, func(row scanner) error {
-		var stored string
-		if err := row.Scan(&stored); err != nil {
-			return err
+// recordedVersion is what the newest readable entry about rows says of what is recorded; 0: no row is. It reads one
+// entry, and another only where that one cannot be read.
+func recordedVersion(ctx context.Context, d database, org string) (int, error) {
+	type entry struct {
+		seq  int64
+		body string
+	}
+	for before := int64(math.MaxInt64); ; {
+		newest, err := first(ctx, d, func(row scanner) (e entry, err error) { return e, row.Scan(&e.seq, &e.body) },
+			`SELECT seq, body FROM entries WHERE org = ? AND kind = ? AND seq < ? ORDER BY seq DESC LIMIT 1`,
+			org, EntryRows, before)
+		if errors.Is(err, ErrNotFound) {
+			return 0, nil
+		}
+		if err != nil {
+			return 0, err
 		}
 		var e rowsEntry
-		if json.Unmarshal([]byte(stored), &e) != nil {
-			return nil
+		if json.Unmarshal([]byte(newest.body), &e) == nil {
+			return max(e.Version, 1), nil
 		}
-		version = max(e.Version, 1)
-		return errStop
-	}, `SELECT body FROM entries WHERE org = ? AND kind = ? ORDER BY seq DESC`, org, EntryRows)
-	if errors.Is(err, errStop) {
-		err = nil
+		before = newest.seq
 	}
-	return version, err
 }
 
 func (w *write) recordOld(ctx context.Context) error {
@@ -57,7 +63,7 @@ func (w *write) recordOld(ctx context.Context) error {
 		return nil // there is no chain: that is for verify-ledger to tell
 	}
 	version, err := recordedVersion(ctx, w.database, w.org)
-	if err != nil || version == recordVersion {
+	if err != nil || version >= recordVersion {
 		return err // another worker was there before
 	}
 	for _, t := range recordedTables {

@@ -109,7 +109,7 @@ func (l *grantChange) recheckAdd(ctx context.Context, line *access.Change) (*Cha
 	}
 	answer = l.Add(grant, func() string {
 		if err := l.eligible(ctx, grant.Target); err != nil {
-			return session.ErrorText(err)
+			return cmp.Or(session.ErrorText(err), "it is not known whether the person is eligible")
 		}
 		return ""
 	})

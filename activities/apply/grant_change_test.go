@@ -129,6 +129,28 @@ func TestALicenceShortageIsToldAndTriedAgain(t *testing.T) {
 	require.True(t, o.Holds("kim", admin))
 }
 
+func TestWhoWasSuspendedBeforeTheStartIsNotGivenAnything(t *testing.T) {
+	t.Parallel()
+	o := activitytest.WithGrants(t, activitytest.Lendable)
+	in := o.RequestOf("kim@example.com", activitytest.Other, time.Hour)
+	in.Start = o.Clock().Add(3 * time.Hour)
+	g := activitytest.Must[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant, in).Grants[0]
+	require.Equal(t, in.Start, g.From)
+	require.Zero(t, o.AttendAll(g).Plan.Open, "it has not begun")
+	o.ChangePerson("kim", map[string]any{"suspended": true})
+	o.Advance(3 * time.Hour)
+	before := o.Sim.Stats().Writes
+	r, answers := o.Attend(g)
+	require.Equal(t, access.Refused, r.Results["add kim@example.com to group:other"].State)
+	require.False(t, answers[0].Right)
+	require.Contains(t, answers[0].Why, "not active")
+	require.Equal(t, before, o.Sim.Stats().Writes)
+	o.AdvanceToEnd(g)
+	o.AttendAll(g)
+	require.Equal(t, before, o.Sim.Stats().Writes)
+	require.False(t, o.StoredGrant(g).RevokedAt.IsZero())
+}
+
 func TestWhoIsNotEligibleAnyMoreIsNotGivenAnything(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t,

@@ -3,10 +3,12 @@ package session
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
@@ -22,9 +24,10 @@ import (
 // key is woken instead where it runs: it hands the grant over, with what it knows of it.
 func (a *Env) WakeGrant(ctx context.Context, org string, g access.Grant) error {
 	if g.Formerly != "" {
-		if a.wakes(ctx, append(messages.FormerGrantIDs(org, g.Target, g.Formerly),
-			messages.GrantID(org, g.Target, g.Formerly))...) {
-			return nil
+		woken, err := a.wakes(ctx, append(messages.FormerGrantIDs(org, g.Target, g.Formerly),
+			messages.GrantID(org, g.Target, g.Formerly))...)
+		if woken || err != nil {
+			return err
 		}
 		if err := a.WakeGrantWorkflow(ctx, org, g, nil); err != nil {
 			return err
@@ -35,18 +38,28 @@ func (a *Env) WakeGrant(ctx context.Context, org string, g access.Grant) error {
 }
 
 // wakes has the first of these workflows that runs read the ledger, and reports whether one does.
-func (a *Env) wakes(ctx context.Context, ids ...string) bool {
-	return slices.ContainsFunc(Distinct(ids), func(id string) bool {
-		return messages.CheckID(id) == nil && a.Temporal.SignalWorkflow(ctx, id, "", messages.Look, nil) == nil
-	})
+func (a *Env) wakes(ctx context.Context, ids ...string) (bool, error) {
+	for _, id := range Distinct(ids) {
+		if messages.CheckID(id) != nil {
+			continue
+		}
+		err := a.Temporal.SignalWorkflow(ctx, id, "", messages.Look, nil)
+		var missing *serviceerror.NotFound
+		if !errors.As(err, &missing) {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // WakeGrantWorkflow starts the workflow of a grant, or has the one that runs read the ledger. told is what the former
 // one told people of it.
 func (a *Env) WakeGrantWorkflow(ctx context.Context, org string, g access.Grant, told []string) error {
 	id, former := messages.GrantID(org, g.Target, g.Key), messages.FormerGrantIDs(org, g.Target, g.Key)
-	if !slices.Contains(former, id) && a.wakes(ctx, former...) {
-		return nil
+	if !slices.Contains(former, id) {
+		if woken, err := a.wakes(ctx, former...); woken || err != nil {
+			return err
+		}
 	}
 	_, err := a.Temporal.SignalWithStartWorkflow(ctx, id, messages.Look, nil, client.StartWorkflowOptions{
 		ID: id, TaskQueue: messages.QueueWorkflows,
