@@ -120,7 +120,7 @@ func TestOrgSyncSaysThatItsHistoryIsLarge(t *testing.T) {
 	l.signalAt(31*time.Minute, messages.SyncNow, typed(`"dropped"`))
 	l.at(40*time.Minute, func() {
 		require.Contains(t, l.status().Stuck,
-			"events and 21 MB and cannot be renewed, for it waits for: a run of a few people")
+			"events and 21 MB and cannot be renewed, because it waits for: a run of a few people")
 	})
 	l.start(time.Hour)
 }
