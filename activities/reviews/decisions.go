@@ -149,13 +149,13 @@ func (a *Activities) worded(ctx context.Context, org string, r access.Review, w 
 }
 
 // filter returns the ledger's form of a filter, in which a person is an account.
-func (who speakers) filter(of *messages.ItemFilter) (all *ledger.WordFilter, refusal string) {
+func (s speakers) filter(of *messages.ItemFilter) (all *ledger.WordFilter, refusal string) {
 	if of == nil {
 		return nil, ""
 	}
 	all = &ledger.WordFilter{Target: of.Target, Recommend: of.Recommend, Undecided: of.Undecided}
 	if of.Person != "" {
-		one := who[of.Person]
+		one := s[of.Person]
 		if one.Err != nil {
 			return nil, session.ErrorText(one.Err)
 		}

@@ -1,3 +1,5 @@
+// Package terms tells on what terms a target is granted to somebody: the strictest of all entries of the policy that
+// name it; and judges a request by them. It is pure.
 package terms
 
 import (
