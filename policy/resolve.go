@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -241,7 +242,7 @@ func (r *boundRule) answer(asked *condition.Subject, k Known) RuleAnswer {
 	switch {
 	case err != nil:
 		a.Verdict, a.Why = VerdictUnknown, err.Error()
-		a.AsksUse = strings.Contains(a.Why, condition.ErrUnknownUse.Error())
+		a.AsksUse = errors.Is(err, condition.ErrUnknownUse)
 		a.tooEarly = !(ripe || r.After == 0) || !over
 		return a
 	case !holds:

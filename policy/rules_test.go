@@ -502,3 +502,20 @@ func TestFollowsIsWhatThePolicyLooksAt(t *testing.T) {
 	require.False(t, none.Follows(access.Add, "group:jira-users-acme", "j1"),
 		"mappings look at groups that Castellan never writes")
 }
+
+func TestRuleAnswerAsksUse(t *testing.T) {
+	who := person("a@acme.example")
+	who.Added = noon.AddDate(-1, 0, 0)
+	for when, asks := range map[string]bool{
+		`inactive("90d")`: true,
+		`"jira" in apps`:  true,
+		`managed || inactive("90d", "jira-software")`:          true,
+		`in("it is not known when the person used which app")`: false, // a group of this name, that is not there
+	} {
+		b, _ := ruled(t, "- {name: r, owner: o@acme.example, after: 1d, suspend: true, when: '"+when+"'}\n")
+		answers := b.Resolve(who, policy.Known{Now: noon, Would: true}).Rules
+		require.Len(t, answers, 1, when)
+		require.Equal(t, policy.VerdictUnknown, answers[0].Verdict, when)
+		require.Equal(t, asks, answers[0].AsksUse, "%s: %s", when, answers[0].Why)
+	}
+}

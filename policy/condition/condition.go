@@ -3,7 +3,6 @@
 package condition
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -118,10 +117,16 @@ func (c *Condition) Answer(s *Subject) (bool, error) {
 func (c *Condition) evaluate(s *Subject) (bool, error) {
 	value, _, err := c.program.Eval(s.activation)
 	if err != nil {
-		return false, errors.New(inWords(err.Error()))
+		return false, unanswered{err}
 	}
 	return value == types.True, nil
 }
+
+// unanswered is why a condition has no answer, in the words of who wrote it.
+type unanswered struct{ cause error }
+
+func (u unanswered) Error() string { return inWords(u.cause.Error()) }
+func (u unanswered) Unwrap() error { return u.cause }
 
 // String is the text.
 func (c *Condition) String() string { return c.Text }
