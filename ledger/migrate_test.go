@@ -333,3 +333,33 @@ func TestMigrateMakesColumnsOfWhatStoodInTexts(t *testing.T) {
 		sound(t, l)
 	})
 }
+
+func TestMigrateTellsTheKindOfAProblemFromItsMessage(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		problems := map[string][2]string{
+			"r1": {"", ""},
+			"r2": {"KeyRefused", "read the people: 401: make a new key"},
+			"r3": {"Timeout", "an activity took too long; is a worker running? activity StartToClose timeout"},
+			"r4": {"", "the disk: is full"}, // what no version wrote
+		}
+		for id, problem := range problems {
+			run := begun(id, noon)
+			require.NoError(t, l.BeginRun(t.Context(), run))
+			run.ProblemKind, run.Problem, run.Ended = problem[0], problem[1], noon.Add(time.Minute)
+			require.NoError(t, l.EndRun(t.Context(), run))
+		}
+		require.NoError(t, l.DownTo(t.Context(), 20))
+		stood, err := l.Exec(t.Context(),
+			`UPDATE runs SET plan = plan WHERE problem = 'KeyRefused: read the people: 401: make a new key'`)
+		require.NoError(t, err)
+		require.Equal(t, 1, stood, "as it stood until then")
+		require.NoError(t, l.Up(t.Context()))
+		for id, problem := range problems {
+			run, err := l.Run(t.Context(), org, id)
+			require.NoError(t, err)
+			require.Equal(t, problem, [2]string{run.ProblemKind, run.Problem}, id)
+		}
+		sound(t, l)
+	})
+}

@@ -10,21 +10,22 @@ import (
 
 // Run is one observe-to-verify pass over an organization, or a preview of one.
 type Run struct {
-	Org      string           `json:"org"`
-	ID       string           `json:"id"`
-	Trigger  string           `json:"trigger"` // what started it
-	Scope    string           `json:"scope"`   // what it looked at
-	Policy   string           `json:"policy"`  // hash
-	By       string           `json:"by,omitempty"`
-	DryRun   bool             `json:"dryRun,omitempty"`
-	Preview  bool             `json:"preview,omitempty"` // an answer to a question: never in the chain
-	State    string           `json:"state"`
-	Plan     string           `json:"plan,omitempty"` // hash of its plan
-	Started  time.Time        `json:"started"`
-	Ended    time.Time        `json:"ended,omitzero"`
-	Problem  string           `json:"problem,omitempty"`
-	Counts   Counts           `json:"counts"`
-	Findings []access.Finding `json:"findings,omitempty"`
+	Org         string           `json:"org"`
+	ID          string           `json:"id"`
+	Trigger     string           `json:"trigger"` // what started it
+	Scope       string           `json:"scope"`   // what it looked at
+	Policy      string           `json:"policy"`  // hash
+	By          string           `json:"by,omitempty"`
+	DryRun      bool             `json:"dryRun,omitempty"`
+	Preview     bool             `json:"preview,omitempty"` // an answer to a question: never in the chain
+	State       string           `json:"state"`
+	Plan        string           `json:"plan,omitempty"` // hash of its plan
+	Started     time.Time        `json:"started"`
+	Ended       time.Time        `json:"ended,omitzero"`
+	Problem     string           `json:"problem,omitempty"`     // what stopped it, in words
+	ProblemKind string           `json:"problemKind,omitempty"` // the type of that error
+	Counts      Counts           `json:"counts"`
+	Findings    []access.Finding `json:"findings,omitempty"`
 }
 
 // Counts are a run's numbers.
@@ -67,10 +68,10 @@ func (l *Ledger) BeginRun(ctx context.Context, r Run) error {
 	r.Started = orNow(r.Started)
 	return l.write(ctx, r.Org, "begin run "+r.ID, func(w *write) error {
 		n, err := w.exec(ctx, `INSERT INTO runs (org, id, started_by, scope, policy, by_whom, dry_run, preview, state, plan,
-			started, ended, problem, counts, findings) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)
+			started, ended, problem, problem_kind, counts, findings) VALUES (`+marks(11)+`, 0, `+marks(4)+`)
 			ON CONFLICT (org, id) DO NOTHING`,
 			r.Org, r.ID, r.Trigger, r.Scope, r.Policy, r.By, flag(r.DryRun), flag(r.Preview), r.State, r.Plan,
-			instant(r.Started), r.Problem, text(r.Counts), list(r.Findings))
+			instant(r.Started), r.Problem, r.ProblemKind, text(r.Counts), list(r.Findings))
 		if err != nil || n == 0 {
 			return err
 		}
@@ -101,8 +102,8 @@ func (l *Ledger) UpdateRun(ctx context.Context, r Run) error {
 	})
 }
 
-// EndRun records how a run ended: State, Plan, Ended, Problem, Counts and Findings; the rest of r is not looked at.
-// Ending it again with the same outcome does nothing. ErrNotFound: it was never begun.
+// EndRun records how a run ended: State, Plan, Ended, Problem, ProblemKind, Counts and Findings; the rest of r is not
+// looked at. Ending it again with the same outcome does nothing. ErrNotFound: it was never begun.
 func (l *Ledger) EndRun(ctx context.Context, r Run) error {
 	r.Ended, r.Problem = orNow(r.Ended), clean(r.Problem)
 	return l.write(ctx, r.Org, "end run "+r.ID, func(w *write) error {
@@ -111,31 +112,34 @@ func (l *Ledger) EndRun(ctx context.Context, r Run) error {
 			return err
 		}
 		if !was.Ended.IsZero() && was.State == r.State && was.Plan == r.Plan && was.Problem == r.Problem &&
-			was.Counts == r.Counts && text(was.Findings) == text(r.Findings) {
+			was.ProblemKind == r.ProblemKind && was.Counts == r.Counts && text(was.Findings) == text(r.Findings) {
 			return nil
 		}
-		if _, err := w.exec(ctx, `UPDATE runs SET state = ?, plan = ?, ended = ?, problem = ?, counts = ?, findings = ?
-			WHERE org = ? AND id = ?`,
-			r.State, r.Plan, instant(r.Ended), r.Problem, text(r.Counts), list(r.Findings), r.Org, r.ID); err != nil {
+		if _, err := w.exec(ctx, `UPDATE runs SET state = ?, plan = ?, ended = ?, problem = ?, problem_kind = ?, counts = ?,
+			findings = ? WHERE org = ? AND id = ?`,
+			r.State, r.Plan, instant(r.Ended), r.Problem, r.ProblemKind, text(r.Counts), list(r.Findings),
+			r.Org, r.ID); err != nil {
 			return err
 		}
 		if was.Preview {
 			return nil
 		}
-		return w.append(ctx, Entry{At: r.Ended, Kind: EntryRunEnded, Run: r.ID, Body: body(map[string]any{
-			"state": r.State, "plan": r.Plan, "problem": r.Problem, "counts": r.Counts,
-		})})
+		ended := map[string]any{"state": r.State, "plan": r.Plan, "problem": r.Problem, "counts": r.Counts}
+		if r.ProblemKind != "" {
+			ended["problemKind"] = r.ProblemKind
+		}
+		return w.append(ctx, Entry{At: r.Ended, Kind: EntryRunEnded, Run: r.ID, Body: body(ended)})
 	})
 }
 
 const selectRun = `SELECT org, id, started_by, scope, policy, by_whom, dry_run, preview, state, plan, started, ended,
-	problem, counts, findings FROM runs`
+	problem, problem_kind, counts, findings FROM runs`
 
 func scanRun(row scanner) (r Run, err error) {
 	var started, ended int64
 	var counts, findings string
 	if err := row.Scan(&r.Org, &r.ID, &r.Trigger, &r.Scope, &r.Policy, &r.By, &r.DryRun, &r.Preview, &r.State, &r.Plan,
-		&started, &ended, &r.Problem, &counts, &findings); err != nil {
+		&started, &ended, &r.Problem, &r.ProblemKind, &counts, &findings); err != nil {
 		return r, err
 	}
 	r.Started, r.Ended = fromInstant(started), fromInstant(ended)

@@ -27,8 +27,8 @@ func TestRunFromBeginningToEnd(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, run, stored)
 
-		run.State, run.Plan, run.Ended, run.Problem = "done", "sha256:1", noon.Add(time.Minute),
-			"none <worth> a word \x00\xff"
+		run.State, run.Plan, run.Ended, run.ProblemKind = "done", "sha256:1", noon.Add(time.Minute), "KeyRefused"
+		run.Problem = "none <worth> a word \x00\xff"
 		run.Counts = ledger.Counts{People: 7, Adds: 3, Unverified: 1}
 		run.Findings = []access.Finding{{Rule: "uncovered-group", Subject: "eng", Detail: "no mapping names it",
 			Blocks: true}}
@@ -40,7 +40,7 @@ func TestRunFromBeginningToEnd(t *testing.T) {
 		require.Equal(t, run, stored)
 		require.Equal(t, []string{"run-begun", "run-ended"}, kinds(t, l))
 		entries := entries(t, l, 1)
-		require.JSONEq(t, `{"state":"done","plan":"sha256:1","problem":"none <worth> a word �","counts":{"people":7,"adds":3,"unverified":1}}`, string(entries[0].Body))
+		require.JSONEq(t, `{"state":"done","plan":"sha256:1","problem":"none <worth> a word �","problemKind":"KeyRefused","counts":{"people":7,"adds":3,"unverified":1}}`, string(entries[0].Body))
 
 		run.State = "applied"
 		require.NoError(t, l.EndRun(t.Context(), run), "another outcome replaces the first")

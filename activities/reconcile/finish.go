@@ -314,7 +314,7 @@ func countOutcomes(c *messages.Counts, stats []ledger.LineStat) {
 func (a *Activities) endRun(ctx context.Context, run *ledger.Run, sum messages.RunSummary) error {
 	run.State, run.Ended, run.Counts = sum.State, sum.Ended, ledgerCounts(sum.Counts)
 	if sum.Problem != nil {
-		run.Problem = sum.Problem.Kind + ": " + sum.Problem.Message
+		run.ProblemKind, run.Problem = sum.Problem.Kind, sum.Problem.Message
 	}
 	return a.env.Ledger.EndRun(ctx, *run)
 }

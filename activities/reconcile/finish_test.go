@@ -99,7 +99,7 @@ func TestFinishClosesARunThatWasStoppedEarly(t *testing.T) {
 		"before the sweep":   func(o *activitytest.SimulatedOrg, run session.RunInput) { o.Outline(run) },
 		"before the verdict": func(o *activitytest.SimulatedOrg, run session.RunInput) { o.Sweep(run) },
 	} {
-		for _, problem := range []*messages.Problem{nil, {Kind: session.ErrKeyRefused, Message: "make a new key"}} {
+		for _, problem := range []*messages.Problem{nil, {Kind: session.ErrKeyRefused, Message: "organization acme: make a new key"}} {
 			t.Run(name, func(t *testing.T) {
 				o := activitytest.New(t)
 				o.Admit(activitytest.OpenGuard)
@@ -114,6 +114,7 @@ func TestFinishClosesARunThatWasStoppedEarly(t *testing.T) {
 				kept, err := o.Ledger.Run(t.Context(), activitytest.Org, run.Run)
 				require.NoError(t, err)
 				require.False(t, kept.Ended.IsZero())
+				require.Equal(t, problem, session.RunMessage(kept).Problem)
 				counts, err := o.Ledger.SourceCounts(t.Context(), activitytest.Org)
 				require.NoError(t, err)
 				require.Empty(t, counts, "a run that was stopped proves nothing")

@@ -2,7 +2,6 @@ package session
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
@@ -53,9 +52,8 @@ func RunMessage(r ledger.Run) messages.RunSummary {
 			Unverified: c.Unverified,
 		},
 	}
-	if r.Problem != "" {
-		kind, message, _ := strings.Cut(r.Problem, ": ")
-		sum.Problem = &messages.Problem{Kind: kind, Message: message}
+	if r.Problem != "" || r.ProblemKind != "" {
+		sum.Problem = &messages.Problem{Kind: r.ProblemKind, Message: r.Problem}
 	}
 	return sum
 }
