@@ -363,3 +363,50 @@ func TestMigrateTellsTheKindOfAProblemFromItsMessage(t *testing.T) {
 		sound(t, l)
 	})
 }
+
+// What pages counted in texts until version 21 goes on to count in runs, reviews and reports that are under way.
+func TestMigrateKeepsWhatPagesCounted(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		beginRun(t, l, "r1")
+		_, err := l.BeginReview(t.Context(), org, campaign(spring))
+		require.NoError(t, err)
+		require.NoError(t, l.DownTo(t.Context(), 21))
+		for _, row := range []string{
+			`INSERT INTO pages (org, run, page, seen, notes, unseen, counts) VALUES ('acme', 'r1', '1', '', '', '', '{}'),
+				('acme', 'r1', '2', '', '{"people":3,"fight\ngroup:ops\nmapping eng\nno interns":1,"holder\ngroup:ops":2}', '', '{}')`,
+			`INSERT INTO review_pages (org, review, page, notes) VALUES ('acme', '` + spring + `', '1', 'null'),
+				('acme', '` + spring + `', '2', '{"g\neng":3,"p\neng\ngroup:ops":2,"h\ngroup:ops":2,"u\ngroup:dev":1,"skipped":4}')`,
+			`INSERT INTO report_rows (org, report, section, identity, cells) VALUES
+				('acme', 'g1', '', '2', '["domain b=c.example=2","holders of group:ops=1","people=3","use unknown=1"]'),
+				('acme', 'g1', 'domains', 'x', '["people=3"]')`,
+		} {
+			_, err := l.Exec(t.Context(), row)
+			require.NoError(t, err)
+		}
+		require.NoError(t, l.Up(t.Context()))
+
+		page := ledger.Page{Key: "3", Notes: ledger.Notes{}}
+		page.Notes.Add("fight", "group:ops", "mapping eng", "no interns")
+		require.NoError(t, l.SavePage(t.Context(), org, "r1", page, noon))
+		notes, err := l.Notes(t.Context(), org, "r1")
+		require.NoError(t, err)
+		require.Equal(t, ledger.Notes{{Kind: "people"}: 3, {Kind: "holder", About: [3]string{"group:ops"}}: 2,
+			{Kind: "fight", About: [3]string{"group:ops", "mapping eng", "no interns"}}: 2}, notes)
+
+		require.NoError(t, l.SaveItems(t.Context(), org, spring, "3", nil,
+			ledger.Notes{{Kind: "members", About: [3]string{"eng"}}: 1}))
+		notes, err = l.ReviewNotes(t.Context(), org, spring)
+		require.NoError(t, err)
+		require.Equal(t, ledger.Notes{{Kind: "skipped"}: 4, {Kind: "members", About: [3]string{"eng"}}: 4,
+			{Kind: "peers", About: [3]string{"eng", "group:ops"}}: 2, {Kind: "holders", About: [3]string{"group:ops"}}: 2,
+			{Kind: "unread", About: [3]string{"group:dev"}}: 1}, notes)
+
+		require.NoError(t, l.SaveReportRows(t.Context(), org, "g1",
+			[]ledger.ReportRow{{Identity: "3", Counts: ledger.Notes{{Kind: "people"}: 2}}}))
+		notes, err = l.ReportCounts(t.Context(), org, "g1")
+		require.NoError(t, err)
+		require.Equal(t, ledger.Notes{{Kind: "people"}: 5, {Kind: "use unknown"}: 1,
+			{Kind: "domain", About: [3]string{"b=c.example"}}: 2, {Kind: "holders", About: [3]string{"group:ops"}}: 1}, notes)
+	})
+}

@@ -32,6 +32,7 @@ func (l *Ledger) SaveReport(ctx context.Context, org string, r StoredReport, new
 type ReportRow struct {
 	Section, Identity string
 	Cells             []string
+	Counts            Notes // what a page counted, for the report as a whole
 }
 
 // SaveReportRows keeps rows of a report that is being made; a row of the same section and identity is replaced.
@@ -40,7 +41,7 @@ func (l *Ledger) SaveReportRows(ctx context.Context, org, report string, rows []
 		var all [][]any
 		known := map[[2]string]int{}
 		for _, r := range rows {
-			row := []any{org, report, r.Section, r.Identity, list(r.Cells)}
+			row := []any{org, report, r.Section, r.Identity, list(r.Cells), r.Counts.stored()}
 			if i, twice := known[[2]string{r.Section, r.Identity}]; twice {
 				all[i] = row
 				continue
@@ -48,8 +49,9 @@ func (l *Ledger) SaveReportRows(ctx context.Context, org, report string, rows []
 			known[[2]string{r.Section, r.Identity}] = len(all)
 			all = append(all, row)
 		}
-		return w.execRows(ctx, `INSERT INTO report_rows (org, report, section, identity, cells) VALUES`, marks(5),
-			`ON CONFLICT (org, report, section, identity) DO UPDATE SET cells = excluded.cells`, all)
+		return w.execRows(ctx, `INSERT INTO report_rows (org, report, section, identity, cells, counts) VALUES`, marks(6),
+			`ON CONFLICT (org, report, section, identity) DO UPDATE SET cells = excluded.cells, counts = excluded.counts`,
+			all)
 	})
 }
 
@@ -70,6 +72,19 @@ func (l *Ledger) ReportRows(ctx context.Context, org, report, section string, li
 	}, `SELECT cells FROM report_rows WHERE org = ? AND report = ? AND section = ? ORDER BY identity LIMIT ?`, org,
 		report, section, limit)
 	return rows, count, reading(err, "report "+report, org)
+}
+
+// ReportCounts returns, summed over the rows of a report that is being made, what they counted.
+func (l *Ledger) ReportCounts(ctx context.Context, org, report string) (Notes, error) {
+	counts := Notes{}
+	err := l.reads.each(ctx, func(row scanner) error {
+		var stored string
+		if err := row.Scan(&stored); err != nil {
+			return err
+		}
+		return counts.addStored(stored)
+	}, `SELECT counts FROM report_rows WHERE org = ? AND report = ? AND counts <> ''`, org, report)
+	return counts, reading(err, "what was counted for report "+report, org)
 }
 
 // DropReportRows forgets the rows of a report that is made, and of older ones that never were.

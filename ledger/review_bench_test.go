@@ -43,7 +43,7 @@ func BenchmarkOpeningOfAReview(b *testing.B) {
 			require.NoError(b, err)
 			for page := range benchItems / 100 {
 				require.NoError(b, l.SaveItems(b.Context(), org, id, fmt.Sprint(page), itemsOf(page),
-					map[string]int{"people": 100}))
+					ledger.Notes{{Kind: "people"}: 100}))
 			}
 		}
 		rank := func(b *testing.B, id string) {

@@ -15,7 +15,7 @@ import (
 // before. An item that two pages show belongs to the later. Items have no number until all are there; a late repeat of
 // a page after that changes nothing.
 func (l *Ledger) SaveItems(ctx context.Context, org, review, page string, items []access.Item,
-	notes map[string]int) error {
+	notes Notes) error {
 	return l.write(ctx, org, "take items of review "+review, func(w *write) error {
 		r, err := w.review(ctx, review)
 		if err != nil || r.State != access.ReviewOpening {
@@ -45,7 +45,7 @@ func (l *Ledger) SaveItems(ctx context.Context, org, review, page string, items 
 			return err
 		}
 		_, err = w.exec(ctx, `INSERT INTO review_pages (org, review, page, notes) VALUES (?, ?, ?, ?)
-			ON CONFLICT (org, review, page) DO UPDATE SET notes = excluded.notes`, org, review, page, text(notes))
+			ON CONFLICT (org, review, page) DO UPDATE SET notes = excluded.notes`, org, review, page, notes.stored())
 		return err
 	})
 }
@@ -136,14 +136,14 @@ func setResult(i *access.Item, r result) {
 }
 
 // ReviewNotes returns, summed over a review's pages, what they counted. It is there until the first stage begins.
-func (l *Ledger) ReviewNotes(ctx context.Context, org, review string) (map[string]int, error) {
-	notes := map[string]int{}
+func (l *Ledger) ReviewNotes(ctx context.Context, org, review string) (Notes, error) {
+	notes := Notes{}
 	err := l.reads.each(ctx, func(row scanner) error {
 		var stored string
 		if err := row.Scan(&stored); err != nil {
 			return err
 		}
-		return addUp(notes, stored)
+		return notes.addStored(stored)
 	}, `SELECT notes FROM review_pages WHERE org = ? AND review = ?`, org, review)
 	return notes, reading(err, "what was counted for review "+review, org)
 }

@@ -43,7 +43,7 @@ func taken(t testing.TB, l *ledger.Ledger, r access.Review, items ...access.Item
 	for page := 0; len(items) > 0; page++ {
 		n := min(len(items), 100)
 		require.NoError(t, l.SaveItems(t.Context(), org, r.ID, fmt.Sprint(page), items[:n],
-			map[string]int{"people": n}))
+			ledger.Notes{{Kind: "people"}: n}))
 		items = items[n:]
 	}
 	_, err = l.NumberItems(t.Context(), org, r.ID)
@@ -282,7 +282,7 @@ func TestItemsAreNumberedByRisk(t *testing.T) {
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		_, err := l.BeginReview(t.Context(), org, campaign(spring))
 		require.NoError(t, err)
-		save := func(page string, notes map[string]int, items ...access.Item) {
+		save := func(page string, notes ledger.Notes, items ...access.Item) {
 			t.Helper()
 			require.NoError(t, l.SaveItems(t.Context(), org, spring, page, items, notes))
 		}
@@ -296,13 +296,13 @@ func TestItemsAreNumberedByRisk(t *testing.T) {
 			return all
 		}
 		gone, moved := asks(8, "ops"), asks(9, "ops")
-		save("1", map[string]int{"people": 3, "holders": 1}, asks(3, "ops"), gone, moved)
-		save("2", map[string]int{"people": 2}, asks(1, "ops"), asks(1, "Zoo"), moved)
+		save("1", ledger.Notes{{Kind: "people"}: 3, {Kind: "holders"}: 1}, asks(3, "ops"), gone, moved)
+		save("2", ledger.Notes{{Kind: "people"}: 2}, asks(1, "ops"), asks(1, "Zoo"), moved)
 		save("3", nil)
-		save("1", map[string]int{"people": 2}, asks(3, "ops"), asks(2, "ops")) // the repeat shows other people
+		save("1", ledger.Notes{{Kind: "people"}: 2}, asks(3, "ops"), asks(2, "ops")) // the repeat shows other people
 		notes, err := l.ReviewNotes(t.Context(), org, spring)
 		require.NoError(t, err)
-		require.Equal(t, map[string]int{"people": 4}, notes, "a repeat of a page replaces what it counted")
+		require.Equal(t, ledger.Notes{{Kind: "people"}: 4}, notes, "a repeat of a page replaces what it counted")
 		require.Equal(t, []string{"0 0001 group:Zoo", "0 0001 group:ops", "0 0002 group:ops"},
 			names(ledger.ItemFilter{Unranked: true, Limit: 3}))
 		require.Equal(t, []string{"0 0003 group:ops", "0 0009 group:ops"},
@@ -327,13 +327,13 @@ func TestItemsAreNumberedByRisk(t *testing.T) {
 
 		late := asks(1, "ops")
 		late.Name = "somebody else"
-		save("2", map[string]int{"people": 50}, late, asks(50, "ops"))
+		save("2", ledger.Notes{{Kind: "people"}: 50}, late, asks(50, "ops"))
 		require.NoError(t, l.RankItems(t.Context(), org, spring, []access.Item{late}))
 		require.Equal(t, want, names(ledger.ItemFilter{}), "a late page changes nothing")
 		require.Equal(t, "Person 1", item(t, l, spring, 3).Name)
 		notes, err = l.ReviewNotes(t.Context(), org, spring)
 		require.NoError(t, err)
-		require.Equal(t, map[string]int{"people": 4}, notes, "whoever numbers them again needs what was counted")
+		require.Equal(t, ledger.Notes{{Kind: "people"}: 4}, notes, "whoever numbers them again needs what was counted")
 		inStage(t, l, spring, 1, map[string][]int{carol: {1}})
 		notes, err = l.ReviewNotes(t.Context(), org, spring)
 		require.NoError(t, err)
@@ -349,7 +349,7 @@ func TestNothingToReview(t *testing.T) {
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		_, err := l.BeginReview(t.Context(), org, campaign(spring))
 		require.NoError(t, err)
-		require.NoError(t, l.SaveItems(t.Context(), org, spring, "1", nil, map[string]int{"skipped": 3}))
+		require.NoError(t, l.SaveItems(t.Context(), org, spring, "1", nil, ledger.Notes{{Kind: "skipped"}: 3}))
 		n, err := l.NumberItems(t.Context(), org, spring)
 		require.NoError(t, err)
 		require.Zero(t, n)

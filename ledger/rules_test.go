@@ -177,11 +177,13 @@ func TestUseAndNotesAreKept(t *testing.T) {
 		beginRun(t, l, "run-1")
 		for _, key := range []string{"0", "1", "1"} {
 			require.NoError(t, l.SavePage(ctx, org, "run-1",
-				ledger.Page{Key: key, Notes: map[string]int{"n": 2, "k" + key: 1}}, noon))
+				ledger.Page{Key: key, Notes: ledger.Notes{
+					{Kind: "n"}: 2, {Kind: "k", About: [3]string{key + "\n1", "", "x"}}: 1}}, noon))
 		}
 		notes, err := l.Notes(ctx, org, "run-1")
 		require.NoError(t, err)
-		require.Equal(t, map[string]int{"n": 4, "k0": 1, "k1": 1}, notes, "a page that is done twice counts once")
+		require.Equal(t, ledger.Notes{{Kind: "n"}: 4, {Kind: "k", About: [3]string{"0\n1", "", "x"}}: 1,
+			{Kind: "k", About: [3]string{"1\n1", "", "x"}}: 1}, notes, "a page that is done twice counts once")
 
 		_, err = l.SavePolicy(ctx, ledger.PolicyVersion{Org: org, Hash: "h", At: noon})
 		require.NoError(t, err)

@@ -160,7 +160,7 @@ type Page struct {
 	Unsuspend  []string             // people whose suspension somebody else took back
 	Due        map[string]time.Time // when people are to be decided again because of the time alone; zero: not in sight
 	Seen       map[string]int       // members of source groups on this page, by group id
-	Notes      map[string]int       // whatever else is to be counted over all pages, by the caller's own keys
+	Notes      Notes                // whatever else is to be counted over all pages
 	Shown      []string             // people whom the page showed, also those who could not be decided
 	Unseen     []access.Unseen      // on the books, not shown, and settled by no line
 	Calls      int                  // to Atlassian for this page
@@ -251,29 +251,27 @@ func (p Page) counts() Counts {
 	return c
 }
 
-func (w *write) saveTally(ctx context.Context, run, key string, seen, notes map[string]int, unseen []access.Unseen,
-	counts Counts) error {
-	stored := func(m map[string]int) string {
-		if len(m) == 0 {
-			return ""
-		}
-		return text(m)
+func (w *write) saveTally(ctx context.Context, run, key string, seen map[string]int, notes Notes,
+	unseen []access.Unseen, counts Counts) error {
+	seenText := ""
+	if len(seen) > 0 {
+		seenText = text(seen)
 	}
 	_, err := w.exec(ctx, `INSERT INTO pages (org, run, page, seen, notes, unseen, counts) VALUES (?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (org, run, page) DO UPDATE SET seen = excluded.seen, notes = excluded.notes, unseen = excluded.unseen, counts = excluded.counts`,
-		w.org, run, key, stored(seen), stored(notes), list(unseen), text(counts))
+		w.org, run, key, seenText, notes.stored(), list(unseen), text(counts))
 	return err
 }
 
 // Notes returns, summed over a run's pages, what they noted. It is there as long as Seen is.
-func (l *Ledger) Notes(ctx context.Context, org, run string) (map[string]int, error) {
-	notes := map[string]int{}
+func (l *Ledger) Notes(ctx context.Context, org, run string) (Notes, error) {
+	notes := Notes{}
 	err := l.reads.each(ctx, func(row scanner) error {
 		var stored string
 		if err := row.Scan(&stored); err != nil {
 			return err
 		}
-		return addUp(notes, stored)
+		return notes.addStored(stored)
 	}, `SELECT notes FROM pages WHERE org = ? AND run = ? AND notes <> ''`, org, run)
 	return notes, reading(err, "what run "+run+" noted", org)
 }

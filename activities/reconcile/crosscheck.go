@@ -117,7 +117,7 @@ func (s *task) withoutDoubted(ctx context.Context, b *policy.Bound, page *ledger
 		page.Changes = slices.DeleteFunc(page.Changes,
 			func(c access.Change) bool { return c.Person == one.Person.ID && plan.AsksFor(one.Lines, c) })
 		if page.Notes != nil {
-			page.Notes[noteDoubted]++
+			page.Notes.Add(noteDoubted)
 		}
 	}
 	return nil

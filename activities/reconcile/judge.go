@@ -99,7 +99,7 @@ type judgement struct {
 
 	evidence evidence
 	stats    plan.Stats
-	notes    map[string]int // what a full sweep counted
+	notes    ledger.Notes // what a full sweep counted
 	circles  []access.Finding
 	findings []access.Finding
 	result   JudgeResult
@@ -109,7 +109,7 @@ type judgement struct {
 func (s *task) judge(ctx context.Context, b *policy.Bound, outline session.RunOutline, in JudgeInput,
 	some *partial) (JudgeResult, error) {
 	j := &judgement{
-		task: s, in: in, bound: b, outline: outline, some: some, notes: map[string]int{},
+		task: s, in: in, bound: b, outline: outline, some: some, notes: ledger.Notes{},
 		full: some == nil && in.Scope == messages.ScopeFull,
 		dry:  in.DryRun || in.Preview || s.Policy.DryRun,
 	}

@@ -16,7 +16,7 @@ import (
 // judgeRules looks at the rules of a full run. What those that only observe would do is shown under its hash; what
 // those that are enforced for the first time ask for waits for consent, unless the policy consents to just that hash
 // already.
-func (s *task) judgeRules(ctx context.Context, b *policy.Bound, in JudgeInput, acting []string, notes map[string]int,
+func (s *task) judgeRules(ctx context.Context, b *policy.Bound, in JudgeInput, acting []string, notes ledger.Notes,
 	stats *plan.Stats, dry bool) ([]access.Finding, error) {
 	if len(s.Policy.Rules) == 0 {
 		return nil, nil
@@ -37,7 +37,7 @@ func (s *task) judgeRules(ctx context.Context, b *policy.Bound, in JudgeInput, a
 		if !r.Acts() {
 			if r.Mode == policy.RuleObserve {
 				findings = append(findings, access.Finding{Rule: "rule-observed", Subject: r.Name,
-					Detail: "enforced, it would tell of " + session.CountPeople(notes[noteHolds+"\n"+r.Name])})
+					Detail: "enforced, it would tell of " + session.CountPeople(notes.Of(noteHolds, r.Name))})
 			}
 			continue
 		}
@@ -46,8 +46,8 @@ func (s *task) judgeRules(ctx context.Context, b *policy.Bound, in JudgeInput, a
 		case r.Mode == policy.RuleObserve:
 			seen = append(seen, ledger.RuleState{Key: key, Name: r.Name, Seen: asks.hash(), Lines: asks.lines,
 				SeenAt: s.Now(), Run: in.Run})
-			detail := fmt.Sprintf("it holds for %s", session.CountPeople(notes[noteHolds+"\n"+r.Name]))
-			if waits := notes[noteWaits+"\n"+r.Name]; waits > 0 {
+			detail := fmt.Sprintf("it holds for %s", session.CountPeople(notes.Of(noteHolds, r.Name)))
+			if waits := notes.Of(noteWaits, r.Name); waits > 0 {
 				detail += fmt.Sprintf(", and for %s more not for long enough yet", session.CountPeople(waits))
 			}
 			detail += fmt.Sprintf(". Enforced, it would make %s: `starter plan --state observed --run %s`. To have just that done, write mode: enforce and shown: %s", ofChanges(asks.lines), in.Run, asks.hash())

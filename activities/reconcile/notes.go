@@ -4,15 +4,14 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/castellan-io/castellan/access"
-	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/plan"
 	"github.com/castellan-io/castellan/policy"
 )
 
-// What pages count for the findings of a run. A note's key is its kind and what it is about, with a line break between.
+// What pages count for the findings of a run.
 const (
 	noteFight    = "fight"    // somebody is given and denied something at once
 	noteUnknown  = "unknown"  // a rule cannot be answered
@@ -27,25 +26,24 @@ const (
 )
 
 // note counts what one person adds to the findings of the run.
-func note(notes map[string]int, b *policy.Bound, p access.Person, known plan.State, d plan.Decision) {
-	count := func(parts ...string) { notes[strings.Join(parts, "\n")]++ }
+func note(notes ledger.Notes, b *policy.Bound, p access.Person, known plan.State, d plan.Decision) {
 	if !p.IsApp() && p.MembershipStatus == "active" {
-		count(notePeople)
+		notes.Add(notePeople)
 	}
 	for _, f := range d.Conflicts {
-		count(noteFight, string(f.Target), f.Gives.String(), f.Denies)
+		notes.Add(noteFight, string(f.Target), f.Gives.String(), f.Denies)
 	}
 	for _, h := range d.Restored {
-		count(noteRestored, string(h.Target))
+		notes.Add(noteRestored, string(h.Target))
 	}
 	for _, a := range d.Rules {
 		switch a.Verdict {
 		case policy.VerdictUnknown:
-			count(noteUnknown, a.Name, a.Why)
+			notes.Add(noteUnknown, a.Name, a.Why)
 		case policy.VerdictHolds, policy.VerdictGrace:
-			count(noteHolds, a.Name)
+			notes.Add(noteHolds, a.Name)
 		case policy.VerdictWaits:
-			count(noteWaits, a.Name)
+			notes.Add(noteWaits, a.Name)
 		}
 	}
 	for _, t := range b.Held(p) {
@@ -53,9 +51,9 @@ func note(notes map[string]int, b *policy.Bound, p access.Person, known plan.Sta
 		if target.Protected == nil || p.IsApp() {
 			continue
 		}
-		count(noteHolder, string(target.Entitlement))
+		notes.Add(noteHolder, string(target.Entitlement))
 		if foreign(known, d, target.Entitlement) {
-			count(noteForeign, string(target.Entitlement))
+			notes.Add(noteForeign, string(target.Entitlement))
 		}
 	}
 }
@@ -68,45 +66,45 @@ func foreign(known plan.State, d plan.Decision, target access.Entitlement) bool 
 }
 
 // presence says how many people are there: of presence, they are the holders.
-func presence(stats *plan.Stats, notes map[string]int) {
+func presence(stats *plan.Stats, notes ledger.Notes) {
 	for _, e := range []access.Entitlement{access.Directory, access.Organization} {
 		if t, managed := stats.Targets[e]; managed {
-			t.Members = notes[notePeople]
+			t.Members = notes.Of(notePeople)
 			stats.Targets[e] = t
 		}
 	}
 }
 
 // noted puts the notes of a run into words.
-func noted(notes map[string]int, b *policy.Bound) []access.Finding {
+func noted(notes ledger.Notes, b *policy.Bound) []access.Finding {
 	var found []access.Finding
 	say := func(rule, subject, format string, args ...any) {
 		found = append(found, access.Finding{Rule: rule, Subject: subject, Detail: fmt.Sprintf(format, args...)})
 	}
-	for _, key := range session.SortedKeys(notes) {
-		n, parts := notes[key], strings.Split(key, "\n")
-		switch kind := parts[0]; {
-		case kind == noteFight && len(parts) == 4:
-			say("rules-fight", parts[1], "%s gives it to %d people to whom rule %s denies it; nobody holds what a rule denies. Settle which of both is right", parts[2], n, parts[3])
-		case kind == noteUnknown:
-			say("rule-unknown", parts[1], "it cannot be answered for %d people, and changes nothing of theirs: %s", n,
-				strings.Join(parts[2:], " "))
-		case kind == noteDoubted:
+	for _, note := range notes.Sorted() {
+		n, about := notes[note], note.About[0]
+		switch note.Kind {
+		case noteFight:
+			say("rules-fight", about, "%s gives it to %d people to whom rule %s denies it; nobody holds what a rule denies. Settle which of both is right", note.About[1], n, note.About[2])
+		case noteUnknown:
+			say("rule-unknown", about, "it cannot be answered for %d people, and changes nothing of theirs: %s", n,
+				note.About[1])
+		case noteDoubted:
 			say("absence-doubted", "people",
 				"%d people are not given something for now: it hangs on their not being in some group, and another search does not say the same. They are looked at again at the next verification", n)
-		case kind == noteUnproven:
-			say("grant-unexplained", parts[1],
+		case noteUnproven:
+			say("grant-unexplained", about,
 				"the ledger's chain does not say that it was granted as it stands in the ledger: somebody wrote it past Castellan. It gives nothing; starter verify-ledger names all such rows")
-		case kind == noteRestored:
-			say("grant-restored", parts[1],
+		case noteRestored:
+			say("grant-restored", about,
 				"somebody took it by hand from %d people to whom a grant gives it; it is given back to those who may still hold it (grants.handTaken is restore)", n)
-		case kind == noteForeign:
-			say("admin-by-hand", parts[1],
+		case noteForeign:
+			say("admin-by-hand", about,
 				"%d people hold it whom nothing in the policy gives it, since somebody put them there by hand; starter findings --now --format csv names them", n)
 		}
 	}
 	for _, t := range b.Targets {
-		n := max(notes[noteHolder+"\n"+string(t.Entitlement)], 0)
+		n := notes.Of(noteHolder, string(t.Entitlement))
 		if t.Protected != nil && t.Protected.Maximum > 0 && n > t.Protected.Maximum {
 			say("too-many-holders", string(t.Entitlement),
 				"%d people hold it; the policy wants at most %d (protected.maximum)", n, t.Protected.Maximum)

@@ -47,7 +47,7 @@ func (a *Activities) Sweep(ctx context.Context, in SweepInput) (session.SweepRes
 func (s *task) decide(ctx context.Context, b *policy.Bound, in session.RunInput, page ledger.Page, count bool) error {
 	page.Observe, page.Due = in.Preview, map[string]time.Time{}
 	if count {
-		page.Seen, page.Notes = map[string]int{}, map[string]int{}
+		page.Seen, page.Notes = map[string]int{}, ledger.Notes{}
 	}
 	d := &pageDecision{task: s, bound: b, in: in, count: count, page: page}
 	if err := d.gather(ctx); err != nil {
@@ -133,7 +133,7 @@ func (d *pageDecision) countPerson(p access.Person, known plan.State, decision p
 		}
 	}
 	for _, id := range d.states[p.ID].Unproven {
-		d.page.Notes[noteUnproven+"\n"+id]++
+		d.page.Notes.Add(noteUnproven, id)
 	}
 	d.page.Unseen = append(d.page.Unseen, decision.Unseen...)
 	note(d.page.Notes, d.bound, p, known, decision)

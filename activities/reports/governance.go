@@ -78,13 +78,13 @@ func (s *task) governPage(ctx context.Context, b *policy.Bound, report, page str
 	if err != nil {
 		return err
 	}
-	g := governing{task: s, bound: b, now: now, inactive: s.inactiveAfter(), counts: map[string]int{}}
+	g := governing{task: s, bound: b, now: now, inactive: s.inactiveAfter(), counts: ledger.Notes{}}
 	for _, p := range ps {
 		if !p.IsApp() {
 			g.look(ctx, p, session.PlanState(states[p.ID]))
 		}
 	}
-	g.rows = append(g.rows, ledger.ReportRow{Section: sectionCounts, Identity: page, Cells: countCells(g.counts)})
+	g.rows = append(g.rows, ledger.ReportRow{Section: sectionCounts, Identity: page, Counts: g.counts})
 	return s.Ledger.SaveReportRows(ctx, s.Org, report, g.rows)
 }
 
@@ -102,7 +102,7 @@ type governing struct {
 	now      time.Time
 	inactive time.Duration
 	rows     []ledger.ReportRow
-	counts   map[string]int
+	counts   ledger.Notes
 }
 
 func (g *governing) row(section string, identity string, cells ...string) {
@@ -113,14 +113,14 @@ func (g *governing) row(section string, identity string, cells ...string) {
 func (g *governing) look(ctx context.Context, p access.Person, known plan.State) {
 	known.Grants = access.InForce(known.Grants, g.now)
 	facts := g.bound.Facts(p, policy.Known{Grants: known.Grants, Marks: known.Marks, Held: known.Holdings, Now: g.now})
-	g.counts["people"]++
+	g.counts.Add(countPeople)
 	active := p.CanReceive()
 	if active {
-		g.counts["active"]++
-		g.counts["domain "+domainOf(p)]++
+		g.counts.Add(countActive)
+		g.counts.Add(countDomain, domainOf(p))
 	}
 	if p.MembershipStatus == "suspended" {
-		g.counts["suspended"]++
+		g.counts.Add(countSuspended)
 	}
 	last, used := session.LastUse(facts, g.now.Add(-g.inactive))
 	admin := g.protected(p, known, last, used)
@@ -129,7 +129,7 @@ func (g *governing) look(ctx context.Context, p access.Person, known plan.State)
 	}
 	switch {
 	case facts.External != nil && *facts.External && active:
-		g.counts["external"]++
+		g.counts.Add(countExternal)
 		g.external(ctx, p, facts, known, last)
 	case facts.External == nil && active:
 		g.row(sectionUnclear, p.ID, p.Label(), "it is not known whether the person is from outside", p.ClaimStatus)
@@ -147,7 +147,7 @@ func (g *governing) look(ctx context.Context, p access.Person, known plan.State)
 		g.row(sectionInactive, p.ID, p.Label(), appsOf(facts), last, session.Date(p.Added))
 	}
 	if active && len(facts.Apps) > 0 && used == session.UseUnknown {
-		g.counts["use unknown"]++
+		g.counts.Add(countUseUnknown)
 	}
 	if known.Suspension != nil {
 		g.row(sectionSuspended, p.ID, p.Label(), session.Date(known.Suspension.Since),
@@ -163,7 +163,7 @@ func (g *governing) protected(p access.Person, known plan.State, last, used stri
 			continue
 		}
 		held++
-		g.counts["holders of "+string(target.Entitlement)]++
+		g.counts.Add(countHolders, string(target.Entitlement))
 		why, since := "made by somebody else; nothing in the policy gives it", ""
 		for _, h := range known.Holdings {
 			if h.Target != target.Entitlement {

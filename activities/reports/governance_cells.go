@@ -1,9 +1,7 @@
 package reports
 
 import (
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/castellan-io/castellan/access"
@@ -30,28 +28,4 @@ func appsOf(f condition.Facts) string {
 
 func domainOf(p access.Person) string {
 	return access.DomainOf(p.Email)
-}
-
-// countCells and addCells carry counts in a row of cells.
-func countCells(counts map[string]int) []string {
-	var cells []string
-	for _, key := range session.SortedKeys(counts) {
-		cells = append(cells, key+"="+strconv.Itoa(counts[key]))
-	}
-	return cells
-}
-
-func addCells(sum map[string]int, cells []string) error {
-	for _, cell := range cells {
-		at := strings.LastIndexByte(cell, '=')
-		if at < 0 {
-			return fmt.Errorf("the count %q has no number", cell)
-		}
-		n, err := strconv.Atoi(cell[at+1:])
-		if err != nil {
-			return fmt.Errorf("the count %q has no number", cell)
-		}
-		sum[cell[:at]] += n
-	}
-	return nil
 }

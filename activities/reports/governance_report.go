@@ -39,6 +39,17 @@ const (
 	sectionSuspended = "suspended"
 )
 
+// What pages count for the report as a whole.
+const (
+	countPeople     = "people"
+	countActive     = "active"
+	countSuspended  = "suspended"
+	countExternal   = "external"
+	countUseUnknown = "use unknown"
+	countDomain     = "domain"  // active people, by the domain of their address
+	countHolders    = "holders" // of a protected target
+)
+
 const (
 	rowsShown   = 5000 // of one section
 	reportsKept = 53   // a year of weekly ones, and this one
@@ -116,15 +127,9 @@ func (a *Activities) GovernEnd(ctx context.Context, in GovernEndInput) (messages
 	if err != nil {
 		return messages.Governance{}, err
 	}
-	counts := map[string]int{}
-	pages, _, err := s.Ledger.ReportRows(ctx, in.Org, in.Report, sectionCounts, 1_000_000)
+	counts, err := s.Ledger.ReportCounts(ctx, in.Org, in.Report)
 	if err != nil {
 		return messages.Governance{}, err
-	}
-	for _, cells := range pages {
-		if err := addCells(counts, cells); err != nil {
-			return messages.Governance{}, err
-		}
 	}
 	r := report.Report{Title: "Governance of " + in.Org, Org: in.Org, ID: in.Report, At: in.Started, Policy: in.Policy}
 	before, err := s.Ledger.ReportBefore(ctx, in.Org, messages.ReportGovernance, in.Report)
@@ -168,7 +173,7 @@ func (a *Activities) GovernEnd(ctx context.Context, in GovernEndInput) (messages
 
 // fill puts what was found into one section.
 func (s *task) fill(ctx context.Context, b *policy.Bound, in GovernEndInput, section *report.Section,
-	counts map[string]int) (err error) {
+	counts ledger.Notes) (err error) {
 	switch section.Key {
 	case sectionForeign:
 		err = s.fillForeign(ctx, section)
@@ -214,7 +219,7 @@ func (s *task) fillForeign(ctx context.Context, section *report.Section) error {
 }
 
 // fillDomains lists the organization's domains that are not verified, and other domains by how many people have them.
-func (s *task) fillDomains(ctx context.Context, section *report.Section, counts map[string]int) error {
+func (s *task) fillDomains(ctx context.Context, section *report.Section, counts ledger.Notes) error {
 	known := map[string]bool{}
 	for _, d := range s.Policy.Organization.Domains {
 		known[access.FoldDomain(d)] = true
@@ -222,16 +227,16 @@ func (s *task) fillDomains(ctx context.Context, section *report.Section, counts 
 	if err := s.EachDomain(ctx, func(d organization.Domain) {
 		name := access.FoldDomain(d.Name)
 		if !d.Verified() && !known[name] {
-			section.Rows = append(section.Rows, []string{name, d.ClaimStatus, fmt.Sprint(counts["domain "+name])})
+			section.Rows = append(section.Rows, []string{name, d.ClaimStatus, fmt.Sprint(counts.Of(countDomain, name))})
 		}
 		known[name] = true
 	}); err != nil {
 		section.Incomplete = "the domains could not be read: " + session.ErrorText(err)
 		return nil
 	}
-	for _, key := range session.SortedKeys(counts) {
-		if name, is := strings.CutPrefix(key, "domain "); is && name != "" && !known[name] {
-			section.Rows = append(section.Rows, []string{name, "not the organization's", fmt.Sprint(counts[key])})
+	for _, count := range counts.Sorted() {
+		if name := count.About[0]; count.Kind == countDomain && name != "" && !known[name] {
+			section.Rows = append(section.Rows, []string{name, "not the organization's", fmt.Sprint(counts[count])})
 		}
 	}
 	section.Count = len(section.Rows)
@@ -276,9 +281,9 @@ func (s *task) fillFindings(ctx context.Context, section *report.Section, kinds 
 }
 
 // broad finds groups that open more than one thing and admin roles in many hands.
-func broad(b *policy.Bound, counts map[string]int) [][]string {
+func broad(b *policy.Bound, counts ledger.Notes) [][]string {
 	var rows [][]string
-	active := counts["active"]
+	active := counts.Of(countActive)
 	for _, t := range b.Targets {
 		if len(t.Apps) > 1 {
 			rows = append(rows, []string{string(t.Entitlement), "opens several apps at once",
@@ -287,7 +292,7 @@ func broad(b *policy.Bound, counts map[string]int) [][]string {
 		if t.Protected == nil {
 			continue
 		}
-		holders := counts["holders of "+string(t.Entitlement)]
+		holders := counts.Of(countHolders, string(t.Entitlement))
 		if active > 10 && float64(holders) > manyHolders*float64(active) {
 			rows = append(rows, []string{string(t.Entitlement) + " holders", "is protected, and held by most people",
 				fmt.Sprintf("%d of %d", holders, active)})
@@ -297,20 +302,20 @@ func broad(b *policy.Bound, counts map[string]int) [][]string {
 }
 
 // governFacts are the key figures.
-func (s *task) governFacts(ctx context.Context, b *policy.Bound, counts map[string]int, since time.Time) ([]report.Fact,
+func (s *task) governFacts(ctx context.Context, b *policy.Bound, counts ledger.Notes, since time.Time) ([]report.Fact,
 	error) {
 	facts := []report.Fact{
-		{Name: "People", Value: fmt.Sprint(counts["people"])}, {Name: "Active", Value: fmt.Sprint(counts["active"])},
-		{Name: "Suspended", Value: fmt.Sprint(counts["suspended"])},
-		{Name: "From outside", Value: fmt.Sprint(counts["external"])},
-		{Name: "Use not known", Value: fmt.Sprint(counts["use unknown"])},
+		{Name: "People", Value: fmt.Sprint(counts.Of(countPeople))}, {Name: "Active", Value: fmt.Sprint(counts.Of(countActive))},
+		{Name: "Suspended", Value: fmt.Sprint(counts.Of(countSuspended))},
+		{Name: "From outside", Value: fmt.Sprint(counts.Of(countExternal))},
+		{Name: "Use not known", Value: fmt.Sprint(counts.Of(countUseUnknown))},
 		{Name: "Targets", Value: fmt.Sprint(len(b.Targets))},
 		{Name: "Rules", Value: fmt.Sprint(len(s.Policy.Rules))},
 	}
 	for _, t := range b.Targets {
 		if t.Protected != nil {
 			facts = append(facts, report.Fact{Name: "Holders of " + string(t.Entitlement),
-				Value: fmt.Sprint(counts["holders of "+string(t.Entitlement)])})
+				Value: fmt.Sprint(counts.Of(countHolders, string(t.Entitlement)))})
 		}
 	}
 	done, freed, err := s.Ledger.Written(ctx, s.Org, since)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/ledger"
 )
 
 // What recommendations and risks go by.
@@ -21,7 +22,7 @@ const (
 const riskProtected = "protected target"
 
 // rank completes an item: its peers, what is recommended, and how risky it is.
-func rank(i *access.Item, notes map[string]int, now time.Time) {
+func rank(i *access.Item, notes ledger.Notes, now time.Time) {
 	i.Peers = peersOf(i, notes)
 	i.Recommend, i.Because = recommend(i, now)
 	i.Risk, i.Risks = risk(i, now)
@@ -29,13 +30,13 @@ func rank(i *access.Item, notes map[string]int, now time.Time) {
 
 // peersOf compares the person with the others of one of their source groups: the smallest that has enough others to say
 // something, since it tells most of what they do; where none has, the largest.
-func peersOf(i *access.Item, notes map[string]int) *access.Peers {
+func peersOf(i *access.Item, notes ledger.Notes) *access.Peers {
 	var peers *access.Peers
 	for _, g := range i.Sources {
-		n := notes[noteMembers+g] - 1
+		n := notes.Of(noteMembers, g) - 1
 		better := peers == nil || peers.Of < enoughPeers && n > peers.Of || n >= enoughPeers && n < peers.Of
 		if n > 0 && better {
-			peers = &access.Peers{Group: g, Of: n, Hold: notes[notePeers+g+"\n"+string(i.Target)] - 1}
+			peers = &access.Peers{Group: g, Of: n, Hold: notes.Of(notePeers, g, string(i.Target)) - 1}
 		}
 	}
 	return peers

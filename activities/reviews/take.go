@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
@@ -43,14 +42,14 @@ func (a *Activities) ReviewSweep(ctx context.Context, in ReviewSweepInput) (sess
 	})
 }
 
-// What the pages of a review count, by key and name.
+// What the pages of a review count.
 const (
-	noteMembers = "g\n" // people in a source group
-	notePeers   = "p\n" // of those, by target, who hold it too
-	noteHolders = "h\n" // people who hold a target, whether reviewed or not
+	noteMembers = "members" // people in a source group
+	notePeers   = "peers"   // of those, by target, who hold it too
+	noteHolders = "holders" // people who hold a target, whether reviewed or not
 	noteSkipped = "skipped"
 	noteUnclear = "unclear" // people of whom the scope's condition cannot be answered: they are reviewed
-	noteUnread  = "u\n"     // people of whom the read does not say whether they hold a target
+	noteUnread  = "unread"  // people of whom the read does not say whether they hold a target
 )
 
 // takePage takes the items of one page of people.
@@ -73,7 +72,7 @@ func (r *reviewing) takePage(ctx context.Context, b *policy.Bound, page string, 
 		return err
 	}
 	t := taking{reviewing: r, bound: b, now: now, scope: b.Reviewed(r.campaign), before: before,
-		notes: map[string]int{}}
+		notes: ledger.Notes{}}
 	for _, p := range ps {
 		if use, known := kept[p.ID]; known && !use.Silent {
 			p.Activity = session.MergeActivity(p.Activity, use.Apps)
@@ -96,7 +95,7 @@ type taking struct {
 	scope  []int
 	before map[ledger.Key]ledger.LastDecision
 	items  []access.Item
-	notes  map[string]int
+	notes  ledger.Notes
 }
 
 func (t *taking) person(p access.Person, state ledger.PersonState) {
@@ -108,16 +107,16 @@ func (t *taking) person(p access.Person, state ledger.PersonState) {
 		name := string(t.bound.Targets[target].Entitlement)
 		switch is, known := t.bound.Holds(p, target); {
 		case !known:
-			t.notes[noteUnread+name]++
+			t.notes.Add(noteUnread, name)
 		case is:
 			held = append(held, target)
-			t.notes[noteHolders+name]++
+			t.notes.Add(noteHolders, name)
 		}
 	}
 	for _, g := range facts.Sources {
-		t.notes[noteMembers+g]++
+		t.notes.Add(noteMembers, g)
 		for _, target := range held {
-			t.notes[notePeers+g+"\n"+string(t.bound.Targets[target].Entitlement)]++
+			t.notes.Add(notePeers, g, string(t.bound.Targets[target].Entitlement))
 		}
 	}
 	if len(held) == 0 {
@@ -125,7 +124,7 @@ func (t *taking) person(p access.Person, state ledger.PersonState) {
 	}
 	switch asked, err := t.campaign.Asks(facts, t.now); {
 	case err != nil:
-		t.notes[noteUnclear]++
+		t.notes.Add(noteUnclear)
 	case !asked:
 		return
 	}
@@ -141,7 +140,7 @@ func (t *taking) person(p access.Person, state ledger.PersonState) {
 		}
 		if t.campaign.Scope.Only == policy.ReviewChanged && decided &&
 			review.Unchanged(item, last.PastDecision, last.Held) {
-			t.notes[noteSkipped]++
+			t.notes.Add(noteSkipped)
 			continue
 		}
 		t.items = append(t.items, item)
@@ -229,19 +228,19 @@ func (a *Activities) ReviewRank(ctx context.Context, in ReviewInput) (ReviewTake
 		if is.Holders != nil || is.Items > 0 {
 			return false // the notes are gone by now
 		}
-		is.Items, is.Skipped, is.Holders = count, notes[noteSkipped], map[access.Entitlement]int{}
-		for _, key := range session.SortedKeys(notes) {
-			n := notes[key]
-			if target, holders := strings.CutPrefix(key, noteHolders); holders {
+		is.Items, is.Skipped, is.Holders = count, notes.Of(noteSkipped), map[access.Entitlement]int{}
+		for _, note := range notes.Sorted() {
+			n, target := notes[note], note.About[0]
+			if note.Kind == noteHolders {
 				is.Holders[access.Entitlement(target)] = n
 			}
-			if target, unread := strings.CutPrefix(key, noteUnread); unread && len(is.Findings) < mostFindings {
+			if note.Kind == noteUnread && len(is.Findings) < mostFindings {
 				is.Findings = append(is.Findings,
 					fmt.Sprintf("of %s it is not known whether they hold %s: they are not asked about it",
 						session.CountPeople(n), target))
 			}
 		}
-		if n := notes[noteUnclear]; n > 0 {
+		if n := notes.Of(noteUnclear); n > 0 {
 			is.Findings = append(is.Findings,
 				fmt.Sprintf("of %s it cannot be told whether they are in scope (%s): they are reviewed",
 					session.CountPeople(n), campaign.Scope.People))
@@ -252,7 +251,7 @@ func (a *Activities) ReviewRank(ctx context.Context, in ReviewInput) (ReviewTake
 }
 
 // rankItems ranks the items that are not ranked yet, a page of them at a time.
-func (a *Activities) rankItems(ctx context.Context, in ReviewInput, notes map[string]int, opened time.Time) error {
+func (a *Activities) rankItems(ctx context.Context, in ReviewInput, notes ledger.Notes, opened time.Time) error {
 	filter := ledger.ItemFilter{Unranked: true, Limit: rankAtOnce}
 	for {
 		page, err := a.env.Ledger.Items(ctx, in.Org, in.Review, filter)
