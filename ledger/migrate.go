@@ -94,7 +94,8 @@ func migrator(pool *sql.DB, dialect goose.Dialect, options ...goose.ProviderOpti
 		return nil, err
 	}
 	options = append(options, goose.WithDisableGlobalRegistry(true),
-		goose.WithGoMigrations(bytewise(dialect), accounts(dialect), folds(dialect), notes(dialect)))
+		goose.WithGoMigrations(bytewise(dialect), accounts(dialect), folds(dialect), notes(dialect),
+			held(dialect)))
 	return goose.NewProvider(dialect, pool, files, options...)
 }
 

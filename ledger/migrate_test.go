@@ -410,3 +410,32 @@ func TestMigrateKeepsWhatPagesCounted(t *testing.T) {
 			{Kind: "domain", About: [3]string{"b=c.example"}}: 2, {Kind: "holders", About: [3]string{"group:ops"}}: 1}, notes)
 	})
 }
+
+func TestMigrateTakesTheReasonsOfDecidedItemsApart(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		eng := access.Reason{Kind: access.ReasonMapping, Name: "m", Source: "eng"}
+		want := map[string]ledger.LastDecision{
+			"owned\nmapping\nm\neng\n\nrule\nr\n\n\ngrant\ng1\n": {Owned: true,
+				Reasons: []access.Reason{eng, {Kind: access.ReasonRule, Name: "r"}, {Kind: access.ReasonGrant, Name: "g1"}}},
+			"owned\nmapping\nm\neng": {Owned: true, Reasons: []access.Reason{eng}},
+			"owned\n":                {Owned: true},
+			"foreign\n":              {},
+		}
+		require.NoError(t, l.DownTo(t.Context(), 22))
+		for held := range want {
+			_, err := l.Exec(t.Context(), `INSERT INTO review_last
+				(org, campaign, person, target, review, verdict, by_whom, at, held, by_email)
+				VALUES ('acme', 'quarterly', 'id-00001', ?, ?, 'keep', 'dan', ?, ?, '')`, held, spring, noon.UnixMicro(), held)
+			require.NoError(t, err)
+		}
+		require.NoError(t, l.Up(t.Context()))
+		got, err := l.LastDecisions(t.Context(), org, "quarterly", []string{"id-00001"})
+		require.NoError(t, err)
+		require.Len(t, got, len(want))
+		for held, was := range want {
+			was.PastDecision = access.PastDecision{Review: spring, Verdict: keep, By: "dan", At: noon}
+			require.Equal(t, was, got[ledger.Key{Person: "id-00001", Target: access.Entitlement(held)}], "%q", held)
+		}
+	})
+}

@@ -367,8 +367,13 @@ func (l *Ledger) LastDecisions(ctx context.Context, org, campaign string, people
 			var key Key
 			var d LastDecision
 			var at int64
-			err := row.Scan(&key.Person, &key.Target, &d.Review, &d.Verdict, &d.By, &d.ByEmail, &at, &d.Held)
+			var reasons string
+			err := row.Scan(&key.Person, &key.Target, &d.Review, &d.Verdict, &d.By, &d.ByEmail, &at, &d.Owned, &reasons)
+			if err != nil {
+				return err
+			}
 			d.At = fromInstant(at)
+			d.Reasons, err = fromList[access.Reason](reasons)
 			last[key] = d
 			return err
 		}, query, args...)
@@ -381,11 +386,12 @@ func (l *Ledger) LastDecisions(ctx context.Context, org, campaign string, people
 
 func lastQuery(org, campaign string, people []string) (string, []any) {
 	where, args := among("org, campaign", "person", people, org, campaign)
-	return `SELECT person, target, review, verdict, by_whom, by_email, at, held FROM review_last WHERE ` + where, args
+	return `SELECT person, target, review, verdict, by_whom, by_email, at, owned, reasons FROM review_last WHERE ` + where, args
 }
 
-// LastDecision is how an item ended, and for which reasons it was held then, as review.HeldFor writes them.
+// LastDecision is how an item ended, and for which reasons it was held then.
 type LastDecision struct {
 	access.PastDecision
-	Held string
+	Owned   bool
+	Reasons []access.Reason
 }

@@ -116,12 +116,12 @@ func (w *write) remember(ctx context.Context, r access.Review, i access.Item, at
 		return nil
 	}
 	by := review.Decider(i)
-	_, err := w.exec(ctx, `INSERT INTO review_last (org, campaign, person, target, review, verdict, by_whom, by_email, at, held) VALUES (`+marks(10)+`)
+	_, err := w.exec(ctx, `INSERT INTO review_last (org, campaign, person, target, review, verdict, by_whom, by_email, at, owned, reasons) VALUES (`+marks(11)+`)
 		ON CONFLICT (org, campaign, person, target) DO UPDATE SET review = excluded.review, verdict = excluded.verdict, by_whom = excluded.by_whom, by_email = excluded.by_email,
-		at = excluded.at, held = excluded.held WHERE NOT EXISTS (
+		at = excluded.at, owned = excluded.owned, reasons = excluded.reasons WHERE NOT EXISTS (
 			SELECT 1 FROM reviews later WHERE later.org = review_last.org AND later.id = review_last.review AND later.opened > ?)`,
 		w.org, r.Campaign, i.Person, string(i.Target), r.ID, string(i.Verdict), by.By, by.Email, instant(at),
-		review.HeldFor(i), instant(r.Opened))
+		flag(i.Owned), list(i.Reasons), instant(r.Opened))
 	if err != nil {
 		return err
 	}

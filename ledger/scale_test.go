@@ -295,8 +295,8 @@ func reviewRows(l *ledger.Ledger, count int) []string {
 			fmt.Sprintf(`SELECT 'acme', 'q-' || (n / %d), n %% %d + 1, %d + n, 'decided', %s, 'page', n %% %d + 1, 1, 'keep', 1, '', ''`, per, per, us, by, per)),
 		into(`INSERT INTO rulings (org, person, target, review, verdict, at, until)`,
 			fmt.Sprintf(`SELECT 'acme', %s, 'group:g' || n, 'q-' || (n / %d), 'keep', %d, 0`, paddedID(l), per, us)),
-		into(`INSERT INTO review_last (org, campaign, person, target, review, verdict, by_whom, at, held)`,
-			fmt.Sprintf(`SELECT 'acme', 'quarterly', %s, 'group:g' || n, 'q-7', 'keep', '', %d, ''`, paddedID(l), us)),
+		into(`INSERT INTO review_last (org, campaign, person, target, review, verdict, by_whom, at)`,
+			fmt.Sprintf(`SELECT 'acme', 'quarterly', %s, 'group:g' || n, 'q-7', 'keep', '', %d`, paddedID(l), us)),
 	}
 }
 

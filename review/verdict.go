@@ -2,7 +2,7 @@ package review
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
@@ -36,22 +36,12 @@ func Decider(i access.Item) (last access.Said) {
 	return last
 }
 
-// HeldFor returns for which reasons an item is held, in a form to compare.
-func HeldFor(i access.Item) string {
-	var reasons []string
-	for _, r := range i.Reasons {
-		reasons = append(reasons, string(r.Kind)+"\n"+r.Name+"\n"+r.Source)
-	}
-	owned := "foreign"
-	if i.Owned {
-		owned = "owned"
-	}
-	return owned + "\n" + strings.Join(reasons, "\n\n")
-}
-
 // Unchanged reports whether somebody decided last to keep an item, and it is held for the same reasons as then.
-func Unchanged(i access.Item, last access.PastDecision, heldFor string) bool {
-	return last.Verdict == access.VerdictKeep && last.By != "" && heldFor == HeldFor(i)
+func Unchanged(i access.Item, last access.PastDecision, owned bool, reasons []access.Reason) bool {
+	return last.Verdict == access.VerdictKeep && last.By != "" && i.Owned == owned &&
+		slices.EqualFunc(i.Reasons, reasons, func(a, b access.Reason) bool {
+			return a.Kind == b.Kind && a.Name == b.Name && a.Source == b.Source
+		})
 }
 
 // Course is which verdicts of a stage go on to the next one, by stage.

@@ -14,15 +14,21 @@ import (
 
 func TestUnchanged(t *testing.T) {
 	item := access.Item{Owned: true, Reasons: []access.Reason{{Kind: access.ReasonMapping, Name: "m", Source: "staff"}}}
-	held := review.HeldFor(item)
+	unchanged := func(i access.Item, last access.PastDecision) bool {
+		return review.Unchanged(i, last, item.Owned, item.Reasons)
+	}
 	last := access.PastDecision{Verdict: keep, By: "id-carol"}
-	require.True(t, review.Unchanged(item, last, held))
+	require.True(t, unchanged(item, last))
 	foreign := item
 	foreign.Owned = false
-	require.False(t, review.Unchanged(foreign, last, held), "somebody else gives it now")
-	require.False(t, review.Unchanged(access.Item{Owned: true}, last, held), "nothing explains it now")
-	require.False(t, review.Unchanged(item, access.PastDecision{Verdict: keep}, held), "silence decided")
-	require.False(t, review.Unchanged(item, access.PastDecision{Verdict: remove, By: "id-carol"}, held))
+	require.False(t, unchanged(foreign, last), "somebody else gives it now")
+	require.False(t, unchanged(access.Item{Owned: true}, last), "nothing explains it now")
+	require.False(t, unchanged(item, access.PastDecision{Verdict: keep}), "silence decided")
+	require.False(t, unchanged(item, access.PastDecision{Verdict: remove, By: "id-carol"}))
+	// one text of both would be the same
+	two := []access.Reason{{Kind: "rule", Name: "a"}, {Kind: "rule", Name: "b"}}
+	one := access.Item{Reasons: []access.Reason{{Kind: "rule", Name: "a", Source: "\n\nrule\nb\n"}}}
+	require.False(t, review.Unchanged(one, last, false, two))
 }
 
 func TestCourse(t *testing.T) {

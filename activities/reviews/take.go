@@ -139,7 +139,7 @@ func (t *taking) person(p access.Person, state ledger.PersonState) {
 			item.Before = &last.PastDecision
 		}
 		if t.campaign.Scope.Only == policy.ReviewChanged && decided &&
-			review.Unchanged(item, last.PastDecision, last.Held) {
+			review.Unchanged(item, last.PastDecision, last.Owned, last.Reasons) {
 			t.notes.Add(noteSkipped)
 			continue
 		}
