@@ -16,6 +16,35 @@ func (l *Ledger) Exec(ctx context.Context, query string, args ...any) (int, erro
 	return l.writes.exec(ctx, query, args...)
 }
 
+// Empty deletes all rows and forgets all chains, so that the ledger is as a new one.
+func (l *Ledger) Empty(ctx context.Context) error {
+	l.replays.Clear()
+	list := `SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'goose_db_version'`
+	empty := `DELETE FROM `
+	if l.Postgres() {
+		list = `SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> 'goose_db_version'`
+		empty = `TRUNCATE `
+	}
+	name := func(row scanner) (name string, err error) { return name, row.Scan(&name) }
+	tables, err := collect(ctx, l.writes, name, list)
+	if err != nil {
+		return err
+	}
+	var filled []string
+	for i, table := range tables {
+		tables[i] = `SELECT '` + table + `' WHERE EXISTS (SELECT 1 FROM ` + table + `)`
+	}
+	if filled, err = collect(ctx, l.writes, name, strings.Join(tables, ` UNION ALL `)); err != nil {
+		return err
+	}
+	for _, table := range filled {
+		if _, err := l.writes.exec(ctx, empty+table); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Postgres says which database the ledger is in.
 func (l *Ledger) Postgres() bool { return l.writes.postgres }
 

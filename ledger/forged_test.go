@@ -20,17 +20,27 @@ import (
 // were, each with all that Castellan itself had written of it.
 func putBack(t testing.TB, l *ledger.Ledger, table, condition string, happen func()) {
 	t.Helper()
+	restore := saveRows(t, l, table, condition)
+	happen()
+	sound(t, l)
+	restore()
+}
+
+// saveRows copies the rows of a table that a condition chooses; restore puts them in place of those that it chooses then.
+func saveRows(t testing.TB, l *ledger.Ledger, table, condition string) (restore func()) {
+	t.Helper()
 	exec := func(statement string) {
 		t.Helper()
 		_, err := l.Exec(t.Context(), statement)
 		require.NoError(t, err)
 	}
 	exec(`CREATE TABLE kept AS SELECT * FROM ` + table + ` WHERE ` + condition)
-	happen()
-	sound(t, l)
-	exec(`DELETE FROM ` + table + ` WHERE ` + condition)
-	exec(`INSERT INTO ` + table + ` SELECT * FROM kept`)
-	exec(`DROP TABLE kept`)
+	return func() {
+		t.Helper()
+		exec(`DELETE FROM ` + table + ` WHERE ` + condition)
+		exec(`INSERT INTO ` + table + ` SELECT * FROM kept`)
+		exec(`DROP TABLE kept`)
+	}
 }
 
 // state is what is known of a person when they are decided.

@@ -1,17 +1,8 @@
 package ledger_test
 
 import (
-	"context"
-	"crypto/rand"
-	"database/sql"
-	"errors"
 	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,73 +16,12 @@ var noon = time.Date(2026, 5, 4, 12, 0, 0, 123456000, time.UTC)
 
 const org = "acme"
 
-// both runs a test on an empty ledger in SQLite and on one in PostgreSQL.
-func both(t *testing.T, test func(t *testing.T, l *ledger.Ledger)) {
-	t.Helper()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		file := filepath.Join(t.TempDir(), "castellan.db")
-		require.NoError(t, os.WriteFile(file, emptyFile(), 0o600))
-		test(t, open(t, file))
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		test(t, open(t, postgresURL(t)))
-	})
-}
-
-// emptyFile is an SQLite ledger with nothing in it; making its tables costs more than most tests do with them.
-var emptyFile = sync.OnceValue(func() []byte {
-	dir, err := os.MkdirTemp("", "ledger")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(dir)
-	file := filepath.Join(dir, "empty.db")
-	l, err := ledger.Open(context.Background(), file)
-	if err == nil {
-		err = l.Close()
-	}
-	if err != nil {
-		panic(err)
-	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		panic(err)
-	}
-	return data
-})
-
 func open(t testing.TB, url string) *ledger.Ledger {
 	t.Helper()
 	l, err := ledger.Open(t.Context(), url)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	return l
-}
-
-// postgresURL is the URL of an empty schema of its own in the database that CASTELLAN_TEST_POSTGRES names.
-func postgresURL(t testing.TB) string {
-	t.Helper()
-	given := os.Getenv("CASTELLAN_TEST_POSTGRES")
-	if given == "" {
-		t.Skip("CASTELLAN_TEST_POSTGRES is not set: the half of the tests that needs PostgreSQL is skipped (write postgres://user@host:5432/name)")
-	}
-	schema := "ledger_" + strings.ToLower(rand.Text())
-	pool, err := sql.Open("pgx", given)
-	require.NoError(t, err)
-	_, err = pool.ExecContext(t.Context(), "CREATE SCHEMA "+schema)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		_, err := pool.ExecContext(context.WithoutCancel(t.Context()), "DROP SCHEMA "+schema+" CASCADE")
-		require.NoError(t, errors.Join(err, pool.Close()))
-	})
-	u, err := url.Parse(given)
-	require.NoError(t, err)
-	query := u.Query()
-	query.Set("search_path", schema)
-	u.RawQuery = query.Encode()
-	return u.String()
 }
 
 func group(name string) access.Entitlement { return access.GroupEntitlement(name) }

@@ -440,31 +440,31 @@ func TestTwoWordsOfOneInstantAreTwo(t *testing.T) {
 func TestMoreItemsThanOneStatementTakes(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {
-		mine := make([]int, 1100)
+		mine := make([]int, 600)
 		for n := range mine {
 			mine[n] = n + 1
 		}
 		underReview(t, l, spring, len(mine), map[string][]int{carol: mine})
-		said := tell(t, l, spring, word(carol, keep, mine[:1050]...))
-		require.Equal(t, mine[:1050], said[0].Applied)
+		said := tell(t, l, spring, word(carol, keep, mine[:550]...))
+		require.Equal(t, mine[:550], said[0].Applied)
 		require.Equal(t, 50, said[0].Left)
 		said = tell(t, l, spring, after(20, every(word(carol, remove), ledger.WordFilter{})))
-		require.Len(t, said[0].Applied, 1100)
+		require.Len(t, said[0].Applied, 600)
 		said = tell(t, l, spring, after(30, every(again(carol), ledger.WordFilter{})))
-		require.Len(t, said[0].Applied, 1100)
-		require.Equal(t, 1100, said[0].Left)
+		require.Len(t, said[0].Applied, 600)
+		require.Equal(t, 600, said[0].Left)
 		said = tell(t, l, spring, after(40, handOn(carol, dan, mine...)))
-		require.Len(t, said[0].Applied, 1100)
+		require.Len(t, said[0].Applied, 600)
 		c := count(t, l, spring)
-		require.Equal(t, map[access.Verdict]int{"": 1100}, c.Verdicts)
-		require.Equal(t, []ledger.ReviewerCount{{Reviewer: dan, Role: access.TaskDelegate, Items: 1100, Left: 1100}},
+		require.Equal(t, map[access.Verdict]int{"": 600}, c.Verdicts)
+		require.Equal(t, []ledger.ReviewerCount{{Reviewer: dan, Role: access.TaskDelegate, Items: 600, Left: 600}},
 			c.Reviewers)
 		require.Equal(t, mine, numbers(t, l, spring, ledger.ItemFilter{Numbers: append([]int{2000}, mine...)}))
-		require.Equal(t, mine[497:1000], numbers(t, l, spring, ledger.ItemFilter{Numbers: mine[497:], Limit: 503}))
+		require.Equal(t, mine[50:553], numbers(t, l, spring, ledger.ItemFilter{Numbers: mine[50:], Limit: 503}))
 		check, err := l.VerifyChain(t.Context(), org, 0, 10_000)
 		require.NoError(t, err)
 		require.Nil(t, check.Broken)
-		require.Len(t, entries(t, l, 0), 1+1050+1100+1100)
+		require.Len(t, entries(t, l, 0), 1+550+600+600)
 	})
 }
 
@@ -510,7 +510,7 @@ func TestSayKnowsWhatAReviewerWentByBefore(t *testing.T) {
 func TestDecisionsInOneInstantAreAllKept(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {
-		const reviewers, each = 20, 50
+		const reviewers, each = 20, 8
 		asked := map[string][]int{}
 		for n := range reviewers * each {
 			by := fmt.Sprintf("reviewer.%02d@acme.example", n%reviewers)
