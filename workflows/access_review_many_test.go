@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,22 +25,28 @@ import (
 func TestManyReviews(t *testing.T) {
 	most := uint64(100)
 	if testing.Short() || raced() {
-		most = 10
+		most = 6
 	}
+	var mu sync.Mutex
 	phases, histories, recorded := map[string]int{}, 0, 0
-	for seed := range most {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			s := newStorm(t, seed)
-			s.play()
-			phases[string(s.review.State)]++
-			histories += s.histories
-			for _, c := range s.comments {
-				if c.said {
-					recorded++
+	t.Run("at once", func(t *testing.T) {
+		for seed := range most {
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				t.Parallel()
+				s := newStorm(t, seed)
+				s.play()
+				mu.Lock()
+				defer mu.Unlock()
+				phases[string(s.review.State)]++
+				histories += s.histories
+				for _, c := range s.comments {
+					if c.said {
+						recorded++
+					}
 				}
-			}
-		})
-	}
+			})
+		}
+	})
 	t.Logf("how they ended: %v; %d histories; %d comments recorded", phases, histories, recorded)
 	if !testing.Short() {
 		require.Greater(t, phases[string(access.ReviewDone)], int(most/2))

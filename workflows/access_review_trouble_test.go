@@ -312,24 +312,24 @@ func TestANotifierThatFailsKeepsNoReview(t *testing.T) {
 func TestALedgerThatFailsAtTheEnd(t *testing.T) {
 	t.Run("at the evidence", func(t *testing.T) {
 		c := removals(t)
-		c.failUntil(30*day, "ReviewEnd", fatal(session.ErrInvalid, "the database is read-only"))
-		c.at(29*day, func() { require.Equal(t, messages.ReviewProving, c.status().Phase) })
+		c.failUntil(8*day, "ReviewEnd", fatal(session.ErrInvalid, "the database is read-only"))
+		c.at(7*day, func() { require.Equal(t, messages.ReviewProving, c.status().Phase) })
 		s := c.mustEnd()
 		require.Equal(t, messages.ReviewOver, s.Phase)
-		require.Less(t, c.since(), 30*day+20*time.Minute)
+		require.Less(t, c.since(), 8*day+20*time.Minute)
 	})
 	t.Run("at a cancellation", func(t *testing.T) {
 		c := newReviewTest(t)
-		c.failBetween(day, 30*day, "ReviewClose", fatal(session.ErrInvalid, "the database is read-only"))
+		c.failBetween(day, 8*day, "ReviewClose", fatal(session.ErrInvalid, "the database is read-only"))
 		c.updateAt(day, messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example"})
 		again := c.updateAt(2*day, messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example"})
 		decided := c.decides(2*day, rita, keep, 1)
-		c.at(29*day, func() { contains(t, c.page(), "It is being cancelled") })
+		c.at(7*day, func() { contains(t, c.page(), "It is being cancelled") })
 		s := c.mustEnd()
 		require.ErrorContains(t, again.rejected, "the review is being cancelled: bo@acme.example says so")
 		require.ErrorContains(t, decided.rejected, "deciding is over")
 		require.Equal(t, messages.ReviewCancelled, s.Phase)
-		require.Less(t, c.called("ReviewClose"), 4000)
+		require.Less(t, c.called("ReviewClose"), 1000)
 	})
 }
 

@@ -34,6 +34,7 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".json")
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			data, err := os.Open(file)
 			require.NoError(t, err)
 			defer func() { require.NoError(t, data.Close()) }()
