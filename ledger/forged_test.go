@@ -26,7 +26,8 @@ func putBack(t testing.TB, l *ledger.Ledger, table, condition string, happen fun
 	restore()
 }
 
-// saveRows copies the rows of a table that a condition chooses; restore puts them in place of those that it chooses then.
+// saveRows copies the rows of a table that a condition chooses; restore puts them in place of those that it chooses
+// then.
 func saveRows(t testing.TB, l *ledger.Ledger, table, condition string) (restore func()) {
 	t.Helper()
 	exec := func(statement string) {
