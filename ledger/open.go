@@ -104,7 +104,7 @@ func openSQLite(ctx context.Context, path string) (*Ledger, error) {
 	if err := makePrivate(path); err != nil {
 		return nil, fmt.Errorf("ledger: make the file %s: %w: choose a folder that the worker may write to", path, err)
 	}
-	writer, err := sql.Open("sqlite", sqliteURL(path, "immediate", "synchronous(FULL)", "cache_size(-32768)"))
+	writer, err := openKeeping(sqliteURL(path, "immediate", "synchronous(FULL)", "cache_size(-32768)"))
 	if err != nil {
 		return nil, fmt.Errorf("ledger: open %s: %w", path, err)
 	}
@@ -113,7 +113,7 @@ func openSQLite(ctx context.Context, path string) (*Ledger, error) {
 	if err != nil {
 		return nil, errors.Join(err, writer.Close())
 	}
-	reader, err := sql.Open("sqlite", sqliteURL(path, "deferred", "query_only(ON)", "cache_size(-8192)"))
+	reader, err := openKeeping(sqliteURL(path, "deferred", "query_only(ON)", "cache_size(-8192)"))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("ledger: open %s: %w", path, err), writer.Close())
 	}

@@ -30,7 +30,9 @@ import (
 	"github.com/castellan-io/castellan/notify"
 )
 
-var version = "unknown" // set when it is built
+const unknownVersion = "unknown"
+
+var version = unknownVersion // set when it is built
 
 func main() {
 	health := flag.Bool("health", false, "ask the worker that runs here whether it takes work, and exit with 0 or 1")

@@ -28,6 +28,9 @@ func start(temporal client.Client, acts *activities.Activities, settings config.
 	r := &running{failed: make(chan error, 3)}
 	fatal := func(err error) { r.failed <- err }
 	worker.SetStickyWorkflowCacheSize(settings.WorkflowsKept)
+	if version != unknownVersion {
+		worker.SetBinaryChecksum(version) // in place of a hash of the whole program, which takes a while
+	}
 	flows := worker.New(temporal, messages.QueueWorkflows, worker.Options{
 		MaxConcurrentWorkflowTaskExecutionSize: settings.WorkflowTasks,
 		MaxConcurrentWorkflowTaskPollers:       settings.Pollers,
