@@ -139,7 +139,7 @@ func atOnce(t *testing.T, given map[string][]int, do func(who string, items []in
 // ten updates at once and 2,000 in all. No decision is lost, and none doubled.
 func TestFiftyReviewersAtOnce(t *testing.T) {
 	t.Parallel()
-	const people, managers = 300, 50
+	const people, managers = 100, 50
 	o := start(t, crowd(people, managers), crowded)
 	id := o.review("crowd")
 	given := o.given(id, managers)
@@ -148,7 +148,7 @@ func TestFiftyReviewersAtOnce(t *testing.T) {
 	took := atOnce(t, given, func(who string, items []int) error {
 		for n, item := range items {
 			verdict := access.VerdictKeep
-			if n%7 == 6 {
+			if n%4 == 3 {
 				verdict = access.VerdictRemove
 			}
 			answer, err := o.decide(id, who, []int{item}, verdict)
@@ -225,7 +225,7 @@ func (o *testOrg) measured(review string) (runs int, events, bytes, activities i
 // TestDecisionsSurviveAKilledWorker kills the worker, more than once, while decisions stream in.
 func TestDecisionsSurviveAKilledWorker(t *testing.T) {
 	t.Parallel()
-	const people, managers = 120, 12
+	const people, managers = 60, 12
 	o := start(t, crowd(people, managers), crowded)
 	id := o.review("crowd")
 	given := o.given(id, managers)
@@ -233,7 +233,7 @@ func TestDecisionsSurviveAKilledWorker(t *testing.T) {
 	killed := make(chan struct{})
 	go func() {
 		defer close(killed)
-		for _, after := range []int64{20, 90, 160} {
+		for _, after := range []int64{20, 50, 80} {
 			for said.Load() < after && o.t.Context().Err() == nil {
 				<-time.After(5 * time.Millisecond)
 			}

@@ -31,9 +31,14 @@ func crowded() cloud.OrgFile {
 		file.Profiles[key] = cloud.OrgProfile{Title: "Engineer", Department: fmt.Sprintf("Department %03d", i)}
 	}
 	for i := range manyMappings {
+		team, writers := file.People[2+i%200:3+i%200], []string(nil)
+		if i%10 > 0 { // most are in place, and adopted
+			writers = team
+		}
 		file.Groups = append(file.Groups,
-			cloud.OrgGroup{Name: fmt.Sprintf("idp-team-of-people-%03d", i), Members: file.People[2+i%200 : 3+i%200]})
-		file.Local = append(file.Local, cloud.OrgGroup{Name: fmt.Sprintf("confluence-space-%03d-writers", i)})
+			cloud.OrgGroup{Name: fmt.Sprintf("idp-team-of-people-%03d", i), Members: team})
+		file.Local = append(file.Local,
+			cloud.OrgGroup{Name: fmt.Sprintf("confluence-space-%03d-writers", i), Members: writers})
 	}
 	for i := range manyRules {
 		file.Local = append(file.Local, cloud.OrgGroup{Name: fmt.Sprintf("restricted-area-%03d", i)})
@@ -52,6 +57,7 @@ func crowdedPolicy(o *testOrg) string {
     owner: team-lead-%03d@example.com
     from: [idp-team-of-people-%03d]
     to: ["group:confluence-space-%03d-writers"]
+    adopt: true
 `, i, i, i, i, i)
 	}
 	b.WriteString("rules:\n")

@@ -74,7 +74,7 @@ func start(ctx context.Context, dir string, shipped bool) (_ *stack.Temporal, en
 		}
 		return server.Temporal, server.Env(), func() error { return server.Stop(ctx) }, nil
 	}
-	server, err := stack.StartTemporal(ctx, dir, 0, false)
+	server, err := stack.StartTemporalInMemory(ctx, dir)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -38,7 +38,7 @@ func Programs(ctx context.Context, dir string, programs ...string) (string, erro
 // Build builds the project's programs into the folder, without what only debuggers need: linking that takes longer than
 // all else.
 func Build(ctx context.Context, dir string, programs ...string) error {
-	args := []string{"build", "-ldflags", "-s -w", "-o", dir + string(filepath.Separator)}
+	args := []string{"build", "-ldflags", "-s -w -X main.version=test", "-o", dir + string(filepath.Separator)}
 	for _, p := range programs {
 		args = append(args, "./"+p)
 	}
@@ -176,7 +176,7 @@ func Eventually(ctx context.Context, within time.Duration, try func() error) err
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	// What comes soon is seen soon; what takes long is not slowed down by looking.
-	for pause := 20 * time.Millisecond; ; pause = min(pause*3/2, 500*time.Millisecond) {
+	for pause := 25 * time.Millisecond; ; pause = min(pause*3/2, time.Second) {
 		err := try()
 		if err == nil || errors.Is(err, errEnded) {
 			return err

@@ -18,7 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// Temporal is a Temporal dev server with its state in a file, so that it can be killed and started again.
+// Temporal is a Temporal dev server.
 type Temporal struct {
 	*Process
 	CLI     string
@@ -31,12 +31,23 @@ type Temporal struct {
 	dir       string
 }
 
-// StartTemporal starts a server. A port of 0 takes a free one; the Web UI then listens on another free port. A port
-// that was free may be taken before the server listens on it, as may those that the server chooses for itself: then
-// others are tried.
+// StartTemporal starts a server with its state in a file, so that it can be killed and started again. A port of 0 takes
+// a free one; the Web UI then listens on another free port.
 func StartTemporal(ctx context.Context, dir string, port int, ui bool) (*Temporal, error) {
+	return startTemporal(ctx, dir, port, ui, "--db-filename", filepath.Join(dir, "temporal.db"), "--sqlite-pragma",
+		"journal_mode=wal", "--sqlite-pragma", "synchronous=1")
+}
+
+// StartTemporalInMemory starts a server whose state ends with it. It takes less processor time.
+func StartTemporalInMemory(ctx context.Context, dir string) (*Temporal, error) {
+	return startTemporal(ctx, dir, 0, false)
+}
+
+// startTemporal starts a server with more flags. A port that was free may be taken before the server listens on it, as
+// may those that the server chooses for itself: then others are tried.
+func startTemporal(ctx context.Context, dir string, port int, ui bool, flags ...string) (*Temporal, error) {
 	for try := 1; ; try++ {
-		t, err := startTemporal(ctx, dir, port, ui)
+		t, err := tryTemporal(ctx, dir, port, ui, flags)
 		if !errors.Is(err, errEnded) || !strings.Contains(t.Output(), "address already in use") ||
 			port != 0 || try == 5 {
 			return t, err
@@ -44,7 +55,7 @@ func StartTemporal(ctx context.Context, dir string, port int, ui bool) (*Tempora
 	}
 }
 
-func startTemporal(ctx context.Context, dir string, port int, ui bool) (*Temporal, error) {
+func tryTemporal(ctx context.Context, dir string, port int, ui bool, flags []string) (*Temporal, error) {
 	cli, err := TemporalCLI()
 	if err != nil {
 		return nil, err
@@ -59,9 +70,8 @@ func startTemporal(ctx context.Context, dir string, port int, ui bool) (*Tempora
 		}
 	}
 	t := &Temporal{CLI: cli, Address: "127.0.0.1:" + strconv.Itoa(port), dir: dir}
-	t.args = []string{"server", "start-dev", "--ip", "127.0.0.1", "--port", strconv.Itoa(port), "--log-level", "error",
-		"--db-filename", filepath.Join(dir, "temporal.db"), "--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma",
-		"synchronous=1"}
+	t.args = append([]string{"server", "start-dev", "--ip", "127.0.0.1", "--port", strconv.Itoa(port), "--log-level",
+		"error"}, flags...)
 	// The defaults hold a server with one shard to some ten activities a second, whatever the machine.
 	for _, value := range []string{
 		"history.transferProcessorMaxPollRPS=1000", "history.timerProcessorMaxPollRPS=1000",

@@ -63,7 +63,7 @@ func run(m *testing.M, parallel int) (int, error) {
 		}
 		defer server.Client.Close()
 	} else {
-		if server, err = stack.StartTemporal(ctx, dir, 0, false); err != nil {
+		if server, err = stack.StartTemporalInMemory(ctx, dir); err != nil {
 			return 0, err
 		}
 		defer server.Kill()

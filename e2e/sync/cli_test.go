@@ -79,7 +79,7 @@ func (o *testOrg) refused(name string, nth int) string {
 
 func TestByHandWithTheTemporalCLI(t *testing.T) {
 	t.Parallel()
-	o := start(t, "--org", suite.OrgFile(t, shopFile()))
+	o := start(t, "--org", suite.OrgFile(t, emptyShop()))
 	o.startByHand(workflowID, shopPolicy().object(o))
 	hold := o.until(held).Hold
 	require.Equal(t, *hold, *o.queried().Hold)
@@ -152,7 +152,7 @@ func TestByHandWithTheTemporalCLI(t *testing.T) {
 
 func TestWrongStarts(t *testing.T) {
 	t.Parallel()
-	o := start(t, "--org", suite.OrgFile(t, shopFile()))
+	o := start(t, "--org", suite.OrgFile(t, emptyShop()))
 
 	t.Log("a wrong workflow id")
 	o.startByHand("acme", shopPolicy().object(o))

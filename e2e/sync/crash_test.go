@@ -1,6 +1,7 @@
 package sync_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,10 +13,12 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// many is how many changes are under way when something is killed, and killAfter how many are done by then.
+// many is how many changes are under way when something is killed, and killAfter how many are done by then. Calls are
+// so slow that the others take some seconds more.
 const (
-	many      = 500
-	killAfter = 100
+	many      = 150
+	killAfter = 20
+	slow      = "400ms"
 )
 
 // underWay starts an organization whose first plan is being written.
@@ -25,7 +28,18 @@ func underWay(o *testOrg) {
 	state := o.until(held)
 	require.Equal(o.t, many, state.Hold.Adds)
 	require.NoError(o.t, o.Decide(o.t.Context(), org, messages.ApprovePlan, state.Hold.Plan))
-	o.until(func(messages.OrgSyncState) bool { return o.stats().Operations["memberships.add"] >= killAfter })
+	o.added(killAfter)
+}
+
+// added waits until so many additions were made.
+func (o *testOrg) added(n int) {
+	o.t.Helper()
+	o.eventually(func() error {
+		if added := o.stats().Operations["memberships.add"]; added < n {
+			return fmt.Errorf("%d additions were made", added)
+		}
+		return nil
+	})
 }
 
 // requireFinished waits until all is in place and checks how it got there: nothing is written again of which an answer
@@ -77,7 +91,7 @@ func (o *testOrg) secondTries(stats cloud.Stats) int {
 
 func TestKilledWorkerGoesOn(t *testing.T) {
 	t.Parallel()
-	o := start(t, "--org", suite.OrgFile(t, oneGroup(many)), "--latency", "20ms")
+	o := start(t, "--org", suite.OrgFile(t, oneGroup(many)), "--latency", slow)
 	underWay(o)
 	o.Worker.Kill()
 	require.Less(t, o.stats().Operations["memberships.add"], many, "the worker was killed too late")
@@ -88,7 +102,7 @@ func TestKilledWorkerGoesOn(t *testing.T) {
 func TestKilledServerGoesOn(t *testing.T) {
 	t.Parallel()
 	s, err := stack.Start(t.Context(), t.TempDir(), suite.Programs, false, "--org", suite.OrgFile(t, oneGroup(many)),
-		"--latency", "20ms")
+		"--latency", slow)
 	require.NoError(t, err)
 	suite.Watch(t, s)
 	o := live(t, s)

@@ -28,7 +28,14 @@ const (
 	confluence = "confluence-users-acme"
 )
 
+// shopFile is the shop with most people in place: they are adopted rather than added.
 func shopFile() cloud.OrgFile {
+	return mostlyFilled(emptyShop(), shop, map[string]string{
+		"default:jira/acme/user": jira, "default:confluence/acme/user": confluence,
+	})
+}
+
+func emptyShop() cloud.OrgFile {
 	people := crowd(60)
 	return cloud.OrgFile{
 		People: append(people, "boss"), Admins: []string{"boss"},
@@ -103,7 +110,7 @@ func TestReadsThatLie(t *testing.T) {
 func TestReadsOfOldCopies(t *testing.T) {
 	t.Parallel()
 	old := cloud.Duration(time.Hour)
-	survive(t, []atlassianFault{
+	surviveFrom(t, emptyShop(), wideShop(), []atlassianFault{
 		{name: "of some groups", faults: onPeople(cloud.FaultStaleRead, cloud.FaultParams{Age: old, Share: 0.5}),
 			later: true},
 		{name: "of all groups", faults: onPeople(cloud.FaultStaleRead, cloud.FaultParams{Age: old}), later: true},
@@ -166,9 +173,19 @@ func TestWritesThatFail(t *testing.T) {
 // gives, nothing known to be done may be written again, and once the trouble is over everything is in step. The guard's
 // limits are wide, so that it is the evidence that protects.
 func survive(t *testing.T, troubles []atlassianFault) {
-	o := start(t, "--org", suite.OrgFile(t, shopFile()))
+	t.Helper()
+	surviveFrom(t, shopFile(), wideShop().adopting(), troubles)
+}
+
+func wideShop() policyFile {
+	return policyFile{mappings: shop, guard: wide, more: map[string]any{"ignore": []string{"eng-alumni"}}}
+}
+
+func surviveFrom(t *testing.T, file cloud.OrgFile, p policyFile, troubles []atlassianFault) {
+	t.Helper()
+	o := start(t, "--org", suite.OrgFile(t, file))
 	o.set(map[string]any{"maxPage": 20})
-	o.settled(policyFile{mappings: shop, guard: wide, more: map[string]any{"ignore": []string{"eng-alumni"}}})
+	o.settled(p)
 	o.requireInStep(shop, nil)
 	for _, trouble := range troubles {
 		calm := t.Run(trouble.name, func(t *testing.T) {

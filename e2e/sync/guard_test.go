@@ -15,7 +15,7 @@ import (
 
 // shopPolicy keeps the shop under the default guard, but for the settling.
 func shopPolicy() policyFile {
-	return policyFile{mappings: shop, more: map[string]any{"ignore": []string{"eng-alumni"}}}
+	return policyFile{mappings: shop, more: map[string]any{"ignore": []string{"eng-alumni"}}}.adopting()
 }
 
 func held(s messages.OrgSyncState) bool { return s.Hold != nil }
@@ -23,7 +23,7 @@ func held(s messages.OrgSyncState) bool { return s.Hold != nil }
 func notHeld(s messages.OrgSyncState) bool { return s.Hold == nil && over(s) }
 
 // sellers are the members of the source group sales; confluenceOnly those to whom nothing else gives Confluence.
-func sellers() []string { return shopFile().Groups[4].Members }
+func sellers() []string { return emptyShop().Groups[4].Members }
 
 func confluenceOnly() (keys []string) {
 	for _, key := range sellers() {
@@ -99,12 +99,12 @@ func TestAnEmptiedSourceIsHeld(t *testing.T) {
 
 func TestPauseStopsBulkWork(t *testing.T) {
 	t.Parallel()
-	const people = 200
-	o := start(t, "--org", suite.OrgFile(t, oneGroup(people)), "--latency", "20ms")
+	const people = 100
+	o := start(t, "--org", suite.OrgFile(t, oneGroup(people)), "--latency", slow)
 	o.apply(policyFile{mappings: everybody})
 	state := o.until(held)
 	require.NoError(t, o.Decide(t.Context(), org, messages.ApprovePlan, state.Hold.Plan))
-	o.until(func(messages.OrgSyncState) bool { return o.stats().Operations["memberships.add"] >= 20 })
+	o.added(20)
 
 	var answer messages.Answer
 	require.NoError(t, o.Update(t.Context(), org, messages.Pause, messages.PauseInput{By: "test", Reason: "lunch"},
@@ -115,7 +115,6 @@ func TestPauseStopsBulkWork(t *testing.T) {
 	})
 	require.Equal(t, messages.StatePaused, state.State)
 	require.Equal(t, "lunch", state.Paused.Reason)
-	o.until(func(messages.OrgSyncState) bool { return o.stats().PeakInFlight > 0 })
 	written := o.stats().Writes
 	require.Less(t, written, people)
 	require.ErrorContains(t, o.Update(t.Context(), org, messages.SyncNow, messages.SyncNowInput{}, &answer),
@@ -145,7 +144,7 @@ func oneGroup(people int) cloud.OrgFile {
 
 func TestDryRunWritesNothing(t *testing.T) {
 	t.Parallel()
-	o := start(t, "--org", suite.OrgFile(t, shopFile()))
+	o := start(t, "--org", suite.OrgFile(t, emptyShop()))
 	p := shopPolicy()
 	p.more["dryRun"] = true
 	o.apply(p)
@@ -171,7 +170,7 @@ func TestDryRunWritesNothing(t *testing.T) {
 
 func TestUndoTakesARunBack(t *testing.T) {
 	t.Parallel()
-	o := start(t, "--org", suite.OrgFile(t, shopFile()))
+	o := start(t, "--org", suite.OrgFile(t, emptyShop()))
 	p := shopPolicy()
 	p.guard = wide
 	o.settled(p)

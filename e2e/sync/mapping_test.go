@@ -15,7 +15,7 @@ import (
 func TestTargetsFollowTheirSourcesNames(t *testing.T) {
 	t.Parallel()
 	// a new group cannot be found at once, not even at the look that its event brings
-	o := start(t, "--org", suite.OrgFile(t, shopFile()), "--lag", "4900ms")
+	o := start(t, "--org", suite.OrgFile(t, emptyShop()), "--lag", "4900ms")
 	starred := []mapping{{Name: "mirror", From: []string{"eng-*"}, To: []string{"group:*-members"}, Create: true}}
 	written := []mapping{ // what the star stands for, in full
 		{From: []string{"eng-core"}, To: []string{"group:core-members"}},

@@ -29,7 +29,7 @@ func due(t *testing.T, state cloud.State, mappings []mapping) map[string]map[str
 			}
 		}
 		for _, g := range state.Groups {
-			if !g.Synced || !matchesAny(t, m.From, g.Name) || matchesAny(t, m.Except, g.Name) {
+			if !g.Synced || !matchesAny(m.From, g.Name) || matchesAny(m.Except, g.Name) {
 				continue
 			}
 			for _, to := range m.To {
@@ -44,11 +44,12 @@ func due(t *testing.T, state cloud.State, mappings []mapping) map[string]map[str
 	return wanted
 }
 
-func matchesAny(t *testing.T, globs []string, name string) bool {
-	t.Helper()
+func matchesAny(globs []string, name string) bool {
 	for _, glob := range globs {
 		hit, err := path.Match(glob, name)
-		require.NoError(t, err)
+		if err != nil {
+			panic(err) // only if a test writes a wrong glob
+		}
 		if hit {
 			return true
 		}

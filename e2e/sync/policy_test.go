@@ -2,6 +2,7 @@ package sync_test
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/castellan-io/castellan/e2e/stack"
 )
@@ -35,6 +36,15 @@ var wide = map[string]any{
 	"lastAccess": map[string]any{"people": 100000},
 	"window":     map[string]any{"removals": 100000, "share": "100%"},
 	"source":     map[string]any{"share": "100%"},
+}
+
+// adopting is the policy with mappings that adopt whoever is in place already.
+func (p policyFile) adopting() policyFile {
+	p.mappings = slices.Clone(p.mappings)
+	for i := range p.mappings {
+		p.mappings[i].Adopt = true
+	}
+	return p
 }
 
 func (p policyFile) object(o *testOrg) map[string]any {

@@ -42,7 +42,7 @@ func (o *testOrg) policyFile(p policyFile) string {
 
 func TestOpsCommands(t *testing.T) {
 	t.Parallel()
-	o := start(t, "--org", suite.OrgFile(t, shopFile()))
+	o := start(t, "--org", suite.OrgFile(t, emptyShop()))
 	file := o.policyFile(shopPolicy())
 
 	t.Log("plan before anything runs: the whole plan, nothing written")
@@ -123,7 +123,7 @@ func TestOpsCommands(t *testing.T) {
 
 func TestOpsCommandsSayWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	o := start(t, "--org", suite.OrgFile(t, shopFile()))
+	o := start(t, "--org", suite.OrgFile(t, emptyShop()))
 
 	t.Log("no such organization")
 	for _, args := range [][]string{{"status", "other"}, {"undo", "x", "--org", "other"}} {

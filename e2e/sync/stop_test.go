@@ -89,7 +89,7 @@ func TestStoppedWorkerHandsItsReadingOver(t *testing.T) {
 
 func TestStoppedWorkerFinishesItsWrites(t *testing.T) {
 	t.Parallel()
-	o := start(t, "--org", suite.OrgFile(t, oneGroup(many)), "--latency", "20ms")
+	o := start(t, "--org", suite.OrgFile(t, oneGroup(many)), "--latency", slow)
 	o.restart(endless)
 	underWay(o)
 	o.stop(o.Worker)
@@ -102,7 +102,7 @@ func TestStoppedWorkerFinishesItsWrites(t *testing.T) {
 // Three workers have one ledger and one namespace; one is killed, one is told to stop, and the third goes on.
 func TestWorkersShareTheirWork(t *testing.T) {
 	t.Parallel()
-	o := start(t, "--org", suite.OrgFile(t, oneGroup(many)), "--latency", "20ms")
+	o := start(t, "--org", suite.OrgFile(t, oneGroup(many)), "--latency", slow)
 	more := func() *stack.Worker {
 		worker, err := stack.StartWorker(o.Bin, o.Dir, o.LedgerURL, o.Temporal.Address, o.Simulator.URL,
 			append(o.Temporal.Env(), endless)...)
