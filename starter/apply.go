@@ -28,8 +28,8 @@ func (s *session) apply() *cobra.Command {
 		Use: "apply FILE", Short: "Put a policy into force: start its organization's workflow, or update it",
 		Long: "Checks the policy file, registers the search attributes, starts the organization's workflow if it is not running, and\n" +
 			"puts the policy into force. Applying the same file again changes nothing.",
-		Args: func(c *cobra.Command, args []string) (err error) { // before Temporal is reached for
-			if err := takes(1, 1)(c, args); err != nil {
+		Args: func(c *cobra.Command, args []string) (err error) { // checked before connecting to Temporal
+			if err := argCount(1, 1)(c, args); err != nil {
 				return err
 			}
 			file, err = readPolicyFile(args[0])
@@ -56,7 +56,6 @@ func (s *session) apply() *cobra.Command {
 	}
 }
 
-// policyFile is a policy that was read here.
 type policyFile struct {
 	policy *policy.Policy
 	source json.RawMessage
@@ -67,7 +66,7 @@ func readPolicyFile(file string) (policyFile, error) {
 	return policyFile{p, source}, err
 }
 
-// readPolicy checks the file here already, so that mistakes come back with the file's name, line and column.
+// readPolicy checks the file before it is sent, so that errors have the file's name, line and column.
 func readPolicy(file string) (*policy.Policy, json.RawMessage, error) {
 	data, err := readFile(file, "a policy file, such as acme.yaml")
 	if err != nil {
@@ -84,7 +83,7 @@ func readPolicy(file string) (*policy.Policy, json.RawMessage, error) {
 	return p, source, err
 }
 
-// readFile reads a file that a command was given. what says which kind of file it is to be.
+// readFile reads a command's input file; what describes the file that it expects.
 func readFile(file, what string) ([]byte, error) {
 	data, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -94,7 +93,7 @@ func readFile(file, what string) ([]byte, error) {
 }
 
 func (s *session) applyPolicy(ctx context.Context, org string, source json.RawMessage) (messages.PolicyAnswer, error) {
-	defer s.hint(messages.OrgSyncID(org))()
+	defer s.explainWait(messages.OrgSyncID(org))()
 	var answer messages.PolicyAnswer
 	start := s.client.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
 		ID: messages.OrgSyncID(org), TaskQueue: messages.QueueWorkflows,
@@ -117,11 +116,11 @@ func (s *session) applyPolicy(ctx context.Context, org string, source json.RawMe
 	return answer, err
 }
 
-// registerWithin is how long a namespace that was just made may take until it takes search attributes.
+// registerWithin is how long a new namespace may take until it accepts search attributes.
 const registerWithin = 20 * time.Second
 
-// register makes the search attributes known, once. Where the caller may not (Temporal Cloud), that is said and not
-// fatal: they may have been registered by hand.
+// register registers the search attributes, once. A caller without the permission (Temporal Cloud) gets a note and no
+// error: the attributes may have been registered by hand.
 func (s *session) register(ctx context.Context) error {
 	if s.registered {
 		return nil

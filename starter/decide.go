@@ -16,15 +16,15 @@ import (
 )
 
 func (s *session) approve() *cobra.Command {
-	return s.decision(messages.Approve, "Approve a request for a grant")
+	return s.approvalCommand(messages.Approve, "Approve a request for a grant")
 }
 
 func (s *session) deny() *cobra.Command {
-	return s.decision(messages.Deny, "Deny a request for a grant")
+	return s.approvalCommand(messages.Deny, "Deny a request for a grant")
 }
 
-// decision is approve or deny: they differ in nothing but their name.
-func (s *session) decision(name, short string) *cobra.Command {
+// approvalCommand builds approve and deny.
+func (s *session) approvalCommand(name, short string) *cobra.Command {
 	var org, typed string
 	var in messages.ApprovalInput
 	c := &cobra.Command{
@@ -32,24 +32,24 @@ func (s *session) decision(name, short string) *cobra.Command {
 		Long: short + ", as one of the approvers that it names. If the policy requires codes, give the one that\n" +
 			"you were sent: in CASTELLAN_CODE, on standard input (--code -), or at the prompt on a terminal. The code itself is not\n" +
 			"sent anywhere: only a proof that you know it, for this decision alone.",
-		Args: takes(1, 1),
+		Args: argCount(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if in.By, err = s.who(); err != nil {
+			if in.By, err = s.actingPerson(); err != nil {
 				return err
 			}
-			if org, err = s.theOrg(cmd.Context(), named(org)); err != nil {
+			if org, err = s.resolveOrg(cmd.Context(), org); err != nil {
 				return err
 			}
-			g, err := s.request(cmd.Context(), org, args[0])
+			g, err := s.findRequest(cmd.Context(), org, args[0])
 			if err != nil {
 				return err
 			}
 			in.Request = g.ID
-			given, err := code(cmd.InOrStdin(), cmp.Or(typed, s.code.Reveal()), g)
+			given, err := approvalCode(cmd.InOrStdin(), cmp.Or(typed, s.code.Reveal()), g)
 			if err != nil {
 				return err
 			}
-			body, err := sealed(messages.CodeHash(given), messages.OrgSyncID(org), name, uuid.NewString(), in)
+			body, err := withProof(messages.CodeHash(given), messages.OrgSyncID(org), name, uuid.NewString(), in)
 			if err != nil {
 				return err
 			}
@@ -67,14 +67,14 @@ func (s *session) decision(name, short string) *cobra.Command {
 	return c
 }
 
-// code is the approval code: the one given, one line of standard input for "-", or what a person on a terminal types.
-func code(in io.Reader, given string, g access.Grant) (string, error) {
+// approvalCode returns the code given, the first line of standard input for "-", or what is typed at a prompt.
+func approvalCode(in io.Reader, given string, g access.Grant) (string, error) {
 	switch {
 	case given == "" && (!g.Codes || g.State != access.GrantWaiting):
 		return "", nil
 	case given != "-" && given != "":
 		return given, nil
-	case given == "" && !terminal(in):
+	case given == "" && !isTerminal(in):
 		return "", fmt.Errorf("request %s requires the code that you were sent: pass --code - and write it to standard input", g.ID)
 	case given == "":
 		display.Fprintf(os.Stderr, "the code that you were sent for request %s: ", g.ID)
@@ -82,7 +82,7 @@ func code(in io.Reader, given string, g access.Grant) (string, error) {
 	return firstLine(in, "standard input")
 }
 
-func terminal(in io.Reader) bool {
+func isTerminal(in io.Reader) bool {
 	file, ok := in.(*os.File)
 	if !ok {
 		return false
@@ -91,8 +91,7 @@ func terminal(in io.Reader) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// request looks a request up in the ledger.
-func (s *session) request(ctx context.Context, org, id string) (access.Grant, error) {
+func (s *session) findRequest(ctx context.Context, org, id string) (access.Grant, error) {
 	answer, err := s.ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportGrants, Grant: id})
 	if err != nil {
 		return access.Grant{}, err

@@ -16,9 +16,9 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-var privileged = aReview{"acme", "quarterly-privileged:2026-03-02"}
+var privileged = reviewRef{"acme", "quarterly-privileged:2026-03-02"}
 
-// pack is a pack that holds, and what it is.
+// pack returns a valid pack.
 func pack(t *testing.T) ([]byte, evidence.Checked) {
 	t.Helper()
 	data, err := os.ReadFile("../evidence/testdata/pack.jsonl")
@@ -28,8 +28,8 @@ func pack(t *testing.T) ([]byte, evidence.Checked) {
 	return data, checked
 }
 
-// keeper answers with a pack in pieces of three lines.
-func keeper(t *testing.T, data []byte, named evidence.Seal) *fakeTemporal {
+// evidenceServer answers with a pack in pieces of three lines.
+func evidenceServer(t *testing.T, data []byte, named evidence.Seal) *fakeTemporal {
 	lines := bytes.SplitAfter(bytes.TrimSuffix(data, []byte("\n")), []byte("\n"))
 	lines[len(lines)-1] = append(lines[len(lines)-1], '\n')
 	return &fakeTemporal{answer: func(in messages.ReportInput) (messages.ReportAnswer, error) {
@@ -56,10 +56,10 @@ func keeper(t *testing.T, data []byte, named evidence.Seal) *fakeTemporal {
 	}}
 }
 
-func TestEvidenceIsFetchedAndChecked(t *testing.T) {
+func TestReviewEvidenceFetchesAndVerifies(t *testing.T) {
 	data, checked := pack(t)
-	f := keeper(t, data, checked.Seal)
-	s, out, _ := f.acting()
+	f := evidenceServer(t, data, checked.Seal)
+	s, out, _ := f.session()
 	prefix := filepath.Join(t.TempDir(), "audit", "evidence")
 	require.NoError(t, f.run(t, s, "", "evidence", privileged.id, "--out", prefix))
 	require.Equal(t, prefix+".jsonl: review quarterly-privileged:2026-03-02 of acme, closing, 8 items, "+
@@ -92,7 +92,7 @@ func TestEvidenceIsFetchedAndChecked(t *testing.T) {
 	require.ErrorContains(t, f.run(t, s, "", "evidence", privileged.id, "--format", "pdf"), `--format "pdf"`)
 }
 
-func TestEvidenceThatDoesNotHoldIsNotTakenForEvidence(t *testing.T) {
+func TestReviewEvidenceKeepsAFailedPackUnverified(t *testing.T) {
 	data, checked := pack(t)
 	other := checked.Seal
 	other.Head = "sha256:" + strings.Repeat("0", 64)
@@ -108,8 +108,8 @@ func TestEvidenceThatDoesNotHoldIsNotTakenForEvidence(t *testing.T) {
 		"another pack": {data, other, "is not the pack that was made"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := keeper(t, c.data, c.named)
-			s, out, _ := f.acting()
+			f := evidenceServer(t, c.data, c.named)
+			s, out, _ := f.session()
 			folder := t.TempDir()
 			err := f.run(t, s, "", "evidence", privileged.id, "--out", filepath.Join(folder, "evidence"))
 			require.ErrorContains(t, err, "failed its check; what was received is in "+filepath.Join(folder,
@@ -121,12 +121,12 @@ func TestEvidenceThatDoesNotHoldIsNotTakenForEvidence(t *testing.T) {
 			require.Len(t, left, 1)
 		})
 	}
-	_, err := checkedPack("../evidence/testdata/pack.jsonl", quarterly,
+	_, err := verifyPack("../evidence/testdata/pack.jsonl", quarterly,
 		messages.Evidence{Head: checked.Head, Lines: checked.Lines})
 	require.ErrorContains(t, err, "it is the evidence of review quarterly-privileged:2026-03-02 of acme")
 }
 
-func TestWhereEvidenceGoes(t *testing.T) {
+func TestFilePrefix(t *testing.T) {
 	folder := t.TempDir()
 	for out, want := range map[string]string{
 		"":               "quarterly-2026-03-02",
@@ -135,16 +135,15 @@ func TestWhereEvidenceGoes(t *testing.T) {
 		folder:           folder + "/quarterly-2026-03-02",
 		folder + "/new/": folder + "/new/quarterly-2026-03-02",
 	} {
-		require.Equal(t, want, prefixOf(out, quarterly))
+		require.Equal(t, want, filePrefix(out, quarterly))
 	}
 }
 
-// The whole command needs neither Temporal nor settings.
-func TestEvidenceIsVerifiedOffline(t *testing.T) {
+func TestVerifyEvidenceNeedsNoTemporal(t *testing.T) {
 	noTemporal(t)
 	data, checked := pack(t)
 	const file = "../evidence/testdata/pack.jsonl"
-	out, err := whole("verify-evidence", file)
+	out, err := runProgram("verify-evidence", file)
 	require.NoError(t, err, out)
 	require.Contains(t, out, "head: "+checked.Head+"\n")
 	for args, err := range map[string]string{
@@ -155,7 +154,7 @@ func TestEvidenceIsVerifiedOffline(t *testing.T) {
 		file + " --head sha256:12": "give all of it",
 		file + "x":                 "open " + file + "x: no such file",
 	} {
-		_, got := whole(append([]string{"verify-evidence"}, strings.Fields(args)...)...)
+		_, got := runProgram(append([]string{"verify-evidence"}, strings.Fields(args)...)...)
 		if err == "" {
 			require.NoError(t, got, args)
 		} else {
@@ -168,19 +167,19 @@ func TestEvidenceIsVerifiedOffline(t *testing.T) {
 	lines := bytes.SplitAfter(data, []byte("\n"))
 	lines[4] = bytes.Replace(lines[4], []byte(`"risk":`), []byte(`"risk":1`), 1)
 	require.NoError(t, os.WriteFile(broken, bytes.Join(lines, nil), 0o600))
-	_, err = whole("verify-evidence", broken)
+	_, err = runProgram("verify-evidence", broken)
 	require.ErrorContains(t, err, broken+
 		" failed the check: evidence: line 5: its hash is not that of its content: it was changed after it was written")
 }
 
-func TestWhatAVerifiedPackProvesIsSaidPlainly(t *testing.T) {
+func TestVerifyEvidencePrintsWhatIsProven(t *testing.T) {
 	inUTC(t)
 	_, checked := pack(t)
 	var out bytes.Buffer
 	s := &session{out: &out}
-	answer, err := proof("../evidence/testdata/pack.jsonl", "")
+	answer, err := verifyEvidenceFile("../evidence/testdata/pack.jsonl", "")
 	require.NoError(t, err)
-	printProven(&out, answer)
+	printVerified(&out, answer)
 	require.Equal(t, "../evidence/testdata/pack.jsonl: review quarterly-privileged:2026-03-02 of acme, closing, 8 items, "+strconv.Itoa(checked.Events)+" entries of its log, "+
 		strconv.Itoa(checked.Lines)+" lines, made at 2026-03-19 08:00:00 UTC\n"+
 		"checked: every line is canonical and follows the one before, nothing is missing, and verdicts and outcomes match the log\n"+
@@ -188,9 +187,9 @@ func TestWhatAVerifiedPackProvesIsSaidPlainly(t *testing.T) {
 		"It is consistent. Only the head proves that it is the pack that was made: compare it (--head) with the one in the notice to\n"+
 		"the campaign's owner, or in the ledger's chain (entry review-ended; starter verify-ledger says whether the chain is intact).\n", out.String())
 	out.Reset()
-	answer, err = proof("../evidence/testdata/pack.jsonl", checked.Head)
+	answer, err = verifyEvidenceFile("../evidence/testdata/pack.jsonl", checked.Head)
 	require.NoError(t, err)
-	printProven(&out, answer)
+	printVerified(&out, answer)
 	require.Contains(t, out.String(), "has the given head")
 	require.NotContains(t, out.String(), "Only the head proves")
 	out.Reset()

@@ -19,9 +19,9 @@ func (s *session) explain() *cobra.Command {
 		Long: "Reads the person from Atlassian and decides as any run would; nothing is written.\n" +
 			"Each --if assumes something about this person alone, for example: --if 'groups+=it-ops' --if 'now+=30d'\n" +
 			"--if 'title=Engineer'",
-		Args: takes(1, 2),
+		Args: argCount(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			org, err := s.theOrg(cmd.Context(), args[:len(args)-1])
+			org, err := s.resolveOrg(cmd.Context(), args[:len(args)-1]...)
 			if err != nil {
 				return err
 			}
@@ -39,30 +39,30 @@ func (s *session) explain() *cobra.Command {
 }
 
 func printExplanation(w io.Writer, x messages.Explanation) {
-	display.Fprintf(w, "%s (%s), as decided for %s\n", x.Person.Label(), x.Person.ID, when(x.At))
+	display.Fprintf(w, "%s (%s), as decided for %s\n", x.Person.Label(), x.Person.ID, localTime(x.At))
 	for _, text := range x.Supposed {
 		display.Fprintf(w, "  supposed: %s\n", text)
 	}
 	section(w, "facts", func(t io.Writer) { printFacts(t, x.Facts) })
-	for _, sayings := range []struct {
-		title string
-		all   []messages.Statement
-		dull  string // a verdict that is only counted
+	for _, group := range []struct {
+		title     string
+		all       []messages.Statement
+		countOnly string // statements with this verdict are counted, not printed
 	}{{"mappings", x.Mappings, "no"}, {"rules", x.Rules, ""}, {"grants", x.Grants, ""}, {"reviews", x.Reviews, ""}} {
-		if len(sayings.all) > 0 {
-			section(w, sayings.title, func(t io.Writer) { printSayings(t, sayings.all, sayings.dull) })
+		if len(group.all) > 0 {
+			section(w, group.title, func(t io.Writer) { printStatements(t, group.all, group.countOnly) })
 		}
 	}
 	section(w, "targets", func(t io.Writer) {
 		for _, one := range x.Targets {
-			display.Fprintf(t, "  %s\t%s\t%s\n", one.Target, heldInWords(one), saidInWords(one))
+			display.Fprintf(t, "  %s\t%s\t%s\n", one.Target, heldText(one), effectText(one))
 		}
-		display.Fprintf(t, "  and %d that nothing speaks of and that are not held\n", x.Others)
+		display.Fprintf(t, "  and %d that are neither given nor held\n", x.Others)
 	})
 	printOutcome(w, x)
 }
 
-// section prints rows of aligned cells under a title.
+// section prints a titled table.
 func section(w io.Writer, title string, rows func(t io.Writer)) {
 	display.Fprintf(w, "\n%s\n", title)
 	t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
@@ -82,17 +82,17 @@ func printFacts(t io.Writer, facts []messages.Fact) {
 	}
 }
 
-// printSayings prints what each of them says, and only counts those of the dull verdict.
-func printSayings(t io.Writer, sayings []messages.Statement, dull string) {
+// printStatements prints the statements, and counts those with the verdict countOnly.
+func printStatements(t io.Writer, statements []messages.Statement, countOnly string) {
 	counted := 0
-	for _, one := range sayings {
-		if one.Verdict == dull {
+	for _, one := range statements {
+		if one.Verdict == countOnly {
 			counted++
 			continue
 		}
 		until := ""
 		if !one.Until.IsZero() {
-			until = "until " + when(one.Until)
+			until = "until " + localTime(one.Until)
 		}
 		display.Fprintf(t, "  %s\t%s\t%s\t%s\n", one.Name, one.Verdict, one.Why, until)
 	}
@@ -101,7 +101,7 @@ func printSayings(t io.Writer, sayings []messages.Statement, dull string) {
 	}
 }
 
-// printOutcome prints what would be done, and what would keep it from being done.
+// printOutcome prints what would be done, and what would prevent it.
 func printOutcome(w io.Writer, x messages.Explanation) {
 	display.Fprintln(w, "\nwhat would be done")
 	if len(x.Changes) == 0 {
@@ -124,12 +124,12 @@ func printOutcome(w io.Writer, x messages.Explanation) {
 	}
 }
 
-func heldInWords(one messages.ExplainedTarget) string {
+func heldText(one messages.ExplainedTarget) string {
 	switch {
 	case one.Held == "yes" && one.Target.Presence():
 		return "held"
 	case one.Held == "yes" && one.Owned:
-		return "held since " + when(one.Since) + ", made by Castellan"
+		return "held since " + localTime(one.Since) + ", made by Castellan"
 	case one.Held == "yes":
 		return "held, made by somebody else"
 	case one.Held == "unknown":
@@ -138,7 +138,7 @@ func heldInWords(one messages.ExplainedTarget) string {
 	return "not held"
 }
 
-func saidInWords(one messages.ExplainedTarget) string {
+func effectText(one messages.ExplainedTarget) string {
 	var words []string
 	say := func(what string, all []access.Reason) {
 		if len(all) > 0 {
@@ -147,7 +147,7 @@ func saidInWords(one messages.ExplainedTarget) string {
 	}
 	say("given by", one.Reasons)
 	say("denied by", one.Denied)
-	say("left as it is, since it cannot be told what they say:", one.Unsure)
+	say("left as it is, since these cannot be decided now:", one.Unsure)
 	if len(words) == 0 {
 		return "nothing gives it"
 	}

@@ -25,33 +25,33 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// fakeTemporal is as much of Temporal as the commands about reviews speak to. What it is asked and told is kept.
+// fakeTemporal fakes what the commands use of Temporal's client, and records the calls.
 type fakeTemporal struct {
 	client.Client
-	answer func(messages.ReportInput) (messages.ReportAnswer, error)  // of a Report
-	hear   func(n int, name string, body any) (answer any, err error) // the nth update, from 0
-	status messages.ReviewStatus
-	syncs  []messages.OrgSyncState // loops of organizations that run; none: that of acme
-	gone   bool                    // no workflow of a review runs
-	start  error
-	lives  enumspb.WorkflowExecutionStatus // of every workflow; zero: it runs
-	waits  func(id string) *workflowservice.DescribeWorkflowExecutionResponse
-	failed *failurepb.Failure // of the last step of every workflow
-	idle   bool               // no worker polls
+	answer         func(messages.ReportInput) (messages.ReportAnswer, error)  // of a Report
+	update         func(n int, name string, body any) (answer any, err error) // the nth update, from 0
+	status         messages.ReviewStatus
+	syncs          []messages.OrgSyncState // loops of organizations that run; none: that of acme
+	gone           bool                    // no workflow of a review runs
+	start          error
+	workflowStatus enumspb.WorkflowExecutionStatus // of every workflow; zero: it runs
+	waits          func(id string) *workflowservice.DescribeWorkflowExecutionResponse
+	failed         *failurepb.Failure // of the last step of every workflow
+	idle           bool               // no worker polls
 
 	asked   []messages.ReportInput
 	heard   []client.UpdateWorkflowOptions
 	started []client.StartWorkflowOptions
 }
 
-// acting is a session of somebody with this Temporal.
-func (f *fakeTemporal) acting() (s *session, out *bytes.Buffer, notes *safeBuffer) {
+// session is a session of somebody with this Temporal.
+func (f *fakeTemporal) session() (s *session, out *bytes.Buffer, notes *safeBuffer) {
 	out, notes = &bytes.Buffer{}, &safeBuffer{}
-	return &session{client: f, out: out, notes: notes, said: "bo@acme.example", by: "bo@acme.example",
+	return &session{client: f, out: out, notes: notes, givenBy: "bo@acme.example", by: "bo@acme.example",
 		namespace: "default", registered: true}, out, notes
 }
 
-// safeBuffer takes what a timer says beside the command.
+// safeBuffer is a bytes.Buffer for several goroutines.
 type safeBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -69,7 +69,7 @@ func (b *safeBuffer) String() string {
 	return b.text.String()
 }
 
-// run runs a command about reviews as bo, who may have something to type.
+// run runs a review command as bo, with typed as standard input.
 func (f *fakeTemporal) run(t *testing.T, s *session, typed string, args ...string) error {
 	t.Helper()
 	root := &cobra.Command{Use: "starter", SilenceUsage: true, SilenceErrors: true}
@@ -167,7 +167,7 @@ func (f *fakeTemporal) DescribeWorkflowExecution(_ context.Context, id,
 	}
 	return &workflowservice.DescribeWorkflowExecutionResponse{
 		WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{
-			Status: cmp.Or(f.lives, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)},
+			Status: cmp.Or(f.workflowStatus, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)},
 	}, nil
 }
 
@@ -187,7 +187,7 @@ func (f *fakeTemporal) WorkflowService() workflowservice.WorkflowServiceClient {
 	return fakeHistory{failed: f.failed}
 }
 
-// fakeHistory shows why the last step of a workflow failed.
+// fakeHistory returns a history with a failed workflow task.
 type fakeHistory struct {
 	workflowservice.WorkflowServiceClient
 	failed *failurepb.Failure
@@ -209,7 +209,7 @@ func (h fakeHistory) GetWorkflowExecutionHistoryReverse(
 func (f *fakeTemporal) UpdateWorkflow(_ context.Context,
 	options client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error) {
 	f.heard = append(f.heard, options)
-	answer, err := f.hear(len(f.heard)-1, options.UpdateName, options.Args[0])
+	answer, err := f.update(len(f.heard)-1, options.UpdateName, options.Args[0])
 	var answered *workflowError
 	if err != nil && !errors.As(err, &answered) {
 		return nil, err
@@ -217,7 +217,7 @@ func (f *fakeTemporal) UpdateWorkflow(_ context.Context,
 	return fakeHandle{answer: answer, err: err}, nil
 }
 
-// workflowError is one that the workflow itself answers.
+// workflowError is an error that the workflow returned.
 type workflowError struct{ error }
 
 func (e *workflowError) Unwrap() error { return e.error }
@@ -235,14 +235,14 @@ func (h fakeHandle) Get(_ context.Context, into any) error {
 	return copied(h.answer, into)
 }
 
-// noTemporal is what a command that needs none would fail on.
+// noTemporal sets up an environment in which connecting to Temporal fails.
 func noTemporal(t *testing.T) {
 	t.Helper()
 	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
 }
 
-// whole runs the whole program.
-func whole(args ...string) (string, error) {
+// runProgram runs the whole program.
+func runProgram(args ...string) (string, error) {
 	var out bytes.Buffer
 	root := command()
 	root.SetOut(&out)

@@ -23,12 +23,12 @@ func (s *session) findings() *cobra.Command {
 		Use: "findings [ORG]", Short: "Show the governance report: broad access, admins, people from outside, inactive people, …",
 		Long: "Shows the newest governance report; with --now, makes one first, which reads everybody and changes nothing.\n" +
 			"The policy's governance section schedules it. --format json, csv or html prints the whole report.",
-		Args: takes(0, 1),
+		Args: argCount(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if out != "" && format == "" {
 				return errors.New("choose a format: --format json, csv or html")
 			}
-			org, err := s.theOrg(cmd.Context(), args)
+			org, err := s.resolveOrg(cmd.Context(), args...)
 			if err != nil {
 				return err
 			}
@@ -53,7 +53,7 @@ func (s *session) findings() *cobra.Command {
 				packed.Write(piece.Report.Document)
 				in.After = piece.Next
 			}
-			return s.unpack(&packed, out)
+			return s.writeDocument(&packed, out)
 		},
 	}
 	c.Flags().BoolVar(&now, "now", false, "make a report first")
@@ -63,8 +63,8 @@ func (s *session) findings() *cobra.Command {
 	return c
 }
 
-// unpack writes a document to a file, or to standard output.
-func (s *session) unpack(packed io.Reader, out string) error {
+// writeDocument writes a document to a file, or to standard output.
+func (s *session) writeDocument(packed io.Reader, out string) error {
 	document, err := gzip.NewReader(packed)
 	if err != nil {
 		return fmt.Errorf("the report arrived incomplete; try again: %w", err)
@@ -85,7 +85,7 @@ func (s *session) unpack(packed io.Reader, out string) error {
 }
 
 func printFindings(w io.Writer, g messages.Governance) {
-	display.Fprintf(w, "governance report %s of %s\n\n", g.ID, when(g.At))
+	display.Fprintf(w, "governance report %s of %s\n\n", g.ID, localTime(g.At))
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "\tCOUNT\tNEW\tGONE\tWHAT")
 	number := func(n int) string {

@@ -23,19 +23,19 @@ func (s *session) grant() *cobra.Command {
 		Long: "Requests a grant within the limits of the policy's grants section. PERSON is an e-mail address or account id, TARGET\n" +
 			"for example role:org-admin or group:jira-admins-acme. If the policy requires approval, the approvers are told, and the\n" +
 			"request waits for them.",
-		Args: takes(2, 2),
+		Args: argCount(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if in.RequestedBy, err = s.who(); err != nil {
+			if in.RequestedBy, err = s.actingPerson(); err != nil {
 				return err
 			}
-			if in.Start, err = instant("--start", start); err != nil {
+			if in.Start, err = parseTime("--start", start); err != nil {
 				return err
 			}
 			if in.Target, err = access.ParseEntitlement(args[1]); err != nil {
 				return err
 			}
 			in.Person = args[0]
-			if org, err = s.theOrg(cmd.Context(), named(org)); err != nil {
+			if org, err = s.resolveOrg(cmd.Context(), org); err != nil {
 				return err
 			}
 			var answer messages.GrantAnswer
@@ -43,7 +43,7 @@ func (s *session) grant() *cobra.Command {
 				return err
 			}
 			if wait {
-				if answer, err = s.given(cmd.Context(), answer); err != nil {
+				if answer, err = s.awaitProvisioned(cmd.Context(), answer); err != nil {
 					return err
 				}
 			}
@@ -51,53 +51,53 @@ func (s *session) grant() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&org, "org", "", "the organization, when there are several")
-	spanFlag(c, &in.Duration, "how long, for example 2h30m or 1d; the policy's default otherwise")
+	durationFlag(c, &in.Duration, "how long, for example 2h30m or 1d; the policy's default otherwise")
 	c.Flags().StringVar(&in.Reason, "reason", "", "why, for the approvers and the ledger")
 	c.Flags().StringVar(&in.Ticket, "ticket", "", "the change or incident, where the policy asks for one")
 	c.Flags().StringVar(&start, "start", "", "when it begins, for example 2026-03-01T09:00:00Z; at once otherwise")
 	c.Flags().StringVar(&in.RequestID, "id", "", "the request's id: the same id again changes nothing")
 	c.Flags().BoolVar(&in.BreakGlass, "break-glass", false,
-		"at once, without approval, to be reviewed after; where the policy lets you")
-	c.Flags().BoolVar(&wait, "wait", false, "until access was seen to be given, or waits for approval or for its start")
+		"at once, without approval, to be reviewed afterwards; where the policy lets you")
+	c.Flags().BoolVar(&wait, "wait", false, "wait until the access is confirmed, or the grant waits for approval or its start")
 	return c
 }
 
-// span is a flag that takes a span of time as policies write it.
-type span messages.Duration
+// durationValue is the value of a duration flag in the syntax of policies, such as 1d or 2h30m.
+type durationValue messages.Duration
 
-func spanFlag(c *cobra.Command, d *messages.Duration, usage string) {
-	c.Flags().Var((*span)(d), "for", usage)
+func durationFlag(c *cobra.Command, d *messages.Duration, usage string) {
+	c.Flags().Var((*durationValue)(d), "for", usage)
 }
 
-func (s *span) String() string {
+func (s *durationValue) String() string {
 	if *s == 0 {
 		return ""
 	}
 	return messages.Duration(*s).String()
 }
 
-func (s *span) Type() string { return "duration" }
+func (s *durationValue) Type() string { return "duration" }
 
-func (s *span) Set(written string) error {
+func (s *durationValue) Set(written string) error {
 	d, err := access.ParseDuration(written)
-	*s = span(d)
+	*s = durationValue(d)
 	return err
 }
 
-// How long grant --wait waits, and how often it looks.
+// How long grant --wait waits, and how often it polls.
 const (
-	waitForGrant = 3 * time.Minute
-	lookAtGrant  = 500 * time.Millisecond
+	grantTimeout      = 3 * time.Minute
+	grantPollInterval = 500 * time.Millisecond
 )
 
-// given waits until access was seen to be given, or there is nothing to wait for.
-func (s *session) given(ctx context.Context, answer messages.GrantAnswer) (messages.GrantAnswer, error) {
+// awaitProvisioned waits until the access is confirmed, or nothing is left to wait for.
+func (s *session) awaitProvisioned(ctx context.Context, answer messages.GrantAnswer) (messages.GrantAnswer, error) {
 	if len(answer.Grants) == 0 {
 		return answer, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, waitForGrant)
+	ctx, cancel := context.WithTimeout(ctx, grantTimeout)
 	defer cancel()
-	tick := time.NewTicker(lookAtGrant)
+	tick := time.NewTicker(grantPollInterval)
 	defer tick.Stop()
 	asked := answer.Grants[0]
 	for {
@@ -110,7 +110,7 @@ func (s *session) given(ctx context.Context, answer messages.GrantAnswer) (messa
 			switch {
 			case !g.ProvisionedAt.IsZero():
 				answer.Grants[0] = g
-				answer.Message = fmt.Sprintf("given: %s holds %s until %s", label(g), g.Target, when(g.Until))
+				answer.Message = fmt.Sprintf("given: %s holds %s until %s", granteeLabel(g), g.Target, localTime(g.Until))
 				return answer, nil
 			case g.State != access.GrantGranted, !g.Start.IsZero() && time.Now().Before(g.From):
 				answer.Grants[0] = g
@@ -120,19 +120,19 @@ func (s *session) given(ctx context.Context, answer messages.GrantAnswer) (messa
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return answer, notGiven(asked, state)
+			return answer, notProvisioned(asked, state)
 		}
 	}
 }
 
-// notGiven says why a grant was not seen to be given in time.
-func notGiven(g access.Grant, state messages.GrantState) error {
-	why := "nothing is known to be in its way"
+// notProvisioned returns the error of a grant that was not provisioned in time.
+func notProvisioned(g access.Grant, state messages.GrantState) error {
+	why := "no obstacle is known"
 	if state.Blocked != nil {
 		why = state.Blocked.Why
 	}
 	return fmt.Errorf("request %s: %s does not hold %s yet: %s. Castellan keeps trying; check with %s",
-		g.ID, label(g), g.Target, why, display.Starter("grants").With("--person", label(g)))
+		g.ID, granteeLabel(g), g.Target, why, display.Starter("grants").With("--person", granteeLabel(g)))
 }
 
 func (s *session) grantStatus(ctx context.Context, workflow string) (state messages.GrantState, err error) {
@@ -143,7 +143,7 @@ func (s *session) grantStatus(ctx context.Context, workflow string) (state messa
 	return state, value.Get(&state)
 }
 
-// printAnswer says what came of a request, and what can be typed next.
+// printAnswer prints the result of a request, and the commands that may follow.
 func printAnswer(w io.Writer, answer messages.GrantAnswer) {
 	display.Fprintln(w, answer.Message)
 	for _, g := range answer.Grants {
@@ -161,7 +161,7 @@ func printAnswer(w io.Writer, answer messages.GrantAnswer) {
 	}
 }
 
-func label(g access.Grant) string {
+func granteeLabel(g access.Grant) string {
 	if g.Email != "" {
 		return g.Email
 	}

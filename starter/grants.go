@@ -25,17 +25,17 @@ func (s *session) grants() *cobra.Command {
 		Args: func(c *cobra.Command, args []string) error {
 			for _, name := range []string{"person", "target", "open", "after"} {
 				if hours && c.Flags().Changed(name) {
-					return misused(c, "--hours sums up what everybody held: leave --%s out", name)
+					return usageError(c, "--hours sums up what everybody held: leave --%s out", name)
 				}
 			}
-			return takes(0, 1)(c, args)
+			return argCount(0, 1)(c, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			in.Kind = messages.ReportGrants
 			if hours {
 				in.Kind = messages.ReportHours
 			}
-			if in.Since, err = instant("--since", since); err != nil {
+			if in.Since, err = parseTime("--since", since); err != nil {
 				return err
 			}
 			if target != "" {
@@ -43,7 +43,7 @@ func (s *session) grants() *cobra.Command {
 					return err
 				}
 			}
-			if in.Org, err = s.theOrg(cmd.Context(), args); err != nil {
+			if in.Org, err = s.resolveOrg(cmd.Context(), args...); err != nil {
 				return err
 			}
 			most := in.Limit
@@ -84,10 +84,10 @@ func printGrants(w io.Writer, answer messages.ReportAnswer, now time.Time) {
 	for _, g := range answer.Grants {
 		from, until := "", ""
 		if !g.From.IsZero() {
-			from, until = when(g.From), when(g.Until)
+			from, until = localTime(g.From), localTime(g.Until)
 		}
 		display.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
-			g.ID, label(g), g.Target, grantState(g, now), from, until, g.Label(g.By), approvedBy(g), reasonOf(g))
+			g.ID, granteeLabel(g), g.Target, grantState(g, now), from, until, g.Label(g.By), approvedBy(g), reasonOf(g))
 	}
 	_ = table.Flush()
 	if answer.Next != "" {
@@ -95,12 +95,12 @@ func printGrants(w io.Writer, answer messages.ReportAnswer, now time.Time) {
 	}
 }
 
-// grantState is where a grant stands, in words.
+// grantState describes a grant's state.
 func grantState(g access.Grant, now time.Time) string {
 	switch g.State {
 	case access.GrantWaiting:
 		return fmt.Sprintf("waits for approval (%d of %d) until %s", len(g.Approvals), g.Needs,
-			when(g.ApprovalDeadline))
+			localTime(g.ApprovalDeadline))
 	case access.GrantDenied:
 		return "denied by " + g.Label(g.ClosedBy)
 	case access.GrantExpired:
@@ -136,7 +136,7 @@ func approvedBy(g access.Grant) string {
 	return strings.Join(names, ", ")
 }
 
-// reasonOf is what a person gave as ticket and reason, in one line.
+// reasonOf returns a grant's ticket and reason on one line.
 func reasonOf(g access.Grant) string {
 	return strings.Join(strings.Fields(g.Ticket+" "+g.Reason), " ")
 }

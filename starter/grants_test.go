@@ -16,8 +16,8 @@ import (
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 
-// lease is a grant of one hour from noon on, which was given.
-func lease(change func(*access.Grant)) access.Grant {
+// hourGrant returns a provisioned grant of one hour from noon on.
+func hourGrant(change func(*access.Grant)) access.Grant {
 	g := access.Grant{
 		ID: "g1", Person: "712020:ana", Email: "ana@acme.example", Target: access.OrgAdmin, State: access.GrantGranted,
 		Ticket: "INC-1",
@@ -29,13 +29,13 @@ func lease(change func(*access.Grant)) access.Grant {
 	return g
 }
 
-func TestAGrantsStateIsTold(t *testing.T) {
+func TestGrantState(t *testing.T) {
 	after := noon.Add(2 * time.Hour)
 	for want, c := range map[string]struct {
 		at     time.Time
 		change func(*access.Grant)
 	}{
-		"waits for approval (1 of 2) until " + when(after): {noon, func(g *access.Grant) {
+		"waits for approval (1 of 2) until " + localTime(after): {noon, func(g *access.Grant) {
 			*g = access.Grant{State: access.GrantWaiting, Needs: 2, Approvals: g.Approvals[:1], ApprovalDeadline: after}
 		}},
 		"denied by cy@acme.example": {noon,
@@ -53,15 +53,15 @@ func TestAGrantsStateIsTold(t *testing.T) {
 			g.State, g.From, g.Until, g.RevokedAt, g.ClosedBy = access.GrantEnded, noon, noon, noon, "ana@acme.example"
 		}},
 	} {
-		require.Equal(t, want, grantState(lease(c.change), c.at))
+		require.Equal(t, want, grantState(hourGrant(c.change), c.at))
 	}
 }
 
-func TestGrantsAreATable(t *testing.T) {
+func TestPrintGrants(t *testing.T) {
 	text := printed(t, func(w io.Writer) {
 		printGrants(w, messages.ReportAnswer{Next: "g0", Grants: []access.Grant{
-			lease(func(*access.Grant) {}),
-			lease(func(g *access.Grant) { g.ID, g.Email, g.Urgent, g.Approvals = "g2", "", true, nil }),
+			hourGrant(func(*access.Grant) {}),
+			hourGrant(func(g *access.Grant) { g.ID, g.Email, g.Urgent, g.Approvals = "g2", "", true, nil }),
 		}}, noon)
 	})
 	for _, want := range []string{"g1", "ana@acme.example", "role:org-admin", "active", "bo@acme.example",
@@ -72,7 +72,7 @@ func TestGrantsAreATable(t *testing.T) {
 	require.Equal(t, "no grants\n", printed(t, func(w io.Writer) { printGrants(w, messages.ReportAnswer{}, noon) }))
 }
 
-func TestHoursAreATableWithTheirSum(t *testing.T) {
+func TestPrintHours(t *testing.T) {
 	answer := messages.ReportAnswer{Message: "2.5 hours of privilege since 2026-01-01", Hours: []messages.Privilege{
 		{Month: "2026-02", Person: "ana@acme.example", Target: access.OrgAdmin,
 			Held: messages.Duration(2*time.Hour + 30*time.Minute + 100*time.Millisecond), Grants: 3},
@@ -81,12 +81,12 @@ func TestHoursAreATableWithTheirSum(t *testing.T) {
 	require.Regexp(t, `2026-02 +ana@acme.example +role:org-admin +2h30m0s +3\n\n2.5 hours of privilege since 2026-01-01\n$`, text)
 }
 
-func TestAnAnswerSaysWhatToTypeNext(t *testing.T) {
+func TestPrintAnswerSuggestsCommands(t *testing.T) {
 	text := printed(t, func(w io.Writer) {
 		printAnswer(w, messages.GrantAnswer{Message: "it waits", Workflow: "grant:acme:role:org-admin:ana@acme.example",
 			Grants: []access.Grant{
-				lease(func(g *access.Grant) { g.State = access.GrantWaiting }),
-				lease(func(g *access.Grant) { g.ID = "g2" }),
+				hourGrant(func(g *access.Grant) { g.State = access.GrantWaiting }),
+				hourGrant(func(g *access.Grant) { g.ID = "g2" }),
 			}})
 	})
 	for _, want := range []string{"it waits\n", "starter approve g1 --by", "starter revoke --request g2",
@@ -95,12 +95,12 @@ func TestAnAnswerSaysWhatToTypeNext(t *testing.T) {
 	}
 }
 
-func TestWhoActsIsAPersonOfAtlassian(t *testing.T) {
+func TestActingPersonHasAnAddressOrAccountID(t *testing.T) {
 	for said, right := range map[string]bool{
 		"bo@acme.example": true, "712020:5b1c-77": true, "5b10ac8d82e05b22cc7d4ef5": true,
 		"": false, "root": false, "Bo Ray": false, "bo@acme@example": false, "@": false,
 	} {
-		who, err := (&session{said: said, by: "root"}).who()
+		who, err := (&session{givenBy: said, by: "root"}).actingPerson()
 		if right {
 			require.NoError(t, err, said)
 			require.Equal(t, said, who)
@@ -111,8 +111,8 @@ func TestWhoActsIsAPersonOfAtlassian(t *testing.T) {
 	}
 }
 
-func TestACodeIsReadWhereNobodySeesIt(t *testing.T) {
-	waiting := lease(func(g *access.Grant) { g.State, g.Codes = access.GrantWaiting, true })
+func TestApprovalCode(t *testing.T) {
+	waiting := hourGrant(func(g *access.Grant) { g.State, g.Codes = access.GrantWaiting, true })
 	for name, c := range map[string]struct {
 		grant              access.Grant
 		given, typed, want string
@@ -123,10 +123,10 @@ func TestACodeIsReadWhereNobodySeesIt(t *testing.T) {
 		"without an end of line": {grant: waiting, given: "-", typed: "ABCDE", want: "ABCDE"},
 		"nothing comes":          {grant: waiting, given: "-", err: "no code came"},
 		"no terminal to ask on":  {grant: waiting, typed: "ABCDE", err: "--code -"},
-		"none is wanted":         {grant: lease(func(g *access.Grant) { g.State = access.GrantWaiting })},
-		"decided already":        {grant: lease(func(g *access.Grant) { g.Codes = true })},
+		"none is wanted":         {grant: hourGrant(func(g *access.Grant) { g.State = access.GrantWaiting })},
+		"decided already":        {grant: hourGrant(func(g *access.Grant) { g.Codes = true })},
 	} {
-		got, err := code(strings.NewReader(c.typed), c.given, c.grant)
+		got, err := approvalCode(strings.NewReader(c.typed), c.given, c.grant)
 		if c.err != "" {
 			require.ErrorContains(t, err, c.err, name)
 			continue
@@ -136,16 +136,16 @@ func TestACodeIsReadWhereNobodySeesIt(t *testing.T) {
 	}
 }
 
-func TestADecisionProvesItsCodeAndSendsItNowhere(t *testing.T) {
-	waiting := lease(func(g *access.Grant) { g.State, g.Codes = access.GrantWaiting, true })
+func TestApproveSendsAProofNotTheCode(t *testing.T) {
+	waiting := hourGrant(func(g *access.Grant) { g.State, g.Codes = access.GrantWaiting, true })
 	temporal := &fakeTemporal{
 		answer: func(messages.ReportInput) (messages.ReportAnswer, error) {
 			return messages.ReportAnswer{Grants: []access.Grant{waiting}}, nil
 		},
-		hear: func(int, string, any) (any, error) { return messages.GrantAnswer{Message: "noted"}, nil },
+		update: func(int, string, any) (any, error) { return messages.GrantAnswer{Message: "noted"}, nil },
 	}
 	for _, name := range []string{messages.Approve, messages.Deny} {
-		s, _, _ := temporal.acting()
+		s, _, _ := temporal.session()
 		c := s.approve()
 		if name == messages.Deny {
 			c = s.deny()
@@ -166,8 +166,8 @@ func TestADecisionProvesItsCodeAndSendsItNowhere(t *testing.T) {
 	}
 }
 
-func TestGrantsShowNothingThatSteersATerminal(t *testing.T) {
-	hostile := lease(func(g *access.Grant) {
+func TestPrintGrantsEscapesTerminalSequences(t *testing.T) {
+	hostile := hourGrant(func(g *access.Grant) {
 		g.Reason, g.By, g.Email = "a\x1b[2Jb\nREQUEST  forged\u202e", "x'$(touch pwned)'",
 			"ana\x1b]0;owned\x07@acme.example"
 	})
@@ -178,25 +178,25 @@ func TestGrantsShowNothingThatSteersATerminal(t *testing.T) {
 	require.Contains(t, out.String(), "a⟨U+001B⟩[2Jb REQUEST forged⟨U+202E⟩")
 }
 
-func TestSpansAreWrittenAsPoliciesWriteThem(t *testing.T) {
+func TestDurationFlagAcceptsDays(t *testing.T) {
 	for written, want := range map[string]time.Duration{"1d": 24 * time.Hour, "2h30m": 150 * time.Minute,
 		"1w1d": 8 * 24 * time.Hour} {
-		var s span
+		var s durationValue
 		require.NoError(t, s.Set(written))
 		require.Equal(t, want, time.Duration(s))
 	}
-	var s span
+	var s durationValue
 	require.ErrorContains(t, s.Set("a day"), "write for example 30s, 2h30m, 7d or 2w")
 }
 
-func TestInstants(t *testing.T) {
+func TestParseTime(t *testing.T) {
 	for written, want := range map[string]time.Time{
 		"": {}, "2026-03-02": noon.Add(-12 * time.Hour), "2026-03-02T13:00:00+01:00": noon,
 	} {
-		at, err := instant("--since", written)
+		at, err := parseTime("--since", written)
 		require.NoError(t, err)
 		require.True(t, want.Equal(at), written)
 	}
-	_, err := instant("--since", "yesterday")
+	_, err := parseTime("--since", "yesterday")
 	require.ErrorContains(t, err, `--since "yesterday"`)
 }

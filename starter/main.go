@@ -1,6 +1,5 @@
-// Command starter is the ops command: it applies policies, shows plans and answers questions. It speaks to Temporal and
-// to nothing else, so it needs neither the Atlassian key nor the ledger, and whatever it does can be done with the
-// plain Temporal CLI as well.
+// Command starter is the operators' command line: it applies policies, shows plans and answers questions. It connects
+// to Temporal only, so it needs neither the Atlassian key nor the ledger, and the Temporal CLI can do all that it does.
 package main
 
 import (
@@ -25,13 +24,13 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-var version = "unknown" // set when it is built
+var version = "unknown" // set by the linker
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := command().ExecuteContext(ctx); err != nil {
-		display.Fprintln(os.Stderr, "starter: "+unwrapped(err))
+		display.Fprintln(os.Stderr, "starter: "+errorText(err))
 		os.Exit(1)
 	}
 }
@@ -43,17 +42,17 @@ func command() *cobra.Command {
 			"\n" +
 			"It connects to Temporal with Temporal's own settings (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, …), and to nothing else.\n" +
 			"CASTELLAN_BY says who acts; CASTELLAN_CODE is the code that you were sent as a reviewer, if the review asks for one.",
-		Args: aCommandOfIts, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: subcommandRequired, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		DisableFlagsInUseLine: true, SuggestionsMinimumDistance: 2, SilenceUsage: true, SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(flagError)
 	s := &session{}
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print the answer as JSON")
-	root.PersistentFlags().StringVar(&s.said, "by", "",
+	root.PersistentFlags().StringVar(&s.givenBy, "by", "",
 		"who acts, for the ledger: your e-mail address or account id (CASTELLAN_BY, or your user name, otherwise)")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if cmd.HasSubCommands() {
-			return nil // it shows its help
+			return nil // only shows its help
 		}
 		return s.dial(cmd.Context())
 	}
@@ -71,14 +70,14 @@ func command() *cobra.Command {
 	return root
 }
 
-// dial reaches Temporal by Temporal's own settings (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, …).
+// dial connects to Temporal with Temporal's own settings (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, …).
 func (s *session) dial(ctx context.Context) error {
 	settings, err := config.Load[config.Starter]()
 	if err != nil {
 		return err
 	}
-	s.said, s.code = cmp.Or(s.said, settings.By), settings.Code
-	s.by = cmp.Or(s.said, whoami())
+	s.givenBy, s.code = cmp.Or(s.givenBy, settings.By), settings.Code
+	s.by = cmp.Or(s.givenBy, localUser())
 	options, err := config.TemporalOptions(config.NewLogger(os.Stderr, settings.LogLevel, settings.LogFormat))
 	if err != nil {
 		return err
@@ -98,10 +97,10 @@ func (s *session) dial(ctx context.Context) error {
 	return nil
 }
 
-// theOrg is the organization named, or the only one there is.
-func (s *session) theOrg(ctx context.Context, named []string) (string, error) {
-	if len(named) > 0 {
-		return named[0], nil
+// resolveOrg returns the first name given, or the only organization there is.
+func (s *session) resolveOrg(ctx context.Context, given ...string) (string, error) {
+	if org := cmp.Or(given...); org != "" {
+		return org, nil
 	}
 	list, err := s.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
 		Query: "WorkflowType = '" + messages.OrgSync + "' AND ExecutionStatus = 'Running'", PageSize: 100,
@@ -116,7 +115,7 @@ func (s *session) theOrg(ctx context.Context, named []string) (string, error) {
 		}
 	}
 	if len(orgs) > 1 {
-		orgs = s.inForce(ctx, orgs)
+		orgs = s.withPolicyInForce(ctx, orgs)
 	}
 	switch len(orgs) {
 	case 0:
@@ -127,11 +126,11 @@ func (s *session) theOrg(ctx context.Context, named []string) (string, error) {
 	return "", fmt.Errorf("there are several organizations, name one: %v", orgs)
 }
 
-// inForce are the organizations that a policy is in force for, and those that cannot be asked; all of them when there
-// is none. A first policy that was refused leaves a workflow that waits for another, and is no reason to have to name
-// the others.
-func (s *session) inForce(ctx context.Context, orgs []string) []string {
-	var some []string
+// withPolicyInForce returns the organizations that have a policy in force or cannot be queried, or all if there are
+// none. A first policy that was refused leaves a workflow waiting for another; nobody should have to name the
+// organization because of it.
+func (s *session) withPolicyInForce(ctx context.Context, orgs []string) []string {
+	var inForce []string
 	for _, org := range orgs {
 		var state messages.OrgSyncState
 		value, err := s.client.QueryWorkflow(ctx, messages.OrgSyncID(org), "", messages.Status)
@@ -139,35 +138,27 @@ func (s *session) inForce(ctx context.Context, orgs []string) []string {
 			err = value.Get(&state)
 		}
 		if err != nil || state.Policy != "" && state.State != messages.StateRetired {
-			some = append(some, org)
+			inForce = append(inForce, org)
 		}
 	}
-	if len(some) == 0 {
+	if len(inForce) == 0 {
 		return orgs
 	}
-	return some
+	return inForce
 }
 
-// named is the organization that a flag names, if it does.
-func named(org string) []string {
-	if org == "" {
-		return nil
-	}
-	return []string{org}
-}
+var personForm = regexp.MustCompile(`^([^@\s]+@[^@\s]+|[A-Za-z0-9:-]{8,128})$`)
 
-var whoForm = regexp.MustCompile(`^([^@\s]+@[^@\s]+|[A-Za-z0-9:-]{8,128})$`)
-
-// who is the person who acts, as policies and approvers name people: a user name of this machine is nobody there.
-func (s *session) who() (string, error) {
-	if whoForm.MatchString(s.said) {
-		return s.said, nil
+// actingPerson returns the person who acts by e-mail address or account id; policies do not know this machine's users.
+func (s *session) actingPerson() (string, error) {
+	if personForm.MatchString(s.givenBy) {
+		return s.givenBy, nil
 	}
 	return "", fmt.Errorf("say who acts by e-mail address or Atlassian account id, which %q is not: "+
 		"pass --by %s, or set CASTELLAN_BY", s.by, messages.You)
 }
 
-func whoami() string {
+func localUser() string {
 	u, err := user.Current()
 	if err != nil {
 		return "starter"
@@ -175,8 +166,8 @@ func whoami() string {
 	return u.Username
 }
 
-// unwrapped takes Temporal's wrapping off an error.
-func unwrapped(err error) string {
+// errorText returns an error's text without Temporal's wrapping.
+func errorText(err error) string {
 	var missing *serviceerror.NotFound
 	if errors.As(err, &missing) {
 		return "there is no such workflow: is the organization's name right, and was `starter apply FILE` run? (" +

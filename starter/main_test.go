@@ -8,22 +8,22 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-func TestTheOrgIsTheOnlyOneThatAPolicyIsInForceFor(t *testing.T) {
+func TestResolveOrgIgnoresOrganizationsWithoutAPolicy(t *testing.T) {
 	t.Parallel()
 	f := &fakeTemporal{syncs: []messages.OrgSyncState{
 		{Org: "evil", State: messages.StateStarting, Problem: &messages.Problem{Kind: "PolicyError"}},
 		{Org: "old", State: messages.StateRetired, Policy: "sha256:1"},
 		{Org: "acme", State: messages.StateProblem, Policy: "sha256:2"},
 	}}
-	s, _, _ := f.acting()
-	org, err := s.theOrg(t.Context(), nil)
+	s, _, _ := f.session()
+	org, err := s.resolveOrg(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "acme", org)
 	f.syncs[1].State = messages.StateOK
-	_, err = s.theOrg(t.Context(), nil)
+	_, err = s.resolveOrg(t.Context())
 	require.ErrorContains(t, err, "there are several organizations, name one: [old acme]")
 	f.syncs = f.syncs[:1]
-	org, err = s.theOrg(t.Context(), nil)
+	org, err = s.resolveOrg(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "evil", org, "where there is no other")
 }

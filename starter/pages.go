@@ -6,27 +6,27 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// askAll asks until it has that many rows, or all of them where most is 0: how many come at once depends on their size.
-// Next of the answer is the page after the last one it has.
-func (s *session) askAll(ctx context.Context, in messages.ReportInput, most int) (messages.ReportAnswer, error) {
-	in.Limit = most
+// askAll asks until it has limit rows, or all of them if limit is 0; a page's size depends on the size of its rows. The
+// answer's Next is the page after the last one read.
+func (s *session) askAll(ctx context.Context, in messages.ReportInput, limit int) (messages.ReportAnswer, error) {
+	in.Limit = limit
 	answer, err := s.ask(ctx, in)
 	if err != nil {
 		return answer, err
 	}
-	if in.Kind == messages.ReportPreview && answer.Plan != nil { // what was previewed is read on, not made again
+	if in.Kind == messages.ReportPreview && answer.Plan != nil { // read on in the same preview
 		in.Kind, in.Run, in.Policy = messages.ReportPlan, answer.Plan.Run.Run, nil
 	}
-	for answer.Next != "" && (most == 0 || rows(answer) < most) {
-		if in.After = answer.Next; most > 0 {
-			in.Limit = most - rows(answer)
+	for answer.Next != "" && (limit == 0 || rows(answer) < limit) {
+		if in.After = answer.Next; limit > 0 {
+			in.Limit = limit - rows(answer)
 		}
 		page, err := s.ask(ctx, in)
 		if err != nil {
 			return answer, err
 		}
 		if rows(page) == 0 {
-			break // a page without rows leads nowhere
+			break
 		}
 		join(&answer, page)
 	}
@@ -44,7 +44,6 @@ func rows(a messages.ReportAnswer) int {
 	return n
 }
 
-// join adds a page to those before it.
 func join(all *messages.ReportAnswer, page messages.ReportAnswer) {
 	all.Runs, all.Foreign, all.Grants = append(all.Runs, page.Runs...), append(all.Foreign, page.Foreign...),
 		append(all.Grants, page.Grants...)

@@ -10,7 +10,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// threePages answers with two lines a page, three pages in all.
+// threePages answers with three pages of two lines each.
 func threePages(in messages.ReportInput) (messages.ReportAnswer, error) {
 	n := 0
 	if in.After != "" {
@@ -28,7 +28,7 @@ func threePages(in messages.ReportInput) (messages.ReportAnswer, error) {
 
 func TestAskAllFetchesEveryPage(t *testing.T) {
 	f := &fakeTemporal{answer: threePages}
-	s, _, _ := f.acting()
+	s, _, _ := f.session()
 	answer, err := s.askAll(t.Context(),
 		messages.ReportInput{Org: "acme", Kind: messages.ReportPreview, Policy: []byte(`{}`)}, 0)
 	require.NoError(t, err)
@@ -41,7 +41,7 @@ func TestAskAllFetchesEveryPage(t *testing.T) {
 
 func TestAskAllStopsAtItsLimit(t *testing.T) {
 	f := &fakeTemporal{answer: threePages}
-	s, _, _ := f.acting()
+	s, _, _ := f.session()
 	answer, err := s.askAll(t.Context(), messages.ReportInput{Org: "acme", Kind: messages.ReportPlan}, 4)
 	require.NoError(t, err)
 	require.Len(t, answer.Plan.Lines, 4)

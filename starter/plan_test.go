@@ -12,7 +12,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-func TestPlanAndApplyCheckTheFileBeforeTheyReachForTemporal(t *testing.T) {
+func TestPlanAndApplyCheckTheFileFirst(t *testing.T) {
 	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
 	broken := files(t, "version: 1\nnonsense: true\n", "")[0]
 	for _, args := range [][]string{{"plan", broken}, {"apply", broken}} {
@@ -27,7 +27,7 @@ func TestPlanAndApplyCheckTheFileBeforeTheyReachForTemporal(t *testing.T) {
 	}
 }
 
-func TestAPlanNamesOneSourceGroupAndCountsTheOthers(t *testing.T) {
+func TestPrintPlanNamesOneSourceGroupAndCountsTheOthers(t *testing.T) {
 	var many []access.Reason
 	for i := range 500 {
 		many = append(many, access.Reason{Kind: access.ReasonMapping, Name: "everything",

@@ -27,7 +27,7 @@ func printed(t *testing.T, print func(io.Writer)) string {
 	return out.String()
 }
 
-func TestAHeldOrganizationSaysWhatToType(t *testing.T) {
+func TestPrintStatusSuggestsCommandsForAHold(t *testing.T) {
 	at := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	text := printed(t, func(w io.Writer) {
 		printStatus(w, messages.OrgSyncState{
@@ -57,7 +57,7 @@ func TestAHeldOrganizationSaysWhatToType(t *testing.T) {
 	}
 }
 
-func TestAPlanIsATable(t *testing.T) {
+func TestPrintPlan(t *testing.T) {
 	text := printed(t, func(w io.Writer) {
 		printPlan(w, messages.ReportAnswer{Next: `{"person":"x"}`, Plan: &messages.PlanPage{
 			Run: messages.RunSummary{Run: "r1", Scope: messages.ScopeFull,
@@ -79,7 +79,7 @@ func TestAPlanIsATable(t *testing.T) {
 		printed(t, func(w io.Writer) { printPlan(w, messages.ReportAnswer{Message: "nothing is held"}) }))
 }
 
-func TestAnswersAreJSONWhenAskedFor(t *testing.T) {
+func TestShowPrintsJSON(t *testing.T) {
 	var out bytes.Buffer
 	s := &session{out: &out, json: true}
 	require.NoError(t, s.show(messages.Answer{Message: "a <b> & c"},
@@ -90,16 +90,16 @@ func TestAnswersAreJSONWhenAskedFor(t *testing.T) {
 	require.Contains(t, out.String(), "<b>", "people read it too")
 }
 
-func TestErrorsSayWhatToDo(t *testing.T) {
-	require.Contains(t, unwrapped(serviceerror.NewNotFound("no execution")), "starter apply FILE")
+func TestErrorTextSuggestsWhatToDo(t *testing.T) {
+	require.Contains(t, errorText(serviceerror.NewNotFound("no execution")), "starter apply FILE")
 	refused := temporal.NewApplicationError("plan sha256:x is not open", "Refused")
-	require.Equal(t, "plan sha256:x is not open", unwrapped(refused))
-	require.Equal(t, "disk full", unwrapped(errors.New("disk full")))
-	require.Contains(t, unwrapped(fmt.Errorf("ask: %w", serviceerror.NewDeadlineExceeded("context deadline exceeded"))),
+	require.Equal(t, "plan sha256:x is not open", errorText(refused))
+	require.Equal(t, "disk full", errorText(errors.New("disk full")))
+	require.Contains(t, errorText(fmt.Errorf("ask: %w", serviceerror.NewDeadlineExceeded("context deadline exceeded"))),
 		"try again")
 }
 
-func TestAPolicyFileIsCheckedBeforeItIsSent(t *testing.T) {
+func TestReadPolicyChecksTheFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "acme.yaml")
 	require.NoError(t, os.WriteFile(file, []byte("version: 1\nmapings: []\n"), 0o600))
 	_, _, err := readPolicy(file)
@@ -117,7 +117,7 @@ func TestAPolicyFileIsCheckedBeforeItIsSent(t *testing.T) {
 	require.Equal(t, text, sent, "the file travels as its author wrote it")
 }
 
-func TestPrintTimetableShowsWhatTheClocksOfZonesShow(t *testing.T) {
+func TestPrintTimetableUsesEachZone(t *testing.T) {
 	p, err := policy.Parse("p", []byte(`
 version: 1
 organization: {name: acme, id: a1, key: "env:A"}

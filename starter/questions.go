@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,18 +31,18 @@ func (s *session) plan() *cobra.Command {
 		Use:   "plan FILE | plan --held [ORG] | plan --run RUN [ORG]",
 		Short: "Show what a policy would do, what is held, or what a run did",
 		Long:  "With a policy file: reads the organization as it is now and shows what that policy would change; nothing is written.\nWith --held: the lines that wait for a decision. With --run: the lines of an earlier run and what came of each.",
-		Args: func(c *cobra.Command, args []string) (err error) { // before Temporal is reached for
+		Args: func(c *cobra.Command, args []string) (err error) { // checked before connecting to Temporal
 			switch {
 			case len(args) > 1:
-				return misused(c, "name one policy file, or one organization, not %d", len(args))
+				return usageError(c, "name one policy file, or one organization, not %d", len(args))
 			case held || run != "":
 				return nil
 			case len(args) == 0:
-				return misused(c, "name a policy file, or --held, or --run RUN")
+				return usageError(c, "name a policy file, or --held, or --run RUN")
 			}
 			file, err = readPolicyFile(args[0])
 			if errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(args[0], "./") {
-				return misused(c, "plan takes a policy file, and there is none named %s. Of an organization that runs, `%s` shows what waits for a decision, and `%s` its runs",
+				return usageError(c, "plan takes a policy file, and there is none named %s. Of an organization that runs, `%s` shows what waits for a decision, and `%s` its runs",
 					args[0], display.Starter("plan --held", args[0]), display.Starter("runs", args[0]))
 			}
 			return err
@@ -50,10 +51,10 @@ func (s *session) plan() *cobra.Command {
 			var timed []policy.TimetableEntry
 			in := messages.ReportInput{Kind: messages.ReportPlan, Run: run, States: states, After: after}
 			if held || run != "" {
-				in.Org, err = s.theOrg(cmd.Context(), args)
+				in.Org, err = s.resolveOrg(cmd.Context(), args...)
 			} else {
 				in.Kind, in.Org, in.Policy = messages.ReportPreview, file.policy.Organization.Name, file.source
-				timed = file.policy.Timetable(time.Now(), timesShown)
+				timed = file.policy.Timetable(time.Now(), maxTimesShown)
 			}
 			if err != nil {
 				return err
@@ -91,11 +92,7 @@ func printPlan(w io.Writer, answer messages.ReportAnswer) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ACTION\tPERSON\tTARGET\tSTATE\tHELD BY\tWHY\tANSWER")
 	for _, l := range answer.Plan.Lines {
-		who := l.Email
-		if who == "" {
-			who = l.Person
-		}
-		display.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Verb(), who, l.Target, l.State,
+		display.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Verb(), cmp.Or(l.Email, l.Person), l.Target, l.State,
 			strings.Join(l.HeldBy, ","), reasons(l.Reasons), l.Outcome())
 	}
 	_ = table.Flush()
@@ -110,10 +107,10 @@ func printPlan(w io.Writer, answer messages.ReportAnswer) {
 	}
 }
 
-// timesShown is how many of the next times of a schedule are shown.
-const timesShown = 4
+// maxTimesShown is how many future times of a schedule are shown.
+const maxTimesShown = 4
 
-// printTimetable shows what the policy has happen by the clock, each time as the clock of its zone shows it.
+// printTimetable prints the next times of the policy's schedules, each in the schedule's own time zone.
 func printTimetable(w io.Writer, all []policy.TimetableEntry) {
 	if len(all) == 0 {
 		return
@@ -143,14 +140,14 @@ func reasons(rs []access.Reason) string { return access.ReasonsInWords(rs) }
 func (s *session) status() *cobra.Command {
 	return &cobra.Command{
 		Use: "status [ORG]", Short: "Show an organization's state, its last run, and what waits for a decision",
-		Args: takes(0, 1),
+		Args: argCount(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			org, err := s.theOrg(cmd.Context(), args)
+			org, err := s.resolveOrg(cmd.Context(), args...)
 			if err != nil {
 				return err
 			}
-			defer s.hint(messages.OrgSyncID(org))()
-			if err := s.ended(cmd.Context(), org); err != nil {
+			defer s.explainWait(messages.OrgSyncID(org))()
+			if err := s.checkLoopRuns(cmd.Context(), org); err != nil {
 				return err
 			}
 			value, err := s.client.QueryWorkflow(cmd.Context(), messages.OrgSyncID(org), "", messages.Status)
@@ -166,11 +163,11 @@ func (s *session) status() *cobra.Command {
 	}
 }
 
-// ended says that an organization's loop does not run any more, and how to go on: what it would answer may be old.
-func (s *session) ended(ctx context.Context, org string) error {
+// checkLoopRuns returns an error if the organization's loop has ended: what a query of it answers may be out of date.
+func (s *session) checkLoopRuns(ctx context.Context, org string) error {
 	loop, err := s.client.DescribeWorkflowExecution(ctx, messages.OrgSyncID(org), "")
 	if err != nil {
-		return nil //nolint:nilerr // the question itself says what is wrong
+		return nil //nolint:nilerr // the query that follows reports what is wrong
 	}
 	var how, why string
 	switch loop.GetWorkflowExecutionInfo().GetStatus() {
@@ -181,7 +178,7 @@ func (s *session) ended(ctx context.Context, org string) error {
 	case enumspb.WORKFLOW_EXECUTION_STATUS_FAILED, enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
 		how = "ended by a failure"
 		if err := s.client.GetWorkflow(ctx, messages.OrgSyncID(org), "").Get(ctx, nil); err != nil {
-			why = " (" + unwrapped(err) + ")"
+			why = " (" + errorText(err) + ")"
 		}
 	default:
 		return nil
@@ -193,11 +190,11 @@ func (s *session) ended(ctx context.Context, org string) error {
 func printStatus(w io.Writer, s messages.OrgSyncState) {
 	display.Fprintf(w, "%s is %s\n", s.Org, s.State)
 	if p := s.Problem; p != nil {
-		display.Fprintf(w, "  problem since %s: %s: %s\n", when(p.Since), p.Kind, p.Message)
+		display.Fprintf(w, "  problem since %s: %s: %s\n", localTime(p.Since), p.Kind, p.Message)
 		if p.Retry.IsZero() {
 			display.Fprintln(w, "  no policy is in force: correct it and apply it again")
 		} else {
-			display.Fprintf(w, "  next attempt: %s\n", when(p.Retry))
+			display.Fprintf(w, "  next attempt: %s\n", localTime(p.Retry))
 		}
 	}
 	if s.Feed.Problem != "" {
@@ -213,7 +210,7 @@ func printStatus(w io.Writer, s messages.OrgSyncState) {
 		printHold(w, s.Org, *s.Hold)
 	}
 	if r := s.Running; r != nil {
-		display.Fprintf(w, "  running: %s (%s) %s since %s\n", r.Run, r.Trigger, r.State, when(r.Started))
+		display.Fprintf(w, "  running: %s (%s) %s since %s\n", r.Run, r.Trigger, r.State, localTime(r.Started))
 	}
 	if r := s.LastRun; r != nil {
 		display.Fprintf(w, "  last run: %s\n", runLine(*r))
@@ -221,12 +218,8 @@ func printStatus(w io.Writer, s messages.OrgSyncState) {
 	if r := s.LastFull; r != nil && (s.LastRun == nil || s.LastRun.Run != r.Run) {
 		display.Fprintf(w, "  last full verification: %s\n", runLine(*r))
 	}
-	watching := s.Feed.Mode
-	if watching == "" {
-		watching = "not yet"
-	}
-	display.Fprintf(w, "  next full verification: %s; watching: %s, every %s\n  policy: %s\n", when(s.NextFull),
-		watching, s.Settings.Feed, s.Policy)
+	display.Fprintf(w, "  next full verification: %s; watching: %s, every %s\n  policy: %s\n", localTime(s.NextFull),
+		cmp.Or(s.Feed.Mode, "not yet"), s.Settings.Feed, s.Policy)
 	for _, f := range s.Findings {
 		display.Fprintf(w, "  noticed: %s\n", f)
 	}
@@ -237,14 +230,14 @@ func printStatus(w io.Writer, s messages.OrgSyncState) {
 	for _, r := range s.Refused {
 		var who string
 		if r.By != "" {
-			who = ", said by " + r.By + ","
+			who = ", sent by " + r.By + ","
 		}
-		display.Fprintf(w, "  signal %s%s at %s was not accepted: %s\n", r.Name, who, when(r.At), r.Why)
+		display.Fprintf(w, "  signal %s%s at %s was not accepted: %s\n", r.Name, who, localTime(r.At), r.Why)
 	}
 }
 
 func printHold(w io.Writer, org string, h messages.Hold) {
-	display.Fprintf(w, "  held since %s: %d adds, %d removals for %d people\n    plan %s\n", when(h.Opened),
+	display.Fprintf(w, "  held since %s: %d adds, %d removals for %d people\n    plan %s\n", localTime(h.Opened),
 		h.Adds+h.Adopts, h.Removals, h.People, h.Plan)
 	for _, r := range h.Rules {
 		display.Fprintf(w, "    %s\n", r)
@@ -275,15 +268,15 @@ func runLine(r messages.RunSummary) string {
 	return line
 }
 
-func when(t time.Time) string {
+func localTime(t time.Time) string {
 	if t.IsZero() {
 		return "not set"
 	}
 	return t.Local().Format("2006-01-02 15:04:05 MST")
 }
 
-// instant reads what a flag says: an instant, or a day in UTC; zero when it says nothing.
-func instant(flag, written string) (t time.Time, err error) {
+// parseTime parses a flag's value: an instant, or a day in UTC; zero if it is empty.
+func parseTime(flag, written string) (t time.Time, err error) {
 	if written == "" {
 		return t, nil
 	}
@@ -299,7 +292,7 @@ func (s *session) why() *cobra.Command {
 	var at string
 	c := &cobra.Command{
 		Use: "why ORG PERSON [TARGET]", Short: "Explain why a person holds what they hold, now or at any time in the past",
-		Args: takes(2, 3),
+		Args: argCount(2, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := messages.ReportInput{Org: args[0], Kind: messages.ReportWhy, Person: args[1]}
 			if len(args) == 3 {
@@ -310,7 +303,7 @@ func (s *session) why() *cobra.Command {
 				in.Target = target
 			}
 			var err error
-			if in.At, err = instant("--at", at); err != nil {
+			if in.At, err = parseTime("--at", at); err != nil {
 				return err
 			}
 			answer, err := s.askAll(cmd.Context(), in, 0)
@@ -323,7 +316,7 @@ func (s *session) why() *cobra.Command {
 					return
 				}
 				for _, e := range answer.Why.History {
-					display.Fprintf(w, "  %s  #%d %s\n", when(e.At), e.Seq, entryLine(e))
+					display.Fprintf(w, "  %s  #%d %s\n", localTime(e.At), e.Seq, entryLine(e))
 				}
 			})
 		},
@@ -332,7 +325,6 @@ func (s *session) why() *cobra.Command {
 	return c
 }
 
-// entryLine is an entry of the ledger in one line.
 func entryLine(e messages.LedgerEntry) string {
 	var change access.Change
 	if e.Kind != "change" || json.Unmarshal(e.Body, &change) != nil {
@@ -345,9 +337,9 @@ func entryLine(e messages.LedgerEntry) string {
 func (s *session) runs() *cobra.Command {
 	var limit int
 	c := &cobra.Command{
-		Use: "runs [ORG]", Short: "List the last runs", Args: takes(0, 1),
+		Use: "runs [ORG]", Short: "List the last runs", Args: argCount(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			org, err := s.theOrg(cmd.Context(), args)
+			org, err := s.resolveOrg(cmd.Context(), args...)
 			if err != nil {
 				return err
 			}
@@ -379,9 +371,9 @@ func (s *session) undo() *cobra.Command {
 	var org, reason string
 	c := &cobra.Command{
 		Use: "undo RUN", Short: "Undo a run's changes, and pause the organization",
-		Args: takes(1, 1),
+		Args: argCount(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, err := s.theOrg(cmd.Context(), named(org))
+			name, err := s.resolveOrg(cmd.Context(), org)
 			if err != nil {
 				return err
 			}
@@ -402,9 +394,9 @@ func (s *session) verifyLedger() *cobra.Command {
 	var head string
 	c := &cobra.Command{
 		Use: "verify-ledger [ORG]", Short: "Recompute the ledger's hash chain, and check the ledger's rows against it",
-		Args: takes(0, 1),
+		Args: argCount(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			org, err := s.theOrg(cmd.Context(), args)
+			org, err := s.resolveOrg(cmd.Context(), args...)
 			if err != nil {
 				return err
 			}

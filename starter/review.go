@@ -21,7 +21,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// The groups in the help of review.
+// Command groups in the help of review.
 const (
 	reviewLook   = "look"
 	reviewDecide = "decide"
@@ -45,7 +45,7 @@ CASTELLAN_BY and, if the review requires it, with the code that they were sent: 
   starter review decide quarterly remove --person ana@acme.example --comment 'left the team'
   starter review export quarterly --mine --out mine.csv     or all of it in a spreadsheet,
   starter review import mine.csv                            and back`,
-		Args:                       aCommandOfIts,
+		Args:                       subcommandRequired,
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		DisableFlagsInUseLine:      true,
 		SuggestionsMinimumDistance: 2,
@@ -71,53 +71,52 @@ CASTELLAN_BY and, if the review requires it, with the code that they were sent: 
 	return c
 }
 
-// aReview is one review of one organization.
-type aReview struct {
+// reviewRef identifies a review.
+type reviewRef struct {
 	org, id string
 }
 
-func (r aReview) workflow() string { return messages.ReviewID(r.org, r.id) }
+func (r reviewRef) workflow() string { return messages.ReviewID(r.org, r.id) }
 
-func (r aReview) String() string { return "review " + r.id + " of " + r.org }
+func (r reviewRef) String() string { return "review " + r.id + " of " + r.org }
 
-// command is a command about the review, to type.
-func (r aReview) command(name string) display.Command {
+// command returns a review command to print.
+func (r reviewRef) command(name string) display.Command {
 	return display.Starter("review "+name, r.id).With("--org", r.org)
 }
 
-// orgFlag is the organization of a command about reviews.
 func orgFlag(c *cobra.Command, org *string) {
 	c.Flags().StringVar(org, "org", "", "the organization, when there are several")
 }
 
-// theReview is the review that is named: as a whole, or, where just one of its reviews is open, by its campaign.
-func (s *session) theReview(ctx context.Context, org, name string) (aReview, error) {
-	return s.chosen(ctx, org, name, openOf)
+// openReview finds a review by its full name, or by its campaign's if the campaign has exactly one open review.
+func (s *session) openReview(ctx context.Context, org, name string) (reviewRef, error) {
+	return s.findReview(ctx, org, name, onlyOpen)
 }
 
-// chosen is the review that is named: as a whole, or as one of the campaign's reviews, the newest first.
-func (s *session) chosen(ctx context.Context, org, name string,
-	choose func(reviews []messages.ReviewListed, org, campaign string) (string, error)) (aReview, error) {
-	org, err := s.theOrg(ctx, named(org))
+// findReview finds a review by its full name, or lets choose pick one of a campaign's reviews (newest first).
+func (s *session) findReview(ctx context.Context, org, name string,
+	choose func(reviews []messages.ReviewListed, org, campaign string) (string, error)) (reviewRef, error) {
+	org, err := s.resolveOrg(ctx, org)
 	if err != nil {
-		return aReview{}, err
+		return reviewRef{}, err
 	}
 	if id, ok := messages.ReviewOf(org, name); ok {
-		return aReview{org, id}, nil
+		return reviewRef{org, id}, nil
 	}
-	if strings.Contains(name, ":") { // every review has one: before its date, or within its instant
-		return aReview{org, name}, nil
+	if strings.Contains(name, ":") { // a review's full name: campaign:date
+		return reviewRef{org, name}, nil
 	}
 	answer, err := s.askAll(ctx, messages.ReportInput{Org: org, Kind: messages.ReportReviews, Campaign: name}, 0)
 	if err != nil {
-		return aReview{}, err
+		return reviewRef{}, err
 	}
 	id, err := choose(answer.Reviews, org, name)
-	return aReview{org, id}, err
+	return reviewRef{org, id}, err
 }
 
-// lastOf is the campaign's last review that left evidence.
-func lastOf(reviews []messages.ReviewListed, org, campaign string) (string, error) {
+// lastWithEvidence returns the campaign's newest review that has evidence.
+func lastWithEvidence(reviews []messages.ReviewListed, org, campaign string) (string, error) {
 	for _, r := range reviews {
 		if r.Head != "" {
 			return r.ID, nil
@@ -134,8 +133,8 @@ func noReviews(org, campaign string) error {
 		org, campaign)
 }
 
-// openOf is the one review of a campaign that is open.
-func openOf(reviews []messages.ReviewListed, org, campaign string) (string, error) {
+// onlyOpen returns the campaign's only open review.
+func onlyOpen(reviews []messages.ReviewListed, org, campaign string) (string, error) {
 	var open []string
 	for _, r := range reviews {
 		if !r.State.Final() {
@@ -154,13 +153,13 @@ func openOf(reviews []messages.ReviewListed, org, campaign string) (string, erro
 	return "", noReviews(org, campaign)
 }
 
-// started is the answer of start as JSON.
-type started struct {
+// startAnswer is what review start prints with --json.
+type startAnswer struct {
 	Org      string `json:"org"`
 	Review   string `json:"review"`
 	Workflow string `json:"workflow"`
 	Run      string `json:"run"`
-	Begun    bool   `json:"begun"` // a worker was seen to take it up
+	Begun    bool   `json:"begun"` // a worker has begun it
 }
 
 func (s *session) reviewStart() *cobra.Command {
@@ -168,7 +167,7 @@ func (s *session) reviewStart() *cobra.Command {
 	c := &cobra.Command{
 		Use: "start CAMPAIGN", Short: "Start a campaign of the policy's reviews by hand",
 		Long: "Starts the campaign now: its items are collected, then its reviewers are asked. A campaign has one review per date.",
-		Args: takes(1, 1),
+		Args: argCount(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if date == "" {
 				date = time.Now().Format(time.DateOnly)
@@ -176,10 +175,10 @@ func (s *session) reviewStart() *cobra.Command {
 			if _, err := time.Parse(time.DateOnly, date); err != nil {
 				return fmt.Errorf("--date %q: write a day as 2026-11-22", date)
 			}
-			if org, err = s.theOrg(cmd.Context(), named(org)); err != nil {
+			if org, err = s.resolveOrg(cmd.Context(), org); err != nil {
 				return err
 			}
-			answer, err := s.startReview(cmd.Context(), aReview{org, args[0] + ":" + date}, args[0])
+			answer, err := s.startReview(cmd.Context(), reviewRef{org, args[0] + ":" + date}, args[0])
 			if err != nil {
 				return err
 			}
@@ -192,9 +191,9 @@ func (s *session) reviewStart() *cobra.Command {
 	return c
 }
 
-func (s *session) startReview(ctx context.Context, r aReview, campaign string) (started, error) {
+func (s *session) startReview(ctx context.Context, r reviewRef, campaign string) (startAnswer, error) {
 	if err := s.register(ctx); err != nil {
-		return started{}, err
+		return startAnswer{}, err
 	}
 	run, err := s.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: r.workflow(), TaskQueue: messages.QueueWorkflows, WorkflowTaskTimeout: messages.TaskTimeout,
@@ -206,30 +205,30 @@ func (s *session) startReview(ctx context.Context, r aReview, campaign string) (
 	}, messages.AccessReview, messages.AccessReviewInput{Org: r.org, Campaign: campaign, By: s.by})
 	var before *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &before) {
-		return started{}, fmt.Errorf("%s already exists: see %s. To start another one, give another day with --date", r, r.command("show"))
+		return startAnswer{}, fmt.Errorf("%s already exists: see %s. To start another one, give another day with --date", r, r.command("show"))
 	}
 	if err != nil {
-		return started{}, err
+		return startAnswer{}, err
 	}
-	answer := started{Org: r.org, Review: r.id, Workflow: r.workflow(), Run: run.GetRunID()}
-	answer.Begun, err = s.begun(ctx, run)
+	answer := startAnswer{Org: r.org, Review: r.id, Workflow: r.workflow(), Run: run.GetRunID()}
+	answer.Begun, err = s.awaitStart(ctx, run)
 	return answer, err
 }
 
-// How long start waits for a worker to take a review up, and how often it looks.
+// How long start waits for a worker to begin a review, and how often it polls.
 const (
-	waitForBegin = 15 * time.Second
-	lookAtBegin  = 250 * time.Millisecond
+	startTimeout      = 15 * time.Second
+	startPollInterval = 250 * time.Millisecond
 )
 
-// begun waits until a worker has taken the review up, so that a campaign that the policy does not have is told at once.
-func (s *session) begun(ctx context.Context, run client.WorkflowRun) (bool, error) {
-	defer s.hint(run.GetID())()
-	wait, cancel := context.WithTimeout(ctx, waitForBegin)
+// awaitStart waits until a worker has begun the review, so that an unknown campaign is reported at once.
+func (s *session) awaitStart(ctx context.Context, run client.WorkflowRun) (bool, error) {
+	defer s.explainWait(run.GetID())()
+	wait, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	failed := make(chan error, 1)
 	go func() { failed <- run.Get(wait, nil) }()
-	tick := time.NewTicker(lookAtBegin)
+	tick := time.NewTicker(startPollInterval)
 	defer tick.Stop()
 	for {
 		value, err := s.client.QueryWorkflow(wait, run.GetID(), run.GetRunID(), messages.Status)
@@ -250,11 +249,11 @@ func (s *session) begun(ctx context.Context, run client.WorkflowRun) (bool, erro
 	}
 }
 
-func printStarted(w io.Writer, a started, campaign string) {
-	r := aReview{a.Org, a.Review}
+func printStarted(w io.Writer, a startAnswer, campaign string) {
+	r := reviewRef{a.Org, a.Review}
 	display.Fprintf(w, "%s is started\n", r)
 	if !a.Begun {
-		display.Fprintln(w, "  no worker has taken it up yet: is one running?")
+		display.Fprintln(w, "  no worker has begun it yet: is one running?")
 	}
 	display.Fprintf(w, "  open:    workflow %s in the Temporal Web UI\n", a.Workflow)
 	display.Fprintf(w, "  follow:  %s\n", r.command("show"))
@@ -264,9 +263,9 @@ func printStarted(w io.Writer, a started, campaign string) {
 func (s *session) reviewList() *cobra.Command {
 	in := messages.ReportInput{Kind: messages.ReportReviews}
 	c := &cobra.Command{
-		Use: "list [ORG]", Short: "List reviews, the newest first", Args: takes(0, 1),
+		Use: "list [ORG]", Short: "List reviews, the newest first", Args: argCount(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if in.Org, err = s.theOrg(cmd.Context(), args); err != nil {
+			if in.Org, err = s.resolveOrg(cmd.Context(), args...); err != nil {
 				return err
 			}
 			answer, err := s.askAll(cmd.Context(), in, in.Limit)
@@ -292,7 +291,7 @@ func printReviews(w io.Writer, answer messages.ReportAnswer) {
 	for _, r := range answer.Reviews {
 		due := ""
 		if r.State == access.ReviewOpen {
-			due = when(r.Due)
+			due = localTime(r.Due)
 		}
 		exceptions := 0
 		for o, n := range r.Outcomes {
@@ -300,7 +299,7 @@ func printReviews(w io.Writer, answer messages.ReportAnswer) {
 				exceptions += n
 			}
 		}
-		display.Fprintf(table, "%s\t%s\t%s\t%s\t%d/%d\t%d\n", r.ID, reviewState(r.Review), when(r.Opened), due,
+		display.Fprintf(table, "%s\t%s\t%s\t%s\t%d/%d\t%d\n", r.ID, reviewState(r.Review), localTime(r.Opened), due,
 			r.Decided, r.Items, exceptions)
 	}
 	_ = table.Flush()
@@ -309,7 +308,7 @@ func printReviews(w io.Writer, answer messages.ReportAnswer) {
 	}
 }
 
-// reviewState is where a review stands, in words.
+// reviewState describes a review's state.
 func reviewState(r access.Review) string {
 	if r.State == access.ReviewOpen && r.Stages > 1 {
 		return fmt.Sprintf("open, stage %d of %d", r.Stage, r.Stages)
@@ -317,7 +316,6 @@ func reviewState(r access.Review) string {
 	return string(r.State)
 }
 
-// outcomes are what can become of an item.
 var outcomes = []access.Outcome{
 	access.OutcomeOpen, access.OutcomeHeld, access.OutcomeKept, access.OutcomeRemoved, access.OutcomeGone,
 	access.OutcomeSource, access.OutcomeDenied,

@@ -18,8 +18,7 @@ import (
 	"github.com/castellan-io/castellan/textfile"
 )
 
-// The columns that import reads. Their names decide, not their places; whatever else stands in a file is for its
-// reader.
+// The columns that import reads, found by name in any order. All others are for the reviewer.
 const (
 	columnOrg     = "org"
 	columnReview  = "review"
@@ -29,7 +28,7 @@ const (
 	columnComment = "comment"
 )
 
-var sheetHead = []string{
+var sheetColumns = []string{
 	columnReview, columnItem, columnVersion, columnVerdict, columnComment,
 	"risk", "person", "name", "external", "sponsor", "target", "opens", "why held", "since", "made by",
 	"last use", "peers",
@@ -38,23 +37,21 @@ var sheetHead = []string{
 
 const byteOrderMark = "\ufeff"
 
-// sheetWriter writes items as lines that a reviewer fills in with a spreadsheet: UTF-8 with the mark that has Excel see
-// it.
-//
-// A cell that a spreadsheet might take for a formula has an apostrophe in front, which reading takes away again.
+// sheetWriter writes items as CSV lines for a reviewer to fill in: UTF-8 with the byte order mark that Excel needs. A
+// cell that a spreadsheet might evaluate as a formula gets an apostrophe in front, which readSheet removes.
 type sheetWriter struct {
 	out    *csv.Writer
-	review aReview
-	mine   func(access.Said) bool // whether the reviewer who exports said it, in the stage that runs
+	review reviewRef
+	mine   func(access.Said) bool // whether it is the exporting reviewer's decision of the current stage
 }
 
-func newSheetWriter(w io.Writer, r aReview, separator rune, mine func(access.Said) bool) (sheetWriter, error) {
+func newSheetWriter(w io.Writer, r reviewRef, separator rune, mine func(access.Said) bool) (sheetWriter, error) {
 	if _, err := io.WriteString(w, byteOrderMark); err != nil {
 		return sheetWriter{}, err
 	}
 	out := csv.NewWriter(w)
 	out.Comma = separator
-	return sheetWriter{out, r, mine}, out.Write(sheetHead)
+	return sheetWriter{out, r, mine}, out.Write(sheetColumns)
 }
 
 func (w sheetWriter) item(i access.Item) error {
@@ -67,11 +64,11 @@ func (w sheetWriter) item(i access.Item) error {
 		strconv.Itoa(i.Risk), personOf(i), i.Name, externalOf(i), cmp.Or(i.SponsorEmail, i.Sponsor), string(i.Target),
 		strings.Join(i.Opens, ", "), whyHeld(i),
 		heldSince(i), madeBy(i), lastUse(i), peersOf(i), string(i.Recommend), i.Because, strings.Join(i.Risks, ", "),
-		earlier(i),
-		saidOf(i, w.mine), i.Person, w.review.org,
+		previousDecision(i),
+		decisionsText(i, w.mine), i.Person, w.review.org,
 	}
 	for n, cell := range row {
-		if row[n] = display.Cell(cell); sheetHead[n] == columnComment { // what it says is read back: it stays as it is
+		if row[n] = display.Cell(cell); sheetColumns[n] == columnComment { // it is read back exactly
 			row[n] = display.ExactCell(cell)
 		}
 	}
@@ -85,41 +82,39 @@ func (w sheetWriter) close() error {
 
 // sheet is what a reviewer filled in.
 type sheet struct {
-	// as the first line with a verdict says that names its review, whether or not it can be read otherwise
-	org, review string
+	org, review string // of the first line that has a verdict and names its review
 
-	lines   []sheetLine
-	refused []refusedLine // that cannot be read
-	empty   int           // lines without a verdict
-	talking int           // of those, with a comment
+	lines       []sheetLine
+	refused     []refusedLine // that cannot be read
+	empty       int           // lines without a verdict
+	commentOnly int           // of those, with a comment
 }
 
 // sheetLine is one line with a verdict.
 type sheetLine struct {
 	line        int    // of the file, from 1
-	org, review string // as far as it says
+	org, review string // "" if the line names none
 	messages.DecideLine
 }
 
-// refusedLine is a line of a file of which nothing was taken, and why.
+// refusedLine is a line of a sheet that was not applied.
 type refusedLine struct {
 	Line int    `json:"line"`
 	Item int    `json:"item,omitempty"`
 	Why  string `json:"why"`
 }
 
-// mostSheet is the largest file that is read, in bytes.
-const mostSheet = 64 << 20
+const maxSheetBytes = 64 << 20
 
-// readSheet reads what spreadsheets write: UTF-8 or UTF-16, whatever ends their lines, with commas, semicolons, tabs or
-// what a first line sep= says, columns in any order.
+// readSheet reads what spreadsheets write: UTF-8 or UTF-16, any line ending, columns in any order, separated by commas,
+// semicolons, tabs or the separator that a first line sep= sets.
 func readSheet(from io.Reader) (sheet, error) {
-	data, err := io.ReadAll(io.LimitReader(from, mostSheet+1))
+	data, err := io.ReadAll(io.LimitReader(from, maxSheetBytes+1))
 	switch {
 	case err != nil:
 		return sheet{}, err
-	case len(data) > mostSheet:
-		return sheet{}, fmt.Errorf("it is larger than %d MiB", mostSheet>>20)
+	case len(data) > maxSheetBytes:
+		return sheet{}, fmt.Errorf("it is larger than %d MiB", maxSheetBytes>>20)
 	}
 	if data, err = textfile.Decode(data); errors.Is(err, textfile.ErrEncoding) {
 		return sheet{}, fmt.Errorf("%w (Excel: \"CSV UTF-8\")", err)
@@ -127,17 +122,17 @@ func readSheet(from io.Reader) (sheet, error) {
 		return sheet{}, err
 	}
 	separators := ",;\t"
-	if said := separatorLine.FindSubmatch(data); said != nil {
-		separators = string(said[1])
-		data = data[len(said[0])-1:] // an empty line takes its place, so that lines keep their numbers
+	if match := separatorLine.FindSubmatch(data); match != nil {
+		separators = string(match[1])
+		data = data[len(match[0])-1:] // an empty line remains, so that lines keep their numbers
 	}
-	separator, columns, err := headOf(data, separators)
+	separator, columns, err := findColumns(data, separators)
 	if err != nil {
 		return sheet{}, err
 	}
 	var s sheet
-	lines := reader(data, separator)
-	_, _ = lines.Read() // the head
+	lines := csvReader(data, separator)
+	_, _ = lines.Read() // the header
 	for {
 		cells, err := lines.Read()
 		if errors.Is(err, io.EOF) {
@@ -156,19 +151,19 @@ func readSheet(from io.Reader) (sheet, error) {
 	}
 }
 
-func reader(data []byte, separator rune) *csv.Reader {
+func csvReader(data []byte, separator rune) *csv.Reader {
 	lines := csv.NewReader(bytes.NewReader(data))
 	lines.Comma, lines.FieldsPerRecord, lines.ReuseRecord = separator, -1, true
 	return lines
 }
 
-// separatorLine is a first line that tells Excel what separates.
+// separatorLine matches a first line sep=; which sets Excel's separator.
 var separatorLine = regexp.MustCompile(`^(?i:"?sep=([^"\n])"?)[^\pL\pN\n]*\n`)
 
-// headOf finds the separator by which the first line has the columns that are needed, and where they are.
-func headOf(data []byte, separators string) (separator rune, columns map[string]int, err error) {
+// findColumns finds the separator with which the first line has the required columns, and their positions.
+func findColumns(data []byte, separators string) (separator rune, columns map[string]int, err error) {
 	for _, separator := range separators {
-		cells, err := reader(data, separator).Read()
+		cells, err := csvReader(data, separator).Read()
 		if err != nil {
 			continue
 		}
@@ -191,14 +186,14 @@ func headOf(data []byte, separators string) (separator rune, columns map[string]
 	return 0, nil, fmt.Errorf("line 1: the columns %s and %s are missing; starter review export writes them", columnItem, columnVerdict)
 }
 
-// add takes one line, or says why not.
+// add adds a line, to refused if it cannot be read.
 func (s *sheet) add(line int, cell func(column string) string) {
 	trimmed := func(column string) string { return strings.TrimSpace(cell(column)) }
 	comment := cell(columnComment)
 	if trimmed(columnVerdict) == "" {
 		s.empty++
 		if strings.TrimSpace(comment) != "" {
-			s.talking++
+			s.commentOnly++
 		}
 		return
 	}
@@ -213,10 +208,10 @@ func (s *sheet) add(line int, cell func(column string) string) {
 		refuse(0, "item %q is no item's number", trimmed(columnItem))
 		return
 	}
-	is := sheetLine{line: line, org: trimmed(columnOrg), review: trimmed(columnReview),
+	parsed := sheetLine{line: line, org: trimmed(columnOrg), review: trimmed(columnReview),
 		DecideLine: messages.DecideLine{Item: n, Comment: comment}}
 	var ok bool
-	if is.Verdict, ok = verdictOf(cell(columnVerdict)); !ok {
+	if parsed.Verdict, ok = verdictOf(cell(columnVerdict)); !ok {
 		refuse(n, "%q is no verdict: write keep or remove, or nothing", trimmed(columnVerdict))
 		return
 	}
@@ -226,17 +221,17 @@ func (s *sheet) add(line int, cell func(column string) string) {
 			refuse(n, "version %q is no number: leave it as it was exported", written)
 			return
 		}
-		is.Version = &version
+		parsed.Version = &version
 	}
 	if err := checkComment(comment); err != nil {
 		refuse(n, "%s", err)
 		return
 	}
-	s.lines = append(s.lines, is)
+	s.lines = append(s.lines, parsed)
 }
 
-// of are the lines that can be sent to the review, each item once, in the order of the file; the others are refused.
-func (s *sheet) of(r aReview) []sheetLine {
+// linesFor returns the lines to send to the review, each item once, in the order of the file, and refuses the others.
+func (s *sheet) linesFor(r reviewRef) []sheetLine {
 	same := func(a, b sheetLine) bool { return a.Verdict == b.Verdict && a.Comment == b.Comment }
 	byItem := map[int][]sheetLine{}
 	var ours, fit []sheetLine
@@ -265,8 +260,8 @@ func (s *sheet) of(r aReview) []sheetLine {
 	return fit
 }
 
-// wholeNumber reads a number as spreadsheets write it, which may give it decimals. Three are none: they follow a
-// thousand's point.
+// wholeNumber parses an integer as spreadsheets write it, perhaps as 7.0 or 7,00. Three zeros are refused: they may be
+// thousands.
 func wholeNumber(written string) (int, error) {
 	return strconv.Atoi(noDecimals.ReplaceAllString(written, "$1"))
 }

@@ -32,8 +32,8 @@ func sheetOf(t require.TestingT, separator rune, items ...access.Item) string {
 
 func versioned(n int) *int { return &n }
 
-func TestItemsAreASheet(t *testing.T) {
-	text := sheetOf(t, ',', known(), unclear())
+func TestSheetWriter(t *testing.T) {
+	text := sheetOf(t, ',', fullItem(), bareItem())
 	require.True(t, strings.HasPrefix(text, "\ufeffreview,item,version,verdict,comment,risk,person,name,"), text)
 	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "\ufeff"))).ReadAll()
 	require.NoError(t, err)
@@ -54,23 +54,22 @@ func TestItemsAreASheet(t *testing.T) {
 	}, rows[2])
 }
 
-// What a spreadsheet takes for a formula, wherever it thinks that a cell begins.
 var dangerous = regexp.MustCompile(`(^|[;\t\r\n])[\s"]*[=+\-@＝＋－＠]`)
 
-func TestNoCellIsAFormula(t *testing.T) {
+func TestSheetWriterEscapesFormulas(t *testing.T) {
 	for _, hostile := range []string{
 		`=HYPERLINK("http://evil")`, "+1", "-1", "@SUM(1)", " =1", "\t=1", "\r=1", "\n=1", `"=1`, "'=1", "''=1", "＝1",
 		"a;=1", "a\n=1", "a\t+1",
 		"\u200b=1", "\tx", "\rx", "\nx", "'\nx", "x;'=1", ";=;=", "--", "=", "\"\n\"=1",
 	} {
-		i := unclear()
+		i := bareItem()
 		i.Name, i.Because, i.Risks = hostile, hostile, []string{hostile}
 		i.Said = []access.Said{{By: "bo@acme.example", Verdict: access.VerdictKeep, Comment: hostile},
 			{By: "cy@acme.example", Verdict: access.VerdictKeep, Comment: hostile}}
 		rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(sheetOf(t, ',', i), "\ufeff"))).ReadAll()
 		require.NoError(t, err)
 		for n, cell := range rows[1] {
-			require.NotRegexp(t, dangerous, cell, "%q in %s", hostile, sheetHead[n])
+			require.NotRegexp(t, dangerous, cell, "%q in %s", hostile, sheetColumns[n])
 			require.NotRegexp(t, `^[\t\r\n]`, cell)
 		}
 		require.Equal(t, hostile, display.UnescapeFormula(display.EscapeFormula(hostile)),
@@ -78,7 +77,7 @@ func TestNoCellIsAFormula(t *testing.T) {
 	}
 }
 
-func TestDisarmingIsTheWayBack(t *testing.T) {
+func TestReadSheetUnescapesFormulas(t *testing.T) {
 	cell := rapid.StringOf(rapid.SampledFrom([]rune("ab'\"= +-@;\t\n\r\u200bü＝")))
 	rapid.Check(t, func(t *rapid.T) {
 		text := cell.Draw(t, "cell")
@@ -88,9 +87,7 @@ func TestDisarmingIsTheWayBack(t *testing.T) {
 	})
 }
 
-// What is exported and comes back unchanged, or changed by a reviewer, is what is sent, whatever the spreadsheet did to
-// the file.
-func TestASheetComesBackAsItWent(t *testing.T) {
+func TestReadSheetReadsWhatSheetWriterWrote(t *testing.T) {
 	comment := rapid.OneOf(rapid.Just(""), rapid.StringOf(rapid.SampledFrom([]rune("ab,;'\"= +-@\n\tü―\u200b😀"))),
 		rapid.StringN(0, 200, -1).Filter(func(s string) bool { return !strings.Contains(s, "\r") }))
 	verdict := rapid.SampledFrom([]access.Verdict{"", access.VerdictKeep, access.VerdictRemove})
@@ -98,7 +95,7 @@ func TestASheetComesBackAsItWent(t *testing.T) {
 		var items []access.Item
 		var want []messages.DecideLine
 		for n := range rapid.IntRange(0, 8).Draw(t, "items") {
-			i := unclear()
+			i := bareItem()
 			i.N, i.Version, i.Name, i.Because = n+1, rapid.IntRange(0, 9).Draw(t, "version"), comment.Draw(t, "name"),
 				comment.Draw(t, "because")
 			if v := verdict.Draw(t, "verdict"); v != "" {
@@ -118,7 +115,7 @@ func TestASheetComesBackAsItWent(t *testing.T) {
 		filled, err := readSheet(strings.NewReader(text))
 		require.NoError(t, err)
 		var got []messages.DecideLine
-		for _, line := range filled.of(quarterly) {
+		for _, line := range filled.linesFor(quarterly) {
 			got = append(got, line.DecideLine)
 		}
 		require.Empty(t, filled.refused)
@@ -127,7 +124,7 @@ func TestASheetComesBackAsItWent(t *testing.T) {
 	})
 }
 
-func TestSheetsAreReadAsSpreadsheetsWriteThem(t *testing.T) {
+func TestReadSheetAcceptsWhatSpreadsheetsWrite(t *testing.T) {
 	want := []sheetLine{
 		{line: 2, review: quarterly.id,
 			DecideLine: messages.DecideLine{Item: 1, Verdict: access.VerdictKeep, Comment: "nötig; noch",
@@ -159,7 +156,7 @@ func TestSheetsAreReadAsSpreadsheetsWriteThem(t *testing.T) {
 	}
 }
 
-func TestSheetsMaySayInTheirFirstLineWhatSeparates(t *testing.T) {
+func TestReadSheetHonoursASeparatorLine(t *testing.T) {
 	want := []sheetLine{{line: 3, review: quarterly.id,
 		DecideLine: messages.DecideLine{Item: 1, Verdict: access.VerdictKeep, Comment: "a, b"}}}
 	for _, text := range []string{
@@ -187,7 +184,7 @@ func TestOpenSheetRefusesOneWithoutAVerdict(t *testing.T) {
 	}
 }
 
-func TestASheetThatCannotBeReadSaysWhy(t *testing.T) {
+func TestReadSheetErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                       "line 1: the columns item and verdict are missing",
 		"a,b\n1,keep\n":                          "starter review export writes them",
@@ -202,14 +199,14 @@ func TestASheetThatCannotBeReadSaysWhy(t *testing.T) {
 	}
 }
 
-func TestReadPolicyIsToldOfNoSpreadsheet(t *testing.T) {
+func TestReadPolicyDoesNotMentionSpreadsheets(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "acme.yaml")
 	require.NoError(t, os.WriteFile(file, []byte("version: 1 # gr\xfcn\n"), 0o600))
 	_, _, err := readPolicy(file)
 	require.EqualError(t, err, file+": it is not in UTF-8: save it as UTF-8")
 }
 
-func TestASheetHasNumbersAsSpreadsheetsWriteThem(t *testing.T) {
+func TestReadSheetAcceptsDecimals(t *testing.T) {
 	filled, err := readSheet(strings.NewReader(
 		"\ufeff\ufeffreview;item;version;verdict\nr;3.0;2.00;keep\nr;4,0;0,0;keep\nr;1.000;0;keep\nr;1.5;0;keep\n"))
 	require.NoError(t, err)
@@ -222,7 +219,7 @@ func TestASheetHasNumbersAsSpreadsheetsWriteThem(t *testing.T) {
 		filled.lines[1].DecideLine)
 }
 
-func TestLinesAreRefusedOneByOne(t *testing.T) {
+func TestReadSheetRefusesLineByLine(t *testing.T) {
 	filled, err := readSheet(strings.NewReader(strings.Join([]string{
 		"org,review,item,version,verdict,comment",
 		",quarterly:2026-03-02,1,0,keep,", // 2
@@ -245,7 +242,7 @@ func TestLinesAreRefusedOneByOne(t *testing.T) {
 	require.Empty(t, org)
 	require.Equal(t, quarterly.id, review)
 	var lines []int
-	for _, line := range filled.of(quarterly) {
+	for _, line := range filled.linesFor(quarterly) {
 		lines = append(lines, line.line)
 	}
 	require.Equal(t, []int{2, 3, 11}, lines)
@@ -261,5 +258,5 @@ func TestLinesAreRefusedOneByOne(t *testing.T) {
 		{15, 11, "the comment has 1001 characters; at most 1000 are allowed"},
 	}, filled.refused)
 	require.Equal(t, 1, filled.empty)
-	require.Equal(t, 1, filled.talking)
+	require.Equal(t, 1, filled.commentOnly)
 }

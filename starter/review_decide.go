@@ -16,7 +16,7 @@ import (
 )
 
 func (s *session) reviewDecide() *cobra.Command {
-	var who reviewer
+	var who reviewerFlags
 	var target, comment string
 	var recommended bool
 	var all messages.ItemFilter
@@ -29,30 +29,30 @@ func (s *session) reviewDecide() *cobra.Command {
 		Example: `  starter review decide quarterly keep 1 4 7-12
   starter review decide quarterly remove --target group:jira-admins --undecided --comment 'one admin is enough'
   starter review decide quarterly --recommended`,
-		Args: takes(1, -1),
+		Args: argCount(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if all.Target, err = optionalTarget(target); err != nil {
 				return err
 			}
-			words, err := decisions(args[1:], all, recommended, comment)
+			inputs, err := decideInputs(args[1:], all, recommended, comment)
 			if err != nil {
 				return err
 			}
-			speaks, err := s.speaker(cmd, who, args[0])
+			acting, err := s.actAsReviewer(cmd, who, args[0])
 			if err != nil {
 				return err
 			}
 			var sum messages.ReviewAnswer
-			for _, word := range words {
-				word.By = speaks.by
-				answer, err := say(cmd.Context(), speaks, messages.DecideItems, word)
+			for _, input := range inputs {
+				input.By = acting.by
+				answer, err := sendWithProof(cmd.Context(), acting, messages.DecideItems, input)
 				if err != nil {
-					return afterSome(sum, err)
+					return partialError(sum, err)
 				}
-				sum = together(sum, answer)
+				sum = mergeAnswers(sum, answer)
 			}
-			return s.showSaid(sum)
+			return s.showReviewAnswer(sum)
 		},
 	}
 	who.flags(c)
@@ -71,8 +71,8 @@ func optionalTarget(written string) (access.Entitlement, error) {
 	return access.ParseEntitlement(written)
 }
 
-// decisions are the updates that a command to decide comes to.
-func decisions(args []string, all messages.ItemFilter, recommended bool, comment string) ([]messages.DecideInput,
+// decideInputs returns the updates to send for a decide command.
+func decideInputs(args []string, all messages.ItemFilter, recommended bool, comment string) ([]messages.DecideInput,
 	error) {
 	if err := checkComment(comment); err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func decisions(args []string, all messages.ItemFilter, recommended bool, comment
 	if !ok {
 		return nil, fmt.Errorf("%q is not a verdict: give keep or remove", args[0])
 	}
-	items, err := numbers(args[1:])
+	items, err := parseItems(args[1:])
 	switch {
 	case err != nil:
 		return nil, err
@@ -107,14 +107,14 @@ func decisions(args []string, all messages.ItemFilter, recommended bool, comment
 	case len(items) == 0:
 		return []messages.DecideInput{{Verdict: verdict, Comment: comment, All: &all}}, nil
 	}
-	var words []messages.DecideInput
+	var inputs []messages.DecideInput
 	for some := range slices.Chunk(items, messages.MostItems) {
-		words = append(words, messages.DecideInput{Verdict: verdict, Comment: comment, Items: some})
+		inputs = append(inputs, messages.DecideInput{Verdict: verdict, Comment: comment, Items: some})
 	}
-	return words, nil
+	return inputs, nil
 }
 
-// verdictOf reads a verdict in any case.
+// verdictOf parses a verdict, in upper or lower case.
 func verdictOf(written string) (v access.Verdict, ok bool) {
 	v = access.Verdict(strings.ToLower(strings.TrimSpace(written)))
 	return v, v == access.VerdictKeep || v == access.VerdictRemove
@@ -127,11 +127,11 @@ func checkComment(comment string) error {
 	return nil
 }
 
-// mostNumbers bounds what a range may stand for.
-const mostNumbers = 100_000
+// maxItems is how many items ranges may comprise.
+const maxItems = 100_000
 
-// numbers are items as they are typed: 3, 7-12, or 3,4.
-func numbers(written []string) (items []int, err error) {
+// parseItems parses items as they are typed: 3, 7-12, or 3,4.
+func parseItems(written []string) (items []int, err error) {
 	for _, word := range strings.FieldsFunc(strings.Join(written, ","),
 		func(r rune) bool { return r == ',' || r == ' ' }) {
 		first, last, isRange := strings.Cut(word, "-")
@@ -143,7 +143,7 @@ func numbers(written []string) (items []int, err error) {
 		switch {
 		case err1 != nil || err2 != nil || from < 1 || to < from:
 			return nil, fmt.Errorf("%q is not an item: give a number such as 3, or a range such as 7-12", word)
-		case to-from+len(items) >= mostNumbers:
+		case to-from+len(items) >= maxItems:
 			return nil, fmt.Errorf("%q: too many items", word)
 		}
 		for n := from; n <= to; n++ {
@@ -155,29 +155,29 @@ func numbers(written []string) (items []int, err error) {
 }
 
 func (s *session) reviewDelegate() *cobra.Command {
-	var who reviewer
+	var who reviewerFlags
 	var in messages.DelegateInput
 	c := &cobra.Command{
 		Use: "delegate REVIEW --to WHO [ITEM…]", Short: "Delegate items to somebody else, who is told",
 		Long: "Delegates items that you have not decided to somebody else: the numbered ones, or all of them.",
-		Args: takes(1, -1),
+		Args: argCount(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if in.Items, err = numbers(args[1:]); err != nil {
+			if in.Items, err = parseItems(args[1:]); err != nil {
 				return err
 			}
 			if err := checkComment(in.Comment); err != nil {
 				return err
 			}
-			speaks, err := s.speaker(cmd, who, args[0])
+			acting, err := s.actAsReviewer(cmd, who, args[0])
 			if err != nil {
 				return err
 			}
-			in.By = speaks.by
-			answer, err := say(cmd.Context(), speaks, messages.DelegateItems, in)
+			in.By = acting.by
+			answer, err := sendWithProof(cmd.Context(), acting, messages.DelegateItems, in)
 			if err != nil {
 				return err
 			}
-			return s.showSaid(answer)
+			return s.showReviewAnswer(answer)
 		},
 	}
 	who.flags(c)
@@ -188,12 +188,12 @@ func (s *session) reviewDelegate() *cobra.Command {
 }
 
 func (s *session) reviewComment() *cobra.Command {
-	var who reviewer
+	var who reviewerFlags
 	c := &cobra.Command{
 		Use: "comment REVIEW ITEM TEXT", Short: "Comment on an item without deciding it",
-		Args: takes(3, 3),
+		Args: argCount(3, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			items, err := numbers(args[1:2])
+			items, err := parseItems(args[1:2])
 			if err != nil {
 				return err
 			}
@@ -203,16 +203,16 @@ func (s *session) reviewComment() *cobra.Command {
 			if err := checkComment(args[2]); err != nil {
 				return err
 			}
-			speaks, err := s.speaker(cmd, who, args[0])
+			acting, err := s.actAsReviewer(cmd, who, args[0])
 			if err != nil {
 				return err
 			}
-			answer, err := say(cmd.Context(), speaks, messages.CommentItem,
-				messages.CommentInput{By: speaks.by, Item: items[0], Comment: args[2]})
+			answer, err := sendWithProof(cmd.Context(), acting, messages.CommentItem,
+				messages.CommentInput{By: acting.by, Item: items[0], Comment: args[2]})
 			if err != nil {
 				return err
 			}
-			return s.showSaid(answer)
+			return s.showReviewAnswer(answer)
 		},
 	}
 	who.flags(c)
@@ -220,28 +220,28 @@ func (s *session) reviewComment() *cobra.Command {
 }
 
 func (s *session) reviewReopen() *cobra.Command {
-	var who reviewer
+	var who reviewerFlags
 	var in messages.ReopenInput
 	c := &cobra.Command{
 		Use: "reopen REVIEW ITEM…", Short: "Withdraw your decisions while the stage lasts",
-		Args: takes(2, -1),
+		Args: argCount(2, -1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if in.Items, err = numbers(args[1:]); err != nil {
+			if in.Items, err = parseItems(args[1:]); err != nil {
 				return err
 			}
 			if err := checkComment(in.Comment); err != nil {
 				return err
 			}
-			speaks, err := s.speaker(cmd, who, args[0])
+			acting, err := s.actAsReviewer(cmd, who, args[0])
 			if err != nil {
 				return err
 			}
-			in.By = speaks.by
-			answer, err := say(cmd.Context(), speaks, messages.ReopenItems, in)
+			in.By = acting.by
+			answer, err := sendWithProof(cmd.Context(), acting, messages.ReopenItems, in)
 			if err != nil {
 				return err
 			}
-			return s.showSaid(answer)
+			return s.showReviewAnswer(answer)
 		},
 	}
 	who.flags(c)
@@ -249,8 +249,8 @@ func (s *session) reviewReopen() *cobra.Command {
 	return c
 }
 
-// together is what came of two updates of one command.
-func together(a, b messages.ReviewAnswer) messages.ReviewAnswer {
+// mergeAnswers merges the answers to two updates of one command.
+func mergeAnswers(a, b messages.ReviewAnswer) messages.ReviewAnswer {
 	if a.Message != "" && b.Message != "" {
 		a.Message += "\n"
 	}
@@ -260,24 +260,24 @@ func together(a, b messages.ReviewAnswer) messages.ReviewAnswer {
 	}
 }
 
-// afterSome is an error of a command of which some was done before.
-func afterSome(done messages.ReviewAnswer, err error) error {
+// partialError adds to an error what was recorded before it.
+func partialError(done messages.ReviewAnswer, err error) error {
 	if done.Applied == 0 {
 		return err
 	}
-	return fmt.Errorf("after %s: %s", counted(done.Applied, "item was changed", "items were changed"), unwrapped(err))
+	return fmt.Errorf("after %s: %s", plural(done.Applied, "item was changed", "items were changed"), errorText(err))
 }
 
-// showSaid shows what came of what a reviewer said; the error is for the exit status.
-func (s *session) showSaid(answer messages.ReviewAnswer) error {
-	if err := s.show(answer, func(w io.Writer) { printSaid(w, answer) }); err != nil || answer.Declined == 0 {
+// showReviewAnswer shows the answer, and returns an error, for the exit status, if items were refused.
+func (s *session) showReviewAnswer(answer messages.ReviewAnswer) error {
+	if err := s.show(answer, func(w io.Writer) { printReviewAnswer(w, answer) }); err != nil || answer.Declined == 0 {
 		return err
 	}
 	return fmt.Errorf("%s; all others were recorded",
-		counted(answer.Declined, "item was refused", "items were refused"))
+		plural(answer.Declined, "item was refused", "items were refused"))
 }
 
-func printSaid(w io.Writer, answer messages.ReviewAnswer) {
+func printReviewAnswer(w io.Writer, answer messages.ReviewAnswer) {
 	display.Fprintln(w, answer.Message)
 	for _, refused := range answer.Refused {
 		display.Fprintf(w, "  item %d: %s\n", refused.Item, refused.Why)

@@ -11,7 +11,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-func TestItemsAreTypedInMoreThanOneWay(t *testing.T) {
+func TestParseItems(t *testing.T) {
 	for typed, want := range map[string][]int{
 		"":         nil,
 		"3":        {3},
@@ -22,22 +22,22 @@ func TestItemsAreTypedInMoreThanOneWay(t *testing.T) {
 		"1-100000": nil, // too many beside another
 	} {
 		if typed == "1-100000" {
-			_, err := numbers([]string{"200000", typed})
+			_, err := parseItems([]string{"200000", typed})
 			require.ErrorContains(t, err, "too many items")
 			continue
 		}
-		items, err := numbers(strings.Fields(typed))
+		items, err := parseItems(strings.Fields(typed))
 		require.NoError(t, err, typed)
 		require.Equal(t, want, items, typed)
 	}
 	for _, wrong := range []string{"x", "0", "-1", "3-", "-3", "9-7", "1-2-3", "1.5", "1-999999999999"} {
-		_, err := numbers([]string{wrong})
+		_, err := parseItems([]string{wrong})
 		require.Error(t, err, wrong)
 		require.ErrorContains(t, err, wrong)
 	}
 }
 
-func TestWhatIsDecided(t *testing.T) {
+func TestDecideInputs(t *testing.T) {
 	keep, remove := access.VerdictKeep, access.VerdictRemove
 	many := make([]int, messages.MostItems+1)
 	for n := range many {
@@ -73,7 +73,7 @@ func TestWhatIsDecided(t *testing.T) {
 		"recommended, a verdict": {args: "keep", recommended: true, err: "leave out the verdict and the items"},
 		"no number":              {args: "keep x", err: `"x" is not an item`},
 	} {
-		got, err := decisions(strings.Fields(c.args), c.all, c.recommended, "why")
+		got, err := decideInputs(strings.Fields(c.args), c.all, c.recommended, "why")
 		if c.err != "" {
 			require.ErrorContains(t, err, c.err, name)
 			continue
@@ -81,12 +81,12 @@ func TestWhatIsDecided(t *testing.T) {
 		require.NoError(t, err, name)
 		require.Equal(t, c.want, got, name)
 	}
-	_, err := decisions([]string{"keep", "1"}, messages.ItemFilter{}, false, strings.Repeat("ü", 1001))
+	_, err := decideInputs([]string{"keep", "1"}, messages.ItemFilter{}, false, strings.Repeat("ü", 1001))
 	require.ErrorContains(t, err, "the comment has 1001 characters; at most 1000")
 }
 
-func TestRecommendedIsTwoUpdatesAndOneAnswer(t *testing.T) {
-	f := &fakeTemporal{hear: func(n int, _ string, _ any) (any, error) {
+func TestReviewDecideRecommendedMergesTwoUpdates(t *testing.T) {
+	f := &fakeTemporal{update: func(n int, _ string, _ any) (any, error) {
 		if n == 0 {
 			return messages.ReviewAnswer{Message: "3 items decided; 2 items left to decide", Applied: 3, Left: 2}, nil
 		}
@@ -94,7 +94,7 @@ func TestRecommendedIsTwoUpdatesAndOneAnswer(t *testing.T) {
 			Declined: 1, Left: 1,
 			Refused: []messages.RefusedItem{{Item: 7, Why: "it is being carried out already"}}}, nil
 	}}
-	s, out, _ := f.acting()
+	s, out, _ := f.session()
 	err := f.run(t, s, "", "decide", quarterly.id, "--recommended", "--comment", "as advised")
 	require.EqualError(t, err, "1 item was refused; all others were recorded")
 	require.Equal(t, "3 items decided; 2 items left to decide\n1 item decided, 1 item refused; 1 item left to decide\n  item 7: it is being carried out already\n", out.String())
@@ -106,7 +106,7 @@ func TestRecommendedIsTwoUpdatesAndOneAnswer(t *testing.T) {
 		require.Equal(t, body.Verdict, body.All.Recommend)
 	}
 
-	s, out, _ = f.acting()
+	s, out, _ = f.session()
 	s.json = true
 	f.heard = nil
 	require.Error(t, f.run(t, s, "", "decide", quarterly.id, "--recommended"))
@@ -116,17 +116,17 @@ func TestRecommendedIsTwoUpdatesAndOneAnswer(t *testing.T) {
 	require.Equal(t, 1, answer.Left)
 }
 
-func TestReviewersSayWhoTheyAre(t *testing.T) {
+func TestReviewDecideNeedsAPerson(t *testing.T) {
 	f := &fakeTemporal{}
 	for _, args := range [][]string{{"decide", quarterly.id, "keep", "1"}, {"show", quarterly.id, "--mine"},
 		{"delegate", quarterly.id, "--to", "cy@acme.example"}} {
-		s, _, _ := f.acting()
-		s.said, s.by = "", "root"
+		s, _, _ := f.session()
+		s.givenBy, s.by = "", "root"
 		require.ErrorContains(t, f.run(t, s, "", args...), "--by you@example.com")
 	}
 }
 
-func TestReviewersSayMore(t *testing.T) {
+func TestReviewDelegateCommentReopen(t *testing.T) {
 	for args, want := range map[string]struct {
 		update string
 		body   any
@@ -141,11 +141,11 @@ func TestReviewersSayMore(t *testing.T) {
 		"reopen R 2 3": {messages.ReopenItems,
 			messages.ReopenInput{By: "bo@acme.example", Items: []int{2, 3}}},
 	} {
-		f := &fakeTemporal{hear: func(int, string, any) (any,
+		f := &fakeTemporal{update: func(int, string, any) (any,
 			error) {
 			return messages.ReviewAnswer{Message: "so it is"}, nil
 		}}
-		s, out, _ := f.acting()
+		s, out, _ := f.session()
 		require.NoError(t, f.run(t, s, "", strings.Fields(strings.Replace(args, "R", quarterly.id, 1))...), args)
 		require.Equal(t, "so it is\n", out.String())
 		require.Equal(t, want.update, f.heard[0].UpdateName)
@@ -159,7 +159,7 @@ func TestReviewersSayMore(t *testing.T) {
 		require.Equal(t, wanted, got)
 	}
 	f := &fakeTemporal{}
-	s, _, _ := f.acting()
+	s, _, _ := f.session()
 	require.ErrorContains(t, f.run(t, s, "", "comment", quarterly.id, "1-2", "x"), "a comment is about one item")
 	require.ErrorContains(t, f.run(t, s, "", "delegate", quarterly.id), "starter review delegate needs --to")
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// exported is the answer of export as JSON.
-type exported struct {
+// exportAnswer is what review export prints with --json.
+type exportAnswer struct {
 	File   string `json:"file"`
 	Review string `json:"review"`
 	Items  int    `json:"items"`
@@ -31,10 +31,10 @@ func (s *session) reviewExport() *cobra.Command {
 		Long: "Writes one line per item. Fill in the columns verdict (keep or remove; empty leaves the item as it is) and comment,\n" +
 			"leave review, item and version as they are, save as \"CSV UTF-8\" and pass the file to starter review import. The\n" +
 			"decisions that you have already made are filled in.",
-		Args: takes(1, 1),
+		Args: argCount(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := messages.ReportInput{Kind: messages.ReportReview, Limit: messages.MostItems}
-			r, err := s.question(cmd, &in, org, args[0], "", mine)
+			r, err := s.itemsQuery(cmd, &in, org, args[0], "", mine)
 			if err != nil {
 				return err
 			}
@@ -47,8 +47,8 @@ func (s *session) reviewExport() *cobra.Command {
 				_, err := s.writeSheet(cmd.Context(), s.out, in, r, separator, by)
 				return err
 			}
-			answer := exported{File: out, Review: r.id}
-			if err := replaced(out, func(w io.Writer) error {
+			answer := exportAnswer{File: out, Review: r.id}
+			if err := writeAtomically(out, func(w io.Writer) error {
 				answer.Items, err = s.writeSheet(cmd.Context(), w, in, r, separator, by)
 				return err
 			}); err != nil {
@@ -56,7 +56,7 @@ func (s *session) reviewExport() *cobra.Command {
 			}
 			return s.show(answer, func(w io.Writer) {
 				display.Fprintf(w, "%s: %s of %s\nfill in verdict and comment, then: %s\n", out,
-					counted(answer.Items, "item", "items"), r, display.Starter("review import", out))
+					plural(answer.Items, "item", "items"), r, display.Starter("review import", out))
 			})
 		},
 	}
@@ -69,7 +69,7 @@ func (s *session) reviewExport() *cobra.Command {
 }
 
 // writeSheet writes all items, page by page.
-func (s *session) writeSheet(ctx context.Context, w io.Writer, in messages.ReportInput, r aReview, separator rune,
+func (s *session) writeSheet(ctx context.Context, w io.Writer, in messages.ReportInput, r reviewRef, separator rune,
 	by string) (items int, err error) {
 	stage := 0
 	sheet, err := newSheetWriter(w, r, separator,
@@ -97,21 +97,20 @@ func (s *session) writeSheet(ctx context.Context, w io.Writer, in messages.Repor
 	}
 }
 
-// reviewerID is the account id of whoever acts. "" where nobody says who acts, or nobody is known by that name:
-// nobody's verdicts are their own then.
+// reviewerID returns the account id of the person who acts, "" if nobody is named or known by that name.
 func (s *session) reviewerID(ctx context.Context, org string) string {
-	if !whoForm.MatchString(s.said) {
+	if !personForm.MatchString(s.givenBy) {
 		return ""
 	}
-	answer, err := s.ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportWhy, Person: s.said})
+	answer, err := s.ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportWhy, Person: s.givenBy})
 	if err != nil || answer.Why == nil {
 		return ""
 	}
 	return answer.Why.Person.ID
 }
 
-// replaced writes a file beside its place and moves it there once it is whole.
-func replaced(path string, write func(io.Writer) error) (err error) {
+// writeAtomically writes a temporary file in the same folder, and renames it to path once it is complete.
+func writeAtomically(path string, write func(io.Writer) error) (err error) {
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return err
@@ -134,29 +133,29 @@ func replaced(path string, write func(io.Writer) error) (err error) {
 	return os.Rename(file.Name(), path)
 }
 
-// imported is the answer of import as JSON.
-type imported struct {
-	File    string        `json:"file"`
-	Review  string        `json:"review"`
-	Lines   int           `json:"lines"`             // with a verdict
-	Applied int           `json:"applied"`           // that changed something
-	Before  int           `json:"before"`            // that said what had been said before
-	Empty   int           `json:"empty"`             // without a verdict
-	Talking int           `json:"talking,omitempty"` // of those, with a comment
-	Refused []refusedLine `json:"refused,omitempty"`
-	Unsent  int           `json:"unsent,omitempty"` // not known to be taken, since an error came before
-	Left    *int          `json:"left,omitempty"`   // items on which the reviewer is still asked
+// importAnswer is what review import prints with --json.
+type importAnswer struct {
+	File        string        `json:"file"`
+	Review      string        `json:"review"`
+	Lines       int           `json:"lines"`             // lines with a verdict
+	Applied     int           `json:"applied"`           // lines that changed something
+	Repeated    int           `json:"before"`            // lines that had been recorded before
+	Empty       int           `json:"empty"`             // lines without a verdict
+	CommentOnly int           `json:"talking,omitempty"` // of those, with a comment
+	Refused     []refusedLine `json:"refused,omitempty"`
+	Unconfirmed int           `json:"unsent,omitempty"` // lines possibly not recorded, because of an error
+	Left        *int          `json:"left,omitempty"`   // items that the reviewer has not decided
 }
 
 func (s *session) reviewImport() *cobra.Command {
-	var who reviewer
+	var who reviewerFlags
 	c := &cobra.Command{
 		Use: "import FILE.csv [REVIEW]", Short: "Record the decisions of a filled-in CSV file",
 		Long: "Reads a file of starter review export back. Columns are recognized by their names, in any order; commas, semicolons\n" +
 			"and tabs all separate. Lines without a verdict change nothing. A line is refused if it cannot be read, belongs to\n" +
 			"another review, if its item was decided or commented on since the export, or if you are not asked about it; all others\n" +
 			"are applied, and the exit status is 1 then. Importing the same file again changes nothing.",
-		Args: takes(1, 2),
+		Args: argCount(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			filled, err := openSheet(args[0])
 			if err != nil {
@@ -169,23 +168,23 @@ func (s *session) reviewImport() *cobra.Command {
 			if len(args) == 2 {
 				review = args[1]
 			}
-			if len(filled.lines) == 0 { // nobody needs to be asked
-				answer, err := deliver(&filled, aReview{id: review}, nil)
-				return errors.Join(err, s.imported(args[0], answer))
+			if len(filled.lines) == 0 { // nothing to send
+				answer, err := sendSheet(&filled, reviewRef{id: review}, nil)
+				return errors.Join(err, s.showImported(args[0], answer))
 			}
 			if review == "" {
 				return fmt.Errorf("%s: no line with a verdict names its review: give it after the file", args[0])
 			}
-			speaks, err := s.speaker(cmd, who, review)
+			acting, err := s.actAsReviewer(cmd, who, review)
 			if err != nil {
 				return err
 			}
-			answer, err := deliver(&filled, speaks.review,
+			answer, err := sendSheet(&filled, acting.review,
 				func(lines []messages.DecideLine) (messages.ReviewAnswer, error) {
-					return say(cmd.Context(), speaks, messages.DecideItems,
-						messages.DecideInput{By: speaks.by, Lines: lines})
+					return sendWithProof(cmd.Context(), acting, messages.DecideItems,
+						messages.DecideInput{By: acting.by, Lines: lines})
 				})
-			if shown := s.imported(args[0], answer); err == nil {
+			if shown := s.showImported(args[0], answer); err == nil {
 				err = shown
 			}
 			return err
@@ -195,17 +194,17 @@ func (s *session) reviewImport() *cobra.Command {
 	return c
 }
 
-// imported shows what became of a file. The error says whether all of it was applied.
-func (s *session) imported(file string, answer imported) error {
+// showImported shows the result, and returns an error, for the exit status, if lines were refused.
+func (s *session) showImported(file string, answer importAnswer) error {
 	answer.File = file
 	if err := s.show(answer, func(w io.Writer) { printImported(w, answer) }); err != nil {
 		return err
 	}
 	n := len(answer.Refused)
-	switch refused := counted(n, "line was refused", "lines were refused"); {
+	switch refused := plural(n, "line was refused", "lines were refused"); {
 	case n == 0:
 		return nil
-	case answer.Applied+answer.Before == 0:
+	case answer.Applied+answer.Repeated == 0:
 		return fmt.Errorf("%s; nothing was applied", refused)
 	default:
 		return fmt.Errorf("%s; all others are applied", refused)
@@ -221,7 +220,7 @@ func openSheet(path string) (sheet, error) {
 	filled, err := readSheet(file)
 	if err == nil && len(filled.lines)+len(filled.refused) == 0 {
 		err = fmt.Errorf("no line has a verdict (%s without one): write keep or remove into the column %s, and save the file as \"CSV UTF-8\"",
-			counted(filled.empty, "line", "lines"), columnVerdict)
+			plural(filled.empty, "line", "lines"), columnVerdict)
 	}
 	if err != nil {
 		return sheet{}, fmt.Errorf("%s: %w", path, err)
@@ -229,14 +228,14 @@ func openSheet(path string) (sheet, error) {
 	return filled, nil
 }
 
-// mostTold is how many bytes of comments go into one update.
-const mostTold = 256 << 10
+// maxCommentBytes is how many bytes of comments one update may have.
+const maxCommentBytes = 256 << 10
 
-// batches cuts lines into what one update takes.
+// batches divides lines into updates.
 func batches(lines []sheetLine) (all [][]sheetLine) {
 	first, size := 0, 0
 	for n, line := range lines {
-		if n-first == messages.MostItems || size+len(line.Comment) > mostTold {
+		if n-first == messages.MostItems || size+len(line.Comment) > maxCommentBytes {
 			all, first, size = append(all, lines[first:n]), n, 0
 		}
 		size += len(line.Comment)
@@ -247,34 +246,36 @@ func batches(lines []sheetLine) (all [][]sheetLine) {
 	return all
 }
 
-// deliver has a review take what a sheet says. An answer names some of what it refused: what is left is then said
-// again, which changes nothing of what was taken, until every refused line is known. An error says how far it came.
-func deliver(filled *sheet, r aReview, send func([]messages.DecideLine) (messages.ReviewAnswer, error)) (sum imported,
-	err error) {
-	lines := filled.of(r)
-	sum = imported{Review: r.id, Lines: len(lines) + len(filled.refused), Empty: filled.empty, Talking: filled.talking,
-		Refused: filled.refused}
+// sendLines sends one update.
+type sendLines func([]messages.DecideLine) (messages.ReviewAnswer, error)
+
+// sendSheet sends a sheet's lines to a review. An answer names only some of the items that it refused, so the others
+// are sent again, which repeats no decision, until every refused line is known. An error tells how far it got.
+func sendSheet(filled *sheet, r reviewRef, send sendLines) (sum importAnswer, err error) {
+	lines := filled.linesFor(r)
+	sum = importAnswer{Review: r.id, Lines: len(lines) + len(filled.refused), Empty: filled.empty,
+		CommentOnly: filled.commentOnly, Refused: filled.refused}
 	for n, batch := range batches(lines) {
-		if err = sum.deliver(batch, send); err != nil && n > 0 {
-			err = fmt.Errorf("stopped at line %d: %s\nthe lines before it were applied; importing the same file again continues from there", batch[0].line, unwrapped(err))
+		if err = sum.sendBatch(batch, send); err != nil && n > 0 {
+			err = fmt.Errorf("stopped at line %d: %s\nthe lines before it were applied; importing the same file again continues from there", batch[0].line, errorText(err))
 		}
 		if err != nil {
 			break
 		}
 	}
-	sum.Unsent = sum.Lines - len(sum.Refused) - sum.Applied - sum.Before
+	sum.Unconfirmed = sum.Lines - len(sum.Refused) - sum.Applied - sum.Repeated
 	slices.SortFunc(sum.Refused, func(a, b refusedLine) int { return a.Line - b.Line })
 	return sum, err
 }
 
-func (a *imported) deliver(batch []sheetLine, send func([]messages.DecideLine) (messages.ReviewAnswer, error)) error {
+func (a *importAnswer) sendBatch(batch []sheetLine, send sendLines) error {
 	applied := 0
 	for more := true; more && len(batch) > 0; {
-		said := make([]messages.DecideLine, len(batch))
+		decisions := make([]messages.DecideLine, len(batch))
 		for n := range batch {
-			said[n] = batch[n].DecideLine
+			decisions[n] = batch[n].DecideLine
 		}
-		answer, err := send(said)
+		answer, err := send(decisions)
 		if err != nil {
 			return err
 		}
@@ -293,11 +294,11 @@ func (a *imported) deliver(batch []sheetLine, send func([]messages.DecideLine) (
 		more = answer.Declined > len(answer.Refused) && len(rest) < len(batch)
 		applied, a.Applied, a.Left, batch = applied+answer.Applied, a.Applied+answer.Applied, &answer.Left, rest
 	}
-	a.Before += len(batch) - applied
+	a.Repeated += len(batch) - applied
 	return nil
 }
 
-func printImported(w io.Writer, a imported) {
+func printImported(w io.Writer, a importAnswer) {
 	for _, r := range a.Refused {
 		item := ""
 		if r.Item > 0 {
@@ -309,16 +310,16 @@ func printImported(w io.Writer, a imported) {
 	if a.Review != "" {
 		display.Fprintf(w, ", review %s", a.Review)
 	}
-	display.Fprintf(w, ": %s with a verdict: %d applied, %d said so before, %d refused; %d without a verdict\n",
-		counted(a.Lines, "line", "lines"), a.Applied, a.Before, len(a.Refused), a.Empty)
-	if a.Talking > 0 {
-		display.Fprintf(w, "%s a comment and no verdict, and nothing was taken of it: starter review comment says it\n",
-			counted(a.Talking, "line has", "lines have"))
+	display.Fprintf(w, ": %s with a verdict: %d applied, %d recorded before, %d refused; %d without a verdict\n",
+		plural(a.Lines, "line", "lines"), a.Applied, a.Repeated, len(a.Refused), a.Empty)
+	if a.CommentOnly > 0 {
+		display.Fprintf(w, "%s a comment but no verdict, and was ignored: use starter review comment\n",
+			plural(a.CommentOnly, "line has", "lines have"))
 	}
-	if a.Unsent > 0 {
-		display.Fprintf(w, "%s not known to be taken\n", counted(a.Unsent, "line is", "lines are"))
+	if a.Unconfirmed > 0 {
+		display.Fprintf(w, "%s not have been recorded\n", plural(a.Unconfirmed, "line may", "lines may"))
 	}
 	if a.Left != nil {
-		display.Fprintf(w, "%s left to decide\n", counted(*a.Left, "item", "items"))
+		display.Fprintf(w, "%s left to decide\n", plural(*a.Left, "item", "items"))
 	}
 }

@@ -18,19 +18,19 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// words are what is typed of a command about a review, R.
-func words(typed string) []string {
+// commandArgs splits a command line; R stands for a review.
+func commandArgs(typed string) []string {
 	return strings.Fields(strings.ReplaceAll(typed, "R", quarterly.id))
 }
 
-// fakeReview is a review as the ledger keeps it: what bo said, and what is refused.
+// fakeReview records bo's decisions, and refuses some.
 type fakeReview struct {
 	refuses map[int]string
 	said    map[int]messages.DecideLine
 	sent    []int // lines, by update
 }
 
-func (d *fakeReview) hear(lines []messages.DecideLine) (messages.ReviewAnswer, error) {
+func (d *fakeReview) update(lines []messages.DecideLine) (messages.ReviewAnswer, error) {
 	d.sent = append(d.sent, len(lines))
 	var a messages.ReviewAnswer
 	for _, line := range lines {
@@ -50,7 +50,7 @@ func (d *fakeReview) hear(lines []messages.DecideLine) (messages.ReviewAnswer, e
 	return a, nil
 }
 
-// filled is a sheet of items 1 to n, all to be kept.
+// filled returns a sheet with items 1 to n, all keep.
 func filled(n int) *sheet {
 	var s sheet
 	for i := range n {
@@ -60,19 +60,19 @@ func filled(n int) *sheet {
 	return &s
 }
 
-func TestEveryRefusedLineIsKnown(t *testing.T) {
+func TestSendSheetReportsEveryRefusedLine(t *testing.T) {
 	d := &fakeReview{refuses: map[int]string{}, said: map[int]messages.DecideLine{}}
 	for n := 1; n <= 120; n++ {
 		d.refuses[n*5] = "more was said of it since"
 	}
 	s := filled(700)
 	s.refused = []refusedLine{{Line: 900, Why: "unreadable"}}
-	sum, err := deliver(s, quarterly, d.hear)
+	sum, err := sendSheet(s, quarterly, d.update)
 	require.NoError(t, err)
 	require.Equal(t, 701, sum.Lines)
 	require.Equal(t, 580, sum.Applied)
-	require.Zero(t, sum.Before)
-	require.Zero(t, sum.Unsent)
+	require.Zero(t, sum.Repeated)
+	require.Zero(t, sum.Unconfirmed)
 	require.Len(t, sum.Refused, 121)
 	for n, r := range sum.Refused[:120] {
 		require.Equal(t, refusedLine{(n+1)*5 + 1, (n + 1) * 5, "more was said of it since"}, r,
@@ -81,27 +81,27 @@ func TestEveryRefusedLineIsKnown(t *testing.T) {
 	require.Equal(t, []int{500, 450, 200}, d.sent, "what one answer cannot name is asked for again")
 	require.Equal(t, 420, *sum.Left)
 
-	again, err := deliver(filled(700), quarterly, d.hear)
+	again, err := sendSheet(filled(700), quarterly, d.update)
 	require.NoError(t, err)
 	require.Zero(t, again.Applied, "the same file again changes nothing")
-	require.Equal(t, 580, again.Before)
+	require.Equal(t, 580, again.Repeated)
 	require.Len(t, again.Refused, 120)
 }
 
-func TestAnImportThatIsCutSaysHowFarItCame(t *testing.T) {
+func TestSendSheetTellsHowFarItGot(t *testing.T) {
 	d := &fakeReview{said: map[int]messages.DecideLine{}}
-	sum, err := deliver(filled(1200), quarterly, func(lines []messages.DecideLine) (messages.ReviewAnswer, error) {
+	sum, err := sendSheet(filled(1200), quarterly, func(lines []messages.DecideLine) (messages.ReviewAnswer, error) {
 		if len(d.sent) == 2 {
 			return messages.ReviewAnswer{}, temporal.NewApplicationError("deciding is over", "Refused")
 		}
-		return d.hear(lines)
+		return d.update(lines)
 	})
-	require.Equal(t, "stopped at line 1002: deciding is over\nthe lines before it were applied; importing the same file again continues from there", unwrapped(err))
+	require.Equal(t, "stopped at line 1002: deciding is over\nthe lines before it were applied; importing the same file again continues from there", errorText(err))
 	require.Equal(t, 1000, sum.Applied)
-	require.Equal(t, 200, sum.Unsent)
+	require.Equal(t, 200, sum.Unconfirmed)
 }
 
-func TestUpdatesAreBounded(t *testing.T) {
+func TestBatchesAreBounded(t *testing.T) {
 	s := filled(1001)
 	for n := range s.lines[:10] {
 		s.lines[n].Comment = strings.Repeat("x", 100_000)
@@ -114,7 +114,7 @@ func TestUpdatesAreBounded(t *testing.T) {
 	require.Empty(t, batches(nil))
 }
 
-func TestAnImportTellsEachLine(t *testing.T) {
+func TestReviewImportReportsEachLine(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "mine.csv")
 	require.NoError(t, os.WriteFile(file, []byte(strings.Join([]string{
 		"\ufeffreview;item;version;verdict;comment",
@@ -130,18 +130,18 @@ func TestAnImportTellsEachLine(t *testing.T) {
 		refuses: map[int]string{4: "more was said of it since this was exported; look at it again"},
 		said:    map[int]messages.DecideLine{7: {Item: 7, Verdict: access.VerdictKeep}},
 	}
-	f := &fakeTemporal{hear: func(_ int, _ string, body any) (any,
+	f := &fakeTemporal{update: func(_ int, _ string, body any) (any,
 		error) {
-		return d.hear(body.(messages.DecideInput).Lines)
+		return d.update(body.(messages.DecideInput).Lines)
 	}}
-	s, out, _ := f.acting()
+	s, out, _ := f.session()
 	s.code = config.NewSecret("abcd-efgh")
 	err := f.run(t, s, "", "import", file)
 	require.EqualError(t, err, "2 lines were refused; all others are applied")
 	require.Equal(t, `line 4: item 3: "maybe" is no verdict: write keep or remove, or nothing
 line 5: item 4: more was said of it since this was exported; look at it again
-`+file+`, review quarterly:2026-03-02: 5 lines with a verdict: 2 applied, 1 said so before, 2 refused; 2 without a verdict
-1 line has a comment and no verdict, and nothing was taken of it: starter review comment says it
+`+file+`, review quarterly:2026-03-02: 5 lines with a verdict: 2 applied, 1 recorded before, 2 refused; 2 without a verdict
+1 line has a comment but no verdict, and was ignored: use starter review comment
 997 items left to decide
 `, out.String())
 	require.Len(t, f.heard, 1)
@@ -158,16 +158,16 @@ line 5: item 4: more was said of it since this was exported; look at it again
 	out.Reset()
 	s.json = true
 	require.Error(t, f.run(t, s, "", "import", file, quarterly.id))
-	var answer imported
+	var answer importAnswer
 	require.NoError(t, json.Unmarshal(out.Bytes(), &answer))
 	require.Zero(t, answer.Applied)
-	require.Equal(t, 3, answer.Before)
+	require.Equal(t, 3, answer.Repeated)
 
 	require.ErrorContains(t, f.run(t, s, "", "import", file, "quarterly:2026-01-01"), "5 lines were refused")
 	require.Len(t, f.heard, 2, "nothing is sent of another review's file")
 }
 
-func TestAnImportOfNothingButUnusableLinesSaysWhatIsWrong(t *testing.T) {
+func TestReviewImportOfOnlyUnreadableLines(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "mine.csv")
 	for text, want := range map[string]string{
 		"quarterly:2026-03-02,1,keep," +
@@ -180,7 +180,7 @@ func TestAnImportOfNothingButUnusableLinesSaysWhatIsWrong(t *testing.T) {
 	} {
 		require.NoError(t, os.WriteFile(file, []byte("review,item,verdict,comment\n"+text+"\n"), 0o600))
 		f := &fakeTemporal{}
-		s, out, _ := f.acting()
+		s, out, _ := f.session()
 		require.EqualError(t, f.run(t, s, "", "import", file),
 			"1 line was refused; nothing was applied")
 		require.Contains(t, out.String(), want)
@@ -188,33 +188,33 @@ func TestAnImportOfNothingButUnusableLinesSaysWhatIsWrong(t *testing.T) {
 	}
 
 	require.NoError(t, os.WriteFile(file, []byte("review,item,verdict\nquarterly:2026-03-02,x,keep\n,2,keep\n"), 0o600))
-	f := &fakeTemporal{hear: func(int, string, any) (any, error) {
+	f := &fakeTemporal{update: func(int, string, any) (any, error) {
 		return messages.ReviewAnswer{Applied: 1, Left: 2},
 			nil
 	}}
-	s, _, _ := f.acting()
+	s, _, _ := f.session()
 	require.EqualError(t, f.run(t, s, "", "import", file), "1 line was refused; all others are applied",
 		"the line that cannot be read names the review")
 }
 
-func TestAnImportNeedsAReview(t *testing.T) {
+func TestReviewImportNeedsAReview(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "mine.csv")
 	require.NoError(t, os.WriteFile(file, []byte("item,verdict\n1,keep\n"), 0o600))
-	f := &fakeTemporal{hear: func(int, string, any) (any, error) {
+	f := &fakeTemporal{update: func(int, string, any) (any, error) {
 		return messages.ReviewAnswer{Applied: 1, Left: 2},
 			nil
 	}}
-	s, out, _ := f.acting()
+	s, out, _ := f.session()
 	require.ErrorContains(t, f.run(t, s, "", "import", file), "give it after the file")
 	require.NoError(t, f.run(t, s, "", "import", file, quarterly.id))
 	require.Contains(t, out.String(), "1 line with a verdict: 1 applied")
 	require.ErrorContains(t, f.run(t, s, "", "import", file+"x"), "no such file")
 }
 
-func TestAnExportReadsPageByPage(t *testing.T) {
+func TestReviewExportReadsEveryPage(t *testing.T) {
 	var items []access.Item
 	for n := range 3 {
-		i := known()
+		i := fullItem()
 		i.N = n + 1
 		items = append(items, i)
 	}
@@ -233,8 +233,8 @@ func TestAnExportReadsPageByPage(t *testing.T) {
 		return answer, nil
 	}}
 	file := filepath.Join(t.TempDir(), "mine.csv")
-	s, out, _ := f.acting()
-	s.said = "712020:5b1c-77"
+	s, out, _ := f.session()
+	s.givenBy = "712020:5b1c-77"
 	require.NoError(t, f.run(t, s, "", "export", quarterly.id, "--mine", "--semicolons", "--out", file))
 	require.Equal(t, file+": 3 items of review quarterly:2026-03-02 of acme\nfill in verdict and comment, then: starter review import "+file+"\n", out.String())
 	text, err := os.ReadFile(file)
@@ -256,22 +256,22 @@ func TestAnExportReadsPageByPage(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, left, 1, "nothing is left beside it")
 
-	s, out, _ = f.acting()
+	s, out, _ = f.session()
 	require.NoError(t, f.run(t, s, "", "export", quarterly.id))
 	require.True(t, strings.HasPrefix(out.String(), "\ufeffreview,item,"), "to standard output, and nothing else")
 	require.Equal(t, 3, strings.Count(out.String(), "quarterly:2026-03-02,"))
 }
 
-func TestAFileIsReplacedAsAWhole(t *testing.T) {
+func TestWriteAtomically(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "mine.csv")
 	require.NoError(t, os.WriteFile(file, []byte("before"), 0o600))
 	f := &fakeTemporal{answer: func(in messages.ReportInput) (messages.ReportAnswer, error) {
 		if in.After == "" {
-			return messages.ReportAnswer{Items: []access.Item{known()}, Next: "1"}, nil
+			return messages.ReportAnswer{Items: []access.Item{fullItem()}, Next: "1"}, nil
 		}
 		return messages.ReportAnswer{}, errors.New("the worker is gone")
 	}}
-	s, _, _ := f.acting()
+	s, _, _ := f.session()
 	require.ErrorContains(t, f.run(t, s, "", "export", quarterly.id, "--out", file), "the worker is gone")
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)

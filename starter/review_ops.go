@@ -12,14 +12,14 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// steer has a review's workflow do something, and shows its answer.
-func (s *session) steer(cmd *cobra.Command, org, name, update string, body any) error {
-	r, err := s.theReview(cmd.Context(), org, name)
+// updateReview sends an update to a review's workflow, and shows its answer.
+func (s *session) updateReview(cmd *cobra.Command, org, name, update string, body any) error {
+	r, err := s.openReview(cmd.Context(), org, name)
 	if err != nil {
 		return err
 	}
 	var answer messages.Answer
-	if err := s.tell(cmd.Context(), r, update, uuid.NewString(), body, &answer); err != nil {
+	if err := s.updateWithRetry(cmd.Context(), r, update, uuid.NewString(), body, &answer); err != nil {
 		return err
 	}
 	return s.show(answer, func(w io.Writer) { display.Fprintf(w, "%s: %s\n", r, answer.Message) })
@@ -30,14 +30,14 @@ func (s *session) reviewExtend() *cobra.Command {
 	var in messages.ExtendReviewInput
 	c := &cobra.Command{
 		Use: "extend REVIEW DURATION", Short: "Postpone the end of the current stage, for example by 3d or 12h",
-		Args: takes(2, 2),
+		Args: argCount(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var span policy.Duration // has days, too
+			var span policy.Duration // accepts days
 			if err := span.UnmarshalText([]byte(args[1])); err != nil || span == 0 {
 				return fmt.Errorf("%q: give how much longer, for example 12h or 3d", args[1])
 			}
 			in.By, in.Duration = s.by, messages.Duration(span)
-			return s.steer(cmd, org, args[0], messages.Extend, in)
+			return s.updateReview(cmd, org, args[0], messages.Extend, in)
 		},
 	}
 	orgFlag(c, &org)
@@ -46,26 +46,26 @@ func (s *session) reviewExtend() *cobra.Command {
 }
 
 func (s *session) reviewClose() *cobra.Command {
-	return s.reviewEnding("close", messages.CloseReview, "End deciding now, and carry out what was decided",
+	return s.reviewEndCommand("close", messages.CloseReview, "End deciding now, and carry out what was decided",
 		"Ends deciding: the campaign's rule for silence decides what nobody decided, and removals are carried out. Once deciding\n"+
 			"is over, close ends the wait for removals that are not done yet; they are reported as late.")
 }
 
 func (s *session) reviewCancel() *cobra.Command {
-	return s.reviewEnding("cancel", messages.CancelReview, "Stop a review for good: nothing more is carried out",
+	return s.reviewEndCommand("cancel", messages.CancelReview, "Stop a review for good: nothing more is carried out",
 		"Stops a review for good. Its decisions are not carried out; what was already written stays. Its evidence is made all\n"+
 			"the same.")
 }
 
-// reviewEnding is close or cancel.
-func (s *session) reviewEnding(name, update, short, long string) *cobra.Command {
+// reviewEndCommand builds close and cancel.
+func (s *session) reviewEndCommand(name, update, short, long string) *cobra.Command {
 	var org string
 	var in messages.EndReviewInput
 	c := &cobra.Command{
-		Use: name + " REVIEW", Short: short, Long: long, Args: takes(1, 1),
+		Use: name + " REVIEW", Short: short, Long: long, Args: argCount(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.By = s.by
-			return s.steer(cmd, org, args[0], update, in)
+			return s.updateReview(cmd, org, args[0], update, in)
 		},
 	}
 	orgFlag(c, &org)
@@ -78,10 +78,10 @@ func (s *session) reviewRemind() *cobra.Command {
 	var in messages.RemindInput
 	c := &cobra.Command{
 		Use: "remind REVIEW", Short: "Remind reviewers who have items left, with a new link and code",
-		Args: takes(1, 1),
+		Args: argCount(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.By = s.by
-			return s.steer(cmd, org, args[0], messages.Remind, in)
+			return s.updateReview(cmd, org, args[0], messages.Remind, in)
 		},
 	}
 	orgFlag(c, &org)
@@ -95,10 +95,10 @@ func (s *session) reviewRevokeLinks() *cobra.Command {
 	c := &cobra.Command{
 		Use: "revoke-links REVIEW", Short: "Invalidate the links and codes sent so far",
 		Long: "Invalidates the links and codes sent so far, for example because a mail went astray. remind sends new ones.",
-		Args: takes(1, 1),
+		Args: argCount(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.By = s.by
-			return s.steer(cmd, org, args[0], messages.RevokeLinks, in)
+			return s.updateReview(cmd, org, args[0], messages.RevokeLinks, in)
 		},
 	}
 	orgFlag(c, &org)

@@ -23,9 +23,9 @@ func (s *session) reviewShow() *cobra.Command {
 		Use: "show REVIEW", Short: "Show a review's progress and its items, the riskiest first",
 		Long: "Shows the review's phase, who has most left to decide, and its items with what a reviewer needs to know about each, as\n" +
 			"of when the review opened. --mine shows what you are asked about.",
-		Args: takes(1, 1),
+		Args: argCount(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := s.question(cmd, &in, org, args[0], target, mine)
+			r, err := s.itemsQuery(cmd, &in, org, args[0], target, mine)
 			if err != nil {
 				return err
 			}
@@ -41,15 +41,15 @@ func (s *session) reviewShow() *cobra.Command {
 	c.Flags().BoolVar(&in.Open, "undecided", false, "only what nobody has decided; with --mine, what I have not")
 	c.Flags().StringVar(&in.Person, "person", "", "only what this person holds: e-mail address or account id")
 	c.Flags().StringVar(&target, "target", "", "only this target")
-	c.Flags().StringSliceVar(&in.States, "outcome", nil, "only items that this became of, for example held or refused")
+	c.Flags().StringSliceVar(&in.States, "outcome", nil, "only items with these outcomes, for example held or refused")
 	c.Flags().IntVar(&in.Limit, "limit", 50, "items at most; 0: all of them")
 	c.Flags().StringVar(&in.After, "after", "", "the page after this one: next of the last answer")
 	return c
 }
 
-// question completes a question about a review's items by what the flags say.
-func (s *session) question(cmd *cobra.Command, in *messages.ReportInput, org, name, target string,
-	mine bool) (r aReview, err error) {
+// itemsQuery completes the query for a review's items from the flags.
+func (s *session) itemsQuery(cmd *cobra.Command, in *messages.ReportInput, org, name, target string,
+	mine bool) (r reviewRef, err error) {
 	if err := checkOutcomes(in.States); err != nil {
 		return r, err
 	}
@@ -59,28 +59,27 @@ func (s *session) question(cmd *cobra.Command, in *messages.ReportInput, org, na
 		}
 	}
 	if mine {
-		if in.By, err = s.who(); err != nil {
+		if in.By, err = s.actingPerson(); err != nil {
 			return r, err
 		}
 	}
-	if r, err = s.theReview(cmd.Context(), org, name); err != nil {
+	if r, err = s.openReview(cmd.Context(), org, name); err != nil {
 		return r, err
 	}
 	in.Org, in.ID = r.org, r.id
 	return r, nil
 }
 
-// mostLeft is how many reviewers show names.
-const mostLeft = 10
+const maxReviewersShown = 10
 
-func printReview(w io.Writer, r aReview, answer messages.ReportAnswer, in messages.ReportInput) {
+func printReview(w io.Writer, r reviewRef, answer messages.ReportAnswer, in messages.ReportInput) {
 	if answer.Review == nil {
 		display.Fprintln(w, answer.Message)
 		return
 	}
 	printHeader(w, r, *answer.Review)
 	if len(answer.Items) == 0 {
-		display.Fprintln(w, "\nno items fit")
+		display.Fprintln(w, "\nno items match")
 		return
 	}
 	for _, i := range answer.Items {
@@ -95,28 +94,27 @@ func printReview(w io.Writer, r aReview, answer messages.ReportAnswer, in messag
 	}
 }
 
-// printHeader says where a review stands.
-func printHeader(w io.Writer, r aReview, status messages.ReviewStatus) {
+func printHeader(w io.Writer, r reviewRef, status messages.ReviewStatus) {
 	is, p := status.Review, status.Progress
 	display.Fprintf(w, "%s: %s\n", r, reviewState(is))
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) {
 		display.Fprintf(table, "  "+name+"\t"+format+"\n", args...)
 	}
-	line("opened", "%s, %s", when(is.Opened), counted(is.Items, "item", "items"))
+	line("opened", "%s, %s", localTime(is.Opened), plural(is.Items, "item", "items"))
 	if is.State == access.ReviewOpen {
-		line("due", "%s", when(is.Due))
+		line("due", "%s", localTime(is.Due))
 		line("decided", "%d of %d in this stage", p.Decided, p.Asked)
 	}
 	line("verdicts", "%d keep, %d remove, %d none", p.Keep, p.Remove, max(0, p.Items-p.Keep-p.Remove))
 	if len(p.Outcomes) > 0 {
-		line("outcomes", "%s", outcomeWords(p.Outcomes))
+		line("outcomes", "%s", outcomeCounts(p.Outcomes))
 	}
 	if p.Plan != "" {
 		line("held", "the guard holds plan %s: %s", p.Plan, display.Starter("plan --held", r.org))
 	}
 	if is.ClosedBy != "" || is.ClosedWhy != "" {
-		line("closed", "%s, %s", when(is.Closed),
+		line("closed", "%s, %s", localTime(is.Closed),
 			strings.Join(slices.DeleteFunc([]string{is.ClosedBy, is.ClosedWhy}, func(s string) bool { return s == "" }),
 				": "))
 	}
@@ -128,12 +126,12 @@ func printHeader(w io.Writer, r aReview, status messages.ReviewStatus) {
 	}
 	_ = table.Flush()
 	if is.State == access.ReviewOpen {
-		printLeft(w, p.Reviewers)
+		printRemaining(w, p.Reviewers)
 	}
 }
 
-// printLeft says who has most left.
-func printLeft(w io.Writer, reviewers []messages.ReviewerProgress) {
+// printRemaining prints the reviewers who have most left to decide.
+func printRemaining(w io.Writer, reviewers []messages.ReviewerProgress) {
 	all := slices.DeleteFunc(slices.Clone(reviewers),
 		func(one messages.ReviewerProgress) bool { return one.Decided == one.Items })
 	if len(all) == 0 {
@@ -141,7 +139,7 @@ func printLeft(w io.Writer, reviewers []messages.ReviewerProgress) {
 	}
 	display.Fprintln(w, "\nwho has most left:")
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, one := range all[:min(len(all), mostLeft)] {
+	for _, one := range all[:min(len(all), maxReviewersShown)] {
 		var more string
 		if one.Role != access.TaskReviewer {
 			more = ", as " + string(one.Role)
@@ -152,13 +150,13 @@ func printLeft(w io.Writer, reviewers []messages.ReviewerProgress) {
 		display.Fprintf(table, "  %s\t%d of %d decided%s\n", one.Who(), one.Decided, one.Items, more)
 	}
 	_ = table.Flush()
-	if n := len(all) - mostLeft; n > 0 {
+	if n := len(all) - maxReviewersShown; n > 0 {
 		display.Fprintf(w, "  and %d more\n", n)
 	}
 }
 
-// outcomeWords lists what became of items, what somebody has to look at first.
-func outcomeWords(numbers map[access.Outcome]int) string {
+// outcomeCounts counts items by outcome, exceptions first.
+func outcomeCounts(numbers map[access.Outcome]int) string {
 	var words []string
 	for _, exception := range []bool{true, false} {
 		for _, o := range outcomes {
@@ -170,9 +168,8 @@ func outcomeWords(numbers map[access.Outcome]int) string {
 	return strings.Join(words, ", ")
 }
 
-// printItem shows an item with what a reviewer needs to know.
 func printItem(w io.Writer, i access.Item) {
-	display.Fprintf(w, "\n%d  risk %d  %s%s  %s\n", i.N, i.Risk, personOf(i), about(i), i.Target)
+	display.Fprintf(w, "\n%d  risk %d  %s%s  %s\n", i.N, i.Risk, personOf(i), personDetails(i), i.Target)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(name, text string) {
 		if text != "" {
@@ -184,15 +181,15 @@ func printItem(w io.Writer, i access.Item) {
 	line("last use", lastUse(i))
 	line("peers", peersOf(i))
 	line("risks", strings.Join(i.Risks, ", "))
-	line("before", earlier(i))
+	line("before", previousDecision(i))
 	line("recommended", recommended(i))
-	line("decided", decidedWords(i))
-	line("outcome", outcomeOf(i))
+	line("decided", decisionText(i))
+	line("outcome", outcomeText(i))
 	_ = table.Flush()
 }
 
-// about is what stands beside a person: the name, and what sets them apart.
-func about(i access.Item) display.Safe {
+// personDetails returns a person's name and whatever is unusual about them, in parentheses.
+func personDetails(i access.Item) display.Safe {
 	var words []string
 	if i.Name != "" {
 		words = append(words, i.Name)
@@ -222,19 +219,19 @@ func recommended(i access.Item) string {
 	return string(i.Recommend) + ": " + i.Because
 }
 
-func decidedWords(i access.Item) string {
+func decisionText(i access.Item) string {
 	switch {
 	case i.Verdict == "" && len(i.Said) == 0:
 		return "by nobody yet"
 	case i.Silent:
 		return string(i.Verdict) + " by nobody: the rule for silence"
 	case len(i.Said) > 1:
-		return string(i.Verdict) + " (" + saidOf(i, nil) + ")"
+		return string(i.Verdict) + " (" + decisionsText(i, nil) + ")"
 	}
-	return saidOf(i, nil)
+	return decisionsText(i, nil)
 }
 
-func outcomeOf(i access.Item) string {
+func outcomeText(i access.Item) string {
 	if i.Outcome == "" {
 		return ""
 	}
@@ -243,7 +240,7 @@ func outcomeOf(i access.Item) string {
 		text += ": " + i.Why
 	}
 	if !i.Until.IsZero() {
-		text += ", until " + when(i.Until)
+		text += ", until " + localTime(i.Until)
 	}
 	return text
 }

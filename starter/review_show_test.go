@@ -12,8 +12,8 @@ import (
 
 var yes = true
 
-// known is an item of which everything is known.
-func known() access.Item {
+// fullItem returns an item with every field set.
+func fullItem() access.Item {
 	return access.Item{
 		N: 1, Person: "712020:ana", Email: "ana@partner.example", Name: "Ana Ray", Status: "suspended", External: &yes,
 		Sponsor: "cy@acme.example",
@@ -34,17 +34,17 @@ func known() access.Item {
 	}
 }
 
-// unclear is an item of which next to nothing is known.
-func unclear() access.Item {
+// bareItem returns an item of which little is known.
+func bareItem() access.Item {
 	return access.Item{N: 12, Person: "712020:x", Target: access.OrgAdmin, Risk: 3}
 }
 
-func TestAReviewIsShown(t *testing.T) {
+func TestReviewShow(t *testing.T) {
 	inUTC(t)
 	open := listed("2026-03-02", access.ReviewOpen)
 	open.Findings = []string{"group:gone is not there"}
 	answer := messages.ReportAnswer{
-		Next: "12", Items: []access.Item{known(), unclear()},
+		Next: "12", Items: []access.Item{fullItem(), bareItem()},
 		Review: &messages.ReviewStatus{Review: open.Review,
 			Progress: messages.ReviewProgress{Items: 40, Asked: 40, Decided: 12, Keep: 10, Remove: 2,
 				Reviewers: []messages.ReviewerProgress{
@@ -92,12 +92,12 @@ decide: starter review decide quarterly:2026-03-02 --org acme --by bo@acme.examp
 `, text)
 }
 
-func TestAReviewThatIsOverIsShown(t *testing.T) {
+func TestReviewShowOfAFinishedReview(t *testing.T) {
 	inUTC(t)
 	done := listed("2026-03-02", access.ReviewDone).Review
 	done.Closed, done.ClosedBy, done.ClosedWhy, done.Head, done.Lines = noon, "bo@acme.example", "enough",
 		"sha256:h", 99
-	late := unclear()
+	late := bareItem()
 	late.Verdict, late.Silent, late.Outcome, late.Why, late.Until = access.VerdictRemove, true, access.OutcomeLate,
 		"not in time\x1b[2J", noon
 	text := printed(t, func(w io.Writer) {
@@ -127,7 +127,7 @@ func TestAReviewThatIsOverIsShown(t *testing.T) {
 `, text)
 }
 
-func TestItemsAreAskedForAsTheFlagsSay(t *testing.T) {
+func TestReviewShowAppliesItsFlags(t *testing.T) {
 	for args, want := range map[string]messages.ReportInput{
 		"show R": {Limit: 50},
 		"show R --mine --undecided --person ana@acme.example --target group:x --limit 5 --after 7": {
@@ -139,16 +139,16 @@ func TestItemsAreAskedForAsTheFlagsSay(t *testing.T) {
 			return messages.ReportAnswer{Review: &messages.ReviewStatus{
 				Review: listed("2026-03-02", access.ReviewDone).Review}}, nil
 		}}
-		s, out, _ := f.acting()
-		require.NoError(t, f.run(t, s, "", words(args)...), args)
+		s, out, _ := f.session()
+		require.NoError(t, f.run(t, s, "", commandArgs(args)...), args)
 		want.Org, want.Kind, want.ID = "acme", messages.ReportReview, quarterly.id
 		require.Equal(t, []messages.ReportInput{want}, f.asked)
-		require.Contains(t, out.String(), "no items fit")
+		require.Contains(t, out.String(), "no items match")
 	}
 	f := &fakeTemporal{}
-	s, _, _ := f.acting()
-	require.ErrorContains(t, f.run(t, s, "", words("show R --outcome lost")...),
+	s, _, _ := f.session()
+	require.ErrorContains(t, f.run(t, s, "", commandArgs("show R --outcome lost")...),
 		`--outcome "lost": the outcomes are [open held kept`)
-	require.Error(t, f.run(t, s, "", words("show R --target nonsense")...))
+	require.Error(t, f.run(t, s, "", commandArgs("show R --target nonsense")...))
 	require.Empty(t, f.asked)
 }

@@ -26,9 +26,9 @@ func inUTC(t *testing.T) {
 	t.Cleanup(func() { time.Local = was })
 }
 
-var quarterly = aReview{"acme", "quarterly:2026-03-02"}
+var quarterly = reviewRef{"acme", "quarterly:2026-03-02"}
 
-// listed is a review of the quarterly campaign.
+// listed returns a review of the quarterly campaign.
 func listed(date string, state access.ReviewState) messages.ReviewListed {
 	return messages.ReviewListed{Review: access.Review{
 		ID: "quarterly:" + date, Campaign: "quarterly", State: state, Opened: noon, Stage: 1, Stages: 2,
@@ -36,10 +36,10 @@ func listed(date string, state access.ReviewState) messages.ReviewListed {
 	}}
 }
 
-func TestReviewHelpsSomebodyWhoHasNeverSeenIt(t *testing.T) {
+func TestReviewHelp(t *testing.T) {
 	noTemporal(t)
 	for _, args := range [][]string{{"review"}, {"review", "--help"}} {
-		out, err := whole(args...)
+		out, err := runProgram(args...)
 		require.NoError(t, err)
 		for _, want := range []string{
 			"An access review asks people", "REVIEW is that name, or just the campaign's", "CASTELLAN_CODE",
@@ -50,13 +50,13 @@ func TestReviewHelpsSomebodyWhoHasNeverSeenIt(t *testing.T) {
 		}
 		require.NotContains(t, out, "Additional Commands", "every command is in a group")
 	}
-	_, err := whole("review", "shwo")
+	_, err := runProgram("review", "shwo")
 	require.ErrorContains(t, err, `review has no command "shwo"; did you mean show?`)
-	_, err = whole("review", "nonsense")
+	_, err = runProgram("review", "nonsense")
 	require.ErrorContains(t, err, "starter review --help lists them")
 }
 
-func TestAReviewIsNamedAsAWholeOrByItsCampaign(t *testing.T) {
+func TestOpenReviewFindsByNameOrCampaign(t *testing.T) {
 	for name, c := range map[string]struct {
 		said    string
 		reviews []messages.ReviewListed
@@ -89,8 +89,8 @@ func TestAReviewIsNamedAsAWholeOrByItsCampaign(t *testing.T) {
 			f := &fakeTemporal{answer: func(messages.ReportInput) (messages.ReportAnswer, error) {
 				return messages.ReportAnswer{Reviews: c.reviews}, nil
 			}}
-			s, _, _ := f.acting()
-			r, err := s.theReview(t.Context(), "", c.said)
+			s, _, _ := f.session()
+			r, err := s.openReview(t.Context(), "", c.said)
 			if c.asks {
 				require.Equal(t, []messages.ReportInput{{Org: "acme", Kind: messages.ReportReviews, Campaign: c.said}},
 					f.asked)
@@ -102,26 +102,26 @@ func TestAReviewIsNamedAsAWholeOrByItsCampaign(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, aReview{"acme", c.want}, r)
+			require.Equal(t, reviewRef{"acme", c.want}, r)
 			require.Equal(t, "access-review:acme:"+c.want, r.workflow())
 		})
 	}
 }
 
-func TestEvidenceIsOfTheLastReviewThatHasIt(t *testing.T) {
+func TestLastWithEvidence(t *testing.T) {
 	open, skipped, done, older := listed("2026-04-01", access.ReviewOpen), listed("2026-03-15", access.ReviewSkipped),
 		listed("2026-03-02", access.ReviewDone), listed("2026-01-01", access.ReviewDone)
 	done.Head, older.Head = "sha256:d", "sha256:o"
-	id, err := lastOf([]messages.ReviewListed{open, skipped, done, older}, "acme", "quarterly")
+	id, err := lastWithEvidence([]messages.ReviewListed{open, skipped, done, older}, "acme", "quarterly")
 	require.NoError(t, err)
 	require.Equal(t, done.ID, id)
-	_, err = lastOf([]messages.ReviewListed{open, skipped}, "acme", "quarterly")
+	_, err = lastWithEvidence([]messages.ReviewListed{open, skipped}, "acme", "quarterly")
 	require.ErrorContains(t, err, "no review of campaign quarterly has evidence yet: it is made when one is over; the last is quarterly:2026-04-01 (open)")
-	_, err = lastOf(nil, "acme", "quarterly")
+	_, err = lastWithEvidence(nil, "acme", "quarterly")
 	require.ErrorContains(t, err, "organization acme had no review")
 }
 
-func TestReviewsAreATable(t *testing.T) {
+func TestPrintReviews(t *testing.T) {
 	done := listed("2026-01-01", access.ReviewDone)
 	done.Decided, done.Outcomes = 40,
 		map[access.Outcome]int{access.OutcomeKept: 30, access.OutcomeLate: 2, access.OutcomeSource: 1}
@@ -140,11 +140,11 @@ more: --after quarterly:2026-01-01
 	require.Equal(t, "no reviews\n", printed(t, func(w io.Writer) { printReviews(w, messages.ReportAnswer{}) }))
 }
 
-func TestAReviewIsListed(t *testing.T) {
+func TestReviewList(t *testing.T) {
 	f := &fakeTemporal{answer: func(messages.ReportInput) (messages.ReportAnswer, error) {
 		return messages.ReportAnswer{Reviews: []messages.ReviewListed{listed("2026-03-02", access.ReviewOpen)}}, nil
 	}}
-	s, out, _ := f.acting()
+	s, out, _ := f.session()
 	require.NoError(t, f.run(t, s, "", "list", "acme", "--campaign", "quarterly", "--limit", "3", "--after",
 		"quarterly:2026-04-01"))
 	require.Contains(t, out.String(), "quarterly:2026-03-02")
@@ -152,9 +152,9 @@ func TestAReviewIsListed(t *testing.T) {
 		After: "quarterly:2026-04-01"}}, f.asked)
 }
 
-func TestAReviewIsStartedOnceADay(t *testing.T) {
+func TestReviewStart(t *testing.T) {
 	f := &fakeTemporal{status: messages.ReviewStatus{Review: access.Review{ID: quarterly.id}}}
-	s, out, _ := f.acting()
+	s, out, _ := f.session()
 	require.NoError(t, f.run(t, s, "", "start", "quarterly", "--date", "2026-03-02"))
 	require.Equal(t, "review quarterly:2026-03-02 of acme is started\n"+
 		"  open:    workflow access-review:acme:quarterly:2026-03-02 in the Temporal Web UI\n"+
@@ -175,15 +175,15 @@ func TestAReviewIsStartedOnceADay(t *testing.T) {
 		`--date "tomorrow": write a day`)
 }
 
-func TestACampaignThatCannotBeginSaysSoAtOnce(t *testing.T) {
+func TestReviewStartReportsAnUnknownCampaign(t *testing.T) {
 	f := &fakeTemporal{start: temporal.NewApplicationError("organization acme has no campaign quartely", "Refused")}
-	s, out, _ := f.acting()
+	s, out, _ := f.session()
 	err := f.run(t, s, "", "start", "quartely", "--date", "2026-03-02")
-	require.Equal(t, "organization acme has no campaign quartely", unwrapped(err))
+	require.Equal(t, "organization acme has no campaign quartely", errorText(err))
 	require.Empty(t, out)
 }
 
-// alreadyStarted knows every workflow already.
+// alreadyStarted refuses to start workflows that, it says, are already running.
 type alreadyStarted struct{ *fakeTemporal }
 
 func (alreadyStarted) ExecuteWorkflow(context.Context, client.StartWorkflowOptions, any,
@@ -191,28 +191,28 @@ func (alreadyStarted) ExecuteWorkflow(context.Context, client.StartWorkflowOptio
 	return nil, serviceerror.NewWorkflowExecutionAlreadyStarted("it runs", "", "")
 }
 
-func TestASecondReviewOfTheDayIsRefused(t *testing.T) {
+func TestReviewStartRefusesASecondReviewOfTheDay(t *testing.T) {
 	f := &fakeTemporal{}
-	s, _, _ := f.acting()
+	s, _, _ := f.session()
 	s.client = alreadyStarted{f}
 	_, err := s.startReview(t.Context(), quarterly, "quarterly")
 	require.ErrorContains(t, err, "already exists: see starter review show quarterly:2026-03-02 --org acme")
 	require.ErrorContains(t, err, "--date")
 }
 
-func TestStartWaitsForAWorkerOnlyAWhile(t *testing.T) {
+func TestReviewStartWaitsOnlyAWhileForAWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeTemporal{} // its status never says that it has begun
-		s, out, notes := f.acting()
+		s, out, notes := f.session()
 		began := time.Now()
 		require.NoError(t, f.run(t, s, "", "start", "quarterly", "--date", "2026-03-02"))
-		require.Equal(t, waitForBegin, time.Since(began))
-		require.Contains(t, out.String(), "no worker has taken it up yet: is one running?")
+		require.Equal(t, startTimeout, time.Since(began))
+		require.Contains(t, out.String(), "no worker has begun it yet: is one running?")
 		require.Contains(t, notes.String(), "waiting for an answer")
 	})
 }
 
-func TestOpsSteerAReview(t *testing.T) {
+func TestReviewOpsCommands(t *testing.T) {
 	for args, want := range map[string]struct {
 		update string
 		body   any
@@ -231,11 +231,11 @@ func TestOpsSteerAReview(t *testing.T) {
 			messages.RevokeLinksInput{By: "bo@acme.example", Reason: "lost"}},
 	} {
 		t.Run(args, func(t *testing.T) {
-			f := &fakeTemporal{hear: func(int, string, any) (any, error) {
+			f := &fakeTemporal{update: func(int, string, any) (any, error) {
 				return messages.Answer{Message: "so it is"},
 					nil
 			}}
-			s, out, _ := f.acting()
+			s, out, _ := f.session()
 			require.NoError(t, f.run(t, s, "", strings.Fields(strings.Replace(args, "R", quarterly.id, 1))...))
 			require.Len(t, f.heard, 1)
 			require.Equal(t, quarterly.workflow(), f.heard[0].WorkflowID)
@@ -245,14 +245,14 @@ func TestOpsSteerAReview(t *testing.T) {
 		})
 	}
 	f := &fakeTemporal{}
-	s, _, _ := f.acting()
+	s, _, _ := f.session()
 	for _, span := range []string{"soon", "0h", "3"} {
 		require.ErrorContains(t, f.run(t, s, "", "extend", quarterly.id, span), "give how much longer")
 	}
 	require.Empty(t, f.heard)
 }
 
-func TestAReviewThatIsOverSaysSo(t *testing.T) {
+func TestUpdateReviewOfAFinishedReview(t *testing.T) {
 	over := listed("2026-03-02", access.ReviewDone)
 	over.Ended = noon
 	for name, c := range map[string]struct {
@@ -261,7 +261,7 @@ func TestAReviewThatIsOverSaysSo(t *testing.T) {
 		want   string
 	}{
 		"over": {answer: messages.ReportAnswer{Review: &messages.ReviewStatus{Review: over.Review}},
-			want: "review quarterly:2026-03-02 of acme is done since " + when(noon) +
+			want: "review quarterly:2026-03-02 of acme is done since " + localTime(noon) +
 				": it accepts nothing more. Its evidence: starter review evidence quarterly:2026-03-02 --org acme"},
 		"lost": {answer: messages.ReportAnswer{
 			Review: &messages.ReviewStatus{Review: listed("2026-03-02", access.ReviewOpen).Review}},
@@ -273,12 +273,12 @@ func TestAReviewThatIsOverSaysSo(t *testing.T) {
 			f := &fakeTemporal{
 				gone:   true,
 				answer: func(messages.ReportInput) (messages.ReportAnswer, error) { return c.answer, c.err },
-				hear: func(int, string, any) (any, error) {
+				update: func(int, string, any) (any, error) {
 					return nil,
 						serviceerror.NewNotFound("already completed")
 				},
 			}
-			s, _, _ := f.acting()
+			s, _, _ := f.session()
 			require.ErrorContains(t, f.run(t, s, "", "close", quarterly.id), c.want)
 			require.Len(t, f.heard, 1, "nobody tries again")
 			require.ErrorContains(t, f.run(t, s, "", "decide", quarterly.id, "keep", "1"), c.want)

@@ -9,7 +9,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// How an item is put into words, in lists and in spreadsheets alike. What is not known says so.
+// Texts about items, for lists and spreadsheets alike.
 
 const notKnown = "not known"
 
@@ -71,7 +71,7 @@ func externalOf(i access.Item) string {
 	return "no"
 }
 
-func earlier(i access.Item) string {
+func previousDecision(i access.Item) string {
 	if i.Before == nil {
 		return ""
 	}
@@ -82,24 +82,24 @@ func earlier(i access.Item) string {
 	return fmt.Sprintf("%s by %s on %s", i.Before.Verdict, by, i.Before.At.UTC().Format(time.DateOnly))
 }
 
-// saidOf is what was said of an item, but for what leave names.
-func saidOf(i access.Item, leave func(access.Said) bool) string {
-	var said []string
+// decisionsText lists the decisions on an item, without those that skip reports.
+func decisionsText(i access.Item, skip func(access.Said) bool) string {
+	var texts []string
 	for _, one := range i.Said {
-		if leave != nil && leave(one) {
+		if skip != nil && skip(one) {
 			continue
 		}
 		text := fmt.Sprintf("%s by %s", one.Verdict, one.Who())
 		if one.Comment != "" {
 			text += ": " + one.Comment
 		}
-		said = append(said, text)
+		texts = append(texts, text)
 	}
-	return strings.Join(said, "; ")
+	return strings.Join(texts, "; ")
 }
 
-// counted writes "1 item" and "2 items".
-func counted(n int, one, many string) string {
+// plural returns "1 item" or "2 items".
+func plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}

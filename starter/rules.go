@@ -16,20 +16,20 @@ import (
 func (s *session) rules() *cobra.Command {
 	c := &cobra.Command{
 		Use: "rules", Short: "Work on a policy's rules without Temporal or a key",
-		PersistentPreRun:  func(*cobra.Command, []string) {}, // in place of the root's, which reach Temporal
+		PersistentPreRun:  func(*cobra.Command, []string) {}, // instead of the root's, which connect to Temporal
 		PersistentPostRun: func(*cobra.Command, []string) {},
-		Args:              aCommandOfIts, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:              subcommandRequired, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		DisableFlagsInUseLine: true, SuggestionsMinimumDistance: 2,
 	}
 	c.AddCommand(s.rulesTest())
 	return c
 }
 
-// The exit statuses of rules test, so that a pipeline can tell a wrong policy from a broken file.
+// The exit statuses of rules test: a pipeline can tell a wrong policy from an unreadable file.
 const (
-	asExpected = iota
-	notAsExpected
-	unreadable
+	exitOK = iota
+	exitMismatch
+	exitUnreadable
 )
 
 func (s *session) rulesTest() *cobra.Command {
@@ -40,12 +40,12 @@ func (s *session) rulesTest() *cobra.Command {
 		Long: "Reads both files and nothing else: no network, no Temporal, no clock. Rules count as enforced, whatever their mode,\n" +
 			"unless a case says as: now. The exit status is 0 if all decisions are as expected, 1 if one is not, 2 if a file cannot\n" +
 			"be read.",
-		Args: takes(1, 1),
+		Args: argCount(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			status, err := s.tryCases(args[0], cases)
-			if status == unreadable {
+			status, err := s.runCases(args[0], cases)
+			if status == exitUnreadable {
 				display.Fprintln(cmd.ErrOrStderr(), "starter: "+err.Error())
-				os.Exit(unreadable)
+				os.Exit(exitUnreadable)
 			}
 			return err
 		},
@@ -55,43 +55,43 @@ func (s *session) rulesTest() *cobra.Command {
 	return c
 }
 
-// tried is the answer as JSON.
-type tried struct {
+// casesAnswer is what rules test prints with --json.
+type casesAnswer struct {
 	Cases   int            `json:"cases"`
 	Wrong   int            `json:"wrong"`
 	Results []cases.Result `json:"results"`
 }
 
-// tryCases prints what came of every case that is not as expected. The error is for whoever typed the command.
-func (s *session) tryCases(file, casesFile string) (status int, err error) {
+// runCases runs the cases, prints those that are not as expected, and returns the exit status.
+func (s *session) runCases(file, casesFile string) (status int, err error) {
 	p, _, err := readPolicy(file)
 	if err != nil {
-		return unreadable, err
+		return exitUnreadable, err
 	}
 	data, err := readFile(casesFile, "a table of cases")
 	if err != nil {
-		return unreadable, err
+		return exitUnreadable, err
 	}
 	c, err := cases.Read(casesFile, data)
 	if err != nil {
-		return unreadable, fmt.Errorf("the cases are not accepted:\n%w", err)
+		return exitUnreadable, fmt.Errorf("the cases are not accepted:\n%w", err)
 	}
-	answer := tried{Cases: len(c.Cases), Results: cases.Try(p, c)}
+	answer := casesAnswer{Cases: len(c.Cases), Results: cases.Try(p, c)}
 	for _, r := range answer.Results {
 		if !r.OK {
 			answer.Wrong++
 		}
 	}
-	if err := s.show(answer, func(w io.Writer) { printTried(w, casesFile, answer) }); err != nil {
-		return unreadable, err
+	if err := s.show(answer, func(w io.Writer) { printCases(w, casesFile, answer) }); err != nil {
+		return exitUnreadable, err
 	}
 	if answer.Wrong > 0 {
-		return notAsExpected, errors.New("the policy does not decide as its cases expect")
+		return exitMismatch, errors.New("the policy does not decide as its cases expect")
 	}
-	return asExpected, nil
+	return exitOK, nil
 }
 
-func printTried(w io.Writer, file string, answer tried) {
+func printCases(w io.Writer, file string, answer casesAnswer) {
 	for _, r := range answer.Results {
 		if !r.OK {
 			wrong := make([]string, len(r.Wrong))
@@ -101,9 +101,6 @@ func printTried(w io.Writer, file string, answer tried) {
 			display.Fprintf(w, "%s:%d: %s: %s\n", file, r.Line, r.Name, display.Safe(strings.Join(wrong, "\n    ")))
 		}
 	}
-	noun := "cases"
-	if answer.Cases == 1 {
-		noun = "case"
-	}
-	display.Fprintf(w, "%d %s: %d as expected, %d not\n", answer.Cases, noun, answer.Cases-answer.Wrong, answer.Wrong)
+	display.Fprintf(w, "%s: %d as expected, %d not\n", plural(answer.Cases, "case", "cases"),
+		answer.Cases-answer.Wrong, answer.Wrong)
 }

@@ -30,7 +30,7 @@ cases:
   expect: {%}
 `
 
-// files writes each text to a file of its own, and answers with their paths.
+// files writes each text to a file, and returns the paths.
 func files(t *testing.T, texts ...string) []string {
 	var paths []string
 	for i, text := range texts {
@@ -50,17 +50,17 @@ func TestRulesTestSaysWhichCasesAreNotAsExpected(t *testing.T) {
 		status        int
 		out, err      string
 	}{
-		"all as expected": {rulesPolicy, withExpectation(`denies: ["group:crm"]`), asExpected,
+		"all as expected": {rulesPolicy, withExpectation(`denies: ["group:crm"]`), exitOK,
 			"2 cases: 2 as expected, 0 not\n", ""},
-		"one not": {rulesPolicy, withExpectation(`holds: ["group:crm"], rules: {outside: no}`), notAsExpected,
+		"one not": {rulesPolicy, withExpectation(`holds: ["group:crm"], rules: {outside: no}`), exitMismatch,
 			"CASES:9: a partner: expected group:crm to be held; mapping sales (source group sales) gives it; rule outside denies it\n" +
 				"    expected rule outside to say no; it says holds\n2 cases: 1 as expected, 1 not\n",
 			"does not decide as its cases expect"},
-		"a broken table": {rulesPolicy, withExpectation(`hold: []`), unreadable, "",
+		"a broken table": {rulesPolicy, withExpectation(`hold: []`), exitUnreadable, "",
 			"the cases are not accepted:\nCASES:11:12: cases[1].expect.hold: unknown key"},
-		"a broken policy": {"version: 1\nmapings: []\n", withExpectation(`holds: []`), unreadable, "",
+		"a broken policy": {"version: 1\nmapings: []\n", withExpectation(`holds: []`), exitUnreadable, "",
 			"the policy is not accepted:\nPOLICY:1:1: organization is missing"},
-		"an unknown policy": {"", "", unreadable, "", "the file is empty"},
+		"an unknown policy": {"", "", exitUnreadable, "", "the file is empty"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			paths := files(t, tt.policy, tt.cases)
@@ -69,7 +69,7 @@ func TestRulesTestSaysWhichCasesAreNotAsExpected(t *testing.T) {
 					[]byte("POLICY"), []byte(paths[0])))
 			}
 			var out bytes.Buffer
-			status, err := (&session{out: &out}).tryCases(paths[0], paths[1])
+			status, err := (&session{out: &out}).runCases(paths[0], paths[1])
 			require.Equal(t, tt.status, status)
 			require.Equal(t, named(tt.out), out.String())
 			if tt.err == "" {
@@ -79,12 +79,11 @@ func TestRulesTestSaysWhichCasesAreNotAsExpected(t *testing.T) {
 			require.ErrorContains(t, err, named(tt.err))
 		})
 	}
-	status, err := (&session{}).tryCases(files(t, rulesPolicy)[0], filepath.Join(t.TempDir(), "none.yaml"))
+	status, err := (&session{}).runCases(files(t, rulesPolicy)[0], filepath.Join(t.TempDir(), "none.yaml"))
 	require.ErrorIs(t, err, os.ErrNotExist)
-	require.Equal(t, unreadable, status)
+	require.Equal(t, exitUnreadable, status)
 }
 
-// The whole command needs neither Temporal nor settings.
 func TestRulesTestReachesNobody(t *testing.T) {
 	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
 	paths := files(t, rulesPolicy, withExpectation(`denies: ["group:crm"], presence: suspended`))
@@ -106,9 +105,9 @@ func TestRulesTestReachesNobody(t *testing.T) {
 func TestRulesTestAnswersInJSON(t *testing.T) {
 	paths := files(t, rulesPolicy, withExpectation(`presence: suspended`))
 	var out bytes.Buffer
-	status, err := (&session{out: &out, json: true}).tryCases(paths[0], paths[1])
+	status, err := (&session{out: &out, json: true}).runCases(paths[0], paths[1])
 	require.Error(t, err)
-	require.Equal(t, notAsExpected, status)
+	require.Equal(t, exitMismatch, status)
 	var answer map[string]any
 	require.NoError(t, json.Unmarshal(out.Bytes(), &answer))
 	require.Equal(t, map[string]any{"cases": 2.0, "wrong": 1.0, "results": []any{
@@ -120,7 +119,7 @@ func TestRulesTestAnswersInJSON(t *testing.T) {
 
 func TestRulesTestOfTheExample(t *testing.T) {
 	var out bytes.Buffer
-	status, err := (&session{out: &out}).tryCases("../examples/rules.yaml", "../examples/cases/rules.yaml")
+	status, err := (&session{out: &out}).runCases("../examples/rules.yaml", "../examples/cases/rules.yaml")
 	require.NoError(t, err, out.String())
-	require.Equal(t, asExpected, status)
+	require.Equal(t, exitOK, status)
 }

@@ -14,21 +14,21 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// session is one command's view of Temporal.
+// session is what a command needs to talk to Temporal and to the user.
 type session struct {
 	client    client.Client
 	namespace string
 	out       io.Writer
-	notes     io.Writer // what is said while it waits
+	notes     io.Writer // progress and prompts
 	json      bool
-	said      string // who acts, as far as it was said
-	by        string // who acts, or at least this machine's user
+	givenBy   string // who acts: --by or CASTELLAN_BY
+	by        string // the same, or else this machine's user
 	code      config.Secret
 
-	registered bool // the search attributes are known
+	registered bool // the search attributes are registered
 }
 
-// ask starts a Report and waits for its answer.
+// ask starts a Report workflow and waits for its answer.
 func (s *session) ask(ctx context.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
 	var answer messages.ReportAnswer
 	if err := s.register(ctx); err != nil {
@@ -42,24 +42,20 @@ func (s *session) ask(ctx context.Context, in messages.ReportInput) (messages.Re
 	if err != nil {
 		return answer, err
 	}
-	defer s.hint(run.GetID())()
+	defer s.explainWait(run.GetID())()
 	err = run.Get(ctx, &answer)
 	return answer, err
 }
 
 // update sends an update to an organization's loop and waits for its answer.
 func (s *session) update(ctx context.Context, org, name string, body, answer any) error {
-	return s.updateOn(ctx, messages.OrgSyncID(org), name, body, answer)
+	return s.updateWithID(ctx, messages.OrgSyncID(org), name, "", body, answer)
 }
 
-// updateOn sends an update to a workflow and waits for its answer.
-func (s *session) updateOn(ctx context.Context, workflow, name string, body, answer any) error {
-	return s.updateAs(ctx, workflow, name, "", body, answer)
-}
-
-// updateAs is updateOn for an update of an id: sent again, it is the same one. Without an id, one is made.
-func (s *session) updateAs(ctx context.Context, workflow, name, id string, body, answer any) error {
-	defer s.hint(workflow)()
+// updateWithID sends an update to a workflow and waits for its answer. Sent again with the same id, it is the same
+// update; for an empty id, the client makes one.
+func (s *session) updateWithID(ctx context.Context, workflow, name, id string, body, answer any) error {
+	defer s.explainWait(workflow)()
 	handle, err := s.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		WorkflowID: workflow, UpdateName: name, UpdateID: id, Args: []any{body},
 		WaitForStage: client.WorkflowUpdateStageCompleted,
@@ -70,10 +66,10 @@ func (s *session) updateAs(ctx context.Context, workflow, name, id string, body,
 	return handle.Get(ctx, answer)
 }
 
-// show prints the answer, as JSON or in words.
-func (s *session) show(answer any, words func(w io.Writer)) error {
+// show prints the answer as JSON or, with print, as text.
+func (s *session) show(answer any, print func(w io.Writer)) error {
 	if !s.json {
-		words(s.out)
+		print(s.out)
 		return nil
 	}
 	return display.JSON(s.out, answer)

@@ -12,25 +12,24 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// misused is the error of a command that was not typed as it is to be: what is wrong, how it is typed, and where more
-// is said.
-func misused(c *cobra.Command, format string, args ...any) error {
-	return fmt.Errorf("%s\nusage: %s\n`%s --help` says more", fmt.Sprintf(format, args...), c.UseLine(),
+// usageError returns what is wrong with a command line, with the command's usage.
+func usageError(c *cobra.Command, format string, args ...any) error {
+	return fmt.Errorf("%s\nusage: %s\nsee `%s --help`", fmt.Sprintf(format, args...), c.UseLine(),
 		c.CommandPath())
 }
 
-// takes checks the number of a command's arguments, and that the flags it cannot do without are given, before Temporal
-// is reached for. most is -1 where there may be any number.
-func takes(least, most int) cobra.PositionalArgs {
+// argCount checks a command's number of arguments and its required flags before connecting to Temporal. atMost is -1
+// for any number.
+func argCount(atLeast, atMost int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		switch n := len(args); {
-		case n < least:
-			return misused(c, "%s needs %s", c.CommandPath(), strings.Join(required(c)[n:least], " and "))
-		case most == 0 && n > 0:
-			return misused(c, "%s takes no arguments, and %q is one", c.CommandPath(), args[0])
-		case most >= 0 && n > most:
-			return misused(c, "%s takes at most %s, and %q is one more", c.CommandPath(),
-				counted(most, "argument", "arguments"), args[most])
+		case n < atLeast:
+			return usageError(c, "%s needs %s", c.CommandPath(), strings.Join(requiredArgs(c)[n:atLeast], " and "))
+		case atMost == 0 && n > 0:
+			return usageError(c, "%s takes no arguments, not even %q", c.CommandPath(), args[0])
+		case atMost >= 0 && n > atMost:
+			return usageError(c, "%s takes at most %s; %q is one too many", c.CommandPath(),
+				plural(atMost, "argument", "arguments"), args[atMost])
 		}
 		var missing []string
 		c.Flags().VisitAll(func(f *pflag.Flag) {
@@ -39,29 +38,29 @@ func takes(least, most int) cobra.PositionalArgs {
 			}
 		})
 		if len(missing) > 0 {
-			return misused(c, "%s needs %s", c.CommandPath(), strings.Join(missing, " and "))
+			return usageError(c, "%s needs %s", c.CommandPath(), strings.Join(missing, " and "))
 		}
 		return nil
 	}
 }
 
-// required are the names of the arguments that a command cannot do without, as its line of usage has them.
-func required(c *cobra.Command) []string {
+// requiredArgs returns the names of a command's required arguments, from its usage line.
+func requiredArgs(c *cobra.Command) []string {
 	line, _, _ := strings.Cut(c.Use, " | ")
 	var names []string
-	ofFlag := false
+	flagValue := false
 	for _, word := range strings.Fields(line)[1:] {
 		isFlag := strings.HasPrefix(word, "-")
-		if !isFlag && !ofFlag && !strings.HasPrefix(word, "[") {
+		if !isFlag && !flagValue && !strings.HasPrefix(word, "[") {
 			names = append(names, word)
 		}
-		ofFlag = isFlag
+		flagValue = isFlag
 	}
 	return names
 }
 
-// aCommandOfIts checks that what follows a command that does nothing by itself is one of its commands.
-func aCommandOfIts(c *cobra.Command, args []string) error {
+// subcommandRequired checks that the first argument is a subcommand.
+func subcommandRequired(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
@@ -72,7 +71,7 @@ func aCommandOfIts(c *cobra.Command, args []string) error {
 	return fmt.Errorf("%s has no command %q; %s --help lists them", c.CommandPath(), args[0], c.CommandPath())
 }
 
-// flagError says what is wrong with a flag.
+// flagError returns a better text for pflag's error.
 func flagError(c *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	var empty *pflag.ValueRequiredError
@@ -82,19 +81,19 @@ func flagError(c *cobra.Command, err error) error {
 		var known []string
 		c.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
 		if near := access.Nearest(unknown.GetSpecifiedName(), known...); near != "" {
-			return misused(c, "%s has no flag --%s; did you mean --%s?", c.CommandPath(),
+			return usageError(c, "%s has no flag --%s; did you mean --%s?", c.CommandPath(),
 				unknown.GetSpecifiedName(), near)
 		}
-		return misused(c, "%s has no flag --%s", c.CommandPath(), unknown.GetSpecifiedName())
+		return usageError(c, "%s has no flag --%s", c.CommandPath(), unknown.GetSpecifiedName())
 	case errors.As(err, &unknown):
-		return misused(c, "%s has no flag -%s; flags are written out, with two dashes", c.CommandPath(),
+		return usageError(c, "%s has no flag -%s; flags are written out, with two dashes", c.CommandPath(),
 			unknown.GetSpecifiedName())
 	case errors.As(err, &empty):
-		return misused(c, "--%s needs a value: %s", empty.GetFlag().Name, empty.GetFlag().Usage)
+		return usageError(c, "--%s needs a value: %s", empty.GetFlag().Name, empty.GetFlag().Usage)
 	case errors.As(err, &wrong) && wrong.GetFlag().Value.Type() == "int":
-		return misused(c, "--%s takes a number, and %q is none", wrong.GetFlag().Name, wrong.GetValue())
+		return usageError(c, "--%s takes a number, not %q", wrong.GetFlag().Name, wrong.GetValue())
 	case errors.As(err, &wrong):
-		return misused(c, "--%s: %v", wrong.GetFlag().Name, wrong.Unwrap())
+		return usageError(c, "--%s: %v", wrong.GetFlag().Name, wrong.Unwrap())
 	}
-	return misused(c, "%v", err)
+	return usageError(c, "%v", err)
 }

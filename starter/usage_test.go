@@ -6,20 +6,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWhatIsMistypedIsToldInASentence types what a newcomer may. None of it reaches for Temporal.
-func TestWhatIsMistypedIsToldInASentence(t *testing.T) {
+// TestUsageErrors checks that mistyped commands are reported without connecting to Temporal.
+func TestUsageErrors(t *testing.T) {
 	noTemporal(t)
 	for _, c := range []struct {
 		args []string
 		want []string
 	}{
 		{[]string{"undo"}, []string{"starter undo needs RUN\n", "usage: starter undo RUN [flags]",
-			"`starter undo --help` says more"}},
+			"see `starter undo --help`"}},
 		{[]string{"grant", "ana@acme.example"},
 			[]string{"starter grant needs TARGET\n", "usage: starter grant PERSON TARGET"}},
 		{[]string{"why"}, []string{"starter why needs ORG and PERSON\n"}},
 		{[]string{"status", "acme", "globex"},
-			[]string{`starter status takes at most 1 argument, and "globex" is one more`}},
+			[]string{`starter status takes at most 1 argument; "globex" is one too many`}},
 		{[]string{"apply"}, []string{"starter apply needs FILE\n"}},
 		{[]string{"apply", "none.yaml"},
 			[]string{"none.yaml: no such file or directory: give the path of a policy file"}},
@@ -36,13 +36,13 @@ func TestWhatIsMistypedIsToldInASentence(t *testing.T) {
 		{[]string{"grants", "--persn", "ana@acme.example"},
 			[]string{"starter grants has no flag --persn; did you mean --person?", "usage: starter grants [ORG]"}},
 		{[]string{"grants", "-p", "ana@acme.example"}, []string{"starter grants has no flag -p"}},
-		{[]string{"grants", "--limit", "many"}, []string{`--limit takes a number, and "many" is none`}},
+		{[]string{"grants", "--limit", "many"}, []string{`--limit takes a number, not "many"`}},
 		{[]string{"grants", "--hours", "--person", "ana@acme.example"}, []string{"leave --person out"}},
 		{[]string{"grant", "ana@acme.example", "role:org-admin", "--for", "soon"},
 			[]string{"--for: ", "soon", "usage: starter grant PERSON TARGET"}},
 		{[]string{"undo", "r1", "--reason"}, []string{"--reason needs a value: why, for the ledger"}},
 	} {
-		_, err := whole(c.args...)
+		_, err := runProgram(c.args...)
 		for _, want := range c.want {
 			require.ErrorContains(t, err, want, c.args)
 		}
@@ -52,10 +52,10 @@ func TestWhatIsMistypedIsToldInASentence(t *testing.T) {
 	}
 }
 
-func TestTheStarterAloneShowsItsHelp(t *testing.T) {
+func TestStarterAloneShowsItsHelp(t *testing.T) {
 	noTemporal(t)
 	for _, args := range [][]string{{}, {"rules"}, {"--help"}} {
-		out, err := whole(args...)
+		out, err := runProgram(args...)
 		require.NoError(t, err)
 		require.Contains(t, out, "Available Commands")
 	}

@@ -17,70 +17,69 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// A command says what it is waiting for after patience, looks again every so often, and says it again when it changed.
+// A command that waits explains why after hintAfter, checks again every hintInterval, and prints what changed.
 const (
-	patience     = 5 * time.Second
-	lookAgain    = 10 * time.Second
-	mostFailures = 3 // failures told at once
+	hintAfter        = 5 * time.Second
+	hintInterval     = 10 * time.Second
+	maxFailuresShown = 3
 )
 
-// hint tells a person who waits for an answer of a workflow why it may be long in coming; the function returned ends
-// it.
-func (s *session) hint(workflow string) func() {
+// explainWait prints, from time to time, why a workflow's answer takes so long, until the returned function is called.
+func (s *session) explainWait(workflow string) func() {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
-		told := ""
-		for wait := patience; ; wait = lookAgain {
+		printed := ""
+		for wait := hintAfter; ; wait = hintInterval {
 			select {
 			case <-ctx.Done():
 				return
 			case <-time.After(wait):
 			}
-			if why := s.waitsFor(ctx, workflow); why != told && ctx.Err() == nil {
+			if why := s.waitReason(ctx, workflow); why != printed && ctx.Err() == nil {
 				display.Fprintln(s.notes, "waiting for an answer; "+why)
-				told = why
+				printed = why
 			}
 		}
 	}()
 	return cancel
 }
 
-// waitsFor says what an answer of a workflow waits for, as far as Temporal shows it.
-func (s *session) waitsFor(ctx context.Context, workflow string) string {
-	is, err := s.client.DescribeWorkflowExecution(ctx, workflow, "")
+// waitReason returns what a workflow's answer waits for, as far as Temporal knows.
+func (s *session) waitReason(ctx context.Context, workflow string) string {
+	description, err := s.client.DescribeWorkflowExecution(ctx, workflow, "")
 	if err != nil {
 		return "it comes from a worker: is one running in namespace " + s.namespace + "?"
 	}
-	if task := is.GetPendingWorkflowTask(); task.GetAttempt() > 1 {
+	if task := description.GetPendingWorkflowTask(); task.GetAttempt() > 1 {
 		return fmt.Sprintf("a worker tried %d times to continue %s, and failed%s. Temporal retries it; run a worker of the right version, or do what the message says",
-			task.GetAttempt()-1, workflow, s.whyTaskFailed(ctx, workflow))
+			task.GetAttempt()-1, workflow, s.taskFailure(ctx, workflow))
 	}
-	failures := failedActivities(is)
-	for _, child := range is.GetPendingChildren() { // a run of the organization
-		if len(failures) < mostFailures {
+	failures := failedActivities(description)
+	for _, child := range description.GetPendingChildren() { // a run of the organization
+		if len(failures) < maxFailuresShown {
 			if run, err := s.client.DescribeWorkflowExecution(ctx, child.GetWorkflowId(), ""); err == nil {
 				failures = append(failures, failedActivities(run)...)
 			}
 		}
 	}
 	if len(failures) > 0 {
-		return strings.Join(failures[:min(len(failures), mostFailures)], "\n") +
-			"\nIt is tried again by itself: do what the message says, or wait"
+		return strings.Join(failures[:min(len(failures), maxFailuresShown)], "\n") +
+			"\nIt is retried automatically: do what the message says, or wait"
 	}
 	queue, err := s.client.DescribeTaskQueue(ctx, messages.QueueWorkflows, enumspb.TASK_QUEUE_TYPE_WORKFLOW)
 	if err == nil && len(queue.GetPollers()) == 0 {
 		return "it comes from a worker, and none runs in namespace " + s.namespace + ": start one, or look at its log"
 	}
-	return "a worker of namespace " + s.namespace + " is at it"
+	return "a worker of namespace " + s.namespace + " is working on it"
 }
 
-// failedActivities says which activities of a workflow failed so far and are tried again, each with its last failure.
-func failedActivities(is *workflowservice.DescribeWorkflowExecutionResponse) []string {
+// failedActivities describes the activities that are being retried, each with its last failure.
+func failedActivities(d *workflowservice.DescribeWorkflowExecutionResponse) []string {
 	var all []string
-	for _, a := range is.GetPendingActivities() {
+	for _, a := range d.GetPendingActivities() {
 		if failure := a.GetLastFailure(); failure != nil {
 			all = append(all, fmt.Sprintf("%s failed %s, the last time with: %s", a.GetActivityType().GetName(),
-				times(a.GetAttempt()-1), failed(failure)))
+				times(a.GetAttempt()-1), failureText(failure)))
 		}
 	}
 	slices.Sort(all)
@@ -94,17 +93,17 @@ func times(n int32) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-// failed is what a failure says, with its type, which docs/runbook.md lists.
-func failed(f *failurepb.Failure) string {
+// failureText returns a failure's message with its type, which docs/runbook.md explains.
+func failureText(f *failurepb.Failure) string {
 	err := temporal.GetDefaultFailureConverter().FailureToError(f)
 	if kind := f.GetApplicationFailureInfo().GetType(); kind != "" {
-		return kind + ": " + unwrapped(err)
+		return kind + ": " + errorText(err)
 	}
-	return unwrapped(err)
+	return errorText(err)
 }
 
-// whyTaskFailed is why the last step of a workflow failed, as far as its history has it.
-func (s *session) whyTaskFailed(ctx context.Context, workflow string) string {
+// taskFailure returns why a workflow's last workflow task failed, "" if its history does not tell.
+func (s *session) taskFailure(ctx context.Context, workflow string) string {
 	history, err := s.client.WorkflowService().GetWorkflowExecutionHistoryReverse(ctx,
 		&workflowservice.GetWorkflowExecutionHistoryReverseRequest{
 			Namespace: s.namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: workflow}, MaximumPageSize: 10,
@@ -114,7 +113,7 @@ func (s *session) whyTaskFailed(ctx context.Context, workflow string) string {
 	}
 	for _, event := range history.GetHistory().GetEvents() {
 		if failure := event.GetWorkflowTaskFailedEventAttributes().GetFailure(); failure != nil {
-			return ": " + failed(failure)
+			return ": " + failureText(failure)
 		}
 	}
 	return ""

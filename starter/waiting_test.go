@@ -29,7 +29,7 @@ func failing(activity string, attempt int32,
 	}}
 }
 
-func TestWhoeverWaitsIsToldWhatFailed(t *testing.T) {
+func TestExplainWait(t *testing.T) {
 	loop := messages.OrgSyncID("acme")
 	for name, c := range map[string]struct {
 		temporal fakeTemporal
@@ -37,12 +37,12 @@ func TestWhoeverWaitsIsToldWhatFailed(t *testing.T) {
 	}{
 		"no worker": {fakeTemporal{idle: true},
 			[]string{"waiting for an answer; it comes from a worker, and none runs in namespace default"}},
-		"a worker": {fakeTemporal{}, []string{"waiting for an answer; a worker of namespace default is at it"}},
+		"a worker": {fakeTemporal{}, []string{"waiting for an answer; a worker of namespace default is working on it"}},
 		"gone":     {fakeTemporal{gone: true}, []string{"is one running in namespace default?"}},
 		"an activity fails": {
 			fakeTemporal{waits: func(string) *workflowservice.DescribeWorkflowExecutionResponse {
 				return failing("Admit", 4, failureOf("Unavailable", "look up organization acme: connection refused"))
-			}}, []string{"Admit failed 3 times, the last time with: Unavailable: look up organization acme: connection refused", "tried again by itself"},
+			}}, []string{"Admit failed 3 times, the last time with: Unavailable: look up organization acme: connection refused", "retried automatically"},
 		},
 		"an activity of a run fails": {
 			fakeTemporal{waits: func(id string) *workflowservice.DescribeWorkflowExecutionResponse {
@@ -63,12 +63,12 @@ func TestWhoeverWaitsIsToldWhatFailed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s, _, notes := c.temporal.acting()
-				end := s.hint(loop)
-				<-time.After(patience - time.Second) // on the clock of the bubble
+				s, _, notes := c.temporal.session()
+				end := s.explainWait(loop)
+				<-time.After(hintAfter - time.Second) // on the clock of the bubble
 				synctest.Wait()
 				require.Empty(t, notes.String(), "most answers come soon")
-				<-time.After(2*time.Second + 3*lookAgain) // on the clock of the bubble
+				<-time.After(2*time.Second + 3*hintInterval) // on the clock of the bubble
 				synctest.Wait()
 				end()
 				synctest.Wait()

@@ -137,7 +137,7 @@ func TestGrantsByTheOpsCommand(t *testing.T) {
 
 	t.Log("it is extended, and ended early with its extension")
 	_, err = o.as("dan", "extend", "dan@example.com", "role:org-admin", "--for", "10m", "--reason", "more")
-	require.ErrorContains(t, err, "by no grant that runs")
+	require.ErrorContains(t, err, "has no active grant")
 	longer := o.typed("carol", "extend", "carol@example.com", "role:org-admin", "--for", "10m", "--reason", "more",
 		"--id", "r2")
 	require.Equal(t, "r1", longer.Grants[0].Renews)

@@ -19,16 +19,16 @@ func (s *session) extend() *cobra.Command {
 		Use: "extend REQUEST | extend PERSON TARGET", Short: "Extend an active grant",
 		Long: "Requests a grant that begins when the current one ends, within the policy's limits: for the given request, or for the\n" +
 			"grant of TARGET that PERSON holds the longest.",
-		Args: takes(1, 2),
+		Args: argCount(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if in.RequestedBy, err = s.who(); err != nil {
+			if in.RequestedBy, err = s.actingPerson(); err != nil {
 				return err
 			}
-			if org, err = s.theOrg(cmd.Context(), named(org)); err != nil {
+			if org, err = s.resolveOrg(cmd.Context(), org); err != nil {
 				return err
 			}
 			if in.Request = args[0]; len(args) == 2 {
-				g, err := s.running(cmd.Context(), org, args[0], args[1])
+				g, err := s.longestGrant(cmd.Context(), org, args[0], args[1])
 				if err != nil {
 					return err
 				}
@@ -42,15 +42,15 @@ func (s *session) extend() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&org, "org", "", "the organization, when there are several")
-	spanFlag(c, &in.Duration, "how much longer, for example 1h or 1d")
+	durationFlag(c, &in.Duration, "how much longer, for example 1h or 1d")
 	c.Flags().StringVar(&in.Reason, "reason", "", "why, for the approvers and the ledger")
 	c.Flags().StringVar(&in.Ticket, "ticket", "", "the change or incident, where the policy asks for one")
 	c.Flags().StringVar(&in.RequestID, "id", "", "the extension's id: the same id again changes nothing")
 	return c
 }
 
-// running is the grant by which the person holds the target the longest.
-func (s *session) running(ctx context.Context, org, person, written string) (access.Grant, error) {
+// longestGrant returns the active grant of the target that ends last.
+func (s *session) longestGrant(ctx context.Context, org, person, written string) (access.Grant, error) {
 	target, err := access.ParseEntitlement(written)
 	if err != nil {
 		return access.Grant{}, err
@@ -68,8 +68,7 @@ func (s *session) running(ctx context.Context, org, person, written string) (acc
 	}
 	if last.ID == "" {
 		return access.Grant{}, fmt.Errorf(
-			"%s holds %s in organization %s by no grant that runs; ask for one with starter grant",
-			person, target, org)
+			"%s has no active grant of %s in organization %s; request one with starter grant", person, target, org)
 	}
 	return last, nil
 }
@@ -81,9 +80,9 @@ func (s *session) revoke() *cobra.Command {
 		Use: "revoke PERSON TARGET | revoke --request REQUEST", Short: "End grants now",
 		Long: "Ends all grants of TARGET to PERSON, or the given request, including those that still wait for approval. The access\n" +
 			"that they gave is removed at once, unless something else gives it too.",
-		Args: takes(0, 2),
+		Args: argCount(0, 2),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if in.RequestedBy, err = s.who(); err != nil {
+			if in.RequestedBy, err = s.actingPerson(); err != nil {
 				return err
 			}
 			switch {
@@ -96,7 +95,7 @@ func (s *session) revoke() *cobra.Command {
 			default:
 				return errors.New("name either PERSON and TARGET, or --request REQUEST")
 			}
-			if org, err = s.theOrg(cmd.Context(), named(org)); err != nil {
+			if org, err = s.resolveOrg(cmd.Context(), org); err != nil {
 				return err
 			}
 			var answer messages.GrantAnswer
