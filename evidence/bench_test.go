@@ -13,7 +13,7 @@ import (
 // BenchmarkPack is what the pack of a review of 10,000 items costs, and how large its forms are.
 func BenchmarkPack(b *testing.B) {
 	m := sample(10_000)
-	pack := written(b, m)
+	pack := packOf(b, m)
 	b.Run("write", func(b *testing.B) {
 		b.ReportAllocs()
 		var out bytes.Buffer

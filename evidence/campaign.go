@@ -6,12 +6,11 @@ import (
 	"github.com/castellan-io/castellan/display"
 )
 
-// keys are the keys of an object of a campaign, and of the objects that stand under them.
-type keys map[string]keys
+// keyTree is the set of an object's keys, each with the keys of the objects below it.
+type keyTree map[string]keyTree
 
-// campaignKeys are all that a policy can say of a campaign: a pack has no others. One that a policy can say is never
-// taken away, or packs from before could not be read any more.
-var campaignKeys = keys{
+// campaignKeys are all keys that a campaign may have. None is ever removed, or old packs could not be read.
+var campaignKeys = keyTree{
 	"name": nil, "description": nil, "owner": nil, "schedule": nil, "zone": nil,
 	"scope":  {"targets": nil, "people": nil, "only": nil},
 	"owners": {"targets": nil, "by": nil},
@@ -23,11 +22,10 @@ var campaignKeys = keys{
 	"delegates": nil, "apply": nil, "most": nil, "deny": nil, "keep": nil, "codes": nil, "patience": nil,
 }
 
-// below is what may stand under a key.
-func (k keys) below(key string) (keys, error) {
+func (k keyTree) child(key string) (keyTree, error) {
 	under, known := k[key]
 	if !known {
-		return nil, fmt.Errorf("it says %q, which no campaign has", display.Shorten(key, mostName))
+		return nil, fmt.Errorf("it has the key %q, which no campaign has", display.Shorten(key, maxNameLength))
 	}
 	return under, nil
 }

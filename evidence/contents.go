@@ -7,17 +7,17 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// contents holds what the lines say against each other.
-type contents struct {
+// checker checks the lines against each other.
+type checker struct {
 	begun, ended bool
 	head         Head
 	counts       Counts
-	items        []asked // by number, from 1
+	items        []itemCheck // by number, from 1
 }
 
-func (c *contents) line(kind string, body []byte, see visitor) error {
+func (c *checker) line(kind string, body []byte, see visitor) error {
 	if !c.begun && kind != kindReview {
-		return fmt.Errorf("it is of kind %q, and the first line must be of kind review", kind)
+		return fmt.Errorf("it is of kind %q, but the first line must be of kind review", kind)
 	}
 	switch kind {
 	case kindReview:
@@ -32,11 +32,11 @@ func (c *contents) line(kind string, body []byte, see visitor) error {
 	return fmt.Errorf("%q is no kind of line", kind)
 }
 
-func (c *contents) review(body []byte, see visitor) error {
+func (c *checker) review(body []byte, see visitor) error {
 	if c.begun {
 		return errors.New("it is a second line of kind review")
 	}
-	o, err := valueOf[opening](body)
+	o, err := decodeBody[opening](body)
 	if err != nil {
 		return err
 	}
@@ -53,39 +53,39 @@ func (c *contents) review(body []byte, see visitor) error {
 	return nil
 }
 
-func (c *contents) item(body []byte, see visitor) error {
-	i, err := valueOf[access.Item](body)
+func (c *checker) item(body []byte, see visitor) error {
+	i, err := decodeBody[access.Item](body)
 	switch {
 	case err != nil:
 		return err
 	case c.counts.Events > 0:
 		return errors.New("an item comes after events")
 	case i.N != c.counts.Items+1:
-		return fmt.Errorf("it is item %d, and item %d is next", i.N, c.counts.Items+1)
+		return fmt.Errorf("it is item %d instead of item %d", i.N, c.counts.Items+1)
 	}
 	if err := checkItem(i, c.head.Review); err != nil {
 		return fmt.Errorf("item %d: %w", i.N, err)
 	}
 	c.counts.add(i)
-	c.items = append(c.items, askedOf(i))
+	c.items = append(c.items, newItemCheck(i))
 	if see.item != nil {
 		see.item(i)
 	}
 	return nil
 }
 
-func (c *contents) event(body []byte, see visitor) error {
-	e, err := valueOf[access.ReviewEvent](body)
+func (c *checker) event(body []byte, see visitor) error {
+	e, err := decodeBody[access.ReviewEvent](body)
 	switch {
 	case err != nil:
 		return err
 	case e.Seq != c.counts.Events+1:
-		return fmt.Errorf("it is event %d, and event %d is next", e.Seq, c.counts.Events+1)
+		return fmt.Errorf("it is event %d instead of event %d", e.Seq, c.counts.Events+1)
 	case e.Item < 0 || e.Item > len(c.items):
-		return fmt.Errorf("event %d is about item %d, and there are %d items", e.Seq, e.Item, len(c.items))
+		return fmt.Errorf("event %d is about item %d, but there are %d items", e.Seq, e.Item, len(c.items))
 	}
 	c.counts.Events++
-	if err := c.heard(e); err != nil {
+	if err := c.checkEvent(e); err != nil {
 		return fmt.Errorf("event %d: %w", e.Seq, err)
 	}
 	if see.event != nil {
@@ -94,18 +94,18 @@ func (c *contents) event(body []byte, see visitor) error {
 	return nil
 }
 
-func (c *contents) end(body []byte) error {
-	end, err := valueOf[Counts](body)
+func (c *checker) end(body []byte) error {
+	end, err := decodeBody[Counts](body)
 	if err != nil {
 		return err
 	}
 	if end.Verdicts == nil || end.Outcomes == nil {
 		return errors.New("its counts of verdicts or outcomes are missing")
 	}
-	if wrong := end.differs(c.counts); wrong != "" {
+	if wrong := end.mismatch(c.counts); wrong != "" {
 		return errors.New(wrong)
 	}
-	// One that is cancelled while it opens has not counted its items yet.
+	// A review that was cancelled while it opened had not counted its items yet.
 	if r := c.head.Review; r.Items != c.counts.Items && (r.State != access.ReviewCancelled || r.Stage > 0) {
 		return fmt.Errorf("the review has %d items, and the pack %d", c.head.Review.Items, c.counts.Items)
 	}

@@ -13,24 +13,24 @@ import (
 	"github.com/castellan-io/castellan/display"
 )
 
-var csvHead = []string{
+var csvHeader = []string{
 	"item", "person", "e-mail", "name", "external", "target", "opens", "reasons", "since", "owned", "uses", "peers",
 	"recommendation", "because", "risk", "decided", "silent", "by", "comments", "decided at",
 	"outcome", "why", "plan", "run", "until", "settled",
 }
 
-// CSV checks the pack and writes its items as a table for a spreadsheet, one row for each: UTF-8 with the mark that has
-// Excel see it. Nothing is written of a pack that does not pass Verify; so the table is held in memory first.
+// CSV checks the pack and writes its items as a table for a spreadsheet, one row each: UTF-8 with the byte order mark
+// that Excel needs. If the pack does not pass Verify, nothing is written; so the table is built in memory first.
 //
-// Several values in one cell are separated by a semicolon and a space. What is not known is "unknown", and instants are
-// in UTC. A cell that a spreadsheet might take for a formula has an apostrophe in front, also after a line break, a tab
-// or a semicolon within it, where some split cells. Invisible characters are written as ⟨U+202E⟩, and a cell ends with
-// … after 32,000 bytes, short of what Excel takes. The pack has every value as it is.
+// Several values in one cell are separated by a semicolon and a space. Unknown values are "unknown", times are in UTC.
+// A cell that a spreadsheet might evaluate as a formula gets an apostrophe in front, also after a line break, a tab or
+// a semicolon within it, where some programs split cells. Invisible characters are written as ⟨U+202E⟩, and cells are
+// cut after 32,000 bytes, below Excel's limit. The pack has the exact values.
 func CSV(r io.Reader, w io.Writer) error {
 	var table bytes.Buffer
 	table.WriteString("\ufeff")
 	out := csv.NewWriter(&table)
-	_ = out.Write(csvHead) // a buffer takes everything
+	_ = out.Write(csvHeader) // writing to a buffer cannot fail
 	if _, err := read(r, visitor{item: func(i access.Item) { _ = out.Write(csvRow(i)) }}); err != nil {
 		return err
 	}
@@ -44,12 +44,12 @@ func CSV(r io.Reader, w io.Writer) error {
 func csvRow(i access.Item) []string {
 	row := []string{
 		strconv.Itoa(i.N), i.Person, i.Email, i.Name, external(i), string(i.Target), strings.Join(i.Opens, "; "),
-		reasons(i), since(i), yes(i.Owned), uses(i), peers(i),
-		string(i.Recommend), i.Because, strconv.Itoa(i.Risk), string(i.Verdict), yes(i.Silent),
-		each(i.Said, func(s access.Said) string { return s.Who() }),
-		each(i.Said, comment),
-		each(i.Said, func(s access.Said) string { return s.At.UTC().Format(time.RFC3339) }),
-		string(i.Outcome), i.Why, i.Plan, i.Run, instant(i.Until), instant(i.Settled),
+		reasons(i), since(i), yesNo(i.Owned), uses(i), peers(i),
+		string(i.Recommend), i.Because, strconv.Itoa(i.Risk), string(i.Verdict), yesNo(i.Silent),
+		joinTexts(i.Said, func(s access.Said) string { return s.Who() }),
+		joinTexts(i.Said, comment),
+		joinTexts(i.Said, func(s access.Said) string { return s.At.UTC().Format(time.RFC3339) }),
+		string(i.Outcome), i.Why, i.Plan, i.Run, formatTime(i.Until), formatTime(i.Settled),
 	}
 	for n, cell := range row {
 		row[n] = display.Cell(cell)
@@ -57,8 +57,8 @@ func csvRow(i access.Item) []string {
 	return row
 }
 
-// each joins what is not empty.
-func each[T any](all []T, text func(T) string) string {
+// joinTexts joins the texts that are not empty.
+func joinTexts[T any](all []T, text func(T) string) string {
 	var texts []string
 	for _, one := range all {
 		if t := text(one); t != "" {
@@ -77,7 +77,7 @@ func comment(s access.Said) string {
 
 const unknown = "unknown"
 
-func yes(b bool) string {
+func yesNo(b bool) string {
 	if b {
 		return "yes"
 	}
@@ -88,7 +88,7 @@ func external(i access.Item) string {
 	if i.External == nil {
 		return unknown
 	}
-	return yes(*i.External)
+	return yesNo(*i.External)
 }
 
 func reasons(i access.Item) string {
@@ -109,10 +109,10 @@ func uses(i access.Item) string {
 	if len(i.Uses) == 0 {
 		return unknown
 	}
-	return each(i.Uses, func(u access.Use) string { return u.App + " " + used(u) })
+	return joinTexts(i.Uses, func(u access.Use) string { return u.App + " " + lastUse(u) })
 }
 
-func used(u access.Use) string {
+func lastUse(u access.Use) string {
 	switch {
 	case u.Never:
 		return "never"
@@ -129,8 +129,8 @@ func peers(i access.Item) string {
 	return fmt.Sprintf("%s of %s in %s", grouped(i.Peers.Hold), grouped(i.Peers.Of), i.Peers.Group)
 }
 
-// instant is empty for the zero instant: what it is of did not happen.
-func instant(t time.Time) string {
+// formatTime returns "" for the zero time.
+func formatTime(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}

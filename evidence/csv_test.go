@@ -15,7 +15,7 @@ import (
 func table(t *testing.T, m sampleParts) (rows []map[string]string, text string) {
 	t.Helper()
 	var out bytes.Buffer
-	require.NoError(t, evidence.CSV(bytes.NewReader(written(t, m)), &out))
+	require.NoError(t, evidence.CSV(bytes.NewReader(packOf(t, m)), &out))
 	text = out.String()
 	lines, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "\ufeff"))).ReadAll()
 	require.NoError(t, err)
@@ -29,7 +29,7 @@ func table(t *testing.T, m sampleParts) (rows []map[string]string, text string) 
 	return rows, text
 }
 
-func TestCSVHasARowForEachItem(t *testing.T) {
+func TestCSVHasARowPerItem(t *testing.T) {
 	m := duel()
 	first := &m.items[0]
 	first.Reasons = []access.Reason{{Kind: access.ReasonMapping, Name: "eng", Source: "eng-all"},
@@ -61,7 +61,7 @@ func TestCSVHasARowForEachItem(t *testing.T) {
 	}, rows[0])
 }
 
-func TestCSVSaysWhatIsNotKnown(t *testing.T) {
+func TestCSVMarksUnknownValues(t *testing.T) {
 	m := duel()
 	third := &m.items[2]
 	*third = access.Item{N: 3, Person: third.Person, Target: third.Target, Stage: 1, Silent: true,
@@ -75,7 +75,7 @@ func TestCSVSaysWhatIsNotKnown(t *testing.T) {
 	}
 }
 
-func TestCSVIsNoFormula(t *testing.T) {
+func TestCSVEscapesFormulas(t *testing.T) {
 	for value, want := range map[string]string{
 		`=HYPERLINK("https://evil.example")`: `'=HYPERLINK("https://evil.example")`,
 		"+1":                                 "'+1",
@@ -111,7 +111,7 @@ func TestCSVIsNoFormula(t *testing.T) {
 	}
 }
 
-func TestNothingIsShownOfABadPack(t *testing.T) {
+func TestCSVAndHTMLWriteNothingOfABadPack(t *testing.T) {
 	pack := small(t)
 	for _, bad := range [][]byte{pack[:len(pack)-1], append(bytes.Clone(pack), '\n')} {
 		var out bytes.Buffer

@@ -1,6 +1,6 @@
-// Package evidence is the pack that an access review leaves behind, made to stand up to a stranger: what was asked,
-// what each reviewer was shown, what everybody said and did, and what became of it, in one file that anybody can check
-// without Castellan's ledger, its server or Atlassian. Verify checks a pack, CSV and HTML show it.
+// Package evidence reads and writes evidence packs of access reviews: what was asked, what each reviewer was shown,
+// what everybody decided, and what became of it, in one file that anybody can check without Castellan's ledger, its
+// server or Atlassian. Verify checks a pack, CSV and HTML show it.
 //
 // # The file
 //
@@ -19,30 +19,29 @@
 // chain; body is the JSON text exactly as it stands in the line, and prev is the hash of the line before, empty in the
 // first. The hash of the last line is the pack's head.
 //
-// A line has one written form only, to the byte, and so has a body: no space, no repeated key and no unknown one, so
-// that no two readers read it differently. That goes for the campaign too: it has the keys that a policy can say of
-// one, each once. Fields that are added to the types in it must be left out of the JSON while they are zero, or packs
-// from before would no longer be in that form; a pack in testdata watches over that.
+// Lines and bodies are canonical, to the byte: no spaces, no repeated keys and no unknown ones, so that no two readers
+// read them differently. The same goes for the campaign, which has only keys that a policy's campaign can have. Fields
+// added to the types must be omitted from the JSON while they are zero, or old packs would no longer be canonical; a
+// pack in testdata guards that.
 //
-// A text of more than 8,000 bytes is cut and ends with its length and its SHA-256 hash; in a line that would be longer
-// than MaxLine all texts, and then lists, are cut further. So a pack can be made of whatever stands in a ledger. Of
-// reviewers, By is an account id and Email the address that they had then, to be read; in packs of reviews from before
-// reviewers were accounts, By is an address.
+// A text of more than 8,000 bytes is cut, followed by its length and SHA-256 hash; in a line that would be longer than
+// MaxLine all texts, and then lists, are cut further. So any ledger's content fits into a pack. A reviewer's By is an
+// account id and Email their address at the time, for reading only; in packs from before reviewers were accounts, By is
+// an address.
 //
 // # What it proves
 //
-// The chain and the counts show that the file is whole and that no line was changed, lost, doubled or moved by accident
-// or by an editor. The contents are checked against each other as well: a verdict against what was said, what was said
-// against the log, an outcome against the verdict. So a pack that Verify accepts agrees with itself.
+// The chain and the counts show that the file is complete and that no line was changed, lost, doubled or moved, by
+// accident or with an editor. The contents are checked against each other as well: a verdict against the decisions, the
+// decisions against the log, an outcome against the verdict. So a pack that Verify accepts is consistent.
 //
-// They do not show who made it. Whoever can write a file can make a whole new pack whose hashes fit and whose contents
-// agree with each other, of a review that never was. Only held against the head that Castellan put into the ledger's
-// chain and sent to the campaign's owner when it made the pack is a pack shown to be that one; and who can rewrite
-// ledger, mailbox and pack alike can deceive anybody.
+// They do not show who made it. Anybody can make a consistent pack of a review that never took place. Only its head
+// proves a pack: compare it with the head that Castellan put into the ledger's chain and sent to the campaign's owner.
+// Whoever can rewrite ledger, mailbox and pack alike can deceive anybody.
 //
-// What the ledger's chain did not explain when the pack was made, because somebody had written to the ledger past
-// Castellan, the review names in unexplained: such a pack holds, and what it says is not what was done.
+// If somebody had written to the ledger without Castellan, the review's field unexplained lists the rows that the
+// ledger's chain did not explain when the pack was made: such a pack is consistent, but not what happened.
 //
-// Nor does a pack prove that what it says of the world is so. What people hold is what Atlassian answered when it was
-// asked. Who decided is who had the link, or, where the review says that decisions needed it, also the reviewer's code.
+// Nor does a pack prove that its statements about the world are true. What people hold is what Atlassian answered at
+// the time. Whoever decided had the link or, if the review required codes, also the reviewer's code.
 package evidence

@@ -14,7 +14,7 @@ import (
 
 // FuzzVerify: no file makes Verify panic, and what it accepts can be shown.
 func FuzzVerify(f *testing.F) {
-	pack := written(f, duel())
+	pack := packOf(f, duel())
 	f.Add(pack)
 	f.Add(small(f))
 	f.Add([]byte{})
@@ -29,7 +29,7 @@ func FuzzVerify(f *testing.F) {
 // FuzzForgery: as FuzzVerify, past the hashes: each line of the input is a kind, a space and a body, and the hashes are
 // made to fit.
 func FuzzForgery(f *testing.F) {
-	for _, pack := range [][]byte{written(f, duel()), small(f)} {
+	for _, pack := range [][]byte{packOf(f, duel()), small(f)} {
 		var seed []string
 		for _, text := range bytes.Split(bytes.TrimSuffix(pack, []byte("\n")), []byte("\n")) {
 			var l struct {

@@ -17,28 +17,27 @@ import (
 var pageText string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"text":    func(s string) string { return display.Shorten(display.Visible(s), mostShown) },
-	"brief":   func(s string) string { return display.Shorten(display.Visible(s), mostBrief) },
+	"text":    func(s string) string { return display.Shorten(display.Visible(s), maxShownText) },
+	"brief":   func(s string) string { return display.Shorten(display.Visible(s), maxBriefText) },
 	"grouped": grouped,
-	"parts":   parts,
+	"parts":   splitAddress,
 }).Parse(pageText))
 
 const (
-	// mostShown is how many bytes of one text the page shows, so that no single one fills it.
-	mostShown = 2_000
-	// mostBrief is the same where there are many, so that the page of 10,000 items is one that a browser opens.
-	mostBrief = 240
+	// maxShownText is how many bytes of a text the page shows, so that no text fills it.
+	maxShownText = 2_000
+	// maxBriefText is the limit in tables, so that browsers can open a page of 10,000 items.
+	maxBriefText = 240
 )
 
-// HTML checks the pack and writes one page that needs nothing but itself: no script, font, style sheet or image from
-// elsewhere, and a policy in it that forbids them. It adapts to phones, to dark screens and to paper, and needs neither
-// colour nor its plots to be understood. Nothing is written of a pack that does not pass Verify; so the pack is held in
-// memory first.
+// HTML checks the pack and writes a self-contained page: it loads no script, font, style sheet or image, and its
+// content security policy forbids them. It adapts to phones, dark mode and paper, and can be understood without colours
+// and plots. If the pack does not pass Verify, nothing is written; so the pack is held in memory first.
 //
-// Invisible characters are written as ⟨U+202E⟩, and a text ends with … after 2,000 bytes, or 240 in the tables. The
-// pack has every value as it is.
+// Invisible characters are written as ⟨U+202E⟩, and texts are cut after 2,000 bytes, or 240 in tables. The pack has the
+// exact values.
 func HTML(r io.Reader, w io.Writer) error {
-	var p pack
+	var p wholePack
 	checked, err := read(r, visitor{
 		head:  func(h Head) { p.head = h },
 		item:  func(i access.Item) { p.items = append(p.items, i) },
@@ -48,7 +47,7 @@ func HTML(r io.Reader, w io.Writer) error {
 		return err
 	}
 	out := bufio.NewWriter(w)
-	if err := pageTemplate.Execute(out, pageOf(p, checked)); err != nil {
+	if err := pageTemplate.Execute(out, newPage(p, checked)); err != nil {
 		return fmt.Errorf("evidence: write the page: %w", err)
 	}
 	if err := out.Flush(); err != nil {
@@ -57,66 +56,65 @@ func HTML(r io.Reader, w io.Writer) error {
 	return nil
 }
 
-// parts are an e-mail address in two, between which a narrow column may break it.
-func parts(who string) [2]string {
-	who = display.Shorten(display.Visible(who), mostBrief)
+// splitAddress splits an e-mail address where a narrow column may break it.
+func splitAddress(who string) [2]string {
+	who = display.Shorten(display.Visible(who), maxBriefText)
 	if at := strings.LastIndexByte(who, '@'); at >= 0 {
 		return [2]string{who[:at], who[at:]}
 	}
 	return [2]string{who}
 }
 
-// pack is a checked pack as a whole.
-type pack struct {
+type wholePack struct {
 	head   Head
 	items  []access.Item
 	events []access.ReviewEvent
 }
 
-// page is a pack as the template shows it.
+// page is the template's data.
 type page struct {
 	Org, Campaign string
-	Sentences     []string
+	Summary       []string
 	About, Facts  []setting
-	Reaches       []reach
-	MoreReaches   int // that are not among them
+	Targets       []targetSummary
+	MoreTargets   int // omitted
 	Settings      []setting
 	Findings      []string
 	Timeline      *timeline // nil: nobody decided anything
-	Outcomes      []share
-	Voices        []voice
-	MoreVoices    int // who are not among them
+	Outcomes      []outcomeShare
+	Reviewers     []reviewerTotals
+	MoreReviewers int // who are not among them
 	Exceptions    []exception
 	Paces         []paceRow
-	Rule          string // of remarks on the paces
-	Course        []step
-	Rest          string // of the log, in numbers
+	PaceRule      string // of remarks on the paces
+	Milestones    []milestone
+	OtherEvents   string // of the log, in numbers
 	Items         []row
 	Seal          Seal
 }
 
-func pageOf(p pack, checked Checked) page {
-	settings, _ := settingsOf(p.head.Campaign) // read before, when the pack was checked
+func newPage(p wholePack, checked Checked) page {
+	settings, _ := readSettings(p.head.Campaign) // cannot fail: checked by read
 	shown := page{
 		Org: p.head.Org, Campaign: p.head.Review.Campaign,
-		Sentences: sentences(p.head.Review, checked.Counts),
-		About:     about(p.head), Facts: facts(p, checked.Counts),
-		Settings: settings, Findings: foundOf(p.head.Review),
-		Timeline: timelineOf(p.head.Review, p.events), Outcomes: shares(checked.Counts),
+		Summary: summary(p.head.Review, checked.Counts),
+		About:   overview(p.head), Facts: facts(p, checked.Counts),
+		Settings: settings, Findings: findings(p.head.Review),
+		Timeline: newTimeline(p.head.Review, p.events), Outcomes: outcomeShares(checked.Counts),
 		Exceptions: exceptions(p.items),
-		Paces:      paceRows(Paces(slices.Values(p.events))), Rule: paceRule,
+		Paces:      paceRows(Paces(slices.Values(p.events))), PaceRule: paceRule,
 		Seal: checked.Seal,
 	}
-	shown.Voices, shown.MoreVoices = voicesOf(p.items, p.events)
-	shown.Reaches, shown.MoreReaches = reaches(p.head.Review, p.items)
-	shown.Course, shown.Rest = course(p.events)
+	shown.Reviewers, shown.MoreReviewers = totalsByReviewer(p.items, p.events)
+	shown.Targets, shown.MoreTargets = targetSummaries(p.head.Review, p.items)
+	shown.Milestones, shown.OtherEvents = all(p.events)
 	for _, i := range p.items {
-		shown.Items = append(shown.Items, rowOf(i))
+		shown.Items = append(shown.Items, newRow(i))
 	}
 	return shown
 }
 
-func about(h Head) []setting {
+func overview(h Head) []setting {
 	r := h.Review
 	all := []setting{{"Review", r.ID}, {"State", string(r.State)}}
 	add := func(name, value string) {
@@ -129,27 +127,27 @@ func about(h Head) []setting {
 	}
 	add("Started by", r.By)
 	add("Answers for it", r.Owner)
-	add("Opened", minute(r.Opened))
+	add("Opened", formatMinute(r.Opened))
 	if !r.Closed.IsZero() {
-		add("Deciding ended", minute(r.Closed))
+		add("Deciding ended", formatMinute(r.Closed))
 	}
 	add("Closed by", r.ClosedBy)
 	add("Why", r.ClosedWhy)
 	if !r.Ended.IsZero() {
-		add("Ended", minute(r.Ended))
+		add("Ended", formatMinute(r.Ended))
 	}
 	add("Stages", grouped(r.Stages))
-	add("A decision needed the reviewer’s code", yes(r.Codes))
+	add("A decision needed the reviewer’s code", yesNo(r.Codes))
 	if r.Skipped > 0 {
 		add("Left out", some(r.Skipped, "item", "items")+" that did not change since last decided")
 	}
 	add("Policy", h.Policy)
-	add("Pack made", minute(h.Made))
+	add("Pack made", formatMinute(h.Made))
 	add("By Castellan", h.Castellan)
 	return all
 }
 
-func facts(p pack, c Counts) []setting {
+func facts(p wholePack, c Counts) []setting {
 	decided := 0
 	people := make(map[string]bool)
 	for _, i := range p.items {
@@ -172,8 +170,8 @@ func facts(p pack, c Counts) []setting {
 	}
 }
 
-// sentences say what came of the review.
-func sentences(r access.Review, c Counts) []string {
+// summary returns sentences about the review's result.
+func summary(r access.Review, c Counts) []string {
 	switch {
 	case r.State == access.ReviewCancelled && r.ClosedBy != "":
 		return []string{"This review was cancelled by " + r.ClosedBy + ". What was decided is not carried out."}
@@ -186,7 +184,7 @@ func sentences(r access.Review, c Counts) []string {
 	var parts []string
 	for _, o := range outcomeOrder {
 		if n := c.Outcomes[string(o)]; n > 0 && !o.Exception() {
-			parts = append(parts, grouped(n)+" "+outcomes[o].Word)
+			parts = append(parts, grouped(n)+" "+outcomeTexts[o].Label)
 		}
 	}
 	if len(parts) > 0 {
@@ -199,8 +197,8 @@ func sentences(r access.Review, c Counts) []string {
 		": what became of it is not what was decided, and somebody has to look.")
 }
 
-// foundOf is what was found about a review, what its ledger's chain does not explain first.
-func foundOf(r access.Review) []string {
+// findings returns a review's findings, rows that the ledger's chain does not explain first.
+func findings(r access.Review) []string {
 	var all []string
 	for _, row := range r.Unexplained {
 		all = append(all, "the ledger's chain does not explain "+row)

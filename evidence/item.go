@@ -7,7 +7,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// checkItem says what in one item does not agree with itself, or with its review.
+// checkItem returns an error if an item contradicts itself or its review.
 func checkItem(i access.Item, review access.Review) error {
 	if i.Person == "" || i.Target == "" {
 		return errors.New("it names no person or no target")
@@ -15,7 +15,7 @@ func checkItem(i access.Item, review access.Review) error {
 	if i.Stage < 0 || i.Stage > review.Stages {
 		return fmt.Errorf("it came to stage %d of %d", i.Stage, review.Stages)
 	}
-	if err := checkSaid(i); err != nil {
+	if err := checkDecisions(i); err != nil {
 		return err
 	}
 	if err := checkVerdict(i); err != nil {
@@ -24,7 +24,7 @@ func checkItem(i access.Item, review access.Review) error {
 	return checkOutcome(i, review.State == access.ReviewCancelled)
 }
 
-func checkSaid(i access.Item) error {
+func checkDecisions(i access.Item) error {
 	type key struct {
 		stage int
 		by    string
@@ -59,34 +59,34 @@ func checkVerdict(i access.Item) error {
 	case i.Silent: // the verdict is that of the campaign's rule for silence
 		return nil
 	}
-	stage, stands := 0, access.Verdict("")
+	stage, want := 0, access.Verdict("")
 	for _, s := range i.Said {
 		if s.Stage > stage {
-			stage, stands = s.Stage, ""
+			stage, want = s.Stage, ""
 		}
 		if s.Stage == stage {
-			stands = access.Stricter(stands, s.Verdict)
+			want = access.Stricter(want, s.Verdict)
 		}
 	}
-	if i.Verdict != stands {
+	if i.Verdict != want {
 		return fmt.Errorf("its verdict is %s, and what was said comes to %s", orNone(string(i.Verdict)),
-			orNone(string(stands)))
+			orNone(string(want)))
 	}
 	return nil
 }
 
 func checkOutcome(i access.Item, cancelled bool) error {
-	if _, known := outcomes[i.Outcome]; !known {
+	if _, known := outcomeTexts[i.Outcome]; !known {
 		return fmt.Errorf("%q is no outcome", i.Outcome)
 	}
-	if cancelled { // it stopped wherever it stood
+	if cancelled { // any outcome is possible
 		return nil
 	}
 	if !i.Outcome.Final() {
 		return fmt.Errorf("its outcome is %s, which is not the last word, and the review was not cancelled",
 			orNone(string(i.Outcome)))
 	}
-	if !fits(i) {
+	if !outcomeMatches(i) {
 		verdict := "its verdict is " + orNone(string(i.Verdict))
 		if i.Silent {
 			verdict += " by the rule for silence"
@@ -96,8 +96,8 @@ func checkOutcome(i access.Item, cancelled bool) error {
 	return nil
 }
 
-// fits says that the outcome can be what became of the verdict.
-func fits(i access.Item) bool {
+// outcomeMatches reports whether the outcome is possible for the verdict.
+func outcomeMatches(i access.Item) bool {
 	switch i.Outcome {
 	case access.OutcomeDropped:
 		return false
@@ -110,6 +110,6 @@ func fits(i access.Item) bool {
 	case access.OutcomeKept:
 		return i.Verdict == access.VerdictKeep || i.Silent && i.Verdict == ""
 	}
-	// What is left became of a removal.
+	// All other outcomes are those of removals.
 	return i.Verdict == access.VerdictRemove || i.Silent && i.Verdict == ""
 }

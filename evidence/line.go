@@ -13,13 +13,13 @@ import (
 	"unicode/utf8"
 )
 
-// MaxLine is how many bytes a line may have, with its line feed: what a pack says of one item is far less, unless
-// hundreds decide it, and a reader must not be made to hold a hostile file at once.
+// MaxLine is how many bytes a line may have, with its line feed. An item is far smaller, unless hundreds decide it, and
+// a hostile file must not fill a reader's memory.
 const MaxLine = 4 << 20
 
-// frame is one line in its written form, and its hash. Kinds and hashes need no escaping in JSON.
-func frame(seq int, kind string, body []byte, prev string) (line []byte, hash string) {
-	hash = sum(prev, seq, kind, body)
+// encodeLine returns a canonical line and its hash. Kinds and hashes need no escaping in JSON.
+func encodeLine(seq int, kind string, body []byte, prev string) (line []byte, hash string) {
+	hash = hashLine(prev, seq, kind, body)
 	line = make([]byte, 0, len(body)+256)
 	line = append(line, `{"seq":`...)
 	line = strconv.AppendInt(line, int64(seq), 10)
@@ -34,7 +34,7 @@ func frame(seq int, kind string, body []byte, prev string) (line []byte, hash st
 	return append(line, "\"}\n"...), hash
 }
 
-func sum(prev string, seq int, kind string, body []byte) string {
+func hashLine(prev string, seq int, kind string, body []byte) string {
 	sum := sha256.New()
 	var length []byte
 	for _, field := range [][]byte{[]byte(prev), strconv.AppendInt(nil, int64(seq), 10), []byte(kind), body} {
@@ -46,9 +46,9 @@ func sum(prev string, seq int, kind string, body []byte) string {
 	return "sha256:" + hex.EncodeToString(sum.Sum(nil))
 }
 
-// bodyOf is the value in the one form that a body has. Bytes that are no text are written as �: how JSON escapes them
-// at first is not how it writes what is read back.
-func bodyOf[T any](value T) ([]byte, error) {
+// encodeBody returns the value as canonical JSON. Invalid UTF-8 becomes U+FFFD, which encoding/json escapes when it
+// replaces bytes, but not when it writes what was read back; hence the round trip.
+func encodeBody[T any](value T) ([]byte, error) {
 	body, err := json.Marshal(value)
 	if err != nil || !bytes.Contains(body, []byte(`\ufffd`)) {
 		return body, err
@@ -60,9 +60,9 @@ func bodyOf[T any](value T) ([]byte, error) {
 	return json.Marshal(read)
 }
 
-// valueOf reads a body, and refuses what is not in the form that bodyOf gives it: a repeated or unknown key, one of
+// decodeBody reads a body, and refuses what is not in the form that bodyOf gives it: a repeated or unknown key, one of
 // another case, a space.
-func valueOf[T any](body []byte) (value T, err error) {
+func decodeBody[T any](body []byte) (value T, err error) {
 	if err := json.Unmarshal(body, &value); err != nil {
 		return value, fmt.Errorf("its body cannot be read: %w", err)
 	}
@@ -72,13 +72,13 @@ func valueOf[T any](body []byte) (value T, err error) {
 	}
 	if !bytes.Equal(form, body) {
 		return value, fmt.Errorf("its body is not in the form that this version of Castellan writes, from byte %d on",
-			differ(form, body)+1)
+			commonPrefix(form, body)+1)
 	}
 	return value, nil
 }
 
-// differ is how many bytes the two have in common at their beginning.
-func differ(a, b []byte) int {
+// commonPrefix returns the length of the common prefix.
+func commonPrefix(a, b []byte) int {
 	for i := range min(len(a), len(b)) {
 		if a[i] != b[i] {
 			return i
@@ -87,16 +87,16 @@ func differ(a, b []byte) int {
 	return min(len(a), len(b))
 }
 
-// chain reads lines and checks that each is whole, in its one form, and follows the one before.
-type chain struct {
+// lineReader reads lines and checks that each is complete, canonical, and follows the one before.
+type lineReader struct {
 	scan *bufio.Scanner
-	seq  int    // of the line read last
+	seq  int    // number of the last line read
 	head string // its hash
 }
 
-var errCut = errors.New("it does not end with a line feed: the file was cut")
+var errTruncated = errors.New("it does not end with a line feed: the file was cut")
 
-func newChain(r io.Reader) *chain {
+func newLineReader(r io.Reader) *lineReader {
 	scan := bufio.NewScanner(r)
 	scan.Buffer(nil, MaxLine)
 	scan.Split(func(data []byte, atEnd bool) (int, []byte, error) {
@@ -104,15 +104,15 @@ func newChain(r io.Reader) *chain {
 			return i + 1, data[:i+1], nil
 		}
 		if atEnd && len(data) > 0 {
-			return 0, nil, errCut
+			return 0, nil, errTruncated
 		}
 		return 0, nil, nil
 	})
-	return &chain{scan: scan}
+	return &lineReader{scan: scan}
 }
 
-// next is the next line's kind and body; io.EOF after the last.
-func (c *chain) next() (kind string, body []byte, err error) {
+// next returns the next line's kind and body, or io.EOF.
+func (c *lineReader) next() (kind string, body []byte, err error) {
 	if !c.scan.Scan() {
 		switch err := c.scan.Err(); {
 		case err == nil:
@@ -130,7 +130,7 @@ func (c *chain) next() (kind string, body []byte, err error) {
 	return kind, body, nil
 }
 
-func (c *chain) check(line []byte) (kind string, body []byte, err error) {
+func (c *lineReader) check(line []byte) (kind string, body []byte, err error) {
 	var l struct {
 		Seq        int
 		Kind       string
@@ -143,7 +143,7 @@ func (c *chain) check(line []byte) (kind string, body []byte, err error) {
 	if err := json.Unmarshal(line, &l); err != nil {
 		return "", nil, fmt.Errorf("it is no line of an evidence pack: %w", err)
 	}
-	form, hash := frame(c.seq, l.Kind, l.Body, c.head)
+	form, hash := encodeLine(c.seq, l.Kind, l.Body, c.head)
 	switch {
 	case bytes.Equal(form, line):
 		c.head = hash

@@ -2,58 +2,58 @@ package evidence
 
 import "github.com/castellan-io/castellan/access"
 
-// outcome is how an outcome is told: in a word, what it means, and, of an exception, what somebody has to do.
-type outcome struct {
-	Word, Means, Do string
+// outcomeText describes an outcome; ToDo is what to do about an exception.
+type outcomeText struct {
+	Label, Meaning, ToDo string
 }
 
-var outcomes = map[access.Outcome]outcome{
-	access.OutcomeKept:    {Word: "kept", Means: "As decided, or by the campaign's rule for silence."},
-	access.OutcomeRemoved: {Word: "removed", Means: "Written to Atlassian, and read back."},
-	access.OutcomeGone:    {Word: "gone before", Means: "It was held no more before anything was written."},
+var outcomeTexts = map[access.Outcome]outcomeText{
+	access.OutcomeKept:    {Label: "kept", Meaning: "As decided, or by the campaign's rule for silence."},
+	access.OutcomeRemoved: {Label: "removed", Meaning: "Written to Atlassian, and read back."},
+	access.OutcomeGone:    {Label: "gone before", Meaning: "It was held no more before anything was written."},
 	access.OutcomeDenied: {
-		Word:  "removed, still given",
-		Means: "It was removed and is denied until a date, because its source still gives it.",
-		Do:    "Change the source group, mapping or rule that gives it before the denial ends. After that date the person has it again.",
+		Label:   "removed, still given",
+		Meaning: "It was removed and is denied until a date, because its source still gives it.",
+		ToDo:    "Change the source group, mapping or rule that gives it before the denial ends. After that date the person has it again.",
 	},
 	access.OutcomeSource: {
-		Word:  "not removed, still given",
-		Means: "A mapping or rule gives it, so nothing was removed.",
-		Do:    "Change the source: take the person out of the source group, or change the mapping or rule. The next run then takes it away.",
+		Label:   "not removed, still given",
+		Meaning: "A mapping or rule gives it, so nothing was removed.",
+		ToDo:    "Change the source: take the person out of the source group, or change the mapping or rule. The next run then takes it away.",
 	},
 	access.OutcomeUndecided: {
-		Word:  "undecided",
-		Means: "Nobody decided, and the campaign's rule for silence leaves it as it is.",
-		Do:    "Have the campaign's owner settle it, and name reviewers who answer before the next review.",
+		Label:   "undecided",
+		Meaning: "Nobody decided, and the campaign's rule for silence leaves it as it is.",
+		ToDo:    "Have the campaign's owner settle it, and name reviewers who answer before the next review.",
 	},
 	access.OutcomeSpared: {
-		Word:  "spared",
-		Means: "Nobody decided, and to remove it would have taken the target's last holders.",
-		Do:    "Say who is to hold the target, and then take it from those who are not.",
+		Label:   "spared",
+		Meaning: "Nobody decided, and to remove it would have taken the target's last holders.",
+		ToDo:    "Say who is to hold the target, and then take it from those who are not.",
 	},
 	access.OutcomeRejected: {
-		Word:  "removal rejected",
-		Means: "The guard held the removal, and a person said no to it.",
-		Do:    "Ask who rejected the plan why. Remove it through a new plan, or record why it stays.",
+		Label:   "removal rejected",
+		Meaning: "The guard held the removal, and a person said no to it.",
+		ToDo:    "Ask who rejected the plan why. Remove it through a new plan, or record why it stays.",
 	},
 	access.OutcomeRefused: {
-		Word:  "removal refused",
-		Means: "A floor or Atlassian refused the removal.",
-		Do:    "Read the answer, put right what it names (another holder for a floor, for example), and have it removed.",
+		Label:   "removal refused",
+		Meaning: "A floor or Atlassian refused the removal.",
+		ToDo:    "Read the answer, put right what it names (another holder for a floor, for example), and have it removed.",
 	},
 	access.OutcomeLate: {
-		Word:  "not in time",
-		Means: "The removal could not be carried out in time.",
-		Do:    "See whether the organization is paused or a hold waits for a decision, and have it removed.",
+		Label:   "not in time",
+		Meaning: "The removal could not be carried out in time.",
+		ToDo:    "See whether the organization is paused or a hold waits for a decision, and have it removed.",
 	},
-	access.OutcomeDropped: {Word: "dropped", Means: "The review was cancelled; what was decided is not carried out."},
-	access.OutcomeHeld:    {Word: "held", Means: "The guard held the removal when the review was cancelled."},
-	access.OutcomeOpen:    {Word: "under way", Means: "It was being removed when the review was cancelled."},
-	"":                    {Word: "none", Means: "Nothing became of it before the review was cancelled."},
+	access.OutcomeDropped: {Label: "dropped", Meaning: "The review was cancelled; what was decided is not carried out."},
+	access.OutcomeHeld:    {Label: "held", Meaning: "The guard held the removal when the review was cancelled."},
+	access.OutcomeOpen:    {Label: "under way", Meaning: "It was being removed when the review was cancelled."},
+	"":                    {Label: "none", Meaning: "Nothing became of it before the review was cancelled."},
 }
 
-// outcomeOrder is the order in which outcomes are shown: as decided, then what somebody has to look at, the most urgent
-// first, then what a cancelled review leaves.
+// outcomeOrder is the order in which outcomes are shown: as decided, then exceptions, the most urgent first, then those
+// of cancelled reviews.
 var outcomeOrder = []access.Outcome{
 	access.OutcomeKept, access.OutcomeRemoved, access.OutcomeGone,
 	access.OutcomeRefused, access.OutcomeLate, access.OutcomeSource, access.OutcomeDenied,

@@ -113,7 +113,7 @@ func TestPaces(t *testing.T) {
 	}
 }
 
-func TestPacesAreByReviewer(t *testing.T) {
+func TestPacesByReviewer(t *testing.T) {
 	var events []access.ReviewEvent
 	for n := range 30 {
 		by := []string{"cy", "ana", "bo"}[n%3]

@@ -18,7 +18,7 @@ const (
 	kindEnd    = "end"
 )
 
-// format is the form of the packs that this package writes and reads.
+// format is the version of the format that this package reads and writes.
 const format = "castellan-evidence/1"
 
 // opening is the body of the first line.
@@ -27,12 +27,12 @@ type opening struct {
 	Head
 }
 
-// Head is what a pack says of the review as a whole.
+// Head describes the review as a whole.
 type Head struct {
 	Org       string          `json:"org"`      // short name of the organization
-	Review    access.Review   `json:"review"`   // without the head and lines of its evidence, which are not known yet
-	Campaign  json.RawMessage `json:"campaign"` // the campaign as the policy says it, a JSON object
-	Policy    string          `json:"policy"`   // hash of the policy that the campaign stands in: the review's
+	Review    access.Review   `json:"review"`   // without the seal of its evidence, which does not exist yet
+	Campaign  json.RawMessage `json:"campaign"` // the policy's campaign, a JSON object
+	Policy    string          `json:"policy"`   // hash of the review's policy
 	Made      time.Time       `json:"made"`     // when the pack was made
 	Castellan string          `json:"castellan,omitempty"`
 }
@@ -52,11 +52,11 @@ func (h Head) check() error {
 	case h.Policy != h.Review.Policy:
 		return fmt.Errorf("the campaign is from policy %q, and the review followed %q", h.Policy, h.Review.Policy)
 	}
-	_, err := settingsOf(h.Campaign)
+	_, err := readSettings(h.Campaign)
 	return err
 }
 
-// Counts are a pack's numbers. Of verdicts and outcomes it has those that there are, and None for items without one.
+// Counts are a pack's numbers. Verdicts and Outcomes have only keys that occur; items without one count as None.
 type Counts struct {
 	Items      int            `json:"items"`
 	Events     int            `json:"events"`
@@ -66,7 +66,7 @@ type Counts struct {
 	Silent     int            `json:"silent"`     // items that the rule for silence decided
 }
 
-// None is the name in Counts of having no verdict, or no outcome.
+// None is the key in Counts for no verdict, or no outcome.
 const None = "none"
 
 func newCounts() Counts {
@@ -85,8 +85,8 @@ func (c *Counts) add(i access.Item) {
 	}
 }
 
-// differs says in words how the counts differ from what there really is; "" if they do not.
-func (c Counts) differs(from Counts) string {
+// mismatch describes the first difference from the actual counts; "" for none.
+func (c Counts) mismatch(from Counts) string {
 	switch {
 	case c.Items != from.Items:
 		return fmt.Sprintf("it counts %d items, and there are %d", c.Items, from.Items)

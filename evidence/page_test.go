@@ -85,8 +85,8 @@ func (n *node) section(t *testing.T, id string) *node {
 	return nil
 }
 
-// says is as Contains, without the whole page in the message.
-func says(t *testing.T, page, words string) {
+// requireContains is as Contains, without the whole page in the message.
+func requireContains(t *testing.T, page, words string) {
 	t.Helper()
 	require.True(t, strings.Contains(page, words), "%q is missing", words)
 }

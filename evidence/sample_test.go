@@ -18,14 +18,14 @@ import (
 
 // TestSample writes a page to look at: CASTELLAN_EVIDENCE_SAMPLE=/tmp/ev.html go test -run TestSample ./evidence
 func TestSample(t *testing.T) {
-	pack := written(t, sample(60))
+	pack := packOf(t, sample(60))
 	page := read(t, pack)
 	for _, words := range []string{
 		"60 items were reviewed.", "are exceptions", "removal refused", "Have the campaign's owner settle it",
 		"kept everything", "keeps in a row (remarked on from 20)", "items saved at once", "stage 2 begun",
 		"greta.ito@acme.example",
 	} {
-		says(t, page.words, words)
+		requireContains(t, page.words, words)
 	}
 	if path := os.Getenv("CASTELLAN_EVIDENCE_SAMPLE"); path != "" {
 		var html bytes.Buffer
@@ -43,8 +43,8 @@ type sampleParts struct {
 	events []access.ReviewEvent
 }
 
-// written is the pack, which passes Verify.
-func written(t testing.TB, m sampleParts) []byte {
+// packOf is the pack, which passes Verify.
+func packOf(t testing.TB, m sampleParts) []byte {
 	t.Helper()
 	var pack bytes.Buffer
 	seal := write(t, m, &pack)

@@ -12,22 +12,22 @@ import (
 	"github.com/castellan-io/castellan/display"
 )
 
-// setting is one line of a campaign: where in it, and what it says there.
+// setting is one value of a campaign, with its path.
 type setting struct{ Name, Value string }
 
 const (
-	// deepest is how far a campaign may be nested.
-	deepest = 16
-	// mostName is how many bytes of a setting's name are shown, so that what is shown does not outgrow what was read.
-	mostName = 200
+	// maxDepth is how deep a campaign may be nested.
+	maxDepth = 16
+	// maxNameLength is how many bytes of a setting's path are shown, so that the output does not outgrow the input.
+	maxNameLength = 200
 )
 
-// settingsOf reads a campaign in the order in which it says things. It refuses what two readers could read differently.
-func settingsOf(campaign json.RawMessage) ([]setting, error) {
+// readSettings reads a campaign's settings in their order. It refuses JSON that two readers could read differently.
+func readSettings(campaign json.RawMessage) ([]setting, error) {
 	if !utf8.Valid(campaign) {
 		return nil, errors.New("the campaign is not UTF-8")
 	}
-	s := settings{in: json.NewDecoder(bytes.NewReader(campaign))}
+	s := settingsReader{in: json.NewDecoder(bytes.NewReader(campaign))}
 	s.in.UseNumber()
 	token, err := s.in.Token()
 	if err == nil && token != json.Delim('{') {
@@ -45,12 +45,12 @@ func settingsOf(campaign json.RawMessage) ([]setting, error) {
 	return s.all, nil
 }
 
-type settings struct {
+type settingsReader struct {
 	in  *json.Decoder
 	all []setting
 }
 
-func (s *settings) object(name string, known keys, depth int) error {
+func (s *settingsReader) object(name string, known keyTree, depth int) error {
 	seen := make(map[string]bool)
 	for s.in.More() {
 		token, err := s.in.Token()
@@ -59,10 +59,10 @@ func (s *settings) object(name string, known keys, depth int) error {
 		}
 		key, _ := token.(string)
 		if seen[key] {
-			return fmt.Errorf("it says %q twice", display.Shorten(key, mostName))
+			return fmt.Errorf("it has the key %q twice", display.Shorten(key, maxNameLength))
 		}
 		seen[key] = true
-		under, err := known.below(key)
+		under, err := known.child(key)
 		if err != nil {
 			return err
 		}
@@ -70,7 +70,7 @@ func (s *settings) object(name string, known keys, depth int) error {
 		if name != "" {
 			below = name + "." + key
 		}
-		if err := s.value(display.Shorten(below, mostName), under, depth+1); err != nil {
+		if err := s.value(display.Shorten(below, maxNameLength), under, depth+1); err != nil {
 			return err
 		}
 	}
@@ -81,8 +81,8 @@ func (s *settings) object(name string, known keys, depth int) error {
 	return err
 }
 
-// array shows plain values on one line, and others each on lines of its own.
-func (s *settings) array(name string, known keys, depth int) error {
+// array puts scalar values on one line, and each other value on lines of its own.
+func (s *settingsReader) array(name string, known keyTree, depth int) error {
 	var plain []string
 	n := 0
 	for ; s.in.More(); n++ {
@@ -91,10 +91,10 @@ func (s *settings) array(name string, known keys, depth int) error {
 			return err
 		}
 		if _, nested := token.(json.Delim); !nested {
-			plain = append(plain, plainly(token))
+			plain = append(plain, plainText(token))
 			continue
 		}
-		if err := s.nested(token, display.Shorten(name+" "+strconv.Itoa(n+1), mostName), known, depth+1); err != nil {
+		if err := s.nested(token, display.Shorten(name+" "+strconv.Itoa(n+1), maxNameLength), known, depth+1); err != nil {
 			return err
 		}
 	}
@@ -108,7 +108,7 @@ func (s *settings) array(name string, known keys, depth int) error {
 	return err
 }
 
-func (s *settings) value(name string, known keys, depth int) error {
+func (s *settingsReader) value(name string, known keyTree, depth int) error {
 	token, err := s.in.Token()
 	if err != nil {
 		return err
@@ -116,13 +116,13 @@ func (s *settings) value(name string, known keys, depth int) error {
 	if _, nested := token.(json.Delim); nested {
 		return s.nested(token, name, known, depth)
 	}
-	s.all = append(s.all, setting{name, plainly(token)})
+	s.all = append(s.all, setting{name, plainText(token)})
 	return nil
 }
 
-func (s *settings) nested(token json.Token, name string, known keys, depth int) error {
-	if depth > deepest {
-		return fmt.Errorf("it is nested more than %d deep", deepest)
+func (s *settingsReader) nested(token json.Token, name string, known keyTree, depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("it is nested more than %d deep", maxDepth)
 	}
 	if token == json.Delim('{') {
 		return s.object(name, known, depth)
@@ -130,8 +130,8 @@ func (s *settings) nested(token json.Token, name string, known keys, depth int) 
 	return s.array(name, known, depth)
 }
 
-// plainly is a plain JSON value as people write it.
-func plainly(token json.Token) string {
+// plainText returns a scalar JSON value as text.
+func plainText(token json.Token) string {
 	switch token := token.(type) {
 	case bool:
 		if token {

@@ -23,9 +23,9 @@ func some(n int, one, many string) string {
 	return grouped(n) + " " + many
 }
 
-// lasting writes a duration in one unit. Short ones are cut, not rounded: what is under three seconds never reads as
-// three.
-func lasting(d time.Duration) string {
+// formatDuration writes a duration in one unit. Short ones are truncated, not rounded, so that 2.96 s does not read as
+// 3 s, the threshold.
+func formatDuration(d time.Duration) string {
 	switch {
 	case d < 10*time.Second:
 		return strconv.FormatFloat(d.Truncate(100*time.Millisecond).Seconds(), 'f', -1, 64) + " s"
@@ -39,7 +39,7 @@ func lasting(d time.Duration) string {
 	return fmt.Sprintf("%.0f days", d.Hours()/24)
 }
 
-// percent is a share in whole percent; only all is 100 %, and only nothing 0 %.
+// percent returns a share in whole percent; 100 % only for all, and 0 % only for none.
 func percent(n, of int) string {
 	switch share := 100 * float64(n) / float64(max(of, 1)); {
 	case n > 0 && share < 1:
@@ -51,6 +51,6 @@ func percent(n, of int) string {
 	}
 }
 
-func minute(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }
+func formatMinute(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }
 
-func day(t time.Time) string { return t.UTC().Format("2 Jan 2006") }
+func formatDay(t time.Time) string { return t.UTC().Format("2 Jan 2006") }

@@ -9,7 +9,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Checked is what Verify found a pack to be.
+// Checked describes a pack that passed Verify.
 type Checked struct {
 	Org       string        `json:"org"`
 	Review    access.Review `json:"review"`
@@ -19,20 +19,19 @@ type Checked struct {
 	Counts
 }
 
-// Verify checks a pack without anything but the pack: that each line is in its one form and follows the one before,
-// that the first is the review and the last the end with nothing after it, that nothing is missing between them, and
-// that what the lines say agrees. The error names the line and says what does not fit.
+// Verify checks a pack on its own: that each line is canonical and follows the one before, that the first is the review
+// and the last the end, that nothing is missing in between, and that the lines agree with each other. The error names
+// the line and what is wrong with it.
 //
-// A nil error means that the file is whole and does not contradict itself. It does not mean that Castellan made it: for
-// that, hold Checked.Head against the head that the ledger's chain has and that was sent to the campaign's owner. The
-// package comment has more on what a pack proves.
+// A nil error means that the file is complete and consistent. It does not mean that Castellan made it: for that,
+// compare Checked.Head with the head in the ledger's chain or in the notice to the campaign's owner. The package
+// comment has more on what a pack proves.
 //
-// The file is read once, a line at a time. What is kept of it is who said what of which item, so memory grows with the
-// decisions, and never beyond the file's own size by much.
+// The file is read once, line by line. Only the decisions are kept in memory.
 func Verify(r io.Reader) (Checked, error) { return read(r, visitor{}) }
 
-// visitor is told what a pack holds, in its order, while it is being checked: only when read returns without an error
-// is any of it worth something.
+// visitor is called with a pack's contents while they are being checked. They are valid only if read then returns no
+// error.
 type visitor struct {
 	head  func(Head)
 	item  func(access.Item)
@@ -40,8 +39,8 @@ type visitor struct {
 }
 
 func read(r io.Reader, see visitor) (Checked, error) {
-	lines := newChain(r)
-	c := contents{counts: newCounts()}
+	lines := newLineReader(r)
+	c := checker{counts: newCounts()}
 	for !c.ended {
 		kind, body, err := lines.next()
 		if errors.Is(err, io.EOF) {
@@ -53,7 +52,7 @@ func read(r io.Reader, see visitor) (Checked, error) {
 			}
 		}
 		if err == nil && c.ended {
-			err = c.agree()
+			err = c.crossCheck()
 		}
 		if err != nil {
 			return Checked{}, fmt.Errorf("evidence: %w", err)

@@ -32,16 +32,17 @@ func small(t testing.TB) []byte {
 	t.Helper()
 	m := sample(3)
 	m.items[0].Name = "<ana & bo>" // with what JSON escapes
-	return written(t, m)
+	return packOf(t, m)
 }
 
-// TestNoByteCanChange goes through all bytes: another case, another bit, a space instead, and it gone or doubled.
-func TestNoByteCanChange(t *testing.T) {
+// TestVerifyDetectsEveryChangedByte goes through all bytes: another case, another bit, a space instead, and it gone or
+// doubled.
+func TestVerifyDetectsEveryChangedByte(t *testing.T) {
 	m := sample(1)
 	m.head.Campaign, m.head.Review.Findings, m.head.Review.Holders, m.events = []byte("{}"), nil, nil, m.events[:1]
 	m.items[0] = access.Item{N: 1, Person: "<ana & bo>", Target: "role:org-admin", Uses: m.items[0].Uses, Silent: true,
 		Outcome: access.OutcomeUndecided}
-	pack := written(t, m)
+	pack := packOf(t, m)
 	for n, b := range pack {
 		for _, other := range []byte{b ^ 0x20, b ^ 1, ' '} {
 			if other != b {
@@ -56,7 +57,7 @@ func TestNoByteCanChange(t *testing.T) {
 	}
 }
 
-func TestNoPackCanBeEdited(t *testing.T) {
+func TestVerifyDetectsEdits(t *testing.T) {
 	pack := small(t)
 	lines := bytes.SplitAfter(pack, []byte("\n"))
 	lines = lines[:len(lines)-1]
@@ -206,8 +207,8 @@ func duel() sampleParts {
 	return m
 }
 
-func TestAForgedPackThatContradictsItselfIsRefused(t *testing.T) {
-	pack := written(t, duel())
+func TestVerifyRefusesContradictions(t *testing.T) {
+	pack := packOf(t, duel())
 	require.Equal(t, pack, forged(t, pack, func(l []line) []line { return l }), "what the forger does not touch stays")
 	// Lines: 0 review, 1 to 3 items, 4 to 8 events, 9 end.
 	set := func(n int, key string, value any) func([]line) []line {
@@ -278,14 +279,14 @@ func TestAForgedPackThatContradictsItselfIsRefused(t *testing.T) {
 			}, set(1, "verdict", "keep"), set(1, "outcome", "kept"),
 			set(9, "verdicts", map[string]any{"keep": 2, "none": 1}),
 			set(9, "outcomes", map[string]any{"kept": 2, "undecided": 1})),
-		"line 7: it is event 4, and event 3 is next":                  drop(6),
-		"line 3: it is item 3, and item 2 is next":                    drop(2),
+		"line 7: it is event 4 instead of event 3":                    drop(6),
+		"line 3: it is item 3 instead of item 2":                      drop(2),
 		"line 9: event 5: nobody made the decision":                   set(8, "by", ""),
 		"line 9: event 5: it is a decision on no item":                set(8, "item", 0),
 		`line 9: event 5: "" is no verdict`:                           set(8, "verdict", ""),
 		"line 9: event 5: it has no kind":                             set(8, "kind", ""),
-		"line 9: event 5 is about item 4, and there are 3 items":      set(8, "item", 4),
-		"line 9: event 5 is about item -1, and there are 3 items":     set(8, "item", -1),
+		"line 9: event 5 is about item 4, but there are 3 items":      set(8, "item", 4),
+		"line 9: event 5 is about item -1, but there are 3 items":     set(8, "item", -1),
 		"line 10: it counts 4 items, and there are 3":                 set(9, "items", 4),
 		"line 10: it counts 4 events, and there are 5":                set(9, "events", 4),
 		"line 10: it counts the verdicts map[keep:3], and there are":  set(9, "verdicts", map[string]any{"keep": 3}),
@@ -294,7 +295,7 @@ func TestAForgedPackThatContradictsItselfIsRefused(t *testing.T) {
 		"line 10: it counts 0 exceptions, and there are 1":            set(9, "exceptions", 0),
 		"line 10: it counts 0 silent items, and there are 1":          set(9, "silent", 0),
 		"line 10: it is missing: the file ends without its last line": drop(9),
-		"line 1: it is of kind \"item\", and the first line must be":  drop(0),
+		"line 1: it is of kind \"item\", but the first line must be":  drop(0),
 		"line 2: it is a second line of kind review": func(l []line) []line {
 			return slices.Insert(l, 1, l[0])
 		},
@@ -321,9 +322,9 @@ func TestAForgedPackThatContradictsItselfIsRefused(t *testing.T) {
 	}
 }
 
-// TestADroppedDecisionIsMissed: all of bo's word is dropped from the log, and the numbers are made to fit.
-func TestADroppedDecisionIsMissed(t *testing.T) {
-	pack := forged(t, written(t, duel()), func(l []line) []line {
+// TestVerifyDetectsADroppedDecision: all of bo's word is dropped from the log, and the numbers are made to fit.
+func TestVerifyDetectsADroppedDecision(t *testing.T) {
+	pack := forged(t, packOf(t, duel()), func(l []line) []line {
 		l = slices.Delete(l, 6, 7)
 		for n := 6; n < 8; n++ {
 			l[n].body["seq"] = n - 3
@@ -335,7 +336,7 @@ func TestADroppedDecisionIsMissed(t *testing.T) {
 		"item 1: bo said remove in stage 1, and no event of the log is that decision")
 }
 
-func TestWhatCountsIsTheLastWord(t *testing.T) {
+func TestVerifyComparesTheLastDecision(t *testing.T) {
 	event := func(m *sampleParts, kind string, item int, text string) {
 		m.events = append(m.events, access.ReviewEvent{Seq: len(m.events) + 1, At: monday.Add(50 * time.Minute),
 			Kind: kind, By: "ana", Item: item, Text: text})
@@ -391,10 +392,10 @@ func TestWhatCountsIsTheLastWord(t *testing.T) {
 		"another item was reopened")
 }
 
-// TestABodyHasOneForm: what a lenient reader takes for the same is refused, though the hashes fit.
-func TestABodyHasOneForm(t *testing.T) {
+// TestVerifyRefusesNonCanonicalBodies: what a lenient reader takes for the same is refused, though the hashes fit.
+func TestVerifyRefusesNonCanonicalBodies(t *testing.T) {
 	var kinds, bodies []string
-	for _, text := range strings.Split(strings.TrimSpace(string(written(t, duel()))), "\n") {
+	for _, text := range strings.Split(strings.TrimSpace(string(packOf(t, duel()))), "\n") {
 		var l struct {
 			Kind string
 			Body json.RawMessage
@@ -428,7 +429,7 @@ func TestABodyHasOneForm(t *testing.T) {
 		"line 1: its body")
 }
 
-func TestErrorsSayWhatHappenedToTheFile(t *testing.T) {
+func TestVerifyErrors(t *testing.T) {
 	pack := small(t)
 	lines := strings.SplitAfter(string(pack), "\n")
 	all := func(change func(l []string) []string) []byte {

@@ -9,26 +9,26 @@ import (
 )
 
 // Writer writes a pack, line by line and in constant memory: the items, then the events, then Close. After an error
-// nothing more is written, and all calls give that error.
+// nothing more is written, and all calls return that error.
 //
-// It sees to the form alone: order, numbers, sizes. What is too long is cut, with its length and hash in its place, so
-// that no single text keeps a pack from being made. Whether the contents agree with each other only Verify says, so
-// verify a pack before its head is put on record.
+// It checks order, numbers and sizes only. Long texts are cut, with their length and hash added, so that none prevents
+// a pack from being made. Only Verify checks whether the contents agree with each other: verify a pack before you
+// record its head.
 type Writer struct {
 	out    *bufio.Writer
-	seal   Seal // of what is written so far
+	seal   Seal // of the lines written so far
 	counts Counts
 	err    error
 }
 
-// Seal is what to keep of a pack elsewhere, so that it can be told from any other.
+// Seal identifies a pack.
 type Seal struct {
 	Lines int    `json:"lines"`
 	Head  string `json:"head"` // hash of the last line: sha256:…
 }
 
-// NewWriter begins a pack. Of the review, the head and lines of its evidence are left out; the policy, where none is
-// given, is the review's. The same head, items and events make the same pack to the byte.
+// NewWriter begins a pack. The seal in the review is left out; the policy defaults to the review's. The same head,
+// items and events make the same pack, to the byte.
 func NewWriter(w io.Writer, head Head) (*Writer, error) {
 	head.Review.Head, head.Review.Lines = "", 0
 	if head.Policy == "" {
@@ -38,13 +38,13 @@ func NewWriter(w io.Writer, head Head) (*Writer, error) {
 	if err := head.check(); err != nil {
 		return nil, &ContentError{fmt.Errorf("evidence: begin the pack of review %q: %w", head.Review.ID, err)}
 	}
-	if write(p, kindReview, opening{Format: format, Head: head}, fitOpening); p.err != nil {
+	if write(p, kindReview, opening{Format: format, Head: head}, shortenOpening); p.err != nil {
 		return nil, p.err
 	}
 	return p, nil
 }
 
-// Item adds an item. Items come in the order of their numbers, from 1, and before all events.
+// Item adds an item. Items come in order from 1, before all events.
 func (p *Writer) Item(i access.Item) error {
 	switch {
 	case p.err != nil:
@@ -54,12 +54,12 @@ func (p *Writer) Item(i access.Item) error {
 		p.err = &ContentError{fmt.Errorf("evidence: write item %d: the next is item %d", i.N, p.counts.Items+1)}
 	default:
 		p.counts.add(i)
-		write(p, kindItem, i, fitItem)
+		write(p, kindItem, i, shortenItem)
 	}
 	return p.err
 }
 
-// Event adds an entry of the review's log. Events come in the order of their numbers, from 1.
+// Event adds an entry of the review's log. Events come in order from 1.
 func (p *Writer) Event(e access.ReviewEvent) error {
 	switch {
 	case p.err != nil:
@@ -67,12 +67,12 @@ func (p *Writer) Event(e access.ReviewEvent) error {
 		p.err = &ContentError{fmt.Errorf("evidence: write event %d: the next is event %d", e.Seq, p.counts.Events+1)}
 	default:
 		p.counts.Events++
-		write(p, kindEvent, e, fitEvent)
+		write(p, kindEvent, e, shortenEvent)
 	}
 	return p.err
 }
 
-// Close writes the last line, with the counts of all before it. It does not close what the pack was written to.
+// Close writes the last line, with the counts. It does not close the underlying writer.
 func (p *Writer) Close() (Seal, error) {
 	write(p, kindEnd, p.counts, func(c Counts, _ int) Counts { return c })
 	if p.err != nil {
@@ -85,19 +85,19 @@ func (p *Writer) Close() (Seal, error) {
 	return p.seal, nil
 }
 
-func write[T any](p *Writer, kind string, value T, fit fitting[T]) {
+func write[T any](p *Writer, kind string, value T, shorten shortener[T]) {
 	if p.err != nil {
 		return
 	}
 	var line []byte
 	var hash string
-	for degree := range degrees {
-		body, err := bodyOf(fit(value, degree))
+	for degree := range maxDegrees {
+		body, err := encodeBody(shorten(value, degree))
 		if err != nil {
 			p.err = &ContentError{fmt.Errorf("evidence: write line %d (%s): %w", p.seal.Lines+1, kind, err)}
 			return
 		}
-		if line, hash = frame(p.seal.Lines+1, kind, body, p.seal.Head); len(line) <= MaxLine {
+		if line, hash = encodeLine(p.seal.Lines+1, kind, body, p.seal.Head); len(line) <= MaxLine {
 			break
 		}
 	}
@@ -114,8 +114,8 @@ func write[T any](p *Writer, kind string, value T, fit fitting[T]) {
 	p.seal.Head = hash
 }
 
-// ContentError is what is wrong with the contents of a pack, so that it cannot be made, however often that is tried.
+// ContentError reports contents that no pack can be made of, so that a retry is useless.
 type ContentError struct{ error }
 
-// Unwrap is what is wrong.
+// Unwrap returns the underlying error.
 func (e *ContentError) Unwrap() error { return e.error }

@@ -21,7 +21,7 @@ import (
 	"github.com/castellan-io/castellan/evidence"
 )
 
-func TestWhatIsWrittenIsVerified(t *testing.T) {
+func TestWriterWritesAValidPack(t *testing.T) {
 	m := sample(60)
 	m.head.Review.Head, m.head.Review.Lines = "sha256:of an earlier pack", 7
 	var pack bytes.Buffer
@@ -41,13 +41,13 @@ func TestWhatIsWrittenIsVerified(t *testing.T) {
 	}, checked)
 }
 
-func TestTheSameMakesTheSamePack(t *testing.T) {
-	require.Equal(t, written(t, sample(60)), written(t, sample(60)))
+func TestWriterIsDeterministic(t *testing.T) {
+	require.Equal(t, packOf(t, sample(60)), packOf(t, sample(60)))
 }
 
-// TestPacksOfOldAreStillVerified: a pack is kept for years. A field that is added to what a pack holds must be left out
+// TestVerifyAcceptsOldPacks: a pack is kept for years. A field that is added to what a pack holds must be left out
 // of its JSON while it is zero; where this fails, it is not.
-func TestPacksOfOldAreStillVerified(t *testing.T) {
+func TestVerifyAcceptsOldPacks(t *testing.T) {
 	file, err := os.Open("testdata/pack.jsonl")
 	require.NoError(t, err)
 	defer file.Close()
@@ -57,10 +57,10 @@ func TestPacksOfOldAreStillVerified(t *testing.T) {
 		Head: "sha256:095ca93b86575445096a774be19fd8448843cad53ffad32a644dda27966f7269"}, checked.Seal)
 }
 
-func TestSkippedAndCancelledReviewsHavePacksToo(t *testing.T) {
+func TestWriterOfSkippedAndCancelledReviews(t *testing.T) {
 	empty := sample(0)
 	empty.head.Review.State, empty.events = access.ReviewSkipped, nil
-	says(t, read(t, written(t, empty)).words, "There was nothing to review.")
+	requireContains(t, read(t, packOf(t, empty)).words, "There was nothing to review.")
 
 	cancelled := sample(20)
 	cancelled.head.Review.State, cancelled.head.Review.ClosedBy = access.ReviewCancelled, "lea.fontaine@acme.example"
@@ -69,24 +69,24 @@ func TestSkippedAndCancelledReviewsHavePacksToo(t *testing.T) {
 		i.Outcome = []access.Outcome{access.OutcomeDropped, access.OutcomeOpen, access.OutcomeHeld, "",
 			access.OutcomeRemoved}[n%5]
 	}
-	page := read(t, written(t, cancelled))
-	says(t, page.words, "This review was cancelled by lea.fontaine@acme.example.")
+	page := read(t, packOf(t, cancelled))
+	requireContains(t, page.words, "This review was cancelled by lea.fontaine@acme.example.")
 	require.Len(t, page.section(t, "outcome").all("tbody")[0].kids, 5)
 
 	early := sample(0)
 	early.head.Review.State, early.head.Review.Stage, early.head.Review.Stages = access.ReviewCancelled, 0, 0
 	early.items, early.events = []access.Item{{N: 1, Person: "p", Target: "t", Outcome: access.OutcomeDropped}}, nil
-	written(t, early)
+	packOf(t, early)
 }
 
-func TestBytesThatAreNoTextMakeAPackToo(t *testing.T) {
+func TestWriterAcceptsInvalidUTF8(t *testing.T) {
 	m := sample(1)
 	m.items[0].Name, m.items[0].Why = "not\xffutf8", "\u2028 <b> \\ufffd \ufffd"
-	checked := string(written(t, m))
-	says(t, checked, `"name":"not`+"\ufffd"+`utf8"`)
+	checked := string(packOf(t, m))
+	requireContains(t, checked, `"name":"not`+"\ufffd"+`utf8"`)
 }
 
-func TestTheWriterSeesToTheForm(t *testing.T) {
+func TestWriterChecksOrder(t *testing.T) {
 	m := sample(2)
 	for name, c := range map[string]struct {
 		write func(w *evidence.Writer) error
@@ -116,7 +116,7 @@ func TestTheWriterSeesToTheForm(t *testing.T) {
 	}
 }
 
-func TestALineAsLongAsMayBeIsReadBack(t *testing.T) {
+func TestVerifyReadsTheLongestLine(t *testing.T) {
 	for _, over := range []int{0, 1} {
 		m := sample(1)
 		var pack bytes.Buffer
@@ -127,13 +127,13 @@ func TestALineAsLongAsMayBeIsReadBack(t *testing.T) {
 		w, err := evidence.NewWriter(&pack, m.head)
 		require.NoError(t, err)
 		require.NoError(t, w.Item(m.items[0]))
-		written(t, m) // what is one byte too long is made shorter
+		packOf(t, m) // what is one byte too long is made shorter
 	}
 }
 
 // Whatever stands in a ledger, the pack can be made, and agrees with itself: what is too long is cut, and its hash says
 // which it was.
-func TestWriterCutsWhatIsTooLong(t *testing.T) {
+func TestWriterShortensLongTexts(t *testing.T) {
 	long := strings.Repeat("ж", 90_000) // 180,000 bytes
 	for name, of := range map[string]func(m *sampleParts){
 		"a comment": func(m *sampleParts) { sayOften(m, 1, long) },
@@ -173,7 +173,7 @@ func TestWriterCutsWhatIsTooLong(t *testing.T) {
 			t.Parallel()
 			m := duel()
 			of(&m)
-			pack := written(t, m)
+			pack := packOf(t, m)
 			require.NoError(t, evidence.HTML(bytes.NewReader(pack), io.Discard))
 			require.NoError(t, evidence.CSV(bytes.NewReader(pack), io.Discard))
 		})
@@ -181,7 +181,7 @@ func TestWriterCutsWhatIsTooLong(t *testing.T) {
 	m := duel()
 	sayOften(&m, 1, long)
 	sum := sha256.Sum256([]byte(long))
-	require.Contains(t, string(written(t, m)),
+	require.Contains(t, string(packOf(t, m)),
 		strings.Repeat("ж", 4000)+"… (cut: 180000 bytes, sha256:"+hex.EncodeToString(sum[:])+")")
 }
 
@@ -209,7 +209,7 @@ func sayOften(m *sampleParts, people int, comment string) {
 	m.events = events
 }
 
-func TestAClosedPackTakesNoMore(t *testing.T) {
+func TestWriterRefusesAfterClose(t *testing.T) {
 	m := sample(0)
 	w, err := evidence.NewWriter(&bytes.Buffer{}, m.head)
 	require.NoError(t, err)
@@ -230,7 +230,7 @@ func (f *limitedWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestAFullDiskIsAnError(t *testing.T) {
+func TestWriterReturnsWriteErrors(t *testing.T) {
 	m := sample(60)
 	var whole bytes.Buffer
 	write(t, m, &whole)
@@ -255,7 +255,7 @@ func TestAFullDiskIsAnError(t *testing.T) {
 	}
 }
 
-func TestAHeadThatIsNoneIsRefused(t *testing.T) {
+func TestNewWriterRefusesABadHead(t *testing.T) {
 	for says, spoil := range map[string]func(h *evidence.Head){
 		"no organization is named": func(h *evidence.Head) { h.Org = "" },
 		"the review has no id":     func(h *evidence.Head) { h.Review.ID = "" },
@@ -264,19 +264,19 @@ func TestAHeadThatIsNoneIsRefused(t *testing.T) {
 		"the campaign is from":     func(h *evidence.Head) { h.Policy = "sha256:another" },
 		"it is no JSON object":     func(h *evidence.Head) { h.Campaign = json.RawMessage(`[]`) },
 		"the campaign cannot be":   func(h *evidence.Head) { h.Campaign = nil },
-		`it says "next" twice`: func(
+		`it has the key "next" twice`: func(
 			h *evidence.Head) {
 			h.Campaign = json.RawMessage(`{"stages":[{"next":1,"next":2}]}`)
 		},
-		`it says "Name", which no campaign has`: func(
+		`it has the key "Name", which no campaign has`: func(
 			h *evidence.Head) {
 			h.Campaign = json.RawMessage(`{"name":"a","Name":"b"}`)
 		},
-		`it says "name", which no campaign has`: func(
+		`it has the key "name", which no campaign has`: func(
 			h *evidence.Head) {
 			h.Campaign = json.RawMessage(`{"stages":[{"name":"a"}]}`)
 		},
-		`it says "x", which no campaign has`: func(
+		`it has the key "x", which no campaign has`: func(
 			h *evidence.Head) {
 			h.Campaign = json.RawMessage(`{"name":[[{"x":1}]]}`)
 		},

@@ -108,8 +108,8 @@ func TestAnOlderRowPutBackIsNotActedOn(t *testing.T) {
 				tell(t, l, spring, word(idCarol, remove, 1))
 				i := item(t, l, spring, 1)
 				i.Outcome = access.OutcomeOpen
-				require.NoError(t, l.Settle(t.Context(), org, spring, []review.Settlement{{Item: i,
-					Rule: &access.Ruling{Review: spring, Person: i.Person, Target: i.Target, Verdict: remove}}},
+				require.NoError(t, l.Settle(t.Context(), org, spring, []review.Resolution{{Item: i,
+					NewRuling: &access.Ruling{Review: spring, Person: i.Person, Target: i.Target, Verdict: remove}}},
 					minutes(9)))
 				require.Len(t, state(t, l, ana).Rulings, 1)
 			},
@@ -328,8 +328,8 @@ func TestWhatWasForgedIsDecidedAnew(t *testing.T) {
 		}},
 		"a ruling turned": {`UPDATE rulings SET verdict = 'keep'`, func(t *testing.T, l *ledger.Ledger) {
 			i := item(t, l, spring, 1)
-			require.NoError(t, l.Settle(t.Context(), org, spring, []review.Settlement{{Item: i,
-				Rule: &access.Ruling{Review: spring, Person: i.Person, Target: i.Target, Verdict: remove}}},
+			require.NoError(t, l.Settle(t.Context(), org, spring, []review.Resolution{{Item: i,
+				NewRuling: &access.Ruling{Review: spring, Person: i.Person, Target: i.Target, Verdict: remove}}},
 				minutes(95)))
 			require.Equal(t, remove, state(t, l, i.Person).Rulings[0].Verdict)
 		}},

@@ -52,13 +52,13 @@ func (l *Ledger) DecideGrant(ctx context.Context, org, id string, d Decision) (g
 		if g, err = w.grant(ctx, id); err != nil {
 			return err
 		}
-		if review.Repeats(g, d.By, d.Approve) {
+		if review.HasDecided(g, d.By, d.Approve) {
 			return nil
 		}
 		if g.State != access.GrantWaiting {
 			return fmt.Errorf("%w: it is %s", ErrNotOpen, g.State)
 		}
-		if late = review.Undecided(g, d.At); late {
+		if late = review.Expired(g, d.At); late {
 			g, err = w.expire(ctx, g, d.At)
 			return err
 		}
@@ -172,7 +172,7 @@ func (w *write) decide(ctx context.Context, g access.Grant, d Decision) (access.
 // others are the person's grants of the same target that matter to whether a grant may begin.
 func (w *write) others(ctx context.Context, g access.Grant, same func(access.Entitlement) bool) ([]access.Grant,
 	error) {
-	reach := review.Reach(g)
+	reach := review.LookBack(g)
 	if reach == 0 {
 		return nil, nil
 	}

@@ -71,7 +71,7 @@ func TestDecisionsOnAGrant(t *testing.T) {
 			{say(idCarol, true), nil, true, access.GrantGranted},
 		}, []string{"grant-approved", "grant-granted"}},
 		{"asked for by nobody knows whom", func(g *access.Grant) { g.By = "carol@acme.example" }, []step{
-			{say(idCarol, true), review.ErrAsker, false, access.GrantWaiting},
+			{say(idCarol, true), review.ErrRequesterUnknown, false, access.GrantWaiting},
 			{say(idCarol, false), nil, true, access.GrantDenied},
 		}, []string{"grant-denied"}},
 	} {
@@ -149,7 +149,7 @@ func TestApprovalsKeepToTheLimitByEveryName(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, noon.Add(8*time.Hour), other.Until.UTC(), "another target is none of its business")
 		_, err = approve("g3", noon.Add(6*time.Hour))
-		require.ErrorIs(t, err, review.ErrRow)
+		require.ErrorIs(t, err, review.ErrInRow)
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 func (l *Ledger) ExpireGrant(ctx context.Context, org, id string, at time.Time) (g access.Grant, err error) {
 	at = orNow(at)
 	err = l.write(ctx, org, "expire grant "+id, func(w *write) error {
-		if g, err = w.grant(ctx, id); err == nil && review.Undecided(g, at) {
+		if g, err = w.grant(ctx, id); err == nil && review.Expired(g, at) {
 			g, err = w.expire(ctx, g, at)
 		}
 		return err

@@ -68,7 +68,7 @@ func TestOpenMakesAccountsOfTheAddressesInGrants(t *testing.T) {
 	_, err = decide("own", "id-00001", "", true)
 	require.ErrorIs(t, err, review.ErrSelf)
 	_, err = decide("helpdesk", idCarol, "", true)
-	require.ErrorIs(t, err, review.ErrAsker)
+	require.ErrorIs(t, err, review.ErrRequesterUnknown)
 	_, err = l.EndGrant(t.Context(), org, "open", idBo, "done", noon.Add(time.Hour))
 	require.NoError(t, err)
 	sound(t, l)

@@ -53,7 +53,7 @@ func eventful(t testing.TB, l *ledger.Ledger) {
 	i := item(t, l, spring, 1)
 	i.Outcome = access.OutcomeOpen
 	require.NoError(t, l.Settle(ctx, org, spring,
-		[]review.Settlement{{Item: i, Rule: &access.Ruling{Review: spring, Person: i.Person, Target: i.Target,
+		[]review.Resolution{{Item: i, NewRuling: &access.Ruling{Review: spring, Person: i.Person, Target: i.Target,
 			Verdict: remove}}}, minutes(90)))
 	require.NoError(t, l.SaveReviewLink(ctx, org,
 		ledger.ReviewLink{ID: "k", Review: spring, Reviewer: idCarol, Expires: minutes(90)}))

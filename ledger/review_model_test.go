@@ -193,7 +193,7 @@ func (m *reviewModel) carry(n int) {
 	require.NoError(m.r, err)
 	if i := some[0]; i.Verdict == remove {
 		i.Outcome = access.OutcomeOpen
-		require.NoError(m.r, m.l.Settle(m.t.Context(), m.org, spring, []review.Settlement{{Item: i}}, noon))
+		require.NoError(m.r, m.l.Settle(m.t.Context(), m.org, spring, []review.Resolution{{Item: i}}, noon))
 		m.m.items[n].open = true
 	}
 }

@@ -112,7 +112,7 @@ func refuses(err error) bool {
 
 // hear records the word, or says why it is refused as a whole.
 func (t *telling) hear(ctx context.Context) (err error) {
-	if err := review.Takes(t.review); err != nil {
+	if err := review.CheckOpen(t.review); err != nil {
 		return err
 	}
 	if t.tasks, err = t.tasksOf(ctx, t.review, t.names, t.word.Lines); err != nil {
@@ -176,7 +176,7 @@ func saidQuery(org, id string, stage, last int, word ReviewWord, by review.Names
 }
 
 // told reports whether this very word was recorded of the item before.
-func (t *telling) told(n int) bool { return t.of(n).In(t.before[n]) }
+func (t *telling) told(n int) bool { return t.of(n).RecordedIn(t.before[n]) }
 
 // repeats answers a word that would be refused now as the repeat that it is, if it was recorded before.
 func (t *telling) repeats(refusal error) {
@@ -208,7 +208,7 @@ func numbersOf(lines []ItemWord) []int {
 
 // ownTask is a task of the reviewer who speaks.
 type ownTask struct {
-	review.Asked
+	review.Assigned
 	names []string // all by which they are asked of the item
 }
 
@@ -326,19 +326,19 @@ type telling struct {
 
 // news is what a word changes.
 type news struct {
-	items  []review.Said // of which something else is said now
+	items  []review.Result // of which something else is said now
 	give   []access.Task
 	drop   []ownTask
 	events []access.ReviewEvent // one for each item
 }
 
 // of is what the word says of one item.
-func (t *telling) of(n int) review.Word {
+func (t *telling) of(n int) review.Action {
 	line := ItemWord{N: n}
 	if at := slices.IndexFunc(t.word.Lines, func(line ItemWord) bool { return line.N == n }); at >= 0 {
 		line = t.word.Lines[at]
 	}
-	return review.Word{
+	return review.Action{
 		Kind: t.word.Kind, Stage: t.review.Stage, By: t.names, Email: t.word.ByEmail, Via: t.word.Via,
 		Verdict: cmp.Or(line.Verdict, t.word.Verdict), Comment: clean(cmp.Or(line.Comment, t.word.Comment)),
 		Version: line.Version, To: t.word.To, ToEmail: t.word.ToEmail, ToNames: t.to, At: t.word.At,
@@ -349,7 +349,7 @@ func (t *telling) of(n int) review.Word {
 func (t *telling) listen(found []access.Item) (n news) {
 	for _, i := range found {
 		task, word := t.tasks[i.N], t.of(i.N)
-		said := review.Say(i, task.Asked, word)
+		said := review.Apply(i, task.Assigned, word)
 		switch {
 		case said.Refused != "":
 			t.refuse(i.N, said.Refused)
@@ -357,10 +357,10 @@ func (t *telling) listen(found []access.Item) (n news) {
 		case said.Repeated:
 			t.said.Repeated = append(t.said.Repeated, i.N)
 			continue
-		case word.Changes():
+		case word.ChangesDecision():
 			n.items = append(n.items, said)
 		case word.Kind == access.EventDelegated:
-			n.give, n.drop = append(n.give, said.Give), append(n.drop, task)
+			n.give, n.drop = append(n.give, said.Delegated), append(n.drop, task)
 		}
 		t.said.Applied, n.events = append(t.said.Applied, i.N), append(n.events, said.Event)
 	}
@@ -375,7 +375,7 @@ func (t *telling) record(ctx context.Context, n news) error {
 		i := said.Item
 		index[i.N] = i
 		items = append(items, []any{t.org, t.review.ID, i.Person, string(i.Target), list(i.Said), string(i.Verdict),
-			said.Spoke, i.Version})
+			said.LastStage, i.Version})
 		for _, name := range t.tasks[i.N].names {
 			tasks = append(tasks, []any{t.org, t.review.ID, t.review.Stage, name, i.N, string(said.Own)})
 		}

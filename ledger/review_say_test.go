@@ -297,7 +297,7 @@ func TestWhatIsCarriedOutStays(t *testing.T) {
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		underReview(t, l, spring, 3, map[string][]int{carol: {1, 2, 3}, dan: {1, 2, 3}})
 		tell(t, l, spring, word(carol, remove, 1, 2, 3))
-		require.NoError(t, l.Settle(t.Context(), org, spring, []review.Settlement{
+		require.NoError(t, l.Settle(t.Context(), org, spring, []review.Resolution{
 			outcome(t, l, spring, 1, access.OutcomeOpen), outcome(t, l, spring, 2, access.OutcomeRemoved),
 		}, minutes(15)))
 		said := hear(t, l, spring, after(20, word(carol, keep, 1, 2, 3)), after(20, again(carol, 1, 2)))

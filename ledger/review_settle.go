@@ -15,7 +15,7 @@ import (
 // comes into force only with an outcome that is recorded, so that a late repeat brings none back. While reviewers
 // decide, a settlement of a verdict that is not what they say any more is left out. ErrNotFound: the review has no such
 // item.
-func (l *Ledger) Settle(ctx context.Context, org, id string, all []review.Settlement, at time.Time) error {
+func (l *Ledger) Settle(ctx context.Context, org, id string, all []review.Resolution, at time.Time) error {
 	at = cut(orNow(at))
 	return l.write(ctx, org, "settle items of review "+id, func(w *write) error {
 		r, err := w.review(ctx, id)
@@ -30,8 +30,8 @@ func (l *Ledger) Settle(ctx context.Context, org, id string, all []review.Settle
 		for _, s := range all {
 			items = append(items, []any{id, s.Item.Person, string(s.Item.Target)})
 			rulings = append(rulings, []any{s.Item.Person, string(s.Item.Target), id})
-			if s.Rule != nil {
-				rulings = append(rulings, []any{s.Rule.Person, string(s.Rule.Target), id})
+			if s.NewRuling != nil {
+				rulings = append(rulings, []any{s.NewRuling.Person, string(s.NewRuling.Target), id})
 			}
 		}
 		if err := errors.Join(w.touchDoubted(ctx, tableItems, items...),
@@ -50,7 +50,7 @@ func (l *Ledger) Settle(ctx context.Context, org, id string, all []review.Settle
 }
 
 // settle settles one item, and returns what is to be added to the chain.
-func (w *write) settle(ctx context.Context, r access.Review, s review.Settlement, at time.Time) ([]Entry, error) {
+func (w *write) settle(ctx context.Context, r access.Review, s review.Resolution, at time.Time) ([]Entry, error) {
 	i := s.Item
 	was, err := first(ctx, w.database, scanItem,
 		selectItem+` WHERE i.org = ? AND i.review = ? AND i.person = ? AND i.target = ?`,
@@ -61,7 +61,7 @@ func (w *write) settle(ctx context.Context, r access.Review, s review.Settlement
 	if r.State == access.ReviewOpen && was.Outcome == "" && was.Verdict != i.Verdict {
 		return nil, nil
 	}
-	if s.Free || i.Outcome == access.OutcomeDropped {
+	if s.EndRuling || i.Outcome == access.OutcomeDropped {
 		if _, err := w.exec(ctx, `DELETE FROM rulings WHERE org = ? AND person = ? AND target = ? AND review || '' = ?`,
 			w.org, i.Person, string(i.Target), r.ID); err != nil {
 			return nil, err
@@ -82,8 +82,8 @@ func (w *write) settle(ctx context.Context, r access.Review, s review.Settlement
 		string(i.Verdict), string(i.Outcome), text(resultOf(i)), w.org, r.ID, i.Person, string(i.Target)); err != nil {
 		return nil, err
 	}
-	if s.Rule != nil && !s.Free {
-		if err := w.rule(ctx, r.ID, *s.Rule, at); err != nil {
+	if s.NewRuling != nil && !s.EndRuling {
+		if err := w.rule(ctx, r.ID, *s.NewRuling, at); err != nil {
 			return nil, err
 		}
 	}

@@ -11,21 +11,21 @@ import (
 )
 
 // outcome settles an item as it is stored.
-func outcome(t testing.TB, l *ledger.Ledger, id string, n int, o access.Outcome) review.Settlement {
+func outcome(t testing.TB, l *ledger.Ledger, id string, n int, o access.Outcome) review.Resolution {
 	t.Helper()
 	i := item(t, l, id, n)
 	i.Outcome = o
-	return review.Settlement{Item: i}
+	return review.Resolution{Item: i}
 }
 
 // ruled lets a ruling of the settlement's verdict come into force.
-func ruled(s review.Settlement, until time.Time) review.Settlement {
-	s.Rule = &access.Ruling{Person: s.Item.Person, Target: s.Item.Target, Verdict: s.Item.Verdict, At: minutes(20),
+func ruled(s review.Resolution, until time.Time) review.Resolution {
+	s.NewRuling = &access.Ruling{Person: s.Item.Person, Target: s.Item.Target, Verdict: s.Item.Verdict, At: minutes(20),
 		Until: until}
 	return s
 }
 
-func settle(t testing.TB, l *ledger.Ledger, id string, at time.Time, all ...review.Settlement) {
+func settle(t testing.TB, l *ledger.Ledger, id string, at time.Time, all ...review.Resolution) {
 	t.Helper()
 	require.NoError(t, l.Settle(t.Context(), org, id, all, at))
 }
@@ -78,7 +78,7 @@ func TestOutcomesAreRecorded(t *testing.T) {
 			[]any{i.Outcome, i.Plan, i.Run, i.Why})
 		require.Zero(t, i.Settled, "it is not over")
 		done := outcome(t, l, spring, 1, access.OutcomeRemoved)
-		done.Item.Plan, done.Item.Run, done.Item.Why, done.Free = "", "r8", "204 No Content", true
+		done.Item.Plan, done.Item.Run, done.Item.Why, done.EndRuling = "", "r8", "204 No Content", true
 		settle(t, l, spring, minutes(30), done)
 
 		i = item(t, l, spring, 1)
@@ -94,7 +94,7 @@ func TestOutcomesAreRecorded(t *testing.T) {
 
 		was := entriesOf(t, l, spring)
 		late := outcome(t, l, spring, 2, access.OutcomeRefused)
-		for _, s := range []review.Settlement{done, begin, silent, undecided, late} {
+		for _, s := range []review.Resolution{done, begin, silent, undecided, late} {
 			settle(t, l, spring, minutes(40), s)
 		}
 		require.Equal(t, was, entriesOf(t, l, spring), "a final outcome stays, and is told once")
@@ -108,7 +108,7 @@ func TestOutcomesAreRecorded(t *testing.T) {
 		require.JSONEq(t, `{"review": "quarterly:2026-05-04", "item": 1, "verdict": "remove", "outcome": "removed", "silent": false, "why": "204 No Content", "run": "r8"}`,
 			string(entries[0].Body))
 
-		require.ErrorIs(t, l.Settle(t.Context(), org, spring, []review.Settlement{{Item: asks(77, "ops")}}, noon),
+		require.ErrorIs(t, l.Settle(t.Context(), org, spring, []review.Resolution{{Item: asks(77, "ops")}}, noon),
 			ledger.ErrNotFound)
 		require.ErrorIs(t, l.Settle(t.Context(), org, "none", nil, noon), ledger.ErrNotFound)
 		sound(t, l)
@@ -132,7 +132,7 @@ func TestRulingsComeIntoForceAndEnd(t *testing.T) {
 		require.Equal(t, []access.Ruling{want}, rulingsOf(t, l, 1))
 		require.True(t, want.InForce(minutes(9999)))
 		sooner := open
-		sooner.Rule = &access.Ruling{Person: open.Item.Person, Target: open.Item.Target, Verdict: remove,
+		sooner.NewRuling = &access.Ruling{Person: open.Item.Person, Target: open.Item.Target, Verdict: remove,
 			At: minutes(33), Until: minutes(44)}
 		settle(t, l, spring, minutes(33), sooner)
 		want.Until = minutes(44)
@@ -146,7 +146,7 @@ func TestRulingsComeIntoForceAndEnd(t *testing.T) {
 			[]string{all[0].Person, all[1].Person, all[2].Person})
 
 		free := outcome(t, l, spring, 1, access.OutcomeGone)
-		free.Free = true
+		free.EndRuling = true
 		for range 2 {
 			settle(t, l, spring, minutes(50), free)
 		}
@@ -328,7 +328,7 @@ func TestRulingsEndAtTheirInstants(t *testing.T) {
 		for n, until := range map[int]time.Time{1: minutes(30), 2: minutes(40), 3: minutes(40), 4: {}} {
 			i := item(t, l, spring, n)
 			i.Outcome = access.OutcomeKept
-			settle(t, l, spring, minutes(21), ruled(review.Settlement{Item: i}, until))
+			settle(t, l, spring, minutes(21), ruled(review.Resolution{Item: i}, until))
 		}
 		ended := func(after, to time.Time, limit int) []string {
 			t.Helper()

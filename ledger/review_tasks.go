@@ -276,7 +276,7 @@ func (w *write) tasksOf(ctx context.Context, r access.Review, by review.Names,
 			is, twice := tasks[t.N]
 			t.names = append(is.names, t.Reviewer)
 			if twice && t.Verdict == "" {
-				t.Asked = is.Asked
+				t.Assigned = is.Assigned
 			}
 			tasks[t.N] = t
 		}

@@ -382,7 +382,7 @@ func TestNothingIsTakenForACancelledReview(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, some, 1)
 		settle(t, l, spring, minutes(2),
-			review.Settlement{Item: func() access.Item { i := some[0]; i.Outcome = access.OutcomeDropped; return i }()})
+			review.Resolution{Item: func() access.Item { i := some[0]; i.Outcome = access.OutcomeDropped; return i }()})
 		require.Equal(t, map[access.Outcome]int{access.OutcomeDropped: 1}, count(t, l, spring).Outcomes,
 			"items without a number too")
 	})
@@ -399,7 +399,7 @@ func TestItemsAreChosen(t *testing.T) {
 		inStage(t, l, spring, 1, map[string][]int{carol: {1, 2, 3, 4, 5, 6}, dan: {5, 6, 7}})
 		tell(t, l, spring, word(carol, keep, 2), word(dan, remove, 6))
 		require.NoError(t, l.Settle(t.Context(), org, spring,
-			[]review.Settlement{outcome(t, l, spring, 6, access.OutcomeOpen)}, minutes(20)))
+			[]review.Resolution{outcome(t, l, spring, 6, access.OutcomeOpen)}, minutes(20)))
 		for name, c := range map[string]struct {
 			f    ledger.ItemFilter
 			want []int
@@ -545,7 +545,7 @@ func TestHowFarAReviewIs(t *testing.T) {
 		tell(t, l, spring, word(carol, keep, 1, 3), word(dan, remove, 3, 5), word(carol, remove, 2))
 		tell(t, l, spring, after(30, again(carol, 2)))
 		require.NoError(t, l.Settle(t.Context(), org, spring,
-			[]review.Settlement{outcome(t, l, spring, 5, access.OutcomeOpen)}, minutes(40)))
+			[]review.Resolution{outcome(t, l, spring, 5, access.OutcomeOpen)}, minutes(40)))
 		c = count(t, l, spring)
 		require.Equal(t, ledger.ReviewCount{
 			Items: 6, Asked: 5, Decided: 3, Removals: 1,

@@ -5,13 +5,13 @@ import (
 	"regexp"
 )
 
-var kebab = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+var keyPattern = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
-// ownKey is the section under which CSV says what the report as a whole is.
-const ownKey = "report"
+// reportKey is the section key of CSV's line about the report itself.
+const reportKey = "report"
 
-// Check says what is wrong with the report's shape, naming section and row (from 1). The three forms and Read check
-// first, so that none of them writes half a report.
+// Check returns an error that names the malformed section and row (from 1). The three formats and Read check first, so
+// that none of them writes half a report.
 func (r Report) Check() error {
 	if len(r.Past) > MostPast {
 		return fmt.Errorf("report: %d earlier reports; at most %d are kept", len(r.Past), MostPast)
@@ -19,9 +19,9 @@ func (r Report) Check() error {
 	seen := make(map[string]bool, len(r.Sections))
 	for i, s := range r.Sections {
 		switch {
-		case !kebab.MatchString(s.Key):
+		case !keyPattern.MatchString(s.Key):
 			return fmt.Errorf("report: section %d: the key %q is not in kebab-case", i+1, s.Key)
-		case s.Key == ownKey:
+		case s.Key == reportKey:
 			return fmt.Errorf("report: section %d: the key %q is kept for the report itself", i+1, s.Key)
 		case seen[s.Key]:
 			return fmt.Errorf("report: two sections have the key %q", s.Key)

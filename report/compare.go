@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// Compare fills in New and Gone of each section from the rows of the report before, and makes Past that report's Past
-// followed by its own counts, the oldest left out beyond MostPast. Comparing twice is as comparing once.
+// Compare sets New and Gone of each section by comparing its rows with the previous report's, and Past to that report's
+// Past and counts, at most MostPast of them. Calling it again changes nothing.
 //
-// New and Gone become Unknown where nothing can be said: the section was incomplete or cut on either side, the report
-// before did not have it, or its rows had another identity (the first column's name). With nil, or with a report of
-// another organization, all are Unknown and Past stays as it was.
+// New and Gone become Unknown if the section was incomplete or cut in either report, if the previous report did not
+// have it, or if its rows had another identity (the first column's name). If before is nil or of another organization,
+// all are Unknown and Past stays as it was.
 func (r *Report) Compare(before *Report) {
 	if before == nil || before.Org != r.Org {
 		for i := range r.Sections {
@@ -26,22 +26,22 @@ func (r *Report) Compare(before *Report) {
 		s := &r.Sections[i]
 		s.New, s.Gone = Unknown, Unknown
 		if then, ok := earlier[s.Key]; ok && s.comparable(then) {
-			s.New, s.Gone = s.cameAndWent(then.Rows)
+			s.New, s.Gone = s.countNewAndGone(then.Rows)
 		}
 	}
-	past := append(slices.Clone(before.Past), before.asPast())
+	past := append(slices.Clone(before.Past), before.toPast())
 	r.Past = past[max(0, len(past)-MostPast):]
 }
 
 func (s Section) comparable(then Section) bool {
 	whole := s.Incomplete == "" && then.Incomplete == "" && !s.cut() && !then.cut()
-	// A section without rows may have been made without columns.
+	// A section without rows may have no columns.
 	same := len(s.Rows) == 0 || len(then.Rows) == 0 || s.identity(s.Columns) == then.identity(then.Columns)
 	return whole && same
 }
 
-// cameAndWent counts rows by identity. An identity may stand in several rows: each counts.
-func (s Section) cameAndWent(then [][]string) (came, went int) {
+// countNewAndGone compares rows by identity. Several rows of one identity all count.
+func (s Section) countNewAndGone(then [][]string) (came, went int) {
 	rows := make(map[string]int, len(then))
 	for _, row := range then {
 		rows[s.identity(row)]++
@@ -56,7 +56,7 @@ func (s Section) cameAndWent(then [][]string) (came, went int) {
 	return came, len(then) - (len(s.Rows) - came)
 }
 
-func (r Report) asPast() Past {
+func (r Report) toPast() Past {
 	counts := make(map[string]int, len(r.Sections))
 	for _, s := range r.Sections {
 		if s.Incomplete == "" {
@@ -66,7 +66,7 @@ func (r Report) asPast() Past {
 	return Past{ID: r.ID, At: r.At, Counts: counts}
 }
 
-// identity is what makes one of the section's rows the same in another report.
+// identity returns what identifies one of the section's rows across reports.
 func (s Section) identity(cells []string) string {
 	return strings.Join(cells[:min(max(s.Identity, 1), len(cells))], "\x00")
 }

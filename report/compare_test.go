@@ -18,7 +18,7 @@ func with(identities ...string) report.Report {
 	return report.Report{Org: "acme", ID: "r", At: monday, Sections: []report.Section{s}}
 }
 
-func TestRowsComeAndGo(t *testing.T) {
+func TestCompareCountsNewAndGone(t *testing.T) {
 	for name, c := range map[string]struct {
 		before, now report.Report
 		came, went  int
@@ -40,7 +40,7 @@ func TestRowsComeAndGo(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeComparedIsUnknown(t *testing.T) {
+func TestCompareUnknown(t *testing.T) {
 	for name, spoil := range map[string]func(before, now *report.Report){
 		"incomplete before": func(before, _ *report.Report) { before.Sections[0].Incomplete = "refused" },
 		"incomplete now":    func(_, now *report.Report) { now.Sections[0].Incomplete = "refused" },
@@ -67,14 +67,14 @@ func TestWhatCannotBeComparedIsUnknown(t *testing.T) {
 	require.Equal(t, []report.Past{{ID: "kept"}}, alone.Past)
 }
 
-func TestAnotherDetailColumnIsNoOtherIdentity(t *testing.T) {
+func TestCompareIgnoresDetailColumns(t *testing.T) {
 	before, now := with("a"), with("a", "b")
 	before.Sections[0].Columns = []string{"Person", "Last seen"}
 	now.Compare(&before)
 	require.Equal(t, 1, now.Sections[0].New)
 }
 
-func TestPastGrows(t *testing.T) {
+func TestCompareAppendsPast(t *testing.T) {
 	before, now := with("a"), with("a", "b")
 	before.Past = append(make([]report.Past, 0, 9), report.Past{ID: "oldest", Counts: map[string]int{"k": 7}})
 	before.ID = "before"
@@ -90,7 +90,7 @@ func TestPastGrows(t *testing.T) {
 	require.Zero(t, before.Past[:2][1], "the report before is left as it was, its spare room too")
 }
 
-func TestPastIsAYear(t *testing.T) {
+func TestCompareLimitsPast(t *testing.T) {
 	r := with("a")
 	for i := range 60 {
 		next := with("a")

@@ -10,17 +10,17 @@ import (
 	"github.com/castellan-io/castellan/display"
 )
 
-// CSV writes all sections as one flat table for a spreadsheet: UTF-8 with the mark that has Excel see it, and as many
-// cells in every line.
+// CSV writes all sections as one flat table for a spreadsheet: UTF-8 with the byte order mark that Excel needs, and
+// equally many cells in every line.
 //
 // The columns are section (its key), title, severity, identity (a row's first cell) and then "detail 1" and so on: the
 // row's other cells, each as "column: value", since sections have different columns. Filter by section first. The first
-// line, of section "report", says which report this is and its facts; and a section has a line without identity, "note:
-// …", where it is incomplete, was cut, or nothing was found. A section that is in the report is so never absent here.
+// line, of section "report", identifies the report and has its facts. A section that is incomplete, cut or empty has a
+// line without identity, "note: …", so that no section is absent.
 //
-// A cell that a spreadsheet might take for a formula has an apostrophe in front, also after a line break, a tab or a
-// semicolon within it, where some split cells. Invisible characters are written as ⟨U+202E⟩, and a cell ends with …
-// after 32,000 bytes, short of what Excel takes. JSON has every value as it is.
+// A cell that a spreadsheet might evaluate as a formula gets an apostrophe in front, also after a line break, a tab or
+// a semicolon within it, where some programs split cells. Invisible characters are written as ⟨U+202E⟩, and cells are
+// cut after 32,000 bytes, below Excel's limit. JSON has the exact values.
 func (r Report) CSV(w io.Writer) error {
 	if err := r.Check(); err != nil {
 		return err
@@ -28,13 +28,13 @@ func (r Report) CSV(w io.Writer) error {
 	if _, err := io.WriteString(w, "\ufeff"); err != nil {
 		return err
 	}
-	t := csvTable{out: csv.NewWriter(w), details: r.mostDetails()}
+	t := csvTable{out: csv.NewWriter(w), details: r.maxDetails()}
 	head := make([]string, t.details)
 	for i := range head {
 		head[i] = "detail " + strconv.Itoa(i+1)
 	}
 	t.line("section", "title", "severity", "identity", head)
-	t.line(ownKey, r.Title, string(Know), r.ID, r.ownDetails())
+	t.line(reportKey, r.Title, string(Know), r.ID, r.reportDetails())
 	for _, s := range r.Sections {
 		t.section(s)
 	}
@@ -63,7 +63,7 @@ func (t csvTable) section(s Section) {
 	}
 }
 
-// line writes one line, filled up to the table's width. The writer keeps its first error.
+// line writes one line, padded to the table's width. The writer keeps its first error.
 func (t csvTable) line(key, title, severity, identity string, details []string) {
 	cells := append([]string{key, title, severity, identity}, details...)
 	for i, cell := range cells {
@@ -72,7 +72,7 @@ func (t csvTable) line(key, title, severity, identity string, details []string) 
 	_ = t.out.Write(append(cells, make([]string, t.details-len(details))...))
 }
 
-func (r Report) ownDetails() []string {
+func (r Report) reportDetails() []string {
 	details := []string{"organization: " + r.Org, "at: " + r.At.UTC().Format(time.RFC3339), "policy: " + r.Policy}
 	for _, f := range r.Facts {
 		details = append(details, f.Name+": "+f.Value)
@@ -80,15 +80,15 @@ func (r Report) ownDetails() []string {
 	return details
 }
 
-func (r Report) mostDetails() int {
-	most := len(r.ownDetails())
+func (r Report) maxDetails() int {
+	most := len(r.reportDetails())
 	for _, s := range r.Sections {
 		most = max(most, len(s.Columns)-1)
 	}
 	return most
 }
 
-// note is what must be said of the section besides its rows.
+// note returns what a reader must know about the section besides its rows.
 func (s Section) note() string {
 	switch {
 	case s.Incomplete != "":

@@ -31,7 +31,7 @@ unseen,Unseen,know,,note: not looked at: refused,,
 `, written(t, r))
 }
 
-func TestCSVIsNoFormula(t *testing.T) {
+func TestCSVEscapesFormulas(t *testing.T) {
 	for value, want := range map[string]string{
 		`=HYPERLINK("https://evil.example")`: `'=HYPERLINK("https://evil.example")`,
 		"+1":                                 "'+1",
@@ -71,7 +71,7 @@ func TestCSVIsNoFormula(t *testing.T) {
 	}
 }
 
-func TestCSVHasEveryRowAndIsAsWideEverywhere(t *testing.T) {
+func TestCSVHasEveryRowInOneWidth(t *testing.T) {
 	r := sample(t, 2)
 	rows, want := 0, 0
 	for _, line := range parsed(t, r) { // the reader refuses lines of another width
@@ -85,7 +85,7 @@ func TestCSVHasEveryRowAndIsAsWideEverywhere(t *testing.T) {
 	require.Equal(t, want, rows-1, "besides the head")
 }
 
-func TestCSVCellsFitASpreadsheet(t *testing.T) {
+func TestCSVShortensLongCells(t *testing.T) {
 	cell := parsed(t, with(strings.Repeat("ä", 40_000)))[2][3]
 	require.LessOrEqual(t, len(cell), 32_000)
 	require.Greater(t, len(cell), 31_990)

@@ -1,7 +1,7 @@
-// Package report is the governance report: what one look at an organization found, as tables, and its three forms:
-// JSON, which is the whole and can be read back; CSV for a spreadsheet; and one HTML page that needs nothing but
-// itself. Other questions are answered in activities/reports.
+// Package report holds the governance report: what was found in an organization, as tables, and its three formats:
+// JSON, which is complete and can be read back, CSV for spreadsheets, and a self-contained HTML page. Other reports are
+// made in activities/reports.
 //
-// It knows no clock and imports nothing of the project: who makes a report fills it in. What a report shows comes from
-// people's directories, so each form treats every text as hostile.
+// The package is pure: callers fill in a report. Its texts come from directories, so each format treats them as
+// hostile.
 package report

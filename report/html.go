@@ -16,45 +16,44 @@ import (
 var pageText string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"text": func(s string) string { return display.Shorten(display.Visible(s), mostShown) },
+	"text": func(s string) string { return display.Shorten(display.Visible(s), maxShownText) },
 }).Parse(pageText))
 
-// mostShown is how many bytes of one text the page shows, so that no single name fills it.
-const mostShown = 2_000
+// maxShownText is how many bytes of a text the page shows, so that no name fills it.
+const maxShownText = 2_000
 
-// HTML writes one page that needs nothing but itself: no script, font, style sheet or image from elsewhere, and a
-// policy in it that forbids them. It adapts to phones, to dark screens and to paper, and needs no colour to be
-// understood. Rows beyond the first few are folded; what is folded is not printed, and the page says so.
+// HTML writes a self-contained page: it loads no script, font, style sheet or image, and its content security policy
+// forbids them. It adapts to phones, dark mode and paper, and can be understood without colours. Rows beyond the first
+// few are folded; folded rows are not printed, and the page says so.
 //
-// Invisible characters are written as ⟨U+202E⟩, and a text ends with … after 2,000 bytes. JSON has every value as it
-// is.
+// Invisible characters are written as ⟨U+202E⟩, and texts are cut after 2,000 bytes. JSON has the exact values.
 func (r Report) HTML(w io.Writer) error {
 	if err := r.Check(); err != nil {
 		return err
 	}
 	out := bufio.NewWriter(w)
-	if err := pageTemplate.Execute(out, pageOf(r)); err != nil {
+	if err := pageTemplate.Execute(out, newPage(r)); err != nil {
 		return fmt.Errorf("report: writing the page: %w", err)
 	}
 	return out.Flush()
 }
 
-// page is a report as the template shows it.
+// page is the template's data.
 type page struct {
 	Title, Org, ID, Policy string
 	At, AtExact            string
 	Last                   string // when the report before was made; empty: there is none
 	Facts                  []Fact
-	Verdict                []string // sentences
-	Sections               []part
+	Summary                []string // sentences
+	Sections               []sectionView
 	Columns                []int // 1 to the most columns of a section, for the style sheet
 }
 
-// part is a section as the template shows it.
-type part struct {
+// sectionView is a section in the template's data.
+type sectionView struct {
 	Key, Title, About, Incomplete string
 	Severity                      Severity
-	Word                          string // the severity
+	Label                         string // the severity
 	Clear                         bool   // nothing was found
 	Found                         string
 	Change                        string // since the report before; empty: there is none
@@ -63,17 +62,17 @@ type part struct {
 	Open, Folded                  *table
 }
 
-func pageOf(r Report) page {
+func newPage(r Report) page {
 	p := page{
 		Title: r.Title, Org: r.Org, ID: r.ID, Policy: r.Policy,
-		At: when(r.At), AtExact: r.At.UTC().Format(time.RFC3339),
-		Facts: r.Facts, Verdict: verdict(r.Sections),
+		At: formatTime(r.At), AtExact: r.At.UTC().Format(time.RFC3339),
+		Facts: r.Facts, Summary: summary(r.Sections),
 	}
 	if len(r.Past) > 0 {
-		p.Last = when(r.Past[len(r.Past)-1].At)
+		p.Last = formatTime(r.Past[len(r.Past)-1].At)
 	}
 	for _, s := range r.Sections {
-		p.Sections = append(p.Sections, partOf(s, r.Past))
+		p.Sections = append(p.Sections, newSectionView(s, r.Past))
 		for len(p.Columns) < len(s.Columns) {
 			p.Columns = append(p.Columns, len(p.Columns)+1)
 		}
@@ -81,28 +80,28 @@ func pageOf(r Report) page {
 	return p
 }
 
-func partOf(s Section, past []Past) part {
-	p := part{
+func newSectionView(s Section, past []Past) sectionView {
+	p := sectionView{
 		Key: s.Key, Title: s.Title, About: s.About, Incomplete: s.Incomplete,
-		Severity: s.Severity, Word: words[s.Severity],
+		Severity: s.Severity, Label: severityLabels[s.Severity],
 		Clear:  s.Incomplete == "" && s.Count == 0,
 		Found:  grouped(s.Count),
-		Change: change(s, past), Trend: trendOf(s, past),
+		Change: change(s, past), Trend: newTrend(s, past),
 	}
 	if s.cut() {
 		p.Note = fmt.Sprintf("This report holds %s of %s rows; %s left out.", grouped(len(s.Rows)), grouped(s.Count),
 			some(s.Count-len(s.Rows), "is", "are"))
 	}
-	p.Open, p.Folded = tablesOf(s)
+	p.Open, p.Folded = newTables(s)
 	return p
 }
 
-var words = map[Severity]string{Act: "Act", Look: "Look", Know: "Know"}
+var severityLabels = map[Severity]string{Act: "Act", Look: "Look", Know: "Know"}
 
-func when(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
+func formatTime(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
 
-// verdict says in a sentence or two what the report asks for.
-func verdict(sections []Section) []string {
+// summary returns a sentence or two about what there is to do.
+func summary(sections []Section) []string {
 	if len(sections) == 0 {
 		return []string{"This report has no sections: nothing was looked at."}
 	}
@@ -132,8 +131,7 @@ func verdict(sections []Section) []string {
 	return sentences
 }
 
-// change is what the summary says of a section since the report before. Where rows cannot be compared, counts still
-// can.
+// change describes a section's change since the previous report. If rows cannot be compared, counts still can.
 func change(s Section, past []Past) string {
 	if len(past) == 0 {
 		return ""
@@ -146,7 +144,7 @@ func change(s Section, past []Past) string {
 		return "not known"
 	}
 	more := s.Count - last
-	// A report that was never compared has zeros, which would say "no change" of a count that did change.
+	// A report that was never compared has zeros, which must not read as "no change".
 	if s.New >= 0 && s.Gone >= 0 && s.New-s.Gone == more {
 		var said []string
 		if s.New > 0 {

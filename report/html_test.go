@@ -52,7 +52,7 @@ func hostile() report.Report {
 	return r
 }
 
-func TestNoNameBreaksOut(t *testing.T) {
+func TestHTMLEscapesEveryText(t *testing.T) {
 	tame := hostile()
 	for i := range tame.Sections {
 		s := &tame.Sections[i]
@@ -66,24 +66,24 @@ func TestNoNameBreaksOut(t *testing.T) {
 	want, _ := read(t, tame)
 	got, text := read(t, hostile())
 	require.Equal(t, shape(want), shape(got), "hostile values make no element and no attribute")
-	saysNot(t, text, "ZgotmplZ")
+	requireNotContains(t, text, "ZgotmplZ")
 	require.Equal(t, -1, strings.IndexAny(text, "\u202a\u202e\u2066\u2069\u200b\u200e\u200f\a\x00"))
-	says(t, got.words, "ana⟨U+202E⟩gro.emca@")
-	says(t, got.words, "nul⟨U+0000⟩")
-	says(t, text, "💥👩‍💻")
-	says(t, text, strings.Repeat("x", 1997)+"…<")
+	requireContains(t, got.words, "ana⟨U+202E⟩gro.emca@")
+	requireContains(t, got.words, "nul⟨U+0000⟩")
+	requireContains(t, text, "💥👩‍💻")
+	requireContains(t, text, strings.Repeat("x", 1997)+"…<")
 	require.NotContains(t, text, strings.Repeat("x", 2001))
 	require.Equal(t, attacks[0], got.part(t, "s-0").all("td")[0].words, "what is shown is the value")
 	require.Equal(t, attacks[9], got.part(t, "s-9").all("td")[0].words, "not decoded twice")
 }
 
-func TestBytesThatAreNoTextAreShownAsSuch(t *testing.T) {
+func TestHTMLShowsInvalidUTF8(t *testing.T) {
 	_, text := read(t, with("not\xffutf8"))
-	says(t, text, "not\ufffdutf8")
+	requireContains(t, text, "not\ufffdutf8")
 }
 
-// TestStylesAreClosed: the one attribute that is not escaped by the template holds names and sides only.
-func TestStylesAreClosed(t *testing.T) {
+// TestHTMLStylesAreEscaped: the one attribute that is not escaped by the template holds names and sides only.
+func TestHTMLStylesAreEscaped(t *testing.T) {
 	page, _ := read(t, hostile())
 	closed := regexp.MustCompile(`^(--name\d+:"([a-zA-Z0-9]|\\[0-9a-f]+ )*";(--side\d+:end;--room\d+:2\.5rem;)?)+$`)
 	tables := 0
@@ -117,7 +117,7 @@ func shape(n *node) []string {
 	return lines
 }
 
-func TestThePageNeedsNothingElse(t *testing.T) {
+func TestHTMLLoadsNothing(t *testing.T) {
 	page, text := read(t, sample(t, 8))
 	for _, e := range page.all("") {
 		require.NotContains(t, []string{"script", "link", "img", "iframe", "object", "embed", "base", "form", "input",
@@ -130,14 +130,14 @@ func TestThePageNeedsNothingElse(t *testing.T) {
 		}
 	}
 	style := page.all("style")[0].words
-	saysNot(t, style, "url(")
-	saysNot(t, style, "@import")
-	saysNot(t, style, "@font-face")
-	saysNot(t, style, "ZgotmplZ")
-	says(t, text, `content="default-src 'none';`)
+	requireNotContains(t, style, "url(")
+	requireNotContains(t, style, "@import")
+	requireNotContains(t, style, "@font-face")
+	requireNotContains(t, style, "ZgotmplZ")
+	requireContains(t, text, `content="default-src 'none';`)
 }
 
-func TestThePageIsAccessible(t *testing.T) {
+func TestHTMLIsAccessible(t *testing.T) {
 	page, _ := read(t, sample(t, 8))
 	require.Equal(t, "en", page.all("html")[0].attrs["lang"])
 	require.Len(t, page.all("h1"), 1)
@@ -181,8 +181,9 @@ func TestThePageIsAccessible(t *testing.T) {
 	}
 }
 
-// TestContrast holds the colours of text to 4.5 : 1 on every ground they stand on, by day and by night (WCAG 2.2, AA).
-func TestContrast(t *testing.T) {
+// TestHTMLContrast holds the colours of text to 4.5 : 1 on every ground they stand on, by day and by night (WCAG 2.2,
+// AA).
+func TestHTMLContrast(t *testing.T) {
 	page, _ := read(t, report.Report{})
 	roots := regexp.MustCompile(`(?s):root \{(.*?)\}`).FindAllStringSubmatch(page.all("style")[0].words, -1)
 	require.Len(t, roots, 2)
@@ -226,35 +227,35 @@ func contrast(t *testing.T, one, two string) float64 {
 	return (max(a, b) + 0.05) / (min(a, b) + 0.05)
 }
 
-func TestAnEmptyReport(t *testing.T) {
+func TestHTMLOfAnEmptyReport(t *testing.T) {
 	page, text := read(t, report.Report{Title: "Access", At: monday})
-	says(t, text, "nothing was looked at")
+	requireContains(t, text, "nothing was looked at")
 	require.Empty(t, page.all("table"))
 	require.Equal(t, "Access", page.all("title")[0].words)
 }
 
-func TestASectionWithoutRows(t *testing.T) {
+func TestHTMLOfASectionWithoutRows(t *testing.T) {
 	page, text := read(t, with())
-	says(t, text, "Nothing to act on or to look at.")
-	says(t, page.part(t, "k").words, "Nothing found.")
+	requireContains(t, text, "Nothing to act on or to look at.")
+	requireContains(t, page.part(t, "k").words, "Nothing found.")
 	require.Empty(t, page.part(t, "k").all("table"))
 	require.Equal(t, []string{"", "Look", "0"}, page.summary(t, "k"))
 }
 
-func TestAnIncompleteSection(t *testing.T) {
+func TestHTMLOfAnIncompleteSection(t *testing.T) {
 	earlier, r := with("a"), with()
 	r.Sections[0].Incomplete = "HTTP 403"
 	r.Compare(&earlier)
 	page, _ := read(t, r)
-	saysNot(t, page.part(t, "k").words, "Nothing found")
-	says(t, page.part(t, "k").words, "This could not be looked at, and what is there is not known: HTTP 403")
+	requireNotContains(t, page.part(t, "k").words, "Nothing found")
+	requireContains(t, page.part(t, "k").words, "This could not be looked at, and what is there is not known: HTTP 403")
 	require.Equal(t, []string{"", "Look", "not looked at", "not known", "not known"}, page.summary(t, "k"))
 	require.Empty(t, page.all("svg"))
-	says(t, page.words, "1 section could not be looked at")
-	saysNot(t, page.words, "to look at.\n1")
+	requireContains(t, page.words, "1 section could not be looked at")
+	requireNotContains(t, page.words, "to look at.\n1")
 }
 
-func TestRowsFold(t *testing.T) {
+func TestHTMLFoldsRows(t *testing.T) {
 	for rows, want := range map[int][]int{1: {1}, 15: {15}, 16: {10, 6}, 400: {10, 390}} {
 		r := with(make([]string, rows)...)
 		page, _ := read(t, r)
@@ -267,15 +268,15 @@ func TestRowsFold(t *testing.T) {
 	}
 }
 
-func TestRowsThatWereCutAreSaid(t *testing.T) {
+func TestHTMLTellsThatRowsWereCut(t *testing.T) {
 	r := with("a", "b")
 	r.Sections[0].Count = 1203
 	page, _ := read(t, r)
-	says(t, page.part(t, "k").words, "This report holds 2 of 1,203 rows; 1,201 are left out.")
+	requireContains(t, page.part(t, "k").words, "This report holds 2 of 1,203 rows; 1,201 are left out.")
 	require.Equal(t, "1,203", page.summary(t, "k")[2])
 }
 
-func TestChangesAreSaid(t *testing.T) {
+func TestHTMLShowsChanges(t *testing.T) {
 	earlier := with("a", "b")
 	for want, now := range map[string]report.Report{
 		"no change": with("b", "a"), "1 new": with("a", "b", "c"), "1 gone": with("a"), "2 new, 2 gone": with("c", "d"),
@@ -283,7 +284,7 @@ func TestChangesAreSaid(t *testing.T) {
 		now.Compare(&earlier)
 		page, _ := read(t, now)
 		require.Equal(t, want, page.summary(t, "k")[3])
-		says(t, page.part(t, "k").words, "Since the last report: "+want)
+		requireContains(t, page.part(t, "k").words, "Since the last report: "+want)
 	}
 	for want, count := range map[string]int{"1 fewer": 1, "as many": 2, "1,000 more": 1002} {
 		now := with("a", "b", "c")
@@ -299,7 +300,7 @@ func TestChangesAreSaid(t *testing.T) {
 	require.Equal(t, "1 more", page.summary(t, "k")[3])
 }
 
-func TestTrends(t *testing.T) {
+func TestHTMLTrends(t *testing.T) {
 	past := func(counts ...int) (past []report.Past) {
 		for _, n := range counts {
 			p := report.Past{At: monday, Counts: map[string]int{"k": n}}
@@ -353,14 +354,14 @@ func TestTrends(t *testing.T) {
 	}
 }
 
-func TestAllAtZeroIsALineToo(t *testing.T) {
+func TestHTMLTrendOfZeros(t *testing.T) {
 	r := with()
 	r.Past = []report.Past{{Counts: map[string]int{"k": 0}}}
 	page, _ := read(t, r)
 	require.Equal(t, "M4.0 24.0h0L108.0 24.0h0", page.all("svg")[0].all("path")[1].attrs["d"])
 }
 
-func TestNumbersStandRight(t *testing.T) {
+func TestHTMLAlignsNumbersRight(t *testing.T) {
 	r := with("a", "b")
 	r.Sections[0].Columns = []string{"7", "Days"}
 	r.Sections[0].Rows = [][]string{{"1", "1,200"}, {"2", ""}}
@@ -371,8 +372,8 @@ func TestNumbersStandRight(t *testing.T) {
 	require.NotContains(t, page.all("table")[1].attrs["style"], "side")
 }
 
-// TestTheWidestGivesWay: a column of dates keeps the room that its dates need.
-func TestTheWidestGivesWay(t *testing.T) {
+// TestHTMLNarrowsTheWidestColumn: a column of dates keeps the room that its dates need.
+func TestHTMLNarrowsTheWidestColumn(t *testing.T) {
 	r := with("a")
 	r.Sections[0].Columns = []string{"Person", "Since", "Why"}
 	r.Sections[0].Rows = [][]string{{"ana.almeida@acme.example", "2026-01-02", strings.Repeat("because ", 300)}}
@@ -384,7 +385,7 @@ func TestTheWidestGivesWay(t *testing.T) {
 	require.Equal(t, []string{"width:27%", "width:12%", "width:59%"}, widths)
 }
 
-func TestTenThousandRows(t *testing.T) {
+func TestHTMLOfTenThousandRows(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, large().HTML(&out))
 	require.Equal(t, 10_000, strings.Count(out.String(), `<th scope="row">`)-1)
@@ -401,7 +402,7 @@ func large() report.Report {
 
 func BenchmarkTenThousandRows(b *testing.B) {
 	r := large()
-	for form, write := range forms(r) {
+	for form, write := range formats(r) {
 		b.Run(form, func(b *testing.B) {
 			for b.Loop() {
 				require.NoError(b, write(io.Discard))

@@ -7,11 +7,11 @@ import (
 	"io"
 )
 
-// version of the JSON form. It rises when a field's meaning changes, not when one is added.
+// version of the JSON format. It increases when a field's meaning changes, not when a field is added.
 const version = 1
 
-// JSON writes the whole report, indented, its fields always in the same order and its lists never null. Bytes that are
-// no UTF-8 become U+FFFD.
+// JSON writes the whole report, indented, its fields always in the same order and its lists never null. Invalid UTF-8
+// becomes U+FFFD.
 func (r Report) JSON(w io.Writer) error {
 	if err := r.Check(); err != nil {
 		return err
@@ -24,7 +24,7 @@ func (r Report) JSON(w io.Writer) error {
 	}{version, r.withLists()})
 }
 
-// withLists is a copy in which empty lists stand for nil ones: who reads null must treat it apart.
+// withLists returns a copy with empty lists instead of nil ones, so that readers need not handle null.
 func (r Report) withLists() Report {
 	r.At = r.At.UTC()
 	r.Facts = append([]Fact{}, r.Facts...)
@@ -44,24 +44,24 @@ func (r Report) withLists() Report {
 	return r
 }
 
-// Read is the inverse of JSON. It refuses a version it does not know, anything after the report, and what Check
-// refuses; fields it does not know it leaves out. It reads all there is: who does not trust the source sets a limit.
+// Read is the inverse of JSON. It refuses unknown versions, anything after the report, and what Check refuses, and
+// ignores unknown fields. It reads everything: limit untrusted sources.
 func Read(r io.Reader) (Report, error) {
 	data, err := io.ReadAll(r)
 	if err != nil {
 		return Report{}, fmt.Errorf("report: reading: %w", err)
 	}
-	var is struct {
+	var header struct {
 		Version *int `json:"version"`
 	}
-	// The version first: of another version, the rest may not even have these types.
-	switch err := json.Unmarshal(data, &is); {
+	// The version first: the fields of another version may have other types.
+	switch err := json.Unmarshal(data, &header); {
 	case err != nil:
 		return Report{}, fmt.Errorf("report: this is not a report: %w", err)
-	case is.Version == nil:
+	case header.Version == nil:
 		return Report{}, errors.New("report: this is not a report: it has no version")
-	case *is.Version != version:
-		return Report{}, fmt.Errorf("report: it is of version %d; this program reads version %d", *is.Version, version)
+	case *header.Version != version:
+		return Report{}, fmt.Errorf("report: it is of version %d; this program reads version %d", *header.Version, version)
 	}
 	var report Report
 	if err := json.Unmarshal(data, &report); err != nil {

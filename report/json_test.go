@@ -110,7 +110,7 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-func TestReadLeavesOutWhatItDoesNotKnow(t *testing.T) {
+func TestReadIgnoresUnknownFields(t *testing.T) {
 	r, err := report.Read(strings.NewReader(`{"version": 1, "title": "x", "mood": "good"}`))
 	require.NoError(t, err)
 	require.Equal(t, report.Report{Title: "x"}, r)

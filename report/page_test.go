@@ -101,13 +101,13 @@ func (n *node) summary(t *testing.T, key string) []string {
 	return nil
 }
 
-// says and saysNot are as Contains, without the whole page in the message.
-func says(t *testing.T, page, words string) {
+// requireContains and saysNot are as Contains, without the whole page in the message.
+func requireContains(t *testing.T, page, words string) {
 	t.Helper()
 	require.True(t, strings.Contains(page, words), "%q is missing", words)
 }
 
-func saysNot(t *testing.T, page, words string) {
+func requireNotContains(t *testing.T, page, words string) {
 	t.Helper()
 	require.False(t, strings.Contains(page, words), "%q is there", words)
 }

@@ -2,7 +2,7 @@ package report
 
 import "time"
 
-// Report is what one look at an organization found, in tables.
+// Report is what was found in an organization, as tables.
 type Report struct {
 	Title    string    `json:"title"`
 	Org      string    `json:"org"`
@@ -20,29 +20,29 @@ type Fact struct {
 	Value string `json:"value"`
 }
 
-// Section is one table, and what to do about what stands in it.
+// Section is one table, and what to do about its rows.
 type Section struct {
-	Key        string     `json:"key"` // stable, in kebab-case; CSV keeps "report" for itself
+	Key        string     `json:"key"` // stable, in kebab-case; "report" is reserved
 	Title      string     `json:"title"`
 	About      string     `json:"about"` // one or two sentences: what this is and what to do about it
 	Severity   Severity   `json:"severity"`
 	Columns    []string   `json:"columns"`
 	Rows       [][]string `json:"rows"`                 // each as long as Columns
 	Identity   int        `json:"identity,omitempty"`   // how many of a row's first cells are its identity; 0: one
-	Count      int        `json:"count"`                // of all; more than Rows where those were cut
-	Incomplete string     `json:"incomplete,omitempty"` // why this could not be looked at; Count then says nothing
-	New        int        `json:"new"`                  // rows that came since the report before; Unknown: not known
-	Gone       int        `json:"gone"`                 // rows that went since then; Unknown: not known
+	Count      int        `json:"count"`                // of all rows; larger than len(Rows) if those were cut
+	Incomplete string     `json:"incomplete,omitempty"` // why this could not be determined; Count is then meaningless
+	New        int        `json:"new"`                  // rows added since the previous report, or Unknown
+	Gone       int        `json:"gone"`                 // rows gone since then, or Unknown
 }
 
 // Past is what is kept of an earlier report.
 type Past struct {
 	ID     string         `json:"id"`
 	At     time.Time      `json:"at"`
-	Counts map[string]int `json:"counts"` // by section key; a section that was incomplete is not in it
+	Counts map[string]int `json:"counts"` // by section key, without incomplete sections
 }
 
-// Severity says what a section asks of its reader.
+// Severity is what a section asks of its reader.
 type Severity string
 
 const (
@@ -52,11 +52,11 @@ const (
 )
 
 const (
-	// MostPast is how many earlier reports one remembers: a year of weekly ones.
+	// MostPast is how many earlier reports are kept in a report: a year of weekly ones.
 	MostPast = 52
-	// Unknown is what New and Gone are where nothing can be said.
+	// Unknown is the value of New and Gone if they are not known.
 	Unknown = -1
 )
 
-// cut tells whether there are more rows than the section shows.
+// cut reports whether the section lacks rows.
 func (s Section) cut() bool { return s.Incomplete == "" && s.Count > len(s.Rows) }

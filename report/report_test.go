@@ -10,7 +10,7 @@ import (
 	"github.com/castellan-io/castellan/report"
 )
 
-func TestWhatHasNoShapeIsRefused(t *testing.T) {
+func TestCheckRefusesMalformedReports(t *testing.T) {
 	good := func() report.Section {
 		return report.Section{Key: "a-key", Severity: report.Act, Columns: []string{"Person", "Group"},
 			Rows: [][]string{{"a", "b"}, {"c", "d"}}, Count: 2}
@@ -65,7 +65,7 @@ func TestWhatHasNoShapeIsRefused(t *testing.T) {
 		require.NoError(t, r.Check())
 		spoil(&r)
 		require.EqualError(t, r.Check(), want)
-		for form, write := range forms(r) {
+		for form, write := range formats(r) {
 			var out bytes.Buffer
 			require.EqualError(t, write(&out), want, form)
 			require.Empty(t, out.Bytes(), "%s wrote part of a report", form)
@@ -73,23 +73,23 @@ func TestWhatHasNoShapeIsRefused(t *testing.T) {
 	}
 }
 
-func TestAnIncompleteSectionMayHaveAnyCount(t *testing.T) {
+func TestCheckAllowsAnyCountOfAnIncompleteSection(t *testing.T) {
 	r := report.Report{Sections: []report.Section{{Key: "a", Severity: report.Act, Columns: []string{"x"},
 		Rows: [][]string{{"1"}}, Incomplete: "refused"}}}
 	require.NoError(t, r.Check())
 }
 
-func TestAnErrorOfTheWriterIsSaid(t *testing.T) {
-	for form, write := range forms(sample(t, 1)) {
+func TestFormatsReturnWriteErrors(t *testing.T) {
+	for form, write := range formats(sample(t, 1)) {
 		for _, room := range []int{0, 2, 5000} {
 			require.ErrorIs(t, write(&limitedWriter{room: room}), io.ErrShortWrite, "%s, %d bytes", form, room)
 		}
 	}
 }
 
-// TestSameReportSameBytes: evidence is compared by its hash.
-func TestSameReportSameBytes(t *testing.T) {
-	for form, write := range forms(sample(t, 3)) {
+// TestFormatsAreDeterministic: evidence is compared by its hash.
+func TestFormatsAreDeterministic(t *testing.T) {
+	for form, write := range formats(sample(t, 3)) {
 		var one, two bytes.Buffer
 		require.NoError(t, write(&one))
 		require.NoError(t, write(&two))
@@ -97,7 +97,7 @@ func TestSameReportSameBytes(t *testing.T) {
 	}
 }
 
-func forms(r report.Report) map[string]func(io.Writer) error {
+func formats(r report.Report) map[string]func(io.Writer) error {
 	return map[string]func(io.Writer) error{"JSON": r.JSON, "CSV": r.CSV, "HTML": r.HTML}
 }
 

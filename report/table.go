@@ -13,27 +13,27 @@ import (
 
 // A section with more rows than mostOpen has those after the first firstOpen folded: folding a few would help nobody.
 const (
-	mostOpen  = 15
-	firstOpen = 10
+	maxOpenRows = 15
+	openRows    = 10
 )
 
 // table is some rows of a section.
 type table struct {
 	Rows    [][]string
-	Caption string // which of the rows these are
+	Caption string // which rows these are
 	Columns []string
 	Widths  []int        // in percent, one for each column
-	Style   template.CSS // what the style sheet needs to know of the columns
-	Fold    string       // what the closed table says, for the folded one
+	Style   template.CSS // column properties for the style sheet
+	Fold    string       // summary of the folded table
 }
 
-// tablesOf is the section's open table and its folded one, each nil where it has no rows. Both have columns of the same
+// newTables returns the section's open table and its folded one, nil if they have no rows. Their columns have the same
 // widths, so that they read as one.
-func tablesOf(s Section) (open, folded *table) {
+func newTables(s Section) (open, folded *table) {
 	if len(s.Rows) == 0 {
 		return nil, nil
 	}
-	widths, style := widthsOf(s), styleOf(s)
+	widths, style := columnWidths(s), columnStyle(s)
 	part := func(from, to int) *table {
 		caption := some(len(s.Rows), "row", "rows")
 		if to-from < len(s.Rows) {
@@ -41,24 +41,24 @@ func tablesOf(s Section) (open, folded *table) {
 		}
 		return &table{Rows: s.Rows[from:to], Caption: caption, Columns: s.Columns, Widths: widths, Style: style}
 	}
-	if len(s.Rows) <= mostOpen {
+	if len(s.Rows) <= maxOpenRows {
 		return part(0, len(s.Rows)), nil
 	}
-	open, folded = part(0, firstOpen), part(firstOpen, len(s.Rows))
-	folded.Fold = some(len(s.Rows)-firstOpen, "more row", "more rows")
+	open, folded = part(0, openRows), part(openRows, len(s.Rows))
+	folded.Fold = some(len(s.Rows)-openRows, "more row", "more rows")
 	return open, folded
 }
 
-// Widths in characters: of all columns together, and what each needs besides its text.
+// Widths in characters: of all columns together, and each column's padding.
 const (
 	lineWidth   = 112
 	columnSpace = 4
 	numberSpace = 6
 )
 
-// widthsOf shares the width among the columns, in percent. Where their texts do not fit, the widest give way, so that
-// a date stays on its line beside a long name.
-func widthsOf(s Section) []int {
+// columnWidths returns the columns' widths in percent. If the texts do not fit, the widest columns shrink, so that
+// dates stay on one line beside long names.
+func columnWidths(s Section) []int {
 	widths := make([]int, len(s.Columns))
 	sum := 0
 	for i, name := range s.Columns {
@@ -69,7 +69,7 @@ func widthsOf(s Section) []int {
 		space := columnSpace
 		switch {
 		case i == 0:
-			widths[i] += widths[i] / 7 // the identity stands in bold
+			widths[i] += widths[i] / 7 // the identity is bold
 		case numeric(s.Rows, i):
 			space = numberSpace
 		}
@@ -95,7 +95,7 @@ func widthsOf(s Section) []int {
 	return widths
 }
 
-// usualLength is the length that nine in ten of a column's texts do not exceed: a few odd names may wrap.
+// usualLength returns the 90th percentile of a column's text lengths: a few long names may wrap.
 func usualLength(rows [][]string, column int) int {
 	lengths := make([]int, len(rows))
 	for i, row := range rows {
@@ -107,12 +107,12 @@ func usualLength(rows [][]string, column int) int {
 
 var number = regexp.MustCompile(`^[-+−]?[0-9][0-9,.]*( ?%)?$`)
 
-// styleOf gives the style sheet each column's name, which phones show beside the cell, and where numbers
-// stand: once for the table, where an attribute of each cell would double the page.
-func styleOf(s Section) template.CSS {
+// columnStyle gives the style sheet each column's name, which phones show beside the cell, and the alignment of
+// numbers: once per table, since an attribute of each cell would double the page's size.
+func columnStyle(s Section) template.CSS {
 	var b strings.Builder
 	for i, name := range s.Columns {
-		fmt.Fprintf(&b, "--name%d:%s;", i+1, cssString(display.Shorten(display.Visible(name), mostShown)))
+		fmt.Fprintf(&b, "--name%d:%s;", i+1, cssString(display.Shorten(display.Visible(name), maxShownText)))
 		if i > 0 && numeric(s.Rows, i) {
 			fmt.Fprintf(&b, "--side%d:end;--room%d:2.5rem;", i+1, i+1)
 		}
@@ -134,7 +134,7 @@ func numeric(rows [][]string, column int) bool {
 	return found
 }
 
-// cssString writes all but ASCII letters and digits by their number, so that nothing ends the string.
+// cssString escapes all but ASCII letters and digits, so that nothing ends the string.
 func cssString(text string) string {
 	var b strings.Builder
 	b.WriteByte('"')

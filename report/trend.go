@@ -5,22 +5,21 @@ import (
 	"strings"
 )
 
-// trend is the small line of a section's counts over the past reports and this one. Its foot is zero, so that what
-// shrinks is seen to.
+// trend is a small chart of a section's counts over the past reports and this one, from zero, so that decreases show.
 type trend struct {
-	Path  string // of the line, in the drawing's units; it breaks where a count is not known
-	X, Y  string // of this report's dot
-	Words string // the same for who does not see it
+	Path        string // of the line; it breaks where a count is not known
+	X, Y        string // of this report's dot
+	Description string // the same for who does not see it
 }
 
-// The drawing's units, and the room around the line that keeps its strokes inside.
+// The drawing's size, and the padding that keeps strokes inside.
 const (
 	trendWidth, trendHeight = 112, 28
 	trendRoom               = 4
 )
 
-// trendOf is nil where there is no line to draw: the section is incomplete, or fewer than two counts are known.
-func trendOf(s Section, past []Past) *trend {
+// newTrend returns nil if the section is incomplete, or fewer than two counts are known.
+func newTrend(s Section, past []Past) *trend {
 	if s.Incomplete != "" {
 		return nil
 	}
@@ -54,11 +53,11 @@ func trendOf(s Section, past []Past) *trend {
 		if i == 0 || points[i-1].at != p.at-1 {
 			step = "M"
 		}
-		// The stroke of no length shows a count without neighbours as a dot.
+		// The stroke of length zero shows a count without neighbours as a dot.
 		fmt.Fprintf(&path, "%s%s %sh0", step, t.X, t.Y)
 	}
 	t.Path = path.String()
-	t.Words = fmt.Sprintf("Over %d reports: first %s, now %s; lowest %s, highest %s.",
+	t.Description = fmt.Sprintf("Over %d reports: first %s, now %s; lowest %s, highest %s.",
 		len(points), grouped(points[0].count), grouped(s.Count), grouped(least), grouped(most))
 	return &t
 }

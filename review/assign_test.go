@@ -17,7 +17,7 @@ func may(n int, reviewers, fallback, owner []string) review.Candidates {
 	return review.Candidates{N: n, Reviewers: list(reviewers), Fallback: list(fallback), Owner: list(owner)}
 }
 
-func TestGive(t *testing.T) {
+func TestAssign(t *testing.T) {
 	carol, dan, bo := []string{"carol"}, []string{"dan"}, []string{"bo"}
 	for name, c := range map[string]struct {
 		all              bool
@@ -44,7 +44,7 @@ func TestGive(t *testing.T) {
 			for who, n := range c.load {
 				a.Load[who] = n
 			}
-			a.Give(c.may)
+			a.Assign(c.may)
 			require.Equal(t, c.want, tasks(a))
 			require.Equal(t, []any{c.crowded, c.nobody, c.fellBack}, []any{a.Crowded, a.Nobody, a.FellBack})
 		})
@@ -58,7 +58,7 @@ func tasks(a review.Assignment) (all string) {
 	return all
 }
 
-func TestAskOthers(t *testing.T) {
+func TestReassign(t *testing.T) {
 	carol, dan, bo := []string{"carol"}, []string{"dan"}, []string{"bo"}
 	for name, c := range map[string]struct {
 		may              review.Candidates
@@ -77,14 +77,14 @@ func TestAskOthers(t *testing.T) {
 		"silent, and no fallback": {may: may(1, carol, nil, bo), asked: carol, silent: true},
 	} {
 		a := review.Assignment{Most: 2, Load: map[string]int{}, At: noon}
-		require.Equal(t, c.want != "", a.AskOthers(c.may, c.asked, c.silent, c.escalate), name)
+		require.Equal(t, c.want != "", a.Reassign(c.may, c.asked, c.silent, c.escalate), name)
 		require.Equal(t, c.want, tasks(a), name)
 	}
 }
 
-// TestGiveSpreadsItems: nobody is asked about more than the campaign's most while a reviewer of the item, or its
+// TestAssignSpreadsItems: nobody is asked about more than the campaign's most while a reviewer of the item, or its
 // fallback, has room, and every item has somebody as long as there is anybody.
-func TestGiveSpreadsItems(t *testing.T) {
+func TestAssignSpreadsItems(t *testing.T) {
 	people := []string{"a", "b", "c"}
 	rapid.Check(t, func(r *rapid.T) {
 		a := review.Assignment{Most: rapid.IntRange(1, 4).Draw(r, "most"), Load: map[string]int{}}
@@ -100,7 +100,7 @@ func TestGiveSpreadsItems(t *testing.T) {
 				return false
 			}
 			free, before := room(reviewers) || room(fallback), len(a.Tasks)
-			a.Give(may(n, reviewers, fallback, []string{"owner"}))
+			a.Assign(may(n, reviewers, fallback, []string{"owner"}))
 			require.Len(r, a.Tasks, before+1)
 			got := a.Tasks[before]
 			if got.Role != access.TaskOwner && free {

@@ -9,18 +9,19 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Why a decision on a grant is refused. Nothing but ErrTooLate changes the grant: that one ends it as expired.
+// Why a decision on a grant is refused. With ErrTooLate, the grant ends as expired; with the others, it does not
+// change.
 var (
-	ErrTooLate     = errors.New("the time to decide is over")
-	ErrNotApprover = errors.New("only the approvers that the request names may decide")
-	ErrSelf        = errors.New("nobody decides on a grant for themselves, or on one they asked for")
-	ErrAsker       = errors.New("it is not known which account asked for it, so that might be whoever decides: have it asked for again")
-	ErrRow         = errors.New("grants one after the other would be held for longer than the policy allows; approve it after a break, or deny it")
+	ErrTooLate          = errors.New("the time to decide is over")
+	ErrNotApprover      = errors.New("only the approvers that the request names may decide")
+	ErrSelf             = errors.New("nobody decides on a grant for themselves, or on one they asked for")
+	ErrRequesterUnknown = errors.New("it is not known which account asked for it, so that might be whoever decides: have it asked for again")
+	ErrInRow            = errors.New("grants one after the other would be held for longer than the policy allows; approve it after a break, or deny it")
 )
 
-// RestError says that an approved grant would begin too soon after another of the person's, or end too soon before one.
+// RestError reports that a grant would begin too soon after another of the person's, or end too soon before one.
 type RestError struct {
-	Rest  access.Duration // that has to lie between two
+	Rest  access.Duration // required between two grants
 	Other access.Grant
 }
 
@@ -29,42 +30,41 @@ func (e *RestError) Error() string {
 		e.Rest, e.Other.ID, e.Other.From.Format(time.RFC3339), e.Other.Until.Format(time.RFC3339))
 }
 
-// Undecided reports whether a grant waited for its approvals in vain.
-func Undecided(g access.Grant, at time.Time) bool {
+// Expired reports whether a grant's approval deadline has passed.
+func Expired(g access.Grant, at time.Time) bool {
 	return g.State == access.GrantWaiting && !g.ApprovalDeadline.IsZero() && !at.Before(g.ApprovalDeadline)
 }
 
-// Repeats reports whether an approver has decided so before.
-func Repeats(g access.Grant, by string, approve bool) bool {
+// HasDecided reports whether an approver has already made this decision.
+func HasDecided(g access.Grant, by string, approve bool) bool {
 	if !approve {
 		return g.State == access.GrantDenied && g.ClosedBy == by
 	}
 	return slices.ContainsFunc(g.Approvals, func(a access.Approval) bool { return a.By == by })
 }
 
-// MayDecide returns why somebody may not decide on a grant that waits; nil: they may. People are compared by account id
-// alone. A request from before accounts were kept may name its asker by an address that nobody has any more: then the
-// asker is not known, and nobody may approve it.
-func MayDecide(g access.Grant, by string, approve, askerKnown bool) error {
+// MayDecide returns why somebody may not decide on a waiting grant, or nil. People are compared by account id only. An
+// old request may name its requester by an address that nobody has any more: then nobody may approve it.
+func MayDecide(g access.Grant, by string, approve, requesterKnown bool) error {
 	switch {
 	case by == "" || by == g.Person || by == g.By:
 		return ErrSelf
 	case !slices.Contains(g.Approvers, by) || access.IsAddress(by):
 		return ErrNotApprover
-	case approve && !askerKnown:
-		return ErrAsker
+	case approve && !requesterKnown:
+		return ErrRequesterUnknown
 	}
 	return nil
 }
 
-// Deny ends a grant that waits.
+// Deny denies a waiting grant.
 func Deny(g access.Grant, by, why string) access.Grant {
 	g.State, g.ClosedBy, g.ClosedWhy = access.GrantDenied, by, why
 	return g
 }
 
-// Approve adds an approval to a grant. The last that it needs lets it begin. What is still written as an address is
-// nobody's approval.
+// Approve adds an approval to a grant, and begins it if that was the last one needed. Approvals recorded by address,
+// rather than account id, do not count.
 func Approve(g access.Grant, a access.Approval) access.Grant {
 	g.Approvals = append(slices.Clone(g.Approvals), a)
 	by := map[string]bool{}
@@ -79,7 +79,7 @@ func Approve(g access.Grant, a access.Approval) access.Grant {
 	return g
 }
 
-// Begin makes a grant a reason from the instant on, or from its later start.
+// Begin grants it, from at or its later start on.
 func Begin(g access.Grant, at time.Time) access.Grant {
 	g.State, g.From = access.GrantGranted, at
 	if g.Start.After(at) {
@@ -89,8 +89,8 @@ func Begin(g access.Grant, at time.Time) access.Grant {
 	return g
 }
 
-// Reach returns how long before a grant's beginning others may have ended that Limit needs to know.
-func Reach(g access.Grant) time.Duration {
+// LookBack returns how long before a grant's beginning a grant may have ended that still matters to Limit.
+func LookBack(g access.Grant) time.Duration {
 	reach := g.Rest.Std()
 	if g.MostInRow > 0 {
 		reach = max(reach, access.RowReach(g.MostInRow))
@@ -98,14 +98,13 @@ func Reach(g access.Grant) time.Duration {
 	return reach
 }
 
-// Limit ends a grant that begins sooner, where others of the target that were approved meanwhile are held before or
-// after it in a row. It returns an error when nothing is left of it, or when it lies within the rest before or after
-// another.
+// Limit shortens a grant that begins, if others of the target approved meanwhile adjoin it and together exceed
+// MostInRow. It returns an error if nothing is left of it, or if it violates the rest before or after another.
 func Limit(g access.Grant, others []access.Grant) (access.Grant, error) {
 	if g.MostInRow > 0 {
 		room := access.RowRoom(g.From, g.MostInRow, others).Truncate(time.Second)
 		if room < time.Second {
-			return g, fmt.Errorf("%w: %s at most", ErrRow, g.MostInRow)
+			return g, fmt.Errorf("%w: %s at most", ErrInRow, g.MostInRow)
 		}
 		if room < g.Duration.Std() {
 			g.Duration, g.Until = access.Duration(room), g.From.Add(room)

@@ -35,29 +35,29 @@ func TestMayDecide(t *testing.T) {
 		"nor do they deny it":              {by: "id-bo", deny: true, want: review.ErrSelf},
 		"a stranger":                       {by: "id-eve", want: review.ErrNotApprover},
 		"an address is nobody's":           {by: "eve@acme.example", want: review.ErrNotApprover},
-		"asked for by nobody knows whom":   {by: "id-carol", askerHidden: true, want: review.ErrAsker},
+		"asked for by nobody knows whom":   {by: "id-carol", askerHidden: true, want: review.ErrRequesterUnknown},
 		"which may be denied all the same": {by: "id-carol", askerHidden: true, deny: true},
 	} {
 		require.ErrorIs(t, review.MayDecide(asked(), c.by, !c.deny, !c.askerHidden), c.want, name)
 	}
 }
 
-func TestUndecided(t *testing.T) {
-	require.False(t, review.Undecided(asked(), noon))
-	require.True(t, review.Undecided(asked(), noon.Add(time.Hour)))
+func TestExpired(t *testing.T) {
+	require.False(t, review.Expired(asked(), noon))
+	require.True(t, review.Expired(asked(), noon.Add(time.Hour)))
 	open := asked()
 	open.ApprovalDeadline = time.Time{}
-	require.False(t, review.Undecided(open, noon.Add(time.Hour)), "it waits for ever")
-	require.False(t, review.Undecided(review.Deny(asked(), "id-dan", ""), noon.Add(time.Hour)))
+	require.False(t, review.Expired(open, noon.Add(time.Hour)), "it waits for ever")
+	require.False(t, review.Expired(review.Deny(asked(), "id-dan", ""), noon.Add(time.Hour)))
 }
 
-func TestRepeats(t *testing.T) {
+func TestHasDecided(t *testing.T) {
 	approved := review.Approve(asked(), access.Approval{By: "id-carol", At: noon})
-	require.True(t, review.Repeats(approved, "id-carol", true))
-	require.False(t, review.Repeats(approved, "id-dan", true))
-	require.False(t, review.Repeats(approved, "id-carol", false))
-	require.True(t, review.Repeats(review.Deny(asked(), "id-dan", "no"), "id-dan", false))
-	require.False(t, review.Repeats(review.Deny(asked(), "id-dan", "no"), "id-carol", false))
+	require.True(t, review.HasDecided(approved, "id-carol", true))
+	require.False(t, review.HasDecided(approved, "id-dan", true))
+	require.False(t, review.HasDecided(approved, "id-carol", false))
+	require.True(t, review.HasDecided(review.Deny(asked(), "id-dan", "no"), "id-dan", false))
+	require.False(t, review.HasDecided(review.Deny(asked(), "id-dan", "no"), "id-carol", false))
 }
 
 func TestApprove(t *testing.T) {
@@ -107,7 +107,7 @@ func TestLimit(t *testing.T) {
 	}{
 		"nothing else":              {most: 6, rest: 2, until: 4},
 		"some is left":              {most: 6, from: 4, others: []access.Grant{held("a", 0, 4)}, until: 6, limited: true},
-		"nothing is left":           {most: 6, from: 6, others: []access.Grant{held("a", 0, 4), held("b", 4, 6)}, err: review.ErrRow},
+		"nothing is left":           {most: 6, from: 6, others: []access.Grant{held("a", 0, 4), held("b", 4, 6)}, err: review.ErrInRow},
 		"after a break":             {most: 6, from: 7, others: []access.Grant{held("a", 0, 4), held("b", 4, 6)}, until: 11},
 		"no limit":                  {from: 6, others: []access.Grant{held("a", 0, 6)}, until: 10},
 		"while another is in force": {rest: 2, from: 1, others: []access.Grant{held("a", 0, 4)}, rests: "a"},
@@ -137,8 +137,8 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// TestReachIsFarEnough: what ended before the reach changes nothing about whether a grant may begin.
-func TestReachIsFarEnough(t *testing.T) {
+// TestLookBackIsFarEnough: what ended before the reach changes nothing about whether a grant may begin.
+func TestLookBackIsFarEnough(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		hours := func(name string, from, to int) access.Duration {
 			return access.Duration(time.Duration(rapid.IntRange(from, to).Draw(r, name)) * time.Hour)
@@ -149,7 +149,7 @@ func TestReachIsFarEnough(t *testing.T) {
 		for n := range rapid.IntRange(0, 6).Draw(r, "others") {
 			from := rapid.IntRange(-30, 10).Draw(r, "from")
 			other := held(fmt.Sprint(n), from, from+rapid.IntRange(1, 6).Draw(r, "length"))
-			if all = append(all, other); other.Until.After(g.From.Add(-review.Reach(g))) {
+			if all = append(all, other); other.Until.After(g.From.Add(-review.LookBack(g))) {
 				near = append(near, other)
 			}
 		}

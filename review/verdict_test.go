@@ -31,10 +31,10 @@ func TestUnchanged(t *testing.T) {
 	require.False(t, review.Unchanged(one, last, false, two))
 }
 
-func TestCourse(t *testing.T) {
+func TestStageFilters(t *testing.T) {
 	undecided := func(v access.Verdict) bool { return v == "" }
 	removed := func(v access.Verdict) bool { return v == remove }
-	course := review.Course{removed, undecided, undecided}
+	course := review.StageFilters{removed, undecided, undecided}
 	for name, c := range map[string]struct {
 		stage, last, spoke int
 		verdict            access.Verdict
@@ -48,7 +48,7 @@ func TestCourse(t *testing.T) {
 		"an older word is none of the stage":  {3, 2, 1, remove, true},
 		"decided in the stage":                {3, 2, 2, remove, false},
 	} {
-		require.Equal(t, c.want, course.Comes(c.stage, c.last, c.spoke, c.verdict), name)
+		require.Equal(t, c.want, course.Enters(c.stage, c.last, c.spoke, c.verdict), name)
 	}
 	for name, c := range map[string]struct {
 		item   access.Item
@@ -68,20 +68,20 @@ func TestCourse(t *testing.T) {
 }
 
 // closing closes a review of one target with three holders.
-func closing(silence access.Verdict, items ...access.Item) []review.Settlement {
-	c := review.Closing{Review: "spring", Holders: map[access.Entitlement]int{"group:wiki": 3},
+func closing(silence access.Verdict, items ...access.Item) []review.Resolution {
+	c := review.Closer{Review: "spring", Holders: map[access.Entitlement]int{"group:wiki": 3},
 		Silence: func(access.Item) access.Verdict { return silence }, Keep: time.Hour, Now: noon}
 	for _, i := range items {
 		c.Count(i)
 	}
-	var ends []review.Settlement
+	var ends []review.Resolution
 	for _, i := range items {
-		ends = append(ends, c.End(i))
+		ends = append(ends, c.Close(i))
 	}
 	return ends
 }
 
-func TestClosing(t *testing.T) {
+func TestCloser(t *testing.T) {
 	mapped := []access.Reason{{Kind: access.ReasonMapping, Name: "m"}}
 	item := func(v access.Verdict) access.Item {
 		return access.Item{Target: "group:wiki", Reasons: mapped, Verdict: v}
@@ -109,21 +109,21 @@ func TestClosing(t *testing.T) {
 			got := closing(c.silence, c.item)[0]
 			require.Equal(t, []any{c.verdict, c.outcome, c.silent}, []any{got.Item.Verdict, got.Item.Outcome,
 				got.Item.Silent})
-			require.False(t, got.Free)
+			require.False(t, got.EndRuling)
 			if !c.ruled {
-				require.Nil(t, got.Rule)
+				require.Nil(t, got.NewRuling)
 				return
 			}
 			require.Equal(t, &access.Ruling{Review: "spring", Target: "group:wiki", Verdict: keep, At: noon,
-				Until: noon.Add(time.Hour)}, got.Rule)
-			require.Equal(t, got.Rule.Until, got.Item.Until)
+				Until: noon.Add(time.Hour)}, got.NewRuling)
+			require.Equal(t, got.NewRuling.Until, got.Item.Until)
 		})
 	}
 }
 
-// TestSilenceTakesNobodysLastHolders: of whatever is decided and left open, somebody who was not decided about goes on
-// holding the target, or was never there.
-func TestSilenceTakesNobodysLastHolders(t *testing.T) {
+// TestCloserKeepsTheLastHoldersFromSilence: of whatever is decided and left open, somebody who was not decided about
+// goes on holding the target, or was never there.
+func TestCloserKeepsTheLastHoldersFromSilence(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		var items []access.Item
 		for n := range 3 {
@@ -233,11 +233,12 @@ func TestRemoval(t *testing.T) {
 			require.Equal(t, c.outcome, got.Item.Outcome)
 			require.Contains(t, got.Item.Why, c.why)
 			require.Equal(t, c.why == "", got.Item.Why == "")
-			require.Equal(t, []bool{c.look, c.endGrants, !c.waits}, []bool{got.Look, got.EndGrants, got.Free})
+			require.Equal(t, []bool{c.look, c.endGrants, !c.waits},
+				[]bool{got.RecheckPerson, got.EndGrants, got.EndRuling})
 			require.True(t, got.Changed)
-			require.Equal(t, c.ruled, got.Rule != nil)
+			require.Equal(t, c.ruled, got.NewRuling != nil)
 			if c.ruled {
-				require.Equal(t, []any{"id-paul", remove, c.until}, []any{got.Rule.Person, got.Rule.Verdict, got.Rule.Until})
+				require.Equal(t, []any{"id-paul", remove, c.until}, []any{got.NewRuling.Person, got.NewRuling.Verdict, got.NewRuling.Until})
 				return
 			}
 			require.Equal(t, c.until, got.Item.Until)
@@ -245,17 +246,17 @@ func TestRemoval(t *testing.T) {
 	}
 }
 
-func TestRemovalThatOneReadDoesNotShow(t *testing.T) {
+func TestRemovalNotShownByOneRead(t *testing.T) {
 	r := removed(func(r *review.Removal) { r.Held = false })
 	require.True(t, r.Next().AskMembers, "one read may lie")
 	require.Equal(t, access.OutcomeGone, r.NotMember().Item.Outcome)
-	require.True(t, r.NotMember().Free)
+	require.True(t, r.NotMember().EndRuling)
 	still := r.StillMember()
-	require.Equal(t, []any{access.OutcomeOpen, false}, []any{still.Item.Outcome, still.Free})
+	require.Equal(t, []any{access.OutcomeOpen, false}, []any{still.Item.Outcome, still.EndRuling})
 }
 
-// TestRemovalComesToRest: whatever is known of a removal, a second look at the same says nothing new, or it is over.
-func TestRemovalComesToRest(t *testing.T) {
+// TestRemovalNextIsStable: whatever is known of a removal, a second look at the same says nothing new, or it is over.
+func TestRemovalNextIsStable(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		facts := removed(func(f *review.Removal) {
 			f.DryRun, f.Managed = rapid.Bool().Draw(r, "dry run"), rapid.Bool().Draw(r, "managed")
@@ -278,8 +279,8 @@ func TestRemovalComesToRest(t *testing.T) {
 			return
 		}
 		facts.Item = first.Item
-		if first.Rule != nil {
-			facts.Rulings = append(facts.Rulings, *first.Rule)
+		if first.NewRuling != nil {
+			facts.Rulings = append(facts.Rulings, *first.NewRuling)
 		}
 		second := facts.Next()
 		if !second.Item.Outcome.Final() {
@@ -301,6 +302,6 @@ func TestLate(t *testing.T) {
 			access.Item{Outcome: access.OutcomeOpen}, ""},
 	} {
 		got := review.Late(c.item, c.failed)
-		require.Equal(t, []any{access.OutcomeLate, want, true}, []any{got.Item.Outcome, got.Item.Why, got.Free})
+		require.Equal(t, []any{access.OutcomeLate, want, true}, []any{got.Item.Outcome, got.Item.Why, got.EndRuling})
 	}
 }

@@ -14,10 +14,10 @@ import (
 //go:embed assets
 var files embed.FS
 
-// assets are what the pages load, by a name with the hash of their content in it: a browser may keep them for good.
+// assets are the files that pages load, by a name with the hash of their content, so that browsers may cache them
+// forever.
 var assets = map[string]file{}
 
-// file is one asset.
 type file struct {
 	kind    string
 	content []byte
@@ -31,7 +31,7 @@ var (
 func load(name, kind string) string {
 	content, err := files.ReadFile("assets/" + name)
 	if err != nil {
-		panic(err) // it is built in
+		panic(err) // embedded, so it exists
 	}
 	sum := sha256.Sum256(content)
 	base, extension, _ := strings.Cut(name, ".")
@@ -40,7 +40,7 @@ func load(name, kind string) string {
 	return hashed
 }
 
-func asset(w http.ResponseWriter, r *http.Request) {
+func serveAsset(w http.ResponseWriter, r *http.Request) {
 	f, known := assets[r.PathValue("name")]
 	if !known {
 		http.NotFound(w, r)
@@ -51,17 +51,17 @@ func asset(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(f.content)
 }
 
-// mostShown is how many bytes of one text the page shows, so that no single name fills it.
-const mostShown = 2_000
+// maxShownText is how many bytes of a text the page shows, so that no name fills it.
+const maxShownText = 2_000
 
 var (
-	listTemplate  = templateOf("list.html")
-	plainTemplate = templateOf("plain.html")
+	listTemplate  = parseTemplate("list.html")
+	plainTemplate = parseTemplate("plain.html")
 )
 
-func templateOf(name string) *template.Template {
+func parseTemplate(name string) *template.Template {
 	return template.Must(template.New(name).Funcs(template.FuncMap{
-		"text":   func(s string) string { return display.Shorten(display.Visible(s), mostShown) },
+		"text":   func(s string) string { return display.Shorten(display.Visible(s), maxShownText) },
 		"style":  func() string { return "/assets/" + styleName },
 		"script": func() string { return "/assets/" + scriptName },
 	}).ParseFS(files, "assets/"+name, "assets/head.html"))

@@ -70,7 +70,7 @@ type browserTab struct {
 	asked    int      // whether to leave the page
 }
 
-// newTab opens a tab before a desk with so many items.
+// newTab opens a tab before a backend with so many items.
 func newTab(t *testing.T, items int) *browserTab {
 	t.Helper()
 	path := chromiumPath(t)

@@ -7,11 +7,11 @@ import (
 )
 
 // For the test of how much is kept.
-type Buckets struct{ *buckets }
+type Buckets struct{ *limiters }
 
-const MostBuckets = mostBuckets
+const MostBuckets = maxLimiters
 
-func NewBuckets(every rate.Limit, atOnce int) Buckets { return Buckets{newBuckets(every, atOnce)} }
+func NewBuckets(every rate.Limit, atOnce int) Buckets { return Buckets{newLimiters(every, atOnce)} }
 
 func (b Buckets) Take(name string, now time.Time) time.Duration { return b.take(name, now) }
 

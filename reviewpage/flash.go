@@ -14,30 +14,30 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// flash is what the next page says of the last form. Its cookie carries it, marked so that nobody else can put words
-// there.
+// flash is what the next page shows about the last form. It is kept in a signed cookie, so that nobody else can forge
+// it.
 type flash struct {
 	Text    string                 `json:"text"`
-	Bad     bool                   `json:"bad,omitempty"`  // something was not taken
-	Item    int                    `json:"item,omitempty"` // which it is about; 0: the page
+	Bad     bool                   `json:"bad,omitempty"`  // something was not accepted
+	Item    int                    `json:"item,omitempty"` // the item it is about; 0: the page
 	Refused []messages.RefusedItem `json:"refused,omitempty"`
-	More    int                    `json:"more,omitempty"` // refused beyond those
-	// Drafts are what was sent and is not saved, by item: it goes back into the fields. 0 is the form for all items.
+	More    int                    `json:"more,omitempty"` // number of further refused items
+	// Drafts are what was sent but not saved, by item, to be put back into the fields. 0 is the form for several items.
 	Drafts map[int]draft `json:"drafts,omitempty"`
-	Lost   int           `json:"lost,omitempty"` // drafts for which there was no room
+	Lost   int           `json:"lost,omitempty"` // number of drafts that did not fit
 }
 
-// draft is what stood in an item's fields.
+// draft is the content of an item's fields.
 type draft struct {
 	Verdict access.Verdict `json:"verdict,omitempty"`
 	Comment string         `json:"comment,omitempty"`
-	To      string         `json:"to,omitempty"`   // whom to hand it on to
-	Note    string         `json:"note,omitempty"` // for them
-	Why     string         `json:"why,omitempty"`  // of following recommendations
+	To      string         `json:"to,omitempty"`   // delegate
+	Note    string         `json:"note,omitempty"` // for the delegate
+	Why     string         `json:"why,omitempty"`  // comment on following recommendations
 }
 
-// words are the draft in a line.
-func (d draft) words() string {
+// summary returns the draft on one line.
+func (d draft) summary() string {
 	var parts []string
 	for _, part := range []string{string(d.Verdict), d.Comment, d.To, d.Note, d.Why} {
 		if part != "" {
@@ -48,25 +48,25 @@ func (d draft) words() string {
 }
 
 const (
-	flashPurpose = "flash"
-	flashSeconds = 60
-	mostFlash    = 3600 // bytes of the cookie, of some 4000 that browsers keep
-	mostRefused  = 10   // refused items that are told
-	mostTold     = 400  // bytes of one text
+	flashPurpose  = "flash"
+	flashSeconds  = 60
+	maxFlashBytes = 3600 // browsers keep about 4000
+	maxRefused    = 10
+	maxFlashText  = 400 // bytes of one text
 )
 
-// tell has the next page say it.
-func (p *page) tell(w http.ResponseWriter, link links.Link, f flash) {
-	if beyond := len(f.Refused) - mostRefused; beyond > 0 {
-		f.Refused, f.More = f.Refused[:mostRefused], f.More+beyond
+// setFlash sets what the next page shows.
+func (p *page) setFlash(w http.ResponseWriter, link links.Link, f flash) {
+	if beyond := len(f.Refused) - maxRefused; beyond > 0 {
+		f.Refused, f.More = f.Refused[:maxRefused], f.More+beyond
 	}
-	f.Text, f.Refused = display.Shorten(f.Text, mostTold), slices.Clone(f.Refused)
+	f.Text, f.Refused = display.Shorten(f.Text, maxFlashText), slices.Clone(f.Refused)
 	for i := range f.Refused {
-		f.Refused[i].Why = display.Shorten(f.Refused[i].Why, mostTold)
+		f.Refused[i].Why = display.Shorten(f.Refused[i].Why, maxFlashText)
 	}
 	value := encodeFlash(f)
-	// What takes most room goes first, until the rest fits.
-	for len(value) > mostFlash && (len(f.Drafts) > 0 || len(f.Refused) > 0) {
+	// Drop the largest until the rest fits.
+	for len(value) > maxFlashBytes && (len(f.Drafts) > 0 || len(f.Refused) > 0) {
 		if longest, found := f.longest(); found {
 			delete(f.Drafts, longest)
 			f.Lost++
@@ -78,11 +78,11 @@ func (p *page) tell(w http.ResponseWriter, link links.Link, f flash) {
 	http.SetCookie(w, p.cookie("flash", value+"."+p.signer.Mark(link, flashPurpose, value), flashSeconds))
 }
 
-// longest is the item with the longest draft.
+// longest returns the item with the longest draft.
 func (f flash) longest() (item int, found bool) {
 	most := -1
 	for n, d := range f.Drafts {
-		if size := len(d.words()); size > most || size == most && n > item {
+		if size := len(d.summary()); size > most || size == most && n > item {
 			item, most, found = n, size, true
 		}
 	}
@@ -92,13 +92,13 @@ func (f flash) longest() (item int, found bool) {
 func encodeFlash(f flash) string {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false) // it would make some letters six times as long
-	_ = encoder.Encode(f)        // plain data always encodes
+	encoder.SetEscapeHTML(false) // escapes would make some letters six times as long
+	_ = encoder.Encode(f)        // cannot fail
 	return base64.RawURLEncoding.EncodeToString(text.Bytes())
 }
 
-// told is what the last form had to say, once.
-func (p *page) told(w http.ResponseWriter, r *http.Request, link links.Link) (f flash) {
+// takeFlash returns the flash, and removes its cookie.
+func (p *page) takeFlash(w http.ResponseWriter, r *http.Request, link links.Link) (f flash) {
 	cookie, err := r.Cookie(p.cookieName("flash"))
 	if err != nil {
 		return flash{}

@@ -20,28 +20,28 @@ import (
 
 // The bounds of a form.
 const (
-	mostBody    = 512 << 10 // bytes: a page full of the longest comments, each letter of them escaped
-	mostComment = messages.MostComment
-	mostAddress = 254 // characters
-	pageSize    = 25  // items
+	maxBodyBytes = 512 << 10 // a page of the longest comments, every letter escaped
+	maxComment   = messages.MostComment
+	maxAddress   = 254 // characters
+	pageSize     = 25  // items
 )
 
-// formPurpose is what the mark in every form is for.
+// formPurpose is the purpose of the signature in every form.
 const formPurpose = "form"
 
 // form is what a reviewer sent.
 type form struct {
 	values url.Values
-	now    view
+	view   view
 }
 
-// view is which part of the list a browser shows.
+// view is the part of the list that is shown.
 type view struct {
 	Undecided bool
 	After     int
 }
 
-// viewOf reads the part of the list from an address or a form; what makes no sense is its beginning.
+// viewOf reads the view from a query or a form; invalid values mean the beginning.
 func viewOf(values url.Values) view {
 	after, err := strconv.Atoi(values.Get("after"))
 	if err != nil || after < 0 {
@@ -50,7 +50,7 @@ func viewOf(values url.Values) view {
 	return view{Undecided: values.Get("undecided") == "1", After: after}
 }
 
-// address is where the part of the list is.
+// address returns the view's path and query.
 func (v view) address() string {
 	query := url.Values{}
 	if v.Undecided {
@@ -65,14 +65,14 @@ func (v view) address() string {
 	return "/review?" + query.Encode()
 }
 
-// The answers to a form that is not read.
+// Why a form is not read.
 var (
 	errForeign = errors.New("this was not sent from the page that is open under this link")
 	errTooBig  = errors.New("this is more than the page takes at once")
 	errForm    = errors.New("this is not a form of this page")
 )
 
-// readForm reads a form that the link's own page sent.
+// readForm reads a form that the link's own page sent, and refuses any other.
 func (p *page) readForm(w http.ResponseWriter, r *http.Request, link links.Link) (form, error) {
 	if !p.sameOrigin(r) {
 		return form{}, errForeign
@@ -81,7 +81,7 @@ func (p *page) readForm(w http.ResponseWriter, r *http.Request, link links.Link)
 		kind != "application/x-www-form-urlencoded" {
 		return form{}, errForm
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, mostBody)
+	r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
 	if err := r.ParseForm(); err != nil {
 		var big *http.MaxBytesError
 		if errors.As(err, &big) {
@@ -92,8 +92,8 @@ func (p *page) readForm(w http.ResponseWriter, r *http.Request, link links.Link)
 	if !p.signer.Marked(link, formPurpose, "", r.PostForm.Get("form")) {
 		return form{}, errForeign
 	}
-	f := form{values: r.PostForm, now: viewOf(r.PostForm)}
-	if len(f.numbers()) > pageSize {
+	f := form{values: r.PostForm, view: viewOf(r.PostForm)}
+	if len(f.items()) > pageSize {
 		return form{}, errTooBig
 	}
 	for _, all := range f.values {
@@ -106,21 +106,20 @@ func (p *page) readForm(w http.ResponseWriter, r *http.Request, link links.Link)
 	return f, nil
 }
 
-// sameOrigin says that the browser sent the form from a page of this site. Every browser says so by one header or the
-// other.
+// sameOrigin reports whether the form came from a page of this site. Every browser sends one of the two headers.
 func (p *page) sameOrigin(r *http.Request) bool {
 	site, origin := r.Header.Get("Sec-Fetch-Site"), r.Header.Get("Origin")
 	if site != "" && site != "same-origin" {
 		return false
 	}
-	if origin == "null" { // what a page says of itself that hides where it is
+	if origin == "null" { // from a page that hides its origin
 		return site == "same-origin"
 	}
 	return origin == p.origin || origin == "" && site == "same-origin"
 }
 
-// numbers are the items of the page that was sent, in order.
-func (f form) numbers() []int {
+// items returns the items on the page that was sent, in order.
+func (f form) items() []int {
 	found := make(map[int]bool)
 	for name := range f.values {
 		if number, ok := strings.CutPrefix(name, "was-"); ok {
@@ -132,7 +131,7 @@ func (f form) numbers() []int {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// item is the one item that the form is about; 0: none.
+// item returns the item that the form is about; 0: none.
 func (f form) item() int {
 	n, err := strconv.Atoi(f.values.Get("item"))
 	if err != nil || n < 0 {
@@ -141,43 +140,43 @@ func (f form) item() int {
 	return n
 }
 
-// of is what the form says in one of an item's fields.
-func (f form) of(name string, item int) string {
-	return tidy(f.values.Get(name + "-" + strconv.Itoa(item)))
+// value returns the value of an item's field.
+func (f form) value(name string, item int) string {
+	return normalize(f.values.Get(name + "-" + strconv.Itoa(item)))
 }
 
-// verdict is what was chosen of an item.
+// verdict returns the verdict that was chosen for an item.
 func (f form) verdict(item int) access.Verdict {
-	return verdictOf(f.of("verdict", item))
+	return verdictOf(f.value("verdict", item))
 }
 
-// was is what the page had in the item's fields: the verdict, and the fingerprint of the comment.
-func (f form) was(item int) (verdict access.Verdict, comment string) {
-	had, comment, _ := strings.Cut(f.of("was", item), ".")
+// original returns what the page showed in the item's fields: the verdict, and the comment's fingerprint.
+func (f form) original(item int) (verdict access.Verdict, comment string) {
+	had, comment, _ := strings.Cut(f.value("was", item), ".")
 	return verdictOf(had), comment
 }
 
-// changed says that the item's fields are not as the page had them.
+// changed reports whether the item's fields were changed.
 func (f form) changed(item int) bool {
-	verdict, comment := f.was(item)
-	return f.verdict(item) != verdict || fingerprint(f.of("comment", item)) != comment
+	verdict, comment := f.original(item)
+	return f.verdict(item) != verdict || fingerprint(f.value("comment", item)) != comment
 }
 
-// version is the item's version as the page showed it: nil where the form does not say.
+// version returns the item's version that the page showed, or nil.
 func (f form) version(item int) *int {
-	n, err := strconv.Atoi(f.of("version", item))
+	n, err := strconv.Atoi(f.value("version", item))
 	if err != nil {
 		return nil
 	}
 	return &n
 }
 
-// newComment is the item's comment, if it is not the one that the page had.
+// newComment returns the item's comment if it was changed.
 func (f form) newComment(item int) string {
-	if _, was := f.was(item); fingerprint(f.of("comment", item)) == was {
+	if _, was := f.original(item); fingerprint(f.value("comment", item)) == was {
 		return ""
 	}
-	return f.of("comment", item)
+	return f.value("comment", item)
 }
 
 func verdictOf(s string) access.Verdict {
@@ -187,13 +186,13 @@ func verdictOf(s string) access.Verdict {
 	return ""
 }
 
-// fingerprint is a short note of a comment, to tell later whether it was touched.
+// fingerprint returns a short hash of a comment, to detect changes.
 func fingerprint(comment string) string {
-	sum := sha256.Sum256([]byte(tidy(comment)))
+	sum := sha256.Sum256([]byte(normalize(comment)))
 	return hex.EncodeToString(sum[:6])
 }
 
-// tidy undoes what browsers do to line ends.
-func tidy(s string) string {
+// normalize undoes browsers' line endings, and trims.
+func normalize(s string) string {
 	return strings.TrimSpace(strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n"))
 }

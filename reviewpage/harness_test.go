@@ -26,8 +26,8 @@ import (
 
 var start = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
 
-// memoryDesk is a Castellan in memory, for one reviewer.
-type memoryDesk struct {
+// memoryBackend is a Castellan in memory, for one reviewer.
+type memoryBackend struct {
 	mu      sync.Mutex
 	sheet   reviewpage.Sheet // with all items
 	revoked map[string]bool
@@ -38,7 +38,7 @@ type memoryDesk struct {
 	refuse  map[int]string
 }
 
-func (d *memoryDesk) Admit(_ context.Context, link links.Link) error {
+func (d *memoryBackend) Admit(_ context.Context, link links.Link) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.admits == nil {
@@ -50,12 +50,12 @@ func (d *memoryDesk) Admit(_ context.Context, link links.Link) error {
 	}
 	if d.revoked[link.ID] || link.Reviewer != d.sheet.Reviewer || link.Org != d.sheet.Org ||
 		link.Review != d.sheet.Review.ID {
-		return reviewpage.ErrNoEntry
+		return reviewpage.ErrLinkInvalid
 	}
 	return nil
 }
 
-func (d *memoryDesk) Sheet(_ context.Context, _ links.Link, q reviewpage.Query) (reviewpage.Sheet, error) {
+func (d *memoryBackend) Sheet(_ context.Context, _ links.Link, q reviewpage.Query) (reviewpage.Sheet, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := d.sheet
@@ -77,7 +77,7 @@ func (d *memoryDesk) Sheet(_ context.Context, _ links.Link, q reviewpage.Query) 
 }
 
 // take notes what was said, and has each of the items changed.
-func (d *memoryDesk) take(in any, items []int, change func(*reviewpage.Row) bool,
+func (d *memoryBackend) take(in any, items []int, change func(*reviewpage.Row) bool,
 	done string) (answer messages.ReviewAnswer,
 	err error) {
 	d.mu.Lock()
@@ -107,7 +107,7 @@ func (d *memoryDesk) take(in any, items []int, change func(*reviewpage.Row) bool
 	return answer, nil
 }
 
-func (d *memoryDesk) matching(items []int, all *messages.ItemFilter) []int {
+func (d *memoryBackend) matching(items []int, all *messages.ItemFilter) []int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if all == nil {
@@ -121,7 +121,8 @@ func (d *memoryDesk) matching(items []int, all *messages.ItemFilter) []int {
 	return items
 }
 
-func (d *memoryDesk) Decide(_ context.Context, _ links.Link, in messages.DecideInput) (messages.ReviewAnswer, error) {
+func (d *memoryBackend) Decide(_ context.Context, _ links.Link,
+	in messages.DecideInput) (messages.ReviewAnswer, error) {
 	items, lines := d.matching(in.Items, in.All), make(map[int]messages.DecideLine)
 	for _, line := range in.Lines {
 		items = append(items, line.Item)
@@ -136,37 +137,37 @@ func (d *memoryDesk) Decide(_ context.Context, _ links.Link, in messages.DecideI
 	}, "Saved")
 }
 
-func (d *memoryDesk) Delegate(_ context.Context, _ links.Link,
+func (d *memoryBackend) Delegate(_ context.Context, _ links.Link,
 	in messages.DelegateInput) (messages.ReviewAnswer, error) {
 	return d.take(in, d.matching(in.Items, in.All), func(*reviewpage.Row) bool { return false }, "Handed on")
 }
 
-func (d *memoryDesk) Comment(_ context.Context, _ links.Link, in messages.CommentInput) (messages.ReviewAnswer, error) {
+func (d *memoryBackend) Comment(_ context.Context, _ links.Link, in messages.CommentInput) (messages.ReviewAnswer, error) {
 	return d.take(in, []int{in.Item}, func(row *reviewpage.Row) bool { row.MyComment = in.Comment; return true },
 		"Commented")
 }
 
-func (d *memoryDesk) Reopen(_ context.Context, _ links.Link, in messages.ReopenInput) (messages.ReviewAnswer, error) {
+func (d *memoryBackend) Reopen(_ context.Context, _ links.Link, in messages.ReopenInput) (messages.ReviewAnswer, error) {
 	return d.take(in, d.matching(in.Items, in.All), func(row *reviewpage.Row) bool { row.Mine = ""; return true },
 		"Taken back")
 }
 
-// heard is what was said to the desk so far.
-func (d *memoryDesk) heard() []any {
+// heard is what was said to the backend so far.
+func (d *memoryBackend) heard() []any {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.said)
 }
 
-// set changes the desk.
-func (d *memoryDesk) set(change func(*memoryDesk)) {
+// set changes the backend.
+func (d *memoryBackend) set(change func(*memoryBackend)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	change(d)
 }
 
-// row is the desk's item.
-func (d *memoryDesk) row(n int) (found reviewpage.Row) {
+// row is the backend's item.
+func (d *memoryBackend) row(n int) (found reviewpage.Row) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, row := range d.sheet.Items {
@@ -177,9 +178,9 @@ func (d *memoryDesk) row(n int) (found reviewpage.Row) {
 	return found
 }
 
-// testPage is a page before a desk.
+// testPage is a page before a backend.
 type testPage struct {
-	*memoryDesk
+	*memoryBackend
 	t      *testing.T
 	page   http.Handler
 	signer *links.Signer
@@ -193,7 +194,7 @@ type testPage struct {
 
 func newTestPage(t *testing.T, base string, items int) *testPage {
 	t.Helper()
-	p := &testPage{t: t, memoryDesk: &memoryDesk{sheet: sampleSheet(items), revoked: make(map[string]bool),
+	p := &testPage{t: t, memoryBackend: &memoryBackend{sheet: sampleSheet(items), revoked: make(map[string]bool),
 		refuse: make(map[int]string)}}
 	p.clock.at = start
 	var err error
@@ -203,7 +204,7 @@ func newTestPage(t *testing.T, base string, items int) *testPage {
 	require.NoError(t, err)
 	core, logs := observer.New(zapcore.DebugLevel)
 	p.logs = logs
-	p.page = reviewpage.New(reviewpage.Options{Desk: p.memoryDesk, Signer: p.signer, Base: p.base, Now: p.now,
+	p.page = reviewpage.New(reviewpage.Options{Backend: p.memoryBackend, Signer: p.signer, Base: p.base, Now: p.now,
 		Log: zap.New(core)})
 	return p
 }

@@ -17,83 +17,82 @@ func (p *page) list(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	now := viewOf(r.URL.Query())
-	sheet, err := p.desk.Sheet(r.Context(), link, Query{Undecided: now.Undecided, After: now.After, Limit: pageSize})
+	shown := viewOf(r.URL.Query())
+	sheet, err := p.backend.Sheet(r.Context(), link, Query{Undecided: shown.Undecided, After: shown.After, Limit: pageSize})
 	if err != nil {
-		p.failed(w, r, link, err, "Your list cannot be read. Try again in a moment.")
+		p.answerError(w, r, link, err, "Your list cannot be read. Try again in a moment.")
 		return
 	}
-	// The list's address is no secret, so the browser may tell this site where a form comes from. A page that hides
-	// where it is would have browsers hide it from the page's own posts, too.
+	// The list's address is no secret. With no-referrer, browsers would hide the origin of the page's own posts, too.
 	w.Header().Set("Referrer-Policy", "same-origin")
-	p.render(w, http.StatusOK, listTemplate, p.listOf(sheet, link, now, p.told(w, r, link)))
+	p.render(w, http.StatusOK, listTemplate, p.newListPage(sheet, link, shown, p.takeFlash(w, r, link)))
 }
 
-// listPage is a sheet as the template shows it. An address that is empty is not offered.
+// listPage is the template's data. Empty addresses are not offered.
 type listPage struct {
 	Title, Org, About, Reviewer, Owner string
-	Stage                              string // which of several; empty: there is one
+	Stage                              string // of several; "": there is one
 	Due, DueExact, DueIn               string
 	Expires                            string
 	Decided, Total                     int
 	Open                               bool
 	Closed                             string
-	Now                                view
-	Form                               string // the mark that every form carries
-	Flash                              *flash // what is not about an item on the page
-	Draft                              draft  // of the forms for several items
+	View                               view
+	Form                               string // the signature in every form
+	Flash                              *flash // unless it is about an item on the page
+	Draft                              draft  // of the form for several items
 	Cards                              []card
 	NextUndecided                      string
 	All, OnlyUndecided                 string
 	First, Next                        string
-	Nothing                            string // why there are no items
+	EmptyText                          string // why there are no items
 }
 
-// card is one item as the template shows it.
+// card is one item in the template's data.
 type card struct {
 	N                  int
 	Name, Mail, Target string
-	Marks              []string // what is to be seen at once: from outside, suspended
+	Badges             []string // from outside, suspended
 	Risk               int
-	RiskWords          string
+	RiskLevel          string
 	Facts              []fact
 	Recommend          access.Verdict
 	Because            string
 	Mine               access.Verdict
 	MyComment          string
-	Chosen             access.Verdict // what the fields show: mine, or a draft
+	Chosen             access.Verdict // shown in the fields: mine, or a draft's
 	Comment            string
-	Was                string // what the fields showed, before any draft
+	Was                string // the fields without a draft
 	Version            int
-	Unsaved            bool  // the fields show a draft
-	Hand               draft // of handing it on
+	Unsaved            bool // the fields show a draft
+	Delegation         draft
 	Flash              *flash
-	Open               bool // something can be said of it
+	Open               bool // may be decided
 }
 
-// fact is what is known of one thing, in one line or several.
+// fact is a fact about an item.
 type fact struct {
 	Name  string
 	Lines []string
 }
 
-func (p *page) listOf(s Sheet, link links.Link, now view, told flash) listPage {
+func (p *page) newListPage(s Sheet, link links.Link, shown view, last flash) listPage {
 	l := listPage{
 		Title: s.Review.Campaign, Org: s.Org, About: s.About, Reviewer: s.Reviewer, Owner: s.Review.Owner,
-		Expires: instant(link.Expires), Decided: s.Decided, Total: s.Total, Open: s.Open, Closed: s.Closed, Now: now,
-		Form: p.signer.Mark(link, formPurpose, ""), Draft: told.Drafts[0], Nothing: nothing(s, now),
+		Expires: formatTime(link.Expires), Decided: s.Decided, Total: s.Total, Open: s.Open, Closed: s.Closed, View: shown,
+		Form: p.signer.Mark(link, formPurpose, ""), Draft: last.Drafts[0], EmptyText: emptyText(s, shown),
 	}
 	if s.Review.Stages > 1 {
 		l.Stage = fmt.Sprintf("%d of %d", s.Review.Stage, s.Review.Stages)
 	}
 	if due := s.Review.Due; !due.IsZero() {
-		l.Due, l.DueExact, l.DueIn = instant(due), due.UTC().Format(time.RFC3339), left(due.Sub(p.now()))
+		l.Due, l.DueExact, l.DueIn = formatTime(due), due.UTC().Format(time.RFC3339), timeLeft(due.Sub(p.now()))
 	}
-	if told.Text != "" {
-		l.Flash = &told
+	if last.Text != "" {
+		l.Flash = &last
 	}
 	for _, row := range s.Items {
-		c := cardOf(row, s, told.Drafts[row.N])
+		c := newCard(row, s, last.Drafts[row.N])
 		if l.Flash != nil && l.Flash.Item == row.N {
 			c.Flash, l.Flash = l.Flash, nil
 		}
@@ -105,22 +104,22 @@ func (p *page) listOf(s Sheet, link links.Link, now view, told flash) listPage {
 	if l.NextUndecided == "" && s.Decided < s.Total {
 		l.NextUndecided = view{Undecided: true}.address()
 	}
-	if now.Undecided {
+	if shown.Undecided {
 		l.All = view{}.address()
 	} else {
 		l.OnlyUndecided = view{Undecided: true}.address()
 	}
-	if now.After > 0 {
-		l.First = view{Undecided: now.Undecided}.address()
+	if shown.After > 0 {
+		l.First = view{Undecided: shown.Undecided}.address()
 	}
 	if s.Next > 0 {
-		l.Next = view{Undecided: now.Undecided, After: s.Next}.address()
+		l.Next = view{Undecided: shown.Undecided, After: s.Next}.address()
 	}
 	return l
 }
 
-// nothing says why the page has no items.
-func nothing(s Sheet, now view) string {
+// emptyText explains why the page has no items; "" if it has.
+func emptyText(s Sheet, shown view) string {
 	switch {
 	case len(s.Items) > 0:
 		return ""
@@ -128,16 +127,16 @@ func nothing(s Sheet, now view) string {
 		return "Nothing is waiting for you here."
 	case s.Decided >= s.Total:
 		return "You have decided everything."
-	case now.After > 0:
+	case shown.After > 0:
 		return "There is nothing beyond the last page."
 	}
 	return "There is nothing to show."
 }
 
-func cardOf(row Row, s Sheet, left draft) card {
+func newCard(row Row, s Sheet, left draft) card {
 	c := card{
-		N: row.N, Name: row.Name, Mail: row.Email, Target: targetWords(row.Target), Marks: marks(row.Item),
-		Risk: row.Risk, RiskWords: riskWords(row.Risk), Facts: facts(row, s.Review),
+		N: row.N, Name: row.Name, Mail: row.Email, Target: targetText(row.Target), Badges: badges(row.Item),
+		Risk: row.Risk, RiskLevel: riskLevel(row.Risk), Facts: facts(row, s.Review),
 		Recommend: row.Recommend, Because: row.Because, Mine: row.Mine, MyComment: row.MyComment,
 		Chosen: row.Mine, Comment: row.MyComment, Was: string(row.Mine) + "." + fingerprint(row.MyComment),
 		Version: row.Version, Open: s.Open,
@@ -150,15 +149,15 @@ func cardOf(row Row, s Sheet, left draft) card {
 	}
 	switch {
 	case left.To != "" || left.Note != "":
-		c.Hand = left
+		c.Delegation = left
 	case left != draft{}:
 		c.Chosen, c.Comment, c.Unsaved = left.Verdict, left.Comment, true
 	}
 	return c
 }
 
-// marks are what nobody should overlook.
-func marks(i access.Item) []string {
+// badges returns what nobody should overlook.
+func badges(i access.Item) []string {
 	var words []string
 	if i.External != nil && *i.External {
 		words = append(words, "from outside")
@@ -169,12 +168,12 @@ func marks(i access.Item) []string {
 	return words
 }
 
-// facts are what is known of the item, each thing always, so that what is missing is seen to be missing.
+// facts returns the item's facts. Unknown ones are listed too, so that it shows that they are unknown.
 func facts(row Row, review access.Review) []fact {
 	all := []fact{
 		{"Opens", opens(row.Item)},
 		{"Why", reasons(row.Item)},
-		{"Held since", []string{day(row.Since)}},
+		{"Held since", []string{formatDay(row.Since)}},
 		{"Last use", lastUses(row.Item, review.Opened)},
 		{"Others", []string{peers(row.Item)}},
 	}
@@ -187,27 +186,27 @@ func facts(row Row, review access.Review) []fact {
 		all = append(all, fact{"Sponsor", []string{cmp.Or(row.SponsorEmail, row.Sponsor, "nobody")}})
 	}
 	if len(row.Sources) > 0 {
-		all = append(all, fact{"Is in", several(row.Sources)})
+		all = append(all, fact{"Is in", shortenGroups(row.Sources)})
 	}
-	if past := lastTime(row.Before); past != "" {
+	if past := previousDecision(row.Before); past != "" {
 		all = append(all, fact{"Last review", []string{past}})
 	}
 	if len(row.Others) > 0 {
 		said := fact{Name: "Others said"}
 		for _, other := range row.Others {
-			said.Lines = append(said.Lines, saidWords(other, review.Stages))
+			said.Lines = append(said.Lines, decisionText(other, review.Stages))
 		}
 		all = append(all, said)
 	}
 	return all
 }
 
-// mostGroups is how many of a person's groups are told by name.
-const mostGroups = 6
+// maxGroups is how many of a person's groups are named.
+const maxGroups = 6
 
-func several(groups []string) []string {
-	if len(groups) <= mostGroups {
+func shortenGroups(groups []string) []string {
+	if len(groups) <= maxGroups {
 		return groups
 	}
-	return append(groups[:mostGroups:mostGroups], fmt.Sprintf("and %d more groups", len(groups)-mostGroups))
+	return append(groups[:maxGroups:maxGroups], fmt.Sprintf("and %d more groups", len(groups)-maxGroups))
 }

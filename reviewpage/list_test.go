@@ -12,7 +12,7 @@ import (
 
 const https = "https://reviews.acme.example"
 
-func TestTheListSaysWhatIsKnownOfEachItem(t *testing.T) {
+func TestListShowsEachItemsFacts(t *testing.T) {
 	p := newTestPage(t, https, 4)
 	answer := p.get("/review", p.token())
 	require.Equal(t, http.StatusOK, answer.Code)
@@ -69,7 +69,7 @@ func TestTheListSaysWhatIsKnownOfEachItem(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotKnownIsNeverShownAsNever(t *testing.T) {
+func TestListDoesNotShowUnknownUseAsNever(t *testing.T) {
 	p := newTestPage(t, https, 1)
 	for name, c := range map[string]struct {
 		uses []access.Use
@@ -82,16 +82,16 @@ func TestWhatIsNotKnownIsNeverShownAsNever(t *testing.T) {
 		"the same day":   {[]access.Use{{App: "trello/x", Last: start}}, "Trello on x: 22 November 2026"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p.set(func(d *memoryDesk) { d.sheet.Items[0].Uses = c.uses })
+			p.set(func(d *memoryBackend) { d.sheet.Items[0].Uses = c.uses })
 			page := read(t, p.get("/review", p.token()).Body.String())
 			require.Equal(t, c.want, page.id("item-1").fact("Last use"))
 		})
 	}
 }
 
-func TestPagesOfItems(t *testing.T) {
+func TestListPages(t *testing.T) {
 	p := newTestPage(t, https, 60)
-	p.set(func(d *memoryDesk) {
+	p.set(func(d *memoryBackend) {
 		for n := range 30 {
 			d.sheet.Items[n].Mine = access.VerdictKeep
 		}
@@ -132,22 +132,22 @@ func TestPagesOfItems(t *testing.T) {
 	require.Contains(t, p.get("/review?after=60", p.token()).Body.String(), "nothing beyond the last page")
 }
 
-func TestAListWithNothingToDo(t *testing.T) {
+func TestListWithNothingToDo(t *testing.T) {
 	p := newTestPage(t, https, 0)
 	page := read(t, p.get("/review", p.token()).Body.String())
 	require.Equal(t, "Nothing is waiting for you here.", page.class("nothing")[0].text())
 	require.Nil(t, page.id("sheet"))
 
 	p = newTestPage(t, https, 1)
-	p.set(func(d *memoryDesk) { d.sheet.Items[0].Mine = access.VerdictKeep })
+	p.set(func(d *memoryBackend) { d.sheet.Items[0].Mine = access.VerdictKeep })
 	page = read(t, p.get("/review?undecided=1", p.token()).Body.String())
 	require.Equal(t, "You have decided everything.", page.class("nothing")[0].text())
 	require.Contains(t, page.id("progress").text(), "All done")
 }
 
-func TestAClosedReviewCanOnlyBeRead(t *testing.T) {
+func TestListOfAClosedReviewIsReadOnly(t *testing.T) {
 	p := newTestPage(t, https, 3)
-	p.set(func(d *memoryDesk) {
+	p.set(func(d *memoryBackend) {
 		d.sheet.Open, d.sheet.Closed = false, "The stage ended on 20 November."
 		d.sheet.Items[0].Mine, d.sheet.Items[0].MyComment = access.VerdictRemove, "left us"
 	})
@@ -161,8 +161,8 @@ func TestAClosedReviewCanOnlyBeRead(t *testing.T) {
 	}
 }
 
-// TestHostileNamesStayText: the page has the same elements and attributes whatever the names are.
-func TestHostileNamesStayText(t *testing.T) {
+// TestListEscapesHostileNames: the page has the same elements and attributes whatever the names are.
+func TestListEscapesHostileNames(t *testing.T) {
 	// skeleton is the page without its words and values.
 	var skeleton func(n *node) string
 	skeleton = func(n *node) string {
@@ -184,7 +184,7 @@ func TestHostileNamesStayText(t *testing.T) {
 	}
 	fill := func(s string) *testPage {
 		p := newTestPage(t, https, 1)
-		p.set(func(d *memoryDesk) {
+		p.set(func(d *memoryBackend) {
 			d.sheet.About, d.sheet.Review.Campaign, d.sheet.Review.Owner = s, s, s
 			row := &d.sheet.Items[0]
 			row.Name, row.Email, row.Person, row.Target, row.Sponsor, row.Because, row.Status = s, s, s,
@@ -212,8 +212,8 @@ func TestHostileNamesStayText(t *testing.T) {
 		require.Equal(t, plain, skeleton(read(t, answer.Body.String())), hostile)
 		require.Less(t, answer.Body.Len(), 400_000, "no single name fills the page")
 
-		// What a desk says goes through a cookie and must stay text there, too.
-		p.set(func(d *memoryDesk) { d.refuse[1] = hostile })
+		// What a backend says goes through a cookie and must stay text there, too.
+		p.set(func(d *memoryBackend) { d.refuse[1] = hostile })
 		told := p.follow(p.post("/review/decide",
 			p.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"})))
 		page := read(t, told.Body.String())

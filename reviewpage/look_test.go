@@ -12,11 +12,11 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// TestLooks goes through the forms in which people see the page, and keeps pictures if CASTELLAN_SCREENSHOTS names a
-// folder.
-func TestLooks(t *testing.T) {
+// TestAppearance goes through the forms in which people see the page, and keeps pictures if CASTELLAN_SCREENSHOTS names
+// a folder.
+func TestAppearance(t *testing.T) {
 	b := newTab(t, 4)
-	b.set(func(d *memoryDesk) {
+	b.set(func(d *memoryBackend) {
 		d.sheet.Items[3].Mine, d.sheet.Items[3].MyComment = access.VerdictKeep, "she writes the handbook"
 		d.refuse[2] = "more was said of it since this page was shown: look again"
 	})
@@ -46,7 +46,7 @@ func TestLooks(t *testing.T) {
 	b.picture("desktop-several", false)
 }
 
-func TestTheRefusalLooksPlain(t *testing.T) {
+func TestAppearanceOfTheRefusal(t *testing.T) {
 	b := newTab(t, 1)
 	b.screen()
 	b.do(chromedp.Navigate(b.server.URL + "/r/x"))
@@ -88,10 +88,10 @@ func contrast(b *browserTab) {
 	require.Empty(b.t, poor)
 }
 
-// TestEverybodyCanUseIt: what a screen reader says and where the tabulator goes.
-func TestEverybodyCanUseIt(t *testing.T) {
+// TestAccessibility: what a screen reader says and where the tabulator goes.
+func TestAccessibility(t *testing.T) {
 	b := newTab(t, 3)
-	b.set(func(d *memoryDesk) { d.sheet.Items[2].Mine = access.VerdictKeep })
+	b.set(func(d *memoryBackend) { d.sheet.Items[2].Mine = access.VerdictKeep })
 	b.screen()
 	b.enter()
 	b.do(chromedp.Evaluate[chromedp.Void]("for (const d of document.querySelectorAll('details')) d.open = true"))
@@ -161,10 +161,10 @@ func TestEverybodyCanUseIt(t *testing.T) {
 	require.Equal(t, []string{"keep", "comment-2", "save-2"}, order[6:9], "behind the folded form to hand on")
 }
 
-// TestAPhoneShowsAllOfIt, also where names are long and without a space.
-func TestAPhoneShowsAllOfIt(t *testing.T) {
+// TestAppearanceFitsAPhone, also where names are long and without a space.
+func TestAppearanceFitsAPhone(t *testing.T) {
 	b := newTab(t, 3)
-	b.set(func(d *memoryDesk) {
+	b.set(func(d *memoryBackend) {
 		long := strings.Repeat("unbroken", 40)
 		row := &d.sheet.Items[0]
 		row.Name, row.Email, row.Target, row.Because = long, long+"@acme.example", access.Entitlement("group:"+long),

@@ -1,9 +1,9 @@
-// Package reviewpage is the page on which reviewers decide: a manager opens the personal link of a mail, says of each
-// item whether it is to be kept or removed, and can do nothing else.
+// Package reviewpage serves the web page on which reviewers decide: a manager opens the personal link from a mail,
+// keeps or removes each item, and can do nothing else.
 //
-// The page keeps nothing between two requests. Who is there is in the link, which the browser keeps as a cookie; what
-// is there, and what may be said, is the [Desk]'s. It works without JavaScript, and with it answers in place and by the
-// keyboard. It sends nothing anywhere else and loads nothing from elsewhere.
+// The page is stateless. The link, which the browser keeps as a cookie, identifies the reviewer; items and decisions
+// are the [Backend]'s. It works without JavaScript; with it, it updates in place and can be used by keyboard. It
+// neither sends anything to other sites nor loads anything from them.
 package reviewpage
 
 import (
@@ -18,57 +18,57 @@ import (
 	"github.com/castellan-io/castellan/links"
 )
 
-// Options are what the page is made of.
+// Options configure the page.
 type Options struct {
-	Desk   Desk
-	Signer *links.Signer
-	// Base is the URL of a host alone at which browsers reach the page: it says whether cookies are for https only, and
-	// which origin may post.
+	Backend Backend
+	Signer  *links.Signer
+	// Base is the URL, without a path, at which browsers reach the page: it determines whether cookies are for https
+	// only, and which origin may post.
 	Base *url.URL
 	Now  func() time.Time // nil: the machine's clock
 	Log  *zap.Logger      // nil: nothing is logged
 }
 
-// The bounds on what one link may ask for: so many at once, and one more after each span. They are kept for each
-// process, for the [mostBuckets] that asked last. A link that opens nothing has none: its answer costs a hash, and is
+// The rate limits of a link: the burst, and the time after which one more request is allowed. They are kept per
+// process, for the [maxLimiters] most recent links. Invalid links have no limit: their answer costs a hash, and is
 // always the same.
 const (
 	readsAtOnce, readEvery = 60, 200 * time.Millisecond
 	postsAtOnce, postEvery = 30, 500 * time.Millisecond
 )
 
-// page is the handler's state: its options, and who asked for how much.
+// page is the handler's state.
 type page struct {
-	desk    Desk
+	backend Backend
 	signer  *links.Signer
 	now     func() time.Time
 	log     *zap.Logger
 	origin  string
-	secure  bool     // reached by https
-	refused *buckets // tokens that opened nothing, by their hash
-	reads   *buckets
-	posts   *buckets
+	secure  bool      // https
+	refused *limiters // invalid tokens, by their hash
+	reads   *limiters
+	posts   *limiters
 }
 
-// New is the page's handler. It answers these and nothing else:
+// New returns the page's handler. It serves only:
 //
 //	GET  /r/<token>        enter by a personal link
 //	GET  /enter            the step between the link and the list
 //	GET  /review           the list of items
 //	POST /review/decide    keep or remove: one item, those of the page, or those of a recommendation
-//	POST /review/comment   a word on one item
-//	POST /review/delegate  hand one item on, or all that are undecided
-//	POST /review/reopen    take back what was said of one item
+//	POST /review/comment   comment on one item
+//	POST /review/delegate  delegate one item, or all undecided ones
+//	POST /review/reopen    withdraw the decision on one item
 //	GET  /assets/<name>    style sheet and script
 //
-// Whoever serves it sets the timeouts, and bounds connections.
+// The server has to set timeouts and limit connections.
 func New(o Options) http.Handler {
 	p := &page{
-		desk: o.Desk, signer: o.Signer, now: o.Now, log: o.Log, origin: originOf(o.Base),
+		backend: o.Backend, signer: o.Signer, now: o.Now, log: o.Log, origin: originOf(o.Base),
 		secure:  o.Base.Scheme == "https",
-		refused: newBuckets(0, 1),
-		reads:   newBuckets(rate.Every(readEvery), readsAtOnce),
-		posts:   newBuckets(rate.Every(postEvery), postsAtOnce),
+		refused: newLimiters(0, 1),
+		reads:   newLimiters(rate.Every(readEvery), readsAtOnce),
+		posts:   newLimiters(rate.Every(postEvery), postsAtOnce),
 	}
 	if p.now == nil {
 		p.now = time.Now
@@ -78,17 +78,17 @@ func New(o Options) http.Handler {
 	}
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET /r/{token...}", p.enter)
-	routes.HandleFunc("GET /enter", p.goOn)
+	routes.HandleFunc("GET /enter", p.interstitial)
 	routes.HandleFunc("GET /review", p.list)
-	routes.HandleFunc("POST /review/decide", p.takes(decide))
-	routes.HandleFunc("POST /review/comment", p.takes(comment))
-	routes.HandleFunc("POST /review/delegate", p.takes(delegate))
-	routes.HandleFunc("POST /review/reopen", p.takes(reopen))
-	routes.HandleFunc("GET /assets/{name}", asset)
+	routes.HandleFunc("POST /review/decide", p.handle(decide))
+	routes.HandleFunc("POST /review/comment", p.handle(comment))
+	routes.HandleFunc("POST /review/delegate", p.handle(delegate))
+	routes.HandleFunc("POST /review/reopen", p.handle(reopen))
+	routes.HandleFunc("GET /assets/{name}", serveAsset)
 	return p.withHeaders(routes)
 }
 
-// originOf is the URL's origin as browsers write it: in lower case, without the scheme's own port.
+// originOf returns the URL's origin as browsers send it: in lower case, without the default port.
 func originOf(base *url.URL) string {
 	host := strings.ToLower(base.Host)
 	switch base.Scheme {
@@ -100,11 +100,11 @@ func originOf(base *url.URL) string {
 	return base.Scheme + "://" + host
 }
 
-// withHeaders sets what every answer says to the browser.
+// withHeaders sets the headers of every response.
 func (p *page) withHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		// connect-src is for the script's own posts. Nothing else is allowed than what the page is made of.
+		// connect-src is for the script's posts.
 		h.Set("Content-Security-Policy",
 			"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "+
 				"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")

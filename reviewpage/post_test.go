@@ -18,7 +18,7 @@ import (
 
 func at(n int) *int { return &n }
 
-func TestWhatFormsSay(t *testing.T) {
+func TestFormsReachTheBackend(t *testing.T) {
 	for name, c := range map[string]struct {
 		path string
 		form map[string]string
@@ -54,7 +54,7 @@ func TestWhatFormsSay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newTestPage(t, https, 4)
-			p.set(func(d *memoryDesk) { d.sheet.Items[3].Mine, d.sheet.Items[3].MyComment = access.VerdictKeep, "fine" })
+			p.set(func(d *memoryBackend) { d.sheet.Items[3].Mine, d.sheet.Items[3].MyComment = access.VerdictKeep, "fine" })
 			answer := p.post(c.path, p.fields("/review", c.form))
 			require.Equal(t, http.StatusSeeOther, answer.Code, answer.Body)
 			require.Equal(t, []any{c.want}, p.heard())
@@ -62,7 +62,7 @@ func TestWhatFormsSay(t *testing.T) {
 	}
 }
 
-func TestAnAnswerIsToldOnce(t *testing.T) {
+func TestFlashIsShownOnce(t *testing.T) {
 	p := newTestPage(t, https, 30)
 	answer := p.post("/review/decide",
 		p.fields("/review?undecided=1&after=3", map[string]string{"item": "5", "verdict-5": "keep"}))
@@ -87,10 +87,10 @@ func TestAnAnswerIsToldOnce(t *testing.T) {
 	require.Contains(t, page.id("item-6").text(), "You said: remove")
 }
 
-func TestRefusedItemsAreListed(t *testing.T) {
+func TestFlashListsRefusedItems(t *testing.T) {
 	p := newTestPage(t, https, 20)
 	fill := map[string]string{"save": "page"}
-	p.set(func(d *memoryDesk) {
+	p.set(func(d *memoryBackend) {
 		for n := 1; n <= 14; n++ {
 			d.refuse[n] = "more was said of it since"
 		}
@@ -109,8 +109,8 @@ func TestRefusedItemsAreListed(t *testing.T) {
 	require.NotContains(t, page.id("item-15").text(), "not saved yet")
 }
 
-// TestOtherItemsKeepWhatWasChosen: without JavaScript the whole page is sent with one item's button.
-func TestOtherItemsKeepWhatWasChosen(t *testing.T) {
+// TestFormKeepsOtherItemsChoices: without JavaScript the whole page is sent with one item's button.
+func TestFormKeepsOtherItemsChoices(t *testing.T) {
 	p := newTestPage(t, https, 4)
 	form := p.fields("/review", map[string]string{"item": "1", "verdict-1": "keep", "verdict-2": "remove",
 		"comment-3": "asking <Bo>\nfirst"})
@@ -142,7 +142,7 @@ func TestOtherItemsKeepWhatWasChosen(t *testing.T) {
 	require.Equal(t, "asking first", page.id("comment-3").words)
 }
 
-func TestACommentLeavesWhatIsChosen(t *testing.T) {
+func TestCommentKeepsTheChoice(t *testing.T) {
 	p := newTestPage(t, https, 2)
 	page := read(t, p.follow(p.post("/review/comment",
 		p.fields("/review", map[string]string{"item": "1", "verdict-1": "remove", "comment-1": "hm"}))).Body.String())
@@ -153,7 +153,7 @@ func TestACommentLeavesWhatIsChosen(t *testing.T) {
 	require.NotContains(t, page.id("item-2").text(), "not saved yet")
 }
 
-func TestFormsThatMakeNoSenseSayWhy(t *testing.T) {
+func TestFormErrors(t *testing.T) {
 	long := strings.Repeat("ü", 1001)
 	for name, c := range map[string]struct {
 		path string
@@ -190,9 +190,9 @@ func TestFormsThatMakeNoSenseSayWhy(t *testing.T) {
 	}
 }
 
-func TestWhatTheDeskRefusesIsToldAndKept(t *testing.T) {
+func TestFormKeepsWhatTheBackendRefuses(t *testing.T) {
 	p := newTestPage(t, https, 2)
-	p.set(func(d *memoryDesk) { d.sayErr = reviewpage.Refused{Why: "There is nobody of this address."} })
+	p.set(func(d *memoryBackend) { d.sayErr = reviewpage.RefusedError{Why: "There is nobody of this address."} })
 	page := read(t, p.follow(p.post("/review/delegate",
 		p.fields("/review", map[string]string{"item": "2", "to": "bo@acme.exmaple", "note": "yours"}))).Body.String())
 	require.Contains(t, page.id("item-2").class("flash")[0].text(), "There is nobody of this address.")
@@ -208,19 +208,19 @@ func TestWhatTheDeskRefusesIsToldAndKept(t *testing.T) {
 	require.Zero(t, p.logs.Len(), "it is no failure")
 }
 
-func TestAnAnswerThatTookNothingKeepsWhatWasSent(t *testing.T) {
+func TestFormKeepsWhatWasNotRecorded(t *testing.T) {
 	p := newTestPage(t, https, 2)
-	p.set(func(d *memoryDesk) { d.sheet.Items = d.sheet.Items[1:] }) // item 1 is gone by then
+	p.set(func(d *memoryBackend) { d.sheet.Items = d.sheet.Items[1:] }) // item 1 is gone by then
 	page := read(t, p.follow(p.post("/review/delegate",
 		p.fields("/review", map[string]string{"item": "1", "to": "bo@acme.example"}))).Body.String())
 	require.Contains(t, page.id("told").text(), "Handed on: 0.")
 	require.Contains(t, page.id("told").all("div")[0].attrs["class"], "bad")
 }
 
-// TestWhatIsNotAnsweredCanBeSentAgain: without JavaScript, too, nothing that was written is lost.
-func TestWhatIsNotAnsweredCanBeSentAgain(t *testing.T) {
+// TestFormCanBeResentWithoutAnAnswer: without JavaScript, too, nothing that was written is lost.
+func TestFormCanBeResentWithoutAnAnswer(t *testing.T) {
 	p := newTestPage(t, https, 2)
-	p.set(func(d *memoryDesk) { d.sayErr = errLedger })
+	p.set(func(d *memoryBackend) { d.sayErr = errLedger })
 	form := p.fields("/review", map[string]string{"item": "1", "verdict-1": "remove", "comment-1": `left "us"`})
 	answer := p.post("/review/decide", form)
 	require.Equal(t, http.StatusServiceUnavailable, answer.Code)
@@ -232,16 +232,16 @@ func TestWhatIsNotAnsweredCanBeSentAgain(t *testing.T) {
 		again.Add(input.attrs["name"], input.attrs["value"])
 	}
 	require.Equal(t, form, again)
-	p.set(func(d *memoryDesk) { d.sayErr = nil })
+	p.set(func(d *memoryBackend) { d.sayErr = nil })
 	require.Equal(t, http.StatusSeeOther, p.post(page.all("form")[0].attrs["action"], again).Code)
 	require.Equal(t, p.heard()[0], p.heard()[1])
 
-	p.set(func(d *memoryDesk) { d.sayErr = reviewpage.ErrNoEntry })
+	p.set(func(d *memoryBackend) { d.sayErr = reviewpage.ErrLinkInvalid })
 	require.Equal(t, http.StatusForbidden, p.post("/review/decide", form).Code)
 }
 
-// TestFormsOfOthersAreRefused: what another site, another link's page or nobody's page sent changes nothing.
-func TestFormsOfOthersAreRefused(t *testing.T) {
+// TestFormsFromElsewhereAreRefused: what another site, another link's page or nobody's page sent changes nothing.
+func TestFormsFromElsewhereAreRefused(t *testing.T) {
 	p := newTestPage(t, https, 2)
 	good := func() url.Values { return p.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"}) }
 	other := p.link()
@@ -350,7 +350,7 @@ func TestFormsOfOthersAreRefused(t *testing.T) {
 	}
 }
 
-func TestTheOriginIsAsBrowsersWriteIt(t *testing.T) {
+func TestOriginOf(t *testing.T) {
 	for base, origin := range map[string]string{
 		"https://Reviews.ACME.example:443": "https://reviews.acme.example", "http://localhost:80": "http://localhost",
 		"https://reviews.acme.example:8443": "https://reviews.acme.example:8443",
@@ -364,8 +364,8 @@ func TestTheOriginIsAsBrowsersWriteIt(t *testing.T) {
 	}
 }
 
-// TestNoGetChangesAnything, whatever is in the address.
-func TestNoGetChangesAnything(t *testing.T) {
+// TestGetChangesNothing, whatever is in the address.
+func TestGetChangesNothing(t *testing.T) {
 	p := newTestPage(t, https, 2)
 	query := "?" + p.fields("/review",
 		map[string]string{"item": "1", "verdict-1": "remove", "to": "bo@acme.example", "all": "undecided"}).Encode()
@@ -387,7 +387,7 @@ func TestNoGetChangesAnything(t *testing.T) {
 	require.Empty(t, p.row(1).Mine)
 }
 
-func TestThereIsNothingElse(t *testing.T) {
+func TestRoutes(t *testing.T) {
 	p := newTestPage(t, https, 2)
 	for _, path := range []string{"/", "/review/", "/review/items", "/review/export", "/healthz", "/metrics",
 		"/assets/", "/assets/list.html", "/debug/pprof/", "/favicon.ico", "/robots.txt"} {
@@ -397,7 +397,7 @@ func TestThereIsNothingElse(t *testing.T) {
 	}
 }
 
-func TestEveryAnswerHasItsHeaders(t *testing.T) {
+func TestHeaders(t *testing.T) {
 	p := newTestPage(t, https, 1)
 	assets := make([]string, 0, 2)
 	page := read(t, p.get("/review", p.token()).Body.String())
@@ -434,8 +434,8 @@ func TestEveryAnswerHasItsHeaders(t *testing.T) {
 		"").Header().Get("Strict-Transport-Security"))
 }
 
-// TestForgedWordsAreNotTold: whoever can set a cookie for the host cannot put words on the page.
-func TestForgedWordsAreNotTold(t *testing.T) {
+// TestFlashIgnoresForgedCookies: whoever can set a cookie for the host cannot put words on the page.
+func TestFlashIgnoresForgedCookies(t *testing.T) {
 	p := newTestPage(t, https, 1)
 	answer := p.post("/review/comment", p.fields("/review", map[string]string{"item": "1"}))
 	real := answer.Result().Cookies()[0]
@@ -453,9 +453,9 @@ func TestForgedWordsAreNotTold(t *testing.T) {
 	}
 }
 
-func TestWhatIsTooLongForACookieIsSaid(t *testing.T) {
+func TestFlashTellsWhatWasTooLong(t *testing.T) {
 	p := newTestPage(t, https, 25)
-	p.set(func(d *memoryDesk) { d.refuse[1] = strings.Repeat("<y>", 700) })
+	p.set(func(d *memoryBackend) { d.refuse[1] = strings.Repeat("<y>", 700) })
 	fill := map[string]string{"item": "1", "verdict-1": "keep"}
 	for n := 2; n <= 25; n++ {
 		fill["comment-"+itoa(n)] = strings.Repeat("ü", n*40)
@@ -469,10 +469,10 @@ func TestWhatIsTooLongForACookieIsSaid(t *testing.T) {
 	require.Empty(t, page.id("comment-25").words)
 }
 
-func TestErrorsOfTheDeskThatAreWrapped(t *testing.T) {
+func TestHandleWrappedBackendErrors(t *testing.T) {
 	p := newTestPage(t, https, 1)
-	p.set(func(d *memoryDesk) {
-		d.err = errors.Join(errors.New("link LINK-1 was revoked by sec@acme.example"), reviewpage.ErrNoEntry)
+	p.set(func(d *memoryBackend) {
+		d.err = errors.Join(errors.New("link LINK-1 was revoked by sec@acme.example"), reviewpage.ErrLinkInvalid)
 	})
 	answer := p.get("/review", p.token())
 	require.Equal(t, http.StatusForbidden, answer.Code)

@@ -14,7 +14,7 @@ import (
 	"github.com/castellan-io/castellan/links"
 )
 
-func TestEnteringTakesTheTokenOutOfSight(t *testing.T) {
+func TestEnterMovesTheTokenIntoACookie(t *testing.T) {
 	for base, secure := range map[string]bool{https: true, "http://127.0.0.1:8090": false} {
 		p := newTestPage(t, base, 1)
 		answer := p.get("/r/"+p.token(), "")
@@ -44,8 +44,8 @@ func TestEnteringTakesTheTokenOutOfSight(t *testing.T) {
 	}
 }
 
-// TestEveryRefusalIsTheSame: nobody learns from the answer what is wrong with a link.
-func TestEveryRefusalIsTheSame(t *testing.T) {
+// TestRefusalsAreIdentical: nobody learns from the answer what is wrong with a link.
+func TestRefusalsAreIdentical(t *testing.T) {
 	p := newTestPage(t, https, 3)
 	other, err := links.NewSigner([]byte("another-key-0123456789-0123456789"))
 	require.NoError(t, err)
@@ -54,7 +54,7 @@ func TestEveryRefusalIsTheSame(t *testing.T) {
 		change(&l)
 		return p.signer.Token(l)
 	}
-	p.set(func(d *memoryDesk) { d.revoked["REVOKED"] = true })
+	p.set(func(d *memoryBackend) { d.revoked["REVOKED"] = true })
 	good := p.token()
 	tokens := map[string]string{
 		"none":               "",
@@ -102,16 +102,16 @@ func TestEveryRefusalIsTheSame(t *testing.T) {
 	require.Empty(t, p.heard())
 }
 
-func TestALinkThatIsRevokedPutsItsReviewerOut(t *testing.T) {
+func TestSessionEndsWhenTheLinkIsRevoked(t *testing.T) {
 	p := newTestPage(t, https, 1)
 	form := p.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"})
-	p.set(func(d *memoryDesk) { d.revoked["LINK-1"] = true })
+	p.set(func(d *memoryBackend) { d.revoked["LINK-1"] = true })
 	require.Equal(t, http.StatusForbidden, p.get("/review", p.token()).Code)
 	require.Equal(t, http.StatusForbidden, p.post("/review/decide", form).Code)
 	require.Empty(t, p.heard())
 }
 
-func TestALinkThatEndsMeanwhilePutsItsReviewerOut(t *testing.T) {
+func TestSessionEndsWhenTheLinkExpires(t *testing.T) {
 	p := newTestPage(t, https, 1)
 	p.wait(72*time.Hour - time.Nanosecond)
 	require.Equal(t, http.StatusOK, p.get("/review", p.token()).Code)
@@ -119,16 +119,16 @@ func TestALinkThatEndsMeanwhilePutsItsReviewerOut(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, p.get("/review", p.token()).Code)
 }
 
-// TestTheTokenIsNowhereWrittenDown: neither in logs nor in any page, also where everything fails.
-func TestTheTokenIsNowhereWrittenDown(t *testing.T) {
+// TestTokenIsNeverLoggedOrShown: neither in logs nor in any page, also where everything fails.
+func TestTokenIsNeverLoggedOrShown(t *testing.T) {
 	p := newTestPage(t, https, 1)
 	form := p.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"})
 	pages := []string{p.get("/review", p.token()).Body.String()}
-	p.set(func(d *memoryDesk) { d.sayErr = errLedger })
+	p.set(func(d *memoryBackend) { d.sayErr = errLedger })
 	answer := p.post("/review/decide", form)
 	require.Equal(t, http.StatusServiceUnavailable, answer.Code)
 	pages = append(pages, answer.Body.String())
-	p.set(func(d *memoryDesk) { d.err = errLedger })
+	p.set(func(d *memoryBackend) { d.err = errLedger })
 	for _, path := range []string{"/r/" + p.token(), "/review"} {
 		answer := p.get(path, p.token())
 		require.Equal(t, http.StatusServiceUnavailable, answer.Code)
@@ -148,9 +148,9 @@ func TestTheTokenIsNowhereWrittenDown(t *testing.T) {
 	}
 }
 
-func TestAClientThatLeftIsNoFailure(t *testing.T) {
+func TestLogErrorIgnoresClientsThatLeft(t *testing.T) {
 	p := newTestPage(t, https, 1)
-	p.set(func(d *memoryDesk) { d.err = context.Canceled })
+	p.set(func(d *memoryBackend) { d.err = context.Canceled })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	p.do(p.request(http.MethodGet, "/review", p.token(), nil).WithContext(ctx))

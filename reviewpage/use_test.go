@@ -30,8 +30,8 @@ func elsewhere(t *testing.T, content string) string {
 	return strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
 }
 
-// TestEnteringFromAMail goes where a strict cookie is lost if one redirects straight on.
-func TestEnteringFromAMail(t *testing.T) {
+// TestBrowserEntersFromAMail goes where a strict cookie is lost if one redirects straight on.
+func TestBrowserEntersFromAMail(t *testing.T) {
 	b := newTab(t, 2)
 	mail := elsewhere(t, `<a href="`+b.server.URL+"/r/"+b.token()+`">Your review</a>`)
 	b.do(chromedp.Navigate(mail))
@@ -62,8 +62,8 @@ func TestEnteringFromAMail(t *testing.T) {
 	b.until("location.pathname === '/review' && document.querySelector('h1').innerText === 'Admins, every quarter'")
 }
 
-// TestAnotherSiteCannotPost, though it knows the form by heart and the reviewer is in.
-func TestAnotherSiteCannotPost(t *testing.T) {
+// TestBrowserRefusesPostsFromAnotherSite, though it knows the form by heart and the reviewer is in.
+func TestBrowserRefusesPostsFromAnotherSite(t *testing.T) {
 	b := newTab(t, 2)
 	b.enter()
 	var fields strings.Builder
@@ -80,7 +80,7 @@ func TestAnotherSiteCannotPost(t *testing.T) {
 	require.Empty(t, b.heard())
 }
 
-func TestDecidingByMouse(t *testing.T) {
+func TestBrowserDecidesByMouse(t *testing.T) {
 	b := newTab(t, 4)
 	b.screen()
 	b.enter()
@@ -123,7 +123,7 @@ func TestDecidingByMouse(t *testing.T) {
 	require.True(t, eval[bool](b, "window.stays"), "all of it without another page")
 }
 
-func TestDecidingByKeyboard(t *testing.T) {
+func TestBrowserDecidesByKeyboard(t *testing.T) {
 	b := newTab(t, 4)
 	b.screen()
 	b.enter()
@@ -177,8 +177,8 @@ func TestDecidingByKeyboard(t *testing.T) {
 	require.Len(t, b.heard(), 3)
 }
 
-// TestUndecidedOnly: what is decided leaves the page, and comes back when it is taken back.
-func TestUndecidedOnly(t *testing.T) {
+// TestBrowserShowsUndecidedOnly: what is decided leaves the page, and comes back when it is taken back.
+func TestBrowserShowsUndecidedOnly(t *testing.T) {
 	b := newTab(t, 2)
 	b.screen()
 	b.enter()
@@ -200,7 +200,7 @@ func TestUndecidedOnly(t *testing.T) {
 	b.until("document.querySelector('.nothing')?.innerText === 'You have decided everything.'")
 }
 
-func TestHandingOnByMouse(t *testing.T) {
+func TestBrowserDelegatesByMouse(t *testing.T) {
 	b := newTab(t, 3)
 	b.screen()
 	b.enter()
@@ -222,7 +222,7 @@ func TestHandingOnByMouse(t *testing.T) {
 		All: &messages.ItemFilter{Undecided: true}}, b.heard()[1])
 }
 
-func TestFollowingRecommendations(t *testing.T) {
+func TestBrowserFollowsRecommendations(t *testing.T) {
 	b := newTab(t, 30)
 	b.screen()
 	b.enter()
@@ -234,8 +234,8 @@ func TestFollowingRecommendations(t *testing.T) {
 	require.Empty(t, b.row(30).Mine)
 }
 
-// TestWhatFailsIsShownAndNotLost, whether Castellan, the page or the network fails.
-func TestWhatFailsIsShownAndNotLost(t *testing.T) {
+// TestBrowserKeepsWhatFailed, whether Castellan, the page or the network fails.
+func TestBrowserKeepsWhatFailed(t *testing.T) {
 	b := newTab(t, 2)
 	b.screen()
 	b.enter()
@@ -256,15 +256,17 @@ func TestWhatFailsIsShownAndNotLost(t *testing.T) {
 	fails("No answer came. It is not certain that this was saved")
 	b.deaf.Store(false)
 
-	b.set(func(d *memoryDesk) { d.sayErr = errLedger })
+	b.set(func(d *memoryBackend) { d.sayErr = errLedger })
 	b.click("#save-1")
 	fails("Castellan did not answer.")
 
-	b.set(func(d *memoryDesk) { d.sayErr = reviewpage.Refused{Why: "The stage is just ending: try again."} })
+	b.set(func(d *memoryBackend) {
+		d.sayErr = reviewpage.RefusedError{Why: "The stage is just ending: try again."}
+	})
 	b.click("#save-1")
 	fails("The stage is just ending: try again.")
 
-	b.set(func(d *memoryDesk) { d.sayErr, d.refuse[1] = nil, "more was said of it since" })
+	b.set(func(d *memoryBackend) { d.sayErr, d.refuse[1] = nil, "more was said of it since" })
 	b.click("#save-1")
 	fails("Item 1: more was said of it since")
 
@@ -276,13 +278,13 @@ func TestWhatFailsIsShownAndNotLost(t *testing.T) {
 	require.NoError(t, err)
 	fails("Item 1: more was said of it since")
 
-	b.set(func(d *memoryDesk) { d.refuse = nil })
+	b.set(func(d *memoryBackend) { d.refuse = nil })
 	b.click("#save-1")
 	b.until("document.querySelector('#item-1 .mine').innerText === 'You said: keep'")
 	require.Equal(t, "she runs it", b.row(1).MyComment)
 	require.False(t, eval[bool](b, "Boolean(document.querySelector('#item-1 .flash.bad'))"))
 
-	b.set(func(d *memoryDesk) { d.revoked["LINK-1"] = true }) // for good: what was refused once is not looked up again
+	b.set(func(d *memoryBackend) { d.revoked["LINK-1"] = true }) // for good: what was refused once is not looked up again
 	b.write("#comment-2", "late")
 	b.click("#item-2 [value=keep]")
 	b.click("#save-2")
@@ -292,12 +294,12 @@ func TestWhatFailsIsShownAndNotLost(t *testing.T) {
 	b.picture("failed", false)
 }
 
-// TestTheReviewClosesMeanwhile: the page that comes back has nothing to fill in.
-func TestTheReviewClosesMeanwhile(t *testing.T) {
+// TestBrowserShowsThatTheReviewClosed: the page that comes back has nothing to fill in.
+func TestBrowserShowsThatTheReviewClosed(t *testing.T) {
 	b := newTab(t, 2)
 	b.enter()
 	b.write("#comment-2", "hm")
-	b.set(func(d *memoryDesk) { d.sheet.Open, d.sheet.Closed = false, "The stage has ended." })
+	b.set(func(d *memoryBackend) { d.sheet.Open, d.sheet.Closed = false, "The stage has ended." })
 	b.press("\x1b")
 	b.press("k")
 	b.press("1")
@@ -305,7 +307,7 @@ func TestTheReviewClosesMeanwhile(t *testing.T) {
 	require.Equal(t, "hm", eval[string](b, "document.getElementById('comment-2').value"))
 }
 
-func TestWithoutJavaScript(t *testing.T) {
+func TestBrowserWithoutJavaScript(t *testing.T) {
 	b := newTab(t, 30)
 	b.screen()
 	b.scripts(false)
@@ -349,12 +351,12 @@ func TestWithoutJavaScript(t *testing.T) {
 	loaded("document.querySelector('#item-28 .flash.bad')?.innerText.includes('choose keep or remove first')")
 	require.Equal(t, "?after=26", eval[string](b, "location.search"))
 
-	b.set(func(d *memoryDesk) { d.sayErr = errLedger })
+	b.set(func(d *memoryBackend) { d.sayErr = errLedger })
 	b.click("#item-28 [value=remove]")
 	b.click("#save-28")
 	loaded("document.querySelector('h1').innerText === 'Castellan did not answer.'")
 	b.picture("unsure", false)
-	b.set(func(d *memoryDesk) { d.sayErr = nil })
+	b.set(func(d *memoryBackend) { d.sayErr = nil })
 	b.click("button.main")
 	loaded("document.querySelector('#item-28 .mine')?.innerText === 'You said: remove'")
 	require.Equal(t, "?after=26", eval[string](b, "location.search"))
@@ -364,8 +366,8 @@ func TestWithoutJavaScript(t *testing.T) {
 	require.Len(t, heard, 7)
 }
 
-// TestTheEnterKeySavesWhatIsChosen, and not the first item of the page.
-func TestTheEnterKeySavesWhatIsChosen(t *testing.T) {
+// TestBrowserEnterKeySavesTheChoice, and not the first item of the page.
+func TestBrowserEnterKeySavesTheChoice(t *testing.T) {
 	b := newTab(t, 3)
 	b.scripts(false)
 	b.enter()
@@ -375,8 +377,8 @@ func TestTheEnterKeySavesWhatIsChosen(t *testing.T) {
 	require.Equal(t, access.VerdictKeep, b.row(3).Mine)
 }
 
-// TestTwoLinksInOneBrowser: the page of the first does not speak for the second.
-func TestTwoLinksInOneBrowser(t *testing.T) {
+// TestBrowserWithTwoLinks: the page of the first does not speak for the second.
+func TestBrowserWithTwoLinks(t *testing.T) {
 	b := newTab(t, 2)
 	b.enter()
 	other := b.link()
@@ -390,11 +392,11 @@ func TestTwoLinksInOneBrowser(t *testing.T) {
 	require.Empty(t, b.heard())
 }
 
-// TestHostileNamesRunNothing, neither when the page loads nor when the script takes over what came back.
-func TestHostileNamesRunNothing(t *testing.T) {
+// TestBrowserRunsNoHostileNames, neither when the page loads nor when the script takes over what came back.
+func TestBrowserRunsNoHostileNames(t *testing.T) {
 	b := newTab(t, 2)
 	hostile := `"><img src=x onerror="window.hacked=1"><script>window.hacked=1</script></textarea><svg onload="window.hacked=1">`
-	b.set(func(d *memoryDesk) {
+	b.set(func(d *memoryBackend) {
 		row := &d.sheet.Items[0]
 		row.Name, row.Because, row.MyComment, row.Target = hostile, hostile, hostile,
 			access.Entitlement("group:"+hostile)

@@ -14,7 +14,7 @@ import (
 	"github.com/castellan-io/castellan/config"
 	"github.com/castellan-io/castellan/links"
 	"github.com/castellan-io/castellan/reviewpage"
-	"github.com/castellan-io/castellan/reviewpage/desk"
+	"github.com/castellan-io/castellan/reviewpage/backend"
 )
 
 // pagesOf is where reviewers' pages are, and what signs the links to them; nil: nowhere.
@@ -48,7 +48,7 @@ func servePages(ctx context.Context, page config.ReviewPage, pages *reviews.Revi
 		return served{}, fmt.Errorf("listen on %s (CASTELLAN_REVIEW_ADDR; another address, or off): %w", page.Addr, err)
 	}
 	server := &http.Server{
-		Handler: reviewpage.New(reviewpage.Options{Desk: desk.New(acts.Env, acts.Reviews.Records()),
+		Handler: reviewpage.New(reviewpage.Options{Backend: backend.New(acts.Env, acts.Reviews.Records()),
 			Signer: pages.Signer, Base: pages.Base, Log: log}),
 		ReadHeaderTimeout: pageReads, ReadTimeout: pageReads, WriteTimeout: pageWrites, IdleTimeout: pageIdles,
 		MaxHeaderBytes: pageHeader,

@@ -237,10 +237,11 @@ func notDecided(in DecideGrantInput, id string, g access.Grant, err error) error
 		return session.Refusedf("request %s: there must be %s between two grants, and grant %s is in force from %s to %s; "+
 			"approve it later, or deny it", id, policy.Duration(rest.Rest), other.ID, session.Timestamp(other.From),
 			session.Timestamp(other.Until))
-	case errors.Is(err, review.ErrSelf), errors.Is(err, review.ErrAsker), errors.Is(err, review.ErrNotApprover):
+	case errors.Is(err, review.ErrSelf), errors.Is(err, review.ErrRequesterUnknown),
+		errors.Is(err, review.ErrNotApprover):
 		return session.Refusedf("request %s: %s: %w", id, display.Shorten(in.By, 320), whyNotTheirs(err))
 	}
-	for _, why := range []error{ledger.ErrUnexplained, review.ErrRow, ledger.ErrCode} {
+	for _, why := range []error{ledger.ErrUnexplained, review.ErrInRow, ledger.ErrCode} {
 		if errors.Is(err, why) {
 			return session.Refusedf("request %s: %w", id, why)
 		}
@@ -287,7 +288,7 @@ func (a *Activities) sameAs(ctx context.Context, in DecideGrantInput, id string)
 }
 
 func whyNotTheirs(err error) error {
-	for _, why := range []error{review.ErrSelf, review.ErrAsker} {
+	for _, why := range []error{review.ErrSelf, review.ErrRequesterUnknown} {
 		if errors.Is(err, why) {
 			return why
 		}

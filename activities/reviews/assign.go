@@ -54,7 +54,7 @@ func (a *Activities) ReviewStage(ctx context.Context, in ReviewStageInput) (Revi
 	var numbers []int
 	for _, i := range coming {
 		numbers = append(numbers, i.N)
-		g.Give(g.candidates(i))
+		g.Assign(g.candidates(i))
 	}
 	if len(coming) > 0 {
 		if err := r.Ledger.BeginStage(ctx, in.Org, in.Review, in.Stage, in.Due, numbers, g.Tasks, r.Now()); err != nil {
@@ -73,7 +73,7 @@ func (r *reviewing) coming(ctx context.Context, stage int) ([]ledger.ItemBrief, 
 	var coming []ledger.ItemBrief
 	course := r.course()
 	err := r.Ledger.ItemBriefs(ctx, r.Org, r.review.ID, func(i ledger.ItemBrief) error {
-		if course.Comes(stage, i.Stage, i.Spoke, i.Verdict) {
+		if course.Enters(stage, i.Stage, i.Spoke, i.Verdict) {
 			coming = append(coming, i)
 		}
 		return nil
@@ -347,7 +347,7 @@ func (a *Activities) ReviewAttend(ctx context.Context, in ReviewAttendInput) (Re
 		return answer, err
 	}
 	for _, i := range items {
-		if g.AskOthers(g.candidates(i), asked[i.N], in.Fallback, in.Escalate) {
+		if g.Reassign(g.candidates(i), asked[i.N], in.Fallback, in.Escalate) {
 			answer.Asked++
 		}
 	}

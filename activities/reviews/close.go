@@ -63,18 +63,18 @@ func (a *Activities) ReviewClose(ctx context.Context, in ReviewCloseInput) (Revi
 	if err != nil {
 		return ReviewClosed{}, err
 	}
-	ends := review.Closing{Review: r.review.ID, Holders: r.review.Holders, Silence: r.silence(b),
+	ends := review.Closer{Review: r.review.ID, Holders: r.review.Holders, Silence: r.silence(b),
 		Keep: r.campaign.Keep.Std(), Now: now}
 	if err := r.eachItem(ctx, func(i access.Item) error { ends.Count(i); return nil }); err != nil {
 		return ReviewClosed{}, err
 	}
 	var closed ReviewClosed
 	timed := false // something was kept for a while
-	var some []review.Settlement
+	var some []review.Resolution
 	err = r.eachItem(ctx, func(i access.Item) error {
-		s := ends.End(i)
+		s := ends.Close(i)
 		closed.add(s.Item)
-		timed = timed || s.Rule != nil && !s.Rule.Until.IsZero()
+		timed = timed || s.NewRuling != nil && !s.NewRuling.Until.IsZero()
 		if i.Outcome != "" || s.Item.Outcome == "" { // it is settled, or being carried out, already
 			return nil
 		}
@@ -100,7 +100,7 @@ func (a *Activities) ReviewClose(ctx context.Context, in ReviewCloseInput) (Revi
 }
 
 // settle settles items, those alone as decided that are as the chain says.
-func (r *reviewing) settle(ctx context.Context, all []review.Settlement, now time.Time) error {
+func (r *reviewing) settle(ctx context.Context, all []review.Resolution, now time.Time) error {
 	items := make([]access.Item, len(all))
 	for n, s := range all {
 		items[n] = s.Item
@@ -169,7 +169,7 @@ func (a *Activities) cancelReview(ctx context.Context, in ReviewCloseInput) erro
 		if err != nil || len(some) == 0 {
 			return err
 		}
-		all := make([]review.Settlement, len(some))
+		all := make([]review.Resolution, len(some))
 		for n, i := range some {
 			all[n] = review.Dropped(i)
 		}
@@ -238,7 +238,7 @@ func (r *reviewing) silence(b *policy.Bound) func(access.Item) access.Verdict {
 }
 
 // course is which verdicts of a stage go on to the next one.
-func (r *reviewing) course() (c review.Course) {
+func (r *reviewing) course() (c review.StageFilters) {
 	for _, stage := range r.campaign.Stages {
 		c = append(c, stage.Next.Goes)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/castellan-io/castellan/links"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/reviewpage"
-	"github.com/castellan-io/castellan/reviewpage/desk"
+	"github.com/castellan-io/castellan/reviewpage/backend"
 )
 
 // paged is the simulated organization with private notices and pages for reviewers.
@@ -94,7 +94,7 @@ func TestReviewersAreToldOnceWithTheirOwnLinkAndCode(t *testing.T) {
 func (r *reviewed) decidesTrusted(who string) {
 	r.T.Helper()
 	link := r.link(who)
-	answer, err := desk.New(r.Acts.Env, r.Acts.Reviews.Records()).Decide(r.T.Context(), link,
+	answer, err := backend.New(r.Acts.Env, r.Acts.Reviews.Records()).Decide(r.T.Context(), link,
 		messages.DecideInput{Verdict: access.VerdictKeep, All: &messages.ItemFilter{Undecided: true}})
 	require.NoError(r.T, err)
 	require.Zero(r.T, answer.Left, answer)
@@ -174,7 +174,7 @@ func TestThePageAdmitsWhoHasAGoodLink(t *testing.T) {
 	r.stage(1)
 	r.tell(reviews.NoticeReviewAsked, "carol@acme.example")
 	link := r.link("carol")
-	page := desk.New(o.Acts.Env, o.Acts.Reviews.Records())
+	page := backend.New(o.Acts.Env, o.Acts.Reviews.Records())
 	require.NoError(t, page.Admit(t.Context(), link))
 	sheet, err := page.Sheet(t.Context(), link, reviewpage.Query{Limit: 5})
 	require.NoError(t, err)
@@ -204,22 +204,22 @@ func TestThePageAdmitsWhoHasAGoodLink(t *testing.T) {
 	} {
 		other := link
 		is(&other)
-		require.ErrorIs(t, page.Admit(t.Context(), other), reviewpage.ErrNoEntry, name)
+		require.ErrorIs(t, page.Admit(t.Context(), other), reviewpage.ErrLinkInvalid, name)
 		_, err := page.Sheet(t.Context(), other, reviewpage.Query{Limit: 5})
-		require.ErrorIs(t, err, reviewpage.ErrNoEntry, name)
+		require.ErrorIs(t, err, reviewpage.ErrLinkInvalid, name)
 		_, err = page.Decide(t.Context(), other, messages.DecideInput{Verdict: access.VerdictKeep, Items: []int{n}})
-		require.ErrorIs(t, err, reviewpage.ErrNoEntry, name)
+		require.ErrorIs(t, err, reviewpage.ErrLinkInvalid, name)
 	}
 	require.Equal(t, 1, activitytest.Must[int](o, o.Acts.Reviews.ReviewRevoke,
 		reviews.ReviewRevokeInput{ReviewInput: r.ReviewInput,
 			RevokeLinksInput: messages.RevokeLinksInput{By: "bo", Reviewer: "carol@acme.example"}}))
-	require.ErrorIs(t, page.Admit(t.Context(), link), reviewpage.ErrNoEntry)
+	require.ErrorIs(t, page.Admit(t.Context(), link), reviewpage.ErrLinkInvalid)
 	r.tell(reviews.NoticeReviewReminder, "carol@acme.example",
 		func(in *reviews.ReviewTellInput) { in.Reviewer = "carol@acme.example" })
 	fresh := r.link("carol")
 	require.NoError(t, page.Admit(t.Context(), fresh))
 	o.Advance(60 * activitytest.Day)
-	require.ErrorIs(t, page.Admit(t.Context(), fresh), reviewpage.ErrNoEntry, "it has expired")
+	require.ErrorIs(t, page.Admit(t.Context(), fresh), reviewpage.ErrLinkInvalid, "it has expired")
 }
 
 func TestACampaignWithCodesNeedsAPrivateChannel(t *testing.T) {
@@ -246,14 +246,14 @@ func TestADelegateIsAskedInstead(t *testing.T) {
 	r.stage(1)
 	r.tell(reviews.NoticeReviewAsked, "carol@acme.example")
 	n := r.item("paul", "group:partner-wiki").N
-	answer, err := desk.New(o.Acts.Env, o.Acts.Reviews.Records()).Delegate(context.Background(), r.link("carol"),
+	answer, err := backend.New(o.Acts.Env, o.Acts.Reviews.Records()).Delegate(context.Background(), r.link("carol"),
 		messages.DelegateInput{To: "Fay@acme.example", Items: []int{n}, Comment: "she knows him"})
 	require.NoError(t, err)
 	require.Equal(t, 1, answer.Applied, answer)
 	require.Equal(t, []string{"paul group:partner-wiki"}, r.askedOf(1)["fay"])
 	fay := r.tell(reviews.NoticeReviewAsked, "fay@acme.example")
 	require.Contains(t, fay.Text, "Another reviewer handed this on to you")
-	answer, err = desk.New(o.Acts.Env, o.Acts.Reviews.Records()).Delegate(context.Background(), r.link("carol"),
+	answer, err = backend.New(o.Acts.Env, o.Acts.Reviews.Records()).Delegate(context.Background(), r.link("carol"),
 		messages.DelegateInput{To: "kim@acme.example", Items: []int{r.item("kim", "group:builders").N}})
 	require.NoError(t, err)
 	require.Equal(t, 1, answer.Declined, "not to the person it is about")

@@ -8,7 +8,7 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// Records are what the desk behind reviewers' pages records and looks up, without a workflow between.
+// Records are what the backend behind reviewers' pages records and looks up, without a workflow between.
 type Records struct{ activities *Activities }
 
 // Records returns the records that activities work on.

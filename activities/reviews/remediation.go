@@ -124,7 +124,7 @@ func (k *remediation) some(ctx context.Context, items []access.Item) error {
 	if err := k.read(ctx, items); err != nil {
 		return err
 	}
-	var all []review.Settlement
+	var all []review.Resolution
 	var failed error
 	for _, i := range items {
 		step, err := k.carry(ctx, i)
@@ -141,7 +141,7 @@ func (k *remediation) some(ctx context.Context, items []access.Item) error {
 			k.result.Done++
 		}
 		if step.Changed {
-			all = append(all, step.Settlement)
+			all = append(all, step.Resolution)
 		}
 	}
 	if err := k.Ledger.Settle(ctx, k.Org, k.review.ID, all, k.now); err != nil {
@@ -195,7 +195,7 @@ func (k *remediation) carry(ctx context.Context, i access.Item) (review.Step, er
 			return step, err
 		}
 	}
-	if step.Look {
+	if step.RecheckPerson {
 		k.look[i.Person] = true
 	}
 	return step, nil
@@ -269,7 +269,7 @@ func (a *Activities) giveUp(ctx context.Context, in ReviewInput, failed error, c
 			c.Open, c.Held, c.Plan, c.Look, c.Everybody = 0, 0, "", nil, false
 			return err
 		}
-		all := make([]review.Settlement, len(some))
+		all := make([]review.Resolution, len(some))
 		for n, i := range some {
 			all[n] = review.Late(i, why)
 		}

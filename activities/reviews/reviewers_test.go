@@ -12,7 +12,7 @@ import (
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/reviewpage"
-	"github.com/castellan-io/castellan/reviewpage/desk"
+	"github.com/castellan-io/castellan/reviewpage/backend"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
@@ -74,7 +74,7 @@ func TestReviewersAreAccounts(t *testing.T) {
 	require.Equal(t, []access.Said{{Stage: 1, By: o.AccountID("carol"), Email: "carol.lee@acme.example",
 		Verdict: access.VerdictRemove, Comment: "looked at", At: r.item("paul", "group:partner-wiki").Said[0].At}},
 		r.item("paul", "group:partner-wiki").Said, "one person, one word")
-	sheet, err := desk.New(o.Acts.Env, o.Acts.Reviews.Records()).Sheet(t.Context(), sent, reviewpage.Query{Limit: 5})
+	sheet, err := backend.New(o.Acts.Env, o.Acts.Reviews.Records()).Sheet(t.Context(), sent, reviewpage.Query{Limit: 5})
 	require.NoError(t, err)
 	require.Equal(t, []int{8, 2}, []int{sheet.Total, sheet.Decided}, "her link is hers")
 
@@ -209,7 +209,7 @@ func TestDelegatesAreWhomTheCampaignAllows(t *testing.T) {
 			r := review(o, "quarterly")
 			r.stage(1)
 			r.tell(reviews.NoticeReviewAsked, "carol@acme.example")
-			page, link := desk.New(o.Acts.Env, o.Acts.Reviews.Records()), r.link("carol")
+			page, link := backend.New(o.Acts.Env, o.Acts.Reviews.Records()), r.link("carol")
 			items := map[string]int{
 				"fay@acme.example":    r.item("paul", "group:partner-wiki").N,
 				"kim@acme.example":    r.item("ana", "group:builders").N,

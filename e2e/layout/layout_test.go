@@ -45,11 +45,11 @@ var mayImport = map[string][]string{
 	"report":     {"display"},
 	"activities": {"access", "display", "messages", "textfile", "policy", "plan", "review", "atlassian", "ledger",
 		"notify", "links", "evidence", "report"},
-	"reviewpage/desk": {"access", "messages", "ledger", "links", "activities", "reviewpage"},
-	"workflows":       {"access", "display", "messages", "activities"},
-	"config":          {"display"},
+	"reviewpage/backend": {"access", "messages", "ledger", "links", "activities", "reviewpage"},
+	"workflows":          {"access", "display", "messages", "activities"},
+	"config":             {"display"},
 	"worker": {"access", "display", "messages", "textfile", "policy", "plan", "review", "atlassian", "ledger",
-		"notify", "links", "evidence", "reviewpage", "report", "activities", "reviewpage/desk", "workflows", "config"},
+		"notify", "links", "evidence", "reviewpage", "report", "activities", "reviewpage/backend", "workflows", "config"},
 	"starter":   {"access", "display", "messages", "textfile", "policy", "evidence", "config"},
 	"simulator": {},
 	"deploy":    {},
@@ -63,7 +63,7 @@ var whole = []string{"e2e", "demo"}
 var alsoInTests = map[string][]string{
 	"simulator":  {"atlassian"},
 	"workflows":  {"policy", "plan", "ledger"},
-	"activities": {"reviewpage", "reviewpage/desk"},
+	"activities": {"reviewpage", "reviewpage/backend"},
 }
 
 func TestImportsPointUpTheTable(t *testing.T) {

@@ -14,42 +14,42 @@ import (
 	"go.uber.org/zap"
 )
 
-// notice is a page of a few words.
+// notice is a page with a short message.
 type notice struct {
-	Title, Text string
-	On, OnWords string // where to go on, as an address and in words; empty: nowhere
-	Refresh     bool   // goes on by itself
-	Resend      *resend
+	Title, Text    string
+	Link, LinkText string // where to continue; empty: nowhere
+	Refresh        bool   // continues automatically
+	Resend         *resend
 }
 
-// resend is a form with what was sent, to send it again.
+// resend is a form that sends the same again.
 type resend struct {
 	To     string
 	Fields []field
-	Shown  []field // of them, what the reviewer wrote
+	Shown  []field // of them, those that the reviewer wrote
 }
 
 type field struct{ Name, Value string }
 
-// refuse answers to every link that opens nothing: forged, expired, revoked, another's or none, in the same bytes.
+// refuse answers every invalid link, forged, expired, revoked, another's or none, with the same bytes.
 func (p *page) refuse(w http.ResponseWriter) {
-	p.plain(w, http.StatusForbidden, notice{
+	p.writeNotice(w, http.StatusForbidden, notice{
 		Title: "This link opens nothing",
 		Text:  "It may have expired, or been replaced by a newer one. Ask the person who runs the review for a new one.",
 	})
 }
 
-// tooMany answers to whoever asks for more than the bounds allow.
+// tooMany answers requests beyond the rate limits.
 func (p *page) tooMany(w http.ResponseWriter, wait time.Duration) {
 	seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
 	w.Header().Set("Retry-After", seconds)
-	p.plain(w, http.StatusTooManyRequests,
+	p.writeNotice(w, http.StatusTooManyRequests,
 		notice{Title: "Too much at once", Text: "Nothing was changed. Wait " + seconds + " s, then try again."})
 }
 
-// unread answers to a form that is not read.
-func (p *page) unread(w http.ResponseWriter, err error) {
-	status, n := http.StatusBadRequest, notice{Title: "Nothing was changed", On: "/review", OnWords: "Go to your list"}
+// badForm answers a form that was not read.
+func (p *page) badForm(w http.ResponseWriter, err error) {
+	status, n := http.StatusBadRequest, notice{Title: "Nothing was changed", Link: "/review", LinkText: "Go to your list"}
 	switch {
 	case errors.Is(err, errForeign):
 		status = http.StatusForbidden
@@ -60,15 +60,15 @@ func (p *page) unread(w http.ResponseWriter, err error) {
 	default:
 		n.Text = "What was sent is no form of this page."
 	}
-	p.plain(w, status, n)
+	p.writeNotice(w, status, n)
 }
 
-// unsure answers where Castellan did not, and gives back what was sent.
-func (p *page) unsure(w http.ResponseWriter, r *http.Request, f form) {
+// unknownOutcome answers when the backend did not, and offers to send the same again.
+func (p *page) unknownOutcome(w http.ResponseWriter, r *http.Request, f form) {
 	n := notice{
 		Title: "Castellan did not answer",
 		Text:  "It is not certain that what you sent was saved. Look into your list; what is missing there, send again. To send the same twice does no harm.",
-		On:    f.now.address(), OnWords: "Go to your list",
+		Link:  f.view.address(), LinkText: "Go to your list",
 		Resend: &resend{To: r.URL.Path},
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.values)) {
@@ -78,17 +78,16 @@ func (p *page) unsure(w http.ResponseWriter, r *http.Request, f form) {
 	}
 	drafts := f.drafts(nil)
 	for _, item := range slices.Sorted(maps.Keys(drafts)) {
-		n.Resend.Shown = append(n.Resend.Shown, field{"Item " + strconv.Itoa(item), drafts[item].words()})
+		n.Resend.Shown = append(n.Resend.Shown, field{"Item " + strconv.Itoa(item), drafts[item].summary()})
 	}
-	p.plain(w, http.StatusServiceUnavailable, n)
+	p.writeNotice(w, http.StatusServiceUnavailable, n)
 }
 
-// plain writes a page of a few words.
-func (p *page) plain(w http.ResponseWriter, status int, n notice) {
+func (p *page) writeNotice(w http.ResponseWriter, status int, n notice) {
 	p.render(w, status, plainTemplate, n)
 }
 
-// render writes a page, or, if that fails, none of it.
+// render writes a page, or an error if it cannot be rendered.
 func (p *page) render(w http.ResponseWriter, status int, t *template.Template, data any) {
 	var out bytes.Buffer
 	if err := t.Execute(&out, data); err != nil {

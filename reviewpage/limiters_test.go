@@ -18,11 +18,11 @@ func itoa(n int) string { return strconv.Itoa(n) }
 func body(s string) io.ReadCloser { return io.NopCloser(strings.NewReader(s)) }
 
 // However often it is asked, the answer to a link that opens nothing tells nothing of why.
-func TestRefusalsAreAllAlikeHoweverOften(t *testing.T) {
+func TestRefusalsAreIdenticalHoweverOften(t *testing.T) {
 	p := newTestPage(t, https, 1)
 	revoked := p.link()
 	revoked.ID = "REVOKED"
-	p.set(func(d *memoryDesk) { d.revoked["REVOKED"] = true })
+	p.set(func(d *memoryBackend) { d.revoked["REVOKED"] = true })
 	tokens := map[string]string{"forged": "x", "revoked": p.signer.Token(revoked)}
 	first := p.get("/r/x", "")
 	require.Equal(t, http.StatusForbidden, first.Code)
@@ -38,12 +38,12 @@ func TestRefusalsAreAllAlikeHoweverOften(t *testing.T) {
 		}
 	}
 	looked := 0
-	p.set(func(d *memoryDesk) { looked = d.admits["REVOKED"] })
+	p.set(func(d *memoryBackend) { looked = d.admits["REVOKED"] })
 	require.Equal(t, 1, looked, "a link that opens nothing is looked up once")
 	require.Equal(t, http.StatusSeeOther, p.get("/r/"+p.token(), "").Code, "good links are not concerned")
 }
 
-func TestPostsAreBoundedByLink(t *testing.T) {
+func TestPostsAreLimitedByLink(t *testing.T) {
 	p := newTestPage(t, https, 1)
 	form := p.fields("/review", map[string]string{"item": "1", "verdict-1": "keep"})
 	for range 30 {
@@ -58,7 +58,7 @@ func TestPostsAreBoundedByLink(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, p.post("/review/decide", form).Code)
 }
 
-func TestReadsAreBoundedByLink(t *testing.T) {
+func TestReadsAreLimitedByLink(t *testing.T) {
 	p := newTestPage(t, https, 1)
 	for range 60 {
 		require.Equal(t, http.StatusOK, p.get("/review", p.token()).Code)
@@ -69,8 +69,8 @@ func TestReadsAreBoundedByLink(t *testing.T) {
 	require.Equal(t, http.StatusOK, p.get("/review", p.signer.Token(other)).Code)
 }
 
-// TestBoundsTakeNoMemoryWithoutEnd: of many clients, those that asked last are remembered.
-func TestBoundsTakeNoMemoryWithoutEnd(t *testing.T) {
+// TestLimitersUseBoundedMemory: of many clients, those that asked last are remembered.
+func TestLimitersUseBoundedMemory(t *testing.T) {
 	b := reviewpage.NewBuckets(1, 1)
 	require.Zero(t, b.Take("steady", start))
 	for n := range 3 * reviewpage.MostBuckets {

@@ -12,7 +12,7 @@ import (
 
 const notKnown = "not known"
 
-// apps are the names under which people know the apps.
+// apps are the apps' product names.
 var apps = map[string]string{
 	"jira-software":          "Jira",
 	"jira-servicedesk":       "Jira Service Management",
@@ -27,7 +27,7 @@ var apps = map[string]string{
 	"loom":                   "Loom",
 }
 
-// appOn is "Jira on acme" of jira-software/acme.
+// appOn returns "Jira on acme" for jira-software/acme.
 func appOn(key string) string {
 	app, site, found := strings.Cut(key, "/")
 	if name, known := apps[access.AppKey(app)]; known {
@@ -39,8 +39,8 @@ func appOn(key string) string {
 	return app + " on " + site
 }
 
-// targetWords is a target as its holder would call it.
-func targetWords(t access.Entitlement) string {
+// targetText describes a target in everyday terms.
+func targetText(t access.Entitlement) string {
 	if t == access.OrgAdmin {
 		return "organization admin"
 	}
@@ -60,7 +60,7 @@ func targetWords(t access.Entitlement) string {
 	return string(t)
 }
 
-// opens says what the target lets its holder do.
+// opens describes what the target gives access to.
 func opens(i access.Item) []string {
 	switch {
 	case i.Target == access.OrgAdmin:
@@ -77,17 +77,16 @@ func opens(i access.Item) []string {
 	return words
 }
 
-// mostReasons is how many reasons the page names.
-const mostReasons = 6
+const maxReasons = 6
 
-// reasons say why the target is held.
+// reasons explains why the target is held.
 func reasons(i access.Item) []string {
 	var words []string
 	for _, r := range i.Reasons {
-		words = append(words, reasonWords(r))
+		words = append(words, reasonText(r))
 	}
-	if more := len(words) - mostReasons; more > 0 {
-		words = append(words[:mostReasons], "and "+some(more, "reason", "reasons")+" more")
+	if more := len(words) - maxReasons; more > 0 {
+		words = append(words[:maxReasons], "and "+some(more, "reason", "reasons")+" more")
 	}
 	switch {
 	case len(words) == 0 && i.Owned:
@@ -100,7 +99,7 @@ func reasons(i access.Item) []string {
 	return words
 }
 
-func reasonWords(r access.Reason) string {
+func reasonText(r access.Reason) string {
 	words := string(r.Kind) + " " + r.Name
 	switch r.Kind {
 	case access.ReasonMapping:
@@ -120,8 +119,7 @@ func reasonWords(r access.Reason) string {
 	return words
 }
 
-// lastUses say when each app was last used, as it was known when the review opened. What is not known is never shown as
-// not used.
+// lastUses tells when each app was last used, as known when the review opened. Unknown is never shown as unused.
 func lastUses(i access.Item, opened time.Time) []string {
 	if len(i.Uses) == 0 {
 		return []string{notKnown}
@@ -133,14 +131,14 @@ func lastUses(i access.Item, opened time.Time) []string {
 		case u.Never:
 			said = "never used"
 		case !u.Last.IsZero():
-			said = day(u.Last) + before(u.Last, opened)
+			said = formatDay(u.Last) + before(u.Last, opened)
 		}
 		words = append(words, appOn(u.App)+": "+said)
 	}
 	return words
 }
 
-// before says how long the use was before the review opened, in days.
+// before tells how many days before the review opened the use was.
 func before(last, opened time.Time) string {
 	if opened.IsZero() || last.After(opened) {
 		return ""
@@ -155,7 +153,7 @@ func before(last, opened time.Time) string {
 	}
 }
 
-// peers say how usual it is to hold the target.
+// peers tells how common the target is among the person's peers.
 func peers(i access.Item) string {
 	if i.Peers == nil || i.Peers.Of == 0 {
 		return "nobody to compare with"
@@ -171,8 +169,7 @@ func hold(n int) string {
 	return "hold"
 }
 
-// riskWords are the item's risk as a word.
-func riskWords(risk int) string {
+func riskLevel(risk int) string {
 	switch {
 	case risk >= 70:
 		return "high"
@@ -182,8 +179,8 @@ func riskWords(risk int) string {
 	return "low"
 }
 
-// lastTime says how the review before this one ended for the item.
-func lastTime(past *access.PastDecision) string {
+// previousDecision describes the item's result in the previous review.
+func previousDecision(past *access.PastDecision) string {
 	if past == nil {
 		return ""
 	}
@@ -191,11 +188,11 @@ func lastTime(past *access.PastDecision) string {
 	if past.By == "" {
 		by = "by the rule for silence: nobody decided"
 	}
-	return string(past.Verdict) + ", " + by + ", " + day(past.At) + " (" + past.Review + ")"
+	return string(past.Verdict) + ", " + by + ", " + formatDay(past.At) + " (" + past.Review + ")"
 }
 
-// saidWords is what another reviewer said.
-func saidWords(s access.Said, stages int) string {
+// decisionText describes another reviewer's decision.
+func decisionText(s access.Said, stages int) string {
 	words := s.Who()
 	if stages > 1 {
 		words += ", stage " + strconv.Itoa(s.Stage)
@@ -206,20 +203,19 @@ func saidWords(s access.Said, stages int) string {
 	if s.Comment != "" {
 		words += ", “" + s.Comment + "”"
 	}
-	return words + ", " + day(s.At)
+	return words + ", " + formatDay(s.At)
 }
 
-func day(t time.Time) string {
+func formatDay(t time.Time) string {
 	if t.IsZero() {
 		return notKnown
 	}
 	return t.UTC().Format("2 January 2006")
 }
 
-func instant(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
+func formatTime(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
 
-// left says how long there is until an instant.
-func left(until time.Duration) string {
+func timeLeft(until time.Duration) string {
 	switch {
 	case until <= 0:
 		return "now"
@@ -231,7 +227,7 @@ func left(until time.Duration) string {
 	return "in " + some(int(until.Hours()/24), "day", "days")
 }
 
-// some writes "1 item" and "2 items".
+// some returns "1 item" or "2 items".
 func some(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one

@@ -9,12 +9,12 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// step is an entry of the log about the review as a whole.
-type step struct {
+// milestone is a log entry about the review as a whole.
+type milestone struct {
 	At, Exact, What, By, Text string
 }
 
-var steps = map[string]string{
+var milestoneNames = map[string]string{
 	access.EventOpened:    "opened",
 	access.EventStage:     "stage begun",
 	access.EventExtended:  "extended",
@@ -26,8 +26,8 @@ var steps = map[string]string{
 	access.EventEnded:     "ended",
 }
 
-// counted are the kinds of event of which there are many, in the order in which their numbers are told.
-var counted = []struct{ kind, one, many string }{
+// countedKinds are the kinds of event that are only counted, in the order in which they are listed.
+var countedKinds = []struct{ kind, one, many string }{
 	{access.EventDecided, "decision", "decisions"},
 	{access.EventCommented, "later comment", "later comments"},
 	{access.EventDelegated, "delegation", "delegations"},
@@ -38,26 +38,26 @@ var counted = []struct{ kind, one, many string }{
 	{access.EventSeen, "opening of a reviewer's page or list", "openings of a reviewer's page or list"},
 }
 
-// course is how the review went as a whole, and the rest of the log in numbers.
-func course(events []access.ReviewEvent) (course []step, rest string) {
-	many := make(map[string]int)
+// all is how the review went as a whole, and the rest of the log in numbers.
+func all(events []access.ReviewEvent) (all []milestone, others string) {
+	counts := make(map[string]int)
 	for _, e := range events {
-		what, whole := steps[e.Kind]
-		if !whole || e.Item != 0 {
-			many[e.Kind]++
+		what, known := milestoneNames[e.Kind]
+		if !known || e.Item != 0 {
+			counts[e.Kind]++
 			continue
 		}
 		if e.Kind == access.EventStage {
 			what = fmt.Sprintf("stage %d begun", e.Stage)
 		}
-		course = append(course, step{minute(e.At), e.At.UTC().Format(time.RFC3339), what,
+		all = append(all, milestone{formatMinute(e.At), e.At.UTC().Format(time.RFC3339), what,
 			cmp.Or(e.ByEmail, e.By), e.Text})
 	}
 	var parts []string
-	for _, c := range counted {
-		if n := many[c.kind]; n > 0 {
+	for _, c := range countedKinds {
+		if n := counts[c.kind]; n > 0 {
 			parts = append(parts, some(n, c.one, c.many))
 		}
 	}
-	return course, strings.Join(parts, ", ")
+	return all, strings.Join(parts, ", ")
 }

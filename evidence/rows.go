@@ -9,30 +9,30 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// row is an item as the page shows it.
+// row is an item on the page.
 type row struct {
-	N                    int
-	Who, About           string // e-mail address or account id, and what else is known of the person
-	Target, Opens        string
-	Held, Why            string
-	Used, Peers          string
-	Risk                 int
-	Advice               string
-	Verdict              access.Verdict
-	Silent, Exception    bool
-	Said                 []access.Said
-	Word, Answer, Traces string // of the outcome
+	N                         int
+	Who, About                string // e-mail address or account id; other facts about the person
+	Target, Opens             string
+	Held, Why                 string
+	Used, Peers               string
+	Risk                      int
+	Advice                    string
+	Verdict                   access.Verdict
+	Silent, Exception         bool
+	Said                      []access.Said
+	Label, Answer, References string // of the outcome
 }
 
-func rowOf(i access.Item) row {
+func newRow(i access.Item) row {
 	r := row{
-		N: i.N, Who: who(i), About: aboutPerson(i),
+		N: i.N, Who: personLabel(i), About: aboutPerson(i),
 		Target: string(i.Target), Opens: strings.Join(i.Opens, ", "),
 		Held: "since when is unknown", Why: "nothing in the policy explains it",
 		Used: "use unknown", Peers: "no peers",
 		Risk: i.Risk, Advice: advice(i),
 		Verdict: i.Verdict, Silent: i.Silent, Exception: i.Outcome.Exception(), Said: i.Said,
-		Word: outcomes[i.Outcome].Word, Answer: i.Why, Traces: traces(i),
+		Label: outcomeTexts[i.Outcome].Label, Answer: i.Why, References: references(i),
 	}
 	if !i.Since.IsZero() {
 		r.Held = "since " + since(i)
@@ -52,7 +52,7 @@ func rowOf(i access.Item) row {
 	return r
 }
 
-func who(i access.Item) string { return access.Person{ID: i.Person, Email: i.Email}.Label() }
+func personLabel(i access.Item) string { return access.Person{ID: i.Person, Email: i.Email}.Label() }
 
 func aboutPerson(i access.Item) string {
 	var all []string
@@ -86,11 +86,11 @@ func advice(i access.Item) string {
 	return strings.TrimPrefix(advice, "; ")
 }
 
-// traces are where more can be read of an outcome.
-func traces(i access.Item) string {
+// references lists where to read more about an outcome.
+func references(i access.Item) string {
 	var all []string
 	if !i.Until.IsZero() {
-		all = append(all, "until "+day(i.Until))
+		all = append(all, "until "+formatDay(i.Until))
 	}
 	if i.Plan != "" {
 		all = append(all, "plan "+i.Plan)
@@ -101,9 +101,9 @@ func traces(i access.Item) string {
 	return strings.Join(all, ", ")
 }
 
-// exception is all items of one outcome that is not what was decided.
+// exception is all items of one exceptional outcome.
 type exception struct {
-	outcome
+	outcomeText
 	Rows []row
 }
 
@@ -111,27 +111,27 @@ func exceptions(items []access.Item) []exception {
 	rows := make(map[access.Outcome][]row)
 	for _, i := range items {
 		if i.Outcome.Exception() {
-			rows[i.Outcome] = append(rows[i.Outcome], rowOf(i))
+			rows[i.Outcome] = append(rows[i.Outcome], newRow(i))
 		}
 	}
 	var all []exception
 	for _, o := range outcomeOrder {
 		if len(rows[o]) > 0 {
-			all = append(all, exception{outcomes[o], rows[o]})
+			all = append(all, exception{outcomeTexts[o], rows[o]})
 		}
 	}
 	return all
 }
 
-// paceRow is one reviewer's pace as the page shows it.
+// paceRow is one reviewer's pace on the page.
 type paceRow struct {
 	Reviewer, Decisions, Kept, Median, Fast, Run, Bulk string
 	Flags                                              []string
 }
 
-// paceRule is what Paces remarks on, in words.
+// paceRule explains the remarks of Paces.
 var paceRule = fmt.Sprintf("Remarked on are a median under %s per decision over %d or more, %d or more items decided at once, %d or more decisions all of which were to keep, and %d or more keeps in a row.",
-	lasting(QuickMedian), QuickOver, ManyAtOnce, AllKept, ManyKeeps)
+	formatDuration(QuickMedian), QuickOver, ManyAtOnce, AllKept, ManyKeeps)
 
 func paceRows(paces []Pace) []paceRow {
 	slices.SortStableFunc(paces, func(a, b Pace) int {
@@ -144,7 +144,7 @@ func paceRows(paces []Pace) []paceRow {
 			Median: unknown, Fast: unknown, Run: grouped(p.Run), Bulk: grouped(p.Bulk), Flags: p.Flags,
 		}
 		if p.Timed > 0 {
-			r.Median, r.Fast = lasting(p.Median), lasting(p.Fast)
+			r.Median, r.Fast = formatDuration(p.Median), formatDuration(p.Fast)
 		}
 		rows = append(rows, r)
 	}

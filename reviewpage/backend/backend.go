@@ -1,6 +1,5 @@
-// Package desk is what stands behind reviewers' pages: who may enter, what they are shown, and the record of what they
-// decide.
-package desk
+// Package backend serves reviewers' pages from the ledger: who may enter, what they are shown, and what they decide.
+package backend
 
 import (
 	"cmp"
@@ -19,42 +18,44 @@ import (
 	"github.com/castellan-io/castellan/reviewpage"
 )
 
-// Desk serves reviewers' pages from the ledger. What is decided there is kept when it is answered; the review's
-// workflow is woken to look, not to listen.
-type Desk struct {
+// Backend implements [reviewpage.Backend]. A decision is in the ledger before it is answered; the review's workflow is
+// only told to look there.
+type Backend struct {
 	env     *session.Env
 	reviews reviews.Records
-	waking  wakes // of reviews, by what is decided
+	wakes   throttle
 }
 
-// New builds the desk.
-func New(env *session.Env, records reviews.Records) *Desk { return &Desk{env: env, reviews: records} }
+// New returns a backend.
+func New(env *session.Env, records reviews.Records) *Backend {
+	return &Backend{env: env, reviews: records}
+}
 
-// Admit says whether a link opens anything now.
-func (d *Desk) Admit(ctx context.Context, link links.Link) error {
-	_, err := d.enter(ctx, link)
+// Admit checks that a link is valid now.
+func (d *Backend) Admit(ctx context.Context, link links.Link) error {
+	_, err := d.reviewer(ctx, link)
 	return err
 }
 
-// enter is whom a link lets in: the account that it was sent to, whatever its reviewer was called then.
-func (d *Desk) enter(ctx context.Context, link links.Link) (access.Person, error) {
+// reviewer returns whom a link admits: the account that it was sent to, whatever the reviewer was called then.
+func (d *Backend) reviewer(ctx context.Context, link links.Link) (access.Person, error) {
 	k, err := d.env.Ledger.ReviewLink(ctx, link.Org, link.ID)
 	if errors.Is(err, ledger.ErrNotFound) ||
 		err == nil && (!k.Revoked.IsZero() || k.Review != link.Review || !d.env.Now().Before(k.Expires)) {
-		return access.Person{}, reviewpage.ErrNoEntry
+		return access.Person{}, reviewpage.ErrLinkInvalid
 	}
 	if err != nil {
 		return access.Person{}, err
 	}
-	if k.Reviewer != link.Reviewer { // one from before reviewers were accounts says an address
+	if k.Reviewer != link.Reviewer { // an old link, with an address
 		if accounts, err := d.env.Ledger.ReviewNames(ctx, link.Org, link.Review); err != nil ||
 			accounts[access.FoldAddress(link.Reviewer)] != k.Reviewer {
-			return access.Person{}, cmp.Or(err, reviewpage.ErrNoEntry)
+			return access.Person{}, cmp.Or(err, reviewpage.ErrLinkInvalid)
 		}
 	}
 	r, err := d.env.Ledger.Review(ctx, link.Org, link.Review)
 	if errors.Is(err, ledger.ErrNotFound) || err == nil && r.State.Final() {
-		return access.Person{}, reviewpage.ErrNoEntry
+		return access.Person{}, reviewpage.ErrLinkInvalid
 	}
 	if err != nil {
 		return access.Person{}, err
@@ -63,10 +64,10 @@ func (d *Desk) enter(ctx context.Context, link links.Link) (access.Person, error
 	return access.Person{ID: k.Reviewer, Email: known[k.Reviewer]}, err
 }
 
-// Sheet is a page of the items that a reviewer is asked about.
-func (d *Desk) Sheet(ctx context.Context, link links.Link, q reviewpage.Query) (reviewpage.Sheet, error) {
+// Sheet returns a page of the reviewer's items.
+func (d *Backend) Sheet(ctx context.Context, link links.Link, q reviewpage.Query) (reviewpage.Sheet, error) {
 	var sheet reviewpage.Sheet
-	who, err := d.enter(ctx, link)
+	who, err := d.reviewer(ctx, link)
 	if err != nil {
 		return sheet, err
 	}
@@ -106,13 +107,13 @@ func (d *Desk) Sheet(ctx context.Context, link links.Link, q reviewpage.Query) (
 	}
 	mine := func(s access.Said) bool { return s.By == who.ID || accounts[s.By] == who.ID }
 	for _, i := range items {
-		sheet.Items = append(sheet.Items, rowOf(i, r.Stage, mine))
+		sheet.Items = append(sheet.Items, newRow(i, r.Stage, mine))
 	}
 	sheet.Total, sheet.Decided, err = d.env.Ledger.TasksOf(ctx, link.Org, link.Review, r.Stage, who.ID)
 	return sheet, err
 }
 
-func rowOf(i access.Item, stage int, mine func(access.Said) bool) reviewpage.Row {
+func newRow(i access.Item, stage int, mine func(access.Said) bool) reviewpage.Row {
 	row := reviewpage.Row{Item: i}
 	for _, s := range i.Said {
 		if s.Stage == stage && mine(s) {
@@ -124,30 +125,30 @@ func rowOf(i access.Item, stage int, mine func(access.Said) bool) reviewpage.Row
 	return row
 }
 
-// Decide records what a reviewer decides on their page.
-func (d *Desk) Decide(ctx context.Context, link links.Link, in messages.DecideInput) (messages.ReviewAnswer, error) {
+// Decide records decisions.
+func (d *Backend) Decide(ctx context.Context, link links.Link, in messages.DecideInput) (messages.ReviewAnswer, error) {
 	return d.record(ctx, link, reviews.ReviewWord{Decide: &in})
 }
 
-// Delegate hands items on.
-func (d *Desk) Delegate(ctx context.Context, link links.Link, in messages.DelegateInput) (messages.ReviewAnswer,
+// Delegate delegates items.
+func (d *Backend) Delegate(ctx context.Context, link links.Link, in messages.DelegateInput) (messages.ReviewAnswer,
 	error) {
 	return d.record(ctx, link, reviews.ReviewWord{Delegate: &in})
 }
 
-// Comment adds a word to an item.
-func (d *Desk) Comment(ctx context.Context, link links.Link, in messages.CommentInput) (messages.ReviewAnswer, error) {
+// Comment comments on an item.
+func (d *Backend) Comment(ctx context.Context, link links.Link, in messages.CommentInput) (messages.ReviewAnswer,
+	error) {
 	return d.record(ctx, link, reviews.ReviewWord{Comment: &in})
 }
 
-// Reopen takes back what the reviewer said.
-func (d *Desk) Reopen(ctx context.Context, link links.Link, in messages.ReopenInput) (messages.ReviewAnswer, error) {
+// Reopen withdraws decisions.
+func (d *Backend) Reopen(ctx context.Context, link links.Link, in messages.ReopenInput) (messages.ReviewAnswer, error) {
 	return d.record(ctx, link, reviews.ReviewWord{Reopen: &in})
 }
 
-// record records a word of somebody who has shown a good link.
-func (d *Desk) record(ctx context.Context, link links.Link, w reviews.ReviewWord) (messages.ReviewAnswer, error) {
-	who, err := d.enter(ctx, link)
+func (d *Backend) record(ctx context.Context, link links.Link, w reviews.ReviewWord) (messages.ReviewAnswer, error) {
+	who, err := d.reviewer(ctx, link)
 	if err != nil {
 		return messages.ReviewAnswer{}, err
 	}
@@ -156,39 +157,38 @@ func (d *Desk) record(ctx context.Context, link links.Link, w reviews.ReviewWord
 		return messages.ReviewAnswer{}, err
 	}
 	w.Via, w.At = "page", d.env.Now()
-	heard, err := d.reviews.Record(ctx, link.Org, r, w, who)
+	recorded, err := d.reviews.Record(ctx, link.Org, r, w, who)
 	if err != nil {
 		return messages.ReviewAnswer{}, err
 	}
-	if heard.Refused != "" {
-		return messages.ReviewAnswer{}, reviewpage.Refused{Why: heard.Refused}
+	if recorded.Refused != "" {
+		return messages.ReviewAnswer{}, reviewpage.RefusedError{Why: recorded.Refused}
 	}
-	if heard.Answer.Applied > 0 {
-		d.waking.soon(link.Org+"\n"+link.Review, func() { d.wake(link) })
+	if recorded.Answer.Applied > 0 {
+		d.wakes.run(link.Org+"\n"+link.Review, func() { d.wake(link) })
 	}
-	return heard.Answer, nil
+	return recorded.Answer, nil
 }
 
-// wake has the review's workflow look at what was decided. Where it does not run, or cannot be reached, its clock does
-// that later.
-func (d *Desk) wake(link links.Link) {
+// wake signals the review's workflow to look at what was decided. If that fails, its timer does the same later.
+func (d *Backend) wake(link links.Link) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	_ = d.env.Temporal.SignalWorkflow(ctx, messages.ReviewID(link.Org, link.Review), "", messages.Look, nil)
 }
 
-// wakeEvery is how often a review is woken at the most: its history takes 10,000 signals.
-const wakeEvery = 2 * time.Second
+// wakeInterval is the shortest time between two wakes of a review: a history is limited to 10,000 signals.
+const wakeInterval = 2 * time.Second
 
-// wakes gathers what would wake a workflow again and again.
-type wakes struct {
+// throttle limits how often something is done per key.
+type throttle struct {
 	mu   sync.Mutex
 	due  []string
 	last map[string]time.Time
 }
 
-// soon calls do, but not more often than every two seconds for one key: then once at the end of them.
-func (w *wakes) soon(key string, do func()) {
+// run calls do once, at the end of the current interval of the key.
+func (w *throttle) run(key string, do func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if slices.Contains(w.due, key) {
@@ -198,7 +198,7 @@ func (w *wakes) soon(key string, do func()) {
 		w.last = map[string]time.Time{}
 	}
 	w.due = append(w.due, key)
-	time.AfterFunc(max(0, wakeEvery-time.Since(w.last[key])), func() {
+	time.AfterFunc(max(0, wakeInterval-time.Since(w.last[key])), func() {
 		w.mu.Lock()
 		w.last[key] = time.Now()
 		w.due = slices.DeleteFunc(w.due, func(k string) bool { return k == key })

@@ -67,31 +67,31 @@ func TestVerdictIsTheStricterOfTheLastStage(t *testing.T) {
 	})
 }
 
-func TestSay(t *testing.T) {
+func TestApply(t *testing.T) {
 	seen, stale := 4, 3
 	item := func(all ...access.Said) access.Item {
 		v, _ := review.Verdict(all)
 		return access.Item{N: 7, Person: "id-paul", Target: "group:wiki", Stage: 2, Version: seen, Said: all, Verdict: v}
 	}
-	carol := review.Asked{Task: access.Task{N: 7, Reviewer: "id-carol"}}
+	carol := review.Assigned{Task: access.Task{N: 7, Reviewer: "id-carol"}}
 	spoke := carol
 	spoke.Verdict = keep
 	settled := item(said(2, "id-carol", remove), said(2, "id-dan", remove))
 	settled.Outcome = access.OutcomeOpen
-	word := review.Word{Kind: access.EventDecided, Stage: 2, By: review.NamesOf("id-carol"), Verdict: keep, At: noon}
-	as := func(change func(*review.Word)) review.Word {
+	word := review.Action{Kind: access.EventDecided, Stage: 2, By: review.NamesOf("id-carol"), Verdict: keep, At: noon}
+	as := func(change func(*review.Action)) review.Action {
 		w := word
 		change(&w)
 		return w
 	}
-	reopen := as(func(w *review.Word) { w.Kind = access.EventReopened })
-	handOn := func(to string) review.Word {
-		return as(func(w *review.Word) { w.Kind, w.To, w.ToNames = access.EventDelegated, to, review.NamesOf(to) })
+	reopen := as(func(w *review.Action) { w.Kind = access.EventReopened })
+	handOn := func(to string) review.Action {
+		return as(func(w *review.Action) { w.Kind, w.To, w.ToNames = access.EventDelegated, to, review.NamesOf(to) })
 	}
 	for name, c := range map[string]struct {
 		item     access.Item
-		asked    review.Asked
-		word     review.Word
+		asked    review.Assigned
+		word     review.Action
 		refused  string
 		repeated bool
 		verdict  access.Verdict // of a word that counts: what the item comes to
@@ -103,17 +103,17 @@ func TestSay(t *testing.T) {
 			spoke: 2},
 		"the same again": {item: item(said(2, "id-carol", keep)), asked: spoke, word: word, repeated: true},
 		"a reason to add": {item: item(said(2, "id-carol", keep)), asked: spoke,
-			word: as(func(w *review.Word) { w.Comment = "still needed" }), verdict: keep, spoke: 2},
-		"no verdict": {item: item(), asked: carol, word: as(func(w *review.Word) { w.Verdict = "perhaps" }),
+			word: as(func(w *review.Action) { w.Comment = "still needed" }), verdict: keep, spoke: 2},
+		"no verdict": {item: item(), asked: carol, word: as(func(w *review.Action) { w.Verdict = "perhaps" }),
 			refused: "is no verdict"},
-		"stale": {item: item(), asked: carol, word: as(func(w *review.Word) { w.Version = &stale }),
+		"stale": {item: item(), asked: carol, word: as(func(w *review.Action) { w.Version = &stale }),
 			refused: "more was said of it"},
-		"as seen": {item: item(), asked: carol, word: as(func(w *review.Word) { w.Version = &seen }), verdict: keep,
+		"as seen": {item: item(), asked: carol, word: as(func(w *review.Action) { w.Version = &seen }), verdict: keep,
 			spoke: 2},
 		"under a former name": {item: item(said(2, "carol@acme.example", remove)), asked: carol,
-			word:    as(func(w *review.Word) { w.By = review.Names{"id-carol": true, "carol@acme.example": true} }),
+			word:    as(func(w *review.Action) { w.By = review.Names{"id-carol": true, "carol@acme.example": true} }),
 			verdict: keep, spoke: 2},
-		"carried out": {item: settled, asked: carol, word: as(func(w *review.Word) { w.By = review.NamesOf("id-dan") }),
+		"carried out": {item: settled, asked: carol, word: as(func(w *review.Action) { w.By = review.NamesOf("id-dan") }),
 			verdict: remove, spoke: 2},
 		"which would change it": {item: func() access.Item { i := item(said(2, "id-carol", remove)); i.Outcome = "open"; return i }(),
 			asked: spoke, word: word, refused: "being carried out"},
@@ -126,11 +126,11 @@ func TestSay(t *testing.T) {
 		"handed on after it was decided":  {item: item(), asked: spoke, word: handOn("id-dan"), refused: "reopen it first"},
 		"handed to whom it is about":      {item: item(), asked: carol, word: handOn("id-paul"), refused: "the very person"},
 		"handed to oneself":               {item: item(), asked: carol, word: handOn("ID-CAROL"), repeated: true},
-		"a comment says nothing of these": {item: settled, asked: carol, word: as(func(w *review.Word) { w.Kind = access.EventCommented })},
+		"a comment says nothing of these": {item: settled, asked: carol, word: as(func(w *review.Action) { w.Kind = access.EventCommented })},
 	} {
 		t.Run(name, func(t *testing.T) {
 			was := slices.Clone(c.item.Said)
-			got := review.Say(c.item, c.asked, c.word)
+			got := review.Apply(c.item, c.asked, c.word)
 			require.Equal(t, was, c.item.Said, "what was said before stays as it is")
 			require.Equal(t, c.repeated, got.Repeated)
 			if c.refused != "" || c.repeated {
@@ -140,23 +140,24 @@ func TestSay(t *testing.T) {
 			}
 			require.Empty(t, got.Refused)
 			require.Equal(t, []any{c.word.Kind, 7, 2}, []any{got.Event.Kind, got.Event.Item, got.Event.Stage})
-			if !c.word.Changes() {
+			if !c.word.ChangesDecision() {
 				require.Zero(t, got.Item)
 				return
 			}
-			require.Equal(t, []any{c.verdict, c.spoke, seen + 1}, []any{got.Item.Verdict, got.Spoke, got.Item.Version})
+			require.Equal(t, []any{c.verdict, c.spoke, seen + 1},
+				[]any{got.Item.Verdict, got.LastStage, got.Item.Version})
 		})
 	}
-	on := review.Say(item(), carol, handOn("id-dan"))
-	require.Equal(t, access.Task{N: 7, Reviewer: "id-dan", Role: access.TaskDelegate, Since: noon}, on.Give)
-	former := review.Say(item(said(2, "carol@acme.example", remove)), carol,
-		as(func(w *review.Word) { w.By = review.Names{"id-carol": true, "carol@acme.example": true} }))
+	on := review.Apply(item(), carol, handOn("id-dan"))
+	require.Equal(t, access.Task{N: 7, Reviewer: "id-dan", Role: access.TaskDelegate, Since: noon}, on.Delegated)
+	former := review.Apply(item(said(2, "carol@acme.example", remove)), carol,
+		as(func(w *review.Action) { w.By = review.Names{"id-carol": true, "carol@acme.example": true} }))
 	require.Equal(t, "carol@acme.example", former.Event.By, "the log and the item go on to agree")
 }
 
-// TestWordsAreTheLastOfEach: in whatever order reviewers decide and take back, what is said of an item is the last that
-// each said in each stage.
-func TestWordsAreTheLastOfEach(t *testing.T) {
+// TestApplyKeepsTheLastDecisionOfEach: in whatever order reviewers decide and take back, what is said of an item is the
+// last that each said in each stage.
+func TestApplyKeepsTheLastDecisionOfEach(t *testing.T) {
 	type key struct {
 		stage int
 		by    string
@@ -165,12 +166,12 @@ func TestWordsAreTheLastOfEach(t *testing.T) {
 		i, want := access.Item{N: 1, Person: "id-paul"}, map[key]access.Verdict{}
 		for range rapid.IntRange(0, 12).Draw(r, "words") {
 			k := key{rapid.IntRange(1, 3).Draw(r, "stage"), rapid.SampledFrom([]string{"id-bo", "id-carol"}).Draw(r, "by")}
-			w := review.Word{Kind: access.EventDecided, Stage: k.stage, By: review.NamesOf(k.by), At: noon,
+			w := review.Action{Kind: access.EventDecided, Stage: k.stage, By: review.NamesOf(k.by), At: noon,
 				Verdict: rapid.SampledFrom([]access.Verdict{keep, remove}).Draw(r, "verdict")}
 			if rapid.Bool().Draw(r, "takes it back") {
 				w.Kind = access.EventReopened
 			}
-			got := review.Say(i, review.Asked{Task: access.Task{N: 1, Reviewer: k.by}, Verdict: want[k]}, w)
+			got := review.Apply(i, review.Assigned{Task: access.Task{N: 1, Reviewer: k.by}, Verdict: want[k]}, w)
 			require.Empty(r, got.Refused)
 			same := w.Kind == access.EventDecided && want[k] == w.Verdict ||
 				w.Kind == access.EventReopened && want[k] == ""
@@ -195,28 +196,28 @@ func TestWordsAreTheLastOfEach(t *testing.T) {
 	})
 }
 
-func TestWordIn(t *testing.T) {
+func TestActionRecordedIn(t *testing.T) {
 	log := []access.ReviewEvent{{Verdict: keep, Text: "needed", To: "id-dan"}}
 	for name, c := range map[string]struct {
-		word review.Word
+		word review.Action
 		want bool
 	}{
-		"the same decision": {review.Word{Kind: access.EventDecided, Verdict: keep, Comment: "needed"}, true},
-		"another verdict":   {review.Word{Kind: access.EventDecided, Verdict: remove, Comment: "needed"}, false},
-		"another comment":   {review.Word{Kind: access.EventDecided, Verdict: keep}, false},
-		"handed on so":      {review.Word{Kind: access.EventDelegated, To: "id-dan", Comment: "needed"}, true},
-		"to somebody else":  {review.Word{Kind: access.EventDelegated, To: "id-bo", Comment: "needed"}, false},
-		"a comment":         {review.Word{Kind: access.EventCommented, Comment: "needed"}, true},
-		"another":           {review.Word{Kind: access.EventReopened, Comment: "why?"}, false},
+		"the same decision": {review.Action{Kind: access.EventDecided, Verdict: keep, Comment: "needed"}, true},
+		"another verdict":   {review.Action{Kind: access.EventDecided, Verdict: remove, Comment: "needed"}, false},
+		"another comment":   {review.Action{Kind: access.EventDecided, Verdict: keep}, false},
+		"handed on so":      {review.Action{Kind: access.EventDelegated, To: "id-dan", Comment: "needed"}, true},
+		"to somebody else":  {review.Action{Kind: access.EventDelegated, To: "id-bo", Comment: "needed"}, false},
+		"a comment":         {review.Action{Kind: access.EventCommented, Comment: "needed"}, true},
+		"another":           {review.Action{Kind: access.EventReopened, Comment: "why?"}, false},
 	} {
-		require.Equal(t, c.want, c.word.In(log), name)
-		require.False(t, c.word.In(nil), name)
+		require.Equal(t, c.want, c.word.RecordedIn(log), name)
+		require.False(t, c.word.RecordedIn(nil), name)
 	}
 }
 
-func TestTakes(t *testing.T) {
-	require.NoError(t, review.Takes(access.Review{State: access.ReviewOpen}))
+func TestCheckOpen(t *testing.T) {
+	require.NoError(t, review.CheckOpen(access.Review{State: access.ReviewOpen}))
 	for _, s := range []access.ReviewState{access.ReviewOpening, access.ReviewClosing, access.ReviewDone} {
-		require.ErrorIs(t, review.Takes(access.Review{State: s}), review.ErrOver)
+		require.ErrorIs(t, review.CheckOpen(access.Review{State: s}), review.ErrOver)
 	}
 }
