@@ -2,7 +2,7 @@ package access
 
 import "time"
 
-// ReasonKind says what kind of statement makes a person hold a target.
+// ReasonKind is the kind of statement by which a person should hold a target.
 type ReasonKind string
 
 // The kinds of reason.
@@ -11,19 +11,19 @@ const (
 	ReasonRule    ReasonKind = "rule"
 	ReasonGrant   ReasonKind = "grant"
 	ReasonReview  ReasonKind = "review"
-	ReasonUndo    ReasonKind = "undo" // the change takes back one of an earlier run
+	ReasonUndo    ReasonKind = "undo" // the change undoes one of an earlier run
 )
 
 // Reason is why a person should hold a target, or, on a removal, the reason that ended.
 type Reason struct {
 	Kind ReasonKind `json:"kind"`
-	Name string     `json:"name"` // the mapping's or rule's name, the grant's id, the run undone
+	Name string     `json:"name"` // the mapping's or rule's name, the grant's ID, or the run that is undone
 	// the target as the policy writes it, where that differs from the group
 	Via    Entitlement `json:"via,omitempty"`
 	Source string      `json:"source,omitempty"` // the source group that gives it
 }
 
-// String is the reason in one line: "mapping engineering (source group eng-all, default:jira-software/acme/user)".
+// String returns the reason in one line: "mapping engineering (source group eng-all, default:jira-software/acme/user)".
 func (r Reason) String() string {
 	s := string(r.Kind) + " " + r.Name
 	switch {
@@ -40,58 +40,58 @@ func (r Reason) String() string {
 // Action is what a change does.
 type Action string
 
-// The actions. Adopt writes nothing to Atlassian: it records that a membership which somebody else made, and which the
-// policy explains, is Castellan's from now on.
+// The actions. Adopt writes nothing to Atlassian: it records that Castellan owns, from now on, a membership that
+// somebody else made and that the policy explains.
 const (
 	Add    Action = "add"
 	Remove Action = "remove"
 	Adopt  Action = "adopt"
 )
 
-// ChangeState is where a change stands.
+// ChangeState is the state of a change.
 type ChangeState string
 
 // The states of a change. Planned, Held and Sent are open; all others are final for the run.
 const (
 	Planned    ChangeState = "planned"    // released, not yet written
-	Held       ChangeState = "held"       // stopped by the guard, waits for a decision
-	Rejected   ChangeState = "rejected"   // a person said no to it
+	Held       ChangeState = "held"       // held by the guard until somebody decides
+	Rejected   ChangeState = "rejected"   // somebody rejected it
 	Sent       ChangeState = "sent"       // a write was begun and its outcome is not known yet
-	Done       ChangeState = "done"       // written, and the API said so
-	Already    ChangeState = "already"    // found to be so: nothing had to be written
+	Done       ChangeState = "done"       // written and acknowledged by the API
+	Already    ChangeState = "already"    // was so already: nothing had to be written
 	Shortage   ChangeState = "shortage"   // the app's licence limit is reached
 	Refused    ChangeState = "refused"    // the API or a floor refused it
 	Superseded ChangeState = "superseded" // the state read just before writing no longer asks for it
 	Failed     ChangeState = "failed"     // given up in this run; the next verification tries again
 	Recorded   ChangeState = "recorded"   // dry run or preview: shown, never written
-	Observed   ChangeState = "observed"   // what rules that only observe would do: shown, never written
+	Observed   ChangeState = "observed"   // what rules in observe mode would do: shown, never written
 )
 
-// Open says that the change still waits for something.
+// Open reports whether the change still waits for something.
 func (s ChangeState) Open() bool { return s == Planned || s == Held || s == Sent }
 
 // Change is one line of a plan: one person, one group or role, one action. Its key within a run is (Person, Target).
 type Change struct {
 	Person  string      `json:"person"`            // account id
 	Email   string      `json:"email,omitempty"`   // for people
-	Target  Entitlement `json:"target"`            // group:<live name> or role:org-admin: what is really written
+	Target  Entitlement `json:"target"`            // group:<live name> or role:org-admin: what is written
 	GroupID string      `json:"groupId,omitempty"` // empty for a role
 	Action  Action      `json:"action"`
 	Reasons []Reason    `json:"reasons,omitempty"` // standing reasons of an add, ended reasons of a removal
-	Sources []string    `json:"sources,omitempty"` // ids of the source groups whose evidence the change stands on
-	// apps on sites (app/site) of which a removal takes the person's last known access
+	Sources []string    `json:"sources,omitempty"` // ids of the source groups that are the evidence for the change
+	// apps on sites (app/site) to which a removal takes the person's last known access
 	Loses  []string    `json:"loses,omitempty"`
-	HeldBy []string    `json:"heldBy,omitempty"` // guard rules that stopped it
+	HeldBy []string    `json:"heldBy,omitempty"` // guard rules that held it
 	State  ChangeState `json:"state,omitempty"`
-	Answer string      `json:"answer,omitempty"` // what the API said, or why nothing was written
-	// Verified: a later read showed it. Settling: it ended so that its person is looked at again, and asked for then is
-	// written.
+	Answer string      `json:"answer,omitempty"` // the API's answer, or why nothing was written
+	// Verified: a later read showed the change. Settling: it ended without a write, so that its person is looked at
+	// again; whatever is due then is written.
 	Verified bool      `json:"verified,omitempty"`
 	Settling bool      `json:"settling,omitempty"`
 	At       time.Time `json:"at,omitzero"` // when the state was reached
 }
 
-// Outcome is the answer as people read it, with what was seen afterwards.
+// Outcome returns the answer for people, and whether the change was read back.
 func (c Change) Outcome() string {
 	if c.Verified {
 		return c.Answer + "; verified by reading back"
@@ -99,7 +99,7 @@ func (c Change) Outcome() string {
 	return c.Answer
 }
 
-// Label names the change in one line: "add ana@acme.example to group:jira-users-acme".
+// Label returns the change in one line: "add ana@acme.example to group:jira-users-acme".
 func (c Change) Label() string {
 	who := c.Email
 	if who == "" {
@@ -118,7 +118,7 @@ func (c Change) Label() string {
 	return "add " + who + " to " + string(c.Target)
 }
 
-// Verb is what the change does, in a word: suspend and restore, where it is about presence and no grant.
+// Verb returns what the change does, in a word: suspend or restore where it concerns presence and not a grant.
 func (c Change) Verb() string {
 	switch {
 	case c.Target != Directory || OnlyGrants(c.Reasons):
@@ -129,38 +129,38 @@ func (c Change) Verb() string {
 	return "restore"
 }
 
-// Holding is a person's membership in a target over a span of time, with the reasons that stood for it then.
+// Holding is a person's membership in a target over a span of time, and the reasons for it in that time.
 type Holding struct {
 	Person  string      `json:"person"`
 	Target  Entitlement `json:"target"`
 	GroupID string      `json:"groupId,omitempty"`
 	Owned   bool        `json:"owned"`             // Castellan made or adopted it; otherwise it is foreign
 	Reasons []Reason    `json:"reasons,omitempty"` // none: nothing in the policy explains it
-	Run     string      `json:"run"`               // the run that first saw it so
+	Run     string      `json:"run"`               // the run that first saw it
 	From    time.Time   `json:"from"`
-	Until   time.Time   `json:"until,omitzero"` // zero while it stands
-	// Taken is what the event feed says of a holding that stands: somebody else took the membership. One that is shown
-	// since was given by somebody else.
+	Until   time.Time   `json:"until,omitzero"` // zero while it lasts
+	// Taken is set where the event feed reports that somebody else removed the membership of a holding that still lasts
+	// here. If the membership is seen again later, somebody else gave it.
 	Taken *Taken `json:"taken,omitempty"`
 }
 
-// Taken is when somebody else took a membership, and how the event feed calls it.
+// Taken is when somebody else removed a membership, and the event feed's name for that.
 type Taken struct {
 	At     time.Time `json:"at"`
 	Action string    `json:"action"`
 }
 
-// Unseen is a membership on the books that a read did not show and that nothing planned will settle.
+// Unseen is a membership in the ledger that a read did not show and that no planned change explains.
 type Unseen struct {
 	Holding
-	// Grants are those in force that alone give it: somebody took it by hand. They end with it.
+	// Grants are the ones in force that alone give the target: somebody removed it by hand, and they end with it.
 	Grants []string `json:"grants,omitempty"`
 }
 
-// Lapse says that the change takes back what grants alone gave: no limit on removals stands against it, only a floor.
+// Lapse reports whether the change removes what grants alone gave: no limit on removals applies to it, only a floor.
 func (c Change) Lapse() bool { return c.Action == Remove && OnlyGrants(c.Reasons) }
 
-// OnlyGrants says that the reasons are grants and nothing else.
+// OnlyGrants reports whether there are reasons and all of them are grants.
 func OnlyGrants(reasons []Reason) bool {
 	for _, r := range reasons {
 		if r.Kind != ReasonGrant {
@@ -170,7 +170,7 @@ func OnlyGrants(reasons []Reason) bool {
 	return len(reasons) > 0
 }
 
-// OnlyRules says that the reasons are rules and nothing else.
+// OnlyRules reports whether there are reasons and all of them are rules.
 func OnlyRules(reasons []Reason) bool {
 	for _, r := range reasons {
 		if r.Kind != ReasonRule {
@@ -180,7 +180,7 @@ func OnlyRules(reasons []Reason) bool {
 	return len(reasons) > 0
 }
 
-// HasKind says that one of the reasons is of a kind.
+// HasKind reports whether one of the reasons is of the kind.
 func HasKind(reasons []Reason, kind ReasonKind) bool {
 	for _, r := range reasons {
 		if r.Kind == kind {

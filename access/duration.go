@@ -11,7 +11,7 @@ import (
 // Duration is a time span that people write as "2h30m". In JSON it is that string.
 type Duration time.Duration
 
-// Std is the span as the standard library's type.
+// Std returns the span as the standard library's type.
 func (d Duration) Std() time.Duration { return time.Duration(d) }
 
 func (d Duration) String() string { return time.Duration(d).String() }
@@ -30,8 +30,8 @@ func (d *Duration) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// ParseDuration reads a span of time as people write it everywhere: Go's form, with d for days and w for weeks before
-// the rest: "30s", "2h30m", "7d", "1w2d12h".
+// ParseDuration reads a span of time in Go's form, with w for weeks and d for days before the rest: "30s", "2h30m",
+// "7d", "1w2d12h".
 func ParseDuration(s string) (Duration, error) {
 	refused := fmt.Errorf("%.100q is not a duration: write for example 30s, 2h30m, 7d or 2w", s)
 	rest, negative := strings.CutPrefix(s, "-")
@@ -62,5 +62,4 @@ func ParseDuration(s string) (Duration, error) {
 	return Duration(span), nil
 }
 
-// mostDuration is longer than anything that anybody means.
 const mostDuration = 100 * 365 * 24 * time.Hour

@@ -39,7 +39,7 @@ const Directory Entitlement = "directory"
 // Organization is the entitlement to be in the organization at all. Rules take it away; nothing gives it.
 const Organization Entitlement = "organization"
 
-// Presence says that the entitlement is about being there, rather than about access.
+// Presence reports whether the entitlement is about being in the organization or directory, rather than about access.
 func (e Entitlement) Presence() bool { return e == Directory || e == Organization }
 
 // GroupEntitlement returns the entitlement of membership in the named group.
@@ -47,8 +47,8 @@ func GroupEntitlement(name string) Entitlement {
 	return Entitlement(KindGroup) + ":" + Entitlement(name)
 }
 
-// ParseEntitlement reads an entitlement's written form and brings its app name to Atlassian's own (jira becomes
-// jira-software). The error says what was written and what the form should be.
+// ParseEntitlement reads an entitlement's written form and replaces its app name by Atlassian's own (jira becomes
+// jira-software). The error quotes what was written and gives the right form.
 func ParseEntitlement(s string) (Entitlement, error) {
 	if Entitlement(s).Presence() {
 		return Entitlement(s), nil
@@ -80,7 +80,7 @@ func ParseEntitlement(s string) (Entitlement, error) {
 	}
 }
 
-// perhaps names what may have been meant, within an error.
+// perhaps returns a suggestion of what may have been meant, for an error.
 func perhaps(written string, known ...string) string {
 	if near := Nearest(written, known...); near != "" {
 		return " (did you mean " + near + "?)"
@@ -88,13 +88,13 @@ func perhaps(written string, known ...string) string {
 	return ""
 }
 
-// Kind tells which kind of entitlement e is.
+// Kind returns the part before the colon.
 func (e Entitlement) Kind() Kind {
 	kind, _, _ := strings.Cut(string(e), ":")
 	return Kind(kind)
 }
 
-// Group is the group's name, or "" when e is not a group entitlement.
+// Group returns the group's name, or "" when e is not a group entitlement.
 func (e Entitlement) Group() string {
 	name, found := strings.CutPrefix(string(e), string(KindGroup)+":")
 	if !found {
@@ -124,8 +124,8 @@ var appKeys = map[string]string{
 	"jwm":                     "jira-core",
 }
 
-// AppKey brings the name of an app to the key in Atlassian's resource identifiers (ari:cloud:<key>::site/<id>).
-// A name it does not know is returned in lower case: apps come and go, so none is refused here.
+// AppKey returns the key of an app in Atlassian's resource identifiers (ari:cloud:<key>::site/<id>). A name that it
+// does not know is returned in lower case: apps come and go, so none is refused here.
 func AppKey(name string) string {
 	name = strings.ToLower(name)
 	if key, known := appKeys[name]; known {

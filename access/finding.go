@@ -10,19 +10,19 @@ type Finding struct {
 	Rule    string `json:"rule"`    // stable key, for example uncovered-group
 	Subject string `json:"subject"` // what it is about, for example a group's name
 	Detail  string `json:"detail"`  // what was seen and what to do
-	// true for a policy error: what it concerns is left alone until it is mended
+	// true for a policy error: what it concerns is left alone until the error is fixed
 	Blocks bool `json:"blocks,omitempty"`
-	Whole  bool `json:"whole,omitempty"` // only a look at everybody can tell: it stands until the next one
+	Whole  bool `json:"whole,omitempty"` // only a full verification can tell: it stays until the next one
 }
 
-// String is the finding in one line.
+// String returns the finding in one line.
 func (f Finding) String() string { return f.Rule + " " + f.Subject + ": " + f.Detail }
 
-// subjectsShown is how many subjects a summary names before it only counts.
+// subjectsShown is how many subjects a summary names; it counts the others.
 const subjectsShown = 8
 
-// Summarize says findings in at most so many lines. Findings of one rule with the same detail share a line, which names
-// the first of their subjects.
+// Summarize returns findings in at most so many lines. Findings of one rule with the same detail share a line, which
+// names the first of their subjects.
 func Summarize(findings []Finding, most int) []string {
 	type shared struct{ rule, detail string }
 	subjects := map[shared][]string{}

@@ -8,18 +8,18 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Fold returns the form in which names compare: in lower case, and composed (NFC), so that an ü is an ü whether it was
-// typed as one character or as a u with two dots over it. It is for comparing alone: what is written to Atlassian and
-// shown is the name as it stands there.
+// Fold returns the form in which names are compared: in lower case, and composed (NFC), so that an ü is an ü whether it
+// was typed as one character or as a u and a diaeresis. It is only for comparing: Atlassian and people get the name as
+// it is.
 func Fold(name string) string {
 	if ascii(name) {
 		return strings.ToLower(name)
 	}
-	// Twice, since there are letters that exist composed in lower case alone.
+	// Twice, since some letters exist in composed form in lower case only.
 	return norm.NFC.String(strings.Map(unicode.ToLower, norm.NFC.String(name)))
 }
 
-// SameName reports whether two names are the same but for case and composition.
+// SameName reports whether two names are equal but for case and composition.
 func SameName(a, b string) bool { return a == b || Fold(a) == Fold(b) }
 
 // Same reports whether two written forms mean the same entitlement.
@@ -33,7 +33,7 @@ func Compose(text string) string {
 	return norm.NFC.String(text)
 }
 
-// FoldDomain returns the form in which e-mail domains compare: in lower case and in letters, not in punycode.
+// FoldDomain returns the form in which e-mail domains are compared: in lower case and in Unicode, not in punycode.
 func FoldDomain(domain string) string {
 	if ascii(domain) && !punycoded(domain) {
 		return strings.ToLower(domain)
@@ -46,8 +46,8 @@ func FoldDomain(domain string) string {
 	return Fold(domain) // no domain that there can be
 }
 
-// FoldAddress returns the form in which two writings of one address are equal. No letter becomes an ASCII letter that
-// it looks like: the Kelvin sign is nobody's K.
+// FoldAddress returns the form in which e-mail addresses are compared. No letter becomes an ASCII letter that it looks
+// like: the Kelvin sign stays different from a K.
 func FoldAddress(address string) string {
 	if ascii(address) && !punycoded(address) {
 		return strings.ToLower(address)
@@ -59,9 +59,9 @@ func FoldAddress(address string) string {
 	return foldLocal(address[:at]) + "@" + FoldDomain(address[at+1:])
 }
 
-// foldLocal folds what stands before the @.
+// foldLocal folds the part before the @.
 func foldLocal(local string) string {
-	if !strings.ContainsAny(local, "\u212a\u037e\u1fef") { // the signs that composing turns into ASCII
+	if !strings.ContainsAny(local, "\u212a\u037e\u1fef") { // the characters that composing turns into ASCII
 		local = Compose(local)
 	}
 	return strings.Map(func(r rune) rune {
@@ -72,7 +72,7 @@ func foldLocal(local string) string {
 	}, local)
 }
 
-// SameAddress reports whether two e-mail addresses are the same but for case, composition and the form of the domain.
+// SameAddress reports whether two e-mail addresses are equal but for case, composition and the form of the domain.
 func SameAddress(a, b string) bool { return a == b || FoldAddress(a) == FoldAddress(b) }
 
 // DomainOf returns the part of an e-mail address after the @, folded.
@@ -85,7 +85,7 @@ func DomainOf(address string) string {
 }
 
 // AddressForms returns the forms of an e-mail address under which a directory may know it: as it is written, with the
-// domain in letters, and with the domain in punycode; each once.
+// domain in Unicode, and with the domain in punycode; each once.
 func AddressForms(address string) []string {
 	at := strings.LastIndexByte(address, '@')
 	if at < 0 || ascii(address) && !punycoded(address) {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// GrantState is where a temporary grant stands.
+// GrantState is the state of a temporary grant.
 type GrantState string
 
 // The states of a grant. Waiting and Granted are open; all others are final.
@@ -20,15 +20,15 @@ const (
 // Open says that the grant still waits for something.
 func (s GrantState) Open() bool { return s == GrantWaiting || s == GrantGranted }
 
-// Grant is one lease of a target to a person for a while, with all that led to it. Several may overlap: access lasts
+// Grant is access of one person to one target for a while, with all that led to it. Several may overlap: access lasts
 // until the last one ends. An extension is a grant of its own that renews another.
 type Grant struct {
 	ID string `json:"id"` // the request's id
-	// account id; the e-mail address while the directory does not show the person
+	// account ID; the e-mail address as long as the directory does not show the person
 	Person string `json:"person"`
 	Email  string `json:"email,omitempty"` // for people
-	Key    string `json:"key"`             // the person in the workflow id: as Person
-	// Formerly is the key of a workflow that has to hand the grant over: until the account behind its address was
+	Key    string `json:"key"`             // the person in the workflow's ID: as Person
+	// Formerly is the key of a workflow that has to hand the grant over: the address, until the account behind it was
 	// known, or from the time when addresses were keys.
 	Formerly  string      `json:"formerly,omitempty"`
 	Target    Entitlement `json:"target"` // as the policy writes it
@@ -36,41 +36,41 @@ type Grant struct {
 	Entries   []string    `json:"entries,omitempty"` // names of the policy's entries that it was judged by
 	Reason    string      `json:"reason,omitempty"`
 	Ticket    string      `json:"ticket,omitempty"`
-	By        string      `json:"by"` // account id of who asked
+	By        string      `json:"by"` // account ID of who asked
 	Requested time.Time   `json:"requested"`
-	Start     time.Time   `json:"start,omitzero"` // asked for; zero: at once
+	Start     time.Time   `json:"start,omitzero"` // as asked for; zero: at once
 	Duration  Duration    `json:"duration"`       // granted, after all limits
-	// the limit that made it shorter than what was asked for, in words
+	// the limit that made it shorter than asked for, in words
 	Limit  string    `json:"limit,omitempty"`
 	From   time.Time `json:"from,omitzero"`        // once granted
 	Until  time.Time `json:"until,omitzero"`       // once granted; when it ended early, that instant
-	Remind Duration  `json:"remind,omitempty"`     // how long before its end the person is reminded; 0: not
-	Urgent bool      `json:"breakGlass,omitempty"` // taken without approval, to be reviewed after
+	Remind Duration  `json:"remind,omitempty"`     // how long before its end the person is reminded; 0: never
+	Urgent bool      `json:"breakGlass,omitempty"` // taken without approval, to be reviewed afterwards
 	Renews string    `json:"renews,omitempty"`     // the grant that it extends
-	Rest   Duration  `json:"rest,omitempty"`       // between it and the person's others of the target; 0: none
-	// how long the target may be held by grants one after the other; 0: no limit
+	Rest   Duration  `json:"rest,omitempty"`       // the pause between it and the person's other grants of the target; 0: none
+	// how long the target may be held by consecutive grants; 0: no limit
 	MostInRow Duration `json:"mostInRow,omitempty"`
 
 	Needs     int      `json:"needs,omitempty"`     // approvals needed; 0: none
-	Approvers []string `json:"approvers,omitempty"` // account ids of who may approve or deny
-	// an approval needs the code that only its approver was sent
+	Approvers []string `json:"approvers,omitempty"` // account IDs of those who may approve or deny
+	// an approval needs the code that was sent to its approver alone
 	Codes            bool       `json:"codes,omitempty"`
 	ApprovalDeadline time.Time  `json:"decide,omitzero"` // until when it waits for approvals
 	Approvals        []Approval `json:"approvals,omitempty"`
 
-	// account id of who denied it or ended it early; as typed where nobody goes by that
+	// account ID of who denied it or ended it early; as typed where no account has that name
 	ClosedBy  string `json:"closedBy,omitempty"`
 	ClosedWhy string `json:"closedWhy,omitempty"`
-	// HandTaken says that it ended early because its access was taken by hand.
+	// HandTaken: it ended early because somebody removed its access by hand.
 	HandTaken     bool      `json:"handTaken,omitempty"`
 	ProvisionedAt time.Time `json:"given,omitzero"` // when access was seen to be given
-	RevokedAt     time.Time `json:"taken,omitzero"` // when it was seen that nothing is left of it to take back
+	RevokedAt     time.Time `json:"taken,omitzero"` // when nothing was left to remove
 
-	// today's addresses of the account ids above, for people; never kept
+	// today's addresses of the account IDs above, for people; never stored
 	Names map[string]string `json:"names,omitempty"`
 }
 
-// Label names one of the grant's people for people: by address where that is known.
+// Label returns how people know an account of the grant: its address, where that is known.
 func (g Grant) Label(account string) string {
 	if name := g.Names[account]; name != "" {
 		return name
@@ -78,7 +78,7 @@ func (g Grant) Label(account string) string {
 	return account
 }
 
-// Labels is Label of several.
+// Labels returns the label of each account.
 func (g Grant) Labels(accounts []string) []string {
 	all := make([]string, len(accounts))
 	for i, id := range accounts {
@@ -87,7 +87,7 @@ func (g Grant) Labels(accounts []string) []string {
 	return all
 }
 
-// Accounts lists the account ids that the grant names, each once.
+// Accounts returns the account IDs that the grant names, each once.
 func (g Grant) Accounts() []string {
 	var all []string
 	seen := map[string]bool{}
@@ -116,7 +116,7 @@ type Approval struct {
 	Note string    `json:"note,omitempty"`
 }
 
-// InForce says that the grant is a reason to hold its target at the instant.
+// InForce reports whether the grant is a reason to hold its target at the instant.
 func (g Grant) InForce(at time.Time) bool {
 	return (g.State == GrantGranted || g.State == GrantEnded) && !at.Before(g.From) && at.Before(g.Until)
 }
@@ -126,13 +126,13 @@ func InForce(all []Grant, at time.Time) []Grant {
 	return slices.DeleteFunc(slices.Clone(all), func(g Grant) bool { return !g.InForce(at) })
 }
 
-// Disturbs reports whether the grant is, or was, in force within a rest before or after a span.
+// Disturbs reports whether the grant is or was in force during a span, or within a rest before or after it.
 func (g Grant) Disturbs(from, until time.Time, rest time.Duration) bool {
 	held := (g.State == GrantGranted || g.State == GrantEnded) && g.Until.After(g.From)
 	return held && from.Before(g.Until.Add(rest)) && g.From.Before(until.Add(rest))
 }
 
-// Settled says that nothing is left to do about the grant.
+// Settled reports whether nothing is left to do about the grant.
 func (g Grant) Settled() bool {
 	switch g.State {
 	case GrantDenied, GrantExpired:
@@ -143,5 +143,5 @@ func (g Grant) Settled() bool {
 	return false
 }
 
-// GrantReason is the reason that a grant in force gives.
+// GrantReason returns the grant as a reason to hold its target.
 func (g Grant) GrantReason() Reason { return Reason{Kind: ReasonGrant, Name: g.ID} }

@@ -12,17 +12,17 @@ import (
 )
 
 // Decode reads JSON that people or other programs wrote: exactly one value, each key as it is documented, case
-// included, and no key twice, at any depth. What is decoded leniently instead can be read in two ways: as the one who
-// checks it does, and as the one who acts on it. The error says what is wrong and where.
+// included, and no key twice, at any depth. Anything more lenient could be read in one way by what checks it and in
+// another by what acts on it. The error says what is wrong and where.
 func Decode(data []byte, into any) error {
 	return told(json.Unmarshal(data, into, json.RejectUnknownMembers(true)))
 }
 
-// DecodeKnown is Decode for what the product itself wrote, perhaps in another version: keys that are not documented are
-// passed over.
+// DecodeKnown is Decode for what Castellan itself wrote, perhaps in another version: it ignores keys that it does not
+// know.
 func DecodeKnown(data []byte, into any) error { return told(json.Unmarshal(data, into)) }
 
-// told says what is wrong and where.
+// told returns an error that says what is wrong and where.
 func told(err error) error {
 	var meaning *json.SemanticError
 	var form *jsontext.SyntacticError
@@ -48,7 +48,7 @@ func told(err error) error {
 	return errors.New(strings.TrimPrefix(err.Error(), "jsontext: "))
 }
 
-// fieldsInstead says which field may have been meant by one that is not there, and which there are.
+// fieldsInstead returns which field may have been meant by an unknown one, and which fields there are.
 func fieldsInstead(err *json.SemanticError) string {
 	fields := fieldsOf(err.GoType)
 	if len(fields) == 0 {
@@ -61,7 +61,7 @@ func fieldsInstead(err *json.SemanticError) string {
 	return meant + " The fields are " + strings.Join(fields, ", ")
 }
 
-// fieldsOf are the keys of a struct in JSON.
+// fieldsOf returns the JSON keys of a struct.
 func fieldsOf(t reflect.Type) []string {
 	if t == nil || t.Kind() != reflect.Struct {
 		return nil
@@ -77,7 +77,7 @@ func fieldsOf(t reflect.Type) []string {
 	return fields
 }
 
-// where names the place in a document, bounded since it may be made of keys that somebody chose.
+// where returns the path in the document, bounded since somebody chose its keys.
 func where(p jsontext.Pointer) string {
 	var parts []string
 	for token := range p.Tokens() {

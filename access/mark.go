@@ -2,15 +2,15 @@ package access
 
 import "time"
 
-// Mark is how long a rule's condition has held for a person without a break, as runs saw it.
+// Mark records since when a rule's condition has held for a person in every run.
 type Mark struct {
 	Person string    `json:"person"`
-	Rule   string    `json:"rule"` // the rule's key: its name and what it says
+	Rule   string    `json:"rule"` // the rule's key: its name and its content
 	Since  time.Time `json:"since"`
-	Told   time.Time `json:"told,omitzero"` // when whom the rule names was told of it; a grace period begins here
+	Told   time.Time `json:"told,omitzero"` // when the people that the rule names were told of it; the grace period begins here
 }
 
-// Suspension is Castellan's own suspension of a person, while it lasts.
+// Suspension is a suspension of a person by Castellan, while it lasts.
 type Suspension struct {
 	Person  string    `json:"person"`
 	Since   time.Time `json:"since"`

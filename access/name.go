@@ -13,10 +13,10 @@ var (
 	accountForm = regexp.MustCompile(`^[A-Za-z0-9:_-]{1,128}$`)
 )
 
-// IsAddress reports whether the name of a person is an e-mail address; an account id has no @.
+// IsAddress reports whether a person's name is an e-mail address; an account ID has no @.
 func IsAddress(name string) bool { return strings.Contains(name, "@") }
 
-// FoldName returns the form in which two names of a person are compared: an account id is compared as it is.
+// FoldName returns the form in which names of people are compared: an account ID is compared as it is.
 func FoldName(name string) string {
 	if IsAddress(name) {
 		return FoldAddress(name)
@@ -24,7 +24,7 @@ func FoldName(name string) string {
 	return name
 }
 
-// ReadName reads what somebody typed to name a person: one e-mail address, or one account id, with nothing beside it.
+// ReadName reads the name of a person that somebody typed: one e-mail address or one account ID, and nothing else.
 func ReadName(typed string) (string, error) {
 	name := strings.TrimSpace(typed)
 	hidden := strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) })
@@ -37,7 +37,7 @@ func ReadName(typed string) (string, error) {
 	return name, nil
 }
 
-// clip shortens what somebody typed for an error.
+// clip shortens typed text for an error.
 func clip(s string, most int) string {
 	if runes := []rune(s); len(runes) > most {
 		return string(runes[:most]) + "…"

@@ -5,9 +5,9 @@ import (
 	"unicode"
 )
 
-// Nearest returns which of the known names somebody may have meant by what they wrote: one that differs in case and
-// punctuation alone, else the one that differs in the fewest letters, if these are few, else one that begins or ends
-// with what was written, or the other way round (by and requestedBy). It returns "" where none is near.
+// Nearest returns which of the known names somebody may have meant by what they wrote: one that differs only in case
+// and punctuation, else the one that differs in the fewest letters, if these are few, else one that begins or ends with
+// what was written, or the other way round (by and requestedBy). It returns "" where none is near.
 func Nearest(written string, known ...string) string {
 	is := lettersOf(written)
 	if len(is) < 2 || len(is) > 100 {
@@ -34,7 +34,7 @@ func Nearest(written string, known ...string) string {
 	return ""
 }
 
-// lettersOf is a name as Nearest compares it.
+// lettersOf returns a name as Nearest compares it.
 func lettersOf(name string) []rune {
 	var out []rune
 	for _, r := range name {
@@ -45,8 +45,8 @@ func lettersOf(name string) []rune {
 	return out
 }
 
-// editDistance is how many letters have to be put in, taken out, replaced, or changed with their neighbour to make one
-// text of the other.
+// editDistance returns how many letters have to be inserted, deleted, replaced, or swapped with their neighbour to turn
+// one text into the other.
 func editDistance(a, b []rune) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {

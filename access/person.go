@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Person is a user account in the organization's directory, as one read of it showed. The zero value of a field means
-// that the read did not say.
+// Person is a user account in the organization's directory, as one read showed it. The zero value of a field means that
+// the read did not tell.
 type Person struct {
 	ID               string   `json:"id"`                         // Atlassian account id, opaque
 	Email            string   `json:"email,omitempty"`            // how humans name a person
@@ -21,9 +21,9 @@ type Person struct {
 	// AppRoles are the app roles given to the person directly, without a group, as role:<app>/<site>/<role>. Nil: the
 	// read did not ask for them.
 	AppRoles []Entitlement `json:"appRoles,omitempty"`
-	// What conditions look at beside the above.
+	// Further facts for conditions.
 	EmailVerified *bool     `json:"emailVerified,omitempty"`
-	MFA           *bool     `json:"mfa,omitempty"` // two-step verification; known of managed accounts only
+	MFA           *bool     `json:"mfa,omitempty"` // two-step verification; known for managed accounts only
 	JobTitle      string    `json:"jobTitle,omitempty"`
 	Department    string    `json:"department,omitempty"`
 	Organization  string    `json:"organization,omitempty"` // as the profile names it
@@ -33,15 +33,15 @@ type Person struct {
 	Activity []Activity `json:"activity,omitempty"`
 }
 
-// Activity is a person's use of one app on one site. With neither an instant nor Never, it is not known, which never
-// means that there was none.
+// Activity is a person's use of one app on one site. With neither Last nor Never it is unknown, which never means that
+// there was none.
 type Activity struct {
 	Resource string    `json:"resource"`       // ARI of the app on its site
 	Last     time.Time `json:"last,omitzero"`  // Atlassian is up to a day behind
 	Never    bool      `json:"never,omitzero"` // has access and never used it
 }
 
-// Known says that the read told when the app was last used, or that it never was.
+// Known reports whether the read told when the app was last used, or that it never was.
 func (a Activity) Known() bool { return a.Never || !a.Last.IsZero() }
 
 // RoleOrgAdmin is the platform role behind the entitlement OrgAdmin.
@@ -51,20 +51,20 @@ const RoleOrgAdmin = "atlassian/org-admin"
 // type but atlassian, so the address is often all that tells an app from a person.
 const appDomain = "@connect.atlassian.com"
 
-// IsApp says that the account belongs to an installed app. Apps sit in default and admin groups by design and are
+// IsApp reports whether the account belongs to an installed app. Apps are in default and admin groups by design and are
 // never touched.
 func (p Person) IsApp() bool {
 	return p.AccountType != "" && p.AccountType != "atlassian" || strings.HasSuffix(strings.ToLower(p.Email), appDomain)
 }
 
-// CanReceive says that the directory would accept new entitlements for this person: an active account with an active
-// membership.
+// CanReceive reports whether the directory would accept new entitlements for this person: an active account with an
+// active membership.
 func (p Person) CanReceive() bool {
 	return !p.IsApp() && (p.AccountStatus == "" || p.AccountStatus == "active") &&
 		(p.MembershipStatus == "" || p.MembershipStatus == "active")
 }
 
-// InGroup says whether the read showed the person in the group.
+// InGroup reports whether the read showed the person in the group.
 func (p Person) InGroup(id string) bool {
 	for _, g := range p.GroupIDs {
 		if g == id {
@@ -74,7 +74,7 @@ func (p Person) InGroup(id string) bool {
 	return false
 }
 
-// HasRole says whether the read showed the platform role.
+// HasRole reports whether the read showed the platform role.
 func (p Person) HasRole(role string) bool {
 	for _, r := range p.PlatformRoles {
 		if r == role {
@@ -84,7 +84,7 @@ func (p Person) HasRole(role string) bool {
 	return false
 }
 
-// Label names the person for people: the e-mail address, else the account id.
+// Label returns the person's e-mail address, else the account ID.
 func (p Person) Label() string {
 	if p.Email != "" {
 		return p.Email
@@ -98,7 +98,7 @@ type Group struct {
 	Name       string `json:"name"`
 	Synced     bool   `json:"synced,omitempty"`     // owned by an identity provider: a source group
 	Modifiable bool   `json:"modifiable,omitempty"` // whether the key may change its members
-	Users      int    `json:"users"`                // members as the directory counts them; -1 when it did not say
+	Users      int    `json:"users"`                // members as the directory counts them; -1 when it did not tell
 }
 
 // RoleAssignment is one role that a group gives on one resource.
@@ -116,7 +116,7 @@ type Site struct {
 	Resource string `json:"resource"` // ARI
 }
 
-// AppOf is the key of the app that a resource identifier names; "" where it is no app on a site.
+// AppOf returns the key of the app in a resource identifier; "" if it is no app on a site.
 func AppOf(resource string) string {
 	parts := strings.Split(resource, ":")
 	if len(parts) < 5 || parts[0] != "ari" || parts[2] == "" {
@@ -125,11 +125,11 @@ func AppOf(resource string) string {
 	return AppKey(parts[2])
 }
 
-// Outline is what one read of the organization showed of its groups, without its people: all that a policy is bound to.
+// Outline is what one read of the organization showed besides its people: all that a policy is bound to.
 type Outline struct {
 	Directory string  `json:"directory"` // id of the directory that holds the people and groups
 	Groups    []Group `json:"groups"`    // all groups of the directory
-	// roles given by the groups that may matter to the policy; not of every group
+	// roles given by the groups that may matter to the policy, not by every group
 	Roles []RoleAssignment `json:"roles"`
 	Sites []Site           `json:"sites"` // apps on sites
 	// Domains are the e-mail domains that the organization has verified, in lower case; nil: the read did not ask.

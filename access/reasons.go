@@ -5,11 +5,10 @@ import (
 	"strings"
 )
 
-// mostReasons is how many reasons are named in words.
 const mostReasons = 3
 
-// ReasonsInWords names why somebody should hold something: of each mapping or rule one source group, and how many more
-// there are; and no more than a few of those.
+// ReasonsInWords returns the reasons for holding something: of each mapping or rule one source group and the number of
+// the others, and only the first few of those.
 func ReasonsInWords(reasons []Reason) string {
 	type giver struct {
 		kind ReasonKind

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Verdict is what somebody says of an item of a review.
+// Verdict is a reviewer's decision on an item of a review.
 type Verdict string
 
 // The verdicts. "" stands for none.
@@ -14,8 +14,8 @@ const (
 	VerdictRemove Verdict = "remove"
 )
 
-// Stricter is the verdict of two that stands where people disagree in one stage: a removal wins, since whoever wrongly
-// loses access is heard of, and whoever wrongly keeps it is not.
+// Stricter returns the verdict that counts where people disagree in one stage: a removal wins, since whoever wrongly
+// loses access complains, and whoever wrongly keeps it does not.
 func Stricter(a, b Verdict) Verdict {
 	if a == VerdictRemove || b == VerdictRemove {
 		return VerdictRemove
@@ -26,12 +26,12 @@ func Stricter(a, b Verdict) Verdict {
 	return b
 }
 
-// ReviewState is where a review stands.
+// ReviewState is the state of a review.
 type ReviewState string
 
 // The states of a review. The last three are final.
 const (
-	ReviewOpening   ReviewState = "opening"   // its items are being taken
+	ReviewOpening   ReviewState = "opening"   // its items are being collected
 	ReviewOpen      ReviewState = "open"      // reviewers decide
 	ReviewClosing   ReviewState = "closing"   // what was decided is being carried out
 	ReviewDone      ReviewState = "done"      // carried out, and the evidence is made
@@ -39,18 +39,18 @@ const (
 	ReviewCancelled ReviewState = "cancelled" // somebody stopped it; what was decided is not carried out
 )
 
-// Final says that nothing more happens to the review.
+// Final reports whether nothing more happens to the review.
 func (s ReviewState) Final() bool {
 	return s == ReviewDone || s == ReviewSkipped || s == ReviewCancelled
 }
 
-// Review is one campaign from its opening to its end. Its items are kept apart.
+// Review is one campaign from its opening to its end, without its items.
 type Review struct {
-	ID       string `json:"id"` // what follows access-review:<org>: in its workflow's ID
+	ID       string `json:"id"` // the part of its workflow's ID after access-review:<org>:
 	Campaign string `json:"campaign"`
-	// hash of the policy that it began under, which it follows to its end
+	// hash of the policy under which it began, and which it follows to its end
 	Policy string `json:"policy"`
-	// first run id of its workflow: a second workflow of the same ID is another
+	// first run ID of its workflow: another workflow of the same ID is another review
 	Run       string      `json:"run"`
 	By        string      `json:"by,omitempty"`    // who started it; empty: the schedule
 	Owner     string      `json:"owner,omitempty"` // who answers for it
@@ -59,7 +59,7 @@ type Review struct {
 	Stage     int         `json:"stage"`           // from 1; 0 while opening
 	Stages    int         `json:"stages"`          // how many there are
 	Due       time.Time   `json:"due,omitzero"`    // when the stage ends
-	Closed    time.Time   `json:"closed,omitzero"` // when deciding was over
+	Closed    time.Time   `json:"closed,omitzero"` // when deciding ended
 	Ended     time.Time   `json:"ended,omitzero"`  // when its state became final
 	ClosedBy  string      `json:"closedBy,omitempty"`
 	ClosedWhy string      `json:"closedWhy,omitempty"`
@@ -68,8 +68,8 @@ type Review struct {
 	Skipped   int         `json:"skipped,omitempty"` // items that did not change since they were last decided
 	Findings  []string    `json:"findings,omitempty"`
 
-	// Rows of the review that the ledger's chain did not explain when its evidence was made: they were written past
-	// Castellan.
+	// Rows of the review that the ledger's chain did not explain when its evidence was made: something other than
+	// Castellan wrote them.
 	Unexplained []string `json:"unexplained,omitempty"`
 
 	Holders map[Entitlement]int `json:"holders,omitempty"` // how many people hold each target, whether reviewed or not
@@ -77,8 +77,8 @@ type Review struct {
 	Lines   int                 `json:"lines,omitempty"`   // of its evidence
 }
 
-// Item is one question of a review: should this person go on holding this target? What a reviewer needs to know stands
-// as it was when the review opened.
+// Item is one question of a review: should this person go on holding this target? The facts for the reviewer are those
+// of the review's opening.
 type Item struct {
 	N        int    `json:"item"` // from 1, the riskiest first
 	Person   string `json:"person"`
@@ -86,8 +86,8 @@ type Item struct {
 	Name     string `json:"name,omitempty"`
 	Status   string `json:"status,omitempty"`   // of the membership: active, suspended
 	External *bool  `json:"external,omitempty"` // nil: not known
-	Sponsor  string `json:"sponsor,omitempty"`  // account id of who answers for somebody from outside
-	// SponsorEmail is the sponsor's address when the review opened, to be read and never compared.
+	Sponsor  string `json:"sponsor,omitempty"`  // account ID of whoever answers for somebody external
+	// SponsorEmail is the sponsor's address when the review opened, for display and never compared.
 	SponsorEmail string        `json:"sponsorEmail,omitempty"`
 	Sources      []string      `json:"sources,omitempty"` // names of the person's source groups
 	Target       Entitlement   `json:"target"`            // the live name
@@ -100,95 +100,95 @@ type Item struct {
 	Peers        *Peers        `json:"peers,omitempty"`   // nil: the person has none
 	Recommend    Verdict       `json:"recommend,omitempty"`
 	Because      string        `json:"because,omitempty"` // of the recommendation
-	Risk         int           `json:"risk"`              // the higher, the sooner it is to be looked at; 0 to 100
-	Risks        []string      `json:"risks,omitempty"`   // what makes it so
+	Risk         int           `json:"risk"`              // 0 to 100; the highest is looked at first
+	Risks        []string      `json:"risks,omitempty"`   // the reasons for it
 	Before       *PastDecision `json:"before,omitempty"`  // the decision of an earlier review of the campaign
 
-	// What became of it.
-	Stage   int     `json:"stage"`             // the last that it came to
-	Version int     `json:"version"`           // counts what was said of it: a decision on an older one is stale
-	Said    []Said  `json:"said,omitempty"`    // what counts, by stage, then by reviewer
-	Verdict Verdict `json:"verdict,omitempty"` // what that comes to so far; "": nobody has decided
-	// at the close: nobody decided, and the campaign's rule for silence did
+	// The outcome.
+	Stage   int     `json:"stage"`             // the last that it reached
+	Version int     `json:"version"`           // counts its decisions: one on an older version is stale
+	Said    []Said  `json:"said,omitempty"`    // the decisions that count, by stage, then by reviewer
+	Verdict Verdict `json:"verdict,omitempty"` // what they come to so far; "": nobody has decided
+	// at the close: nobody decided, so the campaign's rule for silence did
 	Silent  bool      `json:"silent,omitempty"`
 	Outcome Outcome   `json:"outcome,omitempty"`
-	Why     string    `json:"why,omitempty"`    // of the outcome, in words; the API's answer
-	Plan    string    `json:"plan,omitempty"`   // of the plan that the guard held
-	Run     string    `json:"run,omitempty"`    // that wrote it
-	Until   time.Time `json:"until,omitzero"`   // of an outcome that is so for a while
+	Why     string    `json:"why,omitempty"`    // the reason for the outcome, in words, or the API's answer
+	Plan    string    `json:"plan,omitempty"`   // the plan that the guard held
+	Run     string    `json:"run,omitempty"`    // the run that wrote it
+	Until   time.Time `json:"until,omitzero"`   // the end of a temporary outcome
 	Settled time.Time `json:"settled,omitzero"` // when the outcome was reached
 }
 
-// Label names the item in one line.
+// Label returns the item in one line.
 func (i Item) Label() string {
 	return Person{ID: i.Person, Email: i.Email}.Label() + ", " + string(i.Target)
 }
 
 // Use is a person's use of one app that a target opens, as known when the review opened. With neither an instant nor
-// Never, it is not known.
+// Never, it is unknown.
 type Use struct {
 	App   string    `json:"app"` // app/site
 	Last  time.Time `json:"last,omitzero"`
 	Never bool      `json:"never,omitempty"`
 }
 
-// Peers are the people who share a source group with a person: of those, how many hold the target too.
+// Peers are the people who share a source group with a person, and how many of them also hold the target.
 type Peers struct {
 	Group string `json:"group"` // the person's smallest source group with others in it
 	Of    int    `json:"of"`    // others in it
 	Hold  int    `json:"hold"`  // others who hold the target
 }
 
-// PastDecision is how an earlier review of the same campaign ended for the same person and target.
+// PastDecision is the outcome of an earlier review of the same campaign for the same person and target.
 type PastDecision struct {
 	Review  string    `json:"review"`
 	Verdict Verdict   `json:"verdict"`
-	By      string    `json:"by,omitempty"`      // account id; empty: nobody, by the rule for silence
-	ByEmail string    `json:"byEmail,omitempty"` // to be read, never compared
+	By      string    `json:"by,omitempty"`      // account ID; empty: nobody decided, the rule for silence applied
+	ByEmail string    `json:"byEmail,omitempty"` // for display, never compared
 	At      time.Time `json:"at"`
 }
 
-// Said is what one reviewer said of one item in one stage; the last word counts. By is an account id; in a review from
+// Said is one reviewer's decision on one item in one stage; the last one counts. By is an account ID; in a review from
 // before reviewers were accounts it may be an address.
 type Said struct {
 	Stage   int       `json:"stage"`
 	By      string    `json:"by"`
-	Email   string    `json:"email,omitempty"` // the reviewer's address then, to be read and never compared
+	Email   string    `json:"email,omitempty"` // the reviewer's address then, for display and never compared
 	Verdict Verdict   `json:"verdict"`
 	Comment string    `json:"comment,omitempty"`
 	At      time.Time `json:"at"`
 }
 
-// Who names the reviewer to a reader.
+// Who returns the reviewer's name for display.
 func (s Said) Who() string { return cmp.Or(s.Email, s.By) }
 
-// Outcome is what became of an item.
+// Outcome is the outcome of an item.
 type Outcome string
 
-// The outcomes. "" stands for none yet, OutcomeOpen for one that is being brought about; all others are final.
+// The outcomes. "" means none yet, OutcomeOpen that it is in progress; all others but OutcomeHeld are final.
 const (
-	OutcomeOpen Outcome = "open" // a removal, being carried out
-	// a removal that the guard holds, waiting for a person's decision on the plan
+	OutcomeOpen Outcome = "open" // a removal in progress
+	// a removal that the guard holds until somebody decides on the plan
 	OutcomeHeld    Outcome = "held"
 	OutcomeKept    Outcome = "kept"    // as decided, or by the rule for silence
 	OutcomeRemoved Outcome = "removed" // written, and read back
-	OutcomeGone    Outcome = "gone"    // it was held no more before anything was written
+	OutcomeGone    Outcome = "gone"    // it was no longer held when it was to be written
 	OutcomeSource  Outcome = "source"  // a mapping or rule gives it: the source must change
 	// removed and read back, and denied until a date, since its source still gives it
 	OutcomeDenied Outcome = "denied"
-	// nobody decided, and the rule for silence leaves it as it is for a person to settle
+	// nobody decided, and the rule for silence leaves it to a person
 	OutcomeUndecided Outcome = "undecided"
-	OutcomeSpared    Outcome = "spared"   // silence would have taken the target's last holders
-	OutcomeRejected  Outcome = "rejected" // the guard held the removal and a person said no to it
+	OutcomeSpared    Outcome = "spared"   // the rule for silence would have removed the target's last holders
+	OutcomeRejected  Outcome = "rejected" // the guard held the removal and somebody rejected it
 	OutcomeRefused   Outcome = "refused"  // a floor or the API refused it
 	OutcomeLate      Outcome = "late"     // it could not be carried out in time
 	OutcomeDropped   Outcome = "dropped"  // the review was cancelled
 )
 
-// Final says that the outcome stays.
+// Final reports whether the outcome no longer changes.
 func (o Outcome) Final() bool { return o != "" && o != OutcomeOpen && o != OutcomeHeld }
 
-// Exception says that a final outcome is not what was decided, so that somebody has to look.
+// Exception reports whether a final outcome is not what was decided, so that somebody has to look into it.
 func (o Outcome) Exception() bool {
 	switch o {
 	case OutcomeSource, OutcomeDenied, OutcomeUndecided, OutcomeSpared, OutcomeRejected, OutcomeRefused, OutcomeLate:
@@ -197,7 +197,7 @@ func (o Outcome) Exception() bool {
 	return false
 }
 
-// Ruling is a review's verdict while it bears on what a person should hold. A removal denies the target until it is
+// Ruling is a review's verdict while it affects what a person should hold. A removal denies the target until it is
 // carried out, or until a date; a keep is a reason until a date.
 type Ruling struct {
 	Review  string      `json:"review"`
@@ -208,10 +208,10 @@ type Ruling struct {
 	Until   time.Time   `json:"until,omitzero"` // zero: until it is carried out
 }
 
-// InForce says that the ruling bears on what the person should hold at the instant.
+// InForce reports whether the ruling affects what the person should hold at the instant.
 func (r Ruling) InForce(at time.Time) bool { return r.Until.IsZero() || at.Before(r.Until) }
 
-// RulingReason is the reason that the ruling gives, for or against.
+// RulingReason returns the ruling as a reason, for or against.
 func (r Ruling) RulingReason() Reason { return Reason{Kind: ReasonReview, Name: r.Review} }
 
 // TaskRole is why somebody is asked about an item.
@@ -220,8 +220,8 @@ type TaskRole string
 // The roles.
 const (
 	TaskReviewer TaskRole = "reviewer"
-	TaskDelegate TaskRole = "delegate" // another reviewer handed it on
-	TaskFallback TaskRole = "fallback" // the reviewer was gone or silent
+	TaskDelegate TaskRole = "delegate" // another reviewer delegated it
+	TaskFallback TaskRole = "fallback" // the reviewer is gone or did not answer
 	TaskOwner    TaskRole = "owner"    // of the campaign, when the stage is about to end
 )
 
@@ -233,21 +233,21 @@ type Task struct {
 	Since    time.Time `json:"since"`
 }
 
-// ReviewEvent is one entry of a review's log: everything that anybody said or did, in order.
+// ReviewEvent is one entry of a review's log: everything that anybody did, in order.
 type ReviewEvent struct {
 	Seq     int       `json:"seq"` // from 1 within the review
 	At      time.Time `json:"at"`
 	Kind    string    `json:"kind"`         // one of Event…
-	By      string    `json:"by,omitempty"` // account id of a reviewer, or who typed it of ops; empty: the clock
+	By      string    `json:"by,omitempty"` // account ID of a reviewer; the name that ops typed; empty: the clock
 	ByEmail string    `json:"byEmail,omitempty"`
 	Via     string    `json:"via,omitempty"`  // page, update, signal or import
 	Item    int       `json:"item,omitempty"` // 0: the review as a whole
 	Stage   int       `json:"stage,omitempty"`
 	Verdict Verdict   `json:"verdict,omitempty"`
-	Bulk    int       `json:"bulk,omitempty"` // decided together with so many, by one click or command
-	To      string    `json:"to,omitempty"`   // account id, of a delegation or a notice
+	Bulk    int       `json:"bulk,omitempty"` // decided together with so many, in one click or command
+	To      string    `json:"to,omitempty"`   // account ID of a delegate or of a notice's addressee
 	ToEmail string    `json:"toEmail,omitempty"`
-	Text    string    `json:"text,omitempty"` // comment, or what happened
+	Text    string    `json:"text,omitempty"` // the comment, or what happened
 }
 
 // The kinds of event.

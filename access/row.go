@@ -2,16 +2,15 @@ package access
 
 import "time"
 
-// RowGap is the longest break that does not count as one, where so much may be held in a row: a quarter of it, and an
-// hour at the most.
+// RowGap is the longest break that does not interrupt a row, that is, consecutive grants of a limited total time: a
+// quarter of the limit, and an hour at the most.
 func RowGap(most Duration) time.Duration { return min(most.Std()/4, time.Hour) }
 
-// RowReach is how far back from an instant grants may have ended that matter to RowRoom there.
+// RowReach is how long before an instant a grant may have ended that still matters to RowRoom.
 func RowReach(most Duration) time.Duration { return most.Std() + RowGap(most) }
 
-// RowBegan is when the row began that a grant from the instant on would continue: grants one after the other, whatever
-// they are called, between which there were only breaks shorter than the gap. Where none is continued, it is the
-// instant.
+// RowBegan returns the beginning of the row that a grant starting at the instant would continue: consecutive grants,
+// whatever their IDs, with breaks shorter than the gap. If it continues none, that is the instant itself.
 func RowBegan(at time.Time, gap time.Duration, grants []Grant) time.Time {
 	began := at
 	for again := true; again; {
@@ -26,8 +25,8 @@ func RowBegan(at time.Time, gap time.Duration, grants []Grant) time.Time {
 	return began
 }
 
-// RowRoom is for how long something can be held from the instant on before the row has lasted too long, with whatever
-// is granted for later and would continue it.
+// RowRoom returns how long something can be held from the instant on before the row exceeds its limit, counting grants
+// that begin later and would continue the row.
 func RowRoom(at time.Time, most Duration, grants []Grant) time.Duration {
 	gap := RowGap(most)
 	end := RowBegan(at, gap, grants).Add(most.Std())
@@ -43,7 +42,7 @@ func RowRoom(at time.Time, most Duration, grants []Grant) time.Duration {
 	return max(room, 0)
 }
 
-// rowEnds is when the row ends that a grant is part of.
+// rowEnds returns the end of the row that a grant belongs to.
 func rowEnds(of Grant, gap time.Duration, grants []Grant) time.Time {
 	end := of.Until
 	for again := true; again; {

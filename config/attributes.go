@@ -18,19 +18,20 @@ import (
 	"github.com/castellan-io/castellan/display"
 )
 
-// ErrMayNotRegister says that the caller may not register search attributes: on Temporal Cloud, an admin does it once.
+// ErrMayNotRegister is the error for a caller that may not register search attributes: on Temporal Cloud, an admin does
+// it once.
 var ErrMayNotRegister = errors.New("search attributes are missing and may not be registered from here")
 
-// registerAgain is how long to wait between two attempts to register search attributes: at first, and at the most.
+// registerAgain is the pause between two attempts to register search attributes, at first and at most.
 const (
 	registerAgain       = 200 * time.Millisecond
 	registerAgainAtMost = 5 * time.Second
 )
 
-// AwaitSearchAttributes registers search attributes in a namespace and returns once queries and workflows may use all
-// of them: a workflow that sets an unknown one is stuck. Registration fails for some seconds after a namespace was
-// created, until all of Temporal's services know it, so it is retried: goOn gets the error and decides whether to.
-// Those that the namespace knows already are left as they are, and not tried.
+// AwaitSearchAttributes registers the search attributes that a namespace lacks, and returns once queries and workflows
+// may use all of them: a workflow that sets an unknown one is stuck. Registration fails for some seconds after a
+// namespace was created, until all of Temporal's services know it: goOn gets the error and decides whether to try
+// again.
 func AwaitSearchAttributes(ctx context.Context, c client.Client, namespace string,
 	wanted map[string]enumspb.IndexedValueType, goOn func(error) bool) error {
 	names := slices.Sorted(maps.Keys(wanted))
@@ -58,7 +59,7 @@ func AwaitSearchAttributes(ctx context.Context, c client.Client, namespace strin
 	}
 }
 
-// registerSearchAttributes adds those that are missing.
+// registerSearchAttributes registers those that are missing.
 func registerSearchAttributes(ctx context.Context, c client.Client, namespace string,
 	wanted map[string]enumspb.IndexedValueType) error {
 	missing := maps.Clone(wanted)
@@ -87,7 +88,8 @@ func registerSearchAttributes(ctx context.Context, c client.Client, namespace st
 	return nil
 }
 
-// mayBeNamed asks whether a query may name search attributes. It looks at one workflow, which need not be there.
+// mayBeNamed returns nil if a query may name the search attributes. The query is for one workflow, which need not
+// exist.
 func mayBeNamed(ctx context.Context, c client.Client, namespace string, names []string) error {
 	_, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{
 		Namespace: namespace,

@@ -15,12 +15,12 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// probeLimit ends a probe that is given up half-way.
+// probeLimit ends a probe that was abandoned.
 const probeLimit = 10 * time.Second
 
-// maySet reports whether a workflow may set the search attributes. Each of Temporal's services learns of them in its
-// own time, and only the history service can tell: a workflow sets them all to nothing, completes, and is deleted. It
-// runs here, without a worker.
+// maySet returns nil if a workflow may set the search attributes. Each of Temporal's services learns of them in its own
+// time, and only the history service can tell: this workflow sets them all to null, completes, and is deleted. It runs
+// here, without a worker.
 func maySet(ctx context.Context, c client.Client, namespace string, names []string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
@@ -69,7 +69,7 @@ func maySet(ctx context.Context, c client.Client, namespace string, names []stri
 			},
 		}},
 	})
-	// Where it may not be deleted, it ends by its limit and goes with the namespace's retention.
+	// Where it may not be deleted, it ends by its timeout and goes with the namespace's retention.
 	_, _ = service.DeleteWorkflowExecution(ctx, &workflowservice.DeleteWorkflowExecutionRequest{
 		Namespace:         namespace,
 		WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: started.GetRunId()},

@@ -26,8 +26,8 @@ var (
 	}
 )
 
-// namespace is one at a Temporal server that takes some attempts until it lets search attributes be added, and some
-// more until it takes them in queries, and until it takes them from workflows.
+// namespace is one of a Temporal server that refuses search attributes in the first attempts, and takes them later in
+// queries, and later still from workflows.
 type namespace struct {
 	operatorservice.OperatorServiceClient
 	refuses, forgets, fails int

@@ -9,8 +9,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// refuseHeaders refuses a call whose headers cannot travel, such as one about a workflow whose ID is not ASCII: gRPC
-// would report that as a failure of the connection, and the client would try again without end.
+// refuseHeaders refuses a call with headers that gRPC cannot send, such as one about a workflow whose ID is not ASCII:
+// gRPC would report a failed connection, and the client would try again for ever.
 func refuseHeaders(ctx context.Context, method string, req, reply any, on *grpc.ClientConn, invoke grpc.UnaryInvoker,
 	opts ...grpc.CallOption) error {
 	headers, _ := metadata.FromOutgoingContext(ctx)

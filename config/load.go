@@ -43,7 +43,7 @@ func Load[T interface{ rejects(variable string) bool }]() (T, error) {
 	return settings, nil
 }
 
-// Variable is one environment variable of Castellan's own.
+// Variable is one of Castellan's environment variables.
 type Variable struct {
 	Name    string
 	Default string
@@ -62,7 +62,7 @@ func Variables[T any]() func(yield func(Variable) bool) {
 	}
 }
 
-// Unknown lists, sorted, the CASTELLAN_* variables of the environment that no program reads: most often a misspelt
+// Unknown returns, sorted, the CASTELLAN_* variables of the environment that no program reads: most often a misspelt
 // name, whose intended setting silently keeps its default. Keys that policies refer to (CASTELLAN_KEY_*) do not count.
 func Unknown() []string {
 	known := make(map[string]bool)

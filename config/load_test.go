@@ -14,7 +14,7 @@ import (
 	"github.com/castellan-io/castellan/config"
 )
 
-// clearVariables empties the environment of Castellan's variables, so that the machine's own do not reach a test.
+// clearVariables unsets Castellan's variables, so that the machine's own do not affect a test.
 func clearVariables(t *testing.T) {
 	t.Helper()
 	for _, entry := range os.Environ() {

@@ -50,19 +50,19 @@ func NewLogger(w io.Writer, level zapcore.Level, format LogFormat) *zap.Logger {
 	return zap.New(core, zap.AddCaller(), zap.WithClock(utcClock{zapcore.DefaultClock}))
 }
 
-// TemporalLogger gives the Temporal SDK the same logger, with the caller's file and line in place of the SDK's.
+// TemporalLogger returns the logger for the Temporal SDK, with the caller's file and line in place of the SDK's.
 func TemporalLogger(logger *zap.Logger) log.Logger {
-	// Stack traces are kept for what zap itself adds: the SDK logs an error for every failed attempt of an activity.
+	// No stack traces: the SDK logs an error for every failed attempt of an activity.
 	handler := zapslog.NewHandler(logger.Core(), zapslog.WithCaller(true), zapslog.AddStacktraceAt(slog.LevelError+1))
 	return log.NewStructuredLogger(slog.New(handler))
 }
 
-// usableLevel leaves out zap's levels that end the process.
+// usableLevel reports whether it is none of zap's levels that end the process.
 func usableLevel(level zapcore.Level) bool {
 	return level >= zapcore.DebugLevel && level <= zapcore.ErrorLevel
 }
 
-// utcClock makes log lines of machines in different zones sort together.
+// utcClock makes the log lines of machines in different time zones sort together.
 type utcClock struct{ zapcore.Clock }
 
 func (c utcClock) Now() time.Time { return c.Clock.Now().UTC() }

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Notices say where notices go, with every secret at hand.
+// Notices is where notices go, with all secrets read.
 type Notices struct {
 	WebhookURL    Secret
 	WebhookSecret Secret
@@ -19,8 +19,8 @@ type Notices struct {
 	Watchers      []string
 }
 
-// Notices reads the secrets that are given as file:/PATH, an absolute path as of [Worker.LedgerPasswordFile]. The
-// values that come from files are not checked.
+// Notices reads the secrets that are given as file:/PATH, an absolute path as in [Worker.LedgerPasswordFile]. It does
+// not check the contents of files.
 func (w Worker) Notices() (Notices, error) {
 	n := Notices{SMTP: w.NotifySMTP, SMTPFrom: w.NotifySMTPFrom}
 	for _, watcher := range w.NotifyWatchers {
@@ -50,7 +50,6 @@ func (w Worker) Notices() (Notices, error) {
 	return n, nil
 }
 
-// rejectsNotify is rejects for the settings of notices.
 func (w Worker) rejectsNotify(variable string) bool {
 	switch variable {
 	case "CASTELLAN_NOTIFY_WEBHOOK_URL":
@@ -82,7 +81,7 @@ func (w Worker) rejectsNotify(variable string) bool {
 	return false
 }
 
-// isFileOr says whether the secret is a file's absolute path, or fits itself.
+// isFileOr reports whether the secret is a file's absolute path, or fits itself.
 func isFileOr(s Secret, fits func(string) bool) bool {
 	if path, isFile := strings.CutPrefix(s.Reveal(), "file:"); isFile {
 		return filepath.IsAbs(path)

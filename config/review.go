@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// ReviewPage says where reviewers decide, with the secret at hand.
+// ReviewPage is where reviewers decide, with the secret read.
 type ReviewPage struct {
 	Addr string   // HOST:PORT, or [ListenOff]
 	URL  *url.URL // at which reviewers reach it; nil: there is no page, and no link can be made
@@ -18,11 +18,11 @@ type ReviewPage struct {
 	Connections int // at most, at once
 }
 
-// minReviewKey is the fewest characters of the key that signs reviewers' links.
+// minReviewKey is the length of the shortest key that signs reviewers' links, in characters.
 const minReviewKey = 32
 
-// ReviewPage reads the key that is given as file:/PATH, an absolute path as of [Worker.LedgerPasswordFile]. A worker
-// that is given the URL and the key and no address makes links to a page that other workers serve.
+// ReviewPage reads the key that is given as file:/PATH, an absolute path as in [Worker.LedgerPasswordFile]. A worker
+// with the URL and the key and no address makes links to a page that other workers serve.
 func (w Worker) ReviewPage() (ReviewPage, error) {
 	page := ReviewPage{Addr: w.ReviewAddr}
 	if !w.reviews() {
@@ -51,12 +51,12 @@ func (w Worker) ReviewPage() (ReviewPage, error) {
 	return page, nil
 }
 
-// reviews says that the worker has to do with the reviewers' page.
+// reviews reports whether the worker serves the reviewers' page or makes links to it.
 func (w Worker) reviews() bool {
 	return w.ReviewAddr != ListenOff || w.ReviewURL != "" || w.ReviewKey.Reveal() != ""
 }
 
-// reviewURL is the page's URL. Only a listener that nobody beyond this machine reaches says it by its address.
+// reviewURL returns the page's URL. Only a loopback listener, which nobody beyond this machine reaches, implies it.
 func (w Worker) reviewURL() string {
 	if w.ReviewURL != "" || !isHostPort(w.ReviewAddr) {
 		return w.ReviewURL
@@ -69,7 +69,6 @@ func (w Worker) reviewURL() string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-// rejectsReview is rejects for the settings of the reviewers' page.
 func (w Worker) rejectsReview(variable string) bool {
 	switch variable {
 	case "CASTELLAN_REVIEW_ADDR":

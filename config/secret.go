@@ -13,13 +13,13 @@ import (
 	"unicode"
 )
 
-// KeyPrefix begins the names of the environment variables that belong to organizations by their names.
+// KeyPrefix begins the names of the environment variables that hold organizations' keys.
 const KeyPrefix = "CASTELLAN_KEY_"
 
 // maxSecret is the largest secret file that is read, in bytes.
 const maxSecret = 64 << 10
 
-// Secret is a value that must not be seen. Whatever prints, formats, logs or marshals it gets "[secret]".
+// Secret is a value that must not be shown. It prints, formats, logs and marshals as "[secret]".
 type Secret struct {
 	value *string // a pointer, so that even a printer that ignores the methods below shows only an address
 }
@@ -46,37 +46,36 @@ func (s Secret) GoString() string { return hidden }
 // MarshalText hides the value from encoding/json, YAML and structured loggers.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
-// UnmarshalText takes the value as it stands.
+// UnmarshalText takes the value as it is.
 func (s *Secret) UnmarshalText(text []byte) error {
 	*s = NewSecret(string(text))
 	return nil
 }
 
-// Secrets resolves secret references, the only form in which a policy may speak of a secret. Who runs the worker says
-// which organization may use which reference; for the organization acme-eu that is
+// Secrets resolves secret references, the only form in which a policy may name a secret. The operator of the worker
+// decides which organization may use which reference; for the organization acme-eu that is
 //
 //	env:CASTELLAN_KEY_ACME_EU                the variable of its name: upper case, with _ for -
 //	file:/run/secrets/castellan/acme-eu      the file of its name in Dir
 //	file:/run/secrets/castellan/acme-eu/scim any file in the folder of its name in Dir
 //	                                         what Of says
 //
-// and nothing else. What Of gives to some organizations is theirs alone, whatever its name.
-//
-// So whoever writes policies can point an organization neither at another's secrets nor at others of the machine.
+// and nothing else. What Of gives to some organizations is theirs alone, whatever its name. So the authors of policies
+// can use neither another organization's secrets nor any others of the machine.
 type Secrets struct {
 	Dir string              // absolute
 	Of  map[string][]string // references by organization
 }
 
-// Resolve returns the secret that ref refers to for the organization, without the white space around it. It reads anew
+// Resolve returns the secret that ref refers to for the organization, without surrounding white space. It reads again
 // at every call, so a rotated key is found without a restart.
 //
-// A file must be regular, lie in the folder also after following symbolic links, hold at most 64 KiB, and be one line.
-// Errors name the reference and what to do, never a value.
+// A file must be regular, lie in the folder even after its symbolic links are followed, hold at most 64 KiB, and be one
+// line. Errors give the reference and what to do, never a value.
 func (s Secrets) Resolve(org, ref string) (Secret, error) {
 	kind, rest, _ := strings.Cut(ref, ":")
 	if kind != "env" && kind != "file" {
-		// What stands here may be the secret itself, so it is not quoted.
+		// It may be the secret itself, so it is not quoted.
 		return Secret{}, fmt.Errorf("this is not a secret reference: write %s or file:%s, never the secret itself",
 			EnvReference(org), filepath.Join(s.Dir, org))
 	}
@@ -95,13 +94,13 @@ func (s Secrets) Resolve(org, ref string) (Secret, error) {
 	return NewSecret(value), nil
 }
 
-// EnvReference refers to the environment variable that belongs to an organization by its name.
+// EnvReference returns the reference to the environment variable that holds the organization's key.
 func EnvReference(org string) string {
 	return "env:" + KeyPrefix + strings.ToUpper(strings.ReplaceAll(org, "-", "_"))
 }
 
-// place says whether the organization may use the reference and, of a file, in which folder it must lie and by which
-// path: the last of several names is looked for in the folders before it, none of which a symbolic link may leave.
+// place checks that the organization may use the reference and, for a file, returns the folder that it must lie in and
+// its path below, as folders and a file name: a symbolic link may lead out of none of them.
 func (s Secrets) place(org, kind, rest string) (root string, names []string, err error) {
 	ref := kind + ":" + rest
 	if slices.Contains(s.Of[org], ref) {
@@ -127,7 +126,7 @@ func (s Secrets) place(org, kind, rest string) (root string, names []string, err
 	return s.Dir, []string{org, name}, nil
 }
 
-// others reports whether Of gives the reference to any organization. One for a folder's file is given as it is written.
+// others reports whether Of gives the reference to any organization.
 func (s Secrets) others(ref string) bool {
 	for _, refs := range s.Of {
 		if slices.Contains(refs, ref) {
@@ -142,7 +141,7 @@ func (s Secrets) refusal(org, ref string) error {
 		EnvReference(org), filepath.Join(s.Dir, org), org, ref)
 }
 
-// secretMap reads what CASTELLAN_SECRETS says: ORGANIZATION=REFERENCE, as often as needed.
+// secretMap parses CASTELLAN_SECRETS: ORGANIZATION=REFERENCE, as often as needed.
 func secretMap(pairs []string) (map[string][]string, error) {
 	of := map[string][]string{}
 	for _, pair := range pairs {
@@ -176,8 +175,8 @@ func fromEnvironment(name string) (string, error) {
 	return clean(value)
 }
 
-// readSecret reads the file below dir that the last name names, in the folders that the others name; os.Root refuses a
-// symbolic link that leads out of any of them.
+// readSecret reads the file of the last name in the folders of the others, below dir; os.Root refuses a symbolic link
+// that leads out of any of them.
 func readSecret(dir string, names ...string) (string, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -193,7 +192,7 @@ func readSecret(dir string, names ...string) (string, error) {
 		root = inner
 	}
 	name := names[len(names)-1]
-	info, err := root.Stat(name) // before opening: to open a named pipe would wait for its writer
+	info, err := root.Stat(name) // before opening: opening a named pipe would wait for its writer
 	if err != nil {
 		return "", readable(err, dir)
 	}
@@ -215,7 +214,7 @@ func readSecret(dir string, names ...string) (string, error) {
 	return clean(string(content))
 }
 
-// readable turns the operating system's error into one that says what to do.
+// readable returns an error that says what to do about the operating system's.
 func readable(err error, dir string) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -227,9 +226,9 @@ func readable(err error, dir string) error {
 	}
 }
 
-// clean trims what editors and echo leave around a secret, and refuses what cannot be one.
+// clean trims what editors and echo add to a secret, and refuses what cannot be one.
 func clean(value string) (string, error) {
-	value = strings.TrimSpace(strings.TrimPrefix(value, "\ufeff")) // the mark with which some editors begin a file
+	value = strings.TrimSpace(strings.TrimPrefix(value, "\ufeff")) // a byte order mark
 	if value == "" {
 		return "", errors.New("it is empty")
 	}

@@ -27,7 +27,7 @@ func TemporalOptions(logger *zap.Logger) (client.Options, error) {
 	}
 	options.ConnectionOptions.DialOptions = append(options.ConnectionOptions.DialOptions,
 		grpc.WithChainUnaryInterceptor(refuseHeaders),
-		// Nobody keeps settings of gRPC's in the name system, and to ask a name server that is silent takes a minute.
+		// Nobody puts gRPC's settings into DNS, and asking a name server that does not answer takes a minute.
 		grpc.WithDisableServiceConfig())
 	options.Logger = TemporalLogger(logger)
 	return options, nil

@@ -16,7 +16,7 @@ import (
 	"github.com/castellan-io/castellan/config"
 )
 
-// TestTemporalOptionsLookUpTheAddressAlone: a lookup of anything else is one more that a silent name server lets time
+// TestTemporalOptionsLookUpTheAddressAlone: with a name server that does not answer, each further lookup has to time
 // out.
 func TestTemporalOptionsLookUpTheAddressAlone(t *testing.T) {
 	asked := nameServer(t)
@@ -39,7 +39,7 @@ func TestTemporalOptionsLookUpTheAddressAlone(t *testing.T) {
 	}
 }
 
-// nameServer has this process ask a name server that knows nothing, and returns what it was asked.
+// nameServer makes this process ask a name server that knows no names, and returns its queries.
 func nameServer(t *testing.T) func() []dnsmessage.Question {
 	server, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)

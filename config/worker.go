@@ -19,7 +19,7 @@ type Worker struct {
 	// [Worker.LedgerURL].
 	Ledger Secret `env:"CASTELLAN_LEDGER" envDefault:"file:castellan.db" want:"file:PATH for an SQLite file, or postgres://USER@HOST/DATABASE"`
 
-	// LedgerPasswordFile holds the PostgreSQL password where the URL has none. Empty: none is added.
+	// LedgerPasswordFile holds the PostgreSQL password if the URL has none.
 	LedgerPasswordFile string `env:"CASTELLAN_LEDGER_PASSWORD_FILE" want:"the absolute path of a file with the PostgreSQL password, beside a postgres:// CASTELLAN_LEDGER without one"`
 
 	// AtlassianURL is the root of Atlassian's APIs. Plain http is accepted for loopback addresses only (the simulator):
@@ -32,14 +32,14 @@ type Worker struct {
 	// CallsInFlight is how many calls to Atlassian this process makes at the same time, over all organizations.
 	CallsInFlight int `env:"CASTELLAN_CALLS_IN_FLIGHT" envDefault:"16" want:"a whole number from 1 to 1000"`
 
-	// How much this process does at once. Each is a bound for this process alone; several share the work.
+	// Limits on concurrent work, each for this process alone; several processes share the work.
 	Watches       int `env:"CASTELLAN_WATCHES" envDefault:"5000" want:"a whole number from 1 to 100000"`
 	Activities    int `env:"CASTELLAN_ACTIVITIES" envDefault:"500" want:"a whole number from 10 to 10000"`
 	WorkflowTasks int `env:"CASTELLAN_WORKFLOW_TASKS" envDefault:"200" want:"a whole number from 10 to 10000"`
 	WorkflowsKept int `env:"CASTELLAN_WORKFLOWS_KEPT" envDefault:"5000" want:"a whole number from 100 to 100000"`
 	Pollers       int `env:"CASTELLAN_POLLERS" envDefault:"4" want:"a whole number from 2 to 100"`
 
-	// SecretsDir holds the organizations' keys, one file or folder of its own for each, and nothing else.
+	// SecretsDir holds the organizations' keys, one file or folder for each, and nothing else.
 	SecretsDir string `env:"CASTELLAN_SECRETS_DIR" envDefault:"/run/secrets/castellan" want:"the absolute path of a folder that holds organizations' keys and none of the worker's own secrets"`
 
 	// SecretsOf says which organization may use which reference besides those of its own name; see [Secrets].
@@ -48,7 +48,7 @@ type Worker struct {
 	// DrainTimeout is how long a stopping worker lets running calls finish.
 	DrainTimeout time.Duration `env:"CASTELLAN_DRAIN_TIMEOUT" envDefault:"20s" want:"a duration from 0s to 10m, such as 20s"`
 
-	// Where notices go besides the log. [Worker.Notices] reads the secrets among them that stand in files.
+	// Where notices go besides the log. [Worker.Notices] reads those secrets that are in files.
 	NotifyWebhookURL    Secret   `env:"CASTELLAN_NOTIFY_WEBHOOK_URL" want:"the https URL that notices are posted to, or file:/PATH of a file with it; plain http is accepted for loopback addresses only"`
 	NotifyWebhookSecret Secret   `env:"CASTELLAN_NOTIFY_WEBHOOK_SECRET" want:"the shared secret of at least 16 characters that signs what is posted, or file:/PATH of a file with it, beside CASTELLAN_NOTIFY_WEBHOOK_URL"`
 	NotifySlackURL      Secret   `env:"CASTELLAN_NOTIFY_SLACK_URL" want:"the https URL of a Slack-compatible incoming webhook, or file:/PATH of a file with it; plain http is accepted for loopback addresses only"`
@@ -57,7 +57,7 @@ type Worker struct {
 	NotifySMTPFrom      string   `env:"CASTELLAN_NOTIFY_SMTP_FROM" want:"the sender's e-mail address, such as Castellan <castellan@acme.example>; it and CASTELLAN_NOTIFY_SMTP go together"`
 	NotifyWatchers      []string `env:"CASTELLAN_NOTIFY_WATCHERS" want:"e-mail addresses, separated by commas, beside CASTELLAN_NOTIFY_SMTP"`
 
-	// The page where reviewers decide. [Worker.ReviewPage] reads the key that stands in a file.
+	// The page where reviewers decide. [Worker.ReviewPage] reads the key if it is in a file.
 	ReviewAddr        string `env:"CASTELLAN_REVIEW_ADDR" envDefault:"off" want:"HOST:PORT, such as 127.0.0.1:8090, or off"`
 	ReviewURL         string `env:"CASTELLAN_REVIEW_URL" want:"the https URL of a host alone at which reviewers reach CASTELLAN_REVIEW_ADDR, such as https://reviews.acme.example; plain http is accepted for loopback addresses only; it may be left out where CASTELLAN_REVIEW_ADDR is a loopback address with a port"`
 	ReviewConnections int    `env:"CASTELLAN_REVIEW_CONNECTIONS" envDefault:"512" want:"a whole number from 8 to 10000"`
@@ -78,8 +78,8 @@ type Starter struct {
 // ListenOff is the value of CASTELLAN_LISTEN and CASTELLAN_REVIEW_ADDR that serves nothing.
 const ListenOff = "off"
 
-// LedgerURL is the ledger's address with the password from [Worker.LedgerPasswordFile] put in. Its value is for opening
-// the ledger and for nothing else: it may carry the password.
+// LedgerURL returns the ledger's address with the password from [Worker.LedgerPasswordFile] in it. It is for opening
+// the ledger and for nothing else, since it may contain the password.
 func (w Worker) LedgerURL() (string, error) {
 	if w.LedgerPasswordFile == "" {
 		return w.Ledger.Reveal(), nil
@@ -98,11 +98,11 @@ func (w Worker) LedgerURL() (string, error) {
 
 // Secrets resolves the policy's secret references.
 func (w Worker) Secrets() Secrets {
-	of, _ := secretMap(w.SecretsOf) // rejects has read it
+	of, _ := secretMap(w.SecretsOf) // rejects has parsed it before
 	return Secrets{Dir: filepath.Clean(w.SecretsDir), Of: of}
 }
 
-// keepsOwnSecrets reports whether one of the worker's own secrets lies in the folder of the organizations' keys.
+// keepsOwnSecrets reports whether one of the worker's own secrets is in the folder of the organizations' keys.
 func (w Worker) keepsOwnSecrets() bool {
 	for _, s := range []string{
 		"file:" + w.LedgerPasswordFile, w.NotifyWebhookURL.Reveal(), w.NotifyWebhookSecret.Reveal(),
@@ -123,7 +123,7 @@ func lies(path, folder string) bool {
 	return err == nil && filepath.IsLocal(name)
 }
 
-// followed is the path without symbolic links, as far as it exists.
+// followed returns the path with symbolic links resolved, as far as it exists.
 func followed(path string) string {
 	path = filepath.Clean(path)
 	if real, err := filepath.EvalSymlinks(path); err == nil {
@@ -135,7 +135,7 @@ func followed(path string) string {
 	return path
 }
 
-// rejects says whether the value of a variable, though of the right type, cannot be used.
+// rejects reports whether the value of a variable, though of the right type, cannot be used.
 func (w Worker) rejects(variable string) bool {
 	switch variable {
 	case "CASTELLAN_LEDGER":
@@ -197,7 +197,7 @@ func lacksPassword(ledger string) bool {
 	return u.User.Username() != "" && !has
 }
 
-// isRootURL takes the URL of a host alone, by https or on this machine.
+// isRootURL accepts the URL of a host alone, by https or on this machine.
 func isRootURL(s string) bool {
 	u, err := url.Parse(s)
 	if err != nil || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" ||
@@ -207,7 +207,7 @@ func isRootURL(s string) bool {
 	return u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname())
 }
 
-// isLoopback takes literal addresses and the name localhost; any other name might resolve elsewhere tomorrow.
+// isLoopback accepts literal addresses and the name localhost; any other name might resolve elsewhere tomorrow.
 func isLoopback(host string) bool {
 	if host == "localhost" {
 		return true

@@ -16,11 +16,11 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// members are account ids by group.
+// members are account IDs by group.
 type members map[string]map[string]bool
 
-// expected works out from the policy file and the simulator's truth who should be in which target group: a second,
-// plainer reading of the policy than the product's own.
+// expected works out from the policy file and the simulator's state who should be in which target group: a second,
+// simpler interpretation of the policy than the product's own.
 func expected(p *policy.Policy, truth cloud.State) members {
 	active := map[string]bool{}
 	for _, person := range truth.People {
@@ -57,7 +57,7 @@ func matches(glob, name string) bool {
 	return ok
 }
 
-// behind names the groups that a target stands for; star is what the * of the source stood for.
+// behind returns the groups that a target stands for; star is what the * of the source matched.
 func behind(to access.Entitlement, star string, truth cloud.State) (names []string) {
 	if group := to.Group(); group != "" {
 		return []string{strings.Replace(group, "*", star, 1)}
@@ -71,7 +71,7 @@ func behind(to access.Entitlement, star string, truth cloud.State) (names []stri
 	return names
 }
 
-// missing says who should hold a target and does not.
+// missing returns an error if somebody lacks a target that they should hold.
 func (d *demo) missing(truth cloud.State) error {
 	has := memberships(truth)
 	for target, people := range expected(d.policy, truth) {
@@ -84,7 +84,7 @@ func (d *demo) missing(truth cloud.State) error {
 	return nil
 }
 
-// wronglyLost says who lost a membership although the policy gives it, or forbids to take it.
+// wronglyLost returns an error if somebody lost a membership that the policy gives, or forbids to remove.
 func (d *demo) wronglyLost(before, after cloud.State) error {
 	want, has := expected(d.policy, after), memberships(after)
 	strict := map[string]bool{}
@@ -105,7 +105,7 @@ func (d *demo) wronglyLost(before, after cloud.State) error {
 	return nil
 }
 
-// same says whether nobody came or went anywhere but in the source groups.
+// same returns an error if any membership changed outside the source groups.
 func same(before, after cloud.State) error {
 	was, is := memberships(before), memberships(after)
 	for target, people := range was {
@@ -128,7 +128,7 @@ func same(before, after cloud.State) error {
 	return nil
 }
 
-// absent says whether somebody is in no group that the identity provider does not own.
+// absent returns an error if somebody is in a group that the identity provider does not own.
 func absent(truth cloud.State, address string) error {
 	for group, people := range memberships(truth) {
 		for id := range people {
@@ -140,7 +140,7 @@ func absent(truth cloud.State, address string) error {
 	return nil
 }
 
-// memberships are those in the groups that no identity provider owns.
+// memberships returns the members of the groups that no identity provider owns.
 func memberships(truth cloud.State) members {
 	all := members{}
 	for _, g := range truth.Groups {
@@ -206,7 +206,7 @@ func (d *demo) summary(ctx context.Context, before cloud.State) error {
 	return nil
 }
 
-// less counts who is in a and not in b.
+// less returns how many are in a and not in b.
 func less(a, b map[string]bool) (n int) {
 	for id := range a {
 		if !b[id] {

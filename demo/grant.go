@@ -20,7 +20,7 @@ const (
 	lent     = time.Minute
 )
 
-// lend makes somebody an organization admin for a minute: asked for, approved, given, taken back by itself.
+// lend makes somebody an organization admin for a minute: requested, approved, given, and removed by itself.
 func (d *demo) lend(ctx context.Context) error {
 	d.out.chapter("5. Femi Berg of operations needs to be an organization admin, for one minute.")
 	if err := d.ops(ctx, "grant", borrower, string(access.OrgAdmin), "--for", "1m", "--reason",
@@ -93,7 +93,7 @@ func (d *demo) borrower(ctx context.Context) (cloud.StatePerson, error) {
 	return truth.People[i], nil
 }
 
-// grantWorkflow is the workflow of what the borrower holds of the role by grants.
+// grantWorkflow returns the ID of the workflow for the borrower's grants of the role.
 func (d *demo) grantWorkflow(ctx context.Context) (string, error) {
 	p, err := d.borrower(ctx)
 	return messages.GrantID(org, access.OrgAdmin, p.AccountID), err
@@ -122,7 +122,7 @@ func (d *demo) untilGrant(ctx context.Context, want string) (state messages.Gran
 	})
 }
 
-// late is how long after the grant's end its access was really gone.
+// late returns how long after the grant's end its access was gone.
 func (d *demo) late(ctx context.Context) (time.Duration, error) {
 	answer, err := d.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportGrants, Grant: request})
 	if err != nil {

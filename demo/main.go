@@ -1,10 +1,10 @@
 // Command demo shows Castellan at work on one machine: it starts a Temporal dev server with its Web UI, a simulated
-// Atlassian organization of 2,000 people and a worker, lets Castellan take the organization over, tells a small story,
-// and then stays up to be played with. Everything lives in .demo, which is emptied at each start. Run it with `make
+// Atlassian organization of 2,000 people and a worker, lets Castellan take over the organization, plays a short story,
+// and then stays up to be tried out. Everything lives in .demo, which is emptied at each start. Run it with `make
 // demo`.
 //
-// With --simulator it starts nothing and tells the same story in an installation that runs, whose organizations are
-// that simulator's: `make story` after `make up SIM=1`.
+// With --simulator it starts nothing and plays the same story in a running installation whose organizations are that
+// simulator's: `make story` after `make up SIM=1`.
 package main
 
 import (
@@ -68,8 +68,8 @@ func run(ctx context.Context, exit bool) error {
 	return d.stay(ctx)
 }
 
-// prepare goes to the project's folder and takes settings out of the environment that are meant for another Temporal or
-// another worker: the demo's programs must meet only each other.
+// prepare changes to the project's folder and unsets variables that are meant for another Temporal or another worker:
+// the demo's programs must find only each other.
 func prepare() error {
 	if err := os.Chdir(stack.Root()); err != nil {
 		return err

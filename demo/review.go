@@ -17,14 +17,14 @@ import (
 const (
 	campaign = "jira-admins"
 	admins   = "jira-admins-" + org
-	reviewer = "wei.shah@acme.example" // whom the policy names
+	reviewer = "wei.shah@acme.example" // named by the policy
 )
 
 // reviewID is the review that the demo starts: today's.
 var date = time.Now().UTC().Format(time.DateOnly)
 var reviewID = campaign + ":" + date
 
-// review has Wei say who still needs to administer Jira, and sees to it that what was decided is done.
+// review lets Wei decide who still needs to administer Jira, and checks that the decisions are carried out.
 func (d *demo) review(ctx context.Context) error {
 	d.out.chapter(fmt.Sprintf("6. An access review. Somebody has made %s a Jira admin by hand; Wei Shah is asked who still needs to be one.", d.hired))
 	if err := d.makeAdminByHand(ctx); err != nil {
@@ -61,7 +61,7 @@ func (d *demo) makeAdminByHand(ctx context.Context) error {
 	})
 }
 
-// startReview starts the review, and shows what Wei is asked.
+// startReview starts the review, and shows Wei's items.
 func (d *demo) startReview(ctx context.Context) error {
 	if err := d.ops(ctx, "review", "start", campaign, "--date", date, "--by", ops); err != nil {
 		return err
@@ -133,7 +133,7 @@ func (d *demo) reviewDone(ctx context.Context, stranger access.Item) (done messa
 	return done, nil
 }
 
-// received are the notices of a kind to somebody.
+// received returns the notices of a kind to somebody.
 func (d *demo) received(ctx context.Context, kind, to string) ([]messages.Notice, error) {
 	if d.mail != nil {
 		return d.mail.Of(kind, to), nil
@@ -142,7 +142,7 @@ func (d *demo) received(ctx context.Context, kind, to string) ([]messages.Notice
 	return slices.DeleteFunc(all, func(n messages.Notice) bool { return n.Kind != kind || n.To != to }), err
 }
 
-// shown says that whoever was made an admin by hand is read as one: Atlassian's reads lag.
+// shown waits until reads show the person who was made an admin by hand: Atlassian's reads lag.
 func (d *demo) shown(ctx context.Context) error {
 	answer, err := d.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportExplain, Person: d.hired})
 	if err == nil && !slices.ContainsFunc(answer.Explain.Targets,
@@ -152,7 +152,7 @@ func (d *demo) shown(ctx context.Context) error {
 	return err
 }
 
-// stranger is the item that nothing in the policy explains.
+// stranger returns the item that nothing in the policy explains.
 func (d *demo) stranger(ctx context.Context) (access.Item, error) {
 	answer, err := d.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportReview, ID: reviewID, Limit: 500})
 	if err != nil {

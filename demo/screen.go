@@ -10,7 +10,7 @@ import (
 	"github.com/castellan-io/castellan/display"
 )
 
-// screen is what people see: steps with their time, commands with their answers.
+// screen is what people see: steps with their duration, commands with their output.
 type screen struct {
 	w        io.Writer
 	terminal bool
@@ -26,7 +26,7 @@ func (s *screen) say(format string, args ...any) { fmt.Fprintf(s.w, format+"\n",
 
 func (s *screen) chapter(title string) { s.say("\n── %s\n", title) }
 
-// step names what is done, does it, and adds how long it took and what came of it.
+// step names a step, runs it, and adds how long it took and its result.
 func (s *screen) step(what string, do func() (string, error)) error {
 	fmt.Fprintf(s.w, "  %s … ", what)
 	started := time.Now()
@@ -42,7 +42,7 @@ func (s *screen) step(what string, do func() (string, error)) error {
 	return nil
 }
 
-// progress shows how far a long step is: on a terminal in one line, else whenever a fifth more is done.
+// progress shows the progress of a long step: on a terminal in one line, else after every further fifth.
 func (s *screen) progress(done, total int, what string) {
 	line := fmt.Sprintf("  %d/%d %s", done, total, what)
 	if !s.terminal {
@@ -59,7 +59,7 @@ func (s *screen) progress(done, total int, what string) {
 	s.shown = line
 }
 
-// progressed ends a progress.
+// progressed ends the progress.
 func (s *screen) progressed(format string, args ...any) {
 	if s.terminal {
 		fmt.Fprintf(s.w, "\r%-70s\r", "")
@@ -68,7 +68,7 @@ func (s *screen) progressed(format string, args ...any) {
 	s.say("  "+format, args...)
 }
 
-// command shows what is typed and what it printed.
+// command shows a command and its output.
 func (s *screen) command(words ...string) {
 	quoted := make([]string, len(words))
 	for i, w := range words {

@@ -34,20 +34,20 @@ const (
 type demo struct {
 	stack.Stack
 	out     *screen
-	folder  string // of what the story leaves behind
-	shell   string // what to type before the commands that are shown
+	folder  string // for the files of the story
+	shell   string // prefix of the commands that are shown
 	control string // address of the simulator's control API, for people
 	metrics string // address of the worker's metrics; empty when the port was taken
 	policy  *policy.Policy
 	first   string // the first run
-	hired   string // who joined in the story
+	hired   string // who was hired in the story
 	joined  time.Time
-	mail    *stack.Mailbox // where notices arrive; nil: at the simulator
+	mail    *stack.Mailbox // receives notices; nil: the simulator does
 	page    string         // address of reviewers' pages; empty when the port was taken
 }
 
-// emptyFolder removes what an earlier demo left. The lock that it returns keeps two demos from removing each other's
-// files until it is closed.
+// emptyFolder removes the files of an earlier demo. Until the lock that it returns is closed, no other demo can remove
+// those of this one.
 func emptyFolder() (lock *os.File, err error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func emptyFolder() (lock *os.File, err error) {
 	return lock, os.WriteFile(profile, nil, 0o600)
 }
 
-// start brings up the Temporal server, the simulated organization and the worker.
+// start starts the Temporal server, the simulated organization and the worker.
 func (d *demo) start(ctx context.Context) error {
 	dir, err := filepath.Abs(folder)
 	if err != nil {
@@ -147,7 +147,7 @@ func readPolicy() (*policy.Policy, error) {
 	return policy.Parse(file, text)
 }
 
-// alive says whether the processes still run.
+// alive returns an error if one of the processes has ended.
 func (d *demo) alive() error {
 	for name, p := range d.processes() {
 		select {
@@ -159,7 +159,7 @@ func (d *demo) alive() error {
 	return nil
 }
 
-// processes are those that the demo has started.
+// processes returns those that the demo has started.
 func (d *demo) processes() map[string]*stack.Process {
 	if d.Worker == nil {
 		return nil

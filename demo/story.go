@@ -18,13 +18,13 @@ const (
 	ops      = "lucas.klein@acme.example"
 	patience = 3 * time.Minute // for anything that takes seconds
 
-	mostLines = 20 // of one command's answer
+	mostLines = 20 // of one command's output
 
 	joins   = "eng-web"  // the source group that somebody joins
 	emptied = "eng-core" // the source group that is emptied
 )
 
-// story plays seven acts and checks each against the simulator's own truth.
+// story plays seven acts and checks each against the simulator's state.
 func (d *demo) story(ctx context.Context) error {
 	d.out.say("\nWhat follows you can type yourself in another terminal, in this folder, after:\n\n  %s", d.shell)
 	for _, act := range []func(context.Context) error{d.takeOver, d.join, d.leave, d.emptyOut, d.lend, d.review,
@@ -85,7 +85,7 @@ func (d *demo) takeOver(ctx context.Context) error {
 	return d.summary(ctx, before)
 }
 
-// watchApplying shows the run's progress as the run itself tells it.
+// watchApplying shows the run's progress as the run reports it.
 func (d *demo) watchApplying(ctx context.Context, h *messages.Hold) error {
 	started, total, most := time.Now(), h.Adds+h.Adopts+h.Removals, 0
 	var sum messages.RunSummary
@@ -123,7 +123,7 @@ func (d *demo) watchApplying(ctx context.Context, h *messages.Hold) error {
 	return nil
 }
 
-// join hires somebody: the identity provider makes the person and puts them into one source group.
+// join hires somebody: the identity provider creates the person and adds them to one source group.
 func (d *demo) join(ctx context.Context) error {
 	d.hired = "robin.osei@acme.example"
 	d.out.chapter(fmt.Sprintf("2. The identity provider sends a new hire: %s, a member of %s.", d.hired, joins))
@@ -163,7 +163,7 @@ func (d *demo) join(ctx context.Context) error {
 	return d.ops(ctx, "why", org, d.hired)
 }
 
-// leave moves the new hire out of the source group: a removal is looked at twice before it is written.
+// leave removes the new hire from the source group: a removal is checked twice before it is written.
 func (d *demo) leave(ctx context.Context) error {
 	d.out.chapter(fmt.Sprintf("3. Robin leaves %s. A removal must stay true for %s (guard.settle) and is read a second time before it is written.", joins, d.policy.Guard.Settle))
 	idp, err := d.Simulator.SCIM()
@@ -283,7 +283,7 @@ func (d *demo) verifyLedger(ctx context.Context) error {
 	return nil
 }
 
-// ops runs the ops command, showing what is typed and what it says.
+// ops runs the ops command, showing the command and its output.
 func (d *demo) ops(ctx context.Context, args ...string) error {
 	d.out.command(append([]string{"starter"}, args...)...)
 	out, err := d.Starter(ctx, args...)

@@ -12,7 +12,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// visit tells the story in an installation that runs, and leaves it running.
+// visit plays the story in a running installation, and leaves it running.
 func visit(ctx context.Context, simulator string) error {
 	d := &demo{out: newScreen(os.Stdout)}
 	var err error
@@ -29,7 +29,7 @@ func visit(ctx context.Context, simulator string) error {
 	}
 	d.Stack = *s
 	defer d.Stack.Temporal.Client.Close()
-	// As they are seen from the machine on which the containers run.
+	// As seen from the machine that runs the containers.
 	d.Temporal.UI, d.control = "http://127.0.0.1:8080", "http://127.0.0.1:8085"
 	d.shell = `make build tools; export TEMPORAL_ADDRESS=127.0.0.1:7233 PATH="$PWD/dist:$PWD/bin:$PATH"`
 	_, err = d.Temporal.Client.DescribeWorkflowExecution(ctx, messages.OrgSyncID(org), "")

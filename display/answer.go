@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// Answer is an answer as people read it who ask with the tools of others, such as Temporal's CLI: a copy in which every
-// text is in one line and nothing in it is invisible or steers a terminal. Bytes stay as they are, and so does what the
-// answer was made of.
+// Answer returns a copy of an answer in which every text is in one line, with nothing invisible and no terminal
+// controls, for people who read it with other tools, such as Temporal's CLI. Bytes stay as they are, and the original
+// is not changed.
 func Answer[T any](of T) T {
 	v := reflect.ValueOf(&of).Elem()
 	if plainly(v) {
@@ -20,7 +20,7 @@ func Answer[T any](of T) T {
 	return made
 }
 
-// plainly reports whether nothing in an answer has to be written otherwise: most have nothing.
+// plainly reports whether nothing in an answer has to be replaced, which is the usual case.
 func plainly(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.String:
@@ -55,7 +55,7 @@ func plainly(v reflect.Value) bool {
 	return true
 }
 
-// visible copies a value that is not plain; what it shares with others is not written to.
+// visible copies a value that is not plain; it never writes to what the value shares with others.
 func visible(v reflect.Value) reflect.Value {
 	made := reflect.New(v.Type()).Elem()
 	made.Set(v)
@@ -103,7 +103,7 @@ func visible(v reflect.Value) reflect.Value {
 	return made
 }
 
-// visibleJSON does it to a JSON text, which stays as it is where there is nothing to do: some are hashed.
+// visibleJSON is visible for a JSON text, which stays as it is if nothing has to be replaced: some are hashed.
 func visibleJSON(raw json.RawMessage) json.RawMessage {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
@@ -118,7 +118,7 @@ func visibleJSON(raw json.RawMessage) json.RawMessage {
 	return made
 }
 
-// inline is a text in one line, with as many spaces as it has: it may be a name.
+// inline returns a text in one line, with all its spaces: it may be a name.
 func inline(text string) string {
 	if strings.ContainsAny(text, "\n\r\t\v\f\u0085\u2028\u2029") {
 		text = strings.Map(func(r rune) rune {

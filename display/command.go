@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// Command is a command to be pasted into a shell. Each of its words is one word there, whatever stands in it.
+// Command is a command to paste into a shell. Each of its words is one word there, whatever it contains.
 type Command struct {
 	words   []string   // quoted
 	options [][]string // each quoted, a name and perhaps its value
 }
 
-// Starter is a command of starter; what it is about (an organization, a request, a person) are its arguments.
+// Starter returns a command of starter; its arguments are what it is about (an organization, a request, a person).
 func Starter(name string, args ...string) Command {
 	c := Command{words: append([]string{"starter"}, strings.Fields(name)...)}
 	if slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "-") }) {
@@ -27,19 +27,19 @@ func Starter(name string, args ...string) Command {
 	return c
 }
 
-// Update says something to a workflow, and waits for the answer, which comes as JSON: as a text the CLI would show it
-// with the line ends in it.
+// Update sends an update to a workflow and waits for the answer, as JSON: in a text answer, the CLI would show line
+// ends as they are.
 func Update(workflow, name string, input Input) Command {
 	return temporal("update execute", workflow).With("--name", name).With("--input", input.String()).With("--output",
 		"json")
 }
 
-// Signal says something to a workflow, without an answer.
+// Signal sends a signal to a workflow, without an answer.
 func Signal(workflow, name string, input Input) Command {
 	return temporal("signal", workflow).With("--name", name).With("--input", input.String())
 }
 
-// Query asks a workflow something.
+// Query queries a workflow.
 func Query(workflow, name string) Command {
 	return temporal("query", workflow).With("--type", name).With("--output", "json")
 }
@@ -47,15 +47,15 @@ func Query(workflow, name string) Command {
 // List lists the workflows whose search attributes have these values: names and values in turn.
 func List(pairs ...string) Command { return among("list", pairs) }
 
-// Terminate ends them.
+// Terminate terminates them.
 func Terminate(pairs ...string) Command { return among("terminate", pairs) }
 
-// MakeNamespace makes a namespace.
+// MakeNamespace creates a namespace.
 func MakeNamespace(name string) Command {
 	return Command{words: []string{"temporal", "operator", "namespace", "create"}}.With("--namespace", name)
 }
 
-// RegisterAttributes makes search attributes known to a namespace: their types by name.
+// RegisterAttributes registers search attributes in a namespace: their types by name.
 func RegisterAttributes(namespace string, types map[string]string) Command {
 	c := Command{words: []string{"temporal", "operator", "search-attribute", "create"}}.With("--namespace", namespace)
 	for _, name := range slices.Sorted(maps.Keys(types)) {
@@ -77,12 +77,12 @@ func temporal(verb, workflow string) Command {
 		workflow)
 }
 
-// With is the command with an option and its value.
+// With adds an option with a value.
 func (c Command) With(option, value string) Command {
 	return c.with(option, Quote(value))
 }
 
-// Flag is the command with an option that has no value.
+// Flag adds an option without a value.
 func (c Command) Flag(option string) Command { return c.with(option) }
 
 func (c Command) with(option ...string) Command {
@@ -90,7 +90,7 @@ func (c Command) with(option ...string) Command {
 	return c
 }
 
-// String is the command in one line. Where an argument begins with a dash, options come before it.
+// String returns the command in one line. If an argument begins with a dash, options come before it.
 func (c Command) String() string {
 	words, options := c.words, []string(nil)
 	for _, option := range c.options {
@@ -102,8 +102,8 @@ func (c Command) String() string {
 	return strings.Join(slices.Concat(words, options), " ")
 }
 
-// block is the command as a block of code in Markdown, each option in a line of its own: the panel of the Web UI is
-// narrow.
+// block returns the command as a code block in Markdown, with each option in a line of its own: the panel of the Web UI
+// is narrow.
 func (c Command) block() string {
 	if len(c.options) < 2 || slices.Contains(c.words, "--") {
 		return "    " + c.String() + "\n"
@@ -115,7 +115,7 @@ func (c Command) block() string {
 	return "    " + strings.Join(lines, " \\\n    ") + "\n"
 }
 
-// Input is the JSON object that a command says: keys with their texts, in order.
+// Input is the JSON object that a command sends: keys with their texts, in order.
 type Input [][2]string
 
 func (in Input) String() string {
@@ -139,9 +139,9 @@ func jsonText(text string) string {
 	return escaped(strings.TrimSuffix(b.String(), "\n"))
 }
 
-// Quote is a word of a command as a POSIX shell takes it for one word, and for nothing else: as it is where nothing in
-// it could mean anything, within single quotes otherwise. What cannot be seen is written by its number: such a command
-// does nothing, and shows why.
+// Quote returns a word of a command as a POSIX shell reads it as that one word: as it is if it has no special
+// characters, in single quotes otherwise. Invisible characters are written as their numbers: such a command does
+// nothing, and shows why.
 func Quote(word string) string {
 	if harmless.MatchString(word) {
 		return word

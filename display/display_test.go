@@ -22,7 +22,7 @@ import (
 	"github.com/castellan-io/castellan/display"
 )
 
-// hostile are texts that somebody could type as a name, a reason, an address.
+// hostile are texts that somebody could type as a name, a reason, or an address.
 var hostile = []string{
 	"x'$(touch pwned)'", "`touch pwned`", "$(touch pwned)", "${IFS}touch", `"; touch pwned; "`, "o'brien@acme.example",
 	`\`, `a\'b`, "-rf", "--help", "!!", "a!b",
@@ -53,7 +53,7 @@ func anything() *rapid.Generator[string] {
 	}))
 }
 
-// seen reports whether every character of a text can be seen, but for line ends where those are allowed.
+// seen reports whether every character of a text is visible, except line ends where those are allowed.
 func seen(t require.TestingT, text string, lines bool) {
 	require.True(t, utf8.ValidString(text))
 	for _, r := range text {
@@ -88,7 +88,7 @@ func TestFprintfMakesEveryArgumentHarmless(t *testing.T) {
 	require.Equal(t, "a⟨U+001B⟩ b|c d|e f|7|g\nh|starter runs 'a b'|[i j]\n", b.String())
 }
 
-// TestQuoteIsOneWordToAShell asks a shell.
+// TestQuoteIsOneWordToAShell asks a real shell.
 func TestQuoteIsOneWordToAShell(t *testing.T) {
 	shell, err := exec.LookPath("sh")
 	require.NoError(t, err)
@@ -133,7 +133,7 @@ func TestCommandsAreOneCommand(t *testing.T) {
 		display.List("CastellanTarget", `a"b`, "CastellanState", "active").String())
 }
 
-// TestMarkdownIsNothingButText lets a parser of Markdown, with GitHub's extensions, read what people typed.
+// TestMarkdownIsNothingButText parses what people typed as Markdown with GitHub's extensions.
 func TestMarkdownIsNothingButText(t *testing.T) {
 	parser := goldmark.New(goldmark.WithExtensions(extension.GFM, extension.Footnote)).Parser()
 	check := func(t require.TestingT, of string) {
@@ -221,7 +221,7 @@ func TestJSONShowsWhatCannotBeSeen(t *testing.T) {
 	})
 }
 
-// An answer carries people's texts in every shape that answers have, and is read with the tools of others.
+// An answer has people's texts in values of every kind, and is read with other tools.
 func TestAnswerShowsWhatCannotBeSeen(t *testing.T) {
 	type inner struct {
 		Name  string

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// Page writes a page in Markdown, as Temporal's Web UI shows the details of a workflow.
+// Page is a page in Markdown, as Temporal's Web UI shows it in the details of a workflow.
 type Page struct{ text strings.Builder }
 
 // Line writes a line. Its format is Markdown; its arguments are texts (Markdown), commands (Code), or Safe.
@@ -23,18 +23,18 @@ func (p *Page) Line(format string, args ...any) {
 	fmt.Fprintf(&p.text, format+"\n", each(Markdown, safe)...)
 }
 
-// Command writes a command as a block of code, to be pasted.
+// Command writes a command as a code block, to be pasted.
 func (p *Page) Command(c Command) { p.text.WriteString("\n" + c.block() + "\n") }
 
 func (p *Page) String() string { return p.text.String() }
 
-// Markdown is a text in one line of Markdown: it begins no heading, list or quotation, ends no line or table cell, and
-// is no link, image, code or HTML. Addresses of web pages are set as code, so that they are read and not followed.
+// Markdown returns a text in one line of Markdown: it begins no heading, list or quotation, ends no line or table cell,
+// and is no link, image, code or HTML. Web addresses are shown as code, so that nobody follows them by accident.
 func Markdown(text string) string {
 	words := strings.Fields(Terminal(text))
 	for i, word := range words {
 		switch {
-		case !strings.ContainsAny(word, ":.\\`*[]<~|&_"): // nothing below is in it
+		case !strings.ContainsAny(word, ":.\\`*[]<~|&_"): // none of the cases below applies
 		case address.MatchString(word):
 			words[i] = string(Code(word))
 		default:
@@ -56,7 +56,7 @@ var (
 	beginning = regexp.MustCompile(`^([0-9]+[.)]$|[#+\-=>])`)
 )
 
-// replaceOuterUnderscores replaces underscores that could set letters apart: all but those within a word.
+// replaceOuterUnderscores replaces underscores that could format letters: all but those within a word.
 func replaceOuterUnderscores(text, by string) string {
 	if !strings.Contains(text, "_") {
 		return text
@@ -77,7 +77,7 @@ func replaceOuterUnderscores(text, by string) string {
 
 func letter(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
 
-// MarkdownLines is Markdown of a text of several lines, each in a line of its own.
+// MarkdownLines is Markdown for a text of several lines, each in a line of its own.
 func MarkdownLines(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	for i, line := range lines {
@@ -86,14 +86,14 @@ func MarkdownLines(text string) string {
 	return strings.Join(lines, "\\\n")
 }
 
-// mostSummary is below the server's bound of 400 bytes for the summary of a workflow, an activity or a timer.
+// mostSummary is below the server's limit of 400 bytes for the summary of a workflow, an activity or a timer.
 const mostSummary = 390
 
-// Summary is the one line that Temporal's Web UI shows of a workflow, an activity or a timer.
+// Summary returns the one line that Temporal's Web UI shows for a workflow, an activity or a timer.
 func Summary(text string) string { return Shorten(Markdown(text), mostSummary) }
 
-// Code is a text as code within a line: whatever it is, it is shown letter by letter, and it ends where it ends. It
-// holds in the cells of tables too.
+// Code returns a text as code within a line, shown letter by letter, whatever it contains. It also works in table
+// cells.
 func Code(text string) Safe {
 	text = strings.ReplaceAll(Terminal(text), "|", "¦")
 	if text == "" {

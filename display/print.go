@@ -10,23 +10,22 @@ import (
 	"unicode/utf16"
 )
 
-// Safe is a text that a function of this package has written, or that is a word of the program's own: it is shown as it
-// is.
+// Safe is a text that a function of this package has written, or a word of the program's own: it is shown as it is.
 type Safe string
 
-// Fprintf is fmt.Fprintf, with every argument as a terminal shows it (Terminal).
+// Fprintf is fmt.Fprintf with every argument passed through Terminal.
 func Fprintf(w io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintf(w, format, each(Terminal, args)...)
 }
 
-// Sprintf is fmt.Sprintf, with every argument in one line and with nothing invisible (Terminal): for texts of which a
-// person reads each line as the program's own, such as notices.
+// Sprintf is fmt.Sprintf with every argument passed through Terminal: for texts such as notices, in which people take
+// each line for the program's own.
 func Sprintf(format string, args ...any) string { return fmt.Sprintf(format, each(Terminal, args)...) }
 
 // Fprintln writes a text of several lines (Lines), and a line end.
 func Fprintln(w io.Writer, text string) { _, _ = io.WriteString(w, Lines(text)+"\n") }
 
-// each makes every argument harmless that is, or prints as, a text.
+// each applies a function to every argument that is, or prints as, a text.
 func each(safely func(string) string, args []any) []any {
 	all := make([]any, len(args))
 	for i, arg := range args {
@@ -59,7 +58,7 @@ func each(safely func(string) string, args []any) []any {
 	return all
 }
 
-// JSON writes an answer as JSON for people and programs: what a terminal would not show, or obey, is escaped.
+// JSON writes an answer as JSON for people and programs: characters that a terminal would hide or obey are escaped.
 func JSON(w io.Writer, answer any) error {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
@@ -72,7 +71,7 @@ func JSON(w io.Writer, answer any) error {
 	return err
 }
 
-// escaped writes invisible characters of a JSON text as JSON does: there are none outside its strings.
+// escaped escapes invisible characters of a JSON text as JSON does: there are none outside its strings.
 func escaped(text string) string {
 	if strings.IndexFunc(text, invisible) < 0 {
 		return text

@@ -15,10 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNothingIsPrintedRoundThisPackage reads the product's source: commands are built here, and what is shown goes
-// through here.
+// TestNothingIsPrintedRoundThisPackage reads the product's source: only this package builds commands, and all output
+// goes through it.
 func TestNothingIsPrintedRoundThisPackage(t *testing.T) {
-	printers := map[string][]string{ // folders in which nothing is printed by fmt, and what may be
+	printers := map[string][]string{ // folders, and what fmt may print in them
 		"starter":   {`fmt.Fprintln(table, "`}, // the heads of tables
 		"workflows": nil,
 		"demo": {`fmt.Fprintf(s.w, `, `fmt.Fprintln(table, "`, `fmt.Fprintf(table, "%s\t%d`,
@@ -86,7 +86,7 @@ func TestNothingIsPrintedRoundThisPackage(t *testing.T) {
 
 var texts = map[string][]byte{}
 
-// source is the text of a node.
+// source returns the source of a node.
 func source(t *testing.T, set *token.FileSet, path string, n ast.Node) string {
 	t.Helper()
 	text, known := texts[path]

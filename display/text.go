@@ -1,5 +1,5 @@
-// Package display writes what people typed, and what they named things, into what other people read, paste and open:
-// one function for each medium, so that no text can pass for anything but the text that it is.
+// Package display makes text that people typed safe to show, paste and open: one function for each medium, so that no
+// text can pass for anything but the text that it is.
 //
 //   - a terminal: [Terminal], [Lines], and [Fprintf], which does it to every argument; [JSON] for answers as JSON
 //   - answers of workflows, which people read with Temporal's CLI: [Answer]
@@ -18,14 +18,14 @@ import (
 	"unicode/utf8"
 )
 
-// The longest that a text is shown, in bytes.
+// The maximum length of a text that is shown, in bytes.
 const (
 	mostLine  = 2_000
 	mostLines = 64_000
 )
 
-// Visible writes characters that cannot be seen, or that turn the text around them or steer a terminal, by their
-// number: two names that differ must not look the same. Line ends and tabs stay, and joiners, which names need.
+// Visible replaces invisible characters, and those that change the direction of text or control a terminal, by their
+// numbers: two names that differ must not look the same. Line ends, tabs, and joiners, which names need, stay.
 func Visible(text string) string {
 	if strings.IndexFunc(text, invisible) < 0 && utf8.ValidString(text) {
 		return text
@@ -55,7 +55,7 @@ func invisible(r rune) bool {
 	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
-// Line is a text in one line, whatever line ends it has: nobody's words begin a line of their own.
+// Line returns a text in one line, whatever line ends it has: nobody's text begins a line of its own.
 func Line(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch r {
@@ -67,17 +67,17 @@ func Line(text string) string {
 	return strings.Join(strings.Fields(Visible(text)), " ")
 }
 
-// Terminal is a text as a terminal shows it: in one line, and bounded.
+// Terminal returns a text for a terminal: in one line, and bounded.
 func Terminal(text string) string { return Shorten(Line(text), mostLine) }
 
-// Lines is a text of several lines, each of them as a terminal or a mail shows it. What people typed should have been
-// put into one line (Line) before it became a part of such a text.
+// Lines returns a text of several lines for a terminal or a mail. Use Line for what people typed before it becomes a
+// part of such a text.
 func Lines(text string) string {
 	text = strings.ReplaceAll(Shorten(text, mostLines), "\r\n", "\n")
 	return strings.ReplaceAll(Visible(text), "\t", "    ")
 }
 
-// Shorten cuts a text to so many bytes, at a whole character, and says so with an ellipsis.
+// Shorten cuts a text to so many bytes, at a whole character, and ends it with an ellipsis if it was longer.
 func Shorten(text string, most int) string {
 	if len(text) <= most {
 		return text
@@ -89,6 +89,6 @@ func Shorten(text string, most int) string {
 	return text[:most] + "…"
 }
 
-// Subject is the subject of a mail: one line, so that no header follows, and nothing in it is taken for an encoded
-// word.
+// Subject returns a text as the subject of a mail: one line, so that it cannot add headers, and nothing in it is read
+// as an encoded word.
 func Subject(text string) string { return strings.ReplaceAll(Terminal(text), "=?", "= ?") }

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// version begins every token, so that another form can follow this one.
+// version is the first byte of every token, so that the encoding can change.
 const version = 1
 
-// encode writes a link as its version, the second of its end, and its texts, each behind its length: no two links are
-// written alike, whatever their texts are.
+// encode writes a link as its version, its end in seconds, and its texts, each after its length: the encodings of two
+// links differ whatever their texts are.
 func encode(l Link) []byte {
 	said := binary.AppendVarint([]byte{version}, l.Expires.Unix())
 	for _, text := range []string{l.ID, l.Org, l.Review, l.Reviewer} {

@@ -1,6 +1,6 @@
 package links
 
-// For the tests of what is read behind a good signature.
+// For the tests of what is parsed after the signature was found good.
 var (
 	Encode = encode
 	Decode = decode

@@ -1,8 +1,8 @@
 // Package links makes and reads the personal links by which reviewers enter their page.
 //
-// A token says whose link it is, for which review, and until when, and proves by a keyed hash that whoever holds the
-// key said so. Nothing has to be kept to know a good one from a bad one; that a link was taken back is for whoever
-// issued it to remember, by its id. A token is not encrypted: whoever has it can read what it says.
+// A token names the reviewer, the review, and the time of its expiry, and carries a keyed hash over them. So nothing
+// has to be stored to recognize a good one; whoever issues links has to remember, by their IDs, which were revoked. A
+// token is not encrypted: whoever has it can read it.
 //
 // The package imports nothing of the project.
 package links
@@ -19,37 +19,37 @@ import (
 	"time"
 )
 
-// Link is one person's way into one review.
+// Link gives one person access to one review.
 type Link struct {
-	ID       string // as of NewID, to remember it by
+	ID       string // from NewID, to remember it by
 	Org      string
 	Review   string
-	Reviewer string    // e-mail address or account id, in whatever characters
-	Expires  time.Time // from this instant on it opens nothing; kept to the second
+	Reviewer string    // e-mail address or account ID, of any characters
+	Expires  time.Time // from this instant on it is refused; kept to the second
 }
 
-// NewID is a new link's id: random, of at least 128 bits.
+// NewID returns a new link's ID: random, of at least 128 bits.
 func NewID() string { return rand.Text() }
 
-// ErrLink is the answer to every token that is not a good one, whatever is wrong with it: who tries tokens learns
-// nothing.
+// ErrLink is the error for every bad token, whatever is wrong with it: whoever tries tokens learns nothing.
 var ErrLink = errors.New("the link opens nothing: it is not one of ours, or has expired")
 
-// ShortestKey is the fewest characters of a key.
+// ShortestKey is the length of the shortest key, in characters.
 const ShortestKey = 32
 
-// LongestToken is the most characters of a token that is read: room for some 1,400 bytes of text, and for a cookie.
+// LongestToken is the length of the longest token that is read, in characters: room for some 1,400 bytes of text, and
+// it fits a cookie.
 const LongestToken = 2048
 
-// Signer makes tokens and knows its own. It may be used by several goroutines at once.
+// Signer makes and verifies tokens. It may be used by several goroutines at once.
 type Signer struct {
-	// Functions, not keys, so that whatever prints a Signer shows no key.
+	// Functions rather than keys, so that printing a Signer shows no key.
 	tokens func() hash.Hash
 	marks  func() hash.Hash
 }
 
-// NewSigner makes the signer of a key, any secret of at least [ShortestKey] characters. It must be random: who can
-// guess it can make links.
+// NewSigner returns a signer with the key, a secret of at least [ShortestKey] characters. It must be random: whoever
+// can guess it can make links.
 func NewSigner(key []byte) (*Signer, error) {
 	if len(key) < ShortestKey {
 		return nil, fmt.Errorf("the key that signs links has fewer than %d characters: make one, for example by openssl rand -base64 32", ShortestKey)
@@ -65,7 +65,7 @@ func NewSigner(key []byte) (*Signer, error) {
 	return &Signer{tokens, marks}, nil
 }
 
-// derive makes a key of its own for each use, so that what is signed for one is never taken for another.
+// derive returns a separate key for each use, so that a signature for one is never accepted for another.
 func derive(key []byte, label string) (func() hash.Hash, error) {
 	derived, err := hkdf.Key(sha256.New, key, nil, label, sha256.Size)
 	if err != nil {
@@ -74,17 +74,17 @@ func derive(key []byte, label string) (func() hash.Hash, error) {
 	return func() hash.Hash { return hmac.New(sha256.New, derived) }, nil
 }
 
-// encoding is strict, yet skips line ends: Read compares what it read with what it would have written.
+// encoding is strict but skips line ends: therefore Read also compares the token with the encoding of what it decoded.
 var encoding = base64.RawURLEncoding.Strict()
 
-// Token is the link in letters, digits, dashes and underscores: its version, what it says, and the HMAC-SHA256 over
-// both. One that comes to more than [LongestToken] characters is not read again.
+// Token returns the link in letters, digits, dashes and underscores: its encoding, and the HMAC-SHA256 over that. Read
+// refuses one of more than [LongestToken] characters.
 func (s *Signer) Token(l Link) string {
 	said := encode(l)
 	return encoding.EncodeToString(sum(s.tokens(), said, said))
 }
 
-// Read is the link of a token that this key signed and that has not expired. Everything else is [ErrLink].
+// Read returns the link of a token that this key signed and that has not expired. The error is always [ErrLink].
 func (s *Signer) Read(token string, now time.Time) (Link, error) {
 	if len(token) > LongestToken {
 		return Link{}, ErrLink
@@ -104,18 +104,18 @@ func (s *Signer) Read(token string, now time.Time) (Link, error) {
 	return l, nil
 }
 
-// Mark is what only this key can write beside a text that belongs to the link, for a purpose. Marks of other texts,
-// purposes and links differ.
+// Mark returns a keyed hash of a text that belongs to the link, for a purpose. Marks of other texts, purposes and links
+// differ.
 func (s *Signer) Mark(l Link, purpose, text string) string {
 	return encoding.EncodeToString(sum(s.marks(), nil, appendText(appendText(encode(l), purpose), text)))
 }
 
-// Marked says whether the mark is the one of [Signer.Mark], in a time that does not depend on where they differ.
+// Marked reports whether the mark is that of [Signer.Mark], in constant time.
 func (s *Signer) Marked(l Link, purpose, text, mark string) bool {
 	return hmac.Equal([]byte(s.Mark(l, purpose, text)), []byte(mark))
 }
 
-// sum appends the hash of what is said to the bytes before it.
+// sum appends the hash of the data to the bytes before it.
 func sum(h hash.Hash, before, said []byte) []byte {
 	h.Write(said)
 	return h.Sum(before)

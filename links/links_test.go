@@ -27,7 +27,7 @@ func ana() links.Link {
 		Expires: now.Add(time.Hour)}
 }
 
-// anyLink has whatever texts, also such as no person would type.
+// anyLink returns a link with arbitrary texts, including ones that nobody would type.
 func anyLink(t *rapid.T) links.Link {
 	text := rapid.OneOf(rapid.StringN(0, 60, 240),
 		rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 200), func(b []byte) string { return string(b) }))
@@ -65,7 +65,7 @@ func TestNoByteOfATokenCanBeChanged(t *testing.T) {
 		at := rapid.IntRange(0, len(token)-1).Draw(t, "at")
 		other := rapid.Byte().Filter(func(b byte) bool { return b != token[at] }).Draw(t, "byte")
 		for _, forged := range []string{
-			// a rune, and so more bytes where it is beyond ASCII
+			// as a rune: two bytes where it is beyond ASCII
 			string(token[:at]) + string(other) + string(token[at+1:]),
 			string(append(append(append([]byte{}, token[:at]...), other), token[at+1:]...)),
 			string(append(append(append([]byte{}, token[:at]...), other), token[at:]...)),
@@ -77,7 +77,7 @@ func TestNoByteOfATokenCanBeChanged(t *testing.T) {
 	})
 }
 
-// TestEveryBitOfOneToken leaves nothing to chance: base64 has letters with bits that say nothing.
+// TestEveryBitOfOneToken is exhaustive, since the last letter of a base64 text has unused bits.
 func TestEveryBitOfOneToken(t *testing.T) {
 	s := signer(t, key)
 	for extra := range 3 {
@@ -180,7 +180,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// FuzzDecode is what a token would have to get through behind its signature: nothing but what was written is read.
+// FuzzDecode fuzzes what follows a good signature: only what Encode wrote is read.
 func FuzzDecode(f *testing.F) {
 	f.Add(links.Encode(ana()))
 	f.Add(links.Encode(links.Link{Expires: time.Unix(-1, 0)}))

@@ -11,7 +11,7 @@ import (
 // Tidy is for the property test.
 var Tidy = tidy
 
-// Reach lets mail for any host go to one address, and has STARTTLS trust its certificate.
+// Reach delivers all mail to one address, and trusts its certificate for STARTTLS.
 func (s *SMTP) Reach(address string, trusted *tls.Config) {
 	s.options = append(s.options, mail.WithTLSConfig(trusted))
 	s.dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -19,7 +19,7 @@ func (s *SMTP) Reach(address string, trusted *tls.Config) {
 	}
 }
 
-// ReachTLS is Reach for TLS from the start.
+// ReachTLS is Reach for implicit TLS.
 func (s *SMTP) ReachTLS(address string, trusted *tls.Config) {
 	s.dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&tls.Dialer{Config: trusted}).DialContext(ctx, network, address)

@@ -17,10 +17,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// mailServer is as much of an SMTP server as the tests need. Each of its options must be set before mail comes.
+// mailServer is as much of an SMTP server as the tests need. Its options must be set before the first mail.
 type mailServer struct {
 	address  string
-	refuse   map[string]string // the beginning of a command, for example "RCPT TO:<x@", to the answer in place of 250
+	refuse   map[string]string // from the beginning of a command, such as "RCPT TO:<x@", to the reply in place of 250
 	startTLS *tls.Config       // nil: STARTTLS is not offered
 
 	mu    sync.Mutex
@@ -29,12 +29,11 @@ type mailServer struct {
 
 type received struct {
 	from, to  string
-	user      string // as it authenticated
+	user      string // the authenticated user
 	encrypted bool
 	raw       string
 }
 
-// message parses the mail.
 func (r received) message(t *testing.T) *netmail.Message {
 	t.Helper()
 	m, err := netmail.ReadMessage(strings.NewReader(r.raw))
@@ -42,7 +41,7 @@ func (r received) message(t *testing.T) *netmail.Message {
 	return m
 }
 
-// startMail listens on a loopback address until the test ends; with implicit, TLS begins at once.
+// startMail listens on a loopback address until the test ends, for implicit TLS if that is given.
 func startMail(t *testing.T, implicit *tls.Config) *mailServer {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -146,7 +145,7 @@ func (s *mailServer) received() []received {
 	return append([]received(nil), s.mails...)
 }
 
-// certificates are a server's and its client's: valid for example.com and 127.0.0.1.
+// certificates returns the TLS configurations of a server and its client: valid for example.com and 127.0.0.1.
 func certificates(t *testing.T) (server, client *tls.Config) {
 	t.Helper()
 	borrowed := httptest.NewTLSServer(nil)

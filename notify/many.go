@@ -15,14 +15,14 @@ type Many struct {
 	done     delivered
 }
 
-// Private says that some channel may carry codes. The code is taken off for all others.
+// Private reports whether any channel may carry codes. The others get the notice without it.
 func (m *Many) Private() bool {
 	return slices.ContainsFunc(m.channels, channel.Private)
 }
 
-// Notify sends the notice to every channel, also when some fail, and joins their errors. Sent again after a failure, it
+// Notify sends the notice to every channel, even if some fail, and joins their errors. Sent again after a failure, it
 // goes only to the channels that failed, as far as this process remembers. The error is ErrPermanent only if every
-// failure is: else some channel is worth another try.
+// failure is: otherwise some channel is worth another try.
 func (m *Many) Notify(ctx context.Context, n messages.Notice) error {
 	failures := make([]error, len(m.channels))
 	var sending sync.WaitGroup
@@ -39,7 +39,7 @@ func (m *Many) Notify(ctx context.Context, n messages.Notice) error {
 	return join(failures)
 }
 
-// join is errors.Join, but ErrPermanent only if all that failed is.
+// join is errors.Join, but the result is ErrPermanent only if all failures are.
 func join(failures []error) error {
 	joined := errors.Join(failures...)
 	if slices.ContainsFunc(failures, func(err error) bool { return err != nil && !errors.Is(err, ErrPermanent) }) {
@@ -48,16 +48,16 @@ func join(failures []error) error {
 	return joined
 }
 
-// retryable hides the permanent failures among others.
+// retryable hides that some of the failures are permanent.
 type retryable struct{ error }
 
 func (r retryable) Is(target error) bool { return target != ErrPermanent && errors.Is(r.error, target) }
 
-// remembered is how many deliveries a process keeps in mind.
+// remembered is how many deliveries a process remembers.
 const remembered = 1000
 
-// delivered remembers the latest deliveries, so that a channel which fails for hours does not make the others repeat
-// themselves at every try.
+// delivered remembers the latest deliveries, so that a channel that fails for hours does not make the others send again
+// at every attempt.
 type delivered struct {
 	mu     sync.Mutex
 	latest []delivery
@@ -68,7 +68,7 @@ type delivery struct {
 	id, to  string
 }
 
-// once calls send unless the channel has delivered the notice of this id before.
+// once calls send unless the channel has already delivered the notice of this ID.
 func (d *delivered) once(channel int, n messages.Notice, send func() error) error {
 	this := delivery{channel, n.ID, n.To}
 	if d.has(this) {

@@ -16,7 +16,7 @@ import (
 	"github.com/castellan-io/castellan/notify"
 )
 
-// allChannels is a notifier with all channels, each of which can be looked into.
+// allChannels is a notifier with all channels, whose output tests can read.
 type allChannels struct {
 	*notify.Many
 	webhook, slack *receiver
@@ -41,7 +41,7 @@ func start(t *testing.T, secret string, webhook, slack []int, refuse map[string]
 	return e
 }
 
-// public is all that reached the log and Slack, and the webhook if that is not signed.
+// public returns all that reached the log and Slack, and the webhook if that is unsigned.
 func (e allChannels) public(unsigned bool) string {
 	said := e.log.String()
 	posts := e.slack.got()
@@ -57,7 +57,7 @@ func (e allChannels) public(unsigned bool) string {
 	return said
 }
 
-// TestTheCodeGoesToItsAddresseeOnly searches everything that leaves for the code, also where a text repeats it.
+// TestTheCodeGoesToItsAddresseeOnly searches everything that is sent for the code, even where a text repeats it.
 func TestTheCodeGoesToItsAddresseeOnly(t *testing.T) {
 	n := notice()
 	n.Text += "\nThe code is " + code

@@ -1,9 +1,8 @@
-// Package notify tells people what concerns them: by a signed webhook, in a Slack channel, by e-mail, and in the log.
+// Package notify sends notices to people: by a signed webhook, to a Slack channel, by e-mail, and to the log.
 //
-// Every channel takes a [messages.Notice] and sends it once: it never retries and never sleeps, that is its caller's
-// business. What people typed (names, reasons) is bounded and freed of control characters, and each channel escapes
-// what means something there. A code, or a link to somebody's page, leaves only by a private channel, and only to one
-// addressee; it never stands in an error.
+// Every channel takes a [messages.Notice] and sends it once: retries are up to its caller. What people typed (names,
+// reasons) is bounded and stripped of control characters, and each channel escapes its own markup. A code, or a link to
+// somebody's page, is sent only by a private channel, and only to one addressee; it is never part of an error.
 package notify
 
 import (
@@ -20,13 +19,13 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// ErrPermanent marks failures that trying again cannot mend: somebody must change a setting or an address.
+// ErrPermanent marks failures that a retry cannot fix: somebody must change a setting or an address.
 var ErrPermanent = errors.New("trying again will not help")
 
-// timeout bounds one delivery, from the dialling to the answer.
+// timeout bounds one delivery, from dialling to the reply.
 const timeout = 10 * time.Second
 
-// Options say which channels there are besides the log. An empty address leaves its channel out.
+// Options configure the channels besides the log. An empty address leaves its channel out.
 type Options struct {
 	WebhookURL    string // see [NewWebhook]
 	WebhookSecret string
@@ -34,7 +33,7 @@ type Options struct {
 	SMTP          SMTPOptions
 }
 
-// New returns all channels that the options name, and the log, as one. Its errors name the channel and quote no secret.
+// New returns all channels of the options, and the log, as one. Its errors name the channel and quote no secret.
 func New(o Options, logger *zap.Logger) (*Many, error) {
 	channels := []channel{NewLog(logger)}
 	if o.WebhookURL != "" {
@@ -63,14 +62,14 @@ func New(o Options, logger *zap.Logger) (*Many, error) {
 
 // channel is one way to reach people.
 type channel interface {
-	// Private says that what is sent to one addressee reaches only them; only then may a notice carry a code or a link.
+	// Private reports whether only its addressee reads a notice; only then may the notice carry a code or a link.
 	Private() bool
 	// Notify sends the notice once.
 	Notify(ctx context.Context, n messages.Notice) error
 }
 
 // deliverable refuses a notice whose code or link could reach somebody else, or whose addressee is not one plain
-// address: a name or a control character in it could carry a second address.
+// address: a name or a control character in it could smuggle in a second address.
 func deliverable(n messages.Notice) error {
 	if n.To == "" {
 		if n.Code != "" || n.Link != "" {
@@ -84,7 +83,7 @@ func deliverable(n messages.Notice) error {
 	return nil
 }
 
-// failed says which notice was not delivered, and how.
+// failed adds to an error which notice was not delivered, and by which channel.
 func failed(channel string, n messages.Notice, err error) error {
 	n = tidy(n)
 	to := ""
@@ -94,7 +93,7 @@ func failed(channel string, n messages.Notice, err error) error {
 	return fmt.Errorf("%s: send notice %s (%s)%s: %w", channel, n.ID, n.Kind, to, err)
 }
 
-// loopback takes literal addresses and the name localhost; any other name might resolve elsewhere tomorrow.
+// loopback accepts literal addresses and the name localhost; any other name might resolve elsewhere tomorrow.
 func loopback(host string) bool {
 	if host == "localhost" {
 		return true
@@ -103,8 +102,7 @@ func loopback(host string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-// httpsURL checks an address that notices are posted to. The error does not quote it: most webhook addresses are
-// secrets.
+// httpsURL checks an address for notices. The error does not quote it: most webhook addresses are secrets.
 func httpsURL(channel, address string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" ||

@@ -12,12 +12,12 @@ import (
 	"regexp"
 )
 
-// maxAnswer is how much of a receiver's answer is read, in bytes.
+// maxAnswer bounds how much of a response is read, in bytes.
 const maxAnswer = 4 << 10
 
-// post sends a JSON body once. Any 2xx is success. Redirects are never followed, so that a code does not wander. They,
-// 5xx, 408, 425 and 429 may pass; every other 4xx is ErrPermanent. The errors name neither the address, which may be a
-// secret, nor more of the answer than one plain word.
+// post sends a JSON body once. Any 2xx is success. Redirects are never followed, so that no code goes elsewhere. They,
+// 5xx, 408, 425 and 429 may be retried; every other 4xx is ErrPermanent. The errors contain neither the address, which
+// may be a secret, nor more of the response than one plain word.
 func post(ctx context.Context, address string, body []byte, header http.Header) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -51,8 +51,8 @@ func judge(status int, answer []byte) error {
 	return fmt.Errorf("answered %d%s: check the address and the secret: %w", status, word(answer), ErrPermanent)
 }
 
-// errorWord is how Slack names what is wrong, for example no_service or channel_is_archived. Nothing else of an answer
-// is shown: it may repeat what was sent.
+// errorWord matches Slack's error codes, for example no_service or channel_is_archived. Nothing else of a response is
+// shown: it may repeat the request.
 var errorWord = regexp.MustCompile(`^[a-z]+(_[a-z]+)+$`)
 
 func word(answer []byte) string {
@@ -63,8 +63,8 @@ func word(answer []byte) string {
 	return " (" + string(answer) + ")"
 }
 
-// connection lets pass what the network or TLS says. Any other error may quote what the other side wrote, which may be
-// what it was sent; then otherwise stands for it.
+// connection passes on errors of the network and TLS. Any other error may quote the other side, which may repeat the
+// request; it is replaced by the text otherwise.
 func connection(err error, otherwise string) error {
 	for _, known := range []error{context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF} {
 		if errors.Is(err, known) {

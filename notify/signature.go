@@ -12,8 +12,8 @@ import (
 // Tolerance is how far a request's timestamp may be from the receiver's clock, in either direction.
 const Tolerance = 5 * time.Minute
 
-// Sign returns the signature of a webhook's body: "sha256=" and the hexadecimal HMAC-SHA256, by the shared secret, of
-// the timestamp as it stands in its header, a full stop, and the body's bytes.
+// Sign returns the signature of a webhook's body: "sha256=" and the hexadecimal HMAC-SHA256, keyed by the shared
+// secret, of the timestamp as in its header, a full stop, and the body's bytes.
 func Sign(secret, timestamp string, body []byte) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(timestamp + "."))
@@ -21,8 +21,8 @@ func Sign(secret, timestamp string, body []byte) string {
 	return "sha256=" + hex.EncodeToString(mac.Sum(nil))
 }
 
-// Verify is for receivers: it says whether the body of a request was signed with the secret, within [Tolerance] of now.
-// A receiver should also drop what it has seen by its Idempotency-Key: inside the tolerance a request can be replayed.
+// Verify is for receivers: it returns nil if the body was signed with the secret within [Tolerance] of now. A receiver
+// should also drop repeated Idempotency-Keys: within the tolerance a request can be replayed.
 func Verify(secret, timestamp, signature string, body []byte, now time.Time) error {
 	if secret == "" {
 		return errors.New("there is no secret to check the signature with: configure the one that the sender has")

@@ -13,7 +13,7 @@ import (
 	"github.com/castellan-io/castellan/notify"
 )
 
-// posted is the text that Slack gets for the notice.
+// posted returns the text that Slack gets for the notice.
 func posted(t *testing.T, n messages.Notice) string {
 	t.Helper()
 	r := receive(t, http.StatusOK)

@@ -21,16 +21,16 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// SMTPOptions say how mail is sent.
+// SMTPOptions configure how mail is sent.
 type SMTPOptions struct {
-	// smtp://user@host:587 for STARTTLS, smtps://user@host:465 for TLS from the start; the port may be left out
+	// smtp://user@host:587 for STARTTLS, smtps://user@host:465 for implicit TLS; the port may be left out
 	Server   string
 	Password string   // of the user
-	From     string   // the sender's address, with a name or without
-	Watchers []string // addresses that get the notices which have no addressee of their own
+	From     string   // the sender's address, with or without a name
+	Watchers []string // addresses that get the notices without an addressee
 }
 
-// SMTP sends notices as plain-text mail. The connection is always encrypted, but for smtp:// to a loopback address.
+// SMTP sends notices as plain-text mail. The connection is always encrypted, except for smtp:// to a loopback address.
 type SMTP struct {
 	host     string
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
@@ -59,7 +59,7 @@ func NewSMTP(o SMTPOptions) (*SMTP, error) {
 		}
 	}
 	s := &SMTP{host: server.Hostname(), dial: new(net.Dialer).DialContext, from: from, watchers: o.Watchers}
-	if strings.Contains(s.host, ":") { // the library puts the port behind it
+	if strings.Contains(s.host, ":") { // the library appends the port
 		s.host = "[" + s.host + "]"
 	}
 	if err := s.transport(server, o.Password); err != nil {
@@ -71,8 +71,8 @@ func NewSMTP(o SMTPOptions) (*SMTP, error) {
 // Private is true: mail to one address is for whoever reads that mailbox.
 func (s *SMTP) Private() bool { return true }
 
-// Notify sends one mail to the addressee, or one to each watcher if there is none. It fails if any of them failed; what
-// the server refuses with a 5xx code is ErrPermanent. A repeat has the same Message-ID.
+// Notify sends one mail to the addressee, or one to each watcher if there is none. It fails if any of them failed; a
+// refusal with a 5xx code is ErrPermanent. A repeat has the same Message-ID.
 func (s *SMTP) Notify(ctx context.Context, n messages.Notice) error {
 	err := deliverable(n)
 	if err == nil {
@@ -104,7 +104,7 @@ func (s *SMTP) send(ctx context.Context, n messages.Notice) error {
 	var failures []error
 	for i, m := range all {
 		if m.IsDelivered() {
-			continue // whatever went wrong afterwards
+			continue // errors after that do not matter
 		}
 		why := err
 		if m.HasSendError() {
@@ -135,7 +135,7 @@ func (s *SMTP) deliver(ctx context.Context, all []*mail.Msg) error {
 	return client.DialAndSendWithContext(ctx, all...)
 }
 
-// message is the mail to one recipient.
+// message returns the mail to one recipient.
 func (s *SMTP) message(n messages.Notice, to string) (*mail.Msg, error) {
 	m := mail.NewMsg()
 	m.FromMailAddress(s.from)
@@ -148,22 +148,22 @@ func (s *SMTP) message(n messages.Notice, to string) (*mail.Msg, error) {
 	}
 	m.SetMessageIDWithValue(s.id(n.ID, to))
 	if n.Grant != "" {
-		// all mail on one grant is one thread
+		// all mail about one grant is one thread
 		m.SetGenHeader(mail.HeaderReferences, "<"+s.id("grant", n.Org, n.Grant)+">")
 	}
-	m.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no out-of-office answers
+	m.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: prevents out-of-office replies
 	m.SetBodyString(mail.TypeTextPlain, body(n, plain)+"\n")
 	return m, nil
 }
 
-// id is a Message-ID that is always the same for the same parts.
+// id returns a Message-ID that is always the same for the same parts.
 func (s *SMTP) id(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	_, domain, _ := strings.Cut(s.from.Address, "@")
 	return hex.EncodeToString(sum[:16]) + "@" + domain
 }
 
-// refusal keeps the server's code and drops its words, which may repeat the mail or the password.
+// refusal keeps the server's code and drops its text, which may repeat the mail or the password.
 func refusal(err error) error {
 	code := 0
 	sending, begun := errors.AsType[*mail.SendError](err)
@@ -191,7 +191,7 @@ func (s *SMTP) transport(server *url.URL, password string) error {
 		port = 465
 		s.dial = (&tls.Dialer{Config: &tls.Config{ServerName: server.Hostname(),
 			MinVersion: tls.VersionTLS12}}).DialContext
-		// The connection is encrypted already; this makes the library notice, and then use passwords.
+		// The connection is encrypted already; with this, the library knows it and sends passwords.
 		s.options = append(s.options, mail.WithTLSPolicy(mail.TLSOpportunistic))
 	case loopback(server.Hostname()):
 		auth = mail.SMTPAuthPlainNoEnc // nothing leaves the machine

@@ -172,8 +172,8 @@ func TestMailIsEncrypted(t *testing.T) {
 	})
 }
 
-// TestMailRefusals: 5xx is permanent, all else is not; and the server's words are not repeated, since they may hold the
-// mail or the password.
+// TestMailRefusals: 5xx is permanent, anything else is not; and the server's text is not repeated, since it may hold
+// the mail or the password.
 func TestMailRefusals(t *testing.T) {
 	words := " rejected: " + code + " hunter2 aHVudGVyMg=="
 	for command, answers := range map[string]map[string]bool{

@@ -10,15 +10,15 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// The longest that each part of a notice may be, in bytes. What is longer ends in "…".
+// The maximum length of each part of a notice, in bytes. Longer ones are cut and end in "…".
 const (
 	maxLine    = 300 // also more than the 254 of an e-mail address
 	maxText    = 4000
 	maxCommand = 2000
 )
 
-// tidy bounds every text of the notice, shows by its number what cannot be seen, and leaves each but Text on one line.
-// An id that cannot stay as it is becomes its hash, so that two never become one.
+// tidy bounds every text of the notice, replaces invisible characters by their numbers, and puts each text but Text on
+// one line. An ID that cannot stay as it is becomes its hash, so that two different ones stay different.
 func tidy(n messages.Notice) messages.Notice {
 	if n.ID != display.Shorten(display.Line(n.ID), maxLine) {
 		n.ID = fmt.Sprintf("%x", sha256.Sum256([]byte(n.ID)))
@@ -32,7 +32,7 @@ func tidy(n messages.Notice) messages.Notice {
 	return n
 }
 
-// withoutSecrets takes code and link off, also where they stand in a text by mistake.
+// withoutSecrets removes code and link, even where they are repeated in a text by mistake.
 func withoutSecrets(n messages.Notice) messages.Notice {
 	for secret, instead := range map[*string]string{&n.Code: "[code]", &n.Link: "[link]"} {
 		is := *secret
@@ -47,13 +47,13 @@ func withoutSecrets(n messages.Notice) messages.Notice {
 	return n
 }
 
-// shortTexts are all texts of the notice but Text and Command.
+// shortTexts returns all texts of the notice but Text and Command.
 func shortTexts(n *messages.Notice) []*string {
 	return []*string{&n.ID, &n.Kind, &n.Org, &n.To, &n.Subject, &n.Code, &n.Workflow, &n.Grant, &n.Review, &n.Person,
 		(*string)(&n.Target)}
 }
 
-// subject is the notice's headline.
+// subject returns the notice's headline.
 func subject(n messages.Notice) string {
 	if n.Org == "" {
 		return n.Subject
@@ -61,19 +61,20 @@ func subject(n messages.Notice) string {
 	return "[" + n.Org + "] " + n.Subject
 }
 
-// markup is how a channel writes what is not plain text.
+// markup is how a channel formats text.
 type markup struct {
-	escape func(string) string // of everything that the notice says
-	block  func(string) string // sets a command apart
+	escape func(string) string // of all content of the notice
+	block  func(string) string // formats a command as a block
 }
 
-// plain is for people who read letters, not markup.
+// plain is for text without markup.
 var plain = markup{
 	escape: func(s string) string { return s },
 	block:  func(command string) string { return "    " + command },
 }
 
-// body is what a channel says below the headline: the text, the command, the code if there is one, and where to look.
+// body returns what a channel sends below the headline: the text, the command, the code if there is one, and where to
+// look.
 func body(n messages.Notice, m markup) string {
 	parts := []string{m.escape(n.Text)}
 	if n.Link != "" {

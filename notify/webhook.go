@@ -12,8 +12,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// The headers of a webhook's request, besides Idempotency-Key: the notice's id, with ":" and the addressee if there is
-// one. It is the same when the same notice is sent again.
+// The headers of a webhook's request. Another, Idempotency-Key, is the notice's ID, with ":" and the addressee if there
+// is one; it stays the same when the same notice is sent again.
 const (
 	HeaderTimestamp = "X-Castellan-Timestamp" // when it was sent, in seconds since 1970 UTC
 	HeaderSignature = "X-Castellan-Signature" // see [Sign]
@@ -22,8 +22,8 @@ const (
 // minSecret is the shortest signing secret, in bytes.
 const minSecret = 16
 
-// Webhook posts each notice as the JSON of [messages.Notice] to a receiver, which answers with 2xx. Requests are signed
-// if there is a secret; receivers check that with [Verify].
+// Webhook posts each notice as the JSON of [messages.Notice] to a receiver, which responds with 2xx. Requests are
+// signed if there is a secret; receivers check the signature with [Verify].
 type Webhook struct{ address, secret string }
 
 // NewWebhook takes an https address (plain http for loopback addresses only) and the shared signing secret, at least 16
@@ -38,10 +38,10 @@ func NewWebhook(address, secret string) (*Webhook, error) {
 	return &Webhook{address, secret}, nil
 }
 
-// Private says whether requests are signed: only then is the receiver trusted to hand a code to its addressee alone.
+// Private reports whether requests are signed: only then is the receiver trusted to hand a code to its addressee alone.
 func (w *Webhook) Private() bool { return w.secret != "" }
 
-// Notify posts the notice. Answers of 4xx but 408, 425 and 429 are ErrPermanent.
+// Notify posts the notice. Responses of 4xx but 408, 425 and 429 are ErrPermanent.
 func (w *Webhook) Notify(ctx context.Context, n messages.Notice) error {
 	if !w.Private() {
 		n = withoutSecrets(n)

@@ -35,7 +35,7 @@ func notice() messages.Notice {
 	}
 }
 
-// receiver keeps what was posted to it, and answers each request with the next of its answers, the last one for ever.
+// receiver records what was posted to it, and responds with each of its statuses in turn, repeating the last one.
 type receiver struct {
 	*httptest.Server
 	mu       sync.Mutex
@@ -64,7 +64,7 @@ func receive(t *testing.T, answers ...int) *receiver {
 			w.Header().Set("Location", "/elsewhere?"+string(body[:10]))
 		}
 		w.WriteHeader(status)
-		_, _ = w.Write(body) // a receiver that repeats what it got
+		_, _ = w.Write(body) // a receiver that repeats the request
 	}))
 	t.Cleanup(r.Close)
 	return r

@@ -1,4 +1,4 @@
-// Package textfile reads text that people hand in, as the programs that they wrote it with have saved it.
+// Package textfile reads text files of people, in the encodings in which their programs save them.
 package textfile
 
 import (
@@ -9,7 +9,7 @@ import (
 	"golang.org/x/text/encoding/unicode"
 )
 
-// The marks at the beginning of a file that tell how it is encoded.
+// Byte order marks.
 var (
 	markUTF8    = []byte{0xEF, 0xBB, 0xBF}
 	markUTF16LE = []byte{0xFF, 0xFE}
@@ -17,8 +17,8 @@ var (
 	markUTF32LE = []byte{0xFF, 0xFE, 0, 0}
 )
 
-// Decode returns a file's text in UTF-8, without a mark, its lines ended by \n. It takes UTF-8 with and without marks,
-// UTF-16 with one, and lines that end as on Windows, on Unix or on old Macs, mixed if need be.
+// Decode returns a file's text in UTF-8, without a byte order mark, its lines ended by \n. It takes UTF-8 with and
+// without marks, UTF-16 with one, and the line ends of Windows, Unix and old Macs, mixed if need be.
 func Decode(data []byte) ([]byte, error) {
 	var err error
 	switch {
@@ -35,11 +35,11 @@ func Decode(data []byte) ([]byte, error) {
 			data = data[len(markUTF8):]
 		}
 	default:
-		for bytes.HasPrefix(data, markUTF8) { // what writes a mark before a file that has one makes two
+		for bytes.HasPrefix(data, markUTF8) { // a program that adds a mark to a file that has one makes two
 			data = data[len(markUTF8):]
 		}
 	}
-	// the latter is UTF-16 that does not say so
+	// the second condition finds UTF-16 without a mark
 	if !utf8.Valid(data) || bytes.IndexByte(data[:min(2, len(data))], 0) >= 0 {
 		return nil, ErrEncoding
 	}
@@ -50,5 +50,5 @@ func Decode(data []byte) ([]byte, error) {
 	return bytes.ReplaceAll(data, []byte("\r"), []byte("\n")), nil
 }
 
-// ErrEncoding is the error of a text that is in none of the encodings that Decode takes.
+// ErrEncoding is the error for a text in none of the encodings that Decode takes.
 var ErrEncoding = errors.New("it is not in UTF-8: save it as UTF-8")

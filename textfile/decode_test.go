@@ -10,7 +10,7 @@ import (
 	"github.com/castellan-io/castellan/textfile"
 )
 
-// saved is a text as programs save it.
+// saved returns a text in the encodings in which programs save it.
 func saved(t testing.TB, text string) map[string][]byte {
 	t.Helper()
 	all := map[string][]byte{"UTF-8": []byte(text), "UTF-8 with a mark": []byte("\ufeff" + text),

@@ -8,9 +8,9 @@ import (
 	"sync"
 )
 
-// connections is a listener that holds no more connections than it may, in all and from one address: whoever opens many
-// and says little takes no file descriptor from the rest of the process, and no more than a share of the page from
-// others. One too many takes the place of the connection that has been idle longest, or is closed at once.
+// connections is a listener that limits how many connections are open, in all and per address: somebody who opens many
+// and sends little uses up neither the file descriptors of the process nor more than a share of the page. A connection
+// beyond the limit replaces the one that has been idle longest, or is closed at once.
 type connections struct {
 	net.Listener
 	most, mostByAddress int
@@ -21,7 +21,7 @@ type connections struct {
 	idle      *list.List // of *connection, the longest first
 }
 
-// bounded bounds a listener. Its server must tell it of the states of its connections, by [connections.track].
+// bounded limits a listener's connections. Its server must report their states to [connections.track].
 func bounded(l net.Listener, most int) *connections {
 	return &connections{
 		Listener: l, most: most, mostByAddress: max(most/4, 1),
@@ -59,7 +59,7 @@ func (c *connections) admit(conn net.Conn) net.Conn {
 	return admitted
 }
 
-// closeIdle closes the connection, of the address unless that is empty, that has been idle longest.
+// closeIdle closes the connection that has been idle longest, among those of the address unless that is empty.
 func (c *connections) closeIdle(address string) bool {
 	for e := c.idle.Front(); e != nil; e = e.Next() {
 		if idle := e.Value.(*connection); address == "" || idle.address == address {
@@ -103,7 +103,7 @@ func (c *connections) forget(conn *connection) {
 	}
 }
 
-// connection is one that is counted until it is closed.
+// connection is counted until it is closed.
 type connection struct {
 	net.Conn
 	of      *connections
@@ -118,8 +118,8 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// addressOf is whose connection it is. Of an IPv6 address only the network counts: a client has as many as it likes of
-// the rest.
+// addressOf returns the address that a connection counts for. Of an IPv6 address that is the network: a client has as
+// many addresses within it as it likes.
 func addressOf(conn net.Conn) string {
 	from, err := netip.ParseAddrPort(conn.RemoteAddr().String())
 	if err != nil {
@@ -129,6 +129,6 @@ func addressOf(conn net.Conn) string {
 	if address.Is4() {
 		return address.String()
 	}
-	network, _ := address.Prefix(64) // of an IPv6 address always possible
+	network, _ := address.Prefix(64) // always possible for an IPv6 address
 	return network.String()
 }

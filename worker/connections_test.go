@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// bounds serves a page of one word that holds at most so many connections.
+// bounds serves a page that says "page" with at most so many connections.
 func bounds(t *testing.T, most int) string {
 	t.Helper()
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
@@ -28,7 +28,7 @@ func bounds(t *testing.T, most int) string {
 	return served.address
 }
 
-// hold opens a connection from an address and says less than a whole request.
+// hold opens a connection from an address and sends an incomplete request.
 func hold(t *testing.T, from, to string) net.Conn {
 	t.Helper()
 	conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).DialContext(t.Context(), "tcp", to)
@@ -39,7 +39,7 @@ func hold(t *testing.T, from, to string) net.Conn {
 	return conn
 }
 
-// closed says that the other side has closed the connection; it waits for as long as that takes.
+// closed reports whether the other side closes the connection; it waits for as long as that takes.
 func closed(t *testing.T, conn net.Conn) bool {
 	t.Helper()
 	require.NoError(t, conn.SetReadDeadline(time.Now().Add(30*time.Second)))
@@ -68,15 +68,15 @@ func TestConnectionsAreBoundedInAll(t *testing.T) {
 	require.True(t, closed(t, hold(t, "127.0.0.9", address)))
 }
 
-// A browser keeps its connection: what nobody uses makes room for whoever comes.
+// Browsers keep their connections: idle ones make room for new ones.
 func TestConnectionsThatAreIdleMakeRoom(t *testing.T) {
 	address := bounds(t, 8)
 	for range 30 {
-		c := clientFrom("127.0.0.1") // another connection, and the ones before stay open
+		c := clientFrom("127.0.0.1") // another connection; the earlier ones stay open
 		require.Eventually(t, func() bool {
 			answer, err := c.Get("http://" + address)
 			if err != nil {
-				return false // those before have had their page, but the server may not have found them idle yet
+				return false // the earlier ones have had their page, but the server may not know yet that they are idle
 			}
 			defer func() { _ = answer.Body.Close() }()
 			body, err := io.ReadAll(answer.Body)

@@ -2,5 +2,5 @@
 
 package main
 
-// descriptors is how many files and connections the process may have open, all in all; zero: not known.
+// descriptors returns how many files and connections the process may have open; zero: unknown.
 func descriptors() uint64 { return 0 }

@@ -4,7 +4,7 @@ package main
 
 import "syscall"
 
-// descriptors is how many files and connections the process may have open, all in all.
+// descriptors returns how many files and connections the process may have open; zero: unknown.
 func descriptors() uint64 {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

@@ -27,7 +27,7 @@ type metrics struct {
 	http    http.Handler
 }
 
-// newMetrics collects the Temporal SDK's metrics in Prometheus' form.
+// newMetrics collects the Temporal SDK's metrics for Prometheus.
 func newMetrics() (metrics, error) {
 	registry := prometheus.NewRegistry()
 	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(registry))
@@ -49,11 +49,11 @@ func newMetrics() (metrics, error) {
 	}, nil
 }
 
-// The bounds of metrics and health.
+// The limits of metrics and health.
 const (
 	healthReads       = 5 * time.Second
 	healthWrites      = 30 * time.Second
-	healthAnswers     = 3 * time.Second // of the ledger and Temporal
+	healthAnswers     = 3 * time.Second // by the ledger and Temporal
 	healthConnections = 64
 	answersEnd        = time.Second // when the worker stops
 )
@@ -63,29 +63,29 @@ type served struct {
 	stop    func()
 }
 
-// health is what the worker says of itself to whoever looks after it.
+// health is the worker's state for its health checks.
 type health struct {
 	mu       sync.Mutex
-	why      string // it takes no work; "": it takes some
+	why      string // why it takes no work; "": it takes work
 	ledger   *ledger.Ledger
 	temporal client.Client
 }
 
-// notReady notes why the worker takes no work.
+// notReady records why the worker takes no work.
 func (h *health) notReady(why string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.why = why
 }
 
-// works notes that the worker takes work, and what it needs for that.
+// works records that the worker takes work, and what it needs for that.
 func (h *health) works(store *ledger.Ledger, temporal client.Client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.why, h.ledger, h.temporal = "", store, temporal
 }
 
-// ready returns why the worker cannot take work now; nil: it can.
+// ready returns why the worker cannot take work now, or nil.
 func (h *health) ready(ctx context.Context) error {
 	h.mu.Lock()
 	why, store, temporal := h.why, h.ledger, h.temporal
@@ -104,9 +104,9 @@ func (h *health) ready(ctx context.Context) error {
 	return nil
 }
 
-// serveHealth serves /livez: 200 as long as the process works, so that whoever restarts it when it does not waits out
-// an outage of what it needs; /readyz, and /healthz as it was called before: 200 when it takes work, 503 with the
-// reason when it does not; and /metrics.
+// serveHealth serves /livez: 200 as long as the process runs, so that nothing restarts it during an outage of what it
+// depends on; /readyz, and /healthz as its older name: 200 when it takes work, 503 with the reason when it does not;
+// and /metrics.
 func serveHealth(ctx context.Context, address string, metrics http.Handler, h *health) (served, error) {
 	if address == config.ListenOff {
 		return served{address, func() {}}, nil
@@ -135,8 +135,7 @@ func serveHealth(ctx context.Context, address string, metrics http.Handler, h *h
 	return serveBounded(server, socket, healthConnections), nil
 }
 
-// serveBounded serves at most so many connections at once. When it is stopped, what is being answered has a second to
-// end.
+// serveBounded serves at most so many connections at once. When it is stopped, requests have a second to finish.
 func serveBounded(server *http.Server, socket net.Listener, most int) served {
 	connections := bounded(socket, most)
 	server.ConnState = connections.track

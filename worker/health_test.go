@@ -29,7 +29,7 @@ func get(t *testing.T, url string) (int, string) {
 	return answer.StatusCode, string(body)
 }
 
-// says checks what an endpoint says.
+// says checks the response of an endpoint.
 func (s served) says(t *testing.T, endpoint string, want int, words string) {
 	t.Helper()
 	status, body := get(t, "http://"+s.address+endpoint)
@@ -83,7 +83,7 @@ func TestListeningCanBeOff(t *testing.T) {
 	require.ErrorContains(t, err, "CASTELLAN_LISTEN")
 }
 
-// A worker that cannot have its address says what to do where several run on one machine.
+// The error for an address that is in use says what to do if several workers run on one machine.
 func TestWorkersOfOneMachineNeedAddressesOfTheirOwn(t *testing.T) {
 	first, err := serveHealth(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), &health{})
 	require.NoError(t, err)

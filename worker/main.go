@@ -1,5 +1,5 @@
-// Command worker runs Castellan's workflows and activities: as many of them as are wanted, against one Temporal
-// namespace and one ledger. Its settings come from the environment; docs/install.md lists them.
+// Command worker runs Castellan's workflows and activities for one Temporal namespace and one ledger; any number of
+// workers may run at once. Its settings come from the environment; docs/install.md lists them.
 package main
 
 import (
@@ -69,11 +69,11 @@ func usage() {
 	fmt.Fprintln(flag.CommandLine.Output(), "  TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, …  Temporal's own settings")
 }
 
-// gcPercent keeps the peak of memory low: a sweep throws away a page of people every few milliseconds, and an
-// organization of 100,000 people should fit a small machine. GOGC overrides it.
+// gcPercent keeps peak memory low: a sweep discards a page of people every few milliseconds, and an organization of
+// 100,000 people should fit a small machine. GOGC overrides it.
 const gcPercent = 50
 
-// process is the worker's process: what its settings make of it, and then its ledger and its Temporal.
+// process is the worker's process: what is made of its settings, and then its ledger and its Temporal client.
 type process struct {
 	settings config.Worker
 	log      *zap.Logger
@@ -139,7 +139,7 @@ func serve(ctx context.Context) error {
 	return p.untilStopped(ctx, workers, page)
 }
 
-// newProcess sets up what needs nothing but the settings.
+// newProcess sets up what depends only on the settings.
 func newProcess(settings config.Worker, log *zap.Logger) (*process, error) {
 	for _, name := range config.Unknown() {
 		log.Warn("a setting that nobody reads; is it misspelt?", zap.String("variable", name))
@@ -184,7 +184,7 @@ func (p *process) activities() *activities.Activities {
 	})
 }
 
-// untilStopped waits until the process is told to stop, or until its workers fail, and lets what is being done end.
+// untilStopped waits until the process is told to stop or its workers fail, and lets running work finish.
 func (p *process) untilStopped(ctx context.Context, workers *running, page served) (err error) {
 	select {
 	case <-ctx.Done():
@@ -199,7 +199,7 @@ func (p *process) untilStopped(ctx context.Context, workers *running, page serve
 	return err
 }
 
-// dial connects to the Temporal server of the settings.
+// dial connects to Temporal.
 func dial(ctx context.Context, log *zap.Logger, metrics client.MetricsHandler) (temporal client.Client,
 	namespace string, err error) {
 	options, err := config.TemporalOptions(log)
@@ -214,15 +214,15 @@ func dial(ctx context.Context, log *zap.Logger, metrics client.MetricsHandler) (
 	return temporal, options.Namespace, nil
 }
 
-// How soon, and how often, the log says that search attributes are still missing. That they may not be registered is
-// said at once.
+// How soon, and how often, the log reports that search attributes are still missing. It reports at once if they may not
+// be registered.
 const (
 	attributesSoon = 5 * time.Second
 	attributesTell = time.Minute
 )
 
 // awaitAttributes returns once the search attributes are registered: before that no workflow may run, since one that
-// sets a search attribute which is not known is stuck.
+// sets an unknown search attribute is stuck.
 func awaitAttributes(ctx context.Context, temporal client.Client, namespace string, log *zap.Logger) error {
 	begun, told := time.Now(), time.Time{}
 	return config.AwaitSearchAttributes(ctx, temporal, namespace, messages.Attributes(), func(err error) bool {
@@ -236,7 +236,7 @@ func awaitAttributes(ctx context.Context, temporal client.Client, namespace stri
 	})
 }
 
-// notifierOf tells people in all the ways that are set up.
+// notifierOf returns the notifier for all channels of the settings.
 func notifierOf(settings config.Worker, log *zap.Logger) (*notify.Many, error) {
 	n, err := settings.Notices()
 	if err != nil {
@@ -249,7 +249,7 @@ func notifierOf(settings config.Worker, log *zap.Logger) (*notify.Many, error) {
 	}, log)
 }
 
-// httpClient keeps as many connections as there are calls in flight.
+// httpClient returns a client that keeps as many connections as there are calls in flight.
 func httpClient(inFlight int) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost, transport.MaxConnsPerHost = inFlight, inFlight

@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// Where the name of the server is not answered, that is said soon.
+// A name server that does not answer is reported soon.
 func TestTemporalWhoseNameIsNotAnsweredIsGivenUp(t *testing.T) {
 	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -16,7 +16,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// retire gives an organization's id free, for another name to serve.
+// retire frees an organization's ID, so that another name may serve it.
 func retire(ctx context.Context, org string) error {
 	settings, err := config.Load[config.Worker]()
 	if err != nil {
@@ -42,7 +42,7 @@ func retire(ctx context.Context, org string) error {
 	return nil
 }
 
-// lookAgain has the organization's workflow run, if there is one, so that its status says at once that it is retired.
+// lookAgain wakes the organization's workflow, if there is one, so that its status shows at once that it is retired.
 func lookAgain(ctx context.Context, settings config.Worker, org string) error {
 	temporal, _, err := dial(ctx, config.NewLogger(os.Stderr, settings.LogLevel, settings.LogFormat), nil)
 	if err != nil {
@@ -58,7 +58,8 @@ func lookAgain(ctx context.Context, settings config.Worker, org string) error {
 	return err
 }
 
-// moveLedger makes the ledger and the namespace of the settings belong together from now on, whatever they belonged to.
+// moveLedger makes the ledger and the namespace of the settings belong together from now on, whatever they belonged to
+// before.
 func moveLedger(ctx context.Context) error {
 	settings, err := config.Load[config.Worker]()
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/castellan-io/castellan/reviewpage/backend"
 )
 
-// pagesOf is where reviewers' pages are, and what signs the links to them; nil: nowhere.
+// pagesOf returns where reviewers' pages are and what signs the links to them; nil: nowhere.
 func pagesOf(page config.ReviewPage) (*reviews.ReviewPages, error) {
 	if page.URL == nil {
 		return nil, nil
@@ -29,15 +29,15 @@ func pagesOf(page config.ReviewPage) (*reviews.ReviewPages, error) {
 	return &reviews.ReviewPages{Signer: signer, Base: page.URL}, nil
 }
 
-// The bounds of one request to a reviewer's page.
+// The limits of one request to a reviewer's page.
 const (
 	pageReads  = 10 * time.Second
 	pageWrites = 30 * time.Second
 	pageIdles  = 2 * time.Minute
-	pageHeader = 32 << 10 // bytes: a link's token stands in the cookie
+	pageHeader = 32 << 10 // bytes: a link's token is in the cookie
 )
 
-// servePages serves reviewers' pages. Nothing else listens there.
+// servePages serves reviewers' pages and nothing else.
 func servePages(ctx context.Context, page config.ReviewPage, pages *reviews.ReviewPages, acts *activities.Activities,
 	log *zap.Logger) (served, error) {
 	if page.Addr == config.ListenOff {
@@ -56,9 +56,9 @@ func servePages(ctx context.Context, page config.ReviewPage, pages *reviews.Revi
 	return serveBounded(server, socket, pageConnections(page.Connections, descriptors())), nil
 }
 
-// pageConnections is how many connections the page may hold: those that are set, but no more than a quarter of what the
-// process may have open, so that its ledger, its calls, its notices and its health always find some. Zero descriptors:
-// not known.
+// pageConnections returns how many connections the page may hold: as many as are set, but at most a quarter of what the
+// process may have open, so that the ledger, calls, notices and health checks always get some. Zero descriptors:
+// unknown.
 func pageConnections(set int, descriptors uint64) int {
 	if quarter := descriptors / 4; quarter > 0 && uint64(set) > quarter {
 		return int(quarter)

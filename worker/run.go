@@ -22,8 +22,8 @@ type running struct {
 	failed  chan error // a worker gave up
 }
 
-// start registers everything and begins to poll: workflows on one queue, calls on another, so that a full queue of
-// calls never delays a decision; and watches on their own, since each holds its place for as long as it watches.
+// start registers everything and begins to poll: workflows on one queue and activities on another, so that a full queue
+// of activities never delays a decision; and watches on a third, since each occupies its slot for as long as it lasts.
 func start(temporal client.Client, acts *activities.Activities, settings config.Worker) (*running, error) {
 	r := &running{failed: make(chan error, 3)}
 	fatal := func(err error) { r.failed <- err }
@@ -35,7 +35,8 @@ func start(temporal client.Client, acts *activities.Activities, settings config.
 		MaxConcurrentWorkflowTaskExecutionSize: settings.WorkflowTasks,
 		MaxConcurrentWorkflowTaskPollers:       settings.Pollers,
 		DisableRegistrationAliasing:            true, OnFatalError: fatal, WorkerStopTimeout: settings.DrainTimeout,
-		// When this process dies, another takes its workflows over after so long: the end of a grant may be due.
+		// After this process dies, another takes over its workflows once this has passed: the end of a grant may be
+		// due.
 		StickyScheduleToStartTimeout: time.Second,
 	})
 	flows.RegisterWorkflowWithOptions(workflows.OrgSync, workflow.RegisterOptions{Name: messages.OrgSync})
@@ -50,12 +51,13 @@ func start(temporal client.Client, acts *activities.Activities, settings config.
 			DisableRegistrationAliasing: true, OnFatalError: fatal, WorkerStopTimeout: settings.DrainTimeout,
 			DisableWorkflowWorker: true, Interceptors: []interceptor.WorkerInterceptor{&session.Interrupt{},
 				&session.CurrentRuns{}},
-			// A watch learns from its heartbeats that it is to end: the usual throttle would let people wait for half a
-			// minute. And a worker that stalls for a moment is not taken for dead.
+			// A watch learns from its heartbeats that it has to end: with the usual throttle, people would wait for
+			// half a minute. And a worker that stalls for a moment is not taken for dead.
 			MaxHeartbeatThrottleInterval: 500 * time.Millisecond,
 		})
 	}
-	// Watches that began before they had a queue of their own end where they run: so the calls' queue serves them too.
+	// Watches that began before they had a queue of their own end where they run, so the activities' queue serves them
+	// too.
 	calls := activityWorker(messages.QueueAtlassian, settings.Activities)
 	acts.Register(calls)
 	watches := activityWorker(messages.QueueWatches, settings.Watches)
@@ -70,7 +72,7 @@ func start(temporal client.Client, acts *activities.Activities, settings config.
 	return r, nil
 }
 
-// stop lets what is written finish, on all queues at once; what reads is ended, and goes on elsewhere.
+// stop lets writes finish, on all queues at once; it interrupts reads, which another worker repeats.
 func (r *running) stop() {
 	var stopped sync.WaitGroup
 	for _, w := range r.workers {

@@ -18,19 +18,19 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// How often a worker looks whether its ledger and its namespace still belong together, and whether a newer one has
-// taken over.
+// How often a worker checks that its ledger and its namespace still belong together, and that no newer worker has taken
+// over.
 const (
 	tieEvery     = time.Minute
 	currentEvery = 5 * time.Second
 )
 
-// errTied says that the ledger or the namespace belongs to another.
+// errTied is the error where the ledger or the namespace belongs to another.
 var errTied = errors.New("the ledger and the Temporal namespace do not belong together")
 
 // tie makes a ledger and a namespace belong together at their first use, and refuses any other pair from then on: two
 // ledgers in one namespace would answer in turns, and one ledger in two namespaces would have two writers for each
-// organization. The namespace remembers it by a workflow, which it can start but once, and the ledger by a row.
+// organization. The namespace records it in a workflow that can be started only once, and the ledger in a row.
 func tie(ctx context.Context, temporal client.Client, namespace string, store *ledger.Ledger) error {
 	id := namespaceID(ctx, temporal, namespace)
 	is, err := store.Identity(ctx)
@@ -56,7 +56,7 @@ func tie(ctx context.Context, temporal client.Client, namespace string, store *l
 	return sameNamespace(is, namespace, id)
 }
 
-// freshNamespace is how long a namespace that was just made may be unknown to parts of Temporal.
+// freshNamespace is how long parts of Temporal may not know a new namespace.
 const freshNamespace = 20 * time.Second
 
 // tieFirst is tie for a worker that starts.
@@ -78,7 +78,7 @@ func tieFirst(ctx context.Context, temporal client.Client, namespace string, sto
 	}
 }
 
-// sameNamespace refuses a ledger that belongs to another namespace.
+// sameNamespace returns an error if the ledger belongs to another namespace.
 func sameNamespace(is ledger.Identity, namespace, id string) error {
 	if is.Namespace == "" || is.Namespace == namespace && (is.NamespaceID == id || is.NamespaceID == "" || id == "") {
 		return nil
@@ -94,8 +94,8 @@ func named(namespace, id string) string {
 	return namespace + " (id " + id + ")"
 }
 
-// namespaceID is the namespace's own id, which tells it from one of the same name elsewhere; "" where the worker may
-// not ask.
+// namespaceID returns the namespace's ID, which tells it from one of the same name elsewhere; "" if the worker may not
+// ask.
 func namespaceID(ctx context.Context, temporal client.Client, namespace string) string {
 	found, err := temporal.WorkflowService().DescribeNamespace(ctx,
 		&workflowservice.DescribeNamespaceRequest{Namespace: namespace})
@@ -105,7 +105,7 @@ func namespaceID(ctx context.Context, temporal client.Client, namespace string) 
 	return found.GetNamespaceInfo().GetId()
 }
 
-// namespaceLedger is the ledger that the namespace belongs to; "" for none.
+// namespaceLedger returns the ledger that the namespace belongs to; "" if there is none.
 func namespaceLedger(ctx context.Context, temporal client.Client) (owner string, err error) {
 	found, err := temporal.DescribeWorkflowExecution(ctx, messages.LedgerWorkflow, "")
 	var none *serviceerror.NotFound
@@ -126,8 +126,8 @@ func namespaceLedger(ctx context.Context, temporal client.Client) (owner string,
 	return owner, nil
 }
 
-// claimNamespace starts the workflow that says which ledger the namespace belongs to, unless another worker just did,
-// and returns what it says.
+// claimNamespace starts the workflow that records which ledger the namespace belongs to, unless another worker just
+// did, and returns that ledger.
 func claimNamespace(ctx context.Context, temporal client.Client, id string) (owner string, err error) {
 	if _, err := temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: messages.LedgerWorkflow, TaskQueue: messages.QueueWorkflows, WorkflowTaskTimeout: messages.TaskTimeout,
@@ -140,9 +140,9 @@ func claimNamespace(ctx context.Context, temporal client.Client, id string) (own
 	return namespaceLedger(ctx, temporal)
 }
 
-// keepTied looks now and then whether ledger and namespace still belong together, and the ledger's tables are still
-// this program's. It reports when they were moved, or when a newer worker has brought the tables up to date: this one
-// writes nothing from then on.
+// keepTied checks regularly that ledger and namespace still belong together and that the ledger's schema is still this
+// program's. It reports if they were moved, or if a newer worker has migrated the ledger: this worker writes nothing
+// from then on.
 func keepTied(ctx context.Context, temporal client.Client, namespace string, store *ledger.Ledger, log *zap.Logger,
 	ends chan<- error) {
 	tied, current := time.NewTicker(tieEvery), time.NewTicker(currentEvery)

@@ -1,4 +1,4 @@
-// Command probe is the health check of containers that hold no shell: "probe URL" ends with 0 if the URL answers 200
+// Command probe is the health check of containers without a shell: "probe URL" exits with 0 if the URL answers 200
 // within three seconds, else with 1 and the reason.
 package main
 
