@@ -63,7 +63,7 @@ type Domain struct {
 	ClaimStatus string // verified, unverified, deleted, superseded or missing_token
 }
 
-// Verified says that the organization has proved the domain to be its own.
+// Verified reports whether the organization has verified the domain.
 func (d Domain) Verified() bool { return d.ClaimStatus == "verified" }
 
 type domainItem struct {

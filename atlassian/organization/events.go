@@ -17,13 +17,13 @@ type Event struct {
 	ID          string
 	Action      string    // for example user_granted_role; EventActions lists them
 	Time        time.Time // when it happened
-	ProcessedAt time.Time // when the log took it up: the order of the stream
+	ProcessedAt time.Time // when the log recorded it: the order of the stream
 	Actor       EventObject
-	Context     []EventObject // what it was done to
-	Container   []EventObject // where it was done
+	Context     []EventObject // what was changed
+	Container   []EventObject // where
 }
 
-// EventObject is someone or something that an event names.
+// EventObject is somebody or something in an event.
 type EventObject struct {
 	ID    string // without an identity ARI around it
 	Type  string // for example users or groups; empty for an actor
@@ -45,7 +45,7 @@ type eventObjectItem struct {
 	Attributes struct{ Name, Email loose }
 }
 
-// loose takes a string; any other value, which an event's free attributes may hold, is as good as none.
+// loose accepts a string, and ignores any other value, which an event's free attributes may have.
 type loose string
 
 func (l *loose) UnmarshalJSON(data []byte) error {
@@ -77,21 +77,21 @@ func eventObjects(items []eventObjectItem) []EventObject {
 	return objects
 }
 
-// EventQuery says where in the stream to read. A cursor keeps the order and the span of the first page.
+// EventQuery is where in the stream to read. A cursor keeps the order and the range of the first page.
 type EventQuery struct {
 	Cursor     string
 	From, To   time.Time // to the millisecond; zero means unbounded; not used beside a cursor
 	Limit      int       // events on a page, 1 to 500; 0 means 200
-	Descending bool      // newest first; the default is the order in which the log took them up
+	Descending bool      // newest first; the default is the order of ProcessedAt
 }
 
-// EventPage is one page of the stream. Next is where to go on, or to ask again later for what has come since: the last
-// page has one too. An event may then come twice; its id tells. Next is "" only when the stream gave no cursor at all.
+// EventPage is one page of the stream. Next continues it now, or later with what has happened since: even the last page
+// has one. An event may then come twice, with the same ID. Next is "" only if the stream has never given a cursor.
 type EventPage struct {
 	Events   []Event
 	Next     string
-	More     bool      // the stream goes on at Next already now
-	Answered time.Time // by the clock that the events go by, to the second; zero: the answer did not say
+	More     bool      // the stream continues at Next already
+	Answered time.Time // by the server's clock, to the second; zero: unknown
 }
 
 // Events reads the audit event stream, which needs Guard. The vendor allows 50 calls a minute.
@@ -135,7 +135,7 @@ func (c *Client) Events(ctx context.Context, q EventQuery) (EventPage, error) {
 	return page, nil
 }
 
-// position finds where to go on. A page that gives no cursor is the last one: the cursor that led to it leads to it
+// position sets where to continue. A page without a cursor is the last one: the cursor that led to it leads to it
 // again.
 func (p *EventPage) position(links wire.Links, asked string) error {
 	next := links.Meta
@@ -158,9 +158,9 @@ func (p *EventPage) position(links wire.Links, asked string) error {
 
 // EventAction is a kind of event.
 type EventAction struct {
-	ID    string // what Event.Action holds
+	ID    string // as in Event.Action
 	Name  string // for people
-	Group string // the heading it stands under, for people
+	Group string // its heading, for people
 }
 
 type actionItem struct {
@@ -168,7 +168,7 @@ type actionItem struct {
 	Attributes struct{ DisplayName, GroupDisplayName string }
 }
 
-// EventActions lists the kinds of event that the organization's log knows, all in one answer.
+// EventActions lists the kinds of event in the organization's log, all in one response.
 func (c *Client) EventActions(ctx context.Context) ([]EventAction, error) {
 	page, err := list(ctx, c, wire.Request{
 		Operation: "list event actions", Method: http.MethodGet, Path: wire.Path("v1", "orgs", c.org, "event-actions"),

@@ -6,7 +6,7 @@ import (
 	"github.com/castellan-io/castellan/atlassian/internal/wire"
 )
 
-// checks collects the first thing that is wrong with a query, so that it is refused before it is sent.
+// checks collects the first error of a query, so that it is refused before it is sent.
 type checks struct {
 	operation string
 	err       error
@@ -18,8 +18,8 @@ func (c *checks) refuse(format string, args ...any) {
 	}
 }
 
-// values checks a filter and drops doubles, which the API refuses. An empty filter that is not nil is refused: leaving
-// it out would ask for everybody where the caller meant nobody.
+// values checks a filter and drops duplicates, which the API refuses. A filter that is empty but not nil is refused:
+// leaving it out would ask for everybody where the caller meant nobody.
 func (c *checks) values(name string, all []string, most int) []string {
 	if all == nil {
 		return nil
@@ -53,7 +53,7 @@ func (c *checks) groups(name string, all []string, most int) []string {
 	return c.values(name, bare, most)
 }
 
-// limit checks a page size and gives the default for zero.
+// limit checks a page size and returns the default for zero.
 func (c *checks) limit(n, standard, most int) int {
 	if n < 0 || n > most {
 		c.refuse("a page of %d is out of range; the API takes 1 to %d", n, most)

@@ -17,13 +17,13 @@ type Group struct {
 	DirectoryID    string
 	ExternalSynced bool   // an identity provider's sync created it
 	ManagedBy      string // external, admins, team-members or open; may be empty
-	Modifiable     bool   // the key may change its members; true when the API does not say
-	Deletable      bool   // the key may delete it; true when the API does not say
+	Modifiable     bool   // the key may change its members; true if the API does not tell
+	Deletable      bool   // the key may delete it; true if the API does not tell
 	Users          int    // number of members; -1 when not expanded
 	Resources      int    // number of resources on which it has a role; -1 when not expanded
 }
 
-// Writable says that memberships of the group can be changed through this API: it is not an identity provider's.
+// Writable reports whether this API can change the group's memberships: no identity provider owns it.
 func (g Group) Writable() bool {
 	return g.Modifiable && !g.ExternalSynced && g.ManagedBy != "external"
 }
@@ -66,8 +66,8 @@ const (
 	ExpandResourceCount = "counts.resources"
 )
 
-// GroupQuery filters groups. A nil filter does not filter; every filter narrows the others. The next page is asked for
-// with the same query and its cursor.
+// GroupQuery filters groups. A nil filter does not filter; every filter narrows the others. For the next page, use the
+// same query and its cursor.
 type GroupQuery struct {
 	Cursor         string
 	Limit          int      // groups on a page, 1 to 100; 0 means 100
@@ -123,8 +123,7 @@ func (q GroupQuery) search(operation string) (groupSearch, error) {
 	return s, c.err
 }
 
-// SearchGroups finds groups of a directory, or of all of them. A group that was just created may need a second or two
-// until it is found.
+// SearchGroups finds groups of a directory, or of all of them. A new group may take a second or two to be found.
 func (c *Client) SearchGroups(ctx context.Context, directory string, q GroupQuery) (Page[Group], error) {
 	const operation = "search groups"
 	body, err := q.search(operation)
@@ -149,8 +148,8 @@ func (c *Client) Group(ctx context.Context, directory, groupID string) (Group, e
 	return get(ctx, c, operation, path, groupItem.group)
 }
 
-// CreateGroup creates a group; ErrNameTaken when there is one of that name. The API does not answer the new group's id:
-// find it with SearchGroups and Names, with a second or two of patience.
+// CreateGroup creates a group; ErrNameTaken if there is one of that name. The API does not return the new group's ID:
+// find it with SearchGroups and Names, perhaps only after a second or two.
 func (w Writer) CreateGroup(ctx context.Context, directory, name, description string) error {
 	const operation = "create group"
 	if strings.TrimSpace(name) == "" {

@@ -11,13 +11,13 @@ import (
 	"github.com/castellan-io/castellan/atlassian/internal/wire"
 )
 
-// Invitation asks one person into the organization. Without rules and groups it gives presence in the organization and
-// nothing else.
+// Invitation invites one person into the organization. Without rules and groups it gives presence in the organization
+// and nothing else.
 type Invitation struct {
 	Email  string
-	Groups []string     // ids of groups to join; never one that an identity provider owns
-	Rules  []InviteRule // app roles to give; the API puts the person into the role's default group where there is one
-	Notify bool         // the person is sent an e-mail; the vendor says: only if there is a text too
+	Groups []string     // IDs of groups to join, never of one that an identity provider owns
+	Rules  []InviteRule // app roles to give; the API adds the person to the role's default group where there is one
+	Notify bool         // send an e-mail to the person; according to the vendor only if there is a text too
 	Text   string       // a message in that e-mail
 }
 
@@ -27,27 +27,27 @@ type InviteRule struct {
 	Role     string `json:"role"`     // for example atlassian/user
 }
 
-// Invited is what became of an invitation.
+// Invited is the result of an invitation.
 type Invited struct {
-	AccountID string          // "" when the answer names none: look for the person by the e-mail address
-	Failed    []InviteFailure // what the person did not get; empty when all went well
+	AccountID string          // "" if the response has none: search for the person by e-mail address
+	Failed    []InviteFailure // what the person did not get; empty if nothing failed
 }
 
 // InviteFailure is one group or one role that an invitation did not give.
 type InviteFailure struct {
 	Group    string // id; "" for a role
 	Resource string // ARI; "" for a group
-	Role     string // in the API's own words, for example ari:cloud:jira::role/product/member
+	Role     string // as the API calls it, for example ari:cloud:jira::role/product/member
 	Reason   string // the API's; may be empty
 }
 
-// Invite brings a person into the organization. Somebody who was removed comes back with the same account, without the
-// groups and roles of before. Until the account is found by a search some time may pass.
+// Invite adds a person to the organization. Somebody who was removed comes back with the same account, without the
+// former groups and roles. It may take some time until a search finds the account.
 //
-// An invitation may succeed in part (206): that is no error, and Failed tells what is lacking. ErrLicenceLimit means
+// An invitation may succeed in part (206): that is no error, and Failed lists what is missing. ErrLicenceLimit means
 // that an app's user limit is reached (409, ADMIN-UAM-409-3) or that the organization has no paid subscription (402);
-// ErrNotFound that a resource, a role or a group is not there. What the API answers for somebody who is there already
-// is not documented: read back.
+// ErrNotFound that a resource, a role or a group does not exist. The response for somebody who is already there is not
+// documented: read back.
 func (w Writer) Invite(ctx context.Context, i Invitation) (Invited, error) {
 	const operation = "invite"
 	body, err := i.body(operation)
@@ -113,7 +113,7 @@ type invitedItem struct {
 
 const statusInvited = "INVITED"
 
-// decodeInvited finds the answer's part on the address.
+// decodeInvited finds the entry of the address.
 func decodeInvited(r io.Reader, email string) (invited Invited, err error) {
 	found := false
 	_, err = wire.DecodePage(r, func(item invitedItem) error {

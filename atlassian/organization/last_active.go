@@ -13,22 +13,22 @@ import (
 
 // LastActive is a page of when a user last used each app. An app that the user never used is missing.
 type LastActive struct {
-	// never nil; of an app with no more than a date the beginning of that day, of one without a date the zero time
+	// never nil; with only a date, the beginning of that day; without one, the zero time
 	Apps       []ProductAccess
-	AddedToOrg time.Time // zero when not known, as always in organizations without centralized user management
+	AddedToOrg time.Time // zero if unknown, as always in organizations without centralized user management
 	Next       string    // the bare cursor of the page after this one; "" at the end
 }
 
-// LastActive reads when a user last used each app, after a cursor or, with "", from the beginning. To be active is, in
-// the vendor's words, to look at a page of the app for two seconds or more.
+// LastActive reads when a user last used each app, after a cursor or, with "", from the beginning. In the vendor's
+// words, to be active is to look at a page of the app for two seconds or more.
 //
-// The answer may be up to 24 hours behind. An app that no page up to the last one names was never used by then; nothing
-// else says never. The vendor allows 200 calls a minute for the whole organization: ErrRateLimited, like any other
-// error, says nothing of the user's activity. ErrNotFound (ADMIN-404-8) means that the organization does not know the
-// account, ErrForbidden (ADMIN-403-3) that the key may not manage the organization, and ErrInvalid (ADMIN-400-4) a bad
-// request, which was also the v1 answer of organizations without centralized user management. Where neither an app's
-// time nor its date can be read the answer is ErrMalformed, since leaving it out would say never. All this is from the
-// vendor's OpenAPI file of 2026-08-21 and its narrative.
+// The response may be up to 24 hours old. An app that is on no page up to the last one was never used by then; nothing
+// else means never. The vendor allows 200 calls a minute for the whole organization: ErrRateLimited, like any other
+// error, means nothing about the user's activity. ErrNotFound (ADMIN-404-8) means that the organization does not know
+// the account, ErrForbidden (ADMIN-403-3) that the key may not manage the organization, and ErrInvalid (ADMIN-400-4) a
+// bad request, which was also the v1 response of organizations without centralized user management. If neither an app's
+// time nor its date can be read the response is ErrMalformed, since leaving the app out would mean never. All this is
+// from the vendor's OpenAPI file of 2026-08-21 and its documentation.
 func (c *Client) LastActive(ctx context.Context, accountID, cursor string) (LastActive, error) {
 	const operation = "read last active dates"
 	path, err := path(operation, "v1", "orgs", c.org, "directory", "users", accountPart(accountID), "last-active-dates")
@@ -44,7 +44,7 @@ func (c *Client) LastActive(ctx context.Context, accountID, cursor string) (Last
 		},
 	})
 	if err != nil {
-		return LastActive{}, err // never a part of a page
+		return LastActive{}, err // never part of a page
 	}
 	return page, nil
 }
@@ -61,7 +61,7 @@ type productActivity struct {
 	LastActiveTimestamp string `json:"last_active_timestamp"`
 }
 
-// decodeLastActive reads a page whose data is one object with a list in it, unlike that of all other pages.
+// decodeLastActive reads a page whose data is one object with a list in it, unlike all other pages.
 func decodeLastActive(body io.Reader, cursor string) (LastActive, error) {
 	var item lastActiveItem
 	var links struct{ Next string }
@@ -78,7 +78,7 @@ func decodeLastActive(body io.Reader, cursor string) (LastActive, error) {
 	if err != nil {
 		return LastActive{}, err
 	}
-	if item.ProductAccess == nil { // to take it for an empty list would say that no app was ever used
+	if item.ProductAccess == nil { // taking it for an empty list would mean that no app was ever used
 		return LastActive{}, errors.New(`its "data" has no "product_access"`)
 	}
 	page := LastActive{Apps: make([]ProductAccess, 0, len(*item.ProductAccess))}
@@ -92,14 +92,14 @@ func decodeLastActive(body io.Reader, cursor string) (LastActive, error) {
 		}
 		page.Apps = append(page.Apps, ProductAccess{ResourceID: p.ID, Key: p.Key, LastActive: at})
 	}
-	if added, err := timeOrDate(item.AddedToOrgTimestamp, item.AddedToOrg); err == nil { // else not known, as in User
+	if added, err := timeOrDate(item.AddedToOrgTimestamp, item.AddedToOrg); err == nil { // else unknown, as in User
 		page.AddedToOrg = added
 	}
 	page.Next, err = wire.Next(links.Next, cursor)
 	return page, err
 }
 
-// timeOrDate prefers the time, and else takes the beginning of the day; zero when both are missing.
+// timeOrDate returns the time, or else the beginning of the day; zero if both are missing.
 func timeOrDate(timestamp, date string) (time.Time, error) {
 	if timestamp == "" && date == "" {
 		return time.Time{}, nil

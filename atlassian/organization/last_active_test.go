@@ -96,7 +96,7 @@ func TestRefusedLastActive(t *testing.T) {
 			"ADMIN-403-3", organization.ErrForbidden},
 		400: {`{"errors":[{"id":"e","status":"400","code":"ADMIN-400-4","title":"Bad Request","detail":"old experience"}]}`, "ADMIN-400-4", organization.ErrInvalid},
 		500: {``, "", organization.ErrUnavailable},
-		// An error's status counts, whatever its body looks like.
+		// An error's status decides, whatever its body looks like.
 		503: {`{"data":{"product_access":[]},"links":{}}`, "", organization.ErrUnavailable},
 	} {
 		x.status, x.answer = status, test.answer

@@ -11,8 +11,8 @@ import (
 	"github.com/castellan-io/castellan/atlassian/internal/wire"
 )
 
-// list asks for one page. I is an item as the API writes it, T as this package gives it; convert refuses an item that
-// lacks what makes it one.
+// list requests one page. I is an item as the API writes it, T as this package returns it; convert refuses an item
+// without its essential fields.
 func list[I, T any](ctx context.Context, c *Client, r wire.Request, cursor string, convert func(I) (T, error)) (Page[T],
 	error) {
 	page := Page[T]{}
@@ -29,12 +29,12 @@ func list[I, T any](ctx context.Context, c *Client, r wire.Request, cursor strin
 		return err
 	}
 	if err := c.wire.Do(ctx, r); err != nil {
-		return Page[T]{}, err // never a part of a page
+		return Page[T]{}, err // never part of a page
 	}
 	return page, nil
 }
 
-// get asks for one object under "data".
+// get requests one object under "data".
 func get[I, T any](ctx context.Context, c *Client, operation, path string, convert func(I) (T, error)) (T, error) {
 	var result, none T
 	err := c.wire.Do(ctx, wire.Request{Operation: operation, Method: http.MethodGet, Path: path,
@@ -53,7 +53,7 @@ func get[I, T any](ctx context.Context, c *Client, operation, path string, conve
 	return result, nil
 }
 
-// pageQuery is the query of a list. A cursor carries the filters of the first page with it.
+// pageQuery is the query of a list. A cursor includes the filters of the first page.
 func pageQuery(cursor string, limit int) url.Values {
 	q := url.Values{}
 	if cursor != "" {

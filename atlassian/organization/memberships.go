@@ -7,10 +7,11 @@ import (
 	"github.com/castellan-io/castellan/atlassian/internal/wire"
 )
 
-// AddMember puts an account into a group. The directory must be the account's own, never "-".
+// AddMember adds an account to a group. The directory must be the account's own, never "-".
 //
-// ErrAlreadyMember means that it is done. The vendor documents one 409 for two things: where the answer does not tell
-// which, the error is ErrConflict and only reading back does. ErrForbidden is the answer for a synced group.
+// ErrAlreadyMember means that nothing is left to do. The vendor documents one 409 for two things: if the response does
+// not tell which, the error is ErrConflict and the caller has to read back. ErrForbidden is the error for a synced
+// group.
 func (w Writer) AddMember(ctx context.Context, directory, groupID, accountID string) error {
 	const operation = "add member"
 	if !wire.Segment(accountID) {
@@ -27,8 +28,8 @@ func (w Writer) AddMember(ctx context.Context, directory, groupID, accountID str
 		Write: true})
 }
 
-// RemoveMember takes an account out of a group. ErrNotFound means that the organization, the directory, the group or
-// the membership is not there: whoever only wants the person out may take it for done.
+// RemoveMember removes an account from a group. ErrNotFound means that the organization, the directory, the group or
+// the membership does not exist: a caller who only wants the person out may take it for success.
 func (w Writer) RemoveMember(ctx context.Context, directory, groupID, accountID string) error {
 	const operation = "remove member"
 	path, err := w.directoryPath(operation, directory, true, "groups", groupPart(groupID), "memberships",

@@ -1,9 +1,9 @@
 // Package organization is a client of Atlassian's Organizations REST API (api.atlassian.com/admin, v1 and v2), as the
 // vendor's OpenAPI file of 2026-08-21 describes it.
 //
-// One method is one call: nothing is retried and nothing waits, so that the caller's own machinery can. Every answer
-// comes back as a value or as an *Error of a known kind. The organization's API key must have been made without scopes:
-// the searches and the writes have none.
+// One method is one call without retries or waiting, which are up to the caller. Every response is returned as a value
+// or as an *Error of a known kind. The organization's API key must have been created without scopes: the searches and
+// writes have none.
 package organization
 
 import (
@@ -18,28 +18,27 @@ import (
 
 const pkg = "organization"
 
-// AllDirectories, in place of a directory's id, means every directory that the key may manage. Only reads take it.
+// AllDirectories, in place of a directory's ID, means every directory that the key may manage. It is for reads only.
 const AllDirectories = "-"
 
 // MaxPage is the greatest number of users or groups on a page.
 const MaxPage = 100
 
-// Options say how to reach the API.
+// Options configure the client.
 type Options struct {
 	BaseURL string // default https://api.atlassian.com/admin
 	OrgID   string // the organization's id
-	// the organization API key, asked for at every call, so that a new one is picked up; it is never logged and in no
-	// error
+	// returns the organization's API key, at every call, so that a new one is picked up; it is never in logs or errors
 	Key       func(context.Context) (string, error)
-	HTTP      *http.Client  // default: one of its own. Redirections are never followed
+	HTTP      *http.Client  // default: one of its own. Redirects are never followed
 	UserAgent string        // default castellan
-	Timeout   time.Duration // of one call, to the end of its answer; default 30 s
-	MaxBytes  int64         // bound of one answer's body; default 16 MiB
-	// told of every call that was tried; may come from several goroutines at once
+	Timeout   time.Duration // of one call, to the end of its response; default 30 s
+	MaxBytes  int64         // limit of one response's body; default 16 MiB
+	// called after every call, perhaps by several goroutines at once
 	Observe func(Call)
 }
 
-// What a call leaves behind, shared by all clients of Atlassian's APIs.
+// The results of a call, shared by all clients of Atlassian's APIs.
 type (
 	Call  = wire.Call
 	Rate  = wire.Rate
@@ -49,8 +48,8 @@ type (
 // Page is one page of a list. Next is the bare cursor of the page after it, and "" at the end.
 type Page[T any] = wire.Page[T]
 
-// The kinds of failure; errors.Is tells them. ErrOutcomeUnknown comes from writes only: a timeout, a broken connection,
-// a 5xx or an answer that cannot be read.
+// The kinds of failure, for errors.Is. ErrOutcomeUnknown comes from writes only: a timeout, a broken connection, a 5xx
+// or an unreadable response.
 var (
 	ErrUnauthorized   = wire.ErrUnauthorized   // 401
 	ErrForbidden      = wire.ErrForbidden      // 403: a right or a scope is missing, or the group is synced
@@ -73,7 +72,7 @@ type Client struct {
 	org  string
 }
 
-// Writer is a client that also writes. Whoever only has a Client cannot.
+// Writer is a client that can also write, which a mere Client cannot.
 type Writer struct{ *Client }
 
 // NewWriter lets a client write.
@@ -97,7 +96,7 @@ func New(o Options) (*Client, error) {
 	return &Client{wire: client, org: o.OrgID}, nil
 }
 
-// id is a part of a path, with the name that an error calls it by.
+// id is a part of a path, with its name for errors.
 type id struct{ name, value string }
 
 // path builds a path from segments and ids, and refuses an id that cannot be one.
@@ -126,8 +125,8 @@ func (c *Client) directoryPath(operation, directory string, write bool, parts ..
 		parts...)...)
 }
 
-// BareID takes an id out of an identity ARI: ari:cloud:identity::group/<id> becomes <id>. Anything else is returned as
-// it is. The API answers group ids in both forms.
+// BareID removes an identity ARI around an ID: ari:cloud:identity::group/<id> becomes <id>. Anything else is returned
+// as it is. The API returns group IDs in both forms.
 func BareID(s string) string {
 	if !strings.HasPrefix(s, "ari:cloud:identity:") {
 		return s

@@ -13,7 +13,7 @@ import (
 	"github.com/castellan-io/castellan/atlassian/organization"
 )
 
-// exchange is what the client sent, and what it is answered.
+// exchange is what the client sent, and the response to it.
 type exchange struct {
 	status int
 	answer string
@@ -23,7 +23,7 @@ type exchange struct {
 	calls               int
 }
 
-// client returns a client whose every call is answered by x, which keeps the last request.
+// client returns a client that gets x's response to every call; x keeps the last request.
 func (x *exchange) client(t *testing.T) organization.Writer {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

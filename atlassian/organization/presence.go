@@ -8,16 +8,16 @@ import (
 	"github.com/castellan-io/castellan/atlassian/internal/wire"
 )
 
-// SuspendUser takes an account's access to all apps and sites of the directory away, and its licences back; its groups
-// and roles are kept. The directory must be the account's own, never "-". Read MembershipStatus back: the vendor
-// promises no instant from which it shows. ErrNotFound means that the account is not in the directory; ErrForbidden was
-// seen for accounts that have access elsewhere too.
+// SuspendUser takes away an account's access to all apps and sites of the directory, and its licences; it keeps its
+// groups and roles. The directory must be the account's own, never "-". Read MembershipStatus back: the vendor does not
+// promise when it changes. ErrNotFound means that the account is not in the directory; ErrForbidden was seen for
+// accounts that also have access elsewhere.
 func (w Writer) SuspendUser(ctx context.Context, directory, accountID string) error {
 	return w.presence(ctx, "suspend user", directory, accountID, http.MethodPost, "suspend")
 }
 
 // RestoreUser gives a suspended account its access back, with the groups and roles that it had. They need licences
-// again: ErrLicenceLimit when there are none. (The vendor describes no answer for that; the call's first version had
+// again: ErrLicenceLimit if there are none. (The vendor documents no response for that; the call's first version had
 // ADMIN-409-3 and ADMIN-400-32.)
 func (w Writer) RestoreUser(ctx context.Context, directory, accountID string) error {
 	err := w.presence(ctx, "restore user", directory, accountID, http.MethodPost, "restore")
@@ -28,10 +28,10 @@ func (w Writer) RestoreUser(ctx context.Context, directory, accountID string) er
 	return err
 }
 
-// RemoveUser takes an account out of the directory: its groups and roles are lost, and only an invitation brings it
-// back. The removal is queued (so the vendor said of the call's first version) and reads may show the account for a
-// while. ErrNotFound means that it is not in the directory: whoever only wants it out may take it for done.
-// ErrForbidden may mean that an identity provider owns the account, which then has to be removed there.
+// RemoveUser removes an account from the directory: its groups and roles are lost, and only an invitation brings it
+// back. The removal is queued (according to the vendor, for the call's first version) and reads may show the account
+// for a while. ErrNotFound means that it is not in the directory: a caller who only wants it out may take it for
+// success. ErrForbidden may mean that an identity provider owns the account, which then has to be removed there.
 func (w Writer) RemoveUser(ctx context.Context, directory, accountID string) error {
 	return w.presence(ctx, "remove user", directory, accountID, http.MethodDelete)
 }

@@ -12,19 +12,19 @@ import (
 // RoleOrgAdmin is the organization-admin role.
 const RoleOrgAdmin = "atlassian/org-admin"
 
-// appRoles are the roles that the vendor's file names for a person on a resource, without the organization's own.
+// appRoles are the roles that the vendor's file lists for a person on a resource, without the organization's own.
 var appRoles = []string{
 	"atlassian/user", "atlassian/user-access-admin", "atlassian/admin", "atlassian/guest", "atlassian/contributor",
 	"atlassian/customer", "atlassian/basic", "atlassian/stakeholder", "atlassian/site-admin",
 }
 
-// AssignOrgRole gives an account a role on the whole organization; the vendor knows only RoleOrgAdmin. It settles
+// AssignOrgRole gives an account a role on the whole organization; the vendor knows only RoleOrgAdmin. It takes effect
 // within 30 seconds: until then a read may show the old state.
 func (w Writer) AssignOrgRole(ctx context.Context, accountID, role string) error {
 	return w.orgRole(ctx, "assign organization role", accountID, role, "assign")
 }
 
-// RevokeOrgRole takes a role on the whole organization away, on the same terms as AssignOrgRole.
+// RevokeOrgRole revokes a role on the whole organization, with the delay of AssignOrgRole.
 func (w Writer) RevokeOrgRole(ctx context.Context, accountID, role string) error {
 	return w.orgRole(ctx, "revoke organization role", accountID, role, "revoke")
 }
@@ -46,19 +46,18 @@ func (w Writer) orgRole(ctx context.Context, operation, accountID, role, verb st
 }
 
 // AssignRole gives an account a role on a resource, directly and not through a group: role is for example
-// atlassian/admin, resource the ARI of an app on a site, as Workspaces lists it. RoleOrgAdmin is not for this call, see
-// AssignOrgRole.
+// atlassian/admin, resource the ARI of an app on a site, as Workspaces lists it. For RoleOrgAdmin use AssignOrgRole.
 //
-// The vendor says neither how soon it shows in reads, nor what is answered when the account has the role already, nor
-// whether it comes as membership in the role's default group, as it does in the web interface. So read back with
-// UserRoleAssignments, with as much patience as after AssignOrgRole. ErrNotFound means that the account is not in the
+// The vendor documents neither how soon reads show it, nor the response if the account already has the role, nor
+// whether it becomes a membership in the role's default group, as it does in the web interface. So read back with
+// UserRoleAssignments, waiting as long as after AssignOrgRole. ErrNotFound means that the account is not in the
 // organization, ErrLicenceLimit (409, ADMIN-UAM-409-3) that the app has no free licence, ErrInvalid also that the
 // resource does not know the role (ADMIN-UAM-400-3).
 func (w Writer) AssignRole(ctx context.Context, accountID, role, resource string) error {
 	return w.appRole(ctx, "assign role", accountID, role, resource, "assign")
 }
 
-// RevokeRole takes a role on a resource away, on the same terms as AssignRole. What a group of the account gives stays.
+// RevokeRole revokes a role on a resource, with the delay of AssignRole. The account keeps what a group gives it.
 func (w Writer) RevokeRole(ctx context.Context, accountID, role, resource string) error {
 	return w.appRole(ctx, "revoke role", accountID, role, resource, "revoke")
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/castellan-io/castellan/atlassian/internal/wire"
 )
 
-// The ways in which a user may have come to a role.
+// How a user came to hold a role.
 const (
 	MethodDirect   = "direct"       // it was given to the user
 	MethodGroup    = "group_direct" // a group of the user's gives it
@@ -23,10 +23,10 @@ type UserRoles struct {
 	DirectoryID      string // "" for roles above the apps, such as RoleOrgAdmin
 	MembershipStatus string // of the user in that directory: active, suspended or no_membership; "" without one
 	Roles            []string
-	Methods          map[string][]string // by role, the Method… constants; nil when the API does not say
+	Methods          map[string][]string // by role, the Method… constants; nil if the API does not tell
 }
 
-// userRolesItem has the roles twice: the plain list is deprecated, and the one with methods came only in August 2026.
+// userRolesItem has the roles twice: the plain list is deprecated, and the one with methods is from August 2026.
 type userRolesItem struct {
 	ResourceID, ResourceOwner, DirectoryID, UserDirectoryStatus string
 	Roles                                                       []string
@@ -65,8 +65,8 @@ type RoleFilter struct {
 	RoleIDs     []string // at most 10, for example atlassian/admin
 }
 
-// UserRoleAssignments lists the roles that a user holds, however they came, a hundred resources to a page. The next
-// page is asked for with the same filter and its cursor. A role given or taken a moment ago may not show yet.
+// UserRoleAssignments lists the roles that a user holds, however acquired, a hundred resources to a page. For the next
+// page, use the same filter and its cursor. A role changed a moment ago may not show yet.
 func (c *Client) UserRoleAssignments(
 	ctx context.Context, directory, accountID string, f RoleFilter, cursor string,
 ) (Page[UserRoles], error) {

@@ -12,7 +12,7 @@ import (
 // User is an account as the directory shows it.
 type User struct {
 	AccountID        string // opaque
-	AccountType      string // atlassian; the API may answer others
+	AccountType      string // atlassian; the API may return others
 	AccountStatus    string // active, inactive or closed
 	MembershipStatus string // active, suspended (in all directories) or no_membership
 	Status           string // both in one: active, suspended, not_invited, deactivated or for_deletion
@@ -24,13 +24,13 @@ type User struct {
 	Department       string
 	Organization     string // of the user's profile, for example a department's or an employer's name
 	Location         string // of the user's profile
-	EmailVerified    *bool  // nil when the answer does not say
-	// two-step verification, which the API knows of managed accounts; nil when the answer does not say
+	EmailVerified    *bool  // nil if unknown
+	// two-step verification, which the API knows for managed accounts; nil if unknown
 	MFAEnabled    *bool
-	AddedToOrg    time.Time // zero when not known
-	PlatformRoles []string  // with ExpandPlatformRoles; nil when the answer has none
-	GroupIDs      []string  // with ExpandGroups, without the ARI around them; nil when the answer has none
-	// with ExpandProductAccess; empty when the answer names no app, nil when it does not say
+	AddedToOrg    time.Time // zero if unknown
+	PlatformRoles []string  // with ExpandPlatformRoles; nil if the response has none
+	GroupIDs      []string  // with ExpandGroups, without their ARIs; nil if the response has none
+	// with ExpandProductAccess; empty if there is no app, nil if the response does not tell
 	ProductAccess []ProductAccess
 }
 
@@ -38,7 +38,7 @@ type User struct {
 type ProductAccess struct {
 	ResourceID string // ARI
 	Key        string // the app's key
-	// zero when the API does not say: in a search, never and unknown look alike; Client.LastActive tells them apart
+	// zero if unknown: in a search, never and unknown look alike; Client.LastActive tells them apart
 	LastActive time.Time
 }
 
@@ -51,7 +51,7 @@ type userItem struct {
 	ProductAccess             []struct{ ID, Key, LastActiveTimestamp string }
 }
 
-// interned keeps one copy of each id on a page: a hundred people share most of their groups.
+// interned keeps one copy of each ID on a page: a hundred people share most of their groups.
 type interned map[string]string
 
 func (in interned) bare(s string) string {
@@ -110,8 +110,8 @@ const (
 	ExpandUserResourceCount = "counts.resources"
 )
 
-// UserQuery filters users. A nil filter does not filter; every filter narrows the others. The next page is asked for
-// with the same query and its cursor. The members of a group are the users found by its id in GroupIDs.
+// UserQuery filters users. A nil filter does not filter; every filter narrows the others. For the next page, use the
+// same query and its cursor. To find the members of a group, put its ID into GroupIDs.
 type UserQuery struct {
 	Cursor           string
 	Limit            int      // users on a page, 1 to 100; 0 means 100
@@ -170,7 +170,7 @@ func (q UserQuery) search(operation string) (userSearch, error) {
 	return s, c.err
 }
 
-// SearchUsers finds users of a directory, or of all of them: with ExpandGroups and ExpandPlatformRoles, one page tells
+// SearchUsers finds users of a directory, or of all of them: with ExpandGroups and ExpandPlatformRoles, one page has
 // all that a hundred people hold.
 func (c *Client) SearchUsers(ctx context.Context, directory string, q UserQuery) (Page[User], error) {
 	const operation = "search users"
@@ -186,7 +186,7 @@ func (c *Client) SearchUsers(ctx context.Context, directory string, q UserQuery)
 		interned{}.user)
 }
 
-// User reads one user of a directory, or of all of them: without groups, and not necessarily with platform roles.
+// User reads one user of a directory, or of all of them: without groups, and perhaps without platform roles.
 // ErrNotFound means that the directory does not show the account, or not yet.
 func (c *Client) User(ctx context.Context, directory, accountID string) (User, error) {
 	const operation = "read user"

@@ -17,11 +17,11 @@ type Workspace struct {
 	Name     string
 	HostURL  string // for example https://acme.atlassian.net; may be empty
 	Status   string // online, offline or deprecated
-	Capacity int    // seats; -1 when not known or without limit
-	Usage    int    // seats used; -1 when not known
+	Capacity int    // seats; -1 if unknown or unlimited
+	Usage    int    // seats used; -1 if unknown
 }
 
-// Site is the short name of the site, the first label of its host: acme. It is "" when the workspace has no host.
+// Site returns the short name of the site, the first label of its host: acme. It is "" if the workspace has no host.
 func (w Workspace) Site() string {
 	u, err := url.Parse(w.HostURL)
 	if err != nil {
@@ -48,7 +48,7 @@ func (i workspaceItem) workspace() (Workspace, error) {
 		ID: i.ID, Key: a.TypeKey, Type: a.Type, Name: a.Name, HostURL: a.HostURL, Status: a.Status,
 		Capacity: orUnknown(a.Capacity), Usage: orUnknown(a.Usage),
 	}
-	// Live answers were seen with the key in any of the three places.
+	// In real responses the key was in any of the three places.
 	for _, key := range []string{a.Type, i.Type} {
 		if w.Key == "" {
 			w.Key = key
@@ -58,8 +58,8 @@ func (i workspaceItem) workspace() (Workspace, error) {
 	return w, nil
 }
 
-// workspacePage is well below the API's limit of 1000, so that an answer stays small; nearly every organization fits in
-// one.
+// workspacePage is well below the API's limit of 1000, so that a response stays small; nearly every organization fits
+// in one.
 const workspacePage = 250
 
 // Workspaces lists the apps on the organization's sites.

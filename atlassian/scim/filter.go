@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// equals is a filter on one attribute: userName eq "ana@acme.example". The API knows no other kind.
+// equals returns a filter on one attribute: userName eq "ana@acme.example". The API knows no other kind.
 func equals(attribute, value string) string {
 	quoted, err := json.Marshal(value) // RFC 7644 §3.4.2.2: the value is a JSON string
 	if err != nil {

@@ -62,8 +62,8 @@ func (c *Client) Group(ctx context.Context, id string) (Group, error) {
 	return exchange(ctx, c, wire.Request{Operation: operation, Method: http.MethodGet, Path: path}, wireGroup.group)
 }
 
-// CreateGroup creates a group. ErrNameTaken when there is one of that name. Beware: for the name of a default or
-// built-in group the API says that all is well, and the group never appears in the organization.
+// CreateGroup creates a group; ErrNameTaken if there is one of that name. Beware: for the name of a default or built-in
+// group the API reports success, and the group never appears in the organization.
 func (c *Client) CreateGroup(ctx context.Context, g Group) (Group, error) {
 	const operation = "create SCIM group"
 	if strings.TrimSpace(g.DisplayName) == "" {
@@ -76,17 +76,17 @@ func (c *Client) CreateGroup(ctx context.Context, g Group) (Group, error) {
 	}, wireGroup.group)
 }
 
-// AddMembers puts users into a group; those who are members already stay. It answers the group as it then is.
+// AddMembers adds users to a group, unless they are members already. It returns the group after that.
 func (c *Client) AddMembers(ctx context.Context, groupID string, userIDs ...string) (Group, error) {
 	return c.patchMembers(ctx, "add SCIM members", "add", groupID, userIDs)
 }
 
-// RemoveMembers takes users out of a group. It answers the group as it then is.
+// RemoveMembers removes users from a group. It returns the group after that.
 func (c *Client) RemoveMembers(ctx context.Context, groupID string, userIDs ...string) (Group, error) {
 	return c.patchMembers(ctx, "remove SCIM members", "remove", groupID, userIDs)
 }
 
-// ReplaceMembers makes exactly these users the group's members; none empties it. It answers the group as it then is.
+// ReplaceMembers makes exactly these users the group's members; none empties it. It returns the group after that.
 func (c *Client) ReplaceMembers(ctx context.Context, groupID string, userIDs ...string) (Group, error) {
 	return c.patchMembers(ctx, "replace SCIM members", "replace", groupID, userIDs)
 }
@@ -96,7 +96,7 @@ func (c *Client) patchMembers(ctx context.Context, operation, op, groupID string
 	if err != nil {
 		return Group{}, err
 	}
-	// A remove without values would, by RFC 7644 §3.5.2.2, remove every member.
+	// By RFC 7644 §3.5.2.2, a remove without values would remove every member.
 	if len(userIDs) == 0 && op != "replace" {
 		return Group{}, wire.Invalid(pkg, operation, "no users are named")
 	}
@@ -121,7 +121,7 @@ func (c *Client) DeleteGroup(ctx context.Context, id string) error {
 	return c.wire.Do(ctx, wire.Request{Operation: operation, Method: http.MethodDelete, Path: path, Write: true})
 }
 
-// members is never nil: replacing all members by none needs an empty array.
+// members never returns nil: replacing all members by none needs an empty array.
 func members(ids []string) []wireReference {
 	all := make([]wireReference, len(ids))
 	for i, id := range ids {

@@ -1,9 +1,9 @@
 // Package scim is a client of Atlassian's user provisioning API (SCIM 2.0), as the vendor's OpenAPI file of 2023-08-08
-// describes it. The product does not use it: tests and the demo play the identity provider with it.
+// describes it. Castellan itself does not use it: tests and the demo play the identity provider with it.
 //
 // Whoever provisions by this API acts as the identity provider: the groups it creates are read-only everywhere else.
-// The directory behind it has its own key and its own user and group ids, which are not those of the organization's
-// directory; User.AtlassianAccountID leads from one to the other. One method is one call: nothing is retried.
+// The directory behind it has its own key and its own user and group IDs, which are not those of the organization's
+// directory; User.AtlassianAccountID links the two. One method is one call, without retries.
 package scim
 
 import (
@@ -21,29 +21,29 @@ import (
 
 const pkg = "scim"
 
-// Options say how to reach one SCIM directory.
+// Options configure the client of one SCIM directory.
 type Options struct {
 	// the directory's base URL, https://api.atlassian.com/scim/directory/<id>
 	BaseURL string
-	// the directory's own key, asked for at every call; it is never logged and in no error
+	// returns the directory's own key, at every call; it is never in logs or errors
 	Key       func(context.Context) (string, error)
-	HTTP      *http.Client  // default: one of its own. Redirections are never followed
+	HTTP      *http.Client  // default: one of its own. Redirects are never followed
 	UserAgent string        // default castellan
-	Timeout   time.Duration // of one call, to the end of its answer; default 30 s
-	// bound of one answer's body; default 16 MiB. A group comes with all its members, some 200 bytes each
+	Timeout   time.Duration // of one call, to the end of its response; default 30 s
+	// limit of one response's body; default 16 MiB. A group comes with all its members, some 200 bytes each
 	MaxBytes int64
-	// told of every call that was tried; may come from several goroutines at once
+	// called after every call, perhaps by several goroutines at once
 	Observe func(Call)
 }
 
-// What a call leaves behind, shared by all clients of Atlassian's APIs.
+// The results of a call, shared by all clients of Atlassian's APIs.
 type (
 	Call  = wire.Call
 	Rate  = wire.Rate
 	Error = wire.Error
 )
 
-// The kinds of failure; errors.Is tells them.
+// The kinds of failure, for errors.Is.
 var (
 	ErrUnauthorized   = wire.ErrUnauthorized   // 401
 	ErrForbidden      = wire.ErrForbidden      // 403
@@ -57,7 +57,7 @@ var (
 	ErrMalformed      = wire.ErrMalformed      // a success that is broken, cut off or too large
 )
 
-// The schemas that the messages name.
+// The schemas of the messages.
 const (
 	schemaUser  = "urn:ietf:params:scim:schemas:core:2.0:User"
 	schemaGroup = "urn:ietf:params:scim:schemas:core:2.0:Group"
@@ -82,11 +82,11 @@ func New(o Options) (*Client, error) {
 // Page is one page of a list.
 type Page[T any] struct {
 	Items []T
-	Total int // of the whole list, as the API counts it
+	Total int // of the whole list, according to the API
 	Next  int // start index of the next page, counted from 1; 0 at the end
 }
 
-// list asks for one page of resources.
+// list requests one page of resources.
 func list[I, T any](ctx context.Context, c *Client, operation, path, filter string, start, count int,
 	convert func(I) (T, error)) (Page[T], error) {
 	if start < 0 || count < 0 {
@@ -102,13 +102,13 @@ func list[I, T any](ctx context.Context, c *Client, operation, path, filter stri
 		},
 	})
 	if err != nil {
-		return Page[T]{}, err // never a part of a page
+		return Page[T]{}, err // never part of a page
 	}
 	return page, nil
 }
 
-// decodeList reads a ListResponse resource by resource. A list that starts elsewhere than it was asked to, or ends
-// before its own total, is an error: it would look shorter than it is.
+// decodeList reads a ListResponse resource by resource. A list that does not start where it should, or ends before its
+// own total, is an error: it would look shorter than it is.
 func decodeList[I, T any](body io.Reader, start int, convert func(I) (T, error)) (Page[T], error) {
 	page := Page[T]{Total: -1}
 	answered := start
@@ -163,7 +163,7 @@ func exchange[I, T any](ctx context.Context, c *Client, r wire.Request, convert 
 	return result, nil
 }
 
-// resourcePath is the path of one user or group.
+// resourcePath returns the path of one user or group.
 func resourcePath(operation, kind, id string) (string, error) {
 	if !wire.Segment(id) {
 		return "", wire.Invalid(pkg, operation, "%q cannot be a SCIM id", id)

@@ -14,7 +14,7 @@ import (
 	"github.com/castellan-io/castellan/atlassian/scim"
 )
 
-// exchange is what the client sent, and what it is answered.
+// exchange is what the client sent, and the response to it.
 type exchange struct {
 	status int
 	answer string

@@ -70,7 +70,7 @@ type wireAtlassian struct {
 	AtlassianAccountID string `json:"atlassianAccountId,omitempty"`
 }
 
-// wire leaves the enterprise extension out: the vendor's file calls it read-only, and takes department and organization
+// wire leaves out the enterprise extension: the vendor's file calls it read-only, and has department and organization
 // among the user's own attributes.
 func (u User) wire() wireUser {
 	w := wireUser{
@@ -123,7 +123,7 @@ func either(a, b string) string {
 	return b
 }
 
-// UserQuery finds users. At most one of the names is given: the API filters by one attribute at a time.
+// UserQuery finds users. At most one of the names may be set: the API filters by one attribute at a time.
 type UserQuery struct {
 	UserName   string // exact
 	ExternalID string // exact
@@ -156,8 +156,8 @@ func (c *Client) User(ctx context.Context, id string) (User, error) {
 	return exchange(ctx, c, wire.Request{Operation: operation, Method: http.MethodGet, Path: path}, wireUser.user)
 }
 
-// CreateUser creates a user, and links it to the Atlassian account of its e-mail address. ErrNameTaken when the
-// directory has one of that user name.
+// CreateUser creates a user, and links it to the Atlassian account of its e-mail address. ErrNameTaken if the directory
+// has one of that user name.
 func (c *Client) CreateUser(ctx context.Context, u User) (User, error) {
 	const operation = "create SCIM user"
 	if u.UserName == "" || u.Email == "" {
@@ -197,7 +197,7 @@ func (c *Client) SetActive(ctx context.Context, id string, active bool) (User, e
 }
 
 // DeleteUser deletes a user's record for good, and deactivates the account if the organization manages it. The same
-// person provisioned again gets a new id.
+// person provisioned again gets a new ID.
 func (c *Client) DeleteUser(ctx context.Context, id string) error {
 	const operation = "delete SCIM user"
 	path, err := resourcePath(operation, "Users", id)

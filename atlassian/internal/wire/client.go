@@ -1,5 +1,5 @@
-// Package wire carries one call to an Atlassian administration API and brings every answer to one form: a decoded body,
-// or an *Error of a known kind. It never retries and never sleeps; that is its caller's business.
+// Package wire sends one call to an Atlassian administration API and turns every response into a decoded body or an
+// *Error of a known kind. It never retries; that is up to its caller.
 package wire
 
 import (
@@ -17,13 +17,13 @@ import (
 	"time"
 )
 
-// The bounds that hold when the options leave them at zero.
+// The limits if the options leave them at zero.
 const (
 	DefaultTimeout  = 30 * time.Second
 	DefaultMaxBytes = 16 << 20
 )
 
-// Options say how to reach one API.
+// Options configure the client of one API.
 type Options struct {
 	Package   string // begins every error's text, for example "organization"
 	BaseURL   string // scheme, host and path prefix
@@ -36,12 +36,12 @@ type Options struct {
 	Observe   func(Call)
 }
 
-// Call tells of one exchange with the API, for metrics and for pacing. Status is 0 when no answer came.
+// Call describes one call, for metrics and for pacing. Status is 0 if no response came.
 type Call struct {
-	Operation string        // what was asked, for example "search users"; a small fixed set, fit for a metric's label
+	Operation string        // for example "search users"; of a small fixed set, fit for a metric's label
 	Status    int           // the HTTP status
-	Duration  time.Duration // from the asking for the key to the end of the answer's body
-	Rate      Rate          // what the answer's headers said about the limit
+	Duration  time.Duration // from reading the key to the end of the response's body
+	Rate      Rate          // the limit according to the response's headers
 	Err       error         // nil when the call succeeded; else an *Error
 }
 
@@ -79,12 +79,12 @@ func NewClient(o Options) (*Client, error) {
 	if o.HTTP != nil {
 		client = *o.HTTP
 	}
-	// An API does not redirect. Following one could carry a write, or the key, to another place.
+	// An API does not redirect. Following one could send a write, or the key, elsewhere.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Client{options: o, base: strings.TrimRight(base.String(), "/"), http: &client}, nil
 }
 
-// pooled keeps enough idle connections for the writes that a sync has in flight; the standard library keeps two.
+// pooled keeps enough idle connections for the concurrent writes of a sync; the standard library keeps two.
 func pooled() http.RoundTripper {
 	if standard, ok := http.DefaultTransport.(*http.Transport); ok {
 		transport := standard.Clone()
@@ -101,10 +101,10 @@ type Request struct {
 	Path      string // escaped, begins with a slash; see Path
 	Query     url.Values
 	Body      any                   // encoded as JSON when not nil
-	Write     bool                  // the call may change something: a lost answer is then an unknown outcome
-	Conflict  error                 // what a 409 without a more telling body means; ErrConflict when nil
-	Decode    func(io.Reader) error // reads the body of a success; nil when there is nothing to read
-	// where to put the answer's own Date, to the second, if it has one; nil: nobody asks
+	Write     bool                  // the call may change something: after a lost response the outcome is unknown
+	Conflict  error                 // the kind of a 409 whose body does not tell; ErrConflict when nil
+	Decode    func(io.Reader) error // reads the body of a success; nil if there is none
+	// receives the response's Date header, to the second; may be nil
 	Answered *time.Time
 }
 
@@ -124,7 +124,7 @@ func (c *Client) Do(ctx context.Context, r Request) error {
 	return call.Err
 }
 
-// do returns true on success; else it has completed e.
+// do reports whether the call succeeded; otherwise it has filled in e.
 func (c *Client) do(caller context.Context, r Request, e *Error) bool {
 	ctx, cancel := context.WithTimeout(caller, c.options.Timeout)
 	defer cancel()
@@ -169,14 +169,14 @@ func (c *Client) do(caller context.Context, r Request, e *Error) bool {
 			"a success with an HTML page: a gateway answered, not the API; see whether the base URL is right", nil)
 	}
 	if r.Decode == nil {
-		// The change is done; reading on only lets the connection be used again.
+		// The change is done; reading on only lets the connection be reused.
 		_, _ = io.CopyN(io.Discard, body, maxErrorBody)
 		return true
 	}
 	return c.decode(caller, r, body, key, e)
 }
 
-// decode reads the answer of a success; it returns true on success, like do.
+// decode reads the response of a success; it reports whether that worked, like do.
 func (c *Client) decode(caller context.Context, r Request, body *bounded, key string, e *Error) bool {
 	err := r.Decode(body)
 	switch {
@@ -220,13 +220,13 @@ func (c *Client) request(ctx context.Context, r Request, key string) (*http.Requ
 	return request, nil
 }
 
-// connection watches how far a request got. Only when the transport says that it looked for a connection, and never
-// that it wrote to one, is it certain that the API saw nothing.
+// connection records how far a request got. Only if the transport looked for a connection and never wrote to one is it
+// certain that the API got nothing.
 type connection struct{ asked, wrote atomic.Bool }
 
 func (s *connection) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
-		// The transport tries again by itself only what it has not written: each try begins anew.
+		// The transport itself retries only what it has not written: each attempt starts afresh.
 		GetConn:      func(string) { s.asked.Store(true); s.wrote.Store(false) },
 		WroteHeaders: func() { s.wrote.Store(true) },
 	}
@@ -239,14 +239,14 @@ type bounded struct {
 	from      io.Reader
 	left      int64
 	oversized bool
-	err       error // what the connection answered, other than its end
+	err       error // the connection's error other than EOF
 }
 
 var errOversized = errors.New("answer too large")
 
 func (b *bounded) Read(p []byte) (int, error) {
 	if b.left <= 0 {
-		// Exactly the bound is allowed: look whether one more byte comes.
+		// Exactly the limit is allowed: check whether one more byte comes.
 		var probe [1]byte
 		n, err := io.ReadFull(b.from, probe[:])
 		if n == 0 {
@@ -270,7 +270,7 @@ func (b *bounded) note(err error) error {
 	return err
 }
 
-// withoutURL drops the address that net/http puts around its errors: it carries the query.
+// withoutURL removes the URL that net/http adds to its errors: it includes the query.
 func withoutURL(err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The kinds of failure. Every *Error has exactly one, but for a read that its caller cancelled, which has none.
+// The kinds of failure. Every *Error has exactly one, except for a read that its caller cancelled, which has none.
 // Their texts say what to do.
 var (
 	ErrUnauthorized = errors.New(
@@ -30,24 +30,23 @@ var (
 	ErrMalformed      = errors.New("the answer is broken: nothing in it may be trusted")
 )
 
-// Error is a call that did not succeed. errors.Is tells its kind; a transport's own error and the context's stay
-// reachable too. Neither the key, nor a query, nor a request's body is ever in it.
+// Error is a failed call. errors.Is finds its kind, and the error of the transport or the context. It never contains
+// the key, a query, or a request's body.
 type Error struct {
 	Package    string        // the client that was used
-	Operation  string        // what was tried, for example "add member"
-	Method     string        // HTTP method; empty when nothing was to be sent
-	Path       string        // on what: the path below the base URL, without the query
-	Status     int           // HTTP status; 0 when no answer came
+	Operation  string        // for example "add member"
+	Method     string        // HTTP method; empty if the request was refused unsent
+	Path       string        // the path below the base URL, without the query
+	Status     int           // HTTP status; 0 if no response came
 	Code       string        // the API's own code, for example ADMIN-409-3; may be empty
 	Title      string        // the API's short text; at most 300 characters, no control characters
-	Detail     string        // the API's long text, or what this client found; likewise
-	RetryAfter time.Duration // how long the API asks to wait; 0 when it does not say
-	Rate       Rate          // what the answer's headers said about the limit
+	Detail     string        // the API's long text, or what this client found; limited likewise
+	RetryAfter time.Duration // how long the API asks to wait; 0 if it does not
+	Rate       Rate          // the limit according to the response's headers
 	Kind       error         // one of the sentinels
 	Cause      error         // the transport's or the context's error; may be nil
 }
 
-// Error says what was tried, on what, what came back and what to do.
 func (e *Error) Error() string {
 	var s strings.Builder
 	s.WriteString(e.Package + ": " + e.Operation)
@@ -78,7 +77,7 @@ func (e *Error) Error() string {
 	return s.String()
 }
 
-// Unwrap gives errors.Is and errors.As the kind and the cause.
+// Unwrap returns the kind and the cause.
 func (e *Error) Unwrap() []error {
 	var all []error
 	if e.Kind != nil {
@@ -90,7 +89,7 @@ func (e *Error) Unwrap() []error {
 	return all
 }
 
-// Invalid is a request that was refused before anything was sent.
+// Invalid returns the error of a request that was refused before it was sent.
 func Invalid(pkg, operation, format string, args ...any) error {
 	return &Error{Package: pkg, Operation: operation, Rate: unknownRate(), Kind: ErrInvalid,
 		Detail: fmt.Sprintf(format, args...) + "; nothing was sent"}
@@ -101,7 +100,7 @@ func (e *Error) fail(kind error, detail string, cause error) bool {
 	return false
 }
 
-// lost is a call whose answer did not come, or not to its end.
+// lost fills in e for a response that did not come, or not to its end.
 func (e *Error) lost(caller context.Context, r Request, sent bool, cause error) bool {
 	switch {
 	case r.Write && sent:
@@ -115,7 +114,7 @@ func (e *Error) lost(caller context.Context, r Request, sent bool, cause error) 
 	}
 }
 
-// lostAnswer is an answer that cannot be used. For a read that is the kind given; a write may have been done.
+// lostAnswer fills in e for an unusable response. For a read that is the kind given; a write may have been done.
 func (e *Error) lostAnswer(r Request, kind error, detail string, cause error) bool {
 	if r.Write {
 		kind = ErrOutcomeUnknown
@@ -123,7 +122,7 @@ func (e *Error) lostAnswer(r Request, kind error, detail string, cause error) bo
 	return e.fail(kind, detail, cause)
 }
 
-// answered completes e from an answer other than a success.
+// answered fills in e from any response but a success.
 func (e *Error) answered(r Request, header http.Header, start []byte, key string) {
 	said := parseErrorBody(start)
 	e.Code, e.Title, e.Detail = clean(said.code, key), clean(said.title, key), clean(said.detail, key)
@@ -150,11 +149,11 @@ func (e *Error) kind(r Request, html bool) error {
 		}
 		return ErrUnavailable
 	case e.Status < 400:
-		// A redirection, for example to a log-in page.
+		// A redirect, for example to a log-in page.
 		e.Detail = "not an answer of this API; see whether the base URL is right"
 		return ErrMalformed
 	case html:
-		// A gateway's 404 or 409 says nothing about a group or a person.
+		// A gateway's 404 or 409 is not about a group or a person.
 		return ErrUnavailable
 	case e.Status == http.StatusNotFound:
 		return ErrNotFound
@@ -172,8 +171,8 @@ var (
 	noSeat    = regexp.MustCompile(`(?i)\b(user limit|licen[cs]e|seats?\b)`)
 )
 
-// conflict tells the meanings of a 409 apart: the code first, then the words. The status text that the vendor documents
-// for adding a member names both meanings at once; words that fit both prove neither.
+// conflict distinguishes the meanings of a 409: by its code first, then by its words. The status text that the vendor
+// documents for adding a member contains both meanings at once; words that fit both prove neither.
 func (e *Error) conflict(otherwise error) error {
 	if otherwise == nil {
 		otherwise = ErrConflict

@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	maxErrorBody = 64 << 10 // bytes read of an answer that is not a success
+	maxErrorBody = 64 << 10 // bytes read of a response that is not a success
 	maxText      = 300      // characters kept of each text in it
 )
 
 type errorBody struct{ code, title, detail string }
 
-// parseErrorBody reads every shape of error that the administration APIs answer, and falls back to the plain text:
+// parseErrorBody reads the error bodies of all administration APIs, and falls back to the plain text:
 //
 //	{"errors":[{"id","status","code","title","detail"}]}            application and API errors, v1 and v2
 //	{"id","status","code","title","detail"}                         workspaces
@@ -64,7 +64,7 @@ func first(texts ...text) string {
 	return ""
 }
 
-// text takes a string or a number, and nothing from any other value: one odd member must not hide the rest.
+// text accepts a string or a number, and ignores any other value: one odd member must not hide the rest.
 type text string
 
 func (t *text) UnmarshalJSON(data []byte) error {
@@ -77,8 +77,7 @@ func (t *text) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// clean makes a text of the API's fit for logs and for people: one line, bounded, printable, and never with the key in
-// it.
+// clean makes an API's text safe for logs and people: one line, bounded, printable, and without the key.
 func clean(s, key string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
@@ -103,7 +102,7 @@ func clean(s, key string) string {
 	return s
 }
 
-// isHTML says that a web page came where the API would answer JSON. start may be nil when the body was not read yet.
+// isHTML reports whether the response is a web page instead of JSON. start may be nil if the body was not read yet.
 func isHTML(header http.Header, start []byte) bool {
 	media, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
 	if media == "text/html" || media == "application/xhtml+xml" {

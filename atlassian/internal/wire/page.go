@@ -15,14 +15,14 @@ type Page[T any] struct {
 	Next  string // the bare cursor of the next page; "" at the end of the list
 }
 
-// Links are the places where a list says how it goes on.
+// Links are the places where a list has its next page.
 type Links struct {
 	Next string // links.next: a bare cursor or a URL
 	Meta string // meta.next: a bare cursor, in the audit event lists
 }
 
-// DecodePage reads {"data":[…],"links":{…},"meta":{…}} item by item, so that a page never stands in memory twice. Each
-// item is given to take. An answer without a data array is an error: no list may look empty because it was not there.
+// DecodePage reads {"data":[…],"links":{…},"meta":{…}} and passes each item to take, so that a page is never in memory
+// twice. A response without a data array is an error: a list must not look empty because it is missing.
 func DecodePage[T any](r io.Reader, take func(T) error) (Links, error) {
 	var links Links
 	found := false
@@ -132,7 +132,6 @@ func skip(d *json.Decoder) error {
 	return d.Decode(&ignored)
 }
 
-// broken tells an object that breaks off from an orderly end.
 func broken(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
@@ -140,9 +139,9 @@ func broken(err error) error {
 	return err
 }
 
-// Cursor brings a link to the bare cursor in it. Atlassian's v2 lists link with the cursor itself, its v1 lists with a
-// URL; a cursor may hold slashes, plus and equals signs, so only a scheme or a cursor parameter makes a URL. A URL
-// without a cursor is an error: taking it for the end would cut the list short.
+// Cursor returns the bare cursor of a link. In Atlassian's v2 lists the link is the cursor itself, in its v1 lists a
+// URL; a cursor may contain slashes, plus and equals signs, so only a scheme or a cursor parameter makes a link a URL.
+// A URL without a cursor is an error: taking it for the end would cut the list short.
 func Cursor(link string) (string, error) {
 	link = strings.TrimSpace(link)
 	_, query, asked := strings.Cut(link, "?")
@@ -155,7 +154,7 @@ func Cursor(link string) (string, error) {
 		if !found || value == "" {
 			continue
 		}
-		// As in a path: a plus sign left as it is belongs to the cursor, which has no spaces.
+		// Unescaped as in a path: an unescaped plus sign belongs to the cursor, which has no spaces.
 		cursor, err := url.PathUnescape(value)
 		if err != nil {
 			return "", errors.New("the link to the next page holds a cursor that is not escaped as it should be")
@@ -165,11 +164,11 @@ func Cursor(link string) (string, error) {
 	return "", errors.New("the link to the next page holds no cursor")
 }
 
-// MostCursor is how many bytes a cursor may have: it is carried in histories.
+// MostCursor limits the bytes of a cursor: histories carry it.
 const MostCursor = 8 << 10
 
-// Next is the cursor after a page that was asked for with the cursor asked. A list that repeats its cursor would never
-// end.
+// Next returns the cursor after a page that was requested with the cursor asked. A list that repeats its cursor would
+// never end.
 func Next(link, asked string) (string, error) {
 	next, err := Cursor(link)
 	if err != nil {
@@ -184,7 +183,7 @@ func Next(link, asked string) (string, error) {
 	return next, nil
 }
 
-// Path joins segments to an escaped path. It is the callers' duty to have checked them with Segment.
+// Path joins segments to an escaped path. Callers must have checked them with Segment.
 func Path(segments ...string) string {
 	var s strings.Builder
 	for _, segment := range segments {
@@ -193,7 +192,7 @@ func Path(segments ...string) string {
 	return s.String()
 }
 
-// Segment says whether an id can stand in a path: not empty, no slash, no control characters, at most 255 bytes.
+// Segment reports whether an ID can be part of a path: not empty, no slash, no control characters, at most 255 bytes.
 func Segment(id string) bool {
 	return id != "" && id != "." && id != ".." && len(id) <= 255 &&
 		!strings.ContainsFunc(id, func(r rune) bool { return r == '/' || r == '\\' || r <= ' ' || r == 0x7f })

@@ -49,7 +49,7 @@ func TestCursor(t *testing.T) {
 	}
 }
 
-// Whatever cursor the API thinks of, both forms of a link lead to it.
+// Whatever the API's cursor is, it is found in both forms of a link.
 func TestBothFormsOfALinkHoldTheSameCursor(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cursor := rapid.StringMatching(`[A-Za-z0-9+/=_.:-]{1,64}`).Draw(t, "cursor")

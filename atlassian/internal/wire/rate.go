@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// Rate is what an answer's headers say about the endpoint's limit: X-RateLimit-Limit, -Remaining and -Reset, as the
-// Organizations API's narrative describes them.
+// Rate is the endpoint's limit according to a response's headers: X-RateLimit-Limit, -Remaining and -Reset, as the
+// Organizations API's documentation describes them.
 type Rate struct {
-	Limit     int       // calls allowed in the current period; -1 when the answer did not say
-	Remaining int       // calls left in it; -1 when the answer did not say
-	Reset     time.Time // when the next period begins; zero when the answer did not say
+	Limit     int       // calls allowed in the current period; -1 if unknown
+	Remaining int       // calls left in it; -1 if unknown
+	Reset     time.Time // when the next period begins; zero if unknown
 }
 
-// longestWait bounds what a header may ask for.
+// longestWait limits the wait that a header may ask for.
 const longestWait = 24 * time.Hour
 
 func unknownRate() Rate { return Rate{Limit: -1, Remaining: -1} }
@@ -36,7 +36,7 @@ func count(s string) int {
 	return n
 }
 
-// instant reads ISO 8601, with the seconds left out too, as Atlassian's services send it.
+// instant parses ISO 8601, even without seconds, as Atlassian's services send it.
 func instant(s string) time.Time {
 	s = strings.TrimSpace(s)
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05.999999999Z0700",
@@ -48,8 +48,9 @@ func instant(s string) time.Time {
 	return time.Time{}
 }
 
-// retryAfter is how long the answer asks to wait: Retry-After in seconds or as a date, else, when the limit was hit,
-// the time until it is reset. Dates count from the answer's own Date, so that a wrong local clock does no harm.
+// retryAfter returns how long the response asks to wait: Retry-After in seconds or as a date, else, when the limit was
+// hit, the time until it is reset. Dates are compared with the response's own Date, so that a wrong local clock does no
+// harm.
 func retryAfter(h http.Header, status int, rate Rate) time.Duration {
 	now, err := http.ParseTime(h.Get("Date"))
 	if err != nil {

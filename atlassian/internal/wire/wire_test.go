@@ -19,7 +19,7 @@ const secret = "ATCTT-very-secret-key"
 
 func key(context.Context) (string, error) { return secret, nil }
 
-// answering serves one fixed answer and returns a client for it.
+// answering returns a client of a server with one fixed response.
 func answering(t *testing.T, status int, header map[string]string, body string) *wire.Client {
 	t.Helper()
 	return serving(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -170,7 +170,7 @@ func TestRateOfEveryAnswer(t *testing.T) {
 }
 
 func TestRetryAfter(t *testing.T) {
-	const date = "Mon, 05 Oct 2026 06:00:00 GMT" // the answer's own clock, whatever the local one says
+	const date = "Mon, 05 Oct 2026 06:00:00 GMT" // by the response's clock, whatever the local one says
 	tests := map[string]struct {
 		status int
 		header map[string]string
@@ -292,7 +292,7 @@ func TestLostAnswers(t *testing.T) {
 	})
 }
 
-// hang never answers, until the client or the test goes away.
+// hang never responds, until the client or the test ends.
 func hang(t *testing.T) http.HandlerFunc {
 	over := make(chan struct{})
 	t.Cleanup(func() { close(over) })
@@ -305,7 +305,7 @@ func hang(t *testing.T) http.HandlerFunc {
 	}
 }
 
-// deaf is a client of an address where nothing listens any more.
+// deaf returns a client for an address where nothing listens any more.
 func deaf(t *testing.T) (*wire.Client, string) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
