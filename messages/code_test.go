@@ -11,7 +11,7 @@ import (
 func TestCodeHashKnowsACodeHoweverItIsSet(t *testing.T) {
 	t.Parallel()
 	const sent = "ABCDE-FGHIJ-KLMNO-PQRST-UVWXY-2"
-	// As codes that were sent before are kept.
+	// As in codes that were stored before.
 	require.Equal(t, "f1c8454bb0ba8fc91934bb33dd54bd6b", messages.CodeHash(sent)[:32])
 	for _, typed := range []string{
 		"abcdefghijklmnopqrstuvwxy2", "ABCDE–FGHIJ—KLMNO‑PQRST−UVWXY-2",

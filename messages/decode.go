@@ -11,8 +11,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// MostBody is how large the body of an input, signal or update may be, in bytes, by its name or workflow type. A larger
-// one is refused unread.
+// MostBody returns how many bytes the body of an input, signal or update may have, by its name or workflow type. A
+// larger one is refused unread.
 func MostBody(name string) int {
 	if most, known := mostBodies[name]; known {
 		return most
@@ -20,13 +20,13 @@ func MostBody(name string) int {
 	return 32 << 10
 }
 
-// Bounds of one value in an input, signal or update.
+// Limits of one value in an input, signal or update.
 const (
-	MostPolicy  = 3 << 19 // bytes of a policy as JSON carries it: < > and & take six; a payload has 2 MB
+	MostPolicy  = 3 << 19 // bytes of a policy in JSON, where < > and & take six; a payload may have 2 MB
 	MostComment = 1000    // characters of a comment
-	MostName    = 320     // bytes of what names a person or a thing
+	MostName    = 320     // bytes of the name of a person or a thing
 	MostText    = 4000    // bytes of a reason or a note
-	mostPayload = 2 << 20 // bytes of what Temporal carries at once
+	mostPayload = 2 << 20 // bytes of Temporal's largest payload
 )
 
 var (
@@ -36,7 +36,7 @@ var (
 		Report:      mostPayload,
 		ApplyPolicy: mostPayload, DecideItems: 1 << 20, LookAt: 256 << 10, RunProgress: 256 << 10,
 	}
-	// mostOf are the fields that may be longer than MostName bytes, by their keys.
+	// mostOf are the fields that may have more than MostName bytes, by their keys.
 	mostOf = map[string]int{
 		"reason": MostText, "note": MostText, "why": MostText, "message": MostText, "trigger": MostText,
 		"target":   1100, // group: and 255 characters of four bytes
@@ -55,12 +55,12 @@ var (
 		"recount": 4000, "asks": 4000}
 )
 
-// DecodeInternal reads what workflows and activities say to each other. They may be of two versions for a while, so
-// keys that are not known yet are passed over; all else is as in access.Decode.
+// DecodeInternal reads the messages of workflows and activities. These may be of two versions for a while, so unknown
+// keys are ignored; otherwise it is like access.Decode.
 func DecodeInternal(data []byte, into any) error { return access.DecodeKnown(data, into) }
 
 // Decode reads the body of an input, signal or update: one JSON object with the documented keys and no others, each
-// once, and no value larger than its bound.
+// once, and no value larger than its limit.
 func Decode(data []byte, into any) error {
 	if err := access.Decode(data, into); err != nil {
 		return err
@@ -68,7 +68,7 @@ func Decode(data []byte, into any) error {
 	return CheckSizes(into)
 }
 
-// CheckSizes says which value of an input, signal or update is larger than its bound.
+// CheckSizes returns an error if a value of an input, signal or update is larger than its limit.
 func CheckSizes(body any) error { return checkSizes("", reflect.ValueOf(body)) }
 
 func checkSizes(key string, v reflect.Value) error {
@@ -115,7 +115,7 @@ func checkSizes(key string, v reflect.Value) error {
 			field := v.Type().Field(i)
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 			if !field.IsExported() || name == "state" && field.Type.Kind() == reflect.Pointer || name == "progress" {
-				continue // what a history hands to the next is bounded as a whole
+				continue // what a history passes to the next is limited as a whole
 			}
 			if name == "" {
 				name = key
@@ -128,8 +128,8 @@ func checkSizes(key string, v reflect.Value) error {
 	return nil
 }
 
-// EscapedSize is how many bytes JSON takes when it is written again, by the data converter or as part of a state: there
-// < > and & take six.
+// EscapedSize returns how many bytes the JSON takes when the data converter writes it again, by itself or as part of a
+// state: there < > and & take six.
 func EscapedSize(raw []byte) int {
 	size := len(raw)
 	for _, c := range raw {

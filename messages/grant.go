@@ -21,9 +21,9 @@ type GrantInput struct {
 	Reason      string             `json:"reason,omitempty"`
 	Ticket      string             `json:"ticket,omitempty"`
 	RequestedBy string             `json:"requestedBy"`
-	// RequestID makes repeats of the request harmless: the same id changes nothing the second time. Empty: one is made.
+	// RequestID makes repeats of the request harmless: the same ID changes nothing the second time. Empty: one is made.
 	RequestID  string `json:"requestID,omitempty"`
-	BreakGlass bool   `json:"breakGlass,omitempty"` // at once, without approval, to be reviewed after
+	BreakGlass bool   `json:"breakGlass,omitempty"` // at once, without approval, to be reviewed afterwards
 }
 
 // RevokeInput is the body of revoke: what a person holds by grants ends now. On a grant's own workflow, person and
@@ -45,9 +45,9 @@ type ApprovalInput struct {
 }
 
 // ExtendInput is the body of extend: a grant that continues another. An organization's loop has to be told which; on a
-// grant's workflow it is the one that ends last otherwise.
+// grant's workflow the default is the one that ends last.
 type ExtendInput struct {
-	Request     string   `json:"request,omitempty"` // the one to prolong; empty: the one that ends last
+	Request     string   `json:"request,omitempty"` // the one to extend; empty: the one that ends last
 	Duration    Duration `json:"duration"`          // beyond its end
 	Reason      string   `json:"reason,omitempty"`
 	Ticket      string   `json:"ticket,omitempty"`
@@ -55,41 +55,41 @@ type ExtendInput struct {
 	RequestID   string   `json:"requestID,omitempty"` // of the extension; empty: one is made
 }
 
-// GrantAnswer says what came of a request.
+// GrantAnswer is the result of a request.
 type GrantAnswer struct {
 	Message  string         `json:"message"`
-	Grants   []access.Grant `json:"grants,omitempty"` // those concerned, as they stand now
+	Grants   []access.Grant `json:"grants,omitempty"` // those concerned, as they are now
 	Workflow string         `json:"workflow"`         // the grant's workflow
-	// Unreached says that the grant's workflow could not be woken: the organization's loop sees to it itself.
+	// Unreached: the grant's workflow could not be woken, so the organization's loop takes care of the grant itself.
 	Unreached bool `json:"unreached,omitempty"`
 }
 
-// TemporaryGrantInput starts the workflow of what one person holds of one target by grants. OrgSync has it started;
-// nobody else should.
+// TemporaryGrantInput starts the workflow for what one person holds of one target by grants. Only OrgSync should start
+// it.
 type TemporaryGrantInput struct {
 	Org    string             `json:"org"`
 	Target access.Entitlement `json:"target"`
-	// the account id; in lower case the e-mail address of somebody who has none yet
+	// the account ID; for somebody without one, the e-mail address in lower case
 	Key   string      `json:"key"`
 	Email string      `json:"email,omitempty"` // for people, where the key is an account id
-	Told  []string    `json:"told,omitempty"`  // notices that another workflow sent of the grants it hands over
+	Told  []string    `json:"told,omitempty"`  // notices already sent by the workflow that hands over its grants
 	State *GrantState `json:"state,omitempty"` // carried by continue-as-new; leave it out
 }
 
-// GrantState is all that a grant's workflow remembers, and the answer of its status query. The grants themselves are
-// the ledger's.
+// GrantState is the state of a grant's workflow, and the answer of its status query. The grants themselves are in the
+// ledger.
 type GrantState struct {
-	Workflow string           `json:"workflow,omitempty"` // whose state it is
+	Workflow string           `json:"workflow,omitempty"` // the workflow whose state it is
 	State    string           `json:"state"`
 	Grants   []access.Grant   `json:"grants,omitempty"`
-	Asked    *LoopRequest     `json:"asked,omitempty"`   // what the organization's loop was asked to do
-	Blocked  *Blocked         `json:"blocked,omitempty"` // why it could not be done
+	Asked    *LoopRequest     `json:"asked,omitempty"`   // the request to the organization's loop
+	Blocked  *Blocked         `json:"blocked,omitempty"` // why that could not be done
 	Told     []string         `json:"told,omitempty"`    // notices sent: "<kind> <request>"
 	Untold   string           `json:"untold,omitempty"`  // why the last notice could not be sent
 	Refused  []RefusedMessage `json:"refused,omitempty"` // the last signals that were not accepted, and why
-	// Cancelled says that all grants were ended because the workflow was cancelled in Temporal.
+	// Cancelled: all grants were ended because the workflow was cancelled in Temporal.
 	Cancelled bool `json:"cancelled,omitempty"`
-	Turn      int  `json:"turn,omitempty"` // numbers what the organization's loop is asked
+	Turn      int  `json:"turn,omitempty"` // numbers the requests to the organization's loop
 }
 
 // The states of a grant's workflow, as shown in CastellanState.
@@ -100,18 +100,18 @@ const (
 	GrantGiving    = "giving"
 	GrantActive    = "active"
 	GrantTaking    = "taking back"
-	GrantBlocked   = "blocked" // something keeps it from being given or taken back; it is tried again
+	GrantBlocked   = "blocked" // something keeps it from being given or removed; it is tried again
 	GrantOver      = "over"
 )
 
-// LoopRequest is what the organization's loop was asked, until it answers.
+// LoopRequest is a request to the organization's loop, until it is answered.
 type LoopRequest struct {
 	Turn int       `json:"turn"`
-	For  string    `json:"for"` // what is to be put right, to notice when that changes
+	For  string    `json:"for"` // what has to be put right, to notice when that changes
 	At   time.Time `json:"at"`
 }
 
-// Blocked is why access could not be given or taken back yet.
+// Blocked is why access could not be given or removed yet.
 type Blocked struct {
 	For   string    `json:"for"`
 	Why   string    `json:"why"`
@@ -120,30 +120,29 @@ type Blocked struct {
 	Tries int       `json:"tries"`
 }
 
-// ReconcileGrantSignal asks OrgSync to bring what one person holds of one target in line with the grants that are in
-// force.
+// ReconcileGrantSignal asks OrgSync to bring what one person holds of one target in line with the grants in force.
 type ReconcileGrantSignal struct {
-	Workflow string `json:"workflow"` // who asks
-	// what the person goes by there; those from before IDs were encoded leave it out
+	Workflow string `json:"workflow"` // the sender
+	// the person's key there; those from before IDs were encoded leave it out
 	Key string `json:"key,omitempty"`
-	// account id, or the e-mail address of somebody who is to be invited
+	// account ID, or the e-mail address of somebody who is to be invited
 	Person string             `json:"person"`
 	Email  string             `json:"email,omitempty"`
 	Target access.Entitlement `json:"target"`
 	Turn   int                `json:"turn"`
 }
 
-// GrantReconciledSignal answers it, once what was done has been read back.
+// GrantReconciledSignal answers it, once the change has been read back.
 type GrantReconciledSignal struct {
 	Turn  int    `json:"turn"`
 	Run   string `json:"run,omitempty"`
-	Right bool   `json:"right"`          // the person holds what the grants say, and no more by them
-	Why   string `json:"why,omitempty"`  // not
-	Soon  bool   `json:"soon,omitempty"` // it was no refusal: the next attempt may well succeed
+	Right bool   `json:"right"`          // the person holds what the grants give, and nothing beyond that by grants
+	Why   string `json:"why,omitempty"`  // why not
+	Soon  bool   `json:"soon,omitempty"` // not a refusal: the next attempt may well succeed
 }
 
-// FoldCode is a code in the one form that counts: its letters and digits, upper case, in plain type. 0 and 1 are in no
-// code; they are read as what they are mistaken for.
+// FoldCode returns a code in the form in which codes are compared: its letters and digits, upper case, without
+// formatting. 0 and 1 are in no code; they are read as the letters that they are mistaken for.
 func FoldCode(code string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -158,8 +157,8 @@ func FoldCode(code string) string {
 	}, strings.ToUpper(norm.NFKC.String(code)))
 }
 
-// CodeHash is what is kept of an approval code: the code itself is nobody's but its approver's. Only letters and digits
-// matter, however they are set and parted. "" for no code.
+// CodeHash returns what is stored of an approval code: only its approver has the code itself. Only letters and digits
+// matter. "" for no code.
 func CodeHash(code string) string {
 	code = FoldCode(code)
 	if code == "" {

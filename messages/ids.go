@@ -11,16 +11,16 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Bounds of what Temporal identifies and lists things by.
+// Limits of Temporal's IDs and search attributes.
 const (
-	mostID      = 1000 // bytes of a workflow ID, the server's own bound
-	mostGrantID = 255  // bytes of a workflow ID: what the server's tables on PostgreSQL and MySQL take
+	mostID      = 1000 // bytes of a workflow ID, the server's own limit
+	mostGrantID = 255  // bytes of a workflow ID that fit the server's tables on PostgreSQL and MySQL
 	mostIDPart  = 400  // bytes of one name in a workflow ID, before the whole is cut
-	mostKeyword = 255  // bytes of a search attribute: what a visibility store on PostgreSQL takes
+	mostKeyword = 255  // bytes of a search attribute that fit a visibility store on PostgreSQL
 )
 
-// GrantID is the workflow ID of what one person holds of one target by grants; key is the person's account id, or the
-// e-mail address in lower case. Two different targets or keys never have one ID, whatever their names are made of.
+// GrantID returns the workflow ID for what one person holds of one target by grants; key is the person's account ID, or
+// the e-mail address in lower case. Different targets or keys never share an ID, whatever characters they have.
 func GrantID(org string, target access.Entitlement, key string) string {
 	return cutWithHash(longGrantID(org, target, key), org+"\x00"+string(target)+"\x00"+key, mostGrantID-1)
 }
@@ -33,22 +33,22 @@ func longGrantID(org string, target access.Entitlement, key string) string {
 	return GrantIDPrefix(org) + kind + ":" + idPart(key, "%")
 }
 
-// GrantIDPrefix is what the IDs of all grants of an organization begin with.
+// GrantIDPrefix begins the IDs of all grants of an organization.
 func GrantIDPrefix(org string) string { return "grant:" + org + ":" }
 
-// FormerGrantIDs are the IDs that such a workflow had before IDs were bounded, and before they were encoded. Workflows
-// of those times go on under them.
+// FormerGrantIDs returns the IDs that such a workflow had before IDs were limited, and before they were encoded.
+// Workflows of those times go on under them.
 func FormerGrantIDs(org string, target access.Entitlement, key string) []string {
 	return []string{longGrantID(org, target, key), FormerGrantIDPrefix(org, target) + key}
 }
 
-// FormerGrantIDPrefix is what stands before the key in an ID from before IDs were encoded.
+// FormerGrantIDPrefix is the part before the key in an ID from before IDs were encoded.
 func FormerGrantIDPrefix(org string, target access.Entitlement) string {
 	return GrantIDPrefix(org) + string(target) + ":"
 }
 
-// idPart is a name in a workflow ID, which travels in a header of HTTP/2 and is bounded: what is not printable ASCII,
-// and what is reserved, is percent-encoded; a name that is too long is cut, and its hash is put in place of the rest.
+// idPart returns a name as part of a workflow ID, which is sent in an HTTP/2 header and is limited: reserved characters
+// and any but printable ASCII are percent-encoded; a name that is too long is cut, and a hash replaces the rest.
 func idPart(name, reserved string) string {
 	var b strings.Builder
 	for i := range len(name) {
@@ -61,8 +61,8 @@ func idPart(name, reserved string) string {
 	return cutWithHash(b.String(), name, mostIDPart)
 }
 
-// cutWithHash returns the text, or, where it is longer than most bytes, its beginning and the hash of what it stands
-// for. Texts that are no longer than most bytes and such as were cut are never the same.
+// cutWithHash returns the text if it has at most most bytes, else its beginning and the hash of of. No cut text equals
+// one that was short enough.
 func cutWithHash(text, of string, most int) string {
 	if len(text) <= most {
 		return text
@@ -75,11 +75,10 @@ func cutWithHash(text, of string, most int) string {
 	return text[:begin] + strings.Repeat("~", most-begin-32+1) + hex.EncodeToString(sum[:16])
 }
 
-// requestID is the form of a request's id. It stands in commands that people paste: nothing in it means anything to a
-// shell.
+// requestID matches a request's ID. It is used in commands that people paste: nothing in it is special to a shell.
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
 
-// CheckRequestID says why a text cannot be the id of a request.
+// CheckRequestID returns an error if the text cannot be the ID of a request.
 func CheckRequestID(id string) error {
 	if requestID.MatchString(id) {
 		return nil
@@ -87,13 +86,12 @@ func CheckRequestID(id string) error {
 	return fmt.Errorf("the request id %.120q is not taken: write 1 to 100 letters, digits, dots, dashes and underscores, or leave it out", id)
 }
 
-// Keyword is a value as search attributes take it: one that is too long is cut, and its hash is put in place of the
-// rest.
+// Keyword returns a value for a search attribute: one that is too long is cut, and its hash replaces the rest.
 func Keyword(value string) string {
 	return cutWithHash(strings.ToValidUTF8(value, "\uFFFD"), value, mostKeyword-1)
 }
 
-// CheckID says why a workflow ID cannot travel to Temporal: the client would try without end.
+// CheckID returns an error if a workflow ID cannot be sent to Temporal: the client would try for ever.
 func CheckID(id string) error {
 	if len(id) > mostID {
 		return fmt.Errorf("the workflow ID %s… has %d bytes; at most %d are allowed", strings.ToValidUTF8(id[:60], ""),

@@ -30,7 +30,7 @@ func TestGrantIDStaysForPlainNames(t *testing.T) {
 	}
 }
 
-// hostileNames are names that Atlassian allows and a header of HTTP/2 or an ID does not.
+// hostileNames are names that Atlassian allows and an HTTP/2 header or an ID does not.
 var hostileNames = []string{
 	"Büro-Admins", "Bu\u0308ro-Admins", "管理者", "🔥🚒", "عربي", "a\u202eb", "name ", " name", "a:b", "a%3Ab", "100%",
 	"100%25", "\"quoted\"", "it's", "a/b/c", `a\b`,

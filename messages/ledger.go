@@ -1,10 +1,10 @@
 package messages
 
-// LedgerWorkflow is the id of the workflow of type Ledger, one in a namespace, that says which ledger the namespace
-// belongs to.
+// LedgerWorkflow is the ID of the workflow of type Ledger, one in each namespace, that records which ledger the
+// namespace belongs to.
 const LedgerWorkflow = "castellan-ledger"
 
-// LedgerMemo is the field of its memo that says so.
+// LedgerMemo is the field of its memo with the ledger's identity.
 const LedgerMemo = "ledger"
 
 // LedgerInput is the input of Ledger.

@@ -60,7 +60,7 @@ func TestSearchAttributesHaveTheirTypes(t *testing.T) {
 	}
 }
 
-// The state of an organization travels from one history to the next as JSON: nothing may be lost on the way.
+// The state of an organization goes from one history to the next as JSON: nothing may be lost.
 func TestTheCarriedStateIsWhole(t *testing.T) {
 	at := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	state := messages.OrgSyncState{

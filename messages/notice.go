@@ -6,7 +6,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Notice is something that a person is told. It never travels through a workflow: it may carry a code or a link.
+// Notice is a message to a person. It never goes through a workflow: it may contain a code or a link.
 type Notice struct {
 	// the same when the same notice is sent again: a receiver may drop the repeat
 	ID   string    `json:"id"`
@@ -18,9 +18,9 @@ type Notice struct {
 	Subject string `json:"subject"`           // one line
 	Text    string `json:"text"`              // what happened and what to do, in plain lines
 	Command string `json:"command,omitempty"` // to type, without the code
-	// approval code, or reviewer's; only on channels that the addressee alone reads
+	// an approver's or reviewer's code; only in channels that the addressee alone reads
 	Code string `json:"code,omitempty"`
-	// personal page, to be opened by the addressee; only on such channels too
+	// the addressee's personal page; only in such channels too
 	Link     string             `json:"link,omitempty"`
 	Workflow string             `json:"workflow,omitempty"` // to open in the Web UI
 	Grant    string             `json:"grant,omitempty"`

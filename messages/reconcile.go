@@ -6,25 +6,25 @@ import "time"
 const (
 	ScopeFull   = "full"   // everybody
 	ScopePeople = "people" // the people named by account id or e-mail
-	ScopeGroups = "groups" // the members of the groups named by id, and of the targets they give
+	ScopeGroups = "groups" // the members of the groups named by ID, and of the targets they give
 	ScopeHold   = "hold"   // the lines of an approved hold
 	ScopeUndo   = "undo"   // the inverse of an earlier run
-	ScopeGrants = "grants" // what grants give that began, and take that ended
+	ScopeGrants = "grants" // what grants that began give, and what those that ended gave
 )
 
-// Scope says what a run looks at.
+// Scope is what a run looks at.
 type Scope struct {
 	Kind   string   `json:"kind"`
 	People []string `json:"people,omitempty"`
 	Groups []string `json:"groups,omitempty"`
-	// Recount names groups whose member counts are read again as evidence, without looking at their members.
+	// Recount are groups whose member counts are read again as evidence, without reading their members.
 	Recount []string `json:"recount,omitempty"`
 	Run     string   `json:"run,omitempty"`  // of a hold or an undo
 	Plan    string   `json:"plan,omitempty"` // of a hold: its hash
-	Undo    bool     `json:"undo,omitempty"` // of a hold: it takes a run back, also while paused
+	Undo    bool     `json:"undo,omitempty"` // of a hold: it undoes a run, even while paused
 }
 
-// ReconcileInput is one run. OrgSync starts it; nobody else should.
+// ReconcileInput starts one run. Only OrgSync should start it.
 type ReconcileInput struct {
 	Org      string    `json:"org"`
 	Run      string    `json:"run"`
@@ -36,34 +36,34 @@ type ReconcileInput struct {
 	DryRun   bool      `json:"dryRun,omitempty"`
 	Parent   string    `json:"parent"`             // workflow ID of the OrgSync
 	Progress *Progress `json:"progress,omitempty"` // carried by continue-as-new; leave it out
-	// Asks are the grants that a run of scope grants serves, and tells at its end.
+	// Asks are the grants that a run of scope grants serves, and whose workflows it answers at its end.
 	Asks []ReconcileGrantSignal `json:"asks,omitempty"`
 	// Round and Since are those of the run: see RunSummary.
 	Round int       `json:"round,omitempty"`
 	Since time.Time `json:"since,omitzero"`
 }
 
-// Progress is how far a run has come.
+// Progress is the progress of a run.
 type Progress struct {
-	Workflow string     `json:"workflow,omitempty"` // whose state it is
+	Workflow string     `json:"workflow,omitempty"` // the workflow whose state it is
 	Phase    string     `json:"phase"`
 	Cursor   string     `json:"cursor,omitempty"` // of the sweep
 	Block    int        `json:"block,omitempty"`
-	Since    time.Time  `json:"since"` // when the plan was judged: removals settle from here
+	Since    time.Time  `json:"since"` // when the plan was judged: the waiting time of removals begins here
 	Run      RunSummary `json:"run"`
-	Short    []string   `json:"short,omitempty"` // changes that targets take no more of in this run: "add group:x"
+	Short    []string   `json:"short,omitempty"` // changes that their targets accept no more of in this run: "add group:x"
 	Gate     GateSignal `json:"gate"`
-	// Stale says that the run stood aside for long: what is left to write is read again first.
+	// Stale: the run was paused for long, so what is left to write is read again first.
 	Stale bool `json:"stale,omitempty"`
-	// Settled says that the removals stand on a second look already.
+	// Settled: the removals have been confirmed by a second look.
 	Settled bool `json:"settled,omitempty"`
-	// Unseen is how much is on the books that the read did not show: other reads tell whether it is over.
+	// Unseen is how many holdings of the ledger the read did not show: other reads tell whether they are gone.
 	Unseen int `json:"unseen,omitempty"`
-	// Slow says that a role was changed: it takes up to half a minute to be seen.
+	// Slow: a role was changed, which may take half a minute to show.
 	Slow bool `json:"slow,omitempty"`
 }
 
-// RunSummary is what a run did, in numbers.
+// RunSummary is the result of a run in numbers.
 type RunSummary struct {
 	Run     string    `json:"run"`
 	Trigger string    `json:"trigger"`
@@ -77,13 +77,13 @@ type RunSummary struct {
 	Counts  Counts    `json:"counts"`
 	Hold    *Hold     `json:"hold,omitempty"` // the hold open after this run, whichever run opened it
 	Problem *Problem  `json:"problem,omitempty"`
-	// Findings are the first 20 in words, Reported how many there are.
+	// Findings are the first 20 in words, Reported their total number.
 	Findings []string `json:"findings,omitempty"`
 	Reported int      `json:"reported,omitempty"`
-	Adopted  bool     `json:"adopted,omitempty"`  // the first plan was empty: there was nothing to consent to
+	Adopted  bool     `json:"adopted,omitempty"`  // the first plan was empty: there was nothing to approve
 	Doubtful bool     `json:"doubtful,omitempty"` // the read was incomplete: everybody is looked at again soon
-	// Due is how many changes it made that the policy looks at: their people are decided again. Round counts the runs
-	// in a row that came of such changes, and Since is when the first of them began.
+	// Due is how many of its changes affect facts that the policy uses: their people are decided again. Round counts
+	// consecutive runs caused by such changes, and Since is when the first of them began.
 	Due     int              `json:"due,omitempty"`
 	Round   int              `json:"round,omitempty"`
 	Since   time.Time        `json:"since,omitzero"`
@@ -97,7 +97,7 @@ const (
 	RunWaiting   = "standing aside"
 	RunVerifying = "verifying"
 	RunDone      = "done"
-	RunStopped   = "stopped" // by a problem; what was not reached is taken up by the next verification
+	RunStopped   = "stopped" // by a problem; the next verification does what was not reached
 )
 
 // Counts are the numbers of a run.
@@ -108,7 +108,7 @@ type Counts struct {
 	Removals   int `json:"removals"`
 	Adopts     int `json:"adopts,omitempty"`
 	Held       int `json:"held,omitempty"`
-	Suppressed int `json:"suppressed,omitempty"` // not raised again, since a person rejected them
+	Suppressed int `json:"suppressed,omitempty"` // not planned again, since somebody rejected them
 	Foreign    int `json:"foreign,omitempty"`    // memberships that nothing explains and Castellan did not make
 	Done       int `json:"done"`
 	Already    int `json:"already,omitempty"`
@@ -120,31 +120,31 @@ type Counts struct {
 	Unverified int `json:"unverified,omitempty"`
 }
 
-// What the loop and its runs say to each other names the execution that says it. Whoever may signal a workflow could
-// say it, too, and has to know that execution: a signal typed by hand opens no gate and frees no place.
+// The messages between the loop and its runs name the sender's execution. Anybody who may signal a workflow could send
+// them, but has to know that execution: a signal typed by hand opens no gate and frees no slot.
 
 // GateSignal tells a run whether it may write.
 type GateSignal struct {
 	Closed bool   `json:"closed"`
 	Why    string `json:"why,omitempty"`
-	// numbers the closings, so that an answer can be told from an older one
+	// numbers the closings, to tell an answer from an older one
 	Turn      int    `json:"turn"`
 	Execution string `json:"execution,omitempty"` // of the loop
-	// of the loop since it was reset: runs that it started before know the other
+	// the loop's execution since it was reset: runs that it started before know the other
 	Reset string `json:"reset,omitempty"`
 }
 
-// WritesPausedSignal answers a closed gate: nothing of the run is in flight.
+// WritesPausedSignal answers a closed gate: the run has no write in flight.
 type WritesPausedSignal struct {
 	Run       string `json:"run"`
 	Turn      int    `json:"turn"`
-	Execution string `json:"execution,omitempty"` // of the run, the first of its histories
+	Execution string `json:"execution,omitempty"` // of the run, in the first of its histories
 }
 
-// ProgressSignal tells OrgSync how far a run is.
+// ProgressSignal tells OrgSync the progress of a run.
 type ProgressSignal struct {
 	Run RunSummary `json:"run"`
-	// the guard has just spoken: Run.Hold is the organization's open hold now
+	// the guard has just judged: Run.Hold is the organization's open hold now
 	Judged    bool   `json:"judged,omitempty"`
 	Execution string `json:"execution,omitempty"` // as in WritesPausedSignal
 }

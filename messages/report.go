@@ -7,22 +7,22 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Kinds of question.
+// Kinds of report.
 const (
 	ReportWhy        = "why"           // why a person holds something, now or at any past instant
 	ReportRuns       = "runs"          // the last runs
 	ReportPlan       = "plan"          // the lines of a run or of the open hold
-	ReportPreview    = "preview"       // what a policy would do, nothing written
+	ReportPreview    = "preview"       // what a policy would do, without writing
 	ReportForeign    = "foreign"       // memberships that nothing in the policy explains
 	ReportGrants     = "grants"        // temporary grants, the newest first
 	ReportHours      = "grant-hours"   // hours of privilege held by grants, per month, person and target
-	ReportGovernance = "governance"    // look at the organization as a whole, and keep what is found
-	ReportFindings   = "findings"      // a kept report, in one of its forms
-	ReportExplain    = "explain"       // the whole decision for one person now, or what if
+	ReportGovernance = "governance"    // examine the whole organization, and store the findings
+	ReportFindings   = "findings"      // a stored governance report, in one of its formats
+	ReportExplain    = "explain"       // the whole decision for one person, now or under assumptions
 	ReportReviews    = "reviews"       // access reviews, the newest first
 	ReportReview     = "review"        // the items of one review
-	ReportEvidence   = "evidence"      // the evidence of one review that is over
-	ReportLedger     = "verify-ledger" // recompute the ledger's hash chain, and hold the tables against it
+	ReportEvidence   = "evidence"      // the evidence of one review that has ended
+	ReportLedger     = "verify-ledger" // recompute the ledger's hash chain, and compare the tables with it
 )
 
 // ReportInput is a read-only question; the answer is the workflow's result.
@@ -30,26 +30,26 @@ type ReportInput struct {
 	Org    string             `json:"org"`
 	Kind   string             `json:"kind"`
 	Person string             `json:"person,omitempty"` // why, explain, grants: e-mail address or account id
-	If     []string           `json:"if,omitempty"`     // explain: what to suppose, for example groups+=it-ops
+	If     []string           `json:"if,omitempty"`     // explain: assumptions, for example groups+=it-ops
 	Target access.Entitlement `json:"target,omitempty"` // why, foreign, grants: only this one
 	Grant  string             `json:"grant,omitempty"`  // grants: only this request
-	// grants: only those that are not over and done; review: only what nobody has decided
+	// grants: only those that are not over; review: only what nobody has decided
 	Open   bool            `json:"open,omitempty"`
-	Since  time.Time       `json:"since,omitzero"`   // grant-hours: from here on; twelve months when left out
+	Since  time.Time       `json:"since,omitzero"`   // grant-hours: from here on; default twelve months
 	At     time.Time       `json:"at,omitzero"`      // why: this instant instead of now
 	Run    string          `json:"run,omitempty"`    // plan: the run; empty for the open hold
 	States []string        `json:"states,omitempty"` // plan: only lines in these states
 	Policy json.RawMessage `json:"policy,omitempty"` // preview: as in OrgSyncInput; empty for the one in force
-	// findings: which report; the newest when left out. review, evidence: which review
+	// findings: which report, by default the newest; review, evidence: which review
 	ID       string `json:"id,omitempty"`
 	Campaign string `json:"campaign,omitempty"` // reviews: only of this one
 	By       string `json:"by,omitempty"`       // review: only the items of this reviewer
-	// governance: a schedule asks, and whom the policy names are told
+	// governance: a schedule started it, so the people named by the policy are notified
 	Scheduled bool   `json:"scheduled,omitempty"`
 	Format    string `json:"format,omitempty"` // findings: summary, json, csv or html
 	// verify-ledger: N:HASH, an entry's number and hash, kept elsewhere
 	Head  string `json:"head,omitempty"`
-	Limit int    `json:"limit,omitempty"` // rows at most; 200 when left out, 2,000 at most
+	Limit int    `json:"limit,omitempty"` // rows at most; default 200, maximum 2,000
 	After string `json:"after,omitempty"` // the page after this one: next of the last answer
 }
 
@@ -84,12 +84,12 @@ type Why struct {
 	History  []LedgerEntry    `json:"history,omitempty"` // the newest first
 }
 
-// Governance is a governance report: its summary and, where that was asked for, a piece of its document.
+// Governance is a governance report: its summary and, if requested, a piece of its document.
 type Governance struct {
 	ID       string           `json:"id"`
 	At       time.Time        `json:"at"`
 	Sections []SectionSummary `json:"sections,omitempty"`
-	// Document is a piece of the report in the form asked for, compressed with gzip. Next of the answer names the next
+	// Document is a piece of the report in the requested format, compressed with gzip. Next of the answer is the next
 	// piece; the pieces together are the file.
 	Document []byte `json:"document,omitempty"`
 }
@@ -100,7 +100,7 @@ type SectionSummary struct {
 	Title      string `json:"title"`
 	Severity   string `json:"severity"`
 	Count      int    `json:"count"`
-	New        int    `json:"new"`  // since the report before; -1: not known
+	New        int    `json:"new"`  // since the report before; -1: unknown
 	Gone       int    `json:"gone"` // likewise
 	Incomplete string `json:"incomplete,omitempty"`
 }
@@ -109,27 +109,27 @@ type SectionSummary struct {
 type Explanation struct {
 	Person   access.Person     `json:"person"`
 	At       time.Time         `json:"at"`
-	Supposed []string          `json:"supposed,omitempty"` // what is not so, but was to be supposed
+	Supposed []string          `json:"supposed,omitempty"` // the assumptions that are not so in fact
 	Facts    []Fact            `json:"facts"`
 	Mappings []Statement       `json:"mappings"`
 	Rules    []Statement       `json:"rules,omitempty"`
 	Grants   []Statement       `json:"grants,omitempty"`
-	Reviews  []Statement       `json:"reviews,omitempty"` // decisions that bear on what the person should hold
-	Targets  []ExplainedTarget `json:"targets"`           // those that something speaks of, and those that are held
-	Others   int               `json:"others"`            // targets that nothing speaks of and that are not held
-	Changes  []access.Change   `json:"changes"`           // what would be done; heldBy says what the guard stops
+	Reviews  []Statement       `json:"reviews,omitempty"` // decisions that affect what the person should hold
+	Targets  []ExplainedTarget `json:"targets"`           // those that are held or that something gives or denies
+	Others   int               `json:"others"`            // the number of all other targets
+	Changes  []access.Change   `json:"changes"`           // what would be done; heldBy is what the guard stops
 	Guard    []string          `json:"guard,omitempty"`
-	Rejected []access.Change   `json:"rejected,omitempty"` // what would be done, had not somebody said no to it
+	Rejected []access.Change   `json:"rejected,omitempty"` // what would be done if somebody had not rejected it
 }
 
 // Fact is one fact of a person as conditions see it.
 type Fact struct {
 	Name    string `json:"name"`
 	Value   string `json:"value,omitempty"`
-	Unknown string `json:"unknown,omitempty"` // why it is not known
+	Unknown string `json:"unknown,omitempty"` // why it is unknown
 }
 
-// Statement is what one mapping, rule, grant or review says of a person.
+// Statement is the effect of one mapping, rule, grant or review on a person.
 type Statement struct {
 	Name    string    `json:"name"`
 	Verdict string    `json:"verdict"`
@@ -137,15 +137,15 @@ type Statement struct {
 	Until   time.Time `json:"until,omitzero"` // when it changes by itself
 }
 
-// ExplainedTarget is one target as it concerns a person.
+// ExplainedTarget is one target in relation to a person.
 type ExplainedTarget struct {
 	Target  access.Entitlement `json:"target"`
 	Held    string             `json:"held"` // yes, no or unknown
 	Owned   bool               `json:"owned,omitempty"`
 	Since   time.Time          `json:"since,omitzero"`
 	Reasons []access.Reason    `json:"reasons,omitempty"` // to hold it
-	Denied  []access.Reason    `json:"denied,omitempty"`  // not to
-	Unsure  []access.Reason    `json:"unsure,omitempty"`  // may give it, or deny it: it cannot be told
+	Denied  []access.Reason    `json:"denied,omitempty"`  // not to hold it
+	Unsure  []access.Reason    `json:"unsure,omitempty"`  // may give it, or deny it: unknown
 }
 
 // Privilege is how long one person held one target by grants in one month.
@@ -153,7 +153,7 @@ type Privilege struct {
 	Month  string             `json:"month"` // 2026-11, in UTC
 	Person string             `json:"person"`
 	Target access.Entitlement `json:"target"`
-	Held   Duration           `json:"held"` // really held: from the write that gave it to the one that took it
+	Held   Duration           `json:"held"` // from the write that gave it to the one that removed it
 	Grants int                `json:"grants"`
 }
 
@@ -162,7 +162,7 @@ type PlanPage struct {
 	Run      RunSummary       `json:"run"`
 	Lines    []access.Change  `json:"lines"`
 	Findings []access.Finding `json:"findings,omitempty"` // the first of them
-	Noticed  []string         `json:"noticed,omitempty"`  // all of them in words, those that say the same in one line
+	Noticed  []string         `json:"noticed,omitempty"`  // all of them in words, equal ones in one line
 }
 
 // LedgerEntry is one link of the ledger's chain.
@@ -177,16 +177,16 @@ type LedgerEntry struct {
 	Hash   string             `json:"hash"`
 }
 
-// LedgerCheck says whether the ledger's chain is whole, and explains the rows of the ledger.
+// LedgerCheck is whether the ledger's chain is intact, and explains the rows of the ledger.
 type LedgerCheck struct {
 	Whole   bool   `json:"whole"`
 	Entries int64  `json:"entries"`
-	Head    string `json:"head"` // hash of the last entry: keep it elsewhere to notice a ledger cut short
+	Head    string `json:"head"` // hash of the last entry: keep it elsewhere to notice a truncated ledger
 	Broken  string `json:"broken,omitempty"`
 
-	Rows int64 `json:"rows"` // of the ledger that are as the chain says
-	// of these, from before the ledger recorded rows: the chain says how they were then, and no more
+	Rows int64 `json:"rows"` // of the ledger that match the chain
+	// of these, from before the ledger recorded rows: the chain tells only how they were then
 	Before      int64    `json:"before,omitempty"`
-	Unexplained int64    `json:"unexplained,omitempty"` // rows that are not as the chain says, or are missing
+	Unexplained int64    `json:"unexplained,omitempty"` // rows that do not match the chain, or are missing
 	Named       []string `json:"named,omitempty"`       // the first 100 of them
 }

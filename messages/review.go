@@ -11,7 +11,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// AccessReviewInput starts one campaign of the policy's reviews. Its workflow ID is
+// AccessReviewInput starts a review of one of the policy's campaigns. Its workflow ID is
 // access-review:<org>:<campaign>:<date>; a schedule appends the instant by itself.
 type AccessReviewInput struct {
 	Org      string       `json:"org"`
@@ -20,8 +20,8 @@ type AccessReviewInput struct {
 	State    *ReviewState `json:"state,omitempty"` // carried by continue-as-new; leave it out
 }
 
-// DecideInput is the body of decide on a review's workflow: what a reviewer says of one item, of several, or of all of
-// theirs that fit. Exactly one of items, all and lines says which.
+// DecideInput is the body of decide on a review's workflow: a reviewer's decision on one item, on several, or on all of
+// theirs that match. Exactly one of items, all and lines is set.
 type DecideInput struct {
 	By      string         `json:"by"` // e-mail address or account id
 	Verdict access.Verdict `json:"verdict,omitempty"`
@@ -32,12 +32,12 @@ type DecideInput struct {
 	Pass
 }
 
-// ItemFilter chooses among a reviewer's items; what is left out does not matter.
+// ItemFilter selects among a reviewer's items; fields left out match everything.
 type ItemFilter struct {
 	Person    string             `json:"person,omitempty"` // e-mail address or account id
 	Target    access.Entitlement `json:"target,omitempty"`
 	Recommend access.Verdict     `json:"recommend,omitempty"`
-	// only those of which the reviewer has said nothing in this stage
+	// only those that the reviewer has not decided in this stage
 	Undecided bool `json:"undecided,omitempty"`
 }
 
@@ -46,11 +46,11 @@ type DecideLine struct {
 	Item    int            `json:"item"`
 	Verdict access.Verdict `json:"verdict"`
 	Comment string         `json:"comment,omitempty"`
-	// as exported: if more was said of the item since, the line is stale
+	// as exported: if the item was decided since, the line is stale
 	Version *int `json:"version,omitempty"`
 }
 
-// DelegateInput is the body of delegate: the reviewer hands items on to somebody else.
+// DelegateInput is the body of delegate: the reviewer hands items to somebody else.
 type DelegateInput struct {
 	By      string      `json:"by"`
 	To      string      `json:"to"` // e-mail address or account id
@@ -60,7 +60,7 @@ type DelegateInput struct {
 	Pass
 }
 
-// CommentInput is the body of comment: a word on an item that decides nothing.
+// CommentInput is the body of comment: a remark on an item that decides nothing.
 type CommentInput struct {
 	By      string `json:"by"`
 	Item    int    `json:"item"`
@@ -68,7 +68,7 @@ type CommentInput struct {
 	Pass
 }
 
-// ReopenInput is the body of reopen: the reviewer takes back what they said, while the stage lasts.
+// ReopenInput is the body of reopen: the reviewer withdraws their decision, while the stage lasts.
 type ReopenInput struct {
 	By      string      `json:"by"`
 	Items   []int       `json:"items,omitempty"`
@@ -77,25 +77,25 @@ type ReopenInput struct {
 	Pass
 }
 
-// Pass proves who a reviewer or an approver is, where codes are asked for.
+// Pass proves who a reviewer or an approver is, if codes are required.
 type Pass struct {
-	// Code is the code that they were sent. It stands in the history then, so it counts for this one word at the most,
-	// whatever comes of it; another is sent.
+	// Code is the code that they were sent. It is then in the history, so it is valid for this one message at most,
+	// even if the message is refused; another code is sent.
 	Code string `json:"code,omitempty"`
-	// Proof is made of the code and of all else in the body, which starter does: the code itself goes nowhere.
+	// Proof is made of the code and of all else in the body by starter, which sends no code itself.
 	Proof string `json:"proof,omitempty"`
-	// Nonce makes two proofs of the same words differ.
+	// Nonce makes proofs of equal bodies differ.
 	Nonce string `json:"nonce,omitempty"`
 }
 
-// WithPass is a body that a reviewer or an approver proves to be theirs.
+// WithPass is a body with a Pass.
 type WithPass interface {
 	DecideInput | DelegateInput | CommentInput | ReopenInput | ApprovalInput
 }
 
-// Proof proves knowledge of a code to whoever knows its hash (CodeHash), for one body on one workflow; the body's own
-// code and proof are left out of it. What is said of a grant counts as said to its organization's loop, wherever it is
-// said.
+// Proof proves knowledge of a code to whoever knows its hash (CodeHash), for one body on one workflow; it does not
+// cover the body's own code and proof. For a grant, the workflow is always its organization's loop, wherever the
+// message is sent.
 func Proof[B WithPass](codeHash, workflow, name string, body B) string {
 	switch b := any(&body).(type) {
 	case *DecideInput:
@@ -118,72 +118,72 @@ func Proof[B WithPass](codeHash, workflow, name string, body B) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// LookAtSignal asks OrgSync to look at people of whom a review has decided something.
+// LookAtSignal asks OrgSync to look at people on whom a review has decided something.
 type LookAtSignal struct {
 	Review    string   `json:"review"`
 	People    []string `json:"people,omitempty"` // account ids
 	Everybody bool     `json:"everybody,omitempty"`
-	Clock     bool     `json:"clock,omitempty"` // some of it ends by time: ask when; nobody needs to be named for that
+	Clock     bool     `json:"clock,omitempty"` // some of it ends at a set time: ask when; nobody has to be named for that
 }
 
-// ReviewAnswer says what came of what a reviewer said.
+// ReviewAnswer is the result of a reviewer's message.
 type ReviewAnswer struct {
 	Message  string        `json:"message"`
 	Applied  int           `json:"applied"`            // items changed
-	Repeated int           `json:"repeated,omitempty"` // items of which the same was said before
+	Repeated int           `json:"repeated,omitempty"` // items with that decision already
 	Refused  []RefusedItem `json:"refused,omitempty"`  // the first MostRefusedItems of them
 	Declined int           `json:"declined,omitempty"` // how many were refused
-	Left     int           `json:"left"`               // items on which the reviewer is still asked
+	Left     int           `json:"left"`               // items that the reviewer still has to decide
 }
 
-// RefusedItem is an item of which nothing was changed, and why.
+// RefusedItem is an item that was not changed, and why.
 type RefusedItem struct {
 	Item int    `json:"item"`
 	Why  string `json:"why"`
 }
 
-// Renewing is the type of error with which an update is not taken just now: the history is about to end, and the next
-// one takes it. Nothing was done; whoever asked tries again in a moment.
+// Renewing is the type of the error for an update while the history is about to end: nothing was done, and the sender
+// tries again in a moment, when the next history accepts it.
 const Renewing = "Renewing"
 
-// Bounds of what a reviewer says at once, and of the answer.
+// Limits of one message of a reviewer, and of the answer.
 const (
 	MostItems        = 500
 	MostRefusedItems = 50
 )
 
-// RemindInput is the body of remind: reviewers are told again, with a fresh link and code.
+// RemindInput is the body of remind: reviewers are notified again, with a new link and code.
 type RemindInput struct {
 	By       string `json:"by"`
 	Reviewer string `json:"reviewer,omitempty"` // empty: everybody who has something left to decide
 }
 
-// RevokeLinksInput is the body of revoke-links: the links that were sent so far open nothing any more.
+// RevokeLinksInput is the body of revoke-links: all links sent so far become invalid.
 type RevokeLinksInput struct {
 	By       string `json:"by"`
 	Reviewer string `json:"reviewer,omitempty"` // empty: everybody's
 	Reason   string `json:"reason,omitempty"`
 }
 
-// ExtendReviewInput is the body of extend on a review's workflow: the stage that runs ends later.
+// ExtendReviewInput is the body of extend on a review's workflow: the current stage ends later.
 type ExtendReviewInput struct {
 	By       string   `json:"by"`
-	Duration Duration `json:"duration"` // beyond when it would end
+	Duration Duration `json:"duration"` // added to the stage's end
 	Reason   string   `json:"reason,omitempty"`
 }
 
-// EndReviewInput is the body of close (deciding ends now, and what was decided is carried out) and of cancel (nothing
+// EndReviewInput is the body of close (deciding ends now, and the decisions are carried out) and of cancel (nothing
 // more is carried out).
 type EndReviewInput struct {
 	By     string `json:"by"`
 	Reason string `json:"reason,omitempty"`
 }
 
-// ReviewState is what a review's workflow carries from one history to the next. Items and decisions are the ledger's.
+// ReviewState is what a review's workflow carries from one history to the next. Items and decisions are in the ledger.
 type ReviewState struct {
-	Workflow string           `json:"workflow,omitempty"` // whose state it is
+	Workflow string           `json:"workflow,omitempty"` // the workflow whose state it is
 	Phase    string           `json:"phase"`
-	Cursor   string           `json:"cursor,omitempty"` // of the sweep that takes the items
+	Cursor   string           `json:"cursor,omitempty"` // of the sweep that collects the items
 	Block    int              `json:"block,omitempty"`
 	People   int              `json:"people,omitempty"`
 	Review   access.Review    `json:"review"`
@@ -192,25 +192,25 @@ type ReviewState struct {
 	Told     []string         `json:"told,omitempty"` // notices sent, by stage: "<kind> <stage>"
 	Stage    StageState       `json:"stage"`
 	Carried  Remediation      `json:"carried"`
-	Problem  *Problem         `json:"problem,omitempty"` // what keeps it from going on; it is tried again
+	Problem  *Problem         `json:"problem,omitempty"` // what keeps it from continuing; it is tried again
 	Untold   string           `json:"untold,omitempty"`  // why the last notice could not be sent
 	Refused  []RefusedMessage `json:"refused,omitempty"` // the last signals that were not accepted
 	End      *EndReviewInput  `json:"end,omitempty"`     // deciding was ended by hand
 	Cancel   *EndReviewInput  `json:"cancel,omitempty"`
 }
 
-// Remediation is how far removals are.
+// Remediation is the progress of removals.
 type Remediation struct {
 	Tries int       `json:"tries,omitempty"`
 	Next  time.Time `json:"next,omitzero"`  // when they are looked at again
 	Asked time.Time `json:"asked,omitzero"` // when the organization's loop was last asked to look
-	Until time.Time `json:"until,omitzero"` // until when they are waited for
+	Until time.Time `json:"until,omitzero"` // the end of the wait for them
 	Open  int       `json:"open,omitempty"`
 	Held  int       `json:"held,omitempty"`
-	Plan  string    `json:"plan,omitempty"` // that the guard holds
+	Plan  string    `json:"plan,omitempty"` // held by the guard
 }
 
-// StageState are the instants of the stage that runs.
+// StageState are the instants of the current stage.
 type StageState struct {
 	Began     time.Time `json:"began,omitzero"`
 	Due       time.Time `json:"due,omitzero"`
@@ -218,16 +218,16 @@ type StageState struct {
 	Escalate  time.Time `json:"escalate,omitzero"`
 	FellBack  bool      `json:"fellBack,omitempty"`
 	Escalated bool      `json:"escalated,omitempty"`
-	Checked   time.Time `json:"checked,omitzero"` // when the reviewers were last looked for
+	Checked   time.Time `json:"checked,omitzero"` // when the reviewers were last looked up
 }
 
-// ReviewSettings are what the policy says of a campaign, as far as its workflow has to know.
+// ReviewSettings are the policy's settings of a campaign that its workflow needs.
 type ReviewSettings struct {
 	Stages   []StageSettings `json:"stages"`
 	Remind   []string        `json:"remind,omitempty"` // start, middle, last
 	AtOnce   bool            `json:"atOnce,omitempty"` // removals are carried out as they are decided
 	Pages    int             `json:"pages"`            // of people in one block of the sweep
-	Patience Duration        `json:"patience"`         // how long removals may take once deciding is over
+	Patience Duration        `json:"patience"`         // how long removals may take after deciding has ended
 }
 
 // StageSettings are one stage of a campaign.
@@ -237,31 +237,31 @@ type StageSettings struct {
 	Escalate      Duration `json:"escalate,omitempty"`      // before the end; 0: the owner is not asked
 }
 
-// ReviewProgress is how far a review is, in numbers.
+// ReviewProgress is the progress of a review in numbers.
 type ReviewProgress struct {
 	Items     int                    `json:"items"`   // of the review
 	Asked     int                    `json:"asked"`   // of the stage
-	Decided   int                    `json:"decided"` // of the stage's, of which somebody has said something
+	Decided   int                    `json:"decided"` // of the stage's items, those with a decision
 	Keep      int                    `json:"keep"`
 	Remove    int                    `json:"remove"`
-	Complete  bool                   `json:"complete"` // nobody is asked anything more in this stage
+	Complete  bool                   `json:"complete"` // nobody has anything left to decide in this stage
 	Outcomes  map[access.Outcome]int `json:"outcomes,omitempty"`
-	Reviewers []ReviewerProgress     `json:"reviewers,omitempty"` // who has most left first
-	Plan      string                 `json:"plan,omitempty"`      // that the guard holds with removals of this review
-	Carry     int                    `json:"carry,omitempty"`     // removals decided that nothing was begun for yet
+	Reviewers []ReviewerProgress     `json:"reviewers,omitempty"` // those with the most left first
+	Plan      string                 `json:"plan,omitempty"`      // held by the guard, with removals of this review
+	Carry     int                    `json:"carry,omitempty"`     // removals decided and not begun
 }
 
-// ReviewerProgress is how far one reviewer is in the stage.
+// ReviewerProgress is the progress of one reviewer in the stage.
 type ReviewerProgress struct {
 	Reviewer string          `json:"reviewer"`        // account id
-	Email    string          `json:"email,omitempty"` // the last known, to be read
+	Email    string          `json:"email,omitempty"` // the last known, for display
 	Role     access.TaskRole `json:"role"`
 	Items    int             `json:"items"`
 	Decided  int             `json:"decided"`
 	Gone     bool            `json:"gone,omitempty"` // the directory shows them inactive, or not at all
 }
 
-// Who names the reviewer to a reader.
+// Who returns the reviewer's name for display.
 func (p ReviewerProgress) Who() string { return cmp.Or(p.Email, p.Reviewer) }
 
 // ReviewStatus is the answer of the query status of a review's workflow.
@@ -278,10 +278,10 @@ type ReviewStatus struct {
 
 // The phases of a review's workflow, as shown in CastellanState.
 const (
-	ReviewTaking    = "opening"      // items are being taken
-	ReviewDeciding  = "deciding"     // reviewers are asked
+	ReviewTaking    = "opening"      // items are being collected
+	ReviewDeciding  = "deciding"     // reviewers decide
 	ReviewCarrying  = "carrying out" // removals are being written and read back
-	ReviewHeld      = "held"         // the guard holds removals: a person must decide on the plan
+	ReviewHeld      = "held"         // the guard holds removals: somebody must decide on the plan
 	ReviewProving   = "evidence"     // the pack is being made
 	ReviewOver      = "done"
 	ReviewSkipped   = "skipped"
@@ -293,7 +293,7 @@ type Evidence struct {
 	Review string `json:"review"`
 	Lines  int    `json:"lines"`
 	Head   string `json:"head"` // hash of the last line
-	// Document is a piece of the pack, compressed with gzip. Next of the answer names the next piece.
+	// Document is a piece of the evidence pack, compressed with gzip. Next of the answer is the next piece.
 	Document []byte `json:"document,omitempty"`
 }
 

@@ -10,8 +10,7 @@ type OrgSyncInput struct {
 	// Policy is the policy file: as a JSON object, or as one JSON string that holds the YAML.
 	Policy json.RawMessage `json:"policy,omitempty"`
 	By     string          `json:"by,omitempty"` // who starts it, for the ledger
-	// EndIfRefused has the workflow end where the first policy that is applied is refused, so that a mistake leaves
-	// nothing behind.
+	// EndIfRefused: the workflow ends if its first policy is refused, so that a mistake leaves nothing behind.
 	EndIfRefused bool `json:"endIfRefused,omitempty"`
 	// State is carried by continue-as-new; leave it out.
 	State *OrgSyncState `json:"state,omitempty"`
@@ -23,7 +22,7 @@ type PolicyInput struct {
 	By     string          `json:"by"`
 }
 
-// PolicyAnswer says what came of apply-policy.
+// PolicyAnswer is the result of apply-policy.
 type PolicyAnswer struct {
 	Policy   string   `json:"policy"` // the policy's hash
 	Changed  bool     `json:"changed"`
@@ -58,8 +57,8 @@ type ResumeInput struct {
 	By string `json:"by"`
 }
 
-// UndoInput is the body of undo: the changes of a run are taken back by their inverse, which passes the same guard.
-// The organization is paused by it, for the policy would make the same changes again.
+// UndoInput is the body of undo: the changes of a run are reversed, subject to the same guard. It pauses the
+// organization, since the policy would make the same changes again.
 type UndoInput struct {
 	Run    string `json:"run"`
 	By     string `json:"by"`
@@ -81,32 +80,32 @@ const (
 	StateHeld      = "held"      // changes wait for a person's decision
 	StatePaused    = "paused"
 	StateProblem   = "problem" // something keeps it from working; Problem says what
-	StateRetired   = "retired" // it was given up: nothing is read or written until its policy is applied again
+	StateRetired   = "retired" // retired: nothing is read or written until its policy is applied again
 )
 
-// OrgSyncState is all that an organization's loop remembers, and the answer of its status query.
+// OrgSyncState is the state of an organization's loop, and the answer of its status query.
 type OrgSyncState struct {
 	Org      string      `json:"org"`
 	State    string      `json:"state"`
 	Policy   string      `json:"policy,omitempty"` // hash of the policy in force
-	Adopted  bool        `json:"adopted"`          // the first run was consented to
+	Adopted  bool        `json:"adopted"`          // the first plan was approved
 	Settings Settings    `json:"settings"`
 	Paused   *PauseInput `json:"paused,omitempty"`
 	Problem  *Problem    `json:"problem,omitempty"`
 	Hold     *Hold       `json:"hold,omitempty"`
 	Running  *RunSummary `json:"running,omitempty"`
-	LastRun  *RunSummary `json:"lastRun,omitempty"`  // the last run of any scope that had something to say
+	LastRun  *RunSummary `json:"lastRun,omitempty"`  // the last run of any scope with something to report
 	LastFull *RunSummary `json:"lastFull,omitempty"` // the last full verification
 	NextFull time.Time   `json:"nextFull,omitzero"`
 	Feed     Feed        `json:"feed"`
 	Pending  Pending     `json:"pending"`
 	// the policy the workflow was started with, until it or another is in force
 	First *PolicyInput `json:"first,omitempty"`
-	// what is noticed now, the first 20 kinds; the rest through a report
+	// the current findings, the first 20 kinds; the rest through a report
 	Findings []string         `json:"findings,omitempty"`
 	Reported int              `json:"reported,omitempty"` // how many kinds of findings there are
-	Circles  []string         `json:"circles,omitempty"`  // rules that go round, as seen since the last full verification
-	Noticed  []string         `json:"noticed,omitempty"`  // what was given by hand after a grant was over, the last ten
+	Circles  []string         `json:"circles,omitempty"`  // rules that depend on each other in a circle, as seen since the last full verification
+	Noticed  []string         `json:"noticed,omitempty"`  // access given by hand after a grant ended, the last ten
 	Kept     []KeptMessage    `json:"kept,omitempty"`     // signals for the next history
 	Rules    RuleClock        `json:"rules,omitzero"`
 	Refused  []RefusedMessage `json:"refused,omitempty"` // the last signals that were not accepted, and why
@@ -114,21 +113,21 @@ type OrgSyncState struct {
 	LastID   string           `json:"lastId,omitempty"`  // last run id given out
 }
 
-// Settings are the parts of the policy that steer the loop itself.
+// Settings are the parts of the policy that control the loop itself.
 type Settings struct {
 	Every    Duration `json:"every"`    // between full verifications
 	Feed     Duration `json:"feed"`     // between polls of the event feed
-	InFlight int      `json:"inFlight"` // writes at once
+	InFlight int      `json:"inFlight"` // concurrent writes
 	Pages    int      `json:"pages"`    // pages of people in one block of a sweep
-	Settle   Duration `json:"settle"`   // how long a removal must stay true before it is written
+	Settle   Duration `json:"settle"`   // how long a removal must stay due before it is written
 	DryRun   bool     `json:"dryRun"`
-	// something is made on a schedule, for example the governance report
+	// something runs on a schedule, for example the governance report
 	Scheduled bool `json:"scheduled,omitempty"`
-	// time matters to some rule, or somebody is to be told when it holds
+	// some rule depends on time, or notifies somebody when it applies
 	Clocked bool `json:"clocked,omitempty"`
 }
 
-// Problem is something that keeps the loop from its work.
+// Problem is something that keeps the loop from working.
 type Problem struct {
 	Kind    string    `json:"kind"`    // the error type, for example KeyRefused
 	Message string    `json:"message"` // what was tried and what to do
@@ -146,7 +145,7 @@ type Hold struct {
 	Adopts   int       `json:"adopts,omitempty"`
 	People   int       `json:"people"`
 	Rules    []string  `json:"rules"`             // each with its numbers
-	Undo     bool      `json:"undo,omitempty"`    // it takes a run back
+	Undo     bool      `json:"undo,omitempty"`    // it undoes a run
 	Changed  string    `json:"changed,omitempty"` // how it differs from the hold it replaced
 	Opened   time.Time `json:"opened"`
 }
@@ -156,7 +155,7 @@ type Feed struct {
 	Mode   string    `json:"mode,omitempty"` // events, or counts where the organization has no event feed
 	Cursor string    `json:"cursor,omitempty"`
 	Seen   time.Time `json:"seen,omitzero"` // when the watch last reported
-	// Problem says why the watch does not work now; empty while it does.
+	// Problem is why the watch does not work now; empty while it does.
 	Problem string `json:"problem,omitempty"`
 }
 
@@ -166,68 +165,68 @@ type Pending struct {
 	FullBy string   `json:"fullBy,omitempty"`
 	People []string `json:"people,omitempty"`
 	Groups []string `json:"groups,omitempty"`
-	// Recount are groups that events named together with a person: their counts are evidence, their members are not
-	// read.
+	// Recount are groups that events named together with a person: only their member counts are read, as evidence.
 	Recount  []string     `json:"recount,omitempty"`
-	Fresh    bool         `json:"fresh,omitempty"` // groups came, went or changed their role
+	Fresh    bool         `json:"fresh,omitempty"` // groups were created, deleted, or changed their role
 	Settling []SecondLook `json:"settling,omitempty"`
-	// Later are people whom somebody changed just after Castellan did: its writes are believed over reads for a while.
+	// Later are people whom somebody changed just after Castellan did: for a while, its own writes count more than
+	// reads.
 	Later []SecondLook `json:"later,omitempty"`
 	Jobs  []Job        `json:"jobs,omitempty"`
-	// Grants are people to be put right since a grant of theirs began or ended. They go ahead of all else.
+	// Grants are people to be reconciled because a grant of theirs began or ended. They have priority over all else.
 	Grants []ReconcileGrantSignal `json:"grants,omitempty"`
-	// Follow are runs whose people are to be decided again, because of what these runs changed.
+	// Follow are runs whose changes require that their people are decided again.
 	Follow []FollowUp `json:"follow,omitempty"`
-	// FullRound and FullSince are those of a full verification that is due because of what runs changed.
+	// FullRound and FullSince are those of a full verification that is due because of the changes of runs.
 	FullRound int       `json:"fullRound,omitempty"`
 	FullSince time.Time `json:"fullSince,omitzero"`
 }
 
-// MostFollowed is how many changes of runs are followed person by person; where there are more, everybody is looked at.
+// MostFollowed is how many changes are followed person by person; if there are more, everybody is looked at.
 const MostFollowed = 1000
 
-// FollowUp is a run that changed what the policy looks at.
+// FollowUp is a run that changed facts that the policy uses.
 type FollowUp struct {
 	Run   string    `json:"run"`
 	Round int       `json:"round"` // of the run that decides its people again: see RunSummary
 	Since time.Time `json:"since"`
 }
 
-// SecondLook is who is looked at a second time: people whose removals must stay true until an instant, and all whom
-// events named, since an event may be seen before what it tells of can be read.
+// SecondLook is who is looked at a second time: people whose removals must stay due until an instant, and all whom
+// events named, since an event may be visible before its change is.
 type SecondLook struct {
 	People []string  `json:"people,omitempty"`
 	Groups []string  `json:"groups,omitempty"`
-	Fresh  bool      `json:"fresh,omitempty"` // groups came, went or changed their role
+	Fresh  bool      `json:"fresh,omitempty"` // groups were created, deleted, or changed their role
 	Due    time.Time `json:"due"`
-	First  string    `json:"first"`           // the run that looked first
-	By     string    `json:"by,omitempty"`    // who asked, if somebody did
-	Key    int       `json:"key,omitempty"`   // of the job whose asker waits
-	Round  int       `json:"round,omitempty"` // of the run that looked first, and Since: see RunSummary
+	First  string    `json:"first"`           // the run of the first look
+	By     string    `json:"by,omitempty"`    // who asked for it, if somebody did
+	Key    int       `json:"key,omitempty"`   // of the job that somebody waits for
+	Round  int       `json:"round,omitempty"` // of the run of the first look, and Since: see RunSummary
 	Since  time.Time `json:"since,omitzero"`
 }
 
-// Job is one thing that a person asked for.
+// Job is something that a person asked for.
 type Job struct {
 	Scope Scope  `json:"scope"`
 	By    string `json:"by,omitempty"`
 	Note  string `json:"note,omitempty"`
 	Dry   bool   `json:"dry,omitempty"`
-	Key   int    `json:"key"` // tells the asker's waiting update from others
+	Key   int    `json:"key"` // identifies the update that waits for it
 }
 
-// RuleClock is what time means to the policy's rules.
+// RuleClock is when time matters to the policy's rules.
 type RuleClock struct {
-	Asked  time.Time `json:"asked,omitzero"`   // when that was asked last
+	Asked  time.Time `json:"asked,omitzero"`   // when that was last computed
 	Next   time.Time `json:"next,omitzero"`    // when something is due next
-	Untold string    `json:"untold,omitempty"` // what kept somebody from being told; it is tried again
+	Untold string    `json:"untold,omitempty"` // why a notice could not be sent; it is tried again
 }
 
 // KeptMessage is a signal that came while a history was ending; the next one handles it.
 type KeptMessage struct {
 	Name string          `json:"name"`
 	Body json.RawMessage `json:"body"`
-	// Shown names the presentation that burnt the codes in it as it came; "" where there were none.
+	// Shown identifies the use of the codes in it, which are spent; "" if there were none.
 	Shown string `json:"shown,omitempty"`
 }
 
@@ -236,7 +235,7 @@ type RefusedMessage struct {
 	At   time.Time `json:"at"`
 	Name string    `json:"name"`
 	Why  string    `json:"why"`
-	// whom its body names as the one who says it; the history's event has the sender's identity
+	// who sent it according to its body; the history's event has the sender's identity
 	By   string `json:"by,omitempty"`
 	Size int    `json:"size,omitempty"` // of its body in bytes, where that is large
 }
