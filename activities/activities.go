@@ -1,8 +1,8 @@
-// Package activities is where Castellan touches the world: every call to Atlassian and to the ledger is made in one of
-// its rooms, each a package of its own. Activities run at least once, so each says in its comment what a repeat does.
+// Package activities makes every call to Atlassian and to the ledger, in rooms that are packages of their own.
+// Activities run at least once, so the comment of each says what a repeat does.
 //
-// Reads walk a block of pages and repeat at most that block. A write is one activity per API call; the ledger line it
-// stands on makes it idempotent (see apply).
+// Reads fetch a block of pages, and a retry repeats at most that block. A write is one activity per API call; its line
+// in the ledger makes it idempotent (see apply).
 package activities
 
 import (
@@ -16,14 +16,14 @@ import (
 	"github.com/castellan-io/castellan/activities/session"
 )
 
-// Options are what the activities work with.
+// Options configure the activities.
 type Options struct {
 	session.Options
 	Schedules reconcile.Schedules  // for reports on a schedule
-	Pages     *reviews.ReviewPages // where reviewers' pages are served; nil: nowhere
+	Pages     *reviews.ReviewPages // where reviewers' pages are; nil: nowhere
 }
 
-// Activities are those of all rooms.
+// Activities are the activities of all rooms.
 type Activities struct {
 	Env       *session.Env
 	Apply     *apply.Activities
@@ -33,7 +33,7 @@ type Activities struct {
 	Reports   *reports.Activities
 }
 
-// New builds the activities.
+// New returns the activities.
 func New(o Options) *Activities {
 	env := session.NewEnv(o.Options)
 	a := &Activities{
@@ -47,12 +47,12 @@ func New(o Options) *Activities {
 	return a
 }
 
-// Registry takes activities. It is a worker, or a test's environment.
+// Registry registers activities: a worker, or a test's environment.
 type Registry interface {
 	RegisterActivityWithOptions(a any, options activity.RegisterOptions)
 }
 
-// Register registers the activities of all rooms, each by the name of its method. Names stand in recorded histories.
+// Register registers the activities of all rooms, each under its method's name. Recorded histories contain these names.
 func (a *Activities) Register(with Registry) {
 	for _, room := range []any{a.Apply, a.Reconcile, a.Grants, a.Reviews, a.Reports} {
 		with.RegisterActivityWithOptions(room, activity.RegisterOptions{SkipInvalidStructFunctions: true})

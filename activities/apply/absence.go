@@ -11,10 +11,10 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// Doubted asks the other sides, and says of whom they do not confirm that they are in none of the groups.
+// Doubted returns the people of absences that the other searches do not confirm.
 //
-// Calls: two for ten people, and two for each of them whom that does not clear; one more where rules ask for roles, for
-// apps, or for more than ten groups.
+// Calls: two for ten people, and two for each person in doubt after that; one more if rules use roles, apps, or more
+// than ten groups.
 func (s *Session) Doubted(ctx context.Context, b *policy.Bound, all []plan.Absence) (map[string]bool, error) {
 	doubted := map[string]bool{}
 	// who has the same apps is asked about together
@@ -46,8 +46,8 @@ func (s *Session) Doubted(ctx context.Context, b *policy.Bound, all []plan.Absen
 }
 
 // confirmed reports whether everything follows for these people on all groups that the group search shows any of them
-// in, too, and none of them is among the members of a group that is asked for and that their own list lacks. A search
-// that shows no group of anybody says nothing, nor does one that names a group of which nothing is known.
+// in, too, and whether none of them is among the members of a group that matters and that their own list lacks. A
+// search that shows no groups at all proves nothing, nor does one that shows an unknown group.
 func (s *Session) confirmed(ctx context.Context, b *policy.Bound, some []plan.Absence) (bool, error) {
 	var people, missing []string
 	for _, one := range some {

@@ -21,31 +21,32 @@ type ChangeInput struct {
 	session.RunInput
 	Person string             `json:"person"`
 	Target access.Entitlement `json:"target"`
-	// Now decides the line anew from one read just before it is written: what grants give and take is planned from the
-	// ledger.
+	// Now: the line is decided again from one read just before it is written, since the changes of grants are planned
+	// from the ledger.
 	Now bool `json:"now,omitempty"`
-	// Fresh is how the line was confirmed, as in ConfirmInput: so it is again when its evidence has grown old.
+	// Fresh is how the line was confirmed, as in ConfirmInput, and how it is confirmed again once its evidence is old.
 	Fresh bool `json:"fresh,omitempty"`
 }
 
-// evidenceLasts is how long a removal that was confirmed may wait for its write: when the API was out of order for
-// longer, the person is read again.
+// evidenceLasts is how long a confirmed removal may wait for its write: if the API failed for longer, the person is
+// read again.
 const evidenceLasts = 10 * time.Second
 
-// ChangeResult is what came of it; it stands in the workflow's history, one line a change.
+// ChangeResult is the result; the workflow's history has one for each change.
 type ChangeResult struct {
 	State  access.ChangeState `json:"state"`
 	Answer string             `json:"answer,omitempty"`
-	// Closed says that the target takes nothing more from anybody in this run: no licences left, or not changeable.
+	// Closed: the target accepts nothing more from anybody in this run, for lack of licences or because it cannot be
+	// changed.
 	Closed bool `json:"closed,omitempty"`
 }
 
-// Apply makes one change: one write to Atlassian, preceded by reads only where they are needed (an earlier attempt of
-// unknown outcome, a membership that should have been there, a protected target).
+// Apply makes one change: one write to Atlassian, after reads only where they are needed (an earlier attempt of unknown
+// outcome, a membership that should have been there, a protected target).
 //
 // A repeat is safe: the ledger line tells whether the change is done (nothing happens), was begun without a known
 // outcome (the state is read back first), or never reached Atlassian (it is written). The calls themselves are
-// idempotent too: adding a member twice is answered "already", removing a stranger 404.
+// idempotent too: adding a member twice gets "already", removing a non-member 404.
 func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, error) {
 	defer session.AutoHeartbeat(ctx)()
 	s, err := a.open(ctx, in.Org, in.Policy)
@@ -103,8 +104,8 @@ func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 	return s.settle(ctx, in.Run, line, err)
 }
 
-// outdated confirms a removal again. It returns the line in its final state if the person should keep what it takes by
-// now.
+// outdated confirms a removal again. It returns the line in its final state if the person should keep the access after
+// all.
 func (s *Session) outdated(ctx context.Context, in ChangeInput, line access.Change) (*access.Change, error) {
 	b, err := s.ConfirmedBy(ctx, ConfirmInput{RunInput: in.RunInput, Fresh: in.Fresh})
 	if err != nil {
@@ -117,7 +118,7 @@ func (s *Session) outdated(ctx context.Context, in ChangeInput, line access.Chan
 	return &gone[0], nil
 }
 
-// check makes sure of what an earlier read may have got wrong. An answer ends the line without a write.
+// check verifies what an earlier read may have got wrong. A result ends the line without a write.
 func (s *Session) check(ctx context.Context, run string, line *access.Change) (*ChangeResult, error) {
 	answer := func(state access.ChangeState, words string) (*ChangeResult, error) {
 		result, err := s.end(ctx, run, *line, state, words)
@@ -166,8 +167,7 @@ func (s *Session) check(ctx context.Context, run string, line *access.Change) (*
 	return nil, nil
 }
 
-// overtaken says why a line is not asked for any more since a grant began or ended after it was planned; "" for no such
-// reason.
+// overtaken returns why a grant that began or ended after the line was planned makes it unnecessary; "" if none does.
 func (s *Session) overtaken(ctx context.Context, run string, c access.Change) (string, error) {
 	if !plan.HangsOnGrants(s.Policy, c) {
 		return "", nil
@@ -183,8 +183,8 @@ func (s *Session) overtaken(ctx context.Context, run string, c access.Change) (s
 	return plan.Overtaken(b, s.Policy, c, states[c.Person].Grants, states[c.Person].Rulings, s.Now()), nil
 }
 
-// write is the one place that changes a person's access at Atlassian; groups are made in create.go. It returns the
-// account id of somebody whom it invited.
+// write is the one place that changes a person's access at Atlassian; groups are created in create.go. It returns the
+// account ID of somebody whom it invited.
 func (s *Session) write(ctx context.Context, run string, c access.Change) (id string, err error) {
 	adding := c.Action == access.Add
 	switch {
@@ -211,7 +211,7 @@ func (s *Session) write(ctx context.Context, run string, c access.Change) (id st
 	}
 }
 
-// settle records what the API answered to a write, or leaves the line open for the next attempt.
+// settle records the API's answer to a write, or leaves the line open for the next attempt.
 func (s *Session) settle(ctx context.Context, run string, line access.Change, err error) (ChangeResult, error) {
 	adding := line.Action == access.Add
 	switch {
@@ -261,7 +261,7 @@ func closed(r ChangeResult, err error) (ChangeResult, error) {
 func (s *Session) end(ctx context.Context, run string, line access.Change, state access.ChangeState,
 	answer string) (ChangeResult, error) {
 	line.State, line.Answer, line.At = state, answer, s.Now()
-	// An answer that came must be recorded even while the activity is being cancelled.
+	// An answer must be recorded even while the activity is being cancelled.
 	keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := s.Ledger.EndChange(keep, s.Org, run, line); err != nil {
@@ -270,7 +270,7 @@ func (s *Session) end(ctx context.Context, run string, line access.Change, state
 	return ChangeResult{State: state, Answer: answer}, nil
 }
 
-// unsent puts a line back to planned, since the write certainly did not happen, and returns the error. A line that an
+// unsent sets a line back to planned, since the write certainly did not happen, and returns the error. A line that an
 // earlier attempt may have written stays Sent.
 func (s *Session) unsent(ctx context.Context, run string, line access.Change, err error) error {
 	if line.State == access.Sent {
@@ -284,8 +284,8 @@ func (s *Session) unsent(ctx context.Context, run string, line access.Change, er
 	return err
 }
 
-// holds reads whether the person holds the target now. A group is asked first; only if it does not name the person, the
-// person's own list decides, which may be cut short but is never too long.
+// holds reads whether the person holds the target now. It searches the group first; only if that does not show the
+// person, the person's own list decides, which may be incomplete but never has too much.
 func (s *Session) holds(ctx context.Context, c access.Change) (bool, error) {
 	if c.GroupID != "" {
 		found, err := s.Search(ctx, organization.UserQuery{AccountIDs: []string{c.Person},
@@ -309,8 +309,8 @@ func (s *Session) holds(ctx context.Context, c access.Change) (bool, error) {
 	return HoldsTarget(found[0], c), nil
 }
 
-// ours says that the ledger has the membership on its books as Castellan's own already: a read did not show it, and
-// that read may have been wrong.
+// ours reports whether the membership is already Castellan's own in the ledger: a read did not show it, and may have
+// been wrong.
 func (s *Session) ours(ctx context.Context, c access.Change) (bool, error) {
 	states, err := s.Ledger.States(ctx, s.Org, []string{c.Person}, s.Now())
 	if err != nil {
@@ -324,7 +324,7 @@ func (s *Session) ours(ctx context.Context, c access.Change) (bool, error) {
 	return false, nil
 }
 
-// doubt marks an add as begun that an earlier run began and never heard the answer to: it may be done by now.
+// doubt marks an add as begun if an earlier run began it and never got an answer: it may be done by now.
 func (s *Session) doubt(ctx context.Context, run string, line *access.Change) error {
 	doubts, err := s.Ledger.Doubtful(ctx, s.Org, run, line.Person)
 	if doubts[line.Person][line.Target].Action == access.Add {
@@ -333,8 +333,8 @@ func (s *Session) doubt(ctx context.Context, run string, line *access.Change) er
 	return err
 }
 
-// ResolveDoubtful takes the adds of these people that were never answered, and that a read shows, as done: they are
-// Castellan's own. Before each was begun a read did not show it.
+// ResolveDoubtful marks adds of these people as done that never got an answer and that a read now shows: they are
+// Castellan's own, since a read before each of them did not show it.
 func (s *Session) ResolveDoubtful(ctx context.Context, b *policy.Bound, people ...access.Person) error {
 	ids := make([]string, len(people))
 	for i, p := range people {
@@ -361,7 +361,7 @@ func (s *Session) ResolveDoubtful(ctx context.Context, b *policy.Bound, people .
 	return nil
 }
 
-// HoldsTarget reports whether a person, as read, holds what the change is about.
+// HoldsTarget reports whether a person, as read, holds the target of the change.
 func HoldsTarget(p access.Person, c access.Change) bool {
 	switch c.Target {
 	case access.OrgAdmin:
@@ -378,23 +378,23 @@ func HoldsTarget(p access.Person, c access.Change) bool {
 type NextInput struct {
 	session.RunInput
 	Actions []access.Action `json:"actions"`
-	// Approved takes the lines that a person's decision released, or those that nothing held; nil: either. The run that
-	// held them may still be under way, and what it read is what was in doubt: they are left to the run that the
-	// decision starts.
+	// Approved selects the lines that a person's decision released, or those that were never held; nil: both. The run
+	// that held lines may still be in progress, and its reads are in doubt: the run that the decision starts writes
+	// them.
 	Approved *bool  `json:"approved,omitempty"`
-	After    string `json:"after,omitempty"`   // as the last answer said
-	Through  string `json:"through,omitempty"` // of ConfirmResult: none of those behind it
+	After    string `json:"after,omitempty"`   // from the last result
+	Through  string `json:"through,omitempty"` // of ConfirmResult: only lines up to it
 	Limit    int    `json:"limit"`
 }
 
-// NextResult are the lines, smallest form: they stand in the history.
+// NextResult has the lines in their smallest form, since the history contains them.
 type NextResult struct {
 	Lines []Line `json:"lines"`
 	After string `json:"after,omitempty"`
 	More  bool   `json:"more"`
 }
 
-// Line is a plan line as the workflow needs it.
+// Line is a plan line with what the workflow needs.
 type Line struct {
 	Person  string             `json:"p"`
 	Target  access.Entitlement `json:"t"`
@@ -402,7 +402,7 @@ type Line struct {
 	Guarded bool               `json:"g,omitempty"` // a protected target: written one at a time
 }
 
-// Key is what NextInput.After takes to go on behind the line.
+// Key is the value for NextInput.After to continue after the line.
 func (l Line) Key(action access.Action) string {
 	return session.WriteKey(access.Change{Action: action, Person: l.Person, Target: l.Target})
 }
@@ -439,7 +439,7 @@ func (a *Activities) Next(ctx context.Context, in NextInput) (NextResult, error)
 	return result, nil
 }
 
-// guarded says that a floor may stand against the line. Whoever is suspended or removed may hold any protected target.
+// guarded reports whether a floor may forbid the line. Whoever is suspended or removed may hold any protected target.
 func guarded(b *policy.Bound, c access.Change) bool {
 	i, ok := b.Target(c.Target)
 	return c.Action == access.Remove && (c.Target.Presence() || ok && b.Targets[i].Protected != nil)

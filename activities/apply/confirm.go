@@ -11,20 +11,20 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// ConfirmInput asks for a run's released lines of some actions to be checked against the world as it is now.
+// ConfirmInput asks to check a run's released lines of some actions against the organization as it is now.
 type ConfirmInput struct {
 	session.RunInput
 	Actions []access.Action `json:"actions"`
-	// Fresh takes the lines of an approved hold, and none but those, and reads the groups again too, since it may be
-	// the read of the groups that was held.
+	// Fresh selects the lines of an approved hold, and only those, and reads the groups again too, since the read of
+	// the groups may be what was held.
 	Fresh bool `json:"fresh,omitempty"`
-	// After and Limit take some of the lines, as NextInput does; without Limit, all of them.
+	// After and Limit select some of the lines, as in NextInput; without Limit, all of them.
 	After string `json:"after,omitempty"`
 	Limit int    `json:"limit,omitempty"`
 }
 
-// ConfirmedBy is what the lines are held against: what the run was bound to, or the groups as they are shown now. What
-// the run had let go of stays in view, since that is what may have been approved.
+// ConfirmedBy returns the policy that the lines are checked by: bound to the run's outline, or to the groups as they
+// are now. Targets that the run had let go of are kept, since removing them may be what was approved.
 func (s *Session) ConfirmedBy(ctx context.Context, in ConfirmInput) (*policy.Bound, error) {
 	if !in.Fresh {
 		return s.BoundOf(ctx, in.Run)
@@ -46,10 +46,10 @@ func (s *Session) ConfirmedBy(ctx context.Context, in ConfirmInput) (*policy.Bou
 	return b, nil
 }
 
-// freshFor is how long the groups that were read for an approved hold serve its other lines.
+// freshFor is how long the groups read for one line of an approved hold are used for its other lines.
 const freshFor = 30 * time.Second
 
-// Unconfirmed are the lines that a fresh read of their people does not ask for, in their final state.
+// Unconfirmed returns the lines that a new read of their people no longer asks for, in their final state.
 func (s *Session) Unconfirmed(ctx context.Context, b *policy.Bound, run string, lines []access.Change) ([]access.Change,
 	error) {
 	if len(lines) == 0 {
@@ -71,18 +71,18 @@ func (s *Session) Unconfirmed(ctx context.Context, b *policy.Bound, run string, 
 	return gone, err
 }
 
-// confirmation is lines being held against a fresh read of their people.
+// confirmation checks lines against a new read of their people.
 type confirmation struct {
 	*Session
 	bound   *policy.Bound
 	lines   []access.Change
 	now     time.Time
-	seen    map[string]bool     // people whom the read shows
-	asked   map[ledger.Key]bool // changes that the policy asks for, as it reads now
-	doubted map[string]bool     // people who lack something by one search, and not by another
+	seen    map[string]bool     // people in the read
+	asked   map[ledger.Key]bool // changes that the policy asks for now
+	doubted map[string]bool     // people who lack something in one search, and not in another
 }
 
-// decide reads the lines' people and decides anew what is asked for. It returns the absences on which additions hang.
+// decide reads the lines' people and decides again. It returns the absences that additions depend on.
 func (c *confirmation) decide(ctx context.Context, run string) ([]plan.Absence, error) {
 	ids := PeopleOf(c.lines)
 	read, err := c.ReadPeople(ctx, ids)
@@ -116,7 +116,7 @@ func (c *confirmation) decide(ctx context.Context, run string) ([]plan.Absence, 
 	return absences, nil
 }
 
-// doubt takes out of what is asked for what hangs on an absence that another search does not confirm.
+// doubt drops the additions that depend on an absence that another search does not confirm.
 func (c *confirmation) doubt(ctx context.Context, absences []plan.Absence) (err error) {
 	if c.doubted, err = c.Doubted(ctx, c.bound, absences); err != nil {
 		return err
@@ -129,8 +129,8 @@ func (c *confirmation) doubt(ctx context.Context, absences []plan.Absence) (err 
 	return nil
 }
 
-// compare returns the lines that are not asked for any more, in their final state, and the removals that still are.
-// An inverse is neither: it is what a person asked for, not the policy.
+// compare returns the lines that are no longer asked for, in their final state, and the removals that still are. An
+// inverse is neither: a person asked for it, not the policy.
 func (c *confirmation) compare() (gone, removals []access.Change) {
 	for _, line := range c.lines {
 		switch asked := c.asked[session.KeyOf(line)]; {
@@ -149,7 +149,7 @@ func (c *confirmation) superseded(line access.Change, why string) access.Change 
 	return line
 }
 
-// whyGone says why a line is not asked for any more.
+// whyGone returns why a line is no longer asked for.
 func (c *confirmation) whyGone(line access.Change) string {
 	switch {
 	case line.GroupID == "" && line.Target.Kind() == access.KindGroup:

@@ -13,7 +13,7 @@ import (
 	"github.com/castellan-io/castellan/ledger"
 )
 
-// createGroup makes a group and records it, also while its worker is told to stop.
+// createGroup creates a group and records it, even while its worker is told to stop.
 func (s *Session) createGroup(ctx context.Context, run, name string) error {
 	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
@@ -26,8 +26,8 @@ func (s *Session) createGroup(ctx context.Context, run, name string) error {
 	return err
 }
 
-// CreateGroups makes the groups that mappings with `create: true` miss. The answer to a create carries no id and the
-// name is not searchable for a second or two, so the ids are looked up, patiently.
+// CreateGroups creates the missing groups of mappings with `create: true`. The response to a creation has no ID and the
+// name takes a second or two to be found, so the IDs are searched for repeatedly.
 func (s *Session) CreateGroups(ctx context.Context, run string, o access.Outline, names []string) (access.Outline,
 	error) {
 	for _, name := range names {

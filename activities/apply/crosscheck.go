@@ -12,18 +12,18 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// Contradiction is why a removal is not made that another search speaks against.
+// Contradiction is why a removal is not made if another search contradicts it.
 const Contradiction = "another search still shows the person in a source group, or not as a rule has it"
 
-// mostAsked is how many groups a person is looked for in before they lose something by a rule.
+// mostAsked is how many groups a person is searched for in before they lose something by a rule.
 const mostAsked = 100
 
-// CrossCheckRemovals asks the other sides before anybody is removed. A person's own list of groups spoke for it; now
-// the group search is asked which groups they are in, and then the user search whether they are among the members of
-// the very groups that gave it, or that rules ask for. It returns the lines that either contradicts.
+// CrossCheckRemovals checks removals against other searches. A removal is planned from a person's own list of groups;
+// now the group search is asked for the person's groups, and then the user search for the members of the very groups
+// that gave the access, or that rules use. It returns the lines that either contradicts.
 //
-// Calls: two for ten people, and two for each of them whom that does not clear or who loses something by a rule; one
-// more where the search shows no group, or where there are more than ten groups to look in.
+// Calls: two for ten people, and two for each person whom that does not clear or who loses something by a rule; one
+// more if the search shows no groups, or if there are more than ten groups to search.
 func (s *Session) CrossCheckRemovals(ctx context.Context, b *policy.Bound, lines []access.Change) ([]access.Change,
 	error) {
 	var mapped, ruled []access.Change
@@ -43,7 +43,7 @@ func (s *Session) CrossCheckRemovals(ctx context.Context, b *policy.Bound, lines
 	return append(against, more...), err
 }
 
-// againstRuled decides anew, on the groups that the group search shows, what rules have a say in, or a review.
+// againstRuled decides lines again that rules or a review affect, on the groups that the group search shows.
 func (s *Session) againstRuled(ctx context.Context, b *policy.Bound, lines []access.Change) ([]access.Change, error) {
 	var against []access.Change
 	for _, some := range session.Chunks(PeopleOf(lines), session.MostEmails) {
@@ -64,7 +64,7 @@ func (s *Session) againstRuled(ctx context.Context, b *policy.Bound, lines []acc
 				return nil, err
 			}
 			if p.GroupIDs == nil || slices.ContainsFunc(p.GroupIDs, func(id string) bool { return !b.Shown(id) }) {
-				continue // what the lines were planned on lacks a group, and cannot tell what it gives
+				continue // the lines' outline lacks a group, so what it gives is unknown
 			}
 			if among, err := s.AmongMembers(ctx, []string{p.ID}, unseen(b, p, lines)); err != nil {
 				return nil, err
@@ -90,13 +90,13 @@ func (s *Session) againstRuled(ctx context.Context, b *policy.Bound, lines []acc
 	return against, nil
 }
 
-// asksApps reports whether rules that ask for apps have a say in what a line changes.
+// asksApps reports whether rules that use apps affect the target of a line.
 func asksApps(b *policy.Bound, c access.Change) bool {
 	i, known := b.Target(c.Target)
 	return known && b.AsksApps(i)
 }
 
-// unseen are the groups that speak for what the person loses, or that rules about it ask for, and in which they are not
+// unseen returns the groups that give what the person loses, or that rules about it use, and in which they are not
 // shown.
 func unseen(b *policy.Bound, p access.Person, lines []access.Change) []string {
 	var gave, asked []string
@@ -110,7 +110,7 @@ func unseen(b *policy.Bound, p access.Person, lines []access.Change) []string {
 	return groups[:min(len(groups), mostAsked)]
 }
 
-// endedSources are the ids of the source groups that gave what a line takes.
+// endedSources returns the IDs of the source groups that gave what a line removes.
 func endedSources(b *policy.Bound, c access.Change) []string {
 	i, known := b.Target(c.Target)
 	if !known {
@@ -126,7 +126,7 @@ func endedSources(b *policy.Bound, c access.Change) []string {
 	return ids
 }
 
-// againstMapped are the lines of people whom the group search shows in a source group of what they would lose.
+// againstMapped returns the lines of people whom the group search shows in a source group of what they would lose.
 func (s *Session) againstMapped(ctx context.Context, b *policy.Bound, lines []access.Change) ([]access.Change, error) {
 	lose := map[string][]access.Change{}
 	for _, c := range lines {
@@ -153,9 +153,9 @@ func (s *Session) againstMapped(ctx context.Context, b *policy.Bound, lines []ac
 	return against, nil
 }
 
-// inNoSource asks for all groups of these people together, and for them among the members of those that gave what they
-// would lose, and says that they are in none of its sources. A search that shows no group at all, whomever it is asked
-// about, says nothing; nor does one that shows a source group which the outline lacks.
+// inNoSource searches all groups of these people together, and for them among the members of the groups that gave what
+// they would lose, and reports whether they are in none of its sources. A search that shows no groups at all proves
+// nothing; nor does one that shows a source group which the outline lacks.
 func (s *Session) inNoSource(ctx context.Context, b *policy.Bound, people []string,
 	lose map[string][]access.Change) (bool, error) {
 	groups, err := s.ReadGroups(ctx, organization.GroupQuery{AccountIDs: people, Limit: session.PageSize})
@@ -169,7 +169,7 @@ func (s *Session) inNoSource(ctx context.Context, b *policy.Bound, people []stri
 	}
 	for _, g := range groups {
 		if g.Synced && b.SourceName(g.ID) == "" {
-			return false, nil // what the lines were planned on lacks this group, and cannot tell what it gives
+			return false, nil // the lines' outline lacks this group, so what it gives is unknown
 		}
 	}
 	var gave []string
@@ -191,7 +191,7 @@ func (s *Session) inNoSource(ctx context.Context, b *policy.Bound, people []stri
 	return !among, err
 }
 
-// PeopleOf are the people of lines that are ordered by person, each once.
+// PeopleOf returns the people of lines that are ordered by person, each once.
 func PeopleOf(lines []access.Change) []string {
 	var ids []string
 	for _, c := range lines {

@@ -17,23 +17,23 @@ import (
 
 // EndedResult counts what reads proved to be over.
 type EndedResult struct {
-	Holdings int `json:"holdings"` // ended on the books
-	Grants   int `json:"grants"`   // ended, since what they gave was taken by hand
+	Holdings int `json:"holdings"` // ended in the ledger
+	Grants   int `json:"grants"`   // ended, since their access was removed by hand
 	Calls    int `json:"calls"`
 }
 
-// EndedMemberships proves of memberships that reads did not show that they are over, and ends them.
+// EndedMemberships ends memberships that reads did not show, once they are proved to be over.
 type EndedMemberships struct {
 	Session *Session
 	Binding *policy.Bound
 	Run     string
-	admins  map[string]bool // who holds the organization-admin role, once it was asked
+	admins  map[string]bool // holders of the organization-admin role, once read
 	Result  EndedResult
 	ByHand  []session.OutOfBandGrant // grants that ended
 }
 
-// Close ends those that no read shows, and the grants that somebody took by hand with them. It returns the people of
-// those that are too young to tell.
+// Close ends those that no read shows, and the grants whose access was removed by hand with them. It returns the people
+// of those that are too recent to tell.
 func (e *EndedMemberships) Close(ctx context.Context, unseen []access.Unseen) (young []string, err error) {
 	for _, u := range unseen {
 		over, tooYoung, err := e.over(ctx, u)
@@ -50,7 +50,7 @@ func (e *EndedMemberships) Close(ctx context.Context, unseen []access.Unseen) (y
 		if len(u.Grants) > 0 {
 			why = "its access was taken by hand: the directory does not show it any more"
 		}
-		// The grants end first: what is not on the books and is still given would be given again.
+		// The grants end first: access that is not in the ledger would be given again while they last.
 		for _, id := range u.Grants {
 			if err := e.EndGrant(ctx, id, why); err != nil {
 				return nil, err
@@ -67,9 +67,9 @@ func (e *EndedMemberships) Close(ctx context.Context, unseen []access.Unseen) (y
 	return young, nil
 }
 
-// over reports whether every read says that the membership is over: the person's own list, the group search, the
-// members of the group; of a role, also the list of all who hold it, or the search for who has it. Who is not there, or
-// is suspended, is no evidence.
+// over reports whether every read shows that the membership is over: the person's own list, the group search, the
+// members of the group; for a role, also the list of its holders, or the search for them. The absence or suspension of
+// a person proves nothing.
 func (e *EndedMemberships) over(ctx context.Context, u access.Unseen) (over, young bool, err error) {
 	states, err := e.Session.Ledger.States(ctx, e.Session.Org, []string{u.Person}, e.Session.Now().Add(-plan.OldEnough))
 	if err != nil {
@@ -118,7 +118,7 @@ func (e *EndedMemberships) over(ctx context.Context, u access.Unseen) (over, you
 	if held, _ := e.Binding.Holds(p, i); held {
 		return false, false, nil
 	}
-	t := e.Binding.Targets[i] // whoever has it by a group, too, goes on having it
+	t := e.Binding.Targets[i] // whoever also has it by a group still has it
 	also, err := e.Session.Search(ctx,
 		organization.UserQuery{AccountIDs: []string{p.ID}, ResourceIDs: []string{t.Resource}, RoleIDs: []string{t.Role},
 			Limit: 1, Expand: session.ExpandPeople})
@@ -138,8 +138,8 @@ func (e *EndedMemberships) notIn(ctx context.Context, p access.Person, group str
 	return !among, err
 }
 
-// admin reports whether the list of all organization admins names the person. A list that names nobody is no answer:
-// then it is taken to.
+// admin reports whether the person is on the list of all organization admins. An empty list proves nothing, so the
+// result is then true.
 func (e *EndedMemberships) admin(ctx context.Context, person string) (bool, error) {
 	if e.admins == nil {
 		admins, err := e.Session.Search(ctx,
@@ -156,8 +156,8 @@ func (e *EndedMemberships) admin(ctx context.Context, person string) (bool, erro
 	return len(e.admins) == 0 || e.admins[person], nil
 }
 
-// EndGrant ends a grant that is in force, with the extensions that were to follow it, and wakes its workflow, which
-// sees to what is left of it.
+// EndGrant ends a grant in force, with the extensions that were to follow it, and wakes its workflow, which removes
+// what is left of it.
 func (e *EndedMemberships) EndGrant(ctx context.Context, id, why string) error {
 	g, err := e.Session.Ledger.EndGrantByHand(ctx, e.Session.Org, id, why, e.Session.Now())
 	if err != nil {

@@ -13,12 +13,12 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// lagOfRemovals is how long a read may still show whom Castellan removed.
+// lagOfRemovals is how long a read may still show somebody whom Castellan removed.
 const lagOfRemovals = 2 * time.Minute
 
-// floor refuses a removal that would break a protected target's minimum or hit a named person; of whoever is suspended
-// or removed, every protected target that they hold counts. Holders are read now; whom Castellan removed a moment ago
-// does not count, though a lagging read may still show them.
+// floor refuses a removal that would break a protected target's minimum or affect a named person; for a suspension or a
+// removal from the organization, every protected target that the person holds counts. Holders are read now; whom
+// Castellan removed a moment ago does not count, though a read may still show them.
 //
 // Calls: holders/100 of each protected target concerned, and two more for a suspension or a removal from the
 // organization.
@@ -37,7 +37,8 @@ func (s *Session) floor(ctx context.Context, run string, line access.Change) (re
 	return s.FloorOf(ctx, b.Targets[i], access.Person{ID: line.Person, Email: line.Email})
 }
 
-// FloorOf holds one protected target against its floor. The person is taken from the read where that shows them.
+// FloorOf checks a removal from one protected target against its floor. The person is taken from the read if it shows
+// them.
 func (s *Session) FloorOf(ctx context.Context, target policy.Target, person access.Person) (refusal, err error) {
 	q := organization.UserQuery{Limit: session.PageSize, Expand: session.ExpandPeople,
 		GroupIDs: []string{target.GroupID}}
@@ -69,15 +70,15 @@ func (s *Session) FloorOf(ctx context.Context, target policy.Target, person acce
 	return plan.Floor(target, holders, person, s.Policy.Organization.KeyOwner), nil
 }
 
-// FloorsOfPresence holds whoever is to be suspended or removed against the floor of every protected target that they
-// hold. The organization never loses its last admin so, even where the policy does not manage that role.
+// FloorsOfPresence checks a suspension or removal from the organization against the floor of every protected target
+// that the person holds. So the organization never loses its last admin, even if the policy does not manage that role.
 func (s *Session) FloorsOfPresence(ctx context.Context, b *policy.Bound, line access.Change) (refusal, err error) {
 	found, err := s.Search(ctx, organization.UserQuery{AccountIDs: []string{line.Person}, Limit: 1,
 		Expand: session.ExpandPeople})
 	if err != nil {
 		return nil, err
 	}
-	searched, err := s.SearchedGroups(ctx, line.Person) // one list of groups may be cut short
+	searched, err := s.SearchedGroups(ctx, line.Person) // one list of groups may be incomplete
 	if err != nil {
 		return nil, err
 	}

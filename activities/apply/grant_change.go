@@ -20,14 +20,14 @@ type grantChange struct {
 	*Session
 	plan.Moment
 	run    string
-	target policy.Target // none when the policy does not know it any more
+	target policy.Target // zero if the policy no longer has it
 }
 
-// grantPatience is how long the calls of one attempt may take: others wait for their turn behind a call that hangs.
+// grantPatience limits the calls of one attempt: others wait behind a call that hangs.
 const grantPatience = 10 * time.Second
 
-// applyGrant makes one change of a grant. The read comes before the line is marked as being written: so a line that is
-// marked was not held when its write began, and what is held then is of our making.
+// applyGrant makes one change of a grant. The read comes before the line is marked as being written: so if a marked
+// line was not held when its write began and is held now, we made it.
 func (s *Session) applyGrant(ctx context.Context, in ChangeInput) (ChangeResult, error) {
 	line, err := s.lineOf(ctx, in)
 	if err != nil {
@@ -49,7 +49,7 @@ func (s *Session) applyGrant(ctx context.Context, in ChangeInput) (ChangeResult,
 		return ChangeResult{}, err
 	}
 	id, err := s.write(calls, in.Run, line)
-	if id != "" && id != line.Person { // somebody was invited, and has an account id now
+	if id != "" && id != line.Person { // somebody was invited, and has an account ID now
 		if err := s.Ledger.Arrived(ctx, s.Org, line.Person, id, s.Now()); err != nil {
 			return ChangeResult{}, err
 		}
@@ -58,11 +58,10 @@ func (s *Session) applyGrant(ctx context.Context, in ChangeInput) (ChangeResult,
 	return s.settle(ctx, in.Run, line, err)
 }
 
-// recheck decides a grant's line anew from what is read at this moment. An answer ends the line without a write; none
-// says that it is to be written.
+// recheck decides a grant's line again from what is read at this moment. A result ends the line without a write; nil
+// means that it is to be written.
 //
-// Calls: one read, whichever way it is: of the person, or, where something is taken from a protected target, of those
-// who hold it.
+// Calls: one read: of the person or, to remove something from a protected target, of its holders.
 func (s *Session) recheck(ctx context.Context, run string, line *access.Change) (*ChangeResult, error) {
 	b, err := s.BoundOf(ctx, run)
 	if err != nil {
@@ -91,8 +90,7 @@ func (s *Session) recheck(ctx context.Context, run string, line *access.Change) 
 	return l.recheckAdd(ctx, line)
 }
 
-// recheckAdd answers an add whose grant is over, whose person is not fit for it any more, or who holds the target
-// already.
+// recheckAdd ends an add whose grant is over, whose person is no longer eligible, or who holds the target already.
 func (l *grantChange) recheckAdd(ctx context.Context, line *access.Change) (*ChangeResult, error) {
 	grant, answer := l.Gives()
 	if answer != nil {
@@ -127,7 +125,7 @@ func (l *grantChange) recheckAdd(ctx context.Context, line *access.Change) (*Cha
 }
 
 // answer ends the line without a write, if there is an answer. An addition that an earlier attempt may have written
-// stays open instead, for the end of its grant to take back.
+// stays open instead, for the end of its grant to remove.
 func (l *grantChange) answer(ctx context.Context, a *plan.Answer) (*ChangeResult, error) {
 	if a == nil {
 		return nil, nil
@@ -140,14 +138,14 @@ func (l *grantChange) answer(ctx context.Context, a *plan.Answer) (*ChangeResult
 	return &result, err
 }
 
-// longestSettle is how long an attempt waits for the second look at most.
+// longestSettle limits how long an attempt waits for the second look.
 const longestSettle = 20 * time.Second
 
-// takenBefore ends the earlier grants whose access somebody took by hand before this one gives the same: what is given
-// now is this one's alone, and goes with it. An extension of what was taken by hand ends with it. As everywhere, that
-// needs several reads, some time after a first one.
+// takenBefore ends the earlier grants whose access somebody removed by hand before this one gives the same: what is
+// given now belongs to this one alone, and ends with it. An extension of what was removed by hand ends with it. As
+// everywhere, that needs several reads, some time after a first one.
 //
-// Calls: none, unless the books say that earlier grants alone gave it a minute ago or more; then as many as over makes.
+// Calls: none, unless according to the ledger earlier grants alone gave it a minute ago or more; then those of over.
 func (l *grantChange) takenBefore(ctx context.Context) (*ChangeResult, error) {
 	if !l.MayBeTaken() {
 		return nil, nil
@@ -173,7 +171,7 @@ func (l *grantChange) takenBefore(ctx context.Context) (*ChangeResult, error) {
 	if _, err := e.Close(ctx, []access.Unseen{earlier}); err != nil || e.Result.Grants == 0 {
 		return nil, err
 	}
-	for _, r := range l.Line.Reasons { // an extension of what was taken ended with it
+	for _, r := range l.Line.Reasons { // an extension of what was removed ended with it
 		g, err := l.Ledger.Grant(ctx, l.Org, r.Name)
 		if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 			return nil, err
@@ -185,7 +183,7 @@ func (l *grantChange) takenBefore(ctx context.Context) (*ChangeResult, error) {
 	return l.answer(ctx, l.Refuse(access.Superseded, "its grant is over"))
 }
 
-// renewed are the grant, and those that it extends.
+// renewed returns the grant, and those that it extends.
 func (l *grantChange) renewed(ctx context.Context, g access.Grant) ([]access.Grant, error) {
 	all := []access.Grant{g}
 	for g.Renews != "" && len(all) <= session.MostRenewals {
@@ -201,7 +199,7 @@ func (l *grantChange) renewed(ctx context.Context, g access.Grant) ([]access.Gra
 	return all, nil
 }
 
-// eligible holds the person against the policy's conditions once more: time may have passed since the request.
+// eligible checks the person against the policy's conditions again: time may have passed since the request.
 func (l *grantChange) eligible(ctx context.Context, target access.Entitlement) error {
 	terms := l.Policy.Within(l.Bound)
 	if !terms.Conditional(target) {
@@ -214,8 +212,8 @@ func (l *grantChange) eligible(ctx context.Context, target access.Entitlement) e
 	return terms.Eligible(target, f, l.Now())
 }
 
-// hangsOnDoubt reports whether the person may receive the target only because a read shows them in no group that a rule
-// denies it for, or that a condition excepts, and another search does not say the same.
+// hangsOnDoubt reports whether the person may receive the target only because a read shows them outside a group that a
+// rule denies it for, or that a condition excludes, while another search does not confirm that.
 func (l *grantChange) hangsOnDoubt(ctx context.Context, target access.Entitlement) (bool, error) {
 	eligible, hangs, err := l.EligibleByAbsence(ctx, l.Policy.Within(l.Bound), l.Person, target)
 	if err != nil {
@@ -229,8 +227,8 @@ func (l *grantChange) hangsOnDoubt(ctx context.Context, target access.Entitlemen
 	return doubted[one.Person.ID], err
 }
 
-// recheckRemove answers a removal for which a reason stands, or which a floor forbids. What the read does not show is
-// removed all the same: the read may lag, and removing what is not there does no harm.
+// recheckRemove ends a removal for which there is a reason to keep the access, or which a floor forbids. What the read
+// does not show is removed all the same: the read may lag, and removing it again does no harm.
 func (l *grantChange) recheckRemove(ctx context.Context) (*ChangeResult, error) {
 	_, _, known := l.Target()
 	var holders []access.Person
@@ -240,7 +238,7 @@ func (l *grantChange) recheckRemove(ctx context.Context) (*ChangeResult, error) 
 			return nil, err
 		}
 	}
-	// nothing but a grant gives the others
+	// only grants give the others
 	if l.Person.ID == "" && (l.target.GroupID != "" || l.Line.Target == access.OrgAdmin) {
 		if err := l.read(ctx); err != nil {
 			return nil, err
@@ -258,7 +256,7 @@ func (l *grantChange) recheckRemove(ctx context.Context) (*ChangeResult, error) 
 	return l.answer(ctx, r.Answer)
 }
 
-// note records what a removal that is not made says of the holding.
+// note records the holding after a removal that is not made.
 func (l *grantChange) note(ctx context.Context, r plan.Removal) error {
 	if r.Ended != nil {
 		page := ledger.Page{Key: "given since " + l.Line.Person, Ended: []access.Holding{*r.Ended}}
@@ -301,7 +299,7 @@ func (l *grantChange) read(ctx context.Context) error {
 	return err
 }
 
-// holders reads who holds a protected target, until the person is found among enough others.
+// holders reads the holders of a protected target, until the person is found among enough others.
 func (l *grantChange) holders(ctx context.Context) ([]access.Person, error) {
 	q := organization.UserQuery{Limit: session.PageSize, Expand: l.Expand(), GroupIDs: []string{l.target.GroupID}}
 	if l.target.GroupID == "" {
@@ -330,7 +328,7 @@ func (l *grantChange) holders(ctx context.Context) ([]access.Person, error) {
 	return holders, err
 }
 
-// present invites or restores somebody, and returns the account id.
+// present invites or restores somebody, and returns the account ID.
 func (s *Session) present(ctx context.Context, c access.Change) (string, error) {
 	if !session.IsEmail(c.Person) {
 		return c.Person, s.writer().RestoreUser(ctx, s.Directory, c.Person)
@@ -354,7 +352,7 @@ func (s *Session) absent(ctx context.Context, c access.Change) error {
 	return s.writer().SuspendUser(ctx, s.Directory, c.Person)
 }
 
-// lineOf is the line to write; of somebody whom it named by address before an earlier attempt brought them in, the line
+// lineOf returns the line to write; if its person was named by address before an earlier attempt invited them, the line
 // of their account.
 func (s *Session) lineOf(ctx context.Context, in ChangeInput) (access.Change, error) {
 	line, err := s.Ledger.Line(ctx, in.Org, in.Run, in.Person, in.Target)
@@ -368,7 +366,7 @@ func (s *Session) lineOf(ctx context.Context, in ChangeInput) (access.Change, er
 	return s.Ledger.Line(ctx, in.Org, in.Run, account, in.Target)
 }
 
-// appRole gives or takes an app role without a group.
+// appRole gives or removes an app role without a group.
 func (s *Session) appRole(ctx context.Context, run string, c access.Change) error {
 	b, err := s.BoundOf(ctx, run)
 	if err != nil {

@@ -276,7 +276,7 @@ func (a *Activities) sameAs(ctx context.Context, in DecideGrantInput, id string)
 	if err != nil {
 		return nil, err
 	}
-	s, err := a.openInForce(ctx, in.Org)
+	s, err := a.task(a.env.OpenInForce(ctx, in.Org))
 	if err != nil {
 		return nil, err
 	}

@@ -146,7 +146,7 @@ func (a *Activities) openCurrent(ctx context.Context, org string) (*task, error)
 	if known.AdoptedAt.IsZero() {
 		return nil, session.Refusedf("the first plan of organization %s was not approved yet; nothing is written before that", org)
 	}
-	s, err := a.open(ctx, org, known.Policy)
+	s, err := a.task(a.env.Open(ctx, org, known.Policy))
 	if err == nil && s.Policy.DryRun {
 		return nil, session.Refusedf("the policy of organization %s says dryRun: nothing is written, so nothing can be granted", org)
 	}

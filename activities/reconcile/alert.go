@@ -15,7 +15,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// NoticeAlert tells whoever watches of something that a full verification noticed for the first time.
+// NoticeAlert notifies watchers of something that a full verification noticed for the first time.
 const NoticeAlert = "alert"
 
 // alerts are the findings that somebody should hear of without looking.
@@ -24,12 +24,12 @@ var alerts = []string{"too-many-holders", "admin-by-hand", "given-back", "domain
 	"approver-unknown"}
 
 const (
-	alertsKind = "alerts" // of reports: which findings were told already
+	alertsKind = "alerts" // of reports: which findings were notified already
 	alertFor   = 10 * time.Second
 )
 
-// alert tells whoever watches of findings that were not there at the last full verification. One that comes back is
-// told again. What could not be told is told after the next one: the run does not fail for it.
+// alert notifies watchers of findings that were not there at the last full verification. A recurring one is notified
+// again. If that fails, it is repeated after the next one: the run does not fail.
 func (a *Activities) alert(ctx context.Context, run ledger.Run) error {
 	var now []string
 	fresh := []access.Finding{}

@@ -10,8 +10,7 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// checkRules holds a policy's rules against those whom it protects: no rule may take from people who always stay what
-// they always keep.
+// checkRules checks that no rule may take from people who always stay what they always keep.
 //
 // Calls: named people/10.
 func (s *task) checkRules(ctx context.Context, b *policy.Bound) ([]access.Finding, error) {
@@ -19,7 +18,7 @@ func (s *task) checkRules(ctx context.Context, b *policy.Bound) ([]access.Findin
 	for _, entry := range s.Policy.Protected {
 		names = append(names, entry.Always...)
 	}
-	names = slices.DeleteFunc(session.Distinct(names), access.IsAddress) // that lead to nobody
+	names = slices.DeleteFunc(session.Distinct(names), access.IsAddress) // names without an account
 	if len(s.Policy.Rules) == 0 || len(names) == 0 {
 		return nil, nil
 	}
@@ -38,7 +37,7 @@ func (s *task) checkRules(ctx context.Context, b *policy.Bound) ([]access.Findin
 	return found, nil
 }
 
-// contradicts says which rules would take a protected target, or presence, from somebody who always stays.
+// contradicts returns the rules that would take a protected target, or presence, from somebody who always stays.
 func (s *task) contradicts(b *policy.Bound, p access.Person, entry policy.Protected, where string) []access.Finding {
 	var found []access.Finding
 	for _, want := range b.Resolve(p, policy.Known{Now: s.Now(), Would: true}).Wants {

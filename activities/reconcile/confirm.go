@@ -11,9 +11,9 @@ import (
 	"github.com/castellan-io/castellan/ledger"
 )
 
-// ConfirmResult counts what still stands.
+// ConfirmResult counts the lines that are still asked for.
 type ConfirmResult struct {
-	// Through is the key of the last line that was looked at, where there may be more.
+	// Through is the key of the last line that was checked, if there may be more.
 	Through    string `json:"through,omitempty"`
 	Standing   int    `json:"standing"`
 	Superseded int    `json:"superseded"`
@@ -21,15 +21,15 @@ type ConfirmResult struct {
 }
 
 // Confirm reads the people of released lines again, just before they are written, and supersedes every line that the
-// fresh decision no longer asks for, or whose person cannot be read. A removal is so written only after two reads, some
-// time apart, said the same. A repeat reads again; what it superseded stays so.
+// new decision no longer asks for, or whose person cannot be read. So a removal is written only if two reads, some time
+// apart, agree. A repeat reads again; superseded lines stay so.
 //
-// Removals also need the group search's word (see CrossCheckRemovals).
+// Removals also need the group search's confirmation (see CrossCheckRemovals).
 //
 // Calls: people/100, and for removals people/10; with Fresh, those of an outline.
 func (a *Activities) Confirm(ctx context.Context, in apply.ConfirmInput) (ConfirmResult, error) {
 	var result ConfirmResult
-	s, err := a.open(ctx, in.Org, in.Policy)
+	s, err := a.task(a.env.Open(ctx, in.Org, in.Policy))
 	if err != nil {
 		return result, err
 	}

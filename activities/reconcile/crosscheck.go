@@ -15,8 +15,8 @@ import (
 
 const tooMany = "too many people for a partial run: everybody is looked at instead"
 
-// deferRemovals takes out of a partial plan the removals that may not be written yet. At the first look none may: their
-// people settle and are looked at again. At the second look only those that the first look asked for too, and that the
+// deferRemovals takes out of a partial plan the removals that may not be written yet. After the first look none may:
+// their people are looked at again. After the second look only those that the first look asked for too, and that the
 // group search does not contradict.
 func (s *task) deferRemovals(ctx context.Context, b *policy.Bound, in ExamineInput, result *JudgeResult) error {
 	lines, err := s.Ledger.Lines(ctx, s.Org, in.Run, ledger.Filter{
@@ -54,13 +54,13 @@ func (s *task) deferRemovals(ctx context.Context, b *policy.Bound, in ExamineInp
 	return s.supersede(ctx, in.Run, against, apply.Contradiction)
 }
 
-// without takes removals out of the plan's counts.
+// without subtracts removals from the plan's counts.
 func (r *JudgeResult) without(removals int) {
 	r.Open -= removals
 	r.Counts.Removals -= removals
 }
 
-// splitByEarlierRun tells the lines that an earlier run asked for too from those seen for the first time.
+// splitByEarlierRun splits lines into those that an earlier run asked for too and new ones.
 func (s *task) splitByEarlierRun(ctx context.Context, earlier []string, lines []access.Change) (second,
 	first []access.Change, err error) {
 	for _, c := range lines {
@@ -77,7 +77,7 @@ func (s *task) splitByEarlierRun(ctx context.Context, earlier []string, lines []
 	return second, first, nil
 }
 
-// askedBefore says that one of the earlier runs asked for the removal and let it settle.
+// askedBefore reports whether one of the earlier runs asked for the removal and deferred it.
 func (s *task) askedBefore(ctx context.Context, earlier []string, c access.Change) (bool, error) {
 	for _, run := range earlier {
 		was, err := s.Ledger.Line(ctx, s.Org, run, c.Person, c.Target)
@@ -102,8 +102,8 @@ func (s *task) supersede(ctx context.Context, run string, lines []access.Change,
 	return s.Ledger.RecordLines(ctx, s.Org, run, ended)
 }
 
-// withoutDoubted leaves out of a page the additions that hang on an absence of which another search does not say the
-// same. They are decided again whenever their person is.
+// withoutDoubted takes out of a page the additions that depend on an absence that another search does not confirm. They
+// are decided again whenever their person is.
 func (s *task) withoutDoubted(ctx context.Context, b *policy.Bound, page *ledger.Page, all []plan.Absence) error {
 	doubted, err := s.Doubted(ctx, b, all)
 	if err != nil {

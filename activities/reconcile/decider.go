@@ -8,14 +8,14 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// DeciderInput is who decides on something of an organization, as it was typed.
+// DeciderInput is somebody who decides on something of an organization, as typed.
 type DeciderInput struct {
 	Org string `json:"org"`
 	By  string `json:"by"`
 }
 
-// CheckDecider refuses whoever decides by an address that nobody active in the directory has. What is no address is no
-// claim to be somebody: programs have names, too.
+// CheckDecider refuses whoever decides under an address that nobody active in the directory has. Anything but an
+// address is accepted: programs have names, too.
 //
 // Calls: one.
 func (a *Activities) CheckDecider(ctx context.Context, in DeciderInput) error {
@@ -25,7 +25,7 @@ func (a *Activities) CheckDecider(ctx context.Context, in DeciderInput) error {
 	}
 	calls, cancel := context.WithTimeout(ctx, session.LookUpPatience)
 	defer cancel()
-	s, err := a.openInForce(calls, in.Org)
+	s, err := a.task(a.env.OpenInForce(calls, in.Org))
 	if err != nil {
 		return err
 	}

@@ -16,19 +16,19 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// mostMissing is how many people who are not shown any more are asked about in one run.
+// mostMissing is how many people who are no longer shown are searched for in one run.
 const mostMissing = 500
 
-// CloseEnded ends on the books what a full verification did not show and other reads, some time after it, do not show
-// either: what people hold who left the organization, memberships of groups that are gone, memberships that somebody
-// else took. What is there afterwards was made by somebody else. A grant whose access was taken by hand ends. A repeat
-// finds it done.
+// CloseEnded ends holdings in the ledger that neither a full verification nor other reads some time later show: those
+// of people who left the organization, memberships of groups that are gone, memberships that somebody else removed.
+// Whatever exists later was made by somebody else. A grant whose access was removed by hand ends. A repeat finds it
+// done.
 //
-// Calls: two for ten people who are not shown, and one more for each; three for each who is, but not in what they held;
-// two for each group that is gone; one or two for all.
+// Calls: two for ten people who are not shown, and one more for each; three for each who is, but without what they
+// held; two for each group that is gone; one or two for all.
 func (a *Activities) CloseEnded(ctx context.Context, in session.RunInput) (apply.EndedResult, error) {
 	defer session.AutoHeartbeat(ctx)()
-	s, err := a.open(ctx, in.Org, in.Policy)
+	s, err := a.task(a.env.Open(ctx, in.Org, in.Policy))
 	if err != nil {
 		return apply.EndedResult{}, err
 	}
@@ -60,8 +60,8 @@ func (a *Activities) CloseEnded(ctx context.Context, in session.RunInput) (apply
 	return e.Result, nil
 }
 
-// examineEnded is CloseEnded for the people of a look. At the first look they settle and are looked at again; what
-// other reads do not show at the second look either, ends.
+// examineEnded is CloseEnded for the people of a partial run. After the first look they are looked at again; what other
+// reads do not show at the second look either, ends.
 func (s *task) examineEnded(ctx context.Context, b *policy.Bound, in ExamineInput, found []string,
 	result *JudgeResult) error {
 	if in.Preview || in.DryRun {
@@ -106,7 +106,7 @@ func (s *task) examineEnded(ctx context.Context, b *policy.Bound, in ExamineInpu
 	return nil
 }
 
-// notShown is what a full verification did not show of what is on the books.
+// notShown is what the ledger has and a full verification did not show.
 type notShown struct {
 	people []string // account ids
 	groups map[string]access.Entitlement
@@ -142,7 +142,8 @@ func (s *task) notShown(ctx context.Context, run string) (n notShown, err error)
 	return n, err
 }
 
-// missing proves that people, groups and sites that reads did not show are gone, and ends what people held with them.
+// missing proves that people, groups and sites that reads did not show are gone, and ends the holdings that went with
+// them.
 type missing struct {
 	*task
 	*apply.EndedMemberships
@@ -152,16 +153,16 @@ func (s *task) missing(b *policy.Bound, run string) *missing {
 	return &missing{task: s, EndedMemberships: &apply.EndedMemberships{Session: s.Session, Binding: b, Run: run}}
 }
 
-// people ends everything that people held who are gone: no search by account id shows them, the group search shows them
-// in no group, and the directory does not know the account. It returns those whom it did not prove to be gone only
-// because what they hold is too young.
+// people ends all holdings of people who are gone: no search by account ID shows them, the group search shows them in
+// no group, and the directory does not know the account. It returns those who are not proved to be gone only because
+// their holdings are too recent.
 func (e *missing) people(ctx context.Context, ids []string) (young []string, err error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
 	if any, err := e.API.SearchUsers(ctx, e.Directory, organization.UserQuery{Limit: 1}); err != nil ||
 		len(any.Items) == 0 {
-		// a search that shows nobody says nothing
+		// a search that shows nobody proves nothing
 		return nil, session.WrapAPIError("read a person of organization "+e.Org, err)
 	}
 	var failed error
@@ -183,7 +184,7 @@ func (e *missing) people(ctx context.Context, ids []string) (young []string, err
 			}
 			if err := e.left(ctx, id, states[id].Holdings, states[id].Grants,
 				"the person is not in the organization any more"); err != nil {
-				if failed == nil { // the others' is closed all the same
+				if failed == nil { // the others' are closed all the same
 					failed = err
 				}
 			}
@@ -193,11 +194,11 @@ func (e *missing) people(ctx context.Context, ids []string) (young []string, err
 	return young, failed
 }
 
-// left ends all that somebody held who is not there any more.
+// left ends all holdings of somebody who is gone.
 func (e *missing) left(ctx context.Context, id string, holdings []access.Holding, grants []access.Grant,
 	why string) error {
 	said := e.Policy.Within(e.Binding)
-	for _, g := range grants { // first: it is the holdings that make a repeat come here again
+	for _, g := range grants { // first: the holdings are what makes a repeat come here again
 		if !g.InForce(e.Now()) || g.ProvisionedAt.IsZero() || said.HandTakenMode(g.Target) != policy.HandTakenEnd {
 			continue
 		}
@@ -210,8 +211,8 @@ func (e *missing) left(ctx context.Context, id string, holdings []access.Holding
 	return err
 }
 
-// leftBy ends all that somebody held whom a run of Castellan's removed from the organization, and whom the read after
-// it does not show there.
+// leftBy ends all holdings of somebody whom a run of Castellan's removed from the organization, if the read after it
+// does not show them there.
 func (s *task) leftBy(ctx context.Context, run, id string) error {
 	states, err := s.Ledger.States(ctx, s.Org, []string{id}, s.Now())
 	if err != nil {
@@ -225,7 +226,7 @@ func (s *task) leftBy(ctx context.Context, run, id string) error {
 		"run "+run+" removed the person from the organization")
 }
 
-// gone are those of these people, ten at most, whom no read shows in the organization.
+// gone returns those of these people, ten at most, whom no read shows in the organization.
 func (e *missing) gone(ctx context.Context, ids []string) ([]string, error) {
 	there := map[string]bool{}
 	q := organization.UserQuery{AccountIDs: ids, Limit: session.PageSize}
@@ -267,7 +268,7 @@ func (e *missing) gone(ctx context.Context, ids []string) ([]string, error) {
 	return gone, nil
 }
 
-// groups ends the memberships of groups that are gone: neither the search by id nor the directory knows them. Their
+// groups ends the memberships of groups that are gone: neither the search by ID nor the directory knows them. Their
 // people lost them with the group.
 func (e *missing) groups(ctx context.Context, ids map[string]access.Entitlement) error {
 	if len(ids) == 0 {
@@ -317,7 +318,7 @@ func (e *missing) endGroup(ctx context.Context, id string, target access.Entitle
 	}
 }
 
-// roles ends what people held of apps on sites that are not there any more.
+// roles ends what people held of apps on sites that are gone.
 func (e *missing) roles(ctx context.Context, held []access.Holding) error {
 	if len(held) == 0 {
 		return nil
@@ -346,8 +347,8 @@ func (e *missing) roles(ctx context.Context, held []access.Holding) error {
 	return err
 }
 
-// hasElsewhere reports whether the person has a role of the app on a site that no read of the sites shows: it is the
-// read that lacks it.
+// hasElsewhere reports whether the person has a role of the app on a site that no read of the sites shows: then that
+// read is incomplete.
 func (e *missing) hasElsewhere(ctx context.Context, h access.Holding, sites []access.Site) (has bool, err error) {
 	app, _, _, _ := h.Target.AppSiteRole()
 	what := "read the roles of " + h.Person

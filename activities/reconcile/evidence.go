@@ -15,25 +15,25 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// mostRechecks is how many groups that disagree are read again. More than that is not some change on the way but an
+// mostRechecks is how many groups that disagree are read again. More than that is not a change during the read but an
 // incomplete read, and all of them are suspect.
 const mostRechecks = 50
 
 // evidence is what the reads of a run prove about its source groups.
 type evidence struct {
-	now      map[string]int // members as the directory counts them
-	seen     map[string]int // members seen; nil when the run did not sweep
+	now      map[string]int // members according to the directory's count
+	seen     map[string]int // members seen; nil if the run did not sweep
 	suspects []plan.Suspect
-	// recreated are groups that were deleted and made anew, and are taken for the same.
+	// recreated are groups that were deleted and created again, and count as the same.
 	recreated []plan.RecreatedGroup
 	// unjudged are names of groups that are suspect or recreated and that no full verification has judged yet:
 	// everybody whom they gave something has to be looked at together.
 	unjudged []string
-	doubtful bool // counts and members disagree: the read was incomplete, or people moved while it lasted
+	doubtful bool // counts and members disagree: the read was incomplete, or people moved during it
 }
 
-// evidence compares what was counted with what was seen. A source group that disagrees, and that a removal stands on,
-// is read again by itself; if it still disagrees, it is suspect.
+// evidence compares the counts with the members seen. A source group that disagrees, and that a removal depends on, is
+// read again by itself; if it still disagrees, it is suspect.
 func (s *task) evidence(ctx context.Context, b *policy.Bound, o access.Outline, in session.RunInput,
 	swept bool) (evidence, error) {
 	e := evidence{now: map[string]int{}}
@@ -93,7 +93,8 @@ func (s *task) sourceCounts(ctx context.Context) (map[string]plan.Count, error) 
 	return before, nil
 }
 
-// losing counts the people who would lose by the run what a source group gave them that is gone, by the group's name.
+// losing counts, by the names of source groups that are gone, the people who would lose by the run what these gave
+// them.
 func (s *task) losing(ctx context.Context, run string, before map[string]plan.Count,
 	now map[string]int) (map[string]int, error) {
 	people := map[string]map[string]bool{}
@@ -178,9 +179,9 @@ func (s *task) recheck(ctx context.Context, b *policy.Bound, in session.RunInput
 	return nil
 }
 
-// recheckGroup counts one group's members by the group itself. Only members whose own list names the group count: where
-// lists lack it, the sweep decided on lists that cannot be trusted. Nobody is decided anew on what is read here;
-// whoever moved while the sweep lasted is read again before anything is taken.
+// recheckGroup counts one group's members by the group itself. Only members whose own list contains the group count: if
+// lists lack it, the sweep decided on unreliable lists. Nobody is decided again on what is read here; whoever moved
+// during the sweep is read again before anything is removed.
 func (s *task) recheckGroup(ctx context.Context, id string) (int, error) {
 	members := 0
 	q := organization.UserQuery{GroupIDs: []string{id}, Limit: session.PageSize, Expand: session.ExpandPeople}
@@ -196,7 +197,7 @@ func (s *task) recheckGroup(ctx context.Context, id string) (int, error) {
 	return members, err
 }
 
-// findings puts the suspects into words.
+// findings describes the suspects.
 func (e evidence) findings() []access.Finding {
 	var out []access.Finding
 	for _, s := range e.suspects {

@@ -22,25 +22,26 @@ type ExamineInput struct {
 	Trigger string         `json:"trigger"`
 	By      string         `json:"by,omitempty"`
 	Scope   messages.Scope `json:"scope"`
-	Fresh   bool           `json:"fresh,omitempty"` // read the outline again: groups came, went or changed their role
+	Fresh   bool           `json:"fresh,omitempty"` // read the outline again: groups were created, deleted, or changed their role
 	DryRun  bool           `json:"dryRun,omitempty"`
-	First   string         `json:"first,omitempty"` // at a second look: the run that looked first
-	More    []string       `json:"more,omitempty"`  // and others that did, where several second looks are one
-	// After are runs whose people are decided again, because of what these runs changed; Since is when the first of
-	// them began.
+	First   string         `json:"first,omitempty"` // at a second look: the run of the first look
+	More    []string       `json:"more,omitempty"`  // further runs of the first look, if several second looks are one
+	// After are runs whose people are decided again, because of these runs' changes; Since is when the first of them
+	// began.
 	After []string  `json:"after,omitempty"`
 	Since time.Time `json:"since,omitzero"`
-	Full  string    `json:"full,omitempty"` // the last full verification: what it alone can tell is repeated
+	Full  string    `json:"full,omitempty"` // the last full verification, whose findings are repeated where only it can tell
 }
 
-// Examine decides the people of a partial scope and judges the plan, all in one step, so that a quiet event costs no
-// workflow of its own. Lines of these people that older runs have not written yet are superseded. A repeat replaces.
+// Examine decides the people of a partial scope and judges the plan, all in one activity, so that an event without
+// consequences costs no workflow of its own. Older runs' unwritten lines of these people are superseded. A repeat
+// replaces.
 //
-// Calls: people/100 by e-mail address or people/10 by account id; for groups (members of the sources and of their
+// Calls: people/100 by e-mail address or people/10 by account ID; for groups (members of the sources and of their
 // targets)/100; one per ten groups for their counts.
 func (a *Activities) Examine(ctx context.Context, in ExamineInput) (JudgeResult, error) {
 	defer session.AutoHeartbeat(ctx)()
-	s, err := a.open(ctx, in.Org, in.Policy)
+	s, err := a.task(a.env.Open(ctx, in.Org, in.Policy))
 	if err != nil {
 		return JudgeResult{}, err
 	}
@@ -77,7 +78,7 @@ func (a *Activities) Examine(ctx context.Context, in ExamineInput) (JudgeResult,
 	if err != nil {
 		return JudgeResult{}, err
 	}
-	if in.First == "" && !in.Preview { // one of both searches may only lag
+	if in.First == "" && !in.Preview { // one of the two searches may just lag
 		result.Settling = session.EachOnce(append(result.Settling, s.doubts...))
 	}
 	result.ToCreate = len(bound.Create) > 0 && in.Fresh && !in.Preview
@@ -92,7 +93,7 @@ func (a *Activities) Examine(ctx context.Context, in ExamineInput) (JudgeResult,
 	return result, nil
 }
 
-// outlineFor gives the run an outline: the last one with the touched groups' counts read again, or a fresh one.
+// outlineFor returns the run's outline: the last one with the touched groups' counts read again, or a new one.
 func (s *task) outlineFor(ctx context.Context, in ExamineInput) (*policy.Bound, session.RunOutline, error) {
 	outline, known, err := s.LatestOutline(ctx)
 	if err != nil {
@@ -117,7 +118,7 @@ func (s *task) outlineFor(ctx context.Context, in ExamineInput) (*policy.Bound, 
 		outline.Coming = !adopted || in.Preview || s.Policy.DryRun
 	}
 	if err == nil && fresh && !in.Preview {
-		err = s.KeepOutline(ctx, in.RunInput, outline) // what the next partial runs stand on
+		err = s.KeepOutline(ctx, in.RunInput, outline) // the basis of the next partial runs
 	}
 	if err != nil {
 		return nil, outline, err
@@ -125,7 +126,7 @@ func (s *task) outlineFor(ctx context.Context, in ExamineInput) (*policy.Bound, 
 	return s.Bind(in.Run, outline), outline, nil
 }
 
-// recount reads the named groups' counts again. A group that is not shown any more is taken out.
+// recount reads the named groups' counts again. A group that is no longer shown is dropped.
 func (s *task) recount(ctx context.Context, groups []access.Group, ids []string) ([]access.Group, error) {
 	asked := map[string]bool{}
 	fresh := map[string]access.Group{}
@@ -186,8 +187,8 @@ func (s *task) examinePeople(ctx context.Context, b *policy.Bound, in ExamineInp
 	return ids, nil
 }
 
-// examineGroups decides everybody who is in one of the groups or holds a target that one of them gives: who was taken
-// out of a source group is not among its members any more, but still holds the target.
+// examineGroups decides everybody who is in one of the groups or holds a target that one of them gives: whoever was
+// removed from a source group is no longer among its members, but still holds the target.
 func (s *task) examineGroups(ctx context.Context, b *policy.Bound, in ExamineInput) ([]string, error) {
 	groups := map[string]bool{}
 	for _, id := range in.Scope.Groups {

@@ -17,7 +17,7 @@ import (
 	"github.com/castellan-io/castellan/plan"
 )
 
-// SetInput moves all released lines of a run that match to a final state, without a call to Atlassian.
+// SetInput sets all released lines of a run that match to a final state, without a call to Atlassian.
 type SetInput struct {
 	session.RunInput
 	Action access.Action        `json:"action"`
@@ -28,8 +28,8 @@ type SetInput struct {
 	Answer   string             `json:"answer"`
 }
 
-// Set ends lines that need no write of their own: adoptions (a matter of the ledger alone), adds to a target that takes
-// no more in this run, and what a stopped run did not reach. It returns how many. A repeat finds none left.
+// Set ends lines that need no write of their own: adoptions (only the ledger changes), adds to a target that accepts no
+// more in this run, and what a stopped run did not reach. It returns how many. A repeat finds none left.
 func (a *Activities) Set(ctx context.Context, in SetInput) (int, error) {
 	defer session.AutoHeartbeat(ctx)()
 	n := 0
@@ -77,7 +77,7 @@ type VerifyResult struct {
 //
 // Calls: changed people/100.
 func (a *Activities) Verify(ctx context.Context, in session.RunInput) (VerifyResult, error) {
-	s, err := a.open(ctx, in.Org, in.Policy)
+	s, err := a.task(a.env.Open(ctx, in.Org, in.Policy))
 	if err != nil {
 		return VerifyResult{}, err
 	}
@@ -101,11 +101,11 @@ func (a *Activities) Verify(ctx context.Context, in session.RunInput) (VerifyRes
 type verification struct {
 	*task
 	run    string
-	marked []access.Change // shown by the read for the first time, and not recorded yet
+	marked []access.Change // first shown by this read, and not recorded yet
 	result VerifyResult
 }
 
-// people reads some people and compares the changes of theirs that were made.
+// people reads some people and compares their changes that were made.
 func (v *verification) people(ctx context.Context, ids []string) error {
 	read, err := v.ReadPeople(ctx, ids)
 	if err != nil {
@@ -137,7 +137,7 @@ func (v *verification) people(ctx context.Context, ids []string) error {
 	return v.Ledger.Verified(ctx, v.Org, v.run, v.marked)
 }
 
-// compare looks whether the read shows a change. A person without an ID was not read.
+// compare checks whether the read shows a change. A person without an ID was not read.
 func (v *verification) compare(ctx context.Context, p access.Person, c access.Change) error {
 	shows, err := v.shows(ctx, v.run, p, c)
 	if err != nil {
@@ -158,8 +158,8 @@ func (v *verification) compare(ctx context.Context, p access.Person, c access.Ch
 	return nil
 }
 
-// unverified counts a change that the read does not show, unless a later run took it back: then there is nothing left
-// to see.
+// unverified counts a change that the read does not show, unless a later run reversed it: then there is nothing left to
+// see.
 func (v *verification) unverified(ctx context.Context, c access.Change) error {
 	inverse, _ := plan.Inverse(c, v.run)
 	later, err := v.Ledger.MadeElsewhere(ctx, v.Org, v.run, inverse, c.At)
@@ -173,7 +173,7 @@ func (v *verification) unverified(ctx context.Context, c access.Change) error {
 	return nil
 }
 
-// shows says that a person, as read after a change, is as the change has it. A person without an ID was not read.
+// shows reports whether a person, as read after a change, matches the change. A person without an ID was not read.
 func (s *task) shows(ctx context.Context, run string, p access.Person, c access.Change) (bool, error) {
 	adding := c.Action == access.Add
 	switch {
@@ -200,7 +200,7 @@ func (s *task) shows(ctx context.Context, run string, p access.Person, c access.
 	return apply.HoldsTarget(p, c) == adding, nil
 }
 
-// Lines that were only shown, or that the world overtook, are kept so long; what was really written stays for good.
+// How long lines are kept that were only shown or superseded; lines that were written are kept for good.
 const (
 	linesKept  = 30 * 24 * time.Hour
 	mostPruned = 20_000 // at a time
@@ -213,9 +213,9 @@ type FinishInput struct {
 	Summary messages.RunSummary `json:"summary"`
 }
 
-// Finish counts the run's lines by what came of them, closes its record, and, after a full verification without a
-// problem, takes its counts of source groups as the last good ones. It returns the final summary. A repeat comes to the
-// same.
+// Finish counts the run's lines by outcome, closes its record, and, after a full verification without a problem,
+// records its counts of source groups as the last good ones. It returns the final summary. A repeat has the same
+// result.
 func (a *Activities) Finish(ctx context.Context, in FinishInput) (messages.RunSummary, error) {
 	defer session.AutoHeartbeat(ctx)()
 	sum := in.Summary
@@ -227,7 +227,7 @@ func (a *Activities) Finish(ctx context.Context, in FinishInput) (messages.RunSu
 	if err != nil {
 		return sum, err
 	}
-	if in.Scope == messages.ScopeHold { // what was read and planned is what the held run read and planned
+	if in.Scope == messages.ScopeHold { // its reads and plan are those of the held run
 		c, was := &sum.Counts, session.RunMessage(run).Counts
 		c.People, c.Adds, c.Removals, c.Adopts, c.Foreign = was.People, was.Adds, was.Removals, was.Adopts, was.Foreign
 	}
@@ -268,7 +268,7 @@ func (a *Activities) Finish(ctx context.Context, in FinishInput) (messages.RunSu
 	return sum, nil
 }
 
-// begun is the record of a run. One that was stopped before its plan was judged has none yet, and gets it.
+// begun returns the record of a run. One that was stopped before its plan was judged has none yet, and gets it.
 func (a *Activities) begun(ctx context.Context, in FinishInput) (ledger.Run, error) {
 	run, err := a.env.Ledger.Run(ctx, in.Org, in.Run)
 	if !errors.Is(err, ledger.ErrNotFound) {
@@ -283,13 +283,13 @@ func (a *Activities) begun(ctx context.Context, in FinishInput) (ledger.Run, err
 	return run, a.env.Ledger.BeginRun(ctx, run)
 }
 
-// countOutcomes counts lines by what came of them.
+// countOutcomes counts lines by outcome.
 func countOutcomes(c *messages.Counts, stats []ledger.LineStat) {
 	wouldHold := c.Held
 	c.Done, c.Already, c.Shortage, c.Refused, c.Superseded, c.Failed, c.Held = 0, 0, 0, 0, 0, 0, 0
 	for _, l := range stats {
 		switch l.State {
-		// nothing of it is written, so nothing is held either: what the guard said is what is shown
+		// nothing of it is written, so nothing is held either: only the guard's verdict is shown
 		case access.Recorded:
 			c.Held = wouldHold
 		case access.Done:
@@ -310,7 +310,7 @@ func countOutcomes(c *messages.Counts, stats []ledger.LineStat) {
 	}
 }
 
-// endRun closes the record of a run as its summary has it.
+// endRun closes the record of a run according to its summary.
 func (a *Activities) endRun(ctx context.Context, run *ledger.Run, sum messages.RunSummary) error {
 	run.State, run.Ended, run.Counts = sum.State, sum.Ended, ledgerCounts(sum.Counts)
 	if sum.Problem != nil {
@@ -319,7 +319,7 @@ func (a *Activities) endRun(ctx context.Context, run *ledger.Run, sum messages.R
 	return a.env.Ledger.EndRun(ctx, *run)
 }
 
-// shortages says which targets could not take everybody.
+// shortages reports the targets that could not accept everybody.
 func shortages(stats []ledger.LineStat) []access.Finding {
 	var found []access.Finding
 	for _, l := range stats {
@@ -335,10 +335,10 @@ func shortages(stats []ledger.LineStat) []access.Finding {
 	return found
 }
 
-// keepEvidence saves the run's source counts but for the groups that were suspect: their last good count stays the
-// measure until a person decided or the group recovered.
+// keepEvidence stores the run's source counts except those of suspect groups: their last good count stays the reference
+// until a person decides or the group recovers.
 func (a *Activities) keepEvidence(ctx context.Context, in FinishInput) error {
-	s, err := a.open(ctx, in.Org, in.Policy)
+	s, err := a.task(a.env.Open(ctx, in.Org, in.Policy))
 	if err != nil {
 		return err
 	}
@@ -369,7 +369,7 @@ func (a *Activities) keepEvidence(ctx context.Context, in FinishInput) error {
 	return s.Ledger.SuspectSources(ctx, in.Org, session.SortedKeys(suspect), a.env.Now())
 }
 
-// union are the strings of both lists, sorted. A domain that is not shown any more stays the measure until a new
+// union returns the strings of both lists, sorted. A domain that is no longer shown stays the reference until a new
 // policy.
 func union(a, b []string) []string {
 	all := slices.Concat(a, b)

@@ -18,19 +18,19 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// mostFollowed is how many people of earlier runs one partial run decides again; where there are more, everybody is
-// looked at.
+// mostFollowed is how many people of earlier runs one partial run decides again; if there are more, everybody is looked
+// at.
 const mostFollowed = messages.MostFollowed
 
-// followed counts the people of whom a run changed something that the policy looks at: they are decided again. Whoever
-// had several such changes may be counted for each.
+// followed counts the people for whom a run changed facts that the policy uses: they are decided again. Whoever had
+// several such changes may be counted for each.
 func (a *Activities) followed(ctx context.Context, in FinishInput, sum messages.RunSummary,
 	stats []ledger.LineStat) (int, error) {
 	if in.Preview || sum.DryRun || sum.State != messages.RunDone || in.Scope == messages.ScopeUndo ||
 		sum.Counts.Done == 0 {
 		return 0, nil
 	}
-	s, err := a.open(ctx, in.Org, in.Policy)
+	s, err := a.task(a.env.Open(ctx, in.Org, in.Policy))
 	if err != nil {
 		return 0, err
 	}
@@ -50,7 +50,7 @@ func (a *Activities) followed(ctx context.Context, in FinishInput, sum messages.
 	return n, nil
 }
 
-// changedBy are the people of whom these runs changed something that the policy looks at, each once.
+// changedBy returns the people for whom these runs changed facts that the policy uses, each once.
 func (s *task) changedBy(ctx context.Context, b *policy.Bound, runs []string) ([]string, error) {
 	people := map[string]bool{}
 	for _, run := range runs {
@@ -74,14 +74,14 @@ func (s *task) changedBy(ctx context.Context, b *policy.Bound, runs []string) ([
 	return session.SortedKeys(people), nil
 }
 
-// turnsOfCircle is how often what was written of one person and target is turned round before that is called a circle:
-// something that was given and taken is not given again.
+// turnsOfCircle is how often a change of one person and target may be reversed before that counts as a circle:
+// something that was given and removed is not given again.
 const turnsOfCircle = 2
 
 const circular = "not written: rules change it back and forth, each because of what the others did; see the finding rules-circle"
 
-// circles takes out of a plan what was written back and forth already since an instant, while people were decided again
-// because of what runs had changed. It says which rules go round.
+// circles takes out of a plan what has been written back and forth since an instant, while people were decided again
+// because of earlier runs' changes. It reports the rules that cause it.
 func (s *task) circles(ctx context.Context, run string, since time.Time) ([]access.Finding, error) {
 	if since.IsZero() {
 		return nil, nil

@@ -18,11 +18,11 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// AttendInput names the people whose grants began or ended.
+// AttendInput is people whose grants began or ended.
 type AttendInput struct {
 	session.RunInput
 	Asks   []messages.ReconcileGrantSignal `json:"asks"`
-	Failed string                          `json:"failed,omitempty"` // when they are told: what stopped the run
+	Failed string                          `json:"failed,omitempty"` // for Attended: what stopped the run
 }
 
 // AttendResult is what there is to write.
@@ -30,18 +30,18 @@ type AttendResult struct {
 	Plan   string          `json:"plan"`
 	Open   int             `json:"open"`
 	Counts messages.Counts `json:"counts"`
-	// rules ask which grants are in force: the people are to be decided again
+	// rules depend on which grants are in force: decide the people again
 	Look bool `json:"look,omitempty"`
 }
 
-// Attend plans what grants give that began, and take that ended, from the ledger alone: the world is read at the moment
-// of writing, by Apply. A removal is planned only where the last recorded reasons of a membership of Castellan's own
-// are grants and nothing else, and all of these are over. A repeat plans anew.
+// Attend plans what grants that began give, and what ended grants gave, from the ledger alone: Apply reads at the
+// moment of writing. It plans a removal only if the last recorded reasons of a membership of Castellan's own are grants
+// and nothing else, and all of these are over. A repeat plans again.
 //
 // Calls: none, once the organization was verified under this policy.
 func (a *Activities) Attend(ctx context.Context, in AttendInput) (AttendResult, error) {
 	defer session.AutoHeartbeat(ctx)()
-	s, err := a.open(ctx, in.Org, in.Policy)
+	s, err := a.task(a.env.Open(ctx, in.Org, in.Policy))
 	if err != nil {
 		return AttendResult{}, err
 	}
@@ -55,14 +55,14 @@ func (a *Activities) Attend(ctx context.Context, in AttendInput) (AttendResult, 
 	failed := 0
 	for _, one := range in.Asks {
 		books, err := s.grantRecord(ctx, one)
-		if err != nil { // the others are attended to all the same; this one is told, and asks again
+		if err != nil { // the others are handled all the same; this one is answered, and asks again
 			if failed++; failed == len(in.Asks) || ctx.Err() != nil {
 				return AttendResult{}, err
 			}
 			continue
 		}
 		due := books.Plan(b, in.Run)
-		if s.Policy.DryRun { // what was given before the policy said so is taken back all the same
+		if s.Policy.DryRun { // what was given before the policy said so is removed all the same
 			due.Changes = slices.DeleteFunc(due.Changes, func(c access.Change) bool { return c.Action == access.Add })
 		}
 		page.Changes = append(page.Changes, due.Changes...)
@@ -74,7 +74,7 @@ func (a *Activities) Attend(ctx context.Context, in AttendInput) (AttendResult, 
 	}
 	run := ledger.Run{Org: in.Org, ID: in.Run, Trigger: "grants", Scope: messages.ScopeGrants, Policy: in.Policy,
 		State: messages.RunApplying, Started: s.Now()}
-	if len(page.Changes) > 0 { // before its lines: a look at the same people would end those of a run that is not known
+	if len(page.Changes) > 0 { // before its lines: a look at the same people would end those of an unknown run
 		if err := s.Ledger.BeginRun(ctx, run); err != nil {
 			return AttendResult{}, err
 		}
@@ -96,7 +96,7 @@ func (a *Activities) Attend(ctx context.Context, in AttendInput) (AttendResult, 
 	return result, s.Ledger.UpdateRun(ctx, run)
 }
 
-// grantRecord reads what the ledger says of one person and one target.
+// grantRecord reads the ledger's record of one person and one target.
 func (s *task) grantRecord(ctx context.Context, ask messages.ReconcileGrantSignal) (plan.GrantRecord, error) {
 	k := plan.GrantRecord{Person: ask.Person, Email: ask.Email, Target: ask.Target, At: s.Now(),
 		Doubts: map[access.Entitlement]access.Change{}}
@@ -112,7 +112,7 @@ func (s *task) grantRecord(ctx context.Context, ask messages.ReconcileGrantSigna
 	for _, g := range open {
 		if g.State != access.GrantWaiting && !unproven[g.ID] {
 			k.Grants = append(k.Grants, g)
-			k.Person, k.Email = g.Person, g.Email // somebody who was invited has an account id by now
+			k.Person, k.Email = g.Person, g.Email // somebody who was invited has an account ID by now
 		}
 	}
 	states, err := s.Ledger.States(ctx, s.Org, []string{k.Person}, k.At.Add(-session.RecentWrites))
@@ -127,11 +127,11 @@ func (s *task) grantRecord(ctx context.Context, ask messages.ReconcileGrantSigna
 	return k, err
 }
 
-// Attended tells the grants what was done: right is who holds just what the grants say, as the read after the write
-// showed. It records for these what began and what is over. A repeat tells again. It returns how many were told.
+// Attended answers the grants: right is whoever holds just what the grants give, according to the read after the write.
+// For these it records what began and what is over. A repeat answers again. It returns how many it answered.
 func (a *Activities) Attended(ctx context.Context, in AttendInput) (int, error) {
 	defer session.AutoHeartbeat(ctx)()
-	s, err := a.open(ctx, in.Org, in.Policy)
+	s, err := a.task(a.env.Open(ctx, in.Org, in.Policy))
 	if err != nil {
 		return 0, err
 	}
@@ -144,7 +144,7 @@ func (a *Activities) Attended(ctx context.Context, in AttendInput) (int, error) 
 	var failed error
 	for _, one := range in.Asks {
 		if err := s.answerAsk(ctx, b, in, one); err != nil {
-			// the others are told all the same
+			// the others are answered all the same
 			failed = errors.Join(failed, fmt.Errorf("tell %s what was done: %w", one.Workflow, err))
 			continue
 		}
@@ -153,8 +153,8 @@ func (a *Activities) Attended(ctx context.Context, in AttendInput) (int, error) 
 	return told, failed
 }
 
-// answerAsk tells one grant what was done. Where there is nobody to tell, because the workflow was terminated or never
-// was, no attempt would find it: that is no error.
+// answerAsk answers one grant. If its workflow was terminated or never existed, no attempt would find it: that is no
+// error.
 func (s *task) answerAsk(ctx context.Context, b *policy.Bound, in AttendInput,
 	ask messages.ReconcileGrantSignal) error {
 	answer, err := s.outcome(ctx, b, in, ask)
@@ -170,7 +170,7 @@ func (s *task) answerAsk(ctx context.Context, b *policy.Bound, in AttendInput,
 	return err
 }
 
-// outcome says what came of one question.
+// outcome returns the answer to one grant.
 func (s *task) outcome(ctx context.Context, b *policy.Bound, in AttendInput,
 	ask messages.ReconcileGrantSignal) (messages.GrantReconciledSignal, error) {
 	answer := messages.GrantReconciledSignal{Turn: ask.Turn, Run: in.Run, Soon: true}
@@ -214,8 +214,8 @@ func (s *task) outcome(ctx context.Context, b *policy.Bound, in AttendInput,
 	return messages.GrantReconciledSignal{Turn: ask.Turn, Run: in.Run, Right: true}, s.settleGrants(ctx, in.Run, k, due)
 }
 
-// settleGrants records that what is in force was given and what is over was taken back. Before a grant is forgotten, no
-// holding stands on it any more.
+// settleGrants records that what is in force was given and that what is over was removed. Before a grant is forgotten,
+// no holding has it as a reason any more.
 func (s *task) settleGrants(ctx context.Context, run string, k plan.GrantRecord, due plan.GrantPlan) error {
 	if len(due.Holdings) > 0 {
 		if err := s.Ledger.SavePage(ctx, s.Org, run, ledger.Page{Key: "grants of " + k.Person, Open: due.Holdings},

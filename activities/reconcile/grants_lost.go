@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	lostAfter = time.Minute // a grant's own workflow has so long to take it back
-	mostLost  = 1000        // grants looked at in one verification
+	lostAfter = time.Minute // how long a grant's own workflow has to remove its access
+	mostLost  = 1000        // grants checked in one verification
 )
 
-// lost looks for grants that are over and were not taken back: their workflow was lost, or something keeps it from its
-// work. Where the policy says remove, the workflow is woken, or started again. What nothing is left of is settled.
+// lost looks for grants that are over and whose access was not removed: their workflow was lost, or something blocks
+// it. If the policy says remove, the workflow is woken, or started again. Grants of which nothing is left are settled.
 func (s *task) lost(ctx context.Context, b *policy.Bound, in session.RunInput) ([]access.Finding, error) {
 	lapsed, err := s.Ledger.Lapsed(ctx, s.Org, s.Now().Add(-lostAfter), mostLost)
 	if err != nil {
@@ -44,7 +44,7 @@ func (s *task) lost(ctx context.Context, b *policy.Bound, in session.RunInput) (
 			continue
 		}
 		if mode == policy.LostRemove {
-			if err := s.WakeGrant(ctx, s.Org, g); err != nil { // what is left of it is taken back all the same
+			if err := s.WakeGrant(ctx, s.Org, g); err != nil { // what is left of it is removed all the same
 				found = append(found, grantTrouble(g, "its workflow cannot be woken", err))
 			}
 		}
@@ -52,14 +52,14 @@ func (s *task) lost(ctx context.Context, b *policy.Bound, in session.RunInput) (
 	return found, ctx.Err()
 }
 
-// grantTrouble is what keeps one grant from its end. It is reported, and stops nobody else's.
+// grantTrouble is the finding that one grant cannot be ended. It does not affect the others.
 func grantTrouble(g access.Grant, what string, err error) access.Finding {
 	return access.Finding{Rule: "grant-trouble", Subject: string(g.Target), Detail: fmt.Sprintf(
 		"grant %s of %s, which was over at %s: %s: %s; it is tried again at the next verification", g.ID,
 		session.PersonOf(g), session.Timestamp(g.Until), what, session.ErrorText(err))}
 }
 
-// outOfBandGrants notices that a membership which nothing explains began, where a grant gave it before.
+// outOfBandGrants reports that an unexplained membership began where a grant gave the same before.
 func (s *task) outOfBandGrants(ctx context.Context, b *policy.Bound, p access.Person,
 	opened []access.Holding) ([]session.OutOfBandGrant, error) {
 	var found []session.OutOfBandGrant

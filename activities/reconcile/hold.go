@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/apply"
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
@@ -17,11 +18,11 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// settleHold brings the organization's one open hold in line with the run: a full run replaces it, a partial run
-// replaces the lines of the people it looked at and takes the others over.
+// settleHold updates the organization's one open hold for the run: a full run replaces it, a partial run replaces the
+// lines of the people it looked at and keeps the others.
 //
-// A first plan that was rejected is not held again while plan and policy are the same; task.rejected is the decision
-// then.
+// A first plan that was rejected is not held again while plan and policy are the same; task.rejected is then the
+// decision.
 func (s *task) settleHold(ctx context.Context, in JudgeInput, verdicts []plan.Verdict, full bool,
 	touched []string) (*messages.Hold, error) {
 	if in.DryRun || in.Preview || s.Policy.DryRun {
@@ -80,8 +81,8 @@ func (s *task) settleHold(ctx context.Context, in JudgeInput, verdicts []plan.Ve
 	return m, s.Ledger.OpenHold(ctx, hold)
 }
 
-// stayHeld keeps held, in the plan of a few people, what waits for a decision already: a hold is of all that the guard
-// stopped together, and is not to be taken apart person by person. The ends of grants are nobody's to decide.
+// stayHeld keeps held, in the plan of a few people, what already waits for a decision: a hold is one decision on all
+// its lines, and is not taken apart person by person. The ends of grants need no decision.
 func (s *task) stayHeld(ctx context.Context, run string) error {
 	open, err := s.Ledger.CurrentHold(ctx, s.Org)
 	if errors.Is(err, ledger.ErrNotFound) || err == nil && open.Run == run {
@@ -108,8 +109,8 @@ func (s *task) stayHeld(ctx context.Context, run string) error {
 	return s.Ledger.UpdateLines(ctx, s.Org, run, waiting)
 }
 
-// emptyFirstPlan deals with a first plan without a line: there is nothing to consent to, unless groups are to be
-// created, whose members only show once they are there.
+// emptyFirstPlan handles a first plan without a line: there is nothing to approve, unless groups are to be created,
+// whose members show only once they exist.
 func (s *task) emptyFirstPlan(ctx context.Context, b *policy.Bound, in session.RunInput) (adopted bool,
 	hold *messages.Hold, err error) {
 	if len(b.Create) == 0 {
@@ -127,11 +128,11 @@ func (s *task) emptyFirstPlan(ctx context.Context, b *policy.Bound, in session.R
 	return false, holdMessage(open), s.Ledger.OpenHold(ctx, open)
 }
 
-// mostDecisions is how many former holds are looked through for the decision on a first plan.
+// mostDecisions is how many former holds are searched for the decision on a first plan.
 const mostDecisions = 200
 
-// firstPlanRejected is the decision by which a first plan was rejected, where nothing has changed since: neither a line
-// nor the policy. Nobody is asked the same question twice.
+// firstPlanRejected returns the decision by which a first plan was rejected, if neither its lines nor the policy have
+// changed since. Nobody is asked the same question twice.
 func (s *task) firstPlanRejected(ctx context.Context, policy string, hold ledger.Hold) (*ledger.Hold, error) {
 	first := func(h ledger.Hold) bool {
 		return slices.ContainsFunc(h.Rules, func(r ledger.HoldRule) bool { return r.Rule == plan.RuleAdopt })
@@ -168,7 +169,7 @@ func (s *task) anyHeld(ctx context.Context, run string, people []string) (bool, 
 	return false, nil
 }
 
-// describeHold hashes and counts a run's held lines without keeping them.
+// describeHold hashes and counts a run's held lines without storing them.
 func (s *task) describeHold(ctx context.Context, run string) (ledger.Hold, error) {
 	hold := ledger.Hold{Org: s.Org, Run: run, Opened: s.Now()}
 	hash, last := plan.NewHasher(), ""
@@ -193,7 +194,7 @@ func (s *task) describeHold(ctx context.Context, run string) (ledger.Hold, error
 
 var held = []access.ChangeState{access.Held}
 
-// mostCompared bounds the lines that are compared one by one to say how a hold changed.
+// mostCompared limits how many lines are compared one by one to describe how a hold changed.
 const mostCompared = 20_000
 
 func (s *task) whatChanged(ctx context.Context, before, now ledger.Hold) (string, error) {
@@ -273,14 +274,13 @@ type DecideInput struct {
 	messages.DecisionInput
 }
 
-// DecideResult says what the decision was about.
+// DecideResult is what the decision was about.
 type DecideResult struct {
 	Hold     messages.Hold `json:"hold"`
-	Adoption bool          `json:"adoption"` // it was the consent to the first run
+	Adoption bool          `json:"adoption"` // it approved the first plan
 }
 
-// sameLines refuses to approve a plan whose lines are not those that its hash was made of: what is released is what was
-// looked at.
+// sameLines refuses to approve a plan whose lines no longer have its hash: only what was looked at is released.
 func (a *Activities) sameLines(ctx context.Context, in DecideInput) error {
 	open, err := a.env.Ledger.CurrentHold(ctx, in.Org)
 	if errors.Is(err, ledger.ErrNotFound) ||
@@ -290,7 +290,8 @@ func (a *Activities) sameLines(ctx context.Context, in DecideInput) error {
 	if err != nil {
 		return err
 	}
-	now, err := a.task(&session.Session{Env: a.env, Org: in.Org}).describeHold(ctx, open.Run)
+	s := &task{Activities: a, Session: &apply.Session{Session: &session.Session{Env: a.env, Org: in.Org}}}
+	now, err := s.describeHold(ctx, open.Run)
 	if err != nil || now.Plan == open.Plan {
 		return err
 	}
@@ -298,22 +299,22 @@ func (a *Activities) sameLines(ctx context.Context, in DecideInput) error {
 		fmt.Errorf("the held lines of run %s hash to %s now, and not to the plan %s: they were written past Castellan; reject the plan, or let the next full verification make it anew", open.Run, now.Plan, open.Plan))
 }
 
-// StandingInput asks what the ledger has of an organization's consent, and of a run that is under way.
+// StandingInput asks for an organization's approvals in the ledger, and for a run in progress.
 type StandingInput struct {
 	Org string `json:"org"`
 	Run string `json:"run"`
 }
 
-// StandingResult is the open hold, if there is one, and whether the first plan was consented to.
+// StandingResult is the open hold, if there is one, and whether the first plan was approved.
 type StandingResult struct {
 	Hold    *messages.Hold `json:"hold,omitempty"`
 	Adopted bool           `json:"adopted,omitempty"`
-	// Findings are what the run has noticed, 20 lines at most; Reported is how many there are.
+	// Findings are the run's findings, 20 lines at most; Reported is their number.
 	Findings []string `json:"findings,omitempty"`
 	Reported int      `json:"reported,omitempty"`
 }
 
-// Standing reads the organization's open hold, its adoption, and what the run has noticed from the ledger.
+// Standing reads the organization's open hold, its adoption, and the run's findings from the ledger.
 func (a *Activities) Standing(ctx context.Context, in StandingInput) (StandingResult, error) {
 	defer session.AutoHeartbeat(ctx)()
 	org, err := a.env.Ledger.Organization(ctx, in.Org)
@@ -344,7 +345,8 @@ func (a *Activities) Standing(ctx context.Context, in StandingInput) (StandingRe
 }
 
 // Decide records the decision on exactly the plan with that hash. Approved lines are released, rejected ones are
-// remembered so that they are not raised again while they stay the same. A repeat of the same decision changes nothing.
+// remembered so that they are not proposed again while they stay the same. A repeat of the same decision changes
+// nothing.
 func (a *Activities) Decide(ctx context.Context, in DecideInput) (DecideResult, error) {
 	defer session.AutoHeartbeat(ctx)()
 	if err := a.sameLines(ctx, in); err != nil {
@@ -383,13 +385,13 @@ func (a *Activities) Decide(ctx context.Context, in DecideInput) (DecideResult, 
 	return result, err
 }
 
-// acceptRules takes the approval of a plan for the consent to the rules that were enforced in it for the first time.
+// acceptRules records the approval of a plan as the approval of the rules that were newly enforced in it.
 func (a *Activities) acceptRules(ctx context.Context, run ledger.Run, hold ledger.Hold, in DecideInput) error {
 	if !slices.ContainsFunc(hold.Rules,
 		func(r ledger.HoldRule) bool { return r.Rule == plan.RuleAdopt || r.Rule == plan.RuleRuleNew }) {
 		return nil
 	}
-	s, err := a.open(ctx, in.Org, run.Policy)
+	s, err := a.task(a.env.Open(ctx, in.Org, run.Policy))
 	if err != nil {
 		return err
 	}
@@ -407,13 +409,13 @@ func (a *Activities) acceptRules(ctx context.Context, run ledger.Run, hold ledge
 		a.env.Now())
 }
 
-// acceptSources takes the counts that the approved plan stood on as good: what was suspect was looked at by a person.
+// acceptSources records the counts of the approved plan as good: a person has looked at what was suspect.
 func (a *Activities) acceptSources(ctx context.Context, org string, hold ledger.Hold) error {
 	run, err := a.env.Ledger.Run(ctx, org, hold.Run)
 	if err != nil {
 		return err
 	}
-	s, err := a.open(ctx, org, run.Policy)
+	s, err := a.task(a.env.Open(ctx, org, run.Policy))
 	if err != nil {
 		return err
 	}
@@ -430,7 +432,7 @@ func (a *Activities) acceptSources(ctx context.Context, org string, hold ledger.
 	return nil
 }
 
-// saveSources makes the run's counts of source groups the last good ones, but for the groups named.
+// saveSources records the run's counts of source groups as the last good ones, except for the groups named.
 func (s *task) saveSources(ctx context.Context, run string, except map[string]bool) error {
 	o, err := s.OutlineOf(ctx, run)
 	if err != nil {

@@ -27,7 +27,7 @@ type JudgeInput struct {
 	Scope   string    `json:"scope"`
 	DryRun  bool      `json:"dryRun,omitempty"`
 	Started time.Time `json:"started"`
-	// of a run that decides people again: when the first of the runs began that led to it
+	// of a run that decides people again: when the first of the runs that caused it began
 	Since time.Time `json:"since,omitzero"`
 }
 
@@ -40,30 +40,30 @@ type JudgeResult struct {
 	Findings []string        `json:"findings,omitempty"`
 	Reported int             `json:"reported,omitempty"`
 	Suspects int             `json:"suspects,omitempty"`
-	// the first plan was empty: there was nothing to consent to
+	// the first plan was empty: there was nothing to approve
 	Adopted  bool `json:"adopted,omitempty"`
-	Doubtful bool `json:"doubtful,omitempty"` // the read itself was incomplete: look again soon
-	// too many lose something for a partial run: everybody has to be looked at
+	Doubtful bool `json:"doubtful,omitempty"` // the read was incomplete: look again soon
+	// too many people lose something for a partial run: everybody has to be looked at
 	TooMany bool   `json:"tooMany,omitempty"`
 	Full    string `json:"full,omitempty"` // why everybody has to be looked at
-	// groups are to be created, which a full verification does
+	// groups have to be created, which a full verification does
 	ToCreate bool                     `json:"toCreate,omitempty"`
-	Regiven  []session.OutOfBandGrant `json:"regiven,omitempty"` // by hand, after a grant was over
-	// rules that change something back and forth: it is left as it is
+	Regiven  []session.OutOfBandGrant `json:"regiven,omitempty"` // by hand, after a grant had ended
+	// rules that reverse each other's changes, which are left as they are
 	Circles []string `json:"circles,omitempty"`
-	// on the books and not shown: other reads tell whether it is over
+	// in the ledger and not shown: other reads tell whether they are over
 	Unseen int `json:"unseen,omitempty"`
-	// account ids of people whose removals need a second look
+	// account IDs of people whose removals need a second look
 	Settling []string `json:"settling,omitempty"`
 }
 
-// Quiet says that the run has nothing to write and changed nothing that people wait for.
+// Quiet reports whether the run has nothing to write and changed nothing that people wait for.
 func (r JudgeResult) Quiet() bool { return r.Open == 0 && r.Counts.Held == 0 }
 
 // Judge checks the evidence of a swept run, lets the guard decide each line, and opens, replaces or closes the
-// organization's hold. A repeat judges again and comes to the same end.
+// organization's hold. A repeat judges again with the same result.
 func (a *Activities) Judge(ctx context.Context, in JudgeInput) (JudgeResult, error) {
-	s, err := a.open(ctx, in.Org, in.Policy)
+	s, err := a.task(a.env.Open(ctx, in.Org, in.Policy))
 	if err != nil {
 		return JudgeResult{}, err
 	}
@@ -105,7 +105,6 @@ type judgement struct {
 	result   JudgeResult
 }
 
-// judge does the work of Judge.
 func (s *task) judge(ctx context.Context, b *policy.Bound, outline session.RunOutline, in JudgeInput,
 	some *partial) (JudgeResult, error) {
 	j := &judgement{
@@ -121,7 +120,7 @@ func (s *task) judge(ctx context.Context, b *policy.Bound, outline session.RunOu
 	return j.record(ctx)
 }
 
-// read gathers the evidence, and what can be said of it before anything is weighed.
+// read gathers the evidence, and the findings that need no verdict.
 func (j *judgement) read(ctx context.Context) (err error) {
 	_, bound := policy.BindSince(j.Policy, j.outline.Outline, j.outline.Last)
 	for _, name := range j.bound.Create {
@@ -165,7 +164,7 @@ func (j *judgement) read(ctx context.Context) (err error) {
 	return nil
 }
 
-// weigh sums up what the guard goes by. What a partial run has to leave to a full one is taken out before.
+// weigh sums up what the guard decides on. First it takes out what a partial run has to leave to a full one.
 func (j *judgement) weigh(ctx context.Context) (err error) {
 	if j.some != nil && !j.in.Preview {
 		if j.result.Full, err = j.leaveToFull(ctx, j.bound, j.in.Run, j.evidence.unjudged); err != nil {
@@ -204,7 +203,7 @@ func (j *judgement) weigh(ctx context.Context) (err error) {
 	return err
 }
 
-// stop has the guard decide each line, and brings the open hold in line with that.
+// stop lets the guard decide each line, and updates the open hold.
 func (j *judgement) stop(ctx context.Context) (err error) {
 	verdicts := plan.Judge(j.Policy, j.bound, j.stats)
 	if err := j.stopLines(ctx, j.bound, j.in.Run, verdicts, j.dry); err != nil {
@@ -219,7 +218,7 @@ func (j *judgement) stop(ctx context.Context) (err error) {
 	return err
 }
 
-// hold deals with a first plan that is empty, or that was rejected before.
+// hold handles a first plan that is empty, or that was rejected before.
 func (j *judgement) hold(ctx context.Context) (err error) {
 	if j.full && !j.dry && !j.stats.Adopted && j.result.Hold == nil && j.rejected == nil {
 		if j.result.Adopted, j.result.Hold, err = j.emptyFirstPlan(ctx, j.bound, j.in.RunInput); err != nil {
@@ -233,7 +232,7 @@ func (j *judgement) hold(ctx context.Context) (err error) {
 	return nil
 }
 
-// count makes the answer. Removals that may not be written yet are taken out of it.
+// count fills in the result, without the removals that may not be written yet.
 func (j *judgement) count(ctx context.Context) (err error) {
 	r := &j.result
 	r.Suspects, r.Doubtful = len(j.evidence.suspects), j.evidence.doubtful
@@ -259,7 +258,7 @@ func (j *judgement) count(ctx context.Context) (err error) {
 	return nil
 }
 
-// record keeps the run. A quiet look at some people leaves none, but for its findings.
+// record stores the run. A partial run without changes leaves only its findings, if any.
 func (j *judgement) record(ctx context.Context) (JudgeResult, error) {
 	partly := j.some != nil
 	if partly {
@@ -286,7 +285,7 @@ func (j *judgement) record(ctx context.Context) (JudgeResult, error) {
 	return j.result, j.Ledger.EndRun(ctx, run)
 }
 
-// people are those whom a partial run looked at.
+// people returns those whom a partial run looked at.
 func (j *judgement) people() []string {
 	if j.some == nil {
 		return nil
@@ -294,7 +293,7 @@ func (j *judgement) people() []string {
 	return j.some.people
 }
 
-// ofAll marks findings that only a look at everybody can tell.
+// ofAll marks findings that only a full verification can tell.
 func ofAll(findings []access.Finding) []access.Finding {
 	for i := range findings {
 		findings[i].Whole = true
@@ -302,7 +301,7 @@ func ofAll(findings []access.Finding) []access.Finding {
 	return findings
 }
 
-// toldByFull is what a full verification noticed that a look at a few people cannot.
+// toldByFull returns the findings of a full verification that a partial run cannot tell.
 func (s *task) toldByFull(ctx context.Context, run string) ([]access.Finding, error) {
 	full, err := s.Ledger.Run(ctx, s.Org, run)
 	if errors.Is(err, ledger.ErrNotFound) {
@@ -311,9 +310,9 @@ func (s *task) toldByFull(ctx context.Context, run string) ([]access.Finding, er
 	return slices.DeleteFunc(full.Findings, func(f access.Finding) bool { return !f.Whole }), err
 }
 
-// leaveToFull takes out of a partial plan what stands on source groups that no full verification has judged since they
-// became suspect or were made anew, and says why everybody has to be looked at: what such a group gave is held, or let
-// go, as a whole.
+// leaveToFull takes out of a partial plan what depends on source groups that no full verification has judged since they
+// became suspect or were recreated, and returns why everybody has to be looked at: what such a group gave is held, or
+// removed, as a whole.
 func (s *task) leaveToFull(ctx context.Context, b *policy.Bound, run string, sources []string) (why string, err error) {
 	if len(sources) == 0 {
 		return "", nil
@@ -335,8 +334,8 @@ func (s *task) leaveToFull(ctx context.Context, b *policy.Bound, run string, sou
 	return "source groups changed as a whole: " + strings.Join(sources, ", "), s.supersede(ctx, run, lines, tooMany)
 }
 
-// recountTargets reads how many members the targets have from which a partial run would remove: its outline may be
-// older than the run that filled them.
+// recountTargets reads the member counts of the targets from which a partial run would remove people: its outline may
+// be older than the run that filled them.
 func (s *task) recountTargets(ctx context.Context, b *policy.Bound, stats *plan.Stats) error {
 	targets := map[string]access.Entitlement{}
 	for _, t := range b.Targets {
@@ -359,7 +358,7 @@ func (s *task) recountTargets(ctx context.Context, b *policy.Bound, stats *plan.
 	return nil
 }
 
-// keyFinding warns of a key that stops working soon.
+// keyFinding warns of a key that expires soon.
 func (s *task) keyFinding() []access.Finding {
 	expires := s.Policy.Organization.KeyExpires.Time
 	if expires.IsZero() || expires.After(s.Now().Add(keyWarning)) {
@@ -371,7 +370,7 @@ func (s *task) keyFinding() []access.Finding {
 	}}
 }
 
-// keyWarning is how long before its end a key is warned of.
+// keyWarning is how long before its expiry the warning about a key begins.
 const keyWarning = 30 * 24 * time.Hour
 
 // stats gathers what the guard needs to know, in aggregates.
@@ -414,8 +413,8 @@ func (s *task) stats(ctx context.Context, b *policy.Bound, run string) (plan.Sta
 	return stats, err
 }
 
-// stopLines writes the verdicts into the lines. In a dry run the lines are only recorded, with the rules that would
-// stop them.
+// stopLines records the verdicts in the lines. In a dry run the lines are only recorded, with the rules that would hold
+// them.
 func (s *task) stopLines(ctx context.Context, b *policy.Bound, run string, verdicts []plan.Verdict, dry bool) error {
 	filter := ledger.Filter{States: []access.ChangeState{access.Planned, access.Held}, Limit: session.LinesAtOnce}
 	for {
@@ -475,10 +474,10 @@ func (s *task) tally(ctx context.Context, run string) (string, messages.Counts, 
 	return hash.Sum(), counts, err
 }
 
-// judged are the states of lines on which the guard has spoken and nothing has been done yet.
+// judged are the states of lines that the guard has judged and that are not written yet.
 var judged = []access.ChangeState{access.Planned, access.Held, access.Sent, access.Recorded}
 
-// eachLine walks a run's lines in hash order.
+// eachLine visits a run's lines in hash order.
 func (s *task) eachLine(ctx context.Context, run string, states []access.ChangeState,
 	do func(access.Change) error) error {
 	var after ledger.Key
@@ -500,7 +499,7 @@ func (s *task) eachLine(ctx context.Context, run string, states []access.ChangeS
 	}
 }
 
-// movedDefaults compares the groups that are default now with those the policy was last accepted with.
+// movedDefaults compares the groups that are default now with those at the policy's last approval.
 func (s *task) movedDefaults(ctx context.Context, b *policy.Bound, known map[access.Entitlement][]string,
 	preview bool) ([]plan.MovedDefault, []access.Finding, error) {
 	moved := plan.MovedDefaults(known, b)

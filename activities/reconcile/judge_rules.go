@@ -13,9 +13,8 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// judgeRules looks at the rules of a full run. What those that only observe would do is shown under its hash; what
-// those that are enforced for the first time ask for waits for consent, unless the policy consents to just that hash
-// already.
+// judgeRules handles the rules of a full run. What rules in observe mode would do is reported under its hash; what
+// newly enforced rules ask for waits for approval, unless the policy already contains just that hash.
 func (s *task) judgeRules(ctx context.Context, b *policy.Bound, in JudgeInput, acting []string, notes ledger.Notes,
 	stats *plan.Stats, dry bool) ([]access.Finding, error) {
 	if len(s.Policy.Rules) == 0 {
@@ -62,7 +61,7 @@ func (s *task) judgeRules(ctx context.Context, b *policy.Bound, in JudgeInput, a
 			})
 		}
 	}
-	if dry || !stats.Adopted { // the consent to the first run is one to its rules
+	if dry || !stats.Adopted { // approving the first plan approves its rules
 		return findings, nil
 	}
 	if len(seen) > 0 {
@@ -92,8 +91,8 @@ func (a *asked) hash() string {
 	return a.hasher.Sum()
 }
 
-// rulePlans hashes what each rule asks for, whether it acts or observes: lines that nothing but rules ask for. So the
-// hash of what a rule was shown to do stays the same once it does it.
+// rulePlans hashes what each rule asks for, enforced or observed: the lines that only rules ask for. So the hash stays
+// the same when an observed rule is enforced.
 func (s *task) rulePlans(ctx context.Context, run string) (map[string]*asked, error) {
 	plans := map[string]*asked{}
 	for i := range s.Policy.Rules {
@@ -118,11 +117,11 @@ func (s *task) rulePlans(ctx context.Context, run string) (map[string]*asked, er
 }
 
 const (
-	givenBack = 2   // removals within the guard's window after which somebody else is said to give back what they take
-	mostFlaps = 100 // changes looked at one by one
+	givenBack = 2   // removals within the guard's window after which somebody else counts as giving the access back
+	mostFlaps = 100 // changes checked one by one
 )
 
-// flaps finds what was made and taken back again and again, and says which sides fight over it.
+// flaps finds changes that are made and reversed again and again, and reports by which sides.
 func (s *task) flaps(ctx context.Context, in session.RunInput, stats *plan.Stats) ([]access.Finding, error) {
 	days := time.Duration(s.Policy.Guard.Window.Days) * 24 * time.Hour
 	least := givenBack
@@ -159,7 +158,7 @@ func (s *task) flaps(ctx context.Context, in session.RunInput, stats *plan.Stats
 	return findings, nil
 }
 
-// timed says that the reasons are rules that are in force at some times only.
+// timed reports whether the reasons are rules that are in force only at some times.
 func (s *task) timed(reasons []access.Reason) bool {
 	return access.OnlyRules(reasons) && !slices.ContainsFunc(reasons, func(r access.Reason) bool {
 		return !slices.ContainsFunc(s.Policy.Rules,
@@ -167,7 +166,7 @@ func (s *task) timed(reasons []access.Reason) bool {
 	})
 }
 
-// lastReasons says why the last change of a person in a target was made.
+// lastReasons returns why the last change of a person in a target was made.
 func (s *task) lastReasons(ctx context.Context, person string, target access.Entitlement) (string, error) {
 	last, err := s.Ledger.LastWrite(ctx, s.Org, person, target)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/castellan-io/castellan/ledger"
 )
 
-// moments are findings of what happened, rather than of how things are. The run that sees one takes it for settled, and
-// no other run sees it again: it is shown for a day.
+// moments are findings about what happened, rather than about how things are. Only the run that sees one reports it, so
+// it is shown for a day.
 var moments = []string{"source-recreated"}
 
 const (
@@ -28,7 +28,7 @@ type moment struct {
 
 func (m moment) is(f access.Finding) bool { return m.Rule == f.Rule && m.Subject == f.Subject }
 
-// recent are the moments of the last day that are not among the findings of a run.
+// recent returns the moments of the last day that are not among the findings of a run.
 func (a *Activities) recent(ctx context.Context, org string, now []access.Finding) ([]access.Finding, error) {
 	kept, err := a.keptMoments(ctx, org)
 	var more []access.Finding
@@ -51,7 +51,7 @@ func (a *Activities) keptMoments(ctx context.Context, org string) (kept []moment
 	return slices.DeleteFunc(kept, func(m moment) bool { return a.env.Now().Sub(m.At) >= momentFor }), err
 }
 
-// keepMoments keeps what a run saw that the next will not.
+// keepMoments stores what a run saw and the next will not.
 func (a *Activities) keepMoments(ctx context.Context, run ledger.Run) error {
 	kept, err := a.keptMoments(ctx, run.Org)
 	if err != nil {

@@ -13,16 +13,16 @@ import (
 
 // What pages count for the findings of a run.
 const (
-	noteFight    = "fight"    // somebody is given and denied something at once
-	noteUnknown  = "unknown"  // a rule cannot be answered
-	noteHolds    = "holds"    // a rule holds
-	noteWaits    = "waits"    // a rule has not held for long enough
+	noteFight    = "fight"    // somebody is both given and denied something
+	noteUnknown  = "unknown"  // a rule's condition is unknown
+	noteHolds    = "holds"    // a rule applies
+	noteWaits    = "waits"    // a rule has not applied for long enough
 	noteHolder   = "holder"   // somebody holds a protected target
 	noteForeign  = "foreign"  // and nothing explains it
 	notePeople   = "people"   // somebody is there and active
-	noteDoubted  = "doubted"  // what somebody would be given hangs on an absence that another search does not confirm
-	noteUnproven = "unproven" // the ledger's chain does not say that a grant was granted
-	noteRestored = "restored" // somebody took by hand what a grant gives, and it is given back
+	noteDoubted  = "doubted"  // an addition depends on an absence that another search does not confirm
+	noteUnproven = "unproven" // the ledger's chain does not confirm that a grant was granted
+	noteRestored = "restored" // somebody removed by hand what a grant gives, and it is given back
 )
 
 // note counts what one person adds to the findings of the run.
@@ -58,14 +58,14 @@ func note(notes ledger.Notes, b *policy.Bound, p access.Person, known plan.State
 	}
 }
 
-// foreign says that somebody else made the membership and that nothing explains it.
+// foreign reports whether somebody else made the membership and nothing explains it.
 func foreign(known plan.State, d plan.Decision, target access.Entitlement) bool {
 	unexplained := func(h access.Holding) bool { return h.Target == target && !h.Owned && len(h.Reasons) == 0 }
 	closed := slices.ContainsFunc(d.Close, func(h access.Holding) bool { return h.Target == target })
 	return slices.ContainsFunc(d.Open, unexplained) || !closed && slices.ContainsFunc(known.Holdings, unexplained)
 }
 
-// presence says how many people are there: of presence, they are the holders.
+// presence counts the people: they are the holders of presence.
 func presence(stats *plan.Stats, notes ledger.Notes) {
 	for _, e := range []access.Entitlement{access.Directory, access.Organization} {
 		if t, managed := stats.Targets[e]; managed {
@@ -75,7 +75,7 @@ func presence(stats *plan.Stats, notes ledger.Notes) {
 	}
 }
 
-// noted puts the notes of a run into words.
+// noted returns the findings of the notes of a run.
 func noted(notes ledger.Notes, b *policy.Bound) []access.Finding {
 	var found []access.Finding
 	say := func(rule, subject, format string, args ...any) {

@@ -34,12 +34,12 @@ type OutlineResult struct {
 }
 
 // Outline reads the organization's groups, sites and default roles, and binds the policy to them. It creates the groups
-// that the policy asks to create, unless it is a preview. A repeat reads again and replaces.
+// that the policy wants created, unless it is a preview. A repeat reads again and replaces.
 //
-// Calls: one for a hundred people whom the policy names, groups/100, one or two for sites, one for domains where a rule
-// asks who is from outside, one per group that gives a role the policy names, one per target group that opens an app.
+// Calls: one for a hundred people whom the policy names, groups/100, one or two for sites, one for domains if a rule
+// asks who is external, one per group that gives a role named by the policy, one per target group that opens an app.
 func (a *Activities) Outline(ctx context.Context, in OutlineInput) (OutlineResult, error) {
-	s, err := a.open(ctx, in.Org, in.Policy)
+	s, err := a.task(a.env.Open(ctx, in.Org, in.Policy))
 	if err != nil {
 		return OutlineResult{}, err
 	}
@@ -52,7 +52,7 @@ func (a *Activities) Outline(ctx context.Context, in OutlineInput) (OutlineResul
 	if err != nil {
 		return OutlineResult{}, err
 	}
-	if err := s.Ledger.BeginRun(ctx, in.record()); err != nil { // its outline stays while it runs
+	if err := s.Ledger.BeginRun(ctx, in.record()); err != nil { // its outline is kept while it runs
 		return OutlineResult{}, err
 	}
 	outline, err := s.ReadOutline(ctx, last)

@@ -17,12 +17,12 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// AdmitInput is a policy to be taken into force, or only looked at.
+// AdmitInput is a policy that is to come into force, or to be previewed.
 type AdmitInput struct {
 	Org     string          `json:"org"`
 	Policy  json.RawMessage `json:"policy,omitempty"`
 	By      string          `json:"by,omitempty"`
-	Preview bool            `json:"preview,omitempty"` // keep it for a preview, do not take it into force
+	Preview bool            `json:"preview,omitempty"` // store it for a preview, without bringing it into force
 }
 
 // AdmitResult is the policy as the loop needs it.
@@ -35,22 +35,22 @@ type AdmitResult struct {
 	Targets  int               `json:"targets"`
 	Settings messages.Settings `json:"settings"`
 	Findings []string          `json:"findings,omitempty"` // the first 20 kinds
-	Reported int               `json:"reported,omitempty"` // how many kinds there are
+	Reported int               `json:"reported,omitempty"` // the number of kinds
 }
 
-// admission is one policy on its way into force, or only looked at.
+// admission is one policy that is to come into force, or to be previewed.
 type admission struct {
 	*task
 	in       AdmitInput
 	source   []byte
-	written  *policy.Policy      // as the source has it; the session's has its names' accounts
-	names    []ledger.PolicyName // whom its names mean
+	written  *policy.Policy      // as in the source; the session's has its names' accounts
+	names    []ledger.PolicyName // the accounts of its names
 	bound    *policy.Bound
 	findings []access.Finding
 }
 
-// Admit checks a policy against itself and against the living organization, and takes it into force. Policy errors,
-// among them a target that is SCIM-synced, refuse it before anything is written. A repeat changes nothing.
+// Admit checks a policy by itself and against the organization, and brings it into force. Policy errors, among them a
+// target that is SCIM-synced, refuse it before anything is written. A repeat changes nothing.
 func (a *Activities) Admit(ctx context.Context, in AdmitInput) (AdmitResult, error) {
 	source, err := a.givenSource(ctx, in)
 	if err != nil {
@@ -60,7 +60,7 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (AdmitResult, err
 	if err != nil {
 		return AdmitResult{}, err
 	}
-	s, err := a.connect(in.Org, p)
+	s, err := a.task(a.env.Connect(in.Org, p))
 	if err != nil {
 		return AdmitResult{}, err
 	}
@@ -77,7 +77,7 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (AdmitResult, err
 	return ad.enforce(ctx)
 }
 
-// givenSource is the policy's text as it was given. A preview without one is of the policy in force.
+// givenSource returns the text of the given policy. A preview without one is of the policy in force.
 func (a *Activities) givenSource(ctx context.Context, in AdmitInput) ([]byte, error) {
 	source := policySource(in.Policy)
 	if given := len(source) > 0 && string(source) != "null"; given || !in.Preview {
@@ -91,7 +91,7 @@ func (a *Activities) givenSource(ctx context.Context, in AdmitInput) ([]byte, er
 	return current.Source, nil
 }
 
-// parseFor checks a policy against itself, and that it is for this organization.
+// parseFor checks a policy by itself, and that it is for this organization.
 func parseFor(org string, source []byte) (*policy.Policy, error) {
 	p, err := policy.Parse("policy", source)
 	if err != nil {
@@ -104,8 +104,8 @@ func parseFor(org string, source []byte) (*policy.Policy, error) {
 	return p, nil
 }
 
-// authorize checks that no other name serves the organization, that the key may manage it, and that whoever applies
-// the policy put themselves in place of the address that stands for them in printed commands.
+// authorize checks that no other name serves the organization, that the key may manage it, and that whoever applies the
+// policy replaced the placeholder address of printed commands by their own.
 func (ad *admission) authorize(ctx context.Context) error {
 	if _, err := ad.CheckTaken(ctx, ad.Org, ad.written); err != nil {
 		return err
@@ -119,8 +119,8 @@ func (ad *admission) authorize(ctx context.Context) error {
 	return nil
 }
 
-// fit binds the policy to the organization as it is read now, and refuses one that does not fit it. A preview shows
-// that one too.
+// fit binds the policy to the organization as it is read now, and refuses one that does not fit. A preview shows that
+// one too.
 func (ad *admission) fit(ctx context.Context) error {
 	names, unowned, err := ad.TakeNames(ctx, ad.in.Preview)
 	if err != nil {
@@ -160,7 +160,7 @@ func (ad *admission) result() AdmitResult {
 	}
 }
 
-// keep keeps the policy for a preview.
+// keep stores the policy for a preview.
 func (ad *admission) keep(ctx context.Context) error {
 	version := ad.version()
 	if err := ad.Ledger.KeepPolicyNames(ctx, ad.Org, ad.names, ad.Now()); err != nil {
@@ -169,7 +169,7 @@ func (ad *admission) keep(ctx context.Context) error {
 	return ad.Ledger.KeepPolicy(ctx, version)
 }
 
-// enforce takes the policy into force.
+// enforce brings the policy into force.
 func (ad *admission) enforce(ctx context.Context) (AdmitResult, error) {
 	version, result := ad.version(), ad.result()
 	version.Names = ad.names
@@ -216,7 +216,7 @@ func (a *Activities) closeOldHold(ctx context.Context, org, policy string) error
 	return a.env.Ledger.CloseHold(ctx, org, "a new policy is in force")
 }
 
-// checkKey tells a key that is wrong or belongs to another organization from one that works, and finds the directory.
+// checkKey checks that the key works and belongs to this organization, and finds the directory.
 func (s *task) checkKey(ctx context.Context) error {
 	_, err := s.API.Org(ctx)
 	if errors.Is(err, organization.ErrNotFound) || errors.Is(err, organization.ErrForbidden) {
@@ -242,7 +242,7 @@ func blocking(findings []access.Finding) string {
 	return strings.Join(words, "\n")
 }
 
-// policySource takes the policy as a JSON object, or as one JSON string that holds the YAML.
+// policySource returns a policy that was given as a JSON object, or as one JSON string with the YAML.
 func policySource(raw json.RawMessage) []byte {
 	var text string
 	if bytes.HasPrefix(bytes.TrimSpace(raw), []byte(`"`)) && json.Unmarshal(raw, &text) == nil {

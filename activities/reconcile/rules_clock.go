@@ -24,17 +24,17 @@ import (
 
 // The notices of rules.
 const (
-	NoticeRule       = "rule-holds"        // the rule's owner and those it names: whom it holds for now
+	NoticeRule       = "rule-holds"        // to the rule's owner and those it names: the people it newly applies to
 	NoticeRulePerson = "rule-holds-person" // the person
 )
 
 const (
-	mostTold   = 200  // people of one rule told of at a time
-	mostDue    = 2000 // people looked at one by one when their time comes; more are looked at with everybody
+	mostTold   = 200  // people of one rule in one round of notices
+	mostDue    = 2000 // people looked at one by one when they are due; if there are more, everybody is looked at
 	namesShown = 50   // of people in one notice
 )
 
-// RuleTimeInput asks what time means to the rules.
+// RuleTimeInput asks when time matters to the rules.
 type RuleTimeInput struct {
 	Org    string    `json:"org"`
 	Policy string    `json:"policy"`
@@ -43,20 +43,20 @@ type RuleTimeInput struct {
 
 // RuleTimeResult is what is due now, and when something is due next.
 type RuleTimeResult struct {
-	At   time.Time `json:"at"`             // the instant that this is about
-	Next time.Time `json:"next,omitzero"`  // zero: nothing in sight
-	Full bool      `json:"full,omitempty"` // a rule came into force or went out of it: everybody is to be looked at
-	// People are those whose waiting or grace is over, of whom a review's ruling ended, or of whom a condition may be
-	// answered otherwise by now.
+	At   time.Time `json:"at"`             // the instant of the question
+	Next time.Time `json:"next,omitzero"`  // zero: unknown
+	Full bool      `json:"full,omitempty"` // a rule came into or went out of force: look at everybody
+	// People are those whose waiting or grace period is over, whose review ruling ended, or for whom a condition may
+	// have changed with time.
 	People []string `json:"people,omitempty"`
-	Told   int      `json:"told,omitempty"`   // people of whom somebody was told
-	Untold string   `json:"untold,omitempty"` // what kept somebody from being told; it is tried again
+	Told   int      `json:"told,omitempty"`   // people about whom notices were sent
+	Untold string   `json:"untold,omitempty"` // why a notice could not be sent; it is tried again
 }
 
-// RuleTime tells whom rules name that they hold, and says which people are to be looked at since their time has come:
-// by a rule's waits, by the end of what a review decided for a while, or by a condition that asks about the time.
-// Nothing is taken from anybody before that was told: the time of grace begins when the notice went out. A repeat tells
-// only of those of whom nobody was told; a notice that went out twice has the same id.
+// RuleTime notifies the people that rules name of those the rules apply to, and returns the people to look at because
+// of time: by a rule's periods, by the end of a review's ruling, or by a condition that depends on time. Nobody loses
+// anything before that notice: the grace period begins when it was sent. A repeat sends only notices that were not
+// sent; one that is sent twice has the same ID.
 func (a *Activities) RuleTime(ctx context.Context, in RuleTimeInput) (RuleTimeResult, error) {
 	defer session.AutoHeartbeat(ctx)()
 	p, err := a.env.PolicyOf(ctx, in.Org, in.Policy)
@@ -103,14 +103,14 @@ func (a *Activities) RuleTime(ctx context.Context, in RuleTimeInput) (RuleTimeRe
 	return result, nil
 }
 
-// next takes an instant that may be the next at which something is due.
+// next records an instant at which something is due.
 func (r *RuleTimeResult) next(at time.Time) {
 	if !at.IsZero() && (r.Next.IsZero() || at.Before(r.Next)) {
 		r.Next = at
 	}
 }
 
-// dueByRule finds the people whose waiting, or whose grace, has come to its end since the last time.
+// dueByRule finds the people whose waiting or grace period has ended since the last time.
 func (a *Activities) dueByRule(ctx context.Context, in RuleTimeInput, r *policy.Rule, result *RuleTimeResult) error {
 	for _, wait := range []struct {
 		told bool
@@ -124,7 +124,7 @@ func (a *Activities) dueByRule(ctx context.Context, in RuleTimeInput, r *policy.
 			from = in.Since.Add(-wait.span)
 		}
 		if in.Since.IsZero() && wait.told {
-			from = time.UnixMicro(1) // 0 stands for those of whom nobody was told
+			from = time.UnixMicro(1) // 0 means that no notice was sent
 		}
 		people, err := a.env.Ledger.MarkedBetween(ctx, in.Org, r.Key(), wait.told, from, to, mostDue+1)
 		if err != nil {
@@ -142,8 +142,8 @@ func (a *Activities) dueByRule(ctx context.Context, in RuleTimeInput, r *policy.
 	return nil
 }
 
-// dueByRulings finds the people of whom a review's ruling has ended since the last time: what it denied is theirs again
-// where something gives it, and what it kept is not where nothing does.
+// dueByRulings finds the people for whom a review's ruling has ended since the last time: what it denied is theirs
+// again if something gives it, and what it kept is not if nothing does.
 func (a *Activities) dueByRulings(ctx context.Context, in RuleTimeInput, result *RuleTimeResult) error {
 	people, err := a.env.Ledger.RulingsEnded(ctx, in.Org, in.Since, result.At, mostDue+1)
 	if err != nil {
@@ -155,12 +155,12 @@ func (a *Activities) dueByRulings(ctx context.Context, in RuleTimeInput, result 
 	return err
 }
 
-// dueApart is what lies between two looks at people of whom conditions may be answered otherwise by time alone: those
-// who are due in between are looked at together.
+// dueApart is the time between two looks at people for whom conditions change with time: those who are due in between
+// are looked at together.
 const dueApart = 10 * time.Second
 
-// together is when somebody is looked at who is due at an instant: with others, and after what is known of them now was
-// written down. Zero stays zero.
+// together returns when to look at somebody who is due at an instant: together with others, and after what is known of
+// them now was recorded. Zero stays zero.
 func together(due, now time.Time) time.Time {
 	if due.IsZero() {
 		return due
@@ -174,10 +174,9 @@ func together(due, now time.Time) time.Time {
 	return due
 }
 
-// dueByConditions finds the people of whom a rule's condition may be answered otherwise since the last time, as they
-// were decided last.
+// dueByConditions finds the people for whom a rule's condition may have changed with time since they were last decided.
 func (a *Activities) dueByConditions(ctx context.Context, in RuleTimeInput, result *RuleTimeResult) error {
-	since := in.Since.Add(-time.Minute) // one who was written down a little later than they were due is not passed over
+	since := in.Since.Add(-time.Minute) // somebody recorded a little later than they were due is not missed
 	people, err := a.env.Ledger.DueBetween(ctx, in.Org, since, result.At, mostDue+1)
 	if err != nil {
 		return err
@@ -188,7 +187,7 @@ func (a *Activities) dueByConditions(ctx context.Context, in RuleTimeInput, resu
 	return err
 }
 
-// tellRule tells whom the rule names of the people it holds for, once.
+// tellRule notifies the people that the rule names of those it applies to, once.
 func (a *Activities) tellRule(ctx context.Context, org string, r *policy.Rule, result *RuleTimeResult) error {
 	to := r.Notify
 	if len(to) == 0 && r.Grace > 0 {
@@ -219,10 +218,10 @@ func (a *Activities) tellRule(ctx context.Context, org string, r *policy.Rule, r
 	}
 }
 
-// untoldAgain is when a notice that did not go out is sent again.
+// untoldAgain is how long to wait before a failed notice is sent again.
 const untoldAgain = 5 * time.Minute
 
-// tellOf sends the notices about some people. An address that nothing can be sent to keeps nobody else from being told.
+// tellOf sends the notices about some people. An unusable address does not affect the other notices.
 func (a *Activities) tellOf(ctx context.Context, org string, r *policy.Rule, to []string, marks []access.Mark) error {
 	ids := make([]string, len(marks))
 	for i, m := range marks {
@@ -274,7 +273,7 @@ func (a *Activities) tellOf(ctx context.Context, org string, r *policy.Rule, to 
 	return nil
 }
 
-// consequence says what the rule takes, and when.
+// consequence returns what the rule removes, and when.
 func (a *Activities) consequence(r *policy.Rule) string {
 	var what []string
 	switch {

@@ -21,7 +21,7 @@ import (
 	"github.com/castellan-io/castellan/policy/window"
 )
 
-// Schedules keeps Temporal's schedules. It is Temporal's client.
+// Schedules manages Temporal's schedules. It is Temporal's client.
 type Schedules interface {
 	ScheduleClient() client.ScheduleClient
 }
@@ -32,9 +32,9 @@ type KeepSchedulesInput struct {
 	Policy string `json:"policy"`
 }
 
-// KeepSchedules makes the organization's schedules those that the policy names: of the governance report, and of its
-// reviews. A retired organization has none. One that somebody paused in the Web UI stays paused. A repeat changes
-// nothing.
+// KeepSchedules creates, updates and deletes the organization's schedules according to the policy: of the governance
+// report, and of its reviews. A retired organization has none. One that somebody paused in the Web UI stays paused. A
+// repeat changes nothing.
 func (a *Activities) KeepSchedules(ctx context.Context, in KeepSchedulesInput) error {
 	defer session.AutoHeartbeat(ctx)()
 	p, err := a.env.PolicyOf(ctx, in.Org, in.Policy)
@@ -63,20 +63,20 @@ func (a *Activities) KeepSchedules(ctx context.Context, in KeepSchedulesInput) e
 		return err
 	}
 	var failed error
-	for _, id := range session.SortedKeys(wanted) { // one that cannot be kept keeps no other from being kept
+	for _, id := range session.SortedKeys(wanted) { // an error with one does not affect the others
 		failed = errors.Join(failed, a.keepSchedule(ctx, in.Org, id, wanted[id]))
 	}
 	return failed
 }
 
-// wantedSchedule is a schedule as the policy wants it.
+// wantedSchedule is a schedule according to the policy.
 type wantedSchedule struct {
 	cron, zone string
-	key        string // of the policy
+	key        string // in the policy
 	action     *client.ScheduleWorkflowAction
 }
 
-// dropSchedules takes away the organization's schedules that nothing wants any more.
+// dropSchedules deletes the organization's other schedules.
 func (a *Activities) dropSchedules(ctx context.Context, org string, wanted map[string]wantedSchedule) error {
 	all, err := a.schedules.ScheduleClient().List(ctx,
 		client.ScheduleListOptions{Query: messages.AttributeOrg.GetName() + " = '" + org + "'"})
@@ -102,7 +102,7 @@ func (a *Activities) dropSchedules(ctx context.Context, org string, wanted map[s
 	return nil
 }
 
-// keepSchedule makes one schedule, or changes it to what is wanted.
+// keepSchedule creates or updates one schedule.
 func (a *Activities) keepSchedule(ctx context.Context, org, id string, want wantedSchedule) error {
 	spec, err := ScheduleSpec(want.cron, want.zone, a.env.Now())
 	if err != nil {
@@ -120,7 +120,7 @@ func (a *Activities) keepSchedule(ctx context.Context, org, id string, want want
 		DoUpdate: func(is client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
 			schedule := is.Description.Schedule
 			schedule.Spec, schedule.Action = &spec, want.action
-			if state := schedule.State; state != nil && !state.Paused { // who paused it may have said there why
+			if state := schedule.State; state != nil && !state.Paused { // whoever paused it may have noted why
 				state.Note = want.note()
 			}
 			return &client.ScheduleUpdate{Schedule: &schedule}, nil
@@ -128,9 +128,8 @@ func (a *Activities) keepSchedule(ctx context.Context, org, id string, want want
 	}), "change schedule "+id)
 }
 
-// renewSchedules keeps the schedules of the policy in force once in the life of this process: their times are written
-// out for a number of years, and another version of this program may have written them otherwise. A run does not fail
-// by it.
+// renewSchedules updates the schedules of the policy in force once in the life of this process: their times are written
+// out for a number of years, perhaps differently by another version of this program. A run does not fail by it.
 func (s *task) renewSchedules(ctx context.Context, hash string) {
 	if s.schedules == nil || !scheduled(s.Policy) {
 		return
@@ -151,17 +150,17 @@ func (s *task) renewSchedules(ctx context.Context, hash string) {
 	s.renewed[s.Org] = hash
 }
 
-// note is what the Web UI shows: the times of the spec may be written out.
+// note is shown in the Web UI, since the spec's times may be written out.
 func (w wantedSchedule) note() string {
 	return fmt.Sprintf("%s in %s, by the policy's key %s: applying a policy overwrites what is edited here; a pause stays", w.cron, cmp.Or(w.zone, "UTC"), w.key)
 }
 
-// writtenOut is for how many years the times of a schedule are written out where its zone changes its clock. They are
-// written anew with every policy, and by every worker that starts.
+// writtenOut is for how many years the times of a schedule are written out if its zone changes its clock. They are
+// written again with every policy, and by every worker that starts.
 const writtenOut = 20
 
-// ScheduleSpec is a cron expression for Temporal, whose own reading of it is another: there the day of the month and
-// the day of the week must both fit, and a time that the clock jumps over or shows twice is left out or doubled.
+// ScheduleSpec converts a cron expression for Temporal, which interprets it differently: there the day of the month and
+// the day of the week must both match, and a time that the clock skips or repeats is left out or doubled.
 func ScheduleSpec(cron, zone string, now time.Time) (client.ScheduleSpec, error) {
 	c, err := window.NewCalendar(cron, zone)
 	if err != nil {
@@ -178,7 +177,7 @@ func ScheduleSpec(cron, zone string, now time.Time) (client.ScheduleSpec, error)
 	return spec, nil
 }
 
-// ranges are ascending numbers, with those that follow each other together; none is any.
+// ranges groups ascending numbers into consecutive ranges; none means any.
 func ranges(all []int) (out []client.ScheduleRange) {
 	for _, n := range all {
 		if last := len(out) - 1; last >= 0 && out[last].End == n-1 {
@@ -219,7 +218,7 @@ func wrapped(err error, what string) error {
 	return nil
 }
 
-// Scheduled says that the policy has something made on a schedule.
+// scheduled reports whether the policy has anything on a schedule.
 func scheduled(p *policy.Policy) bool {
 	return p.Governance != nil || slices.ContainsFunc(p.Reviews, func(r policy.Review) bool { return r.Schedule != "" })
 }

@@ -21,10 +21,10 @@ type SweepInput struct {
 	Pages  int    `json:"pages"` // pages in a block
 }
 
-// Sweep reads a block of pages of people, decides each page and puts the plan's lines into the ledger. A repeat resumes
-// at the last page that a heartbeat named, and pages done twice replace themselves.
+// Sweep reads a block of pages of people, decides each page and stores the plan's lines in the ledger. A retry resumes
+// at the last page that a heartbeat recorded; a page done twice replaces itself.
 func (a *Activities) Sweep(ctx context.Context, in SweepInput) (session.SweepResult, error) {
-	s, err := a.open(ctx, in.Org, in.Policy)
+	s, err := a.task(a.env.Open(ctx, in.Org, in.Policy))
 	if err != nil {
 		return session.SweepResult{}, err
 	}
@@ -43,7 +43,7 @@ func (a *Activities) Sweep(ctx context.Context, in SweepInput) (session.SweepRes
 	})
 }
 
-// decide decides one page of people and records it. With count, the source groups seen are added to the run's evidence.
+// decide decides one page of people and records it. With count, it adds the source groups seen to the run's evidence.
 func (s *task) decide(ctx context.Context, b *policy.Bound, in session.RunInput, page ledger.Page, count bool) error {
 	page.Observe, page.Due = in.Preview, map[string]time.Time{}
 	if count {
@@ -75,13 +75,13 @@ type pageDecision struct {
 	count  bool
 	now    time.Time
 	states map[string]ledger.PersonState
-	fresh  map[string]bool // keys of enforced rules that nobody has consented to
+	fresh  map[string]bool // keys of enforced rules that nobody has approved yet
 
 	page     ledger.Page
-	absences []plan.Absence // what additions hang on
+	absences []plan.Absence // what additions depend on
 }
 
-// gather gathers what the decisions about the page's people stand on.
+// gather gathers the input of the decisions on the page's people.
 func (d *pageDecision) gather(ctx context.Context) (err error) {
 	people := d.page.People
 	if !d.in.Preview {
@@ -139,7 +139,7 @@ func (d *pageDecision) countPerson(p access.Person, known plan.State, decision p
 	note(d.page.Notes, d.bound, p, known, decision)
 }
 
-// remember keeps what a look at a few people noticed, for the rest of its activity.
+// remember keeps what a partial run noticed, for the rest of its activity.
 func (d *pageDecision) remember(ctx context.Context, p access.Person, known plan.State, decision plan.Decision) error {
 	d.unseen = append(d.unseen, decision.Unseen...)
 	for _, h := range decision.Restored {
@@ -153,7 +153,7 @@ func (d *pageDecision) remember(ctx context.Context, p access.Person, known plan
 	return nil
 }
 
-// enter puts a person's decision on a page.
+// enter adds a person's decision to a page.
 func enter(page *ledger.Page, p access.Person, d plan.Decision) {
 	page.Changes = append(page.Changes, d.Changes...)
 	page.Open = append(page.Open, d.Open...)

@@ -14,15 +14,15 @@ import (
 	"github.com/castellan-io/castellan/plan"
 )
 
-// PlanUndo writes the inverse of a run's done changes as the plan of a new run: of those that the ledger's chain says
-// were written.
+// PlanUndo stores the inverse of a run's changes as the plan of a new run: of those that were written according to the
+// ledger's chain.
 func (a *Activities) PlanUndo(ctx context.Context, in UndoInput) (int, error) {
 	run, err := a.env.Ledger.Run(ctx, in.Org, in.Of)
 	if err != nil {
 		return 0, session.NonRetryable(session.ErrUnknown,
 			fmt.Errorf("organization %s has no run %q to undo: %w", in.Org, in.Of, err))
 	}
-	s, err := a.open(ctx, in.Org, in.Policy)
+	s, err := a.task(a.env.Open(ctx, in.Org, in.Policy))
 	if err != nil {
 		return 0, err
 	}
@@ -84,7 +84,7 @@ func (s *task) inverseOf(ctx context.Context, run string, lines []access.Change)
 	return inverse, nil
 }
 
-// FindRun looks a run up.
+// FindRun returns a run's summary.
 func (a *Activities) FindRun(ctx context.Context, in session.RunInput) (messages.RunSummary, error) {
 	defer session.AutoHeartbeat(ctx)()
 	run, err := a.env.Ledger.Run(ctx, in.Org, in.Run)

@@ -20,41 +20,41 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// Bounds of the watch.
+// The limits of the watch.
 const (
 	eventPage     = 500              // the most events of one call
-	watchFor      = 30 * time.Minute // a quiet watch returns then, so that its cursor is kept in the workflow
-	watchBeat     = 4 * time.Second  // between two signs of life, as long as this process watches few organizations
-	fewWatches    = 100              // so many; with more of them, signs of life are as much rarer
-	countsAtLeast = time.Minute      // between two looks at the group counts
-	// between two looks at the list of groups, where the feed runs, and at whom the policy names
+	watchFor      = 30 * time.Minute // a watch without events returns after this, so that the workflow keeps its cursor
+	watchBeat     = 4 * time.Second  // between heartbeats, as long as this process watches few organizations
+	fewWatches    = 100              // how many are few; with more, heartbeats are proportionally rarer
+	countsAtLeast = time.Minute      // between two reads of the group counts
+	// between two reads of the list of groups, beside the feed, and of the people whom the policy names
 	groupsAtLeast = 10 * time.Minute
-	mostTouched   = 1000        // people in one answer
-	fromPrefix    = "from:"     // a cursor that is an instant: epoch milliseconds
+	mostTouched   = 1000        // people in one result
+	fromPrefix    = "from:"     // prefix of a cursor that is an instant: epoch milliseconds
 	ownWrite      = time.Minute // an event so soon after a write of our own is its echo
 )
 
-// WatchInput asks for what happens in an organization from a cursor on.
+// WatchInput asks for what happens in an organization after a cursor.
 type WatchInput struct {
 	Org    string            `json:"org"`
 	Policy string            `json:"policy"`
 	Mode   string            `json:"mode,omitempty"`
 	Cursor string            `json:"cursor,omitempty"` // empty: from now on
 	Every  messages.Duration `json:"every"`
-	// return after the first poll: used to see whether a problem is over
+	// return after the first poll, to see whether a problem is over
 	Once bool `json:"once,omitempty"`
 }
 
-// WatchResult says where to look.
+// WatchResult is where to look.
 type WatchResult struct {
 	Mode    string   `json:"mode"`
 	Cursor  string   `json:"cursor"`
 	People  []string `json:"people,omitempty"`  // account ids
-	Groups  []string `json:"groups,omitempty"`  // ids of groups whose members have to be looked at
-	Recount []string `json:"recount,omitempty"` // ids of groups that people were touched in
-	// those of them whom a read may show as we left them: look once more after a while
+	Groups  []string `json:"groups,omitempty"`  // IDs of groups whose members have to be looked at
+	Recount []string `json:"recount,omitempty"` // IDs of groups in which people changed
+	// those of the people whom a read may show as we left them: look again after a while
 	Later []string `json:"later,omitempty"`
-	Fresh bool     `json:"fresh,omitempty"` // groups came, went or changed their role
+	Fresh bool     `json:"fresh,omitempty"` // groups were created, deleted, or changed their role
 	Full  string   `json:"full,omitempty"`  // why everybody has to be looked at
 }
 
@@ -63,15 +63,15 @@ func (r WatchResult) touched() bool {
 }
 
 // Watch polls the organization's event feed and returns when something happened that may matter, or after half an hour.
-// Events only say where to look; what they claim is never believed. Where the organization has no feed (it needs
-// Guard), the member counts of its groups are compared instead. It heartbeats its cursor and resumes there.
+// Events only say where to look; their content is never trusted. If the organization has no feed (it needs Guard), the
+// member counts of its groups are compared instead. It heartbeats its cursor and resumes there.
 func (a *Activities) Watch(ctx context.Context, in WatchInput) (WatchResult, error) {
 	var cursor string
 	if activity.HasHeartbeatDetails(ctx) && activity.GetHeartbeatDetails(ctx, &cursor) == nil && cursor != "" {
 		in.Cursor = cursor
 	}
 	opened := session.AutoHeartbeat(ctx, in.Cursor)
-	s, err := a.open(ctx, in.Org, in.Policy)
+	s, err := a.task(a.env.Open(ctx, in.Org, in.Policy))
 	if opened(); err != nil {
 		return WatchResult{}, err
 	}
@@ -80,14 +80,14 @@ func (a *Activities) Watch(ctx context.Context, in WatchInput) (WatchResult, err
 	}
 	a.watching.Add(1)
 	defer a.watching.Add(-1)
-	ctx, _, done := session.UntilStopping(ctx) // another worker takes the watch over at once
+	ctx, _, done := session.UntilStopping(ctx) // another worker continues the watch at once
 	defer done()
 	result, err := s.watchEvents(ctx, in)
 	if errors.Is(err, organization.ErrForbidden) || errors.Is(err, organization.ErrNotFound) {
 		return s.watchCounts(ctx, in)
 	}
 	if ctx.Err() != nil {
-		return result, nil // asked to stop, as the activity or as the worker: the cursor is the answer
+		return result, nil // told to stop, as the activity or as the worker: the cursor is the result
 	}
 	return result, session.WrapAPIError("poll the event feed of organization "+in.Org, err)
 }
@@ -99,7 +99,7 @@ func (s *task) watchEvents(ctx context.Context, in WatchInput) (WatchResult, err
 		return result, err
 	}
 	alive := &signs{session: s}
-	answered := in.Cursor // up to here nothing was found: another attempt need not look at it again
+	answered := in.Cursor // nothing was found up to here: another attempt need not read it again
 	end := s.Now().Add(watchFor)
 	for first := true; s.Now().Before(end); first = false {
 		if !first && !alive.wait(ctx, in.Every.Std(), result.Cursor) {
@@ -145,8 +145,8 @@ func (s *task) watchEvents(ctx context.Context, in WatchInput) (WatchResult, err
 	return result, nil
 }
 
-// groupsDue reports whether the list of groups is to be compared now. It is the first time some minutes after this
-// process has first watched the organization, however often the watch began anew since.
+// groupsDue reports whether to compare the list of groups now. It is first due some minutes after this process began to
+// watch the organization, however often the watch was restarted since.
 func (s *task) groupsDue() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,8 +158,8 @@ func (s *task) groupsDue() bool {
 	return watched
 }
 
-// compareGroups looks at the groups that came, went, or go by another name since they were last read. The feed should
-// tell of these, and is not promised to.
+// compareGroups looks at groups that were created, deleted or renamed since they were last read. The feed should report
+// these, but that is not documented.
 //
 // Calls: groups/100.
 func (s *task) compareGroups(ctx context.Context, r *WatchResult, b *policy.Bound,
@@ -187,7 +187,7 @@ func (s *task) compareGroups(ctx context.Context, r *WatchResult, b *policy.Boun
 	return nil
 }
 
-// compareNames looks at the people whom the policy names. That somebody has another address by now is no event.
+// compareNames looks at the people whom the policy names. A new address is no event.
 //
 // Calls: one for a hundred of them.
 func (s *task) compareNames(ctx context.Context, r *WatchResult) error {
@@ -196,9 +196,8 @@ func (s *task) compareNames(ctx context.Context, r *WatchResult) error {
 	return err
 }
 
-// clockAhead is how far Atlassian's clock is ahead of ours, by an answer's own date. What events say happened is held
-// against what the ledger says was written, so both have to go by one clock. Less than what a date leaves open counts
-// as nothing.
+// clockAhead returns how far Atlassian's clock is ahead of ours, by a response's Date header. Events are compared with
+// the ledger's times of writes, so both need one clock. A difference within the precision of the header counts as zero.
 func clockAhead(answered, now time.Time) time.Duration {
 	ahead := answered.Sub(now)
 	if answered.IsZero() || ahead.Abs() < 2*time.Second {
@@ -215,7 +214,7 @@ func eventQuery(cursor string) organization.EventQuery {
 	return organization.EventQuery{Cursor: cursor}
 }
 
-// look notes what an event points at, unless it is about nothing that the policy touches or an echo of our own write.
+// look records what an event points at, unless it is about nothing that the policy touches or an echo of our own write.
 func (s *task) look(ctx context.Context, r *WatchResult, b *policy.Bound, known map[string]access.Group,
 	e organization.Event) error {
 	if !relevant(e.Action) {
@@ -274,9 +273,9 @@ func (s *task) look(ctx context.Context, r *WatchResult, b *policy.Bound, known 
 	return nil
 }
 
-// noteRemovals keeps what an event says that somebody else took from people: what the directory shows of it later was
-// given since, and not by Castellan. The vendor publishes no list of action names, so words in them decide. A wrong
-// guess takes nothing from anybody.
+// noteRemovals records that, according to an event, somebody else removed access from people: if the directory shows it
+// later it was given since, and not by Castellan. The vendor publishes no list of action names, so words in them
+// decide. A wrong guess removes nothing from anybody.
 func (s *task) noteRemovals(ctx context.Context, e organization.Event, people, groups, roles []string) error {
 	if len(people) == 0 || e.Time.IsZero() || !says(e.Action, "remov", "revok", "delet") {
 		return nil
@@ -324,15 +323,15 @@ func (s *task) noteRemovals(ctx context.Context, e organization.Event, people, g
 	return nil
 }
 
-// says reports whether an action's name has one of some words in it.
+// says reports whether an action's name contains one of some words.
 func says(action string, words ...string) bool {
 	action = strings.ToLower(action)
 	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(action, word) })
 }
 
-// touch notes a person whom an event names, unless it tells of a write of our own. One that tells of the opposite does
-// not: somebody gave by hand what we have just taken. Since our own writes are believed over reads for a while, such a
-// person is looked at once more after that.
+// touch records a person of an event, unless the event is about a write of our own. An event about the opposite is not:
+// somebody gave by hand what we have just removed. Since our own writes count more than reads for a while, such a
+// person is looked at again after that.
 func (s *task) touch(ctx context.Context, r *WatchResult, e organization.Event, person, group string) (bool, error) {
 	var wrote access.Action
 	if !e.Time.IsZero() {
@@ -355,8 +354,8 @@ func (s *task) touch(ctx context.Context, r *WatchResult, e organization.Event, 
 	return true, nil
 }
 
-// relevant tells events about who may what from the many others. The vendor publishes no list of action names, so words
-// in them decide; a wrong guess costs a read, or waits for the next full verification.
+// relevant reports whether an event is about who may do what, unlike most. The vendor publishes no list of action
+// names, so words in them decide; a wrong guess costs a read, or waits for the next full verification.
 func relevant(action string) bool {
 	action = strings.ToLower(action)
 	for _, word := range []string{"login", "logout", "logged", "viewed", "token", "password", "twosv"} {
@@ -395,7 +394,7 @@ func add(all, more []string) []string {
 	return all
 }
 
-// watchCounts stands in for the event feed: a group whose count moved is looked at.
+// watchCounts replaces the event feed: a group whose count changed is looked at.
 func (s *task) watchCounts(ctx context.Context, in WatchInput) (WatchResult, error) {
 	result := WatchResult{Mode: "counts", Cursor: in.Cursor}
 	b, before, err := s.Watched(ctx)
@@ -453,14 +452,14 @@ func (s *task) watchCounts(ctx context.Context, in WatchInput) (WatchResult, err
 	return result, nil
 }
 
-// signs are the heartbeats of a watch. They are most of what watching costs: so with many organizations they are rare,
-// as rare as the workflow bears. That events were read is shown at once.
+// signs are the heartbeats of a watch. They are most of what watching costs: so with many organizations they are as
+// rare as the workflow permits. That events were read is reported at once.
 type signs struct {
 	session *task
 	last    time.Time
 }
 
-// every is how long the watch may be silent.
+// every returns the interval between heartbeats.
 func (g *signs) every(ctx context.Context) time.Duration {
 	beat := watchBeat * time.Duration(max(g.session.watching.Load(), fewWatches)) / fewWatches
 	if bears := activity.GetInfo(ctx).HeartbeatTimeout; bears > 0 {

@@ -2,7 +2,6 @@
 package reports
 
 import (
-	"context"
 	"maps"
 
 	"github.com/castellan-io/castellan/activities/apply"
@@ -29,14 +28,10 @@ type task struct {
 	*apply.Session
 }
 
-func (a *Activities) open(ctx context.Context, org, hash string) (*task, error) {
-	s, err := a.env.Open(ctx, org, hash)
+// task takes the result of opening a session.
+func (a *Activities) task(s *session.Session, err error) (*task, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.task(s), nil
-}
-
-func (a *Activities) task(s *session.Session) *task {
-	return &task{Activities: a, Session: &apply.Session{Session: s}}
+	return &task{Activities: a, Session: &apply.Session{Session: s}}, nil
 }

@@ -31,7 +31,7 @@ func (a *Activities) Explain(ctx context.Context, in messages.ReportInput) (mess
 		return answer, session.NonRetryable(session.ErrUnknown,
 			fmt.Errorf("organization %s has no policy in force; start it with `starter apply FILE`: %w", in.Org, err))
 	}
-	s, err := a.open(ctx, in.Org, version.Hash)
+	s, err := a.task(a.env.Open(ctx, in.Org, version.Hash))
 	if err != nil {
 		return answer, err
 	}

@@ -53,7 +53,7 @@ func (a *Activities) GovernBegin(ctx context.Context, org string) (GovernStart, 
 //
 // Calls: people/100.
 func (a *Activities) Govern(ctx context.Context, in GovernInput) (session.SweepResult, error) {
-	s, err := a.open(ctx, in.Org, in.Policy)
+	s, err := a.task(a.env.Open(ctx, in.Org, in.Policy))
 	if err != nil {
 		return session.SweepResult{}, err
 	}

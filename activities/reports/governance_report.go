@@ -119,7 +119,7 @@ type GovernEndInput struct {
 // Calls: one for the domains.
 func (a *Activities) GovernEnd(ctx context.Context, in GovernEndInput) (messages.Governance, error) {
 	defer session.AutoHeartbeat(ctx)()
-	s, err := a.open(ctx, in.Org, in.Policy)
+	s, err := a.task(a.env.Open(ctx, in.Org, in.Policy))
 	if err != nil {
 		return messages.Governance{}, err
 	}

@@ -3,8 +3,6 @@
 package reviews
 
 import (
-	"context"
-
 	"github.com/castellan-io/castellan/activities/apply"
 	"github.com/castellan-io/castellan/activities/session"
 )
@@ -26,14 +24,10 @@ type task struct {
 	*apply.Session
 }
 
-func (a *Activities) openInForce(ctx context.Context, org string) (*task, error) {
-	s, err := a.env.OpenInForce(ctx, org)
+// task takes the result of opening a session.
+func (a *Activities) task(s *session.Session, err error) (*task, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.task(s), nil
-}
-
-func (a *Activities) task(s *session.Session) *task {
-	return &task{Activities: a, Session: &apply.Session{Session: s}}
+	return &task{Activities: a, Session: &apply.Session{Session: s}}, nil
 }

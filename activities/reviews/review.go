@@ -118,7 +118,7 @@ func (a *Activities) reviewing(ctx context.Context, in ReviewInput) (*reviewing,
 	if err != nil {
 		return nil, err
 	}
-	s, err := a.openInForce(ctx, in.Org)
+	s, err := a.task(a.env.OpenInForce(ctx, in.Org))
 	if err != nil {
 		return nil, err
 	}

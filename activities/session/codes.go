@@ -11,7 +11,7 @@ import (
 	"github.com/castellan-io/castellan/ledger"
 )
 
-// BurntCode is whose code was typed, and what it was for.
+// BurntCode is a spent code: whose it was, and what for.
 type BurntCode struct {
 	Org    string `json:"org"`
 	Grant  string `json:"grant,omitempty"`
@@ -19,7 +19,7 @@ type BurntCode struct {
 	Name   string `json:"name"`
 }
 
-// Of says what the code was for.
+// Of returns what the code was for.
 func (b BurntCode) Of() string {
 	if b.Review != "" {
 		return "review " + b.Review + " of " + b.Org
@@ -27,7 +27,7 @@ func (b BurntCode) Of() string {
 	return "request " + b.Grant + " of " + b.Org
 }
 
-// ResendCode has another code sent to whoever may be sent one. again is a repeat of what may have been counted before.
+// ResendCode sends a new code, if the person may have one. again: a repeat, which may have been counted before.
 func (a *Env) ResendCode(ctx context.Context, code BurntCode, again bool,
 	send func(context.Context, BurntCode) error) error {
 	if may, err := a.Ledger.MayResendCode(ctx, ledger.BurntCode(code), again); err != nil || !may {
@@ -36,15 +36,15 @@ func (a *Env) ResendCode(ctx context.Context, code BurntCode, again bool,
 	return send(ctx, code)
 }
 
-// ResendAfterGuess sends somebody another code for the one that a wrong proof burnt. What came of the proof does not
-// depend on it.
+// ResendAfterGuess sends a new code for the one that a wrong proof spent. If that fails, the answer to the proof stays
+// the same.
 func (a *Env) ResendAfterGuess(ctx context.Context, code BurntCode, send func(context.Context, BurntCode) error) {
 	if err := a.ResendCode(ctx, code, false, send); err != nil {
 		activity.GetLogger(ctx).Warn("somebody has no code any more: a wrong proof was given, and another could not be sent", "code", code.Of(), "error", err)
 	}
 }
 
-// NewCode is an approval code of 26 letters and digits in fives: 128 random bits.
+// NewCode returns an approval code of 26 letters and digits in groups of five: 128 random bits.
 func NewCode() string {
 	text := rand.Text()
 	var parts []string
@@ -54,5 +54,5 @@ func NewCode() string {
 	return strings.Join(append(parts, text), "-")
 }
 
-// SameText compares two texts in a time that says nothing about them.
+// SameText compares two texts in constant time.
 func SameText(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

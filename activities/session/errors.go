@@ -13,50 +13,50 @@ import (
 	"github.com/castellan-io/castellan/display"
 )
 
-// The types of error that workflows can tell apart. Those of a kind that no retry mends are not retried.
+// The error types that workflows distinguish. Those that a retry cannot fix are not retried.
 const (
 	ErrKeyRefused     = "KeyRefused"     // 401: the key is wrong, expired or revoked
 	ErrForbidden      = "Forbidden"      // 403: the key may not do this
 	ErrInvalid        = "Invalid"        // 400, 404: the request does not fit the organization
-	ErrPolicy         = "PolicyError"    // the policy does not fit itself or the organization
+	ErrPolicy         = "PolicyError"    // the policy is inconsistent, or does not fit the organization
 	ErrMisnamed       = "Misnamed"       // the policy is for another organization than the workflow
-	ErrRetired        = "Retired"        // the organization was given up
+	ErrRetired        = "Retired"        // the organization was retired
 	ErrNotOpen        = "NotOpen"        // a decision on a plan that is not open
 	ErrUnknown        = "Unknown"        // a person, run or organization that Castellan does not know
 	ErrRateLimited    = "RateLimited"    // 429
 	ErrUnavailable    = "Unavailable"    // the API cannot be reached, or fails
-	ErrOutcomeUnknown = "OutcomeUnknown" // a write of which nobody knows whether it was done
-	ErrEvidence       = "BadEvidence"    // the answers cannot be right
+	ErrOutcomeUnknown = "OutcomeUnknown" // a write with an unknown outcome
+	ErrEvidence       = "BadEvidence"    // the responses cannot be right
 )
 
-// OutcomePatience is how long an unknown outcome waits before the state is read back: Atlassian's reads lag its writes
-// by some seconds.
+// OutcomePatience is how long to wait after an unknown outcome before the state is read back: Atlassian's reads lag its
+// writes by some seconds.
 const OutcomePatience = 5 * time.Second
 
-// NonRetryable is an error that no retry mends.
+// NonRetryable returns an error that is not retried.
 func NonRetryable(kind string, err error) error {
 	return temporal.NewApplicationErrorWithOptions(messageOf(kind, err), kind,
 		temporal.ApplicationErrorOptions{NonRetryable: true})
 }
 
-// RetryAfter is an error to be retried, after at least the given time when that is known.
+// RetryAfter returns an error that is retried, after the given time if that is not zero.
 func RetryAfter(kind string, after time.Duration, err error) error {
 	return temporal.NewApplicationErrorWithOptions(messageOf(kind, err), kind,
 		temporal.ApplicationErrorOptions{NextRetryDelay: after})
 }
 
-// Benign is a wait that is part of the plan: it is retried and not counted as a failure.
+// Benign returns an error for an expected wait: it is retried and not counted as a failure.
 func Benign(after time.Duration, err error) error { return benignOfKind(ErrUnavailable, after, err) }
 
-// benignOfKind is an error that is retried and not counted as a failure.
+// benignOfKind is Benign for an error of a kind.
 func benignOfKind(kind string, after time.Duration, err error) error {
 	return temporal.NewApplicationErrorWithOptions(messageOf(kind, err), kind, temporal.ApplicationErrorOptions{
 		NextRetryDelay: after, Category: temporal.ApplicationErrorCategoryBenign,
 	})
 }
 
-// messageOf is the message of an error of a kind, as people read it: nothing in it is invisible, and nobody's words
-// begin a line of their own. Only what is wrong with a policy has lines.
+// messageOf returns the message of an error of a kind for people: nothing in it is invisible, and only the errors of a
+// policy have several lines.
 func messageOf(kind string, err error) string {
 	if kind == ErrPolicy {
 		return display.Lines(Plain(err))
@@ -64,7 +64,7 @@ func messageOf(kind string, err error) string {
 	return display.Line(Plain(err))
 }
 
-// Plain is an error in words. Of what Temporal's errors within it say, it keeps the message: their kinds are for
+// Plain returns an error's text. Of Temporal's errors within it, only the messages are kept: their kinds are for
 // programs.
 func Plain(err error) string {
 	said := err.Error()
@@ -74,7 +74,7 @@ func Plain(err error) string {
 	return said
 }
 
-// applicationErrors are those within an error, however many it wraps.
+// applicationErrors returns those within an error, however deep.
 func applicationErrors(err error) []*temporal.ApplicationError {
 	switch err := err.(type) { //nolint:errorlint // each is looked at
 	case *temporal.ApplicationError:
@@ -91,8 +91,8 @@ func applicationErrors(err error) []*temporal.ApplicationError {
 	return nil
 }
 
-// WrapAPIError turns what the API answered into an error that says what was tried and what to do: the only place where
-// API errors become Temporal's.
+// WrapAPIError returns an error that says what was tried and what to do: the only place where API errors become
+// Temporal's.
 func WrapAPIError(tried string, err error) error {
 	if err == nil {
 		return nil
@@ -100,7 +100,7 @@ func WrapAPIError(tried string, err error) error {
 	var already *temporal.ApplicationError
 	if errors.As(err, &already) {
 		if errors.Is(err, organization.ErrNoKey) {
-			return already // what it says of the key is final, and all that there is to say
+			return already // an error about the key is final, and needs no addition
 		}
 		return err
 	}
@@ -136,7 +136,7 @@ func WrapAPIError(tried string, err error) error {
 	return RetryAfter(ErrUnavailable, wait, say("Atlassian cannot be reached or fails"))
 }
 
-// ErrorText is an error in words; of what Atlassian answered, the answer alone.
+// ErrorText returns an error's text; of a response of Atlassian, that alone.
 func ErrorText(err error) string {
 	var answered *organization.Error
 	if errors.As(err, &answered) {
@@ -145,10 +145,11 @@ func ErrorText(err error) string {
 	return Plain(err)
 }
 
-// ErrRefused is a request that is not granted, or a decision that does not count. Its message says why and what to do.
+// ErrRefused is the type of the error for a request that is refused, or a decision that does not count. Its message
+// says why and what to do.
 const ErrRefused = "Refused"
 
-// Refusedf is a request or decision that is not granted; no retry mends it.
+// Refusedf returns the error for a request or decision that is refused; it is not retried.
 func Refusedf(format string, args ...any) error {
 	return NonRetryable(ErrRefused, fmt.Errorf(format, args...))
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// AmongMembers says that one of these people, ten at most, is a member of one of the groups.
+// AmongMembers reports whether one of these people, ten at most, is a member of one of the groups.
 func (s *Session) AmongMembers(ctx context.Context, people, groups []string) (bool, error) {
 	for _, some := range Chunks(groups, MostGroupIDs) {
 		q := organization.UserQuery{AccountIDs: people, GroupIDs: some, Limit: PageSize, Expand: ExpandPeople}
@@ -28,7 +28,7 @@ func (s *Session) AmongMembers(ctx context.Context, people, groups []string) (bo
 	return false, nil
 }
 
-// AmongUsers says that one of these people, ten at most, has access to one of the apps on sites.
+// AmongUsers reports whether one of these people, ten at most, has access to one of the apps on sites.
 func (s *Session) AmongUsers(ctx context.Context, people, apps []string) (bool, error) {
 	for _, some := range Chunks(apps, mostResources) {
 		q := organization.UserQuery{AccountIDs: people, ResourceIDs: some, Limit: PageSize}
@@ -45,8 +45,8 @@ func (s *Session) AmongUsers(ctx context.Context, people, apps []string) (bool, 
 	return false, nil
 }
 
-// SearchedGroups are the groups of a person, or of ten at most together, as the group search shows them; nil when it
-// shows no group of anybody, which says nothing.
+// SearchedGroups returns the groups of a person, or of ten at most together, according to the group search; nil if it
+// shows no groups, which proves nothing.
 func (s *Session) SearchedGroups(ctx context.Context, people ...string) ([]string, error) {
 	groups, err := s.ReadGroups(ctx, organization.GroupQuery{AccountIDs: people, Limit: PageSize})
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *Session) SearchedGroups(ctx context.Context, people ...string) ([]strin
 	return ids, nil
 }
 
-// ShowsGroups says that the group search shows some group.
+// ShowsGroups reports whether the group search shows any group.
 func (s *Session) ShowsGroups(ctx context.Context) (bool, error) {
 	any, err := s.API.SearchGroups(ctx, s.Directory, organization.GroupQuery{Limit: 1})
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *Session) ShowsGroups(ctx context.Context) (bool, error) {
 	return len(any.Items) > 0, nil
 }
 
-// ReadAppRoles reads the app roles of those of these people who hold one on the books: no read of many people shows
+// ReadAppRoles reads the app roles of those people who hold one according to the ledger: no read of many people shows
 // them.
 //
 // Calls: one for each app role that the policy names, for each of those people.
@@ -92,7 +92,7 @@ func (s *Session) ReadAppRoles(ctx context.Context, b *policy.Bound, ps []access
 			if err != nil {
 				return err
 			}
-			if p.ID == "" { // the directory does not know the account: nothing is known of its roles
+			if p.ID == "" { // the directory does not know the account: its roles are unknown
 				roles = nil
 				break
 			}
@@ -112,8 +112,8 @@ func holdsAppRole(holdings []access.Holding) bool {
 	return false
 }
 
-// AppRoles adds the target's role to a person who was given it directly. An API that does not say how a role was given
-// is taken to say directly: what was there before a grant is then never taken.
+// AppRoles adds the target's role to a person who holds it directly. If the API does not tell how a role was given it
+// counts as direct: what existed before a grant is then never removed.
 func (s *Session) AppRoles(ctx context.Context, p access.Person, target policy.Target) (access.Person, error) {
 	p.AppRoles = []access.Entitlement{}
 	page, err := s.API.UserRoleAssignments(ctx, s.Directory, p.ID,

@@ -20,8 +20,8 @@ import (
 	"github.com/castellan-io/castellan/policy/condition"
 )
 
-// WakeGrant has the workflow of a grant read the ledger, and starts it where it does not run. One that goes by a former
-// key is woken instead where it runs: it hands the grant over, with what it knows of it.
+// WakeGrant makes the workflow of a grant read the ledger, and starts it if it does not run. If one of a former key
+// runs, it is woken instead: it hands over the grant, with its state.
 func (a *Env) WakeGrant(ctx context.Context, org string, g access.Grant) error {
 	if g.Formerly != "" {
 		woken, err := a.wakes(ctx, append(messages.FormerGrantIDs(org, g.Target, g.Formerly),
@@ -37,7 +37,7 @@ func (a *Env) WakeGrant(ctx context.Context, org string, g access.Grant) error {
 	return a.WakeGrantWorkflow(ctx, org, g, nil)
 }
 
-// wakes has the first of these workflows that runs read the ledger, and reports whether one does.
+// wakes wakes the first of these workflows that runs, and reports whether one does.
 func (a *Env) wakes(ctx context.Context, ids ...string) (bool, error) {
 	for _, id := range Distinct(ids) {
 		if messages.CheckID(id) != nil {
@@ -52,8 +52,8 @@ func (a *Env) wakes(ctx context.Context, ids ...string) (bool, error) {
 	return false, nil
 }
 
-// WakeGrantWorkflow starts the workflow of a grant, or has the one that runs read the ledger. told is what the former
-// one told people of it.
+// WakeGrantWorkflow starts the workflow of a grant, or makes the running one read the ledger. told are the notices that
+// the former workflow has sent.
 func (a *Env) WakeGrantWorkflow(ctx context.Context, org string, g access.Grant, told []string) error {
 	id, former := messages.GrantID(org, g.Target, g.Key), messages.FormerGrantIDs(org, g.Target, g.Key)
 	if !slices.Contains(former, id) {
@@ -79,7 +79,7 @@ func (a *Env) WakeGrantWorkflow(ctx context.Context, org string, g access.Grant,
 	return nil
 }
 
-// WithNames puts today's addresses beside the account ids in grants, for people.
+// WithNames adds today's addresses for the account IDs in grants, for people.
 func (a *Env) WithNames(ctx context.Context, org string, grants ...access.Grant) ([]access.Grant, error) {
 	var ids []string
 	for _, g := range grants {
@@ -102,7 +102,7 @@ func (a *Env) WithNames(ctx context.Context, org string, grants ...access.Grant)
 	return grants, nil
 }
 
-// GrantsUnder are the grants of a target that the workflow of a key knows, or has to hand over.
+// GrantsUnder returns the grants of a target that the workflow of a key knows, or has to hand over.
 func (a *Env) GrantsUnder(ctx context.Context, org, key string, target access.Entitlement) ([]access.Grant, error) {
 	open, err := a.Ledger.GrantsOf(ctx, org, key, target)
 	if err != nil || len(open) > 0 {
@@ -111,29 +111,29 @@ func (a *Env) GrantsUnder(ctx context.Context, org, key string, target access.En
 	return a.Ledger.GrantsFormerly(ctx, org, key, target)
 }
 
-// AccountLabel names a person for people: by the address that the ledger saw last, where it knows one.
+// AccountLabel returns the address that the ledger saw last for an account, or else its ID.
 func (a *Env) AccountLabel(ctx context.Context, org, account string) string {
-	known, _ := a.Ledger.KnownEmails(ctx, org, []string{account}) // a message goes out without it
+	known, _ := a.Ledger.KnownEmails(ctx, org, []string{account}) // without addresses, IDs do
 	return cmp.Or(known[account], account)
 }
 
-// PersonOf names whom a grant is for.
+// PersonOf returns the person whom a grant is for.
 func PersonOf(g access.Grant) string { return cmp.Or(g.Email, g.Person) }
 
-// OutOfBandGrant is something that somebody did by hand where a grant gives, or gave, the same: mostly a target that
-// was given to a person whose grant of it is over.
+// OutOfBandGrant is access that somebody gave by hand and that a grant gives, or gave, too: mostly after the person's
+// grant had ended.
 type OutOfBandGrant struct {
 	Grant    string `json:"grant"`
 	Workflow string `json:"workflow"`
 	Text     string `json:"text"`
 	Kind     string `json:"kind,omitempty"` // of the notice; NoticeForeign if empty
-	Told     bool   `json:"told,omitempty"` // the grant's workflow tells it
+	Told     bool   `json:"told,omitempty"` // the grant's workflow sends the notice
 }
 
-// MostRenewals is how many grants of a chain of extensions are looked at: as many as a policy can allow.
+// MostRenewals is how many grants of a chain of extensions are read: as many as a policy can allow.
 const MostRenewals = 100
 
-// FactsOf adds the names of the person's groups, as far as the last outline knows them.
+// FactsOf adds the names of the person's groups, as far as the last outline has them.
 func (s *Session) FactsOf(ctx context.Context, p access.Person) (condition.Facts, error) {
 	outline, known, err := s.LatestOutline(ctx)
 	if err != nil {
@@ -152,7 +152,7 @@ func (s *Session) FactsOf(ctx context.Context, p access.Person) (condition.Facts
 		Now:  s.Now()}), nil
 }
 
-// Approvers reads who is in the groups whose members may approve.
+// Approvers reads the members of the groups whose members may approve.
 func (s *Session) Approvers(ctx context.Context, groups []string) (map[string][]access.Person, error) {
 	if len(groups) == 0 {
 		return nil, nil

@@ -7,11 +7,11 @@ import (
 	"go.temporal.io/sdk/activity"
 )
 
-// beatEvery is how often a call that takes long shows that its worker is alive.
+// beatEvery is the heartbeat interval of a long call.
 const beatEvery = 500 * time.Millisecond
 
-// AutoHeartbeat heartbeats until the function it returns is called, so that a worker that died is noticed long before
-// the call's own timeout. Details are what an attempt after this one is to know.
+// AutoHeartbeat heartbeats until the function it returns is called, so that a dead worker is noticed long before the
+// call's own timeout. Details are for the next attempt.
 func AutoHeartbeat(ctx context.Context, details ...any) (stop func()) {
 	done := make(chan struct{})
 	go func() {

@@ -11,29 +11,27 @@ import (
 	"go.temporal.io/sdk/interceptor"
 )
 
-// ErrStopping is the type of error of an activity whose worker was told to stop before it was done: another worker goes
-// on with it.
+// ErrStopping is the error type of an activity whose worker was told to stop before it was done: another worker
+// continues it.
 const ErrStopping = "WorkerStopping"
 
-// elsewhere is how long an interrupted activity waits for its next attempt: until its worker has stopped asking for
-// work.
+// elsewhere is how long an interrupted activity waits for its next attempt: until its worker has stopped polling.
 const elsewhere = 250 * time.Millisecond
 
-// interruptible are the activities that may take minutes, and do nothing but read from Atlassian and record what they
-// saw. What they came to stands in the ledger and in their heartbeats. All others are short, or write: they run to
-// their end.
+// interruptible are the activities that may take minutes, and only read from Atlassian and record what they read. Their
+// progress is in the ledger and in their heartbeats. All others are short, or write: they run to their end.
 var interruptible = []string{
 	"Outline", "Sweep", "Examine", "Judge", "Confirm", "Verify", "CloseEnded",
 	"Govern", "GovernEnd", "ReviewSweep", "ReviewRank", "ReviewStage", "Answer",
 }
 
-// Interrupt is an interceptor for workers: when one is told to stop, activities that may take long are ended where they
-// are, and tried again at once, elsewhere.
+// Interrupt is a worker interceptor: when the worker is told to stop, it interrupts long activities, which another
+// worker retries at once.
 type Interrupt struct {
 	interceptor.WorkerInterceptorBase
 }
 
-// InterceptActivity is called for each attempt at an activity.
+// InterceptActivity is called for each attempt of an activity.
 func (*Interrupt) InterceptActivity(_ context.Context,
 	next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
 	return &interrupting{interceptor.ActivityInboundInterceptorBase{Next: next}}
@@ -43,7 +41,8 @@ type interrupting struct {
 	interceptor.ActivityInboundInterceptorBase
 }
 
-// ExecuteActivity believes nothing of what an interrupted activity returns: it may have taken its end for an answer.
+// ExecuteActivity ignores the result of an interrupted activity, which may have taken the interruption for the end of
+// its data.
 func (i *interrupting) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
 	if !slices.Contains(interruptible, activity.GetInfo(ctx).ActivityType.Name) {
 		return i.Next.ExecuteActivity(ctx, in)
@@ -57,8 +56,8 @@ func (i *interrupting) ExecuteActivity(ctx context.Context, in *interceptor.Exec
 	return result, err
 }
 
-// UntilStopping is a context that also ends when the activity's worker is told to stop; stopping reports whether it
-// was.
+// UntilStopping returns a context that also ends when the activity's worker is told to stop; stopping reports whether
+// that was why.
 func UntilStopping(ctx context.Context) (running context.Context, stopping func() bool, done context.CancelFunc) {
 	running, cancel := context.WithCancel(ctx)
 	told := &atomic.Bool{}
@@ -74,7 +73,7 @@ func UntilStopping(ctx context.Context) (running context.Context, stopping func(
 	return running, told.Load, cancel
 }
 
-// Interrupted is what an activity returns whose worker was told to stop.
+// Interrupted returns the error of an activity whose worker was told to stop.
 func Interrupted() error {
 	return benignOfKind(ErrStopping, elsewhere, errors.New("this worker is told to stop; another goes on"))
 }

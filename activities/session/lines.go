@@ -8,13 +8,13 @@ import (
 	"github.com/castellan-io/castellan/ledger"
 )
 
-// A key travels as JSON text, so that a page of an answer can name the next one.
+// WriteKey returns a change's key as JSON text, from which the next page continues.
 func WriteKey(c access.Change) string {
 	text, _ := json.Marshal(KeyOf(c)) // three strings cannot fail
 	return string(text)
 }
 
-// ReadKey reads what WriteKey wrote; "" is no key.
+// ReadKey parses a key of WriteKey; "" is no key.
 func ReadKey(text string) (key ledger.Key, err error) {
 	if text == "" {
 		return key, nil
@@ -25,7 +25,7 @@ func ReadKey(text string) (key ledger.Key, err error) {
 	return key, nil
 }
 
-// KeyOf is the key of a change in its run.
+// KeyOf returns the key of a change in its run.
 func KeyOf(c access.Change) ledger.Key {
 	return ledger.Key{Action: c.Action, Person: c.Person, Target: c.Target}
 }

@@ -11,13 +11,13 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// The people whom a policy names are resolved to accounts when it is taken into force, and followed: addresses change,
-// and are given to others. The ledger keeps what each name stands for until it leaves the policy.
+// The people whom a policy names are resolved to accounts when it comes into force, and followed: addresses change, and
+// are given to others. The ledger keeps the account of each name until the name leaves the policy.
 
-// NameFound is the finding of a name that led to nobody in the policy in force, and that an apply has bound.
+// NameFound is the finding of a name that led to nobody in the policy in force, and that an apply has resolved.
 const NameFound = "name-found"
 
-// boundTo is what names stand for, as the ledger keeps them.
+// boundTo returns the accounts of names, as the ledger keeps them.
 func boundTo(rows []ledger.PolicyName) policy.Accounts {
 	all := policy.Accounts{}
 	for _, r := range rows {
@@ -27,13 +27,13 @@ func boundTo(rows []ledger.PolicyName) policy.Accounts {
 	return all
 }
 
-// BoundInForce is boundTo for a policy in force: what a preview alone found of a name counts for nothing.
+// BoundInForce is boundTo for a policy in force: what only a preview found does not count.
 func BoundInForce(rows []ledger.PolicyName) policy.Accounts {
 	return boundTo(slices.DeleteFunc(rows, func(r ledger.PolicyName) bool { return r.Trial }))
 }
 
-// useNames puts accounts in place of the names in the session's policy. Names that the ledger does not know yet are
-// looked up once: those of a ledger from before it kept them, and those of a preview.
+// useNames replaces the names in the session's policy by accounts. Names that the ledger does not know yet are looked
+// up once: those of a ledger from before it kept them, and those of a preview.
 //
 // Calls: none; for names that are new, one for a hundred.
 func (s *Session) useNames(ctx context.Context, inForce bool) error {
@@ -59,13 +59,13 @@ func (s *Session) useNames(ctx context.Context, inForce bool) error {
 		if err := s.Ledger.KeepPolicyNames(ctx, s.Org, fresh, s.Now()); err != nil {
 			return err
 		}
-		rows = append(rows, fresh...) // what comes last stands
+		rows = append(rows, fresh...) // the last one counts
 	}
 	s.Policy = s.Policy.WithAccounts(boundTo(rows))
 	return nil
 }
 
-// foldedNames are the names in a policy, each once, as the ledger keeps them.
+// foldedNames returns the names in a policy, each once, as the ledger keeps them.
 func foldedNames(p *policy.Policy) []string {
 	var names []string
 	for _, n := range p.Names() {
@@ -74,7 +74,7 @@ func foldedNames(p *policy.Policy) []string {
 	return Distinct(names)
 }
 
-// ByFolded returns what is known of names, by their folded form.
+// ByFolded returns the rows by the folded form of their names.
 func ByFolded(rows []ledger.PolicyName) map[string]ledger.PolicyName {
 	known := map[string]ledger.PolicyName{}
 	for _, r := range rows {
@@ -83,8 +83,8 @@ func ByFolded(rows []ledger.PolicyName) map[string]ledger.PolicyName {
 	return known
 }
 
-// lookUpNames asks the directory whom names stand for now. before: where it shows nobody, whoever the ledger saw with
-// the address stands for it, since the policy was in force then.
+// lookUpNames looks up in the directory whom names stand for now. before: if the directory shows nobody, the name
+// stands for whoever the ledger saw with the address, since the policy was in force then.
 func (s *Session) lookUpNames(ctx context.Context, names []string, before bool) ([]ledger.PolicyName, error) {
 	found, err := s.Accounts(ctx, names...)
 	if err != nil {
@@ -106,9 +106,9 @@ func (s *Session) lookUpNames(ctx context.Context, names []string, before bool) 
 	return rows, s.Ledger.KeepPeople(ctx, s.Org, read, s.Now())
 }
 
-// TakeNames resolves the names of a policy that is to come into force, or to be tried, and puts their accounts into the
-// session's. What a name stands for in the policy in force, it goes on standing for. unowned are the rules whose owner
-// is new and nobody active.
+// TakeNames resolves the names of a policy that is to come into force, or to be previewed, and puts their accounts into
+// the session's. Names of the policy in force keep their accounts. unowned are the rules whose owner is new and nobody
+// active.
 func (s *Session) TakeNames(ctx context.Context, preview bool) (names []ledger.PolicyName, unowned []access.Finding,
 	err error) {
 	if err := s.namesInForce(ctx); err != nil {
@@ -188,9 +188,9 @@ func (s *Session) namesInForce(ctx context.Context) error {
 	return current.useNames(ctx, true)
 }
 
-// FollowNames looks again at the people whom the policy in force names: who was renamed, who is gone, and who has an
-// address by now that led to nobody. Whom a name means is decided when the policy is applied, and nowhere else. It
-// returns what changed: the accounts whose address did, and whether anything did.
+// FollowNames looks again at the people whom the policy in force names: who was renamed, who is gone, and whether an
+// address that led to nobody has an owner now. Whom a name means is decided only when the policy is applied. It returns
+// the accounts whose address changed, and whether anything did.
 //
 // Calls: one for a hundred of them.
 func (s *Session) FollowNames(ctx context.Context) (renamed []string, moved bool, err error) {
@@ -232,11 +232,11 @@ func (s *Session) FollowNames(ctx context.Context) (renamed []string, moved bool
 	if err := s.Ledger.KeepPolicyNames(ctx, s.Org, changed, s.Now()); err != nil {
 		return nil, false, err
 	}
-	s.Policy = s.Policy.WithAccounts(boundTo(now)) // where several names changed, the last look counts
+	s.Policy = s.Policy.WithAccounts(boundTo(now)) // if several names changed, the last one counts
 	return renamed, true, nil
 }
 
-// emailsOf are the addresses that the ledger last saw of the accounts for which names stand.
+// emailsOf returns the addresses that the ledger last saw for the accounts of names.
 func (s *Session) emailsOf(ctx context.Context, rows []ledger.PolicyName) (map[string]string, error) {
 	var ids []string
 	for _, r := range rows {
@@ -247,7 +247,7 @@ func (s *Session) emailsOf(ctx context.Context, rows []ledger.PolicyName) (map[s
 	return s.Ledger.KnownEmails(ctx, s.Org, Distinct(ids))
 }
 
-// lookAgain reads the people whom names stand for, and those who go by the names now, and notes who is gone.
+// lookAgain reads the people of names, and those who have the names as addresses now, and marks who is gone.
 func (s *Session) lookAgain(ctx context.Context, rows []ledger.PolicyName) ([]ledger.PolicyName, error) {
 	var ids, addresses []string
 	for _, r := range rows {
@@ -289,8 +289,8 @@ func (s *Session) lookAgain(ctx context.Context, rows []ledger.PolicyName) ([]le
 			rows[i].Gone = !found[r.Account]
 			continue
 		}
-		// Whoever gets an address that led to nobody may not be who was meant: that is for whoever applies the policy
-		// to say.
+		// Whoever gets an address that led to nobody may not be the person meant: that is up to whoever applies the
+		// policy.
 		one := s.oneOf(r.Name, read)
 		switch {
 		case r.Unexplained:
@@ -303,7 +303,7 @@ func (s *Session) lookAgain(ctx context.Context, rows []ledger.PolicyName) ([]le
 	return rows, s.Ledger.KeepPeople(ctx, s.Org, read, s.Now())
 }
 
-// accountsNow is what names stand for, with what the ledger last saw of the accounts.
+// accountsNow returns the accounts of names, with what the ledger last saw of them.
 func (s *Session) accountsNow(ctx context.Context, rows []ledger.PolicyName) (policy.Accounts, error) {
 	var ids, names []string
 	for _, r := range rows {
@@ -331,7 +331,7 @@ func (s *Session) accountsNow(ctx context.Context, rows []ledger.PolicyName) (po
 	return all, nil
 }
 
-// NameFindings says what is wrong with the names in the policy, by what was last seen.
+// NameFindings returns findings about the names in the policy, from what was last seen.
 func (s *Session) NameFindings(ctx context.Context) ([]access.Finding, error) {
 	if len(s.Policy.Names()) == 0 {
 		return nil, nil

@@ -17,7 +17,7 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// Array bounds of groups/search and how many role-assignment calls run at once.
+// Limits of the lists in groups/search, and how many role-assignment calls run at once.
 const (
 	mostResources = 20
 	mostRoles     = 10
@@ -25,28 +25,27 @@ const (
 	outlineAtOnce = 4
 )
 
-// RunInput names a run of an organization under a policy.
+// RunInput identifies a run of an organization under a policy.
 type RunInput struct {
 	Org     string `json:"org"`
 	Run     string `json:"run"`
 	Policy  string `json:"policy"`
-	Preview bool   `json:"preview,omitempty"` // decide and record, but leave what the ledger knows of the world alone
-	// Execution is that of the run's workflow as it began; "" where it is not the workflow of a run that asks. See
-	// CurrentRuns.
+	Preview bool   `json:"preview,omitempty"` // decide and record, but do not update the ledger's state of the organization
+	// Execution is that of the run's workflow as it began; "" if another workflow calls. See CurrentRuns.
 	Execution string `json:"execution,omitempty"`
 }
 
-// KeepOutline saves what a run is bound to.
+// KeepOutline stores the outline that a run is bound to.
 func (s *Session) KeepOutline(ctx context.Context, in RunInput, o RunOutline) error {
 	body, err := json.Marshal(o)
 	if err != nil {
 		return err
 	}
-	s.saved = s.Now().Truncate(time.Microsecond) // as the ledger keeps it
+	s.saved = s.Now().Truncate(time.Microsecond) // with the ledger's precision
 	return s.Ledger.SaveOutline(ctx, in.Org, in.Run, in.Policy, body, s.saved)
 }
 
-// OutlineOf is what a run was bound to.
+// OutlineOf returns the outline that a run was bound to.
 func (s *Session) OutlineOf(ctx context.Context, run string) (o RunOutline, err error) {
 	body, err := s.Ledger.Outline(ctx, s.Org, run)
 	if err != nil {
@@ -55,7 +54,7 @@ func (s *Session) OutlineOf(ctx context.Context, run string) (o RunOutline, err 
 	return o, json.Unmarshal(body, &o)
 }
 
-// LatestOutline is the newest outline read under the session's policy; ok is false when there is none.
+// LatestOutline returns the newest outline read under the session's policy; ok is false if there is none.
 func (s *Session) LatestOutline(ctx context.Context) (o RunOutline, ok bool, err error) {
 	_, body, _, err := s.Ledger.LatestOutline(ctx, s.Org, s.Policy.Hash())
 	if errors.Is(err, ledger.ErrNotFound) {
@@ -65,18 +64,18 @@ func (s *Session) LatestOutline(ctx context.Context) (o RunOutline, ok bool, err
 		return o, false, err
 	}
 	err = json.Unmarshal(body, &o)
-	o.Coming = false // that was the other run's
+	o.Coming = false // of that run only
 	return o, true, err
 }
 
-// Bind joins the policy with an outline, for the run.
+// Bind binds the policy to an outline, for the run.
 func (s *Session) Bind(run string, o RunOutline) *policy.Bound {
 	b := s.Bound(o)
 	s.KeepBound(run, b)
 	return b
 }
 
-// Bound joins the policy with an outline.
+// Bound binds the policy to an outline.
 func (s *Session) Bound(o RunOutline) *policy.Bound {
 	bind := policy.BindSince
 	if o.Coming {
@@ -90,7 +89,7 @@ func (s *Session) Bound(o RunOutline) *policy.Bound {
 	return b.WithActing(acting)
 }
 
-// ConsentedRules are the keys of the enforced rules whose changes somebody consented to.
+// ConsentedRules returns the keys of the enforced rules whose changes somebody approved.
 func (s *Session) ConsentedRules(ctx context.Context, b *policy.Bound) ([]string, error) {
 	enforced := b.EnforcedRuleKeys()
 	if len(enforced) == 0 {
@@ -100,7 +99,7 @@ func (s *Session) ConsentedRules(ctx context.Context, b *policy.Bound) ([]string
 	return slices.DeleteFunc(enforced, func(key string) bool { return known[key].Released.IsZero() }), err
 }
 
-// Adopted says that the first run was consented to; before that nothing at all is written.
+// Adopted reports whether the first plan was approved; before that nothing at all is written.
 func (s *Session) Adopted(ctx context.Context) (bool, error) {
 	known, err := s.Ledger.Organization(ctx, s.Org)
 	if errors.Is(err, ledger.ErrNotFound) {
@@ -109,8 +108,8 @@ func (s *Session) Adopted(ctx context.Context) (bool, error) {
 	return !known.AdoptedAt.IsZero(), err
 }
 
-// LastGood is what the last good run stood on: source groups that are gone since still say whose removals wait, and
-// groups that are no longer default are still emptied of what Castellan put there.
+// LastGood returns the basis of the last good run: source groups that are gone since then still decide whose removals
+// wait, and groups that are no longer default still lose the members that Castellan added.
 func (s *Session) LastGood(ctx context.Context) (policy.Last, error) {
 	counts, err := s.Ledger.SourceCounts(ctx, s.Org)
 	if err != nil {
@@ -131,15 +130,15 @@ func (s *Session) LastGood(ctx context.Context) (policy.Last, error) {
 	return last, err
 }
 
-// RunOutline is what a run was bound to, kept so that every activity of the run binds the same.
+// RunOutline is the outline that a run was bound to, stored so that every activity of the run binds the same.
 type RunOutline struct {
 	access.Outline
 	Last policy.Last `json:"last"`
-	// Acting are the keys of the rules whose changes the run makes: in a full run all that are enforced, since what
-	// nobody has consented to is held there; in others those that somebody consented to.
+	// Acting are the keys of the rules whose changes the run makes: in a full run all that are enforced, since changes
+	// that nobody has approved are held there; in others those that somebody approved.
 	Acting []string `json:"acting,omitempty"`
-	// Coming takes the groups that mappings are to create for there: in runs whose plan is only shown, or waits for the
-	// first consent, before they are made.
+	// Coming treats groups that mappings will create as existing: in runs whose plan is only shown, or waits for the
+	// first approval, before they are created.
 	Coming bool `json:"coming,omitempty"`
 }
 
@@ -150,7 +149,7 @@ func (s *Session) ReadOutline(ctx context.Context, last policy.Last) (access.Out
 	err := s.eachGroup(ctx, organization.GroupQuery{Limit: PageSize,
 		Expand: []string{"counts.users", "counts.resources"}}, func(g organization.Group) {
 		o.Groups = append(o.Groups, groupOf(g))
-		opensNothing[g.ID] = g.Resources == 0 // it is -1 where the answer does not say
+		opensNothing[g.ID] = g.Resources == 0 // it is -1 if the response does not tell
 	})
 	if err != nil {
 		return o, err
@@ -174,14 +173,14 @@ func (s *Session) ReadOutline(ctx context.Context, last policy.Last) (access.Out
 	return o, err
 }
 
-// ReadGroups returns what a search of groups finds, on all its pages.
+// ReadGroups returns all results of a group search.
 func (s *Session) ReadGroups(ctx context.Context, q organization.GroupQuery) ([]access.Group, error) {
 	var groups []access.Group
 	err := s.eachGroup(ctx, q, func(g organization.Group) { groups = append(groups, groupOf(g)) })
 	return groups, err
 }
 
-// eachGroup visits what a search finds, on all its pages.
+// eachGroup visits all results of a group search.
 func (s *Session) eachGroup(ctx context.Context, q organization.GroupQuery, visit func(organization.Group)) error {
 	what := "read the groups of organization " + s.Org
 	return EveryPage(ctx, what, boundGroups, func(cursor string) (organization.Page[organization.Group], error) {
@@ -221,7 +220,7 @@ func (s *Session) ReadSites(ctx context.Context) ([]access.Site, error) {
 	return sites, err
 }
 
-// FreshRules are the keys of the enforced rules whose changes nobody has consented to.
+// FreshRules returns the keys of the enforced rules whose changes nobody has approved yet.
 func (s *Session) FreshRules(ctx context.Context, b *policy.Bound) (map[string]bool, error) {
 	enforced := b.EnforcedRuleKeys()
 	if len(enforced) == 0 {
@@ -235,8 +234,7 @@ func (s *Session) FreshRules(ctx context.Context, b *policy.Bound) (map[string]b
 	return fresh, err
 }
 
-// readDomains reads the domains that the organization has verified. One that it has not says nothing of whose people
-// are.
+// readDomains reads the organization's verified domains. An unverified one proves nothing about its people.
 func (s *Session) readDomains(ctx context.Context) ([]string, error) {
 	domains := []string{}
 	err := s.EachDomain(ctx, func(d organization.Domain) {
@@ -266,9 +264,9 @@ func needsSites(named []access.Entitlement) bool {
 	return slices.ContainsFunc(named, func(e access.Entitlement) bool { _, _, _, ok := e.AppSiteRole(); return ok })
 }
 
-// candidates are the groups whose roles matter: those that give a role which the policy names, found by one search over
-// all resources and roles at once, and the policy's own target groups, whose apps the guard has to know, but for those
-// of which the directory says that they open nothing.
+// candidates returns the groups whose roles matter: those that give a role named by the policy, found by one search
+// over all resources and roles, and the policy's own target groups, whose apps the guard has to know, except those that
+// open nothing according to the directory.
 func (s *Session) candidates(ctx context.Context, o access.Outline, last policy.Last, named []access.Entitlement,
 	opensNothing map[string]bool) ([]string, error) {
 	resources, roles := map[string]bool{}, map[string]bool{}
@@ -344,7 +342,7 @@ func SortedKeys[V any](set map[string]V) []string {
 	return keys
 }
 
-// Governed joins the policy with the last outline, and with the sites and domains if no rule needed those there.
+// Governed binds the policy to the last outline, with the sites and domains if no rule needed those there.
 //
 // Calls: up to two.
 func (s *Session) Governed(ctx context.Context) (*policy.Bound, error) {
@@ -371,13 +369,13 @@ func (s *Session) Governed(ctx context.Context) (*policy.Bound, error) {
 			if !errors.As(err, &app) || app.Type() != ErrForbidden {
 				return nil, err
 			}
-			outline.Domains = nil // a key that may not read them leaves it unknown who is from outside
+			outline.Domains = nil // without them it is unknown who is external
 		}
 	}
 	return s.Bound(outline), nil
 }
 
-// LiveTarget takes a target as the policy writes it (default:…) to the group it means in the last outline.
+// LiveTarget returns the group that a target of the policy (default:…) means in the last outline.
 func (a *Env) LiveTarget(ctx context.Context, org string, written access.Entitlement) (access.Entitlement, error) {
 	e, err := access.ParseEntitlement(string(written))
 	if err != nil {
@@ -399,7 +397,7 @@ func (a *Env) LiveTarget(ctx context.Context, org string, written access.Entitle
 	return e, nil
 }
 
-// Watched is what the last outline knows: the bound policy and all groups by id. Both are nil before the first outline.
+// Watched returns the bound policy of the last outline and all its groups by ID. Both are nil before the first outline.
 func (s *Session) Watched(ctx context.Context) (*policy.Bound, map[string]access.Group, error) {
 	o, ok, err := s.LatestOutline(ctx)
 	if err != nil || !ok {

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// longestPause bounds how long a call waits in the worker for its rate window. Past that it is sent, is answered 429,
-// and waits as a Temporal retry where everybody can see it.
+// longestPause limits how long a call waits in the worker for its rate window. After that it is sent, gets a 429, and
+// waits as a visible Temporal retry.
 const longestPause = 5 * time.Second
 
-// pace keeps one organization's calls inside the rate windows that Atlassian reports in its headers, per endpoint.
+// pace keeps one organization's calls within the rate windows that Atlassian reports in its headers, per endpoint.
 type pace struct {
 	mu      sync.Mutex
 	windows map[string]window
@@ -48,7 +48,7 @@ type paced struct {
 	next http.RoundTripper
 }
 
-// RoundTrip waits for the endpoint's window, sends, and notes what the answer says of the window.
+// RoundTrip waits for the endpoint's window, sends, and records the window in the response.
 func (p paced) RoundTrip(r *http.Request) (*http.Response, error) {
 	endpoint := endpointOf(r)
 	if pause := p.pause(endpoint); pause > 0 {
@@ -67,7 +67,7 @@ func (p paced) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// pause spreads the calls left over the time left once less than a tenth of the window remains.
+// pause spreads the remaining calls over the remaining time once less than a tenth of the window remains.
 func (p *pace) pause(endpoint string) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -101,7 +101,7 @@ func (p *pace) note(endpoint string, h http.Header) {
 
 var fixedSegment = regexp.MustCompile(`^([a-z]+(-[a-z]+)*|v[12])$`)
 
-// endpointOf names the endpoint of a request: its path without the parts that are ids.
+// endpointOf returns the endpoint of a request: its path without IDs.
 func endpointOf(r *http.Request) string {
 	var fixed []string
 	for _, part := range strings.Split(r.URL.Path, "/") {

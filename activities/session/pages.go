@@ -9,13 +9,13 @@ import (
 	"github.com/castellan-io/castellan/atlassian/organization"
 )
 
-// bounds are how long a list may be before its answer cannot be right.
+// bounds limit the length of a list: a longer one cannot be right.
 type bounds struct{ pages, items int }
 
-// The bounds of the lists that are read, by what is asked. A directory has at most some hundred thousand people and
-// groups; a question about one person has one answer.
+// The limits of the lists. A directory has at most some hundred thousand people and groups; a search for one person has
+// one result.
 var (
-	boundNamed   = bounds{20, 1000}        // people named by account id or address: at most a hundred at a time
+	boundNamed   = bounds{20, 1000}        // people named by account ID or address: at most a hundred at a time
 	boundMembers = bounds{2_100, 200_000}  // members of groups, holders of a role
 	boundGroups  = bounds{2_100, 200_000}  // groups
 	boundSites   = bounds{200, 10_000}     // sites and apps
@@ -25,11 +25,11 @@ var (
 	boundSweep   = bounds{20_000, 2 << 20} // everybody, over all blocks
 )
 
-// BoundEvents is how many pages of events one poll reads; the next poll goes on with the rest.
+// BoundEvents is how many pages of events one poll reads; the next poll reads the rest.
 const BoundEvents = 200
 
-// EveryPage is the one loop over the pages of a list. take says whether more is wanted. A list that goes on for longer
-// than it can, or comes back to a cursor it gave before, would never end: it is an error, and nothing is decided on it.
+// EveryPage is the one loop over the pages of a list. take reports whether it wants more. A list that is longer than
+// possible, or repeats a cursor, would never end: that is an error, and nothing is decided on it.
 func EveryPage[T any](
 	ctx context.Context, what string, most bounds, ask func(cursor string) (organization.Page[T], error),
 	take func([]T) (more bool, err error),
@@ -40,7 +40,7 @@ func EveryPage[T any](
 		if err != nil {
 			return err
 		}
-		if activity.IsActivity(ctx) { // reviewers' pages ask too
+		if activity.IsActivity(ctx) { // reviewers' pages call it too
 			activity.RecordHeartbeat(ctx)
 		}
 		if items += len(page.Items); items > most.items || len(seen) >= most.pages || seen[page.Next] {
@@ -55,14 +55,13 @@ func EveryPage[T any](
 	}
 }
 
-// endless says that a list has no end.
+// endless returns the error for a list without end.
 func endless(what string, pages, items int) error {
 	return NonRetryable(ErrEvidence,
 		fmt.Errorf("%s: the list goes on after %d pages with %d entries, or in a circle: that cannot be right, and nothing is decided on it", what, pages, items))
 }
 
-// checkSweepEnds says that a sweep over everybody, block after block, has gone on for longer than a directory can be
-// large.
+// checkSweepEnds returns an error if a sweep over everybody has read more blocks than a directory can have.
 func checkSweepEnds(what string, block, pages, page int) error {
 	if done := block*pages + page; done >= boundSweep.pages {
 		return endless(what, done, done*PageSize)
@@ -70,7 +69,7 @@ func checkSweepEnds(what string, block, pages, page int) error {
 	return nil
 }
 
-// EachPerson walks a search of people.
+// EachPerson visits all results of a search of people.
 func (s *Session) EachPerson(ctx context.Context, what string, q organization.UserQuery,
 	take func([]organization.User) (bool, error)) error {
 	most := boundMembers

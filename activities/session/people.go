@@ -9,17 +9,17 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// Array bounds of users/search, from the vendor's OpenAPI file.
+// Limits of the lists in users/search, from the vendor's OpenAPI file.
 const (
 	MostAccountIDs = 10
 	MostEmails     = 100
 	PageSize       = 100
 )
 
-// ExpandPeople is what is always asked of people.
+// ExpandPeople are the expansions of every read of people.
 var ExpandPeople = []string{"groups", "platformRoles"}
 
-// Expand is what is asked of people: when they used apps only where a rule looks at it.
+// Expand returns the expansions: when apps were used only if a rule asks for it.
 func (s *Session) Expand() []string {
 	if s.Policy.NeedsActivity() {
 		return append(slices.Clone(ExpandPeople), organization.ExpandProductAccess)
@@ -35,10 +35,10 @@ func person(u organization.User) access.Person {
 		Organization: u.Organization, Location: u.Location, Added: u.AddedToOrg,
 		EmailVerified: u.EmailVerified,
 	}
-	if len(p.Email) > messages.MostName { // no address is as long, and no message takes it: the account id names them
+	if len(p.Email) > messages.MostName { // longer than any address and than messages accept
 		p.Email = ""
 	}
-	if u.ClaimStatus == "managed" { // of other accounts the API answers false, and does not know
+	if u.ClaimStatus == "managed" { // for other accounts the API returns false without knowing
 		p.MFA = u.MFAEnabled
 	}
 	if u.ProductAccess != nil {
@@ -50,7 +50,7 @@ func person(u organization.User) access.Person {
 	return p
 }
 
-// People leaves out whoever the answer shows without a list of groups: that is no evidence of being in none.
+// People leaves out users without a list of groups: that does not prove that they are in none.
 func People(users []organization.User) []access.Person {
 	out := make([]access.Person, 0, len(users))
 	for _, u := range users {
@@ -61,9 +61,9 @@ func People(users []organization.User) []access.Person {
 	return out
 }
 
-// ReadPeople reads the people named by account id or e-mail address with their groups and platform roles. More than ten
-// are asked for by e-mail address, a hundred to a call, since account ids go only ten to a call; whoever that does not
-// find is asked for by id. People whom the directory does not show are missing from the answer.
+// ReadPeople reads the people named by account ID or e-mail address with their groups and platform roles. More than ten
+// are searched by e-mail address, a hundred per call, since account IDs go only ten per call; those not found are then
+// searched by ID. People whom the directory does not show are missing in the result.
 func (s *Session) ReadPeople(ctx context.Context, names []string) ([]access.Person, error) {
 	var ids, emails []string
 	for _, name := range names {
@@ -112,7 +112,7 @@ func (s *Session) ReadPeople(ctx context.Context, names []string) ([]access.Pers
 	return unique(found), nil
 }
 
-// Search walks all pages of a search.
+// Search returns all results of a search.
 func (s *Session) Search(ctx context.Context, q organization.UserQuery) ([]access.Person, error) {
 	var found []access.Person
 	err := s.EachPerson(ctx, "read people of organization "+s.Org, q, func(page []organization.User) (bool, error) {
@@ -134,7 +134,7 @@ func unique(ps []access.Person) []access.Person {
 	return out
 }
 
-// IsEmail tells an address from an account id.
+// IsEmail reports whether a name is an address and not an account ID.
 func IsEmail(s string) bool {
 	for _, r := range s {
 		if r == '@' {
@@ -144,7 +144,7 @@ func IsEmail(s string) bool {
 	return false
 }
 
-// Chunks cuts a list into pieces of a size at most.
+// Chunks splits a list into pieces of at most a size.
 func Chunks[T any](all []T, size int) [][]T {
 	var out [][]T
 	for len(all) > size {
@@ -156,7 +156,7 @@ func Chunks[T any](all []T, size int) [][]T {
 	return out
 }
 
-// EachOnce is every one of these once, in their order.
+// EachOnce returns the strings in order, each once.
 func EachOnce(all []string) []string {
 	seen := map[string]bool{}
 	return slices.DeleteFunc(all, func(s string) bool {
@@ -166,7 +166,7 @@ func EachOnce(all []string) []string {
 	})
 }
 
-// IDsOf returns the account ids of people.
+// IDsOf returns the account IDs of people.
 func IDsOf(ps []access.Person) []string {
 	ids := make([]string, len(ps))
 	for i, p := range ps {

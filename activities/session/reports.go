@@ -6,5 +6,5 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// Question answers what is asked of the ledger, in one kind of report.
+// Question answers one kind of report from the ledger.
 type Question func(ctx context.Context, in messages.ReportInput, answer *messages.ReportAnswer) error

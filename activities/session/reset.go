@@ -8,17 +8,17 @@ import (
 	"go.temporal.io/sdk/interceptor"
 )
 
-// ErrReset is the type of error with which a run that was reset is refused.
+// ErrReset is the error type for the activities of a run that was reset.
 const ErrReset = "Reset"
 
-// CurrentRuns refuses all that a run asks for whose workflow was reset: a reset writes anew what the organization's
-// loop has long seen the end of, beside whatever the loop has written since, and the loop cannot tell it to stand
-// aside. The loop itself starts another run.
+// CurrentRuns refuses the activities of a run whose workflow was reset: a reset run would repeat what the
+// organization's loop has long seen the end of, beside whatever the loop has written since, and the loop cannot pause
+// it. The loop itself starts another run.
 type CurrentRuns struct {
 	interceptor.WorkerInterceptorBase
 }
 
-// InterceptActivity looks at each activity before it begins.
+// InterceptActivity checks each activity before it begins.
 func (CurrentRuns) InterceptActivity(_ context.Context,
 	next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
 	return &currentRun{interceptor.ActivityInboundInterceptorBase{Next: next}}
@@ -42,5 +42,4 @@ func (c *currentRun) ExecuteActivity(ctx context.Context, in *interceptor.Execut
 	return c.Next.ExecuteActivity(ctx, in)
 }
 
-// run is what an activity's input says of its run, whichever it is part of.
 func (in RunInput) run() RunInput { return in }

@@ -1,6 +1,6 @@
-// Package session is what the rooms of the activities share: an organization's policy, its API client and its outline;
-// how pages of people are read and paced; how errors become Temporal's. It has no activities, and nothing in it writes
-// to Atlassian.
+// Package session has what the rooms of the activities share: an organization's policy, its API client and its outline;
+// reading and pacing pages of people; turning errors into Temporal's. It has no activities, and never writes to
+// Atlassian.
 package session
 
 import (
@@ -25,20 +25,20 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// Options are what sessions work with.
+// Options configure sessions.
 type Options struct {
 	Ledger *ledger.Ledger
 	// base of the organization API, for example https://api.atlassian.com/admin
 	AtlassianURL string
-	Secret       func(org, ref string) (string, error) // resolves what an organization's policy refers to
+	Secret       func(org, ref string) (string, error) // resolves secret references of an organization's policy
 	HTTP         *http.Client                          // nil for the default
-	Temporal     Starter                               // for the workflows of grants
-	Notifier     Notifier                              // tells people about grants and reviews
+	Temporal     Starter                               // of grants' workflows
+	Notifier     Notifier                              // sends notices about grants and reviews
 	Now          func() time.Time                      // nil for time.Now
 	Version      string                                // of this program, for evidence
 }
 
-// Env is what all activities of a process share.
+// Env is shared by all activities of a process.
 type Env struct {
 	Ledger   *ledger.Ledger
 	Now      func() time.Time
@@ -52,25 +52,25 @@ type Env struct {
 
 	policies    *lru.Cache[string, *policy.Policy] // by organization and hash
 	bounds      *lru.Cache[string, keptBound]      // by organization and run
-	FreshBounds *lru.Cache[string, FreshBound]     // the same, as the groups were read last for an approved hold
+	FreshBounds *lru.Cache[string, FreshBound]     // the same, for groups that were read again for an approved hold
 
 	mu    sync.Mutex
 	paces map[string]*pace // by organization
 }
 
-// How much is kept in memory of what the ledger has: enough for the organizations in which something happens at once.
+// How much of the ledger is cached in memory: enough for the organizations that are active at the same time.
 const (
 	policiesKept = 256
 	boundsKept   = 64
 )
 
-// NewEnv builds what the activities share.
+// NewEnv returns what the activities share.
 func NewEnv(o Options) *Env {
 	e := &Env{
 		Ledger: o.Ledger, baseURL: o.AtlassianURL, secret: o.Secret, http: o.HTTP, Now: o.Now,
 		Temporal: o.Temporal, Notifier: o.Notifier, Version: o.Version, paces: map[string]*pace{},
 	}
-	e.policies, _ = lru.New[string, *policy.Policy](policiesKept) // the error is of sizes below one
+	e.policies, _ = lru.New[string, *policy.Policy](policiesKept) // the error is for sizes below one
 	e.bounds, _ = lru.New[string, keptBound](boundsKept)
 	e.FreshBounds, _ = lru.New[string, FreshBound](boundsKept)
 	if e.http == nil {
@@ -82,22 +82,22 @@ func NewEnv(o Options) *Env {
 	return e
 }
 
-// Session is one activity's view of one organization: its policy, its API client and the count of calls made.
+// Session is one activity's access to one organization: its policy, its API client and the number of calls made.
 type Session struct {
 	*Env
 	Org       string
 	Policy    *policy.Policy
-	Current   string // hash of the policy in force; empty: none yet
+	Current   string // hash of the policy in force; empty: none
 	API       *organization.Client
 	Directory string
 	calls     atomic.Int64
-	uses      int           // scarce calls made for when people used apps
-	boundTo   string        // the run of runBound; empty: none yet
-	runBound  *policy.Bound // what BoundOf came to last
+	uses      int           // scarce calls made for the use of apps
+	boundTo   string        // the run of runBound; empty: none
+	runBound  *policy.Bound // the last result of BoundOf
 	saved     time.Time     // when this activity saved or read the outline; zero: not yet
 }
 
-// OpenInForce is Open under the policy in force.
+// OpenInForce is Open for the policy in force.
 func (a *Env) OpenInForce(ctx context.Context, org string) (*Session, error) {
 	known, err := a.Ledger.Organization(ctx, org)
 	if err != nil {
@@ -106,7 +106,7 @@ func (a *Env) OpenInForce(ctx context.Context, org string) (*Session, error) {
 	return a.Open(ctx, org, known.Policy)
 }
 
-// Open resolves an organization and a policy that the ledger knows.
+// Open returns a session for an organization and a policy in the ledger.
 func (a *Env) Open(ctx context.Context, org, hash string) (*Session, error) {
 	p, err := a.WrittenPolicy(ctx, org, hash)
 	if err != nil {
@@ -139,7 +139,7 @@ func (a *Env) Open(ctx context.Context, org, hash string) (*Session, error) {
 	return s, s.useNames(ctx, known.Policy == hash)
 }
 
-// Connect builds a session from a policy alone, without a directory when the policy names none.
+// Connect returns a session for a policy alone, without a directory if the policy names none.
 func (a *Env) Connect(org string, p *policy.Policy) (*Session, error) {
 	if p.Organization.Name != org {
 		return nil, NonRetryable(ErrPolicy,
@@ -167,10 +167,10 @@ func (a *Env) Connect(org string, p *policy.Policy) (*Session, error) {
 	return s, nil
 }
 
-// CallsMade is how many calls the session made so far.
+// CallsMade returns how many calls the session made so far.
 func (s *Session) CallsMade() int { return int(s.calls.Load()) }
 
-// OnlyDirectory finds the directory of an organization whose policy names none.
+// OnlyDirectory returns the directory of an organization whose policy names none.
 func (s *Session) OnlyDirectory(ctx context.Context) (string, error) {
 	page, err := s.API.Directories(ctx, "")
 	if err != nil {
@@ -188,7 +188,7 @@ func (s *Session) OnlyDirectory(ctx context.Context) (string, error) {
 	return page.Items[0].ID, nil
 }
 
-// PolicyOf is a policy with the accounts of those whom it names, as far as the ledger knows them.
+// PolicyOf returns a policy with the accounts of its names, as far as the ledger knows them.
 func (a *Env) PolicyOf(ctx context.Context, org, hash string) (*policy.Policy, error) {
 	p, err := a.WrittenPolicy(ctx, org, hash)
 	if err != nil || len(p.Names()) == 0 {
@@ -201,14 +201,14 @@ func (a *Env) PolicyOf(ctx context.Context, org, hash string) (*policy.Policy, e
 	return p.WithAccounts(BoundInForce(rows)), nil
 }
 
-// isUnreadable reports whether an error of WrittenPolicy says that the ledger's text is no policy, or not the one with
+// isUnreadable reports whether an error of WrittenPolicy means that the ledger's text is no policy, or not the one with
 // that hash.
 func isUnreadable(err error) bool {
 	var what *temporal.ApplicationError
 	return errors.As(err, &what) && what.Type() == ErrPolicy
 }
 
-// WrittenPolicy is a version of a policy as the ledger has it, by its hash; names are not accounts yet.
+// WrittenPolicy returns a policy from the ledger by its hash, its names not resolved.
 func (a *Env) WrittenPolicy(ctx context.Context, org, hash string) (*policy.Policy, error) {
 	key := org + "/" + hash
 	if p, known := a.policies.Get(key); known {
@@ -230,7 +230,7 @@ func (a *Env) WrittenPolicy(ctx context.Context, org, hash string) (*policy.Poli
 	return p, nil
 }
 
-// BoundOf is the run's policy bound to the run's outline: from this process, unless another worker has saved another
+// BoundOf returns the run's policy bound to the run's outline: from memory, unless another worker has saved another
 // outline of the run since, or from the ledger.
 func (s *Session) BoundOf(ctx context.Context, run string) (*policy.Bound, error) {
 	if s.runBound != nil && s.boundTo == run {
@@ -252,25 +252,25 @@ func (s *Session) BoundOf(ctx context.Context, run string) (*policy.Bound, error
 	return s.Bind(run, outline), nil
 }
 
-// KeepBound keeps what a run is bound to in memory.
+// KeepBound keeps a run's bound policy in memory.
 func (s *Session) KeepBound(run string, b *policy.Bound) {
 	s.runBound, s.boundTo = b, run
 	s.bounds.Add(s.Org+"/"+run, keptBound{b, s.saved})
 }
 
-// keptBound is a policy bound to an outline that was saved then; zero: it was not saved yet.
+// keptBound is a policy bound to an outline that was saved at that time; zero: not saved yet.
 type keptBound struct {
 	bound *policy.Bound
 	saved time.Time
 }
 
-// FreshBound is a policy bound to groups that were read then.
+// FreshBound is a policy bound to groups that were read at that time.
 type FreshBound struct {
 	Bound *policy.Bound
 	At    time.Time
 }
 
-// Starter starts a grant's workflow, or signals the one that runs. It is Temporal's client.
+// Starter starts a grant's workflow, or signals the running one. It is Temporal's client.
 type Starter interface {
 	SignalWithStartWorkflow(ctx context.Context, workflowID, signal string, arg any,
 		options client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error)
@@ -278,9 +278,9 @@ type Starter interface {
 	QueryWorkflow(ctx context.Context, workflowID, runID, query string, args ...any) (converter.EncodedValue, error)
 }
 
-// Notifier tells people what concerns them.
+// Notifier sends notices to people.
 type Notifier interface {
-	// Private says that what is sent to one addressee reaches only them; only then may a notice carry a code.
+	// Private reports whether only the addressee reads a notice; only then may it contain a code.
 	Private() bool
 	Notify(ctx context.Context, n messages.Notice) error
 }

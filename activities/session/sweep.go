@@ -12,11 +12,11 @@ import (
 	"github.com/castellan-io/castellan/plan"
 )
 
-// MostCorroborated is how many people may lose something in a partial run. When there are more, everybody is looked at
-// instead: a sweep also proves its reads by the groups' counts.
+// MostCorroborated is how many people may lose something in a partial run. If there are more, everybody is looked at
+// instead: a full sweep also checks its reads against the groups' counts.
 const MostCorroborated = 50
 
-// RecentWrites is how far back a write of our own is believed over what a read shows: reads lag writes by seconds.
+// RecentWrites is how long our own write counts more than a read: reads lag writes by seconds.
 const RecentWrites = 30 * time.Second
 
 // SweepResult is where a block ended.
@@ -26,24 +26,24 @@ type SweepResult struct {
 	Calls  int    `json:"calls"`
 }
 
-// SweepBlock is one block of pages of everybody.
+// SweepBlock is a block of pages of everybody.
 type SweepBlock struct {
 	Cursor string
 	Block  int      // numbers the blocks
 	Pages  int      // in the block
-	Expand []string // what is asked of people
+	Expand []string // the expansions
 }
 
-// sweepHeartbeat is how far an attempt at a block of pages came.
+// sweepHeartbeat is the progress of an attempt at a block of pages.
 type sweepHeartbeat struct {
 	Page   int
 	Cursor string
 	People int
 }
 
-// Sweep reads a block of pages of everybody and has each taken, with a key that is the page's own. The next page is
-// fetched while one is taken; memory is two pages. A repeat resumes at the last page that a heartbeat named, so that
-// taking a page has to be safe twice.
+// Sweep reads a block of pages of everybody and passes each to take, with a key that is the page's own. It fetches the
+// next page meanwhile; memory is two pages. A retry resumes at the last page that a heartbeat recorded, so taking a
+// page twice must be safe.
 //
 // Calls: people/100.
 func (s *Session) Sweep(ctx context.Context, in SweepBlock, take func(key string, users []organization.User) error) (
@@ -52,7 +52,7 @@ func (s *Session) Sweep(ctx context.Context, in SweepBlock, take func(key string
 	if !activity.HasHeartbeatDetails(ctx) || activity.GetHeartbeatDetails(ctx, &beat) != nil {
 		beat = sweepHeartbeat{Cursor: in.Cursor}
 	}
-	if beat.Page > 0 && beat.Cursor == "" { // the last page was done, and only the answer was lost
+	if beat.Page > 0 && beat.Cursor == "" { // the last page was done, and only the result was lost
 		return SweepResult{People: beat.People}, nil
 	}
 	what := "read people of organization " + s.Org
@@ -95,12 +95,12 @@ func (s *Session) fetch(ctx context.Context, cursor string, expand []string) <-c
 	return out
 }
 
-// ExpandGoverned is what is asked of people where it counts when they used apps.
+// ExpandGoverned returns the expansions if the use of apps matters.
 func ExpandGoverned() []string {
 	return append([]string{organization.ExpandProductAccess}, ExpandPeople...)
 }
 
-// PlanState is what the ledger knows of a person, as a decision takes it.
+// PlanState returns the ledger's state of a person as input to a decision.
 func PlanState(known ledger.PersonState) plan.State {
 	return plan.State{
 		Holdings: known.Holdings, Recent: known.Recent, Rejected: known.Rejected, Grants: known.Grants,

@@ -10,8 +10,8 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// CheckTaken refuses a policy for one of Atlassian's organizations that another name serves in this ledger, and says
-// otherwise whether anybody serves it.
+// CheckTaken refuses a policy for an Atlassian organization that this ledger serves under another name, and otherwise
+// reports whether it serves it at all.
 func (a *Env) CheckTaken(ctx context.Context, org string, p *policy.Policy) (served bool, err error) {
 	other, err := a.Ledger.ServedAs(ctx, p.Organization.ID)
 	switch {
@@ -25,8 +25,8 @@ func (a *Env) CheckTaken(ctx context.Context, org string, p *policy.Policy) (ser
 	return err == nil, err
 }
 
-// CheckServed is taken for what is done under a policy, which also has an end when the organization was retired. What
-// is read for a first policy is served by nobody yet.
+// CheckServed is CheckTaken for all work under a policy, and also returns an error if the organization was retired.
+// Nothing serves the organization of a first policy yet.
 func (a *Env) CheckServed(ctx context.Context, org string, p *policy.Policy) error {
 	served, err := a.CheckTaken(ctx, org, p)
 	if err != nil || served {

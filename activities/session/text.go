@@ -9,7 +9,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// Date is a day as people read it; "" for none.
+// Date returns a day for people; "" for the zero time.
 func Date(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -17,10 +17,10 @@ func Date(t time.Time) string {
 	return t.UTC().Format(time.DateOnly)
 }
 
-// Timestamp is an instant as people read it.
+// Timestamp returns an instant for people.
 func Timestamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
-// CountOf counts in words: "1 person", "2 people".
+// CountOf returns a count in words: "1 person", "2 people".
 func CountOf(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
@@ -28,10 +28,10 @@ func CountOf(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// CountPeople counts people in words.
+// CountPeople returns a count of people in words.
 func CountPeople(n int) string { return CountOf(n, "person", "people") }
 
-// ReasonsInWords says why somebody holds something.
+// ReasonsInWords returns why somebody holds something.
 func ReasonsInWords(reasons []access.Reason) string {
 	if len(reasons) == 0 {
 		return "nothing that is known"
@@ -39,7 +39,7 @@ func ReasonsInWords(reasons []access.Reason) string {
 	return access.ReasonsInWords(reasons)
 }
 
-// RunMessage is a run of the ledger as a message.
+// RunMessage returns a run of the ledger as a message.
 func RunMessage(r ledger.Run) messages.RunSummary {
 	c := r.Counts
 	sum := messages.RunSummary{

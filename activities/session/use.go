@@ -17,19 +17,19 @@ import (
 )
 
 const (
-	UseKept  = 20 * time.Hour // what the scarce call said is believed so long; Atlassian itself is up to a day behind
-	mostUses = 150            // scarce calls of one activity; who is not reached is unknown until the next time
+	UseKept  = 20 * time.Hour // how long the scarce call's result is used; Atlassian itself is up to a day behind
+	mostUses = 150            // scarce calls of one activity; people beyond it stay unknown until the next
 )
 
-// countedApps are the services of which Atlassian says when they were used (the vendor's list of keys): only of these
-// does silence mean that somebody never did.
+// countedApps are the services whose use Atlassian reports (the vendor's list of keys): only for these does a missing
+// entry mean that somebody never used them.
 var countedApps = []string{"jira-software", "jira-servicedesk", "jira-core", "jira-ops", "confluence", "bitbucket",
 	"trello", "opsgenie", "statuspage"}
 
-// LearnUse asks when people used apps, of those alone for whom a rule's answer hangs on it and whom the search left
-// unanswered. The call for that is limited to 200 a minute for the whole organization; so what it says is kept for some
-// hours. Where it is refused for its limit, or fails, people stay unknown for now. That somebody never used an app is
-// taken from silence: two answers have to leave it out.
+// LearnUse asks when people used apps, but only for those for whom a rule depends on it and whom the search left
+// unanswered. That call is limited to 200 a minute for the whole organization; so its result is kept for some hours. If
+// it is rate-limited or fails, people stay unknown for now. Two responses have to lack an app before it counts as never
+// used.
 //
 // Calls: one for each such person, 150 at most.
 func (s *Session) LearnUse(ctx context.Context, b *policy.Bound, ps []access.Person,
@@ -60,7 +60,7 @@ func (s *Session) LearnUse(ctx context.Context, b *policy.Bound, ps []access.Per
 		if errors.Is(err, organization.ErrNotFound) {
 			continue
 		}
-		if err != nil { // it is no reason to keep everything else waiting
+		if err != nil { // no reason to delay everything else
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -116,7 +116,7 @@ func (s *Session) use(ctx context.Context, id string) ([]access.Activity, error)
 	return all, err
 }
 
-// namesAll says that an answer names every app that the person has access to and of which Atlassian counts the use.
+// namesAll reports whether a response has every app that the person has access to and whose use Atlassian counts.
 func namesAll(used, shown []access.Activity) bool {
 	return !slices.ContainsFunc(shown, func(a access.Activity) bool {
 		return told(a.Resource) && !slices.ContainsFunc(used,
@@ -124,7 +124,7 @@ func namesAll(used, shown []access.Activity) bool {
 	})
 }
 
-// MergeActivity fills in what the search did not say of apps that the person has access to.
+// MergeActivity fills in what the search did not tell about apps that the person has access to.
 func MergeActivity(shown, used []access.Activity) []access.Activity {
 	all := slices.Clone(shown)
 	for i := range all {
@@ -147,14 +147,14 @@ func told(resource string) bool {
 	return len(parts) > 2 && slices.Contains(countedApps, parts[2])
 }
 
-// What is known of somebody's use of apps.
+// What is known about somebody's use of apps.
 const (
 	UseSome    = "some"
-	UseNone    = "none" // of the apps they have access to, none lately or ever, as far as all of them are known
+	UseNone    = "none" // none of their apps lately or ever, as far as all of them are known
 	UseUnknown = "unknown"
 )
 
-// LastUse says in words when somebody last used anything, and whether they used something since an instant.
+// LastUse returns in words when somebody last used anything, and whether they used something since an instant.
 func LastUse(f condition.Facts, since time.Time) (words, used string) {
 	var last time.Time
 	unknown, never := f.Apps == nil, true

@@ -15,31 +15,31 @@ import (
 	"github.com/castellan-io/castellan/ledger"
 )
 
-// NotFoundf is the error of a word that leads to no account.
+// NotFoundf returns the error for a name without an account.
 func NotFoundf(format string, args ...any) error {
 	return NonRetryable(ErrUnknown, fmt.Errorf(format, args...))
 }
 
-// IsNotFound reports whether an error says that a word leads to no account, and not that something failed.
+// IsNotFound reports whether an error means that a name has no account, rather than a failure.
 func IsNotFound(err error) bool {
 	var what *temporal.ApplicationError
 	return errors.As(err, &what) && what.Type() == ErrUnknown
 }
 
-// IsRefused reports whether an error says that a word leads to several accounts.
+// IsRefused reports whether an error means that a name has several accounts.
 func IsRefused(err error) bool {
 	var what *temporal.ApplicationError
 	return errors.As(err, &what) && what.Type() == ErrRefused
 }
 
-// Retryable reports whether another attempt may do better.
+// Retryable reports whether another attempt may succeed.
 func Retryable(err error) bool {
 	var what *temporal.ApplicationError
 	return !errors.As(err, &what) || !what.NonRetryable()
 }
 
-// ReadNamed reads the one person whom a typed word names, to look at them: who has the address now, or else who had it
-// before. Nobody at all is ErrUnknown.
+// ReadNamed reads the one person with the typed name, for looking at them: who has the address now, or else who had it
+// before. ErrUnknown means nobody.
 func (s *Session) ReadNamed(ctx context.Context, typed string) ([]access.Person, error) {
 	name, err := access.ReadName(typed)
 	if err != nil {
@@ -63,14 +63,14 @@ func (s *Session) ReadNamed(ctx context.Context, typed string) ([]access.Person,
 	return []access.Person{one.Person}, one.Err
 }
 
-// AccountLookup is what became of one word: the account, or why there is none.
+// AccountLookup is the result for one name: the account, or why there is none.
 type AccountLookup struct {
 	Person access.Person
 	Err    error
 }
 
-// Accounts looks up what several words name, in their order. Only a read that fails fails the whole. People come with
-// their groups, which are nil where the answer lists none.
+// Accounts looks up several names, in their order. Only a failed read fails the whole. People come with their groups,
+// which are nil if the response has no list of them.
 //
 // Calls: one for a hundred addresses, one for ten account ids.
 func (s *Session) Accounts(ctx context.Context, typed ...string) ([]AccountLookup, error) {
@@ -102,7 +102,7 @@ func (s *Session) Accounts(ctx context.Context, typed ...string) ([]AccountLooku
 	return out, nil
 }
 
-// ByName reads the people of some account ids and addresses.
+// ByName reads the people of some account IDs and addresses.
 func (s *Session) ByName(ctx context.Context, ids, addresses []string) ([]access.Person, error) {
 	var all []access.Person
 	var forms []string
@@ -133,7 +133,7 @@ func Distinct(all []string) []string {
 	return slices.Compact(all)
 }
 
-// searchAll walks a search and keeps those too who are shown without their groups.
+// searchAll returns all results of a search, including those without a list of groups.
 func (s *Session) searchAll(ctx context.Context, q organization.UserQuery) ([]access.Person, error) {
 	var found []access.Person
 	err := s.EachPerson(ctx, "look up people of organization "+s.Org, q, func(page []organization.User) (bool, error) {
@@ -145,7 +145,8 @@ func (s *Session) searchAll(ctx context.Context, q organization.UserQuery) ([]ac
 	return found, err
 }
 
-// oneOf is the one account among those read that a name stands for. Of several with one address the active one has it.
+// oneOf returns the one account among those read that a name stands for. Of several with one address, the active one
+// counts.
 func (s *Session) oneOf(name string, read []access.Person) AccountLookup {
 	var found []access.Person
 	for _, p := range read {
@@ -171,9 +172,9 @@ func (a *Env) only(name string, found []access.Person, where string) AccountLook
 		strings.Join(IDsOf(found), ", "))}
 }
 
-// LookUpAccount is the account that a typed word names, for what gives nobody anything: looking things up and taking
-// back. Where the directory shows nobody of that address it is whoever the ledger knows to have had it; where the
-// directory cannot be read, whom the ledger saw with it last.
+// LookUpAccount returns the account of a typed name, for what gives nobody anything: looking things up and removing. If
+// the directory shows nobody with that address it is whoever the ledger knows to have had it; if the directory cannot
+// be read, whom the ledger saw with it last.
 func (a *Env) LookUpAccount(ctx context.Context, org, typed string) (access.Person, error) {
 	all, err := a.LookUpAccounts(ctx, org, typed)
 	if err != nil {
@@ -182,7 +183,7 @@ func (a *Env) LookUpAccount(ctx context.Context, org, typed string) (access.Pers
 	return all[0].Person, all[0].Err
 }
 
-// LookUpAccounts is accountToLookAt of several words, in their order.
+// LookUpAccounts is LookUpAccount for several names, in their order.
 func (a *Env) LookUpAccounts(ctx context.Context, org string, typed ...string) ([]AccountLookup, error) {
 	found, failed := a.AccountsNow(ctx, org, typed)
 	if ctx.Err() != nil {
@@ -204,7 +205,7 @@ func (a *Env) LookUpAccounts(ctx context.Context, org string, typed ...string) (
 	return found, nil
 }
 
-// AccountNow asks the directory under the policy in force whom a word names.
+// AccountNow looks up a name in the directory, under the policy in force.
 func (a *Env) AccountNow(ctx context.Context, org, typed string) (access.Person, error) {
 	all, err := a.AccountsNow(ctx, org, []string{typed})
 	if err != nil {
@@ -213,7 +214,7 @@ func (a *Env) AccountNow(ctx context.Context, org, typed string) (access.Person,
 	return all[0].Person, all[0].Err
 }
 
-// AccountBefore asks the ledger. gone: the directory was read and shows nobody of that name.
+// AccountBefore looks up a name in the ledger. gone: the directory was read and shows nobody of that name.
 func (a *Env) AccountBefore(ctx context.Context, org, name string, gone bool) (access.Person, error) {
 	where := "the ledger"
 	if gone {
@@ -243,7 +244,7 @@ func (a *Env) AccountBefore(ctx context.Context, org, name string, gone bool) (a
 	return one.Person, one.Err
 }
 
-// RereadPeople notes what the directory shows of some accounts now.
+// RereadPeople records what the directory shows of some accounts now.
 func (a *Env) RereadPeople(ctx context.Context, org string, ids []string) error {
 	s, err := a.OpenInForce(ctx, org)
 	if err != nil {
@@ -256,10 +257,10 @@ func (a *Env) RereadPeople(ctx context.Context, org string, ids []string) error 
 	return a.Ledger.KeepPeople(ctx, org, read, a.Now())
 }
 
-// LookUpPatience is how long looking up whom somebody typed may take.
+// LookUpPatience is how long a look-up of a typed name may take.
 const LookUpPatience = 10 * time.Second
 
-// AccountsNow asks the directory under the policy in force.
+// AccountsNow looks up names in the directory, under the policy in force.
 func (a *Env) AccountsNow(ctx context.Context, org string, typed []string) ([]AccountLookup, error) {
 	calls, cancel := context.WithTimeout(ctx, LookUpPatience)
 	defer cancel()
@@ -274,8 +275,7 @@ func (a *Env) AccountsNow(ctx context.Context, org string, typed []string) ([]Ac
 	return found, s.KeepRenamed(ctx, found)
 }
 
-// KeepRenamed notes the addresses of people whom the ledger knows by others, so that answers show them as they are
-// called now.
+// KeepRenamed records the new addresses of people whom the ledger knows by others, so that answers show them.
 func (s *Session) KeepRenamed(ctx context.Context, found []AccountLookup) error {
 	var ids []string
 	for _, one := range found {
