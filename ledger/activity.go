@@ -7,14 +7,14 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Use is when one person used which app, as the scarce call said.
+// Use is when one person used which app, according to the scarce call.
 type Use struct {
 	Apps []access.Activity
-	// Silent says that the answer left out apps which the person has access to, and that it was the first to do so.
+	// Silent: the response left out apps that the person has access to, and was the first to do so.
 	Silent bool
 }
 
-// SaveUse keeps when people used which app, as read at the instant.
+// SaveUse stores when people used which app, as read at the instant.
 func (l *Ledger) SaveUse(ctx context.Context, org string, used map[string]Use, at time.Time) error {
 	return l.write(ctx, org, "save when people used apps", func(w *write) error {
 		var rows [][]any
@@ -27,8 +27,8 @@ func (l *Ledger) SaveUse(ctx context.Context, org string, used map[string]Use, a
 	})
 }
 
-// Use returns what was kept of these people at the instant or later. Who used nothing has no apps; of whom nothing is
-// kept there is no entry.
+// Use returns what was stored about these people at the instant or later. Somebody who used nothing has no apps;
+// somebody with nothing stored has no entry.
 func (l *Ledger) Use(ctx context.Context, org string, people []string, since time.Time) (map[string]Use, error) {
 	used := map[string]Use{}
 	for _, some := range chunks(people) {

@@ -8,10 +8,9 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Arrived records that the person who was known by an e-mail address has an account id now. Unsettled grants, plan
-// lines that are open, and holdings that stand under the address go over to the account id, and so does the grants'
-// Key: the workflow of the former one hands them over. Where the account has the same line already, the other stays.
-// Doing it again does nothing.
+// Arrived records that the person known by an e-mail address has an account ID now. Unsettled grants, open plan lines,
+// and open holdings of the address go over to the account ID, and so does the grants' Key: the workflow of the former
+// one hands them over. If the account has the same line already, the other stays. A repeat does nothing.
 func (l *Ledger) Arrived(ctx context.Context, org, email, account string, at time.Time) error {
 	at = orNow(at)
 	return l.write(ctx, org, "record that "+email+" is "+account, func(w *write) error {
@@ -39,7 +38,7 @@ func (l *Ledger) Arrived(ctx context.Context, org, email, account string, at tim
 	})
 }
 
-// renameLines names the address as the index lines_by_address does.
+// renameLines has the address in the form of the index lines_by_address.
 func (w *write) renameLines(ctx context.Context, from, to string) error {
 	_, err := w.exec(ctx, `UPDATE lines SET person = ? WHERE org = ? AND person = ? AND person LIKE '%@%'
 		AND state IN ('planned', 'held', 'sent') AND NOT EXISTS (SELECT 1 FROM lines AS same

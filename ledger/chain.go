@@ -15,22 +15,22 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// The kinds of entry that the ledger writes itself. Append takes any other word as well.
+// The kinds of entry that the ledger writes itself. Append takes any other kind as well.
 const (
 	EntryPolicy      = "policy"       // a policy became the current one
-	EntryAdopted     = "adopted"      // the first run was consented to
-	EntryRetired     = "retired"      // the organization's id was given free
+	EntryAdopted     = "adopted"      // the first plan was approved
+	EntryRetired     = "retired"      // the organization's ID was freed
 	EntryRunBegun    = "run-begun"    // a run that may write, or a dry run; previews are not recorded
 	EntryRunEnded    = "run-ended"    // with its plan's hash and its counts
 	EntryHoldOpened  = "hold-opened"  // a guard stopped changes
 	EntryHoldDecided = "hold-decided" // a hold was approved, rejected, replaced or closed
 	EntryChange      = "change"       // the final answer to one change, with its reasons
-	EntryRule        = "rule"         // the changes of a rule were consented to
-	EntryPolicyNames = "policy-names" // which accounts the people stand for whom the policy names
-	// EntryHoldingEnded: reads proved that a membership on the books is over, without a change of Castellan's.
+	EntryRule        = "rule"         // the changes of a rule were approved
+	EntryPolicyNames = "policy-names" // the accounts of the people whom the policy names
+	// EntryHoldingEnded: reads proved that a holding is over, without a change of Castellan's.
 	EntryHoldingEnded = "holding-ended"
 
-	EntryRows = "rows" // how rows of the ledger are that this transaction wrote; see recorded.go
+	EntryRows = "rows" // how rows of the ledger are after this transaction; see recorded.go
 
 	EntryGrantRequested = "grant-requested"
 	EntryGrantApproved  = "grant-approved" // one approver's consent
@@ -39,15 +39,15 @@ const (
 	EntryGrantExpired   = "grant-expired" // nobody decided in time
 	EntryGrantEnded     = "grant-ended"   // by time, early, or withdrawn before it was granted
 	EntryGrantGiven     = "grant-given"   // access was seen to be given
-	EntryGrantTaken     = "grant-taken"   // nothing is left of it to take back
+	EntryGrantTaken     = "grant-taken"   // nothing is left of it to remove
 	EntryGrantArrived   = "grant-arrived" // the account id behind an e-mail address became known
 
 	EntryReviewOpened    = "review-opened"
 	EntryReviewDecided   = "review-decided"  // one reviewer's verdict on one item
 	EntryReviewReopened  = "review-reopened" // taken back
 	EntryReviewExtended  = "review-extended"
-	EntryReviewClosed    = "review-closed"  // deciding was over
-	EntryReviewOutcome   = "review-outcome" // what became of one item
+	EntryReviewClosed    = "review-closed"  // deciding ended
+	EntryReviewOutcome   = "review-outcome" // the outcome of one item
 	EntryReviewCancelled = "review-cancelled"
 	EntryReviewEnded     = "review-ended" // with the head of its evidence
 )
@@ -66,7 +66,7 @@ type Entry struct {
 	Hash   string             `json:"hash"`
 }
 
-// Sum is the hash that the entry should have, from all its other fields.
+// Sum returns the hash that the entry should have, from all its other fields.
 func (e Entry) Sum() string {
 	sum := sha256.New()
 	for _, field := range []string{
@@ -135,7 +135,7 @@ func (w *write) append(ctx context.Context, entries ...Entry) error {
 	return err
 }
 
-// clean makes the fields what the database will hold, so that the hash is of exactly that.
+// clean makes the fields what the database will store, so that the hash is of exactly that.
 func (e *Entry) clean() {
 	e.At = fromInstant(instant(e.At))
 	e.Org, e.Kind, e.Run, e.Person = clean(e.Org), clean(e.Kind), clean(e.Run), clean(e.Person)
@@ -143,7 +143,7 @@ func (e *Entry) clean() {
 	e.Body = json.RawMessage(clean(string(e.Body)))
 }
 
-// body is an entry's body; the keys of a map come in alphabetical order.
+// body returns an entry's body; the keys of a map are in alphabetical order.
 func body(value any) json.RawMessage { return json.RawMessage(text(value)) }
 
 const selectEntry = `SELECT org, seq, at, kind, run, person, target, body, prev, hash FROM entries`

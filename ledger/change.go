@@ -9,7 +9,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// ErrAnswered says that a line already carries a final answer which the new one contradicts. The first stands.
+// ErrAnswered is the error for an answer that contradicts a line's final answer, which stays.
 var ErrAnswered = errors.New("the change already has another answer")
 
 // BeginChange is called right before a change is written to Atlassian. It marks the line Sent and returns it as it was:
@@ -35,8 +35,8 @@ func (l *Ledger) BeginChange(ctx context.Context, org, run, person string, targe
 	return before, err
 }
 
-// CancelChange takes a BeginChange back that found the line Planned, after the write certainly did not reach Atlassian:
-// the line is Planned as before, and the next attempt need not read first. A line with an answer stays as it is.
+// CancelChange reverses a BeginChange that found the line Planned, if the write certainly did not reach Atlassian: the
+// line is Planned again, and the next attempt need not read first. A line with an answer stays as it is.
 func (l *Ledger) CancelChange(ctx context.Context, org, run, person string, target access.Entitlement) error {
 	return l.write(ctx, org, "cancel the change of "+person+" in "+string(target)+" of run "+run, func(w *write) error {
 		_, err := w.exec(ctx, `UPDATE lines SET state = 'planned', attempts = attempts - 1
@@ -47,12 +47,12 @@ func (l *Ledger) CancelChange(ctx context.Context, org, run, person string, targ
 }
 
 // EndChange records a change's final answer: State, Answer, Settling and At of c, found by its Person and Target; what
-// was decided about it stands in the line. In the same transaction the answer goes into the chain, unless it is
-// Superseded, and the holding is opened (Done: owned; Already: foreign, unless an earlier attempt of ours may have made
-// it or it is owned already) or, for a removal, closed.
+// was decided about it is in the line. In the same transaction the answer goes into the chain, unless it is Superseded,
+// and the holding is opened (Done: owned; Already: foreign, unless an earlier attempt of ours may have made it or it is
+// owned already) or, for a removal, closed.
 //
 // Repeating an answer does nothing. A late Done replaces every other answer but Already; any other contradiction is
-// ErrAnswered, after Done and Already silently ignored where it is one of these two. ErrNotFound: no such line.
+// ErrAnswered, except that after Done or Already the other of these two is ignored. ErrNotFound: no such line.
 func (l *Ledger) EndChange(ctx context.Context, org, run string, c access.Change) error {
 	return l.write(ctx, org, "record the answer to "+c.Label()+" of run "+run, func(w *write) error {
 		return w.record(ctx, run, []access.Change{c})
@@ -134,7 +134,7 @@ func (w *write) record(ctx context.Context, run string, changes []access.Change)
 	return w.append(ctx, entries...)
 }
 
-// replaces says whether the answer is news to a line in the state.
+// replaces reports whether the answer is new for a line in the state.
 func replaces(state, answer access.ChangeState) (bool, error) {
 	switch {
 	case answer.Open() || answer == access.Recorded || answer == access.Rejected || answer == "":
@@ -146,7 +146,7 @@ func replaces(state, answer access.ChangeState) (bool, error) {
 	case answer == access.Already && state == access.Done, answer == access.Done && state == access.Already:
 		return false, nil
 	case answer == access.Done && state != access.Rejected && state != access.Recorded:
-		return true, nil // the API said so, however late
+		return true, nil // the API acknowledged it, however late
 	case state == access.Failed || state == access.Superseded:
 		return true, nil
 	}
@@ -174,7 +174,7 @@ func (w *write) attempted(ctx context.Context, run string, changes []access.Chan
 	return lines, err
 }
 
-// also scans one more column than the scan function it is handed to knows.
+// also scans one more column than its scan function has.
 type also struct {
 	scanner
 	last any
@@ -182,7 +182,7 @@ type also struct {
 
 func (a also) Scan(dest ...any) error { return a.scanner.Scan(append(dest, a.last)...) }
 
-// entry is the answer as the chain keeps it: who, what, why, answer; without the e-mail address.
+// entry returns the chain's entry for the answer: who, what, why, answer; without the e-mail address.
 func (c attempted) entry(run string) Entry {
 	return Entry{At: c.At, Kind: EntryChange, Run: run, Person: accountID(c.Person), Target: c.Target,
 		Body: body(changeBody{c.Action, c.State, c.GroupID, c.Reasons, c.Sources, c.HeldBy, c.Answer})}
@@ -199,7 +199,7 @@ type changeBody struct {
 	Answer  string             `json:"answer,omitempty"`
 }
 
-// holding is what the answer makes of the person's holding.
+// holding returns the holdings that the answer opens or closes.
 func (c attempted) holding(run string) (opened, closed []access.Holding) {
 	if c.State != access.Done && c.State != access.Already {
 		return nil, nil
@@ -213,7 +213,7 @@ func (c attempted) holding(run string) (opened, closed []access.Holding) {
 		return nil, []access.Holding{h}
 	}
 	if c.Target.Presence() && access.OnlyRules(c.Reasons) {
-		return nil, nil // being there again is on nobody's books
+		return nil, nil // there is no holding for being there again
 	}
 	h.From = c.At
 	return []access.Holding{h}, nil

@@ -7,29 +7,29 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// MostWrongCodes is how often somebody is sent another code for a request or a review since a wrong one was given for
-// them.
+// MostWrongCodes is how often somebody is sent a new code for a request or a review because of wrong ones given in
+// their name.
 const MostWrongCodes = 5
 
-// BurntCode is whose code was typed where others may read it, or guessed at: it counts for nothing any more.
+// BurntCode is a spent code: it was typed where others may read it, or somebody guessed at it.
 type BurntCode struct {
 	Org    string
 	Grant  string // the request that it was sent for; or
 	Review string // the review
-	Name   string // whom it was sent to
+	Name   string // of the person it was sent to
 }
 
-// Presented is what was typed as codes.
+// Presented is what somebody typed as codes.
 type Presented struct {
-	ID     string   // of the presentation: the decision that it comes with may count by it
-	Hashes []string // of what may be a code
-	Wrong  bool     // something was meant as a code: where it is nobody's, it was a wrong one
-	By     string   // for whom it was given, as it was typed
+	ID     string   // of this use of them: the decision that it belongs to may count by it
+	Hashes []string // of everything that may be a code
+	Wrong  bool     // something was meant as a code: if it is nobody's, it was a wrong one
+	By     string   // the name it was given for, as typed
 	Grant  string   // for which request, or
 	Review string   // for which review
 }
 
-// codeTable is where codes of one kind are kept.
+// codeTable is the table of one kind of codes.
 type codeTable struct{ kind, name, id, who string }
 
 var (
@@ -37,7 +37,7 @@ var (
 	reviewCodes = codeTable{"review", "review_codes", "review", "reviewer"}
 )
 
-// find returns whose the codes are that a condition is true of.
+// find returns the owners of the codes that match a condition.
 func (t codeTable) find(ctx context.Context, d database, where string, args ...any) ([]BurntCode, error) {
 	return collect(ctx, d, func(row scanner) (b BurntCode, err error) {
 		err = row.Scan(&b.Org, &b.Grant, &b.Name)
@@ -49,9 +49,9 @@ func (t codeTable) find(ctx context.Context, d database, where string, args ...a
 		args...)
 }
 
-// BurnCodes makes codes useless, whatever they were sent for: somebody typed them, and so they stand in a history. A
-// wrong code burns those that it may have been a slip of: whoever reads it could guess them. It returns whose codes
-// were burnt; a repeat changes nothing and returns the same.
+// BurnCodes spends codes, whatever they were sent for: somebody typed them, so they are in a history. A wrong code
+// spends those that it may be a misspelling of, which a reader could guess. It returns the owners of the spent codes; a
+// repeat changes nothing and returns the same.
 func (l *Ledger) BurnCodes(ctx context.Context, org string, p Presented, at time.Time) ([]BurntCode, error) {
 	if len(p.Hashes) == 0 && !p.Wrong {
 		return nil, nil
@@ -86,8 +86,8 @@ func (l *Ledger) BurnCodes(ctx context.Context, org string, p Presented, at time
 	return burnt, err
 }
 
-// burnGuessed burns what a wrong code may have been a slip of: the codes of whoever it was given for; for the request
-// or review that it was given for, where they have some, and all of theirs otherwise. Of somebody who is not known, all
+// burnGuessed spends the codes that a wrong one may be a misspelling of: those of the person it was given for; for the
+// request or review that it was given for, if they have some, and all of theirs otherwise. For an unknown person, all
 // codes of the request or review.
 func (w *write) burnGuessed(ctx context.Context, p Presented, at time.Time) ([]BurntCode, error) {
 	ids, err := collect(ctx, w.database, func(row scanner) (id string, err error) { return id, row.Scan(&id) },
@@ -99,7 +99,7 @@ func (w *write) burnGuessed(ctx context.Context, p Presented, at time.Time) ([]B
 	if p.Review != "" {
 		table, subject = reviewCodes, p.Review
 	}
-	mark := "wrong " + p.ID // a repeat finds them by it
+	mark := "wrong " + p.ID // by which a repeat finds them
 	where, args := `org = ? AND (used = 0 OR presentation = ?)`, []any{w.org, mark}
 	who, people := in(table.who, append(ids, p.By))
 	both := where + ` AND ` + table.id + ` = ?`
@@ -129,7 +129,7 @@ func (w *write) burnGuessed(ctx context.Context, p Presented, at time.Time) ([]B
 	return found, nil
 }
 
-// guessed burns somebody's codes since a wrong one was given, and counts how often that was.
+// guessed spends somebody's codes because of a wrong one, and counts how often that happened.
 func (w *write) guessed(ctx context.Context, of BurntCode, mark string, at time.Time) error {
 	table, subject := grantCodes, of.Grant
 	if of.Review != "" {
@@ -146,16 +146,16 @@ func (w *write) guessed(ctx context.Context, of BurntCode, mark string, at time.
 	return err
 }
 
-// proven reports whether a proof has counted before: whoever repeats it guesses at nothing.
+// proven reports whether a proof has counted before: a repeat is no guess.
 func (w *write) proven(ctx context.Context, query, subject, proof string) (bool, error) {
 	n, err := first(ctx, w.database, func(row scanner) (n int, err error) { return n, row.Scan(&n) }, query, w.org,
 		subject, proof)
 	return n > 0, err
 }
 
-// MayResendCode reports whether somebody may be sent another code for a request or a review: they have none, and wrong
-// ones were not given for them too often. again says that sending one was tried before: the one they have then may
-// never have reached them.
+// MayResendCode reports whether somebody may be sent a new code for a request or a review: they have none, and not too
+// many wrong ones were given in their name. again: sending one was tried before, so the one they have may never have
+// reached them.
 func (l *Ledger) MayResendCode(ctx context.Context, code BurntCode, again bool) (bool, error) {
 	table, subject := grantCodes, code.Grant
 	if code.Review != "" {

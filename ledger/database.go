@@ -19,13 +19,13 @@ type database struct {
 	postgres bool
 }
 
-// querier is what a pool and a transaction have in common.
+// querier has what a pool and a transaction have in common.
 type querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// exec runs a statement and says how many rows it touched.
+// exec runs a statement and returns how many rows it changed.
 func (d database) exec(ctx context.Context, query string, args ...any) (int, error) {
 	result, err := d.ExecContext(ctx, d.rebind(query), storable(args)...)
 	if err != nil {
@@ -42,7 +42,7 @@ func (w *write) execRows(ctx context.Context, head, row, tail string, rows [][]a
 	statement := func(n int) string {
 		return head + strings.TrimSuffix(strings.Repeat(" ("+row+"),", n), ",") + " " + tail
 	}
-	if len(rows) >= 2*size && !w.postgres { // the driver of PostgreSQL keeps its statements by itself
+	if len(rows) >= 2*size && !w.postgres { // the PostgreSQL driver caches statements by itself
 		prepared, err := w.tx.PrepareContext(ctx, statement(size))
 		if err != nil {
 			return err
@@ -67,8 +67,8 @@ func (w *write) execRows(ctx context.Context, head, row, tail string, rows [][]a
 	return nil
 }
 
-// rowsPerStatement weighs what a statement costs once: on SQLite to parse it, which grows with its rows, on PostgreSQL
-// a way to the server and back.
+// rowsPerStatement balances the cost of a statement: on SQLite that of parsing, which grows with its rows, on
+// PostgreSQL a round trip.
 func (d database) rowsPerStatement() int {
 	if d.postgres {
 		return 100
@@ -76,7 +76,7 @@ func (d database) rowsPerStatement() int {
 	return 10
 }
 
-// errStop ends a walk over rows early.
+// errStop ends a loop over rows early.
 var errStop = errors.New("stop")
 
 // scanner is one row of an answer.
@@ -108,7 +108,7 @@ func first[T any](ctx context.Context, d database, scan func(scanner) (T, error)
 	return all[0], nil
 }
 
-// each calls do for every row of a query without keeping any.
+// each calls do for every row of a query.
 func (d database) each(ctx context.Context, do func(scanner) error, query string, args ...any) error {
 	rows, err := d.QueryContext(ctx, d.rebind(query), storable(args)...)
 	if err != nil {
@@ -123,7 +123,7 @@ func (d database) each(ctx context.Context, do func(scanner) error, query string
 	return errors.Join(rows.Err(), rows.Close())
 }
 
-// rebind writes $1, $2, … for each ? where the database wants it so. No statement of this package has a ? in a text.
+// rebind replaces each ? by $1, $2, … if the database needs it. No statement of this package has a ? in a text.
 func (d database) rebind(query string) string {
 	if !d.postgres {
 		return query
@@ -144,10 +144,10 @@ func (d database) rebind(query string) string {
 	}
 }
 
-// marks is "?, ?, ?" for a list of n arguments.
+// marks returns "?, ?, ?" for a list of n arguments.
 func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
 
-// in is "column IN (?, …)" with its arguments; for an empty list it is true for no row.
+// in returns "column IN (?, …)" and its arguments; with an empty list it matches no row.
 func in[T ~string](column string, values []T) (string, []any) {
 	if len(values) == 0 {
 		return "1 = 0", nil
@@ -159,9 +159,9 @@ func in[T ~string](column string, values []T) (string, []any) {
 	return column + " IN (" + marks(len(values)) + ")", args
 }
 
-// among is "(keys, column) IN (VALUES (?, ?), …)" with its arguments, for a column that follows the keys in an index.
-// Not "keys = ? AND column IN (…)": without statistics, as in a young ledger, PostgreSQL then walks everything under
-// the keys.
+// among returns "(keys, column) IN (VALUES (?, ?), …)" and its arguments, for a column that follows the keys in an
+// index. Not "keys = ? AND column IN (…)": without statistics, as in a new ledger, PostgreSQL then scans everything
+// under the keys.
 func among(keys, column string, values []string, key ...any) (string, []any) {
 	if len(values) == 0 {
 		return "1 = 0", nil
@@ -174,7 +174,7 @@ func among(keys, column string, values []string, key ...any) (string, []any) {
 	return "(" + keys + ", " + column + ") IN (VALUES " + strings.Repeat(row, len(values))[2:] + ")", args
 }
 
-// chunks cuts a list of any length into pieces that fit into one statement.
+// chunks splits a list into pieces that fit into one statement.
 func chunks[T any](all []T) [][]T {
 	var out [][]T
 	for len(all) > 0 {
@@ -185,7 +185,7 @@ func chunks[T any](all []T) [][]T {
 	return out
 }
 
-// storable cleans texts that PostgreSQL would refuse: some come from outside as they are.
+// storable cleans texts that PostgreSQL would refuse: some come unchecked from outside.
 func storable(args []any) []any {
 	for i, arg := range args {
 		if s, isText := arg.(string); isText {
@@ -202,7 +202,7 @@ func clean(s string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
 }
 
-// instant is a time as it is stored: microseconds since 1970, 0 for none.
+// instant returns a time as it is stored: microseconds since 1970, 0 for none.
 func instant(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -231,7 +231,7 @@ func flag(b bool) int {
 	return 0
 }
 
-// list is a slice as it is stored: JSON, or nothing.
+// list returns a slice as it is stored: JSON, or nothing.
 func list[T any](values []T) string {
 	if len(values) == 0 {
 		return ""
@@ -250,7 +250,7 @@ func fromList[T any](stored string) ([]T, error) {
 	return values, nil
 }
 
-// text is a value of this package's own as JSON, with <, > and & as they are.
+// text returns a value of this package as JSON, without escaping <, > and &.
 func text(value any) string {
 	var out strings.Builder
 	encoder := json.NewEncoder(&out)
@@ -262,7 +262,7 @@ func text(value any) string {
 	return strings.TrimSuffix(out.String(), "\n")
 }
 
-// reading says what could not be read; no error stays none.
+// reading adds to an error what could not be read; nil stays nil.
 func reading(err error, what, org string) error {
 	if err == nil {
 		return nil
@@ -270,7 +270,7 @@ func reading(err error, what, org string) error {
 	return fmt.Errorf("ledger: read %s (organization %s): %w", what, org, err)
 }
 
-// atMost is a caller's limit, or 1,000.
+// atMost returns a caller's limit, or 1,000.
 func atMost(limit int) int {
 	if limit <= 0 {
 		return 1000

@@ -6,14 +6,14 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Doubt is a change whose write was begun and never answered: nobody knows whether it was done.
+// Doubt is a change whose write was begun and never answered: its outcome is unknown.
 type Doubt struct {
 	access.Change
 	Run string
 }
 
-// Doubtful returns the last writes of these people that were never answered, by person and target. One that a later
-// write of the same target was answered after is none. Lines of the run except do not count.
+// Doubtful returns the last writes of these people that were never answered, by person and target, unless a later write
+// of the same target was answered. Lines of the run except do not count.
 func (l *Ledger) Doubtful(ctx context.Context, org, except string,
 	people ...string) (map[string]map[access.Entitlement]Doubt, error) {
 	doubts := map[string]map[access.Entitlement]Doubt{}

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// saveDue keeps when people are to be decided again because of the time alone; zero: no such instant is in sight.
+// saveDue stores when people have to be decided again because of time; zero: no such instant is known.
 func (w *write) saveDue(ctx context.Context, due map[string]time.Time) error {
 	var never []string
 	var rows [][]any
@@ -28,8 +28,8 @@ func (w *write) saveDue(ctx context.Context, due map[string]time.Time) error {
 		`) AS v WHERE org = v.column1 AND id = v.column2 AND due <> v.column3`, rows)
 }
 
-// DueBetween returns at most limit people (1,000 for 0) who are to be decided again after the one instant and up to the
-// other.
+// DueBetween returns at most limit people (1,000 for 0) who have to be decided again after one instant and up to
+// another.
 func (l *Ledger) DueBetween(ctx context.Context, org string, after, to time.Time, limit int) ([]string, error) {
 	people, err := collect(ctx, l.reads, func(row scanner) (id string, err error) { return id, row.Scan(&id) },
 		`SELECT id FROM people WHERE due > 0 AND org = ? AND due > ? AND due <= ? ORDER BY due, id LIMIT ?`,
@@ -37,7 +37,7 @@ func (l *Ledger) DueBetween(ctx context.Context, org string, after, to time.Time
 	return people, reading(err, "who is due", org)
 }
 
-// NextDue is when somebody is to be decided again first, after the instant; zero: nobody is.
+// NextDue returns when the first person has to be decided again after the instant; zero: nobody has to.
 func (l *Ledger) NextDue(ctx context.Context, org string, after time.Time) (time.Time, error) {
 	at, err := first(ctx, l.reads, func(row scanner) (at int64, err error) { return at, row.Scan(&at) },
 		`SELECT COALESCE(MIN(due), 0) FROM people WHERE due > 0 AND org = ? AND due > ?`, org, instant(after))

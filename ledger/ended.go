@@ -8,7 +8,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// saw notes that a read showed the people.
+// saw records that a read showed the people.
 func (w *write) saw(ctx context.Context, people []string, at time.Time) error {
 	for _, some := range chunks(people) {
 		where, args := among("org", "id", some, w.org)
@@ -20,8 +20,8 @@ func (w *write) saw(ctx context.Context, people []string, at time.Time) error {
 	return nil
 }
 
-// Missing returns at most limit people, by account id, who hold something on the books and whom reads showed once, but
-// none since an instant.
+// Missing returns at most limit people, by account ID, who hold something according to the ledger and whom reads have
+// shown, but not since an instant.
 func (l *Ledger) Missing(ctx context.Context, org string, since time.Time, limit int) ([]string, error) {
 	people, err := collect(ctx, l.reads,
 		func(row scanner) (person string, err error) { return person, row.Scan(&person) },
@@ -30,7 +30,7 @@ func (l *Ledger) Missing(ctx context.Context, org string, since time.Time, limit
 	return people, reading(err, "who is not shown any more", org)
 }
 
-// NoteMissing notes since when reads have not shown these people. The first instant stands until a read shows them.
+// NoteMissing records since when reads have not shown these people. The first instant stays until a read shows them.
 func (l *Ledger) NoteMissing(ctx context.Context, org string, people []string, at time.Time) error {
 	if len(people) == 0 {
 		return nil
@@ -47,21 +47,21 @@ func (l *Ledger) NoteMissing(ctx context.Context, org string, people []string, a
 	})
 }
 
-// MissingSince is since when reads have not shown the person; zero while they do.
+// MissingSince returns since when reads have not shown the person; zero while they do.
 func (l *Ledger) MissingSince(ctx context.Context, org, person string) (time.Time, error) {
 	at, err := first(ctx, l.reads, func(row scanner) (at int64, err error) { return at, row.Scan(&at) },
 		`SELECT COALESCE(MAX(missing), 0) FROM people WHERE org = ? AND id = ?`, org, person)
 	return fromInstant(at), reading(err, "since when "+person+" is not shown", org)
 }
 
-// OutlineTime is when a run read its outline, or ErrNotFound.
+// OutlineTime returns when a run read its outline, or ErrNotFound.
 func (l *Ledger) OutlineTime(ctx context.Context, org, run string) (time.Time, error) {
 	at, err := first(ctx, l.reads, func(row scanner) (at int64, err error) { return at, row.Scan(&at) },
 		`SELECT at FROM outlines WHERE org = ? AND run = ?`, org, run)
 	return fromInstant(at), reading(err, "when run "+run+" read its outline", org)
 }
 
-// Unseen returns what a run's pages did not show and no line of it settles. It is there as long as Seen is.
+// Unseen returns the holdings that a run's pages did not show and no line of it settles. It is kept as long as Seen is.
 func (l *Ledger) Unseen(ctx context.Context, org, run string) ([]access.Unseen, error) {
 	var all []access.Unseen
 	err := l.reads.each(ctx, func(row scanner) error {
@@ -77,7 +77,7 @@ func (l *Ledger) Unseen(ctx context.Context, org, run string) ([]access.Unseen, 
 	return all, reading(err, "what run "+run+" did not see", org)
 }
 
-// HeldGroups returns, by id, the groups in which somebody holds a membership on the books, with a name it goes by
+// HeldGroups returns, by ID, the groups in which somebody holds a membership according to the ledger, with a name used
 // there.
 func (l *Ledger) HeldGroups(ctx context.Context, org string) (map[string]access.Entitlement, error) {
 	groups := map[string]access.Entitlement{}
@@ -92,14 +92,14 @@ func (l *Ledger) HeldGroups(ctx context.Context, org string) (map[string]access.
 	return groups, reading(err, "which groups are held", org)
 }
 
-// AppRoleHoldings returns what stands on the books of app roles that are held without a group.
+// AppRoleHoldings returns the open holdings of app roles that are held without a group.
 func (l *Ledger) AppRoleHoldings(ctx context.Context, org string) ([]access.Holding, error) {
 	all, err := collect(ctx, l.reads, scanHolding, selectHolding+` WHERE until = 0 AND org = ? AND target > 'role:' AND target < 'role;' AND target <> ?
 		ORDER BY target, person`, org, string(access.OrgAdmin))
 	return all, reading(err, "who holds app roles", org)
 }
 
-// HoldingsOf returns what stands on the books: of the target in the group of this id, of at most limit people.
+// HoldingsOf returns the open holdings of the target in the group of this ID, of at most limit people.
 func (l *Ledger) HoldingsOf(ctx context.Context, org string, target access.Entitlement, group string,
 	limit int) ([]access.Holding, error) {
 	all, err := collect(ctx, l.reads, scanHolding,
@@ -108,8 +108,8 @@ func (l *Ledger) HoldingsOf(ctx context.Context, org string, target access.Entit
 	return all, reading(err, "who holds "+string(target), org)
 }
 
-// EndHoldings ends holdings that reads proved to be over, and puts each into the chain with the reason. One that does
-// not stand as given any more stays as it is. It returns how many ended.
+// EndHoldings ends holdings that reads proved to be over, and adds each to the chain with the reason. One that is no
+// longer as given stays. It returns how many ended.
 func (l *Ledger) EndHoldings(ctx context.Context, org, run string, over []access.Holding, why string,
 	at time.Time) (n int, err error) {
 	at = orNow(at)
@@ -156,7 +156,7 @@ func (w *write) endHoldings(ctx context.Context, run string, over []access.Holdi
 	return n, nil
 }
 
-// EndGrantByHand ends a grant because its access was taken by hand, and returns it: one that is in force, or one that
+// EndGrantByHand ends a grant because its access was removed by hand, and returns it: one that is in force, or one that
 // was to begin later. Any other stays as it is. ErrNotFound: there is no such grant.
 func (l *Ledger) EndGrantByHand(ctx context.Context, org, id, why string, at time.Time) (g access.Grant, err error) {
 	at = cut(orNow(at))

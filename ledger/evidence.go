@@ -9,15 +9,15 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Count is how many members a source group had when it was last read well.
+// Count is how many members a source group had at its last good read.
 type Count struct {
 	Name  string    `json:"name"`
 	Users int       `json:"users"`
 	At    time.Time `json:"at"`
 	Run   string    `json:"run"`
-	// Unexplained says that the ledger's chain does not explain the count.
+	// Unexplained: the ledger's chain does not explain the count.
 	Unexplained bool `json:"unexplained,omitempty"`
-	// Suspect is since when full verifications have found the group suspect; zero when it is not.
+	// Suspect is since when full verifications have found the group suspect; zero if it is not.
 	Suspect time.Time `json:"suspect,omitzero"`
 }
 
@@ -48,15 +48,15 @@ func (l *Ledger) SourceCounts(ctx context.Context, org string) (map[string]Count
 		is, answered := explained[id]
 		if c.Unexplained = !is; answered {
 			counts[id] = c
-		} else { // somebody took it out meanwhile
+		} else { // somebody removed it meanwhile
 			delete(counts, id)
 		}
 	}
 	return counts, nil
 }
 
-// SaveSourceCounts keeps the counts that a run found good (Name and Users; At and Run are those of the call), and
-// forgets the groups that are gone. Groups that are in neither keep their last good count.
+// SaveSourceCounts stores the counts that a run found good (Name and Users; At and Run are those of the call), and
+// deletes the groups that are gone. Other groups keep their last good count.
 func (l *Ledger) SaveSourceCounts(ctx context.Context, org, run string, counts map[string]Count, gone []string,
 	at time.Time) error {
 	at = orNow(at)
@@ -84,8 +84,8 @@ func (l *Ledger) SaveSourceCounts(ctx context.Context, org, run string, counts m
 	})
 }
 
-// SuspectSources notes that a full verification found these source groups suspect. The first instant stands until a
-// count is found good again; groups without a last good count are left out.
+// SuspectSources records that a full verification found these source groups suspect. The first instant stays until a
+// count is good again; groups without a last good count are left out.
 func (l *Ledger) SuspectSources(ctx context.Context, org string, groups []string, at time.Time) error {
 	if len(groups) == 0 {
 		return nil
@@ -105,8 +105,7 @@ func (l *Ledger) SuspectSources(ctx context.Context, org string, groups []string
 	})
 }
 
-// KnownDefaults returns, per default entitlement, the ids of the groups that were last known to be default groups for
-// it.
+// KnownDefaults returns, per default entitlement, the IDs of the groups last known as its default groups.
 func (l *Ledger) KnownDefaults(ctx context.Context, org string) (map[access.Entitlement][]string, error) {
 	known := map[access.Entitlement][]string{}
 	err := l.reads.each(ctx, func(row scanner) error {
@@ -122,7 +121,7 @@ func (l *Ledger) KnownDefaults(ctx context.Context, org string) (map[access.Enti
 	return known, reading(err, "known default groups", org)
 }
 
-// SaveKnownDefaults keeps the groups of the given default entitlements and leaves all others as they are.
+// SaveKnownDefaults stores the groups of the given default entitlements and leaves all others as they are.
 func (l *Ledger) SaveKnownDefaults(ctx context.Context, org string, known map[access.Entitlement][]string) error {
 	return l.write(ctx, org, "save known default groups", func(w *write) error {
 		rows := make([][]any, 0, len(known))

@@ -7,7 +7,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Flap is a person's open line in a target that was written before, again and again.
+// Flap is a person's open line in a target that was written again and again.
 type Flap struct {
 	access.Change      // as it is asked for now
 	Adds, Removals int // done since the instant
@@ -25,7 +25,7 @@ func (l *Ledger) Flaps(ctx context.Context, org, run string, since time.Time, le
 	return all, reading(err, "what flaps in run "+run, org)
 }
 
-// twoMore scans two more columns than the scan function it is handed to knows.
+// twoMore scans two more columns than its scan function has.
 type twoMore struct {
 	scanner
 	a, b any
@@ -33,7 +33,7 @@ type twoMore struct {
 
 func (t twoMore) Scan(dest ...any) error { return t.scanner.Scan(append(dest, t.a, t.b)...) }
 
-// flapsQuery names the states as the index lines_written does.
+// flapsQuery has the states in the form of the index lines_written.
 func flapsQuery(org, run string, since time.Time, least, limit int) (string, []any) {
 	return `WITH written AS (
 			SELECT w.person, w.target, SUM(CASE WHEN w.action = 'add' THEN 1 ELSE 0 END) AS adds,
@@ -48,7 +48,7 @@ func flapsQuery(org, run string, since time.Time, least, limit int) (string, []a
 		ORDER BY person, target LIMIT ?`, []any{org, instant(since), org, run, least, org, run, atMost(limit)}
 }
 
-// LastWrite returns the last write done of a person in a target, or ErrNotFound.
+// LastWrite returns the last write that was done for a person in a target, or ErrNotFound.
 func (l *Ledger) LastWrite(ctx context.Context, org, person string, target access.Entitlement) (access.Change, error) {
 	c, err := first(ctx, l.reads, scanChange, selectChange+` WHERE state IN ('sent', 'done', 'already') AND state = 'done' AND org = ?
 		AND person = ? AND target = ? ORDER BY at DESC LIMIT 1`, org, person, string(target))

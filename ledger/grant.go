@@ -12,16 +12,16 @@ import (
 	"github.com/castellan-io/castellan/review"
 )
 
-// ErrConflict says that another request has the id already.
+// ErrConflict is the error if another request has the ID already.
 var ErrConflict = errors.New("another request has this id")
 
 // RequestGrant stores a new grant, Waiting or Granted, and returns it as stored. Key, From and Until are the ledger's
 // to fill in: a grant that nobody has to approve begins at the request, or at its later Start. The key is the account
 // id; in lower case the address of somebody who has none yet.
 //
-// The same id again returns what is stored, fresh is false and nothing changes. ErrConflict: that is for another person
-// or target, renews another grant, or was asked for by somebody else; its duration does not matter, because limits may
-// have changed since.
+// The same ID again returns the stored grant, fresh is false and nothing changes. ErrConflict: the stored one is for
+// another person or target, renews another grant, or was asked for by somebody else; its duration does not matter,
+// because limits may have changed since.
 func (l *Ledger) RequestGrant(ctx context.Context, org string, g access.Grant) (stored access.Grant, fresh bool,
 	err error) {
 	err = l.write(ctx, org, "request grant "+g.ID+" of "+string(g.Target)+" for "+g.Person, func(w *write) error {
@@ -56,7 +56,7 @@ func (l *Ledger) RequestGrant(ctx context.Context, org string, g access.Grant) (
 	return stored, fresh, nil
 }
 
-// complete fills in what a request leaves open and says what it lacks.
+// complete fills in what a request leaves open, or returns what it lacks.
 func complete(g *access.Grant) error {
 	switch {
 	case g.ID == "" || g.Person == "" || g.Target == "":
@@ -119,7 +119,7 @@ func scanGrant(row scanner) (access.Grant, error) {
 	return rest, err
 }
 
-// saveGrant inserts or replaces the grant and returns it as it now is in the ledger.
+// saveGrant inserts or replaces the grant and returns it as it is now in the ledger.
 func (w *write) saveGrant(ctx context.Context, g access.Grant) (access.Grant, error) {
 	rest := g
 	rest.ID, rest.Person, rest.Email, rest.Target, rest.Key, rest.Formerly, rest.State, rest.Names = "", "", "", "", "",
@@ -143,5 +143,5 @@ func (w *write) saveGrant(ctx context.Context, g access.Grant) (access.Grant, er
 		instant(g.Requested), instant(g.From), instant(g.Until), instant(g.RevokedAt), text(rest))
 }
 
-// cut is the instant as the ledger gives it back.
+// cut returns the instant with the ledger's precision.
 func cut(t time.Time) time.Time { return fromInstant(instant(t)) }

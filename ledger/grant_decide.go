@@ -11,14 +11,14 @@ import (
 	"github.com/castellan-io/castellan/review"
 )
 
-// ErrCode says that a decision was given with a code that does not count.
+// ErrCode is the error for a decision with a code that does not count.
 var ErrCode = errors.New("the code is not the one that this approver was sent for this grant, or it was used already")
 
-// errGuess is ErrCode for a proof that was made with no code of the approver's: whoever may try such could find out a
+// errGuess is ErrCode for a proof that was made with none of the approver's codes: repeated attempts could find out a
 // code.
 var errGuess = fmt.Errorf("%w: a wrong proof", ErrCode)
 
-// Decision is what an approver says to a grant.
+// Decision is an approver's decision on a grant.
 type Decision struct {
 	By       string // account id
 	Approve  bool   // otherwise it is a denial
@@ -28,7 +28,7 @@ type Decision struct {
 	Proof    string                     // that the approver knows it
 	Proves   func(codeHash string) bool // whether Proof was made with the code of this hash
 	At       time.Time                  // zero: now
-	// whether the name means the grant's target too: what was granted by it is held in the same row
+	// whether the name means the grant's target too: consecutive grants of it count together
 	Same func(access.Entitlement) bool
 }
 
@@ -87,7 +87,6 @@ func (l *Ledger) DecideGrant(ctx context.Context, org, id string, d Decision) (g
 	return g, decided && err == nil, err
 }
 
-// mayDecide checks who decides and uses up the code.
 func (w *write) mayDecide(ctx context.Context, g access.Grant, d Decision) error {
 	asker, err := w.exists(ctx, `SELECT 1 FROM people WHERE org = ? AND id = ?`, w.org, g.By)
 	if err != nil {
@@ -169,7 +168,7 @@ func (w *write) decide(ctx context.Context, g access.Grant, d Decision) (access.
 	return w.change(ctx, g, entries...)
 }
 
-// others are the person's grants of the same target that matter to whether a grant may begin.
+// others returns the person's grants of the same target that affect whether a grant may begin.
 func (w *write) others(ctx context.Context, g access.Grant, same func(access.Entitlement) bool) ([]access.Grant,
 	error) {
 	reach := review.LookBack(g)
@@ -182,7 +181,7 @@ func (w *write) others(ctx context.Context, g access.Grant, same func(access.Ent
 	}), err
 }
 
-// change saves the grant and adds what happened to it to the chain.
+// change saves the grant and adds to the chain what happened to it.
 func (w *write) change(ctx context.Context, g access.Grant, entries ...Entry) (access.Grant, error) {
 	g, err := w.saveGrant(ctx, g)
 	if err != nil {

@@ -67,8 +67,8 @@ func (w *write) end(ctx context.Context, g access.Grant, at time.Time) (access.G
 	return w.change(ctx, g, grantEntry(g, EntryGrantEnded, at, fields))
 }
 
-// GrantGiven records that access was seen to be given by these grants. The first instant stands; grants that were not
-// granted stay as they are. ErrNotFound: there is no grant of one of the ids, and none was changed.
+// GrantGiven records that access was seen to be given by these grants. The first instant stays; grants that were not
+// granted stay as they are. ErrNotFound: there is no grant of one of the IDs, and none was changed.
 func (l *Ledger) GrantGiven(ctx context.Context, org string, ids []string, at time.Time) error {
 	at = orNow(at)
 	return l.write(ctx, org, fmt.Sprintf("record that the grants %v gave access", ids), func(w *write) error {
@@ -83,9 +83,9 @@ func (l *Ledger) GrantGiven(ctx context.Context, org string, ids []string, at ti
 	})
 }
 
-// GrantTaken records that nothing is left of these grants to take back; how says what was seen. The first instant
-// stands. One whose time is over ends with it; one that is still in force stays as it is. ErrNotFound: there is no
-// grant of one of the ids, and none was changed.
+// GrantTaken records that nothing is left of these grants to remove; how says what was seen. The first instant stays.
+// One whose time is over ends with it; one that is still in force stays as it is. ErrNotFound: there is no grant of one
+// of the IDs, and none was changed.
 func (l *Ledger) GrantTaken(ctx context.Context, org string, ids []string, at time.Time, how string) error {
 	at = orNow(at)
 	return l.write(ctx, org, fmt.Sprintf("record that the access of the grants %v was taken back", ids),

@@ -7,7 +7,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// grantEntry is an entry about the grant, without the address of its person.
+// grantEntry returns an entry about the grant, without its person's address.
 func grantEntry(g access.Grant, kind string, at time.Time, fields map[string]any) Entry {
 	if fields == nil {
 		fields = map[string]any{}
@@ -16,7 +16,7 @@ func grantEntry(g access.Grant, kind string, at time.Time, fields map[string]any
 	return Entry{At: at, Kind: kind, Person: accountID(g.Person), Target: g.Target, Body: body(fields)}
 }
 
-// accountID is the account id, or nothing while an address stands in its place: the chain holds none.
+// accountID returns the account ID, or "" for an address: the chain contains none.
 func accountID(person string) string {
 	if access.IsAddress(person) {
 		return ""
@@ -24,7 +24,7 @@ func accountID(person string) string {
 	return person
 }
 
-// typedBy is the name that somebody typed, unless it is the address of the grant's own person.
+// typedBy returns the name that somebody typed, unless it is the address of the grant's own person.
 func typedBy(g access.Grant, name string) string {
 	if name != "" && (strings.EqualFold(name, g.Email) || strings.EqualFold(name, g.Person)) {
 		if access.IsAddress(g.Person) {

@@ -10,7 +10,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// GrantFilter chooses grants. The zero GrantFilter chooses the newest 1,000.
+// GrantFilter selects grants. The zero GrantFilter selects the newest 1,000.
 type GrantFilter struct {
 	States    []access.GrantState // none: any
 	Person    string              // account id; in lower case the address of somebody who has none yet; "": anyone
@@ -32,7 +32,7 @@ func grantsQuery(org string, f GrantFilter) (string, []any) {
 	requested := `requested`
 	if f.Person != "" {
 		where, args = `org = ? AND person = ?`, []any{org, f.Person}
-		// without statistics SQLite would walk everybody's by time
+		// without statistics SQLite would scan everybody's by time
 		requested, order = `+requested`, `+requested DESC, id DESC`
 	}
 	query := selectGrant + ` WHERE ` + where
@@ -68,8 +68,8 @@ func grantsOfQuery(org, key string, target access.Entitlement) (string, []any) {
 		[]any{org, access.Fold(string(target)), key}
 }
 
-// GrantsFormerly returns the unsettled grants of a target that a workflow has to hand over that goes by a former key,
-// by request.
+// GrantsFormerly returns the unsettled grants of a target that the workflow of a former key has to hand over, by
+// request.
 func (l *Ledger) GrantsFormerly(ctx context.Context, org, key string, target access.Entitlement) ([]access.Grant,
 	error) {
 	all, err := collect(ctx, l.reads, scanGrant, selectGrant+` WHERE org = ? AND former_key = ? AND former_key <> '' AND target_key = ?
@@ -77,8 +77,7 @@ func (l *Ledger) GrantsFormerly(ctx context.Context, org, key string, target acc
 	return all, reading(err, "the grants of "+string(target)+" that were kept under "+key, org)
 }
 
-// HandedOver records that the grants' own workflow knows them: that of their former key has nothing to do with them any
-// more.
+// HandedOver records that the grants' own workflow knows them: that of their former key is no longer responsible.
 func (l *Ledger) HandedOver(ctx context.Context, org string, ids []string) error {
 	return l.write(ctx, org, fmt.Sprintf("record that the grants %v were handed over", ids), func(w *write) error {
 		for _, id := range ids {
@@ -91,7 +90,7 @@ func (l *Ledger) HandedOver(ctx context.Context, org string, ids []string) error
 	})
 }
 
-// ArrivedAs returns the account id that the grants of a target, kept under an address, went over to; "" while they did
+// ArrivedAs returns the account ID that the grants of a target, stored under an address, went over to; "" if they have
 // not.
 func (l *Ledger) ArrivedAs(ctx context.Context, org, address string, target access.Entitlement) (string, error) {
 	account, err := first(ctx, l.reads, func(row scanner) (id string, err error) { return id, row.Scan(&id) },
@@ -104,7 +103,7 @@ func (l *Ledger) ArrivedAs(ctx context.Context, org, address string, target acce
 }
 
 // Earlier returns at most limit grants (1,000 for 0) of the target that a person was ever given, refused or waits for,
-// newest request first; by account id, or in lower case by the address of somebody who has none yet.
+// newest request first; by account ID, or the address in lower case of somebody who has none yet.
 func (l *Ledger) Earlier(ctx context.Context, org, person string, target access.Entitlement,
 	limit int) ([]access.Grant, error) {
 	query, args := earlierQuery(org, person, target, limit)
@@ -117,9 +116,9 @@ func earlierQuery(org, person string, target access.Entitlement, limit int) (str
 		[]any{org, person, access.Fold(string(target)), atMost(limit)}
 }
 
-// Near returns a person's grants, of whatever target, that were or are to be held after the instant, and those that
-// wait: what the limits on holding something in a row and on the rest between two grants count. What was withdrawn
-// before it began is not held. However often somebody asks, and takes it back, nothing is left out.
+// Near returns a person's grants, of whatever target, that are in force after the instant, and those that wait: what
+// the limits on consecutive grants and on the rest between two grants count. One that was withdrawn before it began is
+// not held. However often somebody asks and withdraws, nothing is left out.
 func (l *Ledger) Near(ctx context.Context, org, person string, after time.Time) ([]access.Grant, error) {
 	all, err := l.reads.near(ctx, org, person, after)
 	return all, reading(err, "what "+person+" was granted", org)
@@ -141,21 +140,21 @@ func heldQuery(org, person string, after time.Time) (string, []any) {
 		[]any{org, person, instant(after)}
 }
 
-// awaitedQuery needs no word on states: until is 0 while a grant waits, and it is not settled.
+// awaitedQuery needs no condition on states: until is 0 while a grant waits, and it is not settled.
 func awaitedQuery(org, person string) (string, []any) {
 	return selectGrant + ` WHERE org = ? AND person = ? AND until = 0 AND settled = 0 ORDER BY +requested, id`,
 		[]any{org, person}
 }
 
-// Lapsed returns at most limit grants (1,000 for 0) whose time was over before the instant and of which something may
-// be left to take back, the longest over first: what a lost workflow leaves behind.
+// Lapsed returns at most limit grants (1,000 for 0) that ended before the instant and of which something may be left to
+// remove, the earliest end first: those of lost workflows.
 func (l *Ledger) Lapsed(ctx context.Context, org string, before time.Time, limit int) ([]access.Grant, error) {
 	query, args := lapsedQuery(org, before, limit)
 	all, err := collect(ctx, l.reads, scanGrant, query, args...)
 	return all, reading(err, "the grants that ended before "+before.UTC().Format(time.RFC3339), org)
 }
 
-// lapsedQuery needs no word on states: until is 0 while a grant waits.
+// lapsedQuery needs no condition on states: until is 0 while a grant waits.
 func lapsedQuery(org string, before time.Time, limit int) (string, []any) {
 	return selectGrant + ` WHERE org = ? AND settled = 0 AND until > 0 AND until < ? ORDER BY until, id LIMIT ?`,
 		[]any{org, instant(before), atMost(limit)}

@@ -11,12 +11,13 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// ErrUnexplained says that a row of the ledger is not as its chain says last: it was written past the ledger.
+// ErrUnexplained is the error for a row of the ledger that differs from its last entry in the chain: something else
+// wrote it.
 var ErrUnexplained = errors.New(
 	"the ledger's chain does not explain it: it was written past Castellan; starter verify-ledger names all such rows")
 
-// Unproven returns those of the grants, by id, of which the chain does not say that they were granted, and as they are
-// now. They are no reason to give anything.
+// Unproven returns those of the grants, by ID, that according to the chain were not granted, or not as they are now.
+// They are no reason to give anything.
 func (l *Ledger) Unproven(ctx context.Context, org string, grants []access.Grant) (map[string]bool, error) {
 	unproven, err := l.unproven(ctx, org, grants)
 	return unproven, reading(err, "what the chain says of grants", org)
@@ -46,13 +47,13 @@ func (l *Ledger) unproven(ctx context.Context, org string, grants []access.Grant
 	return unproven, nil
 }
 
-// granted reports whether the chain says that a grant was granted.
+// granted reports whether the chain contains that a grant was granted.
 func granted(ctx context.Context, d database, org string, g access.Grant) (bool, error) {
 	said := false
 	look := func(person string) error {
 		where := `person = ? AND target = ?`
 		args := []any{org, person, string(g.Target)}
-		if person == "" { // the entries without a person are many: those of a target are few
+		if person == "" { // there are many entries without a person, but few of one target
 			where = `target = ? AND person || '' = ''`
 			args = []any{org, string(g.Target)}
 		}
@@ -81,7 +82,7 @@ func granted(ctx context.Context, d database, org string, g access.Grant) (bool,
 	return said, err
 }
 
-// proveGrants makes grants that the chain does not explain cease to be reasons.
+// proveGrants drops the grants that the chain does not explain from the reasons.
 func (l *Ledger) proveGrants(ctx context.Context, org string, states map[string]PersonState) error {
 	var all []access.Grant
 	for _, state := range states {
@@ -106,7 +107,7 @@ func (l *Ledger) proveGrants(ctx context.Context, org string, states map[string]
 	return nil
 }
 
-// proveStates leaves out what the chain does not explain of rejections, marks, rulings and suspensions.
+// proveStates drops rejections, marks, rulings and suspensions that the chain does not explain.
 func (l *Ledger) proveStates(ctx context.Context, org string, states map[string]PersonState) error {
 	keys := map[*recordedTable][][]string{}
 	note := func(t *recordedTable, key ...string) { keys[t] = append(keys[t], key) }

@@ -6,8 +6,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// GrantedTargets returns the targets of all grants of which something is left to do, in order: they stay managed until
-// then, whatever becomes of the policy.
+// GrantedTargets returns the targets of all unsettled grants, in order: they stay managed until then, whatever happens
+// to the policy.
 func (l *Ledger) GrantedTargets(ctx context.Context, org string) ([]access.Entitlement, error) {
 	all, err := collect(ctx, l.reads, func(row scanner) (e access.Entitlement, err error) { return e, row.Scan(&e) },
 		`SELECT DISTINCT target FROM grants WHERE org = ? AND settled = 0 ORDER BY target`, org)

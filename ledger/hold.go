@@ -9,8 +9,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// ErrNotOpen says that a plan or a grant does not wait for a decision; the error's text says what does, or what became
-// of it.
+// ErrNotOpen is the error for a plan or a grant that does not wait for a decision; its text says what does, or how it
+// ended.
 var ErrNotOpen = errors.New("it does not wait for a decision")
 
 // The decisions that end a hold. People approve or reject it; the ledger replaces or closes it.
@@ -21,11 +21,11 @@ const (
 	Closed   = "closed"   // nothing is held any more
 )
 
-// ruleAdopt is the guard's rule that asks for consent to the first run. Rejecting that is no judgement on its lines.
+// ruleAdopt is the guard's rule that asks for approval of the first run. Rejecting that does not reject its lines.
 const ruleAdopt = "adopt"
 
-// Hold is a list of changes that a guard stopped. An organization has at most one open hold; its lines are the held
-// lines of its run.
+// Hold is a list of changes that a guard held. An organization has at most one open hold; its lines are the held lines
+// of its run.
 type Hold struct {
 	Org      string     `json:"org"`
 	Plan     string     `json:"plan"` // hash over the held lines
@@ -35,7 +35,7 @@ type Hold struct {
 	Adopts   int        `json:"adopts"`
 	People   int        `json:"people"`
 	Rules    []HoldRule `json:"rules"`
-	Changed  string     `json:"changed,omitempty"` // what changed against the hold before it
+	Changed  string     `json:"changed,omitempty"` // how it differs from the hold before it
 	Opened   time.Time  `json:"opened"`
 	Decided  time.Time  `json:"decided,omitzero"`
 	Decision string     `json:"decision,omitempty"` // empty while it is open
@@ -43,10 +43,10 @@ type Hold struct {
 	Note     string     `json:"note,omitempty"`
 }
 
-// HoldRule is a guard rule that stopped changes.
+// HoldRule is a guard rule that held changes.
 type HoldRule struct {
 	Rule   string `json:"rule"`            // stable key
-	Scope  string `json:"scope,omitempty"` // what it is about: a target, a source group
+	Scope  string `json:"scope,omitempty"` // its subject: a target, a source group
 	Detail string `json:"detail"`          // numbers and limits
 }
 
@@ -91,8 +91,8 @@ func (l *Ledger) Holds(ctx context.Context, org string, limit int) ([]Hold, erro
 	return all, reading(err, "the holds", org)
 }
 
-// OpenHold opens a hold in place of the open one. The same plan keeps the open hold with its Opened, and takes over
-// what else is given. A hold on a plan of a run that people have decided is not opened again by a late repeat.
+// OpenHold replaces the open hold. The same plan keeps the open hold with its Opened, and updates the rest. A hold on a
+// plan of a run that people have decided is not opened again by a late repeat.
 func (l *Ledger) OpenHold(ctx context.Context, h Hold) error {
 	h.Opened = orNow(h.Opened)
 	return l.write(ctx, h.Org, "open the hold on plan "+h.Plan, func(w *write) error {
@@ -137,7 +137,7 @@ func (l *Ledger) OpenHold(ctx context.Context, h Hold) error {
 	})
 }
 
-// endHold writes how a hold ended, in its row and in the chain.
+// endHold records how a hold ended, in its row and in the chain.
 func (w *write) endHold(ctx context.Context, h numbered, decision, by, note string, at time.Time) error {
 	if err := w.touchDoubted(ctx, tableHolds, []any{h.number}); err != nil {
 		return err
@@ -195,7 +195,7 @@ func (l *Ledger) DecideHold(ctx context.Context, org, plan, decision, by, note s
 	return decided.Hold, err
 }
 
-// repeated finds the decision on the plan that this call repeats, or refuses.
+// repeated finds the decision on the plan that this call repeats, or returns an error.
 func (w *write) repeated(ctx context.Context, plan, decision, why string, decided *numbered) error {
 	was, err := first(ctx, w.database, scanHold, selectHold+` WHERE org = ? AND plan = ? ORDER BY number DESC LIMIT 1`,
 		w.org, plan)
@@ -247,7 +247,7 @@ func (w *write) rejectHeld(ctx context.Context, h numbered, at time.Time) error 
 	return w.moveHeld(ctx, h.Run, access.Rejected, at)
 }
 
-// CloseHold ends the open hold, if there is one, because nothing is held any more; why says what happened.
+// CloseHold ends the open hold, if there is one, because nothing is held any more, for the reason why.
 func (l *Ledger) CloseHold(ctx context.Context, org, why string) error {
 	return l.write(ctx, org, "close the hold", func(w *write) error {
 		open, err := current(ctx, w.database, org)

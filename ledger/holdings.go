@@ -22,13 +22,13 @@ func scanHolding(row scanner) (h access.Holding, err error) {
 	return h, err
 }
 
-// openHoldings selects what the people hold now; until = 0 stands in it as in the index holdings_open.
+// openHoldings selects what the people hold now, with until = 0 as in the index holdings_open.
 func openHoldings(org string, people []string) (string, []any) {
 	where, args := among("org", "person", people, org)
 	return selectHolding + ` WHERE until = 0 AND ` + where, args
 }
 
-// Holding returns what stands of the person in the target, or ErrNotFound.
+// Holding returns the person's open holding of the target, or ErrNotFound.
 func (l *Ledger) Holding(ctx context.Context, org, person string, target access.Entitlement) (access.Holding, error) {
 	h, err := first(ctx, l.reads, scanHolding,
 		selectHolding+` WHERE until = 0 AND org = ? AND person = ? AND target = ?`,
@@ -110,10 +110,10 @@ func historyQuery(org, person string, target access.Entitlement, limit int) (str
 	return query + ` ORDER BY seq DESC LIMIT ?`, append(args, atMost(limit))
 }
 
-// applyHoldings opens and closes holdings. Opening what stands just so does nothing; opening it with other reasons or
-// another owner ends the old span and begins a new one. What is owned stays owned until it is closed, so finding it
-// there again does not make it foreign; a holding given both to close and to open is replaced as given. Closing what
-// does not stand does nothing; with a From, only that very holding is closed. At stands for missing instants.
+// applyHoldings opens and closes holdings. Opening an equal one that is open does nothing; opening it with other
+// reasons or another owner ends the old span and begins a new one. An owned one stays owned until it is closed, so
+// finding it again does not make it foreign; a holding given both to close and to open is replaced as given. Closing
+// one that is not open does nothing; with a From, only that very holding is closed. At stands for missing instants.
 func (w *write) applyHoldings(ctx context.Context, run string, open, closing []access.Holding, at time.Time) error {
 	if len(open)+len(closing) == 0 {
 		return nil
@@ -141,7 +141,7 @@ type spans struct {
 	org, run     string
 	at           time.Time
 	standing     map[lineKey]access.Holding
-	opening      map[lineKey]access.Holding // what is still to open: the last that was given for each key
+	opening      map[lineKey]access.Holding // still to open: the last one given for each key
 	replaced     map[lineKey]bool           // given both to close and to open
 	ends, begins [][]any
 }
@@ -167,7 +167,7 @@ func (s *spans) close(h access.Holding) {
 	delete(s.standing, key)
 }
 
-// open begins the span of a key; of a key that was given twice, once.
+// open begins the span of a key; for a key that was given twice, once.
 func (s *spans) open(key lineKey) {
 	h, last := s.opening[key]
 	if !last {
@@ -183,7 +183,7 @@ func (s *spans) open(key lineKey) {
 		if was.From.Before(since) && instant(was.From) != instant(since) {
 			s.end(was, since)
 		} else {
-			since = was.From // of the same instant: the new one takes its place
+			since = was.From // of the same instant: the new one replaces it
 		}
 	}
 	if h.Run == "" {
@@ -212,7 +212,7 @@ func (w *write) saveSpans(ctx context.Context, s spans) error {
 		owned = excluded.owned, reasons = excluded.reasons, run = excluded.run, granted = excluded.granted, until = 0`, s.begins)
 }
 
-// standing reads what stands of the holdings to open and close.
+// standing reads the open ones of the holdings to open and close.
 func (w *write) standing(ctx context.Context, lists ...[]access.Holding) (map[lineKey]access.Holding, error) {
 	var people []string
 	asked := map[string]bool{}

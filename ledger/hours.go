@@ -15,12 +15,12 @@ type Privilege struct {
 	Email  string // the last known address, if any
 	Target access.Entitlement
 	Month  string        // 2026-11, in UTC
-	Held   time.Duration // really held: from the write that gave it to the one that took it
+	Held   time.Duration // from the write that gave it to the one that removed it
 	Grants int           // grants that were a reason for it
 }
 
-// Hours sums up from the holdings what was held by grants in [from, to), by month, person and target. What still stands
-// counts up to to.
+// Hours sums up from the holdings what was held by grants in [from, to), by month, person and target. Open holdings
+// count up to to.
 func (l *Ledger) Hours(ctx context.Context, org string, from, to time.Time) ([]Privilege, error) {
 	sums := hours{}
 	query, args := hoursQuery(org, from, to)
@@ -45,7 +45,7 @@ func (l *Ledger) Hours(ctx context.Context, org string, from, to time.Time) ([]P
 	return all, nil
 }
 
-// hoursQuery chooses as the index holdings_by_grant does.
+// hoursQuery has the condition of the index holdings_by_grant.
 func hoursQuery(org string, from, to time.Time) (string, []any) {
 	return selectHolding + ` WHERE org = ? AND since < ? AND (until = 0 OR until > ?) AND granted = 1`,
 		[]any{org, instant(to), instant(from)}
@@ -64,7 +64,7 @@ type monthSum struct {
 	grants map[string]bool
 }
 
-// add cuts the holding's span at the months and at the ends.
+// add splits the holding's span at the months and at the ends.
 func (s hours) add(h access.Holding, from, to time.Time) {
 	var grants []string
 	for _, r := range h.Reasons {
@@ -96,7 +96,7 @@ func (s hours) add(h access.Holding, from, to time.Time) {
 	}
 }
 
-// list is the sums in order, and the people in them.
+// list returns the sums in order, and the people in them.
 func (s hours) list() (all []Privilege, people []string) {
 	for key, sum := range s {
 		all = append(all, Privilege{

@@ -6,12 +6,11 @@ import (
 	"fmt"
 )
 
-// Identity is which ledger this is, and to which Temporal namespace it belongs. A backup that is restored has the
-// identity of the ledger that it was made of.
+// Identity identifies the ledger and its Temporal namespace. A restored backup has the identity of the original.
 type Identity struct {
 	Ledger      string // random, made with the ledger
-	Namespace   string // "": it was not tied to one yet
-	NamespaceID string // "": Temporal did not say it
+	Namespace   string // "": none yet
+	NamespaceID string // "": Temporal did not tell
 }
 
 // Identity returns the ledger's identity.
@@ -27,8 +26,8 @@ func (l *Ledger) Identity(ctx context.Context) (Identity, error) {
 	return is, reading(err, "the ledger's identity", "all")
 }
 
-// Tie makes a ledger that belongs to no namespace yet belong to this one, and returns to which one it does. With move
-// it belongs to this one from now on, whatever it did before.
+// Tie binds a ledger without a namespace to this one, and returns the ledger's identity then. With move it is bound to
+// this one from now on, whatever it was bound to before.
 func (l *Ledger) Tie(ctx context.Context, namespace, id string, move bool) (Identity, error) {
 	if _, err := l.Identity(ctx); err != nil {
 		return Identity{}, err

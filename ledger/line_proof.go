@@ -9,8 +9,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// ProvenLines returns which of a run's done lines the chain says were written just so: the same action, and the same
-// group.
+// ProvenLines returns which of a run's done lines were written according to the chain: with the same action, and the
+// same group.
 func (l *Ledger) ProvenLines(ctx context.Context, org, run string, lines []access.Change) (map[Key]bool, error) {
 	written := map[Key]bool{}
 	for _, some := range chunks(lines) {
@@ -44,7 +44,7 @@ func (l *Ledger) provenLines(ctx context.Context, org, run string, lines []acces
 	return nil
 }
 
-// lineWrite is what an entry says was written.
+// lineWrite is the write in an entry.
 type lineWrite struct {
 	run, person string
 	target      access.Entitlement
@@ -55,14 +55,14 @@ func writeOf(run string, c access.Change) lineWrite {
 	return lineWrite{run, accountID(c.Person), c.Target, c.Action}
 }
 
-// writeEntry is the entry that says it.
+// writeEntry is the entry about it.
 type writeEntry struct {
 	seq     int64
 	groupID string
 }
 
-// changeEntries returns the entries that say of writes of the run ("": of any) that they were done; of the people of
-// the lines, and of the targets of lines of people who had no account then: their entries name nobody.
+// changeEntries returns the entries about writes of the run ("": of any) that were done; of the people of the lines,
+// and of the targets of lines of people who had no account then, whose entries name nobody.
 func changeEntries(ctx context.Context, d database, org, run string,
 	lines []access.Change) (map[lineWrite][]writeEntry, error) {
 	entries := map[lineWrite][]writeEntry{}
@@ -104,7 +104,7 @@ func changeEntries(ctx context.Context, d database, org, run string,
 	return entries, nil
 }
 
-// inPlace returns those of the entries that stand in their places in the chain.
+// inPlace returns those of the entries that are in their places in the chain.
 func (l *Ledger) inPlace(ctx context.Context, org string, numbers []int64) (map[int64]bool, error) {
 	inPlace := map[int64]bool{}
 	for some := range slices.Chunk(numbers, rowsAtOnce) {
@@ -119,7 +119,7 @@ func (l *Ledger) inPlace(ctx context.Context, org string, numbers []int64) (map[
 	return inPlace, nil
 }
 
-// lines names the done lines of which no entry of the chain says that they were written.
+// lines names the done lines without an entry about their write in the chain.
 func (v *rowsVerifier) lines(ctx context.Context) error {
 	var last RunLine
 	for {
@@ -148,6 +148,7 @@ func (v *rowsVerifier) lines(ctx context.Context) error {
 	}
 }
 
-// doneLines names the states as the index lines_written does, and goes person by person: so are their entries found.
+// doneLines has the states in the form of the index lines_written, and goes person by person, which is how their
+// entries are found.
 const doneLines = `SELECT run, person, target, action FROM lines WHERE state IN ('sent', 'done', 'already') AND state = 'done'
 	AND org = ? AND (person, run, target) > (?, ?, ?) ORDER BY person, run, target LIMIT ?`

@@ -7,21 +7,21 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Key is a place in a listing: what comes after it is the next page. The zero Key is the beginning.
+// Key is a position in a listing: the next page begins after it. The zero Key is the beginning.
 type Key struct {
 	Action access.Action      `json:"action,omitempty"`
 	Person string             `json:"person,omitempty"`
 	Target access.Entitlement `json:"target,omitempty"`
 }
 
-// Filter chooses lines of a plan. The zero Filter chooses the first 1,000.
+// Filter selects lines of a plan. The zero Filter selects the first 1,000.
 type Filter struct {
 	States  []access.ChangeState // none: any
 	Actions []access.Action      // none: any
 	Person  string               // account id; "": anyone
 	After   Key                  // the last line of the page before, whole
 	Through Key                  // the last line that is wanted, whole
-	Waited  *bool                // whether lines waited for a person's decision; nil: either
+	Waited  *bool                // whether lines waited for a person's decision; nil: both
 	Limit   int                  // 0: 1,000
 }
 
@@ -89,8 +89,8 @@ func (l *Ledger) Line(ctx context.Context, org, run, person string, target acces
 	return c, reading(err, "the line "+person+" "+string(target)+" of run "+run, org)
 }
 
-// UpdateLines sets State, HeldBy, Answer and At of lines while a run is planned. Lines whose write was begun and lines
-// that are not there stay as they are.
+// UpdateLines sets State, HeldBy, Answer and At of lines while a run is planned. Lines whose write was begun stay, and
+// missing ones are ignored.
 func (l *Ledger) UpdateLines(ctx context.Context, org, run string, changes []access.Change) error {
 	return l.write(ctx, org, "update plan lines of run "+run, func(w *write) error {
 		now := time.Now()
@@ -107,7 +107,7 @@ func (l *Ledger) UpdateLines(ctx context.Context, org, run string, changes []acc
 	})
 }
 
-// Verified notes that a later read showed changes that were done.
+// Verified records that a later read showed changes that were done.
 func (l *Ledger) Verified(ctx context.Context, org, run string, changes []access.Change) error {
 	return l.write(ctx, org, "note which lines of run "+run+" were read back", func(w *write) error {
 		for _, c := range changes {
@@ -121,8 +121,8 @@ func (l *Ledger) Verified(ctx context.Context, org, run string, changes []access
 	})
 }
 
-// Supersede ends the planned lines that other runs still have for these people, because this run decided them anew.
-// Held lines are left to their hold, begun ones to their attempt, and those of runs of one scope to their runs.
+// Supersede ends the planned lines that other runs still have for these people, because this run decided them again.
+// Held lines are left to their hold, begun ones to their attempt, and those of runs of the scope but to their runs.
 func (l *Ledger) Supersede(ctx context.Context, org, run string, people []string, but string, at time.Time) error {
 	return l.write(ctx, org, "supersede older plan lines by run "+run, func(w *write) error {
 		for _, some := range chunks(people) {
@@ -135,7 +135,7 @@ func (l *Ledger) Supersede(ctx context.Context, org, run string, people []string
 	})
 }
 
-// supersedeQuery names the state as the index lines_planned does.
+// supersedeQuery has the state in the form of the index lines_planned.
 func supersedeQuery(org, run string, people []string, but string, at time.Time) (string, []any) {
 	where, args := among("org", "person", people, org)
 	return `UPDATE lines SET state = 'superseded', answer = 'decided anew by a later run', at = ?
@@ -144,11 +144,11 @@ func supersedeQuery(org, run string, people []string, but string, at time.Time) 
 		append([]any{instant(orNow(at)), run, but}, args...)
 }
 
-// wholeKey joins lines to a list of values that begins with their key. The whole key stands in the list, though org and
-// run are the same throughout: with these as constants SQLite would rather walk all lines of the run for each list.
+// wholeKey joins lines to a list of values that begins with their key. The list has the whole key, though org and run
+// are constant: otherwise SQLite would scan all lines of the run for each list.
 const wholeKey = `org = v.column1 AND run = v.column2 AND person = v.column3 AND target = v.column4`
 
-// replaceLines puts the changes in place of all lines that the people have in the run and whose write was not begun.
+// replaceLines replaces all lines of the people in the run whose write was not begun by the changes.
 func (w *write) replaceLines(ctx context.Context, run string, people []access.Person, changes []access.Change,
 	at time.Time) error {
 	ids := make([]string, len(people))
@@ -164,7 +164,7 @@ func (w *write) replaceLines(ctx context.Context, run string, people []access.Pe
 	return w.insertLines(ctx, run, changes, at)
 }
 
-// insertLines adds lines; one that is there already stays.
+// insertLines adds lines; an existing one stays.
 func (w *write) insertLines(ctx context.Context, run string, changes []access.Change, at time.Time) error {
 	rows := make([][]any, len(changes))
 	for i, c := range changes {
@@ -183,7 +183,7 @@ func (w *write) insertLines(ctx context.Context, run string, changes []access.Ch
 		loses, held_by, answer, at, lapse, granted, attempts) VALUES`, marks(17)+", 0", `ON CONFLICT (org, run, person, target) DO NOTHING`, rows)
 }
 
-// rank is the order of the actions in a listing: access is given before it is taken.
+// rank returns the order of the actions in a listing: access is given before it is removed.
 func rank(action access.Action) int {
 	switch action {
 	case access.Add:
@@ -221,9 +221,9 @@ func scanChange(row scanner) (c access.Change, err error) {
 	return c, err
 }
 
-// CopyHeld carries the held lines of an earlier run into another, but for the people listed, whom the later run decided
-// anew, and says how many lines came. Lines that the later run has already stay. It reads and writes some hundred lines
-// at a time.
+// CopyHeld copies the held lines of an earlier run to another, except for the people listed, whom the later run decided
+// again, and returns how many. Lines that the later run has already stay. It reads and writes some hundred lines at a
+// time.
 func (l *Ledger) CopyHeld(ctx context.Context, org, from, to string, except []string) (int, error) {
 	skip := make(map[string]bool, len(except))
 	for _, person := range except {

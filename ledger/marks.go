@@ -17,7 +17,7 @@ func scanMark(row scanner) (m access.Mark, err error) {
 	return m, err
 }
 
-// applyMarks begins and ends marks. One that stands stays as it is.
+// applyMarks begins and ends marks. An existing one stays as it is.
 func (w *write) applyMarks(ctx context.Context, begin, end []access.Mark) error {
 	var keys [][]any
 	for _, m := range slices.Concat(begin, end) {
@@ -40,15 +40,15 @@ func (w *write) applyMarks(ctx context.Context, begin, end []access.Mark) error 
 		`ON CONFLICT (org, person, rule) DO NOTHING`, rows)
 }
 
-// Untold returns at most limit (1,000 for 0) marks of a rule of which nobody was told yet and that began at the instant
-// or before it, the oldest first.
+// Untold returns at most limit (1,000 for 0) marks of a rule without a notice that began at the instant or before it,
+// the oldest first.
 func (l *Ledger) Untold(ctx context.Context, org, rule string, since time.Time, limit int) ([]access.Mark, error) {
 	all, err := collect(ctx, l.reads, scanMark, selectMark+` WHERE org = ? AND rule = ? AND told = 0 AND since <= ?
 		ORDER BY since, person LIMIT ?`, org, rule, instant(since), atMost(limit))
 	return all, reading(err, "of whom rule "+rule+" was not told yet", org)
 }
 
-// Told records that whom a rule names was told of these people. What was told before stays as it was.
+// Told records that the people whom a rule names were notified of these people. Earlier notices stay.
 func (l *Ledger) Told(ctx context.Context, org, rule string, people []string, at time.Time) error {
 	at = orNow(at)
 	return l.write(ctx, org, "record what rule "+rule+" told", func(w *write) error {
@@ -67,8 +67,8 @@ func (l *Ledger) Told(ctx context.Context, org, rule string, people []string, at
 	})
 }
 
-// NextMark returns when the first mark of a rule that began (or, with told, of which somebody was told) after the
-// instant did so; zero when none did.
+// NextMark returns when the first mark of a rule began (or, with told, was notified) after the instant; zero if none
+// was.
 func (l *Ledger) NextMark(ctx context.Context, org, rule string, told bool, after time.Time) (time.Time, error) {
 	column := "since"
 	if told {
@@ -80,8 +80,8 @@ func (l *Ledger) NextMark(ctx context.Context, org, rule string, told bool, afte
 	return fromInstant(at), reading(err, "the next mark of rule "+rule, org)
 }
 
-// MarkedBetween returns at most limit people whose marks of a rule began (or were told) after the one instant and up to
-// the other.
+// MarkedBetween returns at most limit people whose marks of a rule began (or were notified) after one instant and up to
+// another.
 func (l *Ledger) MarkedBetween(ctx context.Context, org, rule string, told bool, after, to time.Time,
 	limit int) ([]string, error) {
 	column := "since"
@@ -95,7 +95,7 @@ func (l *Ledger) MarkedBetween(ctx context.Context, org, rule string, told bool,
 	return people, reading(err, "the marks of rule "+rule, org)
 }
 
-// Suspensions returns the people whom Castellan suspended and who are suspended still, as far as runs saw, by person.
+// Suspensions returns the people whom Castellan suspended and who are still suspended, as far as runs saw, by person.
 func (l *Ledger) Suspensions(ctx context.Context, org string) ([]access.Suspension, error) {
 	all, err := collect(ctx, l.reads, scanSuspension, selectSuspension+` WHERE org = ? ORDER BY person`, org)
 	return all, reading(err, "suspensions", org)
@@ -114,7 +114,7 @@ func scanSuspension(row scanner) (s access.Suspension, err error) {
 	return s, err
 }
 
-// suspend keeps the books of suspensions after answers: a suspension by a rule begins one, presence given ends it.
+// suspend updates the suspensions after answers: a suspension by a rule begins one, a restoration ends it.
 func (w *write) suspend(ctx context.Context, run string, lines []attempted) error {
 	for _, c := range lines {
 		switch {

@@ -15,7 +15,7 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// ErrNewer says that a newer Castellan has brought the ledger's tables up to date: this one knows too little of them to
+// ErrNewer is the error once a newer Castellan has migrated the ledger: this one knows too little of its tables to
 // write.
 var ErrNewer = errors.New("a newer Castellan has brought the ledger's tables up to date")
 
@@ -24,8 +24,7 @@ func newer(is, known int64) error {
 		ErrNewer, is, known)
 }
 
-// Current returns [ErrNewer] once a newer Castellan has brought the ledger's tables up to date. Nothing is written from
-// then on.
+// Current returns [ErrNewer] once a newer Castellan has migrated the ledger. Nothing is written from then on.
 func (l *Ledger) Current(ctx context.Context) error {
 	version, err := first(ctx, l.reads, func(row scanner) (v int64, err error) { return v, row.Scan(&v) },
 		`SELECT MAX(version_id) FROM goose_db_version`)
@@ -42,8 +41,8 @@ func migratePostgres(ctx context.Context, pool *sql.DB) (version int64, err erro
 	return migrate(ctx, pool, goose.DialectPostgres, goose.WithSessionLocker(schemaLock{}))
 }
 
-// schemaLock lets one worker after the other migrate a schema of a PostgreSQL database. The server gives it free when
-// the connection ends in whatever way.
+// schemaLock makes workers migrate a schema of a PostgreSQL database one after the other. The server frees it when the
+// connection ends for whatever reason.
 type schemaLock struct{}
 
 const schemaLockKey = `hashtextextended('castellan migrates ' || current_schema(), 0)`
@@ -68,7 +67,7 @@ func migrateSQLite(ctx context.Context, pool *sql.DB, path string) (version int6
 	return version, errors.Join(err, release())
 }
 
-// migrate brings the tables up to the newest version that this program knows, and returns it.
+// migrate migrates the tables to the newest version that this program knows, and returns it.
 func migrate(ctx context.Context, pool *sql.DB, dialect goose.Dialect, options ...goose.ProviderOption) (version int64,
 	err error) {
 	provider, err := migrator(pool, dialect, options...)
@@ -115,7 +114,7 @@ func bytewise(dialect goose.Dialect) *goose.Migration {
 }
 
 // takeTurn keeps other processes from migrating the same SQLite file until release is called. It is an exclusive
-// transaction on an empty file beside it, which the operating system ends when the process ends in whatever way.
+// transaction on an empty file beside it, which the operating system ends with the process.
 func takeTurn(ctx context.Context, path string) (release func() error, err error) {
 	pool, err := sql.Open("sqlite", (&url.URL{
 		Scheme: "file", Path: path, RawQuery: "_txlock=exclusive&_pragma=busy_timeout(300000)",

@@ -11,8 +11,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// accountTables are what migration 6 adds. An address in former_addresses is in lower case; a name in policy_names too,
-// and its account is empty while it leads to nobody.
+// accountTables are the tables of migration 6. An address in former_addresses is in lower case; a name in policy_names
+// too, and its account is empty as long as it leads to nobody.
 var accountTables = []string{
 	`CREATE TABLE former_addresses (
 		org     keytext NOT NULL,
@@ -35,8 +35,8 @@ var accountTables = []string{
 	`CREATE INDEX grants_moving ON grants (org, former_key, target_key) WHERE former_key <> ''`,
 }
 
-// accounts is the sixth migration: from it on a person is an account id. Addresses in grants become the accounts that
-// alone have them; one that nobody has, or several, stays as it was written and is nobody's.
+// accounts is the sixth migration: since then a person is an account ID. Addresses in grants become the accounts that
+// alone have them; one that nobody has, or several, stays as it was written and belongs to nobody.
 func accounts(dialect goose.Dialect) *goose.Migration {
 	return goose.NewGoMigration(6,
 		&goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
@@ -86,7 +86,7 @@ func readOwners(ctx context.Context, d database) (owners, error) {
 	}, `SELECT org, email_key, id FROM people WHERE email_key <> ''`)
 }
 
-// moveGrants puts accounts in place of addresses in all grants and in the codes of their approvers.
+// moveGrants replaces addresses by accounts in all grants and in the codes of their approvers.
 func moveGrants(ctx context.Context, d database) error {
 	owner, err := readOwners(ctx, d)
 	if err != nil {

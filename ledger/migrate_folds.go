@@ -11,23 +11,23 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// folded is a column that holds names in the form in which they compare.
+// folded is a column of names in the form in which they are compared.
 type folded struct {
 	table, column string
-	row           []string // the columns that name a row
+	row           []string // the columns that identify a row
 	fold          func(string) string
 }
 
-// foldedColumns are those that were kept in lower case alone until migration 13.
+// foldedColumns are those that were only in lower case until migration 13.
 var foldedColumns = []folded{
 	{"people", "email_key", []string{"org", "id"}, access.FoldAddress},
 	{"former_addresses", "address", []string{"org", "person", "address"}, access.FoldAddress},
 	{"grants", "target_key", []string{"org", "id"}, access.Fold},
 }
 
-// folds is the thirteenth migration: names with letters beyond ASCII, and domains in punycode, are kept in the form in
-// which they compare since then. The way back leaves them: who is looked for in lower case alone is found as before,
-// but for those.
+// folds is the thirteenth migration: since then, names with letters beyond ASCII, and domains in punycode, are stored
+// in the form in which they are compared. The down migration leaves them: searches in lower case find all other names
+// as before.
 func folds(dialect goose.Dialect) *goose.Migration {
 	return goose.NewGoMigration(13,
 		&goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
@@ -42,7 +42,7 @@ func folds(dialect goose.Dialect) *goose.Migration {
 		&goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return nil }})
 }
 
-// bring brings the column up to date.
+// bring updates the column.
 func (f folded) bring(ctx context.Context, d database) error {
 	stale, err := f.stale(ctx, d)
 	if err != nil {
@@ -50,7 +50,7 @@ func (f folded) bring(ctx context.Context, d database) error {
 	}
 	where := ` WHERE ` + strings.Join(f.row, " = ? AND ") + " = ?"
 	for _, row := range stale {
-		// a part of the key: the row may be there in the other form already
+		// a part of the key: the row may exist in the other form already
 		if last := len(f.row) - 1; f.row[last] == f.column {
 			there := append(slices.Clone(row.key[:last]), row.form)
 			n, err := first(ctx, d, func(r scanner) (n int, err error) { return n, r.Scan(&n) },
@@ -78,7 +78,7 @@ type staleRow struct {
 	form string
 }
 
-// stale reads the rows whose name has another form now. In names of ASCII letters alone only punycode can.
+// stale reads the rows whose name has another form now. Names of ASCII letters alone have one only because of punycode.
 func (f folded) stale(ctx context.Context, d database) (stale []staleRow, err error) {
 	query := `SELECT ` + strings.Join(f.row, ", ") + `, ` + f.column + ` FROM ` + f.table + `
 		WHERE ` + f.column + ` LIKE '%xn--%' OR octet_length(` + f.column + `) <> length(` + f.column + `)`

@@ -8,19 +8,19 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// PolicyName is what a person's name in a policy stands for.
+// PolicyName is the account that a person's name in a policy stands for.
 type PolicyName struct {
 	Name    string    // as access.FoldName writes it
 	Account string    // account id; "" while the name leads to nobody
 	Email   string    // the address that the account had then
-	Since   time.Time // when that was found out
-	Trial   bool      // for previews alone: no policy in force has the name
-	Gone    bool      // the directory does not show the account any more
+	Since   time.Time // when that was found
+	Trial   bool      // for previews only: no policy in force has the name
+	Gone    bool      // the directory no longer shows the account
 
-	Unexplained bool // the chain does not explain the name's row, so that it leads to nobody
+	Unexplained bool // the chain does not explain the name's row, so it leads to nobody
 }
 
-// PolicyNames returns what the names in the organization's policies stand for, by name. One whose row the chain does
+// PolicyNames returns the accounts of the names in the organization's policies, by name. One whose row the chain does
 // not explain leads to nobody.
 func (l *Ledger) PolicyNames(ctx context.Context, org string) ([]PolicyName, error) {
 	all, err := l.reads.policyNames(ctx, org)
@@ -39,7 +39,7 @@ func (l *Ledger) PolicyNames(ctx context.Context, org string) ([]PolicyName, err
 	for _, n := range all {
 		is, answered := explained[n.Name]
 		if !answered {
-			continue // somebody took it out meanwhile
+			continue // somebody removed it meanwhile
 		}
 		if !is {
 			n.Account, n.Email, n.Unexplained = "", "", true
@@ -59,13 +59,13 @@ func (d database) policyNames(ctx context.Context, org string) ([]PolicyName, er
 	}, `SELECT name, account, email, since, trial, gone FROM policy_names WHERE org = ? ORDER BY name`, org)
 }
 
-// KeepPolicyNames keeps what some names stand for, in place of what they stood for before.
+// KeepPolicyNames stores the accounts of some names, in place of their earlier ones.
 func (l *Ledger) KeepPolicyNames(ctx context.Context, org string, names []PolicyName, at time.Time) error {
 	return l.write(ctx, org, "keep what names in the policy stand for",
 		func(w *write) error { return w.setNames(ctx, names, orNow(at), false) })
 }
 
-// setNames keeps what names stand for; where these are all there are, the others are forgotten.
+// setNames stores the accounts of names; with all, other names are deleted.
 func (w *write) setNames(ctx context.Context, names []PolicyName, at time.Time, all bool) error {
 	before, err := w.policyNames(ctx, w.org)
 	if err != nil {
@@ -108,8 +108,8 @@ func (w *write) setNames(ctx context.Context, names []PolicyName, at time.Time, 
 	return w.append(ctx, Entry{At: at, Kind: EntryPolicyNames, Body: body(map[string]any{"accounts": standFor(after)})})
 }
 
-// standFor is the account ids behind the names of the policy in force, in the order of the names: the chain holds no
-// address.
+// standFor returns the account IDs of the names of the policy in force, in the order of the names: the chain contains
+// no address.
 func standFor(names []PolicyName) []string {
 	all := []string{}
 	for _, n := range names {
@@ -127,7 +127,7 @@ func orElse(t, other time.Time) time.Time {
 	return t
 }
 
-// People returns the people with one of the account ids or one of the addresses, as last seen and without groups and
+// People returns the people with one of the account IDs or one of the addresses, as last seen, without groups and
 // roles.
 func (l *Ledger) People(ctx context.Context, org string, ids, addresses []string) ([]access.Person, error) {
 	var all []access.Person

@@ -22,10 +22,10 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-// DefaultFile is the SQLite file that an empty URL means, in the working directory.
+// DefaultFile is the SQLite file of an empty URL, in the working directory.
 const DefaultFile = "castellan.db"
 
-// ErrNotFound says that the ledger holds nothing under the given key.
+// ErrNotFound is the error if the ledger has nothing under the given key.
 var ErrNotFound = errors.New("not in the ledger")
 
 // Ledger is an open ledger. It may be used by many goroutines at once.
@@ -33,7 +33,7 @@ type Ledger struct {
 	reads   database
 	writes  database
 	pools   []*sql.DB
-	version int64    // of the tables, as this program knows them
+	version int64    // of the tables that this program knows
 	replays sync.Map // of chains: organization → *replayed
 }
 
@@ -84,7 +84,7 @@ func (l *Ledger) Close() error {
 	return errors.Join(errs...)
 }
 
-// Ping asks the database for a sign of life, for health checks.
+// Ping checks that the database answers, for health checks.
 func (l *Ledger) Ping(ctx context.Context) error {
 	for _, pool := range l.pools {
 		if err := pool.PingContext(ctx); err != nil {
@@ -127,8 +127,8 @@ func openSQLite(ctx context.Context, path string) (*Ledger, error) {
 	}, nil
 }
 
-// makePrivate creates the file for its owner alone: it holds names and addresses. SQLite gives the files beside it the
-// same permissions.
+// makePrivate creates the file for its owner alone: it contains names and addresses. SQLite gives the files beside it
+// the same permissions.
 func makePrivate(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
@@ -153,7 +153,8 @@ func sqliteURL(path, lock string, pragmas ...string) string {
 // invalidPassword is PostgreSQL's code for a user and password that do not go together.
 const invalidPassword = "28P01"
 
-// How long reaching PostgreSQL may take: the look-up of its name, the connection, and with both the first sign of life.
+// How long connecting to PostgreSQL may take: the look-up of its name, the connection, and both with the first
+// response.
 const (
 	connectWithin = 10 * time.Second
 	answerWithin  = 15 * time.Second
@@ -178,15 +179,15 @@ func openPostgres(ctx context.Context, url string) (*Ledger, error) {
 	return &Ledger{reads: db, writes: db, pools: []*sql.DB{pool}, version: version}, nil
 }
 
-// postgresConfig is how the database at the URL is reached. Where the URL says nothing of TLS and the database is on
-// another machine, TLS is a must: the driver's own default goes on in plain text where the server has none.
+// postgresConfig returns how to reach the database at the URL. If the URL does not mention TLS and the database is on
+// another machine, TLS is required: the driver by default continues in plain text if the server has none.
 func postgresConfig(url string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(url)
 	if err == nil && !saysSSLMode(url) && !onThisMachine(config) {
 		config, err = pgx.ParseConfig(withParameter(url, "sslmode=require"))
 	}
 	if err != nil {
-		// The driver's error may quote the URL, and with it a password: it is not passed on.
+		// The driver's error may quote the URL, and with it a password: it is dropped.
 		return nil, errors.New("ledger: the PostgreSQL URL cannot be read: write postgres://user@host:5432/name?sslmode=verify-full")
 	}
 	if config.RuntimeParams["application_name"] == "" {
@@ -195,7 +196,7 @@ func postgresConfig(url string) (*pgx.ConnConfig, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectWithin
 	}
-	lookup := config.LookupFunc // which the driver lets take as long as it likes
+	lookup := config.LookupFunc // which the driver runs without a time limit
 	config.LookupFunc = func(ctx context.Context, host string) ([]string, error) {
 		ctx, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
 		defer cancel()
@@ -232,7 +233,7 @@ func onThisMachine(config *pgx.ConnConfig) bool {
 	})
 }
 
-// reach waits for the first sign of life of a database, and says what to look at where none comes.
+// reach waits for the first response of a database, and returns an error that says what to check if none comes.
 func reach(ctx context.Context, pool *sql.DB, config *pgx.ConnConfig) error {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// Organization is what the ledger knows of an organization.
+// Organization is the ledger's record of an organization.
 type Organization struct {
 	Org       string    `json:"org"` // short name in the policy file
 	OrgID     string    `json:"orgId,omitempty"`
 	Directory string    `json:"directory,omitempty"`
 	Policy    string    `json:"policy"` // hash of the current policy
 	PolicyAt  time.Time `json:"policyAt"`
-	AdoptedAt time.Time `json:"adoptedAt,omitzero"` // when the first run was consented to; zero before that
+	AdoptedAt time.Time `json:"adoptedAt,omitzero"` // when the first run was approved; zero before that
 
 	// the chain does not explain this, so that nobody knows which policy is in force
 	Unexplained bool `json:"unexplained,omitempty"`
@@ -60,14 +60,14 @@ type PolicyVersion struct {
 	Directory string    `json:"directory,omitempty"`
 	By        string    `json:"by,omitempty"`
 	At        time.Time `json:"at"`
-	// Names are what the names in it stand for, all of them.
+	// Names are the accounts of all names in it.
 	Names []PolicyName `json:"-"`
 }
 
-// SavePolicy makes the version the organization's current policy and says whether that changed it. Only a change is
-// written to the chain; saving the current policy again only keeps what its names stand for now. Names of other
-// policies are forgotten, and so are rows of names and of the organization that the chain does not explain: nothing is
-// taken over from them, and the first run is to be consented to anew. ErrServed: another name has its organization id.
+// SavePolicy makes the version the organization's current policy and reports whether that changed it. Only a change is
+// written to the chain; saving the current policy again only updates the accounts of its names. Names of other policies
+// are deleted, and so are rows of names and of the organization that the chain does not explain: nothing is kept of
+// them, and the first run has to be approved again. ErrServed: another name has its organization ID.
 func (l *Ledger) SavePolicy(ctx context.Context, v PolicyVersion) (changed bool, err error) {
 	at := orNow(v.At)
 	err = l.write(ctx, v.Org, "save policy "+v.Hash, func(w *write) error {
@@ -109,8 +109,8 @@ func (l *Ledger) SavePolicy(ctx context.Context, v PolicyVersion) (changed bool,
 	return changed && err == nil, err
 }
 
-// KeepPolicy keeps a version without taking it into force, for a preview. It leaves no entry in the chain; a version
-// that is there already stays as it is.
+// KeepPolicy stores a version without bringing it into force, for a preview. It leaves no entry in the chain; an
+// existing version stays as it is.
 func (l *Ledger) KeepPolicy(ctx context.Context, v PolicyVersion) error {
 	v.At = orNow(v.At)
 	return l.write(ctx, v.Org, "keep policy "+v.Hash, func(w *write) error {
@@ -121,7 +121,7 @@ func (l *Ledger) KeepPolicy(ctx context.Context, v PolicyVersion) error {
 	})
 }
 
-// mendPolicy puts back the text that a hash stands for, where somebody wrote another past the ledger.
+// mendPolicy restores the text of a hash, if something else wrote another.
 func (w *write) mendPolicy(ctx context.Context, v PolicyVersion) error {
 	_, err := w.exec(ctx, `UPDATE policies SET body = ? WHERE org = ? AND hash = ? AND body <> ?`, string(v.Body),
 		v.Org, v.Hash, string(v.Body))
@@ -153,8 +153,8 @@ func (l *Ledger) Policy(ctx context.Context, org, hash string) (PolicyVersion, e
 	return v, reading(err, "policy "+hash, org)
 }
 
-// Adopt records that someone consented to the organization's first run, after which the guard no longer asks for it.
-// The first consent stands. ErrNotFound: the organization never had a policy.
+// Adopt records the approval of the organization's first run, after which the guard no longer asks for it. The first
+// approval stays. ErrNotFound: the organization never had a policy.
 func (l *Ledger) Adopt(ctx context.Context, org, run, by string, at time.Time) error {
 	at = orNow(at)
 	return l.write(ctx, org, "record the adoption by run "+run, func(w *write) error {

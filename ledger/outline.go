@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// outlinesKept is how many outlines stay per organization besides those that something open stands on.
+// outlinesKept is how many outlines are kept per organization besides those that something open depends on.
 const outlinesKept = 20
 
-// decidedKept is how long the outline of a decided hold stays: its changes may still be under way.
+// decidedKept is how long the outline of a decided hold is kept: its changes may still be in progress.
 const decidedKept = 7 * 24 * time.Hour
 
-// SaveOutline keeps what a run saw of the organization's groups, as the caller encodes it; a repeat replaces it. The 20
-// newest outlines of an organization stay, and those of runs that have not ended and of holds that are open or were
-// decided within a week.
+// SaveOutline stores what a run saw of the organization's groups, as the caller encodes it; a repeat replaces it. The
+// 20 newest outlines of an organization are kept, and those of runs that have not ended and of holds that are open or
+// were decided within a week.
 func (l *Ledger) SaveOutline(ctx context.Context, org, run, policy string, body []byte, at time.Time) error {
 	return l.write(ctx, org, "save the outline of run "+run, func(w *write) error {
 		if _, err := w.exec(ctx, `INSERT INTO outlines (org, run, policy, body, at) VALUES (?, ?, ?, ?, ?)
@@ -37,8 +37,8 @@ func (l *Ledger) Outline(ctx context.Context, org, run string) ([]byte, error) {
 	return body, reading(err, "the outline of run "+run, org)
 }
 
-// OutlineSaved returns when the outline of a run was saved last, or ErrNotFound: another worker may have begun the run
-// anew.
+// OutlineSaved returns when the outline of a run was last saved, or ErrNotFound: another worker may have begun the run
+// again.
 func (l *Ledger) OutlineSaved(ctx context.Context, org, run string) (time.Time, error) {
 	at, err := first(ctx, l.reads, func(row scanner) (at int64, err error) { return at, row.Scan(&at) },
 		`SELECT at FROM outlines WHERE org = ? AND run = ?`, org, run)

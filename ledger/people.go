@@ -17,7 +17,7 @@ func scanPerson(row scanner) (p access.Person, err error) {
 	return p, err
 }
 
-// savePeople writes the people of whom something that the ledger keeps has changed. Groups and roles are not kept here.
+// savePeople writes the people with changes. Groups and roles are not stored here.
 func (w *write) savePeople(ctx context.Context, people []access.Person, at time.Time) error {
 	known := make(map[string]access.Person, len(people))
 	ids := make([]string, len(people))
@@ -70,7 +70,7 @@ func samePerson(a, b access.Person) bool {
 		a.ManagementSource == b.ManagementSource
 }
 
-// KnownEmails returns the last known e-mail addresses of the account ids; who has none is left out.
+// KnownEmails returns the last known e-mail addresses of the account IDs; IDs without one are left out.
 func (l *Ledger) KnownEmails(ctx context.Context, org string, ids []string) (map[string]string, error) {
 	emails := make(map[string]string, len(ids))
 	for _, some := range chunks(ids) {
@@ -88,8 +88,8 @@ func (l *Ledger) KnownEmails(ctx context.Context, org string, ids []string) (map
 	return emails, nil
 }
 
-// FindPerson returns the person with the account id or e-mail address (in any case), as last seen and without groups
-// and roles, or ErrNotFound. Of several accounts with one address, an active one goes first, then the one that changed
+// FindPerson returns the person with the account ID or e-mail address (in any case), as last seen, without groups and
+// roles, or ErrNotFound. Of several accounts with one address, an active one comes first, then the one that changed
 // last.
 func (l *Ledger) FindPerson(ctx context.Context, org, emailOrID string) (access.Person, error) {
 	where, key := ` WHERE org = ? AND id = ?`, emailOrID

@@ -15,23 +15,23 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// recordedTable is a table whose rows the chain vouches for: whatever writes to it says so before by [write.touch], and
-// at the end of the transaction an entry of kind [EntryRows] says how each row is now. A row that was written past the
-// ledger, or put back, is then not as the last entry says that speaks of it.
+// recordedTable is a table whose rows are covered by the chain: whatever writes to it announces that by [write.touch],
+// and at the end of the transaction an entry of kind [EntryRows] contains each row's hash. A row that something else
+// wrote, or restored, then differs from the last entry about it.
 type recordedTable struct {
 	name    string
 	key     []string // the rest of its primary key, after org
 	number  []bool   // which of them are numbers
-	columns []string // the others that the chain vouches for
-	derived string   // a column that follows from these, for an index; "": none
+	columns []string // the others that the chain covers
+	derived string   // a column computed from these, for an index; "": none
 	derive  func(columns []string) string
 	only    string // a condition on the rows that are recorded; "": all
-	review  string // the key's column that names a review; "": its rows are of no review
+	review  string // the key's column with a review; "": its rows belong to no review
 	since   int    // the first version of the record (recordVersion) that has the table
 }
 
-// recordedTables are all that is decided or acted on. What is not among them is read again from Atlassian, is worked
-// out anew by every run, or proves itself: a policy's key is the hash of its text.
+// recordedTables are all tables that are decided or acted on. All others are read again from Atlassian, or computed
+// again by every run, or prove themselves: a policy's key is the hash of its text.
 var recordedTables = []*recordedTable{
 	tableOrganizations, tableServed, tableHolds, tableRules, tableGrants, tableHoldings, tableReviews, tableItems,
 	tableEvents, tableRulings, tablePolicyNames,
@@ -39,8 +39,7 @@ var recordedTables = []*recordedTable{
 	tableMarks, tableSuspensions, tableRejections, tableCounts, tableTasks, tableNames, tableLinks,
 }
 
-// recordVersion counts what is recorded: it is one more whenever tables were added to those above. See
-// [write.recordOld].
+// recordVersion is the version of the record: it grows whenever tables are added to those above. See [write.recordOld].
 const recordVersion = 2
 
 var (
@@ -65,7 +64,7 @@ var (
 	tableItems = &recordedTable{name: "review_items", key: []string{"review", "person", "target"},
 		number: []bool{false, false, false}, review: "review",
 		columns: []string{"n", "risk", "stage", "spoke", "version", "verdict", "outcome", "facts", "said", "result"},
-		only:    "n > 0"} // before that they are being taken, and nobody is asked
+		only:    "n > 0"} // before that they are being collected, and nobody is asked
 	tableEvents = &recordedTable{name: "review_events", key: []string{"review", "seq"}, number: []bool{false, true},
 		review: "review",
 		columns: []string{"at", "kind", "by_whom", "via", "n", "stage", "verdict", "bulk", "to_whom", "body",
@@ -74,7 +73,7 @@ var (
 		number: []bool{false, false, false}, review: "review",
 		columns: []string{"verdict", "at", "until"}}
 	tablePolicyNames = &recordedTable{name: "policy_names", key: []string{"name"}, number: []bool{false},
-		columns: []string{"account", "since", "gone"}, only: "trial = 0"} // a preview acts on nobody
+		columns: []string{"account", "since", "gone"}, only: "trial = 0"} // a preview affects nobody
 	tableRemovalEvents = &recordedTable{name: "removal_events", key: []string{"person", "what"},
 		number: []bool{false, false}, since: 2,
 		columns: []string{"at", "action"}}
@@ -106,7 +105,7 @@ func recordedTableOf(name string) *recordedTable {
 	return nil
 }
 
-// rowID names a row in one text, to compare.
+// rowID identifies a row in one text, to compare.
 type rowID struct {
 	table *recordedTable
 	key   string // the key's columns, as they stand in entries
@@ -115,30 +114,30 @@ type rowID struct {
 // storedRow is a row as it is in its table.
 type storedRow struct {
 	key   []string
-	hash  string // over all that is recorded of it
+	hash  string // over all of it that is recorded
 	entry int64
 }
 
 // touchedRow is a row that this transaction may change.
 type touchedRow struct {
 	key     []string
-	was     string // its hash before; "": it was not there, or not recorded
-	entry   int64  // the entry that it named
-	doubted bool   // the chain did not say so last
+	was     string // its hash before; "": it did not exist, or was not recorded
+	entry   int64  // the entry that it referred to
+	doubted bool   // it differed from the chain's last entry about it
 }
 
-// How rows stand in entries besides by their hash.
+// Markers in entries besides the hash of a row.
 const (
 	rowGone    = "-" // it was deleted
 	rowDoubted = "!" // before the hash: the chain did not explain what it was written over
 )
 
-// rowsAtOnce is how many rows are read by one statement, and how many one entry lists.
+// rowsAtOnce is how many rows one statement reads, and one entry lists.
 const rowsAtOnce = 500
 
-// touch says which rows of a table the transaction is about to write, by their keys after org; give numbers as int,
-// int64 or their text. It must come before the statement that writes them, and refuses where the chain does not explain
-// one as it is, or that it is not there: what was written past the ledger is not built upon.
+// touch announces the rows of a table that the transaction is about to write, by their keys after org; give numbers as
+// int, int64 or their text. It must come before the statement that writes them, and returns an error if the chain does
+// not explain one as it is, or its absence: nothing builds upon what something else wrote.
 func (w *write) touch(ctx context.Context, t *recordedTable, keys ...[]any) error {
 	doubted, err := w.compare(ctx, t, keys)
 	if err != nil || len(doubted) == 0 {
@@ -147,15 +146,15 @@ func (w *write) touch(ctx context.Context, t *recordedTable, keys ...[]any) erro
 	return fmt.Errorf("%s: %w", strings.Join(append([]string{t.name}, doubted[0]...), " "), ErrUnexplained)
 }
 
-// touchDoubted is touch for what must go on whatever was forged. The doubt stays: no entry ever explains what is
-// written over a row that none explained.
+// touchDoubted is touch for writes that must go on whatever was forged. The doubt stays: no entry ever explains what is
+// written over an unexplained row.
 func (w *write) touchDoubted(ctx context.Context, t *recordedTable, keys ...[]any) error {
 	_, err := w.compare(ctx, t, keys)
 	return err
 }
 
-// forget is touch for what can be found out or decided anew: the rows that the chain does not explain are deleted, and
-// it says that they are gone.
+// forget is touch for what can be found out or decided again: the rows that the chain does not explain are deleted, and
+// recorded as gone.
 func (w *write) forget(ctx context.Context, t *recordedTable, keys ...[]any) error {
 	doubted, err := w.compare(ctx, t, keys)
 	if err != nil {
@@ -186,7 +185,7 @@ func (w *write) compare(ctx context.Context, t *recordedTable, keys [][]any) (do
 	return w.look(ctx, t, keys, func(id string, row touchedRow) { w.touched[t][id] = row })
 }
 
-// doubts returns the keys of rows of which the chain says last something else than they are, or were before the
+// doubts returns the keys of rows that differ from the chain's last entry about them, as they are or were before the
 // transaction.
 func (w *write) doubts(ctx context.Context, t *recordedTable, keys [][]any) (doubted [][]string, err error) {
 	return w.look(ctx, t, keys, func(string, touchedRow) {})
@@ -230,7 +229,7 @@ func (w *write) look(ctx context.Context, t *recordedTable, keys [][]any,
 	return doubted, nil
 }
 
-// touchWhere is touch for all rows that a condition chooses among the organization's.
+// touchWhere is touch for all rows of the organization that match a condition.
 func (w *write) touchWhere(ctx context.Context, t *recordedTable, condition string, args ...any) error {
 	keys, err := t.keysWhere(ctx, w.database, w.org, condition, args...)
 	if err != nil {
@@ -272,7 +271,7 @@ func (t *recordedTable) keysWhere(ctx context.Context, d database, org, conditio
 		append([]any{org}, args...)...)
 }
 
-// recordRows adds to the chain how the touched rows are now. It is the last that a transaction does.
+// recordRows adds to the chain how the touched rows are now. It is the last step of a transaction.
 func (w *write) recordRows(ctx context.Context) error {
 	var changed []saidRow
 	for _, t := range recordedTables {
@@ -290,8 +289,8 @@ func (w *write) recordRows(ctx context.Context) error {
 			for _, id := range some {
 				hash, was := rows[id].hash, touched[id]
 				switch {
-				case hash == was.was: // nothing that counts was changed; what is doubted stays as it is
-					if rows[id].entry != was.entry && !was.doubted { // deleted, and written again just so
+				case hash == was.was: // nothing recorded was changed; what is doubted stays as it is
+					if rows[id].entry != was.entry && !was.doubted { // deleted, and written again unchanged
 						if err := w.mark(ctx, t, was.entry, was.key); err != nil {
 							return err
 						}
@@ -309,7 +308,7 @@ func (w *write) recordRows(ctx context.Context) error {
 	return w.sayRows(ctx, changed, false)
 }
 
-// sayRows adds entries about rows, and marks the rows that are there with their numbers.
+// sayRows adds entries about rows, and stores their numbers in the rows that exist.
 func (w *write) sayRows(ctx context.Context, all []saidRow, before bool) error {
 	for some := range slices.Chunk(all, rowsAtOnce) {
 		e := rowsEntry{Version: recordVersion, Before: before}
@@ -333,15 +332,15 @@ func (w *write) sayRows(ctx context.Context, all []saidRow, before bool) error {
 	return nil
 }
 
-// mark has rows name an entry.
+// mark stores an entry's number in rows.
 func (w *write) mark(ctx context.Context, t *recordedTable, entry int64, keys ...[]string) error {
 	where, args := t.whereKeys(w.org, keys)
 	_, err := w.exec(ctx, `UPDATE `+t.name+` SET entry = ? WHERE `+where, append([]any{entry}, args...)...)
 	return err
 }
 
-// item is a row as it stands in an entry: the table, the key, the hash. What may be an address stands there as a hash
-// too, since nobody can be erased from the chain.
+// item returns a row as in an entry: the table, the key, the hash. What may be an address is hashed there too, since
+// nobody can be erased from the chain.
 func (s saidRow) item() []string {
 	item := []string{s.table.name}
 	for _, part := range s.key {
@@ -357,10 +356,10 @@ func keyPart(part string) string {
 	return hiddenKey + digest(part)
 }
 
-// hiddenKey begins a part of a key that stands in the chain by its hash.
+// hiddenKey begins a part of a key that is hashed in the chain.
 const hiddenKey = "#"
 
-// saidID is what a row's key comes to in an entry.
+// saidID returns a row's key as in an entry.
 func saidID(key []string) string {
 	parts := make([]string, len(key))
 	for i, part := range key {
@@ -395,7 +394,7 @@ func (t *recordedTable) selectRows() string {
 		` FROM ` + t.name
 }
 
-// page reads the next rows, by key, that are recorded; only is a further condition.
+// page reads the next recorded rows, by key; only is a further condition.
 func (t *recordedTable) page(ctx context.Context, d database, org string, after []string, only string,
 	values ...any) ([]storedRow, error) {
 	query, args := t.selectRows()+` WHERE org = ?`+only, append([]any{org}, values...)
@@ -433,13 +432,13 @@ func (t *recordedTable) scan(row scanner) (r storedRow, err error) {
 	return r, nil
 }
 
-// hasGrant is 1 where a grant is among stored reasons.
+// hasGrant returns 1 if a grant is among stored reasons.
 func hasGrant(stored string) string {
 	reasons, err := fromList[access.Reason](stored)
 	return strconv.Itoa(flag(err == nil && access.HasKind(reasons, access.ReasonGrant)))
 }
 
-// whereKeys chooses rows by their keys. The lists are of values, for the same reason as in [among].
+// whereKeys selects rows by their keys. The lists are of values, for the same reason as in [among].
 func (t *recordedTable) whereKeys(org string, keys [][]string) (string, []any) {
 	if len(keys) == 0 {
 		return "1 = 0", nil
@@ -472,7 +471,7 @@ func (t *recordedTable) whereKeys(org string, keys [][]string) (string, []any) {
 		strings.TrimSuffix(strings.Repeat(row+", ", len(keys)), ", ") + ")", args
 }
 
-// digest is the hash of fields, 192 bits of it.
+// digest returns 192 bits of the hash of fields.
 func digest(fields ...string) string {
 	return base64.RawURLEncoding.EncodeToString(hashed(fields...))
 }
@@ -487,7 +486,7 @@ func hashed(fields ...string) []byte {
 
 // rowsEntry is the body of an entry of kind [EntryRows].
 type rowsEntry struct {
-	Version int        `json:"v,omitempty"`      // what is recorded: recordVersion; 0 is 1
+	Version int        `json:"v,omitempty"`      // the recordVersion; 0 is 1
 	Rows    [][]string `json:"rows"`             // table, key, hash
 	Before  bool       `json:"before,omitempty"` // how they were when the ledger began to record rows
 }
@@ -499,7 +498,7 @@ type saidRow struct {
 	hash  string
 }
 
-// rowsOf reads an entry's rows. Those of tables that this version does not know are left out.
+// rowsOf decodes an entry's rows, without those of tables that this version does not know.
 func rowsOf(stored string) (all []saidRow, before bool, err error) {
 	var e rowsEntry
 	if err := json.Unmarshal([]byte(stored), &e); err != nil {
@@ -516,7 +515,7 @@ func rowsOf(stored string) (all []saidRow, before bool, err error) {
 	return all, e.Before, nil
 }
 
-// linked reads entries by number, those that stand in their places in the chain.
+// linked reads entries by number that are in their places in the chain.
 func linked(ctx context.Context, d database, org string, numbers []int64) (map[int64]Entry, error) {
 	all := map[int64]Entry{}
 	args := []any{org}

@@ -11,13 +11,13 @@ import (
 	"sync"
 )
 
-// replayed is what the chain of an organization says last of each row. It is worked out from the chain alone, and kept
-// in memory: an older row that somebody puts back, together with the number of its entry, is not the last.
+// replayed is the chain's last entry about each row of an organization. It is computed from the chain alone, and kept
+// in memory: an older row that somebody restores, together with the number of its entry, is not the last.
 type replayed struct {
-	turn chan struct{} // readers go through a chain one after the other
+	turn chan struct{} // readers replay a chain one after the other
 
 	mu   sync.Mutex
-	seq  int64 // of the last entry that was gone through
+	seq  int64 // of the last entry that was replayed
 	hash string
 	last map[rowKey]rowSum
 }
@@ -27,7 +27,7 @@ type (
 	rowSum [24]byte // hash of a row; zero for one that is not there, or not recorded
 )
 
-// doubtedSum is no row's: the entry says that the row was written over one that no entry explained.
+// doubtedSum is no row's: the entry says that the row was written over an unexplained one.
 var doubtedSum = rowSum{0: 0xff, 23: 0xff}
 
 func keyOf(t *recordedTable, key []string) (k rowKey) {
@@ -35,7 +35,7 @@ func keyOf(t *recordedTable, key []string) (k rowKey) {
 	return k
 }
 
-// sumOf is the hash of a row as it stands in entries.
+// sumOf returns the hash of a row as in entries.
 func sumOf(hash string) (s rowSum) {
 	switch {
 	case hash == "" || hash == rowGone:
@@ -50,22 +50,22 @@ func sumOf(hash string) (s rowSum) {
 	return s
 }
 
-// ErrChainCut says that a chain has lost its end since the worker read it: nothing is acted on, and nothing written,
-// until that is cleared up.
+// ErrChainCut is the error for a chain that has lost its end since the worker read it: nothing is acted on, and nothing
+// written, until that is resolved.
 var ErrChainCut = errors.New("the ledger's chain has lost entries since this worker read them. " +
 	"Where a backup was put back on purpose, restart the worker; else look at what starter verify-ledger says")
 
-// replayAtOnce is how many entries are read by one statement. The largest have some 70 KB.
+// replayAtOnce is how many entries one statement reads. The largest have some 70 KB.
 const replayAtOnce = 200
 
-// of is what the chain says last of a row.
+// of returns the chain's last hash of a row.
 func (r *replayed) of(t *recordedTable, key []string) rowSum {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.last[keyOf(t, key)]
 }
 
-// readOn goes through the entries that were added since, up to one.
+// readOn replays the entries that were added since, up to one.
 func (r *replayed) readOn(ctx context.Context, d database, org string, until int64) error {
 	for {
 		r.mu.Lock()
@@ -87,7 +87,7 @@ func (r *replayed) readOn(ctx context.Context, d database, org string, until int
 			return nil
 		}
 		r.mu.Lock()
-		if r.seq == seq { // or somebody else was there before
+		if r.seq == seq { // or another goroutine did it before
 			for _, e := range some {
 				r.add(e)
 			}
@@ -96,8 +96,7 @@ func (r *replayed) readOn(ctx context.Context, d database, org string, until int
 	}
 }
 
-// add takes an entry along. Where the chain is broken, nothing counts that was said before: nobody knows what is
-// missing.
+// add replays an entry. If the chain is broken, nothing before it counts: nobody knows what is missing.
 func (r *replayed) add(e Entry) {
 	sound := e.Seq == r.seq+1 && e.Prev == r.hash && e.Sum() == e.Hash
 	if !sound || r.last == nil {
@@ -124,7 +123,7 @@ func (r *replayed) set(key rowKey, sum rowSum) {
 	}
 }
 
-// replay is what an organization's chain says as of now.
+// replay replays an organization's chain up to now.
 func (l *Ledger) replay(ctx context.Context, org string) (*replayed, error) {
 	r := l.replayOf(org)
 	if seq, hash, err := head(ctx, l.reads, org); err != nil || r.at(seq, hash) {
@@ -144,7 +143,7 @@ func (l *Ledger) replayOf(org string) *replayed {
 	return r.(*replayed)
 }
 
-// explainedRows says which rows, by key, are as the chain says last. A row that is not there has no answer.
+// explainedRows returns which rows, by key, are as in the chain's last entry. A missing row has no result.
 func (l *Ledger) explainedRows(ctx context.Context, org string, t *recordedTable, keys [][]string) (map[string]bool,
 	error) {
 	explained := map[string]bool{}
@@ -156,7 +155,7 @@ func (l *Ledger) explainedRows(ctx context.Context, org string, t *recordedTable
 	return explained, nil
 }
 
-// explainSome reads a row that the chain does not explain a second time: another may just have been writing it.
+// explainSome reads an unexplained row a second time: somebody may just have been writing it.
 func (l *Ledger) explainSome(ctx context.Context, org string, t *recordedTable, keys [][]string,
 	explained map[string]bool) error {
 	type pair struct{ is, last rowSum }
@@ -185,7 +184,7 @@ func (l *Ledger) explainSome(ctx context.Context, org string, t *recordedTable, 
 	return nil
 }
 
-// readOn goes through what was added to the chain before the transaction.
+// readOn replays what was added to the chain before the transaction.
 func (w *write) readOn(ctx context.Context) error {
 	if w.replayed.at(w.began.seq, w.began.head) {
 		return nil
@@ -206,7 +205,7 @@ func (r *replayed) at(seq int64, hash string) bool {
 	return r.seq == seq && r.hash == hash
 }
 
-// last is what the chain says last of a row, with what the transaction added to it.
+// last returns the chain's last hash of a row, including the transaction's additions.
 func (w *write) last(t *recordedTable, key []string) rowSum {
 	if sum, said := w.said[keyOf(t, key)]; said {
 		return sum
@@ -214,7 +213,7 @@ func (w *write) last(t *recordedTable, key []string) rowSum {
 	return w.replayed.of(t, key)
 }
 
-// keep takes along what a transaction added, once it is committed: it need not be read.
+// keep adds what a committed transaction added, so that it need not be read.
 func (r *replayed) keep(w *write) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -14,7 +14,7 @@ type StoredReport struct {
 	Body     []byte
 }
 
-// SaveReport keeps a report, in place of one with the same kind and id, and forgets all of its kind but the newest.
+// SaveReport stores a report, in place of one with the same kind and ID, and deletes all of its kind but the newest.
 func (l *Ledger) SaveReport(ctx context.Context, org string, r StoredReport, newest int) error {
 	return l.write(ctx, org, "save report "+r.ID, func(w *write) error {
 		if _, err := w.exec(ctx, `INSERT INTO reports (org, kind, id, at, body) VALUES (?, ?, ?, ?, ?)
@@ -35,7 +35,7 @@ type ReportRow struct {
 	Counts            Notes // what a page counted, for the report as a whole
 }
 
-// SaveReportRows keeps rows of a report that is being made; a row of the same section and identity is replaced.
+// SaveReportRows stores rows of a report that is being made; a row of the same section and identity is replaced.
 func (l *Ledger) SaveReportRows(ctx context.Context, org, report string, rows []ReportRow) error {
 	return l.write(ctx, org, "save what report "+report+" found", func(w *write) error {
 		var all [][]any
@@ -55,7 +55,7 @@ func (l *Ledger) SaveReportRows(ctx context.Context, org, report string, rows []
 	})
 }
 
-// ReportRows returns at most limit rows of one section, by identity, and how many there are in all.
+// ReportRows returns at most limit rows of one section, by identity, and their total number.
 func (l *Ledger) ReportRows(ctx context.Context, org, report, section string, limit int) (rows [][]string, count int,
 	err error) {
 	count, err = first(ctx, l.reads, func(row scanner) (n int, err error) { return n, row.Scan(&n) },
@@ -74,7 +74,7 @@ func (l *Ledger) ReportRows(ctx context.Context, org, report, section string, li
 	return rows, count, reading(err, "report "+report, org)
 }
 
-// ReportCounts returns, summed over the rows of a report that is being made, what they counted.
+// ReportCounts returns what the rows of a report that is being made counted, summed up.
 func (l *Ledger) ReportCounts(ctx context.Context, org, report string) (Notes, error) {
 	counts := Notes{}
 	err := l.reads.each(ctx, func(row scanner) error {
@@ -87,7 +87,7 @@ func (l *Ledger) ReportCounts(ctx context.Context, org, report string) (Notes, e
 	return counts, reading(err, "what was counted for report "+report, org)
 }
 
-// DropReportRows forgets the rows of a report that is made, and of older ones that never were.
+// DropReportRows deletes the rows of a finished report, and of older ones that were never finished.
 func (l *Ledger) DropReportRows(ctx context.Context, org, report string) error {
 	return l.write(ctx, org, "forget the rows of report "+report, func(w *write) error {
 		_, err := w.exec(ctx, `DELETE FROM report_rows WHERE org = ? AND report <= ?`, org, report)
@@ -110,7 +110,7 @@ func scanReport(row scanner) (r StoredReport, err error) {
 	return r, err
 }
 
-// Written counts, since an instant, the changes done by action, and the people who lost their last access to an app, by
+// Written counts the changes done since an instant by action, and the people who lost their last access to an app, by
 // app.
 func (l *Ledger) Written(ctx context.Context, org string, since time.Time) (done map[access.Action]int,
 	freed map[string]int, err error) {

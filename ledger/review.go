@@ -10,8 +10,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// BeginReview stores a review that begins, and returns it as stored. The same workflow again (by Run) finds what is
-// there. ErrConflict: another workflow had the same ID before.
+// BeginReview stores a review that begins, and returns it as stored. The same workflow again (by Run) finds it.
+// ErrConflict: another workflow had the same ID before.
 func (l *Ledger) BeginReview(ctx context.Context, org string, r access.Review) (stored access.Review, err error) {
 	r.State, r.Stage, r.Opened = access.ReviewOpening, 0, orNow(r.Opened)
 	err = l.write(ctx, org, "begin review "+r.ID, func(w *write) error {
@@ -35,8 +35,8 @@ func (l *Ledger) BeginReview(ctx context.Context, org string, r access.Review) (
 	return stored, err
 }
 
-// ChangeReview changes a review by a function, which says whether anything is to be changed, and adds events to its
-// log. So a repeat finds what is done already, and does nothing.
+// ChangeReview changes a review by a function, which reports whether there is anything to change, and adds events to
+// its log. So a repeat finds the change done, and does nothing.
 func (l *Ledger) ChangeReview(ctx context.Context, org, id string, change func(*access.Review) bool,
 	events ...access.ReviewEvent) (r access.Review, err error) {
 	err = l.write(ctx, org, "change review "+id, func(w *write) error {

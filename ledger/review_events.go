@@ -8,7 +8,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// chained are the events that stand in the organization's chain too.
+// chained are the events that are in the organization's chain too.
 var chained = map[string]string{
 	access.EventOpened: EntryReviewOpened, access.EventDecided: EntryReviewDecided,
 	access.EventReopened: EntryReviewReopened,
@@ -17,7 +17,7 @@ var chained = map[string]string{
 	access.EventEnded:     EntryReviewEnded,
 }
 
-// note adds events to a review's log, and those that matter to the chain.
+// note adds events to a review's log, and some of them to the chain.
 func (w *write) note(ctx context.Context, review string, events ...access.ReviewEvent) error {
 	return w.noteOf(ctx, review, nil, events...)
 }
@@ -74,14 +74,14 @@ func (w *write) noteOf(ctx context.Context, review string, items map[int]access.
 	return w.append(ctx, entries...)
 }
 
-// lastEvent is the number of the last entry of a review's log.
+// lastEvent returns the number of the last entry of a review's log.
 func (w *write) lastEvent(ctx context.Context, review string) (int, error) {
 	return first(ctx, w.database, func(row scanner) (n int, err error) { return n, row.Scan(&n) },
 		`SELECT events FROM reviews WHERE org = ? AND id = ?`, w.org, review)
 }
 
 // NoteReview adds events to a review's log. One that is there already, with the same At and all else, is not added
-// again; so give a fixed At when the call may be repeated (a zero At means now).
+// again; so give a fixed At if the call may be repeated (a zero At means now).
 func (l *Ledger) NoteReview(ctx context.Context, org, review string, events ...access.ReviewEvent) error {
 	return l.write(ctx, org, "note in review "+review, func(w *write) error {
 		var fresh []access.ReviewEvent
@@ -98,7 +98,7 @@ func (l *Ledger) NoteReview(ctx context.Context, org, review string, events ...a
 	})
 }
 
-// noted says that the event stands in the log.
+// noted reports whether the event is in the log.
 func (w *write) noted(ctx context.Context, review string, e access.ReviewEvent) (bool, error) {
 	if e.At.IsZero() {
 		return false, nil
@@ -108,11 +108,11 @@ func (w *write) noted(ctx context.Context, review string, e access.ReviewEvent) 
 		w.org, review, e.By, e.Kind, instant(e.At), e.Via, e.Item, e.Stage, string(e.Verdict), e.Bulk, e.To, e.Text)
 }
 
-// byPerson keeps a question to what one person said from walking the whole log of a review, which either database takes
-// for the better way: it names the review so that only the index by person answers.
+// byPerson keeps a query for one person's events from scanning the whole log of a review, which either database
+// prefers: with the review in this form only the index by person can be used.
 const byPerson = `org || '' = ? AND review || '' = ?`
 
-// exists says that a query has an answer.
+// exists reports whether a query has a row.
 func (w *write) exists(ctx context.Context, query string, args ...any) (bool, error) {
 	some, err := collect(ctx, w.database, func(row scanner) (n int, err error) { return n, row.Scan(&n) },
 		query+` LIMIT 1`, args...)
@@ -132,7 +132,7 @@ func (l *Ledger) ReviewEvents(ctx context.Context, org, review string, after, li
 	return all, reading(err, "what was said in review "+review, org)
 }
 
-// SeenReview notes that a reviewer opened their page or list, unless that was noted within the time before.
+// SeenReview records that a reviewer opened their page or list, unless that was recorded within the time before.
 func (l *Ledger) SeenReview(ctx context.Context, org, review string, by access.Person, via string, at time.Time,
 	every time.Duration) error {
 	at = orNow(at)
@@ -148,7 +148,7 @@ func (l *Ledger) SeenReview(ctx context.Context, org, review string, by access.P
 	})
 }
 
-// ToldReviewers returns the accounts of who was told in a stage of a review that they are asked about something.
+// ToldReviewers returns the accounts of the reviewers who were notified in a stage of a review that they have items.
 func (l *Ledger) ToldReviewers(ctx context.Context, org, review string, stage int) (map[string]bool, error) {
 	told := map[string]bool{}
 	err := l.reads.each(ctx, func(row scanner) error {

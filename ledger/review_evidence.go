@@ -7,8 +7,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// SaveEvidence keeps one piece of a review's evidence, numbered from 0; a repeat replaces it and drops the pieces after
-// it. Once the review's state is final, its evidence stays as it is.
+// SaveEvidence stores one piece of a review's evidence, numbered from 0; a repeat replaces it and deletes the pieces
+// after it. Once the review's state is final, its evidence stays as it is.
 func (l *Ledger) SaveEvidence(ctx context.Context, org, review string, piece int, body string) error {
 	return l.write(ctx, org, "keep evidence of review "+review, func(w *write) error {
 		r, err := w.review(ctx, review)
@@ -39,7 +39,7 @@ func (l *Ledger) Evidence(ctx context.Context, org, review string, piece int) (b
 }
 
 // EndReview makes a review's state final, with the head of its evidence in the log's last entry of the chain, and
-// forgets what the pages counted. A repeat changes nothing.
+// deletes what the pages counted. A repeat changes nothing.
 func (l *Ledger) EndReview(ctx context.Context, org, id string, state access.ReviewState, head string, lines int,
 	at time.Time) (access.Review, error) {
 	at = cut(orNow(at))

@@ -50,7 +50,7 @@ func (l *Ledger) SaveItems(ctx context.Context, org, review, page string, items 
 	})
 }
 
-// How far the items of a review are, in the column ranked.
+// How far the items of a review are prepared, in the column ranked.
 const (
 	itemsRanked   = 1
 	itemsNumbered = 2
@@ -66,7 +66,8 @@ func (w *write) setRanked(ctx context.Context, review string, ranked int) error 
 	return err
 }
 
-// countItems has PostgreSQL count the items before the first of them is asked for by itself, and says how far they are.
+// countItems updates PostgreSQL's statistics before the first item is looked up by itself, and returns how far they are
+// prepared.
 func (w *write) countItems(ctx context.Context, review string) (ranked int, err error) {
 	if ranked, err = w.ranked(ctx, review); err != nil || ranked >= itemsRanked {
 		return ranked, err
@@ -74,9 +75,9 @@ func (w *write) countItems(ctx context.Context, review string) (ranked int, err 
 	return itemsRanked, errors.Join(w.analyze(ctx, countedOfItems), w.setRanked(ctx, review, itemsRanked))
 }
 
-// analyze has PostgreSQL count what is in tables now. Until it has, which it does by itself after a minute, or not for
-// one review after many, it takes all indexes that begin with the review for equally good, and walks the whole review
-// for each row.
+// analyze updates PostgreSQL's statistics of tables. Until then, which it does by itself after a minute, or not for one
+// review after many, it considers all indexes that begin with the review equally good, and scans the whole review for
+// each row.
 func (w *write) analyze(ctx context.Context, tables string) error {
 	if !w.postgres {
 		return nil
@@ -85,7 +86,7 @@ func (w *write) analyze(ctx context.Context, tables string) error {
 	return err
 }
 
-// unique drops what stands twice: the same row twice in one statement would be an error on PostgreSQL.
+// unique drops duplicates: the same row twice in one statement would be an error on PostgreSQL.
 func unique(items []access.Item) []access.Item {
 	seen := map[Key]bool{}
 	var all []access.Item
@@ -99,7 +100,7 @@ func unique(items []access.Item) []access.Item {
 	return all
 }
 
-// factsOf is what of an item never changes once it has its number.
+// factsOf returns the part of an item that never changes once it has its number.
 func factsOf(i access.Item) access.Item {
 	i.N, i.Stage, i.Version, i.Said, i.Verdict, i.Outcome, i.Risk = 0, 0, 0, nil, "", "", 0
 	i.Person, i.Target = "", ""
@@ -117,7 +118,7 @@ func factsOf(i access.Item) access.Item {
 	return i
 }
 
-// result is what of an item becomes known at the end.
+// result is the part of an item that becomes known at the end.
 type result struct {
 	Silent  bool      `json:"silent,omitempty"`
 	Why     string    `json:"why,omitempty"`
@@ -135,7 +136,7 @@ func setResult(i *access.Item, r result) {
 	i.Silent, i.Why, i.Plan, i.Run, i.Until, i.Settled = r.Silent, r.Why, r.Plan, r.Run, r.Until, r.Settled
 }
 
-// ReviewNotes returns, summed over a review's pages, what they counted. It is there until the first stage begins.
+// ReviewNotes returns what a review's pages counted, summed up. It is kept until the first stage begins.
 func (l *Ledger) ReviewNotes(ctx context.Context, org, review string) (Notes, error) {
 	notes := Notes{}
 	err := l.reads.each(ctx, func(row scanner) error {
@@ -148,8 +149,7 @@ func (l *Ledger) ReviewNotes(ctx context.Context, org, review string) (Notes, er
 	return notes, reading(err, "what was counted for review "+review, org)
 }
 
-// RankItems records the facts and the risk of items that were taken before. Those that have their numbers stay as they
-// are.
+// RankItems records the facts and the risk of items that were collected before. Those with numbers stay as they are.
 func (l *Ledger) RankItems(ctx context.Context, org, review string, items []access.Item) error {
 	return l.write(ctx, org, "rank items of review "+review, func(w *write) error {
 		ranked, err := w.countItems(ctx, review)
@@ -165,14 +165,14 @@ func (l *Ledger) RankItems(ctx context.Context, org, review string, items []acce
 	})
 }
 
-// countedOfItems are the columns of items that PostgreSQL chooses its ways by.
+// countedOfItems are the columns of items that PostgreSQL's plans depend on.
 const countedOfItems = `review_items (org, review, person, target, n, outcome, stage, spoke, verdict)`
 
 // wholeItem joins items to a list of values that begins with their key; see wholeKey.
 const wholeItem = `org = v.column1 AND review = v.column2 AND person = v.column3 AND target = v.column4`
 
-// NumberItems gives the items of a review their numbers, the riskiest first. Nothing happens when they have them. It
-// returns how many there are.
+// NumberItems gives the items of a review their numbers, the riskiest first, unless they have them. It returns how many
+// there are.
 func (l *Ledger) NumberItems(ctx context.Context, org, review string) (count int, err error) {
 	err = l.write(ctx, org, "number the items of review "+review, func(w *write) error {
 		ranked, err := w.ranked(ctx, review)
@@ -209,22 +209,22 @@ func numberQuery(org, review string) (string, []any) {
 		AND review_items.person = ranked.person AND review_items.target = ranked.target`, []any{org, review, org, review}
 }
 
-// ItemFilter chooses items of a review. The zero ItemFilter chooses the first 1,000.
+// ItemFilter selects items of a review. The zero ItemFilter selects the first 1,000.
 type ItemFilter struct {
 	Numbers   []int
-	Reviewer  []string           // account ids, any of which is asked in the stage Stage; none: whoever is asked
+	Reviewer  []string           // account IDs, any of which is asked in the stage Stage; none: whoever is asked
 	Stage     int                // of Reviewer
-	Undecided bool               // of Reviewer: only what they have said nothing of. Otherwise: of which nobody has
+	Undecided bool               // with Reviewer: only those they have not decided; otherwise: those nobody has
 	Outcomes  []access.Outcome   // none: any
 	Target    access.Entitlement // "": any
 	Person    string             // account id; "": anyone
 	Unranked  bool               // items without a number, by person and target
-	AfterKey  Key                // with Unranked: of the last one before
+	AfterKey  Key                // with Unranked: the last one before
 	After     int                // number of the last one before
 	Limit     int                // 0: 1,000
 }
 
-// Items returns items of a review by number. Of those that Numbers name, all are returned for a Limit of 0.
+// Items returns items of a review by number. With Numbers and a Limit of 0, it returns all of them.
 func (l *Ledger) Items(ctx context.Context, org, review string, f ItemFilter) ([]access.Item, error) {
 	all, err := items(ctx, l.reads, org, review, f)
 	return all, reading(err, "items of review "+review, org)
@@ -293,7 +293,7 @@ func itemsQuery(org, review string, f ItemFilter) (string, []any) {
 	}
 	order := `i.n`
 	if f.Person != "" || len(f.Outcomes) > 1 && !slices.Contains(f.Outcomes, "") {
-		order = `i.n + 0` // these are few: without it SQLite walks all items in their order to find them
+		order = `i.n + 0` // these are few: without it SQLite scans all items in their order to find them
 	}
 	if f.Unranked {
 		and(`i.n = 0 AND (i.person, i.target) > (?, ?)`, f.AfterKey.Person, string(f.AfterKey.Target))
@@ -326,16 +326,16 @@ func scanItem(row scanner) (access.Item, error) {
 	return i, err
 }
 
-// ItemBrief is what the giving out of items needs to know of one.
+// ItemBrief is what assigning an item needs.
 type ItemBrief struct {
 	N       int
 	Person  string
 	Email   string
 	Sponsor string
 	Target  access.Entitlement
-	Stage   int            // the last that it came to
-	Spoke   int            // the last stage in which somebody said something
-	Verdict access.Verdict // what that came to
+	Stage   int            // the last that it reached
+	Spoke   int            // the last stage in which somebody decided it
+	Verdict access.Verdict // what that comes to
 }
 
 // ItemBriefs calls do with every item of a review, by number.
@@ -389,7 +389,7 @@ func lastQuery(org, campaign string, people []string) (string, []any) {
 	return `SELECT person, target, review, verdict, by_whom, by_email, at, owned, reasons FROM review_last WHERE ` + where, args
 }
 
-// LastDecision is how an item ended, and for which reasons it was held then.
+// LastDecision is how an item ended, and the reasons for which it was held then, as from review.HeldFor.
 type LastDecision struct {
 	access.PastDecision
 	Owned   bool

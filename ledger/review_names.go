@@ -8,7 +8,7 @@ import (
 	"github.com/castellan-io/castellan/review"
 )
 
-// ReviewNames returns the accounts for which addresses stand in a review, by address in the form in which they compare
+// ReviewNames returns the accounts of addresses in a review, by address in the form in which they are compared
 // (access.FoldAddress), as far as the chain explains them. An address keeps its account for as long as the review
 // lasts, whoever has it later.
 func (l *Ledger) ReviewNames(ctx context.Context, org, review string) (map[string]string, error) {
@@ -31,7 +31,7 @@ func (l *Ledger) ReviewNames(ctx context.Context, org, review string) (map[strin
 	return accounts, reading(err, "what the chain says of the names in review "+review, org)
 }
 
-// NameReviewers keeps the accounts for which names stand in a review; a name that has one keeps it.
+// NameReviewers stores the accounts of names in a review; a name that has one keeps it.
 func (l *Ledger) NameReviewers(ctx context.Context, org, review string, accounts map[string]string) error {
 	if len(accounts) == 0 {
 		return nil
@@ -58,7 +58,7 @@ func (l *Ledger) NameReviewers(ctx context.Context, org, review string, accounts
 	})
 }
 
-// namesOf are all names by which the log of a review may know an account: its id, and what it went by in a review from
+// namesOf returns all names by which the log of a review may know an account: its ID, and its names in a review from
 // before reviewers were accounts.
 func (w *write) namesOf(ctx context.Context, id, account string) (review.Names, error) {
 	known := review.NamesOf(account)

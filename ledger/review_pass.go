@@ -9,7 +9,7 @@ import (
 	"github.com/castellan-io/castellan/review"
 )
 
-// SaveReviewCode keeps the hash of a code that a reviewer is sent.
+// SaveReviewCode stores the hash of a code that a reviewer is sent.
 func (l *Ledger) SaveReviewCode(ctx context.Context, org, review, reviewer, hash string, at time.Time) error {
 	return l.write(ctx, org, "keep the code of "+reviewer+" for review "+review, func(w *write) error {
 		if _, err := w.review(ctx, review); err != nil {
@@ -23,15 +23,15 @@ func (l *Ledger) SaveReviewCode(ctx context.Context, org, review, reviewer, hash
 
 // Pass is how a reviewer proves who they are.
 type Pass struct {
-	Trusted  bool // whoever calls has made sure
+	Trusted  bool // the caller has made sure
 	CodeHash string
-	Shown    string // by which presentation the code was burnt
+	Shown    string // the use by which the code was spent
 	Proof    string
 	Proves   func(codeHash string) bool // whether Proof was made with the code of this hash
 }
 
-// admit checks a pass. A code that was given as it is counts once: it may have been read on the way. A proof counts
-// once too, so that nobody repeats an old word; spent says that it counted before.
+// admit checks a pass. A plain code counts once, since it may have been read on the way. A proof counts once too, so
+// that nobody repeats an old message; spent: it counted before.
 func (w *write) admit(ctx context.Context, id string, by review.Names, p Pass, at time.Time) (spent bool, err error) {
 	if p.Trusted {
 		return false, nil
@@ -70,7 +70,7 @@ func (w *write) admit(ctx context.Context, id string, by review.Names, p Pass, a
 		return false, ErrCode
 	case p.CodeHash != "":
 		good, values := ` AND used = 0 AND hash = ?`, append(append([]any{instant(at)}, args...), p.CodeHash)
-		if p.Shown != "" { // it was burnt as it came
+		if p.Shown != "" { // it was spent as it came
 			good, values = ` AND hash = ? AND presentation = ?`, append(values, p.Shown)
 		}
 		n, err := w.exec(ctx, `UPDATE review_codes SET used = ?, presentation = ''`+where+good, values...)
@@ -88,7 +88,7 @@ type ReviewLink struct {
 	At, Expires, Revoked time.Time
 }
 
-// SaveReviewLink records a link that is about to be sent; older ones go on working.
+// SaveReviewLink records a link that is about to be sent; older ones stay valid.
 func (l *Ledger) SaveReviewLink(ctx context.Context, org string, k ReviewLink) error {
 	return l.write(ctx, org, "keep a link of review "+k.Review, func(w *write) error {
 		if _, err := w.review(ctx, k.Review); err != nil {
@@ -124,8 +124,8 @@ func (l *Ledger) ReviewLink(ctx context.Context, org, id string) (ReviewLink, er
 	return k, reading(err, "what the chain says of a link", org)
 }
 
-// RevokeReviewLinks revokes the links of one reviewer of a review, or of all of them for "", and their codes, and says
-// how many links that were.
+// RevokeReviewLinks revokes the links of one reviewer of a review, or of all of them for "", and their codes, and
+// returns the number of links.
 func (l *Ledger) RevokeReviewLinks(ctx context.Context, org, review, reviewer string, at time.Time) (revoked int,
 	err error) {
 	err = l.write(ctx, org, "revoke links of review "+review, func(w *write) error {

@@ -12,57 +12,57 @@ import (
 	"github.com/castellan-io/castellan/review"
 )
 
-// ReviewWord is something that one reviewer says about items.
+// ReviewWord is one message of a reviewer about items.
 type ReviewWord struct {
 	Kind    string // access.EventDecided, …Commented, …Delegated or …Reopened
-	By      string // account id of who speaks
-	ByEmail string // to be read, never compared
+	By      string // account ID of the reviewer
+	ByEmail string // for display, never compared
 	Via     string
 	Pass    Pass
 	Lines   []ItemWord  // item by item; or
-	All     *WordFilter // all items that the reviewer is asked about and that fit
+	All     *WordFilter // all items that the reviewer is asked about and that match
 	Verdict access.Verdict
 	Comment string
 	To      string // of a delegation: account id
 	ToEmail string
-	At      time.Time // when it was said; the same for a repeat (a zero At means now)
+	At      time.Time // when it was sent; the same for a repeat (a zero At means now)
 }
 
-// ItemWord is a word on one item. Without a verdict or a comment of its own it takes those of the whole.
+// ItemWord is the part of a message about one item. Without a verdict or a comment of its own it has those of the
+// whole.
 type ItemWord struct {
 	N       int
 	Verdict access.Verdict
 	Comment string
-	Version *int // of the item as the reviewer saw it; nil: it does not matter
+	Version *int // of the item as the reviewer saw it; nil: any
 }
 
-// WordFilter chooses among the items that a reviewer is asked about.
+// WordFilter selects among the items that a reviewer is asked about.
 type WordFilter struct {
 	Person    string // account id; "": anyone
 	Target    access.Entitlement
 	Recommend access.Verdict
-	Undecided bool // of which they have said nothing
+	Undecided bool // which they have not decided
 }
 
-// ReviewSaid is what came of a word.
+// ReviewSaid is the result of a message.
 type ReviewSaid struct {
 	Err      error // the whole was refused
 	Applied  []int
 	Repeated []int
 	Refused  []RefusedWord
-	Left     int // items on which the reviewer is asked and nobody has said anything, once all words are recorded
+	Left     int // the reviewer's items that nobody has decided, once all messages are recorded
 }
 
-// RefusedWord is an item of which a word changed nothing, and why.
+// RefusedWord is an item that a message did not change, and why.
 type RefusedWord struct {
 	N   int
 	Why string
 }
 
-// Say records what reviewers say, each word for itself and all in one transaction: what is answered is kept. A word of
-// which everything was said before changes nothing, also when its repeat comes late: after something else was said, or
-// when nobody may decide any more. Of several reviewers who say different things of one item in one stage, a removal
-// counts (access.Stricter).
+// Say records messages of reviewers, each by itself and all in one transaction: what is answered is stored. A repeat of
+// a message changes nothing, even if it comes late: after another message, or when nobody may decide any more. If
+// several reviewers decide differently on one item in one stage, a removal counts (access.Stricter).
 func (l *Ledger) Say(ctx context.Context, org, id string, words []ReviewWord) ([]ReviewSaid, error) {
 	var said []ReviewSaid
 	err := l.write(ctx, org, "record what was said in review "+id, func(w *write) error {
@@ -89,7 +89,7 @@ func (l *Ledger) Say(ctx context.Context, org, id string, words []ReviewWord) ([
 	return said, err
 }
 
-// say records one word. Last is the log's end before the words that came with it.
+// say records one message. last is the end of the log before the messages of the same call.
 func (w *write) say(ctx context.Context, r access.Review, last int, word ReviewWord, known review.Names,
 	said *ReviewSaid) (err error) {
 	word.At = cut(orNow(word.At))
@@ -105,12 +105,12 @@ func (w *write) say(ctx context.Context, r access.Review, last int, word ReviewW
 	return err
 }
 
-// refuses reports whether an error refuses a word as a whole.
+// refuses reports whether an error refuses a message as a whole.
 func refuses(err error) bool {
 	return errors.Is(err, review.ErrNotReviewer) || errors.Is(err, review.ErrOver) || errors.Is(err, ErrCode)
 }
 
-// hear records the word, or says why it is refused as a whole.
+// hear records the message, or returns why it is refused as a whole.
 func (t *telling) hear(ctx context.Context) (err error) {
 	if err := review.CheckOpen(t.review); err != nil {
 		return err
@@ -151,7 +151,7 @@ func (t *telling) hear(ctx context.Context) (err error) {
 	return t.record(ctx, n)
 }
 
-// saidBefore are the entries of the log that this very word may have left, by item: what its reviewer said at the same
+// saidBefore returns the log entries that this very message may have left, by item: those of its reviewer at the same
 // instant, up to the entry last; of comments, in the same stage.
 func (w *write) saidBefore(ctx context.Context, r access.Review, last int, word ReviewWord,
 	by review.Names) (map[int][]access.ReviewEvent, error) {
@@ -175,10 +175,10 @@ func saidQuery(org, id string, stage, last int, word ReviewWord, by review.Names
 	return query + ` AND at = ? AND seq <= ?`, append(args, instant(word.At), last)
 }
 
-// told reports whether this very word was recorded of the item before.
+// told reports whether this very message was recorded for the item before.
 func (t *telling) told(n int) bool { return t.of(n).RecordedIn(t.before[n]) }
 
-// repeats answers a word that would be refused now as the repeat that it is, if it was recorded before.
+// repeats answers a message that would be refused now as a repeat, if it was recorded before.
 func (t *telling) repeats(refusal error) {
 	var said ReviewSaid
 	lines := slices.Collect(maps.Keys(t.before))
@@ -206,13 +206,13 @@ func numbersOf(lines []ItemWord) []int {
 	return numbers
 }
 
-// ownTask is a task of the reviewer who speaks.
+// ownTask is a task of the message's reviewer.
 type ownTask struct {
 	review.Assigned
-	names []string // all by which they are asked of the item
+	names []string // all names by which they are asked about the item
 }
 
-// meant are the items that the word is about, and of which the reviewer is asked.
+// meant returns the items that the message is about, and that the reviewer is asked about.
 func (t *telling) meant(ctx context.Context) ([]access.Item, error) {
 	var numbers []int
 	if t.word.All == nil {
@@ -246,7 +246,7 @@ func (t *telling) meant(ctx context.Context) ([]access.Item, error) {
 	}), nil
 }
 
-// listed are the numbers of the word's lines that are to be looked at; of the others it answers at once.
+// listed returns the numbers of the message's lines that have to be looked at; the others it answers at once.
 func (t *telling) listed() (numbers []int) {
 	lines := map[int]ItemWord{}
 	for _, line := range t.word.Lines {
@@ -268,8 +268,8 @@ func (t *telling) listed() (numbers []int) {
 	return numbers
 }
 
-// filtered are the numbers of the items that the word's filter may choose, and of those of which the word was recorded
-// before.
+// filtered returns the numbers of the items that the message's filter may select, and of those for which the message
+// was recorded before.
 func (t *telling) filtered() (numbers []int) {
 	for n, task := range t.tasks {
 		if !t.word.All.Undecided || task.Verdict == "" {
@@ -284,7 +284,7 @@ func (t *telling) filtered() (numbers []int) {
 	return numbers
 }
 
-// forged are those of the items that the chain does not explain.
+// forged returns those of the items that the chain does not explain.
 func (t *telling) forged(ctx context.Context, all []access.Item) (map[Key]bool, error) {
 	keys := make([][]any, len(all))
 	for n, i := range all {
@@ -301,7 +301,7 @@ func (t *telling) forged(ctx context.Context, all []access.Item) (map[Key]bool, 
 	return forged, nil
 }
 
-// refuse answers that nothing is changed of an item.
+// refuse answers that an item is not changed.
 func (t *telling) refuse(n int, why string) {
 	t.said.Refused = append(t.said.Refused, RefusedWord{n, why})
 }
@@ -312,27 +312,27 @@ func (f *WordFilter) fits(i access.Item) bool {
 		(f.Recommend == "" || f.Recommend == i.Recommend)
 }
 
-// telling is one word as it is recorded.
+// telling is one message as it is recorded.
 type telling struct {
 	*write
 	review access.Review
 	word   ReviewWord
 	names  review.Names
-	to     review.Names // of whom something is handed to
+	to     review.Names // to whom something is delegated
 	before map[int][]access.ReviewEvent
 	tasks  map[int]ownTask
 	said   *ReviewSaid
 }
 
-// news is what a word changes.
+// news is what a message changes.
 type news struct {
-	items  []review.Result // of which something else is said now
+	items  []review.Result // with new decisions
 	give   []access.Task
 	drop   []ownTask
 	events []access.ReviewEvent // one for each item
 }
 
-// of is what the word says of one item.
+// of returns the part of the message about one item.
 func (t *telling) of(n int) review.Action {
 	line := ItemWord{N: n}
 	if at := slices.IndexFunc(t.word.Lines, func(line ItemWord) bool { return line.N == n }); at >= 0 {
@@ -345,7 +345,7 @@ func (t *telling) of(n int) review.Action {
 	}
 }
 
-// listen is what the word comes to, item by item.
+// listen returns the changes of the message, item by item.
 func (t *telling) listen(found []access.Item) (n news) {
 	for _, i := range found {
 		task, word := t.tasks[i.N], t.of(i.N)
@@ -367,7 +367,7 @@ func (t *telling) listen(found []access.Item) (n news) {
 	return n
 }
 
-// record keeps what the word changes.
+// record stores the changes of the message.
 func (t *telling) record(ctx context.Context, n news) error {
 	index := map[int]access.Item{}
 	var items, tasks, drop [][]any

@@ -10,11 +10,10 @@ import (
 	"github.com/castellan-io/castellan/review"
 )
 
-// Settle records outcomes, and lets rulings come into force and end. A final outcome stays: only a denial may still
-// change its words and its date. It is added to the chain, and kept as the last decision of its campaign. A ruling
-// comes into force only with an outcome that is recorded, so that a late repeat brings none back. While reviewers
-// decide, a settlement of a verdict that is not what they say any more is left out. ErrNotFound: the review has no such
-// item.
+// Settle records outcomes, and begins and ends rulings. A final outcome stays: only a denial may still change its text
+// and its date. It is added to the chain, and stored as the last decision of its campaign. A ruling comes into force
+// only with an outcome that is recorded, so that a late repeat restores none. While reviewers decide, a settlement of a
+// verdict that is no longer theirs is left out. ErrNotFound: the review has no such item.
 func (l *Ledger) Settle(ctx context.Context, org, id string, all []review.Resolution, at time.Time) error {
 	at = cut(orNow(at))
 	return l.write(ctx, org, "settle items of review "+id, func(w *write) error {
@@ -49,7 +48,7 @@ func (l *Ledger) Settle(ctx context.Context, org, id string, all []review.Resolu
 	})
 }
 
-// settle settles one item, and returns what is to be added to the chain.
+// settle settles one item, and returns the entries for the chain.
 func (w *write) settle(ctx context.Context, r access.Review, s review.Resolution, at time.Time) ([]Entry, error) {
 	i := s.Item
 	was, err := first(ctx, w.database, scanItem,
@@ -97,7 +96,7 @@ func (w *write) settle(ctx context.Context, r access.Review, s review.Resolution
 		Body: body(fields)}}, w.remember(ctx, r, i, at)
 }
 
-// rule lets a ruling come into force. One that is in force keeps its beginning, unless it said something else.
+// rule begins a ruling. One that is in force keeps its beginning, unless it has another verdict.
 func (w *write) rule(ctx context.Context, review string, rule access.Ruling, at time.Time) error {
 	if rule.At.IsZero() {
 		rule.At = at
@@ -109,8 +108,8 @@ func (w *write) rule(ctx context.Context, review string, rule access.Ruling, at 
 	return err
 }
 
-// remember keeps how an item ended for the next review of its campaign, which takes over what the keeps of older ones
-// said. What a later review says already stays.
+// remember stores how an item ended for the next review of its campaign, which takes over the last decisions of older
+// ones. Those of a later review stay.
 func (w *write) remember(ctx context.Context, r access.Review, i access.Item, at time.Time) error {
 	if i.Verdict == "" || i.Outcome == access.OutcomeDropped {
 		return nil
@@ -142,7 +141,7 @@ func (l *Ledger) Rulings(ctx context.Context, org, review string) ([]access.Ruli
 	return all, reading(err, "the rulings of review "+review, org)
 }
 
-// RulingsEnded returns at most limit people of whom a ruling ended after the one instant and up to the other.
+// RulingsEnded returns at most limit people with a ruling that ended after one instant and up to another.
 func (l *Ledger) RulingsEnded(ctx context.Context, org string, after, to time.Time, limit int) ([]string, error) {
 	people, err := collect(ctx, l.reads, func(row scanner) (id string, err error) { return id, row.Scan(&id) },
 		`SELECT DISTINCT person FROM rulings WHERE org = ? AND until > ? AND until <= ? ORDER BY person LIMIT ?`,
@@ -188,8 +187,8 @@ type RunLine struct {
 	Run string
 }
 
-// Removals returns of each of these people and targets the last removal that was begun, answered, refused or held since
-// an instant, whichever run it belongs to.
+// Removals returns, for each of these people and targets, the last removal that was begun, answered, refused or held
+// since an instant, in whichever run.
 func (l *Ledger) Removals(ctx context.Context, org string, keys []Key, since time.Time) (map[Key]RunLine, error) {
 	found := map[Key]RunLine{}
 	wanted := map[Key]bool{}
@@ -218,13 +217,13 @@ func (l *Ledger) Removals(ctx context.Context, org string, keys []Key, since tim
 	return found, nil
 }
 
-// removalQueries name the states as the indexes do, or SQLite would not use them.
+// removalQueries have the states in the form of the indexes, or SQLite would not use them.
 var removalQueries = []string{
 	`SELECT ` + changeColumns + `, run FROM lines WHERE state IN ('sent', 'done', 'already') AND `,
 	`SELECT ` + changeColumns + `, run FROM lines WHERE state IN ('held', 'refused') AND `,
 }
 
-// removalsQuery orders lines of one instant by their runs: a held line is carried from run to run with its instant.
+// removalsQuery orders lines of one instant by their runs: a held line is copied from run to run with its instant.
 func removalsQuery(query, org string, people []string, since time.Time) (string, []any) {
 	where, args := among("org", "person", people, org)
 	return query + where + ` AND at >= ? AND action = 'remove'

@@ -12,8 +12,8 @@ import (
 	"github.com/castellan-io/castellan/review"
 )
 
-// BeginStage lets the next stage of a review begin: the items come to it, and the tasks are given out; what the pages
-// counted is forgotten. A repeat finds it begun, and nothing begins once deciding is over.
+// BeginStage begins the next stage of a review: it assigns the items and tasks, and deletes what the pages counted. A
+// repeat finds it begun, and nothing begins once deciding has ended.
 func (l *Ledger) BeginStage(ctx context.Context, org, review string, stage int, due time.Time, items []int,
 	tasks []access.Task, at time.Time) error {
 	at = orNow(at)
@@ -64,8 +64,8 @@ func itemsArgs(review string, numbers []int) []any {
 	return args
 }
 
-// GiveTasks asks more people in a stage, and asks some no more about what they have said nothing of. Events are added
-// to the log when anything changed. Nothing changes once the stage is over.
+// GiveTasks asks more people in a stage, and no longer asks some about items that they have not decided. Events are
+// added to the log if anything changed. Nothing changes once the stage is over.
 func (l *Ledger) GiveTasks(ctx context.Context, org, review string, stage int, give []access.Task, drop []string,
 	events ...access.ReviewEvent) (changed bool, err error) {
 	err = l.write(ctx, org, "give out items of review "+review, func(w *write) error {
@@ -134,8 +134,8 @@ func (w *write) giveTasks(ctx context.Context, review string, stage int, tasks [
 		`ON CONFLICT (org, review, stage, reviewer, n) DO NOTHING`, rows)
 }
 
-// OpenTasks returns the tasks of a stage about items of which nobody has said anything in it; those of one reviewer
-// alone when one is named.
+// OpenTasks returns the tasks of a stage about items that nobody has decided in it; only those of one reviewer if one
+// is named.
 func (l *Ledger) OpenTasks(ctx context.Context, org, review string, stage int, reviewer string) ([]access.Task, error) {
 	query, args := openTasksQuery(org, review, stage, reviewer)
 	all, err := collect(ctx, l.reads, func(row scanner) (t access.Task, err error) {
@@ -156,27 +156,27 @@ func openTasksQuery(org, review string, stage int, reviewer string) (string, []a
 	return query + ` ORDER BY t.n, t.reviewer`, args
 }
 
-// ReviewerCount is how far one reviewer is in a stage.
+// ReviewerCount is the progress of one reviewer in a stage.
 type ReviewerCount struct {
 	Reviewer string
-	Role     access.TaskRole // of several, the one that binds most: reviewer, delegate, fallback, owner
+	Role     access.TaskRole // of several, the most binding: reviewer, delegate, fallback, owner
 	Items    int
-	Spoken   int // of which they have said something
-	Left     int // of which nobody has
+	Spoken   int // that they have decided
+	Left     int // that nobody has decided
 }
 
-// ReviewCount is how far a review is, in numbers.
+// ReviewCount is the progress of a review in numbers.
 type ReviewCount struct {
 	Items     int // of the review
 	Asked     int // of the stage
-	Decided   int // of the stage's, of which somebody has said something in it
+	Decided   int // of the stage's items, those with a decision in it
 	Verdicts  map[access.Verdict]int
 	Outcomes  map[access.Outcome]int
-	Removals  int             // of the stage's, decided to be removed, without an outcome
+	Removals  int             // of the stage's items, those to be removed, without an outcome
 	Reviewers []ReviewerCount // by name
 }
 
-// CountReview counts what was said in a review, and by whom in its present stage.
+// CountReview counts the decisions in a review, and by reviewer in its present stage.
 func (l *Ledger) CountReview(ctx context.Context, org, review string) (ReviewCount, error) {
 	c := ReviewCount{Verdicts: map[access.Verdict]int{}, Outcomes: map[access.Outcome]int{}}
 	r, err := l.Review(ctx, org, review)
@@ -229,7 +229,7 @@ const (
 		WHERE t.org = ? AND t.review = ? AND t.stage = ? GROUP BY t.reviewer ORDER BY t.reviewer`
 )
 
-// TasksOf counts the items that a reviewer is asked about in a stage, and those of which they have said something.
+// TasksOf counts the items that a reviewer is asked about in a stage, and those they have decided.
 func (l *Ledger) TasksOf(ctx context.Context, org, review string, stage int, reviewer string) (all, spoken int,
 	err error) {
 	err = l.reads.each(ctx, func(row scanner) error { return row.Scan(&all, &spoken) },
@@ -238,7 +238,7 @@ func (l *Ledger) TasksOf(ctx context.Context, org, review string, stage int, rev
 	return all, spoken, reading(err, "what "+reviewer+" is asked", org)
 }
 
-// tasksOf are a reviewer's tasks, by item; those of these lines alone when there are any. One that the chain does not
+// tasksOf returns a reviewer's tasks, by item; only those of lines if there are any. One that the chain does not
 // explain is nobody's.
 func (w *write) tasksOf(ctx context.Context, r access.Review, by review.Names,
 	lines []ItemWord) (map[int]ownTask, error) {
@@ -297,7 +297,7 @@ func tasksQuery(org, id string, stage int, by review.Names, numbers []int) (stri
 	return query + ` ORDER BY reviewer`, args
 }
 
-// leftOf counts, once all words are recorded, what is left to each who was heard.
+// leftOf counts, once all messages are recorded, the items left to each of their reviewers.
 func (w *write) leftOf(ctx context.Context, r access.Review, by []review.Names, said []ReviewSaid) (err error) {
 	counted := map[string]int{}
 	for i := range said {
@@ -319,7 +319,7 @@ func (w *write) leftOf(ctx context.Context, r access.Review, by []review.Names, 
 	return nil
 }
 
-// leftQuery asks about each task for itself, or SQLite would walk all items.
+// leftQuery looks up each task by itself, or SQLite would scan all items.
 func leftQuery(org, id string, stage int, by review.Names) (string, []any) {
 	who, args := in("t.reviewer", by.List())
 	return `SELECT COUNT(DISTINCT t.n) FROM review_tasks t WHERE t.org = ? AND t.review = ? AND t.stage = ? AND ` + who + `

@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// RuleState is what is known of a rule of the policy.
+// RuleState is the ledger's record of a rule of the policy.
 type RuleState struct {
 	Key      string    `json:"key"`
 	Name     string    `json:"name"`
-	Seen     string    `json:"seen,omitempty"` // hash of what it was last shown to do while it only observed
+	Seen     string    `json:"seen,omitempty"` // hash of what it was last shown to do in observe mode
 	Lines    int       `json:"lines"`
 	SeenAt   time.Time `json:"seenAt,omitzero"`
-	Run      string    `json:"run,omitempty"`     // that showed it
-	Released time.Time `json:"released,omitzero"` // when its changes were consented to
+	Run      string    `json:"run,omitempty"`     // the run that showed it
+	Released time.Time `json:"released,omitzero"` // when its changes were approved
 	By       string    `json:"by,omitempty"`
 }
 
-// Rules returns what is known of rules, by key, as far as the chain explains it.
+// Rules returns the records of rules, by key, as far as the chain explains them.
 func (l *Ledger) Rules(ctx context.Context, org string) (map[string]RuleState, error) {
 	all := map[string]RuleState{}
 	err := l.reads.each(ctx, func(row scanner) error {
@@ -42,7 +42,7 @@ func (l *Ledger) Rules(ctx context.Context, org string) (map[string]RuleState, e
 	return all, reading(err, "what the chain says of rules", org)
 }
 
-// SaveSeen keeps what a rule that only observes was shown to do.
+// SaveSeen stores what a rule in observe mode was shown to do.
 func (l *Ledger) SaveSeen(ctx context.Context, org string, seen []RuleState) error {
 	return l.write(ctx, org, "save what rules were shown to do", func(w *write) error {
 		for _, r := range seen {
@@ -60,7 +60,7 @@ func (l *Ledger) SaveSeen(ctx context.Context, org string, seen []RuleState) err
 	})
 }
 
-// ReleaseRules records that the changes of rules were consented to: by is who did, why how. Who consented first stands.
+// ReleaseRules records the approval of rules' changes: by whom, and why. The first approval stays.
 func (l *Ledger) ReleaseRules(ctx context.Context, org, run string, rules map[string]string, by, why string,
 	at time.Time) error {
 	at = orNow(at)
@@ -88,7 +88,7 @@ func (l *Ledger) ReleaseRules(ctx context.Context, org, run string, rules map[st
 	})
 }
 
-// SaveDomains keeps the organization's verified domains as the last good run saw them.
+// SaveDomains stores the organization's verified domains as the last good run saw them.
 func (l *Ledger) SaveDomains(ctx context.Context, org string, domains []string) error {
 	return l.write(ctx, org, "save the organization's domains", func(w *write) error {
 		_, err := w.exec(ctx, `UPDATE organizations SET domains = ? WHERE org = ?`, list(domains), org)

@@ -17,7 +17,7 @@ type Run struct {
 	Policy      string           `json:"policy"`  // hash
 	By          string           `json:"by,omitempty"`
 	DryRun      bool             `json:"dryRun,omitempty"`
-	Preview     bool             `json:"preview,omitempty"` // an answer to a question: never in the chain
+	Preview     bool             `json:"preview,omitempty"` // for a question: never in the chain
 	State       string           `json:"state"`
 	Plan        string           `json:"plan,omitempty"` // hash of its plan
 	Started     time.Time        `json:"started"`
@@ -37,7 +37,7 @@ type Counts struct {
 	Removals   int `json:"removals,omitempty"`   //
 	Adopts     int `json:"adopts,omitempty"`     //
 	Held       int `json:"held,omitempty"`       // lines of the plan that wait for a decision
-	Rejected   int `json:"rejected,omitempty"`   // lines that a person said no to
+	Rejected   int `json:"rejected,omitempty"`   // lines that a person rejected
 	Suppressed int `json:"suppressed,omitempty"` // changes left out of the plan
 	Foreign    int `json:"foreign,omitempty"`    // memberships that nothing in the policy explains
 	Done       int `json:"done,omitempty"`       // lines by their final answer
@@ -46,8 +46,8 @@ type Counts struct {
 	Refused    int `json:"refused,omitempty"`    //
 	Failed     int `json:"failed,omitempty"`     //
 	Superseded int `json:"superseded,omitempty"` //
-	Verified   int `json:"verified,omitempty"`   // changes seen to be in force afterwards
-	Unverified int `json:"unverified,omitempty"` // changes not seen to be in force
+	Verified   int `json:"verified,omitempty"`   // changes seen in a later read
+	Unverified int `json:"unverified,omitempty"` // changes not seen in a later read
 }
 
 // Plus adds up two counts, field by field.
@@ -63,7 +63,7 @@ func (c Counts) Plus(d Counts) Counts {
 	}
 }
 
-// BeginRun records that a run began. A run that is there already is left as it is.
+// BeginRun records that a run began. An existing one stays as it is.
 func (l *Ledger) BeginRun(ctx context.Context, r Run) error {
 	r.Started = orNow(r.Started)
 	return l.write(ctx, r.Org, "begin run "+r.ID, func(w *write) error {
@@ -75,7 +75,7 @@ func (l *Ledger) BeginRun(ctx context.Context, r Run) error {
 		if err != nil || n == 0 {
 			return err
 		}
-		// What the pages of ended runs counted stands in those runs' own counts by now.
+		// By now, what the pages of ended runs counted is in those runs' own counts.
 		for _, table := range []string{"pages", "rereads"} {
 			if _, err := w.exec(ctx, `DELETE FROM `+table+
 				` WHERE org = ? AND run IN (SELECT id FROM runs WHERE org = ? AND ended > 0)`,
@@ -92,8 +92,8 @@ func (l *Ledger) BeginRun(ctx context.Context, r Run) error {
 	})
 }
 
-// UpdateRun keeps what is known of a run that is under way: State, Plan, Counts and Findings. A run that has ended, or
-// was never begun, stays as it is.
+// UpdateRun updates a run in progress: State, Plan, Counts and Findings. A run that has ended, or was never begun,
+// stays as it is.
 func (l *Ledger) UpdateRun(ctx context.Context, r Run) error {
 	return l.write(ctx, r.Org, "update run "+r.ID, func(w *write) error {
 		_, err := w.exec(ctx, `UPDATE runs SET state = ?, plan = ?, counts = ?, findings = ? WHERE org = ? AND id = ? AND ended = 0`,
@@ -102,8 +102,8 @@ func (l *Ledger) UpdateRun(ctx context.Context, r Run) error {
 	})
 }
 
-// EndRun records how a run ended: State, Plan, Ended, Problem, ProblemKind, Counts and Findings; the rest of r is not
-// looked at. Ending it again with the same outcome does nothing. ErrNotFound: it was never begun.
+// EndRun records how a run ended: State, Plan, Ended, Problem, Counts and Findings; the rest of r is ignored. Ending it
+// again with the same outcome does nothing. ErrNotFound: it was never begun.
 func (l *Ledger) EndRun(ctx context.Context, r Run) error {
 	r.Ended, r.Problem = orNow(r.Ended), clean(r.Problem)
 	return l.write(ctx, r.Org, "end run "+r.ID, func(w *write) error {

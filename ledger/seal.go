@@ -9,8 +9,8 @@ import (
 )
 
 // recordOld adds to the chains of organizations from before rows of some tables were recorded how these rows are now:
-// what is said of them is what was there, not that it had come there rightly. It does so once for an organization,
-// never for rows that its chain records already, and never where there is no chain.
+// that records what was there, not that it was right. It does so once for an organization, never for rows that its
+// chain records already, and never without a chain.
 func (l *Ledger) recordOld(ctx context.Context) error {
 	orgs, err := collect(ctx, l.reads, func(row scanner) (org string, err error) { return org, row.Scan(&org) },
 		`SELECT org FROM heads WHERE seq > 0 ORDER BY org`)
@@ -33,8 +33,8 @@ func (l *Ledger) recordOld(ctx context.Context) error {
 	return nil
 }
 
-// recordedVersion is what the newest readable entry about rows says of what is recorded; 0: no row is. It reads one
-// entry, and another only where that one cannot be read.
+// recordedVersion returns the version in the newest readable entry about rows; 0: there is none. It reads one entry,
+// and another only if that one cannot be read.
 func recordedVersion(ctx context.Context, d database, org string) (int, error) {
 	type entry struct {
 		seq  int64
@@ -60,11 +60,11 @@ func recordedVersion(ctx context.Context, d database, org string) (int, error) {
 
 func (w *write) recordOld(ctx context.Context) error {
 	if w.seq == 0 {
-		return nil // there is no chain: that is for verify-ledger to tell
+		return nil // there is no chain: verify-ledger will report that
 	}
 	version, err := recordedVersion(ctx, w.database, w.org)
 	if err != nil || version >= recordVersion {
-		return err // another worker was there before
+		return err // another worker did it before
 	}
 	for _, t := range recordedTables {
 		if max(t.since, 1) > version {
@@ -76,7 +76,7 @@ func (w *write) recordOld(ctx context.Context) error {
 	return w.sayVersion(ctx)
 }
 
-// sayVersion adds an entry about no row, so that an organization that had none to record is not taken for an old one
+// sayVersion adds an entry about no row, so that an organization without rows to record does not count as an old one
 // again.
 func (w *write) sayVersion(ctx context.Context) error {
 	return w.append(ctx, Entry{At: orNow(w.at), Kind: EntryRows,
@@ -106,7 +106,7 @@ func (w *write) recordOldOf(ctx context.Context, t *recordedTable) error {
 	}
 }
 
-// provenRows leaves out suspensions that the chain does not explain.
+// provenRows drops suspensions that the chain does not explain.
 func (w *write) provenRows(ctx context.Context, rows []storedRow) ([]storedRow, error) {
 	people := make([]string, len(rows))
 	for i, r := range rows {

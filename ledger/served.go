@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// ErrServed says that one of Atlassian's organizations is served under another name already: two would write against
+// ErrServed is the error if an Atlassian organization is already served under another name: two would write against
 // each other.
 var ErrServed = errors.New("it is served under another name")
 
-// ErrLent says that an organization cannot be given up: its grants are not over, and nobody would take their access
-// back.
+// ErrLent is the error if an organization cannot be retired: its grants are not over, and nobody would remove their
+// access.
 var ErrLent = errors.New("grants are not over, and nobody would take back what they gave")
 
-// nothingLent refuses while anything is left to do about a grant of the organization.
+// nothingLent returns an error while anything is left to do about a grant of the organization.
 func (w *write) nothingLent(ctx context.Context) error {
 	const most = 5
 	open, err := collect(ctx, w.database, scanGrant,
@@ -35,8 +35,8 @@ func (w *write) nothingLent(ctx context.Context) error {
 	return fmt.Errorf("%w: %s. End them with `starter revoke` (all of them: `starter grants`), and try again once their access was taken back; the organization's workflow, its key and a worker must run for that", ErrLent, strings.Join(all, ", "))
 }
 
-// ServedAs returns the name under which the organization with Atlassian's id is served, or ErrNotFound, also where that
-// one's chain does not explain it.
+// ServedAs returns the name under which the organization with Atlassian's ID is served, or ErrNotFound, also if the
+// chain does not explain it.
 func (l *Ledger) ServedAs(ctx context.Context, orgID string) (string, error) {
 	org, err := servedAs(ctx, l.reads, orgID)
 	if err != nil {
@@ -55,7 +55,7 @@ func servedAs(ctx context.Context, d database, orgID string) (string, error) {
 		`SELECT org FROM served WHERE id = ?`, strings.ToLower(orgID))
 }
 
-// serve makes the organization the one that serves Atlassian's id, and no other id, and says whether that is new.
+// serve makes the organization serve Atlassian's ID, and no other ID, and reports whether that is new.
 func (w *write) serve(ctx context.Context, orgID string, at time.Time) (fresh bool, err error) {
 	id := strings.ToLower(orgID)
 	if id == "" {
@@ -86,9 +86,9 @@ func (w *write) serve(ctx context.Context, orgID string, at time.Time) (fresh bo
 	return true, err
 }
 
-// Retire gives the organization's id free: nothing is written to it any more under this name until a policy is applied
-// again, and another name may serve it. What the ledger knows of the organization stays. ErrNotFound: the name serves
-// none. ErrLent: grants of it are not over.
+// Retire frees the organization's ID: nothing more is written to it under this name until a policy is applied again,
+// and another name may serve it. The ledger keeps its records. ErrNotFound: the name serves none. ErrLent: its grants
+// are not over.
 func (l *Ledger) Retire(ctx context.Context, org, by string, at time.Time) (orgID string, err error) {
 	err = l.write(ctx, org, "retire the organization", func(w *write) error {
 		orgID, err = first(ctx, w.database, func(row scanner) (id string, err error) { return id, row.Scan(&id) },

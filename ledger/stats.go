@@ -28,11 +28,10 @@ func (l *Ledger) LineStats(ctx context.Context, org, run string) ([]LineStat, er
 }
 
 // LosesStats counts, per app on a site (app/site), the people who lose their last known access to it by the run's
-// removals. Lapses do not count, nor removals that a person rejected, that were refused or that turned out to be
-// needless.
+// removals, without lapses and removals that were rejected, refused or unnecessary.
 func (l *Ledger) LosesStats(ctx context.Context, org, run string) (map[string]int, error) {
 	people := map[string]int{}
-	last := map[string]string{} // app on a site → the person counted last; lines come person by person
+	last := map[string]string{} // app on a site → the person counted last; lines are ordered by person
 	err := l.reads.each(ctx, func(row scanner) error {
 		var person, stored string
 		if err := row.Scan(&person, &stored); err != nil {
@@ -51,7 +50,7 @@ func (l *Ledger) LosesStats(ctx context.Context, org, run string) (map[string]in
 	return people, reading(err, "who loses access by run "+run, org)
 }
 
-// RemovalsSince counts, per target, the removals done at t or later, over all runs, without lapses: a grant that ends
+// RemovalsSince counts, per target, the removals done at t or later, over all runs, without lapses: the end of a grant
 // is no sign of a drain.
 func (l *Ledger) RemovalsSince(ctx context.Context, org string, t time.Time) (map[access.Entitlement]int, error) {
 	removals := map[access.Entitlement]int{}
@@ -66,7 +65,7 @@ func (l *Ledger) RemovalsSince(ctx context.Context, org string, t time.Time) (ma
 	return removals, reading(err, "the removals since "+t.Format(time.RFC3339), org)
 }
 
-// RemovedSince names the people who were removed from the target at t or later, over all runs, by account id.
+// RemovedSince returns the people who were removed from the target at t or later, over all runs, by account ID.
 func (l *Ledger) RemovedSince(ctx context.Context, org string, target access.Entitlement,
 	t time.Time) (map[string]bool, error) {
 	gone := map[string]bool{}
@@ -80,8 +79,8 @@ func (l *Ledger) RemovedSince(ctx context.Context, org string, target access.Ent
 	return gone, reading(err, "recent removals from "+string(target), org)
 }
 
-// WroteSince is what Castellan wrote last, or may have written, of this person's membership in the group at t or later;
-// "" when nothing: an event about it is then Castellan's own echo. A role has no group id: ask for it with "".
+// WroteSince returns what Castellan wrote last, or may have written, to this person's membership in the group at t or
+// later; "" if nothing: an event about it is then Castellan's own echo. A role has no group ID: use "".
 func (l *Ledger) WroteSince(ctx context.Context, org, person, groupID string, t time.Time) (access.Action, error) {
 	last, err := first(ctx, l.reads, scanChange, selectChange+` WHERE org = ? AND person = ? AND at >= ? AND state IN ('sent', 'done', 'already')
 		AND group_id = ? AND (state <> 'already' OR attempts > 1) ORDER BY at DESC LIMIT 1`, org, person, instant(t), groupID)
@@ -91,7 +90,7 @@ func (l *Ledger) WroteSince(ctx context.Context, org, person, groupID string, t 
 	return last.Action, reading(err, "the writes for "+person, org)
 }
 
-// MadeElsewhere names a run other than this one that made the same change at t or later; "" when none did.
+// MadeElsewhere returns another run that made the same change at t or later; "" if none did.
 func (l *Ledger) MadeElsewhere(ctx context.Context, org, run string, c access.Change, t time.Time) (string, error) {
 	other, err := first(ctx, l.reads, func(row scanner) (id string, err error) { return id, row.Scan(&id) },
 		`SELECT run FROM lines WHERE org = ? AND person = ? AND at >= ? AND state IN ('sent', 'done', 'already') AND state <> 'sent'
@@ -103,7 +102,7 @@ func (l *Ledger) MadeElsewhere(ctx context.Context, org, run string, c access.Ch
 	return other, reading(err, "other runs' changes of "+c.Person, org)
 }
 
-// ChangedPeople returns at most limit account ids (1,000 for 0) after the given one, in byte order, of people for whom
+// ChangedPeople returns at most limit account IDs (1,000 for 0) after the given one, in byte order, of people for whom
 // the run wrote something or may have: those whom a verification reads again.
 func (l *Ledger) ChangedPeople(ctx context.Context, org, run, after string, limit int) ([]string, error) {
 	people, err := collect(ctx, l.reads,

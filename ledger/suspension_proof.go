@@ -7,8 +7,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// provenSuspensions returns the people of whose suspensions, from before they were recorded, the chain says that
-// Castellan suspended them then, and did not take it back since.
+// provenSuspensions returns the people whom Castellan suspended according to the chain, of suspensions from before they
+// were recorded, and did not restore since.
 func provenSuspensions(ctx context.Context, d database, org string, all []access.Suspension) (map[string]bool, error) {
 	proven := map[string]bool{}
 	for _, some := range chunks(all) {
@@ -17,7 +17,7 @@ func provenSuspensions(ctx context.Context, d database, org string, all []access
 		for i, s := range some {
 			people[i], rows[s.Person] = s.Person, s
 		}
-		by := map[string]int64{} // which entry says it
+		by := map[string]int64{} // the entry about it
 		where, args := among("org", "person", people, org)
 		if err := d.each(ctx, func(row scanner) error {
 			e, err := scanEntry(row)

@@ -8,25 +8,25 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// PersonState is what the ledger knows of one person when the person is decided.
+// PersonState is the ledger's input to the decision about one person.
 type PersonState struct {
-	Holdings []access.Holding // that stand, by target
-	// written, being written or found to be so (done, sent, already) since an instant, oldest first
+	Holdings []access.Holding // open ones, by target
+	// written, being written or found unnecessary (done, sent, already) since an instant, oldest first
 	Recent []access.Change
-	// granted or ended and not settled, by beginning; the caller's clock says which are in force
+	// granted or ended and not settled, by beginning; the caller's clock decides which are in force
 	Grants []access.Grant
-	// of the grants, ids of those that the chain does not explain: they are in force at no time
+	// IDs of the grants that the chain does not explain: they are never in force
 	Unproven []string
 
-	// What the chain does not explain of these is left out.
-	Rejected   []access.Change    // that someone said no to, by target
-	Marks      []access.Mark      // how long the conditions of rules have held
-	Rulings    []access.Ruling    // of reviews, that may bear on the person
+	// Rows that the chain does not explain are left out of these.
+	Rejected   []access.Change    // rejected by a person, by target
+	Marks      []access.Mark      // since when the conditions of rules have held
+	Rulings    []access.Ruling    // of reviews, that may affect the person
 	Suspension *access.Suspension // Castellan's own, while it lasts
 }
 
 // States returns the state of each of the people, in eight queries per 500 of them. Recent is of all runs from
-// writesSince on. A person of whom the ledger knows nothing has no entry in the map.
+// writesSince on. A person without a record has no entry in the map.
 func (l *Ledger) States(ctx context.Context, org string, people []string,
 	writesSince time.Time) (map[string]PersonState, error) {
 	states := make(map[string]PersonState, len(people))
@@ -39,7 +39,7 @@ func (l *Ledger) States(ctx context.Context, org string, people []string,
 	return states, nil
 }
 
-// stateReader reads what is known of some people into their states.
+// stateReader reads the states of some people.
 type stateReader struct {
 	*Ledger
 	org         string
@@ -97,7 +97,7 @@ func (r *stateReader) grants(ctx context.Context) error {
 	return r.proveGrants(ctx, r.org, r.states)
 }
 
-// removals notes at the holdings what somebody else took.
+// removals records in the holdings what somebody else removed.
 func (r *stateReader) removals(ctx context.Context) error {
 	return r.taken(ctx, r.org, r.people, r.states)
 }
@@ -139,7 +139,7 @@ func (r *stateReader) rejections(ctx context.Context) error {
 		FROM rejections WHERE `+where+` ORDER BY person, target, action`, args...)
 }
 
-// recentWrites names the states as the index lines_written does, or SQLite would not use it.
+// recentWrites has the states in the form of the index lines_written, or SQLite would not use it.
 func recentWrites(org string, people []string, since time.Time) (string, []any) {
 	where, args := among("org", "person", people, org)
 	return selectChange + ` WHERE state IN ('sent', 'done', 'already') AND ` + where + ` AND at >= ?`,
@@ -153,16 +153,16 @@ type Page struct {
 	Changes    []access.Change      // the plan lines of these people
 	Open       []access.Holding     // holdings that began or whose reasons or ownership changed; a zero From means now
 	Close      []access.Holding     // holdings that ended; a zero Until means now
-	Ended      []access.Holding     // that somebody else took and gave again; each carries its end
-	Lift       []access.Change      // rejections to forget, because nothing asks for these changes any more
-	Mark       []access.Mark        // rules that began to hold
-	Unmark     []access.Mark        // rules that hold no longer
-	Unsuspend  []string             // people whose suspension somebody else took back
-	Due        map[string]time.Time // when people are to be decided again because of the time alone; zero: not in sight
+	Ended      []access.Holding     // that somebody else removed and gave again; each has its end
+	Lift       []access.Change      // rejections to delete, because nothing asks for these changes any more
+	Mark       []access.Mark        // rules that began to apply
+	Unmark     []access.Mark        // rules that no longer apply
+	Unsuspend  []string             // people whose suspension somebody else ended
+	Due        map[string]time.Time // when people have to be decided again because of time; zero: unknown
 	Seen       map[string]int       // members of source groups on this page, by group id
-	Notes      Notes                // whatever else is to be counted over all pages
-	Shown      []string             // people whom the page showed, also those who could not be decided
-	Unseen     []access.Unseen      // on the books, not shown, and settled by no line
+	Notes      Notes                // other numbers to sum up over all pages
+	Shown      []string             // people on the page, including those who could not be decided
+	Unseen     []access.Unseen      // in the ledger, not shown, and settled by no line
 	Calls      int                  // to Atlassian for this page
 	Foreign    int
 	Suppressed int
@@ -170,8 +170,8 @@ type Page struct {
 }
 
 // SavePage records a page of a run's sweep: people that changed, all plan lines of the page's people in place of those
-// they had in this run (but for lines whose write was begun: these stay), holdings, and the page's numbers under its
-// key. A repeat of the page replaces what it recorded. At is the instant of the read.
+// they had in this run (except lines whose write was begun), holdings, and the page's numbers under its key. A repeat
+// of the page replaces what it recorded. At is the instant of the read.
 func (l *Ledger) SavePage(ctx context.Context, org, run string, p Page, at time.Time) error {
 	at = orNow(at)
 	return l.write(ctx, org, "save page "+p.Key+" of run "+run, func(w *write) error {
@@ -208,7 +208,7 @@ func (l *Ledger) SavePage(ctx context.Context, org, run string, p Page, at time.
 	})
 }
 
-// lift forgets rejections.
+// lift deletes rejections.
 func (w *write) lift(ctx context.Context, changes []access.Change) error {
 	keys := make([][]any, len(changes))
 	for i, c := range changes {
@@ -226,7 +226,7 @@ func (w *write) lift(ctx context.Context, changes []access.Change) error {
 	return nil
 }
 
-// counts are the page's own numbers.
+// counts returns the page's own numbers.
 func (p Page) counts() Counts {
 	c := Counts{People: len(p.People), Pages: 1, Calls: p.Calls, Foreign: p.Foreign, Suppressed: p.Suppressed}
 	for _, change := range p.Changes {
@@ -263,7 +263,7 @@ func (w *write) saveTally(ctx context.Context, run, key string, seen map[string]
 	return err
 }
 
-// Notes returns, summed over a run's pages, what they noted. It is there as long as Seen is.
+// Notes returns a run's notes, summed up over its pages. They are kept as long as Seen is.
 func (l *Ledger) Notes(ctx context.Context, org, run string) (Notes, error) {
 	notes := Notes{}
 	err := l.reads.each(ctx, func(row scanner) error {
@@ -288,16 +288,16 @@ func addUp(sum map[string]int, stored string) error {
 	return nil
 }
 
-// Tally adds counts to a run under a key of the caller's: a repeat with the same key replaces them. Keys share their
-// room with the keys of pages.
+// Tally adds counts to a run under a key of the caller's: a repeat with the same key replaces them. Keys must differ
+// from those of pages.
 func (l *Ledger) Tally(ctx context.Context, org, run, key string, delta Counts) error {
 	return l.write(ctx, org, "count for run "+run, func(w *write) error {
 		return w.saveTally(ctx, run, key, nil, nil, nil, delta)
 	})
 }
 
-// Seen returns, summed over a run's pages and tallies, the members seen in each source group and the counts. It is
-// there until the first run that begins after this one has ended.
+// Seen returns, summed up over a run's pages and tallies, the members seen in each source group and the counts. It is
+// kept until the first run that begins after this one has ended.
 func (l *Ledger) Seen(ctx context.Context, org, run string) (map[string]int, Counts, error) {
 	seen := map[string]int{}
 	var counts Counts
@@ -328,7 +328,7 @@ func (l *Ledger) Seen(ctx context.Context, org, run string) (map[string]int, Cou
 	return seen, counts, reading(err, "what run "+run+" saw", org)
 }
 
-// ReplaceSeen puts the members of a source group that was read again as a whole in place of the sum over the pages.
+// ReplaceSeen replaces the sum over the pages for a source group that was read again as a whole.
 func (l *Ledger) ReplaceSeen(ctx context.Context, org, run, group string, n int) error {
 	return l.write(ctx, org, "save the second reading of group "+group+" in run "+run, func(w *write) error {
 		_, err := w.exec(ctx, `INSERT INTO rereads (org, run, group_id, users) VALUES (?, ?, ?, ?)

@@ -9,17 +9,17 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Removal is what the event feed says that somebody else took from a person.
+// Removal is the event feed's report that somebody else removed something from a person.
 type Removal struct {
 	Person string
-	What   string // a group's id, an entitlement that is held without a group, or LeftOrganization
+	What   string // a group's ID, an entitlement that is held without a group, or LeftOrganization
 	access.Taken
 }
 
-// LeftOrganization is the What of a person's removal from the organization: all that they held went with it.
+// LeftOrganization is the What of a person's removal from the organization, which ends all they held.
 const LeftOrganization = "organization"
 
-// of reports whether the removal took what is on the books.
+// of reports whether the removal concerns the holding.
 func (r Removal) of(h access.Holding) bool {
 	switch {
 	case !h.Owned || !r.At.After(h.From) || h.Target.Presence():
@@ -30,7 +30,7 @@ func (r Removal) of(h access.Holding) bool {
 	return r.What == LeftOrganization || r.What == string(h.Target)
 }
 
-// NoteRemoval keeps a removal that took anything of Castellan's own. Of several, the last stands.
+// NoteRemoval records a removal that affects anything of Castellan's own. Of several, the last one stays.
 func (l *Ledger) NoteRemoval(ctx context.Context, org string, r Removal) error {
 	query, args := openHoldings(org, []string{r.Person})
 	standing, err := collect(ctx, l.reads, scanHolding, query, args...)
@@ -48,8 +48,8 @@ func (l *Ledger) NoteRemoval(ctx context.Context, org string, r Removal) error {
 	})
 }
 
-// taken says of standing holdings what somebody else took of them, unless Castellan has written them since. What the
-// chain does not explain says nothing.
+// taken records in open holdings what somebody else removed of them, unless Castellan has written them since. Rows that
+// the chain does not explain are ignored.
 func (l *Ledger) taken(ctx context.Context, org string, people []string, states map[string]PersonState) error {
 	where, args := among("org", "person", people, org)
 	removals, err := collect(ctx, l.reads, func(row scanner) (r Removal, err error) {
@@ -92,7 +92,7 @@ func (l *Ledger) taken(ctx context.Context, org string, people []string, states 
 	return nil
 }
 
-// givenSince is why a holding ended that somebody else took and gave again.
+// givenSince is why a holding ended that somebody else removed and gave again.
 func givenSince(h access.Holding) string {
 	return fmt.Sprintf("somebody else took it (event %s): what is there now was given since", h.Taken.Action)
 }

@@ -5,25 +5,25 @@ import (
 	"fmt"
 )
 
-// Check is what VerifyChain found in one block of a chain.
+// Check is the result of VerifyChain for one block of a chain.
 type Check struct {
 	From   int64   `json:"from"` // first entry checked
 	To     int64   `json:"to"`   // last entry checked; From - 1 when there was none
 	Head   string  `json:"head"` // hash of To
 	Broken *Broken `json:"broken,omitempty"`
-	More   bool    `json:"more"` // go on at To + 1
+	More   bool    `json:"more"` // continue at To + 1
 }
 
-// Broken is the first place where a chain does not hold.
+// Broken is the first place where a chain does not verify.
 type Broken struct {
 	Seq int64  `json:"seq"`
 	Why string `json:"why"`
 }
 
 // VerifyChain checks at most limit entries (1,000 for 0) from the one numbered from (1 or less: the beginning): that
-// none is missing, that each carries the hash of the one before it and its own, and, at the end, that the chain ends
-// where the organization's head says. Call it again with To + 1 while More is set. An error means that the check could
-// not be made; a chain that does not hold is Broken and no error.
+// none is missing, that each has the hash of the one before it and its own, and, at the end, that the chain ends where
+// the organization's head says. Call it again with To + 1 while More is set. An error means that the check could not be
+// made; a chain that does not verify is Broken and no error.
 func (l *Ledger) VerifyChain(ctx context.Context, org string, from int64, limit int) (Check, error) {
 	check, err := l.verify(ctx, org, max(from, 1), atMost(limit))
 	return check, reading(err, "the chain to check it", org)
@@ -31,7 +31,7 @@ func (l *Ledger) VerifyChain(ctx context.Context, org string, from int64, limit 
 
 func (l *Ledger) verify(ctx context.Context, org string, from int64, limit int) (Check, error) {
 	check := Check{From: from, To: from - 1}
-	// The head is read first: entries appended meanwhile come after it, and the next block meets them.
+	// The head is read first: entries appended meanwhile come after it, and belong to the next block.
 	last, hash, err := head(ctx, l.reads, org)
 	if err != nil {
 		return check, err
@@ -78,7 +78,7 @@ func (l *Ledger) verify(ctx context.Context, org string, from int64, limit int) 
 	return check, err
 }
 
-// verifyEnd compares where the entries end with where the head says they end: last when the block was begun.
+// verifyEnd compares the end of the entries with the head, which was last when the block was begun.
 func (l *Ledger) verifyEnd(ctx context.Context, org string, last int64, check *Check) error {
 	if check.To < last {
 		check.Broken = &Broken{Seq: check.To + 1,

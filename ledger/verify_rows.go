@@ -13,15 +13,15 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// RowsCheck is what VerifyRows found.
+// RowsCheck is the result of VerifyRows.
 type RowsCheck struct {
-	Rows        int64 // that entries of the chain say how they are
-	Before      int64 // of these, as they were when the ledger began to record rows: of those the chain says no more
+	Rows        int64 // that the chain has entries about
+	Before      int64 // of these, as they were when the ledger began to record rows: the chain has no more about them
 	Unexplained int64
-	First       []Unexplained // of those that no entry explains, the first 100
+	First       []Unexplained // the first 100 that no entry explains
 }
 
-// Unexplained is a row of the ledger that is not as the chain says.
+// Unexplained is a row of the ledger that differs from the chain.
 type Unexplained struct {
 	Table string `json:"table"`
 	Key   string `json:"key"` // the rest of its primary key, after the organization
@@ -40,10 +40,10 @@ func (c *RowsCheck) name(t *recordedTable, key []string, why string, args ...any
 	}
 }
 
-// VerifyRows replays the chain against the tables: each row that an entry speaks of must be there as the last such
-// entry says, and each row that is there must have one. It does not check the chain itself: see [Ledger.VerifyChain].
-// Memory is bounded but for the keys of rows that were deleted, or that have an address in theirs. Beat is called now
-// and then with the number of the entry that was reached.
+// VerifyRows compares the tables with the chain: each row with an entry must be as the last such entry says, and each
+// row must have one. It does not check the chain itself: see [Ledger.VerifyChain]. Memory is bounded except for the
+// keys of rows that were deleted, or that contain an address. Beat is called regularly with the number of the last
+// entry read.
 func (l *Ledger) VerifyRows(ctx context.Context, org string, beat func(seq int64)) (RowsCheck, error) {
 	return l.verifyRows(ctx, org, "", beat)
 }
@@ -60,14 +60,14 @@ func (l *Ledger) verifyRows(ctx context.Context, org, review string, beat func(s
 	return v.check, reading(err, "the rows to check them", org)
 }
 
-// ReviewExplained reports whether a review's own row is as the chain says.
+// ReviewExplained reports whether a review's own row matches the chain.
 func (l *Ledger) ReviewExplained(ctx context.Context, org, review string) (bool, error) {
 	said, err := l.explainedRows(ctx, org, tableReviews, [][]string{{review}})
 	return said[review], reading(err, "what the chain says of review "+review, org)
 }
 
-// UnexplainedItems returns which of a review's items, by number, are not as the chain says: what was decided of them is
-// not known.
+// UnexplainedItems returns which of a review's items, by number, differ from the chain: the decisions on them are
+// unknown.
 func (l *Ledger) UnexplainedItems(ctx context.Context, org, review string, items []access.Item) (map[int]bool, error) {
 	keys := make([][]string, len(items))
 	for n, i := range items {
@@ -86,16 +86,16 @@ func (l *Ledger) UnexplainedItems(ctx context.Context, org, review string, items
 type rowsVerifier struct {
 	database
 	org     string
-	review  string // only of this one; "": all rows
+	review  string // only this one; "": all rows
 	beat    func(seq int64)
 	check   RowsCheck
 	known   map[*recordedTable]int64 // rows that were found, explained or not
-	missing map[rowID]missingRow     // rows that an entry speaks of and that are not there, unless a later one says so
-	hidden  map[rowID]hiddenRow      // rows whose keys stand in the chain by their hashes
+	missing map[rowID]missingRow     // rows with an entry that do not exist, unless a later one says so
+	hidden  map[rowID]hiddenRow      // rows whose keys are hashed in the chain
 	after   int64
 }
 
-// hiddenRow is what was said last of a row that cannot be looked up by its key.
+// hiddenRow is the last entry about a row that cannot be looked up by its key.
 type hiddenRow struct {
 	spoken
 	found bool
@@ -106,7 +106,7 @@ type missingRow struct {
 	seq int64
 }
 
-// spoken is a row of an entry.
+// spoken is a row in an entry.
 type spoken struct {
 	saidRow
 	seq    int64
@@ -126,13 +126,13 @@ func (v *rowsVerifier) verify(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if count != v.known[t] { // some row is spoken of by no entry, or something was written meanwhile
+		if count != v.known[t] { // some row has no entry, or something was written meanwhile
 			if err := v.strangers(ctx, t); err != nil {
 				return err
 			}
 		}
 	}
-	if err := v.entries(ctx); err != nil { // what was deleted meanwhile
+	if err := v.entries(ctx); err != nil { // for what was deleted meanwhile
 		return err
 	}
 	if v.review == "" {
@@ -155,8 +155,8 @@ func (v *rowsVerifier) verify(ctx context.Context) error {
 	return nil
 }
 
-// policies checks that the texts of policies are those of their hashes, and that the one in force is there: of the hash
-// in force the organization's own row says enough.
+// policies checks that the texts of policies have their hashes, and that the one in force exists: its hash is covered
+// by the organization's own row.
 func (v *rowsVerifier) policies(ctx context.Context) error {
 	texts := map[string]bool{}
 	err := v.each(ctx, func(row scanner) error {
@@ -185,7 +185,7 @@ func (v *rowsVerifier) policies(ctx context.Context) error {
 	return err
 }
 
-// entries goes through the entries that were not gone through before.
+// entries reads the entries that were not read before.
 func (v *rowsVerifier) entries(ctx context.Context) error {
 	for {
 		var some []spoken
@@ -225,7 +225,7 @@ func (v *rowsVerifier) entries(ctx context.Context) error {
 	}
 }
 
-// compare holds what entries say against the rows. Of a row that is spoken of twice among these, the last counts.
+// compare compares entries with the rows. Of several entries about a row among these, the last counts.
 func (v *rowsVerifier) compare(ctx context.Context, all []spoken) error {
 	for _, t := range recordedTables {
 		last := map[string]spoken{}
@@ -273,7 +273,7 @@ func (v *rowsVerifier) compareRows(ctx context.Context, t *recordedTable, ids []
 			}
 		case !there:
 			v.missing[rowID{t, id}] = missingRow{s.key, s.seq}
-		case row.entry > s.seq || row.entry == 0: // a later entry speaks of it, or none
+		case row.entry > s.seq || row.entry == 0: // a later entry is about it, or none
 		case row.entry < s.seq:
 			v.known[t]++
 			v.check.name(t, s.key, "it is as an older entry said (%d), and entry %d says otherwise", row.entry, s.seq)
@@ -284,7 +284,7 @@ func (v *rowsVerifier) compareRows(ctx context.Context, t *recordedTable, ids []
 	return nil
 }
 
-// judge compares a row with the entry that it names.
+// judge compares a row with the entry that it refers to.
 func (v *rowsVerifier) judge(t *recordedTable, s spoken, row storedRow) {
 	v.known[t]++
 	hash, doubted := strings.CutPrefix(s.hash, rowDoubted)
@@ -306,7 +306,7 @@ func (v *rowsVerifier) count(ctx context.Context, t *recordedTable) (int64, erro
 		`SELECT COUNT(*) FROM `+t.name+` WHERE org = ?`+t.and()+v.and(t), append([]any{v.org}, v.args()...)...)
 }
 
-// and is the condition on the rows of the one review.
+// and returns the condition on the rows of the one review.
 func (v *rowsVerifier) and(t *recordedTable) string {
 	if v.review == "" {
 		return ""
@@ -328,7 +328,7 @@ func (t *recordedTable) and() string {
 	return ` AND ` + t.only
 }
 
-// strangers goes through a whole table for rows whose entry does not speak of them.
+// strangers looks through a whole table for rows whose entry is not about them.
 func (v *rowsVerifier) strangers(ctx context.Context, t *recordedTable) error {
 	var after []string
 	for {
@@ -372,7 +372,7 @@ func (v *rowsVerifier) strangers(ctx context.Context, t *recordedTable) error {
 	}
 }
 
-// saidOf is what the entries that rows name say of them, by key.
+// saidOf returns what the entries that rows refer to say about them, by key.
 func saidOf(ctx context.Context, d database, org string, t *recordedTable, rows []storedRow) (map[string]saidRow,
 	error) {
 	named := map[int64]bool{}

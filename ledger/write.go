@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// write is one transaction on one organization. It holds the organization's row in heads, so nothing else writes to
-// the organization until it ends.
+// write is one transaction on one organization. It locks the organization's row in heads, so nothing else writes to the
+// organization until it ends.
 type write struct {
 	database
 	tx  *sql.Tx
@@ -20,17 +20,17 @@ type write struct {
 	began    chainEnd
 	replayed *replayed
 	touched  map[*recordedTable]map[string]touchedRow
-	said     map[rowKey]rowSum // of rows, by the transaction
+	said     map[rowKey]rowSum // hashes of rows, by the transaction
 }
 
-// chainEnd is where a chain ends.
+// chainEnd is the end of a chain.
 type chainEnd struct {
 	seq  int64  // of the last entry
 	head string // its hash
 }
 
-// write runs do in a transaction. What and whom name it in errors. What others added to the chain is gone through
-// before it, and not while nobody else may write.
+// write runs do in a transaction. what is for errors. It replays others' additions to the chain before it takes the
+// lock, and not while others wait for it.
 func (l *Ledger) write(ctx context.Context, org, what string, do func(w *write) error) error {
 	if _, err := l.replay(ctx, org); err != nil {
 		return fmt.Errorf("ledger: %s (organization %s): %w", what, org, err)
@@ -38,7 +38,7 @@ func (l *Ledger) write(ctx context.Context, org, what string, do func(w *write) 
 	return l.writeAnyway(ctx, org, what, do)
 }
 
-// writeAnyway is write for what does not ask what the chain says.
+// writeAnyway is write without replaying the chain.
 func (l *Ledger) writeAnyway(ctx context.Context, org, what string, do func(w *write) error) (err error) {
 	defer func() {
 		if err != nil {
@@ -72,9 +72,9 @@ func (l *Ledger) writeAnyway(ctx context.Context, org, what string, do func(w *w
 	return nil
 }
 
-// lock takes the organization's row in heads, reads the end of its chain, and returns the version of the tables. Where
-// an SQLite transaction begins it has the whole file already; PostgreSQL locks the row, and what is read after that is
-// what the last writer left.
+// lock locks the organization's row in heads, reads the end of its chain, and returns the version of the tables. An
+// SQLite transaction has locked the whole file already when it begins; PostgreSQL locks the row, and what is read after
+// that is what the last writer left.
 func (w *write) lock(ctx context.Context) (version int64, err error) {
 	query := `SELECT seq, hash, (SELECT MAX(version_id) FROM goose_db_version) FROM heads WHERE org = ?`
 	if w.postgres {
