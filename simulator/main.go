@@ -1,6 +1,6 @@
-// Command simulator serves an Atlassian Cloud of its own, in memory, for tests, demonstrations and benchmarks. When it
-// is ready it prints one line of JSON on standard output: where it listens, the ids of the organization and its
-// directories, and the e-mail address of the admin who owns the key. It stops on SIGTERM and on an interrupt.
+// Command simulator serves a simulated Atlassian Cloud, in memory, for tests, demonstrations and benchmarks. When it is
+// ready it prints one line of JSON on standard output: its address, the IDs of the organization and its directories,
+// and the e-mail address of the admin who owns the key. It stops on SIGTERM and on an interrupt.
 package main
 
 import (
@@ -80,7 +80,7 @@ func run(ctx context.Context, args []string, env func(string) string, out io.Wri
 		return err
 	case <-ctx.Done():
 	}
-	// Calls that a fault keeps hanging must not keep the process.
+	// Calls that a fault keeps hanging must not delay the exit.
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {

@@ -22,8 +22,8 @@ const (
 	privateKeyFile  = "simulator.key"
 )
 
-// certificate is the simulator's own, for the names, which it keeps in the folder: whoever was told to trust it still
-// does after a restart. It signs itself and nothing else, so that trusting it opens no other name.
+// certificate returns the simulator's own certificate for the names, kept in the folder: whoever was told to trust it
+// still does after a restart. It signs only itself, so trusting it trusts no other name.
 func certificate(folder string, names []string) (tls.Certificate, error) {
 	certFile, keyFile := filepath.Join(folder, certificateFile), filepath.Join(folder, privateKeyFile)
 	kept, err := tls.LoadX509KeyPair(certFile, keyFile)
@@ -64,7 +64,7 @@ func certificate(folder string, names []string) (tls.Certificate, error) {
 	return tls.LoadX509KeyPair(certFile, keyFile)
 }
 
-// fits reports whether the certificate is good for all the names for another day.
+// fits reports whether the certificate is valid for all the names for another day.
 func fits(leaf *x509.Certificate, names []string) bool {
 	for _, name := range names {
 		if leaf.VerifyHostname(name) != nil {

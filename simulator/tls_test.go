@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTLS starts the simulator twice on one folder: whoever trusts what it left there the first time trusts it the
-// second.
+// TestTLS starts the simulator twice with one folder: whoever trusts its certificate after the first start trusts it
+// after the second.
 func TestTLS(t *testing.T) {
 	folder := t.TempDir()
 	var trusted *x509.CertPool
@@ -29,7 +29,7 @@ func TestTLS(t *testing.T) {
 			"--tls-listen", "127.0.0.1:0", "--tls-names", "localhost", "--tls-folder", folder}
 		go func() {
 			err := run(ctx, args, func(string) string { return "" }, writer)
-			_ = writer.CloseWithError(err) // where it did not come to its first line
+			_ = writer.CloseWithError(err) // if it ended before its first line
 			ended <- err
 		}()
 		line, err := bufio.NewReader(reader).ReadBytes('\n')

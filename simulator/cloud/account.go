@@ -18,7 +18,7 @@ func (c *Cloud) managedAccount(r *call) (*user, *answer) {
 	return nil, &bad
 }
 
-// ownedBySCIM is how the API says that the identity provider decides.
+// ownedBySCIM is the context of a refusal because the identity provider owns the account.
 func ownedBySCIM() map[string]any {
 	return map[string]any{"allowed": false, "reason": map[string]any{"key": "externalDirectory.scim"}}
 }

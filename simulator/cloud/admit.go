@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// admit checks credentials, organization, directory and rate limit; refused says that the answer is final.
+// admit checks credentials, organization, directory and rate limit; refused: the answer is final.
 func (c *Cloud) admit(in *call, header http.Header) (out answer, refused bool) {
 	token, bearer := strings.CutPrefix(in.Header.Get("Authorization"), "Bearer ")
 	if in.op.style == styleSCIM || in.op.style == stylePUT {
@@ -45,7 +45,7 @@ func (c *Cloud) admitSCIM(in *call, token string, bearer bool) (out answer, refu
 	return answer{}, false
 }
 
-// caller is the actor that the audit log names for a call of the organization API.
+// caller returns the audit log's actor for a call of the organization API.
 func (c *Cloud) caller() actor {
 	if c.keyOwner == nil {
 		return actor{label: "API key"}

@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// answer is what an operation says: a body, a page of a list, or a problem.
+// answer is the result of an operation: a body, a page of a list, or a problem.
 type answer struct {
 	status  int
 	body    any // nil: none
@@ -14,7 +14,7 @@ type answer struct {
 	header  http.Header
 }
 
-// page is one page of a list, kept apart from its rendering so that faults can spoil it.
+// page is one page of a list, kept apart from its rendering so that faults can change it.
 type page struct {
 	items  []any
 	self   string // cursor of this page
@@ -22,12 +22,12 @@ type page struct {
 	render func(items []any, next string) any
 }
 
-// problem is an error before it takes the shape that its API has for it.
+// problem is an error before it takes the form of its API.
 type problem struct {
 	code     string // for example ADMIN-404-10
 	detail   string
 	scimType string
-	context  any // user management: what is known of the refusal beside its key
+	context  any // user management: details of the refusal beside its key
 }
 
 func ok(body any) answer { return answer{status: http.StatusOK, body: body} }
@@ -40,8 +40,7 @@ func refuse(status int, code, detail string) answer {
 
 func badRequest(code, detail string) answer { return refuse(http.StatusBadRequest, code, detail) }
 
-// style is the way an API words its errors. The vendor has five shapes in the organization API alone, and two more in
-// SCIM.
+// style is the format of an API's errors. The vendor has five in the organization API alone, and two more in SCIM.
 type style int
 
 const (
@@ -99,7 +98,7 @@ func (s style) render(status int, p problem, path, id string, now instant) any {
 	return envelope
 }
 
-// refuseAs is the answer that a gateway or a fault gives in the operation's place, with the code that the operation
+// refuseAs returns the answer of a gateway or a fault in place of the operation's, with the code that the operation
 // documents.
 func (op *operation) refuseAs(status int, detail string) answer {
 	p := problem{code: "ADMIN-" + itoa(status) + "-1", detail: http.StatusText(status)}
@@ -122,7 +121,7 @@ func (op *operation) refuseAs(status int, detail string) answer {
 	return answer{status: status, problem: &p}
 }
 
-// Codes of operations whose documents name others than the usual ones.
+// Codes of operations that document others than the usual ones.
 var (
 	orgCodes    = map[int]string{400: "ADMIN-400-1", 404: "ADMIN-404-2"}
 	domainCodes = map[int]string{400: "ADMIN-400-2", 404: "ADMIN-404-3"}
@@ -144,5 +143,5 @@ func writeJSON(w http.ResponseWriter, status int, contentType string, body any) 
 	}
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	_, _ = w.Write(text) // the caller has gone: nobody is left to tell
+	_, _ = w.Write(text) // the caller is gone: nobody can be told
 }

@@ -26,11 +26,11 @@ type event struct {
 	role          string
 }
 
-// auditLog is in the order of processing.
+// auditLog is in processing order.
 type auditLog struct{ events []event }
 
-// eventAction names an action for event-actions. The vendor publishes no list: the names seen in public rule sets are
-// used where there are any, the others are the simulator's own, which is why callers read them from event-actions.
+// eventAction is an action in event-actions. The vendor publishes no list: the names of public rule sets are used where
+// there are any, the others are the simulator's own, so callers have to read event-actions.
 type eventAction struct{ id, display, group string }
 
 var eventActions = []eventAction{
@@ -55,7 +55,7 @@ var eventActions = []eventAction{
 	{"jira_issue_viewed", "Viewed issue", "Jira"},
 }
 
-// record logs a change, after the noise that the settings ask for.
+// record logs a change, after the noise of the settings.
 func (c *Cloud) record(e event) {
 	c.makeNoise(c.settings.Noise)
 	c.log(e)
@@ -74,7 +74,7 @@ func (c *Cloud) makeNoise(n int) {
 	}
 }
 
-// log keeps whole milliseconds, as the API shows no more, and an order that never runs backwards.
+// log keeps whole milliseconds, which is the API's precision, and an order that never runs backwards.
 func (c *Cloud) log(e event) {
 	e.at = c.now() / 1e6 * 1e6
 	e.processed = e.at + int64(c.settings.EventLag)/1e6*1e6
@@ -84,7 +84,7 @@ func (c *Cloud) log(e event) {
 	c.audit.events = append(c.audit.events, e)
 }
 
-// visible is how many events have been processed by now.
+// visible returns how many events have been processed by now.
 func (l *auditLog) visible(now instant) int {
 	at, _ := slices.BinarySearchFunc(l.events, now+1, func(e event, until instant) int {
 		if e.processed < until {
@@ -95,7 +95,7 @@ func (l *auditLog) visible(now instant) int {
 	return at
 }
 
-// eventID carries the position, so that no index by id is needed.
+// eventID contains the position, so that no index by ID is needed.
 func (c *Cloud) eventID(position int) string {
 	return fmt.Sprintf("%08x", position) + c.stableID("event", strconv.Itoa(position))[8:]
 }
@@ -111,7 +111,7 @@ func (c *Cloud) eventPosition(id string) (int, bool) {
 	return int(position), true
 }
 
-// eventJSON is the event as the API shows it; the stream adds when it was processed.
+// eventJSON returns the event as the API shows it; the stream adds when it was processed.
 func (c *Cloud) eventJSON(position int, base string, stream bool) any {
 	e := c.audit.events[position]
 	id := c.eventID(position)

@@ -26,7 +26,7 @@ func BenchmarkUsersSearch(b *testing.B) {
 	}
 }
 
-// serveBenchmark searches users without a network between and returns the next cursor.
+// serveBenchmark searches users without a network and returns the next cursor.
 func serveBenchmark(b *testing.B, c *cloud.Cloud) func(body map[string]any) (next string) {
 	info, handler := c.Info(), c.Handler()
 	return func(body map[string]any) string {

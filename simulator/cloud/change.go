@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Every change of the organization goes through these methods, whichever API asked for it: they keep the indexes, the
-// journals, the licence count, the history and the audit log together. Each says whether anything changed.
+// Every change of the organization goes through these methods, whichever API made it: they keep the indexes, the
+// journals, the licence count, the history and the audit log consistent. Each reports whether anything changed.
 
 func (c *Cloud) createUser(u *user, by actor, action string) {
 	u.added = c.now()
@@ -15,7 +15,7 @@ func (c *Cloud) createUser(u *user, by actor, action string) {
 	c.enter(u, by, action)
 }
 
-// enter brings a user into the directory: a new one, or one who was removed and comes back with the same account and
+// enter adds a user to the directory: a new one, or one who was removed and comes back with the same account and
 // nothing else.
 func (c *Cloud) enter(u *user, by actor, action string) {
 	u.member.set(c.now(), true)
@@ -57,7 +57,7 @@ func (c *Cloud) removeMember(g *group, u *user, by actor) bool {
 	return true
 }
 
-// join and leave change a membership without a word in the audit log.
+// join and leave change a membership without an audit event.
 func (c *Cloud) join(g *group, u *user, by actor) bool {
 	if slices.Contains(u.groups, g) {
 		return false
@@ -128,7 +128,7 @@ func grantAction(holds bool) string {
 	return "user_revoked_role"
 }
 
-// setGroupRole gives the group a role on an app, or takes it.
+// setGroupRole gives the group a role on an app, or removes it.
 func (c *Cloud) setGroupRole(g *group, r *resource, role string, holds bool, by actor) bool {
 	at := slices.IndexFunc(g.grants, func(grant roleGrant) bool { return grant.resource == r && grant.role == role })
 	if (at >= 0) == holds {
@@ -148,7 +148,7 @@ func (c *Cloud) setGroupRole(g *group, r *resource, role string, holds bool, by 
 	return true
 }
 
-// setDefault marks the group, or no longer, as a default group for a role that it already gives.
+// setDefault sets whether the group is a default group for a role that it already gives.
 func (c *Cloud) setDefault(g *group, r *resource, role string, byDefault bool, by actor) bool {
 	for i := range g.grants {
 		if grant := &g.grants[i]; grant.resource == r && grant.role == role && grant.byDefault != byDefault {
@@ -191,7 +191,7 @@ func (c *Cloud) setInactive(u *user, inactive bool, by actor) bool {
 	return true
 }
 
-// removeUser takes the user out of the directory; groups and roles are lost.
+// removeUser removes the user from the directory; groups and roles are lost.
 func (c *Cloud) removeUser(u *user, by actor) bool {
 	if !u.member.now {
 		return false

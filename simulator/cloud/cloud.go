@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// The keys that open the simulator unless Options says otherwise.
+// The default keys.
 const (
 	DefaultKey     = "sim-org-key"
 	DefaultSCIMKey = "sim-scim-key"
 )
 
-// Options are what a Cloud is made with. The zero value is a good organization: one site "acme" with Jira and
-// Confluence, no people, no lag, no limits, Guard on.
+// Options configure a Cloud. The zero value is a well-behaved organization: one site "acme" with Jira and Confluence,
+// no people, no lag, no limits, Guard on.
 type Options struct {
-	Seed     int64            // every id and every random choice follows from it
+	Seed     int64            // determines every ID and every random choice
 	OrgName  string           // default "Acme"
 	Key      string           // organization API key, default DefaultKey
 	SCIMKey  string           // key of the SCIM directory, default DefaultSCIMKey
@@ -27,7 +27,7 @@ type Options struct {
 	Now      func() time.Time // default time.Now; the clock of /_sim/clock adds to it
 }
 
-// Info names the organization to whoever has to call it.
+// Info identifies the organization for its callers.
 type Info struct {
 	OrgID           string `json:"orgId"`
 	DirectoryID     string `json:"directoryId"`
@@ -44,10 +44,10 @@ type Cloud struct {
 
 	mu       sync.Mutex // guards everything below
 	settings Settings
-	offset   time.Duration // how far /_sim/clock has moved the clock
+	offset   time.Duration // how far /_sim/clock has advanced the clock
 	limiter  limiter
 	faults   []*fault
-	serials  map[string]int // how many fresh ids of a kind were given out
+	serials  map[string]int // how many new IDs of a kind were used
 	random   *rand.Rand
 	directory
 	scim    scimDirectory
@@ -56,7 +56,7 @@ type Cloud struct {
 	notices []json.RawMessage
 }
 
-// New makes an organization that has its sites and local groups and no people. Fill it with SeedOrg or SeedGenerated.
+// New creates an organization with sites and local groups and no people. Fill it with SeedOrg or SeedGenerated.
 func New(o Options) *Cloud {
 	if o.OrgName == "" {
 		o.OrgName = "Acme"
@@ -100,7 +100,8 @@ func New(o Options) *Cloud {
 // Handler serves all APIs of the organization and the control API.
 func (c *Cloud) Handler() http.Handler { return c.mux }
 
-// Info names the organization, its directories and the owner of its key. The owner is empty before seeding.
+// Info returns the IDs of the organization and its directories, and the owner of its key, which is empty before
+// seeding.
 func (c *Cloud) Info() Info {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,7 +112,7 @@ func (c *Cloud) Info() Info {
 	return info
 }
 
-// reset empties the organization down to its sites and their local groups; settings, keys, faults and clock stay.
+// reset reduces the organization to its sites and their local groups; settings, keys, faults and clock stay.
 func (c *Cloud) reset(sites, apps, domains []string) {
 	c.random = rand.New(rand.NewPCG(uint64(c.options.Seed), 0x5eed))
 	c.directory = newDirectory(domains)
@@ -121,5 +122,5 @@ func (c *Cloud) reset(sites, apps, domains []string) {
 	c.addSites(sites, apps)
 }
 
-// now is the simulator's clock.
+// now returns the simulator's time.
 func (c *Cloud) now() instant { return c.options.Now().Add(c.offset).UnixNano() }

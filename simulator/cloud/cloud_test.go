@@ -25,7 +25,7 @@ type sim struct {
 	key  string
 }
 
-// smallOrg has four people, two source groups, and Bo put by hand into the group of Jira users.
+// smallOrg has four people, two source groups, and Bo as a foreign member of the group of Jira users.
 var smallOrg = cloud.OrgFile{
 	People: []string{"ana", "bo", "carol", "dan"},
 	Admins: []string{"ana", "carol"},
@@ -52,7 +52,7 @@ func serve(t *testing.T, c *cloud.Cloud) *sim {
 	return &sim{t: t, c: c, url: server.URL, info: c.Info(), key: cloud.DefaultKey}
 }
 
-// reply is an answer as it came.
+// reply is a response.
 type reply struct {
 	status int
 	header http.Header
@@ -60,7 +60,7 @@ type reply struct {
 	json   any
 }
 
-// at walks into the JSON: at("data", 0, "name").
+// at returns a part of the JSON: at("data", 0, "name").
 func (r reply) at(path ...any) any {
 	value := r.json
 	for _, step := range path {
@@ -82,7 +82,7 @@ func (r reply) at(path ...any) any {
 // word is at for a text.
 func (r reply) word(path ...any) string { s, _ := r.at(path...).(string); return s }
 
-// each collects one member of all items of data.
+// each returns one member of all items of data.
 func (r reply) each(member string) []string {
 	out := []string{}
 	items, _ := r.at("data").([]any)
@@ -210,7 +210,7 @@ func (s *sim) resource(app string) string {
 	return ""
 }
 
-// membersOf is what users/search shows of a group.
+// membersOf returns a group's members according to users/search.
 func (s *sim) membersOf(group string) []string {
 	s.t.Helper()
 	r := s.must("D/users/search", map[string]any{"groupIds": []string{s.group(group).ID}, "limit": 100})

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The control API stands under /_sim/ and needs no key. A refused request answers 400 with {"error": "…"}.
+// The control API is under /_sim/ and needs no key. A refused request gets 400 with {"error": "…"}.
 
 func (c *Cloud) controlRoutes(mux *http.ServeMux) {
 	for pattern, handle := range map[string]func(*http.Request) (any, error){
@@ -57,7 +57,7 @@ func (c *Cloud) controlRoutes(mux *http.ServeMux) {
 
 var done = map[string]bool{"done": true}
 
-// read decodes the body strictly: a misspelt field of the control API would make a test mean something else.
+// read decodes the body strictly: with a misspelt field a test would mean something else.
 func read(r *http.Request, into any) error {
 	d := json.NewDecoder(io.LimitReader(r.Body, 1<<30))
 	d.DisallowUnknownFields()
@@ -74,8 +74,8 @@ func (c *Cloud) Settings() Settings {
 	return c.settings.clone()
 }
 
-// Configure changes settings while the simulator runs. When change or the check that follows says no, everything stays
-// as it was.
+// Configure changes settings while the simulator runs. If change or the check that follows returns an error, everything
+// stays as it was.
 func (c *Cloud) Configure(change func(*Settings) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -137,7 +137,7 @@ func (c *Cloud) postSeed(r *http.Request) (any, error) {
 	return c.Info(), err
 }
 
-// Faults returns the armed faults with how often they struck.
+// Faults returns the active faults and how often each struck.
 func (c *Cloud) Faults() []Fault {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -202,7 +202,7 @@ func (c *Cloud) postNoise(r *http.Request) (any, error) {
 	return done, nil
 }
 
-// known finds people by account id, e-mail address or key.
+// known returns people by account ID, e-mail address or key.
 func (c *Cloud) known(names ...string) (people []*user, err error) {
 	for _, name := range names {
 		u := c.person(name)
@@ -214,7 +214,7 @@ func (c *Cloud) known(names ...string) (people []*user, err error) {
 	return people, nil
 }
 
-// named finds a live group by name.
+// named returns a live group by name.
 func (c *Cloud) named(name string) (*group, error) {
 	if g := c.byName[strings.ToLower(name)]; g != nil {
 		return g, nil

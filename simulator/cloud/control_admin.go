@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// These calls act as an administrator would in the web interface: at once, with an audit event, and without asking
+// These calls do what an administrator does in the web interface: at once, with an audit event, and without asking
 // anybody.
 
-// webAdmin is an admin who is not the owner of the key, where there is one.
+// webAdmin returns an admin who is not the owner of the key, if there is one.
 func (c *Cloud) webAdmin() actor {
 	for _, u := range c.users {
 		if u.orgAdmin.now && u != c.keyOwner {
@@ -157,11 +157,11 @@ func (c *Cloud) postDefault(r *http.Request) (any, error) {
 	return done, nil
 }
 
-// postPerson changes what an administrator can change of one person by hand: all of it, or nothing with an error.
+// postPerson changes what an administrator can change of one person by hand: all of it, or nothing and an error.
 func (c *Cloud) postPerson(r *http.Request) (any, error) {
 	var body struct {
 		profileChange
-		Email     *string `json:"email"` // another address, which nobody else may have
+		Email     *string `json:"email"` // a new address, which nobody else may have
 		Suspended *bool   `json:"suspended"`
 		Inactive  *bool   `json:"inactive"`
 		OrgAdmin  *bool   `json:"orgAdmin"`
@@ -203,7 +203,7 @@ func (c *Cloud) postPerson(r *http.Request) (any, error) {
 	return done, nil
 }
 
-// postActivity says when somebody last used an app. Without a time, as with the word never, they never did.
+// postActivity sets when somebody last used an app; without a time, or with the word never, they never did.
 func (c *Cloud) postActivity(r *http.Request) (any, error) {
 	var body struct {
 		People []string `json:"people"`
@@ -235,7 +235,7 @@ func (c *Cloud) postActivity(r *http.Request) (any, error) {
 }
 
 // disconnectSCIM deletes the provisioning configuration: synced groups become local ones with the same members, and
-// accounts stay as they are.
+// accounts stay.
 func (c *Cloud) disconnectSCIM(*http.Request) (any, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

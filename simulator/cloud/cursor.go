@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// cursor is where a list goes on. It carries the whole question, since every other parameter is ignored beside it. On
-// the wire it always holds the characters / + and =, which a caller has to escape in a URL.
+// cursor is the position in a list. It contains the whole query, since every other parameter is ignored beside it.
+// Encoded, it always has the characters / + and =, which a caller has to escape in a URL.
 type cursor struct {
 	Operation string          `json:"o"`
 	Query     json.RawMessage `json:"q,omitempty"`
 	After     string          `json:"a,omitempty"` // key of the last item seen
-	Position  int             `json:"p,omitempty"` // for lists that go by number
+	Position  int             `json:"p,omitempty"` // for lists with numbered items
 }
 
 const (
@@ -28,7 +28,7 @@ func (c cursor) String() string {
 	return cursorHead + base64.StdEncoding.EncodeToString(text) + cursorTail
 }
 
-// parseCursor reads a cursor of the same operation. ok is false for everything else.
+// parseCursor decodes a cursor of the same operation. ok is false for anything else.
 func parseCursor(operation, text string) (c cursor, ok bool) {
 	inner, headed := strings.CutPrefix(text, cursorHead)
 	inner, tailed := strings.CutSuffix(inner, cursorTail)

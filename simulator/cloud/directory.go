@@ -15,7 +15,7 @@ type user struct {
 	managed                   bool  // e-mail domain claimed by the organization
 	synced                    bool  // came through SCIM
 	unverified                bool  // e-mail address never confirmed
-	twoStep                   *bool // two-step verification where somebody set it
+	twoStep                   *bool // two-step verification, if set explicitly
 	added, deactivated        instant
 
 	member    timeline // of the directory
@@ -27,12 +27,12 @@ type user struct {
 
 	groups     []*group
 	journal    []membershipChange
-	seats      []*resource // apps in which the person takes a licence
+	seats      []*resource // apps in which the person occupies a seat
 	lastActive map[*resource]instant
 	scim       *scimUser
 }
 
-// group is a group of the directory. A deleted one stays for those who read the past.
+// group is a group of the directory. A deleted one is kept for reads of the past.
 type group struct {
 	id, name, key    string // key: the name in lower case, since names compare without case
 	description      string
@@ -54,15 +54,15 @@ type roleGrant struct {
 // resource is one app on one site.
 type resource struct {
 	ari, owner string // owner: the app's key in the ARI
-	app, site  string // app: as the names of default groups carry it
+	app, site  string // app: its key in the names of default groups
 	cloudID    string
-	activity   string // the app's key in activity data
+	activity   string // its key in activity data
 	title      string
 	taken      int // seats
 }
 
-// directory is the organization's people, groups and apps with the indexes that keep every read proportional to its
-// page.
+// directory is the organization's people, groups and apps with the indexes that make the cost of every read
+// proportional to its page.
 type directory struct {
 	born      instant
 	domains   []string // claimed by the organization
@@ -70,8 +70,8 @@ type directory struct {
 	users     []*user // ordered by id
 	userByID  map[string]*user
 	byEmail   map[string]*user // lower case
-	nicks     []*user          // ordered by nickname; nil when it has to be made again
-	groups    []*group         // ordered by key, with those deleted of late
+	nicks     []*user          // ordered by nickname; nil if outdated
+	groups    []*group         // ordered by key, including those deleted recently
 	groupByID map[string]*group
 	byName    map[string]*group // live groups by key
 	resources []*resource
@@ -84,7 +84,7 @@ func newDirectory(domains []string) directory {
 
 func byUserID(u *user, id string) int { return strings.Compare(u.id, id) }
 
-// insertUser makes the user known. Seeding appends many and calls sortUsers once.
+// insertUser adds the user to the indexes. Seeding appends many and calls sortUsers once.
 func (d *directory) insertUser(u *user) {
 	at, _ := slices.BinarySearchFunc(d.users, u.id, byUserID)
 	d.users = slices.Insert(d.users, at, u)
@@ -108,7 +108,7 @@ func (d *directory) sortUsers() {
 	slices.SortFunc(d.users, func(a, b *user) int { return strings.Compare(a.id, b.id) })
 }
 
-// byNickname are all users in the order of their nicknames, then ids.
+// byNickname returns all users in the order of their nicknames, then IDs.
 func (d *directory) byNickname() []*user {
 	if d.nicks == nil {
 		d.nicks = slices.Clone(d.users)
@@ -121,7 +121,7 @@ func (u *user) nickKey() string { return strings.ToLower(u.nickname) + "\x00" + 
 
 func (g *group) sortKey() string { return g.key + "\x00" + g.id }
 
-// insertGroup makes the group known and forgets groups that nobody can see any more.
+// insertGroup adds the group to the indexes and forgets groups that nobody can see any more.
 func (d *directory) insertGroup(g *group) {
 	const memory = int64(3600e9) // an hour: longer than any lag
 	d.groups = slices.DeleteFunc(d.groups, func(old *group) bool {
@@ -138,7 +138,7 @@ func (d *directory) insertGroup(g *group) {
 	d.byName[g.key] = g
 }
 
-// group finds a live group by id, also in its ARI form.
+// group returns a live group by ID, also in its ARI form.
 func (d *directory) group(id string) *group {
 	g := d.groupByID[strings.TrimPrefix(id, groupARI)]
 	if g == nil || g.deleted != 0 {
@@ -149,7 +149,7 @@ func (d *directory) group(id string) *group {
 
 const groupARI = "ari:cloud:identity::group/"
 
-// person finds a user by account id, e-mail address, or the part of the address before the @ sign.
+// person returns a user by account ID, e-mail address, or the part of the address before the @ sign.
 func (d *directory) person(name string) *user {
 	if u := d.userByID[name]; u != nil {
 		return u
@@ -174,13 +174,13 @@ func (d *directory) resource(ari string) *resource {
 	return nil
 }
 
-// claims says whether the organization has claimed the address's domain.
+// claims reports whether the organization has claimed the address's domain.
 func (d *directory) claims(email string) bool {
 	_, domain, _ := strings.Cut(strings.ToLower(email), "@")
 	return slices.Contains(d.domains, domain)
 }
 
-// The statuses as the v2 API words them.
+// The statuses in the words of the v2 API.
 
 func (u *user) accountStatus() string {
 	if u.inactive {
@@ -189,8 +189,7 @@ func (u *user) accountStatus() string {
 	return "active"
 }
 
-// knows says that the view shows the account at all: one that has just come does not show yet, one that has left still
-// does.
+// knows reports whether the view shows the account at all: a new one does not show yet, one that has left still does.
 func (v view) knows(u *user) bool {
 	past := u.member.past
 	return len(past) == 0 || past[0].was || past[0].at <= v.until

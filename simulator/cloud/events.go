@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// eventQuery is the question behind both event lists, with its place in the log.
+// eventQuery is the query of both event lists, with its position in the log.
 type eventQuery struct {
 	Limit    int      `json:"l"`
 	From     *int64   `json:"f,omitempty"` // epoch milliseconds
@@ -21,12 +21,12 @@ type eventQuery struct {
 	Products []string `json:"p,omitempty"`
 	Down     bool     `json:"d,omitempty"`
 
-	// Positions in the log. Upwards: Low is the first not yet seen. Downwards: events in [Low, High) are still to come,
-	// and Top is where the next round starts when the log has grown.
+	// Positions in the log. Ascending: Low is the first not yet seen. Descending: events in [Low, High) are still to
+	// come, and Top is where the next round starts when the log has grown.
 	Low, High, Top int
 }
 
-// listEvents is the audit log, newest first, with its filters.
+// listEvents lists the audit log, newest first, with its filters.
 func (c *Cloud) listEvents(r *call) answer {
 	values := r.URL.Query()
 	q, bad := c.openEvents(r, 30)
@@ -50,8 +50,8 @@ func (c *Cloud) listEvents(r *call) answer {
 	return c.eventPage(r, self, items, next)
 }
 
-// streamEvents is the feed: oldest first unless asked otherwise. Every page has a cursor; that of the last page can be
-// asked again and again, and yields what happened meanwhile, in the same order.
+// streamEvents lists the feed: oldest first by default. Every page has a cursor; that of the last page can be used
+// again and again, and yields what happened meanwhile, in the same order.
 func (c *Cloud) streamEvents(r *call) answer {
 	q, bad := c.openEvents(r, 200)
 	if bad != nil {
@@ -70,7 +70,7 @@ func (c *Cloud) streamEvents(r *call) answer {
 	self := q
 	var items []any
 	if q.Down {
-		if q.High <= q.Low { // the round is over: the next one covers what came since
+		if q.High <= q.Low { // the round is over: the next one covers what was logged since
 			q.Low, q.High, q.Top = q.Top, end, end
 		}
 		items = c.readDown(r, &q, true)
@@ -133,7 +133,7 @@ func (q eventQuery) cursor(r *call) string {
 	return cursor{Operation: r.op.name, Query: text}.String()
 }
 
-// openEvents reads the cursor, or else the parameters that both lists share.
+// openEvents decodes the cursor, or else the parameters that both lists share.
 func (c *Cloud) openEvents(r *call, otherwise int) (q eventQuery, bad *answer) {
 	refused := func(a answer) (eventQuery, *answer) { return q, &a }
 	values := r.URL.Query()

@@ -13,11 +13,11 @@ const (
 	FaultEmptyPage       = "emptyPage"       // 200 with no items
 	FaultTruncatedPage   = "truncatedPage"   // items are missing
 	FaultTruncatedGroups = "truncatedGroups" // the users are there, some of their expanded groups are not
-	FaultTruncatedApps   = "truncatedApps"   // likewise of the apps that they have access to
+	FaultTruncatedApps   = "truncatedApps"   // likewise for the apps that they have access to
 	FaultRepeatedCursor  = "repeatedCursor"  // the next cursor leads to the same page again
 	FaultStatus          = "status"          // an error, in the API's own shape
 	FaultHTML            = "html"            // 502 with an HTML page
-	FaultGarbage         = "garbage"         // the operation is done, its answer is broken JSON
+	FaultGarbage         = "garbage"         // the operation is done, its response is broken JSON
 	FaultTimeoutBefore   = "timeoutBefore"   // nothing is done and the connection drops
 	FaultTimeoutAfter    = "timeoutAfter"    // the operation is done and the connection drops
 	FaultLatency         = "latency"         // a slow answer
@@ -30,9 +30,9 @@ var faultKinds = []string{FaultEmptyPage, FaultTruncatedPage, FaultTruncatedGrou
 	FaultRepeatedCursor, FaultStatus, FaultHTML, FaultGarbage,
 	FaultTimeoutBefore, FaultTimeoutAfter, FaultLatency, FaultStaleRead, FaultCountsDisagree, FaultExpireKey}
 
-// Fault says what goes wrong, where and how often.
+// Fault is what goes wrong, where and how often.
 type Fault struct {
-	ID          string      `json:"id"`          // chosen by the simulator when empty
+	ID          string      `json:"id"`          // set by the simulator if empty
 	Operations  []string    `json:"operations"`  // patterns such as users.search or scim.*; default *
 	Kind        string      `json:"kind"`        // one of the Fault constants
 	Probability float64     `json:"probability"` // 0..1; 0 means always
@@ -44,7 +44,7 @@ type Fault struct {
 	Struck      int         `json:"struck"`  // calls that it struck; set by the simulator
 }
 
-// FaultParams are the particulars; each kind reads its own.
+// FaultParams are the parameters; each kind uses its own.
 type FaultParams struct {
 	// emptyPage, truncatedPage: keep (default) or drop the next cursor
 	Next string `json:"next,omitempty"`
@@ -66,7 +66,7 @@ type fault struct {
 	random *rand.Rand
 }
 
-// Inject arms a fault and returns its id. The error says which field is wrong.
+// Inject activates a fault and returns its ID.
 func (c *Cloud) Inject(f Fault) (string, error) {
 	if !slices.Contains(faultKinds, f.Kind) {
 		return "", fmt.Errorf("fault kind %q is unknown; write one of %v", f.Kind, faultKinds)
@@ -102,7 +102,7 @@ func (c *Cloud) Inject(f Fault) (string, error) {
 	return f.ID, nil
 }
 
-// ClearFaults takes away one fault, or all when id is empty, and returns how many there were.
+// ClearFaults removes one fault, or all if id is empty, and returns how many there were.
 func (c *Cloud) ClearFaults(id string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,7 +111,7 @@ func (c *Cloud) ClearFaults(id string) int {
 	return before - len(c.faults)
 }
 
-// drawFaults are the faults that strike this call.
+// drawFaults returns the faults that strike this call.
 func (c *Cloud) drawFaults(operation string) (struck []*fault) {
 	for _, f := range c.faults {
 		matches := slices.ContainsFunc(f.Operations,

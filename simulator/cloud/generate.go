@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// Generator describes an organization to invent. The same numbers and the seed of the Cloud give the same organization.
+// Generator describes an organization to generate. The same numbers and the seed of the Cloud give the same
+// organization.
 type Generator struct {
 	People      int   `json:"people"`
 	Groups      int   `json:"groups"`      // source groups, exactly
@@ -18,15 +19,15 @@ type Generator struct {
 
 const (
 	companyDomain   = "acme.example"
-	contractorShare = 12 // one in twelve people comes from outside
+	contractorShare = 12 // one in twelve people is external
 	homeShare       = 0.85
 )
 
 var outsideDomains = []string{"partner.example", "freelance.example", "consulting.example", "agency.example"}
 
-// SeedGenerated replaces the organization by an invented one: heavy-tailed group sizes, departments, contractors from
-// other domains, app accounts and a few people put by hand into default groups. The error says which number cannot be
-// met.
+// SeedGenerated replaces the organization by a generated one: heavy-tailed group sizes, departments, contractors from
+// other domains, app accounts and a few foreign members of default groups. The error names the number that is
+// impossible.
 func (c *Cloud) SeedGenerated(g Generator) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -95,7 +96,7 @@ func (m *generating) addPeople(n int) error {
 	return m.admins(admins)
 }
 
-// groupSizes follow Zipf's law and add up exactly.
+// groupSizes follows Zipf's law; the sizes add up exactly.
 func groupSizes(groups, memberships, largest int) []int {
 	sizes, total := make([]int, groups), 0
 	weight := 0.0
@@ -159,7 +160,7 @@ func (m *generating) pick(size, department int) []*user {
 	return picked
 }
 
-// addLocals fills the default groups as life does: with app accounts, and with people whom somebody invited.
+// addLocals fills the default groups realistically: with app accounts, and with people whom somebody invited.
 func (m *generating) addLocals() {
 	for i, r := range m.c.resources {
 		users, admins := m.c.byName[r.app+"-users-"+r.site], m.c.byName[r.app+"-admins-"+r.site]

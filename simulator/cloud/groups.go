@@ -50,7 +50,7 @@ func (c *Cloud) groupJSON(g *group, v view, resources, users bool) *groupJSON {
 	return out
 }
 
-// resources are the apps on which the group gives any role, each once.
+// resources returns the apps on which the group gives any role, each once.
 func (g *group) resources() (out []*resource) {
 	for _, grant := range g.grants {
 		if !slices.Contains(out, grant.resource) {
@@ -60,7 +60,7 @@ func (g *group) resources() (out []*resource) {
 	return out
 }
 
-// protection is the error code that a deletion meets, or empty.
+// protection returns the error code for a deletion, or "".
 func (g *group) protection() string {
 	switch {
 	case g.synced:
@@ -103,7 +103,7 @@ func (c *Cloud) listGroups(r *call) answer {
 	return c.groupPage(r, given, asked)
 }
 
-// groupQuery reads the filters that the GET operations take from the URL.
+// groupQuery reads the filters of the GET operations from the URL.
 func (r *call) groupQuery() (groupQuery, error) {
 	limit, err := r.number("limit")
 	q := groupQuery{Limit: limit, AccountIDs: r.list("accountIds"), DirectoryIDs: r.list("directoryIds"),
@@ -160,7 +160,7 @@ func (c *Cloud) getGroup(r *call) answer {
 	return answer{status: http.StatusOK, page: p}
 }
 
-// firstOf is the one item, or an empty object where a fault took it.
+// firstOf returns the one item, or an empty object if a fault removed it.
 func firstOf(items []any) any {
 	if len(items) == 0 {
 		return map[string]any{}
@@ -172,7 +172,7 @@ func groupNotFound(r *call) answer {
 	return refuse(http.StatusNotFound, "ADMIN-404-10", "Group "+r.PathValue("groupId")+" was not found.")
 }
 
-// postGroup answers 201 with no body: the id of the new group has to be searched for.
+// postGroup responds 201 with no body: the ID of the new group has to be searched for.
 func (c *Cloud) postGroup(r *call) answer {
 	var body struct{ Name, Description string }
 	if !r.decode(&body) || strings.TrimSpace(body.Name) == "" {

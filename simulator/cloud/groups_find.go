@@ -44,7 +44,7 @@ func (q *groupQuery) check() error {
 	)
 }
 
-// findGroups are up to limit groups after a sort key; next is empty at the end.
+// findGroups returns up to limit groups after a sort key; next is empty at the end.
 func (c *Cloud) findGroups(q *groupQuery, v view, after string, limit int) (found []*group, next string) {
 	candidates, desc := c.groupCandidates(q, v), descending(q.SortBy)
 	at := 0
@@ -76,8 +76,8 @@ func (c *Cloud) findGroups(q *groupQuery, v view, after string, limit int) (foun
 	return found, ""
 }
 
-// groupCandidates are the fewest groups among which all matches are, ordered by name. They may include deleted ones,
-// which a view of the past can still show.
+// groupCandidates returns a small list that has all matches, ordered by name. It may include deleted groups, which a
+// view of the past still shows.
 func (c *Cloud) groupCandidates(q *groupQuery, v view) []*group {
 	var some []*group
 	switch {

@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// Change is one change that took effect, whoever made it and by whichever API; a write that found it so already is
-// none. What was seeded has no entry: the state after seeding is what the history begins with.
+// Change is one change that took effect, by whomever and whichever API; a write without effect is none. Seeding makes
+// no entries: the history begins with the seeded state.
 type Change struct {
 	At      time.Time `json:"at"` // on the simulator's clock; reads show it only after their lag
 	Account string    `json:"account"`
 	Email   string    `json:"email"`
 	What    string    `json:"what"`  // a What…, group:<name>, or role:<app>/<site>/<role> given directly
-	Holds   bool      `json:"holds"` // whether the person holds it from then on
+	Holds   bool      `json:"holds"` // whether the person holds it from now on
 	By      string    `json:"by"`    // e-mail address of who did it, or SCIM
-	// label of the API key it was done with; absent: by the web interface or SCIM
+	// label of the API key used; absent: the web interface or SCIM
 	Key string `json:"key,omitempty"`
 }
 
-// What a change may be about, beside groups and app roles.
+// The kinds of change, besides groups and app roles.
 const (
 	WhatOrgAdmin  = "role:org-admin"
 	WhatSiteAdmin = "role:site-admin"

@@ -11,7 +11,7 @@ import (
 
 // line is a change without its person.
 type line struct {
-	after   time.Duration // since the test's begin
+	after   time.Duration // since the beginning of the test
 	what    string
 	holds   bool
 	by, key string
@@ -27,7 +27,7 @@ func TestHistoryTellsWhoHeldWhatFromWhen(t *testing.T) {
 	s.c.Advance(time.Minute)
 	orgRole, appRole := map[string]string{"role": "atlassian/org-admin"},
 		map[string]string{"role": "atlassian/admin", "resource": s.resource("jira-software")}
-	for range 2 { // what is so already is no change
+	for range 2 { // a write without effect is no change
 		require.Equal(t, 204, s.post("V1/users/"+eve+"/role-assignments/assign", orgRole).status)
 		require.Equal(t, 204, s.post("V1/users/"+eve+"/roles/assign", appRole).status)
 		require.Equal(t, 204, s.post("D/users/"+eve+"/suspend", nil).status)

@@ -13,19 +13,19 @@ import (
 // instant is a point of time on the simulator's clock, in nanoseconds since 1970.
 type instant = int64
 
-// timestamp is an instant as Atlassian writes it.
+// timestamp formats an instant as Atlassian does.
 func timestamp(t instant) string { return time.Unix(0, t).UTC().Format("2006-01-02T15:04:05.000Z") }
 
-// stableID is a UUID that follows from the seed and the parts alone.
+// stableID returns a UUID that depends only on the seed and the parts.
 func (c *Cloud) stableID(parts ...string) string { return uuidOf(c.digest(parts...)) }
 
-// freshID is a UUID that no earlier call returned.
+// freshID returns a UUID that no earlier call returned.
 func (c *Cloud) freshID(kind string) string {
 	c.serials[kind]++
 	return c.stableID("fresh", kind, strconv.Itoa(c.serials[kind]))
 }
 
-// accountID gives each person one of the three forms that live account ids have.
+// accountID gives each person one of the three forms of live account IDs.
 func (c *Cloud) accountID(key string) string {
 	d := c.digest("account", key)
 	switch d[31] % 8 {
@@ -38,16 +38,16 @@ func (c *Cloud) accountID(key string) string {
 	}
 }
 
-// newAccountID is the id of a new account at the address.
+// newAccountID returns the ID of a new account at the address.
 func (c *Cloud) newAccountID(email string) string {
 	id := c.accountID(strings.ToLower(email))
-	if c.userByID[id] != nil { // an account of that address existed once and moved to another address
+	if c.userByID[id] != nil { // the account of that address has another address now
 		id = c.accountID(c.freshID("account"))
 	}
 	return id
 }
 
-// chance is a stable number in [0, n) for the parts.
+// chance returns a stable number in [0, n) for the parts.
 func (c *Cloud) chance(n uint64, parts ...string) uint64 {
 	d := c.digest(parts...)
 	return binary.BigEndian.Uint64(d[:8]) % n

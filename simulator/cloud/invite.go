@@ -15,9 +15,9 @@ type invitation struct {
 	} `json:"permissionRules"`
 }
 
-// inviteUsers brings people into the directory, into the default groups of the roles asked for, and into more groups:
-// 200 when all went well, 206 when something failed. Nobody asked the access policy: these are the foreign members that
-// a sync finds.
+// inviteUsers adds people to the directory, to the default groups of the roles asked for, and to more groups: 200 if
+// everything succeeded, 206 if something failed. No access policy is involved: these are the foreign members that a
+// sync finds.
 func (c *Cloud) inviteUsers(r *call) answer {
 	var body invitation
 	if !r.decode(&body) || len(body.Emails) == 0 || len(body.Emails) > 25 {
@@ -80,8 +80,8 @@ func (c *Cloud) invite(r *call, email string, body invitation) (out any, good bo
 		"results": []any{map[string]any{"roleAssignmentResult": roles, "groupAssignmentResult": groups}}}, good
 }
 
-// grantByDefault puts the person into the role's default groups, or gives the role directly where there is none. It
-// returns why not.
+// grantByDefault adds the person to the role's default groups, or gives the role directly if there are none. It returns
+// the failure.
 func (c *Cloud) grantByDefault(r *call, u *user, app *resource, role string) any {
 	placed := false
 	for _, g := range c.groups {

@@ -2,8 +2,8 @@ package cloud
 
 import "slices"
 
-// Reads may have to show the past: the lag between a write and its appearance, or a fault that serves an old copy. So
-// every change is kept in a journal, and a view undoes those that came after its time. A view of the present costs
+// Reads may have to show the past: during the lag between a write and its appearance, or by a fault that serves an old
+// copy. So every change is kept in a journal, and a view undoes those after its time. A view of the present costs
 // nothing extra.
 
 // membershipChange is one entry in the journals of the group and of the user it concerns.
@@ -14,14 +14,14 @@ type membershipChange struct {
 	added bool
 }
 
-// directChange is one entry in the journal of the roles given to a person directly.
+// directChange is one entry in the journal of a person's direct roles.
 type directChange struct {
 	at    instant
 	grant roleGrant
 	given bool
 }
 
-// timeline is a yes-or-no with its history.
+// timeline is a boolean with its history.
 type timeline struct {
 	now  bool
 	past []flip
@@ -50,8 +50,8 @@ func (t *timeline) at(until instant) bool {
 // view is the directory as one read sees it.
 type view struct {
 	until instant           // changes after this are not seen
-	roles instant           // the same for roles given to people directly
-	stale func(*group) bool // groups of which even older data is served; nil for none
+	roles instant           // the same for direct roles
+	stale func(*group) bool // groups that are shown even older; nil for none
 	older instant           // how old
 }
 
@@ -67,7 +67,7 @@ func (v view) shows(g *group) bool {
 	return g.created <= until && (g.deleted == 0 || g.deleted > until)
 }
 
-// members are the group's members in the order of their ids. The caller must not change or keep the slice.
+// members returns the group's members in the order of their IDs. The caller must not change or keep the slice.
 func (v view) members(g *group) []*user {
 	until, members, copied := v.of(g), g.members, false
 	for i := len(g.journal) - 1; i >= 0 && g.journal[i].at > until; i-- {
@@ -95,7 +95,8 @@ func (v view) count(g *group) int {
 	return n
 }
 
-// groupsOf are the groups of which the view shows the user as a member. The caller must not change or keep the slice.
+// groupsOf returns the groups in which the view shows the user as a member. The caller must not change or keep the
+// slice.
 func (v view) groupsOf(u *user) []*group {
 	groups, copied := u.groups, false
 	oldest := v.until
@@ -119,8 +120,7 @@ func (v view) groupsOf(u *user) []*group {
 	return groups
 }
 
-// directOf are the app roles that the view shows as given to the user directly. The caller must not change or keep the
-// slice.
+// directOf returns the user's direct app roles in the view. The caller must not change or keep the slice.
 func (v view) directOf(u *user) []roleGrant {
 	direct, copied := u.direct, false
 	for i := len(u.given) - 1; i >= 0 && u.given[i].at > v.roles; i-- {
@@ -136,7 +136,7 @@ func (v view) directOf(u *user) []roleGrant {
 	return direct
 }
 
-// with and without keep a slice of users in the order of their ids.
+// with and without change a slice of users that is ordered by ID.
 func with(users []*user, u *user) []*user {
 	at, found := slices.BinarySearchFunc(users, u.id, byUserID)
 	if found {

@@ -2,14 +2,14 @@ package cloud
 
 import "slices"
 
-// unbilled are the roles that take no licence (the vendor's list).
+// unbilled are the roles that need no licence (the vendor's list).
 var unbilled = []string{"atlassian/customer", "atlassian/contributor", "atlassian/basic", "atlassian/stakeholder",
 	"atlassian/user-access-admin"}
 
-// billable says whether the user can take a seat at all: suspended and deactivated people and app accounts take none.
+// billable reports whether the user can occupy a seat at all: suspended and deactivated people and app accounts do not.
 func (u *user) billable() bool { return !u.app && !u.inactive && u.member.now && !u.suspended.now }
 
-// wantedSeats are the apps in which the user's roles need a seat, while the user is billable.
+// wantedSeats returns the apps in which the user's roles need a seat, as long as the user is billable.
 func (u *user) wantedSeats() (seats []*resource) {
 	take := func(grants []roleGrant) {
 		for _, grant := range grants {
@@ -25,7 +25,7 @@ func (u *user) wantedSeats() (seats []*resource) {
 	return seats
 }
 
-// reseat counts anew in which apps the user takes a seat.
+// reseat computes again in which apps the user occupies a seat.
 func (c *Cloud) reseat(u *user) {
 	var seats []*resource
 	if u.billable() {
@@ -40,7 +40,7 @@ func (c *Cloud) reseat(u *user) {
 	u.seats = seats
 }
 
-// shortage is the first app in which the grants would need a seat that is not there; nil when all fit.
+// shortage returns the first app without a free seat that the grants would need; nil if all fit.
 func (c *Cloud) shortage(u *user, grants []roleGrant) *resource {
 	if !u.billable() {
 		return nil
@@ -54,7 +54,7 @@ func (c *Cloud) shortage(u *user, grants []roleGrant) *resource {
 	return nil
 }
 
-// full says that the app has no free seat.
+// full reports whether the app has no free seat.
 func (c *Cloud) full(r *resource) bool {
 	limit, limited := c.licences(r)
 	return limited && r.taken >= limit

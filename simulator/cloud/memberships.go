@@ -8,7 +8,7 @@ import (
 
 var accountIDPattern = regexp.MustCompile(`^[a-zA-Z0-9_|:-]{1,128}$`)
 
-// postMembership has two meanings for 409: already a member, and no licence left.
+// postMembership returns 409 in two cases: already a member, and no licence left.
 func (c *Cloud) postMembership(r *call) answer {
 	var body struct {
 		AccountID string `json:"accountId"`
@@ -41,7 +41,7 @@ func (c *Cloud) dropMembership(r *call) answer {
 	return noContent()
 }
 
-// membership finds the group and the user of a membership call, and refuses what cannot be written.
+// membership returns the group and the user of a membership call, and refuses what cannot be written.
 func (c *Cloud) membership(r *call, accountID string) (*group, *user, *answer) {
 	var bad answer
 	g := c.group(r.PathValue("groupId"))

@@ -1,6 +1,6 @@
 package cloud
 
-// The words of which invented organizations are made.
+// The words for generated organizations.
 
 type department struct{ key, title string }
 

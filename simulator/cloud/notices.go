@@ -7,12 +7,11 @@ import (
 )
 
 const (
-	mostNotices   = 1000    // the oldest go
+	mostNotices   = 1000    // older ones are dropped
 	largestNotice = 1 << 20 // bytes
 )
 
-// postNotice takes a notice as a webhook's receiver would: /_sim/notices stands for everybody's mailbox, in
-// demonstrations.
+// postNotice accepts a notice like a webhook's receiver: in demonstrations, /_sim/notices is everybody's mailbox.
 func (c *Cloud) postNotice(r *http.Request) (any, error) {
 	var notice json.RawMessage
 	if err := json.NewDecoder(http.MaxBytesReader(nil, r.Body, largestNotice)).Decode(&notice); err != nil {
@@ -25,7 +24,7 @@ func (c *Cloud) postNotice(r *http.Request) (any, error) {
 	return done, nil
 }
 
-// Notices returns what came to /_sim/notices, the oldest first.
+// Notices returns the notices sent to /_sim/notices, the oldest first.
 func (c *Cloud) Notices() []json.RawMessage {
 	c.mu.Lock()
 	defer c.mu.Unlock()

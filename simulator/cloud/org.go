@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// cursorLink is a v2 cursor in links: bare, or as a URL where the settings say so.
+// cursorLink returns a v2 cursor for links: bare, or as a URL depending on the settings.
 func (c *Cloud) cursorLink(r *call, next string) string {
 	if !c.settings.URLCursors {
 		return next
@@ -14,7 +14,7 @@ func (c *Cloud) cursorLink(r *call, next string) string {
 	return withCursor(r, next)
 }
 
-// withCursor is the URL of the call with a cursor, as v1 links are.
+// withCursor returns the URL of the call with a cursor, as in v1 links.
 func withCursor(r *call, cursor string) string {
 	scheme, _, _ := strings.Cut(r.base(), "://")
 	link := *r.URL
@@ -39,7 +39,7 @@ func (c *Cloud) listOrgs(r *call) answer {
 
 func (c *Cloud) getOrg(r *call) answer { return ok(map[string]any{"data": c.orgJSON(r)}) }
 
-// v1Page is a page of a v1 list that goes by number and has links as URLs. The page size of these lists cannot be set.
+// v1Page returns a page of a v1 list, which is numbered and has links as URLs. The page size of these lists is fixed.
 func (c *Cloud) v1Page(r *call, total, size int, item func(int) any, meta map[string]any) answer {
 	start := 0
 	if given := r.URL.Query().Get("cursor"); given != "" {
@@ -71,7 +71,7 @@ func (c *Cloud) v1Page(r *call, total, size int, item func(int) any, meta map[st
 	return answer{status: http.StatusOK, page: p}
 }
 
-// listManaged are the accounts whose domain the organization has claimed.
+// listManaged lists the accounts whose domain the organization has claimed.
 func (c *Cloud) listManaged(r *call) answer {
 	var managed []*user
 	for _, u := range c.users {
@@ -96,7 +96,7 @@ func (c *Cloud) listManaged(r *call) answer {
 	return c.v1Page(r, len(managed), 100, item, map[string]any{"total": len(managed)})
 }
 
-// productKeys are the apps that activity data knows.
+// productKeys are the apps in activity data.
 var productKeys = []string{"jira-software", "jira-service-desk", "jira-core", "jira-ops", "stride", "hipchat",
 	"confluence", "bitbucket", "trello", "opsgenie", "statuspage"}
 

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// OrgProfile is what an OrgFile says of one person beside their groups.
+// OrgProfile is what an OrgFile has about one person besides their groups.
 type OrgProfile struct {
 	Title         string `json:"title,omitempty"`
 	Department    string `json:"department,omitempty"`
@@ -17,7 +17,7 @@ type OrgProfile struct {
 	EmailVerified *bool  `json:"emailVerified,omitempty"` // default true
 	// default: seven of eight managed accounts; unmanaged ones cannot have it
 	MFAEnabled *bool `json:"mfaEnabled,omitempty"`
-	// app, on all sites, or app/site, which goes first → RFC 3339 or never
+	// app, on all sites, or app/site, which has priority → RFC 3339 or never
 	LastActive map[string]string `json:"lastActive,omitempty"`
 }
 
@@ -61,7 +61,7 @@ func (s *seeding) activity(u *user, dates map[string]string) error {
 	return nil
 }
 
-// appsNamed finds jira/acme, or jira on every site.
+// appsNamed returns the apps named by jira/acme, or by jira for every site.
 func (d *directory) appsNamed(name string) (apps []*resource, err error) {
 	if app, site, one := strings.Cut(name, "/"); one {
 		r, err := d.app(app, site)
@@ -79,7 +79,7 @@ func (d *directory) appsNamed(name string) (apps []*resource, err error) {
 	return apps, nil
 }
 
-// suspended are those who start without access, with the groups and roles that they have.
+// suspended suspends people at the start; they keep their groups and roles.
 func (s *seeding) suspended(keys []string) error {
 	for _, key := range keys {
 		u := s.people[key]
@@ -91,7 +91,7 @@ func (s *seeding) suspended(keys []string) error {
 	return nil
 }
 
-// profileChange is what an administrator can change of a person's account. What is nil stays as it is, and "" empties.
+// profileChange is what an administrator can change of a person's account. Nil fields stay, and "" empties.
 type profileChange struct {
 	Name          *string `json:"name"`
 	Title         *string `json:"title"`
@@ -132,9 +132,8 @@ func (p *profileChange) apply(u *user) {
 }
 
 // setProfile changes the account at once; no lag is known for it. A SCIM record keeps what the identity provider wrote,
-// and its next write puts that back. Of an account's profile the action names that are known (public rule sets; the
-// vendor publishes none) name one change only, the end of two-step verification: all others make no event, as those
-// that come through SCIM make none.
+// whose next write restores it. The known action names (from public rule sets; the vendor publishes none) cover only
+// one change of a profile, the end of two-step verification: all others make no event, nor do changes through SCIM.
 func (c *Cloud) setProfile(u *user, p profileChange, by actor) {
 	had := u.mfa()
 	p.apply(u)
@@ -150,7 +149,7 @@ func (u *user) setLastActive(app *resource, at instant) {
 	u.lastActive[app] = at
 }
 
-// lastUse reads when an app was last used; zero is never.
+// lastUse parses when an app was last used; zero means never.
 func lastUse(text string) (instant, error) {
 	if text == "never" {
 		return 0, nil
@@ -159,7 +158,7 @@ func lastUse(text string) (instant, error) {
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("%q is no time: write it like 2026-01-31T10:00:00Z, or never", text)
-	case at.IsZero(): // as programs write no time
+	case at.IsZero(): // the zero time of programs
 		return 0, nil
 	case at.UnixNano() <= 0:
 		return 0, fmt.Errorf("%q is not after 1970", text)

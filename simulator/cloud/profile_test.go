@@ -11,7 +11,7 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// user is what users/search shows of a person.
+// user returns a person as in users/search.
 func (s *sim) user(name string, expand ...string) reply {
 	s.t.Helper()
 	body := map[string]any{"accountIds": []string{s.account(name)}}
@@ -106,7 +106,7 @@ func TestAdministratorsAreMadeAndPeopleSuspendedByHand(t *testing.T) {
 	for _, change := range []map[string]any{{"orgAdmin": true}, {"suspended": true}, {"suspended": false},
 		{"orgAdmin": false}} {
 		s.must("/_sim/people/dan", change)
-		s.must("/_sim/people/dan", change) // what is so already is no change
+		s.must("/_sim/people/dan", change) // no change
 	}
 	feed := s.get("V1/events-stream")
 	require.Equal(t, []string{"user_granted_role", "user_access_suspended", "user_access_restored",

@@ -15,7 +15,7 @@ const (
 	maxLimit         = 100
 )
 
-// bounds checks an array of a request: between 1 and most items when it is there at all.
+// bounds checks an array of a request: if present, it must have 1 to most items.
 func bounds(name string, values []string, most int, unique bool) error {
 	if values == nil {
 		return nil
@@ -76,7 +76,7 @@ func checkSort(sort []sortBy, field string) error {
 
 func descending(sort []sortBy) bool { return len(sort) == 1 && sort[0].Direction == "desc" }
 
-// list reads an array from the URL, written as repeated parameters or joined by commas.
+// list returns an array from the URL, written as repeated parameters or joined by commas.
 func (r *call) list(name string) []string {
 	values, given := r.URL.Query()[name]
 	if !given {
@@ -89,7 +89,7 @@ func (r *call) list(name string) []string {
 	return out
 }
 
-// number reads an integer from the URL; nil when it is not there.
+// number returns an integer from the URL; nil if it is missing.
 func (r *call) number(name string) (*int, error) {
 	text := r.URL.Query().Get(name)
 	if text == "" {
@@ -102,8 +102,8 @@ func (r *call) number(name string) (*int, error) {
 	return &n, nil
 }
 
-// resume opens the question of a v2 list: the one that the cursor carries, or the one just asked. A cursor makes every
-// other parameter of the request count for nothing.
+// resume returns the query of a v2 list: that of the cursor, or the one just asked. With a cursor, every other
+// parameter of the request is ignored.
 func resume[Q any](r *call, given string, asked Q) (query Q, after string, bad *answer) {
 	if given == "" {
 		return asked, "", nil
@@ -116,7 +116,7 @@ func resume[Q any](r *call, given string, asked Q) (query Q, after string, bad *
 	return query, cur.After, nil
 }
 
-// pageOf makes a v2 page whose links are cursors that carry the question.
+// pageOf returns a v2 page whose links are cursors with the query.
 func (c *Cloud) pageOf(r *call, query any, after, next string, items []any) *page {
 	text, err := json.Marshal(query)
 	if err != nil {
@@ -136,7 +136,7 @@ func (c *Cloud) pageOf(r *call, query any, after, next string, items []any) *pag
 	return p
 }
 
-// cut is how many items a page may hold.
+// cut returns how many items a page may have.
 func (c *Cloud) cut(limit *int, otherwise int) int {
 	n := otherwise
 	if limit != nil {

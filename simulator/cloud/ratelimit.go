@@ -14,10 +14,10 @@ type window struct {
 	used int
 }
 
-// unlimited is what the headers tell while rate limits are off.
+// unlimited is the limit in the headers while rate limits are off.
 const unlimited = 1_000_000
 
-// take counts one call and writes the rate headers; allowed is false when the window is used up.
+// take counts one call and writes the rate headers; allowed is false once the window is used up.
 func (c *Cloud) take(operation string, header http.Header) (allowed bool) {
 	limit := unlimited
 	if c.settings.Limits {

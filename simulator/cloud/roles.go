@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// assignOrgRole and revokeOrgRole are the only way to make and unmake an organization admin. Reads follow after
+// assignOrgRole and revokeOrgRole are the only way to appoint and dismiss an organization admin. Reads follow after
 // RoleLag.
 func (c *Cloud) assignOrgRole(r *call) answer { return c.changeOrgRole(r, true) }
 
@@ -89,7 +89,7 @@ func (f roleFilter) wants(r *resource, roles []string) bool {
 		(f.Roles == nil || slices.ContainsFunc(roles, func(role string) bool { return slices.Contains(f.Roles, role) }))
 }
 
-// assignmentPage pages through rows that are few and ordered by resource.
+// assignmentPage returns a page of rows that are few and ordered by resource.
 func (c *Cloud) assignmentPage(r *call, rows func(roleFilter) ([]string, []any)) answer {
 	asked, err := r.roleFilter()
 	given := r.URL.Query().Get("cursor")
@@ -112,8 +112,8 @@ func (c *Cloud) assignmentPage(r *call, rows func(roleFilter) ([]string, []any))
 	return answer{status: http.StatusOK, page: c.pageOf(r, f, after, next, append([]any{}, items[start:end]...))}
 }
 
-// listGroupRoles tells which roles a group gives, and for which of them it is a default group: the only way to
-// recognise one.
+// listGroupRoles lists the roles that a group gives, and for which of them it is a default group: the only way to
+// recognize one.
 func (c *Cloud) listGroupRoles(r *call) answer {
 	g := c.groupByID[strings.TrimPrefix(r.PathValue("groupId"), groupARI)]
 	if g == nil || !r.view.shows(g) {

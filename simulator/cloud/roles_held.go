@@ -12,7 +12,7 @@ type heldRole struct {
 	methods  []string // direct, group_direct
 }
 
-// rolesOf are the app roles that the person holds, each once.
+// rolesOf returns the app roles that the person holds, each once.
 func (v view) rolesOf(u *user) (held []heldRole) {
 	take := func(grants []roleGrant, method string) {
 		for _, grant := range grants {
@@ -38,7 +38,7 @@ func (v view) rolesOf(u *user) (held []heldRole) {
 	return held
 }
 
-// appsOf are the apps on which the person holds any role, ordered by ARI.
+// appsOf returns the apps on which the person holds any role, ordered by ARI.
 func (v view) appsOf(u *user) (apps []*resource) {
 	for _, held := range v.rolesOf(u) {
 		if !slices.Contains(apps, held.resource) {
@@ -49,8 +49,8 @@ func (v view) appsOf(u *user) (apps []*resource) {
 	return apps
 }
 
-// platformRoles are the roles above the apps. Being in the group org-admins gives none of them: since the units rollout
-// only a direct assignment makes an organization admin.
+// platformRoles returns the roles above the apps. The group org-admins gives none of them: since the units rollout only
+// a direct assignment makes an organization admin.
 func (v view) platformRoles(u *user) []string {
 	roles := []string{}
 	if u.orgAdmin.at(v.roles) {
@@ -65,8 +65,8 @@ func (v view) platformRoles(u *user) []string {
 	return roles
 }
 
-// lastActive is when the person last used the app. Until somebody says otherwise it follows from the seed: one person
-// in ten never did, the others within the last 400 days, most of them lately.
+// lastActive returns when the person last used the app. By default it follows from the seed: one person in ten never
+// did, the others within the last 400 days, most of them lately.
 func (c *Cloud) lastActive(u *user, r *resource) (at instant, ever bool) {
 	if at, set := u.lastActive[r]; set {
 		return at, at != 0

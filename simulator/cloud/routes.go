@@ -2,7 +2,7 @@ package cloud
 
 import "net/http"
 
-// operations are all calls of the vendor's APIs, under the names that statistics and faults use.
+// operations are all calls of the vendor's APIs, under their names in statistics and faults.
 var operations = []operation{
 	// Organization API v1.
 	{name: "orgs.list", pattern: "GET /admin/v1/orgs", scope: "read:orgs:admin", codes: orgCodes,
@@ -136,7 +136,7 @@ func (c *Cloud) routes() *http.ServeMux {
 		op := &operations[i]
 		mux.HandleFunc(op.pattern, func(w http.ResponseWriter, r *http.Request) { c.serve(op, w, r) })
 	}
-	// Whatever the vendor took away, such as the v1 group calls, is not there.
+	// What the vendor has removed, such as the v1 group calls, is missing.
 	gone := &operation{name: "unknown", style: styleV2, handle: func(_ *Cloud, r *call) answer {
 		return refuse(http.StatusNotFound, "ADMIN-404-1", "There is no operation "+r.Method+" "+r.URL.Path+".")
 	}}

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// The SCIM directory is what an identity provider writes to. It has its own key and ids; its groups show in the
-// organization's directory as synced groups that nobody else can change.
+// An identity provider writes to the SCIM directory. It has its own key and IDs; the organization's directory shows its
+// groups as synced groups that nobody else can change.
 
 const (
 	scimUserSchema       = "urn:ietf:params:scim:schemas:core:2.0:User"
@@ -28,7 +28,7 @@ const (
 // scimUser is an identity provider's record of a person.
 type scimUser struct {
 	id, userName      string
-	account           *user        // nil after its link was lost
+	account           *user        // nil once its link is lost
 	profile           *scimProfile // nil for seeded people: it follows from the account
 	inactive          bool
 	created, modified instant
@@ -83,7 +83,7 @@ func scimNotFound(id string) answer {
 	return scimError(http.StatusNotFound, "", "Resource "+id+" not found.")
 }
 
-// scimList answers one page of a list; startIndex counts from 1.
+// scimList returns one page of a list; startIndex counts from 1.
 func scimList(r *call, total int, item func(int) any) answer {
 	start, count := 1, scimPage
 	for name, into := range map[string]*int{"startIndex": &start, "count": &count} {
@@ -107,7 +107,7 @@ func scimList(r *call, total int, item func(int) any) answer {
 	return answer{status: http.StatusOK, page: p}
 }
 
-// scimFilter reads the one form of filter that is served: attribute eq "value".
+// scimFilter parses the one supported form of filter: attribute eq "value".
 func scimFilter(text string, attributes ...string) (attribute, value string, err error) {
 	parts := strings.SplitN(strings.TrimSpace(text), " ", 3)
 	if len(parts) == 3 && strings.EqualFold(parts[1], "eq") {

@@ -1,6 +1,6 @@
 package cloud
 
-// The vendor's file types these answers as a string; the service sends the JSON objects of RFC 7643.
+// The vendor's file types these responses as a string; the service sends the JSON objects of RFC 7643.
 
 func (c *Cloud) getSCIMConfig(*call) answer {
 	no := map[string]any{"supported": false}

@@ -57,7 +57,7 @@ type scimGroupBody struct {
 	Members     []scimMember `json:"members"`
 }
 
-// createSCIMGroup answers 409 for a name that any group has, except that of a default or built-in group: that one it
+// createSCIMGroup responds 409 to the name of any group, except that of a default or built-in group: that one it
 // accepts, and the group never appears in the organization.
 func (c *Cloud) createSCIMGroup(r *call) answer {
 	var body scimGroupBody
@@ -88,7 +88,7 @@ func (c *Cloud) createSCIMGroup(r *call) answer {
 	return answer{status: http.StatusCreated, body: c.scimGroupJSON(r, g)}
 }
 
-// builtInGroups are names that Atlassian keeps for itself, beside those of the default groups.
+// builtInGroups are names that Atlassian reserves, besides those of the default groups.
 var builtInGroups = []string{orgAdminsGroup, "site-admins", "system-administrators", "administrators",
 	"atlassian-addons-admin"}
 
@@ -118,7 +118,7 @@ func (c *Cloud) replaceSCIMGroup(r *call) answer {
 	return ok(c.scimGroupJSON(r, g))
 }
 
-// patchSCIMGroup does all of its operations, or none when one of them is wrong.
+// patchSCIMGroup does all of its operations, or none if one of them is wrong.
 func (c *Cloud) patchSCIMGroup(r *call) answer {
 	g := c.scim.groupByID[r.PathValue("id")]
 	if g == nil {
@@ -154,7 +154,7 @@ func (c *Cloud) deleteSCIMGroup(r *call) answer {
 	return noContent()
 }
 
-// scimMembers finds the accounts behind SCIM ids, ordered by account id. A user without an account is a member of
+// scimMembers returns the accounts of SCIM IDs, ordered by account ID. A user without an account is a member of
 // nothing.
 func (c *Cloud) scimMembers(values []scimMember) (members []*user, bad *answer) {
 	if len(values) > scimGroupLimit {

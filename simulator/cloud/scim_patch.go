@@ -17,7 +17,7 @@ type patchOperation struct {
 	Value json.RawMessage `json:"value"`
 }
 
-// patchOperations reads a PATCH body. The vendor's schema says operations, its example Operations: both are accepted.
+// patchOperations reads a PATCH body. The vendor's schema has operations, its example Operations: both are accepted.
 func (r *call) patchOperations() ([]patchOperation, *answer) {
 	var body map[string]json.RawMessage
 	var out []patchOperation
@@ -47,7 +47,7 @@ func (r *call) patchOperations() ([]patchOperation, *answer) {
 
 var memberPath = regexp.MustCompile(`^members\[\s*value\s+eq\s+"([^"]*)"\s*\]$`)
 
-// patchMembers is the list of members after one operation.
+// patchMembers returns the members after one operation.
 func (c *Cloud) patchMembers(g *scimGroup, members []*user, op patchOperation) ([]*user, *answer) {
 	wrong := func(scimType, detail string) ([]*user, *answer) {
 		bad := scimError(http.StatusBadRequest, scimType, detail)
@@ -104,7 +104,7 @@ func (c *Cloud) patchMembers(g *scimGroup, members []*user, op patchOperation) (
 	return members, nil
 }
 
-// namedMembers reads the value of an operation on members: a list, or one member alone.
+// namedMembers reads the value of an operation on members: a list, or a single member.
 func (c *Cloud) namedMembers(value json.RawMessage) ([]*user, *answer) {
 	if len(value) == 0 {
 		return nil, nil
@@ -121,7 +121,7 @@ func (c *Cloud) namedMembers(value json.RawMessage) ([]*user, *answer) {
 	return c.scimMembers(many)
 }
 
-// patchProfile is the profile after all operations.
+// patchProfile returns the profile after all operations.
 func patchProfile(p scimProfile, operations []patchOperation) (scimProfile, error) {
 	text, err := json.Marshal(p)
 	if err != nil {

@@ -41,7 +41,7 @@ type scimEnterprise struct {
 	Department   string `json:"department,omitempty"`
 }
 
-// email is the primary address, or the first, or the user name.
+// email returns the primary address, or the first, or the user name.
 func (p *scimProfile) email() string {
 	for _, e := range p.Emails {
 		if e.Primary {
@@ -78,7 +78,7 @@ func (p *scimProfile) organization() string {
 	return p.Organization
 }
 
-// current is the profile as it stands, with the state of the user written in.
+// current returns the profile with the present state of the user.
 func (u *scimUser) current() scimProfile {
 	active := !u.inactive
 	if u.profile != nil {

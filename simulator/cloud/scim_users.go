@@ -83,8 +83,8 @@ func (c *Cloud) getSCIMUser(r *call) answer {
 	return ok(c.scimUserJSON(r, u))
 }
 
-// createSCIMUser links an account that already has the address, or makes a new one. Addresses outside the claimed
-// domains are accepted, as they are since 2024: such people can be put into groups, their accounts stay unmanaged.
+// createSCIMUser links an account that already has the address, or creates a new one. Addresses outside the claimed
+// domains are accepted, as they are since 2024: such people can be added to groups, and their accounts stay unmanaged.
 func (c *Cloud) createSCIMUser(r *call) answer {
 	var p scimProfile
 	if !r.decode(&p) || strings.TrimSpace(p.UserName) == "" {
@@ -160,7 +160,7 @@ func (c *Cloud) changeSCIMUser(r *call, u *scimUser, p scimProfile) answer {
 	return ok(c.scimUserJSON(r, u))
 }
 
-// applyProfile carries a profile to the account. An external account that gets another address loses its link
+// applyProfile copies a profile to the account. An external account that gets another address loses its link
 // (ACCESS-1396).
 func (c *Cloud) applyProfile(u *scimUser, p scimProfile) {
 	u.inactive = p.Active != nil && !*p.Active
@@ -192,7 +192,7 @@ func (c *Cloud) unlink(u *scimUser) {
 	u.account = nil
 }
 
-// deleteSCIMUser unlinks the account, deactivates it when managed, and forgets the record for ever.
+// deleteSCIMUser unlinks the account, deactivates it if managed, and forgets the record for ever.
 func (c *Cloud) deleteSCIMUser(r *call) answer {
 	u := c.scim.byID[r.PathValue("id")]
 	if u == nil {

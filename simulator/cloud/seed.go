@@ -9,15 +9,15 @@ import (
 // OrgFile is an organization to start with. Its groups are source groups: synced from an identity provider.
 type OrgFile struct {
 	Source string `json:"source,omitempty"`
-	// claimed; the first one gives people their addresses; default example.com
+	// claimed; people get addresses of the first one; default example.com
 	Domains []string   `json:"domains,omitempty"`
 	People  []string   `json:"people"`          // keys; a key with an @ is the whole address
-	Admins  []string   `json:"admins"`          // organization admins; the first one made the key
+	Admins  []string   `json:"admins"`          // organization admins; the first one created the key
 	Groups  []OrgGroup `json:"groups"`          // synced groups
 	Local   []OrgGroup `json:"local,omitempty"` // groups of the organization's own
-	// local or default group → people whom somebody put there by hand
+	// local or default group → people whom somebody added by hand
 	Foreign map[string][]string `json:"foreign,omitempty"`
-	Invited []string            `json:"invited,omitempty"` // people who came by invitation and have no SCIM record
+	Invited []string            `json:"invited,omitempty"` // people who were invited and have no SCIM record
 
 	Suspended []string              `json:"suspended,omitempty"` // people who start suspended
 	Profiles  map[string]OrgProfile `json:"profiles,omitempty"`  // by key
@@ -38,7 +38,7 @@ type OrgRole struct {
 	Default bool   `json:"default,omitempty"`
 }
 
-// SeedOrg replaces the organization by the one in the file. The error names the first thing in it that cannot be.
+// SeedOrg replaces the organization by that of the file. The error names the first impossible part.
 func (c *Cloud) SeedOrg(file OrgFile) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -62,7 +62,7 @@ func (c *Cloud) seedOrg(file OrgFile, sites, apps []string) error {
 	return nil
 }
 
-// settle finishes seeding: what was seeded has always been so.
+// settle finishes seeding: the seeded state has no history.
 func (c *Cloud) settle() {
 	c.sortUsers()
 	for _, g := range c.groups {
@@ -175,7 +175,7 @@ func (s *seeding) put(g *group, u *user) {
 	}
 }
 
-// admins hold the role itself; they also sit in org-admins, a leftover that gives them nothing.
+// admins have the role itself; they are also in org-admins, a leftover that gives them nothing.
 func (s *seeding) admins(keys []string) error {
 	for _, key := range keys {
 		u := s.people[key]

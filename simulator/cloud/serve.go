@@ -10,13 +10,13 @@ import (
 
 // operation is one call of one API.
 type operation struct {
-	name    string // as statistics and faults call it
+	name    string // in statistics and faults
 	pattern string // for http.ServeMux
-	scope   string // a scoped key needs it; empty: no scope exists for the operation
+	scope   string // required of a scoped key; empty: no scope exists for the operation
 	style   style
 	write   bool
 	guard   bool           // needs Atlassian Guard
-	codes   map[int]string // error codes by status, where they are not the usual ones
+	codes   map[int]string // error codes by status, if not the usual ones
 	handle  func(*Cloud, *call) answer
 }
 
@@ -29,7 +29,7 @@ type call struct {
 	writes []MembershipWrite
 }
 
-// base is the URL of the organization API as the caller reached it.
+// base returns the URL of the organization API as the caller reached it.
 func (r *call) base() string {
 	scheme := "http"
 	if r.TLS != nil {
@@ -38,7 +38,7 @@ func (r *call) base() string {
 	return scheme + "://" + r.Host + "/admin"
 }
 
-// decode reads the JSON body; an empty one leaves into as it is.
+// decode reads the JSON body; an empty one leaves into unchanged.
 func (r *call) decode(into any) bool {
 	return len(strings.TrimSpace(string(r.body))) == 0 || json.Unmarshal(r.body, into) == nil
 }
@@ -48,10 +48,10 @@ func (r *call) wrote(at instant, groupName, role, account string, changed bool) 
 		At: timestamp(at)})
 }
 
-// maxBody is generous: a SCIM group may carry tens of thousands of members.
+// maxBody is generous: a SCIM group may have tens of thousands of members.
 const maxBody = 32 << 20
 
-// serve answers one call: credentials, rate limit and faults stand before the operation, in the order of a gateway.
+// serve handles one call: credentials, rate limit and faults come before the operation, in the order of a gateway.
 func (c *Cloud) serve(op *operation, w http.ResponseWriter, r *http.Request) {
 	c.stats.begin()
 	status, in := dropped, &call{Request: r, op: op}
@@ -59,7 +59,7 @@ func (c *Cloud) serve(op *operation, w http.ResponseWriter, r *http.Request) {
 
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		panic(http.ErrAbortHandler) // the caller has gone, or sends without end
+		panic(http.ErrAbortHandler) // the caller is gone, or never stops sending
 	}
 	in.body = body
 	var latency time.Duration
@@ -136,7 +136,7 @@ func (c *Cloud) locked(do func()) {
 	do()
 }
 
-// wait sleeps for real, but not longer than the caller stays.
+// wait really sleeps, but not longer than the caller stays.
 func wait(r *http.Request, d time.Duration) {
 	if d <= 0 {
 		return

@@ -21,23 +21,23 @@ const (
 	KeyScoped   KeyState = "scoped"   // a key with every scope: 403 on operations for which no scope exists
 )
 
-// How a 429 tells when to come back, beside its X-RateLimit-Reset header.
+// How a 429 says when to come back, besides its X-RateLimit-Reset header.
 const (
 	RetryAfterNone    = "none"
 	RetryAfterSeconds = "seconds"
 	RetryAfterDate    = "date" // an HTTP date
 )
 
-// Settings are what can be changed while the simulator runs, through POST /_sim/settings: fields that a body leaves out
-// stay, maps are merged.
+// Settings can be changed while the simulator runs, through POST /_sim/settings: fields missing in a body stay, maps
+// are merged.
 type Settings struct {
-	Latency Duration `json:"latency"` // before every answer
+	Latency Duration `json:"latency"` // before every response
 	Lag     Duration `json:"lag"`     // until a write of groups, memberships or directory status shows in reads
-	// until a role given to a person directly shows in reads; the vendor says up to 30 s
+	// until a direct role shows in reads; the vendor says up to 30 s
 	RoleLag  Duration `json:"roleLag"`
 	EventLag Duration `json:"eventLag"` // until an audit event shows
 
-	Guard   bool                `json:"guard"`   // Atlassian Guard: without it the audit log answers 403
+	Guard   bool                `json:"guard"`   // Atlassian Guard: without it the audit log responds 403
 	Keys    map[string]KeyState `json:"keys"`    // organization API keys
 	SCIMKey KeyState            `json:"scimKey"` // state of the SCIM directory's key: valid or expired
 
@@ -47,24 +47,24 @@ type Settings struct {
 	// seats by app/site, for example jira/acme; absent or negative: no limit
 	Licences map[string]int `json:"licences"`
 
-	// 1..100: largest page of v2 reads and of last-active-dates whatever the caller asks; 0: no cap
+	// 1..100: maximum page of v2 reads and of last-active-dates, whatever the caller asks for; 0: no limit
 	MaxPage       int  `json:"maxPage"`
 	URLCursors    bool `json:"urlCursors"`    // v2 links.next as a URL instead of a bare cursor
 	PlainGroupIDs bool `json:"plainGroupIds"` // groups[].id of users as UUID instead of the ARI of the vendor's example
 	AppAccounts   bool `json:"appAccounts"`   // show accountType app, which the vendor's v2 schema does not declare
-	// leave counts.resources out of groups, though asked for: no answer has to have it
+	// leave counts.resources out of groups, even if requested: no response has to have it
 	NoCounts      bool `json:"noCounts"`
 	SyncedRefusal int  `json:"syncedRefusal"` // status for writing to a synced group: 403 or 400
-	AbsentRemoval int  `json:"absentRemoval"` // status for removing who is not a member: 404 or 204
+	AbsentRemoval int  `json:"absentRemoval"` // status for removing a non-member: 404 or 204
 	Noise         int  `json:"noise"`         // log-ins and page views that are logged before each change
 
-	// ActivityGaps is the share, 0 to 1, of the entries of an expanded productAccess that have no lastActiveTimestamp
-	// although last-active-dates knows the date: always the same entries. Nothing promises that the expanded read is
-	// complete.
+	// ActivityGaps is the share, 0 to 1, of the entries of an expanded productAccess without a lastActiveTimestamp
+	// although last-active-dates has the date: always the same entries. The vendor does not promise that the expanded
+	// read is complete.
 	ActivityGaps float64 `json:"activityGaps"`
 }
 
-// DefaultSettings are those of a calm, centralized organization with Guard.
+// DefaultSettings returns those of a quiet, centralized organization with Guard.
 func DefaultSettings() Settings {
 	return Settings{
 		Guard:   true,
@@ -88,7 +88,7 @@ func (s Settings) clone() Settings {
 	return s
 }
 
-// Validate says which setting cannot be.
+// Validate returns an error for an impossible setting.
 func (s Settings) Validate() error {
 	states := []KeyState{KeyValid, KeyExpired, KeyReadOnly, KeyOtherOrg, KeyScoped}
 	for _, state := range s.Keys {

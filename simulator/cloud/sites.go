@@ -9,7 +9,7 @@ import (
 // orgAdminsGroup is a group that once made organization admins and no longer does.
 const orgAdminsGroup = "org-admins"
 
-// apps are the ones whose names differ from place to place; any other app is called by one name everywhere.
+// apps are those with several names; any other app has one name everywhere.
 var apps = map[string]resource{
 	"jira":       {app: "jira", owner: "jira-software", activity: "jira-software", title: "Jira"},
 	"confluence": {app: "confluence", owner: "confluence", activity: "confluence", title: "Confluence"},
@@ -17,7 +17,7 @@ var apps = map[string]resource{
 		title: "Jira Service Management"},
 }
 
-// appNamed finds the app behind any of the names that people and Atlassian use for it.
+// appNamed returns the app for any of the names that people and Atlassian use for it.
 func appNamed(name string) resource {
 	name = strings.ToLower(name)
 	for short, app := range apps {
@@ -28,7 +28,7 @@ func appNamed(name string) resource {
 	return resource{app: name, owner: name, activity: name, title: name}
 }
 
-// addSites makes each app on each site, with the local default groups that a new site has.
+// addSites creates each app on each site, with the local default groups of a new site.
 func (c *Cloud) addSites(sites, names []string) {
 	c.groupSeed(orgAdminsGroup, false)
 	for _, site := range sites {
@@ -52,7 +52,7 @@ func (c *Cloud) defaultGroup(r *resource, kind, role string) {
 	g.grants = append(g.grants, roleGrant{resource: r, role: role, byDefault: true})
 }
 
-// groupSeed makes a group that has always been there: no event, and an id that follows from its name.
+// groupSeed creates a group without an event, with an ID that follows from its name.
 func (c *Cloud) groupSeed(name string, synced bool) *group {
 	g := &group{id: c.stableID("group", name), name: name, key: strings.ToLower(name), synced: synced,
 		created: c.born - int64(3600e9)}
@@ -65,7 +65,7 @@ func (c *Cloud) groupSeed(name string, synced bool) *group {
 	return g
 }
 
-// app finds an app on a site by any of its names.
+// app returns an app on a site by any of its names.
 func (d *directory) app(name, site string) (*resource, error) {
 	owner := appNamed(name).owner
 	at := slices.IndexFunc(d.resources,
@@ -76,7 +76,7 @@ func (d *directory) app(name, site string) (*resource, error) {
 	return d.resources[at], nil
 }
 
-// fullRole lets people write user for atlassian/user.
+// fullRole accepts user for atlassian/user.
 func fullRole(role string) (string, error) {
 	if !strings.Contains(role, "/") {
 		role = "atlassian/" + role

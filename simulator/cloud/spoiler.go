@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// spoiler lets the faults that strike a call do their work at its stages: before it, instead of it, on what it reads,
-// on its page, and after it.
+// spoiler applies the faults that strike a call: before it, instead of it, on what it reads, on its page, and after it.
 type spoiler struct {
 	c      *Cloud
 	in     *call
@@ -26,7 +25,7 @@ func (s *spoiler) find(kind string) *fault {
 
 func (s *spoiler) has(kind string) bool { return s.find(kind) != nil }
 
-// before slows the call down, or drops it with nothing done.
+// before delays the call, or drops it with nothing done.
 func (s *spoiler) before() {
 	if f := s.find(FaultLatency); f != nil {
 		wait(s.in.Request, time.Duration(f.Params.Delay))
@@ -37,7 +36,7 @@ func (s *spoiler) before() {
 	}
 }
 
-// instead is the error that a fault answers in place of the operation's own answer.
+// instead returns the error of a fault in place of the operation's answer.
 func (s *spoiler) instead(header http.Header) (answer, bool) {
 	if s.has(FaultExpireKey) {
 		s.c.mu.Lock()
@@ -65,7 +64,7 @@ func (s *spoiler) instead(header http.Header) (answer, bool) {
 	return out, true
 }
 
-// does says that the operation is done although an error is answered.
+// does reports whether the operation is done although the answer is an error.
 func (s *spoiler) does() bool {
 	for _, f := range s.faults {
 		if (f.Kind == FaultStatus || f.Kind == FaultHTML) && f.Params.Done {
@@ -75,7 +74,7 @@ func (s *spoiler) does() bool {
 	return false
 }
 
-// age lets the read see an old copy of all groups, or of some.
+// age makes the read see an old copy of all groups, or of some.
 func (s *spoiler) age(v *view) {
 	f := s.find(FaultStaleRead)
 	if f == nil {
@@ -141,7 +140,7 @@ func truncateApps(items []any, f *fault) {
 	}
 }
 
-// truncate leaves the fault's share out of a list, where it was asked for.
+// truncate drops the fault's share of a list, if the list was requested.
 func truncate[T any](list *[]T, f *fault) {
 	if list == nil {
 		return
@@ -155,7 +154,7 @@ func truncate[T any](list *[]T, f *fault) {
 	*list = kept
 }
 
-// after drops the connection when all is done and only the answer is missing.
+// after drops the connection once the operation is done.
 func (s *spoiler) after() {
 	if f := s.find(FaultTimeoutAfter); f != nil {
 		wait(s.in.Request, f.Params.hang())
@@ -163,18 +162,18 @@ func (s *spoiler) after() {
 	}
 }
 
-// writeGarbage sends the answer cut in the middle, as a proxy that died would.
+// writeGarbage sends the first half of the response, like a proxy that died.
 func writeGarbage(w http.ResponseWriter, status int, body any) {
 	text, err := json.Marshal(body)
 	if err != nil || len(text) < 8 {
 		text = []byte(`{"data":[{"accountId":"7120`)
 	}
 	if status == http.StatusNoContent {
-		status = http.StatusOK // a 204 cannot carry a body
+		status = http.StatusOK // a 204 cannot have a body
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(text[:len(text)/2]) // the caller has gone: nobody is left to tell
+	_, _ = w.Write(text[:len(text)/2]) // the caller is gone: nobody can be told
 }
 
 func writeHTML(w http.ResponseWriter) {

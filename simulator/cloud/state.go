@@ -1,6 +1,6 @@
 package cloud
 
-// State is the whole truth about the organization at this moment, without any lag.
+// State is the true state of the organization at this moment, without any lag.
 type State struct {
 	Info
 	Domains   []string        `json:"domains"`
@@ -8,7 +8,7 @@ type State struct {
 	Groups    []StateGroup    `json:"groups"`
 	Resources []StateResource `json:"resources"`
 	Defaults  []StateDefault  `json:"defaults"`
-	OrgAdmins []string        `json:"orgAdmins"` // account ids, as all lists of people here
+	OrgAdmins []string        `json:"orgAdmins"` // account IDs, like all lists of people here
 	Suspended []string        `json:"suspended"`
 }
 
@@ -55,7 +55,7 @@ type StateResource struct {
 	Licences *int   `json:"licences,omitempty"` // absent: no limit
 }
 
-// StateDefault says which group is default for a role.
+// StateDefault is a default group for a role.
 type StateDefault struct {
 	Resource string `json:"resource"`
 	App      string `json:"app"`
@@ -64,7 +64,7 @@ type StateDefault struct {
 	Group    string `json:"group"`
 }
 
-// State returns the truth at this moment.
+// State returns the true state at this moment.
 func (c *Cloud) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()

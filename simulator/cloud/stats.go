@@ -5,16 +5,16 @@ import (
 	"sync"
 )
 
-// Stats are what callers did since the start or the last reset.
+// Stats counts calls since the start or the last reset.
 type Stats struct {
 	Calls      int            `json:"calls"`
 	Operations map[string]int `json:"operations"` // calls by operation
-	// answers by status; "dropped" for a connection that was cut
+	// responses by status; "dropped" for a connection that was cut
 	Statuses     map[string]int            `json:"statuses"`
-	ByOperation  map[string]map[string]int `json:"byOperation"`  // the two together
+	ByOperation  map[string]map[string]int `json:"byOperation"`  // both together
 	Writes       int                       `json:"writes"`       // calls of operations that write
-	PeakInFlight int                       `json:"peakInFlight"` // most calls under way at once
-	// WritesByMembership has one line for each person and group (or role) that a write spoke of, in order.
+	PeakInFlight int                       `json:"peakInFlight"` // most concurrent calls
+	// WritesByMembership has one entry for each person and group (or role) of a write, in order.
 	WritesByMembership []MembershipWrite `json:"writesByMembership"`
 }
 
@@ -24,7 +24,7 @@ type MembershipWrite struct {
 	Group     string `json:"group,omitempty"` // name
 	Role      string `json:"role,omitempty"`  // for writes that concern a role instead of a group
 	Account   string `json:"account"`
-	Status    string `json:"status"`  // answered; "dropped" when the connection was cut after the write
+	Status    string `json:"status"`  // of the response; "dropped" if the connection was cut after the write
 	Changed   bool   `json:"changed"` // whether the write changed anything
 	At        string `json:"at"`
 }

@@ -94,7 +94,7 @@ func (c *Cloud) userJSON(u *user, v view, expand []string) *userJSON {
 	return out
 }
 
-// groupRef is how users name their groups: the vendor's example is an ARI, not the bare id.
+// groupRef returns a user's reference to a group: in the vendor's example an ARI, not the bare ID.
 func (c *Cloud) groupRef(g *group) string {
 	if c.settings.PlainGroupIDs {
 		return g.id
@@ -109,12 +109,12 @@ func (u *user) claimStatus() string {
 	return "unmanaged"
 }
 
-// leavesOut says that the expanded read has no date of the app although there is one.
+// leavesOut reports whether the expanded read lacks the date of the app although there is one.
 func (c *Cloud) leavesOut(u *user, r *resource) bool {
 	return c.settings.ActivityGaps > 0 && c.chance(1000, "gap", u.id, r.ari) < uint64(c.settings.ActivityGaps*1000)
 }
 
-// mfa is known of managed accounts only; one in eight of them lacks it, until somebody says otherwise.
+// mfa is known for managed accounts only; by default one in eight of them lacks it.
 func (u *user) mfa() bool {
 	if u.twoStep != nil {
 		return u.managed && *u.twoStep
@@ -145,7 +145,7 @@ func (c *Cloud) listUsers(r *call) answer {
 	return c.userPage(r, given, asked, defaultLimit)
 }
 
-// userQuery reads the filters that the GET operations take from the URL.
+// userQuery reads the filters of the GET operations from the URL.
 func (r *call) userQuery() (userQuery, error) {
 	limit, err := r.number("limit")
 	values := r.URL.Query()
@@ -227,7 +227,7 @@ func (c *Cloud) getUser(r *call) answer {
 	return ok(map[string]any{"data": out})
 }
 
-// inDirectoryNow finds a user who can be written to.
+// inDirectoryNow returns a user who can be written to.
 func (c *Cloud) inDirectoryNow(r *call) (*user, *answer) {
 	id := r.PathValue("accountId")
 	if u := c.userByID[id]; u != nil && u.member.now {
@@ -237,7 +237,7 @@ func (c *Cloud) inDirectoryNow(r *call) (*user, *answer) {
 	return nil, &bad
 }
 
-// suspendUser keeps groups and roles and gives the licences back. It reaches every app and site of the directory.
+// suspendUser keeps groups and roles and frees the licences, on every app and site of the directory.
 func (c *Cloud) suspendUser(r *call) answer {
 	u, bad := c.inDirectoryNow(r)
 	if bad != nil {
@@ -247,8 +247,8 @@ func (c *Cloud) suspendUser(r *call) answer {
 	return noContent()
 }
 
-// restoreUser gives back what suspending took, if the seats are still there. The vendor documents no status for a
-// shortage here: of those that it does document for the call, 400 is the one whose codes know licences.
+// restoreUser gives back what suspending took, if the seats are still free. The vendor documents no status for a
+// shortage here: of the call's documented ones, 400 is the one whose codes include licences.
 func (c *Cloud) restoreUser(r *call) answer {
 	u, bad := c.inDirectoryNow(r)
 	if bad != nil {

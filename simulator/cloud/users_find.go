@@ -64,8 +64,8 @@ func (q *userQuery) check() error {
 	)
 }
 
-// findUsers are up to limit users after a key; next is empty at the end. Without a sort order the key is the account
-// id, so that people who come and go between two pages make nobody else appear twice or not at all.
+// findUsers returns up to limit users after a key; next is empty at the end. Without a sort order the key is the
+// account ID, so that people who come and go between two pages make nobody else appear twice or not at all.
 func (c *Cloud) findUsers(q *userQuery, v view, after string, limit int) (found []*user, next string) {
 	key := (*user).idKey
 	if q.SortBy != nil {
@@ -85,7 +85,7 @@ func (c *Cloud) findUsers(q *userQuery, v view, after string, limit int) (found 
 
 func (u *user) idKey() string { return u.id }
 
-// userCandidates walks the fewest users among whom all matches are, in the order asked for, from after on.
+// userCandidates visits a small list that has all matches, in the order asked for, after a key.
 func (c *Cloud) userCandidates(q *userQuery, v view, after string) iter.Seq[*user] {
 	var some []*user
 	switch {
@@ -129,7 +129,7 @@ func (c *Cloud) memberLists(groupIDs []string, v view) (lists [][]*user) {
 	return lists
 }
 
-// walk goes through users ordered by key, up or down, beyond after.
+// walk visits users ordered by key, up or down, beyond after.
 func walk(users []*user, key func(*user) string, after string, down bool) iter.Seq[*user] {
 	return func(yield func(*user) bool) {
 		if down {
@@ -161,7 +161,7 @@ func walk(users []*user, key func(*user) string, after string, down bool) iter.S
 	}
 }
 
-// merged goes through several lists ordered by id as if they were one, each user once.
+// merged visits several lists ordered by ID as if they were one, each user once.
 func merged(lists [][]*user, after string) iter.Seq[*user] {
 	return func(yield func(*user) bool) {
 		rest := make([][]*user, 0, len(lists))
@@ -198,7 +198,7 @@ func (c *Cloud) userMatches(u *user, q *userQuery, v view) bool {
 	case !v.knows(u):
 		return false
 	case membership == "no_membership" && q.MembershipStatus == nil && q.Status == nil:
-		return false // people outside every directory show only to those who ask for them
+		return false // people outside every directory show only if asked for
 	case !has(q.MembershipStatus, membership), !has(q.Status, v.status(u)), !has(q.AccountStatus, u.accountStatus()),
 		!has(q.AccountIDs, u.id),
 		!has(q.DirectoryIDs, c.info.DirectoryID):

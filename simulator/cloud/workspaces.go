@@ -30,7 +30,7 @@ type workspaceQuery struct {
 	} `json:"sort,omitempty"`
 }
 
-// searchWorkspaces lists the apps on sites. Its cursor goes into the body, and then nothing else may be there.
+// searchWorkspaces lists the apps on sites. Its cursor is sent in the body, alone.
 func (c *Cloud) searchWorkspaces(r *call) answer {
 	var raw map[string]json.RawMessage
 	var q workspaceQuery
@@ -117,8 +117,8 @@ func (n *workspaceNode) matches(app *resource) bool {
 	return len(n.Features) == 0 && len(n.Policies) == 0 // no app here has features or policies
 }
 
-// attribute is the value of a field by its name in queries. The vendor's own example asks attributes.type for
-// "confluence", which is the key and not the title, so both names of the type compare as the key.
+// attribute returns a field by its name in queries. The vendor's own example asks attributes.type for "confluence",
+// which is the key and not the title, so both names of the type compare with the key.
 func (r *resource) attribute(name string) string {
 	switch name {
 	case "id":
