@@ -227,7 +227,8 @@ func TestTheNextReviewKnowsHowTheLastEnded(t *testing.T) {
 			At: minutes(20)}, Owned: was.Owned, Reasons: was.Reasons}, last,
 			"whose word counted, not who spoke last")
 		last, _ = lastOf(t, l, "quarterly", 2)
-		require.Equal(t, []any{keep, dan, was.Owned, was.Reasons}, []any{last.Verdict, last.By, last.Owned, last.Reasons}, "who said it last")
+		require.Equal(t, []any{keep, dan, was.Owned, was.Reasons},
+			[]any{last.Verdict, last.By, last.Owned, last.Reasons}, "who said it last")
 		last, _ = lastOf(t, l, "quarterly", 3)
 		require.Equal(t, []any{keep, ""}, []any{last.Verdict, last.By}, "nobody: silence did")
 		_, known = lastOf(t, l, "quarterly", 4)
