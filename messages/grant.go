@@ -70,10 +70,31 @@ type TemporaryGrantInput struct {
 	Org    string             `json:"org"`
 	Target access.Entitlement `json:"target"`
 	// the account ID; for somebody without one, the e-mail address in lower case
-	Key   string      `json:"key"`
-	Email string      `json:"email,omitempty"` // for people, where the key is an account id
-	Told  []string    `json:"told,omitempty"`  // notices already sent by the workflow that hands over its grants
-	State *GrantState `json:"state,omitempty"` // carried by continue-as-new; leave it out
+	Key   string       `json:"key"`
+	Email string       `json:"email,omitempty"` // for people, where the key is an account id
+	Told  []string     `json:"told,omitempty"`  // as GrantState.Told
+	Sent  []SentNotice `json:"sent,omitempty"`  // notices already sent by the workflow that hands over its grants
+	State *GrantState  `json:"state,omitempty"` // carried by continue-as-new; leave it out
+}
+
+// SentNotice is a notice that was sent of a grant.
+type SentNotice struct {
+	Kind  string    `json:"kind"`
+	Grant string    `json:"grant,omitempty"` // empty: it was about the workflow
+	For   time.Time `json:"for,omitzero"`    // the instant that it was due, where it is sent again and again
+}
+
+// SentNotices adds to notices those that were carried as texts.
+func SentNotices(sent []SentNotice, told []string) []SentNotice {
+	for _, text := range told {
+		n := SentNotice{}
+		n.Kind, n.Grant, _ = strings.Cut(text, " ")
+		if at, err := time.Parse(time.RFC3339, n.Grant); err == nil {
+			n.Grant, n.For = "", at
+		}
+		sent = append(sent, n)
+	}
+	return sent
 }
 
 // GrantState is the state of a grant's workflow, and the answer of its status query. The grants themselves are in the
@@ -84,7 +105,8 @@ type GrantState struct {
 	Grants   []access.Grant   `json:"grants,omitempty"`
 	Asked    *LoopRequest     `json:"asked,omitempty"`   // the request to the organization's loop
 	Blocked  *Blocked         `json:"blocked,omitempty"` // why that could not be done
-	Told     []string         `json:"told,omitempty"`    // notices sent: "<kind> <request>"
+	Sent     []SentNotice     `json:"sent,omitempty"`    // notices
+	Told     []string         `json:"told,omitempty"`    // instead of Sent, in histories from before: "<kind> <request>"
 	Untold   string           `json:"untold,omitempty"`  // why the last notice could not be sent
 	Refused  []RefusedMessage `json:"refused,omitempty"` // the last signals that were not accepted, and why
 	// Cancelled: all grants were ended because the workflow was cancelled in Temporal.

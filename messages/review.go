@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
@@ -179,6 +181,28 @@ type EndReviewInput struct {
 	Reason string `json:"reason,omitempty"`
 }
 
+// ReviewNotice is a notice that was sent in a review: of a stage (start, middle or last), or of a plan that the guard
+// holds.
+type ReviewNotice struct {
+	When  string `json:"when,omitempty"`
+	Stage int    `json:"stage,omitempty"`
+	Plan  string `json:"plan,omitempty"`
+}
+
+// ReviewNotices returns notices that were carried as texts.
+func ReviewNotices(told []string) []ReviewNotice {
+	var sent []ReviewNotice
+	for _, text := range told {
+		when, of, _ := strings.Cut(text, " ")
+		if stage, err := strconv.Atoi(of); err == nil {
+			sent = append(sent, ReviewNotice{When: when, Stage: stage})
+		} else {
+			sent = append(sent, ReviewNotice{Plan: of})
+		}
+	}
+	return sent
+}
+
 // ReviewState is what a review's workflow carries from one history to the next. Items and decisions are in the ledger.
 type ReviewState struct {
 	Workflow string           `json:"workflow,omitempty"` // the workflow whose state it is
@@ -189,7 +213,8 @@ type ReviewState struct {
 	Review   access.Review    `json:"review"`
 	Settings ReviewSettings   `json:"settings"`
 	Status   ReviewProgress   `json:"status"`
-	Told     []string         `json:"told,omitempty"` // notices sent, by stage: "<kind> <stage>"
+	Sent     []ReviewNotice   `json:"sent,omitempty"` // notices
+	Told     []string         `json:"told,omitempty"` // instead of Sent, in histories from before: "<when> <stage>", "held <plan>"
 	Stage    StageState       `json:"stage"`
 	Carried  Remediation      `json:"carried"`
 	Problem  *Problem         `json:"problem,omitempty"` // what keeps it from continuing; it is tried again

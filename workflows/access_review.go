@@ -43,6 +43,7 @@ func AccessReview(ctx workflow.Context, raw converter.RawValue) (messages.Review
 			return messages.ReviewStatus{}, err
 		}
 		r.reviewState = *in.State
+		r.Sent, r.Told = append(r.Sent, messages.ReviewNotices(r.Told)...), nil
 	}
 	r.Workflow = workflow.GetInfo(ctx).WorkflowExecution.ID
 	r.in.State = nil

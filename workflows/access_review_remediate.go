@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -120,18 +119,18 @@ const mostPlans = 50
 
 // tellHeld tells of a plan that the guard holds, once.
 func (r *accessReview) tellHeld(ctx workflow.Context, plan string) {
-	const held = "held "
-	if plan == "" || slices.Contains(r.Told, held+plan) {
+	notice := messages.ReviewNotice{Plan: plan}
+	if plan == "" || slices.Contains(r.Sent, notice) {
 		return
 	}
 	plans := 0
-	for i := len(r.Told) - 1; i >= 0; i-- {
-		if strings.HasPrefix(r.Told[i], held) {
+	for i := len(r.Sent) - 1; i >= 0; i-- {
+		if r.Sent[i].Plan != "" {
 			if plans++; plans >= mostPlans {
-				r.Told = slices.Delete(r.Told, i, i+1)
+				r.Sent = slices.Delete(r.Sent, i, i+1)
 			}
 		}
 	}
-	r.Told = append(r.Told, held+plan)
+	r.Sent = append(r.Sent, notice)
 	r.sendNotice(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: reviews.NoticeReviewHeld, Why: plan})
 }

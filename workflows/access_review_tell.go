@@ -1,13 +1,13 @@
 package workflows
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/castellan-io/castellan/activities/reviews"
+	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/workflows/internal/act"
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
@@ -21,11 +21,14 @@ const (
 
 func (r *accessReview) reminds(word string) bool { return slices.Contains(r.Settings.Remind, word) }
 
-func (r *accessReview) toldKey(word string) string { return fmt.Sprintf("%s %d", word, r.Review.Stage) }
+// notice is what is remembered of a reminder of this stage.
+func (r *accessReview) notice(word string) messages.ReviewNotice {
+	return messages.ReviewNotice{When: word, Stage: r.Review.Stage}
+}
 
 // reminder is when a reminder is due; zero when the policy wants none, or it was sent.
 func (r *accessReview) reminder(word string) time.Time {
-	if !r.reminds(word) || slices.Contains(r.Told, r.toldKey(word)) || r.Review.Stage == 0 {
+	if !r.reminds(word) || slices.Contains(r.Sent, r.notice(word)) || r.Review.Stage == 0 {
 		return time.Time{}
 	}
 	return r.reminderAt(word)
@@ -54,9 +57,9 @@ func (r *accessReview) reminderDue(now time.Time) string {
 
 // remind tells whoever has something left.
 func (r *accessReview) remind(ctx workflow.Context, word string) {
-	r.Told = append(r.Told, r.toldKey(word))
-	if word == remindLast && !slices.Contains(r.Told, r.toldKey(remindMiddle)) {
-		r.Told = append(r.Told, r.toldKey(remindMiddle)) // it comes too late for that
+	r.Sent = append(r.Sent, r.notice(word))
+	if word == remindLast && !slices.Contains(r.Sent, r.notice(remindMiddle)) {
+		r.Sent = append(r.Sent, r.notice(remindMiddle)) // it comes too late for that
 	}
 	kind := reviews.NoticeReviewReminder
 	if word == remindStart {
@@ -72,8 +75,8 @@ func (r *accessReview) movedEnd(now time.Time) {
 		r.Stage.Escalated = false
 	}
 	if now.Before(r.reminderAt(remindLast)) {
-		last := r.toldKey(remindLast)
-		r.Told = slices.DeleteFunc(r.Told, func(told string) bool { return told == last })
+		last := r.notice(remindLast)
+		r.Sent = slices.DeleteFunc(r.Sent, func(sent messages.ReviewNotice) bool { return sent == last })
 	}
 }
 

@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"go.temporal.io/sdk/converter"
@@ -56,9 +55,10 @@ func TemporaryGrant(ctx workflow.Context, raw converter.RawValue) (messages.Gran
 	}
 	g.Workflow = workflow.GetInfo(ctx).WorkflowExecution.ID
 	if in.State == nil {
-		g.Told = in.Told
+		g.Sent, g.Told = in.Sent, in.Told
 	}
-	g.in.State, g.in.Told = nil, nil
+	g.Sent, g.Told = messages.SentNotices(g.Sent, g.Told), nil
+	g.in.State, g.in.Sent, g.in.Told = nil, nil, nil
 	if err := g.listen(ctx); err != nil {
 		return g.GrantState, err
 	}
@@ -211,9 +211,9 @@ func (g *temporaryGrant) handOverMoved(ctx workflow.Context, book []access.Grant
 	if len(in.Grants) == 0 {
 		return own, nil
 	}
-	for _, told := range g.Told {
-		if _, id, _ := strings.Cut(told, " "); slices.Contains(in.Grants, id) {
-			in.Told = append(in.Told, told)
+	for _, sent := range g.Sent {
+		if slices.Contains(in.Grants, sent.Grant) {
+			in.Sent = append(in.Sent, sent)
 		}
 	}
 	err := act.HandOver(ctx, in)
@@ -390,7 +390,7 @@ func (g *temporaryGrant) nextDue(now time.Time) (due time.Time, why string) {
 		case access.GrantGranted, access.GrantEnded:
 			next.At(one.From, holderLabel(one)+" gets "+string(one.Target))
 			next.At(one.Until, holderLabel(one)+" loses "+string(one.Target)+" (unless something else gives it)")
-			if one.Remind > 0 && !g.told(noticeReminder, one.ID) {
+			if one.Remind > 0 && !g.sent(noticeReminder, one.ID, time.Time{}) {
 				next.At(one.Until.Add(-one.Remind.Std()), "remind "+holderLabel(one)+" of the end")
 			}
 		}

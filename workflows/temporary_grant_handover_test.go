@@ -32,7 +32,8 @@ func TestTemporaryGrantHandsOverWhatGoesByAnotherKey(t *testing.T) {
 	require.Equal(t, messages.GrantOver, state.State)
 	require.Len(t, over, 1)
 	require.Equal(t, []string{"g1", "g2"}, over[0].Grants)
-	require.ElementsMatch(t, []string{grants.NoticeGiven + " g1", grants.NoticeGiven + " g2"}, over[0].Told)
+	require.ElementsMatch(t, []messages.SentNotice{{Kind: grants.NoticeGiven, Grant: "g1"},
+		{Kind: grants.NoticeGiven, Grant: "g2"}}, over[0].Sent)
 	require.True(t, l.holds, "nothing was taken back")
 	require.Less(t, l.since(), 2*time.Hour)
 	require.Empty(t, l.revoked)
@@ -40,11 +41,20 @@ func TestTemporaryGrantHandsOverWhatGoesByAnotherKey(t *testing.T) {
 
 // The workflow of the account goes on from there: nobody is told twice, and people see the address.
 func TestTemporaryGrantGoesOnWithWhatItIsHanded(t *testing.T) {
+	for name, in := range map[string]messages.TemporaryGrantInput{
+		"as notices":                          {Sent: []messages.SentNotice{{Kind: grants.NoticeGiven, Grant: "g1"}}},
+		"as texts, by a workflow from before": {Told: []string{grants.NoticeGiven + " g1"}},
+	} {
+		t.Run(name, func(t *testing.T) { goesOnWithWhatItIsHanded(t, in) })
+	}
+}
+
+func goesOnWithWhatItIsHanded(t *testing.T, in messages.TemporaryGrantInput) {
 	g := grantFrom("g1", 0, 10*time.Hour)
 	g.ProvisionedAt, g.Key = begin, g.Person
 	l := newGrantTest(t, g)
-	l.input = messages.TemporaryGrantInput{Org: org, Target: admin, Key: g.Person, Email: "eve@acme.example",
-		Told: []string{grants.NoticeGiven + " g1"}}
+	in.Org, in.Target, in.Key, in.Email = org, admin, g.Person, "eve@acme.example"
+	l.input = in
 	l.holds = true
 	l.at(time.Hour, func() {
 		person, ok := l.shown.GetKeyword(messages.AttributePerson)

@@ -1,15 +1,14 @@
 package workflows
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities/grants"
+	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/workflows/internal/act"
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
@@ -64,25 +63,28 @@ func notices(one access.Grant, now time.Time) []string {
 // alarmAfter is how many attempts fail before somebody is told; after that, every hour.
 const alarmAfter = 3
 
-// alarm is the notice that something stays wrong; "" while it is not due.
-func (g *temporaryGrant) alarm(now time.Time) string {
+// alarm returns for when the notice is due that something stays wrong; zero: it is not.
+func (g *temporaryGrant) alarm(now time.Time) time.Time {
 	if g.Blocked == nil || g.Blocked.Tries < alarmAfter {
-		return ""
+		return time.Time{}
 	}
-	return fmt.Sprintf("%s %s", noticeBlocked,
-		g.Blocked.Since.Add(now.Sub(g.Blocked.Since).Truncate(time.Hour)).UTC().Format(time.RFC3339))
+	return g.Blocked.Since.Add(now.Sub(g.Blocked.Since).Truncate(time.Hour)).UTC().Truncate(time.Second)
 }
 
-func (g *temporaryGrant) told(kind, id string) bool { return slices.Contains(g.Told, kind+" "+id) }
+func (g *temporaryGrant) sent(kind, id string, at time.Time) bool {
+	return slices.ContainsFunc(g.Sent, func(n messages.SentNotice) bool {
+		return n.Kind == kind && n.Grant == id && n.For.Equal(at)
+	})
+}
 
 // nextNotice is the notice to send now.
 func (g *temporaryGrant) nextNotice(now time.Time) (kind string, about access.Grant, ok bool) {
-	if alarm := g.alarm(now); alarm != "" && !slices.Contains(g.Told, alarm) && len(g.Grants) > 0 {
+	if alarm := g.alarm(now); !alarm.IsZero() && !g.sent(noticeBlocked, "", alarm) && len(g.Grants) > 0 {
 		return noticeBlocked, g.Grants[len(g.Grants)-1], true
 	}
 	for _, one := range g.Grants {
 		for _, kind := range notices(one, now) {
-			if !g.told(kind, one.ID) {
+			if !g.sent(kind, one.ID, time.Time{}) {
 				return kind, one, true
 			}
 		}
@@ -102,9 +104,9 @@ func (g *temporaryGrant) sendNotice(ctx workflow.Context, now time.Time) {
 		Grant: about.ID}
 	if kind == noticeBlocked {
 		in.Why = g.Blocked.Why
-		g.Told = append(g.Told, g.alarm(now))
+		g.Sent = append(g.Sent, messages.SentNotice{Kind: kind, For: g.alarm(now)})
 	} else {
-		g.Told = append(g.Told, kind+" "+about.ID)
+		g.Sent = append(g.Sent, messages.SentNotice{Kind: kind, Grant: about.ID})
 	}
 	g.forget()
 	g.telling++
@@ -117,19 +119,18 @@ func (g *temporaryGrant) sendNotice(ctx workflow.Context, now time.Time) {
 	})
 }
 
-// forget drops what was told about grants that are not shown any more, and older alarms.
+// forget drops notices of grants that are not shown any more, and older alarms.
 func (g *temporaryGrant) forget() {
-	last := ""
-	for _, told := range g.Told {
-		if strings.HasPrefix(told, noticeBlocked+" ") {
-			last = told
+	last := time.Time{}
+	for _, sent := range g.Sent {
+		if sent.Kind == noticeBlocked {
+			last = sent.For
 		}
 	}
-	g.Told = slices.DeleteFunc(g.Told, func(told string) bool {
-		kind, id, _ := strings.Cut(told, " ")
-		if kind == noticeBlocked {
-			return told != last
+	g.Sent = slices.DeleteFunc(g.Sent, func(sent messages.SentNotice) bool {
+		if sent.Kind == noticeBlocked {
+			return !sent.For.Equal(last)
 		}
-		return !slices.ContainsFunc(g.Grants, func(one access.Grant) bool { return one.ID == id })
+		return !slices.ContainsFunc(g.Grants, func(one access.Grant) bool { return one.ID == sent.Grant })
 	})
 }

@@ -85,9 +85,10 @@ func shows(status messages.GrantState, grants []access.Grant) bool {
 
 // HandOverInput names grants that a workflow knows and another has to see to.
 type HandOverInput struct {
-	Org    string   `json:"org"`
-	Grants []string `json:"grants"`
-	Told   []string `json:"told,omitempty"` // notices of them that were sent
+	Org    string                `json:"org"`
+	Grants []string              `json:"grants"`
+	Sent   []messages.SentNotice `json:"sent,omitempty"` // notices of them
+	Told   []string              `json:"told,omitempty"` // as messages.GrantState.Told
 }
 
 // HandOver gives grants whose key is another by now to the workflow of that key. A repeat wakes it again.
@@ -98,7 +99,7 @@ func (a *Activities) HandOver(ctx context.Context, in HandOverInput) error {
 		if err != nil {
 			return err
 		}
-		if err := a.env.WakeGrantWorkflow(ctx, in.Org, g, in.Told); err != nil {
+		if err := a.env.WakeGrantWorkflow(ctx, in.Org, g, messages.SentNotices(in.Sent, in.Told)); err != nil {
 			return err
 		}
 	}

@@ -52,9 +52,9 @@ func (a *Env) wakes(ctx context.Context, ids ...string) (bool, error) {
 	return false, nil
 }
 
-// WakeGrantWorkflow starts the workflow of a grant, or makes the running one read the ledger. told are the notices that
+// WakeGrantWorkflow starts the workflow of a grant, or makes the running one read the ledger. sent are the notices that
 // the former workflow has sent.
-func (a *Env) WakeGrantWorkflow(ctx context.Context, org string, g access.Grant, told []string) error {
+func (a *Env) WakeGrantWorkflow(ctx context.Context, org string, g access.Grant, sent []messages.SentNotice) error {
 	id, former := messages.GrantID(org, g.Target, g.Key), messages.FormerGrantIDs(org, g.Target, g.Key)
 	if !slices.Contains(former, id) {
 		if woken, err := a.wakes(ctx, former...); woken || err != nil {
@@ -72,7 +72,7 @@ func (a *Env) WakeGrantWorkflow(ctx context.Context, org string, g access.Grant,
 			messages.AttributeState.ValueSet(messages.GrantStarting),
 		),
 	}, messages.TemporaryGrant, messages.TemporaryGrantInput{Org: org, Target: g.Target, Key: g.Key, Email: g.Email,
-		Told: told})
+		Sent: sent})
 	if err != nil {
 		return fmt.Errorf("start the grant's workflow %s: %w", id, err)
 	}
