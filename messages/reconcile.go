@@ -1,6 +1,11 @@
 package messages
 
-import "time"
+import (
+	"strings"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+)
 
 // The scopes of a run.
 const (
@@ -51,8 +56,10 @@ type Progress struct {
 	Block    int        `json:"block,omitempty"`
 	Since    time.Time  `json:"since"` // when the plan was judged: the waiting time of removals begins here
 	Run      RunSummary `json:"run"`
-	Short    []string   `json:"short,omitempty"` // changes that their targets accept no more of in this run: "add group:x"
-	Gate     GateSignal `json:"gate"`
+	// Exhausted are the targets that accept no more changes of a kind in this run.
+	Exhausted []Exhausted `json:"exhausted,omitempty"`
+	Short     []string    `json:"short,omitempty"` // instead of Exhausted, in histories from before: "add group:x"
+	Gate      GateSignal  `json:"gate"`
 	// Stale: the run was paused for long, so what is left to write is read again first.
 	Stale bool `json:"stale,omitempty"`
 	// Settled: the removals have been confirmed by a second look.
@@ -61,6 +68,24 @@ type Progress struct {
 	Unseen int `json:"unseen,omitempty"`
 	// Slow: a role was changed, which may take half a minute to show.
 	Slow bool `json:"slow,omitempty"`
+}
+
+// Exhausted is a target that accepts no more changes of one kind. One without licences left still lets people go.
+type Exhausted struct {
+	Action access.Action      `json:"action"`
+	Target access.Entitlement `json:"target"`
+}
+
+func (e Exhausted) String() string { return string(e.Action) + " " + string(e.Target) }
+
+// ExhaustedTargets returns targets that were carried as texts.
+func ExhaustedTargets(short []string) []Exhausted {
+	var all []Exhausted
+	for _, text := range short {
+		action, target, _ := strings.Cut(text, " ")
+		all = append(all, Exhausted{access.Action(action), access.Entitlement(target)})
+	}
+	return all
 }
 
 // RunSummary is the result of a run in numbers.

@@ -56,6 +56,7 @@ func Reconcile(ctx workflow.Context, raw converter.RawValue) (messages.RunSummar
 	r := &reconciliation{in: in, log: workflow.GetLogger(ctx), guarded: map[access.Entitlement]bool{}}
 	if in.Progress != nil {
 		r.Progress = *in.Progress
+		r.Exhausted, r.Short = append(r.Exhausted, messages.ExhaustedTargets(r.Short)...), nil
 	} else {
 		r.Phase = phaseRead
 		if in.Scope.Kind == messages.ScopeHold {

@@ -147,8 +147,8 @@ func (r *reconciliation) show(ctx workflow.Context) {
 	if r.Progress.Gate.Closed {
 		page.Line("- writes nothing now: %s", r.Progress.Gate.Why)
 	}
-	if len(r.Short) > 0 {
-		page.Line("- take no more in this run: %v", r.Short)
+	if len(r.Exhausted) > 0 {
+		page.Line("- take no more in this run: %v", r.Exhausted)
 	}
 	if r.Run.Hold != nil {
 		page.Line("\nHeld plan %s: decide on it in workflow %s.", display.Code(r.Run.Hold.Plan),

@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -69,7 +68,7 @@ func (r *reconciliation) write(ctx workflow.Context, action access.Action, then 
 func (r *reconciliation) writeBatch(ctx workflow.Context, action access.Action, lines []apply.Line,
 	read time.Time) (stale bool, err error) {
 	for _, line := range lines {
-		if slices.Contains(r.Short, exhaustedKey(action, line.Target)) {
+		if slices.Contains(r.Exhausted, messages.Exhausted{Action: action, Target: line.Target}) {
 			continue
 		}
 		if err := r.awaitSlot(ctx, line); err != nil {
@@ -87,13 +86,12 @@ func (r *reconciliation) writeBatch(ctx workflow.Context, action access.Action, 
 
 // closeExhausted closes the lines of targets that accepted no more changes in this run.
 func (r *reconciliation) closeExhausted(ctx workflow.Context, action access.Action) error {
-	for _, short := range r.Short {
-		target, ok := strings.CutPrefix(short, exhaustedKey(action, ""))
-		if !ok {
+	for _, e := range r.Exhausted {
+		if e.Action != action {
 			continue
 		}
-		if _, err := act.Set(ctx, "leave the rest of "+target, reconcile.SetInput{
-			RunInput: r.ref(), Action: action, Target: []access.Entitlement{access.Entitlement(target)},
+		if _, err := act.Set(ctx, "leave the rest of "+string(e.Target), reconcile.SetInput{
+			RunInput: r.ref(), Action: action, Target: []access.Entitlement{e.Target},
 			Approved: r.approvedFilter(), State: access.Refused,
 			Answer: "not tried: the target takes no more changes in this run, see those that were",
 		}); err != nil {
@@ -208,15 +206,10 @@ func (r *reconciliation) count(action access.Action, line apply.Line, result app
 	case access.Refused:
 		c.Refused++
 	}
-	if short := exhaustedKey(action, line.Target); result.Closed && !slices.Contains(r.Short, short) {
-		r.Short = append(r.Short, short)
+	e := messages.Exhausted{Action: action, Target: line.Target}
+	if result.Closed && !slices.Contains(r.Exhausted, e) {
+		r.Exhausted = append(r.Exhausted, e)
 	}
-}
-
-// exhaustedKey is how Progress.Short notes that a target takes no more changes of one kind. A target without licences
-// left still lets people go.
-func exhaustedKey(action access.Action, target access.Entitlement) string {
-	return string(action) + " " + string(target)
 }
 
 // drain waits for all writes in flight.

@@ -30,13 +30,17 @@ const (
 // show wakes the grants' workflow and waits until its status shows them as they stand, so that whoever asks after an
 // answer sees what the answer said. Where that takes long, the answer is given all the same: the ledger has it.
 func (a *Activities) show(ctx context.Context, org string, grants ...access.Grant) error {
-	woken := map[string]bool{}
+	type workflow struct {
+		key, formerly string
+		target        access.Entitlement
+	}
+	woken := map[workflow]bool{}
 	for _, g := range grants {
-		if key := g.Key + "\n" + g.Formerly + "\n" + string(g.Target); !woken[key] {
+		if is := (workflow{g.Key, g.Formerly, g.Target}); !woken[is] {
 			if err := a.env.WakeGrant(ctx, org, g); err != nil {
 				return err
 			}
-			woken[key] = true
+			woken[is] = true
 		}
 	}
 	last := grants[len(grants)-1]
