@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
@@ -304,7 +303,7 @@ func (w *write) leftOf(ctx context.Context, r access.Review, by []review.Names, 
 		if said[i].Err != nil {
 			continue
 		}
-		key := strings.Join(by[i].List(), "\n")
+		key := digest(by[i].List()...)
 		n, known := counted[key]
 		if !known {
 			query, args := leftQuery(w.org, r.ID, r.Stage, by[i])

@@ -219,11 +219,11 @@ func (t Target) UnresolvedNames(keyOwner string) []string {
 // something else by now.
 func (p *Policy) NameFindings(a Accounts) []access.Finding {
 	var all []access.Finding
-	seen := map[string]bool{}
+	seen := map[[3]string]bool{}
 	for _, n := range p.Names() {
 		is := a.Of(n.Name)
 		f, wrong := n.finding(is, a.address(is))
-		if key := f.Rule + "\n" + string(n.Use) + "\n" + access.FoldName(n.Name); wrong && !seen[key] {
+		if key := [3]string{f.Rule, string(n.Use), access.FoldName(n.Name)}; wrong && !seen[key] {
 			seen[key] = true
 			all = append(all, f)
 		}
