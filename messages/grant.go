@@ -106,7 +106,7 @@ type GrantState struct {
 	Asked    *LoopRequest     `json:"asked,omitempty"`   // the request to the organization's loop
 	Blocked  *Blocked         `json:"blocked,omitempty"` // why that could not be done
 	Sent     []SentNotice     `json:"sent,omitempty"`    // notices
-	Told     []string         `json:"told,omitempty"`    // instead of Sent, in histories from before: "<kind> <request>"
+	Told     []string         `json:"told,omitempty"`    // in place of Sent, in old histories: "<kind> <request>"
 	Untold   string           `json:"untold,omitempty"`  // why the last notice could not be sent
 	Refused  []RefusedMessage `json:"refused,omitempty"` // the last signals that were not accepted, and why
 	// Cancelled: all grants were ended because the workflow was cancelled in Temporal.

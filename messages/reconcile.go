@@ -58,7 +58,7 @@ type Progress struct {
 	Run      RunSummary `json:"run"`
 	// Exhausted are the targets that accept no more changes of a kind in this run.
 	Exhausted []Exhausted `json:"exhausted,omitempty"`
-	Short     []string    `json:"short,omitempty"` // instead of Exhausted, in histories from before: "add group:x"
+	Short     []string    `json:"short,omitempty"` // in place of Exhausted, in old histories: "add group:x"
 	Gate      GateSignal  `json:"gate"`
 	// Stale: the run was paused for long, so what is left to write is read again first.
 	Stale bool `json:"stale,omitempty"`

@@ -214,7 +214,7 @@ type ReviewState struct {
 	Settings ReviewSettings   `json:"settings"`
 	Status   ReviewProgress   `json:"status"`
 	Sent     []ReviewNotice   `json:"sent,omitempty"` // notices
-	Told     []string         `json:"told,omitempty"` // instead of Sent, in histories from before: "<when> <stage>", "held <plan>"
+	Told     []string         `json:"told,omitempty"` // in place of Sent, in old histories: "<when> <stage>", "held <plan>"
 	Stage    StageState       `json:"stage"`
 	Carried  Remediation      `json:"carried"`
 	Problem  *Problem         `json:"problem,omitempty"` // what keeps it from continuing; it is tried again
