@@ -1,4 +1,4 @@
-// Package grants records requests for grants, and decisions on them, and tells people.
+// Package grants records requests for grants and decisions on them, and sends notices.
 package grants
 
 import (

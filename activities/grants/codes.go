@@ -15,18 +15,18 @@ import (
 	"github.com/castellan-io/castellan/notify"
 )
 
-// BurnCodesInput are hashes of codes that somebody typed, and for whom.
+// BurnCodesInput are hashes of codes that somebody typed, and whose they should be.
 type BurnCodesInput struct {
 	Org    string   `json:"org"` // where they were typed
 	Hashes []string `json:"hashes"`
-	Shown  string   `json:"shown,omitempty"` // names this presentation of them
-	Wrong  bool     `json:"wrong,omitempty"` // something was meant as a code: where it is nobody's, it was a wrong one
+	Shown  string   `json:"shown,omitempty"` // identifies this use of them
+	Wrong  bool     `json:"wrong,omitempty"` // something was meant as a code: if it is nobody's, it was a wrong one
 	By     string   `json:"by,omitempty"`
 	Grant  string   `json:"grant,omitempty"`
 	Review string   `json:"review,omitempty"`
 }
 
-// BurnCodes makes codes useless wherever they were typed, and returns whose they were. A repeat changes nothing.
+// BurnCodes spends codes wherever they were typed, and returns whose they were. A repeat changes nothing.
 func (a *Activities) BurnCodes(ctx context.Context, in BurnCodesInput) ([]session.BurntCode, error) {
 	defer session.AutoHeartbeat(ctx)()
 	found, err := a.env.Ledger.BurnCodes(ctx, in.Org, ledger.Presented{
@@ -42,8 +42,8 @@ func (a *Activities) BurnCodes(ctx context.Context, in BurnCodesInput) ([]sessio
 	return burnt, nil
 }
 
-// ResendCode sends whoever has no code any more another one, if they still have to decide and wrong ones were not given
-// too often. A repeat may send two: whether the first one went out is not known.
+// ResendCode sends a new code to somebody who has none, if they still have to decide and not too many wrong ones were
+// given. A repeat may send two: whether the first one was sent is unknown.
 func (a *Activities) ResendCode(ctx context.Context, code session.BurntCode) error {
 	send := a.resendGrantCode
 	if code.Review != "" {
@@ -73,7 +73,7 @@ func (a *Activities) resendGrantCode(ctx context.Context, code session.BurntCode
 	}
 	g = all[0]
 	if !access.IsAddress(g.Label(code.Name)) {
-		return nil // somebody without an address cannot be told
+		return nil // somebody without an address cannot be notified
 	}
 	in := TellInput{Org: code.Org, Workflow: messages.GrantID(code.Org, g.Target, g.Key), Kind: NoticeRequested,
 		Grant: g.ID}
@@ -81,7 +81,7 @@ func (a *Activities) resendGrantCode(ctx context.Context, code session.BurntCode
 	if err != nil {
 		return err
 	}
-	// the same at a repeat: who was reached is not told again
+	// the same in a repeat, so that nobody gets it twice
 	n.ID += " " + session.Timestamp(activity.GetInfo(ctx).ScheduledTime)
 	n.Text += " The code that you were sent before counts no more: somebody typed it, or a wrong one for it."
 	if err := a.env.Notifier.Notify(ctx, n); errors.Is(err, notify.ErrPermanent) {

@@ -21,14 +21,14 @@ import (
 	"github.com/castellan-io/castellan/review"
 )
 
-// How long an answer waits until the grant's workflow shows what it says, and how often it looks.
+// How long an answer waits until the grant's workflow shows the result, and how often it looks.
 const (
 	mostShowing = 3 * time.Second
 	lookShowing = 40 * time.Millisecond
 )
 
-// show wakes the grants' workflow and waits until its status shows them as they stand, so that whoever asks after an
-// answer sees what the answer said. Where that takes long, the answer is given all the same: the ledger has it.
+// show wakes the grants' workflow and waits until its status shows them as they are, so that whoever looks after an
+// answer sees the same. If that takes long, the answer is returned anyway: the ledger has it.
 func (a *Activities) show(ctx context.Context, org string, grants ...access.Grant) error {
 	type workflow struct {
 		key, formerly string
@@ -44,7 +44,7 @@ func (a *Activities) show(ctx context.Context, org string, grants ...access.Gran
 		}
 	}
 	last := grants[len(grants)-1]
-	grants = slices.DeleteFunc(slices.Clone(grants), func(g access.Grant) bool { // those of another workflow
+	grants = slices.DeleteFunc(slices.Clone(grants), func(g access.Grant) bool { // without those of other workflows
 		return g.Key != last.Key || g.Formerly != last.Formerly || !g.Target.Same(last.Target)
 	})
 	if !slices.ContainsFunc(grants, func(g access.Grant) bool { return !g.Settled() }) {
@@ -74,7 +74,7 @@ func isNotFound(err error) bool {
 	return missing
 }
 
-// shows reports whether a workflow's status has these grants in the state in which they stand.
+// shows reports whether a workflow's status has these grants in their states.
 func shows(status messages.GrantState, grants []access.Grant) bool {
 	for _, g := range grants {
 		if !slices.ContainsFunc(status.Grants, func(is access.Grant) bool {
@@ -87,7 +87,7 @@ func shows(status messages.GrantState, grants []access.Grant) bool {
 	return true
 }
 
-// HandOverInput names grants that a workflow knows and another has to see to.
+// HandOverInput names grants that another workflow has to take over.
 type HandOverInput struct {
 	Org    string                `json:"org"`
 	Grants []string              `json:"grants"`
@@ -95,7 +95,7 @@ type HandOverInput struct {
 	Told   []string              `json:"told,omitempty"` // as messages.GrantState.Told
 }
 
-// HandOver gives grants whose key is another by now to the workflow of that key. A repeat wakes it again.
+// HandOver gives grants whose key has changed to the workflow of the new key. A repeat wakes it again.
 func (a *Activities) HandOver(ctx context.Context, in HandOverInput) error {
 	defer session.AutoHeartbeat(ctx)()
 	for _, id := range in.Grants {
@@ -121,11 +121,11 @@ type GrantsInput struct {
 	Org    string             `json:"org"`
 	Target access.Entitlement `json:"target"`
 	Key    string             `json:"key"`
-	Known  []string           `json:"known,omitempty"` // ids to return even when they are settled
+	Known  []string           `json:"known,omitempty"` // IDs to return even when they are settled
 }
 
-// ReadGrants returns a workflow's grants that are not settled, those that it has to hand over, and those it knows, in
-// the order of their requests. It changes nothing.
+// ReadGrants returns a workflow's unsettled grants, those that it has to hand over, and those it knows, in the order of
+// their requests. It changes nothing.
 func (a *Activities) ReadGrants(ctx context.Context, in GrantsInput) ([]access.Grant, error) {
 	defer session.AutoHeartbeat(ctx)()
 	open, err := a.env.Ledger.GrantsOf(ctx, in.Org, in.Key, in.Target)
@@ -176,10 +176,10 @@ func (a *Activities) ExpireGrant(ctx context.Context, in GrantInput) (access.Gra
 type DecideGrantInput struct {
 	Org      string             `json:"org"`
 	Target   access.Entitlement `json:"target"`
-	Key      string             `json:"key"` // of the workflow that asks; empty: the request tells
+	Key      string             `json:"key"` // of the calling workflow; empty: the request tells
 	Approve  bool               `json:"approve"`
 	CodeHash string             `json:"codeHash,omitempty"`
-	Shown    string             `json:"shown,omitempty"` // the presentation that burnt the code
+	Shown    string             `json:"shown,omitempty"` // the use that spent the code
 	messages.ApprovalInput
 }
 
@@ -207,10 +207,10 @@ func (a *Activities) DecideGrant(ctx context.Context, in DecideGrantInput) (mess
 	g, _, err := a.env.Ledger.DecideGrant(ctx, in.Org, id, d)
 	switch {
 	case errors.Is(err, ledger.ErrNotOpen):
-		if all, err := a.env.WithNames(ctx, in.Org, g); err == nil { // how it stands is said with them
+		if all, err := a.env.WithNames(ctx, in.Org, g); err == nil { // the answer includes them
 			g = all[0]
 		}
-	case errors.Is(err, ledger.ErrCode) && in.Proof != "": // it may have burnt what it guessed at
+	case errors.Is(err, ledger.ErrCode) && in.Proof != "": // the proof may have spent the code that it guessed at
 		a.env.ResendAfterGuess(ctx, session.BurntCode{Org: in.Org, Grant: id, Name: by}, a.resendGrantCode)
 	}
 	if err != nil {
@@ -224,7 +224,7 @@ func (a *Activities) DecideGrant(ctx context.Context, in DecideGrantInput) (mess
 	return answer, a.show(ctx, in.Org, g)
 }
 
-// notDecided says to the approver why a decision on a request does not count. Other errors stay as they are.
+// notDecided returns an error that tells the approver why a decision does not count. Other errors stay as they are.
 func notDecided(in DecideGrantInput, id string, g access.Grant, err error) error {
 	rest, isRest := errors.AsType[*review.RestError](err)
 	switch {
@@ -254,7 +254,7 @@ func notDecided(in DecideGrantInput, id string, g access.Grant, err error) error
 	return err
 }
 
-// decidedMessage says what a decision came to.
+// decidedMessage returns the result of a decision in words.
 func decidedMessage(g access.Grant, d ledger.Decision) string {
 	switch {
 	case g.State == access.GrantDenied:
@@ -268,7 +268,7 @@ func decidedMessage(g access.Grant, d ledger.Decision) string {
 	return fmt.Sprintf("that was said before: nothing changes (%d of %d approvals)", len(g.Approvals), g.Needs)
 }
 
-// sameAs tells which names mean the target of the request that is to be approved.
+// sameAs returns a function that reports whether a name means the target of the request to approve.
 func (a *Activities) sameAs(ctx context.Context, in DecideGrantInput, id string) (func(access.Entitlement) bool,
 	error) {
 	if !in.Approve {
@@ -308,12 +308,12 @@ func verb(approve bool) string {
 	return messages.Deny
 }
 
-// proofOfDecision is the proof that whoever knows the code makes of this decision.
+// proofOfDecision returns the proof that whoever knows the code makes of this decision.
 func proofOfDecision(codeHash string, in DecideGrantInput) string {
 	return messages.Proof(codeHash, messages.OrgSyncID(in.Org), verb(in.Approve), in.ApprovalInput)
 }
 
-// grantStands says in a few words where a grant stands that does not wait any more.
+// grantStands returns in a few words the state of a grant that no longer waits.
 func grantStands(g access.Grant) string {
 	switch {
 	case g.State == access.GrantDenied:
@@ -330,7 +330,7 @@ func grantStands(g access.Grant) string {
 	return "it is granted until " + session.Timestamp(g.Until)
 }
 
-// approvedNow reports whether this very decision stands among the grant's approvals.
+// approvedNow reports whether the grant has this very approval.
 func approvedNow(g access.Grant, d ledger.Decision) bool {
 	return slices.ContainsFunc(g.Approvals, func(is access.Approval) bool {
 		return is.At.Truncate(time.Microsecond).Equal(d.At.Truncate(time.Microsecond)) && is.By == d.By
@@ -340,7 +340,7 @@ func approvedNow(g access.Grant, d ledger.Decision) bool {
 // tries is how often a decision is tried while the directory cannot be read.
 const tries = 3
 
-// approver is the account behind who decides, as the directory shows it now: somebody active.
+// approver returns the active account of the approver, as the directory shows it now.
 func (a *Activities) approver(ctx context.Context, org, typed string) (string, error) {
 	p, err := a.env.AccountNow(ctx, org, typed)
 	switch {
@@ -357,7 +357,7 @@ func (a *Activities) approver(ctx context.Context, org, typed string) (string, e
 	return p.ID, nil
 }
 
-// waiting is the request that a decision is about.
+// waiting returns the request that a decision is about.
 func (a *Activities) waiting(ctx context.Context, in DecideGrantInput) (string, error) {
 	if in.Request != "" {
 		g, err := a.env.Ledger.Grant(ctx, in.Org, in.Request)
@@ -395,12 +395,12 @@ func (a *Activities) waiting(ctx context.Context, in DecideGrantInput) (string, 
 // RevokeGrantInput ends grants early.
 type RevokeGrantInput struct {
 	Org string `json:"org"`
-	Key string `json:"key,omitempty"` // of the workflow that asks; empty: the person tells
+	Key string `json:"key,omitempty"` // of the calling workflow; empty: the person tells
 	messages.RevokeInput
 }
 
-// RevokeGrant ends grants now and wakes their workflows, which have them taken back. Whoever says so: taking back is
-// never refused because nobody knows the name that it is said by. A repeat changes nothing.
+// RevokeGrant ends grants now and wakes their workflows, which remove the access. Revoking is never refused because
+// nobody knows the name of whoever asks for it. A repeat changes nothing.
 func (a *Activities) RevokeGrant(ctx context.Context, in RevokeGrantInput) (messages.GrantAnswer, error) {
 	defer session.AutoHeartbeat(ctx)()
 	var answer messages.GrantAnswer
@@ -441,8 +441,8 @@ func (a *Activities) RevokeGrant(ctx context.Context, in RevokeGrantInput) (mess
 	return answer, nil
 }
 
-// revocable finds the grants that are meant, also such as were just ended; there is at least one. who is the person of
-// whom somebody typed a name.
+// revocable returns the grants that are meant, including those that just ended; there is at least one. who is the
+// person with the typed name.
 func (a *Activities) revocable(ctx context.Context, in RevokeGrantInput, who []session.AccountLookup) ([]access.Grant,
 	error) {
 	if in.Request != "" {
@@ -468,7 +468,7 @@ func (a *Activities) revocable(ctx context.Context, in RevokeGrantInput, who []s
 		return nil, err
 	}
 	keys := []string{who[0].Person.ID}
-	// somebody who was invited goes by the address, whoever has it now
+	// somebody who was invited is stored under the address, whoever has it now
 	if name, err := access.ReadName(in.Person); err == nil {
 		keys = append(keys, name)
 		if access.IsAddress(name) {

@@ -29,8 +29,8 @@ const (
 	NoticeGiven      = "grant-given"       // person and asker
 	NoticeReminder   = "grant-reminder"    // person and asker: it ends soon
 	NoticeEnded      = "grant-ended"       // person and asker
-	NoticeBlocked    = "grant-blocked"     // watchers: it cannot be given, or not be taken back
-	// watchers, person, asker and approvers: it ended, since somebody took its access by hand
+	NoticeBlocked    = "grant-blocked"     // watchers: it cannot be given, or not be removed
+	// watchers, person, asker and approvers: it ended because somebody removed its access by hand
 	NoticeHandTaken = "grant-hand-taken"
 	NoticeForeign   = "grant-foreign" // watchers: somebody gave by hand what a grant gave before
 )
@@ -44,14 +44,14 @@ type TellInput struct {
 	Why      string `json:"why,omitempty"`
 }
 
-// Tell sends a notice about a grant to all whom it concerns. A repeat goes on with those who were not reached; an
-// approver who is told twice has two codes that count.
+// Tell sends a notice about a grant to all whom it concerns. A repeat continues with those who were not reached; an
+// approver who gets it twice has two valid codes.
 func (a *Activities) Tell(ctx context.Context, in TellInput) error {
 	g, err := a.env.Ledger.Grant(ctx, in.Org, in.Grant)
 	if err != nil {
 		return err
 	}
-	// what they are sent opens doors: it goes to the address that they have now
+	// approvers get codes: at the address that they have now
 	if in.Kind == NoticeRequested && g.Codes {
 		if err := a.env.RereadPeople(ctx, in.Org, g.Approvers); err != nil {
 			return err
@@ -67,7 +67,7 @@ func (a *Activities) Tell(ctx context.Context, in TellInput) error {
 	if activity.HasHeartbeatDetails(ctx) {
 		_ = activity.GetHeartbeatDetails(ctx, &reached)
 	}
-	var failed []error // one bad address does not keep the others from being told
+	var failed []error // one bad address does not affect the other notices
 	for ; reached < len(to); reached++ {
 		n, err := a.notice(ctx, in, g, to[reached])
 		if err != nil {
@@ -89,8 +89,8 @@ func (a *Activities) Tell(ctx context.Context, in TellInput) error {
 	return nil
 }
 
-// addressees are people by account id, or by the address of somebody who has none yet; "" stands for whoever watches.
-// Somebody without an address cannot be told.
+// addressees returns people by account ID, or by the address of somebody who has none yet; "" means the watchers.
+// Somebody without an address is left out.
 func (a *Activities) addressees(in TellInput, g access.Grant) []string {
 	var who []string
 	switch in.Kind {
@@ -114,7 +114,7 @@ func (a *Activities) addressees(in TellInput, g access.Grant) []string {
 	return to
 }
 
-// notice writes a notice to one addressee. An approver whom the policy wants to prove who they are gets a code.
+// notice returns the notice to one addressee. An approver gets a code if the policy requires one.
 func (a *Activities) notice(ctx context.Context, in TellInput, g access.Grant, account string) (messages.Notice,
 	error) {
 	d := newDraft(in, g, account, a.env.Now())
@@ -144,7 +144,7 @@ func (a *Activities) notice(ctx context.Context, in TellInput, g access.Grant, a
 type draft struct {
 	messages.Notice
 	grant access.Grant
-	as    string // the addressee, as whoever types the command
+	as    string // the addressee, as the person who types the command
 	what  string // the target and the person
 	asked string // who asked for it, and why
 }
@@ -164,7 +164,8 @@ func newDraft(in TellInput, g access.Grant, account string, now time.Time) *draf
 	}
 }
 
-// update is the command of an update. Commands name the request alone: nothing in them is what somebody asked for.
+// update adds the command of an update. Commands contain only the request's ID: nothing in them is typed by the
+// requester.
 func (d *draft) update(name string, more ...[2]string) string {
 	return display.Update(messages.OrgSyncID(d.Org), name,
 		append(display.Input{{"request", d.grant.ID}}, more...)).String()
@@ -189,7 +190,7 @@ func (d *draft) askForCode(code string) {
 		", which asks for your code, proves that you know it, and sends it nowhere."
 }
 
-// sayDecided says what was decided about a request, or that it was taken without a decision.
+// sayDecided writes what was decided about a request, or that it was taken without a decision.
 func (d *draft) sayDecided() {
 	g := d.grant
 	switch d.Kind {
@@ -211,7 +212,7 @@ func (d *draft) sayDecided() {
 	}
 }
 
-// sayHeld says from when to when a grant is held.
+// sayHeld writes from when to when a grant is held.
 func (d *draft) sayHeld() {
 	g := d.grant
 	switch d.Kind {
@@ -238,7 +239,7 @@ func (d *draft) sayHeld() {
 	}
 }
 
-// warn says that what is held is not what grants say.
+// warn writes that the access is not what grants give.
 func (d *draft) warn(why string) {
 	until := session.Timestamp(d.grant.Until)
 	switch d.Kind {

@@ -27,10 +27,10 @@ type RequestGrantInput struct {
 }
 
 // RequestGrant judges a request by the policy in force, stores it, and wakes its workflow. A repeat with the same
-// request id changes nothing.
+// request ID changes nothing.
 //
-// Calls: two at most for the person and who asks, one for ten people who may approve, and one per group whose members
-// may.
+// Calls: two at most for the person and the requester, one for ten people who may approve, and one per group whose
+// members may.
 func (a *Activities) RequestGrant(ctx context.Context, in RequestGrantInput) (messages.GrantAnswer, error) {
 	defer session.AutoHeartbeat(ctx)()
 	target, err := access.ParseEntitlement(string(in.Target))
@@ -67,11 +67,11 @@ func (a *Activities) RequestGrant(ctx context.Context, in RequestGrantInput) (me
 type ExtendGrantInput struct {
 	Org    string             `json:"org"`
 	Target access.Entitlement `json:"target"`
-	Key    string             `json:"key"` // of the workflow that asks; empty: the request tells
+	Key    string             `json:"key"` // of the calling workflow; empty: the request tells
 	messages.ExtendInput
 }
 
-// ExtendGrant is RequestGrant for what prolongs a grant that runs.
+// ExtendGrant is RequestGrant for extending a grant that is in force.
 func (a *Activities) ExtendGrant(ctx context.Context, in ExtendGrantInput) (messages.GrantAnswer, error) {
 	defer session.AutoHeartbeat(ctx)()
 	s, err := a.openCurrent(ctx, in.Org)
@@ -104,9 +104,9 @@ func (a *Activities) ExtendGrant(ctx context.Context, in ExtendGrantInput) (mess
 	})
 }
 
-// prolongable is the grant that an extension is about: the one named, or the one that ends last.
+// prolongable returns the grant to extend: the one named, or the one that ends last.
 func (s *task) prolongable(ctx context.Context, in ExtendGrantInput) (access.Grant, error) {
-	if in.Key == "" { // the request tells whose, and of what
+	if in.Key == "" { // the request tells whose, and of which target
 		g, err := s.Ledger.Grant(ctx, in.Org, in.Request)
 		if errors.Is(err, ledger.ErrNotFound) {
 			return g, session.Refusedf("organization %s knows no request %q", in.Org, display.Shorten(in.Request, 120))
@@ -134,7 +134,7 @@ func (s *task) prolongable(ctx context.Context, in ExtendGrantInput) (access.Gra
 	return last, nil
 }
 
-// openCurrent is open under the policy in force, for what is to be granted.
+// openCurrent opens a task under the policy in force, to grant something.
 func (a *Activities) openCurrent(ctx context.Context, org string) (*task, error) {
 	known, err := a.env.Ledger.Organization(ctx, org)
 	if errors.Is(err, ledger.ErrNotFound) {
@@ -153,7 +153,7 @@ func (a *Activities) openCurrent(ctx context.Context, org string) (*task, error)
 	return s, err
 }
 
-// repeated answers a request whose id is known already.
+// repeated answers a request whose ID is already stored.
 func (s *task) repeated(ctx context.Context, id string, target access.Entitlement, typed string,
 	who session.AccountLookup) (messages.GrantAnswer, bool, error) {
 	g, err := s.Ledger.Grant(ctx, s.Org, id)
@@ -178,7 +178,7 @@ func (s *task) repeated(ctx context.Context, id string, target access.Entitlemen
 	return answer, true, s.show(ctx, s.Org, g)
 }
 
-// asker is the account id of who asks: somebody active whom the directory knows.
+// asker returns the account ID of the requester: somebody active whom the directory knows.
 func (s *task) asker(ctx context.Context, typed string, who session.AccountLookup) (string, error) {
 	switch {
 	case who.Err != nil:
@@ -190,8 +190,8 @@ func (s *task) asker(ctx context.Context, typed string, who session.AccountLooku
 	return who.Person.ID, s.Ledger.KeepPeople(ctx, s.Org, []access.Person{who.Person}, s.Now())
 }
 
-// factsOfNamed are the facts of somebody whose name was looked up. unknown says that the directory does not show
-// anybody of that name.
+// factsOfNamed returns the facts of somebody whose name was looked up. unknown: the directory shows nobody of that
+// name.
 func (s *task) factsOfNamed(ctx context.Context, typed string, who session.AccountLookup) (f condition.Facts,
 	unknown bool, err error) {
 	name, bad := access.ReadName(typed)
@@ -212,7 +212,7 @@ func (s *task) factsOfNamed(ctx context.Context, typed string, who session.Accou
 	return f, false, err
 }
 
-// request judges and stores.
+// request judges and stores a request.
 func (s *task) request(ctx context.Context, id string, r terms.Request) (messages.GrantAnswer, error) {
 	var err error
 	r.Now = s.Now()
@@ -248,7 +248,7 @@ func (s *task) request(ctx context.Context, id string, r terms.Request) (message
 			session.Refusedf("the policy demands approval codes, and no way to send one to its approver alone is set up: set CASTELLAN_NOTIFY_SMTP, or CASTELLAN_NOTIFY_WEBHOOK_URL with a secret")
 	}
 	g.ID = id
-	// First the clock that ends it, then what it ends: nothing is stored that no workflow would take back.
+	// First start the workflow that ends it: nothing is stored that no workflow would remove.
 	g.Key = g.Person
 	if err := s.WakeGrantWorkflow(ctx, s.Org, g, nil); err != nil {
 		return messages.GrantAnswer{}, err
@@ -267,7 +267,7 @@ func (s *task) request(ctx context.Context, id string, r terms.Request) (message
 	return granted(s.Org, all[0]), s.show(ctx, s.Org, stored)
 }
 
-// policyAsBound is the policy by which requests are judged: its grants speak of targets as they are bound now.
+// policyAsBound returns the policy by which requests are judged: its grants' targets are those bound now.
 func (s *task) policyAsBound(ctx context.Context) (*policy.Policy, error) {
 	outline, known, err := s.LatestOutline(ctx)
 	if err != nil || !known {
@@ -276,8 +276,8 @@ func (s *task) policyAsBound(ctx context.Context) (*policy.Policy, error) {
 	return s.Policy.Within(s.Bound(outline)), nil
 }
 
-// earlier are the person's other grants of the target that the limits count, by whatever names, and those
-// that an extension continues.
+// earlier returns the person's other grants of the target that the limits count, under whatever name, and those that an
+// extension continues.
 func (s *task) earlier(ctx context.Context, p *policy.Policy, r terms.Request) ([]access.Grant, error) {
 	start := r.Now
 	if r.Renews != nil {
@@ -315,7 +315,7 @@ func (s *task) earlier(ctx context.Context, p *policy.Policy, r terms.Request) (
 	return all, nil
 }
 
-// bindable refuses a target that the organization does not show, or that the key may not change.
+// bindable returns an error if the organization does not show the target, or if the key may not change it.
 func (s *task) bindable(ctx context.Context, target access.Entitlement) error {
 	outline, known, err := s.LatestOutline(ctx)
 	if err != nil || !known {
@@ -334,7 +334,7 @@ func (s *task) bindable(ctx context.Context, target access.Entitlement) error {
 	return session.Refusedf("%s cannot be granted now: %s", target, why)
 }
 
-// approversNamed reads the people who may approve by name, by account id.
+// approversNamed reads the people who may approve by name, by account ID.
 func (s *task) approversNamed(ctx context.Context, ids []string) (map[string]access.Person, error) {
 	read, err := s.ByName(ctx, ids, nil)
 	if err != nil {
@@ -347,7 +347,7 @@ func (s *task) approversNamed(ctx context.Context, ids []string) (map[string]acc
 	return people, s.Ledger.KeepPeople(ctx, s.Org, read, s.Now())
 }
 
-// granted is the answer to a request that was stored.
+// granted returns the answer to a request that was stored.
 func granted(org string, g access.Grant) messages.GrantAnswer {
 	answer := messages.GrantAnswer{Grants: []access.Grant{g}, Workflow: messages.GrantID(org, g.Target, g.Key)}
 	switch {
@@ -366,8 +366,8 @@ func granted(org string, g access.Grant) messages.GrantAnswer {
 	return answer
 }
 
-// eligibleForSure refuses a request that is in order only because a read shows the person in no group that a condition
-// excepts, where another search does not say the same.
+// eligibleForSure refuses a request that is allowed only because a read shows the person outside a group that a
+// condition excludes, while another search does not confirm that.
 func (s *task) eligibleForSure(ctx context.Context, by *policy.Policy, p access.Person,
 	target access.Entitlement) error {
 	one, hangs, err := s.EligibleByAbsence(ctx, by, p, target)

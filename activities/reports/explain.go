@@ -18,11 +18,11 @@ import (
 	"github.com/castellan-io/castellan/policy/cases"
 )
 
-// Explain decides one person now, as any run would, and tells all that leads to it. Nothing is written. What is to be
-// supposed is supposed of the person alone.
+// Explain decides one person now, as any run would, and returns all that leads to the decision. Nothing is written.
+// Assumptions apply to the person alone.
 //
-// Calls: one for the person; for what a floor may forbid, holders/100 of each protected target concerned; one where a
-// rule's answer hangs on when apps were used; a few where an addition hangs on the person's not being in a group.
+// Calls: one for the person; for what a floor may forbid, holders/100 of each protected target concerned; one if a rule
+// depends on when apps were used; a few if an addition depends on the person's absence from a group.
 func (a *Activities) Explain(ctx context.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
 	defer session.AutoHeartbeat(ctx)()
 	answer := messages.ReportAnswer{Org: in.Org, Kind: in.Kind}
@@ -159,7 +159,7 @@ func (e *explaining) sayings(x *messages.Explanation, said policy.Resolution) {
 	}
 }
 
-// targets holds wanted against held.
+// targets compares what the person should hold with what they hold.
 func (e *explaining) targets(x *messages.Explanation, said policy.Resolution) {
 	wants := map[int]policy.Want{}
 	for _, want := range said.Wants {
@@ -191,7 +191,7 @@ func (e *explaining) targets(x *messages.Explanation, said policy.Resolution) {
 	}
 }
 
-// changes says what would be done, and what the guard and the floors say of it.
+// changes lists what would be done, with the verdicts of the guard and the floors.
 func (e *explaining) changes(ctx context.Context, x *messages.Explanation) error {
 	x.Changes = plan.Decide(e.bound, e.person, e.state, "explain", e.at).Changes
 	whole := e.state
@@ -245,7 +245,7 @@ func (e *explaining) changes(ctx context.Context, x *messages.Explanation) error
 	return nil
 }
 
-// doubts says of additions which hang on an absence that another search does not confirm: no run makes them.
+// doubts marks additions that depend on an absence that another search does not confirm: no run makes them.
 func (e *explaining) doubts(ctx context.Context, changes []access.Change) error {
 	if len(e.supposed) > 0 {
 		return nil
@@ -266,7 +266,7 @@ func (e *explaining) doubts(ctx context.Context, changes []access.Change) error 
 	return nil
 }
 
-// refusal is what a floor says of a removal.
+// refusal returns a floor's refusal of a removal.
 func (e *explaining) refusal(ctx context.Context, c access.Change) (refusal, err error) {
 	if c.Target.Presence() {
 		return e.FloorsOfPresence(ctx, e.bound, c)

@@ -15,10 +15,10 @@ import (
 	"github.com/castellan-io/castellan/report"
 )
 
-// pieceOfDocument is how many bytes of a compressed document travel in one answer.
+// pieceOfDocument is how many bytes of a compressed document one answer contains.
 const pieceOfDocument = 512 << 10
 
-// findings answers with a kept governance report: its summary, or a piece of its document.
+// findings returns a stored governance report: its summary, or a piece of its document.
 func (a *Activities) findings(ctx context.Context, in messages.ReportInput, answer *messages.ReportAnswer) error {
 	stored, err := a.env.Ledger.Report(ctx, in.Org, messages.ReportGovernance, in.ID)
 	if errors.Is(err, ledger.ErrNotFound) {

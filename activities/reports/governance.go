@@ -25,13 +25,13 @@ type GovernInput struct {
 	Pages  int    `json:"pages"`
 }
 
-// GovernStart is what a look at the organization as a whole begins with.
+// GovernStart is what an examination of the whole organization begins with.
 type GovernStart struct {
 	Policy string `json:"policy"`
 	Pages  int    `json:"pages"`
 }
 
-// GovernBegin says under which policy the organization is looked at as a whole. It changes nothing.
+// GovernBegin returns under which policy the organization is examined as a whole. It changes nothing.
 func (a *Activities) GovernBegin(ctx context.Context, org string) (GovernStart, error) {
 	version, err := a.env.Ledger.Policy(ctx, org, "")
 	if errors.Is(err, ledger.ErrNotFound) {
@@ -48,8 +48,8 @@ func (a *Activities) GovernBegin(ctx context.Context, org string) (GovernStart, 
 	return GovernStart{Policy: version.Hash, Pages: p.Sync.Pages}, nil
 }
 
-// Govern reads a block of pages of people and keeps what is worth a look. Nothing at Atlassian changes. A repeat
-// resumes at the last page that a heartbeat named; what is found twice replaces itself.
+// Govern reads a block of pages of people and stores what somebody should look at. Nothing at Atlassian changes. A
+// retry resumes at the last page that a heartbeat recorded; a finding made twice replaces itself.
 //
 // Calls: people/100.
 func (a *Activities) Govern(ctx context.Context, in GovernInput) (session.SweepResult, error) {
@@ -67,7 +67,7 @@ func (a *Activities) Govern(ctx context.Context, in GovernInput) (session.SweepR
 	})
 }
 
-// governPage keeps what one page of people shows.
+// governPage stores what one page of people shows.
 func (s *task) governPage(ctx context.Context, b *policy.Bound, report, page string, ps []access.Person) error {
 	ids := make([]string, len(ps))
 	for i, p := range ps {
@@ -109,7 +109,7 @@ func (g *governing) row(section string, identity string, cells ...string) {
 	g.rows = append(g.rows, ledger.ReportRow{Section: section, Identity: identity, Cells: cells})
 }
 
-// look finds what is worth a look about one person.
+// look finds what somebody should look at about one person.
 func (g *governing) look(ctx context.Context, p access.Person, known plan.State) {
 	known.Grants = access.InForce(known.Grants, g.now)
 	facts := g.bound.Facts(p, policy.Known{Grants: known.Grants, Marks: known.Marks, Held: known.Holdings, Now: g.now})
@@ -155,7 +155,7 @@ func (g *governing) look(ctx context.Context, p access.Person, known plan.State)
 	}
 }
 
-// protected lists what protected targets somebody holds and why, and counts them.
+// protected lists and counts the protected targets that somebody holds, with the reasons.
 func (g *governing) protected(p access.Person, known plan.State, last, used string) (held int) {
 	for _, t := range g.bound.Held(p) {
 		target := g.bound.Targets[t]
@@ -188,7 +188,7 @@ func (g *governing) protected(p access.Person, known plan.State, last, used stri
 	return held
 }
 
-// external lists somebody from outside, with who answers for them and until when.
+// external lists an external person, with who answers for them and until when.
 func (g *governing) external(ctx context.Context, p access.Person, f condition.Facts, known plan.State, last string) {
 	sponsor, until := "nobody", "never"
 	for _, grant := range known.Grants {

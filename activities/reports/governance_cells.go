@@ -9,7 +9,7 @@ import (
 	"github.com/castellan-io/castellan/policy/condition"
 )
 
-// appsOf are the apps somebody has access to, with each one's last use.
+// appsOf returns the apps somebody has access to, with each one's last use.
 func appsOf(f condition.Facts) string {
 	var all []string
 	for _, u := range f.Apps {

@@ -53,7 +53,7 @@ const (
 const (
 	rowsShown   = 5000 // of one section
 	reportsKept = 53   // a year of weekly ones, and this one
-	manyHolders = 0.5  // a share of all active people beyond which access to an admin role, or by one group, is broad
+	manyHolders = 0.5  // the share of all active people beyond which access to an admin role, or by one group, is broad
 )
 
 var sections = []report.Section{
@@ -104,17 +104,17 @@ var sections = []report.Section{
 		About:   "Whom rules suspended and who are suspended still. A rule with restore: true lets them back."},
 }
 
-// GovernEndInput ends a look at the organization as a whole.
+// GovernEndInput ends an examination of the whole organization.
 type GovernEndInput struct {
 	Org       string    `json:"org"`
 	Policy    string    `json:"policy"`
 	Report    string    `json:"report"`
 	Started   time.Time `json:"started"`
-	Scheduled bool      `json:"scheduled,omitempty"` // whom the policy names are told
+	Scheduled bool      `json:"scheduled,omitempty"` // the people named by the policy are notified
 }
 
-// GovernEnd makes the report of what was found, compares it with the one before, keeps it, and tells whom the policy
-// names. A repeat makes the same report again.
+// GovernEnd makes the report of the findings, compares it with the one before, stores it, and notifies the people whom
+// the policy names. A repeat makes the same report again.
 //
 // Calls: one for the domains.
 func (a *Activities) GovernEnd(ctx context.Context, in GovernEndInput) (messages.Governance, error) {
@@ -171,7 +171,7 @@ func (a *Activities) GovernEnd(ctx context.Context, in GovernEndInput) (messages
 	return summary, err
 }
 
-// fill puts what was found into one section.
+// fill writes the findings of one section.
 func (s *task) fill(ctx context.Context, b *policy.Bound, in GovernEndInput, section *report.Section,
 	counts ledger.Notes) (err error) {
 	switch section.Key {
@@ -243,14 +243,14 @@ func (s *task) fillDomains(ctx context.Context, section *report.Section, counts 
 	return nil
 }
 
-// The findings that a report repeats: of rules, and of what they stand on.
+// The findings that a report repeats: of rules, and of what they depend on.
 var (
 	conflicts = []string{"rules-fight", "rules-circle", "given-back", "rule-unknown", "rule-group-unknown",
 		"rule-app-unknown"}
 	movements = []string{"source-suspect", "source-recreated", "default-moved", "domain-gone", "too-many-holders"}
 )
 
-// fillFindings puts the findings of some kinds of the last full verification into a section.
+// fillFindings writes the findings of some kinds of the last full verification into a section.
 func (s *task) fillFindings(ctx context.Context, section *report.Section, kinds []string) error {
 	runs, err := s.Ledger.Runs(ctx, s.Org, 100, "")
 	if err != nil {
@@ -345,7 +345,7 @@ func summaryOf(r report.Report) messages.Governance {
 	return g
 }
 
-// NoticeGovernance tells of a governance report.
+// NoticeGovernance announces a governance report.
 const NoticeGovernance = "governance-report"
 
 func (s *task) tellFindings(ctx context.Context, g messages.Governance) error {

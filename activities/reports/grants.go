@@ -47,8 +47,8 @@ func (a *Activities) grants(ctx context.Context, in messages.ReportInput, answer
 	return nil
 }
 
-// grantHolder is whom the grants of a typed name are kept under: the account, or the address of somebody who was
-// invited and has none yet.
+// grantHolder returns the key under which the grants of a typed name are stored: the account, or the address of
+// somebody who was invited and has none yet.
 func (a *Activities) grantHolder(ctx context.Context, org, typed string) (string, error) {
 	if typed == "" {
 		return "", nil
@@ -60,7 +60,7 @@ func (a *Activities) grantHolder(ctx context.Context, org, typed string) (string
 	return p.ID, err
 }
 
-// hours sums up who held what by grants for how long: the number to bring down.
+// hours sums up who held what by grants for how long: the number to reduce.
 func (a *Activities) hours(ctx context.Context, in messages.ReportInput, answer *messages.ReportAnswer) error {
 	now := a.env.Now()
 	if in.Since.IsZero() {

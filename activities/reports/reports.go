@@ -14,13 +14,13 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// Bounds of an answer: it travels through a workflow's history.
+// Limits of an answer, which goes through a workflow's history.
 const (
 	usualRows = 200
 	mostRows  = 2000
 )
 
-// questionsOfLedger are the questions that are answered here, by the kind of report.
+// questionsOfLedger returns the questions that are answered here, by the kind of report.
 func (a *Activities) questionsOfLedger() map[string]session.Question {
 	return map[string]session.Question{
 		messages.ReportWhy:      a.why,
@@ -35,9 +35,9 @@ func (a *Activities) questionsOfLedger() map[string]session.Question {
 	}
 }
 
-// answer is the answer to a question, whatever its size.
+// answer returns the answer to a question, whatever its size.
 func (a *Activities) answer(ctx context.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
-	// A preview of a first policy has a run, and no organization in force yet.
+	// A preview of a first policy has a run, but its organization no policy in force yet.
 	if _, err := a.env.Ledger.Organization(ctx, in.Org); errors.Is(err, ledger.ErrNotFound) && in.Run == "" &&
 		!a.chained(ctx, in) {
 		return messages.ReportAnswer{},
@@ -106,11 +106,10 @@ func (a *Activities) why(ctx context.Context, in messages.ReportInput, answer *m
 	return nil
 }
 
-// historyShown is how many entries of the ledger come with an answer.
+// historyShown is how many entries of the ledger an answer includes.
 const historyShown = 50
 
-// pageOf is the page of rows that a question asks for, in the order of their keys, and the key of the last row where
-// more follow.
+// pageOf returns the requested page of rows, in the order of their keys, and the key of the last row if more follow.
 func pageOf[R any](all []R, in messages.ReportInput, key func(R) string) (page []R, next string) {
 	slices.SortStableFunc(all, func(a, b R) int { return strings.Compare(key(a), key(b)) })
 	for _, row := range all {
@@ -196,7 +195,7 @@ func (a *Activities) planPage(ctx context.Context, in messages.ReportInput, answ
 		return err
 	}
 	answer.Plan = &messages.PlanPage{Run: session.RunMessage(run), Lines: lines}
-	if in.After == "" { // what was noticed comes with the first page
+	if in.After == "" { // the first page includes the findings
 		answer.Plan.Findings = run.Findings[:min(len(run.Findings), mostFound, in.Limit)]
 		answer.Plan.Noticed = access.Summarize(run.Findings, min(mostFound, in.Limit))
 	}
@@ -207,7 +206,7 @@ func (a *Activities) planPage(ctx context.Context, in messages.ReportInput, answ
 	return nil
 }
 
-// mostFound is how many findings of a run come with a page, and how many lines about them.
+// mostFound is how many findings of a run a page includes, and how many lines about them.
 const mostFound = 100
 
 func (a *Activities) foreign(ctx context.Context, in messages.ReportInput, answer *messages.ReportAnswer) error {

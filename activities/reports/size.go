@@ -12,12 +12,12 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// mostAnswer is how many bytes an answer may have: it stands in a history twice, and Temporal carries 2 MB at once. A
-// page that has more gets fewer rows.
+// mostAnswer is how many bytes an answer may have: a history contains it twice, and Temporal's limit is 2 MB. A larger
+// page gets fewer rows.
 const mostAnswer = 1 << 20
 
-// Answer looks a question up in the ledger. It changes nothing and calls nobody else. Whatever is asked, the answer can
-// be sent: what has more rows, or larger ones, comes in pages.
+// Answer answers a question from the ledger. It changes nothing and calls nothing else. Any answer can be sent: one
+// with more or larger rows comes in pages.
 func (a *Activities) Answer(ctx context.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
 	defer session.AutoHeartbeat(ctx)()
 	if in.Limit <= 0 {
@@ -39,8 +39,8 @@ func (a *Activities) Answer(ctx context.Context, in messages.ReportInput) (messa
 	}
 }
 
-// readable is an answer as people read it. Its own words have lines, of which each was made readable before; next is
-// given back as it is.
+// readable returns an answer for people. Its own text has lines, each of which was made readable before; next stays as
+// it is.
 func readable(answer messages.ReportAnswer) messages.ReportAnswer {
 	shown := display.Answer(answer)
 	shown.Message, shown.Next = display.Visible(answer.Message), answer.Next
@@ -52,8 +52,8 @@ func answerSize(answer messages.ReportAnswer) int {
 	return len(text)
 }
 
-// fitted is an explanation that can be sent: where a person holds one thing for very many reasons, the first of them
-// are told, and how many there are.
+// fitted returns an explanation that can be sent: if a person holds something for very many reasons, it has the first
+// of them, and their number.
 func fitted(answer messages.ReportAnswer) (messages.ReportAnswer, error) {
 	answer = readable(answer)
 	for _, most := range []int{200, 50, 10, 2} {
@@ -72,7 +72,7 @@ func fitted(answer messages.ReportAnswer) (messages.ReportAnswer, error) {
 	return answer, nil
 }
 
-// shorten keeps that many of everything that may be many.
+// shorten limits each list to so many elements.
 func shorten(x *messages.Explanation, most int) {
 	for _, sayings := range [][]messages.Statement{x.Mappings, x.Rules, x.Grants, x.Reviews} {
 		for i := range sayings {
@@ -96,7 +96,7 @@ func shorten(x *messages.Explanation, most int) {
 	x.Person.GroupIDs = x.Person.GroupIDs[:min(len(x.Person.GroupIDs), most*10)]
 }
 
-// firstReasons are the first reasons, and a last one that says how many there are.
+// firstReasons returns the first reasons, and a last one with the number of all.
 func firstReasons(all []access.Reason, most int) []access.Reason {
 	if len(all) <= most {
 		return all

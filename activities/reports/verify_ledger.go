@@ -14,18 +14,17 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// chainAtOnce is how many entries of a chain are checked between two signs of life.
+// chainAtOnce is how many entries of a chain are checked between two heartbeats.
 const chainAtOnce = 5000
 
-// chained reports whether a chain is to be verified of an organization that is not known: its row may be what is
-// missing.
+// chained reports whether a question is to verify the chain of an unknown organization: its row may be what is missing.
 func (a *Activities) chained(ctx context.Context, in messages.ReportInput) bool {
 	seq, _, err := a.env.Ledger.Head(ctx, in.Org)
 	return in.Kind == messages.ReportLedger && err == nil && seq > 0
 }
 
-// checkLedger recomputes an organization's chain, holds the tables against it, and the chain against a head that was
-// kept elsewhere.
+// checkLedger recomputes an organization's chain, compares the tables with it, and the chain with a head that was kept
+// elsewhere.
 func (a *Activities) checkLedger(ctx context.Context, in messages.ReportInput, answer *messages.ReportAnswer) error {
 	number, hash, err := parseHead(in.Head)
 	if err != nil {
@@ -103,7 +102,7 @@ func ledgerInWords(org string, c messages.LedgerCheck) string {
 	return strings.Join(lines, "\n")
 }
 
-// parseHead reads an entry's number and hash, N:HASH.
+// parseHead parses an entry's number and hash, N:HASH.
 func parseHead(text string) (number int64, hash string, err error) {
 	if text == "" {
 		return 0, "", nil

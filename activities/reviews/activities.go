@@ -1,4 +1,4 @@
-// Package reviews runs access reviews: what is asked of whom, what reviewers decide, what becomes of it, and its
+// Package reviews runs access reviews: who is asked about what, what reviewers decide, how that is carried out, and the
 // evidence.
 package reviews
 

@@ -16,7 +16,7 @@ import (
 	"github.com/castellan-io/castellan/review"
 )
 
-// ReviewStageInput lets a stage begin.
+// ReviewStageInput begins a stage.
 type ReviewStageInput struct {
 	ReviewInput
 	Stage int       `json:"stage"`
@@ -25,12 +25,12 @@ type ReviewStageInput struct {
 
 // ReviewStageBegun is what a stage began with.
 type ReviewStageBegun struct {
-	Items int           `json:"items"` // that came to it
+	Items int           `json:"items"` // that reached it
 	Tasks int           `json:"tasks"`
 	Of    access.Review `json:"of"`
 }
 
-// ReviewStage decides which items come to a stage and gives them out to its reviewers. A repeat finds it begun.
+// ReviewStage decides which items reach a stage and assigns them to its reviewers. A repeat finds it begun.
 //
 // Calls: reviewers/100, and members/100 of each group that is named as a reviewer.
 func (a *Activities) ReviewStage(ctx context.Context, in ReviewStageInput) (ReviewStageBegun, error) {
@@ -68,7 +68,7 @@ func (a *Activities) ReviewStage(ctx context.Context, in ReviewStageInput) (Revi
 	return ReviewStageBegun{Items: len(numbers), Tasks: len(g.Tasks), Of: is}, err
 }
 
-// coming are the items that go on to a stage.
+// coming returns the items that go on to a stage.
 func (r *reviewing) coming(ctx context.Context, stage int) ([]ledger.ItemBrief, error) {
 	var coming []ledger.ItemBrief
 	course := r.course()
@@ -81,21 +81,21 @@ func (r *reviewing) coming(ctx context.Context, stage int) ([]ledger.ItemBrief, 
 	return coming, err
 }
 
-// assignment gives items out to reviewers.
+// assignment assigns items to reviewers.
 type assignment struct {
 	*reviewing
 	review.Assignment
 	bound *policy.Bound
 	is    policy.ReviewStage
-	// by the names that stand in the campaign, of sponsors, and of reviews from before
+	// by the names in the campaign, of sponsors, and of old reviews
 	accounts map[string]string
-	people   map[string]access.Person // who was found, by account id
-	gone     []string                 // whom nobody active stands for, as the campaign names them
-	members  map[string][]string      // account ids in groups, by name in lower case
+	people   map[string]access.Person // the people found, by account ID
+	gone     []string                 // names in the campaign without an active account
+	members  map[string][]string      // account IDs in groups, by name in lower case
 	owners   map[int][]string         // of targets, as the campaign names them
 }
 
-// assignment looks up all reviewers that a stage may need, and others by account id.
+// assignment looks up all reviewers that a stage may need, and others by account ID.
 func (r *reviewing) assignment(ctx context.Context, stage int, others []string) (*assignment, error) {
 	b, err := r.Governed(ctx)
 	if err != nil {
@@ -128,8 +128,8 @@ func (r *reviewing) assignment(ctx context.Context, stage int, others []string) 
 	return g, nil
 }
 
-// named are the people whom the stage may ask, as the campaign, its targets and the items name them, sorted, and the
-// groups.
+// named returns the people whom the stage may ask, as the campaign, its targets and the items name them, sorted, and
+// the groups.
 func (g *assignment) named(ctx context.Context) (people, groups []string, err error) {
 	names := map[string]bool{g.campaign.Owner: true}
 	for _, word := range slices.Concat(g.is.Reviewers, g.is.Fallback) {
@@ -158,7 +158,7 @@ func (g *assignment) named(ctx context.Context) (people, groups []string, err er
 	return slices.Sorted(maps.Keys(names)), groups, nil
 }
 
-// lookUp finds the accounts of names, and reads these and others by account id.
+// lookUp looks up the accounts of names, and reads these and others by account ID.
 func (g *assignment) lookUp(ctx context.Context, names, others []string) (err error) {
 	if g.accounts, err = g.reviewNames(ctx, names); err != nil {
 		return err
@@ -173,7 +173,7 @@ func (g *assignment) lookUp(ctx context.Context, names, others []string) (err er
 	return err
 }
 
-// lookUpMembers reads who is active in groups, in the order of their addresses.
+// lookUpMembers reads the active members of groups, in the order of their addresses.
 func (g *assignment) lookUpMembers(ctx context.Context, groups []string) error {
 	inGroups, err := g.Approvers(ctx, groups)
 	if err != nil {
@@ -193,7 +193,7 @@ func (g *assignment) lookUpMembers(ctx context.Context, groups []string) error {
 	return nil
 }
 
-// account is the account for which a name stands; "" for none.
+// account returns the account of a name; "" if there is none.
 func (g *assignment) account(name string) string {
 	if access.IsAddress(name) {
 		return g.accounts[access.FoldAddress(name)]
@@ -207,7 +207,7 @@ func (g *assignment) there(id string) bool {
 	return known && p.CanReceive()
 }
 
-// label names somebody to a reader: a name of the campaign or an account id.
+// label returns a person's name for display: a name of the campaign or an account ID.
 func (g *assignment) label(name string) string {
 	for _, id := range []string{name, g.account(name)} {
 		if p, known := g.people[id]; known {
@@ -217,7 +217,7 @@ func (g *assignment) label(name string) string {
 	return name
 }
 
-// candidates are who may be asked about an item.
+// candidates returns who may be asked about an item.
 func (g *assignment) candidates(i ledger.ItemBrief) review.Candidates {
 	return review.Candidates{
 		N:         i.N,
@@ -227,8 +227,8 @@ func (g *assignment) candidates(i ledger.ItemBrief) review.Candidates {
 	}
 }
 
-// active are the active people whom words stand for, about one item. Nobody reviews what they hold themselves, unless
-// the campaign asks the person.
+// active returns the active people of names, for one item. Nobody reviews what they hold themselves, unless the
+// campaign asks the person.
 func (g *assignment) active(words []string, i ledger.ItemBrief) []string {
 	var ids []string
 	add := func(id string, self bool) {
@@ -265,7 +265,7 @@ func (g *assignment) active(words []string, i ledger.ItemBrief) []string {
 	return ids
 }
 
-// findings say what is wrong with how the stage is staffed.
+// findings returns what is wrong with the stage's reviewers.
 func (g *assignment) findings() []string {
 	var found []string
 	if names := session.Distinct(g.gone); len(names) > 0 {
@@ -303,22 +303,22 @@ func more(n int) string {
 	return fmt.Sprintf(" and %d more", n)
 }
 
-// ReviewAttendInput asks for what the clock wants of a stage.
+// ReviewAttendInput asks for what is due in a stage.
 type ReviewAttendInput struct {
 	ReviewInput
 	Stage    int  `json:"stage"`
-	Fallback bool `json:"fallback,omitempty"` // reviewers were silent for long enough: the fallback is asked too
-	Escalate bool `json:"escalate,omitempty"` // the stage is about to end: the campaign's owner is asked too
+	Fallback bool `json:"fallback,omitempty"` // reviewers have not answered for long enough: ask the fallback too
+	Escalate bool `json:"escalate,omitempty"` // the stage is about to end: ask the campaign's owner too
 }
 
-// ReviewAttended says whom it was necessary to ask.
+// ReviewAttended is whom it was necessary to ask.
 type ReviewAttended struct {
-	Gone  []string `json:"gone,omitempty"`  // account ids of reviewers who are not active any more
+	Gone  []string `json:"gone,omitempty"`  // account IDs of reviewers who are no longer active
 	Asked int      `json:"asked,omitempty"` // items that somebody else is asked about now
 }
 
-// ReviewAttend looks whether the reviewers who have something left are still there, and asks others where they are not,
-// or where the clock says so. Who left is asked no more. A repeat asks nobody twice.
+// ReviewAttend checks whether the reviewers with undecided items are still active, and asks others if they are not, or
+// if it is due. Whoever left is no longer asked. A repeat asks nobody twice.
 //
 // Calls: reviewers/100, and members/100 of each group that is named as a reviewer.
 func (a *Activities) ReviewAttend(ctx context.Context, in ReviewAttendInput) (ReviewAttended, error) {
@@ -353,7 +353,7 @@ func (a *Activities) ReviewAttend(ctx context.Context, in ReviewAttendInput) (Re
 	}
 	var leave []string
 	for _, id := range gone {
-		if _, shown := g.people[id]; shown { // whom the directory does not show at all may only be hidden from one read
+		if _, shown := g.people[id]; shown { // anybody else may only be missing in this read
 			leave = append(leave, id)
 		}
 	}
@@ -361,7 +361,7 @@ func (a *Activities) ReviewAttend(ctx context.Context, in ReviewAttendInput) (Re
 	return answer, err
 }
 
-// resume takes on the tasks that are open: by item who of those asked is there, and who is not there any more.
+// resume loads the open tasks: by item, which of those asked are active, and who is not.
 func (g *assignment) resume(open []access.Task) (asked map[int][]string, gone []string) {
 	asked = map[int][]string{}
 	for _, t := range open {
@@ -375,7 +375,7 @@ func (g *assignment) resume(open []access.Task) (asked map[int][]string, gone []
 	return asked, gone
 }
 
-// event tells the review's history that others were asked, and who is gone.
+// event returns the entry of the review's log that others were asked, and who is gone.
 func (g *assignment) event(in ReviewAttendInput, gone []string) access.ReviewEvent {
 	e := access.ReviewEvent{At: g.Now(), Kind: access.EventFallback, Stage: in.Stage,
 		Text: "others are asked about what nobody decided"}
@@ -392,7 +392,7 @@ func (g *assignment) event(in ReviewAttendInput, gone []string) access.ReviewEve
 	return e
 }
 
-// undecided are the items of a stage of which nobody has said anything in it.
+// undecided returns the items of a stage that nobody has decided in it.
 func (r *reviewing) undecided(ctx context.Context, stage int) ([]ledger.ItemBrief, error) {
 	var all []ledger.ItemBrief
 	err := r.Ledger.ItemBriefs(ctx, r.Org, r.review.ID, func(i ledger.ItemBrief) error {

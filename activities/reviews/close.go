@@ -25,20 +25,20 @@ type ReviewCloseInput struct {
 	Cancel bool   `json:"cancel,omitempty"` // nothing is carried out
 }
 
-// ReviewClosed is what the decisions come to.
+// ReviewClosed counts the results of the decisions.
 type ReviewClosed struct {
 	Keep      int `json:"keep"`
 	Remove    int `json:"remove"`
 	Silent    int `json:"silent,omitempty"` // of both, decided by the rule for silence
 	Undecided int `json:"undecided,omitempty"`
-	Spared    int `json:"spared,omitempty"` // silence would have taken the last holders
+	Spared    int `json:"spared,omitempty"` // the rule for silence would have removed the last holders
 }
 
 // settleAtOnce is how many items are settled in one step.
 const settleAtOnce = 500
 
-// ReviewClose ends deciding: what nobody decided is decided by the campaign's rule for silence, unless that would take
-// a target's last holders; what is kept is done; what is to be removed is then carried out. A repeat changes nothing.
+// ReviewClose ends deciding: the campaign's rule for silence decides what nobody decided, unless that would remove a
+// target's last holders; what is kept is done; what is to be removed is then carried out. A repeat changes nothing.
 func (a *Activities) ReviewClose(ctx context.Context, in ReviewCloseInput) (ReviewClosed, error) {
 	defer session.AutoHeartbeat(ctx)()
 	if in.Cancel {
@@ -117,7 +117,7 @@ func (r *reviewing) settle(ctx context.Context, all []review.Resolution, now tim
 	return r.Ledger.Settle(ctx, r.Org, r.review.ID, all, now)
 }
 
-// askClock has the organization's loop ask when rulings end. One that does not run asks when it starts.
+// askClock asks the organization's loop to look when rulings end. One that does not run does so when it starts.
 func (a *Activities) askClock(ctx context.Context, in ReviewInput) error {
 	err := a.env.Temporal.SignalWorkflow(ctx, messages.OrgSyncID(in.Org), "", messages.LookAt,
 		messages.LookAtSignal{Review: in.Review, Clock: true})
@@ -146,7 +146,7 @@ func (c *ReviewClosed) add(i access.Item) {
 	}
 }
 
-// cancelReview ends a review without carrying out what was decided and not yet begun.
+// cancelReview ends a review without carrying out decisions that were not begun.
 func (a *Activities) cancelReview(ctx context.Context, in ReviewCloseInput) error {
 	now := a.env.Now()
 	if _, err := a.env.Ledger.ChangeReview(ctx, in.Org, in.Review, func(is *access.Review) bool {
@@ -179,13 +179,13 @@ func (a *Activities) cancelReview(ctx context.Context, in ReviewCloseInput) erro
 	}
 }
 
-// lastBound is the policy bound to the last outline, without asking Atlassian.
+// lastBound returns the policy bound to the last outline, without asking Atlassian.
 func (s *task) lastBound(ctx context.Context) (*policy.Bound, error) {
 	outline, known, err := s.LatestOutline(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if !known { // a new policy has just been applied: what is gone from it is for carrying out to say
+	if !known { // a new policy was just applied: carrying out reports what is gone from it
 		if outline.Outline, err = s.ReadOutline(ctx, policy.Last{}); err != nil {
 			return nil, err
 		}
@@ -213,7 +213,7 @@ func (r *reviewing) eachItem(ctx context.Context, do func(access.Item) error) er
 	}
 }
 
-// silence is what the campaign's rule for silence says of items; "" for nothing.
+// silence returns the campaign's rule for silence on items; "" for nothing.
 func (r *reviewing) silence(b *policy.Bound) func(access.Item) access.Verdict {
 	rules := map[access.Entitlement]policy.Silence{}
 	return func(i access.Item) access.Verdict {

@@ -15,38 +15,38 @@ import (
 	"github.com/castellan-io/castellan/review"
 )
 
-// ReviewSayInput is what reviewers have said since the ledger was told last, in order.
+// ReviewSayInput is the messages of reviewers since the last call, in order.
 type ReviewSayInput struct {
 	ReviewInput
 	Words []ReviewWord `json:"words"`
 }
 
-// ReviewWord is one body of decide, delegate, comment or reopen. Codes go no further than the workflow: only their
-// hashes do.
+// ReviewWord is one body of decide, delegate, comment or reopen. Codes stay in the workflow: this has only their
+// hashes.
 type ReviewWord struct {
 	Decide   *messages.DecideInput   `json:"decide,omitempty"`
 	Delegate *messages.DelegateInput `json:"delegate,omitempty"`
 	Comment  *messages.CommentInput  `json:"comment,omitempty"`
 	Reopen   *messages.ReopenInput   `json:"reopen,omitempty"`
 	CodeHash string                  `json:"codeHash,omitempty"`
-	Shown    string                  `json:"shown,omitempty"` // the presentation that burnt the code
+	Shown    string                  `json:"shown,omitempty"` // the use that spent the code
 	Via      string                  `json:"via"`
-	At       time.Time               `json:"at"` // when it was said
+	At       time.Time               `json:"at"` // when it was sent
 
-	// A good link has shown who speaks.
+	// A good link has proved who the sender is.
 	trusted        bool
 	account, email string
 }
 
-// ReviewHeard answers one word.
+// ReviewHeard is the answer to one message.
 type ReviewHeard struct {
-	Refused string                `json:"refused,omitempty"` // why the whole of it was
+	Refused string                `json:"refused,omitempty"` // why the whole message was
 	Answer  messages.ReviewAnswer `json:"answer"`
 }
 
-// ReviewSay records what reviewers have said, each word for itself, all in one step: however many decide at once, the
-// history grows by one activity for all that came meanwhile. What was answered is kept. A repeat changes nothing; that
-// its answers then say "repeated" does no harm.
+// ReviewSay records messages of reviewers, each by itself, all in one step: however many decide at once, the history
+// grows by one activity for all that came meanwhile. What was answered is stored. A repeat changes nothing; its answers
+// then say "repeated", which does no harm.
 func (a *Activities) ReviewSay(ctx context.Context, in ReviewSayInput) ([]ReviewHeard, error) {
 	defer session.AutoHeartbeat(ctx)()
 	r, err := a.env.Ledger.Review(ctx, in.Org, in.Review)
@@ -56,7 +56,7 @@ func (a *Activities) ReviewSay(ctx context.Context, in ReviewSayInput) ([]Review
 	return a.recordDecisions(ctx, in.Org, r, in.Words)
 }
 
-// recordDecisions records words, and answers each. One that cannot be meant is refused alone.
+// recordDecisions records messages, and answers each. An invalid one is refused by itself.
 func (a *Activities) recordDecisions(ctx context.Context, org string, r access.Review,
 	words []ReviewWord) ([]ReviewHeard, error) {
 	who, err := a.speakersOf(ctx, org, words)
@@ -91,7 +91,7 @@ func (a *Activities) recordDecisions(ctx context.Context, org string, r access.R
 	return heard, nil
 }
 
-// worded brings a word to the ledger's form, in which people are accounts; refusal says why it cannot be meant.
+// worded converts a message to the ledger's form, in which people are accounts; refusal is why it is invalid.
 func (a *Activities) worded(ctx context.Context, org string, r access.Review, w ReviewWord,
 	who speakers) (_ ledger.ReviewWord, refusal string, err error) {
 	workflow := messages.ReviewID(org, r.ID)
@@ -148,7 +148,7 @@ func (a *Activities) worded(ctx context.Context, org string, r access.Review, w 
 	return word, refusal, nil
 }
 
-// filter returns the ledger's form of a filter, in which a person is an account.
+// filter converts a filter to the ledger's form, in which a person is an account.
 func (s speakers) filter(of *messages.ItemFilter) (all *ledger.WordFilter, refusal string) {
 	if of == nil {
 		return nil, ""
@@ -164,8 +164,8 @@ func (s speakers) filter(of *messages.ItemFilter) (all *ledger.WordFilter, refus
 	return all, ""
 }
 
-// delegate is whom items are handed on to. It has to be somebody active, since they are sent a link, whom the campaign
-// allows.
+// delegate returns to whom items are delegated. It has to be somebody active, since they are sent a link, and allowed
+// by the campaign.
 func (a *Activities) delegate(ctx context.Context, org string, r access.Review, who speakers,
 	typed string) (to access.Person, refusal string, err error) {
 	if to, refusal = who.of(typed, true); refusal != "" {
@@ -200,7 +200,7 @@ func numbered(items []int, v access.Verdict, comment string) []ledger.ItemWord {
 	return lines
 }
 
-// heardOf answers a word.
+// heardOf returns the answer to a message.
 func heardOf(w ledger.ReviewWord, s ledger.ReviewSaid) ReviewHeard {
 	if s.Err != nil {
 		return ReviewHeard{Refused: refusalOf(w, s.Err)}

@@ -29,11 +29,10 @@ import (
 type ReviewEndInput struct {
 	ReviewInput
 	State access.ReviewState `json:"state"`
-	Bare  bool               `json:"bare,omitempty"` // end it without evidence where that cannot be made now
+	Bare  bool               `json:"bare,omitempty"` // end it without evidence if that cannot be made now
 }
 
-// evidencePiece is how much of a pack is kept in one row, in bytes; a line is cut only where it is several times as
-// long.
+// evidencePiece is how many bytes of a pack one row has; only a line that is several times as long is cut.
 const evidencePiece = 256 << 10
 
 // eventsAtOnce is how many entries of a review's log are in memory.
@@ -42,12 +41,12 @@ const eventsAtOnce = 2000
 // bareFrom is the attempt from which a review may end without evidence.
 const bareFrom = 3
 
-// ReviewEnd makes the evidence of a review that is over, keeps it, and makes the review's state final, with the head of
-// the evidence in the organization's chain. A repeat makes it again, until the state is final. A review of which no
-// evidence can be made, however often that is tried, ends all the same and says so.
+// ReviewEnd makes the evidence of a review that is over, stores it, and makes the review's state final, with the head
+// of the evidence in the organization's chain. A repeat makes it again, until the state is final. A review whose
+// evidence cannot be made in several attempts ends all the same, with a finding.
 func (a *Activities) ReviewEnd(ctx context.Context, in ReviewEndInput) (access.Review, error) {
 	defer session.AutoHeartbeat(ctx)()
-	in.Bare = in.Bare && activity.GetInfo(ctx).Attempt >= bareFrom // what mends itself may
+	in.Bare = in.Bare && activity.GetInfo(ctx).Attempt >= bareFrom // a temporary error may pass
 	r, _, err := a.campaignOf(ctx, in.ReviewInput)
 	if err != nil && in.Bare && r.ID != "" && ctx.Err() == nil {
 		return a.endBare(ctx, in, err)
@@ -88,7 +87,7 @@ func (a *Activities) ReviewEnd(ctx context.Context, in ReviewEndInput) (access.R
 	return a.env.Ledger.EndReview(ctx, in.Org, in.Review, in.State, seal.Head, seal.Lines, now)
 }
 
-// makeEvidence makes the evidence of a review as it is now, and keeps it.
+// makeEvidence makes the evidence of a review as it is now, and stores it.
 func (a *Activities) makeEvidence(ctx context.Context, in ReviewEndInput, head evidencepack.Head) (evidencepack.Seal,
 	error) {
 	rows, err := a.env.Ledger.VerifyReview(ctx, in.Org, in.Review,
@@ -107,7 +106,7 @@ func (a *Activities) makeEvidence(ctx context.Context, in ReviewEndInput, head e
 	return a.writeEvidence(ctx, in.ReviewInput, pieces, head)
 }
 
-// keepUnexplained notes in the review, and so in its evidence, which of its rows the chain does not explain.
+// keepUnexplained records in the review, and so in its evidence, which of its rows the chain does not explain.
 func (a *Activities) keepUnexplained(ctx context.Context, in ReviewInput, rows ledger.RowsCheck) (access.Review,
 	error) {
 	var names []string
@@ -129,7 +128,7 @@ func (a *Activities) keepUnexplained(ctx context.Context, in ReviewInput, rows l
 	})
 }
 
-// endBare ends a review without evidence, and says why.
+// endBare ends a review without evidence, and records why.
 func (a *Activities) endBare(ctx context.Context, in ReviewEndInput, why error) (access.Review, error) {
 	activity.GetLogger(ctx).Error("the evidence cannot be made; the review ends without it", "review", in.Review,
 		"error", why)
@@ -139,7 +138,7 @@ func (a *Activities) endBare(ctx context.Context, in ReviewEndInput, why error) 
 	return a.env.Ledger.EndReview(ctx, in.Org, in.Review, in.State, "", 0, a.env.Now())
 }
 
-// findReview adds to what is said of a review.
+// findReview adds to the findings of a review.
 func (a *Activities) findReview(ctx context.Context, in ReviewInput, found string) error {
 	found = display.Shorten(found, mostFinding)
 	_, err := a.env.Ledger.ChangeReview(ctx, in.Org, in.Review, func(is *access.Review) bool {
@@ -152,7 +151,7 @@ func (a *Activities) findReview(ctx context.Context, in ReviewInput, found strin
 	return err
 }
 
-// mostFinding is how long one finding of a review may be, in bytes.
+// mostFinding limits one finding of a review, in bytes.
 const mostFinding = 1000
 
 // writeEvidence writes the pack: the review, its items, its log.
@@ -201,7 +200,7 @@ func (a *Activities) writeEvidence(ctx context.Context, in ReviewInput, to *piec
 	return seal, to.flush()
 }
 
-// pieces cuts what is written into pieces of whole lines.
+// pieces splits what is written into pieces of whole lines.
 type pieces struct {
 	buffer bytes.Buffer
 	n      int
@@ -215,7 +214,7 @@ func (p *pieces) Write(data []byte) (int, error) {
 	}
 	for p.buffer.Len() >= evidencePiece {
 		whole := bytes.LastIndexByte(p.buffer.Bytes(), '\n') + 1
-		if whole == 0 || whole > 2*evidencePiece { // a line that no answer carries at once
+		if whole == 0 || whole > 2*evidencePiece { // a line that is too long for one answer
 			for whole = evidencePiece; !utf8.RuneStart(p.buffer.Bytes()[whole-1]); {
 				whole--
 			}
@@ -264,7 +263,7 @@ func (e *evidenceReader) Read(into []byte) (int, error) {
 	return n, nil
 }
 
-// Questions are the questions about reviews, by the kind of report.
+// Questions returns the questions about reviews, by the kind of report.
 func (a *Activities) Questions() map[string]session.Question {
 	return map[string]session.Question{
 		messages.ReportReviews:  a.reviews,
@@ -273,7 +272,7 @@ func (a *Activities) Questions() map[string]session.Question {
 	}
 }
 
-// reviewEvidence answers with one piece of a review's evidence.
+// reviewEvidence returns one piece of a review's evidence.
 func (a *Activities) reviewEvidence(ctx context.Context, in messages.ReportInput, answer *messages.ReportAnswer) error {
 	r, _, err := a.campaignOf(ctx, ReviewInput{Org: in.Org, Review: in.ID})
 	if err != nil {
@@ -344,7 +343,7 @@ func (a *Activities) reviews(ctx context.Context, in messages.ReportInput, answe
 	return nil
 }
 
-// mostListed bounds the items of one answer: they travel through a history, which takes 2 MB.
+// mostListed limits the items of one answer, which goes through a history and has at most 2 MB.
 const mostListed = 500
 
 // reviewItems lists the items of a review, of all or of one reviewer.
@@ -402,7 +401,7 @@ func (a *Activities) reviewItems(ctx context.Context, in messages.ReportInput, a
 	return nil
 }
 
-// ReviewMarkInput records what ops did to a review.
+// ReviewMarkInput is what ops did to a review.
 type ReviewMarkInput struct {
 	ReviewInput
 	Kind string    `json:"kind"` // access.EventExtended
@@ -428,7 +427,7 @@ type ReviewRevokeInput struct {
 	messages.RevokeLinksInput
 }
 
-// ReviewRevoke revokes the links and codes that were sent so far. A repeat finds none left.
+// ReviewRevoke revokes the links and codes sent so far. A repeat finds none left.
 func (a *Activities) ReviewRevoke(ctx context.Context, in ReviewRevokeInput) (int, error) {
 	only := ""
 	if in.Reviewer != "" {

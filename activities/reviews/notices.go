@@ -23,22 +23,22 @@ import (
 
 // The notices of a review, and who gets them.
 const (
-	NoticeReviewAsked     = "review-asked"     // reviewers who are asked about something and were not told of it yet
+	NoticeReviewAsked     = "review-asked"     // reviewers with items that they were not notified of yet
 	NoticeReviewReminder  = "review-reminder"  // reviewers who have something left to decide
-	NoticeReviewHeld      = "review-held"      // the owner, and whoever watches: the guard holds removals
+	NoticeReviewHeld      = "review-held"      // the owner, and the watchers: the guard holds removals
 	NoticeReviewSkipped   = "review-skipped"   // the owner: there was nothing to review
-	NoticeReviewDone      = "review-done"      // the owner: what became of it, and the head of the evidence
+	NoticeReviewDone      = "review-done"      // the owner: the outcome, and the head of the evidence
 	NoticeReviewCancelled = "review-cancelled" // the owner
-	NoticeReviewTrouble   = "review-trouble"   // the owner, and whoever watches: it cannot go on just now
+	NoticeReviewTrouble   = "review-trouble"   // the owner, and the watchers: it cannot continue just now
 )
 
-// linkStays is how long a link outlives the end of its stage, for a stage that is extended.
+// linkStays is how long a link is valid after the end of its stage, in case the stage is extended.
 const linkStays = 7 * 24 * time.Hour
 
-// ReviewPages is where reviewers' pages are served; nil: nowhere.
+// ReviewPages is where reviewers' pages are; nil: nowhere.
 type ReviewPages struct {
 	Signer *links.Signer
-	Base   *url.URL // as reviewers reach it
+	Base   *url.URL // at which reviewers reach it
 }
 
 // ReviewTellInput names a notice about a review.
@@ -57,8 +57,8 @@ type ReviewTold struct {
 	Untold string `json:"untold,omitempty"` // why some were not reached
 }
 
-// ReviewTell sends a notice about a review to all whom it concerns, each with their own link and code where there are
-// any. A repeat goes on with those who were not reached. One bad address keeps nobody else from being told.
+// ReviewTell sends a notice about a review to all whom it concerns, each with their own link and code if there are any.
+// A repeat continues with those who were not reached. One bad address does not affect the others.
 func (a *Activities) ReviewTell(ctx context.Context, in ReviewTellInput) (ReviewTold, error) {
 	r, _, err := a.campaignOf(ctx, in.ReviewInput)
 	if err != nil {
@@ -66,7 +66,7 @@ func (a *Activities) ReviewTell(ctx context.Context, in ReviewTellInput) (Review
 	}
 	var reached tellBeat
 	if activity.HasHeartbeatDetails(ctx) {
-		_ = activity.GetHeartbeatDetails(ctx, &reached) // another version's: whoever was told is told again
+		_ = activity.GetHeartbeatDetails(ctx, &reached) // of another version: then everybody gets it again
 	}
 	t := informing{Activities: a, in: in, review: r}
 	stop := session.AutoHeartbeat(ctx, reached)
@@ -109,25 +109,25 @@ type tellBeat struct {
 	Last string `json:"last"`
 }
 
-// informing tells people of one review.
+// informing sends notices about one review.
 type informing struct {
 	*Activities
 	in     ReviewTellInput
 	review access.Review
 }
 
-// addressee is somebody who is told; nobody stands for whoever watches.
+// addressee is one person; the zero value means the watchers.
 type addressee struct {
 	account, email string
 	items, left    int
 	role           access.TaskRole
 }
 
-// key orders addressees, whoever is left out when a repeat asks for them again. Whoever watches comes first.
+// key orders addressees, whoever a repeat leaves out. The watchers come first.
 func (to addressee) key() string { return "to " + to.account + " " + to.email }
 
-// addressees are whom the notice concerns, in an order that a repeat finds again. What a reviewer is sent opens doors:
-// it goes to the address that the directory shows for their account now.
+// addressees returns whom the notice concerns, in an order that a repeat can reproduce. Reviewers get links and codes:
+// at the address that the directory shows for their account now.
 func (t *informing) addressees(ctx context.Context) ([]addressee, error) {
 	switch t.in.Kind {
 	case NoticeReviewHeld, NoticeReviewTrouble:
@@ -189,9 +189,8 @@ func (t *informing) addressees(ctx context.Context) ([]addressee, error) {
 	return to, nil
 }
 
-// owner is the campaign's owner at the address that their account has now. Where the directory cannot be read it is the
-// last that is known; where the name stands for no account, it is the address itself: what owners are sent opens
-// nothing.
+// owner returns the campaign's owner at the account's present address. If the directory cannot be read it is the last
+// known one; if the name has no account, it is the address itself: owners get no links.
 func (t *informing) owner(ctx context.Context) (addressee, error) {
 	owner := addressee{email: t.review.Owner}
 	known, err := t.env.Ledger.ReviewNames(ctx, t.in.Org, t.in.Review)
@@ -266,7 +265,7 @@ func (t *informing) ask(ctx context.Context, n *messages.Notice, to addressee) e
 			return err
 		}
 		n.Link = t.pages.Base.JoinPath("r", t.pages.Signer.Token(link)).String()
-		n.Command = "" // the page is all that most reviewers need
+		n.Command = "" // most reviewers only need the page
 	}
 	if t.review.Codes {
 		code := session.NewCode()
@@ -319,7 +318,7 @@ func (t *informing) report(ctx context.Context, n *messages.Notice) error {
 	return nil
 }
 
-// outcomesInWords lists what became of the items, the exceptions last.
+// outcomesInWords lists the outcomes of the items, the exceptions last.
 func outcomesInWords(outcomes map[access.Outcome]int) string {
 	var lines []string
 	for _, o := range []struct {
@@ -343,12 +342,12 @@ func outcomesInWords(outcomes map[access.Outcome]int) string {
 	return strings.Join(lines, "\n")
 }
 
-// SendsCodes is what sends a reviewer another code.
+// SendsCodes returns the function that sends a reviewer another code.
 func (a *Activities) SendsCodes() func(context.Context, session.BurntCode) error {
 	return a.resendReviewCode
 }
 
-// resendReviewCode reminds a reviewer who has something left to decide, with another code.
+// resendReviewCode reminds a reviewer who has undecided items, with another code.
 func (a *Activities) resendReviewCode(ctx context.Context, code session.BurntCode) error {
 	r, err := a.env.Ledger.Review(ctx, code.Org, code.Review)
 	if errors.Is(err, ledger.ErrNotFound) || err == nil && r.State != access.ReviewOpen {

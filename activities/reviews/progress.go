@@ -11,7 +11,7 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// ReviewProgress counts how far a review is. It changes nothing.
+// ReviewProgress counts the progress of a review. It changes nothing.
 func (a *Activities) ReviewProgress(ctx context.Context, in ReviewInput) (messages.ReviewProgress, error) {
 	r, campaign, err := a.campaignOf(ctx, in)
 	if err != nil {
@@ -44,7 +44,7 @@ func (a *Activities) ReviewProgress(ctx context.Context, in ReviewInput) (messag
 			messages.ReviewerProgress{Reviewer: one.Reviewer, Email: emails[one.Reviewer], Role: one.Role,
 				Items: one.Items, Decided: one.Items - one.Left})
 		if all && (one.Role == access.TaskReviewer || one.Role == access.TaskDelegate) && one.Spoken < one.Items {
-			p.Complete = false // each of them is to speak
+			p.Complete = false // each of them has to decide
 		}
 	}
 	slices.SortFunc(p.Reviewers, func(a, b messages.ReviewerProgress) int {

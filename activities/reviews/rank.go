@@ -11,11 +11,11 @@ import (
 	"github.com/castellan-io/castellan/ledger"
 )
 
-// What recommendations and risks go by.
+// The thresholds of recommendations and risks.
 const (
-	reviewIdle  = 90 * 24 * time.Hour // whoever used nothing for so long has no use for it
+	reviewIdle  = 90 * 24 * time.Hour // whoever used nothing for so long does not need it
 	reviewBusy  = 30 * 24 * time.Hour // whoever used it since then needs it
-	enoughPeers = 5                   // from so many on it says something what they hold
+	enoughPeers = 5                   // from so many on it means something what they hold
 	mostRisk    = 100
 )
 
@@ -42,7 +42,7 @@ func peersOf(i *access.Item, notes ledger.Notes) *access.Peers {
 	return peers
 }
 
-// recommend is what the evidence speaks for, and why. What is not known speaks for nothing.
+// recommend returns the verdict that the evidence supports, and why. Unknown facts support nothing.
 func recommend(i *access.Item, now time.Time) (access.Verdict, string) {
 	last, use := lastUsed(i.Uses)
 	switch {
@@ -68,14 +68,14 @@ func recommend(i *access.Item, now time.Time) (access.Verdict, string) {
 	return "", ""
 }
 
-// given says that something that lasts gives the target.
+// given reports whether something permanent gives the target.
 func given(i *access.Item) bool {
 	return slices.ContainsFunc(i.Reasons,
 		func(r access.Reason) bool { return r.Kind == access.ReasonMapping || r.Kind == access.ReasonRule })
 }
 
-// lastUsed is the newest use of what a target opens, as far as it is known. Unknown: some of it is not, so that a newer
-// one may hide; none: all of it is known, and nothing was ever used.
+// lastUsed returns the last use of what a target opens, as far as it is known. Unknown: some of it is not, so there may
+// be a later one; none: all of it is known, and nothing was ever used.
 func lastUsed(uses []access.Use) (last access.Use, use string) {
 	unknown := len(uses) == 0
 	for _, u := range uses {
@@ -93,7 +93,7 @@ func lastUsed(uses []access.Use) (last access.Use, use string) {
 	return last, session.UseSome
 }
 
-// risk is how much there is to lose by not looking, from 0 to 100, and what makes it so.
+// risk returns the risk of not looking, from 0 to 100, and the reasons.
 func risk(i *access.Item, now time.Time) (int, []string) {
 	total, words := 5, []string(nil)
 	add := func(n int, word string) {

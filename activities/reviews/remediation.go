@@ -17,19 +17,19 @@ import (
 	"github.com/castellan-io/castellan/review"
 )
 
-// ReviewCarryInput asks how far removals are that were decided.
+// ReviewCarryInput asks for the progress of removals that were decided.
 type ReviewCarryInput struct {
 	ReviewInput
 	Final bool `json:"final,omitempty"` // their time is over: what is not done now is not done any more
 }
 
-// ReviewCarried is how far removals are.
+// ReviewCarried is the progress of removals.
 type ReviewCarried struct {
-	Open int    `json:"open"` // being carried out
+	Open int    `json:"open"` // in progress
 	Held int    `json:"held"` // by the guard
 	Plan string `json:"plan,omitempty"`
-	Done int    `json:"done"` // settled by this look
-	// Look are people at whom the organization's loop is to look; Everybody says that they are too many for that.
+	Done int    `json:"done"` // settled by this call
+	// Look are people whom the organization's loop has to look at; Everybody: they are too many for that.
 	Look      []string `json:"look,omitempty"`
 	Everybody bool     `json:"everybody,omitempty"`
 }
@@ -38,12 +38,12 @@ type ReviewCarried struct {
 // others, which the guard judges as a whole.
 const mostLooked = session.MostCorroborated
 
-// ReviewCarry brings removals that were decided to their end: it lets each deny its target, so that the organization's
-// next run takes it, through guard and floors like any other removal; ends the grants that give it; and looks what
-// became of it, by reading it back. What a mapping or rule gives is not taken to be given back: its source must change,
+// ReviewCarry carries out removals that were decided: it lets each deny its target, so that the organization's next run
+// removes it, subject to guard and floors like any other removal; it ends the grants that give it; and it reads the
+// result back. What a mapping or rule gives is not removed, since it would be given back: its source must change,
 // unless the campaign denies it for a while. A repeat looks again.
 //
-// Calls: people/100 who are not settled; one more for each who holds the target no more though nothing was written.
+// Calls: people/100 who are not settled; one more for each who no longer holds the target though nothing was written.
 func (a *Activities) ReviewCarry(ctx context.Context, in ReviewCarryInput) (ReviewCarried, error) {
 	defer session.AutoHeartbeat(ctx)()
 	var c ReviewCarried
@@ -70,7 +70,7 @@ func (r *reviewing) carryAll(ctx context.Context, c *ReviewCarried) error {
 	look := map[string]bool{}
 	course, atOnce := r.course(), r.campaign.Apply == policy.ApplyAtOnce
 	filter := ledger.ItemFilter{Outcomes: []access.Outcome{access.OutcomeOpen, access.OutcomeHeld}, Limit: settleAtOnce}
-	if r.review.State == access.ReviewOpen { // at once
+	if r.review.State == access.ReviewOpen { // carried out as they are decided
 		filter.Outcomes = append(filter.Outcomes, "")
 	}
 	for {
@@ -101,7 +101,7 @@ func (r *reviewing) carryAll(ctx context.Context, c *ReviewCarried) error {
 	return nil
 }
 
-// remediation looks at some removals.
+// remediation carries out some removals.
 type remediation struct {
 	*reviewing
 	bound  *policy.Bound
@@ -113,7 +113,7 @@ type remediation struct {
 	people      map[string]access.Person
 	states      map[string]ledger.PersonState
 	lines       map[ledger.Key]ledger.RunLine
-	unexplained map[int]bool // items, by number, that somebody wrote past Castellan
+	unexplained map[int]bool // items, by number, that something other than Castellan wrote
 }
 
 // some carries out some removals.
@@ -150,7 +150,7 @@ func (k *remediation) some(ctx context.Context, items []access.Item) error {
 	return failed
 }
 
-// read reads the people of items, and what the ledger knows of these people and items.
+// read reads the people of items, and the ledger's records of these people and items.
 func (k *remediation) read(ctx context.Context, items []access.Item) error {
 	var ids []string
 	var keys []ledger.Key
@@ -201,7 +201,7 @@ func (k *remediation) carry(ctx context.Context, i access.Item) (review.Step, er
 	return step, nil
 }
 
-// removal is what was read and is recorded of an item that is to be removed.
+// removal returns what was read and recorded about an item that is to be removed.
 func (k *remediation) removal(i access.Item) review.Removal {
 	state := k.states[i.Person]
 	r := review.Removal{
@@ -223,7 +223,7 @@ func (k *remediation) removal(i access.Item) review.Removal {
 	return r
 }
 
-// wanted is what speaks for the person's hold on a target, reviews left aside.
+// wanted returns whether the person should hold a target, apart from reviews.
 func (k *remediation) wanted(p access.Person, t int) policy.Want {
 	state := k.states[p.ID]
 	said := k.bound.Resolve(p, policy.Known{Grants: access.InForce(state.Grants, k.now), Marks: state.Marks,
@@ -237,7 +237,7 @@ func (k *remediation) wanted(p access.Person, t int) policy.Want {
 	return policy.Want{}
 }
 
-// endGrants ends what the person holds of the item's target by grants.
+// endGrants ends the person's grants of the item's target.
 func (k *remediation) endGrants(ctx context.Context, i access.Item) error {
 	t, known := k.bound.Target(i.Target)
 	if !known {
@@ -255,8 +255,8 @@ func (k *remediation) endGrants(ctx context.Context, i access.Item) error {
 	return nil
 }
 
-// giveUp settles what could not be carried out in time. It asks nobody but the ledger: a review ends also when nothing
-// else works.
+// giveUp settles what could not be carried out in time. It needs only the ledger: a review ends even if nothing else
+// works.
 func (a *Activities) giveUp(ctx context.Context, in ReviewInput, failed error, c *ReviewCarried) error {
 	why := ""
 	if failed != nil {

@@ -22,15 +22,15 @@ type ReviewInput struct {
 	Review string `json:"review"`
 }
 
-// ReviewBeginInput asks for a campaign to begin.
+// ReviewBeginInput begins a review of a campaign.
 type ReviewBeginInput struct {
 	ReviewInput
 	Campaign string `json:"campaign"`
-	Run      string `json:"run"` // first run id of the workflow
+	Run      string `json:"run"` // first run ID of the workflow
 	By       string `json:"by,omitempty"`
 }
 
-// ReviewBegun is a review and what its workflow has to know of the policy.
+// ReviewBegun is a review and the policy's settings that its workflow needs.
 type ReviewBegun struct {
 	Review   access.Review           `json:"review"`
 	Settings messages.ReviewSettings `json:"settings"`
@@ -104,7 +104,7 @@ func reviewSettings(p *policy.Policy, r *policy.Review) messages.ReviewSettings 
 	return s
 }
 
-// reviewing is a session about one review. What the campaign says is what it said when the review began; what gives
+// reviewing is a session about one review. Its campaign is that of the policy under which the review began; what gives
 // people their access is the policy in force.
 type reviewing struct {
 	*task
@@ -112,7 +112,7 @@ type reviewing struct {
 	campaign *policy.Review
 }
 
-// reviewing opens a review.
+// reviewing opens a session about a review.
 func (a *Activities) reviewing(ctx context.Context, in ReviewInput) (*reviewing, error) {
 	r, campaign, err := a.campaignOf(ctx, in)
 	if err != nil {
@@ -125,7 +125,7 @@ func (a *Activities) reviewing(ctx context.Context, in ReviewInput) (*reviewing,
 	return &reviewing{task: s, review: r, campaign: campaign}, nil
 }
 
-// campaignOf finds a review and what the policy said of its campaign when it began.
+// campaignOf returns a review and its campaign in the policy under which it began.
 func (a *Activities) campaignOf(ctx context.Context, in ReviewInput) (access.Review, *policy.Review, error) {
 	r, err := a.env.Ledger.Review(ctx, in.Org, in.Review)
 	if errors.Is(err, ledger.ErrNotFound) {
@@ -151,7 +151,7 @@ func (a *Activities) campaignOf(ctx context.Context, in ReviewInput) (access.Rev
 	return r, campaign, nil
 }
 
-// find adds to what is said of how the review was set up.
+// find adds to the findings about the review's setup.
 func (r *reviewing) find(ctx context.Context, found ...string) error {
 	if len(found) == 0 {
 		return nil
@@ -168,10 +168,10 @@ func (r *reviewing) find(ctx context.Context, found ...string) error {
 	return err
 }
 
-// mostFindings bounds what is said of how a review was set up.
+// mostFindings limits the findings about a review's setup.
 const mostFindings = 30
 
-// since is in words how long ago an instant was.
+// ago returns in words how long ago an instant was.
 func ago(now, at time.Time) string {
 	days := int(now.Sub(at).Hours() / 24)
 	switch {

@@ -16,8 +16,8 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// keepReviewNames has a review keep for whom the names of its campaign stand in the policy, also when the policy names
-// them no more.
+// keepReviewNames makes a review keep the accounts of its campaign's names in the policy, even after the policy drops
+// these names.
 func (a *Activities) keepReviewNames(ctx context.Context, in ReviewInput, p *policy.Policy) error {
 	rows, err := a.env.Ledger.PolicyNames(ctx, in.Org)
 	if err != nil {
@@ -28,14 +28,14 @@ func (a *Activities) keepReviewNames(ctx context.Context, in ReviewInput, p *pol
 	for _, named := range p.Names() {
 		if is, found := known[access.FoldName(named.Name)]; found && named.Use == policy.NameReviewer &&
 			access.IsAddress(named.Name) {
-			accounts[named.Name] = is.ID // "": to nobody, whoever is given the address while the review runs
+			accounts[named.Name] = is.ID // "": nobody, whoever gets the address while the review runs
 		}
 	}
 	return a.env.Ledger.NameReviewers(ctx, in.Org, in.Review, accounts)
 }
 
-// reviewAccounts are the accounts for which the names of a review's policy stand: as the review keeps them, or else as
-// the policy in force has them.
+// reviewAccounts returns the accounts of the names in a review's policy: as the review keeps them, or else as the
+// policy in force has them.
 func (a *Activities) reviewAccounts(ctx context.Context, in ReviewInput) (policy.Accounts, error) {
 	rows, err := a.env.Ledger.PolicyNames(ctx, in.Org)
 	if err != nil {
@@ -46,17 +46,16 @@ func (a *Activities) reviewAccounts(ctx context.Context, in ReviewInput) (policy
 	inForce := session.ByFolded(rows)
 	for name, account := range kept {
 		if is, found := inForce[name]; account == "" && found && !is.Trial {
-			continue // an apply has said since who is meant
+			continue // an apply has decided since who is meant
 		}
 		accounts[name] = policy.Account{Person: access.Person{ID: account}}
 	}
 	return accounts, err
 }
 
-// reviewNames are the accounts for which addresses stand in the review: those of its campaign, of sponsors, and what
-// reviewers went by in a review from before they were accounts. Who was found once stays: an address that is given to
-// somebody else later makes nobody a reviewer. An address that led to nobody leads to ""; the keys are folded
-// (access.FoldAddress).
+// reviewNames returns the accounts of addresses in the review: those of its campaign, of sponsors, and of reviewers in
+// a review from before they were accounts. An account once found stays: an address that is given to somebody else later
+// makes nobody a reviewer. An address without an account leads to ""; the keys are folded (access.FoldAddress).
 //
 // Calls: one for a hundred addresses that the review did not know yet.
 func (r *reviewing) reviewNames(ctx context.Context, written []string) (map[string]string, error) {
@@ -92,7 +91,7 @@ func (r *reviewing) reviewNames(ctx context.Context, written []string) (map[stri
 	return known, nil
 }
 
-// readAccounts reads people by account id, as the directory shows them now; whom it does not show is left out.
+// readAccounts reads people by account ID, as the directory shows them now; those it does not show are left out.
 func (s *task) readAccounts(ctx context.Context, ids []string) (map[string]access.Person, error) {
 	read, err := s.ReadPeople(ctx, session.Distinct(ids))
 	if err != nil {
@@ -104,15 +103,15 @@ func (s *task) readAccounts(ctx context.Context, ids []string) (map[string]acces
 	}
 	people := map[string]access.Person{}
 	for _, p := range read {
-		if asked[p.ID] { // the address by which somebody was looked for may be another's by now
+		if asked[p.ID] { // the address by which somebody was searched may be another's by now
 			people[p.ID] = p
 		}
 	}
 	return people, nil
 }
 
-// sponsors makes accounts of whoever asked for the presence of people from outside. A grant from before may know an
-// address alone: it stands for the one account that the ledger knows by it.
+// sponsors replaces the requesters of external people's presence by accounts. An old grant may have only an address: it
+// means the one account that the ledger knows by it.
 func (t *taking) sponsors(ctx context.Context) error {
 	accounts := map[string]string{}
 	for _, i := range t.items {
@@ -155,9 +154,9 @@ func (t *taking) sponsors(ctx context.Context) error {
 // speakers are who words name, by what was typed: one look at the directory for all of them.
 type speakers map[string]session.AccountLookup
 
-// speakersOf looks up everybody whom words name. Where the directory cannot be read, an account id is taken as it is,
-// and an address is whoever the ledger saw with it last; nothing is handed on then, since whoever is handed something
-// is sent a link.
+// speakersOf looks up everybody named in messages. If the directory cannot be read, an account ID is taken as it is,
+// and an address is whoever the ledger saw with it last; then nothing can be delegated, since a delegate is sent a
+// link.
 func (a *Activities) speakersOf(ctx context.Context, org string, words []ReviewWord) (speakers, error) {
 	var typed, receivers []string
 	for _, w := range words {
@@ -196,8 +195,8 @@ func (a *Activities) speakersOf(ctx context.Context, org string, words []ReviewW
 	return all, nil
 }
 
-// accountLast is the account that the ledger saw last under a name; an account id that it never saw stands for itself.
-// An error is that of the ledger alone.
+// accountLast returns the account that the ledger saw last under a name; an unknown account ID stands for itself. An
+// error is the ledger's own.
 func (a *Activities) accountLast(ctx context.Context, org, typed string) (session.AccountLookup, error) {
 	p, err := a.env.AccountBefore(ctx, org, strings.TrimSpace(typed), false)
 	switch {
@@ -211,7 +210,7 @@ func (a *Activities) accountLast(ctx context.Context, org, typed string) (sessio
 	return session.AccountLookup{}, err
 }
 
-// of is the account that somebody typed; refusal says why there is none that may speak.
+// of returns the account that somebody typed; refusal is why there is none that may act.
 func (s speakers) of(typed string, to bool) (p access.Person, refusal string) {
 	one, looked := s[typed]
 	switch {
@@ -225,7 +224,7 @@ func (s speakers) of(typed string, to bool) (p access.Person, refusal string) {
 	return one.Person, ""
 }
 
-// names are all that a word names people by, as typed. Who has shown a good link need not be looked up.
+// names returns all names of people in a message, as typed. The sender with a good link need not be looked up.
 func (w ReviewWord) names() (all []string) {
 	by, filter := "", (*messages.ItemFilter)(nil)
 	switch {
@@ -247,7 +246,7 @@ func (w ReviewWord) names() (all []string) {
 	return all
 }
 
-// labels returns what names an account to a reader: its last known address.
+// labels returns a function from accounts to their names for display: the last known addresses.
 func (a *Activities) labels(ctx context.Context, org string, ids []string) (func(id string) string, error) {
 	known, err := a.env.Ledger.KnownEmails(ctx, org, session.Distinct(ids))
 	return func(id string) string { return cmp.Or(known[id], id) }, err

@@ -23,8 +23,8 @@ type ReviewSweepInput struct {
 	Pages  int    `json:"pages"`
 }
 
-// ReviewSweep reads a block of pages of people and takes the items that the campaign asks about. Nothing at Atlassian
-// changes. A repeat resumes at the last page that a heartbeat named, and pages done twice replace themselves.
+// ReviewSweep reads a block of pages of people and collects the items that the campaign asks about. Nothing at
+// Atlassian changes. A retry resumes at the last page that a heartbeat recorded, and a page done twice replaces itself.
 //
 // Calls: people/100, and three for groups, sites and domains at most.
 func (a *Activities) ReviewSweep(ctx context.Context, in ReviewSweepInput) (session.SweepResult, error) {
@@ -52,7 +52,7 @@ const (
 	noteUnread  = "unread"  // people of whom the read does not say whether they hold a target
 )
 
-// takePage takes the items of one page of people.
+// takePage collects the items of one page of people.
 func (r *reviewing) takePage(ctx context.Context, b *policy.Bound, page string, ps []access.Person) error {
 	ids := make([]string, len(ps))
 	for i, p := range ps {
@@ -147,10 +147,10 @@ func (t *taking) person(p access.Person, state ledger.PersonState) {
 	}
 }
 
-// mostSources is how many of a person's source groups an item names.
+// mostSources is how many of a person's source groups an item includes.
 const mostSources = 20
 
-// item is what is known of one person's hold on one target.
+// item returns the item about one person's hold on one target.
 func (t *taking) item(p access.Person, facts condition.Facts, state ledger.PersonState, target int) access.Item {
 	is := &t.bound.Targets[target]
 	i := access.Item{
@@ -175,7 +175,8 @@ func (t *taking) item(p access.Person, facts condition.Facts, state ledger.Perso
 	return i
 }
 
-// usesOf is when the person used what the target opens: all apps where it is about presence or the whole organization.
+// usesOf returns when the person used what the target opens: all apps if it is about presence or the whole
+// organization.
 func usesOf(f condition.Facts, t *policy.Target) []access.Use {
 	var uses []access.Use
 	whole := t.Entitlement.Presence() || t.Entitlement == access.OrgAdmin
@@ -186,7 +187,7 @@ func usesOf(f condition.Facts, t *policy.Target) []access.Use {
 	}
 	for _, app := range t.Apps {
 		if !slices.ContainsFunc(uses, func(u access.Use) bool { return u.App == app }) {
-			uses = append(uses, access.Use{App: app}) // not known
+			uses = append(uses, access.Use{App: app}) // unknown
 		}
 	}
 	return uses
@@ -202,8 +203,8 @@ type ReviewTaken struct {
 // rankAtOnce is how many items are in memory while they are ranked.
 const rankAtOnce = 500
 
-// ReviewRank completes the items once all are taken: what peers hold, what is recommended and why, how risky each is;
-// and numbers them, the riskiest first. A repeat comes to the same.
+// ReviewRank completes the items once all are collected: what peers hold, the recommendation and its reason, and the
+// risk; and numbers them, the riskiest first. A repeat has the same result.
 func (a *Activities) ReviewRank(ctx context.Context, in ReviewInput) (ReviewTaken, error) {
 	defer session.AutoHeartbeat(ctx)()
 	r, campaign, err := a.campaignOf(ctx, in)
@@ -226,7 +227,7 @@ func (a *Activities) ReviewRank(ctx context.Context, in ReviewInput) (ReviewTake
 	}
 	r, err = a.env.Ledger.ChangeReview(ctx, in.Org, in.Review, func(is *access.Review) bool {
 		if is.Holders != nil || is.Items > 0 {
-			return false // the notes are gone by now
+			return false // the notes are deleted by now
 		}
 		is.Items, is.Skipped, is.Holders = count, notes.Of(noteSkipped), map[access.Entitlement]int{}
 		for _, note := range notes.Sorted() {
