@@ -15,15 +15,15 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// AccessReview runs one campaign of the policy's reviews, from its opening to its evidence. Items, tasks and decisions
-// stand in the ledger; this is their clock. It takes the items, asks reviewers stage by stage, reminds them, asks
-// others where they are gone or silent, and ends deciding when everything is decided or time is over, whichever comes
-// first: a review always ends. What was decided to be removed is then written by the organization's loop alone, through
-// guard and floors; this waits until it was read back.
+// AccessReview runs one review of a campaign, from its opening to its evidence. Items, tasks and decisions are in the
+// ledger; the workflow is their schedule. It collects the items, asks reviewers stage by stage, reminds them, asks
+// others if they have left or are silent, and ends deciding when everything is decided or the time is over: a review
+// always ends. Only the organization's loop then writes the removals, through guard and floors; the workflow waits
+// until they were read back.
 //
-// A cancelled workflow carries nothing more out, and makes its evidence before it ends. What fails for as long as the
-// campaign has patience is given up: a review that cannot ask anybody, or cannot end deciding, is cancelled; removals
-// are reported as late.
+// A cancelled workflow carries out nothing more, and makes its evidence before it ends. A step that fails for as long
+// as the campaign's patience is given up: a review that cannot ask anybody, or cannot end deciding, is cancelled;
+// removals are reported as late.
 func AccessReview(ctx workflow.Context, raw converter.RawValue) (messages.ReviewStatus, error) {
 	in, err := kit.Input[reviewInput](ctx, messages.AccessReview, raw)
 	if err != nil {
@@ -56,30 +56,31 @@ func AccessReview(ctx workflow.Context, raw converter.RawValue) (messages.Review
 	return display.Answer(status), kit.PlainError(err)
 }
 
-// reviewOf is the review in a workflow ID: the campaign, and a date after ":", or after "-" as schedules append it.
+// reviewOf returns the review in a workflow ID: the campaign, and a date after ":", or after "-" as schedules append
+// it.
 func reviewOf(in messages.AccessReviewInput, workflowID string) (review string, ok bool) {
 	review, ok = messages.ReviewOf(in.Org, workflowID)
 	date, named := strings.CutPrefix(review, in.Campaign)
 	return review, ok && in.Campaign != "" && named && date != "" && strings.ContainsAny(date[:1], ":-")
 }
 
-// reviewInput is the workflow's input, with all that a history carries to the next one.
+// reviewInput is the workflow's input, with the state after a continue-as-new.
 type reviewInput struct {
 	messages.AccessReviewInput
 	State *reviewState `json:"state,omitempty"`
 }
 
-// reviewState is what is carried from history to history: ReviewState, and what nobody else has to know.
+// reviewState is the state carried through continue-as-new.
 type reviewState struct {
 	messages.ReviewState
-	Kept   []messages.KeptMessage `json:"kept,omitempty"`          // signals that came while a history ended
-	Attend *messages.Problem      `json:"attendProblem,omitempty"` // why reviewers cannot be looked after
+	Kept   []messages.KeptMessage `json:"kept,omitempty"`          // signals that arrived while a history ended
+	Attend *messages.Problem      `json:"attendProblem,omitempty"` // why reviewers cannot be checked
 	AtOnce *messages.Problem      `json:"atOnceProblem,omitempty"` // why removals cannot be carried out at once
-	Count  *messages.Problem      `json:"countProblem,omitempty"`  // why it cannot be counted what is decided
-	Gone   []string               `json:"gone,omitempty"`          // reviewers who were not there at the last look
+	Count  *messages.Problem      `json:"countProblem,omitempty"`  // why decisions cannot be counted
+	Gone   []string               `json:"gone,omitempty"`          // reviewers who had left at the last check
 }
 
-// accessReview is the state: what is carried across histories, and what only this run knows.
+// accessReview is the workflow's state: what is carried through continue-as-new, and what is not.
 type accessReview struct {
 	reviewState
 	in       reviewInput
@@ -88,30 +89,30 @@ type accessReview struct {
 	handlers *kit.MessageHandlers
 	history  *kit.Renewal
 
-	wake    bool      // something happened: look again
-	stale   bool      // the ledger knows more than the status: count again
+	wake    bool      // something happened: check again what is due
+	stale   bool      // the ledger has more than the status: count again
 	recount time.Time // not before this
-	looked  time.Time // when it was looked last how far removals are
-	timer   kit.Timer // of what is due next
+	looked  time.Time // when the removals were last checked
+	timer   kit.Timer // for what is due next
 	shown   reviewShown
 
 	decisionBatch
 	outgoingNotices
 
-	endableWhileProving bool                // close and cancel are heard while the evidence is being made
-	extending           bool                // the end of the stage is just being moved
-	sideTask            bool                // something is done beside all else
-	stopSide            workflow.CancelFunc // ends that; nil: nothing is to be ended
+	endableWhileProving bool                // close and cancel are accepted while the evidence is being made
+	extending           bool                // the end of the stage is being moved
+	sideTask            bool                // a side task is running
+	stopSide            workflow.CancelFunc // cancels the side task; nil: none, or already cancelled
 }
 
-// run does what is due, and otherwise waits. What it does, it does to the end, even when it is cancelled.
+// run does what is due, and otherwise waits. It completes a step even if the workflow is cancelled.
 func (r *accessReview) run(ctx workflow.Context) (messages.ReviewStatus, error) {
 	whole, _ := workflow.NewDisconnectedContext(ctx)
 	r.receiveCancellation(ctx)
 	for {
 		r.handlers.RefuseUnknown(ctx)
 		if r.tooLong(ctx) {
-			r.stopSideTask() // the next history does it again
+			r.stopSideTask() // the next history repeats it
 		}
 		r.setTimer(whole)
 		r.show(whole)
@@ -163,7 +164,7 @@ func (r *accessReview) run(ctx workflow.Context) (messages.ReviewStatus, error) 
 	}
 }
 
-// await waits until something happens: a message, a result, or a timer.
+// await waits for a message, a result, or a timer.
 func (r *accessReview) await(ctx workflow.Context) {
 	r.wake = false
 	_ = workflow.Await(ctx, func() bool {
@@ -177,8 +178,8 @@ func (r *accessReview) await(ctx workflow.Context) {
 	})
 }
 
-// receiveCancellation takes a cancellation by Temporal like the word cancel. Once the evidence is being made, it comes
-// too late.
+// receiveCancellation handles the workflow's cancellation like the update cancel. Once the evidence is being made, it
+// is too late.
 func (r *accessReview) receiveCancellation(ctx workflow.Context) {
 	whole, _ := workflow.NewDisconnectedContext(ctx)
 	workflow.GoNamed(whole, "cancellation", func(whole workflow.Context) {
@@ -198,7 +199,7 @@ func (r *accessReview) requestCancel(in messages.EndReviewInput) {
 // cancelling reports whether the review is being cancelled.
 func (r *accessReview) cancelling() bool { return r.Cancel != nil && r.Phase != messages.ReviewProving }
 
-// notBegun reports whether the ledger does not know of the review yet.
+// notBegun reports whether the review is not in the ledger yet.
 func (r *accessReview) notBegun() bool { return r.Phase == messages.ReviewTaking && r.Review.ID == "" }
 
 // over reports whether nothing is left to do.

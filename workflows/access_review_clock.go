@@ -10,7 +10,7 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// setTimer keeps one timer running: that of what is due next.
+// setTimer keeps one timer running, for what is due next.
 func (r *accessReview) setTimer(ctx workflow.Context) {
 	due, why := r.nextDue(workflow.Now(ctx))
 	r.timer.Arm(ctx, due, why, func() { r.wake = true })

@@ -13,7 +13,7 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// listen registers everything that reviewers, ops and reviewers' pages can say to a review.
+// listen registers the handlers of all messages to a review.
 func (r *accessReview) listen(ctx workflow.Context) error {
 	if err := kit.AnswerQuery(ctx, messages.Status,
 		"how far the review is, who has what left to decide, what comes next", func() messages.ReviewStatus {
@@ -47,7 +47,7 @@ func (r *accessReview) listen(ctx workflow.Context) error {
 	}
 	h.ListensTo(messages.Look, messages.ForceContinueAsNew)
 	h.Keep(&r.Kept)
-	whole, _ := workflow.NewDisconnectedContext(ctx) // a cancelled workflow goes on listening until it has ended
+	whole, _ := workflow.NewDisconnectedContext(ctx) // a cancelled workflow handles messages until it ends
 	r.recordDecisions(whole)
 	h.ServeQueue(whole)
 	h.Serve(whole)
@@ -60,7 +60,7 @@ func (r *accessReview) recordRefusal(one messages.RefusedMessage) {
 	r.Refused, r.wake = kit.KeepRefused(r.Refused, one), true
 }
 
-// checkOpen says why nothing can be decided now.
+// checkOpen returns an error if nothing can be decided now.
 func (r *accessReview) checkOpen(by string) error {
 	switch {
 	case by == "":
@@ -82,11 +82,11 @@ func checkVerdict(v access.Verdict) error {
 	return nil
 }
 
-// checkItems says what is wrong with which items are meant.
+// checkItems checks the selection of items.
 func checkItems(items []int, all *messages.ItemFilter, lines int) error {
 	given := 0
-	for _, is := range []bool{len(items) > 0, all != nil, lines > 0} {
-		if is {
+	for _, present := range []bool{len(items) > 0, all != nil, lines > 0} {
+		if present {
 			given++
 		}
 	}
@@ -99,7 +99,7 @@ func checkItems(items []int, all *messages.ItemFilter, lines int) error {
 	return nil
 }
 
-// checkName says that what stands for a person is too long to be an address or an account id.
+// checkName refuses a name that is too long to be an address or an account id.
 func checkName(name string) error {
 	if len(name) > mostName {
 		return kit.Refuse("%q is no e-mail address and no account id: it is too long", name[:32]+"…")
@@ -128,7 +128,7 @@ func (r *accessReview) checkDecide(in messages.DecideInput) error {
 	return nil
 }
 
-// decide has a reviewer's verdicts recorded. A code itself goes no further than here: only its hash does.
+// decide records a reviewer's verdicts. Only the hash of a code is passed on.
 func (r *accessReview) decide(ctx workflow.Context, in messages.DecideInput) (messages.ReviewAnswer, error) {
 	hash := messages.CodeHash(in.Code)
 	in.Code = ""
@@ -189,7 +189,7 @@ func (r *accessReview) checkRemind(in messages.RemindInput) error {
 	return kit.FirstError(r.checkOpen(in.By), checkName(in.Reviewer))
 }
 
-// remindNow tells reviewers again.
+// remindNow sends reviewers another notice.
 func (r *accessReview) remindNow(ctx workflow.Context, in messages.RemindInput) (messages.Answer, error) {
 	whole, _ := workflow.NewDisconnectedContext(ctx)
 	told, err := act.ReviewTell(whole, reviews.ReviewTellInput{
@@ -238,14 +238,14 @@ func (r *accessReview) checkExtend(in messages.ExtendReviewInput) error {
 // mostExtension is by how much a stage is extended at once.
 const mostExtension = 90 * 24 * time.Hour
 
-// extend lets the stage that runs end later. Until that is recorded, it does not end.
+// extend moves the end of the current stage. The stage does not end before that is recorded.
 func (r *accessReview) extend(ctx workflow.Context, in messages.ExtendReviewInput) (messages.Answer, error) {
 	whole, _ := workflow.NewDisconnectedContext(ctx)
 	if err := workflow.Await(whole, func() bool { return !r.extending }); err != nil {
 		return messages.Answer{}, err
 	}
 	if err := r.checkOpen(in.By); err != nil {
-		return messages.Answer{}, err // its time was over meanwhile
+		return messages.Answer{}, err // the stage ended meanwhile
 	}
 	r.extending = true
 	defer func() { r.extending, r.wake = false, true }()
@@ -258,8 +258,8 @@ func (r *accessReview) extend(ctx workflow.Context, in messages.ExtendReviewInpu
 		return messages.Answer{}, err
 	}
 	r.Review, r.Stage.Due = is, is.Due
-	r.Problem = nil // what could not begin need not, yet
-	r.movedEnd(workflow.Now(ctx))
+	r.Problem = nil // the next stage, which could not begin, is not due yet
+	r.rescheduleBeforeEnd(workflow.Now(ctx))
 	return messages.Answer{Message: "the stage ends at " + instant(is.Due)}, nil
 }
 
@@ -276,10 +276,10 @@ func (r *accessReview) checkClose(in messages.EndReviewInput) error {
 	return nil
 }
 
-// closeNow ends deciding; once deciding is over, it ends the waiting for removals that are not done.
+// closeNow ends deciding; once deciding is over, it stops waiting for unfinished removals.
 func (r *accessReview) closeNow(_ workflow.Context, in messages.EndReviewInput) (messages.Answer, error) {
 	in.By, in.Reason = kit.Bounded(in.By), kit.Bounded(in.Reason)
-	r.End, r.Problem, r.wake = &in, nil, true // what failed so far is tried again now, as long as before
+	r.End, r.Problem, r.wake = &in, nil, true // retry a failed step now
 	if r.makingEvidence() {
 		return r.endsNow(), nil
 	}
@@ -312,7 +312,7 @@ func (r *accessReview) cancelNow(_ workflow.Context, in messages.EndReviewInput)
 	return messages.Answer{Message: "cancelled: nothing more is carried out; what was written already stays"}, nil
 }
 
-// makingEvidence reports whether nothing is left but to make the evidence, and whoever asks for the end is heard.
+// makingEvidence reports whether only the evidence is left to make, and requests to end are accepted.
 func (r *accessReview) makingEvidence() bool {
 	return r.endableWhileProving && r.Phase == messages.ReviewProving
 }

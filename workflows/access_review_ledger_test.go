@@ -210,7 +210,7 @@ func (c *reviewTest) playProgress(reviews.ReviewInput) (messages.ReviewProgress,
 	return p, nil
 }
 
-// atOnce says that a removal is to be carried out while the stage lasts, and was not begun.
+// atOnce reports whether a removal is to be carried out while the stage lasts, and was not begun.
 func (c *reviewTest) atOnce(i *access.Item) bool {
 	last := c.review.Stage == len(c.rounds) || !c.rounds[max(c.review.Stage, 1)-1].goes(access.VerdictRemove)
 	return c.settings.AtOnce && last && i.Outcome == "" && i.Stage == c.review.Stage &&
@@ -457,12 +457,12 @@ func (c *reviewTest) playEnd(in reviews.ReviewEndInput) (access.Review, error) {
 	return c.review, nil
 }
 
-// opened is when the first stage began.
+// opened returns when the first stage began.
 func (c *reviewTest) opened() time.Time {
 	return c.log[slices.IndexFunc(c.log, func(e access.ReviewEvent) bool { return e.Kind == access.EventStage })].At
 }
 
-// decisionsOn are the words that were recorded of an item, in order.
+// decisionsOn returns the words that were recorded of an item, in order.
 func (c *reviewTest) decisionsOn(n int) (words []string) {
 	for _, e := range c.log {
 		if e.Item == n {
@@ -472,10 +472,10 @@ func (c *reviewTest) decisionsOn(n int) (words []string) {
 	return words
 }
 
-// from is a while after the beginning, for comparing instants of the ledger.
+// from returns a while after the beginning, for comparing instants of the ledger.
 func from(at time.Time) time.Duration { return at.Sub(begin).Truncate(time.Second) }
 
-// wordOf is a verdict as a reviewer's page records it.
+// wordOf returns a verdict as a reviewer's page records it.
 func wordOf(who string, v access.Verdict) reviews.ReviewWord {
 	return reviews.ReviewWord{Decide: &messages.DecideInput{By: who, Verdict: v}, Via: "page"}
 }

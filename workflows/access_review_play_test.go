@@ -147,7 +147,7 @@ func newReviewTest(t *testing.T, rounds ...playedStage) *reviewTest {
 	return c
 }
 
-// stage is a stage of ten days in which rita decides the first half of the items and sam the others.
+// stage returns a stage of ten days in which rita decides the first half of the items and sam the others.
 func stage() playedStage {
 	return playedStage{
 		StageSettings: messages.StageSettings{Length: messages.Duration(10 * day),
@@ -226,7 +226,7 @@ func (c *reviewTest) openHistory(start time.Time) {
 	c.runs(env)
 }
 
-// play is an activity under the played ledger's lock.
+// play returns an activity under the played ledger's lock.
 func play[I, O any](c *reviewTest, do func(I) (O, error)) func(context.Context, I) (O, error) {
 	return func(_ context.Context, in I) (O, error) {
 		c.mu.Lock()
@@ -247,7 +247,7 @@ func (c *reviewTest) note(info *activity.Info, _ context.Context, args converter
 	c.inputs = append(c.inputs, string(text))
 }
 
-// failing is how an activity fails now; nil when it does not.
+// failing returns how an activity fails now; nil when it does not.
 func (c *reviewTest) failing(name string) error {
 	c.begun[name]++
 	if fail := c.fails[name]; fail != nil {
@@ -286,12 +286,12 @@ func (c *reviewTest) hangBetween(name string, from, to time.Duration) {
 	}
 }
 
-// down is what an API answers that does not work.
+// down returns what an API answers that does not work.
 func down() error {
 	return temporal.NewApplicationError("Atlassian cannot be reached or fails", session.ErrUnavailable)
 }
 
-// status is the answer of the status query.
+// status returns the answer of the status query.
 func (c *reviewTest) status() messages.ReviewStatus {
 	c.t.Helper()
 	return queried[messages.ReviewStatus](&c.historyRunner)
@@ -303,7 +303,7 @@ func (c *reviewTest) phaseAt(after time.Duration, phase string) {
 	c.at(after, func() { require.Equal(c.t, phase, c.status().Phase, "after %s", after) })
 }
 
-// decides is what a reviewer says by an update.
+// decides returns what a reviewer says by an update.
 func (c *reviewTest) decides(after time.Duration, who string, v access.Verdict, items ...int) *answer {
 	return c.updateAt(after, messages.DecideItems, messages.DecideInput{By: who, Verdict: v, Items: items})
 }
@@ -314,7 +314,7 @@ func (c *reviewTest) all(after time.Duration, v access.Verdict) {
 	c.decides(after, sam, v, 3, 4)
 }
 
-// outcomes are those of all items, in order.
+// outcomes returns those of all items, in order.
 func (c *reviewTest) outcomes() []access.Outcome {
 	var all []access.Outcome
 	for _, i := range c.items {
@@ -323,7 +323,7 @@ func (c *reviewTest) outcomes() []access.Outcome {
 	return all
 }
 
-// noticesTo is when somebody got a notice of a kind and a stage, such as "review-asked 1".
+// noticesTo returns when somebody got a notice of a kind and a stage, such as "review-asked 1".
 func (c *reviewTest) noticesTo(what, to string) []time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -336,14 +336,14 @@ func (c *reviewTest) noticesTo(what, to string) []time.Duration {
 	return at
 }
 
-// called is how many times an activity was started.
+// called returns how many times an activity was started.
 func (c *reviewTest) called(name string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return count(c.calls, name)
 }
 
-// playLoop is the organization's loop, as it is asked to look.
+// playLoop returns the organization's loop, as it is asked to look.
 func (c *reviewTest) playLoop(_, _, _, _ string, arg any) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -419,7 +419,7 @@ func (c *reviewTest) playTell(in reviews.ReviewTellInput) (told reviews.ReviewTo
 	return reviews.ReviewTold{Told: len(to)}, nil
 }
 
-// reviewers are those of the present stage, those with most left first.
+// reviewers returns those of the present stage, those with most left first.
 func (c *reviewTest) reviewers() []messages.ReviewerProgress {
 	var all []messages.ReviewerProgress
 	for _, t := range c.tasks {
@@ -441,7 +441,7 @@ func (c *reviewTest) reviewers() []messages.ReviewerProgress {
 	return all
 }
 
-// hasDecision says that somebody said something of an item in the present stage.
+// hasDecision reports whether somebody said something of an item in the present stage.
 func (c *reviewTest) hasDecision(n int) bool {
 	return slices.ContainsFunc(c.items[n-1].Said, func(s access.Said) bool { return s.Stage == c.review.Stage })
 }

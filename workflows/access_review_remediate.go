@@ -12,27 +12,27 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// When removals are looked at.
+// When removals are checked.
 const (
 	firstLook    = 5 * time.Second
 	askLoopEvery = 10 * time.Minute // the organization's loop, about the same people
 )
 
-// lookPatience is with removals that are not carried out yet.
-var lookPatience = kit.Patience{First: firstLook, Longest: 15 * time.Minute}
+// lookBackoff is the time between checks of unfinished removals.
+var lookBackoff = kit.Backoff{First: firstLook, Longest: 15 * time.Minute}
 
-// remediationDue reports whether what is being carried out is to be looked at, now that deciding is over.
+// remediationDue reports whether to check the removals, now that deciding is over.
 func (r *accessReview) remediationDue(now time.Time) bool {
 	return (r.Phase == messages.ReviewCarrying || r.Phase == messages.ReviewHeld) &&
 		(!now.Before(r.Carried.Next) || r.lastLook(now))
 }
 
-// lastLook reports whether what is not carried out by now is given up: its time is over, or somebody said so.
+// lastLook reports whether to give up unfinished removals: time is over, or somebody closed the review.
 func (r *accessReview) lastLook(now time.Time) bool {
 	return r.End != nil || !now.Before(r.Carried.Until)
 }
 
-// remediate looks how far removals are, and ends the waiting when all are settled.
+// remediate checks the removals, and continues with the evidence when all are done.
 func (r *accessReview) remediate(ctx workflow.Context) error {
 	final := r.lastLook(workflow.Now(ctx))
 	done, err := r.lookAtRemovals(ctx, final)
@@ -49,14 +49,13 @@ func (r *accessReview) remediate(ctx workflow.Context) error {
 	return nil
 }
 
-// atOnceDue reports whether removals are to be looked at while the stage lasts: some were decided for which nothing was
-// begun, or are being carried out.
+// atOnceDue reports whether to check removals during the stage: some were decided but not begun, or are in progress.
 func (r *accessReview) atOnceDue(now time.Time) bool {
 	at := r.nextAtOnce()
-	return r.stageRuns(now) && kit.MayTry(r.AtOnce, now) && !at.IsZero() && !now.Before(at)
+	return r.stageRuns(now) && kit.RetryDue(r.AtOnce, now) && !at.IsZero() && !now.Before(at)
 }
 
-// nextAtOnce is when that is; zero for never.
+// nextAtOnce returns when that is; zero for never.
 func (r *accessReview) nextAtOnce() time.Time {
 	switch soon := r.looked.Add(firstLook); {
 	case !r.Settings.AtOnce:
@@ -67,7 +66,7 @@ func (r *accessReview) nextAtOnce() time.Time {
 	return r.Carried.Next
 }
 
-// remediateAtOnce has removals carried out while the stage lasts.
+// remediateAtOnce carries out removals during the stage.
 func (r *accessReview) remediateAtOnce(ctx workflow.Context) error {
 	done, err := r.lookAtRemovals(ctx, false)
 	if err == nil && done.Open+done.Held == 0 {
@@ -76,8 +75,8 @@ func (r *accessReview) remediateAtOnce(ctx workflow.Context) error {
 	return err
 }
 
-// lookAtRemovals sees how far removals are, has the organization's loop look at whom they concern, and tells of what
-// the guard holds.
+// lookAtRemovals checks the removals, asks the organization's loop to reconcile the people concerned, and sends a
+// notice about a held plan.
 func (r *accessReview) lookAtRemovals(ctx workflow.Context, final bool) (reviews.ReviewCarried, error) {
 	c := &r.Carried
 	fresh := c.Tries == 0 || r.Status.Carry > 0
@@ -91,7 +90,7 @@ func (r *accessReview) lookAtRemovals(ctx workflow.Context, final bool) (reviews
 	if c.Tries++; fresh || done.Done > 0 {
 		c.Tries = 1
 	}
-	c.Next = now.Add(lookPatience.After(c.Tries))
+	c.Next = now.Add(lookBackoff.After(c.Tries))
 	r.tellHeld(ctx, done.Plan)
 	if (len(done.Look) > 0 || done.Everybody) && (fresh || !now.Before(c.Asked.Add(askLoopEvery))) {
 		r.askLoop(ctx, done)
@@ -100,7 +99,7 @@ func (r *accessReview) lookAtRemovals(ctx workflow.Context, final bool) (reviews
 	return done, nil
 }
 
-// askLoop has the organization's loop look at whom removals concern.
+// askLoop asks the organization's loop to reconcile the people whom removals concern.
 func (r *accessReview) askLoop(ctx workflow.Context, done reviews.ReviewCarried) {
 	err := workflow.SignalExternalWorkflow(ctx, messages.OrgSyncID(r.in.Org), "", messages.LookAt,
 		messages.LookAtSignal{
@@ -108,16 +107,16 @@ func (r *accessReview) askLoop(ctx workflow.Context, done reviews.ReviewCarried)
 		}).Get(ctx, nil)
 	if err != nil {
 		r.log.Warn("the organization's loop cannot be asked to look", "error", err)
-		r.Carried.Asked = time.Time{} // it is asked again with the next look
+		r.Carried.Asked = time.Time{} // ask again at the next check
 		return
 	}
 	r.Carried.Asked = workflow.Now(ctx)
 }
 
-// mostPlans is how many held plans are remembered as told.
+// mostPlans is how many held plans are remembered as notified.
 const mostPlans = 50
 
-// tellHeld tells of a plan that the guard holds, once.
+// tellHeld sends a notice about a held plan, once per plan.
 func (r *accessReview) tellHeld(ctx workflow.Context, plan string) {
 	notice := messages.ReviewNotice{Plan: plan}
 	if plan == "" || slices.Contains(r.Sent, notice) {

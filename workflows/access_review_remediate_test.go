@@ -13,7 +13,7 @@ import (
 // plan is the hash of a plan that the guard holds.
 const plan = "sha256:spring"
 
-// removals is a review in which two removals are decided after an hour.
+// removals returns a review in which two removals are decided after an hour.
 func removals(t *testing.T) *reviewTest {
 	c := newReviewTest(t)
 	c.decides(time.Hour, rita, remove, 1, 2)

@@ -12,17 +12,17 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// Patience with what fails.
+// Bounds of retries.
 const (
 	longestRetry  = 15 * time.Minute
-	beginPatience = 72 * time.Hour // while the ledger does not know of the review, and so nobody can be told
+	beginPatience = 72 * time.Hour // before the review is in the ledger, so that nobody can be notified
 )
 
-// reviewPatience is with a step that fails.
-var reviewPatience = kit.Patience{First: 15 * time.Second, Longest: longestRetry}
+// reviewBackoff is the backoff of a failed step.
+var reviewBackoff = kit.Backoff{First: 15 * time.Second, Longest: longestRetry}
 
-// attempt takes a step on the review's way. A step that fails is tried again, after a while that grows. Cancelling the
-// review goes ahead of it; so does the end of a history that is full: the step is then taken again by the next one.
+// attempt runs a step, which is retried with backoff if it fails. A cancellation of the review interrupts it, and so
+// does the end of a full history: the next history then repeats the step.
 func (r *accessReview) attempt(ctx workflow.Context, step func(workflow.Context) error) {
 	once, interrupt := workflow.WithCancel(ctx)
 	defer interrupt()
@@ -40,7 +40,7 @@ func (r *accessReview) attempt(ctx workflow.Context, step func(workflow.Context)
 	}
 }
 
-// attemptUninterrupted takes a step that nothing interrupts.
+// attemptUninterrupted runs a step that nothing interrupts.
 func (r *accessReview) attemptUninterrupted(ctx workflow.Context, step func(workflow.Context) error) error {
 	err := step(ctx)
 	if err == nil {
@@ -51,8 +51,7 @@ func (r *accessReview) attemptUninterrupted(ctx workflow.Context, step func(work
 	return err
 }
 
-// runSideTask takes a step beside all else: nothing waits for it when it fails, and it ends when something is in its
-// way.
+// runSideTask runs a step concurrently: nothing waits for it, and it is cancelled when something more important is due.
 func (r *accessReview) runSideTask(ctx workflow.Context, problem **messages.Problem,
 	step func(workflow.Context) error) {
 	once, stop := workflow.WithCancel(ctx)
@@ -70,7 +69,7 @@ func (r *accessReview) runSideTask(ctx workflow.Context, problem **messages.Prob
 	})
 }
 
-// stopSideTask ends what is done beside.
+// stopSideTask cancels the side task.
 func (r *accessReview) stopSideTask() {
 	if r.stopSide != nil {
 		r.stopSide()
@@ -78,46 +77,45 @@ func (r *accessReview) stopSideTask() {
 	}
 }
 
-// endSideTask ends what is done beside, and waits until it has ended.
+// endSideTask cancels the side task, and waits for its end.
 func (r *accessReview) endSideTask(ctx workflow.Context) error {
 	r.stopSideTask()
 	return workflow.Await(ctx, func() bool { return !r.sideTask })
 }
 
-// awaitRecorded waits until all decisions so far are recorded: one that came in time never counts as late.
+// awaitRecorded waits until all decisions so far are recorded: one that arrived in time never counts as late.
 func (r *accessReview) awaitRecorded(ctx workflow.Context) error {
 	last := r.submitted
 	return workflow.Await(ctx, func() bool { return r.recorded >= last })
 }
 
-// mayTry reports whether nothing failed, or its next attempt is due.
-func (r *accessReview) mayTry(now time.Time) bool { return kit.MayTry(r.Problem, now) }
+// mayTry reports whether no step has failed, or its retry is due.
+func (r *accessReview) mayTry(now time.Time) bool { return kit.RetryDue(r.Problem, now) }
 
-// triedFor reports whether a step has failed for so long.
+// triedFor reports whether a step has been failing for so long.
 func (r *accessReview) triedFor(ctx workflow.Context, long time.Duration) bool {
 	return r.Problem != nil && workflow.Now(ctx).Sub(r.Problem.Since) >= long
 }
 
-// dropMootProblem drops a problem of ending a stage that need not end any more, such as when something was reopened.
+// dropMootProblem drops the problem of ending a stage that need not end any more, for example after a reopen.
 func (r *accessReview) dropMootProblem(now time.Time) {
 	if r.Problem != nil && r.stageRuns(now) && !r.stale && r.recorded == r.submitted && !r.stageOver(now) {
 		r.Problem = nil
 	}
 }
 
-// patience is for how long something may fail until it is given up.
-func (r *accessReview) patience() time.Duration { return max(r.Settings.Patience.Std(), time.Hour) }
+// retryLimit returns how long a step may fail until it is given up.
+func (r *accessReview) retryLimit() time.Duration { return max(r.Settings.Patience.Std(), time.Hour) }
 
-// recordFailure notes that a step on the review's way failed. What has failed for as long as the campaign has patience
-// is given up.
+// recordFailure records that a step failed, and gives up after the campaign's patience.
 func (r *accessReview) recordFailure(ctx workflow.Context, err error) {
-	if r.Problem = r.nextProblem(ctx, r.Problem, err); !r.notBegun() && r.triedFor(ctx, r.patience()) {
+	if r.Problem = r.nextProblem(ctx, r.Problem, err); !r.notBegun() && r.triedFor(ctx, r.retryLimit()) {
 		r.giveUp()
 	}
 }
 
-// giveUp lets a review that cannot go on end otherwise: without stages that cannot begin, or at least in order.
-// Removals have a time of their own, and what needs the ledger alone is tried without end.
+// giveUp ends a review that cannot continue: without the stages that cannot begin, or by cancelling it. Removals have
+// their own deadline, and steps that need only the ledger are retried forever.
 func (r *accessReview) giveUp() {
 	since, why := instant(r.Problem.Since), r.Problem.Message
 	stage := r.Review.Stage
@@ -130,7 +128,7 @@ func (r *accessReview) giveUp() {
 	case stage == 0:
 		r.requestCancel(messages.EndReviewInput{By: castellan,
 			Reason: kit.Bounded("nobody could be asked since " + since + ": " + why)})
-	case r.End == nil && stage < len(r.Settings.Stages): // what was decided so far counts
+	case r.End == nil && stage < len(r.Settings.Stages): // earlier decisions count
 		r.End, r.Problem = &messages.EndReviewInput{By: castellan,
 			Reason: kit.Bounded(fmt.Sprintf("stage %d could not begin since %s: %s", stage+1, since, why))}, nil
 	default:
@@ -139,21 +137,21 @@ func (r *accessReview) giveUp() {
 	}
 }
 
-// castellan is who ends a review that cannot go on.
+// castellan is who ends a review that cannot continue.
 const castellan = "castellan"
 
-// lostFromLedger reports whether the ledger has known nothing of the review for as long as the campaign has patience.
+// lostFromLedger reports whether the review has been missing from the ledger for the campaign's patience.
 func (r *accessReview) lostFromLedger(now time.Time) bool {
 	decided := r.Phase == messages.ReviewCarrying || r.Phase == messages.ReviewHeld || r.Phase == messages.ReviewProving
 	return r.Problem != nil && r.Problem.Kind == session.ErrUnknown && (decided || r.cancelling()) &&
-		now.Sub(r.Problem.Since) >= r.patience()
+		now.Sub(r.Problem.Since) >= r.retryLimit()
 }
 
-// nextProblem notes a failure. Whoever answers for the review is told when the second attempt fails too.
+// nextProblem records a failure. The review's owner gets a notice when the second attempt fails too.
 func (r *accessReview) nextProblem(ctx workflow.Context, was *messages.Problem, err error) *messages.Problem {
 	now := workflow.Now(ctx)
 	p := kit.RecordFailure(now, was, messages.Problem{Kind: kit.KindOf(err), Message: kit.Bounded(kit.MessageOf(err))},
-		reviewPatience)
+		reviewBackoff)
 	if p.Tries == 2 && !r.notBegun() {
 		r.sendNotice(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: reviews.NoticeReviewTrouble,
 			Stage: r.Review.Stage, When: p.Since.UTC().Format(time.RFC3339), Why: p.Message})

@@ -12,12 +12,12 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// checkEvery is how often it is looked whether the reviewers are still there.
+// checkEvery is how often it is checked whether reviewers have left.
 const checkEvery = 24 * time.Hour
 
-// checkReviewersDue reports whether the reviewers are to be looked for, or others to be asked.
+// checkReviewersDue reports whether to check the reviewers, or to ask others.
 func (r *accessReview) checkReviewersDue(now time.Time) bool {
-	return r.stageRuns(now) && kit.MayTry(r.Attend, now) &&
+	return r.stageRuns(now) && kit.RetryDue(r.Attend, now) &&
 		(r.fallbackDue(now) || r.escalateDue(now) || !now.Before(r.Stage.Checked.Add(checkEvery)))
 }
 
@@ -25,7 +25,7 @@ func (r *accessReview) fallbackDue(now time.Time) bool {
 	return !r.Stage.FellBack && !r.Stage.Fallback.IsZero() && !now.Before(r.Stage.Fallback)
 }
 
-// escalation is when the owner is asked; zero: never, or it was done.
+// escalation returns when to ask the owner; zero: never, or done.
 func (r *accessReview) escalation() time.Time {
 	before := r.Settings.Stages[r.Review.Stage-1].Escalate.Std()
 	if r.Stage.Escalated || before == 0 {
@@ -39,7 +39,7 @@ func (r *accessReview) escalateDue(now time.Time) bool {
 	return !at.IsZero() && !now.Before(at)
 }
 
-// checkReviewers looks whether the reviewers are still there, and has others asked where they are not, or were silent.
+// checkReviewers checks whether reviewers have left, and asks others instead of those who have or were silent.
 func (r *accessReview) checkReviewers(ctx workflow.Context) error {
 	now := workflow.Now(ctx)
 	in := reviews.ReviewAttendInput{ReviewInput: r.id, Stage: r.Review.Stage, Fallback: r.fallbackDue(now),
@@ -59,23 +59,22 @@ func (r *accessReview) checkReviewers(ctx workflow.Context) error {
 	return nil
 }
 
-// How often it is counted what is decided.
+// How often decisions are counted.
 const (
 	countAgain  = 5 * time.Second
 	countSlowly = 20 * time.Second // of a large review
 	large       = 1000             // items
 )
 
-// mostReviewers is how many reviewers the status shows, those with most left first: it is carried from history to
-// history.
+// mostReviewers is how many reviewers the status has, those with most left to decide.
 const mostReviewers = 300
 
-// countDue reports whether something may have changed since the last count. Not every decision triggers a count.
+// countDue reports whether to count again. Not every decision triggers a count.
 func (r *accessReview) countDue(now time.Time) bool {
 	return r.Phase == messages.ReviewDeciding && r.Review.Stage > 0 && r.stale && !now.Before(r.recount)
 }
 
-// count takes from the ledger how far the review is.
+// count reads the review's progress from the ledger.
 func (r *accessReview) count(ctx workflow.Context) {
 	r.stale = false
 	whole, _ := workflow.NewDisconnectedContext(ctx)

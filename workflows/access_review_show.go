@@ -20,7 +20,7 @@ type reviewShown struct {
 	until time.Time
 }
 
-// status is the answer of the query status.
+// status returns the answer of the query status.
 func (r *accessReview) status(ctx workflow.Context) messages.ReviewStatus {
 	s := messages.ReviewStatus{Review: r.Review, Phase: r.Phase, Progress: r.Status, Untold: r.Untold,
 		Refused: r.Refused}
@@ -29,7 +29,7 @@ func (r *accessReview) status(ctx workflow.Context) messages.ReviewStatus {
 	return s
 }
 
-// until is the end that the workflow list shows: of the stage, or of the waiting for removals.
+// until returns the end that the workflow list shows: of the stage, or of waiting for removals.
 func (r *accessReview) until() time.Time {
 	switch r.Phase {
 	case messages.ReviewDeciding:
@@ -40,7 +40,7 @@ func (r *accessReview) until() time.Time {
 	return r.Review.Ended
 }
 
-// show keeps the Web UI true: search attributes when something changed, current details always.
+// show updates the Web UI: search attributes when something changed, current details always.
 func (r *accessReview) show(ctx workflow.Context) {
 	workflow.SetCurrentDetails(ctx, r.details(ctx))
 	is := reviewShown{state: r.Phase, until: r.until()}
@@ -63,7 +63,7 @@ func (r *accessReview) show(ctx workflow.Context) {
 // mostShown is how many reviewers the details list.
 const mostShown = 25
 
-// details is the page that ops see in the Web UI, in Markdown.
+// details returns the current details for the Web UI, in Markdown.
 func (r *accessReview) details(ctx workflow.Context) string {
 	var page display.Page
 	id := workflow.GetInfo(ctx).WorkflowExecution.ID
@@ -75,7 +75,7 @@ func (r *accessReview) details(ctx workflow.Context) string {
 		page.Line("**It cannot go on since %s, tried %d times:** %s\n\nNext attempt at %s.\n", instant(r.Problem.Since),
 			r.Problem.Tries, r.Problem.Message, instant(r.Problem.Retry))
 	}
-	r.sideProblems(&page)
+	r.describeSideProblems(&page)
 	if due, why := r.nextDue(workflow.Now(ctx)); !due.IsZero() {
 		page.Line("Next: %s at %s.\n", why, instant(due))
 	}
@@ -84,7 +84,7 @@ func (r *accessReview) details(ctx workflow.Context) string {
 		page.Line("Everything is carried out; the evidence is being made. To end the review even if it cannot be made:")
 		command(messages.CloseReview, [2]string{"reason", ""})
 	}
-	r.outcomes(&page)
+	r.describeOutcomes(&page)
 	for _, found := range r.Review.Findings {
 		page.Line("- %s", found)
 	}
@@ -100,7 +100,7 @@ func (r *accessReview) details(ctx workflow.Context) string {
 	return clipDetails(page.String())
 }
 
-// describePhase tells how far the review is, and what can be typed now.
+// describePhase describes the review's progress, and the commands that are possible now.
 func (r *accessReview) describePhase(page *display.Page, command func(name string, more ...[2]string)) {
 	you := [2]string{"by", messages.You}
 	s := r.Status
@@ -114,7 +114,7 @@ func (r *accessReview) describePhase(page *display.Page, command func(name strin
 	case r.Phase == messages.ReviewDeciding:
 		page.Line("**%d of %d items decided** in stage %d of %d (%d to keep, %d to remove so far), until %s.\n",
 			s.Decided, s.Asked, r.Review.Stage, r.Review.Stages, s.Keep, s.Remove, instant(r.Stage.Due))
-		r.reviewers(page)
+		r.describeReviewers(page)
 		page.Line("To let the stage end later, to end it now, to send somebody a fresh link, or to stop it all:")
 		command(messages.Extend, [2]string{"duration", "72h"}, [2]string{"reason", ""})
 		command(messages.CloseReview, [2]string{"reason", ""})
@@ -135,8 +135,8 @@ func (r *accessReview) describePhase(page *display.Page, command func(name strin
 	}
 }
 
-// sideProblems tells what does not work, though the review goes on.
-func (r *accessReview) sideProblems(page *display.Page) {
+// describeSideProblems describes failures that do not stop the review.
+func (r *accessReview) describeSideProblems(page *display.Page) {
 	say := func(what string, p *messages.Problem) {
 		if p != nil {
 			page.Line("**%s since %s, tried %d times; nothing else waits for it:** %s\n", what, instant(p.Since),
@@ -148,7 +148,7 @@ func (r *accessReview) sideProblems(page *display.Page) {
 	say("What is decided cannot be counted", r.countProblem())
 }
 
-// countProblem is why it cannot be counted what is decided, as long as that matters.
+// countProblem returns why decisions cannot be counted, as long as that matters.
 func (r *accessReview) countProblem() *messages.Problem {
 	if r.Phase != messages.ReviewDeciding {
 		return nil
@@ -156,8 +156,8 @@ func (r *accessReview) countProblem() *messages.Problem {
 	return r.Count
 }
 
-// reviewers lists who has most left.
-func (r *accessReview) reviewers(page *display.Page) {
+// describeReviewers lists the reviewers with most left to decide.
+func (r *accessReview) describeReviewers(page *display.Page) {
 	if len(r.Status.Reviewers) == 0 {
 		return
 	}
@@ -178,8 +178,8 @@ func (r *accessReview) reviewers(page *display.Page) {
 	page.Line("")
 }
 
-// outcomes lists what became of items, exceptions first.
-func (r *accessReview) outcomes(page *display.Page) {
+// describeOutcomes counts items by outcome, exceptions first.
+func (r *accessReview) describeOutcomes(page *display.Page) {
 	all := workflow.DeterministicKeys(r.Status.Outcomes)
 	if len(all) == 0 {
 		return

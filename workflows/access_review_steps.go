@@ -27,7 +27,7 @@ func (r *accessReview) begin(ctx workflow.Context) error {
 	return nil
 }
 
-// resumeFromLedger continues at the state that the ledger has, rather than at the opening when the workflow was reset.
+// resumeFromLedger continues from the ledger's state: after a reset, the review may already be open or over.
 func (r *accessReview) resumeFromLedger(now time.Time) {
 	switch r.Review.State {
 	case access.ReviewOpen:
@@ -80,8 +80,8 @@ func (r *accessReview) collectItems(ctx workflow.Context) error {
 	return nil
 }
 
-// stageOver reports whether the stage is over: everything is decided, its time is over, or somebody said so. So is what
-// comes before the first one.
+// stageOver reports whether the stage is over: everything is decided, its time is over, or somebody closed it. Before
+// the first stage, it is true.
 func (r *accessReview) stageOver(now time.Time) bool {
 	if r.Phase != messages.ReviewDeciding || r.extending {
 		return false
@@ -90,13 +90,13 @@ func (r *accessReview) stageOver(now time.Time) bool {
 	return r.Review.Stage == 0 || r.End != nil || !now.Before(r.Stage.Due) || complete
 }
 
-// stageRuns reports whether a stage is under way, and nothing ends it yet.
+// stageRuns reports whether a stage is in progress and not about to end.
 func (r *accessReview) stageRuns(now time.Time) bool {
 	return r.Phase == messages.ReviewDeciding && r.Review.Stage > 0 && r.End == nil && r.Cancel == nil &&
 		now.Before(r.Stage.Due)
 }
 
-// nextStage begins the next stage, or ends deciding where there is none, or nothing comes to it.
+// nextStage begins the next stage, or ends deciding if there is none or it would have no items.
 func (r *accessReview) nextStage(ctx workflow.Context) error {
 	if err := kit.FirstError(r.endSideTask(ctx), r.awaitRecorded(ctx)); err != nil {
 		return err
@@ -123,7 +123,7 @@ func (r *accessReview) nextStage(ctx workflow.Context) error {
 	return nil
 }
 
-// startStage takes note of the instants of a stage.
+// startStage sets the times of a stage.
 func (r *accessReview) startStage(now time.Time) {
 	r.Stage = messages.StageState{Began: now, Due: r.Review.Due, Checked: now}
 	if after := r.Settings.Stages[r.Review.Stage-1].FallbackAfter.Std(); after > 0 {
@@ -133,7 +133,7 @@ func (r *accessReview) startStage(now time.Time) {
 	r.stale, r.recount = true, time.Time{}
 }
 
-// endDeciding ends it. What was decided is carried out next.
+// endDeciding ends deciding; next, the decisions are carried out.
 func (r *accessReview) endDeciding(ctx workflow.Context) error {
 	in := reviews.ReviewCloseInput{ReviewInput: r.id, Why: "time was over"}
 	switch {
@@ -152,7 +152,7 @@ func (r *accessReview) endDeciding(ctx workflow.Context) error {
 	return nil
 }
 
-// cancel ends the review without carrying anything more out.
+// cancel ends the review without carrying out anything more.
 func (r *accessReview) cancel(ctx workflow.Context) error {
 	if r.notBegun() {
 		r.Phase = messages.ReviewCancelled
@@ -169,8 +169,8 @@ func (r *accessReview) cancel(ctx workflow.Context) error {
 	return nil
 }
 
-// makeEvidence makes the evidence and ends the review; if evidence cannot be made and somebody asks for the end, the
-// review ends without it.
+// makeEvidence makes the evidence and ends the review. If that fails and somebody closes the review, it ends without
+// evidence.
 func (r *accessReview) makeEvidence(ctx workflow.Context) error {
 	state, kind, phase := access.ReviewDone, reviews.NoticeReviewDone, messages.ReviewOver
 	switch {
@@ -190,7 +190,7 @@ func (r *accessReview) makeEvidence(ctx workflow.Context) error {
 	return nil
 }
 
-// endReview has the review ended. What is tried without end is tried a last time when somebody asks for the end.
+// endReview ends the review in the ledger. It is retried forever, or once more after somebody closes the review.
 func (r *accessReview) endReview(ctx workflow.Context, in reviews.ReviewEndInput) (access.Review, error) {
 	if in.Bare || !r.endableWhileProving {
 		return act.ReviewEnd(ctx, in)

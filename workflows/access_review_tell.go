@@ -12,7 +12,7 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// When reviewers are told.
+// When reviewers are reminded.
 const (
 	remindStart  = "start"
 	remindMiddle = "middle"
@@ -21,12 +21,12 @@ const (
 
 func (r *accessReview) reminds(word string) bool { return slices.Contains(r.Settings.Remind, word) }
 
-// notice is what is remembered of a reminder of this stage.
+// notice returns the record of a reminder of this stage.
 func (r *accessReview) notice(word string) messages.ReviewNotice {
 	return messages.ReviewNotice{When: word, Stage: r.Review.Stage}
 }
 
-// reminder is when a reminder is due; zero when the policy wants none, or it was sent.
+// reminder returns when a reminder is due; zero if the policy has none, or it was sent.
 func (r *accessReview) reminder(word string) time.Time {
 	if !r.reminds(word) || slices.Contains(r.Sent, r.notice(word)) || r.Review.Stage == 0 {
 		return time.Time{}
@@ -42,7 +42,7 @@ func (r *accessReview) reminderAt(word string) time.Time {
 	return r.Stage.Due.Add(-min(24*time.Hour, length/5))
 }
 
-// reminderDue is the reminder that is due; "" for none.
+// reminderDue returns the reminder that is due; "" for none.
 func (r *accessReview) reminderDue(now time.Time) string {
 	if !r.stageRuns(now) {
 		return ""
@@ -55,11 +55,11 @@ func (r *accessReview) reminderDue(now time.Time) string {
 	return ""
 }
 
-// remind tells whoever has something left.
+// remind reminds the reviewers who have items left.
 func (r *accessReview) remind(ctx workflow.Context, word string) {
 	r.Sent = append(r.Sent, r.notice(word))
 	if word == remindLast && !slices.Contains(r.Sent, r.notice(remindMiddle)) {
-		r.Sent = append(r.Sent, r.notice(remindMiddle)) // it comes too late for that
+		r.Sent = append(r.Sent, r.notice(remindMiddle)) // too late for that one
 	}
 	kind := reviews.NoticeReviewReminder
 	if word == remindStart {
@@ -68,9 +68,8 @@ func (r *accessReview) remind(ctx workflow.Context, word string) {
 	r.sendNotice(ctx, reviews.ReviewTellInput{ReviewInput: r.id, Kind: kind, Stage: r.Review.Stage, When: word})
 }
 
-// movedEnd lets what comes before the end of the stage come again, where it is still to come now that the end was
-// moved.
-func (r *accessReview) movedEnd(now time.Time) {
+// rescheduleBeforeEnd schedules again what precedes the end of a stage, if it is still ahead after the end was moved.
+func (r *accessReview) rescheduleBeforeEnd(now time.Time) {
 	if before := r.Settings.Stages[r.Review.Stage-1].Escalate.Std(); now.Before(r.Stage.Due.Add(-before)) {
 		r.Stage.Escalated = false
 	}
@@ -87,8 +86,8 @@ type outgoingNotices struct {
 	more    *reviews.ReviewTellInput // others are to be asked after it
 }
 
-// sendNotice sends a notice, beside everything else: a notifier that does not work keeps no review from its end.
-// Reviewers are asked by one notice after the other, so that nobody who is asked by two at once gets both.
+// sendNotice sends a notice concurrently: a failing notifier does not delay the review. Notices that ask reviewers are
+// sent one after the other, so that nobody gets two at once.
 func (r *accessReview) sendNotice(ctx workflow.Context, in reviews.ReviewTellInput) {
 	asks := in.Kind == reviews.NoticeReviewAsked
 	if asks && r.asking {

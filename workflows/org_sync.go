@@ -179,7 +179,7 @@ func (s *orgSync) nextDue() (due time.Time, why string) {
 
 // firstPolicyDue reports whether the policy the workflow was started with is to be tried, or tried again.
 func (s *orgSync) firstPolicyDue(ctx workflow.Context) bool {
-	return s.First != nil && !s.applyingPolicy && !s.retired() && kit.MayTry(s.Problem, workflow.Now(ctx))
+	return s.First != nil && !s.applyingPolicy && !s.retired() && kit.RetryDue(s.Problem, workflow.Now(ctx))
 }
 
 func (s *orgSync) takeFirstPolicy(ctx workflow.Context) {
@@ -229,7 +229,7 @@ func (s *orgSync) fullDue(ctx workflow.Context) bool {
 		return false
 	}
 	now := workflow.Now(ctx)
-	if !kit.MayTry(s.Problem, now) || s.retired() {
+	if !kit.RetryDue(s.Problem, now) || s.retired() {
 		return false
 	}
 	if s.nextFullJob() >= 0 {
@@ -238,7 +238,8 @@ func (s *orgSync) fullDue(ctx workflow.Context) bool {
 	return s.Paused == nil && (s.Problem != nil || s.Pending.Full != "" || !now.Before(s.NextFull))
 }
 
-// nextFullJob is the next job for the background that may run now, or -1: while paused, only what takes a run back.
+// nextFullJob returns the next job for the background that may run now, or -1: while paused, only what takes a run
+// back.
 func (s *orgSync) nextFullJob() int {
 	for i, job := range s.Pending.Jobs {
 		if job.Scope.Kind != messages.ScopePeople && (s.Paused == nil || job.Scope.Kind == messages.ScopeUndo ||
@@ -264,7 +265,7 @@ func (s *orgSync) requestFull(why, by string) {
 // recordFailure notes a problem and when to try again: after 15 s, then twice as long each time, five minutes at the
 // most.
 func (s *orgSync) recordFailure(ctx workflow.Context, p messages.Problem) {
-	s.Problem = kit.RecordFailure(workflow.Now(ctx), s.Problem, p, loopPatience)
+	s.Problem = kit.RecordFailure(workflow.Now(ctx), s.Problem, p, loopBackoff)
 	if p.Kind == session.ErrRetired && workflow.GetVersion(ctx, "retired-rests", workflow.DefaultVersion,
 		1) > workflow.DefaultVersion {
 		s.retire(ctx)
@@ -294,8 +295,8 @@ func (s *orgSync) retired() bool {
 	return s.Problem != nil && s.Problem.Kind == session.ErrRetired && s.Problem.Retry.IsZero()
 }
 
-// loopPatience is with what fails in an organization's loop.
-var loopPatience = kit.Patience{First: 15 * time.Second, Longest: 5 * time.Minute}
+// loopBackoff is with what fails in an organization's loop.
+var loopBackoff = kit.Backoff{First: 15 * time.Second, Longest: 5 * time.Minute}
 
 // tooLong reports whether the history should end soon.
 func (s *orgSync) tooLong(ctx workflow.Context) bool {

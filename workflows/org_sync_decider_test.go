@@ -13,7 +13,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// decisions are what somebody may decide by an address, once a plan is held and the organization is paused.
+// decisions returns what somebody may decide by an address, once a plan is held and the organization is paused.
 func decisions(by string) map[string]any {
 	return map[string]any{
 		messages.ApprovePlan: messages.DecisionInput{Plan: held, By: by},
@@ -23,7 +23,7 @@ func decisions(by string) map[string]any {
 	}
 }
 
-// heldAndPaused is a loop where something waits for every decision.
+// heldAndPaused returns a loop where something waits for every decision.
 func heldAndPaused(t *testing.T) *loop {
 	t.Helper()
 	l := newLoop(t)

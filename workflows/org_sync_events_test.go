@@ -20,7 +20,7 @@ func startWithID(id string) client.StartWorkflowOptions {
 	return client.StartWorkflowOptions{ID: id, TaskQueue: messages.QueueWorkflows}
 }
 
-// touched is a watch that reports people.
+// touched returns a watch that reports people.
 func touched(after time.Duration, cursor string, people ...string) watchEvent {
 	return watchEvent{after: after, result: reconcile.WatchResult{Mode: "events", Cursor: cursor, People: people}}
 }

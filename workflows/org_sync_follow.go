@@ -59,10 +59,10 @@ func (s *orgSync) followUp(ctx workflow.Context) {
 	s.Pending.Follow = nil
 	in.Trigger = "what run " + strings.Join(after[:min(len(after), 3)], ", ") + " changed"
 	in.Scope = messages.Scope{Kind: messages.ScopePeople}
-	s.lookAtFew(ctx, in, look{after: after})
+	s.lookAtFew(ctx, in, lookOptions{after: after})
 }
 
-// followedByFull is the round of a full verification that starts now: it decides everybody again.
+// followedByFull returns the round of a full verification that starts now: it decides everybody again.
 func (s *orgSync) followedByFull() (round int, since time.Time) {
 	round, since = s.Pending.FullRound, s.Pending.FullSince
 	for _, f := range s.Pending.Follow {
@@ -88,7 +88,7 @@ func (s *orgSync) reportCircles(found []string) {
 	}
 }
 
-// allNoticed is all that is noticed now: what the last run found, and rules that went round before it.
+// allNoticed returns all that is noticed now: what the last run found, and rules that went round before it.
 func (s *orgSync) allNoticed() []string {
 	all := slices.Clone(s.Findings)
 	for _, f := range s.Circles {

@@ -43,7 +43,7 @@ func checkNewID(id string) error {
 	return nil
 }
 
-// checkGrants says why nothing can be granted now.
+// checkGrants returns why nothing can be granted now.
 func (s *orgSync) checkGrants() error {
 	switch {
 	case s.Policy == "":

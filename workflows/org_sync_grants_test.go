@@ -140,7 +140,7 @@ func (d *grantsLoop) bulk(is *bool) func(bool) {
 	}
 }
 
-// grantRuns are the runs of grants.
+// grantRuns returns the runs of grants.
 func (d *grantsLoop) grantRuns() (all []messages.ReconcileInput) {
 	for _, in := range d.runs {
 		if in.Scope.Kind == messages.ScopeGrants {
@@ -150,7 +150,7 @@ func (d *grantsLoop) grantRuns() (all []messages.ReconcileInput) {
 	return all
 }
 
-// asks is what the workflow of somebody's grant says.
+// asks returns what the workflow of somebody's grant says.
 func asks(person string, turn int) messages.ReconcileGrantSignal {
 	return messages.ReconcileGrantSignal{
 		Workflow: messages.GrantID(org, admin, person), Person: person, Email: person + "@acme.example", Target: admin,

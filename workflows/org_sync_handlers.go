@@ -285,7 +285,7 @@ func (s *orgSync) syncNow(ctx workflow.Context, in messages.SyncNowInput) (messa
 	if err != nil {
 		return messages.Answer{}, err
 	}
-	return messages.Answer{Message: inWords(result), Run: &result}, nil
+	return messages.Answer{Message: summarizeRun(result), Run: &result}, nil
 }
 
 // outcomeOf waits for a job's end.
@@ -404,7 +404,7 @@ func (s *orgSync) undo(ctx workflow.Context, in messages.UndoInput) (messages.An
 		return messages.Answer{}, kit.Refuse("the organization is paused, but run %s could not be taken back: %s",
 			in.Run, result.Problem.Message)
 	}
-	message := inWords(result)
+	message := summarizeRun(result)
 	if result.State == messages.RunStopped {
 		message += "; the rest follows, once the history of " + messages.OrgSyncID(s.Org) + " is renewed"
 	}

@@ -23,7 +23,7 @@ func (l *lanes) mayStartFull() bool {
 	return l.full == nil && l.urgent == nil && !l.runningGrants && l.stoppingRuns == 0
 }
 
-// nextWriter is the run whose gate may be opened; nil: none, or a run of grants writes.
+// nextWriter returns the run whose gate may be opened; nil: none, or a run of grants writes.
 func (l *lanes) nextWriter() *childRun {
 	switch {
 	case l.grants != nil:
@@ -34,7 +34,7 @@ func (l *lanes) nextWriter() *childRun {
 	return l.full
 }
 
-// underWay are the runs that may say something; nil for a lane in which none is.
+// underWay returns the runs that may say something; nil for a lane in which none is.
 func (l *lanes) underWay() []*childRun { return []*childRun{l.grants, l.urgent, l.full} }
 
 // idle reports whether nothing runs that a history's end would interrupt; runs of grants aside.

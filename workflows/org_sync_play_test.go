@@ -239,7 +239,7 @@ func (out *testOutbound) ExecuteActivity(ctx workflow.Context, name string, args
 	return out.Next.ExecuteActivity(ctx, name, args...)
 }
 
-// inForce is what admitting a policy comes to; its hash is its text.
+// inForce returns what admitting a policy comes to; its hash is its text.
 func inForce(in reconcile.AdmitInput, adopted bool) reconcile.AdmitResult {
 	return reconcile.AdmitResult{
 		Policy: "hash of " + string(in.Policy), Changed: true, Adopted: adopted, Mappings: 2, Targets: 3,
@@ -247,7 +247,7 @@ func inForce(in reconcile.AdmitInput, adopted bool) reconcile.AdmitResult {
 	}
 }
 
-// ended is the summary of a run that did what it should.
+// ended returns the summary of a run that did what it should.
 func ended(in messages.ReconcileInput) messages.RunSummary {
 	return messages.RunSummary{
 		Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By, State: messages.RunDone, DryRun: in.DryRun,
@@ -313,7 +313,7 @@ func (l *loop) startWith(in messages.OrgSyncInput, until time.Duration) {
 	require.ErrorAs(l.t, l.env.GetWorkflowError(), &cancelled, "the loop goes on until it is cancelled")
 }
 
-// status is the answer of the status query.
+// status returns the answer of the status query.
 func (l *loop) status() messages.OrgSyncState {
 	l.t.Helper()
 	value, err := l.env.QueryWorkflow(messages.Status)
@@ -323,7 +323,7 @@ func (l *loop) status() messages.OrgSyncState {
 	return state
 }
 
-// page is the Markdown that the Web UI shows now.
+// page returns the Markdown that the Web UI shows now.
 func (l *loop) page() string {
 	l.t.Helper()
 	value, err := l.env.QueryWorkflow("__temporal_workflow_metadata")
@@ -333,7 +333,7 @@ func (l *loop) page() string {
 	return metadata.GetCurrentDetails()
 }
 
-// scopes are the kinds of the runs that were started, in order.
+// scopes returns the kinds of the runs that were started, in order.
 func (l *loop) scopes() []string {
 	var kinds []string
 	for _, in := range l.runs {
@@ -355,7 +355,7 @@ func (a *answer) Accept()                      { a.accepted = true }
 func (a *answer) Reject(err error)             { a.rejected, a.over = err, true }
 func (a *answer) Complete(result any, e error) { a.result, a.err, a.over = result, e, true }
 
-// message is the answer in words.
+// message returns the answer in words.
 func (a *answer) message(t *testing.T) string {
 	t.Helper()
 	require.True(t, a.over, "the update was answered")
@@ -399,7 +399,7 @@ func standAside(ctx workflow.Context, in messages.ReconcileInput, gate messages.
 	_ = workflow.SignalExternalWorkflow(ctx, in.Parent, "", messages.WritesPaused, aside).Get(ctx, nil)
 }
 
-// holding is a run whose plan the guard holds.
+// holding returns a run whose plan the guard holds.
 func holding(plan string) func(workflow.Context, messages.ReconcileInput) (messages.RunSummary, error) {
 	return func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		sum := ended(in)
@@ -418,8 +418,8 @@ func tell(ctx workflow.Context, in messages.ReconcileInput, sum messages.RunSumm
 	_ = workflow.SignalExternalWorkflow(ctx, in.Parent, "", messages.RunProgress, said).Get(ctx, nil)
 }
 
-// gated is a full verification that takes a while, stands aside when its gate closes, and ends when it is cancelled. It
-// notes when it might write in writing.
+// gated returns a full verification that takes a while, stands aside when its gate closes, and ends when it is
+// cancelled. It notes when it might write in writing.
 func gated(takes time.Duration, writing func(bool)) func(workflow.Context,
 	messages.ReconcileInput) (messages.RunSummary, error) {
 	return func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {

@@ -14,7 +14,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// policyError is how Admit refuses a policy.
+// policyError returns how Admit refuses a policy.
 func policyError(message string) error {
 	return temporal.NewApplicationErrorWithOptions(message, session.ErrPolicy,
 		temporal.ApplicationErrorOptions{NonRetryable: true})

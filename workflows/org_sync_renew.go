@@ -75,8 +75,8 @@ func (s *orgSync) stopForRenewal(ctx workflow.Context) {
 	s.stop(ctx, why, s.full)
 }
 
-// remainingJob is the job that does what a run left that was stopped. What the guard has released of an undo is not
-// planned again.
+// remainingJob returns the job that does what a run left that was stopped. What the guard has released of an undo is
+// not planned again.
 func remainingJob(job messages.Job, run messages.RunSummary) messages.Job {
 	job.Key = 0 // whoever waited was answered
 	if job.Scope.Kind == messages.ScopeUndo && run.Plan != "" {
@@ -100,7 +100,7 @@ func (s *orgSync) resumeWatch(ctx workflow.Context) {
 	s.watch(ctx)
 }
 
-// renewalDue is when the clock asks for something about the renewal.
+// renewalDue returns when the clock asks for something about the renewal.
 func (s *orgSync) renewalDue(ctx workflow.Context) (due time.Time, why string) {
 	switch {
 	case !s.renewal.watchful:
@@ -152,7 +152,7 @@ func (s *orgSync) hasWaitingCaller() bool {
 	return false
 }
 
-// carriedState is the state as the next history gets it: what Temporal can carry. What is left out comes again by
+// carriedState returns the state as the next history gets it: what Temporal can carry. What is left out comes again by
 // itself, is looked at with everybody, or is told.
 func (s *orgSync) carriedState(ctx workflow.Context) messages.OrgSyncState {
 	state := s.OrgSyncState
@@ -192,7 +192,7 @@ func (s *orgSync) carriedState(ctx workflow.Context) messages.OrgSyncState {
 // mostStatus is how many bytes the answer of the status query may have; the server carries 2 MB.
 const mostStatus = 1 << 20
 
-// answerable is the state as a query answers with it: where much waits, the first of it.
+// answerable returns the state as a query answers with it: where much waits, the first of it.
 func answerable(state messages.OrgSyncState) messages.OrgSyncState {
 	if sizeOf(state) <= mostStatus {
 		return state

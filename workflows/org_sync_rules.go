@@ -64,7 +64,7 @@ func (s *orgSync) askRuleClock(ctx workflow.Context) {
 	if err != nil {
 		if ctx.Err() == nil {
 			// Histories have this wait in them, and it decides what comes after its timer.
-			s.Rules.Next, s.Rules.Untold = now.Add(loopPatience.After(5)), kit.Bounded(kit.MessageOf(err))
+			s.Rules.Next, s.Rules.Untold = now.Add(loopBackoff.After(5)), kit.Bounded(kit.MessageOf(err))
 		}
 		return
 	}

@@ -33,7 +33,7 @@ type childRun struct {
 	continued  bool // it was stopped, and the next history does the rest
 }
 
-// newID is the instant, which no other run or request of the organization has.
+// newID returns the instant, which no other run or request of the organization has.
 func (s *orgSync) newID(ctx workflow.Context) string {
 	at := workflow.Now(ctx).UTC()
 	id := at.Format("20060102-150405.000")
@@ -76,7 +76,7 @@ func (s *orgSync) reconcile(ctx workflow.Context, in messages.ReconcileInput, wh
 		future: workflow.ExecuteChildWorkflow(child, messages.Reconcile, in)}
 }
 
-// runID is the workflow ID of a run; an approved hold writes the lines of the run that was held.
+// runID returns the workflow ID of a run; an approved hold writes the lines of the run that was held.
 func runID(in messages.ReconcileInput) string {
 	id := messages.ReconcileID(in.Org, in.Run)
 	if in.Scope.Kind == messages.ScopeHold {
@@ -170,8 +170,8 @@ func (s *orgSync) recordRun(ctx workflow.Context, sum messages.RunSummary, err e
 // doubtfulAgain is how soon everybody is verified again after an incomplete read.
 const doubtfulAgain = time.Minute
 
-// look says how a few people are looked at.
-type look struct {
+// lookOptions says how a few people are looked at.
+type lookOptions struct {
 	fresh bool   // read the outline again
 	first string // at a second look: the run that looked first
 	more  []string
@@ -184,7 +184,7 @@ func (s *orgSync) startPeopleJob(ctx workflow.Context) {
 	job := s.takeJob(s.nextPeopleJob())
 	in := s.newRun(ctx)
 	in.Scope, in.By, in.Trigger, in.DryRun = job.Scope, job.By, job.Note, in.DryRun || job.Dry
-	s.lookAtFew(ctx, in, look{key: job.Key})
+	s.lookAtFew(ctx, in, lookOptions{key: job.Key})
 }
 
 // lookAtTouched looks at the people and groups that events named.
@@ -197,7 +197,7 @@ func (s *orgSync) lookAtTouched(ctx workflow.Context) {
 		in.Scope.Kind = messages.ScopeGroups
 	}
 	s.Pending.People, s.Pending.Groups, s.Pending.Recount, s.Pending.Fresh = nil, nil, nil, false
-	settling, looked := s.lookAtFew(ctx, in, look{fresh: p.Fresh})
+	settling, looked := s.lookAtFew(ctx, in, lookOptions{fresh: p.Fresh})
 	others := slices.DeleteFunc(p.People, func(id string) bool { return slices.Contains(settling, id) })
 	if looked && (len(others)+len(p.Groups) > 0 || p.Fresh) {
 		s.scheduleSecondLook(messages.SecondLook{
@@ -234,7 +234,7 @@ func (s *orgSync) takeSecondLook(ctx workflow.Context) {
 	}
 	again := s.Pending.Settling[0]
 	s.Pending.Settling = s.Pending.Settling[1:]
-	how := look{fresh: again.Fresh, first: again.First, key: again.Key}
+	how := lookOptions{fresh: again.Fresh, first: again.First, key: again.Key}
 	round, since := again.Round, again.Since
 	if again.Key == 0 {
 		var later []messages.SecondLook
@@ -260,7 +260,7 @@ func (s *orgSync) takeSecondLook(ctx workflow.Context) {
 	s.lookAtFew(ctx, in, how)
 }
 
-// lastFull is the last full verification; "" where there was none.
+// lastFull returns the last full verification; "" where there was none.
 func (s *orgSync) lastFull() string {
 	if s.LastFull == nil {
 		return ""
@@ -271,7 +271,8 @@ func (s *orgSync) lastFull() string {
 // lookAtFew looks at a few people and, if there is something to write, has it written ahead of the run in the
 // background. It returns when that is written; verification goes on behind its back. settling are people who are looked
 // at again because they seem to lose something; ok is false when they could not be looked at.
-func (s *orgSync) lookAtFew(ctx workflow.Context, in messages.ReconcileInput, how look) (settling []string, ok bool) {
+func (s *orgSync) lookAtFew(ctx workflow.Context, in messages.ReconcileInput, how lookOptions) (settling []string,
+	ok bool) {
 	sum := messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By, DryRun: in.DryRun,
 		Started: workflow.Now(ctx), State: messages.RunDone, Round: in.Round, Since: in.Since}
 	now := sum
@@ -362,7 +363,7 @@ func (s *orgSync) writeFew(ctx workflow.Context, in messages.ReconcileInput, key
 
 // dropLook ends a look whose plan must not be written any more: a pause or another policy came meanwhile. Everybody is
 // looked at after it.
-func (s *orgSync) dropLook(ctx workflow.Context, in messages.ReconcileInput, sum messages.RunSummary, how look) {
+func (s *orgSync) dropLook(ctx workflow.Context, in messages.ReconcileInput, sum messages.RunSummary, how lookOptions) {
 	sum.State = messages.RunStopped
 	ref := session.RunInput{Org: s.Org, Run: in.Run, Policy: in.Policy, Preview: in.DryRun}
 	if _, err := act.Finish(ctx, reconcile.FinishInput{RunInput: ref, Scope: in.Scope.Kind, Summary: sum}); err != nil {
@@ -412,7 +413,7 @@ func (s *orgSync) answerJob(key int, waits bool, sum messages.RunSummary, err er
 }
 
 // recordFailedLook answers the caller of a look that failed, and requests a full verification.
-func (s *orgSync) recordFailedLook(ctx workflow.Context, how look, err error) {
+func (s *orgSync) recordFailedLook(ctx workflow.Context, how lookOptions, err error) {
 	s.answerJob(how.key, false, messages.RunSummary{}, err)
 	if how.key > 0 && kit.KindOf(err) == session.ErrUnknown {
 		return // a mistake of the asker, not of the organization

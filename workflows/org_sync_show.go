@@ -50,7 +50,7 @@ func (s *orgSync) waitsForPolicy() bool {
 	return s.Policy == "" && s.First == nil && s.Feed.Problem == "" && s.Stuck == ""
 }
 
-// details is the page that ops see in the Web UI, in Markdown: at most 20,000 bytes.
+// details returns the page that ops see in the Web UI, in Markdown: at most 20,000 bytes.
 func (s *orgSync) details() string {
 	var page display.Page
 	loop := messages.OrgSyncID(s.Org)
@@ -88,10 +88,10 @@ func (s *orgSync) details() string {
 		page.Line("### Grants\n\n%d people wait for a run of grants, which goes ahead of everything else, even while paused.\n", n)
 	}
 	if s.LastRun != nil {
-		page.Line("### Last run\n\n%s\n", runInWords(*s.LastRun))
+		page.Line("### Last run\n\n%s\n", describeRun(*s.LastRun))
 	}
 	if s.LastFull != nil && (s.LastRun == nil || s.LastFull.Run != s.LastRun.Run) {
-		page.Line("### Last full verification\n\n%s\n", runInWords(*s.LastFull))
+		page.Line("### Last full verification\n\n%s\n", describeRun(*s.LastFull))
 	}
 	s.describeNoticed(&page)
 	describeRefused(&page, s.Refused)
@@ -144,7 +144,7 @@ func (s *orgSync) describeNoticed(page *display.Page) {
 func (s *orgSync) describeWatch(page *display.Page) {
 	page.Line("### Watching\n")
 	page.Line("- next full verification: %s", instant(s.NextFull))
-	page.Line("- between them: %s, every %s", feedInWords(s.Feed), s.Settings.Feed)
+	page.Line("- between them: %s, every %s", describeFeed(s.Feed), s.Settings.Feed)
 	if !s.Rules.Next.IsZero() {
 		page.Line("- next by the clock: %s", instant(s.Rules.Next))
 	}
@@ -157,7 +157,7 @@ func (s *orgSync) describeWatch(page *display.Page) {
 	}
 }
 
-func feedInWords(f messages.Feed) string {
+func describeFeed(f messages.Feed) string {
 	switch f.Mode {
 	case "events":
 		return "the event feed"

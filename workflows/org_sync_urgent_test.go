@@ -13,8 +13,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// busy is a loop in which a person's run writes for an hour from the fifth minute on; writing says by which policies
-// anything is being written.
+// busy returns a loop in which a person's run writes for an hour from the fifth minute on; writing says by which
+// policies anything is being written.
 func busy(t *testing.T) (l *loop, writing map[string]bool) {
 	t.Helper()
 	l, writing = newLoop(t), map[string]bool{}
@@ -180,7 +180,7 @@ func TestAnApprovedPlanIsTriedAgainAfterAProblem(t *testing.T) {
 	require.Equal(t, []string{messages.ScopeFull, messages.ScopeHold, messages.ScopeHold}, l.scopes())
 }
 
-// looking is a loop that looks at a person from the fifth to the tenth minute, and would write then.
+// looking returns a loop that looks at a person from the fifth to the tenth minute, and would write then.
 func looking(t *testing.T) (l *loop, wrote map[string]bool, synced *answer) {
 	t.Helper()
 	l, wrote = newLoop(t), map[string]bool{}

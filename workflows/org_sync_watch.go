@@ -49,7 +49,7 @@ func (s *orgSync) watch(ctx workflow.Context) {
 			default:
 				tries++
 				s.Feed.Problem, s.wake = kit.MessageOf(err), true
-				kit.AwaitUntil(ctx, workflow.Now(ctx).Add(loopPatience.After(tries)), "watch again after a problem",
+				kit.AwaitUntil(ctx, workflow.Now(ctx).Add(loopBackoff.After(tries)), "watch again after a problem",
 					func() bool { return s.ending || s.feedAgain })
 				s.feedAgain = false
 			}

@@ -30,8 +30,8 @@ func instant(t time.Time) string {
 // oneLine joins the lines of a text.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// inWords is a run in one sentence.
-func inWords(r messages.RunSummary) string {
+// summarizeRun returns a run in one sentence.
+func summarizeRun(r messages.RunSummary) string {
 	c := r.Counts
 	words := fmt.Sprintf("%d people read; %d changes made, %d found already so", c.People, c.Done, c.Already)
 	for _, part := range []struct {
@@ -52,9 +52,9 @@ func inWords(r messages.RunSummary) string {
 	return words
 }
 
-// runInWords is a run with what it was for, and how it ended.
-func runInWords(r messages.RunSummary) string {
-	words := fmt.Sprintf("%s (%s, %s): %s. %s", r.Run, r.Scope, r.Trigger, r.State, inWords(r))
+// describeRun returns a run with what it was for, and how it ended.
+func describeRun(r messages.RunSummary) string {
+	words := fmt.Sprintf("%s (%s, %s): %s. %s", r.Run, r.Scope, r.Trigger, r.State, summarizeRun(r))
 	if !r.Ended.IsZero() {
 		words += fmt.Sprintf(", in %s with %d calls", r.Ended.Sub(r.Started).Round(time.Millisecond), r.Counts.Calls)
 	}

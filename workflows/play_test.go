@@ -116,7 +116,7 @@ func (p *historyRunner) enter(d *scheduledStep) {
 	}, max(0, d.at.Sub(p.env.Now())))
 }
 
-// since is how long after the beginning it is, in tenths of a second.
+// since returns how long after the beginning it is, in tenths of a second.
 func (p *historyRunner) since() time.Duration {
 	return p.env.Now().Sub(begin).Truncate(100 * time.Millisecond)
 }
@@ -134,7 +134,7 @@ func (p *historyRunner) signalAt(after time.Duration, name string, body any) {
 
 func (p *historyRunner) cancelAt(after time.Duration) { p.at(after, func() { p.env.CancelWorkflow() }) }
 
-// page is the Markdown that the Web UI shows now.
+// page returns the Markdown that the Web UI shows now.
 func (p *historyRunner) page() string {
 	p.t.Helper()
 	value, err := p.env.QueryWorkflow("__temporal_workflow_metadata")
@@ -144,7 +144,7 @@ func (p *historyRunner) page() string {
 	return metadata.GetCurrentDetails()
 }
 
-// queried is the answer of the status query.
+// queried returns the answer of the status query.
 func queried[S any](p *historyRunner) (state S) {
 	p.t.Helper()
 	value, err := p.env.QueryWorkflow(messages.Status)

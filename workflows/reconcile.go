@@ -82,7 +82,7 @@ func Reconcile(ctx workflow.Context, raw converter.RawValue) (messages.RunSummar
 	return r.end(ctx, err)
 }
 
-// checkRun says why this is not a run that the organization's loop started. What counts is who is its parent for
+// checkRun returns why this is not a run that the organization's loop started. What counts is who is its parent for
 // Temporal: whoever starts a run by hand can write anything into the input.
 func checkRun(ctx workflow.Context, in messages.ReconcileInput) error {
 	info := workflow.GetInfo(ctx)
@@ -142,7 +142,7 @@ func (r *reconciliation) runPhases(ctx workflow.Context) error {
 		case phaseRemove:
 			err = r.remove(ctx)
 		case phaseVerify:
-			if r.grants() { // what is written is read back, even when the loop that started this has moved on
+			if r.isGrantsRun() { // what is written is read back, even when the loop that started this has moved on
 				ctx, _ = workflow.NewDisconnectedContext(ctx)
 			}
 			if err = r.verify(ctx); err == nil && r.Unseen == 0 {
@@ -230,7 +230,7 @@ func (r *reconciliation) judge(ctx workflow.Context) error {
 // adopt records the lines that need no write, and, for an approved hold, leaves out the additions that the world no
 // longer asks for: the plan may have waited for days.
 func (r *reconciliation) adopt(ctx workflow.Context) error {
-	if r.approved() {
+	if r.isApprovedHold() {
 		checked, err := r.confirm(ctx, access.Add, access.Adopt)
 		if err != nil {
 			return err
@@ -246,15 +246,15 @@ func (r *reconciliation) adopt(ctx workflow.Context) error {
 	return err
 }
 
-// grants reports whether the run gives and takes what grants lend. There removals go first, and stand on two witnesses
-// already: the ledger's reasons, and a read at the moment of writing.
-func (r *reconciliation) grants() bool { return r.in.Scope.Kind == messages.ScopeGrants }
+// isGrantsRun reports whether the run gives and takes what grants lend. There removals go first, and stand on two
+// witnesses already: the ledger's reasons, and a read at the moment of writing.
+func (r *reconciliation) isGrantsRun() bool { return r.in.Scope.Kind == messages.ScopeGrants }
 
 func (r *reconciliation) phaseAfter(phase string) string {
 	switch {
-	case phase == phaseAdd && !r.grants():
+	case phase == phaseAdd && !r.isGrantsRun():
 		return phaseRemove
-	case phase == phaseRemove && r.grants():
+	case phase == phaseRemove && r.isGrantsRun():
 		return phaseAdd
 	}
 	return phaseVerify
@@ -264,7 +264,7 @@ func (r *reconciliation) phaseAfter(phase string) string {
 func (r *reconciliation) remove(ctx workflow.Context) error {
 	r.byBatch = workflow.GetVersion(ctx, "removals-confirmed-by-batch", workflow.DefaultVersion,
 		1) > workflow.DefaultVersion
-	if r.Cursor == "" && !r.grants() {
+	if r.Cursor == "" && !r.isGrantsRun() {
 		first, err := act.Next(ctx, apply.NextInput{RunInput: r.ref(), Actions: []access.Action{access.Remove},
 			Approved: r.approvedFilter(), Limit: 1})
 		if err != nil {
@@ -293,19 +293,19 @@ func (r *reconciliation) remove(ctx workflow.Context) error {
 
 // confirm reads the people of lines again. An approved hold may have waited for days, or been held for a bad read.
 func (r *reconciliation) confirm(ctx workflow.Context, actions ...access.Action) (reconcile.ConfirmResult, error) {
-	return act.Confirm(ctx, apply.ConfirmInput{RunInput: r.ref(), Actions: actions, Fresh: r.approved()})
+	return act.Confirm(ctx, apply.ConfirmInput{RunInput: r.ref(), Actions: actions, Fresh: r.isApprovedHold()})
 }
 
-// approved reports whether the run writes what a person's decision released.
-func (r *reconciliation) approved() bool { return r.in.Scope.Kind == messages.ScopeHold }
+// isApprovedHold reports whether the run writes what a person's decision released.
+func (r *reconciliation) isApprovedHold() bool { return r.in.Scope.Kind == messages.ScopeHold }
 
-// approvedFilter is which lines are this run's to write, as apply.NextInput has it. What is left of an undo is one
+// approvedFilter returns which lines are this run's to write, as apply.NextInput has it. What is left of an undo is one
 // run's whether it was held or not: nothing in it stands on a read.
 func (r *reconciliation) approvedFilter() *bool {
 	if r.in.Scope.Undo || r.in.Scope.Kind == messages.ScopeUndo {
 		return nil
 	}
-	approved := r.approved()
+	approved := r.isApprovedHold()
 	return &approved
 }
 
@@ -316,7 +316,7 @@ func (r *reconciliation) verify(ctx workflow.Context) error {
 	}
 	r.reportProgress(ctx, false)
 	wait := r.in.Settings.Settle.Std()
-	if r.grants() && r.Slow {
+	if r.isGrantsRun() && r.Slow {
 		wait = roleLag
 	}
 	for try := 1; ; try++ {
@@ -370,7 +370,7 @@ func (r *reconciliation) end(ctx workflow.Context, err error) (messages.RunSumma
 	}
 	r.Run = sum
 	r.show(ctx)
-	if r.grants() {
+	if r.isGrantsRun() {
 		return sum, r.answerGrants(whole)
 	}
 	return sum, nil

@@ -74,7 +74,7 @@ func namesExecutions(ctx workflow.Context) bool {
 	return workflow.GetVersion(ctx, "signals-name-executions", workflow.DefaultVersion, 1) > workflow.DefaultVersion
 }
 
-// firstExecution is the workflow's execution as it was started, whatever history it is in by now.
+// firstExecution returns the workflow's execution as it was started, whatever history it is in by now.
 func firstExecution(ctx workflow.Context) string {
 	info := workflow.GetInfo(ctx)
 	return cmp.Or(info.FirstRunID, info.WorkflowExecution.RunID)
@@ -143,7 +143,7 @@ func (r *reconciliation) show(ctx workflow.Context) {
 	page.Line("%s: %s\n", r.in.Scope.Kind, r.in.Trigger)
 	page.Line("- planned: %d adds, %d removals, %d adoptions; %d of them held", r.Run.Counts.Adds,
 		r.Run.Counts.Removals, r.Run.Counts.Adopts, r.Run.Counts.Held)
-	page.Line("- %s", inWords(r.Run))
+	page.Line("- %s", summarizeRun(r.Run))
 	if r.Progress.Gate.Closed {
 		page.Line("- writes nothing now: %s", r.Progress.Gate.Why)
 	}

@@ -19,7 +19,7 @@ func crowd(n int) []*planLine {
 	return plan
 }
 
-// begun is how many writes were started.
+// begun returns how many writes were started.
 func (r *runTest) begun() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

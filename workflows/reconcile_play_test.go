@@ -279,7 +279,7 @@ func (r *runTest) playConfirm(_ context.Context, in apply.ConfirmInput) (reconci
 	return result, r.fail["Confirm"]
 }
 
-// beginWrite is how long the write takes that was noted last.
+// beginWrite returns how long the write takes that was noted last.
 func (r *runTest) beginWrite() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -104,7 +104,7 @@ func (r *reconciliation) closeExhausted(ctx workflow.Context, action access.Acti
 // mustConfirm reports whether the next removals are read again before they are written. An undo is what a person asked
 // for, and grants are decided at the moment of writing.
 func (r *reconciliation) mustConfirm(ctx workflow.Context) bool {
-	if !r.byBatch || r.grants() || r.in.Scope.Kind == messages.ScopeUndo {
+	if !r.byBatch || r.isGrantsRun() || r.in.Scope.Kind == messages.ScopeUndo {
 		return false
 	}
 	return !r.Settled || workflow.Now(ctx).Sub(r.Since) > evidenceLasts
@@ -114,7 +114,7 @@ func (r *reconciliation) mustConfirm(ctx workflow.Context) bool {
 // however many there are. It returns the last of them where there are more: none behind it may be written yet.
 func (r *reconciliation) confirmNext(ctx workflow.Context) (through string, err error) {
 	checked, err := act.Confirm(ctx, apply.ConfirmInput{
-		RunInput: r.ref(), Actions: []access.Action{access.Remove}, Fresh: r.approved(), After: r.Cursor,
+		RunInput: r.ref(), Actions: []access.Action{access.Remove}, Fresh: r.isApprovedHold(), After: r.Cursor,
 		Limit: linesAtOnce,
 	})
 	r.Run.Counts.Calls += checked.Calls
@@ -139,7 +139,7 @@ func (r *reconciliation) confirmAgain(ctx workflow.Context, action access.Action
 // so that no two break its floor together; where grants end, those of different targets go side by side.
 func (r *reconciliation) awaitSlot(ctx workflow.Context, line apply.Line) error {
 	most := max(r.in.Settings.InFlight, 1)
-	if line.Guarded && !r.grants() {
+	if line.Guarded && !r.isGrantsRun() {
 		most = 1
 	}
 	mayGo := func() bool {
@@ -159,8 +159,8 @@ func (r *reconciliation) startChange(ctx workflow.Context, action access.Action,
 		r.guarded[line.Target] = true
 	}
 	whole, _ := workflow.NewDisconnectedContext(ctx)
-	in := apply.ChangeInput{RunInput: r.ref(), Person: line.Person, Target: line.Target, Now: r.grants(),
-		Fresh: r.approved()}
+	in := apply.ChangeInput{RunInput: r.ref(), Person: line.Person, Target: line.Target, Now: r.isGrantsRun(),
+		Fresh: r.isApprovedHold()}
 	done := act.Apply(whole, r.in.Org, in, line)
 	workflow.Go(whole, func(ctx workflow.Context) {
 		defer func() {
@@ -169,7 +169,7 @@ func (r *reconciliation) startChange(ctx workflow.Context, action access.Action,
 		}()
 		var result apply.ChangeResult
 		if err := done.Get(ctx, &result); err != nil {
-			r.failed(line, err)
+			r.recordFailedChange(line, err)
 			return
 		}
 		r.failures = 0
@@ -177,9 +177,9 @@ func (r *reconciliation) startChange(ctx workflow.Context, action access.Action,
 	})
 }
 
-// failed leaves a change that could not be made to the next verification. The run itself is stopped by a key that is
-// refused, by a reset, and by several failures in a row: then it is not the change that is at fault.
-func (r *reconciliation) failed(line apply.Line, err error) {
+// recordFailedChange leaves a change that could not be made to the next verification. The run itself is stopped by a
+// key that is refused, by a reset, and by several failures in a row: then it is not the change that is at fault.
+func (r *reconciliation) recordFailedChange(line apply.Line, err error) {
 	r.failures++
 	r.Run.Counts.Failed++
 	if kind := kit.KindOf(err); r.problem == nil && (kind == session.ErrKeyRefused || kind == session.ErrReset ||

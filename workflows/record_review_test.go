@@ -34,7 +34,7 @@ var seated = cloud.OrgFile{
 	Foreign: map[string][]string{"vault": {"gil", "hana", "ivo"}},
 }
 
-// reviewID is the workflow ID of a recorded review.
+// reviewID returns the workflow ID of a recorded review.
 func reviewID(campaign string) string { return messages.ReviewID(org, campaign+":recorded") }
 
 // campaign starts a review and waits until its reviewers are asked.

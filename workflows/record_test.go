@@ -203,7 +203,7 @@ func statusOf[S any](r *recordedOrg, workflowID string, want func(S) bool) S {
 	return state
 }
 
-// idle says that everybody was looked at and nothing is due.
+// idle reports whether everybody was looked at and nothing is due.
 func idle(s messages.OrgSyncState) bool {
 	p := s.Pending
 	return s.Running == nil && s.LastFull != nil && p.Full == "" && !p.Fresh &&

@@ -53,7 +53,7 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 	}
 }
 
-// idOf is the workflow ID, which a history does not hold: OrgSync reads its organization from it, the others
+// idOf returns the workflow ID, which a history does not hold: OrgSync reads its organization from it, the others
 // check it.
 func idOf(t *testing.T, history *historypb.History) string {
 	t.Helper()

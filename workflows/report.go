@@ -81,12 +81,12 @@ func governance(ctx workflow.Context, in messages.ReportInput) (messages.ReportA
 		return answer, err
 	}
 	answer.Report, answer.Message = &report, fmt.Sprintf("governance report %s: %d people looked at", id, people)
-	workflow.SetCurrentDetails(ctx, clipDetails(foundInWords(in.Org, answer)))
+	workflow.SetCurrentDetails(ctx, clipDetails(describeFindings(in.Org, answer)))
 	return display.Answer(answer), nil
 }
 
-// foundInWords is the report's summary for the Web UI.
-func foundInWords(org string, answer messages.ReportAnswer) string {
+// describeFindings returns the report's summary for the Web UI.
+func describeFindings(org string, answer messages.ReportAnswer) string {
 	var page display.Page
 	page.Line("%s. The whole of it, as a page to open in a browser:", answer.Message)
 	page.Command(display.Starter("findings", org).With("--id", answer.Report.ID).With("--format", "html").With("--out",

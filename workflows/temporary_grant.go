@@ -268,7 +268,7 @@ func (g *temporaryGrant) drop(id string) {
 	g.Grants = slices.DeleteFunc(g.Grants, func(one access.Grant) bool { return one.ID == id })
 }
 
-// pendingWork names what is to be written now: grants that began and were not given, grants that are over and were
+// pendingWork returns what is to be written now: grants that began and were not given, grants that are over and were
 // not taken back. "" when all is right.
 func (g *temporaryGrant) pendingWork(now time.Time) (what string, taking bool) {
 	for _, one := range g.Grants {
@@ -350,7 +350,7 @@ func (g *temporaryGrant) recordBlocked(now time.Time, why string, soon bool) {
 	case taking:
 		longest = takeAgain
 	}
-	b.Retry = now.Add(kit.Patience{First: firstGrantTry, Longest: longest}.After(b.Tries))
+	b.Retry = now.Add(kit.Backoff{First: firstGrantTry, Longest: longest}.After(b.Tries))
 	g.Blocked = &b
 }
 

@@ -35,7 +35,7 @@ type loopRequest struct {
 	armed bool // a timer rings when the next lease that is in force ends
 }
 
-// playLoop is the organization's loop, as it is asked.
+// playLoop returns the organization's loop, as it is asked.
 func (l *grantTest) playLoop(_, _, _, _ string, arg any) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,7 +77,7 @@ func (l *grantTest) answer(at time.Time, r loopReply, of func() messages.GrantRe
 	}
 }
 
-// inForce says that a lease is in force by the ledger's clock.
+// inForce reports whether a lease is in force by the ledger's clock.
 func (l *grantTest) inForce() bool {
 	return slices.ContainsFunc(l.book, func(g access.Grant) bool { return g.InForce(l.now()) })
 }
@@ -92,7 +92,7 @@ func (l *grantTest) write() {
 	}
 }
 
-// outcome is what the read after the write shows; the ledger notes it.
+// outcome returns what the read after the write shows; the ledger notes it.
 func (l *grantTest) outcome(turn int) messages.GrantReconciledSignal {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -63,7 +63,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// raced says that the race detector runs, under which everything takes ten times as long.
+// raced reports whether the race detector runs, under which everything takes ten times as long.
 func raced() bool {
 	info, ok := debug.ReadBuildInfo()
 	return ok && slices.ContainsFunc(info.Settings,
@@ -245,7 +245,7 @@ func (s *scenario) play() {
 	}
 }
 
-// union is when some lease or other is in force.
+// union returns when some lease or other is in force.
 func (s *scenario) union() (all []span) {
 	sorted := slices.Clone(s.leases)
 	slices.SortFunc(sorted, func(a, b span) int { return int(a.from - b.from) })
@@ -261,7 +261,7 @@ func (s *scenario) union() (all []span) {
 	return all
 }
 
-// holdsAt says that the person held the target then, what was done at that instant included.
+// holdsAt reports whether the person held the target then, what was done at that instant included.
 func (s *scenario) holdsAt(at time.Duration) (held bool) {
 	for _, m := range s.moves {
 		if m.at <= at {
@@ -271,8 +271,8 @@ func (s *scenario) holdsAt(at time.Duration) (held bool) {
 	return held
 }
 
-// latest is when something that is due must have been done: an attempt is made in every stretch of the given length,
-// and the first one that falls into no trouble succeeds. The ledger may keep it waiting for some seconds.
+// latest returns when something that is due must have been done: an attempt is made in every stretch of the given
+// length, and the first one that falls into no trouble succeeds. The ledger may keep it waiting for some seconds.
 func (s *scenario) latest(due, every time.Duration) time.Duration {
 	longest := every + 2*mostWork + 10*time.Second
 	for _, one := range s.troubles { // in the order of time

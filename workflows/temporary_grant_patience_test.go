@@ -23,7 +23,7 @@ func (l *grantTest) until(instant time.Duration, r loopReply) {
 	}
 }
 
-// gaps are the waits between the questions that were asked in a span, in seconds.
+// gaps returns the waits between the questions that were asked in a span, in seconds.
 func (l *grantTest) gaps(from, to time.Duration) (all []time.Duration) {
 	for i := 1; i < len(l.asks); i++ {
 		if l.asks[i-1].at >= from && l.asks[i].at <= to {

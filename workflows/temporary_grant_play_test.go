@@ -66,7 +66,7 @@ func newGrantTest(t *testing.T, leases ...access.Grant) *grantTest {
 	}
 }
 
-// grantFrom is a grant that was granted, from a while after the beginning on.
+// grantFrom returns a grant that was granted, from a while after the beginning on.
 func grantFrom(id string, from, lasts time.Duration) access.Grant {
 	return access.Grant{
 		ID: id, Person: "p-eve", Email: holder, Key: holder, Target: admin, State: access.GrantGranted,
@@ -76,7 +76,7 @@ func grantFrom(id string, from, lasts time.Duration) access.Grant {
 	}
 }
 
-// waiting is a grant that waits for an approval.
+// waiting returns a grant that waits for an approval.
 func waiting(id string, lasts, decide time.Duration) access.Grant {
 	g := grantFrom(id, 0, lasts)
 	g.State, g.From, g.Until = access.GrantWaiting, time.Time{}, time.Time{}
@@ -128,7 +128,7 @@ func (l *grantTest) openHistory(start time.Time) {
 	l.runs(env)
 }
 
-// now is the ledger's clock.
+// now returns the ledger's clock.
 func (l *grantTest) now() time.Time { return l.env.Now().Add(-l.behind) }
 
 // addGrant puts another lease into the ledger and says so, as a granted request does.
@@ -150,13 +150,13 @@ func (l *grantTest) index(id string) int {
 	return slices.IndexFunc(l.book, func(g access.Grant) bool { return g.ID == id })
 }
 
-// status is the answer of the status query.
+// status returns the answer of the status query.
 func (l *grantTest) status() messages.GrantState {
 	l.t.Helper()
 	return queried[messages.GrantState](&l.historyRunner)
 }
 
-// notices are the notices of a kind, or of a kind and a grant, and when they were sent.
+// notices returns the notices of a kind, or of a kind and a grant, and when they were sent.
 func (l *grantTest) notices(what string) (at []time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

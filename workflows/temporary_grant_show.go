@@ -43,7 +43,7 @@ func (g *temporaryGrant) show(ctx workflow.Context) {
 	}
 }
 
-// person names the person for people: by today's address, where there is one beside the key.
+// person returns how to show the person: by today's address, where there is one beside the key.
 func (g *temporaryGrant) person() string {
 	if g.in.Email == "" { // workflows from before accounts were keys show what they always did
 		return g.in.Key
@@ -56,7 +56,7 @@ func (g *temporaryGrant) person() string {
 	return g.in.Email
 }
 
-// until is when the last grant ends.
+// until returns when the last grant ends.
 func (g *temporaryGrant) until() (last time.Time) {
 	for _, one := range g.Grants {
 		if one.Until.After(last) {
@@ -96,7 +96,7 @@ func (g *temporaryGrant) state(now time.Time) string {
 	return messages.GrantOver
 }
 
-// details is the page that ops see in the Web UI, in Markdown.
+// details returns the page that ops see in the Web UI, in Markdown.
 func (g *temporaryGrant) details(now time.Time) string {
 	var page display.Page
 	person := g.person()
@@ -121,7 +121,7 @@ func (g *temporaryGrant) details(now time.Time) string {
 // describe tells one grant: who asked, why, who agreed, from when to when, what happened, and what can be typed now.
 func (g *temporaryGrant) describe(page *display.Page, one access.Grant, now time.Time) {
 	loop := messages.OrgSyncID(g.in.Org)
-	page.Line("### Request %s: %s\n", display.Code(one.ID), grantInWords(one, now))
+	page.Line("### Request %s: %s\n", display.Code(one.ID), describeGrant(one, now))
 	page.Line("- asked for by %s at %s: %s", one.Label(one.By), instant(one.Requested),
 		cmp.Or(strings.TrimSpace(one.Ticket+" "+one.Reason), "no reason given"))
 	if one.Urgent {
@@ -165,7 +165,7 @@ func (g *temporaryGrant) describe(page *display.Page, one access.Grant, now time
 	}
 }
 
-func grantInWords(one access.Grant, now time.Time) string {
+func describeGrant(one access.Grant, now time.Time) string {
 	switch {
 	case one.State == access.GrantWaiting:
 		return fmt.Sprintf("waits for approval, %s", one.Duration)

@@ -27,7 +27,7 @@ const (
 	noticeBlocked    = grants.NoticeBlocked
 )
 
-// notices are those due for one grant, in the order in which they are sent.
+// notices returns those due for one grant, in the order in which they are sent.
 func notices(one access.Grant, now time.Time) []string {
 	var due []string
 	switch one.State {
@@ -60,12 +60,12 @@ func notices(one access.Grant, now time.Time) []string {
 	return due
 }
 
-// alarmAfter is how many attempts fail before somebody is told; after that, every hour.
-const alarmAfter = 3
+// blockedNoticeAfter is how many attempts fail before somebody is told; after that, every hour.
+const blockedNoticeAfter = 3
 
-// alarm returns for when the notice is due that something stays wrong; zero: it is not.
-func (g *temporaryGrant) alarm(now time.Time) time.Time {
-	if g.Blocked == nil || g.Blocked.Tries < alarmAfter {
+// blockedNotice returns the hour for which a notice that something stays wrong is due; zero: none is.
+func (g *temporaryGrant) blockedNotice(now time.Time) time.Time {
+	if g.Blocked == nil || g.Blocked.Tries < blockedNoticeAfter {
 		return time.Time{}
 	}
 	return g.Blocked.Since.Add(now.Sub(g.Blocked.Since).Truncate(time.Hour)).UTC().Truncate(time.Second)
@@ -77,9 +77,9 @@ func (g *temporaryGrant) sent(kind, id string, at time.Time) bool {
 	})
 }
 
-// nextNotice is the notice to send now.
+// nextNotice returns the notice to send now.
 func (g *temporaryGrant) nextNotice(now time.Time) (kind string, about access.Grant, ok bool) {
-	if alarm := g.alarm(now); !alarm.IsZero() && !g.sent(noticeBlocked, "", alarm) && len(g.Grants) > 0 {
+	if alarm := g.blockedNotice(now); !alarm.IsZero() && !g.sent(noticeBlocked, "", alarm) && len(g.Grants) > 0 {
 		return noticeBlocked, g.Grants[len(g.Grants)-1], true
 	}
 	for _, one := range g.Grants {
@@ -104,11 +104,11 @@ func (g *temporaryGrant) sendNotice(ctx workflow.Context, now time.Time) {
 		Grant: about.ID}
 	if kind == noticeBlocked {
 		in.Why = g.Blocked.Why
-		g.Sent = append(g.Sent, messages.SentNotice{Kind: kind, For: g.alarm(now)})
+		g.Sent = append(g.Sent, messages.SentNotice{Kind: kind, For: g.blockedNotice(now)})
 	} else {
 		g.Sent = append(g.Sent, messages.SentNotice{Kind: kind, Grant: about.ID})
 	}
-	g.forget()
+	g.dropOldNotices()
 	g.telling++
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		defer func() { g.telling--; g.wake = true }()
@@ -119,8 +119,8 @@ func (g *temporaryGrant) sendNotice(ctx workflow.Context, now time.Time) {
 	})
 }
 
-// forget drops notices of grants that are not shown any more, and older alarms.
-func (g *temporaryGrant) forget() {
+// dropOldNotices drops notices of grants that are not shown any more, and older alarms.
+func (g *temporaryGrant) dropOldNotices() {
 	last := time.Time{}
 	for _, sent := range g.Sent {
 		if sent.Kind == noticeBlocked {

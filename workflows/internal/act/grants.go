@@ -13,12 +13,12 @@ import (
 )
 
 func RequestGrant(ctx workflow.Context, in grants.RequestGrantInput) (messages.GrantAnswer, error) {
-	return call[messages.GrantAnswer](ctx, ask, in.Org,
+	return call[messages.GrantAnswer](ctx, judgeRequest, in.Org,
 		fmt.Sprintf("judge the request of %s for %s", in.Person, in.Target), activity.Grants.RequestGrant, in)
 }
 
 func ExtendGrant(ctx workflow.Context, in grants.ExtendGrantInput) (messages.GrantAnswer, error) {
-	return call[messages.GrantAnswer](ctx, ask, in.Org, "judge the request to prolong by "+in.Duration.String(),
+	return call[messages.GrantAnswer](ctx, judgeRequest, in.Org, "judge the request to prolong by "+in.Duration.String(),
 		activity.Grants.ExtendGrant, in)
 }
 

@@ -1,5 +1,5 @@
-// Package act calls activities: a typed function for each, with how long it may take, how it is tried again, which
-// calls go first, and what the Web UI shows of it.
+// Package act calls activities: a typed function for each, with its timeouts, retry policy, priority, and summary for
+// the Web UI.
 package act
 
 import (
@@ -20,7 +20,7 @@ const (
 	PriorityBulk   = 4
 )
 
-// preset names how an activity may behave.
+// preset is an activity's timeouts, retry policy and priority.
 type preset struct {
 	timeout   time.Duration // of one attempt
 	heartbeat time.Duration // zero: none needed
@@ -33,85 +33,82 @@ type preset struct {
 	priority  int
 }
 
-// soon is short, for what a worker that died left behind; the waits grow from there.
-const soon = 250 * time.Millisecond
+// firstRetry is short, since the worker may just have died.
+const firstRetry = 250 * time.Millisecond
 
 var (
-	// lookup is a short question to the ledger.
-	lookup = preset{timeout: 30 * time.Second, heartbeat: 3 * time.Second, attempts: 10, shortest: soon,
+	// lookup is a short query of the ledger.
+	lookup = preset{timeout: 30 * time.Second, heartbeat: 3 * time.Second, attempts: 10, shortest: firstRetry,
 		longest: 10 * time.Second, priority: PriorityUrgent}
-	// check talks to Atlassian while a person waits for the answer.
+	// check calls Atlassian while a person waits for the answer.
 	check = preset{timeout: 10 * time.Minute, heartbeat: time.Minute, attempts: 3, longest: 10 * time.Second,
 		priority: PriorityUrgent}
-	// walk reads many pages; it heartbeats after each.
-	walk = preset{timeout: 30 * time.Minute, heartbeat: 2 * time.Minute, attempts: 8, longest: 20 * time.Second,
+	// pagedRead reads many pages, with a heartbeat after each.
+	pagedRead = preset{timeout: 30 * time.Minute, heartbeat: 2 * time.Minute, attempts: 8, longest: 20 * time.Second,
 		priority: PriorityBulk}
-	// glance reads a few people.
-	glance = preset{timeout: 5 * time.Minute, heartbeat: 15 * time.Second, attempts: 5, longest: 10 * time.Second,
+	// shortRead reads a few people.
+	shortRead = preset{timeout: 5 * time.Minute, heartbeat: 15 * time.Second, attempts: 5, longest: 10 * time.Second,
 		priority: PriorityUrgent}
-	// write is one change: an HTTP call of at most 30 s, its reads and its record. It is given up after a while, and
-	// taken up by the next verification.
+	// write is one change: an HTTP call of at most 30 s, its reads and its record. After a while it is left to the next
+	// verification.
 	write = preset{timeout: 90 * time.Second, heartbeat: 20 * time.Second, longest: 30 * time.Second,
 		over: 4 * time.Minute, priority: PriorityBulk}
-	// ask judges a request. Somebody may wait for the answer; but a request that was signalled outlives an outage.
-	ask = preset{timeout: time.Minute, heartbeat: 10 * time.Second, shortest: soon, longest: 5 * time.Second,
-		over: 10 * time.Minute, priority: PriorityWatch}
-	// identify looks up who decides. Where the directory cannot be read in time, they are taken by their word.
-	identify = preset{timeout: 15 * time.Second, heartbeat: 5 * time.Second, shortest: soon, longest: 5 * time.Second,
-		over: 20 * time.Second, priority: PriorityUrgent}
-	// ledgerRead takes from the ledger what a workflow is to know. It is soon a problem that the status shows, and
-	// tried again by the workflow.
-	ledgerRead = preset{timeout: 30 * time.Second, heartbeat: 3 * time.Second, shortest: soon, longest: 5 * time.Second,
-		over: time.Minute, priority: PriorityUrgent}
-	// ledgerOfGrants is what a run of grants does in the ledger. Where it fails for long the grants ask again, and no
-	// history waits for it.
-	ledgerOfGrants = preset{timeout: 30 * time.Second, heartbeat: 3 * time.Second, shortest: soon,
-		longest: 5 * time.Second, over: 10 * time.Minute, priority: PriorityUrgent}
-	// statement records what people said, in the ledger alone. It outlives an outage, but not for ever: a word that can
-	// never be recorded keeps nothing from its end.
-	statement = preset{timeout: 30 * time.Second, heartbeat: 3 * time.Second, shortest: soon, longest: 5 * time.Second,
-		over: 6 * time.Hour, priority: PriorityUrgent}
-	// grantChange is one change that a grant gives or takes back, when somebody's access waits for it. Where it fails
-	// for long, the grant asks again.
-	grantChange = preset{timeout: time.Minute, heartbeat: 5 * time.Second, shortest: soon, longest: 5 * time.Second,
-		over: time.Minute, priority: PriorityUrgent}
-	// notice tells people; not for ever, since news grows old, and since who was reached may be told again.
-	notice = preset{timeout: time.Minute, attempts: 6, longest: time.Minute, priority: PriorityWatch}
-	// resend sends somebody another code in place of one that was burnt, who cannot decide without: it outlives an
+	// judgeRequest judges a request for a grant. Somebody may be waiting; but a signalled request must survive an
 	// outage.
+	judgeRequest = preset{timeout: time.Minute, heartbeat: 10 * time.Second, shortest: firstRetry,
+		longest: 5 * time.Second, over: 10 * time.Minute, priority: PriorityWatch}
+	// identify looks up who decides. If the directory cannot be read in time, the given name is accepted.
+	identify = preset{timeout: 15 * time.Second, heartbeat: 5 * time.Second, shortest: firstRetry,
+		longest: 5 * time.Second, over: 20 * time.Second, priority: PriorityUrgent}
+	// ledgerRead reads the ledger. A failure soon shows in the status, and the workflow retries.
+	ledgerRead = preset{timeout: 30 * time.Second, heartbeat: 3 * time.Second, shortest: firstRetry,
+		longest: 5 * time.Second, over: time.Minute, priority: PriorityUrgent}
+	// ledgerOfGrants is what a run of grants does in the ledger. If it fails for long, the grants ask again, and no
+	// history waits for it.
+	ledgerOfGrants = preset{timeout: 30 * time.Second, heartbeat: 3 * time.Second, shortest: firstRetry,
+		longest: 5 * time.Second, over: 10 * time.Minute, priority: PriorityUrgent}
+	// statement records decisions in the ledger. It survives an outage, but does not retry forever: a decision that can
+	// never be recorded must not keep a workflow from ending.
+	statement = preset{timeout: 30 * time.Second, heartbeat: 3 * time.Second, shortest: firstRetry,
+		longest: 5 * time.Second, over: 6 * time.Hour, priority: PriorityUrgent}
+	// grantChange is one change for a grant, while somebody waits for it. If it fails for long, the grant asks again.
+	grantChange = preset{timeout: time.Minute, heartbeat: 5 * time.Second, shortest: firstRetry,
+		longest: 5 * time.Second, over: time.Minute, priority: PriorityUrgent}
+	// notice sends a notice. It does not retry forever: news gets old, and those reached already may get it again.
+	notice = preset{timeout: time.Minute, attempts: 6, longest: time.Minute, priority: PriorityWatch}
+	// resend sends a new code for one that was invalidated. Its owner cannot decide without, so it survives an outage.
 	resend = preset{timeout: time.Minute, longest: 30 * time.Second, over: time.Hour, priority: PriorityWatch}
-	// digest is notices that gather: many may go out in one step.
-	digest = preset{timeout: 10 * time.Minute, heartbeat: 15 * time.Second, attempts: 4, longest: 30 * time.Second,
+	// noticeBatch sends many notices in one step.
+	noticeBatch = preset{timeout: 10 * time.Minute, heartbeat: 15 * time.Second, attempts: 4, longest: 30 * time.Second,
 		priority: PriorityWatch}
 	// remediation carries out what a review decided: many people may have to be read.
 	remediation = preset{timeout: 10 * time.Minute, heartbeat: 15 * time.Second, attempts: 5, longest: 15 * time.Second,
 		priority: PriorityUrgent}
-	// feedWatch is the long poll of the event feed. That no worker has room for it is soon a problem that the status
-	// shows.
+	// feedWatch is the long poll of the event feed. If no worker has a slot for it, the status soon shows that.
 	feedWatch = preset{timeout: time.Hour, attempts: 3, longest: 10 * time.Second, queued: 5 * time.Minute,
 		queue: messages.QueueWatches, priority: PriorityWatch}
-	// record ends something in the ledger. It outlives an outage, but not for ever: what can never be recorded keeps
-	// nothing from its end.
+	// record ends something in the ledger. It survives an outage, but does not retry forever: what can never be
+	// recorded must not keep a workflow from ending.
 	record = preset{timeout: 5 * time.Minute, heartbeat: 10 * time.Second, longest: 30 * time.Second,
 		over: 6 * time.Hour, priority: PriorityUrgent}
 )
 
-// How long a watch may be silent before another worker takes it over: as long as three of its polls, within these
-// bounds. It shows three times as often that it lives, or more often, and learns then that it is to end.
+// Bounds of the watch's heartbeat timeout, which is otherwise three polls. It heartbeats at least three times as often,
+// and learns then of a cancellation.
 const (
 	shortestSilence = 12 * time.Second
 	longestSilence  = 75 * time.Second
 )
 
-// feedWatchEvery is feedWatch for an organization whose feed is polled so often.
+// feedWatchEvery returns feedWatch for the given poll interval.
 func feedWatchEvery(feed time.Duration) preset {
 	p := feedWatch
 	p.heartbeat = min(max(3*feed, shortestSilence), longestSilence)
 	return p
 }
 
-// options are the preset as activity options, on the queue of calls unless it has another, with a summary for the Web
-// UI. Organizations share the queue fairly: the fairness key is the organization.
+// options sets the preset's activity options and a summary for the Web UI. The fairness key is the organization, so
+// that organizations share the queue fairly.
 func (p preset) options(ctx workflow.Context, org, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              cmp.Or(p.queue, messages.QueueAtlassian),
@@ -129,7 +126,7 @@ func (p preset) options(ctx workflow.Context, org, summary string) workflow.Cont
 	})
 }
 
-// mostFairness is the server's bound of a fairness key, in bytes.
+// mostFairness is the server's limit of a fairness key, in bytes.
 const mostFairness = 64
 
 func fairnessKey(org string) string { return org[:min(len(org), mostFairness)] }

@@ -17,7 +17,7 @@ func ReviewBegin(ctx workflow.Context, in reviews.ReviewBeginInput) (reviews.Rev
 }
 
 func ReviewSweep(ctx workflow.Context, in reviews.ReviewSweepInput, people int) (session.SweepResult, error) {
-	return call[session.SweepResult](ctx, walk, in.Org,
+	return call[session.SweepResult](ctx, pagedRead, in.Org,
 		fmt.Sprintf("take the items of people from no. %d on", people+1), activity.Reviews.ReviewSweep, in)
 }
 
@@ -27,7 +27,7 @@ func ReviewRank(ctx workflow.Context, in reviews.ReviewInput) (reviews.ReviewTak
 }
 
 func ReviewStage(ctx workflow.Context, in reviews.ReviewStageInput) (reviews.ReviewStageBegun, error) {
-	return call[reviews.ReviewStageBegun](ctx, walk, in.Org, fmt.Sprintf("give out the items of stage %d", in.Stage),
+	return call[reviews.ReviewStageBegun](ctx, pagedRead, in.Org, fmt.Sprintf("give out the items of stage %d", in.Stage),
 		activity.Reviews.ReviewStage, in)
 }
 
@@ -39,7 +39,7 @@ func ReviewAttend(ctx workflow.Context, in reviews.ReviewAttendInput) (reviews.R
 	case in.Fallback:
 		what = "ask the fallback about what nobody decided"
 	}
-	return call[reviews.ReviewAttended](ctx, walk, in.Org, what, activity.Reviews.ReviewAttend, in)
+	return call[reviews.ReviewAttended](ctx, pagedRead, in.Org, what, activity.Reviews.ReviewAttend, in)
 }
 
 func ReviewProgress(ctx workflow.Context, in reviews.ReviewInput) (messages.ReviewProgress, error) {
@@ -53,7 +53,7 @@ func ReviewSay(ctx workflow.Context, in reviews.ReviewSayInput) ([]reviews.Revie
 }
 
 func ReviewTell(ctx workflow.Context, in reviews.ReviewTellInput) (reviews.ReviewTold, error) {
-	return call[reviews.ReviewTold](ctx, digest, in.Org, "tell people: "+in.Kind, activity.Reviews.ReviewTell, in)
+	return call[reviews.ReviewTold](ctx, noticeBatch, in.Org, "tell people: "+in.Kind, activity.Reviews.ReviewTell, in)
 }
 
 func ReviewMark(ctx workflow.Context, in reviews.ReviewMarkInput) (access.Review, error) {

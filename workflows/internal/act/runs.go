@@ -13,7 +13,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// activity names the activities; empty, since workflows only need their names.
+// activity is empty: workflows only need the names of its methods.
 var activity activities.Activities
 
 // call runs an activity under a preset, with the summary that the Web UI shows.
@@ -46,32 +46,32 @@ func Standing(ctx workflow.Context, org, run string) (reconcile.StandingResult, 
 }
 
 func Examine(ctx workflow.Context, in reconcile.ExamineInput) (reconcile.JudgeResult, error) {
-	return call[reconcile.JudgeResult](ctx, glance, in.Org, "look at "+DescribeScope(in.Scope),
+	return call[reconcile.JudgeResult](ctx, shortRead, in.Org, "look at "+DescribeScope(in.Scope),
 		activity.Reconcile.Examine, in)
 }
 
 func RuleTime(ctx workflow.Context, in reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
-	return call[reconcile.RuleTimeResult](ctx, digest, in.Org, "tell whom rules hold for, see who is due",
+	return call[reconcile.RuleTimeResult](ctx, noticeBatch, in.Org, "tell whom rules hold for, see who is due",
 		activity.Reconcile.RuleTime, in)
 }
 
 func Outline(ctx workflow.Context, in reconcile.OutlineInput) (reconcile.OutlineResult, error) {
-	return call[reconcile.OutlineResult](ctx, walk, in.Org, "read groups, sites and default roles",
+	return call[reconcile.OutlineResult](ctx, pagedRead, in.Org, "read groups, sites and default roles",
 		activity.Reconcile.Outline, in)
 }
 
 func Sweep(ctx workflow.Context, in reconcile.SweepInput, people int) (session.SweepResult, error) {
-	return call[session.SweepResult](ctx, walk, in.Org, fmt.Sprintf("read and decide people from no. %d on", people+1),
+	return call[session.SweepResult](ctx, pagedRead, in.Org, fmt.Sprintf("read and decide people from no. %d on", people+1),
 		activity.Reconcile.Sweep, in)
 }
 
 func Judge(ctx workflow.Context, in reconcile.JudgeInput) (reconcile.JudgeResult, error) {
-	return call[reconcile.JudgeResult](ctx, walk, in.Org, "check the evidence, ask the guard",
+	return call[reconcile.JudgeResult](ctx, pagedRead, in.Org, "check the evidence, ask the guard",
 		activity.Reconcile.Judge, in)
 }
 
 func PlanUndo(ctx workflow.Context, in reconcile.UndoInput) (int, error) {
-	return call[int](ctx, walk, in.Org, "plan the inverse of run "+in.Of, activity.Reconcile.PlanUndo, in)
+	return call[int](ctx, pagedRead, in.Org, "plan the inverse of run "+in.Of, activity.Reconcile.PlanUndo, in)
 }
 
 func FindRun(ctx workflow.Context, org, run string) (messages.RunSummary, error) {
@@ -85,10 +85,10 @@ func Next(ctx workflow.Context, in apply.NextInput) (apply.NextResult, error) {
 }
 
 func Confirm(ctx workflow.Context, in apply.ConfirmInput) (reconcile.ConfirmResult, error) {
-	return call[reconcile.ConfirmResult](ctx, walk, in.Org, "read again before writing", activity.Reconcile.Confirm, in)
+	return call[reconcile.ConfirmResult](ctx, pagedRead, in.Org, "read again before writing", activity.Reconcile.Confirm, in)
 }
 
-// Apply makes one change, in the background: many are in flight. Somebody waits for what a grant gives or takes back.
+// Apply starts one change; many are in flight. Those for grants are more urgent, since somebody waits for them.
 func Apply(ctx workflow.Context, org string, in apply.ChangeInput, line apply.Line) workflow.Future {
 	p := write
 	if in.Now {
@@ -102,11 +102,11 @@ func Set(ctx workflow.Context, summary string, in reconcile.SetInput) (int, erro
 }
 
 func Verify(ctx workflow.Context, in session.RunInput) (reconcile.VerifyResult, error) {
-	return call[reconcile.VerifyResult](ctx, walk, in.Org, "read back what was changed", activity.Reconcile.Verify, in)
+	return call[reconcile.VerifyResult](ctx, pagedRead, in.Org, "read back what was changed", activity.Reconcile.Verify, in)
 }
 
 func CloseEnded(ctx workflow.Context, in session.RunInput, unseen int) (apply.EndedResult, error) {
-	return call[apply.EndedResult](ctx, walk, in.Org,
+	return call[apply.EndedResult](ctx, pagedRead, in.Org,
 		fmt.Sprintf("see whether %d things that were not shown are over", unseen), activity.Reconcile.CloseEnded, in)
 }
 
@@ -120,7 +120,7 @@ func Watch(ctx workflow.Context, in reconcile.WatchInput) (reconcile.WatchResult
 }
 
 func Answer(ctx workflow.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
-	return call[messages.ReportAnswer](ctx, walk, in.Org, "look it up in the ledger", activity.Reports.Answer, in)
+	return call[messages.ReportAnswer](ctx, pagedRead, in.Org, "look it up in the ledger", activity.Reports.Answer, in)
 }
 
 func GovernBegin(ctx workflow.Context, org string) (reports.GovernStart, error) {
@@ -128,12 +128,12 @@ func GovernBegin(ctx workflow.Context, org string) (reports.GovernStart, error) 
 }
 
 func Govern(ctx workflow.Context, in reports.GovernInput, people int) (session.SweepResult, error) {
-	return call[session.SweepResult](ctx, walk, in.Org, fmt.Sprintf("look at people from no. %d on", people+1),
+	return call[session.SweepResult](ctx, pagedRead, in.Org, fmt.Sprintf("look at people from no. %d on", people+1),
 		activity.Reports.Govern, in)
 }
 
 func GovernEnd(ctx workflow.Context, in reports.GovernEndInput) (messages.Governance, error) {
-	return call[messages.Governance](ctx, digest, in.Org,
+	return call[messages.Governance](ctx, noticeBatch, in.Org,
 		"make the report, compare it with the last, tell who wants to know", activity.Reports.GovernEnd, in)
 }
 
@@ -144,11 +144,11 @@ func KeepSchedules(ctx workflow.Context, in reconcile.KeepSchedulesInput) error 
 }
 
 func Explain(ctx workflow.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
-	return call[messages.ReportAnswer](ctx, glance, in.Org, "decide "+in.Person+" and tell why",
+	return call[messages.ReportAnswer](ctx, shortRead, in.Org, "decide "+in.Person+" and tell why",
 		activity.Reports.Explain, in)
 }
 
-// DescribeScope says whom a run is about.
+// DescribeScope describes whom a run is about.
 func DescribeScope(s messages.Scope) string {
 	switch {
 	case len(s.People) == 1:

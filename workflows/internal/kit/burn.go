@@ -13,14 +13,14 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/act"
 )
 
-// presentation is a body that came with codes: they stand in this history, where others read them.
+// presentation is a message with codes in it. They are now in the history, where others may read them.
 type presentation struct {
-	id   string // of this presentation; "" in histories from before codes were burnt as they come
-	turn int    // bodies burn their codes in the order in which they came
+	id   string // "" in old histories, which burned codes last
+	turn int    // codes are burned in order of arrival
 	in   grants.BurnCodesInput
 }
 
-// presentation sees whether codes came in a body; nil: none did.
+// presentation finds the codes in a message; nil: none.
 func (h *MessageHandlers) presentation(ctx workflow.Context, name string, raw converter.RawValue,
 	id string) *presentation {
 	if h.Org == "" || raw.Payload() == nil {
@@ -39,14 +39,13 @@ func (h *MessageHandlers) presentation(ctx workflow.Context, name string, raw co
 		id = fmt.Sprintf("%s/%d", workflow.GetInfo(ctx).WorkflowExecution.RunID, h.presented)
 	}
 	var of struct{ By, RequestedBy, Request string }
-	_ = json.Unmarshal(raw.Payload().GetData(), &of) // as far as it can be read
+	_ = json.Unmarshal(raw.Payload().GetData(), &of) // best effort
 	in.Shown, in.Wrong, in.By, in.Grant, in.Review = id, meant, Bounded(cmp.Or(of.By, of.RequestedBy)),
 		Bounded(of.Request), h.Review
 	return &presentation{id: id, turn: h.presented, in: in}
 }
 
-// burnFirst burns codes before anything else is done with the body that they came in. Where they cannot be burnt,
-// nothing is done.
+// burnFirst invalidates the codes before the message is handled. If that fails, the message is refused.
 func (h *MessageHandlers) burnFirst(ctx workflow.Context, s *presentation) ([]session.BurntCode, error) {
 	if s == nil || s.id == "" {
 		return nil, nil
@@ -61,7 +60,7 @@ func (h *MessageHandlers) burnFirst(ctx workflow.Context, s *presentation) ([]se
 	return burnt, nil
 }
 
-// burnLast is for histories in which codes were burnt once it was known what had come of them.
+// burnLast is for old histories, in which codes were invalidated after the message was handled.
 func (h *MessageHandlers) burnLast(ctx workflow.Context, s *presentation) {
 	if s == nil || s.id != "" || len(s.in.Hashes) == 0 ||
 		workflow.GetVersion(ctx, "codes-burn", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
@@ -76,7 +75,7 @@ func (h *MessageHandlers) burnLast(ctx workflow.Context, s *presentation) {
 	h.resend(whole, burnt)
 }
 
-// resend sends whoever had a code that was burnt, and still has to decide, another.
+// resend sends new codes to those who still have to decide.
 func (h *MessageHandlers) resend(ctx workflow.Context, burnt []session.BurntCode) {
 	whole, _ := workflow.NewDisconnectedContext(ctx)
 	for _, code := range burnt {
@@ -90,8 +89,8 @@ func (h *MessageHandlers) resend(ctx workflow.Context, burnt []session.BurntCode
 	}
 }
 
-// burnOnly burns the codes of a body that nothing is done with.
-func (h *MessageHandlers) burnOnly(ctx workflow.Context, s *presentation) {
+// burnUnhandled invalidates the codes of a message that is not handled.
+func (h *MessageHandlers) burnUnhandled(ctx workflow.Context, s *presentation) {
 	if s == nil {
 		return
 	}
@@ -107,7 +106,7 @@ func (h *MessageHandlers) burnOnly(ctx workflow.Context, s *presentation) {
 	})
 }
 
-// presentationKey is under which a context carries the presentation that burnt the codes of what is being done.
+// presentationKey is the context key of the presentation's id.
 type presentationKey struct{}
 
 func withPresentation(ctx workflow.Context, s *presentation) workflow.Context {
@@ -117,7 +116,7 @@ func withPresentation(ctx workflow.Context, s *presentation) workflow.Context {
 	return workflow.WithValue(ctx, presentationKey{}, s.id)
 }
 
-// PresentationIn is the presentation that burnt the codes of what is being done; "" for none.
+// PresentationIn returns the id of the presentation whose codes were invalidated for this message; "" for none.
 func PresentationIn(ctx workflow.Context) string {
 	id, _ := ctx.Value(presentationKey{}).(string)
 	return id

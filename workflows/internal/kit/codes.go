@@ -18,39 +18,39 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// Bounds of the search for codes. A workflow may not think for longer than a second, also where somebody sends it as
-// much as Temporal carries, made to be slow.
+// Bounds of the search for codes. A workflow task must not take longer than a second, even for the largest and most
+// hostile input.
 const (
-	mostLookedAt   = 16 << 10  // bytes of a body that is larger than it may be
+	maxScanned     = 16 << 10  // bytes of a body that is larger than it may be
 	mostStrings    = 20_000    // strings of one body; one with more is looked at as it stands
 	mostNormalized = 256 << 10 // bytes of a text of which other writings of letters are known
 	mostCodes      = 200       // codes in one body
 )
 
-// A code has 26 letters and digits, and is sent in fives.
+// A code has 26 letters and digits, and is sent in groups of five.
 const (
 	codeLength = 26
 	codeGroup  = 5
 )
 
-// escapes are line ends and the like as JSON writes them, in a body that cannot be read as JSON.
+// escapes matches JSON's escapes, for bodies that are not valid JSON.
 var escapes = regexp.MustCompile(`\\[nrtbf]|\\u[0-9a-fA-F]{4}`)
 
-// made is what programs make for a proof, which nobody types: a MAC, and a UUID.
-var made = regexp.MustCompile(`^[0-9a-f]{64}$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+// proofPattern matches what programs send as proof, which nobody types: a MAC, and a UUID.
+var proofPattern = regexp.MustCompile(`^[0-9a-f]{64}$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
-// codesIn are the hashes of what was typed as a code, or looks like one, anywhere in a body: also in one that cannot be
-// read, under a name that is misspelt, and parted by whatever is neither a letter nor a digit.
+// codesIn returns the hashes of everything in a body that was given as a code or looks like one: also in invalid JSON,
+// under misspelt names, and with separators other than letters and digits.
 func codesIn(name string, raw converter.RawValue) []string {
-	data := lookedAt(name, raw)
-	typed, texts, whole := textsOf(data)
+	data := scannedPart(name, raw)
+	typed, texts, whole := decodeTexts(data)
 	if !whole {
 		texts = append(texts, escapes.ReplaceAllStringFunc(string(data), unescaped))
 	}
 	for _, text := range texts {
 		typed = append(typed, codesInText(text, true)...)
 	}
-	if len(texts) > 1 { // one that was cut into several
+	if len(texts) > 1 { // a code split over several strings
 		typed = append(typed, codesInText(strings.Join(texts, "\n"), false)...)
 	}
 	var hashes []string
@@ -65,20 +65,22 @@ func codesIn(name string, raw converter.RawValue) []string {
 	return hashes
 }
 
-// lookedAt is what of a body is looked for codes: of one that is larger than its name allows, and so refused unread,
-// the beginning.
-func lookedAt(name string, raw converter.RawValue) []byte {
+// scannedPart returns the part of a body to search for codes: of one that is too large, and so refused unread, only the
+// beginning.
+func scannedPart(name string, raw converter.RawValue) []byte {
 	data := raw.Payload().GetData()
 	if len(data) > min(messages.MostBody(name), messages.MostPolicy) {
-		return data[:min(len(data), mostLookedAt)]
+		return data[:min(len(data), maxScanned)]
 	}
 	return data
 }
 
-// isMade reports whether a program made a text for a proof.
-func isMade(text string) bool { return (len(text) == 64 || len(text) == 36) && made.MatchString(text) }
+// isProof reports whether a program made a text for a proof.
+func isProof(text string) bool {
+	return (len(text) == 64 || len(text) == 36) && proofPattern.MatchString(text)
+}
 
-// unescaped is what an escape of JSON stands for; where that cannot be told, something that parts.
+// unescaped decodes a JSON escape, to a space if it is white space or invalid.
 func unescaped(escape string) string {
 	if escape[1] != 'u' {
 		return " "
@@ -90,9 +92,9 @@ func unescaped(escape string) string {
 	return text
 }
 
-// textsOf are the values under the name code, at any depth, and all strings of a body as they are read, in the order in
-// which they stand there; whole says that it could be read to its end.
-func textsOf(data []byte) (codes, texts []string, whole bool) {
+// decodeTexts returns the values of keys named code, at any depth, and all strings of a body, in order; whole reports
+// whether the body could be read to its end.
+func decodeTexts(data []byte) (codes, texts []string, whole bool) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
 	named := false
@@ -105,7 +107,7 @@ func textsOf(data []byte) (codes, texts []string, whole bool) {
 			return codes, texts, errors.Is(err, io.EOF) && json.Valid(data)
 		}
 		is, ok := token.(string)
-		if ok && !isMade(is) {
+		if ok && !isProof(is) {
 			texts = append(texts, is)
 			if named && len(is) <= MostText {
 				codes = append(codes, is)
@@ -115,25 +117,24 @@ func textsOf(data []byte) (codes, texts []string, whole bool) {
 	}
 }
 
-// codesInText finds what may be a code in a text: first what is set as codes are sent, or in one piece; then, where it
-// is to look loosely, every other run of letters of the right length that has a digit, as nearly every code has and few
-// sentences have.
+// codesInText finds possible codes in a text: first those grouped as sent, or in one piece; then, if loose, every other
+// run of letters of the right length with a digit, which nearly every code has and few sentences have.
 func codesInText(text string, loose bool) []string {
 	var sent, others []string
 	words := strings.FieldsFunc(normalized(text),
 		func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 	may := make([]bool, len(words)) // a word may be part of a code
 	for i, word := range words {
-		words[i] = folded(word)
-		may[i] = len(words[i]) <= codeLength && inCodes(words[i])
+		words[i] = foldWord(word)
+		may[i] = len(words[i]) <= codeLength && onlyCodeLetters(words[i])
 	}
-	end, length := 0, 0 // of the words from the i-th on that come to the length of a code at most
+	end, length := 0, 0 // of the words from i on that are together no longer than a code
 	for i, word := range words {
 		if len(sent) >= mostCodes || len(others) >= 4*mostCodes {
 			break
 		}
 		if len(word) > codeLength && len(word) <= 4*codeLength && loose {
-			others = append(others, stuckTo(word)...)
+			others = append(others, codesWithin(word)...)
 		}
 		if end < i {
 			end, length = i, 0
@@ -144,7 +145,7 @@ func codesInText(text string, loose bool) []string {
 		}
 		if length == codeLength {
 			switch run := words[i:end]; {
-			case inFives(run):
+			case groupedAsSent(run):
 				sent = append(sent, strings.Join(run, ""))
 			case loose && slices.ContainsFunc(run, hasDigit):
 				others = append(others, strings.Join(run, ""))
@@ -157,18 +158,18 @@ func codesInText(text string, loose bool) []string {
 	return append(sent, others...)
 }
 
-// stuckTo are the parts of a word that may be a code to which something is stuck.
-func stuckTo(word string) (codes []string) {
+// codesWithin returns the parts of a longer word that may be codes.
+func codesWithin(word string) (codes []string) {
 	for at := 0; at+codeLength <= len(word); at++ {
-		if part := word[at : at+codeLength]; hasDigit(part) && inCodes(part) {
+		if part := word[at : at+codeLength]; hasDigit(part) && onlyCodeLetters(part) {
 			codes = append(codes, part)
 		}
 	}
 	return codes
 }
 
-// inFives reports whether words that come to the length of a code are parted as codes are sent.
-func inFives(words []string) bool {
+// groupedAsSent reports whether words with the length of a code are grouped as codes are sent.
+func groupedAsSent(words []string) bool {
 	for _, word := range words[:len(words)-1] {
 		if len(word)%codeGroup != 0 {
 			return false
@@ -177,7 +178,7 @@ func inFives(words []string) bool {
 	return true
 }
 
-// normalized is a text in plain type: full width letters, ligatures and the like as what they stand for.
+// normalized returns a text with full width letters, ligatures and so on replaced by plain ones.
 func normalized(text string) string {
 	if norm.NFKC.IsNormalString(text) {
 		return text
@@ -186,8 +187,8 @@ func normalized(text string) string {
 	return norm.NFKC.String(text[:cut]) + text[cut:]
 }
 
-// folded is a word as messages.FoldCode has it, where that could be part of a code.
-func folded(word string) string {
+// foldWord folds a word like messages.FoldCode, if it could be part of a code.
+func foldWord(word string) string {
 	if len(word) > 8*codeLength {
 		return word
 	}
@@ -208,33 +209,32 @@ func folded(word string) string {
 
 func hasDigit(text string) bool { return strings.ContainsAny(text, "234567") }
 
-// inCodes reports whether nothing but what codes are made of stands in a text.
-func inCodes(text string) bool {
+// onlyCodeLetters reports whether a text consists of the letters and digits of codes.
+func onlyCodeLetters(text string) bool {
 	return strings.IndexFunc(text, func(r rune) bool { return (r < 'A' || r > 'Z') && (r < '2' || r > '7') }) < 0
 }
 
-// nearCode reports whether a text is as long as a code or nearly so: what differs from a code in few letters helps to
-// guess it.
+// nearCode reports whether a text is about as long as a code: one with few wrong letters helps to guess the code.
 func nearCode(text string) bool {
 	n := utf8.RuneCountInString(messages.FoldCode(text))
 	return n >= codeLength-6 && n <= codeLength+6
 }
 
-// nearly is a code as it is sent, of which some letters may be missing or wrong, and nothing else.
-var nearly = regexp.MustCompile(`^[A-Z2-9]{4,6}( [A-Z2-9]{4,6}){3,4}( [A-Z2-9]{1,3})?$`)
+// nearCodePattern matches a code as sent, perhaps with some letters missing or wrong.
+var nearCodePattern = regexp.MustCompile(`^[A-Z2-9]{4,6}( [A-Z2-9]{4,6}){3,4}( [A-Z2-9]{1,3})?$`)
 
-// meantAsCode reports whether something in a body was meant as a code, so that it was a wrong one if it is nobody's.
+// meantAsCode reports whether something in a body was meant as a code, right or wrong.
 func meantAsCode(name string, raw converter.RawValue) bool {
-	codes, texts, _ := textsOf(lookedAt(name, raw))
+	codes, texts, _ := decodeTexts(scannedPart(name, raw))
 	if slices.ContainsFunc(codes, nearCode) {
 		return true
 	}
 	for _, text := range texts {
 		if len(text) > MostText {
-			continue // a code and nothing else is not as long
+			continue // longer than a code
 		}
 		words := strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
-		if line := foldAll(words); nearly.MatchString(line) && strings.ContainsAny(line, "23456789") {
+		if line := foldAll(words); nearCodePattern.MatchString(line) && strings.ContainsAny(line, "23456789") {
 			return true
 		}
 	}
@@ -249,7 +249,7 @@ func foldAll(words []string) string {
 	return strings.Join(folded, " ")
 }
 
-// comesWithCodes reports whether there is something in a body to burn, or that was meant to be.
+// comesWithCodes reports whether a body has codes, or something meant as one.
 func comesWithCodes(name string, raw converter.RawValue) bool {
 	return raw.Payload() != nil && (len(codesIn(name, raw)) > 0 || meantAsCode(name, raw))
 }

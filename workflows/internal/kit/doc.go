@@ -1,3 +1,3 @@
-// Package kit is what workflows have in common: how they are told something and refuse it, how codes that were typed
-// are made useless, how a history is renewed, how something that failed is tried again, and timers.
+// Package kit is what workflows have in common: message handlers, the invalidation of codes that appear in messages,
+// continue-as-new, retries, and timers.
 package kit

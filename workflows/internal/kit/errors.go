@@ -21,14 +21,14 @@ func renewing() error {
 		messages.Renewing, temporal.ApplicationErrorOptions{})
 }
 
-// Refuse is an error with which an input is refused.
+// Refuse returns the error with which an input is refused.
 func Refuse(format string, args ...any) error {
 	return temporal.NewApplicationErrorWithOptions(display.Line(fmt.Sprintf(format, args...)), errRefused,
 		temporal.ApplicationErrorOptions{NonRetryable: true})
 }
 
-// PlainError is an error as people are to read it who called an update or started a workflow: the reason comes first
-// and alone. What an activity refused would otherwise come within what Temporal says of the activity.
+// PlainError returns an error for whoever sent an update or started a workflow: the reason alone, without Temporal's
+// wrapping of activity errors.
 func PlainError(err error) error {
 	var of *temporal.ActivityError
 	var child *temporal.ChildWorkflowExecutionError
@@ -41,13 +41,13 @@ func PlainError(err error) error {
 		kind, final = app.Type(), app.NonRetryable()
 	}
 	message := display.Visible(MessageOf(err))
-	if kind != session.ErrPolicy { // what is wrong with a policy has lines
+	if kind != session.ErrPolicy { // policy errors have several lines
 		message = display.Line(message)
 	}
 	return temporal.NewApplicationErrorWithOptions(message, kind, temporal.ApplicationErrorOptions{NonRetryable: final})
 }
 
-// KindOf is the type of an error, as its activity gave it.
+// KindOf returns an error's type, as set by its activity.
 func KindOf(err error) string {
 	var app *temporal.ApplicationError
 	if errors.As(err, &app) {
@@ -60,7 +60,7 @@ func KindOf(err error) string {
 	return "Error"
 }
 
-// MessageOf is the innermost message that says what to do, without Temporal's wrapping.
+// MessageOf returns an error's message, without Temporal's wrapping.
 func MessageOf(err error) string {
 	var app *temporal.ApplicationError
 	if errors.As(err, &app) {
@@ -70,13 +70,13 @@ func MessageOf(err error) string {
 	switch {
 	case !errors.As(err, &late):
 		return err.Error()
-	case late.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START: // which only the watch has
+	case late.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START: // only of the watch
 		return "no worker has room to watch the organization; raise CASTELLAN_WATCHES, or start another worker"
 	}
 	return "an activity took too long; is a worker running? " + late.Error()
 }
 
-// FirstError is the first of them that is one.
+// FirstError returns the first error that is not nil.
 func FirstError(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {
@@ -86,10 +86,10 @@ func FirstError(errs ...error) error {
 	return nil
 }
 
-// MostText is how many bytes of what people write are carried and shown.
+// MostText is how many bytes of a text that people wrote are kept.
 const MostText = 500
 
-// Bounded bounds what people write, since it is carried and shown.
+// Bounded shortens a text that people wrote.
 func Bounded(s string) string {
 	if len(s) <= MostText {
 		return s

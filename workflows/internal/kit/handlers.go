@@ -13,64 +13,63 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// MessageHandlers are the signals a workflow listens to, each handled like the update of the same name.
+// MessageHandlers handle a workflow's messages. Each action is an update, and a signal of the same name.
 type MessageHandlers struct {
 	Options
 	names     []string // of actions
-	listened  []string // all signals that somebody listens to
+	listened  []string // all signals with a receiver
 	handle    map[string]func(workflow.Context, converter.RawValue) error
 	busy      int            // signals being handled
 	busyOf    map[string]int // by name
-	queue     *queue         // of signals that wait; nil: none does
+	queue     *queue         // of waiting signals; nil: signals never wait
 	updates   int            // accepted by this history
-	presented int            // bodies with codes that came
-	burnt     int            // the last of them whose codes were burnt
+	presented int            // messages with codes so far
+	burnt     int            // the last of them whose codes are invalidated
 }
 
-// Options are what a workflow's handlers need of it.
+// Options configure MessageHandlers.
 type Options struct {
-	Org     string                        // whose codes may be typed; empty: none may
-	Review  string                        // of which review, where this is one's
-	Refused func(messages.RefusedMessage) // takes what was not accepted
-	Closed  func() bool                   // no update is taken just now; nil: each is
+	Org     string                        // whose codes messages may have; empty: none
+	Review  string                        // the review, if it is a review's workflow
+	Refused func(messages.RefusedMessage) // records a refused signal
+	Closed  func() bool                   // whether updates are refused now; nil: never
 }
 
-// NewMessageHandlers makes them; Handle gives each action its handler, and Serve begins to hear signals.
+// NewMessageHandlers returns handlers without actions: Handle adds them, and Serve starts to receive signals.
 func NewMessageHandlers(o Options) *MessageHandlers {
 	return &MessageHandlers{Options: o, handle: map[string]func(workflow.Context, converter.RawValue) error{},
 		busyOf: map[string]int{}}
 }
 
-// ListensTo names the signals that are no actions and have receivers of their own, so that others are known to have
-// none.
+// ListensTo names the signals that are not actions and have their own receivers; all others are refused.
 func (h *MessageHandlers) ListensTo(names ...string) { h.listened = append(names, h.names...) }
 
-// Keep lets signals wait, in the state that is carried to the next history.
+// Keep queues signals in kept, which is carried to the next history.
 func (h *MessageHandlers) Keep(kept *[]messages.KeptMessage) { h.queue = newQueue(kept) }
 
-// Hold has signals that come wait for the next history, or not any more.
+// Hold sets whether new signals wait for the next history.
 func (h *MessageHandlers) Hold(hold bool) {
 	if h.queue != nil {
 		h.queue.held = hold
 	}
 }
 
-// Holds reports whether what comes waits for the next history.
+// Holds reports whether new signals wait for the next history.
 func (h *MessageHandlers) Holds() bool { return h.queue != nil && h.queue.held }
 
 // Keeps reports whether signals can wait.
 func (h *MessageHandlers) Keeps() bool { return h.queue != nil }
 
-// Updates is how many were accepted by this history.
+// Updates returns how many updates this history has accepted.
 func (h *MessageHandlers) Updates() int { return h.updates }
 
-// Begin keeps the history from its end until what it returns is called.
+// Begin keeps the history from ending until end is called.
 func (h *MessageHandlers) Begin() (end func()) {
 	h.busy++
 	return func() { h.busy-- }
 }
 
-// AnswerQuery registers the query that says how a workflow stands.
+// AnswerQuery registers a query handler.
 func AnswerQuery[R any](ctx workflow.Context, name, description string, status func() R) error {
 	return workflow.SetQueryHandlerWithOptions(ctx, name, func() (R, error) { return display.Answer(status()), nil },
 		workflow.QueryHandlerOptions{
@@ -78,8 +77,8 @@ func AnswerQuery[R any](ctx workflow.Context, name, description string, status f
 		})
 }
 
-// Handle registers an action as an update and as a signal. check must not change anything: it is the update's
-// validator, and refuses without a trace in the history.
+// Handle registers an action as an update and as a signal. check must not change anything: it is also the update's
+// validator, which refuses without a trace in the history.
 func Handle[T, R any](ctx workflow.Context, h *MessageHandlers, name, description string, check func(T) error,
 	do func(workflow.Context, T) (R, error)) error {
 	h.names = append(h.names, name)
@@ -103,7 +102,7 @@ func Handle[T, R any](ctx workflow.Context, h *MessageHandlers, name, descriptio
 		case h.Closed != nil && h.Closed() && err == nil:
 			return renewing()
 		case err != nil && h.Org != "" && comesWithCodes(name, raw):
-			return nil // its handler refuses it, and burns the code
+			return nil // the handler refuses it, and invalidates the code
 		}
 		return err
 	}
@@ -111,7 +110,7 @@ func Handle[T, R any](ctx workflow.Context, h *MessageHandlers, name, descriptio
 		h.updates++
 		if h.Org != "" && comesWithCodes(name, raw) &&
 			workflow.GetVersion(ctx, "codes-burn-first", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
-			YieldToCoroutines(ctx) // signals that came before take their turn first
+			YieldToCoroutines(ctx) // earlier signals go first
 		}
 		came := h.presentation(ctx, name, raw, "")
 		burnt, err := h.burnFirst(ctx, came)
@@ -134,9 +133,9 @@ func Handle[T, R any](ctx workflow.Context, h *MessageHandlers, name, descriptio
 		workflow.UpdateHandlerOptions{Validator: validate, Description: description})
 }
 
-// Unknown names the signals that came and that nobody listens to. While one that somebody listens to waits to be heard,
-// it says nothing: the SDK finds the names by taking a signal out of its channel and putting it back, and where a
-// selector is just being handed another of the same name, one of the two is lost.
+// Unknown returns the names of signals without a receiver. It returns none while a signal with one is pending: the SDK
+// finds the names by taking a signal out of its channel and putting it back, and if a selector is just receiving
+// another of the same name, one of the two is lost.
 func (h *MessageHandlers) Unknown(ctx workflow.Context) []string {
 	for _, name := range h.listened {
 		if workflow.GetSignalChannel(ctx, name).Len() > 0 {
@@ -146,7 +145,7 @@ func (h *MessageHandlers) Unknown(ctx workflow.Context) []string {
 	return workflow.GetUnhandledSignalNames(ctx)
 }
 
-// RefuseUnknown refuses signals that nobody listens to, so that a misspelt name does not go unnoticed.
+// RefuseUnknown refuses signals without a receiver, so that misspelt names are noticed.
 func (h *MessageHandlers) RefuseUnknown(ctx workflow.Context) {
 	for _, name := range h.Unknown(ctx) {
 		var raw converter.RawValue
@@ -157,11 +156,11 @@ func (h *MessageHandlers) RefuseUnknown(ctx workflow.Context) {
 	}
 }
 
-// Serve handles signals in the order they came, for the life of the run. What is refused is recorded, never fatal.
+// Serve handles signals in order of arrival, as long as the workflow runs. Refused signals are recorded.
 func (h *MessageHandlers) Serve(ctx workflow.Context) {
 	workflow.GoNamed(ctx, "signals", func(ctx workflow.Context) {
 		selector := workflow.NewSelector(ctx)
-		looked := 0 // bytes of signals, since others took their turn
+		looked := 0 // bytes of signals since the last yield
 		for _, name := range h.names {
 			selector.AddReceive(workflow.GetSignalChannel(ctx, name), func(c workflow.ReceiveChannel, _ bool) {
 				var raw converter.RawValue
@@ -178,7 +177,7 @@ func (h *MessageHandlers) Serve(ctx workflow.Context) {
 				if came != nil && came.id != "" {
 					kept.Shown = came.id
 					end := h.Begin()
-					// what waits is burnt now; when its turn comes, the same again
+					// invalidate its codes now, and again when its turn comes
 					workflow.GoNamed(ctx, "burn codes", func(ctx workflow.Context) {
 						defer end()
 						_, _ = h.burnFirst(ctx, came)
@@ -202,12 +201,12 @@ func (h *MessageHandlers) Serve(ctx workflow.Context) {
 	})
 }
 
-// mostAtOnce is how many bytes of signals one coroutine looks at before others take their turn: none may think for
-// longer than a second.
+// mostAtOnce is how many bytes of signals a coroutine examines before it yields: a workflow task must not take longer
+// than a second.
 const mostAtOnce = 1 << 20
 
-// handleSignal handles one signal, in its own coroutine: one that waits, such as undo, must not keep the next, such as
-// resume, from being heard.
+// handleSignal handles one signal in its own coroutine: one that waits, such as undo, must not block the next, such as
+// resume.
 func (h *MessageHandlers) handleSignal(ctx workflow.Context, name string, raw converter.RawValue, came *presentation) {
 	h.busy++
 	h.busyOf[name]++
@@ -225,7 +224,7 @@ func (h *MessageHandlers) handleSignal(ctx workflow.Context, name string, raw co
 			h.recordRefusal(ctx, name, raw, err)
 		default:
 			h.recordRefusal(ctx, name, raw, err)
-			h.burnOnly(ctx, came)
+			h.burnUnhandled(ctx, came)
 		}
 	})
 }
@@ -240,8 +239,7 @@ func (h *MessageHandlers) Pending(ctx workflow.Context) bool {
 	return h.busy > 0
 }
 
-// Quiet reports whether nothing said to the workflow is unheard or being handled: no action, no update, and none of
-// these signals.
+// Quiet reports whether no action, no update, and none of these signals is pending or being handled.
 func (h *MessageHandlers) Quiet(ctx workflow.Context, signals ...string) bool {
 	for _, name := range signals {
 		if workflow.GetSignalChannel(ctx, name).Len() > 0 {
@@ -251,11 +249,11 @@ func (h *MessageHandlers) Quiet(ctx workflow.Context, signals ...string) bool {
 	return !h.Pending(ctx) && workflow.AllHandlersFinished(ctx)
 }
 
-// NotForPeople describes the signals that are no actions of people's, where all of a workflow's signals are listed.
+// NotForPeople is the description of internal signals.
 const NotForPeople = "sent by Castellan itself, not for people"
 
-// ReceiveEach takes the signals of a name that are no action of people's, for the life of the run. One that check
-// refuses, or that cannot be read, is recorded like any other.
+// ReceiveEach receives an internal signal as long as the workflow runs. Those that cannot be read, or that check
+// refuses, are recorded.
 func ReceiveEach[T any](ctx workflow.Context, h *MessageHandlers, name string, check func(T) error,
 	take func(workflow.Context, T)) {
 	signals := workflow.GetSignalChannelWithOptions(ctx, name, workflow.SignalChannelOptions{Description: NotForPeople})
@@ -278,7 +276,7 @@ func ReceiveEach[T any](ctx workflow.Context, h *MessageHandlers, name string, c
 	})
 }
 
-// ReceiveSignal is ReceiveEach for signals whose body says nothing.
+// ReceiveSignal is ReceiveEach for signals without a body.
 func ReceiveSignal(ctx workflow.Context, h *MessageHandlers, name string, do func()) {
 	signals := workflow.GetSignalChannelWithOptions(ctx, name, workflow.SignalChannelOptions{Description: NotForPeople})
 	workflow.GoNamed(ctx, name, func(ctx workflow.Context) {
@@ -293,16 +291,16 @@ func ReceiveSignal(ctx workflow.Context, h *MessageHandlers, name string, do fun
 	})
 }
 
-// largeBody is from which size on a body's is worth telling.
+// largeBody is the size from which the record of a refused signal has its size.
 const largeBody = 4 << 10
 
-// RefuseSignal records a signal that was not accepted, and burns the codes in it.
+// RefuseSignal records a refused signal, and invalidates the codes in it.
 func (h *MessageHandlers) RefuseSignal(ctx workflow.Context, name string, raw converter.RawValue, err error) {
 	h.recordRefusal(ctx, name, raw, err)
-	h.burnOnly(ctx, h.presentation(ctx, name, raw, ""))
+	h.burnUnhandled(ctx, h.presentation(ctx, name, raw, ""))
 }
 
-// recordRefusal records a signal that was not accepted, and whom its body names as the one who says it.
+// recordRefusal records a refused signal and the sender named in it.
 func (h *MessageHandlers) recordRefusal(ctx workflow.Context, name string, raw converter.RawValue, err error) {
 	said := messages.RefusedMessage{At: workflow.Now(ctx), Name: Bounded(name), Why: Bounded(MessageOf(err))}
 	data := raw.Payload().GetData()
@@ -313,10 +311,9 @@ func (h *MessageHandlers) recordRefusal(ctx workflow.Context, name string, raw c
 	h.Refused(said)
 }
 
-// sender is whom a body names as the one who says it, as far as it can be read and not too far into it: nothing is
-// decided by it.
+// sender returns the sender that a body names, as far as it can be read. It is for information only.
 func sender(data []byte) string {
-	decoder := json.NewDecoder(bytes.NewReader(data[:min(len(data), mostLookedAt)]))
+	decoder := json.NewDecoder(bytes.NewReader(data[:min(len(data), maxScanned)]))
 	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
 		return ""
 	}
@@ -337,7 +334,7 @@ func sender(data []byte) string {
 
 const mostRefused = 10
 
-// KeepRefused keeps the last of the signals that were not accepted.
+// KeepRefused appends a refused signal, and keeps the last ones.
 func KeepRefused(all []messages.RefusedMessage, one messages.RefusedMessage) []messages.RefusedMessage {
 	all = append(all, one)
 	return all[max(0, len(all)-mostRefused):]

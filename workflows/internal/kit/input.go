@@ -9,8 +9,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// DecodeInput reads what ops typed for an action: exactly one JSON object, no field that is not documented, no key
-// twice, nothing too large.
+// DecodeInput decodes people's input for an action: exactly one JSON object, no unknown field, no repeated key, nothing
+// too large.
 func DecodeInput[T any](name string, raw converter.RawValue) (T, error) {
 	var body T
 	data, err := bodyOf(name, raw)
@@ -23,7 +23,7 @@ func DecodeInput[T any](name string, raw converter.RawValue) (T, error) {
 	return body, nil
 }
 
-// DecodeInternal reads what workflows and activities of ours say to each other.
+// DecodeInternal decodes messages between Castellan's own workflows and activities.
 func DecodeInternal[T any](name string, raw converter.RawValue) (T, error) {
 	var body T
 	data, err := bodyOf(name, raw)
@@ -36,7 +36,7 @@ func DecodeInternal[T any](name string, raw converter.RawValue) (T, error) {
 	return body, nil
 }
 
-// bodyOf is the JSON of an input, signal or update, where it is JSON and not too large.
+// bodyOf returns a message's JSON, or an error if it is not JSON or too large.
 func bodyOf(name string, raw converter.RawValue) ([]byte, error) {
 	payload := raw.Payload()
 	if payload == nil {
@@ -57,8 +57,8 @@ func tooLarge(name string, raw converter.RawValue) error {
 	return nil
 }
 
-// Input reads what a workflow is started with. What one history hands to the next, or a workflow to its child, is ours,
-// and may have been written by another version.
+// Input decodes a workflow's input. After a continue-as-new, or from a parent workflow, it is Castellan's own, perhaps
+// written by another version.
 func Input[T any](ctx workflow.Context, name string, raw converter.RawValue) (T, error) {
 	info := workflow.GetInfo(ctx)
 	if info.ContinuedExecutionRunID == "" && info.ParentWorkflowExecution == nil {
@@ -71,8 +71,8 @@ func Input[T any](ctx workflow.Context, name string, raw converter.RawValue) (T,
 	return in, nil
 }
 
-// CheckStateOf says why the state that an input carries is not this workflow's. A state from before states named their
-// workflow is taken from the history before this one, or from the workflow that started it, alone.
+// CheckStateOf refuses an input's state that is not this workflow's. An old state, which does not name its workflow, is
+// accepted only after a continue-as-new or from a parent workflow.
 func CheckStateOf(ctx workflow.Context, named, is string) error {
 	info := workflow.GetInfo(ctx)
 	if named == is || named == "" && (info.ContinuedExecutionRunID != "" || info.ParentWorkflowExecution != nil) {

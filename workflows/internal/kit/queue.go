@@ -12,22 +12,22 @@ import (
 )
 
 const (
-	// signals of one name that are handled at once: a workflow may have 2,000 activities under way
+	// signals of one name that are handled at once: a workflow is limited to 2,000 pending activities
 	mostBusy       = 50
 	mostQueuedWord = 16 << 10 // bytes of a signal that may wait; larger ones are handled at once
 	mostQueued     = 1 << 20  // bytes of all that wait: they are carried to the next history, which takes 2 MB
 )
 
-// queue holds signals that wait: for others of their name, or for the next history while this one ends.
+// queue holds signals that wait for others of their name, or for the next history.
 type queue struct {
-	words *[]messages.KeptMessage // part of the state, so that it is carried
-	size  int                     // in bytes
-	names map[string]int          // how many of each
-	held  bool                    // nothing is taken out: the history ends
+	messages *[]messages.KeptMessage // part of the state, so that it is carried
+	size     int                     // in bytes
+	names    map[string]int          // how many of each
+	held     bool                    // nothing is handled: the history is ending
 }
 
 func newQueue(words *[]messages.KeptMessage) *queue {
-	q := &queue{words: words, names: map[string]int{}}
+	q := &queue{messages: words, names: map[string]int{}}
 	for _, word := range *words {
 		q.count(word, 1)
 	}
@@ -40,17 +40,17 @@ func (q *queue) count(word messages.KeptMessage, n int) {
 }
 
 func (q *queue) add(word messages.KeptMessage) {
-	*q.words = append(*q.words, word)
+	*q.messages = append(*q.messages, word)
 	q.count(word, 1)
 }
 
-// mayTake reports whether a signal of this name is handled now: many of one name, such as requests that hang in an
-// outage, do not keep those of others, such as resume, from being heard.
+// mayTake reports whether a signal of this name may be handled now. Many of one name, such as requests that hang in an
+// outage, do not block others, such as resume.
 func (h *MessageHandlers) mayTake(name string) bool {
 	return !h.queue.held && h.busyOf[name] < mostBusy
 }
 
-// next is the name of signals in the queue that may be handled now; "" when there are none.
+// next returns the name of queued signals that may be handled now; "" for none.
 func (h *MessageHandlers) next() string {
 	for _, name := range h.names {
 		if h.queue.names[name] > 0 && h.mayTake(name) {
@@ -60,14 +60,14 @@ func (h *MessageHandlers) next() string {
 	return ""
 }
 
-// ServeQueue handles what waits, for the life of the run.
+// ServeQueue handles queued signals, as long as the workflow runs.
 func (h *MessageHandlers) ServeQueue(ctx workflow.Context) {
 	workflow.GoNamed(ctx, "signals that wait", func(ctx workflow.Context) {
 		for workflow.Await(ctx, func() bool { return h.next() != "" }) == nil {
 			name := h.next()
-			i := slices.IndexFunc(*h.queue.words, func(word messages.KeptMessage) bool { return word.Name == name })
-			word := (*h.queue.words)[i]
-			*h.queue.words = slices.Delete(*h.queue.words, i, i+1)
+			i := slices.IndexFunc(*h.queue.messages, func(word messages.KeptMessage) bool { return word.Name == name })
+			word := (*h.queue.messages)[i]
+			*h.queue.messages = slices.Delete(*h.queue.messages, i, i+1)
 			h.queue.count(word, -1)
 			raw := converter.NewRawValue(&commonpb.Payload{
 				Metadata: map[string][]byte{converter.MetadataEncoding: []byte(converter.MetadataEncodingJSON)},

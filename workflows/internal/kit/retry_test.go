@@ -11,7 +11,7 @@ import (
 )
 
 func TestPatienceGrowsUpToItsBound(t *testing.T) {
-	p := kit.Patience{First: 2 * time.Second, Longest: time.Minute}
+	p := kit.Backoff{First: 2 * time.Second, Longest: time.Minute}
 	for tries, want := range map[int]time.Duration{
 		1: 2 * time.Second, 2: 4 * time.Second, 5: 32 * time.Second, 6: time.Minute, 1000: time.Minute,
 	} {
@@ -22,16 +22,16 @@ func TestPatienceGrowsUpToItsBound(t *testing.T) {
 func TestRecordFailureKeepsSinceWhenItHasLasted(t *testing.T) {
 	began := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 	later := began.Add(time.Hour)
-	p := kit.Patience{First: time.Second, Longest: time.Minute}
+	p := kit.Backoff{First: time.Second, Longest: time.Minute}
 	first := kit.RecordFailure(began, nil, messages.Problem{Kind: "Server", Message: "503"}, p)
 	require.Equal(t, &messages.Problem{Kind: "Server", Message: "503", Since: began, Tries: 1,
 		Retry: began.Add(time.Second)}, first)
 	second := kit.RecordFailure(later, first, messages.Problem{Kind: "Timeout"}, p)
 	require.Equal(t, &messages.Problem{Kind: "Timeout", Since: began, Tries: 2, Retry: later.Add(2 * time.Second)},
 		second)
-	require.False(t, kit.MayTry(second, later))
-	require.True(t, kit.MayTry(second, second.Retry))
-	require.True(t, kit.MayTry(nil, later))
+	require.False(t, kit.RetryDue(second, later))
+	require.True(t, kit.RetryDue(second, second.Retry))
+	require.True(t, kit.RetryDue(nil, later))
 }
 
 func TestAgendaFindsWhatIsDueNext(t *testing.T) {

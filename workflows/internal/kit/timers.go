@@ -8,15 +8,15 @@ import (
 	"github.com/castellan-io/castellan/display"
 )
 
-// Timer is the one timer that runs, of what is due next.
+// Timer is a single timer for what is due next.
 type Timer struct {
 	due    time.Time
 	cancel workflow.CancelFunc
 }
 
-// Arm keeps the timer running for an instant, and ends the one that ran for another; the zero instant means none. It
-// calls rings when it is time.
-func (t *Timer) Arm(ctx workflow.Context, due time.Time, why string, rings func()) {
+// Arm sets the timer to an instant, unless it is set to it already; the zero time stops it. It calls fire at the
+// instant.
+func (t *Timer) Arm(ctx workflow.Context, due time.Time, why string, fire func()) {
 	if due.Equal(t.due) {
 		return
 	}
@@ -29,18 +29,19 @@ func (t *Timer) Arm(ctx workflow.Context, due time.Time, why string, rings func(
 	}
 	once, cancel := workflow.WithCancel(ctx)
 	t.cancel = cancel
-	bell := workflow.NewTimerWithOptions(once, max(due.Sub(workflow.Now(ctx)), time.Millisecond), workflow.TimerOptions{
+	wait := max(due.Sub(workflow.Now(ctx)), time.Millisecond)
+	timer := workflow.NewTimerWithOptions(once, wait, workflow.TimerOptions{
 		Summary: display.Summary(why + " at " + due.UTC().Format(time.RFC3339)),
 	})
 	workflow.Go(once, func(ctx workflow.Context) {
-		if bell.Get(ctx, nil) == nil {
+		if timer.Get(ctx, nil) == nil {
 			t.due = time.Time{}
-			rings()
+			fire()
 		}
 	})
 }
 
-// AwaitUntil waits for a condition, or an instant; the timer ends with the waiting.
+// AwaitUntil waits for a condition, or an instant.
 func AwaitUntil(ctx workflow.Context, due time.Time, why string, condition func() bool) {
 	once, cancel := workflow.WithCancel(ctx)
 	defer cancel()
@@ -57,10 +58,10 @@ type Agenda struct {
 	Why string
 }
 
-// NewAgenda is for what is due after an instant.
+// NewAgenda returns an empty agenda for what is due after now.
 func NewAgenda(now time.Time) *Agenda { return &Agenda{now: now} }
 
-// At takes in that something is due at an instant; the zero instant means never.
+// At adds something that is due at an instant; the zero time means never.
 func (a *Agenda) At(due time.Time, why string) {
 	if due.After(a.now) && (a.Due.IsZero() || due.Before(a.Due)) {
 		a.Due, a.Why = due, why
