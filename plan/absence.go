@@ -8,20 +8,20 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// What is given because somebody is *not* in a group hangs on what a read lacks, just as a removal does: a list that
-// was cut short would open a vault. So it needs the same second witness.
+// What is given because somebody is *not* in a group depends on what a read lacks, just as a removal does: a truncated
+// list could give a key to a vault. So it needs the same second witness.
 
-// Absence is what hangs on somebody's not being in a group, or not having a role or an app.
+// Absence is what depends on somebody's not being in a group, or not having a role or an app.
 type Absence struct {
 	Person access.Person
 	Lines  []access.Change            // additions
-	Groups []string                   // ids of the groups that are asked for
-	Roles  bool                       // platform roles are asked for
-	Apps   bool                       // apps are asked for
-	Stands func(p access.Person) bool // it follows for the person with these groups, too
+	Groups []string                   // ids of the groups that conditions ask for
+	Roles  bool                       // conditions ask for platform roles
+	Apps   bool                       // conditions ask for apps
+	Stands func(p access.Person) bool // whether the additions also follow for the person as given
 }
 
-// HangsOnAbsence finds the additions of a decision that are not asked for unless the person's lists are whole.
+// HangsOnAbsence returns the additions of a decision that follow only if the person's lists are complete.
 func HangsOnAbsence(b *policy.Bound, p access.Person, known State, changes []access.Change,
 	now time.Time) (Absence, bool) {
 	adds := func(c access.Change) bool { return c.Action == access.Add }
@@ -57,7 +57,7 @@ func HangsOnAbsence(b *policy.Bound, p access.Person, known State, changes []acc
 // mostTried is how many groups are tried for one person where a rule looks at the whole list.
 const mostTried = 500
 
-// decisive are the groups any one of which would make the addition wrong.
+// decisive returns the groups whose membership would make the addition wrong.
 func (a Absence) decisive(groups []string) (ids []string) {
 	for _, id := range groups[:min(len(groups), mostTried)] {
 		p := a.Person
@@ -71,15 +71,15 @@ func (a Absence) decisive(groups []string) (ids []string) {
 	return ids
 }
 
-// AsksFor reports whether one of the changes is this one.
+// AsksFor reports whether changes contains c.
 func AsksFor(changes []access.Change, c access.Change) bool {
 	return slices.ContainsFunc(changes, func(o access.Change) bool {
 		return o.Action == c.Action && o.Person == c.Person && o.Target == c.Target
 	})
 }
 
-// EligibleByAbsence reports whether a person may receive a target only because they are not in some group, by the
-// conditions of the entries that let it be granted.
+// EligibleByAbsence reports whether a person is eligible for grants of a target only because they are not in some
+// group.
 func EligibleByAbsence(b *policy.Bound, terms *policy.Policy, p access.Person, target access.Entitlement,
 	known policy.Known) (Absence, bool) {
 	names, every, roles := terms.EligibleGroups(target)
@@ -92,8 +92,8 @@ func EligibleByAbsence(b *policy.Bound, terms *policy.Policy, p access.Person, t
 	return one, hangs
 }
 
-// Absence returns what an addition hangs on: conditions of who may receive the target (eligible, where hangs says so),
-// and rules that deny it.
+// Absence returns the absences that an addition depends on: those of conditions of eligibility (eligible, if hangs),
+// and of rules that deny the target.
 func (m Moment) Absence(eligible Absence, hangs bool) (Absence, bool) {
 	sure := m.Says(m.Person, true)
 	if !hangs && len(sure.Barred)+len(sure.Denied) == 0 {

@@ -8,48 +8,47 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// State is what is known of one person beside the read. None of it is about anybody else.
+// State is what is known about one person besides the read.
 type State struct {
 	Holdings []access.Holding // the current ones
-	Recent   []access.Change  // changes done within the settle and lag window: the truth over a read that lags
-	Rejected []access.Change  // changes that people said no to
-	Grants   []access.Grant   // those of which something may be left to give or take back
-	Rulings  []access.Ruling  // verdicts of reviews that bear on the person
+	Recent   []access.Change  // changes done within the settle and lag window: they override a lagging read
+	Rejected []access.Change  // changes that people rejected
+	Grants   []access.Grant   // grants that are not settled
+	Rulings  []access.Ruling  // verdicts of reviews that affect the person
 	Marks    []access.Mark    // since when which rules hold
-	// Suspension is Castellan's own suspension of the person, while it lasts: a rule restores only whom Castellan
-	// suspended.
+	// Suspension is Castellan's current suspension of the person: a rule restores only people whom Castellan suspended.
 	Suspension *access.Suspension
-	// ListsCut takes the person's lists of groups and roles for cut short: what is asked for all the same does not hang
-	// on their not being in a group.
+	// ListsCut treats the person's lists of groups and roles as truncated: what follows nevertheless does not depend on
+	// their not being in a group.
 	ListsCut bool
-	Would    bool            // as if the rules that only observe were enforced
-	Fresh    map[string]bool // keys of enforced rules that nobody has consented to: see policy.Known
+	Would    bool            // treat observing rules as enforced
+	Fresh    map[string]bool // keys of enforced rules without consent: see policy.Known
 }
 
-// grantGrace is how long the end of a grant is left to the grant's own workflow. After it, whoever looks takes it back.
+// grantGrace is how long after a grant's end only the grant's own workflow removes its access. After it, any run does.
 const grantGrace = time.Minute
 
-// Decision is what follows for one person. The changes are planned and sorted by target. A holding in Close carries its
-// end; it is closed before those in Open are opened. Adds open no holding here: their write does.
+// Decision is what follows for one person. The changes are planned, sorted by target. A holding in Close has its end
+// set; close those before opening the ones in Open. Additions open no holding here: their write does.
 type Decision struct {
 	Changes    []access.Change
 	Open       []access.Holding
 	Close      []access.Holding
-	Ended      []access.Holding // that somebody else took and gave again, as the event feed says: each carries its end
+	Ended      []access.Holding // removed and added again by somebody else, by the event feed: with their ends set
 	Foreign    int              // memberships that nothing explains and that somebody else made
-	Suppressed int              // changes not planned, because a person rejected the same before
-	Lift       []access.Change  // rejections that no longer apply: the decision no longer asks for the change
+	Suppressed int              // changes not planned, because a person rejected them before
+	Lift       []access.Change  // rejections that no longer apply: the decision does not ask for the change
 
 	Rules     []policy.RuleAnswer // rules that hold, wait, or cannot be answered
 	Mark      []access.Mark       // rules that began to hold
 	Unmark    []string            // keys of rules that hold no longer
-	Unsuspend bool                // Castellan's suspension was taken back by somebody else
+	Unsuspend bool                // somebody else reverted Castellan's suspension
 	Conflicts []Conflict
 
-	// Unseen are memberships on the books that the read does not show and that nothing planned will settle. One read
-	// may lie: they end once other reads agree.
+	// Unseen are recorded memberships that the read does not show and no planned change resolves. One read may be
+	// wrong: they end once other reads agree.
 	Unseen []access.Unseen
-	// Restored are memberships that grants gave, that the read does not show, and that the policy has given back.
+	// Restored are memberships given by grants that the read does not show and that the policy restores.
 	Restored []access.Holding
 }
 
@@ -60,20 +59,20 @@ type Conflict struct {
 	Denies string // the rule
 }
 
-// Decide compares what the person should hold with what the read and the state show. It never removes a membership for
-// which a reason stands, one that somebody else made unless the target's mode is all, or anything of an app. Changes
-// that a person rejected are not planned again while they would be the same.
+// Decide compares what the person should hold with what the read and the state show. It never removes a membership that
+// has a reason, one that somebody else made unless the target's mode is all, or anything of an app. Changes that a
+// person rejected are not planned again.
 //
-// Grants in force are reasons like any other. What grants alone gave is taken back whatever the target's mode, but for
-// the first moments after their end, which are their workflow's, and unless the policy only reports it.
+// Grants in force are reasons like any other. What only grants gave is removed whatever the target's mode, except
+// during grantGrace, and unless the policy only reports it.
 //
-// What a rule or a review denies is taken from whoever holds it. What cannot be told of a rule changes nothing: what it
-// may have given stays, what it may deny is not given anew.
+// What a rule or a review denies is removed. A rule that cannot be decided changes nothing: what it may have given
+// stays, what it may deny is not added.
 //
-// That a review lets somebody keep a target is a reason not to take it, and none to give it: it is never an addition's.
+// A review's verdict to keep is a reason not to remove, but not to add.
 //
-// The reasons of a removal are the rules and reviews that deny it, or else those that ended: until it is written, the
-// holding keeps them.
+// The reasons of a removal are the rules and reviews that deny it, or else those that ended: the holding keeps them
+// until the removal is written.
 func Decide(b *policy.Bound, p access.Person, s State, run string, at time.Time) Decision {
 	d := decider{bound: b, person: p, run: run, at: at, grants: s.Grants, would: s.Would, suspension: s.Suspension,
 		listsCut: s.ListsCut}
@@ -95,7 +94,7 @@ func Decide(b *policy.Bound, p access.Person, s State, run string, at time.Time)
 	return d.Decision
 }
 
-// decider holds what is known of the person, by target.
+// decider is the state of Decide.
 type decider struct {
 	Decision
 	bound  *policy.Bound
@@ -110,54 +109,54 @@ type decider struct {
 	suspension *access.Suspension
 }
 
-// line is one target as it concerns the person.
+// line is what is known about the person and one target.
 type line struct {
 	target     int
-	policySays *policy.Want    // what the policy says of it; nil: nothing
-	want       *policy.Want    // nil: no reason stands, or it is denied
-	keepOnly   bool            // it is not held, and all that stands is that it may be kept
+	policySays *policy.Want    // nil: nothing
+	want       *policy.Want    // nil: no reason, or denied
+	keepOnly   bool            // not held, and the only reason is a review's verdict to keep
 	denied     []access.Reason // rules and reviews
-	// somebody else suspended the person, and all that stands for presence is a rule, which may not restore them
+	// somebody else suspended the person, and the only reason for presence is a rule, which may not restore them
 	suspendedByOthers bool
-	barred            bool            // a rule may deny it; that cannot be told now
+	barred            bool            // a rule that cannot be decided now may deny it
 	held              bool            // by the read, or by a later write
 	holding           *access.Holding // the current one
 	recent            *access.Change  // the last write done
 	unknown           bool            // the read did not say whether it is held
-	taken             bool            // by hand, while nothing gives it back
-	renamed           bool            // the holding is on the books by a former name of the group
-	formerlyOwned     bool            // it was owned by a former name of the group
-	ending            bool            // a grant has just ended: its workflow sees to it
+	taken             bool            // removed by hand, and nothing restores it
+	renamed           bool            // the holding is recorded under a former name of the group
+	formerlyOwned     bool            // owned under a former name of the group
+	ending            bool            // a grant has just ended: its workflow removes it
 }
 
-// owned says that Castellan made or adopted the membership.
+// owned reports whether Castellan made or adopted the membership.
 func (l *line) owned() bool {
 	if l.recent != nil && l.recent.State == access.Done && l.recent.Action != access.Remove {
-		since := l.holding != nil && l.holding.From.After(l.recent.At) // then the books know more than the write
+		since := l.holding != nil && l.holding.From.After(l.recent.At) // then the holding is newer than the write
 		return l.formerlyOwned || !since || l.holding.Owned
 	}
 	return l.formerlyOwned || l.holding != nil && l.holding.Owned
 }
 
-// lapsed says that the membership was given by grants alone, all of which are over.
+// lapsed reports whether the membership was given only by grants, all of which are over.
 func (l *line) lapsed() bool {
 	return l.want == nil && l.owned() && access.OnlyGrants(lastReasons(l.holding))
 }
 
-// granted says that a grant gives the target.
+// granted reports whether a grant gives the target.
 func (l *line) granted() bool {
 	return l.want != nil && slices.ContainsFunc(l.want.Reasons,
 		func(r access.Reason) bool { return r.Kind == access.ReasonGrant })
 }
 
-// unseen says that the read does not show a membership of Castellan's own. One read may lie about that, and whoever
-// forgot the membership then would take it for somebody else's later. So it stays on the books until a write settles
-// it: an add or a removal that finds it so already costs one call and harms nobody.
+// unseen reports whether the read does not show an owned membership. One read may be wrong, and a forgotten membership
+// would later count as somebody else's. So it stays recorded until a write resolves it: an addition or removal that
+// changes nothing costs one call and does no harm.
 func (l *line) unseen() bool {
 	return !l.held && l.recent == nil && l.holding != nil && l.holding.Owned
 }
 
-// gather brings together the read, the wants, the holdings and the recent writes, in the order of the targets.
+// gather collects the read, the wants, the holdings and the recent writes by target.
 func (d *decider) gather(s State) {
 	said := d.bound.Resolve(d.person, policy.Known{Grants: access.InForce(s.Grants, d.at), Rulings: s.Rulings,
 		Marks: s.Marks, Held: s.Holdings,
@@ -213,7 +212,7 @@ func (d *decider) gather(s State) {
 	}
 }
 
-// markEnding marks the targets of grants that ended a moment ago.
+// markEnding marks the targets of grants that ended within grantGrace.
 func (d *decider) markEnding(grants []access.Grant) {
 	for _, g := range grants {
 		if g.State == access.GrantWaiting || d.at.Before(g.From) || !d.at.Before(g.Until.Add(grantGrace)) {
@@ -229,7 +228,7 @@ func (d *decider) markEnding(grants []access.Grant) {
 
 func byTarget(l line, t int) int { return l.target - t }
 
-// line finds the line of a target or makes it, keeping the order.
+// line returns a target's line, and inserts it in order if it is missing.
 func (d *decider) line(t int) *line {
 	i, found := slices.BinarySearchFunc(d.lines, t, byTarget)
 	if !found {
@@ -238,8 +237,7 @@ func (d *decider) line(t int) *line {
 	return &d.lines[i]
 }
 
-// decide plans the change of one target, if it needs one, and keeps its holding true. The first case that applies
-// counts.
+// decide plans the change of one target, if any, and updates its holding. The first case that applies counts.
 func (d *decider) decide(l *line) {
 	target := &d.bound.Targets[l.target]
 	switch {
@@ -248,24 +246,24 @@ func (d *decider) decide(l *line) {
 		d.deny(l, target)
 	case l.want != nil && !l.held && l.barred:
 	case l.keepOnly:
-		if !l.unseen() { // if it is held after all it is to be kept: then the books stay as they are
+		if !l.unseen() { // otherwise it may be held after all, and then it is kept: leave the holding
 			d.record(l, target, nil)
 		}
 	case l.suspendedByOthers:
-		l.taken = l.unseen() // the books stay as they are until other reads agree
+		l.taken = l.unseen() // leave the holding until other reads agree
 	case d.takenByHand(l, target):
 		if target.HandTaken != policy.HandTakenRestore {
-			l.taken = true // the books stay as they are until other reads agree
+			l.taken = true // leave the holding until other reads agree
 			return
 		}
 		d.Restored = append(d.Restored, *l.holding)
 		d.add(l, target)
-	// everybody is there: that is on nobody's books
+	// presence by default has no holding
 	case target.Entitlement.Presence() && l.holding == nil && !l.granted():
 		if l.want != nil && !l.held && d.restorable(target) {
 			d.change(access.Add, target, l.want.Reasons)
 		}
-	// the books stay as they are until it is taken back
+	// leave the holding until the access is removed
 	case l.lapsed() && (l.ending || target.Lost == policy.LostReport):
 	case l.lapsed() && !target.Reviewed:
 		d.change(access.Remove, target, lastReasons(l.holding))
@@ -276,7 +274,7 @@ func (d *decider) decide(l *line) {
 	}
 }
 
-// deny takes what rules and reviews deny from whoever holds it. From an additive target rules alone take nothing.
+// deny removes what rules and reviews deny. Rules alone do not remove anybody from an additive target.
 func (d *decider) deny(l *line, target *policy.Target) {
 	switch additive := target.Additive && access.OnlyRules(l.denied); {
 	case !additive:
@@ -284,12 +282,12 @@ func (d *decider) deny(l *line, target *policy.Target) {
 		if l.held && !target.Entitlement.Presence() {
 			d.record(l, target, lastReasons(l.holding))
 		}
-	case l.held: // nothing is taken from it: the books stay as they are
+	case l.held:
 		d.record(l, target, lastReasons(l.holding))
 	}
 }
 
-// give adds or adopts a membership for which reasons stand.
+// give adds or adopts a membership that has reasons.
 func (d *decider) give(l *line, target *policy.Target) {
 	switch {
 	case !l.held:
@@ -310,7 +308,7 @@ func (d *decider) add(l *line, target *policy.Target) {
 	}
 }
 
-// release removes a membership for which no reason stands, if the target's mode says so.
+// release removes a membership without reasons, if the target's mode allows it.
 func (d *decider) release(l *line, target *policy.Target) {
 	owned, mode := l.owned(), target.Mode(d.would)
 	if l.unseen() && mode != policy.RemoveNever {
@@ -328,8 +326,8 @@ func (d *decider) release(l *line, target *policy.Target) {
 	d.record(l, target, reasons)
 }
 
-// noteUnseen notes what is on the books, is not shown, and is settled by no change. The lists of somebody who is
-// suspended or deactivated are no evidence: what they hold may come back with them.
+// noteUnseen notes recorded memberships that the read does not show and no change resolves. The lists of somebody
+// suspended or deactivated are no evidence: their memberships may come back with them.
 func (d *decider) noteUnseen() {
 	if !d.person.CanReceive() && d.person.MembershipStatus != "no_membership" {
 		for i := range d.lines {
@@ -352,7 +350,7 @@ func (d *decider) noteUnseen() {
 	}
 }
 
-// unseenTakenByHand is the membership that was taken by hand, with the grants that gave it.
+// unseenTakenByHand returns a membership that was removed by hand, with the grants that gave it.
 func (d *decider) unseenTakenByHand(l *line) access.Unseen {
 	u := access.Unseen{Holding: *l.holding}
 	if l.want == nil {
@@ -366,7 +364,7 @@ func (d *decider) unseenTakenByHand(l *line) access.Unseen {
 	return u
 }
 
-// lastReasons is the reasons that stood for a membership last.
+// lastReasons returns a holding's reasons.
 func lastReasons(h *access.Holding) []access.Reason {
 	if h == nil {
 		return nil
@@ -377,7 +375,7 @@ func lastReasons(h *access.Holding) []access.Reason {
 func (d *decider) change(action access.Action, target *policy.Target, reasons []access.Reason) {
 	group := target.GroupID
 	if target.Coming {
-		group = "" // it has none yet
+		group = "" // not created yet
 	}
 	d.Changes = append(d.Changes, access.Change{
 		Person: d.person.ID, Email: d.person.Email, Target: target.Entitlement, GroupID: group, Action: action,
@@ -385,7 +383,7 @@ func (d *decider) change(action access.Action, target *policy.Target, reasons []
 	})
 }
 
-// record keeps the holding of a target true: it closes one that ended or changed, and opens the one that stands.
+// record updates the holding of a target: it closes one that ended or changed, and opens the current one.
 func (d *decider) record(l *line, target *policy.Target, reasons []access.Reason) {
 	owned := l.owned()
 	if h := l.holding; h != nil {
@@ -402,10 +400,9 @@ func (d *decider) record(l *line, target *policy.Target, reasons []access.Reason
 	}
 }
 
-// closeUnmanaged ends the holdings of targets that are not managed now and that the read does not show. Otherwise an
-// owned holding could outlive the membership and later claim one that somebody else made. What somebody else made ends
-// at once; what is Castellan's own, only once other reads agree. A group that the read does not show at all may be
-// gone, or hidden: that is told by reads of the groups.
+// closeUnmanaged ends holdings of unmanaged targets that the read does not show. Otherwise an owned holding could
+// outlive the membership and later claim somebody else's. Foreign holdings end at once; owned ones only once other
+// reads agree. A group that the read does not show at all may be gone or hidden, which only reads of groups tell.
 func (d *decider) closeUnmanaged(s State) {
 	for _, h := range s.Holdings {
 		if _, renamed := d.bound.TargetOf(h.GroupID); renamed {
@@ -415,7 +412,7 @@ func (d *decider) closeUnmanaged(s State) {
 			h.GroupID != "" && !d.bound.Shown(h.GroupID) {
 			continue
 		}
-		if h.GroupID == "" && h.Target != access.OrgAdmin { // no read of many people shows these
+		if h.GroupID == "" && h.Target != access.OrgAdmin { // no sweep reads these
 			continue
 		}
 		held := d.person.InGroup(h.GroupID)
@@ -435,8 +432,8 @@ func (d *decider) closeUnmanaged(s State) {
 	}
 }
 
-// dropUntilNamesResolve leaves out what would be taken from a protected target while a name that the policy protects
-// there leads to nobody: it may be this person's.
+// dropUntilNamesResolve drops removals from a protected target while a name that the policy protects there leads to no
+// account: it may be this person.
 func (d *decider) dropUntilNamesResolve() {
 	d.Changes = slices.DeleteFunc(d.Changes, func(c access.Change) bool {
 		t, managed := d.bound.Target(c.Target)
@@ -449,8 +446,7 @@ func (d *decider) close(h access.Holding) {
 	d.Close = append(d.Close, h)
 }
 
-// dropRejected takes out the changes that people rejected, and lifts the rejections of managed targets that stop
-// nothing.
+// dropRejected drops rejected changes, and lifts the rejections of managed targets that no longer apply.
 func (d *decider) dropRejected(rejected []access.Change) {
 	for _, r := range rejected {
 		stops := func(c access.Change) bool {
@@ -465,7 +461,7 @@ func (d *decider) dropRejected(rejected []access.Change) {
 	}
 }
 
-// noteLostApps says of every removal which apps it takes away: those that no group the person is left with opens.
+// noteLostApps sets for every removal the apps that the person loses: those that none of their remaining groups opens.
 func (d *decider) noteLostApps() {
 	removed := map[string]bool{}
 	leaves := false
@@ -490,7 +486,7 @@ func (d *decider) noteLostApps() {
 			}
 		}
 	}
-	managed := map[string]bool{} // judged by their lines, since the read may lag
+	managed := map[string]bool{} // decided by their lines, since the read may lag
 	for _, l := range d.lines {
 		id := d.bound.Targets[l.target].GroupID
 		managed[id] = true
@@ -521,7 +517,7 @@ func (d *decider) noteLostApps() {
 	}
 }
 
-// noteAllAppsLost says of whoever is suspended or removed that they lose every app.
+// noteAllAppsLost sets every app as lost for a suspension or removal.
 func (d *decider) noteAllAppsLost() {
 	var apps []string
 	for _, id := range d.person.GroupIDs {
@@ -536,8 +532,8 @@ func (d *decider) noteAllAppsLost() {
 	}
 }
 
-// Reversals counts how often a change would turn round what was written of its target before, itself included. The
-// writes are those of its person, the oldest first.
+// Reversals counts how often writes to the change's target reversed the one before, the change included. written are
+// the person's writes, oldest first.
 func Reversals(written []access.Change, c access.Change) int {
 	turns, last := 0, access.Action("")
 	turn := func(action access.Action) {

@@ -20,7 +20,7 @@ var (
 	never    = "- {name: m, from: [source-0], to: ['group:target-0'], removals: never}\n"
 )
 
-// stays is a protected section under which somebody always holds the target.
+// stays returns a protected section under which somebody always holds the target.
 func stays(name string) string {
 	return "protected: [{target: 'group:target-0', minimum: 1, always: ['" + name + "']}]\n"
 }
@@ -29,7 +29,7 @@ func holding(owned bool, reasons []access.Reason) access.Holding {
 	return access.Holding{Person: ana, Target: group, GroupID: "t0", Owned: owned, Reasons: reasons, Run: "run-1"}
 }
 
-// done is a write some seconds ago.
+// done returns a write some seconds ago.
 func done(action access.Action, seconds int) access.Change {
 	return access.Change{Person: ana, Target: group, GroupID: "t0", Action: action, State: access.Done,
 		At: now.Add(-time.Duration(seconds) * time.Second)}

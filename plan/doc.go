@@ -1,10 +1,9 @@
-// Package plan says what to change, and whether it may be changed.
+// Package plan decides what to change, and whether it may be changed.
 //
-// Decide compares what one person should hold with what the person holds and gives the changes. Judge measures all
-// changes of a run against the policy's limits, Stopped says which rules hold one of them, and Floor is asked once more
-// at the moment of writing. GrantRecord plans what grants give and take from the ledger alone, and Moment says what of
-// it is still right when it is written. Hasher names a plan by its content, and Inverse takes a change back.
+// Decide compares what one person should hold with what they hold, and returns the changes. Judge compares a run's
+// changes with the policy's limits, HeldBy returns the guard rules that hold a change, and Floor is checked again at
+// the moment of writing. GrantRecord plans the changes of grants from the ledger alone, and Moment rechecks them when
+// they are written. Hasher computes a plan's hash, and Inverse returns the change that undoes one.
 //
-// The package is pure: it performs no I/O and reads no clock, so that it may run in a workflow as well as in an
-// activity.
+// The package is pure: no I/O, no clock.
 package plan

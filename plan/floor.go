@@ -8,14 +8,14 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// Floor refuses a removal from a protected target that would leave fewer active holders than its minimum, or that takes
-// a person who always stays or the owner of Castellan's own key. holders is everybody who holds the target as read just
-// before writing; suspended people and apps do not count. owner is the key owner's account id, "" when the policy names
-// none.
+// Floor refuses a removal from a protected target that would leave fewer active holders than its minimum, or that
+// removes a person who always stays or the owner of Castellan's key. holders is everybody who holds the target, read
+// just before writing; suspended people and apps do not count. owner is the key owner's account id, "" if the policy
+// names none.
 //
-// Names of the policy that lead to no account may be anybody's, so nobody is removed until they are settled: a lock-out
-// is worse than a delay. Floors hold in any order of removals only if one writer asks for each removal and writes it
-// before it asks for the next.
+// Names in the policy that lead to no account may be anybody's, so nobody is removed until they are corrected: a
+// lock-out is worse than a delay. Floors are only safe with a single writer that checks and writes one removal after
+// the other.
 func Floor(t policy.Target, holders []access.Person, person access.Person, owner string) error {
 	if t.Protected == nil {
 		return nil
@@ -46,7 +46,7 @@ func Floor(t policy.Target, holders []access.Person, person access.Person, owner
 	return nil
 }
 
-// KeyOwnerStays refuses to suspend or remove the owner of Castellan's own key, whatever they hold; owner as in Floor.
+// KeyOwnerStays refuses to suspend or remove the owner of Castellan's key; owner as in Floor.
 func KeyOwnerStays(person access.Person, owner string) error {
 	switch {
 	case access.IsAddress(owner):

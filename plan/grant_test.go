@@ -16,7 +16,7 @@ func lendable(mapping, lost string) string {
 	return mapping + "grants:\n- {name: g, targets: ['group:target-0'], duration: {max: 8h}, lost: " + lost + "}\n"
 }
 
-// lease is a grant that began an hour ago and is over at an instant from now.
+// lease returns a grant that began an hour ago and is over at an instant from now.
 func lease(id string, over time.Duration) access.Grant {
 	return access.Grant{ID: id, Person: ana, Target: group, State: access.GrantGranted, From: now.Add(-time.Hour),
 		Until: now.Add(over)}

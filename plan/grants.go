@@ -9,24 +9,24 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// GrantRecord is what the ledger says of one person and one target that grants give. The world is not read: that is for
-// the moment of writing.
+// GrantRecord is what the ledger has about one person's grants of one target. Atlassian is only read at the moment of
+// writing.
 type GrantRecord struct {
 	Person   string
 	Email    string
 	Target   access.Entitlement
-	Grants   []access.Grant // of this target, not settled, waiting ones left out
+	Grants   []access.Grant // of this target, neither settled nor waiting
 	All      []access.Grant // of every target, likewise
 	Holdings []access.Holding
-	Doubts   map[access.Entitlement]access.Change // writes that were never answered
+	Doubts   map[access.Entitlement]access.Change // writes of unknown outcome
 	Seen     map[access.Entitlement]bool          // targets that this run saw held
 	At       time.Time
 }
 
-// InForce are the grants of the target that are in force.
+// InForce returns the grants of the target that are in force.
 func (k GrantRecord) InForce() []access.Grant { return access.InForce(k.Grants, k.At) }
 
-// alive keeps of some reasons those that are no grants, and the grants that are in force.
+// alive returns the reasons without grants that are over.
 func (k GrantRecord) alive(reasons []access.Reason) (kept []access.Reason) {
 	for _, r := range reasons {
 		if r.Kind != access.ReasonGrant ||
@@ -43,14 +43,13 @@ func (k GrantRecord) Names(r access.Reason) bool {
 		slices.ContainsFunc(k.Grants, func(g access.Grant) bool { return g.ID == r.Name })
 }
 
-// GrantPlan are the changes that bring the world in line with the grants, and the holdings whose reasons change without
-// one.
+// GrantPlan are the changes that the grants require, and the holdings of which only the reasons change.
 type GrantPlan struct {
 	Changes  []access.Change
 	Holdings []access.Holding
 }
 
-// Plan returns what is to be given by the grants that are in force, and taken that only grants gave which are over.
+// Plan returns the additions for grants in force, and the removals of what only grants gave that are over.
 func (k GrantRecord) Plan(b *policy.Bound, run string) (p GrantPlan) {
 	gives := map[int][]access.Reason{}
 	for _, g := range k.InForce() {
@@ -69,13 +68,13 @@ func (k GrantRecord) Plan(b *policy.Bound, run string) (p GrantPlan) {
 	}
 	for _, h := range k.Holdings {
 		held[h.Target] = h.Owned
-		// also by grants that are settled: then their end came unnoticed
+		// also grants that are settled: their end was not noticed
 		over := len(k.alive(h.Reasons)) < len(h.Reasons)
 		if !given[h.Target] && (slices.ContainsFunc(h.Reasons, k.Names) || named[h.Target] && over) {
 			p.take(k, h, run)
 		}
 	}
-	for target, c := range k.Doubts { // an add that was never answered may have been done
+	for target, c := range k.Doubts { // an addition of unknown outcome may have been made
 		if c.Action == access.Add && !given[target] && !held[target] && slices.ContainsFunc(c.Reasons, k.Names) {
 			p.change(k, access.Remove, target, c.GroupID, c.Reasons)
 		}
@@ -88,8 +87,7 @@ func (p *GrantPlan) give(k GrantRecord, target policy.Target, reasons []access.R
 		if h.Target != target.Entitlement {
 			continue
 		}
-		// What the ledger has on its books may be gone by now, taken by hand: a grant that begins is seen to be held
-		// once.
+		// The recorded holding may have been removed by hand: check it once for a grant that begins.
 		begins := !k.Seen[target.Entitlement] &&
 			slices.ContainsFunc(reasons, func(r access.Reason) bool { return !slices.Contains(h.Reasons, r) })
 		reasons = append(k.alive(slices.DeleteFunc(slices.Clone(h.Reasons), k.Names)), reasons...)
@@ -115,7 +113,7 @@ func (p *GrantPlan) change(k GrantRecord, action access.Action, target access.En
 		Action: action, Reasons: reasons, State: access.Planned})
 }
 
-// reasons gives a standing holding other reasons.
+// reasons changes the reasons of a holding.
 func (p *GrantPlan) reasons(k GrantRecord, h access.Holding, reasons []access.Reason, run string) {
 	if slices.Equal(h.Reasons, reasons) {
 		return
@@ -124,8 +122,8 @@ func (p *GrantPlan) reasons(k GrantRecord, h access.Holding, reasons []access.Re
 	p.Holdings = append(p.Holdings, h)
 }
 
-// Settle returns the ids of the grants that have given access by now, and of those of which nothing is left to take,
-// once a plan has no changes.
+// Settle returns the ids of the grants that are now provisioned, and of those that are now revoked, if the plan has no
+// changes.
 func (k GrantRecord) Settle() (given, over []string) {
 	for _, g := range k.Grants {
 		switch {
@@ -138,7 +136,7 @@ func (k GrantRecord) Settle() (given, over []string) {
 	return given, over
 }
 
-// Left says what the person still holds of the target, and why.
+// Left describes what the person still holds of the target, and why.
 func (k GrantRecord) Left() string {
 	var stays []string
 	for _, h := range k.Holdings {
@@ -166,8 +164,7 @@ func Giving(b *policy.Bound, grants []access.Grant, target int, at time.Time) (g
 	return giving
 }
 
-// Gave reports whether a grant, or one that it extends, is on the books as a reason for a holding. All are the grants
-// that are known.
+// Gave reports whether a grant, or one that it extends, is a reason of a holding. all are the known grants.
 func Gave(h access.Holding, grant string, all []access.Grant) bool {
 	for range len(all) + 1 {
 		if slices.ContainsFunc(h.Reasons,

@@ -26,16 +26,15 @@ const (
 	RuleFlapping       = "flapping"        // a change was made and taken back several times
 )
 
-// Verdict is one limit that a run goes beyond.
+// Verdict is one limit that a run exceeds.
 type Verdict struct {
 	Rule   string `json:"rule"`
 	Scope  Scope  `json:"scope"`
 	Detail string `json:"detail"` // a sentence with the numbers and the limit
 }
 
-// Scope is which changes a verdict holds: removals, unless Everything is set; of all targets, unless it names some; of
-// everybody, unless it names an app. What takes back a grant is held only by a verdict on Lapses: access that was lent
-// is not lost.
+// Scope determines which changes a verdict holds: removals, unless Everything is set; of all targets, unless Targets is
+// set; of everybody, unless App is set. Removals at the end of a grant are held only by a verdict on Lapses.
 type Scope struct {
 	Lapses     bool                 `json:"lapses,omitempty"`
 	Everything bool                 `json:"everything,omitempty"` // adds and adoptions too
@@ -43,7 +42,7 @@ type Scope struct {
 	Source     string               `json:"source,omitempty"` // name of the suspect source group that gives the targets
 	App        string               `json:"app,omitempty"`    // only removals that take this app/site from the person
 	Rule       string               `json:"rule,omitempty"`   // only what this rule asks for
-	Rules      []string             `json:"rules,omitempty"`  // and nobody but these
+	Rules      []string             `json:"rules,omitempty"`  // and no rules but these
 	Pairs      []Pair               `json:"pairs,omitempty"`  // only these people in these targets
 }
 
@@ -53,7 +52,7 @@ type Pair struct {
 	Target access.Entitlement `json:"target"`
 }
 
-// Judge measures a run against the policy's limits. A verdict that would hold nothing is not given. The order is fixed.
+// Judge compares a run with the policy's limits. It returns only verdicts that hold something, in a fixed order.
 func Judge(p *policy.Policy, b *policy.Bound, s Stats) []Verdict {
 	j := judge{guard: p.Guard, bound: b, stats: s, total: s.Total()}
 	j.adopt()
@@ -69,8 +68,8 @@ func Judge(p *policy.Policy, b *policy.Bound, s Stats) []Verdict {
 	return j.verdicts
 }
 
-// HeldBy names the rules that hold a change, sorted; none means that it may go on. Additions go on while removals
-// wait, but for adopt, default-moved, rule-new and flapping, which hold everything.
+// HeldBy returns the sorted names of the guard rules that hold a change. adopt, default-moved, rule-new and flapping
+// hold everything, the others only removals.
 func HeldBy(vs []Verdict, b *policy.Bound, c access.Change) []string {
 	var rules []string
 	for _, v := range vs {
@@ -103,7 +102,7 @@ func (s Scope) holds(b *policy.Bound, c access.Change) bool {
 	})
 }
 
-// judge gathers the verdicts.
+// judge collects verdicts.
 type judge struct {
 	guard    policy.Guard
 	bound    *policy.Bound
@@ -139,8 +138,8 @@ func (j *judge) run() {
 	}
 }
 
-// unreviewed is the sums without the targets that only reviews name. A campaign may name a great many, which would make
-// the share of all else look small.
+// unreviewed returns the sums without targets that only reviews name. A campaign may name so many that all other shares
+// look small.
 func (j *judge) unreviewed() Tally {
 	return j.stats.sum(func(e access.Entitlement) bool {
 		i, managed := j.bound.Target(e)
@@ -229,7 +228,7 @@ func (j *judge) moved() {
 	}
 }
 
-// lapses holds what grants left behind, where the policy wants a person to decide on it.
+// lapses holds leftovers of grants, if the policy wants a person to decide.
 func (j *judge) lapses() {
 	for _, t := range j.bound.Targets {
 		if n := j.stats.Targets[t.Entitlement].Lapses; n > 0 && t.Lost == policy.LostHold {
@@ -240,8 +239,7 @@ func (j *judge) lapses() {
 	}
 }
 
-// fresh holds what rules ask for that are enforced for the first time, unless it is just what the policy says they were
-// shown to do.
+// fresh holds the changes of rules that are enforced for the first time, unless the policy agrees to exactly these.
 func (j *judge) fresh() {
 	var names []string
 	for _, r := range j.stats.Fresh {
@@ -264,14 +262,14 @@ func (j *judge) fresh() {
 	}
 }
 
-// askedOnlyByRules says that the rule asks for the change, and nothing but the rules named does.
+// askedOnlyByRules reports whether the rule asks for the change, and nothing but the rules in among does.
 func askedOnlyByRules(c access.Change, rule string, among []string) bool {
 	return access.OnlyRules(c.Reasons) &&
 		slices.ContainsFunc(c.Reasons, func(r access.Reason) bool { return r.Name == rule }) &&
 		!slices.ContainsFunc(c.Reasons, func(r access.Reason) bool { return !slices.Contains(among, r.Name) })
 }
 
-// flaps holds changes that were made and taken back again and again.
+// flaps holds changes that were made and reversed again and again.
 func (j *judge) flaps() {
 	for _, f := range j.stats.Flaps {
 		j.hold(RuleFlapping, Scope{Everything: true, Pairs: []Pair{{f.Person, f.Target}}},
@@ -280,7 +278,7 @@ func (j *judge) flaps() {
 	}
 }
 
-// removing goes through the targets with removals, in order.
+// removing iterates over the targets with removals, in order.
 func (j *judge) removing() func(yield func(access.Entitlement, Tally) bool) {
 	return func(yield func(access.Entitlement, Tally) bool) {
 		for _, e := range slices.SortedFunc(maps.Keys(j.stats.Targets), compareTargets) {

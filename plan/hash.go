@@ -13,8 +13,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Hasher names a plan by its lines, read one by one in the byte order of (person, target). Only what is written counts:
-// action, person, target and group. Two plans have one hash when their lines are the same. Its memory does not grow.
+// Hasher computes a plan's hash from its lines in the byte order of (person, target), in constant memory. Only action,
+// person, target and group count.
 type Hasher struct {
 	sum            hash.Hash
 	person, target string
@@ -28,7 +28,7 @@ func NewHasher() *Hasher {
 	return h
 }
 
-// Add takes the next line. It refuses one that is out of order or stands twice: the hash would name another plan.
+// Add adds the next line. It refuses lines that are out of order or repeated, which would change the hash.
 func (h *Hasher) Add(c access.Change) error {
 	person, target := c.Person, string(c.Target)
 	if h.lines > 0 && cmp.Or(strings.Compare(h.person, person), strings.Compare(h.target, target)) >= 0 {
@@ -49,10 +49,10 @@ func (h *Hasher) write(c access.Change) {
 	h.sum.Write(append(line, '\n'))
 }
 
-// Sum is "sha256:" and the hash of the lines so far in hex.
+// Sum returns "sha256:" and the hash so far in hex.
 func (h *Hasher) Sum() string { return "sha256:" + hex.EncodeToString(h.sum.Sum(nil)) }
 
-// Compare says what has become of a plan: how many of its lines are gone and how many were added.
+// Compare returns how many lines of a plan are gone and how many were added.
 func Compare(old, new []access.Change) (gone, added int) {
 	old, new = ordered(old), ordered(new)
 	for len(old) > 0 && len(new) > 0 {
@@ -68,7 +68,6 @@ func Compare(old, new []access.Change) (gone, added int) {
 	return gone + len(old), added + len(new)
 }
 
-// ordered is the changes in the order of a plan.
 func ordered(changes []access.Change) []access.Change {
 	return slices.SortedFunc(slices.Values(changes), byLine)
 }

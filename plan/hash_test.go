@@ -12,7 +12,7 @@ import (
 	"github.com/castellan-io/castellan/plan"
 )
 
-// drawPlan is a plan in order, its strings chosen to confuse a careless hash.
+// drawPlan returns a plan in order, its strings chosen to confuse a careless hash.
 func drawPlan(t *rapid.T, name string) []access.Change {
 	text := rapid.SampledFrom([]string{"a", "b", "a|b", `a"`, `a"|"b`, "a\n", "\xff", "\xfe", `\xff`, ""})
 	drawn := rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) access.Change {

@@ -2,9 +2,8 @@ package plan
 
 import "github.com/castellan-io/castellan/access"
 
-// Inverse is the change that takes back one of the given run. Only a membership that was really written or deleted can
-// be taken back: ok is false for everything else. The inverse is planned and passes the guard and the floors like any
-// other change; it stands on no source group.
+// Inverse returns the change that undoes one of the given run; ok is false unless the change was written. The inverse
+// passes the guard and the floors like any other change; it depends on no source group.
 func Inverse(c access.Change, run string) (inverse access.Change, ok bool) {
 	if c.State != access.Done {
 		return access.Change{}, false

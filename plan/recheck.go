@@ -8,34 +8,33 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// Moment is a line that a grant gives or takes, at the moment of writing: what one read shows of its person, held
-// against what the ledger says.
+// Moment is a change of a grant at the moment of writing, with what was read of its person and what the ledger has.
 type Moment struct {
 	Bound   *policy.Bound
 	Line    access.Change
-	Person  access.Person // as read; without an ID when the directory does not show anybody
+	Person  access.Person // as read; without an ID if the directory has nobody
 	Grants  []access.Grant
 	Marks   []access.Mark
 	Rulings []access.Ruling
-	Held    access.Holding // what the books say of the person and the target
+	Held    access.Holding // the recorded holding
 	At      time.Time
 }
 
-// OldEnough is how old a membership on the books is before its absence from reads says anything: reads lag writes,
-// those of roles by up to half a minute.
+// OldEnough is how old a recorded membership must be for its absence from a read to count: reads lag writes, those of
+// roles by up to half a minute.
 const OldEnough = time.Minute
 
 // Answer ends a line without a write.
 type Answer struct {
 	State access.ChangeState
 	Words string
-	// Unknown says that an earlier attempt may have written the line: it stays open, for the end of its grant to take
-	// back.
+	// Unknown means that an earlier attempt may have written the line: it stays open, to be removed when its grant
+	// ends.
 	Unknown bool
 }
 
-// Target returns the line's target, as the policy is bound; false when the policy does not name it any more, or the
-// organization does not show it.
+// Target returns the line's bound target; false if the policy does not name it any more, or the organization does not
+// have it.
 func (m Moment) Target() (target policy.Target, index int, known bool) {
 	if index, known = m.Bound.Target(m.Line.Target); known {
 		target = m.Bound.Targets[index]
@@ -43,8 +42,8 @@ func (m Moment) Target() (target policy.Target, index int, known bool) {
 	return target, index, known
 }
 
-// Says returns what the policy says of the line's target for a person. With listsCut, their lists are taken for cut
-// short.
+// Says returns what the policy wants of the line's target for a person. With listsCut, it treats their lists as
+// truncated.
 func (m Moment) Says(p access.Person, listsCut bool) policy.Want {
 	_, index, known := m.Target()
 	for _, want := range m.Bound.Resolve(p, policy.Known{Grants: access.InForce(m.Grants, m.At), Marks: m.Marks,
@@ -71,8 +70,8 @@ func (m Moment) Refuse(state access.ChangeState, words string) *Answer {
 	return &Answer{State: state, Words: words, Unknown: m.Line.State == access.Sent}
 }
 
-// Gives returns the grant in force for whose sake the line adds, or the answer when there is none, or nothing that it
-// could give. It needs no read.
+// Gives returns the grant in force that the line is for, or an answer if there is none or its target is not known. It
+// needs no read.
 func (m Moment) Gives() (access.Grant, *Answer) {
 	for _, g := range access.InForce(m.Grants, m.At) {
 		if !slices.ContainsFunc(m.Line.Reasons,
@@ -88,9 +87,9 @@ func (m Moment) Gives() (access.Grant, *Answer) {
 	return access.Grant{}, m.Refuse(access.Superseded, "its grant is over")
 }
 
-// Add returns the answer to an addition whose person is not fit for it any more, or who holds the target already; nil:
-// it is to be written, unless it hangs on an absence, or somebody took by hand what earlier grants gave. Unfit says
-// which of the policy's conditions the person does not meet; "" for none.
+// Add returns the answer to an addition whose person is not eligible any more, or already holds the target. nil means
+// that it is to be written, unless it depends on an absence, or somebody removed by hand what earlier grants gave.
+// unfit returns which of the policy's conditions the person does not meet; "" for none.
 func (m Moment) Add(grant access.Grant, unfit func() string) *Answer {
 	presence := m.Line.Target == access.Directory
 	switch {
@@ -123,8 +122,8 @@ func (m Moment) Add(grant access.Grant, unfit func() string) *Answer {
 		Words: "held already: what was there before the grant stays when it is over"}
 }
 
-// MayBeTaken reports whether somebody may have taken by hand what earlier grants alone gave: the books have it for long
-// enough, nothing else gives it back, and the policy ends such grants.
+// MayBeTaken reports whether somebody may have removed by hand what only earlier grants gave: it was recorded long
+// enough ago, nothing else gives it, and the policy ends such grants.
 func (m Moment) MayBeTaken() bool {
 	target, _, known := m.Target()
 	if !known || m.Line.State == access.Sent || target.HandTaken != policy.HandTakenEnd ||
@@ -136,16 +135,16 @@ func (m Moment) MayBeTaken() bool {
 	})
 }
 
-// Removal is what becomes of a removal. Without an answer it is to be written.
+// Removal is the result of Remove. Without an answer, the removal is to be written.
 type Removal struct {
 	Answer *Answer
-	Keep   []access.Reason // what stands for the holding instead
-	Ended  *access.Holding // it ended when somebody else took it, who gave it again since
+	Keep   []access.Reason // the holding's other reasons
+	Ended  *access.Holding // ended when somebody else removed it, and later added it again
 }
 
-// Remove returns what becomes of a removal for which a reason stands, or which a floor forbids. What the read does not
-// show is removed all the same: the read may lag, and removing what is not there does no harm. Holders are those of a
-// protected target, and owner whoever owns Castellan's own key.
+// Remove returns the answer to a removal if the holding has another reason, or a floor forbids it. What the read does
+// not show is removed nevertheless: the read may lag, and removing nothing does no harm. holders are those of a
+// protected target, owner is the owner of Castellan's key.
 func (m Moment) Remove(holders []access.Person, owner string) Removal {
 	target, _, known := m.Target()
 	if !known {
@@ -178,8 +177,8 @@ func HangsOnGrants(p *policy.Policy, c access.Change) bool {
 		(c.Action != access.Add || access.OnlyGrants(c.Reasons))
 }
 
-// Overtaken says why a line is not asked for any more since a grant began or ended after it was planned: a removal of
-// what a grant gives now, or an addition of what only grants gave that are over; "" for no such reason.
+// Overtaken returns why a line is moot because a grant began or ended after it was planned: a removal of what a grant
+// now gives, or an addition of what only ended grants gave; "" if it is not.
 func Overtaken(b *policy.Bound, p *policy.Policy, c access.Change, grants []access.Grant, rulings []access.Ruling,
 	at time.Time) string {
 	target, known := b.Target(c.Target)
@@ -197,7 +196,7 @@ func Overtaken(b *policy.Bound, p *policy.Policy, c access.Change, grants []acce
 	return ""
 }
 
-// denied reports whether a rule or a review denies what a line removes: then a grant gives it in vain.
+// denied reports whether a rule or a review denies what a line removes, which overrides grants.
 func denied(b *policy.Bound, p *policy.Policy, c access.Change, target int, rulings []access.Ruling,
 	at time.Time) bool {
 	means := func(e access.Entitlement) bool { return slices.Contains(b.All(e), target) }

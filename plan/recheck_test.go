@@ -12,7 +12,8 @@ import (
 	"github.com/castellan-io/castellan/plan"
 )
 
-// moment is a line that a running grant g1 adds to somebody active, under a policy that maps source-0 to it as well.
+// moment returns a line that a running grant g1 adds to somebody active, under a policy that maps source-0 to it as
+// well.
 func moment(t require.TestingT, policy string, change func(*plan.Moment)) plan.Moment {
 	_, b := bind(t, policy)
 	m := plan.Moment{
@@ -27,7 +28,7 @@ func moment(t require.TestingT, policy string, change func(*plan.Moment)) plan.M
 	return m
 }
 
-// answered is an answer in one line.
+// answered returns an answer in one line.
 func answered(a *plan.Answer) string {
 	if a == nil {
 		return ""

@@ -17,7 +17,7 @@ import (
 // campaign reviews every group of the outline that no identity provider owns, and presence, beside a policy.
 const campaign = "reviews: [{name: all, owner: o@acme.example, scope: {targets: ['group:*', directory]}, stages: [{reviewers: [owner]}]}]\n"
 
-// verdict is what review q1 says of a target, in force until something else is known.
+// verdict returns what review q1 says of a target, in force until something else is known.
 func verdict(v access.Verdict, target access.Entitlement) access.Ruling {
 	return access.Ruling{Review: "q1", Person: ana, Target: target, Verdict: v, At: now.Add(-time.Hour)}
 }
@@ -241,7 +241,7 @@ func TestReviewsWeakenNoLimit(t *testing.T) {
 	require.Len(t, share(campaign, append(five, other...)...), 1, "a limit is named once")
 }
 
-// drawReviewed is a policy of mappings, rules and grants that are reviewed, bound.
+// drawReviewed returns a policy of mappings, rules and grants that are reviewed, bound.
 func drawReviewed(t *rapid.T) *policy.Bound {
 	text := drawMappings(t)
 	if rapid.Bool().Draw(t, "lend") {
@@ -254,7 +254,7 @@ func drawReviewed(t *rapid.T) *policy.Bound {
 	return b
 }
 
-// drawLife is what is known of a person of whom reviews may have decided, and of what may have been lent and been
+// drawLife returns what is known of a person of whom reviews may have decided, and of what may have been lent and been
 // written.
 func drawLife(t *rapid.T, b *policy.Bound) (*simulatedPerson, plan.State) {
 	p := drawSimulatedPerson(t, b)
@@ -282,7 +282,7 @@ func drawLife(t *rapid.T, b *policy.Bound) (*simulatedPerson, plan.State) {
 	return p, s
 }
 
-// drawRulings is what reviews said of some targets, by a name that each goes by.
+// drawRulings returns what reviews said of some targets, by a name that each goes by.
 func drawRulings(t *rapid.T, b *policy.Bound, verdicts ...access.Verdict) []access.Ruling {
 	var all []access.Ruling
 	for _, target := range b.Targets {

@@ -7,7 +7,7 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// weighReasons brings together what the policy says of a target.
+// weighReasons sets a line's reasons and denials from the policy.
 func (d *decider) weighReasons(l *line) {
 	if l.policySays == nil {
 		return
@@ -15,7 +15,7 @@ func (d *decider) weighReasons(l *line) {
 	l.denied, l.barred = l.policySays.Denied, len(l.policySays.Barred) > 0
 	last := lastReasons(l.holding)
 	if d.listsCut {
-		last = nil // what a rule gave before says nothing of whether it would now
+		last = nil // what a rule gave before does not count
 	}
 	reasons := l.policySays.ReasonsToHold(last)
 	if !l.held {
@@ -35,15 +35,14 @@ func (d *decider) weighReasons(l *line) {
 	}
 }
 
-// noteConflicts notes what rules give and deny at once. That a review takes what a rule gives is for the review to
-// report.
+// noteConflicts notes what rules both give and deny. If a review denies what a rule gives, the review reports it.
 func (d *decider) noteConflicts(l *line) {
 	if l.policySays == nil || len(l.denied) == 0 {
 		return
 	}
 	for _, gives := range l.policySays.Reasons {
 		if gives.Kind != access.ReasonRule {
-			continue // that a rule denies what a mapping gives is what it is for
+			continue // denying what a mapping gives is intended
 		}
 		for _, denies := range l.denied {
 			if denies.Kind != access.ReasonRule {
@@ -54,7 +53,7 @@ func (d *decider) noteConflicts(l *line) {
 	}
 }
 
-// noteRules takes over what the rules said, and keeps the marks of those whose time matters.
+// noteRules records the rules' answers, and updates marks.
 func (d *decider) noteRules(answers []policy.RuleAnswer, s State) {
 	d.Rules = answers
 	stands := map[string]bool{}
@@ -75,21 +74,21 @@ func (d *decider) noteRules(answers []policy.RuleAnswer, s State) {
 	}
 }
 
-// restorable says that a rule may restore the person: Castellan suspended them, and the account itself is active.
+// restorable reports whether a rule may restore the person: Castellan suspended them, and their account is active.
 func (d *decider) restorable(t *policy.Target) bool {
 	return t.Entitlement == access.Directory && d.suspension != nil && d.person.MembershipStatus == "suspended" &&
 		(d.person.AccountStatus == "" || d.person.AccountStatus == "active")
 }
 
-// dropMootChanges spares whoever is suspended or removed all else that this would make pointless: what they would be
-// given, and, of whoever leaves the organization, every other change.
+// dropMootChanges drops additions for people who are suspended, and all other changes of those who are removed from the
+// organization.
 func (d *decider) dropMootChanges() {
 	gone := func(e access.Entitlement) bool {
 		return slices.ContainsFunc(d.Changes,
 			func(c access.Change) bool { return c.Target == e && c.Action == access.Remove })
 	}
 	removed, suspended := gone(access.Organization), gone(access.Directory)
-	if d.listsCut { // whoever may have to go is not known to be given anything
+	if d.listsCut { // what people would get who may have to go does not count
 		suspended = suspended || slices.ContainsFunc(d.lines,
 			func(l line) bool { return l.barred && d.bound.Targets[l.target].Entitlement.Presence() })
 	}
@@ -98,8 +97,8 @@ func (d *decider) dropMootChanges() {
 	})
 }
 
-// ObservedChanges are the lines of a person that only the rules that observe ask for: those of the decision as if they
-// were enforced whose person and target the decision itself says nothing of.
+// ObservedChanges returns the changes that only observing rules ask for: those of would, the decision as if they were
+// enforced, whose targets is does not change.
 func ObservedChanges(is, would Decision) []access.Change {
 	var lines []access.Change
 	for _, c := range would.Changes {

@@ -138,7 +138,7 @@ func drawPerson(t *rapid.T) access.Person {
 	return p
 }
 
-// drawSimulatedPerson is a person who has lived under the policy for a while: some holdings are true, some stale.
+// drawSimulatedPerson returns a person who has lived under the policy for a while: some holdings are true, some stale.
 func drawSimulatedPerson(t *rapid.T, b *policy.Bound) *simulatedPerson {
 	p := &simulatedPerson{person: drawPerson(t)}
 	for _, target := range b.Targets {

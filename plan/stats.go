@@ -7,9 +7,9 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// Stats is what the guard needs to know of a run: sums only, so that it fits into a message however large the plan is.
+// Stats is what the guard needs to know about a run: only sums, so that it fits into a message.
 type Stats struct {
-	Adopted bool                         `json:"adopted"` // the first run's consent was given
+	Adopted bool                         `json:"adopted"` // the first run was approved
 	Targets map[access.Entitlement]Tally `json:"targets,omitempty"`
 	// people who lose their last access, by app/site
 	LastAccess map[string]int `json:"lastAccess,omitempty"`
@@ -21,45 +21,45 @@ type Stats struct {
 	Flaps    []Flap         `json:"flaps,omitempty"`
 }
 
-// FreshRule is a rule that is enforced and whose changes nobody has consented to since it says what it says.
+// FreshRule is an enforced rule whose changes, in its current form, nobody has approved.
 type FreshRule struct {
 	Name   string `json:"name"`
 	Key    string `json:"key"`
 	Lines  int    `json:"lines"`            // changes that it asks for
 	Plan   string `json:"plan"`             // their hash
 	Agreed string `json:"agreed,omitempty"` // hash that the policy consents to
-	Grace  string `json:"grace,omitempty"`  // how long after the notice it takes something
-	Seen   string `json:"seen,omitempty"`   // hash of what it was last shown to do, while it observed
+	Grace  string `json:"grace,omitempty"`  // time between notice and removal
+	Seen   string `json:"seen,omitempty"`   // hash of its last changes while it was observing
 }
 
-// Flap is a change of one person in one target that was made and taken back several times within the guard's window.
+// Flap is a change of one person in one target that was made and reversed several times within the guard's window.
 type Flap struct {
 	Person string             `json:"person"`
 	Label  string             `json:"label"`
 	Target access.Entitlement `json:"target"`
 	Times  int                `json:"times"`
 	Last   string             `json:"last"` // what made the last change
-	Now    string             `json:"now"`  // what is asked for now, and by what
+	Now    string             `json:"now"`  // the current change and its reason
 }
 
-// Tally is the sums of one target.
+// Tally holds one target's sums.
 type Tally struct {
 	Adds     int `json:"adds,omitempty"`
 	Removals int `json:"removals,omitempty"`
 	Adopts   int `json:"adopts,omitempty"`
 	Members  int `json:"members,omitempty"` // holders before the run; -1 when unknown, and shares are not judged
 	Window   int `json:"window,omitempty"`  // removals done within the window
-	Lapses   int `json:"lapses,omitempty"`  // removals that take back grants: no other limit counts them
+	Lapses   int `json:"lapses,omitempty"`  // removals at the end of grants: no other limit counts them
 }
 
-// MovedDefault is a default:… entitlement behind which other groups stand than at the last good run.
+// MovedDefault is a default:… entitlement whose groups differ from those at the last good run.
 type MovedDefault struct {
 	Entitlement access.Entitlement `json:"entitlement"`
 	Old         []string           `json:"old"` // names of groups
 	New         []string           `json:"new"`
 }
 
-// NewStats begins the sums of a run, with the members that the directory counts.
+// NewStats returns empty sums, with the directory's member counts.
 func NewStats(b *policy.Bound) Stats {
 	s := Stats{Targets: make(map[access.Entitlement]Tally, len(b.Targets)), LastAccess: map[string]int{}}
 	for _, t := range b.Targets {
@@ -97,7 +97,7 @@ func (s *Stats) Add(changes []access.Change) {
 	}
 }
 
-// Past counts removals that were done within the window.
+// Past adds removals that were done within the window.
 func (s *Stats) Past(target access.Entitlement, removals int) {
 	s.Window += removals
 	if _, managed := s.Targets[target]; managed {
@@ -105,8 +105,7 @@ func (s *Stats) Past(target access.Entitlement, removals int) {
 	}
 }
 
-// Merge adds the changes counted for other people of the same run, for example another block of pages. What is not
-// about changes is left as it is.
+// Merge adds the changes of other people of the same run, for example of another block of pages. The other fields stay.
 func (s *Stats) Merge(other Stats) {
 	for target, o := range other.Targets {
 		s.tally(target, func(t *Tally) {
@@ -136,10 +135,10 @@ func (s *Stats) tally(target access.Entitlement, count func(*Tally)) {
 	s.Targets[target] = t
 }
 
-// Total is the sums over all targets; unknown members count as none.
+// Total returns the sums over all targets; unknown members count as none.
 func (s *Stats) Total() Tally { return s.sum(func(access.Entitlement) bool { return true }) }
 
-// sum is the sums over some targets.
+// sum returns the sums over some targets.
 func (s *Stats) sum(counts func(access.Entitlement) bool) Tally {
 	var sum Tally
 	for e, t := range s.Targets {
@@ -158,8 +157,8 @@ func (s *Stats) sum(counts func(access.Entitlement) bool) Tally {
 	return sum
 }
 
-// MovedDefaults finds the defaults behind which other groups stand than before. before is Bound.Defaults of the last
-// good run; a default that it does not know has not moved.
+// MovedDefaults returns the defaults whose groups changed. before is Bound.Defaults of the last good run; a default
+// that is not in it has not moved.
 func MovedDefaults(before map[access.Entitlement][]string, b *policy.Bound) []MovedDefault {
 	var moved []MovedDefault
 	for e, names := range b.Defaults() {

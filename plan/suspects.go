@@ -15,21 +15,21 @@ import (
 type Count struct {
 	Name  string `json:"name"`
 	Users int    `json:"users"`
-	// Judged says that a full verification has found the group suspect since.
+	// Judged means that a full verification has found the group suspect since.
 	Judged bool `json:"judged,omitempty"`
-	// Unexplained says that the ledger's chain does not explain the count: somebody wrote it past Castellan.
+	// Unexplained means that the ledger's chain does not explain the count: Castellan did not write it.
 	Unexplained bool `json:"unexplained,omitempty"`
 }
 
-// Suspect is a source group whose evidence is doubted. Removals that stand on it wait; additions go on.
+// Suspect is a source group whose members cannot be believed. Removals based on it wait; additions do not.
 type Suspect struct {
 	GroupID string `json:"groupId"`
 	Name    string `json:"name"`
 	Why     string `json:"why"`
 }
 
-// RecreatedGroup is a source group that was deleted and made anew under its name: the identity provider gave it another
-// id. Its members are within the limit, so it is taken for the same group.
+// RecreatedGroup is a source group that was deleted and recreated with the same name and another id. Its members are
+// within the limit, so it counts as the same group.
 type RecreatedGroup struct {
 	Name  string `json:"name"`
 	Was   string `json:"was"` // its former id
@@ -38,15 +38,13 @@ type RecreatedGroup struct {
 	Users int    `json:"users"`
 }
 
-// Suspects finds the source groups that are gone, go by another name, are no longer synced, shrank beyond the policy's
-// limit, or of which the directory counts other members than the sweep saw. before is the last good run's counts by
-// group id; now is the members that the directory counts for each synced group (-1: it did not say), without those that
-// are gone or no longer synced; seen is the members met in this sweep, nil when there was none. Groups that no mapping
-// takes from are left out.
+// Suspects returns the source groups that are gone, renamed, no longer synced, shrank beyond the policy's limit, or
+// have other member counts in the directory than in the sweep. before has the last good run's counts by group id; now
+// has the directory's member counts of synced groups (-1: unknown); seen has the members met in this sweep, nil without
+// one. Groups that no mapping uses are left out.
 //
-// losing is, by the name of a source group that is gone, how many people would lose what it gave them. Groups that were
-// made anew are recreated and not suspect, unless they lack more people than the limit allows, by their counts or by
-// losing.
+// losing has, by the name of a source group that is gone, how many people would lose what it gave. Recreated groups are
+// not suspect, unless they lack more people than the limit allows, by their counts or by losing.
 func Suspects(p *policy.Policy, b *policy.Bound, before map[string]Count, now, seen,
 	losing map[string]int) (suspects []Suspect, recreated []RecreatedGroup) {
 	ids := map[string]bool{}
@@ -83,9 +81,9 @@ func Suspects(p *policy.Policy, b *policy.Bound, before map[string]Count, now, s
 	return suspects, recreated
 }
 
-// findRecreated finds the group that took the place of one that is gone: synced, of the same name, and not known before
-// by another. Where it lacks more members than the limit allows, lacks says so. Unlike a group that shrinks, it may
-// lack nobody beyond the limit however small it was: it may still be being filled.
+// findRecreated returns the group that replaced one that is gone: synced, of the same name, and not known before by
+// another. If it lacks more members than the limit allows, lacks says so. Unlike for a group that shrank, the limit
+// also applies to small groups: it may still be filling.
 func findRecreated(limit policy.SourceLimit, b *policy.Bound, before map[string]Count, gone string, now, seen,
 	losing map[string]int) (again *RecreatedGroup, lacks string) {
 	was := before[gone]
@@ -113,7 +111,7 @@ func findRecreated(limit policy.SourceLimit, b *policy.Bound, before map[string]
 	return nil, ""
 }
 
-// losesByRename reports whether a source group goes by another name now, under which it does not give all that it gave.
+// losesByRename reports whether a source group was renamed and no longer gives all that it gave.
 func losesByRename(b *policy.Bound, was, id string) bool {
 	is := b.SourceName(id)
 	if is == "" || access.SameName(was, is) {
@@ -123,14 +121,13 @@ func losesByRename(b *policy.Bound, was, id string) bool {
 	return slices.ContainsFunc(b.Feeds(was), func(t int) bool { return !slices.Contains(gives, t) })
 }
 
-// MembersMet is how many members of a group the sweep met; swept is false when there was none, or when it did not count
-// them: it counts those of groups that give something now, and neither of a group that goes by another name nor of one
-// whose target cannot be made.
+// MembersMet returns how many members of a group the sweep met; swept is false if there was no sweep, or if it did not
+// count them: it counts only groups that give something now, not renamed ones or those whose target cannot be created.
 func MembersMet(b *policy.Bound, seen map[string]int, id string) (met int, swept bool) {
 	return seen[id], seen != nil && b.Source(id)
 }
 
-// whyDoubted says what speaks against a source group, "" when nothing does.
+// whyDoubted returns why a source group is suspect; "" if it is not.
 func whyDoubted(limit policy.SourceLimit, b *policy.Bound, was Count, known bool, id string, now,
 	seen map[string]int) string {
 	counted, there := now[id]

@@ -7,9 +7,9 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// What others did since Castellan wrote: they renamed a group, or took by hand what it gave.
+// What others did after Castellan's write: rename a group, or remove a membership by hand.
 
-// followRename has a holding go by the name that its group has now.
+// followRename moves a holding to its group's current name.
 func (d *decider) followRename(h *access.Holding) {
 	if _, managed := d.bound.Target(h.Target); managed || !h.Until.IsZero() {
 		return
@@ -29,7 +29,7 @@ func (d *decider) followRename(h *access.Holding) {
 	l.holding, l.renamed = &now, true
 }
 
-// openRenamed puts holdings on the books by the names that their groups have now.
+// openRenamed records holdings under the current names of their groups.
 func (d *decider) openRenamed() {
 	for i := range d.lines {
 		l := &d.lines[i]
@@ -37,7 +37,7 @@ func (d *decider) openRenamed() {
 			continue
 		}
 		is := func(h access.Holding) bool { return h.Target == l.holding.Target }
-		if slices.ContainsFunc(d.Close, is) { // it ended, or its reasons are others by now
+		if slices.ContainsFunc(d.Close, is) { // it ended, or has other reasons now
 			d.Close = slices.DeleteFunc(d.Close, is)
 			continue
 		}
@@ -45,9 +45,9 @@ func (d *decider) openRenamed() {
 	}
 }
 
-// takenAndGiven ends a holding that somebody else took, as the event feed says, although the read shows the membership:
-// then it is one that somebody else gave since. An event alone takes nothing from anybody: here it has Castellan leave
-// what is there.
+// takenAndGiven ends a holding that, by the event feed, somebody else removed, although the read shows the membership:
+// then somebody else has added it again. An event alone never removes anything: here it makes Castellan leave the
+// membership alone.
 func (d *decider) takenAndGiven(h *access.Holding, target int) bool {
 	if h.Taken == nil || !h.Owned {
 		return false
@@ -61,15 +61,15 @@ func (d *decider) takenAndGiven(h *access.Holding, target int) bool {
 	return held && known
 }
 
-// takenAndGivenSince reports whether somebody else took what a write gave, and gave it again.
+// takenAndGivenSince reports whether somebody else removed what a write added, and added it again.
 func (d *decider) takenAndGivenSince(c access.Change) bool {
 	return slices.ContainsFunc(d.Ended,
 		func(h access.Holding) bool { return same(h.Target, c.Target) && c.At.Before(h.Until) })
 }
 
-// takenByHand reports whether somebody took what grants alone give: it was seen to be held by one of them, Castellan
-// has not taken it, and the read does not show it, though it shows somebody who could hold it. A grant that is yet to
-// give it changes nothing about those that did: it stands alone once they are over.
+// takenByHand reports whether somebody else removed what only grants give: it was held by one of them, Castellan has
+// not removed it, and the read, of a person who could hold it, does not show it. A grant that has not given it yet does
+// not matter.
 func (d *decider) takenByHand(l *line, target *policy.Target) bool {
 	if l.want == nil || l.held || l.recent != nil || l.holding == nil || target.HandTaken == "" {
 		return false

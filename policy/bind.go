@@ -11,8 +11,8 @@ import (
 	"github.com/castellan-io/castellan/policy/internal/form"
 )
 
-// Last is what the last good run stood on. Binding with it keeps in view what the policy has just let go of because the
-// organization changed, so that people can still be released from it.
+// Last is what the last good run was based on. Binding with it keeps managing what the policy no longer covers because
+// the organization changed, so that people can still be removed from it.
 type Last struct {
 	Sources  []string                        `json:"sources,omitempty"`  // names of the source groups
 	Defaults map[access.Entitlement][]string `json:"defaults,omitempty"` // Bound.Defaults
@@ -20,16 +20,15 @@ type Last struct {
 	Domains  []string                        `json:"domains,omitempty"`  // Bound.Domains
 }
 
-// Bind joins a policy with the organization's groups. Globs meet source groups only. A target that cannot be managed is
-// left wholly alone, and the finding that says so Blocks. What can be granted or is reviewed is managed even when no
-// mapping gives it; it never changes what a mapping says.
+// Bind resolves a policy against the organization's groups. Globs match source groups only. A target that cannot be
+// managed is left alone entirely, and its finding Blocks. Targets of grants and reviews are managed even if no mapping
+// gives them; they never change what a mapping says.
 //
-// The organization-admin role, once it is a target, never loses its last holder, even when the policy protects it in no
-// other way.
+// The organization-admin role, if it is a target, never loses its last holder, even if the policy does not protect it.
 func Bind(p *Policy, o access.Outline) (*Bound, []access.Finding) { return BindSince(p, o, Last{}) }
 
-// BindSince is Bind after a good run. The starred targets of source groups that are gone stay managed. So do groups
-// that are no longer default for a role the policy names, but from those only owned memberships are removed.
+// BindSince is Bind after a good run. Starred targets of source groups that are gone stay managed. So do groups that
+// are no longer default for a role the policy names, but only owned memberships are removed from them.
 func BindSince(p *Policy, o access.Outline, last Last) (*Bound, []access.Finding) {
 	w := newBinder(p, o)
 	for _, g := range w.sources {
@@ -51,7 +50,7 @@ func BindSince(p *Policy, o access.Outline, last Last) (*Bound, []access.Finding
 	return b, w.sorted()
 }
 
-// binder joins step by step. Targets are kept by pointer until their order is known.
+// binder is the state of Bind. It has targets by pointer until their order is known.
 type binder struct {
 	policy     *Policy
 	outline    access.Outline
@@ -208,7 +207,7 @@ func (w *binder) keepFormerDefaults(last map[access.Entitlement][]string) {
 	}
 }
 
-// mode is the most careful mode of the mappings and rules that give a target.
+// mode returns the most careful mode of the mappings and rules that give a target.
 func (w *binder) mode(e access.Entitlement) Mode {
 	mode := RemoveAll
 	for _, r := range w.routes {
@@ -229,7 +228,7 @@ func (w *binder) additive(e access.Entitlement) bool {
 	return slices.ContainsFunc(w.routes, func(r route) bool { return r.Removals == RemoveNever && among(r.To, e) })
 }
 
-// bound gives the targets their order and everything its final form.
+// bound sorts the targets and builds the result.
 func (w *binder) bound() *Bound {
 	w.nameDefaults()
 	w.applyFloors()
@@ -284,7 +283,7 @@ func (w *binder) orderTargets(b *Bound) map[*Target]int {
 	return index
 }
 
-// nameTargets has targets found by their own names and by those of the policy.
+// nameTargets indexes targets by their own names and by those in the policy.
 func (w *binder) nameTargets(b *Bound, index map[*Target]int) {
 	for t, i := range index {
 		b.named[fold(t.Entitlement)] = []int{i}
@@ -301,7 +300,7 @@ func (w *binder) nameTargets(b *Bound, index map[*Target]int) {
 	}
 }
 
-// indexOutline has groups and sites found by what reads and events call them.
+// indexOutline indexes groups and sites by their ids and names.
 func (w *binder) indexOutline(b *Bound) {
 	for _, g := range w.sources {
 		b.synced[g.ID] = g.Name
@@ -318,8 +317,8 @@ func (w *binder) indexOutline(b *Bound) {
 	b.groups = slices.Sorted(maps.Keys(w.byID))
 }
 
-// nameDefaults has every managed group go by the names of the defaults it stands behind now, whether or not an entry
-// that manages something writes them: floors, conditions and requests may.
+// nameDefaults resolves every default role to its managed groups, also those that no entry names: floors, conditions
+// and requests may.
 func (w *binder) nameDefaults() {
 	for _, s := range w.outline.Sites {
 		for _, r := range w.outline.Roles {
@@ -335,7 +334,7 @@ func (w *binder) nameDefaults() {
 	}
 }
 
-// applyFloors gives every target the floor of all protected entries that mean it.
+// applyFloors merges the protected entries of every target.
 func (w *binder) applyFloors() {
 	for _, entry := range w.policy.Protected {
 		found := w.resolved[fold(entry.Target)]

@@ -23,7 +23,7 @@ func (w *binder) find(rule, subject string, blocks bool, format string, args ...
 	}
 }
 
-// sorted is all findings in a fixed order.
+// sorted returns all findings in a fixed order.
 func (w *binder) sorted() []access.Finding {
 	return slices.SortedFunc(maps.Values(w.findings), func(a, b access.Finding) int {
 		return cmp.Or(strings.Compare(a.Rule, b.Rule), strings.Compare(a.Subject, b.Subject))
@@ -99,7 +99,7 @@ func (w *binder) reportUnknownSite(e access.Entitlement) {
 	w.find("site-unknown", string(e), true, "the organization has no such app on such a site; it has %s", w.siteList())
 }
 
-// siteList names the apps on sites that the organization has, for an error.
+// siteList returns the names of the apps on sites that the organization has, for an error.
 func (w *binder) siteList() string {
 	const most = 20
 	var names []string

@@ -60,7 +60,7 @@ func (w *binder) keepFormerGrants(granted []access.Entitlement) {
 	}
 }
 
-// managed are all targets so far.
+// managed returns all targets so far.
 func (w *binder) managed() map[*Target]bool {
 	known := map[*Target]bool{}
 	for _, t := range w.targets {
@@ -106,7 +106,7 @@ func (w *binder) reportEligible(entry *Grantable) {
 	}
 }
 
-// moreCarefulHandTaken is the more careful of what two names of one target say: what was taken stays taken.
+// moreCarefulHandTaken returns the more careful of what two names of one target say: what was taken stays taken.
 func moreCarefulHandTaken(a, b HandTakenMode) HandTakenMode {
 	if a == HandTakenEnd || b == HandTakenEnd {
 		return HandTakenEnd
@@ -114,7 +114,7 @@ func moreCarefulHandTaken(a, b HandTakenMode) HandTakenMode {
 	return HandTakenRestore
 }
 
-// moreCarefulLost is the more careful of what two names of one target say.
+// moreCarefulLost returns the more careful of what two names of one target say.
 func moreCarefulLost(a, b LostMode) LostMode {
 	for _, m := range []LostMode{LostReport, LostHold} {
 		if a == m || b == m {

@@ -12,7 +12,7 @@ import (
 
 const salesMapping = "- {name: m, from: [sales], to: ['group:jira-users-acme'], removals: all}\n"
 
-// granting is a grants section with one entry for some targets.
+// granting returns a grants section with one entry for some targets.
 func granting(targets string) string {
 	return "grants:\n- {name: g, targets: [" + targets + "], duration: {max: 1h}}\nignore: ['*']\n"
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/castellan-io/castellan/policy/internal/form"
 )
 
-// bindReviews manages what campaigns name in their scope and nothing else does: so that a ruling can take it, and
-// nothing but a ruling. It comes last, after the defaults of old too: what others say of a target stands.
+// bindReviews manages targets that only campaigns name, so that rulings, and nothing else, can remove people from them.
+// It comes last: what others say about a target stays.
 func (w *binder) bindReviews() {
 	if len(w.policy.Reviews) == 0 {
 		return
@@ -34,7 +34,7 @@ func (w *binder) bindReviews() {
 	}
 }
 
-// ownGroups are the groups of Atlassian's own whose members the key may change.
+// ownGroups returns the groups of Atlassian's own whose members the key may change.
 func (w *binder) ownGroups() []source {
 	var own []source
 	for _, g := range w.outline.Groups {
@@ -77,7 +77,7 @@ func (w *binder) manageReviewed(x *Review, e access.Entitlement, own []source) [
 	return found
 }
 
-// willBeMade says that a mapping will make the group.
+// willBeMade reports whether a mapping will make the group.
 func (w *binder) willBeMade(e access.Entitlement) bool {
 	l := w.missing[fold(e)]
 	return l != nil && l.create
@@ -116,7 +116,7 @@ func (w *binder) reportReviewers(x *Review) {
 	}
 }
 
-// reportUnasked reports what owners and silenceOf name and the campaign does not ask about: they say nothing then.
+// reportUnasked reports targets of owners and silenceOf that the campaign does not ask about.
 func (w *binder) reportUnasked(b *Bound) {
 	for i := range w.policy.Reviews {
 		x := &w.policy.Reviews[i]

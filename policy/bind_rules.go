@@ -84,7 +84,7 @@ func (w *binder) bindRules() {
 	}
 }
 
-// Window is when the rule is in force.
+// Window returns when the rule is in force.
 func (r *Rule) Window() window.Window {
 	if r.During == nil {
 		return window.Window{}
@@ -92,8 +92,8 @@ func (r *Rule) Window() window.Window {
 	return *r.During
 }
 
-// manageRuled finds the targets behind entitlements of a rule. One that nothing else manages loses nobody but whom a
-// rule denies it.
+// manageRuled finds the targets of a rule. From one that nothing else manages, only people whom a rule denies it are
+// removed.
 func (w *binder) manageRuled(all []access.Entitlement) []*Target {
 	var found []*Target
 	for _, e := range all {
@@ -132,7 +132,7 @@ func (w *binder) addRuleMode(t *Target, x *Rule) {
 	}
 }
 
-// firstMode is the mode of the first rule that gives a target; then the more careful.
+// firstMode returns the mode of the first rule that gives a target; then the more careful.
 func firstMode(given bool, is, mode Mode) Mode {
 	if given {
 		return moreCareful(is, mode)
@@ -140,7 +140,7 @@ func firstMode(given bool, is, mode Mode) Mode {
 	return mode
 }
 
-// noteEvidence notes which groups a rule's answers stand on.
+// noteEvidence records the groups that a rule's conditions ask for.
 func (w *binder) noteEvidence(r *ruleInProgress) {
 	var ids []string
 	asks := r.condition.Needs
@@ -179,7 +179,7 @@ func (w *binder) noteEvidence(r *ruleInProgress) {
 	}
 }
 
-// hasApp says that the organization has the app (confluence), or has it on the site (confluence/acme).
+// hasApp reports whether the organization has the app (confluence), or has it on the site (confluence/acme).
 func (w *binder) hasApp(app string) bool {
 	key, site, _ := strings.Cut(app, "/")
 	return slices.ContainsFunc(w.outline.Sites, func(s access.Site) bool {
@@ -205,7 +205,7 @@ func (w *binder) boundRules(index map[*Target]int) []boundRule {
 	return all
 }
 
-// conditionsOf are the conditions of rules.
+// conditionsOf returns the conditions of rules.
 func conditionsOf(rules []boundRule) []*condition.Condition {
 	var all []*condition.Condition
 	for i := range rules {
@@ -239,7 +239,7 @@ func (w *binder) ownDomains(last []string) ownDomains {
 	return h
 }
 
-// external says whether somebody is from outside; nil when it cannot be told.
+// external reports whether somebody is from outside; nil if that is unknown.
 func (h ownDomains) external(p access.Person) *bool {
 	yes, no := true, false
 	domain := access.DomainOf(p.Email)
@@ -252,8 +252,7 @@ func (h ownDomains) external(p access.Person) *bool {
 	return &yes
 }
 
-// WithActing is the policy with only those of its enforced rules acting whose keys are named; the others observe. It
-// shares all else.
+// WithActing returns a copy in which only the enforced rules with these keys act; the others observe.
 func (b *Bound) WithActing(keys map[string]bool) *Bound {
 	other := *b
 	other.rules = slices.Clone(b.rules)
@@ -264,7 +263,7 @@ func (b *Bound) WithActing(keys map[string]bool) *Bound {
 	return &other
 }
 
-// EnforcedRuleKeys are the keys of the rules that are enforced, sorted.
+// EnforcedRuleKeys returns the keys of the rules that are enforced, sorted.
 func (b *Bound) EnforcedRuleKeys() []string {
 	keys := map[string]bool{}
 	for i := range b.rules {
@@ -275,11 +274,11 @@ func (b *Bound) EnforcedRuleKeys() []string {
 	return slices.SortedFunc(maps.Keys(keys), cmp.Compare)
 }
 
-// HasObservingRules says that some rule does not act, so that what it would do is worth a look.
+// HasObservingRules reports whether some rule with effects only observes.
 func (b *Bound) HasObservingRules() bool {
 	return slices.ContainsFunc(b.rules, func(r boundRule) bool { return !r.acts && r.Acts() })
 }
 
-// Domains are the organization's own e-mail domains as the read showed them: kept beside a good run, they show the next
-// one which are gone.
+// Domains returns the organization's own e-mail domains as the read showed them: kept beside a good run, they show the
+// next one which are gone.
 func (b *Bound) Domains() []string { return b.verified }

@@ -25,8 +25,8 @@ func (w *binder) manageMapped(e access.Entitlement, m *Mapping, needed bool) []*
 	return found
 }
 
-// noteMode keeps what the first entry that gives a target says of removals, and reports that two entries which name one
-// target differently disagree on what may be taken from it. By one name the file is refused.
+// noteMode reports if two entries that name one target differently have different removals. With the same name, the
+// file is refused.
 func (w *binder) noteMode(t *Target, mode Mode, by string) {
 	first, said := w.modes[t]
 	switch {
@@ -163,7 +163,7 @@ func byGroupName(a, b access.Group) int {
 	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
 }
 
-// writable says whether the key may change the group's members, and reports when not.
+// writable reports whether the key may change the group's members, and adds a finding if not.
 func (w *binder) writable(g access.Group) bool {
 	subject := string(access.GroupEntitlement(g.Name))
 	switch same := len(w.byName[access.Fold(g.Name)]); {
@@ -212,9 +212,9 @@ func (w *binder) manageFilled(f filled, m *Mapping) []*Target {
 // targetOfAnotherKind are the findings on a group that is there and cannot be a target.
 var targetOfAnotherKind = []string{"target-ambiguous", "target-synced", "target-locked"}
 
-// unblockStars has one source group whose name makes no target refuse no policy: what a star was filled in to is
-// reported, and blocks only where nothing that the star makes can be managed, or where the policy names it in full. A
-// group that is just not there is for the policy to settle.
+// unblockStars keeps a single source group with an unusable name from blocking a policy: a finding about a starred
+// target blocks only if none of the star's targets can be managed, or if the policy names the target in full. A group
+// that is just missing is the policy's to settle.
 func (w *binder) unblockStars() {
 	for key, f := range w.findings {
 		subject := fold(access.Entitlement(f.Subject))

@@ -13,7 +13,7 @@ import (
 
 const jiraSite, wikiSite = "ari:cloud:jira-software::site/1", "ari:cloud:confluence::site/1"
 
-// outline is an organization with three source groups and a handful of Atlassian's own.
+// outline returns an organization with three source groups and a handful of Atlassian's own.
 func outline() access.Outline {
 	source := func(id, name string) access.Group { return access.Group{ID: id, Name: name, Synced: true, Users: 10} }
 	local := func(id, name string) access.Group {

@@ -75,7 +75,7 @@ type Target struct {
 	wouldGive bool // some rule gives it
 }
 
-// Grounds are the ids of all groups on which it stands who holds the target, sorted.
+// Grounds returns the sorted ids of all groups that determine who holds the target.
 func (t *Target) Grounds() []string {
 	if t.Evidence == nil {
 		return t.Sources
@@ -109,7 +109,7 @@ func (b *Bound) Held(p access.Person) []int {
 	return slices.Compact(held)
 }
 
-// Holds says whether the person holds the target, as far as the read showed; known is false when it did not say.
+// Holds reports whether the person holds the target, as far as the read showed; known is false when it did not say.
 func (b *Bound) Holds(p access.Person, t int) (held, known bool) {
 	switch target := &b.Targets[t]; {
 	case target.GroupID != "":
@@ -165,15 +165,15 @@ func (b *Bound) Alike(one, other access.Entitlement) bool {
 	return slices.ContainsFunc(b.All(one), func(t int) bool { return slices.Contains(others, t) })
 }
 
-// Source says whether the group is a source group that a mapping takes from, or that a rule asks for.
+// Source reports whether the group is a source group that a mapping takes from, or that a rule asks for.
 func (b *Bound) Source(groupID string) bool {
 	return b.statements[groupID] != nil || b.asked[groupID] && b.synced[groupID] != ""
 }
 
-// SourceName is the name of a source group, mapped or not; "" when the read showed no source group of this id.
+// SourceName returns the name of a source group, mapped or not; "" when the read showed no source group of this id.
 func (b *Bound) SourceName(groupID string) string { return b.synced[groupID] }
 
-// GroupsNamed are the ids of the groups of these names, as the read showed them.
+// GroupsNamed returns the ids of the groups of these names, as the read showed them.
 func (b *Bound) GroupsNamed(names []string) []string {
 	var ids []string
 	for id, name := range b.names {
@@ -185,8 +185,8 @@ func (b *Bound) GroupsNamed(names []string) []string {
 	return ids
 }
 
-// AskedFor are the ids of the groups on whose absence it may hang that the target is given: those that rules about it
-// ask for by name, and those that rules about presence do, since whoever is to leave is given nothing.
+// AskedFor returns the ids of the groups whose absence the target may depend on: those that rules about it, or about
+// presence, ask for by name, since whoever is to leave is given nothing.
 func (b *Bound) AskedFor(t int) []string {
 	var ids []string
 	for i := range b.rules {
@@ -198,13 +198,13 @@ func (b *Bound) AskedFor(t int) []string {
 	return slices.Compact(ids)
 }
 
-// concerns reports whether a rule has a say in a target, or in presence.
+// concerns reports whether a rule gives or denies a target, or presence.
 func (b *Bound) concerns(r *boundRule, t int) bool {
 	says := func(i int) bool { return i == t || b.Targets[i].Entitlement.Presence() }
 	return slices.ContainsFunc(r.give, says) || slices.ContainsFunc(r.deny, says)
 }
 
-// GroupName is the name of a group; "" when the read did not show it.
+// GroupName returns the name of a group; "" when the read did not show it.
 func (b *Bound) GroupName(groupID string) string { return b.names[groupID] }
 
 // Shown reports whether the read showed the group.
@@ -246,7 +246,7 @@ func (b *Bound) Gives(name string) []access.Entitlement {
 	return all
 }
 
-// asks says that the rule's answers stand on a group of this name.
+// asks reports whether the rule's conditions ask for a group of this name.
 func (r *boundRule) asks(folded []rune) bool {
 	n := r.condition.Needs
 	if r.release != nil {
@@ -256,8 +256,8 @@ func (r *boundRule) asks(folded []rune) bool {
 		func(name string) bool { return slices.Equal(form.Fold(name), folded) })
 }
 
-// Takes says that a mapping takes from a source group of this name, or a rule asks for it, whether or not it or what it
-// gives is there.
+// Takes reports whether a mapping takes from a source group of this name, or a rule asks for it, whether or not it or
+// what it gives is there.
 func (b *Bound) Takes(name string) bool {
 	folded := form.Fold(name)
 	return len(b.Gives(name)) > 0 || slices.ContainsFunc(b.rules, func(r boundRule) bool { return r.asks(folded) })
@@ -271,7 +271,7 @@ func (b *Bound) Opens(groupID string) []string { return b.opens[groupID] }
 // beside a good run, it shows the next one which defaults moved.
 func (b *Bound) Defaults() map[access.Entitlement][]string { return b.defaults }
 
-// fold is the form in which two writings of an entitlement are equal.
+// fold returns the form in which two writings of an entitlement are equal.
 func fold(e access.Entitlement) string { return access.Fold(string(e)) }
 
 // NextChange returns an instant after k.Now until which every enforced rule that is in force answers its conditions for

@@ -6,7 +6,7 @@ import (
 	"github.com/castellan-io/castellan/policy/window"
 )
 
-// DefaultGuard is the guard of a policy file that sets none of its limits.
+// DefaultGuard returns the guard of a policy file that sets none of its limits.
 func DefaultGuard() Guard {
 	return Guard{
 		Adopt:      AdoptAsk,
@@ -21,7 +21,7 @@ func DefaultGuard() Guard {
 	}
 }
 
-// DefaultSync is the pace of a policy file that sets none.
+// DefaultSync returns the pace of a policy file that sets none.
 func DefaultSync() Sync {
 	return Sync{Every: Duration(6 * time.Hour), Feed: Duration(30 * time.Second), InFlight: 8, Pages: 20}
 }

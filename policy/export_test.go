@@ -2,7 +2,7 @@ package policy
 
 import "slices"
 
-// Plain is the policy without its compiled conditions, which cannot be compared.
+// Plain returns the policy without its compiled conditions, which cannot be compared.
 func (p Policy) Plain() Policy {
 	p.conditions = nil
 	p.Reviews = slices.Clone(p.Reviews)

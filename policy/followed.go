@@ -7,9 +7,8 @@ import (
 	"github.com/castellan-io/castellan/policy/condition"
 )
 
-// Follows reports whether a change that was written may alter what the policy says of its person: they are decided
-// again then. Presence that is given opens the way for all that mappings give; everything else matters only to rules
-// that ask for it.
+// Follows reports whether a written change may alter what the policy gives its person, who is then decided again. Given
+// presence enables everything that mappings give; all else matters only to rules that ask for it.
 func (b *Bound) Follows(action access.Action, target access.Entitlement, groupID string) bool {
 	if action == access.Adopt || target == access.Organization {
 		return false
@@ -38,12 +37,12 @@ func (b *Bound) Watches(groupID string) bool {
 // begins or ends.
 func (b *Bound) FollowsGrants() bool { return b.needs.Grants }
 
-// AsksLists reports whether some enforced rule asks for groups, roles or apps, so that what follows may hang on their
+// AsksLists reports whether some enforced rule asks for groups, roles or apps, so that its result may depend on their
 // absence.
 func (b *Bound) AsksLists() bool { return len(b.asked) > 0 || b.needs.Roles || b.needs.Activity }
 
-// AsksApps reports whether it may hang on somebody's not having an app that the target is given or taken: rules about
-// it, or about presence, ask for apps, or for when they were used.
+// AsksApps reports whether the target may depend on somebody's not having an app: rules about it, or about presence,
+// ask for apps or their use.
 func (b *Bound) AsksApps(t int) bool {
 	return slices.ContainsFunc(b.rules, func(r boundRule) bool {
 		return r.Mode == RuleEnforce && (r.condition.Needs.Activity || r.release != nil && r.release.Needs.Activity) &&
@@ -51,8 +50,8 @@ func (b *Bound) AsksApps(t int) bool {
 	})
 }
 
-// HiddenApps are the ids of the apps on sites to which a read does not show the person to have access; none where it
-// does not say.
+// HiddenApps returns the ids of the apps on sites to which a read does not show the person to have access; none where
+// it does not say.
 func (b *Bound) HiddenApps(p access.Person) (ids []string) {
 	if p.Activity == nil {
 		return nil
@@ -72,10 +71,10 @@ func (b *Bound) AsksRoles() bool { return b.needs.Roles }
 // AsksEveryGroup reports whether some enforced rule looks at the whole list of a person's groups.
 func (b *Bound) AsksEveryGroup() bool { return b.needs.AnyGroup }
 
-// Groups are the ids of all groups, sorted.
+// Groups returns the ids of all groups, sorted.
 func (b *Bound) Groups() []string { return b.groups }
 
-// needsOfRules is what the enforced rules ask for, all together.
+// needsOfRules returns what the enforced rules ask for, all together.
 func needsOfRules(rules []boundRule) (all condition.Needs) {
 	for i := range rules {
 		r := &rules[i]

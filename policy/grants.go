@@ -115,8 +115,8 @@ func (p *Policy) Grantable(target access.Entitlement) (written access.Entitlemen
 	return "", false
 }
 
-// Within is the policy with the targets of its grants compared as they are bound: an entry speaks of a request whenever
-// both mean some group or role in common, by whatever names. Without it, only equal names are the same target.
+// Within returns the policy with the targets of its grants compared as they are bound: an entry speaks of a request
+// whenever both mean some group or role in common, by whatever names. Without it, only equal names are the same target.
 func (p *Policy) Within(b *Bound) *Policy {
 	within := *p
 	within.alike = b.Alike
@@ -139,8 +139,8 @@ func (p *Policy) GrantTargets() []access.Entitlement {
 	return slices.CompactFunc(all, func(a, b access.Entitlement) bool { return fold(a) == fold(b) })
 }
 
-// ApproverGroups names the groups whose members may approve a grant of the target, sorted: whoever judges a request has
-// to read them first.
+// ApproverGroups returns the names of the groups whose members may approve a grant of the target, sorted: whoever
+// judges a request has to read them first.
 func (p *Policy) ApproverGroups(target access.Entitlement) []string {
 	var names []string
 	for _, entry := range p.GrantEntries(target) {
@@ -166,7 +166,8 @@ func (p *Policy) ApproversNamed(target access.Entitlement) []string {
 	return slices.Compact(all)
 }
 
-// LostMode is what becomes of the target's access whose grant workflow was lost; LostRemove where no entry names it.
+// LostMode returns what becomes of the target's access whose grant workflow was lost; LostRemove where no entry names
+// it.
 func (p *Policy) LostMode(target access.Entitlement) LostMode {
 	var lost LostMode
 	for i, entry := range p.GrantEntries(target) {
@@ -178,8 +179,8 @@ func (p *Policy) LostMode(target access.Entitlement) LostMode {
 	return cmp.Or(lost, LostRemove)
 }
 
-// HandTakenMode is what becomes of a running grant of the target when its access is taken by hand; HandTakenEnd where
-// no entry names it.
+// HandTakenMode returns what becomes of a running grant of the target when its access is taken by hand; HandTakenEnd
+// where no entry names it.
 func (p *Policy) HandTakenMode(target access.Entitlement) HandTakenMode {
 	var mode HandTakenMode
 	for i, entry := range p.GrantEntries(target) {
@@ -191,7 +192,8 @@ func (p *Policy) HandTakenMode(target access.Entitlement) HandTakenMode {
 	return cmp.Or(mode, HandTakenEnd)
 }
 
-// EndMode is how presence in the organization ends when a grant of the target does; EndSuspend where no entry names it.
+// EndMode returns how presence in the organization ends when a grant of the target does; EndSuspend where no entry
+// names it.
 func (p *Policy) EndMode(target access.Entitlement) EndMode {
 	for _, entry := range p.GrantEntries(target) {
 		return entry.End
@@ -199,7 +201,7 @@ func (p *Policy) EndMode(target access.Entitlement) EndMode {
 	return EndSuspend
 }
 
-// GrantEntries are all entries of the grants section that name a target, in the order of the file.
+// GrantEntries returns all entries of the grants section that name a target, in the order of the file.
 func (p *Policy) GrantEntries(target access.Entitlement) []*Grantable {
 	var found []*Grantable
 	for i := range p.Grants {
@@ -232,8 +234,8 @@ func (p *Policy) Eligible(target access.Entitlement, f condition.Facts, now time
 	return nil
 }
 
-// EligibleGroups names the groups that the conditions on who may receive the target ask for; every says that
-// one looks at the whole list, and roles that one asks for platform roles.
+// EligibleGroups returns the names of the groups that the conditions on who may receive the target ask for; every says
+// that one looks at the whole list, and roles that one asks for platform roles.
 func (p *Policy) EligibleGroups(target access.Entitlement) (names []string, every, roles bool) {
 	for _, entry := range p.GrantEntries(target) {
 		if entry.Eligible == "" {
@@ -247,7 +249,8 @@ func (p *Policy) EligibleGroups(target access.Entitlement) (names []string, ever
 	return names, every, roles
 }
 
-// Conditional says that who receives the target is subject to a condition, so that Eligible needs the person's facts.
+// Conditional reports whether who receives the target is subject to a condition, so that Eligible needs the person's
+// facts.
 func (p *Policy) Conditional(target access.Entitlement) bool {
 	return slices.ContainsFunc(p.GrantEntries(target), func(entry *Grantable) bool { return entry.Eligible != "" })
 }

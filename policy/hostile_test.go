@@ -11,7 +11,7 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// hostile is the policy that costs most of those that are accepted.
+// hostile returns the policy that costs most of those that are accepted.
 func hostile() string {
 	var text strings.Builder
 	text.WriteString("version: 1\norganization: {name: acme, id: a1, key: 'env:A'}\nmappings:\n- {name: m, from: ['*'], to: ['group:jira-users-acme']}\nrules:\n")

@@ -46,10 +46,10 @@ type Account struct {
 // to nobody.
 type Accounts map[string]Account
 
-// Of is what a written name stands for.
+// Of returns what a written name stands for.
 func (a Accounts) Of(written string) Account { return a[access.FoldName(written)] }
 
-// id is the account id behind a written name; the name as it is where there is none. No account id has an @, so an
+// id returns the account id behind a written name; the name as it is where there is none. No account id has an @, so an
 // address that leads to nobody is nobody's.
 func (a Accounts) id(written string) string { return cmp.Or(a.Of(written).ID, written) }
 
@@ -137,8 +137,8 @@ func reviewers(all []string, where string, visit func(*string, NameUse, string))
 	}
 }
 
-// WithAccounts is the policy with the account id in place of every name of a person that leads to one. It goes by the
-// hash of the policy as written. What then still has an @ leads to nobody, and is compared with nothing.
+// WithAccounts returns the policy with the account id in place of every name of a person that leads to one. It goes by
+// the hash of the policy as written. What then still has an @ leads to nobody, and is compared with nothing.
 func (p *Policy) WithAccounts(a Accounts) *Policy {
 	if p.written != nil {
 		p = p.written
@@ -215,7 +215,7 @@ func (t Target) UnresolvedNames(keyOwner string) []string {
 	return all
 }
 
-// NameFindings says which of the names lead to nobody, to somebody who is not active, or to somebody who is called
+// NameFindings returns which of the names lead to nobody, to somebody who is not active, or to somebody who is called
 // something else by now.
 func (p *Policy) NameFindings(a Accounts) []access.Finding {
 	var all []access.Finding
@@ -231,7 +231,7 @@ func (p *Policy) NameFindings(a Accounts) []access.Finding {
 	return all
 }
 
-// until says what a name that leads to nobody holds up.
+// until returns what a name that leads to nobody holds up.
 func (n NamedPerson) until() string {
 	if n.Use == NameAlways || n.Use == NameKeyOwner {
 		return "; until then nobody is removed from what it protects"
@@ -239,8 +239,8 @@ func (n NamedPerson) until() string {
 	return ""
 }
 
-// address is how to write somebody in a policy: by today's address, or by the account id where the policy means another
-// account by that address.
+// address returns how to write somebody in a policy: by today's address, or by the account id where the policy means
+// another account by that address.
 func (a Accounts) address(is Account) string {
 	if other := a.Of(is.Email); is.Email == "" || other.ID != "" && other.ID != is.ID {
 		return is.ID
@@ -248,7 +248,7 @@ func (a Accounts) address(is Account) string {
 	return is.Email
 }
 
-// finding is what is wrong with one name, which stands for an account that is to be written so.
+// finding returns what is wrong with one name, which stands for an account that is to be written so.
 func (n NamedPerson) finding(is Account, so string) (f access.Finding, wrong bool) {
 	say := func(rule, format string, args ...any) (access.Finding, bool) {
 		return access.Finding{Rule: rule, Subject: n.Name, Detail: fmt.Sprintf(format, args...) + " (" + n.Where + ")"},

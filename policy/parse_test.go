@@ -176,7 +176,7 @@ func TestParseReadsEveryKey(t *testing.T) {
 	require.Equal(t, []string{"test-*", "Tmp ?"}, p.Ignore)
 }
 
-// edit is the minimal policy with one piece of text replaced.
+// edit returns the minimal policy with one piece of text replaced.
 func edit(old, new string) string { return strings.Replace(minimal, old, new, 1) }
 
 func TestParseRefuses(t *testing.T) {

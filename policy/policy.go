@@ -69,7 +69,7 @@ const (
 	RemoveAll   Mode = "all"   // everybody without a reason, whoever added them
 )
 
-// moreCareful is the more careful of two modes.
+// moreCareful returns the more careful of two modes.
 func moreCareful(a, b Mode) Mode {
 	for _, m := range []Mode{RemoveNever, RemoveOwned} {
 		if a == m || b == m {
@@ -164,11 +164,12 @@ type Sync struct {
 //go:embed schema.json
 var schema []byte
 
-// Schema is the JSON schema of policy files, for editors. Parse is stricter: it also judges how entries go together.
+// Schema returns the JSON schema of policy files, for editors. Parse is stricter: it also judges how entries go
+// together.
 func Schema() []byte { return bytes.Clone(schema) }
 
-// JSON is the canonical form: all defaults written out, keys in fixed order, no insignificant space. It is a policy
-// file itself, which parses to the same policy.
+// JSON returns the canonical form: all defaults written out, keys in fixed order, no insignificant space. It is a
+// policy file itself, which parses to the same policy.
 func (p *Policy) JSON() []byte {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)

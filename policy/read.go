@@ -282,7 +282,7 @@ func (r *reader) checkModes(p *Policy) {
 	}
 }
 
-// pathOf is the path of the entry that gives a target in a list of targets.
+// pathOf returns the path of the entry that gives a target in a list of targets.
 func (r *reader) pathOf(list string, to access.Entitlement) string {
 	for i, n := range r.At(list).Content {
 		if e, err := access.ParseEntitlement(n.Value); err == nil && e == to {

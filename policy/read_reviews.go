@@ -183,7 +183,7 @@ func (r *reader) checkSilences(x *Review, path string) {
 	}
 }
 
-// foldedSet is a list as far as it matters what stands in it.
+// foldedSet returns a list as far as it matters what stands in it.
 func foldedSet(all []string) []string {
 	folded := make([]string, len(all))
 	for i, s := range all {

@@ -173,7 +173,7 @@ func (r *reader) checkActions(x *Rule, path string) {
 	}
 }
 
-// asksUse says that the rule looks at when apps were used.
+// asksUse reports whether the rule looks at when apps were used.
 func (r *reader) asksUse(x *Rule) bool {
 	c := r.conditions[x.When]
 	return c != nil && c.Needs.Activity

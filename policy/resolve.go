@@ -11,21 +11,21 @@ import (
 	"github.com/castellan-io/castellan/policy/condition"
 )
 
-// Known is what Resolve has to know of a person beside the read.
+// Known is what Resolve needs to know about a person besides the read.
 type Known struct {
 	Grants []access.Grant   // the person's own, in force
 	Marks  []access.Mark    // how long which rules' conditions have held
 	Held   []access.Holding // what the books say: since when the person has had which access
-	// Rulings are verdicts of reviews that bear on the person. Only those in force are heard.
+	// Rulings are verdicts of reviews that affect the person. Those not in force are ignored.
 	Rulings []access.Ruling
 	Now     time.Time
-	// Fresh are keys of rules that are enforced and to whose changes nobody has consented: they are answered as if
-	// their time of grace were over, so that the consent is to all they will do.
+	// Fresh are keys of enforced rules whose changes nobody has approved: they are evaluated as if their grace period
+	// were over, so that the approval covers all that they will do.
 	Fresh map[string]bool
-	Would bool // as if the rules that only observe were enforced
+	Would bool // treat observing rules as enforced
 	All   bool // answer of every rule, also of those that say no
-	// ListsCut takes the person's lists of groups and roles for cut short: what they name is known, that they lack
-	// something is not.
+	// ListsCut treats the person's lists of groups and roles as truncated: what is in them is known, what is missing is
+	// not.
 	ListsCut bool
 }
 
@@ -37,17 +37,17 @@ type Resolution struct {
 	Rules []RuleAnswer
 }
 
-// Want is what the policy says of one target for one person.
+// Want is what the policy wants of one target for one person.
 type Want struct {
 	Target  int             // index in Bound.Targets
 	Reasons []access.Reason // to hold it
 	Denied  []access.Reason // not to hold it, whatever the reasons: rules and reviews
-	Unsure  []access.Reason // rules that may give it: it cannot be told now
-	Barred  []access.Reason // rules that may deny it: it cannot be told now
+	Unsure  []access.Reason // rules that may give it: not decidable now
+	Barred  []access.Reason // rules that may deny it: not decidable now
 	Adopt   bool            // one of the reasons makes a membership owned that exists already
 }
 
-// ReasonsToHold are the reasons to hold the target, none when a rule or a review denies it. A rule that cannot be
+// ReasonsToHold returns the reasons to hold the target, none when a rule or a review denies it. A rule that cannot be
 // answered now still stands for what it is known to have given: it is among the last reasons.
 func (w Want) ReasonsToHold(last []access.Reason) []access.Reason {
 	if len(w.Denied) > 0 {
@@ -65,8 +65,8 @@ func (w Want) ReasonsToHold(last []access.Reason) []access.Reason {
 	return reasons
 }
 
-// ReasonsToAdd are the reasons to give the target to whoever does not hold it: those that stand, but for reviews. That
-// somebody may keep what they have is no reason to give it to them.
+// ReasonsToAdd returns the reasons to add somebody to the target: those to hold it, without reviews, whose verdict to
+// keep is no reason to add.
 func (w Want) ReasonsToAdd(last []access.Reason) []access.Reason {
 	var reasons []access.Reason
 	for _, r := range w.ReasonsToHold(last) {
@@ -147,7 +147,7 @@ func (b *Bound) statementsFor(what effect, of access.Entitlement, reason access.
 	return all
 }
 
-// rulingStatements is what reviews say: a removal denies, a keep gives. It never adopts: who decided to keep what
+// rulingStatements returns what reviews say: a removal denies, a keep gives. It never adopts: who decided to keep what
 // somebody else gave did not make it Castellan's.
 func (b *Bound) rulingStatements(k Known) []statement {
 	var all []statement
@@ -163,7 +163,7 @@ func (b *Bound) rulingStatements(k Known) []statement {
 	return all
 }
 
-// wants gathers what was said of each target.
+// wants groups statements by target.
 func (b *Bound) wants(all []statement) []Want {
 	if len(all) == 0 {
 		return nil
@@ -206,7 +206,7 @@ func compareReasons(a, b access.Reason) int {
 		strings.Compare(a.Source, b.Source), strings.Compare(string(a.Via), string(b.Via)))
 }
 
-// answers asks the rules.
+// answers evaluates the rules.
 func (b *Bound) answers(p access.Person, k Known) []RuleAnswer {
 	if len(b.rules) == 0 {
 		return nil
@@ -224,7 +224,7 @@ func (b *Bound) answers(p access.Person, k Known) []RuleAnswer {
 	return answers
 }
 
-// answer asks one rule. While it is out of force, what it remembers stays as it is.
+// answer evaluates one rule. While it is out of force, its marks stay as they are.
 func (r *boundRule) answer(asked *condition.Subject, k Known) RuleAnswer {
 	a := RuleAnswer{Name: r.Name, Key: r.key, Verdict: VerdictHolds, Acting: r.acts}
 	var told time.Time
@@ -266,8 +266,8 @@ func (r *boundRule) answer(asked *condition.Subject, k Known) RuleAnswer {
 	return a
 }
 
-// ask asks the rule's condition. With a release it never holds while that is true, and otherwise holds on once it began
-// to.
+// ask evaluates the rule's condition. With a release, it does not hold while that is true, and otherwise continues to
+// hold once it did.
 func (r *boundRule) ask(asked *condition.Subject, held bool) (holds bool, err error) {
 	if r.release != nil {
 		if released, err := r.release.Answer(asked); err != nil || released {
@@ -280,7 +280,7 @@ func (r *boundRule) ask(asked *condition.Subject, held bool) (holds bool, err er
 	return r.condition.Answer(asked)
 }
 
-// ruleStatements is what a rule's answer says of its targets.
+// ruleStatements returns what a rule's answer says of its targets.
 func (b *Bound) ruleStatements(a RuleAnswer, would bool) []statement {
 	r := &b.rules[a.Rule]
 	if !r.acts && !would {
@@ -315,13 +315,13 @@ func (b *Bound) ruleStatements(a RuleAnswer, would bool) []statement {
 	return all
 }
 
-// KeepsMark says that the ledger keeps since when the rule of the answer holds.
+// KeepsMark reports whether the ledger keeps since when the rule of the answer holds.
 func (b *Bound) KeepsMark(a RuleAnswer) bool {
 	r := &b.rules[a.Rule]
 	return (r.After > 0 || r.Grace > 0 || len(r.Notify) > 0 || r.release != nil) && !a.Since.IsZero()
 }
 
-// Facts are what the rules' conditions ask of a person.
+// Facts returns what the rules' conditions ask of a person.
 func (b *Bound) Facts(p access.Person, k Known) condition.Facts {
 	f := condition.Facts{
 		Person: p, Granted: k.Grants, External: b.domains.external(p), Alike: b.Alike,
@@ -365,7 +365,7 @@ func (b *Bound) Ask(p access.Person, k Known) *condition.Subject {
 	return b.Facts(p, k).Ask(k.Now, b.constants)
 }
 
-// since is when Castellan gave somebody an app: the first of what it gave that they hold now and that opens it.
+// since returns when Castellan gave somebody an app: the first of what it gave that they hold now and that opens it.
 func (b *Bound) since(s access.Site, held []access.Holding) (since time.Time) {
 	for _, h := range held {
 		if h.Owned && (since.IsZero() || h.From.Before(since)) &&
@@ -376,8 +376,8 @@ func (b *Bound) since(s access.Site, held []access.Holding) (since time.Time) {
 	return since
 }
 
-// gaveFor says that Castellan gave somebody a group for the sake of an app: it opened the app then, whatever is read of
-// it now.
+// gaveFor reports whether Castellan gave somebody a group for the sake of an app: it opened the app then, whatever is
+// read of it now.
 func gaveFor(h access.Holding, s access.Site) bool {
 	return slices.ContainsFunc(h.Reasons, func(r access.Reason) bool {
 		via, _ := access.ParseEntitlement(string(r.Via))
@@ -386,8 +386,8 @@ func gaveFor(h access.Holding, s access.Site) bool {
 	})
 }
 
-// NeedsActivity says that some rule asks when apps were used. Rules are asked of everybody in every sweep; conditions
-// of grants and reviews are not, and do not make sweeps read more.
+// NeedsActivity reports whether some rule asks when apps were used. Rules are asked of everybody in every sweep;
+// conditions of grants and reviews are not, and do not make sweeps read more.
 func (p *Policy) NeedsActivity() bool {
 	asks := func(text string) bool {
 		c := p.conditions[text]
@@ -396,7 +396,7 @@ func (p *Policy) NeedsActivity() bool {
 	return slices.ContainsFunc(p.Rules, func(r Rule) bool { return asks(r.When) || asks(r.Release) })
 }
 
-// NeedsDomains says that some condition, of whatever section, asks who is from outside.
+// NeedsDomains reports whether some condition, of whatever section, asks who is from outside.
 func (p *Policy) NeedsDomains() bool {
 	for _, c := range p.conditions {
 		if c.Needs.Outside {

@@ -31,7 +31,7 @@ func (b *Bound) Reviewed(r *Review) []int {
 	return all
 }
 
-// Asks says whether the campaign asks about the person. The error says why there is no answer: a fact that the
+// Asks reports whether the campaign asks about the person. The error says why there is no answer: a fact that the
 // condition needs is not known.
 func (r *Review) Asks(f condition.Facts, now time.Time) (bool, error) {
 	if r.Scope.People == "" {
@@ -47,9 +47,9 @@ func (r *Review) Asks(f condition.Facts, now time.Time) (bool, error) {
 	return people.Holds(f, now)
 }
 
-// SilenceFor is what becomes of an item of the target that nobody decided: what the first entry of silenceOf says that
-// names it, by any name it goes by. Where others name the same target in full too, the most careful of them holds. Ask
-// once for each target, not for each item.
+// SilenceFor returns what becomes of an item of the target that nobody decided: what the first entry of silenceOf says
+// that names it, by any name it goes by. Where others name the same target in full too, the most careful of them holds.
+// Ask once for each target, not for each item.
 func (r *Review) SilenceFor(b *Bound, t int) Silence {
 	var named []Silence
 	for _, s := range r.SilenceOf {
@@ -68,7 +68,7 @@ func (r *Review) SilenceFor(b *Bound, t int) Silence {
 	return r.Silence
 }
 
-// OwnersOf are the people for whom the word owner stands with the target: those of all entries that name it, by any
+// OwnersOf returns the people for whom the word owner stands with the target: those of all entries that name it, by any
 // name it goes by; the campaign's owner where none does. Ask once for each target, not for each item.
 func (r *Review) OwnersOf(b *Bound, t int) []string {
 	var owners []string
@@ -88,7 +88,7 @@ func (r *Review) OwnersOf(b *Bound, t int) []string {
 	return owners
 }
 
-// named are the targets that the campaign names in full, wherever it does.
+// named returns the targets that the campaign names in full, wherever it does.
 func (r *Review) named() []access.Entitlement {
 	all := slices.Clone(r.Scope.Targets)
 	for _, o := range r.Owners {
@@ -119,7 +119,7 @@ func (b *Bound) selection(names []access.Entitlement) selection {
 	return s
 }
 
-// has says whether the target is selected. Globs select groups.
+// has reports whether the target is selected. Globs select groups.
 func (s selection) has(t int) bool {
 	if slices.Contains(s.full, t) {
 		return true
@@ -128,7 +128,7 @@ func (s selection) has(t int) bool {
 	return target.GroupID != "" && len(s.globs) > 0 && form.Match(s.globs, form.Fold(target.Entitlement.Group()))
 }
 
-// globOf is the glob over names of groups that an entitlement of a review is; ok is false for one named in full.
+// globOf returns the glob over names of groups that an entitlement of a review is; ok is false for one named in full.
 func globOf(e access.Entitlement) (glob form.Pattern, ok bool) {
 	if !strings.ContainsAny(e.Group(), "*?") {
 		return form.Pattern{}, false

@@ -104,7 +104,7 @@ const (
 	NextAll       ReviewNext = "all"
 )
 
-// Goes says that an item of which a stage said this goes on.
+// Goes reports whether an item of which a stage said this goes on.
 func (n ReviewNext) Goes(v access.Verdict) bool {
 	switch n {
 	case NextAll:
@@ -160,8 +160,8 @@ const (
 	ReviewerOwner   = "owner"   // of the target
 )
 
-// ReviewerGroup is the name of the group whose members an entry of a stage's reviewers or fallback stands for; ok is
-// false for every other entry.
+// ReviewerGroup returns the name of the group whose members an entry of a stage's reviewers or fallback stands for; ok
+// is false for every other entry.
 func ReviewerGroup(entry string) (name string, ok bool) {
 	return strings.CutPrefix(entry, string(access.KindGroup)+":")
 }
@@ -217,7 +217,7 @@ func delegate(s string) (string, error) {
 		DelegateManaged, DelegateAnybody)
 }
 
-// DelegateGroups are the groups whose members reviewers may hand items on to.
+// DelegateGroups returns the groups whose members reviewers may hand items on to.
 func (r *Review) DelegateGroups() (groups []string) {
 	for _, entry := range r.Delegates {
 		if name, is := ReviewerGroup(entry); is {
@@ -227,8 +227,8 @@ func (r *Review) DelegateGroups() (groups []string) {
 	return groups
 }
 
-// MayTake says why reviewers may not hand items on to a person; nil: they may. Members are those of DelegateGroups, by
-// their names.
+// MayTake returns why reviewers may not hand items on to a person; nil: they may. Members are those of DelegateGroups,
+// by their names.
 func (r *Review) MayTake(p access.Person, members map[string][]access.Person) error {
 	entries := r.Delegates
 	if len(entries) == 0 {

@@ -40,7 +40,7 @@ func TestReviewsHaveDefaults(t *testing.T) {
 	}, *r)
 }
 
-// lasting is so many days.
+// lasting returns so many days.
 func lasting(n int) policy.Duration { return policy.Duration(n) * policy.Duration(24*time.Hour) }
 
 // What a stage leaves out follows from its length.

@@ -66,7 +66,7 @@ func TestRulesRefuse(t *testing.T) {
 	}
 }
 
-// ruled is a policy of rules over the outline of the tests of Bind, with one mapping.
+// ruled returns a policy of rules over the outline of the tests of Bind, with one mapping.
 func ruled(t testing.TB, rules string) (*policy.Bound, []access.Finding) {
 	p, err := policy.Parse("acme.yaml",
 		[]byte("version: 1\norganization: {name: acme, id: a1, key: 'env:A', domains: [own.example]}\n"+

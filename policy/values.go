@@ -16,12 +16,12 @@ type Share int
 // Percent is one percent.
 const Percent Share = 100
 
-// Exceeded says whether part is more than this share of whole.
+// Exceeded reports whether part is more than this share of whole.
 func (s Share) Exceeded(part, whole int) bool {
 	return int64(part)*100*int64(Percent) > int64(s)*int64(whole)
 }
 
-// String is the written form: "20%", "2.5%".
+// String returns the written form: "20%", "2.5%".
 func (s Share) String() string {
 	return strconv.FormatFloat(float64(s)/float64(Percent), 'f', -1, 64) + "%"
 }
@@ -53,7 +53,7 @@ type Duration = window.Duration
 // Date is a day in UTC; its written form is "2027-03-01".
 type Date struct{ time.Time }
 
-// String is the written form.
+// String returns the written form.
 func (d Date) String() string { return d.Format(time.DateOnly) }
 
 // MarshalText is String.

@@ -37,7 +37,7 @@ var gives = []struct {
 	{[]string{"mkt-*"}, []string{"bench-4"}},
 }
 
-// groupOf is the simulated group behind a target.
+// groupOf returns the simulated group behind a target.
 func groupOf(target string) string {
 	app, site, isDefault := strings.Cut(target, "/")
 	if !isDefault {
@@ -112,7 +112,7 @@ func (b *bench) fill(ctx context.Context) error {
 	return b.Simulator.Set(ctx, map[string]any{"latency": b.latency.String()})
 }
 
-// members are all members of the source groups that the globs name.
+// members returns all members of the source groups that the globs name.
 func members(state cloud.State, globs []string) []string {
 	seen := map[string]bool{}
 	var all []string

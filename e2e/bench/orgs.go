@@ -129,7 +129,7 @@ func startAll(ctx context.Context, s *stack.Stack, crowd *stack.Crowd) error {
 	return work.Wait()
 }
 
-// measureQuiet is what the processes take while nothing happens.
+// measureQuiet returns what the processes take while nothing happens.
 func measureQuiet(ctx context.Context, server *stack.Temporal, worker *stack.Worker) (string, error) {
 	rest := func(d time.Duration) error {
 		select {

@@ -64,7 +64,7 @@ func TestRulesUnderFaults(t *testing.T) {
 	c.report(t, n, seed)
 }
 
-// asked is how many schedules are asked for, and the first one's seed.
+// asked returns how many schedules are asked for, and the first one's seed.
 func asked(t *testing.T) (n int, seed uint64) {
 	t.Helper()
 	n, err := strconv.Atoi(os.Getenv("CASTELLAN_CAMPAIGN"))

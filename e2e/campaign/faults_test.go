@@ -90,7 +90,7 @@ func lie(kind, operation, next string) cloud.Fault {
 	return f
 }
 
-// hides says that a fault makes reads leave out memberships that there are, or show some that there were.
+// hides reports whether a fault makes reads leave out memberships that there are, or show some that there were.
 func hides(f cloud.Fault) bool {
 	return slices.Contains([]string{cloud.FaultEmptyPage, cloud.FaultTruncatedPage, cloud.FaultTruncatedGroups,
 		cloud.FaultStaleRead}, f.Kind)

@@ -156,8 +156,8 @@ func (w *mappingsOrg) pick(random *rand.Rand) []cloud.Fault {
 	return faults
 }
 
-// day is some of what an identity provider and admins do: people join, leave, and move from one group to another, get
-// other addresses, and lose what they have by hand.
+// day returns some of what an identity provider and admins do: people join, leave, and move from one group to another,
+// get other addresses, and lose what they have by hand.
 func (w *mappingsOrg) day(ctx context.Context, random *rand.Rand) error {
 	for range 1 + random.IntN(4) {
 		p := w.somebody(random)
@@ -319,7 +319,7 @@ func (w *mappingsOrg) judge(seed uint64, m cloud.MembershipWrite) {
 	}
 }
 
-// stays says that the policy protects somebody's place in a target.
+// stays reports whether the policy protects somebody's place in a target.
 func (w *mappingsOrg) stays(account, target string) bool {
 	return target == protected && slices.ContainsFunc(w.people[:stay],
 		func(p member) bool { return p.account == account })

@@ -261,7 +261,7 @@ func (w *rulesOrg) lives(ctx context.Context) (histories, error) {
 	return live(w.seeded, changes[min(w.began, len(changes)):], w.notes, nil), err
 }
 
-// day is some of what an identity provider and admins do.
+// day returns some of what an identity provider and admins do.
 func (w *rulesOrg) day(ctx context.Context, random *rand.Rand) error {
 	for range 4 + random.IntN(8) {
 		l, err := w.lives(ctx)
@@ -425,8 +425,8 @@ func (w *rulesOrg) look(ctx context.Context, seed uint64) error {
 	return nil
 }
 
-// goes says that the first change is only a part of somebody's removal from the organization, which takes all that they
-// have.
+// goes reports whether the first change is only a part of somebody's removal from the organization, which takes all
+// that they have.
 func goes(changes []cloud.Change) bool {
 	first := changes[0]
 	if first.Holds || first.What == cloud.WhatPresence {

@@ -62,7 +62,7 @@ var (
 
 func (h constants) external() bool { return !h.managed && !slices.Contains(ourDomains, h.domain) }
 
-// sources are the source groups among somebody's groups.
+// sources returns the source groups among somebody's groups.
 func (f facts) sources() (names []string) {
 	for name := range f.groups {
 		if !slices.Contains(targets, name) && !strings.HasSuffix(name, "-acme") && name != "org-admins" {
@@ -80,7 +80,7 @@ func (f facts) anyOf(prefixes ...string) bool {
 
 func (f facts) in(group string) bool { _, is := f.groups[group]; return is }
 
-// gives says that something gives the group.
+// gives reports whether something gives the group.
 func (h constants) gives(f facts, group string, at time.Time) bool {
 	switch group {
 	case jiraParked:
@@ -99,7 +99,7 @@ func (h constants) gives(f facts, group string, at time.Time) bool {
 	return false
 }
 
-// denies says that a rule denies the group.
+// denies reports whether a rule denies the group.
 func (h constants) denies(f facts, group string) bool {
 	switch group {
 	case insideWiki:
@@ -112,16 +112,17 @@ func (h constants) denies(f facts, group string) bool {
 	return false
 }
 
-// stays says that the policy protects somebody's place in the group.
+// stays reports whether the policy protects somebody's place in the group.
 func (h constants) stays(group string) bool {
 	return group == payroll && (h.email == boss || slices.Contains(stayers, h.email))
 }
 
-// spared says that nothing may suspend somebody: the owner of the key, and who holds a target that they always keep.
+// spared reports whether nothing may suspend somebody: the owner of the key, and who holds a target that they always
+// keep.
 func (h constants) spared(f facts) bool { return h.email == boss || h.stays(payroll) && f.in(payroll) }
 
-// idle says that somebody can use Jira and did not for ninety days. Whoever never did counts from the day on which they
-// were given it, and Castellan gave it during this test.
+// idle reports whether somebody can use Jira and did not for ninety days. Whoever never did counts from the day on
+// which they were given it, and Castellan gave it during this test.
 func (h constants) idle(f facts, at time.Time) bool {
 	long := at.Add(-90 * 24 * time.Hour)
 	jira, given := false, false
@@ -137,8 +138,8 @@ func (h constants) idle(f facts, at time.Time) bool {
 	return !f.used.After(long)
 }
 
-// suspends says that a rule suspends somebody, leaves that one takes them out of the organization, returns that one
-// restores whom Castellan suspended.
+// suspends reports whether a rule suspends somebody, leaves that one takes them out of the organization, returns that
+// one restores whom Castellan suspended.
 func (h constants) suspends(f facts) bool { return h.stranger() || h.left(f) }
 
 func (h constants) stranger() bool { return h.external() && !slices.Contains(knownDomains, h.domain) }
@@ -155,7 +156,7 @@ type snapshot struct {
 	from time.Time
 }
 
-// lately says that something was true of somebody within reach of an instant.
+// lately reports whether something was true of somebody within reach of an instant.
 func lately(past []snapshot, at time.Time, is func(facts) bool) bool {
 	for i, m := range past {
 		over := i+1 < len(past) && past[i+1].from.Before(at.Add(-reach))
@@ -166,7 +167,7 @@ func lately(past []snapshot, at time.Time, is func(facts) bool) bool {
 	return false
 }
 
-// before says that something was true of somebody a while before an instant, or earlier.
+// before reports whether something was true of somebody a while before an instant, or earlier.
 func before(past []snapshot, at time.Time, wait time.Duration, is func(facts) bool) bool {
 	return slices.ContainsFunc(past, func(m snapshot) bool { return !m.from.After(at.Add(-wait)) && is(m.facts) })
 }
@@ -183,7 +184,7 @@ type histories struct {
 	past map[string][]snapshot
 }
 
-// now is what is true of somebody.
+// now returns what is true of somebody.
 func (l histories) now(account string) facts {
 	past := l.past[account]
 	return past[len(past)-1].facts
@@ -241,5 +242,5 @@ func take(f *facts, c cloud.Change) {
 	}
 }
 
-// byCastellan says that the change was made with the organization's key, which nobody else has.
+// byCastellan reports whether the change was made with the organization's key, which nobody else has.
 func byCastellan(c cloud.Change) bool { return c.Key != "" }

@@ -31,7 +31,7 @@ func TestTestsRunOnTheServerThatIsShipped(t *testing.T) {
 	require.Equal(t, map[string]bool{built[0]: true}, shipped)
 }
 
-// versions are what a pattern finds in a file.
+// versions returns what a pattern finds in a file.
 func versions(t *testing.T, file, pattern string) (found []string) {
 	t.Helper()
 	data, err := os.ReadFile(file)

@@ -55,7 +55,7 @@ func (d *deviation) covers(v violation) bool {
 	return fits(d.operation, v.operation) && fits(d.side, v.side) && fits(d.text, v.text)
 }
 
-// unjustified are the violations that no deviation covers.
+// unjustified returns the violations that no deviation covers.
 func unjustified(found []violation) map[string]int {
 	open := map[string]int{}
 	for _, v := range found {

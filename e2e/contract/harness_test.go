@@ -78,7 +78,7 @@ func (c *contractTest) inDirectory() string {
 }
 func (c *contractTest) inSCIM() string { return "/scim/directory/" + c.info.SCIMDirectoryID }
 
-// app is the ARI of Jira on the site, resource that of any app.
+// app returns the ARI of Jira on the site, resource that of any app.
 func (c *contractTest) app() string { return c.resource("jira-software") }
 
 func (c *contractTest) resource(app string) string {

@@ -13,7 +13,7 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// calls are all operations of the organization client, with the account and the group given.
+// calls returns all operations of the organization client, with the account and the group given.
 func (c *contractTest) calls(client organization.Writer, group, account string) map[string]func(context.Context) error {
 	directory := c.info.DirectoryID
 	return map[string]func(context.Context) error{

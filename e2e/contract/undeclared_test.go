@@ -48,7 +48,7 @@ func fewest(alternatives []*openapi3.SchemaRef, value any, at string) []string {
 	return best
 }
 
-// parts are a schema and all that it is put together from.
+// parts returns a schema and all that it is put together from.
 func parts(schema *openapi3.SchemaRef) []*openapi3.Schema {
 	if schema == nil || schema.Value == nil {
 		return nil
@@ -62,7 +62,7 @@ func parts(schema *openapi3.SchemaRef) []*openapi3.Schema {
 	return all
 }
 
-// declared are the members that a schema names. An object of which nothing is said, or of which more is allowed, is
+// declared returns the members that a schema names. An object of which nothing is said, or of which more is allowed, is
 // open.
 func declared(schema *openapi3.SchemaRef) (members map[string][]*openapi3.SchemaRef, open bool) {
 	members = map[string][]*openapi3.SchemaRef{}

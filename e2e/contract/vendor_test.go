@@ -88,7 +88,7 @@ func matchTemplate(template, path string) (values map[string]string, fixed int, 
 	return values, fixed, true
 }
 
-// queryNames are the names that an operation's query may have. The members of an object are names of their own.
+// queryNames returns the names that an operation's query may have. The members of an object are names of their own.
 func (o *operation) queryNames() map[string]bool {
 	names := map[string]bool{}
 	for _, parameters := range []openapi3.Parameters{o.item.Parameters, o.spec.Parameters} {

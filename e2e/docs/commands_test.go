@@ -163,7 +163,7 @@ type command struct {
 	words []string
 }
 
-// flag is the value that follows a flag, "" without it.
+// flag returns the value that follows a flag, "" without it.
 func (c command) flag(name string) string {
 	for i, w := range c.words[:len(c.words)-1] {
 		if w == name {
@@ -175,7 +175,7 @@ func (c command) flag(name string) string {
 
 var span = regexp.MustCompile("`([^`\n]+)`")
 
-// commands are the uses of a program in code blocks and code spans of all documents.
+// commands returns the uses of a program in code blocks and code spans of all documents.
 func commands(t *testing.T, program string) (found []command) {
 	t.Helper()
 	for _, file := range documents(t) {

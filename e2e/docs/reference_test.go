@@ -163,7 +163,7 @@ func TestPathsExist(t *testing.T) {
 	require.Greater(t, seen, 10)
 }
 
-// goFiles are the project's own, by their paths in it.
+// goFiles returns the project's own, by their paths in it.
 func goFiles(t *testing.T) (all []string) {
 	t.Helper()
 	require.NoError(t, filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -178,7 +178,7 @@ func goFiles(t *testing.T) (all []string) {
 	return all
 }
 
-// anchors are the headings of a document as links name them.
+// anchors returns the headings of a document as links name them.
 func anchors(text string) (all []string) {
 	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
 		name := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(m[1]), "")

@@ -435,12 +435,12 @@ func (c *campaign) tell(person string, target access.Entitlement) {
 	}
 }
 
-// outage says that the instant fell into the outage, or shortly before its beginning.
+// outage reports whether the instant fell into the outage, or shortly before its beginning.
 func (c *campaign) outage(at time.Time) bool {
 	return !c.broke[0].IsZero() && at.After(c.broke[0].Add(-3*time.Second)) && at.Before(c.broke[1])
 }
 
-// begun is when the grant began that gave access at the instant.
+// begun returns when the grant began that gave access at the instant.
 func begun(leases []access.Grant, at time.Time) (from time.Time) {
 	for _, g := range leases {
 		if !g.From.After(at) && at.Before(g.Until) && (from.IsZero() || g.From.Before(from)) {
@@ -450,7 +450,7 @@ func begun(leases []access.Grant, at time.Time) (from time.Time) {
 	return from
 }
 
-// ended is when the last grant before the instant ended.
+// ended returns when the last grant before the instant ended.
 func ended(leases []access.Grant, at time.Time) (until time.Time) {
 	for _, g := range leases {
 		if !g.Until.After(at) && g.Until.After(until) {
@@ -469,15 +469,15 @@ func inForce(leases []access.Grant, at time.Time) *access.Grant {
 	return nil
 }
 
-// followed says that what was lost was given again, within the grant that began meanwhile.
+// followed reports whether what was lost was given again, within the grant that began meanwhile.
 func followed(history []cloud.Change, lost cloud.Change) bool {
 	return slices.ContainsFunc(history, func(c cloud.Change) bool {
 		return c.Account == lost.Account && c.What == lost.What && c.Holds && c.At.After(lost.At)
 	})
 }
 
-// ticks is what the processors did since the machine started: all of it, and what the host gave to others. Zero where
-// the system does not say.
+// ticks returns what the processors did since the machine started: all of it, and what the host gave to others. Zero
+// where the system does not say.
 func ticks() (sum [2]int) {
 	stat, _ := os.ReadFile("/proc/stat")
 	line, _, _ := strings.Cut(string(stat), "\n")

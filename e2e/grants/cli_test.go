@@ -86,7 +86,7 @@ func (o *testOrg) typed(name string, args ...string) (answer messages.GrantAnswe
 	return answer
 }
 
-// holds says whether somebody really holds something now.
+// holds reports whether somebody really holds something now.
 func (o *testOrg) holds(name, what string) bool {
 	o.t.Helper()
 	spans := o.held(name, what)

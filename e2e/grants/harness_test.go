@@ -69,7 +69,7 @@ sync: {feed: 5s}
 	return answer
 }
 
-// email is the address of somebody named in staff.
+// email returns the address of somebody named in staff.
 func (o *testOrg) email(name string) string { o.t.Helper(); return o.person(name).Email }
 
 func (o *testOrg) person(name string) cloud.StatePerson {

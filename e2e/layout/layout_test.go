@@ -284,7 +284,7 @@ func (s source) folder() string {
 	return placeOf(path.Dir(s.path))
 }
 
-// placeOf is the folder whose row is that of a package: its own where it has one, otherwise the first of its path.
+// placeOf returns the folder whose row is that of a package: its own where it has one, otherwise the first of its path.
 func placeOf(pkg string) string {
 	if _, own := mayImport[pkg]; own {
 		return pkg

@@ -135,7 +135,7 @@ func (o *testOrg) over(review string) (s messages.ReviewStatus) {
 	return s
 }
 
-// items are those of a review, as the ledger has them.
+// items returns those of a review, as the ledger has them.
 func (o *testOrg) items(review string) (all []access.Item) {
 	o.t.Helper()
 	in := messages.ReportInput{Org: org, Kind: messages.ReportReview, ID: review, Limit: 500}
@@ -160,7 +160,7 @@ func (o *testOrg) item(review, person string, target access.Entitlement) access.
 	return all[i]
 }
 
-// asked is what a reviewer was sent.
+// asked returns what a reviewer was sent.
 func (o *testOrg) asked(who string) (n messages.Notice) {
 	o.t.Helper()
 	require.NoError(o.t, stack.Eventually(o.t.Context(), patience, func() error {
@@ -186,7 +186,7 @@ func (o *testOrg) update(review, name string, in, answer any) error {
 	return handle.Get(o.t.Context(), answer)
 }
 
-// members are the names of the people in a group, by the simulator's own truth.
+// members returns the names of the people in a group, by the simulator's own truth.
 func (o *testOrg) members(group string) (names []string) {
 	o.t.Helper()
 	state, err := o.Simulator.State(o.t.Context())

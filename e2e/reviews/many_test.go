@@ -23,7 +23,7 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// crowd is an organization in which so many people sit in two groups by hand, and so many managers are asked about
+// crowd returns an organization in which so many people sit in two groups by hand, and so many managers are asked about
 // them.
 func crowd(people, managers int) cloud.OrgFile {
 	file := cloud.OrgFile{Domains: []string{"acme.example"}, People: []string{"ana", "bo"},
@@ -60,8 +60,8 @@ reviews:
 // words numbers what reviewers say.
 var words atomic.Int64
 
-// decide is the update of one reviewer, tried again while the run takes no more updates: always the same one, until the
-// run says that it did not take it.
+// decide returns the update of one reviewer, tried again while the run takes no more updates: always the same one,
+// until the run says that it did not take it.
 func (o *testOrg) decide(review, by string, items []int, v access.Verdict) (answer messages.ReviewAnswer, err error) {
 	word, tries := words.Add(1), 0
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
@@ -92,7 +92,7 @@ func (o *testOrg) decide(review, by string, items []int, v access.Verdict) (answ
 	}
 }
 
-// given are the items that each reviewer is asked about.
+// given returns the items that each reviewer is asked about.
 func (o *testOrg) given(review string, reviewers int) map[string][]int {
 	o.t.Helper()
 	given := map[string][]int{}

@@ -64,7 +64,7 @@ func start(t *testing.T, file cloud.OrgFile) *testOrg {
 	return &testOrg{Stack: s, t: t, idp: idp}
 }
 
-// policyText is a policy with one mapping, and more.
+// policyText returns a policy with one mapping, and more.
 func (o *testOrg) policyText(more string) string {
 	return fmt.Sprintf(`version: 1
 organization: {name: acme, id: %s, key: "env:%s"}
@@ -99,7 +99,7 @@ func (o *testOrg) settled(more string) messages.OrgSyncState {
 	return o.until(func(s messages.OrgSyncState) bool { return stack.Idle(s) && s.LastFull.Run > before })
 }
 
-// last is the id of the last full verification.
+// last returns the id of the last full verification.
 func (o *testOrg) last() string {
 	o.t.Helper()
 	state, err := o.Status(o.t.Context(), org)
@@ -125,7 +125,7 @@ func (o *testOrg) fails(args ...string) string {
 	return out
 }
 
-// exitOf is the exit status behind an error of running a command.
+// exitOf returns the exit status behind an error of running a command.
 func exitOf(err error) int {
 	var exit *exec.ExitError
 	switch {
@@ -166,7 +166,7 @@ func (o *testOrg) eventually(try func() error) {
 	require.NoError(o.t, stack.Eventually(o.t.Context(), patience, try))
 }
 
-// finding is the finding of a rule about a subject in the status, or "".
+// finding returns the finding of a rule about a subject in the status, or "".
 func finding(s messages.OrgSyncState, rule, subject string) string {
 	for _, f := range s.Findings {
 		if strings.HasPrefix(f, rule+" "+subject) {
@@ -191,7 +191,7 @@ func (o *testOrg) person(name string) cloud.StatePerson {
 	return state.People[i]
 }
 
-// members are the names of who is in a group, sorted.
+// members returns the names of who is in a group, sorted.
 func (o *testOrg) members(group string) string {
 	o.t.Helper()
 	state := o.state()
@@ -204,7 +204,7 @@ func (o *testOrg) members(group string) string {
 	return strings.Join(names, " ")
 }
 
-// changed are the changes of people since there were so many, in words and sorted.
+// changed returns the changes of people since there were so many, in words and sorted.
 func (o *testOrg) changed(since int) []string {
 	o.t.Helper()
 	var words []string
@@ -222,7 +222,7 @@ func (o *testOrg) history() []cloud.Change {
 	return all
 }
 
-// losses are the instants at which somebody lost something, as it really was.
+// losses returns the instants at which somebody lost something, as it really was.
 func (o *testOrg) losses(name, what string) (at []time.Time) {
 	o.t.Helper()
 	account := o.person(name).AccountID

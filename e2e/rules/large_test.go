@@ -21,7 +21,7 @@ const (
 	mostStatus   = 200_000
 )
 
-// crowded is an organization with a source group and a target for each mapping, and a target for each rule.
+// crowded returns an organization with a source group and a target for each mapping, and a target for each rule.
 func crowded() cloud.OrgFile {
 	file := cloud.OrgFile{People: []string{"ana", "bo"}, Admins: []string{"ana", "bo"},
 		Profiles: map[string]cloud.OrgProfile{}}
@@ -134,7 +134,7 @@ func (o *testOrg) requireSmall(when, policy string) {
 	require.Less(o.t, len(compact), mostStatus)
 }
 
-// largestPayload is the size of the largest payload within an event.
+// largestPayload returns the size of the largest payload within an event.
 func largestPayload(in any) (most int) {
 	switch in := in.(type) {
 	case []any:

@@ -20,7 +20,7 @@ var (
 	runForm  = regexp.MustCompile("--run ([^\\s`]+)")
 )
 
-// outside is a rule that takes two memberships, in the mode given.
+// outside returns a rule that takes two memberships, in the mode given.
 func outside(mode string) string {
 	return `{name: outside, owner: ana@example.com, when: external, deny: ["group:internal-wiki", "group:partner-wiki"], ` + mode + `}`
 }

@@ -64,7 +64,7 @@ func (o *testOrg) told() *mailbox {
 	return m
 }
 
-// of are the notices of a kind to somebody.
+// of returns the notices of a kind to somebody.
 func (m *mailbox) of(kind, to string) (all []received) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

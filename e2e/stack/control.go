@@ -47,7 +47,7 @@ func (s *Simulator) control(ctx context.Context, method, path string, in, out an
 	return json.Unmarshal(data, out)
 }
 
-// Stats are the calls made since the start or the last reset.
+// Stats returns the calls made since the start or the last reset.
 func (s *Simulator) Stats(ctx context.Context) (stats cloud.Stats, err error) {
 	return stats, s.control(ctx, http.MethodGet, "stats", nil, &stats)
 }
@@ -57,12 +57,12 @@ func (s *Simulator) ResetStats(ctx context.Context) error {
 	return s.control(ctx, http.MethodPost, "stats/reset", nil, nil)
 }
 
-// State is the whole truth, without any lag.
+// State returns the whole truth, without any lag.
 func (s *Simulator) State(ctx context.Context) (state cloud.State, err error) {
 	return state, s.control(ctx, http.MethodGet, "state", nil, &state)
 }
 
-// History is every change that took effect since the start, in order, on the simulator's clock.
+// History returns every change that took effect since the start, in order, on the simulator's clock.
 func (s *Simulator) History(ctx context.Context) (changes []cloud.Change, err error) {
 	return changes, s.control(ctx, http.MethodGet, "history", nil, &changes)
 }
@@ -87,7 +87,7 @@ func (s *Simulator) Set(ctx context.Context, settings map[string]any) error {
 	return s.control(ctx, http.MethodPost, "settings", settings, nil)
 }
 
-// Notices are those that a worker was told to send to the simulator, the oldest first.
+// Notices returns those that a worker was told to send to the simulator, the oldest first.
 func (s *Simulator) Notices(ctx context.Context) (notices []messages.Notice, err error) {
 	return notices, s.control(ctx, http.MethodGet, "notices", nil, &notices)
 }
@@ -110,7 +110,7 @@ func (s *Simulator) Person(ctx context.Context, name string, change map[string]a
 	return s.control(ctx, http.MethodPost, "people/"+url.PathEscape(name), change, nil)
 }
 
-// Activity says when people last used an app of a site.
+// Activity returns when people last used an app of a site.
 func (s *Simulator) Activity(ctx context.Context, app, site string, at time.Time, people ...string) error {
 	return s.control(ctx, http.MethodPost, "activity",
 		map[string]any{"people": people, "app": app, "site": site, "at": at.Format(time.RFC3339)}, nil)
@@ -127,7 +127,7 @@ func (s *Simulator) LocalGroup(ctx context.Context, name string) error {
 	return s.control(ctx, http.MethodPost, "groups", map[string]any{"name": name}, nil)
 }
 
-// SCIM is a client of the organization's SCIM directory: what the identity provider does.
+// SCIM returns a client of the organization's SCIM directory: what the identity provider does.
 func (s *Simulator) SCIM() (*scim.Client, error) {
 	return scim.New(scim.Options{
 		BaseURL: s.URL + "/scim/directory/" + s.SCIMDirectoryID,
@@ -135,7 +135,7 @@ func (s *Simulator) SCIM() (*scim.Client, error) {
 	})
 }
 
-// Members are the account ids in a group, by the group's name.
+// Members returns the account ids in a group, by the group's name.
 func Members(state cloud.State, group string) []string {
 	for _, g := range state.Groups {
 		if g.Name == group {

@@ -54,10 +54,10 @@ func (c *Crowd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	org.ServeHTTP(w, r)
 }
 
-// Name is an organization's short name.
+// Name returns an organization's short name.
 func (c *Crowd) Name(i int) string { return fmt.Sprintf("crowd-%d", i) }
 
-// Keys are the organizations' keys as the worker's environment.
+// Keys returns the organizations' keys as the worker's environment.
 func (c *Crowd) Keys() (env []string) {
 	for i := range c.Orgs {
 		env = append(env, c.variable(i)+"="+OrgKey)
@@ -69,7 +69,7 @@ func (c *Crowd) variable(i int) string {
 	return "CASTELLAN_KEY_" + strings.ToUpper(strings.ReplaceAll(c.Name(i), "-", "_"))
 }
 
-// Policy is an organization's policy; more is what follows its first two lines.
+// Policy returns an organization's policy; more is what follows its first two lines.
 func (c *Crowd) Policy(i int, more string) string {
 	return fmt.Sprintf("version: 1\norganization: {name: %s, id: %s, key: \"env:%s\"}\n%s", c.Name(i),
 		c.Orgs[i].Info().OrgID, c.variable(i), more)

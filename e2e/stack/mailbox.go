@@ -55,7 +55,7 @@ func (m *Mailbox) Env() []string {
 	return []string{"CASTELLAN_NOTIFY_WEBHOOK_URL=" + m.URL, "CASTELLAN_NOTIFY_WEBHOOK_SECRET=" + mailSecret}
 }
 
-// Of are the notices of a kind to somebody, in the order in which they came; to "": those to whoever watches.
+// Of returns the notices of a kind to somebody, in the order in which they came; to "": those to whoever watches.
 func (m *Mailbox) Of(kind, to string) (all []messages.Notice) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

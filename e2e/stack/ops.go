@@ -194,7 +194,7 @@ func (s *Stack) GrantStatus(ctx context.Context, workflow string) (state message
 	return state, s.query(ctx, workflow, &state)
 }
 
-// Idle says that nothing runs and nothing is due.
+// Idle reports whether nothing runs and nothing is due.
 func Idle(s messages.OrgSyncState) bool {
 	p := s.Pending
 	return s.State == messages.StateOK && s.Running == nil && p.Full == "" &&

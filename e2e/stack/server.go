@@ -180,14 +180,14 @@ func (d *databases) password() string {
 	return password
 }
 
-// ledgers is the database for ledgers.
+// ledgers returns the database for ledgers.
 func (d *databases) ledgers() string {
 	u := *d.URL
 	u.Path = "/" + d.names()[2]
 	return u.String()
 }
 
-// env are the settings with which the server finds its databases.
+// env returns the settings with which the server finds its databases.
 func (d *databases) env() []string {
 	return []string{
 		"DB=postgres12", "POSTGRES_SEEDS=" + d.Hostname(), "DB_PORT=" + d.port(), "POSTGRES_USER=" + d.User.Username(),
@@ -200,7 +200,7 @@ func (d *databases) env() []string {
 // instead of SQLite files.
 const TestLedger = "CASTELLAN_TEST_LEDGER"
 
-// LedgerIn is the ledger that belongs to the folder.
+// LedgerIn returns the ledger that belongs to the folder.
 func LedgerIn(ctx context.Context, dir string) (string, error) {
 	postgres := os.Getenv(TestLedger)
 	if postgres == "" {

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// Root is the project's folder.
+// Root returns the project's folder.
 func Root() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(file), "..", "..")
@@ -50,7 +50,8 @@ func Build(ctx context.Context, dir string, programs ...string) error {
 	return nil
 }
 
-// TemporalCLI is the Temporal CLI to work with: CASTELLAN_TEMPORAL_CLI, else bin/temporal, which `make tools` builds.
+// TemporalCLI returns the Temporal CLI to work with: CASTELLAN_TEMPORAL_CLI, else bin/temporal, which `make tools`
+// builds.
 func TemporalCLI() (string, error) {
 	path := os.Getenv("CASTELLAN_TEMPORAL_CLI")
 	if path == "" {
@@ -120,7 +121,7 @@ func (p *Process) Stop(grace time.Duration) bool {
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// PeakMemory is the most resident memory the process has had, in bytes (VmHWM of Linux); 0 when it cannot be told.
+// PeakMemory returns the most resident memory the process has had, in bytes (VmHWM of Linux); 0 when it cannot be told.
 func (p *Process) PeakMemory() int64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
@@ -135,7 +136,7 @@ func (p *Process) PeakMemory() int64 {
 	return 0
 }
 
-// Memory is the resident memory of the process now, in bytes; 0 when it cannot be told.
+// Memory returns the resident memory of the process now, in bytes; 0 when it cannot be told.
 func (p *Process) Memory() int64 {
 	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
 	if err != nil {
@@ -148,7 +149,7 @@ func (p *Process) Memory() int64 {
 	return resident * int64(os.Getpagesize())
 }
 
-// CPU is the processor time that the process has taken; 0 when it cannot be told.
+// CPU returns the processor time that the process has taken; 0 when it cannot be told.
 func (p *Process) CPU() time.Duration {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	if err != nil {
@@ -164,7 +165,7 @@ func (p *Process) CPU() time.Duration {
 	return time.Duration(user+system) * (time.Second / 100) // a hundred ticks a second, as Linux tells them everywhere
 }
 
-// Output is what the process has written so far.
+// Output returns what the process has written so far.
 func (p *Process) Output() string {
 	out, _ := os.ReadFile(p.Log)
 	return string(out)

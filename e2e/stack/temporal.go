@@ -116,7 +116,7 @@ func (t *Temporal) Restart(ctx context.Context) (err error) {
 // they start. It needs the settings of deploy/temporal/dynamicconfig.yaml.
 const TestTemporal = "CASTELLAN_TEST_TEMPORAL"
 
-// ConnectTemporal is a server that runs at the address already. Nothing of it is stopped or killed from here.
+// ConnectTemporal returns a server that runs at the address already. Nothing of it is stopped or killed from here.
 func ConnectTemporal(ctx context.Context, address string) (*Temporal, error) {
 	cli, err := TemporalCLI()
 	if err != nil {
@@ -131,7 +131,7 @@ func ConnectTemporal(ctx context.Context, address string) (*Temporal, error) {
 	return &Temporal{CLI: cli, Address: address, Client: c}, nil
 }
 
-// Version is the server's version.
+// Version returns the server's version.
 func (t *Temporal) Version(ctx context.Context) (string, error) {
 	info, err := t.Client.WorkflowService().GetClusterInfo(ctx, &workflowservice.GetClusterInfoRequest{})
 	return info.GetServerVersion(), err
@@ -161,7 +161,7 @@ func (t *Temporal) In(ctx context.Context, namespace string) (*Temporal, error) 
 	})
 }
 
-// Env are the settings with which a program reaches the server.
+// Env returns the settings with which a program reaches the server.
 func (t *Temporal) Env() []string {
 	env := []string{"TEMPORAL_ADDRESS=" + t.Address}
 	if t.Namespace != "" {

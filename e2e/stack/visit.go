@@ -11,8 +11,8 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// Visit is an installation that runs already: Temporal at its address, the simulator at its URL, and workers, of which
-// nothing is known here. The Temporal CLI and the ops command are those in PATH. Stop leaves all of it running.
+// Visit returns an installation that runs already: Temporal at its address, the simulator at its URL, and workers, of
+// which nothing is known here. The Temporal CLI and the ops command are those in PATH. Stop leaves all of it running.
 func Visit(ctx context.Context, temporal, simulator string) (*Stack, error) {
 	cli, err := exec.LookPath("temporal")
 	if err != nil {

@@ -77,7 +77,7 @@ func run(m *testing.M, parallel int) (int, error) {
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 
-// Namespace is the server with a namespace of the test's own.
+// Namespace returns the server with a namespace of the test's own.
 func Namespace(t *testing.T) *stack.Temporal {
 	t.Helper()
 	temporal, err := server.In(t.Context(),

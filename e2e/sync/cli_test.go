@@ -47,7 +47,7 @@ func (o *testOrg) startByHand(id string, policy any) {
 		"--input-file", file)
 }
 
-// queried is the status as the CLI shows it.
+// queried returns the status as the CLI shows it.
 func (o *testOrg) queried() (state messages.OrgSyncState) {
 	o.t.Helper()
 	out := o.cli("workflow", "query", "--workflow-id", workflowID, "--type", "status", "--output", "json")

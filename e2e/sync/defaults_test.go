@@ -10,7 +10,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// finding is the first finding of a rule in the status, or "".
+// finding returns the first finding of a rule in the status, or "".
 func finding(s messages.OrgSyncState, rule string) string {
 	for _, f := range s.Findings {
 		if strings.HasPrefix(f, rule+" ") {

@@ -28,7 +28,7 @@ const (
 	confluence = "confluence-users-acme"
 )
 
-// shopFile is the shop with most people in place: they are adopted rather than added.
+// shopFile returns the shop with most people in place: they are adopted rather than added.
 func shopFile() cloud.OrgFile {
 	return mostlyFilled(emptyShop(), shop, map[string]string{
 		"default:jira/acme/user": jira, "default:confluence/acme/user": confluence,
@@ -283,7 +283,7 @@ func (o *testOrg) turnOver() {
 	o.join("sales", newSeller)
 }
 
-// words is all that the status says about trouble.
+// words returns all that the status says about trouble.
 func words(s messages.OrgSyncState) string {
 	all := slices.Clone(s.Findings)
 	if s.Problem != nil {

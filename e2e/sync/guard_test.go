@@ -22,7 +22,7 @@ func held(s messages.OrgSyncState) bool { return s.Hold != nil }
 
 func notHeld(s messages.OrgSyncState) bool { return s.Hold == nil && over(s) }
 
-// sellers are the members of the source group sales; confluenceOnly those to whom nothing else gives Confluence.
+// sellers returns the members of the source group sales; confluenceOnly those to whom nothing else gives Confluence.
 func sellers() []string { return emptyShop().Groups[4].Members }
 
 func confluenceOnly() (keys []string) {
@@ -135,7 +135,7 @@ func TestPauseStopsBulkWork(t *testing.T) {
 // everybody maps the one source of oneGroup.
 var everybody = []mapping{{Name: "everybody", From: []string{"staff"}, To: []string{"default:jira/acme/user"}}}
 
-// oneGroup is an organization of so many people in one source group.
+// oneGroup returns an organization of so many people in one source group.
 func oneGroup(people int) cloud.OrgFile {
 	keys := crowd(people)
 	return cloud.OrgFile{People: append(keys, "boss"), Admins: []string{"boss"},

@@ -74,7 +74,7 @@ func mostlyFilled(file cloud.OrgFile, mappings []mapping, groups map[string]stri
 	return file
 }
 
-// state is the truth at Atlassian.
+// state returns the truth at Atlassian.
 func (o *testOrg) state() cloud.State {
 	o.t.Helper()
 	state, err := o.Simulator.State(o.t.Context())
@@ -155,7 +155,7 @@ func (o *testOrg) invite(target string, keys ...string) {
 	require.NoError(o.t, o.Simulator.Invite(o.t.Context(), target, ids...))
 }
 
-// in says whether somebody is in a group.
+// in reports whether somebody is in a group.
 func (o *testOrg) in(target, key string) bool {
 	o.t.Helper()
 	state := o.state()
@@ -222,7 +222,7 @@ func (o *testOrg) askForSync() string {
 	return before
 }
 
-// over says that nothing is running and nothing waits but the clock and people.
+// over reports whether nothing is running and nothing waits but the clock and people.
 func over(s messages.OrgSyncState) bool {
 	p := s.Pending
 	return s.Running == nil && p.Full == "" && len(p.People)+len(p.Groups)+len(p.Settling)+len(p.Jobs) == 0 &&
@@ -230,7 +230,7 @@ func over(s messages.OrgSyncState) bool {
 		s.State != messages.StateApplying && s.State != messages.StateVerifying
 }
 
-// fullSince says that a full verification with a later id than the given one has ended, well or badly.
+// fullSince reports whether a full verification with a later id than the given one has ended, well or badly.
 func fullSince(s messages.OrgSyncState, id string) bool {
 	full := func(r *messages.RunSummary) bool { return r != nil && r.Scope == messages.ScopeFull && r.Run > id }
 	return full(s.LastFull) || full(s.LastRun)

@@ -15,8 +15,8 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// kubernetes is a large open-source organization; the folder CASTELLAN_ORGS has its org file. Most people are in place
-// already.
+// kubernetes returns a large open-source organization; the folder CASTELLAN_ORGS has its org file. Most people are in
+// place already.
 func kubernetes(t *testing.T) (org cloud.OrgFile) {
 	t.Helper()
 	folder := os.Getenv("CASTELLAN_ORGS")

@@ -16,7 +16,7 @@ import (
 
 // What should be is calculated here from the truth and the mappings alone, without any of the product's own packages.
 
-// due is who should be in each target group because of the mappings: account ids by group name.
+// due returns who should be in each target group because of the mappings: account ids by group name.
 func due(t *testing.T, state cloud.State, mappings []mapping) map[string]map[string]bool {
 	t.Helper()
 	wanted := map[string]map[string]bool{}
@@ -57,7 +57,7 @@ func matchesAny(globs []string, name string) bool {
 	return false
 }
 
-// liveGroups are the groups that a target of a policy means now.
+// liveGroups returns the groups that a target of a policy means now.
 func liveGroups(t *testing.T, state cloud.State, target string) []string {
 	t.Helper()
 	if name, isGroup := strings.CutPrefix(target, "group:"); isGroup {
@@ -83,7 +83,7 @@ func liveGroups(t *testing.T, state cloud.State, target string) []string {
 // foreignMembers are memberships that a test made by invitation: keys of people by group name.
 type foreignMembers map[string][]string
 
-// inStep says whether every target has exactly the members that the mappings want, and the strangers.
+// inStep reports whether every target has exactly the members that the mappings want, and the strangers.
 func inStep(t *testing.T, state cloud.State, mappings []mapping, invited foreignMembers) error {
 	t.Helper()
 	var problems []error

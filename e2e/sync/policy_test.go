@@ -38,7 +38,7 @@ var wide = map[string]any{
 	"source":     map[string]any{"share": "100%"},
 }
 
-// adopting is the policy with mappings that adopt whoever is in place already.
+// adopting returns the policy with mappings that adopt whoever is in place already.
 func (p policyFile) adopting() policyFile {
 	p.mappings = slices.Clone(p.mappings)
 	for i := range p.mappings {
@@ -72,7 +72,7 @@ func (p policyFile) object(o *testOrg) map[string]any {
 	return object
 }
 
-// text is the policy as a file: JSON, which is YAML too.
+// text returns the policy as a file: JSON, which is YAML too.
 func (p policyFile) text(o *testOrg) string {
 	text, err := json.MarshalIndent(p.object(o), "", "  ")
 	if err != nil {

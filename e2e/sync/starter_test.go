@@ -168,7 +168,7 @@ func TestOpsCommandsSayWhatIsWrong(t *testing.T) {
 	require.Contains(t, string(out), "TEMPORAL_ADDRESS")
 }
 
-// position is the line and column of the first line that holds a text, as 12:7.
+// position returns the line and column of the first line that holds a text, as 12:7.
 func position(lines []string, text string) string {
 	for i, line := range lines {
 		if at := strings.Index(line, text); at >= 0 {

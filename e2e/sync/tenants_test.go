@@ -29,7 +29,7 @@ func (o *testOrg) worker(ledger string, flags ...string) (string, error) {
 	return string(out), err
 }
 
-// ledger is where the organization's ledger is.
+// ledger returns where the organization's ledger is.
 func (o *testOrg) ledger() string {
 	o.t.Helper()
 	at, err := stack.LedgerIn(o.t.Context(), o.Dir)

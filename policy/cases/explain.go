@@ -15,7 +15,7 @@ import (
 	"github.com/castellan-io/castellan/policy/window"
 )
 
-// whySilent says why a rule says nothing at all.
+// whySilent returns why a rule says nothing at all.
 func (j *outcome) whySilent(r *policy.Rule) string {
 	if j.Case.Person.IsApp() {
 		return "no rule speaks of apps"
@@ -57,7 +57,7 @@ func (j *outcome) about(t int) string {
 	return strings.Join(parts, "; ")
 }
 
-// says is what a rule that gives or denies a target says of the person.
+// says returns what a rule that gives or denies a target says of the person.
 func (j *outcome) says(a policy.RuleAnswer, does string, harms bool) string {
 	switch {
 	case a.Verdict != policy.VerdictHolds && (a.Verdict != policy.VerdictGrace || harms):
@@ -99,7 +99,7 @@ func (j *outcome) because(a policy.RuleAnswer) string {
 	return ""
 }
 
-// whyNot names the first part of a condition that is false, and the facts it asks for.
+// whyNot returns the first part of a condition that is false, and the facts it asks for.
 func (j *outcome) whyNot(text string) string {
 	all, known := j.parts[text]
 	if !known {
@@ -120,7 +120,7 @@ func (j *outcome) whyNot(text string) string {
 	return ", since its condition is false"
 }
 
-// values are what simple facts are.
+// values returns what simple facts are.
 func (j *outcome) values(facts []string) string {
 	var words []string
 	for _, name := range facts {

@@ -51,7 +51,7 @@ func (j *outcome) fail(format string, args ...any) {
 	j.wrong = append(j.wrong, fmt.Sprintf(format, args...))
 }
 
-// person is the case's person as a read would show them.
+// person returns the case's person as a read would show them.
 func (j *outcome) person() access.Person {
 	p := j.Case.Person
 	p.ID = "made up for " + j.Name
@@ -103,13 +103,13 @@ func (j *outcome) noRule(name string) string {
 	return fmt.Sprintf("the policy has no rule %q%s", name, suggestion(similarNames(name, names)))
 }
 
-// held says that the person should hold the target, whatever becomes known later.
+// held reports whether the person should hold the target, whatever becomes known later.
 func (j *outcome) held(t int) bool {
 	w := j.wants[t]
 	return w != nil && len(w.ReasonsToHold(nil)) > 0 && len(w.Barred) == 0
 }
 
-// unknown says that nothing can be done about the target now.
+// unknown reports whether nothing can be done about the target now.
 func (j *outcome) unknown(t int) bool {
 	w := j.wants[t]
 	return w != nil && len(w.Denied) == 0 && (len(w.Barred) > 0 || len(w.Unsure) > 0 && len(w.Reasons) == 0)
@@ -136,7 +136,7 @@ func (j *outcome) expect(e access.Entitlement, what string, so func(t int) bool)
 	return found
 }
 
-// unmanaged says why the policy does not manage what a case names.
+// unmanaged returns why the policy does not manage what a case names.
 func (j *outcome) unmanaged(e access.Entitlement) string {
 	if why := j.blocked[access.Fold(string(e))]; why != "" {
 		return "the policy cannot manage it: " + why
@@ -195,7 +195,7 @@ func (j *outcome) checkPresence() {
 	j.fail("expected presence %s, came %s; %s", want, got, about)
 }
 
-// presence is what becomes of the person's being there, as plan.Decide plans it.
+// presence returns what becomes of the person's being there, as plan.Decide plans it.
 func (j *outcome) presence() Presence {
 	want := func(e access.Entitlement) *policy.Want {
 		if t, managed := j.bound.Target(e); managed && j.wants[t] != nil {

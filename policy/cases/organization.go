@@ -98,8 +98,8 @@ func (o *organization) targetsOf(p *policy.Policy) (defaults []access.Entitlemen
 	return defaults
 }
 
-// group is the id of a group, which is made if it is not there, and whether an identity provider owns it. One name may
-// stand for a synced group of one person and a local one of another; a target is always one.
+// group returns the id of a group, which is made if it is not there, and whether an identity provider owns it. One name
+// may stand for a synced group of one person and a local one of another; a target is always one.
 func (o *organization) group(name string, local bool) (id string, synced bool) {
 	folded := access.Fold(name)
 	synced = !local && !o.targets[folded] && o.source(name, folded)
@@ -122,7 +122,7 @@ func (o *organization) source(name, folded string) bool {
 	return is
 }
 
-// madeUpSite is the identifier of an app on a site.
+// madeUpSite returns the identifier of an app on a site.
 func madeUpSite(app, site string) string { return "ari:cloud:" + app + "::site/" + site }
 
 func (o *organization) site(app, site string) {

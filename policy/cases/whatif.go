@@ -50,13 +50,13 @@ func ReadWhatIf(text string) (WhatIf, error) {
 	return WhatIf{text, change}, nil
 }
 
-// String is the text.
+// String returns the text.
 func (w WhatIf) String() string { return w.text }
 
-// Apply is the person and the time as they would be. It changes nothing of what it is given. Times that are told from
-// now are told from the time given. Where it was not read when the person used their apps, and something is supposed of
-// one, all other apps count as there and their use as not known. The error, in one line, says which group or app is not
-// there.
+// Apply returns the person and the time as they would be. It changes nothing of what it is given. Times that are told
+// from now are told from the time given. Where it was not read when the person used their apps, and something is
+// supposed of one, all other apps count as there and their use as not known. The error, in one line, says which group
+// or app is not there.
 func (w WhatIf) Apply(b *policy.Bound, p access.Person, now time.Time) (access.Person, time.Time, error) {
 	if w.change == nil {
 		return p, now, nil
@@ -277,7 +277,7 @@ func similarNames(name string, names []string) []string {
 	return found[:min(len(found), most)]
 }
 
-// pairsOf are the pairs of letters that follow each other.
+// pairsOf returns the pairs of letters that follow each other.
 func pairsOf(name string) map[[2]rune]bool {
 	pairs := map[[2]rune]bool{}
 	before := ' '
@@ -288,7 +288,7 @@ func pairsOf(name string) map[[2]rune]bool {
 	return pairs
 }
 
-// suggestion names what may have been meant.
+// suggestion returns what may have been meant.
 func suggestion(names []string) string {
 	if len(names) == 0 {
 		return ""

@@ -128,7 +128,7 @@ type unanswered struct{ cause error }
 func (u unanswered) Error() string { return inWords(u.cause.Error()) }
 func (u unanswered) Unwrap() error { return u.cause }
 
-// String is the text.
+// String returns the text.
 func (c *Condition) String() string { return c.Text }
 
 // environment is the language of conditions.
@@ -154,7 +154,7 @@ var (
 	standsIn  = regexp.MustCompile(`\b` + inStandIn + `\b`)
 )
 
-// inWords is a message of the CEL library as the author of a condition should read it.
+// inWords returns a message of the CEL library as the author of a condition should read it.
 func inWords(message string) string {
 	message = strings.ReplaceAll(standsIn.ReplaceAllString(container.ReplaceAllString(message, ""), "in"), "\n", " ")
 	if strings.HasPrefix(message, "undeclared reference") {

@@ -14,7 +14,7 @@ import (
 
 var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
-// ana is a person with all facts known.
+// ana returns a person with all facts known.
 func ana() condition.Facts {
 	return condition.Facts{
 		Person: access.Person{

@@ -30,8 +30,8 @@ type Facts struct {
 	fewApps bool                               // the person may have access to more apps than are shown
 }
 
-// ListsCut are the facts of somebody whose lists of groups, roles and apps may be cut short: what they name is known,
-// that they lack something is not.
+// ListsCut returns the facts of somebody whose lists of groups, roles and apps may be cut short: what they name is
+// known, that they lack something is not.
 func (f Facts) ListsCut() Facts {
 	f.Strange, f.PlatformRoles, f.fewApps = true, nil, true
 	return f
@@ -107,10 +107,10 @@ func (f Facts) Ask(now time.Time, c Constants) *Subject {
 	return s
 }
 
-// Parent says that there is nothing behind the facts.
+// Parent returns nil: nothing is behind the facts.
 func (s *Subject) Parent() cel.Activation { return nil }
 
-// ResolveName is the fact of a name. A text that the profile does not have is empty.
+// ResolveName returns the fact of a name. A text that the profile does not have is empty.
 func (s *Subject) ResolveName(name string) (any, bool) {
 	switch name {
 	case "accountStatus":
@@ -201,7 +201,7 @@ func composed(names []string) []string {
 	return names
 }
 
-// sponsor is who asked for the person's presence; "" when no grant of it is in force.
+// sponsor returns who asked for the person's presence; "" when no grant of it is in force.
 func (s *Subject) sponsor() string {
 	for _, g := range s.Granted {
 		if g.Target == access.Directory {
@@ -227,7 +227,7 @@ func (s *Subject) apps() any {
 	return keys
 }
 
-// in says whether the person is in the group. That somebody is in none is only said of a group that is there, and of
+// in reports whether the person is in the group. That somebody is in none is only said of a group that is there, and of
 // somebody whose groups are all known.
 func (s *Subject) in(name string) (bool, error) {
 	folded, readied := s.Constants.groups[name]

@@ -48,7 +48,7 @@ func foldTexts(parsed *cel.Ast) {
 	}))
 }
 
-// fold is a text in the form of what it is compared with.
+// fold returns a text in the form of what it is compared with.
 func (k textKind) fold(text string) string {
 	switch {
 	case k == textAddress: // whose folding takes care of letters that composing would turn into others
@@ -108,7 +108,7 @@ type variable struct {
 	outer   *variable
 }
 
-// find is the variable of a name; nil: it is a fact.
+// find returns the variable of a name; nil: it is a fact.
 func (v *variable) find(name string) *variable {
 	for v != nil && v.name != name {
 		v = v.outer
@@ -137,7 +137,7 @@ func (f folder) visit(within *variable, all ...ast.Expr) {
 	}
 }
 
-// operandsOf are what a call is made on and its arguments.
+// operandsOf returns what a call is made on and its arguments.
 func operandsOf(e ast.Expr) []ast.Expr {
 	call := e.AsCall()
 	if call.IsMemberFunction() {
@@ -167,7 +167,7 @@ func (f folder) compare(within *variable, function string, operands []ast.Expr) 
 	}
 }
 
-// kindOf is what a text is that is compared with an expression.
+// kindOf returns what a text is that is compared with an expression.
 func (f folder) kindOf(within *variable, e ast.Expr) textKind {
 	kind := textUnknown
 	switch e.Kind() {

@@ -41,7 +41,7 @@ func helperFunctions() []cel.EnvOption {
 
 const helperNames = `in("group"), inAny([…]), addedWithin("14d"), inactive("90d"), inactive("90d", "confluence"), lastActive("confluence"), neverUsed("confluence") and granted("directory")`
 
-// helpers are the functions that ask a person's facts themselves.
+// helpers returns the functions that ask a person's facts themselves.
 func (s *Subject) helpers() map[string]cel.LateBoundFunction {
 	return map[string]cel.LateBoundFunction{
 		inStandIn: func(_ string, args ...ref.Val) ref.Val { return answer(s.in(string(args[0].(types.String)))) },
@@ -118,9 +118,9 @@ func spanOf(text string) (time.Duration, error) {
 	return d.Std(), err
 }
 
-// inactive says that the person used none of the apps they have access to, or the one named, within the span. Whoever
-// never used an app counts from when they were given it, as far as that is known, or else from when they were added to
-// the organization. Nobody is inactive in an app that they cannot use.
+// inactive reports whether the person used none of the apps they have access to, or the one named, within the span.
+// Whoever never used an app counts from when they were given it, as far as that is known, or else from when they were
+// added to the organization. Nobody is inactive in an app that they cannot use.
 func (s *Subject) inactive(text, app string) (bool, error) {
 	span, err := s.span(text)
 	if err != nil {
@@ -159,7 +159,7 @@ func (s *Subject) inactive(text, app string) (bool, error) {
 	return true, nil
 }
 
-// uses are the person's uses of an app (confluence) or of one on a site (confluence/acme), or of all.
+// uses returns the person's uses of an app (confluence) or of one on a site (confluence/acme), or of all.
 func (s *Subject) uses(app string) ([]AppUse, error) {
 	if s.Apps == nil {
 		return nil, ErrUnknownUse
@@ -211,7 +211,7 @@ func (s *Subject) lastActive(app string) (at time.Time, err error) {
 	return at, nil
 }
 
-// neverUsed says that the person has access to the app and never used it.
+// neverUsed reports whether the person has access to the app and never used it.
 func (s *Subject) neverUsed(app string) (bool, error) {
 	uses, err := s.uses(app)
 	if err != nil {
@@ -261,7 +261,8 @@ func checkLiteral(helper cel.MacroExprFactory, arg ast.Expr, check func(string) 
 	return nil, nil
 }
 
-// Canonical is the form in which all writings of one entitlement are equal: jira/Acme/user and jira-software/acme/user.
+// Canonical returns the form in which all writings of one entitlement are equal: jira/Acme/user and
+// jira-software/acme/user.
 func Canonical(e access.Entitlement) string {
 	if full, err := access.ParseEntitlement(string(e)); err == nil {
 		return access.Fold(string(full))

@@ -17,7 +17,7 @@ type FactValue struct {
 	Unknown string `json:"unknown,omitempty"` // why it is not known
 }
 
-// List is every fact at an instant, by name.
+// List returns every fact at an instant, by name.
 func (f Facts) List(now time.Time) []FactValue {
 	s := f.Ask(now, Constants{})
 	var all []FactValue

@@ -24,7 +24,7 @@ type Needs struct {
 	Steps     int            // of all of them together
 }
 
-// And is what two conditions ask for.
+// And returns what two conditions ask for.
 func (n Needs) And(o Needs) Needs {
 	return Needs{
 		Groups: slices.Concat(n.Groups, o.Groups), spans: slices.Concat(n.spans, o.spans),

@@ -153,7 +153,7 @@ func (r *tickReader) read(e ast.NavigableExpr, elements []string) {
 	}
 }
 
-// call is how a call changes; nil where that hangs on its arguments.
+// call returns how a call changes; nil where that hangs on its arguments.
 func (r *tickReader) call(call ast.CallExpr) []ticking {
 	args := call.Args()
 	switch name := call.FunctionName(); name {
@@ -176,7 +176,8 @@ func (r *tickReader) call(call ast.CallExpr) []ticking {
 	return nil
 }
 
-// comparison is how it changes what is the sooner, or longer, of two: when what lies between them comes to nothing.
+// comparison returns how it changes what is the sooner, or longer, of two: when what lies between them comes to
+// nothing.
 func (r *tickReader) comparison(left, right ast.Expr) []ticking {
 	if a, is := r.counter(left); is && !tells(right) {
 		return []ticking{a.passes(right.ID())}
@@ -199,8 +200,8 @@ func (r *tickReader) comparison(left, right ast.Expr) []ticking {
 	}}
 }
 
-// pace is how many seconds an instant or a span moves on in one second; not known, where it is made in another way than
-// by adding and subtracting.
+// pace returns how many seconds an instant or a span moves on in one second; not known, where it is made in another way
+// than by adding and subtracting.
 func (r *tickReader) pace(e ast.Expr) (pace int, known bool) {
 	if kind := r.ast.GetType(e.ID()).Kind(); kind != types.TimestampKind && kind != types.DurationKind {
 		return 0, false
@@ -254,7 +255,7 @@ func (r *tickReader) counter(e ast.Expr) (c counter, is bool) {
 	return c, is && c.pace != 0
 }
 
-// passes is when the counter comes to a number, or leaves it.
+// passes returns when the counter comes to a number, or leaves it.
 func (c counter) passes(number int64) ticking {
 	return func(s *Subject, valueOf func(int64) ref.Val) (next time.Time) {
 		counted, known := between(valueOf(c.of), types.Timestamp{Time: time.Unix(0, 0)})
@@ -289,7 +290,7 @@ var (
 	}
 )
 
-// field is when a field of the calendar, or the count of a span's hours or minutes, becomes another.
+// field returns when a field of the calendar, or the count of a span's hours or minutes, becomes another.
 func (r *tickReader) field(call ast.CallExpr, unit time.Duration) []ticking {
 	target, zone := call.Target(), int64(0)
 	pace, known := r.pace(target)
@@ -321,7 +322,7 @@ func (r *tickReader) field(call ast.CallExpr, unit time.Duration) []ticking {
 	}}
 }
 
-// nextField is when the clock of the place next shows another hour, minute or day, or is put forward or back.
+// nextField returns when the clock of the place next shows another hour, minute or day, or is put forward or back.
 func nextField(local time.Time, unit time.Duration) time.Time {
 	within := time.Duration(local.Second())*time.Second + time.Duration(local.Nanosecond())
 	next := local.Add(time.Minute - within)
@@ -337,7 +338,7 @@ func nextField(local time.Time, unit time.Duration) time.Time {
 	return next
 }
 
-// zoneOf is the zone that a condition names as CEL does: by its IANA name, or by how far it is ahead of UTC.
+// zoneOf returns the zone that a condition names as CEL does: by its IANA name, or by how far it is ahead of UTC.
 func zoneOf(name ref.Val) (*time.Location, bool) {
 	text, is := name.(types.String)
 	if !is {
@@ -386,7 +387,7 @@ func inactiveTicks(span, app int64) ticking {
 	}
 }
 
-// spanIn is the duration that a helper was given.
+// spanIn returns the duration that a helper was given.
 func (s *Subject) spanIn(v ref.Val) (time.Duration, bool) {
 	text, is := v.(types.String)
 	if !is {
@@ -396,8 +397,8 @@ func (s *Subject) spanIn(v ref.Val) (time.Duration, bool) {
 	return span, err == nil
 }
 
-// comesToNothing is when what lies between two comes to nothing, moving on at a pace, or right after that; zero: it
-// does not.
+// comesToNothing returns when what lies between two comes to nothing, moving on at a pace, or right after that; zero:
+// it does not.
 func comesToNothing(now time.Time, apart time.Duration, pace int) time.Time {
 	switch {
 	case pace == 0:
@@ -410,7 +411,7 @@ func comesToNothing(now time.Time, apart time.Duration, pace int) time.Time {
 	return now.Add(max(-apart/time.Duration(pace), 1))
 }
 
-// between is what lies between two instants or two spans.
+// between returns what lies between two instants or two spans.
 func between(a, b ref.Val) (time.Duration, bool) {
 	switch a := a.(type) {
 	case types.Timestamp:

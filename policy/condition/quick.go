@@ -95,7 +95,7 @@ func text(e ast.Expr) (string, bool) {
 	return string(s), is
 }
 
-// no says that the part is known to be false.
+// no reports whether the part is known to be false.
 func (q quick) no(s *Subject) bool {
 	if q.fact == "" {
 		for _, g := range q.groups {

@@ -55,7 +55,7 @@ func (regexBounds) Validate(_ *cel.Env, _ cel.ValidatorConfig, checked *ast.AST,
 	}))
 }
 
-// patternOf is the regular expression of a call of matches.
+// patternOf returns the regular expression of a call of matches.
 func patternOf(e ast.Expr) (ast.Expr, bool) {
 	if e.Kind() != ast.CallKind || e.AsCall().FunctionName() != overloads.Matches {
 		return nil, false
@@ -127,7 +127,7 @@ var compiledOnce = cel.OptimizeRegex(&interpreter.RegexOptimization{
 // matchCost counts what matching costs where a condition goes through lists.
 type matchCost struct{ sizes map[string]int }
 
-// CallCost is the cost of one call; nil: as CEL counts it.
+// CallCost returns the cost of one call; nil: as CEL counts it.
 func (m matchCost) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
 	if function != overloads.Matches || len(args) != 2 {
 		return nil

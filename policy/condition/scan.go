@@ -72,7 +72,7 @@ func (s *scanner) next() bool {
 	return false
 }
 
-// called says that a parenthesis opens after the word.
+// called reports whether a parenthesis opens after the word.
 func (s *scanner) called() bool {
 	for i := s.to; i < len(s.text); {
 		switch {
@@ -91,7 +91,7 @@ func (s *scanner) comment(i int) bool {
 	return s.text[i] == '/' && i+1 < len(s.text) && s.text[i+1] == '/'
 }
 
-// line is the end of the line.
+// line returns the end of the line.
 func (s *scanner) line(i int) int {
 	for i < len(s.text) && s.text[i] != '\n' {
 		i++
@@ -99,7 +99,7 @@ func (s *scanner) line(i int) int {
 	return i
 }
 
-// quoted is the end of the string that opens at i, with one quote or with three; the end of the text if it never
+// quoted returns the end of the string that opens at i, with one quote or with three; the end of the text if it never
 // closes.
 func (s *scanner) quoted(i int, raw bool) int {
 	quote := s.text[i : i+1]
@@ -117,7 +117,7 @@ func (s *scanner) quoted(i int, raw bool) int {
 	return len(s.text)
 }
 
-// prefix says that the word before a quote belongs to the string: r for raw, b for bytes.
+// prefix reports whether the word before a quote belongs to the string: r for raw, b for bytes.
 func prefix(word []rune) bool {
 	return len(word) <= 2 && !slices.ContainsFunc(word,
 		func(r rune) bool { return r != 'r' && r != 'R' && r != 'b' && r != 'B' })

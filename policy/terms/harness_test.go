@@ -28,7 +28,7 @@ func parse(t testing.TB, text string) *policy.Policy {
 	return p
 }
 
-// ana is a person with all facts known.
+// ana returns a person with all facts known.
 func ana() condition.Facts {
 	return condition.Facts{
 		Person: access.Person{

@@ -28,7 +28,7 @@ func judged(t testing.TB, entries string, r terms.Request) (access.Grant, error)
 	return terms.Judge(named(parse(t, minimal+"\ngrants:\n"+entries)), known(r))
 }
 
-// idOf is the account behind an address of these tests.
+// idOf returns the account behind an address of these tests.
 func idOf(email string) string {
 	name, _, _ := strings.Cut(strings.ToLower(email), "@")
 	if name == "ana" {
@@ -37,7 +37,7 @@ func idOf(email string) string {
 	return "id-of-" + name
 }
 
-// named is the policy with these accounts.
+// named returns the policy with these accounts.
 func named(p *policy.Policy) *policy.Policy {
 	accounts := policy.Accounts{}
 	for _, n := range p.Names() {
@@ -48,7 +48,7 @@ func named(p *policy.Policy) *policy.Policy {
 	return p.WithAccounts(accounts)
 }
 
-// known is the request with who asks by account, and with everybody read who may be named as an approver.
+// known returns the request with who asks by account, and with everybody read who may be named as an approver.
 func known(r terms.Request) terms.Request {
 	if strings.Contains(r.By, "@") {
 		r.By = idOf(r.By)

@@ -127,7 +127,8 @@ func (j *judge) checkDuration() error {
 	return nil
 }
 
-// remaining is how long the target may still be held in a row: by extensions, or by requests that follow one another.
+// remaining returns how long the target may still be held in a row: by extensions, or by requests that follow one
+// another.
 func (j *judge) remaining() limit {
 	left := j.terms.extend.total
 	j.grant.MostInRow = access.Duration(left.span)
@@ -143,7 +144,7 @@ func (j *judge) remaining() limit {
 	return left
 }
 
-// roundDown is a span as people ask for one: whole seconds, and whole minutes where it is long.
+// roundDown returns a span as people ask for one: whole seconds, and whole minutes where it is long.
 func roundDown(d window.Duration) window.Duration {
 	if d.Std() >= roundMinutes {
 		return window.Duration(d.Std().Truncate(time.Minute))
@@ -165,7 +166,7 @@ func roundUp(d window.Duration) window.Duration {
 // roundMinutes is from how long on nobody cares about seconds.
 const roundMinutes = 10 * time.Minute
 
-// secondAfter is the first whole second that is not before the instant.
+// secondAfter returns the first whole second that is not before the instant.
 func secondAfter(t time.Time) time.Time {
 	if whole := t.Truncate(time.Second); !whole.Equal(t) {
 		return whole.Add(time.Second)

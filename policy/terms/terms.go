@@ -106,7 +106,7 @@ func LookBack(p *policy.Policy, target access.Entitlement) time.Duration {
 	return max(access.RowReach(access.Duration(t.extend.total.span)), t.cooldown.span.Std())
 }
 
-// names are the entries' names, sorted.
+// names returns the entries' names, sorted.
 func (t *terms) names() []string {
 	var names []string
 	for _, e := range t.entries {
@@ -116,8 +116,8 @@ func (t *terms) names() []string {
 	return names
 }
 
-// approvers are the account ids of those whom every entry that asks for approvals allows to give one, sorted: active
-// people, and never who is to receive the target, nor who asks for it.
+// approvers returns the account ids of those whom every entry that asks for approvals allows to give one, sorted:
+// active people, and never who is to receive the target, nor who asks for it.
 func (t *terms) approvers(r *Request) []string {
 	allowed := map[string]int{} // by how many entries
 	for _, entry := range t.approvals {

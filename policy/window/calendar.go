@@ -67,7 +67,7 @@ func (c *Calendar) steady(from, until time.Time) bool {
 	return true
 }
 
-// fields are the expression's own.
+// fields returns the expression's own.
 func (s *cronSpans) fields() []Fields {
 	f := Fields{Months: listed(s.month, 1, 12)}
 	for _, t := range s.times {
@@ -89,7 +89,7 @@ func (s *cronSpans) fields() []Fields {
 	return []Fields{days, weekdays}
 }
 
-// listed are the bits that are set; nil when all are.
+// listed returns the bits that are set; nil when all are.
 func listed(set uint64, first, last int) (all []int) {
 	for i := first; i <= last; i++ {
 		if set>>i&1 == 1 {
@@ -158,7 +158,7 @@ func (c *Calendar) dated(from, until time.Time) (all []Fields) {
 	return all
 }
 
-// fields are the hours that have the same minutes, together.
+// fields returns the hours that have the same minutes, together.
 func (s minutesSet) fields() (all []Fields) {
 	var done [24]bool
 	for hour, minutes := range s {

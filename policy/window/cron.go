@@ -116,7 +116,7 @@ func sundays(field string) string {
 	return strings.Join(days, ",")
 }
 
-// on says whether spans begin on the day, counted from the first of 1970.
+// on reports whether spans begin on the day, counted from the first of 1970.
 func (s *cronSpans) on(number int64) bool {
 	t := time.Unix(number*secondsOfDay, 0).UTC()
 	_, month, date := t.Date()

@@ -9,7 +9,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Earlier is the earlier of two instants. One that is zero never comes.
+// Earlier returns the earlier of two instants. One that is zero never comes.
 func Earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -23,10 +23,10 @@ const Day = 24 * time.Hour
 // Duration is a span of time; its written form is Go's, with d for days and w for weeks: "30s", "2h30m", "7d".
 type Duration time.Duration
 
-// Std is the duration as Go's own type.
+// Std returns the duration as Go's own type.
 func (d Duration) Std() time.Duration { return time.Duration(d) }
 
-// String is the shortest written form: "6h" rather than "6h0m0s".
+// String returns the shortest written form: "6h" rather than "6h0m0s".
 func (d Duration) String() string {
 	if d != 0 && d.Std()%Day == 0 {
 		return strconv.FormatInt(int64(d.Std()/Day), 10) + "d"

@@ -26,25 +26,25 @@ const (
 	maxFor        = 366 * Day
 )
 
-// Check says what is wrong, and what to write instead.
+// Check returns what is wrong, and what to write instead.
 func (w Window) Check() error {
 	_, err := Compile(w)
 	return err
 }
 
-// Always says whether the rule is in force at every instant.
+// Always reports whether the rule is in force at every instant.
 func (w Window) Always() bool {
 	c, err := Compile(w)
 	return err == nil && c.Always()
 }
 
-// Open says whether the rule is in force at the instant. A window that Check refuses is never open.
+// Open reports whether the rule is in force at the instant. A window that Check refuses is never open.
 func (w Window) Open(at time.Time) bool {
 	c, err := Compile(w)
 	return err == nil && c.Open(at)
 }
 
-// Next is the next instant after the given one at which Open changes; zero when it does not change any more.
+// Next returns the next instant after the given one at which Open changes; zero when it does not change any more.
 func (w Window) Next(after time.Time) time.Time {
 	c, err := Compile(w)
 	if err != nil {
@@ -114,10 +114,10 @@ func (w Window) shape() error {
 	return nil
 }
 
-// Exactly is an instant as people write it, in all its detail.
+// Exactly returns an instant as people write it, in all its detail.
 func Exactly(t time.Time) string { return t.Format(time.RFC3339Nano) }
 
-// quoted is a text on one line, cut where nobody would read on.
+// quoted returns a text on one line, cut where nobody would read on.
 func quoted(s string) string {
 	if runes := []rune(s); len(runes) > 60 {
 		s = string(runes[:60]) + "..."
@@ -125,12 +125,12 @@ func quoted(s string) string {
 	return fmt.Sprintf("%q", s)
 }
 
-// Always says whether the window is open at every instant.
+// Always reports whether the window is open at every instant.
 func (c *Compiled) Always() bool {
 	return c.spans == nil && c.from.IsZero() && c.until.IsZero()
 }
 
-// Open says whether the window is open at the instant.
+// Open reports whether the window is open at the instant.
 func (c *Compiled) Open(at time.Time) bool {
 	if !c.from.IsZero() && at.Before(c.from) || !c.until.IsZero() && !at.Before(c.until) {
 		return false
@@ -139,7 +139,7 @@ func (c *Compiled) Open(at time.Time) bool {
 	return open
 }
 
-// Next is the next instant after the given one at which Open changes; zero when it does not change any more.
+// Next returns the next instant after the given one at which Open changes; zero when it does not change any more.
 func (c *Compiled) Next(after time.Time) time.Time {
 	if !c.until.IsZero() && !after.Before(c.until) {
 		return time.Time{}
@@ -199,7 +199,7 @@ func bounded(at time.Time) time.Time {
 // end of a century: what has not changed by then never does.
 const ahead = 41 * 366 * secondsOfDay
 
-// current is the last beginning until now, and whether the window is open by it.
+// current returns the last beginning until now, and whether the window is open by it.
 func (c *Compiled) current(now time.Time) (int64, bool) {
 	if c.spans == nil {
 		return 0, true
@@ -208,7 +208,7 @@ func (c *Compiled) current(now time.Time) (int64, bool) {
 	return begin, found && now.Before(c.spans.end(begin))
 }
 
-// closes is when the window, open by this beginning, closes.
+// closes returns when the window, open by this beginning, closes.
 func (c *Compiled) closes(begin int64) time.Time {
 	for horizon := begin + ahead; begin < horizon; {
 		end := c.spans.end(begin)
@@ -224,7 +224,7 @@ func (c *Compiled) closes(begin int64) time.Time {
 	return time.Time{}
 }
 
-// opens is when the window, closed now, opens.
+// opens returns when the window, closed now, opens.
 func (c *Compiled) opens(now time.Time) time.Time {
 	begin, found := c.spans.after(c.clock.highest(now.Unix()))
 	for found {
@@ -237,7 +237,7 @@ func (c *Compiled) opens(now time.Time) time.Time {
 	return time.Time{}
 }
 
-// comes is the instant, or zero when it is beyond all that can come.
+// comes returns the instant, or zero when it is beyond all that can come.
 func comes(change time.Time) time.Time {
 	if change.After(latest) {
 		return time.Time{}
@@ -254,7 +254,7 @@ const (
 // clock is what the clocks of a zone show. Local times are counted in seconds as if the zone were UTC.
 type clock struct{ zone *time.Location }
 
-// offset is what the local time is ahead at the instant, and until when it stays so at least.
+// offset returns what the local time is ahead at the instant, and until when it stays so at least.
 func (c clock) offset(at int64) (offset, until int64) {
 	t := time.Unix(at, 0).In(c.zone)
 	_, seconds := t.Zone()
@@ -268,7 +268,7 @@ func (c clock) offset(at int64) (offset, until int64) {
 	return int64(seconds), end.Unix()
 }
 
-// first is the first instant at which the clock shows the local time or, having jumped over it, a later one.
+// first returns the first instant at which the clock shows the local time or, having jumped over it, a later one.
 func (c clock) first(local int64) int64 {
 	for at := local - reach; ; {
 		offset, until := c.offset(at)
@@ -279,7 +279,7 @@ func (c clock) first(local int64) int64 {
 	}
 }
 
-// last is the last instant at which the clock comes to the local time, or jumps over it. Midnight is where the day
+// last returns the last instant at which the clock comes to the local time, or jumps over it. Midnight is where the day
 // before ends: a clock that is put back to midnight is not in that day again.
 func (c clock) last(local int64) int64 {
 	shown := local
@@ -297,8 +297,8 @@ func (c clock) last(local int64) int64 {
 	return last
 }
 
-// highest is the latest local time that the clock has shown until the instant, which is not the one it shows when it
-// was put back lately.
+// highest returns the latest local time that the clock has shown until the instant, which is not the one it shows when
+// it was put back lately.
 func (c clock) highest(now int64) int64 {
 	highest := -never
 	for at := now - 2*reach; ; {

@@ -437,7 +437,7 @@ func newReference(zone string, around time.Time) reference {
 	return r
 }
 
-// first is the minute that first shows the local minute or a later one.
+// first returns the minute that first shows the local minute or a later one.
 func (r reference) first(local int64) int {
 	for m := r.near(local, -dayAndMore); m < len(r.shown); m++ {
 		if r.shown[m] >= local {
@@ -450,12 +450,12 @@ func (r reference) first(local int64) int {
 // dayAndMore is more minutes than any clock was ever set on or back.
 const dayAndMore = 1500
 
-// near is where a local minute would be if no clock was set, and some minutes off; looking begins there.
+// near returns where a local minute would be if no clock was set, and some minutes off; looking begins there.
 func (r reference) near(local int64, off int) int {
 	return min(max(int(local-r.shown[0])+off, 0), len(r.shown)-1)
 }
 
-// last is the minute that shows the local minute last or, where none does, is the first beyond.
+// last returns the minute that shows the local minute last or, where none does, is the first beyond.
 func (r reference) last(local int64) int {
 	for m := r.near(local, dayAndMore); m >= 0; m-- {
 		switch {

@@ -27,7 +27,7 @@ func Compile(s string) (Pattern, error) {
 	return Pattern{text: Fold(s), glob: strings.ContainsAny(s, "*?")}, nil
 }
 
-// CheckGroup says what is wrong with a name or glob of a group.
+// CheckGroup returns what is wrong with a name or glob of a group.
 func CheckGroup(s string) error {
 	switch {
 	case s == "":

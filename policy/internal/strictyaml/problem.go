@@ -16,7 +16,7 @@ type Problem struct {
 	Message string `json:"message"`
 }
 
-// Error is the problem in one line: "acme.yaml:12:9: mappings[2].to[0]: …".
+// Error returns the problem in one line: "acme.yaml:12:9: mappings[2].to[0]: …".
 func (p Problem) Error() string {
 	s := p.File
 	if p.Line > 0 {

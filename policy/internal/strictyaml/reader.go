@@ -345,7 +345,7 @@ func (r *Reader) Names(limit int, read func(key string, n, value *yaml.Node, pat
 	}
 }
 
-// wrong says what stands where something else should.
+// wrong returns what stands where something else should.
 func wrong(n *yaml.Node) string {
 	switch {
 	case n.Kind == yaml.MappingNode:
