@@ -13,6 +13,7 @@ package display
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -92,3 +93,23 @@ func Shorten(text string, most int) string {
 // Subject returns a text as the subject of a mail: one line, so that it cannot add headers, and nothing in it is read
 // as an encoded word.
 func Subject(text string) string { return strings.ReplaceAll(Terminal(text), "=?", "= ?") }
+
+// Number writes a number with thousands separators: 10,000.
+func Number(n int) string {
+	if n < 0 {
+		return "−" + Number(-n)
+	}
+	digits := strconv.Itoa(n)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+// Count writes "1 item" or "2 items".
+func Count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return Number(n) + " " + many
+}

@@ -126,7 +126,7 @@ func peers(i access.Item) string {
 	if i.Peers == nil {
 		return "none"
 	}
-	return fmt.Sprintf("%s of %s in %s", grouped(i.Peers.Hold), grouped(i.Peers.Of), i.Peers.Group)
+	return fmt.Sprintf("%s of %s in %s", display.Number(i.Peers.Hold), display.Number(i.Peers.Of), i.Peers.Group)
 }
 
 // formatTime returns "" for the zero time.

@@ -19,7 +19,7 @@ var pageText string
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"text":    func(s string) string { return display.Shorten(display.Visible(s), maxShownText) },
 	"brief":   func(s string) string { return display.Shorten(display.Visible(s), maxBriefText) },
-	"grouped": grouped,
+	"grouped": display.Number,
 	"parts":   splitAddress,
 }).Parse(pageText))
 
@@ -136,10 +136,10 @@ func overview(h Head) []setting {
 	if !r.Ended.IsZero() {
 		add("Ended", formatMinute(r.Ended))
 	}
-	add("Stages", grouped(r.Stages))
+	add("Stages", display.Number(r.Stages))
 	add("A decision needed the reviewer’s code", yesNo(r.Codes))
 	if r.Skipped > 0 {
-		add("Left out", some(r.Skipped, "item", "items")+" that did not change since last decided")
+		add("Left out", display.Count(r.Skipped, "item", "items")+" that did not change since last decided")
 	}
 	add("Policy", h.Policy)
 	add("Pack made", formatMinute(h.Made))
@@ -159,14 +159,14 @@ func facts(p wholePack, c Counts) []setting {
 		}
 	}
 	return []setting{
-		{"Items", grouped(c.Items)},
-		{"Decided by people", grouped(decided)},
-		{"Nobody decided", grouped(c.Items - decided)},
-		{"To keep", grouped(c.Verdicts[string(access.VerdictKeep)])},
-		{"To remove", grouped(c.Verdicts[string(access.VerdictRemove)])},
-		{"Exceptions", grouped(c.Exceptions)},
-		{"People who decided", grouped(len(people))},
-		{"Entries of the log", grouped(c.Events)},
+		{"Items", display.Number(c.Items)},
+		{"Decided by people", display.Number(decided)},
+		{"Nobody decided", display.Number(c.Items - decided)},
+		{"To keep", display.Number(c.Verdicts[string(access.VerdictKeep)])},
+		{"To remove", display.Number(c.Verdicts[string(access.VerdictRemove)])},
+		{"Exceptions", display.Number(c.Exceptions)},
+		{"People who decided", display.Number(len(people))},
+		{"Entries of the log", display.Number(c.Events)},
 	}
 }
 
@@ -180,11 +180,11 @@ func summary(r access.Review, c Counts) []string {
 	case c.Items == 0:
 		return []string{"There was nothing to review."}
 	}
-	all := []string{some(c.Items, "item was", "items were") + " reviewed."}
+	all := []string{display.Count(c.Items, "item was", "items were") + " reviewed."}
 	var parts []string
 	for _, o := range outcomeOrder {
 		if n := c.Outcomes[string(o)]; n > 0 && !o.Exception() {
-			parts = append(parts, grouped(n)+" "+outcomeTexts[o].Label)
+			parts = append(parts, display.Number(n)+" "+outcomeTexts[o].Label)
 		}
 	}
 	if len(parts) > 0 {
@@ -193,7 +193,7 @@ func summary(r access.Review, c Counts) []string {
 	if c.Exceptions == 0 {
 		return append(all, "Everything became what was decided.")
 	}
-	return append(all, some(c.Exceptions, "item is an exception", "items are exceptions")+
+	return append(all, display.Count(c.Exceptions, "item is an exception", "items are exceptions")+
 		": what became of it is not what was decided, and somebody has to look.")
 }
 

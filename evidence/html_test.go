@@ -26,7 +26,7 @@ var attacks = []string{
 	"ana\u202Egro.emca@", "a\u200bna", "two\nlines", "nul\x00", strings.Repeat("x", 5000), "💥👩‍💻", "שלום",
 }
 
-// hostile is a review with an attack in every place that takes text.
+// hostile returns a review with an attack in every place that takes text.
 func hostile(a string) sampleParts {
 	m := duel()
 	h := &m.head
@@ -65,7 +65,7 @@ func hostile(a string) sampleParts {
 	return m
 }
 
-// jsonSafe is the text for Go's quotes, which are not JSON's.
+// jsonSafe returns the text for Go's quotes, which are not JSON's.
 func jsonSafe(a string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || strconv.QuoteRune(r)[1] == '\\' && r != '"' && r != '\\' {
@@ -93,7 +93,7 @@ func TestHTMLEscapesEveryText(t *testing.T) {
 	requireContains(t, read(t, packOf(t, hostile("&lt;b&gt;"))).words, "&lt;b&gt;")
 }
 
-// shape is the page's elements with how many attributes each has. An address that may break has one wbr more.
+// shape returns the page's elements with how many attributes each has. An address that may break has one wbr more.
 func shape(page *node) []string {
 	var lines []string
 	for _, e := range page.all("") {

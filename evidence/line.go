@@ -11,6 +11,8 @@ import (
 	"io"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/castellan-io/castellan/display"
 )
 
 // MaxLine is how many bytes a line may have, with its line feed. An item is far smaller, unless hundreds decide it, and
@@ -118,7 +120,7 @@ func (c *lineReader) next() (kind string, body []byte, err error) {
 		case err == nil:
 			return "", nil, io.EOF
 		case errors.Is(err, bufio.ErrTooLong):
-			return "", nil, fmt.Errorf("line %d: it is longer than %s bytes", c.seq+1, grouped(MaxLine))
+			return "", nil, fmt.Errorf("line %d: it is longer than %s bytes", c.seq+1, display.Number(MaxLine))
 		default:
 			return "", nil, fmt.Errorf("line %d: %w", c.seq+1, err)
 		}

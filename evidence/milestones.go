@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 )
 
 // milestone is a log entry about the review as a whole.
@@ -38,7 +39,7 @@ var countedKinds = []struct{ kind, one, many string }{
 	{access.EventSeen, "opening of a reviewer's page or list", "openings of a reviewer's page or list"},
 }
 
-// all is how the review went as a whole, and the rest of the log in numbers.
+// milestones returns the review's milestones, and the numbers of all other events.
 func all(events []access.ReviewEvent) (all []milestone, others string) {
 	counts := make(map[string]int)
 	for _, e := range events {
@@ -56,7 +57,7 @@ func all(events []access.ReviewEvent) (all []milestone, others string) {
 	var parts []string
 	for _, c := range countedKinds {
 		if n := counts[c.kind]; n > 0 {
-			parts = append(parts, some(n, c.one, c.many))
+			parts = append(parts, display.Count(n, c.one, c.many))
 		}
 	}
 	return all, strings.Join(parts, ", ")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 )
 
 // The thresholds of remarks on how somebody decided. A remark is a reason to ask, not an accusation: most access is
@@ -149,16 +150,16 @@ func (p Pace) flags(via string) []string {
 	flag := func(text string, values ...any) { flags = append(flags, fmt.Sprintf(text, values...)) }
 	if p.Timed >= QuickOver && p.Median < QuickMedian {
 		flag("median %s per decision over %s (remarked on under %s over %d or more)", formatDuration(p.Median),
-			grouped(p.Timed), formatDuration(QuickMedian), QuickOver)
+			display.Number(p.Timed), formatDuration(QuickMedian), QuickOver)
 	}
 	if p.Bulk >= ManyAtOnce {
-		flag("%s items %s (remarked on from %d)", grouped(p.Bulk), bulkMethod(via), ManyAtOnce)
+		flag("%s items %s (remarked on from %d)", display.Number(p.Bulk), bulkMethod(via), ManyAtOnce)
 	}
 	if p.Decisions >= AllKept && p.Kept == p.Decisions {
-		flag("kept everything, %s of %s (remarked on from %d)", grouped(p.Kept), grouped(p.Decisions), AllKept)
+		flag("kept everything, %s of %s (remarked on from %d)", display.Number(p.Kept), display.Number(p.Decisions), AllKept)
 	}
 	if p.Run >= ManyKeeps {
-		flag("%s keeps in a row (remarked on from %d)", grouped(p.Run), ManyKeeps)
+		flag("%s keeps in a row (remarked on from %d)", display.Number(p.Run), ManyKeeps)
 	}
 	return flags
 }

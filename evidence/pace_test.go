@@ -15,7 +15,7 @@ import (
 
 const second = time.Second
 
-// at is an event so many seconds after the review opened.
+// at returns an event so many seconds after the review opened.
 func at(seconds float64, kind, by string, verdict access.Verdict) access.ReviewEvent {
 	return access.ReviewEvent{At: monday.Add(time.Duration(math.Round(1000*seconds)) * time.Millisecond), Kind: kind,
 		By: by, Via: "page", Verdict: verdict}
@@ -42,7 +42,7 @@ func bulk(seconds float64, items int, via string) []access.ReviewEvent {
 	return all
 }
 
-// every is so many decisions, one every so many seconds, the first right then; each tenth is to remove.
+// every returns so many decisions, one every so many seconds, the first right then; each tenth is to remove.
 func every(seconds float64, times int) []access.ReviewEvent {
 	var all []access.ReviewEvent
 	for n := range times {

@@ -61,7 +61,7 @@ func read(t testing.TB, pack []byte) *node {
 	return root
 }
 
-// all are the elements of a name within, or all of them.
+// all returns the elements of a name within, or all of them.
 func (n *node) all(name string) []*node {
 	var found []*node
 	for _, kid := range n.kids {
@@ -73,7 +73,7 @@ func (n *node) all(name string) []*node {
 	return found
 }
 
-// section is the section of the id.
+// section returns the section of the id.
 func (n *node) section(t *testing.T, id string) *node {
 	t.Helper()
 	for _, s := range n.all("section") {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 )
 
 // row is an item on the page.
@@ -140,8 +141,8 @@ func paceRows(paces []Pace) []paceRow {
 	var rows []paceRow
 	for _, p := range paces {
 		r := paceRow{
-			Reviewer: p.Reviewer, Decisions: grouped(p.Decisions), Kept: percent(p.Kept, p.Decisions),
-			Median: unknown, Fast: unknown, Run: grouped(p.Run), Bulk: grouped(p.Bulk), Flags: p.Flags,
+			Reviewer: p.Reviewer, Decisions: display.Number(p.Decisions), Kept: percent(p.Kept, p.Decisions),
+			Median: unknown, Fast: unknown, Run: display.Number(p.Run), Bulk: display.Number(p.Bulk), Flags: p.Flags,
 		}
 		if p.Timed > 0 {
 			r.Median, r.Fast = formatDuration(p.Median), formatDuration(p.Fast)

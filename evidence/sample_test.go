@@ -43,7 +43,7 @@ type sampleParts struct {
 	events []access.ReviewEvent
 }
 
-// packOf is the pack, which passes Verify.
+// packOf returns the pack, which passes Verify.
 func packOf(t testing.TB, m sampleParts) []byte {
 	t.Helper()
 	var pack bytes.Buffer
@@ -71,7 +71,7 @@ func write(t testing.TB, m sampleParts, pack *bytes.Buffer) evidence.Seal {
 
 const policyHash = "sha256:5f1d7a84c64f21c9b1d0a3e07c2e9a33a0c57d2f7f4f0de1f4e3a2b6c1d09e77"
 
-// sample is a plausible review of so many items in two stages, with reviewers of many kinds.
+// sample returns a plausible review of so many items in two stages, with reviewers of many kinds.
 func sample(items int) sampleParts {
 	m := sampleParts{head: evidence.Head{
 		Org: "acme", Policy: policyHash, Made: monday.AddDate(0, 0, 17), Castellan: "v1.4.0",

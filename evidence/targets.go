@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 )
 
 // targetSummary counts one target's items.
@@ -21,7 +22,7 @@ const maxTargets = 100
 func targetSummaries(r access.Review, items []access.Item) (shown []targetSummary, more int) {
 	by := make(map[access.Entitlement]*targetSummary)
 	for target, n := range r.Holders {
-		by[target] = &targetSummary{Name: string(target), Holders: grouped(n)}
+		by[target] = &targetSummary{Name: string(target), Holders: display.Number(n)}
 	}
 	for _, i := range items {
 		if by[i.Target] == nil {

@@ -6,23 +6,6 @@ import (
 	"time"
 )
 
-// grouped writes 10000 as 10,000.
-func grouped(n int) string {
-	digits := strconv.Itoa(n)
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
-
-// some writes "1 item" and "2 items".
-func some(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return grouped(n) + " " + many
-}
-
 // formatDuration writes a duration in one unit. Short ones are truncated, not rounded, so that 2.96 s does not read as
 // 3 s, the threshold.
 func formatDuration(d time.Duration) string {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 )
 
 // timeline is a cumulative plot of decisions over time, keep below remove. Horizontal positions are in percent, so that
@@ -71,7 +72,7 @@ func newTimeline(r access.Review, events []access.ReviewEvent) *timeline {
 // interval is the time that a plot covers.
 type interval struct{ from, to time.Time }
 
-// position is where in the span an instant is, from 0 to 1.
+// position returns where in the interval an instant is, from 0 to 1.
 func (s interval) position(t time.Time) float64 {
 	length := float64(s.to.Unix() - s.from.Unix())
 	if length <= 0 {
@@ -117,7 +118,7 @@ func grid(most int) []tick {
 	}
 	var ticks []tick
 	for n := step; n <= most; n += step {
-		ticks = append(ticks, tick{plotHeight * (1 - float64(n)/float64(most)), grouped(n)})
+		ticks = append(ticks, tick{plotHeight * (1 - float64(n)/float64(most)), display.Number(n)})
 	}
 	return ticks
 }
@@ -140,7 +141,7 @@ func (t *timeline) addMarks(events []access.ReviewEvent, r access.Review, s inte
 	for x := range plotSteps + 1 {
 		if n := notices[x]; n > 0 {
 			t.Notices = append(t.Notices, mark{X: cssPercent(float64(x) / plotSteps),
-				Label: some(n, "notice to a reviewer", "notices to reviewers")})
+				Label: display.Count(n, "notice to a reviewer", "notices to reviewers")})
 		}
 	}
 }
@@ -166,11 +167,11 @@ func describeTimeline(decided []access.ReviewEvent, t *timeline, s interval) str
 		}
 	}
 	text := fmt.Sprintf("%s from %s to %s, %s to keep and %s to remove. Half were made by %s, nine in ten by %s, the last on %s.",
-		some(n, "decision", "decisions"), formatMinute(s.from), formatMinute(s.to), grouped(kept), grouped(n-kept),
+		display.Count(n, "decision", "decisions"), formatMinute(s.from), formatMinute(s.to), display.Number(kept), display.Number(n-kept),
 		formatMinute(decided[(n-1)/2].At), formatMinute(decided[(n*9+9)/10-1].At), formatMinute(decided[n-1].At))
 	if n := len(t.Notices); n > 0 {
 		text += " Reviewers were asked or reminded " + cmp.Or(map[int]string{1: "once", 2: "twice"}[n],
-			grouped(n)+" times") + "."
+			display.Number(n)+" times") + "."
 	}
 	return text
 }

@@ -27,7 +27,7 @@ func refused(t require.TestingT, pack []byte) error {
 
 var numbered = regexp.MustCompile(`^evidence: line [0-9]+: `)
 
-// small is a pack of three items.
+// small returns a pack of three items.
 func small(t testing.TB) []byte {
 	t.Helper()
 	m := sample(3)
@@ -104,8 +104,8 @@ type line struct {
 	body map[string]any
 }
 
-// forged is the pack with other contents, all hashes made anew by the formula in the package comment. It is the test of
-// the contents' checks: the chain has nothing to say against it.
+// forged returns the pack with other contents, all hashes made anew by the formula in the package comment. It is the
+// test of the contents' checks: the chain has nothing to say against it.
 func forged(t testing.TB, pack []byte, forge func(lines []line) []line) []byte {
 	t.Helper()
 	var lines []line
@@ -169,7 +169,7 @@ func chained(kinds, bodies []string) []byte {
 	return pack.Bytes()
 }
 
-// duel is a review of three items: two people disagree on the first, the second changed their mind with a comment,
+// duel returns a review of three items: two people disagree on the first, the second changed their mind with a comment,
 // nobody answered on the third.
 func duel() sampleParts {
 	m := sample(3)

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 )
 
 // Writer writes a pack, line by line and in constant memory: the items, then the events, then Close. After an error
@@ -103,7 +104,7 @@ func write[T any](p *Writer, kind string, value T, shorten shortener[T]) {
 	}
 	if len(line) > MaxLine {
 		p.err = &ContentError{fmt.Errorf("evidence: write line %d (%s): it has %s bytes; at most %s are read back",
-			p.seal.Lines+1, kind, grouped(len(line)), grouped(MaxLine))}
+			p.seal.Lines+1, kind, display.Number(len(line)), display.Number(MaxLine))}
 		return
 	}
 	if _, err := p.out.Write(line); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/castellan-io/castellan/report"
 )
 
-// with is a report of one section with these identities.
+// with returns a report of one section with these identities.
 func with(identities ...string) report.Report {
 	s := report.Section{Key: "k", Severity: report.Look, Columns: []string{"Person", "Seen"}, Count: len(identities)}
 	for i, identity := range identities {

@@ -94,7 +94,7 @@ func (s Section) note() string {
 	case s.Incomplete != "":
 		return "not looked at: " + s.Incomplete
 	case s.cut():
-		return fmt.Sprintf("%s of %s rows are here", grouped(len(s.Rows)), grouped(s.Count))
+		return fmt.Sprintf("%s of %s rows are here", display.Number(len(s.Rows)), display.Number(s.Count))
 	case s.Count == 0:
 		return "nothing found"
 	}

@@ -85,12 +85,12 @@ func newSectionView(s Section, past []Past) sectionView {
 		Key: s.Key, Title: s.Title, About: s.About, Incomplete: s.Incomplete,
 		Severity: s.Severity, Label: severityLabels[s.Severity],
 		Clear:  s.Incomplete == "" && s.Count == 0,
-		Found:  grouped(s.Count),
+		Found:  display.Number(s.Count),
 		Change: change(s, past), Trend: newTrend(s, past),
 	}
 	if s.cut() {
-		p.Note = fmt.Sprintf("This report holds %s of %s rows; %s left out.", grouped(len(s.Rows)), grouped(s.Count),
-			some(s.Count-len(s.Rows), "is", "are"))
+		p.Note = fmt.Sprintf("This report holds %s of %s rows; %s left out.", display.Number(len(s.Rows)), display.Number(s.Count),
+			display.Count(s.Count-len(s.Rows), "is", "are"))
 	}
 	p.Open, p.Folded = newTables(s)
 	return p
@@ -117,15 +117,15 @@ func summary(sections []Section) []string {
 	sentence := "Nothing to act on or to look at."
 	switch act, look := asks[Act], asks[Look]; {
 	case act > 0 && look > 0:
-		sentence = fmt.Sprintf("%s to act on, and %s to look at.", some(act, "section", "sections"), grouped(look))
+		sentence = fmt.Sprintf("%s to act on, and %s to look at.", display.Count(act, "section", "sections"), display.Number(look))
 	case act > 0:
-		sentence = some(act, "section", "sections") + " to act on."
+		sentence = display.Count(act, "section", "sections") + " to act on."
 	case look > 0:
-		sentence = some(look, "section", "sections") + " to look at, none to act on."
+		sentence = display.Count(look, "section", "sections") + " to look at, none to act on."
 	}
 	sentences := []string{sentence}
 	if unseen > 0 {
-		sentences = append(sentences, some(unseen, "section", "sections")+
+		sentences = append(sentences, display.Count(unseen, "section", "sections")+
 			" could not be looked at: what is there is not known.")
 	}
 	return sentences
@@ -148,10 +148,10 @@ func change(s Section, past []Past) string {
 	if s.New >= 0 && s.Gone >= 0 && s.New-s.Gone == more {
 		var said []string
 		if s.New > 0 {
-			said = append(said, grouped(s.New)+" new")
+			said = append(said, display.Number(s.New)+" new")
 		}
 		if s.Gone > 0 {
-			said = append(said, grouped(s.Gone)+" gone")
+			said = append(said, display.Number(s.Gone)+" gone")
 		}
 		if len(said) == 0 {
 			return "no change"
@@ -160,9 +160,9 @@ func change(s Section, past []Past) string {
 	}
 	switch {
 	case more > 0:
-		return grouped(more) + " more"
+		return display.Number(more) + " more"
 	case more < 0:
-		return grouped(-more) + " fewer"
+		return display.Number(-more) + " fewer"
 	}
 	return "as many"
 }

@@ -26,7 +26,7 @@ var attacks = []string{
 	strings.Repeat("x", 5000), "💥👩‍💻", "שלום", "",
 }
 
-// hostile is a report with an attack in every place that takes text.
+// hostile returns a report with an attack in every place that takes text.
 func hostile() report.Report {
 	r := report.Report{At: monday}
 	for i, a := range attacks {
@@ -101,7 +101,7 @@ func orNone(text string) string {
 	return "words"
 }
 
-// shape is the page's elements with the names of their attributes.
+// shape returns the page's elements with the names of their attributes.
 func shape(n *node) []string {
 	var lines []string
 	for _, e := range n.all("") {

@@ -61,7 +61,7 @@ func read(t *testing.T, r report.Report) (*node, string) {
 	return root, out.String()
 }
 
-// all are the elements of a name within, or all of them.
+// all returns the elements of a name within, or all of them.
 func (n *node) all(name string) []*node {
 	var found []*node
 	for _, kid := range n.kids {
@@ -73,7 +73,7 @@ func (n *node) all(name string) []*node {
 	return found
 }
 
-// part is the section of the key.
+// part returns the section of the key.
 func (n *node) part(t *testing.T, key string) *node {
 	t.Helper()
 	for _, s := range n.all("section") {
@@ -85,7 +85,7 @@ func (n *node) part(t *testing.T, key string) *node {
 	return nil
 }
 
-// summary is the summary's line of the section with the key.
+// summary returns the summary's line of the section with the key.
 func (n *node) summary(t *testing.T, key string) []string {
 	t.Helper()
 	for _, row := range n.all("section")[0].all("tr") {

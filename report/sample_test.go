@@ -29,7 +29,7 @@ func TestSample(t *testing.T) {
 
 var monday = time.Date(2026, 3, 9, 5, 0, 0, 0, time.UTC)
 
-// sample is a plausible report with so many before it.
+// sample returns a plausible report with so many before it.
 func sample(t testing.TB, past int) report.Report {
 	t.Helper()
 	first := sampleAt(past)
@@ -42,7 +42,7 @@ func sample(t testing.TB, past int) report.Report {
 	return first
 }
 
-// sampleAt is the sample of some weeks ago.
+// sampleAt returns the sample of some weeks ago.
 func sampleAt(ago int) report.Report {
 	at := monday.AddDate(0, 0, -7*ago)
 	return report.Report{
@@ -128,7 +128,7 @@ var (
 		"jansen", "kowalski"}
 )
 
-// people are rows of so many people, a different range of them for each begin.
+// people returns rows of so many people, a different range of them for each begin.
 func people(begin, n int, details ...string) [][]string {
 	rows := make([][]string, n)
 	for i := range rows {

@@ -35,9 +35,9 @@ func newTables(s Section) (open, folded *table) {
 	}
 	widths, style := columnWidths(s), columnStyle(s)
 	part := func(from, to int) *table {
-		caption := some(len(s.Rows), "row", "rows")
+		caption := display.Count(len(s.Rows), "row", "rows")
 		if to-from < len(s.Rows) {
-			caption = fmt.Sprintf("Rows %s to %s of %s", grouped(from+1), grouped(to), grouped(len(s.Rows)))
+			caption = fmt.Sprintf("Rows %s to %s of %s", display.Number(from+1), display.Number(to), display.Number(len(s.Rows)))
 		}
 		return &table{Rows: s.Rows[from:to], Caption: caption, Columns: s.Columns, Widths: widths, Style: style}
 	}
@@ -45,7 +45,7 @@ func newTables(s Section) (open, folded *table) {
 		return part(0, len(s.Rows)), nil
 	}
 	open, folded = part(0, openRows), part(openRows, len(s.Rows))
-	folded.Fold = some(len(s.Rows)-openRows, "more row", "more rows")
+	folded.Fold = display.Count(len(s.Rows)-openRows, "more row", "more rows")
 	return open, folded
 }
 

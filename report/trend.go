@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 	"strings"
+
+	"github.com/castellan-io/castellan/display"
 )
 
 // trend is a small chart of a section's counts over the past reports and this one, from zero, so that decreases show.
@@ -58,6 +60,6 @@ func newTrend(s Section, past []Past) *trend {
 	}
 	t.Path = path.String()
 	t.Description = fmt.Sprintf("Over %d reports: first %s, now %s; lowest %s, highest %s.",
-		len(points), grouped(points[0].count), grouped(s.Count), grouped(least), grouped(most))
+		len(points), display.Number(points[0].count), display.Number(s.Count), display.Number(least), display.Number(most))
 	return &t
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/castellan-io/castellan/review"
 )
 
-// may are who may be asked about an item.
+// may returns who may be asked about an item.
 func may(n int, reviewers, fallback, owner []string) review.Candidates {
 	list := func(names []string) func() []string { return func() []string { return names } }
 	return review.Candidates{N: n, Reviewers: list(reviewers), Fallback: list(fallback), Owner: list(owner)}

@@ -13,7 +13,7 @@ import (
 	"github.com/castellan-io/castellan/review"
 )
 
-// asked is a request of bo's for ana that carol and dan may approve.
+// asked returns a request of bo's for ana that carol and dan may approve.
 func asked() access.Grant {
 	return access.Grant{ID: "g1", Person: "id-ana", Email: "ana@acme.example", By: "id-bo", State: access.GrantWaiting,
 		Approvers: []string{"id-carol", "id-dan", "id-bo", "id-ana", "eve@acme.example"}, Needs: 1,
@@ -89,7 +89,7 @@ func TestApprove(t *testing.T) {
 	}
 }
 
-// held is a grant that is, or was, in force from some hours after noon to others.
+// held returns a grant that is, or was, in force from some hours after noon to others.
 func held(id string, from, until int) access.Grant {
 	return access.Grant{ID: id, State: access.GrantGranted, From: noon.Add(time.Duration(from) * time.Hour),
 		Until: noon.Add(time.Duration(until) * time.Hour)}

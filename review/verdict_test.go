@@ -143,7 +143,7 @@ func TestCloserKeepsTheLastHoldersFromSilence(t *testing.T) {
 	})
 }
 
-// removed is the facts of a removal that was decided of something that nothing gives.
+// removed returns the facts of a removal that was decided of something that nothing gives.
 func removed(change func(*review.Removal)) review.Removal {
 	r := review.Removal{
 		Item:   access.Item{N: 1, Person: "id-paul", Target: "group:wiki", GroupID: "g1", Verdict: remove},

@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// chromiumPath is where Chromium is: CASTELLAN_CHROMIUM, else as its packages name it.
+// chromiumPath returns where Chromium is: CASTELLAN_CHROMIUM, else as its packages name it.
 func chromiumPath(t *testing.T) string {
 	t.Helper()
 	if path := os.Getenv("CASTELLAN_CHROMIUM"); path != "" {
@@ -137,7 +137,7 @@ func (b *browserTab) do(steps ...chromedp.Action[chromedp.Void]) {
 	require.NoError(b.t, chromedp.Do(b.ctx, steps...))
 }
 
-// eval is what an expression comes to in the page.
+// eval returns what an expression comes to in the page.
 func eval[T any](b *browserTab, expression string) T {
 	b.t.Helper()
 	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))

@@ -152,7 +152,7 @@ func (d *memoryBackend) Reopen(_ context.Context, _ links.Link, in messages.Reop
 		"Taken back")
 }
 
-// heard is what was said to the backend so far.
+// heard returns what was said to the backend so far.
 func (d *memoryBackend) heard() []any {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -166,7 +166,7 @@ func (d *memoryBackend) set(change func(*memoryBackend)) {
 	change(d)
 }
 
-// row is the backend's item.
+// row returns the backend's item.
 func (d *memoryBackend) row(n int) (found reviewpage.Row) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -260,7 +260,7 @@ func (p *testPage) cookie(name string) string {
 	return "castellan-" + name
 }
 
-// fields are the fields of the list's form, as the page at the path has them, with some filled in.
+// fields returns the fields of the list's form, as the page at the path has them, with some filled in.
 func (p *testPage) fields(path string, fill map[string]string) url.Values {
 	p.t.Helper()
 	form := url.Values{}

@@ -51,7 +51,7 @@ func read(t *testing.T, page string) *node {
 	return root
 }
 
-// all are the elements of a name within, or all of them.
+// all returns the elements of a name within, or all of them.
 func (n *node) all(name string) (found []*node) {
 	if n == nil {
 		return nil
@@ -65,7 +65,7 @@ func (n *node) all(name string) (found []*node) {
 	return found
 }
 
-// id is the element of an id; nil: there is none.
+// id returns the element of an id; nil: there is none.
 func (n *node) id(id string) *node {
 	for _, e := range n.all("") {
 		if e.attrs["id"] == id {
@@ -75,7 +75,7 @@ func (n *node) id(id string) *node {
 	return nil
 }
 
-// class are the elements of a class.
+// class returns the elements of a class.
 func (n *node) class(class string) (found []*node) {
 	for _, e := range n.all("") {
 		for _, c := range strings.Fields(e.attrs["class"]) {
@@ -87,7 +87,7 @@ func (n *node) class(class string) (found []*node) {
 	return found
 }
 
-// text is what the element says, in one line.
+// text returns what the element says, in one line.
 func (n *node) text() string {
 	if n == nil {
 		return ""
@@ -95,7 +95,7 @@ func (n *node) text() string {
 	return strings.Join(strings.Fields(n.words), " ")
 }
 
-// fact is what a card says of one thing.
+// fact returns what a card says of one thing.
 func (n *node) fact(name string) string {
 	for _, div := range n.all("div") {
 		if dt := div.all("dt"); len(dt) == 1 && dt[0].text() == name {

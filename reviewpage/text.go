@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 )
 
 const notKnown = "not known"
@@ -86,7 +87,7 @@ func reasons(i access.Item) []string {
 		words = append(words, reasonText(r))
 	}
 	if more := len(words) - maxReasons; more > 0 {
-		words = append(words[:maxReasons], "and "+some(more, "reason", "reasons")+" more")
+		words = append(words[:maxReasons], "and "+display.Count(more, "reason", "reasons")+" more")
 	}
 	switch {
 	case len(words) == 0 && i.Owned:
@@ -158,7 +159,7 @@ func peers(i access.Item) string {
 	if i.Peers == nil || i.Peers.Of == 0 {
 		return "nobody to compare with"
 	}
-	return fmt.Sprintf("%d of %s in %s %s it too", i.Peers.Hold, some(i.Peers.Of, "other", "others"), i.Peers.Group,
+	return fmt.Sprintf("%d of %s in %s %s it too", i.Peers.Hold, display.Count(i.Peers.Of, "other", "others"), i.Peers.Group,
 		hold(i.Peers.Hold))
 }
 
@@ -220,17 +221,10 @@ func timeLeft(until time.Duration) string {
 	case until <= 0:
 		return "now"
 	case until < time.Hour:
-		return "in " + some(int(until.Minutes())+1, "minute", "minutes")
+		return "in " + display.Count(int(until.Minutes())+1, "minute", "minutes")
 	case until < 48*time.Hour:
-		return "in " + some(int(until.Hours()), "hour", "hours")
+		return "in " + display.Count(int(until.Hours()), "hour", "hours")
 	}
-	return "in " + some(int(until.Hours()/24), "day", "days")
+	return "in " + display.Count(int(until.Hours()/24), "day", "days")
 }
 
-// some returns "1 item" or "2 items".
-func some(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return strconv.Itoa(n) + " " + many
-}

@@ -182,8 +182,8 @@ func printEvidence(w io.Writer, a evidenceAnswer) {
 
 func packSummary(c evidence.Checked) string {
 	return fmt.Sprintf("review %s of %s, %s, %s, %s, %s", c.Review.ID, c.Org, c.Review.State,
-		plural(c.Items, "item", "items"), plural(c.Events, "entry of its log", "entries of its log"),
-		plural(c.Lines, "line", "lines"))
+		display.Count(c.Items, "item", "items"), display.Count(c.Events, "entry of its log", "entries of its log"),
+		display.Count(c.Lines, "line", "lines"))
 }
 
 // verifyAnswer is what verify-evidence prints with --json.

@@ -44,7 +44,7 @@ type fakeTemporal struct {
 	started []client.StartWorkflowOptions
 }
 
-// session is a session of somebody with this Temporal.
+// session returns a session of somebody with this Temporal.
 func (f *fakeTemporal) session() (s *session, out *bytes.Buffer, notes *safeBuffer) {
 	out, notes = &bytes.Buffer{}, &safeBuffer{}
 	return &session{client: f, out: out, notes: notes, givenBy: "bo@acme.example", by: "bo@acme.example",

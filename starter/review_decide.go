@@ -265,7 +265,7 @@ func partialError(done messages.ReviewAnswer, err error) error {
 	if done.Applied == 0 {
 		return err
 	}
-	return fmt.Errorf("after %s: %s", plural(done.Applied, "item was changed", "items were changed"), errorText(err))
+	return fmt.Errorf("after %s: %s", display.Count(done.Applied, "item was changed", "items were changed"), errorText(err))
 }
 
 // showReviewAnswer shows the answer, and returns an error, for the exit status, if items were refused.
@@ -274,7 +274,7 @@ func (s *session) showReviewAnswer(answer messages.ReviewAnswer) error {
 		return err
 	}
 	return fmt.Errorf("%s; all others were recorded",
-		plural(answer.Declined, "item was refused", "items were refused"))
+		display.Count(answer.Declined, "item was refused", "items were refused"))
 }
 
 func printReviewAnswer(w io.Writer, answer messages.ReviewAnswer) {

@@ -56,7 +56,7 @@ func (s *session) reviewExport() *cobra.Command {
 			}
 			return s.show(answer, func(w io.Writer) {
 				display.Fprintf(w, "%s: %s of %s\nfill in verdict and comment, then: %s\n", out,
-					plural(answer.Items, "item", "items"), r, display.Starter("review import", out))
+					display.Count(answer.Items, "item", "items"), r, display.Starter("review import", out))
 			})
 		},
 	}
@@ -201,7 +201,7 @@ func (s *session) showImported(file string, answer importAnswer) error {
 		return err
 	}
 	n := len(answer.Refused)
-	switch refused := plural(n, "line was refused", "lines were refused"); {
+	switch refused := display.Count(n, "line was refused", "lines were refused"); {
 	case n == 0:
 		return nil
 	case answer.Applied+answer.Repeated == 0:
@@ -220,7 +220,7 @@ func openSheet(path string) (sheet, error) {
 	filled, err := readSheet(file)
 	if err == nil && len(filled.lines)+len(filled.refused) == 0 {
 		err = fmt.Errorf("no line has a verdict (%s without one): write keep or remove into the column %s, and save the file as \"CSV UTF-8\"",
-			plural(filled.empty, "line", "lines"), columnVerdict)
+			display.Count(filled.empty, "line", "lines"), columnVerdict)
 	}
 	if err != nil {
 		return sheet{}, fmt.Errorf("%s: %w", path, err)
@@ -311,15 +311,15 @@ func printImported(w io.Writer, a importAnswer) {
 		display.Fprintf(w, ", review %s", a.Review)
 	}
 	display.Fprintf(w, ": %s with a verdict: %d applied, %d recorded before, %d refused; %d without a verdict\n",
-		plural(a.Lines, "line", "lines"), a.Applied, a.Repeated, len(a.Refused), a.Empty)
+		display.Count(a.Lines, "line", "lines"), a.Applied, a.Repeated, len(a.Refused), a.Empty)
 	if a.CommentOnly > 0 {
 		display.Fprintf(w, "%s a comment but no verdict, and was ignored: use starter review comment\n",
-			plural(a.CommentOnly, "line has", "lines have"))
+			display.Count(a.CommentOnly, "line has", "lines have"))
 	}
 	if a.Unconfirmed > 0 {
-		display.Fprintf(w, "%s not have been recorded\n", plural(a.Unconfirmed, "line may", "lines may"))
+		display.Fprintf(w, "%s not have been recorded\n", display.Count(a.Unconfirmed, "line may", "lines may"))
 	}
 	if a.Left != nil {
-		display.Fprintf(w, "%s left to decide\n", plural(*a.Left, "item", "items"))
+		display.Fprintf(w, "%s left to decide\n", display.Count(*a.Left, "item", "items"))
 	}
 }

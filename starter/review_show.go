@@ -101,7 +101,7 @@ func printHeader(w io.Writer, r reviewRef, status messages.ReviewStatus) {
 	line := func(name, format string, args ...any) {
 		display.Fprintf(table, "  "+name+"\t"+format+"\n", args...)
 	}
-	line("opened", "%s, %s", localTime(is.Opened), plural(is.Items, "item", "items"))
+	line("opened", "%s, %s", localTime(is.Opened), display.Count(is.Items, "item", "items"))
 	if is.State == access.ReviewOpen {
 		line("due", "%s", localTime(is.Due))
 		line("decided", "%d of %d in this stage", p.Decided, p.Asked)

@@ -98,10 +98,3 @@ func decisionsText(i access.Item, skip func(access.Said) bool) string {
 	return strings.Join(texts, "; ")
 }
 
-// plural returns "1 item" or "2 items".
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}

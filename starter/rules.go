@@ -101,6 +101,6 @@ func printCases(w io.Writer, file string, answer casesAnswer) {
 			display.Fprintf(w, "%s:%d: %s: %s\n", file, r.Line, r.Name, display.Safe(strings.Join(wrong, "\n    ")))
 		}
 	}
-	display.Fprintf(w, "%s: %d as expected, %d not\n", plural(answer.Cases, "case", "cases"),
+	display.Fprintf(w, "%s: %d as expected, %d not\n", display.Count(answer.Cases, "case", "cases"),
 		answer.Cases-answer.Wrong, answer.Wrong)
 }

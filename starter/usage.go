@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/display"
 )
 
 // usageError returns what is wrong with a command line, with the command's usage.
@@ -29,7 +30,7 @@ func argCount(atLeast, atMost int) cobra.PositionalArgs {
 			return usageError(c, "%s takes no arguments, not even %q", c.CommandPath(), args[0])
 		case atMost >= 0 && n > atMost:
 			return usageError(c, "%s takes at most %s; %q is one too many", c.CommandPath(),
-				plural(atMost, "argument", "arguments"), args[atMost])
+				display.Count(atMost, "argument", "arguments"), args[atMost])
 		}
 		var missing []string
 		c.Flags().VisitAll(func(f *pflag.Flag) {
