@@ -63,7 +63,7 @@ func TestNothingIsPrintedRoundThisPackage(t *testing.T) {
 						set.Position(is.Pos()), call)
 				}
 				if watched && strings.HasPrefix(call, "workflow.SetCurrentDetails(") {
-					require.Regexp(t, `display\.|details\(|page\.String\(\)|foundInWords`, call,
+					require.Regexp(t, `display\.|details\(|page\.String\(\)|describeFindings`, call,
 						"%s: make it with display.Page", set.Position(is.Pos()))
 				}
 			case *ast.KeyValueExpr:

@@ -60,6 +60,7 @@ func newTrend(s Section, past []Past) *trend {
 	}
 	t.Path = path.String()
 	t.Description = fmt.Sprintf("Over %d reports: first %s, now %s; lowest %s, highest %s.",
-		len(points), display.Number(points[0].count), display.Number(s.Count), display.Number(least), display.Number(most))
+		len(points), display.Number(points[0].count), display.Number(s.Count), display.Number(least),
+		display.Number(most))
 	return &t
 }

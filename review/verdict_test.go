@@ -238,7 +238,8 @@ func TestRemoval(t *testing.T) {
 			require.True(t, got.Changed)
 			require.Equal(t, c.ruled, got.NewRuling != nil)
 			if c.ruled {
-				require.Equal(t, []any{"id-paul", remove, c.until}, []any{got.NewRuling.Person, got.NewRuling.Verdict, got.NewRuling.Until})
+				require.Equal(t, []any{"id-paul", remove, c.until},
+					[]any{got.NewRuling.Person, got.NewRuling.Verdict, got.NewRuling.Until})
 				return
 			}
 			require.Equal(t, c.until, got.Item.Until)

@@ -142,12 +142,14 @@ func (d *memoryBackend) Delegate(_ context.Context, _ links.Link,
 	return d.take(in, d.matching(in.Items, in.All), func(*reviewpage.Row) bool { return false }, "Handed on")
 }
 
-func (d *memoryBackend) Comment(_ context.Context, _ links.Link, in messages.CommentInput) (messages.ReviewAnswer, error) {
+func (d *memoryBackend) Comment(_ context.Context, _ links.Link,
+	in messages.CommentInput) (messages.ReviewAnswer, error) {
 	return d.take(in, []int{in.Item}, func(row *reviewpage.Row) bool { row.MyComment = in.Comment; return true },
 		"Commented")
 }
 
-func (d *memoryBackend) Reopen(_ context.Context, _ links.Link, in messages.ReopenInput) (messages.ReviewAnswer, error) {
+func (d *memoryBackend) Reopen(_ context.Context, _ links.Link,
+	in messages.ReopenInput) (messages.ReviewAnswer, error) {
 	return d.take(in, d.matching(in.Items, in.All), func(row *reviewpage.Row) bool { row.Mine = ""; return true },
 		"Taken back")
 }

@@ -18,7 +18,8 @@ func (p *page) list(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	shown := viewOf(r.URL.Query())
-	sheet, err := p.backend.Sheet(r.Context(), link, Query{Undecided: shown.Undecided, After: shown.After, Limit: pageSize})
+	sheet, err := p.backend.Sheet(r.Context(), link,
+		Query{Undecided: shown.Undecided, After: shown.After, Limit: pageSize})
 	if err != nil {
 		p.answerError(w, r, link, err, "Your list cannot be read. Try again in a moment.")
 		return
@@ -79,7 +80,8 @@ type fact struct {
 func (p *page) newListPage(s Sheet, link links.Link, shown view, last flash) listPage {
 	l := listPage{
 		Title: s.Review.Campaign, Org: s.Org, About: s.About, Reviewer: s.Reviewer, Owner: s.Review.Owner,
-		Expires: formatTime(link.Expires), Decided: s.Decided, Total: s.Total, Open: s.Open, Closed: s.Closed, View: shown,
+		Expires: formatTime(link.Expires), Decided: s.Decided, Total: s.Total, Open: s.Open, Closed: s.Closed,
+		View: shown,
 		Form: p.signer.Mark(link, formPurpose, ""), Draft: last.Drafts[0], EmptyText: emptyText(s, shown),
 	}
 	if s.Review.Stages > 1 {

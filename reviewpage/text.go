@@ -227,4 +227,3 @@ func timeLeft(until time.Duration) string {
 	}
 	return "in " + display.Count(int(until.Hours()/24), "day", "days")
 }
-

@@ -97,4 +97,3 @@ func decisionsText(i access.Item, skip func(access.Said) bool) string {
 	}
 	return strings.Join(texts, "; ")
 }
-
