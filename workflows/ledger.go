@@ -7,8 +7,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// Ledger does nothing, for ever: that it runs tells workers which ledger its namespace belongs to. It stands in its
-// memo, where it is read without a worker.
+// Ledger does nothing, forever: it marks which ledger its namespace belongs to. The ledger's identity is in its memo,
+// which can be read without a worker.
 func Ledger(ctx workflow.Context, in messages.LedgerInput) error {
 	var page display.Page
 	page.Line("This namespace belongs to the ledger %s. Workers with another one do not start; `worker --move-ledger` moves it on purpose.", display.Code(in.Ledger))

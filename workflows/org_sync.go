@@ -14,18 +14,18 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// Bounds of what an organization's loop carries across histories.
+// Bounds of an organization's loop.
 const (
-	mostPending = 2000 // touched people; past that everybody is looked at
-	renewAt     = 2000 // history events after which a quiet loop starts afresh
+	mostPending = 2000 // touched people; beyond that, everybody is verified
+	renewAt     = 2000 // history events after which a quiet loop continues as new
 )
 
-// OrgSync keeps one organization in step with its policy, indefinitely. It alone starts runs that write to the
+// OrgSync keeps one organization in step with its policy, indefinitely. Only it starts runs that write to the
 // organization, so two runs never write at once.
 //
-// It watches the event feed and looks at touched people at once; verifies everybody on schedule, after a new policy and
-// after an adoption; holds what the guard stops until somebody decides; and serves what people ask for ahead of bulk
-// work. What it promises is in docs/architecture.md.
+// It watches the event feed and reconciles touched people at once; verifies everybody on schedule, after a new policy
+// and after an adoption; holds what the guard stops until somebody decides; and serves people's requests before bulk
+// work. Its guarantees are in docs/architecture.md.
 func OrgSync(ctx workflow.Context, raw converter.RawValue) error {
 	in, err := kit.Input[messages.OrgSyncInput](ctx, messages.OrgSync, raw)
 	if err != nil {
@@ -55,7 +55,7 @@ func OrgSync(ctx workflow.Context, raw converter.RawValue) error {
 	return s.run(ctx)
 }
 
-// orgSync is the loop's state: what it carries across histories, and what only this run knows.
+// orgSync is the loop's state: what is carried through continue-as-new, and what is not.
 type orgSync struct {
 	messages.OrgSyncState
 	log      log.Logger
@@ -90,7 +90,7 @@ type outcome struct {
 	err error
 }
 
-// run serves what is due, most urgent first, and otherwise waits.
+// run does what is due, the most urgent first, and otherwise waits.
 func (s *orgSync) run(ctx workflow.Context) error {
 	for {
 		s.windDown(ctx)
@@ -144,7 +144,7 @@ func (s *orgSync) await(ctx workflow.Context) {
 	}
 	due, why := s.nextDue()
 	if s.waitsForRenewal(ctx) && !due.After(workflow.Now(ctx)) {
-		due = time.Time{} // the next history does it
+		due = time.Time{} // left to the next history
 	}
 	if at, renews := s.renewalDue(ctx); !at.IsZero() && (due.IsZero() || at.Before(due)) {
 		due, why = at, renews
@@ -177,7 +177,7 @@ func (s *orgSync) nextDue() (due time.Time, why string) {
 	return due, why
 }
 
-// firstPolicyDue reports whether the policy the workflow was started with is to be tried, or tried again.
+// firstPolicyDue reports whether to try, or retry, the policy that the workflow was started with.
 func (s *orgSync) firstPolicyDue(ctx workflow.Context) bool {
 	return s.First != nil && !s.applyingPolicy && !s.retired() && kit.RetryDue(s.Problem, workflow.Now(ctx))
 }
@@ -188,13 +188,12 @@ func (s *orgSync) takeFirstPolicy(ctx workflow.Context) {
 	}
 }
 
-// endable reports whether the workflow was started for a policy that was refused, and nobody has said anything else
-// meanwhile.
+// endable reports whether the workflow was started for a policy that was refused, and no other message is pending.
 func (s *orgSync) endable(ctx workflow.Context) bool {
 	return s.refusal != nil && s.Policy == "" && !s.applyingPolicy && s.handlers.Quiet(ctx)
 }
 
-// mayServe reports whether a few people's changes may be looked at and written now.
+// mayServe reports whether a few people may be reconciled now.
 func (s *orgSync) mayServe() bool {
 	return s.Policy != "" && s.Paused == nil && s.mayStartUrgent()
 }
@@ -223,7 +222,7 @@ func isDue(ctx workflow.Context, waiting []messages.SecondLook) bool {
 	return len(waiting) > 0 && !workflow.Now(ctx).Before(waiting[0].Due)
 }
 
-// fullDue reports whether a hold, an undo or a full verification is to be run now.
+// fullDue reports whether to run a hold, an undo or a full verification now.
 func (s *orgSync) fullDue(ctx workflow.Context) bool {
 	if !s.mayStartFull() || s.Policy == "" || s.applyingPolicy || s.waitsForRenewal(ctx) {
 		return false
@@ -262,8 +261,7 @@ func (s *orgSync) requestFull(why, by string) {
 	s.wake = true
 }
 
-// recordFailure notes a problem and when to try again: after 15 s, then twice as long each time, five minutes at the
-// most.
+// recordFailure records a problem and when to retry: after 15 s, then twice as long each time, at most five minutes.
 func (s *orgSync) recordFailure(ctx workflow.Context, p messages.Problem) {
 	s.Problem = kit.RecordFailure(workflow.Now(ctx), s.Problem, p, loopBackoff)
 	if p.Kind == session.ErrRetired && workflow.GetVersion(ctx, "retired-rests", workflow.DefaultVersion,
@@ -272,8 +270,8 @@ func (s *orgSync) recordFailure(ctx workflow.Context, p messages.Problem) {
 	}
 }
 
-// retire ends all that the loop of a retired organization does by itself, until a policy is applied or somebody asks
-// for something: its watch, its attempts, and what was made on a schedule.
+// retire stops the watch, the retries and the schedules of a retired organization, until a policy is applied or
+// somebody asks for something.
 func (s *orgSync) retire(ctx workflow.Context) {
 	s.Problem.Retry = time.Time{}
 	s.Feed.Problem = ""
@@ -290,12 +288,12 @@ func (s *orgSync) retire(ctx workflow.Context) {
 	})
 }
 
-// retired reports whether the organization is retired, and waits for somebody to say otherwise.
+// retired reports whether the organization is retired.
 func (s *orgSync) retired() bool {
 	return s.Problem != nil && s.Problem.Kind == session.ErrRetired && s.Problem.Retry.IsZero()
 }
 
-// loopBackoff is with what fails in an organization's loop.
+// loopBackoff is the backoff of failures in an organization's loop.
 var loopBackoff = kit.Backoff{First: 15 * time.Second, Longest: 5 * time.Minute}
 
 // tooLong reports whether the history should end soon.
@@ -303,7 +301,7 @@ func (s *orgSync) tooLong(ctx workflow.Context) bool {
 	return s.history.Due(ctx)
 }
 
-// windDown stops the watch, to get its cursor, once the history should end. Everything else continues meanwhile.
+// windDown stops the watch, to get its cursor, once the history should end. Everything else continues.
 func (s *orgSync) windDown(ctx workflow.Context) {
 	if s.tooLong(ctx) && !s.ending && s.mayWindDown(ctx) {
 		s.ending, s.renewal.since = true, workflow.Now(ctx)
@@ -311,29 +309,29 @@ func (s *orgSync) windDown(ctx workflow.Context) {
 	}
 }
 
-// renewable reports whether the history may end here: nothing runs, nothing waits, the watch has ended.
+// renewable reports whether the history may end now: nothing runs, nothing is pending, the watch has ended.
 func (s *orgSync) renewable(ctx workflow.Context) bool {
 	return s.nothingRuns() && !s.runningGrants && s.handlers.Quiet(ctx, messages.ReconcileGrant, messages.LookAt)
 }
 
 func (s *orgSync) nothingRuns() bool { return s.ending && !s.watching && s.idleButWatch() }
 
-// idleButWatch reports whether nothing runs but the watch. A job for which nobody waits goes on in the next history.
+// idleButWatch reports whether nothing runs but the watch. A job that nobody waits for continues in the next history.
 func (s *orgSync) idleButWatch() bool {
 	jobs := len(s.Pending.Jobs) == 0 || s.renewal.watchful && !s.hasWaitingCaller()
 	return jobs && s.idle() && !s.applyingPolicy && !s.askingRuleClock
 }
 
-// drainable reports whether only a stream of requests keeps the history from its end.
+// drainable reports whether only a stream of requests keeps the history from ending.
 func (s *orgSync) drainable(ctx workflow.Context) bool {
 	return s.handlers.Keeps() && s.nothingRuns() && s.history.MayDrain(ctx)
 }
 
-// drain lets what is being handled come to its end, while what comes waits for the next history. If something takes
-// long, such as a request during an outage, or there is something to run, this history goes on for now.
+// drain waits until all handlers have finished, while new messages wait for the next history. If something takes long,
+// such as a request during an outage, or there is something to run, this history continues for now.
 func (s *orgSync) drain(ctx workflow.Context) {
 	s.handlers.Hold(true)
-	if s.runningGrants { // others who wait for a grant would have to wait for that anyway
+	if s.runningGrants { // other grants would have to wait for it anyway
 		kit.AwaitUntil(ctx, workflow.Now(ctx).Add(time.Minute), "let the run of grants end",
 			func() bool { return !s.runningGrants || !s.nothingRuns() })
 	}

@@ -12,15 +12,16 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// Bounds of what runs' own changes lead to.
+// Bounds of follow-up runs.
 const (
-	mostRounds  = 8  // runs in a row that each come of what the one before changed
-	mostFollows = 50 // runs that are followed together; where there are more, everybody is looked at
-	mostCircles = 10 // findings of rules that go round
+	mostRounds  = 8  // runs in a row, each because of what the one before changed
+	mostFollows = 50 // runs followed up together; beyond that, everybody is verified
+	mostCircles = 10 // findings about circular rules
 )
 
-// followChanges has people decided again of whom a run changed what the policy looks at: a group that a rule asks for,
-// presence, a role. Runs in a row are bounded; what they leave is for the next verification.
+// followChanges schedules another decision for people of whom a run changed something that the policy depends on: a
+// group that a rule asks for, presence, a role. The number of runs in a row is limited; the next verification does the
+// rest.
 func (s *orgSync) followChanges(sum messages.RunSummary) {
 	if sum.Due == 0 || sum.Problem != nil || sum.DryRun {
 		return
@@ -43,7 +44,7 @@ func (s *orgSync) followChanges(sum messages.RunSummary) {
 	}
 }
 
-// mayFollowUp reports whether people are to be decided again because of what runs changed.
+// mayFollowUp reports whether a follow-up is pending.
 func (s *orgSync) mayFollowUp() bool {
 	return s.Adopted && s.Problem == nil && len(s.Pending.Follow) > 0
 }
@@ -71,7 +72,7 @@ func (s *orgSync) followedByFull() (round int, since time.Time) {
 	return round, since
 }
 
-// laterRound joins two rows of runs: the longer row, and the earlier beginning.
+// laterRound merges two sequences of runs: the larger round, and the earlier beginning.
 func laterRound(round int, since time.Time, other int, began time.Time) (int, time.Time) {
 	if since.IsZero() || !began.IsZero() && began.Before(since) {
 		since = began
@@ -79,7 +80,7 @@ func laterRound(round int, since time.Time, other int, began time.Time) (int, ti
 	return max(round, other), since
 }
 
-// reportCircles reports rules that go round, until the next full verification.
+// reportCircles reports circular rules, until the next full verification.
 func (s *orgSync) reportCircles(found []string) {
 	for _, f := range found {
 		if f = kit.Bounded(f); !slices.Contains(s.Circles, f) && len(s.Circles) < mostCircles {
@@ -88,7 +89,7 @@ func (s *orgSync) reportCircles(found []string) {
 	}
 }
 
-// allNoticed returns all that is noticed now: what the last run found, and rules that went round before it.
+// allNoticed returns the last run's findings, and circular rules found before it.
 func (s *orgSync) allNoticed() []string {
 	all := slices.Clone(s.Findings)
 	for _, f := range s.Circles {

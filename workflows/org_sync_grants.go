@@ -15,7 +15,7 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// mostGrantsAtOnce is how many people one run of grants puts right.
+// mostGrantsAtOnce is how many grants one run handles.
 const mostGrantsAtOnce = 100
 
 func (s *orgSync) checkGrant(in messages.GrantInput) error {
@@ -43,7 +43,7 @@ func checkNewID(id string) error {
 	return nil
 }
 
-// checkGrants returns why nothing can be granted now.
+// checkGrants returns an error if nothing can be granted now.
 func (s *orgSync) checkGrants() error {
 	switch {
 	case s.Policy == "":
@@ -56,7 +56,7 @@ func (s *orgSync) checkGrants() error {
 	return nil
 }
 
-// grant has a request judged and recorded. The grant's own workflow sees to the rest.
+// grant has a request judged and recorded. The grant's own workflow does the rest.
 func (s *orgSync) grant(ctx workflow.Context, in messages.GrantInput) (messages.GrantAnswer, error) {
 	in.Reason, in.Ticket = kit.Bounded(in.Reason), kit.Bounded(in.Ticket)
 	if in.RequestID == "" {
@@ -65,7 +65,7 @@ func (s *orgSync) grant(ctx workflow.Context, in messages.GrantInput) (messages.
 	return act.RequestGrant(ctx, grants.RequestGrantInput{Org: s.Org, GrantInput: in})
 }
 
-// checkNamed refuses what does not say which request it is about: the loop has all of them.
+// checkNamed refuses input without a request id, since the loop has all requests.
 func checkNamed(request string) error {
 	if request == "" {
 		return kit.Refuse("request is missing: give the id of the request, as the notice, its workflow and starter grants show it")
@@ -77,12 +77,12 @@ func checkDecisionOnGrant(in messages.ApprovalInput) error {
 	return kit.FirstError(checkNamed(in.Request), checkApproval(in))
 }
 
-// approve has an approver's consent to a request recorded, which its id alone names.
+// approve records an approval of a request, identified by its id alone.
 func (s *orgSync) approve(ctx workflow.Context, in messages.ApprovalInput) (messages.GrantAnswer, error) {
 	return recordDecision(ctx, grants.DecideGrantInput{Org: s.Org, Approve: true}, in)
 }
 
-// deny has an approver's denial recorded, in the same way.
+// deny records a denial of a request.
 func (s *orgSync) deny(ctx workflow.Context, in messages.ApprovalInput) (messages.GrantAnswer, error) {
 	return recordDecision(ctx, grants.DecideGrantInput{Org: s.Org}, in)
 }
@@ -91,7 +91,7 @@ func (s *orgSync) checkExtend(in messages.ExtendInput) error {
 	return kit.FirstError(checkNamed(in.Request), checkExtend(in), s.checkGrants())
 }
 
-// extend asks for a grant that continues the one that is named.
+// extend requests a grant that continues another.
 func (s *orgSync) extend(ctx workflow.Context, in messages.ExtendInput) (messages.GrantAnswer, error) {
 	in.Reason, in.Ticket = kit.Bounded(in.Reason), kit.Bounded(in.Ticket)
 	if in.RequestID == "" {
@@ -126,10 +126,10 @@ func (s *orgSync) revoke(ctx workflow.Context, in messages.RevokeInput) (message
 	return answer, err
 }
 
-// mostQueuedGrants is how many people may wait for a run of grants. Who is not taken asks again in a minute.
+// mostQueuedGrants is how many grants may wait for a run. Those refused ask again in a minute.
 const mostQueuedGrants = 5000
 
-// checkQueueGrant refuses what no grant of this organization asks.
+// checkQueueGrant refuses signals that are not from a grant of this organization.
 func (s *orgSync) checkQueueGrant(in messages.ReconcileGrantSignal) error {
 	switch {
 	case !strings.HasPrefix(in.Workflow, messages.GrantIDPrefix(s.Org)) || messages.CheckID(in.Workflow) != nil:
@@ -148,7 +148,7 @@ func (s *orgSync) checkQueueGrant(in messages.ReconcileGrantSignal) error {
 	return nil
 }
 
-// queueGrant queues what a grant asks for; a later question of the same grant takes the place of an earlier one.
+// queueGrant queues a grant's signal; a later signal of the same grant replaces an earlier one.
 func (s *orgSync) queueGrant(_ workflow.Context, in messages.ReconcileGrantSignal) {
 	s.wake = true
 	for i := range s.Pending.Grants {
@@ -160,8 +160,7 @@ func (s *orgSync) queueGrant(_ workflow.Context, in messages.ReconcileGrantSigna
 	s.Pending.Grants = append(s.Pending.Grants, in)
 }
 
-// serveGrants serves grants for the life of the run, beside whatever else the loop does: also while paused, and
-// whatever else is wrong.
+// serveGrants runs grants as long as the workflow runs, concurrently with all else, also while paused or in trouble.
 func (s *orgSync) serveGrants(ctx workflow.Context) {
 	workflow.GoNamed(ctx, "grants", func(ctx workflow.Context) {
 		mayRun := func() bool {
@@ -176,8 +175,8 @@ func (s *orgSync) serveGrants(ctx workflow.Context) {
 	})
 }
 
-// nextGrants takes the questions of the next run: roles, which take half a minute to be seen, or all that is seen
-// sooner.
+// nextGrants removes the signals of the next run from the queue: either roles, which take half a minute to become
+// visible, or all else.
 func (s *orgSync) nextGrants() (asks []messages.ReconcileGrantSignal) {
 	slow := s.Pending.Grants[0].Target.Kind() == access.KindRole
 	var rest []messages.ReconcileGrantSignal
@@ -192,8 +191,8 @@ func (s *orgSync) nextGrants() (asks []messages.ReconcileGrantSignal) {
 	return asks
 }
 
-// reconcileGrants has what began given and what ended taken back, in one run for all that wait. It returns when that is
-// written; the run reads it back and tells the grants by itself, whatever becomes of this history.
+// reconcileGrants gives what began and removes what ended, in one run for all waiting grants. It returns when that is
+// written; the run reads back and answers the grants itself, even if this history ends.
 func (s *orgSync) reconcileGrants(ctx workflow.Context) {
 	asks := s.nextGrants()
 	in := s.newRun(ctx)
@@ -236,7 +235,7 @@ func (s *orgSync) reconcileGrants(ctx workflow.Context) {
 	_ = workflow.Await(ctx, func() bool { return s.grants != run })
 }
 
-// grantsWritten lets the others go on, once a run of grants has nothing left to write.
+// grantsWritten lets other runs continue, once a run of grants has nothing left to write.
 func (s *orgSync) grantsWritten(ctx workflow.Context, run *childRun) {
 	if s.grants == run {
 		s.grants = nil
@@ -245,12 +244,12 @@ func (s *orgSync) grantsWritten(ctx workflow.Context, run *childRun) {
 	s.wake = true
 }
 
-// answerGrants answers those for whom there is nothing to write. Where even that fails they ask again by themselves.
+// answerGrants answers grants for which there is nothing to write. If that fails, they ask again.
 func (s *orgSync) answerGrants(ctx workflow.Context, batch reconcile.AttendInput, failed error) {
 	if failed != nil {
 		batch.Failed = kit.MessageOf(failed)
 	}
-	s.verifying++ // the history does not end before they were told
+	s.verifying++ // the history must not end before that
 	workflow.GoNamed(ctx, "tell grants", func(ctx workflow.Context) {
 		defer func() { s.verifying--; s.wake = true }()
 		if _, err := act.Attended(ctx, batch); err != nil {
@@ -259,10 +258,10 @@ func (s *orgSync) answerGrants(ctx workflow.Context, batch reconcile.AttendInput
 	})
 }
 
-// mostNoticed is how many of the things noticed last are shown.
+// mostNoticed is how many of the latest notices are shown.
 const mostNoticed = 10
 
-// tellOutOfBand tells at once what somebody did by hand where a grant gives, or gave, the same.
+// tellOutOfBand sends notices about what somebody did by hand that a grant also gives or gave.
 func (s *orgSync) tellOutOfBand(ctx workflow.Context, again []session.OutOfBandGrant) {
 	for _, one := range again {
 		s.Noticed = append(s.Noticed, instant(workflow.Now(ctx))+" "+kit.Bounded(one.Text))

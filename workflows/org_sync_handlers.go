@@ -18,13 +18,13 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// listen registers everything that ops can say to an organization's loop.
+// listen registers the handlers of all messages to an organization's loop.
 func (s *orgSync) listen(ctx workflow.Context) error {
 	if err := kit.AnswerQuery(ctx, messages.Status, "state, last run, what is held and how to release it",
 		func() messages.OrgSyncState {
 			now := s.OrgSyncState
 			now.State, now.Findings = s.state(), s.allNoticed()
-			return answerable(display.Answer(now)) // as it is shown it may be larger
+			return answerable(display.Answer(now)) // display.Answer may enlarge it
 		}); err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (s *orgSync) applyPolicy(ctx workflow.Context, in messages.PolicyInput) (me
 		Next:     "the policy was in force already; nothing changes",
 	}
 	fresh := result.Policy != s.Policy
-	if fresh || result.Rebound { // until the verification that follows says more
+	if fresh || result.Rebound { // until the next verification
 		s.Findings, s.Reported, s.Circles = result.Findings, max(result.Reported, len(result.Findings)), nil
 	}
 	if result.Settings.Scheduled || s.Settings.Scheduled {
@@ -129,7 +129,7 @@ func (s *orgSync) applyPolicy(ctx workflow.Context, in messages.PolicyInput) (me
 		s.Rules, s.ruleWake = messages.RuleClock{Asked: s.Rules.Asked}, true
 		s.requestFull("a policy was applied", in.By)
 		s.stopRuns(ctx, "a new policy is in force")
-		s.Hold = nil // the run that was stopped may have been judged meanwhile
+		s.Hold = nil // the stopped run may have set it meanwhile
 	} else if s.retired() {
 		answer.Next = "the organization is taken up again: a full verification starts now"
 		s.Problem, s.ruleWake = nil, true
@@ -142,8 +142,8 @@ func (s *orgSync) applyPolicy(ctx workflow.Context, in messages.PolicyInput) (me
 	return answer, nil
 }
 
-// refuseFirst keeps why a policy was refused while none is in force: for the status, and for the loop's end where
-// nothing could come of it.
+// refuseFirst records why a policy was refused while none is in force, for the status, and for the workflow's end if it
+// was started for this policy.
 func (s *orgSync) refuseFirst(ctx workflow.Context, in messages.PolicyInput, err error) {
 	if s.First == nil {
 		s.Problem = &messages.Problem{Kind: kit.KindOf(err), Message: kit.MessageOf(err), Since: workflow.Now(ctx),
@@ -169,9 +169,9 @@ func (s *orgSync) checkDecision(in messages.DecisionInput) error {
 	return nil
 }
 
-// decider refuses whoever decides by an address that the directory does not know. Where it cannot be read, they are
-// taken by their word, but for the placeholder in printed commands: nobody is kept from deciding by an outage. again is
-// what was checked before, and may have changed while they were looked up.
+// decider refuses a decision by an address that the directory does not know. If the directory cannot be read, any
+// address but the placeholder of printed commands is accepted, so that an outage prevents no decision. again repeats an
+// earlier check whose result may have changed meanwhile.
 func (s *orgSync) decider(ctx workflow.Context, by string, again func() error) error {
 	if !access.IsAddress(by) || workflow.GetVersion(ctx, "deciders-are-known", workflow.DefaultVersion,
 		1) == workflow.DefaultVersion {
@@ -204,7 +204,7 @@ func (s *orgSync) approvePlan(ctx workflow.Context, in messages.DecisionInput) (
 	if err != nil {
 		return messages.Answer{}, err
 	}
-	if s.Hold != nil && s.Hold.Plan == in.Plan { // not when somebody else said the same in the same instant
+	if s.Hold != nil && s.Hold.Plan == in.Plan { // unless somebody else decided at the same time
 		s.Hold, s.Problem = nil, nil
 		s.Pending.Jobs = append(s.Pending.Jobs, messages.Job{
 			Scope: messages.Scope{Kind: messages.ScopeHold, Run: result.Hold.Run, Plan: in.Plan,
@@ -314,14 +314,14 @@ func checkPause(in messages.PauseInput) error {
 }
 
 func (s *orgSync) pause(ctx workflow.Context, in messages.PauseInput) (messages.Answer, error) {
-	if in.By == messages.You { // anybody else pauses at once, whoever they are
+	if in.By == messages.You { // anybody else may pause at once
 		if err := s.decider(ctx, in.By, func() error { return nil }); err != nil {
 			return messages.Answer{}, err
 		}
 	}
 	in.By, in.Reason = kit.Bounded(in.By), kit.Bounded(in.Reason)
 	s.Paused, s.wake = &in, true
-	// Nobody is left waiting for one person's sync as long as the pause lasts.
+	// Nobody has to wait for one person's sync until the pause ends.
 	for i := s.nextPeopleJob(); i >= 0; i = s.nextPeopleJob() {
 		s.outcomes[s.takeJob(i).Key] = outcome{
 			err: kit.Refuse("the organization was paused by %s before this was looked at; ask again after resume",
@@ -378,7 +378,7 @@ func (s *orgSync) checkUndo(in messages.UndoInput) error {
 	return nil
 }
 
-// undo pauses the organization, since its policy would make the same changes again, and takes the run back.
+// undo pauses the organization, since its policy would make the same changes again, and undoes the run.
 func (s *orgSync) undo(ctx workflow.Context, in messages.UndoInput) (messages.Answer, error) {
 	if err := s.decider(ctx, in.By, func() error { return s.checkUndo(in) }); err != nil {
 		return messages.Answer{}, err
@@ -425,8 +425,8 @@ func checkLookAt(in messages.LookAtSignal) error {
 	return nil
 }
 
-// lookAt has people looked at of whom a review has decided something. They are looked at ahead of bulk work; when they
-// are many, everybody is, so that the guard judges all that the review takes as one plan.
+// lookAt schedules the reconciliation of people about whom a review has decided, before bulk work. If they are many,
+// everybody is verified, so that the guard judges all removals of the review as one plan.
 func (s *orgSync) lookAt(_ workflow.Context, in messages.LookAtSignal) {
 	s.ruleWake = s.ruleWake || in.Clock
 	if in.Everybody {

@@ -8,7 +8,7 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// receiveFromRuns takes what the organization's own runs say.
+// receiveFromRuns receives the signals of the organization's own runs.
 func (s *orgSync) receiveFromRuns(ctx workflow.Context) {
 	kit.ReceiveEach(ctx, s.handlers, messages.WritesPaused, func(in messages.WritesPausedSignal) error {
 		return kit.FirstError(checkRunID(in.Run), s.checkSender(ctx, in.Run, in.Execution), s.checkTurn(in.Turn))
@@ -27,8 +27,8 @@ func (s *orgSync) receiveFromRuns(ctx workflow.Context) {
 	}, s.recordProgress)
 }
 
-// checkSender refuses a signal that does not come from the run that it names, while that run is under way. A signal
-// about a run that is over changes nothing.
+// checkSender refuses a signal that is not from the run that it names, while that run is active. A signal about a run
+// that is over changes nothing.
 func (s *orgSync) checkSender(ctx workflow.Context, run, execution string) error {
 	for _, r := range s.underWay() {
 		if r == nil || r.run != run {
@@ -44,7 +44,7 @@ func (s *orgSync) checkSender(ctx workflow.Context, run, execution string) error
 	return nil
 }
 
-// checkTurn refuses the answer to a gate that was never turned.
+// checkTurn refuses the answer to a gate signal that was never sent.
 func (s *orgSync) checkTurn(turn int) error {
 	if s.namesExecutions && turn > s.gateTurn {
 		return kit.Refuse("turn is %d: no gate was turned so often", turn)
@@ -69,8 +69,8 @@ func checkProgress(in messages.ProgressSignal) error {
 		kit.Bounded(in.Run.State))
 }
 
-// recordProgress takes from what a run says how far it is. Anybody who may signal could say it, so what is held and
-// what is consented to is taken from the ledger.
+// recordProgress records a run's progress. Anybody who may signal could send it, so holds and consent are read from the
+// ledger.
 func (s *orgSync) recordProgress(ctx workflow.Context, in messages.ProgressSignal) {
 	if l := s.grants; l != nil && l.run == in.Run.Run && in.Run.State == messages.RunVerifying {
 		s.grantsWritten(ctx, l)
@@ -102,9 +102,9 @@ func (s *orgSync) recordProgress(ctx workflow.Context, in messages.ProgressSigna
 	s.wake = true
 }
 
-// takeHoldFromSignal is for histories from before the hold was looked up.
+// takeHoldFromSignal is for old histories, which did not look up the hold.
 func (s *orgSync) takeHoldFromSignal(in messages.ProgressSignal) {
-	// a few people's run spoke since
+	// a run of a few people was judged since
 	older := in.Run.Hold != nil && s.Hold != nil && in.Run.Hold.Opened.Before(s.Hold.Opened)
 	if in.Judged && !in.Run.DryRun {
 		if !older {
@@ -114,8 +114,8 @@ func (s *orgSync) takeHoldFromSignal(in messages.ProgressSignal) {
 	}
 }
 
-// lookUpHold takes what is held, and whether the first plan is consented to, from the ledger, once the guard has
-// spoken. What changes meanwhile, such as a decision, is in the ledger too: then it is looked up again.
+// lookUpHold reads from the ledger what is held, and whether the first plan was approved, once the guard has decided.
+// If something changes meanwhile, such as by a decision, it is read again.
 func (s *orgSync) lookUpHold(ctx workflow.Context, b *childRun) {
 	b.verdicts++
 	if b.lookingUp {

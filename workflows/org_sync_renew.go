@@ -28,7 +28,7 @@ const (
 	mostJobs    = 500 // jobs that may wait
 )
 
-// renewal is how far the renewal of the history is.
+// renewal is the state of the history's renewal.
 type renewal struct {
 	watchful bool      // the watch ends only when all else is quiet, and goes on where the renewal is held up
 	since    time.Time // when the watch was ended for it
@@ -38,7 +38,7 @@ type renewal struct {
 	jobs     bool      // so does what somebody asked for, and goes on in the next history
 }
 
-// mayWindDown reports whether the watch may end for a fresh history.
+// mayWindDown reports whether the watch may end so that the history can end.
 func (s *orgSync) mayWindDown(ctx workflow.Context) bool {
 	if !s.renewal.watchful {
 		return true
@@ -49,21 +49,21 @@ func (s *orgSync) mayWindDown(ctx workflow.Context) bool {
 	return s.idleButWatch() || s.history.Forced() || s.mustRenew(ctx)
 }
 
-// mustRenew reports whether the history is so large that it is to end whatever else runs.
+// mustRenew reports whether the history is so large that it must end whatever else runs.
 func (s *orgSync) mustRenew(ctx workflow.Context) bool {
 	info := workflow.GetInfo(ctx)
 	return info.GetCurrentHistoryLength() >= pressAt || s.renewal.bySize && info.GetCurrentHistorySize() >= pressSize
 }
 
-// blocksRenewal reports whether the run in the background keeps a history that is far too large from its end, and goes
-// on in the next.
+// blocksRenewal reports whether the run in the background keeps a far too large history from ending, and can continue
+// in the next.
 func (s *orgSync) blocksRenewal(ctx workflow.Context) bool {
 	return s.renewal.bySize && !s.renewal.stopped && s.ending && s.mustRenew(ctx) && s.stoppingRuns == 0 &&
 		s.full != nil && (s.full.scope == messages.ScopeFull || s.renewal.jobs)
 }
 
-// stopForRenewal ends the run in the background. What it wrote is written; the next history does the rest: by another
-// full verification, or by going on with what was asked for.
+// stopForRenewal stops the run in the background. The next history does the rest: by another full verification, or by
+// continuing what was asked for.
 func (s *orgSync) stopForRenewal(ctx workflow.Context) {
 	s.renewal.stopped = true
 	const why = "the history had to be renewed"
@@ -75,22 +75,22 @@ func (s *orgSync) stopForRenewal(ctx workflow.Context) {
 	s.stop(ctx, why, s.full)
 }
 
-// remainingJob returns the job that does what a run left that was stopped. What the guard has released of an undo is
-// not planned again.
+// remainingJob returns the job that completes a stopped run. What the guard has released of an undo is not planned
+// again.
 func remainingJob(job messages.Job, run messages.RunSummary) messages.Job {
-	job.Key = 0 // whoever waited was answered
+	job.Key = 0 // the caller has been answered
 	if job.Scope.Kind == messages.ScopeUndo && run.Plan != "" {
 		job.Scope = messages.Scope{Kind: messages.ScopeHold, Run: run.Run, Plan: run.Plan, Undo: true}
 	}
 	return job
 }
 
-// waitsForRenewal reports whether no run is begun in the background just now, since the history is about to end.
+// waitsForRenewal reports whether no run may begin in the background because the history is about to end.
 func (s *orgSync) waitsForRenewal(ctx workflow.Context) bool {
 	return s.renewal.bySize && s.ending && s.mustRenew(ctx) && !s.hasWaitingCaller()
 }
 
-// resumeWatch starts the watch again where the renewal that it ended for is held up: nobody is left unwatched for it.
+// resumeWatch restarts the watch if the renewal that it ended for is delayed.
 func (s *orgSync) resumeWatch(ctx workflow.Context) {
 	now := workflow.Now(ctx)
 	if !s.renewal.watchful || !s.ending || s.watching || now.Before(s.renewal.since.Add(unwatched)) {
@@ -100,7 +100,7 @@ func (s *orgSync) resumeWatch(ctx workflow.Context) {
 	s.watch(ctx)
 }
 
-// renewalDue returns when the clock asks for something about the renewal.
+// renewalDue returns when the next step of the renewal is due.
 func (s *orgSync) renewalDue(ctx workflow.Context) (due time.Time, why string) {
 	switch {
 	case !s.renewal.watchful:
@@ -112,7 +112,7 @@ func (s *orgSync) renewalDue(ctx workflow.Context) (due time.Time, why string) {
 	return due, why
 }
 
-// recordStuck shows what keeps the history from its renewal, once it is so long that Temporal will end it.
+// recordStuck records what keeps the history from being renewed, once it is so long that Temporal will end it.
 func (s *orgSync) recordStuck(ctx workflow.Context) {
 	info := workflow.GetInfo(ctx)
 	length, size := info.GetCurrentHistoryLength(), info.GetCurrentHistorySize()
@@ -152,8 +152,8 @@ func (s *orgSync) hasWaitingCaller() bool {
 	return false
 }
 
-// carriedState returns the state as the next history gets it: what Temporal can carry. What is left out comes again by
-// itself, is looked at with everybody, or is told.
+// carriedState returns the state for the next history, within Temporal's size limit. What is dropped is sent again by
+// itself, is covered by a full verification, or is listed as refused.
 func (s *orgSync) carriedState(ctx workflow.Context) messages.OrgSyncState {
 	state := s.OrgSyncState
 	for _, less := range []func() bool{
@@ -192,7 +192,7 @@ func (s *orgSync) carriedState(ctx workflow.Context) messages.OrgSyncState {
 // mostStatus is how many bytes the answer of the status query may have; the server carries 2 MB.
 const mostStatus = 1 << 20
 
-// answerable returns the state as a query answers with it: where much waits, the first of it.
+// answerable returns the state for the answer to a query: of long lists, only the beginning.
 func answerable(state messages.OrgSyncState) messages.OrgSyncState {
 	if sizeOf(state) <= mostStatus {
 		return state

@@ -10,13 +10,12 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// serveRuleClock serves what time means to the organization, for the life of the run: whom a rule names is told that it
-// holds, and who is due by a rule or by the end of a review's ruling, or everybody when a rule comes into force or goes
-// out of it, is looked at then. It asks after every look, since that is when rules begin to hold and rulings to count,
-// and sleeps until something is due.
+// serveRuleClock handles what depends on time, as long as the workflow runs: it sends the notices of rules that begin
+// to hold, and reconciles people when a rule or the end of a ruling is due for them, or everybody when a rule comes
+// into or goes out of force. It asks after every run, since that is when rules begin to hold, and sleeps until
+// something is due.
 func (s *orgSync) serveRuleClock(ctx workflow.Context) {
-	// Before, only policies whose rules know time were asked about it, and the end of a ruling was seen by the next
-	// verification.
+	// In old histories, only policies with timed rules used the clock, and verifications noticed the end of rulings.
 	if s.alwaysClocked = workflow.GetVersion(ctx, "rulings-end-on-time", workflow.DefaultVersion,
 		1) > workflow.DefaultVersion; s.alwaysClocked {
 		s.ruleWake = s.ruleWake || s.Rules.Asked.IsZero()
@@ -44,7 +43,7 @@ func (s *orgSync) serveRuleClock(ctx workflow.Context) {
 // usesRuleClock reports whether the rule clock is needed at all.
 func (s *orgSync) usesRuleClock() bool { return s.alwaysClocked || s.Settings.Clocked }
 
-// waitsForRuleClock reports whether nothing is due before an instant that is known.
+// waitsForRuleClock reports whether nothing is due before a known instant.
 func (s *orgSync) waitsForRuleClock() bool {
 	return s.usesRuleClock() && s.Policy != "" && s.Paused == nil && !s.retired() && !s.ending && !s.ruleWake &&
 		!s.Rules.Next.IsZero()
@@ -54,7 +53,7 @@ func (s *orgSync) ruleDue(ctx workflow.Context) bool {
 	return !s.Rules.Next.IsZero() && !workflow.Now(ctx).Before(s.Rules.Next)
 }
 
-// askRuleClock asks the rule clock once, and schedules a look at the people it names.
+// askRuleClock asks the rule clock once, and schedules the reconciliation of the people it returns.
 func (s *orgSync) askRuleClock(ctx workflow.Context) {
 	s.ruleWake, s.askingRuleClock = false, true
 	defer func() { s.askingRuleClock, s.wake = false, true }()
@@ -63,7 +62,7 @@ func (s *orgSync) askRuleClock(ctx workflow.Context) {
 	now := workflow.Now(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
-			// Histories have this wait in them, and it decides what comes after its timer.
+			// Recorded histories depend on this wait.
 			s.Rules.Next, s.Rules.Untold = now.Add(loopBackoff.After(5)), kit.Bounded(kit.MessageOf(err))
 		}
 		return
@@ -81,7 +80,7 @@ func (s *orgSync) askRuleClock(ctx workflow.Context) {
 	}
 }
 
-// touch has people looked at, or everybody when they are many.
+// touch schedules the reconciliation of people, or of everybody if they are many.
 func (s *orgSync) touch(people []string) {
 	s.Pending.People = merge(s.Pending.People, people)
 	if len(s.Pending.People) > mostPending {

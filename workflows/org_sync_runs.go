@@ -25,15 +25,15 @@ type childRun struct {
 	dry        bool
 	cancel     workflow.CancelFunc
 	future     workflow.ChildWorkflowFuture
-	turn       int  // of its gate: what it answered last
-	verdicts   int  // how often it was said that the guard has spoken
-	lookingUp  bool // what it holds is just being looked up
+	turn       int  // of its gate: the last one that it answered
+	verdicts   int  // how often it reported the guard's verdict
+	lookingUp  bool // its hold is being looked up
 	over       bool
 	requested  bool // somebody asked for it
-	continued  bool // it was stopped, and the next history does the rest
+	continued  bool // it was stopped, and the next history continues it
 }
 
-// newID returns the instant, which no other run or request of the organization has.
+// newID returns a unique id for a run or request, from the current time.
 func (s *orgSync) newID(ctx workflow.Context) string {
 	at := workflow.Now(ctx).UTC()
 	id := at.Format("20060102-150405.000")
@@ -45,7 +45,7 @@ func (s *orgSync) newID(ctx workflow.Context) string {
 	return id
 }
 
-// newRun numbers a run.
+// newRun returns the input of a new run.
 func (s *orgSync) newRun(ctx workflow.Context) messages.ReconcileInput {
 	return messages.ReconcileInput{
 		Org: s.Org, Run: s.newID(ctx), Policy: s.Policy, Settings: s.Settings, DryRun: s.Settings.DryRun,
@@ -53,7 +53,7 @@ func (s *orgSync) newRun(ctx workflow.Context) messages.ReconcileInput {
 	}
 }
 
-// reconcile starts a run. Its steps go ahead of those of grants, which may be many at once and wait for it.
+// reconcile starts a run. Its workflow tasks have priority over those of grants, which may be many and wait for it.
 func (s *orgSync) reconcile(ctx workflow.Context, in messages.ReconcileInput, what string) *childRun {
 	first := act.PriorityUrgent
 	if in.Scope.Kind != messages.ScopeGrants && in.Scope.Kind != messages.ScopePeople &&
@@ -105,8 +105,7 @@ func (s *orgSync) startFull(ctx workflow.Context) {
 		in.Trigger = "on schedule"
 	}
 	in.Round, in.Since = s.followedByFull()
-	// A full verification sees everything that was waiting to be looked at, but for second looks, which stand on the
-	// first.
+	// A full verification covers everything that was pending but second looks, which depend on the first.
 	s.Pending = messages.Pending{Jobs: s.Pending.Jobs, Settling: s.Pending.Settling, Later: s.Pending.Later,
 		Grants: s.Pending.Grants}
 	s.runInBackground(ctx, in, nil)
@@ -121,7 +120,7 @@ func (s *orgSync) runInBackground(ctx workflow.Context, in messages.ReconcileInp
 	workflow.GoNamed(ctx, "run "+in.Run, func(ctx workflow.Context) {
 		var sum messages.RunSummary
 		err := b.future.Get(ctx, &sum)
-		_ = workflow.Await(ctx, func() bool { return !b.lookingUp }) // its hold is known before its end is
+		_ = workflow.Await(ctx, func() bool { return !b.lookingUp }) // its hold before its end
 		b.over, s.full, s.Running = true, nil, nil
 		s.recordRun(ctx, sum, err)
 		if job != nil && b.continued && err == nil && sum.State == messages.RunStopped && sum.Problem == nil {
@@ -136,7 +135,7 @@ func (s *orgSync) runInBackground(ctx workflow.Context, in messages.ReconcileInp
 	})
 }
 
-// recordRun takes a run's end into the state. Whose hold is open was said when the run was judged.
+// recordRun records a run's end. Its hold was recorded when the run was judged.
 func (s *orgSync) recordRun(ctx workflow.Context, sum messages.RunSummary, err error) {
 	if err != nil {
 		var cancelled *temporal.CanceledError
@@ -153,7 +152,7 @@ func (s *orgSync) recordRun(ctx workflow.Context, sum messages.RunSummary, err e
 	switch {
 	case sum.Problem != nil:
 		s.recordFailure(ctx, *sum.Problem)
-	case sum.State == messages.RunStopped: // by us; whoever stopped it says what comes next
+	case sum.State == messages.RunStopped: // by this workflow, which has scheduled what comes next
 	case sum.DryRun && !s.Settings.DryRun: // somebody's question
 	case sum.Scope == messages.ScopeFull:
 		s.Problem, s.LastFull, s.Findings, s.Reported, s.Circles = nil, &sum, sum.Findings, sum.Reported, nil
@@ -170,10 +169,10 @@ func (s *orgSync) recordRun(ctx workflow.Context, sum messages.RunSummary, err e
 // doubtfulAgain is how soon everybody is verified again after an incomplete read.
 const doubtfulAgain = time.Minute
 
-// lookOptions says how a few people are looked at.
+// lookOptions configure a run of a few people.
 type lookOptions struct {
 	fresh bool   // read the outline again
-	first string // at a second look: the run that looked first
+	first string // of a second look: the first run
 	more  []string
 	key   int      // of the job that somebody waits for
 	after []string // runs whose people are decided again
@@ -207,8 +206,7 @@ func (s *orgSync) lookAtTouched(ctx workflow.Context) {
 	}
 }
 
-// scheduleSecondLook schedules another look at people. If they become too many, it requests a full verification
-// instead.
+// scheduleSecondLook schedules a second look at people or, if they become too many, a full verification.
 func (s *orgSync) scheduleSecondLook(again messages.SecondLook) {
 	many := len(again.People)
 	for _, waiting := range s.Pending.Settling {
@@ -221,11 +219,11 @@ func (s *orgSync) scheduleSecondLook(again messages.SecondLook) {
 	s.Pending.Settling = append(s.Pending.Settling, again)
 }
 
-// readLag is how long Atlassian's reads may lag behind its events: whom an event names is looked at once more after it.
+// readLag is how long Atlassian's reads may lag behind its events: touched people are read once more after it.
 const readLag = 5 * time.Second
 
-// takeSecondLook looks a second time at people who seemed to lose something, and takes what the second look takes too.
-// All who are due are one look, so that a stream of changes does not queue up; but whom somebody waits for is looked at
+// takeSecondLook reads people again who seemed to lose something, and removes what the second read also removes. All
+// who are due share a run, so that a stream of changes does not queue up; but a person whom somebody waits for is read
 // alone.
 func (s *orgSync) takeSecondLook(ctx workflow.Context) {
 	for isDue(ctx, s.Pending.Later) {
@@ -268,9 +266,9 @@ func (s *orgSync) lastFull() string {
 	return s.LastFull.Run
 }
 
-// lookAtFew looks at a few people and, if there is something to write, has it written ahead of the run in the
-// background. It returns when that is written; verification goes on behind its back. settling are people who are looked
-// at again because they seem to lose something; ok is false when they could not be looked at.
+// lookAtFew reads and decides a few people and, if there is something to write, writes it before the run in the
+// background continues. It returns when that is written; verification continues concurrently. settling are people who
+// seem to lose something and get a second look; ok is false if they could not be read.
 func (s *orgSync) lookAtFew(ctx workflow.Context, in messages.ReconcileInput, how lookOptions) (settling []string,
 	ok bool) {
 	sum := messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By, DryRun: in.DryRun,
@@ -310,7 +308,7 @@ func (s *orgSync) lookAtFew(ctx workflow.Context, in messages.ReconcileInput, ho
 	begun := sum
 	begun.State = messages.RunApplying
 	in.Progress = &messages.Progress{Phase: phaseAdopt, Since: workflow.Now(ctx), Run: begun, Settled: how.first != ""}
-	if s.Paused != nil || s.Policy != in.Policy { // it came while they were looked at
+	if s.Paused != nil || s.Policy != in.Policy { // changed meanwhile
 		s.dropLook(ctx, in, sum, how)
 		return nil, false
 	}
@@ -338,11 +336,11 @@ func (s *orgSync) recordVerdict(ctx workflow.Context, in messages.ReconcileInput
 	}
 }
 
-// writeFew has a few people's changes written, and returns when they are. key is of the job that somebody waits for;
-// waits says that its answer has to wait for a second look.
+// writeFew writes a few people's changes. key is the job that somebody waits for; with waits, its answer has to wait
+// for a second look.
 func (s *orgSync) writeFew(ctx workflow.Context, in messages.ReconcileInput, key int, waits bool) {
 	what := act.DescribeScope(in.Scope)
-	// only for people to see from here on
+	// for display only from here on
 	in.Scope.People, in.Scope.Recount = in.Scope.People[:min(len(in.Scope.People), 20)], nil
 	run := s.reconcile(ctx, in, what)
 	s.urgent = run
@@ -361,8 +359,8 @@ func (s *orgSync) writeFew(ctx workflow.Context, in messages.ReconcileInput, key
 	_ = workflow.Await(ctx, func() bool { return s.urgent != run || s.Paused != nil })
 }
 
-// dropLook ends a look whose plan must not be written any more: a pause or another policy came meanwhile. Everybody is
-// looked at after it.
+// dropLook ends a run whose plan must not be written any more because of a pause or another policy. Everybody is
+// verified after that.
 func (s *orgSync) dropLook(ctx workflow.Context, in messages.ReconcileInput, sum messages.RunSummary, how lookOptions) {
 	sum.State = messages.RunStopped
 	ref := session.RunInput{Org: s.Org, Run: in.Run, Policy: in.Policy, Preview: in.DryRun}
@@ -389,7 +387,7 @@ func (s *orgSync) clearRunning(run string) {
 	}
 }
 
-// urgentWritten lets the background run continue, once the run ahead of it has nothing left to write.
+// urgentWritten lets the background run continue, once the urgent run has nothing left to write.
 func (s *orgSync) urgentWritten(ctx workflow.Context, r *childRun) {
 	if s.urgent == r {
 		s.urgent = nil
@@ -416,21 +414,20 @@ func (s *orgSync) answerJob(key int, waits bool, sum messages.RunSummary, err er
 func (s *orgSync) recordFailedLook(ctx workflow.Context, how lookOptions, err error) {
 	s.answerJob(how.key, false, messages.RunSummary{}, err)
 	if how.key > 0 && kit.KindOf(err) == session.ErrUnknown {
-		return // a mistake of the asker, not of the organization
+		return // the caller's mistake
 	}
 	s.requestFull("looking at touched people failed", "")
 	s.recordFailure(ctx, messages.Problem{Kind: kit.KindOf(err), Message: kit.MessageOf(err)})
 }
 
-// pauseFull has the run in the background finish what is in flight and write nothing more until the gate opens.
+// pauseFull closes the gate of the run in the background, and waits until nothing is in flight.
 func (s *orgSync) pauseFull(ctx workflow.Context) {
 	if s.Paused == nil {
 		s.pauseWrites(ctx, "urgent work goes first", s.full)
 	}
 }
 
-// pauseWrites has runs finish what is in flight and write nothing more until the gate opens, whether they are paused
-// already or not.
+// pauseWrites closes the gates of runs, and waits until nothing is in flight, whether they are paused already or not.
 func (s *orgSync) pauseWrites(ctx workflow.Context, why string, runs ...*childRun) {
 	for _, r := range runs {
 		if r != nil {
@@ -442,7 +439,7 @@ func (s *orgSync) pauseWrites(ctx workflow.Context, why string, runs ...*childRu
 	}
 }
 
-// pauseFullAfterGrants has the run in the background stand aside, once no grants are attended to.
+// pauseFullAfterGrants closes the gate of the run in the background, once no run of grants is active.
 func (s *orgSync) pauseFullAfterGrants(ctx workflow.Context) {
 	for ctx.Err() == nil {
 		s.pauseFull(ctx)
@@ -453,7 +450,7 @@ func (s *orgSync) pauseFullAfterGrants(ctx workflow.Context) {
 	}
 }
 
-// closeGates stops all writing, for a pause, but that of grants: what was lent is taken back in time, paused or not.
+// closeGates stops all writes for a pause, except those of grants, which end on time, paused or not.
 func (s *orgSync) closeGates(ctx workflow.Context, why string) {
 	for _, r := range []*childRun{s.urgent, s.full} {
 		if r != nil {
@@ -463,7 +460,7 @@ func (s *orgSync) closeGates(ctx workflow.Context, why string) {
 	}
 }
 
-// openGate lets one run write: the one ahead, else the one in the background.
+// openGate lets one run write: the urgent one, or else the one in the background.
 func (s *orgSync) openGate(ctx workflow.Context) {
 	if r := s.nextWriter(); r != nil && s.Paused == nil {
 		if s.Running != nil && s.Running.Run == r.run && s.Running.State == messages.RunWaiting {
@@ -474,13 +471,13 @@ func (s *orgSync) openGate(ctx workflow.Context) {
 	}
 }
 
-// signal tells a run something; that it ended meanwhile is no error.
+// signal sends a gate signal to a run; that it ended meanwhile is no error.
 func (s *orgSync) signal(ctx workflow.Context, r *childRun, gate messages.GateSignal) {
 	if err := r.future.GetChildWorkflowExecution().Get(ctx, nil); err != nil {
 		return
 	}
 	info := workflow.GetInfo(ctx)
-	gate.Execution = cmp.Or(info.OriginalRunID, info.WorkflowExecution.RunID) // as the run was told who started it
+	gate.Execution = cmp.Or(info.OriginalRunID, info.WorkflowExecution.RunID) // as the run knows its parent
 	if gate.Reset = info.WorkflowExecution.RunID; gate.Reset == gate.Execution {
 		gate.Reset = ""
 	}
@@ -489,8 +486,8 @@ func (s *orgSync) signal(ctx workflow.Context, r *childRun, gate messages.GateSi
 	}
 }
 
-// stopRuns ends what is being written after what is in flight, and waits for its end. What is to come after it must be
-// in the state already.
+// stopRuns stops the runs that write, after what is in flight, and waits for their end. What is to follow must be in
+// the state already.
 func (s *orgSync) stopRuns(ctx workflow.Context, why string) {
 	s.stop(ctx, why, s.urgent, s.full)
 }
@@ -513,7 +510,7 @@ func (s *orgSync) stop(ctx workflow.Context, why string, runs ...*childRun) {
 	s.wake = true
 }
 
-// stopFull ends a full verification that is under way, and asks for another.
+// stopFull stops a full verification, and requests another.
 func (s *orgSync) stopFull(ctx workflow.Context, why string) {
 	if s.full != nil && s.full.scope == messages.ScopeFull {
 		s.requestFull("again: "+why, "")

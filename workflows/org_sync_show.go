@@ -8,7 +8,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// show keeps the Web UI true: search attributes when the state changed, current details always.
+// show updates the Web UI: search attributes when the state changed, current details always.
 func (s *orgSync) show(ctx workflow.Context) {
 	s.recordStuck(ctx)
 	s.State = s.state()
@@ -45,7 +45,7 @@ func (s *orgSync) state() string {
 	return messages.StateOK
 }
 
-// waitsForPolicy reports whether no policy is in force and none is to be tried: whatever was given was refused.
+// waitsForPolicy reports whether no policy is in force, and none is to be tried.
 func (s *orgSync) waitsForPolicy() bool {
 	return s.Policy == "" && s.First == nil && s.Feed.Problem == "" && s.Stuck == ""
 }
@@ -99,7 +99,7 @@ func (s *orgSync) details() string {
 	return clipDetails(page.String())
 }
 
-// describeHold tells what the guard holds, and how it is decided.
+// describeHold describes what the guard holds, with the commands to decide.
 func (s *orgSync) describeHold(page *display.Page, h *messages.Hold) {
 	page.Line("### Waits for a decision\n")
 	page.Line("%d adds and %d removals for %d people are held since %s:\n", h.Adds+h.Adopts, h.Removals, h.People,
@@ -118,7 +118,7 @@ func (s *orgSync) describeHold(page *display.Page, h *messages.Hold) {
 	}
 }
 
-// describeNoticed lists what was found that nothing acts on.
+// describeNoticed lists findings.
 func (s *orgSync) describeNoticed(page *display.Page) {
 	if found := s.allNoticed(); len(found) > 0 {
 		page.Line("### Noticed\n")
@@ -140,7 +140,7 @@ func (s *orgSync) describeNoticed(page *display.Page) {
 	}
 }
 
-// describeWatch tells what is done by the clock, and under which policy.
+// describeWatch describes the schedule and the policy.
 func (s *orgSync) describeWatch(page *display.Page) {
 	page.Line("### Watching\n")
 	page.Line("- next full verification: %s", instant(s.NextFull))

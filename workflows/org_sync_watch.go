@@ -13,8 +13,8 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// watch keeps an eye on the organization between verifications: one long activity at a time, whose answers say where to
-// look. It starts again when a policy changes and ends when the history is renewed.
+// watch watches the organization between verifications with one long activity at a time, whose results tell whom to
+// reconcile. It restarts when the policy changes and ends when the history is renewed.
 func (s *orgSync) watch(ctx workflow.Context) {
 	s.watching = true
 	workflow.GoNamed(ctx, "watch", func(ctx workflow.Context) {
@@ -68,7 +68,7 @@ func (s *orgSync) recordWatched(ctx workflow.Context, r reconcile.WatchResult) {
 	s.Feed = messages.Feed{Mode: r.Mode, Cursor: r.Cursor, Seen: workflow.Now(ctx)}
 	s.wake = true
 	if !s.Adopted {
-		return // the first plan waits for consent; after it everybody is looked at anyway
+		return // the first plan waits for consent; then everybody is verified anyway
 	}
 	if len(r.Later) > 0 {
 		s.Pending.Later = append(s.Pending.Later,
@@ -84,7 +84,7 @@ func (s *orgSync) recordWatched(ctx workflow.Context, r reconcile.WatchResult) {
 		s.requestFull(r.Full, "")
 	case len(p.People)+len(p.Groups) > mostPending:
 		p.People, p.Groups, p.Recount, p.Fresh = nil, nil, nil, false
-		// but for whom somebody waits
+		// except people whom somebody waits for
 		p.Settling = slices.DeleteFunc(p.Settling, func(w messages.SecondLook) bool { return w.Key == 0 })
 		s.requestFull("more people were touched than are looked at one by one", "")
 	}

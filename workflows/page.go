@@ -9,7 +9,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// mostDetails is below the server's bound of 20,000 bytes.
+// mostDetails is below the server's limit of 20,000 bytes.
 const mostDetails = 19_000
 
 func clipDetails(s string) string {
@@ -30,7 +30,6 @@ func instant(t time.Time) string {
 // oneLine joins the lines of a text.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// summarizeRun returns a run in one sentence.
 func summarizeRun(r messages.RunSummary) string {
 	c := r.Counts
 	words := fmt.Sprintf("%d people read; %d changes made, %d found already so", c.People, c.Done, c.Already)
@@ -52,7 +51,6 @@ func summarizeRun(r messages.RunSummary) string {
 	return words
 }
 
-// describeRun returns a run with what it was for, and how it ended.
 func describeRun(r messages.RunSummary) string {
 	words := fmt.Sprintf("%s (%s, %s): %s. %s", r.Run, r.Scope, r.Trigger, r.State, summarizeRun(r))
 	if !r.Ended.IsZero() {

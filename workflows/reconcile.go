@@ -25,7 +25,7 @@ const (
 	phaseAdd    = "add"    // additions
 	phaseRemove = "remove" // removals: settled, read again, written
 	phaseVerify = "verify" // read back
-	phaseEnded  = "ended"  // what was not shown and other reads do not show either ends on the books
+	phaseEnded  = "ended"  // close holdings that no read shows any more
 )
 
 const (
@@ -36,15 +36,15 @@ const (
 	roleLag        = 30 * time.Second
 	mostFailures   = 5           // in a row, until a run stops
 	longWait       = time.Minute // after which what was read is old
-	// How long removals may be written on what was read just before: in this time, most batches are done.
+	// How long removals may be written after a read: most batches are done in this time.
 	evidenceLasts = 20 * time.Second
 )
 
-// Reconcile is one run: read, judge, write, verify. It writes only lines that stand on a judged plan in the ledger,
-// adds before removals, and a removal only when a second read, some time after the first, still asks for it.
+// Reconcile is one run: read, judge, write, verify. It writes only lines of a judged plan in the ledger, additions
+// before removals, and a removal only if a second read, some time after the first, still asks for it.
 //
-// It always ends with a summary, also when a problem stops it or it is cancelled: what it did not reach is taken up by
-// the next verification. Only what OrgSync lets through its gate is written.
+// It always ends with a summary, even if a problem stops it or it is cancelled: the next verification does the rest. It
+// writes only while OrgSync keeps its gate open.
 func Reconcile(ctx workflow.Context, raw converter.RawValue) (messages.RunSummary, error) {
 	in, err := kit.Input[messages.ReconcileInput](ctx, messages.Reconcile, raw)
 	if err != nil {
@@ -110,13 +110,13 @@ type reconciliation struct {
 	in       messages.ReconcileInput
 	log      log.Logger
 
-	execution string // of the workflow as it began: after a reset it is another
-	named     bool   // what the loop says names its execution
+	execution string // the workflow's first execution: after a reset it is another
+	named     bool   // the loop's signals must name their execution
 	inFlight  int
 	failures  int                         // in a row
 	problem   error                       // stops the writing
-	guarded   map[access.Entitlement]bool // protected targets from which somebody is just being removed
-	// each batch of removals is read again; runs from before read all of them at once
+	guarded   map[access.Entitlement]bool // protected targets with a removal in flight
+	// each batch of removals is read again; old runs read all of them at once
 	byBatch bool
 }
 
@@ -125,7 +125,7 @@ func (r *reconciliation) ref() session.RunInput {
 		Execution: r.execution}
 }
 
-// runPhases goes through the phases. Each leaves the state such that a new history can continue with the next.
+// runPhases runs the phases. After each, a new history can continue with the next.
 func (r *reconciliation) runPhases(ctx workflow.Context) error {
 	for {
 		r.show(ctx)
@@ -142,7 +142,7 @@ func (r *reconciliation) runPhases(ctx workflow.Context) error {
 		case phaseRemove:
 			err = r.remove(ctx)
 		case phaseVerify:
-			if r.isGrantsRun() { // what is written is read back, even when the loop that started this has moved on
+			if r.isGrantsRun() { // read back even if the loop that started this has moved on
 				ctx, _ = workflow.NewDisconnectedContext(ctx)
 			}
 			if err = r.verify(ctx); err == nil && r.Unseen == 0 {
@@ -200,7 +200,7 @@ func (r *reconciliation) read(ctx workflow.Context) error {
 	}
 }
 
-// judge has the guard decide, and tells OrgSync what is held before the long writing begins.
+// judge has the guard decide, and reports to OrgSync what is held before the writes begin.
 func (r *reconciliation) judge(ctx workflow.Context) error {
 	verdict, err := act.Judge(ctx, reconcile.JudgeInput{
 		RunInput: r.ref(), Trigger: r.in.Trigger, By: r.in.By, Scope: r.in.Scope.Kind, DryRun: r.in.DryRun,
@@ -227,8 +227,8 @@ func (r *reconciliation) judge(ctx workflow.Context) error {
 	return nil
 }
 
-// adopt records the lines that need no write, and, for an approved hold, leaves out the additions that the world no
-// longer asks for: the plan may have waited for days.
+// adopt records the lines that need no write, and, for an approved hold, drops the additions that are no longer called
+// for: the plan may have waited for days.
 func (r *reconciliation) adopt(ctx workflow.Context) error {
 	if r.isApprovedHold() {
 		checked, err := r.confirm(ctx, access.Add, access.Adopt)
@@ -246,8 +246,8 @@ func (r *reconciliation) adopt(ctx workflow.Context) error {
 	return err
 }
 
-// isGrantsRun reports whether the run gives and takes what grants lend. There removals go first, and stand on two
-// witnesses already: the ledger's reasons, and a read at the moment of writing.
+// isGrantsRun reports whether this is a run of grants. In these, removals go first, and have two witnesses already: the
+// ledger's reasons, and a read at the moment of writing.
 func (r *reconciliation) isGrantsRun() bool { return r.in.Scope.Kind == messages.ScopeGrants }
 
 func (r *reconciliation) phaseAfter(phase string) string {
@@ -260,7 +260,7 @@ func (r *reconciliation) phaseAfter(phase string) string {
 	return phaseVerify
 }
 
-// remove waits until the removals have settled, reads their people again, and writes what still stands.
+// remove waits until the removals have settled, reads their people again, and writes what still applies.
 func (r *reconciliation) remove(ctx workflow.Context) error {
 	r.byBatch = workflow.GetVersion(ctx, "removals-confirmed-by-batch", workflow.DefaultVersion,
 		1) > workflow.DefaultVersion
@@ -296,7 +296,7 @@ func (r *reconciliation) confirm(ctx workflow.Context, actions ...access.Action)
 	return act.Confirm(ctx, apply.ConfirmInput{RunInput: r.ref(), Actions: actions, Fresh: r.isApprovedHold()})
 }
 
-// isApprovedHold reports whether the run writes what a person's decision released.
+// isApprovedHold reports whether the run writes an approved hold.
 func (r *reconciliation) isApprovedHold() bool { return r.in.Scope.Kind == messages.ScopeHold }
 
 // approvedFilter returns which lines are this run's to write, as apply.NextInput has it. What is left of an undo is one
@@ -309,7 +309,7 @@ func (r *reconciliation) approvedFilter() *bool {
 	return &approved
 }
 
-// verify reads back what was written, with patience.
+// verify reads back what was written, several times if needed.
 func (r *reconciliation) verify(ctx workflow.Context) error {
 	if r.Run.Counts.Done == 0 {
 		return nil
@@ -336,7 +336,7 @@ func (r *reconciliation) verify(ctx workflow.Context) error {
 	}
 }
 
-// closeEnded ends on the books what the sweep did not show, once some time has passed and other reads say the same.
+// closeEnded closes the holdings that the sweep did not show, once some time has passed and other reads agree.
 func (r *reconciliation) closeEnded(ctx workflow.Context) error {
 	if wait := r.in.Settings.Settle.Std() - workflow.Now(ctx).Sub(r.Since); wait > 0 {
 		if err := r.sleep(ctx, wait, "let what is not shown settle before it is read again"); err != nil {

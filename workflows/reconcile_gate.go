@@ -68,13 +68,13 @@ func (r *reconciliation) setGate(ctx workflow.Context, raw converter.RawValue) {
 	r.Progress.Gate = gate
 }
 
-// namesExecutions reports whether what the loop and its runs say to each other must name the execution that says it. It
-// is asked as a history begins: what is on its way as a newer worker takes over is heard.
+// namesExecutions reports whether signals between the loop and its runs must name the sender's execution. It is asked
+// as a history begins, so that signals in flight are accepted when a newer worker takes over.
 func namesExecutions(ctx workflow.Context) bool {
 	return workflow.GetVersion(ctx, "signals-name-executions", workflow.DefaultVersion, 1) > workflow.DefaultVersion
 }
 
-// firstExecution returns the workflow's execution as it was started, whatever history it is in by now.
+// firstExecution returns the run id of the workflow's first history.
 func firstExecution(ctx workflow.Context) string {
 	info := workflow.GetInfo(ctx)
 	return cmp.Or(info.FirstRunID, info.WorkflowExecution.RunID)
@@ -92,7 +92,7 @@ func (r *reconciliation) reportProgress(ctx workflow.Context, judged bool) {
 	_ = workflow.SignalExternalWorkflow(ctx, r.in.Parent, "", messages.RunProgress, in).Get(ctx, nil)
 }
 
-// drainIfLong and renewIfLong start a fresh history when this one has grown.
+// drainIfLong and renewIfLong continue as new if the history is long.
 func (r *reconciliation) drainIfLong(ctx workflow.Context) error {
 	if !r.history.Due(ctx) {
 		return nil
@@ -125,7 +125,7 @@ func (r *reconciliation) renewIfLong(ctx workflow.Context) error {
 	return workflow.NewContinueAsNewError(ctx, messages.Reconcile, again)
 }
 
-// show keeps the run's page in the Web UI true.
+// show updates the run's page in the Web UI.
 func (r *reconciliation) show(ctx workflow.Context) {
 	switch {
 	case r.Run.State == messages.RunDone, r.Run.State == messages.RunStopped:

@@ -64,7 +64,7 @@ func (r *reconciliation) write(ctx workflow.Context, action access.Action, then 
 	return nil
 }
 
-// writeBatch starts the changes of some lines, until what was read of them is old.
+// writeBatch starts the changes of some lines, until their read is too old.
 func (r *reconciliation) writeBatch(ctx workflow.Context, action access.Action, lines []apply.Line,
 	read time.Time) (stale bool, err error) {
 	for _, line := range lines {
@@ -101,8 +101,8 @@ func (r *reconciliation) closeExhausted(ctx workflow.Context, action access.Acti
 	return nil
 }
 
-// mustConfirm reports whether the next removals are read again before they are written. An undo is what a person asked
-// for, and grants are decided at the moment of writing.
+// mustConfirm reports whether the next removals are read again before they are written. People ask for an undo, and
+// grants are decided at the moment of writing.
 func (r *reconciliation) mustConfirm(ctx workflow.Context) bool {
 	if !r.byBatch || r.isGrantsRun() || r.in.Scope.Kind == messages.ScopeUndo {
 		return false
@@ -110,8 +110,8 @@ func (r *reconciliation) mustConfirm(ctx workflow.Context) bool {
 	return !r.Settled || workflow.Now(ctx).Sub(r.Since) > evidenceLasts
 }
 
-// confirmNext reads the people of the removals that are written next, so that each stands on a read of the last moments
-// however many there are. It returns the last of them where there are more: none behind it may be written yet.
+// confirmNext reads the people of the next removals again, so that each has a recent read however many there are. If
+// there are more, it returns the last one read: none after it may be written yet.
 func (r *reconciliation) confirmNext(ctx workflow.Context) (through string, err error) {
 	checked, err := act.Confirm(ctx, apply.ConfirmInput{
 		RunInput: r.ref(), Actions: []access.Action{access.Remove}, Fresh: r.isApprovedHold(), After: r.Cursor,
@@ -121,7 +121,7 @@ func (r *reconciliation) confirmNext(ctx workflow.Context) (through string, err 
 	return checked.Through, err
 }
 
-// confirmAgain reads the people of the lines that are left again, after the run had to wait for long.
+// confirmAgain reads the people of the remaining lines again, after the run had to wait for long.
 func (r *reconciliation) confirmAgain(ctx workflow.Context, action access.Action) error {
 	r.Stale = false
 	if err := r.drain(ctx); err != nil {
@@ -135,8 +135,8 @@ func (r *reconciliation) confirmAgain(ctx workflow.Context, action access.Action
 	return err
 }
 
-// awaitSlot waits for the gate and a place among the writes in flight. A removal from a protected target goes alone,
-// so that no two break its floor together; where grants end, those of different targets go side by side.
+// awaitSlot waits for the gate and a slot among the writes in flight. A removal from a protected target runs alone, so
+// that no two break its floor together; in a run of grants, alone among those of its target.
 func (r *reconciliation) awaitSlot(ctx workflow.Context, line apply.Line) error {
 	most := max(r.in.Settings.InFlight, 1)
 	if line.Guarded && !r.isGrantsRun() {
@@ -151,8 +151,7 @@ func (r *reconciliation) awaitSlot(ctx workflow.Context, line apply.Line) error 
 	return r.problem
 }
 
-// startChange starts one change. It is never cancelled half way: a cancelled run starts no more and waits for those in
-// flight.
+// startChange starts one change. It is never cancelled: a cancelled run starts no more, and waits for those in flight.
 func (r *reconciliation) startChange(ctx workflow.Context, action access.Action, line apply.Line) {
 	r.inFlight++
 	if line.Guarded {
@@ -177,8 +176,8 @@ func (r *reconciliation) startChange(ctx workflow.Context, action access.Action,
 	})
 }
 
-// recordFailedChange leaves a change that could not be made to the next verification. The run itself is stopped by a
-// key that is refused, by a reset, and by several failures in a row: then it is not the change that is at fault.
+// recordFailedChange leaves a failed change to the next verification. A refused key, a reset, or several failures in a
+// row stop the run: then the change is not at fault.
 func (r *reconciliation) recordFailedChange(line apply.Line, err error) {
 	r.failures++
 	r.Run.Counts.Failed++
@@ -189,7 +188,7 @@ func (r *reconciliation) recordFailedChange(line apply.Line, err error) {
 	r.log.Warn("a change could not be made in this run", "change", line.Label, "error", err)
 }
 
-// count keeps the numbers for people; the ledger's own are taken at the end.
+// count updates the numbers for display; the final ones come from the ledger.
 func (r *reconciliation) count(action access.Action, line apply.Line, result apply.ChangeResult) {
 	c := &r.Run.Counts
 	c.Calls++

@@ -18,9 +18,8 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// Report answers one question from the ledger and ends. A preview reads the living organization first and decides it
-// under the policy given, into the ledger alone: nothing at Atlassian changes, and nothing that the ledger knows of the
-// world.
+// Report answers one query from the ledger and ends. A preview first reads the organization and decides it under the
+// given policy; it changes nothing at Atlassian, and stores only a plan.
 func Report(ctx workflow.Context, raw converter.RawValue) (messages.ReportAnswer, error) {
 	in, err := kit.Input[messages.ReportInput](ctx, messages.Report, raw)
 	if err != nil {
@@ -53,7 +52,7 @@ func report(ctx workflow.Context, in messages.ReportInput) (messages.ReportAnswe
 	return found, nil
 }
 
-// governance looks at everybody for what no rule acts on, and keeps what it finds.
+// governance makes a governance report, which reads everybody.
 func governance(ctx workflow.Context, in messages.ReportInput) (messages.ReportAnswer, error) {
 	answer := messages.ReportAnswer{Org: in.Org, Kind: in.Kind}
 	started := workflow.Now(ctx).UTC()
@@ -111,7 +110,7 @@ func describeFindings(org string, answer messages.ReportAnswer) string {
 	return page.String()
 }
 
-// urgency puts what is to be put right first, and what is empty last.
+// urgency orders sections: those to act on first, empty ones last.
 func urgency(f messages.SectionSummary) int {
 	switch {
 	case f.Count == 0 && f.Incomplete == "":

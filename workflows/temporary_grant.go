@@ -16,7 +16,7 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// Patience of a grant's workflow.
+// Times of a grant's workflow.
 const (
 	askAgain      = time.Minute      // after which the organization's loop is asked again when it does not answer
 	soonAgain     = 15 * time.Second // the longest wait after a failure
@@ -27,13 +27,12 @@ const (
 	firstGrantTry = 2 * time.Second
 )
 
-// TemporaryGrant keeps what one person holds of one target by grants, until the last of them is over. The grants stand
-// in the ledger; this is their clock. It has them given when they begin and taken back when the last one ends, by
-// asking the organization's loop, which alone writes; and it does not rest before that was read back.
+// TemporaryGrant manages one person's grants of one target, until the last of them is over. The grants are in the
+// ledger; the workflow is their schedule. It has access given when they begin and removed when the last one ends, by
+// asking the organization's loop, which alone writes, until that was read back.
 //
-// The end is arranged before the beginning: the timer of the next end runs before anything is asked for, and should
-// this workflow be lost, the organization's next verification finds the grant in the ledger. A cancelled grant ends
-// early and is taken back before the workflow ends.
+// The timer of the next end runs before anything is asked for, and if this workflow is lost, the organization's next
+// verification finds the grant in the ledger. A cancelled workflow ends the grants and has their access removed first.
 func TemporaryGrant(ctx workflow.Context, raw converter.RawValue) (messages.GrantState, error) {
 	in, err := kit.Input[messages.TemporaryGrantInput](ctx, messages.TemporaryGrant, raw)
 	if err != nil {
@@ -62,12 +61,12 @@ func TemporaryGrant(ctx workflow.Context, raw converter.RawValue) (messages.Gran
 	if err := g.listen(ctx); err != nil {
 		return g.GrantState, err
 	}
-	kit.YieldToCoroutines(ctx) // the signal that started this asks for the look that is taken anyway
+	kit.YieldToCoroutines(ctx) // the signal that started this needs no second read
 	state, err := g.run(ctx)
 	return display.Answer(state), err
 }
 
-// temporaryGrant is the state: what is carried across histories, and what only this run knows.
+// temporaryGrant is the workflow's state: what is carried through continue-as-new, and what is not.
 type temporaryGrant struct {
 	messages.GrantState
 	in       messages.TemporaryGrantInput
@@ -75,9 +74,9 @@ type temporaryGrant struct {
 	handlers *kit.MessageHandlers
 	history  *kit.Renewal
 
-	stale     bool            // the ledger may know more: read the grants again
-	again     time.Time       // when that is tried again after a failure; zero: it did not fail
-	wake      bool            // something happened: look again
+	stale     bool            // the ledger may have changed: read the grants again
+	again     time.Time       // when to retry that after a failure; zero: it did not fail
+	wake      bool            // something happened: check again what is due
 	telling   int             // notices being sent
 	timer     kit.Timer       // of what is due next
 	shown     shownAttributes // what the search attributes say
@@ -87,7 +86,7 @@ type temporaryGrant struct {
 	handed    bool // grants were handed over to another workflow
 }
 
-// run does what is due, and otherwise waits. What it does, it does to the end, even when it is cancelled.
+// run does what is due, and otherwise waits. It completes a step even if the workflow is cancelled.
 func (g *temporaryGrant) run(ctx workflow.Context) (messages.GrantState, error) {
 	whole, _ := workflow.NewDisconnectedContext(ctx)
 	for {
@@ -132,8 +131,8 @@ func (g *temporaryGrant) run(ctx workflow.Context) (messages.GrantState, error) 
 	}
 }
 
-// awaitFirstRequest waits, once, for the request that this was started for: a workflow is started before its request is
-// stored, so that none is stored whose end is not arranged. It reports whether it waited.
+// awaitFirstRequest waits, once, for the request that this was started for: the workflow is started before its request
+// is stored, so that no request is stored without a timer for its end. It reports whether it waited.
 func (g *temporaryGrant) awaitFirstRequest(ctx, whole workflow.Context) bool {
 	if len(g.Grants) > 0 || g.waited || g.Cancelled ||
 		workflow.GetVersion(ctx, "started-before-its-request", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
@@ -148,10 +147,10 @@ func (g *temporaryGrant) awaitFirstRequest(ctx, whole workflow.Context) bool {
 	return true
 }
 
-// mostKept is how many grants that are over are still shown.
+// mostKept is how many finished grants are still shown.
 const mostKept = 5
 
-// read takes the grants from the ledger: those that are open, and what became of those that were.
+// read reads the grants from the ledger: open ones, and those that were open before.
 func (g *temporaryGrant) read(ctx workflow.Context) {
 	g.stale, g.again = false, time.Time{}
 	var over []access.Grant
@@ -186,7 +185,7 @@ func (g *temporaryGrant) read(ctx workflow.Context) {
 	g.confirmed = ""
 }
 
-// readAgain has the ledger read again in a while: until then nothing is known that has changed, and this does not end.
+// readAgain schedules another read of the ledger; the workflow does not end before that.
 func (g *temporaryGrant) readAgain(ctx workflow.Context, why string) {
 	g.recordBlocked(workflow.Now(ctx), why, true)
 	if workflow.GetVersion(ctx, "reads-again", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
@@ -194,11 +193,11 @@ func (g *temporaryGrant) readAgain(ctx workflow.Context, why string) {
 	}
 }
 
-// ledgerUnread reports whether the ledger could not be read, and is to be read again.
+// ledgerUnread reports whether the last read of the ledger failed.
 func (g *temporaryGrant) ledgerUnread() bool { return !g.again.IsZero() }
 
-// handOverMoved gives grants that go by another key by now to the workflow of that key, and returns the others: since
-// the account behind an address became known, or since workflows go by accounts. There is no other way to lose one.
+// handOverMoved hands grants whose key has changed over to the workflow of that key, and returns the others. A key
+// changes when the account behind an address becomes known.
 func (g *temporaryGrant) handOverMoved(ctx workflow.Context, book []access.Grant) ([]access.Grant, error) {
 	in := grants.HandOverInput{Org: g.in.Org}
 	own := slices.DeleteFunc(slices.Clone(book), func(one access.Grant) bool {
@@ -217,7 +216,7 @@ func (g *temporaryGrant) handOverMoved(ctx workflow.Context, book []access.Grant
 		}
 	}
 	err := act.HandOver(ctx, in)
-	g.waited, g.handed = true, true // for nothing more
+	g.waited, g.handed = true, true // no need to wait for a first request
 	return own, err
 }
 
@@ -334,7 +333,7 @@ func (g *temporaryGrant) takeAnswer(now time.Time) {
 	g.Blocked.For = asked.For
 }
 
-// recordBlocked records why access could not be given or taken back, and when it is tried again.
+// recordBlocked records why access could not be given or removed, and when to retry.
 func (g *temporaryGrant) recordBlocked(now time.Time, why string, soon bool) {
 	what, taking := g.pendingWork(now)
 	b := messages.Blocked{For: what, Since: now}
@@ -354,7 +353,7 @@ func (g *temporaryGrant) recordBlocked(now time.Time, why string, soon bool) {
 	g.Blocked = &b
 }
 
-// done reports whether all grants are over, nothing is left of them, and everybody was told.
+// done reports whether all grants are settled and all notices sent.
 func (g *temporaryGrant) done(ctx workflow.Context) bool {
 	for _, one := range g.Grants {
 		if !one.Settled() {
@@ -374,7 +373,7 @@ func (g *temporaryGrant) quiet(ctx workflow.Context) bool {
 	return !g.stale && len(g.answers) == 0 && g.handlers.Quiet(ctx, messages.Look, messages.GrantReconciled)
 }
 
-// setTimer keeps one timer running, of what is due next; it runs before anything is asked for.
+// setTimer keeps one timer running, for what is due next; it is set before anything is asked for.
 func (g *temporaryGrant) setTimer(ctx workflow.Context) {
 	due, why := g.nextDue(workflow.Now(ctx))
 	g.timer.Arm(ctx, due, why, func() { g.wake = true })

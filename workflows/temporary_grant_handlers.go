@@ -11,7 +11,7 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// listen registers everything that people, the ledger's activities and the organization's loop can say to a grant.
+// listen registers the handlers of all messages to a grant.
 func (g *temporaryGrant) listen(ctx workflow.Context) error {
 	if err := kit.AnswerQuery(ctx, messages.Status,
 		"what is granted, who approved it, when it ends, what keeps it from being right", func() messages.GrantState {
@@ -33,7 +33,7 @@ func (g *temporaryGrant) listen(ctx workflow.Context) error {
 		return err
 	}
 	h.ListensTo(messages.Look, messages.GrantReconciled, messages.ForceContinueAsNew)
-	whole, _ := workflow.NewDisconnectedContext(ctx) // a cancelled workflow goes on listening until it has ended
+	whole, _ := workflow.NewDisconnectedContext(ctx) // a cancelled workflow handles messages until it ends
 	h.Serve(whole)
 	kit.ReceiveEach(whole, h, messages.GrantReconciled, checkAttended,
 		func(_ workflow.Context, in messages.GrantReconciledSignal) {
@@ -60,7 +60,7 @@ func checkApproval(in messages.ApprovalInput) error {
 	if in.By == "" {
 		return kit.Refuse("by is missing: say who decides, by e-mail address or account id")
 	}
-	if in.Proof != "" && len(in.Note) > kit.MostText { // cut, it would not be what was proven
+	if in.Proof != "" && len(in.Note) > kit.MostText { // the proof is of the whole note
 		return kit.Refuse("note has %d bytes; at most %d are allowed", len(in.Note), kit.MostText)
 	}
 	return nil
@@ -82,7 +82,7 @@ func (g *temporaryGrant) decide(ctx workflow.Context, in messages.ApprovalInput,
 	return answer, err
 }
 
-// recordDecision has a decision recorded. The code itself goes no further than here: only its hash does.
+// recordDecision records a decision. Only the hash of a code is passed on.
 func recordDecision(ctx workflow.Context, of grants.DecideGrantInput, in messages.ApprovalInput) (messages.GrantAnswer,
 	error) {
 	of.CodeHash, of.Shown = messages.CodeHash(in.Code), kit.PresentationIn(ctx)
@@ -103,7 +103,7 @@ func checkExtend(in messages.ExtendInput) error {
 	return checkNewID(in.RequestID)
 }
 
-// extend asks for a grant that continues one of these.
+// extend requests a grant that continues one of these.
 func (g *temporaryGrant) extend(ctx workflow.Context, in messages.ExtendInput) (messages.GrantAnswer, error) {
 	in.Reason, in.Ticket = kit.Bounded(in.Reason), kit.Bounded(in.Ticket)
 	if in.RequestID == "" {
@@ -115,7 +115,7 @@ func (g *temporaryGrant) extend(ctx workflow.Context, in messages.ExtendInput) (
 	return answer, err
 }
 
-// newID makes a request id of the instant: one person's extensions of one target do not come twice in a millisecond.
+// newID returns a request id from the current time: a person extends a target at most once in a millisecond.
 func (g *temporaryGrant) newID(ctx workflow.Context) string {
 	return requestID(workflow.Now(ctx)) + "x"
 }

@@ -20,7 +20,7 @@ type shownAttributes struct {
 	until         time.Time
 }
 
-// show keeps the Web UI true: search attributes when something changed, current details always.
+// show updates the Web UI: search attributes when something changed, current details always.
 func (g *temporaryGrant) show(ctx workflow.Context) {
 	now := workflow.Now(ctx)
 	g.State = g.state(now)
@@ -66,7 +66,7 @@ func (g *temporaryGrant) until() (last time.Time) {
 	return last
 }
 
-// state returns the state in one word: that of the grant that matters most.
+// state returns the state of the grant that matters most.
 func (g *temporaryGrant) state(now time.Time) string {
 	what, taking := g.pendingWork(now)
 	var waiting, scheduled, active bool
@@ -118,7 +118,7 @@ func (g *temporaryGrant) details(now time.Time) string {
 	return clipDetails(page.String())
 }
 
-// describe tells one grant: who asked, why, who agreed, from when to when, what happened, and what can be typed now.
+// describe describes one grant: who asked, why, who approved, its times, what happened, and the commands possible now.
 func (g *temporaryGrant) describe(page *display.Page, one access.Grant, now time.Time) {
 	loop := messages.OrgSyncID(g.in.Org)
 	page.Line("### Request %s: %s\n", display.Code(one.ID), describeGrant(one, now))

@@ -13,7 +13,7 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// The notices that a grant sends. Who gets each, and what it says, is the activity's.
+// The notices that a grant sends. Recipients and texts are determined by the activity.
 const (
 	noticeRequested  = grants.NoticeRequested
 	noticeBreakGlass = grants.NoticeBreakGlass
@@ -27,7 +27,7 @@ const (
 	noticeBlocked    = grants.NoticeBlocked
 )
 
-// notices returns those due for one grant, in the order in which they are sent.
+// notices returns the notices due for one grant, in the order in which to send them.
 func notices(one access.Grant, now time.Time) []string {
 	var due []string
 	switch one.State {
@@ -97,7 +97,7 @@ func (g *temporaryGrant) noticeDue(now time.Time) bool {
 	return ok
 }
 
-// sendNotice sends the next notice, beside everything else: a notifier that does not work keeps nobody's access.
+// sendNotice sends the next notice concurrently: a failing notifier does not delay the end of access.
 func (g *temporaryGrant) sendNotice(ctx workflow.Context, now time.Time) {
 	kind, about, _ := g.nextNotice(now)
 	in := grants.TellInput{Org: g.in.Org, Workflow: workflow.GetInfo(ctx).WorkflowExecution.ID, Kind: kind,
