@@ -141,17 +141,17 @@ type Holding struct {
 	Until   time.Time   `json:"until,omitzero"` // zero while it lasts
 	// Taken is set where the event feed reports that somebody else removed the membership of a holding that still lasts
 	// here. If the membership is seen again later, somebody else gave it.
-	Taken *Taken `json:"taken,omitempty"`
+	Taken *OutOfBandRemoval `json:"taken,omitempty"`
 }
 
-// Taken is when somebody else removed a membership, and the event feed's name for that.
-type Taken struct {
+// OutOfBandRemoval is when somebody else removed a membership, and the event feed's name for that.
+type OutOfBandRemoval struct {
 	At     time.Time `json:"at"`
 	Action string    `json:"action"`
 }
 
-// Unseen is a membership in the ledger that a read did not show and that no planned change explains.
-type Unseen struct {
+// MissingHolding is a membership in the ledger that a read did not show and that no planned change explains.
+type MissingHolding struct {
 	Holding
 	// Grants are the ones in force that alone give the target: somebody removed it by hand, and they end with it.
 	Grants []string `json:"grants,omitempty"`

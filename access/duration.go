@@ -53,7 +53,7 @@ func ParseDuration(s string) (Duration, error) {
 		}
 	}
 	span, err := time.ParseDuration(rest)
-	if err != nil || strings.ContainsAny(rest, "+-") || span > mostDuration || whole > mostDuration {
+	if err != nil || strings.ContainsAny(rest, "+-") || span > maxDuration || whole > maxDuration {
 		return 0, refused
 	}
 	if span += whole; negative {
@@ -62,4 +62,4 @@ func ParseDuration(s string) (Duration, error) {
 	return Duration(span), nil
 }
 
-const mostDuration = 100 * 365 * 24 * time.Hour
+const maxDuration = 100 * 365 * 24 * time.Hour

@@ -55,7 +55,7 @@ func ParseEntitlement(s string) (Entitlement, error) {
 	}
 	kind, rest, found := strings.Cut(s, ":")
 	if !found || rest == "" {
-		return "", fmt.Errorf("%q is not an entitlement%s: write group:<name>, default:<app>/<site>/<role>, role:org-admin, role:<app>/<site>/<role> or directory", s, perhaps(s, string(OrgAdmin), string(Directory)))
+		return "", fmt.Errorf("%q is not an entitlement%s: write group:<name>, default:<app>/<site>/<role>, role:org-admin, role:<app>/<site>/<role> or directory", s, suggestion(s, string(OrgAdmin), string(Directory)))
 	}
 	switch Kind(kind) {
 	case KindGroup:
@@ -76,12 +76,12 @@ func ParseEntitlement(s string) (Entitlement, error) {
 	default:
 		return "", fmt.Errorf("%q: unknown kind %q of entitlement%s; the kinds are group, default, role and directory",
 			s, kind,
-			perhaps(kind, string(KindGroup), string(KindDefault), string(KindRole), string(KindDirectory)))
+			suggestion(kind, string(KindGroup), string(KindDefault), string(KindRole), string(KindDirectory)))
 	}
 }
 
-// perhaps returns a suggestion of what may have been meant, for an error.
-func perhaps(written string, known ...string) string {
+// suggestion returns a suggestion of what may have been meant, for an error.
+func suggestion(written string, known ...string) string {
 	if near := Nearest(written, known...); near != "" {
 		return " (did you mean " + near + "?)"
 	}

@@ -30,7 +30,7 @@ type Grant struct {
 	Key    string `json:"key"`             // the person in the workflow's ID: as Person
 	// Formerly is the key of a workflow that has to hand the grant over: the address, until the account behind it was
 	// known, or from the time when addresses were keys.
-	Formerly  string      `json:"formerly,omitempty"`
+	FormerKey string      `json:"formerly,omitempty"`
 	Target    Entitlement `json:"target"` // as the policy writes it
 	State     GrantState  `json:"state"`
 	Entries   []string    `json:"entries,omitempty"` // names of the policy's entries that it was judged by
@@ -61,8 +61,8 @@ type Grant struct {
 	// account ID of who denied it or ended it early; as typed where no account has that name
 	ClosedBy  string `json:"closedBy,omitempty"`
 	ClosedWhy string `json:"closedWhy,omitempty"`
-	// HandTaken: it ended early because somebody removed its access by hand.
-	HandTaken     bool      `json:"handTaken,omitempty"`
+	// RemovedByHand: it ended early because somebody removed its access by hand.
+	RemovedByHand bool      `json:"handTaken,omitempty"`
 	ProvisionedAt time.Time `json:"given,omitzero"` // when access was seen to be given
 	RevokedAt     time.Time `json:"taken,omitzero"` // when nothing was left to remove
 
@@ -126,8 +126,8 @@ func InForce(all []Grant, at time.Time) []Grant {
 	return slices.DeleteFunc(slices.Clone(all), func(g Grant) bool { return !g.InForce(at) })
 }
 
-// Disturbs reports whether the grant is or was in force during a span, or within a rest before or after it.
-func (g Grant) Disturbs(from, until time.Time, rest time.Duration) bool {
+// WithinRest reports whether the grant is or was in force during a span, or within a rest before or after it.
+func (g Grant) WithinRest(from, until time.Time, rest time.Duration) bool {
 	held := (g.State == GrantGranted || g.State == GrantEnded) && g.Until.After(g.From)
 	return held && from.Before(g.Until.Add(rest)) && g.From.Before(until.Add(rest))
 }

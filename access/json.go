@@ -15,35 +15,35 @@ import (
 // included, and no key twice, at any depth. Anything more lenient could be read in one way by what checks it and in
 // another by what acts on it. The error says what is wrong and where.
 func Decode(data []byte, into any) error {
-	return told(json.Unmarshal(data, into, json.RejectUnknownMembers(true)))
+	return explainError(json.Unmarshal(data, into, json.RejectUnknownMembers(true)))
 }
 
 // DecodeKnown is Decode for what Castellan itself wrote, perhaps in another version: it ignores keys that it does not
 // know.
-func DecodeKnown(data []byte, into any) error { return told(json.Unmarshal(data, into)) }
+func DecodeKnown(data []byte, into any) error { return explainError(json.Unmarshal(data, into)) }
 
-// told returns an error that says what is wrong and where.
-func told(err error) error {
+// explainError returns an error that says what is wrong and where.
+func explainError(err error) error {
 	var meaning *json.SemanticError
 	var form *jsontext.SyntacticError
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &form):
-		return fmt.Errorf("the key %s stands there twice", where(form.JSONPointer))
+		return fmt.Errorf("the key %s stands there twice", quotedPath(form.JSONPointer))
 	case errors.Is(err, json.ErrUnknownName) && errors.As(err, &meaning):
-		return fmt.Errorf("unknown field %s%s", where(meaning.JSONPointer), fieldsInstead(meaning))
+		return fmt.Errorf("unknown field %s%s", quotedPath(meaning.JSONPointer), fieldsInstead(meaning))
 	case errors.As(err, &meaning) && meaning.Err != nil && meaning.GoType != nil && meaning.JSONKind == 0:
-		return fmt.Errorf("%s%w", at(meaning.JSONPointer), meaning.Err)
+		return fmt.Errorf("%s%w", pathPrefix(meaning.JSONPointer), meaning.Err)
 	case errors.As(err, &meaning):
 		what := "a value"
 		if meaning.JSONKind != 0 {
 			what = "a " + meaning.JSONKind.String()
 		}
 		if meaning.Err != nil {
-			return fmt.Errorf("%s%s does not fit: %w", at(meaning.JSONPointer), what, meaning.Err)
+			return fmt.Errorf("%s%s does not fit: %w", pathPrefix(meaning.JSONPointer), what, meaning.Err)
 		}
-		return fmt.Errorf("%s%s does not fit here", at(meaning.JSONPointer), what)
+		return fmt.Errorf("%s%s does not fit here", pathPrefix(meaning.JSONPointer), what)
 	}
 	return errors.New(strings.TrimPrefix(err.Error(), "jsontext: "))
 }
@@ -77,8 +77,8 @@ func fieldsOf(t reflect.Type) []string {
 	return fields
 }
 
-// where returns the path in the document, bounded since somebody chose its keys.
-func where(p jsontext.Pointer) string {
+// quotedPath returns the path in the document, bounded since somebody chose its keys.
+func quotedPath(p jsontext.Pointer) string {
 	var parts []string
 	for token := range p.Tokens() {
 		parts = append(parts, token)
@@ -90,9 +90,9 @@ func where(p jsontext.Pointer) string {
 	return fmt.Sprintf("%q", place)
 }
 
-func at(p jsontext.Pointer) string {
+func pathPrefix(p jsontext.Pointer) string {
 	if p == "" {
 		return ""
 	}
-	return where(p) + ": "
+	return quotedPath(p) + ": "
 }

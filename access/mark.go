@@ -2,8 +2,8 @@ package access
 
 import "time"
 
-// Mark records since when a rule's condition has held for a person in every run.
-type Mark struct {
+// RuleMatch records since when a rule's condition has held for a person in every run.
+type RuleMatch struct {
 	Person string    `json:"person"`
 	Rule   string    `json:"rule"` // the rule's key: its name and its content
 	Since  time.Time `json:"since"`

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-const mostReasons = 3
+const maxReasons = 3
 
 // ReasonsInWords returns the reasons for holding something: of each mapping or rule one source group and the number of
 // the others, and only the first few of those.
@@ -24,7 +24,7 @@ func ReasonsInWords(reasons []Reason) string {
 		of[g] = append(of[g], r)
 	}
 	var words []string
-	for _, g := range order[:min(len(order), mostReasons)] {
+	for _, g := range order[:min(len(order), maxReasons)] {
 		word := of[g][0].String()
 		switch more := len(of[g]) - 1; {
 		case more == 1:
@@ -34,7 +34,7 @@ func ReasonsInWords(reasons []Reason) string {
 		}
 		words = append(words, word)
 	}
-	if more := len(order) - mostReasons; more > 0 {
+	if more := len(order) - maxReasons; more > 0 {
 		words = append(words, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(words, "; ")

@@ -38,6 +38,6 @@ func TestRowsCountWhatIsHeldOneAfterTheOther(t *testing.T) {
 		"one for later, after a day": {[]access.Grant{granted(24*h, 30*h)}, 6 * h},
 		"a row for later":            {[]access.Grant{granted(2*h, 4*h), granted(4*h, 8*h)}, h},
 	} {
-		require.Equal(t, test.room, access.RowRoom(noon, access.Duration(6*h), test.grants), name)
+		require.Equal(t, test.room, access.ConsecutiveRoom(noon, access.Duration(6*h), test.grants), name)
 	}
 }

@@ -22,10 +22,10 @@ import (
 // it once.
 var ErrMayNotRegister = errors.New("search attributes are missing and may not be registered from here")
 
-// registerAgain is the pause between two attempts to register search attributes, at first and at most.
+// registerRetry is the pause between two attempts to register search attributes, at first and at most.
 const (
-	registerAgain       = 200 * time.Millisecond
-	registerAgainAtMost = 5 * time.Second
+	registerRetry    = 200 * time.Millisecond
+	maxRegisterRetry = 5 * time.Second
 )
 
 // AwaitSearchAttributes registers the search attributes that a namespace lacks, and returns once queries and workflows
@@ -35,13 +35,13 @@ const (
 func AwaitSearchAttributes(ctx context.Context, c client.Client, namespace string,
 	wanted map[string]enumspb.IndexedValueType, goOn func(error) bool) error {
 	names := slices.Sorted(maps.Keys(wanted))
-	if mayBeNamed(ctx, c, namespace, names) == nil {
+	if checkQueryable(ctx, c, namespace, names) == nil {
 		return nil
 	}
-	for pause := registerAgain; ; pause = min(pause*3/2, registerAgainAtMost) {
+	for pause := registerRetry; ; pause = min(pause*3/2, maxRegisterRetry) {
 		err := registerSearchAttributes(ctx, c, namespace, wanted)
 		if err == nil {
-			err = errors.Join(mayBeNamed(ctx, c, namespace, names), maySet(ctx, c, namespace, names))
+			err = errors.Join(checkQueryable(ctx, c, namespace, names), checkSettable(ctx, c, namespace, names))
 			if err == nil {
 				return nil
 			}
@@ -88,9 +88,9 @@ func registerSearchAttributes(ctx context.Context, c client.Client, namespace st
 	return nil
 }
 
-// mayBeNamed returns nil if a query may name the search attributes. The query is for one workflow, which need not
+// checkQueryable returns nil if a query may name the search attributes. The query is for one workflow, which need not
 // exist.
-func mayBeNamed(ctx context.Context, c client.Client, namespace string, names []string) error {
+func checkQueryable(ctx context.Context, c client.Client, namespace string, names []string) error {
 	_, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{
 		Namespace: namespace,
 		Query:     `WorkflowId = "none" AND (` + strings.Join(names, " IS NULL OR ") + ` IS NULL)`,

@@ -18,10 +18,10 @@ import (
 // probeLimit ends a probe that was abandoned.
 const probeLimit = 10 * time.Second
 
-// maySet returns nil if a workflow may set the search attributes. Each of Temporal's services learns of them in its own
-// time, and only the history service can tell: this workflow sets them all to null, completes, and is deleted. It runs
-// here, without a worker.
-func maySet(ctx context.Context, c client.Client, namespace string, names []string) error {
+// checkSettable returns nil if a workflow may set the search attributes. Each of Temporal's services learns of them in
+// its own time, and only the history service can tell: this workflow sets them all to null, completes, and is deleted.
+// It runs here, without a worker.
+func checkSettable(ctx context.Context, c client.Client, namespace string, names []string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
 	service := c.WorkflowService()

@@ -25,7 +25,7 @@ const minReviewKey = 32
 // with the URL and the key and no address makes links to a page that other workers serve.
 func (w Worker) ReviewPage() (ReviewPage, error) {
 	page := ReviewPage{Addr: w.ReviewAddr}
-	if !w.reviews() {
+	if !w.usesReviewPage() {
 		return page, nil
 	}
 	page.Connections = w.ReviewConnections
@@ -51,8 +51,8 @@ func (w Worker) ReviewPage() (ReviewPage, error) {
 	return page, nil
 }
 
-// reviews reports whether the worker serves the reviewers' page or makes links to it.
-func (w Worker) reviews() bool {
+// usesReviewPage reports whether the worker serves the reviewers' page or makes links to it.
+func (w Worker) usesReviewPage() bool {
 	return w.ReviewAddr != ListenOff || w.ReviewURL != "" || w.ReviewKey.Reveal() != ""
 }
 
@@ -74,9 +74,9 @@ func (w Worker) rejectsReview(variable string) bool {
 	case "CASTELLAN_REVIEW_ADDR":
 		return w.ReviewAddr != ListenOff && !isHostPort(w.ReviewAddr)
 	case "CASTELLAN_REVIEW_URL":
-		return w.reviews() && !isRootURL(w.reviewURL())
+		return w.usesReviewPage() && !isRootURL(w.reviewURL())
 	case "CASTELLAN_REVIEW_KEY":
-		return w.reviews() && !isFileOr(w.ReviewKey, isReviewKey)
+		return w.usesReviewPage() && !isFileOr(w.ReviewKey, isReviewKey)
 	}
 	return false
 }

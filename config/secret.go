@@ -79,7 +79,7 @@ func (s Secrets) Resolve(org, ref string) (Secret, error) {
 		return Secret{}, fmt.Errorf("this is not a secret reference: write %s or file:%s, never the secret itself",
 			EnvReference(org), filepath.Join(s.Dir, org))
 	}
-	root, name, err := s.place(org, kind, rest)
+	root, name, err := s.locate(org, kind, rest)
 	var value string
 	switch {
 	case err != nil:
@@ -99,14 +99,14 @@ func EnvReference(org string) string {
 	return "env:" + KeyPrefix + strings.ToUpper(strings.ReplaceAll(org, "-", "_"))
 }
 
-// place checks that the organization may use the reference and, for a file, returns the folder that it must lie in and
+// locate checks that the organization may use the reference and, for a file, returns the folder that it must lie in and
 // its path below, as folders and a file name: a symbolic link may lead out of none of them.
-func (s Secrets) place(org, kind, rest string) (root string, names []string, err error) {
+func (s Secrets) locate(org, kind, rest string) (root string, names []string, err error) {
 	ref := kind + ":" + rest
 	if slices.Contains(s.Of[org], ref) {
 		return filepath.Dir(rest), []string{filepath.Base(rest)}, nil
 	}
-	if org == "" || strings.ContainsAny(org, "/_.") || s.others(ref) {
+	if org == "" || strings.ContainsAny(org, "/_.") || s.assigned(ref) {
 		return "", nil, s.refusal(org, ref)
 	}
 	if kind == "env" {
@@ -126,8 +126,8 @@ func (s Secrets) place(org, kind, rest string) (root string, names []string, err
 	return s.Dir, []string{org, name}, nil
 }
 
-// others reports whether Of gives the reference to any organization.
-func (s Secrets) others(ref string) bool {
+// assigned reports whether Of gives the reference to any organization.
+func (s Secrets) assigned(ref string) bool {
 	for _, refs := range s.Of {
 		if slices.Contains(refs, ref) {
 			return true

@@ -111,26 +111,26 @@ func (w Worker) keepsOwnSecrets() bool {
 	} {
 		path, isFile := strings.CutPrefix(s, "file:")
 		if isFile && filepath.IsAbs(path) &&
-			(lies(path, w.SecretsDir) || lies(followed(path), followed(w.SecretsDir))) {
+			(isBelow(path, w.SecretsDir) || isBelow(resolveLinks(path), resolveLinks(w.SecretsDir))) {
 			return true
 		}
 	}
 	return false
 }
 
-func lies(path, folder string) bool {
+func isBelow(path, folder string) bool {
 	name, err := filepath.Rel(folder, path)
 	return err == nil && filepath.IsLocal(name)
 }
 
-// followed returns the path with symbolic links resolved, as far as it exists.
-func followed(path string) string {
+// resolveLinks returns the path with symbolic links resolved, as far as it exists.
+func resolveLinks(path string) string {
 	path = filepath.Clean(path)
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		return real
 	}
 	if folder := filepath.Dir(path); folder != path {
-		return filepath.Join(followed(folder), filepath.Base(path))
+		return filepath.Join(resolveLinks(folder), filepath.Base(path))
 	}
 	return path
 }

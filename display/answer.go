@@ -13,20 +13,20 @@ import (
 // is not changed.
 func Answer[T any](of T) T {
 	v := reflect.ValueOf(&of).Elem()
-	if plainly(v) {
+	if isPlain(v) {
 		return of
 	}
 	made, _ := visible(v).Interface().(T)
 	return made
 }
 
-// plainly reports whether nothing in an answer has to be replaced, which is the usual case.
-func plainly(v reflect.Value) bool {
+// isPlain reports whether nothing in an answer has to be replaced, which is the usual case.
+func isPlain(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.String:
 		return inline(v.String()) == v.String()
 	case reflect.Pointer, reflect.Interface:
-		return v.IsNil() || plainly(v.Elem())
+		return v.IsNil() || isPlain(v.Elem())
 	case reflect.Slice, reflect.Array:
 		if raw, ok := v.Interface().(json.RawMessage); ok {
 			return bytes.Equal(visibleJSON(raw), raw)
@@ -35,19 +35,19 @@ func plainly(v reflect.Value) bool {
 			return true
 		}
 		for i := range v.Len() {
-			if !plainly(v.Index(i)) {
+			if !isPlain(v.Index(i)) {
 				return false
 			}
 		}
 	case reflect.Map:
 		for _, key := range v.MapKeys() {
-			if !plainly(key) || !plainly(v.MapIndex(key)) {
+			if !isPlain(key) || !isPlain(v.MapIndex(key)) {
 				return false
 			}
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
-			if v.Type().Field(i).IsExported() && !plainly(v.Field(i)) {
+			if v.Type().Field(i).IsExported() && !isPlain(v.Field(i)) {
 				return false
 			}
 		}
@@ -108,7 +108,7 @@ func visibleJSON(raw json.RawMessage) json.RawMessage {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
 	var value any
-	if len(raw) == 0 || decoder.Decode(&value) != nil || plainly(reflect.ValueOf(&value).Elem()) {
+	if len(raw) == 0 || decoder.Decode(&value) != nil || isPlain(reflect.ValueOf(&value).Elem()) {
 		return raw
 	}
 	made, err := json.Marshal(Answer(value))

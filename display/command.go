@@ -45,10 +45,10 @@ func Query(workflow, name string) Command {
 }
 
 // List lists the workflows whose search attributes have these values: names and values in turn.
-func List(pairs ...string) Command { return among("list", pairs) }
+func List(pairs ...string) Command { return workflowCommand("list", pairs) }
 
 // Terminate terminates them.
-func Terminate(pairs ...string) Command { return among("terminate", pairs) }
+func Terminate(pairs ...string) Command { return workflowCommand("terminate", pairs) }
 
 // MakeNamespace creates a namespace.
 func MakeNamespace(name string) Command {
@@ -64,7 +64,7 @@ func RegisterAttributes(namespace string, types map[string]string) Command {
 	return c
 }
 
-func among(verb string, pairs []string) Command {
+func workflowCommand(verb string, pairs []string) Command {
 	var terms []string
 	for i := 0; i+1 < len(pairs); i += 2 {
 		terms = append(terms, pairs[i]+`="`+strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(pairs[i+1])+`"`)

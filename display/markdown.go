@@ -20,7 +20,7 @@ func (p *Page) Line(format string, args ...any) {
 		}
 		safe[i] = arg
 	}
-	fmt.Fprintf(&p.text, format+"\n", each(Markdown, safe)...)
+	fmt.Fprintf(&p.text, format+"\n", sanitizeArgs(Markdown, safe)...)
 }
 
 // Command writes a command as a code block, to be pasted.

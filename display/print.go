@@ -15,18 +15,20 @@ type Safe string
 
 // Fprintf is fmt.Fprintf with every argument passed through Terminal.
 func Fprintf(w io.Writer, format string, args ...any) {
-	_, _ = fmt.Fprintf(w, format, each(Terminal, args)...)
+	_, _ = fmt.Fprintf(w, format, sanitizeArgs(Terminal, args)...)
 }
 
 // Sprintf is fmt.Sprintf with every argument passed through Terminal: for texts such as notices, in which people take
 // each line for the program's own.
-func Sprintf(format string, args ...any) string { return fmt.Sprintf(format, each(Terminal, args)...) }
+func Sprintf(format string, args ...any) string {
+	return fmt.Sprintf(format, sanitizeArgs(Terminal, args)...)
+}
 
 // Fprintln writes a text of several lines (Lines), and a line end.
 func Fprintln(w io.Writer, text string) { _, _ = io.WriteString(w, Lines(text)+"\n") }
 
-// each applies a function to every argument that is, or prints as, a text.
-func each(safely func(string) string, args []any) []any {
+// sanitizeArgs applies a function to every argument that is, or prints as, a text.
+func sanitizeArgs(safely func(string) string, args []any) []any {
 	all := make([]any, len(args))
 	for i, arg := range args {
 		switch is := arg.(type) {

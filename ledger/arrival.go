@@ -21,7 +21,7 @@ func (l *Ledger) Arrived(ctx context.Context, org, email, account string, at tim
 			return err
 		}
 		for _, g := range arrived {
-			g.Person, g.Key, g.Formerly = account, account, g.Key
+			g.Person, g.Key, g.FormerKey = account, account, g.Key
 			if _, err := w.change(ctx, g, grantEntry(g, EntryGrantArrived, at, nil)); err != nil {
 				return err
 			}

@@ -167,20 +167,20 @@ func (w *write) attempted(ctx context.Context, run string, changes []access.Chan
 	lines := make(map[lineKey]attempted, len(changes))
 	err := w.each(ctx, func(row scanner) error {
 		var attempts int
-		c, err := scanChange(also{row, &attempts})
+		c, err := scanChange(extraColumn{row, &attempts})
 		lines[lineKey{c.Person, c.Target}] = attempted{c, attempts}
 		return err
 	}, `SELECT `+changeColumns+`, attempts FROM lines WHERE `+where, args...)
 	return lines, err
 }
 
-// also scans one more column than its scan function has.
-type also struct {
+// extraColumn scans one more column than its scan function has.
+type extraColumn struct {
 	scanner
 	last any
 }
 
-func (a also) Scan(dest ...any) error { return a.scanner.Scan(append(dest, a.last)...) }
+func (a extraColumn) Scan(dest ...any) error { return a.scanner.Scan(append(dest, a.last)...) }
 
 // entry returns the chain's entry for the answer: who, what, why, answer; without the e-mail address.
 func (c attempted) entry(run string) Entry {

@@ -122,15 +122,15 @@ func (w *write) burnGuessed(ctx context.Context, p Presented, at time.Time) ([]B
 		}
 	}
 	for _, one := range found {
-		if err := w.guessed(ctx, one, mark, at); err != nil {
+		if err := w.burnAfterGuess(ctx, one, mark, at); err != nil {
 			return nil, err
 		}
 	}
 	return found, nil
 }
 
-// guessed spends somebody's codes because of a wrong one, and counts how often that happened.
-func (w *write) guessed(ctx context.Context, of BurntCode, mark string, at time.Time) error {
+// burnAfterGuess spends somebody's codes because of a wrong one, and counts how often that happened.
+func (w *write) burnAfterGuess(ctx context.Context, of BurntCode, mark string, at time.Time) error {
 	table, subject := grantCodes, of.Grant
 	if of.Review != "" {
 		table, subject = reviewCodes, of.Review

@@ -136,7 +136,7 @@ func TestADecisionNeedsItsCode(t *testing.T) {
 		} {
 			require.NoError(t, l.SaveReviewCode(t.Context(), org, code[0], code[1], hashOf(code[2]), noon))
 		}
-		with := func(p ledger.Pass, w ledger.ReviewWord) ledger.ReviewWord { w.Pass = p; return w }
+		with := func(p ledger.Pass, w ledger.ReviewMessage) ledger.ReviewMessage { w.Pass = p; return w }
 		plain := func(code string) ledger.Pass { return ledger.Pass{CodeHash: hashOf(code)} }
 		was := entriesOf(t, l, spring)
 		for name, p := range map[string]ledger.Pass{
@@ -196,7 +196,7 @@ func TestADecisionNeedsItsCode(t *testing.T) {
 		require.Equal(t, []error{nil, ledger.ErrCode, nil, nil},
 			[]error{batch[0].Err, batch[1].Err, batch[2].Err, batch[3].Err})
 		require.Equal(t, "keep: 1 carol keep", verdicts(t, l, spring, 4))
-		for _, kind := range []ledger.ReviewWord{again(carol, 4), handOn(carol, eve, 5), remark(carol, "no", 5)} {
+		for _, kind := range []ledger.ReviewMessage{again(carol, 4), handOn(carol, eve, 5), remark(carol, "no", 5)} {
 			require.Equal(t, "refused", heard(t, l, spring, after(50, with(plain("bad"), kind))),
 				"whatever is said needs one")
 		}

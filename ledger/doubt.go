@@ -35,7 +35,7 @@ func (l *Ledger) Doubtful(ctx context.Context, org, except string,
 		last := map[access.Entitlement]Doubt{}
 		err := l.reads.each(ctx, func(row scanner) error {
 			var run string
-			c, err := scanChange(also{row, &run})
+			c, err := scanChange(extraColumn{row, &run})
 			last[c.Target] = Doubt{c, run}
 			return err
 		}, `SELECT `+changeColumns+`, run FROM lines WHERE org = ? AND person = ? AND state IN ('sent', 'done', 'already')

@@ -8,8 +8,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// saw records that a read showed the people.
-func (w *write) saw(ctx context.Context, people []string, at time.Time) error {
+// recordSeen records that a read showed the people.
+func (w *write) recordSeen(ctx context.Context, people []string, at time.Time) error {
 	for _, some := range chunks(people) {
 		where, args := among("org", "id", some, w.org)
 		if _, err := w.exec(ctx, `UPDATE people SET seen = ?, missing = 0 WHERE `+where,
@@ -62,14 +62,14 @@ func (l *Ledger) OutlineTime(ctx context.Context, org, run string) (time.Time, e
 }
 
 // Unseen returns the holdings that a run's pages did not show and no line of it settles. It is kept as long as Seen is.
-func (l *Ledger) Unseen(ctx context.Context, org, run string) ([]access.Unseen, error) {
-	var all []access.Unseen
+func (l *Ledger) Unseen(ctx context.Context, org, run string) ([]access.MissingHolding, error) {
+	var all []access.MissingHolding
 	err := l.reads.each(ctx, func(row scanner) error {
 		var stored string
 		if err := row.Scan(&stored); err != nil {
 			return err
 		}
-		var here []access.Unseen
+		var here []access.MissingHolding
 		err := json.Unmarshal([]byte(stored), &here)
 		all = append(all, here...)
 		return err
@@ -170,7 +170,7 @@ func (l *Ledger) EndGrantByHand(ctx context.Context, org, id, why string, at tim
 		if g.From.After(at) {
 			g.From = at
 		}
-		g.Until, g.HandTaken, g.ClosedWhy = at, true, why
+		g.Until, g.RemovedByHand, g.ClosedWhy = at, true, why
 		g, err = w.end(ctx, g, at)
 		return err
 	})

@@ -81,11 +81,11 @@ func TestEndGrantByHandEndsWhatIsInForce(t *testing.T) {
 		require.NoError(t, err)
 		early, err := l.EndGrantByHand(t.Context(), org, "g1", "taken", g.Until)
 		require.NoError(t, err)
-		require.False(t, early.HandTaken, "it was over by time")
+		require.False(t, early.RemovedByHand, "it was over by time")
 		for range 2 {
 			over, err := l.EndGrantByHand(t.Context(), org, "g1", "taken", g.From.Add(time.Minute))
 			require.NoError(t, err)
-			require.True(t, over.HandTaken)
+			require.True(t, over.RemovedByHand)
 			require.Equal(t, access.GrantEnded, over.State)
 			require.Equal(t, g.From.Add(time.Minute), over.Until)
 			require.Equal(t, "taken", over.ClosedWhy)

@@ -204,8 +204,8 @@ func (l *Ledger) ExplainLeft(ctx context.Context, org, id string, stage int, rev
 	return l.explain(ctx, query, args)
 }
 
-func (l *Ledger) ExplainSaid(ctx context.Context, org, id string, word ReviewWord) (string, error) {
-	query, args := saidQuery(org, id, 1, 1000, word, review.Names{word.By: true, "id-" + word.By: true})
+func (l *Ledger) ExplainSaid(ctx context.Context, org, id string, word ReviewMessage) (string, error) {
+	query, args := messageEventsQuery(org, id, 1, 1000, word, review.Names{word.By: true, "id-" + word.By: true})
 	return l.explain(ctx, query, args)
 }
 

@@ -18,20 +18,20 @@ type Flap struct {
 func (l *Ledger) Flaps(ctx context.Context, org, run string, since time.Time, least, limit int) ([]Flap, error) {
 	query, args := flapsQuery(org, run, since, least, limit)
 	all, err := collect(ctx, l.reads, func(row scanner) (f Flap, err error) {
-		c, err := scanChange(twoMore{row, &f.Adds, &f.Removals})
+		c, err := scanChange(twoExtraColumns{row, &f.Adds, &f.Removals})
 		f.Change = c
 		return f, err
 	}, query, args...)
 	return all, reading(err, "what flaps in run "+run, org)
 }
 
-// twoMore scans two more columns than its scan function has.
-type twoMore struct {
+// twoExtraColumns scans two more columns than its scan function has.
+type twoExtraColumns struct {
 	scanner
 	a, b any
 }
 
-func (t twoMore) Scan(dest ...any) error { return t.scanner.Scan(append(dest, t.a, t.b)...) }
+func (t twoExtraColumns) Scan(dest ...any) error { return t.scanner.Scan(append(dest, t.a, t.b)...) }
 
 // flapsQuery has the states in the form of the index lines_written.
 func flapsQuery(org, run string, since time.Time, least, limit int) (string, []any) {

@@ -140,14 +140,14 @@ func TestAnOlderRowPutBackIsNotActedOn(t *testing.T) {
 		{"marks", "person = '" + ana + "'",
 			func(t *testing.T, l *ledger.Ledger) {
 				require.NoError(t, l.SavePage(t.Context(), org, "r1",
-					ledger.Page{Key: "0", Mark: []access.Mark{{Person: ana, Rule: "r#1", Since: noon}}}, noon))
+					ledger.Page{Key: "0", Mark: []access.RuleMatch{{Person: ana, Rule: "r#1", Since: noon}}}, noon))
 				require.Len(t, state(t, l, ana).Marks, 1)
 			},
 			func(t *testing.T, l *ledger.Ledger) {
-				mark := access.Mark{Person: ana, Rule: "r#1", Since: minutes(90)}
+				mark := access.RuleMatch{Person: ana, Rule: "r#1", Since: minutes(90)}
 				require.NoError(t, l.SavePage(t.Context(), org, "r2",
-					ledger.Page{Key: "0", Unmark: []access.Mark{mark}}, noon))
-				require.NoError(t, l.SavePage(t.Context(), org, "r2", ledger.Page{Key: "1", Mark: []access.Mark{mark}},
+					ledger.Page{Key: "0", Unmark: []access.RuleMatch{mark}}, noon))
+				require.NoError(t, l.SavePage(t.Context(), org, "r2", ledger.Page{Key: "1", Mark: []access.RuleMatch{mark}},
 					noon))
 			},
 			func(t *testing.T, l *ledger.Ledger) { require.Empty(t, state(t, l, ana).Marks) }},
@@ -235,7 +235,7 @@ func TestAnOlderRowPutBackIsNotActedOn(t *testing.T) {
 				require.Equal(t, map[int]bool{1: true}, found)
 				said := hear(t, l, spring, word(idDan, keep, 1, 2))[0]
 				require.Equal(t, []int{2}, said.Applied)
-				require.Equal(t, []ledger.RefusedWord{{N: 1, Why: ledger.ErrUnexplained.Error()}}, said.Refused)
+				require.Equal(t, []ledger.RefusedItem{{N: 1, Why: ledger.ErrUnexplained.Error()}}, said.Refused)
 			}},
 		{"review_tasks", "n = 1 AND reviewer = '" + idDan + "'",
 			func(t *testing.T, l *ledger.Ledger) {
@@ -309,10 +309,10 @@ func TestWhatWasForgedIsDecidedAnew(t *testing.T) {
 		}},
 		"a mark set back": {`UPDATE marks SET since = 5`, func(t *testing.T, l *ledger.Ledger) {
 			require.Empty(t, state(t, l, ana).Marks)
-			mark := access.Mark{Person: ana, Rule: "r#1", Since: minutes(7)}
-			require.NoError(t, l.SavePage(t.Context(), org, "r9", ledger.Page{Key: "0", Mark: []access.Mark{mark}},
+			mark := access.RuleMatch{Person: ana, Rule: "r#1", Since: minutes(7)}
+			require.NoError(t, l.SavePage(t.Context(), org, "r9", ledger.Page{Key: "0", Mark: []access.RuleMatch{mark}},
 				noon))
-			require.Equal(t, []access.Mark{mark}, state(t, l, ana).Marks)
+			require.Equal(t, []access.RuleMatch{mark}, state(t, l, ana).Marks)
 		}},
 		"a count made small": {`UPDATE source_counts SET users = 1`, func(t *testing.T, l *ledger.Ledger) {
 			require.NoError(t, l.SaveSourceCounts(t.Context(), org, "r9",

@@ -72,7 +72,7 @@ func complete(g *access.Grant) error {
 		}
 		g.Person = strings.ToLower(g.Person)
 	}
-	g.Key, g.Formerly = g.Person, ""
+	g.Key, g.FormerKey = g.Person, ""
 	g.Requested, g.Start = cut(orNow(g.Requested)), cut(g.Start)
 	g.From, g.Until, g.RevokedAt = time.Time{}, time.Time{}, time.Time{}
 	if g.State == access.GrantGranted {
@@ -107,13 +107,13 @@ func scanGrant(row scanner) (access.Grant, error) {
 	var g, rest access.Grant
 	var requested, since, until, taken int64
 	var stored string
-	if err := row.Scan(&g.ID, &g.Person, &g.Email, &g.Target, &g.Key, &g.Formerly, &g.State,
+	if err := row.Scan(&g.ID, &g.Person, &g.Email, &g.Target, &g.Key, &g.FormerKey, &g.State,
 		&requested, &since, &until, &taken, &stored); err != nil {
 		return g, err
 	}
 	err := json.Unmarshal([]byte(stored), &rest)
-	rest.ID, rest.Person, rest.Email, rest.Target, rest.Key, rest.Formerly, rest.State = g.ID, g.Person, g.Email,
-		g.Target, g.Key, g.Formerly, g.State
+	rest.ID, rest.Person, rest.Email, rest.Target, rest.Key, rest.FormerKey, rest.State = g.ID, g.Person, g.Email,
+		g.Target, g.Key, g.FormerKey, g.State
 	rest.Requested, rest.RevokedAt = fromInstant(requested), fromInstant(taken)
 	rest.From, rest.Until = fromInstant(since), fromInstant(until)
 	return rest, err
@@ -122,7 +122,7 @@ func scanGrant(row scanner) (access.Grant, error) {
 // saveGrant inserts or replaces the grant and returns it as it is now in the ledger.
 func (w *write) saveGrant(ctx context.Context, g access.Grant) (access.Grant, error) {
 	rest := g
-	rest.ID, rest.Person, rest.Email, rest.Target, rest.Key, rest.Formerly, rest.State, rest.Names = "", "", "", "", "",
+	rest.ID, rest.Person, rest.Email, rest.Target, rest.Key, rest.FormerKey, rest.State, rest.Names = "", "", "", "", "",
 		"", "", nil
 	rest.Requested, rest.From, rest.Until, rest.RevokedAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	rest.Start, rest.ApprovalDeadline, rest.ProvisionedAt = cut(g.Start), cut(g.ApprovalDeadline), cut(g.ProvisionedAt)
@@ -139,7 +139,7 @@ func (w *write) saveGrant(ctx context.Context, g access.Grant) (access.Grant, er
 		person = excluded.person, email = excluded.email, person_key = excluded.person_key, former_key = excluded.former_key, state = excluded.state, since = excluded.since, until = excluded.until,
 		taken = excluded.taken, body = excluded.body RETURNING `+grantColumns,
 		w.org, strings.ToLower(g.Email), access.Fold(string(g.Target)), flag(g.Settled()),
-		g.ID, g.Person, g.Email, string(g.Target), g.Key, g.Formerly, string(g.State),
+		g.ID, g.Person, g.Email, string(g.Target), g.Key, g.FormerKey, string(g.State),
 		instant(g.Requested), instant(g.From), instant(g.Until), instant(g.RevokedAt), text(rest))
 }
 

@@ -69,7 +69,7 @@ func (l *Ledger) DecideGrant(ctx context.Context, org, id string, d Decision) (g
 		}
 		if err := w.mayDecide(ctx, g, d); err != nil {
 			if wrong = errors.Is(err, errGuess); wrong {
-				return w.guessed(ctx, BurntCode{Org: org, Grant: id, Name: d.By}, "", d.At)
+				return w.burnAfterGuess(ctx, BurntCode{Org: org, Grant: id, Name: d.By}, "", d.At)
 			}
 			return err
 		}

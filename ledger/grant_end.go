@@ -60,7 +60,7 @@ func (w *write) end(ctx context.Context, g access.Grant, at time.Time) (access.G
 	if g.ClosedBy != "" {
 		fields["by"], fields["why"], fields["withdrawn"] = typedBy(g, g.ClosedBy), g.ClosedWhy, withdrawn
 	}
-	if g.HandTaken {
+	if g.RemovedByHand {
 		fields["handTaken"], fields["why"] = true, g.ClosedWhy
 	}
 	g.State = access.GrantEnded

@@ -138,7 +138,7 @@ func (l *Ledger) proveStates(ctx context.Context, org string, states map[string]
 			return forged(tableRejections, c.Person, string(c.Target), string(c.Action))
 		})
 		state.Marks = slices.DeleteFunc(state.Marks,
-			func(m access.Mark) bool { return forged(tableMarks, m.Person, m.Rule) })
+			func(m access.RuleMatch) bool { return forged(tableMarks, m.Person, m.Rule) })
 		state.Rulings = slices.DeleteFunc(state.Rulings, func(r access.Ruling) bool {
 			return forged(tableRulings, r.Person, string(r.Target), r.Review)
 		})

@@ -179,7 +179,7 @@ func TestGrantsOfWhoArrivesAreHandedOver(t *testing.T) {
 		require.NoError(t, l.Arrived(t.Context(), org, "guest@else.example", "id-guest", noon))
 		now := stored(t, l, "1")
 		require.Equal(t, []string{"id-guest", "id-guest", "guest@else.example"},
-			[]string{now.Person, now.Key, now.Formerly})
+			[]string{now.Person, now.Key, now.FormerKey})
 		was, err = l.ArrivedAs(t.Context(), org, "Guest@else.example", access.Directory)
 		require.NoError(t, err)
 		require.Equal(t, "id-guest", was)

@@ -26,9 +26,9 @@ func (l *Ledger) Identity(ctx context.Context) (Identity, error) {
 	return is, reading(err, "the ledger's identity", "all")
 }
 
-// Tie binds a ledger without a namespace to this one, and returns the ledger's identity then. With move it is bound to
-// this one from now on, whatever it was bound to before.
-func (l *Ledger) Tie(ctx context.Context, namespace, id string, move bool) (Identity, error) {
+// BindNamespace binds a ledger without a namespace to this one, and returns the ledger's identity then. With move it is
+// bound to this one from now on, whatever it was bound to before.
+func (l *Ledger) BindNamespace(ctx context.Context, namespace, id string, move bool) (Identity, error) {
 	if _, err := l.Identity(ctx); err != nil {
 		return Identity{}, err
 	}

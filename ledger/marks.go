@@ -10,15 +10,15 @@ import (
 
 const selectMark = `SELECT person, rule, since, told FROM marks`
 
-func scanMark(row scanner) (m access.Mark, err error) {
+func scanMark(row scanner) (m access.RuleMatch, err error) {
 	var since, told int64
 	err = row.Scan(&m.Person, &m.Rule, &since, &told)
 	m.Since, m.Told = fromInstant(since), fromInstant(told)
 	return m, err
 }
 
-// applyMarks begins and ends marks. An existing one stays as it is.
-func (w *write) applyMarks(ctx context.Context, begin, end []access.Mark) error {
+// applyMatches begins and ends marks. An existing one stays as it is.
+func (w *write) applyMatches(ctx context.Context, begin, end []access.RuleMatch) error {
 	var keys [][]any
 	for _, m := range slices.Concat(begin, end) {
 		keys = append(keys, []any{m.Person, m.Rule})
@@ -40,16 +40,17 @@ func (w *write) applyMarks(ctx context.Context, begin, end []access.Mark) error 
 		`ON CONFLICT (org, person, rule) DO NOTHING`, rows)
 }
 
-// Untold returns at most limit (1,000 for 0) marks of a rule without a notice that began at the instant or before it,
-// the oldest first.
-func (l *Ledger) Untold(ctx context.Context, org, rule string, since time.Time, limit int) ([]access.Mark, error) {
+// Unnotified returns at most limit (1,000 for 0) marks of a rule without a notice that began at the instant or before
+// it, the oldest first.
+func (l *Ledger) Unnotified(ctx context.Context, org, rule string, since time.Time,
+	limit int) ([]access.RuleMatch, error) {
 	all, err := collect(ctx, l.reads, scanMark, selectMark+` WHERE org = ? AND rule = ? AND told = 0 AND since <= ?
 		ORDER BY since, person LIMIT ?`, org, rule, instant(since), atMost(limit))
 	return all, reading(err, "of whom rule "+rule+" was not told yet", org)
 }
 
-// Told records that the people whom a rule names were notified of these people. Earlier notices stay.
-func (l *Ledger) Told(ctx context.Context, org, rule string, people []string, at time.Time) error {
+// RecordNotified records that the people whom a rule names were notified of these people. Earlier notices stay.
+func (l *Ledger) RecordNotified(ctx context.Context, org, rule string, people []string, at time.Time) error {
 	at = orNow(at)
 	return l.write(ctx, org, "record what rule "+rule+" told", func(w *write) error {
 		for _, some := range chunks(people) {
@@ -67,9 +68,9 @@ func (l *Ledger) Told(ctx context.Context, org, rule string, people []string, at
 	})
 }
 
-// NextMark returns when the first mark of a rule began (or, with told, was notified) after the instant; zero if none
+// NextMatch returns when the first mark of a rule began (or, with told, was notified) after the instant; zero if none
 // was.
-func (l *Ledger) NextMark(ctx context.Context, org, rule string, told bool, after time.Time) (time.Time, error) {
+func (l *Ledger) NextMatch(ctx context.Context, org, rule string, told bool, after time.Time) (time.Time, error) {
 	column := "since"
 	if told {
 		column = "told"
@@ -80,9 +81,9 @@ func (l *Ledger) NextMark(ctx context.Context, org, rule string, told bool, afte
 	return fromInstant(at), reading(err, "the next mark of rule "+rule, org)
 }
 
-// MarkedBetween returns at most limit people whose marks of a rule began (or were notified) after one instant and up to
-// another.
-func (l *Ledger) MarkedBetween(ctx context.Context, org, rule string, told bool, after, to time.Time,
+// MatchesBetween returns at most limit people whose marks of a rule began (or were notified) after one instant and up
+// to another.
+func (l *Ledger) MatchesBetween(ctx context.Context, org, rule string, told bool, after, to time.Time,
 	limit int) ([]string, error) {
 	column := "since"
 	if told {

@@ -39,7 +39,7 @@ func TestOpenMakesAccountsOfTheAddressesInGrants(t *testing.T) {
 		"guest":    {"guest@else.example", "guest@else.example", "", idBo},
 	} {
 		g := stored(t, l, id)
-		require.Equal(t, want, []string{g.Person, g.Key, g.Formerly, g.By}, id)
+		require.Equal(t, want, []string{g.Person, g.Key, g.FormerKey, g.By}, id)
 	}
 	require.Equal(t, []string{idCarol, idDan, "twin@acme.example", "gone@acme.example"},
 		stored(t, l, "waits").Approvers, "who is one account")

@@ -230,7 +230,7 @@ func TestMigrateMakesReviewersAccounts(t *testing.T) {
 			link, err := l.ReviewLink(t.Context(), org, "link "+spring)
 			require.NoError(t, err)
 			require.Equal(t, "ID-carol", link.Reviewer)
-			told, err := l.ToldReviewers(t.Context(), org, spring, 1)
+			told, err := l.NotifiedReviewers(t.Context(), org, spring, 1)
 			require.NoError(t, err)
 			require.Equal(t, map[string]bool{"ID-carol": true, eve: true}, told)
 			require.NoError(t, l.Close())

@@ -87,7 +87,7 @@ func (l *Ledger) SavePolicy(ctx context.Context, v PolicyVersion) (changed bool,
 			return claimErr
 		}
 		if err == nil && current.Policy == v.Hash && !fresh {
-			return w.mendPolicy(ctx, v)
+			return w.restorePolicy(ctx, v)
 		}
 		v.At = at
 		if err := w.insertPolicy(ctx, v, `DO UPDATE SET body = excluded.body, source = excluded.source, org_id = excluded.org_id,
@@ -117,12 +117,12 @@ func (l *Ledger) KeepPolicy(ctx context.Context, v PolicyVersion) error {
 		if err := w.insertPolicy(ctx, v, `DO NOTHING`); err != nil {
 			return err
 		}
-		return w.mendPolicy(ctx, v)
+		return w.restorePolicy(ctx, v)
 	})
 }
 
-// mendPolicy restores the text of a hash, if something else wrote another.
-func (w *write) mendPolicy(ctx context.Context, v PolicyVersion) error {
+// restorePolicy restores the text of a hash, if something else wrote another.
+func (w *write) restorePolicy(ctx context.Context, v PolicyVersion) error {
 	_, err := w.exec(ctx, `UPDATE policies SET body = ? WHERE org = ? AND hash = ? AND body <> ?`, string(v.Body),
 		v.Org, v.Hash, string(v.Body))
 	return err

@@ -165,12 +165,12 @@ func (w *write) forget(ctx context.Context, t *recordedTable, keys ...[]any) err
 		if _, err := w.exec(ctx, `DELETE FROM `+t.name+` WHERE `+where, args...); err != nil {
 			return err
 		}
-		gone := make([]saidRow, len(some))
+		gone := make([]entryRow, len(some))
 		for i, key := range some {
-			gone[i] = saidRow{t, key, rowGone}
+			gone[i] = entryRow{t, key, rowGone}
 			delete(w.touched[t], strings.Join(key, "\x00"))
 		}
-		if err := w.sayRows(ctx, gone, false); err != nil {
+		if err := w.appendRows(ctx, gone, false); err != nil {
 			return err
 		}
 	}
@@ -193,7 +193,7 @@ func (w *write) doubts(ctx context.Context, t *recordedTable, keys [][]any) (dou
 
 func (w *write) look(ctx context.Context, t *recordedTable, keys [][]any,
 	note func(id string, row touchedRow)) (doubted [][]string, err error) {
-	if err := w.readOn(ctx); err != nil {
+	if err := w.catchUp(ctx); err != nil {
 		return nil, err
 	}
 	fresh := map[string][]string{}
@@ -273,7 +273,7 @@ func (t *recordedTable) keysWhere(ctx context.Context, d database, org, conditio
 
 // recordRows adds to the chain how the touched rows are now. It is the last step of a transaction.
 func (w *write) recordRows(ctx context.Context) error {
-	var changed []saidRow
+	var changed []entryRow
 	for _, t := range recordedTables {
 		touched := w.touched[t]
 		delete(w.touched, t)
@@ -301,15 +301,15 @@ func (w *write) recordRows(ctx context.Context) error {
 				case was.doubted:
 					hash = rowDoubted + hash
 				}
-				changed = append(changed, saidRow{t, was.key, hash})
+				changed = append(changed, entryRow{t, was.key, hash})
 			}
 		}
 	}
-	return w.sayRows(ctx, changed, false)
+	return w.appendRows(ctx, changed, false)
 }
 
-// sayRows adds entries about rows, and stores their numbers in the rows that exist.
-func (w *write) sayRows(ctx context.Context, all []saidRow, before bool) error {
+// appendRows adds entries about rows, and stores their numbers in the rows that exist.
+func (w *write) appendRows(ctx context.Context, all []entryRow, before bool) error {
 	for some := range slices.Chunk(all, rowsAtOnce) {
 		e := rowsEntry{Version: recordVersion, Before: before}
 		marked := map[*recordedTable][][]string{}
@@ -341,7 +341,7 @@ func (w *write) mark(ctx context.Context, t *recordedTable, entry int64, keys ..
 
 // item returns a row as in an entry: the table, the key, the hash. What may be an address is hashed there too, since
 // nobody can be erased from the chain.
-func (s saidRow) item() []string {
+func (s entryRow) item() []string {
 	item := []string{s.table.name}
 	for _, part := range s.key {
 		item = append(item, keyPart(part))
@@ -359,8 +359,8 @@ func keyPart(part string) string {
 // hiddenKey begins a part of a key that is hashed in the chain.
 const hiddenKey = "#"
 
-// saidID returns a row's key as in an entry.
-func saidID(key []string) string {
+// entryKey returns a row's key as in an entry.
+func entryKey(key []string) string {
 	parts := make([]string, len(key))
 	for i, part := range key {
 		parts[i] = keyPart(part)
@@ -491,15 +491,15 @@ type rowsEntry struct {
 	Before  bool       `json:"before,omitempty"` // how they were when the ledger began to record rows
 }
 
-// saidRow is one row of such an entry.
-type saidRow struct {
+// entryRow is one row of such an entry.
+type entryRow struct {
 	table *recordedTable
 	key   []string
 	hash  string
 }
 
 // rowsOf decodes an entry's rows, without those of tables that this version does not know.
-func rowsOf(stored string) (all []saidRow, before bool, err error) {
+func rowsOf(stored string) (all []entryRow, before bool, err error) {
 	var e rowsEntry
 	if err := json.Unmarshal([]byte(stored), &e); err != nil {
 		return nil, false, fmt.Errorf("an entry about rows cannot be read: %w", err)
@@ -509,7 +509,7 @@ func rowsOf(stored string) (all []saidRow, before bool, err error) {
 			continue
 		}
 		if t := recordedTableOf(item[0]); t != nil && len(item) == len(t.key)+2 {
-			all = append(all, saidRow{t, item[1 : len(item)-1], item[len(item)-1]})
+			all = append(all, entryRow{t, item[1 : len(item)-1], item[len(item)-1]})
 		}
 	}
 	return all, e.Before, nil

@@ -60,7 +60,7 @@ func eventful(t testing.TB, l *ledger.Ledger) {
 	require.NoError(t, l.NameReviewers(ctx, org, spring, map[string]string{carol: idCarol}))
 	require.NoError(t, l.SaveSourceCounts(ctx, org, "r1", map[string]ledger.Count{"src-1": {Name: "eng", Users: 90}},
 		nil, noon))
-	page := ledger.Page{Key: "3", Mark: []access.Mark{{Person: person(1).ID, Rule: "r#1", Since: noon}}}
+	page := ledger.Page{Key: "3", Mark: []access.RuleMatch{{Person: person(1).ID, Rule: "r#1", Since: noon}}}
 	require.NoError(t, l.SavePage(ctx, org, "r1", page, noon))
 	suspended := access.Change{Person: "id-00007", Target: access.Directory, Action: access.Remove,
 		Reasons: []access.Reason{{Kind: access.ReasonRule, Name: "rule"}}}

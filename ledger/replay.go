@@ -31,7 +31,7 @@ type (
 var doubtedSum = rowSum{0: 0xff, 23: 0xff}
 
 func keyOf(t *recordedTable, key []string) (k rowKey) {
-	copy(k[:], hashed(t.name, saidID(key)))
+	copy(k[:], hashed(t.name, entryKey(key)))
 	return k
 }
 
@@ -58,15 +58,15 @@ var ErrChainCut = errors.New("the ledger's chain has lost entries since this wor
 // replayAtOnce is how many entries one statement reads. The largest have some 70 KB.
 const replayAtOnce = 200
 
-// of returns the chain's last hash of a row.
+// wordOn returns the chain's last hash of a row.
 func (r *replayed) of(t *recordedTable, key []string) rowSum {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.last[keyOf(t, key)]
 }
 
-// readOn replays the entries that were added since, up to one.
-func (r *replayed) readOn(ctx context.Context, d database, org string, until int64) error {
+// catchUp replays the entries that were added since, up to one.
+func (r *replayed) catchUp(ctx context.Context, d database, org string, until int64) error {
 	for {
 		r.mu.Lock()
 		seq, hash := r.seq, r.hash
@@ -135,7 +135,7 @@ func (l *Ledger) replay(ctx context.Context, org string) (*replayed, error) {
 		return r, ctx.Err()
 	}
 	defer func() { <-r.turn }()
-	return r, r.readOn(ctx, l.reads, org, math.MaxInt64)
+	return r, r.catchUp(ctx, l.reads, org, math.MaxInt64)
 }
 
 func (l *Ledger) replayOf(org string) *replayed {
@@ -184,12 +184,12 @@ func (l *Ledger) explainSome(ctx context.Context, org string, t *recordedTable, 
 	return nil
 }
 
-// readOn replays what was added to the chain before the transaction.
-func (w *write) readOn(ctx context.Context) error {
+// catchUp replays what was added to the chain before the transaction.
+func (w *write) catchUp(ctx context.Context) error {
 	if w.replayed.at(w.began.seq, w.began.head) {
 		return nil
 	}
-	if err := w.replayed.readOn(ctx, w.database, w.org, w.began.seq); err != nil {
+	if err := w.replayed.catchUp(ctx, w.database, w.org, w.began.seq); err != nil {
 		return err
 	}
 	if !w.replayed.at(w.began.seq, w.began.head) {

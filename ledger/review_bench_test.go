@@ -105,18 +105,18 @@ func BenchmarkDecisions(b *testing.B) {
 		}
 		require.NoError(b, l.BeginStage(b.Context(), org, spring, 1, noon.AddDate(0, 0, 7), items, tasks, noon))
 		next, at := 0, noon
-		word := func(by string, numbers ...int) ledger.ReviewWord {
+		word := func(by string, numbers ...int) ledger.ReviewMessage {
 			at = at.Add(1000)
 			verdict := []access.Verdict{keep, remove}[next/benchItems%2] // minds change, or it would be a repeat
-			w := ledger.ReviewWord{Kind: decided, By: by, Via: "page", Verdict: verdict,
+			w := ledger.ReviewMessage{Kind: decided, By: by, Via: "page", Verdict: verdict,
 				Pass: ledger.Pass{Trusted: true}, At: at}
 			for _, n := range numbers {
-				w.Lines = append(w.Lines, ledger.ItemWord{N: n})
+				w.Lines = append(w.Lines, ledger.ItemMessage{N: n})
 			}
 			return w
 		}
-		tell := func(b *testing.B, words ...ledger.ReviewWord) {
-			said, err := l.Say(b.Context(), org, spring, words)
+		tell := func(b *testing.B, words ...ledger.ReviewMessage) {
+			said, err := l.RecordMessages(b.Context(), org, spring, words)
 			require.NoError(b, err)
 			for i := range said {
 				require.NoError(b, said[i].Err)
@@ -126,7 +126,7 @@ func BenchmarkDecisions(b *testing.B) {
 		for _, batch := range []int{1, 10, 50} {
 			b.Run(fmt.Sprint("Say", batch), func(b *testing.B) {
 				for b.Loop() {
-					words := make([]ledger.ReviewWord, batch)
+					words := make([]ledger.ReviewMessage, batch)
 					for i := range words {
 						n := next%benchItems + 1
 						words[i] = word(reviewer(n), n)
@@ -149,7 +149,7 @@ func BenchmarkDecisions(b *testing.B) {
 				next = (next/500 + 1) * 500
 				from := next % benchItems
 				w := word(dan, items[from:from+500]...)
-				said, err := l.Say(b.Context(), org, spring, []ledger.ReviewWord{w})
+				said, err := l.RecordMessages(b.Context(), org, spring, []ledger.ReviewMessage{w})
 				require.NoError(b, err)
 				require.Equal(b, 500, len(said[0].Applied)+len(said[0].Repeated))
 			}

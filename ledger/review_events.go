@@ -148,8 +148,9 @@ func (l *Ledger) SeenReview(ctx context.Context, org, review string, by access.P
 	})
 }
 
-// ToldReviewers returns the accounts of the reviewers who were notified in a stage of a review that they have items.
-func (l *Ledger) ToldReviewers(ctx context.Context, org, review string, stage int) (map[string]bool, error) {
+// NotifiedReviewers returns the accounts of the reviewers who were notified in a stage of a review that they have
+// items.
+func (l *Ledger) NotifiedReviewers(ctx context.Context, org, review string, stage int) (map[string]bool, error) {
 	told := map[string]bool{}
 	err := l.reads.each(ctx, func(row scanner) error {
 		var name string

@@ -86,7 +86,7 @@ func (i *expectedItem) comes() (v access.Verdict, stage int) {
 
 // sentDecision is a word, and of which items it left an entry in the log.
 type sentDecision struct {
-	ledger.ReviewWord
+	ledger.ReviewMessage
 	left map[int]bool
 }
 
@@ -182,7 +182,7 @@ func (m *reviewModel) word() *sentDecision {
 		s.Verdict = ""
 	}
 	if rapid.IntRange(0, 3).Draw(m.r, "all") == 0 {
-		s.Lines, s.All = nil, &ledger.WordFilter{Undecided: rapid.Bool().Draw(m.r, "undecided")}
+		s.Lines, s.All = nil, &ledger.MessageFilter{Undecided: rapid.Bool().Draw(m.r, "undecided")}
 	}
 	return s
 }
@@ -199,20 +199,20 @@ func (m *reviewModel) carry(n int) {
 }
 
 func (m *reviewModel) say(words ...*sentDecision) {
-	var told []ledger.ReviewWord
+	var told []ledger.ReviewMessage
 	for _, s := range words {
-		told = append(told, s.ReviewWord)
+		told = append(told, s.ReviewMessage)
 	}
-	said, err := m.l.Say(m.t.Context(), m.org, spring, told)
+	said, err := m.l.RecordMessages(m.t.Context(), m.org, spring, told)
 	require.NoError(m.r, err)
 	var applied [][]int
 	for _, s := range words {
 		applied = append(applied, m.m.hear(s))
 	}
 	for i, s := range said {
-		require.Equal(m.r, applied[i], s.Applied, "%+v", words[i].ReviewWord)
+		require.Equal(m.r, applied[i], s.Applied, "%+v", words[i].ReviewMessage)
 		if s.Err == nil {
-			require.Equal(m.r, m.m.left(words[i].By), s.Left, "%+v", words[i].ReviewWord)
+			require.Equal(m.r, m.m.left(words[i].By), s.Left, "%+v", words[i].ReviewMessage)
 		}
 	}
 }
@@ -227,7 +227,7 @@ func (m *expectedReview) left(by string) (left int) {
 	return left
 }
 
-// hear takes in a word, and returns the items of which it changes something.
+// record takes in a word, and returns the items of which it changes something.
 func (m *expectedReview) hear(s *sentDecision) (applied []int) {
 	if m.over {
 		return nil

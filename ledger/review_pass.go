@@ -63,7 +63,7 @@ func (w *write) admit(ctx context.Context, id string, by review.Names, p Pass, a
 			if known {
 				break
 			}
-			if err := w.guessed(ctx, BurntCode{Org: w.org, Review: id, Name: name}, "", at); err != nil {
+			if err := w.burnAfterGuess(ctx, BurntCode{Org: w.org, Review: id, Name: name}, "", at); err != nil {
 				return false, err
 			}
 		}

@@ -12,15 +12,15 @@ import (
 	"github.com/castellan-io/castellan/review"
 )
 
-// ReviewWord is one message of a reviewer about items.
-type ReviewWord struct {
+// ReviewMessage is one message of a reviewer about items.
+type ReviewMessage struct {
 	Kind    string // access.EventDecided, …Commented, …Delegated or …Reopened
 	By      string // account ID of the reviewer
 	ByEmail string // for display, never compared
 	Via     string
 	Pass    Pass
-	Lines   []ItemWord  // item by item; or
-	All     *WordFilter // all items that the reviewer is asked about and that match
+	Lines   []ItemMessage  // item by item; or
+	All     *MessageFilter // all items that the reviewer is asked about and that match
 	Verdict access.Verdict
 	Comment string
 	To      string // of a delegation: account id
@@ -28,45 +28,45 @@ type ReviewWord struct {
 	At      time.Time // when it was sent; the same for a repeat (a zero At means now)
 }
 
-// ItemWord is the part of a message about one item. Without a verdict or a comment of its own it has those of the
+// ItemMessage is the part of a message about one item. Without a verdict or a comment of its own it has those of the
 // whole.
-type ItemWord struct {
+type ItemMessage struct {
 	N       int
 	Verdict access.Verdict
 	Comment string
 	Version *int // of the item as the reviewer saw it; nil: any
 }
 
-// WordFilter selects among the items that a reviewer is asked about.
-type WordFilter struct {
+// MessageFilter selects among the items that a reviewer is asked about.
+type MessageFilter struct {
 	Person    string // account id; "": anyone
 	Target    access.Entitlement
 	Recommend access.Verdict
 	Undecided bool // which they have not decided
 }
 
-// ReviewSaid is the result of a message.
-type ReviewSaid struct {
+// MessageResult is the result of a message.
+type MessageResult struct {
 	Err      error // the whole was refused
 	Applied  []int
 	Repeated []int
-	Refused  []RefusedWord
+	Refused  []RefusedItem
 	Left     int // the reviewer's items that nobody has decided, once all messages are recorded
 }
 
-// RefusedWord is an item that a message did not change, and why.
-type RefusedWord struct {
+// RefusedItem is an item that a message did not change, and why.
+type RefusedItem struct {
 	N   int
 	Why string
 }
 
-// Say records messages of reviewers, each by itself and all in one transaction: what is answered is stored. A repeat of
-// a message changes nothing, even if it comes late: after another message, or when nobody may decide any more. If
-// several reviewers decide differently on one item in one stage, a removal counts (access.Stricter).
-func (l *Ledger) Say(ctx context.Context, org, id string, words []ReviewWord) ([]ReviewSaid, error) {
-	var said []ReviewSaid
+// RecordMessages records messages of reviewers, each by itself and all in one transaction: what is answered is stored.
+// A repeat of a message changes nothing, even if it comes late: after another message, or when nobody may decide any
+// more. If several reviewers decide differently on one item in one stage, a removal counts (access.Stricter).
+func (l *Ledger) RecordMessages(ctx context.Context, org, id string, words []ReviewMessage) ([]MessageResult, error) {
+	var said []MessageResult
 	err := l.write(ctx, org, "record what was said in review "+id, func(w *write) error {
-		said = make([]ReviewSaid, len(words))
+		said = make([]MessageResult, len(words))
 		r, err := w.review(ctx, id)
 		if err != nil {
 			return err
@@ -80,7 +80,7 @@ func (l *Ledger) Say(ctx context.Context, org, id string, words []ReviewWord) ([
 			if by[i], err = w.namesOf(ctx, id, word.By); err != nil {
 				return err
 			}
-			if err := w.say(ctx, r, last, word, by[i], &said[i]); err != nil {
+			if err := w.recordMessage(ctx, r, last, word, by[i], &said[i]); err != nil {
 				return err
 			}
 		}
@@ -89,17 +89,17 @@ func (l *Ledger) Say(ctx context.Context, org, id string, words []ReviewWord) ([
 	return said, err
 }
 
-// say records one message. last is the end of the log before the messages of the same call.
-func (w *write) say(ctx context.Context, r access.Review, last int, word ReviewWord, known review.Names,
-	said *ReviewSaid) (err error) {
+// recordMessage records one message. last is the end of the log before the messages of the same call.
+func (w *write) recordMessage(ctx context.Context, r access.Review, last int, word ReviewMessage, known review.Names,
+	said *MessageResult) (err error) {
 	word.At = cut(orNow(word.At))
-	t := telling{write: w, review: r, word: word, names: known, said: said}
-	if t.before, err = w.saidBefore(ctx, r, last, word, known); err != nil {
+	t := messageRecorder{write: w, review: r, word: word, names: known, said: said}
+	if t.before, err = w.messageEvents(ctx, r, last, word, known); err != nil {
 		return err
 	}
-	if err = t.hear(ctx); refuses(err) {
-		*said = ReviewSaid{Err: err}
-		t.repeats(err)
+	if err = t.record(ctx); refuses(err) {
+		*said = MessageResult{Err: err}
+		t.answerRepeat(err)
 		err = nil
 	}
 	return err
@@ -110,8 +110,8 @@ func refuses(err error) bool {
 	return errors.Is(err, review.ErrNotReviewer) || errors.Is(err, review.ErrOver) || errors.Is(err, ErrCode)
 }
 
-// hear records the message, or returns why it is refused as a whole.
-func (t *telling) hear(ctx context.Context) (err error) {
+// record records the message, or returns why it is refused as a whole.
+func (t *messageRecorder) record(ctx context.Context) (err error) {
 	if err := review.CheckOpen(t.review); err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (t *telling) hear(ctx context.Context) (err error) {
 	if wrong != nil && !errors.Is(wrong, ErrCode) {
 		return wrong
 	}
-	found, err := t.meant(ctx)
+	found, err := t.items(ctx)
 	if err != nil {
 		return err
 	}
@@ -140,23 +140,23 @@ func (t *telling) hear(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	n := t.listen(found)
+	n := t.changes(found)
 	switch {
 	case wrong != nil && (len(n.events) > 0 || len(t.said.Repeated) == 0):
 		return wrong
 	case spent:
-		t.said.Repeated, t.said.Applied, n = append(t.said.Repeated, t.said.Applied...), nil, news{}
+		t.said.Repeated, t.said.Applied, n = append(t.said.Repeated, t.said.Applied...), nil, itemChanges{}
 	}
 	slices.Sort(t.said.Repeated)
-	return t.record(ctx, n)
+	return t.store(ctx, n)
 }
 
-// saidBefore returns the log entries that this very message may have left, by item: those of its reviewer at the same
-// instant, up to the entry last; of comments, in the same stage.
-func (w *write) saidBefore(ctx context.Context, r access.Review, last int, word ReviewWord,
+// messageEvents returns the log entries that this very message may have left, by item: those of its reviewer at the
+// same instant, up to the entry last; of comments, in the same stage.
+func (w *write) messageEvents(ctx context.Context, r access.Review, last int, word ReviewMessage,
 	by review.Names) (map[int][]access.ReviewEvent, error) {
 	before := map[int][]access.ReviewEvent{}
-	query, args := saidQuery(w.org, r.ID, r.Stage, last, word, by)
+	query, args := messageEventsQuery(w.org, r.ID, r.Stage, last, word, by)
 	return before, w.each(ctx, func(row scanner) error {
 		var e access.ReviewEvent
 		err := row.Scan(&e.Item, &e.Verdict, &e.To, &e.Text)
@@ -165,7 +165,7 @@ func (w *write) saidBefore(ctx context.Context, r access.Review, last int, word 
 	}, query, args...)
 }
 
-func saidQuery(org, id string, stage, last int, word ReviewWord, by review.Names) (string, []any) {
+func messageEventsQuery(org, id string, stage, last int, word ReviewMessage, by review.Names) (string, []any) {
 	who, args := in("by_whom", by.List())
 	query := `SELECT n, verdict, to_whom, body FROM review_events WHERE ` + byPerson + ` AND ` + who + ` AND kind = ?`
 	args = append(append([]any{org, id}, args...), word.Kind)
@@ -175,22 +175,22 @@ func saidQuery(org, id string, stage, last int, word ReviewWord, by review.Names
 	return query + ` AND at = ? AND seq <= ?`, append(args, instant(word.At), last)
 }
 
-// told reports whether this very message was recorded for the item before.
-func (t *telling) told(n int) bool { return t.of(n).RecordedIn(t.before[n]) }
+// recordedBefore reports whether this very message was recorded for the item before.
+func (t *messageRecorder) recordedBefore(n int) bool { return t.wordOn(n).RecordedIn(t.before[n]) }
 
-// repeats answers a message that would be refused now as a repeat, if it was recorded before.
-func (t *telling) repeats(refusal error) {
-	var said ReviewSaid
+// answerRepeat answers a message that would be refused now as a repeat, if it was recorded before.
+func (t *messageRecorder) answerRepeat(refusal error) {
+	var said MessageResult
 	lines := slices.Collect(maps.Keys(t.before))
 	if t.word.All == nil {
 		lines = numbersOf(t.word.Lines)
 	}
 	slices.Sort(lines)
 	for _, n := range slices.Compact(lines) {
-		if t.told(n) {
+		if t.recordedBefore(n) {
 			said.Repeated = append(said.Repeated, n)
 		} else if t.word.All == nil {
-			said.Refused = append(said.Refused, RefusedWord{n, refusal.Error()})
+			said.Refused = append(said.Refused, RefusedItem{n, refusal.Error()})
 		}
 	}
 	if len(said.Repeated) > 0 {
@@ -198,7 +198,7 @@ func (t *telling) repeats(refusal error) {
 	}
 }
 
-func numbersOf(lines []ItemWord) []int {
+func numbersOf(lines []ItemMessage) []int {
 	numbers := make([]int, len(lines))
 	for i, line := range lines {
 		numbers[i] = line.N
@@ -212,13 +212,13 @@ type ownTask struct {
 	names []string // all names by which they are asked about the item
 }
 
-// meant returns the items that the message is about, and that the reviewer is asked about.
-func (t *telling) meant(ctx context.Context) ([]access.Item, error) {
+// items returns the items that the message is about, and that the reviewer is asked about.
+func (t *messageRecorder) items(ctx context.Context) ([]access.Item, error) {
 	var numbers []int
 	if t.word.All == nil {
-		numbers = t.listed()
+		numbers = t.listedNumbers()
 	} else {
-		numbers = t.filtered()
+		numbers = t.filteredNumbers()
 	}
 	if len(numbers) == 0 {
 		return nil, nil
@@ -235,7 +235,7 @@ func (t *telling) meant(ctx context.Context) ([]access.Item, error) {
 		switch {
 		case t.word.All != nil && !t.word.All.fits(i):
 			return true
-		case t.told(i.N):
+		case t.recordedBefore(i.N):
 			t.said.Repeated = append(t.said.Repeated, i.N)
 			return true
 		case forged[Key{Person: i.Person, Target: i.Target}]:
@@ -246,9 +246,9 @@ func (t *telling) meant(ctx context.Context) ([]access.Item, error) {
 	}), nil
 }
 
-// listed returns the numbers of the message's lines that have to be looked at; the others it answers at once.
-func (t *telling) listed() (numbers []int) {
-	lines := map[int]ItemWord{}
+// listedNumbers returns the numbers of the message's lines that have to be looked at; the others it answers at once.
+func (t *messageRecorder) listedNumbers() (numbers []int) {
+	lines := map[int]ItemMessage{}
 	for _, line := range t.word.Lines {
 		other, twice := lines[line.N]
 		lines[line.N] = line
@@ -259,7 +259,7 @@ func (t *telling) listed() (numbers []int) {
 		case twice:
 		case asked:
 			numbers = append(numbers, line.N)
-		case t.told(line.N):
+		case t.recordedBefore(line.N):
 			t.said.Repeated = append(t.said.Repeated, line.N)
 		default:
 			t.refuse(line.N, "it is not one of the items that you are asked about in this stage of the review")
@@ -268,16 +268,16 @@ func (t *telling) listed() (numbers []int) {
 	return numbers
 }
 
-// filtered returns the numbers of the items that the message's filter may select, and of those for which the message
-// was recorded before.
-func (t *telling) filtered() (numbers []int) {
+// filteredNumbers returns the numbers of the items that the message's filter may select, and of those for which the
+// message was recorded before.
+func (t *messageRecorder) filteredNumbers() (numbers []int) {
 	for n, task := range t.tasks {
 		if !t.word.All.Undecided || task.Verdict == "" {
 			numbers = append(numbers, n)
 		}
 	}
 	for n := range t.before {
-		if t.told(n) {
+		if t.recordedBefore(n) {
 			numbers = append(numbers, n)
 		}
 	}
@@ -285,7 +285,7 @@ func (t *telling) filtered() (numbers []int) {
 }
 
 // forged returns those of the items that the chain does not explain.
-func (t *telling) forged(ctx context.Context, all []access.Item) (map[Key]bool, error) {
+func (t *messageRecorder) forged(ctx context.Context, all []access.Item) (map[Key]bool, error) {
 	keys := make([][]any, len(all))
 	for n, i := range all {
 		keys[n] = []any{t.review.ID, i.Person, string(i.Target)}
@@ -302,40 +302,40 @@ func (t *telling) forged(ctx context.Context, all []access.Item) (map[Key]bool, 
 }
 
 // refuse answers that an item is not changed.
-func (t *telling) refuse(n int, why string) {
-	t.said.Refused = append(t.said.Refused, RefusedWord{n, why})
+func (t *messageRecorder) refuse(n int, why string) {
+	t.said.Refused = append(t.said.Refused, RefusedItem{n, why})
 }
 
-func (f *WordFilter) fits(i access.Item) bool {
+func (f *MessageFilter) fits(i access.Item) bool {
 	return (f.Person == "" || f.Person == i.Person) &&
 		(f.Target == "" || f.Target.Same(i.Target)) &&
 		(f.Recommend == "" || f.Recommend == i.Recommend)
 }
 
-// telling is one message as it is recorded.
-type telling struct {
+// messageRecorder is one message as it is recorded.
+type messageRecorder struct {
 	*write
 	review access.Review
-	word   ReviewWord
+	word   ReviewMessage
 	names  review.Names
 	to     review.Names // to whom something is delegated
 	before map[int][]access.ReviewEvent
 	tasks  map[int]ownTask
-	said   *ReviewSaid
+	said   *MessageResult
 }
 
-// news is what a message changes.
-type news struct {
+// itemChanges is what a message changes.
+type itemChanges struct {
 	items  []review.Result // with new decisions
 	give   []access.Task
 	drop   []ownTask
 	events []access.ReviewEvent // one for each item
 }
 
-// of returns the part of the message about one item.
-func (t *telling) of(n int) review.Action {
-	line := ItemWord{N: n}
-	if at := slices.IndexFunc(t.word.Lines, func(line ItemWord) bool { return line.N == n }); at >= 0 {
+// wordOn returns the part of the message about one item.
+func (t *messageRecorder) wordOn(n int) review.Action {
+	line := ItemMessage{N: n}
+	if at := slices.IndexFunc(t.word.Lines, func(line ItemMessage) bool { return line.N == n }); at >= 0 {
 		line = t.word.Lines[at]
 	}
 	return review.Action{
@@ -345,10 +345,10 @@ func (t *telling) of(n int) review.Action {
 	}
 }
 
-// listen returns the changes of the message, item by item.
-func (t *telling) listen(found []access.Item) (n news) {
+// changes returns the changes of the message, item by item.
+func (t *messageRecorder) changes(found []access.Item) (n itemChanges) {
 	for _, i := range found {
-		task, word := t.tasks[i.N], t.of(i.N)
+		task, word := t.tasks[i.N], t.wordOn(i.N)
 		said := review.Apply(i, task.Assigned, word)
 		switch {
 		case said.Refused != "":
@@ -367,8 +367,8 @@ func (t *telling) listen(found []access.Item) (n news) {
 	return n
 }
 
-// record stores the changes of the message.
-func (t *telling) record(ctx context.Context, n news) error {
+// store stores the changes of the message.
+func (t *messageRecorder) store(ctx context.Context, n itemChanges) error {
 	index := map[int]access.Item{}
 	var items, tasks, drop [][]any
 	for _, said := range n.items {

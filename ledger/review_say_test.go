@@ -14,51 +14,51 @@ import (
 
 const eve = "eve@acme.example"
 
-func about(numbers ...int) (lines []ledger.ItemWord) {
+func about(numbers ...int) (lines []ledger.ItemMessage) {
 	for _, n := range numbers {
-		lines = append(lines, ledger.ItemWord{N: n})
+		lines = append(lines, ledger.ItemMessage{N: n})
 	}
 	return lines
 }
 
 // word is a decision ten minutes after noon.
-func word(by string, v access.Verdict, numbers ...int) ledger.ReviewWord {
-	return ledger.ReviewWord{Kind: decided, By: by, Via: "page", Verdict: v, Lines: about(numbers...),
+func word(by string, v access.Verdict, numbers ...int) ledger.ReviewMessage {
+	return ledger.ReviewMessage{Kind: decided, By: by, Via: "page", Verdict: v, Lines: about(numbers...),
 		Pass: ledger.Pass{Trusted: true}, At: minutes(10)}
 }
 
-func again(by string, numbers ...int) ledger.ReviewWord {
+func again(by string, numbers ...int) ledger.ReviewMessage {
 	w := word(by, "", numbers...)
 	w.Kind = reopened
 	return w
 }
 
-func remark(by, text string, numbers ...int) ledger.ReviewWord {
+func remark(by, text string, numbers ...int) ledger.ReviewMessage {
 	w := word(by, "", numbers...)
 	w.Kind, w.Comment = commented, text
 	return w
 }
 
-func handOn(by, to string, numbers ...int) ledger.ReviewWord {
+func handOn(by, to string, numbers ...int) ledger.ReviewMessage {
 	w := word(by, "", numbers...)
 	w.Kind, w.To = delegated, to
 	return w
 }
 
 // after is the word so many minutes after noon.
-func after(n int, w ledger.ReviewWord) ledger.ReviewWord {
+func after(n int, w ledger.ReviewMessage) ledger.ReviewMessage {
 	w.At = minutes(n)
 	return w
 }
 
 // every is the word on all items that fit.
-func every(w ledger.ReviewWord, f ledger.WordFilter) ledger.ReviewWord {
+func every(w ledger.ReviewMessage, f ledger.MessageFilter) ledger.ReviewMessage {
 	w.Lines, w.All = nil, &f
 	return w
 }
 
 // tell says words and requires that none is refused.
-func tell(t testing.TB, l *ledger.Ledger, id string, words ...ledger.ReviewWord) []ledger.ReviewSaid {
+func tell(t testing.TB, l *ledger.Ledger, id string, words ...ledger.ReviewMessage) []ledger.MessageResult {
 	t.Helper()
 	said := hear(t, l, id, words...)
 	for i := range said {
@@ -68,20 +68,20 @@ func tell(t testing.TB, l *ledger.Ledger, id string, words ...ledger.ReviewWord)
 	return said
 }
 
-func hear(t testing.TB, l *ledger.Ledger, id string, words ...ledger.ReviewWord) []ledger.ReviewSaid {
+func hear(t testing.TB, l *ledger.Ledger, id string, words ...ledger.ReviewMessage) []ledger.MessageResult {
 	t.Helper()
-	said, err := l.Say(t.Context(), org, id, words)
+	said, err := l.RecordMessages(t.Context(), org, id, words)
 	require.NoError(t, err)
 	require.Len(t, said, len(words))
 	return said
 }
 
 // heard is what came of one word, in short: applied, repeated, refused, left.
-func heard(t testing.TB, l *ledger.Ledger, id string, w ledger.ReviewWord) string {
+func heard(t testing.TB, l *ledger.Ledger, id string, w ledger.ReviewMessage) string {
 	t.Helper()
 	said := hear(t, l, id, w)[0]
 	if said.Err != nil {
-		require.Equal(t, ledger.ReviewSaid{Err: said.Err}, said)
+		require.Equal(t, ledger.MessageResult{Err: said.Err}, said)
 		return "refused"
 	}
 	var refused []int
@@ -154,7 +154,7 @@ func TestADecisionIsKept(t *testing.T) {
 		require.Equal(t, "[2] [] [] 2", heard(t, l, spring, commented), "a reason to add")
 		require.Equal(t, "still needed", item(t, l, spring, 2).Said[0].Comment)
 		require.Equal(t, 3, item(t, l, spring, 2).Version)
-		_, err := l.Say(t.Context(), org, "none", []ledger.ReviewWord{w})
+		_, err := l.RecordMessages(t.Context(), org, "none", []ledger.ReviewMessage{w})
 		require.ErrorIs(t, err, ledger.ErrNotFound)
 		sound(t, l)
 	})
@@ -169,7 +169,7 @@ func TestWordsThatDoNotCount(t *testing.T) {
 		underReview(t, l, spring, 4, map[string][]int{carol: {1, 2, 3}, dan: {4}})
 		was := entriesOf(t, l, spring)
 		for name, c := range map[string]struct {
-			w    ledger.ReviewWord
+			w    ledger.ReviewMessage
 			err  error
 			want string
 			why  string
@@ -181,9 +181,9 @@ func TestWordsThatDoNotCount(t *testing.T) {
 			"a stranger": {word(eve, keep, 1), review.ErrNotReviewer, "refused", ""},
 			"nobody":     {word("", keep, 1), review.ErrNotReviewer, "refused", ""},
 			"nothing":    {word(carol, keep), nil, "[] [] [] 3", ""},
-			"not alike": {func() ledger.ReviewWord {
+			"not alike": {func() ledger.ReviewMessage {
 				w := word(carol, "", 1)
-				w.Lines = []ledger.ItemWord{{N: 1, Verdict: keep}, {N: 1, Verdict: remove}}
+				w.Lines = []ledger.ItemMessage{{N: 1, Verdict: keep}, {N: 1, Verdict: remove}}
 				return w
 			}(), nil, "[] [] [1] 3", "more than once"},
 		} {
@@ -227,7 +227,7 @@ func TestOneBadWordHarmsNoOther(t *testing.T) {
 		noPass := word(dan, remove, 4)
 		noPass.Pass = ledger.Pass{CodeHash: "guess"}
 		mixed := word(dan, keep, 3, 1, 99)
-		words := []ledger.ReviewWord{word(carol, keep, 1), word(eve, remove, 1), noPass, mixed, word(carol, "no", 2),
+		words := []ledger.ReviewMessage{word(carol, keep, 1), word(eve, remove, 1), noPass, mixed, word(carol, "no", 2),
 			word(carol, remove, 3)}
 		for times := range 2 {
 			said := hear(t, l, spring, words...)
@@ -277,7 +277,7 @@ func TestAReviewerTakesAWordBack(t *testing.T) {
 		require.Equal(t, was, entriesOf(t, l, spring))
 		require.Equal(t, "remove: 1 carol remove", verdicts(t, l, spring, 2))
 
-		words := []ledger.ReviewWord{after(40, again(carol, 2)), after(40, word(carol, keep, 2)),
+		words := []ledger.ReviewMessage{after(40, again(carol, 2)), after(40, word(carol, keep, 2)),
 			after(40, again(carol, 2)), after(40, word(carol, keep, 2))}
 		for _, s := range tell(t, l, spring, words...) {
 			require.Equal(t, []int{2}, s.Applied, "four words of one instant are four")
@@ -302,7 +302,7 @@ func TestWhatIsCarriedOutStays(t *testing.T) {
 		}, minutes(15)))
 		said := hear(t, l, spring, after(20, word(carol, keep, 1, 2, 3)), after(20, again(carol, 1, 2)))
 		require.Equal(t, []int{3}, said[0].Applied)
-		require.Equal(t, []ledger.RefusedWord{{N: 1, Why: "it is being carried out already"},
+		require.Equal(t, []ledger.RefusedItem{{N: 1, Why: "it is being carried out already"},
 			{N: 2, Why: "it is being carried out already"}}, said[0].Refused)
 		require.Equal(t, said[0].Refused, said[1].Refused)
 		require.Equal(t, "[1 2] [] [] 0", heard(t, l, spring, after(21, word(dan, keep, 1, 2))),
@@ -321,7 +321,7 @@ func TestItemsAreHandedOn(t *testing.T) {
 		on.Comment = "his team"
 		said := hear(t, l, spring, on)[0]
 		require.Equal(t, []int{2, 3}, said.Applied)
-		require.Equal(t, []ledger.RefusedWord{{N: 1, Why: "you decided it already; reopen it first"}}, said.Refused)
+		require.Equal(t, []ledger.RefusedItem{{N: 1, Why: "you decided it already; reopen it first"}}, said.Refused)
 		require.Equal(t, 1, said.Left)
 		require.Equal(t, []int{1, 4}, numbers(t, l, spring, ledger.ItemFilter{Reviewer: []string{carol}, Stage: 1}))
 		require.Equal(t, []int{2, 3}, numbers(t, l, spring, ledger.ItemFilter{Reviewer: []string{dan}, Stage: 1}))
@@ -341,11 +341,11 @@ func TestItemsAreHandedOn(t *testing.T) {
 		require.Len(t, logged(t, l, spring), 7)
 
 		require.Equal(t, "[4] [] [] 0",
-			heard(t, l, spring, every(after(40, handOn(carol, eve)), ledger.WordFilter{Undecided: true})))
+			heard(t, l, spring, every(after(40, handOn(carol, eve)), ledger.MessageFilter{Undecided: true})))
 		require.Equal(t, "[] [4] [] 0",
-			heard(t, l, spring, every(after(40, handOn(carol, eve)), ledger.WordFilter{Undecided: true})))
-		tell(t, l, spring, every(after(50, handOn(dan, eve)), ledger.WordFilter{}))
-		require.Equal(t, "[] [2 3] [] 0", heard(t, l, spring, every(after(50, handOn(dan, eve)), ledger.WordFilter{})),
+			heard(t, l, spring, every(after(40, handOn(carol, eve)), ledger.MessageFilter{Undecided: true})))
+		tell(t, l, spring, every(after(50, handOn(dan, eve)), ledger.MessageFilter{}))
+		require.Equal(t, "[] [2 3] [] 0", heard(t, l, spring, every(after(50, handOn(dan, eve)), ledger.MessageFilter{})),
 			"he has nothing left to be asked")
 		require.Equal(t, "refused", heard(t, l, spring, after(51, word(dan, keep, 3))))
 		require.Equal(t, "[2 3 4] [] [] 0", heard(t, l, spring, after(52, word(eve, remove, 2, 3, 4))))
@@ -392,24 +392,24 @@ func TestManyItemsInOneWord(t *testing.T) {
 		taken(t, l, campaign(spring), items...)
 		inStage(t, l, spring, 1, map[string][]int{carol: {1, 2, 3, 4, 5, 6}, dan: {7, 8}})
 		tell(t, l, spring, word(carol, remove, 1))
-		all := func(v access.Verdict, at int, f ledger.WordFilter) string {
+		all := func(v access.Verdict, at int, f ledger.MessageFilter) string {
 			t.Helper()
 			return heard(t, l, spring, after(at, every(word(carol, v), f)))
 		}
-		require.Equal(t, "[4] [] [] 4", all(remove, 20, ledger.WordFilter{Recommend: remove, Undecided: true}),
+		require.Equal(t, "[4] [] [] 4", all(remove, 20, ledger.MessageFilter{Recommend: remove, Undecided: true}),
 			"the first is decided")
-		require.Equal(t, "[] [4] [] 4", all(remove, 20, ledger.WordFilter{Recommend: remove, Undecided: true}),
+		require.Equal(t, "[] [4] [] 4", all(remove, 20, ledger.MessageFilter{Recommend: remove, Undecided: true}),
 			"a repeat says so, though nothing fits any more")
-		require.Equal(t, "[] [] [] 4", all(remove, 21, ledger.WordFilter{Recommend: remove, Undecided: true}))
-		require.Equal(t, "[] [1 4] [] 4", all(remove, 22, ledger.WordFilter{Recommend: remove}))
-		require.Equal(t, "[2] [] [] 3", all(keep, 23, ledger.WordFilter{Person: person(2).ID}))
-		require.Equal(t, "[] [2] [] 3", all(keep, 24, ledger.WordFilter{Person: "id-00002"}))
-		require.Equal(t, "[3 5] [] [] 1", all(keep, 25, ledger.WordFilter{Target: "GROUP:ops", Undecided: true}))
-		require.Equal(t, "[] [] [] 1", all(keep, 26, ledger.WordFilter{Target: group("none")}))
+		require.Equal(t, "[] [] [] 4", all(remove, 21, ledger.MessageFilter{Recommend: remove, Undecided: true}))
+		require.Equal(t, "[] [1 4] [] 4", all(remove, 22, ledger.MessageFilter{Recommend: remove}))
+		require.Equal(t, "[2] [] [] 3", all(keep, 23, ledger.MessageFilter{Person: person(2).ID}))
+		require.Equal(t, "[] [2] [] 3", all(keep, 24, ledger.MessageFilter{Person: "id-00002"}))
+		require.Equal(t, "[3 5] [] [] 1", all(keep, 25, ledger.MessageFilter{Target: "GROUP:ops", Undecided: true}))
+		require.Equal(t, "[] [] [] 1", all(keep, 26, ledger.MessageFilter{Target: group("none")}))
 		events := logged(t, l, spring)
 		require.Equal(t, []int{2, 2}, []int{events[len(events)-1].Bulk, events[len(events)-2].Bulk},
 			"how many one click decided")
-		require.Equal(t, "[1 4 6] [2 3 5] [] 0", all(keep, 30, ledger.WordFilter{}))
+		require.Equal(t, "[1 4 6] [2 3 5] [] 0", all(keep, 30, ledger.MessageFilter{}))
 		require.Equal(t, 6, count(t, l, spring).Verdicts[keep], "the others are dan's")
 
 		mixed := after(40, word(carol, remove, 1, 2, 3))
@@ -431,7 +431,7 @@ func TestTwoWordsOfOneInstantAreTwo(t *testing.T) {
 		inStage(t, l, spring, 1, map[string][]int{carol: {1, 2, 3}})
 		for _, c := range [][2]string{{"group:ops", "[1 3] [] [] 1"}, {"group:dev", "[2] [] [] 0"}} {
 			require.Equal(t, c[1], heard(t, l, spring,
-				every(word(carol, keep), ledger.WordFilter{Target: access.Entitlement(c[0])})))
+				every(word(carol, keep), ledger.MessageFilter{Target: access.Entitlement(c[0])})))
 		}
 		require.Equal(t, "[1] [] [] 0", heard(t, l, spring, word(carol, remove, 1)))
 	})
@@ -448,9 +448,9 @@ func TestMoreItemsThanOneStatementTakes(t *testing.T) {
 		said := tell(t, l, spring, word(carol, keep, mine[:550]...))
 		require.Equal(t, mine[:550], said[0].Applied)
 		require.Equal(t, 50, said[0].Left)
-		said = tell(t, l, spring, after(20, every(word(carol, remove), ledger.WordFilter{})))
+		said = tell(t, l, spring, after(20, every(word(carol, remove), ledger.MessageFilter{})))
 		require.Len(t, said[0].Applied, 600)
-		said = tell(t, l, spring, after(30, every(again(carol), ledger.WordFilter{})))
+		said = tell(t, l, spring, after(30, every(again(carol), ledger.MessageFilter{})))
 		require.Len(t, said[0].Applied, 600)
 		require.Equal(t, 600, said[0].Left)
 		said = tell(t, l, spring, after(40, handOn(carol, dan, mine...)))
@@ -522,8 +522,8 @@ func TestDecisionsInOneInstantAreAllKept(t *testing.T) {
 			by := fmt.Sprintf("reviewer.%02d@acme.example", r)
 			wait.Go(func() {
 				for k := range each {
-					said, err := l.Say(t.Context(), org, spring,
-						[]ledger.ReviewWord{word(by, []access.Verdict{keep, remove}[r%2], asked[by][2*k])})
+					said, err := l.RecordMessages(t.Context(), org, spring,
+						[]ledger.ReviewMessage{word(by, []access.Verdict{keep, remove}[r%2], asked[by][2*k])})
 					if err != nil || said[0].Err != nil || len(said[0].Applied) != 1 {
 						t.Error(by, err, said)
 					}
@@ -576,7 +576,7 @@ func TestNobodySaysTheSameTwiceInOneInstant(t *testing.T) {
 				w := word(carol, remove, 1)
 				w.At = noon.Add(time.Duration(n) * time.Second)
 				w.Pass = ledger.Pass{CodeHash: hashOf("c")}
-				said, err := l.Say(t.Context(), org, spring, []ledger.ReviewWord{w})
+				said, err := l.RecordMessages(t.Context(), org, spring, []ledger.ReviewMessage{w})
 				if err != nil || said[0].Err != nil {
 					t.Error(err, said)
 				}

@@ -202,7 +202,7 @@ func (l *Ledger) Removals(ctx context.Context, org string, keys []Key, since tim
 			query, args := removalsQuery(query, org, some, since)
 			err := l.reads.each(ctx, func(row scanner) error {
 				var line RunLine
-				c, err := scanChange(also{row, &line.Run})
+				c, err := scanChange(extraColumn{row, &line.Run})
 				line.Change = c
 				if key := (Key{Person: c.Person, Target: c.Target}); wanted[key] && !c.At.Before(found[key].At) {
 					found[key] = line

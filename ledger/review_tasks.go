@@ -240,7 +240,7 @@ func (l *Ledger) TasksOf(ctx context.Context, org, review string, stage int, rev
 // tasksOf returns a reviewer's tasks, by item; only those of lines if there are any. One that the chain does not
 // explain is nobody's.
 func (w *write) tasksOf(ctx context.Context, r access.Review, by review.Names,
-	lines []ItemWord) (map[int]ownTask, error) {
+	lines []ItemMessage) (map[int]ownTask, error) {
 	tasks := map[int]ownTask{}
 	numbers := numbersOf(lines)
 	slices.Sort(numbers)
@@ -297,7 +297,7 @@ func tasksQuery(org, id string, stage int, by review.Names, numbers []int) (stri
 }
 
 // leftOf counts, once all messages are recorded, the items left to each of their reviewers.
-func (w *write) leftOf(ctx context.Context, r access.Review, by []review.Names, said []ReviewSaid) (err error) {
+func (w *write) leftOf(ctx context.Context, r access.Review, by []review.Names, said []MessageResult) (err error) {
 	counted := map[string]int{}
 	for i := range said {
 		if said[i].Err != nil {

@@ -622,7 +622,7 @@ func TestANoteIsMadeOnce(t *testing.T) {
 		}
 		told.Seq, told.At = 3, minutes(2)
 		require.Equal(t, told, all[2])
-		names, err := l.ToldReviewers(t.Context(), org, spring, 1)
+		names, err := l.NotifiedReviewers(t.Context(), org, spring, 1)
 		require.NoError(t, err)
 		require.Equal(t, map[string]bool{carol: true, dan: true}, names)
 		page, err := l.ReviewEvents(t.Context(), org, spring, 2, 2)

@@ -13,47 +13,48 @@ import (
 func TestMarksStandUntilTheyEnd(t *testing.T) {
 	both(t, func(t *testing.T, l *ledger.Ledger) {
 		ctx := t.Context()
-		mark := func(n int, after time.Duration) access.Mark {
-			return access.Mark{Person: person(n).ID, Rule: "r#1", Since: noon.Add(after)}
+		mark := func(n int, after time.Duration) access.RuleMatch {
+			return access.RuleMatch{Person: person(n).ID, Rule: "r#1", Since: noon.Add(after)}
 		}
 		beginRun(t, l, "run-1")
-		page := ledger.Page{Key: "0", Mark: []access.Mark{mark(1, 0), mark(2, time.Hour), mark(3, 2*time.Hour)}}
+		page := ledger.Page{Key: "0", Mark: []access.RuleMatch{mark(1, 0), mark(2, time.Hour), mark(3, 2*time.Hour)}}
 		require.NoError(t, l.SavePage(ctx, org, "run-1", page, noon))
 		require.NoError(t, l.SavePage(ctx, org, "run-1",
-			ledger.Page{Key: "1", Mark: []access.Mark{mark(1, 9*time.Hour)}}, noon), "what stands keeps its time")
+			ledger.Page{Key: "1", Mark: []access.RuleMatch{mark(1, 9*time.Hour)}}, noon), "what stands keeps its time")
 		states, err := l.States(ctx, org, []string{person(1).ID}, noon)
 		require.NoError(t, err)
-		require.Equal(t, []access.Mark{mark(1, 0)}, states[person(1).ID].Marks)
+		require.Equal(t, []access.RuleMatch{mark(1, 0)}, states[person(1).ID].Marks)
 
-		some, err := l.Untold(ctx, org, "r#1", noon.Add(time.Hour), 0)
+		some, err := l.Unnotified(ctx, org, "r#1", noon.Add(time.Hour), 0)
 		require.NoError(t, err)
-		require.Equal(t, []access.Mark{mark(1, 0), mark(2, time.Hour)}, some)
-		next, err := l.NextMark(ctx, org, "r#1", false, noon)
+		require.Equal(t, []access.RuleMatch{mark(1, 0), mark(2, time.Hour)}, some)
+		next, err := l.NextMatch(ctx, org, "r#1", false, noon)
 		require.NoError(t, err)
 		require.Equal(t, noon.Add(time.Hour), next)
-		people, err := l.MarkedBetween(ctx, org, "r#1", false, noon, noon.Add(time.Hour), 0)
+		people, err := l.MatchesBetween(ctx, org, "r#1", false, noon, noon.Add(time.Hour), 0)
 		require.NoError(t, err)
 		require.Equal(t, []string{person(2).ID}, people, "after the one, up to the other")
 
-		require.NoError(t, l.Told(ctx, org, "r#1", []string{person(1).ID}, noon.Add(3*time.Hour)))
-		require.NoError(t, l.Told(ctx, org, "r#1", []string{person(1).ID}, noon.Add(4*time.Hour)),
+		require.NoError(t, l.RecordNotified(ctx, org, "r#1", []string{person(1).ID}, noon.Add(3*time.Hour)))
+		require.NoError(t, l.RecordNotified(ctx, org, "r#1", []string{person(1).ID}, noon.Add(4*time.Hour)),
 			"who was told was told then")
-		some, err = l.Untold(ctx, org, "r#1", noon.Add(time.Hour), 0)
+		some, err = l.Unnotified(ctx, org, "r#1", noon.Add(time.Hour), 0)
 		require.NoError(t, err)
 		require.Len(t, some, 1)
-		next, err = l.NextMark(ctx, org, "r#1", true, time.Time{})
+		next, err = l.NextMatch(ctx, org, "r#1", true, time.Time{})
 		require.NoError(t, err)
 		require.Equal(t, noon.Add(3*time.Hour), next)
-		next, err = l.NextMark(ctx, org, "r#1", true, next)
+		next, err = l.NextMatch(ctx, org, "r#1", true, next)
 		require.NoError(t, err)
 		require.Zero(t, next)
 
-		require.NoError(t, l.SavePage(ctx, org, "run-1", ledger.Page{Key: "2", Unmark: []access.Mark{mark(1, 0)}},
+		require.NoError(t, l.SavePage(ctx, org, "run-1", ledger.Page{Key: "2", Unmark: []access.RuleMatch{mark(1, 0)}},
 			noon))
 		require.NoError(t, l.SavePage(ctx, org, "run-1",
-			ledger.Page{Key: "3", Observe: true, Mark: []access.Mark{mark(1, 0)}, Unmark: []access.Mark{mark(2, 0)}},
+			ledger.Page{Key: "3", Observe: true, Mark: []access.RuleMatch{mark(1, 0)},
+				Unmark: []access.RuleMatch{mark(2, 0)}},
 			noon), "a preview marks nobody")
-		people, err = l.MarkedBetween(ctx, org, "r#1", false, noon.Add(-time.Hour), noon.Add(9*time.Hour), 0)
+		people, err = l.MatchesBetween(ctx, org, "r#1", false, noon.Add(-time.Hour), noon.Add(9*time.Hour), 0)
 		require.NoError(t, err)
 		require.Equal(t, []string{person(2).ID, person(3).ID}, people)
 	})

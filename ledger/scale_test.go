@@ -193,7 +193,7 @@ func aboutReviews(t *testing.T, l *ledger.Ledger, review string) map[string]data
 	}
 	said := func(kind string) func() (string, error) {
 		return func() (string, error) {
-			return l.ExplainSaid(t.Context(), org, review, ledger.ReviewWord{Kind: kind, By: by, At: noon})
+			return l.ExplainSaid(t.Context(), org, review, ledger.ReviewMessage{Kind: kind, By: by, At: noon})
 		}
 	}
 	mine := items(ledger.ItemFilter{Reviewer: []string{by, "id-7"}, Stage: 1, After: 10, Limit: 50})

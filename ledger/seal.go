@@ -73,12 +73,12 @@ func (w *write) recordOld(ctx context.Context) error {
 			}
 		}
 	}
-	return w.sayVersion(ctx)
+	return w.appendVersion(ctx)
 }
 
-// sayVersion adds an entry about no row, so that an organization without rows to record does not count as an old one
+// appendVersion adds an entry about no row, so that an organization without rows to record does not count as an old one
 // again.
-func (w *write) sayVersion(ctx context.Context) error {
+func (w *write) appendVersion(ctx context.Context) error {
 	return w.append(ctx, Entry{At: orNow(w.at), Kind: EntryRows,
 		Body: body(rowsEntry{Version: recordVersion, Rows: [][]string{}, Before: true})})
 }
@@ -96,11 +96,11 @@ func (w *write) recordOldOf(ctx context.Context, t *recordedTable) error {
 				return err
 			}
 		}
-		var said []saidRow
+		var said []entryRow
 		for _, r := range rows {
-			said = append(said, saidRow{t, r.key, r.hash})
+			said = append(said, entryRow{t, r.key, r.hash})
 		}
-		if err := w.sayRows(ctx, said, true); err != nil || len(t.key) == 0 {
+		if err := w.appendRows(ctx, said, true); err != nil || len(t.key) == 0 {
 			return err
 		}
 	}

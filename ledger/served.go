@@ -13,12 +13,12 @@ import (
 // each other.
 var ErrServed = errors.New("it is served under another name")
 
-// ErrLent is the error if an organization cannot be retired: its grants are not over, and nobody would remove their
-// access.
-var ErrLent = errors.New("grants are not over, and nobody would take back what they gave")
+// ErrGrantsOpen is the error if an organization cannot be retired: its grants are not over, and nobody would remove
+// their access.
+var ErrGrantsOpen = errors.New("grants are not over, and nobody would take back what they gave")
 
-// nothingLent returns an error while anything is left to do about a grant of the organization.
-func (w *write) nothingLent(ctx context.Context) error {
+// checkGrantsSettled returns an error while anything is left to do about a grant of the organization.
+func (w *write) checkGrantsSettled(ctx context.Context) error {
 	const most = 5
 	open, err := collect(ctx, w.database, scanGrant,
 		selectGrant+` WHERE org = ? AND settled = 0 ORDER BY requested, id LIMIT ?`, w.org, most+1)
@@ -32,7 +32,7 @@ func (w *write) nothingLent(ctx context.Context) error {
 	if len(open) > most {
 		all = append(all, "and more")
 	}
-	return fmt.Errorf("%w: %s. End them with `starter revoke` (all of them: `starter grants`), and try again once their access was taken back; the organization's workflow, its key and a worker must run for that", ErrLent, strings.Join(all, ", "))
+	return fmt.Errorf("%w: %s. End them with `starter revoke` (all of them: `starter grants`), and try again once their access was taken back; the organization's workflow, its key and a worker must run for that", ErrGrantsOpen, strings.Join(all, ", "))
 }
 
 // ServedAs returns the name under which the organization with Atlassian's ID is served, or ErrNotFound, also if the
@@ -81,14 +81,14 @@ func (w *write) serve(ctx context.Context, orgID string, at time.Time) (fresh bo
 	}
 	left, err := w.exec(ctx, `DELETE FROM served WHERE org = ? AND id <> ?`, w.org, id)
 	if err == nil && left > 0 {
-		err = w.nothingLent(ctx)
+		err = w.checkGrantsSettled(ctx)
 	}
 	return true, err
 }
 
 // Retire frees the organization's ID: nothing more is written to it under this name until a policy is applied again,
-// and another name may serve it. The ledger keeps its records. ErrNotFound: the name serves none. ErrLent: its grants
-// are not over.
+// and another name may serve it. The ledger keeps its records. ErrNotFound: the name serves none. ErrGrantsOpen: its
+// grants are not over.
 func (l *Ledger) Retire(ctx context.Context, org, by string, at time.Time) (orgID string, err error) {
 	err = l.write(ctx, org, "retire the organization", func(w *write) error {
 		orgID, err = first(ctx, w.database, func(row scanner) (id string, err error) { return id, row.Scan(&id) },
@@ -96,7 +96,7 @@ func (l *Ledger) Retire(ctx context.Context, org, by string, at time.Time) (orgI
 		if err != nil {
 			return err
 		}
-		if err := w.nothingLent(ctx); err != nil {
+		if err := w.checkGrantsSettled(ctx); err != nil {
 			return err
 		}
 		if err := w.touch(ctx, tableServed, []any{orgID}); err != nil {

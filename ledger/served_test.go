@@ -80,7 +80,7 @@ func TestWhileGrantsAreNotOverTheNameGoesOnServing(t *testing.T) {
 			t.Helper()
 			_, err := l.Retire(t.Context(), org, "ana", noon)
 			for _, err := range []error{err, save("id-2", "b")} {
-				require.ErrorIs(t, err, ledger.ErrLent)
+				require.ErrorIs(t, err, ledger.ErrGrantsOpen)
 				for _, text := range about {
 					require.ErrorContains(t, err, text)
 				}

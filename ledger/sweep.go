@@ -20,7 +20,7 @@ type PersonState struct {
 
 	// Rows that the chain does not explain are left out of these.
 	Rejected   []access.Change    // rejected by a person, by target
-	Marks      []access.Mark      // since when the conditions of rules have held
+	Marks      []access.RuleMatch // since when the conditions of rules have held
 	Rulings    []access.Ruling    // of reviews, that may affect the person
 	Suspension *access.Suspension // Castellan's own, while it lasts
 }
@@ -59,7 +59,7 @@ func (r *stateReader) read(ctx context.Context) error {
 	return r.proveStates(ctx, r.org, r.states)
 }
 
-// of changes the state of a person.
+// wordOn changes the state of a person.
 func (r *stateReader) of(person string, change func(*PersonState)) {
 	state := r.states[person]
 	change(&state)
@@ -150,20 +150,20 @@ func recentWrites(org string, people []string, since time.Time) (string, []any) 
 type Page struct {
 	Key        string // unique in the run
 	People     []access.Person
-	Changes    []access.Change      // the plan lines of these people
-	Open       []access.Holding     // holdings that began or whose reasons or ownership changed; a zero From means now
-	Close      []access.Holding     // holdings that ended; a zero Until means now
-	Ended      []access.Holding     // that somebody else removed and gave again; each has its end
-	Lift       []access.Change      // rejections to delete, because nothing asks for these changes any more
-	Mark       []access.Mark        // rules that began to apply
-	Unmark     []access.Mark        // rules that no longer apply
-	Unsuspend  []string             // people whose suspension somebody else ended
-	Due        map[string]time.Time // when people have to be decided again because of time; zero: unknown
-	Seen       map[string]int       // members of source groups on this page, by group id
-	Notes      Notes                // other numbers to sum up over all pages
-	Shown      []string             // people on the page, including those who could not be decided
-	Unseen     []access.Unseen      // in the ledger, not shown, and settled by no line
-	Calls      int                  // to Atlassian for this page
+	Changes    []access.Change         // the plan lines of these people
+	Open       []access.Holding        // that began or whose reasons or ownership changed; a zero From means now
+	Close      []access.Holding        // holdings that ended; a zero Until means now
+	Ended      []access.Holding        // that somebody else removed and gave again; each has its end
+	Lift       []access.Change         // rejections to delete, because nothing asks for these changes any more
+	Mark       []access.RuleMatch      // rules that began to apply
+	Unmark     []access.RuleMatch      // rules that no longer apply
+	Unsuspend  []string                // people whose suspension somebody else ended
+	Due        map[string]time.Time    // when people have to be decided again because of time; zero: unknown
+	Seen       map[string]int          // members of source groups on this page, by group id
+	Notes      Notes                   // other numbers to sum up over all pages
+	Shown      []string                // people on the page, including those who could not be decided
+	Unseen     []access.MissingHolding // in the ledger, not shown, and settled by no line
+	Calls      int                     // to Atlassian for this page
 	Foreign    int
 	Suppressed int
 	Observe    bool // preview or dry run: holdings and rejections stay as they are
@@ -182,7 +182,7 @@ func (l *Ledger) SavePage(ctx context.Context, org, run string, p Page, at time.
 			return err
 		}
 		if !p.Observe {
-			if err := w.saw(ctx, p.Shown, at); err != nil {
+			if err := w.recordSeen(ctx, p.Shown, at); err != nil {
 				return err
 			}
 			if _, err := w.endHoldings(ctx, run, p.Ended, givenSince, at); err != nil {
@@ -194,7 +194,7 @@ func (l *Ledger) SavePage(ctx context.Context, org, run string, p Page, at time.
 			if err := w.lift(ctx, p.Lift); err != nil {
 				return err
 			}
-			if err := w.applyMarks(ctx, p.Mark, p.Unmark); err != nil {
+			if err := w.applyMatches(ctx, p.Mark, p.Unmark); err != nil {
 				return err
 			}
 			if err := w.unsuspend(ctx, p.Unsuspend); err != nil {
@@ -252,7 +252,7 @@ func (p Page) counts() Counts {
 }
 
 func (w *write) saveTally(ctx context.Context, run, key string, seen map[string]int, notes Notes,
-	unseen []access.Unseen, counts Counts) error {
+	unseen []access.MissingHolding, counts Counts) error {
 	seenText := ""
 	if len(seen) > 0 {
 		seenText = text(seen)

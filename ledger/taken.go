@@ -13,13 +13,13 @@ import (
 type Removal struct {
 	Person string
 	What   string // a group's ID, an entitlement that is held without a group, or LeftOrganization
-	access.Taken
+	access.OutOfBandRemoval
 }
 
 // LeftOrganization is the What of a person's removal from the organization, which ends all they held.
 const LeftOrganization = "organization"
 
-// of reports whether the removal concerns the holding.
+// wordOn reports whether the removal concerns the holding.
 func (r Removal) of(h access.Holding) bool {
 	switch {
 	case !h.Owned || !r.At.After(h.From) || h.Target.Presence():
@@ -85,7 +85,7 @@ func (l *Ledger) taken(ctx context.Context, org string, people []string, states 
 				return err
 			}
 			if written == 0 {
-				held[j].Taken = &access.Taken{At: r.At, Action: r.Action}
+				held[j].Taken = &access.OutOfBandRemoval{At: r.At, Action: r.Action}
 			}
 		}
 	}

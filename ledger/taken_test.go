@@ -24,12 +24,12 @@ func TestNoteRemovalIsSaidOfWhatWasHeldThen(t *testing.T) {
 		at := noon.Add(time.Minute)
 		note := func(what string, at time.Time) {
 			require.NoError(t, l.NoteRemoval(t.Context(), org,
-				ledger.Removal{Person: "id-00001", What: what, Taken: access.Taken{At: at, Action: "user_removed"}}))
+				ledger.Removal{Person: "id-00001", What: what, OutOfBandRemoval: access.OutOfBandRemoval{At: at, Action: "user_removed"}}))
 		}
-		said := func() map[access.Entitlement]access.Taken {
+		said := func() map[access.Entitlement]access.OutOfBandRemoval {
 			states, err := l.States(t.Context(), org, []string{"id-00001", "id-00002"}, noon)
 			require.NoError(t, err)
-			all := map[access.Entitlement]access.Taken{}
+			all := map[access.Entitlement]access.OutOfBandRemoval{}
 			for _, h := range states["id-00001"].Holdings {
 				if h.Taken != nil {
 					all[h.Target] = *h.Taken
@@ -43,7 +43,7 @@ func TestNoteRemovalIsSaidOfWhatWasHeldThen(t *testing.T) {
 		require.Empty(t, said())
 		note("gid-dev", at)
 		note("gid-dev", noon.Add(time.Second))
-		require.Equal(t, map[access.Entitlement]access.Taken{group("dev"): {At: at, Action: "user_removed"}}, said(),
+		require.Equal(t, map[access.Entitlement]access.OutOfBandRemoval{group("dev"): {At: at, Action: "user_removed"}}, said(),
 			"the last time stands")
 		note(string(access.OrgAdmin), at)
 		require.Len(t, said(), 2)
@@ -68,7 +68,7 @@ func TestSavePageEndsWhatSomebodyElseTookAndGave(t *testing.T) {
 		h := access.Holding{Person: "id-00001", Target: group("dev"), GroupID: "gid-dev", Owned: true, From: noon}
 		require.NoError(t, l.SavePage(t.Context(), org, "r1", ledger.Page{Key: "1", Open: []access.Holding{h}}, noon))
 		over, now := h, h
-		over.Taken, over.Until = &access.Taken{At: noon.Add(time.Minute), Action: "user_removed"}, noon.Add(time.Minute)
+		over.Taken, over.Until = &access.OutOfBandRemoval{At: noon.Add(time.Minute), Action: "user_removed"}, noon.Add(time.Minute)
 		now.Owned, now.From = false, noon.Add(time.Hour)
 		require.NoError(t, l.SavePage(t.Context(), org, "r2",
 			ledger.Page{Key: "1", Ended: []access.Holding{over}, Open: []access.Holding{now}}, noon.Add(time.Hour)))

@@ -97,7 +97,7 @@ type rowsVerifier struct {
 
 // hiddenRow is the last entry about a row that cannot be looked up by its key.
 type hiddenRow struct {
-	spoken
+	numberedRow
 	found bool
 }
 
@@ -106,9 +106,9 @@ type missingRow struct {
 	seq int64
 }
 
-// spoken is a row in an entry.
-type spoken struct {
-	saidRow
+// numberedRow is a row in an entry.
+type numberedRow struct {
+	entryRow
 	seq    int64
 	before bool
 }
@@ -127,7 +127,7 @@ func (v *rowsVerifier) verify(ctx context.Context) error {
 			return err
 		}
 		if count != v.known[t] { // some row has no entry, or something was written meanwhile
-			if err := v.strangers(ctx, t); err != nil {
+			if err := v.unlistedRows(ctx, t); err != nil {
 				return err
 			}
 		}
@@ -188,7 +188,7 @@ func (v *rowsVerifier) policies(ctx context.Context) error {
 // entries reads the entries that were not read before.
 func (v *rowsVerifier) entries(ctx context.Context) error {
 	for {
-		var some []spoken
+		var some []numberedRow
 		read := 0
 		err := v.each(ctx, func(row scanner) error {
 			var stored string
@@ -203,7 +203,7 @@ func (v *rowsVerifier) entries(ctx context.Context) error {
 			for _, s := range said {
 				if v.review == "" || s.table.review != "" &&
 					s.key[slices.Index(s.table.key, s.table.review)] == v.review {
-					some = append(some, spoken{s, v.after, before})
+					some = append(some, numberedRow{s, v.after, before})
 				}
 			}
 			if len(some) >= 4*rowsAtOnce {
@@ -226,9 +226,9 @@ func (v *rowsVerifier) entries(ctx context.Context) error {
 }
 
 // compare compares entries with the rows. Of several entries about a row among these, the last counts.
-func (v *rowsVerifier) compare(ctx context.Context, all []spoken) error {
+func (v *rowsVerifier) compare(ctx context.Context, all []numberedRow) error {
 	for _, t := range recordedTables {
-		last := map[string]spoken{}
+		last := map[string]numberedRow{}
 		var ids []string
 		for _, s := range all {
 			if s.table == t {
@@ -248,7 +248,8 @@ func (v *rowsVerifier) compare(ctx context.Context, all []spoken) error {
 	return nil
 }
 
-func (v *rowsVerifier) compareRows(ctx context.Context, t *recordedTable, ids []string, last map[string]spoken) error {
+func (v *rowsVerifier) compareRows(ctx context.Context, t *recordedTable, ids []string,
+	last map[string]numberedRow) error {
 	var keys [][]string
 	for _, id := range ids {
 		if !strings.Contains("\x00"+id, "\x00"+hiddenKey) {
@@ -264,7 +265,7 @@ func (v *rowsVerifier) compareRows(ctx context.Context, t *recordedTable, ids []
 		row, there := rows[id]
 		switch {
 		case strings.Contains("\x00"+id, "\x00"+hiddenKey): // strangers finds its row
-			v.hidden[rowID{t, id}] = hiddenRow{spoken: s}
+			v.hidden[rowID{t, id}] = hiddenRow{numberedRow: s}
 		case s.hash == rowGone:
 			if delete(v.missing, rowID{t, id}); there && row.hash != "" && row.entry > 0 && row.entry < s.seq {
 				v.known[t]++
@@ -285,7 +286,7 @@ func (v *rowsVerifier) compareRows(ctx context.Context, t *recordedTable, ids []
 }
 
 // judge compares a row with the entry that it refers to.
-func (v *rowsVerifier) judge(t *recordedTable, s spoken, row storedRow) {
+func (v *rowsVerifier) judge(t *recordedTable, s numberedRow, row storedRow) {
 	v.known[t]++
 	hash, doubted := strings.CutPrefix(s.hash, rowDoubted)
 	switch {
@@ -328,15 +329,15 @@ func (t *recordedTable) and() string {
 	return ` AND ` + t.only
 }
 
-// strangers looks through a whole table for rows whose entry is not about them.
-func (v *rowsVerifier) strangers(ctx context.Context, t *recordedTable) error {
+// unlistedRows looks through a whole table for rows whose entry is not about them.
+func (v *rowsVerifier) unlistedRows(ctx context.Context, t *recordedTable) error {
 	var after []string
 	for {
 		rows, err := t.page(ctx, v.database, v.org, after, v.and(t), v.args()...)
 		if err != nil || len(rows) == 0 {
 			return err
 		}
-		said, err := saidOf(ctx, v.database, v.org, t, rows)
+		said, err := entryRowsOf(ctx, v.database, v.org, t, rows)
 		if err != nil {
 			return err
 		}
@@ -344,7 +345,7 @@ func (v *rowsVerifier) strangers(ctx context.Context, t *recordedTable) error {
 			s, spokenOf := said[strings.Join(r.key, "\x00")]
 			hash, doubted := strings.CutPrefix(s.hash, rowDoubted)
 			hidden := slices.ContainsFunc(r.key, access.IsAddress)
-			id := rowID{t, saidID(r.key)}
+			id := rowID{t, entryKey(r.key)}
 			last := v.hidden[id]
 			if hidden && last.seq > 0 {
 				last.found = true
@@ -372,16 +373,16 @@ func (v *rowsVerifier) strangers(ctx context.Context, t *recordedTable) error {
 	}
 }
 
-// saidOf returns what the entries that rows refer to say about them, by key.
-func saidOf(ctx context.Context, d database, org string, t *recordedTable, rows []storedRow) (map[string]saidRow,
+// entryRowsOf returns what the entries that rows refer to say about them, by key.
+func entryRowsOf(ctx context.Context, d database, org string, t *recordedTable, rows []storedRow) (map[string]entryRow,
 	error) {
 	named := map[int64]bool{}
 	wanted := map[string]int64{}
 	for _, r := range rows {
 		named[r.entry] = true
-		wanted[saidID(r.key)] = r.entry
+		wanted[entryKey(r.key)] = r.entry
 	}
-	byID := map[string]saidRow{}
+	byID := map[string]entryRow{}
 	for some := range slices.Chunk(slices.Sorted(maps.Keys(named)), rowsAtOnce) {
 		args := []any{org, EntryRows}
 		for _, n := range some {
@@ -408,9 +409,9 @@ func saidOf(ctx context.Context, d database, org string, t *recordedTable, rows 
 			return nil, err
 		}
 	}
-	said := map[string]saidRow{}
+	said := map[string]entryRow{}
 	for _, r := range rows {
-		if s, there := byID[saidID(r.key)]; there {
+		if s, there := byID[entryKey(r.key)]; there {
 			said[strings.Join(r.key, "\x00")] = s
 		}
 	}

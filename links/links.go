@@ -110,8 +110,8 @@ func (s *Signer) Mark(l Link, purpose, text string) string {
 	return encoding.EncodeToString(sum(s.marks(), nil, appendText(appendText(encode(l), purpose), text)))
 }
 
-// Marked reports whether the mark is that of [Signer.Mark], in constant time.
-func (s *Signer) Marked(l Link, purpose, text, mark string) bool {
+// VerifyMark reports whether the mark is that of [Signer.Mark], in constant time.
+func (s *Signer) VerifyMark(l Link, purpose, text, mark string) bool {
 	return hmac.Equal([]byte(s.Mark(l, purpose, text)), []byte(mark))
 }
 

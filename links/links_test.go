@@ -147,18 +147,18 @@ func TestIDsDiffer(t *testing.T) {
 func TestAMarkIsForOneTextPurposeAndLink(t *testing.T) {
 	s := signer(t, key)
 	mark := s.Mark(ana(), "form", "text")
-	require.True(t, s.Marked(ana(), "form", "text", mark))
+	require.True(t, s.VerifyMark(ana(), "form", "text", mark))
 	other := ana()
 	other.ID = "ID2"
 	later := ana()
 	later.Expires = later.Expires.Add(time.Second)
-	require.False(t, s.Marked(other, "form", "text", mark))
-	require.False(t, s.Marked(later, "form", "text", mark))
-	require.False(t, s.Marked(ana(), "flash", "text", mark))
-	require.False(t, s.Marked(ana(), "for", "mtext", mark), "the border between the two counts")
-	require.False(t, s.Marked(ana(), "form", "texts", mark))
-	require.False(t, s.Marked(ana(), "form", "text", ""))
-	require.False(t, signer(t, key+"x").Marked(ana(), "form", "text", mark))
+	require.False(t, s.VerifyMark(other, "form", "text", mark))
+	require.False(t, s.VerifyMark(later, "form", "text", mark))
+	require.False(t, s.VerifyMark(ana(), "flash", "text", mark))
+	require.False(t, s.VerifyMark(ana(), "for", "mtext", mark), "the border between the two counts")
+	require.False(t, s.VerifyMark(ana(), "form", "texts", mark))
+	require.False(t, s.VerifyMark(ana(), "form", "text", ""))
+	require.False(t, signer(t, key+"x").VerifyMark(ana(), "form", "text", mark))
 	require.NotContains(t, s.Token(ana()), mark, "a mark is no part of a token, nor the other way round")
 }
 

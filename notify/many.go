@@ -12,7 +12,7 @@ import (
 // Many sends each notice to several channels. It may be used by many goroutines.
 type Many struct {
 	channels []channel
-	done     delivered
+	done     deliveryLog
 }
 
 // Private reports whether any channel may carry codes. The others get the notice without it.
@@ -56,9 +56,9 @@ func (r retryable) Is(target error) bool { return target != ErrPermanent && erro
 // remembered is how many deliveries a process remembers.
 const remembered = 1000
 
-// delivered remembers the latest deliveries, so that a channel that fails for hours does not make the others send again
-// at every attempt.
-type delivered struct {
+// deliveryLog remembers the latest deliveries, so that a channel that fails for hours does not make the others send
+// again at every attempt.
+type deliveryLog struct {
 	mu     sync.Mutex
 	latest []delivery
 }
@@ -69,7 +69,7 @@ type delivery struct {
 }
 
 // once calls send unless the channel has already delivered the notice of this ID.
-func (d *delivered) once(channel int, n messages.Notice, send func() error) error {
+func (d *deliveryLog) once(channel int, n messages.Notice, send func() error) error {
 	this := delivery{channel, n.ID, n.To}
 	if d.has(this) {
 		return nil
@@ -81,13 +81,13 @@ func (d *delivered) once(channel int, n messages.Notice, send func() error) erro
 	return nil
 }
 
-func (d *delivered) has(this delivery) bool {
+func (d *deliveryLog) has(this delivery) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Contains(d.latest, this)
 }
 
-func (d *delivered) add(this delivery) {
+func (d *deliveryLog) add(this delivery) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.latest) == remembered {

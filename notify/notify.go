@@ -83,8 +83,8 @@ func deliverable(n messages.Notice) error {
 	return nil
 }
 
-// failed adds to an error which notice was not delivered, and by which channel.
-func failed(channel string, n messages.Notice, err error) error {
+// deliveryError adds to an error which notice was not delivered, and by which channel.
+func deliveryError(channel string, n messages.Notice, err error) error {
 	n = tidy(n)
 	to := ""
 	if n.To != "" {

@@ -34,28 +34,28 @@ func post(ctx context.Context, address string, body []byte, header http.Header) 
 	}
 	defer response.Body.Close()
 	answer, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer)) // the rest is not wanted
-	return judge(response.StatusCode, answer)
+	return statusError(response.StatusCode, answer)
 }
 
-func judge(status int, answer []byte) error {
+func statusError(status int, answer []byte) error {
 	switch {
 	case status/100 == 2:
 		return nil
 	case status/100 == 3:
 		return fmt.Errorf("answered %d, a redirect, which is never followed: configure the final address", status)
 	case status/100 != 4:
-		return fmt.Errorf("answered %d: see the receiver's log%s", status, word(answer))
+		return fmt.Errorf("answered %d: see the receiver's log%s", status, errorCode(answer))
 	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests:
-		return fmt.Errorf("answered %d%s", status, word(answer))
+		return fmt.Errorf("answered %d%s", status, errorCode(answer))
 	}
-	return fmt.Errorf("answered %d%s: check the address and the secret: %w", status, word(answer), ErrPermanent)
+	return fmt.Errorf("answered %d%s: check the address and the secret: %w", status, errorCode(answer), ErrPermanent)
 }
 
 // errorWord matches Slack's error codes, for example no_service or channel_is_archived. Nothing else of a response is
 // shown: it may repeat the request.
 var errorWord = regexp.MustCompile(`^[a-z]+(_[a-z]+)+$`)
 
-func word(answer []byte) string {
+func errorCode(answer []byte) string {
 	answer = bytes.TrimSpace(answer)
 	if len(answer) > 50 || !errorWord.Match(answer) {
 		return ""

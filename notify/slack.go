@@ -37,7 +37,7 @@ func (s *Slack) Notify(ctx context.Context, n messages.Notice) error {
 		err = post(ctx, s.address, content, http.Header{})
 	}
 	if err != nil {
-		return failed("slack", n, err)
+		return deliveryError("slack", n, err)
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ func (s *SMTP) Notify(ctx context.Context, n messages.Notice) error {
 		err = s.send(ctx, tidy(n))
 	}
 	if err != nil {
-		return failed("smtp", n, err)
+		return deliveryError("smtp", n, err)
 	}
 	return nil
 }
@@ -110,7 +110,7 @@ func (s *SMTP) send(ctx context.Context, n messages.Notice) error {
 		if m.HasSendError() {
 			why = m.SendError()
 		}
-		failures = append(failures, fmt.Errorf("mail to %s: %w", recipients[i], refusal(why)))
+		failures = append(failures, fmt.Errorf("mail to %s: %w", recipients[i], serverError(why)))
 	}
 	return join(failures)
 }
@@ -163,8 +163,8 @@ func (s *SMTP) id(parts ...string) string {
 	return hex.EncodeToString(sum[:16]) + "@" + domain
 }
 
-// refusal keeps the server's code and drops its text, which may repeat the mail or the password.
-func refusal(err error) error {
+// serverError keeps the server's code and drops its text, which may repeat the mail or the password.
+func serverError(err error) error {
 	code := 0
 	sending, begun := errors.AsType[*mail.SendError](err)
 	if begun {

@@ -51,7 +51,7 @@ func (w *Webhook) Notify(ctx context.Context, n messages.Notice) error {
 		err = w.post(ctx, tidy(n))
 	}
 	if err != nil {
-		return failed("webhook", n, err)
+		return deliveryError("webhook", n, err)
 	}
 	return nil
 }

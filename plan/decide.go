@@ -10,12 +10,12 @@ import (
 
 // State is what is known about one person besides the read.
 type State struct {
-	Holdings []access.Holding // the current ones
-	Recent   []access.Change  // changes done within the settle and lag window: they override a lagging read
-	Rejected []access.Change  // changes that people rejected
-	Grants   []access.Grant   // grants that are not settled
-	Rulings  []access.Ruling  // verdicts of reviews that affect the person
-	Marks    []access.Mark    // since when which rules hold
+	Holdings []access.Holding   // the current ones
+	Recent   []access.Change    // changes done within the settle and lag window: they override a lagging read
+	Rejected []access.Change    // changes that people rejected
+	Grants   []access.Grant     // grants that are not settled
+	Rulings  []access.Ruling    // verdicts of reviews that affect the person
+	Marks    []access.RuleMatch // since when which rules hold
 	// Suspension is Castellan's current suspension of the person: a rule restores only people whom Castellan suspended.
 	Suspension *access.Suspension
 	// ListsCut treats the person's lists of groups and roles as truncated: what follows nevertheless does not depend on
@@ -40,14 +40,14 @@ type Decision struct {
 	Lift       []access.Change  // rejections that no longer apply: the decision does not ask for the change
 
 	Rules     []policy.RuleAnswer // rules that hold, wait, or cannot be answered
-	Mark      []access.Mark       // rules that began to hold
+	Mark      []access.RuleMatch  // rules that began to hold
 	Unmark    []string            // keys of rules that hold no longer
 	Unsuspend bool                // somebody else reverted Castellan's suspension
 	Conflicts []Conflict
 
 	// Unseen are recorded memberships that the read does not show and no planned change resolves. One read may be
 	// wrong: they end once other reads agree.
-	Unseen []access.Unseen
+	Unseen []access.MissingHolding
 	// Restored are memberships given by grants that the read does not show and that the policy restores.
 	Restored []access.Holding
 }
@@ -345,14 +345,14 @@ func (d *decider) noteUnseen() {
 		case l.taken:
 			d.Unseen = append(d.Unseen, d.unseenTakenByHand(l))
 		case l.unseen() && !l.unknown && !planned:
-			d.Unseen = append(d.Unseen, access.Unseen{Holding: *l.holding})
+			d.Unseen = append(d.Unseen, access.MissingHolding{Holding: *l.holding})
 		}
 	}
 }
 
 // unseenTakenByHand returns a membership that was removed by hand, with the grants that gave it.
-func (d *decider) unseenTakenByHand(l *line) access.Unseen {
-	u := access.Unseen{Holding: *l.holding}
+func (d *decider) unseenTakenByHand(l *line) access.MissingHolding {
+	u := access.MissingHolding{Holding: *l.holding}
 	if l.want == nil {
 		return u
 	}
@@ -425,7 +425,7 @@ func (d *decider) closeUnmanaged(s State) {
 		switch {
 		case held || written:
 		case h.Owned && d.person.CanReceive():
-			d.Unseen = append(d.Unseen, access.Unseen{Holding: h})
+			d.Unseen = append(d.Unseen, access.MissingHolding{Holding: h})
 		case !h.Owned:
 			d.close(h)
 		}

@@ -224,7 +224,7 @@ func TestHoldingsOutsideThePolicyEndWithTheMembership(t *testing.T) {
 	s.Recent = nil
 	d := plan.Decide(b, access.Person{ID: ana}, s, run, now)
 	require.Empty(t, d.Close, "one read may lie")
-	require.Equal(t, []access.Unseen{{Holding: stray}}, d.Unseen)
+	require.Equal(t, []access.MissingHolding{{Holding: stray}}, d.Unseen)
 	require.Empty(t, plan.Decide(b, access.Person{ID: ana, MembershipStatus: "suspended"}, s, run, now).Unseen,
 		"who is suspended may come back with it")
 	s.Holdings[0].GroupID = "hidden"

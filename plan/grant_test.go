@@ -301,7 +301,7 @@ func TestDecideEndsAnExtensionOfWhatWasTakenByHand(t *testing.T) {
 		d := plan.Decide(b, access.Person{ID: ana}, plan.State{Holdings: []access.Holding{held}, Grants: grants}, run,
 			now)
 		require.Empty(t, d.Changes, name)
-		require.Equal(t, []access.Unseen{{Holding: held, Grants: []string{"g2"}}}, d.Unseen, name)
+		require.Equal(t, []access.MissingHolding{{Holding: held, Grants: []string{"g2"}}}, d.Unseen, name)
 	}
 	another := extension
 	another.Renews = ""

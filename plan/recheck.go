@@ -14,7 +14,7 @@ type Moment struct {
 	Line    access.Change
 	Person  access.Person // as read; without an ID if the directory has nobody
 	Grants  []access.Grant
-	Marks   []access.Mark
+	Marks   []access.RuleMatch
 	Rulings []access.Ruling
 	Held    access.Holding // the recorded holding
 	At      time.Time

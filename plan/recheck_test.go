@@ -137,7 +137,7 @@ func TestMomentMayBeTaken(t *testing.T) {
 }
 
 func TestMomentRemove(t *testing.T) {
-	taken := &access.Taken{At: now.Add(-time.Hour)}
+	taken := &access.OutOfBandRemoval{At: now.Add(-time.Hour)}
 	for name, c := range map[string]struct {
 		more   string
 		change func(*plan.Moment)

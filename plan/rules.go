@@ -59,9 +59,9 @@ func (d *decider) noteRules(answers []policy.RuleAnswer, s State) {
 	stands := map[string]bool{}
 	for _, a := range answers {
 		stands[a.Key] = true
-		marked := slices.ContainsFunc(s.Marks, func(m access.Mark) bool { return m.Rule == a.Key })
+		marked := slices.ContainsFunc(s.Marks, func(m access.RuleMatch) bool { return m.Rule == a.Key })
 		if !marked && a.Verdict != policy.VerdictUnknown && d.bound.KeepsMark(a) {
-			d.Mark = append(d.Mark, access.Mark{Person: d.person.ID, Rule: a.Key, Since: a.Since})
+			d.Mark = append(d.Mark, access.RuleMatch{Person: d.person.ID, Rule: a.Key, Since: a.Since})
 		}
 	}
 	for _, m := range s.Marks {

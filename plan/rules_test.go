@@ -166,12 +166,12 @@ func TestMarksFollowTheRules(t *testing.T) {
 	d = plan.Decide(b, evil, plan.State{Marks: d.Mark}, run, later)
 	require.Empty(t, d.Mark, "it stands already")
 	require.Equal(t, []string{"remove directory"}, labels(d.Changes))
-	marks := []access.Mark{{Person: ana, Rule: d.Rules[0].Key, Since: now}}
+	marks := []access.RuleMatch{{Person: ana, Rule: d.Rules[0].Key, Since: now}}
 	evil.Email = ""
 	require.Empty(t, plan.Decide(b, evil, plan.State{Marks: marks}, run, later).Unmark,
 		"what cannot be told keeps its time")
 	d = plan.Decide(b, somebody("acme.example"),
-		plan.State{Marks: append(marks, access.Mark{Person: ana, Rule: "a rule of old"})}, run, later)
+		plan.State{Marks: append(marks, access.RuleMatch{Person: ana, Rule: "a rule of old"})}, run, later)
 	require.Equal(t, []string{marks[0].Rule, "a rule of old"}, d.Unmark)
 }
 

@@ -12,7 +12,7 @@ import (
 
 // What somebody else took, as the event feed says, and the read shows all the same, was given since: it is not taken.
 func TestDecideLeavesWhatWasTakenAndGivenAgain(t *testing.T) {
-	taken := &access.Taken{At: now.Add(-time.Minute), Action: "user_removed_from_group"}
+	taken := &access.OutOfBandRemoval{At: now.Add(-time.Minute), Action: "user_removed_from_group"}
 	for name, tt := range map[string]struct {
 		policy  string
 		groups  []string

@@ -13,9 +13,9 @@ import (
 
 // Known is what Resolve needs to know about a person besides the read.
 type Known struct {
-	Grants []access.Grant   // the person's own, in force
-	Marks  []access.Mark    // how long which rules' conditions have held
-	Held   []access.Holding // what the books say: since when the person has had which access
+	Grants []access.Grant     // the person's own, in force
+	Marks  []access.RuleMatch // how long which rules' conditions have held
+	Held   []access.Holding   // what the books say: since when the person has had which access
 	// Rulings are verdicts of reviews that affect the person. Those not in force are ignored.
 	Rulings []access.Ruling
 	Now     time.Time
@@ -228,7 +228,7 @@ func (b *Bound) answers(p access.Person, k Known) []RuleAnswer {
 func (r *boundRule) answer(asked *condition.Subject, k Known) RuleAnswer {
 	a := RuleAnswer{Name: r.Name, Key: r.key, Verdict: VerdictHolds, Acting: r.acts}
 	var told time.Time
-	if i := slices.IndexFunc(k.Marks, func(m access.Mark) bool { return m.Rule == r.key }); i >= 0 {
+	if i := slices.IndexFunc(k.Marks, func(m access.RuleMatch) bool { return m.Rule == r.key }); i >= 0 {
 		a.Since, told = k.Marks[i].Since, k.Marks[i].Told
 	}
 	if !r.window.Open(k.Now) {

@@ -213,7 +213,7 @@ func TestRulesTakeTime(t *testing.T) {
 - {name: slow, mode: enforce, owner: o@acme.example, when: external, suspend: true, give: ["group:jira-users-acme"], after: 2d, grace: 3d}
 `)
 	who := person("p@partner.example")
-	resolve := func(at time.Time, marks ...access.Mark) (policy.RuleAnswer, []policy.Want) {
+	resolve := func(at time.Time, marks ...access.RuleMatch) (policy.RuleAnswer, []policy.Want) {
 		r := b.Resolve(who, policy.Known{Now: at, Marks: marks})
 		require.Len(t, r.Rules, 1)
 		return r.Rules[0], r.Wants
@@ -224,7 +224,7 @@ func TestRulesTakeTime(t *testing.T) {
 	require.Equal(t, noon.Add(2*day), a.Due)
 	require.True(t, b.KeepsMark(a))
 	require.Empty(t, wants)
-	mark := access.Mark{Person: who.ID, Rule: a.Key, Since: noon}
+	mark := access.RuleMatch{Person: who.ID, Rule: a.Key, Since: noon}
 
 	a, wants = resolve(noon.Add(2*day), mark)
 	require.Equal(t, policy.VerdictGrace, a.Verdict)
@@ -271,7 +271,7 @@ func TestRulesRememberWhileOutOfForce(t *testing.T) {
 `)
 	who := person("p@partner.example")
 	a := b.Resolve(who, policy.Known{Now: noon}).Rules[0]
-	marks := []access.Mark{{Person: who.ID, Rule: a.Key, Since: a.Since}}
+	marks := []access.RuleMatch{{Person: who.ID, Rule: a.Key, Since: a.Since}}
 	night := b.Resolve(who, policy.Known{Now: noon.Add(10 * time.Hour), Marks: marks})
 	require.Equal(t, policy.VerdictClosed, night.Rules[0].Verdict)
 	require.Equal(t, noon, night.Rules[0].Since)
@@ -288,7 +288,8 @@ func TestRulesBarOnlyWhatTheyCouldTake(t *testing.T) {
 	wants := b.Resolve(fresh, policy.Known{Now: noon}).Wants
 	require.Empty(t, wants[0].Barred)
 	key := b.Resolve(fresh, policy.Known{Now: noon}).Rules[0].Key
-	marks := []access.Mark{{Person: fresh.ID, Rule: key, Since: noon.AddDate(0, 0, -70), Told: noon.AddDate(0, 0, -35)}}
+	marks := []access.RuleMatch{{Person: fresh.ID, Rule: key, Since: noon.AddDate(0, 0, -70),
+		Told: noon.AddDate(0, 0, -35)}}
 	require.NotEmpty(t, b.Resolve(fresh, policy.Known{Now: noon, Marks: marks}).Wants[0].Barred)
 }
 
@@ -298,11 +299,11 @@ func TestRulesHoldOnUntilTheirRelease(t *testing.T) {
 `)
 	who := person("a@acme.example", "s4")
 	who.JobTitle = "Idle"
-	verdict := func(at time.Time, marks ...access.Mark) policy.Verdict {
+	verdict := func(at time.Time, marks ...access.RuleMatch) policy.Verdict {
 		return b.Resolve(who, policy.Known{Now: at, Marks: marks, All: true}).Rules[0].Verdict
 	}
 	require.Equal(t, policy.VerdictWaits, verdict(noon))
-	mark := access.Mark{Person: who.ID, Rule: b.Resolve(who, policy.Known{Now: noon}).Rules[0].Key, Since: noon}
+	mark := access.RuleMatch{Person: who.ID, Rule: b.Resolve(who, policy.Known{Now: noon}).Rules[0].Key, Since: noon}
 	require.Equal(t, policy.VerdictHolds, verdict(noon.Add(48*time.Hour), mark))
 	who.JobTitle = "Busy"
 	require.Equal(t, policy.VerdictNo, verdict(noon.Add(24*time.Hour), mark), "it never held")

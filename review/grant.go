@@ -93,7 +93,7 @@ func Begin(g access.Grant, at time.Time) access.Grant {
 func LookBack(g access.Grant) time.Duration {
 	reach := g.Rest.Std()
 	if g.MostInRow > 0 {
-		reach = max(reach, access.RowReach(g.MostInRow))
+		reach = max(reach, access.ConsecutiveReach(g.MostInRow))
 	}
 	return reach
 }
@@ -102,7 +102,7 @@ func LookBack(g access.Grant) time.Duration {
 // MostInRow. It returns an error if nothing is left of it, or if it violates the rest before or after another.
 func Limit(g access.Grant, others []access.Grant) (access.Grant, error) {
 	if g.MostInRow > 0 {
-		room := access.RowRoom(g.From, g.MostInRow, others).Truncate(time.Second)
+		room := access.ConsecutiveRoom(g.From, g.MostInRow, others).Truncate(time.Second)
 		if room < time.Second {
 			return g, fmt.Errorf("%w: %s at most", ErrInRow, g.MostInRow)
 		}
@@ -112,7 +112,7 @@ func Limit(g access.Grant, others []access.Grant) (access.Grant, error) {
 		}
 	}
 	for _, other := range others {
-		if g.Rest > 0 && other.Disturbs(g.From, g.Until, g.Rest.Std()) {
+		if g.Rest > 0 && other.WithinRest(g.From, g.Until, g.Rest.Std()) {
 			return g, &RestError{g.Rest, other}
 		}
 	}

@@ -105,7 +105,7 @@ func (p *page) takeFlash(w http.ResponseWriter, r *http.Request, link links.Link
 	}
 	http.SetCookie(w, p.cookie("flash", "", -1))
 	value, mark, _ := strings.Cut(cookie.Value, ".")
-	if !p.signer.Marked(link, flashPurpose, value, mark) {
+	if !p.signer.VerifyMark(link, flashPurpose, value, mark) {
 		return flash{}
 	}
 	text, err := base64.RawURLEncoding.DecodeString(value)

@@ -89,7 +89,7 @@ func (p *page) readForm(w http.ResponseWriter, r *http.Request, link links.Link)
 		}
 		return form{}, errForm
 	}
-	if !p.signer.Marked(link, formPurpose, "", r.PostForm.Get("form")) {
+	if !p.signer.VerifyMark(link, formPurpose, "", r.PostForm.Get("form")) {
 		return form{}, errForeign
 	}
 	f := form{values: r.PostForm, view: viewOf(r.PostForm)}

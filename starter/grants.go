@@ -115,7 +115,7 @@ func grantState(g access.Grant, now time.Time) string {
 		return "active"
 	case g.RevokedAt.IsZero():
 		return "being taken back"
-	case g.HandTaken:
+	case g.RemovedByHand:
 		return "ended early: its access was taken away"
 	case g.ClosedBy != "" && g.From.Equal(g.Until):
 		return "withdrawn by " + g.Label(g.ClosedBy)

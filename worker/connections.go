@@ -13,7 +13,7 @@ import (
 // beyond the limit replaces the one that has been idle longest, or is closed at once.
 type connections struct {
 	net.Listener
-	most, mostByAddress int
+	max, maxByAddress int
 
 	mu        sync.Mutex
 	open      map[net.Conn]*connection
@@ -21,10 +21,10 @@ type connections struct {
 	idle      *list.List // of *connection, the longest first
 }
 
-// bounded limits a listener's connections. Its server must report their states to [connections.track].
-func bounded(l net.Listener, most int) *connections {
+// limitConnections limits a listener's connections. Its server must report their states to [connections.track].
+func limitConnections(l net.Listener, most int) *connections {
 	return &connections{
-		Listener: l, most: most, mostByAddress: max(most/4, 1),
+		Listener: l, max: most, maxByAddress: max(most/4, 1),
 		open: make(map[net.Conn]*connection), byAddress: make(map[string]int), idle: list.New(),
 	}
 }
@@ -47,10 +47,10 @@ func (c *connections) admit(conn net.Conn) net.Conn {
 	address := addressOf(conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.byAddress[address] >= c.mostByAddress && !c.closeIdle(address) {
+	if c.byAddress[address] >= c.maxByAddress && !c.closeIdle(address) {
 		return nil
 	}
-	if len(c.open) >= c.most && !c.closeIdle("") {
+	if len(c.open) >= c.max && !c.closeIdle("") {
 		return nil
 	}
 	admitted := &connection{Conn: conn, of: c, address: address}

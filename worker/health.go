@@ -51,14 +51,14 @@ func newMetrics() (metrics, error) {
 
 // The limits of metrics and health.
 const (
-	healthReads       = 5 * time.Second
-	healthWrites      = 30 * time.Second
-	healthAnswers     = 3 * time.Second // by the ledger and Temporal
-	healthConnections = 64
-	answersEnd        = time.Second // when the worker stops
+	healthReadTimeout  = 5 * time.Second
+	healthWriteTimeout = 30 * time.Second
+	healthCheckTimeout = 3 * time.Second // by the ledger and Temporal
+	healthConnections  = 64
+	shutdownTimeout    = time.Second // when the worker stops
 )
 
-type served struct {
+type endpoint struct {
 	address string
 	stop    func()
 }
@@ -66,34 +66,34 @@ type served struct {
 // health is the worker's state for its health checks.
 type health struct {
 	mu       sync.Mutex
-	why      string // why it takes no work; "": it takes work
+	reason   string // why it takes no work; "": it takes work
 	ledger   *ledger.Ledger
 	temporal client.Client
 }
 
-// notReady records why the worker takes no work.
-func (h *health) notReady(why string) {
+// setNotReady records why the worker takes no work.
+func (h *health) setNotReady(why string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.why = why
+	h.reason = why
 }
 
-// works records that the worker takes work, and what it needs for that.
-func (h *health) works(store *ledger.Ledger, temporal client.Client) {
+// setReady records that the worker takes work, and what it needs for that.
+func (h *health) setReady(store *ledger.Ledger, temporal client.Client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.why, h.ledger, h.temporal = "", store, temporal
+	h.reason, h.ledger, h.temporal = "", store, temporal
 }
 
 // ready returns why the worker cannot take work now, or nil.
 func (h *health) ready(ctx context.Context) error {
 	h.mu.Lock()
-	why, store, temporal := h.why, h.ledger, h.temporal
+	why, store, temporal := h.reason, h.ledger, h.temporal
 	h.mu.Unlock()
 	if why != "" {
 		return errors.New(why)
 	}
-	ctx, cancel := context.WithTimeout(ctx, healthAnswers)
+	ctx, cancel := context.WithTimeout(ctx, healthCheckTimeout)
 	defer cancel()
 	if err := store.Ping(ctx); err != nil {
 		return errors.New("the ledger does not answer")
@@ -107,13 +107,13 @@ func (h *health) ready(ctx context.Context) error {
 // serveHealth serves /livez: 200 as long as the process runs, so that nothing restarts it during an outage of what it
 // depends on; /readyz, and /healthz as its older name: 200 when it takes work, 503 with the reason when it does not;
 // and /metrics.
-func serveHealth(ctx context.Context, address string, metrics http.Handler, h *health) (served, error) {
+func serveHealth(ctx context.Context, address string, metrics http.Handler, h *health) (endpoint, error) {
 	if address == config.ListenOff {
-		return served{address, func() {}}, nil
+		return endpoint{address, func() {}}, nil
 	}
 	socket, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
-		return served{}, fmt.Errorf("listen on %s (CASTELLAN_LISTEN; each worker of a machine needs an address of its own: another port, 0 for one that is free, or off): %w", address, err)
+		return endpoint{}, fmt.Errorf("listen on %s (CASTELLAN_LISTEN; each worker of a machine needs an address of its own: another port, 0 for one that is free, or off): %w", address, err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics)
@@ -128,7 +128,8 @@ func serveHealth(ctx context.Context, address string, metrics http.Handler, h *h
 	mux.HandleFunc("GET /readyz", ready)
 	mux.HandleFunc("GET /healthz", ready)
 	server := &http.Server{
-		Handler: mux, ReadHeaderTimeout: healthReads, ReadTimeout: healthReads, WriteTimeout: healthWrites,
+		Handler: mux, ReadHeaderTimeout: healthReadTimeout, ReadTimeout: healthReadTimeout,
+		WriteTimeout:   healthWriteTimeout,
 		IdleTimeout:    time.Minute,
 		MaxHeaderBytes: 16 << 10,
 	}
@@ -136,12 +137,12 @@ func serveHealth(ctx context.Context, address string, metrics http.Handler, h *h
 }
 
 // serveBounded serves at most so many connections at once. When it is stopped, requests have a second to finish.
-func serveBounded(server *http.Server, socket net.Listener, most int) served {
-	connections := bounded(socket, most)
+func serveBounded(server *http.Server, socket net.Listener, most int) endpoint {
+	connections := limitConnections(socket, most)
 	server.ConnState = connections.track
 	go func() { _ = server.Serve(connections) }()
-	return served{socket.Addr().String(), func() {
-		ctx, cancel := context.WithTimeout(context.Background(), answersEnd)
+	return endpoint{socket.Addr().String(), func() {
+		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 		defer cancel()
 		if server.Shutdown(ctx) != nil {
 			_ = server.Close()

@@ -30,7 +30,7 @@ func get(t *testing.T, url string) (int, string) {
 }
 
 // says checks the response of an endpoint.
-func (s served) says(t *testing.T, endpoint string, want int, words string) {
+func (s endpoint) says(t *testing.T, endpoint string, want int, words string) {
 	t.Helper()
 	status, body := get(t, "http://"+s.address+endpoint)
 	require.Equal(t, want, status, "%s: %s", endpoint, body)
@@ -50,7 +50,7 @@ func TestReadinessNeedsLedgerAndTemporalAndLivenessNothing(t *testing.T) {
 	})
 
 	state := &health{}
-	state.notReady("waiting for the ledger")
+	state.setNotReady("waiting for the ledger")
 	serving, err := serveHealth(t.Context(), "127.0.0.1:0", measured.http, state)
 	require.NoError(t, err)
 	defer serving.stop()
@@ -61,16 +61,16 @@ func TestReadinessNeedsLedgerAndTemporalAndLivenessNothing(t *testing.T) {
 		serving.says(t, "/healthz", want, words)
 	}
 	ready(http.StatusServiceUnavailable, "waiting for the ledger")
-	state.works(store, temporal)
+	state.setReady(store, temporal)
 	ready(http.StatusOK, "ok")
 	serving.says(t, "/metrics", http.StatusOK, "")
 
 	temporalFails = errors.New("unavailable")
 	ready(http.StatusServiceUnavailable, "the Temporal server does not answer")
 	temporalFails = nil
-	state.notReady("stopping")
+	state.setNotReady("stopping")
 	ready(http.StatusServiceUnavailable, "stopping")
-	state.works(store, temporal)
+	state.setReady(store, temporal)
 	require.NoError(t, store.Close())
 	ready(http.StatusServiceUnavailable, "the ledger does not answer")
 }

@@ -103,7 +103,7 @@ func serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.health.notReady("waiting for the ledger")
+	p.health.setNotReady("waiting for the ledger")
 	served, err := serveHealth(ctx, settings.Listen, p.metrics.http, p.health)
 	if err != nil {
 		return err
@@ -113,7 +113,7 @@ func serve(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = p.store.Close() }()
-	p.health.notReady("waiting for Temporal")
+	p.health.setNotReady("waiting for Temporal")
 	if p.temporal, p.namespace, err = dial(ctx, log, p.metrics.handler); err != nil {
 		return err
 	}
@@ -127,13 +127,13 @@ func serve(ctx context.Context) error {
 		return err
 	}
 	defer workers.stop()
-	go keepTied(ctx, p.temporal, p.namespace, p.store, log, workers.failed)
+	go watchBinding(ctx, p.temporal, p.namespace, p.store, log, workers.failed)
 	page, err := servePages(ctx, p.page, p.pages, acts, log)
 	if err != nil {
 		return err
 	}
 	defer page.stop()
-	p.health.works(p.store, p.temporal)
+	p.health.setReady(p.store, p.temporal)
 	log.Info("working", zap.String("version", version), zap.String("namespace", p.namespace),
 		zap.String("listen", served.address), zap.String("reviews", page.address))
 	return p.untilStopped(ctx, workers, page)
@@ -161,10 +161,10 @@ func newProcess(settings config.Worker, log *zap.Logger) (*process, error) {
 
 // prepareNamespace returns once the namespace belongs to the ledger and knows the search attributes.
 func (p *process) prepareNamespace(ctx context.Context) error {
-	if err := tieFirst(ctx, p.temporal, p.namespace, p.store); err != nil {
+	if err := bindAtStart(ctx, p.temporal, p.namespace, p.store); err != nil {
 		return err
 	}
-	p.health.notReady("waiting for the search attributes to be registered; the log says what is in the way")
+	p.health.setNotReady("waiting for the search attributes to be registered; the log says what is in the way")
 	return awaitAttributes(ctx, p.temporal, p.namespace, p.log)
 }
 
@@ -185,13 +185,13 @@ func (p *process) activities() *activities.Activities {
 }
 
 // untilStopped waits until the process is told to stop or its workers fail, and lets running work finish.
-func (p *process) untilStopped(ctx context.Context, workers *running, page served) (err error) {
+func (p *process) untilStopped(ctx context.Context, workers *workerSet, page endpoint) (err error) {
 	select {
 	case <-ctx.Done():
 		p.log.Info("stopping; what is being written may finish", zap.Duration("within", p.settings.DrainTimeout))
 	case err = <-workers.failed:
 	}
-	p.health.notReady("stopping")
+	p.health.setNotReady("stopping")
 	var stopping sync.WaitGroup
 	stopping.Go(page.stop)
 	stopping.Go(workers.stop)
@@ -217,8 +217,8 @@ func dial(ctx context.Context, log *zap.Logger, metrics client.MetricsHandler) (
 // How soon, and how often, the log reports that search attributes are still missing. It reports at once if they may not
 // be registered.
 const (
-	attributesSoon = 5 * time.Second
-	attributesTell = time.Minute
+	warnAfter = 5 * time.Second
+	warnEvery = time.Minute
 )
 
 // awaitAttributes returns once the search attributes are registered: before that no workflow may run, since one that
@@ -226,8 +226,8 @@ const (
 func awaitAttributes(ctx context.Context, temporal client.Client, namespace string, log *zap.Logger) error {
 	begun, told := time.Now(), time.Time{}
 	return config.AwaitSearchAttributes(ctx, temporal, namespace, messages.Attributes(), func(err error) bool {
-		soon := time.Since(begun) < attributesSoon && !errors.Is(err, config.ErrMayNotRegister)
-		if !soon && time.Since(told) >= attributesTell && ctx.Err() == nil {
+		soon := time.Since(begun) < warnAfter && !errors.Is(err, config.ErrMayNotRegister)
+		if !soon && time.Since(told) >= warnEvery && ctx.Err() == nil {
 			log.Warn("no work is taken before the search attributes are registered; trying again",
 				zap.String("namespace", namespace), zap.Error(err))
 			told = time.Now()

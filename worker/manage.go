@@ -35,15 +35,15 @@ func retire(ctx context.Context, org string) error {
 		return err
 	}
 	display.Fprintf(os.Stdout, "organization %s (id %s) is retired: nothing is written to it under this name, and another may serve it. What the ledger knows of it stays.\nEnd its workflows, if they run: %s\n", org, id, display.Terminate("CastellanOrg", org))
-	if err := lookAgain(ctx, settings, org); err != nil {
+	if err := wakeOrgSync(ctx, settings, org); err != nil {
 		display.Fprintf(os.Stdout, "Its workflow was not told (%s): its status says so from its next run on.\n",
 			err.Error())
 	}
 	return nil
 }
 
-// lookAgain wakes the organization's workflow, if there is one, so that its status shows at once that it is retired.
-func lookAgain(ctx context.Context, settings config.Worker, org string) error {
+// wakeOrgSync wakes the organization's workflow, if there is one, so that its status shows at once that it is retired.
+func wakeOrgSync(ctx context.Context, settings config.Worker, org string) error {
 	temporal, _, err := dial(ctx, config.NewLogger(os.Stderr, settings.LogLevel, settings.LogFormat), nil)
 	if err != nil {
 		return err
@@ -94,7 +94,7 @@ func moveLedger(ctx context.Context) error {
 		return fmt.Errorf("make namespace %s belong to the ledger %s: %w", namespace, was.Ledger, err)
 	}
 	id := namespaceID(ctx, temporal, namespace)
-	if _, err := store.Tie(ctx, namespace, id, true); err != nil {
+	if _, err := store.BindNamespace(ctx, namespace, id, true); err != nil {
 		return err
 	}
 	fmt.Printf("the ledger %s belongs to namespace %s from now on (before: %s), and the namespace to it (before: %s). Start the workers.\n",

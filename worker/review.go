@@ -31,26 +31,27 @@ func pagesOf(page config.ReviewPage) (*reviews.ReviewPages, error) {
 
 // The limits of one request to a reviewer's page.
 const (
-	pageReads  = 10 * time.Second
-	pageWrites = 30 * time.Second
-	pageIdles  = 2 * time.Minute
-	pageHeader = 32 << 10 // bytes: a link's token is in the cookie
+	pageReadTimeout  = 10 * time.Second
+	pageWriteTimeout = 30 * time.Second
+	pageIdleTimeout  = 2 * time.Minute
+	pageHeader       = 32 << 10 // bytes: a link's token is in the cookie
 )
 
 // servePages serves reviewers' pages and nothing else.
 func servePages(ctx context.Context, page config.ReviewPage, pages *reviews.ReviewPages, acts *activities.Activities,
-	log *zap.Logger) (served, error) {
+	log *zap.Logger) (endpoint, error) {
 	if page.Addr == config.ListenOff {
-		return served{page.Addr, func() {}}, nil
+		return endpoint{page.Addr, func() {}}, nil
 	}
 	socket, err := (&net.ListenConfig{}).Listen(ctx, "tcp", page.Addr)
 	if err != nil {
-		return served{}, fmt.Errorf("listen on %s (CASTELLAN_REVIEW_ADDR; another address, or off): %w", page.Addr, err)
+		return endpoint{}, fmt.Errorf("listen on %s (CASTELLAN_REVIEW_ADDR; another address, or off): %w", page.Addr, err)
 	}
 	server := &http.Server{
 		Handler: reviewpage.New(reviewpage.Options{Backend: backend.New(acts.Env, acts.Reviews.Records()),
 			Signer: pages.Signer, Base: pages.Base, Log: log}),
-		ReadHeaderTimeout: pageReads, ReadTimeout: pageReads, WriteTimeout: pageWrites, IdleTimeout: pageIdles,
+		ReadHeaderTimeout: pageReadTimeout, ReadTimeout: pageReadTimeout, WriteTimeout: pageWriteTimeout,
+		IdleTimeout:    pageIdleTimeout,
 		MaxHeaderBytes: pageHeader,
 	}
 	return serveBounded(server, socket, pageConnections(page.Connections, descriptors())), nil

@@ -17,15 +17,15 @@ import (
 	"github.com/castellan-io/castellan/workflows"
 )
 
-type running struct {
+type workerSet struct {
 	workers []worker.Worker
 	failed  chan error // a worker gave up
 }
 
 // start registers everything and begins to poll: workflows on one queue and activities on another, so that a full queue
 // of activities never delays a decision; and watches on a third, since each occupies its slot for as long as it lasts.
-func start(temporal client.Client, acts *activities.Activities, settings config.Worker) (*running, error) {
-	r := &running{failed: make(chan error, 3)}
+func start(temporal client.Client, acts *activities.Activities, settings config.Worker) (*workerSet, error) {
+	r := &workerSet{failed: make(chan error, 3)}
 	fatal := func(err error) { r.failed <- err }
 	worker.SetStickyWorkflowCacheSize(settings.WorkflowsKept)
 	if version != unknownVersion {
@@ -73,7 +73,7 @@ func start(temporal client.Client, acts *activities.Activities, settings config.
 }
 
 // stop lets writes finish, on all queues at once; it interrupts reads, which another worker repeats.
-func (r *running) stop() {
+func (r *workerSet) stop() {
 	var stopped sync.WaitGroup
 	for _, w := range r.workers {
 		stopped.Go(w.Stop)

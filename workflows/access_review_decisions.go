@@ -21,9 +21,9 @@ const (
 
 // pendingDecision is a reviewer's decision or comment until it is recorded.
 type pendingDecision struct {
-	action reviews.ReviewWord
+	action reviews.ReviewMessage
 	size   int // in bytes
-	result *reviews.ReviewHeard
+	result *reviews.ReviewMessageResult
 	err    error
 }
 
@@ -80,7 +80,7 @@ func (s *decisionBatch) nextBatch() []*pendingDecision {
 }
 
 // submit queues a decision or comment and returns once it is recorded, even if the workflow is cancelled meanwhile.
-func (r *accessReview) submit(ctx workflow.Context, word reviews.ReviewWord) (messages.ReviewAnswer, error) {
+func (r *accessReview) submit(ctx workflow.Context, word reviews.ReviewMessage) (messages.ReviewAnswer, error) {
 	whole, _ := workflow.NewDisconnectedContext(ctx)
 	word.At, word.Via, word.Shown = r.nextInstant(workflow.Now(ctx)), "temporal", kit.PresentationIn(ctx)
 	body, err := json.Marshal(word)

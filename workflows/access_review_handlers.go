@@ -132,7 +132,7 @@ func (r *accessReview) checkDecide(in messages.DecideInput) error {
 func (r *accessReview) decide(ctx workflow.Context, in messages.DecideInput) (messages.ReviewAnswer, error) {
 	hash := messages.CodeHash(in.Code)
 	in.Code = ""
-	return r.submit(ctx, reviews.ReviewWord{Decide: &in, CodeHash: hash})
+	return r.submit(ctx, reviews.ReviewMessage{Decide: &in, CodeHash: hash})
 }
 
 func (r *accessReview) checkDelegate(in messages.DelegateInput) error {
@@ -148,7 +148,7 @@ func (r *accessReview) checkDelegate(in messages.DelegateInput) error {
 func (r *accessReview) delegate(ctx workflow.Context, in messages.DelegateInput) (messages.ReviewAnswer, error) {
 	hash := messages.CodeHash(in.Code)
 	in.Code = ""
-	return r.submit(ctx, reviews.ReviewWord{Delegate: &in, CodeHash: hash})
+	return r.submit(ctx, reviews.ReviewMessage{Delegate: &in, CodeHash: hash})
 }
 
 func (r *accessReview) checkComment(in messages.CommentInput) error {
@@ -166,7 +166,7 @@ func (r *accessReview) checkComment(in messages.CommentInput) error {
 func (r *accessReview) comment(ctx workflow.Context, in messages.CommentInput) (messages.ReviewAnswer, error) {
 	hash := messages.CodeHash(in.Code)
 	in.Code = ""
-	return r.submit(ctx, reviews.ReviewWord{Comment: &in, CodeHash: hash})
+	return r.submit(ctx, reviews.ReviewMessage{Comment: &in, CodeHash: hash})
 }
 
 func (r *accessReview) checkReopen(in messages.ReopenInput) error {
@@ -182,7 +182,7 @@ func (r *accessReview) checkReopen(in messages.ReopenInput) error {
 func (r *accessReview) reopen(ctx workflow.Context, in messages.ReopenInput) (messages.ReviewAnswer, error) {
 	hash := messages.CodeHash(in.Code)
 	in.Code = ""
-	return r.submit(ctx, reviews.ReviewWord{Reopen: &in, CodeHash: hash})
+	return r.submit(ctx, reviews.ReviewMessage{Reopen: &in, CodeHash: hash})
 }
 
 func (r *accessReview) checkRemind(in messages.RemindInput) error {

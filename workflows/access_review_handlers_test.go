@@ -346,7 +346,7 @@ func TestAPageReopensAtTheLastMoment(t *testing.T) {
 	c.all(day, keep)
 	c.counted = func(p messages.ReviewProgress) {
 		if p.Complete && c.since() < 2*day {
-			c.recordItem(c.taskOf(1, rita), reviews.ReviewWord{Reopen: &messages.ReopenInput{By: rita}, Via: "page"})
+			c.recordItem(c.taskOf(1, rita), reviews.ReviewMessage{Reopen: &messages.ReopenInput{By: rita}, Via: "page"})
 			c.env.SignalWorkflow(messages.Look, nil)
 		}
 	}

@@ -217,11 +217,11 @@ func (c *reviewTest) atOnce(i *access.Item) bool {
 		i.Verdict == access.VerdictRemove
 }
 
-func (c *reviewTest) playSay(in reviews.ReviewSayInput) ([]reviews.ReviewHeard, error) {
+func (c *reviewTest) playSay(in reviews.ReviewSayInput) ([]reviews.ReviewMessageResult, error) {
 	if err := c.failing("ReviewSay"); err != nil {
 		return nil, err
 	}
-	var all []reviews.ReviewHeard
+	var all []reviews.ReviewMessageResult
 	for _, w := range in.Words {
 		all = append(all, c.recordDecision(w))
 	}
@@ -229,7 +229,7 @@ func (c *reviewTest) playSay(in reviews.ReviewSayInput) ([]reviews.ReviewHeard, 
 }
 
 // recordDecision records one word.
-func (c *reviewTest) recordDecision(w reviews.ReviewWord) reviews.ReviewHeard {
+func (c *reviewTest) recordDecision(w reviews.ReviewMessage) reviews.ReviewMessageResult {
 	by, items, filter := "", []int{}, (*messages.ItemFilter)(nil)
 	switch {
 	case w.Decide != nil:
@@ -248,7 +248,7 @@ func (c *reviewTest) recordDecision(w reviews.ReviewWord) reviews.ReviewHeard {
 		by, items, filter = w.Reopen.By, w.Reopen.Items, w.Reopen.All
 	}
 	if c.review.State != access.ReviewOpen {
-		return reviews.ReviewHeard{Refused: fmt.Sprintf("deciding is over: the review is %s", c.review.State)}
+		return reviews.ReviewMessageResult{Refused: fmt.Sprintf("deciding is over: the review is %s", c.review.State)}
 	}
 	var own []*reviewTask
 	for _, t := range c.tasks {
@@ -262,9 +262,9 @@ func (c *reviewTest) recordDecision(w reviews.ReviewWord) reviews.ReviewHeard {
 	}
 	switch {
 	case len(own) == 0:
-		return reviews.ReviewHeard{Refused: by + " is not asked about anything in this stage of the review"}
+		return reviews.ReviewMessageResult{Refused: by + " is not asked about anything in this stage of the review"}
 	case c.review.Codes && (w.CodeHash == "" || w.CodeHash != messages.CodeHash(c.codes[by])):
-		return reviews.ReviewHeard{Refused: "the code is not the one that this reviewer was sent for this review"}
+		return reviews.ReviewMessageResult{Refused: "the code is not the one that this reviewer was sent for this review"}
 	}
 	var answer messages.ReviewAnswer
 	for _, n := range items {
@@ -287,11 +287,11 @@ func (c *reviewTest) recordDecision(w reviews.ReviewWord) reviews.ReviewHeard {
 		}
 	}
 	answer.Message = fmt.Sprintf("%d applied; %d left to decide", answer.Applied, answer.Left)
-	return reviews.ReviewHeard{Answer: answer}
+	return reviews.ReviewMessageResult{Answer: answer}
 }
 
 // recordItem records a word on one item, and says whether it changed anything.
-func (c *reviewTest) recordItem(t *reviewTask, w reviews.ReviewWord) bool {
+func (c *reviewTest) recordItem(t *reviewTask, w reviews.ReviewMessage) bool {
 	i := c.items[t.n-1]
 	mine := slices.IndexFunc(i.Said, func(s access.Said) bool { return s.Stage == c.review.Stage && s.By == t.who })
 	event := access.ReviewEvent{Seq: len(c.log) + 1, At: w.At, By: t.who, Via: w.Via, Item: t.n, Stage: c.review.Stage}
@@ -476,6 +476,6 @@ func (c *reviewTest) decisionsOn(n int) (words []string) {
 func from(at time.Time) time.Duration { return at.Sub(begin).Truncate(time.Second) }
 
 // wordOf returns a verdict as a reviewer's page records it.
-func wordOf(who string, v access.Verdict) reviews.ReviewWord {
-	return reviews.ReviewWord{Decide: &messages.DecideInput{By: who, Verdict: v}, Via: "page"}
+func wordOf(who string, v access.Verdict) reviews.ReviewMessage {
+	return reviews.ReviewMessage{Decide: &messages.DecideInput{By: who, Verdict: v}, Via: "page"}
 }

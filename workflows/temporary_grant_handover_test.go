@@ -23,7 +23,7 @@ func TestTemporaryGrantHandsOverWhatGoesByAnotherKey(t *testing.T) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		for i := range l.book {
-			l.book[i].Key, l.book[i].Formerly = l.book[i].Person, l.book[i].Key
+			l.book[i].Key, l.book[i].FormerKey = l.book[i].Person, l.book[i].Key
 		}
 		l.env.SignalWorkflow(messages.Look, nil)
 	})
@@ -82,7 +82,7 @@ func TestTemporaryGrantHandsOverAgain(t *testing.T) {
 	l.at(time.Hour, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.book[0].Key, l.book[0].Formerly = l.book[0].Person, l.book[0].Key
+		l.book[0].Key, l.book[0].FormerKey = l.book[0].Person, l.book[0].Key
 		l.env.SignalWorkflow(messages.Look, nil)
 	})
 	state, err := l.runToEnd()

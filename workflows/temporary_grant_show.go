@@ -136,7 +136,7 @@ func (g *temporaryGrant) describe(page *display.Page, one access.Grant, now time
 	for _, a := range one.Approvals {
 		page.Line("- approved by %s at %s %s", one.Label(a.By), instant(a.At), a.Note)
 	}
-	if one.HandTaken {
+	if one.RemovedByHand {
 		page.Line("- **ended early**: %s", one.ClosedWhy)
 	}
 	if one.ClosedBy != "" {

@@ -52,7 +52,7 @@ func notices(one access.Grant, now time.Time) []string {
 		due = append(due, noticeReminder)
 	}
 	switch {
-	case one.HandTaken:
+	case one.RemovedByHand:
 		due = append(due, noticeHandTaken)
 	case !one.ProvisionedAt.IsZero() && one.Settled():
 		due = append(due, noticeEnded)

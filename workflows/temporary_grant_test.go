@@ -116,7 +116,7 @@ func TestAnEarlyEnd(t *testing.T) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.end(&l.book[0], "", "taken by hand")
-			l.book[0].HandTaken = true
+			l.book[0].RemovedByHand = true
 			l.env.SignalWorkflow(messages.Look, nil)
 		})
 		l.mustEnd()

@@ -34,7 +34,7 @@ type EndedMemberships struct {
 
 // Close ends those that no read shows, and the grants whose access was removed by hand with them. It returns the people
 // of those that are too recent to tell.
-func (e *EndedMemberships) Close(ctx context.Context, unseen []access.Unseen) (young []string, err error) {
+func (e *EndedMemberships) Close(ctx context.Context, unseen []access.MissingHolding) (young []string, err error) {
 	for _, u := range unseen {
 		over, tooYoung, err := e.over(ctx, u)
 		if err != nil {
@@ -70,7 +70,7 @@ func (e *EndedMemberships) Close(ctx context.Context, unseen []access.Unseen) (y
 // over reports whether every read shows that the membership is over: the person's own list, the group search, the
 // members of the group; for a role, also the list of its holders, or the search for them. The absence or suspension of
 // a person proves nothing.
-func (e *EndedMemberships) over(ctx context.Context, u access.Unseen) (over, young bool, err error) {
+func (e *EndedMemberships) over(ctx context.Context, u access.MissingHolding) (over, young bool, err error) {
 	states, err := e.Session.Ledger.States(ctx, e.Session.Org, []string{u.Person}, e.Session.Now().Add(-plan.OldEnough))
 	if err != nil {
 		return false, false, err
@@ -163,7 +163,7 @@ func (e *EndedMemberships) EndGrant(ctx context.Context, id, why string) error {
 	if err != nil {
 		return err
 	}
-	if g.HandTaken {
+	if g.RemovedByHand {
 		e.Result.Grants++
 		e.ByHand = append(e.ByHand, session.OutOfBandGrant{Grant: g.ID,
 			Workflow: messages.GrantID(e.Session.Org, g.Target, g.Key), Told: true, Text: fmt.Sprintf(

@@ -150,7 +150,7 @@ func (l *grantChange) takenBefore(ctx context.Context) (*ChangeResult, error) {
 	if !l.MayBeTaken() {
 		return nil, nil
 	}
-	earlier := access.Unseen{Holding: l.Held}
+	earlier := access.MissingHolding{Holding: l.Held}
 	for _, g := range l.Grants {
 		before, err := l.renewed(ctx, g)
 		if err != nil {
@@ -168,7 +168,7 @@ func (l *grantChange) takenBefore(ctx context.Context) (*ChangeResult, error) {
 			fmt.Errorf("%s: the directory does not show what grant %s gave: it is looked at once more before more is given", l.Line.Label(), earlier.Grants[0]))
 	}
 	e := EndedMemberships{Session: l.Session, Binding: l.Bound, Run: l.run}
-	if _, err := e.Close(ctx, []access.Unseen{earlier}); err != nil || e.Result.Grants == 0 {
+	if _, err := e.Close(ctx, []access.MissingHolding{earlier}); err != nil || e.Result.Grants == 0 {
 		return nil, err
 	}
 	for _, r := range l.Line.Reasons { // an extension of what was removed ended with it

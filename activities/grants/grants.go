@@ -36,7 +36,7 @@ func (a *Activities) show(ctx context.Context, org string, grants ...access.Gran
 	}
 	woken := map[workflow]bool{}
 	for _, g := range grants {
-		if is := (workflow{g.Key, g.Formerly, g.Target}); !woken[is] {
+		if is := (workflow{g.Key, g.FormerKey, g.Target}); !woken[is] {
 			if err := a.env.WakeGrant(ctx, org, g); err != nil {
 				return err
 			}
@@ -45,7 +45,7 @@ func (a *Activities) show(ctx context.Context, org string, grants ...access.Gran
 	}
 	last := grants[len(grants)-1]
 	grants = slices.DeleteFunc(slices.Clone(grants), func(g access.Grant) bool { // without those of other workflows
-		return g.Key != last.Key || g.Formerly != last.Formerly || !g.Target.Same(last.Target)
+		return g.Key != last.Key || g.FormerKey != last.FormerKey || !g.Target.Same(last.Target)
 	})
 	if !slices.ContainsFunc(grants, func(g access.Grant) bool { return !g.Settled() }) {
 		return nil // its workflow may have ended long ago
@@ -320,7 +320,7 @@ func grantStands(g access.Grant) string {
 		return "it is over: denied by " + g.Label(g.ClosedBy)
 	case g.State == access.GrantExpired:
 		return "it is over: nobody decided in time. Ask for a new one"
-	case g.HandTaken:
+	case g.RemovedByHand:
 		return "it is over: " + g.ClosedWhy
 	case g.State == access.GrantEnded && g.ClosedBy != "":
 		return "it is over: ended early by " + g.Label(g.ClosedBy)
@@ -368,7 +368,7 @@ func (a *Activities) waiting(ctx context.Context, in DecideGrantInput) (string, 
 			return in.Request, err
 		}
 		if errors.Is(err, ledger.ErrNotFound) ||
-			err == nil && (g.Key != in.Key && g.Formerly != in.Key || !g.Target.Same(in.Target)) {
+			err == nil && (g.Key != in.Key && g.FormerKey != in.Key || !g.Target.Same(in.Target)) {
 			return "", session.Refusedf("request %s is not one of this workflow; the details of the workflow name those that wait", in.Request)
 		}
 		return in.Request, err
@@ -447,7 +447,7 @@ func (a *Activities) revocable(ctx context.Context, in RevokeGrantInput, who []s
 	error) {
 	if in.Request != "" {
 		g, err := a.env.Ledger.Grant(ctx, in.Org, in.Request)
-		if errors.Is(err, ledger.ErrNotFound) || err == nil && in.Key != "" && g.Key != in.Key && g.Formerly != in.Key {
+		if errors.Is(err, ledger.ErrNotFound) || err == nil && in.Key != "" && g.Key != in.Key && g.FormerKey != in.Key {
 			return nil, session.Refusedf("request %s is not known here", in.Request)
 		}
 		return []access.Grant{g}, err

@@ -37,7 +37,7 @@ type task struct {
 	outOfBand []session.OutOfBandGrant // noticed on the way
 	rejected  *ledger.Hold             // the decision on a first plan that would be proposed again
 	doubts    []string                 // people with an absence in doubt
-	unseen    []access.Unseen
+	unseen    []access.MissingHolding
 }
 
 // task takes the result of opening a session.

@@ -111,7 +111,7 @@ type notShown struct {
 	people []string // account ids
 	groups map[string]access.Entitlement
 	roles  []access.Holding // of apps on sites that are not shown
-	unseen []access.Unseen
+	unseen []access.MissingHolding
 }
 
 func (n notShown) count() int { return len(n.people) + len(n.groups) + len(n.roles) + len(n.unseen) }
@@ -142,21 +142,21 @@ func (s *task) notShown(ctx context.Context, run string) (n notShown, err error)
 	return n, err
 }
 
-// missing proves that people, groups and sites that reads did not show are gone, and ends the holdings that went with
-// them.
-type missing struct {
+// absenceProver proves that people, groups and sites that reads did not show are gone, and ends the holdings that went
+// with them.
+type absenceProver struct {
 	*task
 	*apply.EndedMemberships
 }
 
-func (s *task) missing(b *policy.Bound, run string) *missing {
-	return &missing{task: s, EndedMemberships: &apply.EndedMemberships{Session: s.Session, Binding: b, Run: run}}
+func (s *task) missing(b *policy.Bound, run string) *absenceProver {
+	return &absenceProver{task: s, EndedMemberships: &apply.EndedMemberships{Session: s.Session, Binding: b, Run: run}}
 }
 
 // people ends all holdings of people who are gone: no search by account ID shows them, the group search shows them in
 // no group, and the directory does not know the account. It returns those who are not proved to be gone only because
 // their holdings are too recent.
-func (e *missing) people(ctx context.Context, ids []string) (young []string, err error) {
+func (e *absenceProver) people(ctx context.Context, ids []string) (young []string, err error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -195,7 +195,7 @@ func (e *missing) people(ctx context.Context, ids []string) (young []string, err
 }
 
 // left ends all holdings of somebody who is gone.
-func (e *missing) left(ctx context.Context, id string, holdings []access.Holding, grants []access.Grant,
+func (e *absenceProver) left(ctx context.Context, id string, holdings []access.Holding, grants []access.Grant,
 	why string) error {
 	said := e.Policy.Within(e.Binding)
 	for _, g := range grants { // first: the holdings are what makes a repeat come here again
@@ -227,7 +227,7 @@ func (s *task) leftBy(ctx context.Context, run, id string) error {
 }
 
 // gone returns those of these people, ten at most, whom no read shows in the organization.
-func (e *missing) gone(ctx context.Context, ids []string) ([]string, error) {
+func (e *absenceProver) gone(ctx context.Context, ids []string) ([]string, error) {
 	there := map[string]bool{}
 	q := organization.UserQuery{AccountIDs: ids, Limit: session.PageSize}
 	err := e.EachPerson(ctx, "read people of organization "+e.Org, q, func(page []organization.User) (bool, error) {
@@ -270,7 +270,7 @@ func (e *missing) gone(ctx context.Context, ids []string) ([]string, error) {
 
 // groups ends the memberships of groups that are gone: neither the search by ID nor the directory knows them. Their
 // people lost them with the group.
-func (e *missing) groups(ctx context.Context, ids map[string]access.Entitlement) error {
+func (e *absenceProver) groups(ctx context.Context, ids map[string]access.Entitlement) error {
 	if len(ids) == 0 {
 		return nil
 	}
@@ -300,7 +300,7 @@ func (e *missing) groups(ctx context.Context, ids map[string]access.Entitlement)
 	return nil
 }
 
-func (e *missing) endGroup(ctx context.Context, id string, target access.Entitlement) error {
+func (e *absenceProver) endGroup(ctx context.Context, id string, target access.Entitlement) error {
 	for {
 		held, err := e.Ledger.HoldingsOf(ctx, e.Org, target, id, session.LinesAtOnce)
 		if err != nil {
@@ -319,7 +319,7 @@ func (e *missing) endGroup(ctx context.Context, id string, target access.Entitle
 }
 
 // roles ends what people held of apps on sites that are gone.
-func (e *missing) roles(ctx context.Context, held []access.Holding) error {
+func (e *absenceProver) roles(ctx context.Context, held []access.Holding) error {
 	if len(held) == 0 {
 		return nil
 	}
@@ -349,7 +349,7 @@ func (e *missing) roles(ctx context.Context, held []access.Holding) error {
 
 // hasElsewhere reports whether the person has a role of the app on a site that no read of the sites shows: then that
 // read is incomplete.
-func (e *missing) hasElsewhere(ctx context.Context, h access.Holding, sites []access.Site) (has bool, err error) {
+func (e *absenceProver) hasElsewhere(ctx context.Context, h access.Holding, sites []access.Site) (has bool, err error) {
 	app, _, _, _ := h.Target.AppSiteRole()
 	what := "read the roles of " + h.Person
 	err = session.EveryPage(ctx, what, session.BoundRoles,

@@ -129,7 +129,7 @@ func TestVerifyForgetsWhomCastellanRemoved(t *testing.T) {
 	o.Advance(time.Minute)
 	activitytest.Must[reconcile.VerifyResult](o, o.Acts.Reconcile.Verify, run)
 	require.Nil(t, o.Held("ivo", activitytest.Builders))
-	require.True(t, o.StoredGrant(g).HandTaken)
+	require.True(t, o.StoredGrant(g).RemovedByHand)
 }
 
 // An app that left its site took the roles on it along, once two reads say so.
@@ -164,5 +164,5 @@ grants:
 	o.Advance(time.Hour)
 	o.ChangePerson("ivo", map[string]any{"remove": true})
 	o.VerifyFully()
-	require.True(t, o.StoredGrant(g).HandTaken)
+	require.True(t, o.StoredGrant(g).RemovedByHand)
 }

@@ -58,7 +58,7 @@ func TestCloseEndedEndsAGrantTakenByHand(t *testing.T) {
 				notice(o)
 				over := o.StoredGrant(g)
 				require.Equal(t, access.GrantEnded, over.State)
-				require.True(t, over.HandTaken)
+				require.True(t, over.RemovedByHand)
 				require.Contains(t, over.ClosedWhy, "taken by hand")
 				require.Equal(t, []string{messages.GrantID(activitytest.Org, target, g.Key)}, o.Temporal.Woken)
 				require.Nil(t, o.Held("ivo", target))
@@ -156,7 +156,7 @@ func TestCloseEndedWaitsForReadsThatLag(t *testing.T) {
 			verdict = o.LookTwice(o.AccountID("ivo"))
 		}
 	}
-	require.True(t, o.StoredGrant(g).HandTaken)
+	require.True(t, o.StoredGrant(g).RemovedByHand)
 }
 
 // An extension was consented to before somebody took it.
@@ -171,7 +171,7 @@ func TestCloseEndedEndsTheExtensionsToo(t *testing.T) {
 	require.Equal(t, g.ID, extension.Renews)
 	taken[access.OrgAdmin](o)
 	o.LookTwice(o.AccountID("ivo"))
-	require.True(t, o.StoredGrant(g).HandTaken)
+	require.True(t, o.StoredGrant(g).RemovedByHand)
 	require.Equal(t, access.GrantEnded, o.StoredGrant(extension).State)
 	o.AdvanceToEnd(g)
 	o.Advance(8 * time.Hour)
@@ -203,7 +203,7 @@ func TestAnExtensionGivesNothingBackThatWasTakenByHand(t *testing.T) {
 				o.Advance(time.Second)
 				notice(o, extension)
 				require.False(t, o.Has(target))
-				require.True(t, o.StoredGrant(extension).HandTaken)
+				require.True(t, o.StoredGrant(extension).RemovedByHand)
 				require.Equal(t, access.GrantEnded, o.StoredGrant(extension).State)
 				o.Advance(time.Minute)
 				o.AttendAll(o.StoredGrant(extension))
@@ -245,7 +245,7 @@ func TestCloseEndedEndsTheGrantsOfWhoLeft(t *testing.T) {
 	o, g := lent(t, activitytest.Lendable, access.OrgAdmin)
 	o.ChangePerson("ivo", map[string]any{"remove": true})
 	o.VerifyFully()
-	require.True(t, o.StoredGrant(g).HandTaken)
+	require.True(t, o.StoredGrant(g).RemovedByHand)
 	o.Invite("ivo")
 	o.Advance(time.Minute)
 	o.LookTwice(o.AccountID("ivo"))
@@ -264,7 +264,7 @@ func TestCloseEndedEndsAGrantOfPresenceThoughARuleWouldRestore(t *testing.T) {
 	taken[access.Directory](o)
 	o.LookTwice(o.AccountID("ivo"))
 	require.False(t, o.Has(access.Directory))
-	require.True(t, o.StoredGrant(g).HandTaken)
+	require.True(t, o.StoredGrant(g).RemovedByHand)
 	o.LookTwice(o.AccountID("ivo"))
 	o.VerifyFully()
 	require.False(t, o.Has(access.Directory), "nobody gives it back")
@@ -282,7 +282,7 @@ func TestApplyEndsTheEarlierGrantThatWasTaken(t *testing.T) {
 			require.NotEqual(t, long.ID, short.ID)
 			o.AttendAll(short)
 			require.True(t, o.Has(target), "the new grant gives it")
-			require.True(t, o.StoredGrant(long).HandTaken)
+			require.True(t, o.StoredGrant(long).RemovedByHand)
 			require.Equal(t, access.GrantGranted, o.StoredGrant(short).State)
 			o.LookTwice(o.AccountID("ivo"))
 			o.VerifyFully()

@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	lostAfter = time.Minute // how long a grant's own workflow has to remove its access
+	lostGrace = time.Minute // how long a grant's own workflow has to remove its access
 	mostLost  = 1000        // grants checked in one verification
 )
 
 // lost looks for grants that are over and whose access was not removed: their workflow was lost, or something blocks
 // it. If the policy says remove, the workflow is woken, or started again. Grants of which nothing is left are settled.
 func (s *task) lost(ctx context.Context, b *policy.Bound, in session.RunInput) ([]access.Finding, error) {
-	lapsed, err := s.Ledger.Lapsed(ctx, s.Org, s.Now().Add(-lostAfter), mostLost)
+	lapsed, err := s.Ledger.Lapsed(ctx, s.Org, s.Now().Add(-lostGrace), mostLost)
 	if err != nil {
 		return nil, err
 	}

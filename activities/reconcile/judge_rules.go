@@ -78,13 +78,13 @@ func (s *task) judgeRules(ctx context.Context, b *policy.Bound, in JudgeInput, a
 
 func ofChanges(n int) string { return session.CountOf(n, "change", "changes") }
 
-// asked is what one rule asks for in a run.
-type asked struct {
+// rulePlan is what one rule asks for in a run.
+type rulePlan struct {
 	hasher *plan.Hasher
 	lines  int
 }
 
-func (a *asked) hash() string {
+func (a *rulePlan) hash() string {
 	if a == nil || a.hasher == nil {
 		return plan.NewHasher().Sum()
 	}
@@ -93,10 +93,10 @@ func (a *asked) hash() string {
 
 // rulePlans hashes what each rule asks for, enforced or observed: the lines that only rules ask for. So the hash stays
 // the same when an observed rule is enforced.
-func (s *task) rulePlans(ctx context.Context, run string) (map[string]*asked, error) {
-	plans := map[string]*asked{}
+func (s *task) rulePlans(ctx context.Context, run string) (map[string]*rulePlan, error) {
+	plans := map[string]*rulePlan{}
 	for i := range s.Policy.Rules {
-		plans[s.Policy.Rules[i].Name] = &asked{hasher: plan.NewHasher()}
+		plans[s.Policy.Rules[i].Name] = &rulePlan{hasher: plan.NewHasher()}
 	}
 	states := []access.ChangeState{access.Planned, access.Held, access.Sent, access.Recorded, access.Observed}
 	err := s.eachLine(ctx, run, states, func(c access.Change) error {

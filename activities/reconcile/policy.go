@@ -177,7 +177,7 @@ func (ad *admission) enforce(ctx context.Context) (AdmitResult, error) {
 		func(f access.Finding) bool { return f.Rule == session.NameFound })
 	var err error
 	if result.Changed, err = ad.Ledger.SavePolicy(ctx, version); errors.Is(err, ledger.ErrServed) ||
-		errors.Is(err, ledger.ErrLent) {
+		errors.Is(err, ledger.ErrGrantsOpen) {
 		return result, session.NonRetryable(session.ErrPolicy, err)
 	} else if err != nil {
 		return result, err

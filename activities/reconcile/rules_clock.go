@@ -82,7 +82,7 @@ func (a *Activities) RuleTime(ctx context.Context, in RuleTimeInput) (RuleTimeRe
 		}
 		result.next(window.Next(result.At))
 		if window.Open(result.At) {
-			if err := a.tellRule(ctx, in.Org, r, &result); err != nil {
+			if err := a.notifyRule(ctx, in.Org, r, &result); err != nil {
 				return result, err
 			}
 		}
@@ -126,12 +126,12 @@ func (a *Activities) dueByRule(ctx context.Context, in RuleTimeInput, r *policy.
 		if in.Since.IsZero() && wait.told {
 			from = time.UnixMicro(1) // 0 means that no notice was sent
 		}
-		people, err := a.env.Ledger.MarkedBetween(ctx, in.Org, r.Key(), wait.told, from, to, mostDue+1)
+		people, err := a.env.Ledger.MatchesBetween(ctx, in.Org, r.Key(), wait.told, from, to, mostDue+1)
 		if err != nil {
 			return err
 		}
 		result.People = append(result.People, people...)
-		first, err := a.env.Ledger.NextMark(ctx, in.Org, r.Key(), wait.told, to)
+		first, err := a.env.Ledger.NextMatch(ctx, in.Org, r.Key(), wait.told, to)
 		if err != nil {
 			return err
 		}
@@ -187,8 +187,8 @@ func (a *Activities) dueByConditions(ctx context.Context, in RuleTimeInput, resu
 	return err
 }
 
-// tellRule notifies the people that the rule names of those it applies to, once.
-func (a *Activities) tellRule(ctx context.Context, org string, r *policy.Rule, result *RuleTimeResult) error {
+// notifyRule notifies the people that the rule names of those it applies to, once.
+func (a *Activities) notifyRule(ctx context.Context, org string, r *policy.Rule, result *RuleTimeResult) error {
 	to := r.Notify
 	if len(to) == 0 && r.Grace > 0 {
 		to = []string{policy.NotifyOwner, policy.NotifyPerson}
@@ -197,11 +197,11 @@ func (a *Activities) tellRule(ctx context.Context, org string, r *policy.Rule, r
 		return nil
 	}
 	for {
-		marks, err := a.env.Ledger.Untold(ctx, org, r.Key(), result.At.Add(-r.After.Std()), mostTold)
+		marks, err := a.env.Ledger.Unnotified(ctx, org, r.Key(), result.At.Add(-r.After.Std()), mostTold)
 		if err != nil || len(marks) == 0 {
 			return err
 		}
-		if err := a.tellOf(ctx, org, r, to, marks); err != nil {
+		if err := a.notifyAbout(ctx, org, r, to, marks); err != nil {
 			result.Untold = session.ErrorText(err)
 			result.next(result.At.Add(untoldAgain))
 			return nil
@@ -210,7 +210,7 @@ func (a *Activities) tellRule(ctx context.Context, org string, r *policy.Rule, r
 		for i, m := range marks {
 			people[i] = m.Person
 		}
-		if err := a.env.Ledger.Told(ctx, org, r.Key(), people, a.env.Now()); err != nil {
+		if err := a.env.Ledger.RecordNotified(ctx, org, r.Key(), people, a.env.Now()); err != nil {
 			return err
 		}
 		result.Told += len(people)
@@ -221,8 +221,9 @@ func (a *Activities) tellRule(ctx context.Context, org string, r *policy.Rule, r
 // untoldAgain is how long to wait before a failed notice is sent again.
 const untoldAgain = 5 * time.Minute
 
-// tellOf sends the notices about some people. An unusable address does not affect the other notices.
-func (a *Activities) tellOf(ctx context.Context, org string, r *policy.Rule, to []string, marks []access.Mark) error {
+// notifyAbout sends the notices about some people. An unusable address does not affect the other notices.
+func (a *Activities) notifyAbout(ctx context.Context, org string, r *policy.Rule, to []string,
+	marks []access.RuleMatch) error {
 	ids := make([]string, len(marks))
 	for i, m := range marks {
 		ids[i] = m.Person

@@ -164,7 +164,7 @@ func enter(page *ledger.Page, p access.Person, d plan.Decision) {
 	page.Suppressed += d.Suppressed
 	page.Mark = append(page.Mark, d.Mark...)
 	for _, rule := range d.Unmark {
-		page.Unmark = append(page.Unmark, access.Mark{Person: p.ID, Rule: rule})
+		page.Unmark = append(page.Unmark, access.RuleMatch{Person: p.ID, Rule: rule})
 	}
 	if d.Unsuspend {
 		page.Unsuspend = append(page.Unsuspend, p.ID)

@@ -98,7 +98,7 @@ func (s *task) watchEvents(ctx context.Context, in WatchInput) (WatchResult, err
 	if err != nil {
 		return result, err
 	}
-	alive := &signs{session: s}
+	alive := &watchHeartbeats{session: s}
 	answered := in.Cursor // nothing was found up to here: another attempt need not read it again
 	end := s.Now().Add(watchFor)
 	for first := true; s.Now().Before(end); first = false {
@@ -313,9 +313,9 @@ func (s *task) noteRemovals(ctx context.Context, e organization.Event, people, g
 			if wrote == access.Remove { // our own
 				continue
 			}
-			said := access.Taken{At: e.Time, Action: display.Shorten(e.Action, 100)}
+			said := access.OutOfBandRemoval{At: e.Time, Action: display.Shorten(e.Action, 100)}
 			if err := s.Ledger.NoteRemoval(ctx, s.Org,
-				ledger.Removal{Person: person, What: what, Taken: said}); err != nil {
+				ledger.Removal{Person: person, What: what, OutOfBandRemoval: said}); err != nil {
 				return err
 			}
 		}
@@ -402,7 +402,7 @@ func (s *task) watchCounts(ctx context.Context, in WatchInput) (WatchResult, err
 		return result, err
 	}
 	every := max(in.Every.Std(), countsAtLeast)
-	alive := &signs{session: s}
+	alive := &watchHeartbeats{session: s}
 	end := s.Now().Add(watchFor)
 	for first := true; first || s.Now().Before(end); first = false {
 		if !first && !alive.wait(ctx, every, "") {
@@ -452,15 +452,15 @@ func (s *task) watchCounts(ctx context.Context, in WatchInput) (WatchResult, err
 	return result, nil
 }
 
-// signs are the heartbeats of a watch. They are most of what watching costs: so with many organizations they are as
-// rare as the workflow permits. That events were read is reported at once.
-type signs struct {
+// watchHeartbeats are the heartbeats of a watch. They are most of what watching costs: so with many organizations they
+// are as rare as the workflow permits. That events were read is reported at once.
+type watchHeartbeats struct {
 	session *task
 	last    time.Time
 }
 
 // every returns the interval between heartbeats.
-func (g *signs) every(ctx context.Context) time.Duration {
+func (g *watchHeartbeats) every(ctx context.Context) time.Duration {
 	beat := watchBeat * time.Duration(max(g.session.watching.Load(), fewWatches)) / fewWatches
 	if bears := activity.GetInfo(ctx).HeartbeatTimeout; bears > 0 {
 		beat = min(beat, bears/3)
@@ -469,7 +469,7 @@ func (g *signs) every(ctx context.Context) time.Duration {
 }
 
 // show shows that the watch lives, and its cursor, at once or if that is due.
-func (g *signs) show(ctx context.Context, cursor string, atOnce bool) {
+func (g *watchHeartbeats) show(ctx context.Context, cursor string, atOnce bool) {
 	if now := time.Now(); atOnce || now.Sub(g.last) >= g.every(ctx) {
 		activity.RecordHeartbeat(ctx, cursor)
 		g.last = now
@@ -477,7 +477,7 @@ func (g *signs) show(ctx context.Context, cursor string, atOnce bool) {
 }
 
 // wait sleeps in heartbeats; false when the activity should end.
-func (g *signs) wait(ctx context.Context, d time.Duration, cursor string) bool {
+func (g *watchHeartbeats) wait(ctx context.Context, d time.Duration, cursor string) bool {
 	over := time.NewTimer(d)
 	defer over.Stop()
 	for {

@@ -51,7 +51,7 @@ func (a *Activities) Explain(ctx context.Context, in messages.ReportInput) (mess
 	if err != nil {
 		return answer, err
 	}
-	e := explaining{task: s, bound: s.Bound(outline), person: read[0], at: s.Now()}
+	e := explanation{task: s, bound: s.Bound(outline), person: read[0], at: s.Now()}
 	if err := e.suppose(in.If); err != nil {
 		return answer, session.NonRetryable(session.ErrInvalid, err)
 	}
@@ -62,8 +62,8 @@ func (a *Activities) Explain(ctx context.Context, in messages.ReportInput) (mess
 	return fitted(answer)
 }
 
-// explaining is one person's decision being told.
-type explaining struct {
+// explanation is one person's decision being told.
+type explanation struct {
 	*task
 	bound    *policy.Bound
 	person   access.Person
@@ -73,7 +73,7 @@ type explaining struct {
 	known    policy.Known
 }
 
-func (e *explaining) suppose(all []string) error {
+func (e *explanation) suppose(all []string) error {
 	for _, text := range all {
 		what, err := cases.ReadWhatIf(text)
 		if err == nil {
@@ -87,7 +87,7 @@ func (e *explaining) suppose(all []string) error {
 	return nil
 }
 
-func (e *explaining) explain(ctx context.Context) (*messages.Explanation, error) {
+func (e *explanation) explain(ctx context.Context) (*messages.Explanation, error) {
 	states, err := e.Ledger.States(ctx, e.Org, []string{e.person.ID}, e.at.Add(-session.RecentWrites))
 	if err != nil {
 		return nil, err
@@ -105,13 +105,13 @@ func (e *explaining) explain(ctx context.Context) (*messages.Explanation, error)
 	for _, f := range e.bound.Facts(e.person, e.known).List(e.at) {
 		x.Facts = append(x.Facts, messages.Fact(f))
 	}
-	e.sayings(x, said)
+	e.statements(x, said)
 	e.targets(x, said)
 	return x, e.changes(ctx, x)
 }
 
-// sayings lists what each mapping, rule, grant and review says.
-func (e *explaining) sayings(x *messages.Explanation, said policy.Resolution) {
+// statements lists what each mapping, rule, grant and review says.
+func (e *explanation) statements(x *messages.Explanation, said policy.Resolution) {
 	gives := map[string][]string{}
 	for _, want := range said.Wants {
 		for _, r := range want.Reasons {
@@ -160,7 +160,7 @@ func (e *explaining) sayings(x *messages.Explanation, said policy.Resolution) {
 }
 
 // targets compares what the person should hold with what they hold.
-func (e *explaining) targets(x *messages.Explanation, said policy.Resolution) {
+func (e *explanation) targets(x *messages.Explanation, said policy.Resolution) {
 	wants := map[int]policy.Want{}
 	for _, want := range said.Wants {
 		wants[want.Target] = want
@@ -192,7 +192,7 @@ func (e *explaining) targets(x *messages.Explanation, said policy.Resolution) {
 }
 
 // changes lists what would be done, with the verdicts of the guard and the floors.
-func (e *explaining) changes(ctx context.Context, x *messages.Explanation) error {
+func (e *explanation) changes(ctx context.Context, x *messages.Explanation) error {
 	x.Changes = plan.Decide(e.bound, e.person, e.state, "explain", e.at).Changes
 	whole := e.state
 	whole.Rejected = nil
@@ -246,7 +246,7 @@ func (e *explaining) changes(ctx context.Context, x *messages.Explanation) error
 }
 
 // doubts marks additions that depend on an absence that another search does not confirm: no run makes them.
-func (e *explaining) doubts(ctx context.Context, changes []access.Change) error {
+func (e *explanation) doubts(ctx context.Context, changes []access.Change) error {
 	if len(e.supposed) > 0 {
 		return nil
 	}
@@ -267,7 +267,7 @@ func (e *explaining) doubts(ctx context.Context, changes []access.Change) error 
 }
 
 // refusal returns a floor's refusal of a removal.
-func (e *explaining) refusal(ctx context.Context, c access.Change) (refusal, err error) {
+func (e *explanation) refusal(ctx context.Context, c access.Change) (refusal, err error) {
 	if c.Target.Presence() {
 		return e.FloorsOfPresence(ctx, e.bound, c)
 	}
@@ -278,7 +278,7 @@ func (e *explaining) refusal(ctx context.Context, c access.Change) (refusal, err
 	return e.FloorOf(ctx, e.bound.Targets[i], e.person)
 }
 
-func (e *explaining) inWords(x *messages.Explanation) string {
+func (e *explanation) inWords(x *messages.Explanation) string {
 	if x == nil {
 		return ""
 	}

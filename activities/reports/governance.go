@@ -78,7 +78,7 @@ func (s *task) governPage(ctx context.Context, b *policy.Bound, report, page str
 	if err != nil {
 		return err
 	}
-	g := governing{task: s, bound: b, now: now, inactive: s.inactiveAfter(), counts: ledger.Notes{}}
+	g := governor{task: s, bound: b, now: now, inactive: s.inactiveAfter(), counts: ledger.Notes{}}
 	for _, p := range ps {
 		if !p.IsApp() {
 			g.look(ctx, p, session.PlanState(states[p.ID]))
@@ -95,8 +95,8 @@ func (s *task) inactiveAfter() time.Duration {
 	return policy.DefaultInactive.Std()
 }
 
-// governing looks at people one by one.
-type governing struct {
+// governor looks at people one by one.
+type governor struct {
 	*task
 	bound    *policy.Bound
 	now      time.Time
@@ -105,12 +105,12 @@ type governing struct {
 	counts   ledger.Notes
 }
 
-func (g *governing) row(section string, identity string, cells ...string) {
+func (g *governor) row(section string, identity string, cells ...string) {
 	g.rows = append(g.rows, ledger.ReportRow{Section: section, Identity: identity, Cells: cells})
 }
 
 // look finds what somebody should look at about one person.
-func (g *governing) look(ctx context.Context, p access.Person, known plan.State) {
+func (g *governor) look(ctx context.Context, p access.Person, known plan.State) {
 	known.Grants = access.InForce(known.Grants, g.now)
 	facts := g.bound.Facts(p, policy.Known{Grants: known.Grants, Marks: known.Marks, Held: known.Holdings, Now: g.now})
 	g.counts.Add(countPeople)
@@ -156,7 +156,7 @@ func (g *governing) look(ctx context.Context, p access.Person, known plan.State)
 }
 
 // protected lists and counts the protected targets that somebody holds, with the reasons.
-func (g *governing) protected(p access.Person, known plan.State, last, used string) (held int) {
+func (g *governor) protected(p access.Person, known plan.State, last, used string) (held int) {
 	for _, t := range g.bound.Held(p) {
 		target := g.bound.Targets[t]
 		if target.Protected == nil {
@@ -189,7 +189,7 @@ func (g *governing) protected(p access.Person, known plan.State, last, used stri
 }
 
 // external lists an external person, with who answers for them and until when.
-func (g *governing) external(ctx context.Context, p access.Person, f condition.Facts, known plan.State, last string) {
+func (g *governor) external(ctx context.Context, p access.Person, f condition.Facts, known plan.State, last string) {
 	sponsor, until := "nobody", "never"
 	for _, grant := range known.Grants {
 		if grant.Target == access.Directory {

@@ -35,7 +35,7 @@ type ReviewStageBegun struct {
 // Calls: reviewers/100, and members/100 of each group that is named as a reviewer.
 func (a *Activities) ReviewStage(ctx context.Context, in ReviewStageInput) (ReviewStageBegun, error) {
 	defer session.AutoHeartbeat(ctx)()
-	r, err := a.reviewing(ctx, in.ReviewInput)
+	r, err := a.openCampaign(ctx, in.ReviewInput)
 	if err != nil {
 		return ReviewStageBegun{}, err
 	}
@@ -69,7 +69,7 @@ func (a *Activities) ReviewStage(ctx context.Context, in ReviewStageInput) (Revi
 }
 
 // coming returns the items that go on to a stage.
-func (r *reviewing) coming(ctx context.Context, stage int) ([]ledger.ItemBrief, error) {
+func (r *campaignSession) coming(ctx context.Context, stage int) ([]ledger.ItemBrief, error) {
 	var coming []ledger.ItemBrief
 	course := r.course()
 	err := r.Ledger.ItemBriefs(ctx, r.Org, r.review.ID, func(i ledger.ItemBrief) error {
@@ -83,7 +83,7 @@ func (r *reviewing) coming(ctx context.Context, stage int) ([]ledger.ItemBrief, 
 
 // assignment assigns items to reviewers.
 type assignment struct {
-	*reviewing
+	*campaignSession
 	review.Assignment
 	bound *policy.Bound
 	is    policy.ReviewStage
@@ -96,13 +96,13 @@ type assignment struct {
 }
 
 // assignment looks up all reviewers that a stage may need, and others by account ID.
-func (r *reviewing) assignment(ctx context.Context, stage int, others []string) (*assignment, error) {
+func (r *campaignSession) assignment(ctx context.Context, stage int, others []string) (*assignment, error) {
 	b, err := r.Governed(ctx)
 	if err != nil {
 		return nil, err
 	}
 	g := &assignment{
-		reviewing: r, bound: b, is: r.campaign.Stages[stage-1], people: map[string]access.Person{},
+		campaignSession: r, bound: b, is: r.campaign.Stages[stage-1], people: map[string]access.Person{},
 		members: map[string][]string{}, owners: map[int][]string{},
 	}
 	g.Assignment = review.Assignment{All: g.is.Assign == policy.AssignAll, Most: r.campaign.Most, At: r.Now(),
@@ -324,7 +324,7 @@ type ReviewAttended struct {
 func (a *Activities) ReviewAttend(ctx context.Context, in ReviewAttendInput) (ReviewAttended, error) {
 	defer session.AutoHeartbeat(ctx)()
 	var answer ReviewAttended
-	r, err := a.reviewing(ctx, in.ReviewInput)
+	r, err := a.openCampaign(ctx, in.ReviewInput)
 	if err != nil || r.review.Stage != in.Stage || r.review.State != access.ReviewOpen {
 		return answer, err
 	}
@@ -393,7 +393,7 @@ func (g *assignment) event(in ReviewAttendInput, gone []string) access.ReviewEve
 }
 
 // undecided returns the items of a stage that nobody has decided in it.
-func (r *reviewing) undecided(ctx context.Context, stage int) ([]ledger.ItemBrief, error) {
+func (r *campaignSession) undecided(ctx context.Context, stage int) ([]ledger.ItemBrief, error) {
 	var all []ledger.ItemBrief
 	err := r.Ledger.ItemBriefs(ctx, r.Org, r.review.ID, func(i ledger.ItemBrief) error {
 		if i.Stage == stage && i.Spoke < stage {

@@ -44,7 +44,7 @@ func (a *Activities) ReviewClose(ctx context.Context, in ReviewCloseInput) (Revi
 	if in.Cancel {
 		return ReviewClosed{}, a.cancelReview(ctx, in)
 	}
-	r, err := a.reviewing(ctx, in.ReviewInput)
+	r, err := a.openCampaign(ctx, in.ReviewInput)
 	if err != nil {
 		return ReviewClosed{}, err
 	}
@@ -100,7 +100,7 @@ func (a *Activities) ReviewClose(ctx context.Context, in ReviewCloseInput) (Revi
 }
 
 // settle settles items, those alone as decided that are as the chain says.
-func (r *reviewing) settle(ctx context.Context, all []review.Resolution, now time.Time) error {
+func (r *campaignSession) settle(ctx context.Context, all []review.Resolution, now time.Time) error {
 	items := make([]access.Item, len(all))
 	for n, s := range all {
 		items[n] = s.Item
@@ -194,7 +194,7 @@ func (s *task) lastBound(ctx context.Context) (*policy.Bound, error) {
 }
 
 // eachItem calls do with every item of the review.
-func (r *reviewing) eachItem(ctx context.Context, do func(access.Item) error) error {
+func (r *campaignSession) eachItem(ctx context.Context, do func(access.Item) error) error {
 	filter := ledger.ItemFilter{Limit: settleAtOnce}
 	for {
 		some, err := r.Ledger.Items(ctx, r.Org, r.review.ID, filter)
@@ -214,7 +214,7 @@ func (r *reviewing) eachItem(ctx context.Context, do func(access.Item) error) er
 }
 
 // silence returns the campaign's rule for silence on items; "" for nothing.
-func (r *reviewing) silence(b *policy.Bound) func(access.Item) access.Verdict {
+func (r *campaignSession) silence(b *policy.Bound) func(access.Item) access.Verdict {
 	rules := map[access.Entitlement]policy.Silence{}
 	return func(i access.Item) access.Verdict {
 		rule, asked := rules[i.Target]
@@ -238,7 +238,7 @@ func (r *reviewing) silence(b *policy.Bound) func(access.Item) access.Verdict {
 }
 
 // course is which verdicts of a stage go on to the next one.
-func (r *reviewing) course() (c review.StageFilters) {
+func (r *campaignSession) course() (c review.StageFilters) {
 	for _, stage := range r.campaign.Stages {
 		c = append(c, stage.Next.Goes)
 	}

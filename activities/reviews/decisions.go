@@ -18,12 +18,12 @@ import (
 // ReviewSayInput is the messages of reviewers since the last call, in order.
 type ReviewSayInput struct {
 	ReviewInput
-	Words []ReviewWord `json:"words"`
+	Words []ReviewMessage `json:"words"`
 }
 
-// ReviewWord is one body of decide, delegate, comment or reopen. Codes stay in the workflow: this has only their
+// ReviewMessage is one body of decide, delegate, comment or reopen. Codes stay in the workflow: this has only their
 // hashes.
-type ReviewWord struct {
+type ReviewMessage struct {
 	Decide   *messages.DecideInput   `json:"decide,omitempty"`
 	Delegate *messages.DelegateInput `json:"delegate,omitempty"`
 	Comment  *messages.CommentInput  `json:"comment,omitempty"`
@@ -38,8 +38,8 @@ type ReviewWord struct {
 	account, email string
 }
 
-// ReviewHeard is the answer to one message.
-type ReviewHeard struct {
+// ReviewMessageResult is the answer to one message.
+type ReviewMessageResult struct {
 	Refused string                `json:"refused,omitempty"` // why the whole message was
 	Answer  messages.ReviewAnswer `json:"answer"`
 }
@@ -47,7 +47,7 @@ type ReviewHeard struct {
 // ReviewSay records messages of reviewers, each by itself, all in one step: however many decide at once, the history
 // grows by one activity for all that came meanwhile. What was answered is stored. A repeat changes nothing; its answers
 // then say "repeated", which does no harm.
-func (a *Activities) ReviewSay(ctx context.Context, in ReviewSayInput) ([]ReviewHeard, error) {
+func (a *Activities) ReviewSay(ctx context.Context, in ReviewSayInput) ([]ReviewMessageResult, error) {
 	defer session.AutoHeartbeat(ctx)()
 	r, err := a.env.Ledger.Review(ctx, in.Org, in.Review)
 	if err != nil {
@@ -58,16 +58,16 @@ func (a *Activities) ReviewSay(ctx context.Context, in ReviewSayInput) ([]Review
 
 // recordDecisions records messages, and answers each. An invalid one is refused by itself.
 func (a *Activities) recordDecisions(ctx context.Context, org string, r access.Review,
-	words []ReviewWord) ([]ReviewHeard, error) {
-	who, err := a.speakersOf(ctx, org, words)
+	words []ReviewMessage) ([]ReviewMessageResult, error) {
+	who, err := a.lookUpActors(ctx, org, words)
 	if err != nil {
 		return nil, err
 	}
-	heard := make([]ReviewHeard, len(words))
-	var good []ledger.ReviewWord
+	heard := make([]ReviewMessageResult, len(words))
+	var good []ledger.ReviewMessage
 	var places []int
 	for i, w := range words {
-		word, refusal, err := a.worded(ctx, org, r, w, who)
+		word, refusal, err := a.ledgerMessage(ctx, org, r, w, who)
 		if err != nil {
 			return nil, err
 		}
@@ -78,12 +78,12 @@ func (a *Activities) recordDecisions(ctx context.Context, org string, r access.R
 	if len(good) == 0 {
 		return heard, nil
 	}
-	said, err := a.env.Ledger.Say(ctx, org, r.ID, good)
+	said, err := a.env.Ledger.RecordMessages(ctx, org, r.ID, good)
 	if err != nil {
 		return nil, err
 	}
 	for n, i := range places {
-		heard[i] = heardOf(good[n], said[n])
+		heard[i] = resultOf(good[n], said[n])
 		if errors.Is(said[n].Err, ledger.ErrCode) && good[n].Pass.Proof != "" {
 			a.env.ResendAfterGuess(ctx, session.BurntCode{Org: org, Review: r.ID, Name: good[n].By}, a.resendReviewCode)
 		}
@@ -91,11 +91,11 @@ func (a *Activities) recordDecisions(ctx context.Context, org string, r access.R
 	return heard, nil
 }
 
-// worded converts a message to the ledger's form, in which people are accounts; refusal is why it is invalid.
-func (a *Activities) worded(ctx context.Context, org string, r access.Review, w ReviewWord,
-	who speakers) (_ ledger.ReviewWord, refusal string, err error) {
+// ledgerMessage converts a message to the ledger's form, in which people are accounts; refusal is why it is invalid.
+func (a *Activities) ledgerMessage(ctx context.Context, org string, r access.Review, w ReviewMessage,
+	who actors) (_ ledger.ReviewMessage, refusal string, err error) {
 	workflow := messages.ReviewID(org, r.ID)
-	word := ledger.ReviewWord{Via: w.Via, At: w.At}
+	word := ledger.ReviewMessage{Via: w.Via, At: w.At}
 	var typed string
 	var filter *messages.ItemFilter
 	pass := func(p messages.Pass, prove func(hash string) string) {
@@ -111,7 +111,7 @@ func (a *Activities) worded(ctx context.Context, org string, r access.Review, w 
 		filter, word.Lines = in.All, numbered(in.Items, in.Verdict, in.Comment)
 		for _, line := range in.Lines {
 			word.Lines = append(word.Lines,
-				ledger.ItemWord{N: line.Item, Verdict: line.Verdict, Comment: line.Comment, Version: line.Version})
+				ledger.ItemMessage{N: line.Item, Verdict: line.Verdict, Comment: line.Comment, Version: line.Version})
 		}
 		pass(in.Pass, func(hash string) string { return messages.Proof(hash, workflow, messages.DecideItems, in) })
 	case w.Delegate != nil:
@@ -149,11 +149,11 @@ func (a *Activities) worded(ctx context.Context, org string, r access.Review, w 
 }
 
 // filter converts a filter to the ledger's form, in which a person is an account.
-func (s speakers) filter(of *messages.ItemFilter) (all *ledger.WordFilter, refusal string) {
+func (s actors) filter(of *messages.ItemFilter) (all *ledger.MessageFilter, refusal string) {
 	if of == nil {
 		return nil, ""
 	}
-	all = &ledger.WordFilter{Target: of.Target, Recommend: of.Recommend, Undecided: of.Undecided}
+	all = &ledger.MessageFilter{Target: of.Target, Recommend: of.Recommend, Undecided: of.Undecided}
 	if of.Person != "" {
 		one := s[of.Person]
 		if one.Err != nil {
@@ -166,7 +166,7 @@ func (s speakers) filter(of *messages.ItemFilter) (all *ledger.WordFilter, refus
 
 // delegate returns to whom items are delegated. It has to be somebody active, since they are sent a link, and allowed
 // by the campaign.
-func (a *Activities) delegate(ctx context.Context, org string, r access.Review, who speakers,
+func (a *Activities) delegate(ctx context.Context, org string, r access.Review, who actors,
 	typed string) (to access.Person, refusal string, err error) {
 	if to, refusal = who.of(typed, true); refusal != "" {
 		return to, refusal, nil
@@ -178,7 +178,7 @@ func (a *Activities) delegate(ctx context.Context, org string, r access.Review, 
 	}
 	var members map[string][]access.Person
 	if groups := campaign.DelegateGroups(); len(groups) > 0 {
-		review, err := a.reviewing(ctx, in)
+		review, err := a.openCampaign(ctx, in)
 		if err == nil {
 			members, err = review.Approvers(ctx, groups)
 		}
@@ -192,20 +192,20 @@ func (a *Activities) delegate(ctx context.Context, org string, r access.Review, 
 	return to, "", nil
 }
 
-func numbered(items []int, v access.Verdict, comment string) []ledger.ItemWord {
-	var lines []ledger.ItemWord
+func numbered(items []int, v access.Verdict, comment string) []ledger.ItemMessage {
+	var lines []ledger.ItemMessage
 	for _, n := range items {
-		lines = append(lines, ledger.ItemWord{N: n, Verdict: v, Comment: comment})
+		lines = append(lines, ledger.ItemMessage{N: n, Verdict: v, Comment: comment})
 	}
 	return lines
 }
 
-// heardOf returns the answer to a message.
-func heardOf(w ledger.ReviewWord, s ledger.ReviewSaid) ReviewHeard {
+// resultOf returns the answer to a message.
+func resultOf(w ledger.ReviewMessage, s ledger.MessageResult) ReviewMessageResult {
 	if s.Err != nil {
-		return ReviewHeard{Refused: refusalOf(w, s.Err)}
+		return ReviewMessageResult{Refused: refusalOf(w, s.Err)}
 	}
-	h := ReviewHeard{Answer: messages.ReviewAnswer{Applied: len(s.Applied), Repeated: len(s.Repeated),
+	h := ReviewMessageResult{Answer: messages.ReviewAnswer{Applied: len(s.Applied), Repeated: len(s.Repeated),
 		Declined: len(s.Refused), Left: s.Left}}
 	for _, r := range s.Refused[:min(len(s.Refused), messages.MostRefusedItems)] {
 		h.Answer.Refused = append(h.Answer.Refused, messages.RefusedItem{Item: r.N, Why: r.Why})
@@ -214,7 +214,7 @@ func heardOf(w ledger.ReviewWord, s ledger.ReviewSaid) ReviewHeard {
 	return h
 }
 
-func refusalOf(w ledger.ReviewWord, err error) string {
+func refusalOf(w ledger.ReviewMessage, err error) string {
 	switch {
 	case errors.Is(err, ledger.ErrCode) && w.Pass.Proof == "" && w.Pass.CodeHash == "":
 		return "this review asks reviewers for their code: give it as code (it then works once), or use starter review, which proves it without showing it"
@@ -226,7 +226,7 @@ func refusalOf(w ledger.ReviewWord, err error) string {
 	return session.ErrorText(err)
 }
 
-func saidInWords(w ledger.ReviewWord, a messages.ReviewAnswer) string {
+func saidInWords(w ledger.ReviewMessage, a messages.ReviewAnswer) string {
 	var parts []string
 	say := func(n int, words string) {
 		if n > 0 {

@@ -68,7 +68,7 @@ func (a *Activities) ReviewTell(ctx context.Context, in ReviewTellInput) (Review
 	if activity.HasHeartbeatDetails(ctx) {
 		_ = activity.GetHeartbeatDetails(ctx, &reached) // of another version: then everybody gets it again
 	}
-	t := informing{Activities: a, in: in, review: r}
+	t := reviewNotifier{Activities: a, in: in, review: r}
 	stop := session.AutoHeartbeat(ctx, reached)
 	to, err := t.addressees(ctx)
 	stop()
@@ -109,8 +109,8 @@ type tellBeat struct {
 	Last string `json:"last"`
 }
 
-// informing sends notices about one review.
-type informing struct {
+// reviewNotifier sends notices about one review.
+type reviewNotifier struct {
 	*Activities
 	in     ReviewTellInput
 	review access.Review
@@ -128,7 +128,7 @@ func (to addressee) key() string { return "to " + to.account + " " + to.email }
 
 // addressees returns whom the notice concerns, in an order that a repeat can reproduce. Reviewers get links and codes:
 // at the address that the directory shows for their account now.
-func (t *informing) addressees(ctx context.Context) ([]addressee, error) {
+func (t *reviewNotifier) addressees(ctx context.Context) ([]addressee, error) {
 	switch t.in.Kind {
 	case NoticeReviewHeld, NoticeReviewTrouble:
 		owner, err := t.owner(ctx)
@@ -144,7 +144,7 @@ func (t *informing) addressees(ctx context.Context) ([]addressee, error) {
 	}
 	told := map[string]bool{}
 	if t.in.Kind == NoticeReviewAsked && t.in.Reviewer == "" {
-		if told, err = t.env.Ledger.ToldReviewers(ctx, t.in.Org, t.in.Review, t.review.Stage); err != nil {
+		if told, err = t.env.Ledger.NotifiedReviewers(ctx, t.in.Org, t.in.Review, t.review.Stage); err != nil {
 			return nil, err
 		}
 	}
@@ -171,7 +171,7 @@ func (t *informing) addressees(ctx context.Context) ([]addressee, error) {
 	if len(to) == 0 {
 		return nil, nil
 	}
-	r, err := t.reviewing(ctx, t.in.ReviewInput)
+	r, err := t.openCampaign(ctx, t.in.ReviewInput)
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +191,7 @@ func (t *informing) addressees(ctx context.Context) ([]addressee, error) {
 
 // owner returns the campaign's owner at the account's present address. If the directory cannot be read it is the last
 // known one; if the name has no account, it is the address itself: owners get no links.
-func (t *informing) owner(ctx context.Context) (addressee, error) {
+func (t *reviewNotifier) owner(ctx context.Context) (addressee, error) {
 	owner := addressee{email: t.review.Owner}
 	known, err := t.env.Ledger.ReviewNames(ctx, t.in.Org, t.in.Review)
 	if err != nil {
@@ -203,7 +203,7 @@ func (t *informing) owner(ctx context.Context) (addressee, error) {
 	if owner.account == "" {
 		return owner, nil
 	}
-	if r, err := t.reviewing(ctx, t.in.ReviewInput); err == nil {
+	if r, err := t.openCampaign(ctx, t.in.ReviewInput); err == nil {
 		if people, err := r.readAccounts(ctx, []string{owner.account}); err == nil {
 			owner.email = cmp.Or(strings.ToLower(people[owner.account].Email), owner.email)
 			return owner, nil
@@ -214,7 +214,7 @@ func (t *informing) owner(ctx context.Context) (addressee, error) {
 	return owner, err
 }
 
-func (t *informing) tell(ctx context.Context, to addressee) error {
+func (t *reviewNotifier) tell(ctx context.Context, to addressee) error {
 	n := messages.Notice{
 		ID: strings.Join([]string{t.in.Review, t.in.Kind, fmt.Sprint(t.in.Stage), t.in.When,
 			cmp.Or(to.account, to.email)}, " "), Kind: t.in.Kind, Org: t.in.Org, At: t.env.Now(),
@@ -241,7 +241,7 @@ func (t *informing) tell(ctx context.Context, to addressee) error {
 }
 
 // ask writes to a reviewer, with their code and the link to their page.
-func (t *informing) ask(ctx context.Context, n *messages.Notice, to addressee) error {
+func (t *reviewNotifier) ask(ctx context.Context, n *messages.Notice, to addressee) error {
 	n.Subject = fmt.Sprintf("Please review: %s of %s", ofItems(to.left), t.review.Campaign)
 	why := map[access.TaskRole]string{
 		access.TaskFallback: "\nYou are asked because whoever would be first has left, did not answer, or is the very person it is about.",
@@ -285,7 +285,7 @@ func (t *informing) ask(ctx context.Context, n *messages.Notice, to addressee) e
 }
 
 // report writes to the campaign's owner.
-func (t *informing) report(ctx context.Context, n *messages.Notice) error {
+func (t *reviewNotifier) report(ctx context.Context, n *messages.Notice) error {
 	what := fmt.Sprintf("review %s of organization %s", t.review.ID, t.in.Org)
 	c, err := t.env.Ledger.CountReview(ctx, t.in.Org, t.in.Review)
 	if err != nil {

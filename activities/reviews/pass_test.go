@@ -55,13 +55,13 @@ func (r *reviewed) tell(kind, to string, change ...func(*reviews.ReviewTellInput
 	return messages.Notice{}
 }
 
-func (r *reviewed) words(words ...reviews.ReviewWord) []reviews.ReviewHeard {
+func (r *reviewed) words(words ...reviews.ReviewMessage) []reviews.ReviewMessageResult {
 	r.T.Helper()
 	r.Advance(time.Second)
 	for i := range words {
 		words[i].At = r.Clock()
 	}
-	return activitytest.Must[[]reviews.ReviewHeard](r.SimulatedOrg, r.Acts.Reviews.ReviewSay,
+	return activitytest.Must[[]reviews.ReviewMessageResult](r.SimulatedOrg, r.Acts.Reviews.ReviewSay,
 		reviews.ReviewSayInput{ReviewInput: r.ReviewInput, Words: words})
 }
 
@@ -127,19 +127,19 @@ func TestACodeIsProvenOrGivenOnce(t *testing.T) {
 		return messages.DecideInput{By: "carol@acme.example", Items: []int{item}, Verdict: v,
 			Pass: messages.Pass{Nonce: nonce}}
 	}
-	proven := func(in messages.DecideInput) reviews.ReviewWord {
+	proven := func(in messages.DecideInput) reviews.ReviewMessage {
 		in.Proof = messages.Proof(code, messages.ReviewID(activitytest.Org, r.Review), messages.DecideItems, in)
-		return reviews.ReviewWord{Decide: &in}
+		return reviews.ReviewMessage{Decide: &in}
 	}
 	none := decide(paul, access.VerdictRemove, "")
-	heard := r.words(reviews.ReviewWord{Decide: &none})
+	heard := r.words(reviews.ReviewMessage{Decide: &none})
 	require.Contains(t, heard[0].Refused, "asks reviewers for their code")
 
 	good := proven(decide(paul, access.VerdictRemove, "1"))
 	bad := proven(decide(pia, access.VerdictKeep, "2"))
 	changed := *bad.Decide
 	changed.Verdict = access.VerdictRemove // somebody on the way
-	heard = r.words(good, reviews.ReviewWord{Decide: &changed})
+	heard = r.words(good, reviews.ReviewMessage{Decide: &changed})
 	require.Equal(t, 1, heard[0].Answer.Applied)
 	require.Contains(t, heard[1].Refused, "the code is not the one")
 	sent := o.Notifier.Notices[len(o.Notifier.Notices)-1]
@@ -156,9 +156,9 @@ func TestACodeIsProvenOrGivenOnce(t *testing.T) {
 	require.Equal(t, access.VerdictKeep, r.item("paul", "group:partner-wiki").Verdict)
 
 	plain := decide(pia, access.VerdictKeep, "")
-	require.Equal(t, 1, r.words(reviews.ReviewWord{Decide: &plain, CodeHash: code})[0].Answer.Applied)
+	require.Equal(t, 1, r.words(reviews.ReviewMessage{Decide: &plain, CodeHash: code})[0].Answer.Applied)
 	again := decide(paul, access.VerdictRemove, "")
-	require.Contains(t, r.words(reviews.ReviewWord{Decide: &again, CodeHash: code})[0].Refused, "used already",
+	require.Contains(t, r.words(reviews.ReviewMessage{Decide: &again, CodeHash: code})[0].Refused, "used already",
 		"it has been seen since")
 	require.Contains(t, r.words(proven(decide(paul, access.VerdictRemove, "4")))[0].Refused, "used already",
 		"and proves nothing any more")

@@ -29,12 +29,12 @@ func (r Records) Labels(ctx context.Context, org string, accounts []string) (fun
 }
 
 // Record records a message of somebody who has proved who they are.
-func (r Records) Record(ctx context.Context, org string, of access.Review, w ReviewWord,
-	who access.Person) (ReviewHeard, error) {
+func (r Records) Record(ctx context.Context, org string, of access.Review, w ReviewMessage,
+	who access.Person) (ReviewMessageResult, error) {
 	w.trusted, w.account, w.email = true, who.ID, who.Email
-	all, err := r.activities.recordDecisions(ctx, org, of, []ReviewWord{w})
+	all, err := r.activities.recordDecisions(ctx, org, of, []ReviewMessage{w})
 	if err != nil {
-		return ReviewHeard{}, err
+		return ReviewMessageResult{}, err
 	}
 	return all[0], nil
 }

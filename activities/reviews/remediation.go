@@ -47,7 +47,7 @@ const mostLooked = session.MostCorroborated
 func (a *Activities) ReviewCarry(ctx context.Context, in ReviewCarryInput) (ReviewCarried, error) {
 	defer session.AutoHeartbeat(ctx)()
 	var c ReviewCarried
-	r, err := a.reviewing(ctx, in.ReviewInput)
+	r, err := a.openCampaign(ctx, in.ReviewInput)
 	if err == nil {
 		err = r.carryAll(ctx, &c)
 	}
@@ -58,7 +58,7 @@ func (a *Activities) ReviewCarry(ctx context.Context, in ReviewCarryInput) (Revi
 }
 
 // carryAll looks at all removals that are not settled.
-func (r *reviewing) carryAll(ctx context.Context, c *ReviewCarried) error {
+func (r *campaignSession) carryAll(ctx context.Context, c *ReviewCarried) error {
 	b, err := r.lastBound(ctx)
 	if err != nil {
 		return err
@@ -83,7 +83,7 @@ func (r *reviewing) carryAll(ctx context.Context, c *ReviewCarried) error {
 		}
 		whole := len(some)
 		some = slices.DeleteFunc(some, func(i access.Item) bool { return !course.Due(i, atOnce) })
-		k := remediation{reviewing: r, bound: b, hold: hold, now: r.Now(), look: look, result: c}
+		k := remediation{campaignSession: r, bound: b, hold: hold, now: r.Now(), look: look, result: c}
 		if err := k.some(ctx, some); err != nil {
 			return err
 		}
@@ -103,7 +103,7 @@ func (r *reviewing) carryAll(ctx context.Context, c *ReviewCarried) error {
 
 // remediation carries out some removals.
 type remediation struct {
-	*reviewing
+	*campaignSession
 	bound  *policy.Bound
 	hold   ledger.Hold
 	now    time.Time

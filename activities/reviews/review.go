@@ -104,16 +104,16 @@ func reviewSettings(p *policy.Policy, r *policy.Review) messages.ReviewSettings 
 	return s
 }
 
-// reviewing is a session about one review. Its campaign is that of the policy under which the review began; what gives
-// people their access is the policy in force.
-type reviewing struct {
+// openCampaign is a session about one review. Its campaign is that of the policy under which the review began; what
+// gives people their access is the policy in force.
+type campaignSession struct {
 	*task
 	review   access.Review
 	campaign *policy.Review
 }
 
-// reviewing opens a session about a review.
-func (a *Activities) reviewing(ctx context.Context, in ReviewInput) (*reviewing, error) {
+// openCampaign opens a session about a review.
+func (a *Activities) openCampaign(ctx context.Context, in ReviewInput) (*campaignSession, error) {
 	r, campaign, err := a.campaignOf(ctx, in)
 	if err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func (a *Activities) reviewing(ctx context.Context, in ReviewInput) (*reviewing,
 	if err != nil {
 		return nil, err
 	}
-	return &reviewing{task: s, review: r, campaign: campaign}, nil
+	return &campaignSession{task: s, review: r, campaign: campaign}, nil
 }
 
 // campaignOf returns a review and its campaign in the policy under which it began.
@@ -152,7 +152,7 @@ func (a *Activities) campaignOf(ctx context.Context, in ReviewInput) (access.Rev
 }
 
 // find adds to the findings about the review's setup.
-func (r *reviewing) find(ctx context.Context, found ...string) error {
+func (r *campaignSession) find(ctx context.Context, found ...string) error {
 	if len(found) == 0 {
 		return nil
 	}

@@ -105,13 +105,13 @@ func (r *reviewed) askedOf(stage int) map[string][]string {
 }
 
 // say records a verdict and returns the answer.
-func (r *reviewed) say(by string, v access.Verdict, items ...int) reviews.ReviewHeard {
+func (r *reviewed) say(by string, v access.Verdict, items ...int) reviews.ReviewMessageResult {
 	r.T.Helper()
 	if !strings.ContainsAny(by, "@:") {
 		by += "@acme.example"
 	}
-	heard := activitytest.Must[[]reviews.ReviewHeard](r.SimulatedOrg, r.Acts.Reviews.ReviewSay,
-		reviews.ReviewSayInput{ReviewInput: r.ReviewInput, Words: []reviews.ReviewWord{{
+	heard := activitytest.Must[[]reviews.ReviewMessageResult](r.SimulatedOrg, r.Acts.Reviews.ReviewSay,
+		reviews.ReviewSayInput{ReviewInput: r.ReviewInput, Words: []reviews.ReviewMessage{{
 			Decide: &messages.DecideInput{By: by, Verdict: v, Items: items, Comment: "looked at"}, Via: "temporal",
 			At: r.Clock(),
 		}}})

@@ -28,7 +28,7 @@ func TestABurntCodeOfAReviewerIsReplacedByAnother(t *testing.T) {
 	require.NotEqual(t, carol.Code, again.Code)
 	o.Burn(carol.Code)
 	require.Len(t, o.Notifier.Notices, before+1, "whoever has a code is sent no other")
-	said := r.words(reviews.ReviewWord{
+	said := r.words(reviews.ReviewMessage{
 		Decide: &messages.DecideInput{By: "carol@acme.example", Verdict: access.VerdictKeep,
 			All: &messages.ItemFilter{}},
 		CodeHash: messages.CodeHash(carol.Code), Via: "temporal",

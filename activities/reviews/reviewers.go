@@ -58,7 +58,7 @@ func (a *Activities) reviewAccounts(ctx context.Context, in ReviewInput) (policy
 // makes nobody a reviewer. An address without an account leads to ""; the keys are folded (access.FoldAddress).
 //
 // Calls: one for a hundred addresses that the review did not know yet.
-func (r *reviewing) reviewNames(ctx context.Context, written []string) (map[string]string, error) {
+func (r *campaignSession) reviewNames(ctx context.Context, written []string) (map[string]string, error) {
 	known, err := r.Ledger.ReviewNames(ctx, r.Org, r.review.ID)
 	if err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func (s *task) readAccounts(ctx context.Context, ids []string) (map[string]acces
 
 // sponsors replaces the requesters of external people's presence by accounts. An old grant may have only an address: it
 // means the one account that the ledger knows by it.
-func (t *taking) sponsors(ctx context.Context) error {
+func (t *collector) sponsors(ctx context.Context) error {
 	accounts := map[string]string{}
 	for _, i := range t.items {
 		name := i.Sponsor
@@ -151,13 +151,13 @@ func (t *taking) sponsors(ctx context.Context) error {
 	return nil
 }
 
-// speakers are who words name, by what was typed: one look at the directory for all of them.
-type speakers map[string]session.AccountLookup
+// actors are who words name, by what was typed: one look at the directory for all of them.
+type actors map[string]session.AccountLookup
 
-// speakersOf looks up everybody named in messages. If the directory cannot be read, an account ID is taken as it is,
+// lookUpActors looks up everybody named in messages. If the directory cannot be read, an account ID is taken as it is,
 // and an address is whoever the ledger saw with it last; then nothing can be delegated, since a delegate is sent a
 // link.
-func (a *Activities) speakersOf(ctx context.Context, org string, words []ReviewWord) (speakers, error) {
+func (a *Activities) lookUpActors(ctx context.Context, org string, words []ReviewMessage) (actors, error) {
 	var typed, receivers []string
 	for _, w := range words {
 		typed = append(typed, w.names()...)
@@ -166,7 +166,7 @@ func (a *Activities) speakersOf(ctx context.Context, org string, words []ReviewW
 		}
 	}
 	typed = slices.DeleteFunc(session.Distinct(typed), func(name string) bool { return name == "" })
-	all := speakers{}
+	all := actors{}
 	if len(typed) == 0 {
 		return all, nil
 	}
@@ -211,7 +211,7 @@ func (a *Activities) accountLast(ctx context.Context, org, typed string) (sessio
 }
 
 // of returns the account that somebody typed; refusal is why there is none that may act.
-func (s speakers) of(typed string, to bool) (p access.Person, refusal string) {
+func (s actors) of(typed string, to bool) (p access.Person, refusal string) {
 	one, looked := s[typed]
 	switch {
 	case !looked:
@@ -225,7 +225,7 @@ func (s speakers) of(typed string, to bool) (p access.Person, refusal string) {
 }
 
 // names returns all names of people in a message, as typed. The sender with a good link need not be looked up.
-func (w ReviewWord) names() (all []string) {
+func (w ReviewMessage) names() (all []string) {
 	by, filter := "", (*messages.ItemFilter)(nil)
 	switch {
 	case w.Decide != nil:

@@ -117,7 +117,7 @@ func TestWordsOfReviewsNameAccounts(t *testing.T) {
 	o.Rename("fay", "kim@acme.example")
 	decide := func(person string) messages.ReviewAnswer {
 		t.Helper()
-		heard := r.words(reviews.ReviewWord{Via: "temporal", Decide: &messages.DecideInput{
+		heard := r.words(reviews.ReviewMessage{Via: "temporal", Decide: &messages.DecideInput{
 			By: "carol@acme.example", Verdict: access.VerdictKeep,
 			All: &messages.ItemFilter{Person: person, Undecided: true},
 		}})[0]
@@ -133,13 +133,13 @@ func TestWordsOfReviewsNameAccounts(t *testing.T) {
 		"carol": "shows nobody named carol", "Carol <carol@acme.example>": "names nobody",
 		"carol+me@acme.example": "shows nobody", "c\u0430rol@acme.example": "shows nobody", "": "nobody is named",
 	} {
-		heard := r.words(reviews.ReviewWord{Via: "temporal",
+		heard := r.words(reviews.ReviewMessage{Via: "temporal",
 			Decide: &messages.DecideInput{By: typed, Verdict: access.VerdictKeep, Items: []int{1}}})[0]
 		require.Contains(t, heard.Refused, why, typed)
 	}
 	own := r.item("gus", "group:builders").N
 	o.Rename("gus", "gus.lee@acme.example")
-	heard := r.words(reviews.ReviewWord{Via: "temporal",
+	heard := r.words(reviews.ReviewMessage{Via: "temporal",
 		Delegate: &messages.DelegateInput{By: "carol@acme.example", To: "gus.lee@acme.example", Items: []int{own}}})[0]
 	require.Equal(t, 1, heard.Answer.Declined, "not to the person it is about, under another name")
 }
@@ -155,7 +155,7 @@ func TestWordsOfReviewsOutliveAnOutage(t *testing.T) {
 		Params: cloud.FaultParams{Status: 503}})
 	require.Empty(t, r.say("carol", access.VerdictKeep, paul).Refused)
 	require.Empty(t, r.say(o.AccountID("carol"), access.VerdictKeep, pia).Refused)
-	heard := r.words(reviews.ReviewWord{Via: "temporal",
+	heard := r.words(reviews.ReviewMessage{Via: "temporal",
 		Delegate: &messages.DelegateInput{By: "carol@acme.example", To: "fay@acme.example", Items: []int{pia}}})[0]
 	require.Contains(t, heard.Refused, "cannot be told just now who fay@acme.example is")
 	_, err := activitytest.Call[reviews.ReviewTold](o, o.Acts.Reviews.ReviewTell,
@@ -171,9 +171,9 @@ func TestReviewEndMakesTheEvidenceOfWhateverWasSaid(t *testing.T) {
 	r := review(o, "quarterly")
 	r.stage(1)
 	n := r.item("pia", "group:internal-wiki").N
-	said, err := o.Ledger.Say(t.Context(), activitytest.Org, r.Review, []ledger.ReviewWord{{
+	said, err := o.Ledger.RecordMessages(t.Context(), activitytest.Org, r.Review, []ledger.ReviewMessage{{
 		Kind: access.EventDecided, By: o.AccountID("carol"), Via: "temporal", Pass: ledger.Pass{Trusted: true},
-		Lines:   []ledger.ItemWord{{N: n}},
+		Lines:   []ledger.ItemMessage{{N: n}},
 		Verdict: access.VerdictKeep, Comment: strings.Repeat("\u0436", 90_000), At: o.Clock(),
 	}})
 	require.NoError(t, err)

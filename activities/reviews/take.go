@@ -28,7 +28,7 @@ type ReviewSweepInput struct {
 //
 // Calls: people/100, and three for groups, sites and domains at most.
 func (a *Activities) ReviewSweep(ctx context.Context, in ReviewSweepInput) (session.SweepResult, error) {
-	r, err := a.reviewing(ctx, in.ReviewInput)
+	r, err := a.openCampaign(ctx, in.ReviewInput)
 	if err != nil {
 		return session.SweepResult{}, err
 	}
@@ -53,7 +53,7 @@ const (
 )
 
 // takePage collects the items of one page of people.
-func (r *reviewing) takePage(ctx context.Context, b *policy.Bound, page string, ps []access.Person) error {
+func (r *campaignSession) takePage(ctx context.Context, b *policy.Bound, page string, ps []access.Person) error {
 	ids := make([]string, len(ps))
 	for i, p := range ps {
 		ids[i] = p.ID
@@ -71,7 +71,7 @@ func (r *reviewing) takePage(ctx context.Context, b *policy.Bound, page string, 
 	if err != nil {
 		return err
 	}
-	t := taking{reviewing: r, bound: b, now: now, scope: b.Reviewed(r.campaign), before: before,
+	t := collector{campaignSession: r, bound: b, now: now, scope: b.Reviewed(r.campaign), before: before,
 		notes: ledger.Notes{}}
 	for _, p := range ps {
 		if use, known := kept[p.ID]; known && !use.Silent {
@@ -87,9 +87,9 @@ func (r *reviewing) takePage(ctx context.Context, b *policy.Bound, page string, 
 	return r.Ledger.SaveItems(ctx, r.Org, r.review.ID, page, t.items, t.notes)
 }
 
-// taking takes items of people one by one.
-type taking struct {
-	*reviewing
+// collector takes items of people one by one.
+type collector struct {
+	*campaignSession
 	bound  *policy.Bound
 	now    time.Time
 	scope  []int
@@ -98,7 +98,7 @@ type taking struct {
 	notes  ledger.Notes
 }
 
-func (t *taking) person(p access.Person, state ledger.PersonState) {
+func (t *collector) person(p access.Person, state ledger.PersonState) {
 	known := policy.Known{Grants: access.InForce(state.Grants, t.now), Marks: state.Marks,
 		Held: state.Holdings, Now: t.now}
 	facts := t.bound.Facts(p, known)
@@ -151,7 +151,7 @@ func (t *taking) person(p access.Person, state ledger.PersonState) {
 const mostSources = 20
 
 // item returns the item about one person's hold on one target.
-func (t *taking) item(p access.Person, facts condition.Facts, state ledger.PersonState, target int) access.Item {
+func (t *collector) item(p access.Person, facts condition.Facts, state ledger.PersonState, target int) access.Item {
 	is := &t.bound.Targets[target]
 	i := access.Item{
 		Person: p.ID, Email: p.Email, Name: p.Name, Status: p.MembershipStatus, External: facts.External,

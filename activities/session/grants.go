@@ -23,9 +23,9 @@ import (
 // WakeGrant makes the workflow of a grant read the ledger, and starts it if it does not run. If one of a former key
 // runs, it is woken instead: it hands over the grant, with its state.
 func (a *Env) WakeGrant(ctx context.Context, org string, g access.Grant) error {
-	if g.Formerly != "" {
-		woken, err := a.wakes(ctx, append(messages.FormerGrantIDs(org, g.Target, g.Formerly),
-			messages.GrantID(org, g.Target, g.Formerly))...)
+	if g.FormerKey != "" {
+		woken, err := a.wakeFirst(ctx, append(messages.FormerGrantIDs(org, g.Target, g.FormerKey),
+			messages.GrantID(org, g.Target, g.FormerKey))...)
 		if woken || err != nil {
 			return err
 		}
@@ -37,8 +37,8 @@ func (a *Env) WakeGrant(ctx context.Context, org string, g access.Grant) error {
 	return a.WakeGrantWorkflow(ctx, org, g, nil)
 }
 
-// wakes wakes the first of these workflows that runs, and reports whether one does.
-func (a *Env) wakes(ctx context.Context, ids ...string) (bool, error) {
+// wakeFirst wakes the first of these workflows that runs, and reports whether one does.
+func (a *Env) wakeFirst(ctx context.Context, ids ...string) (bool, error) {
 	for _, id := range Distinct(ids) {
 		if messages.CheckID(id) != nil {
 			continue
@@ -57,7 +57,7 @@ func (a *Env) wakes(ctx context.Context, ids ...string) (bool, error) {
 func (a *Env) WakeGrantWorkflow(ctx context.Context, org string, g access.Grant, sent []messages.SentNotice) error {
 	id, former := messages.GrantID(org, g.Target, g.Key), messages.FormerGrantIDs(org, g.Target, g.Key)
 	if !slices.Contains(former, id) {
-		if woken, err := a.wakes(ctx, former...); woken || err != nil {
+		if woken, err := a.wakeFirst(ctx, former...); woken || err != nil {
 			return err
 		}
 	}

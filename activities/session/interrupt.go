@@ -15,8 +15,9 @@ import (
 // continues it.
 const ErrStopping = "WorkerStopping"
 
-// elsewhere is how long an interrupted activity waits for its next attempt: until its worker has stopped polling.
-const elsewhere = 250 * time.Millisecond
+// retryElsewhereAfter is how long an interrupted activity waits for its next attempt: until its worker has stopped
+// polling.
+const retryElsewhereAfter = 250 * time.Millisecond
 
 // interruptible are the activities that may take minutes, and only read from Atlassian and record what they read. Their
 // progress is in the ledger and in their heartbeats. All others are short, or write: they run to their end.
@@ -34,16 +35,16 @@ type Interrupt struct {
 // InterceptActivity is called for each attempt of an activity.
 func (*Interrupt) InterceptActivity(_ context.Context,
 	next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
-	return &interrupting{interceptor.ActivityInboundInterceptorBase{Next: next}}
+	return &interruptibleCall{interceptor.ActivityInboundInterceptorBase{Next: next}}
 }
 
-type interrupting struct {
+type interruptibleCall struct {
 	interceptor.ActivityInboundInterceptorBase
 }
 
 // ExecuteActivity ignores the result of an interrupted activity, which may have taken the interruption for the end of
 // its data.
-func (i *interrupting) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
+func (i *interruptibleCall) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
 	if !slices.Contains(interruptible, activity.GetInfo(ctx).ActivityType.Name) {
 		return i.Next.ExecuteActivity(ctx, in)
 	}
@@ -75,5 +76,5 @@ func UntilStopping(ctx context.Context) (running context.Context, stopping func(
 
 // Interrupted returns the error of an activity whose worker was told to stop.
 func Interrupted() error {
-	return benignOfKind(ErrStopping, elsewhere, errors.New("this worker is told to stop; another goes on"))
+	return benignOfKind(ErrStopping, retryElsewhereAfter, errors.New("this worker is told to stop; another goes on"))
 }

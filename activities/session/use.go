@@ -119,7 +119,7 @@ func (s *Session) use(ctx context.Context, id string) ([]access.Activity, error)
 // namesAll reports whether a response has every app that the person has access to and whose use Atlassian counts.
 func namesAll(used, shown []access.Activity) bool {
 	return !slices.ContainsFunc(shown, func(a access.Activity) bool {
-		return told(a.Resource) && !slices.ContainsFunc(used,
+		return countsUse(a.Resource) && !slices.ContainsFunc(used,
 			func(u access.Activity) bool { return u.Resource == a.Resource })
 	})
 }
@@ -135,14 +135,14 @@ func MergeActivity(shown, used []access.Activity) []access.Activity {
 		switch {
 		case at >= 0:
 			all[i].Last = used[at].Last
-		case told(all[i].Resource):
+		case countsUse(all[i].Resource):
 			all[i].Never = true
 		}
 	}
 	return all
 }
 
-func told(resource string) bool {
+func countsUse(resource string) bool {
 	parts := strings.Split(resource, ":")
 	return len(parts) > 2 && slices.Contains(countedApps, parts[2])
 }

@@ -345,7 +345,7 @@ func (c *campaign) judge() {
 		require.Equal(c.t, access.GrantEnded, g.State, g.ID)
 		require.Equal(c.t, accounts[g.ID], g.Person, "%s: whose it is", g.ID)
 		seized := slices.ContainsFunc(c.seized, func(one plannedGrant) bool { return one.id == g.ID })
-		require.Equal(c.t, seized, g.HandTaken, "%s: what was taken by hand ends, and nothing else does so", g.ID)
+		require.Equal(c.t, seized, g.RemovedByHand, "%s: what was taken by hand ends, and nothing else does so", g.ID)
 		if seized {
 			continue
 		}

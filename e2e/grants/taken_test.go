@@ -37,7 +37,7 @@ func TestWhatIsTakenByHandStaysTaken(t *testing.T) {
 				grants, err := o.Ask(t.Context(),
 					messages.ReportInput{Org: org, Kind: messages.ReportGrants, Grant: answer.Grants[0].ID})
 				require.NoError(t, err)
-				require.True(t, grants.Grants[0].HandTaken)
+				require.True(t, grants.Grants[0].RemovedByHand)
 				spans := o.held("dan", string(target))
 				require.Len(t, spans, 1, "it was not given back")
 				require.False(t, spans[0][1].IsZero())

@@ -75,11 +75,11 @@ func (j *outcome) person() access.Person {
 }
 
 // marks are since when which rules hold. A name that no rule has is wrong: the case would say nothing.
-func (j *outcome) marks() []access.Mark {
-	var marks []access.Mark
+func (j *outcome) marks() []access.RuleMatch {
+	var marks []access.RuleMatch
 	for _, name := range slices.Sorted(maps.Keys(j.Holding)) { // whoever is told of a rule is there too
 		if r := j.rule(name); r != nil {
-			marks = append(marks, access.Mark{Rule: r.Key(), Since: j.Holding[name], Told: j.Told[name]})
+			marks = append(marks, access.RuleMatch{Rule: r.Key(), Since: j.Holding[name], Told: j.Told[name]})
 		} else {
 			j.fail("%s", j.noRule(name))
 		}

@@ -97,11 +97,11 @@ func (j *judge) checkDuration() error {
 		return j.refuse(RefusedNotExtendable,
 			"it lasts %s already (%s); ask for a new one when it is over, and a break of %s",
 			roundDown(j.terms.extend.total.span-left.span), j.terms.extend.total,
-			roundUp(window.Duration(access.RowGap(j.grant.MostInRow))))
+			roundUp(window.Duration(access.ConsecutiveGap(j.grant.MostInRow))))
 	default:
 		return j.refuse(RefusedTooLong,
 			"grants one after the other have been held, or are granted, for as long as is allowed (%s); ask for a start after a break of %s",
-			j.terms.extend.total, roundUp(window.Duration(access.RowGap(j.grant.MostInRow))))
+			j.terms.extend.total, roundUp(window.Duration(access.ConsecutiveGap(j.grant.MostInRow))))
 	}
 	if left.span < most.span {
 		most = left
@@ -132,7 +132,7 @@ func (j *judge) checkDuration() error {
 func (j *judge) remaining() limit {
 	left := j.terms.extend.total
 	j.grant.MostInRow = access.Duration(left.span)
-	room := access.RowRoom(j.start, j.grant.MostInRow, j.request.Earlier)
+	room := access.ConsecutiveRoom(j.start, j.grant.MostInRow, j.request.Earlier)
 	if j.request.Renews != nil {
 		room = min(room, left.span.Std()-j.start.Sub(j.first.From))
 	}
@@ -183,7 +183,7 @@ func (j *judge) checkCooldown() error {
 	j.grant.Rest = access.Duration(rest.span)
 	end := j.start.Add(j.grant.Duration.Std())
 	for _, g := range j.request.Earlier {
-		if g.Disturbs(j.start, end, rest.span.Std()) {
+		if g.WithinRest(j.start, end, rest.span.Std()) {
 			return j.refuse(RefusedCooldown, "there must be %s, and grant %s runs until %s; ask for a start from %s on",
 				rest, g.ID, instant(g.Until), instant(secondAfter(g.Until.Add(rest.span.Std()))))
 		}

@@ -103,7 +103,7 @@ func (t *terms) addExtension(e *policy.Grantable) {
 // LookBack returns how long before the start of a grant of the target others may have ended that its limits count.
 func LookBack(p *policy.Policy, target access.Entitlement) time.Duration {
 	t := newTerms(p.GrantEntries(target))
-	return max(access.RowReach(access.Duration(t.extend.total.span)), t.cooldown.span.Std())
+	return max(access.ConsecutiveReach(access.Duration(t.extend.total.span)), t.cooldown.span.Std())
 }
 
 // names returns the entries' names, sorted.

@@ -127,27 +127,27 @@ func newRow(i access.Item, stage int, mine func(access.Said) bool) reviewpage.Ro
 
 // Decide records decisions.
 func (d *Backend) Decide(ctx context.Context, link links.Link, in messages.DecideInput) (messages.ReviewAnswer, error) {
-	return d.record(ctx, link, reviews.ReviewWord{Decide: &in})
+	return d.record(ctx, link, reviews.ReviewMessage{Decide: &in})
 }
 
 // Delegate delegates items.
 func (d *Backend) Delegate(ctx context.Context, link links.Link, in messages.DelegateInput) (messages.ReviewAnswer,
 	error) {
-	return d.record(ctx, link, reviews.ReviewWord{Delegate: &in})
+	return d.record(ctx, link, reviews.ReviewMessage{Delegate: &in})
 }
 
 // Comment comments on an item.
 func (d *Backend) Comment(ctx context.Context, link links.Link, in messages.CommentInput) (messages.ReviewAnswer,
 	error) {
-	return d.record(ctx, link, reviews.ReviewWord{Comment: &in})
+	return d.record(ctx, link, reviews.ReviewMessage{Comment: &in})
 }
 
 // Reopen withdraws decisions.
 func (d *Backend) Reopen(ctx context.Context, link links.Link, in messages.ReopenInput) (messages.ReviewAnswer, error) {
-	return d.record(ctx, link, reviews.ReviewWord{Reopen: &in})
+	return d.record(ctx, link, reviews.ReviewMessage{Reopen: &in})
 }
 
-func (d *Backend) record(ctx context.Context, link links.Link, w reviews.ReviewWord) (messages.ReviewAnswer, error) {
+func (d *Backend) record(ctx context.Context, link links.Link, w reviews.ReviewMessage) (messages.ReviewAnswer, error) {
 	who, err := d.reviewer(ctx, link)
 	if err != nil {
 		return messages.ReviewAnswer{}, err

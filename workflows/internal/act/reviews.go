@@ -47,8 +47,8 @@ func ReviewProgress(ctx workflow.Context, in reviews.ReviewInput) (messages.Revi
 		activity.Reviews.ReviewProgress, in)
 }
 
-func ReviewSay(ctx workflow.Context, in reviews.ReviewSayInput) ([]reviews.ReviewHeard, error) {
-	return call[[]reviews.ReviewHeard](ctx, statement, in.Org,
+func ReviewSay(ctx workflow.Context, in reviews.ReviewSayInput) ([]reviews.ReviewMessageResult, error) {
+	return call[[]reviews.ReviewMessageResult](ctx, statement, in.Org,
 		fmt.Sprintf("record what reviewers said (%d)", len(in.Words)), activity.Reviews.ReviewSay, in)
 }
 

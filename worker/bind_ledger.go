@@ -21,17 +21,17 @@ import (
 // How often a worker checks that its ledger and its namespace still belong together, and that no newer worker has taken
 // over.
 const (
-	tieEvery     = time.Minute
-	currentEvery = 5 * time.Second
+	checkBindingEvery = time.Minute
+	checkSchemaEvery  = 5 * time.Second
 )
 
-// errTied is the error where the ledger or the namespace belongs to another.
-var errTied = errors.New("the ledger and the Temporal namespace do not belong together")
+// errNotBound is the error where the ledger or the namespace belongs to another.
+var errNotBound = errors.New("the ledger and the Temporal namespace do not belong together")
 
-// tie makes a ledger and a namespace belong together at their first use, and refuses any other pair from then on: two
-// ledgers in one namespace would answer in turns, and one ledger in two namespaces would have two writers for each
-// organization. The namespace records it in a workflow that can be started only once, and the ledger in a row.
-func tie(ctx context.Context, temporal client.Client, namespace string, store *ledger.Ledger) error {
+// bindLedger makes a ledger and a namespace belong together at their first use, and refuses any other pair from then
+// on: two ledgers in one namespace would answer in turns, and one ledger in two namespaces would have two writers for
+// each organization. The namespace records it in a workflow that can be started only once, and the ledger in a row.
+func bindLedger(ctx context.Context, temporal client.Client, namespace string, store *ledger.Ledger) error {
 	id := namespaceID(ctx, temporal, namespace)
 	is, err := store.Identity(ctx)
 	if err != nil {
@@ -48,9 +48,9 @@ func tie(ctx context.Context, temporal client.Client, namespace string, store *l
 		return fmt.Errorf("read which ledger namespace %s belongs to: %w", namespace, err)
 	}
 	if owner != is.Ledger {
-		return fmt.Errorf("%w: namespace %s belongs to the ledger %s, and CASTELLAN_LEDGER is the ledger %s. Point CASTELLAN_LEDGER at the former, or TEMPORAL_NAMESPACE at another namespace. If this ledger is to take over on purpose, stop all workers of the namespace and run `worker --move-ledger` once", errTied, namespace, owner, is.Ledger)
+		return fmt.Errorf("%w: namespace %s belongs to the ledger %s, and CASTELLAN_LEDGER is the ledger %s. Point CASTELLAN_LEDGER at the former, or TEMPORAL_NAMESPACE at another namespace. If this ledger is to take over on purpose, stop all workers of the namespace and run `worker --move-ledger` once", errNotBound, namespace, owner, is.Ledger)
 	}
-	if is, err = store.Tie(ctx, namespace, id, false); err != nil {
+	if is, err = store.BindNamespace(ctx, namespace, id, false); err != nil {
 		return err
 	}
 	return sameNamespace(is, namespace, id)
@@ -59,12 +59,12 @@ func tie(ctx context.Context, temporal client.Client, namespace string, store *l
 // freshNamespace is how long parts of Temporal may not know a new namespace.
 const freshNamespace = 20 * time.Second
 
-// tieFirst is tie for a worker that starts.
-func tieFirst(ctx context.Context, temporal client.Client, namespace string, store *ledger.Ledger) error {
+// bindAtStart is tie for a worker that starts.
+func bindAtStart(ctx context.Context, temporal client.Client, namespace string, store *ledger.Ledger) error {
 	ctx, cancel := context.WithTimeout(ctx, freshNamespace)
 	defer cancel()
 	for {
-		err := tie(ctx, temporal, namespace, store)
+		err := bindLedger(ctx, temporal, namespace, store)
 		var unknown *serviceerror.NamespaceNotFound
 		if !errors.As(err, &unknown) {
 			return err
@@ -84,7 +84,7 @@ func sameNamespace(is ledger.Identity, namespace, id string) error {
 		return nil
 	}
 	return fmt.Errorf("%w: the ledger %s belongs to namespace %s, and TEMPORAL_NAMESPACE is %s. Point TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE at the former, or CASTELLAN_LEDGER at another ledger. If the ledger is to move here on purpose, stop all its workers and run `worker --move-ledger` once",
-		errTied, is.Ledger, named(is.Namespace, is.NamespaceID), named(namespace, id))
+		errNotBound, is.Ledger, named(is.Namespace, is.NamespaceID), named(namespace, id))
 }
 
 func named(namespace, id string) string {
@@ -140,12 +140,12 @@ func claimNamespace(ctx context.Context, temporal client.Client, id string) (own
 	return namespaceLedger(ctx, temporal)
 }
 
-// keepTied checks regularly that ledger and namespace still belong together and that the ledger's schema is still this
-// program's. It reports if they were moved, or if a newer worker has migrated the ledger: this worker writes nothing
-// from then on.
-func keepTied(ctx context.Context, temporal client.Client, namespace string, store *ledger.Ledger, log *zap.Logger,
+// watchBinding checks regularly that ledger and namespace still belong together and that the ledger's schema is still
+// this program's. It reports if they were moved, or if a newer worker has migrated the ledger: this worker writes
+// nothing from then on.
+func watchBinding(ctx context.Context, temporal client.Client, namespace string, store *ledger.Ledger, log *zap.Logger,
 	ends chan<- error) {
-	tied, current := time.NewTicker(tieEvery), time.NewTicker(currentEvery)
+	tied, current := time.NewTicker(checkBindingEvery), time.NewTicker(checkSchemaEvery)
 	defer tied.Stop()
 	defer current.Stop()
 	for {
@@ -154,12 +154,12 @@ func keepTied(ctx context.Context, temporal client.Client, namespace string, sto
 		case <-ctx.Done():
 			return
 		case <-tied.C:
-			err = tie(ctx, temporal, namespace, store)
+			err = bindLedger(ctx, temporal, namespace, store)
 		case <-current.C:
 			err = store.Current(ctx)
 		}
 		switch {
-		case errors.Is(err, errTied), errors.Is(err, ledger.ErrNewer):
+		case errors.Is(err, errNotBound), errors.Is(err, ledger.ErrNewer):
 			ends <- err
 			return
 		case err != nil && ctx.Err() == nil:
