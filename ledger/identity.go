@@ -37,7 +37,7 @@ func (l *Ledger) BindNamespace(ctx context.Context, namespace, id string, move b
 		where, args = ` WHERE namespace = '' OR namespace = ? AND namespace_id = ''`, append(args, namespace)
 	}
 	if _, err := l.writes.exec(ctx, `UPDATE identity SET namespace = ?, namespace_id = ?`+where, args...); err != nil {
-		return Identity{}, fmt.Errorf("ledger: tie the ledger to namespace %s: %w", namespace, err)
+		return Identity{}, fmt.Errorf("ledger: bind the ledger to namespace %s: %w", namespace, err)
 	}
 	return l.Identity(ctx)
 }

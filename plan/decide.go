@@ -149,11 +149,15 @@ func (l *line) granted() bool {
 		func(r access.Reason) bool { return r.Kind == access.ReasonGrant })
 }
 
+// written reports whether a recent write tells whether the membership is held, whatever the read shows. An adoption
+// writes nothing: it rests on a read, which may have been of an old copy.
+func (l *line) written() bool { return l.recent != nil && l.recent.Action != access.Adopt }
+
 // unseen reports whether the read does not show an owned membership. One read may be wrong, and a forgotten membership
 // would later count as somebody else's. So it stays recorded until a write resolves it: an addition or removal that
 // changes nothing costs one call and does no harm.
 func (l *line) unseen() bool {
-	return !l.held && l.recent == nil && l.holding != nil && l.holding.Owned
+	return !l.held && !l.written() && l.holding != nil && l.holding.Owned
 }
 
 // gather collects the read, the wants, the holdings and the recent writes by target.
@@ -204,7 +208,7 @@ func (d *decider) gather(s State) {
 		l := &d.lines[i]
 		held, known := d.bound.Holds(d.person, l.target)
 		l.held, l.unknown = held, !known
-		if l.recent != nil {
+		if l.written() {
 			l.held, l.unknown = l.recent.Action != access.Remove, false
 		}
 		d.weighReasons(l)

@@ -59,7 +59,7 @@ func bindLedger(ctx context.Context, temporal client.Client, namespace string, s
 // freshNamespace is how long parts of Temporal may not know a new namespace.
 const freshNamespace = 20 * time.Second
 
-// bindAtStart is tie for a worker that starts.
+// bindAtStart is bindLedger for a worker that starts.
 func bindAtStart(ctx context.Context, temporal client.Client, namespace string, store *ledger.Ledger) error {
 	ctx, cancel := context.WithTimeout(ctx, freshNamespace)
 	defer cancel()
@@ -145,15 +145,15 @@ func claimNamespace(ctx context.Context, temporal client.Client, id string) (own
 // nothing from then on.
 func watchBinding(ctx context.Context, temporal client.Client, namespace string, store *ledger.Ledger, log *zap.Logger,
 	ends chan<- error) {
-	tied, current := time.NewTicker(checkBindingEvery), time.NewTicker(checkSchemaEvery)
-	defer tied.Stop()
+	binding, current := time.NewTicker(checkBindingEvery), time.NewTicker(checkSchemaEvery)
+	defer binding.Stop()
 	defer current.Stop()
 	for {
 		var err error
 		select {
 		case <-ctx.Done():
 			return
-		case <-tied.C:
+		case <-binding.C:
 			err = bindLedger(ctx, temporal, namespace, store)
 		case <-current.C:
 			err = store.Current(ctx)
