@@ -41,10 +41,15 @@ test-unit: bin/gotestsum ## Run the tests beside the code
 # do. SQLite is translated from C, and under it some twenty times slower: that code alone, which shares nothing with ours, is built
 # without.
 RACED = $$(go list -f '{{.ImportPath}} {{join .Imports " "}} {{join .TestImports " "}} {{join .XTestImports " "}} ' ./... | \
-	grep -E ' (sync(/atomic)?|net/http(/httptest)?|[^ ]*/activitytest) ' | cut -d ' ' -f 1 | grep -v '/castellan/e2e')
+	grep -E ' (sync(/atomic)?|net/http(/httptest)?|[^ ]*/activitytest) ' | cut -d ' ' -f 1 | grep -Ev '/castellan/(e2e|workflows$$)')
+# Of one workflow, one coroutine runs at a time. Only what workflows share can race: so those tests run that have many run at once.
+RACED_WORKFLOWS = TestRecordedHistoriesReplay|TestTenThousandGrants|TestManyReviews
 test-race: bin/gotestsum ## Run the tests beside the code with the race detector, of the packages in which things run at once
 	@[ -n "$(RACE)" ] || { echo "the race detector needs a C compiler" >&2; exit 2; }
-	@scripts/test race $(RACE) -vet=off -short -timeout 25m $(RACED)
+	@failed=0; \
+	scripts/test race $(RACE) -vet=off -short -timeout 25m $(RACED) || failed=1; \
+	scripts/test race-workflows $(RACE) -vet=off -short -timeout 25m -run '^($(RACED_WORKFLOWS))$$' ./workflows || failed=1; \
+	exit $$failed
 
 LARGE = $(shell grep -rl --include='*_test.go' 'testing\.Short()' --exclude-dir=e2e .)
 test-large: bin/gotestsum ## Run the tests beside the code that take long

@@ -2,10 +2,8 @@ package workflows_test
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -49,18 +47,6 @@ func TestTenThousandGrants(t *testing.T) {
 	t.Logf("%d leases in %d workflows; taken back after their end, in virtual time:", made, flows)
 	t.Logf("  while the loop works (%d): %s", len(calm), calm)
 	t.Logf("  whatever happens     (%d): %s", len(all), all)
-}
-
-// Of one workflow, one coroutine runs at a time; only what workflows share can race. So under the race detector, unless
-// -run says otherwise, only those tests run that have many workflows run at once.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if run := flag.Lookup("test.run").Value; raced() && run.String() == "" {
-		if err := run.Set("^(TestRecordedHistoriesReplay|TestTenThousandGrants|TestManyReviews)$"); err != nil {
-			panic(err)
-		}
-	}
-	os.Exit(m.Run())
 }
 
 // raced reports whether the race detector runs, under which everything takes ten times as long.
