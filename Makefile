@@ -43,7 +43,7 @@ test-unit: bin/gotestsum ## Run the tests beside the code
 RACED = $$(go list -f '{{.ImportPath}} {{join .Imports " "}} {{join .TestImports " "}} {{join .XTestImports " "}} ' ./... | \
 	grep -E ' (sync(/atomic)?|net/http(/httptest)?|[^ ]*/activitytest) ' | cut -d ' ' -f 1 | grep -Ev '/castellan/(e2e|workflows$$)')
 # Of one workflow, one coroutine runs at a time. Only what workflows share can race: so those tests run that have many run at once.
-RACED_WORKFLOWS = TestRecordedHistoriesReplay|TestTenThousandGrants|TestManyReviews
+RACED_WORKFLOWS = TestRecordedHistoriesReplay|TestTemporaryGrantTenThousandGrants|TestAccessReviewManyReviews
 test-race: bin/gotestsum ## Run the tests beside the code with the race detector, of the packages in which things run at once
 	@[ -n "$(RACE)" ] || { echo "the race detector needs a C compiler" >&2; exit 2; }
 	@failed=0; \

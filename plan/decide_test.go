@@ -145,7 +145,7 @@ func TestRemovalTellsTheReasonThatEnded(t *testing.T) {
 	require.Empty(t, d.Close)
 }
 
-func TestSuspendedPeopleAreNotAddedButAreRemoved(t *testing.T) {
+func TestDecideSuspendedPeopleAreNotAddedButAreRemoved(t *testing.T) {
 	_, b := bind(t, owning)
 	p := access.Person{ID: ana, MembershipStatus: "suspended", GroupIDs: []string{"s0"}}
 	require.Empty(t, plan.Decide(b, p, plan.State{}, run, now).Changes)
@@ -153,7 +153,7 @@ func TestSuspendedPeopleAreNotAddedButAreRemoved(t *testing.T) {
 	require.Len(t, plan.Decide(b, p, plan.State{Holdings: []access.Holding{holding(true, why)}}, run, now).Changes, 1)
 }
 
-func TestRejectedChangesStayAwayWhileTheyAreTheSame(t *testing.T) {
+func TestDecideRejectedChangesStayAwayWhileTheyAreTheSame(t *testing.T) {
 	_, b := bind(t, owning)
 	no := access.Change{Person: ana, Target: "group:TARGET-0", Action: access.Remove}
 	s := plan.State{Holdings: []access.Holding{holding(true, why)}, Rejected: []access.Change{no}}
@@ -172,7 +172,7 @@ func TestRejectedChangesStayAwayWhileTheyAreTheSame(t *testing.T) {
 	require.Empty(t, plan.Decide(b, p, s, run, now).Lift, "what is left alone keeps its rejection")
 }
 
-func TestLosesOnlyTheLastAccess(t *testing.T) {
+func TestDecideLosesOnlyTheLastAccess(t *testing.T) {
 	_, b := bind(t, "- {name: m, from: [source-0], to: ['group:target-0', 'group:target-1', 'group:target-2']}\n- {name: n, from: [source-1], to: ['group:target-2']}\n")
 	owned := func(ids ...string) (hs []access.Holding) {
 		for _, id := range ids {
@@ -208,7 +208,7 @@ func TestLosesOnlyTheLastAccess(t *testing.T) {
 		"the read still shows a membership that is gone")
 }
 
-func TestWhatWasFoundToBeSoIsNotOwned(t *testing.T) {
+func TestDecideWhatWasFoundToBeSoIsNotOwned(t *testing.T) {
 	_, b := bind(t, owning)
 	found := done(access.Add, 1)
 	found.State = access.Already
@@ -219,7 +219,7 @@ func TestWhatWasFoundToBeSoIsNotOwned(t *testing.T) {
 	require.False(t, d.Open[0].Owned)
 }
 
-func TestHoldingsOutsideThePolicyEndWithTheMembership(t *testing.T) {
+func TestDecideHoldingsOutsideThePolicyEndWithTheMembership(t *testing.T) {
 	_, b := bind(t, owning)
 	stray := access.Holding{Person: ana, Target: "group:other", GroupID: "other", Owned: true}
 	s := plan.State{Holdings: []access.Holding{stray}}
@@ -246,7 +246,7 @@ func TestHoldingsOutsideThePolicyEndWithTheMembership(t *testing.T) {
 		"what somebody else made")
 }
 
-func TestAGroupMadeAnewIsNotTheOneOfItsName(t *testing.T) {
+func TestDecideGroupMadeAnewIsNotTheOneOfItsName(t *testing.T) {
 	_, b := bind(t, owning)
 	was := holding(true, why)
 	was.GroupID = "gone"
@@ -260,7 +260,7 @@ func TestAGroupMadeAnewIsNotTheOneOfItsName(t *testing.T) {
 }
 
 // What must hold of every decision, whatever the policy, the person and the ledger's memory.
-func TestDecisionsAreSafe(t *testing.T) {
+func TestDecideDecisionsAreSafe(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		_, b := bind(t, drawMappings(t))
 		p := drawSimulatedPerson(t, b)
@@ -298,7 +298,7 @@ func TestDecisionsAreSafe(t *testing.T) {
 	})
 }
 
-func TestApplyThenDecideAgainIsEmpty(t *testing.T) {
+func TestDecideApplyThenDecideAgainIsEmpty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		_, b := bind(t, drawMappings(t))
 		p := drawSimulatedPerson(t, b)
@@ -312,7 +312,7 @@ func TestApplyThenDecideAgainIsEmpty(t *testing.T) {
 }
 
 // A read that still shows the world before the writes must not undo or repeat them.
-func TestARecentWriteOutweighsALaggingRead(t *testing.T) {
+func TestDecideRecentWriteOutweighsALaggingRead(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		_, b := bind(t, drawMappings(t))
 		p := drawSimulatedPerson(t, b)
@@ -330,7 +330,7 @@ func TestARecentWriteOutweighsALaggingRead(t *testing.T) {
 }
 
 // The reasons of a person in several source groups are the union of the reasons of each alone.
-func TestReasonsAreAUnion(t *testing.T) {
+func TestDecideReasonsAreAUnion(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		_, b := bind(t, drawMappings(t))
 		p := drawPerson(t)

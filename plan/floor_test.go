@@ -62,7 +62,7 @@ func TestFloor(t *testing.T) {
 }
 
 // Rules, expiries and reviews may ask for removals in any order: what the floor lets through never breaks it.
-func TestNoSequenceBreaksAFloor(t *testing.T) {
+func TestFloorNoSequenceBreaksAFloor(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var holders []access.Person
 		for i := range rapid.IntRange(1, 8).Draw(t, "holders") {

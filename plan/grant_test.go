@@ -140,7 +140,7 @@ func foreign(reasons []access.Reason) *access.Holding {
 	return &h
 }
 
-func TestTheEndOfAGrantIsHeldByNothingButItsOwnRule(t *testing.T) {
+func TestDecideEndOfAGrantIsHeldByNothingButItsOwnRule(t *testing.T) {
 	const t0, t2 = access.Entitlement("group:target-0"), access.Entitlement("group:target-2")
 	lent := []access.Reason{{Kind: access.ReasonGrant, Name: "g1"}}
 	lapse := func(target access.Entitlement) access.Change {
@@ -202,7 +202,7 @@ func TestTheEndOfAGrantIsHeldByNothingButItsOwnRule(t *testing.T) {
 	}
 }
 
-func TestLapsesAddUpInAnyBlocks(t *testing.T) {
+func TestDecideLapsesAddUpInAnyBlocks(t *testing.T) {
 	_, b := bind(t, lendable(owning, "remove"))
 	lapse := access.Change{Person: ana, Target: group, Action: access.Remove,
 		Reasons: []access.Reason{{Kind: access.ReasonGrant, Name: "g1"}}}

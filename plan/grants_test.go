@@ -110,9 +110,10 @@ func written(m plan.Moment) bool {
 	return answer == nil && m.Add(g, fit) == nil
 }
 
-// TestGrantsGiveTheSameToBothPlanners: what is planned of somebody's grants from the ledger alone, and is still right
-// at the moment of writing, is what a read of the person lets decide. Once it is written neither asks for anything.
-func TestGrantsGiveTheSameToBothPlanners(t *testing.T) {
+// TestGrantRecordGrantsGiveTheSameToBothPlanners: what is planned of somebody's grants from the ledger alone, and is
+// still right at the moment of writing, is what a read of the person lets decide. Once it is written neither asks for
+// anything.
+func TestGrantRecordGrantsGiveTheSameToBothPlanners(t *testing.T) {
 	_, b := bind(t, byTwoNames)
 	rapid.Check(t, func(r *rapid.T) {
 		w := &simulatedPerson{person: access.Person{ID: ana, GroupIDs: []string{}}}

@@ -178,7 +178,7 @@ func TestStatsAddUpInAnyBlocks(t *testing.T) {
 	})
 }
 
-func TestAPersonLosesAnAppOnce(t *testing.T) {
+func TestJudgePersonLosesAnAppOnce(t *testing.T) {
 	var s plan.Stats
 	s.Add(append(lines(access.Remove, "group:a", 1, "jira-software/acme"),
 		lines(access.Remove, "group:b", 1, "jira-software/acme", "confluence/acme")...))
@@ -186,7 +186,7 @@ func TestAPersonLosesAnAppOnce(t *testing.T) {
 }
 
 // Whatever the guard stops, every line of a plan is either held or released, and never an addition because of removals.
-func TestHeldAndReleasedAreAll(t *testing.T) {
+func TestJudgeHeldAndReleasedAreAll(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, b := bind(t, drawMappings(t)+
 			"guard: {adopt: auto, run: {removals: 1}, target: {removals: 0}, lastAccess: {people: 0}}\n")
@@ -215,7 +215,7 @@ func TestHeldAndReleasedAreAll(t *testing.T) {
 	})
 }
 
-func TestMoves(t *testing.T) {
+func TestJudgeMoves(t *testing.T) {
 	_, b := bind(t, guarded)
 	const e = access.Entitlement("default:confluence/acme/user")
 	require.Empty(t, plan.MovedDefaults(nil, b))
@@ -306,7 +306,7 @@ func TestSuspectsCountWhoWouldLoseByAGroupMadeAnew(t *testing.T) {
 }
 
 // The defaults stop a source that vanished from emptying its target.
-func TestAVanishedSourceRemovesNobody(t *testing.T) {
+func TestJudgeVanishedSourceRemovesNobody(t *testing.T) {
 	o := outline()
 	p := parse(t, owning)
 	before := map[string]plan.Count{"s0": {Name: "source-0", Users: 10}}
@@ -324,7 +324,7 @@ func TestAVanishedSourceRemovesNobody(t *testing.T) {
 
 // When another group becomes the default, people are moved over together: nothing happens until somebody agrees, and no
 // one loses the app on the way.
-func TestAMovedDefaultWaitsAndThenMovesPeople(t *testing.T) {
+func TestJudgeMovedDefaultWaitsAndThenMovesPeople(t *testing.T) {
 	p := parse(t, "- {name: m, from: [source-0], to: ['default:jira/acme/user']}\n")
 	last := policy.Last{Defaults: map[access.Entitlement][]string{"default:jira-software/acme/user": {"target-2"}}}
 	b, _ := policy.BindSince(p, outline(), last)

@@ -132,7 +132,7 @@ func TestDecideOnReviews(t *testing.T) {
 }
 
 // A removal of presence suspends; whether somebody is restored is not a review's to say.
-func TestReviewsOfPresence(t *testing.T) {
+func TestDecideReviewsReviewsOfPresence(t *testing.T) {
 	_, b := bind(t, rules+"grants: [{name: g, targets: [directory], duration: {max: 8h}}]\n"+campaign)
 	active, suspended := somebody("acme.example", "t0"), somebody("acme.example", "t0")
 	suspended.MembershipStatus = "suspended"
@@ -196,7 +196,7 @@ func somebodySuspended(domain string) access.Person {
 }
 
 // A rule that gives and a review that takes do not fight: that is what a review is for.
-func TestReviewsAndRulesDoNotFight(t *testing.T) {
+func TestDecideReviewsReviewsAndRulesDoNotFight(t *testing.T) {
 	_, b := bind(t, rules)
 	d := plan.Decide(b, somebody("acme.example", "s1", "t2"), plan.State{Rulings: takes("group:target-2")}, run, now)
 	require.Equal(t, []string{"remove group:target-2"}, labels(d.Changes))
@@ -211,7 +211,7 @@ func TestReviewsAndRulesDoNotFight(t *testing.T) {
 }
 
 // What a rule gives for the first time waits for consent, also where a review lets it be kept.
-func TestAKeepTakesNothingFromTheGuard(t *testing.T) {
+func TestDecideReviewsKeepTakesNothingFromTheGuard(t *testing.T) {
 	p, b := bind(t, rules+"guard: {adopt: auto}\n")
 	d := plan.Decide(b, somebody("acme.example", "s1"), plan.State{Rulings: keeps("group:target-2")}, run, now)
 	require.Equal(t, []string{"add group:target-2"}, labels(d.Changes))
@@ -222,7 +222,7 @@ func TestAKeepTakesNothingFromTheGuard(t *testing.T) {
 
 // However many groups a campaign names, the share of all else that a run may take stays what it was; and what a review
 // takes counts as every removal does.
-func TestReviewsWeakenNoLimit(t *testing.T) {
+func TestDecideReviewsReviewsWeakenNoLimit(t *testing.T) {
 	share := func(more string, changes ...access.Change) []plan.Verdict {
 		p, b := bind(t, owning+more+"guard: {adopt: auto, run: {share: 10%, atLeast: 1}, target: {share: 100%}, window: {share: 100%}}\n")
 		s := plan.NewStats(b)
@@ -301,7 +301,7 @@ func drawRulings(t *rapid.T, b *policy.Bound, verdicts ...access.Verdict) []acce
 }
 
 // Whatever else is known of a person: that they may keep something adds nothing and takes nothing. It only spares.
-func TestAKeepNeverAdds(t *testing.T) {
+func TestDecideReviewsKeepNeverAdds(t *testing.T) {
 	spared := 0
 	rapid.Check(t, func(t *rapid.T) {
 		b := drawReviewed(t)
@@ -340,7 +340,7 @@ func TestAKeepNeverAdds(t *testing.T) {
 }
 
 // Whatever gives it, whoever made it: nobody ends up holding what a review in force takes.
-func TestNobodyHoldsWhatAReviewTakes(t *testing.T) {
+func TestDecideReviewsNobodyHoldsWhatAReviewTakes(t *testing.T) {
 	removed := 0
 	rapid.Check(t, func(t *rapid.T) {
 		b := drawReviewed(t)
@@ -385,7 +385,7 @@ func TestNobodyHoldsWhatAReviewTakes(t *testing.T) {
 }
 
 // What is over is as if it had never been said.
-func TestRulingsThatAreOverChangeNothing(t *testing.T) {
+func TestDecideReviewsRulingsThatAreOverChangeNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := drawReviewed(t)
 		p, s := drawLife(t, b)
@@ -399,7 +399,7 @@ func TestRulingsThatAreOverChangeNothing(t *testing.T) {
 }
 
 // What only reviews name changes by a ruling alone, whatever the books say of it.
-func TestWhatOnlyReviewsNameStaysAsItIs(t *testing.T) {
+func TestDecideReviewsWhatOnlyReviewsNameStaysAsItIs(t *testing.T) {
 	only := 0
 	rapid.Check(t, func(t *rapid.T) {
 		b := drawReviewed(t)
@@ -423,7 +423,7 @@ func TestWhatOnlyReviewsNameStaysAsItIs(t *testing.T) {
 }
 
 // Once what a review asks for is done, nothing is left to do.
-func TestRulingsAreCarriedOutOnce(t *testing.T) {
+func TestDecideReviewsRulingsAreCarriedOutOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := drawReviewed(t)
 		p := drawSimulatedPerson(t, b)

@@ -57,7 +57,7 @@ rules:
 	require.Equal(t, []string{"remove group:target-0"}, labels(d.Changes), "a review takes it, whatever removals says")
 }
 
-func TestTurnsCountsWhatIsTurnedRound(t *testing.T) {
+func TestDecideRulesTurnsCountsWhatIsTurnedRound(t *testing.T) {
 	write := func(action access.Action, state access.ChangeState) access.Change {
 		return access.Change{Target: "group:target-0", Action: action, State: state}
 	}
@@ -143,7 +143,7 @@ func TestDecideByRules(t *testing.T) {
 	require.Equal(t, []plan.Conflict{{Target: group, Gives: rule("fan")[0], Denies: "outside"}}, fights)
 }
 
-func TestWhatObservesIsShown(t *testing.T) {
+func TestDecideRulesWhatObservesIsShown(t *testing.T) {
 	_, b := bind(t, rules)
 	p := somebody("acme.example", "s0", "s2", "t0")
 	s := plan.State{Holdings: []access.Holding{holding(true, why)}}
@@ -155,7 +155,7 @@ func TestWhatObservesIsShown(t *testing.T) {
 	require.Empty(t, plan.ObservedChanges(is, is))
 }
 
-func TestMarksFollowTheRules(t *testing.T) {
+func TestDecideRulesMarksFollowTheRules(t *testing.T) {
 	_, b := bind(t, strings.Replace(rules, "suspend: true}", "suspend: true, after: 1d}", 1))
 	evil := somebody("evil.example")
 	d := plan.Decide(b, evil, plan.State{}, run, now)
@@ -175,7 +175,7 @@ func TestMarksFollowTheRules(t *testing.T) {
 	require.Equal(t, []string{marks[0].Rule, "a rule of old"}, d.Unmark)
 }
 
-func TestSuspensionsEndWhenSomebodyElseRestores(t *testing.T) {
+func TestDecideRulesSuspensionsEndWhenSomebodyElseRestores(t *testing.T) {
 	_, b := bind(t, rules)
 	ours := &access.Suspension{Person: ana}
 	require.True(t, plan.Decide(b, somebody("acme.example"), plan.State{Suspension: ours}, run, now).Unsuspend)
@@ -230,7 +230,7 @@ func TestGuardHoldsWhatFlaps(t *testing.T) {
 
 // Whatever the rules: what a plan does needs no second plan, nobody is given what is denied, nobody loses presence but
 // by a rule, and what cannot be told takes nothing.
-func TestRulesAlwaysHold(t *testing.T) {
+func TestDecideRulesRulesAlwaysHold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := drawRules(t)
 		p := drawSimulatedPerson(t, b)

@@ -25,7 +25,7 @@ func because(id string, via access.Entitlement) access.Reason {
 	return access.Reason{Kind: access.ReasonGrant, Name: id, Via: via}
 }
 
-func TestWhatIsGrantedIsManaged(t *testing.T) {
+func TestBindWhatIsGrantedIsManaged(t *testing.T) {
 	b, findings := bind(t, salesMapping+
 		granting("'role:org-admin', 'role:jira/Acme/Admin', directory, 'group:JIRA-users-acme', 'group:Local People', 'default:confluence/acme/user'"))
 	require.Empty(t, findings)
@@ -51,7 +51,7 @@ func TestWhatIsGrantedIsManaged(t *testing.T) {
 	require.Equal(t, []int{4}, b.All("role:jira/ACME/admin"))
 }
 
-func TestOneGroupOfTwoNamesIsLostCarefully(t *testing.T) {
+func TestBindOneGroupOfTwoNamesIsLostCarefully(t *testing.T) {
 	for first, second := range map[policy.LostMode]policy.LostMode{policy.LostHold: policy.LostRemove,
 		policy.LostReport: policy.LostHold, policy.LostRemove: policy.LostReport} {
 		b, _ := bind(t, salesMapping+"grants:\n- {name: g, targets: ['group:jira-users-acme'], duration: {max: 1h}, lost: "+string(first)+

@@ -28,7 +28,7 @@ func reviewing(t testing.TB, more string, campaigns ...string) (*policy.Policy, 
 	return p, b, findings
 }
 
-func TestWhatIsReviewedIsManaged(t *testing.T) {
+func TestBindWhatIsReviewedIsManaged(t *testing.T) {
 	p, b, findings := reviewing(t, "rules:\n- {name: web, when: managed, give: ['group:web-Members']}\n",
 		"scope: {targets: ['group:*users*', 'group:Local People', 'group:WEB-*', role:org-admin, 'role:jira/acme/admin', directory]}",
 		"description: everything",
@@ -132,7 +132,7 @@ func TestBindFindingsOfReviews(t *testing.T) {
 }
 
 // Of two groups of one name, one may be an identity provider's: a glob that meets them refuses no policy.
-func TestAGlobLeavesOutGroupsOfOneName(t *testing.T) {
+func TestBindGlobLeavesOutGroupsOfOneName(t *testing.T) {
 	p, _, _ := reviewing(t, "", "scope: {targets: ['group:local*']}")
 	o := outline()
 	o.Groups = append(o.Groups, access.Group{ID: "s9", Name: "Local People", Synced: true},
@@ -142,7 +142,7 @@ func TestAGlobLeavesOutGroupsOfOneName(t *testing.T) {
 	require.Equal(t, []string{"group:jira-users-acme", "group:local heroes"}, entitlements(b))
 }
 
-func TestWhoOwnsATargetAndWhatSilenceMeans(t *testing.T) {
+func TestBindWhoOwnsATargetAndWhatSilenceMeans(t *testing.T) {
 	p, b, findings := reviewing(t, "", `scope: {targets: ['group:*', 'default:confluence/acme/user', role:org-admin, 'role:jira/acme/admin']},
   owners: [{targets: ['group:JIRA-*'], by: [a@acme.example, b@acme.example]}, {targets: ['default:jira/acme/user', role:org-admin], by: [B@acme.example, d@acme.example]}, {targets: ['default:confluence/acme/user'], by: [e@acme.example]}],
   silence: keep, silenceOf: [{targets: ['group:?ira-users-extra', 'role:jira/acme/admin'], do: recommendation}, {targets: ['default:jira/acme/user'], do: hold}, {targets: ['default:confluence/acme/user'], do: keep}, {targets: ['group:*'], do: remove}]`)
@@ -193,7 +193,7 @@ func TestCasesKnowWhatIsReviewed(t *testing.T) {
 		"expected group:team to be held; nothing gives it"}, results[1].Wrong)
 }
 
-func TestSilenceOfOneTargetByTwoNamesIsTheMoreCareful(t *testing.T) {
+func TestBindSilenceOfOneTargetByTwoNamesIsTheMoreCareful(t *testing.T) {
 	p, b, _ := reviewing(t, "", `scope: {targets: ['default:jira/acme/user']}, silence: remove,
   silenceOf: [{targets: ['default:jira/acme/user'], do: remove}, {targets: ['group:jira-users-acme'], do: hold}, {targets: ['group:*'], do: keep}]`)
 	for target, want := range map[access.Entitlement]policy.Silence{"group:jira-users-acme": policy.SilenceHold,

@@ -122,7 +122,7 @@ func TestParseRefusesGrants(t *testing.T) {
 	}
 }
 
-func TestWhatCanBeGranted(t *testing.T) {
+func TestGrantsWhatCanBeGranted(t *testing.T) {
 	p := parse(t, minimal+`
 grants:
 - {name: a, targets: ["group:Wiki Admins", "default:jira/acme/admin"], duration: {max: 1h}, approval: {groups: [Leads, it]}, lost: report}

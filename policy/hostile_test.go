@@ -29,7 +29,7 @@ func hostile() string {
 }
 
 // A policy whose conditions cost much is bounded: each condition stops, and says so.
-func TestAHostilePolicyIsBounded(t *testing.T) {
+func TestParseHostilePolicyIsBounded(t *testing.T) {
 	p, err := policy.Parse("acme.yaml", []byte(hostile()))
 	require.NoError(t, err)
 	b, _ := policy.Bind(p, outline())
@@ -45,7 +45,7 @@ func TestAHostilePolicyIsBounded(t *testing.T) {
 }
 
 // What would cost more is refused.
-func TestAPolicyThatCostsTooMuchIsRefused(t *testing.T) {
+func TestParsePolicyThatCostsTooMuchIsRefused(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
 		"loops": {strings.Replace(hostile(), "rules:\n",
 			"rules:\n- {name: one more, when: 'roles.exists(r, r == \"x\")', give: ['group:x']}\n", 1),

@@ -122,7 +122,7 @@ func TestConditionRegexOverListsStopsAtItsBound(t *testing.T) {
 	require.NoError(t, err, "an ordinary one does not")
 }
 
-func TestAFileOfManyRegularExpressionsIsRefused(t *testing.T) {
+func TestParseFileOfManyRegularExpressionsIsRefused(t *testing.T) {
 	text := minimal + "rules:\n"
 	for i := range 60 {
 		text += fmt.Sprintf("- {name: r%d, give: ['group:x'], when: 'name.matches(\"(a{30}){15}%d\")'}\n", i, i)

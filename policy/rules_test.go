@@ -450,7 +450,7 @@ func sponsored() condition.Facts {
 	return condition.Facts{Granted: []access.Grant{{Target: access.Directory, By: "Bo@acme.example"}}}
 }
 
-func TestARuleIsKnownByWhatItSays(t *testing.T) {
+func TestRulesRuleIsKnownByWhatItSays(t *testing.T) {
 	r := policy.Rule{Name: "A", When: "managed", Suspend: true}
 	same := r
 	same.Name, same.Owner, same.Description, same.Mode, same.Shown, same.Notify = "a", "x", "y", policy.RuleEnforce,

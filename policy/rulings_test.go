@@ -65,7 +65,7 @@ func TestResolveHearsReviews(t *testing.T) {
 }
 
 // What stands and what gives: a keep stands and gives nothing, and against a denial nothing stands.
-func TestAKeepStandsAndGivesNothing(t *testing.T) {
+func TestResolveKeepStandsAndGivesNothing(t *testing.T) {
 	keep, mapping := access.Reason{Kind: access.ReasonReview, Name: "q1"},
 		access.Reason{Kind: access.ReasonMapping, Name: "m"}
 	rule := access.Reason{Kind: access.ReasonRule, Name: "r"}

@@ -74,7 +74,7 @@ var badWords = map[string]struct{ name, body, why string }{
 }
 
 // What is refused as an update leaves no trace; as a signal it is recorded and shown. Nothing comes of either.
-func TestBadWordsToAReview(t *testing.T) {
+func TestAccessReviewBadWords(t *testing.T) {
 	for name, test := range badWords {
 		t.Run(name, func(t *testing.T) {
 			c := newReviewTest(t)
@@ -101,7 +101,7 @@ func TestBadWordsToAReview(t *testing.T) {
 }
 
 // What the ledger refuses is an answer to an update, and is shown of a signal.
-func TestWordsThatTheLedgerRefuses(t *testing.T) {
+func TestAccessReviewWordsThatTheLedgerRefuses(t *testing.T) {
 	c := newReviewTest(t)
 	update := c.decides(time.Hour, "eve@acme.example", keep, 1)
 	c.signalAt(2*time.Hour, messages.DecideItems, typed(`{"by":"eve@acme.example","verdict":"keep","items":[1]}`))
@@ -118,7 +118,7 @@ func TestWordsThatTheLedgerRefuses(t *testing.T) {
 }
 
 // A signal nobody listens to does not go unnoticed.
-func TestSignalsThatAReviewDoesNotKnow(t *testing.T) {
+func TestAccessReviewSignalsThatAReviewDoesNotKnow(t *testing.T) {
 	c := newReviewTest(t)
 	c.signalAt(time.Hour, "decice", typed(`{"by":"rita@acme.example","verdict":"keep","items":[1]}`))
 	c.signalAt(time.Hour, messages.Approve, typed(`{}`))
@@ -131,7 +131,7 @@ func TestSignalsThatAReviewDoesNotKnow(t *testing.T) {
 	c.mustEnd()
 }
 
-func TestOnlyTheLastRefusalsOfAReviewAreKept(t *testing.T) {
+func TestAccessReviewOnlyTheLastRefusalsAreKept(t *testing.T) {
 	c := newReviewTest(t)
 	for i := range 25 {
 		c.signalAt(time.Duration(i+1)*time.Minute, fmt.Sprintf("word-%02d", i), typed(`{}`))
@@ -142,7 +142,7 @@ func TestOnlyTheLastRefusalsOfAReviewAreKept(t *testing.T) {
 }
 
 // A signal does what the update of the same name and body does.
-func TestASignalIsAnUpdate(t *testing.T) {
+func TestAccessReviewSignalIsAnUpdate(t *testing.T) {
 	words := []struct {
 		name string
 		body string
@@ -182,7 +182,7 @@ func TestASignalIsAnUpdate(t *testing.T) {
 }
 
 // However many speak at once, the history grows by a few activities, and each gets their own answer.
-func TestManyWordsAtOnce(t *testing.T) {
+func TestAccessReviewManyWordsAtOnce(t *testing.T) {
 	c := newReviewTest(t)
 	var names []string
 	for i := range 20 {
@@ -221,7 +221,7 @@ func TestManyWordsAtOnce(t *testing.T) {
 }
 
 // A step records no more than fits into one payload.
-func TestWordsThatAreLarge(t *testing.T) {
+func TestAccessReviewWordsThatAreLarge(t *testing.T) {
 	c := newReviewTest(t)
 	c.takes["ReviewSay"] = func() time.Duration { return time.Second }
 	for n := range 8 {
@@ -243,7 +243,7 @@ func TestWordsThatAreLarge(t *testing.T) {
 
 // Two words of one reviewer in one instant are two words, whichever step records them: the ledger takes the same word
 // at the same instant for a repeat.
-func TestWordsOfOneInstant(t *testing.T) {
+func TestAccessReviewWordsOfOneInstant(t *testing.T) {
 	c := newReviewTest(t)
 	c.takes["ReviewSay"] = func() time.Duration { return time.Second }
 	c.at(time.Hour, func() {
@@ -258,7 +258,7 @@ func TestWordsOfOneInstant(t *testing.T) {
 }
 
 // A code goes no further than its hash.
-func TestCodesGoNoFurther(t *testing.T) {
+func TestAccessReviewCodesGoNoFurther(t *testing.T) {
 	c := newReviewTest(t)
 	c.codes[rita], c.codes[sam] = "ABCDE-FGHIJ", "KLMNO-PQRST"
 	wrong := c.updateAt(time.Hour, messages.DecideItems,
@@ -298,7 +298,7 @@ func TestCodesGoNoFurther(t *testing.T) {
 }
 
 // Whoever gets items from another is told, once for all that came together.
-func TestADelegationTellsTheDelegate(t *testing.T) {
+func TestAccessReviewDelegationTellsTheDelegate(t *testing.T) {
 	c := newReviewTest(t)
 	delegated := c.updateAt(time.Hour, messages.DelegateItems,
 		messages.DelegateInput{By: rita, To: fay, Items: []int{1}})
@@ -326,7 +326,7 @@ func TestADelegationTellsTheDelegate(t *testing.T) {
 }
 
 // A word on a reviewer's page is the ledger's at once; the workflow is woken to look.
-func TestAReviewLooksWhenItIsWoken(t *testing.T) {
+func TestAccessReviewLooksWhenItIsWoken(t *testing.T) {
 	c := newReviewTest(t)
 	c.at(day+time.Hour, func() {
 		c.mu.Lock()
@@ -341,7 +341,7 @@ func TestAReviewLooksWhenItIsWoken(t *testing.T) {
 }
 
 // Something is reopened on a page just when it was counted that all is decided: the stage goes on.
-func TestAPageReopensAtTheLastMoment(t *testing.T) {
+func TestAccessReviewPageReopensAtTheLastMoment(t *testing.T) {
 	c := newReviewTest(t)
 	c.all(day, keep)
 	c.counted = func(p messages.ReviewProgress) {
@@ -356,7 +356,7 @@ func TestAPageReopensAtTheLastMoment(t *testing.T) {
 }
 
 // A stream of words on pages does not make it count all the time.
-func TestManyLooksAreFewCounts(t *testing.T) {
+func TestAccessReviewManyLooksAreFewCounts(t *testing.T) {
 	c := newReviewTest(t)
 	for i := range 600 {
 		c.signalAt(time.Hour+time.Duration(i)*100*time.Millisecond, messages.Look, nil)
@@ -366,7 +366,7 @@ func TestManyLooksAreFewCounts(t *testing.T) {
 }
 
 // While words are recorded without a pause, it is counted all the same.
-func TestAStreamOfWordsIsCounted(t *testing.T) {
+func TestAccessReviewStreamOfWordsIsCounted(t *testing.T) {
 	c := newReviewTest(t)
 	c.takes["ReviewSay"] = func() time.Duration { return 3 * time.Second }
 	for i := range 120 {
@@ -379,7 +379,7 @@ func TestAStreamOfWordsIsCounted(t *testing.T) {
 	require.Len(t, c.decisionsOn(1), 120)
 }
 
-func TestOpsRemindReviewers(t *testing.T) {
+func TestAccessReviewOpsRemindReviewers(t *testing.T) {
 	c := newReviewTest(t)
 	all := c.updateAt(time.Hour, messages.Remind, messages.RemindInput{By: "bo@acme.example"})
 	one := c.updateAt(2*time.Hour, messages.Remind, messages.RemindInput{By: "bo@acme.example", Reviewer: sam})
@@ -393,7 +393,7 @@ func TestOpsRemindReviewers(t *testing.T) {
 	require.Equal(t, []time.Duration{time.Hour, 2 * time.Hour, 5 * day, 9 * day}, c.noticesTo("review-reminder 1", sam))
 }
 
-func TestOpsRevokeLinks(t *testing.T) {
+func TestAccessReviewOpsRevokeLinks(t *testing.T) {
 	c := newReviewTest(t)
 	revoked := c.updateAt(time.Hour, messages.RevokeLinks,
 		messages.RevokeLinksInput{By: "bo@acme.example", Reviewer: sam})
@@ -402,7 +402,7 @@ func TestOpsRevokeLinks(t *testing.T) {
 }
 
 // Words that come when deciding is over, or before it began, are refused.
-func TestWordsAtTheWrongTime(t *testing.T) {
+func TestAccessReviewWordsAtTheWrongTime(t *testing.T) {
 	c := removals(t)
 	c.paused = true
 	c.hangBetween("ReviewStage", 0, time.Minute)

@@ -17,12 +17,12 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// TestManyReviews lets a hundred reviews live while things go wrong: activities fail or hang, some of them for good;
-// the organization's loop is paused, or does not run, or the guard holds what it should write; people say all kinds of
-// things at all times; histories end. Whatever happens, each review ends in time, nobody's answer is lost, nothing is
-// said twice, nobody is told twice, and nothing is taken but what somebody decided to be removed. Under -short or -race
-// there are fewer.
-func TestManyReviews(t *testing.T) {
+// TestAccessReviewManyReviews lets a hundred reviews live while things go wrong: activities fail or hang, some of them
+// for good; the organization's loop is paused, or does not run, or the guard holds what it should write; people say all
+// kinds of things at all times; histories end. Whatever happens, each review ends in time, nobody's answer is lost,
+// nothing is said twice, nobody is told twice, and nothing is taken but what somebody decided to be removed. Under
+// -short or -race there are fewer.
+func TestAccessReviewManyReviews(t *testing.T) {
 	most := uint64(100)
 	if testing.Short() || raced() {
 		most = 6

@@ -22,7 +22,7 @@ func removals(t *testing.T) *reviewTest {
 }
 
 // What the guard holds waits for a person; the owner is told once.
-func TestHeldRemovalsThatAreApproved(t *testing.T) {
+func TestAccessReviewHeldRemovalsThatAreApproved(t *testing.T) {
 	c := removals(t)
 	c.guard = plan
 	c.at(2*day, func() {
@@ -41,7 +41,7 @@ func TestHeldRemovalsThatAreApproved(t *testing.T) {
 	require.Less(t, c.since(), 3*day+16*time.Minute)
 }
 
-func TestHeldRemovalsThatNobodyDecides(t *testing.T) {
+func TestAccessReviewHeldRemovalsThatNobodyDecides(t *testing.T) {
 	c := removals(t)
 	c.guard = plan
 	s := c.mustEnd()
@@ -54,7 +54,7 @@ func TestHeldRemovalsThatNobodyDecides(t *testing.T) {
 	require.Len(t, c.noticesTo("review-done", olga), 1)
 }
 
-func TestHeldRemovalsThatAreRejected(t *testing.T) {
+func TestAccessReviewHeldRemovalsThatAreRejected(t *testing.T) {
 	c := removals(t)
 	c.guard = plan
 	c.at(2*day, func() { c.rejected = true })
@@ -63,7 +63,7 @@ func TestHeldRemovalsThatAreRejected(t *testing.T) {
 }
 
 // The world moves, and the plan with it: the owner is told of each, once, also when an older one comes back.
-func TestAHeldPlanThatChanges(t *testing.T) {
+func TestAccessReviewHeldPlanThatChanges(t *testing.T) {
 	c := removals(t)
 	c.guard = plan
 	for i, other := range []string{"sha256:b", plan, "sha256:b", "sha256:c"} {
@@ -76,7 +76,7 @@ func TestAHeldPlanThatChanges(t *testing.T) {
 }
 
 // Ops end the waiting: what is not done by then is late.
-func TestOpsEndTheWaitingForRemovals(t *testing.T) {
+func TestAccessReviewOpsEndTheWaitingForRemovals(t *testing.T) {
 	c := removals(t)
 	c.paused = true
 	closed := c.updateAt(2*day, messages.CloseReview, messages.EndReviewInput{By: "bo@acme.example"})
@@ -87,7 +87,7 @@ func TestOpsEndTheWaitingForRemovals(t *testing.T) {
 }
 
 // The organization is paused: removals wait for its resume, as long as the campaign has patience.
-func TestAPausedOrganization(t *testing.T) {
+func TestAccessReviewPausedOrganization(t *testing.T) {
 	t.Run("for long", func(t *testing.T) {
 		c := removals(t)
 		c.paused = true
@@ -123,7 +123,7 @@ func TestAPausedOrganization(t *testing.T) {
 }
 
 // The loop is asked once, and again only when it takes long: not each time that some progress is seen.
-func TestTheLoopIsNotAskedTooOften(t *testing.T) {
+func TestAccessReviewLoopIsNotAskedTooOften(t *testing.T) {
 	c := removals(t)
 	c.writes = 8 * time.Minute
 	c.mustEnd()
@@ -132,7 +132,7 @@ func TestTheLoopIsNotAskedTooOften(t *testing.T) {
 }
 
 // Atlassian does not work when deciding is over: the review ends all the same.
-func TestAnOutageWhileRemovalsAreCarriedOut(t *testing.T) {
+func TestAccessReviewOutageWhileRemovalsAreCarriedOut(t *testing.T) {
 	t.Run("for some days", func(t *testing.T) {
 		c := removals(t)
 		c.failUntil(3*day, "ReviewCarry", down())
@@ -165,7 +165,7 @@ func TestAnOutageWhileRemovalsAreCarriedOut(t *testing.T) {
 }
 
 // What is decided in the last stage is carried out as it is decided, where the campaign says so.
-func TestRemovalsAtOnce(t *testing.T) {
+func TestAccessReviewRemovalsAtOnce(t *testing.T) {
 	c := newReviewTest(t)
 	c.settings.AtOnce = true
 	c.decides(day, rita, remove, 1)
@@ -192,7 +192,7 @@ func TestRemovalsAtOnce(t *testing.T) {
 }
 
 // The loop was asked about one removal, and cannot be asked about the next one just then: it is, with the next look.
-func TestALoopThatIsAwayForAMoment(t *testing.T) {
+func TestAccessReviewLoopThatIsAwayForAMoment(t *testing.T) {
 	c := newReviewTest(t)
 	c.settings.AtOnce, c.paused, c.silence = true, true, keep
 	c.decides(day, rita, remove, 1)
@@ -204,7 +204,7 @@ func TestALoopThatIsAwayForAMoment(t *testing.T) {
 }
 
 // What cannot be carried out at once is carried out when deciding is over; nothing else waits for it.
-func TestAnOutageOfRemovalsAtOnce(t *testing.T) {
+func TestAccessReviewOutageOfRemovalsAtOnce(t *testing.T) {
 	c := newReviewTest(t)
 	c.settings.AtOnce = true
 	c.failUntil(11*day, "ReviewCarry", down())
@@ -221,7 +221,7 @@ func TestAnOutageOfRemovalsAtOnce(t *testing.T) {
 }
 
 // A look at removals that hangs keeps nobody from being reminded, and no stage from its end.
-func TestARemovalAtOnceThatHangs(t *testing.T) {
+func TestAccessReviewRemovalAtOnceThatHangs(t *testing.T) {
 	c := newReviewTest(t)
 	c.settings.AtOnce = true
 	c.hangBetween("ReviewCarry", 0, 10*day+time.Hour)

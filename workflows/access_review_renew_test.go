@@ -21,7 +21,7 @@ func (c *reviewTest) renewedAt(after time.Duration) {
 }
 
 // Fresh histories, wherever they begin, change nothing: neither what is asked and when, nor what becomes of it.
-func TestFreshHistoriesChangeNothing(t *testing.T) {
+func TestAccessReviewFreshHistoriesChangeNothing(t *testing.T) {
 	tell := func(every time.Duration) *reviewTest {
 		c := newReviewTest(t, stage(), stage())
 		c.silence = keep
@@ -52,7 +52,7 @@ func TestFreshHistoriesChangeNothing(t *testing.T) {
 	require.Len(t, plain.noticesTo("review-held", olga), 1)
 }
 
-func TestAFreshHistoryWhenTheServerSuggestsIt(t *testing.T) {
+func TestAccessReviewFreshHistoryWhenTheServerSuggestsIt(t *testing.T) {
 	c := newReviewTest(t)
 	c.at(3*day, func() { c.env.SetContinueAsNewSuggested(true) })
 	c.signalAt(3*day+time.Minute, messages.Look, nil)
@@ -64,7 +64,7 @@ func TestAFreshHistoryWhenTheServerSuggestsIt(t *testing.T) {
 }
 
 // A fresh history goes on with the block that the last one did not take.
-func TestAFreshHistoryInTheOpening(t *testing.T) {
+func TestAccessReviewFreshHistoryInTheOpening(t *testing.T) {
 	c := newReviewTest(t)
 	c.blocks = 6
 	c.takes["ReviewSweep"] = func() time.Duration { return time.Hour }
@@ -79,7 +79,7 @@ func TestAFreshHistoryInTheOpening(t *testing.T) {
 }
 
 // Who waits for an answer when the history should end gets it first.
-func TestAFreshHistoryWaitsForAnswers(t *testing.T) {
+func TestAccessReviewFreshHistoryWaitsForAnswers(t *testing.T) {
 	c := newReviewTest(t)
 	c.takes["ReviewSay"] = func() time.Duration { return time.Second }
 	decided := c.decides(day, rita, keep, 1)
@@ -97,7 +97,7 @@ func TestAFreshHistoryWaitsForAnswers(t *testing.T) {
 }
 
 // Something that hangs keeps no history from its end: it is done again by the next one.
-func TestAFreshHistoryDoesNotWaitForWhatHangs(t *testing.T) {
+func TestAccessReviewFreshHistoryDoesNotWaitForWhatHangs(t *testing.T) {
 	for _, name := range []string{"ReviewSweep", "ReviewStage", "ReviewAttend", "ReviewCarry"} {
 		t.Run(name, func(t *testing.T) {
 			c := newReviewTest(t)
@@ -173,7 +173,7 @@ func (c *reviewTest) typing(each int) (all []*sequentialSender) {
 }
 
 // A history takes 2,000 updates. With ten in flight without a pause, histories end all the same, and no answer is lost.
-func TestMoreUpdatesThanAHistoryTakes(t *testing.T) {
+func TestAccessReviewMoreUpdatesThanAHistoryTakes(t *testing.T) {
 	c := newReviewTest(t)
 	c.takes["ReviewSay"] = func() time.Duration { return 50 * time.Millisecond }
 	all := c.typing(250)
@@ -199,7 +199,7 @@ func TestMoreUpdatesThanAHistoryTakes(t *testing.T) {
 }
 
 // Where something else than words keeps a history from its end, it takes no more updates than it can.
-func TestAFullHistoryTakesNoUpdates(t *testing.T) {
+func TestAccessReviewFullHistoryTakesNoUpdates(t *testing.T) {
 	c := newReviewTest(t)
 	c.takes["ReviewSay"] = func() time.Duration { return 10 * time.Millisecond }
 	c.hangBetween("ReviewTell", day, day+time.Minute)
@@ -235,7 +235,7 @@ func (c *reviewTest) stream(after, step time.Duration, most int, do func(i int))
 
 // A history takes 10,000 signals and 50,000 events: a stream of signals does not keep it from its end, and none of them
 // is lost.
-func TestAStreamOfSignals(t *testing.T) {
+func TestAccessReviewStreamOfSignals(t *testing.T) {
 	c := newReviewTest(t)
 	c.takes["ReviewSay"] = func() time.Duration { return 50 * time.Millisecond }
 	const many = 1500
@@ -261,7 +261,7 @@ func TestAStreamOfSignals(t *testing.T) {
 }
 
 // Of a flood of signals that came while no worker ran, all are heard.
-func TestAFloodOfSignals(t *testing.T) {
+func TestAccessReviewFloodOfSignals(t *testing.T) {
 	c := newReviewTest(t)
 	c.takes["ReviewSay"] = func() time.Duration { return 20 * time.Millisecond }
 	c.stream(day, time.Microsecond, 4, func(part int) {
@@ -279,7 +279,7 @@ func TestAFloodOfSignals(t *testing.T) {
 }
 
 // While a ledger is out, a history that should end goes on after a moment, and takes words again; it ends when it can.
-func TestAnOutageWhileAHistoryShouldEnd(t *testing.T) {
+func TestAccessReviewOutageWhileAHistoryShouldEnd(t *testing.T) {
 	c := newReviewTest(t)
 	c.hangBetween("ReviewSay", day, day+time.Hour)
 	first := c.decides(day, rita, keep, 1)
@@ -307,7 +307,7 @@ func TestAnOutageWhileAHistoryShouldEnd(t *testing.T) {
 }
 
 // Bad input is told at once, not to come again.
-func TestBadInputWhileAHistoryEnds(t *testing.T) {
+func TestAccessReviewBadInputWhileAHistoryEnds(t *testing.T) {
 	c := newReviewTest(t)
 	c.hangBetween("ReviewSay", day, day+time.Hour)
 	c.decides(day, rita, keep, 1)
@@ -318,7 +318,7 @@ func TestBadInputWhileAHistoryEnds(t *testing.T) {
 }
 
 // What is told is told once, and a notice that is being sent is not sent again by the next history.
-func TestAFreshHistoryWaitsForNotices(t *testing.T) {
+func TestAccessReviewFreshHistoryWaitsForNotices(t *testing.T) {
 	c := newReviewTest(t)
 	c.takes["ReviewTell"] = func() time.Duration { return 10 * time.Minute }
 	c.renewedAt(5*day + time.Minute)
@@ -329,7 +329,7 @@ func TestAFreshHistoryWaitsForNotices(t *testing.T) {
 }
 
 // Problems are carried too: a fresh history does not begin to be patient anew.
-func TestAFreshHistoryCarriesProblems(t *testing.T) {
+func TestAccessReviewFreshHistoryCarriesProblems(t *testing.T) {
 	c := newReviewTest(t)
 	c.failUntil(100*day, "ReviewStage", errors.New("503"))
 	for at := day; at < waits; at += day {

@@ -15,7 +15,7 @@ const (
 	remove = access.VerdictRemove
 )
 
-func TestAReviewEndsWhenEverythingIsDecided(t *testing.T) {
+func TestAccessReviewEndsWhenEverythingIsDecided(t *testing.T) {
 	c := newReviewTest(t)
 	first := c.decides(time.Hour, rita, keep, 1, 2)
 	c.signalAt(2*time.Hour, messages.DecideItems, typed(`{"by":"sam@acme.example","verdict":"remove","items":[3]}`))
@@ -51,7 +51,7 @@ func TestAReviewEndsWhenEverythingIsDecided(t *testing.T) {
 }
 
 // Nobody answers: the reviewers are reminded, then the fallback is asked, then the owner; then silence decides.
-func TestAReviewThatNobodyAnswers(t *testing.T) {
+func TestAccessReviewThatNobodyAnswers(t *testing.T) {
 	for silence, outcome := range map[access.Verdict]access.Outcome{
 		"": access.OutcomeUndecided, keep: access.OutcomeKept, remove: access.OutcomeRemoved,
 	} {
@@ -78,7 +78,7 @@ func TestAReviewThatNobodyAnswers(t *testing.T) {
 	}
 }
 
-func TestAReviewThatIsHalfAnswered(t *testing.T) {
+func TestAccessReviewThatIsHalfAnswered(t *testing.T) {
 	c := newReviewTest(t)
 	c.silence = keep
 	c.decides(day, rita, remove, 1, 2)
@@ -93,7 +93,7 @@ func TestAReviewThatIsHalfAnswered(t *testing.T) {
 }
 
 // Whoever leaves while they are asked is found at the next look, and others are asked and told.
-func TestAReviewerWhoLeavesTheCompany(t *testing.T) {
+func TestAccessReviewerWhoLeavesTheCompany(t *testing.T) {
 	c := newReviewTest(t)
 	c.at(36*time.Hour, func() { c.gone[sam] = true })
 	c.at(2*day+time.Minute, func() {
@@ -109,7 +109,7 @@ func TestAReviewerWhoLeavesTheCompany(t *testing.T) {
 }
 
 // Whom one read does not show stays asked, and is shown as gone; others are asked too.
-func TestAReviewerWhomTheDirectoryHides(t *testing.T) {
+func TestAccessReviewerWhomTheDirectoryHides(t *testing.T) {
 	c := newReviewTest(t)
 	c.at(36*time.Hour, func() { c.hidden[sam] = true })
 	c.at(2*day+time.Minute, func() {
@@ -124,7 +124,7 @@ func TestAReviewerWhomTheDirectoryHides(t *testing.T) {
 	require.Equal(t, []time.Duration{2 * day}, c.noticesTo("review-asked 1", fay))
 }
 
-func TestOpsEndAReviewEarly(t *testing.T) {
+func TestAccessReviewOpsEndAReviewEarly(t *testing.T) {
 	c := newReviewTest(t)
 	c.silence = keep
 	c.decides(day, rita, remove, 1)
@@ -141,7 +141,7 @@ func TestOpsEndAReviewEarly(t *testing.T) {
 		access.OutcomeKept}, c.outcomes())
 }
 
-func TestOpsCancelAReview(t *testing.T) {
+func TestAccessReviewOpsCancelAReview(t *testing.T) {
 	c := newReviewTest(t)
 	c.decides(day, rita, remove, 1)
 	c.updateAt(2*day, messages.CancelReview, messages.EndReviewInput{By: "bo@acme.example", Reason: "wrong scope"})
@@ -158,7 +158,7 @@ func TestOpsCancelAReview(t *testing.T) {
 	require.Equal(t, 2*day, c.since())
 }
 
-func TestOpsExtendAReview(t *testing.T) {
+func TestAccessReviewOpsExtendAReview(t *testing.T) {
 	c := newReviewTest(t)
 	extended := c.updateAt(9*day+time.Hour, messages.Extend,
 		messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(5 * day), Reason: "holidays"})
@@ -174,7 +174,7 @@ func TestOpsExtendAReview(t *testing.T) {
 
 // An extension that comes after the owner was asked has them asked again, where something is new; what is still to come
 // comes once.
-func TestAnExtensionAfterTheEscalation(t *testing.T) {
+func TestAccessReviewExtensionAfterTheEscalation(t *testing.T) {
 	c := newReviewTest(t)
 	c.signalAt(9*day+13*time.Hour, messages.Extend, typed(`{"by":"bo@acme.example","duration":"24h"}`))
 	c.signalAt(9*day+13*time.Hour, messages.Extend, typed(`{"by":"bo@acme.example","duration":"24h"}`))
@@ -185,7 +185,7 @@ func TestAnExtensionAfterTheEscalation(t *testing.T) {
 }
 
 // An extension of so little that the last reminder would be due at once sends none.
-func TestAShortExtension(t *testing.T) {
+func TestAccessReviewShortExtension(t *testing.T) {
 	c := newReviewTest(t)
 	c.updateAt(9*day+23*time.Hour, messages.Extend,
 		messages.ExtendReviewInput{By: "bo@acme.example", Duration: messages.Duration(time.Hour)})
@@ -195,7 +195,7 @@ func TestAShortExtension(t *testing.T) {
 }
 
 // The word came in time: the stage does not end before it is recorded.
-func TestAnExtensionJustBeforeTheEnd(t *testing.T) {
+func TestAccessReviewExtensionJustBeforeTheEnd(t *testing.T) {
 	c := newReviewTest(t)
 	c.hangBetween("ReviewMark", 0, 10*day+time.Minute)
 	extended := c.updateAt(10*day-time.Second, messages.Extend,
@@ -205,7 +205,7 @@ func TestAnExtensionJustBeforeTheEnd(t *testing.T) {
 	require.Equal(t, 11*day, from(c.review.Closed))
 }
 
-func TestADecisionJustBeforeTheEnd(t *testing.T) {
+func TestAccessReviewDecisionJustBeforeTheEnd(t *testing.T) {
 	c := newReviewTest(t)
 	c.silence = keep
 	c.hangBetween("ReviewSay", 0, 10*day+time.Minute)
@@ -216,7 +216,7 @@ func TestADecisionJustBeforeTheEnd(t *testing.T) {
 }
 
 // No worker runs when the deadline comes: deciding ends when one is back. Nobody is reminded then.
-func TestAWorkerThatIsDownAcrossTheDeadline(t *testing.T) {
+func TestAccessReviewWorkerThatIsDownAcrossTheDeadline(t *testing.T) {
 	c := newReviewTest(t)
 	c.silence = keep
 	c.hangBetween("ReviewProgress", 8*day, 12*day)
@@ -229,7 +229,7 @@ func TestAWorkerThatIsDownAcrossTheDeadline(t *testing.T) {
 	require.Equal(t, access.OutcomeRemoved, c.outcomes()[1], "what was said meanwhile counts")
 }
 
-func TestACampaignWithNothingToReview(t *testing.T) {
+func TestAccessReviewCampaignWithNothingToReview(t *testing.T) {
 	c := newReviewTest(t)
 	c.items = nil
 	s := c.mustEnd()
@@ -241,7 +241,7 @@ func TestACampaignWithNothingToReview(t *testing.T) {
 }
 
 // Items are taken block by block.
-func TestALargeCampaignIsTakenInBlocks(t *testing.T) {
+func TestAccessReviewLargeCampaignIsTakenInBlocks(t *testing.T) {
 	c := newReviewTest(t)
 	c.blocks = 5
 	c.all(time.Hour, keep)
@@ -251,7 +251,7 @@ func TestALargeCampaignIsTakenInBlocks(t *testing.T) {
 }
 
 // Three stages: what is removed in the first goes on to the second, what is kept there goes on to the third.
-func TestThreeStages(t *testing.T) {
+func TestAccessReviewThreeStages(t *testing.T) {
 	by := func(who string, next access.Verdict) playedStage {
 		r := stage()
 		r.reviewers, r.fallback, r.FallbackAfter, r.Escalate = func(int) string { return who }, "", 0, 0
@@ -288,7 +288,7 @@ func truncated(all []time.Duration) (hours []time.Duration) {
 }
 
 // A stage to which nothing comes is not begun, nor those after it.
-func TestAStageWithoutItems(t *testing.T) {
+func TestAccessReviewStageWithoutItems(t *testing.T) {
 	c := newReviewTest(t, stage(), stage())
 	c.all(day, keep)
 	c.mustEnd()
@@ -298,7 +298,7 @@ func TestAStageWithoutItems(t *testing.T) {
 }
 
 // What the workflow carries is JSON that whoever reads a status knows; the ID says which review it is.
-func TestTheWorkflowIDNamesTheReview(t *testing.T) {
+func TestAccessReviewWorkflowIDNamesTheReview(t *testing.T) {
 	for id, why := range map[string]string{
 		messages.ReviewID(org, quarterly):                          "the workflow ID must be access-review:acme:quarterly:<date>",
 		messages.ReviewID(org, "quarterl:2026-03-02"):              "the workflow ID must be",
@@ -323,7 +323,7 @@ func TestTheWorkflowIDNamesTheReview(t *testing.T) {
 	}
 }
 
-func TestWhoStartsAReviewIsRecorded(t *testing.T) {
+func TestAccessReviewWhoStartsAReviewIsRecorded(t *testing.T) {
 	c := newReviewTest(t)
 	c.input.By = "bo@acme.example"
 	c.items = nil
@@ -333,7 +333,7 @@ func TestWhoStartsAReviewIsRecorded(t *testing.T) {
 }
 
 // A workflow that was reset to its beginning goes on where the ledger says that the review is.
-func TestAReviewThatIsTakenUpAgain(t *testing.T) {
+func TestAccessReviewThatIsTakenUpAgain(t *testing.T) {
 	for state, phase := range map[access.ReviewState]string{
 		access.ReviewDone: messages.ReviewOver, access.ReviewSkipped: messages.ReviewSkipped,
 		access.ReviewCancelled: messages.ReviewCancelled,

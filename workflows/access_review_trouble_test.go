@@ -14,7 +14,7 @@ import (
 )
 
 // A campaign that is refused fails the workflow, with the reason.
-func TestACampaignThatIsRefused(t *testing.T) {
+func TestAccessReviewCampaignThatIsRefused(t *testing.T) {
 	c := newReviewTest(t)
 	c.id, c.input.Campaign = messages.ReviewID(org, "yearly:2026-03-02"), "yearly"
 	_, err := c.runToEnd()
@@ -23,7 +23,7 @@ func TestACampaignThatIsRefused(t *testing.T) {
 	require.Zero(t, c.since())
 }
 
-func TestALedgerThatFailsAtTheBeginning(t *testing.T) {
+func TestAccessReviewLedgerThatFailsAtTheBeginning(t *testing.T) {
 	t.Run("for a day", func(t *testing.T) {
 		c := newReviewTest(t)
 		c.failUntil(day, "ReviewBegin", down())
@@ -53,7 +53,7 @@ func TestALedgerThatFailsAtTheBeginning(t *testing.T) {
 }
 
 // The items cannot be taken: the review is given up after as long as the campaign has patience, and says why.
-func TestAnOutageAtTheOpening(t *testing.T) {
+func TestAccessReviewOutageAtTheOpening(t *testing.T) {
 	for _, step := range []string{"ReviewSweep", "ReviewRank"} {
 		t.Run("for days, "+step, func(t *testing.T) {
 			c := newReviewTest(t)
@@ -78,7 +78,7 @@ func TestAnOutageAtTheOpening(t *testing.T) {
 }
 
 // A read of people that comes back to where it was does not go on for ever.
-func TestASweepThatGoesRoundInCircles(t *testing.T) {
+func TestAccessReviewSweepThatGoesRoundInCircles(t *testing.T) {
 	c := newReviewTest(t)
 	c.blocks = 3
 	c.circle = true
@@ -89,7 +89,7 @@ func TestASweepThatGoesRoundInCircles(t *testing.T) {
 }
 
 // Nobody could ever be asked: silence decides nothing then.
-func TestAStageThatCannotBegin(t *testing.T) {
+func TestAccessReviewStageThatCannotBegin(t *testing.T) {
 	t.Run("for days", func(t *testing.T) {
 		c := newReviewTest(t)
 		c.failUntil(3*day, "ReviewStage", down())
@@ -112,7 +112,7 @@ func TestAStageThatCannotBegin(t *testing.T) {
 }
 
 // Of a review whose second stage cannot begin, what was decided in the first counts.
-func TestASecondStageThatCannotBegin(t *testing.T) {
+func TestAccessReviewSecondStageThatCannotBegin(t *testing.T) {
 	c := newReviewTest(t, stage(), stage())
 	c.silence = keep
 	c.decides(day, rita, remove, 1)
@@ -128,7 +128,7 @@ func TestASecondStageThatCannotBegin(t *testing.T) {
 }
 
 // Deciding cannot be ended: it is tried again, and after as long as the campaign has patience, the review is cancelled.
-func TestAnOutageAtTheClose(t *testing.T) {
+func TestAccessReviewOutageAtTheClose(t *testing.T) {
 	t.Run("for days", func(t *testing.T) {
 		c := removals(t)
 		c.failUntil(3*day, "ReviewClose", down())
@@ -147,7 +147,7 @@ func TestAnOutageAtTheClose(t *testing.T) {
 }
 
 // An extension makes what could not be done unnecessary, for now.
-func TestAnExtensionDuringAnOutage(t *testing.T) {
+func TestAccessReviewExtensionDuringAnOutage(t *testing.T) {
 	c := newReviewTest(t, stage(), stage())
 	c.failBetween(10*day, 20*day, "ReviewStage", down())
 	c.updateAt(12*day, messages.Extend,
@@ -158,7 +158,7 @@ func TestAnExtensionDuringAnOutage(t *testing.T) {
 }
 
 // What could not be done because everything was decided is forgotten when something is reopened.
-func TestAProblemThatIsMoot(t *testing.T) {
+func TestAccessReviewProblemThatIsMoot(t *testing.T) {
 	c := newReviewTest(t, stage(), stage())
 	c.rounds[0].next = func(access.Verdict) bool { return true }
 	c.all(time.Hour, keep)
@@ -172,7 +172,7 @@ func TestAProblemThatIsMoot(t *testing.T) {
 }
 
 // Who ends a stage that cannot go on has the end tried for as long as anything.
-func TestOpsEndAReviewDuringAnOutage(t *testing.T) {
+func TestAccessReviewOpsEndAReviewDuringAnOutage(t *testing.T) {
 	c := newReviewTest(t, stage(), stage())
 	c.decides(day, rita, remove, 1)
 	c.failBetween(10*day, 100*day, "ReviewStage", down())
@@ -186,7 +186,7 @@ func TestOpsEndAReviewDuringAnOutage(t *testing.T) {
 }
 
 // A word that can never be recorded, for whatever reason, keeps no review from its end; who said it is told.
-func TestAWordThatCannotBeRecorded(t *testing.T) {
+func TestAccessReviewWordThatCannotBeRecorded(t *testing.T) {
 	for name, say := range map[string]func(c *reviewTest, after time.Duration) *answer{
 		"ReviewSay": func(c *reviewTest, after time.Duration) *answer { return c.decides(after, rita, keep, 1) },
 		"ReviewMark": func(c *reviewTest, after time.Duration) *answer {
@@ -212,7 +212,7 @@ func TestAWordThatCannotBeRecorded(t *testing.T) {
 }
 
 // Reviewers cannot be looked after: nothing else waits for it, and it is tried again.
-func TestAnOutageWhileReviewersAreLookedAfter(t *testing.T) {
+func TestAccessReviewOutageWhileReviewersAreLookedAfter(t *testing.T) {
 	c := newReviewTest(t)
 	c.silence = keep
 	c.failUntil(7*day, "ReviewAttend", down())
@@ -231,7 +231,7 @@ func TestAnOutageWhileReviewersAreLookedAfter(t *testing.T) {
 	require.Equal(t, 10*day, from(c.review.Closed))
 }
 
-func TestALookAtReviewersThatFailsToTheEnd(t *testing.T) {
+func TestAccessReviewLookAtReviewersThatFailsToTheEnd(t *testing.T) {
 	c := newReviewTest(t)
 	c.failUntil(100*day, "ReviewAttend", down())
 	c.mustEnd()
@@ -240,7 +240,7 @@ func TestALookAtReviewersThatFailsToTheEnd(t *testing.T) {
 	require.Less(t, c.called("ReviewAttend"), 8000, "not without a pause")
 }
 
-func TestALookAtReviewersThatHangs(t *testing.T) {
+func TestAccessReviewLookAtReviewersThatHangs(t *testing.T) {
 	c := newReviewTest(t)
 	c.hangBetween("ReviewAttend", 0, 11*day)
 	c.decides(5*day, rita, keep, 1, 2)
@@ -251,7 +251,7 @@ func TestALookAtReviewersThatHangs(t *testing.T) {
 }
 
 // The owner is asked in the end though the first attempt failed.
-func TestAnEscalationThatFailsAtFirst(t *testing.T) {
+func TestAccessReviewEscalationThatFailsAtFirst(t *testing.T) {
 	c := newReviewTest(t)
 	c.failBetween(9*day, 9*day+14*time.Hour, "ReviewAttend", down())
 	c.mustEnd()
@@ -259,7 +259,7 @@ func TestAnEscalationThatFailsAtFirst(t *testing.T) {
 }
 
 // A mistake that keeps it from being counted does not make it count without end.
-func TestACountThatFails(t *testing.T) {
+func TestAccessReviewCountThatFails(t *testing.T) {
 	c := newReviewTest(t)
 	c.failBetween(day, 2*day, "ReviewProgress", fatal(session.ErrInvalid, "a mistake of ours"))
 	c.decides(day, rita, keep, 1)
@@ -297,7 +297,7 @@ func TestAccessReviewDoesNotWaitForACountWithoutEnd(t *testing.T) {
 	})
 }
 
-func TestANotifierThatFailsKeepsNoReview(t *testing.T) {
+func TestAccessReviewNotifierThatFailsKeepsNoReview(t *testing.T) {
 	c := newReviewTest(t)
 	c.failUntil(100*day, "ReviewTell", fatal(session.ErrInvalid, "the mail server does not answer"))
 	c.at(day, func() {
@@ -309,7 +309,7 @@ func TestANotifierThatFailsKeepsNoReview(t *testing.T) {
 }
 
 // The evidence and a cancellation need the ledger alone, and are tried without end.
-func TestALedgerThatFailsAtTheEnd(t *testing.T) {
+func TestAccessReviewLedgerThatFailsAtTheEnd(t *testing.T) {
 	t.Run("at the evidence", func(t *testing.T) {
 		c := removals(t)
 		c.failUntil(8*day, "ReviewEnd", fatal(session.ErrInvalid, "the database is read-only"))
@@ -334,7 +334,7 @@ func TestALedgerThatFailsAtTheEnd(t *testing.T) {
 }
 
 // The ledger has lost the review: the workflow does not stay for ever.
-func TestAReviewThatTheLedgerHasLost(t *testing.T) {
+func TestAccessReviewThatTheLedgerHasLost(t *testing.T) {
 	lost := fatal(session.ErrUnknown, "organization acme has no review quarterly:2026-03-02")
 	for _, step := range []string{"ReviewCarry", "ReviewEnd"} {
 		t.Run(step, func(t *testing.T) {
@@ -350,7 +350,7 @@ func TestAReviewThatTheLedgerHasLost(t *testing.T) {
 }
 
 // A cancelled workflow carries nothing more out, wherever it is, and makes its evidence.
-func TestTemporalCancelsAReview(t *testing.T) {
+func TestAccessReviewTemporalCancelsAReview(t *testing.T) {
 	for name, test := range map[string]struct {
 		after time.Duration
 		set   func(c *reviewTest)
@@ -393,7 +393,7 @@ func TestTemporalCancelsAReview(t *testing.T) {
 }
 
 // A cancellation that comes when everything is carried out comes too late: the review is done.
-func TestACancellationThatComesTooLate(t *testing.T) {
+func TestAccessReviewCancellationThatComesTooLate(t *testing.T) {
 	c := removals(t)
 	c.failUntil(day, "ReviewEnd", fatal(session.ErrInvalid, "the database is read-only"))
 	c.cancelAt(12 * time.Hour)
@@ -431,7 +431,7 @@ func TestAccessReviewEndsWhenItsEvidenceCannotBeMade(t *testing.T) {
 }
 
 // Who waits for an answer when the workflow is cancelled gets the ledger's.
-func TestAnAnswerToACancelledReview(t *testing.T) {
+func TestAccessReviewAnswerToACancelledReview(t *testing.T) {
 	c := newReviewTest(t)
 	c.hangBetween("ReviewSay", 0, day+time.Minute)
 	decided := c.decides(day, rita, keep, 1)

@@ -39,7 +39,7 @@ func heldAndPaused(t *testing.T) *loop {
 	return l
 }
 
-func TestWhoDecidesIsSomebodyInTheDirectory(t *testing.T) {
+func TestOrgSyncWhoDecidesIsSomebodyInTheDirectory(t *testing.T) {
 	for name, body := range decisions("carol@acme.example") {
 		t.Run(name, func(t *testing.T) {
 			l := heldAndPaused(t)
@@ -70,7 +70,7 @@ func TestWhoDecidesIsSomebodyInTheDirectory(t *testing.T) {
 	}
 }
 
-func TestNobodyIsKeptFromDecidingByAnOutage(t *testing.T) {
+func TestOrgSyncNobodyIsKeptFromDecidingByAnOutage(t *testing.T) {
 	for name, body := range decisions("carol@acme.example") {
 		t.Run(name, func(t *testing.T) {
 			l := heldAndPaused(t)
@@ -92,8 +92,8 @@ func TestNobodyIsKeptFromDecidingByAnOutage(t *testing.T) {
 	}
 }
 
-// TestWhoPausesIsTakenAtOnce: whatever somebody is called, nothing is to be written on while they are looked up.
-func TestWhoPausesIsTakenAtOnce(t *testing.T) {
+// TestOrgSyncWhoPausesIsTakenAtOnce: whatever somebody is called, nothing is to be written on while they are looked up.
+func TestOrgSyncWhoPausesIsTakenAtOnce(t *testing.T) {
 	l := newLoop(t)
 	l.decider = fatal(session.ErrUnknown, "by is you@example.com, which stands for you")
 	pasted := l.updateAt(time.Minute, messages.Pause, messages.PauseInput{By: messages.You})
@@ -106,7 +106,7 @@ func TestWhoPausesIsTakenAtOnce(t *testing.T) {
 	require.Equal(t, []string{messages.You}, l.deciders)
 }
 
-func TestAPlanThatIsGoneOnceItsDeciderIsKnownIsNotDecided(t *testing.T) {
+func TestOrgSyncPlanThatIsGoneOnceItsDeciderIsKnownIsNotDecided(t *testing.T) {
 	l := newLoop(t)
 	l.run = holding(held)
 	l.env.OnActivity("CheckDecider", mock.Anything, mock.Anything).After(10 * time.Second).Return(nil)
@@ -118,7 +118,7 @@ func TestAPlanThatIsGoneOnceItsDeciderIsKnownIsNotDecided(t *testing.T) {
 	require.Len(t, l.decides, 1)
 }
 
-func TestResumeSaysThatAHeldUndoIsReplaced(t *testing.T) {
+func TestOrgSyncResumeSaysThatAHeldUndoIsReplaced(t *testing.T) {
 	l := heldAndPaused(t)
 	resumed := l.updateAt(10*time.Minute, messages.Resume, messages.ResumeInput{By: "ana"})
 	l.start(time.Hour)
@@ -131,7 +131,7 @@ func TestResumeSaysThatAHeldUndoIsReplaced(t *testing.T) {
 }
 
 // Whoever is looked up takes a moment. What somebody else says meanwhile is the later word.
-func TestAResumeLiftsNoPauseThatCameAfterIt(t *testing.T) {
+func TestOrgSyncResumeLiftsNoPauseThatCameAfterIt(t *testing.T) {
 	l := heldAndPaused(t)
 	l.decider = errors.New("Atlassian is away")
 	resumed := l.updateAt(10*time.Minute, messages.Resume, messages.ResumeInput{By: "carol@acme.example"})

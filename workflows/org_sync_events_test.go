@@ -25,7 +25,7 @@ func touched(after time.Duration, cursor string, people ...string) watchEvent {
 	return watchEvent{after: after, result: reconcile.WatchResult{Mode: "events", Cursor: cursor, People: people}}
 }
 
-func TestAFullVerificationRunsOnSchedule(t *testing.T) {
+func TestOrgSyncFullVerificationRunsOnSchedule(t *testing.T) {
 	l := newLoop(t)
 	l.start(19 * time.Hour)
 	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull, messages.ScopeFull, messages.ScopeFull},
@@ -38,7 +38,7 @@ func TestAFullVerificationRunsOnSchedule(t *testing.T) {
 	}
 }
 
-func TestAQuietEventCostsNoRun(t *testing.T) {
+func TestOrgSyncQuietEventCostsNoRun(t *testing.T) {
 	l := newLoop(t)
 	l.events = []watchEvent{touched(time.Minute, "c1", "x", "y")}
 	l.at(2*time.Minute, func() {
@@ -84,7 +84,7 @@ func TestOrgSyncShowsWhatWasTakenByHand(t *testing.T) {
 	require.Len(t, l.examines, 2)
 }
 
-func TestTouchedPeopleWithSomethingToWriteGetARun(t *testing.T) {
+func TestOrgSyncTouchedPeopleWithSomethingToWriteGetARun(t *testing.T) {
 	l := newLoop(t)
 	l.events = []watchEvent{touched(time.Minute, "c1", "x")}
 	l.examine = func(in reconcile.ExamineInput) (reconcile.JudgeResult, error) {
@@ -106,7 +106,7 @@ func TestTouchedPeopleWithSomethingToWriteGetARun(t *testing.T) {
 	require.Equal(t, "sha256:p", run.Progress.Run.Plan)
 }
 
-func TestTouchedGroupsAreLookedAtWithAFreshOutline(t *testing.T) {
+func TestOrgSyncTouchedGroupsAreLookedAtWithAFreshOutline(t *testing.T) {
 	l := newLoop(t)
 	l.events = []watchEvent{{after: time.Minute,
 		result: reconcile.WatchResult{Mode: "events", Cursor: "c1", Groups: []string{"g"}, Recount: []string{"h"},
@@ -120,7 +120,7 @@ func TestTouchedGroupsAreLookedAtWithAFreshOutline(t *testing.T) {
 		l.examines[0].Scope)
 }
 
-func TestRemovalsOfAnEventAreLookedAtASecondTime(t *testing.T) {
+func TestOrgSyncRemovalsOfAnEventAreLookedAtASecondTime(t *testing.T) {
 	l := newLoop(t)
 	l.events = []watchEvent{touched(time.Minute, "c1", "x")}
 	l.examine = func(in reconcile.ExamineInput) (reconcile.JudgeResult, error) {
@@ -142,7 +142,7 @@ func TestRemovalsOfAnEventAreLookedAtASecondTime(t *testing.T) {
 	require.True(t, l.runs[1].Progress.Settled)
 }
 
-func TestTooManyTouchedPeopleMeanEverybody(t *testing.T) {
+func TestOrgSyncTooManyTouchedPeopleMeanEverybody(t *testing.T) {
 	l := newLoop(t)
 	crowd := make([]string, 2001)
 	for i := range crowd {
@@ -155,7 +155,7 @@ func TestTooManyTouchedPeopleMeanEverybody(t *testing.T) {
 	require.Contains(t, l.runs[1].Trigger, "more people were touched")
 }
 
-func TestAChangeOfRolesMeansEverybody(t *testing.T) {
+func TestOrgSyncChangeOfRolesMeansEverybody(t *testing.T) {
 	l := newLoop(t)
 	l.events = []watchEvent{{after: time.Minute,
 		result: reconcile.WatchResult{Mode: "events", Cursor: "c1", Full: "the roles of a group changed"}}}
@@ -164,7 +164,7 @@ func TestAChangeOfRolesMeansEverybody(t *testing.T) {
 	require.Equal(t, "the roles of a group changed", l.runs[1].Trigger)
 }
 
-func TestABrokenFeedIsShownAndTriedAgain(t *testing.T) {
+func TestOrgSyncBrokenFeedIsShownAndTriedAgain(t *testing.T) {
 	l := newLoop(t)
 	refused := temporal.NewApplicationErrorWithOptions("Atlassian refused the organization key", session.ErrKeyRefused,
 		temporal.ApplicationErrorOptions{NonRetryable: true})
@@ -184,7 +184,7 @@ func TestABrokenFeedIsShownAndTriedAgain(t *testing.T) {
 }
 
 // A key that was mended is not waited for any longer than until it is first seen to work.
-func TestABrokenFeedIsTriedAgainAsSoonAsAnythingWorks(t *testing.T) {
+func TestOrgSyncBrokenFeedIsTriedAgainAsSoonAsAnythingWorks(t *testing.T) {
 	l := newLoop(t)
 	refused := temporal.NewApplicationErrorWithOptions("Atlassian refused the organization key", session.ErrKeyRefused,
 		temporal.ApplicationErrorOptions{NonRetryable: true})
@@ -205,7 +205,7 @@ func TestABrokenFeedIsTriedAgainAsSoonAsAnythingWorks(t *testing.T) {
 	l.start(time.Hour)
 }
 
-func TestAProblemIsRetriedWithPatienceAndForgotten(t *testing.T) {
+func TestOrgSyncProblemIsRetriedWithPatienceAndForgotten(t *testing.T) {
 	l := newLoop(t)
 	broken := true
 	l.run = func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
@@ -239,7 +239,7 @@ func TestAProblemIsRetriedWithPatienceAndForgotten(t *testing.T) {
 	require.Less(t, n, 40, "the backoff reaches five minutes")
 }
 
-func TestAFailedRunIsAProblemNotAnEnd(t *testing.T) {
+func TestOrgSyncFailedRunIsAProblemNotAnEnd(t *testing.T) {
 	l := newLoop(t)
 	l.run = func(workflow.Context, messages.ReconcileInput) (messages.RunSummary, error) {
 		return messages.RunSummary{}, errors.New("the worker's disk is full")
@@ -250,7 +250,7 @@ func TestAFailedRunIsAProblemNotAnEnd(t *testing.T) {
 	l.start(time.Hour)
 }
 
-func TestALookThatFailsAsksForEverybody(t *testing.T) {
+func TestOrgSyncLookThatFailsAsksForEverybody(t *testing.T) {
 	l := newLoop(t)
 	l.events = []watchEvent{touched(time.Minute, "c1", "x")}
 	l.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
@@ -263,7 +263,7 @@ func TestALookThatFailsAsksForEverybody(t *testing.T) {
 	require.Equal(t, "looking at touched people failed", l.runs[1].Trigger)
 }
 
-func TestTouchedPeopleGoAheadOfTheRunInTheBackground(t *testing.T) {
+func TestOrgSyncTouchedPeopleGoAheadOfTheRunInTheBackground(t *testing.T) {
 	l := newLoop(t)
 	writing, both, ahead := false, false, 0
 	bulk := gated(time.Hour, func(now bool) { writing = now })

@@ -13,7 +13,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-func TestGrantsGoAheadOfTheBackground(t *testing.T) {
+func TestOrgSyncGrantsGoAheadOfTheBackground(t *testing.T) {
 	d := newGrantsLoop(t)
 	bulk := false
 	d.run = d.playGrantRuns(gated(time.Hour, d.bulk(&bulk)))
@@ -29,7 +29,7 @@ func TestGrantsGoAheadOfTheBackground(t *testing.T) {
 }
 
 // What the run in the background has in flight is waited for.
-func TestGrantsWaitUntilTheBackgroundStandsAside(t *testing.T) {
+func TestOrgSyncGrantsWaitUntilTheBackgroundStandsAside(t *testing.T) {
 	for _, paused := range []bool{false, true} {
 		t.Run(fmt.Sprintf("paused %t", paused), func(t *testing.T) {
 			d := newGrantsLoop(t)
@@ -65,7 +65,7 @@ func TestGrantsWaitUntilTheBackgroundStandsAside(t *testing.T) {
 }
 
 // Pausing never stops a revocation.
-func TestGrantsAreAttendedToWhilePaused(t *testing.T) {
+func TestOrgSyncGrantsAreAttendedToWhilePaused(t *testing.T) {
 	pause := func(d *grantsLoop) { d.updateAt(10*time.Minute, messages.Pause, messages.PauseInput{By: "ana"}) }
 	t.Run("and nothing runs", func(t *testing.T) {
 		d := newGrantsLoop(t)
@@ -125,7 +125,7 @@ func TestGrantsAreAttendedToWhilePaused(t *testing.T) {
 }
 
 // A person's run stands aside for grants, and goes on after them.
-func TestGrantsGoAheadOfAPersonsRun(t *testing.T) {
+func TestOrgSyncGrantsGoAheadOfAPersonsRun(t *testing.T) {
 	d := newGrantsLoop(t)
 	one := false
 	d.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
@@ -150,7 +150,7 @@ func TestGrantsGoAheadOfAPersonsRun(t *testing.T) {
 	require.False(t, d.both)
 }
 
-func TestGrantsAreAttendedToWithAProblemOpen(t *testing.T) {
+func TestOrgSyncGrantsAreAttendedToWithAProblemOpen(t *testing.T) {
 	d := newGrantsLoop(t)
 	d.run = d.playGrantRuns(func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		sum := ended(in)
@@ -165,7 +165,7 @@ func TestGrantsAreAttendedToWithAProblemOpen(t *testing.T) {
 }
 
 // Somebody else's long look keeps no grant waiting.
-func TestGrantsAreAttendedToDuringALook(t *testing.T) {
+func TestOrgSyncGrantsAreAttendedToDuringALook(t *testing.T) {
 	d := newGrantsLoop(t)
 	d.looking = 5 * time.Minute
 	synced := d.updateAt(5*time.Minute, messages.SyncNow, messages.SyncNowInput{Person: "x"})
@@ -177,7 +177,7 @@ func TestGrantsAreAttendedToDuringALook(t *testing.T) {
 }
 
 // What a look found is not written beside a run of grants.
-func TestALookThatEndsWhileGrantsAreWritten(t *testing.T) {
+func TestOrgSyncLookThatEndsWhileGrantsAreWritten(t *testing.T) {
 	d := newGrantsLoop(t)
 	one := false
 	d.looking = 5 * time.Minute

@@ -16,7 +16,7 @@ import (
 var eve = messages.GrantInput{Person: "eve@acme.example", Target: admin, Reason: "INC-1",
 	RequestedBy: "bo@acme.example"}
 
-func TestAGrantIsAskedFor(t *testing.T) {
+func TestOrgSyncGrantIsAskedFor(t *testing.T) {
 	d := newGrantsLoop(t)
 	update := d.updateAt(time.Minute, messages.Grant, eve)
 	named := eve
@@ -40,7 +40,7 @@ func TestAGrantIsAskedFor(t *testing.T) {
 	require.Empty(t, d.status().Refused)
 }
 
-func TestRequestsThatAreRefused(t *testing.T) {
+func TestOrgSyncRequestsThatAreRefused(t *testing.T) {
 	changed := func(change func(*messages.GrantInput)) messages.GrantInput {
 		in := eve
 		change(&in)
@@ -72,7 +72,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 }
 
 // Nothing is granted where nothing may be written; what was granted before still ends.
-func TestGrantsAreRefusedWhereNothingIsWritten(t *testing.T) {
+func TestOrgSyncGrantsAreRefusedWhereNothingIsWritten(t *testing.T) {
 	for name, test := range map[string]struct {
 		admit func(reconcile.AdmitInput) (reconcile.AdmitResult, error)
 		why   string
@@ -106,7 +106,7 @@ func TestGrantsAreRefusedWhereNothingIsWritten(t *testing.T) {
 }
 
 // Signals that come at once after a start or a fresh history are heard.
-func TestSignalsAtTheStartAreHeard(t *testing.T) {
+func TestOrgSyncSignalsAtTheStartAreHeard(t *testing.T) {
 	carried := messages.OrgSyncState{Org: org, Policy: "p", Adopted: true, Settings: settings,
 		NextFull: begin.Add(6 * time.Hour)}
 	for name, in := range map[string]messages.OrgSyncInput{

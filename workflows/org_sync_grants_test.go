@@ -170,7 +170,7 @@ func whom(asks []messages.ReconcileGrantSignal) (all []string) {
 }
 
 // All who ask while a run of grants writes are served by the next one, together.
-func TestManyWhoAskAreOneRun(t *testing.T) {
+func TestOrgSyncManyWhoAskAreOneRun(t *testing.T) {
 	d := newGrantsLoop(t)
 	d.askAt(time.Minute, "first", 1)
 	for i := range 150 {
@@ -193,7 +193,7 @@ func TestManyWhoAskAreOneRun(t *testing.T) {
 }
 
 // Whoever waits for a group does not wait until a role is seen.
-func TestRolesAreARunOfTheirOwn(t *testing.T) {
+func TestOrgSyncRolesAreARunOfTheirOwn(t *testing.T) {
 	d := newGrantsLoop(t)
 	d.askAt(time.Minute, "first", 1)
 	for i, target := range []access.Entitlement{jira, access.OrgAdmin, jira, access.OrgAdmin} {
@@ -209,7 +209,7 @@ func TestRolesAreARunOfTheirOwn(t *testing.T) {
 }
 
 // A later question of the same grant takes the place of an earlier one.
-func TestTheLastQuestionOfAGrantCounts(t *testing.T) {
+func TestOrgSyncLastQuestionOfAGrantCounts(t *testing.T) {
 	d := newGrantsLoop(t)
 	d.askAt(time.Minute, "first", 1)
 	d.askAt(time.Minute+time.Second, "a", 1)
@@ -222,7 +222,7 @@ func TestTheLastQuestionOfAGrantCounts(t *testing.T) {
 }
 
 // Where there is nothing to write, who asked is told without a run.
-func TestNothingToWriteIsAnsweredWithoutARun(t *testing.T) {
+func TestOrgSyncNothingToWriteIsAnsweredWithoutARun(t *testing.T) {
 	d := newGrantsLoop(t)
 	d.open = 0
 	d.askAt(time.Minute, "a", 7)
@@ -233,7 +233,7 @@ func TestNothingToWriteIsAnsweredWithoutARun(t *testing.T) {
 }
 
 // In a run of grants removals go first, without a second look; who asked is told at the end.
-func TestARunOfGrants(t *testing.T) {
+func TestOrgSyncRunOfGrants(t *testing.T) {
 	d := newGrantsLoop(t)
 	d.run = func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		if in.Scope.Kind == messages.ScopeFull {
@@ -268,7 +268,7 @@ func TestARunOfGrants(t *testing.T) {
 }
 
 // What was asked is carried, or done, when a history ends; nothing is lost between two.
-func TestQuestionsSurviveAFreshHistory(t *testing.T) {
+func TestOrgSyncQuestionsSurviveAFreshHistory(t *testing.T) {
 	carried := messages.OrgSyncState{
 		Org: org, Policy: "p", Adopted: true, Settings: settings, NextFull: begin.Add(6 * time.Hour),
 		Pending: messages.Pending{Grants: []messages.ReconcileGrantSignal{asks("a", 1), asks("b", 4)}},
@@ -298,7 +298,7 @@ func TestQuestionsSurviveAFreshHistory(t *testing.T) {
 
 // A stream of requests, of which one or another is always being judged, does not keep a history from its end: what
 // comes then is handled by the next one.
-func TestAStreamOfRequestsDoesNotKeepAHistory(t *testing.T) {
+func TestOrgSyncStreamOfRequestsDoesNotKeepAHistory(t *testing.T) {
 	d := newGrantsLoop(t)
 	d.judging = 3 * time.Second
 	d.signalAt(time.Minute, messages.ForceContinueAsNew, nil)
@@ -327,7 +327,7 @@ func TestAStreamOfRequestsDoesNotKeepAHistory(t *testing.T) {
 }
 
 // A flood of requests is judged fifty at a time: a workflow may have only so many activities under way.
-func TestAFloodOfRequestsIsJudgedInParts(t *testing.T) {
+func TestOrgSyncFloodOfRequestsIsJudgedInParts(t *testing.T) {
 	d := newGrantsLoop(t)
 	d.judging = time.Second
 	d.at(time.Minute, func() {
@@ -349,7 +349,7 @@ func TestAFloodOfRequestsIsJudgedInParts(t *testing.T) {
 }
 
 // While something takes too long, such as a request during an outage, the history goes on.
-func TestAHistoryDoesNotEndWhileARequestTakesLong(t *testing.T) {
+func TestOrgSyncHistoryDoesNotEndWhileARequestTakesLong(t *testing.T) {
 	d := newGrantsLoop(t)
 	d.judging = time.Minute
 	d.signalAt(time.Minute, messages.ForceContinueAsNew, nil)
@@ -368,7 +368,7 @@ func TestAHistoryDoesNotEndWhileARequestTakesLong(t *testing.T) {
 }
 
 // A run of grants that is being written when a policy comes is not stopped.
-func TestAPolicyDoesNotStopARunOfGrants(t *testing.T) {
+func TestOrgSyncPolicyDoesNotStopARunOfGrants(t *testing.T) {
 	d := newGrantsLoop(t)
 	d.askAt(10*time.Minute, "a", 1)
 	applied := d.updateAt(10*time.Minute+5*time.Second, messages.ApplyPolicy,

@@ -15,7 +15,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-func TestMalformedSignalsAreRecordedNotFatal(t *testing.T) {
+func TestOrgSyncMalformedSignalsAreRecordedNotFatal(t *testing.T) {
 	binary := converter.NewRawValue(&commonpb.Payload{
 		Metadata: map[string][]byte{converter.MetadataEncoding: []byte(converter.MetadataEncodingBinary)},
 		Data:     []byte{0, 1, 2},
@@ -44,7 +44,7 @@ func TestMalformedSignalsAreRecordedNotFatal(t *testing.T) {
 	l.start(time.Hour)
 }
 
-func TestOnlyTheLastRefusalsAreKept(t *testing.T) {
+func TestOrgSyncOnlyTheLastRefusalsAreKept(t *testing.T) {
 	l := newLoop(t)
 	for i := range 25 {
 		l.signalAt(time.Duration(i+1)*time.Minute, messages.Resume, typed(`{}`))
@@ -53,7 +53,7 @@ func TestOnlyTheLastRefusalsAreKept(t *testing.T) {
 	l.start(time.Hour)
 }
 
-func TestSyncNowForAPersonWaitsForTheResult(t *testing.T) {
+func TestOrgSyncSyncNowForAPersonWaitsForTheResult(t *testing.T) {
 	l := newLoop(t)
 	l.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
 		return reconcile.JudgeResult{Open: 1, Counts: messages.Counts{People: 1, Adds: 1}}, nil
@@ -78,7 +78,7 @@ func TestSyncNowForAPersonWaitsForTheResult(t *testing.T) {
 	require.Equal(t, "bo", l.examines[0].By)
 }
 
-func TestSyncNowLooksTwiceBeforeItTakesSomething(t *testing.T) {
+func TestOrgSyncSyncNowLooksTwiceBeforeItTakesSomething(t *testing.T) {
 	l := newLoop(t)
 	l.examine = func(in reconcile.ExamineInput) (reconcile.JudgeResult, error) {
 		if in.First == "" {
@@ -93,7 +93,7 @@ func TestSyncNowLooksTwiceBeforeItTakesSomething(t *testing.T) {
 	require.NotEqual(t, l.examines[0].Run, l.examines[1].Run)
 }
 
-func TestSyncNowTellsWhyItFailed(t *testing.T) {
+func TestOrgSyncSyncNowTellsWhyItFailed(t *testing.T) {
 	l := newLoop(t)
 	l.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
 		return reconcile.JudgeResult{},
@@ -109,7 +109,7 @@ func TestSyncNowTellsWhyItFailed(t *testing.T) {
 	require.ErrorContains(t, synced.err, "shows nobody named x")
 }
 
-func TestSyncNowForEverybody(t *testing.T) {
+func TestOrgSyncSyncNowForEverybody(t *testing.T) {
 	l := newLoop(t)
 	l.updateAt(time.Minute, messages.SyncNow, messages.SyncNowInput{By: "bo"})
 	l.signalAt(time.Hour, messages.SyncNow, typed(`{}`))
@@ -119,7 +119,7 @@ func TestSyncNowForEverybody(t *testing.T) {
 	require.Equal(t, "bo", l.runs[1].By)
 }
 
-func TestSyncNowNeedsAPolicyAndNoPause(t *testing.T) {
+func TestOrgSyncSyncNowNeedsAPolicyAndNoPause(t *testing.T) {
 	l := newLoop(t)
 	early := l.updateAt(time.Minute, messages.SyncNow, messages.SyncNowInput{})
 	l.updateAt(2*time.Minute, messages.ApplyPolicy, typed(`{"policy":"p","by":"ana"}`))
@@ -131,7 +131,7 @@ func TestSyncNowNeedsAPolicyAndNoPause(t *testing.T) {
 }
 
 // A dry run is somebody's question. It must not stand in for the verification that is due, nor hide what is held.
-func TestADryRunReplacesNothing(t *testing.T) {
+func TestOrgSyncDryRunReplacesNothing(t *testing.T) {
 	t.Run("a hold stays open", func(t *testing.T) {
 		l := newLoop(t)
 		l.run = func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
@@ -165,7 +165,7 @@ func TestADryRunReplacesNothing(t *testing.T) {
 	})
 }
 
-func TestARunIsTakenBackAndTheOrganizationPaused(t *testing.T) {
+func TestOrgSyncRunIsTakenBackAndTheOrganizationPaused(t *testing.T) {
 	l := newLoop(t)
 	undone := l.updateAt(time.Minute, messages.Undo,
 		messages.UndoInput{Run: "20260302-090000.000", By: "ana", Reason: "wrong group"})
@@ -180,7 +180,7 @@ func TestARunIsTakenBackAndTheOrganizationPaused(t *testing.T) {
 	require.Equal(t, "undo of 20260302-090000.000 wrong group", l.runs[1].Trigger)
 }
 
-func TestUndoStopsTheFullRunAndKeepsItStopped(t *testing.T) {
+func TestOrgSyncUndoStopsTheFullRunAndKeepsItStopped(t *testing.T) {
 	for name, undo := range map[string]func(*loop){
 		"by update": func(l *loop) {
 			l.updateAt(10*time.Minute, messages.Undo,
@@ -205,7 +205,7 @@ func TestUndoStopsTheFullRunAndKeepsItStopped(t *testing.T) {
 	}
 }
 
-func TestUndoWorksWhilePaused(t *testing.T) {
+func TestOrgSyncUndoWorksWhilePaused(t *testing.T) {
 	l := newLoop(t)
 	l.updateAt(time.Minute, messages.Pause, messages.PauseInput{By: "ana"})
 	undone := l.updateAt(2*time.Minute, messages.Undo, messages.UndoInput{Run: "r", By: "ana"})
@@ -215,7 +215,7 @@ func TestUndoWorksWhilePaused(t *testing.T) {
 }
 
 // An approved plan that waits for a place must not stand in the way of taking a run back.
-func TestUndoGoesAheadOfAnApprovedPlan(t *testing.T) {
+func TestOrgSyncUndoGoesAheadOfAnApprovedPlan(t *testing.T) {
 	l := newLoop(t)
 	l.run = func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		if in.Scope.Kind == messages.ScopeUndo {
@@ -237,7 +237,7 @@ func TestUndoGoesAheadOfAnApprovedPlan(t *testing.T) {
 	l.start(time.Hour)
 }
 
-func TestUndoIsCheckedBeforeItIsRecorded(t *testing.T) {
+func TestOrgSyncUndoIsCheckedBeforeItIsRecorded(t *testing.T) {
 	l := newLoop(t)
 	nobody := l.updateAt(time.Minute, messages.Undo, messages.UndoInput{Run: "r"})
 	nothing := l.updateAt(time.Minute, messages.Undo, messages.UndoInput{By: "ana"})
@@ -246,7 +246,7 @@ func TestUndoIsCheckedBeforeItIsRecorded(t *testing.T) {
 	require.ErrorContains(t, nothing.rejected, "run is missing")
 }
 
-func TestCancellingStopsTheRunInTheBackground(t *testing.T) {
+func TestOrgSyncCancellingStopsTheRunInTheBackground(t *testing.T) {
 	l := newLoop(t)
 	writing := false
 	l.run = gated(time.Hour, func(now bool) { writing = now })

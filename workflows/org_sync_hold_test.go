@@ -23,7 +23,7 @@ func adoption(in reconcile.DecideInput) (reconcile.DecideResult, error) {
 		Adoption: true}, nil
 }
 
-func TestAHeldPlanIsShownWithTheCommandsToType(t *testing.T) {
+func TestOrgSyncHeldPlanIsShownWithTheCommandsToType(t *testing.T) {
 	l := newLoop(t)
 	l.run = holding(held)
 	l.at(time.Minute, func() {
@@ -37,7 +37,7 @@ func TestAHeldPlanIsShownWithTheCommandsToType(t *testing.T) {
 	l.start(time.Hour)
 }
 
-func TestAHeldPlanIsReleasedByUpdate(t *testing.T) {
+func TestOrgSyncHeldPlanIsReleasedByUpdate(t *testing.T) {
 	l := newLoop(t)
 	l.run = holding(held)
 	approved := l.updateAt(time.Minute, messages.ApprovePlan,
@@ -59,7 +59,7 @@ func TestAHeldPlanIsReleasedByUpdate(t *testing.T) {
 	require.Contains(t, run.Trigger, "CHG-12")
 }
 
-func TestAHeldPlanIsReleasedBySignal(t *testing.T) {
+func TestOrgSyncHeldPlanIsReleasedBySignal(t *testing.T) {
 	l := newLoop(t)
 	l.run = holding(held)
 	l.signalAt(time.Minute, messages.ApprovePlan, typed(`{"plan":"sha256:aaaa","by":"carol@acme.example"}`))
@@ -68,7 +68,7 @@ func TestAHeldPlanIsReleasedBySignal(t *testing.T) {
 	require.Equal(t, "carol@acme.example", l.decides[0].By)
 }
 
-func TestTheFirstPlansApprovalIsTheAdoption(t *testing.T) {
+func TestOrgSyncFirstPlansApprovalIsTheAdoption(t *testing.T) {
 	l := newLoop(t)
 	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) { return inForce(in, false), nil }
 	adopting := true
@@ -91,7 +91,7 @@ func TestTheFirstPlansApprovalIsTheAdoption(t *testing.T) {
 		"after the adoption everybody is looked at again")
 }
 
-func TestDecisionsOnOtherPlansAreRefused(t *testing.T) {
+func TestOrgSyncDecisionsOnOtherPlansAreRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		decision messages.DecisionInput
 		want     string
@@ -122,14 +122,14 @@ func TestDecisionsOnOtherPlansAreRefused(t *testing.T) {
 	}
 }
 
-func TestADecisionWithoutAHoldIsRefused(t *testing.T) {
+func TestOrgSyncDecisionWithoutAHoldIsRefused(t *testing.T) {
 	l := newLoop(t)
 	approved := l.updateAt(time.Minute, messages.ApprovePlan, messages.DecisionInput{Plan: held, By: "carol"})
 	l.start(time.Hour)
 	require.ErrorContains(t, approved.rejected, "nothing is held")
 }
 
-func TestARejectedPlanIsNotMade(t *testing.T) {
+func TestOrgSyncRejectedPlanIsNotMade(t *testing.T) {
 	l := newLoop(t)
 	l.run = holding(held)
 	rejected := l.updateAt(time.Minute, messages.RejectPlan, messages.DecisionInput{Plan: held, By: "carol"})
@@ -143,7 +143,7 @@ func TestARejectedPlanIsNotMade(t *testing.T) {
 	require.Equal(t, []string{messages.ScopeFull}, l.scopes())
 }
 
-func TestRejectingTheFirstPlanPauses(t *testing.T) {
+func TestOrgSyncRejectingTheFirstPlanPauses(t *testing.T) {
 	l := newLoop(t)
 	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) { return inForce(in, false), nil }
 	l.run = holding(held)
@@ -159,7 +159,7 @@ func TestRejectingTheFirstPlanPauses(t *testing.T) {
 	require.Equal(t, []string{messages.ScopeFull}, l.scopes(), "nothing runs while the organization is paused")
 }
 
-func TestADecisionTheLedgerRefusesLeavesTheHoldOpen(t *testing.T) {
+func TestOrgSyncDecisionTheLedgerRefusesLeavesTheHoldOpen(t *testing.T) {
 	l := newLoop(t)
 	l.run = holding(held)
 	l.decide = func(reconcile.DecideInput) (reconcile.DecideResult, error) {
@@ -173,7 +173,7 @@ func TestADecisionTheLedgerRefusesLeavesTheHoldOpen(t *testing.T) {
 	require.Equal(t, []string{messages.ScopeFull}, l.scopes())
 }
 
-func TestTwoApprovalsAtOnceReleaseOnce(t *testing.T) {
+func TestOrgSyncTwoApprovalsAtOnceReleaseOnce(t *testing.T) {
 	l := newLoop(t)
 	l.run = holding(held)
 	one := l.updateAt(time.Minute, messages.ApprovePlan, messages.DecisionInput{Plan: held, By: "carol"})
@@ -183,7 +183,7 @@ func TestTwoApprovalsAtOnceReleaseOnce(t *testing.T) {
 	require.Equal(t, []string{messages.ScopeFull, messages.ScopeHold}, l.scopes())
 }
 
-func TestApprovingStopsTheFullRunAndStartsItAgainAfterwards(t *testing.T) {
+func TestOrgSyncApprovingStopsTheFullRunAndStartsItAgainAfterwards(t *testing.T) {
 	for name, approve := range map[string]func(*loop){
 		"by update": func(l *loop) {
 			l.updateAt(10*time.Minute, messages.ApprovePlan, messages.DecisionInput{Plan: held, By: "carol"})
@@ -214,7 +214,7 @@ func TestApprovingStopsTheFullRunAndStartsItAgainAfterwards(t *testing.T) {
 }
 
 // A decision taken while the run that was judged still writes must not be undone by that run's own summary.
-func TestADecidedHoldDoesNotComeBack(t *testing.T) {
+func TestOrgSyncDecidedHoldDoesNotComeBack(t *testing.T) {
 	for _, decision := range []string{messages.RejectPlan, messages.ApprovePlan} {
 		t.Run(decision+" while touched people are verified", func(t *testing.T) {
 			l := newLoop(t)
@@ -269,7 +269,7 @@ func TestADecidedHoldDoesNotComeBack(t *testing.T) {
 	}
 }
 
-func TestALongPageIsCutForTheServer(t *testing.T) {
+func TestOrgSyncLongPageIsCutForTheServer(t *testing.T) {
 	l := newLoop(t)
 	l.run = func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		sum := ended(in)

@@ -18,7 +18,7 @@ func (l *loop) lookAt(after time.Duration, people ...string) {
 }
 
 // Whom a review decided about is looked at, ahead of the full verification that runs, and what is found is written.
-func TestWhomAReviewDecidedAboutIsLookedAt(t *testing.T) {
+func TestOrgSyncWhomAReviewDecidedAboutIsLookedAt(t *testing.T) {
 	l := newLoop(t)
 	l.run = gated(time.Hour, func(bool) {})
 	l.examine = func(in reconcile.ExamineInput) (reconcile.JudgeResult, error) {
@@ -37,7 +37,7 @@ func TestWhomAReviewDecidedAboutIsLookedAt(t *testing.T) {
 }
 
 // When they are many, everybody is looked at: the guard judges all that the review takes as one plan.
-func TestAReviewThatDecidedAboutMany(t *testing.T) {
+func TestOrgSyncReviewThatDecidedAboutMany(t *testing.T) {
 	t.Run("says so", func(t *testing.T) {
 		l := newLoop(t)
 		l.lookAt(time.Hour)
@@ -65,7 +65,7 @@ func TestAReviewThatDecidedAboutMany(t *testing.T) {
 }
 
 // A pause keeps them waiting; after it they are seen.
-func TestAReviewDecidesWhileTheOrganizationIsPaused(t *testing.T) {
+func TestOrgSyncReviewDecidesWhileTheOrganizationIsPaused(t *testing.T) {
 	for name, people := range map[string][]string{"some": {"x", "y"}, "everybody": nil} {
 		t.Run(name, func(t *testing.T) {
 			l := newLoop(t)
@@ -95,7 +95,7 @@ func TestAReviewDecidesWhileTheOrganizationIsPaused(t *testing.T) {
 }
 
 // Before the first plan is approved, nobody is looked at one by one.
-func TestAReviewBeforeTheAdoption(t *testing.T) {
+func TestOrgSyncReviewBeforeTheAdoption(t *testing.T) {
 	l := newLoop(t)
 	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) { return inForce(in, false), nil }
 	l.lookAt(time.Hour, "x")
@@ -104,7 +104,7 @@ func TestAReviewBeforeTheAdoption(t *testing.T) {
 }
 
 // The signal comes from a workflow of ours; one that was typed wrongly harms nobody.
-func TestALookThatWasTypedWrongly(t *testing.T) {
+func TestOrgSyncLookThatWasTypedWrongly(t *testing.T) {
 	l := newLoop(t)
 	l.signalAt(time.Hour, messages.LookAt, typed(`"x"`))
 	l.signalAt(time.Hour, messages.LookAt, typed(`{}`))
@@ -117,7 +117,7 @@ func TestALookThatWasTypedWrongly(t *testing.T) {
 }
 
 // What a review asks just when the history ends goes to the next one.
-func TestAFreshHistoryKeepsWhomAReviewDecidedAbout(t *testing.T) {
+func TestOrgSyncFreshHistoryKeepsWhomAReviewDecidedAbout(t *testing.T) {
 	l := newLoop(t)
 	l.at(time.Hour, func() {
 		l.env.SignalWorkflow(messages.Pause, typed(`{"by":"ana"}`))

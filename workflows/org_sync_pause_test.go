@@ -11,7 +11,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-func TestPauseClosesTheGateAndResumeOpensIt(t *testing.T) {
+func TestOrgSyncPauseClosesTheGateAndResumeOpensIt(t *testing.T) {
 	l := newLoop(t)
 	writing := false
 	l.run = gated(time.Hour, func(now bool) { writing = now })
@@ -32,7 +32,7 @@ func TestPauseClosesTheGateAndResumeOpensIt(t *testing.T) {
 	require.NoError(t, resumed.err)
 }
 
-func TestPauseStopsTheScheduleAndResumeVerifies(t *testing.T) {
+func TestOrgSyncPauseStopsTheScheduleAndResumeVerifies(t *testing.T) {
 	l := newLoop(t)
 	l.signalAt(time.Minute, messages.Pause, typed(`{"by":"ana"}`))
 	l.events = []watchEvent{touched(2*time.Minute, "c1", "x")}
@@ -46,7 +46,7 @@ func TestPauseStopsTheScheduleAndResumeVerifies(t *testing.T) {
 	require.Equal(t, "resumed", l.runs[1].Trigger)
 }
 
-func TestPauseAndResumeAreChecked(t *testing.T) {
+func TestOrgSyncPauseAndResumeAreChecked(t *testing.T) {
 	l := newLoop(t)
 	nobody := l.updateAt(time.Minute, messages.Pause, messages.PauseInput{})
 	running := l.updateAt(time.Minute, messages.Resume, messages.ResumeInput{By: "ana"})
@@ -55,7 +55,7 @@ func TestPauseAndResumeAreChecked(t *testing.T) {
 	require.ErrorContains(t, running.rejected, "not paused")
 }
 
-func TestApprovingWhilePausedIsRefused(t *testing.T) {
+func TestOrgSyncApprovingWhilePausedIsRefused(t *testing.T) {
 	l := newLoop(t)
 	l.run = holding(held)
 	l.updateAt(time.Minute, messages.Pause, messages.PauseInput{By: "ana"})
@@ -67,7 +67,7 @@ func TestApprovingWhilePausedIsRefused(t *testing.T) {
 }
 
 // What is asked for a person before a pause must not be written after it.
-func TestNothingIsWrittenForAPersonWhilePaused(t *testing.T) {
+func TestOrgSyncNothingIsWrittenForAPersonWhilePaused(t *testing.T) {
 	l := newLoop(t)
 	slow := true
 	l.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
@@ -92,7 +92,7 @@ func TestNothingIsWrittenForAPersonWhilePaused(t *testing.T) {
 }
 
 // Pausing and resuming while a person's run writes must not let the run in the background write beside it.
-func TestResumeLeavesTheGateToWhoClosedIt(t *testing.T) {
+func TestOrgSyncResumeLeavesTheGateToWhoClosedIt(t *testing.T) {
 	l := newLoop(t)
 	bulk, person, both := false, false, false
 	background := gated(time.Hour, func(now bool) {

@@ -20,7 +20,7 @@ func policyError(message string) error {
 		temporal.ApplicationErrorOptions{NonRetryable: true})
 }
 
-func TestTheInputsPolicyIsTakenIntoForceAndEverybodyIsVerified(t *testing.T) {
+func TestOrgSyncInputsPolicyIsTakenIntoForceAndEverybodyIsVerified(t *testing.T) {
 	l := newLoop(t)
 	l.at(time.Minute, func() {
 		state := l.status()
@@ -40,14 +40,14 @@ func TestTheInputsPolicyIsTakenIntoForceAndEverybodyIsVerified(t *testing.T) {
 	require.Equal(t, messages.OrgSyncID(org), l.runs[0].Parent)
 }
 
-func TestAWorkflowIDThatIsNoOrganizationsIsRefused(t *testing.T) {
+func TestOrgSyncWorkflowIDThatIsNoOrganizationsIsRefused(t *testing.T) {
 	l := newLoop(t)
 	l.env.SetStartWorkflowOptions(startWithID("acme"))
 	l.env.ExecuteWorkflow(messages.OrgSync, messages.OrgSyncInput{})
 	require.ErrorContains(t, l.env.GetWorkflowError(), "org-sync:")
 }
 
-func TestAPolicyComesByUpdate(t *testing.T) {
+func TestOrgSyncPolicyComesByUpdate(t *testing.T) {
 	l := newLoop(t)
 	applied := l.updateAt(time.Minute, messages.ApplyPolicy,
 		messages.PolicyInput{Policy: json.RawMessage(`"by update"`), By: "bo"})
@@ -59,7 +59,7 @@ func TestAPolicyComesByUpdate(t *testing.T) {
 	require.Equal(t, "bo", l.runs[0].By)
 }
 
-func TestAPolicyComesBySignal(t *testing.T) {
+func TestOrgSyncPolicyComesBySignal(t *testing.T) {
 	l := newLoop(t)
 	l.signalAt(time.Minute, messages.ApplyPolicy, typed(`{"policy": {"version": 1}, "by": "bo"}`))
 	l.at(2*time.Minute, func() { require.Equal(t, `hash of {"version":1}`, l.status().Policy) })
@@ -68,7 +68,7 @@ func TestAPolicyComesBySignal(t *testing.T) {
 	require.Equal(t, []string{messages.ScopeFull}, l.scopes())
 }
 
-func TestTheSamePolicyAgainChangesNothing(t *testing.T) {
+func TestOrgSyncSamePolicyAgainChangesNothing(t *testing.T) {
 	l := newLoop(t)
 	again := l.updateAt(time.Minute, messages.ApplyPolicy,
 		messages.PolicyInput{Policy: json.RawMessage(`"first"`), By: "bo"})
@@ -78,7 +78,7 @@ func TestTheSamePolicyAgainChangesNothing(t *testing.T) {
 	require.Len(t, l.runs, 1)
 }
 
-func TestTheSamePolicyAgainThatFindsSomebodyVerifiesEverybody(t *testing.T) {
+func TestOrgSyncSamePolicyAgainThatFindsSomebodyVerifiesEverybody(t *testing.T) {
 	l := newLoop(t)
 	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 		result := inForce(in, true)
@@ -92,7 +92,7 @@ func TestTheSamePolicyAgainThatFindsSomebodyVerifiesEverybody(t *testing.T) {
 	require.Len(t, l.runs, 2)
 }
 
-func TestABadPolicyAtTheStartThenAGoodOne(t *testing.T) {
+func TestOrgSyncBadPolicyAtTheStartThenAGoodOne(t *testing.T) {
 	l := newLoop(t)
 	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 		if string(in.Policy) == `"first"` {
@@ -120,7 +120,7 @@ func TestABadPolicyAtTheStartThenAGoodOne(t *testing.T) {
 	require.Equal(t, []string{messages.ScopeFull}, l.scopes())
 }
 
-func TestAFirstPolicyThatWasRefusedIsShownAsWhyThereIsNone(t *testing.T) {
+func TestOrgSyncFirstPolicyThatWasRefusedIsShownAsWhyThereIsNone(t *testing.T) {
 	l := newLoop(t)
 	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 		if string(in.Policy) == `"evil"` {
@@ -159,8 +159,8 @@ func (l *loop) failed(in messages.OrgSyncInput) error {
 	return l.env.GetWorkflowError()
 }
 
-// TestAMistakeAtTheStartLeavesNothingBehind starts an organization for a policy that is not accepted.
-func TestAMistakeAtTheStartLeavesNothingBehind(t *testing.T) {
+// TestOrgSyncMistakeAtTheStartLeavesNothingBehind starts an organization for a policy that is not accepted.
+func TestOrgSyncMistakeAtTheStartLeavesNothingBehind(t *testing.T) {
 	misnamed := fatal(session.ErrMisnamed, "the policy is for organization \"acme\", this workflow for \"acne\"")
 	t.Run("by starter apply", func(t *testing.T) {
 		l := newLoop(t)
@@ -204,9 +204,9 @@ func TestAMistakeAtTheStartLeavesNothingBehind(t *testing.T) {
 	})
 }
 
-// TestTheStatusHasWhatIsNoticedNow: as the policy was applied, as everybody was verified, and as a few people were
+// TestOrgSyncStatusHasWhatIsNoticedNow: as the policy was applied, as everybody was verified, and as a few people were
 // looked at since.
-func TestTheStatusHasWhatIsNoticedNow(t *testing.T) {
+func TestOrgSyncStatusHasWhatIsNoticedNow(t *testing.T) {
 	l := newLoop(t)
 	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 		result := inForce(in, true)
@@ -242,7 +242,7 @@ func TestTheStatusHasWhatIsNoticedNow(t *testing.T) {
 	l.start(2 * time.Hour)
 }
 
-func TestARetiredOrganizationSaysSo(t *testing.T) {
+func TestOrgSyncRetiredOrganizationSaysSo(t *testing.T) {
 	l := newLoop(t)
 	l.admit = func(reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 		return reconcile.AdmitResult{}, temporal.NewApplicationErrorWithOptions("organization acme was retired",
@@ -252,7 +252,7 @@ func TestARetiredOrganizationSaysSo(t *testing.T) {
 	l.start(time.Hour)
 }
 
-func TestABadPolicyLeavesTheGoodOneInForce(t *testing.T) {
+func TestOrgSyncBadPolicyLeavesTheGoodOneInForce(t *testing.T) {
 	l := newLoop(t)
 	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 		if string(in.Policy) == `"bad"` {
@@ -272,7 +272,7 @@ func TestABadPolicyLeavesTheGoodOneInForce(t *testing.T) {
 		"the schedule goes on under the good policy")
 }
 
-func TestAnEmptyPolicyIsRefusedBeforeItIsRecorded(t *testing.T) {
+func TestOrgSyncEmptyPolicyIsRefusedBeforeItIsRecorded(t *testing.T) {
 	l := newLoop(t)
 	empty := l.updateAt(time.Minute, messages.ApplyPolicy, typed(`{"by": "bo"}`))
 	strange := l.updateAt(time.Minute, messages.ApplyPolicy, typed(`{"policy": {}, "who": "bo"}`))
@@ -283,7 +283,7 @@ func TestAnEmptyPolicyIsRefusedBeforeItIsRecorded(t *testing.T) {
 	require.Len(t, l.admits, 1)
 }
 
-func TestTwoPoliciesAtOnceAreTakenOneAfterTheOther(t *testing.T) {
+func TestOrgSyncTwoPoliciesAtOnceAreTakenOneAfterTheOther(t *testing.T) {
 	l := newLoop(t)
 	second := l.updateAt(time.Minute, messages.ApplyPolicy,
 		messages.PolicyInput{Policy: json.RawMessage(`"second"`), By: "bo"})
@@ -296,7 +296,7 @@ func TestTwoPoliciesAtOnceAreTakenOneAfterTheOther(t *testing.T) {
 }
 
 // A run under the former policy must not write once another policy is in force.
-func TestAPolicyStopsTheRunUnderTheFormerOne(t *testing.T) {
+func TestOrgSyncPolicyStopsTheRunUnderTheFormerOne(t *testing.T) {
 	second := messages.PolicyInput{Policy: json.RawMessage(`"second"`), By: "bo"}
 	for name, apply := range map[string]func(*loop){
 		"by update": func(l *loop) { l.updateAt(10*time.Minute, messages.ApplyPolicy, second) },
@@ -322,7 +322,7 @@ func TestAPolicyStopsTheRunUnderTheFormerOne(t *testing.T) {
 	}
 }
 
-func TestAPolicyThatAsksForConsentSaysSo(t *testing.T) {
+func TestOrgSyncPolicyThatAsksForConsentSaysSo(t *testing.T) {
 	l := newLoop(t)
 	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) { return inForce(in, false), nil }
 	applied := l.updateAt(time.Minute, messages.ApplyPolicy,

@@ -28,7 +28,7 @@ func (l *loop) renewed(in messages.OrgSyncInput) messages.OrgSyncState {
 	return *next.State
 }
 
-func TestAFreshHistoryCarriesTheState(t *testing.T) {
+func TestOrgSyncFreshHistoryCarriesTheState(t *testing.T) {
 	l := newLoop(t)
 	l.run = holding(held)
 	l.events = []watchEvent{touched(time.Minute, "c7")}
@@ -58,7 +58,7 @@ func TestAFreshHistoryCarriesTheState(t *testing.T) {
 	require.Equal(t, []string{messages.ScopeHold}, next.scopes(), "the schedule is carried too")
 }
 
-func TestAPauseSurvivesAFreshHistory(t *testing.T) {
+func TestOrgSyncPauseSurvivesAFreshHistory(t *testing.T) {
 	l := newLoop(t)
 	l.updateAt(time.Minute, messages.Pause, messages.PauseInput{By: "ana", Reason: "audit"})
 	l.signalAt(2*time.Minute, messages.ForceContinueAsNew, nil)
@@ -71,7 +71,7 @@ func TestAPauseSurvivesAFreshHistory(t *testing.T) {
 	require.Empty(t, next.runs)
 }
 
-func TestForceContinueAsNewStartsAFreshHistory(t *testing.T) {
+func TestOrgSyncForceContinueAsNewStartsAFreshHistory(t *testing.T) {
 	l := newLoop(t)
 	l.signalAt(time.Minute, messages.ForceContinueAsNew, nil)
 	state := l.renewed(messages.OrgSyncInput{Policy: []byte(`"first"`)})
@@ -79,7 +79,7 @@ func TestForceContinueAsNewStartsAFreshHistory(t *testing.T) {
 	require.Equal(t, org, state.Org)
 }
 
-func TestAFreshHistoryWaitsForTheRunInTheBackground(t *testing.T) {
+func TestOrgSyncFreshHistoryWaitsForTheRunInTheBackground(t *testing.T) {
 	l := newLoop(t)
 	over := false
 	l.run = func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
@@ -94,7 +94,7 @@ func TestAFreshHistoryWaitsForTheRunInTheBackground(t *testing.T) {
 	require.Nil(t, state.Running)
 }
 
-func TestWhatIsAskedJustBeforeAFreshHistoryIsServed(t *testing.T) {
+func TestOrgSyncWhatIsAskedJustBeforeAFreshHistoryIsServed(t *testing.T) {
 	l := newLoop(t)
 	var synced *answer
 	l.at(time.Minute, func() {
@@ -111,7 +111,7 @@ func TestWhatIsAskedJustBeforeAFreshHistoryIsServed(t *testing.T) {
 	require.Empty(t, state.Pending.Jobs)
 }
 
-func TestAQuietLoopRenewsAfterManyEvents(t *testing.T) {
+func TestOrgSyncQuietLoopRenewsAfterManyEvents(t *testing.T) {
 	l := newLoop(t)
 	l.at(time.Minute, func() { l.env.SetCurrentHistoryLength(2001) })
 	l.signalAt(2*time.Minute, messages.Resume, typed(`{}`))

@@ -56,7 +56,7 @@ func newClockedLoop(t *testing.T) *clockedLoop {
 }
 
 // A rule that comes into force, or goes out of it, has everybody looked at by a timer of the loop's own.
-func TestARulesTimeHasEverybodyLookedAt(t *testing.T) {
+func TestOrgSyncRulesTimeHasEverybodyLookedAt(t *testing.T) {
 	c := newClockedLoop(t)
 	edge := begin.Add(90 * time.Minute)
 	c.say = func(in reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
@@ -80,7 +80,7 @@ func TestARulesTimeHasEverybodyLookedAt(t *testing.T) {
 }
 
 // Whose waiting or grace is over is looked at, without everybody else.
-func TestWhoIsDueIsLookedAt(t *testing.T) {
+func TestOrgSyncWhoIsDueIsLookedAt(t *testing.T) {
 	c := newClockedLoop(t)
 	due := begin.Add(time.Hour)
 	c.say = func(in reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
@@ -99,7 +99,7 @@ func TestWhoIsDueIsLookedAt(t *testing.T) {
 }
 
 // While paused nobody is told anything and no rule's time comes; after it, what was missed is asked for.
-func TestAPauseStopsTheRulesClock(t *testing.T) {
+func TestOrgSyncPauseStopsTheRulesClock(t *testing.T) {
 	c := newClockedLoop(t)
 	due := begin.Add(time.Hour)
 	c.say = func(reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
@@ -118,7 +118,7 @@ func TestAPauseStopsTheRulesClock(t *testing.T) {
 }
 
 // What cannot be asked is asked again, and does not keep the loop from its other work.
-func TestTheRulesClockIsPatient(t *testing.T) {
+func TestOrgSyncRulesClockIsPatient(t *testing.T) {
 	c := newClockedLoop(t)
 	fails := 2 // after the policy came, and after the first run
 	c.say = func(reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {
@@ -168,7 +168,7 @@ func TestOrgSyncLooksWhenARulingEnds(t *testing.T) {
 }
 
 // The schedule of the governance report follows the policy.
-func TestSchedulesFollowThePolicy(t *testing.T) {
+func TestOrgSyncSchedulesFollowThePolicy(t *testing.T) {
 	c := newClockedLoop(t)
 	c.scheduled = true
 	c.at(time.Hour, func() {

@@ -32,7 +32,7 @@ func busy(t *testing.T) (l *loop, writing map[string]bool) {
 	return l, writing
 }
 
-func TestAPauseHoldsAPersonsRunToo(t *testing.T) {
+func TestOrgSyncPauseHoldsAPersonsRunToo(t *testing.T) {
 	l, writing := busy(t)
 	l.updateAt(10*time.Minute, messages.Pause, messages.PauseInput{By: "ana"})
 	l.at(11*time.Minute, func() {
@@ -45,7 +45,7 @@ func TestAPauseHoldsAPersonsRunToo(t *testing.T) {
 }
 
 // A pause may come while people are looked at, before their run began.
-func TestAPauseDuringALookHoldsItsWrites(t *testing.T) {
+func TestOrgSyncPauseDuringALookHoldsItsWrites(t *testing.T) {
 	l, writing := newLoop(t), false
 	l.examine = func(reconcile.ExamineInput) (reconcile.JudgeResult, error) {
 		return reconcile.JudgeResult{Open: 1, Counts: messages.Counts{Adds: 1}}, nil
@@ -76,7 +76,7 @@ func TestAPauseDuringALookHoldsItsWrites(t *testing.T) {
 	l.start(40 * time.Minute)
 }
 
-func TestAPolicyStopsAPersonsRunToo(t *testing.T) {
+func TestOrgSyncPolicyStopsAPersonsRunToo(t *testing.T) {
 	second := messages.PolicyInput{Policy: json.RawMessage(`"second"`), By: "bo"}
 	t.Run("while it writes", func(t *testing.T) {
 		l, writing := busy(t)
@@ -99,7 +99,7 @@ func TestAPolicyStopsAPersonsRunToo(t *testing.T) {
 	})
 }
 
-func TestUndoStopsAPersonsRunToo(t *testing.T) {
+func TestOrgSyncUndoStopsAPersonsRunToo(t *testing.T) {
 	l, writing := busy(t)
 	undone := l.updateAt(10*time.Minute, messages.Undo, messages.UndoInput{Run: "r", By: "ana"})
 	l.at(20*time.Minute, func() {
@@ -111,7 +111,7 @@ func TestUndoStopsAPersonsRunToo(t *testing.T) {
 	require.Equal(t, []string{messages.ScopeFull, messages.ScopePeople, messages.ScopeUndo}, l.scopes())
 }
 
-func TestUndoAfterAProblemIsTriedAgain(t *testing.T) {
+func TestOrgSyncUndoAfterAProblemIsTriedAgain(t *testing.T) {
 	l := newLoop(t)
 	l.run = func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		sum := ended(in)
@@ -127,7 +127,7 @@ func TestUndoAfterAProblemIsTriedAgain(t *testing.T) {
 	require.NoError(t, undone.err)
 }
 
-func TestAnUnknownRunIsNotTakenBack(t *testing.T) {
+func TestOrgSyncUnknownRunIsNotTakenBack(t *testing.T) {
 	l := newLoop(t)
 	l.unknownRun = fatal(session.ErrUnknown, "organization acme has no run r9")
 	undone := l.updateAt(time.Minute, messages.Undo, messages.UndoInput{Run: "r9", By: "ana"})
@@ -137,7 +137,7 @@ func TestAnUnknownRunIsNotTakenBack(t *testing.T) {
 }
 
 // What the guard holds of an undo can be released while the undo's own pause lasts.
-func TestAHeldUndoIsReleasedWhilePaused(t *testing.T) {
+func TestOrgSyncHeldUndoIsReleasedWhilePaused(t *testing.T) {
 	l := newLoop(t)
 	l.run = func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
 		sum := ended(in)
@@ -162,7 +162,7 @@ func TestAHeldUndoIsReleasedWhilePaused(t *testing.T) {
 }
 
 // An approval stands until what was approved is written.
-func TestAnApprovedPlanIsTriedAgainAfterAProblem(t *testing.T) {
+func TestOrgSyncApprovedPlanIsTriedAgainAfterAProblem(t *testing.T) {
 	l := newLoop(t)
 	broken := true
 	l.run = func(ctx workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
@@ -197,7 +197,7 @@ func looking(t *testing.T) (l *loop, wrote map[string]bool, synced *answer) {
 	return l, wrote, l.updateAt(5*time.Minute, messages.SyncNow, messages.SyncNowInput{Person: "x"})
 }
 
-func TestAPolicyAppliedDuringALook(t *testing.T) {
+func TestOrgSyncPolicyAppliedDuringALook(t *testing.T) {
 	l, wrote, synced := looking(t)
 	applied := l.updateAt(7*time.Minute, messages.ApplyPolicy,
 		messages.PolicyInput{Policy: json.RawMessage(`"second"`), By: "bo"})
@@ -208,7 +208,7 @@ func TestAPolicyAppliedDuringALook(t *testing.T) {
 	require.Equal(t, messages.StateOK, l.status().State)
 }
 
-func TestUndoDuringALook(t *testing.T) {
+func TestOrgSyncUndoDuringALook(t *testing.T) {
 	l, wrote, synced := looking(t)
 	undone := l.updateAt(7*time.Minute, messages.Undo, messages.UndoInput{Run: "r", By: "ana"})
 	l.at(30*time.Minute, func() {
@@ -221,7 +221,7 @@ func TestUndoDuringALook(t *testing.T) {
 }
 
 // Verification takes its time; nobody waits for somebody else's. Here the few people's runs are real ones.
-func TestAPersonsRunMakesWayOnceItOnlyVerifies(t *testing.T) {
+func TestOrgSyncPersonsRunMakesWayOnceItOnlyVerifies(t *testing.T) {
 	l := newLoop(t)
 	var order []string
 	l.examine = func(in reconcile.ExamineInput) (reconcile.JudgeResult, error) {

@@ -32,7 +32,7 @@ func (r *runTest) begun() int {
 	return n + r.inFlight
 }
 
-func TestAClosedGateStopsTheNextWriteAndIsAnswered(t *testing.T) {
+func TestReconcileClosedGateStopsTheNextWriteAndIsAnswered(t *testing.T) {
 	r := newRunTest(t, crowd(40)...)
 	r.gate(2500*time.Millisecond, true, 7)
 	begun := 0
@@ -55,7 +55,7 @@ func TestAClosedGateStopsTheNextWriteAndIsAnswered(t *testing.T) {
 	require.Less(t, begun, 40)
 }
 
-func TestAGateClosedAgainIsAnsweredAgain(t *testing.T) {
+func TestReconcileGateClosedAgainIsAnsweredAgain(t *testing.T) {
 	r := newRunTest(t, crowd(40)...)
 	r.gate(1500*time.Millisecond, true, 1)
 	r.gate(20*time.Second, false, 1)
@@ -66,7 +66,7 @@ func TestAGateClosedAgainIsAnsweredAgain(t *testing.T) {
 	require.Equal(t, []int{1, 2, 3}, []int{r.asides[0].Turn, r.asides[1].Turn, r.asides[2].Turn})
 }
 
-func TestAClosedGateIsAnsweredBeforeAnythingIsWritten(t *testing.T) {
+func TestReconcileClosedGateIsAnsweredBeforeAnythingIsWritten(t *testing.T) {
 	r := newRunTest(t, crowd(4)...)
 	r.gate(0, true, 1)
 	r.gate(time.Hour, false, 2)
@@ -78,7 +78,7 @@ func TestAClosedGateIsAnsweredBeforeAnythingIsWritten(t *testing.T) {
 }
 
 // What was read before a long pause says nothing about the world after it.
-func TestRemovalsAreReadAgainAfterAPause(t *testing.T) {
+func TestReconcileRemovalsAreReadAgainAfterAPause(t *testing.T) {
 	var plan []*planLine
 	for i := range 20 {
 		plan = append(plan, removing(fmt.Sprintf("p%03d", i), jira))
@@ -96,7 +96,7 @@ func TestRemovalsAreReadAgainAfterAPause(t *testing.T) {
 	require.Equal(t, access.Superseded, r.plan[19].state, "removed on evidence of three days ago")
 }
 
-func TestAFreshHistoryGoesOnWithTheWriting(t *testing.T) {
+func TestReconcileFreshHistoryGoesOnWithTheWriting(t *testing.T) {
 	r := newRunTest(t, crowd(150)...)
 	r.blocks = 2
 	r.env.RegisterDelayedCallback(func() { r.env.SetContinueAsNewSuggested(true) }, 5*time.Second)
@@ -115,7 +115,7 @@ func TestAFreshHistoryGoesOnWithTheWriting(t *testing.T) {
 	require.NotContains(t, second.calls, "Judge")
 }
 
-func TestAFreshHistoryGoesOnWithTheSweep(t *testing.T) {
+func TestReconcileFreshHistoryGoesOnWithTheSweep(t *testing.T) {
 	r := newRunTest(t)
 	r.blocks = 5
 	r.env.SetContinueAsNewSuggested(true)
@@ -135,7 +135,7 @@ func TestAFreshHistoryGoesOnWithTheSweep(t *testing.T) {
 }
 
 // OrgSync waits for the answer to a gate it closed; a fresh history must give it if the last one did not.
-func TestAGateCarriedClosedIsAnswered(t *testing.T) {
+func TestReconcileGateCarriedClosedIsAnswered(t *testing.T) {
 	r := newRunTest(t, crowd(10)...)
 	r.input.Progress = &messages.Progress{Workflow: messages.ReconcileID(org, "r1"),
 		Phase: "add", Since: begin, Run: messages.RunSummary{Run: "r1"},

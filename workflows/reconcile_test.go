@@ -33,7 +33,7 @@ func fatal(kind, message string) error {
 	return temporal.NewApplicationErrorWithOptions(message, kind, temporal.ApplicationErrorOptions{NonRetryable: true})
 }
 
-func TestThePhasesComeInOrder(t *testing.T) {
+func TestReconcilePhasesComeInOrder(t *testing.T) {
 	r := newRunTest(t, adding("a", jira), removing("b", jira), &planLine{person: "c", target: jira, action: access.Adopt})
 	r.blocks = 3
 	sum := r.do()
@@ -52,7 +52,7 @@ func TestThePhasesComeInOrder(t *testing.T) {
 	require.Equal(t, 20, r.sweeps[0].Pages)
 }
 
-func TestAPlanWithNothingToWriteIsClosedAtOnce(t *testing.T) {
+func TestReconcilePlanWithNothingToWriteIsClosedAtOnce(t *testing.T) {
 	r := newRunTest(t, &planLine{person: "a", target: jira, action: access.Remove, state: access.Held})
 	r.hold = &messages.Hold{Plan: held, Run: "r1", Removals: 1}
 	sum := r.do()
@@ -79,7 +79,7 @@ func TestReconcileReadsAgainWhatWasNotShown(t *testing.T) {
 	require.Equal(t, "Invalid", r.do().Problem.Kind)
 }
 
-func TestRemovalsSettleAndAreReadAgain(t *testing.T) {
+func TestReconcileRemovalsSettleAndAreReadAgain(t *testing.T) {
 	r := newRunTest(t, removing("gone", jira), removing("back", jira))
 	r.stale = []string{"back"}
 	r.do()
@@ -91,7 +91,7 @@ func TestRemovalsSettleAndAreReadAgain(t *testing.T) {
 }
 
 // However many removals there are, and however long they take, each is written on a read of the last moments.
-func TestRemovalsAreReadAgainBatchByBatch(t *testing.T) {
+func TestReconcileRemovalsAreReadAgainBatchByBatch(t *testing.T) {
 	for name, c := range map[string]struct {
 		takes time.Duration
 		stale int
@@ -147,7 +147,7 @@ func TestReconcilePassesOverARemovalThatFails(t *testing.T) {
 	require.Equal(t, 1, sum.Counts.Failed)
 }
 
-func TestASecondLookIsNotTakenAThirdTime(t *testing.T) {
+func TestReconcileSecondLookIsNotTakenAThirdTime(t *testing.T) {
 	r := newRunTest(t, removing("gone", jira))
 	r.input.Scope = messages.Scope{Kind: messages.ScopePeople, People: []string{"gone"}}
 	r.input.Progress = &messages.Progress{Workflow: messages.ReconcileID(org, "r1"), Phase: "adopt", Since: begin,
@@ -156,7 +156,7 @@ func TestASecondLookIsNotTakenAThirdTime(t *testing.T) {
 	require.Equal(t, []string{"Set", "Next", "Next", "Next", "remove gone", "Verify", "Finish"}, r.calls)
 }
 
-func TestAnApprovedPlanIsReadAgainAsAWhole(t *testing.T) {
+func TestReconcileApprovedPlanIsReadAgainAsAWhole(t *testing.T) {
 	plan := []*planLine{adding("a", jira), adding("left", jira), removing("b", jira)}
 	for _, l := range plan {
 		l.waited = true
@@ -209,7 +209,7 @@ func TestReconcileWritesWhatIsItsOwn(t *testing.T) {
 	}
 }
 
-func TestAnUndoIsPlannedAndNotAskedOfThePolicy(t *testing.T) {
+func TestReconcileUndoIsPlannedAndNotAskedOfThePolicy(t *testing.T) {
 	r := newRunTest(t, adding("a", jira), removing("b", jira))
 	r.input.Scope = messages.Scope{Kind: messages.ScopeUndo, Run: "r0"}
 	sum := r.do()
@@ -218,7 +218,7 @@ func TestAnUndoIsPlannedAndNotAskedOfThePolicy(t *testing.T) {
 	require.Equal(t, 2, sum.Counts.Done)
 }
 
-func TestWritesAreBoundedAndConcurrent(t *testing.T) {
+func TestReconcileWritesAreBoundedAndConcurrent(t *testing.T) {
 	var plan []*planLine
 	for i := range 250 {
 		plan = append(plan, adding(fmt.Sprintf("p%03d", i), jira))
@@ -231,7 +231,7 @@ func TestWritesAreBoundedAndConcurrent(t *testing.T) {
 		"a hundred lines are fetched at a time, and the removals asked for once")
 }
 
-func TestRemovalsOfAProtectedTargetGoOneAtATime(t *testing.T) {
+func TestReconcileRemovalsOfAProtectedTargetGoOneAtATime(t *testing.T) {
 	var plan []*planLine
 	for i := range 6 {
 		l := removing(fmt.Sprintf("admin%d", i), access.OrgAdmin)
@@ -243,7 +243,7 @@ func TestRemovalsOfAProtectedTargetGoOneAtATime(t *testing.T) {
 	require.Equal(t, 1, r.mostWhileGuarded)
 }
 
-func TestATargetThatTakesNoMoreIsLeftForThisRun(t *testing.T) {
+func TestReconcileTargetThatTakesNoMoreIsLeftForThisRun(t *testing.T) {
 	var plan []*planLine
 	for i := range 30 {
 		l := adding(fmt.Sprintf("p%02d", i), jira)
@@ -278,7 +278,7 @@ func TestATargetThatTakesNoMoreIsLeftForThisRun(t *testing.T) {
 }
 
 // One person whom Atlassian refuses must not keep everybody else out of a target.
-func TestARefusedPersonDoesNotCloseTheTarget(t *testing.T) {
+func TestReconcileRefusedPersonDoesNotCloseTheTarget(t *testing.T) {
 	refused := adding("a", jira)
 	refused.answer = access.Refused
 	r := newRunTest(t, refused, adding("b", jira), adding("c", jira))
@@ -288,7 +288,7 @@ func TestARefusedPersonDoesNotCloseTheTarget(t *testing.T) {
 	require.Equal(t, 1, sum.Counts.Refused)
 }
 
-func TestAFailingActivityEndsInASummary(t *testing.T) {
+func TestReconcileFailingActivityEndsInASummary(t *testing.T) {
 	for _, name := range []string{"Outline", "Sweep", "Judge", "Set", "Next", "Confirm", "Verify"} {
 		t.Run(name, func(t *testing.T) {
 			r := newRunTest(t, adding("a", jira), removing("b", jira))
@@ -302,7 +302,7 @@ func TestAFailingActivityEndsInASummary(t *testing.T) {
 	}
 }
 
-func TestAWriteThatStopsTheRunWaitsForTheOthers(t *testing.T) {
+func TestReconcileWriteThatStopsTheRunWaitsForTheOthers(t *testing.T) {
 	bad := adding("a", jira)
 	bad.err = fatal(session.ErrKeyRefused, "make a new key")
 	slow := adding("b", jira)
@@ -316,7 +316,7 @@ func TestAWriteThatStopsTheRunWaitsForTheOthers(t *testing.T) {
 	require.NotContains(t, r.calls, "remove z")
 }
 
-func TestCancellingWaitsForWritesInFlight(t *testing.T) {
+func TestReconcileCancellingWaitsForWritesInFlight(t *testing.T) {
 	var plan []*planLine
 	for i := range 20 {
 		l := adding(fmt.Sprintf("p%02d", i), jira)
@@ -336,7 +336,7 @@ func TestCancellingWaitsForWritesInFlight(t *testing.T) {
 		"two times four were begun, and ended")
 }
 
-func TestVerificationIsPatient(t *testing.T) {
+func TestReconcileVerificationIsPatient(t *testing.T) {
 	r := newRunTest(t, adding("a", jira))
 	r.unseen = 2
 	sum := r.do()
@@ -356,7 +356,7 @@ func TestVerificationIsPatient(t *testing.T) {
 }
 
 // Whoever leaves frees a licence: want of licences must never keep somebody in.
-func TestAShortageDoesNotKeepAnybodyIn(t *testing.T) {
+func TestReconcileShortageDoesNotKeepAnybodyIn(t *testing.T) {
 	full := adding("a", jira)
 	full.answer, full.closed = access.Shortage, true
 	r := newRunTest(t, full, removing("z", jira))
@@ -365,7 +365,7 @@ func TestAShortageDoesNotKeepAnybodyIn(t *testing.T) {
 }
 
 // One change that cannot be made keeps nobody else waiting; the next verification takes it up.
-func TestAChangeThatFailsDoesNotStopTheOthers(t *testing.T) {
+func TestReconcileChangeThatFailsDoesNotStopTheOthers(t *testing.T) {
 	bad := adding("b", jira)
 	bad.err = fatal(session.ErrUnavailable, "503")
 	r := newRunTest(t, adding("a", jira), bad, adding("c", jira), removing("z", jira))
@@ -376,7 +376,7 @@ func TestAChangeThatFailsDoesNotStopTheOthers(t *testing.T) {
 	require.Equal(t, 1, sum.Counts.Failed)
 }
 
-func TestFailuresInARowStopTheRun(t *testing.T) {
+func TestReconcileFailuresInARowStopTheRun(t *testing.T) {
 	var plan []*planLine
 	for i := range 50 {
 		l := adding(fmt.Sprintf("p%02d", i), jira)

@@ -105,7 +105,7 @@ func (q *reportTest) ask(in messages.ReportInput) (answer messages.ReportAnswer)
 	return answer
 }
 
-func TestAQuestionIsAnsweredFromTheLedgerAlone(t *testing.T) {
+func TestReportQuestionIsAnsweredFromTheLedgerAlone(t *testing.T) {
 	for _, kind := range []string{messages.ReportWhy, messages.ReportRuns, messages.ReportPlan, messages.ReportForeign,
 		messages.ReportLedger} {
 		t.Run(kind, func(t *testing.T) {
@@ -120,7 +120,7 @@ func TestAQuestionIsAnsweredFromTheLedgerAlone(t *testing.T) {
 	}
 }
 
-func TestOnePersonsDecisionIsExplained(t *testing.T) {
+func TestReportOnePersonsDecisionIsExplained(t *testing.T) {
 	q := newReportTest(t)
 	in := messages.ReportInput{Org: org, Kind: messages.ReportExplain, Person: "ana@acme.example",
 		If: []string{"groups+=x"}}
@@ -129,7 +129,7 @@ func TestOnePersonsDecisionIsExplained(t *testing.T) {
 	require.Equal(t, in, q.asked)
 }
 
-func TestTheOrganizationIsLookedAtAsAWhole(t *testing.T) {
+func TestReportOrganizationIsLookedAtAsAWhole(t *testing.T) {
 	q := newReportTest(t)
 	answer := q.ask(messages.ReportInput{Org: org, Kind: messages.ReportGovernance, Scheduled: true})
 	require.Equal(t, []string{"GovernBegin", "Govern", "Govern", "GovernEnd"}, q.calls)
@@ -146,7 +146,7 @@ func TestTheOrganizationIsLookedAtAsAWhole(t *testing.T) {
 		"starter findings acme \\\n      --id 20260302-090000.000")
 }
 
-func TestAPreviewReadsEverybodyAndWritesNothing(t *testing.T) {
+func TestReportPreviewReadsEverybodyAndWritesNothing(t *testing.T) {
 	q := newReportTest(t)
 	q.ask(messages.ReportInput{Org: org, Kind: messages.ReportPreview, Policy: json.RawMessage(`"draft"`), Limit: 9})
 	require.Equal(t, []string{"Admit", "Outline", "Sweep", "Sweep", "Judge", "Finish", "Answer"}, q.calls)
@@ -163,7 +163,7 @@ func TestAPreviewReadsEverybodyAndWritesNothing(t *testing.T) {
 	require.Equal(t, "sha256:p", q.end.Summary.Plan)
 }
 
-func TestAQuestionThatCannotBeAnsweredFails(t *testing.T) {
+func TestReportQuestionThatCannotBeAnsweredFails(t *testing.T) {
 	q := newReportTest(t)
 	q.fail = fatal(session.ErrUnknown, "no organization acme is known here")
 	q.env.ExecuteWorkflow(messages.Report, messages.ReportInput{Org: org, Kind: messages.ReportRuns})

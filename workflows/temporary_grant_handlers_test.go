@@ -15,7 +15,7 @@ import (
 )
 
 // Signals that say nothing new change nothing, in whatever order and number they come.
-func TestSignalsThatRepeatChangeNothing(t *testing.T) {
+func TestTemporaryGrantSignalsThatRepeatChangeNothing(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, 2*time.Hour), grantFrom("g2", time.Hour, 2*time.Hour))
 	for i := range 30 {
 		at := time.Duration(i) * 7 * time.Minute
@@ -32,7 +32,7 @@ func TestSignalsThatRepeatChangeNothing(t *testing.T) {
 }
 
 // The signal that started the workflow comes with its first task.
-func TestSignalsThatComeWithTheStart(t *testing.T) {
+func TestTemporaryGrantSignalsThatComeWithTheStart(t *testing.T) {
 	l := newGrantTest(t, waiting("g1", time.Hour, 24*time.Hour))
 	l.signalAt(0, messages.Look, nil)
 	l.signalAt(0, messages.GrantReconciled, messages.GrantReconciledSignal{Turn: 3, Right: true})
@@ -43,7 +43,7 @@ func TestSignalsThatComeWithTheStart(t *testing.T) {
 }
 
 // A signal with bad input is shown, and nothing comes of it.
-func TestBadSignalsToAGrant(t *testing.T) {
+func TestTemporaryGrantBadSignals(t *testing.T) {
 	for name, test := range map[string]struct {
 		signal, body, why string
 	}{
@@ -83,7 +83,7 @@ func TestBadSignalsToAGrant(t *testing.T) {
 }
 
 // What is refused as an update leaves no trace.
-func TestBadUpdatesToAGrantAreRejected(t *testing.T) {
+func TestTemporaryGrantBadUpdatesAreRejected(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, time.Hour))
 	nobody := l.updateAt(time.Minute, messages.Approve, messages.ApprovalInput{})
 	forever := l.updateAt(time.Minute, messages.Extend, messages.ExtendInput{RequestedBy: "eve@acme.example"})
@@ -97,7 +97,7 @@ func TestBadUpdatesToAGrantAreRejected(t *testing.T) {
 	require.Equal(t, []writtenChange{given(0), taken(time.Hour)}, l.moves)
 }
 
-func TestOnlyTheLastRefusalsOfAGrantAreKept(t *testing.T) {
+func TestTemporaryGrantOnlyTheLastRefusalsAreKept(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, time.Hour))
 	for i := range 25 {
 		l.signalAt(time.Duration(i+1)*time.Minute, fmt.Sprintf("word-%02d", i), typed(`{}`))
@@ -120,7 +120,7 @@ func (l *grantTest) cancelled() {
 }
 
 // A cancelled grant ends early, and is taken back before the workflow ends.
-func TestACancelledGrant(t *testing.T) {
+func TestTemporaryGrantCancelledGrant(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, 10*time.Hour), grantFrom("g2", 0, 20*time.Hour),
 		grantFrom("g3", 30*time.Hour, time.Hour),
 		waiting("g4", time.Hour, 40*time.Hour))
@@ -138,7 +138,7 @@ func TestACancelledGrant(t *testing.T) {
 }
 
 // It goes on trying, however long that takes, and listens to answers and words meanwhile.
-func TestACancelledGrantThatCannotBeTaken(t *testing.T) {
+func TestTemporaryGrantCancelledGrantThatCannotBeTaken(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, 10*time.Hour))
 	l.replies = func(int, messages.ReconcileGrantSignal) loopReply {
 		switch at := l.since(); {
@@ -162,7 +162,7 @@ func TestACancelledGrantThatCannotBeTaken(t *testing.T) {
 }
 
 // A grant that is cancelled before anything was given, or while it is, leaves nothing.
-func TestAGrantCancelledAtItsBeginning(t *testing.T) {
+func TestTemporaryGrantCancelledAtItsBeginning(t *testing.T) {
 	for _, after := range []time.Duration{0, time.Millisecond, 2 * time.Second, 4 * time.Second, 6 * time.Second} {
 		t.Run(after.String(), func(t *testing.T) {
 			l := newGrantTest(t, grantFrom("g1", 0, time.Hour))
@@ -177,7 +177,7 @@ func TestAGrantCancelledAtItsBeginning(t *testing.T) {
 }
 
 // What people say to a cancelled grant does not keep it from ending.
-func TestWordsToACancelledGrant(t *testing.T) {
+func TestTemporaryGrantWordsToACancelledGrant(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, 10*time.Hour))
 	l.until(90*time.Minute, loopReply{silent: true})
 	l.cancelAt(time.Hour)
@@ -193,7 +193,7 @@ func TestWordsToACancelledGrant(t *testing.T) {
 
 // A revocation of everything that Temporal's cancellation asks for may fail: the leases end by time, and are taken
 // then.
-func TestACancelledGrantWhoseLedgerRefuses(t *testing.T) {
+func TestTemporaryGrantCancelledGrantWhoseLedgerRefuses(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, 2*time.Hour))
 	l.refuses["RevokeGrant"] = fatal(session.ErrInvalid, "the database is read-only")
 	l.cancelAt(time.Hour)

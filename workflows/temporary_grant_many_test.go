@@ -15,11 +15,11 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// TestTenThousandGrants lends ten thousand times while things go wrong: leases overlap, come late, are ended early; the
-// loop is silent, refuses, does not run, answers twice or long after; histories end; the ledger fails now and then.
-// Whatever happens, everything is taken back, nothing early, and what several leases give is their union. Under -short
-// or -race there are fewer.
-func TestTenThousandGrants(t *testing.T) {
+// TestTemporaryGrantTenThousandGrants lends ten thousand times while things go wrong: leases overlap, come late, are
+// ended early; the loop is silent, refuses, does not run, answers twice or long after; histories end; the ledger fails
+// now and then. Whatever happens, everything is taken back, nothing early, and what several leases give is their union.
+// Under -short or -race there are fewer.
+func TestTemporaryGrantTenThousandGrants(t *testing.T) {
 	leases, parts := 10_000, 8
 	if testing.Short() || raced() {
 		leases = 100

@@ -43,7 +43,7 @@ func longest(t *testing.T, gaps []time.Duration) time.Duration {
 	return longest
 }
 
-func TestALoopThatIsSilentIsAskedAgain(t *testing.T) {
+func TestTemporaryGrantLoopThatIsSilentIsAskedAgain(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, time.Hour))
 	l.until(5*time.Minute, loopReply{silent: true})
 	l.mustEnd()
@@ -56,7 +56,7 @@ func TestALoopThatIsSilentIsAskedAgain(t *testing.T) {
 }
 
 // However often it is refused, it is tried again, at a bounded distance, across histories, for days.
-func TestARefusalIsTriedAgain(t *testing.T) {
+func TestTemporaryGrantRefusalIsTriedAgain(t *testing.T) {
 	for name, test := range map[string]struct {
 		refusal       loopReply
 		from, lasting time.Duration // of the refusals
@@ -104,7 +104,7 @@ func TestARefusalIsTriedAgain(t *testing.T) {
 }
 
 // The alarm is given at the third failure, and then every hour while it lasts; also across histories.
-func TestTheAlarm(t *testing.T) {
+func TestTemporaryGrantAlarm(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, time.Hour))
 	l.replies = func(int, messages.ReconcileGrantSignal) loopReply {
 		if at := l.since(); at >= time.Hour && at < 5*time.Hour+30*time.Minute {
@@ -132,7 +132,7 @@ func TestTheAlarm(t *testing.T) {
 }
 
 // What stands wrong for two attempts is no alarm.
-func TestAShortFailureIsNoAlarm(t *testing.T) {
+func TestTemporaryGrantShortFailureIsNoAlarm(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, time.Hour))
 	l.replies = func(n int, _ messages.ReconcileGrantSignal) loopReply {
 		if n <= 2 {
@@ -145,7 +145,7 @@ func TestAShortFailureIsNoAlarm(t *testing.T) {
 	require.Equal(t, 6*time.Second, l.moves[0].at.Truncate(time.Second))
 }
 
-func TestALoopThatDoesNotRun(t *testing.T) {
+func TestTemporaryGrantLoopThatDoesNotRun(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, time.Hour))
 	l.until(40*time.Minute, loopReply{lost: true})
 	l.at(30*time.Minute, func() {
@@ -160,7 +160,7 @@ func TestALoopThatDoesNotRun(t *testing.T) {
 }
 
 // The end does not wait until a refused beginning is tried again.
-func TestTheEndOfALeaseThatWasNeverGiven(t *testing.T) {
+func TestTemporaryGrantEndOfALeaseThatWasNeverGiven(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, time.Hour))
 	l.replies = func(int, messages.ReconcileGrantSignal) loopReply {
 		if l.since() < time.Hour {
@@ -176,7 +176,7 @@ func TestTheEndOfALeaseThatWasNeverGiven(t *testing.T) {
 }
 
 // A lease that begins while the end of another is refused is given at once.
-func TestALeaseBeginsWhileAnEndIsRefused(t *testing.T) {
+func TestTemporaryGrantLeaseBeginsWhileAnEndIsRefused(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, time.Hour))
 	l.replies = func(int, messages.ReconcileGrantSignal) loopReply {
 		if at := l.since(); at >= time.Hour && at < 2*time.Hour {
@@ -191,7 +191,7 @@ func TestALeaseBeginsWhileAnEndIsRefused(t *testing.T) {
 }
 
 // The loop may answer late, twice, or to what was asked before; only the answer to the last question counts.
-func TestAnswersThatComeLateOrTwice(t *testing.T) {
+func TestTemporaryGrantAnswersThatComeLateOrTwice(t *testing.T) {
 	t.Run("late", func(t *testing.T) {
 		l := newGrantTest(t, grantFrom("g1", 0, time.Hour))
 		l.replies = func(n int, _ messages.ReconcileGrantSignal) loopReply {
@@ -236,7 +236,7 @@ func times(asks []loopRequest) (all []time.Duration) {
 }
 
 // Each notice is sent once, and a history that ends forgets none.
-func TestNoticesComeOnceAcrossHistories(t *testing.T) {
+func TestTemporaryGrantNoticesComeOnceAcrossHistories(t *testing.T) {
 	one := grantFrom("g1", 0, 2*time.Hour)
 	one.Remind = access.Duration(30 * time.Minute)
 	l := newGrantTest(t, one, waiting("g2", time.Hour, 24*time.Hour))
@@ -258,7 +258,7 @@ func TestNoticesComeOnceAcrossHistories(t *testing.T) {
 }
 
 // A notifier that does not work keeps nobody's access, and nobody from it.
-func TestANotifierThatFails(t *testing.T) {
+func TestTemporaryGrantNotifierThatFails(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, time.Hour))
 	l.refuses["Tell"] = errors.New("the mail server does not answer")
 	l.at(30*time.Minute, func() {
@@ -271,7 +271,7 @@ func TestANotifierThatFails(t *testing.T) {
 }
 
 // Another lease's time comes while a notice is tried again and again.
-func TestANotifierThatHangsKeepsNobodyWaiting(t *testing.T) {
+func TestTemporaryGrantNotifierThatHangsKeepsNobodyWaiting(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, time.Minute))
 	l.refuses["Tell"] = temporal.NewApplicationErrorWithOptions("busy", "Busy",
 		temporal.ApplicationErrorOptions{NextRetryDelay: time.Hour})
@@ -280,7 +280,7 @@ func TestANotifierThatHangsKeepsNobodyWaiting(t *testing.T) {
 }
 
 // Workflow and ledger may run on machines whose clocks differ: no storm of questions may follow from it.
-func TestClocksThatDiffer(t *testing.T) {
+func TestTemporaryGrantClocksThatDiffer(t *testing.T) {
 	t.Run("at the end", func(t *testing.T) {
 		l := newGrantTest(t, grantFrom("g1", 0, time.Hour))
 		l.at(time.Minute, func() { l.behind = 30 * time.Second })

@@ -18,7 +18,7 @@ import (
 func given(at time.Duration) writtenChange { return writtenChange{true, at} }
 func taken(at time.Duration) writtenChange { return writtenChange{false, at} }
 
-func TestAGrantIsGivenAndTakenOnTime(t *testing.T) {
+func TestTemporaryGrantIsGivenAndTakenOnTime(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, 2*time.Hour))
 	l.replies = func(int, messages.ReconcileGrantSignal) loopReply {
 		return loopReply{after: time.Second, verify: 2 * time.Second}
@@ -38,7 +38,7 @@ func TestAGrantIsGivenAndTakenOnTime(t *testing.T) {
 }
 
 // The end is arranged before the beginning.
-func TestTheEndTimerRunsBeforeAccessIsAskedFor(t *testing.T) {
+func TestTemporaryGrantEndTimerRunsBeforeAccessIsAskedFor(t *testing.T) {
 	for name, one := range map[string]access.Grant{
 		"at once": grantFrom("g1", 0, time.Hour), "later": grantFrom("g1", 3*24*time.Hour, time.Hour),
 	} {
@@ -51,7 +51,7 @@ func TestTheEndTimerRunsBeforeAccessIsAskedFor(t *testing.T) {
 }
 
 // Overlapping leases are a union: the loop is asked at each begin and end, and takes after the last.
-func TestOverlappingLeases(t *testing.T) {
+func TestTemporaryGrantOverlappingLeases(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, 2*time.Hour))
 	l.at(time.Hour, func() { l.addGrant(grantFrom("g2", time.Hour, 3*time.Hour)) })
 	l.at(90*time.Minute, func() { l.addGrant(grantFrom("g3", 90*time.Minute, 10*time.Minute)) })
@@ -66,20 +66,20 @@ func TestOverlappingLeases(t *testing.T) {
 	require.Len(t, l.notices("grant-ended"), 3)
 }
 
-func TestLeasesWithAGapAreGivenTwice(t *testing.T) {
+func TestTemporaryGrantLeasesWithAGapAreGivenTwice(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, time.Hour), grantFrom("g2", 2*time.Hour, time.Hour))
 	l.at(90*time.Minute, func() { require.Equal(t, messages.GrantScheduled, l.status().State) })
 	l.mustEnd()
 	require.Equal(t, []writtenChange{given(0), taken(time.Hour), given(2 * time.Hour), taken(3 * time.Hour)}, l.moves)
 }
 
-func TestLeasesThatTouchAreNotTakenBetween(t *testing.T) {
+func TestTemporaryGrantLeasesThatTouchAreNotTakenBetween(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, time.Hour), grantFrom("g2", time.Hour, time.Hour))
 	l.mustEnd()
 	require.Equal(t, []writtenChange{given(0), taken(2 * time.Hour)}, l.moves)
 }
 
-func TestAnEarlyEnd(t *testing.T) {
+func TestTemporaryGrantEarlyEnd(t *testing.T) {
 	done := messages.RevokeInput{Reason: "done", RequestedBy: "bo@acme.example"}
 	t.Run("of all", func(t *testing.T) {
 		l := newGrantTest(t, grantFrom("g1", 0, 2*time.Hour), grantFrom("g2", 0, 3*time.Hour),
@@ -135,7 +135,7 @@ func TestAnEarlyEnd(t *testing.T) {
 	})
 }
 
-func TestAGrantThatIsApproved(t *testing.T) {
+func TestTemporaryGrantThatIsApproved(t *testing.T) {
 	l := newGrantTest(t, waiting("g1", time.Hour, 24*time.Hour))
 	l.book[0].Needs = 2
 	l.at(time.Hour, func() {
@@ -159,7 +159,7 @@ func TestAGrantThatIsApproved(t *testing.T) {
 }
 
 // The code goes no further than its hash.
-func TestAnApprovalByCode(t *testing.T) {
+func TestTemporaryGrantApprovalByCode(t *testing.T) {
 	l := newGrantTest(t, waiting("g1", time.Hour, 24*time.Hour))
 	l.book[0].Codes = true
 	l.hashes["carol@acme.example"] = messages.CodeHash("ABCDE-FGHIJ")
@@ -179,7 +179,7 @@ func TestAnApprovalByCode(t *testing.T) {
 	}
 }
 
-func TestAGrantThatIsDenied(t *testing.T) {
+func TestTemporaryGrantThatIsDenied(t *testing.T) {
 	l := newGrantTest(t, waiting("g1", time.Hour, 24*time.Hour))
 	l.updateAt(time.Hour, messages.Deny, messages.ApprovalInput{By: "dan@acme.example", Note: "not now"})
 	state := l.mustEnd()
@@ -189,7 +189,7 @@ func TestAGrantThatIsDenied(t *testing.T) {
 	require.Equal(t, time.Hour, l.since())
 }
 
-func TestAGrantThatNobodyDecides(t *testing.T) {
+func TestTemporaryGrantThatNobodyDecides(t *testing.T) {
 	l := newGrantTest(t, waiting("g1", time.Hour, 24*time.Hour))
 	state := l.mustEnd()
 	require.Equal(t, access.GrantExpired, state.Grants[0].State)
@@ -198,14 +198,14 @@ func TestAGrantThatNobodyDecides(t *testing.T) {
 }
 
 // A request that expires takes nothing of what another lease gives.
-func TestARequestBesideALease(t *testing.T) {
+func TestTemporaryGrantRequestBesideALease(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, 48*time.Hour), waiting("g2", time.Hour, 24*time.Hour))
 	l.at(time.Hour, func() { require.Equal(t, messages.GrantActive, l.status().State) })
 	l.mustEnd()
 	require.Equal(t, []writtenChange{given(0), taken(48 * time.Hour)}, l.moves)
 }
 
-func TestAnExtension(t *testing.T) {
+func TestTemporaryGrantExtension(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, time.Hour))
 	body := messages.ExtendInput{Duration: messages.Duration(time.Hour), RequestedBy: "eve@acme.example",
 		RequestID: "x1"}
@@ -218,7 +218,7 @@ func TestAnExtension(t *testing.T) {
 	require.Equal(t, "g1", state.Grants[1].Renews)
 }
 
-func TestAGrantThatStartsLater(t *testing.T) {
+func TestTemporaryGrantThatStartsLater(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 72*time.Hour, time.Hour))
 	l.at(71*time.Hour, func() {
 		require.Equal(t, messages.GrantScheduled, l.status().State)
@@ -228,7 +228,7 @@ func TestAGrantThatStartsLater(t *testing.T) {
 	require.Equal(t, []writtenChange{given(72 * time.Hour), taken(73 * time.Hour)}, l.moves)
 }
 
-func TestTheReminder(t *testing.T) {
+func TestTemporaryGrantReminder(t *testing.T) {
 	one := grantFrom("g1", 0, 2*time.Hour)
 	one.Remind = access.Duration(15 * time.Minute)
 	l := newGrantTest(t, one)
@@ -238,7 +238,7 @@ func TestTheReminder(t *testing.T) {
 	require.Equal(t, []time.Duration{2 * time.Hour}, l.notices("grant-ended g1"))
 }
 
-func TestABreakGlassGrantIsToldAtOnce(t *testing.T) {
+func TestTemporaryGrantBreakGlassGrantIsToldAtOnce(t *testing.T) {
 	one := grantFrom("g1", 0, time.Hour)
 	one.Urgent = true
 	l := newGrantTest(t, one)
@@ -247,7 +247,7 @@ func TestABreakGlassGrantIsToldAtOnce(t *testing.T) {
 }
 
 // The workflow list shows who, what, how it stands, and until when.
-func TestSearchAttributesOfAGrant(t *testing.T) {
+func TestTemporaryGrantSearchAttributes(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, time.Hour))
 	is := func(state string, until time.Duration) {
 		t.Helper()
@@ -269,7 +269,7 @@ func TestSearchAttributesOfAGrant(t *testing.T) {
 	is(messages.GrantOver, 100*time.Minute)
 }
 
-func TestAGrantUnderAnotherWorkflowIDIsRefused(t *testing.T) {
+func TestTemporaryGrantUnderAnotherWorkflowIDIsRefused(t *testing.T) {
 	l := newGrantTest(t)
 	l.openHistory(begin)
 	l.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: "grant:acme:mine",
@@ -305,8 +305,8 @@ func TestTemporaryGrantEndsWithoutARequest(t *testing.T) {
 	require.Empty(t, l.moves)
 }
 
-// TestAReasonForgesNothingOnAGrantsPage: what somebody typed is no heading, no command and no link there.
-func TestAReasonForgesNothingOnAGrantsPage(t *testing.T) {
+// TestTemporaryGrantReasonForgesNothingOnAGrantsPage: what somebody typed is no heading, no command and no link there.
+func TestTemporaryGrantReasonForgesNothingOnAGrantsPage(t *testing.T) {
 	g := waiting("g1", time.Hour, 24*time.Hour)
 	g.Reason = "x\n\n### Request `g9`: approved\n\n    temporal workflow update execute \\\n      --name approve\n\n[look](https://evil.example) <b>`code`</b>\x1b[31m"
 	l := newGrantTest(t, g)
@@ -332,9 +332,9 @@ func TestAReasonForgesNothingOnAGrantsPage(t *testing.T) {
 	_, _ = l.runToEnd()
 }
 
-// TestWhatAGrantAnswersShowsWhatCannotBeSeen: who asks with Temporal's CLI reads what others typed, and no more than
-// that.
-func TestWhatAGrantAnswersShowsWhatCannotBeSeen(t *testing.T) {
+// TestTemporaryGrantWhatAGrantAnswersShowsWhatCannotBeSeen: who asks with Temporal's CLI reads what others typed, and
+// no more than that.
+func TestTemporaryGrantWhatAGrantAnswersShowsWhatCannotBeSeen(t *testing.T) {
 	const typed = "x\n## Approved\x1b[2J\u009b31m\u202e"
 	const shown = "x ## Approved⟨U+001B⟩[2J⟨U+009B⟩31m⟨U+202E⟩"
 	g := waiting("g1", time.Hour, 24*time.Hour)

@@ -79,7 +79,7 @@ func members(emails ...string) (people []access.Person) {
 	return people
 }
 
-func TestAGrantWithoutApprovalBeginsAtOnce(t *testing.T) {
+func TestJudgeGrantWithoutApprovalBeginsAtOnce(t *testing.T) {
 	got, err := judged(t, "- {name: a, targets: [directory, 'role:org-admin'], duration: {default: 2h, max: 4h}, remind: 5m}\n",
 		request(func(r *terms.Request) { r.Ticket = "T-1" }))
 	require.NoError(t, err)
@@ -92,7 +92,7 @@ func TestAGrantWithoutApprovalBeginsAtOnce(t *testing.T) {
 	}, got)
 }
 
-func TestTheStrictestOfSeveralEntriesHolds(t *testing.T) {
+func TestJudgeStrictestOfSeveralEntriesHolds(t *testing.T) {
 	const entries = `
 - {name: z, targets: ["group:Wiki Admins"], duration: {default: 3h, max: 6h}, approval: {by: [bo@acme.example, cy@acme.example], groups: [leads], wait: 2h}, ahead: 5d, remind: 5m}
 - {name: a, targets: ["group:wiki admins"], duration: {default: 2h, max: 5h}, approval: {count: 2, groups: [LEADS, it], wait: 3h, codes: true}, ahead: 2d, remind: 9m, reason: false}
@@ -131,7 +131,7 @@ func TestTheStrictestOfSeveralEntriesHolds(t *testing.T) {
 	require.ErrorContains(t, err, "2d ahead, by entry a")
 }
 
-func TestGrantIsJudgedByTheEntriesOfEveryNameOfItsTarget(t *testing.T) {
+func TestJudgeGrantIsJudgedByTheEntriesOfEveryNameOfItsTarget(t *testing.T) {
 	// j1 and j2 are the defaults of jira/acme/user.
 	p := parse(t, minimal+`
 grants:
@@ -168,7 +168,7 @@ grants:
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestJudgeRefusals(t *testing.T) {
 	const open = "- {name: a, targets: ['role:org-admin', directory], duration: {max: 4h}}\n"
 	with := func(keys string) string { return strings.Replace(open, "4h}", "4h}, "+keys, 1) }
 	person := func(edit func(*access.Person)) func(*terms.Request) {
@@ -329,7 +329,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestAnUnknownPersonIsInvitedByAddress(t *testing.T) {
+func TestJudgeUnknownPersonIsInvitedByAddress(t *testing.T) {
 	got, err := judged(t, "- {name: partners, targets: [directory], duration: {max: 30d}, eligible: domain == \"partner.example\"}\n",
 		request(func(r *terms.Request) {
 			r.Unknown, r.Target, r.Person = true, access.Directory,
@@ -340,7 +340,7 @@ func TestAnUnknownPersonIsInvitedByAddress(t *testing.T) {
 	require.Equal(t, "Pat@Partner.example", got.Email)
 }
 
-func TestBreakGlassIsShortAndMarked(t *testing.T) {
+func TestJudgeBreakGlassIsShortAndMarked(t *testing.T) {
 	const entries = "- {name: a, targets: ['role:org-admin'], duration: {max: 4h}, approval: {by: [bo@acme.example]}, breakGlass: {people: [ana@acme.example, bo@acme.example], max: 20m}}\n"
 	got, err := judged(t, entries, request(func(r *terms.Request) { r.Urgent, r.By = true, "BO@acme.example" }))
 	require.NoError(t, err)
@@ -354,7 +354,7 @@ func TestBreakGlassIsShortAndMarked(t *testing.T) {
 	require.False(t, got.Urgent, "where nobody is asked, there is nothing to break")
 }
 
-func TestNothingIsGrantedThatNobodyCouldTakeBack(t *testing.T) {
+func TestJudgeNothingIsGrantedThatNobodyCouldTakeBack(t *testing.T) {
 	p := parse(t, minimal+`
 protected: [{target: role:org-admin, minimum: 1, always: [glas@acme.example]}]
 grants: [{name: a, targets: ['role:org-admin', directory], duration: {max: 4h}}]
@@ -369,7 +369,7 @@ grants: [{name: a, targets: ['role:org-admin', directory], duration: {max: 4h}}]
 	require.ErrorContains(t, err, "nobody named glas@acme.example")
 }
 
-func TestNoGrantOutlivesTheKey(t *testing.T) {
+func TestJudgeNoGrantOutlivesTheKey(t *testing.T) {
 	text := strings.Replace(minimal, "key:", "keyExpires: 2026-05-05, key:", 1) +
 		"\ngrants:\n- {name: a, targets: ['role:org-admin'], duration: {max: 1d}"
 	granted, waiting := parse(t, text+"}\n"), parse(t, text+", approval: {by: [bo@acme.example], wait: 2h}}\n")
@@ -388,8 +388,8 @@ func TestNoGrantOutlivesTheKey(t *testing.T) {
 	}
 }
 
-// TestLimitsCountWhatIsHeldInARow: a fresh request in place of an extension is no way round the extension's limit.
-func TestLimitsCountWhatIsHeldInARow(t *testing.T) {
+// TestJudgeLimitsCountWhatIsHeldInARow: a fresh request in place of an extension is no way round the extension's limit.
+func TestJudgeLimitsCountWhatIsHeldInARow(t *testing.T) {
 	const open = "- {name: a, targets: ['role:org-admin'], duration: {default: 2h, max: 4h}, extend: {max: 6h, times: 2}}\n"
 	at := func(h float64) time.Time { return noon.Add(time.Duration(h * float64(time.Hour))) }
 	held := func(from, until float64) access.Grant {
@@ -454,7 +454,7 @@ func TestLimitsCountWhatIsHeldInARow(t *testing.T) {
 	require.Equal(t, 4*time.Hour, got.MostInRow.Std(), "the strictest entry holds")
 }
 
-func TestLimitsSpeakInWholeUnits(t *testing.T) {
+func TestJudgeLimitsSpeakInWholeUnits(t *testing.T) {
 	const open = "- {name: a, targets: ['role:org-admin'], duration: {default: 20s, max: 20s}, cooldown: 0s, extend: {max: %s}}\n"
 	for name, test := range map[string]struct {
 		max   string
@@ -486,7 +486,7 @@ func TestLimitsSpeakInWholeUnits(t *testing.T) {
 		" on", "a start then is not refused again")
 }
 
-func TestExtensions(t *testing.T) {
+func TestJudgeExtensions(t *testing.T) {
 	const open = "- {name: a, targets: ['role:org-admin'], duration: {default: 2h, max: 4h}, approval: {by: [bo@acme.example]}, cooldown: 1d, extend: {max: 6h, times: 2}}\n"
 	at := func(h float64) time.Time { return noon.Add(time.Duration(h * float64(time.Hour))) }
 	granted := func(id, renews string, from, until float64) access.Grant {

@@ -71,8 +71,8 @@ func drawRequest(t *rapid.T) terms.Request {
 	return r
 }
 
-// TestNoGrantExceedsAnyEntry: whatever entries come together, what is granted is within the terms of each of them.
-func TestNoGrantExceedsAnyEntry(t *testing.T) {
+// TestJudgeNoGrantExceedsAnyEntry: whatever entries come together, what is granted is within the terms of each of them.
+func TestJudgeNoGrantExceedsAnyEntry(t *testing.T) {
 	outcomes := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		p := policy.Policy{}
